@@ -1,0 +1,32 @@
+package policy
+
+import (
+	"net/http"
+	"strings"
+)
+
+// cutCookie takes the first pair off a Cookie field (RFC 6265 §4.2.1). Name and value are as they stand, without the
+// blanks around the pair. A piece without "=" has no name.
+func cutCookie(line string) (name, value, left string) {
+	pair, left, _ := strings.Cut(line, ";")
+	pair = strings.Trim(pair, " \t")
+	name, value, found := strings.Cut(pair, "=")
+	if !found {
+		return "", pair, left
+	}
+	return name, value, left
+}
+
+// cookieValues are the values of all cookies with a name, in their order.
+func cookieValues(h http.Header, name string) (values []string) {
+	for _, line := range h["Cookie"] {
+		for line != "" {
+			var n, value string
+			n, value, line = cutCookie(line)
+			if n == name {
+				values = append(values, value)
+			}
+		}
+	}
+	return values
+}

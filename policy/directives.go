@@ -1,0 +1,208 @@
+package policy
+
+import (
+	"net/textproto"
+	"strings"
+	"time"
+)
+
+// maxDelta is the largest number of seconds that is told apart; anything larger is cut to it (RFC 9111 §1.2.2).
+const maxDelta = (1 << 31) * time.Second
+
+// Directives is what all Cache-Control field lines of one message say together (RFC 9111 §5.2). The zero value is a
+// message without the field. Of a directive that is given several times, the least fresh reading counts (§4.2.1).
+type Directives struct {
+	NoStore         bool
+	NoCache         bool     // also when qualified: no-cache="x" is read as no-cache
+	NoCacheFields   []string // canonical field names that no-cache="…" lists; informative
+	Private         bool     // also when qualified: private="x" is read as private
+	PrivateFields   []string // canonical field names that private="…" lists; informative
+	Public          bool
+	MustRevalidate  bool
+	ProxyRevalidate bool
+	MustUnderstand  bool
+	Immutable       bool // RFC 8246
+	NoTransform     bool
+	OnlyIfCached    bool // of requests (§5.2.1.7)
+
+	// The durations count only where their Has flag is set. An argument that is not a number is zero: such a response
+	// is taken to be stale (§4.2.1).
+
+	MaxAge, SMaxAge, StaleWhileRevalidate, StaleIfError             time.Duration
+	HasMaxAge, HasSMaxAge, HasStaleWhileRevalidate, HasStaleIfError bool
+
+	// Malformed is set when a line cannot be taken apart without doubt, as with a quote that never ends. Nobody knows
+	// what it would have forbidden, so a response with it is not stored.
+	Malformed bool
+}
+
+// ParseDirectives reads Cache-Control field lines. It accepts what RFC 9111 §5.2 asks of recipients: names in any case,
+// arguments as token or quoted-string whatever the directive, unknown directives.
+func ParseDirectives(lines []string) Directives {
+	var d Directives
+	for _, line := range lines {
+		d.parseLine(line)
+	}
+	return d
+}
+
+func (d *Directives) parseLine(line string) {
+	for {
+		line = strings.TrimLeft(line, " \t,")
+		if line == "" {
+			return
+		}
+		end := strings.IndexAny(line, "=,")
+		if end < 0 {
+			end = len(line)
+		}
+		// Space around "=" is not in the grammar. The name still counts, its argument does not.
+		rawName := line[:end]
+		name := strings.TrimRight(rawName, " \t")
+		if !isToken(name) {
+			d.Malformed = true
+		}
+		line = line[end:]
+		var a argument
+		if strings.HasPrefix(line, "=") {
+			var ok bool
+			if a, line, ok = readArgument(line[1:]); !ok {
+				d.Malformed = true
+			}
+			a.given = true
+			if name != rawName {
+				a.valid = false
+			}
+		}
+		d.add(strings.ToLower(name), a)
+	}
+}
+
+// argument is what follows "=" of a directive.
+type argument struct {
+	given bool // there was a "="
+	valid bool // text is a token or a quoted-string
+	text  string
+}
+
+// readArgument reads an argument from the start of s and returns what follows it. It is not ok when nothing sure can be
+// said about where the argument ends.
+func readArgument(s string) (a argument, rest string, ok bool) {
+	if !strings.HasPrefix(s, `"`) {
+		text, rest, _ := strings.Cut(s, ",")
+		text = strings.TrimRight(text, " \t")
+		// A quote in the middle may hide a comma that was not meant to separate anything.
+		return argument{text: text, valid: isToken(text)}, rest, !strings.Contains(text, `"`)
+	}
+	var b strings.Builder
+	for i := 1; i < len(s); i++ {
+		switch c := s[i]; {
+		case c == '"':
+			rest := strings.TrimLeft(s[i+1:], " \t")
+			if rest != "" && rest[0] != ',' {
+				_, rest, _ = strings.Cut(rest, ",")
+				return argument{}, rest, false
+			}
+			return argument{text: b.String(), valid: true}, rest, true
+		case c == '\\' && i+1 < len(s):
+			i++
+			b.WriteByte(s[i])
+		default:
+			b.WriteByte(c)
+		}
+	}
+	return argument{}, "", false
+}
+
+// add counts one directive in. Those that restrict count even with an argument that they do not take; those that permit
+// do not.
+func (d *Directives) add(name string, a argument) {
+	switch name {
+	case "no-store":
+		d.NoStore = true
+	case "no-cache":
+		d.NoCache = true
+		d.NoCacheFields = append(d.NoCacheFields, fieldNames(a)...)
+	case "private":
+		d.Private = true
+		d.PrivateFields = append(d.PrivateFields, fieldNames(a)...)
+	case "public":
+		d.Public = d.Public || !a.given
+	case "must-revalidate":
+		d.MustRevalidate = true
+	case "proxy-revalidate":
+		d.ProxyRevalidate = true
+	case "must-understand":
+		d.MustUnderstand = true
+	case "immutable":
+		d.Immutable = d.Immutable || !a.given
+	case "no-transform":
+		d.NoTransform = true
+	case "only-if-cached":
+		d.OnlyIfCached = true
+	case "max-age":
+		least(&d.MaxAge, &d.HasMaxAge, a)
+	case "s-maxage":
+		least(&d.SMaxAge, &d.HasSMaxAge, a)
+	case "stale-while-revalidate":
+		least(&d.StaleWhileRevalidate, &d.HasStaleWhileRevalidate, a)
+	case "stale-if-error":
+		least(&d.StaleIfError, &d.HasStaleIfError, a)
+	}
+}
+
+// least keeps the smaller of what was said before and a.
+func least(value *time.Duration, has *bool, a argument) {
+	var v time.Duration
+	if a.valid {
+		v, _ = parseDelta(a.text)
+	}
+	if !*has || v < *value {
+		*value = v
+	}
+	*has = true
+}
+
+// parseDelta reads delta-seconds: digits and nothing else, cut at maxDelta (RFC 9111 §1.2.2).
+func parseDelta(s string) (time.Duration, bool) {
+	if s == "" {
+		return 0, false
+	}
+	var n int64
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' {
+			return 0, false
+		}
+		n = min(n*10+int64(s[i]-'0'), int64(maxDelta/time.Second))
+	}
+	return time.Duration(n) * time.Second, true
+}
+
+// fieldNames reads the list of field names of a qualified no-cache or private.
+func fieldNames(a argument) []string {
+	var names []string
+	for name := range strings.SplitSeq(a.text, ",") {
+		if name = strings.TrimSpace(name); isToken(name) {
+			names = append(names, textproto.CanonicalMIMEHeaderKey(name))
+		}
+	}
+	return names
+}
+
+// tokenBytes are the bytes of a token (RFC 9110 §5.6.2).
+var tokenBytes = func() (table [256]bool) {
+	for _, c := range []byte("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") {
+		table[c] = true
+	}
+	return table
+}()
+
+// isToken reports whether s is a token (RFC 9110 §5.6.2).
+func isToken(s string) bool {
+	for i := range len(s) {
+		if !tokenBytes[s[i]] {
+			return false
+		}
+	}
+	return s != ""
+}

@@ -1,0 +1,21 @@
+// Package policy holds the decisions of the proxy: which route a request belongs to, under which key its answer is
+// kept, whether an answer may be shared or stored, for how long it is fresh, what a write makes unusable, and the words
+// in which all of this is told.
+//
+// Everything here is pure: the same input gives the same output. There is no I/O, no clock, no randomness and no
+// goroutine; the time and random numbers are parameters, and decisions are returned as values for others to carry out.
+//
+// The path of a request through the package:
+//
+//	ParseTarget            the target as it came                    target.go
+//	Table.Match            which route, with which wildcards        table.go, pattern.go, cleanpath.go
+//	PlanRequest            read, write or pass, and why             plan.go
+//	Query.Apply            the query as keyed and forwarded         query.go
+//	Route.AppendKey        the storage key                          key.go
+//	Route.FillHeader       what of the header a fill forwards       fillheader.go
+//	Route.Judge            may it be shared, stored, for how long   storable.go, lifetime.go
+//	Route.Members          what its copy can be purged by           names.go, template.go
+//	Lifetime.State         fresh, stale, in which window            freshness.go
+//	Route.Effects          what a write makes unusable              effects.go
+//	Status.Append          one Outcome and one Reason, in words     outcome.go, reason.go, cachestatus.go
+package policy

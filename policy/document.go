@@ -1,0 +1,130 @@
+package policy
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/tidwall/gjson"
+)
+
+// maxDepth bounds the nesting of a body that is read.
+const maxDepth = 128
+
+// document is a body that is JSON which every parser reads alike.
+type document struct{ root gjson.Result }
+
+// parseDocument checks a body. Besides what is not JSON it refuses what parsers read differently, such as an object that
+// has a name twice: the proxy would see one value, the origin write the other, and its copy would stay.
+func parseDocument(body []byte) (*document, error) {
+	if !utf8.Valid(body) {
+		return nil, errors.New("read body: it is not UTF-8")
+	}
+	if err := checkNames(body); err != nil {
+		return nil, fmt.Errorf("read body: %w", err)
+	}
+	if !gjson.ValidBytes(body) {
+		return nil, errors.New("read body: it is not JSON")
+	}
+	return &document{root: gjson.ParseBytes(body)}, nil
+}
+
+// object is the state of one object, or array when names is nil, that is being read.
+type object struct {
+	names map[string]bool // in lower case, since some parsers ignore case
+	value bool            // a value is next, not a name
+}
+
+// checkNames walks over the body without recursion and refuses duplicate names and deep nesting.
+func checkNames(body []byte) error {
+	d := json.NewDecoder(bytes.NewReader(body))
+	d.UseNumber()
+	var open []object
+	for {
+		token, err := d.Token()
+		if err != nil {
+			return fmt.Errorf("it is not JSON: %w", err)
+		}
+		if open, err = step(open, token); err != nil {
+			return err
+		}
+		if len(open) == 0 {
+			return nil
+		}
+	}
+}
+
+// step advances the state by one token.
+func step(open []object, token json.Token) ([]object, error) {
+	top := len(open) - 1
+	if delim, ok := token.(json.Delim); ok && (delim == '}' || delim == ']') {
+		return open[:top], nil
+	}
+	if top >= 0 && open[top].names != nil {
+		o := &open[top]
+		if name, ok := token.(string); ok && !o.value {
+			name = strings.ToLower(name)
+			if o.names[name] {
+				return nil, fmt.Errorf("an object has the name %q twice", name)
+			}
+			o.names[name], o.value = true, true
+			return open, nil
+		}
+		o.value = false
+	}
+	switch token {
+	case json.Delim('{'):
+		open = append(open, object{names: map[string]bool{}})
+	case json.Delim('['):
+		open = append(open, object{})
+	}
+	if len(open) > maxDepth {
+		return nil, fmt.Errorf("it is nested deeper than %d", maxDepth)
+	}
+	return open, nil
+}
+
+// values are all values that a path leads to. Where a step leads nowhere there may be something that the origin writes
+// and we do not see, so that is an error and not an empty list.
+func (d *document) values(path string) ([]string, error) {
+	values, err := collect(nil, d.root, strings.Split(path, "."))
+	if err != nil {
+		return nil, fmt.Errorf("body path %s: %w", path, err)
+	}
+	if len(values) == 0 {
+		return nil, fmt.Errorf("body path %s: %w", path, errNoValue)
+	}
+	return values, nil
+}
+
+func collect(values []string, at gjson.Result, steps []string) ([]string, error) {
+	switch {
+	case len(steps) > 0 && steps[0] != "#":
+		next := at.Get(steps[0])
+		if !at.IsObject() && !at.IsArray() || !next.Exists() {
+			return nil, errNoValue
+		}
+		return collect(values, next, steps[1:])
+	case len(steps) > 0 && !at.IsArray():
+		return nil, errors.New("not an array")
+	case at.IsArray():
+		if len(steps) > 0 {
+			steps = steps[1:]
+		}
+		return collectAll(values, at, steps)
+	case at.IsObject() || at.Type == gjson.Null:
+		return nil, errors.New("neither a text nor a number")
+	}
+	return append(values, at.String()), nil
+}
+
+func collectAll(values []string, array gjson.Result, steps []string) (_ []string, err error) {
+	array.ForEach(func(_, element gjson.Result) bool {
+		values, err = collect(values, element, steps)
+		return err == nil
+	})
+	return values, err
+}

@@ -1,0 +1,121 @@
+package policy
+
+import (
+	"net/http"
+	"net/textproto"
+	"slices"
+	"strings"
+)
+
+// forwardedFields are the client's fields that every fill forwards: they cannot change an answer unseen.
+var forwardedFields = []string{
+	// Content negotiation. An origin that heeds these has to say so with Vary (RFC 9110 §12.5.5).
+	"Accept", "Accept-Charset", "Accept-Encoding", "Accept-Language",
+	// Identifiers of traces and requests, which answers do not depend on (W3C Trace Context).
+	"Traceparent", "Tracestate", "X-Request-Id",
+	// The way that the request came, needed to notice that it goes round in circles (RFC 9110 §7.6.3, RFC 8586).
+	"Via", "Cdn-Loop",
+}
+
+// withheld are fields of the client that no fill forwards unless the route declares them, because each can make the
+// origin give another answer under the same key. Names are looked up here with "-" for "_", as many origins read them.
+var withheld = map[string]bool{
+	// Who asks. Cookies that the route declares are put together apart.
+	"Authorization": true, "Cookie": true, "Cookie2": true,
+	// Fields that make some origins take the request for one with another target, method or host.
+	"X-Original-Url": true, "X-Original-Uri": true, "X-Rewrite-Url": true, "X-Override-Url": true,
+	"X-Http-Method": true, "X-Http-Method-Override": true, "X-Method-Override": true, "X-Original-Method": true,
+	"X-Host": true, "X-Original-Host": true, "X-Http-Host-Override": true, "X-Http-Destinationurl": true,
+	"X-Middleware-Subrequest": true,
+	// What the proxy says itself about how it was reached; X-Forwarded-* is withheld as a family.
+	"Forwarded": true,
+	// Wishes to caches (RFC 9111 §5.2.1, §5.4). They are for this one: only-if-cached would make one upstream answer 504.
+	"Cache-Control": true, "Pragma": true,
+	// A fill has no content (RFC 9110 §8.6, §10.1.1), and is not a TRACE (§7.6.2).
+	"Content-Length": true, "Content-Encoding": true, "Expect": true, "Max-Forwards": true,
+}
+
+// FillHeader is the request header of a shared fill: of the client's fields those that may reach the origin although its
+// answer is for everyone with the same key. selected names further fields, those that Vary selects (RFC 9111 §4.1): they
+// are part of the variant. Credentials are never selected that way. With Route.ShareAuthorized, Authorization is
+// forwarded only if the route declares it, as part of the key.
+//
+// The answer belongs to the variant that this header selects; see VariantKey. Forward and AppendVia add what the proxy
+// says itself. The result shares nothing with client.
+func (r *Route) FillHeader(client http.Header, selected []string) http.Header {
+	h := make(http.Header, len(client))
+	if r.ForwardHeaders == ForwardAll {
+		copyEndToEnd(h, client)
+	} else {
+		copyFields(h, client, forwardedFields)
+	}
+	for _, name := range selected {
+		if !isWithheld(name) {
+			copyField(h, client, name)
+		}
+	}
+	// The client's Connection has no say in what is part of a key: the key would hold a value that the origin never saw.
+	copyFields(h, client, r.Headers)
+	for name := range hopByHop {
+		delete(h, name)
+	}
+	// A fill asks for the whole answer, also where the route declares these.
+	StripConditional(h)
+	delete(h, "Range")
+	if len(r.Cookies) > 0 && !r.declares("Cookie") {
+		if cookies := r.declaredCookies(client); cookies != "" {
+			h["Cookie"] = []string{cookies}
+		}
+	}
+	return h
+}
+
+// copyEndToEnd copies every field that is not withheld. One with "_" in its name is left out as well: many origins would
+// take it for the one with "-", which may be part of the key.
+func copyEndToEnd(dst, src http.Header) {
+	for name := range src {
+		if !isWithheld(name) && !strings.Contains(name, "_") {
+			copyField(dst, src, name)
+		}
+	}
+	if lines := src["Connection"]; len(lines) > 0 {
+		dst["Connection"] = lines
+		RemoveHopByHop(dst)
+	}
+}
+
+// declaredCookies puts together a Cookie field of the cookies that the route declares (RFC 6265 §4.2.1), in the client's
+// order.
+func (r *Route) declaredCookies(client http.Header) string {
+	var b strings.Builder
+	cookies := requestCookies(client)
+	for name, value, ok := cookies.next(); ok; name, value, ok = cookies.next() {
+		if !slices.Contains(r.Cookies, name) {
+			continue
+		}
+		if b.Len() > 0 {
+			b.WriteString("; ")
+		}
+		b.WriteString(name + "=" + value)
+	}
+	return b.String()
+}
+
+// isWithheld reports whether a fill keeps the field back.
+func isWithheld(name string) bool {
+	name = textproto.CanonicalMIMEHeaderKey(strings.ReplaceAll(name, "_", "-"))
+	return withheld[name] || hopByHop[name] || strings.HasPrefix(name, "X-Forwarded-") ||
+		name == "Range" || slices.Contains(conditionals[:], name)
+}
+
+func copyFields(dst, src http.Header, names []string) {
+	for _, name := range names {
+		copyField(dst, src, name)
+	}
+}
+
+func copyField(dst, src http.Header, name string) {
+	if lines := src[name]; len(lines) > 0 {
+		dst[name] = slices.Clone(lines)
+	}
+}

@@ -1,0 +1,80 @@
+package policy
+
+import (
+	"net/http"
+	"reflect"
+	"testing"
+)
+
+// hostile is what no fill may forward undeclared.
+var hostile = []string{
+	"Authorization: Basic x", "Proxy-Authorization: Basic x", "Cookie: sid=1; region=eu",
+	"If-None-Match: \"a\"", "If-Match: \"a\"", "If-Modified-Since: x", "If-Unmodified-Since: x", "If-Range: x", "Range: bytes=0-1",
+	"Connection: close, X-Hop", "X-Hop: 1", "Keep-Alive: 1", "Te: trailers", "Upgrade: x", "Transfer-Encoding: chunked", "Trailer: x",
+	"X-Original-Url: /admin", "X-Rewrite-Url: /admin", "X-Http-Method-Override: DELETE", "X-Method-Override: DELETE", "X-Host: evil",
+	"X-Forwarded-Host: evil", "X-Forwarded-For: 1.1.1.1", "X-Forwarded-Prefix: /evil", "Forwarded: host=evil", "X_forwarded_host: evil",
+	"X_original_url: /admin", "X_tenant: b",
+	"Cache-Control: only-if-cached", "Pragma: no-cache", "Content-Length: 3", "Expect: 100-continue", "Max-Forwards: 1",
+}
+
+func TestFillHeader(t *testing.T) {
+	known := []string{"Accept: a", "Accept-Encoding: gzip", "Accept-Language: de", "Traceparent: t", "Tracestate: s", "X-Request-Id: r", "Via: 1.1 x"}
+	unlisted := []string{"User-Agent: u", "Referer: r", "Origin: o", "X-Tenant: a"}
+	join := func(lists ...[]string) http.Header {
+		var all []string
+		for _, l := range lists {
+			all = append(all, l...)
+		}
+		return header(all...)
+	}
+	client := join(hostile, known, unlisted)
+	tests := []struct {
+		about    string
+		route    Route
+		selected []string
+		want     http.Header
+	}{
+		{"the fixed list", Route{}, nil, join(known)},
+		{"what the route declares", Route{Headers: []string{"Authorization", "X-Tenant"}}, nil, join(known, []string{"X-Tenant: a", "Authorization: Basic x"})},
+		{"declared cookies only", Route{Cookies: []string{"region", "theme"}}, nil, join(known, []string{"Cookie: region=eu"})},
+		{"declared Cookie as a whole", Route{Headers: []string{"Cookie"}, Cookies: []string{"region"}}, nil, join(known, []string{"Cookie: sid=1; region=eu"})},
+		{"Authorization is shared but not declared", Route{ShareAuthorized: true}, nil, join(known)},
+		{"what Vary selects (RFC 9111 §4.1)", Route{}, []string{"Origin", "User-Agent", "X-Absent"}, join(known, []string{"Origin: o", "User-Agent: u"})},
+		{"what Vary must not select", Route{}, []string{"Authorization", "Cookie", "Range", "If-None-Match", "X-Original-Url", "X-Forwarded-Host", "X_forwarded_host", "Te"}, join(known)},
+		{"what nobody can declare", Route{Headers: []string{"If-None-Match", "Range", "Te", "Connection", "Upgrade"}}, nil, join(known)},
+		{"all end-to-end fields", Route{ForwardHeaders: ForwardAll}, nil, join(known, unlisted)},
+		{"all, and credentials that are declared", Route{ForwardHeaders: ForwardAll, Headers: []string{"Authorization"}}, nil, join(known, unlisted, []string{"Authorization: Basic x"})},
+	}
+	for _, tt := range tests {
+		if got := tt.route.FillHeader(client, tt.selected); !reflect.DeepEqual(got, tt.want) {
+			t.Errorf("%s:\n got %v\nwant %v", tt.about, got, tt.want)
+		}
+	}
+}
+
+// A client must not be able to take out of the fill what is in the key: the answer without it would be stored under it.
+func TestFillHeaderKeepsWhatIsKeyed(t *testing.T) {
+	client := header("Connection: X-Tenant, Origin, Accept-Language", "X-Tenant: a", "Origin: o", "Accept-Language: de")
+	for _, mode := range []Forwarding{ForwardListed, ForwardAll} {
+		r := Route{ForwardHeaders: mode, Headers: []string{"X-Tenant"}}
+		got := r.FillHeader(client, []string{"Accept-Language", "Origin"})
+		if want := header("X-Tenant: a", "Origin: o", "Accept-Language: de"); !reflect.DeepEqual(got, want) {
+			t.Errorf("%v: %v", mode, got)
+		}
+	}
+}
+
+func TestFillHeaderIsACopy(t *testing.T) {
+	client := header("Accept: a", "X: x", "Y: y")
+	r := Route{Headers: []string{"X"}}
+	got := r.FillHeader(client, []string{"Y"})
+	for name := range got {
+		got[name][0] = "changed"
+	}
+	if !reflect.DeepEqual(client, header("Accept: a", "X: x", "Y: y")) {
+		t.Errorf("the client's header was changed: %v", client)
+	}
+	if got := r.FillHeader(nil, nil); got == nil {
+		t.Error("nil header")
+	}
+}

@@ -1,0 +1,62 @@
+package policy
+
+import (
+	"encoding/binary"
+	"net/http"
+)
+
+// AppendKey appends the storage key of a request to dst and returns it, allocating only to grow dst. Every field is
+// preceded by its length, so that the key is injective: requests with different targets, hosts, declared header fields
+// or declared cookies never have the same one, whatever bytes they are made of. Host is the one that is forwarded and
+// query the one that Query.Apply gave; t may still have the query as it came.
+func (r *Route) AppendKey(dst []byte, t Target, host, query string, h http.Header) []byte {
+	if r.Host.Literal != "" {
+		host = ""
+	}
+	t = t.WithQuery(query)
+	dst = binary.BigEndian.AppendUint64(dst, r.Fingerprint)
+	dst = appendField(dst, t.Scheme)
+	dst = appendField(dst, host)
+	dst = appendField(dst, t.Path)
+	dst = appendFlag(dst, t.HasQuery)
+	dst = appendField(dst, t.Query)
+	for _, name := range r.Headers {
+		dst = appendField(dst, name)
+		dst = binary.AppendUvarint(dst, uint64(len(h[name])))
+		for _, value := range h[name] {
+			dst = appendField(dst, value)
+		}
+	}
+	for _, name := range r.Cookies {
+		dst = appendCookies(dst, h["Cookie"], name)
+	}
+	return dst
+}
+
+// appendCookies appends all cookies of a name. Their number is not known before, so each is announced by a flag.
+func appendCookies(dst []byte, lines []string, name string) []byte {
+	dst = appendField(dst, name)
+	for _, line := range lines {
+		for line != "" {
+			var n, value string
+			n, value, line = cutCookie(line)
+			if n == name {
+				dst = appendFlag(dst, true)
+				dst = appendField(dst, value)
+			}
+		}
+	}
+	return appendFlag(dst, false)
+}
+
+func appendField(dst []byte, s string) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(s)))
+	return append(dst, s...)
+}
+
+func appendFlag(dst []byte, set bool) []byte {
+	if set {
+		return append(dst, 1)
+	}
+	return append(dst, 0)
+}

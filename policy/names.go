@@ -1,0 +1,152 @@
+package policy
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// sharedHost stands in members for the host of copies that every host shares: those of routes whose upstream is sent a
+// Host of its own. No Host of a request can be "*".
+const sharedHost = "*"
+
+// memberSet collects members, each once, in their order.
+type memberSet struct {
+	list []Member
+	seen map[Member]bool
+}
+
+func (s *memberSet) add(members ...Member) {
+	if s.seen == nil {
+		s.seen = make(map[Member]bool, 16)
+	}
+	for _, m := range members {
+		if !s.seen[m] {
+			s.seen[m] = true
+			s.list = append(s.list, m)
+		}
+	}
+}
+
+func (s *memberSet) addNames(kind MemberKind, names []string) {
+	for _, name := range names {
+		s.add(NewMember(kind, name))
+	}
+}
+
+// Members are the names under which the copy of an answer can be made unusable: everything, the route, the key, the
+// tags of the route and of the answer, the URL, the path, and every prefix of the path. Query is the one forwarded, h
+// the request's header. More than MaxMembers may come back; such a copy must not be stored.
+func (r *Route) Members(m *Match, t Target, query string, h http.Header, response http.Header) []Member {
+	t = t.WithQuery(query)
+	v := Values{Match: m, Header: h, Target: t, Query: query}
+	var s memberSet
+	s.add(All, NewMember(KindRoute, r.Name))
+	// Of too many names as many are handed on as make the copy one that is not stored.
+	keys, _ := r.keyNames(v)
+	s.addNames(KindKey, keys)
+	for _, tag := range r.Tags {
+		if names, missing, _ := tag.render(v, nil, nameForm); !missing {
+			s.addNames(KindTag, names)
+		}
+	}
+	s.addNames(KindTag, responseTags(response))
+	host := memberHost(t.Host)
+	if r.Host.Literal != "" {
+		host = sharedHost
+	}
+	path := memberPath(t.Path)
+	for _, host := range []string{host, ""} {
+		s.add(urlMember(host, path, t.Query, t.HasQuery), NewMember(KindPath, host+path))
+		s.addPrefixes(host, path)
+	}
+	return s.list
+}
+
+// keyNames are the names that the route's key gives. A value that the request does not have is empty in them, on copies
+// and on what a write makes unusable alike.
+func (r *Route) keyNames(v Values) ([]string, error) {
+	if r.Key.Zero() {
+		return nil, nil
+	}
+	names, _, err := r.Key.render(v, nil, nameForm)
+	return names, err
+}
+
+// addPrefixes adds the path without trailing slash and all of its ancestors down to the root.
+func (s *memberSet) addPrefixes(host, path string) {
+	whole := NewMember(KindPrefix, host+strings.TrimRight(path, "/"))
+	root := len(host) + 1
+	for i := root; i < len(whole); i++ {
+		if whole[i] == '/' {
+			s.add(whole[:i])
+		}
+	}
+	s.add(whole[:root], whole)
+}
+
+// responseTags are the tags that an answer carries: Surrogate-Key separated by spaces, xkey by spaces or commas,
+// Cache-Tag by commas.
+func responseTags(h http.Header) (tags []string) {
+	for _, line := range h["Surrogate-Key"] {
+		tags = append(tags, strings.Fields(line)...)
+	}
+	for _, line := range h["Xkey"] {
+		tags = append(tags, strings.FieldsFunc(line, func(c rune) bool { return c == ' ' || c == '\t' || c == ',' })...)
+	}
+	for _, line := range h["Cache-Tag"] {
+		for tag := range strings.SplitSeq(line, ",") {
+			tags = append(tags, strings.TrimSpace(tag))
+		}
+	}
+	return slices.DeleteFunc(tags, func(tag string) bool { return tag == "" })
+}
+
+// URLMembers are what an invalidation of one URL names, so that it meets the members of its copies: the path raw, the
+// query as forwarded. With an empty host it meets the copies of every host. Equivalent escapes name the same URL.
+// Table.URLMembers also applies the query rules of the route.
+func URLMembers(host, path, query string, hasQuery bool) []Member {
+	path = memberPath(path)
+	return forHosts(host, func(host string) Member { return urlMember(host, path, query, hasQuery) })
+}
+
+// PathMembers are what an invalidation of a path with every query names. With an empty host it meets every host.
+func PathMembers(host, path string) []Member {
+	path = memberPath(path)
+	return forHosts(host, func(host string) Member { return NewMember(KindPath, host+path) })
+}
+
+// PrefixMembers are what an invalidation of a path and everything below it names. A prefix ends at a segment: /a meets
+// /a, /a/ and /a/b, not /ab. A trailing slash makes no difference; "/" and "" are everything of the host, or of every
+// host when that is empty.
+func PrefixMembers(host, path string) []Member {
+	path = strings.TrimRight(memberPath(path), "/")
+	return forHosts(host, func(host string) Member { return NewMember(KindPrefix, host+path) })
+}
+
+// forHosts names a member for a host. The copies that all hosts share are copies of this host too.
+func forHosts(host string, name func(string) Member) []Member {
+	if host == "" {
+		return []Member{name("")}
+	}
+	return []Member{name(memberHost(host)), name(sharedHost)}
+}
+
+// urlMember is the KindURL of a canonical path.
+func urlMember(host, path, query string, hasQuery bool) Member {
+	if hasQuery {
+		path += "?" + canonicalQuery(query)
+	}
+	return NewMember(KindURL, host+path)
+}
+
+// memberHost is a host as members name it. The port is left out: at most that makes more unusable than was asked.
+func memberHost(host string) string { return strings.ToLower(hostOnly(host)) }
+
+// memberPath is a path as members name it. It always begins with a slash, so that none is taken for a host.
+func memberPath(path string) string {
+	if !strings.HasPrefix(path, "/") {
+		path = "/" + path
+	}
+	return canonicalPath(path)
+}

@@ -1,0 +1,108 @@
+package policy
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func spell(members []Member) string {
+	words := make([]string, len(members))
+	for i, m := range members {
+		words[i] = string(m)
+	}
+	return strings.Join(words, " ")
+}
+
+func TestMembers(t *testing.T) {
+	r := newRoute(t, "product", "GET /shop/{cat}/{id}")
+	r.Key = mustTemplate(t, "v2:{id}:{query.lang}")
+	r.Tags = templates(t, "cat:{cat}", "lang:{query.lang}")
+	u := target(t, "/shop/caf%c3%a9/%31?utm=1")
+	u.Host = "Shop.Example:8080"
+	m, _ := mustTable(t, r).Match("GET", u)
+	response := http.Header{"Surrogate-Key": {"a b", " a  c"}, "Xkey": {"d, e f"}, "Cache-Tag": {"g h, i ,,"}}
+	want := "* rproduct kv2:1: tcat:café ta tb tc td te tf tg h ti" +
+		" ushop.example/shop/caf%C3%A9/1 qshop.example/shop/caf%C3%A9/1" +
+		" pshop.example pshop.example/shop pshop.example/shop/caf%C3%A9 pshop.example/shop/caf%C3%A9/1" +
+		" u/shop/caf%C3%A9/1 q/shop/caf%C3%A9/1 p p/shop p/shop/caf%C3%A9 p/shop/caf%C3%A9/1"
+	if got := spell(r.Members(&m, u, "", nil, response)); got != want {
+		t.Errorf("members:\n%s\nwant:\n%s", got, want)
+	}
+	r.Host.Literal = "backend"
+	want = strings.ReplaceAll(want, "shop.example", "*")
+	if got := spell(r.Members(&m, u, "", nil, response)); got != want {
+		t.Errorf("members of a copy that hosts share:\n%s\nwant:\n%s", got, want)
+	}
+}
+
+func TestMembersTooMany(t *testing.T) {
+	r := newRoute(t, "it", "/{x}")
+	r.Tags = templates(t, "{query.a}{query.b}")
+	var query []string
+	for i := range 20 {
+		query = append(query, fmt.Sprintf("a=%d&b=%d", i, i+100))
+	}
+	u := target(t, "/x?"+strings.Join(query, "&"))
+	m, _ := mustTable(t, r).Match("GET", u)
+	if n := len(r.Members(&m, u, u.Query, nil, nil)); n <= MaxMembers {
+		t.Errorf("%d members of 400 tags: the copy would be stored without all of its names", n)
+	}
+}
+
+// TestPurgesMeetCopies holds the names of an invalidation against those of copies.
+func TestPurgesMeetCopies(t *testing.T) {
+	r := newRoute(t, "list", "/")
+	r.Query = Query{Include: []string{"a", "b"}, Sort: true, Unlisted: UnlistedDrop}
+	shared := newRoute(t, "shared", "/shared/")
+	shared.Host.Literal = "backend"
+	table := mustTable(t, r, shared)
+	for _, c := range []struct {
+		name, host, uri string
+		purge           []Member
+		want            bool
+	}{
+		{"exact", "h.example", "/p?a=1", URLMembers("h.example", "/p", "a=1", true), true},
+		{"any host", "h.example", "/p?a=1", URLMembers("", "/p", "a=1", true), true},
+		{"host in capitals, with a port", "H.example:80", "/p", URLMembers("h.EXAMPLE", "/p", "", false), true},
+		{"other host", "h.example", "/p", URLMembers("i.example", "/p", "", false), false},
+		{"other query", "h.example", "/p?a=1", URLMembers("", "/p", "a=2", true), false},
+		{"without query", "h.example", "/p?a=1", URLMembers("", "/p", "", false), false},
+		{"path with every query", "h.example", "/p?a=1", PathMembers("", "/p"), true},
+		{"RFC 3986 §6.2.2.2 equivalent escapes", "h.example", "/p%7e/%2f?a=%41", URLMembers("", "/%70~/%2F", "%61=A", true), true},
+		{"an escaped slash is none", "h.example", "/p%2fq", URLMembers("", "/p/q", "", false), false},
+		{"plus and %20 in the query", "h.example", "/p?a=x+y", URLMembers("", "/p", "a=x%20y", true), true},
+		{"query rules of the route", "h.example", "/p?a=1&b=2", table.URLMembers(Target{Path: "/p", Query: "b=2&x=3&a=1", HasQuery: true}), true},
+		{"all parameters dropped", "h.example", "/p", table.URLMembers(Target{Path: "/p", Query: "x=3", HasQuery: true}), true},
+		{"host that is not forwarded", "h.example", "/shared/p", URLMembers("i.example", "/shared/p", "", false), true},
+		{"prefix of a host that is not forwarded", "h.example", "/shared/p", PrefixMembers("i.example", "/shared"), true},
+		{"path of a host that is not forwarded", "h.example", "/shared/p", PathMembers("i.example", "/shared/p"), true},
+		{"prefix", "h.example", "/a/b/c", PrefixMembers("", "/a/b"), true},
+		{"prefix with slash", "h.example", "/a/b/c", PrefixMembers("h.example", "/a/b/"), true},
+		{"prefix is the path", "h.example", "/a/b/", PrefixMembers("", "/a/b"), true},
+		{"prefix ends at a segment", "h.example", "/a/bc", PrefixMembers("", "/a/b"), false},
+		{"root", "h.example", "/a/b", PrefixMembers("", "/"), true},
+		{"root of a host", "h.example", "/", PrefixMembers("h.example", "/"), true},
+		{"root of another host", "h.example", "/", PrefixMembers("i.example", "/"), false},
+		{"prefix without a slash before it", "h.example", "/a/b", PrefixMembers("", "a"), true},
+		{"a prefix is not a host", "h.example", "/a", PrefixMembers("", "h.example"), false},
+	} {
+		u := target(t, c.uri)
+		u.Host = c.host
+		m, reason := table.Match("GET", u)
+		if m.Route == nil {
+			t.Fatalf("%s: %s", c.name, reason)
+		}
+		query, _ := m.Route.Query.Apply(u.Query)
+		copyMembers := m.Route.Members(&m, u, query, nil, nil)
+		if got := meet(c.purge, copyMembers); got != c.want {
+			t.Errorf("%s: purge of %s meets %s: %t, want %t", c.name, spell(c.purge), spell(copyMembers), got, c.want)
+		}
+	}
+}
+
+func meet(a, b []Member) bool {
+	return slices.ContainsFunc(a, func(m Member) bool { return slices.Contains(b, m) })
+}

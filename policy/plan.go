@@ -1,0 +1,98 @@
+package policy
+
+import (
+	"net/http"
+	"slices"
+)
+
+// Action is the way a request takes through the proxy.
+type Action uint8
+
+const (
+	// PassAction forwards the request as it came. The zero value.
+	PassAction Action = iota
+	// ReadAction looks for a copy and fills one.
+	ReadAction
+	// WriteAction forwards the request and makes unusable what it changes.
+	WriteAction
+)
+
+// String is the word used in explanations.
+func (a Action) String() string { return [...]string{"pass", "read", "write"}[a] }
+
+// PlanRequest decides the way of a request from everything but its query, which Query decides on. mode is the one in
+// force. r is nil where no route matches. Writes invalidate whatever the route or its mode (RFC 9111 §4.4); a method
+// that is not known to be safe is a write.
+func PlanRequest(r *Route, mode Mode, req *http.Request) (Action, Reason) {
+	switch {
+	case !safe(req.Method):
+		return WriteAction, MethodUnsafe
+	case r == nil:
+		return PassAction, NoRoute
+	case mode == Off:
+		return PassAction, ModeOff
+	case req.Method != http.MethodGet && req.Method != http.MethodHead:
+		return PassAction, MethodOther
+	case !r.Policy.Caches():
+		return PassAction, RouteBypass
+	}
+	if reason := r.special(req); reason != NoReason {
+		return PassAction, reason
+	}
+	return ReadAction, NoReason
+}
+
+// safe reports whether the method is one of those known to change nothing (RFC 9110 §9.2.1). QUERY is safe and carries
+// its question in the body, which is not part of the storage key.
+func safe(method string) bool {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, "QUERY":
+		return true
+	}
+	return false
+}
+
+// special names what makes a GET or HEAD one that a shared copy must not answer.
+func (r *Route) special(req *http.Request) Reason {
+	h := req.Header
+	switch {
+	case len(h["Upgrade"]) > 0 || hasElement(h["Connection"], "upgrade"):
+		return Upgrade
+	case req.ContentLength != 0 || len(req.TransferEncoding) > 0:
+		return RequestBody
+	case len(h["Range"]) > 0:
+		return RangeRequest
+	case len(h["Proxy-Authorization"]) > 0:
+		return Authorization
+	case len(h["Authorization"]) > 0 && !r.ShareAuthorized && !r.declares("Authorization"):
+		return Authorization
+	case len(h["Cookie"]) > 0 && !r.harmlessCookies(h):
+		return Cookie
+	}
+	return NoReason
+}
+
+// harmlessCookies reports whether every cookie of the request is ignored or declared. A declared cookie that is there
+// twice is not harmless: the origin may go by the one that the key does not hold.
+func (r *Route) harmlessCookies(h http.Header) bool {
+	if r.declares("Cookie") || r.IgnoreAllCookies && len(r.Cookies) == 0 {
+		return true
+	}
+	var seen uint64 // of r.Cookies, by position
+	cookies := requestCookies(h)
+	for name, _, ok := cookies.next(); ok; name, _, ok = cookies.next() {
+		i := slices.Index(r.Cookies, name)
+		switch {
+		case i >= 64 || i >= 0 && seen&(1<<i) != 0:
+			return false
+		case i >= 0:
+			seen |= 1 << i
+		case !r.IgnoreAllCookies && !slices.Contains(r.IgnoreCookies, name):
+			return false
+		}
+	}
+	return !cookies.malformed
+}
+
+// declares reports whether the request field is part of the storage key.
+func (r *Route) declares(name string) bool { return slices.Contains(r.Headers, name) }

@@ -1,0 +1,172 @@
+package policy
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+)
+
+// relation says how the requests that one pattern matches relate to those that another matches.
+type relation uint8
+
+const (
+	equivalent   relation = iota // the same requests
+	moreGeneral                  // all of the other's and more
+	moreSpecific                 // fewer than the other, and all of them the other's
+	overlapping                  // some in common, and each some of its own
+	disjoint                     // none in common
+)
+
+// conflicts reports whether there is a request that both patterns match and neither wins. A pattern with a host wins
+// over one without; otherwise the one wins whose methods and paths are a subset of the other's.
+func (p Pattern) conflicts(q Pattern) bool {
+	if p.host != q.host {
+		return false
+	}
+	r := combine(compareMethods(p.method, q.method), comparePaths(p, q))
+	return r == equivalent || r == overlapping
+}
+
+func compareMethods(a, b string) relation {
+	switch {
+	case a == b:
+		return equivalent
+	case a == "", a == http.MethodGet && b == http.MethodHead:
+		return moreGeneral
+	case b == "", b == http.MethodGet && a == http.MethodHead:
+		return moreSpecific
+	}
+	return disjoint
+}
+
+func comparePaths(p, q Pattern) relation {
+	r := equivalent
+	n := min(len(p.segments), len(q.segments))
+	for i := range n {
+		r = combine(r, compareSegments(p.segments[i], q.segments[i]))
+	}
+	// What is left of the longer one is covered by the shorter one's last segment, or by nothing.
+	switch {
+	case len(p.segments) == len(q.segments):
+		return r
+	case len(p.segments) == n && p.last().kind == segRest:
+		return combine(r, moreGeneral)
+	case len(q.segments) == n && q.last().kind == segRest:
+		return combine(r, moreSpecific)
+	}
+	return disjoint
+}
+
+func compareSegments(a, b segment) relation {
+	switch {
+	case a.kind == segRest && b.kind == segRest:
+		return equivalent
+	case a.kind == segRest:
+		return moreGeneral
+	case b.kind == segRest:
+		return moreSpecific
+	case a.kind == b.kind && (a.kind != segLiteral || a.text == b.text):
+		return equivalent
+	case a.kind == segSingle && b.kind == segLiteral:
+		return moreGeneral
+	case a.kind == segLiteral && b.kind == segSingle:
+		return moreSpecific
+	}
+	return disjoint
+}
+
+// combine is the relation of the whole, given those of two independent parts.
+func combine(a, b relation) relation {
+	switch {
+	case a == disjoint || b == disjoint:
+		return disjoint
+	case a == equivalent:
+		return b
+	case b == equivalent || a == b:
+		return a
+	}
+	return overlapping
+}
+
+// RoutePattern is one pattern and the name of the route that it belongs to.
+type RoutePattern struct {
+	Route   string
+	Pattern Pattern
+}
+
+// ConflictError says that two patterns match a request in common and neither is more specific, so that no order of
+// precedence could be told from them.
+type ConflictError struct {
+	A, B RoutePattern // in the order of the routes
+}
+
+// Error explains the conflict with paths that show it.
+func (e *ConflictError) Error() string {
+	who := fmt.Sprintf("pattern %q of route %q conflicts with pattern %q of route %q: ",
+		e.B.Pattern, e.B.Route, e.A.Pattern, e.A.Route)
+	return who + e.reason()
+}
+
+func (e *ConflictError) reason() string {
+	a, b := e.A.Pattern, e.B.Pattern
+	methods, paths := compareMethods(a.method, b.method), comparePaths(a, b)
+	switch {
+	case combine(methods, paths) == equivalent:
+		return "both match the same requests: remove one"
+	case paths == overlapping:
+		return fmt.Sprintf("both match paths like %q, but neither is more specific: %q matches only the first, %q only the second",
+			commonPath(a, b), differencePath(a, b), differencePath(b, a))
+	case methods == moreGeneral:
+		return fmt.Sprintf("%q matches more methods, but has the more specific path: name a method in both", a)
+	}
+	return fmt.Sprintf("%q matches fewer methods, but has the more general path: name a method in both", a)
+}
+
+// example is a path segment that s matches.
+func (s segment) example() string {
+	switch {
+	case s.kind == segDollar || s.kind == segRest:
+		return "/"
+	default:
+		return "/" + s.text
+	}
+}
+
+// commonPath is a path that both match. They must overlap.
+func commonPath(p, q Pattern) string {
+	var b strings.Builder
+	long, short := p.segments, q.segments
+	if len(long) < len(short) {
+		long, short = short, long
+	}
+	for i, s := range long {
+		if i < len(short) && s.kind != segLiteral && s.kind != segDollar && short[i].kind != segRest {
+			s = short[i]
+		}
+		b.WriteString(s.example())
+	}
+	return b.String()
+}
+
+// differencePath is a path that p matches and q does not. They must overlap.
+func differencePath(p, q Pattern) string {
+	var b strings.Builder
+	for i, s := range p.segments {
+		if i >= len(q.segments) {
+			b.WriteString(s.example())
+			continue
+		}
+		t := q.segments[i]
+		switch {
+		case s.kind == segRest && t.kind == segDollar:
+			return b.String() + "/x"
+		case s.kind == segRest:
+			return b.String() + "/"
+		case s.kind == segSingle && t.kind == segLiteral && s.text == t.text:
+			b.WriteString(s.example() + "x")
+		default:
+			b.WriteString(s.example())
+		}
+	}
+	return b.String()
+}

@@ -1,0 +1,173 @@
+package policy
+
+import (
+	"slices"
+	"strings"
+)
+
+// Unlisted says what becomes of query parameters that a route does not list.
+type Unlisted uint8
+
+const (
+	// UnlistedBypass sends the request past the cache. The zero value.
+	UnlistedBypass Unlisted = iota
+	// UnlistedDrop removes the parameter from the key and from the fill.
+	UnlistedDrop
+	// UnlistedKey makes the parameter part of the key.
+	UnlistedKey
+)
+
+// Query says which query parameters are part of the storage key and reach the origin on a fill. The zero value lets no
+// parameter through: a request with any goes past the cache.
+type Query struct {
+	Include  []string // names that are keyed; "utm_*" matches by prefix; wins over Exclude
+	Exclude  []string // names that are dropped; "utm_*" matches by prefix
+	Sort     bool     // order parameters by name, keeping the order of equal names
+	Unlisted Unlisted // what becomes of names in neither list
+}
+
+// maxParameters bounds the work on one query. More is malformed.
+const maxParameters = 1000
+
+// Apply computes the query that is both keyed and forwarded, byte for byte. The pieces between ampersands stay as they
+// are; names are compared unescaped, case counts. QueryUnlisted or QueryMalformed say that the request must go past the
+// cache with its query untouched: malformed is what origins read differently (a bad escape, a semicolon, a byte that no
+// query may have). Where the route keys everything as it is, nothing is parsed and nothing is malformed.
+func (q *Query) Apply(raw string) (forwarded string, reason Reason) {
+	if raw == "" || q.Unlisted == UnlistedKey && len(q.Include) == 0 && len(q.Exclude) == 0 && !q.Sort {
+		return raw, NoReason
+	}
+	changed, reason := q.scan(raw)
+	switch {
+	case reason != NoReason:
+		return "", reason
+	case !changed:
+		return raw, NoReason
+	}
+	return q.rebuild(raw), NoReason
+}
+
+// scan decides on every piece and reports whether the query has to be rebuilt.
+func (q *Query) scan(raw string) (changed bool, reason Reason) {
+	if strings.Count(raw, "&") >= maxParameters {
+		return false, QueryMalformed
+	}
+	last, first, unlisted := "", true, false
+	for left, more := raw, true; more; {
+		var piece string
+		piece, left, more = strings.Cut(left, "&")
+		if !isQueryPiece(piece) {
+			return false, QueryMalformed
+		}
+		switch name := pieceName(piece); q.decide(name) {
+		case UnlistedBypass:
+			unlisted = true
+		case UnlistedDrop:
+			changed = true
+		case UnlistedKey:
+			if q.Sort && !first && compareNames(last, name) > 0 {
+				changed = true
+			}
+			last, first = name, false
+		}
+	}
+	if unlisted {
+		return false, QueryUnlisted
+	}
+	return changed, NoReason
+}
+
+func (q *Query) rebuild(raw string) string {
+	kept := make([]string, 0, strings.Count(raw, "&")+1)
+	for piece := range strings.SplitSeq(raw, "&") {
+		if q.decide(pieceName(piece)) == UnlistedKey {
+			kept = append(kept, piece)
+		}
+	}
+	if q.Sort {
+		slices.SortStableFunc(kept, func(a, b string) int { return compareNames(pieceName(a), pieceName(b)) })
+	}
+	return strings.Join(kept, "&")
+}
+
+// decide says what becomes of a parameter, given its name as it came.
+func (q *Query) decide(name string) Unlisted {
+	switch {
+	case listed(q.Include, name):
+		return UnlistedKey
+	case listed(q.Exclude, name):
+		return UnlistedDrop
+	}
+	return q.Unlisted
+}
+
+func listed(patterns []string, name string) bool {
+	for _, p := range patterns {
+		prefix, open := strings.CutSuffix(p, "*")
+		if hasName(name, prefix, open) {
+			return true
+		}
+	}
+	return false
+}
+
+// hasName reports whether a raw name, unescaped, is want, or begins with it when open.
+func hasName(raw, want string, open bool) bool {
+	u := unescaper{text: raw, plus: true}
+	for i := range len(want) {
+		if u.next() != int(want[i]) {
+			return false
+		}
+	}
+	return open || u.next() < 0
+}
+
+func compareNames(a, b string) int {
+	return compareUnescaped(unescaper{text: a, plus: true}, unescaper{text: b, plus: true})
+}
+
+func pieceName(piece string) string {
+	name, _, _ := strings.Cut(piece, "=")
+	return name
+}
+
+// isQueryPiece reports whether a piece means the same to every parser of queries.
+func isQueryPiece(piece string) bool {
+	for i := 0; i < len(piece); i++ {
+		switch c := piece[i]; {
+		case c <= ' ', c == 0x7f, c == ';', c == '#':
+			return false
+		case c == '%':
+			if _, ok := unescapeAt(piece, i); !ok {
+				return false
+			}
+			i += 2
+		}
+	}
+	return true
+}
+
+// queryValues yields the values of a parameter in their order, unescaped. A parameter without "=" has the value "".
+func queryValues(query, name string) (values []string) {
+	for piece := range strings.SplitSeq(query, "&") {
+		if raw, value, _ := strings.Cut(piece, "="); piece != "" && hasName(raw, name, false) {
+			values = append(values, unescapeForm(value))
+		}
+	}
+	return values
+}
+
+// unescapeForm unescapes a value of a query. A broken escape stands for itself.
+func unescapeForm(s string) string {
+	if !strings.ContainsAny(s, "%+") {
+		return s
+	}
+	b := make([]byte, 0, len(s))
+	for u := (unescaper{text: s, plus: true}); ; {
+		c := u.next()
+		if c < 0 {
+			return string(b)
+		}
+		b = append(b, byte(c))
+	}
+}

@@ -1,0 +1,91 @@
+package policy
+
+// Reason says why a request was not answered from a copy, or why an answer was not stored. Every "not cached" has a
+// name, and the vocabulary is closed. The zero value is NoReason.
+type Reason uint8
+
+const (
+	NoReason Reason = iota
+
+	// Why the request itself went past the cache.
+
+	NoRoute        // no route matches
+	UncleanPath    // empty, dot or dot-dot segments: no route is tried
+	RouteBypass    // the route's policy is bypass
+	ModeOff        // the route is switched off
+	MethodUnsafe   // a write
+	MethodOther    // safe, but not GET or HEAD
+	RequestBody    // a GET or HEAD with content
+	Authorization  // the request carries credentials
+	Cookie         // the request carries a cookie that the route does not ignore or declare
+	QueryUnlisted  // a query parameter that the route does not list
+	QueryMalformed // a query that cannot be parsed without doubt
+	RangeRequest   // a request for a part
+	Upgrade        // a request to switch protocols
+	HitForMiss     // the last answer to this key could not be shared
+	WaitersFull    // more requests wait for this key than the route allows
+	WaitTimeout    // waited for another request's fill for too long
+	Fenced         // a write to it is under way
+
+	// What the look-up found when it found no usable copy.
+
+	URIMiss    // nothing stored under this key
+	VaryMiss   // stored, but for other request header fields
+	Expired    // stored, but not fresh any more
+	Purged     // stored, but invalidated
+	SoftPurged // stored, but marked stale by a soft purge
+	HeadMiss   // a HEAD request without a stored GET
+	Renewal    // stored, and fetched anew in the background; of requests to the origin only
+
+	// Why an answer was not stored.
+
+	NoStore          // Cache-Control: no-store
+	Private          // Cache-Control: private
+	SetCookie        // the answer sets a cookie
+	AuthorizedShare  // answer to an authorized request without permission to share (RFC 9111 §3.5)
+	StatusNotStored  // a status that is not stored on this route
+	VaryStar         // Vary: *
+	NoFreshness      // neither the origin nor the route gives a lifetime, and no validator
+	TooLarge         // larger than max_object
+	ContentTypeOther // not a content type of store_if
+	TooSmall         // fewer bytes than store_if.min_bytes
+	TooManyMembers   // more tags or path segments than a copy may have
+	Incomplete       // the body ended early
+	Partial          // 206 or Content-Range
+	Outdated         // invalidated while it was being fetched
+	MemoryFull       // fills in flight hold all the memory they may
+	MalformedHeader  // contradictory or unparsable fields that decide on caching
+
+	// Why there is no answer from the origin.
+
+	OriginError      // the origin could not be reached or broke off
+	OriginTimeout    // the origin did not answer in time
+	OriginStatus     // the origin answered with an error status
+	QueueFull        // no place at the origin, nor in its queue
+	QueueTimeout     // no place at the origin within the queue's deadline
+	ClientGone       // the client left before there was an answer
+	OnlyIfCached     // Cache-Control: only-if-cached, and no copy
+	StoreUnavailable // the route's policy forbids going on without the store
+	NotConfirmed     // an invalidation could not be confirmed
+	Panic            // a defect; the log has the stack
+
+	reasons
+)
+
+var reasonNames = [reasons]string{
+	NoReason: "", NoRoute: "no-route", UncleanPath: "unclean-path", RouteBypass: "bypass", ModeOff: "mode-off",
+	MethodUnsafe: "method", MethodOther: "method-other", RequestBody: "request-body", Authorization: "authorization",
+	Cookie: "cookie", QueryUnlisted: "query-unlisted", QueryMalformed: "query-malformed", RangeRequest: "range",
+	Upgrade: "upgrade", HitForMiss: "hit-for-miss", WaitersFull: "waiters-full", WaitTimeout: "wait-timeout", Fenced: "fenced",
+	URIMiss: "uri-miss", VaryMiss: "vary-miss", Expired: "expired", Purged: "purged", SoftPurged: "soft-purged", HeadMiss: "head-miss", Renewal: "renewal",
+	NoStore: "no-store", Private: "private", SetCookie: "set-cookie", AuthorizedShare: "authorized", StatusNotStored: "status",
+	VaryStar: "vary-star", NoFreshness: "no-freshness", TooLarge: "too-large", ContentTypeOther: "content-type",
+	TooSmall: "too-small", TooManyMembers: "too-many-members", Incomplete: "incomplete", Partial: "partial",
+	Outdated: "outdated", MemoryFull: "memory-full", MalformedHeader: "malformed-header",
+	OriginError: "origin-error", OriginTimeout: "origin-timeout", OriginStatus: "origin-status", QueueFull: "queue-full",
+	QueueTimeout: "queue-timeout", ClientGone: "client-gone", OnlyIfCached: "only-if-cached", StoreUnavailable: "store-down",
+	NotConfirmed: "not-confirmed", Panic: "panic",
+}
+
+// String is the word used in Cache-Status detail, in logs and as a metric label.
+func (r Reason) String() string { return reasonNames[r] }

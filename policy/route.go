@@ -1,0 +1,160 @@
+package policy
+
+import (
+	"regexp"
+	"time"
+)
+
+// Kind is a caching pattern: a preset of the decisions in Route.
+type Kind uint8
+
+const (
+	// Bypass sends every request to the origin; unsafe ones still invalidate. The zero value.
+	Bypass Kind = iota
+	// CacheAside serves copies and falls back to the origin whenever the store cannot answer.
+	CacheAside
+	// ReadThrough serves copies and refuses reads with 503 when the store is down.
+	ReadThrough
+	// WriteThrough fences what a write touches before the write is forwarded.
+	WriteThrough
+	// RefreshAhead renews copies that are read often before they expire.
+	RefreshAhead
+)
+
+// String is the name in the configuration.
+func (k Kind) String() string {
+	return [...]string{"bypass", "cache-aside", "read-through", "write-through", "refresh-ahead"}[k]
+}
+
+// Caches reports whether reads of this policy look for a copy.
+func (k Kind) Caches() bool { return k != Bypass }
+
+// Mode says how far a route's cache is switched on.
+type Mode uint8
+
+const (
+	// On serves copies. The zero value.
+	On Mode = iota
+	// Observe never serves a copy: every request goes to the origin and is compared with what would have been served.
+	Observe
+	// Off passes everything through.
+	Off
+)
+
+// String is the name in the configuration, the admin API and the metric.
+func (m Mode) String() string { return [...]string{"on", "observe", "off"}[m] }
+
+// HostRule says which Host an upstream sees, and so whether the client's is part of the storage key.
+type HostRule struct {
+	// Literal is sent instead of the client's Host and is not keyed. Empty: the client's Host is passed on and keyed.
+	Literal string
+}
+
+// Forwarding says which of the client's header fields a fill forwards.
+type Forwarding uint8
+
+const (
+	// ForwardListed forwards a fixed list, what the route declares, and what Vary selects. The zero value.
+	ForwardListed Forwarding = iota
+	// ForwardAll forwards every end-to-end field but credentials and those that reroute requests: plain RFC 9111,
+	// which trusts Vary to name what matters.
+	ForwardAll
+)
+
+// OnWrite says what a successful write leaves behind.
+type OnWrite uint8
+
+const (
+	// OnWriteInvalidate leaves nothing: the next read asks the origin. The zero value.
+	OnWriteInvalidate OnWrite = iota
+	// OnWriteStore keeps the write's response where its Content-Location names the target (RFC 9110 §8.7).
+	OnWriteStore
+)
+
+// Override names what an origin says that a route does not heed. Each is a relaxation that check warns about.
+type Override uint16
+
+const (
+	OverrideMaxAge         Override = 1 << iota // max-age
+	OverrideSMaxAge                             // s-maxage
+	OverrideExpires                             // Expires
+	OverrideNoCache                             // no-cache, and Pragma: no-cache
+	OverrideNoStore                             // no-store
+	OverridePrivate                             // private
+	OverrideMustRevalidate                      // must-revalidate and proxy-revalidate
+)
+
+// Has reports whether o contains all of x.
+func (o Override) Has(x Override) bool { return o&x == x }
+
+// Route is one compiled route of the configuration. It is immutable after Table is built from it, and safe for
+// concurrent use. Durations of zero mean "none" unless the field says otherwise.
+type Route struct {
+	Name     string
+	Patterns []Pattern                 // at least one
+	Where    map[string]*regexp.Regexp // wildcard → the whole value must match
+	Upstream string                    // an upstream's name
+	Policy   Kind
+	Mode     Mode // as configured; the one in force may have been changed at run time
+	Host     HostRule
+
+	// Fingerprint stands for everything above and below that changes what a stored copy means. It is part of every
+	// storage key, so that copies stored under another version of the configuration are misses.
+	Fingerprint uint64
+
+	Key            Template   // the copy's name; zero: none
+	Tags           []Template // tags that every copy of the route carries
+	Query          Query
+	Headers        []string // canonical names of request header fields that are part of the storage key, sorted
+	Cookies        []string // names of request cookies that are part of the storage key, sorted
+	ForwardHeaders Forwarding
+
+	TTL                  time.Duration // lifetime when the origin names none
+	Jitter               float64       // 0 to 1: the share of the lifetime that is taken off at random
+	StaleWhileRevalidate time.Duration // when the origin names none (RFC 5861 §3)
+	StaleIfError         time.Duration // when the origin names none (RFC 5861 §4)
+	NegativeTTL          time.Duration // of 404 and 410, when the origin names none
+	Override             Override
+	StoreIf              StoreIf
+
+	IgnoreCookies    []string // names of request cookies that neither matter nor are forwarded on a fill
+	IgnoreAllCookies bool
+	StripSetCookie   bool // store the answer without its Set-Cookie
+	ShareAuthorized  bool // requests with Authorization use the cache like any other
+
+	RefreshAt float64 // refresh-ahead: share of the lifetime after which a copy is renewed
+	MinHits   int     // refresh-ahead: reads since the last fill that make a copy worth renewing
+
+	MaxWaiters  int           // requests that may wait for one fill
+	WaitTimeout time.Duration // how long one waits before it goes to the origin itself
+
+	OnWrite     OnWrite
+	StoreDown   StoreDown
+	FenceHold   time.Duration // how long a fence stands after a write whose outcome is unknown
+	Invalidates *Invalidates  // nil: the target URI only
+}
+
+// StoreIf narrows what is stored beyond what HTTP allows. The zero value stores all of it.
+type StoreIf struct {
+	ContentTypes []string // lower-case media types without parameters, "type/*" allowed; empty: any
+	MinBytes     int64
+}
+
+// StoreDown says what becomes of a write when its invalidation cannot be recorded beforehand.
+type StoreDown uint8
+
+const (
+	// StoreDownReject refuses the write with 503 before the origin is touched. The zero value.
+	StoreDownReject StoreDown = iota
+	// StoreDownForward forwards the write and makes up for the invalidation later.
+	StoreDownForward
+)
+
+// Invalidates names what a successful write makes unusable besides its target URI.
+type Invalidates struct {
+	Keys, Tags, URLs, Prefixes []Template
+	Routes                     []string
+	// Otherwise is used instead when a template names the request body and the body cannot be read as JSON or is too
+	// large. Never nil when a template uses the body.
+	Otherwise *Invalidates
+}

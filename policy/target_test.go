@@ -1,0 +1,71 @@
+package policy
+
+import "testing"
+
+func TestParseTarget(t *testing.T) {
+	for _, c := range []struct {
+		name, host, uri string
+		want            Target
+	}{
+		{"RFC 9112 §3.2.1 origin-form", "a.example", "/p%2Fq?x=%41", Target{"http", "a.example", "/p%2Fq", "x=%41", true}},
+		{"no query", "a.example", "/p", Target{"http", "a.example", "/p", "", false}},
+		{"empty query", "a.example", "/p?", Target{"http", "a.example", "/p", "", true}},
+		{"second question mark", "a.example", "/p?a?b", Target{"http", "a.example", "/p", "a?b", true}},
+		{"not an authority", "a.example", "//b.example/p", Target{"http", "a.example", "//b.example/p", "", false}},
+		{"RFC 9112 §3.2.2 the host of the URI wins", "a.example", "http://B.example:80/p?q", Target{"http", "B.example:80", "/p", "q", true}},
+		{"the scheme of the URI is not believed", "a.example", "HTTPS://b.example", Target{"http", "b.example", "/", "", false}},
+		{"RFC 9110 §4.2.3 empty path", "a.example", "http://b.example?q", Target{"http", "b.example", "/", "q", true}},
+		{"RFC 9112 §3.2.4 asterisk-form", "a.example", "*", Target{"http", "a.example", "*", "", false}},
+	} {
+		got, err := ParseTarget("http", c.host, c.uri)
+		if err != nil || got != c.want {
+			t.Errorf("%s: %+v, %v, want %+v", c.name, got, err, c.want)
+		}
+	}
+	for _, uri := range []string{"", "a.example:443", "ftp://a.example/", "http:///p", "http://u@a.example/", "/a b", "/a\n", "/a\x7f", "p", "?q"} {
+		if got, err := ParseTarget("http", "a.example", uri); err == nil {
+			t.Errorf("%q: %+v, want an error", uri, got)
+		}
+	}
+}
+
+func TestTargetString(t *testing.T) {
+	for _, uri := range []string{"/", "/p?", "/p%2f%41?a=%61&&b", "*", "/p?a?b"} {
+		if got := target(t, uri).String(); got != uri {
+			t.Errorf("%q becomes %q", uri, got)
+		}
+	}
+}
+
+func TestTargetWithQuery(t *testing.T) {
+	for _, c := range []struct{ uri, query, want string }{
+		{"/p?utm=1", "", "/p"},
+		{"/p?", "", "/p?"},
+		{"/p", "", "/p"},
+		{"/p?a=1&utm=1", "a=1", "/p?a=1"},
+	} {
+		once := target(t, c.uri).WithQuery(c.query)
+		if got := once.String(); got != c.want || once.WithQuery(c.query) != once {
+			t.Errorf("%s with %q: %s, want %s, and the same again", c.uri, c.query, got, c.want)
+		}
+	}
+}
+
+func TestCleanTarget(t *testing.T) {
+	for in, want := range map[string]string{
+		"/products/17":         "/products/17",
+		"//products///17":      "/products/17",
+		"/a/../products/17/":   "/products/17/",
+		"/a/%2e%2E%2fproducts": "/products",
+		`/a\..\products\17`:    "/products/17",
+		"/a/..;x=1/products":   "/products",
+		"/../../products":      "/products",
+		"products":             "/products",
+		"/products/./17%zz":    "/products/17%25zz",
+	} {
+		got := CleanTarget(Target{Path: in}).Path
+		if got != want || !isCleanPath(got) {
+			t.Errorf("%s becomes %s, want %s", in, got, want)
+		}
+	}
+}

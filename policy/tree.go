@@ -1,0 +1,120 @@
+package policy
+
+import (
+	"slices"
+	"strings"
+)
+
+// node is a place in the tree of patterns, after as many segments as it is deep. A request visits every node at most
+// once, so that no path can make matching cost more than the tree is large.
+type node struct {
+	leaf     *leaf         // the path ends here
+	dollar   *leaf         // a slash is left
+	rest     *leaf         // at least a slash is left
+	single   *node         // after any one segment
+	literals []literalNode // after one certain segment; sorted
+}
+
+type literalNode struct {
+	text string // unescaped
+	node *node
+}
+
+func (n *node) add(segments []segment, l *leaf) {
+	if len(segments) == 0 {
+		n.leaf = l
+		return
+	}
+	s := segments[0]
+	switch s.kind {
+	case segRest:
+		n.rest = l
+	case segDollar:
+		n.dollar = l
+	case segSingle:
+		if n.single == nil {
+			n.single = &node{}
+		}
+		n.single.add(segments[1:], l)
+	case segLiteral:
+		n.literal(s.text).add(segments[1:], l)
+	}
+}
+
+// literal is the child for a segment, made if there is none.
+func (n *node) literal(text string) *node {
+	i, found := slices.BinarySearchFunc(n.literals, text, func(c literalNode, text string) int {
+		return strings.Compare(c.text, text)
+	})
+	if !found {
+		n.literals = slices.Insert(n.literals, i, literalNode{text, &node{}})
+	}
+	return n.literals[i].node
+}
+
+// match finds the most specific pattern for what is left of a clean path: a literal before a wildcard before the rest.
+// A branch that leads nowhere is left again for the next one.
+func (n *node) match(path string, m *Match) bool {
+	switch {
+	case n == nil:
+		return false
+	case path == "":
+		return n.leaf != nil && m.take(n.leaf)
+	case path == "/":
+		return n.dollar != nil && m.take(n.dollar) || n.takeRest(path, m)
+	}
+	end := strings.IndexByte(path[1:], '/') + 1
+	if end == 0 {
+		end = len(path)
+	}
+	if n.find(path[1:end]).match(path[end:], m) {
+		return true
+	}
+	if n.single != nil {
+		m.push(path[1:end])
+		if n.single.match(path[end:], m) {
+			return true
+		}
+		m.pop()
+	}
+	return n.takeRest(path, m)
+}
+
+func (n *node) takeRest(path string, m *Match) bool {
+	if n.rest == nil {
+		return false
+	}
+	if !n.rest.pattern.last().named() {
+		return m.take(n.rest)
+	}
+	m.push(path[1:])
+	if m.take(n.rest) {
+		return true
+	}
+	m.pop()
+	return false
+}
+
+// find is the child for a raw segment, or nil.
+func (n *node) find(raw string) *node {
+	escaped := strings.IndexByte(raw, '%') >= 0
+	low, high := 0, len(n.literals)
+	for low < high {
+		middle := int(uint(low+high) / 2)
+		c := 0
+		if escaped {
+			c = compareEscaped(raw, n.literals[middle].text)
+		} else {
+			c = strings.Compare(raw, n.literals[middle].text)
+		}
+		switch {
+		case c == 0:
+			return n.literals[middle].node
+		case c < 0:
+			high = middle
+		default:
+			low = middle + 1
+		}
+	}
+	return nil
+}

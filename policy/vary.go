@@ -1,0 +1,84 @@
+package policy
+
+import (
+	"encoding/binary"
+	"net/http"
+	"net/textproto"
+	"slices"
+	"strings"
+)
+
+// maxVary is how many field names a Vary may hold. A longer one would never match again anyway.
+const maxVary = 16
+
+// ParseVary reads Vary field lines (RFC 9110 §12.5.5): the canonical names, sorted, each once. star is set where no
+// request can ever match: for "*", for what is not a field name, and for more names than are compared.
+func ParseVary(lines []string) (names []string, star bool) {
+	for _, line := range lines {
+		for name := range strings.SplitSeq(line, ",") {
+			name = trimOWS(name)
+			if name == "" {
+				continue
+			}
+			if name == "*" || !isToken(name) {
+				return nil, true
+			}
+			names = append(names, textproto.CanonicalMIMEHeaderKey(name))
+		}
+	}
+	slices.Sort(names)
+	names = slices.Compact(names)
+	if len(names) > maxVary {
+		return nil, true
+	}
+	return names, false
+}
+
+// VariantKey appends to dst the storage key of one variant: the primary key and the request fields that Vary selects,
+// every part with its length, so that no two different sets of values give the same key. h is the request header as it
+// is forwarded (FillHeader), not the client's: what the origin did not see did not select anything.
+func VariantKey(dst []byte, primary string, names []string, h http.Header) []byte {
+	dst = appendField(dst, primary)
+	dst = binary.AppendUvarint(dst, uint64(len(names)))
+	for _, name := range names {
+		dst = appendField(dst, name)
+		lines := h[name]
+		if len(lines) == 0 {
+			dst = append(dst, 0)
+			continue
+		}
+		dst = append(dst, 1)
+		dst = appendField(dst, combined(lines))
+	}
+	return dst
+}
+
+// VaryMatch reports whether two requests select the same variant (RFC 9111 §4.1): the named fields are absent from both
+// or have the same values in the same order, whatever the space around them and however they are spread over lines.
+func VaryMatch(names []string, a, b http.Header) bool {
+	for _, name := range names {
+		x, y := a[name], b[name]
+		if (len(x) == 0) != (len(y) == 0) || combined(x) != combined(y) {
+			return false
+		}
+	}
+	return true
+}
+
+// combined is the value of a field from all its lines (RFC 9110 §5.3).
+func combined(lines []string) string {
+	if len(lines) == 1 {
+		return trimOWS(lines[0])
+	}
+	var b strings.Builder
+	for i, line := range lines {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(trimOWS(line))
+	}
+	return b.String()
+}
+
+// trimOWS removes optional whitespace (RFC 9110 §5.6.3).
+func trimOWS(s string) string { return strings.Trim(s, " \t") }
