@@ -1,0 +1,101 @@
+package invalidation
+
+import (
+	"slices"
+	"time"
+)
+
+// Operation is what an entry does to its members.
+type Operation uint8
+
+const (
+	// Invalidate makes copies unusable. The zero value.
+	Invalidate Operation = iota
+	// InvalidateSoft marks copies stale.
+	InvalidateSoft
+	// BeginFence makes copies unusable and keeps new ones away.
+	BeginFence
+	// EndFence makes copies unusable and takes the fence away.
+	EndFence
+)
+
+// Entry is one entry of the log.
+type Entry struct {
+	Position  uint64
+	Operation Operation
+	IDs       []ID
+	// Fenced is, of an EndFence, how many of the first IDs the fence held. The others are only invalidated.
+	Fenced int
+}
+
+// Apply takes the next entry of the log into the ledger. Positions rise by any step. When it returns, every later Check
+// heeds the entry.
+func (l *Ledger) Apply(e Entry, now time.Time) {
+	if l.base.IsZero() {
+		l.base = now
+	}
+	at := now.Sub(l.base)
+	for i, id := range e.IDs {
+		l.set(id, e, i, at)
+		l.touched[id.kind()].Store(e.Position)
+	}
+	// Last: whoever sees this position sees the marks.
+	l.applied.Store(e.Position)
+}
+
+func (l *Ledger) set(id ID, e Entry, i int, at time.Duration) {
+	s := l.shard(id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m := s.marks[id]
+	m.at = at
+	if e.Operation == InvalidateSoft {
+		m.soft = e.Position
+	} else {
+		m.hard = e.Position
+	}
+	switch {
+	case e.Operation == BeginFence:
+		m.fences++
+	case e.Operation == EndFence && i < e.Fenced:
+		m.fences = max(0, m.fences-1)
+	}
+	s.marks[id] = m
+	if len(s.marks) >= s.sweep {
+		l.prune(s, at)
+	}
+}
+
+// prune forgets the marks of a shard that no copy can be concerned by any more, and when that is not enough the oldest
+// others, for which the floor rises. The caller holds s.mu.
+func (l *Ledger) prune(s *shard, at time.Duration) {
+	horizon := at - MaxFill - time.Duration(l.retention.Load())
+	for id, m := range s.marks {
+		if m.at < horizon && m.fences == 0 {
+			delete(s.marks, id)
+		}
+	}
+	if len(s.marks) >= l.limit {
+		l.raiseFloor(s)
+	}
+	// Sweeping again only after the shard has doubled keeps the cost of a mark constant.
+	s.sweep = min(max(1024, 2*len(s.marks)), l.limit)
+}
+
+// raiseFloor gives up the older half of a shard's marks.
+func (l *Ledger) raiseFloor(s *shard) {
+	positions := make([]uint64, 0, len(s.marks))
+	for _, m := range s.marks {
+		positions = append(positions, m.last())
+	}
+	slices.Sort(positions)
+	cut := positions[len(positions)/2]
+	if cut > l.floor.Load() {
+		l.floor.Store(cut)
+	}
+	for id, m := range s.marks {
+		if m.last() <= cut && m.fences == 0 {
+			delete(s.marks, id)
+		}
+	}
+}

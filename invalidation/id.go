@@ -1,0 +1,56 @@
+package invalidation
+
+import (
+	"slices"
+
+	"cacheproxy/policy"
+
+	"github.com/cespare/xxhash/v2"
+)
+
+// ID is a Member reduced to a word: a hash, with the member's kind in the uppermost four bits. Two members with the same ID
+// are invalidated together, which costs a miss and never serves anything stale.
+type ID uint64
+
+const kindBits = 4
+
+// IDOf reduces a member. It is stable across processes and versions.
+func IDOf(m policy.Member) ID {
+	return ID(xxhash.Sum64String(string(m))>>kindBits | uint64(kindIndex(m.Kind()))<<(64-kindBits))
+}
+
+// IDsOf reduces members, sorted and without duplicates.
+func IDsOf(members []policy.Member) []ID {
+	ids := make([]ID, len(members))
+	for i, m := range members {
+		ids[i] = IDOf(m)
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids)
+}
+
+func (id ID) kind() int { return int(id >> (64 - kindBits)) }
+
+// kindIndex numbers the kinds. Kinds this version does not know share a number of their own.
+func kindIndex(k policy.MemberKind) int {
+	switch k {
+	case policy.KindAll:
+		return 1
+	case policy.KindRoute:
+		return 2
+	case policy.KindKey:
+		return 3
+	case policy.KindTag:
+		return 4
+	case policy.KindGroup:
+		return 5
+	case policy.KindURL:
+		return 6
+	case policy.KindPath:
+		return 7
+	case policy.KindPrefix:
+		return 8
+	default:
+		return 0
+	}
+}

@@ -1,0 +1,146 @@
+package invalidation
+
+import (
+	"context"
+	"strconv"
+	"sync"
+	"time"
+
+	"cacheproxy/policy"
+)
+
+// Fence stands around the members that a write touches, from before the origin sees it until its outcome is known.
+type Fence struct {
+	ids   []ID
+	begun uint64    // position of its beginning
+	until time.Time // when an abandoned fence ends; guarded by Local.mu
+	ended bool      // guarded by Local.mu
+}
+
+// Local is the log of a process that runs alone: positions are counted in memory, and an entry holds as soon as it is
+// applied.
+type Local struct {
+	ledger   *Ledger
+	instance string
+
+	mu        sync.Mutex // serialises Ledger.Apply
+	position  uint64
+	abandoned []*Fence
+	wake      chan struct{} // has room for one
+}
+
+var _ Log = (*Local)(nil)
+
+// NewLocal makes the log of a ledger that nothing else feeds. The instance's name appears in receipts.
+func NewLocal(l *Ledger, instance string) *Local {
+	return &Local{ledger: l, instance: instance, wake: make(chan struct{}, 1)}
+}
+
+// Invalidate implements Log. It never fails.
+func (l *Local) Invalidate(_ context.Context, members []policy.Member, soft bool) (Receipt, error) {
+	op := Invalidate
+	if soft {
+		op = InvalidateSoft
+	}
+	start := time.Now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.append(Entry{Operation: op, IDs: IDsOf(members)}, start)
+	return l.receipt(start), nil
+}
+
+// Begin implements Log. It never fails.
+func (l *Local) Begin(_ context.Context, members []policy.Member) (*Fence, error) {
+	f := &Fence{ids: IDsOf(members)}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.append(Entry{Operation: BeginFence, IDs: f.ids}, time.Now())
+	f.begun = l.position
+	return f, nil
+}
+
+// End implements Log. It never fails.
+func (l *Local) End(_ context.Context, f *Fence, further []policy.Member) (Receipt, error) {
+	start := time.Now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	exclusive := !f.ended && l.ledger.untouched(f.begun, f.ids)
+	l.end(f, further, start)
+	receipt := l.receipt(start)
+	receipt.Exclusive = exclusive
+	return receipt, nil
+}
+
+// Abandon implements Log. The fence ends by itself only while Run runs.
+func (l *Local) Abandon(f *Fence, hold time.Duration) {
+	l.mu.Lock()
+	f.until = time.Now().Add(hold)
+	l.abandoned = append(l.abandoned, f)
+	l.mu.Unlock()
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run ends abandoned fences when their time has come, and all of them when ctx ends.
+func (l *Local) Run(ctx context.Context) error {
+	for {
+		timer := time.NewTimer(l.endAbandoned(time.Now()))
+		select {
+		case <-timer.C:
+		case <-l.wake:
+		case <-ctx.Done():
+			timer.Stop()
+			l.endAbandoned(time.Time{})
+			return nil
+		}
+		timer.Stop()
+	}
+}
+
+// endAbandoned ends the fences that are due and says how long to wait for the next. A zero now ends all.
+func (l *Local) endAbandoned(now time.Time) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	next := time.Hour
+	kept := l.abandoned[:0]
+	for _, f := range l.abandoned {
+		if wait := f.until.Sub(now); !now.IsZero() && wait > 0 {
+			next = min(next, wait)
+			kept = append(kept, f)
+			continue
+		}
+		if !f.ended {
+			l.end(f, nil, time.Now())
+		}
+	}
+	clear(l.abandoned[len(kept):])
+	l.abandoned = kept
+	return next
+}
+
+// end appends the end of a fence. The caller holds l.mu.
+func (l *Local) end(f *Fence, further []policy.Member, now time.Time) {
+	fenced := len(f.ids)
+	if f.ended {
+		fenced = 0
+	}
+	f.ended = true
+	ids := append(append([]ID(nil), f.ids...), IDsOf(further)...)
+	l.append(Entry{Operation: EndFence, IDs: ids, Fenced: fenced}, now)
+}
+
+// append gives an entry its position and applies it. The caller holds l.mu.
+func (l *Local) append(e Entry, now time.Time) {
+	l.position++
+	e.Position = l.position
+	l.ledger.Apply(e, now)
+}
+
+func (l *Local) receipt(start time.Time) Receipt {
+	return Receipt{
+		ID: l.instance + "-" + strconv.FormatUint(l.position, 10), Position: l.position,
+		Instances: 1, Acked: []string{l.instance}, Took: time.Since(start),
+	}
+}

@@ -1,0 +1,244 @@
+package invalidation
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"cacheproxy/policy"
+)
+
+const (
+	page  = policy.Member("kpage")
+	list  = policy.Member("tlist")
+	third = policy.Member("uhost/third")
+)
+
+func begin(t *testing.T, l Log, members ...policy.Member) *Fence {
+	t.Helper()
+	f, err := l.Begin(t.Context(), members)
+	if err != nil {
+		t.Fatalf("Begin: %v", err)
+	}
+	return f
+}
+
+func end(t *testing.T, l Log, f *Fence, further ...policy.Member) Receipt {
+	t.Helper()
+	r, err := l.End(t.Context(), f, further)
+	if err != nil {
+		t.Fatalf("End: %v", err)
+	}
+	return r
+}
+
+func purge(t *testing.T, l Log, soft bool, members ...policy.Member) Receipt {
+	t.Helper()
+	r, err := l.Invalidate(t.Context(), members, soft)
+	if err != nil {
+		t.Fatalf("Invalidate: %v", err)
+	}
+	return r
+}
+
+func admits(l *Ledger, m policy.Member) bool { return l.Admits(l.Token(), IDsOf([]policy.Member{m})) }
+
+func TestLocalInvalidate(t *testing.T) {
+	ledger := NewLedger()
+	log := NewLocal(ledger, "one")
+	hard, softly := stamped(ledger.Token()), stamped(ledger.Token())
+	r := purge(t, log, false, page)
+	if r.ID != "one-1" || r.Position != 1 || r.Instances != 1 || len(r.Acked) != 1 || r.Acked[0] != "one" || r.Exclusive {
+		t.Errorf("receipt %+v", r)
+	}
+	purge(t, log, true, list)
+	if got := ledger.Check(hard, IDsOf([]policy.Member{page, list})); got != Purged {
+		t.Errorf("hard: %v", got)
+	}
+	if got := ledger.Check(softly, IDsOf([]policy.Member{list})); got != Soft {
+		t.Errorf("soft: %v", got)
+	}
+}
+
+func TestExclusive(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		do   func(t *testing.T, l *Local) Receipt
+		want bool
+	}{
+		{"alone", func(t *testing.T, l *Local) Receipt { return end(t, l, begin(t, l, page), list) }, true},
+		{"something else is purged meanwhile", func(t *testing.T, l *Local) Receipt {
+			f := begin(t, l, page)
+			purge(t, l, false, list)
+			return end(t, l, f)
+		}, true},
+		{"the same is purged meanwhile", func(t *testing.T, l *Local) Receipt {
+			f := begin(t, l, page, list)
+			purge(t, l, false, list)
+			return end(t, l, f)
+		}, false},
+		{"the same is softly purged meanwhile", func(t *testing.T, l *Local) Receipt {
+			f := begin(t, l, page)
+			purge(t, l, true, page)
+			return end(t, l, f)
+		}, false},
+		{"first of two that overlap", func(t *testing.T, l *Local) Receipt {
+			f := begin(t, l, page)
+			begin(t, l, page)
+			return end(t, l, f)
+		}, false},
+		{"second of two that overlap", func(t *testing.T, l *Local) Receipt {
+			first, second := begin(t, l, page), begin(t, l, page)
+			end(t, l, first)
+			return end(t, l, second)
+		}, false},
+		{"within another that is still open", func(t *testing.T, l *Local) Receipt {
+			begin(t, l, page)
+			return end(t, l, begin(t, l, page))
+		}, false},
+		{"one after the other", func(t *testing.T, l *Local) Receipt {
+			end(t, l, begin(t, l, page))
+			return end(t, l, begin(t, l, page))
+		}, true},
+		{"ended twice", func(t *testing.T, l *Local) Receipt {
+			f := begin(t, l, page)
+			end(t, l, f)
+			return end(t, l, f)
+		}, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			if got := tc.do(t, NewLocal(NewLedger(), "one")).Exclusive; got != tc.want {
+				t.Errorf("Exclusive = %v, want %v", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestOverlappingFencesHoldUntilTheLastEnds(t *testing.T) {
+	ledger := NewLedger()
+	log := NewLocal(ledger, "one")
+	first, second := begin(t, log, page, list), begin(t, log, page)
+	before := ledger.Token()
+	end(t, log, first)
+	end(t, log, first) // ends once: must not take the second one's away
+	if admits(ledger, page) {
+		t.Fatal("the first fence's end took the second one away")
+	}
+	if !admits(ledger, list) {
+		t.Fatal("a member that only the first fence held is still fenced")
+	}
+	end(t, log, second, third)
+	if !admits(ledger, page) {
+		t.Error("the fence outlives its last end")
+	}
+	for _, m := range []policy.Member{page, third} {
+		if ledger.Admits(before, IDsOf([]policy.Member{m})) {
+			t.Errorf("a fetch from before the end is admitted for %s", m)
+		}
+	}
+}
+
+// The further members of an end are invalidated only: a fence of another write on them stays.
+func TestFurtherMembersKeepTheirFence(t *testing.T) {
+	ledger := NewLedger()
+	log := NewLocal(ledger, "one")
+	other := begin(t, log, list)
+	end(t, log, begin(t, log, page), list, page)
+	if admits(ledger, list) {
+		t.Error("naming a member as further took another write's fence away")
+	}
+	end(t, log, other)
+	if !admits(ledger, list) || !admits(ledger, page) {
+		t.Error("a fence stayed")
+	}
+}
+
+// running starts Run in the bubble and returns what ends it and waits.
+func running(t *testing.T, l *Local) (stop func()) {
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- l.Run(ctx) }()
+	return func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	}
+}
+
+func TestAbandonedFenceEndsByItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ledger := NewLedger()
+		log := NewLocal(ledger, "one")
+		stop := running(t, log)
+		defer stop()
+		long, short := begin(t, log, page), begin(t, log, list)
+		log.Abandon(long, time.Minute)
+		log.Abandon(short, time.Second) // due first although it came last
+		within := ledger.Token()
+
+		<-time.After(time.Second - 1)
+		synctest.Wait()
+		if admits(ledger, list) {
+			t.Fatal("the fence ended before its time")
+		}
+		<-time.After(1)
+		synctest.Wait()
+		if !admits(ledger, list) || admits(ledger, page) {
+			t.Fatal("after a second the one fence should have ended and the other not")
+		}
+		if ledger.Admits(within, IDsOf([]policy.Member{list})) {
+			t.Error("the end did not invalidate what was fetched within the fence")
+		}
+		<-time.After(time.Minute)
+		synctest.Wait()
+		if !admits(ledger, page) {
+			t.Error("the longer fence never ended")
+		}
+	})
+}
+
+func TestStoppingEndsAbandonedFences(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ledger := NewLedger()
+		log := NewLocal(ledger, "one")
+		stop := running(t, log)
+		abandoned, held := begin(t, log, page), begin(t, log, list)
+		log.Abandon(abandoned, time.Hour)
+		synctest.Wait()
+		stop()
+		if !admits(ledger, page) {
+			t.Error("an abandoned fence outlives Run")
+		}
+		if admits(ledger, list) {
+			t.Error("a fence whose write is under way was ended")
+		}
+		end(t, log, held)
+	})
+}
+
+// Abandoning and ending the same fence, in either order and repeatedly, ends it once.
+func TestAbandonedFenceEndsOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ledger := NewLedger()
+		log := NewLocal(ledger, "one")
+		stop := running(t, log)
+		defer stop()
+		f, other := begin(t, log, page), begin(t, log, page)
+		log.Abandon(f, time.Second)
+		log.Abandon(f, time.Second)
+		end(t, log, f)
+		log.Abandon(f, time.Second)
+		position := ledger.Token()
+		<-time.After(time.Minute)
+		synctest.Wait()
+		if admits(ledger, page) {
+			t.Error("ending one fence several times took another away")
+		}
+		if position.Before(ledger.Token()) {
+			t.Error("a fence that had ended was ended again when its time came")
+		}
+		end(t, log, other)
+	})
+}

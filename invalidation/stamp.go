@@ -1,0 +1,59 @@
+package invalidation
+
+import "sync/atomic"
+
+// Token is a position in the log, taken before a request goes to the origin. What the origin then answers reflects at
+// least every change whose invalidation stands at or before it. The zero Token precedes every entry.
+type Token struct{ position uint64 }
+
+// Position is the token as a number, for logs and explanations.
+func (t Token) Position() uint64 { return t.position }
+
+// Before reports whether t was taken before u.
+func (t Token) Before(u Token) bool { return t.position < u.position }
+
+// Stamp is the token of a stored copy, with the position up to which the copy is known to be valid. It is safe for
+// concurrent use and must not be copied.
+type Stamp struct {
+	token Token
+	// checked only grows; every value written to it was found valid by Ledger.Check.
+	checked atomic.Uint64
+}
+
+// Set initialises the stamp before the copy is published.
+func (s *Stamp) Set(t Token) {
+	s.token = t
+	s.checked.Store(t.position)
+}
+
+// Token is what Set was given.
+func (s *Stamp) Token() Token { return s.token }
+
+// confirm notes that the copy is valid up to position.
+func (s *Stamp) confirm(position uint64) {
+	for {
+		seen := s.checked.Load()
+		if seen >= position || s.checked.CompareAndSwap(seen, position) {
+			return
+		}
+	}
+}
+
+// Verdict is what the ledger says of a copy.
+type Verdict uint8
+
+const (
+	// Valid: nothing that the copy belongs to was invalidated since its token. The zero value.
+	Valid Verdict = iota
+	// Soft: a soft purge marked it stale; it may be revalidated, and served where stale copies may.
+	Soft
+	// Fenced: a write to it is under way; it must not be used.
+	Fenced
+	// Purged: it must not be used for anything, not even to answer a 304.
+	Purged
+)
+
+// String names the verdict for explanations.
+func (v Verdict) String() string {
+	return [...]string{"valid", "soft-purged", "fenced", "purged"}[v]
+}
