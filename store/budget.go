@@ -1,0 +1,54 @@
+package store
+
+import "sync"
+
+const (
+	// fillShare is the part of the memory that fills in flight may take: one fourth.
+	fillShare = 4
+	// budgetStep is how far reservations move, in bytes, before the cache's maximum follows.
+	budgetStep = 1 << 20
+)
+
+// Budget counts the bytes of bodies that are being fetched. What they take, the stored copies make room for. It is safe for
+// concurrent use.
+type Budget struct {
+	limit   int64
+	changed func(reserved int64)
+
+	mu       sync.Mutex
+	reserved int64 // guarded by mu
+	told     int64 // what changed was last told; guarded by mu
+}
+
+// Reserve takes n bytes, or reports that fills in flight hold all they may.
+func (b *Budget) Reserve(n int64) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if n > b.limit-b.reserved { // so written, no n overflows
+		return false
+	}
+	b.move(n)
+	return true
+}
+
+// Release gives n bytes back.
+func (b *Budget) Release(n int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.move(-n)
+}
+
+// Reserved is the number of bytes taken.
+func (b *Budget) Reserved() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.reserved
+}
+
+func (b *Budget) move(n int64) {
+	b.reserved += n
+	if d := b.reserved - b.told; d >= budgetStep || d <= -budgetStep {
+		b.told = b.reserved
+		b.changed(b.reserved)
+	}
+}

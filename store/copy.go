@@ -1,0 +1,187 @@
+package store
+
+import (
+	"net/http"
+	"net/textproto"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"cacheproxy/invalidation"
+	"cacheproxy/policy"
+
+	"github.com/cespare/xxhash/v2"
+)
+
+// Copy is a stored response. Its fields must not be changed once it was handed to a Store; it is then safe for concurrent
+// use.
+type Copy struct {
+	Status int
+	// Head is the header section ready to write: "Name: value\r\n" for each field line, in canonical case and sorted
+	// by name, without those that differ from answer to answer (Age, Cache-Status, Connection).
+	Head string
+	Body []byte
+	Life policy.Lifetime
+	// Vary names the request header fields that selected this copy, canonical and sorted.
+	Vary    []string
+	Members []invalidation.ID
+	Stamp   invalidation.Stamp
+	// Digest is a hash of status and body, to tell whether a later answer differs.
+	Digest uint64
+	// Use counts reads and guards renewal; it is the only part that changes.
+	Use Use
+
+	fields []field
+	values []string
+}
+
+// Use is what happens to a copy while it is stored.
+type Use struct {
+	Hits     atomic.Uint32 // reads since it was stored; saturates
+	Renewing atomic.Bool   // a renewal is queued or running
+	NotUntil atomic.Int64  // Unix ns before which no renewal is tried, after one failed
+}
+
+// field is one header field: a name and its lines, which are substrings of Head.
+type field struct {
+	name        string
+	first, last int // in values
+}
+
+// NewCopy seals a response: header is what policy keeps of the origin's, and neither it nor body is used afterwards by
+// the caller.
+func NewCopy(status int, header http.Header, body []byte) *Copy {
+	c := &Copy{Status: status, Body: slices.Clip(body), Digest: digest(status, body)}
+	c.setHeader(header)
+	return c
+}
+
+// WithHeader makes a copy of the same body with another header section, as after a 304 (RFC 9111 §4.3.4).
+func (c *Copy) WithHeader(header http.Header) *Copy {
+	n := &Copy{Status: c.Status, Body: c.Body, Digest: c.Digest, Vary: c.Vary}
+	n.setHeader(header)
+	return n
+}
+
+func digest(status int, body []byte) uint64 { return xxhash.Sum64(body) ^ uint64(status) }
+
+// Digest is the digest that a copy of this status and body would have.
+func Digest(status int, body []byte) uint64 { return digest(status, body) }
+
+// lineBreaks are what would let a value end its line. Like net/http, the head has spaces in their place: an origin that
+// sends a bare CR must not make a client see another field.
+var lineBreaks = strings.NewReplacer("\r", " ", "\n", " ", "\x00", " ")
+
+// setHeader writes the head once and keeps names and values as parts of it.
+func (c *Copy) setHeader(header http.Header) {
+	names := make([]string, 0, len(header))
+	lines := 0
+	for name, values := range header {
+		if len(values) > 0 {
+			names = append(names, name)
+			lines += len(values)
+		}
+	}
+	slices.Sort(names)
+	var b strings.Builder
+	ends := make([]int, 0, lines)
+	for _, name := range names {
+		for _, v := range header[name] {
+			b.WriteString(name)
+			b.WriteString(": ")
+			b.WriteString(textproto.TrimString(lineBreaks.Replace(v)))
+			ends = append(ends, b.Len())
+			b.WriteString("\r\n")
+		}
+	}
+	c.Head = b.String()
+	c.fields = make([]field, 0, len(names))
+	c.values = make([]string, 0, lines)
+	at := 0
+	for _, name := range names {
+		f := field{name: c.Head[at : at+len(name)], first: len(c.values)}
+		for range header[name] {
+			end := ends[len(c.values)]
+			c.values = append(c.values, c.Head[at+len(name)+len(": "):end])
+			at = end + len("\r\n")
+		}
+		f.last = len(c.values)
+		c.fields = append(c.fields, f)
+	}
+}
+
+// CopyHeader adds the stored fields to dst. The value slices are shared with the copy and must not be written to.
+func (c *Copy) CopyHeader(dst http.Header) {
+	for _, f := range c.fields {
+		dst[f.name] = c.values[f.first:f.last:f.last]
+	}
+}
+
+// Header is the stored header section as a map of its own.
+func (c *Copy) Header() http.Header {
+	h := make(http.Header, len(c.fields))
+	c.CopyHeader(h)
+	return h
+}
+
+// Get is the first value of a field by its canonical name, or "".
+func (c *Copy) Get(name string) string {
+	for _, f := range c.fields {
+		if f.name == name {
+			return c.values[f.first]
+		}
+	}
+	return ""
+}
+
+// Hit counts a read and says the number of reads so far.
+func (u *Use) Hit() uint32 {
+	n := u.Hits.Load()
+	if n == ^uint32(0) {
+		return n
+	}
+	return u.Hits.Add(1)
+}
+
+// StartRenewal reports whether the caller may renew the copy now; it then must call EndRenewal.
+func (u *Use) StartRenewal(now time.Time) bool {
+	return now.UnixNano() >= u.NotUntil.Load() && u.Renewing.CompareAndSwap(false, true)
+}
+
+// EndRenewal lets the next renewal start, after the pause.
+func (u *Use) EndRenewal(now time.Time, pause time.Duration) {
+	if pause > 0 {
+		u.NotUntil.Store(now.Add(pause).UnixNano())
+	}
+	u.Renewing.Store(false)
+}
+
+// Sizes of what the memory tier holds around an item: its node, its place in the hash table and in the policy's queues,
+// slice headers. Measured as heap per entry minus payload.
+const (
+	copyOverhead  = 480
+	otherOverhead = 170
+)
+
+// Above largeObject the allocator gives whole pages; below it, sizes in classes that waste a sixteenth on average.
+const (
+	largeObject = 32 << 10
+	heapPage    = 8 << 10
+)
+
+// allocated is what n bytes take on the heap.
+func allocated(n int) int {
+	if n <= largeObject {
+		return n + n/16
+	}
+	return (n + heapPage - 1) / heapPage * heapPage
+}
+
+func (c *Copy) cost() int {
+	n := copyOverhead + len(c.Head) + allocated(cap(c.Body)) + 8*cap(c.Members) + 16*cap(c.values) + 32*cap(c.fields)
+	for _, v := range c.Vary {
+		n += 16 + len(v)
+	}
+	return n
+}

@@ -1,0 +1,157 @@
+package store
+
+import (
+	"bufio"
+	"bytes"
+	"net/http"
+	"net/textproto"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+	"unsafe"
+)
+
+func someHeader() http.Header {
+	return http.Header{
+		"Content-Type": {"text/html; charset=utf-8"},
+		"Etag":         {`"abc"`},
+		"Link":         {"</a>; rel=preload", "</b>; rel=preload"},
+		"X-Empty":      {""},
+	}
+}
+
+func TestHead(t *testing.T) {
+	const want = "Content-Type: text/html; charset=utf-8\r\nEtag: \"abc\"\r\n" +
+		"Link: </a>; rel=preload\r\nLink: </b>; rel=preload\r\nX-Empty: \r\n"
+	c := NewCopy(200, someHeader(), []byte("body"))
+	if c.Head != want {
+		t.Errorf("Head = %q, want %q", c.Head, want)
+	}
+	parsed, err := textproto.NewReader(bufio.NewReader(strings.NewReader(c.Head + "\r\n"))).ReadMIMEHeader()
+	if err != nil || !reflect.DeepEqual(http.Header(parsed), someHeader()) {
+		t.Errorf("Head reads back as %v, %v", parsed, err)
+	}
+	if !reflect.DeepEqual(c.Header(), someHeader()) {
+		t.Errorf("Header = %v", c.Header())
+	}
+	if c.Get("Link") != "</a>; rel=preload" || c.Get("X-Empty") != "" || c.Get("Absent") != "" {
+		t.Error("Get does not give the first value")
+	}
+}
+
+// What an origin or a bug puts into a header must not become another field, or break the copy.
+func TestHeadOfHostileHeader(t *testing.T) {
+	c := NewCopy(200, http.Header{
+		"A": {"x\r\nInjected: 1", "y\nInjected: 2", "z\rInjected: 3", "\x00", " padded\t"}, "Gone": {}, "Nil": nil, "Z": nil,
+	}, nil)
+	want := http.Header{"A": {"x  Injected: 1", "y Injected: 2", "z Injected: 3", "", "padded"}}
+	if got := c.Header(); !reflect.DeepEqual(got, want) {
+		t.Errorf("Header = %q, want %q", got, want)
+	}
+	if strings.Count(c.Head, "\r") != 5 || strings.Count(c.Head, "\n") != 5 || strings.Contains(c.Head, "\x00") {
+		t.Errorf("Head = %q: a value breaks its line", c.Head)
+	}
+	if got := NewCopy(204, nil, nil); got.Head != "" || len(got.Header()) != 0 {
+		t.Errorf("no header gives %q", got.Head)
+	}
+}
+
+// Names and values must be parts of Head, or every copy would hold its header twice.
+func TestHeaderSharesHead(t *testing.T) {
+	c := NewCopy(200, someHeader(), nil)
+	start := uintptr(unsafe.Pointer(unsafe.StringData(c.Head)))
+	within := func(s string) bool {
+		p := uintptr(unsafe.Pointer(unsafe.StringData(s)))
+		return p >= start && p+uintptr(len(s)) <= start+uintptr(len(c.Head))
+	}
+	for name, values := range c.Header() {
+		if !within(name) {
+			t.Errorf("the name %s is a string of its own", name)
+		}
+		for _, v := range values {
+			if v != "" && !within(v) {
+				t.Errorf("the value %q is a string of its own", v)
+			}
+		}
+	}
+}
+
+// A client's response may add to the fields that it was given; the copy must not see that.
+func TestAppendingToCopiedHeader(t *testing.T) {
+	c := NewCopy(200, someHeader(), nil)
+	h := http.Header{"Age": {"1"}, "Etag": {"other"}}
+	c.CopyHeader(h)
+	h.Add("Content-Type", "more")
+	h.Add("Link", "more")
+	if !reflect.DeepEqual(c.Header(), someHeader()) {
+		t.Errorf("the copy became %v", c.Header())
+	}
+	if h.Get("Age") != "1" || h.Get("Etag") != `"abc"` {
+		t.Errorf("CopyHeader gave %v", h)
+	}
+}
+
+func TestCopyHeaderAllocatesNothing(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
+	c, h := NewCopy(200, someHeader(), nil), make(http.Header, 16)
+	if n := testing.AllocsPerRun(100, func() { clear(h); c.CopyHeader(h) }); n != 0 {
+		t.Errorf("%v allocations, want 0", n)
+	}
+}
+
+// RFC 9111 §4.3.4: a 304 brings a new header for the body that is there.
+func TestWithHeader(t *testing.T) {
+	c := NewCopy(200, someHeader(), []byte("body"))
+	c.Vary = []string{"Accept"}
+	c.Use.Hit()
+	n := c.WithHeader(http.Header{"Etag": {`"def"`}})
+	if n.Head != "Etag: \"def\"\r\n" || n.Status != 200 || n.Digest != c.Digest || n.Vary[0] != "Accept" {
+		t.Errorf("%+v", n)
+	}
+	if unsafe.SliceData(n.Body) != unsafe.SliceData(c.Body) {
+		t.Error("the body was copied")
+	}
+	if c.Get("Etag") != `"abc"` || n.Use.Hits.Load() != 0 {
+		t.Error("the copies share more than the body")
+	}
+}
+
+func TestDigest(t *testing.T) {
+	c := NewCopy(200, nil, []byte("body"))
+	if c.Digest != Digest(200, []byte("body")) {
+		t.Error("Digest is not the copy's")
+	}
+	if c.Digest == Digest(404, []byte("body")) || c.Digest == Digest(200, []byte("bodY")) {
+		t.Error("Digest does not tell answers apart")
+	}
+	if spare := NewCopy(200, nil, append(make([]byte, 0, 100), "body"...)); cap(spare.Body) != 4 {
+		t.Error("appending to a body would write into the copy's array")
+	} else if !bytes.Equal(spare.Body, c.Body) {
+		t.Error("the body changed")
+	}
+}
+
+func TestUse(t *testing.T) {
+	var u Use
+	if u.Hit() != 1 || u.Hit() != 2 {
+		t.Error("Hit does not count")
+	}
+	u.Hits.Store(^uint32(0))
+	if u.Hit() != ^uint32(0) {
+		t.Error("the count wraps")
+	}
+	if !u.StartRenewal(now) || u.StartRenewal(now) {
+		t.Error("not exactly one caller may renew")
+	}
+	u.EndRenewal(now, 0)
+	if !u.StartRenewal(now) {
+		t.Error("a renewal that ended bars the next")
+	}
+	u.EndRenewal(now, time.Second)
+	if u.StartRenewal(now.Add(time.Second-1)) || !u.StartRenewal(now.Add(time.Second)) {
+		t.Error("the pause after a failure is not kept")
+	}
+}

@@ -1,0 +1,87 @@
+package store
+
+import (
+	"slices"
+	"time"
+
+	"cacheproxy/policy"
+)
+
+// Item is what is stored under a storage key: a *Copy, *Variants or *Mark.
+type Item interface {
+	// cost is the memory the item takes besides its key, in bytes.
+	cost() int
+}
+
+// MaxVariants is how many copies of one URL are told apart by Vary. Beyond it the oldest goes.
+const MaxVariants = 64
+
+// maxSelections is how many different Vary fields of one URL are remembered.
+const maxSelections = 4
+
+// Variants says that copies of a URL are stored under keys of their own, by the request header fields that Vary
+// names (RFC 9111 §4.1). It is immutable: a change makes a new one.
+type Variants struct {
+	// Selections are the distinct lists of field names seen in Vary, the latest first.
+	Selections [][]string
+	// Keys are the storage keys of the copies, in the order in which they came.
+	Keys []string
+}
+
+// with adds a copy, and says which keys it displaces.
+func (v *Variants) with(names []string, key string) (next *Variants, displaced []string) {
+	next = &Variants{Selections: [][]string{names}}
+	if v == nil {
+		next.Keys = []string{key}
+		return next, nil
+	}
+	for _, s := range v.Selections {
+		if !slices.Equal(s, names) && len(next.Selections) < maxSelections {
+			next.Selections = append(next.Selections, s)
+		}
+	}
+	next.Keys = append(make([]string, 0, len(v.Keys)+1), v.Keys...)
+	if !slices.Contains(next.Keys, key) {
+		next.Keys = append(next.Keys, key)
+	}
+	if over := len(next.Keys) - MaxVariants; over > 0 {
+		displaced = next.Keys[:over:over]
+		next.Keys = next.Keys[over:]
+	}
+	return next, displaced
+}
+
+// Names is every field name that any selection names, sorted.
+func (v *Variants) Names() []string {
+	if len(v.Selections) == 1 {
+		return v.Selections[0]
+	}
+	var all []string
+	for _, s := range v.Selections {
+		all = append(all, s...)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+func (v *Variants) cost() int {
+	n := otherOverhead
+	for _, s := range v.Selections {
+		for _, name := range s {
+			n += 16 + len(name)
+		}
+	}
+	for _, k := range v.Keys {
+		n += 16 + len(k)
+	}
+	return n
+}
+
+// Mark says that the last answer to a key could not be shared, and why: until then, requests for it do not wait for each
+// other.
+type Mark struct {
+	Until time.Time
+	Why   policy.Reason
+}
+
+func (*Mark) cost() int { return otherOverhead }

@@ -1,0 +1,133 @@
+package store
+
+import (
+	"net/http"
+	"time"
+
+	"cacheproxy/policy"
+)
+
+// Store finds and keeps copies by storage key and, where Vary says so, by request header. It is safe for concurrent use.
+type Store struct {
+	memory *Memory
+	below  []Tier // the nearest first
+}
+
+// New makes a store on the memory of the process and the tiers below it, in the order in which they are asked.
+func New(m *Memory, below ...Tier) *Store { return &Store{memory: m, below: below} }
+
+// Memory is the tier in this process.
+func (s *Store) Memory() *Memory { return s.memory }
+
+// Found is what a look-up came upon.
+type Found struct {
+	// Copy is the copy selected by the request; nil: none.
+	Copy *Copy
+	// Key is where Copy is stored.
+	Key string
+	// Variants is set when the URL has variants, whether or not one was selected.
+	Variants *Variants
+	// Shareless says that the last answer could not be shared (hit-for-miss).
+	Shareless bool
+	// Why is the reason for Shareless.
+	Why policy.Reason
+}
+
+// Lookup finds the copy for a request header under a storage key. The key is not kept unless Found says otherwise; so it may
+// point into a buffer that is used again.
+func (s *Store) Lookup(key string, h http.Header, now time.Time) Found {
+	item, ok := s.memory.Get(key)
+	if !ok {
+		return Found{}
+	}
+	switch item := item.(type) {
+	case *Copy:
+		return Found{Copy: item, Key: key}
+	case *Mark:
+		return Found{Shareless: now.Before(item.Until), Why: item.Why}
+	case *Variants:
+		return s.selectVariant(key, item, h, now)
+	default:
+		return Found{}
+	}
+}
+
+// selectVariant looks for the most recent copy that a request header selects (RFC 9111 §4.1).
+func (s *Store) selectVariant(key string, v *Variants, h http.Header, now time.Time) Found {
+	found := Found{Variants: v}
+	for _, names := range v.Selections {
+		variant := string(policy.VariantKey(nil, key, names, h))
+		item, ok := s.memory.Get(variant)
+		if !ok {
+			continue
+		}
+		switch item := item.(type) {
+		case *Copy:
+			if found.Copy == nil || item.Life.Date.After(found.Copy.Life.Date) {
+				found.Copy, found.Key = item, variant
+			}
+		case *Mark:
+			if now.Before(item.Until) {
+				found.Shareless, found.Why = true, item.Why
+			}
+		}
+	}
+	return found
+}
+
+// Put stores a copy for the request header that fetched it. A copy that was fetched before the one that is there does not
+// replace it.
+func (s *Store) Put(key string, h http.Header, c *Copy) {
+	var displaced []string
+	variant := "" // where the copy goes if not under key itself
+	s.memory.Update(key, func(old Item) Item {
+		v, varies := old.(*Variants)
+		if !varies && (len(c.Vary) == 0 || later(old, c)) {
+			return newer(old, c)
+		}
+		variant = string(policy.VariantKey(nil, key, c.Vary, h))
+		var next *Variants
+		next, displaced = v.with(c.Vary, variant)
+		return next
+	})
+	if variant != "" {
+		s.memory.Update(variant, func(old Item) Item { return newer(old, c) })
+	}
+	for _, k := range displaced {
+		s.memory.Delete(k)
+	}
+}
+
+// newer is c unless old is a copy fetched later.
+func newer(old Item, c *Copy) Item {
+	if later(old, c) {
+		return old
+	}
+	return c
+}
+
+// later reports whether old is a copy that was fetched after c.
+func later(old Item, c *Copy) bool {
+	o, ok := old.(*Copy)
+	return ok && c.Stamp.Token().Before(o.Stamp.Token())
+}
+
+// MarkShareless remembers until when answers to this request are not worth waiting for. It takes the place of a copy, but
+// not of other variants.
+func (s *Store) MarkShareless(key string, h http.Header, until time.Time, why policy.Reason) {
+	mark := &Mark{Until: until, Why: why}
+	var variants *Variants
+	s.memory.Update(key, func(old Item) Item {
+		if v, ok := old.(*Variants); ok {
+			variants = v
+			return v
+		}
+		return mark
+	})
+	if variants != nil {
+		s.memory.Set(string(policy.VariantKey(nil, key, variants.Selections[0], h)), mark)
+	}
+}
+
+// Drop removes a copy that turned out to be unusable.
+func (s *Store) Drop(key string, c *Copy) { s.memory.DeleteCopy(key, c) }

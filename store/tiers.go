@@ -1,0 +1,99 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"cacheproxy/policy"
+)
+
+// Tier is a place for items below the memory of the process: larger, slower, and it may fail. It must be safe for concurrent
+// use. What it gives is asked of the ledger like any other copy, so it may give what was invalidated.
+type Tier interface {
+	// Get gives the item under a storage key; nil: there is none.
+	Get(ctx context.Context, key string) (Item, error)
+	// Put keeps an item, which it must not change.
+	Put(ctx context.Context, key string, item Item) error
+}
+
+// Deep reports whether there are tiers below memory.
+func (s *Store) Deep() bool { return len(s.below) > 0 }
+
+// Recall looks for the copy in the tiers below memory, the nearest first, and brings what it finds into memory. An error
+// tells of tiers that failed; those after them were asked all the same, so Found counts either way.
+func (s *Store) Recall(ctx context.Context, key string, h http.Header, now time.Time) (Found, error) {
+	item, err := s.raise(ctx, key)
+	if v, ok := item.(*Variants); ok {
+		for _, names := range v.Selections {
+			_, failed := s.raise(ctx, string(policy.VariantKey(nil, key, names, h)))
+			err = errors.Join(err, failed)
+		}
+	}
+	return s.Lookup(key, h, now), err
+}
+
+// raise brings the item under a key from the nearest tier that has it into memory. Nil: none has.
+func (s *Store) raise(ctx context.Context, key string) (Item, error) {
+	var failed error
+	for i, t := range s.below {
+		item, err := t.Get(ctx, key)
+		if err != nil {
+			failed = errors.Join(failed, fmt.Errorf("read tier %d below memory: %w", i+1, err))
+			continue
+		}
+		if item != nil {
+			s.memory.Update(key, func(old Item) Item { return promoted(old, item) })
+			return item, failed
+		}
+	}
+	return nil, failed
+}
+
+// promoted is what memory holds after an item came up to it: a copy only gives way to one fetched later, and what memory
+// knows of variants is never less than what a tier below does.
+func promoted(old, item Item) Item {
+	if c, ok := item.(*Copy); ok {
+		if _, varies := old.(*Variants); varies {
+			return old
+		}
+		return newer(old, c)
+	}
+	if _, marked := old.(*Mark); old == nil || marked {
+		return item
+	}
+	return old
+}
+
+// Sink puts what memory holds for a request into the tiers below it.
+func (s *Store) Sink(ctx context.Context, key string, h http.Header) error {
+	item, ok := s.memory.Get(key)
+	if !ok {
+		return nil // evicted already
+	}
+	err := s.sink(ctx, key, item)
+	if v, varies := item.(*Variants); varies {
+		for _, names := range v.Selections {
+			variant := string(policy.VariantKey(nil, key, names, h))
+			if item, ok := s.memory.Get(variant); ok {
+				err = errors.Join(err, s.sink(ctx, variant, item))
+			}
+		}
+	}
+	return err
+}
+
+func (s *Store) sink(ctx context.Context, key string, item Item) error {
+	if _, marked := item.(*Mark); marked {
+		return nil // what this process found worth no waiting says nothing to others
+	}
+	var failed error
+	for i, t := range s.below {
+		if err := t.Put(ctx, key, item); err != nil {
+			failed = errors.Join(failed, fmt.Errorf("write tier %d below memory: %w", i+1, err))
+		}
+	}
+	return failed
+}
