@@ -1,0 +1,141 @@
+package observe
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"cacheproxy/policy"
+)
+
+// AccessLogOptions say what is written, and where.
+type AccessLogOptions struct {
+	Format string  // json, text or off
+	Hits   float64 // the share of answers from a copy, fresh or stale, that is written: 0 to 1
+	Others float64 // the share of everything else: 0 to 1
+	Output io.Writer
+	// Sample gives numbers from 0 up to but not including 1. It must be safe for concurrent use. Nil: random ones.
+	Sample func() float64
+}
+
+// Record is one answered request. Reason, Query, Key, OriginTime, Client and RequestID are left out of the line
+// where they are empty.
+type Record struct {
+	Time       time.Time // when the request's head was there
+	Method     string
+	Host       string
+	Path       string // raw, without the query
+	Query      string // raw; only the names of its parameters are written, values can be personal
+	Status     int
+	Bytes      int64 // of the answer's content
+	Duration   time.Duration
+	Route      string
+	Outcome    policy.Outcome
+	Reason     policy.Reason
+	Key        string        // the copy's name, to purge it by
+	OriginTime time.Duration // waiting for the origin
+	Client     string        // address
+	RequestID  string
+}
+
+// AccessLog writes a line for a sample of requests. All methods are safe for concurrent use.
+type AccessLog struct {
+	handler      slog.Handler // nil: off
+	hits, others float64
+	sample       func() float64
+}
+
+// NewAccessLog makes an access log. It fails on an unknown format and on shares outside 0 to 1.
+func NewAccessLog(o AccessLogOptions) (*AccessLog, error) {
+	for _, share := range []float64{o.Hits, o.Others} {
+		if !(share >= 0 && share <= 1) {
+			return nil, fmt.Errorf("share %v of the access log is not between 0%% and 100%%", share)
+		}
+	}
+	l := &AccessLog{hits: o.Hits, others: o.Others, sample: o.Sample}
+	if l.sample == nil {
+		l.sample = rand.Float64
+	}
+	switch o.Format {
+	case "json":
+		l.handler = slog.NewJSONHandler(o.Output, nil)
+	case "text":
+		l.handler = slog.NewTextHandler(o.Output, nil)
+	case "off":
+	default:
+		return nil, fmt.Errorf("unknown format %q of the access log: use json, text or off", o.Format)
+	}
+	return l, nil
+}
+
+// Log writes a record if it is sampled.
+func (l *AccessLog) Log(r Record) {
+	if l.Sampled(r.Outcome) {
+		l.Write(r)
+	}
+}
+
+// Sampled decides whether a request with this outcome is to be written, for callers to whom the record itself is a cost.
+// Each call is a new draw.
+func (l *AccessLog) Sampled(o policy.Outcome) bool {
+	share := l.others
+	if o == policy.Hit || o == policy.Stale {
+		share = l.hits
+	}
+	switch {
+	case l.handler == nil || share == 0:
+		return false
+	case share == 1:
+		return true
+	}
+	return l.sample() < share
+}
+
+// Write writes a record, sampled or not.
+func (l *AccessLog) Write(r Record) {
+	if l.handler == nil {
+		return
+	}
+	line := slog.NewRecord(r.Time, slog.LevelInfo, "request", 0)
+	line.AddAttrs(
+		slog.String("method", r.Method), slog.String("host", r.Host), slog.String("path", r.Path),
+		slog.Int("status", r.Status), slog.Int64("bytes", r.Bytes), slog.Float64("duration_ms", milliseconds(r.Duration)),
+		slog.String("route", r.Route), slog.String("outcome", r.Outcome.String()),
+	)
+	for _, field := range [...]struct{ name, value string }{
+		{"reason", r.Reason.String()}, {"query", parameterNames(r.Query)}, {"key", r.Key},
+		{"client", r.Client}, {"request_id", r.RequestID},
+	} {
+		if field.value != "" {
+			line.AddAttrs(slog.String(field.name, field.value))
+		}
+	}
+	if r.OriginTime > 0 {
+		line.AddAttrs(slog.Float64("origin_ms", milliseconds(r.OriginTime)))
+	}
+	// slog's own loggers drop this error too: a request is not to fail because the log cannot be written.
+	_ = l.handler.Handle(context.Background(), line)
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1e3 }
+
+// parameterNames lists the raw names of a query's parameters. One without "=" is all value for all we know, so it is
+// shown as "…".
+func parameterNames(query string) string {
+	if query == "" {
+		return ""
+	}
+	var names []string
+	for pair := range strings.SplitSeq(query, "&") {
+		name, _, ok := strings.Cut(pair, "=")
+		if !ok {
+			name = "…"
+		}
+		names = append(names, name)
+	}
+	return strings.Join(names, ",")
+}

@@ -1,0 +1,144 @@
+package observe
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"math"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"cacheproxy/policy"
+)
+
+// draws gives numbers one after another, over and over.
+func draws(numbers ...float64) func() float64 {
+	i := 0
+	return func() float64 {
+		i++
+		return numbers[(i-1)%len(numbers)]
+	}
+}
+
+func newLog(t *testing.T, o AccessLogOptions) *AccessLog {
+	t.Helper()
+	l, err := NewAccessLog(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+var full = Record{
+	Time: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Method: "GET", Host: "shop.example", Path: "/a%2Fb", Query: "page=2&mail=a@b&tok",
+	Status: 200, Bytes: 512, Duration: 12345 * time.Microsecond, Route: "product", Outcome: policy.Miss, Reason: policy.URIMiss,
+	Key: "v2:product:17", OriginTime: 10 * time.Millisecond, Client: "10.0.0.9", RequestID: "r-1\nx",
+}
+
+func TestAccessLogLine(t *testing.T) {
+	var out bytes.Buffer
+	l := newLog(t, AccessLogOptions{Format: "json", Hits: 1, Others: 1, Output: &out})
+	l.Log(full)
+	var got map[string]any
+	if err := json.Unmarshal(out.Bytes(), &got); err != nil {
+		t.Fatalf("%v: %s", err, &out)
+	}
+	want := map[string]any{
+		"time": "2026-01-02T03:04:05Z", "level": "INFO", "msg": "request", "method": "GET", "host": "shop.example", "path": "/a%2Fb",
+		"query": "page,mail,…", "status": 200.0, "bytes": 512.0, "duration_ms": 12.345, "route": "product", "outcome": "miss",
+		"reason": "uri-miss", "key": "v2:product:17", "origin_ms": 10.0, "client": "10.0.0.9", "request_id": "r-1\nx",
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v\nwant %v", got, want)
+	}
+	if strings.Count(out.String(), "\n") != 1 {
+		t.Errorf("a client can begin lines of its own: %q", &out)
+	}
+
+	out.Reset()
+	l = newLog(t, AccessLogOptions{Format: "text", Hits: 1, Others: 1, Output: &out})
+	l.Log(Record{Time: full.Time, Method: "GET", Path: "/", Outcome: policy.Hit})
+	const line = `time=2026-01-02T03:04:05.000Z level=INFO msg=request method=GET host="" path=/ status=0 bytes=0 duration_ms=0 route="" outcome=hit` + "\n"
+	if out.String() != line {
+		t.Errorf("got %q\nwant %q", &out, line)
+	}
+}
+
+func TestAccessLogSamples(t *testing.T) {
+	for _, c := range []struct {
+		name         string
+		format       string
+		hits, others float64
+		draws        []float64
+		outcomes     []policy.Outcome
+		written      int
+	}{
+		{"all", "json", 1, 1, []float64{.999}, policy.Outcomes(), len(policy.Outcomes())},
+		{"none", "json", 0, 0, []float64{0}, policy.Outcomes(), 0},
+		{"off", "off", 1, 1, []float64{0}, policy.Outcomes(), 0},
+		{"misses only", "text", 0, 1, []float64{0}, []policy.Outcome{policy.Hit, policy.Stale, policy.Miss}, 1},
+		{"hits only", "text", 1, 0, []float64{0}, []policy.Outcome{policy.Hit, policy.Stale, policy.Miss}, 2},
+		{"half", "json", .5, 0, []float64{.49, .5}, []policy.Outcome{policy.Hit, policy.Hit, policy.Hit, policy.Hit}, 2},
+	} {
+		var out bytes.Buffer
+		l := newLog(t, AccessLogOptions{Format: c.format, Hits: c.hits, Others: c.others, Output: &out, Sample: draws(c.draws...)})
+		for _, o := range c.outcomes {
+			l.Log(Record{Outcome: o})
+		}
+		if got := strings.Count(out.String(), "\n"); got != c.written {
+			t.Errorf("%s: %d lines, want %d", c.name, got, c.written)
+		}
+	}
+}
+
+func TestAccessLogOptions(t *testing.T) {
+	for _, o := range []AccessLogOptions{
+		{Format: "xml"}, {}, {Format: "json", Hits: 1.1}, {Format: "json", Others: -.1}, {Format: "json", Hits: math.NaN()},
+	} {
+		if _, err := NewAccessLog(o); err == nil {
+			t.Errorf("%+v is accepted", o)
+		}
+	}
+	newLog(t, AccessLogOptions{Format: "off"}).Write(full) // writes nothing, to nowhere
+}
+
+func TestAccessLogDoesNotAllocate(t *testing.T) {
+	for _, o := range []AccessLogOptions{
+		{Format: "json", Others: 1, Output: io.Discard},
+		{Format: "json", Hits: .5, Output: io.Discard, Sample: func() float64 { return .9 }},
+		{Format: "off"},
+	} {
+		l, r := newLog(t, o), full
+		r.Outcome = policy.Hit
+		if n := testing.AllocsPerRun(100, func() { l.Log(r) }); n != 0 {
+			t.Errorf("%+v: %v allocations", o, n)
+		}
+	}
+}
+
+// Random sampling must not depend on a lock or an allocation either.
+func BenchmarkNotSampled(b *testing.B) {
+	l, err := NewAccessLog(AccessLogOptions{Format: "json", Hits: 1e-9, Others: 1, Output: io.Discard})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		l.Log(Record{Outcome: policy.Hit})
+	}
+}
+
+func FuzzParameterNames(f *testing.F) {
+	for _, seed := range []string{"", "a=1", "a=1&b", "&&", "=x", "a=b=c"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, query string) {
+		got := parameterNames(query)
+		if slices.Contains([]byte(got), '=') || query != "" && strings.Count(got, ",") < strings.Count(query, "&") {
+			t.Fatalf("%q became %q", query, got)
+		}
+	})
+}

@@ -1,0 +1,91 @@
+package observe
+
+import (
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// UpstreamGauges are read when metrics are scraped. Both funcs must be set and safe for concurrent use.
+type UpstreamGauges struct {
+	InFlight func() int // requests that the origin is working on
+	Queued   func() int // requests waiting for a place
+}
+
+// TierGauges are read when metrics are scraped. Every func must be set and safe for concurrent use.
+type TierGauges struct {
+	Bytes     func() int64
+	Entries   func() int64
+	Evictions func() uint64 // since the start; copies that had to go for want of room
+}
+
+// SetUpstream makes an upstream's gauges known, in place of earlier ones under the same name.
+func (m *Metrics) SetUpstream(name string, g UpstreamGauges) {
+	m.gauges.mu.Lock()
+	defer m.gauges.mu.Unlock()
+	m.gauges.upstreams[name] = g
+}
+
+// RemoveUpstream forgets the gauges of an upstream that the configuration no longer has.
+func (m *Metrics) RemoveUpstream(name string) {
+	m.gauges.mu.Lock()
+	defer m.gauges.mu.Unlock()
+	delete(m.gauges.upstreams, name)
+}
+
+// SetTier makes a store tier's gauges known, in place of earlier ones under the same name.
+func (m *Metrics) SetTier(name string, g TierGauges) {
+	m.gauges.mu.Lock()
+	defer m.gauges.mu.Unlock()
+	m.gauges.tiers[name] = g
+}
+
+// gauges collects what others hold. Unlike prometheus.GaugeFunc it lets them come and go with the configuration.
+type gauges struct {
+	inFlight, queued          *prometheus.Desc
+	bytes, entries, evictions *prometheus.Desc
+
+	mu        sync.Mutex
+	upstreams map[string]UpstreamGauges
+	tiers     map[string]TierGauges
+}
+
+func newGauges() *gauges {
+	desc := func(name, help, label string) *prometheus.Desc {
+		return prometheus.NewDesc(namespace+"_"+name, help, []string{label}, nil)
+	}
+	return &gauges{
+		inFlight:  desc("origin_in_flight", "Requests that an origin is working on.", "upstream"),
+		queued:    desc("origin_queued", "Requests waiting for a place at an origin.", "upstream"),
+		bytes:     desc("store_bytes", "Bytes held by a tier of the store.", "tier"),
+		entries:   desc("store_entries", "Copies held by a tier of the store.", "tier"),
+		evictions: desc("evictions_total", "Copies that a tier of the store gave up for want of room.", "tier"),
+		upstreams: map[string]UpstreamGauges{},
+		tiers:     map[string]TierGauges{},
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (g *gauges) Describe(to chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{g.inFlight, g.queued, g.bytes, g.entries, g.evictions} {
+		to <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (g *gauges) Collect(to chan<- prometheus.Metric) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	emit := func(d *prometheus.Desc, kind prometheus.ValueType, value float64, label string) {
+		to <- prometheus.MustNewConstMetric(d, kind, value, label)
+	}
+	for name, u := range g.upstreams {
+		emit(g.inFlight, prometheus.GaugeValue, float64(u.InFlight()), name)
+		emit(g.queued, prometheus.GaugeValue, float64(u.Queued()), name)
+	}
+	for name, t := range g.tiers {
+		emit(g.bytes, prometheus.GaugeValue, float64(t.Bytes()), name)
+		emit(g.entries, prometheus.GaugeValue, float64(t.Entries()), name)
+		emit(g.evictions, prometheus.CounterValue, float64(t.Evictions()), name)
+	}
+}

@@ -1,0 +1,123 @@
+package observe
+
+import (
+	"runtime"
+	"sync"
+	"time"
+
+	"cacheproxy/policy"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+)
+
+const namespace = "cacheproxy"
+
+// Buckets of the histograms, in seconds. A hit takes tens of microseconds, an origin in trouble many seconds.
+var (
+	requestBuckets = []float64{
+		50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, .1, .25, .5, 1, 2.5, 5, 10,
+	}
+	originBuckets = []float64{500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, .1, .25, .5, 1, 2.5, 5, 10, 30}
+	purgeBuckets  = []float64{50e-6, 250e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, .1, .25, .5, 1, 2.5, 5, 10, 30}
+)
+
+// Metrics are all metrics of one proxy, in a registry of their own. Their names and labels are a contract. All methods
+// are safe for concurrent use.
+type Metrics struct {
+	registry *prometheus.Registry
+
+	requests       *prometheus.CounterVec
+	requestSeconds *prometheus.HistogramVec
+	coalesced      *prometheus.CounterVec
+	notStored      *prometheus.CounterVec
+	missed         *prometheus.CounterVec
+	mode           *prometheus.GaugeVec
+	reloadSuccess  prometheus.Gauge
+
+	originRequests *prometheus.CounterVec
+	originSeconds  *prometheus.HistogramVec
+	shed           *prometheus.CounterVec
+
+	purges       *prometheus.CounterVec
+	purgeSeconds prometheus.Histogram
+
+	gauges *gauges
+
+	mu        sync.Mutex
+	routes    map[string]*RouteMetrics
+	upstreams map[string]*UpstreamMetrics
+}
+
+// NewMetrics makes the metrics of a build, which is shown as cacheproxy_build_info{version}.
+func NewMetrics(version string) *Metrics {
+	m := &Metrics{
+		registry:       prometheus.NewRegistry(),
+		requests:       counters("requests_total", "Requests answered, by how.", "route", "outcome"),
+		requestSeconds: histograms("request_seconds", "Time from a request's head to the end of its answer.", requestBuckets, "route", "outcome"),
+		coalesced:      counters("coalesced_total", "Requests that shared another request's fetch from the origin.", "route"),
+		notStored:      counters("not_stored_total", "Answers of an origin that were not stored, by why.", "route", "reason"),
+		missed: counters("changed_without_invalidation_total",
+			"Refills after expiry that differed although nothing was invalidated: an invalidation is missing.", "route"),
+		mode: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Namespace: namespace, Name: "mode", Help: "Mode in force of a route: 0 on, 1 observe, 2 off.",
+		}, []string{"route"}),
+		reloadSuccess: prometheus.NewGauge(prometheus.GaugeOpts{
+			Namespace: namespace, Name: "config_reload_success", Help: "1 when the configuration was last read without a problem, else 0.",
+		}),
+		originRequests: counters("origin_requests_total", "Requests sent to an origin, by why no copy could answer.", "upstream", "route", "reason"),
+		originSeconds:  histograms("origin_seconds", "Time from a request to an origin to the head of its answer.", originBuckets, "upstream"),
+		shed:           counters("shed_total", "Requests refused because the origin had no place for them.", "upstream"),
+		purges:         counters("purges_total", "Purges, by where they came from and what they named.", "source", "kind"),
+		purgeSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Namespace: namespace, Name: "purge_seconds", Help: "Time from a purge to its confirmation.", Buckets: purgeBuckets,
+		}),
+		gauges:    newGauges(),
+		routes:    map[string]*RouteMetrics{},
+		upstreams: map[string]*UpstreamMetrics{},
+	}
+	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Namespace: namespace, Name: "build_info", Help: "Always 1; the labels say which build runs.",
+	}, []string{"version", "goversion"})
+	build.WithLabelValues(version, runtime.Version()).Set(1)
+	m.registry.MustRegister(
+		m.requests, m.requestSeconds, m.coalesced, m.notStored, m.missed, m.mode, m.reloadSuccess, m.originRequests, m.originSeconds, m.shed,
+		m.purges, m.purgeSeconds, m.gauges, build,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	)
+	return m
+}
+
+// Gatherer gives what is to be scraped.
+func (m *Metrics) Gatherer() prometheus.Gatherer { return m.registry }
+
+// Registerer takes metrics of parts that are not always there, such as a shared store.
+func (m *Metrics) Registerer() prometheus.Registerer { return m.registry }
+
+// Purge counts a purge that was carried out. The source is admin, write or feed; the kind that of admin.Purge.
+func (m *Metrics) Purge(source, kind string, took time.Duration) {
+	m.purges.WithLabelValues(source, kind).Inc()
+	m.purgeSeconds.Observe(took.Seconds())
+}
+
+// SetMode tells the mode in force of a route.
+func (m *Metrics) SetMode(route string, mode policy.Mode) {
+	m.mode.WithLabelValues(route).Set(float64(mode))
+}
+
+func counters(name, help string, labels ...string) *prometheus.CounterVec {
+	return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help}, labels)
+}
+
+func histograms(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
+	return prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: namespace, Name: name, Help: help, Buckets: buckets}, labels)
+}
+
+// ConfigRead tells whether the configuration was last read without a problem.
+func (m *Metrics) ConfigRead(ok bool) {
+	value := 0.0
+	if ok {
+		value = 1
+	}
+	m.reloadSuccess.Set(value)
+}

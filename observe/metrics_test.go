@@ -1,0 +1,144 @@
+package observe
+
+import (
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"cacheproxy/policy"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+)
+
+func TestMetrics(t *testing.T) {
+	m := NewMetrics("v1.2.3")
+	r := m.Route("product")
+	r.Observe(policy.Hit, 30*time.Microsecond)
+	r.Observe(policy.Hit, 70*time.Microsecond)
+	r.Observe(policy.Miss, 20*time.Millisecond)
+	r.Coalesced()
+	r.NotStored(policy.SetCookie)
+	r.ChangedWithoutInvalidation()
+	u := m.Upstream("shop")
+	u.Request("product", policy.URIMiss)
+	u.Answered(15 * time.Millisecond)
+	u.Shed()
+	m.Purge("admin", "tag", 3*time.Millisecond)
+	m.SetMode("product", policy.Observe)
+	m.SetUpstream("shop", UpstreamGauges{InFlight: func() int { return 3 }, Queued: func() int { return 1 }})
+	m.SetTier("memory", TierGauges{
+		Bytes: func() int64 { return 4096 }, Entries: func() int64 { return 2 }, Evictions: func() uint64 { return 9 },
+	})
+	got := scrape(t, m)
+	for _, line := range []string{
+		`cacheproxy_requests_total{outcome="hit",route="product"} 2`,
+		`cacheproxy_requests_total{outcome="miss",route="product"} 1`,
+		`cacheproxy_requests_total{outcome="stale",route="product"} 0`,
+		`cacheproxy_request_seconds_bucket{outcome="hit",route="product",le="5e-05"} 1`,
+		`cacheproxy_request_seconds_bucket{outcome="hit",route="product",le="0.0001"} 2`,
+		`cacheproxy_request_seconds_count{outcome="miss",route="product"} 1`,
+		`cacheproxy_coalesced_total{route="product"} 1`,
+		`cacheproxy_not_stored_total{reason="set-cookie",route="product"} 1`,
+		`cacheproxy_changed_without_invalidation_total{route="product"} 1`,
+		`cacheproxy_origin_requests_total{reason="uri-miss",route="product",upstream="shop"} 1`,
+		`cacheproxy_origin_seconds_bucket{upstream="shop",le="0.025"} 1`,
+		`cacheproxy_shed_total{upstream="shop"} 1`,
+		`cacheproxy_origin_in_flight{upstream="shop"} 3`,
+		`cacheproxy_origin_queued{upstream="shop"} 1`,
+		`cacheproxy_store_bytes{tier="memory"} 4096`,
+		`cacheproxy_store_entries{tier="memory"} 2`,
+		`cacheproxy_evictions_total{tier="memory"} 9`,
+		`cacheproxy_purges_total{kind="tag",source="admin"} 1`,
+		`cacheproxy_purge_seconds_count 1`,
+		`cacheproxy_mode{route="product"} 1`,
+		`version="v1.2.3"} 1`,
+		`go_goroutines `,
+	} {
+		if !strings.Contains(got, line) {
+			t.Errorf("lacks %s", line)
+		}
+	}
+	if strings.Contains(got, `cacheproxy_request_seconds_count{outcome="stale"`) {
+		t.Error("a histogram was made for an outcome that was not seen")
+	}
+	if problems, err := promlint.New(strings.NewReader(got)).Lint(); err != nil || len(problems) > 0 {
+		t.Errorf("lint: %v %v", problems, err)
+	}
+}
+
+func TestGaugesFollowTheConfiguration(t *testing.T) {
+	m := NewMetrics("v1")
+	one, two := func() int { return 1 }, func() int { return 2 }
+	m.SetUpstream("shop", UpstreamGauges{InFlight: one, Queued: one})
+	m.SetUpstream("shop", UpstreamGauges{InFlight: two, Queued: two})
+	if got := scrape(t, m); !strings.Contains(got, `cacheproxy_origin_in_flight{upstream="shop"} 2`) {
+		t.Error("the later gauges do not replace the earlier")
+	}
+	m.RemoveUpstream("shop")
+	if got := scrape(t, m); strings.Contains(got, "cacheproxy_origin_in_flight{") {
+		t.Error("a removed upstream is still there")
+	}
+}
+
+func TestSameHandles(t *testing.T) {
+	m := NewMetrics("v1")
+	if first, again := m.Route("a"), m.Route("a"); first != again || first == m.Route("b") {
+		t.Error("routes are not told apart by name")
+	}
+	if first, again := m.Upstream("a"), m.Upstream("a"); first != again || first == m.Upstream("b") {
+		t.Error("upstreams are not told apart by name")
+	}
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for range 100 {
+				m.Route("a").Observe(policy.Hit, time.Millisecond)
+			}
+		})
+	}
+	wg.Wait()
+	if got := scrape(t, m); !strings.Contains(got, `cacheproxy_request_seconds_count{outcome="hit",route="a"} 800`) {
+		t.Error("observations were lost")
+	}
+}
+
+func TestObserveDoesNotAllocate(t *testing.T) {
+	r := NewMetrics("v1").Route("product")
+	for _, o := range policy.Outcomes() {
+		r.Observe(o, time.Millisecond)
+		if n := testing.AllocsPerRun(100, func() { r.Observe(o, 73*time.Microsecond) }); n != 0 {
+			t.Errorf("%s: %v allocations", o, n)
+		}
+	}
+}
+
+func BenchmarkObserve(b *testing.B) {
+	r := NewMetrics("v1").Route("product")
+	b.ReportAllocs()
+	for b.Loop() {
+		r.Observe(policy.Hit, 73*time.Microsecond)
+	}
+}
+
+func BenchmarkObserveParallel(b *testing.B) {
+	r := NewMetrics("v1").Route("product")
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			r.Observe(policy.Hit, 73*time.Microsecond)
+		}
+	})
+}
+
+// scrape is what Prometheus gets.
+func scrape(t *testing.T, m *Metrics) string {
+	t.Helper()
+	w := httptest.NewRecorder()
+	promhttp.HandlerFor(m.Gatherer(), promhttp.HandlerOpts{}).ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	if w.Code != 200 {
+		t.Fatal(w.Code, w.Body)
+	}
+	return w.Body.String()
+}

@@ -1,0 +1,44 @@
+package observe
+
+import (
+	"time"
+
+	"cacheproxy/policy"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// UpstreamMetrics are the metrics of one upstream. All methods are safe for concurrent use.
+type UpstreamMetrics struct {
+	name    string
+	metrics *Metrics
+	seconds prometheus.Observer
+	shed    prometheus.Counter
+}
+
+// Upstream gives the metrics of an upstream, the same for the same name.
+func (m *Metrics) Upstream(name string) *UpstreamMetrics {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if u := m.upstreams[name]; u != nil {
+		return u
+	}
+	u := &UpstreamMetrics{
+		name: name, metrics: m,
+		seconds: m.originSeconds.WithLabelValues(name),
+		shed:    m.shed.WithLabelValues(name),
+	}
+	m.upstreams[name] = u
+	return u
+}
+
+// Request counts one request sent to the origin for a route, and why no copy could answer.
+func (u *UpstreamMetrics) Request(route string, why policy.Reason) {
+	u.metrics.originRequests.WithLabelValues(u.name, route, why.String()).Inc()
+}
+
+// Answered tells how long the origin took to the head of its answer.
+func (u *UpstreamMetrics) Answered(took time.Duration) { u.seconds.Observe(took.Seconds()) }
+
+// Shed counts one request refused for want of a place at the origin.
+func (u *UpstreamMetrics) Shed() { u.shed.Inc() }
