@@ -1,0 +1,56 @@
+package proxy
+
+import (
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+
+	"cacheproxy/policy"
+	"cacheproxy/proxy/origin"
+)
+
+// statusGone is logged for a client that left before its answer; it is never sent.
+const statusGone = 499
+
+// refuse answers a request that the proxy cannot or must not serve.
+func (ex *exchange) refuse(code int, why policy.Reason, text string) {
+	ex.status.Outcome, ex.status.Reason = policy.Failed, why
+	ex.answer(code, text)
+}
+
+// answer sends an error of the proxy's own.
+func (ex *exchange) answer(code int, text string) {
+	h := ex.w.Header()
+	h.Set("Cache-Control", "no-store")
+	if code == http.StatusServiceUnavailable {
+		h.Set("Retry-After", strconv.Itoa(1+rand.IntN(3)))
+	}
+	ex.addCacheStatus(h)
+	http.Error(&ex.w, text, code)
+}
+
+// fail answers for an origin that gave no answer.
+func (ex *exchange) fail(why policy.Reason, err error) {
+	ex.status.Outcome, ex.status.Reason = policy.Failed, why
+	code, text := origin.Status(why), "the upstream could not be reached or broke off"
+	switch why {
+	case policy.ClientGone:
+		ex.gone()
+	case policy.OriginTimeout:
+		text = "the upstream did not answer in time"
+	case policy.QueueFull, policy.QueueTimeout:
+		ex.status.Outcome = policy.Shed
+		text = "the upstream has no place for this request, try again"
+	case policy.Panic:
+		code, text = http.StatusInternalServerError, "the proxy failed; its log says how"
+	}
+	ex.p.logger.Warn("no answer from upstream", "route", ex.route.Name, "upstream", ex.route.Upstream, "reason", why.String(), "error", err)
+	ex.answer(code, text)
+}
+
+// gone ends a request whose client has left.
+func (ex *exchange) gone() {
+	ex.status.Outcome, ex.status.Reason = policy.Failed, policy.ClientGone
+	ex.w.code = statusGone
+	panic(http.ErrAbortHandler)
+}

@@ -1,0 +1,267 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"cacheproxy/policy"
+	"cacheproxy/store"
+)
+
+const (
+	// streamWindow is how much of a body that is not kept may wait for its readers, in bytes.
+	streamWindow = 256 << 10
+	// laggardLimit is how long one reader of a body that is not kept may hold up the others.
+	laggardLimit = 10 * time.Second
+)
+
+var (
+	errLaggard   = errors.New("read response: too slow for the other readers")
+	errAbandoned = errors.New("fetch response: nobody reads it any more")
+)
+
+// body is a response body while it is being fetched. One goroutine appends; any number of readers follow. It is kept
+// whole as long as it may be stored; once it outgrows its limit it keeps only what attached readers have still to
+// read, and the appender waits for the slowest of them.
+type body struct {
+	budget *store.Budget
+	unread func() // called when the last reader leaves a body that is not kept; nil: nothing
+
+	mu       sync.Mutex
+	data     []byte        // what is retained; bytes once written never change
+	base     int64         // offset of data[0]
+	limit    int64         // bytes kept while keeping
+	keeping  bool          // false: window mode
+	why      policy.Reason // of the change to window mode
+	reserved int64
+	readers  map[*reader]struct{}
+	ended    bool
+	err      error         // why it ended early
+	moved    chan struct{} // closed and replaced at every change
+}
+
+// reader is one follower's place in a body.
+type reader struct {
+	b      *body
+	offset int64 // guarded by b.mu
+	cut    bool  // guarded by b.mu
+}
+
+// newBody makes a body that keeps up to limit bytes; zero keeps nothing. size is the expected length, or -1.
+func newBody(budget *store.Budget, limit, size int64) *body {
+	b := &body{budget: budget, limit: limit, keeping: limit > 0, readers: map[*reader]struct{}{}, moved: make(chan struct{})}
+	if b.keeping && size > 0 && size <= 64<<10 {
+		b.data = make([]byte, 0, size)
+	}
+	return b
+}
+
+// wholeBody is a body that is complete already.
+func wholeBody(data []byte) *body {
+	return &body{data: data, keeping: true, ended: true, readers: map[*reader]struct{}{}, moved: make(chan struct{})}
+}
+
+// attach starts a reader at the beginning; ok is false when the beginning is gone.
+func (b *body) attach() (*reader, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.base > 0 {
+		return nil, false
+	}
+	r := &reader{b: b}
+	b.readers[r] = struct{}{}
+	return r, true
+}
+
+// detach ends a reader.
+func (r *reader) detach() {
+	r.b.mu.Lock()
+	defer r.b.mu.Unlock()
+	delete(r.b.readers, r)
+	r.b.wake()
+	r.b.checkUnread()
+}
+
+// checkUnread tells when nobody is left for whom a body that is not kept would be fetched. The appender may be waiting
+// for the origin at that time, and would not notice before the next byte. The caller holds mu.
+func (b *body) checkUnread() {
+	if !b.keeping && !b.ended && len(b.readers) == 0 && b.unread != nil {
+		b.unread()
+	}
+}
+
+// wake tells everybody that something changed. The caller holds mu.
+func (b *body) wake() {
+	close(b.moved)
+	b.moved = make(chan struct{})
+}
+
+// next waits for bytes that the reader has not seen. No bytes and no error is the end. The bytes must not be changed.
+func (r *reader) next(ctx context.Context) ([]byte, error) {
+	b := r.b
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for {
+		if r.cut {
+			return nil, errLaggard
+		}
+		if p := b.data[r.offset-b.base:]; len(p) > 0 {
+			r.offset += int64(len(p))
+			if !b.keeping {
+				b.wake()
+			}
+			return p, nil
+		}
+		if b.ended {
+			return nil, b.err
+		}
+		moved := b.moved
+		b.mu.Unlock()
+		select {
+		case <-moved:
+		case <-ctx.Done():
+		}
+		b.mu.Lock()
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// idle reports whether the reader has nothing to read at the moment.
+func (r *reader) idle() bool {
+	r.b.mu.Lock()
+	defer r.b.mu.Unlock()
+	return r.offset-r.b.base >= int64(len(r.b.data))
+}
+
+// append adds bytes, which it copies. It reports whether the body is still kept whole.
+func (b *body) append(ctx context.Context, p []byte) (kept bool, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.keeping {
+		if b.why = b.reserve(int64(len(p))); b.why != policy.NoReason {
+			b.keeping = false
+			b.wake()
+		}
+	}
+	if !b.keeping {
+		if err := b.makeRoom(ctx); err != nil {
+			return false, err
+		}
+	}
+	b.data = append(b.data, p...)
+	b.wake()
+	return b.keeping, nil
+}
+
+// reserve takes memory for n more bytes, or says why it cannot. The caller holds mu.
+func (b *body) reserve(n int64) policy.Reason {
+	switch {
+	case int64(len(b.data))+n > b.limit:
+		return policy.TooLarge
+	case !b.budget.Reserve(n):
+		return policy.MemoryFull
+	}
+	b.reserved += n
+	return policy.NoReason
+}
+
+// dropped is why the body stopped being kept.
+func (b *body) dropped() policy.Reason {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.why
+}
+
+// makeRoom waits until the slowest reader has come near enough, and forgets what all have read. The caller holds mu.
+func (b *body) makeRoom(ctx context.Context) error {
+	var blocked *time.Timer
+	var late <-chan time.Time
+	for {
+		if len(b.readers) == 0 {
+			return errAbandoned
+		}
+		if b.forget(); int64(len(b.data)) < streamWindow {
+			return nil
+		}
+		if blocked == nil {
+			blocked = time.NewTimer(laggardLimit)
+			defer blocked.Stop()
+			late = blocked.C
+		}
+		moved := b.moved
+		b.mu.Unlock()
+		expired := false
+		select {
+		case <-moved:
+		case <-late:
+			expired, late = true, nil
+		case <-ctx.Done():
+		}
+		b.mu.Lock()
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if expired {
+			b.cutLaggards()
+		}
+	}
+}
+
+// forget drops what every reader has read. The caller holds mu.
+func (b *body) forget() {
+	lowest := b.base + int64(len(b.data))
+	for r := range b.readers {
+		lowest = min(lowest, r.offset)
+	}
+	if lowest > b.base {
+		// A new array: readers may still hold parts of the old one.
+		b.data = append(make([]byte, 0, streamWindow), b.data[lowest-b.base:]...)
+		b.base = lowest
+		if b.reserved > 0 {
+			b.budget.Release(b.reserved)
+			b.reserved = 0
+		}
+	}
+}
+
+// cutLaggards ends the readers that hold up others. The caller holds mu.
+func (b *body) cutLaggards() {
+	end := b.base + int64(len(b.data))
+	ahead := false
+	for r := range b.readers {
+		ahead = ahead || r.offset == end
+	}
+	if !ahead {
+		return
+	}
+	for r := range b.readers {
+		if end-r.offset >= streamWindow {
+			r.cut = true
+			delete(b.readers, r)
+		}
+	}
+	b.wake()
+}
+
+// end closes the body: with nil after its last byte, with an error when it broke off.
+func (b *body) end(err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.ended, b.err = true, err
+	if b.reserved > 0 {
+		b.budget.Release(b.reserved)
+		b.reserved = 0
+	}
+	b.wake()
+}
+
+// whole is the complete body, when it was kept.
+func (b *body) whole() ([]byte, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.data, b.keeping
+}

@@ -1,0 +1,193 @@
+package proxy
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"cacheproxy/invalidation"
+	"cacheproxy/observe"
+	"cacheproxy/policy"
+	"cacheproxy/proxy/origin"
+	"cacheproxy/store"
+)
+
+// bubble is a proxy and an origin with nothing but memory between them, so that synctest can turn the clock.
+type bubble struct {
+	t       *testing.T
+	proxy   *Proxy
+	log     invalidation.Log
+	ledger  *invalidation.Ledger
+	store   *store.Store
+	metrics *observe.Metrics
+}
+
+// inBubble runs f with a proxy for these routes on a clock of its own.
+func inBubble(t *testing.T, backend http.HandlerFunc, o rigOptions, route *policy.Route, f func(b *bubble)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		b := &bubble{t: t, ledger: invalidation.NewLedger(), metrics: observe.NewMetrics("test")}
+		ln := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
+		var running sync.WaitGroup
+		handler := func(w http.ResponseWriter, r *http.Request) {
+			running.Add(1)
+			defer running.Done()
+			backend(w, r)
+		}
+		server := &http.Server{Handler: http.HandlerFunc(handler), ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)}
+		running.Go(func() { _ = server.Serve(ln) })
+		o.origin.Name, o.origin.URL, o.origin.Dial = "shop", &url.URL{Scheme: "http", Host: "origin.test"}, ln.dial
+		if o.refuse != nil {
+			o.origin.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+				if err := o.refuse(); err != nil {
+					return nil, err
+				}
+				return ln.dial(ctx, network, address)
+			}
+		}
+		table, err := policy.NewTable([]*policy.Route{route})
+		if err != nil {
+			t.Fatal(err)
+		}
+		local := invalidation.NewLocal(b.ledger, "test")
+		b.log = local
+		if o.log != nil {
+			b.log = o.log(local)
+		}
+		if o.memory == 0 {
+			o.memory = 64 << 20
+		}
+		b.store = store.New(store.NewMemory(o.memory))
+		access, err := observe.NewAccessLog(observe.AccessLogOptions{Format: "off", Output: io.Discard})
+		if err != nil {
+			t.Fatal(err)
+		}
+		upstream := origin.New(o.origin)
+		b.proxy = New(Options{
+			Config: NewConfig(Config{Table: table, MaxObject: 1 << 20}, []*policy.Route{route}, []*origin.Origin{upstream}, b.metrics),
+			Store:  b.store, Ledger: b.ledger, Log: b.log, Metrics: b.metrics, Access: access, Logger: slog.New(slog.DiscardHandler),
+		})
+		ctx, stop := context.WithCancel(context.Background())
+		running.Go(func() { _ = b.proxy.Run(ctx) })
+		running.Go(func() { _ = local.Run(ctx) })
+		t.Cleanup(func() {
+			stop()
+			b.proxy.Close()
+			upstream.CloseIdle()
+			server.Close()
+			running.Wait()
+		})
+		f(b)
+	})
+}
+
+// do answers one request.
+func (b *bubble) do(method, target string, header ...string) answer {
+	return b.serve(b.t.Context(), method, target, nil, header...)
+}
+
+func (b *bubble) serve(ctx context.Context, method, target string, body io.Reader, header ...string) (a answer) {
+	r := httptest.NewRequestWithContext(ctx, method, target, body)
+	for i := 0; i+1 < len(header); i += 2 {
+		if header[i] == "Host" {
+			r.Host = header[i+1]
+			continue
+		}
+		r.Header.Add(header[i], header[i+1])
+	}
+	w := httptest.NewRecorder()
+	defer func() {
+		if v := recover(); v != nil {
+			if v != http.ErrAbortHandler {
+				panic(v)
+			}
+			a = answer{body: "aborted"}
+		}
+	}()
+	b.proxy.ServeHTTP(w, r)
+	res := w.Result()
+	return answer{status: res.StatusCode, header: res.Header, body: w.Body.String()}
+}
+
+// pass lets time pass and everything that it brings about happen.
+func (b *bubble) pass(d time.Duration) {
+	<-time.After(d)
+	synctest.Wait()
+}
+
+// count is the value of a counter over the series that have the label value; "" counts all.
+func count(t testing.TB, m *observe.Metrics, name, label string) (n int) {
+	t.Helper()
+	families, err := m.Gatherer().Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range families {
+		if family.GetName() != name {
+			continue
+		}
+		for _, series := range family.GetMetric() {
+			match := label == ""
+			for _, pair := range series.GetLabel() {
+				match = match || pair.GetValue() == label
+			}
+			if match {
+				n += int(series.GetCounter().GetValue())
+			}
+		}
+	}
+	return n
+}
+
+// pipes is a listener whose connections are dialled in memory.
+type pipes struct {
+	conns  chan net.Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+func (p *pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	near, far := net.Pipe()
+	select {
+	case p.conns <- far:
+		return near, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.conns:
+		return c, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (p *pipes) Close() error {
+	p.once.Do(func() { close(p.closed) })
+	return nil
+}
+
+func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "origin"} }
+
+// want fails the test unless an answer is as it should be. cache is a part of Cache-Status.
+func (a answer) want(t testing.TB, what string, status int, body, cache string) {
+	t.Helper()
+	got := strings.Join(a.header.Values("Cache-Status"), ", ")
+	if a.status != status || (body != "*" && a.body != body) || !strings.Contains(got, cache) {
+		t.Errorf("%s: got %d %q, Cache-Status %q; want %d %q, %q", what, a.status, a.body, got, status, body, cache)
+	}
+}

@@ -1,0 +1,138 @@
+package proxy
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+
+	"cacheproxy/policy"
+	"cacheproxy/store"
+)
+
+// deliverCopy answers with a stored copy, or with 304 where the client has it already.
+func (ex *exchange) deliverCopy(c *store.Copy) {
+	h := ex.w.Header()
+	if policy.Conditional(ex.r.Header) {
+		stored := c.Header()
+		if policy.NotModified(ex.r.Header, ex.r.Method, c.Status, stored, c.Life.Received) {
+			ex.deliverNotModified(stored, c.Life.Age(ex.start))
+			return
+		}
+	}
+	c.CopyHeader(h)
+	ex.addHeader(h, c.Life.Age(ex.start))
+	ex.w.WriteHeader(c.Status)
+	if ex.r.Method != http.MethodHead && len(c.Body) > 0 {
+		_, _ = ex.w.Write(c.Body) // a client that has left; nothing more to do for it
+	}
+}
+
+// deliverNotModified tells the client that what it has is what is stored (RFC 9110 §15.4.5).
+func (ex *exchange) deliverNotModified(stored http.Header, age time.Duration) {
+	h := ex.w.Header()
+	share(h, policy.NotModifiedHeader(stored))
+	ex.addHeader(h, age)
+	ex.w.WriteHeader(http.StatusNotModified)
+}
+
+// share puts the fields of src into dst without copying the values, which nobody writes to.
+func share(dst, src http.Header) {
+	for name, values := range src {
+		dst[name] = values[:len(values):len(values)]
+	}
+}
+
+// addHeader adds what differs from answer to answer.
+func (ex *exchange) addHeader(h http.Header, age time.Duration) {
+	var buf [160]byte
+	text := strconv.AppendInt(buf[:0], int64(age/time.Second), 10)
+	n := len(text)
+	// One string and one array for both: a hit allocates nothing else.
+	both := string(ex.appendCacheStatus(text))
+	lines := []string{both[:n], both[n:]}
+	h["Age"] = lines[:1:1]
+	if before := h["Cache-Status"]; len(before) > 0 {
+		h["Cache-Status"] = append(before[:len(before):len(before)], lines[1])
+	} else {
+		h["Cache-Status"] = lines[1:]
+	}
+	keepUntyped(h)
+}
+
+// keepUntyped stops net/http from guessing a type for an answer that has none.
+func keepUntyped(h http.Header) {
+	if _, ok := h["Content-Type"]; !ok {
+		h["Content-Type"] = nil
+	}
+}
+
+// addCacheStatus appends this cache to the list of those that handled the answer (RFC 9211 §2).
+func (ex *exchange) addCacheStatus(h http.Header) {
+	var buf [128]byte
+	list := h["Cache-Status"]
+	h["Cache-Status"] = append(list[:len(list):len(list)], string(ex.appendCacheStatus(buf[:0])))
+}
+
+func (ex *exchange) appendCacheStatus(dst []byte) []byte {
+	status := ex.status
+	if ex.cfg.CacheStatusKey {
+		status.Key = string(ex.key)
+	}
+	return status.Append(dst)
+}
+
+// deliverFill answers with what a fill brings, while it comes.
+func (ex *exchange) deliverFill(res *fill, from *reader) {
+	h := ex.w.Header()
+	life := res.verdict.Lifetime
+	if policy.Conditional(ex.r.Header) &&
+		policy.NotModified(ex.r.Header, ex.r.Method, res.status, res.header, life.Received) {
+		ex.deliverNotModified(res.header, life.Age(time.Now()))
+		return
+	}
+	share(h, res.header)
+	if res.verdict.Store && (res.fresh != nil || ex.status.Collapsed || res.age != nil) {
+		h["Age"] = []string{strconv.FormatInt(int64(life.Age(time.Now())/time.Second), 10)}
+	} else if res.age != nil {
+		h["Age"] = res.age
+	}
+	ex.addCacheStatus(h)
+	keepUntyped(h)
+	ex.w.WriteHeader(res.status)
+	ex.follow(res, from)
+}
+
+// follow copies a growing body to the client as it grows.
+func (ex *exchange) follow(res *fill, from *reader) {
+	flush := http.NewResponseController(&ex.w)
+	if res.header["Content-Length"] == nil && from.idle() {
+		_ = flush.Flush() // the client may wait for the head, and the first bytes be long in coming
+	}
+	for {
+		p, err := from.next(ex.r.Context())
+		if err != nil {
+			ex.status.Reason = policy.Incomplete
+			if ex.r.Context().Err() != nil {
+				ex.status.Reason = policy.ClientGone
+			}
+			// The client must not take a part for the whole.
+			panic(http.ErrAbortHandler)
+		}
+		if len(p) == 0 {
+			break
+		}
+		if _, err := ex.w.Write(p); err != nil {
+			ex.status.Reason = policy.ClientGone
+			return
+		}
+		if from.idle() {
+			_ = flush.Flush() // a writer that cannot flush sends when it likes
+		}
+	}
+	if from != res.lead {
+		return // what comes after the body is not part of what is shared, just as it is not part of a copy
+	}
+	for name, values := range res.trailer {
+		ex.w.Header()[http.TrailerPrefix+name] = values
+	}
+}

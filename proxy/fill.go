@@ -1,0 +1,320 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"mime"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"runtime/debug"
+	"slices"
+	"time"
+
+	"cacheproxy/invalidation"
+	"cacheproxy/policy"
+	"cacheproxy/proxy/origin"
+	"cacheproxy/store"
+)
+
+const (
+	// fillDeadline bounds a fill from its start to its last byte. It is less than invalidation.MaxFill.
+	fillDeadline = 5 * time.Minute
+	// sharelessFor is how long an answer that could not be shared is remembered (hit-for-miss).
+	sharelessFor = time.Minute
+	readSize     = 32 << 10
+)
+
+// fetch is what a fill needs to know. It holds nothing of a client's connection.
+type fetch struct {
+	route    *route
+	match    policy.Match
+	target   policy.Target
+	query    string
+	key      string      // storage key
+	header   http.Header // the client's, for keys and members; read only
+	forward  http.Header // what the origin gets
+	base     *store.Copy // what a 304 would confirm; nil: fetch it whole
+	class    origin.Class
+	solo     context.Context // set when the fill serves one client only: it ends with it
+	why      policy.Reason   // labels the request to the origin
+	previous *store.Copy     // what was stored before, to notice changes that nothing announced
+}
+
+// fill is an answer of the origin on its way to the requests that share it. It is immutable but for its body once it was
+// handed out.
+type fill struct {
+	status  int
+	header  http.Header // as stored and delivered; read only
+	age     []string    // as the origin sent it
+	trailer http.Header // set before the body ends
+	verdict policy.Verdict
+	ids     []invalidation.ID
+	token   invalidation.Token
+	forward http.Header // selects the variant
+	body    *body
+	lead    *reader     // for the request that started the flight, which must detach it
+	fresh   *store.Copy // the copy that a 304 confirmed
+	stored  bool        // a 304's copy was stored
+	took    time.Duration
+
+	recalled bool // memory has a fresh copy now, from a tier below: look again
+
+	reason policy.Reason // why there is no answer; NoReason: there is one
+	err    error
+}
+
+// lost is the answer of a flight that ended in a way that cannot be.
+func lost() *fill {
+	return &fill{reason: policy.Panic, err: errors.New("join flight: it has no answer")}
+}
+
+// fill fetches an answer up to its header and leaves a goroutine that fetches the rest.
+func (p *Proxy) fill(f *flight, q *fetch) (res *fill) {
+	ctx, cancel := context.WithCancelCause(p.lifetime)
+	c := &call{p: p, f: f, q: q, ctx: ctx, cancel: cancel}
+	defer func() {
+		if err := c.panicked(recover()); err != nil {
+			res = &fill{reason: policy.Panic, err: err}
+			c.release()
+			p.flights.land(f, res, false)
+			c.end()
+		}
+	}()
+	c.deadline = time.AfterFunc(fillDeadline, func() { cancel(context.DeadlineExceeded) })
+	if q.solo != nil {
+		c.unbind = context.AfterFunc(q.solo, func() { cancel(context.Cause(q.solo)) })
+	}
+	res = c.run()
+	if res.reason != policy.NoReason {
+		p.flights.land(f, res, false)
+		c.end()
+	}
+	return res
+}
+
+// call is one fill at work.
+type call struct {
+	p        *Proxy
+	f        *flight
+	q        *fetch
+	ctx      context.Context
+	cancel   context.CancelCauseFunc
+	deadline *time.Timer
+	unbind   func() bool
+	token    invalidation.Token // of the request that was sent last
+	slot     *origin.Slot       // of that request
+	resp     *http.Response     // its answer
+}
+
+// panicked tells of a defect, which is the end of this fill and of nothing else. It is nil when there was none.
+func (c *call) panicked(v any) error {
+	if v == nil {
+		return nil
+	}
+	c.p.logger.Error("fill panicked", "route", c.q.route.Name, "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
+	return fmt.Errorf("fill: panic: %v", v)
+}
+
+// release gives back the place at the origin that a panic has left behind.
+func (c *call) release() {
+	if c.resp != nil {
+		c.resp.Body.Close()
+	}
+	if c.slot != nil {
+		c.slot.Release()
+	}
+}
+
+func (c *call) end() {
+	c.deadline.Stop()
+	if c.unbind != nil {
+		c.unbind()
+	}
+	c.cancel(nil)
+}
+
+func (c *call) run() *fill {
+	if c.recalled() {
+		res := &fill{recalled: true}
+		c.p.flights.land(c.f, res, false)
+		c.end()
+		return res
+	}
+	requested := time.Now()
+	resp, err := c.roundTrip()
+	if err == nil && resp.StatusCode == http.StatusNotModified &&
+		(c.q.base == nil || !policy.ConfirmsStored(c.q.base.Header(), resp.Header)) {
+		// It confirms something else than what is stored: fetch the answer whole.
+		drain(resp)
+		c.q.base, requested = nil, time.Now()
+		resp, err = c.roundTrip()
+	}
+	if err != nil {
+		return c.failed(err)
+	}
+	if resp.StatusCode == http.StatusNotModified && c.q.base == nil {
+		drain(resp)
+		return c.failed(errors.New("fetch response: the origin answered 304 to an unconditional request"))
+	}
+	return c.land(resp, requested)
+}
+
+func (c *call) failed(err error) *fill {
+	if cause := context.Cause(c.ctx); cause != nil && c.ctx.Err() != nil {
+		err = fmt.Errorf("%w: %w", err, cause)
+	}
+	return &fill{reason: origin.Classify(err), err: err}
+}
+
+// roundTrip waits for a place at the origin, takes the token, and sends the request.
+func (c *call) roundTrip() (*http.Response, error) {
+	q := c.q
+	slot, err := q.route.origin.Acquire(c.ctx, q.class)
+	if err != nil {
+		return nil, fmt.Errorf("fetch from upstream %s: %w", q.route.origin.Name(), err)
+	}
+	c.slot, c.resp = slot, nil
+	c.token = c.p.flights.send(c.f)
+	// What was invalidated before the token is not worth confirming: a 304 would bring it back.
+	if b := q.base; b != nil && c.p.ledger.Check(&b.Stamp, b.Members) > invalidation.Soft {
+		q.base = nil
+	}
+	start := time.Now()
+	resp, err := q.route.origin.Send(c.outgoing(), slot)
+	c.resp = resp
+	q.route.asked(q.why, time.Since(start))
+	return resp, err
+}
+
+// outgoing is the request as the origin gets it.
+func (c *call) outgoing() *http.Request {
+	q := c.q
+	h := q.forward.Clone()
+	if q.base != nil {
+		policy.AddValidators(h, q.base.Header())
+	}
+	// The client's address is not part of the key, so the origin does not learn it.
+	policy.Forward(h, netip.Addr{}, q.target.Scheme, q.target.Host, false)
+	policy.AppendVia(h, 1, 1)
+	req := (&http.Request{
+		Method: http.MethodGet, URL: &url.URL{}, Header: h, Host: q.route.origin.Host(q.target.Host),
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+	}).WithContext(c.ctx)
+	origin.SetTarget(req, q.route.origin.URL(), q.target.WithQuery(q.query))
+	return req
+}
+
+// drain reads the little that may come with a 304, so that the connection can be used again.
+func drain(resp *http.Response) {
+	_, _ = io.CopyN(io.Discard, resp.Body, 4<<10) // a body that cannot be read costs the connection, nothing else
+	resp.Body.Close()
+}
+
+// land decides from the header who may use the answer, before anybody sees a byte of it.
+func (c *call) land(resp *http.Response, requested time.Time) *fill {
+	q, r := c.q, c.q.route
+	received := time.Now()
+	status, header := resp.StatusCode, resp.Header
+	confirmed := status == http.StatusNotModified
+	length := resp.ContentLength
+	if confirmed {
+		status, header = q.base.Status, policy.MergeNotModified(q.base.Header(), resp.Header)
+		length = int64(len(q.base.Body))
+	}
+	res := &fill{status: status, token: c.token, age: header["Age"], forward: q.forward, took: received.Sub(requested)}
+	res.verdict = r.Judge(policy.Fetch{
+		Method: http.MethodGet, Authorized: len(q.header["Authorization"]) > 0, Requested: requested, Received: received,
+		Status: status, Header: header, BodyLength: length, MaxObject: c.p.config().MaxObject, Jitter: rand.Float64(),
+	})
+	if streams(header) {
+		res.verdict.Share, res.verdict.Store, res.verdict.Reason = false, false, policy.TooLarge
+	}
+	members := r.Members(&q.match, q.target, q.query, q.header, header)
+	res.ids = invalidation.IDsOf(members)
+	if confirmed {
+		// The stored header has no surrogate keys, and a 304 may leave them out: the copy keeps the ones it came with.
+		res.ids = union(res.ids, q.base.Members)
+	}
+	if len(members) > policy.MaxMembers || len(res.ids) > policy.MaxMembers {
+		res.verdict.Share, res.verdict.Store, res.verdict.Reason = false, false, policy.TooManyMembers
+	}
+	if res.verdict.Store {
+		r.learn(res.verdict.Vary)
+	}
+	res.header = dated(r.StoredHeader(header), received)
+	if confirmed {
+		return c.confirm(resp, res)
+	}
+	keep := int64(0)
+	if res.verdict.Store || res.verdict.Share {
+		keep = c.p.config().MaxObject
+	}
+	res.body = newBody(c.p.store.Memory().Budget(), keep, resp.ContentLength)
+	res.body.unread = func() { c.cancel(errAbandoned) }
+	// Before the first byte comes: a body that is not kept ends when it has no reader.
+	res.lead, _ = res.body.attach()
+	c.publish(res)
+	c.p.fills.Go(func() { c.pump(resp, res) })
+	return res
+}
+
+// union is all of a and what only b has.
+func union(a, b []invalidation.ID) []invalidation.ID {
+	for _, id := range b {
+		if !slices.Contains(a, id) {
+			a = append(a, id)
+		}
+	}
+	return a
+}
+
+// dated adds the time of arrival to an answer that does not say when it was made (RFC 9110 §6.6.1). Without it, every
+// delivery of the copy would claim to have been made at that moment.
+func dated(h http.Header, received time.Time) http.Header {
+	if len(h["Date"]) == 0 {
+		h["Date"] = []string{received.UTC().Format(http.TimeFormat)}
+	}
+	return h
+}
+
+// streams reports whether an answer has no end to wait for.
+func streams(h http.Header) bool {
+	t, _, err := mime.ParseMediaType(h.Get("Content-Type"))
+	return err == nil && (t == "text/event-stream" || t == "application/grpc")
+}
+
+// publish lets the waiting requests have the answer, or sends them on their way.
+func (c *call) publish(res *fill) {
+	if !res.verdict.Share {
+		c.remember(res)
+		if !res.verdict.Store {
+			// Only the first client reads on: the answer lasts as long as it does.
+			c.deadline.Stop()
+		}
+	}
+	c.p.flights.land(c.f, res, res.verdict.Share && res.verdict.Store)
+}
+
+// remember notes that waiting for such an answer is of no use.
+func (c *call) remember(res *fill) {
+	// A client that is told to slow down learns nothing about the resource: a copy of it stays, and requests wait in line.
+	if !res.verdict.Store && res.status < 500 && res.status != http.StatusTooManyRequests {
+		c.p.store.MarkShareless(c.q.key, c.q.forward, time.Now().Add(sharelessFor), res.verdict.Reason)
+	}
+}
+
+// confirm makes the copy that a 304 renews.
+func (c *call) confirm(resp *http.Response, res *fill) *fill {
+	drain(resp)
+	res.fresh = c.q.base.WithHeader(res.header)
+	res.body = wholeBody(res.fresh.Body)
+	res.lead, _ = res.body.attach()
+	res.stored = c.put(res, res.fresh)
+	c.p.flights.land(c.f, res, false)
+	c.end()
+	return res
+}

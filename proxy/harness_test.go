@@ -1,0 +1,165 @@
+package proxy
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"testing"
+	"time"
+
+	"cacheproxy/invalidation"
+	"cacheproxy/observe"
+	"cacheproxy/policy"
+	"cacheproxy/proxy/origin"
+	"cacheproxy/store"
+)
+
+// rig is a proxy between real sockets: a client, the proxy's listener, and an origin.
+type rig struct {
+	t       testing.TB
+	proxy   *Proxy
+	log     invalidation.Log
+	ledger  *invalidation.Ledger
+	store   *store.Store
+	metrics *observe.Metrics
+	front   *httptest.Server
+	back    *httptest.Server
+	client  *http.Client
+}
+
+// rigOptions changes what newRig builds.
+type rigOptions struct {
+	maxObject int64
+	memory    int64
+	origin    origin.Options
+	log       func(*invalidation.Local) invalidation.Log
+	below     []store.Tier
+	refuse    func() error // why no connection to the origin is made; only inBubble
+}
+
+// newRig starts a proxy with these routes before an origin.
+func newRig(t testing.TB, backend http.HandlerFunc, o rigOptions, routes ...*policy.Route) *rig {
+	t.Helper()
+	r := &rig{t: t, ledger: invalidation.NewLedger(), metrics: observe.NewMetrics("test")}
+	r.back = httptest.NewServer(backend)
+	t.Cleanup(r.back.Close)
+	o.origin.Name = "shop"
+	o.origin.URL, _ = url.Parse(r.back.URL)
+	if o.origin.Timeout == 0 {
+		o.origin.Timeout = 30 * time.Second
+	}
+	if o.origin.MaxInFlight == 0 {
+		o.origin.MaxInFlight = 5000
+	}
+	if o.memory == 0 {
+		o.memory = 64 << 20
+	}
+	if o.maxObject == 0 {
+		o.maxObject = 1 << 20
+	}
+	table, err := policy.NewTable(routes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	local := invalidation.NewLocal(r.ledger, "test")
+	r.log = local
+	if o.log != nil {
+		r.log = o.log(local)
+	}
+	r.store = store.New(store.NewMemory(o.memory), o.below...)
+	access, err := observe.NewAccessLog(observe.AccessLogOptions{Format: "off", Output: io.Discard})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.proxy = New(Options{
+		Config: NewConfig(Config{Table: table, MaxObject: o.maxObject}, routes, []*origin.Origin{origin.New(o.origin)}, r.metrics),
+		Store:  r.store, Ledger: r.ledger, Log: r.log, Metrics: r.metrics, Access: access,
+		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+	})
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan struct{}, 2)
+	go func() { _ = r.proxy.Run(ctx); done <- struct{}{} }()
+	go func() { _ = local.Run(ctx); done <- struct{}{} }()
+	r.front = httptest.NewUnstartedServer(nil)
+	r.front.Config = NewServer(r.proxy, ServerOptions{Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	r.front.Start()
+	r.client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 2000, DisableCompression: true}}
+	t.Cleanup(func() {
+		r.client.CloseIdleConnections()
+		r.front.Close()
+		stop()
+		<-done
+		<-done
+		r.proxy.Close()
+	})
+	return r
+}
+
+// answer is what a client got.
+type answer struct {
+	status int
+	header http.Header
+	body   string
+}
+
+// do sends a request with header fields as name, value, name, value.
+func (r *rig) do(method, target string, header ...string) answer {
+	r.t.Helper()
+	a, err := r.try(method, target, nil, header...)
+	if err != nil {
+		r.t.Fatalf("%s %s: %v", method, target, err)
+	}
+	return a
+}
+
+func (r *rig) try(method, target string, body io.Reader, header ...string) (answer, error) {
+	req, err := http.NewRequestWithContext(r.t.Context(), method, r.front.URL+target, body)
+	if err != nil {
+		return answer{}, err
+	}
+	for i := 0; i+1 < len(header); i += 2 {
+		req.Header.Add(header[i], header[i+1])
+	}
+	resp, err := r.client.Do(req)
+	if err != nil {
+		return answer{}, err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	return answer{status: resp.StatusCode, header: resp.Header, body: string(b)}, err
+}
+
+// routeFor makes a caching route as the configuration's presets would.
+func routeFor(t testing.TB, name string, change func(*policy.Route), patterns ...string) *policy.Route {
+	t.Helper()
+	r := &policy.Route{
+		Name: name, Upstream: "shop", Policy: policy.CacheAside, TTL: time.Minute, MaxWaiters: 10000, WaitTimeout: 30 * time.Second,
+		Query: policy.Query{Unlisted: policy.UnlistedKey}, FenceHold: time.Second, RefreshAt: 0.8, MinHits: 2,
+	}
+	for _, p := range patterns {
+		pattern, err := policy.ParsePattern(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Patterns = append(r.Patterns, pattern)
+	}
+	if change != nil {
+		change(r)
+	}
+	return r
+}
+
+func template(t testing.TB, s string) policy.Template {
+	t.Helper()
+	tmpl, err := policy.ParseTemplate(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tmpl
+}
+
+func key(s string) policy.Member { return policy.NewMember(policy.KindKey, s) }
+func tag(s string) policy.Member { return policy.NewMember(policy.KindTag, s) }

@@ -1,0 +1,103 @@
+package proxy
+
+import (
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+
+	"cacheproxy/invalidation"
+	"cacheproxy/observe"
+	"cacheproxy/policy"
+	"cacheproxy/proxy/origin"
+	"cacheproxy/store"
+)
+
+// sink is a ResponseWriter that can be used again.
+type sink struct {
+	header http.Header
+	status int
+	bytes  int
+}
+
+func (s *sink) Header() http.Header         { return s.header }
+func (s *sink) WriteHeader(status int)      { s.status = status }
+func (s *sink) Write(p []byte) (int, error) { s.bytes += len(p); return len(p), nil }
+
+func (s *sink) reset() {
+	clear(s.header)
+	s.status, s.bytes = 0, 0
+}
+
+// hot is a proxy that holds a copy of 2 KiB, with a request for it.
+func hot(t testing.TB) (*Proxy, *http.Request) {
+	t.Helper()
+	back := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Cache-Control", "max-age=3600")
+		w.Header().Set("ETag", `"v1"`)
+		w.Header().Set("Surrogate-Key", "product-1 category-7")
+		io.WriteString(w, strings.Repeat("x", 2<<10))
+	}))
+	t.Cleanup(back.Close)
+	target, err := url.Parse(back.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	route := routeFor(t, "product", func(r *policy.Route) { r.Key = template(t, "product:{id}") }, "GET /products/{id}")
+	table, err := policy.NewTable([]*policy.Route{route})
+	if err != nil {
+		t.Fatal(err)
+	}
+	access, err := observe.NewAccessLog(observe.AccessLogOptions{Format: "off", Output: io.Discard})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ledger, metrics := invalidation.NewLedger(), observe.NewMetrics("test")
+	upstream := origin.New(origin.Options{Name: "shop", URL: target})
+	p := New(Options{
+		Config: NewConfig(Config{Table: table, MaxObject: 1 << 20}, []*policy.Route{route}, []*origin.Origin{upstream}, metrics),
+		Store:  store.New(store.NewMemory(64 << 20)), Ledger: ledger, Log: invalidation.NewLocal(ledger, "test"), Metrics: metrics, Access: access,
+		Logger: slog.New(slog.DiscardHandler),
+	})
+	t.Cleanup(func() { p.Close(); upstream.CloseIdle() })
+	r := httptest.NewRequest("GET", "/products/1", nil)
+	r.Header.Set("Accept", "*/*")
+	r.Header.Set("User-Agent", "bench")
+	s := &sink{header: http.Header{}}
+	p.ServeHTTP(s, r)
+	p.fills.Wait()
+	s.reset()
+	p.ServeHTTP(s, r)
+	if got := s.header.Get("Cache-Status"); s.status != 200 || s.bytes != 2<<10 || !strings.Contains(got, "; hit") {
+		t.Fatalf("no hit: %d, %d bytes, Cache-Status %q", s.status, s.bytes, got)
+	}
+	return p, r
+}
+
+// BenchmarkHit answers from memory without a connection: what the proxy itself costs.
+func BenchmarkHit(b *testing.B) {
+	b.Run("serial", func(b *testing.B) {
+		p, r := hot(b)
+		s := &sink{header: http.Header{}}
+		b.ReportAllocs()
+		for b.Loop() {
+			s.reset()
+			p.ServeHTTP(s, r)
+		}
+	})
+	b.Run("parallel", func(b *testing.B) {
+		p, r := hot(b)
+		b.ReportAllocs()
+		b.RunParallel(func(pb *testing.PB) {
+			s := &sink{header: http.Header{}}
+			for pb.Next() {
+				s.reset()
+				p.ServeHTTP(s, r)
+			}
+		})
+	})
+}

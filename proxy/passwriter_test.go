@@ -1,0 +1,58 @@
+package proxy
+
+import (
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// What net/http does to a response that it may improve, and here may not. Without a flush in between, so that it
+// could.
+func TestPassWriterLeavesNothingToNetHTTP(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		use  func(*passWriter)
+		want []string
+		body string
+	}{
+		{"no guessed type", func(w *passWriter) { io.WriteString(w, "<html>") },
+			[]string{"HTTP/1.1 200 OK", "Connection: close", "Content-Length: 6"}, "<html>"},
+		{"no calculated length", func(w *passWriter) { w.unmeasured = true; io.WriteString(w, "x") },
+			[]string{"HTTP/1.1 200 OK", "Connection: close", "Transfer-Encoding: chunked"}, "1\r\nx\r\n0\r\n\r\n"},
+		{"one final head", func(w *passWriter) { w.WriteHeader(404); w.WriteHeader(500) },
+			[]string{"HTTP/1.1 404 Not Found", "Connection: close", "Content-Length: 0"}, ""},
+	} {
+		addr := listen(t, NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { c.use(newPassWriter(w, r)) }),
+			ServerOptions{Log: slog.New(slog.DiscardHandler)}))
+		head, body, _ := strings.Cut(sendRaw(t, addr, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"), "\r\n\r\n")
+		wantLines(t, c.name, head, c.want...)
+		if body != c.body {
+			t.Errorf("%s: body %q, want %q", c.name, body, c.body)
+		}
+	}
+}
+
+// Fields of a 103 belong to it alone, those set beforehand to the final head alone, and one 100 is enough.
+func TestPassWriterKeepsHeadsApart(t *testing.T) {
+	addr := listen(t, NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Before", "1")
+		pw := newPassWriter(w, r)
+		pw.Header().Set("Link", "</a>")
+		pw.Header().Set("Keep-Alive", "5")
+		pw.WriteHeader(http.StatusEarlyHints)
+		clear(pw.Header())
+		pw.Header().Set("X-Gathering", "1")
+		pw.invite()
+		pw.invite()
+		pw.WriteHeader(http.StatusNoContent)
+	}), ServerOptions{Log: slog.New(slog.DiscardHandler)}))
+	heads := strings.Split(sendRaw(t, addr, "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\nx"), "\r\n\r\n")
+	if len(heads) != 4 {
+		t.Fatalf("%q", heads)
+	}
+	wantLines(t, "hints", heads[0], "HTTP/1.1 103 Early Hints", "Link: </a>")
+	wantLines(t, "invitation", heads[1], "HTTP/1.1 100 Continue")
+	wantLines(t, "final", heads[2], "HTTP/1.1 204 No Content", "Connection: close", "X-Before: 1", "X-Gathering: 1")
+}

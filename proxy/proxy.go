@@ -1,0 +1,208 @@
+package proxy
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"cacheproxy/invalidation"
+	"cacheproxy/observe"
+	"cacheproxy/policy"
+	"cacheproxy/store"
+)
+
+// Options is what a Proxy works with. All fields are required.
+type Options struct {
+	Config  *Config
+	Store   *store.Store
+	Ledger  *invalidation.Ledger
+	Log     invalidation.Log
+	Access  *observe.AccessLog
+	Metrics *observe.Metrics
+	Logger  *slog.Logger
+}
+
+// Proxy answers requests from copies, or from the origin. It is safe for concurrent use. Close must be called after the
+// last request has been answered.
+type Proxy struct {
+	snapshot atomic.Pointer[Config]
+	store    *store.Store
+	ledger   *invalidation.Ledger
+	log      invalidation.Log
+	metrics  *observe.Metrics
+	access   *observe.AccessLog
+	logger   *slog.Logger
+	passer   *passer
+	flights  flights
+	renewals renewals
+
+	lifetime context.Context // of everything that belongs to no client
+	stop     context.CancelFunc
+	fills    sync.WaitGroup // goroutines that fetch bodies or make up for invalidations
+}
+
+// New makes a proxy. It starts nothing.
+func New(o Options) *Proxy {
+	lifetime, stop := context.WithCancel(context.Background())
+	p := &Proxy{
+		store: o.Store, ledger: o.Ledger, log: o.Log, metrics: o.Metrics, access: o.Access, logger: o.Logger, passer: newPasser(o.Logger),
+		flights: flights{ledger: o.Ledger, open: make(map[string]*flight)}, lifetime: lifetime, stop: stop,
+	}
+	p.renewals.queue = make(chan renewal, renewalQueue)
+	p.snapshot.Store(o.Config)
+	return p
+}
+
+// Run renews copies and lets modes run out, in the background, until ctx ends.
+func (p *Proxy) Run(ctx context.Context) error {
+	var workers sync.WaitGroup
+	workers.Go(func() { p.expireModes(ctx) })
+	for range renewalWorkers {
+		workers.Go(func() { p.renew(ctx) })
+	}
+	workers.Wait()
+	return nil
+}
+
+// Close ends every fill that still runs and waits for it.
+func (p *Proxy) Close() {
+	p.stop()
+	p.fills.Wait()
+}
+
+func (p *Proxy) config() *Config { return p.snapshot.Load() }
+
+// exchange is one request on its way to its answer.
+type exchange struct {
+	p       *Proxy
+	w       recorder
+	r       *http.Request
+	cfg     *Config
+	start   time.Time
+	arrival invalidation.Token // nothing invalidated up to here may be served
+	route   *route
+	match   policy.Match
+	target  policy.Target
+	query   string
+	key     []byte
+
+	status policy.Status // what is told about the answer
+	origin time.Duration // time spent waiting for the origin
+}
+
+// maxHops is how often a request may have passed a cacheproxy, by its Via: a chain of a few is legitimate, more is a loop.
+const maxHops = 8
+
+var exchanges = sync.Pool{New: func() any { return &exchange{key: make([]byte, 0, 512)} }}
+
+// ServeHTTP answers one request.
+func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	ex := exchanges.Get().(*exchange)
+	// Every other field is zero: finish leaves it so.
+	ex.p, ex.r, ex.cfg, ex.key = p, r, p.config(), ex.key[:0]
+	ex.start, ex.arrival = time.Now(), p.ledger.Token()
+	ex.w.ResponseWriter = w
+	defer ex.finish()
+	ex.serve()
+}
+
+// serve is the spine: route, plan, and one of the ways to an answer.
+func (ex *exchange) serve() {
+	if !ex.arrive() {
+		return
+	}
+	action, reason := policy.PassAction, ex.status.Reason
+	if reason == policy.NoReason {
+		action, reason = policy.PlanRequest(ex.route.Route, ex.route.mode(ex.start), ex.r)
+	} else if isUnsafe(ex.r.Method) {
+		action = policy.WriteAction
+	}
+	switch action {
+	case policy.ReadAction:
+		ex.read()
+	case policy.WriteAction:
+		ex.write()
+	default:
+		ex.pass(reason)
+	}
+}
+
+// arrive takes the request target apart and finds the route. It reports whether the request can be served at all.
+func (ex *exchange) arrive() bool {
+	scheme := "http"
+	if ex.r.TLS != nil {
+		scheme = "https"
+	}
+	ex.route = ex.cfg.unmatched
+	if ex.r.Method == http.MethodConnect {
+		ex.refuse(http.StatusMethodNotAllowed, policy.NoRoute, "CONNECT is not possible: this is a gateway to an origin, not a forward proxy")
+		return false
+	}
+	target, err := policy.ParseTarget(scheme, ex.r.Host, ex.r.RequestURI)
+	if err != nil {
+		ex.refuse(http.StatusBadRequest, policy.UncleanPath, "the request target cannot be understood: "+err.Error())
+		return false
+	}
+	ex.target, ex.query = target, target.Query
+	ex.match, ex.status.Reason = ex.cfg.Table.Match(ex.r.Method, target)
+	if ex.status.Reason == policy.UncleanPath && isUnsafe(ex.r.Method) {
+		// An origin may clean the path: what it then writes to belongs to the route of the clean one.
+		ex.match, _ = ex.cfg.Table.Match(ex.r.Method, policy.CleanTarget(target))
+	}
+	if ex.match.Route != nil {
+		ex.route = ex.cfg.routes[ex.match.Route]
+	}
+	if policy.ViaHops(ex.r.Header) >= maxHops {
+		ex.refuse(http.StatusLoopDetected, policy.NoRoute, "the request came through this proxy before: its upstream leads back to itself")
+		return false
+	}
+	return true
+}
+
+// finish reports the request and lets go of it.
+func (ex *exchange) finish() {
+	ex.report()
+	if ex.status.Outcome != policy.Hit {
+		return // what serves other requests may hold on to it beyond their end
+	}
+	key := ex.key
+	*ex = exchange{key: key}
+	exchanges.Put(ex)
+}
+
+func isUnsafe(method string) bool {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, "QUERY", "PROPFIND", "REPORT", "SEARCH":
+		return false
+	}
+	return true
+}
+
+// recorder notes what is sent. It hides nothing: http.ResponseController finds the server's writer through Unwrap.
+type recorder struct {
+	http.ResponseWriter
+	code  int
+	bytes int64
+}
+
+func (w *recorder) WriteHeader(code int) {
+	if code >= 200 || code == http.StatusSwitchingProtocols {
+		w.code = code
+	}
+	w.ResponseWriter.WriteHeader(code)
+}
+
+func (w *recorder) Write(p []byte) (int, error) {
+	if w.code == 0 {
+		w.code = http.StatusOK
+	}
+	n, err := w.ResponseWriter.Write(p)
+	w.bytes += int64(n)
+	return n, err
+}
+
+// Unwrap serves http.ResponseController.
+func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -1,0 +1,130 @@
+package proxy
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+
+	"cacheproxy/invalidation"
+	"cacheproxy/policy"
+	"cacheproxy/store"
+)
+
+// pump fetches the body to its end and stores it.
+func (c *call) pump(resp *http.Response, res *fill) {
+	defer c.end()
+	defer c.p.flights.close(c.f)
+	defer resp.Body.Close()
+	defer func() {
+		if err := c.panicked(recover()); err != nil {
+			res.body.end(err)
+		}
+	}()
+	// A read that blocks ends with the request, and so with the context.
+	buf := make([]byte, readSize)
+	kept := res.verdict.Store || res.verdict.Share
+	for {
+		n, err := resp.Body.Read(buf)
+		if n > 0 {
+			still, werr := res.body.append(c.ctx, buf[:n])
+			if kept && !still {
+				kept = false
+				c.outgrown(res)
+			}
+			if werr != nil {
+				err = werr
+			}
+		}
+		if err == io.EOF {
+			c.complete(resp, res)
+			return
+		}
+		if err != nil {
+			c.q.route.metrics.NotStored(policy.Incomplete)
+			res.body.end(fmt.Errorf("read response body: %w", err))
+			return
+		}
+	}
+}
+
+// outgrown lets go of a body that cannot be kept any longer: it streams on to those who already read it.
+func (c *call) outgrown(res *fill) {
+	c.p.flights.close(c.f)
+	why := res.body.dropped()
+	c.q.route.metrics.NotStored(why)
+	if why == policy.TooLarge { // memory that is full now may be free for the next fill
+		c.p.store.MarkShareless(c.q.key, c.q.forward, time.Now().Add(sharelessFor), why)
+	}
+	c.deadline.Stop()
+}
+
+// complete stores the answer, if it still may be, and then tells its readers that it is whole.
+func (c *call) complete(resp *http.Response, res *fill) {
+	res.trailer = resp.Trailer
+	data, whole := res.body.whole()
+	switch {
+	case !res.verdict.Store:
+		c.q.route.metrics.NotStored(res.verdict.Reason)
+	case !whole: // outgrown has counted it
+	case int64(len(data)) < c.q.route.StoreIf.MinBytes:
+		c.q.route.metrics.NotStored(policy.TooSmall)
+	default:
+		header := res.header
+		if header.Get("Content-Length") == "" && bodyAllowed(res.status) {
+			header = header.Clone()
+			header.Set("Content-Length", strconv.Itoa(len(data)))
+		}
+		copied := store.NewCopy(res.status, header, exact(data))
+		c.put(res, copied)
+	}
+	// Before its readers go on: what they ask next is not to join it.
+	c.p.flights.close(c.f)
+	res.body.end(nil)
+}
+
+// exact gives back memory when a body has grown into an array much larger than itself.
+func exact(data []byte) []byte {
+	if cap(data)-len(data) > len(data)/8 {
+		return append(make([]byte, 0, len(data)), data...)
+	}
+	return data
+}
+
+func bodyAllowed(status int) bool {
+	return status >= 200 && status != http.StatusNoContent && status != http.StatusNotModified
+}
+
+// put stores a copy under the fill's token unless something it belongs to was invalidated since. Its stamp is checked
+// again at every use, so an invalidation right after the question is heeded too.
+func (c *call) put(res *fill, copied *store.Copy) bool {
+	if !res.verdict.Store {
+		c.q.route.metrics.NotStored(res.verdict.Reason)
+		return false
+	}
+	copied.Life = res.verdict.Lifetime
+	copied.Vary = res.verdict.Vary
+	copied.Members = res.ids
+	copied.Stamp.Set(res.token)
+	c.p.ledger.Retain(copied.Life.Retention())
+	if !c.p.ledger.Admits(res.token, res.ids) {
+		c.q.route.metrics.NotStored(policy.Outdated)
+		return false
+	}
+	c.changed(copied)
+	c.p.store.Put(c.q.key, c.q.forward, copied)
+	c.sink()
+	return true
+}
+
+// changed notices that an answer differs from the one before although nothing said so.
+func (c *call) changed(now *store.Copy) {
+	before := c.q.previous
+	if before == nil || before.Digest == now.Digest || before.Status != now.Status {
+		return
+	}
+	if c.p.ledger.Check(&before.Stamp, before.Members) == invalidation.Valid {
+		c.q.route.metrics.ChangedWithoutInvalidation()
+	}
+}

@@ -1,0 +1,189 @@
+package proxy
+
+import (
+	"context"
+	"net/http"
+	"time"
+	"unsafe"
+
+	"cacheproxy/invalidation"
+	"cacheproxy/policy"
+	"cacheproxy/proxy/origin"
+	"cacheproxy/store"
+)
+
+// candidate is what a look-up found and what may be done with it.
+type candidate struct {
+	store.Found
+	use    use
+	reason policy.Reason
+	apart  bool // every request has to have the copy confirmed for itself: waiting for another's answer is of no use
+}
+
+// use says what a copy is good for.
+type use uint8
+
+const (
+	nothing    use = iota // there is none, or it was purged, or it is past its last use
+	validate              // the origin may confirm it
+	onError               // as validate, and it may be served if the origin fails
+	whileFresh            // as onError, and it may be served at once while it is renewed
+	serve                 // it is fresh
+)
+
+// read answers a GET or HEAD from a copy, or fetches one.
+func (ex *exchange) read() {
+	query, reason := ex.route.Query.Apply(ex.target.Query)
+	if reason != policy.NoReason {
+		ex.pass(reason)
+		return
+	}
+	ex.query = query
+	ex.key = ex.route.AppendKey(ex.key, ex.target, ex.route.keyedHost(ex.target.Host), query, ex.r.Header)
+	if ex.route.mode(ex.start) == policy.Observe {
+		ex.observe()
+		return
+	}
+	c := ex.lookup(unsafe.String(unsafe.SliceData(ex.key), len(ex.key)), ex.start)
+	switch c.use {
+	case serve:
+		ex.hit(c)
+	case whileFresh:
+		ex.stale(c.Copy, c.reason)
+		ex.p.renewals.offer(ex, c, origin.Fill)
+	default:
+		ex.miss(c)
+	}
+}
+
+// keyedHost is the part of the Host that is in the key: none, when the origin never sees it.
+func (r *route) keyedHost(client string) string {
+	if r.Host.Literal != "" {
+		return ""
+	}
+	return client
+}
+
+// lookup finds the copy for this request and says what it is good for. The key is not kept.
+func (ex *exchange) lookup(key string, now time.Time) candidate {
+	c := candidate{Found: ex.p.store.Lookup(key, ex.r.Header, now)}
+	if c.Copy == nil && c.Variants != nil {
+		// Perhaps because of a field that no fill forwards, which cannot have selected anything.
+		c.Found = ex.p.store.Lookup(key, ex.selection(c.Variants.Names()), now)
+	}
+	if c.Copy == nil {
+		c.reason = policy.URIMiss
+		if c.Variants != nil {
+			c.reason = policy.VaryMiss
+		}
+		return c
+	}
+	c.use, c.reason = ex.p.judge(c.Copy, now)
+	if c.use == nothing && c.reason != policy.Fenced {
+		ex.p.store.Drop(c.Key, c.Copy)
+		c.Copy = nil
+	}
+	return c
+}
+
+// judge says what a copy is good for at a time.
+func (p *Proxy) judge(c *store.Copy, now time.Time) (use, policy.Reason) {
+	verdict := p.ledger.Check(&c.Stamp, c.Members)
+	switch verdict {
+	case invalidation.Purged:
+		return nothing, policy.Purged
+	case invalidation.Fenced:
+		return nothing, policy.Fenced
+	}
+	state := c.Life.State(now)
+	if state == policy.Dead {
+		return nothing, policy.Expired
+	}
+	if verdict == invalidation.Soft {
+		return softUse(c.Life, state), policy.SoftPurged
+	}
+	switch state {
+	case policy.Fresh:
+		return serve, policy.NoReason
+	case policy.StaleServable:
+		return whileFresh, policy.Expired
+	case policy.StaleOnError:
+		return onError, policy.Expired
+	default:
+		return validate, policy.Expired
+	}
+}
+
+// softUse treats a copy that was purged softly as one that has just become stale.
+func softUse(l policy.Lifetime, state policy.Freshness) use {
+	switch {
+	case l.MustRevalidate || l.NoCache:
+		return validate
+	case l.StaleWhileRevalidate > 0 && (state == policy.Fresh || state == policy.StaleServable):
+		return whileFresh
+	case l.StaleIfError > 0 && state >= policy.StaleOnError:
+		return onError
+	default:
+		return validate
+	}
+}
+
+// hit delivers a fresh copy.
+func (ex *exchange) hit(found candidate) {
+	c := found.Copy
+	ex.status.Outcome = policy.Hit
+	ex.status.TTL, ex.status.HasTTL = c.Life.Left(ex.start), true
+	n := c.Use.Hit()
+	if ex.route.Policy == policy.RefreshAhead && int(n) >= ex.route.MinHits && ex.due(c) {
+		ex.p.renewals.offer(ex, found, origin.Refresh)
+	}
+	ex.deliverCopy(c)
+}
+
+// stale delivers a copy that is not fresh any more.
+func (ex *exchange) stale(c *store.Copy, why policy.Reason) {
+	ex.status.Outcome, ex.status.Reason = policy.Stale, why
+	ex.status.TTL, ex.status.HasTTL = c.Life.Left(ex.start), true
+	c.Use.Hit()
+	ex.deliverCopy(c)
+}
+
+// miss fetches what no copy can answer.
+func (ex *exchange) miss(c candidate) {
+	ex.status.Reason = c.reason
+	if ex.r.Method == http.MethodHead {
+		ex.pass(policy.HeadMiss)
+		return
+	}
+	if onlyIfCached(ex.r.Header) {
+		ex.refuse(http.StatusGatewayTimeout, policy.OnlyIfCached, "no copy is stored, and the request allows nothing else (only-if-cached)")
+		return
+	}
+	ex.fetch(c)
+}
+
+func onlyIfCached(h http.Header) bool {
+	lines := h["Cache-Control"]
+	return len(lines) > 0 && policy.ParseDirectives(lines).OnlyIfCached
+}
+
+// request describes the fetch that this request needs, detached from its connection.
+func (ex *exchange) request(c candidate, class origin.Class, solo context.Context) *fetch {
+	names := ex.selecting(c)
+	q := &fetch{
+		route: ex.route, match: ex.match, target: ex.target, query: ex.query, key: string(ex.key),
+		header: ex.r.Header.Clone(), forward: ex.route.FillHeader(ex.r.Header, names), class: class, solo: solo, why: c.reason,
+	}
+	if c.Copy != nil {
+		q.previous = c.Copy
+		if c.use >= validate {
+			q.base = c.Copy
+		}
+	}
+	return q
+}
+
+// known is the members of this request's copy that are clear before the answer is there.
+func (ex *exchange) known() []invalidation.ID {
+	return invalidation.IDsOf(ex.route.Members(&ex.match, ex.target, ex.query, ex.r.Header, nil))
+}

@@ -1,0 +1,102 @@
+package proxy
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"cacheproxy/invalidation"
+	"cacheproxy/policy"
+	"cacheproxy/proxy/origin"
+	"cacheproxy/store"
+)
+
+const (
+	renewalWorkers = 16
+	renewalQueue   = 1024
+	// renewalPause is how long a copy is left alone after the origin failed to renew it.
+	renewalPause = 5 * time.Second
+)
+
+// renewals are copies that wait to be renewed in the background. A full queue drops what is offered: the copy is offered
+// again by its next reader.
+type renewals struct{ queue chan renewal }
+
+type renewal struct {
+	fetch *fetch
+	key   string // of the flight
+	known []invalidation.ID
+	copy  *store.Copy
+}
+
+// due reports whether a copy is old enough to be renewed ahead of its expiry. Copies filled together become due apart:
+// each has a place of its own in the first half of what is left after refresh_at.
+func (ex *exchange) due(c *store.Copy) bool {
+	at := ex.route.RefreshAt
+	spread := float64((c.Digest^uint64(c.Life.Received.UnixNano()))*0x9E3779B97F4A7C15>>11) / (1 << 53)
+	at += (1 - at) / 2 * spread
+	return float64(c.Life.Age(ex.start)) >= at*float64(c.Life.Fresh)
+}
+
+// offer queues a copy for renewal on behalf of a request, which does not wait.
+func (rs *renewals) offer(ex *exchange, found candidate, class origin.Class) {
+	c := found.Copy
+	if !c.Use.StartRenewal(ex.start) {
+		return
+	}
+	found.use, found.reason = validate, policy.Renewal
+	r := renewal{fetch: ex.request(found, class, nil), key: ex.flightKey(found), known: ex.known(), copy: c}
+	select {
+	case rs.queue <- r:
+	default:
+		c.Use.EndRenewal(ex.start, 0)
+	}
+}
+
+// renew works off the queue until ctx ends.
+func (p *Proxy) renew(ctx context.Context) {
+	for {
+		select {
+		case r := <-p.renewals.queue:
+			p.renewOne(ctx, r)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// renewOne fetches one copy anew, unless somebody does already.
+func (p *Proxy) renewOne(ctx context.Context, r renewal) {
+	pause := time.Duration(0)
+	defer func() { r.copy.Use.EndRenewal(time.Now(), pause) }()
+	t := p.flights.board(r.key, r.known, 1<<30, func() bool { return false }, func(f *flight) *fill { return p.fill(f, r.fetch) })
+	if t.how != leads {
+		if t.result != nil {
+			p.flights.leave(t.flight)
+		}
+		return
+	}
+	var res *fill
+	select {
+	case got := <-t.result:
+		res = answerOf(got)
+	case <-ctx.Done():
+		p.abandon(t)
+		return
+	}
+	if res.reason != policy.NoReason || originFailed(res.status) || res.status == http.StatusTooManyRequests {
+		pause = renewalPause
+	}
+	if res.body == nil {
+		return
+	}
+	defer res.lead.detach()
+	if !res.verdict.Share {
+		return // nobody to read it
+	}
+	for {
+		if p, err := res.lead.next(ctx); err != nil || len(p) == 0 {
+			return
+		}
+	}
+}

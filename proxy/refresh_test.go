@@ -1,0 +1,215 @@
+package proxy
+
+import (
+	"fmt"
+	"net/http"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"cacheproxy/policy"
+	"cacheproxy/proxy/origin"
+)
+
+// refreshing is a route that renews copies ahead: 100 s of lifetime, due between 80 and 90 s of age.
+func refreshing(t *testing.T) *policy.Route {
+	return routeFor(t, "all", func(r *policy.Route) { r.Policy, r.TTL = policy.RefreshAhead, 100*time.Second }, "/")
+}
+
+func TestRefreshAheadRenewsAtTheFraction(t *testing.T) {
+	var asked atomic.Int64
+	inBubble(t, counted(&asked, nil), rigOptions{}, refreshing(t), func(b *bubble) {
+		b.do("GET", "/a").want(t, "fill", 200, "1", "stored")
+		b.do("GET", "/a")
+		b.do("GET", "/a")
+		b.pass(79 * time.Second)
+		b.do("GET", "/a").want(t, "before the fraction", 200, "1", "hit")
+		synctest.Wait()
+		if n := asked.Load(); n != 1 {
+			t.Fatalf("the origin was asked %d times before the copy was due", n)
+		}
+		b.pass(12 * time.Second)
+		b.do("GET", "/a").want(t, "the read that is due is not delayed", 200, "1", "hit")
+		synctest.Wait()
+		b.do("GET", "/a").want(t, "after the renewal", 200, "2", "hit; ttl=100")
+		if n := asked.Load(); n != 2 {
+			t.Fatalf("the origin was asked %d times, want twice", n)
+		}
+		b.pass(101 * time.Second)
+		b.do("GET", "/a").want(t, "a copy that nobody read expires", 200, "3", "fwd=stale")
+	})
+}
+
+func TestRefreshAheadOnlyAfterMinHits(t *testing.T) {
+	var asked atomic.Int64
+	inBubble(t, counted(&asked, nil), rigOptions{}, refreshing(t), func(b *bubble) {
+		b.do("GET", "/a")
+		b.pass(95 * time.Second)
+		b.do("GET", "/a").want(t, "first read", 200, "1", "hit")
+		synctest.Wait()
+		if n := asked.Load(); n != 1 {
+			t.Fatalf("a copy read once was renewed: %d requests", n)
+		}
+		b.do("GET", "/a").want(t, "second read", 200, "1", "hit")
+		synctest.Wait()
+		if n := asked.Load(); n != 2 {
+			t.Fatalf("a copy read twice was not renewed: %d requests", n)
+		}
+	})
+}
+
+func TestOneRefreshPerCopyAndReadsGoOn(t *testing.T) {
+	var asked atomic.Int64
+	slow := func(n int64, _ http.ResponseWriter, _ *http.Request) bool {
+		if n > 1 {
+			<-time.After(3 * time.Second)
+		}
+		return true
+	}
+	inBubble(t, counted(&asked, slow), rigOptions{}, refreshing(t), func(b *bubble) {
+		b.do("GET", "/a")
+		b.pass(95 * time.Second)
+		start := time.Now()
+		for range 50 {
+			b.do("GET", "/a").want(t, "while it is renewed", 200, "1", "hit")
+		}
+		if took := time.Since(start); took > 0 {
+			t.Errorf("reads waited %v for the renewal", took)
+		}
+		b.pass(4 * time.Second)
+		if n := asked.Load(); n != 2 {
+			t.Errorf("the origin was asked %d times, want twice", n)
+		}
+		b.do("GET", "/a").want(t, "renewed", 200, "2", "hit")
+	})
+}
+
+func TestCopiesFilledTogetherAreRenewedApart(t *testing.T) {
+	const copies = 40
+	var asked atomic.Int64
+	path := func(_ int64, w http.ResponseWriter, r *http.Request) bool {
+		fmt.Fprint(w, r.URL.Path)
+		return false
+	}
+	inBubble(t, counted(&asked, path), rigOptions{}, refreshing(t), func(b *bubble) {
+		read := func() {
+			for i := range copies {
+				b.do("GET", fmt.Sprintf("/%d", i))
+			}
+			synctest.Wait()
+		}
+		read()
+		read()
+		read()
+		b.pass(80*time.Second - time.Millisecond)
+		busy, before := 0, asked.Load()
+		for range 11 {
+			read()
+			if now := asked.Load(); now > before {
+				busy, before = busy+1, now
+			}
+			b.pass(time.Second)
+		}
+		if n := asked.Load(); n != 2*copies {
+			t.Errorf("%d requests, want every copy renewed once", n)
+		}
+		if busy < 6 {
+			t.Errorf("renewals fell into %d of 10 seconds, want them spread", busy)
+		}
+	})
+}
+
+func TestRefreshIsTheFirstToGo(t *testing.T) {
+	var asked atomic.Int64
+	hold := func(_ int64, w http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Path == "/hold" {
+			w.Header().Set("Cache-Control", "no-store")
+			<-time.After(10 * time.Second)
+		}
+		return true
+	}
+	o := rigOptions{origin: origin.Options{MaxInFlight: 1, MaxQueue: 1, QueueTimeout: 20 * time.Second, Timeout: time.Minute}}
+	inBubble(t, counted(&asked, hold), o, refreshing(t), func(b *bubble) {
+		b.do("GET", "/a")
+		b.pass(95 * time.Second)
+		go b.do("GET", "/hold")
+		synctest.Wait()
+		b.do("GET", "/a")
+		b.do("GET", "/a") // queues the renewal
+		synctest.Wait()
+		done := make(chan answer, 1)
+		go func() { done <- b.do("GET", "/cold") }()
+		(<-done).want(t, "a fill takes the place of a renewal in a full queue", 200, "3", "stored")
+	})
+}
+
+func TestFailedRenewalPauses(t *testing.T) {
+	for _, status := range []int{http.StatusServiceUnavailable, http.StatusTooManyRequests} {
+		t.Run(http.StatusText(status), func(t *testing.T) {
+			var asked atomic.Int64
+			failing := func(n int64, w http.ResponseWriter, _ *http.Request) bool {
+				if n > 1 {
+					w.WriteHeader(status)
+				}
+				return true
+			}
+			inBubble(t, counted(&asked, failing), rigOptions{}, refreshing(t), func(b *bubble) {
+				b.do("GET", "/a")
+				b.pass(91 * time.Second)
+				for range 10 {
+					b.do("GET", "/a").want(t, "the copy stays", 200, "1", "hit")
+					synctest.Wait()
+				}
+				if n := asked.Load(); n != 2 {
+					t.Errorf("%d requests, want one renewal and then a pause", n)
+				}
+				b.pass(renewalPause + time.Second)
+				b.do("GET", "/a").want(t, "after the pause", 200, "1", "hit")
+				synctest.Wait()
+				if n := asked.Load(); n != 3 {
+					t.Errorf("%d requests, want another renewal after the pause", n)
+				}
+			})
+		})
+	}
+}
+
+// R11: what was purged while it was being renewed does not come back.
+func TestPurgeDuringRenewal(t *testing.T) {
+	var asked atomic.Int64
+	slow := func(n int64, _ http.ResponseWriter, _ *http.Request) bool {
+		if n == 2 {
+			<-time.After(2 * time.Second)
+		}
+		return true
+	}
+	route := refreshing(t)
+	route.Key = template(t, "a")
+	inBubble(t, counted(&asked, slow), rigOptions{}, route, func(b *bubble) {
+		b.do("GET", "/a")
+		b.pass(95 * time.Second)
+		b.do("GET", "/a")
+		b.do("GET", "/a")
+		synctest.Wait()
+		b.invalidate(key("a"))
+		b.do("GET", "/a").want(t, "while the old renewal is under way", 200, "3", "fwd=")
+		b.pass(5 * time.Second)
+		b.do("GET", "/a").want(t, "after it has ended", 200, "3", "hit")
+	})
+}
+
+func TestStaleWhileRevalidateRenews(t *testing.T) {
+	var asked atomic.Int64
+	inBubble(t, counted(&asked, set("Cache-Control", "max-age=10, stale-while-revalidate=60", "Vary", "X-Lang")), rigOptions{},
+		routeFor(t, "all", nil, "/"), func(b *bubble) {
+			b.do("GET", "/a", "X-Lang", "de")
+			b.pass(20 * time.Second)
+			b.do("GET", "/a", "X-Lang", "de").want(t, "stale, served at once", 200, "*", "hit; ttl=-10")
+			synctest.Wait()
+			before := asked.Load()
+			b.do("GET", "/a", "X-Lang", "de").want(t, "renewed", 200, fmt.Sprint(before), "hit; ttl=10")
+			b.pass(71 * time.Second)
+			b.do("GET", "/a", "X-Lang", "de").want(t, "beyond the window", 200, fmt.Sprint(before+1), "fwd=stale")
+		})
+}

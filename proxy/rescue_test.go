@@ -1,0 +1,93 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"cacheproxy/policy"
+	"cacheproxy/proxy/origin"
+)
+
+// RFC 5861 §4: a stale copy stands in for an error of the origin, of the way to it, and for the proxy's own refusal.
+func TestStaleIfError(t *testing.T) {
+	for name, c := range map[string]struct {
+		fail   func(w http.ResponseWriter)
+		origin origin.Options
+		status int // what comes where no copy may stand in
+	}{
+		"500":         {fail: func(w http.ResponseWriter) { w.WriteHeader(500) }, status: 500},
+		"503":         {fail: func(w http.ResponseWriter) { w.WriteHeader(503) }, status: 503},
+		"breaks off":  {fail: func(http.ResponseWriter) { panic(http.ErrAbortHandler) }, status: 502},
+		"timeout":     {fail: func(http.ResponseWriter) { <-time.After(8 * time.Second) }, origin: origin.Options{Timeout: 2 * time.Second}, status: 504},
+		"own refusal": {origin: origin.Options{MaxInFlight: 1, MaxQueue: -1, Timeout: time.Hour}, status: 503},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var asked atomic.Int64
+			backend := func(n int64, w http.ResponseWriter, r *http.Request) bool {
+				switch {
+				case r.URL.Path == "/hold":
+					<-time.After(time.Minute)
+				case n > 2:
+					c.fail(w)
+				}
+				w.Header().Set("ETag", `"e"`)
+				return true
+			}
+			route := routeFor(t, "all", func(r *policy.Route) {
+				r.TTL, r.StaleIfError, r.Key = 10*time.Second, time.Hour, template(t, "{header.X-Name}")
+				r.Headers = []string{"X-Name"}
+			}, "/")
+			inBubble(t, counted(&asked, backend), rigOptions{origin: c.origin}, route, func(b *bubble) {
+				b.do("GET", "/a", "X-Name", "a").want(t, "fill", 200, "1", "stored")
+				b.do("GET", "/a", "X-Name", "b").want(t, "fill", 200, "2", "stored")
+				b.pass(20 * time.Second)
+				ctx, cancel := context.WithCancel(b.t.Context())
+				defer cancel()
+				if c.fail == nil {
+					go b.serve(ctx, "GET", "/hold", nil)
+					synctest.Wait()
+				}
+				b.do("GET", "/a", "X-Name", "a").want(t, "stale copy", 200, "1", "detail=")
+				b.invalidate(key("b"))
+				b.do("GET", "/a", "X-Name", "b").want(t, "a purged copy stands in for nothing", c.status, "*", "")
+				if _, err := b.log.Begin(b.t.Context(), []policy.Member{key("a")}); err != nil {
+					t.Fatal(err)
+				}
+				b.do("GET", "/a", "X-Name", "a").want(t, "a fenced copy stands in for nothing", c.status, "*", "")
+			})
+		})
+	}
+}
+
+func TestStaleIfErrorOfAnOriginThatIsGone(t *testing.T) {
+	var asked atomic.Int64
+	var refuse atomic.Bool
+	route := routeFor(t, "all", func(r *policy.Route) { r.TTL, r.StaleIfError = 10*time.Second, time.Minute }, "/")
+	o := rigOptions{refuse: func() error {
+		if refuse.Load() {
+			return errors.New("connection refused")
+		}
+		return nil
+	}}
+	close1 := set("Connection", "close")
+	inBubble(t, counted(&asked, close1), o, route, func(b *bubble) {
+		b.do("GET", "/a").want(t, "fill", 200, "1", "stored")
+		refuse.Store(true)
+		b.pass(20 * time.Second)
+		b.do("GET", "/a").want(t, "inside the window", 200, "1", "fwd=stale; ttl=-10; detail=origin-error")
+		b.pass(51 * time.Second)
+		b.do("GET", "/a").want(t, "beyond the window", 502, "*", "detail=origin-error")
+	})
+}
+
+func (b *bubble) invalidate(members ...policy.Member) {
+	b.t.Helper()
+	if _, err := b.log.Invalidate(b.t.Context(), members, false); err != nil {
+		b.t.Fatal(err)
+	}
+}

@@ -1,0 +1,104 @@
+package proxy
+
+import (
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync/atomic"
+	"time"
+)
+
+// Defaults of ServerOptions.
+const (
+	DefaultReadHeaderTimeout = 10 * time.Second
+	DefaultIdleTimeout       = 75 * time.Second
+	DefaultMaxHeaderBytes    = 64 << 10
+)
+
+// A client that is connected by HTTP/2 and silent this long is probed, and its connection closed if it does not answer.
+const (
+	clientPingAfter   = 30 * time.Second
+	clientPingTimeout = 15 * time.Second
+)
+
+// ServerOptions describe the data listener's server. The zero value serves HTTP/1.1 in cleartext.
+type ServerOptions struct {
+	// Certificate makes it a TLS server, with HTTP/2 beside HTTP/1.1; nil: cleartext. It is for Server.ServeTLS with
+	// empty file names.
+	Certificate *Certificate
+	// H2C adds HTTP/2 in cleartext, with prior knowledge (RFC 9113 §3.3). Upgrade: h2c is not offered.
+	H2C bool
+	// ReadHeaderTimeout is how long a client may take for a request's header; 0: 10s.
+	ReadHeaderTimeout time.Duration
+	// IdleTimeout is how long a connection is kept without a request; 0: 75s. A load balancer in front should have a
+	// shorter one.
+	IdleTimeout time.Duration
+	// MaxHeaderBytes bounds a request's header, line and fields; 0: 64 KiB. A larger one is answered 431.
+	MaxHeaderBytes int
+	// Log gets what net/http has to say of broken clients, at level Debug, since any client can cause it; nil:
+	// slog.Default.
+	Log *slog.Logger
+}
+
+// NewServer returns the server of the data listener. It has no bound on reading a body or writing a response: uploads,
+// event streams and upgraded connections last as long as both ends wish.
+func NewServer(h http.Handler, o ServerOptions) *http.Server {
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	s := &http.Server{
+		Handler:                      h,
+		DisableGeneralOptionsHandler: true, // OPTIONS * is the origin's to answer
+		ReadHeaderTimeout:            orDefault(o.ReadHeaderTimeout, DefaultReadHeaderTimeout),
+		IdleTimeout:                  orDefault(o.IdleTimeout, DefaultIdleTimeout),
+		MaxHeaderBytes:               orDefault(o.MaxHeaderBytes, DefaultMaxHeaderBytes),
+		ErrorLog:                     slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
+		Protocols:                    new(http.Protocols),
+		HTTP2:                        &http.HTTP2Config{SendPingTimeout: clientPingAfter, PingTimeout: clientPingTimeout},
+	}
+	s.Protocols.SetHTTP1(true)
+	s.Protocols.SetUnencryptedHTTP2(o.H2C)
+	if o.Certificate != nil {
+		s.Protocols.SetHTTP2(true)
+		s.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: o.Certificate.get}
+	}
+	return s
+}
+
+func orDefault[T comparable](value, fallback T) T {
+	var zero T
+	if value == zero {
+		return fallback
+	}
+	return value
+}
+
+// Certificate is a server certificate that can be replaced while it is in use. It is safe for concurrent use.
+type Certificate struct {
+	certFile, keyFile string
+	current           atomic.Pointer[tls.Certificate]
+}
+
+// LoadCertificate reads a PEM certificate chain and its key.
+func LoadCertificate(certFile, keyFile string) (*Certificate, error) {
+	c := &Certificate{certFile: certFile, keyFile: keyFile}
+	if err := c.Reload(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// Reload reads the files again. After an error the certificate in use stays; connections that are open keep theirs.
+func (c *Certificate) Reload() error {
+	pair, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
+	if err != nil {
+		return fmt.Errorf("load certificate %s with key %s: %w", c.certFile, c.keyFile, err)
+	}
+	c.current.Store(&pair)
+	return nil
+}
+
+func (c *Certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	return c.current.Load(), nil
+}

@@ -1,0 +1,192 @@
+package proxy
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"cacheproxy/policy"
+	"cacheproxy/proxy/origin"
+)
+
+// storing is a write-through route whose writes leave their answers behind.
+func storing(t *testing.T) *policy.Route {
+	return routeFor(t, "all", func(r *policy.Route) {
+		r.Policy, r.OnWrite, r.FenceHold, r.Key = policy.WriteThrough, policy.OnWriteStore, 30*time.Second, template(t, "a")
+	}, "/")
+}
+
+// located answers writes with what they leave, under its own URL (RFC 9110 §8.7).
+func located(location string) func(int64, http.ResponseWriter, *http.Request) bool {
+	return func(_ int64, w http.ResponseWriter, r *http.Request) bool {
+		if r.Method != "GET" && location != "" {
+			w.Header().Set("Content-Location", location)
+		}
+		return true
+	}
+}
+
+func TestOnWriteStore(t *testing.T) {
+	for name, c := range map[string]struct {
+		location string
+		header   []string
+		stored   bool
+	}{
+		"Content-Location is the target": {location: "/a", stored: true},
+		"another Content-Location":       {location: "/b"},
+		"another host's":                 {location: "http://other.example/a"},
+		"none":                           {},
+		"with credentials":               {location: "/a", header: []string{"Authorization", "Bearer x"}},
+		"with a cookie":                  {location: "/a", header: []string{"Cookie", "a=b"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var asked atomic.Int64
+			inBubble(t, counted(&asked, located(c.location)), rigOptions{}, storing(t), func(b *bubble) {
+				b.do("GET", "/a").want(t, "before", 200, "1", "stored")
+				b.do("PUT", "/a", c.header...).want(t, "write", 200, "2", "")
+				if c.stored {
+					b.do("GET", "/a").want(t, "read", 200, "2", "hit")
+					b.invalidate(key("a"))
+				}
+				b.do("GET", "/a").want(t, "read", 200, "3", "fwd=")
+			})
+		})
+	}
+}
+
+// What is invalidated while a write is at the origin, or right after its fence ended, makes its answer too old to keep.
+func TestOnWriteStoreIsExclusive(t *testing.T) {
+	t.Run("purge before the end", func(t *testing.T) {
+		var asked atomic.Int64
+		var purge func()
+		backend := func(n int64, w http.ResponseWriter, r *http.Request) bool {
+			if r.Method == "PUT" {
+				purge()
+			}
+			return located("/a")(n, w, r)
+		}
+		inBubble(t, counted(&asked, backend), rigOptions{}, storing(t), func(b *bubble) {
+			purge = func() { b.invalidate(key("a")) }
+			b.do("PUT", "/a").want(t, "write", 200, "1", "")
+			b.do("GET", "/a").want(t, "read", 200, "2", "fwd=")
+		})
+	})
+	t.Run("purge after the end, before the answer is kept", func(t *testing.T) {
+		var asked atomic.Int64
+		var log *brokenLog
+		inBubble(t, counted(&asked, located("/a")), withBrokenLog(&log), storing(t), func(b *bubble) {
+			log.ended = func() { b.invalidate(key("a")) }
+			b.do("PUT", "/a").want(t, "write", 200, "1", "")
+			b.do("GET", "/a").want(t, "read", 200, "2", "fwd=")
+		})
+	})
+	t.Run("two writes at once", func(t *testing.T) {
+		var asked atomic.Int64
+		slow := func(n int64, w http.ResponseWriter, r *http.Request) bool {
+			<-time.After(time.Duration(n) * time.Second)
+			return located("/a")(n, w, r)
+		}
+		inBubble(t, counted(&asked, slow), rigOptions{origin: origin.Options{Timeout: time.Minute}}, storing(t), func(b *bubble) {
+			var wg sync.WaitGroup
+			for range 2 {
+				wg.Go(func() { b.do("PUT", "/a") })
+			}
+			wg.Wait()
+			b.do("GET", "/a").want(t, "read", 200, "3", "fwd=")
+		})
+	})
+}
+
+func TestFenceStandsWhileTheOutcomeIsUnknown(t *testing.T) {
+	for name, fail := range map[string]func(http.ResponseWriter, *http.Request){
+		"500":        func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) },
+		"timeout":    func(http.ResponseWriter, *http.Request) { <-time.After(5 * time.Second) },
+		"breaks off": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			var reads atomic.Int64
+			backend := func(w http.ResponseWriter, r *http.Request) {
+				if r.Method == "PUT" {
+					fail(w, r)
+					return
+				}
+				<-time.After(100 * time.Millisecond)
+				counted(&reads, nil)(w, r)
+			}
+			inBubble(t, backend, rigOptions{origin: origin.Options{Timeout: 2 * time.Second}}, storing(t), func(b *bubble) {
+				b.do("GET", "/a")
+				if a := b.do("PUT", "/a"); a.status < 500 {
+					t.Errorf("write: %d", a.status)
+				}
+				before := reads.Load()
+				var wg sync.WaitGroup
+				var got sync.Map
+				for range 20 {
+					wg.Go(func() { got.Store(b.do("GET", "/a").body, true) })
+				}
+				wg.Wait()
+				if n := reads.Load() - before; n != 1 {
+					t.Errorf("20 reads at once behind the fence asked the origin %d times, want once", n)
+				}
+				synctest.Wait()
+				b.do("GET", "/a").want(t, "nothing was stored", 200, "3", "fwd=")
+				b.pass(31 * time.Second)
+				b.do("GET", "/a").want(t, "after the hold", 200, "4", "stored")
+				synctest.Wait()
+				b.do("GET", "/a").want(t, "stored again", 200, "4", "hit")
+			})
+		})
+	}
+}
+
+func TestRefusedWriteEndsItsFence(t *testing.T) {
+	var asked atomic.Int64
+	conflict := func(_ int64, w http.ResponseWriter, r *http.Request) bool {
+		if r.Method == "PUT" {
+			w.WriteHeader(http.StatusConflict)
+		}
+		return true
+	}
+	inBubble(t, counted(&asked, conflict), rigOptions{}, storing(t), func(b *bubble) {
+		b.do("PUT", "/a").want(t, "write", 409, "1", "")
+		b.do("GET", "/a").want(t, "read", 200, "2", "stored")
+		synctest.Wait()
+		b.do("GET", "/a").want(t, "read", 200, "2", "hit")
+	})
+}
+
+// A write whose client leaves may have happened.
+func TestWriteWhoseClientHangsUp(t *testing.T) {
+	for name, kind := range map[string]policy.Kind{"cache-aside": policy.CacheAside, "write-through": policy.WriteThrough} {
+		t.Run(name, func(t *testing.T) {
+			var asked atomic.Int64
+			backend := func(_ int64, _ http.ResponseWriter, r *http.Request) bool {
+				if r.Method == "PUT" {
+					<-time.After(time.Second) // and commits, whether or not anybody still listens
+				}
+				return true
+			}
+			route := storing(t)
+			route.Policy = kind
+			inBubble(t, counted(&asked, backend), rigOptions{}, route, func(b *bubble) {
+				b.do("GET", "/a")
+				ctx, hangUp := context.WithCancel(b.t.Context())
+				done := make(chan answer, 1)
+				go func() { done <- b.serve(ctx, "PUT", "/a", strings.NewReader("x")) }()
+				synctest.Wait()
+				hangUp()
+				<-done
+				b.do("GET", "/a").want(t, "read", 200, "3", "fwd=")
+				synctest.Wait()
+				if kind == policy.WriteThrough {
+					b.do("GET", "/a").want(t, "behind the fence", 200, "4", "fwd=")
+				}
+			})
+		})
+	}
+}
