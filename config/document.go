@@ -1,0 +1,127 @@
+package config
+
+import (
+	"log/slog"
+	"time"
+
+	"cacheproxy/policy"
+)
+
+// document is the file as its users see it: one field for every key that exists. A key that is not here is refused as
+// unknown. Whether a key was written is known to the loader, not to the field.
+type document struct {
+	Listen         string        `key:"listen"`
+	TLS            tlsDoc        `key:"tls"`
+	H2C            bool          `key:"h2c"`
+	TrustedProxies texts         `key:"trusted_proxies"`
+	DrainDelay     time.Duration `key:"drain_delay"`
+	CacheStatusKey bool          `key:"cache_status_key"`
+	Admin          adminDoc      `key:"admin"`
+	Log            logDoc        `key:"log"`
+	Memory         memoryDoc     `key:"memory"`
+	Upstreams      []upstreamDoc `key:"upstreams"`
+	Routes         []routeDoc    `key:"routes"`
+}
+
+type tlsDoc struct {
+	Cert string `key:"cert"`
+	Key  string `key:"key"`
+}
+
+type adminDoc struct {
+	Listen string     `key:"listen"`
+	Tokens []tokenDoc `key:"tokens"`
+}
+
+type tokenDoc struct {
+	Name  string `key:"name"`
+	Token string `key:"token"`
+	Allow texts  `key:"allow"`
+}
+
+type logDoc struct {
+	Format LogFormat  `key:"format"`
+	Level  slog.Level `key:"level"`
+	Hits   ratio      `key:"hits"`
+	Others ratio      `key:"others"`
+}
+
+type memoryDoc struct {
+	Size      memorySize `key:"size"`
+	MaxObject size       `key:"max_object"`
+}
+
+type upstreamDoc struct {
+	Name         string        `key:"name"`
+	URL          string        `key:"url"`
+	Host         string        `key:"host"`
+	Timeout      time.Duration `key:"timeout"`
+	MaxInFlight  int           `key:"max_in_flight"`
+	MaxQueue     int           `key:"max_queue"`
+	QueueTimeout time.Duration `key:"queue_timeout"`
+	MaxStreams   int           `key:"max_streams"`
+}
+
+type routeDoc struct {
+	Name     string            `key:"name"`
+	Match    oneOrMore         `key:"match"`
+	Where    map[string]string `key:"where"`
+	Upstream string            `key:"upstream"`
+	Policy   policy.Kind       `key:"policy"`
+	Mode     policy.Mode       `key:"mode"`
+
+	Key            string            `key:"key"`
+	Tags           texts             `key:"tags"`
+	Query          queryDoc          `key:"query"`
+	Headers        texts             `key:"headers"`
+	Cookies        texts             `key:"cookies"`
+	ForwardHeaders policy.Forwarding `key:"forward_headers"`
+
+	TTL                  time.Duration `key:"ttl"`
+	Jitter               ratio         `key:"jitter"`
+	StaleWhileRevalidate time.Duration `key:"stale_while_revalidate"`
+	StaleIfError         time.Duration `key:"stale_if_error"`
+	NegativeTTL          time.Duration `key:"negative_ttl"`
+	Override             texts         `key:"override"`
+	StoreIf              storeIfDoc    `key:"store_if"`
+
+	IgnoreCookies   namesOrAll `key:"ignore_cookies"`
+	StripSetCookie  bool       `key:"strip_set_cookie"`
+	ShareAuthorized bool       `key:"share_authorized"`
+
+	RefreshAt ratio `key:"refresh_at"`
+	MinHits   int   `key:"min_hits"`
+
+	MaxWaiters  int           `key:"max_waiters"`
+	WaitTimeout time.Duration `key:"wait_timeout"`
+
+	OnWrite     policy.OnWrite   `key:"on_write"`
+	StoreDown   policy.StoreDown `key:"store_down"`
+	FenceHold   time.Duration    `key:"fence_hold"`
+	Invalidates invalidatesDoc   `key:"invalidates"`
+}
+
+type queryDoc struct {
+	Include  texts           `key:"include"`
+	Exclude  texts           `key:"exclude"`
+	Sort     bool            `key:"sort"`
+	Unlisted policy.Unlisted `key:"unlisted"`
+}
+
+type storeIfDoc struct {
+	ContentType texts   `key:"content_type"`
+	MinBytes    byteNum `key:"min_bytes"`
+}
+
+type invalidatesDoc struct {
+	targetsDoc
+	Otherwise targetsDoc `key:"otherwise"`
+}
+
+type targetsDoc struct {
+	Keys     texts `key:"keys"`
+	Tags     texts `key:"tags"`
+	URLs     texts `key:"urls"`
+	Prefixes texts `key:"prefixes"`
+	Routes   texts `key:"routes"`
+}

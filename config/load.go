@@ -1,0 +1,117 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// maxFile bounds the configuration file.
+const maxFile = 8 << 20
+
+// Load reads the file at path, lets environment and flags override it, and validates the whole. Its error is Problems,
+// with everything that is wrong, unless the file cannot be read. Relative paths in the file begin at the file's folder.
+func Load(path string, o Overrides) (*Snapshot, error) {
+	text, err := readFile(path, maxFile)
+	if err != nil {
+		return nil, fmt.Errorf("read configuration: %w", err)
+	}
+	return load(path, text, o)
+}
+
+// Parse is Load for a text that is in hand; name stands for the file in problems.
+func Parse(name string, text []byte, o Overrides) (*Snapshot, error) { return load(name, text, o) }
+
+func load(path string, text []byte, o Overrides) (*Snapshot, error) {
+	l := newLoader(path, filepath.Dir(path))
+	doc := defaults()
+	if root := l.parse(text); root != nil {
+		l.decode(root, reflect.ValueOf(doc).Elem(), "")
+		l.override(doc, o)
+		snapshot := l.compile(doc)
+		if len(l.problems) == 0 {
+			return snapshot, nil
+		}
+	}
+	return nil, l.problems.sorted()
+}
+
+// ForUpstream is the configuration of a proxy in front of the origin at url without a file: plain RFC 9111 caching of
+// everything, by what the origin says and the RFC's heuristics. Environment and flags override the defaults.
+func ForUpstream(url string, o Overrides) (*Snapshot, error) {
+	l := newLoader("", ".")
+	doc := defaults()
+	l.adopt(doc, url)
+	l.override(doc, o)
+	snapshot := l.compile(doc)
+	if len(l.problems) > 0 {
+		return nil, l.problems.sorted()
+	}
+	return snapshot, nil
+}
+
+// adopt fills in the one upstream and the one route of a proxy without a file.
+func (l *loader) adopt(doc *document, url string) {
+	l.places[""] = place{source: "flag --upstream"}
+	doc.Upstreams = []upstreamDoc{{Name: "upstream", URL: url}}
+	doc.Routes = []routeDoc{{Name: "everything", Match: oneOrMore{"/"}}}
+	for _, path := range []string{
+		"upstreams", "upstreams[0]", "upstreams[0].name", "upstreams[0].url", "routes", "routes[0]", "routes[0].name",
+		"routes[0].match", "routes[0].match[0]", "routes[0].policy", "routes[0].jitter", "routes[0].query",
+		"routes[0].query.unlisted", "routes[0].forward_headers",
+	} {
+		l.places[path] = l.places[""]
+	}
+	route := &doc.Routes[0]
+	l.set(&route.Policy, "cache-aside", "", "routes[0].policy")
+	l.set(&route.Jitter, "0%", "", "routes[0].jitter")
+	l.set(&route.Query.Unlisted, "key", "", "routes[0].query.unlisted")
+	l.set(&route.ForwardHeaders, "all", "", "routes[0].forward_headers")
+}
+
+// parse returns the one document of the file, or nil and a problem.
+func (l *loader) parse(text []byte) *yaml.Node {
+	decoder := yaml.NewDecoder(strings.NewReader(string(text)))
+	var root, second yaml.Node
+	err := decoder.Decode(&root)
+	switch {
+	case errors.Is(err, io.EOF) || err == nil && isNull(&root):
+		l.problemAt(1, "", "the file is empty; write at least upstreams: and routes:, or run serve --upstream URL without a file")
+		return nil
+	case err != nil:
+		l.syntax(err)
+		return nil
+	}
+	switch err := decoder.Decode(&second); {
+	case err == nil:
+		l.problemAt(max(1, second.Line), "", "a second document begins here; keep one, without \"---\" in between")
+	case !errors.Is(err, io.EOF):
+		l.syntax(err)
+	}
+	return root.Content[0]
+}
+
+func isNull(document *yaml.Node) bool {
+	return len(document.Content) == 0 || document.Content[0].ShortTag() == "!!null"
+}
+
+var syntaxError = regexp.MustCompile(`(?s)^yaml: (?:line ([0-9]+): )?(.*)$`)
+
+// syntax reports what the parser, which stops at the first error, has found.
+func (l *loader) syntax(err error) {
+	line, text := 1, err.Error()
+	if m := syntaxError.FindStringSubmatch(text); m != nil {
+		if n, err := strconv.Atoi(m[1]); err == nil && n > 0 {
+			line = n
+		}
+		text = m[2]
+	}
+	l.problemAt(line, "", "is not YAML: %s; check indentation, colons and quotes here and on the line before", text)
+}

@@ -1,0 +1,57 @@
+package config
+
+import (
+	"reflect"
+	"strings"
+
+	"github.com/spf13/pflag"
+	"github.com/spf13/viper"
+)
+
+// Overrides are what wins over the file, beside the environment: every single value outside lists has a variable, such
+// as CACHEPROXY_LISTEN for listen and CACHEPROXY_MEMORY_SIZE for memory.size. An empty variable counts as unset.
+type Overrides struct {
+	// Flags are a command's: --listen and --admin win over environment and file where they were given. nil: none.
+	Flags *pflag.FlagSet
+}
+
+// flagKeys are the flags that override keys.
+var flagKeys = map[string]string{"listen": "listen", "admin.listen": "admin"}
+
+// EnvironmentName is the variable that overrides the key at path.
+func EnvironmentName(path string) string {
+	return "CACHEPROXY_" + strings.ToUpper(strings.ReplaceAll(path, ".", "_"))
+}
+
+// override puts what environment and flags say in place of what the file says. viper knows which of them wins; lines
+// and strictness it does not know, which is why it does not see the file.
+func (l *loader) override(doc *document, o Overrides) {
+	v := viper.New()
+	for _, path := range scalarPaths(reflect.TypeFor[document](), "") {
+		source := "environment " + EnvironmentName(path)
+		if err := v.BindEnv(path, EnvironmentName(path)); err != nil {
+			l.problem("", "bind environment: %w", err)
+		}
+		if flag := o.flag(flagKeys[path]); flag != nil {
+			if err := v.BindPFlag(path, flag); err != nil {
+				l.problem("", "bind flags: %w", err)
+			}
+			if flag.Changed {
+				source = "flag --" + flag.Name
+			}
+		}
+		if !v.IsSet(path) { // a flag that was not given does not set its key
+			continue
+		}
+		text := v.GetString(path)
+		l.places[path] = place{source: source}
+		l.set(scalarAt(reflect.ValueOf(doc).Elem(), path).Addr().Interface(), text, quote(text), path)
+	}
+}
+
+func (o Overrides) flag(name string) *pflag.Flag {
+	if o.Flags == nil || name == "" {
+		return nil
+	}
+	return o.Flags.Lookup(name)
+}

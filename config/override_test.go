@@ -1,0 +1,122 @@
+package config
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"cacheproxy/policy"
+)
+
+func flags(t *testing.T, args ...string) Overrides {
+	t.Helper()
+	set := pflag.NewFlagSet("serve", pflag.ContinueOnError)
+	set.String("listen", "flag default", "")
+	set.String("admin", "flag default", "")
+	if err := set.Parse(args); err != nil {
+		t.Fatal(err)
+	}
+	return Overrides{Flags: set}
+}
+
+// Flags win over the environment, which wins over the file, which wins over the defaults.
+func TestOverrides(t *testing.T) {
+	file := []byte(oneUpstream + "listen: 127.0.0.1:1\ndrain_delay: 1s\nadmin: {listen: \"127.0.0.1:2\"}\n")
+	t.Setenv("CACHEPROXY_LISTEN", "127.0.0.1:3")
+	t.Setenv("CACHEPROXY_MEMORY_SIZE", "64MiB")
+	t.Setenv("CACHEPROXY_TLS_CERT", "/c")
+	t.Setenv("CACHEPROXY_TLS_KEY", "/k")
+	t.Setenv("CACHEPROXY_DRAIN_DELAY", "") // empty: unset
+	for _, test := range []struct {
+		args          []string
+		listen, admin string
+	}{
+		{nil, "127.0.0.1:3", "127.0.0.1:2"},
+		{[]string{"--listen", "127.0.0.1:4", "--admin=127.0.0.1:5"}, "127.0.0.1:4", "127.0.0.1:5"},
+	} {
+		s, err := load("cacheproxy.yaml", file, flags(t, test.args...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.Listen != test.listen || s.Admin.Listen != test.admin {
+			t.Errorf("%v: listen %q, admin %q", test.args, s.Listen, s.Admin.Listen)
+		}
+		if s.Memory.Size != 64<<20 || s.DrainDelay != time.Second || s.TLS == nil || s.TLS.Cert != "/c" {
+			t.Errorf("%v: %+v", test.args, s)
+		}
+	}
+}
+
+// A bad value names where it came from.
+func TestOverrideProblems(t *testing.T) {
+	t.Setenv("CACHEPROXY_LOG_HITS", "few")
+	t.Setenv("CACHEPROXY_LISTEN", "nowhere")
+	_, err := load("cacheproxy.yaml", []byte(oneUpstream), flags(t, "--admin", ":8081"))
+	want := `environment CACHEPROXY_LISTEN: "nowhere" is not an address; write 127.0.0.1:8080, or :8080 for every interface
+environment CACHEPROXY_LOG_HITS: "few" is not a percentage; write 10%
+flag --admin: ":8081" can be reached from other machines, which needs admin.tokens; write them, or listen on 127.0.0.1`
+	if err == nil || err.Error() != want {
+		t.Errorf("got:\n%v\nwant:\n%s", err, want)
+	}
+}
+
+// A problem of the file does not go away because the value is overridden.
+func TestOverrideKeepsProblemsOfTheFile(t *testing.T) {
+	t.Setenv("CACHEPROXY_DRAIN_DELAY", "3s")
+	_, err := load("cacheproxy.yaml", []byte(oneUpstream+"drain_delay: soon"), Overrides{})
+	if err == nil || !strings.HasPrefix(err.Error(), "cacheproxy.yaml:2: drain_delay: ") {
+		t.Errorf("Load = %v", err)
+	}
+}
+
+func TestMemoryAuto(t *testing.T) {
+	old := memoryLimit
+	t.Cleanup(func() { memoryLimit = old })
+	memoryLimit = func() (uint64, error) { return 1000 << 20, nil }
+	t.Setenv("CACHEPROXY_MEMORY_SIZE", "auto")
+	s := mustLoad(t, oneUpstream)
+	if s.Memory.Size != 500<<20 || s.Memory.GoLimit != 900<<20 {
+		t.Errorf("memory: %+v", s.Memory)
+	}
+	memoryLimit = func() (uint64, error) { return 0, errNoLimit }
+	_, err := load1(t, oneUpstream)
+	want := "environment CACHEPROXY_MEMORY_SIZE: auto finds no memory limit (no limit); write a size such as 512MiB"
+	if err == nil || err.Error() != want {
+		t.Errorf("Load = %v", err)
+	}
+}
+
+var errNoLimit = errors.New("no limit")
+
+// Without a file the proxy is a plain RFC 9111 cache of one origin.
+func TestForUpstream(t *testing.T) {
+	s, err := ForUpstream("https://api.example:8443", flags(t, "--listen", ":9"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(s.Upstreams) != 1 || s.Upstreams[0].URL.String() != "https://api.example:8443" || s.Listen != ":9" {
+		t.Errorf("snapshot: %+v", s)
+	}
+	r := s.Route("everything")
+	if r == nil || r.Policy != policy.CacheAside || r.TTL != 0 || r.Jitter != 0 || r.Query.Unlisted != policy.UnlistedKey ||
+		r.ForwardHeaders != policy.ForwardAll || r.MaxWaiters != 10_000 || r.WaitTimeout != 5*time.Second {
+		t.Errorf("route: %+v", r)
+	}
+	if m, _ := s.Table.Match("GET", policy.Target{Scheme: "http", Host: "any", Path: "/a/b"}); m.Route != r {
+		t.Errorf("the route does not match everything")
+	}
+	if len(s.Warnings) > 0 {
+		t.Errorf("warnings: %v", s.Warnings)
+	}
+}
+
+func TestForUpstreamProblems(t *testing.T) {
+	_, err := ForUpstream("api.example", Overrides{})
+	want := "flag --upstream: is not the URL of a server; write http://host:port, https://host:port or h2c://host:port"
+	if err == nil || err.Error() != want {
+		t.Errorf("ForUpstream = %v", err)
+	}
+}

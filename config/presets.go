@@ -1,0 +1,84 @@
+package config
+
+import (
+	"log/slog"
+	"slices"
+	"time"
+
+	"cacheproxy/policy"
+	"cacheproxy/proxy/origin"
+)
+
+// defaults is the document of a file that says nothing.
+func defaults() *document {
+	return &document{
+		Listen:     "127.0.0.1:8080",
+		DrainDelay: 5 * time.Second,
+		Admin:      adminDoc{Listen: "127.0.0.1:8081"},
+		Log:        logDoc{Format: LogJSON, Level: slog.LevelInfo, Hits: 0.01, Others: 1},
+		Memory:     memoryDoc{Size: memorySize{bytes: 512 << 20}, MaxObject: 8 << 20},
+	}
+}
+
+// preset is a route that says nothing but its policy. No policy has a TTL by itself: without one, copies live as long
+// as the origin says.
+//
+// The jitter only ever shortens lifetimes that the route gives, and spreads the expiry of copies that were filled
+// together. A request that waits for another's fill should not wait longer than the fill may take; a fence must outlast
+// a write whose outcome is unknown, which the origin may still carry out after its timeout.
+func preset(kind policy.Kind, upstream origin.Options) *policy.Route {
+	r := &policy.Route{
+		Policy:    kind,
+		Host:      upstream.Host,
+		FenceHold: 2 * upstream.Timeout,
+	}
+	if kind.Caches() {
+		r.Jitter = 0.10
+		r.MaxWaiters = 10_000
+		r.WaitTimeout = upstream.Timeout
+	}
+	if kind == policy.RefreshAhead {
+		r.RefreshAt = 0.80
+		r.MinHits = 2
+	}
+	return r
+}
+
+// heeded says which policies heed a key; keys that are not here are heeded by all.
+var heeded = []struct {
+	keys     []string
+	policies []policy.Kind
+}{
+	{
+		[]string{
+			"mode", "key", "tags", "query", "headers", "cookies", "forward_headers", "ttl", "jitter",
+			"stale_while_revalidate", "stale_if_error", "negative_ttl", "override", "store_if", "ignore_cookies",
+			"strip_set_cookie", "share_authorized", "max_waiters", "wait_timeout",
+		},
+		[]policy.Kind{policy.CacheAside, policy.ReadThrough, policy.WriteThrough, policy.RefreshAhead},
+	},
+	{[]string{"refresh_at", "min_hits"}, []policy.Kind{policy.RefreshAhead}},
+	{[]string{"on_write", "fence_hold"}, []policy.Kind{policy.WriteThrough}},
+}
+
+// unheeded reports keys that the route's policy does not heed.
+func (l *loader) unheeded(path string, kind policy.Kind) {
+	for _, group := range heeded {
+		if slices.Contains(group.policies, kind) {
+			continue
+		}
+		for _, key := range group.keys {
+			if at := join(path, key); l.has(at) {
+				l.problem(at, "has no effect with policy: %s; remove it, or use policy: %s", kind, oneOf(names(group.policies)))
+			}
+		}
+	}
+}
+
+func names(list []policy.Kind) []string {
+	words := make([]string, len(list))
+	for i, kind := range list {
+		words[i] = kind.String()
+	}
+	return words
+}

@@ -1,0 +1,48 @@
+package config
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Problem is one thing that is wrong with a configuration, or, as a warning, less safe than it could be.
+type Problem struct {
+	File   string // as given to Load; empty where Source is set
+	Line   int    // from 1; 0 where Source is set
+	Source string // "environment CACHEPROXY_LISTEN" or "flag --listen", for a value that did not come from the file
+	Path   string // such as routes[2].ttl; may be empty
+	Text   string // what is wrong and what to write instead
+}
+
+// String is file:line: path: text, or the source instead of file, line and path.
+func (p Problem) String() string {
+	switch {
+	case p.Source != "":
+		return p.Source + ": " + p.Text
+	case p.Path == "":
+		return fmt.Sprintf("%s:%d: %s", p.File, p.Line, p.Text)
+	}
+	return fmt.Sprintf("%s:%d: %s: %s", p.File, p.Line, p.Path, p.Text)
+}
+
+// Problems are all that is wrong with a configuration, in the order of their lines. As an error it has one per line.
+type Problems []Problem
+
+// Error is one problem per line.
+func (p Problems) Error() string {
+	lines := make([]string, len(p))
+	for i, problem := range p {
+		lines[i] = problem.String()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// sorted orders by line, problems with a source first, and drops repetitions.
+func (p Problems) sorted() Problems {
+	slices.SortStableFunc(p, func(a, b Problem) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Source, b.Source))
+	})
+	return slices.Compact(p)
+}

@@ -1,0 +1,194 @@
+package config
+
+import (
+	"maps"
+	"net/http"
+	"regexp"
+	"slices"
+
+	"cacheproxy/policy"
+	"cacheproxy/proxy/origin"
+)
+
+// routes compiles all routes and what they say about each other.
+func (l *loader) routes(list []routeDoc, s *Snapshot) []*policy.Route {
+	if len(list) == 0 && !l.spoiled("routes") {
+		l.warn("routes", "is missing or empty: everything passes through to the first upstream, and nothing is cached")
+	}
+	routes := make([]*policy.Route, len(list))
+	taken := make([]string, len(list))
+	for i := range list {
+		c := &routeCompiler{loader: l, path: index("routes", i), doc: &list[i], docs: list}
+		routes[i] = c.compile(s.Upstreams)
+		taken[i] = list[i].Name
+	}
+	l.duplicates("routes", "route", taken)
+	l.conflicts(routes)
+	return routes
+}
+
+// routeCompiler turns one route of the document into a policy.Route.
+type routeCompiler struct {
+	*loader
+	path  string // routes[i]
+	doc   *routeDoc
+	docs  []routeDoc // all routes
+	route *policy.Route
+}
+
+// key is the path of one of the route's keys.
+func (c *routeCompiler) key(name string) string { return join(c.path, name) }
+
+// wrote reports whether the route has a usable value for the key.
+func (c *routeCompiler) wrote(name string) bool { return c.has(c.key(name)) }
+
+func (c *routeCompiler) compile(upstreams []origin.Options) *policy.Route {
+	c.name(c.key("name"), c.doc.Name, "product")
+	upstream := c.upstreamOf(upstreams)
+	c.route = preset(c.doc.Policy, upstream)
+	c.route.Name, c.route.Upstream, c.route.Mode = c.doc.Name, upstream.Name, c.doc.Mode
+	c.patterns()
+	c.where()
+	c.kind()
+	c.query()
+	c.variant()
+	c.templates()
+	c.lifetimes()
+	c.relaxations()
+	c.limits()
+	c.writes()
+	c.cautions()
+	if upstream.URL != nil {
+		c.route.Fingerprint = fingerprint(c.route, upstream.URL)
+	}
+	return c.route
+}
+
+// upstreamOf is the upstream that the route names, which it need not where there is only one.
+func (c *routeCompiler) upstreamOf(upstreams []origin.Options) origin.Options {
+	at := c.key("upstream")
+	i := slices.IndexFunc(upstreams, func(o origin.Options) bool { return o.Name == c.doc.Upstream && o.Name != "" })
+	var known []string
+	for _, o := range upstreams {
+		known = append(known, o.Name)
+	}
+	switch {
+	case i >= 0:
+		return upstreams[i]
+	case c.spoiled(at) || len(upstreams) == 0:
+	case c.doc.Upstream == "" && len(upstreams) == 1:
+		return upstreams[0]
+	case c.doc.Upstream == "":
+		c.problem(at, "is missing; write upstream: %s", oneOf(known))
+	default:
+		c.problem(at, "%s is not an upstream; write %s, or add it to upstreams", quote(c.doc.Upstream), oneOf(known))
+	}
+	return origin.Options{}
+}
+
+func (c *routeCompiler) patterns() {
+	at := c.key("match")
+	if len(c.doc.Match) == 0 && !c.spoiled(at) {
+		c.spoil(at, "is missing; write match: GET /products/{id}, or a list of patterns")
+	}
+	for i, text := range c.doc.Match {
+		if c.spoiled(index(at, i)) {
+			c.mark(at)
+			continue
+		}
+		p, err := policy.ParsePattern(text)
+		if err != nil {
+			c.spoil(index(at, i), "%w; write [METHOD ][HOST]/path/{wildcard}", err)
+			c.mark(at)
+			continue
+		}
+		c.route.Patterns = append(c.route.Patterns, p)
+	}
+}
+
+// mark keeps rules about all of a list from repeating what was said about an entry.
+func (c *routeCompiler) mark(path string) {
+	p := c.at(path)
+	p.spoiled = true
+	c.places[path] = p
+}
+
+func (c *routeCompiler) where() {
+	for _, wildcard := range slices.Sorted(maps.Keys(c.doc.Where)) {
+		text, at := c.doc.Where[wildcard], join(c.key("where"), wildcard)
+		if c.spoiled(at) {
+			continue
+		}
+		re, err := regexp.Compile(text)
+		if err == nil {
+			_, err = regexp.Compile(`\A(?:` + text + `)\z`) // as it is matched; an open \Q would swallow the end
+		}
+		if err != nil {
+			c.problem(at, "%s is not a regular expression (%w); write one such as \"[0-9]+\"", quote(text), err)
+			continue
+		}
+		has := func(p policy.Pattern) bool { return slices.Contains(p.Wildcards(), wildcard) }
+		if !c.spoiled(c.key("match")) && !slices.ContainsFunc(c.route.Patterns, has) {
+			c.problem(at, "no pattern of this route has the wildcard {%s}; %s", wildcard, c.wildcardHint())
+		}
+		if c.route.Where == nil {
+			c.route.Where = map[string]*regexp.Regexp{}
+		}
+		c.route.Where[wildcard] = re
+	}
+}
+
+// wildcardHint says which wildcards the route's patterns have.
+func (c *routeCompiler) wildcardHint() string {
+	var known []string
+	for _, p := range c.route.Patterns {
+		for _, name := range p.Wildcards() {
+			if !slices.Contains(known, "{"+name+"}") {
+				known = append(known, "{"+name+"}")
+			}
+		}
+	}
+	if len(known) == 0 {
+		return "they have no wildcards"
+	}
+	return "use " + oneOf(known)
+}
+
+// kind checks the policy against the route's keys and patterns.
+func (c *routeCompiler) kind() {
+	at := c.key("policy")
+	if c.spoiled(at) {
+		return
+	}
+	if !c.wrote("policy") {
+		c.spoil(at, "is missing; write policy: cache-aside, or bypass to cache nothing")
+		return
+	}
+	kind := c.route.Policy
+	c.unheeded(c.path, kind)
+	if c.spoiled(c.key("match")) {
+		return
+	}
+	if kind.Caches() && !c.matches(isRead) {
+		c.problem(at, "%s needs a pattern that reads; add GET to match, or write policy: bypass", kind)
+	}
+	if kind == policy.WriteThrough && !c.matches(isWrite) {
+		c.problem(at, "write-through needs a pattern that writes; add PUT, PATCH, POST or DELETE to match, or write policy: cache-aside")
+	}
+	for _, key := range []string{"invalidates", "store_down"} {
+		if c.wrote(key) && !c.matches(isWrite) {
+			c.problem(c.key(key), "has no effect: no pattern of this route writes; add PUT, PATCH, POST or DELETE to match, or remove it")
+		}
+	}
+}
+
+// matches reports whether the route has a pattern with a method that f accepts. A pattern without one has them all.
+func (c *routeCompiler) matches(f func(method string) bool) bool {
+	return slices.ContainsFunc(c.route.Patterns, func(p policy.Pattern) bool { return p.Method() == "" || f(p.Method()) })
+}
+
+func isRead(method string) bool { return method == http.MethodGet || method == http.MethodHead }
+
+func isWrite(method string) bool {
+	return !isRead(method) && method != http.MethodOptions && method != http.MethodTrace && method != "QUERY"
+}

@@ -1,0 +1,58 @@
+package config
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// longTTL is how long copies may live before check asks how they can be purged.
+const longTTL = 24 * time.Hour
+
+// mediaType is a lower-case media type or a family of them (RFC 9110 §8.3.1).
+var mediaType = regexp.MustCompile(`^[a-z0-9!#$&^_.+-]+/([a-z0-9!#$&^_.+-]+|\*)$`)
+
+// lifetimes compiles how long copies are fresh and may be served stale, and which answers are stored.
+func (c *routeCompiler) lifetimes() {
+	d, r := c.doc, c.route
+	r.TTL = c.positive(c.key("ttl"), d.TTL, 0)
+	r.StaleWhileRevalidate, r.StaleIfError, r.NegativeTTL = d.StaleWhileRevalidate, d.StaleIfError, d.NegativeTTL
+	if c.wrote("jitter") {
+		r.Jitter = float64(d.Jitter)
+		if r.Jitter == 1 {
+			c.problem(c.key("jitter"), "takes the whole lifetime away; write 10%%, the default, or at most 99%%")
+		}
+	}
+	c.refresh()
+	r.StoreIf.MinBytes = int64(d.StoreIf.MinBytes)
+	at := join(c.key("store_if"), "content_type")
+	for i, text := range d.StoreIf.ContentType {
+		lower := strings.ToLower(text)
+		if at := index(at, i); !c.spoiled(at) && !mediaType.MatchString(lower) {
+			c.problem(at, "%s is not a media type; write one without parameters, such as application/json or image/*", quote(text))
+		}
+		r.StoreIf.ContentTypes = append(r.StoreIf.ContentTypes, lower)
+	}
+	slices.Sort(r.StoreIf.ContentTypes)
+	r.StoreIf.ContentTypes = slices.Compact(r.StoreIf.ContentTypes)
+}
+
+// refresh compiles when refresh-ahead renews copies.
+func (c *routeCompiler) refresh() {
+	if c.wrote("refresh_at") {
+		c.route.RefreshAt = float64(c.doc.RefreshAt)
+		if c.route.RefreshAt == 0 || c.route.RefreshAt == 1 {
+			c.problem(c.key("refresh_at"), "is not inside the lifetime; write 80%%, the default, or 1%% to 99%%")
+		}
+	}
+	if c.wrote("min_hits") {
+		c.route.MinHits = c.doc.MinHits
+	}
+}
+
+// limits compiles how many requests wait for one fill, and for how long.
+func (c *routeCompiler) limits() {
+	c.route.MaxWaiters = c.atLeastOne(c.key("max_waiters"), c.doc.MaxWaiters, c.route.MaxWaiters)
+	c.route.WaitTimeout = c.positive(c.key("wait_timeout"), c.doc.WaitTimeout, c.route.WaitTimeout)
+}

@@ -1,0 +1,128 @@
+package config
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"cacheproxy/policy"
+)
+
+// What each policy decides by itself, and what follows from the upstream.
+func TestPresets(t *testing.T) {
+	s := mustLoad(t, `
+upstreams: [{name: api, url: "http://127.0.0.1:9000", timeout: 3s, host: fixed.example}]
+routes:
+  - {name: cache-aside, match: GET /a, policy: cache-aside}
+  - {name: read-through, match: GET /b, policy: read-through}
+  - {name: write-through, match: /c, policy: write-through}
+  - {name: refresh-ahead, match: GET /d, policy: refresh-ahead}
+  - {name: bypass, match: /, policy: bypass}
+`)
+	for _, r := range s.Routes {
+		if r.Policy.String() != r.Name || r.Upstream != "api" || r.Host.Literal != "fixed.example" || r.TTL != 0 || r.Mode != policy.On {
+			t.Errorf("%s: %+v", r.Name, r)
+		}
+		if r.FenceHold != 6*time.Second || r.Query.Unlisted != policy.UnlistedBypass {
+			t.Errorf("%s: fence_hold %v, query %+v", r.Name, r.FenceHold, r.Query)
+		}
+		caches := r.Policy != policy.Bypass
+		if got := r.Jitter == 0.10 && r.MaxWaiters == 10_000 && r.WaitTimeout == 3*time.Second; got != caches {
+			t.Errorf("%s: jitter %v, max_waiters %d, wait_timeout %v", r.Name, r.Jitter, r.MaxWaiters, r.WaitTimeout)
+		}
+		ahead := r.Policy == policy.RefreshAhead
+		if got := r.RefreshAt == 0.80 && r.MinHits == 2; got != ahead {
+			t.Errorf("%s: refresh_at %v, min_hits %d", r.Name, r.RefreshAt, r.MinHits)
+		}
+	}
+}
+
+func TestRouteValues(t *testing.T) {
+	s := mustLoad(t, oneUpstream+`
+routes:
+  - name: product
+    match: ["GET /products/{id}", "PUT /products/{id}"]
+    where: {id: "[0-9]+"}
+    policy: write-through
+    mode: observe
+    key: "p:{id}:{header.x-tenant}:{cookie.region}:{query.page}"
+    tags: ["t:{header.X-Shop}"]
+    query: {include: [page], sort: true, unlisted: drop}
+    headers: [accept-language]
+    cookies: [shop]
+    ttl: 10m
+    jitter: 0%
+    stale_while_revalidate: 30s
+    stale_if_error: 5m
+    negative_ttl: 10s
+    override: [max-age, must-revalidate]
+    store_if: {content_type: [image/*, Application/JSON], min_bytes: 2}
+    ignore_cookies: [b, a, b]
+    strip_set_cookie: true
+    share_authorized: true
+    max_waiters: 7
+    wait_timeout: 1s
+    on_write: store
+    store_down: forward
+    fence_hold: 20s
+    invalidates: {keys: ["{body.id}"], urls: [/x], prefixes: [/y], routes: [list], otherwise: {tags: [all]}}
+  - {name: list, match: GET /products, policy: refresh-ahead, refresh_at: 50%, min_hits: 0}
+`)
+	r := s.Routes[0]
+	checks := map[string]bool{
+		"mode":     r.Mode == policy.Observe,
+		"where":    r.Where["id"].String() == "[0-9]+",
+		"headers":  slices.Equal(r.Headers, []string{"Accept-Language", "X-Shop", "X-Tenant"}),
+		"cookies":  slices.Equal(r.Cookies, []string{"region", "shop"}),
+		"query":    slices.Equal(r.Query.Include, []string{"page"}) && r.Query.Sort && r.Query.Unlisted == policy.UnlistedDrop,
+		"key":      r.Key.String() == "p:{id}:{header.x-tenant}:{cookie.region}:{query.page}",
+		"ttl":      r.TTL == 10*time.Minute && r.Jitter == 0 && r.NegativeTTL == 10*time.Second,
+		"stale":    r.StaleWhileRevalidate == 30*time.Second && r.StaleIfError == 5*time.Minute,
+		"override": r.Override == policy.OverrideMaxAge|policy.OverrideMustRevalidate,
+		"store_if": slices.Equal(r.StoreIf.ContentTypes, []string{"application/json", "image/*"}) && r.StoreIf.MinBytes == 2,
+		"cookie":   slices.Equal(r.IgnoreCookies, []string{"a", "b"}) && !r.IgnoreAllCookies,
+		"relaxed":  r.StripSetCookie && r.ShareAuthorized && r.ForwardHeaders == policy.ForwardListed,
+		"limits":   r.MaxWaiters == 7 && r.WaitTimeout == time.Second,
+		"writes":   r.OnWrite == policy.OnWriteStore && r.StoreDown == policy.StoreDownForward && r.FenceHold == 20*time.Second,
+		"invalidates": r.Invalidates.Keys[0].UsesBody() && len(r.Invalidates.URLs) == 1 && len(r.Invalidates.Prefixes) == 1 &&
+			r.Invalidates.Routes[0] == "list" && r.Invalidates.Otherwise.Tags[0].String() == "all",
+		"refresh": s.Routes[1].RefreshAt == 0.5 && s.Routes[1].MinHits == 0,
+	}
+	for name, ok := range checks {
+		if !ok {
+			t.Errorf("%s: %+v", name, r)
+		}
+	}
+}
+
+// What becomes of parameters that no list names depends on which lists there are.
+func TestQueryUnlisted(t *testing.T) {
+	for query, want := range map[string]policy.Unlisted{
+		"{include: [a]}":                      policy.UnlistedBypass,
+		"{exclude: [a]}":                      policy.UnlistedKey,
+		"{exclude: [a], unlisted: bypass}":    policy.UnlistedBypass,
+		"{include: [a], exclude: [\"b*\"]}":   policy.UnlistedBypass,
+		"{include: [a], unlisted: key}":       policy.UnlistedKey,
+		"{unlisted: drop}":                    policy.UnlistedDrop,
+		"{include: [page], exclude: [pages]}": policy.UnlistedBypass,
+	} {
+		s := mustLoad(t, oneUpstream+"routes: [{name: a, match: GET /, policy: cache-aside, query: "+query+"}]")
+		if got := s.Routes[0].Query.Unlisted; got != want {
+			t.Errorf("%s: unlisted %d, want %d", query, got, want)
+		}
+	}
+}
+
+func TestOverlap(t *testing.T) {
+	for _, test := range []struct {
+		a, b string
+		want bool
+	}{
+		{"a", "a", true}, {"a", "b", false}, {"a*", "ab", true}, {"ab", "a*", true}, {"a*", "b", false},
+		{"a*", "ab*", true}, {"ab*", "a*", true}, {"ab*", "ac*", false}, {"a*", "a", true}, {"ab*", "a", false},
+	} {
+		if got := overlap(test.a, test.b); got != test.want {
+			t.Errorf("overlap(%q, %q) = %v", test.a, test.b, got)
+		}
+	}
+}

@@ -1,0 +1,116 @@
+package config
+
+import (
+	"log/slog"
+	"net/netip"
+	"slices"
+	"time"
+
+	"cacheproxy/policy"
+	"cacheproxy/proxy/origin"
+)
+
+// Snapshot is one valid configuration. It is immutable and safe for concurrent use; a request sees one Snapshot from
+// beginning to end.
+type Snapshot struct {
+	Listen         string         // host:port of the data listener
+	TLS            *TLS           // nil: plain HTTP
+	H2C            bool           // HTTP/2 without TLS on the data listener
+	TrustedProxies []netip.Prefix // whose X-Forwarded-* and Forwarded are believed
+	DrainDelay     time.Duration  // from SIGTERM, or not ready, to the end of accepting
+	CacheStatusKey bool           // show the copy's name in Cache-Status
+	Admin          Admin
+	Log            Log
+	Memory         Memory
+	Upstreams      []origin.Options // at least one; what matches no route goes to the first
+	Routes         []*policy.Route  // in the order of the file
+	Table          *policy.Table    // of Routes
+
+	// Warnings are relaxed safeties and other things worth a second look, in the order of their lines.
+	Warnings Problems
+}
+
+// TLS names the files of the data listener's certificate chain and key, as absolute paths or relative to the working
+// directory.
+type TLS struct{ Cert, Key string }
+
+// Admin is the operator's listener.
+type Admin struct {
+	Listen string
+	Tokens []Token // empty only where Listen is a loopback address
+}
+
+// Token lets its bearer do what Allow says.
+type Token struct {
+	Name   string
+	Secret Secret
+	Allow  Permission
+}
+
+// Secret is a text that does not print itself.
+type Secret string
+
+// String hides the secret; convert to string to use it.
+func (Secret) String() string { return "[redacted]" }
+
+// GoString hides the secret from %#v.
+func (Secret) GoString() string { return "[redacted]" }
+
+// MarshalText hides the secret from JSON and logs.
+func (Secret) MarshalText() ([]byte, error) { return []byte("[redacted]"), nil }
+
+// Permission is what a token may do: a set.
+type Permission uint8
+
+const (
+	AllowPurge Permission = 1 << iota // purge
+	AllowMode                         // change the mode of routes
+	AllowRead                         // explain, configuration, profiles
+	AllowAll   = AllowPurge | AllowMode | AllowRead | 1<<7
+)
+
+// Has reports whether p contains all of x.
+func (p Permission) Has(x Permission) bool { return p&x == x }
+
+// LogFormat is the form of log lines.
+type LogFormat uint8
+
+const (
+	LogJSON LogFormat = iota // one JSON object per line. The zero value.
+	LogText                  // logfmt
+	LogOff                   // nothing, not even errors
+)
+
+// Log says what is logged.
+type Log struct {
+	Format LogFormat
+	Level  slog.Level
+	Hits   float64 // 0 to 1: the share of hits in the access log
+	Others float64 // 0 to 1: the share of everything else
+}
+
+// Memory bounds the copies in this process.
+type Memory struct {
+	Size      int64 // bytes of all copies
+	MaxObject int64 // bytes of one; larger responses stream through unstored
+	// GoLimit is the memory limit to set for the Go runtime, in bytes; 0: leave it alone.
+	GoLimit int64
+}
+
+// Upstream is the upstream of that name.
+func (s *Snapshot) Upstream(name string) (origin.Options, bool) {
+	i := slices.IndexFunc(s.Upstreams, func(o origin.Options) bool { return o.Name == name })
+	if i < 0 {
+		return origin.Options{}, false
+	}
+	return s.Upstreams[i], true
+}
+
+// Route is the route of that name, or nil.
+func (s *Snapshot) Route(name string) *policy.Route {
+	i := slices.IndexFunc(s.Routes, func(r *policy.Route) bool { return r.Name == name })
+	if i < 0 {
+		return nil
+	}
+	return s.Routes[i]
+}

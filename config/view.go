@@ -1,0 +1,101 @@
+package config
+
+import "cacheproxy/policy"
+
+// View is a Snapshot to be shown: what is in force, after defaults, environment and flags, without secrets.
+type View struct {
+	Listen     string         `json:"listen"`
+	TLS        bool           `json:"tls"`
+	H2C        bool           `json:"h2c"`
+	DrainDelay string         `json:"drain_delay"`
+	Admin      AdminView      `json:"admin"`
+	Memory     MemoryView     `json:"memory"`
+	Upstreams  []UpstreamView `json:"upstreams"`
+	Routes     []RouteView    `json:"routes"`
+	Warnings   []string       `json:"warnings,omitempty"`
+}
+
+// AdminView shows who may call the admin listener; not with what.
+type AdminView struct {
+	Listen string   `json:"listen"`
+	Tokens []string `json:"tokens,omitempty"` // names
+}
+
+// MemoryView is in bytes.
+type MemoryView struct {
+	Size      int64 `json:"size"`
+	MaxObject int64 `json:"max_object"`
+}
+
+// UpstreamView is one upstream; its URL is shown without user information.
+type UpstreamView struct {
+	Name         string `json:"name"`
+	URL          string `json:"url"`
+	Host         string `json:"host"`
+	Timeout      string `json:"timeout"`
+	MaxInFlight  int    `json:"max_in_flight"`
+	MaxQueue     int    `json:"max_queue"`
+	QueueTimeout string `json:"queue_timeout"`
+	MaxStreams   int    `json:"max_streams"`
+}
+
+// RouteView is one route.
+type RouteView struct {
+	Name                 string   `json:"name"`
+	Match                []string `json:"match"`
+	Upstream             string   `json:"upstream"`
+	Policy               string   `json:"policy"`
+	Mode                 string   `json:"mode"`
+	Key                  string   `json:"key,omitempty"`
+	Tags                 []string `json:"tags,omitempty"`
+	TTL                  string   `json:"ttl"`
+	StaleWhileRevalidate string   `json:"stale_while_revalidate"`
+	StaleIfError         string   `json:"stale_if_error"`
+	NegativeTTL          string   `json:"negative_ttl"`
+	MaxWaiters           int      `json:"max_waiters"`
+	WaitTimeout          string   `json:"wait_timeout"`
+}
+
+// View shows the snapshot without its secrets.
+func (s *Snapshot) View() View {
+	v := View{
+		Listen: s.Listen, TLS: s.TLS != nil, H2C: s.H2C, DrainDelay: s.DrainDelay.String(),
+		Admin:  AdminView{Listen: s.Admin.Listen},
+		Memory: MemoryView{Size: s.Memory.Size, MaxObject: s.Memory.MaxObject},
+	}
+	for _, t := range s.Admin.Tokens {
+		v.Admin.Tokens = append(v.Admin.Tokens, t.Name)
+	}
+	for _, u := range s.Upstreams {
+		host := u.Host.Literal
+		if host == "" {
+			host = "pass"
+		}
+		v.Upstreams = append(v.Upstreams, UpstreamView{
+			Name: u.Name, URL: u.URL.Redacted(), Host: host, Timeout: u.Timeout.String(), MaxInFlight: u.MaxInFlight,
+			MaxQueue: u.MaxQueue, QueueTimeout: u.QueueTimeout.String(), MaxStreams: u.MaxStreams,
+		})
+	}
+	for _, r := range s.Routes {
+		v.Routes = append(v.Routes, viewRoute(r))
+	}
+	for _, w := range s.Warnings {
+		v.Warnings = append(v.Warnings, w.String())
+	}
+	return v
+}
+
+func viewRoute(r *policy.Route) RouteView {
+	v := RouteView{
+		Name: r.Name, Upstream: r.Upstream, Policy: r.Policy.String(), Mode: r.Mode.String(), Key: r.Key.String(),
+		TTL: r.TTL.String(), StaleWhileRevalidate: r.StaleWhileRevalidate.String(), StaleIfError: r.StaleIfError.String(),
+		NegativeTTL: r.NegativeTTL.String(), MaxWaiters: r.MaxWaiters, WaitTimeout: r.WaitTimeout.String(),
+	}
+	for _, p := range r.Patterns {
+		v.Match = append(v.Match, p.String())
+	}
+	for _, t := range r.Tags {
+		v.Tags = append(v.Tags, t.String())
+	}
+	return v
+}
