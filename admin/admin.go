@@ -1,0 +1,198 @@
+package admin
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/http/pprof"
+	"slices"
+	"strings"
+	"time"
+
+	"cacheproxy/policy"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// DefaultConfirmTimeout is how long a purge or a mode may wait for every instance when Options does not say.
+const DefaultConfirmTimeout = 30 * time.Second
+
+// Options are what the listener is made of. Every func must be set and safe for concurrent use. Errors of Explain
+// are shown to the caller as 400, those of SetMode as 503.
+type Options struct {
+	// Tokens are who may call what. None: only requests to a loopback address or a Unix socket are served, and none
+	// that a web page could have made.
+	Tokens []Token
+
+	// Purge makes the copies unusable. Its context does not end with the client: what was accepted is carried out.
+	Purge func(ctx context.Context, p Purge) (Receipt, error)
+	// ConfirmTimeout bounds Purge and SetMode. It must be longer than it takes to declare a silent instance dead. Zero:
+	// DefaultConfirmTimeout.
+	ConfirmTimeout time.Duration
+
+	// URLMembers names the copies of a URL with a query, which is to be taken as it stands and as the route that the URL
+	// belongs to forwards it. An empty Host stands for any host, an empty Scheme for any scheme.
+	URLMembers func(policy.Target) []policy.Member
+	// RouteNames lists the routes in force.
+	RouteNames func() []string
+
+	// Explain says, without asking the origin, what would become of a request. What it returns is shown as JSON. The
+	// method is a token, the URL absolute or a path, the header well-formed; none of it is trusted.
+	Explain func(ctx context.Context, method, url string, header http.Header) (any, error)
+	// SetMode switches a route on every instance, for a time (zero: until it is switched again). Its context does not end
+	// with the client.
+	SetMode func(ctx context.Context, route string, mode policy.Mode, d time.Duration) error
+	// Config is the configuration in force with its secrets removed, to be shown as JSON.
+	Config func() any
+	// Ready is nil when this instance should get traffic. The error is shown to anyone: no keys, URLs or secrets in it.
+	Ready func() error
+
+	Gatherer prometheus.Gatherer
+	Log      *slog.Logger // audit and refusals; nil: slog.Default()
+	Build    string       // version, shown by /healthz
+}
+
+// New returns the handler of the operator's listener. It does not belong behind anything that cleans paths, such as
+// http.ServeMux: names in purges are taken from the path as it came.
+func New(o Options) http.Handler {
+	if o.ConfirmTimeout == 0 {
+		o.ConfirmTimeout = DefaultConfirmTimeout
+	}
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	h := &handler{Options: o, credentials: hashTokens(o.Tokens)}
+	metrics := promhttp.HandlerFor(o.Gatherer, promhttp.HandlerOpts{ErrorLog: slog.NewLogLogger(o.Log.Handler(), slog.LevelError)})
+	h.calls = map[string]call{
+		"/healthz": {open: true, methods: reads, serve: h.health},
+		"/readyz":  {open: true, methods: reads, serve: h.ready},
+		"/metrics": {open: true, methods: reads, serve: plain(metrics.ServeHTTP)},
+		"/purge":   {scope: ScopePurge, methods: []string{http.MethodPost}, serve: h.purgeBody},
+		"/explain": {scope: ScopeRead, methods: reads, serve: h.explain},
+		"/config":  {scope: ScopeRead, methods: reads, serve: h.config},
+	}
+	return h
+}
+
+var reads = []string{http.MethodGet, http.MethodHead}
+
+type handler struct {
+	Options
+	credentials []credential
+	calls       map[string]call // those with a fixed path
+}
+
+// call is one thing that an operator can ask for.
+type call struct {
+	open    bool  // needs no token
+	scope   Scope // what the token must allow; zero: nothing in particular
+	methods []string
+	anyHost bool // Host is an operand, not the listener's name
+	serve   func(http.ResponseWriter, *request) error
+}
+
+// request is one that was admitted.
+type request struct {
+	*http.Request
+	target policy.Target // raw
+	name   string        // what follows the call's prefix in the path, unescaped once
+	who    string        // the token's name, or the peer's address where there are no tokens
+}
+
+// ServeHTTP implements http.Handler.
+func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	req := &request{Request: r, who: peer(r)}
+	if err := h.serve(w, req); err != nil {
+		p := problemOf(err)
+		if !slices.Contains(reads, r.Method) || p.status == http.StatusUnauthorized || p.status == http.StatusForbidden {
+			h.Log.Warn("refuse admin call", "who", req.who, "method", r.Method, "target", shorten(r.RequestURI), "status", p.status, "error", p.text)
+		}
+		p.write(w)
+	}
+}
+
+// serve is the path of a call: what is asked for, who asks, may they, do it.
+func (h *handler) serve(w http.ResponseWriter, r *request) error {
+	c, unknown := h.find(r)
+	if !c.open {
+		who, err := h.admit(r.Request, c)
+		if err != nil {
+			return err
+		}
+		r.who = who
+	}
+	if unknown != nil {
+		return unknown
+	}
+	if !slices.Contains(c.methods, r.Method) {
+		allow := strings.Join(c.methods, ", ")
+		p := problemf(http.StatusMethodNotAllowed, "%s takes %s, not %s", shorten(r.target.Path), allow, r.Method)
+		p.header.Set("Allow", allow)
+		return p
+	}
+	return c.serve(w, r)
+}
+
+// find says which call a request makes and sets the request's target and name. Where it fails, the call says no more
+// than that a token is needed to be told why.
+func (h *handler) find(r *request) (c call, err error) {
+	if r.target, err = splitTarget(r.RequestURI); err != nil {
+		return call{}, badRequest(err)
+	}
+	if r.Method == "PURGE" {
+		return call{scope: ScopePurge, methods: []string{"PURGE"}, anyHost: true, serve: h.purgeURL}, nil
+	}
+	path := r.target.Path
+	if c, ok := h.calls[path]; ok {
+		return c, nil
+	}
+	if name, ok := strings.CutPrefix(path, "/debug/pprof/"); ok {
+		r.name = name
+		return call{scope: ScopeRead, methods: append([]string{http.MethodPost}, reads...), serve: profile}, nil
+	}
+	var name string
+	switch {
+	case strings.HasPrefix(path, "/keys/"):
+		name = path[len("/keys/"):]
+		c = call{scope: ScopePurge, methods: []string{http.MethodDelete}, serve: h.purgeName(policy.KindKey)}
+	case strings.HasPrefix(path, "/tags/"):
+		name = path[len("/tags/"):]
+		c = call{scope: ScopePurge, methods: []string{http.MethodDelete}, serve: h.purgeName(policy.KindTag)}
+	case strings.HasPrefix(path, "/routes/") && strings.HasSuffix(path[len("/routes/"):], "/mode"):
+		name = strings.TrimSuffix(path[len("/routes/"):], "/mode")
+		c = call{scope: ScopeMode, methods: []string{http.MethodPost}, serve: h.setMode}
+	default:
+		return call{}, problemf(http.StatusNotFound, "no such call: %s", shorten(path))
+	}
+	if r.name, err = unescape(name); err != nil {
+		return c, badRequest(err)
+	}
+	return c, nil
+}
+
+// profile serves net/http/pprof. POST is there for symbol, which takes addresses in a body.
+func profile(w http.ResponseWriter, r *request) error {
+	switch r.name {
+	case "cmdline":
+		pprof.Cmdline(w, r.Request)
+	case "profile":
+		pprof.Profile(w, r.Request)
+	case "symbol":
+		pprof.Symbol(w, r.Request)
+	case "trace":
+		pprof.Trace(w, r.Request)
+	default:
+		pprof.Index(w, r.Request)
+	}
+	return nil
+}
+
+func plain(serve http.HandlerFunc) func(http.ResponseWriter, *request) error {
+	return func(w http.ResponseWriter, r *request) error {
+		serve(w, r.Request)
+		return nil
+	}
+}

@@ -1,0 +1,76 @@
+package admin
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+)
+
+// problem is an answer that says what to change.
+type problem struct {
+	status int
+	text   string
+	header http.Header
+}
+
+// Error implements error.
+func (p *problem) Error() string { return p.text }
+
+func problemf(status int, format string, args ...any) *problem {
+	return &problem{status: status, text: fmt.Sprintf(format, args...), header: http.Header{}}
+}
+
+func badRequest(err error) error { return problemf(http.StatusBadRequest, "%v", err) }
+
+// problemOf makes an answer of an error. One that does not know its status is a defect of this program.
+func problemOf(err error) *problem {
+	var p *problem
+	if errors.As(err, &p) {
+		return p
+	}
+	var tooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) {
+		return problemf(http.StatusRequestEntityTooLarge, "the body has more than %d bytes", tooLarge.Limit)
+	}
+	return problemf(http.StatusInternalServerError, "%v", err)
+}
+
+func (p *problem) write(w http.ResponseWriter) {
+	for name, values := range p.header {
+		w.Header()[name] = values
+	}
+	body := struct {
+		Error string `json:"error"`
+	}{p.text}
+	if err := writeJSON(w, p.status, body); err != nil {
+		http.Error(w, p.text, p.status)
+	}
+}
+
+// writeJSON answers with a value. It fails, having written nothing, when the value has no JSON form.
+func writeJSON(w http.ResponseWriter, status int, v any) error {
+	var b strings.Builder
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return fmt.Errorf("encode answer: %w", err)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(b.Len()))
+	w.WriteHeader(status)
+	// A client that is gone is nobody to tell.
+	_, _ = w.Write([]byte(b.String()))
+	return nil
+}
+
+// shorten keeps what a client sent from filling a log line or an answer.
+func shorten(s string) string {
+	const limit = 256
+	if len(s) <= limit {
+		return s
+	}
+	return strings.ToValidUTF8(s[:limit], "") + "…"
+}

@@ -1,0 +1,197 @@
+package admin
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+)
+
+// Scope is a set of things that a token allows. The zero value allows nothing.
+type Scope uint8
+
+const (
+	ScopePurge Scope                                = 1 << iota // make copies unusable
+	ScopeMode                                                   // switch routes on, to observe, off
+	ScopeRead                                                   // explain, configuration, profiles
+	ScopeAll   = ScopePurge | ScopeMode | ScopeRead             // everything
+)
+
+// ParseScope reads one word of a token's allow list: purge, mode, read or all.
+func ParseScope(word string) (Scope, error) {
+	switch word {
+	case "purge":
+		return ScopePurge, nil
+	case "mode":
+		return ScopeMode, nil
+	case "read":
+		return ScopeRead, nil
+	case "all":
+		return ScopeAll, nil
+	}
+	return 0, fmt.Errorf("unknown scope %q: use purge, mode, read or all", word)
+}
+
+// String lists the words of a scope.
+func (s Scope) String() string {
+	if s == ScopeAll {
+		return "all"
+	}
+	var words []string
+	for i, word := range [...]string{"purge", "mode", "read"} {
+		if s&(1<<i) != 0 {
+			words = append(words, word)
+		}
+	}
+	return strings.Join(words, ", ")
+}
+
+// Token is a secret that allows something to whoever presents it (RFC 6750). Several may be in force at once, so that
+// secrets can be rotated.
+type Token struct {
+	Name   string // written to the audit log
+	Secret string // an empty one is never accepted
+	Allow  Scope
+}
+
+// credential is a token of which only the hash of the secret is kept. Hashes have one length, so comparing them tells
+// nothing about a secret's length either.
+type credential struct {
+	hash  [sha256.Size]byte
+	name  string
+	allow Scope
+}
+
+func hashTokens(tokens []Token) []credential {
+	var all []credential
+	for _, t := range tokens {
+		if t.Secret != "" {
+			all = append(all, credential{sha256.Sum256([]byte(t.Secret)), t.Name, t.Allow})
+		}
+	}
+	return all
+}
+
+// admit says who makes a call, or why they may not.
+func (h *handler) admit(r *http.Request, c call) (who string, err error) {
+	if len(h.Tokens) == 0 {
+		return peer(r), admitLocal(r, c)
+	}
+	found, err := h.authenticate(r)
+	if err != nil {
+		return "", err
+	}
+	if found.allow&c.scope != c.scope {
+		return "", problemf(http.StatusForbidden, "token %q allows %q, this call needs %q", found.name, found.allow, c.scope)
+	}
+	return found.name, nil
+}
+
+// authenticate finds the token that a request carries. It compares with every token, so that the time it takes does not
+// tell which one was nearly right.
+func (h *handler) authenticate(r *http.Request) (found credential, err error) {
+	fields := r.Header.Values("Authorization")
+	if len(fields) != 1 {
+		return found, unauthorized("", "this call needs one Authorization: Bearer token")
+	}
+	scheme, secret, _ := strings.Cut(fields[0], " ")
+	secret = strings.Trim(secret, " ")
+	if !strings.EqualFold(scheme, "Bearer") || secret == "" {
+		return found, unauthorized("", "this call needs an Authorization: Bearer token")
+	}
+	hash, match := sha256.Sum256([]byte(secret)), 0
+	for _, c := range h.credentials {
+		if subtle.ConstantTimeCompare(hash[:], c.hash[:]) == 1 {
+			found, match = c, 1
+		}
+	}
+	if match == 0 {
+		return found, unauthorized(`, error="invalid_token"`, "the token is not known here")
+	}
+	return found, nil
+}
+
+func unauthorized(parameters, text string) error {
+	p := problemf(http.StatusUnauthorized, "%s", text)
+	p.header.Set("WWW-Authenticate", `Bearer realm="cacheproxy admin"`+parameters)
+	return p
+}
+
+// admitLocal admits a call without a token: one that came in on this machine and was not made by a web page. A page can
+// reach loopback addresses from the operator's browser: directly, which Origin and Sec-Fetch-Site betray, or under a
+// name of its own that resolves to 127.0.0.1, which Host betrays.
+func admitLocal(r *http.Request, c call) error {
+	local, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	if _, ok := local.(*net.UnixAddr); !ok && !addrOf(local).Addr().IsLoopback() {
+		return problemf(http.StatusForbidden, "no tokens are configured and the listener's address is not loopback: set admin.tokens")
+	}
+	if len(r.Header.Values("Origin")) > 0 {
+		return problemf(http.StatusForbidden, "requests with an Origin header come from web pages: configure admin.tokens to allow them")
+	}
+	switch r.Header.Get("Sec-Fetch-Site") {
+	case "", "none":
+	default:
+		return problemf(http.StatusForbidden, "the request was made by a web page: configure admin.tokens to allow it")
+	}
+	if !c.anyHost && !isLocalHost(r.Host, local) {
+		return problemf(http.StatusForbidden, "Host %q is not the listener's address: use an IP address or localhost, or configure admin.tokens", shorten(r.Host))
+	}
+	return nil
+}
+
+// isLocalHost reports whether a Host field names this machine without the help of DNS.
+func isLocalHost(host string, local net.Addr) bool {
+	if _, ok := local.(*net.UnixAddr); ok {
+		return true
+	}
+	name, _ := splitPort(host)
+	if strings.EqualFold(name, "localhost") {
+		return true
+	}
+	ip, err := netip.ParseAddr(strings.Trim(name, "[]"))
+	return err == nil && ip.IsLoopback()
+}
+
+// isOwnHost reports whether a Host field has the port of the listener itself, and so cannot be meant as the host of a
+// URL to purge.
+func isOwnHost(r *http.Request) bool {
+	local, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	if _, ok := local.(*net.UnixAddr); ok {
+		return strings.EqualFold(r.Host, "localhost")
+	}
+	_, port := splitPort(r.Host)
+	own := addrOf(local)
+	if port == "" {
+		return own.Port() == 80 && isLocalHost(r.Host, local)
+	}
+	return own.IsValid() && port == fmt.Sprint(own.Port())
+}
+
+// splitPort cuts the port off a Host field, which may be without one.
+func splitPort(host string) (name, port string) {
+	if name, port, err := net.SplitHostPort(host); err == nil {
+		return name, port
+	}
+	return host, ""
+}
+
+// addrOf is a TCP address as a value; the zero value, which is not loopback, where it is none.
+func addrOf(a net.Addr) netip.AddrPort {
+	tcp, ok := a.(*net.TCPAddr)
+	if !ok {
+		return netip.AddrPort{}
+	}
+	ap := tcp.AddrPort()
+	return netip.AddrPortFrom(ap.Addr().Unmap().WithZone(""), ap.Port())
+}
+
+// peer is the address of the client, for the audit log.
+func peer(r *http.Request) string {
+	if r.RemoteAddr == "" || r.RemoteAddr == "@" {
+		return "unix socket"
+	}
+	return r.RemoteAddr
+}

@@ -1,0 +1,169 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"cacheproxy/policy"
+
+	"golang.org/x/net/http/httpguts"
+)
+
+// explainTimeout bounds an explanation, which may look into the shared store.
+const explainTimeout = 10 * time.Second
+
+// health serves /healthz: the process is alive and answers.
+func (h *handler) health(w http.ResponseWriter, _ *request) error {
+	return writeJSON(w, http.StatusOK, struct {
+		Status string `json:"status"`
+		Build  string `json:"build"`
+	}{"ok", h.Build})
+}
+
+// ready serves /readyz: this instance should get traffic.
+func (h *handler) ready(w http.ResponseWriter, _ *request) error {
+	if err := h.Ready(); err != nil {
+		return problemf(http.StatusServiceUnavailable, "not ready: %v", err)
+	}
+	return writeJSON(w, http.StatusOK, struct {
+		Status string `json:"status"`
+	}{"ready"})
+}
+
+// config serves GET /config.
+func (h *handler) config(w http.ResponseWriter, _ *request) error {
+	return writeJSON(w, http.StatusOK, h.Config())
+}
+
+// explain serves GET /explain?method=&url=&header=.
+func (h *handler) explain(w http.ResponseWriter, r *request) error {
+	method, rawURL, header, err := readExplainQuery(r.target.Query)
+	if err != nil {
+		return badRequest(err)
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), explainTimeout)
+	defer cancel()
+	answer, err := h.Explain(ctx, method, rawURL, header)
+	if err != nil {
+		return badRequest(err)
+	}
+	return writeJSON(w, http.StatusOK, answer)
+}
+
+func readExplainQuery(raw string) (method, rawURL string, header http.Header, err error) {
+	query, err := url.ParseQuery(raw)
+	if err != nil {
+		return "", "", nil, fmt.Errorf("parse query: %w", err)
+	}
+	for name, values := range query {
+		if !slices.Contains([]string{"method", "url", "header"}, name) {
+			return "", "", nil, fmt.Errorf("unknown query parameter %q: use method, url and header; percent-encode '&' in the URL", shorten(name))
+		}
+		if name != "header" && len(values) > 1 {
+			return "", "", nil, fmt.Errorf("query parameter %q is there %d times: give it once", name, len(values))
+		}
+	}
+	method = query.Get("method")
+	if method == "" {
+		method = http.MethodGet
+	}
+	if !httpguts.ValidHeaderFieldName(method) { // both are tokens, RFC 9110 §9.1 and §5.1
+		return "", "", nil, fmt.Errorf("method %q is not a method", shorten(method))
+	}
+	rawURL = query.Get("url")
+	if rawURL == "" {
+		return "", "", nil, errors.New("url is missing: give a path that begins with '/', or a URL")
+	}
+	if _, err := splitTarget(rawURL); err != nil {
+		return "", "", nil, err
+	}
+	header, err = readFields(query["header"])
+	return method, rawURL, header, err
+}
+
+// readFields reads header fields from lines as "Name: value".
+func readFields(lines []string) (http.Header, error) {
+	header := http.Header{}
+	for _, line := range lines {
+		name, value, ok := strings.Cut(line, ":")
+		value = strings.Trim(value, " \t")
+		if !ok || !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(value) {
+			return nil, fmt.Errorf("header %q is not of the form Name: value", shorten(line))
+		}
+		header.Add(name, value)
+	}
+	return header, nil
+}
+
+// setMode serves POST /routes/{name}/mode.
+func (h *handler) setMode(w http.ResponseWriter, r *request) error {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err != nil {
+		return err
+	}
+	mode, d, err := readModeOrder(body)
+	if err != nil {
+		return badRequest(err)
+	}
+	if known := h.RouteNames(); !slices.Contains(known, r.name) {
+		return problemf(http.StatusNotFound, "%v", unknownRoute(r.name, known))
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), h.ConfirmTimeout)
+	defer cancel()
+	start := time.Now()
+	err = h.SetMode(ctx, r.name, mode, d)
+	attrs := []any{"who", r.who, "route", r.name, "mode", mode.String(), "for", forWord(d), "took_ms", milliseconds(time.Since(start))}
+	if err != nil {
+		h.Log.Error("set mode", append(attrs, "error", err.Error())...)
+		p := problemf(http.StatusServiceUnavailable, "set mode: %v", err)
+		p.header.Set("Retry-After", "1")
+		return p
+	}
+	h.Log.Info("set mode", attrs...)
+	return writeJSON(w, http.StatusOK, modeAnswer{r.name, mode.String(), forWord(d)})
+}
+
+type modeAnswer struct {
+	Route string `json:"route"`
+	Mode  string `json:"mode"`
+	For   string `json:"for,omitempty"`
+}
+
+func forWord(d time.Duration) string {
+	if d == 0 {
+		return ""
+	}
+	return d.String()
+}
+
+func readModeOrder(body []byte) (policy.Mode, time.Duration, error) {
+	var word, duration string
+	if err := readObject(body, map[string]any{"mode": &word, "for": &duration}); err != nil {
+		return 0, 0, err
+	}
+	mode, err := parseMode(word)
+	if err != nil || duration == "" {
+		return mode, 0, err
+	}
+	d, err := time.ParseDuration(duration)
+	if err != nil || d <= 0 {
+		return 0, 0, fmt.Errorf("for is %q: give a positive duration such as 30m or 1h, or leave it out", shorten(duration))
+	}
+	return mode, d, nil
+}
+
+func parseMode(word string) (policy.Mode, error) {
+	for _, m := range []policy.Mode{policy.On, policy.Observe, policy.Off} {
+		if word == m.String() {
+			return m, nil
+		}
+	}
+	return 0, fmt.Errorf("mode is %q: use on, observe or off", shorten(word))
+}

@@ -1,0 +1,14 @@
+// Package admin is the operator's listener: health, metrics, purges, explanations and kill switches.
+//
+// It knows nothing of stores or logs. What a call does is a func in Options; this package decides who may make the call,
+// reads it without guessing, and words the answer. It fails closed: what is not understood in full is refused before
+// anything changes, and a purge is answered with 200 only when it holds everywhere.
+//
+//	admin.go      Options, and the path of a call
+//	auth.go       tokens and scopes; without tokens, loopback only and no browsers
+//	target.go     the request target as it came, unescaped exactly once
+//	purge.go      the calls that purge, their answers and their audit
+//	purgebody.go  the body of POST /purge
+//	calls.go      mode, explain, config, health
+//	answer.go     JSON answers and problems
+package admin

@@ -1,0 +1,77 @@
+package admin
+
+import (
+	"net/url"
+	"strings"
+	"testing"
+
+	"cacheproxy/policy"
+)
+
+func FuzzPurgeOrder(f *testing.F) {
+	for _, seed := range []string{
+		`{"keys":["a"]}`, `{"all":true,"confirm":true}`, `{"keys":["a"],"keys":[]}`, `{"urls":["/a?b"],"soft":true,"wait":"none"}`,
+		`{"Keys":["a"]}`, `{"keys":[null]}`, `{"keys":["\ud800"]}`, `{`, `{}{}`, "{\"keys\":[\"\xff\"]}", `{"prefixes":["http://h/"]}`,
+	} {
+		f.Add(seed)
+	}
+	h := &handler{Options: newListener().Options}
+	f.Fuzz(func(t *testing.T, body string) {
+		o, err := readPurgeOrder(strings.NewReader(body))
+		if err != nil {
+			if p := problemOf(err); p.status < 400 || p.status >= 500 {
+				t.Fatalf("status %d for %q", p.status, body)
+			}
+			return
+		}
+		if o.all && !o.confirm || o.kind() == "" || checkWait(o.wait) != nil {
+			t.Fatalf("accepted %+v", o)
+		}
+		members, err := h.membersOf(o)
+		if err == nil && len(members) == 0 {
+			t.Fatalf("an order that names nothing: %q", body)
+		}
+		for _, m := range members {
+			if m != policy.All && m.Value() == "" && m.Kind() != policy.KindPrefix {
+				t.Fatalf("empty member of %q", body)
+			}
+		}
+	})
+}
+
+func FuzzUnescape(f *testing.F) {
+	for _, seed := range []string{"a", "a%2Fb", "a%252Fb", "%", "%zz", "a+b", "", "%00", "a//../b"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, raw string) {
+		if name, err := unescape(url.PathEscape(raw)); raw != "" && (err != nil || name != raw) {
+			t.Fatalf("%q came back as %q, %v", raw, name, err)
+		}
+		name, err := unescape(raw)
+		if err == nil && !strings.Contains(raw, "%") && name != raw {
+			t.Fatalf("%q has no escapes and became %q", raw, name)
+		}
+	})
+}
+
+func FuzzSplitTarget(f *testing.F) {
+	for _, seed := range []string{"/", "/a?b", "http://h", "http://h?x", "HTTPS://H:1/a//b?", "//h/p", "*", "http://u@h/", "h:80", "/a#b"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, raw string) {
+		target, err := splitTarget(raw)
+		if err != nil {
+			return
+		}
+		if !strings.HasPrefix(target.Path, "/") || strings.Contains(target.Path, "?") || (target.Host == "") != (target.Scheme == "") {
+			t.Fatalf("%q became %+v", raw, target)
+		}
+		back := target.Path
+		if target.HasQuery {
+			back += "?" + target.Query
+		}
+		if !strings.HasSuffix(raw, back) && target.Path != "/" {
+			t.Fatalf("%q was changed: %+v", raw, target)
+		}
+	})
+}

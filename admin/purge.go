@@ -1,0 +1,282 @@
+package admin
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"cacheproxy/policy"
+)
+
+// What a purge may wait for.
+const (
+	WaitAll   = "all"   // every instance has applied it, or has provably lost its lease
+	WaitNone  = "none"  // it is recorded
+	WaitLocal = "local" // this instance has applied it; for when the shared log is dead
+)
+
+// Purge is what one call makes unusable.
+type Purge struct {
+	Members []policy.Member // at least one
+	Soft    bool            // mark stale instead of unusable
+	Wait    string          // WaitAll, WaitNone or WaitLocal
+	Who     string          // the token's name, or the peer's address where there are no tokens
+	Kind    string          // key, tag, url, prefix, route, all or mixed; a label of the metrics
+}
+
+// Receipt says where a purge stands. Held means that it holds on every instance from now on; without it a call that
+// waits for all is never answered with 200, whatever else the receipt says.
+type Receipt struct {
+	ID        string
+	Seq       uint64   // position in the log
+	Instances int      // live when it was confirmed
+	Acked     []string // instances that have applied it
+	Reaped    []string // instances that were found dead meanwhile
+	Took      time.Duration
+	Recorded  bool // it is in the log and will be applied by every instance
+	Held      bool
+}
+
+// purgeName serves DELETE /keys/{key...} and DELETE /tags/{tag...}.
+func (h *handler) purgeName(kind policy.MemberKind) func(http.ResponseWriter, *request) error {
+	return func(w http.ResponseWriter, r *request) error {
+		p := Purge{Members: []policy.Member{policy.NewMember(kind, r.name)}, Kind: kind.String(), Wait: WaitAll}
+		if err := readPurgeQuery(r.target.Query, &p); err != nil {
+			return badRequest(err)
+		}
+		return h.purge(w, r, p)
+	}
+}
+
+// readPurgeQuery reads ?soft=&wait=, refusing what it does not know.
+func readPurgeQuery(raw string, p *Purge) error {
+	query, err := url.ParseQuery(raw)
+	if err != nil {
+		return fmt.Errorf("parse query: %w", err)
+	}
+	for name, values := range query {
+		if len(values) != 1 {
+			return fmt.Errorf("query parameter %q is there %d times: give it once", name, len(values))
+		}
+		switch name {
+		case "soft":
+			if p.Soft, err = strconv.ParseBool(values[0]); err != nil {
+				return fmt.Errorf("soft is %q: use 1 or 0", values[0])
+			}
+		case "wait":
+			p.Wait = values[0]
+		default:
+			return fmt.Errorf("unknown query parameter %q: use soft and wait; a '?' in a name is sent as %%3F", shorten(name))
+		}
+	}
+	return checkWait(p.Wait)
+}
+
+func checkWait(wait string) error {
+	switch wait {
+	case WaitAll, WaitNone, WaitLocal:
+		return nil
+	}
+	return fmt.Errorf("wait is %q: use all, none or local", shorten(wait))
+}
+
+// purgeURL serves PURGE: the request's own target and Host name what to purge. A Host with the port of this listener
+// was not meant as the host of a site, so it stands for any: purging too much is harmless, too little is not.
+func (h *handler) purgeURL(w http.ResponseWriter, r *request) error {
+	target := r.target
+	if target.Host == "" && !isOwnHost(r.Request) {
+		target.Host = strings.ToLower(r.Host)
+	}
+	return h.purge(w, r, Purge{Members: h.urlMembers(target), Wait: WaitAll, Kind: policy.KindURL.String()})
+}
+
+// urlMembers names the copies of one URL, and without a query those of the path with every query.
+func (h *handler) urlMembers(t policy.Target) []policy.Member {
+	if !t.HasQuery {
+		return policy.PathMembers(t.Host, t.Path)
+	}
+	return h.URLMembers(t)
+}
+
+func prefixMembers(t policy.Target) []policy.Member { return policy.PrefixMembers(t.Host, t.Path) }
+
+// purgeBody serves POST /purge.
+func (h *handler) purgeBody(w http.ResponseWriter, r *request) error {
+	order, err := readPurgeOrder(http.MaxBytesReader(w, r.Body, maxBody))
+	if err != nil {
+		return err
+	}
+	members, err := h.membersOf(order)
+	if err != nil {
+		return badRequest(err)
+	}
+	return h.purge(w, r, Purge{Members: members, Soft: order.soft, Wait: order.wait, Kind: order.kind()})
+}
+
+// membersOf names everything in an order, or fails without having named anything.
+func (h *handler) membersOf(o purgeOrder) ([]policy.Member, error) {
+	if err := h.checkRoutes(o.routes); err != nil {
+		return nil, err
+	}
+	var members []policy.Member
+	if o.all {
+		members = append(members, policy.All)
+	}
+	for _, named := range [...]struct {
+		kind   policy.MemberKind
+		values []string
+	}{{policy.KindKey, o.keys}, {policy.KindTag, o.tags}, {policy.KindRoute, o.routes}} {
+		for _, value := range named.values {
+			members = append(members, policy.NewMember(named.kind, value))
+		}
+	}
+	for _, rooted := range [...]struct {
+		values  []string
+		split   func(string) (policy.Target, error)
+		members func(policy.Target) []policy.Member
+	}{{o.urls, splitTarget, h.urlMembers}, {o.prefixes, splitPrefix, prefixMembers}} {
+		for _, value := range rooted.values {
+			target, err := rooted.split(value)
+			if err != nil {
+				return nil, err
+			}
+			members = append(members, rooted.members(target)...)
+		}
+	}
+	return members, nil
+}
+
+// checkRoutes refuses routes that do not exist: a misspelt one would be purged with success and without effect.
+func (h *handler) checkRoutes(routes []string) error {
+	if len(routes) == 0 {
+		return nil
+	}
+	known := h.RouteNames()
+	for _, name := range routes {
+		if !slices.Contains(known, name) {
+			return unknownRoute(name, known)
+		}
+	}
+	return nil
+}
+
+func unknownRoute(name string, known []string) error {
+	return fmt.Errorf("no route is named %q; there are: %s", shorten(name), strings.Join(known, ", "))
+}
+
+// purge carries a purge out, tells the audit log, and answers. It goes on when the client leaves.
+func (h *handler) purge(w http.ResponseWriter, r *request, p Purge) error {
+	if len(p.Members) == 0 {
+		return problemf(http.StatusBadRequest, "the purge names nothing")
+	}
+	p.Who = r.who
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), h.ConfirmTimeout)
+	defer cancel()
+	start := time.Now()
+	receipt, err := h.Purge(ctx, p)
+	status := purgeStatus(p.Wait, receipt, err)
+	h.audit(p, receipt, status, time.Since(start), err)
+	return answerPurge(w, status, receipt, err)
+}
+
+// purgeStatus decides what may be promised. Only what holds everywhere is 200.
+func purgeStatus(wait string, receipt Receipt, err error) int {
+	switch {
+	case err != nil:
+		return http.StatusServiceUnavailable
+	case wait == WaitAll && receipt.Held:
+		return http.StatusOK
+	case wait == WaitNone && (receipt.Recorded || receipt.Held), wait == WaitLocal:
+		return http.StatusAccepted
+	}
+	return http.StatusServiceUnavailable
+}
+
+type heldAnswer struct {
+	ID        string   `json:"id"`
+	Seq       uint64   `json:"seq"`
+	Instances int      `json:"instances"`
+	Acked     []string `json:"acked"`
+	Reaped    []string `json:"reaped"`
+	TookMS    float64  `json:"took_ms"`
+}
+
+type acceptedAnswer struct {
+	ID       string  `json:"id"`
+	Seq      uint64  `json:"seq"`
+	Recorded bool    `json:"recorded"`
+	Held     bool    `json:"held"`
+	TookMS   float64 `json:"took_ms"`
+}
+
+type unheldAnswer struct {
+	Recorded bool   `json:"recorded"`
+	Held     bool   `json:"held"` // always false
+	Error    string `json:"error,omitempty"`
+}
+
+func answerPurge(w http.ResponseWriter, status int, r Receipt, err error) error {
+	took := milliseconds(r.Took)
+	switch status {
+	case http.StatusOK:
+		return writeJSON(w, status, heldAnswer{r.ID, r.Seq, r.Instances, orEmpty(r.Acked), orEmpty(r.Reaped), took})
+	case http.StatusAccepted:
+		return writeJSON(w, status, acceptedAnswer{r.ID, r.Seq, r.Recorded, r.Held, took})
+	}
+	answer := unheldAnswer{Recorded: r.Recorded}
+	if !r.Recorded {
+		answer.Error = "the purge is not recorded: repeat it"
+		if err != nil {
+			answer.Error = fmt.Sprintf("the purge is not recorded, repeat it: %v", err)
+		}
+	}
+	w.Header().Set("Retry-After", "1")
+	return writeJSON(w, status, answer)
+}
+
+// milliseconds is a duration as receipts and the log show it, to the microsecond.
+func milliseconds(d time.Duration) float64 { return math.Round(d.Seconds()*1e6) / 1e3 }
+
+// orEmpty makes JSON say [] instead of null.
+func orEmpty(s []string) []string {
+	if s == nil {
+		return []string{}
+	}
+	return s
+}
+
+// audit writes who purged what, how it ended and how long that took.
+func (h *handler) audit(p Purge, r Receipt, status int, took time.Duration, err error) {
+	const listed = 50
+	names := make([]string, 0, min(len(p.Members), listed))
+	for _, m := range p.Members[:cap(names)] {
+		names = append(names, describe(m))
+	}
+	attrs := []slog.Attr{
+		slog.String("who", p.Who), slog.String("kind", p.Kind), slog.Any("members", names), slog.Int("count", len(p.Members)),
+		slog.Bool("soft", p.Soft), slog.String("wait", p.Wait), slog.Int("status", status), slog.String("id", r.ID),
+		slog.Uint64("seq", r.Seq), slog.Bool("recorded", r.Recorded), slog.Bool("held", r.Held), slog.Float64("took_ms", milliseconds(took)),
+	}
+	level := slog.LevelInfo
+	if status == http.StatusServiceUnavailable {
+		level = slog.LevelError
+	}
+	if err != nil {
+		attrs = append(attrs, slog.String("error", err.Error()))
+	}
+	h.Log.LogAttrs(context.Background(), level, "purge", attrs...)
+}
+
+func describe(m policy.Member) string {
+	if m == policy.All {
+		return policy.KindAll.String()
+	}
+	return m.Kind().String() + ":" + shorten(m.Value())
+}
