@@ -1,0 +1,58 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"cacheproxy/config"
+)
+
+// checkCommand validates a file without serving it. What is wrong goes to the error output, with an error; what the file
+// means goes to the output.
+func checkCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "check FILE",
+		Short: "Validate a configuration and print what it means",
+		Long: `Validate a configuration, offline. Every problem is printed at once, as
+file:line: path: what is wrong and what to write instead; the exit status is 1.
+A valid file gets a warning for every safety that it relaxes, and for every
+route what its policy and settings come to. Environment variables override keys
+as they do for serve.`,
+		Args:          cobra.ExactArgs(1),
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return check(args[0], cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+}
+
+func check(file string, out, errOut io.Writer) error {
+	s, err := config.Load(file, config.Overrides{})
+	var problems config.Problems
+	if errors.As(err, &problems) {
+		if _, err := fmt.Fprintln(errOut, problems); err != nil {
+			return fmt.Errorf("print problems: %w", err)
+		}
+		return fmt.Errorf("%s is not valid: %s", file, count(len(problems), "problem"))
+	}
+	if err != nil {
+		return err
+	}
+	for _, w := range s.Warnings {
+		if _, err := fmt.Fprintf(errOut, "warning: %s\n", w); err != nil {
+			return fmt.Errorf("print warnings: %w", err)
+		}
+	}
+	return report(out, file, s)
+}
+
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}

@@ -1,0 +1,153 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"cacheproxy/config"
+	"cacheproxy/policy"
+	"cacheproxy/proxy/origin"
+)
+
+// table is lines of a name and a text, aligned.
+type table struct{ w *tabwriter.Writer }
+
+// row adds a line, unless there is nothing to say.
+func (t table) row(name, text string) {
+	if text != "" {
+		fmt.Fprintf(t.w, "  %s\t%s\n", name, text) // the buffer below does not fail
+	}
+}
+
+func (t table) title(format string, args ...any) {
+	fmt.Fprintf(t.w, "\n"+format+"\n", args...)
+}
+
+// report prints what a valid configuration means.
+func report(out io.Writer, file string, s *config.Snapshot) error {
+	var b bytes.Buffer
+	t := table{tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)}
+	fmt.Fprintf(t.w, "%s is valid: %s, %s, %s\n", file, count(len(s.Upstreams), "upstream"), count(len(s.Routes), "route"),
+		count(len(s.Warnings), "warning"))
+	reportServer(t, s)
+	for _, o := range s.Upstreams {
+		reportUpstream(t, o)
+	}
+	for _, r := range s.Routes {
+		upstream, _ := s.Upstream(r.Upstream)
+		reportRoute(t, r, upstream)
+	}
+	if err := t.w.Flush(); err != nil {
+		return fmt.Errorf("align report: %w", err)
+	}
+	if _, err := out.Write(b.Bytes()); err != nil {
+		return fmt.Errorf("print report: %w", err)
+	}
+	return nil
+}
+
+func reportServer(t table, s *config.Snapshot) {
+	t.title("listeners and store")
+	protocol := "HTTP/1.1"
+	if s.TLS != nil {
+		protocol = "HTTP/1.1 and HTTP/2 over TLS, " + s.TLS.Cert
+	} else if s.H2C {
+		protocol = "HTTP/1.1 and HTTP/2 without TLS"
+	}
+	t.row("listen", s.Listen+", "+protocol)
+	t.row("admin", s.Admin.Listen+", "+count(len(s.Admin.Tokens), "token"))
+	if len(s.TrustedProxies) > 0 {
+		t.row("trusted proxies", strings.Trim(fmt.Sprint(s.TrustedProxies), "[]"))
+	}
+	t.row("drain", short(s.DrainDelay))
+	t.row("access log", fmt.Sprintf("%s of hits, %s of the rest", percent(s.Log.Hits), percent(s.Log.Others)))
+	memory := fmt.Sprintf("memory of this process, which cannot be down: %s, copies up to %s", bytesOf(s.Memory.Size), bytesOf(s.Memory.MaxObject))
+	if s.Memory.GoLimit > 0 {
+		memory += ", Go memory limit " + bytesOf(s.Memory.GoLimit)
+	}
+	t.row("store", memory)
+}
+
+func reportUpstream(t table, o origin.Options) {
+	t.title("upstream %s", o.Name)
+	t.row("url", o.URL.String())
+	host := "the client's, keyed"
+	if o.Host.Literal != "" {
+		host = o.Host.Literal + ", not keyed"
+	}
+	t.row("host", host)
+	t.row("limits", fmt.Sprintf("%d in flight, %s waiting for %s at most, %s", o.MaxInFlight, orNone(o.MaxQueue), short(o.QueueTimeout), count(max(o.MaxStreams, 0), "stream")))
+	t.row("timeout", short(o.Timeout)+" to the response header")
+}
+
+// orNone prints a limit whose zero stands below zero.
+func orNone(n int) string {
+	if n < 0 {
+		return "none"
+	}
+	return fmt.Sprint(n)
+}
+
+func reportRoute(t table, r *policy.Route, upstream origin.Options) {
+	t.title("route %s", r.Name)
+	t.row("match", join(r.Patterns, policy.Pattern.String))
+	t.row("where", where(r))
+	t.row("upstream", r.Upstream)
+	t.row("policy", r.Policy.String())
+	if r.Mode != policy.On {
+		t.row("mode", map[policy.Mode]string{
+			policy.Observe: "observe: no copy is served, only compared with what the origin says",
+			policy.Off:     "off: everything passes through",
+		}[r.Mode])
+	}
+	t.row("worst staleness", staleness(r))
+	t.row("on a miss", onMiss(r))
+	t.row("a write", onWrite(r))
+	t.row("store down", onStoreDown(r))
+	if !r.Policy.Caches() {
+		return
+	}
+	t.row("keyed", keyed(r))
+	t.row("query", queryRule(r.Query))
+	t.row("forwarded", forwarded(r))
+	t.row("purged by", purgedBy(r))
+	t.row("lifetime", lifetime(r))
+	t.row("stored", stored(r))
+	t.row("relaxed", relaxed(r))
+}
+
+// short prints a duration without zeros at the end.
+func short(d time.Duration) string {
+	text := d.String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
+}
+
+func percent(share float64) string { return fmt.Sprintf("%.4g%%", share*100) }
+
+// bytesOf prints a size in the largest unit that it is a whole number of.
+func bytesOf(n int64) string {
+	units := []string{"B", "KiB", "MiB", "GiB", "TiB"}
+	i := 0
+	for ; n >= 1024 && n%1024 == 0 && i < len(units)-1; i++ {
+		n /= 1024
+	}
+	return fmt.Sprint(n) + units[i]
+}
+
+func join[T any](list []T, text func(T) string) string {
+	words := make([]string, len(list))
+	for i, item := range list {
+		words[i] = text(item)
+	}
+	return strings.Join(words, ", ")
+}

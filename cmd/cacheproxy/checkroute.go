@@ -1,0 +1,260 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"cacheproxy/config"
+	"cacheproxy/policy"
+)
+
+// staleness is the oldest answer that a read of the route may get.
+func staleness(r *policy.Route) string {
+	switch {
+	case r.Policy == policy.Bypass:
+		return "the origin's"
+	case r.Mode != policy.On:
+		return "the origin's, while the mode is " + r.Mode.String()
+	case r.Policy == policy.WriteThrough:
+		return "the last acknowledged write through the proxy; of writes around it: " + age(r)
+	case r.Policy == policy.RefreshAhead:
+		return fmt.Sprintf("near none where a copy is read %s or more since its last fill (renewed at %s of its lifetime); for the rest: %s",
+			count(r.MinHits, "time"), percent(r.RefreshAt), age(r))
+	}
+	return age(r)
+}
+
+// age is the lifetime and the longer of the stale windows.
+func age(r *policy.Route) string {
+	window, name := r.StaleWhileRevalidate, "while revalidating"
+	if r.StaleIfError > window {
+		window, name = r.StaleIfError, "while the origin fails"
+	}
+	text := "the origin's lifetime"
+	switch {
+	case r.TTL > 0 && window > 0:
+		text = fmt.Sprintf("%s (%s, and %s %s)", short(r.TTL+window), short(r.TTL), short(window), name)
+	case r.TTL > 0:
+		text = short(r.TTL)
+	case window > 0:
+		text = fmt.Sprintf("the origin's lifetime, and %s %s", short(window), name)
+	}
+	if r.TTL > 0 && !r.Override.Has(lifetimeOverrides) {
+		text += ", unless the origin names a lifetime"
+	}
+	return text + "; ended by any purge"
+}
+
+const lifetimeOverrides = policy.OverrideMaxAge | policy.OverrideSMaxAge | policy.OverrideExpires
+
+// onMiss says who reads the origin when there is no copy.
+func onMiss(r *policy.Route) string {
+	if r.Policy == policy.Bypass || r.Mode != policy.On {
+		return "each request reads the origin itself"
+	}
+	text := fmt.Sprintf("the proxy reads the origin once; up to %d requests wait, %s each", r.MaxWaiters, short(r.WaitTimeout))
+	if r.Policy == policy.RefreshAhead {
+		text += "; hot copies before they expire"
+	}
+	return text
+}
+
+// onWrite says what a write of the route costs and makes unusable.
+func onWrite(r *policy.Route) string {
+	if !writes(r) {
+		return ""
+	}
+	gone := "its URL"
+	if r.Policy.Caches() && !r.Key.Zero() {
+		gone += ", the copy's name"
+	}
+	gone += invalidated(r.Invalidates)
+	if r.Policy != policy.WriteThrough {
+		return "the origin; then gone everywhere, before the answer: " + gone
+	}
+	text := "a fence, then the origin; then gone everywhere, before the answer: " + gone
+	text += "; an unknown outcome keeps the fence for " + short(r.FenceHold)
+	if r.OnWrite == policy.OnWriteStore {
+		text += "; an answer whose Content-Location is the URL is stored"
+	}
+	return text
+}
+
+// writes reports whether a pattern of the route matches unsafe methods.
+func writes(r *policy.Route) bool {
+	safe := []string{http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, "QUERY"}
+	return slices.ContainsFunc(r.Patterns, func(p policy.Pattern) bool { return !slices.Contains(safe, p.Method()) })
+}
+
+func invalidated(in *policy.Invalidates) string {
+	if in == nil {
+		return ""
+	}
+	var b strings.Builder
+	for _, list := range []struct {
+		kind  string
+		names string
+	}{
+		{"key", join(in.Keys, policy.Template.String)},
+		{"tag", join(in.Tags, policy.Template.String)},
+		{"URL", join(in.URLs, policy.Template.String)},
+		{"prefix", join(in.Prefixes, policy.Template.String)},
+		{"route", strings.Join(in.Routes, ", ")},
+	} {
+		if list.names != "" {
+			fmt.Fprintf(&b, ", %s %s", list.kind, list.names)
+		}
+	}
+	if in.Otherwise != nil {
+		fmt.Fprintf(&b, " (or, when that cannot be told%s)", invalidated(in.Otherwise))
+	}
+	return b.String()
+}
+
+// onStoreDown says what happens while the shared store cannot be reached.
+func onStoreDown(r *policy.Route) string {
+	var parts []string
+	switch {
+	case r.Policy == policy.ReadThrough:
+		parts = append(parts, "reads fail with 503, the origin is not touched")
+	case r.Policy.Caches():
+		parts = append(parts, "reads fall back to the origin, under its limit")
+	}
+	if writes(r) {
+		if r.StoreDown == policy.StoreDownForward {
+			parts = append(parts, "writes go through, and what they invalidate is made up for later")
+		} else if r.Policy == policy.WriteThrough {
+			parts = append(parts, "writes fail with 503 before the origin is touched")
+		}
+	}
+	if len(parts) == 0 {
+		return "unaffected"
+	}
+	return strings.Join(parts, "; ")
+}
+
+// keyed lists what tells copies apart.
+func keyed(r *policy.Route) string {
+	parts := []string{"scheme"}
+	if r.Host.Literal == "" {
+		parts = append(parts, "host")
+	}
+	parts = append(parts, "path", "query")
+	for _, name := range r.Headers {
+		parts = append(parts, "header "+name)
+	}
+	for _, name := range r.Cookies {
+		parts = append(parts, "cookie "+name)
+	}
+	return strings.Join(parts, ", ") + ", and what Vary names"
+}
+
+func queryRule(q policy.Query) string {
+	var parts []string
+	if len(q.Include) > 0 {
+		parts = append(parts, "keeps "+strings.Join(q.Include, ", "))
+	}
+	if len(q.Exclude) > 0 {
+		parts = append(parts, "drops "+strings.Join(q.Exclude, ", "))
+	}
+	others := "others"
+	if len(parts) == 0 {
+		others = "parameters"
+	}
+	parts = append(parts, map[policy.Unlisted]string{
+		policy.UnlistedBypass: others + " send the request past the cache",
+		policy.UnlistedDrop:   others + " are dropped",
+		policy.UnlistedKey:    others + " are kept",
+	}[q.Unlisted])
+	if q.Sort {
+		parts = append(parts, "sorted by name")
+	}
+	return strings.Join(parts, "; ")
+}
+
+func forwarded(r *policy.Route) string {
+	if r.ForwardHeaders == policy.ForwardAll {
+		return "all headers but credentials"
+	}
+	return "headers that cannot change the answer unseen, what is keyed, what Vary names"
+}
+
+func purgedBy(r *policy.Route) string {
+	var parts []string
+	if !r.Key.Zero() {
+		parts = append(parts, "key "+r.Key.String())
+	}
+	for _, tag := range r.Tags {
+		parts = append(parts, "tag "+tag.String())
+	}
+	return strings.Join(append(parts, "tags of the response", "URL", "prefix", "route "+r.Name), ", ")
+}
+
+func lifetime(r *policy.Route) string {
+	text := "the origin's"
+	switch {
+	case r.Override.Has(lifetimeOverrides):
+		text = short(r.TTL)
+	case r.TTL > 0:
+		text += ", else " + short(r.TTL)
+	default:
+		text += ", else a tenth of the time since Last-Modified"
+	}
+	if r.TTL > 0 && r.Jitter > 0 {
+		text += " less up to " + percent(r.Jitter)
+	}
+	for _, window := range []struct {
+		name string
+		d    time.Duration
+	}{
+		{"stale while revalidating", r.StaleWhileRevalidate}, {"stale if error", r.StaleIfError}, {"404 and 410", r.NegativeTTL},
+	} {
+		if window.d > 0 {
+			text += "; " + window.name + " " + short(window.d)
+		}
+	}
+	return text
+}
+
+func stored(r *policy.Route) string {
+	var parts []string
+	if len(r.StoreIf.ContentTypes) > 0 {
+		parts = append(parts, "only "+strings.Join(r.StoreIf.ContentTypes, ", "))
+	}
+	if r.StoreIf.MinBytes > 0 {
+		parts = append(parts, fmt.Sprintf("from %s", bytesOf(r.StoreIf.MinBytes)))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// relaxed lists what the route heeds less than RFC 9111 asks.
+func relaxed(r *policy.Route) string {
+	var parts []string
+	if r.Override != 0 {
+		parts = append(parts, "not heeded: "+strings.Join(config.OverrideNames(r.Override), ", "))
+	}
+	if r.IgnoreAllCookies {
+		parts = append(parts, "cookies ignored")
+	} else if len(r.IgnoreCookies) > 0 {
+		parts = append(parts, "cookies ignored: "+strings.Join(r.IgnoreCookies, ", "))
+	}
+	if r.StripSetCookie {
+		parts = append(parts, "Set-Cookie removed")
+	}
+	if r.ShareAuthorized {
+		parts = append(parts, "Authorization shares copies")
+	}
+	return strings.Join(parts, "; ")
+}
+
+func where(r *policy.Route) string {
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(r.Where)) {
+		parts = append(parts, name+" is "+r.Where[name].String())
+	}
+	return strings.Join(parts, ", ")
+}

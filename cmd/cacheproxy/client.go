@@ -1,0 +1,123 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+const (
+	defaultAdminURL = "http://127.0.0.1:8081"
+	adminTimeout    = 60 * time.Second // longer than the proxy waits for its own instances
+	maxAdminAnswer  = 16 << 20         // bytes
+)
+
+// adminFlags say where the operator's listener of a running proxy is, and who asks.
+type adminFlags struct {
+	url, tokenFile string
+}
+
+func (f *adminFlags) register(cmd *cobra.Command) {
+	address := defaultAdminURL
+	if fromEnv := os.Getenv("CACHEPROXY_ADMIN"); fromEnv != "" {
+		address = fromEnv
+	}
+	cmd.Flags().StringVar(&f.url, "admin", address, "URL of the proxy's admin listener (or CACHEPROXY_ADMIN)")
+	cmd.Flags().StringVar(&f.tokenFile, "token-file", "", "file that holds the token (or the token itself in CACHEPROXY_ADMIN_TOKEN)")
+}
+
+// client makes the client that the flags describe, without connecting.
+func (f *adminFlags) client() (*adminClient, error) {
+	base, err := url.Parse(f.url)
+	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" || base.User != nil {
+		return nil, fmt.Errorf("--admin %q is not a URL such as %s", f.url, defaultAdminURL)
+	}
+	token := os.Getenv("CACHEPROXY_ADMIN_TOKEN")
+	if f.tokenFile != "" {
+		content, err := os.ReadFile(f.tokenFile)
+		if err != nil {
+			return nil, fmt.Errorf("read token: %w", err)
+		}
+		if token = strings.TrimSpace(string(content)); token == "" {
+			return nil, fmt.Errorf("token file %s is empty", f.tokenFile)
+		}
+	}
+	return &adminClient{
+		base: strings.TrimRight(base.Scheme+"://"+base.Host+base.EscapedPath(), "/"), token: token,
+		http: &http.Client{
+			Timeout: adminTimeout,
+			// No proxy from the environment, and no redirects: the token is for this listener only.
+			Transport:     &http.Transport{DisableKeepAlives: true},
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+	}, nil
+}
+
+// adminClient calls the operator's listener.
+type adminClient struct {
+	base, token string
+	http        *http.Client
+}
+
+// adminAnswer is what the listener said.
+type adminAnswer struct {
+	status int
+	body   []byte
+}
+
+// call makes one call. The path is raw; a body that is not nil is sent as JSON. An error means that there is no answer;
+// one with an error status is an answer.
+func (c *adminClient) call(ctx context.Context, method, path string, body any) (adminAnswer, error) {
+	var content io.Reader
+	if body != nil {
+		encoded, err := json.Marshal(body)
+		if err != nil {
+			return adminAnswer{}, fmt.Errorf("encode call: %w", err)
+		}
+		content = bytes.NewReader(encoded)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path, content)
+	if err != nil {
+		return adminAnswer{}, fmt.Errorf("make call: %w", err)
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if c.token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	res, err := c.http.Do(req)
+	if err != nil {
+		return adminAnswer{}, fmt.Errorf("call the proxy, is it running and is --admin right? %w", err)
+	}
+	defer res.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(res.Body, maxAdminAnswer))
+	if err != nil {
+		return adminAnswer{}, fmt.Errorf("read answer: %w", err)
+	}
+	return adminAnswer{res.StatusCode, answer}, nil
+}
+
+// problem is the answer as an error: the proxy's own words, and what a token is given with where one is missing.
+func (a adminAnswer) problem() error {
+	var said struct {
+		Error string `json:"error"`
+	}
+	if err := json.Unmarshal(a.body, &said); err != nil || said.Error == "" {
+		return fmt.Errorf("the proxy answered %d %s", a.status, http.StatusText(a.status))
+	}
+	if a.status == http.StatusUnauthorized {
+		return fmt.Errorf("%s: use --token-file or CACHEPROXY_ADMIN_TOKEN", said.Error)
+	}
+	return errors.New(said.Error)
+}

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+
+	"cacheproxy/config"
+	"cacheproxy/proxy"
+
+	"github.com/spf13/cobra"
+)
+
+//go:embed demo.yaml
+var demoConfig string
+
+func demoCommand() *cobra.Command {
+	var listen, adminListen string
+	cmd := &cobra.Command{
+		Use:          "demo",
+		Short:        "Run a sample shop with the proxy in front of it; nothing else is needed",
+		Args:         cobra.NoArgs,
+		SilenceUsage: true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return runDemo(cmd.Context(), cmd.OutOrStdout(), listen, adminListen)
+		},
+	}
+	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:8080", "address of the data listener; another port is taken when it is in use")
+	cmd.Flags().StringVar(&adminListen, "admin", "127.0.0.1:8081", "address of the admin listener; another port is taken when it is in use")
+	return cmd
+}
+
+// runDemo runs shop, proxy and admin listener in this process until ctx ends.
+func runDemo(ctx context.Context, out io.Writer, listen, adminListen string) error {
+	shopListener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return fmt.Errorf("open the shop's listener: %w", err)
+	}
+	shop := &http.Server{Handler: newDemoShop(demoLatency), ReadHeaderTimeout: proxy.DefaultReadHeaderTimeout}
+	shopEnded := make(chan error, 1)
+	go func() { shopEnded <- served(shop.Serve(shopListener)) }()
+	defer func() {
+		shop.Close()
+		<-shopEnded
+	}()
+	text := strings.ReplaceAll(demoConfig, "${CACHEPROXY_DEMO_SHOP}", "http://"+shopListener.Addr().String())
+	snapshot, err := config.Parse("demo.yaml", []byte(text), config.Overrides{})
+	if err != nil {
+		return err
+	}
+	i, err := newInstance(snapshot, newLogger(snapshot.Log, os.Stderr), io.Discard)
+	if err != nil {
+		return err
+	}
+	if i.dataListener, err = listenNear(listen); err != nil {
+		return fmt.Errorf("open data listener: %w", err)
+	}
+	if i.adminListener, err = listenNear(adminListen); err != nil {
+		i.dataListener.Close()
+		return fmt.Errorf("open admin listener: %w", err)
+	}
+	printTour(out, "http://"+i.dataListener.Addr().String(), "http://"+i.adminListener.Addr().String())
+	return i.run(ctx)
+}
+
+// listenNear listens on an address, or on a free port beside it when another program has it.
+func listenNear(address string) (net.Listener, error) {
+	l, err := net.Listen("tcp", address)
+	if err == nil || !errors.Is(err, errAddressInUse) {
+		return l, err
+	}
+	host, _, splitErr := net.SplitHostPort(address)
+	if splitErr != nil {
+		return nil, err
+	}
+	return net.Listen("tcp", net.JoinHostPort(host, "0"))
+}
+
+// printTour prints the URL of the data listener on the first line, and then what is worth trying.
+func printTour(w io.Writer, data, admin string) {
+	fmt.Fprintf(w, `%[1]s
+
+A shop with a ten-way join behind GET /products/{id} (%[3]v of work) is running, with the proxy in front. Try:
+
+  curl -si %[1]s/products/17 | grep -iE '^(HTTP|Cache-Status|Age)'       # run it twice: a miss, then a hit
+  curl -si -X DELETE %[2]s/keys/v2:product:17                            # purge it by its name
+  curl -si -X PUT %[1]s/inventory/%[4]s -H 'Content-Type: application/json' -d '{"on_hand":5}'   # a write through the cache
+  curl -si %[1]s/inventory/%[4]s | tail -n 1                            # never older than that write
+  curl -s '%[2]s/explain?url=%[1]s/products/17'   # what the proxy knows and would do
+
+Metrics: %[2]s/metrics    End: Ctrl-C
+`, data, admin, demoLatency, demoSKU(17))
+}

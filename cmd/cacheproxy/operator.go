@@ -1,0 +1,67 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"cacheproxy/admin"
+	"cacheproxy/config"
+	"cacheproxy/policy"
+)
+
+// adminOptions hands the operator's listener what it may do.
+func (i *instance) adminOptions() admin.Options {
+	return admin.Options{
+		Tokens:     tokens(i.snapshot.Admin.Tokens),
+		Purge:      i.purge,
+		URLMembers: i.proxy.URLMembers,
+		RouteNames: i.proxy.RouteNames,
+		Explain: func(_ context.Context, method, url string, header http.Header) (any, error) {
+			return i.proxy.Explain(method, url, header)
+		},
+		SetMode: func(_ context.Context, route string, mode policy.Mode, d time.Duration) error {
+			return i.proxy.SetMode(route, mode, d)
+		},
+		Config: func() any { return i.snapshot.View() },
+		Ready: func() error {
+			if !i.ready.Load() {
+				return errors.New("starting or stopping")
+			}
+			return nil
+		},
+		Gatherer: i.metrics.Gatherer(), Log: i.log, Build: buildVersion(),
+	}
+}
+
+// purge carries out an operator's purge.
+func (i *instance) purge(ctx context.Context, p admin.Purge) (admin.Receipt, error) {
+	r, err := i.local.Invalidate(ctx, p.Members, p.Soft)
+	if err == nil {
+		i.metrics.Purge("admin", p.Kind, r.Took)
+	}
+	return admin.Receipt{
+		ID: r.ID, Seq: r.Position, Instances: r.Instances, Acked: r.Acked, Reaped: r.Reaped, Took: r.Took,
+		Recorded: err == nil, Held: err == nil,
+	}, err
+}
+
+func tokens(configured []config.Token) []admin.Token {
+	var all []admin.Token
+	for _, t := range configured {
+		var scopes admin.Scope
+		for permission, scope := range map[config.Permission]admin.Scope{
+			config.AllowPurge: admin.ScopePurge, config.AllowMode: admin.ScopeMode, config.AllowRead: admin.ScopeRead,
+		} {
+			if t.Allow.Has(permission) {
+				scopes |= scope
+			}
+		}
+		if t.Allow.Has(config.AllowAll) {
+			scopes = admin.ScopeAll
+		}
+		all = append(all, admin.Token{Name: t.Name, Secret: string(t.Secret), Allow: scopes})
+	}
+	return all
+}

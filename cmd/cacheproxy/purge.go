@@ -1,0 +1,130 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// purgeOrder is the body of POST /purge.
+type purgeOrder struct {
+	Keys     []string `json:"keys,omitempty"`
+	Tags     []string `json:"tags,omitempty"`
+	URLs     []string `json:"urls,omitempty"`
+	Prefixes []string `json:"prefixes,omitempty"`
+	Routes   []string `json:"routes,omitempty"`
+	All      bool     `json:"all,omitempty"`
+	Confirm  bool     `json:"confirm,omitempty"`
+	Soft     bool     `json:"soft,omitempty"`
+	Wait     string   `json:"wait"`
+}
+
+func purgeCommand() *cobra.Command {
+	var admin adminFlags
+	var order purgeOrder
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "purge",
+		Short: "Make copies unusable on every instance",
+		Long: `Make copies unusable on every instance, and wait until that holds.
+
+Each of --key, --tag, --url, --prefix and --route may be given several times; all of it is one purge.
+A URL without a query stands for the path with every query; without a host, for every host.
+The exit status is 0 when the purge holds everywhere (with --wait none or local: when that much is done), else 1.`,
+		Example: `  cacheproxy purge --key v2:product:17
+  cacheproxy purge --tag product-list --tag category:9 --soft
+  cacheproxy purge --prefix https://shop.example/products`,
+		Args:         cobra.NoArgs,
+		SilenceUsage: true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			client, err := admin.client()
+			if err != nil {
+				return err
+			}
+			order.Confirm = order.All
+			answer, err := client.call(cmd.Context(), http.MethodPost, "/purge", order)
+			if err != nil {
+				return err
+			}
+			return reportPurge(cmd.OutOrStdout(), answer, asJSON)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringArrayVar(&order.Keys, "key", nil, "copies with this name")
+	flags.StringArrayVar(&order.Tags, "tag", nil, "copies with this tag")
+	flags.StringArrayVar(&order.URLs, "url", nil, "copies of this URL")
+	flags.StringArrayVar(&order.Prefixes, "prefix", nil, "copies of every URL below this path, cut at a segment")
+	flags.StringArrayVar(&order.Routes, "route", nil, "copies of this route")
+	flags.BoolVar(&order.All, "all", false, "every copy: the origin gets all the load")
+	flags.BoolVar(&order.Soft, "soft", false, "mark stale instead of unusable")
+	flags.StringVar(&order.Wait, "wait", "all", "all: every instance has applied it; none: it is recorded; local: this instance has applied it")
+	flags.BoolVar(&asJSON, "json", false, "print the proxy's answer as it is")
+	cmd.MarkFlagsOneRequired("key", "tag", "url", "prefix", "route", "all")
+	admin.register(cmd)
+	return cmd
+}
+
+// purgeReceipt is what the proxy answers to a purge, whatever became of it.
+type purgeReceipt struct {
+	ID        string   `json:"id"`
+	Seq       uint64   `json:"seq"`
+	Instances int      `json:"instances"`
+	Acked     []string `json:"acked"`
+	Reaped    []string `json:"reaped"`
+	TookMS    float64  `json:"took_ms"`
+	Recorded  bool     `json:"recorded"`
+}
+
+// reportPurge prints what became of a purge. Its error is the exit status.
+func reportPurge(out io.Writer, answer adminAnswer, asJSON bool) error {
+	if asJSON {
+		fmt.Fprintf(out, "%s", answer.body)
+	}
+	var r purgeReceipt
+	switch answer.status {
+	case http.StatusOK, http.StatusAccepted, http.StatusServiceUnavailable:
+		if err := json.Unmarshal(answer.body, &r); err != nil {
+			return fmt.Errorf("read receipt: %w", err)
+		}
+		if answer.status != http.StatusServiceUnavailable && r.ID == "" {
+			return errors.New("the answer is not a receipt: is --admin right?")
+		}
+	default:
+		return answer.problem()
+	}
+	switch {
+	case answer.status == http.StatusServiceUnavailable && r.Recorded:
+		return errors.New("the purge is recorded but not confirmed: instances that were cut off may still serve old copies; repeat it")
+	case answer.status == http.StatusServiceUnavailable:
+		return answer.problem()
+	case !asJSON:
+		printReceipt(out, answer.status, r)
+	}
+	return nil
+}
+
+func printReceipt(out io.Writer, status int, r purgeReceipt) {
+	if status == http.StatusAccepted {
+		state := "applied on this instance only"
+		if r.Recorded {
+			state = "recorded, not confirmed"
+		}
+		fmt.Fprintf(out, "purge %s: %s (%g ms)\n", r.ID, state, r.TookMS)
+		return
+	}
+	fmt.Fprintf(out, "purge %s: holds everywhere since position %d (%g ms)\n", r.ID, r.Seq, r.TookMS)
+	fmt.Fprintf(out, "instances: %d\n", r.Instances)
+	for _, group := range []struct {
+		name  string
+		names []string
+	}{{"applied by", r.Acked}, {"found dead", r.Reaped}} {
+		if len(group.names) > 0 {
+			fmt.Fprintf(out, "%s: %s\n", group.name, strings.Join(group.names, ", "))
+		}
+	}
+}

@@ -1,0 +1,56 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"cacheproxy/config"
+
+	"github.com/spf13/cobra"
+)
+
+func serveCommand() *cobra.Command {
+	var file, upstream string
+	cmd := &cobra.Command{
+		Use:   "serve (--config FILE | --upstream URL)",
+		Short: "Run the proxy",
+		Example: `  cacheproxy serve --config cacheproxy.yaml
+  cacheproxy serve --upstream http://127.0.0.1:9000 --listen :8080`,
+		Args:         cobra.NoArgs,
+		SilenceUsage: true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			snapshot, err := loadSnapshot(cmd, file, upstream)
+			if err != nil {
+				return err
+			}
+			log := newLogger(snapshot.Log, cmd.ErrOrStderr())
+			for _, w := range snapshot.Warnings {
+				log.Warn("relaxed safety", "where", w.String())
+			}
+			i, err := newInstance(snapshot, log, cmd.OutOrStdout())
+			if err != nil {
+				return err
+			}
+			return i.run(cmd.Context())
+		},
+	}
+	cmd.Flags().StringVar(&file, "config", "", "configuration file (see config.example.yaml)")
+	cmd.Flags().StringVar(&upstream, "upstream", "", "without a file: the origin's URL; everything is cached as RFC 9111 allows")
+	cmd.Flags().String("listen", "", "address of the data listener, in place of the file's")
+	cmd.Flags().String("admin", "", "address of the admin listener, in place of the file's")
+	return cmd
+}
+
+func loadSnapshot(cmd *cobra.Command, file, upstream string) (*config.Snapshot, error) {
+	overrides := config.Overrides{Flags: cmd.Flags()}
+	switch {
+	case file != "" && upstream != "":
+		return nil, errors.New("give either --config or --upstream, not both: a file names its upstreams itself")
+	case file != "":
+		return config.Load(file, overrides)
+	case upstream != "":
+		return config.ForUpstream(upstream, overrides)
+	default:
+		return nil, fmt.Errorf("nothing to serve: give --config FILE, or --upstream URL to cache one origin by its own headers (%s demo shows how it works)", cmd.Root().Name())
+	}
+}
