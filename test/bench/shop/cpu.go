@@ -1,0 +1,104 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+)
+
+// tick is the unit of CPU time in /proc: Linux shows 100 a second to programs,
+// whatever the kernel's own clock is.
+const tick = 10 * time.Millisecond
+
+// processTimes is what /proc/PID/stat says of a process.
+type processTimes struct {
+	parent   int
+	own      time.Duration // user and system
+	children time.Duration // of children that have ended and been waited for
+}
+
+// cpuOfTree is the CPU time that a process and its descendants have used up to
+// now, those that have ended included.
+func cpuOfTree(root int) (time.Duration, error) {
+	paths, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		return 0, fmt.Errorf("read CPU times: %w", err)
+	}
+	all := map[int]processTimes{}
+	for _, path := range paths {
+		text, err := os.ReadFile(path)
+		if errors.Is(err, os.ErrNotExist) || err != nil && !processExists(path) {
+			continue // it has ended since the folder was listed
+		}
+		if err != nil {
+			return 0, fmt.Errorf("read CPU times: %w", err)
+		}
+		times, err := parseStat(text)
+		if err != nil {
+			return 0, fmt.Errorf("read CPU times: %s: %w", path, err)
+		}
+		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+		if err != nil {
+			return 0, fmt.Errorf("read CPU times: %w", err)
+		}
+		all[pid] = times
+	}
+	if _, ok := all[root]; !ok {
+		return 0, fmt.Errorf("read CPU times: process %d is not in /proc (this needs Linux)", root)
+	}
+	var sum time.Duration
+	for pid, times := range all {
+		if descends(all, pid, root) {
+			sum += times.own + times.children
+		}
+	}
+	return sum, nil
+}
+
+// processExists tells a process that ended while its file was being read,
+// which fails with ESRCH, from a real failure.
+func processExists(statPath string) bool {
+	_, err := os.Stat(statPath)
+	return err == nil
+}
+
+func descends(all map[int]processTimes, pid, root int) bool {
+	for pid != root {
+		times, ok := all[pid]
+		if !ok || times.parent == 0 {
+			return false
+		}
+		pid = times.parent
+	}
+	return true
+}
+
+// parseStat reads the fields of proc(5) that count CPU time. The second field
+// is the program's name, in parentheses, and may itself hold any character.
+func parseStat(text []byte) (processTimes, error) {
+	end := bytes.LastIndexByte(text, ')')
+	if end < 0 {
+		return processTimes{}, errors.New("no name in parentheses")
+	}
+	fields := bytes.Fields(text[end+1:]) // from field 3, the state, on
+	if len(fields) < 15 {
+		return processTimes{}, fmt.Errorf("%d fields after the name, want 15 or more", len(fields))
+	}
+	var numbers [5]int64
+	for i, field := range []int{4, 14, 15, 16, 17} { // ppid, utime, stime, cutime, cstime
+		n, err := strconv.ParseInt(string(fields[field-3]), 10, 64)
+		if err != nil {
+			return processTimes{}, fmt.Errorf("field %d: %w", field, err)
+		}
+		numbers[i] = n
+	}
+	return processTimes{
+		parent:   int(numbers[0]),
+		own:      time.Duration(numbers[1]+numbers[2]) * tick,
+		children: time.Duration(numbers[3]+numbers[4]) * tick,
+	}, nil
+}

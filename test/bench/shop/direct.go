@@ -1,0 +1,70 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+const (
+	// probeClients is enough to keep every core busy and few enough that
+	// requests do not queue for seconds.
+	probeClients = 32
+
+	// A rate counts as sustained when nothing failed, this share of it was
+	// answered while it was sent, and the slow ones took no longer than this.
+	sustainedShare = 0.98
+	sustainedP99   = 250 * time.Millisecond
+
+	// stepDown is what share of a rate is tried when that was not sustained.
+	stepDown = 0.8
+)
+
+// measureDirect measures the shop without the proxy: as fast as it can, one
+// request at a time, and then at the rate wanted, or what it sustains of it.
+func (b *bench) measureDirect(ctx context.Context, r *report) (err error) {
+	o, err := startOrigin(b.db, 10*time.Minute)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, o.stop()) }()
+	reads := newReader(b.popularity, b.options.seed)
+	progress("looking for the rate that the shop can sustain")
+	most, err := reads.flatOut(ctx, o.url, probeClients, b.options.probe)
+	if err != nil {
+		return err
+	}
+	alone, err := reads.flatOut(ctx, o.url, 1, min(b.options.probe, 3*time.Second))
+	if err != nil {
+		return err
+	}
+	r.capacity, r.alone = most.rate, alone.p50
+	w, err := b.measureSustained(ctx, reads, o.url, min(b.options.rate, max(1, int(most.rate))))
+	if err != nil {
+		return err
+	}
+	r.directRate, r.postgresVersion = w.rate, b.statements.Version()
+	r.rows = append(r.rows, row{name: "shop alone", work: w})
+	return nil
+}
+
+// measureSustained measures at a rate, and then at lower ones until one is
+// sustained.
+func (b *bench) measureSustained(ctx context.Context, reads *reader, url string, rate int) (work, error) {
+	for {
+		progress("measuring the shop alone at %d requests/s for %v", rate, b.options.duration)
+		w, err := b.watch(ctx, 0, func(ctx context.Context) (traffic, error) {
+			return reads.steady(ctx, url, rate, b.options.duration)
+		})
+		w.rate = rate
+		if err != nil || rate == 1 || sustained(w.traffic, rate) {
+			return w, err
+		}
+		progress("these are too many: %.0f/s answered, %d failed, p99 %v", w.traffic.rate, w.traffic.failed, w.traffic.p99.Round(time.Millisecond))
+		rate = max(1, int(float64(rate)*stepDown))
+	}
+}
+
+func sustained(t traffic, rate int) bool {
+	return t.failed == 0 && t.rate >= sustainedShare*float64(rate) && t.p99 <= sustainedP99
+}

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// warmClients is how many clients a warm-up has.
+const warmClients = 16
+
+// copyAge is a copy to be made, and how old it is to be when the warm-up ends.
+type copyAge struct {
+	id      int
+	seconds float64
+}
+
+// warmUp brings the proxy into the state in which a cache is that has served
+// this workload for ever: of every product there is a copy with the
+// probability of the steady state, as old as copies then are. It asks for each
+// of them once. It returns how many there are.
+func warmUp(ctx context.Context, p *cacheproxy, o *origin, w workload, seed uint64) (int, error) {
+	copies := steadyCopies(w, rand.New(rand.NewPCG(seed, 7)))
+	ages := make([]atomic.Int64, 1+len(w.popularity.upTo))
+	o.ages.Store(&ages)
+	defer o.ages.Store(nil)
+
+	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: warmClients}}
+	defer client.CloseIdleConnections()
+	group, ctx := errgroup.WithContext(ctx)
+	started := time.Now()
+	for n := range warmClients {
+		group.Go(func() error {
+			for i := n; i < len(copies); i += warmClients {
+				ages[copies[i].id].Store(ageNow(copies[i].seconds, time.Since(started), i, len(copies)))
+				if _, err := get(ctx, client, fmt.Sprintf("%s/products/%d", p.url, copies[i].id)); err != nil {
+					return fmt.Errorf("warm up: %w", err)
+				}
+			}
+			return nil
+		})
+	}
+	return len(copies), group.Wait()
+}
+
+// steadyCopies draws the copies that there are in the steady state, the oldest
+// last: those are the ones that expire while the load is measured, and the
+// less of the warm-up is left when a copy is made, the better its age is known.
+func steadyCopies(w workload, random *rand.Rand) []copyAge {
+	var copies []copyAge
+	for id := 1; id <= len(w.popularity.upTo); id++ {
+		if random.Float64() < w.cached(id) {
+			copies = append(copies, copyAge{id, w.age(id, random)})
+		}
+	}
+	slices.SortFunc(copies, func(a, b copyAge) int { return cmp.Compare(a.seconds, b.seconds) })
+	return copies
+}
+
+// ageNow is the Age, in seconds, that a copy made now needs to have the age
+// wanted when the warm-up ends, which is estimated by what it has done in the
+// time elapsed: made copies of all.
+func ageNow(wanted float64, elapsed time.Duration, made, all int) int64 {
+	if made == 0 {
+		return int64(wanted)
+	}
+	left := elapsed.Seconds() * float64(all-made) / float64(made)
+	return max(0, int64(wanted-left))
+}
+
+// get returns the body of a 200.
+func get(ctx context.Context, client *http.Client, url string) ([]byte, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		return nil, fmt.Errorf("get %s: %w", url, err)
+	}
+	if response.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("get %s: %s", url, response.Status)
+	}
+	return body, nil
+}

@@ -1,0 +1,184 @@
+package e2e
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// shopConfig has a copy that can be reached by each kind of purge.
+const shopConfig = `
+listen: 127.0.0.1:0
+drain_delay: 0s
+log: {hits: 0%%, others: 0%%}
+memory: {size: 64MiB}
+upstreams: [{name: shop, url: "%s"}]
+routes:
+  - name: product
+    match: GET /products/{id}
+    policy: cache-aside
+    key: v2:product:{id}
+    tags: [catalogue]
+    query: {include: [page]}
+    ttl: 10m
+    stale_while_revalidate: 10m
+  - {name: other, match: GET /other/, policy: cache-aside, ttl: 10m}
+  - {name: rest, match: /, policy: bypass}
+`
+
+// purgeCase is one way to purge, and which copies go.
+type purgeCase struct {
+	name, method, target, body string
+	fields                     []string
+	kept                       bool // whether the copy of /products/1 itself stays
+	second, page, other        bool // whether the copies of /products/2, /products/1?page=2 and /other/1 go too
+}
+
+var purgeCases = []purgeCase{
+	{name: "DELETE key", method: "DELETE", target: "/keys/v2:product:1", page: true},
+	{name: "DELETE key, escaped", method: "DELETE", target: "/keys/v2%3Aproduct%3A1", page: true},
+	{name: "DELETE tag", method: "DELETE", target: "/tags/catalogue", second: true, page: true},
+	{name: "PURGE, any query", method: "PURGE", target: "/products/1", page: true},
+	{name: "PURGE, one query", method: "PURGE", target: "/products/1?page=2", kept: true, page: true},
+	{name: "PURGE, its host", method: "PURGE", target: "/products/1", fields: []string{"Host: 127.0.0.1"}, page: true},
+	{name: "keys", method: "POST", target: "/purge", body: `{"keys":["v2:product:1"]}`, page: true},
+	{name: "tags", method: "POST", target: "/purge", body: `{"tags":["catalogue"]}`, second: true, page: true},
+	{name: "urls", method: "POST", target: "/purge", body: `{"urls":["/products/1"]}`, page: true},
+	{name: "urls, one query", method: "POST", target: "/purge", body: `{"urls":["/products/1?page=2"]}`, kept: true, page: true},
+	{name: "urls, another host", method: "POST", target: "/purge", body: `{"urls":["http://elsewhere.example/products/1"]}`, kept: true},
+	{name: "prefix that ends inside a segment", method: "POST", target: "/purge", body: `{"prefixes":["/prod"]}`, kept: true},
+	{name: "prefixes", method: "POST", target: "/purge", body: `{"prefixes":["/products"]}`, second: true, page: true},
+	{name: "routes", method: "POST", target: "/purge", body: `{"routes":["product"]}`, second: true, page: true},
+	{name: "all", method: "POST", target: "/purge", body: `{"all":true,"confirm":true}`, second: true, page: true, other: true},
+	{name: "mixed", method: "POST", target: "/purge", body: `{"keys":["v2:product:1"],"urls":["/other/1"]}`, page: true, other: true},
+}
+
+// Each kind of purge takes away exactly the copies that it names, at once, and answers with a receipt.
+func TestPurge(t *testing.T) {
+	o := newOrigin(t)
+	p := serveConfig(t, fmt.Sprintf(shopConfig, o.url))
+	for _, c := range purgeCases {
+		t.Run(c.name, func(t *testing.T) {
+			fill(t, p)
+			wantReceipt(t, call(t, c.method, p.admin+c.target, c.body, c.fields...))
+			wantHit(t, p.data+"/products/1", c.kept)
+			wantHit(t, p.data+"/products/2", !c.second)
+			wantHit(t, p.data+"/products/1?page=2", !c.page)
+			wantHit(t, p.data+"/other/1", !c.other)
+		})
+	}
+}
+
+// fill makes the four copies that the cases of purges speak of.
+func fill(t testing.TB, p *process) {
+	t.Helper()
+	for _, target := range []string{"/products/1", "/products/2", "/products/1?page=2", "/other/1"} {
+		get(t, p.data+target)
+		wantHit(t, p.data+target, true)
+	}
+}
+
+func wantReceipt(t testing.TB, a answer) {
+	t.Helper()
+	r := a.fields(t)
+	acked, _ := r["acked"].([]any)
+	reaped, isList := r["reaped"].([]any)
+	id, _ := r["id"].(string)
+	seq, _ := r["seq"].(float64)
+	took, isNumber := r["took_ms"].(float64)
+	if a.status != http.StatusOK || r["instances"] != 1.0 || len(acked) != 1 || !isList || len(reaped) != 0 || id == "" || seq < 1 ||
+		!isNumber || took < 0 || took > 1000 {
+		t.Errorf("receipt: %d %s", a.status, a.body)
+	}
+	if a.header.Get("Content-Type") != "application/json" || a.header.Get("Cache-Control") != "no-store" {
+		t.Errorf("header of the receipt: %v", a.header)
+	}
+}
+
+// A soft purge marks copies stale: they still answer inside their stale window, while one request fetches anew.
+func TestSoftPurge(t *testing.T) {
+	for _, c := range []struct{ name, method, target, body string }{
+		{"DELETE key", "DELETE", "/keys/v2:product:1?soft=1", ""},
+		{"DELETE tag", "DELETE", "/tags/catalogue?soft=true", ""},
+		{"POST", "POST", "/purge", `{"prefixes":["/products"],"soft":true}`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			o := newOrigin(t)
+			p := serveConfig(t, fmt.Sprintf(shopConfig, o.url))
+			fill(t, p)
+			wantReceipt(t, call(t, c.method, p.admin+c.target, c.body))
+			a := get(t, p.data+"/products/1")
+			if a.body != "GET /products/1 #1" || !a.isHit() || !strings.Contains(a.cacheStatus(), "detail=soft-purged") {
+				t.Errorf("after the soft purge: %q, %q, want the old copy, stale", a.body, a.cacheStatus())
+			}
+			eventually(t, "the copy is fetched anew", func() bool {
+				a := get(t, p.data+"/products/1")
+				return a.body == "GET /products/1 #2" && a.isHit()
+			})
+		})
+	}
+}
+
+func TestPurgeWait(t *testing.T) {
+	o := newOrigin(t)
+	p := serveConfig(t, fmt.Sprintf(shopConfig, o.url))
+	for _, c := range []struct{ method, target, body string }{
+		{"DELETE", "/keys/v2:product:1?wait=none", ""},
+		{"DELETE", "/tags/catalogue?wait=local", ""},
+		{"POST", "/purge", `{"keys":["v2:product:1"],"wait":"none"}`},
+		{"POST", "/purge", `{"keys":["v2:product:1"],"wait":"local"}`},
+	} {
+		fill(t, p)
+		a := call(t, c.method, p.admin+c.target, c.body)
+		if r := a.fields(t); a.status != http.StatusAccepted || r["id"] == "" || r["recorded"] != true {
+			t.Errorf("%s %s %s: %d %s", c.method, c.target, c.body, a.status, a.body)
+		}
+		wantHit(t, p.data+"/products/1", false)
+	}
+}
+
+// What could mean something else than it says is refused, with words, and purges nothing.
+func TestPurgeRefused(t *testing.T) {
+	o := newOrigin(t)
+	p := serveConfig(t, fmt.Sprintf(shopConfig, o.url))
+	fill(t, p)
+	for _, c := range []struct {
+		name, method, target, body string
+		status                     int
+		want                       string
+	}{
+		{"nothing", "POST", "/purge", `{}`, 400, "names nothing"},
+		{"empty lists", "POST", "/purge", `{"keys":[],"tags":[]}`, 400, "names nothing"},
+		{"no body", "POST", "/purge", "", 400, "JSON"},
+		{"no JSON", "POST", "/purge", "keys=a", 400, "JSON"},
+		{"an empty name", "POST", "/purge", `{"keys":[""]}`, 400, "empty"},
+		{"an unknown field", "POST", "/purge", `{"key":["v2:product:1"]}`, 400, `unknown field`},
+		{"a field twice", "POST", "/purge", `{"keys":["a"],"keys":["b"]}`, 400, "twice"},
+		{"all without confirm", "POST", "/purge", `{"all":true}`, 400, "confirm"},
+		{"an unknown route", "POST", "/purge", `{"routes":["products"]}`, 400, "no route is named"},
+		{"no path", "POST", "/purge", `{"urls":["products/1"]}`, 400, ""},
+		{"an unknown wait", "POST", "/purge", `{"keys":["a"],"wait":"some"}`, 400, "wait"},
+		{"a body too large", "POST", "/purge", `{"keys":["` + strings.Repeat("a", 2<<20) + `"]}`, 413, ""},
+		{"an unknown parameter", "DELETE", "/keys/v2:product:1?sofft=1", "", 400, "sofft"},
+		{"an empty key", "DELETE", "/keys/", "", 400, ""},
+		{"no such call", "GET", "/purges", "", 404, "no such call"},
+		{"another method", "GET", "/purge", "", 405, "POST"},
+		{"another method on a key", "GET", "/keys/v2:product:1", "", 405, "DELETE"},
+		{"a mode of no route", "POST", "/routes/products/mode", `{"mode":"off"}`, 404, "no route"},
+		{"no such mode", "POST", "/routes/product/mode", `{"mode":"paused"}`, 400, "paused"},
+		{"explain nothing", "GET", "/explain", "", 400, "url is missing"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			a := call(t, c.method, p.admin+c.target, c.body)
+			if said := fmt.Sprint(a.fields(t)["error"]); a.status != c.status || !strings.Contains(said, c.want) {
+				t.Errorf("%d %s, want %d and %q", a.status, a.body, c.status, c.want)
+			}
+			if a.status == http.StatusMethodNotAllowed && a.header.Get("Allow") == "" {
+				t.Error("405 without Allow (RFC 9110 §15.5.6)")
+			}
+		})
+	}
+	wantHit(t, p.data+"/products/1", true)
+	wantHit(t, p.data+"/other/1", true)
+}

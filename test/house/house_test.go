@@ -1,0 +1,179 @@
+// Package house holds the rules of this code base as tests: which package may import which, what package policy may
+// not do, how long files and functions may be, and a few habits. A rule that has to change is changed here, in the same
+// commit as the code that needs it.
+package house
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// A rule looks at every Go file of the module and tells what is wrong, each as "file:line: what: what to do".
+type rule struct {
+	name  string
+	check func(files []*file) []string
+}
+
+var rules = []rule{
+	{"imports run one way", checkImports},
+	{"libraries stay where they belong", checkLibraries},
+	{"policy is pure", checkPure},
+	{"files are short", checkFileLength},
+	{"functions are short", checkFunctionLength},
+	{"packages are documented", checkPackageDoc},
+	{"tests do not sleep", checkSleep},
+	{"files are formatted", checkFormat},
+}
+
+func TestHouse(t *testing.T) {
+	files := load(t)
+	for _, r := range rules {
+		t.Run(r.name, func(t *testing.T) {
+			for _, finding := range r.check(files) {
+				t.Error(finding)
+			}
+		})
+	}
+}
+
+// file is one parsed Go file.
+type file struct {
+	path   string // from the root of the module, with slashes
+	source []byte
+	set    *token.FileSet
+	syntax *ast.File
+}
+
+func (f *file) folder() string { return path.Dir(f.path) }
+
+func (f *file) base() string { return path.Base(f.path) }
+
+func (f *file) test() bool { return strings.HasSuffix(f.path, "_test.go") }
+
+// at formats a finding about a place in the file.
+func (f *file) at(pos token.Pos, format string, args ...any) string {
+	return fmt.Sprintf("%s:%d: ", f.path, f.set.Position(pos).Line) + fmt.Sprintf(format, args...)
+}
+
+// imports yields every import with its path unquoted.
+func (f *file) imports(yield func(spec *ast.ImportSpec, imported string) bool) {
+	for _, spec := range f.syntax.Imports {
+		imported, err := strconv.Unquote(spec.Path.Value)
+		if err != nil {
+			panic("import path that parsed does not unquote: " + err.Error())
+		}
+		if !yield(spec, imported) {
+			return
+		}
+	}
+}
+
+// localName is what the file calls an imported package; empty where it does not import it.
+func (f *file) localName(imported string) string {
+	for spec, got := range f.imports {
+		if got != imported {
+			continue
+		}
+		if spec.Name != nil {
+			return spec.Name.Name
+		}
+		return path.Base(imported)
+	}
+	return ""
+}
+
+func parse(name string, source []byte) (*file, error) {
+	set := token.NewFileSet()
+	syntax, err := parser.ParseFile(set, name, source, parser.ParseComments|parser.SkipObjectResolution)
+	if err != nil {
+		return nil, fmt.Errorf("parse file: %w", err)
+	}
+	return &file{path: name, source: source, set: set, syntax: syntax}, nil
+}
+
+// module is the path of the module under test; findRoot reads it.
+var module string
+
+func load(t *testing.T) []*file {
+	t.Helper()
+	root := findRoot(t)
+	var files []*file
+	err := filepath.WalkDir(root, func(name string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && name != root && skipFolder(entry.Name()):
+			return filepath.SkipDir
+		case entry.IsDir() || filepath.Ext(name) != ".go":
+			return nil
+		}
+		source, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		relative, err := filepath.Rel(root, name)
+		if err != nil {
+			return err
+		}
+		f, err := parse(filepath.ToSlash(relative), source)
+		if err != nil {
+			return err
+		}
+		files = append(files, f)
+		return nil
+	})
+	if err != nil {
+		t.Fatalf("read the module: %v", err)
+	}
+	if len(files) < 20 {
+		t.Fatalf("found %d Go files below %s: the rules look in the wrong place", len(files), root)
+	}
+	return files
+}
+
+// skipFolder leaves out what the go command leaves out.
+func skipFolder(name string) bool {
+	return strings.HasPrefix(name, ".") || strings.HasPrefix(name, "_") || name == "testdata" || name == "vendor"
+}
+
+// findRoot goes up to the folder of go.mod.
+func findRoot(t *testing.T) string {
+	t.Helper()
+	folder, err := os.Getwd()
+	if err != nil {
+		t.Fatalf("find module: %v", err)
+	}
+	for {
+		mod, err := os.ReadFile(filepath.Join(folder, "go.mod"))
+		if err == nil {
+			module = modulePath(mod)
+			return folder
+		}
+		parent := filepath.Dir(folder)
+		if !errors.Is(err, fs.ErrNotExist) || parent == folder {
+			t.Fatalf("find module: %v", err)
+		}
+		folder = parent
+	}
+}
+
+func modulePath(mod []byte) string {
+	for lines := bufio.NewScanner(bytes.NewReader(mod)); lines.Scan(); {
+		if name, ok := strings.CutPrefix(lines.Text(), "module "); ok {
+			return strings.TrimSpace(name)
+		}
+	}
+	return ""
+}

@@ -1,0 +1,133 @@
+package house
+
+import (
+	"slices"
+	"strings"
+)
+
+// layers says which folders the files of a folder may import, the folders below each included. A folder may always
+// import what is below itself; the entry for the longest path holds. Tests are free to import any of these.
+var layers = map[string][]string{
+	"policy":       {},
+	"invalidation": {"policy"},
+	"store":        {"policy", "invalidation"},
+	"observe":      {"policy"},
+	"proxy":        {"policy", "invalidation", "store", "observe"},
+	"proxy/origin": {"policy", "invalidation", "store", "observe"},
+	"admin":        {"policy"},
+	"leaderboard":  {"policy"},
+	"config":       {"policy", "invalidation", "store", "observe", "proxy", "admin", "leaderboard"},
+	"cmd":          {"policy", "invalidation", "store", "observe", "proxy", "admin", "leaderboard", "config"},
+	"test":         {"policy", "invalidation", "store", "observe", "proxy", "admin", "leaderboard", "config"},
+}
+
+func checkImports(files []*file) (findings []string) {
+	for _, f := range files {
+		layer := layerOf(f.folder())
+		if layer == "" {
+			findings = append(findings, f.at(f.syntax.Package, "folder %s has no place in the layers: add it to the table in test/house/imports_test.go", f.folder()))
+			continue
+		}
+		for spec, imported := range f.imports {
+			target, ours := strings.CutPrefix(imported, module+"/")
+			if !ours || mayImport(f, layer, target) {
+				continue
+			}
+			findings = append(findings, f.at(spec.Pos(), "%s imports %s, and may import only [%s]: pass a value or a func in from above",
+				f.folder(), target, strings.Join(layers[layer], " ")))
+		}
+	}
+	return findings
+}
+
+func mayImport(f *file, layer, target string) bool {
+	if within(target, layer) {
+		return true
+	}
+	if f.test() {
+		return !within(target, "cmd")
+	}
+	return slices.ContainsFunc(layers[layer], func(allowed string) bool { return within(target, allowed) })
+}
+
+// layerOf gives the entry of layers that holds for a folder; empty if none does.
+func layerOf(folder string) (layer string) {
+	for candidate := range layers {
+		if within(folder, candidate) && len(candidate) > len(layer) {
+			layer = candidate
+		}
+	}
+	return layer
+}
+
+func within(folder, parent string) bool {
+	return folder == parent || strings.HasPrefix(folder, parent+"/")
+}
+
+// library is code of others that only some files may see.
+type library struct {
+	paths []string // of the packages, those below included
+	where string   // as the finding says it
+	may   func(f *file) bool
+}
+
+var libraries = []library{
+	{
+		paths: []string{"github.com/valkey-io/valkey-go", "github.com/redis"},
+		where: "files named valkey.go, or in a folder valkey",
+		may: func(f *file) bool {
+			return named(f, "valkey") || slices.Contains(strings.Split(f.folder(), "/"), "valkey")
+		},
+	},
+	{
+		paths: []string{"github.com/jackc", "github.com/lib/pq", "database/sql"},
+		where: "files named postgres.go",
+		may:   func(f *file) bool { return named(f, "postgres") },
+	},
+	{
+		paths: []string{"go.yaml.in/yaml", "gopkg.in/yaml.v2", "gopkg.in/yaml.v3", "sigs.k8s.io/yaml", "github.com/goccy/go-yaml", "github.com/spf13/viper"},
+		where: "config",
+		may:   func(f *file) bool { return within(f.folder(), "config") },
+	},
+	{
+		paths: []string{"github.com/maypok86/otter"},
+		where: "store/memory.go",
+		may:   func(f *file) bool { return f.folder() == "store" && named(f, "memory") },
+	},
+	{
+		paths: []string{"golang.org/x/sync/singleflight"},
+		where: "proxy/flight.go",
+		may:   func(f *file) bool { return f.folder() == "proxy" && named(f, "flight") },
+	},
+	{
+		paths: []string{"github.com/prometheus"},
+		where: "observe, admin, tests and test",
+		may: func(f *file) bool {
+			return within(f.folder(), "observe") || within(f.folder(), "admin") || within(f.folder(), "test") || f.test()
+		},
+	},
+	{
+		paths: []string{"github.com/spf13/cobra"},
+		where: "cmd",
+		may:   func(f *file) bool { return within(f.folder(), "cmd") },
+	},
+}
+
+// named tells whether a file is NAME.go or its test.
+func named(f *file, name string) bool {
+	return f.base() == name+".go" || f.base() == name+"_test.go"
+}
+
+func checkLibraries(files []*file) (findings []string) {
+	for _, f := range files {
+		for spec, imported := range f.imports {
+			for _, l := range libraries {
+				covers := slices.ContainsFunc(l.paths, func(p string) bool { return within(imported, p) })
+				if covers && !l.may(f) {
+					findings = append(findings, f.at(spec.Pos(), "imports %s, which belongs only in %s: move the code that needs it there", imported, l.where))
+				}
+			}
+		}
+	}
+	return findings
+}

@@ -1,0 +1,121 @@
+package house
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// documented is a package clause as the rules want it.
+const documented = "// Package p is a sample.\npackage p\n"
+
+// Every rule breaks on code that breaks it, and on nothing beside.
+func TestRulesCatch(t *testing.T) {
+	findRoot(t)
+	imports := func(path string) string { return documented + "\nimport _ \"" + path + "\"\n" }
+	for _, c := range []struct {
+		name   string
+		rule   string // that must find something; empty: none may
+		path   string
+		source string
+	}{
+		{"policy sees nothing", "imports run one way", "policy/x.go", imports(module + "/store")},
+		{"store below proxy", "imports run one way", "store/x.go", imports(module + "/proxy")},
+		{"origin below its parent", "imports run one way", "proxy/origin/x.go", imports(module + "/proxy")},
+		{"proxy sees origin", "", "proxy/x.go", imports(module + "/proxy/origin")},
+		{"admin sees only policy", "imports run one way", "admin/x.go", imports(module + "/proxy")},
+		{"leaderboard sees only policy", "imports run one way", "leaderboard/x.go", imports(module + "/store")},
+		{"config sees options", "", "config/x.go", imports(module + "/proxy/origin")},
+		{"config does not see cmd", "imports run one way", "config/x.go", imports(module + "/cmd/cacheproxy")},
+		{"a test does not see cmd", "imports run one way", "test/x/x_test.go", imports(module + "/cmd/cacheproxy/shop")},
+		{"code does not see test", "imports run one way", "store/x.go", imports(module + "/test/servers")},
+		{"cmd does not see test", "imports run one way", "cmd/cacheproxy/x.go", imports(module + "/test/servers")},
+		{"a test sees test", "", "store/x_test.go", imports(module + "/test/servers")},
+		{"test sees the packages", "", "test/bench/x.go", imports(module + "/proxy")},
+		{"a folder without a layer", "imports run one way", "util/x.go", documented},
+		{"a name that only begins alike", "imports run one way", "store/x.go", imports(module + "/policyx")},
+
+		{"valkey elsewhere", "libraries stay where they belong", "store/x.go", imports("github.com/valkey-io/valkey-go")},
+		{"valkey in its file", "", "store/valkey.go", imports("github.com/valkey-io/valkey-go")},
+		{"valkey in its folder", "", "store/valkey/x.go", imports("github.com/valkey-io/valkey-go")},
+		{"pgx elsewhere", "libraries stay where they belong", "invalidation/x.go", imports("github.com/jackc/pgx/v5")},
+		{"pgx in its file", "", "invalidation/postgres.go", imports("github.com/jackc/pgx/v5")},
+		{"pgx in the file's test", "", "test/servers/postgres_test.go", imports("github.com/jackc/pgx/v5")},
+		{"yaml elsewhere", "libraries stay where they belong", "cmd/cacheproxy/x.go", imports("go.yaml.in/yaml/v3")},
+		{"viper elsewhere", "libraries stay where they belong", "cmd/cacheproxy/x.go", imports("github.com/spf13/viper")},
+		{"yaml in config", "", "config/x.go", imports("go.yaml.in/yaml/v3")},
+		{"otter elsewhere", "libraries stay where they belong", "store/x.go", imports("github.com/maypok86/otter/v2")},
+		{"otter in its file", "", "store/memory.go", imports("github.com/maypok86/otter/v2")},
+		{"singleflight elsewhere", "libraries stay where they belong", "proxy/x.go", imports("golang.org/x/sync/singleflight")},
+		{"singleflight in its file", "", "proxy/flight.go", imports("golang.org/x/sync/singleflight")},
+		{"prometheus elsewhere", "libraries stay where they belong", "proxy/x.go", imports("github.com/prometheus/client_golang/prometheus")},
+		{"prometheus in observe", "", "observe/x.go", imports("github.com/prometheus/client_golang/prometheus")},
+		{"prometheus in admin", "", "admin/x.go", imports("github.com/prometheus/client_golang/prometheus/promhttp")},
+		{"cobra elsewhere", "libraries stay where they belong", "config/x.go", imports("github.com/spf13/cobra")},
+		{"cobra in cmd", "", "cmd/cacheproxy/x.go", imports("github.com/spf13/cobra")},
+
+		{"policy reads the clock", "policy is pure", "policy/x.go", documented + "\nimport \"time\"\n\nvar now = time.Now\n"},
+		{"policy reads the clock under another name", "policy is pure", "policy/x.go", documented + "\nimport clock \"time\"\n\nvar age = clock.Since(clock.Time{})\n"},
+		{"policy hides the clock", "policy is pure", "policy/x.go", documented + "\nimport . \"time\"\n\nvar now = Now()\n"},
+		{"policy counts time", "", "policy/x.go", documented + "\nimport \"time\"\n\nconst day = 24 * time.Hour\n"},
+		{"policy throws dice", "policy is pure", "policy/x.go", imports("math/rand/v2")},
+		{"policy reads files", "policy is pure", "policy/x.go", imports("os")},
+		{"policy dials", "policy is pure", "policy/x.go", imports("net")},
+		{"policy fetches", "policy is pure", "policy/x.go", documented + "\nimport \"net/http\"\n\nvar get = http.Get\n"},
+		{"policy reads a header", "", "policy/x.go", documented + "\nimport \"net/http\"\n\nvar h http.Header\n"},
+		{"policy prints", "policy is pure", "policy/x.go", documented + "\nimport \"fmt\"\n\nvar say = fmt.Println\n"},
+		{"policy starts a goroutine", "policy is pure", "policy/x.go", documented + "\nfunc f() { go f() }\n"},
+		{"policy makes a channel", "policy is pure", "policy/x.go", documented + "\nvar c = make(chan int)\n"},
+		{"a test of policy reads files", "", "policy/x_test.go", imports("os")},
+
+		{"a file as long as may be", "", "store/x.go", documented + strings.Repeat("\n// a line\n", (maxFileLines-2)/2)},
+		{"two lines more", "files are short", "store/x.go", documented + strings.Repeat("\n// a line\n", maxFileLines/2)},
+		{"a function as long as may be", "", "store/x.go", documented + "\nfunc f() {\n" + strings.Repeat("\tf()\n", maxFunctionLines-2) + "}\n"},
+		{"a line more in a function", "functions are short", "store/x.go", documented + "\nfunc f() {\n" + strings.Repeat("\tf()\n", maxFunctionLines-1) + "}\n"},
+		{"no package comment", "packages are documented", "store/x.go", "package store\n"},
+		{"package comment only in a test", "", "test/x/x_test.go", documented},
+
+		{"a test sleeps", "tests do not sleep", "store/x_test.go", documented + "\nimport \"time\"\n\nfunc f() { time.Sleep(1) }\n"},
+		{"a test sleeps in a bubble", "", "store/x_test.go", documented +
+			"\nimport (\n\t\"testing/synctest\"\n\t\"time\"\n)\n\nfunc f() { synctest.Test(nil, func() { time.Sleep(1) }) }\n"},
+		{"spaces", "files are formatted", "store/x.go", documented + "\nvar  x  = 1\n"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f, err := parse(c.path, []byte(c.source))
+			if err != nil {
+				t.Fatal(err)
+			}
+			found := map[string][]string{}
+			for _, r := range rules {
+				if findings := r.check([]*file{f}); findings != nil {
+					found[r.name] = findings
+				}
+			}
+			var want []string
+			if c.rule != "" {
+				want = []string{c.rule}
+			}
+			if got := slices.Sorted(maps.Keys(found)); !slices.Equal(got, want) {
+				t.Errorf("broken rules %q, want %q; findings: %q", got, want, found)
+			}
+		})
+	}
+}
+
+// A package comment in one file is enough for the folder, but one in a test is not when there is code.
+func TestPackageDocOfFolder(t *testing.T) {
+	bare, err := parse("store/x.go", []byte("package p\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]int{"store/doc.go": 0, "store/x_test.go": 1, "proxy/doc.go": 1} {
+		other, err := parse(path, []byte(documented))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := checkPackageDoc([]*file{bare, other}); len(got) != want {
+			t.Errorf("beside %s: findings %q, want %d", path, got, want)
+		}
+	}
+}

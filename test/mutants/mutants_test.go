@@ -1,0 +1,113 @@
+// Package mutants breaks the rules that keep the promise of purges and writes, one at a time, and expects the tests of the
+// promise to notice. A test that passes with a rule switched off proves nothing with the rule in place.
+package mutants
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// mutant is one rule switched off.
+type mutant struct {
+	name     string
+	edits    []edit
+	pkg, run string // the test that must fail
+}
+
+// edit replaces a text that stands in a file just once.
+type edit struct{ file, old, new string }
+
+const (
+	promise = "TestNoReadAfterAcknowledgementIsOlder"
+	join    = "TestLateRequestsDoNotShareOlderFlights"
+)
+
+// shareAnyway switches off the question at the header of an answer.
+var shareAnyway = edit{"proxy/fetch.go", "	return !res.token.Before(ex.arrival) || !ex.p.ledger.Since(res.token, res.ids)", "	return true"}
+
+var mutants = []mutant{
+	{
+		name:  "no token: an answer is stamped when it arrives instead of before it was asked for",
+		edits: []edit{{"proxy/fill.go", "	res := &fill{status: status, token: c.token,", "	res := &fill{status: status, token: c.p.ledger.Token(),"}},
+		pkg:   "./proxy", run: promise + "/key",
+	},
+	{
+		name: "no join rule: late requests share a flight that began before the invalidation",
+		edits: []edit{
+			{"proxy/flight.go", "	case f.fill != nil:\n		return !fs.ledger.Since(f.token, f.fill.ids)\n	case f.sent:\n		return !fs.ledger.Since(f.token, f.known)\n",
+				"	case f.fill != nil || f.sent:\n		return true\n"},
+			shareAnyway,
+		},
+		pkg: "./proxy", run: join + "/key",
+	},
+	{
+		name:  "no join rule at the header: an answer is shared whatever its tags say",
+		edits: []edit{shareAnyway},
+		pkg:   "./proxy", run: join + "/tag",
+	},
+	{
+		name:  "no store rule and no use rule: the ledger is not asked",
+		edits: []edit{{"invalidation/ledger.go", "	verdict := l.scan(seen, ids)", "	verdict := Valid"}},
+		pkg:   "./proxy", run: promise + "/key",
+	},
+	{
+		name:  "a write does not invalidate before its answer",
+		edits: []edit{{"proxy/write.go", "		w.end(further)\n		w.keep(res)", "		_ = further\n		w.keep(res)"}},
+		pkg:   "./proxy", run: promise + "/write",
+	},
+}
+
+func TestBrokenRulesAreNoticed(t *testing.T) {
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range mutants {
+		t.Run(m.name, func(t *testing.T) {
+			out, err := m.test(t, root)
+			if err == nil {
+				t.Errorf("%s passes with the rule switched off", m.run)
+			}
+			if !strings.Contains(out, "--- FAIL") {
+				t.Fatalf("the test did not run: %v\n%s", err, out)
+			}
+		})
+	}
+}
+
+// test runs the mutant's test with the changed file laid over the real one.
+func (m mutant) test(t *testing.T, root string) (string, error) {
+	t.Helper()
+	dir := t.TempDir()
+	replace := make(map[string]string)
+	for _, e := range m.edits {
+		path := filepath.Join(root, e.file)
+		source, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := strings.Count(string(source), e.old); n != 1 {
+			t.Fatalf("%s holds what is to be replaced %d times, want once", e.file, n)
+		}
+		replace[path] = filepath.Join(dir, filepath.Base(e.file))
+		if err := os.WriteFile(replace[path], []byte(strings.Replace(string(source), e.old, e.new, 1)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	overlay, err := json.Marshal(map[string]map[string]string{"Replace": replace})
+	if err != nil {
+		t.Fatal(err)
+	}
+	overlayFile := filepath.Join(dir, "overlay.json")
+	if err := os.WriteFile(overlayFile, overlay, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), "go", "test", "-overlay", overlayFile, "-count", "1", "-run", "^"+strings.ReplaceAll(m.run, "/", "$/^")+"$", m.pkg)
+	cmd.Dir = root
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}

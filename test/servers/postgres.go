@@ -1,0 +1,162 @@
+package servers
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+const (
+	postgresInstall = "apt-get install postgresql (Debian, Ubuntu), or brew install postgresql"
+
+	// postgresReady is the last line of a start; initdb sets the locale in
+	// which it is not translated.
+	postgresReady = "database system is ready to accept connections"
+
+	// postgresTaken is what the log says when the port was taken between our
+	// finding it free and the server's binding it.
+	postgresTaken = "could not create any TCP/IP sockets"
+)
+
+var postgresFolders = []string{
+	"/usr/lib/postgresql/*/bin",
+	"/usr/pgsql-*/bin",
+	"/opt/homebrew/opt/postgresql*/bin",
+}
+
+// PostgresServer is a running PostgreSQL server with a database of its own.
+type PostgresServer struct {
+	process *Process
+	url     string
+}
+
+// URL is the connection string of a superuser on an empty database.
+func (p *PostgresServer) URL() string { return p.url }
+
+// PID is the process id of the server's parent process (the postmaster), of
+// which all other processes of the server are children.
+func (p *PostgresServer) PID() int { return p.process.PID() }
+
+// Stop ends the server, disconnecting its clients, and returns when it has
+// ended. Its folder is the caller's to remove.
+func (p *PostgresServer) Stop() error { return p.process.Stop() }
+
+// Postgres starts a server for one test, or benchmark, stops it when that ends,
+// and returns its URL. It fails the test where PostgreSQL is not installed.
+// Settings are those of StartPostgres.
+func Postgres(tb testing.TB, settings ...string) (url string) {
+	tb.Helper()
+	// tb.TempDir has a parent that only this user may enter, and as root the
+	// server runs as another.
+	dir, err := os.MkdirTemp("", "postgres-")
+	if err != nil {
+		tb.Fatalf("make folder for PostgreSQL: %v", err)
+	}
+	tb.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			tb.Errorf("remove folder of PostgreSQL: %v", err)
+		}
+	})
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	server, err := StartPostgres(ctx, dir, settings...)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		if err := server.Stop(); err != nil {
+			tb.Error(err)
+		}
+	})
+	return server.URL()
+}
+
+// StartPostgres initialises a database cluster in a folder of its own below
+// dir and starts a server on it, listening on a free port of 127.0.0.1 and on no
+// socket file. As root, both run as the user postgres, or nobody, who is given
+// dir. The server is set up to be thrown away: it does not wait for the disk.
+// Settings ("fsync=on", "wal_level=logical") are added to the server's command
+// line and win.
+//
+// ctx limits the start only; the caller ends the server with Stop.
+func StartPostgres(ctx context.Context, dir string, settings ...string) (*PostgresServer, error) {
+	initdb, err := findProgram("initdb", postgresInstall, postgresFolders...)
+	if err != nil {
+		return nil, err
+	}
+	credential, err := unprivileged("postgres", "nobody")
+	if err != nil {
+		return nil, err
+	}
+	if err := own(dir, credential); err != nil {
+		return nil, err
+	}
+	data, password := filepath.Join(dir, "data"), rand.Text()
+	if err := initPostgres(ctx, initdb, dir, data, password, credential); err != nil {
+		return nil, err
+	}
+	// initdb and postgres must be of the same version, so of the same folder.
+	binary := filepath.Join(filepath.Dir(initdb), "postgres")
+	for attempt := 1; ; attempt++ {
+		server, err := runPostgres(ctx, binary, data, password, settings, credential)
+		if err == nil || attempt == 3 || !strings.Contains(err.Error(), postgresTaken) {
+			return server, err
+		}
+	}
+}
+
+// initPostgres creates the cluster. The superuser has a password because every
+// user of the machine can reach the port.
+func initPostgres(ctx context.Context, initdb, dir, data, password string, credential *syscall.Credential) error {
+	passwordFile := filepath.Join(dir, "password")
+	if err := os.WriteFile(passwordFile, []byte(password+"\n"), 0o600); err != nil {
+		return fmt.Errorf("write password of PostgreSQL: %w", err)
+	}
+	if err := own(passwordFile, credential); err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, initdb, "--pgdata", data, "--username=postgres", "--pwfile", passwordFile,
+		"--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions")
+	cmd.Dir = dir
+	cmd.SysProcAttr = childAttributes(credential)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("create PostgreSQL cluster in %s: %w; initdb said:\n%s", data, err, out.String())
+	}
+	return nil
+}
+
+func runPostgres(ctx context.Context, binary, data, password string, settings []string, credential *syscall.Credential) (*PostgresServer, error) {
+	port, err := FreePort()
+	if err != nil {
+		return nil, err
+	}
+	args := []string{"-D", data, "-p", strconv.Itoa(port)}
+	defaults := []string{
+		"listen_addresses=127.0.0.1", "unix_socket_directories=", "fsync=off", "synchronous_commit=off",
+		"full_page_writes=off", "shared_buffers=128MB", "max_connections=200",
+	}
+	for _, setting := range append(defaults, settings...) {
+		args = append(args, "-c", setting)
+	}
+	process, err := StartProcess(ctx, Command{
+		Path: binary, Args: args, Dir: data, Ready: postgresReady,
+		Interrupt:  syscall.SIGINT, // "fast": does not wait for clients to leave
+		credential: credential,
+	})
+	if err != nil {
+		return nil, err
+	}
+	url := fmt.Sprintf("postgres://postgres:%s@127.0.0.1:%d/postgres?sslmode=disable", password, port)
+	return &PostgresServer{process: process, url: url}, nil
+}
