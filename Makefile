@@ -1,0 +1,66 @@
+# make help lists the targets.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+RELEASE  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+IMAGE    ?= cacheproxy:$(RELEASE)
+FUZZTIME ?= 10s
+BENCH    ?= .
+TIMEOUT  ?= 10m
+
+# Packages with tests that the race detector would falsify, such as counts of allocations, and that are built without it.
+NORACE = $(shell grep -rl --include='*_test.go' '^//go:build.*!race' . | xargs -r -n 1 dirname | sort -u)
+
+.PHONY: help
+help: ## list the targets
+	@sed -nE 's/^([a-z-]+):.*## /\1\t/p' Makefile | expand -t 12
+
+.PHONY: build
+build: ## build bin/cacheproxy, one static binary
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.release=$(RELEASE)' -o bin/cacheproxy ./cmd/cacheproxy
+
+.PHONY: test
+test: deps check ## everything a change has to pass
+	$(if $(NORACE),go test -timeout $(TIMEOUT) $(NORACE))
+	go test -race -timeout $(TIMEOUT) ./...
+
+.PHONY: deps
+deps: ## install what the tests need beside Go
+	@test/install
+
+.PHONY: check
+check: ## formatting, go vet, staticcheck
+	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then \
+	  echo "not formatted, run gofmt -w on:"; echo "$$unformatted"; exit 1; fi
+	go vet ./...
+	go tool staticcheck ./...
+
+.PHONY: fuzz
+fuzz: ## run each fuzz target for FUZZTIME (10s)
+	@set -euo pipefail; \
+	targets=$$(grep -roE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' . | sort -u); \
+	while IFS=: read -r file target; do \
+	  [ -n "$$file" ] || continue; \
+	  echo "$$(dirname "$$file") $${target#func }"; \
+	  go test -run '^$$' -fuzz "^$${target#func }\$$" -fuzztime $(FUZZTIME) "$$(dirname "$$file")"; \
+	done <<<"$$targets"
+
+.PHONY: bench
+bench: ## run the Go benchmarks that match BENCH
+	go test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+
+.PHONY: bench-shop
+bench-shop: deps ## load the sample shop on PostgreSQL, with and without the proxy
+	go run ./test/bench/shop
+
+.PHONY: demo
+demo: ## run a sample shop behind the proxy
+	go run ./cmd/cacheproxy demo
+
+.PHONY: image
+image: ## build the container image IMAGE
+	docker build --build-arg RELEASE=$(RELEASE) -t $(IMAGE) .
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf bin
