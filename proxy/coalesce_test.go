@@ -125,7 +125,7 @@ func TestFirstClientHangsUp(t *testing.T) {
 }
 
 // waitFor polls a condition that other goroutines bring about.
-func waitFor(t *testing.T, ok func() bool) {
+func waitFor(t testing.TB, ok func() bool) {
 	t.Helper()
 	for range 2000 {
 		if ok() {

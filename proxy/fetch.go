@@ -160,7 +160,7 @@ func (p *Proxy) abandon(t ticket) {
 	if t.how != leads {
 		return
 	}
-	p.fills.Go(func() {
+	p.tasks.Go(func() {
 		if res := answerOf(<-t.result); res.lead != nil {
 			res.lead.detach()
 		}

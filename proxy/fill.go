@@ -74,6 +74,12 @@ func lost() *fill {
 
 // fill fetches an answer up to its header and leaves a goroutine that fetches the rest.
 func (p *Proxy) fill(f *flight, q *fetch) (res *fill) {
+	if !p.tasks.begin() {
+		res = &fill{reason: policy.OriginError, err: errors.New("fetch from upstream: the proxy is closed")}
+		p.flights.land(f, res, false)
+		return res
+	}
+	defer p.tasks.end()
 	ctx, cancel := context.WithCancelCause(p.lifetime)
 	c := &call{p: p, f: f, q: q, ctx: ctx, cancel: cancel}
 	defer func() {
@@ -258,7 +264,7 @@ func (c *call) land(resp *http.Response, requested time.Time) *fill {
 	// Before the first byte comes: a body that is not kept ends when it has no reader.
 	res.lead, _ = res.body.attach()
 	c.publish(res)
-	c.p.fills.Go(func() { c.pump(resp, res) })
+	c.p.tasks.Go(func() { c.pump(resp, res) })
 	return res
 }
 

@@ -68,10 +68,11 @@ func hot(t testing.TB) (*Proxy, *http.Request) {
 	r.Header.Set("Accept", "*/*")
 	r.Header.Set("User-Agent", "bench")
 	s := &sink{header: http.Header{}}
-	p.ServeHTTP(s, r)
-	p.fills.Wait()
-	s.reset()
-	p.ServeHTTP(s, r)
+	waitFor(t, func() bool {
+		s.reset()
+		p.ServeHTTP(s, r)
+		return strings.Contains(s.header.Get("Cache-Status"), "; hit")
+	})
 	if got := s.header.Get("Cache-Status"); s.status != 200 || s.bytes != 2<<10 || !strings.Contains(got, "; hit") {
 		t.Fatalf("no hit: %d, %d bytes, Cache-Status %q", s.status, s.bytes, got)
 	}

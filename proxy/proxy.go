@@ -41,7 +41,7 @@ type Proxy struct {
 
 	lifetime context.Context // of everything that belongs to no client
 	stop     context.CancelFunc
-	fills    sync.WaitGroup // goroutines that fetch bodies or make up for invalidations
+	tasks    tasks // flights, and what makes up for invalidations
 }
 
 // New makes a proxy. It starts nothing.
@@ -70,7 +70,7 @@ func (p *Proxy) Run(ctx context.Context) error {
 // Close ends every fill that still runs and waits for it.
 func (p *Proxy) Close() {
 	p.stop()
-	p.fills.Wait()
+	p.tasks.Close()
 }
 
 func (p *Proxy) config() *Config { return p.snapshot.Load() }

@@ -38,7 +38,7 @@ func (c *call) sink() {
 		return
 	}
 	p, q := c.p, c.q
-	p.fills.Go(func() {
+	p.tasks.Go(func() {
 		ctx, cancel := context.WithTimeout(p.lifetime, sinkTimeout)
 		defer cancel()
 		if err := p.store.Sink(ctx, q.key, q.forward); err != nil {

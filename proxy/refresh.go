@@ -65,11 +65,12 @@ func (p *Proxy) renew(ctx context.Context) {
 	}
 }
 
-// renewOne fetches one copy anew, unless somebody does already.
+// renewOne fetches one copy anew, unless somebody does already or it has given way to another.
 func (p *Proxy) renewOne(ctx context.Context, r renewal) {
 	pause := time.Duration(0)
 	defer func() { r.copy.Use.EndRenewal(time.Now(), pause) }()
-	t := p.flights.board(r.key, r.known, 1<<30, func() bool { return false }, func(f *flight) *fill { return p.fill(f, r.fetch) })
+	replaced := func() bool { return p.store.Lookup(r.fetch.key, r.fetch.forward, time.Now()).Copy != r.copy }
+	t := p.flights.board(r.key, r.known, 1<<30, replaced, func(f *flight) *fill { return p.fill(f, r.fetch) })
 	if t.how != leads {
 		if t.result != nil {
 			p.flights.leave(t.flight)

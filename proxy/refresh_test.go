@@ -3,6 +3,8 @@ package proxy
 import (
 	"fmt"
 	"net/http"
+	"net/http/httptest"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -212,4 +214,49 @@ func TestStaleWhileRevalidateRenews(t *testing.T) {
 			b.pass(71 * time.Second)
 			b.do("GET", "/a", "X-Lang", "de").want(t, "beyond the window", 200, fmt.Sprint(before+1), "fwd=stale")
 		})
+}
+
+// A reader that saw the old copy just before its successor came must not have the successor fetched again.
+func TestReplacedCopyIsNotRenewed(t *testing.T) {
+	var asked atomic.Int64
+	inBubble(t, counted(&asked, nil), rigOptions{}, refreshing(t), func(b *bubble) {
+		b.do("GET", "/a")
+		ex := &exchange{p: b.proxy, r: httptest.NewRequest("GET", "/a", nil), cfg: b.proxy.config(), start: time.Now()}
+		ex.arrive()
+		ex.key = ex.route.AppendKey(nil, ex.target, ex.route.keyedHost(ex.target.Host), "", ex.r.Header)
+		seen := ex.lookup(string(ex.key), ex.start)
+		if seen.Copy == nil {
+			t.Fatal("no copy")
+		}
+		b.pass(101 * time.Second)
+		b.do("GET", "/a").want(t, "fetched anew", 200, "2", "fwd=stale")
+		b.proxy.renewals.offer(ex, seen, origin.Refresh)
+		synctest.Wait()
+		b.do("GET", "/a").want(t, "not again", 200, "2", "hit")
+	})
+}
+
+// Requests that a server did not wait for may still come while the proxy ends, and after it.
+func TestRequestsDuringAndAfterClose(t *testing.T) {
+	var asked atomic.Int64
+	r := newRig(t, counted(&asked, nil), rigOptions{}, routeFor(t, "all", nil, "/"))
+	var readers sync.WaitGroup
+	for i := range 8 {
+		readers.Go(func() {
+			for j := range 50 {
+				func() {
+					defer func() {
+						if v := recover(); v != nil && v != http.ErrAbortHandler {
+							panic(v)
+						}
+					}()
+					r.proxy.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", fmt.Sprintf("/%d/%d", i, j), nil))
+				}()
+			}
+		})
+	}
+	waitFor(t, func() bool { return asked.Load() > 20 })
+	r.proxy.Close()
+	readers.Wait()
+	r.do("GET", "/late").want(t, "after the end", 502, "*", "detail=origin-error")
 }

@@ -145,7 +145,9 @@ func (w *writing) end(further []policy.Member) {
 	}
 	w.ex.status.Detail = policy.NotConfirmed.String()
 	p.logger.Error("write not confirmed to all caches", "route", w.ex.route.Name, "target", w.ex.r.RequestURI, "error", err)
-	p.fills.Go(func() { p.makeUp(apply) })
+	if !p.tasks.Go(func() { p.makeUp(apply) }) {
+		p.givenUp()
+	}
 }
 
 // invalidateOf is the invalidation that ends a write, to be tried as often as it takes.
@@ -162,6 +164,10 @@ func (p *Proxy) confirming() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(p.lifetime, confirmTimeout)
 }
 
+func (p *Proxy) givenUp() {
+	p.logger.Error("invalidation given up at exit; copies elsewhere may be stale until they expire")
+}
+
 // makeUp tries an invalidation until it is confirmed or the proxy ends.
 func (p *Proxy) makeUp(apply func(context.Context) (invalidation.Receipt, error)) {
 	ticker := time.NewTicker(retryEvery)
@@ -170,7 +176,7 @@ func (p *Proxy) makeUp(apply func(context.Context) (invalidation.Receipt, error)
 		select {
 		case <-ticker.C:
 		case <-p.lifetime.Done():
-			p.logger.Error("invalidation given up at exit; copies elsewhere may be stale until they expire")
+			p.givenUp()
 			return
 		}
 		ctx, cancel := p.confirming()
