@@ -124,19 +124,25 @@ func (ex *exchange) explainRead(e *Explanation) {
 		e.Note = "no host was given, and the host is part of the storage key: give the whole URL, as clients ask for it"
 	}
 	e.Decision, e.Reason = "miss", c.reason.String()
-	if found.Copy == nil {
+	if found.Copy != nil {
+		c.use, c.reason = ex.p.judge(found.Copy, ex.start)
+	}
+	if c.use < whileFresh {
+		if other := ex.searched(); other != nil {
+			c, e.Note = *other, "the copy is that of another query, which the origin's "+policy.NoVarySearch+" says makes no difference"
+		}
+	}
+	if c.Copy == nil {
 		return
 	}
-	var use use
-	use, reason := ex.p.judge(found.Copy, ex.start)
-	e.Reason = reason.String()
-	switch use {
+	e.Reason = c.reason.String()
+	switch c.use {
 	case serve:
 		e.Decision = policy.Hit.String()
 	case whileFresh:
 		e.Decision = policy.Stale.String()
 	}
-	e.Copy = ex.describe(found.Copy)
+	e.Copy = ex.describe(c.Copy)
 }
 
 func (ex *exchange) describe(c *store.Copy) *Copy {

@@ -17,6 +17,7 @@ type candidate struct {
 	store.Found
 	use    use
 	reason policy.Reason
+	other  bool // it is the copy of another query, which an origin said makes no difference
 	apart  bool // every request has to have the copy confirmed for itself: waiting for another's answer is of no use
 }
 
@@ -52,6 +53,10 @@ func (ex *exchange) read() {
 		ex.stale(c.Copy, c.reason)
 		ex.p.renewals.offer(ex, c, origin.Fill)
 	default:
+		if other := ex.searched(); other != nil {
+			ex.hit(*other)
+			return
+		}
 		ex.miss(c)
 	}
 }
@@ -134,7 +139,7 @@ func (ex *exchange) hit(found candidate) {
 	ex.status.Outcome = policy.Hit
 	ex.status.TTL, ex.status.HasTTL = c.Life.Left(ex.start), true
 	n := c.Use.Hit()
-	if ex.route.Policy == policy.RefreshAhead && int(n) >= ex.route.MinHits && ex.due(c) {
+	if ex.route.Policy == policy.RefreshAhead && int(n) >= ex.route.MinHits && !found.other && ex.due(c) {
 		ex.p.renewals.offer(ex, found, origin.Refresh)
 	}
 	ex.deliverCopy(c)
