@@ -76,6 +76,7 @@ type routeDoc struct {
 	Headers        texts             `key:"headers"`
 	Cookies        texts             `key:"cookies"`
 	ForwardHeaders policy.Forwarding `key:"forward_headers"`
+	Content        contentDoc        `key:"content"`
 
 	TTL                  time.Duration `key:"ttl"`
 	Jitter               ratio         `key:"jitter"`
@@ -106,6 +107,11 @@ type queryDoc struct {
 	Exclude  texts           `key:"exclude"`
 	Sort     bool            `key:"sort"`
 	Unlisted policy.Unlisted `key:"unlisted"`
+}
+
+type contentDoc struct {
+	Max     byteNum `key:"max"`
+	GraphQL bool    `key:"graphql"`
 }
 
 type storeIfDoc struct {

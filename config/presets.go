@@ -57,6 +57,7 @@ var heeded = []struct {
 		},
 		[]policy.Kind{policy.CacheAside, policy.ReadThrough, policy.WriteThrough, policy.RefreshAhead},
 	},
+	{[]string{"content"}, []policy.Kind{policy.CacheAside, policy.ReadThrough, policy.RefreshAhead}},
 	{[]string{"refresh_at", "min_hits"}, []policy.Kind{policy.RefreshAhead}},
 	{[]string{"on_write", "fence_hold"}, []policy.Kind{policy.WriteThrough}},
 }

@@ -52,6 +52,7 @@ func (c *routeCompiler) compile(upstreams []origin.Options) *policy.Route {
 	c.kind()
 	c.query()
 	c.variant()
+	c.content()
 	c.templates()
 	c.lifetimes()
 	c.relaxations()
@@ -169,7 +170,7 @@ func (c *routeCompiler) kind() {
 	if c.spoiled(c.key("match")) {
 		return
 	}
-	if kind.Caches() && !c.matches(isRead) {
+	if kind.Caches() && !c.matches(isRead) && !c.wrote("content") {
 		c.problem(at, "%s needs a pattern that reads; add GET to match, or write policy: bypass", kind)
 	}
 	if kind == policy.WriteThrough && !c.matches(isWrite) {

@@ -108,6 +108,7 @@ type Route struct {
 	Headers        []string // canonical names of request header fields that are part of the storage key, sorted
 	Cookies        []string // names of request cookies that are part of the storage key, sorted
 	ForwardHeaders Forwarding
+	Content        ContentReads
 
 	TTL                  time.Duration // lifetime when the origin names none
 	Jitter               float64       // 0 to 1: the share of the lifetime that is taken off at random

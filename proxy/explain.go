@@ -93,6 +93,9 @@ func (ex *exchange) explain() *Explanation {
 		action, reason = policy.PlanRequest(ex.route.Route, mode, ex.r)
 	}
 	e.Decision, e.Reason = action.String(), reason.String()
+	if ex.route.MayAsk(ex.match.Pattern(), ex.r.Method) {
+		e.Note = "with content that the route takes for a read it is one, which the content decides"
+	}
 	if action != policy.ReadAction {
 		return e
 	}

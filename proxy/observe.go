@@ -36,7 +36,7 @@ func (ex *exchange) observe() {
 			return nil
 		}
 		verdict := ex.route.Judge(policy.Fetch{
-			Method: ex.r.Method, Requested: requested, Received: time.Now(), Status: status, Header: header,
+			Method: ex.semantics(), Requested: requested, Received: time.Now(), Status: status, Header: header,
 			BodyLength: res.ContentLength, MaxObject: ex.cfg.MaxObject, Jitter: rand.Float64(),
 		})
 		if ex.r.Method == http.MethodHead {

@@ -88,6 +88,7 @@ type exchange struct {
 	target  policy.Target
 	query   string
 	key     []byte
+	content []byte // of a read that carries its question in it; nil: none
 
 	status policy.Status // what is told about the answer
 	origin time.Duration // time spent waiting for the origin
@@ -116,7 +117,11 @@ func (ex *exchange) serve() {
 	}
 	action, reason := policy.PassAction, ex.status.Reason
 	if reason == policy.NoReason {
-		action, reason = policy.PlanRequest(ex.route.Route, ex.route.mode(ex.start), ex.r)
+		var err error
+		if action, reason, err = ex.plan(); err != nil {
+			ex.refuse(http.StatusBadRequest, policy.RequestBody, err.Error())
+			return
+		}
 	} else if isUnsafe(ex.r.Method) {
 		action = policy.WriteAction
 	}

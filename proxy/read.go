@@ -40,7 +40,7 @@ func (ex *exchange) read() {
 		return
 	}
 	ex.query = query
-	ex.key = ex.route.AppendKey(ex.key, ex.target, ex.route.keyedHost(ex.target.Host), query, ex.r.Header)
+	ex.key = ex.appendKey(ex.key)
 	if ex.route.mode(ex.start) == policy.Observe {
 		ex.observe()
 		return
@@ -178,10 +178,15 @@ func (ex *exchange) request(c candidate, class origin.Class, solo context.Contex
 	q := &fetch{
 		route: ex.route, match: ex.match, target: ex.target, query: ex.query, key: string(ex.key),
 		header: ex.r.Header.Clone(), forward: ex.route.FillHeader(ex.r.Header, names), class: class, solo: solo, why: c.reason,
+		method: http.MethodGet,
+	}
+	if ex.content != nil {
+		q.method, q.content = ex.r.Method, ex.content
+		policy.ContentHeader(q.forward, ex.r.Header)
 	}
 	if c.Copy != nil {
 		q.previous = c.Copy
-		if c.use >= validate {
+		if c.use >= validate && policy.Confirmable(q.method) {
 			q.base = c.Copy
 		}
 	}
