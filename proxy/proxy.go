@@ -88,6 +88,7 @@ type exchange struct {
 	target  policy.Target
 	query   string
 	key     []byte
+	mode    policy.Mode // by which this request goes
 
 	status policy.Status // what is told about the answer
 	origin time.Duration // time spent waiting for the origin
@@ -116,7 +117,7 @@ func (ex *exchange) serve() {
 	}
 	action, reason := policy.PassAction, ex.status.Reason
 	if reason == policy.NoReason {
-		action, reason = policy.PlanRequest(ex.route.Route, ex.route.mode(ex.start), ex.r)
+		action, reason = ex.plan()
 	} else if isUnsafe(ex.r.Method) {
 		action = policy.WriteAction
 	}
@@ -128,6 +129,17 @@ func (ex *exchange) serve() {
 	default:
 		ex.pass(reason)
 	}
+}
+
+// plan decides the way of a request that belongs to a route.
+func (ex *exchange) plan() (policy.Action, policy.Reason) {
+	mode, outside := ex.route.draw(ex.start)
+	ex.mode = mode
+	action, reason := policy.PlanRequest(ex.route.Route, mode, ex.r)
+	if outside && reason == policy.ModeOff {
+		reason = policy.ModeShare
+	}
+	return action, reason
 }
 
 // arrive takes the request target apart and finds the route. It reports whether the request can be served at all.

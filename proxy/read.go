@@ -40,7 +40,7 @@ func (ex *exchange) read() {
 	}
 	ex.query = query
 	ex.key = ex.route.AppendKey(ex.key, ex.target, ex.route.keyedHost(ex.target.Host), query, ex.r.Header)
-	if ex.route.mode(ex.start) == policy.Observe {
+	if ex.mode == policy.Observe {
 		ex.observe()
 		return
 	}
