@@ -16,7 +16,9 @@ type entry struct {
 	what    string // empty: nothing in particular
 	attrs   []slog.Attr
 	problem *problem // the answer, where the call failed
-	guess   int      // how many wrong tokens the caller has presented lately, this one included; zero: none
+	// refusedLately is how many calls from this address were turned away, this one included; zero: this one was not, or not for
+	// want of a token that is known.
+	refusedLately int
 }
 
 // tell adds what a call did.
@@ -43,7 +45,7 @@ func (e *entry) refused() bool { return e.problem != nil && e.problem.refusal !=
 // explanation can hold credentials, and what a purge names is told apart.
 func (h *handler) audit(r *request, status int) {
 	e := &r.entry
-	if e.guess > loudGuesses && e.guess&(e.guess-1) != 0 {
+	if n := e.refusedLately; n > loudRefusals && n&(n-1) != 0 {
 		return // the metric counts them all
 	}
 	level := e.level(r, status)
@@ -69,8 +71,8 @@ func (h *handler) audit(r *request, status int) {
 			what = "refuse admin call"
 		}
 	}
-	if e.guess > 1 {
-		attrs = append(attrs, slog.Int("guesses", e.guess))
+	if e.refusedLately > 1 {
+		attrs = append(attrs, slog.Int("refused_lately", e.refusedLately))
 	}
 	h.Log.LogAttrs(context.Background(), level, what, attrs...)
 }

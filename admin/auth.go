@@ -109,7 +109,8 @@ func (h *handler) admit(r *http.Request, c call) (who string, err error) {
 		return "", err
 	}
 	if c.scope != 0 && found.allow&c.scope == 0 {
-		return found.name, refusalf(http.StatusForbidden, refusedScope, "token %q allows %q, this call needs %q", found.name, found.allow, c.scope)
+		return found.name, refusalf(http.StatusForbidden, refusedScope, "token %q allows %q, this call needs \"%s\"", found.name, found.allow,
+			strings.ReplaceAll(c.scope.String(), ", ", `" or "`))
 	}
 	return found.name, nil
 }

@@ -8,13 +8,14 @@ import (
 )
 
 const (
-	// loudGuesses is how many wrong tokens in a row each have a line in the log; of those after that, every power of two.
-	loudGuesses = 10
+	// loudRefusals is how many calls of one address, turned away without a token that is known here, each have a line in the
+	// log; of those after that, every power of two.
+	loudRefusals = 10
 	// freeGuesses is how many wrong tokens are answered at once: a secret that was rotated is no attack.
 	freeGuesses = 5
 	firstDelay  = 50 * time.Millisecond
 	maxDelay    = time.Second
-	// forgetAfter is how long an address is remembered after its last wrong token.
+	// forgetAfter is how long an address is remembered after the last call that was turned away.
 	forgetAfter = time.Minute
 	maxGuessers = 1024 // addresses remembered; all others count as one
 	maxHeld     = 64   // answers held back at a time
@@ -28,13 +29,15 @@ type guesses struct {
 	held int
 }
 
+// guesser is one address, and what it did lately.
 type guesser struct {
-	count int
-	last  time.Time
+	refused int // calls turned away
+	wrong   int // those among them that presented a wrong token
+	last    time.Time
 }
 
-// note counts a wrong token from an address and returns how many there were lately.
-func (g *guesses) note(from netip.Prefix, now time.Time) int {
+// note counts a call from an address that was turned away, and returns what the address did lately.
+func (g *guesses) note(from netip.Prefix, wrong bool, now time.Time) guesser {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.by == nil {
@@ -48,12 +51,15 @@ func (g *guesses) note(from netip.Prefix, now time.Time) int {
 	}
 	who := g.by[from]
 	if now.Sub(who.last) > forgetAfter {
-		who.count = 0
+		who = guesser{}
 	}
-	who.count++
+	who.refused++
+	if wrong {
+		who.wrong++
+	}
 	who.last = now
 	g.by[from] = who
-	return who.count
+	return who
 }
 
 // forget drops the addresses that have been quiet. The caller holds mu.
@@ -107,14 +113,17 @@ func (g *guesses) give() {
 	g.held--
 }
 
-// refused counts a caller that was turned away, and keeps who guesses waiting.
+// refused counts a caller that was turned away, and keeps who guesses waiting. One that presented a token which is known
+// here is not a stranger.
 func (h *handler) refused(r *request, p *problem) {
 	h.Refused(p.refusal)
-	if p.refusal != refusedUnknown {
+	if p.refusal == refusedScope {
 		return
 	}
-	r.entry.guess = h.guesses.note(networkOf(r.from), time.Now())
-	if !h.guesses.hold(r.Request, delayOf(r.entry.guess)) {
+	wrong := p.refusal == refusedUnknown
+	lately := h.guesses.note(networkOf(r.from), wrong, time.Now())
+	r.entry.refusedLately = lately.refused
+	if wrong && !h.guesses.hold(r.Request, delayOf(lately.wrong)) {
 		p.header.Set("Connection", "close") // each further guess costs a connection
 	}
 }

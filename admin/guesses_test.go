@@ -68,16 +68,16 @@ func TestGuessesAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var g guesses
 		for i := range 3 * maxGuessers {
-			g.note(netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 32), time.Now())
+			g.note(netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 32), true, time.Now())
 		}
 		if len(g.by) > maxGuessers+1 {
 			t.Errorf("%d addresses remembered", len(g.by))
 		}
-		if n := g.note(netip.MustParsePrefix("192.0.2.1/32"), time.Now()); n < maxGuessers {
+		if n := g.note(netip.MustParsePrefix("192.0.2.1/32"), true, time.Now()).wrong; n < maxGuessers {
 			t.Errorf("an address beyond the table has %d guesses: it shares the count of all such", n)
 		}
 		<-time.After(forgetAfter + time.Second)
-		if n := g.note(netip.MustParsePrefix("192.0.2.1/32"), time.Now()); n != 1 || len(g.by) != 1 {
+		if n := g.note(netip.MustParsePrefix("192.0.2.1/32"), true, time.Now()).wrong; n != 1 || len(g.by) != 1 {
 			t.Errorf("after a quiet minute: guess %d of %d addresses", n, len(g.by))
 		}
 
@@ -105,6 +105,33 @@ func TestGuessesAreBounded(t *testing.T) {
 			t.Errorf("%d places are not given back", g.held)
 		}
 	})
+}
+
+// Calls without any token do not fill the log either, and do not slow down who then presents one; a token that is known but
+// not allowed this is in the log each time.
+func TestRefusalsAreThinned(t *testing.T) {
+	l := newListener(Token{Name: "sre", Secret: "right", Allow: ScopeRead})
+	h := New(l.Options)
+	for _, c := range []struct {
+		authorization string
+		lines         int
+	}{{"", 10 + 3}, {"Basic x", 1}, {"Bearer right", 100}} { // 16, 32, 64; then 128
+		l.log.Reset()
+		for range 100 {
+			r := localRequest("DELETE", "/keys/a")
+			r.Header["Authorization"] = nil
+			if c.authorization != "" {
+				r.Header.Set("Authorization", c.authorization)
+			}
+			h.ServeHTTP(httptest.NewRecorder(), r)
+		}
+		if got := strings.Count(l.log.String(), "refuse admin call"); got != c.lines {
+			t.Errorf("%q: %d lines, want %d", c.authorization, got, c.lines)
+		}
+	}
+	if len(l.refused) != 300 {
+		t.Errorf("%d counted, want all", len(l.refused))
+	}
 }
 
 func TestNetworkOf(t *testing.T) {

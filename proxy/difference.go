@@ -43,14 +43,26 @@ func (o *observation) tell() {
 	}
 	attrs := []slog.Attr{
 		slog.String("route", ex.route.Name), slog.String("method", ex.r.Method), slog.String("host", ex.target.Host), slog.String("path", ex.target.Path),
-		slog.String("key", ex.name()), slog.String("copy_age", c.Life.Age(ex.start).Round(time.Millisecond).String()),
+		slog.String("copy_age", c.Life.Age(ex.start).Round(time.Millisecond).String()),
 		slog.Int("copy_status", c.Status), slog.Int("status", o.status), slog.Int("copy_bytes", len(c.Body)),
+	}
+	if name := ex.name(); name != "" {
+		attrs = append(attrs, slog.String("key", name))
 	}
 	if o.body != nil {
 		attrs = append(attrs, o.body.differs(c, o.status)...)
 	}
-	attrs = append(attrs, slog.Any("headers", differing(c.Header(), ex.route.StoredHeader(o.header))),
-		slog.Any("request_headers_not_in_key", ex.unkeyedHeaders(c)), slog.Any("parameters_not_in_key", ex.unkeyedParameters()))
+	for _, list := range [...]struct {
+		name  string
+		names []string
+	}{
+		{"headers", differing(c.Header(), ex.route.StoredHeader(o.header))},
+		{"request_headers_not_in_key", ex.unkeyedHeaders(c)}, {"parameters_not_in_key", ex.unkeyedParameters()},
+	} {
+		if len(list.names) > 0 {
+			attrs = append(attrs, slog.Any(list.name, list.names))
+		}
+	}
 	if skipped > 0 {
 		attrs = append(attrs, slog.Int("more_since_last", skipped))
 	}

@@ -206,11 +206,11 @@ func TestObserveShowsWrongKeys(t *testing.T) {
 		differ int
 		log    []string
 	}{
-		{"a header", header, "/p", 6, []string{"copy_status=200 status=200 copy_bytes=25 bytes=25", "first_difference_at=9", "headers=[X-Currency]", "request_headers_not_in_key=[X-Currency]", "parameters_not_in_key=[]"}},
+		{"a header", header, "/p", 6, []string{"copy_status=200 status=200 copy_bytes=25 bytes=25", "first_difference_at=9", "headers=[X-Currency]", "request_headers_not_in_key=[X-Currency]"}},
 		{"a parameter", func(r *policy.Route) {
 			r.Headers, r.Query = []string{"X-Currency"}, policy.Query{Unlisted: policy.UnlistedDrop}
 		}, "/p", 6,
-			[]string{`parameters_not_in_key="[sort to]"`, "request_headers_not_in_key=[]"}},
+			[]string{`parameters_not_in_key="[sort to]"`, "first_difference_at=24"}},
 		{"where it leads", func(r *policy.Route) {
 			r.Headers, r.Query = []string{"X-Currency"}, policy.Query{Exclude: []string{"sort", "to"}}
 		}, "/go", 6,
