@@ -180,6 +180,9 @@ func parseMode(word string) (policy.Mode, error) {
 	return 0, fmt.Errorf("mode is %q: use on, observe or off", shorten(word))
 }
 
+// minPercent is the smallest share that PercentOf does not print as none.
+const minPercent = 0.0001
+
 // parseShare reads a percentage above zero. Nothing stands for all.
 func parseShare(text string) (float64, error) {
 	if text == "" {
@@ -187,8 +190,8 @@ func parseShare(text string) (float64, error) {
 	}
 	number, ok := strings.CutSuffix(text, "%")
 	percent, err := strconv.ParseFloat(number, 64)
-	if !ok || err != nil || !(percent > 0 && percent <= 100) {
-		return 0, fmt.Errorf("share is %q: give a percentage above 0%% and up to 100%%, such as 10%%, or use mode off", shorten(text))
+	if !ok || err != nil || !(percent >= minPercent && percent <= 100) {
+		return 0, fmt.Errorf("share is %q: give a percentage from %v%% to 100%%, such as 10%%, or use mode off", shorten(text), minPercent)
 	}
 	return percent / 100, nil
 }

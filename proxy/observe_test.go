@@ -110,6 +110,29 @@ func TestObserveBrokenOff(t *testing.T) {
 	})
 }
 
+// No copy is as long as an answer that is too long to be stored.
+func TestObserveTooLong(t *testing.T) {
+	var long atomic.Bool
+	backend := func(w http.ResponseWriter, _ *http.Request) {
+		if long.Load() {
+			io.WriteString(w, strings.Repeat("x", 1<<20+1))
+			return
+		}
+		io.WriteString(w, "x")
+	}
+	inBubble(t, backend, rigOptions{}, routeFor(t, "all", observing(nil), "/"), func(b *bubble) {
+		long.Store(true)
+		b.do("GET", "/b")
+		b.do("GET", "/b")
+		observations{miss: 2}.check(t, b, "never stored")
+		long.Store(false)
+		b.do("GET", "/a")
+		long.Store(true)
+		b.do("GET", "/a")
+		observations{miss: 3, differ: 1}.check(t, b, "grown beyond the limit")
+	})
+}
+
 // A client that leaves in the middle of the body has seen no difference.
 func TestObserveClientLeaves(t *testing.T) {
 	first, left := make(chan struct{}, 1), make(chan struct{})
