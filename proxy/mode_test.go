@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -201,4 +202,25 @@ func TestModesList(t *testing.T) {
 			}
 		}
 	})
+}
+
+// The first promise holds while a route is switched back and forth: what is stored in one mode and used again in a later
+// one was invalidated by the writes in between.
+func TestNoReadIsOlderWhileModesChange(t *testing.T) {
+	v := &versions{}
+	r := newRig(t, v.ServeHTTP, rigOptions{}, routeFor(t, "v", func(r *policy.Route) { r.Key = template(t, "v:{k}") }, "GET /v/{k}", "PUT /v/{k}"))
+	orders := []ModeOrder{{Mode: policy.On}, {Mode: policy.Off}, {Mode: policy.On, Share: 0.5}, {Mode: policy.Observe}, {Mode: policy.On}, {Mode: policy.Observe, Share: 0.5}}
+	turn := 0
+	stale, hits, reads := race(t, r, func(k int) error {
+		turn++
+		if err := r.proxy.SetMode("v", orders[turn%len(orders)]); err != nil {
+			return err
+		}
+		_, err := r.try("PUT", fmt.Sprintf("/v/%d", k), nil)
+		return err
+	}, v)
+	if stale > 0 || hits == 0 {
+		t.Errorf("%d of %d reads were stale, %d were hits", stale, reads, hits)
+	}
+	t.Logf("%d reads, %d hits, %d stale", reads, hits, stale)
 }
