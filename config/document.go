@@ -70,6 +70,8 @@ type routeDoc struct {
 	Policy   policy.Kind       `key:"policy"`
 	Mode     policy.Mode       `key:"mode"`
 
+	ModeShare ratio `key:"mode_share"`
+
 	Key            string            `key:"key"`
 	Tags           texts             `key:"tags"`
 	Query          queryDoc          `key:"query"`

@@ -20,6 +20,7 @@ type Explanation struct {
 	Pattern    string   `json:"pattern,omitempty"`
 	Policy     string   `json:"policy"`
 	Mode       string   `json:"mode"`
+	ModeShare  string   `json:"mode_share,omitempty"` // of the requests that the mode is for, where not all; the decision is that for one of these
 	Upstream   string   `json:"upstream"`
 	Decision   string   `json:"decision"` // hit, stale, miss, pass, write
 	Reason     string   `json:"reason,omitempty"`
@@ -80,11 +81,14 @@ func (p *Proxy) Explain(method, rawURL string, header http.Header) (*Explanation
 }
 
 func (ex *exchange) explain() *Explanation {
-	mode := ex.route.mode(ex.start)
+	mode, share := ex.route.mode(ex.start)
 	e := &Explanation{
 		Request: ex.r.Method + " " + ex.target.Scheme + "://" + ex.target.Host + ex.target.String(),
 		Route:   ex.route.Name, Policy: ex.route.Policy.String(), Mode: mode.String(), Upstream: ex.route.Upstream,
 		Decision: policy.PassAction.String(),
+	}
+	if share < 1 {
+		e.ModeShare = fmt.Sprintf("%.4g%%", share*100)
 	}
 	reason := ex.status.Reason
 	action := policy.PassAction

@@ -41,7 +41,7 @@ func (ex *exchange) read() {
 	}
 	ex.query = query
 	ex.key = ex.appendKey(ex.key)
-	if ex.route.mode(ex.start) == policy.Observe {
+	if ex.mode == policy.Observe {
 		ex.observe()
 		return
 	}
