@@ -1,6 +1,11 @@
 package config
 
-import "cacheproxy/policy"
+import (
+	"maps"
+	"slices"
+
+	"cacheproxy/policy"
+)
 
 // View is a Snapshot to be shown: what is in force, after defaults, environment and flags, without secrets.
 type View struct {
@@ -9,6 +14,7 @@ type View struct {
 	H2C        bool           `json:"h2c"`
 	DrainDelay string         `json:"drain_delay"`
 	Admin      AdminView      `json:"admin"`
+	Tracing    *TracingView   `json:"tracing,omitempty"`
 	Memory     MemoryView     `json:"memory"`
 	Upstreams  []UpstreamView `json:"upstreams"`
 	Routes     []RouteView    `json:"routes"`
@@ -19,6 +25,14 @@ type View struct {
 type AdminView struct {
 	Listen string   `json:"listen"`
 	Tokens []string `json:"tokens,omitempty"` // names
+}
+
+// TracingView shows where traces go; of the headers only the names.
+type TracingView struct {
+	Endpoint string   `json:"endpoint"`
+	Sample   float64  `json:"sample"`
+	Service  string   `json:"service"`
+	Headers  []string `json:"headers,omitempty"`
 }
 
 // MemoryView is in bytes.
@@ -62,6 +76,9 @@ func (s *Snapshot) View() View {
 		Listen: s.Listen, TLS: s.TLS != nil, H2C: s.H2C, DrainDelay: s.DrainDelay.String(),
 		Admin:  AdminView{Listen: s.Admin.Listen},
 		Memory: MemoryView{Size: s.Memory.Size, MaxObject: s.Memory.MaxObject},
+	}
+	if t := s.Tracing; t != nil {
+		v.Tracing = &TracingView{Endpoint: t.Endpoint.String(), Sample: t.Sample, Service: t.Service, Headers: slices.Sorted(maps.Keys(t.Headers))}
 	}
 	for _, t := range s.Admin.Tokens {
 		v.Admin.Tokens = append(v.Admin.Tokens, t.Name)

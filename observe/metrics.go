@@ -42,6 +42,9 @@ type Metrics struct {
 	purges       *prometheus.CounterVec
 	purgeSeconds prometheus.Histogram
 
+	accessLogDropped prometheus.Counter
+	spansDropped     prometheus.Counter
+
 	gauges *gauges
 
 	mu        sync.Mutex
@@ -72,6 +75,12 @@ func NewMetrics(version string) *Metrics {
 		purgeSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Namespace: namespace, Name: "purge_seconds", Help: "Time from a purge to its confirmation.", Buckets: purgeBuckets,
 		}),
+		accessLogDropped: prometheus.NewCounter(prometheus.CounterOpts{
+			Namespace: namespace, Name: "access_log_dropped_total", Help: "Lines of the access log lost because their reader was too slow.",
+		}),
+		spansDropped: prometheus.NewCounter(prometheus.CounterOpts{
+			Namespace: namespace, Name: "spans_dropped_total", Help: "Spans of traces lost because their endpoint was too slow or failed.",
+		}),
 		gauges:    newGauges(),
 		routes:    map[string]*RouteMetrics{},
 		upstreams: map[string]*UpstreamMetrics{},
@@ -82,7 +91,7 @@ func NewMetrics(version string) *Metrics {
 	build.WithLabelValues(version, runtime.Version()).Set(1)
 	m.registry.MustRegister(
 		m.requests, m.requestSeconds, m.coalesced, m.notStored, m.missed, m.mode, m.reloadSuccess, m.originRequests, m.originSeconds, m.shed,
-		m.purges, m.purgeSeconds, m.gauges, build,
+		m.purges, m.purgeSeconds, m.accessLogDropped, m.spansDropped, m.gauges, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	return m
@@ -99,6 +108,12 @@ func (m *Metrics) Purge(source, kind string, took time.Duration) {
 	m.purges.WithLabelValues(source, kind).Inc()
 	m.purgeSeconds.Observe(took.Seconds())
 }
+
+// AccessLogDropped counts one lost line of the access log.
+func (m *Metrics) AccessLogDropped() { m.accessLogDropped.Inc() }
+
+// SpansDropped counts lost spans.
+func (m *Metrics) SpansDropped(n int) { m.spansDropped.Add(float64(n)) }
 
 // SetMode tells the mode in force of a route.
 func (m *Metrics) SetMode(route string, mode policy.Mode) {

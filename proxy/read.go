@@ -17,7 +17,9 @@ type candidate struct {
 	store.Found
 	use    use
 	reason policy.Reason
-	apart  bool // every request has to have the copy confirmed for itself: waiting for another's answer is of no use
+	// previous is a copy that has expired for good: of no use but to tell whether what comes is different.
+	previous *store.Copy
+	apart    bool // every request has to have the copy confirmed for itself: waiting for another's answer is of no use
 }
 
 // use says what a copy is good for.
@@ -45,6 +47,9 @@ func (ex *exchange) read() {
 		return
 	}
 	c := ex.lookup(unsafe.String(unsafe.SliceData(ex.key), len(ex.key)), ex.start)
+	if ex.span.Recording() {
+		ex.traceLookup(c)
+	}
 	switch c.use {
 	case serve:
 		ex.hit(c)
@@ -79,7 +84,12 @@ func (ex *exchange) lookup(key string, now time.Time) candidate {
 		return c
 	}
 	c.use, c.reason = ex.p.judge(c.Copy, now)
-	if c.use == nothing && c.reason != policy.Fenced {
+	switch {
+	case c.use != nothing || c.reason == policy.Fenced:
+	case c.reason == policy.Expired:
+		// It gives way to what is fetched now; until then every request that asks sees what was there.
+		c.Copy, c.previous = nil, c.Copy
+	default:
 		ex.p.store.Drop(c.Key, c.Copy)
 		c.Copy = nil
 	}
@@ -172,7 +182,7 @@ func (ex *exchange) request(c candidate, class origin.Class, solo context.Contex
 	names := ex.selecting(c)
 	q := &fetch{
 		route: ex.route, match: ex.match, target: ex.target, query: ex.query, key: string(ex.key),
-		header: ex.r.Header.Clone(), forward: ex.route.FillHeader(ex.r.Header, names), class: class, solo: solo, why: c.reason,
+		header: ex.r.Header.Clone(), forward: ex.route.FillHeader(ex.r.Header, names), class: class, solo: solo, why: c.reason, previous: c.previous, asker: ex.span,
 	}
 	if c.Copy != nil {
 		q.previous = c.Copy
