@@ -1,5 +1,6 @@
 // Package observe tells what happened to requests: Prometheus metrics, the access log and traces. All speak in the closed
-// vocabularies of package policy, and none allocates for a request that was answered from a copy and is not sampled.
+// vocabularies of package policy, and metrics and
+// log allocate nothing for a request that was answered from a copy and is not sampled; nor do traces that are off.
 //
 //	metrics.go    the metrics and their registry
 //	route.go      what is counted for each request, bound to a route beforehand

@@ -3,6 +3,7 @@ package observe
 import (
 	"net"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -130,9 +131,7 @@ func (s *Span) Origin(req *http.Request, upstream string) *Span {
 	}
 	var options []trace.SpanStartOption
 	if s.Recording() {
-		full := *req.URL
-		full.RawQuery, full.ForceQuery, full.User = "", false, nil
-		all := attributes(semconv.HTTPRequestMethodKey.String(req.Method), semconv.URLFull(bounded(full.String())),
+		all := attributes(semconv.HTTPRequestMethodKey.String(req.Method), semconv.URLFull(bounded(withoutQuery(req.URL))),
 			semconv.ServerAddress(req.URL.Hostname()), upstreamKey.String(upstream))
 		if port, err := strconv.Atoi(req.URL.Port()); err == nil {
 			all = append(all, semconv.ServerPort(port))
@@ -142,6 +141,18 @@ func (s *Span) Origin(req *http.Request, upstream string) *Span {
 	child := s.child(req.Method, append(options, trace.WithSpanKind(trace.SpanKindClient))...)
 	child.inject(req.Header)
 	return child
+}
+
+// withoutQuery is the URL of a request to an origin, whose path may stand as it is in Opaque.
+func withoutQuery(u *url.URL) string {
+	path := u.EscapedPath()
+	if u.Opaque != "" {
+		path = u.Opaque
+		if rest, absolute := strings.CutPrefix(path, "//"); absolute {
+			path = rest[max(strings.IndexByte(rest, '/'), 0):]
+		}
+	}
+	return u.Scheme + "://" + u.Host + path
 }
 
 // EndOrigin ends the span of a request that an origin has answered. To whoever asked, 400s are errors too.

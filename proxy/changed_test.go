@@ -41,6 +41,7 @@ func TestChangedWithoutInvalidation(t *testing.T) {
 		{name: "purged softly", origin: etag, between: func(b *bubble) { b.purgeAll(true) }},
 		{name: "written through the proxy", between: func(b *bubble) { b.do("PUT", "/a"); b.pass(2 * time.Minute) }},
 		{name: "another variant", origin: "vary", second: func(b *bubble) { b.do("GET", "/a", "Accept-Language", "fr") }},
+		{name: "an origin that begins to vary", origin: "vary second"},
 		{name: "never given without asking", origin: noCache},
 		{name: "not found any more, then found", route: func(r *policy.Route) { r.NegativeTTL = time.Minute }, origin: "gone first"},
 		{name: "two pages of not found", route: func(r *policy.Route) { r.NegativeTTL = time.Minute }, origin: "gone"},
@@ -66,6 +67,10 @@ func TestChangedWithoutInvalidation(t *testing.T) {
 					}
 				case "vary":
 					h.Set("Vary", "Accept-Language")
+				case "vary second":
+					if n == 2 {
+						h.Set("Vary", "Accept-Language")
+					}
 				case "constant":
 					n = 0
 				case "gone":
