@@ -13,10 +13,10 @@ import (
 
 const namespace = "cacheproxy"
 
-// Buckets of the histograms, in seconds. A hit takes tens of microseconds, an origin in trouble many seconds.
+// Buckets of the histograms, in seconds. A hit takes microseconds, an origin in trouble many seconds.
 var (
 	requestBuckets = []float64{
-		50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, .1, .25, .5, 1, 2.5, 5, 10,
+		10e-6, 25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, .1, .25, .5, 1, 2.5, 5, 10,
 	}
 	originBuckets = []float64{500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, .1, .25, .5, 1, 2.5, 5, 10, 30}
 	purgeBuckets  = []float64{50e-6, 250e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, .1, .25, .5, 1, 2.5, 5, 10, 30}
