@@ -16,6 +16,7 @@ func defaults() *document {
 		DrainDelay: 5 * time.Second,
 		Admin:      adminDoc{Listen: "127.0.0.1:8081"},
 		Log:        logDoc{Format: LogJSON, Level: slog.LevelInfo, Hits: 0.01, Others: 1},
+		Tracing:    tracingDoc{Sample: 0.01, Service: "cacheproxy"},
 		Memory:     memoryDoc{Size: memorySize{bytes: 512 << 20}, MaxObject: 8 << 20},
 	}
 }

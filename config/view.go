@@ -2,6 +2,8 @@ package config
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	"cacheproxy/policy"
 )
@@ -13,6 +15,7 @@ type View struct {
 	H2C        bool           `json:"h2c"`
 	DrainDelay string         `json:"drain_delay"`
 	Admin      AdminView      `json:"admin"`
+	Tracing    *TracingView   `json:"tracing,omitempty"`
 	Memory     MemoryView     `json:"memory"`
 	Upstreams  []UpstreamView `json:"upstreams"`
 	Routes     []RouteView    `json:"routes"`
@@ -23,6 +26,14 @@ type View struct {
 type AdminView struct {
 	Listen string   `json:"listen"`
 	Tokens []string `json:"tokens,omitempty"` // names
+}
+
+// TracingView shows where traces go; of the headers only the names.
+type TracingView struct {
+	Endpoint string   `json:"endpoint"`
+	Sample   float64  `json:"sample"`
+	Service  string   `json:"service"`
+	Headers  []string `json:"headers,omitempty"`
 }
 
 // MemoryView is in bytes.
@@ -67,6 +78,9 @@ func (s *Snapshot) View() View {
 		Listen: s.Listen, TLS: s.TLS != nil, H2C: s.H2C, DrainDelay: s.DrainDelay.String(),
 		Admin:  AdminView{Listen: s.Admin.Listen},
 		Memory: MemoryView{Size: s.Memory.Size, MaxObject: s.Memory.MaxObject},
+	}
+	if t := s.Tracing; t != nil {
+		v.Tracing = &TracingView{Endpoint: t.Endpoint.String(), Sample: t.Sample, Service: t.Service, Headers: slices.Sorted(maps.Keys(t.Headers))}
 	}
 	for _, t := range s.Admin.Tokens {
 		v.Admin.Tokens = append(v.Admin.Tokens, t.Name)

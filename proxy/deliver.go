@@ -56,6 +56,9 @@ func (ex *exchange) addHeader(h http.Header, age time.Duration) {
 	} else {
 		h["Cache-Status"] = lines[1:]
 	}
+	if ex.requestID != "" {
+		h[requestIDField] = []string{ex.requestID}
+	}
 	keepUntyped(h)
 }
 
@@ -66,8 +69,9 @@ func keepUntyped(h http.Header) {
 	}
 }
 
-// addCacheStatus appends this cache to the list of those that handled the answer (RFC 9211 §2).
+// addCacheStatus appends this cache to the list of those that handled the answer (RFC 9211 §2), and tells the request's id.
 func (ex *exchange) addCacheStatus(h http.Header) {
+	ex.addID(h)
 	var buf [128]byte
 	list := h["Cache-Status"]
 	h["Cache-Status"] = append(list[:len(list):len(list)], string(ex.appendCacheStatus(buf[:0])))

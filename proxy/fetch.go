@@ -86,6 +86,9 @@ func (ex *exchange) together(c candidate) (again bool, next candidate) {
 		ex.pass(reason)
 		return false, candidate{}
 	}
+	if t.how == joined {
+		ex.span.Link(res.span)
+	}
 	if res.recalled {
 		return true, ex.lookup(string(ex.key), time.Now())
 	}
@@ -179,7 +182,7 @@ func (ex *exchange) accept(res *fill, c candidate, outcome policy.Outcome, from 
 	if from != nil {
 		defer from.detach()
 	}
-	ex.origin = res.took
+	ex.origin, ex.originID = min(res.took, time.Since(ex.start)), res.id
 	if res.reason != policy.NoReason || originFailed(res.status) {
 		if ex.rescue(res, c) {
 			return true

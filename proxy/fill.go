@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"cacheproxy/invalidation"
+	"cacheproxy/observe"
 	"cacheproxy/policy"
 	"cacheproxy/proxy/origin"
 	"cacheproxy/store"
@@ -44,6 +45,15 @@ type fetch struct {
 	solo     context.Context // set when the fill serves one client only: it ends with it
 	why      policy.Reason   // labels the request to the origin
 	previous *store.Copy     // what was stored before, to notice changes that nothing announced
+	asker    *observe.Span   // of the request that needs it, or set off its renewal
+}
+
+// id is the request id of a fill: its own, unless the route declares that answers depend on the client's.
+func (q *fetch) id() string {
+	if lines := q.forward[requestIDField]; len(lines) > 0 {
+		return lines[0]
+	}
+	return newRequestID()
 }
 
 // fill is an answer of the origin on its way to the requests that share it. It is immutable but for its body once it was
@@ -62,6 +72,8 @@ type fill struct {
 	fresh   *store.Copy // the copy that a 304 confirmed
 	stored  bool        // a 304's copy was stored
 	took    time.Duration
+	id      string // the request id that the origin saw: the fill's own
+	span    *observe.Span
 
 	recalled bool // memory has a fresh copy now, from a tier below: look again
 
@@ -83,7 +95,7 @@ func (p *Proxy) fill(f *flight, q *fetch) (res *fill) {
 	}
 	defer p.tasks.end()
 	ctx, cancel := context.WithCancelCause(p.lifetime)
-	c := &call{p: p, f: f, q: q, ctx: ctx, cancel: cancel}
+	c := &call{p: p, f: f, q: q, ctx: ctx, cancel: cancel, id: q.id(), began: time.Now(), span: p.trace(q)}
 	defer func() {
 		if err := c.panicked(recover()); err != nil {
 			res = &fill{reason: policy.Panic, err: err}
@@ -116,6 +128,9 @@ type call struct {
 	token    invalidation.Token // of the request that was sent last
 	slot     *origin.Slot       // of that request
 	resp     *http.Response     // its answer
+	id       string             // of the requests to the origin
+	began    time.Time
+	span     *observe.Span
 }
 
 // panicked tells of a defect, which is the end of this fill and of nothing else. It is nil when there was none.
@@ -143,6 +158,7 @@ func (c *call) end() {
 		c.unbind()
 	}
 	c.cancel(nil)
+	c.span.End()
 }
 
 func (c *call) run() *fill {
@@ -175,7 +191,9 @@ func (c *call) failed(err error) *fill {
 	if cause := context.Cause(c.ctx); cause != nil && c.ctx.Err() != nil {
 		err = fmt.Errorf("%w: %w", err, cause)
 	}
-	return &fill{reason: origin.Classify(err), err: err}
+	reason := origin.Classify(err)
+	c.span.Failed(reason)
+	return &fill{reason: reason, err: err, took: time.Since(c.began), id: c.id, span: c.span}
 }
 
 // roundTrip waits for a place at the origin, takes the token, and sends the request.
@@ -191,10 +209,11 @@ func (c *call) roundTrip() (*http.Response, error) {
 	if b := q.base; b != nil && c.p.ledger.Check(&b.Stamp, b.Members) > invalidation.Soft {
 		q.base = nil
 	}
-	start := time.Now()
-	resp, err := q.route.origin.Send(c.outgoing(), slot)
+	req := c.outgoing()
+	sent := c.p.ask(q.route, q.why, c.span, req)
+	resp, err := q.route.origin.Send(req, slot)
 	c.resp = resp
-	q.route.asked(q.why, time.Since(start))
+	sent(resp, err)
 	return resp, err
 }
 
@@ -208,6 +227,7 @@ func (c *call) outgoing() *http.Request {
 	// The client's address is not part of the key, so the origin does not learn it.
 	policy.Forward(h, netip.Addr{}, q.target.Scheme, q.target.Host, false)
 	policy.AppendVia(h, 1, 1)
+	h[requestIDField] = []string{c.id}
 	req := (&http.Request{
 		Method: q.method, URL: &url.URL{}, Header: h, Host: q.route.origin.Host(q.target.Host),
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
@@ -236,7 +256,7 @@ func (c *call) land(resp *http.Response, requested time.Time) *fill {
 		status, header = q.base.Status, policy.MergeNotModified(q.base.Header(), resp.Header)
 		length = int64(len(q.base.Body))
 	}
-	res := &fill{status: status, token: c.token, age: header["Age"], forward: q.forward, took: received.Sub(requested)}
+	res := &fill{status: status, token: c.token, age: header["Age"], forward: q.forward, took: received.Sub(c.began), id: c.id, span: c.span}
 	res.verdict = r.Judge(policy.Fetch{
 		Method: http.MethodGet, Authorized: len(q.header["Authorization"]) > 0, Requested: requested, Received: received,
 		Status: status, Header: header, BodyLength: length, MaxObject: c.p.config().MaxObject, Jitter: rand.Float64(),

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -119,13 +120,20 @@ func (c *call) put(res *fill, copied *store.Copy) bool {
 	return true
 }
 
-// changed notices that an answer differs from the one before although nothing said so.
+// changed notices that an answer differs from the one before although nothing said so: readers may have been given the old
+// one while the new one was true already.
 func (c *call) changed(now *store.Copy) {
 	before := c.q.previous
-	if before == nil || before.Digest == now.Digest || before.Status != now.Status {
+	switch {
+	case before == nil || before.Digest == now.Digest || !slices.Equal(before.Vary, now.Vary):
 		return
-	}
-	if c.p.ledger.Check(&before.Stamp, before.Members) == invalidation.Valid {
+	case before.Status != now.Status || now.Status >= http.StatusBadRequest:
+		return // pages of errors differ for many reasons, and that a thing comes and goes is what negative_ttl allows for
+	case before.Life.Fresh <= 0:
+		return // nobody was given it without asking the origin
+	case time.Since(before.Life.Until()) > invalidation.MaxFill:
+		return // what invalidated it since may be forgotten
+	case c.p.ledger.Check(&before.Stamp, before.Members) == invalidation.Valid:
 		c.q.route.metrics.ChangedWithoutInvalidation()
 	}
 }

@@ -17,8 +17,10 @@ type candidate struct {
 	store.Found
 	use    use
 	reason policy.Reason
-	other  bool // it is the copy of another query, which an origin said makes no difference
-	apart  bool // every request has to have the copy confirmed for itself: waiting for another's answer is of no use
+	// previous is a copy that has expired for good: of no use but to tell whether what comes is different.
+	previous *store.Copy
+	other    bool // it is the copy of another query, which an origin said makes no difference
+	apart    bool // every request has to have the copy confirmed for itself: waiting for another's answer is of no use
 }
 
 // use says what a copy is good for.
@@ -46,6 +48,9 @@ func (ex *exchange) read() {
 		return
 	}
 	c := ex.lookup(unsafe.String(unsafe.SliceData(ex.key), len(ex.key)), ex.start)
+	if ex.span.Recording() {
+		ex.traceLookup(c)
+	}
 	switch c.use {
 	case serve:
 		ex.hit(c)
@@ -84,7 +89,12 @@ func (ex *exchange) lookup(key string, now time.Time) candidate {
 		return c
 	}
 	c.use, c.reason = ex.p.judge(c.Copy, now)
-	if c.use == nothing && c.reason != policy.Fenced {
+	switch {
+	case c.use != nothing || c.reason == policy.Fenced:
+	case c.reason == policy.Expired:
+		// It gives way to what is fetched now; until then every request that asks sees what was there.
+		c.Copy, c.previous = nil, c.Copy
+	default:
 		ex.p.store.Drop(c.Key, c.Copy)
 		c.Copy = nil
 	}
@@ -178,7 +188,7 @@ func (ex *exchange) request(c candidate, class origin.Class, solo context.Contex
 	q := &fetch{
 		route: ex.route, match: ex.match, target: ex.target, query: ex.query, key: string(ex.key),
 		header: ex.r.Header.Clone(), forward: ex.route.FillHeader(ex.r.Header, names), class: class, solo: solo, why: c.reason,
-		method: http.MethodGet,
+		previous: c.previous, asker: ex.span, method: http.MethodGet,
 	}
 	if ex.content != nil {
 		q.method, q.content = ex.r.Method, ex.content
