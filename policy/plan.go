@@ -60,7 +60,7 @@ func (r *Route) special(req *http.Request) Reason {
 		return Upgrade
 	case req.ContentLength != 0 || len(req.TransferEncoding) > 0:
 		return RequestBody
-	case len(h["Range"]) > 0:
+	case req.Method == http.MethodGet && ForeignRange(h):
 		return RangeRequest
 	case len(h["Proxy-Authorization"]) > 0:
 		return Authorization
