@@ -42,12 +42,18 @@ type fetch struct {
 	solo     context.Context // set when the fill serves one client only: it ends with it
 	why      policy.Reason   // labels the request to the origin
 	previous *store.Copy     // what was stored before, to notice changes that nothing announced
+	ranges   string          // Range of the one client that the fill is for; empty: fetch it whole
+	ifRange  string          // its If-Range
+	parts    *store.Parts    // what is there already of the whole; nil: nothing
+	gap      policy.Span     // what parts lack
+	hints    chan<- hint     // informational responses on their way to the client that leads; nil: nobody wants them
 }
 
 // fill is an answer of the origin on its way to the requests that share it. It is immutable but for its body once it was
 // handed out.
 type fill struct {
 	status  int
+	length  int64       // of the body; -1: not known
 	header  http.Header // as stored and delivered; read only
 	age     []string    // as the origin sent it
 	trailer http.Header // set before the body ends
@@ -56,9 +62,12 @@ type fill struct {
 	token   invalidation.Token
 	forward http.Header // selects the variant
 	body    *body
-	lead    *reader     // for the request that started the flight, which must detach it
-	fresh   *store.Copy // the copy that a 304 confirmed
-	stored  bool        // a 304's copy was stored
+	lead    *reader        // for the request that started the flight, which must detach it
+	fresh   *store.Copy    // the copy that a 304 confirmed
+	ranged  bool           // a part was asked for
+	part    *policy.PartOf // the part that came and may be kept
+	rest    bool           // only what was missing came; FwdStatus is 206
+	stored  bool           // a 304's copy was stored
 	took    time.Duration
 
 	recalled bool // memory has a fresh copy now, from a tier below: look again
@@ -150,8 +159,15 @@ func (c *call) run() *fill {
 		c.end()
 		return res
 	}
+	c.resume()
 	requested := time.Now()
 	resp, err := c.roundTrip()
+	if err == nil && c.q.parts != nil && len(resp.Header["Content-Range"]) > 0 && !c.q.completes(resp) {
+		// It is a part of something else, or 416 because there is less now.
+		resp.Body.Close()
+		c.q.parts, requested = nil, time.Now()
+		resp, err = c.roundTrip()
+	}
 	if err == nil && resp.StatusCode == http.StatusNotModified &&
 		(c.q.base == nil || !policy.ConfirmsStored(c.q.base.Header(), resp.Header)) {
 		// It confirms something else than what is stored: fetch the answer whole.
@@ -189,6 +205,9 @@ func (c *call) roundTrip() (*http.Response, error) {
 	if b := q.base; b != nil && c.p.ledger.Check(&b.Stamp, b.Members) > invalidation.Soft {
 		q.base = nil
 	}
+	if b := q.parts; b != nil && c.p.ledger.Check(&b.Of.Stamp, b.Of.Members) > invalidation.Soft {
+		q.parts = nil
+	}
 	start := time.Now()
 	resp, err := q.route.origin.Send(c.outgoing(), slot)
 	c.resp = resp
@@ -203,13 +222,14 @@ func (c *call) outgoing() *http.Request {
 	if q.base != nil {
 		policy.AddValidators(h, q.base.Header())
 	}
+	q.askFor(h)
 	// The client's address is not part of the key, so the origin does not learn it.
 	policy.Forward(h, netip.Addr{}, q.target.Scheme, q.target.Host, false)
 	policy.AppendVia(h, 1, 1)
 	req := (&http.Request{
 		Method: http.MethodGet, URL: &url.URL{}, Header: h, Host: q.route.origin.Host(q.target.Host),
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-	}).WithContext(c.ctx)
+	}).WithContext(q.informed(c.ctx))
 	origin.SetTarget(req, q.route.origin.URL(), q.target.WithQuery(q.query))
 	return req
 }
@@ -224,6 +244,10 @@ func drain(resp *http.Response) {
 func (c *call) land(resp *http.Response, requested time.Time) *fill {
 	q, r := c.q, c.q.route
 	received := time.Now()
+	rest := q.parts != nil && resp.StatusCode == http.StatusPartialContent
+	if rest {
+		q.complete(resp)
+	}
 	status, header := resp.StatusCode, resp.Header
 	confirmed := status == http.StatusNotModified
 	length := resp.ContentLength
@@ -231,8 +255,11 @@ func (c *call) land(resp *http.Response, requested time.Time) *fill {
 		status, header = q.base.Status, policy.MergeNotModified(q.base.Header(), resp.Header)
 		length = int64(len(q.base.Body))
 	}
-	res := &fill{status: status, token: c.token, age: header["Age"], forward: q.forward, took: received.Sub(requested)}
-	res.verdict = r.Judge(policy.Fetch{
+	res := &fill{
+		status: status, length: length, token: c.token, age: header["Age"], forward: q.forward, took: received.Sub(requested),
+		ranged: q.ranges != "", rest: rest,
+	}
+	c.judge(res, policy.Fetch{
 		Method: http.MethodGet, Authorized: len(q.header["Authorization"]) > 0, Requested: requested, Received: received,
 		Status: status, Header: header, BodyLength: length, MaxObject: c.p.config().MaxObject, Jitter: rand.Float64(),
 	})
@@ -244,6 +271,9 @@ func (c *call) land(resp *http.Response, requested time.Time) *fill {
 	if confirmed {
 		// The stored header has no surrogate keys, and a 304 may leave them out: the copy keeps the ones it came with.
 		res.ids = union(res.ids, q.base.Members)
+	}
+	if rest {
+		res.ids = union(res.ids, q.parts.Of.Members)
 	}
 	if len(members) > policy.MaxMembers || len(res.ids) > policy.MaxMembers {
 		res.verdict.Share, res.verdict.Store, res.verdict.Reason = false, false, policy.TooManyMembers
@@ -259,13 +289,27 @@ func (c *call) land(resp *http.Response, requested time.Time) *fill {
 	if res.verdict.Store || res.verdict.Share {
 		keep = c.p.config().MaxObject
 	}
-	res.body = newBody(c.p.store.Memory().Budget(), keep, resp.ContentLength)
+	res.body = newBody(c.p.store.Memory().Budget(), keep, length)
 	res.body.unread = func() { c.cancel(errAbandoned) }
 	// Before the first byte comes: a body that is not kept ends when it has no reader.
 	res.lead, _ = res.body.attach()
 	c.publish(res)
 	c.p.tasks.Go(func() { c.pump(resp, res) })
 	return res
+}
+
+// judge decides what may become of the answer. To a request for a part, a part may be the answer; to any other, it is kept
+// by nobody.
+func (c *call) judge(res *fill, f policy.Fetch) {
+	r := c.q.route.Route
+	if !res.ranged || f.Status != http.StatusPartialContent {
+		res.verdict = r.Judge(f)
+		return
+	}
+	part, verdict := r.JudgePart(f)
+	if res.verdict = verdict; verdict.Store {
+		res.part = &part
+	}
 }
 
 // union is all of a and what only b has.
@@ -307,6 +351,9 @@ func (c *call) publish(res *fill) {
 
 // remember notes that waiting for such an answer is of no use.
 func (c *call) remember(res *fill) {
+	if res.ranged && (res.status == http.StatusPartialContent || res.status == http.StatusRequestedRangeNotSatisfiable) {
+		return // it says nothing of the whole
+	}
 	// A client that is told to slow down learns nothing about the resource: a copy of it stays, and requests wait in line.
 	if !res.verdict.Store && res.status < 500 && res.status != http.StatusTooManyRequests {
 		c.p.store.MarkShareless(c.q.key, c.q.forward, time.Now().Add(sharelessFor), res.verdict.Reason)

@@ -88,6 +88,7 @@ type exchange struct {
 	target  policy.Target
 	query   string
 	key     []byte
+	ranges  policy.Ranges // what of the answer is wanted; empty: all of it
 
 	status policy.Status // what is told about the answer
 	origin time.Duration // time spent waiting for the origin
