@@ -280,6 +280,9 @@ func (c *call) land(resp *http.Response, requested time.Time) *fill {
 	}
 	if res.verdict.Store {
 		r.learn(res.verdict.Vary)
+		if res.ranged && status == http.StatusOK && c.unbind != nil {
+			c.unbind() // the whole came, and is worth more than the client that wants a part of it
+		}
 	}
 	res.header = dated(r.StoredHeader(header), received)
 	if confirmed {
