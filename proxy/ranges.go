@@ -53,7 +53,7 @@ func (ex *exchange) deliverSpans(header http.Header, spans []policy.Span, size i
 		_ = write(spans[0]) // a client that has left; nothing more to do for it
 		return true
 	}
-	m := newMultipart(header, spans, size)
+	m := newByteRanges(header, spans, size)
 	if m.length >= size {
 		return false
 	}
@@ -80,17 +80,17 @@ func (ex *exchange) unsatisfiable(size int64) {
 	ex.answer(http.StatusRequestedRangeNotSatisfiable, "the ranges asked for begin beyond the end: there are "+strconv.FormatInt(size, 10)+" bytes")
 }
 
-// multipart is an answer of several parts (RFC 9110 §14.6).
-type multipart struct {
+// byteRanges is an answer of several parts (RFC 9110 §14.6).
+type byteRanges struct {
 	boundary string
 	heads    [][]byte // what goes before each part
 	end      []byte
 	length   int64 // of all of it
 }
 
-func newMultipart(header http.Header, spans []policy.Span, size int64) *multipart {
+func newByteRanges(header http.Header, spans []policy.Span, size int64) *byteRanges {
 	// Nobody who writes the body can know the boundary, and so none can put it there.
-	m := &multipart{boundary: rand.Text()}
+	m := &byteRanges{boundary: rand.Text()}
 	for i, s := range spans {
 		var head []byte
 		if i > 0 {
@@ -110,7 +110,7 @@ func newMultipart(header http.Header, spans []policy.Span, size int64) *multipar
 }
 
 // head makes the header of the whole that of the parts: it must not say which part they are (§15.3.7.2).
-func (m *multipart) head(h http.Header) {
+func (m *byteRanges) head(h http.Header) {
 	policy.MakePartial(h, policy.PartOf{})
 	delete(h, "Content-Range")
 	h["Content-Type"] = []string{"multipart/byteranges; boundary=" + m.boundary}
