@@ -302,3 +302,33 @@ func TestExplainShowsParts(t *testing.T) {
 		t.Errorf("%v, %+v", err, e)
 	}
 }
+
+// A range that is fetched for one client ends with it, but a whole that came instead is kept.
+func TestWholeThatCameForAPart(t *testing.T) {
+	release := make(chan struct{})
+	s := newLibrary("", "Etag", `"v"`, "Cache-Control", "max-age=60")
+	s.before = func(w http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Path != "/a" {
+			return false
+		}
+		w.Header().Set("Content-Length", "26")
+		io.WriteString(w, letters[:10])
+		http.NewResponseController(w).Flush() //nolint:errcheck // the client waits for it
+		select {
+		case <-release:
+		case <-time.After(time.Minute):
+		}
+		io.WriteString(w, letters[10:])
+		return true
+	}
+	r := newRig(t, s.ServeHTTP, rigOptions{}, routeFor(t, "all", func(r *policy.Route) { r.Range = policy.RangePart }, "/"))
+	if a := r.do("GET", "/a", "Range", "bytes=2-4"); a.status != 206 || a.body != "CDE" {
+		t.Fatalf("%d %q", a.status, a.body)
+	}
+	r.do("GET", "/b") // on the same connection: the first request has ended by then
+	close(release)
+	waitFor(t, r.proxy.tasks.none)
+	if a := r.do("GET", "/a"); a.body != letters || !strings.Contains(a.header.Get("Cache-Status"), "hit") {
+		t.Errorf("%q, %v", a.body, a.header)
+	}
+}
