@@ -66,7 +66,7 @@ var mutants = []mutant{
 	},
 	{
 		name:  "parts that were purged are joined with what comes",
-		edits: []edit{{"proxy/parts.go", "c.p.ledger.Check(&older.Of.Stamp, older.Of.Members) <= invalidation.Soft && ", ""}},
+		edits: []edit{{"proxy/parts.go", "<= invalidation.Soft && policy.Combinable", "<= invalidation.Purged && policy.Combinable"}},
 		pkg:   "./proxy", run: "TestParts/what_is_purged_is_not_joined",
 	},
 }
