@@ -162,7 +162,7 @@ func (c *call) run() *fill {
 	c.resume()
 	requested := time.Now()
 	resp, err := c.roundTrip()
-	if err == nil && c.q.parts != nil && len(resp.Header["Content-Range"]) > 0 && !c.q.completes(resp) {
+	if err == nil && c.q.parts != nil && ofRange(resp.StatusCode) && !c.q.completes(resp) {
 		// It is a part of something else, or 416 because there is less now.
 		resp.Body.Close()
 		c.q.parts, requested = nil, time.Now()
@@ -354,7 +354,7 @@ func (c *call) publish(res *fill) {
 
 // remember notes that waiting for such an answer is of no use.
 func (c *call) remember(res *fill) {
-	if res.ranged && (res.status == http.StatusPartialContent || res.status == http.StatusRequestedRangeNotSatisfiable) {
+	if res.ranged && ofRange(res.status) {
 		return // it says nothing of the whole
 	}
 	// A client that is told to slow down learns nothing about the resource: a copy of it stays, and requests wait in line.

@@ -158,6 +158,11 @@ func (q *fetch) askFor(h http.Header) {
 	}
 }
 
+// ofRange reports whether a status is an answer to the Range of a request, and not to the request without it.
+func ofRange(status int) bool {
+	return status == http.StatusPartialContent || status == http.StatusRequestedRangeNotSatisfiable
+}
+
 // completes reports whether a response is the missing part of what is stored (RFC 9111 §3.4).
 func (q *fetch) completes(resp *http.Response) bool {
 	part, ok := policy.ParseContentRange(resp.Header)

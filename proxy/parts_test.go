@@ -102,6 +102,13 @@ func TestParts(t *testing.T) {
 			}
 			return false
 		}, pieces: []piece{first, whole(`bytes=5- "v" | `)}},
+		{name: "several parts are refused", header: tagged, before: func(n int, w http.ResponseWriter, r *http.Request) bool {
+			if n == 2 {
+				w.Header().Set("Content-Type", "multipart/byteranges; boundary=x")
+				return partial(w, 206, "", letters[5:])
+			}
+			return false
+		}, pieces: []piece{first, whole(`bytes=5- "v" | `)}},
 		{name: "where there is less now, it is fetched whole", header: tagged, before: func(n int, w http.ResponseWriter, r *http.Request) bool {
 			return n == 2 && partial(w, 416, "bytes */3", "")
 		}, pieces: []piece{first, whole(`bytes=5- "v" | `)}},
