@@ -94,3 +94,22 @@ func TestMakePartial(t *testing.T) {
 		t.Errorf("of the whole: %v", got)
 	}
 }
+
+// FuzzContentRange holds that a part that is understood lies within its whole, and is written as it was read.
+func FuzzContentRange(f *testing.F) {
+	for _, seed := range []string{"bytes 4-9/10", "bytes */10", "bytes 0-0/*", "bytes 9223372036854775806-9223372036854775806/9223372036854775807", "bytes -1-2/3"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, field string) {
+		part, ok := ParseContentRange(header("Content-Range: " + field))
+		if !ok {
+			return
+		}
+		if part.First < 0 || part.First > part.Last || part.Last >= part.Size {
+			t.Fatalf("%q: %+v", field, part)
+		}
+		if again, ok := ParseContentRange(header("Content-Range: " + part.String())); !ok || again != part {
+			t.Fatalf("%q is written as %q", field, part)
+		}
+	})
+}
