@@ -96,6 +96,8 @@ type routeDoc struct {
 	Override             texts         `key:"override"`
 	StoreIf              storeIfDoc    `key:"store_if"`
 
+	Range policy.RangeFetch `key:"range"`
+
 	IgnoreCookies   namesOrAll `key:"ignore_cookies"`
 	StripSetCookie  bool       `key:"strip_set_cookie"`
 	ShareAuthorized bool       `key:"share_authorized"`

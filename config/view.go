@@ -68,6 +68,7 @@ type RouteView struct {
 	StaleWhileRevalidate string   `json:"stale_while_revalidate"`
 	StaleIfError         string   `json:"stale_if_error"`
 	NegativeTTL          string   `json:"negative_ttl"`
+	Range                string   `json:"range"`
 	MaxWaiters           int      `json:"max_waiters"`
 	WaitTimeout          string   `json:"wait_timeout"`
 }
@@ -108,7 +109,7 @@ func viewRoute(r *policy.Route) RouteView {
 	v := RouteView{
 		Name: r.Name, Upstream: r.Upstream, Policy: r.Policy.String(), Mode: r.Mode.String(), Key: r.Key.String(),
 		TTL: r.TTL.String(), StaleWhileRevalidate: r.StaleWhileRevalidate.String(), StaleIfError: r.StaleIfError.String(),
-		NegativeTTL: r.NegativeTTL.String(), MaxWaiters: r.MaxWaiters, WaitTimeout: r.WaitTimeout.String(),
+		NegativeTTL: r.NegativeTTL.String(), Range: r.Range.String(), MaxWaiters: r.MaxWaiters, WaitTimeout: r.WaitTimeout.String(),
 	}
 	if r.ModeShare > 0 && r.ModeShare < 1 {
 		v.ModeShare = fmt.Sprintf("%.4g%%", r.ModeShare*100)

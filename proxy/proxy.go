@@ -90,8 +90,9 @@ type exchange struct {
 	target  policy.Target
 	query   string
 	key     []byte
-	content []byte      // of a read that carries its question in it; nil: none
-	mode    policy.Mode // by which this request goes
+	content []byte        // of a read that carries its question in it; nil: none
+	mode    policy.Mode   // by which this request goes
+	ranges  policy.Ranges // what of the answer is wanted; empty: all of it
 
 	status policy.Status // what is told about the answer
 	origin time.Duration // time spent waiting for the origin

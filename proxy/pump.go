@@ -44,6 +44,7 @@ func (c *call) pump(resp *http.Response, res *fill) {
 		}
 		if err != nil {
 			c.q.route.metrics.NotStored(policy.Incomplete)
+			c.keepBroken(resp, res)
 			res.body.end(fmt.Errorf("read response body: %w", err))
 			return
 		}
@@ -69,6 +70,8 @@ func (c *call) complete(resp *http.Response, res *fill) {
 	case !res.verdict.Store:
 		c.q.route.metrics.NotStored(res.verdict.Reason)
 	case !whole: // outgrown has counted it
+	case res.part != nil:
+		c.keepPart(res, *res.part, data)
 	case int64(len(data)) < c.q.route.StoreIf.MinBytes:
 		c.q.route.metrics.NotStored(policy.TooSmall)
 	default:
@@ -78,7 +81,9 @@ func (c *call) complete(resp *http.Response, res *fill) {
 			header.Set("Content-Length", strconv.Itoa(len(data)))
 		}
 		copied := store.NewCopy(res.status, header, exact(data))
-		c.put(res, copied)
+		if c.put(res, copied) && res.rest {
+			c.p.store.DropParts(c.q.key, c.q.forward)
+		}
 	}
 	// Before its readers go on: what they ask next is not to join it.
 	c.p.flights.close(c.f)

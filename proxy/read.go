@@ -43,7 +43,12 @@ func (ex *exchange) read() {
 	}
 	ex.query = query
 	ex.key = ex.appendKey(ex.key)
+	ex.ranges = policy.ParseRanges(ex.r.Method, ex.r.Header)
 	if ex.mode == policy.Observe {
+		if len(ex.ranges) > 0 { // nothing to compare a part with
+			ex.pass(policy.RangeRequest)
+			return
+		}
 		ex.observe()
 		return
 	}
@@ -146,6 +151,9 @@ func softUse(l policy.Lifetime, state policy.Freshness) use {
 // hit delivers a fresh copy.
 func (ex *exchange) hit(found candidate) {
 	c := found.Copy
+	if !ex.meets(c) {
+		return
+	}
 	ex.status.Outcome = policy.Hit
 	ex.status.TTL, ex.status.HasTTL = c.Life.Left(ex.start), true
 	n := c.Use.Hit()
@@ -155,8 +163,20 @@ func (ex *exchange) hit(found candidate) {
 	ex.deliverCopy(c)
 }
 
+// meets reports whether the copy is what If-Match and its like ask for. If not, the origin has answered.
+func (ex *exchange) meets(c *store.Copy) bool {
+	if !policy.ForOrigin(ex.r.Header) || !isSuccess(c.Status) || policy.MeetsPreconditions(ex.r.Header, c.Header()) {
+		return true
+	}
+	ex.pass(policy.Precondition)
+	return false
+}
+
 // stale delivers a copy that is not fresh any more.
 func (ex *exchange) stale(c *store.Copy, why policy.Reason) {
+	if !ex.meets(c) {
+		return
+	}
 	ex.status.Outcome, ex.status.Reason = policy.Stale, why
 	ex.status.TTL, ex.status.HasTTL = c.Life.Left(ex.start), true
 	c.Use.Hit()
@@ -168,6 +188,9 @@ func (ex *exchange) miss(c candidate) {
 	ex.status.Reason = c.reason
 	if ex.r.Method == http.MethodHead {
 		ex.pass(policy.HeadMiss)
+		return
+	}
+	if ex.deliverParts(c) {
 		return
 	}
 	if onlyIfCached(ex.r.Header) {
