@@ -161,8 +161,9 @@ func (c *Connections) reclaim() (n int) {
 // Clients with something to ask move elsewhere by themselves, and none of them meets a connection that is closing.
 func (c *Connections) Retire() { c.closing.Store(true) }
 
-// freshFor is how long a new connection may take to its first request and still have it answered by a server that ends.
-const freshFor = time.Second
+// freshFor is how long a new connection may take to its first request and still have it answered by a server that ends. It
+// is what http.Server.Shutdown allows too.
+const freshFor = 5 * time.Second
 
 // settleEvery is how often Settle and Gone look.
 const settleEvery = 10 * time.Millisecond

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"time"
 
@@ -24,13 +23,8 @@ func (i *instance) adminOptions() admin.Options {
 		SetMode: func(_ context.Context, route string, mode policy.Mode, d time.Duration) error {
 			return i.proxy.SetMode(route, mode, d)
 		},
-		Config: func() any { return i.snapshot.View() },
-		Ready: func() error {
-			if !i.ready.Load() {
-				return errors.New("starting or stopping")
-			}
-			return nil
-		},
+		Config:   func() any { return i.snapshot.View() },
+		Ready:    i.phase.ready,
 		Gatherer: i.metrics.Gatherer(), Log: i.log, Build: buildVersion(),
 	}
 }

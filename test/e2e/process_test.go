@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -32,8 +33,22 @@ type process struct {
 // launch starts the program and leaves its end to the test.
 func launch(t testing.TB, args ...string) *process {
 	t.Helper()
-	p := &process{cmd: exec.Command(program, args...), done: make(chan struct{}), grown: make(chan struct{}, 1)}
-	p.cmd.SysProcAttr, p.cmd.Env, p.cmd.Dir = childAttributes(), environment(), t.TempDir()
+	return start(t, exec.Command(program, args...), environment())
+}
+
+// launchWith starts the program with sockets of a service manager (sd_listen_fds(3)), which names the process before it
+// becomes the program.
+func launchWith(t testing.TB, sockets []*os.File, args ...string) *process {
+	t.Helper()
+	cmd := exec.Command("sh", append([]string{"-c", `LISTEN_PID=$$ exec "$0" "$@"`, program}, args...)...)
+	cmd.ExtraFiles = sockets
+	return start(t, cmd, append(environment(), fmt.Sprint("LISTEN_FDS=", len(sockets))))
+}
+
+func start(t testing.TB, cmd *exec.Cmd, env []string) *process {
+	t.Helper()
+	p := &process{cmd: cmd, done: make(chan struct{}), grown: make(chan struct{}, 1)}
+	p.cmd.SysProcAttr, p.cmd.Env, p.cmd.Dir = childAttributes(), env, t.TempDir()
 	reader, writer, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -48,7 +63,7 @@ func launch(t testing.TB, args ...string) *process {
 		p.cmd.Process.Kill()
 		<-p.done
 		if t.Failed() {
-			t.Logf("cacheproxy %s said:\n%s", strings.Join(args, " "), p.output())
+			t.Logf("cacheproxy %s said:\n%s", strings.Join(cmd.Args[1:], " "), p.output())
 		}
 	})
 	return p
