@@ -1,24 +1,43 @@
 package proxy
 
 import (
+	"bytes"
 	"errors"
+	"io"
 	"net/http"
 	"os"
 
 	"cacheproxy/policy"
 )
 
-// boundBody keeps a request's body within the limit. It reports false when the body says itself that it is too large.
-func (ex *exchange) boundBody() bool {
-	limit := ex.cfg.MaxBody
-	if limit <= 0 || ex.r.ContentLength == 0 || ex.r.Body == nil {
+// collected is up to which length a request's body is received before anything is asked of the origin, in bytes: a client
+// that sends slowly then holds none of the places there.
+const collected = 16 << 10
+
+// receive keeps a request's body within the limit, and takes in a short one. It reports false when it has refused the
+// request.
+func (ex *exchange) receive() bool {
+	r, limit := ex.r, ex.cfg.MaxBody
+	if r.ContentLength == 0 || r.Body == nil {
 		return true
 	}
-	if ex.r.ContentLength > limit {
-		ex.refuse(http.StatusRequestEntityTooLarge, policy.TooLarge, bodyTooLarge)
+	if limit > 0 {
+		if r.ContentLength > limit {
+			ex.refuse(http.StatusRequestEntityTooLarge, policy.TooLarge, bodyTooLarge)
+			return false
+		}
+		r.Body = http.MaxBytesReader(ex.w.ResponseWriter, r.Body, limit)
+	}
+	if r.ContentLength < 0 || r.ContentLength > collected || r.Header["Expect"] != nil || silent(r) {
+		return true // it is a conversation, or the origin's word comes first, or it is too much to hold
+	}
+	whole, err := io.ReadAll(r.Body)
+	if err != nil {
+		status, text := bodyFailure(err)
+		ex.refuse(status, policy.RequestBody, text)
 		return false
 	}
-	ex.r.Body = http.MaxBytesReader(ex.w.ResponseWriter, ex.r.Body, limit)
+	r.Body = io.NopCloser(bytes.NewReader(whole))
 	return true
 }
 

@@ -75,9 +75,11 @@ func (c *connection) floods(reset bool) bool {
 	return resets >= resetsAllowed && resets >= all/resetsShare
 }
 
-// Write writes all of p as long as the client takes some of it within every WriteTimeout.
+// Write writes all of p as long as the client takes some of it within every WriteTimeout, and it as a whole not too slowly.
 func (c *connection) Write(p []byte) (n int, err error) {
-	progress, stall := time.Now(), c.all.limits.WriteTimeout
+	stall := c.all.limits.WriteTimeout
+	progress := time.Now()
+	last := progress.Add(atLeast(int64(len(p)))) // progress after it does not count
 	armed := c.arm(progress, stall/2)
 	for {
 		m, err := c.Conn.Write(p[n:])
@@ -86,9 +88,12 @@ func (c *connection) Write(p []byte) (n int, err error) {
 			return n, err
 		}
 		now := time.Now()
-		if m > 0 {
+		if m > 0 && now.Before(last) {
 			progress = now
-		} else if now.Sub(progress) >= stall {
+		} else if m > 0 && progress.Before(last) {
+			progress = last
+		}
+		if now.Sub(progress) >= stall {
 			c.all.stalled.Add(1)
 			c.abandon()
 			return n, err

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -137,7 +138,7 @@ func TestStalledClient(t *testing.T) {
 
 // A client that takes little, but some of it all the time, gets everything however long it lasts.
 func TestSlowClient(t *testing.T) {
-	const size = 20
+	const size = 500 // KiB
 	inFront(t, Limits{WriteTimeout: time.Minute}, func(s *front) {
 		done := make(chan error, 1)
 		s.handle = func(w http.ResponseWriter, _ *http.Request) {
@@ -148,7 +149,7 @@ func TestSlowClient(t *testing.T) {
 		conn := s.dial()
 		io.WriteString(conn, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
 		for range size + 1 { // and the header
-			<-time.After(50 * time.Second)
+			<-time.After(2 * time.Second)
 			if _, err := io.CopyN(io.Discard, conn, 1<<10); err != nil && err != io.EOF {
 				t.Fatal(err)
 			}
@@ -158,6 +159,30 @@ func TestSlowClient(t *testing.T) {
 		}
 		if err := <-done; err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// A client that takes a byte now and then takes nothing.
+func TestTricklingClient(t *testing.T) {
+	inFront(t, Limits{WriteTimeout: time.Minute}, func(s *front) {
+		ended := make(chan time.Duration, 1)
+		s.handle = func(w http.ResponseWriter, _ *http.Request) {
+			start := time.Now()
+			if _, err := w.Write(make([]byte, 1<<20)); err == nil {
+				t.Error("the whole answer was written")
+			}
+			ended <- time.Since(start)
+		}
+		conn := s.dial()
+		io.WriteString(conn, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+		for len(ended) == 0 {
+			<-time.After(30 * time.Second)
+			conn.SetReadDeadline(time.Now().Add(time.Millisecond))
+			conn.Read(make([]byte, 1)) // at its end there is nothing to take
+		}
+		if took := <-ended; took > time.Hour {
+			t.Errorf("cut off after %v", took)
 		}
 	})
 }
@@ -188,17 +213,17 @@ func TestSilentBody(t *testing.T) {
 		s.handle = readBody
 		conn := s.dial()
 		start := time.Now()
-		io.WriteString(conn, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n")
+		io.WriteString(conn, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n")
 		for range 5 {
 			<-time.After(20 * time.Second)
-			io.WriteString(conn, "x")
+			io.WriteString(conn, strings.Repeat("x", 20*minRate))
 		}
 		res, err := http.ReadResponse(bufio.NewReader(conn), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		body, err := io.ReadAll(res.Body)
-		if took := time.Since(start); err != nil || res.StatusCode != 408 || string(body) != "5 bytes" || !res.Close || took != 130*time.Second {
+		if took := time.Since(start); err != nil || res.StatusCode != 408 || string(body) != "50000 bytes" || !res.Close || took != 130*time.Second {
 			t.Errorf("after %v: %d %q, %v, closing %v", took, res.StatusCode, body, err, res.Close)
 		}
 		if isOpen(conn) {
@@ -212,12 +237,14 @@ func TestSilentStreamBody(t *testing.T) {
 	for _, c := range []struct {
 		contentType string
 		pause       time.Duration
+		part        int
 		status      int
 		body        string
 	}{
-		{"text/plain", 29 * time.Second, 200, "5 bytes"},
-		{"text/plain", 31 * time.Second, 408, "0 bytes"},
-		{"application/grpc+proto", time.Hour, 200, "5 bytes"},
+		{"text/plain", 29 * time.Second, 29 * minRate, 200, "72500 bytes"},
+		{"text/plain", 31 * time.Second, 31 * minRate, 408, "0 bytes"},
+		{"text/plain", 9 * time.Second, 1, 408, "3 bytes"}, // never silent for long, and yet it would never end
+		{"application/grpc+proto", time.Hour, 1, 200, "5 bytes"},
 	} {
 		inFront(t, Limits{BodyTimeout: 30 * time.Second}, func(s *front) {
 			s.handle = readBody
@@ -229,7 +256,7 @@ func TestSilentStreamBody(t *testing.T) {
 				defer w.Close()
 				for range 5 {
 					<-time.After(c.pause)
-					if _, err := io.WriteString(w, "x"); err != nil {
+					if _, err := io.WriteString(w, strings.Repeat("x", c.part)); err != nil {
 						return
 					}
 				}
@@ -240,7 +267,7 @@ func TestSilentStreamBody(t *testing.T) {
 			}
 			defer res.Body.Close()
 			if body, err := io.ReadAll(res.Body); err != nil || res.StatusCode != c.status || string(body) != c.body {
-				t.Errorf("%s, a byte every %v: %d %q, %v", c.contentType, c.pause, res.StatusCode, body, err)
+				t.Errorf("%s, %d bytes every %v: %d %q, %v", c.contentType, c.part, c.pause, res.StatusCode, body, err)
 			}
 		})
 	}

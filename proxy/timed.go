@@ -10,24 +10,23 @@ import (
 
 // watchdog calls bark when something takes longer than it may. It is for one goroutine.
 type watchdog struct {
-	timeout time.Duration
-	bark    func()
-	timer   *time.Timer
-	barked  chan struct{} // closed after bark returned
-	over    bool          // it has barked
+	bark   func()
+	timer  *time.Timer
+	barked chan struct{} // closed after bark returned
+	over   bool          // it has barked
 }
 
-func (d *watchdog) start() {
+func (d *watchdog) start(timeout time.Duration) {
 	switch {
 	case d.over:
 	case d.timer == nil:
 		d.barked = make(chan struct{})
-		d.timer = time.AfterFunc(d.timeout, func() {
+		d.timer = time.AfterFunc(timeout, func() {
 			defer close(d.barked)
 			d.bark()
 		})
 	default:
-		d.timer.Reset(d.timeout)
+		d.timer.Reset(timeout)
 	}
 }
 
@@ -40,14 +39,23 @@ func (d *watchdog) stop() bool {
 	return d.over
 }
 
+// minRate is the least that a client must send or take on the average, in bytes a second, once the timeout is used up:
+// a byte now and then is not progress.
+const minRate = 500
+
+// atLeast is how long n bytes may take at most.
+func atLeast(n int64) time.Duration { return time.Duration(n) * time.Second / minRate }
+
 // timedBody is a request's body that must make progress while somebody waits for it.
 type timedBody struct {
 	io.ReadCloser
-	dog watchdog
+	dog     watchdog
+	timeout time.Duration
+	waited  time.Duration // for the client, less what the bytes that came may have taken
 }
 
 func newTimedBody(body io.ReadCloser, conn *connection, protocol int, timeout time.Duration) *timedBody {
-	b := &timedBody{ReadCloser: body, dog: watchdog{timeout: timeout}}
+	b := &timedBody{ReadCloser: body, timeout: timeout}
 	b.dog.bark = func() {
 		if protocol >= 2 {
 			body.Close() // ends the read; the error is of no interest
@@ -59,11 +67,13 @@ func newTimedBody(body io.ReadCloser, conn *connection, protocol int, timeout ti
 }
 
 func (b *timedBody) Read(p []byte) (int, error) {
-	b.dog.start()
+	start := time.Now()
+	b.dog.start(b.timeout - b.waited)
 	n, err := b.ReadCloser.Read(p)
 	if b.dog.stop() && err != io.EOF {
-		return n, fmt.Errorf("no byte for %v: %w", b.dog.timeout, os.ErrDeadlineExceeded)
+		return n, fmt.Errorf("client sends too slowly or not at all: %w", os.ErrDeadlineExceeded)
 	}
+	b.waited = max(0, b.waited+time.Since(start)-atLeast(int64(n)))
 	return n, err
 }
 
@@ -73,10 +83,11 @@ type timedWriter struct {
 	http.ResponseWriter
 	control *http.ResponseController
 	dog     watchdog
+	timeout time.Duration
 }
 
 func newTimedWriter(w http.ResponseWriter, all *Connections) *timedWriter {
-	t := &timedWriter{ResponseWriter: w, control: http.NewResponseController(w), dog: watchdog{timeout: all.limits.WriteTimeout}}
+	t := &timedWriter{ResponseWriter: w, control: http.NewResponseController(w), timeout: all.limits.WriteTimeout}
 	t.dog.bark = func() {
 		all.stalled.Add(1)
 		_ = t.control.SetWriteDeadline(time.Unix(1, 0)) // resets the stream at once
@@ -89,7 +100,7 @@ const streamPart = 16 << 10
 
 func (w *timedWriter) Write(p []byte) (n int, err error) {
 	for {
-		w.dog.start()
+		w.dog.start(w.timeout)
 		m, err := w.ResponseWriter.Write(p[:min(len(p), streamPart)])
 		w.dog.stop()
 		n += m
@@ -101,7 +112,7 @@ func (w *timedWriter) Write(p []byte) (n int, err error) {
 
 // FlushError sends what was written.
 func (w *timedWriter) FlushError() error {
-	w.dog.start()
+	w.dog.start(w.timeout)
 	defer w.dog.stop()
 	return w.control.Flush()
 }
