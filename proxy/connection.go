@@ -23,6 +23,10 @@ type connection struct {
 	since  atomic.Int64 // Unix nanoseconds: when it was accepted, or ended its last request
 	served atomic.Bool  // it had a request
 
+	// lengths sees what is read, by whoever reads; hasLength is what it found.
+	lengths   lengthWatch
+	hasLength atomic.Bool
+
 	resets, answered atomic.Int32 // HTTP/2 requests that the client reset early, and all
 
 	closed sync.Once
@@ -73,6 +77,17 @@ func (c *connection) floods(reset bool) bool {
 	}
 	resets := c.resets.Add(1)
 	return resets >= resetsAllowed && resets >= all/resetsShare
+}
+
+// Read reads what the client sends.
+func (c *connection) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if !c.lengths.found {
+		if c.lengths.see(p[:n]); c.lengths.found {
+			c.hasLength.Store(true)
+		}
+	}
+	return n, err
 }
 
 // Write writes all of p as long as the client takes some of it within every WriteTimeout, and it as a whole not too slowly.

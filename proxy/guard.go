@@ -18,7 +18,7 @@ func (c *Connections) guard(next http.Handler) http.Handler {
 			panic(http.ErrAbortHandler) // it was closed while the request came in
 		}
 		defer c.leave(conn, r)
-		if c.closing.Load() {
+		if c.closing.Load() || twoLengths(conn, r) {
 			w.Header()["Connection"] = []string{"close"}
 		}
 		if r.Body != nil && r.Body != http.NoBody && !silent(r) {
@@ -38,6 +38,12 @@ func (c *Connections) leave(conn *connection, r *http.Request) {
 		conn.Close()
 	}
 	conn.end()
+}
+
+// twoLengths reports whether a request may have both Transfer-Encoding and Content-Length. Below TLS that cannot be seen,
+// so that every chunked one may.
+func twoLengths(conn *connection, r *http.Request) bool {
+	return r.ProtoMajor == 1 && len(r.TransferEncoding) > 0 && (r.TLS != nil || conn.hasLength.Load())
 }
 
 // silent reports whether a client may rightly send nothing for long while its request is open: a gRPC call is a

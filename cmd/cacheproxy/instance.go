@@ -124,7 +124,7 @@ func (i *instance) run(ctx context.Context) error {
 	i.phase.now.Store(serving)
 	notify("READY=1")
 	i.log.Info("serving", "started_in", time.Since(started).String(), "listen", i.dataListener.Addr().String(), "admin", i.adminListener.Addr().String(),
-		"routes", len(i.snapshot.Routes), "memory", i.snapshot.Memory.Size, "build", buildVersion())
+		"routes", len(i.snapshot.Routes), "memory", i.snapshot.Memory.Size, "files", openFiles(), "build", buildVersion())
 	select {
 	case <-ctx.Done():
 	case <-failed.Done():

@@ -6,8 +6,6 @@ import (
 	"net"
 	"sync/atomic"
 	"time"
-
-	"cacheproxy/proxy"
 )
 
 // phase is where an instance is in its life.
@@ -139,26 +137,3 @@ func (i *instance) emptyQueue(ctx context.Context) {
 		}
 	}
 }
-
-// limits are the data listener's, with no more connections than the process may have files for.
-func (i *instance) limits() proxy.Limits {
-	l := i.snapshot.Limits
-	files, err := fileLimit()
-	if err != nil {
-		i.log.Warn("limit of open files unknown; limits.max_connections may not be reached", "error", err)
-		return l
-	}
-	others := spareFiles
-	for _, o := range i.snapshot.Upstreams {
-		others += o.MaxInFlight + max(o.MaxStreams, 0)
-	}
-	if possible := max(files-others, files/2); l.MaxConnections > possible {
-		i.log.Warn("limits.max_connections lowered to what the limit of open files leaves; raise the limit (ulimit -n, LimitNOFILE=), or lower max_connections",
-			"max_connections", l.MaxConnections, "now", possible, "files", files, "for_upstreams", others-spareFiles)
-		l.MaxConnections = possible
-	}
-	return l
-}
-
-// spareFiles are for listeners, the admin listener's clients, idle connections to upstreams, logs and libraries.
-const spareFiles = 128

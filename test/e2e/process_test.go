@@ -45,6 +45,13 @@ func launchWith(t testing.TB, sockets []*os.File, args ...string) *process {
 	return start(t, cmd, append(environment(), fmt.Sprint("LISTEN_FDS=", len(sockets))))
 }
 
+// launchAs starts the program from a shell that prepares what it inherits.
+func launchAs(t testing.TB, prepare string, env []string, args ...string) *process {
+	t.Helper()
+	cmd := exec.Command("sh", append([]string{"-c", prepare + ` && exec "$0" "$@"`, program}, args...)...)
+	return start(t, cmd, append(environment(), env...))
+}
+
 func start(t testing.TB, cmd *exec.Cmd, env []string) *process {
 	t.Helper()
 	p := &process{cmd: cmd, done: make(chan struct{}), grown: make(chan struct{}, 1)}
@@ -132,13 +139,20 @@ func (p *process) line(t testing.TB, what string, ok func(string) bool) string {
 func serve(t testing.TB, args ...string) *process {
 	t.Helper()
 	p := launch(t, append([]string{"serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"}, args...)...)
+	p.serving(t)
+	return p
+}
+
+// serving waits until the program serves, and returns what it says then.
+func (p *process) serving(t testing.TB) string {
+	t.Helper()
 	line := p.line(t, "where it listens", func(line string) bool { return strings.Contains(line, `"msg":"serving"`) })
 	var start struct{ Listen, Admin string }
 	if err := json.Unmarshal([]byte(line), &start); err != nil {
 		t.Fatalf("%v in %q", err, line)
 	}
 	p.data, p.admin = "http://"+start.Listen, "http://"+start.Admin
-	return p
+	return line
 }
 
 // serveConfig starts the program with a configuration file.
@@ -161,6 +175,13 @@ func (p *process) signal(t testing.TB, s os.Signal) {
 	if err := p.cmd.Process.Signal(s); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// stopping asks the program to end, and waits until it has heard.
+func (p *process) stopping(t testing.TB) {
+	t.Helper()
+	p.signal(t, syscall.SIGTERM)
+	p.line(t, "that it stops", func(line string) bool { return strings.Contains(line, `"msg":"stopping"`) })
 }
 
 // exit waits for the program to end and returns its status.

@@ -77,8 +77,7 @@ func TestTakeoverOfInheritedSocket(t *testing.T) {
 func TestSecondSignal(t *testing.T) {
 	for _, s := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
 		p := serveConfig(t, strings.Replace(fmt.Sprintf(drainConfig, newOrigin(t).url), "1s", "1h", 1))
-		p.signal(t, syscall.SIGTERM)
-		p.line(t, "that it stops", func(line string) bool { return strings.Contains(line, `"msg":"stopping"`) })
+		p.stopping(t)
 		p.signal(t, s)
 		if status := p.exit(t, patience); status == 0 {
 			t.Errorf("%v: exit status 0 after being cut short", s)
