@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -135,6 +134,3 @@ func closeAll(listeners map[string]net.Listener) {
 		l.Close()
 	}
 }
-
-// errSharedPort is why a port cannot be shared.
-var errSharedPort = errors.New("reuse_port needs Linux; remove it, or let a service manager hand over the socket")

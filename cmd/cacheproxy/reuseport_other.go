@@ -2,6 +2,11 @@
 
 package main
 
+import "errors"
+
+// errSharedPort is why a port cannot be shared.
+var errSharedPort = errors.New("reuse_port needs Linux; remove it, or let a service manager hand over the socket")
+
 func sharePort(int) error { return errSharedPort }
 
 func steer(int) error { return errSharedPort }
