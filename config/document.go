@@ -10,18 +10,32 @@ import (
 // document is the file as its users see it: one field for every key that exists. A key that is not here is refused as
 // unknown. Whether a key was written is known to the loader, not to the field.
 type document struct {
-	Listen         string        `key:"listen"`
-	TLS            tlsDoc        `key:"tls"`
-	H2C            bool          `key:"h2c"`
-	TrustedProxies texts         `key:"trusted_proxies"`
-	DrainDelay     time.Duration `key:"drain_delay"`
-	CacheStatusKey bool          `key:"cache_status_key"`
-	Admin          adminDoc      `key:"admin"`
-	Log            logDoc        `key:"log"`
-	Tracing        tracingDoc    `key:"tracing"`
-	Memory         memoryDoc     `key:"memory"`
-	Upstreams      []upstreamDoc `key:"upstreams"`
-	Routes         []routeDoc    `key:"routes"`
+	Listen          string        `key:"listen"`
+	TLS             tlsDoc        `key:"tls"`
+	H2C             bool          `key:"h2c"`
+	TrustedProxies  texts         `key:"trusted_proxies"`
+	ReusePort       bool          `key:"reuse_port"`
+	DrainDelay      time.Duration `key:"drain_delay"`
+	ShutdownTimeout time.Duration `key:"shutdown_timeout"`
+	CacheStatusKey  bool          `key:"cache_status_key"`
+	Limits          limitsDoc     `key:"limits"`
+	Admin           adminDoc      `key:"admin"`
+	Log             logDoc        `key:"log"`
+	Tracing         tracingDoc    `key:"tracing"`
+	Memory          memoryDoc     `key:"memory"`
+	Upstreams       []upstreamDoc `key:"upstreams"`
+	Routes          []routeDoc    `key:"routes"`
+}
+
+type limitsDoc struct {
+	MaxConnections int           `key:"max_connections"`
+	MaxPerClient   int           `key:"max_connections_per_client"`
+	HeaderTimeout  time.Duration `key:"read_header_timeout"`
+	IdleTimeout    time.Duration `key:"idle_timeout"`
+	BodyTimeout    time.Duration `key:"body_timeout"`
+	WriteTimeout   time.Duration `key:"write_timeout"`
+	MaxHeaderBytes size          `key:"max_header_bytes"`
+	MaxBody        byteNum       `key:"max_body"`
 }
 
 type tlsDoc struct {

@@ -10,16 +10,31 @@ import (
 
 // View is a Snapshot to be shown: what is in force, after defaults, environment and flags, without secrets.
 type View struct {
-	Listen     string         `json:"listen"`
-	TLS        bool           `json:"tls"`
-	H2C        bool           `json:"h2c"`
-	DrainDelay string         `json:"drain_delay"`
-	Admin      AdminView      `json:"admin"`
-	Tracing    *TracingView   `json:"tracing,omitempty"`
-	Memory     MemoryView     `json:"memory"`
-	Upstreams  []UpstreamView `json:"upstreams"`
-	Routes     []RouteView    `json:"routes"`
-	Warnings   []string       `json:"warnings,omitempty"`
+	Listen          string         `json:"listen"`
+	TLS             bool           `json:"tls"`
+	H2C             bool           `json:"h2c"`
+	ReusePort       bool           `json:"reuse_port"`
+	DrainDelay      string         `json:"drain_delay"`
+	ShutdownTimeout string         `json:"shutdown_timeout"`
+	Limits          LimitsView     `json:"limits"`
+	Admin           AdminView      `json:"admin"`
+	Tracing         *TracingView   `json:"tracing,omitempty"`
+	Memory          MemoryView     `json:"memory"`
+	Upstreams       []UpstreamView `json:"upstreams"`
+	Routes          []RouteView    `json:"routes"`
+	Warnings        []string       `json:"warnings,omitempty"`
+}
+
+// LimitsView is the data listener's limits; sizes are in bytes.
+type LimitsView struct {
+	MaxConnections          int    `json:"max_connections"`
+	MaxConnectionsPerClient int    `json:"max_connections_per_client"`
+	ReadHeaderTimeout       string `json:"read_header_timeout"`
+	IdleTimeout             string `json:"idle_timeout"`
+	BodyTimeout             string `json:"body_timeout"`
+	WriteTimeout            string `json:"write_timeout"`
+	MaxHeaderBytes          int    `json:"max_header_bytes"`
+	MaxBody                 int64  `json:"max_body"`
 }
 
 // AdminView shows who may call the admin listener; not with what.
@@ -77,6 +92,7 @@ type RouteView struct {
 func (s *Snapshot) View() View {
 	v := View{
 		Listen: s.Listen, TLS: s.TLS != nil, H2C: s.H2C, DrainDelay: s.DrainDelay.String(),
+		ReusePort: s.ReusePort, ShutdownTimeout: s.ShutdownTimeout.String(), Limits: viewLimits(s),
 		Admin:  AdminView{Listen: s.Admin.Listen},
 		Memory: MemoryView{Size: s.Memory.Size, MaxObject: s.Memory.MaxObject},
 	}
@@ -103,6 +119,15 @@ func (s *Snapshot) View() View {
 		v.Warnings = append(v.Warnings, w.String())
 	}
 	return v
+}
+
+func viewLimits(s *Snapshot) LimitsView {
+	l := s.Limits
+	return LimitsView{
+		MaxConnections: l.MaxConnections, MaxConnectionsPerClient: l.MaxPerClient, ReadHeaderTimeout: l.ReadHeaderTimeout.String(),
+		IdleTimeout: l.IdleTimeout.String(), BodyTimeout: l.BodyTimeout.String(), WriteTimeout: l.WriteTimeout.String(),
+		MaxHeaderBytes: l.MaxHeaderBytes, MaxBody: s.MaxBody,
+	}
 }
 
 func viewRoute(r *policy.Route) RouteView {

@@ -167,13 +167,9 @@ func refuseConnect(w http.ResponseWriter) {
 func answerError(w http.ResponseWriter, err error) {
 	reason := origin.Classify(err)
 	status, text := origin.Status(reason), "the upstream could not be reached or broke off"
-	var body *origin.RequestBodyError
-	var tooLarge *http.MaxBytesError
 	switch {
-	case errors.As(err, &tooLarge):
-		status, text = http.StatusRequestEntityTooLarge, "the request body is larger than allowed"
-	case errors.As(err, &body):
-		status, text = http.StatusBadRequest, "the request body broke off or is malformed"
+	case errors.As(err, new(*origin.RequestBodyError)):
+		status, text = bodyFailure(err)
 	case reason == policy.ClientGone:
 		panic(http.ErrAbortHandler) // returning would send an empty 200
 	case reason == policy.OriginTimeout:

@@ -11,6 +11,10 @@ import (
 // pass sends the request itself to the origin, untouched.
 func (ex *exchange) pass(why policy.Reason) {
 	ex.status.Outcome, ex.status.Reason = policy.Pass, why
+	if !policy.ForwardOnce(ex.r.Method, ex.r.Header) {
+		ex.answerAsLast()
+		return
+	}
 	ex.through(func(*http.Response) error { return nil }, func() {})
 }
 

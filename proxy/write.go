@@ -26,7 +26,8 @@ func (ex *exchange) write() {
 	ex.status.Outcome, ex.status.Reason = policy.Write, policy.MethodUnsafe
 	body, err := ex.inspect()
 	if err != nil {
-		ex.refuse(http.StatusBadRequest, policy.RequestBody, "the request body broke off or is malformed")
+		status, text := bodyFailure(err)
+		ex.refuse(status, policy.RequestBody, text)
 		return
 	}
 	members, fallback, err := ex.route.Effects(&ex.match, ex.target, ex.target.Query, ex.r.Header, body)

@@ -63,7 +63,12 @@ func reportServer(t table, s *config.Snapshot) {
 	if len(s.TrustedProxies) > 0 {
 		t.row("trusted proxies", strings.Trim(fmt.Sprint(s.TrustedProxies), "[]"))
 	}
-	t.row("drain", short(s.DrainDelay))
+	port := ""
+	if s.ReusePort {
+		port = "; both ports shared with the next instance"
+	}
+	t.row("drain", fmt.Sprintf("%s, then %s to finish%s", short(s.DrainDelay), short(s.ShutdownTimeout), port))
+	t.row("limits", limitsOf(s))
 	t.row("access log", fmt.Sprintf("%s of hits, %s of the rest, all errors", percent(s.Log.Hits), percent(s.Log.Others)))
 	if s.Tracing != nil {
 		t.row("tracing", fmt.Sprintf("%s of requests, and all that belong to a sampled trace, to %s as %s", percent(s.Tracing.Sample), s.Tracing.Endpoint, s.Tracing.Service))
@@ -73,6 +78,20 @@ func reportServer(t table, s *config.Snapshot) {
 		memory += ", Go memory limit " + bytesOf(s.Memory.GoLimit)
 	}
 	t.row("store", memory)
+}
+
+func limitsOf(s *config.Snapshot) string {
+	l := s.Limits
+	text := fmt.Sprintf("%d connections", l.MaxConnections)
+	if l.MaxPerClient > 0 {
+		text += fmt.Sprintf(", %d of one address", l.MaxPerClient)
+	}
+	text += fmt.Sprintf("; header %s within %s", bytesOf(int64(l.MaxHeaderBytes)), short(l.ReadHeaderTimeout))
+	text += fmt.Sprintf("; idle %s, body stalled %s, answer stalled %s", short(l.IdleTimeout), short(l.BodyTimeout), short(l.WriteTimeout))
+	if s.MaxBody > 0 {
+		text += "; body " + bytesOf(s.MaxBody)
+	}
+	return text
 }
 
 func reportUpstream(t table, o origin.Options) {
