@@ -23,7 +23,7 @@ type passer struct {
 // passOptions are what one request is passed through with.
 type passOptions struct {
 	origin *origin.Origin
-	class  origin.Class
+	place  origin.Place
 	target policy.Target // as forwarded
 	// trusted says that the peer's X-Forwarded-* and Forwarded are believed and extended instead of replaced.
 	trusted bool
@@ -49,7 +49,7 @@ func (p *passer) serve(w http.ResponseWriter, r *http.Request, o passOptions) {
 	defer pw.close()
 	onError := o.onError
 	if onError == nil {
-		onError = answerError
+		onError = func(w http.ResponseWriter, err error) { answerError(w, o.origin, err) }
 	}
 	proxy := &httputil.ReverseProxy{
 		Rewrite:       func(pr *httputil.ProxyRequest) { rewrite(pr, pw, o) },
@@ -102,9 +102,7 @@ func rewrite(pr *httputil.ProxyRequest, pw *passWriter, o passOptions) {
 	if out.Body != nil {
 		out.Body = newPassBody(pw, in, out)
 	}
-	if o.class != origin.Write {
-		pr.Out = out.WithContext(origin.WithClass(out.Context(), o.class))
-	}
+	pr.Out = out.WithContext(origin.WithPlace(out.Context(), o.place))
 }
 
 // upgradeWish is the protocol that the client wishes to switch to and may. A switch to HTTP itself would take all that
@@ -151,7 +149,7 @@ func refuseConnect(w http.ResponseWriter) {
 }
 
 // answerError answers for an origin that did not. It says nothing of the origin's whereabouts; the log does.
-func answerError(w http.ResponseWriter, err error) {
+func answerError(w http.ResponseWriter, o *origin.Origin, err error) {
 	reason := origin.Classify(err)
 	status, text := origin.Status(reason), "the upstream could not be reached or broke off"
 	var body *origin.RequestBodyError
@@ -166,7 +164,7 @@ func answerError(w http.ResponseWriter, err error) {
 	case reason == policy.OriginTimeout:
 		text = "the upstream did not answer in time"
 	case status == http.StatusServiceUnavailable:
-		w.Header().Set("Retry-After", "1")
+		setRetryAfter(w.Header(), o.RetryAfter())
 		text = "the upstream has no place for this request, try again"
 	}
 	w.Header().Set("Cache-Control", "no-store")

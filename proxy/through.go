@@ -25,7 +25,7 @@ func (ex *exchange) through(answered func(*http.Response) error, unknown func())
 		ex.route.asked(why, ex.origin)
 	}
 	ex.p.passer.serve(&ex.w, ex.r, passOptions{
-		origin: ex.route.origin, class: origin.Write, target: ex.target, trusted: ex.trusted(),
+		origin: ex.route.origin, place: origin.Place{Route: ex.route.Name}, target: ex.target, trusted: ex.trusted(),
 		onResponse: func(res *http.Response) error {
 			told()
 			arrived = true
@@ -58,11 +58,10 @@ func (ex *exchange) passFailed(w http.ResponseWriter, err error) {
 		ex.status.Outcome = policy.Shed
 	}
 	if ex.status.Reason != policy.ClientGone {
-		ex.p.logger.Warn("no answer from upstream", "route", ex.route.Name, "upstream", ex.route.Upstream,
-			"reason", ex.status.Reason.String(), "error", err)
+		ex.unanswered(err)
 	}
 	ex.addCacheStatus(w.Header())
-	answerError(w, err)
+	answerError(w, ex.route.origin, err)
 }
 
 // trusted reports whether the peer may say whom it forwards for.
