@@ -112,30 +112,33 @@ func TestPassedRequestsAreRefusedAlike(t *testing.T) {
 	})
 }
 
-// A place that is waited for is given to routes in turn: the proxy tells the limiter whose it is.
+// A place that is waited for is given to routes in turn: the proxy tells the limiter whose it is, for what it fetches and
+// for what it passes through.
 func TestRoutesOfTheProxyTakeTurns(t *testing.T) {
-	var mu sync.Mutex
-	var order []string
-	backend := func(w http.ResponseWriter, r *http.Request) {
-		mu.Lock()
-		order = append(order, r.URL.Path)
-		mu.Unlock()
-		<-time.After(time.Second)
-	}
-	quiet := routeFor(t, "quiet", func(r *policy.Route) { r.Policy = policy.Bypass }, "/quiet/")
-	flood := routeFor(t, "flood", func(r *policy.Route) { r.Policy = policy.Bypass }, "/flood/")
-	o := rigOptions{
-		origin: origin.Options{MaxInFlight: 1, QueueTimeout: time.Minute, Timeout: time.Minute}, routes: []*policy.Route{quiet},
-	}
-	inBubble(t, backend, o, flood, func(b *bubble) {
-		var requests sync.WaitGroup
-		for _, path := range []string{"/flood/0", "/flood/1", "/flood/2", "/flood/3", "/quiet/0"} {
-			requests.Go(func() { b.do("GET", path) })
-			synctest.Wait()
+	for _, kind := range []policy.Kind{policy.Bypass, policy.CacheAside} {
+		var mu sync.Mutex
+		var order []string
+		backend := func(w http.ResponseWriter, r *http.Request) {
+			mu.Lock()
+			order = append(order, r.URL.Path)
+			mu.Unlock()
+			<-time.After(time.Second)
 		}
-		requests.Wait()
-		if want := []string{"/flood/0", "/flood/1", "/quiet/0", "/flood/2", "/flood/3"}; !slices.Equal(order, want) {
-			t.Errorf("order %v, want %v", order, want)
+		quiet := routeFor(t, "quiet", func(r *policy.Route) { r.Policy = kind }, "/quiet/")
+		flood := routeFor(t, "flood", func(r *policy.Route) { r.Policy = kind }, "/flood/")
+		o := rigOptions{
+			origin: origin.Options{MaxInFlight: 1, QueueTimeout: time.Minute, Timeout: time.Minute}, routes: []*policy.Route{quiet},
 		}
-	})
+		inBubble(t, backend, o, flood, func(b *bubble) {
+			var requests sync.WaitGroup
+			for _, path := range []string{"/flood/0", "/flood/1", "/flood/2", "/flood/3", "/quiet/0"} {
+				requests.Go(func() { b.do("GET", path) })
+				synctest.Wait()
+			}
+			requests.Wait()
+			if want := []string{"/flood/0", "/flood/1", "/quiet/0", "/flood/2", "/flood/3"}; !slices.Equal(order, want) {
+				t.Errorf("%v: order %v, want %v", kind, order, want)
+			}
+		})
+	}
 }

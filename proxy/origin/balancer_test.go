@@ -105,6 +105,27 @@ func TestSilentAddressIsLeftAlone(t *testing.T) {
 	})
 }
 
+// Requests that were under way together and got no answer count as one reason to leave the address alone.
+func TestLossOfAnAddressCountsOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := addresses(2)
+		var lost []*address
+		for range 100 {
+			if a := b.pick(nil); a.url.Host == "a.test" {
+				lost = append(lost, a)
+			}
+		}
+		for _, a := range lost {
+			b.judge(a, errBroken)
+			b.leave(a)
+		}
+		<-time.After(minEjection)
+		if a := b.addresses[0]; !a.usable(time.Now()) {
+			t.Errorf("%d requests were lost together, and the address is left alone until %v later", len(lost), time.Until(a.outUntil))
+		}
+	})
+}
+
 // While one request tries an address, others do not, and a client that leaves proves nothing.
 func TestOneRequestTries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -112,7 +112,7 @@ func TestHealthChecks(t *testing.T) {
 			c.set("b.test", status)
 			<-time.After(3 * time.Second)
 			want("after one failure", "a.test b.test")
-			<-time.After(6 * time.Second)
+			<-time.After(8 * time.Second)
 			want("after three", "a.test")
 			for range 20 {
 				if to := c.balancer.pick(nil); to.url.Host != "a.test" {

@@ -249,4 +249,11 @@ type closing struct {
 	closed atomic.Int64
 }
 
+func (c *closing) Read(p []byte) (int, error) {
+	if c.closed.Load() > 0 {
+		return 0, errors.New("read after close")
+	}
+	return c.Reader.Read(p)
+}
+
 func (c *closing) Close() error { c.closed.Add(1); return nil }
