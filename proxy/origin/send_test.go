@@ -3,10 +3,14 @@ package origin
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"sync"
@@ -257,3 +261,67 @@ func (c *closing) Read(p []byte) (int, error) {
 }
 
 func (c *closing) Close() error { c.closed.Add(1); return nil }
+
+// Over HTTP/2 too: what an address took and then dropped is not sent to another, and an address that cannot be reached is
+// passed over.
+func TestSendingOverHTTP2(t *testing.T) {
+	for _, scheme := range []string{"h2c", "https"} {
+		t.Run(scheme, func(t *testing.T) {
+			var arrived atomic.Int64
+			start := func() (*httptest.Server, *url.URL) {
+				srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					io.Copy(io.Discard, r.Body)
+					arrived.Add(1)
+					if r.ProtoMajor != 2 {
+						t.Errorf("arrived over %s", r.Proto)
+					}
+					if r.Method == "POST" {
+						panic(http.ErrAbortHandler)
+					}
+				}))
+				srv.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+				srv.Config.Protocols = new(http.Protocols)
+				if scheme == "h2c" {
+					srv.Config.Protocols.SetUnencryptedHTTP2(true)
+					srv.Start()
+				} else {
+					srv.Config.Protocols.SetHTTP2(true)
+					srv.EnableHTTP2 = true
+					srv.StartTLS()
+				}
+				t.Cleanup(srv.Close)
+				return srv, &url.URL{Scheme: scheme, Host: srv.Listener.Addr().String()}
+			}
+			first, firstURL := start()
+			_, secondURL := start()
+			pool := x509.NewCertPool()
+			if first.TLS != nil {
+				pool.AddCert(first.Certificate())
+			}
+			o := New(Options{Name: "h2", URL: firstURL, Replicas: []*url.URL{secondURL}, TLS: &tls.Config{RootCAs: pool}})
+			t.Cleanup(o.CloseIdle)
+			for range 20 {
+				if res, err := o.RoundTrip(request(t, o, "GET", nil)); err != nil {
+					t.Errorf("GET: %v", err)
+				} else {
+					res.Body.Close()
+				}
+				if _, err := o.RoundTrip(request(t, o, "POST", io.MultiReader(strings.NewReader("order")))); err == nil {
+					t.Error("POST: no error")
+				}
+			}
+			if arrived.Load() != 40 || o.Retries() != 0 {
+				t.Errorf("%d of 40 requests arrived, %d retries", arrived.Load(), o.Retries())
+			}
+			o.CloseIdle() // a request that is on a connection when it ends is the transport's business
+			first.Close()
+			for range 20 {
+				if res, err := o.RoundTrip(request(t, o, "GET", nil)); err != nil {
+					t.Errorf("GET with one address gone: %v", err)
+				} else {
+					res.Body.Close()
+				}
+			}
+		})
+	}
+}
