@@ -14,7 +14,7 @@ import (
 
 // most is how many requests the load generator may have under way: what the
 // proxy lets wait, and plenty more for what it refuses at once.
-const most = 4000
+const most = 2000
 
 // load is requests sent at a steady rate, however long answers take.
 type load struct {

@@ -28,7 +28,7 @@ func parseOptions(args []string) (options, error) {
 	var o options
 	flags := flag.NewFlagSet("bench-overload", flag.ContinueOnError)
 	flags.IntVar(&o.places, "places", 20, "how many requests the origin works on at once; max_in_flight")
-	flags.DurationVar(&o.work, "work", 50*time.Millisecond, "how long the origin works on one request")
+	flags.DurationVar(&o.work, "work", 100*time.Millisecond, "how long the origin works on one request")
 	flags.Float64Var(&o.times, "times", 10, "how many times its capacity the origin is offered")
 	flags.DurationVar(&o.duration, "duration", time.Minute, "how long the overload lasts")
 	flags.IntVar(&o.queue, "queue", 256, "max_queue")
