@@ -30,3 +30,14 @@ func TestRetryAfter(t *testing.T) {
 		t.Errorf("none: %v", got)
 	}
 }
+
+func FuzzRetryAfter(f *testing.F) {
+	for _, value := range []string{"120", "Wed, 01 Jul 2026 12:00:30 GMT", "-1", "99999999999999999999", ""} {
+		f.Add(value)
+	}
+	f.Fuzz(func(t *testing.T, value string) {
+		if d := RetryAfter(http.Header{"Retry-After": {value}}, time.Unix(1e9, 0)); d < 0 {
+			t.Errorf("%q: %v", value, d)
+		}
+	})
+}
