@@ -79,12 +79,15 @@ type routeDoc struct {
 	Policy   policy.Kind       `key:"policy"`
 	Mode     policy.Mode       `key:"mode"`
 
+	ModeShare ratio `key:"mode_share"`
+
 	Key            string            `key:"key"`
 	Tags           texts             `key:"tags"`
 	Query          queryDoc          `key:"query"`
 	Headers        texts             `key:"headers"`
 	Cookies        texts             `key:"cookies"`
 	ForwardHeaders policy.Forwarding `key:"forward_headers"`
+	Content        contentDoc        `key:"content"`
 
 	TTL                  time.Duration `key:"ttl"`
 	Jitter               ratio         `key:"jitter"`
@@ -115,6 +118,11 @@ type queryDoc struct {
 	Exclude  texts           `key:"exclude"`
 	Sort     bool            `key:"sort"`
 	Unlisted policy.Unlisted `key:"unlisted"`
+}
+
+type contentDoc struct {
+	Max     byteNum `key:"max"`
+	GraphQL bool    `key:"graphql"`
 }
 
 type storeIfDoc struct {

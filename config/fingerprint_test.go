@@ -17,10 +17,10 @@ var meaningful = map[string]bool{
 	"Cookies": true, "ForwardHeaders": true, "Override": true, "StoreIf": true, "IgnoreCookies": true,
 	"IgnoreAllCookies": true, "StripSetCookie": true, "ShareAuthorized": true,
 
-	"Where": false, "Upstream": false, "Policy": false, "Mode": false, "Fingerprint": false, "TTL": false,
+	"Where": false, "Upstream": false, "Policy": false, "Mode": false, "ModeShare": false, "Fingerprint": false, "TTL": false,
 	"Jitter": false, "StaleWhileRevalidate": false, "StaleIfError": false, "NegativeTTL": false, "RefreshAt": false,
 	"MinHits": false, "MaxWaiters": false, "WaitTimeout": false, "OnWrite": false, "StoreDown": false,
-	"FenceHold": false, "Invalidates": false,
+	"FenceHold": false, "Invalidates": false, "Content": false,
 }
 
 func TestFingerprintCoversRoute(t *testing.T) {
@@ -99,6 +99,8 @@ func change(t *testing.T, v reflect.Value) {
 		v.Set(reflect.ValueOf([]string{"a"}))
 	case *policy.Query:
 		v.Set(reflect.ValueOf(policy.Query{Sort: true}))
+	case *policy.ContentReads:
+		v.Set(reflect.ValueOf(policy.ContentReads{Max: 1}))
 	case *policy.StoreIf:
 		v.Set(reflect.ValueOf(policy.StoreIf{MinBytes: 1}))
 	case *policy.HostRule:

@@ -51,12 +51,13 @@ var heeded = []struct {
 }{
 	{
 		[]string{
-			"mode", "key", "tags", "query", "headers", "cookies", "forward_headers", "ttl", "jitter",
+			"mode", "mode_share", "key", "tags", "query", "headers", "cookies", "forward_headers", "ttl", "jitter",
 			"stale_while_revalidate", "stale_if_error", "negative_ttl", "override", "store_if", "ignore_cookies",
 			"strip_set_cookie", "share_authorized", "max_waiters", "wait_timeout",
 		},
 		[]policy.Kind{policy.CacheAside, policy.ReadThrough, policy.WriteThrough, policy.RefreshAhead},
 	},
+	{[]string{"content"}, []policy.Kind{policy.CacheAside, policy.ReadThrough, policy.RefreshAhead}},
 	{[]string{"refresh_at", "min_hits"}, []policy.Kind{policy.RefreshAhead}},
 	{[]string{"on_write", "fence_hold"}, []policy.Kind{policy.WriteThrough}},
 }

@@ -1,6 +1,8 @@
 package config
 
 import (
+	"fmt"
+
 	"cacheproxy/policy"
 	"cacheproxy/proxy/origin"
 )
@@ -60,6 +62,7 @@ type RouteView struct {
 	Upstream             string   `json:"upstream"`
 	Policy               string   `json:"policy"`
 	Mode                 string   `json:"mode"`
+	ModeShare            string   `json:"mode_share,omitempty"` // where not all requests
 	Key                  string   `json:"key,omitempty"`
 	Tags                 []string `json:"tags,omitempty"`
 	TTL                  string   `json:"ttl"`
@@ -118,6 +121,9 @@ func viewRoute(r *policy.Route) RouteView {
 		Name: r.Name, Upstream: r.Upstream, Policy: r.Policy.String(), Mode: r.Mode.String(), Key: r.Key.String(),
 		TTL: r.TTL.String(), StaleWhileRevalidate: r.StaleWhileRevalidate.String(), StaleIfError: r.StaleIfError.String(),
 		NegativeTTL: r.NegativeTTL.String(), MaxWaiters: r.MaxWaiters, WaitTimeout: r.WaitTimeout.String(),
+	}
+	if r.ModeShare > 0 && r.ModeShare < 1 {
+		v.ModeShare = fmt.Sprintf("%.4g%%", r.ModeShare*100)
 	}
 	for _, p := range r.Patterns {
 		v.Match = append(v.Match, p.String())

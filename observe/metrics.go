@@ -34,12 +34,18 @@ type Metrics struct {
 	notStored      *prometheus.CounterVec
 	missed         *prometheus.CounterVec
 	mode           *prometheus.GaugeVec
+	modeShare      *prometheus.GaugeVec
 	reloadSuccess  prometheus.Gauge
 
 	originRequests *prometheus.CounterVec
 	originSeconds  *prometheus.HistogramVec
 	queueSeconds   *prometheus.HistogramVec
 	shed           *prometheus.CounterVec
+
+	observedSaved  *prometheus.CounterVec
+	observedOrigin *prometheus.CounterVec
+
+	adminAuthFailures *prometheus.CounterVec
 
 	purges       *prometheus.CounterVec
 	purgeSeconds prometheus.Histogram
@@ -64,6 +70,9 @@ func NewMetrics(version string) *Metrics {
 		mode: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Namespace: namespace, Name: "mode", Help: "Mode in force of a route: 0 on, 1 observe, 2 off.",
 		}, []string{"route"}),
+		modeShare: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Namespace: namespace, Name: "mode_share", Help: "Share of a route's requests that its mode is for, 0 to 1; the others go as with off.",
+		}, []string{"route"}),
 		reloadSuccess: prometheus.NewGauge(prometheus.GaugeOpts{
 			Namespace: namespace, Name: "config_reload_success", Help: "1 when the configuration was last read without a problem, else 0.",
 		}),
@@ -71,7 +80,12 @@ func NewMetrics(version string) *Metrics {
 		originSeconds:  histograms("origin_seconds", "Time from a request to an origin to the head of its answer.", originBuckets, "upstream"),
 		queueSeconds:   histograms("origin_queue_seconds", "Time that a request waited for a place at an origin, whether or not it got it.", queueBuckets, "upstream"),
 		shed:           counters("shed_total", "Requests refused because the origin had no place for them.", "upstream"),
-		purges:         counters("purges_total", "Purges, by where they came from and what they named.", "source", "kind"),
+		observedSaved: counters("observed_saved_seconds_total",
+			"On observed routes, time of the origin that copies would have saved: to the head of answers that a copy would have given just so.", "route"),
+		observedOrigin: counters("observed_origin_seconds_total",
+			"On observed routes, time of the origin to the head of all answers that were compared: what would have been saved is a share of it.", "route"),
+		adminAuthFailures: counters("admin_auth_failures_total", "Calls of the admin listener that were turned away for who made them, by why.", "reason"),
+		purges:            counters("purges_total", "Purges, by where they came from and what they named.", "source", "kind"),
 		purgeSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Namespace: namespace, Name: "purge_seconds", Help: "Time from a purge to its confirmation.", Buckets: purgeBuckets,
 		}),
@@ -84,8 +98,9 @@ func NewMetrics(version string) *Metrics {
 	}, []string{"version", "goversion"})
 	build.WithLabelValues(version, runtime.Version()).Set(1)
 	m.registry.MustRegister(
-		m.requests, m.requestSeconds, m.coalesced, m.notStored, m.missed, m.mode, m.reloadSuccess, m.originRequests, m.originSeconds, m.queueSeconds, m.shed,
-		m.purges, m.purgeSeconds, m.gauges, build,
+		m.requests, m.requestSeconds, m.coalesced, m.notStored, m.missed, m.mode, m.modeShare, m.reloadSuccess,
+		m.originRequests, m.originSeconds, m.queueSeconds, m.shed,
+		m.observedSaved, m.observedOrigin, m.adminAuthFailures, m.purges, m.purgeSeconds, m.gauges, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	return m
@@ -103,9 +118,19 @@ func (m *Metrics) Purge(source, kind string, took time.Duration) {
 	m.purgeSeconds.Observe(took.Seconds())
 }
 
-// SetMode tells the mode in force of a route.
-func (m *Metrics) SetMode(route string, mode policy.Mode) {
+// AdminAuthFailures gives what counts calls of the admin listener that were turned away, for these reasons. All of them
+// start at zero, so that the first one is seen.
+func (m *Metrics) AdminAuthFailures(reasons []string) func(reason string) {
+	for _, reason := range reasons {
+		m.adminAuthFailures.WithLabelValues(reason)
+	}
+	return func(reason string) { m.adminAuthFailures.WithLabelValues(reason).Inc() }
+}
+
+// SetMode tells the mode in force of a route, and the share of its requests that it is for.
+func (m *Metrics) SetMode(route string, mode policy.Mode, share float64) {
 	m.mode.WithLabelValues(route).Set(float64(mode))
+	m.modeShare.WithLabelValues(route).Set(share)
 }
 
 func counters(name, help string, labels ...string) *prometheus.CounterVec {

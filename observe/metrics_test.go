@@ -29,7 +29,7 @@ func TestMetrics(t *testing.T) {
 	u.Waited(400 * time.Millisecond)
 	u.Shed()
 	m.Purge("admin", "tag", 3*time.Millisecond)
-	m.SetMode("product", policy.Observe)
+	m.SetMode("product", policy.Observe, 0.25)
 	m.SetUpstream("shop", UpstreamGauges{
 		InFlight: func() int { return 3 }, Queued: func() int { return 1 }, Retries: func() uint64 { return 7 },
 		Health: func(tell func(string, bool)) { tell("a:80", true); tell("b:80", false) },

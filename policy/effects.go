@@ -150,7 +150,8 @@ func cutURL(url string) (host, pathQuery string) {
 }
 
 // ResponseEffects are the members that the answer to a successful write makes unusable besides: the URIs in Location and
-// Content-Location, where they are of the same origin as the target (RFC 9111 §4.4).
+// Content-Location, where they are of the same origin as the target (RFC 9111 §4.4), and the groups of that origin in
+// Cache-Group-Invalidation (RFC 9875 §3).
 func (m *Match) ResponseEffects(t Target, response http.Header) []Member {
 	var s memberSet
 	for _, field := range []string{"Location", "Content-Location"} {
@@ -160,5 +161,6 @@ func (m *Match) ResponseEffects(t Target, response http.Header) []Member {
 			}
 		}
 	}
+	s.add(groupEffects(t, response)...)
 	return s.list
 }

@@ -35,7 +35,7 @@ func (s *memberSet) addNames(kind MemberKind, names []string) {
 }
 
 // Members are the names under which the copy of an answer can be made unusable: everything, the route, the key, the
-// tags of the route and of the answer, the URL, the path, and every prefix of the path. Query is the one forwarded, h
+// tags of the route and of the answer, the answer's cache groups, the URL, the path, and every prefix of the path. Query is the one forwarded, h
 // the request's header. More than MaxMembers may come back; such a copy must not be stored.
 func (r *Route) Members(m *Match, t Target, query string, h http.Header, response http.Header) []Member {
 	t = t.WithQuery(query)
@@ -51,10 +51,11 @@ func (r *Route) Members(m *Match, t Target, query string, h http.Header, respons
 		}
 	}
 	s.addNames(KindTag, responseTags(response))
-	host := memberHost(t.Host)
+	host, origin := memberHost(t.Host), t.Host
 	if r.Host.Literal != "" {
-		host = sharedHost
+		host, origin = sharedHost, sharedHost
 	}
+	s.add(groupMembers(t.Scheme, origin, response["Cache-Groups"])...)
 	path := memberPath(t.Path)
 	for _, host := range []string{host, ""} {
 		s.add(urlMember(host, path, t.Query, t.HasQuery), NewMember(KindPath, host+path))

@@ -36,6 +36,9 @@ func PlanRequest(r *Route, mode Mode, req *http.Request) (Action, Reason) {
 	case !r.Policy.Caches():
 		return PassAction, RouteBypass
 	}
+	if req.ContentLength != 0 || len(req.TransferEncoding) > 0 {
+		return PassAction, RequestBody
+	}
 	if reason := r.special(req); reason != NoReason {
 		return PassAction, reason
 	}
@@ -52,14 +55,12 @@ func safe(method string) bool {
 	return false
 }
 
-// special names what makes a GET or HEAD one that a shared copy must not answer.
+// special names what makes a read one that a shared copy must not answer.
 func (r *Route) special(req *http.Request) Reason {
 	h := req.Header
 	switch {
 	case len(h["Upgrade"]) > 0 || hasElement(h["Connection"], "upgrade"):
 		return Upgrade
-	case req.ContentLength != 0 || len(req.TransferEncoding) > 0:
-		return RequestBody
 	case len(h["Range"]) > 0:
 		return RangeRequest
 	case len(h["Proxy-Authorization"]) > 0:

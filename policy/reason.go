@@ -13,6 +13,7 @@ const (
 	UncleanPath    // empty, dot or dot-dot segments: no route is tried
 	RouteBypass    // the route's policy is bypass
 	ModeOff        // the route is switched off
+	ModeShare      // the route's mode is for a share of the requests, and this one is outside
 	MethodUnsafe   // a write
 	MethodOther    // safe, but not GET or HEAD
 	RequestBody    // a GET or HEAD with content
@@ -73,7 +74,7 @@ const (
 )
 
 var reasonNames = [reasons]string{
-	NoReason: "", NoRoute: "no-route", UncleanPath: "unclean-path", RouteBypass: "bypass", ModeOff: "mode-off",
+	NoReason: "", NoRoute: "no-route", UncleanPath: "unclean-path", RouteBypass: "bypass", ModeOff: "mode-off", ModeShare: "mode-share",
 	MethodUnsafe: "method", MethodOther: "method-other", RequestBody: "request-body", Authorization: "authorization",
 	Cookie: "cookie", QueryUnlisted: "query-unlisted", QueryMalformed: "query-malformed", RangeRequest: "range",
 	Upgrade: "upgrade", HitForMiss: "hit-for-miss", WaitersFull: "waiters-full", WaitTimeout: "wait-timeout", Fenced: "fenced",

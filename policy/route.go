@@ -96,7 +96,9 @@ type Route struct {
 	Upstream string                    // an upstream's name
 	Policy   Kind
 	Mode     Mode // as configured; the one in force may have been changed at run time
-	Host     HostRule
+	// ModeShare is the share of the requests that Mode is for, 0 to 1; the others go as with Off. Zero stands for all.
+	ModeShare float64
+	Host      HostRule
 
 	// Fingerprint stands for everything above and below that changes what a stored copy means. It is part of every
 	// storage key, so that copies stored under another version of the configuration are misses.
@@ -108,6 +110,7 @@ type Route struct {
 	Headers        []string // canonical names of request header fields that are part of the storage key, sorted
 	Cookies        []string // names of request cookies that are part of the storage key, sorted
 	ForwardHeaders Forwarding
+	Content        ContentReads
 
 	TTL                  time.Duration // lifetime when the origin names none
 	Jitter               float64       // 0 to 1: the share of the lifetime that is taken off at random

@@ -20,6 +20,7 @@ type Explanation struct {
 	Pattern    string   `json:"pattern,omitempty"`
 	Policy     string   `json:"policy"`
 	Mode       string   `json:"mode"`
+	ModeShare  string   `json:"mode_share,omitempty"` // of the requests that the mode is for, where not all; the decision is that for one of these
 	Upstream   string   `json:"upstream"`
 	Decision   string   `json:"decision"` // hit, stale, miss, pass, write
 	Reason     string   `json:"reason,omitempty"`
@@ -80,11 +81,14 @@ func (p *Proxy) Explain(method, rawURL string, header http.Header) (*Explanation
 }
 
 func (ex *exchange) explain() *Explanation {
-	mode := ex.route.mode(ex.start)
+	mode, share := ex.route.mode(ex.start)
 	e := &Explanation{
 		Request: ex.r.Method + " " + ex.target.Scheme + "://" + ex.target.Host + ex.target.String(),
 		Route:   ex.route.Name, Policy: ex.route.Policy.String(), Mode: mode.String(), Upstream: ex.route.Upstream,
 		Decision: policy.PassAction.String(),
+	}
+	if share < 1 {
+		e.ModeShare = fmt.Sprintf("%.4g%%", share*100)
 	}
 	reason := ex.status.Reason
 	action := policy.PassAction
@@ -93,6 +97,9 @@ func (ex *exchange) explain() *Explanation {
 		action, reason = policy.PlanRequest(ex.route.Route, mode, ex.r)
 	}
 	e.Decision, e.Reason = action.String(), reason.String()
+	if ex.route.MayAsk(ex.match.Pattern(), ex.r.Method) {
+		e.Note = "with content that the route takes for a read it is one, which the content decides"
+	}
 	if action != policy.ReadAction {
 		return e
 	}
@@ -124,19 +131,25 @@ func (ex *exchange) explainRead(e *Explanation) {
 		e.Note = "no host was given, and the host is part of the storage key: give the whole URL, as clients ask for it"
 	}
 	e.Decision, e.Reason = "miss", c.reason.String()
-	if found.Copy == nil {
+	if found.Copy != nil {
+		c.use, c.reason = ex.p.judge(found.Copy, ex.start)
+	}
+	if c.use < whileFresh {
+		if other := ex.searched(); other != nil {
+			c, e.Note = *other, "the copy is that of another query, which the origin's "+policy.NoVarySearch+" says makes no difference"
+		}
+	}
+	if c.Copy == nil {
 		return
 	}
-	var use use
-	use, reason := ex.p.judge(found.Copy, ex.start)
-	e.Reason = reason.String()
-	switch use {
+	e.Reason = c.reason.String()
+	switch c.use {
 	case serve:
 		e.Decision = policy.Hit.String()
 	case whileFresh:
 		e.Decision = policy.Stale.String()
 	}
-	e.Copy = ex.describe(found.Copy)
+	e.Copy = ex.describe(c.Copy)
 }
 
 func (ex *exchange) describe(c *store.Copy) *Copy {

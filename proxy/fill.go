@@ -37,6 +37,8 @@ type fetch struct {
 	key      string      // storage key
 	header   http.Header // the client's, for keys and members; read only
 	forward  http.Header // what the origin gets
+	method   string
+	content  []byte      // of the request; nil: none
 	base     *store.Copy // what a 304 would confirm; nil: fetch it whole
 	class    origin.Class
 	solo     context.Context // set when the fill serves one client only: it ends with it
@@ -207,9 +209,12 @@ func (c *call) outgoing() *http.Request {
 	policy.Forward(h, netip.Addr{}, q.target.Scheme, q.target.Host, false)
 	policy.AppendVia(h, 1, 1)
 	req := (&http.Request{
-		Method: http.MethodGet, URL: &url.URL{}, Header: h, Host: q.route.origin.Host(q.target.Host),
+		Method: q.method, URL: &url.URL{}, Header: h, Host: q.route.origin.Host(q.target.Host),
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 	}).WithContext(c.ctx)
+	if q.content != nil {
+		req.Body, req.ContentLength = again(q.content), int64(len(q.content))
+	}
 	origin.SetTarget(req, q.route.origin.URL(), q.target.WithQuery(q.query))
 	return req
 }

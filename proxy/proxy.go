@@ -88,6 +88,8 @@ type exchange struct {
 	target  policy.Target
 	query   string
 	key     []byte
+	content []byte      // of a read that carries its question in it; nil: none
+	mode    policy.Mode // by which this request goes
 
 	status policy.Status // what is told about the answer
 	origin time.Duration // time spent waiting for the origin
@@ -116,7 +118,11 @@ func (ex *exchange) serve() {
 	}
 	action, reason := policy.PassAction, ex.status.Reason
 	if reason == policy.NoReason {
-		action, reason = policy.PlanRequest(ex.route.Route, ex.route.mode(ex.start), ex.r)
+		var err error
+		if action, reason, err = ex.plan(); err != nil {
+			ex.refuse(http.StatusBadRequest, policy.RequestBody, err.Error())
+			return
+		}
 	} else if isUnsafe(ex.r.Method) {
 		action = policy.WriteAction
 	}
@@ -128,6 +134,24 @@ func (ex *exchange) serve() {
 	default:
 		ex.pass(reason)
 	}
+}
+
+// plan decides the way of a request that belongs to a route.
+func (ex *exchange) plan() (action policy.Action, reason policy.Reason, err error) {
+	mode, outside := ex.route.draw(ex.start)
+	ex.mode = mode
+	if ex.content, err = ex.question(); err != nil {
+		return 0, 0, err
+	}
+	if ex.content != nil {
+		action, reason = policy.PlanQuestion(ex.route.Route, mode, ex.r)
+	} else {
+		action, reason = policy.PlanRequest(ex.route.Route, mode, ex.r)
+	}
+	if outside && reason == policy.ModeOff {
+		reason = policy.ModeShare
+	}
+	return action, reason, nil
 }
 
 // arrive takes the request target apart and finds the route. It reports whether the request can be served at all.

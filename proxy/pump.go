@@ -114,6 +114,7 @@ func (c *call) put(res *fill, copied *store.Copy) bool {
 	}
 	c.changed(copied)
 	c.p.store.Put(c.q.key, c.q.forward, copied)
+	c.alias(copied)
 	c.sink()
 	return true
 }

@@ -17,6 +17,7 @@ type candidate struct {
 	store.Found
 	use    use
 	reason policy.Reason
+	other  bool // it is the copy of another query, which an origin said makes no difference
 	apart  bool // every request has to have the copy confirmed for itself: waiting for another's answer is of no use
 }
 
@@ -39,8 +40,8 @@ func (ex *exchange) read() {
 		return
 	}
 	ex.query = query
-	ex.key = ex.route.AppendKey(ex.key, ex.target, ex.route.keyedHost(ex.target.Host), query, ex.r.Header)
-	if ex.route.mode(ex.start) == policy.Observe {
+	ex.key = ex.appendKey(ex.key)
+	if ex.mode == policy.Observe {
 		ex.observe()
 		return
 	}
@@ -52,6 +53,10 @@ func (ex *exchange) read() {
 		ex.stale(c.Copy, c.reason)
 		ex.p.renewals.offer(ex, c, origin.Fill)
 	default:
+		if other := ex.searched(); other != nil {
+			ex.hit(*other)
+			return
+		}
 		ex.miss(c)
 	}
 }
@@ -134,7 +139,7 @@ func (ex *exchange) hit(found candidate) {
 	ex.status.Outcome = policy.Hit
 	ex.status.TTL, ex.status.HasTTL = c.Life.Left(ex.start), true
 	n := c.Use.Hit()
-	if ex.route.Policy == policy.RefreshAhead && int(n) >= ex.route.MinHits && ex.due(c) {
+	if ex.route.Policy == policy.RefreshAhead && int(n) >= ex.route.MinHits && !found.other && ex.due(c) {
 		ex.p.renewals.offer(ex, found, origin.Refresh)
 	}
 	ex.deliverCopy(c)
@@ -173,10 +178,15 @@ func (ex *exchange) request(c candidate, class origin.Class, solo context.Contex
 	q := &fetch{
 		route: ex.route, match: ex.match, target: ex.target, query: ex.query, key: string(ex.key),
 		header: ex.r.Header.Clone(), forward: ex.route.FillHeader(ex.r.Header, names), class: class, solo: solo, why: c.reason,
+		method: http.MethodGet,
+	}
+	if ex.content != nil {
+		q.method, q.content = ex.r.Method, ex.content
+		policy.ContentHeader(q.forward, ex.r.Header)
 	}
 	if c.Copy != nil {
 		q.previous = c.Copy
-		if c.use >= validate {
+		if c.use >= validate && policy.Confirmable(q.method) {
 			q.base = c.Copy
 		}
 	}

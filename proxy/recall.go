@@ -26,7 +26,7 @@ func (c *call) recalled() bool {
 		return false
 	}
 	use, _ := c.p.judge(found.Copy, now)
-	if use >= validate && c.q.base == nil {
+	if use >= validate && c.q.base == nil && policy.Confirmable(c.q.method) {
 		c.q.base, c.q.previous = found.Copy, found.Copy
 	}
 	return use == serve

@@ -186,46 +186,10 @@ func TestObservedAnswersAreNotServedLater(t *testing.T) {
 	route := routeFor(t, "all", func(r *policy.Route) { r.IgnoreAllCookies, r.Mode = true, policy.Observe }, "/")
 	inBubble(t, backend, rigOptions{}, route, func(b *bubble) {
 		b.do("GET", "/a", "Cookie", "user=alice")
-		if err := b.proxy.SetMode("all", policy.On, 0); err != nil {
+		if err := b.proxy.SetMode("all", ModeOrder{Mode: policy.On}); err != nil {
 			t.Fatal(err)
 		}
 		b.do("GET", "/a").want(t, "after switching on", 200, "cookie , for ", "fwd=")
-	})
-}
-
-func TestObserveCounts(t *testing.T) {
-	var version atomic.Value
-	version.Store("one")
-	backend := func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("ETag", `"`+version.Load().(string)+`"`)
-		if r.Header.Get("If-None-Match") == w.Header().Get("ETag") {
-			w.WriteHeader(http.StatusNotModified)
-			return
-		}
-		io.WriteString(w, version.Load().(string))
-	}
-	route := routeFor(t, "all", func(r *policy.Route) { r.Mode = policy.Observe }, "/")
-	inBubble(t, backend, rigOptions{}, route, func(b *bubble) {
-		expect := func(what string, hit, differ, miss int) {
-			t.Helper()
-			const metric = "cacheproxy_requests_total"
-			if h, d, m := count(t, b.metrics, metric, "would_hit"), count(t, b.metrics, metric, "would_differ"), count(t, b.metrics, metric, "would_miss"); h != hit || d != differ || m != miss {
-				t.Errorf("%s: would_hit %d, would_differ %d, would_miss %d; want %d, %d, %d", what, h, d, m, hit, differ, miss)
-			}
-		}
-		b.do("GET", "/a")
-		expect("nothing stored", 0, 0, 1)
-		b.do("GET", "/a")
-		expect("the same", 1, 0, 1)
-		b.do("HEAD", "/a")
-		expect("HEAD", 2, 0, 1)
-		b.do("GET", "/a", "If-None-Match", `"one"`).want(t, "304", 304, "", "")
-		expect("304", 3, 0, 1)
-		version.Store("two")
-		b.do("GET", "/a").want(t, "changed", 200, "two", "")
-		expect("changed unseen", 3, 1, 1)
-		b.do("GET", "/a")
-		expect("the new one", 4, 1, 1)
 	})
 }
 

@@ -190,3 +190,28 @@ func TestWriteWhoseClientHangsUp(t *testing.T) {
 		})
 	}
 }
+
+// RFC 9875 §3: the answer to a write names groups of copies that it has changed; the answer to a read cannot.
+func TestCacheGroupInvalidation(t *testing.T) {
+	var asked atomic.Int64
+	backend := func(n int64, w http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Path == "/list" {
+			w.Header().Set("Cache-Groups", `"products", "pages"`)
+		}
+		if r.URL.Path != "/list" {
+			w.Header().Set("Cache-Group-Invalidation", `"products"`)
+		}
+		if r.URL.Path == "/refused" {
+			w.WriteHeader(http.StatusConflict)
+		}
+		return true
+	}
+	r := newRig(t, counted(&asked, backend), rigOptions{}, routeFor(t, "all", nil, "/"))
+	r.do("GET", "/list").want(t, "filled", 200, "1", "stored")
+	r.do("GET", "/elsewhere").want(t, "a read", 200, "2", "stored")
+	r.do("GET", "/list").want(t, "a read invalidates nothing", 200, "1", "hit")
+	r.do("POST", "/refused").want(t, "a write that failed", 409, "*", "")
+	r.do("GET", "/list").want(t, "a write that failed invalidates nothing", 200, "1", "hit")
+	r.do("POST", "/products").want(t, "a write", 200, "*", "")
+	r.do("GET", "/list").want(t, "its group is gone", 200, "5", "detail=purged")
+}

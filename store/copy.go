@@ -126,6 +126,16 @@ func (c *Copy) Header() http.Header {
 	return h
 }
 
+// Values are the values of a field by its canonical name, shared with the copy.
+func (c *Copy) Values(name string) []string {
+	for _, f := range c.fields {
+		if f.name == name {
+			return c.values[f.first:f.last:f.last]
+		}
+	}
+	return nil
+}
+
 // Get is the first value of a field by its canonical name, or "".
 func (c *Copy) Get(name string) string {
 	for _, f := range c.fields {

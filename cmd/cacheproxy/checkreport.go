@@ -115,11 +115,12 @@ func reportRoute(t table, r *policy.Route, upstream origin.Options) {
 	t.row("where", where(r))
 	t.row("upstream", r.Upstream)
 	t.row("policy", r.Policy.String())
-	if r.Mode != policy.On {
+	if r.Mode != policy.On || partial(r) {
 		t.row("mode", map[policy.Mode]string{
+			policy.On:      "on",
 			policy.Observe: "observe: no copy is served, only compared with what the origin says",
 			policy.Off:     "off: everything passes through",
-		}[r.Mode])
+		}[r.Mode]+outside(r))
 	}
 	t.row("worst staleness", staleness(r))
 	t.row("on a miss", onMiss(r))
@@ -135,6 +136,16 @@ func reportRoute(t table, r *policy.Route, upstream origin.Options) {
 	t.row("lifetime", lifetime(r))
 	t.row("stored", stored(r))
 	t.row("relaxed", relaxed(r))
+}
+
+// partial reports whether the mode is for a share of the requests only.
+func partial(r *policy.Route) bool { return r.ModeShare > 0 && r.ModeShare < 1 }
+
+func outside(r *policy.Route) string {
+	if !partial(r) {
+		return ""
+	}
+	return "; for " + percent(r.ModeShare) + " of the requests, the others pass through"
 }
 
 // short prints a duration without zeros at the end.

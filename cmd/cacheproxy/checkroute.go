@@ -150,7 +150,23 @@ func keyed(r *policy.Route) string {
 	for _, name := range r.Cookies {
 		parts = append(parts, "cookie "+name)
 	}
+	if r.Content.Max > 0 {
+		parts = append(parts, content(r))
+	}
 	return strings.Join(parts, ", ") + ", and what Vary names"
+}
+
+// content says which requests with content are reads.
+func content(r *policy.Route) string {
+	posts := slices.ContainsFunc(r.Patterns, func(p policy.Pattern) bool { return p.Method() == http.MethodPost })
+	text := "of QUERY the content"
+	switch {
+	case posts && r.Content.GraphQL:
+		text = "of GraphQL queries the content"
+	case posts:
+		text = "of QUERY and POST the content"
+	}
+	return text + ", up to " + bytesOf(r.Content.Max)
 }
 
 func queryRule(q policy.Query) string {

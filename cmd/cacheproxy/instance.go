@@ -42,6 +42,7 @@ type instance struct {
 	origins  []*origin.Origin
 	data     *http.Server
 	operator *http.Server
+	calls    *admin.Handler // of operator; SetTokens rotates its tokens
 	ready    atomic.Bool
 
 	dataListener, adminListener net.Listener
@@ -102,8 +103,9 @@ func (i *instance) servers() error {
 		o.Certificate = certificate
 	}
 	i.data = proxy.NewServer(i.proxy, o)
+	i.calls = admin.New(i.adminOptions())
 	i.operator = &http.Server{
-		Handler:           admin.New(i.adminOptions()),
+		Handler:           i.calls,
 		ReadHeaderTimeout: proxy.DefaultReadHeaderTimeout, IdleTimeout: proxy.DefaultIdleTimeout, MaxHeaderBytes: maxAdminHeader,
 		ErrorLog: slog.NewLogLogger(i.log.Handler(), slog.LevelWarn),
 	}

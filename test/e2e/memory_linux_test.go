@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bufio"
+	"flag"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -16,12 +17,13 @@ import (
 
 const (
 	memorySize   = 64 << 20 // of the configuration
-	floodURLs    = 120_000  // several times what fits
 	floodClients = 4
 	hotURLs      = 500
 	// floodBound is what the whole process may take, code and buffers included.
 	floodBound = memorySize*2 + 32<<20
 )
+
+var floodURLs = flag.Int("flood-urls", 120_000, "URLs that TestMemoryIsBounded asks for once each; several times what fits")
 
 // A flood of URLs that are asked for once neither grows the process nor drives out what is read all the time.
 func TestMemoryIsBounded(t *testing.T) {
@@ -37,7 +39,7 @@ routes: [{name: all, match: /, policy: cache-aside, ttl: 1h}]
 `, constantOrigin(t)))
 	var resident [3]int
 	for i := range resident {
-		flood(t, p, i*floodURLs/len(resident), (i+1)*floodURLs/len(resident))
+		flood(t, p, i**floodURLs/len(resident), (i+1)**floodURLs/len(resident))
 		resident[i] = p.memory(t, "VmRSS")
 	}
 	hits := readHot(t, p)

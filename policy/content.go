@@ -1,0 +1,66 @@
+package policy
+
+import (
+	"crypto/sha256"
+	"net/http"
+)
+
+// ContentReads opts a route in to reads that carry their question in the request's content: QUERY (RFC 10008), and POST
+// where the API uses it for searches. The zero value has none: QUERY passes, POST writes.
+type ContentReads struct {
+	// Max bounds the content, in bytes; larger requests go the way of any other QUERY or POST. 0: no reads with content.
+	Max int64
+	// GraphQL says that a POST is a read only when its content is a GraphQL request with nothing but queries.
+	GraphQL bool
+}
+
+const query = "QUERY"
+
+// contentFields describe the content of a request, and are part of the key as it is (RFC 10008 §2.7).
+var contentFields = []string{"Content-Encoding", "Content-Language", "Content-Type"}
+
+// MayAsk reports whether the request may be a read with content, which its content decides. A pattern that has all methods
+// opts in to none.
+func (r *Route) MayAsk(p Pattern, method string) bool {
+	return r.Content.Max > 0 && p.Method() == method && (method == query || method == http.MethodPost)
+}
+
+// Asks reports whether a request that MayAsk is a read, given all of its content. When in doubt it is not.
+func (r *Route) Asks(method string, h http.Header, content []byte) bool {
+	if int64(len(content)) > r.Content.Max {
+		return false
+	}
+	return method == query || !r.Content.GraphQL || asksGraphQL(h, content)
+}
+
+// PlanQuestion is PlanRequest for a read with content.
+func PlanQuestion(r *Route, mode Mode, req *http.Request) (Action, Reason) {
+	switch {
+	case mode == Off:
+		return PassAction, ModeOff
+	case !r.Policy.Caches():
+		return PassAction, RouteBypass
+	}
+	if reason := r.special(req); reason != NoReason {
+		return PassAction, reason
+	}
+	return ReadAction, NoReason
+}
+
+// AppendContent appends to a storage key what makes it that of a question: method, description and digest of the content.
+// Two questions share a key only if their contents are equal, or collide in SHA-256.
+func AppendContent(key []byte, method string, h http.Header, content []byte) []byte {
+	key = appendField(key, method)
+	for _, name := range contentFields {
+		key = appendField(key, combined(h[name]))
+	}
+	sum := sha256.Sum256(content)
+	return append(key, sum[:]...)
+}
+
+// ContentHeader adds to the header of a fill what describes the content it carries.
+func ContentHeader(fill, client http.Header) { copyFields(fill, client, contentFields) }
+
+// Confirmable reports whether a fill with this method may ask to have a copy confirmed. To anything but a safe method
+// If-None-Match is a condition on carrying it out (RFC 9110 §13.1.2).
+func Confirmable(method string) bool { return safe(method) }

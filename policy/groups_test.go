@@ -1,0 +1,89 @@
+package policy
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestCacheGroups(t *testing.T) {
+	r := newRoute(t, "product", "GET /products/{id}")
+	table := mustTable(t, r)
+	members := func(url string, field ...string) []Member {
+		u := target(t, url)
+		m, _ := table.Match("GET", u)
+		return r.Members(&m, u, "", nil, http.Header{"Cache-Groups": field})
+	}
+	effects := func(url string, field ...string) []Member {
+		u := target(t, url)
+		m, _ := table.Match("POST", u)
+		return m.ResponseEffects(u, http.Header{"Cache-Group-Invalidation": field})
+	}
+	for _, c := range []struct {
+		name          string
+		copies, write []string
+		meet          bool
+	}{
+		{"RFC 9875 §2 one group", []string{`"scripts"`}, []string{`"scripts"`}, true},
+		{"RFC 9875 §2 one of several", []string{`"a", "b"`}, []string{`"x", "b"`}, true},
+		{"RFC 9651 §3.1 one list on two lines", []string{`"a"`, `"b"`}, []string{`"b"`}, true},
+		{"RFC 9875 §2 parameters are ignored", []string{`"a";v=1`}, []string{`"a";w`}, true},
+		{"RFC 9875 §2.1 case matters", []string{`"A"`}, []string{`"a"`}, false},
+		{"a space inside", []string{`"a b"`}, []string{`"a", "b"`}, false},
+		{"another group", []string{`"a"`}, []string{`"b"`}, false},
+		{"RFC 9651 §4.2 a token is no string", []string{`a`}, []string{`"a"`}, false},
+		{"RFC 9651 §4.2 all of a malformed list is ignored", []string{`"a", "b`}, []string{`"a"`}, false},
+		{"RFC 9651 §4.2 an inner list is no string", []string{`"b", ("a")`}, []string{`"b"`}, false},
+		{"malformed invalidation", []string{`"a"`}, []string{`"a", b`}, false},
+		{"empty", []string{``}, []string{``}, false},
+		{"none", nil, nil, false},
+	} {
+		if got := meet(members("/products/1", c.copies...), effects("/anything", c.write...)); got != c.meet {
+			t.Errorf("%s: a copy in %q and an invalidation of %q: meet %t, want %t", c.name, c.copies, c.write, got, c.meet)
+		}
+	}
+	if got := groups([]string{strings.Repeat(`"`+strings.Repeat("x", 32)+`", `, 32) + `"y"`}); len(got) != 33 {
+		t.Errorf("RFC 9875 §2: %d of 33 groups of 32 characters", len(got))
+	}
+}
+
+// RFC 9875 §2.1: a group is of one origin: scheme, host and port.
+func TestCacheGroupsOfAnOrigin(t *testing.T) {
+	member := func(scheme, host string) string {
+		return spell(groupMembers(scheme, host, []string{`"a"`}))
+	}
+	if got := member("HTTP", "Shop.Example"); got != member("http", "shop.example:80") || got != "ghttp://shop.example:80 a" {
+		t.Error(got)
+	}
+	for _, other := range []string{member("https", "shop.example"), member("http", "shop.example:81"), member("http", "other.example")} {
+		if other == member("http", "shop.example") {
+			t.Errorf("%s is a group of two origins", other)
+		}
+	}
+	shared := newRoute(t, "shared", "GET /products/{id}")
+	shared.Host.Literal = "backend"
+	u := target(t, "/products/1")
+	m, _ := mustTable(t, shared).Match("GET", u)
+	copies := shared.Members(&m, u, "", nil, http.Header{"Cache-Groups": {`"a"`}})
+	if !meet(copies, m.ResponseEffects(u, http.Header{"Cache-Group-Invalidation": {`"a"`}})) {
+		t.Error("a copy that all hosts share is not invalidated through one of them")
+	}
+}
+
+// Whatever a field holds, what it names are members of its origin's groups and nothing else.
+func FuzzCacheGroups(f *testing.F) {
+	f.Add(`"a", "b";c=1`, `"d"`)
+	f.Add(`a, ("b")`, ``)
+	f.Fuzz(func(t *testing.T, a, b string) {
+		all := groupMembers("http", "shop.example", []string{a, b})
+		for _, m := range all {
+			if m.Kind() != KindGroup || !strings.HasPrefix(m.Value(), "http://shop.example:80 ") {
+				t.Fatalf("%q and %q name %q", a, b, m)
+			}
+		}
+		if joined := groupMembers("http", "shop.example", []string{a + ", " + b}); len(all) > 0 && len(joined) > 0 && !slices.Equal(all, joined) {
+			t.Fatalf("%q and %q on two lines name %q, on one line %q", a, b, all, joined)
+		}
+	})
+}

@@ -1,0 +1,84 @@
+package store
+
+import (
+	"iter"
+	"net/http"
+	"slices"
+	"time"
+
+	"cacheproxy/policy"
+)
+
+// maxSearches is how many different search variances of one path are remembered.
+const maxSearches = 4
+
+// searches are the search variances that answers of a path came with, the latest first. It is stored under the path's key
+// and immutable.
+type searches struct{ rules []policy.SearchVariance }
+
+// alias says under which key the copy is that serves all queries which a search variance makes alike.
+type alias struct{ key string }
+
+func (s *searches) cost() int {
+	n := otherOverhead
+	for _, v := range s.rules {
+		n += 32
+		for _, name := range v.Names {
+			n += 16 + len(name)
+		}
+	}
+	return n
+}
+
+func (a *alias) cost() int { return otherOverhead + len(a.key) }
+
+// PutAlias lets the copy under key be found by every query of its path that v makes like this one. Path is a key that all
+// queries of the path share, and that no copy is stored under.
+func (s *Store) PutAlias(path, key, query string, v policy.SearchVariance) {
+	s.memory.Update(path, func(old Item) Item {
+		o, _ := old.(*searches)
+		if o != nil && o.rules[0].Equal(v) {
+			return o
+		}
+		next := &searches{rules: []policy.SearchVariance{v}}
+		for _, rule := range o.all() {
+			if !rule.Equal(v) && len(next.rules) < maxSearches {
+				next.rules = append(next.rules, rule)
+			}
+		}
+		return next
+	})
+	s.memory.Set(aliasKey(path, query, v), &alias{key})
+}
+
+func (s *searches) all() []policy.SearchVariance {
+	if s == nil {
+		return nil
+	}
+	return s.rules
+}
+
+// Aliases yields the copies of other queries of the path whose own search variance says that they answer this one too. The
+// URL of the request has members that they do not have.
+func (s *Store) Aliases(path, query string, h http.Header, now time.Time) iter.Seq[Found] {
+	return func(yield func(Found) bool) {
+		item, _ := s.memory.Get(path)
+		known, _ := item.(*searches)
+		for _, v := range known.all() {
+			item, _ := s.memory.Get(aliasKey(path, query, v))
+			a, ok := item.(*alias)
+			if !ok {
+				continue
+			}
+			found := s.Lookup(a.key, h, now)
+			// The copy may have been replaced by one that says otherwise.
+			if found.Copy != nil && policy.ParseSearchVariance(found.Copy.Values(policy.NoVarySearch)).Equal(v) && !yield(found) {
+				return
+			}
+		}
+	}
+}
+
+func aliasKey(path, query string, v policy.SearchVariance) string {
+	return string(v.AppendQuery(v.AppendRule(slices.Clip([]byte(path))), query))
+}
