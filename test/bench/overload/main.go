@@ -36,9 +36,10 @@ func main() {
 	}
 }
 
-// configuration has the limits of the origin and defaults elsewhere.
+// configuration has the limits of the origin, and so little memory for copies
+// that it is full within seconds.
 const configuration = `drain_delay: 0s
-memory: {size: 32MiB}
+memory: {size: 8MiB, max_object: 64KiB}
 log: {others: 1%%}
 upstreams:
   - {name: origin, url: "%s", max_in_flight: %d, max_queue: %d, queue_timeout: %s}
