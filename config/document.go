@@ -18,6 +18,7 @@ type document struct {
 	CacheStatusKey bool          `key:"cache_status_key"`
 	Admin          adminDoc      `key:"admin"`
 	Log            logDoc        `key:"log"`
+	Tracing        tracingDoc    `key:"tracing"`
 	Memory         memoryDoc     `key:"memory"`
 	Upstreams      []upstreamDoc `key:"upstreams"`
 	Routes         []routeDoc    `key:"routes"`
@@ -44,6 +45,13 @@ type logDoc struct {
 	Level  slog.Level `key:"level"`
 	Hits   ratio      `key:"hits"`
 	Others ratio      `key:"others"`
+}
+
+type tracingDoc struct {
+	Endpoint string            `key:"endpoint"`
+	Sample   ratio             `key:"sample"`
+	Service  string            `key:"service"`
+	Headers  map[string]string `key:"headers"`
 }
 
 type memoryDoc struct {
@@ -96,6 +104,8 @@ type routeDoc struct {
 	NegativeTTL          time.Duration `key:"negative_ttl"`
 	Override             texts         `key:"override"`
 	StoreIf              storeIfDoc    `key:"store_if"`
+
+	Range policy.RangeFetch `key:"range"`
 
 	IgnoreCookies   namesOrAll `key:"ignore_cookies"`
 	StripSetCookie  bool       `key:"strip_set_cookie"`

@@ -19,7 +19,7 @@ var meaningful = map[string]bool{
 
 	"Where": false, "Upstream": false, "Policy": false, "Mode": false, "ModeShare": false, "Fingerprint": false, "TTL": false,
 	"Jitter": false, "StaleWhileRevalidate": false, "StaleIfError": false, "NegativeTTL": false, "RefreshAt": false,
-	"MinHits": false, "MaxWaiters": false, "WaitTimeout": false, "OnWrite": false, "StoreDown": false,
+	"MinHits": false, "Range": false, "MaxWaiters": false, "WaitTimeout": false, "OnWrite": false, "StoreDown": false,
 	"FenceHold": false, "Invalidates": false, "Content": false,
 }
 

@@ -2,6 +2,8 @@ package config
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	"cacheproxy/policy"
 	"cacheproxy/proxy/origin"
@@ -14,6 +16,7 @@ type View struct {
 	H2C        bool           `json:"h2c"`
 	DrainDelay string         `json:"drain_delay"`
 	Admin      AdminView      `json:"admin"`
+	Tracing    *TracingView   `json:"tracing,omitempty"`
 	Memory     MemoryView     `json:"memory"`
 	Upstreams  []UpstreamView `json:"upstreams"`
 	Routes     []RouteView    `json:"routes"`
@@ -24,6 +27,14 @@ type View struct {
 type AdminView struct {
 	Listen string   `json:"listen"`
 	Tokens []string `json:"tokens,omitempty"` // names
+}
+
+// TracingView shows where traces go; of the headers only the names.
+type TracingView struct {
+	Endpoint string   `json:"endpoint"`
+	Sample   float64  `json:"sample"`
+	Service  string   `json:"service"`
+	Headers  []string `json:"headers,omitempty"`
 }
 
 // MemoryView is in bytes.
@@ -69,6 +80,7 @@ type RouteView struct {
 	StaleWhileRevalidate string   `json:"stale_while_revalidate"`
 	StaleIfError         string   `json:"stale_if_error"`
 	NegativeTTL          string   `json:"negative_ttl"`
+	Range                string   `json:"range"`
 	MaxWaiters           int      `json:"max_waiters"`
 	WaitTimeout          string   `json:"wait_timeout"`
 }
@@ -79,6 +91,9 @@ func (s *Snapshot) View() View {
 		Listen: s.Listen, TLS: s.TLS != nil, H2C: s.H2C, DrainDelay: s.DrainDelay.String(),
 		Admin:  AdminView{Listen: s.Admin.Listen},
 		Memory: MemoryView{Size: s.Memory.Size, MaxObject: s.Memory.MaxObject},
+	}
+	if t := s.Tracing; t != nil {
+		v.Tracing = &TracingView{Endpoint: t.Endpoint.String(), Sample: t.Sample, Service: t.Service, Headers: slices.Sorted(maps.Keys(t.Headers))}
 	}
 	for _, t := range s.Admin.Tokens {
 		v.Admin.Tokens = append(v.Admin.Tokens, t.Name)
@@ -120,7 +135,7 @@ func viewRoute(r *policy.Route) RouteView {
 	v := RouteView{
 		Name: r.Name, Upstream: r.Upstream, Policy: r.Policy.String(), Mode: r.Mode.String(), Key: r.Key.String(),
 		TTL: r.TTL.String(), StaleWhileRevalidate: r.StaleWhileRevalidate.String(), StaleIfError: r.StaleIfError.String(),
-		NegativeTTL: r.NegativeTTL.String(), MaxWaiters: r.MaxWaiters, WaitTimeout: r.WaitTimeout.String(),
+		NegativeTTL: r.NegativeTTL.String(), Range: r.Range.String(), MaxWaiters: r.MaxWaiters, WaitTimeout: r.WaitTimeout.String(),
 	}
 	if r.ModeShare > 0 && r.ModeShare < 1 {
 		v.ModeShare = fmt.Sprintf("%.4g%%", r.ModeShare*100)

@@ -13,10 +13,10 @@ import (
 
 const namespace = "cacheproxy"
 
-// Buckets of the histograms, in seconds. A hit takes tens of microseconds, an origin in trouble many seconds.
+// Buckets of the histograms, in seconds. A hit takes microseconds, an origin in trouble many seconds.
 var (
 	requestBuckets = []float64{
-		50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, .1, .25, .5, 1, 2.5, 5, 10,
+		10e-6, 25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, .1, .25, .5, 1, 2.5, 5, 10,
 	}
 	originBuckets = []float64{500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, .1, .25, .5, 1, 2.5, 5, 10, 30}
 	queueBuckets  = []float64{1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, .1, .25, .5, .75, 1, 2.5, 5}
@@ -49,6 +49,9 @@ type Metrics struct {
 
 	purges       *prometheus.CounterVec
 	purgeSeconds prometheus.Histogram
+
+	accessLogDropped prometheus.Counter
+	spansDropped     prometheus.Counter
 
 	gauges *gauges
 
@@ -89,6 +92,12 @@ func NewMetrics(version string) *Metrics {
 		purgeSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Namespace: namespace, Name: "purge_seconds", Help: "Time from a purge to its confirmation.", Buckets: purgeBuckets,
 		}),
+		accessLogDropped: prometheus.NewCounter(prometheus.CounterOpts{
+			Namespace: namespace, Name: "access_log_dropped_total", Help: "Lines of the access log lost because their reader was too slow.",
+		}),
+		spansDropped: prometheus.NewCounter(prometheus.CounterOpts{
+			Namespace: namespace, Name: "spans_dropped_total", Help: "Spans of traces lost because their endpoint was too slow or failed.",
+		}),
 		gauges:    newGauges(),
 		routes:    map[string]*RouteMetrics{},
 		upstreams: map[string]*UpstreamMetrics{},
@@ -99,8 +108,8 @@ func NewMetrics(version string) *Metrics {
 	build.WithLabelValues(version, runtime.Version()).Set(1)
 	m.registry.MustRegister(
 		m.requests, m.requestSeconds, m.coalesced, m.notStored, m.missed, m.mode, m.modeShare, m.reloadSuccess,
-		m.originRequests, m.originSeconds, m.queueSeconds, m.shed,
-		m.observedSaved, m.observedOrigin, m.adminAuthFailures, m.purges, m.purgeSeconds, m.gauges, build,
+		m.originRequests, m.originSeconds, m.queueSeconds, m.shed, m.observedSaved, m.observedOrigin, m.adminAuthFailures,
+		m.purges, m.purgeSeconds, m.accessLogDropped, m.spansDropped, m.gauges, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	return m
@@ -126,6 +135,12 @@ func (m *Metrics) AdminAuthFailures(reasons []string) func(reason string) {
 	}
 	return func(reason string) { m.adminAuthFailures.WithLabelValues(reason).Inc() }
 }
+
+// AccessLogDropped counts one lost line of the access log.
+func (m *Metrics) AccessLogDropped() { m.accessLogDropped.Inc() }
+
+// SpansDropped counts lost spans.
+func (m *Metrics) SpansDropped(n int) { m.spansDropped.Add(float64(n)) }
 
 // SetMode tells the mode in force of a route, and the share of its requests that it is for.
 func (m *Metrics) SetMode(route string, mode policy.Mode, share float64) {

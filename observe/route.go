@@ -41,6 +41,8 @@ func (m *Metrics) Route(name string) *RouteMetrics {
 	for _, o := range all {
 		r.requests[o] = m.requests.WithLabelValues(name, o.String())
 	}
+	m.observedSaved.WithLabelValues(name)
+	m.observedOrigin.WithLabelValues(name)
 	m.routes[name] = r
 	return r
 }

@@ -119,6 +119,7 @@ type Route struct {
 	NegativeTTL          time.Duration // of 404 and 410, when the origin names none
 	Override             Override
 	StoreIf              StoreIf
+	Range                RangeFetch
 
 	IgnoreCookies    []string // names of request cookies that neither matter nor are forwarded on a fill
 	IgnoreAllCookies bool

@@ -27,7 +27,7 @@ func (ex *exchange) answer(code int, text string) {
 		setRetryAfter(h, ex.route.origin.RetryAfter())
 	}
 	ex.addCacheStatus(h)
-	http.Error(&ex.w, text, code)
+	http.Error(&ex.w, identified(text, h), code)
 }
 
 // setRetryAfter tells a client when to come back, in whole seconds (RFC 9110 §10.2.3).
@@ -62,7 +62,7 @@ func (ex *exchange) unanswered(err error) {
 		level = slog.LevelDebug
 	}
 	ex.p.logger.Log(ex.p.lifetime, level, "no answer from upstream", "route", ex.route.Name, "upstream", ex.route.Upstream,
-		"reason", ex.status.Reason.String(), "error", err)
+		"reason", ex.status.Reason.String(), "request_id", ex.id(), "error", err)
 }
 
 // gone ends a request whose client has left.

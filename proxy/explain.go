@@ -33,6 +33,7 @@ type Explanation struct {
 	Forwards   []string `json:"fill_forwards,omitempty"` // names of the header fields that a fill would forward
 	Members    []string `json:"members,omitempty"`
 	Copy       *Copy    `json:"copy,omitempty"`
+	Parts      []string `json:"parts,omitempty"` // what is there of an answer that is not complete, as Content-Range says it
 }
 
 // Copy is the state of a stored copy.
@@ -131,6 +132,11 @@ func (ex *exchange) explainRead(e *Explanation) {
 		e.Note = "no host was given, and the host is part of the storage key: give the whole URL, as clients ask for it"
 	}
 	e.Decision, e.Reason = "miss", c.reason.String()
+	if p := ex.p.store.LookupParts(string(ex.key), ex.selection(ex.selecting(c))); p != nil {
+		for _, s := range p.Have() {
+			e.Parts = append(e.Parts, policy.PartOf{Span: s, Size: p.Size}.String())
+		}
+	}
 	if found.Copy != nil {
 		c.use, c.reason = ex.p.judge(found.Copy, ex.start)
 	}

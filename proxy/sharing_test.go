@@ -103,7 +103,7 @@ func TestFillForwardsNothingUndeclared(t *testing.T) {
 		b.do("GET", "/a", "X-Tenant", "t", "X-Unknown", "u", "X-Forwarded-For", "10.9.8.7", "X-Forwarded-Host", "evil.example",
 			"X-Forwarded-Proto", "https", "Forwarded", "for=10.9.8.7", "X-Real-Ip", "10.9.8.7", "Cookie", "session=s; region=eu",
 			"X-Original-URL", "/admin", "X_Tenant", "x", "Cache-Control", "max-age=0", "If-None-Match", `"x"`, "User-Agent", "me",
-			"Accept-Language", "de", "Referer", "http://r.example/", "Origin", "http://o.example").
+			"Accept-Language", "de", "Referer", "http://r.example/", "Origin", "http://o.example", "X-Request-Id", "session-of-mine").
 			want(t, "fill", 200, "", "stored")
 		var names []string
 		for name, values := range *seen.Load() {
@@ -115,7 +115,7 @@ func TestFillForwardsNothingUndeclared(t *testing.T) {
 			}
 		}
 		sort.Strings(names)
-		const want = "Accept-Language Cookie Forwarded User-Agent Via X-Forwarded-Host X-Forwarded-Proto X-Tenant"
+		const want = "Accept-Language Cookie Forwarded User-Agent Via X-Forwarded-Host X-Forwarded-Proto X-Request-Id X-Tenant"
 		for _, name := range names {
 			if !strings.Contains(want, name) {
 				t.Errorf("the origin saw %s: %q", name, (*seen.Load())[name])

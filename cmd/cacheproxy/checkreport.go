@@ -65,7 +65,10 @@ func reportServer(t table, s *config.Snapshot) {
 		t.row("trusted proxies", strings.Trim(fmt.Sprint(s.TrustedProxies), "[]"))
 	}
 	t.row("drain", short(s.DrainDelay))
-	t.row("access log", fmt.Sprintf("%s of hits, %s of the rest", percent(s.Log.Hits), percent(s.Log.Others)))
+	t.row("access log", fmt.Sprintf("%s of hits, %s of the rest, all errors", percent(s.Log.Hits), percent(s.Log.Others)))
+	if s.Tracing != nil {
+		t.row("tracing", fmt.Sprintf("%s of requests, and all that belong to a sampled trace, to %s as %s", percent(s.Tracing.Sample), s.Tracing.Endpoint, s.Tracing.Service))
+	}
 	memory := fmt.Sprintf("memory of this process, which cannot be down: %s, copies up to %s", bytesOf(s.Memory.Size), bytesOf(s.Memory.MaxObject))
 	if s.Memory.GoLimit > 0 {
 		memory += ", Go memory limit " + bytesOf(s.Memory.GoLimit)

@@ -38,6 +38,8 @@ type instance struct {
 	metrics  *observe.Metrics
 	ledger   *invalidation.Ledger
 	local    *invalidation.Local
+	lines    *observe.LineWriter // of the access log
+	tracer   *observe.Tracer     // nil: no traces
 	proxy    *proxy.Proxy
 	origins  []*origin.Origin
 	data     *http.Server
@@ -52,11 +54,15 @@ type instance struct {
 func newInstance(s *config.Snapshot, log *slog.Logger, accessOut io.Writer) (*instance, error) {
 	i := &instance{snapshot: s, log: log, metrics: observe.NewMetrics(buildVersion()), ledger: invalidation.NewLedger()}
 	i.metrics.ConfigRead(true)
+	i.lines = observe.NewLineWriter(accessOut, i.metrics.AccessLogDropped)
 	access, err := observe.NewAccessLog(observe.AccessLogOptions{
-		Format: formatWord(s.Log.Format), Hits: s.Log.Hits, Others: s.Log.Others, Output: accessOut,
+		Format: formatWord(s.Log.Format), Hits: s.Log.Hits, Others: s.Log.Others, Output: i.lines,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open access log: %w", err)
+	}
+	if i.tracer, err = i.newTracer(); err != nil {
+		return nil, err
 	}
 	name, err := os.Hostname()
 	if err != nil {
@@ -69,7 +75,7 @@ func newInstance(s *config.Snapshot, log *slog.Logger, accessOut io.Writer) (*in
 	})
 	i.proxy = proxy.New(proxy.Options{
 		Config: i.proxyConfig(), Store: store.New(memory), Ledger: i.ledger, Log: i.local,
-		Metrics: i.metrics, Access: access, Logger: log,
+		Metrics: i.metrics, Access: access, Logger: log, Tracer: i.tracer,
 	})
 	if err := i.servers(); err != nil {
 		return nil, err
@@ -140,6 +146,8 @@ func (i *instance) run(ctx context.Context) error {
 	for _, up := range i.origins {
 		group.Go(func() error { return up.Run(background) })
 	}
+	group.Go(func() error { return i.lines.Run(background) })
+	group.Go(func() error { return i.tracer.Run(background) })
 	group.Go(func() error { return served(i.operator.Serve(i.adminListener)) })
 	group.Go(func() error { return served(i.serveData()) })
 	i.ready.Store(true)

@@ -115,19 +115,11 @@ func (o *Origin) CloseIdle() {
 	}
 }
 
-type placeKey struct{}
-
-// WithPlace says on whose behalf RoundTrip asks for places with the context. Without it that is the zero Place.
-func WithPlace(ctx context.Context, p Place) context.Context {
-	return context.WithValue(ctx, placeKey{}, p)
-}
-
-// RoundTrip sends req, whose URL SetTarget has set, when there is a place for it. The place is held until the response's
+// RoundTrip sends req, whose URL SetTarget has set, when there is a place for it, as a write of no route. The place is held until the response's
 // body is read to its end or closed, which the caller must do; a response that turns out to be a stream changes to a
 // stream's place. Errors are for Classify.
 func (o *Origin) RoundTrip(req *http.Request) (*http.Response, error) {
-	place, _ := req.Context().Value(placeKey{}).(Place)
-	slot, err := o.limiter.acquire(req.Context(), place)
+	slot, err := o.limiter.acquire(req.Context(), Place{})
 	if err != nil {
 		if req.Body != nil {
 			req.Body.Close() // RoundTrip owns the body; its error cannot matter any more
