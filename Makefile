@@ -13,7 +13,7 @@ NORACE = $(shell grep -rl --include='*_test.go' '^//go:build.*!race' . | xargs -
 
 .PHONY: help
 help: ## list the targets
-	@sed -nE 's/^([a-z-]+):.*## /\1\t/p' Makefile | expand -t 12
+	@sed -nE 's/^([a-z-]+):.*## /\1\t/p' Makefile | expand -t 16
 
 .PHONY: build
 build: ## build bin/cacheproxy, one static binary
@@ -52,6 +52,10 @@ bench: ## run the Go benchmarks that match BENCH
 .PHONY: bench-shop
 bench-shop: deps ## load the sample shop on PostgreSQL, with and without the proxy
 	go run ./test/bench/shop
+
+.PHONY: bench-overload
+bench-overload: ## offer an origin behind the proxy ten times what it can do
+	go run ./test/bench/overload
 
 .PHONY: demo
 demo: ## run a sample shop behind the proxy

@@ -74,14 +74,23 @@ type memoryDoc struct {
 }
 
 type upstreamDoc struct {
-	Name         string        `key:"name"`
-	URL          string        `key:"url"`
-	Host         string        `key:"host"`
-	Timeout      time.Duration `key:"timeout"`
-	MaxInFlight  int           `key:"max_in_flight"`
-	MaxQueue     int           `key:"max_queue"`
-	QueueTimeout time.Duration `key:"queue_timeout"`
-	MaxStreams   int           `key:"max_streams"`
+	Name           string        `key:"name"`
+	URL            oneOrMore     `key:"url"`
+	Host           string        `key:"host"`
+	Health         healthDoc     `key:"health"`
+	Timeout        time.Duration `key:"timeout"`
+	ConnectTimeout time.Duration `key:"connect_timeout"`
+	ReadTimeout    time.Duration `key:"read_timeout"`
+	MaxInFlight    int           `key:"max_in_flight"`
+	MaxQueue       int           `key:"max_queue"`
+	QueueTimeout   time.Duration `key:"queue_timeout"`
+	MaxStreams     int           `key:"max_streams"`
+}
+
+type healthDoc struct {
+	Path     string        `key:"path"`
+	Interval time.Duration `key:"interval"`
+	Timeout  time.Duration `key:"timeout"`
 }
 
 type routeDoc struct {

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"net/url"
 	"reflect"
 	"regexp"
@@ -128,5 +129,15 @@ func changeKind(t *testing.T, v reflect.Value) {
 		v.SetFloat(1)
 	default:
 		t.Fatalf("no other value known for a field of type %v", v.Type())
+	}
+}
+
+// An address more must not empty the cache: any address of an upstream may have given any copy.
+func TestFingerprintIsOfTheFirstAddress(t *testing.T) {
+	const text = "upstreams: [{name: api, host: upstream, url: %s}]\nroutes: [{name: a, match: /a, policy: cache-aside, ttl: 1m}]\n"
+	of := func(url string) uint64 { return mustLoad(t, fmt.Sprintf(text, url)).Routes[0].Fingerprint }
+	one := of(`"http://10.0.0.1:9000"`)
+	if one != of(`["http://10.0.0.1:9000", "http://10.0.0.2:9000"]`) || one == of(`["http://10.0.0.2:9000", "http://10.0.0.1:9000"]`) {
+		t.Error("the fingerprint is not that of the first address")
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"cacheproxy/policy"
+	"cacheproxy/proxy/origin"
 )
 
 // View is a Snapshot to be shown: what is in force, after defaults, environment and flags, without secrets.
@@ -59,14 +60,25 @@ type MemoryView struct {
 
 // UpstreamView is one upstream; its URL is shown without user information.
 type UpstreamView struct {
-	Name         string `json:"name"`
-	URL          string `json:"url"`
-	Host         string `json:"host"`
-	Timeout      string `json:"timeout"`
-	MaxInFlight  int    `json:"max_in_flight"`
-	MaxQueue     int    `json:"max_queue"`
-	QueueTimeout string `json:"queue_timeout"`
-	MaxStreams   int    `json:"max_streams"`
+	Name           string      `json:"name"`
+	URL            string      `json:"url"`
+	Replicas       []string    `json:"replicas,omitempty"` // further addresses
+	Host           string      `json:"host"`
+	Health         *HealthView `json:"health,omitempty"`
+	Timeout        string      `json:"timeout"`
+	ConnectTimeout string      `json:"connect_timeout"`
+	ReadTimeout    string      `json:"read_timeout"`
+	MaxInFlight    int         `json:"max_in_flight"`
+	MaxQueue       int         `json:"max_queue"`
+	QueueTimeout   string      `json:"queue_timeout"`
+	MaxStreams     int         `json:"max_streams"`
+}
+
+// HealthView is how an upstream's addresses are checked.
+type HealthView struct {
+	Path     string `json:"path"`
+	Interval string `json:"interval"`
+	Timeout  string `json:"timeout"`
 }
 
 // RouteView is one route.
@@ -103,14 +115,7 @@ func (s *Snapshot) View() View {
 		v.Admin.Tokens = append(v.Admin.Tokens, t.Name)
 	}
 	for _, u := range s.Upstreams {
-		host := u.Host.Literal
-		if host == "" {
-			host = "pass"
-		}
-		v.Upstreams = append(v.Upstreams, UpstreamView{
-			Name: u.Name, URL: u.URL.Redacted(), Host: host, Timeout: u.Timeout.String(), MaxInFlight: u.MaxInFlight,
-			MaxQueue: u.MaxQueue, QueueTimeout: u.QueueTimeout.String(), MaxStreams: u.MaxStreams,
-		})
+		v.Upstreams = append(v.Upstreams, viewUpstream(u))
 	}
 	for _, r := range s.Routes {
 		v.Routes = append(v.Routes, viewRoute(r))
@@ -128,6 +133,27 @@ func viewLimits(s *Snapshot) LimitsView {
 		IdleTimeout: l.IdleTimeout.String(), BodyTimeout: l.BodyTimeout.String(), WriteTimeout: l.WriteTimeout.String(),
 		MaxHeaderBytes: l.MaxHeaderBytes, MaxBody: s.MaxBody,
 	}
+}
+
+func viewUpstream(u origin.Options) UpstreamView {
+	v := UpstreamView{
+		Name: u.Name, URL: u.URL.Redacted(), Host: u.Host.Literal, Timeout: u.Timeout.String(),
+		ConnectTimeout: u.DialTimeout.String(), ReadTimeout: u.ReadTimeout.String(), MaxInFlight: u.MaxInFlight,
+		MaxQueue: u.MaxQueue, QueueTimeout: u.QueueTimeout.String(), MaxStreams: u.MaxStreams,
+	}
+	for _, r := range u.Replicas {
+		v.Replicas = append(v.Replicas, r.Redacted())
+	}
+	switch {
+	case u.HostOfAddress:
+		v.Host = "upstream"
+	case v.Host == "":
+		v.Host = "pass"
+	}
+	if h := u.Health; h.Path != "" {
+		v.Health = &HealthView{Path: h.Path, Interval: h.Interval.String(), Timeout: h.Timeout.String()}
+	}
+	return v
 }
 
 func viewRoute(r *policy.Route) RouteView {

@@ -215,7 +215,7 @@ func (c *call) failed(err error) *fill {
 // roundTrip waits for a place at the origin, takes the token, and sends the request.
 func (c *call) roundTrip() (*http.Response, error) {
 	q := c.q
-	slot, err := q.route.origin.Acquire(c.ctx, q.class)
+	slot, err := q.route.origin.Acquire(c.ctx, origin.Place{Class: q.class, Route: q.route.Name})
 	if err != nil {
 		return nil, fmt.Errorf("fetch from upstream %s: %w", q.route.origin.Name(), err)
 	}

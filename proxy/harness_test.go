@@ -38,7 +38,8 @@ type rigOptions struct {
 	origin    origin.Options
 	log       func(*invalidation.Local) invalidation.Log
 	below     []store.Tier
-	refuse    func() error // why no connection to the origin is made; only inBubble
+	refuse    func() error    // why no connection to the origin is made; only inBubble
+	routes    []*policy.Route // beside the one; only inBubble
 }
 
 // newRig starts a proxy with these routes before an origin.

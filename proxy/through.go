@@ -25,7 +25,7 @@ func (ex *exchange) through(answered func(*http.Response) error, unknown func())
 	why := ex.status.Reason
 	arrived := false
 	ex.p.passer.serve(&ex.w, ex.r, passOptions{
-		origin: ex.route.origin, class: origin.Write, target: ex.target, trusted: ex.trusted(),
+		origin: ex.route.origin, place: origin.Place{Route: ex.route.Name}, target: ex.target, trusted: ex.trusted(),
 		sending: func(req *http.Request) func(*http.Response, error) {
 			req.Header[requestIDField] = []string{ex.id()}
 			return ex.p.ask(ex.route, why, ex.span, req)
@@ -61,9 +61,8 @@ func (ex *exchange) passFailed(w http.ResponseWriter, err error) {
 		ex.status.Outcome = policy.Shed
 	}
 	if ex.status.Reason != policy.ClientGone {
-		ex.p.logger.Warn("no answer from upstream", "route", ex.route.Name, "upstream", ex.route.Upstream,
-			"reason", ex.status.Reason.String(), "request_id", ex.id(), "error", err)
+		ex.unanswered(err)
 	}
 	ex.addCacheStatus(w.Header())
-	answerError(w, err)
+	answerError(w, ex.route.origin, err)
 }

@@ -41,6 +41,7 @@ type Use struct {
 	Hits     atomic.Uint32 // reads since it was stored; saturates
 	Renewing atomic.Bool   // a renewal is queued or running
 	NotUntil atomic.Int64  // Unix ns before which no renewal is tried, after one failed
+	Failures atomic.Uint32 // renewals that failed; a renewal that succeeds makes another copy
 }
 
 // field is one header field: a name and its lines, which are substrings of Head.
@@ -158,6 +159,9 @@ func (u *Use) Hit() uint32 {
 func (u *Use) StartRenewal(now time.Time) bool {
 	return now.UnixNano() >= u.NotUntil.Load() && u.Renewing.CompareAndSwap(false, true)
 }
+
+// FailRenewal counts a renewal that failed and says how many there were.
+func (u *Use) FailRenewal() uint32 { return u.Failures.Add(1) }
 
 // EndRenewal lets the next renewal start, after the pause.
 func (u *Use) EndRenewal(now time.Time, pause time.Duration) {

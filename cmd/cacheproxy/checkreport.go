@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"net/url"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -96,14 +97,30 @@ func limitsOf(s *config.Snapshot) string {
 
 func reportUpstream(t table, o origin.Options) {
 	t.title("upstream %s", o.Name)
-	t.row("url", o.URL.String())
+	t.row("url", join(append([]*url.URL{o.URL}, o.Replicas...), (*url.URL).String))
 	host := "the client's, keyed"
-	if o.Host.Literal != "" {
+	switch {
+	case o.HostOfAddress && len(o.Replicas) > 0:
+		host = "that of each address, not keyed"
+	case o.Host.Literal != "":
 		host = o.Host.Literal + ", not keyed"
 	}
 	t.row("host", host)
 	t.row("limits", fmt.Sprintf("%d in flight, %s waiting for %s at most, %s", o.MaxInFlight, orNone(o.MaxQueue), short(o.QueueTimeout), count(max(o.MaxStreams, 0), "stream")))
-	t.row("timeout", short(o.Timeout)+" to the response header")
+	t.row("timeout", fmt.Sprintf("%s to the response header, %s of it to connect; %s between two parts of the body",
+		short(o.Timeout), short(o.DialTimeout), short(o.ReadTimeout)))
+	t.row("health", healthOf(o))
+}
+
+func healthOf(o origin.Options) string {
+	if o.Health.Path == "" {
+		return ""
+	}
+	text := fmt.Sprintf("GET %s every %s, %s to answer", o.Health.Path, short(o.Health.Interval), short(o.Health.Timeout))
+	if len(o.Replicas) == 0 {
+		text += "; measured only, an only address stays in use"
+	}
+	return text
 }
 
 // orNone prints a limit whose zero stands below zero.

@@ -35,6 +35,7 @@ type instance struct {
 	lines    *observe.LineWriter // of the access log
 	tracer   *observe.Tracer     // nil: no traces
 	proxy    *proxy.Proxy
+	origins  []*origin.Origin
 	data     *http.Server
 	operator *http.Server
 	calls    *admin.Handler // of operator; SetTokens rotates its tokens
@@ -81,15 +82,17 @@ func newInstance(s *config.Snapshot, log *slog.Logger, accessOut io.Writer) (*in
 // proxyConfig joins the routes with their upstreams.
 func (i *instance) proxyConfig() *proxy.Config {
 	s := i.snapshot
-	var upstreams []*origin.Origin
 	for _, o := range s.Upstreams {
+		o.Log, o.Waited = i.log, i.metrics.Upstream(o.Name).Waited
 		up := origin.New(o)
-		upstreams = append(upstreams, up)
-		i.metrics.SetUpstream(up.Name(), observe.UpstreamGauges{InFlight: up.InFlight, Queued: up.Queued})
+		i.origins = append(i.origins, up)
+		i.metrics.SetUpstream(up.Name(), observe.UpstreamGauges{
+			InFlight: up.InFlight, Queued: up.Queued, Retries: up.Retries, Health: up.Health,
+		})
 	}
 	return proxy.NewConfig(proxy.Config{
 		Table: s.Table, MaxObject: s.Memory.MaxObject, MaxBody: s.MaxBody, CacheStatusKey: s.CacheStatusKey, Trusted: s.TrustedProxies,
-	}, s.Routes, upstreams, i.metrics)
+	}, s.Routes, i.origins, i.metrics)
 }
 
 func (i *instance) servers() error {
@@ -127,6 +130,9 @@ func (i *instance) run(ctx context.Context) error {
 	group, failed := errgroup.WithContext(background)
 	group.Go(func() error { return i.local.Run(background) })
 	group.Go(func() error { return i.proxy.Run(background) })
+	for _, up := range i.origins {
+		group.Go(func() error { return up.Run(background) })
+	}
 	group.Go(func() error { return i.lines.Run(background) })
 	group.Go(func() error { return i.tracer.Run(background) })
 	group.Go(func() error { return served(i.operator.Serve(i.adminListener)) })
