@@ -48,7 +48,7 @@ func (ex *exchange) observe() {
 	ex.status.Reason = o.found.reason
 	o.token, o.requested = ex.p.ledger.Token(), time.Now()
 	defer o.conclude()
-	ex.through(o.answer, func() {})
+	ex.through(passage{answered: o.answer})
 }
 
 // renews counts a read of a copy and reports whether it would have had the copy renewed in the background.

@@ -187,7 +187,7 @@ func (ex *exchange) stale(c *store.Copy, why policy.Reason) {
 func (ex *exchange) miss(c candidate) {
 	ex.status.Reason = c.reason
 	if ex.r.Method == http.MethodHead {
-		ex.pass(policy.HeadMiss)
+		ex.passOr(policy.HeadMiss, c)
 		return
 	}
 	if ex.deliverParts(c) {

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"errors"
 	"net/http"
 	"time"
 
@@ -15,12 +16,50 @@ func (ex *exchange) pass(why policy.Reason) {
 		ex.answerAsLast()
 		return
 	}
-	ex.through(func(*http.Response) error { return nil }, func() {})
+	ex.through(passage{})
 }
 
-// through sends the request to the origin; answered gets the head of the answer before the client sees any of it, unknown
-// is called when there is none.
-func (ex *exchange) through(answered func(*http.Response) error, unknown func()) {
+// passOr sends a read to the origin by itself, because it cannot wait for another's answer; the copy stands in where the
+// origin fails.
+func (ex *exchange) passOr(why policy.Reason, c candidate) {
+	if c.use < onError {
+		ex.pass(why)
+		return
+	}
+	ex.status.Outcome, ex.status.Reason = policy.Pass, why
+	instead := policy.NoReason // why the copy is sent
+	ex.through(passage{
+		answered: func(res *http.Response) error {
+			if originFailed(res.StatusCode) && ex.spare(c) {
+				instead = policy.OriginStatus
+				return errSpared
+			}
+			return nil
+		},
+		failed: func(err error) bool {
+			if reason := origin.Classify(err); instead == policy.NoReason && reason != policy.ClientGone && ex.spare(c) {
+				instead = reason
+			}
+			return instead != policy.NoReason
+		},
+	})
+	if instead != policy.NoReason {
+		ex.stale(c.Copy, instead)
+	}
+}
+
+// errSpared is the end of an answer in whose place a copy is sent.
+var errSpared = errors.New("a copy stands in for the answer")
+
+// passage is what one who sends a request through wants to know. Each may be nil.
+type passage struct {
+	answered func(*http.Response) error // gets the head of the answer before the client sees any of it; its error goes to failed
+	unknown  func()                     // is called where there is none
+	failed   func(error) bool           // reports whether the request is answered by other means
+}
+
+// through sends the request to the origin.
+func (ex *exchange) through(o passage) {
 	start := time.Now()
 	why := ex.status.Reason
 	arrived := false
@@ -33,8 +72,10 @@ func (ex *exchange) through(answered func(*http.Response) error, unknown func())
 		onResponse: func(res *http.Response) error {
 			arrived, ex.origin = true, time.Since(start)
 			ex.status.FwdStatus = res.StatusCode
-			if err := answered(res); err != nil {
-				return err
+			if o.answered != nil {
+				if err := o.answered(res); err != nil {
+					return err
+				}
 			}
 			res.Header.Del("Surrogate-Key")
 			res.Header.Del("Xkey")
@@ -44,9 +85,13 @@ func (ex *exchange) through(answered func(*http.Response) error, unknown func())
 		onError: func(w http.ResponseWriter, err error) {
 			if !arrived {
 				ex.origin = time.Since(start)
-				unknown()
+				if o.unknown != nil {
+					o.unknown()
+				}
 			}
-			ex.passFailed(w, err)
+			if o.failed == nil || !o.failed(err) {
+				ex.passFailed(w, err)
+			}
 		},
 	})
 }

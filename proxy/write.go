@@ -44,7 +44,7 @@ func (ex *exchange) write() {
 	}
 	// Whatever happens, a write that may have reached the origin is not forgotten.
 	defer w.leave()
-	ex.through(w.answered, w.unknown)
+	ex.through(passage{answered: w.answered, unknown: w.unknown})
 }
 
 // inspect reads the body where the route's invalidations are found in it. A body that is too large is not inspected.
