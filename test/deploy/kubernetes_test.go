@@ -120,14 +120,14 @@ func restricted(t *testing.T, pod core.PodSpec, c core.Container) {
 func drain(t *testing.T, pod core.PodSpec) {
 	t.Helper()
 	var config struct {
-		DrainDelay string `json:"drain_delay"`
-		Upstreams  []struct{ Timeout string }
+		DrainDelay      string `json:"drain_delay"`
+		ShutdownTimeout string `json:"shutdown_timeout"`
+		Upstreams       []struct{ Timeout string }
 	}
 	if err := yaml.Unmarshal([]byte(read(t, "deploy/kubernetes/cacheproxy.yaml")), &config); err != nil {
 		t.Fatal(err)
 	}
-	const finish = 30 * time.Second // what requests under way may take after the drain
-	delay, timeout := duration(t, config.DrainDelay), duration(t, config.Upstreams[0].Timeout)
+	delay, finish, timeout := duration(t, config.DrainDelay), duration(t, config.ShutdownTimeout), duration(t, config.Upstreams[0].Timeout)
 	stays := time.Duration(pod.Containers[1].Lifecycle.PreStop.Sleep.Seconds) * time.Second
 	if stays < delay+timeout {
 		t.Errorf("the API stays for %v, and the proxy needs it for %v", stays, delay+timeout)
