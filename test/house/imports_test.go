@@ -86,8 +86,8 @@ var libraries = []library{
 	},
 	{
 		paths: []string{"go.yaml.in/yaml", "gopkg.in/yaml.v2", "gopkg.in/yaml.v3", "sigs.k8s.io/yaml", "github.com/goccy/go-yaml", "github.com/spf13/viper"},
-		where: "config",
-		may:   func(f *file) bool { return within(f.folder(), "config") },
+		where: "config, and test/deploy, which reads the files of others",
+		may:   func(f *file) bool { return within(f.folder(), "config") || within(f.folder(), "test/deploy") },
 	},
 	{
 		paths: []string{"github.com/maypok86/otter"},

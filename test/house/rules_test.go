@@ -44,6 +44,8 @@ func TestRulesCatch(t *testing.T) {
 		{"pgx in the file's test", "", "test/servers/postgres_test.go", imports("github.com/jackc/pgx/v5")},
 		{"yaml elsewhere", "libraries stay where they belong", "cmd/cacheproxy/x.go", imports("go.yaml.in/yaml/v3")},
 		{"viper elsewhere", "libraries stay where they belong", "cmd/cacheproxy/x.go", imports("github.com/spf13/viper")},
+		{"yaml in another test", "libraries stay where they belong", "test/e2e/x_test.go", imports("sigs.k8s.io/yaml")},
+		{"yaml in the tests of what is shipped", "", "test/deploy/x_test.go", imports("sigs.k8s.io/yaml")},
 		{"yaml in config", "", "config/x.go", imports("go.yaml.in/yaml/v3")},
 		{"otter elsewhere", "libraries stay where they belong", "store/x.go", imports("github.com/maypok86/otter/v2")},
 		{"otter in its file", "", "store/memory.go", imports("github.com/maypok86/otter/v2")},
