@@ -22,6 +22,7 @@ const (
 	QueryUnlisted  // a query parameter that the route does not list
 	QueryMalformed // a query that cannot be parsed without doubt
 	RangeRequest   // a request for a part
+	CodingRefused  // a request that accepts no answer without a coding, where fills ask for just that
 	Upgrade        // a request to switch protocols
 	HitForMiss     // the last answer to this key could not be shared
 	WaitersFull    // more requests wait for this key than the route allows
@@ -76,7 +77,7 @@ const (
 var reasonNames = [reasons]string{
 	NoReason: "", NoRoute: "no-route", UncleanPath: "unclean-path", RouteBypass: "bypass", ModeOff: "mode-off", ModeShare: "mode-share",
 	MethodUnsafe: "method", MethodOther: "method-other", RequestBody: "request-body", Authorization: "authorization",
-	Cookie: "cookie", QueryUnlisted: "query-unlisted", QueryMalformed: "query-malformed", RangeRequest: "range",
+	Cookie: "cookie", QueryUnlisted: "query-unlisted", QueryMalformed: "query-malformed", RangeRequest: "range", CodingRefused: "coding-refused",
 	Upgrade: "upgrade", HitForMiss: "hit-for-miss", WaitersFull: "waiters-full", WaitTimeout: "wait-timeout", Fenced: "fenced",
 	URIMiss: "uri-miss", VaryMiss: "vary-miss", Expired: "expired", Purged: "purged", SoftPurged: "soft-purged", HeadMiss: "head-miss", Renewal: "renewal",
 	NoStore: "no-store", Private: "private", SetCookie: "set-cookie", AuthorizedShare: "authorized", StatusNotStored: "status",

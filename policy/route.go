@@ -119,6 +119,7 @@ type Route struct {
 	NegativeTTL          time.Duration // of 404 and 410, when the origin names none
 	Override             Override
 	StoreIf              StoreIf
+	Compression          Coding // in which copies are held, where it is worth it; Identity: as they come
 
 	IgnoreCookies    []string // names of request cookies that neither matter nor are forwarded on a fill
 	IgnoreAllCookies bool

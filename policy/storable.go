@@ -29,7 +29,7 @@ type Verdict struct {
 	Store    bool     // the response may be stored
 	Reason   Reason   // why not; NoReason when Store is set
 	Lifetime Lifetime // zero unless Store is set
-	Vary     []string // canonical names of the request fields that select this variant, sorted
+	Vary     []string // canonical names of the request fields that select this variant, sorted; empty unless Share or Store is set
 }
 
 // Judge decides whether a response may be stored and shared, and for how long it is fresh (RFC 9111 §3 and §4.2).
@@ -37,6 +37,10 @@ func (r *Route) Judge(f Fetch) Verdict {
 	d := r.directives(f.Header)
 	v := Verdict{Share: mayShareError(f, d)}
 	names, star := ParseVary(f.Header["Vary"])
+	names = r.selectedBy(names, f.Header)
+	if v.Share {
+		v.Vary = names // of those who wait, an answer in a coding is for those who accept it
+	}
 	if v.Reason = r.refuse(f, d); v.Reason != NoReason {
 		return v
 	}
