@@ -87,6 +87,7 @@ type routeDoc struct {
 	NegativeTTL          time.Duration `key:"negative_ttl"`
 	Override             texts         `key:"override"`
 	StoreIf              storeIfDoc    `key:"store_if"`
+	Compression          policy.Coding `key:"compression"`
 
 	IgnoreCookies   namesOrAll `key:"ignore_cookies"`
 	StripSetCookie  bool       `key:"strip_set_cookie"`

@@ -79,15 +79,16 @@ func Compressed(req http.Header, held Coding) bool {
 		!hasElement(req["Cache-Control"], "no-transform")
 }
 
-// selectedBy is the request fields that select among the variants of an answer with this header, given those that its Vary
-// names. Where copies are compressed here, the origin never learns what the client accepts, so that cannot have selected
-// anything. Elsewhere a coded answer is never one for all, though many origins forget to say so.
-func (r *Route) selectedBy(names []string, h http.Header) []string {
+// selectedBy is the request fields that select among the variants of an answer, given those that its Vary names. Fills of a
+// route that compresses never tell the origin what the client accepts, so that cannot have selected anything. Otherwise a
+// coded answer is never one for all, though many origins forget to say so.
+func (r *Route) selectedBy(names []string, f Fetch) []string {
 	at, found := slices.BinarySearch(names, acceptEncoding)
+	told := r.Compression == Identity || f.Through
 	switch {
-	case r.Compression != Identity && found:
+	case !told && found:
 		return slices.Delete(names, at, at+1)
-	case r.Compression == Identity && !found && Coded(h):
+	case told && !found && Coded(f.Header):
 		return slices.Insert(names, at, acceptEncoding)
 	}
 	return names

@@ -17,6 +17,7 @@ type Fetch struct {
 	BodyLength int64       // -1: not known yet; ask Route.JudgeLength when it is
 	MaxObject  int64       // bytes that a copy may have; zero: any number
 	Jitter     float64     // drawn from [0,1) for this fetch; see Route.Jitter
+	Through    bool        // the origin saw the client's own request, not a fill's
 }
 
 // Verdict says what may become of a response. The zero value is a response for the one who asked and nobody else.
@@ -37,7 +38,7 @@ func (r *Route) Judge(f Fetch) Verdict {
 	d := r.directives(f.Header)
 	v := Verdict{Share: mayShareError(f, d)}
 	names, star := ParseVary(f.Header["Vary"])
-	names = r.selectedBy(names, f.Header)
+	names = r.selectedBy(names, f)
 	if v.Share {
 		v.Vary = names // of those who wait, an answer in a coding is for those who accept it
 	}

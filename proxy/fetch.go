@@ -16,6 +16,10 @@ const maxAttempts = 4
 func (ex *exchange) fetch(c candidate) {
 	for range maxAttempts {
 		if c.Shareless {
+			if ex.route.Compression != policy.Identity {
+				ex.pass(policy.HitForMiss) // what will not be held compressed is best had as the client and the origin agree on
+				return
+			}
 			ex.status.Reason = policy.HitForMiss
 			ex.alone(c)
 			return

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strconv"
 	"time"
 
 	"cacheproxy/invalidation"
@@ -71,13 +70,7 @@ func (c *call) complete(resp *http.Response, res *fill) {
 	case int64(len(data)) < c.q.route.StoreIf.MinBytes:
 		c.q.route.metrics.NotStored(policy.TooSmall)
 	default:
-		header := res.header
-		if header.Get("Content-Length") == "" && bodyAllowed(res.status) {
-			header = header.Clone()
-			header.Set("Content-Length", strconv.Itoa(len(data)))
-		}
-		copied := store.NewCopy(res.status, header, exact(data))
-		c.put(res, copied)
+		c.put(res, c.q.route.seal(res.status, res.header, data))
 	}
 	// Before its readers go on: what they ask next is not to join it.
 	c.p.flights.close(c.f)

@@ -14,6 +14,7 @@ var layers = map[string][]string{
 	"observe":      {"policy"},
 	"proxy":        {"policy", "invalidation", "store", "observe"},
 	"proxy/origin": {"policy", "invalidation", "store", "observe"},
+	"proxy/coding": {"policy"},
 	"admin":        {"policy"},
 	"leaderboard":  {"policy"},
 	"config":       {"policy", "invalidation", "store", "observe", "proxy", "admin", "leaderboard"},
@@ -104,6 +105,13 @@ var libraries = []library{
 		where: "observe, admin, tests and test",
 		may: func(f *file) bool {
 			return within(f.folder(), "observe") || within(f.folder(), "admin") || within(f.folder(), "test") || f.test()
+		},
+	},
+	{
+		paths: []string{"github.com/klauspost/compress", "github.com/andybalholm/brotli"},
+		where: "proxy/coding, tests and test",
+		may: func(f *file) bool {
+			return within(f.folder(), "proxy/coding") || within(f.folder(), "test") || f.test()
 		},
 	},
 	{
