@@ -284,7 +284,7 @@ func TestCompressedCopyDamaged(t *testing.T) {
 	}
 	route := r.proxy.config().byName["product"]
 	key := string(route.AppendKey(nil, target, "", "", nil))
-	damaged := store.NewCoded(200, http.Header{"Content-Length": {fmt.Sprint(len(product))}}, []byte(product), policy.Zstd, bytes.Repeat([]byte("x"), 100))
+	damaged := store.NewCoded(200, http.Header{}, []byte(product), policy.Zstd, bytes.Repeat([]byte("x"), 100))
 	damaged.Life = policy.Lifetime{Received: time.Now(), Date: time.Now(), Fresh: time.Hour, Keep: time.Hour}
 	damaged.Stamp.Set(r.ledger.Token())
 	r.store.Put(key, nil, damaged)

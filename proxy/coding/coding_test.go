@@ -189,3 +189,16 @@ func BenchmarkStream(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkEncode is what a fill pays once, and what a hit would pay every time for a coding that is not the one held.
+func BenchmarkEncode(b *testing.B) {
+	plain := text(2 << 10)
+	for _, c := range all {
+		b.Run(c.String(), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				Encode(c, plain)
+			}
+		})
+	}
+}
