@@ -119,6 +119,14 @@ func TestSelectedByCoding(t *testing.T) {
 			t.Errorf("%s: %q, stored %v", tt.about, v.Vary, v.Store)
 		}
 	}
+	// An answer in a coding that no fill asked for is for the one who gets it.
+	for _, status := range []int{200, 503} {
+		f := fetched(fresh, "Content-Encoding: gzip", "Vary: Accept-Encoding")
+		f.Status = status
+		if v := (&Route{Compression: Zstd}).Judge(f); v.Share || v.Store || v.Reason != CodingUnasked {
+			t.Errorf("coded although compressed here, %d: %+v", status, v)
+		}
+	}
 	// An error that those who wait share, although it is not stored, may come with a coding as well.
 	f := fetched("Content-Encoding: gzip")
 	f.Status = 503

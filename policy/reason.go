@@ -56,6 +56,7 @@ const (
 	Partial          // 206 or Content-Range
 	Outdated         // invalidated while it was being fetched
 	MemoryFull       // fills in flight hold all the memory they may
+	CodingUnasked    // in a coding, although the fill asked for none
 	MalformedHeader  // contradictory or unparsable fields that decide on caching
 
 	// Why there is no answer from the origin.
@@ -83,7 +84,7 @@ var reasonNames = [reasons]string{
 	NoStore: "no-store", Private: "private", SetCookie: "set-cookie", AuthorizedShare: "authorized", StatusNotStored: "status",
 	VaryStar: "vary-star", NoFreshness: "no-freshness", TooLarge: "too-large", ContentTypeOther: "content-type",
 	TooSmall: "too-small", TooManyMembers: "too-many-members", Incomplete: "incomplete", Partial: "partial",
-	Outdated: "outdated", MemoryFull: "memory-full", MalformedHeader: "malformed-header",
+	Outdated: "outdated", MemoryFull: "memory-full", MalformedHeader: "malformed-header", CodingUnasked: "coding-unasked",
 	OriginError: "origin-error", OriginTimeout: "origin-timeout", OriginStatus: "origin-status", QueueFull: "queue-full",
 	QueueTimeout: "queue-timeout", ClientGone: "client-gone", OnlyIfCached: "only-if-cached", StoreUnavailable: "store-down",
 	NotConfirmed: "not-confirmed", Panic: "panic",

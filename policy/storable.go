@@ -35,6 +35,9 @@ type Verdict struct {
 
 // Judge decides whether a response may be stored and shared, and for how long it is fresh (RFC 9111 §3 and §4.2).
 func (r *Route) Judge(f Fetch) Verdict {
+	if r.Compression != Identity && !f.Through && Coded(f.Header) {
+		return Verdict{Reason: CodingUnasked} // who else accepts it is not known
+	}
 	d := r.directives(f.Header)
 	v := Verdict{Share: mayShareError(f, d)}
 	names, star := ParseVary(f.Header["Vary"])
