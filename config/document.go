@@ -118,6 +118,7 @@ type routeDoc struct {
 	NegativeTTL          time.Duration `key:"negative_ttl"`
 	Override             texts         `key:"override"`
 	StoreIf              storeIfDoc    `key:"store_if"`
+	Compression          policy.Coding `key:"compression"`
 
 	Range policy.RangeFetch `key:"range"`
 

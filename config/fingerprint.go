@@ -34,6 +34,7 @@ type meaning struct {
 	IgnoreAllCookies bool
 	StripSetCookie   bool
 	ShareAuthorized  bool
+	Compression      string `json:",omitempty"` // whatever is not compressed keeps the fingerprint that it had before there was any
 }
 
 // fingerprint stands for the route's meaning. It is the same in every process and version of Go.
@@ -44,6 +45,9 @@ func fingerprint(r *policy.Route, upstream *url.URL) uint64 {
 		Override: r.Override, ContentTypes: r.StoreIf.ContentTypes, MinBytes: r.StoreIf.MinBytes,
 		IgnoreCookies: r.IgnoreCookies, IgnoreAllCookies: r.IgnoreAllCookies,
 		StripSetCookie: r.StripSetCookie, ShareAuthorized: r.ShareAuthorized,
+	}
+	if r.Compression != policy.Identity {
+		m.Compression = r.Compression.String()
 	}
 	for _, p := range r.Patterns {
 		m.Patterns = append(m.Patterns, p.String())

@@ -15,7 +15,7 @@ import (
 var meaningful = map[string]bool{
 	"Name": true, "Patterns": true, "Host": true, "Key": true, "Tags": true, "Query": true, "Headers": true,
 	"Cookies": true, "ForwardHeaders": true, "Override": true, "StoreIf": true, "IgnoreCookies": true,
-	"IgnoreAllCookies": true, "StripSetCookie": true, "ShareAuthorized": true,
+	"IgnoreAllCookies": true, "Compression": true, "StripSetCookie": true, "ShareAuthorized": true,
 
 	"Where": false, "Upstream": false, "Policy": false, "Mode": false, "ModeShare": false, "Fingerprint": false, "TTL": false,
 	"Jitter": false, "StaleWhileRevalidate": false, "StaleIfError": false, "NegativeTTL": false, "RefreshAt": false,
@@ -101,6 +101,8 @@ func change(t *testing.T, v reflect.Value) {
 		v.Set(reflect.ValueOf(policy.Query{Sort: true}))
 	case *policy.ContentReads:
 		v.Set(reflect.ValueOf(policy.ContentReads{Max: 1}))
+	case *policy.Coding:
+		v.Set(reflect.ValueOf(policy.Zstd))
 	case *policy.StoreIf:
 		v.Set(reflect.ValueOf(policy.StoreIf{MinBytes: 1}))
 	case *policy.HostRule:

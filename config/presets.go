@@ -58,7 +58,7 @@ var heeded = []struct {
 	{
 		[]string{
 			"mode", "mode_share", "key", "tags", "query", "headers", "cookies", "forward_headers", "ttl", "jitter",
-			"stale_while_revalidate", "stale_if_error", "negative_ttl", "override", "store_if", "ignore_cookies",
+			"stale_while_revalidate", "stale_if_error", "negative_ttl", "override", "store_if", "compression", "ignore_cookies",
 			"strip_set_cookie", "share_authorized", "range", "max_waiters", "wait_timeout",
 		},
 		[]policy.Kind{policy.CacheAside, policy.ReadThrough, policy.WriteThrough, policy.RefreshAhead},

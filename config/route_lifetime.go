@@ -38,6 +38,7 @@ func (c *routeCompiler) lifetimes() {
 	}
 	slices.Sort(r.StoreIf.ContentTypes)
 	r.StoreIf.ContentTypes = slices.Compact(r.StoreIf.ContentTypes)
+	r.Compression = d.Compression
 }
 
 // refresh compiles when refresh-ahead renews copies.

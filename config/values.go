@@ -61,6 +61,8 @@ func setChoice(dst any, text string) error {
 		return pick(dst, text, modes)
 	case *policy.Forwarding:
 		return pick(dst, text, forwardings)
+	case *policy.Coding:
+		return pick(dst, text, compressions)
 	case *policy.OnWrite:
 		return pick(dst, text, onWrites)
 	case *policy.StoreDown:
@@ -88,11 +90,14 @@ var (
 		{"cache-aside", policy.CacheAside}, {"read-through", policy.ReadThrough},
 		{"write-through", policy.WriteThrough}, {"refresh-ahead", policy.RefreshAhead}, {"bypass", policy.Bypass},
 	}
-	modes       = []choice[policy.Mode]{{"on", policy.On}, {"observe", policy.Observe}, {"off", policy.Off}}
-	forwardings = []choice[policy.Forwarding]{{"listed", policy.ForwardListed}, {"all", policy.ForwardAll}}
-	onWrites    = []choice[policy.OnWrite]{{"invalidate", policy.OnWriteInvalidate}, {"store", policy.OnWriteStore}}
-	storeDowns  = []choice[policy.StoreDown]{{"reject", policy.StoreDownReject}, {"forward", policy.StoreDownForward}}
-	unlisteds   = []choice[policy.Unlisted]{
+	modes        = []choice[policy.Mode]{{"on", policy.On}, {"observe", policy.Observe}, {"off", policy.Off}}
+	forwardings  = []choice[policy.Forwarding]{{"listed", policy.ForwardListed}, {"all", policy.ForwardAll}}
+	compressions = []choice[policy.Coding]{
+		{"none", policy.Identity}, {"zstd", policy.Zstd}, {"gzip", policy.Gzip}, {"br", policy.Brotli},
+	}
+	onWrites   = []choice[policy.OnWrite]{{"invalidate", policy.OnWriteInvalidate}, {"store", policy.OnWriteStore}}
+	storeDowns = []choice[policy.StoreDown]{{"reject", policy.StoreDownReject}, {"forward", policy.StoreDownForward}}
+	unlisteds  = []choice[policy.Unlisted]{
 		{"bypass", policy.UnlistedBypass}, {"drop", policy.UnlistedDrop}, {"key", policy.UnlistedKey},
 	}
 	rangeFetches = []choice[policy.RangeFetch]{{"whole", policy.RangeWhole}, {"part", policy.RangePart}}

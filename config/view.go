@@ -96,6 +96,7 @@ type RouteView struct {
 	StaleIfError         string   `json:"stale_if_error"`
 	NegativeTTL          string   `json:"negative_ttl"`
 	Range                string   `json:"range"`
+	Compression          string   `json:"compression"`
 	MaxWaiters           int      `json:"max_waiters"`
 	WaitTimeout          string   `json:"wait_timeout"`
 }
@@ -161,6 +162,10 @@ func viewRoute(r *policy.Route) RouteView {
 		Name: r.Name, Upstream: r.Upstream, Policy: r.Policy.String(), Mode: r.Mode.String(), Key: r.Key.String(),
 		TTL: r.TTL.String(), StaleWhileRevalidate: r.StaleWhileRevalidate.String(), StaleIfError: r.StaleIfError.String(),
 		NegativeTTL: r.NegativeTTL.String(), Range: r.Range.String(), MaxWaiters: r.MaxWaiters, WaitTimeout: r.WaitTimeout.String(),
+		Compression: "none",
+	}
+	if r.Compression != policy.Identity {
+		v.Compression = r.Compression.String()
 	}
 	if r.ModeShare > 0 && r.ModeShare < 1 {
 		v.ModeShare = fmt.Sprintf("%.4g%%", r.ModeShare*100)

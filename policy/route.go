@@ -120,6 +120,7 @@ type Route struct {
 	Override             Override
 	StoreIf              StoreIf
 	Range                RangeFetch
+	Compression          Coding // in which copies are held, where it is worth it; Identity: as they come
 
 	IgnoreCookies    []string // names of request cookies that neither matter nor are forwarded on a fill
 	IgnoreAllCookies bool

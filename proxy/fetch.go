@@ -23,6 +23,10 @@ func (ex *exchange) fetch(c candidate) {
 				ex.pass(policy.HitForMiss)
 				return
 			}
+			if ex.route.Compression != policy.Identity {
+				ex.pass(policy.HitForMiss) // what will not be held compressed is best had as the client and the origin agree on
+				return
+			}
 			ex.status.Reason = policy.HitForMiss
 			ex.alone(c)
 			return

@@ -278,7 +278,7 @@ func (c *call) land(resp *http.Response, requested time.Time) *fill {
 	length := resp.ContentLength
 	if confirmed {
 		status, header = q.base.Status, policy.MergeNotModified(q.base.Header(), resp.Header)
-		length = int64(len(q.base.Body))
+		length = int64(q.base.Length())
 	}
 	res := &fill{
 		status: status, length: length, token: c.token, age: header["Age"], forward: q.forward, took: received.Sub(c.began),
@@ -309,7 +309,7 @@ func (c *call) land(resp *http.Response, requested time.Time) *fill {
 			c.unbind() // the whole came, and is worth more than the client that wants a part of it
 		}
 	}
-	res.header = dated(r.StoredHeader(header), received)
+	res.header = r.negotiated(status, dated(r.StoredHeader(header), received))
 	if confirmed {
 		return c.confirm(resp, res)
 	}
@@ -391,10 +391,15 @@ func (c *call) remember(res *fill) {
 // confirm makes the copy that a 304 renews.
 func (c *call) confirm(resp *http.Response, res *fill) *fill {
 	drain(resp)
-	res.fresh = c.q.base.WithHeader(res.header)
-	res.body = wholeBody(res.fresh.Body)
+	fresh, err := c.q.route.reseal(c.q.base, res.header, res.verdict.Store)
+	if err != nil {
+		c.p.store.Drop(c.q.key, c.q.base)
+		return c.failed(err)
+	}
+	fresh.Life = res.verdict.Lifetime
+	res.fresh, res.body = fresh, wholeBody(fresh.Body)
 	res.lead, _ = res.body.attach()
-	res.stored = c.put(res, res.fresh)
+	res.stored = c.put(res, fresh)
 	c.p.flights.land(c.f, res, false)
 	c.end()
 	return res

@@ -21,6 +21,7 @@ type Copy struct {
 	// Head is the header section ready to write: "Name: value\r\n" for each field line, in canonical case and sorted
 	// by name, without those that differ from answer to answer (Age, Cache-Status, Connection).
 	Head string
+	// Body is the response's, unless Coding says that it is held in another form than the header describes.
 	Body []byte
 	Life policy.Lifetime
 	// Vary names the request header fields that selected this copy, canonical and sorted.
@@ -34,6 +35,7 @@ type Copy struct {
 
 	fields []field
 	values []string
+	coded  *coded // nil: Body is as it came
 }
 
 // Use is what happens to a copy while it is stored.
@@ -62,6 +64,10 @@ func NewCopy(status int, header http.Header, body []byte) *Copy {
 func (c *Copy) WithHeader(header http.Header) *Copy {
 	n := &Copy{Status: c.Status, Body: c.Body, Digest: c.Digest, Vary: c.Vary}
 	n.setHeader(header)
+	if c.coded != nil {
+		n.coded = &coded{coding: c.coded.coding, length: c.coded.length}
+		n.coded.describe(n)
+	}
 	return n
 }
 
@@ -193,7 +199,7 @@ func allocated(n int) int {
 }
 
 func (c *Copy) cost() int {
-	n := copyOverhead + len(c.Head) + allocated(cap(c.Body)) + 8*cap(c.Members) + 16*cap(c.values) + 32*cap(c.fields)
+	n := copyOverhead + len(c.Head) + allocated(cap(c.Body)) + 8*cap(c.Members) + 16*cap(c.values) + 32*cap(c.fields) + c.coded.cost()
 	for _, v := range c.Vary {
 		n += 16 + len(v)
 	}
