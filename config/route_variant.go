@@ -147,6 +147,9 @@ func (c *routeCompiler) relaxations() {
 		}
 		r.Override |= one
 	}
+	if r.StripSetCookie && r.Override.Has(policy.OverrideSetCookie) {
+		c.problem(c.key("strip_set_cookie"), "contradicts override: [set-cookie], which keeps the cookies; remove one")
+	}
 	const lifetime = policy.OverrideMaxAge | policy.OverrideSMaxAge | policy.OverrideExpires
 	if r.Override&lifetime != 0 && !c.wrote("ttl") && !c.spoiled(c.key("ttl")) {
 		c.problem(c.key("override"), "takes the origin's lifetime away and puts none in its place; write ttl: as well")

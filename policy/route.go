@@ -82,6 +82,7 @@ const (
 	OverrideNoStore                             // no-store
 	OverridePrivate                             // private
 	OverrideMustRevalidate                      // must-revalidate and proxy-revalidate
+	OverrideSetCookie                           // that Set-Cookie is for one client: it is kept and sent to all (RFC 9111 §7.3)
 )
 
 // Has reports whether o contains all of x.

@@ -90,7 +90,8 @@ func (r *Route) refuse(f Fetch, d Directives) Reason {
 	switch {
 	case f.Method != http.MethodGet:
 		return MethodOther
-	case f.Status == http.StatusPartialContent || len(f.Header["Content-Range"]) > 0:
+	// With other statuses Content-Range has no meaning (RFC 9110 §14.4): the content is all there is.
+	case f.Status == http.StatusPartialContent:
 		return Partial
 	case !finalStatus(f.Status) || d.MustUnderstand && !understood[f.Status]:
 		return StatusNotStored
@@ -103,7 +104,7 @@ func (r *Route) refuse(f Fetch, d Directives) Reason {
 		return Private
 	case f.Authorized && !r.ShareAuthorized && !maySharePerAuthorization(d):
 		return AuthorizedShare
-	case len(f.Header["Set-Cookie"]) > 0 && !r.StripSetCookie:
+	case setsCookie(f.Header) && !r.StripSetCookie && !r.Override.Has(OverrideSetCookie):
 		return SetCookie
 	case !r.StoreIf.allows(f.Header["Content-Type"]):
 		return ContentTypeOther
@@ -121,7 +122,7 @@ func maySharePerAuthorization(d Directives) bool {
 func mayShareError(f Fetch, d Directives) bool {
 	_, star := ParseVary(f.Header["Vary"])
 	return f.Status >= 500 && finalStatus(f.Status) && !d.Private && !d.NoStore && !d.Malformed && !f.Authorized &&
-		!star && len(f.Header["Set-Cookie"]) == 0
+		!star && !setsCookie(f.Header)
 }
 
 // finalStatus reports whether s ends the exchange and can stand for a whole response. 304 confirms another response.

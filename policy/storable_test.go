@@ -66,11 +66,14 @@ func TestJudgeStore(t *testing.T) {
 
 		{"Set-Cookie (§7.3)", Route{}, fetched(fresh, "Set-Cookie: a=1"), SetCookie},
 		{"Set-Cookie, stripped", Route{StripSetCookie: true}, fetched(fresh, "Set-Cookie: a=1"), NoReason},
+		{"Set-Cookie2, which RFC 6265 makes obsolete", Route{}, fetched(fresh, "Set-Cookie2: a=1"), SetCookie},
+		{"Set-Cookie for everyone (§7.3)", Route{Override: OverrideSetCookie}, fetched(fresh, "Set-Cookie: a=1"), NoReason},
+		{"Set-Cookie for everyone is not private for everyone", Route{Override: OverrideSetCookie}, fetched(fresh+", private", "Set-Cookie: a=1"), Private},
 		{"Vary: * (§4.1)", Route{}, fetched(fresh, "Vary: Accept, *"), VaryStar},
 		{"Vary of no field name", Route{}, fetched(fresh, "Vary: Accept Encoding"), VaryStar},
 
 		{"206 (§3.3)", Route{}, status(206, fresh, "Content-Range: bytes 0-1/2"), Partial},
-		{"Content-Range on 200", Route{}, fetched(fresh, "Content-Range: bytes 0-1/2"), Partial},
+		{"Content-Range has no meaning on 200 (RFC 9110 §14.4)", Route{}, fetched(fresh, "Content-Range: bytes 0-1/2"), NoReason},
 		{"304 is no response to store", Route{}, status(304, fresh), StatusNotStored},
 		{"1xx is not final (§3)", Route{}, status(103, fresh), StatusNotStored},
 		{"no status at all", Route{}, status(0, fresh), StatusNotStored},

@@ -257,6 +257,9 @@ func (c *call) land(resp *http.Response, requested time.Time) *fill {
 		r.learn(res.verdict.Vary)
 	}
 	res.header = dated(r.StoredHeader(header), received)
+	if !res.verdict.Store {
+		res.header = dated(policy.DeliverHeader(header), received) // its cookies are for the one who asked
+	}
 	if confirmed {
 		return c.confirm(resp, res)
 	}
