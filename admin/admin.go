@@ -7,6 +7,7 @@ import (
 	"net/http/pprof"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"cacheproxy/policy"
@@ -21,9 +22,12 @@ const DefaultConfirmTimeout = 30 * time.Second
 // Options are what the listener is made of. Every func must be set and safe for concurrent use. Errors of Explain
 // are shown to the caller as 400, those of SetMode as 503.
 type Options struct {
-	// Tokens are who may call what. None: only requests to a loopback address or a Unix socket are served, and none
-	// that a web page could have made.
+	// Tokens are who may call what, until SetTokens says otherwise. None: only requests to a loopback address or a Unix
+	// socket are served, and none that a web page could have made.
 	Tokens []Token
+	// Refused counts a call that was turned away for what its caller is or presented; reason is one of Refusals. Nil: nobody
+	// counts.
+	Refused func(reason string)
 
 	// Purge makes the copies unusable. Its context does not end with the client: what was accepted is carried out.
 	Purge func(ctx context.Context, p Purge) (Receipt, error)
@@ -40,9 +44,10 @@ type Options struct {
 	// Explain says, without asking the origin, what would become of a request. What it returns is shown as JSON. The
 	// method is a token, the URL absolute or a path, the header well-formed; none of it is trusted.
 	Explain func(ctx context.Context, method, url string, header http.Header) (any, error)
-	// SetMode switches a route on every instance, for a time (zero: until it is switched again). Its context does not end
-	// with the client.
-	SetMode func(ctx context.Context, route string, mode policy.Mode, d time.Duration) error
+	// SetMode switches a route on every instance, or back to what is configured. Its context does not end with the client.
+	SetMode func(ctx context.Context, o ModeOrder) error
+	// Modes tells the modes in force of all routes, in the order of the configuration.
+	Modes func() []RouteMode
 	// Config is the configuration in force with its secrets removed, to be shown as JSON.
 	Config func() any
 	// Ready is nil when this instance should get traffic. The error is shown to anyone: no keys, URLs or secrets in it.
@@ -53,16 +58,23 @@ type Options struct {
 	Build    string       // version, shown by /healthz
 }
 
+// Handler is the handler of the operator's listener. It is safe for concurrent use.
+type Handler struct{ inner *handler }
+
 // New returns the handler of the operator's listener. It does not belong behind anything that cleans paths, such as
 // http.ServeMux: names in purges are taken from the path as it came.
-func New(o Options) http.Handler {
+func New(o Options) *Handler {
 	if o.ConfirmTimeout == 0 {
 		o.ConfirmTimeout = DefaultConfirmTimeout
 	}
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
-	h := &handler{Options: o, credentials: hashTokens(o.Tokens)}
+	if o.Refused == nil {
+		o.Refused = func(string) {}
+	}
+	h := &handler{Options: o}
+	h.tokens.Store(newTokenSet(o.Tokens))
 	metrics := promhttp.HandlerFor(o.Gatherer, promhttp.HandlerOpts{ErrorLog: slog.NewLogLogger(o.Log.Handler(), slog.LevelError)})
 	h.calls = map[string]call{
 		"/healthz": {open: true, methods: reads, serve: h.health},
@@ -71,58 +83,73 @@ func New(o Options) http.Handler {
 		"/purge":   {scope: ScopePurge, methods: []string{http.MethodPost}, serve: h.purgeBody},
 		"/explain": {scope: ScopeRead, methods: reads, serve: h.explain},
 		"/config":  {scope: ScopeRead, methods: reads, serve: h.config},
+		"/routes":  {scope: ScopeRead | ScopeMode, methods: reads, serve: h.modes},
 	}
-	return h
+	return &Handler{h}
 }
+
+// ServeHTTP implements http.Handler.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.inner.ServeHTTP(w, r) }
+
+// SetTokens replaces the tokens in force, all at once: the next call is admitted by the new ones. To rotate a secret without
+// a gap, configure the new one beside the old one, move the callers, and then remove the old one.
+func (h *Handler) SetTokens(tokens []Token) { h.inner.tokens.Store(newTokenSet(tokens)) }
 
 var reads = []string{http.MethodGet, http.MethodHead}
 
 type handler struct {
 	Options
-	credentials []credential
-	calls       map[string]call // those with a fixed path
+	tokens  atomic.Pointer[tokenSet]
+	guesses guesses
+	calls   map[string]call // those with a fixed path
 }
 
 // call is one thing that an operator can ask for.
 type call struct {
 	open    bool  // needs no token
-	scope   Scope // what the token must allow; zero: nothing in particular
+	scope   Scope // what the token must allow one of; zero: nothing in particular
 	methods []string
 	anyHost bool // Host is an operand, not the listener's name
 	serve   func(http.ResponseWriter, *request) error
 }
 
-// request is one that was admitted.
+// request is one call on its way to its answer.
 type request struct {
 	*http.Request
 	target policy.Target // raw
 	name   string        // what follows the call's prefix in the path, unescaped once
-	who    string        // the token's name, or the peer's address where there are no tokens
+	who    string        // the token's name, or the peer's address where there are no tokens; empty: not admitted
+	from   string        // the peer's address
+	open   bool          // the call needs no token
+	entry  entry         // of the audit log
 }
 
 // ServeHTTP implements http.Handler.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
-	req := &request{Request: r, who: peer(r)}
-	if err := h.serve(w, req); err != nil {
+	out, req := &answer{ResponseWriter: w}, &request{Request: r, from: peer(r)}
+	req.entry.start = time.Now()
+	defer func() { h.audit(req, out.status) }()
+	if err := h.serve(out, req); err != nil {
 		p := problemOf(err)
-		if !slices.Contains(reads, r.Method) || p.status == http.StatusUnauthorized || p.status == http.StatusForbidden {
-			h.Log.Warn("refuse admin call", "who", req.who, "method", r.Method, "target", shorten(r.RequestURI), "status", p.status, "error", p.text)
+		req.entry.problem = p
+		if p.refusal != "" {
+			h.refused(req, p)
 		}
-		p.write(w)
+		p.write(out)
 	}
 }
 
 // serve is the path of a call: what is asked for, who asks, may they, do it.
 func (h *handler) serve(w http.ResponseWriter, r *request) error {
 	c, unknown := h.find(r)
-	if !c.open {
+	if r.open = c.open; !c.open {
 		who, err := h.admit(r.Request, c)
+		r.who = who // known, too, of one that is not allowed this
 		if err != nil {
 			return err
 		}
-		r.who = who
 	}
 	if unknown != nil {
 		return unknown
@@ -163,7 +190,7 @@ func (h *handler) find(r *request) (c call, err error) {
 		c = call{scope: ScopePurge, methods: []string{http.MethodDelete}, serve: h.purgeName(policy.KindTag)}
 	case strings.HasPrefix(path, "/routes/") && strings.HasSuffix(path[len("/routes/"):], "/mode"):
 		name = strings.TrimSuffix(path[len("/routes/"):], "/mode")
-		c = call{scope: ScopeMode, methods: []string{http.MethodPost}, serve: h.setMode}
+		c = call{scope: ScopeMode, methods: []string{http.MethodPost, http.MethodDelete}, serve: h.setMode}
 	default:
 		return call{}, problemf(http.StatusNotFound, "no such call: %s", shorten(path))
 	}

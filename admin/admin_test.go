@@ -33,6 +33,7 @@ type listener struct {
 	purges  []Purge
 	modes   []string
 	explain []string
+	refused []string // reasons
 
 	receipt Receipt // what the next purges end with
 	err     error
@@ -67,10 +68,21 @@ func newListener(tokens ...Token) *listener {
 			l.explain = append(l.explain, fmt.Sprint(method, " ", url, " ", header))
 			return map[string]string{"route": "product"}, nil
 		},
-		SetMode: func(_ context.Context, route string, mode policy.Mode, d time.Duration) error {
-			l.modes = append(l.modes, fmt.Sprint(route, " ", mode, " ", d))
+		SetMode: func(_ context.Context, o ModeOrder) error {
+			l.modes = append(l.modes, fmt.Sprint(o.Route, " ", o.Mode, " ", o.Share, " ", o.For, " ", o.Reset))
 			return l.err
 		},
+		Modes: func() []RouteMode {
+			until := time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
+			return []RouteMode{
+				{Route: "product", Mode: "observe", Share: "10%"},
+				{
+					Route: "stock", Mode: "off", Share: "100%", Configured: &ModeSetting{"on", "100%"},
+					Override: &ModeOverride{By: "oncall", Since: until.Add(-time.Hour), Until: &until},
+				},
+			}
+		},
+		Refused:  func(reason string) { l.refused = append(l.refused, reason) },
 		Config:   func() any { return map[string]string{"listen": "127.0.0.1:8080"} },
 		Ready:    func() error { return l.err },
 		Gatherer: prometheus.NewRegistry(),
@@ -341,6 +353,20 @@ func TestOtherCalls(t *testing.T) {
 		{"POST /routes/stock/mode", `{"mode":"off","for":"1h"}`, 200, `{"route":"stock","mode":"off","for":"1h0m0s"}`},
 		{"POST /routes/stock/mode", `{"mode":"on"}`, 200, `{"route":"stock","mode":"on"}`},
 		{"POST /routes/st%6Fck/mode", `{"mode":"observe"}`, 200, `{"route":"stock","mode":"observe"}`},
+		{"POST /routes/stock/mode", `{"mode":"on","share":"10%"}`, 200, `{"route":"stock","mode":"on","share":"10%"}`},
+		{"POST /routes/stock/mode", `{"mode":"observe","share":"0.5%","for":"1h"}`, 200, `"share":"0.5%"`},
+		{"POST /routes/stock/mode", `{"mode":"on","share":"10"}`, 400, "such as 10%"},
+		{"POST /routes/stock/mode", `{"mode":"on","share":"0%"}`, 400, "mode off"},
+		{"POST /routes/stock/mode", `{"mode":"on","share":"0.00001%"}`, 400, "from 0.0001%"},
+		{"POST /routes/stock/mode", `{"mode":"on","share":"101%"}`, 400, "to 100%"},
+		{"POST /routes/stock/mode", `{"mode":"on","share":"NaN%"}`, 400, "share is"},
+		{"POST /routes/stock/mode", `{"mode":"off","share":"10%"}`, 400, "share goes with"},
+		{"DELETE /routes/product/mode", "", 200, `{"route":"product","mode":"observe","share":"10%"}`},
+		{"DELETE /routes/product/mode", `{"mode":"on"}`, 400, "no body"},
+		{"DELETE /routes/nope/mode", "", 404, "product, stock"},
+		{"GET /routes", "", 200, `{"routes":[{"route":"product","mode":"observe","share":"10%"},{"route":"stock","mode":"off","share":"100%",` +
+			`"configured":{"mode":"on","share":"100%"},"override":{"by":"oncall","since":"2030-01-02T02:04:05Z","until":"2030-01-02T03:04:05Z"}}]}`},
+		{"POST /routes", "", 405, "GET"},
 		{"POST /routes/nope/mode", `{"mode":"on"}`, 404, "product, stock"},
 		{"POST /routes//mode", `{"mode":"on"}`, 400, "name is expected"},
 		{"POST /routes/stock/mode", `{"mode":"paused"}`, 400, "on, observe or off"},
@@ -383,7 +409,7 @@ func TestOtherCalls(t *testing.T) {
 func TestModeAndExplainHandOver(t *testing.T) {
 	l := newListener().start(t)
 	l.ask(t, "POST /routes/stock/mode", `{"mode":"observe","for":"90m"}`)
-	if got := fmt.Sprint(l.modes); got != "[stock observe 1h30m0s]" {
+	if got := fmt.Sprint(l.modes); got != "[stock observe 1 1h30m0s false]" {
 		t.Errorf("modes %s", got)
 	}
 	if log := l.log.String(); !strings.Contains(log, "set mode") || !strings.Contains(log, "who=127.0.0.1:") {
@@ -408,7 +434,7 @@ func TestFailingFuncs(t *testing.T) {
 	if res, _ := l.ask(t, "GET /healthz", ""); res.StatusCode != 200 {
 		t.Errorf("healthz: %d: an instance that drains is alive", res.StatusCode)
 	}
-	if !strings.Contains(l.log.String(), "error=draining") {
+	if !strings.Contains(l.log.String(), "set mode: draining") {
 		t.Errorf("audit %s", l.log)
 	}
 }

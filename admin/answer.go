@@ -11,9 +11,10 @@ import (
 
 // problem is an answer that says what to change.
 type problem struct {
-	status int
-	text   string
-	header http.Header
+	status  int
+	text    string
+	header  http.Header
+	refusal string // one of Refusals when the caller was turned away; empty: it is about the call
 }
 
 // Error implements error.
@@ -24,6 +25,37 @@ func problemf(status int, format string, args ...any) *problem {
 }
 
 func badRequest(err error) error { return problemf(http.StatusBadRequest, "%v", err) }
+
+func refusalf(status int, refusal, format string, args ...any) *problem {
+	p := problemf(status, format, args...)
+	p.refusal = refusal
+	return p
+}
+
+// answer notes the status that is sent. It hides nothing: http.ResponseController finds the server's writer through Unwrap.
+type answer struct {
+	http.ResponseWriter
+	status int // zero: nothing was sent
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (a *answer) WriteHeader(status int) {
+	if a.status == 0 {
+		a.status = status
+	}
+	a.ResponseWriter.WriteHeader(status)
+}
+
+// Write implements http.ResponseWriter.
+func (a *answer) Write(p []byte) (int, error) {
+	if a.status == 0 {
+		a.status = http.StatusOK
+	}
+	return a.ResponseWriter.Write(p)
+}
+
+// Unwrap serves http.ResponseController.
+func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
 // problemOf makes an answer of an error. One that does not know its status is a defect of this program.
 func problemOf(err error) *problem {

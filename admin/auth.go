@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -65,57 +66,85 @@ type credential struct {
 	allow Scope
 }
 
-func hashTokens(tokens []Token) []credential {
-	var all []credential
+// tokenSet is the tokens in force at one time.
+type tokenSet struct {
+	configured  bool // there are tokens, usable or not: then loopback alone admits nobody
+	credentials []credential
+}
+
+func newTokenSet(tokens []Token) *tokenSet {
+	set := &tokenSet{configured: len(tokens) > 0}
 	for _, t := range tokens {
 		if t.Secret != "" {
-			all = append(all, credential{sha256.Sum256([]byte(t.Secret)), t.Name, t.Allow})
+			set.credentials = append(set.credentials, credential{sha256.Sum256([]byte(t.Secret)), t.Name, t.Allow})
 		}
 	}
-	return all
+	return set
+}
+
+// Reasons why a caller is turned away: the label reason of the metric.
+const (
+	refusedMissing   = "missing"      // no Authorization field
+	refusedMalformed = "malformed"    // more than one, or none that is a bearer token
+	refusedUnknown   = "unknown"      // a token that is not configured
+	refusedScope     = "scope"        // a token that does not allow this call
+	refusedNetwork   = "not-loopback" // no tokens are configured, and the listener can be reached from elsewhere
+	refusedWebPage   = "web-page"     // made by a page in the operator's browser
+	refusedHost      = "host"         // under a name that is not this machine's, as after DNS rebinding
+)
+
+// Refusals lists every reason that Options.Refused can be told.
+func Refusals() []string {
+	return []string{refusedMissing, refusedMalformed, refusedUnknown, refusedScope, refusedNetwork, refusedWebPage, refusedHost}
 }
 
 // admit says who makes a call, or why they may not.
 func (h *handler) admit(r *http.Request, c call) (who string, err error) {
-	if len(h.Tokens) == 0 {
+	tokens := h.tokens.Load()
+	if !tokens.configured {
 		return peer(r), admitLocal(r, c)
 	}
-	found, err := h.authenticate(r)
+	found, err := tokens.authenticate(r)
 	if err != nil {
 		return "", err
 	}
-	if found.allow&c.scope != c.scope {
-		return "", problemf(http.StatusForbidden, "token %q allows %q, this call needs %q", found.name, found.allow, c.scope)
+	if c.scope != 0 && found.allow&c.scope == 0 {
+		return found.name, refusalf(http.StatusForbidden, refusedScope, "token %q allows %q, this call needs \"%s\"", found.name, found.allow,
+			strings.ReplaceAll(c.scope.String(), ", ", `" or "`))
 	}
 	return found.name, nil
 }
 
 // authenticate finds the token that a request carries. It compares with every token, so that the time it takes does not
 // tell which one was nearly right.
-func (h *handler) authenticate(r *http.Request) (found credential, err error) {
+func (s *tokenSet) authenticate(r *http.Request) (found credential, err error) {
 	fields := r.Header.Values("Authorization")
-	if len(fields) != 1 {
-		return found, unauthorized("", "this call needs one Authorization: Bearer token")
+	switch len(fields) {
+	case 0:
+		return found, unauthorized(refusedMissing, "", "this call needs an Authorization: Bearer token")
+	case 1:
+	default:
+		return found, unauthorized(refusedMalformed, "", "this call needs one Authorization: Bearer token, not several")
 	}
 	scheme, secret, _ := strings.Cut(fields[0], " ")
 	secret = strings.Trim(secret, " ")
 	if !strings.EqualFold(scheme, "Bearer") || secret == "" {
-		return found, unauthorized("", "this call needs an Authorization: Bearer token")
+		return found, unauthorized(refusedMalformed, "", "this call needs an Authorization: Bearer token")
 	}
 	hash, match := sha256.Sum256([]byte(secret)), 0
-	for _, c := range h.credentials {
+	for _, c := range s.credentials {
 		if subtle.ConstantTimeCompare(hash[:], c.hash[:]) == 1 {
 			found, match = c, 1
 		}
 	}
 	if match == 0 {
-		return found, unauthorized(`, error="invalid_token"`, "the token is not known here")
+		return found, unauthorized(refusedUnknown, `, error="invalid_token"`, "the token is not known here")
 	}
 	return found, nil
 }
 
-func unauthorized(parameters, text string) error {
-	p := problemf(http.StatusUnauthorized, "%s", text)
+func unauthorized(refusal, parameters, text string) error {
+	p := refusalf(http.StatusUnauthorized, refusal, "%s", text)
 	p.header.Set("WWW-Authenticate", `Bearer realm="cacheproxy admin"`+parameters)
 	return p
 }
@@ -126,20 +155,38 @@ func unauthorized(parameters, text string) error {
 func admitLocal(r *http.Request, c call) error {
 	local, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
 	if _, ok := local.(*net.UnixAddr); !ok && !addrOf(local).Addr().IsLoopback() {
-		return problemf(http.StatusForbidden, "no tokens are configured and the listener's address is not loopback: set admin.tokens")
+		return refusalf(http.StatusForbidden, refusedNetwork, "no tokens are configured and the listener's address is not loopback: set admin.tokens")
 	}
-	if len(r.Header.Values("Origin")) > 0 {
-		return problemf(http.StatusForbidden, "requests with an Origin header come from web pages: configure admin.tokens to allow them")
-	}
-	switch r.Header.Get("Sec-Fetch-Site") {
-	case "", "none":
-	default:
-		return problemf(http.StatusForbidden, "the request was made by a web page: configure admin.tokens to allow it")
+	if why := madeByPage(r); why != "" {
+		return refusalf(http.StatusForbidden, refusedWebPage, "%s: configure admin.tokens to allow it", why)
 	}
 	if !c.anyHost && !isLocalHost(r.Host, local) {
-		return problemf(http.StatusForbidden, "Host %q is not the listener's address: use an IP address or localhost, or configure admin.tokens", shorten(r.Host))
+		return refusalf(http.StatusForbidden, refusedHost, "Host %q is not the listener's address: use an IP address or localhost, or configure admin.tokens", shorten(r.Host))
 	}
 	return nil
+}
+
+// madeByPage says what betrays a request that a web page may have made; empty: none did. Every browser sends Origin with
+// what scripts post, and all but old ones Sec-Fetch-Site. What an old one's forms can post without either is urlencoded,
+// which cannot be JSON, or has one of the two other types that forms have.
+func madeByPage(r *http.Request) string {
+	if len(r.Header.Values("Origin")) > 0 {
+		return "requests with an Origin header come from web pages"
+	}
+	switch site := r.Header.Get("Sec-Fetch-Site"); {
+	case site == "" || site == "none":
+	case site == "same-origin" && slices.Contains(reads, r.Method): // a link on a page of this listener's, the index of profiles
+	default:
+		return "the request was made by a web page"
+	}
+	if slices.Contains(reads, r.Method) {
+		return ""
+	}
+	switch kind, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";"); strings.ToLower(strings.TrimSpace(kind)) {
+	case "text/plain", "multipart/form-data":
+		return "a body of type " + kind + " may come from a form of a web page; send application/json"
+	}
+	return ""
 }
 
 // isLocalHost reports whether a Host field names this machine without the help of DNS.

@@ -133,6 +133,7 @@ func TestNoTokens(t *testing.T) {
 
 		{"other machine", &net.TCPAddr{IP: net.IPv4(10, 0, 0, 1), Port: 8081}, "DELETE /keys/a", []string{"Host: 10.0.0.1:8081"}, 403},
 		{"other machine, read", &net.TCPAddr{IP: net.IPv4(10, 0, 0, 1), Port: 8081}, "GET /config", []string{"Host: 10.0.0.1:8081"}, 403},
+		{"other machine, profile", &net.TCPAddr{IP: net.IPv4(10, 0, 0, 1), Port: 8081}, "GET /debug/pprof/heap", []string{"Host: 10.0.0.1:8081"}, 403},
 		{"address unknown", nil, "DELETE /keys/a", []string{"Host: localhost"}, 403},
 		{"health is for all", nil, "GET /healthz", []string{"Host: x"}, 200},
 		{"rebound name", loopback, "DELETE /keys/a", []string{"Host: evil.example:8081"}, 403},

@@ -4,14 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 	"time"
-
-	"cacheproxy/policy"
 
 	"golang.org/x/net/http/httpguts"
 )
@@ -100,70 +97,4 @@ func readFields(lines []string) (http.Header, error) {
 		header.Add(name, value)
 	}
 	return header, nil
-}
-
-// setMode serves POST /routes/{name}/mode.
-func (h *handler) setMode(w http.ResponseWriter, r *request) error {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	if err != nil {
-		return err
-	}
-	mode, d, err := readModeOrder(body)
-	if err != nil {
-		return badRequest(err)
-	}
-	if known := h.RouteNames(); !slices.Contains(known, r.name) {
-		return problemf(http.StatusNotFound, "%v", unknownRoute(r.name, known))
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), h.ConfirmTimeout)
-	defer cancel()
-	start := time.Now()
-	err = h.SetMode(ctx, r.name, mode, d)
-	attrs := []any{"who", r.who, "route", r.name, "mode", mode.String(), "for", forWord(d), "took_ms", milliseconds(time.Since(start))}
-	if err != nil {
-		h.Log.Error("set mode", append(attrs, "error", err.Error())...)
-		p := problemf(http.StatusServiceUnavailable, "set mode: %v", err)
-		p.header.Set("Retry-After", "1")
-		return p
-	}
-	h.Log.Info("set mode", attrs...)
-	return writeJSON(w, http.StatusOK, modeAnswer{r.name, mode.String(), forWord(d)})
-}
-
-type modeAnswer struct {
-	Route string `json:"route"`
-	Mode  string `json:"mode"`
-	For   string `json:"for,omitempty"`
-}
-
-func forWord(d time.Duration) string {
-	if d == 0 {
-		return ""
-	}
-	return d.String()
-}
-
-func readModeOrder(body []byte) (policy.Mode, time.Duration, error) {
-	var word, duration string
-	if err := readObject(body, map[string]any{"mode": &word, "for": &duration}); err != nil {
-		return 0, 0, err
-	}
-	mode, err := parseMode(word)
-	if err != nil || duration == "" {
-		return mode, 0, err
-	}
-	d, err := time.ParseDuration(duration)
-	if err != nil || d <= 0 {
-		return 0, 0, fmt.Errorf("for is %q: give a positive duration such as 30m or 1h, or leave it out", shorten(duration))
-	}
-	return mode, d, nil
-}
-
-func parseMode(word string) (policy.Mode, error) {
-	for _, m := range []policy.Mode{policy.On, policy.Observe, policy.Off} {
-		if word == m.String() {
-			return m, nil
-		}
-	}
-	return 0, fmt.Errorf("mode is %q: use on, observe or off", shorten(word))
 }

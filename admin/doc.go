@@ -6,9 +6,12 @@
 //
 //	admin.go      Options, and the path of a call
 //	auth.go       tokens and scopes; without tokens, loopback only and no browsers
+//	guesses.go    who tries tokens out is answered later and later
+//	audit.go      one line for every call
 //	target.go     the request target as it came, unescaped exactly once
 //	purge.go      the calls that purge, their answers and their audit
 //	purgebody.go  the body of POST /purge
-//	calls.go      mode, explain, config, health
+//	mode.go       switching routes, and the modes in force
+//	calls.go      explain, config, health
 //	answer.go     JSON answers and problems
 package admin

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"math"
 	"net/url"
 	"strings"
 	"testing"
@@ -35,6 +36,27 @@ func FuzzPurgeOrder(f *testing.F) {
 			if m != policy.All && m.Value() == "" && m.Kind() != policy.KindPrefix {
 				t.Fatalf("empty member of %q", body)
 			}
+		}
+	})
+}
+
+func FuzzModeOrder(f *testing.F) {
+	for _, seed := range []string{
+		`{"mode":"on"}`, `{"mode":"off","for":"1h"}`, `{"mode":"observe","share":"0.5%","for":"1h"}`, `{"mode":"on","share":"1e1%"}`, `{"mode":"off","share":"1%"}`,
+		`{"share":"NaN%"}`, `{"mode":"on","share":"0x1p3%"}`, `{"mode":"on","for":"-1h"}`, `{`,
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, body string) {
+		o, err := readModeOrder([]byte(body))
+		if err != nil {
+			return
+		}
+		if !(o.Share > 0 && o.Share <= 1) || o.For < 0 || o.Reset || o.Mode == policy.Off && o.Share < 1 {
+			t.Fatalf("accepted %+v", o)
+		}
+		if again, err := parseShare(PercentOf(o.Share)); err != nil || math.Abs(again-o.Share) > 1e-6 {
+			t.Fatalf("share %v is shown as %s, which is %v, %v", o.Share, PercentOf(o.Share), again, err)
 		}
 	})
 }

@@ -179,11 +179,9 @@ func (h *handler) purge(w http.ResponseWriter, r *request, p Purge) error {
 	p.Who = r.who
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), h.ConfirmTimeout)
 	defer cancel()
-	start := time.Now()
 	receipt, err := h.Purge(ctx, p)
-	status := purgeStatus(p.Wait, receipt, err)
-	h.audit(p, receipt, status, time.Since(start), err)
-	return answerPurge(w, status, receipt, err)
+	r.entry.tell("purge", purgeAttrs(p, receipt, err)...)
+	return answerPurge(w, purgeStatus(p.Wait, receipt, err), receipt, err)
 }
 
 // purgeStatus decides what may be promised. Only what holds everywhere is 200.
@@ -252,26 +250,21 @@ func orEmpty(s []string) []string {
 	return s
 }
 
-// audit writes who purged what, how it ended and how long that took.
-func (h *handler) audit(p Purge, r Receipt, status int, took time.Duration, err error) {
+// purgeAttrs is what the audit log says of a purge.
+func purgeAttrs(p Purge, r Receipt, err error) []slog.Attr {
 	const listed = 50
 	names := make([]string, 0, min(len(p.Members), listed))
 	for _, m := range p.Members[:cap(names)] {
 		names = append(names, describe(m))
 	}
 	attrs := []slog.Attr{
-		slog.String("who", p.Who), slog.String("kind", p.Kind), slog.Any("members", names), slog.Int("count", len(p.Members)),
-		slog.Bool("soft", p.Soft), slog.String("wait", p.Wait), slog.Int("status", status), slog.String("id", r.ID),
-		slog.Uint64("seq", r.Seq), slog.Bool("recorded", r.Recorded), slog.Bool("held", r.Held), slog.Float64("took_ms", milliseconds(took)),
-	}
-	level := slog.LevelInfo
-	if status == http.StatusServiceUnavailable {
-		level = slog.LevelError
+		slog.String("kind", p.Kind), slog.Any("members", names), slog.Int("count", len(p.Members)), slog.Bool("soft", p.Soft),
+		slog.String("wait", p.Wait), slog.String("id", r.ID), slog.Uint64("seq", r.Seq), slog.Bool("recorded", r.Recorded), slog.Bool("held", r.Held),
 	}
 	if err != nil {
 		attrs = append(attrs, slog.String("error", err.Error()))
 	}
-	h.Log.LogAttrs(context.Background(), level, "purge", attrs...)
+	return attrs
 }
 
 func describe(m policy.Member) string {

@@ -18,6 +18,7 @@ type document struct {
 	CacheStatusKey bool          `key:"cache_status_key"`
 	Admin          adminDoc      `key:"admin"`
 	Log            logDoc        `key:"log"`
+	Tracing        tracingDoc    `key:"tracing"`
 	Memory         memoryDoc     `key:"memory"`
 	Upstreams      []upstreamDoc `key:"upstreams"`
 	Routes         []routeDoc    `key:"routes"`
@@ -46,6 +47,13 @@ type logDoc struct {
 	Others ratio      `key:"others"`
 }
 
+type tracingDoc struct {
+	Endpoint string            `key:"endpoint"`
+	Sample   ratio             `key:"sample"`
+	Service  string            `key:"service"`
+	Headers  map[string]string `key:"headers"`
+}
+
 type memoryDoc struct {
 	Size      memorySize `key:"size"`
 	MaxObject size       `key:"max_object"`
@@ -70,6 +78,8 @@ type routeDoc struct {
 	Policy   policy.Kind       `key:"policy"`
 	Mode     policy.Mode       `key:"mode"`
 
+	ModeShare ratio `key:"mode_share"`
+
 	Key            string            `key:"key"`
 	Tags           texts             `key:"tags"`
 	Query          queryDoc          `key:"query"`
@@ -85,6 +95,8 @@ type routeDoc struct {
 	NegativeTTL          time.Duration `key:"negative_ttl"`
 	Override             texts         `key:"override"`
 	StoreIf              storeIfDoc    `key:"store_if"`
+
+	Range policy.RangeFetch `key:"range"`
 
 	IgnoreCookies   namesOrAll `key:"ignore_cookies"`
 	StripSetCookie  bool       `key:"strip_set_cookie"`

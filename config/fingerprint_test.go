@@ -16,9 +16,9 @@ var meaningful = map[string]bool{
 	"Cookies": true, "ForwardHeaders": true, "Override": true, "StoreIf": true, "IgnoreCookies": true,
 	"IgnoreAllCookies": true, "StripSetCookie": true, "ShareAuthorized": true,
 
-	"Where": false, "Upstream": false, "Policy": false, "Mode": false, "Fingerprint": false, "TTL": false,
+	"Where": false, "Upstream": false, "Policy": false, "Mode": false, "ModeShare": false, "Fingerprint": false, "TTL": false,
 	"Jitter": false, "StaleWhileRevalidate": false, "StaleIfError": false, "NegativeTTL": false, "RefreshAt": false,
-	"MinHits": false, "MaxWaiters": false, "WaitTimeout": false, "OnWrite": false, "StoreDown": false,
+	"MinHits": false, "Range": false, "MaxWaiters": false, "WaitTimeout": false, "OnWrite": false, "StoreDown": false,
 	"FenceHold": false, "Invalidates": false, "Content": false,
 }
 

@@ -65,7 +65,7 @@ func (l *loader) adopt(doc *document, url string) {
 	for _, path := range []string{
 		"upstreams", "upstreams[0]", "upstreams[0].name", "upstreams[0].url", "routes", "routes[0]", "routes[0].name",
 		"routes[0].match", "routes[0].match[0]", "routes[0].policy", "routes[0].jitter", "routes[0].query",
-		"routes[0].query.unlisted", "routes[0].forward_headers",
+		"routes[0].query.unlisted", "routes[0].forward_headers", "routes[0].range",
 	} {
 		l.places[path] = l.places[""]
 	}
@@ -74,6 +74,8 @@ func (l *loader) adopt(doc *document, url string) {
 	l.set(&route.Jitter, "0%", "", "routes[0].jitter")
 	l.set(&route.Query.Unlisted, "key", "", "routes[0].query.unlisted")
 	l.set(&route.ForwardHeaders, "all", "", "routes[0].forward_headers")
+	// Nobody said that what is behind is small: a byte of a large file must not cost all of it.
+	l.set(&route.Range, "part", "", "routes[0].range")
 }
 
 // parse returns the one document of the file, or nil and a problem.

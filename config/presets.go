@@ -16,6 +16,7 @@ func defaults() *document {
 		DrainDelay: 5 * time.Second,
 		Admin:      adminDoc{Listen: "127.0.0.1:8081"},
 		Log:        logDoc{Format: LogJSON, Level: slog.LevelInfo, Hits: 0.01, Others: 1},
+		Tracing:    tracingDoc{Sample: 0.01, Service: "cacheproxy"},
 		Memory:     memoryDoc{Size: memorySize{bytes: 512 << 20}, MaxObject: 8 << 20},
 	}
 }
@@ -51,9 +52,9 @@ var heeded = []struct {
 }{
 	{
 		[]string{
-			"mode", "key", "tags", "query", "headers", "cookies", "forward_headers", "ttl", "jitter",
+			"mode", "mode_share", "key", "tags", "query", "headers", "cookies", "forward_headers", "ttl", "jitter",
 			"stale_while_revalidate", "stale_if_error", "negative_ttl", "override", "store_if", "ignore_cookies",
-			"strip_set_cookie", "share_authorized", "max_waiters", "wait_timeout",
+			"strip_set_cookie", "share_authorized", "range", "max_waiters", "wait_timeout",
 		},
 		[]policy.Kind{policy.CacheAside, policy.ReadThrough, policy.WriteThrough, policy.RefreshAhead},
 	},

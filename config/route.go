@@ -47,6 +47,7 @@ func (c *routeCompiler) compile(upstreams []origin.Options) *policy.Route {
 	upstream := c.upstreamOf(upstreams)
 	c.route = preset(c.doc.Policy, upstream)
 	c.route.Name, c.route.Upstream, c.route.Mode = c.doc.Name, upstream.Name, c.doc.Mode
+	c.modeShare()
 	c.patterns()
 	c.where()
 	c.kind()
@@ -63,6 +64,21 @@ func (c *routeCompiler) compile(upstreams []origin.Options) *policy.Route {
 		c.route.Fingerprint = fingerprint(c.route, upstream.URL)
 	}
 	return c.route
+}
+
+// modeShare compiles the share of the requests that the mode is for.
+func (c *routeCompiler) modeShare() {
+	at := c.key("mode_share")
+	if !c.wrote("mode_share") {
+		return
+	}
+	c.route.ModeShare = float64(c.doc.ModeShare)
+	switch {
+	case c.doc.ModeShare == 0:
+		c.problem(at, "is none of the requests; write mode: off instead, or a share such as 10%%")
+	case c.doc.Mode == policy.Off:
+		c.problem(at, "has no effect with mode: off, which the other requests have too; remove it, or write mode: on or observe")
+	}
 }
 
 // upstreamOf is the upstream that the route names, which it need not where there is only one.

@@ -13,7 +13,8 @@ const longTTL = 24 * time.Hour
 // mediaType is a lower-case media type or a family of them (RFC 9110 §8.3.1).
 var mediaType = regexp.MustCompile(`^[a-z0-9!#$&^_.+-]+/([a-z0-9!#$&^_.+-]+|\*)$`)
 
-// lifetimes compiles how long copies are fresh and may be served stale, and which answers are stored.
+// lifetimes compiles how long copies are fresh and may be served stale, which answers are stored, and how
+// much of them.
 func (c *routeCompiler) lifetimes() {
 	d, r := c.doc, c.route
 	r.TTL = c.positive(c.key("ttl"), d.TTL, 0)
@@ -25,6 +26,7 @@ func (c *routeCompiler) lifetimes() {
 		}
 	}
 	c.refresh()
+	r.Range = d.Range
 	r.StoreIf.MinBytes = int64(d.StoreIf.MinBytes)
 	at := join(c.key("store_if"), "content_type")
 	for i, text := range d.StoreIf.ContentType {

@@ -45,6 +45,7 @@ routes:
     where: {id: "[0-9]+"}
     policy: write-through
     mode: observe
+    mode_share: 25%
     key: "p:{id}:{header.x-tenant}:{cookie.region}:{query.page}"
     tags: ["t:{header.X-Shop}"]
     query: {include: [page], sort: true, unlisted: drop}
@@ -70,7 +71,7 @@ routes:
 `)
 	r := s.Routes[0]
 	checks := map[string]bool{
-		"mode":     r.Mode == policy.Observe,
+		"mode":     r.Mode == policy.Observe && r.ModeShare == 0.25,
 		"where":    r.Where["id"].String() == "[0-9]+",
 		"headers":  slices.Equal(r.Headers, []string{"Accept-Language", "X-Shop", "X-Tenant"}),
 		"cookies":  slices.Equal(r.Cookies, []string{"region", "shop"}),

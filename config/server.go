@@ -25,6 +25,7 @@ func (l *loader) server(doc *document, s *Snapshot) {
 	s.TrustedProxies = l.trustedProxies(doc.TrustedProxies)
 	s.Admin = l.admin(doc)
 	s.Log = Log{doc.Log.Format, doc.Log.Level, float64(doc.Log.Hits), float64(doc.Log.Others)}
+	s.Tracing = l.tracing(doc.Tracing)
 	s.Memory = l.memory(doc.Memory)
 	if doc.CacheStatusKey {
 		l.warn("cache_status_key", "shows storage keys to every client in Cache-Status; remove it unless you are debugging")

@@ -21,6 +21,7 @@ type Snapshot struct {
 	CacheStatusKey bool           // show the copy's name in Cache-Status
 	Admin          Admin
 	Log            Log
+	Tracing        *Tracing // nil: none
 	Memory         Memory
 	Upstreams      []origin.Options // at least one; what matches no route goes to the first
 	Routes         []*policy.Route  // in the order of the file
@@ -86,7 +87,7 @@ type Log struct {
 	Format LogFormat
 	Level  slog.Level
 	Hits   float64 // 0 to 1: the share of hits in the access log
-	Others float64 // 0 to 1: the share of everything else
+	Others float64 // 0 to 1: the share of everything else; errors are always written
 }
 
 // Memory bounds the copies in this process.

@@ -67,6 +67,8 @@ func setChoice(dst any, text string) error {
 		return pick(dst, text, storeDowns)
 	case *policy.Unlisted:
 		return pick(dst, text, unlisteds)
+	case *policy.RangeFetch:
+		return pick(dst, text, rangeFetches)
 	case *LogFormat:
 		return pick(dst, text, logFormats)
 	case *slog.Level:
@@ -93,8 +95,9 @@ var (
 	unlisteds   = []choice[policy.Unlisted]{
 		{"bypass", policy.UnlistedBypass}, {"drop", policy.UnlistedDrop}, {"key", policy.UnlistedKey},
 	}
-	logFormats = []choice[LogFormat]{{"json", LogJSON}, {"text", LogText}, {"off", LogOff}}
-	logLevels  = []choice[slog.Level]{
+	rangeFetches = []choice[policy.RangeFetch]{{"whole", policy.RangeWhole}, {"part", policy.RangePart}}
+	logFormats   = []choice[LogFormat]{{"json", LogJSON}, {"text", LogText}, {"off", LogOff}}
+	logLevels    = []choice[slog.Level]{
 		{"debug", slog.LevelDebug}, {"info", slog.LevelInfo}, {"warn", slog.LevelWarn}, {"error", slog.LevelError},
 	}
 	overrides = []choice[policy.Override]{

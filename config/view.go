@@ -1,6 +1,12 @@
 package config
 
-import "cacheproxy/policy"
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"cacheproxy/policy"
+)
 
 // View is a Snapshot to be shown: what is in force, after defaults, environment and flags, without secrets.
 type View struct {
@@ -9,6 +15,7 @@ type View struct {
 	H2C        bool           `json:"h2c"`
 	DrainDelay string         `json:"drain_delay"`
 	Admin      AdminView      `json:"admin"`
+	Tracing    *TracingView   `json:"tracing,omitempty"`
 	Memory     MemoryView     `json:"memory"`
 	Upstreams  []UpstreamView `json:"upstreams"`
 	Routes     []RouteView    `json:"routes"`
@@ -19,6 +26,14 @@ type View struct {
 type AdminView struct {
 	Listen string   `json:"listen"`
 	Tokens []string `json:"tokens,omitempty"` // names
+}
+
+// TracingView shows where traces go; of the headers only the names.
+type TracingView struct {
+	Endpoint string   `json:"endpoint"`
+	Sample   float64  `json:"sample"`
+	Service  string   `json:"service"`
+	Headers  []string `json:"headers,omitempty"`
 }
 
 // MemoryView is in bytes.
@@ -46,12 +61,14 @@ type RouteView struct {
 	Upstream             string   `json:"upstream"`
 	Policy               string   `json:"policy"`
 	Mode                 string   `json:"mode"`
+	ModeShare            string   `json:"mode_share,omitempty"` // where not all requests
 	Key                  string   `json:"key,omitempty"`
 	Tags                 []string `json:"tags,omitempty"`
 	TTL                  string   `json:"ttl"`
 	StaleWhileRevalidate string   `json:"stale_while_revalidate"`
 	StaleIfError         string   `json:"stale_if_error"`
 	NegativeTTL          string   `json:"negative_ttl"`
+	Range                string   `json:"range"`
 	MaxWaiters           int      `json:"max_waiters"`
 	WaitTimeout          string   `json:"wait_timeout"`
 }
@@ -62,6 +79,9 @@ func (s *Snapshot) View() View {
 		Listen: s.Listen, TLS: s.TLS != nil, H2C: s.H2C, DrainDelay: s.DrainDelay.String(),
 		Admin:  AdminView{Listen: s.Admin.Listen},
 		Memory: MemoryView{Size: s.Memory.Size, MaxObject: s.Memory.MaxObject},
+	}
+	if t := s.Tracing; t != nil {
+		v.Tracing = &TracingView{Endpoint: t.Endpoint.String(), Sample: t.Sample, Service: t.Service, Headers: slices.Sorted(maps.Keys(t.Headers))}
 	}
 	for _, t := range s.Admin.Tokens {
 		v.Admin.Tokens = append(v.Admin.Tokens, t.Name)
@@ -89,7 +109,10 @@ func viewRoute(r *policy.Route) RouteView {
 	v := RouteView{
 		Name: r.Name, Upstream: r.Upstream, Policy: r.Policy.String(), Mode: r.Mode.String(), Key: r.Key.String(),
 		TTL: r.TTL.String(), StaleWhileRevalidate: r.StaleWhileRevalidate.String(), StaleIfError: r.StaleIfError.String(),
-		NegativeTTL: r.NegativeTTL.String(), MaxWaiters: r.MaxWaiters, WaitTimeout: r.WaitTimeout.String(),
+		NegativeTTL: r.NegativeTTL.String(), Range: r.Range.String(), MaxWaiters: r.MaxWaiters, WaitTimeout: r.WaitTimeout.String(),
+	}
+	if r.ModeShare > 0 && r.ModeShare < 1 {
+		v.ModeShare = fmt.Sprintf("%.4g%%", r.ModeShare*100)
 	}
 	for _, p := range r.Patterns {
 		v.Match = append(v.Match, p.String())

@@ -22,24 +22,37 @@ type AccessLogOptions struct {
 	Sample func() float64
 }
 
-// Record is one answered request. Reason, Query, Key, OriginTime, Client and RequestID are left out of the line
-// where they are empty.
+// Record is one answered request. Texts that are empty and times that are zero are left out of the line.
 type Record struct {
-	Time       time.Time // when the request's head was there
-	Method     string
-	Host       string
-	Path       string // raw, without the query
-	Query      string // raw; only the names of its parameters are written, values can be personal
-	Status     int
-	Bytes      int64 // of the answer's content
-	Duration   time.Duration
-	Route      string
-	Outcome    policy.Outcome
-	Reason     policy.Reason
-	Key        string        // the copy's name, to purge it by
-	OriginTime time.Duration // waiting for the origin
-	Client     string        // address
-	RequestID  string
+	Time      time.Time // when the request's head was there
+	Method    string
+	Host      string
+	Path      string // raw, without the query
+	Query     string // raw; only the names of its parameters are written, values can be personal
+	Protocol  string // HTTP/1.1, HTTP/2.0
+	Status    int
+	Bytes     int64 // of the answer's content
+	Duration  time.Duration
+	Aborted   bool // the answer did not come to its end
+	Route     string
+	Outcome   policy.Outcome
+	Reason    policy.Reason
+	Cache     string        // the Cache-Status of this proxy
+	Key       string        // the copy's name, to purge it by
+	Upstream  string        // the name of the upstream that was asked; empty: none was
+	Origin    time.Duration // waiting for the upstream, its queue included
+	Client    string        // address
+	UserAgent string
+	RequestID string
+	// OriginID is the request id that the upstream saw or answered with, where it is not RequestID: a fetch that several
+	// requests share has an id of its own.
+	OriginID string
+	TraceID  string
+}
+
+// failed reports whether a request is worth a line whatever the sample says.
+func (r *Record) failed() bool {
+	return r.Status >= 500 || r.Aborted || r.Outcome == policy.Failed || r.Outcome == policy.Shed
 }
 
 // AccessLog writes a line for a sample of requests. All methods are safe for concurrent use.
@@ -72,53 +85,70 @@ func NewAccessLog(o AccessLogOptions) (*AccessLog, error) {
 	return l, nil
 }
 
-// Log writes a record if it is sampled.
-func (l *AccessLog) Log(r Record) {
-	if l.Sampled(r.Outcome) {
+// Log writes a record if it is sampled. Errors are always written: answers of 500 and above, those that broke off, and
+// those that the proxy had to refuse.
+func (l *AccessLog) Log(r *Record) {
+	if l.Sampled(r) {
 		l.Write(r)
 	}
 }
 
-// Sampled decides whether a request with this outcome is to be written, for callers to whom the record itself is a cost.
-// Each call is a new draw.
-func (l *AccessLog) Sampled(o policy.Outcome) bool {
+// Sampled decides whether a request is to be written, by Status, Aborted and Outcome: for callers to whom the rest of the
+// record is a cost. Each call is a new draw.
+func (l *AccessLog) Sampled(r *Record) bool {
 	share := l.others
-	if o == policy.Hit || o == policy.Stale {
+	if r.Outcome == policy.Hit || r.Outcome == policy.Stale {
 		share = l.hits
 	}
 	switch {
-	case l.handler == nil || share == 0:
+	case l.handler == nil:
 		return false
-	case share == 1:
+	case r.failed(), share == 1:
 		return true
+	case share == 0:
+		return false
 	}
 	return l.sample() < share
 }
 
 // Write writes a record, sampled or not.
-func (l *AccessLog) Write(r Record) {
+func (l *AccessLog) Write(r *Record) {
 	if l.handler == nil {
 		return
 	}
 	line := slog.NewRecord(r.Time, slog.LevelInfo, "request", 0)
 	line.AddAttrs(
-		slog.String("method", r.Method), slog.String("host", r.Host), slog.String("path", r.Path),
+		slog.String("method", r.Method), slog.String("host", bounded(r.Host)), slog.String("path", bounded(r.Path)),
 		slog.Int("status", r.Status), slog.Int64("bytes", r.Bytes), slog.Float64("duration_ms", milliseconds(r.Duration)),
 		slog.String("route", r.Route), slog.String("outcome", r.Outcome.String()),
 	)
 	for _, field := range [...]struct{ name, value string }{
-		{"reason", r.Reason.String()}, {"query", parameterNames(r.Query)}, {"key", r.Key},
-		{"client", r.Client}, {"request_id", r.RequestID},
+		{"reason", r.Reason.String()}, {"cache_status", r.Cache}, {"query", parameterNames(r.Query)}, {"key", r.Key},
+		{"upstream", r.Upstream}, {"client", r.Client}, {"protocol", r.Protocol}, {"user_agent", r.UserAgent},
+		{"request_id", r.RequestID}, {"origin_request_id", r.OriginID}, {"trace_id", r.TraceID},
 	} {
 		if field.value != "" {
-			line.AddAttrs(slog.String(field.name, field.value))
+			line.AddAttrs(slog.String(field.name, bounded(field.value)))
 		}
 	}
-	if r.OriginTime > 0 {
-		line.AddAttrs(slog.Float64("origin_ms", milliseconds(r.OriginTime)))
+	if r.Origin > 0 {
+		line.AddAttrs(slog.Float64("origin_ms", milliseconds(r.Origin)))
+	}
+	if r.Aborted {
+		line.AddAttrs(slog.Bool("aborted", true))
 	}
 	// slog's own loggers drop this error too: a request is not to fail because the log cannot be written.
 	_ = l.handler.Handle(context.Background(), line)
+}
+
+// maxField bounds one text of a line, in bytes: a client can send many kilobytes of path or User-Agent.
+const maxField = 1 << 10
+
+func bounded(s string) string {
+	if len(s) <= maxField {
+		return s
+	}
+	return s[:maxField] + "…"
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1e3 }

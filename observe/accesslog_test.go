@@ -35,13 +35,14 @@ func newLog(t *testing.T, o AccessLogOptions) *AccessLog {
 var full = Record{
 	Time: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Method: "GET", Host: "shop.example", Path: "/a%2Fb", Query: "page=2&mail=a@b&tok",
 	Status: 200, Bytes: 512, Duration: 12345 * time.Microsecond, Route: "product", Outcome: policy.Miss, Reason: policy.URIMiss,
-	Key: "v2:product:17", OriginTime: 10 * time.Millisecond, Client: "10.0.0.9", RequestID: "r-1\nx",
+	Key: "v2:product:17", Origin: 10 * time.Millisecond, Client: "10.0.0.9", RequestID: "r-1\nx", OriginID: "r-2",
+	Protocol: "HTTP/1.1", Cache: "cacheproxy; fwd=uri-miss", Upstream: "shop", UserAgent: strings.Repeat("u", 2000), TraceID: "t-1", Aborted: true,
 }
 
 func TestAccessLogLine(t *testing.T) {
 	var out bytes.Buffer
 	l := newLog(t, AccessLogOptions{Format: "json", Hits: 1, Others: 1, Output: &out})
-	l.Log(full)
+	l.Log(&full)
 	var got map[string]any
 	if err := json.Unmarshal(out.Bytes(), &got); err != nil {
 		t.Fatalf("%v: %s", err, &out)
@@ -50,6 +51,8 @@ func TestAccessLogLine(t *testing.T) {
 		"time": "2026-01-02T03:04:05Z", "level": "INFO", "msg": "request", "method": "GET", "host": "shop.example", "path": "/a%2Fb",
 		"query": "page,mail,…", "status": 200.0, "bytes": 512.0, "duration_ms": 12.345, "route": "product", "outcome": "miss",
 		"reason": "uri-miss", "key": "v2:product:17", "origin_ms": 10.0, "client": "10.0.0.9", "request_id": "r-1\nx",
+		"origin_request_id": "r-2", "protocol": "HTTP/1.1", "cache_status": "cacheproxy; fwd=uri-miss", "upstream": "shop",
+		"user_agent": strings.Repeat("u", maxField) + "…", "trace_id": "t-1", "aborted": true,
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v\nwant %v", got, want)
@@ -60,7 +63,7 @@ func TestAccessLogLine(t *testing.T) {
 
 	out.Reset()
 	l = newLog(t, AccessLogOptions{Format: "text", Hits: 1, Others: 1, Output: &out})
-	l.Log(Record{Time: full.Time, Method: "GET", Path: "/", Outcome: policy.Hit})
+	l.Log(&Record{Time: full.Time, Method: "GET", Path: "/", Outcome: policy.Hit})
 	const line = `time=2026-01-02T03:04:05.000Z level=INFO msg=request method=GET host="" path=/ status=0 bytes=0 duration_ms=0 route="" outcome=hit` + "\n"
 	if out.String() != line {
 		t.Errorf("got %q\nwant %q", &out, line)
@@ -77,7 +80,7 @@ func TestAccessLogSamples(t *testing.T) {
 		written      int
 	}{
 		{"all", "json", 1, 1, []float64{.999}, policy.Outcomes(), len(policy.Outcomes())},
-		{"none", "json", 0, 0, []float64{0}, policy.Outcomes(), 0},
+		{"errors are always written", "json", 0, 0, []float64{0}, policy.Outcomes(), 2},
 		{"off", "off", 1, 1, []float64{0}, policy.Outcomes(), 0},
 		{"misses only", "text", 0, 1, []float64{0}, []policy.Outcome{policy.Hit, policy.Stale, policy.Miss}, 1},
 		{"hits only", "text", 1, 0, []float64{0}, []policy.Outcome{policy.Hit, policy.Stale, policy.Miss}, 2},
@@ -86,10 +89,26 @@ func TestAccessLogSamples(t *testing.T) {
 		var out bytes.Buffer
 		l := newLog(t, AccessLogOptions{Format: c.format, Hits: c.hits, Others: c.others, Output: &out, Sample: draws(c.draws...)})
 		for _, o := range c.outcomes {
-			l.Log(Record{Outcome: o})
+			l.Log(&Record{Outcome: o})
 		}
 		if got := strings.Count(out.String(), "\n"); got != c.written {
 			t.Errorf("%s: %d lines, want %d", c.name, got, c.written)
+		}
+	}
+}
+
+// What an operator looks for first is there however small the share is; nothing is when the log is off.
+func TestAccessLogAlwaysHasErrors(t *testing.T) {
+	for _, r := range []Record{
+		{Status: 500, Outcome: policy.Miss}, {Status: 503, Outcome: policy.Hit}, {Status: 502, Outcome: policy.Pass},
+		{Status: 200, Outcome: policy.Hit, Aborted: true}, {Status: 400, Outcome: policy.Failed}, {Status: 503, Outcome: policy.Shed},
+	} {
+		for format, want := range map[string]int{"json": 1, "off": 0} {
+			var out bytes.Buffer
+			newLog(t, AccessLogOptions{Format: format, Output: &out}).Log(&r)
+			if got := strings.Count(out.String(), "\n"); got != want {
+				t.Errorf("%+v with format %s: %d lines, want %d", r, format, got, want)
+			}
 		}
 	}
 }
@@ -102,7 +121,7 @@ func TestAccessLogOptions(t *testing.T) {
 			t.Errorf("%+v is accepted", o)
 		}
 	}
-	newLog(t, AccessLogOptions{Format: "off"}).Write(full) // writes nothing, to nowhere
+	newLog(t, AccessLogOptions{Format: "off"}).Write(&full) // writes nothing, to nowhere
 }
 
 func TestAccessLogDoesNotAllocate(t *testing.T) {
@@ -112,8 +131,8 @@ func TestAccessLogDoesNotAllocate(t *testing.T) {
 		{Format: "off"},
 	} {
 		l, r := newLog(t, o), full
-		r.Outcome = policy.Hit
-		if n := testing.AllocsPerRun(100, func() { l.Log(r) }); n != 0 {
+		r.Outcome, r.Aborted = policy.Hit, false
+		if n := testing.AllocsPerRun(100, func() { l.Log(&r) }); n != 0 {
 			t.Errorf("%+v: %v allocations", o, n)
 		}
 	}
@@ -127,7 +146,7 @@ func BenchmarkNotSampled(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		l.Log(Record{Outcome: policy.Hit})
+		l.Log(&Record{Outcome: policy.Hit})
 	}
 }
 

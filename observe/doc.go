@@ -1,9 +1,14 @@
-// Package observe tells what happened to requests: Prometheus metrics and the access log. Both speak in the closed
-// vocabularies of package policy, and neither allocates for a request that was answered from a copy and is not sampled.
+// Package observe tells what happened to requests: Prometheus metrics, the access log and traces. All speak in the closed
+// vocabularies of package policy, and metrics and
+// log allocate nothing for a request that was answered from a copy and is not sampled; nor do traces that are off.
 //
 //	metrics.go    the metrics and their registry
 //	route.go      what is counted for each request, bound to a route beforehand
 //	upstream.go   what is counted for each request to an origin
 //	gauges.go     values that others hold and that are read when they are scraped
 //	accesslog.go  one line for a sample of requests
+//	linewriter.go how lines get out without anybody waiting for them
+//	tracer.go     OpenTelemetry traces: who makes spans, and how they hang together
+//	span.go       what the spans say
+//	spanqueue.go  how spans get out without anybody waiting for them
 package observe

@@ -13,10 +13,10 @@ import (
 
 const namespace = "cacheproxy"
 
-// Buckets of the histograms, in seconds. A hit takes tens of microseconds, an origin in trouble many seconds.
+// Buckets of the histograms, in seconds. A hit takes microseconds, an origin in trouble many seconds.
 var (
 	requestBuckets = []float64{
-		50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, .1, .25, .5, 1, 2.5, 5, 10,
+		10e-6, 25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, .1, .25, .5, 1, 2.5, 5, 10,
 	}
 	originBuckets = []float64{500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, .1, .25, .5, 1, 2.5, 5, 10, 30}
 	purgeBuckets  = []float64{50e-6, 250e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, .1, .25, .5, 1, 2.5, 5, 10, 30}
@@ -33,14 +33,23 @@ type Metrics struct {
 	notStored      *prometheus.CounterVec
 	missed         *prometheus.CounterVec
 	mode           *prometheus.GaugeVec
+	modeShare      *prometheus.GaugeVec
 	reloadSuccess  prometheus.Gauge
 
 	originRequests *prometheus.CounterVec
 	originSeconds  *prometheus.HistogramVec
 	shed           *prometheus.CounterVec
 
+	observedSaved  *prometheus.CounterVec
+	observedOrigin *prometheus.CounterVec
+
+	adminAuthFailures *prometheus.CounterVec
+
 	purges       *prometheus.CounterVec
 	purgeSeconds prometheus.Histogram
+
+	accessLogDropped prometheus.Counter
+	spansDropped     prometheus.Counter
 
 	gauges *gauges
 
@@ -62,15 +71,29 @@ func NewMetrics(version string) *Metrics {
 		mode: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Namespace: namespace, Name: "mode", Help: "Mode in force of a route: 0 on, 1 observe, 2 off.",
 		}, []string{"route"}),
+		modeShare: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Namespace: namespace, Name: "mode_share", Help: "Share of a route's requests that its mode is for, 0 to 1; the others go as with off.",
+		}, []string{"route"}),
 		reloadSuccess: prometheus.NewGauge(prometheus.GaugeOpts{
 			Namespace: namespace, Name: "config_reload_success", Help: "1 when the configuration was last read without a problem, else 0.",
 		}),
 		originRequests: counters("origin_requests_total", "Requests sent to an origin, by why no copy could answer.", "upstream", "route", "reason"),
 		originSeconds:  histograms("origin_seconds", "Time from a request to an origin to the head of its answer.", originBuckets, "upstream"),
 		shed:           counters("shed_total", "Requests refused because the origin had no place for them.", "upstream"),
-		purges:         counters("purges_total", "Purges, by where they came from and what they named.", "source", "kind"),
+		observedSaved: counters("observed_saved_seconds_total",
+			"On observed routes, time of the origin that copies would have saved: to the head of answers that a copy would have given just so.", "route"),
+		observedOrigin: counters("observed_origin_seconds_total",
+			"On observed routes, time of the origin to the head of all answers that were compared: what would have been saved is a share of it.", "route"),
+		adminAuthFailures: counters("admin_auth_failures_total", "Calls of the admin listener that were turned away for who made them, by why.", "reason"),
+		purges:            counters("purges_total", "Purges, by where they came from and what they named.", "source", "kind"),
 		purgeSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Namespace: namespace, Name: "purge_seconds", Help: "Time from a purge to its confirmation.", Buckets: purgeBuckets,
+		}),
+		accessLogDropped: prometheus.NewCounter(prometheus.CounterOpts{
+			Namespace: namespace, Name: "access_log_dropped_total", Help: "Lines of the access log lost because their reader was too slow.",
+		}),
+		spansDropped: prometheus.NewCounter(prometheus.CounterOpts{
+			Namespace: namespace, Name: "spans_dropped_total", Help: "Spans of traces lost because their endpoint was too slow or failed.",
 		}),
 		gauges:    newGauges(),
 		routes:    map[string]*RouteMetrics{},
@@ -81,8 +104,8 @@ func NewMetrics(version string) *Metrics {
 	}, []string{"version", "goversion"})
 	build.WithLabelValues(version, runtime.Version()).Set(1)
 	m.registry.MustRegister(
-		m.requests, m.requestSeconds, m.coalesced, m.notStored, m.missed, m.mode, m.reloadSuccess, m.originRequests, m.originSeconds, m.shed,
-		m.purges, m.purgeSeconds, m.gauges, build,
+		m.requests, m.requestSeconds, m.coalesced, m.notStored, m.missed, m.mode, m.modeShare, m.reloadSuccess, m.originRequests, m.originSeconds, m.shed,
+		m.observedSaved, m.observedOrigin, m.adminAuthFailures, m.purges, m.purgeSeconds, m.accessLogDropped, m.spansDropped, m.gauges, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	return m
@@ -100,9 +123,25 @@ func (m *Metrics) Purge(source, kind string, took time.Duration) {
 	m.purgeSeconds.Observe(took.Seconds())
 }
 
-// SetMode tells the mode in force of a route.
-func (m *Metrics) SetMode(route string, mode policy.Mode) {
+// AdminAuthFailures gives what counts calls of the admin listener that were turned away, for these reasons. All of them
+// start at zero, so that the first one is seen.
+func (m *Metrics) AdminAuthFailures(reasons []string) func(reason string) {
+	for _, reason := range reasons {
+		m.adminAuthFailures.WithLabelValues(reason)
+	}
+	return func(reason string) { m.adminAuthFailures.WithLabelValues(reason).Inc() }
+}
+
+// AccessLogDropped counts one lost line of the access log.
+func (m *Metrics) AccessLogDropped() { m.accessLogDropped.Inc() }
+
+// SpansDropped counts lost spans.
+func (m *Metrics) SpansDropped(n int) { m.spansDropped.Add(float64(n)) }
+
+// SetMode tells the mode in force of a route, and the share of its requests that it is for.
+func (m *Metrics) SetMode(route string, mode policy.Mode, share float64) {
 	m.mode.WithLabelValues(route).Set(float64(mode))
+	m.modeShare.WithLabelValues(route).Set(share)
 }
 
 func counters(name, help string, labels ...string) *prometheus.CounterVec {

@@ -27,7 +27,7 @@ func TestMetrics(t *testing.T) {
 	u.Answered(15 * time.Millisecond)
 	u.Shed()
 	m.Purge("admin", "tag", 3*time.Millisecond)
-	m.SetMode("product", policy.Observe)
+	m.SetMode("product", policy.Observe, 0.25)
 	m.SetUpstream("shop", UpstreamGauges{InFlight: func() int { return 3 }, Queued: func() int { return 1 }})
 	m.SetTier("memory", TierGauges{
 		Bytes: func() int64 { return 4096 }, Entries: func() int64 { return 2 }, Evictions: func() uint64 { return 9 },

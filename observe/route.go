@@ -41,6 +41,8 @@ func (m *Metrics) Route(name string) *RouteMetrics {
 	for _, o := range all {
 		r.requests[o] = m.requests.WithLabelValues(name, o.String())
 	}
+	m.observedSaved.WithLabelValues(name)
+	m.observedOrigin.WithLabelValues(name)
 	m.routes[name] = r
 	return r
 }
@@ -59,6 +61,16 @@ func (r *RouteMetrics) Observe(o policy.Outcome, took time.Duration) {
 
 // Coalesced counts one request that shared another's fetch.
 func (r *RouteMetrics) Coalesced() { r.coalesced.Inc() }
+
+// Observed counts the time of the origin for one request of an observed route; saved says that a copy would have given the
+// same answer.
+func (r *RouteMetrics) Observed(took time.Duration, saved bool) {
+	r.metrics.observedOrigin.WithLabelValues(r.name).Add(took.Seconds())
+	counter := r.metrics.observedSaved.WithLabelValues(r.name)
+	if saved {
+		counter.Add(took.Seconds())
+	}
+}
 
 // NotStored counts one answer that was not stored.
 func (r *RouteMetrics) NotStored(why policy.Reason) {

@@ -24,10 +24,10 @@ func StripConditional(h http.Header) {
 
 // NotModified reports whether a request is to be answered with 304 instead of the copy (RFC 9111 §4.3.2). status and
 // stored are the copy's, received is when it arrived. If-None-Match is compared weakly and sets If-Modified-Since aside
-// (RFC 9110 §13.1.2, §13.1.3). If-Match and If-Unmodified-Since are for origins and may be ignored here (§13.1.1,
-// §13.1.4). Anything in doubt is answered in full.
+// (RFC 9110 §13.1.2, §13.1.3). If-Match and If-Unmodified-Since are for origins; see MeetsPreconditions. Anything in doubt
+// is answered in full.
 func NotModified(req http.Header, method string, status int, stored http.Header, received time.Time) bool {
-	if status != http.StatusOK || method != http.MethodGet && method != http.MethodHead {
+	if status != http.StatusOK && status != http.StatusPartialContent || method != http.MethodGet && method != http.MethodHead {
 		return false
 	}
 	if lines := req["If-None-Match"]; len(lines) > 0 {

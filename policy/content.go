@@ -41,6 +41,9 @@ func PlanQuestion(r *Route, mode Mode, req *http.Request) (Action, Reason) {
 	case !r.Policy.Caches():
 		return PassAction, RouteBypass
 	}
+	if len(req.Header["Range"]) > 0 {
+		return PassAction, RangeRequest
+	}
 	if reason := r.special(req); reason != NoReason {
 		return PassAction, reason
 	}

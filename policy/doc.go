@@ -11,11 +11,15 @@
 //	Table.Match            which route, with which wildcards        table.go, pattern.go, cleanpath.go
 //	PlanRequest            read, write or pass, and why             plan.go
 //	Query.Apply            the query as keyed and forwarded         query.go
+//	ParseRanges            which part of the answer is wanted       range.go
 //	Route.AppendKey        the storage key                          key.go
 //	Route.FillHeader       what of the header a fill forwards       fillheader.go
 //	Route.Judge            may it be shared, stored, for how long   storable.go, lifetime.go
 //	Route.Members          what its copy can be purged by           names.go, template.go
+//	Route.JudgePart        may a 206 be kept as a part              partial.go
 //	Lifetime.State         fresh, stale, in which window            freshness.go
+//	NotModified            is 304 the answer                        conditional.go
+//	MeetsPreconditions     If-Match and its like, If-Range          precondition.go
 //	Route.Effects          what a write makes unusable              effects.go
 //	Status.Append          one Outcome and one Reason, in words     outcome.go, reason.go, cachestatus.go
 package policy

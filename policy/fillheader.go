@@ -11,8 +11,9 @@ import (
 var forwardedFields = []string{
 	// Content negotiation. An origin that heeds these has to say so with Vary (RFC 9110 §12.5.5).
 	"Accept", "Accept-Charset", "Accept-Encoding", "Accept-Language",
-	// Identifiers of traces and requests, which answers do not depend on (W3C Trace Context).
-	"Traceparent", "Tracestate", "X-Request-Id",
+	// The trace that the fill is part of, which answers do not depend on (W3C Trace Context). A fill has a request id of its
+	// own: an origin that repeats it in its answer must not tell one client's to others.
+	"Traceparent", "Tracestate",
 	// The way that the request came, needed to notice that it goes round in circles (RFC 9110 §7.6.3, RFC 8586).
 	"Via", "Cdn-Loop",
 }
@@ -46,6 +47,7 @@ func (r *Route) FillHeader(client http.Header, selected []string) http.Header {
 	h := make(http.Header, len(client))
 	if r.ForwardHeaders == ForwardAll {
 		copyEndToEnd(h, client)
+		delete(h, "X-Request-Id") // see forwardedFields
 	} else {
 		copyFields(h, client, forwardedFields)
 	}

@@ -76,6 +76,9 @@ func (p Pattern) String() string { return p.text }
 // Method is the method that the pattern asks for; empty for any. GET also matches HEAD.
 func (p Pattern) Method() string { return p.method }
 
+// Path is the pattern's path, with its wildcards.
+func (p Pattern) Path() string { return p.text[strings.IndexByte(p.text, '/'):] }
+
 // Host is the host that the pattern asks for, in lower case and without port; empty for any.
 func (p Pattern) Host() string { return p.host }
 

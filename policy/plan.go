@@ -61,7 +61,7 @@ func (r *Route) special(req *http.Request) Reason {
 	switch {
 	case len(h["Upgrade"]) > 0 || hasElement(h["Connection"], "upgrade"):
 		return Upgrade
-	case len(h["Range"]) > 0:
+	case req.Method == http.MethodGet && ForeignRange(h):
 		return RangeRequest
 	case len(h["Proxy-Authorization"]) > 0:
 		return Authorization

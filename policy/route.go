@@ -97,7 +97,9 @@ type Route struct {
 	Upstream string                    // an upstream's name
 	Policy   Kind
 	Mode     Mode // as configured; the one in force may have been changed at run time
-	Host     HostRule
+	// ModeShare is the share of the requests that Mode is for, 0 to 1; the others go as with Off. Zero stands for all.
+	ModeShare float64
+	Host      HostRule
 
 	// Fingerprint stands for everything above and below that changes what a stored copy means. It is part of every
 	// storage key, so that copies stored under another version of the configuration are misses.
@@ -118,6 +120,7 @@ type Route struct {
 	NegativeTTL          time.Duration // of 404 and 410, when the origin names none
 	Override             Override
 	StoreIf              StoreIf
+	Range                RangeFetch
 
 	IgnoreCookies    []string // names of request cookies that neither matter nor are forwarded on a fill
 	IgnoreAllCookies bool

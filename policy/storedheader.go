@@ -2,17 +2,30 @@ package policy
 
 import "net/http"
 
+// exchangeFields name one request and its trace. On the answer to another request they would mislead.
+var exchangeFields = []string{"X-Request-Id", "Traceparent", "Tracestate", "Traceresponse"}
+
 // StoredHeader is what a copy keeps of an origin's header, and what is delivered with it. Hop-by-hop fields are gone
 // (RFC 9111 §3.1). So is Age, which Lifetime holds as a number and every delivery writes anew, and so are the surrogate
-// keys, which are the copy's members and no client's business. An answer that sets cookies is stored only by a route that
-// strips them, or that says they are for everyone. Cache-Status of caches upstream stays (RFC 9211 §2). The origin's
-// header is not changed.
+// keys, which are the copy's members and no client's business, and the ids of the request that the origin answered, which
+// is not the one that a copy answers. An answer that sets cookies is stored only by a route that strips them, or that says
+// they are for everyone. Cache-Status of caches upstream stays (RFC 9211 §2). The origin's header is not changed.
 func (r *Route) StoredHeader(origin http.Header) http.Header {
-	h := DeliverHeader(origin)
+	h := FilledHeader(origin)
 	delete(h, "Age")
 	if r.StripSetCookie || !r.Override.Has(OverrideSetCookie) {
 		delete(h, "Set-Cookie")
 		delete(h, "Set-Cookie2")
+	}
+	return h
+}
+
+// FilledHeader is what the client gets of an origin's header that waited for a fill whose answer is its alone, cookies
+// included. The fill's request had ids of its own. The origin's header is not changed.
+func FilledHeader(origin http.Header) http.Header {
+	h := DeliverHeader(origin)
+	for _, name := range exchangeFields {
+		delete(h, name)
 	}
 	return h
 }

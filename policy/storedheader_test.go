@@ -7,13 +7,15 @@ import (
 
 func TestStoredAndDeliveredHeader(t *testing.T) {
 	origin := header("Content-Type: text/html", "Cache-Status: up; hit", "Age: 5", "Set-Cookie: a=1", "Surrogate-Key: t", "xkey: t",
-		"Cache-Tag: t", "Connection: close, X-Hop", "X-Hop: 1", "Transfer-Encoding: chunked", "Proxy-Authenticate: Basic")
+		"Cache-Tag: t", "Connection: close, X-Hop", "X-Hop: 1", "Transfer-Encoding: chunked", "Proxy-Authenticate: Basic",
+		"X-Request-Id: r", "Traceparent: t", "Tracestate: s", "Traceresponse: r")
 	before := origin.Clone()
 	stored := header("Content-Type: text/html", "Cache-Status: up; hit", "Cache-Tag: t")
 	if got := (&Route{}).StoredHeader(origin); !reflect.DeepEqual(got, stored) {
 		t.Errorf("StoredHeader (RFC 9111 §3.1) = %v", got)
 	}
-	delivered := header("Content-Type: text/html", "Cache-Status: up; hit", "Cache-Tag: t", "Age: 5", "Set-Cookie: a=1")
+	delivered := header("Content-Type: text/html", "Cache-Status: up; hit", "Cache-Tag: t", "Age: 5", "Set-Cookie: a=1",
+		"X-Request-Id: r", "Traceparent: t", "Tracestate: s", "Traceresponse: r")
 	if got := DeliverHeader(origin); !reflect.DeepEqual(got, delivered) {
 		t.Errorf("DeliverHeader = %v", got)
 	}

@@ -26,7 +26,7 @@ func (ex *exchange) answer(code int, text string) {
 		h.Set("Retry-After", strconv.Itoa(1+rand.IntN(3)))
 	}
 	ex.addCacheStatus(h)
-	http.Error(&ex.w, text, code)
+	http.Error(&ex.w, identified(text, h), code)
 }
 
 // fail answers for an origin that gave no answer.
@@ -44,7 +44,8 @@ func (ex *exchange) fail(why policy.Reason, err error) {
 	case policy.Panic:
 		code, text = http.StatusInternalServerError, "the proxy failed; its log says how"
 	}
-	ex.p.logger.Warn("no answer from upstream", "route", ex.route.Name, "upstream", ex.route.Upstream, "reason", why.String(), "error", err)
+	ex.p.logger.Warn("no answer from upstream", "route", ex.route.Name, "upstream", ex.route.Upstream, "reason", why.String(),
+		"request_id", ex.id(), "error", err)
 	ex.answer(code, text)
 }
 

@@ -259,6 +259,29 @@ func (b *body) end(err error) {
 	b.wake()
 }
 
+// whole waits for the end of a body. kept is false as soon as the body is not kept whole any more; the reader has then not
+// read any of it.
+func (r *reader) whole(ctx context.Context) (data []byte, kept bool, err error) {
+	b := r.b
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for {
+		if !b.keeping || b.ended {
+			return b.data, b.keeping, b.err
+		}
+		moved := b.moved
+		b.mu.Unlock()
+		select {
+		case <-moved:
+		case <-ctx.Done():
+		}
+		b.mu.Lock()
+		if err := ctx.Err(); err != nil {
+			return nil, false, err
+		}
+	}
+}
+
 // whole is the complete body, when it was kept.
 func (b *body) whole() ([]byte, bool) {
 	b.mu.Lock()

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"math/rand/v2"
 	"net/netip"
 	"sync/atomic"
 	"time"
@@ -34,7 +35,7 @@ func NewConfig(c Config, routes []*policy.Route, upstreams []*origin.Origin, m *
 		state := newRoute(r, byName[r.Upstream], m)
 		c.routes[r], c.byName[r.Name] = state, state
 		c.order = append(c.order, state)
-		m.SetMode(r.Name, r.Mode)
+		m.SetMode(r.Name, r.Mode, state.configuredShare())
 	}
 	first := upstreams[0]
 	c.unmatched = newRoute(&policy.Route{Name: Unmatched, Upstream: first.Name(), Host: first.HostRule()}, first, m)
@@ -59,20 +60,51 @@ type route struct {
 	upstream *observe.UpstreamMetrics
 	override atomic.Pointer[modeOverride]
 	learned  atomic.Pointer[[]string] // names seen in Vary; sorted
+
+	differences throttle // of the lines about answers that a copy would have given differently
 }
 
 // modeOverride is a mode set at run time.
 type modeOverride struct {
 	mode  policy.Mode
+	share float64 // of the requests that mode is for, above 0 to 1
+	by    string  // who set it
+	since time.Time
 	until time.Time // zero: for good
 }
 
-// mode is the mode in force.
-func (r *route) mode(now time.Time) policy.Mode {
-	if o := r.override.Load(); o != nil && (o.until.IsZero() || now.Before(o.until)) {
-		return o.mode
+// mode is the mode in force, and the share of the requests that it is for.
+func (r *route) mode(now time.Time) (policy.Mode, float64) {
+	if o := r.overridden(now); o != nil {
+		return o.mode, o.share
 	}
-	return r.Mode
+	return r.Mode, r.configuredShare()
+}
+
+// overridden is the override in force; nil: there is none.
+func (r *route) overridden(now time.Time) *modeOverride {
+	if o := r.override.Load(); o != nil && (o.until.IsZero() || now.Before(o.until)) {
+		return o
+	}
+	return nil
+}
+
+func (r *route) configuredShare() float64 {
+	if r.ModeShare == 0 {
+		return 1
+	}
+	return r.ModeShare
+}
+
+// draw decides by which mode one request goes. Each request is drawn by itself, not its URL or its client: a share then is
+// that share of the load, whether a route has one URL or millions, and whoever asks. outside says that it fell outside the
+// share, and so goes as with off.
+func (r *route) draw(now time.Time) (mode policy.Mode, outside bool) {
+	mode, share := r.mode(now)
+	if share < 1 && rand.Float64() >= share {
+		return policy.Off, true
+	}
+	return mode, false
 }
 
 // selecting is the request header fields that Vary is known to name on this route.

@@ -15,12 +15,12 @@ const asked = 'c'
 // question reads the content of a request that may be a read by it. Nil: it is none, and goes on as it came.
 func (ex *exchange) question() ([]byte, error) {
 	r, most := ex.r, ex.route.Content.Max
-	if !ex.route.MayAsk(ex.match.Pattern(), r.Method) || r.Body == nil || r.ContentLength > most || len(r.Trailer) > 0 {
+	if most == 0 || !ex.route.MayAsk(ex.match.Pattern(), r.Method) || r.Body == nil || r.ContentLength > most || len(r.Trailer) > 0 {
 		return nil, nil
 	}
 	content, rest, err := peek(r.Body, most)
 	if err != nil {
-		return nil, err
+		return nil, errors.New("the request body broke off or is malformed")
 	}
 	if rest != nil {
 		r.Body = rest
@@ -57,24 +57,6 @@ func again(content []byte) io.ReadCloser {
 		return http.NoBody
 	}
 	return io.NopCloser(bytes.NewReader(content))
-}
-
-// plan decides the way of a request for which a route was found.
-func (ex *exchange) plan() (policy.Action, policy.Reason, error) {
-	mode := ex.route.mode(ex.start)
-	if ex.route.Content.Max > 0 {
-		content, err := ex.question()
-		if err != nil {
-			return 0, 0, errors.New("the request body broke off or is malformed")
-		}
-		if content != nil {
-			ex.content = content
-			action, reason := policy.PlanQuestion(ex.route.Route, mode, ex.r)
-			return action, reason, nil
-		}
-	}
-	action, reason := policy.PlanRequest(ex.route.Route, mode, ex.r)
-	return action, reason, nil
 }
 
 // appendKey appends the storage key of a read.

@@ -19,6 +19,10 @@ func (ex *exchange) deliverCopy(c *store.Copy) {
 			return
 		}
 	}
+	if len(ex.ranges) > 0 && c.Status == http.StatusOK &&
+		ex.deliverRanges(c.Header(), c.Life.Age(ex.start), int64(len(c.Body)), ex.sliced(c.Body)) {
+		return
+	}
 	c.CopyHeader(h)
 	ex.addHeader(h, c.Life.Age(ex.start))
 	ex.w.WriteHeader(c.Status)
@@ -56,6 +60,9 @@ func (ex *exchange) addHeader(h http.Header, age time.Duration) {
 	} else {
 		h["Cache-Status"] = lines[1:]
 	}
+	if ex.requestID != "" {
+		h[requestIDField] = []string{ex.requestID}
+	}
 	keepUntyped(h)
 }
 
@@ -66,8 +73,9 @@ func keepUntyped(h http.Header) {
 	}
 }
 
-// addCacheStatus appends this cache to the list of those that handled the answer (RFC 9211 §2).
+// addCacheStatus appends this cache to the list of those that handled the answer (RFC 9211 §2), and tells the request's id.
 func (ex *exchange) addCacheStatus(h http.Header) {
+	ex.addID(h)
 	var buf [128]byte
 	list := h["Cache-Status"]
 	h["Cache-Status"] = append(list[:len(list):len(list)], string(ex.appendCacheStatus(buf[:0])))
@@ -90,7 +98,18 @@ func (ex *exchange) deliverFill(res *fill, from *reader) {
 		ex.deliverNotModified(res.header, life.Age(time.Now()))
 		return
 	}
+	if len(ex.ranges) > 0 && res.status == http.StatusOK && ex.deliverFillRanges(res, from) {
+		return
+	}
 	share(h, res.header)
+	ex.addFillHeader(h, res)
+	ex.w.WriteHeader(res.status)
+	ex.follow(res, from, everything)
+}
+
+// addFillHeader adds what differs from answer to answer.
+func (ex *exchange) addFillHeader(h http.Header, res *fill) {
+	life := res.verdict.Lifetime
 	if res.verdict.Store && (res.fresh != nil || ex.status.Collapsed || res.age != nil) {
 		h["Age"] = []string{strconv.FormatInt(int64(life.Age(time.Now())/time.Second), 10)}
 	} else if res.age != nil {
@@ -98,17 +117,15 @@ func (ex *exchange) deliverFill(res *fill, from *reader) {
 	}
 	ex.addCacheStatus(h)
 	keepUntyped(h)
-	ex.w.WriteHeader(res.status)
-	ex.follow(res, from)
 }
 
-// follow copies a growing body to the client as it grows.
-func (ex *exchange) follow(res *fill, from *reader) {
+// follow copies a growing body to the client as it grows, or a stretch of it.
+func (ex *exchange) follow(res *fill, from *reader, wanted policy.Span) {
 	flush := http.NewResponseController(&ex.w)
 	if res.header["Content-Length"] == nil && from.idle() {
 		_ = flush.Flush() // the client may wait for the head, and the first bytes be long in coming
 	}
-	for {
+	for at := int64(0); at <= wanted.Last; {
 		p, err := from.next(ex.r.Context())
 		if err != nil {
 			ex.status.Reason = policy.Incomplete
@@ -121,6 +138,11 @@ func (ex *exchange) follow(res *fill, from *reader) {
 		if len(p) == 0 {
 			break
 		}
+		whole := int64(len(p))
+		p = p[min(max(wanted.First-at, 0), whole):min(wanted.Last+1-at, whole)]
+		if at += whole; len(p) == 0 {
+			continue
+		}
 		if _, err := ex.w.Write(p); err != nil {
 			ex.status.Reason = policy.ClientGone
 			return
@@ -129,7 +151,7 @@ func (ex *exchange) follow(res *fill, from *reader) {
 			_ = flush.Flush() // a writer that cannot flush sends when it likes
 		}
 	}
-	if from != res.lead {
+	if from != res.lead || wanted != everything {
 		return // what comes after the body is not part of what is shared, just as it is not part of a copy
 	}
 	for name, values := range res.trailer {

@@ -20,6 +20,7 @@ type Explanation struct {
 	Pattern    string   `json:"pattern,omitempty"`
 	Policy     string   `json:"policy"`
 	Mode       string   `json:"mode"`
+	ModeShare  string   `json:"mode_share,omitempty"` // of the requests that the mode is for, where not all; the decision is that for one of these
 	Upstream   string   `json:"upstream"`
 	Decision   string   `json:"decision"` // hit, stale, miss, pass, write
 	Reason     string   `json:"reason,omitempty"`
@@ -32,6 +33,7 @@ type Explanation struct {
 	Forwards   []string `json:"fill_forwards,omitempty"` // names of the header fields that a fill would forward
 	Members    []string `json:"members,omitempty"`
 	Copy       *Copy    `json:"copy,omitempty"`
+	Parts      []string `json:"parts,omitempty"` // what is there of an answer that is not complete, as Content-Range says it
 }
 
 // Copy is the state of a stored copy.
@@ -80,11 +82,14 @@ func (p *Proxy) Explain(method, rawURL string, header http.Header) (*Explanation
 }
 
 func (ex *exchange) explain() *Explanation {
-	mode := ex.route.mode(ex.start)
+	mode, share := ex.route.mode(ex.start)
 	e := &Explanation{
 		Request: ex.r.Method + " " + ex.target.Scheme + "://" + ex.target.Host + ex.target.String(),
 		Route:   ex.route.Name, Policy: ex.route.Policy.String(), Mode: mode.String(), Upstream: ex.route.Upstream,
 		Decision: policy.PassAction.String(),
+	}
+	if share < 1 {
+		e.ModeShare = fmt.Sprintf("%.4g%%", share*100)
 	}
 	reason := ex.status.Reason
 	action := policy.PassAction
@@ -127,6 +132,11 @@ func (ex *exchange) explainRead(e *Explanation) {
 		e.Note = "no host was given, and the host is part of the storage key: give the whole URL, as clients ask for it"
 	}
 	e.Decision, e.Reason = "miss", c.reason.String()
+	if p := ex.p.store.LookupParts(string(ex.key), ex.selection(ex.selecting(c))); p != nil {
+		for _, s := range p.Have() {
+			e.Parts = append(e.Parts, policy.PartOf{Span: s, Size: p.Size}.String())
+		}
+	}
 	if found.Copy != nil {
 		c.use, c.reason = ex.p.judge(found.Copy, ex.start)
 	}

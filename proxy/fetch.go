@@ -15,7 +15,14 @@ const maxAttempts = 4
 // fetch gets an answer from the origin together with whoever asks for the same.
 func (ex *exchange) fetch(c candidate) {
 	for range maxAttempts {
+		if ex.wantsPart(c) {
+			break
+		}
 		if c.Shareless {
+			if len(ex.ranges) > 0 { // a whole that is only for this request is more than it asks for
+				ex.pass(policy.HitForMiss)
+				return
+			}
 			ex.status.Reason = policy.HitForMiss
 			ex.alone(c)
 			return
@@ -42,8 +49,18 @@ func (ex *exchange) fetch(c candidate) {
 
 // alone fetches for this request only; what comes may still be stored.
 func (ex *exchange) alone(c candidate) {
-	f := &flight{key: ex.flightKey(c), known: ex.known()}
-	res := ex.p.fill(f, ex.request(c, origin.Fill, ex.r.Context()))
+	hints := make(chan hint, maxHints)
+	q := ex.request(c, origin.Fill, ex.r.Context())
+	q.hints = hints
+	if ex.wantsPart(c) {
+		q.ranges, q.ifRange = ex.r.Header.Get("Range"), ex.r.Header.Get("If-Range")
+	}
+	t := ex.p.solo(&flight{key: ex.flightKey(c), known: ex.known()}, q)
+	res, reason := ex.await(t, hints)
+	if reason != policy.NoReason { // nobody but the client ends this wait
+		ex.p.abandon(t)
+		ex.gone()
+	}
 	if res.recalled {
 		if c = ex.lookup(string(ex.key), time.Now()); c.use == serve {
 			ex.hit(c)
@@ -60,12 +77,14 @@ func (ex *exchange) together(c candidate) (again bool, next candidate) {
 	key := ex.flightKey(c)
 	var now candidate
 	var q *fetch
+	hints := make(chan hint, maxHints)
 	t := ex.p.flights.board(key, ex.known(), ex.route.MaxWaiters,
 		func() bool {
 			if now = ex.lookup(string(ex.key), time.Now()); now.use == serve {
 				return true
 			}
 			q = ex.request(c, origin.Fill, nil)
+			q.hints = hints
 			return false
 		},
 		func(f *flight) *fill { return ex.p.fill(f, q) })
@@ -76,7 +95,7 @@ func (ex *exchange) together(c candidate) (again bool, next candidate) {
 		ex.pass(policy.WaitersFull)
 		return false, candidate{}
 	}
-	res, reason := ex.await(t)
+	res, reason := ex.await(t, hints)
 	switch {
 	case reason == policy.ClientGone:
 		ex.p.abandon(t)
@@ -85,6 +104,9 @@ func (ex *exchange) together(c candidate) (again bool, next candidate) {
 	case reason != policy.NoReason:
 		ex.pass(reason)
 		return false, candidate{}
+	}
+	if t.how == joined {
+		ex.span.Link(res.span)
 	}
 	if res.recalled {
 		return true, ex.lookup(string(ex.key), time.Now())
@@ -109,8 +131,9 @@ func (ex *exchange) together(c candidate) (again bool, next candidate) {
 	return true, next
 }
 
-// await waits for the header of the flight's answer, as long as the client and the route allow.
-func (ex *exchange) await(t ticket) (*fill, policy.Reason) {
+// await waits for the header of the flight's answer, as long as the client and the route allow, and passes on what the
+// origin says before it.
+func (ex *exchange) await(t ticket, hints <-chan hint) (*fill, policy.Reason) {
 	if t.fill != nil {
 		return t.fill, policy.NoReason
 	}
@@ -121,13 +144,18 @@ func (ex *exchange) await(t ticket) (*fill, policy.Reason) {
 		defer timer.Stop()
 		timeout = timer.C
 	}
-	select {
-	case r := <-t.result:
-		return answerOf(r), policy.NoReason
-	case <-ex.r.Context().Done():
-		return nil, policy.ClientGone
-	case <-timeout:
-		return nil, policy.WaitTimeout
+	for {
+		select {
+		case h := <-hints:
+			ex.inform(h)
+		case r := <-t.result:
+			ex.informAll(hints)
+			return answerOf(r), policy.NoReason
+		case <-ex.r.Context().Done():
+			return nil, policy.ClientGone
+		case <-timeout:
+			return nil, policy.WaitTimeout
+		}
 	}
 }
 
@@ -179,7 +207,7 @@ func (ex *exchange) accept(res *fill, c candidate, outcome policy.Outcome, from 
 	if from != nil {
 		defer from.detach()
 	}
-	ex.origin = res.took
+	ex.origin, ex.originID = min(res.took, time.Since(ex.start)), res.id
 	if res.reason != policy.NoReason || originFailed(res.status) {
 		if ex.rescue(res, c) {
 			return true
@@ -189,7 +217,16 @@ func (ex *exchange) accept(res *fill, c candidate, outcome policy.Outcome, from 
 		ex.fail(res.reason, res.err)
 		return true
 	}
+	if reason := ex.notForThis(res); reason != policy.NoReason {
+		from.detach()
+		ex.status.Collapsed = false
+		ex.pass(reason)
+		return true
+	}
 	ex.status.Outcome, ex.status.FwdStatus = outcome, res.status
+	if res.rest {
+		ex.status.FwdStatus = http.StatusPartialContent
+	}
 	if res.fresh != nil {
 		ex.status.FwdStatus = http.StatusNotModified
 		if outcome == policy.Miss {
@@ -203,6 +240,20 @@ func (ex *exchange) accept(res *fill, c candidate, outcome policy.Outcome, from 
 	ex.deliverFill(res, from)
 	return true
 }
+
+// notForThis says why an answer that came whole is not the one to give to this request, which the origin then gets as it
+// came: it does not meet a precondition, or is not kept and more than was asked for.
+func (ex *exchange) notForThis(res *fill) policy.Reason {
+	switch {
+	case isSuccess(res.status) && !policy.MeetsPreconditions(ex.r.Header, res.header):
+		return policy.Precondition
+	case len(ex.ranges) > 0 && res.status == http.StatusOK && !res.verdict.Store && res.fresh == nil && !res.ranged:
+		return policy.RangeRequest
+	}
+	return policy.NoReason
+}
+
+func isSuccess(status int) bool { return status >= 200 && status < 300 }
 
 // originFailed reports whether a status counts as an error for stale-if-error (RFC 5861 §4).
 func originFailed(status int) bool {

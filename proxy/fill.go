@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"cacheproxy/invalidation"
+	"cacheproxy/observe"
 	"cacheproxy/policy"
 	"cacheproxy/proxy/origin"
 	"cacheproxy/store"
@@ -44,12 +45,27 @@ type fetch struct {
 	solo     context.Context // set when the fill serves one client only: it ends with it
 	why      policy.Reason   // labels the request to the origin
 	previous *store.Copy     // what was stored before, to notice changes that nothing announced
+	asker    *observe.Span   // of the request that needs it, or set off its renewal
+	ranges   string          // Range of the one client that the fill is for; empty: fetch it whole
+	ifRange  string          // its If-Range
+	parts    *store.Parts    // what is there already of the whole; nil: nothing
+	gap      policy.Span     // what parts lack
+	hints    chan<- hint     // informational responses on their way to the client that leads; nil: nobody wants them
+}
+
+// id is the request id of a fill: its own, unless the route declares that answers depend on the client's.
+func (q *fetch) id() string {
+	if lines := q.forward[requestIDField]; len(lines) > 0 {
+		return lines[0]
+	}
+	return newRequestID()
 }
 
 // fill is an answer of the origin on its way to the requests that share it. It is immutable but for its body once it was
 // handed out.
 type fill struct {
 	status  int
+	length  int64       // of the body; -1: not known
 	header  http.Header // as stored and delivered; read only
 	age     []string    // as the origin sent it
 	trailer http.Header // set before the body ends
@@ -58,10 +74,15 @@ type fill struct {
 	token   invalidation.Token
 	forward http.Header // selects the variant
 	body    *body
-	lead    *reader     // for the request that started the flight, which must detach it
-	fresh   *store.Copy // the copy that a 304 confirmed
-	stored  bool        // a 304's copy was stored
+	lead    *reader        // for the request that started the flight, which must detach it
+	fresh   *store.Copy    // the copy that a 304 confirmed
+	ranged  bool           // a part was asked for
+	part    *policy.PartOf // the part that came and may be kept
+	rest    bool           // only what was missing came; FwdStatus is 206
+	stored  bool           // a 304's copy was stored
 	took    time.Duration
+	id      string // the request id that the origin saw: the fill's own
+	span    *observe.Span
 
 	recalled bool // memory has a fresh copy now, from a tier below: look again
 
@@ -83,7 +104,7 @@ func (p *Proxy) fill(f *flight, q *fetch) (res *fill) {
 	}
 	defer p.tasks.end()
 	ctx, cancel := context.WithCancelCause(p.lifetime)
-	c := &call{p: p, f: f, q: q, ctx: ctx, cancel: cancel}
+	c := &call{p: p, f: f, q: q, ctx: ctx, cancel: cancel, id: q.id(), began: time.Now(), span: p.trace(q)}
 	defer func() {
 		if err := c.panicked(recover()); err != nil {
 			res = &fill{reason: policy.Panic, err: err}
@@ -116,6 +137,9 @@ type call struct {
 	token    invalidation.Token // of the request that was sent last
 	slot     *origin.Slot       // of that request
 	resp     *http.Response     // its answer
+	id       string             // of the requests to the origin
+	began    time.Time
+	span     *observe.Span
 }
 
 // panicked tells of a defect, which is the end of this fill and of nothing else. It is nil when there was none.
@@ -143,6 +167,7 @@ func (c *call) end() {
 		c.unbind()
 	}
 	c.cancel(nil)
+	c.span.End()
 }
 
 func (c *call) run() *fill {
@@ -152,8 +177,15 @@ func (c *call) run() *fill {
 		c.end()
 		return res
 	}
+	c.resume()
 	requested := time.Now()
 	resp, err := c.roundTrip()
+	if err == nil && c.q.parts != nil && ofRange(resp.StatusCode) && !c.q.completes(resp) {
+		// It is a part of something else, or 416 because there is less now.
+		resp.Body.Close()
+		c.q.parts, requested = nil, time.Now()
+		resp, err = c.roundTrip()
+	}
 	if err == nil && resp.StatusCode == http.StatusNotModified &&
 		(c.q.base == nil || !policy.ConfirmsStored(c.q.base.Header(), resp.Header)) {
 		// It confirms something else than what is stored: fetch the answer whole.
@@ -175,7 +207,9 @@ func (c *call) failed(err error) *fill {
 	if cause := context.Cause(c.ctx); cause != nil && c.ctx.Err() != nil {
 		err = fmt.Errorf("%w: %w", err, cause)
 	}
-	return &fill{reason: origin.Classify(err), err: err}
+	reason := origin.Classify(err)
+	c.span.Failed(reason)
+	return &fill{reason: reason, err: err, took: time.Since(c.began), id: c.id, span: c.span}
 }
 
 // roundTrip waits for a place at the origin, takes the token, and sends the request.
@@ -191,10 +225,14 @@ func (c *call) roundTrip() (*http.Response, error) {
 	if b := q.base; b != nil && c.p.ledger.Check(&b.Stamp, b.Members) > invalidation.Soft {
 		q.base = nil
 	}
-	start := time.Now()
-	resp, err := q.route.origin.Send(c.outgoing(), slot)
+	if b := q.parts; b != nil && c.p.ledger.Check(&b.Of.Stamp, b.Of.Members) > invalidation.Soft {
+		q.parts = nil
+	}
+	req := c.outgoing()
+	sent := c.p.ask(q.route, q.why, c.span, req)
+	resp, err := q.route.origin.Send(req, slot)
 	c.resp = resp
-	q.route.asked(q.why, time.Since(start))
+	sent(resp, err)
 	return resp, err
 }
 
@@ -205,13 +243,15 @@ func (c *call) outgoing() *http.Request {
 	if q.base != nil {
 		policy.AddValidators(h, q.base.Header())
 	}
+	q.askFor(h)
 	// The client's address is not part of the key, so the origin does not learn it.
 	policy.Forward(h, netip.Addr{}, q.target.Scheme, q.target.Host, false)
 	policy.AppendVia(h, 1, 1)
+	h[requestIDField] = []string{c.id}
 	req := (&http.Request{
 		Method: q.method, URL: &url.URL{}, Header: h, Host: q.route.origin.Host(q.target.Host),
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-	}).WithContext(c.ctx)
+	}).WithContext(q.informed(c.ctx))
 	if q.content != nil {
 		req.Body, req.ContentLength = again(q.content), int64(len(q.content))
 	}
@@ -229,6 +269,10 @@ func drain(resp *http.Response) {
 func (c *call) land(resp *http.Response, requested time.Time) *fill {
 	q, r := c.q, c.q.route
 	received := time.Now()
+	rest := q.parts != nil && resp.StatusCode == http.StatusPartialContent
+	if rest {
+		q.complete(resp)
+	}
 	status, header := resp.StatusCode, resp.Header
 	confirmed := status == http.StatusNotModified
 	length := resp.ContentLength
@@ -236,8 +280,11 @@ func (c *call) land(resp *http.Response, requested time.Time) *fill {
 		status, header = q.base.Status, policy.MergeNotModified(q.base.Header(), resp.Header)
 		length = int64(len(q.base.Body))
 	}
-	res := &fill{status: status, token: c.token, age: header["Age"], forward: q.forward, took: received.Sub(requested)}
-	res.verdict = r.Judge(policy.Fetch{
+	res := &fill{
+		status: status, length: length, token: c.token, age: header["Age"], forward: q.forward, took: received.Sub(c.began),
+		ranged: q.ranges != "", rest: rest, id: c.id, span: c.span,
+	}
+	c.judge(res, policy.Fetch{
 		Method: http.MethodGet, Authorized: len(q.header["Authorization"]) > 0, Requested: requested, Received: received,
 		Status: status, Header: header, BodyLength: length, MaxObject: c.p.config().MaxObject, Jitter: rand.Float64(),
 	})
@@ -250,15 +297,21 @@ func (c *call) land(resp *http.Response, requested time.Time) *fill {
 		// The stored header has no surrogate keys, and a 304 may leave them out: the copy keeps the ones it came with.
 		res.ids = union(res.ids, q.base.Members)
 	}
+	if rest {
+		res.ids = union(res.ids, q.parts.Of.Members)
+	}
 	if len(members) > policy.MaxMembers || len(res.ids) > policy.MaxMembers {
 		res.verdict.Share, res.verdict.Store, res.verdict.Reason = false, false, policy.TooManyMembers
 	}
 	if res.verdict.Store {
 		r.learn(res.verdict.Vary)
+		if res.ranged && status == http.StatusOK && c.unbind != nil {
+			c.unbind() // the whole came, and is worth more than the client that wants a part of it
+		}
 	}
 	res.header = dated(r.StoredHeader(header), received)
-	if !res.verdict.Store {
-		res.header = dated(policy.DeliverHeader(header), received) // its cookies are for the one who asked
+	if !res.verdict.Store && !res.verdict.Share {
+		res.header = dated(policy.FilledHeader(header), received) // its cookies are for the one who asked
 	}
 	if confirmed {
 		return c.confirm(resp, res)
@@ -267,13 +320,27 @@ func (c *call) land(resp *http.Response, requested time.Time) *fill {
 	if res.verdict.Store || res.verdict.Share {
 		keep = c.p.config().MaxObject
 	}
-	res.body = newBody(c.p.store.Memory().Budget(), keep, resp.ContentLength)
+	res.body = newBody(c.p.store.Memory().Budget(), keep, length)
 	res.body.unread = func() { c.cancel(errAbandoned) }
 	// Before the first byte comes: a body that is not kept ends when it has no reader.
 	res.lead, _ = res.body.attach()
 	c.publish(res)
 	c.p.tasks.Go(func() { c.pump(resp, res) })
 	return res
+}
+
+// judge decides what may become of the answer. To a request for a part, a part may be the answer; to any other, it is kept
+// by nobody.
+func (c *call) judge(res *fill, f policy.Fetch) {
+	r := c.q.route.Route
+	if !res.ranged || f.Status != http.StatusPartialContent {
+		res.verdict = r.Judge(f)
+		return
+	}
+	part, verdict := r.JudgePart(f)
+	if res.verdict = verdict; verdict.Store {
+		res.part = &part
+	}
 }
 
 // union is all of a and what only b has.
@@ -315,6 +382,9 @@ func (c *call) publish(res *fill) {
 
 // remember notes that waiting for such an answer is of no use.
 func (c *call) remember(res *fill) {
+	if res.ranged && ofRange(res.status) {
+		return // it says nothing of the whole
+	}
 	// A client that is told to slow down learns nothing about the resource: a copy of it stays, and requests wait in line.
 	if !res.verdict.Store && res.status < 500 && res.status != http.StatusTooManyRequests {
 		c.p.store.MarkShareless(c.q.key, c.q.forward, time.Now().Add(sharelessFor), res.verdict.Reason)

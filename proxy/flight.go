@@ -74,6 +74,16 @@ func (fs *flights) board(key string, known []invalidation.ID, limit int, stored 
 	return ticket{flight: f, how: leads, result: result}
 }
 
+// solo starts a fetch that nobody can join.
+func (p *Proxy) solo(f *flight, q *fetch) ticket {
+	result := make(chan singleflight.Result, 1)
+	start := func() { result <- singleflight.Result{Val: p.fill(f, q)} }
+	if !p.tasks.Go(start) {
+		start() // which says that the proxy is closed
+	}
+	return ticket{flight: f, how: leads, result: result}
+}
+
 // joinable reports whether a request that arrives now may share f: nothing that concerns it was invalidated since its
 // token. The caller holds mu.
 func (fs *flights) joinable(f *flight) bool {

@@ -18,20 +18,73 @@ func (p *Proxy) RouteNames() []string {
 	return names
 }
 
-// SetMode switches a route, for a time or, with zero, until it is switched again. Requests that arrive after it returns
-// heed it.
-func (p *Proxy) SetMode(name string, mode policy.Mode, d time.Duration) error {
+// ModeOrder switches a route at run time.
+type ModeOrder struct {
+	Mode  policy.Mode
+	Share float64       // of the requests that Mode is for, 0 to 1; zero stands for all
+	For   time.Duration // zero: until it is switched again
+	By    string        // who wants it
+}
+
+// SetMode switches a route. Requests that arrive after it returns heed it; those that wait for a fetch at that time
+// still get its answer, which is as fresh as they may have it. What that fetch then stores is purged like any copy, by
+// writes too, so that nothing stale is there when the route is switched on again.
+func (p *Proxy) SetMode(name string, order ModeOrder) error {
 	r := p.config().byName[name]
 	if r == nil {
 		return fmt.Errorf("set mode: there is no route %q", name)
 	}
-	o := &modeOverride{mode: mode}
-	if d > 0 {
-		o.until = time.Now().Add(d)
+	now := time.Now()
+	o := &modeOverride{mode: order.Mode, share: order.Share, by: order.By, since: now}
+	if o.share == 0 {
+		o.share = 1
+	}
+	if order.For > 0 {
+		o.until = now.Add(order.For)
 	}
 	r.override.Store(o)
-	p.metrics.SetMode(name, mode)
+	p.metrics.SetMode(name, o.mode, o.share)
 	return nil
+}
+
+// ResetMode takes back what SetMode has set: the configured mode is in force again.
+func (p *Proxy) ResetMode(name string) error {
+	r := p.config().byName[name]
+	if r == nil {
+		return fmt.Errorf("reset mode: there is no route %q", name)
+	}
+	r.override.Store(nil)
+	p.metrics.SetMode(name, r.Mode, r.configuredShare())
+	return nil
+}
+
+// RouteMode is the mode of a route.
+type RouteMode struct {
+	Route           string
+	Mode            policy.Mode // in force
+	Share           float64     // of the requests that it is for
+	Configured      policy.Mode
+	ConfiguredShare float64
+	Overridden      bool // what follows has a meaning
+	By              string
+	Since           time.Time
+	Until           time.Time // zero: until it is switched again
+}
+
+// Modes lists the modes of all routes, in the order of the configuration.
+func (p *Proxy) Modes() []RouteMode {
+	cfg, now := p.config(), time.Now()
+	all := make([]RouteMode, 0, len(cfg.order))
+	for _, r := range cfg.order {
+		m := RouteMode{Route: r.Name, Configured: r.Mode, ConfiguredShare: r.configuredShare()}
+		m.Mode, m.Share = m.Configured, m.ConfiguredShare
+		if o := r.overridden(now); o != nil {
+			m.Mode, m.Share, m.Overridden = o.mode, o.share, true
+			m.By, m.Since, m.Until = o.by, o.since, o.until
+		}
+		all = append(all, m)
+	}
+	return all
 }
 
 // URLMembers names the copies of a URL: with its query as it stands, and as the route that reads it forwards it.
@@ -55,7 +108,8 @@ func (p *Proxy) expireModesAt(now time.Time) {
 	for _, r := range p.config().order {
 		o := r.override.Load()
 		if o != nil && !o.until.IsZero() && now.After(o.until) && r.override.CompareAndSwap(o, nil) {
-			p.metrics.SetMode(r.Name, r.Mode)
+			p.metrics.SetMode(r.Name, r.Mode, r.configuredShare())
+			p.logger.Info("mode has run out", "route", r.Name, "was", o.mode.String(), "by", o.by, "mode", r.Mode.String())
 		}
 	}
 }

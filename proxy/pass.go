@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httputil"
@@ -27,6 +28,9 @@ type passOptions struct {
 	target policy.Target // as forwarded
 	// trusted says that the peer's X-Forwarded-* and Forwarded are believed and extended instead of replaced.
 	trusted bool
+	// sending is called when the request has its place at the origin and is about to be sent; it may add to the header. The
+	// func that it returns gets the head of the answer, or the error. Nil: nothing.
+	sending func(*http.Request) func(*http.Response, error)
 	// onResponse gets the head of the final response (the 101 of an upgrade too) before any of it reaches the client,
 	// and may change it. Its error goes to onError instead of the response. Nil: nothing.
 	onResponse func(*http.Response) error
@@ -53,7 +57,7 @@ func (p *passer) serve(w http.ResponseWriter, r *http.Request, o passOptions) {
 	}
 	proxy := &httputil.ReverseProxy{
 		Rewrite:       func(pr *httputil.ProxyRequest) { rewrite(pr, pw, o) },
-		Transport:     endToEnd{o.origin},
+		Transport:     endToEnd{o},
 		FlushInterval: -1,
 		BufferPool:    p.buffers,
 		ErrorLog:      slog.NewLogLogger(p.log.Handler(), slog.LevelWarn),
@@ -102,9 +106,6 @@ func rewrite(pr *httputil.ProxyRequest, pw *passWriter, o passOptions) {
 	if out.Body != nil {
 		out.Body = newPassBody(pw, in, out)
 	}
-	if o.class != origin.Write {
-		pr.Out = out.WithContext(origin.WithClass(out.Context(), o.class))
-	}
 }
 
 // upgradeWish is the protocol that the client wishes to switch to and may. A switch to HTTP itself would take all that
@@ -134,10 +135,22 @@ func peerAddr(r *http.Request) netip.Addr {
 
 // endToEnd removes the fields of the connection from an origin's responses before ReverseProxy does, which would let
 // Connection remove any field.
-type endToEnd struct{ origin *origin.Origin }
+type endToEnd struct{ o passOptions }
 
 func (e endToEnd) RoundTrip(req *http.Request) (*http.Response, error) {
-	res, err := e.origin.RoundTrip(req)
+	slot, err := e.o.origin.Acquire(req.Context(), e.o.class)
+	if err != nil {
+		if req.Body != nil {
+			req.Body.Close() // a RoundTripper owns the body; its error cannot matter any more
+		}
+		return nil, fmt.Errorf("send to upstream %s: %w", e.o.origin.Name(), err)
+	}
+	sent := func(*http.Response, error) {}
+	if e.o.sending != nil {
+		sent = e.o.sending(req)
+	}
+	res, err := e.o.origin.Send(req, slot)
+	sent(res, err)
 	if err == nil && res.StatusCode != http.StatusSwitchingProtocols {
 		policy.RemoveHopByHop(res.Header)
 	}
@@ -170,7 +183,7 @@ func answerError(w http.ResponseWriter, err error) {
 		text = "the upstream has no place for this request, try again"
 	}
 	w.Header().Set("Cache-Control", "no-store")
-	http.Error(w, text, status)
+	http.Error(w, identified(text, w.Header()), status)
 }
 
 // bufferPool lends the buffers through which response bodies are copied.

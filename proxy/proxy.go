@@ -14,7 +14,7 @@ import (
 	"cacheproxy/store"
 )
 
-// Options is what a Proxy works with. All fields are required.
+// Options is what a Proxy works with. All fields but Tracer are required.
 type Options struct {
 	Config  *Config
 	Store   *store.Store
@@ -23,6 +23,7 @@ type Options struct {
 	Access  *observe.AccessLog
 	Metrics *observe.Metrics
 	Logger  *slog.Logger
+	Tracer  *observe.Tracer // nil: no traces
 }
 
 // Proxy answers requests from copies, or from the origin. It is safe for concurrent use. Close must be called after the
@@ -34,6 +35,7 @@ type Proxy struct {
 	log      invalidation.Log
 	metrics  *observe.Metrics
 	access   *observe.AccessLog
+	tracer   *observe.Tracer
 	logger   *slog.Logger
 	passer   *passer
 	flights  flights
@@ -48,7 +50,7 @@ type Proxy struct {
 func New(o Options) *Proxy {
 	lifetime, stop := context.WithCancel(context.Background())
 	p := &Proxy{
-		store: o.Store, ledger: o.Ledger, log: o.Log, metrics: o.Metrics, access: o.Access, logger: o.Logger, passer: newPasser(o.Logger),
+		store: o.Store, ledger: o.Ledger, log: o.Log, metrics: o.Metrics, access: o.Access, tracer: o.Tracer, logger: o.Logger, passer: newPasser(o.Logger),
 		flights: flights{ledger: o.Ledger, open: make(map[string]*flight)}, lifetime: lifetime, stop: stop,
 	}
 	p.renewals.queue = make(chan renewal, renewalQueue)
@@ -88,10 +90,17 @@ type exchange struct {
 	target  policy.Target
 	query   string
 	key     []byte
-	content []byte // of a read that carries its question in it; nil: none
+	content []byte        // of a read that carries its question in it; nil: none
+	mode    policy.Mode   // by which this request goes
+	ranges  policy.Ranges // what of the answer is wanted; empty: all of it
 
 	status policy.Status // what is told about the answer
 	origin time.Duration // time spent waiting for the origin
+	whole  bool          // the answer came to its end
+
+	requestID string // empty: nobody needed one yet
+	originID  string // the one that the origin was asked with or answered with, where it may be another
+	span      *observe.Span
 }
 
 // maxHops is how often a request may have passed a cacheproxy, by its Via: a chain of a few is legitimate, more is a loop.
@@ -106,8 +115,10 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ex.p, ex.r, ex.cfg, ex.key = p, r, p.config(), ex.key[:0]
 	ex.start, ex.arrival = time.Now(), p.ledger.Token()
 	ex.w.ResponseWriter = w
+	ex.span = p.tracer.Request(r, ex.start)
 	defer ex.finish()
 	ex.serve()
+	ex.whole = true
 }
 
 // serve is the spine: route, plan, and one of the ways to an answer.
@@ -135,13 +146,31 @@ func (ex *exchange) serve() {
 	}
 }
 
+// plan decides the way of a request that belongs to a route.
+func (ex *exchange) plan() (action policy.Action, reason policy.Reason, err error) {
+	mode, outside := ex.route.draw(ex.start)
+	ex.mode = mode
+	if ex.content, err = ex.question(); err != nil {
+		return 0, 0, err
+	}
+	if ex.content != nil {
+		action, reason = policy.PlanQuestion(ex.route.Route, mode, ex.r)
+	} else {
+		action, reason = policy.PlanRequest(ex.route.Route, mode, ex.r)
+	}
+	if outside && reason == policy.ModeOff {
+		reason = policy.ModeShare
+	}
+	return action, reason, nil
+}
+
 // arrive takes the request target apart and finds the route. It reports whether the request can be served at all.
 func (ex *exchange) arrive() bool {
 	scheme := "http"
 	if ex.r.TLS != nil {
 		scheme = "https"
 	}
-	ex.route = ex.cfg.unmatched
+	ex.route, ex.requestID = ex.cfg.unmatched, ex.broughtID()
 	if ex.r.Method == http.MethodConnect {
 		ex.refuse(http.StatusMethodNotAllowed, policy.NoRoute, "CONNECT is not possible: this is a gateway to an origin, not a forward proxy")
 		return false
@@ -189,8 +218,9 @@ func isUnsafe(method string) bool {
 // recorder notes what is sent. It hides nothing: http.ResponseController finds the server's writer through Unwrap.
 type recorder struct {
 	http.ResponseWriter
-	code  int
-	bytes int64
+	code   int
+	bytes  int64
+	failed bool // the client could not be sent all of it
 }
 
 func (w *recorder) WriteHeader(code int) {
@@ -206,6 +236,9 @@ func (w *recorder) Write(p []byte) (int, error) {
 	}
 	n, err := w.ResponseWriter.Write(p)
 	w.bytes += int64(n)
+	if err != nil && !bodyRefused(err) {
+		w.failed = true
+	}
 	return n, err
 }
 

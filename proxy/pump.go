@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -43,6 +44,7 @@ func (c *call) pump(resp *http.Response, res *fill) {
 		}
 		if err != nil {
 			c.q.route.metrics.NotStored(policy.Incomplete)
+			c.keepBroken(resp, res)
 			res.body.end(fmt.Errorf("read response body: %w", err))
 			return
 		}
@@ -68,6 +70,8 @@ func (c *call) complete(resp *http.Response, res *fill) {
 	case !res.verdict.Store:
 		c.q.route.metrics.NotStored(res.verdict.Reason)
 	case !whole: // outgrown has counted it
+	case res.part != nil:
+		c.keepPart(res, *res.part, data)
 	case int64(len(data)) < c.q.route.StoreIf.MinBytes:
 		c.q.route.metrics.NotStored(policy.TooSmall)
 	default:
@@ -77,7 +81,9 @@ func (c *call) complete(resp *http.Response, res *fill) {
 			header.Set("Content-Length", strconv.Itoa(len(data)))
 		}
 		copied := store.NewCopy(res.status, header, exact(data))
-		c.put(res, copied)
+		if c.put(res, copied) && res.rest {
+			c.p.store.DropParts(c.q.key, c.q.forward)
+		}
 	}
 	// Before its readers go on: what they ask next is not to join it.
 	c.p.flights.close(c.f)
@@ -119,13 +125,20 @@ func (c *call) put(res *fill, copied *store.Copy) bool {
 	return true
 }
 
-// changed notices that an answer differs from the one before although nothing said so.
+// changed notices that an answer differs from the one before although nothing said so: readers may have been given the old
+// one while the new one was true already.
 func (c *call) changed(now *store.Copy) {
 	before := c.q.previous
-	if before == nil || before.Digest == now.Digest || before.Status != now.Status {
+	switch {
+	case before == nil || before.Digest == now.Digest || !slices.Equal(before.Vary, now.Vary):
 		return
-	}
-	if c.p.ledger.Check(&before.Stamp, before.Members) == invalidation.Valid {
+	case before.Status != now.Status || now.Status >= http.StatusBadRequest:
+		return // pages of errors differ for many reasons, and that a thing comes and goes is what negative_ttl allows for
+	case before.Life.Fresh <= 0:
+		return // nobody was given it without asking the origin
+	case time.Since(before.Life.Until()) > invalidation.MaxFill:
+		return // what invalidated it since may be forgotten
+	case c.p.ledger.Check(&before.Stamp, before.Members) == invalidation.Valid:
 		c.q.route.metrics.ChangedWithoutInvalidation()
 	}
 }

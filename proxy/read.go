@@ -17,8 +17,10 @@ type candidate struct {
 	store.Found
 	use    use
 	reason policy.Reason
-	other  bool // it is the copy of another query, which an origin said makes no difference
-	apart  bool // every request has to have the copy confirmed for itself: waiting for another's answer is of no use
+	// previous is a copy that has expired for good: of no use but to tell whether what comes is different.
+	previous *store.Copy
+	other    bool // it is the copy of another query, which an origin said makes no difference
+	apart    bool // every request has to have the copy confirmed for itself: waiting for another's answer is of no use
 }
 
 // use says what a copy is good for.
@@ -41,11 +43,19 @@ func (ex *exchange) read() {
 	}
 	ex.query = query
 	ex.key = ex.appendKey(ex.key)
-	if ex.route.mode(ex.start) == policy.Observe {
+	ex.ranges = policy.ParseRanges(ex.r.Method, ex.r.Header)
+	if ex.mode == policy.Observe {
+		if len(ex.ranges) > 0 { // nothing to compare a part with
+			ex.pass(policy.RangeRequest)
+			return
+		}
 		ex.observe()
 		return
 	}
 	c := ex.lookup(unsafe.String(unsafe.SliceData(ex.key), len(ex.key)), ex.start)
+	if ex.span.Recording() {
+		ex.traceLookup(c)
+	}
 	switch c.use {
 	case serve:
 		ex.hit(c)
@@ -84,7 +94,12 @@ func (ex *exchange) lookup(key string, now time.Time) candidate {
 		return c
 	}
 	c.use, c.reason = ex.p.judge(c.Copy, now)
-	if c.use == nothing && c.reason != policy.Fenced {
+	switch {
+	case c.use != nothing || c.reason == policy.Fenced:
+	case c.reason == policy.Expired:
+		// It gives way to what is fetched now; until then every request that asks sees what was there.
+		c.Copy, c.previous = nil, c.Copy
+	default:
 		ex.p.store.Drop(c.Key, c.Copy)
 		c.Copy = nil
 	}
@@ -136,6 +151,9 @@ func softUse(l policy.Lifetime, state policy.Freshness) use {
 // hit delivers a fresh copy.
 func (ex *exchange) hit(found candidate) {
 	c := found.Copy
+	if !ex.meets(c) {
+		return
+	}
 	ex.status.Outcome = policy.Hit
 	ex.status.TTL, ex.status.HasTTL = c.Life.Left(ex.start), true
 	n := c.Use.Hit()
@@ -145,8 +163,20 @@ func (ex *exchange) hit(found candidate) {
 	ex.deliverCopy(c)
 }
 
+// meets reports whether the copy is what If-Match and its like ask for. If not, the origin has answered.
+func (ex *exchange) meets(c *store.Copy) bool {
+	if !policy.ForOrigin(ex.r.Header) || !isSuccess(c.Status) || policy.MeetsPreconditions(ex.r.Header, c.Header()) {
+		return true
+	}
+	ex.pass(policy.Precondition)
+	return false
+}
+
 // stale delivers a copy that is not fresh any more.
 func (ex *exchange) stale(c *store.Copy, why policy.Reason) {
+	if !ex.meets(c) {
+		return
+	}
 	ex.status.Outcome, ex.status.Reason = policy.Stale, why
 	ex.status.TTL, ex.status.HasTTL = c.Life.Left(ex.start), true
 	c.Use.Hit()
@@ -158,6 +188,9 @@ func (ex *exchange) miss(c candidate) {
 	ex.status.Reason = c.reason
 	if ex.r.Method == http.MethodHead {
 		ex.pass(policy.HeadMiss)
+		return
+	}
+	if ex.deliverParts(c) {
 		return
 	}
 	if onlyIfCached(ex.r.Header) {
@@ -178,7 +211,7 @@ func (ex *exchange) request(c candidate, class origin.Class, solo context.Contex
 	q := &fetch{
 		route: ex.route, match: ex.match, target: ex.target, query: ex.query, key: string(ex.key),
 		header: ex.r.Header.Clone(), forward: ex.route.FillHeader(ex.r.Header, names), class: class, solo: solo, why: c.reason,
-		method: http.MethodGet,
+		previous: c.previous, asker: ex.span, method: http.MethodGet,
 	}
 	if ex.content != nil {
 		q.method, q.content = ex.r.Method, ex.content

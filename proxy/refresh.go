@@ -67,6 +67,10 @@ func (p *Proxy) renew(ctx context.Context) {
 
 // renewOne fetches one copy anew, unless somebody does already or it has given way to another.
 func (p *Proxy) renewOne(ctx context.Context, r renewal) {
+	if mode, _ := r.fetch.route.mode(time.Now()); mode != policy.On {
+		r.copy.Use.EndRenewal(time.Now(), 0)
+		return // switched since it was offered: nobody will read the copy
+	}
 	pause := time.Duration(0)
 	defer func() { r.copy.Use.EndRenewal(time.Now(), pause) }()
 	replaced := func() bool { return p.store.Lookup(r.fetch.key, r.fetch.forward, time.Now()).Copy != r.copy }

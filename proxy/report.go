@@ -8,22 +8,41 @@ import (
 	"cacheproxy/policy"
 )
 
-// report counts an answered request, and logs it where the sample says so.
+// report counts an answered request, and logs and traces it where the sample says so.
 func (ex *exchange) report() {
 	took := time.Since(ex.start)
 	ex.route.metrics.Observe(ex.status.Outcome, took)
 	if ex.status.Outcome == policy.Shed {
 		ex.route.upstream.Shed()
 	}
-	if !ex.p.access.Sampled(ex.status.Outcome) {
-		return
+	ex.endTrace()
+	record := observe.Record{Time: ex.start, Status: ex.w.code, Aborted: ex.aborted(), Outcome: ex.status.Outcome}
+	if ex.p.access.Sampled(&record) {
+		record.Duration = took
+		ex.describeTo(&record)
+		ex.p.access.Write(&record)
 	}
-	ex.p.access.Write(observe.Record{
-		Time: ex.start, Method: ex.r.Method, Host: ex.r.Host, Path: ex.target.Path, Query: ex.target.Query,
-		Status: ex.w.code, Bytes: ex.w.bytes, Duration: took, Route: ex.route.Name,
-		Outcome: ex.status.Outcome, Reason: ex.status.Reason, Key: ex.name(), OriginTime: ex.origin,
-		Client: addrText(peerAddr(ex.r)), RequestID: ex.r.Header.Get("X-Request-Id"),
-	})
+}
+
+// describeTo fills in what only a request that is logged has to pay for.
+func (ex *exchange) describeTo(r *observe.Record) {
+	r.Method, r.Host, r.Path, r.Query = ex.r.Method, ex.r.Host, ex.target.Path, ex.target.Query
+	if r.Path == "" {
+		r.Path = ex.r.URL.Path // a target that could not be understood
+	}
+	r.Protocol, r.UserAgent, r.Client = ex.r.Proto, ex.r.Header.Get("User-Agent"), addrText(ex.clientAddr())
+	r.Bytes, r.Route, r.Reason, r.Key = ex.w.bytes, ex.route.Name, ex.status.Reason, ex.name()
+	r.Cache = string(ex.status.Append(nil))
+	if ex.origin > 0 || ex.status.FwdStatus != 0 {
+		r.Origin, r.Upstream = ex.origin, ex.route.Upstream
+	}
+	r.RequestID = ex.requestID
+	if ex.originID != ex.requestID {
+		r.OriginID = ex.originID
+	}
+	if r.TraceID = ex.span.TraceID(); r.TraceID == "" {
+		r.TraceID = policy.TraceID(ex.r.Header)
+	}
 }
 
 // name is the name of the copy that would answer, for the log; empty where the route names none.
@@ -40,10 +59,4 @@ func addrText(a netip.Addr) string {
 		return ""
 	}
 	return a.String()
-}
-
-// asked counts a request to the origin.
-func (r *route) asked(why policy.Reason, took time.Duration) {
-	r.upstream.Request(r.Name, why)
-	r.upstream.Answered(took)
 }

@@ -20,15 +20,14 @@ func (ex *exchange) through(answered func(*http.Response) error, unknown func())
 	start := time.Now()
 	why := ex.status.Reason
 	arrived := false
-	told := func() {
-		ex.origin = time.Since(start)
-		ex.route.asked(why, ex.origin)
-	}
 	ex.p.passer.serve(&ex.w, ex.r, passOptions{
 		origin: ex.route.origin, class: origin.Write, target: ex.target, trusted: ex.trusted(),
+		sending: func(req *http.Request) func(*http.Response, error) {
+			req.Header[requestIDField] = []string{ex.id()}
+			return ex.p.ask(ex.route, why, ex.span, req)
+		},
 		onResponse: func(res *http.Response) error {
-			told()
-			arrived = true
+			arrived, ex.origin = true, time.Since(start)
 			ex.status.FwdStatus = res.StatusCode
 			if err := answered(res); err != nil {
 				return err
@@ -40,7 +39,7 @@ func (ex *exchange) through(answered func(*http.Response) error, unknown func())
 		},
 		onError: func(w http.ResponseWriter, err error) {
 			if !arrived {
-				told()
+				ex.origin = time.Since(start)
 				unknown()
 			}
 			ex.passFailed(w, err)
@@ -59,22 +58,8 @@ func (ex *exchange) passFailed(w http.ResponseWriter, err error) {
 	}
 	if ex.status.Reason != policy.ClientGone {
 		ex.p.logger.Warn("no answer from upstream", "route", ex.route.Name, "upstream", ex.route.Upstream,
-			"reason", ex.status.Reason.String(), "error", err)
+			"reason", ex.status.Reason.String(), "request_id", ex.id(), "error", err)
 	}
 	ex.addCacheStatus(w.Header())
 	answerError(w, err)
-}
-
-// trusted reports whether the peer may say whom it forwards for.
-func (ex *exchange) trusted() bool {
-	if len(ex.cfg.Trusted) == 0 {
-		return false
-	}
-	peer := peerAddr(ex.r)
-	for _, prefix := range ex.cfg.Trusted {
-		if prefix.Contains(peer) {
-			return true
-		}
-	}
-	return false
 }

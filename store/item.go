@@ -7,7 +7,7 @@ import (
 	"cacheproxy/policy"
 )
 
-// Item is what is stored under a storage key: a *Copy, *Variants or *Mark.
+// Item is what is stored under a storage key: a *Copy, *Parts, *Variants or *Mark.
 type Item interface {
 	// cost is the memory the item takes besides its key, in bytes.
 	cost() int

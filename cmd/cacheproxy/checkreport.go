@@ -64,7 +64,10 @@ func reportServer(t table, s *config.Snapshot) {
 		t.row("trusted proxies", strings.Trim(fmt.Sprint(s.TrustedProxies), "[]"))
 	}
 	t.row("drain", short(s.DrainDelay))
-	t.row("access log", fmt.Sprintf("%s of hits, %s of the rest", percent(s.Log.Hits), percent(s.Log.Others)))
+	t.row("access log", fmt.Sprintf("%s of hits, %s of the rest, all errors", percent(s.Log.Hits), percent(s.Log.Others)))
+	if s.Tracing != nil {
+		t.row("tracing", fmt.Sprintf("%s of requests, and all that belong to a sampled trace, to %s as %s", percent(s.Tracing.Sample), s.Tracing.Endpoint, s.Tracing.Service))
+	}
 	memory := fmt.Sprintf("memory of this process, which cannot be down: %s, copies up to %s", bytesOf(s.Memory.Size), bytesOf(s.Memory.MaxObject))
 	if s.Memory.GoLimit > 0 {
 		memory += ", Go memory limit " + bytesOf(s.Memory.GoLimit)
@@ -98,11 +101,12 @@ func reportRoute(t table, r *policy.Route, upstream origin.Options) {
 	t.row("where", where(r))
 	t.row("upstream", r.Upstream)
 	t.row("policy", r.Policy.String())
-	if r.Mode != policy.On {
+	if r.Mode != policy.On || partial(r) {
 		t.row("mode", map[policy.Mode]string{
+			policy.On:      "on",
 			policy.Observe: "observe: no copy is served, only compared with what the origin says",
 			policy.Off:     "off: everything passes through",
-		}[r.Mode])
+		}[r.Mode]+outside(r))
 	}
 	t.row("worst staleness", staleness(r))
 	t.row("on a miss", onMiss(r))
@@ -118,6 +122,16 @@ func reportRoute(t table, r *policy.Route, upstream origin.Options) {
 	t.row("lifetime", lifetime(r))
 	t.row("stored", stored(r))
 	t.row("relaxed", relaxed(r))
+}
+
+// partial reports whether the mode is for a share of the requests only.
+func partial(r *policy.Route) bool { return r.ModeShare > 0 && r.ModeShare < 1 }
+
+func outside(r *policy.Route) string {
+	if !partial(r) {
+		return ""
+	}
+	return "; for " + percent(r.ModeShare) + " of the requests, the others pass through"
 }
 
 // short prints a duration without zeros at the end.

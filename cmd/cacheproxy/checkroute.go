@@ -60,6 +60,9 @@ func onMiss(r *policy.Route) string {
 	if r.Policy == policy.RefreshAhead {
 		text += "; hot copies before they expire"
 	}
+	if r.Range == policy.RangePart {
+		text += "; for a range, each request reads that part itself, and the proxy keeps it"
+	}
 	return text
 }
 

@@ -38,9 +38,12 @@ type instance struct {
 	metrics  *observe.Metrics
 	ledger   *invalidation.Ledger
 	local    *invalidation.Local
+	lines    *observe.LineWriter // of the access log
+	tracer   *observe.Tracer     // nil: no traces
 	proxy    *proxy.Proxy
 	data     *http.Server
 	operator *http.Server
+	calls    *admin.Handler // of operator; SetTokens rotates its tokens
 	ready    atomic.Bool
 
 	dataListener, adminListener net.Listener
@@ -50,11 +53,15 @@ type instance struct {
 func newInstance(s *config.Snapshot, log *slog.Logger, accessOut io.Writer) (*instance, error) {
 	i := &instance{snapshot: s, log: log, metrics: observe.NewMetrics(buildVersion()), ledger: invalidation.NewLedger()}
 	i.metrics.ConfigRead(true)
+	i.lines = observe.NewLineWriter(accessOut, i.metrics.AccessLogDropped)
 	access, err := observe.NewAccessLog(observe.AccessLogOptions{
-		Format: formatWord(s.Log.Format), Hits: s.Log.Hits, Others: s.Log.Others, Output: accessOut,
+		Format: formatWord(s.Log.Format), Hits: s.Log.Hits, Others: s.Log.Others, Output: i.lines,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open access log: %w", err)
+	}
+	if i.tracer, err = i.newTracer(); err != nil {
+		return nil, err
 	}
 	name, err := os.Hostname()
 	if err != nil {
@@ -67,7 +74,7 @@ func newInstance(s *config.Snapshot, log *slog.Logger, accessOut io.Writer) (*in
 	})
 	i.proxy = proxy.New(proxy.Options{
 		Config: i.proxyConfig(), Store: store.New(memory), Ledger: i.ledger, Log: i.local,
-		Metrics: i.metrics, Access: access, Logger: log,
+		Metrics: i.metrics, Access: access, Logger: log, Tracer: i.tracer,
 	})
 	if err := i.servers(); err != nil {
 		return nil, err
@@ -99,8 +106,9 @@ func (i *instance) servers() error {
 		o.Certificate = certificate
 	}
 	i.data = proxy.NewServer(i.proxy, o)
+	i.calls = admin.New(i.adminOptions())
 	i.operator = &http.Server{
-		Handler:           admin.New(i.adminOptions()),
+		Handler:           i.calls,
 		ReadHeaderTimeout: proxy.DefaultReadHeaderTimeout, IdleTimeout: proxy.DefaultIdleTimeout, MaxHeaderBytes: maxAdminHeader,
 		ErrorLog: slog.NewLogLogger(i.log.Handler(), slog.LevelWarn),
 	}
@@ -132,6 +140,8 @@ func (i *instance) run(ctx context.Context) error {
 	group, failed := errgroup.WithContext(background)
 	group.Go(func() error { return i.local.Run(background) })
 	group.Go(func() error { return i.proxy.Run(background) })
+	group.Go(func() error { return i.lines.Run(background) })
+	group.Go(func() error { return i.tracer.Run(background) })
 	group.Go(func() error { return served(i.operator.Serve(i.adminListener)) })
 	group.Go(func() error { return served(i.serveData()) })
 	i.ready.Store(true)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -10,56 +11,109 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// modeFlags are what a mode is set with.
+type modeFlags struct {
+	route, share string
+	duration     time.Duration
+	reset        bool
+}
+
 func modeCommand() *cobra.Command {
 	var admin adminFlags
-	var route string
-	var duration time.Duration
+	var flags modeFlags
 	cmd := &cobra.Command{
-		Use:   "mode --route NAME on|observe|off",
-		Short: "Switch a route's cache on, to observation, or off, at once and on every instance",
-		Example: `  cacheproxy mode --route product off --for 1h
-  cacheproxy mode --route product on`,
-		Args:         cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
+		Use:   "mode [--route NAME on|observe|off]",
+		Short: "Switch a route's cache on, to observation, or off, or list the modes in force",
+		Long: `Switch a route's cache on, to observation, or off. It holds for requests that arrive after the command has returned.
+Writes invalidate in every mode, so that nothing stale is served when a route is switched on again.
+
+Without arguments, list the modes in force: which routes were switched by whom, and until when.
+
+With --share, each request is drawn by itself: that share goes by the mode, the others pass through as with off. To begin
+carefully: observe, then on --share 10%, then on. The share of hits grows with the share, since fewer fetches are shared.
+
+The exit status is 0 when it is done, else 1.`,
+		Example: `  cacheproxy mode
+  cacheproxy mode --route product off --for 1h
+  cacheproxy mode --route product on --share 10%
+  cacheproxy mode --route product --reset`,
+		Args:         cobra.MatchAll(cobra.MaximumNArgs(1), cobra.OnlyValidArgs),
 		ValidArgs:    []string{"on", "observe", "off"},
 		SilenceUsage: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if duration < 0 {
-				return fmt.Errorf("--for %v is negative", duration)
+			list, err := flags.check(cmd, args)
+			if err != nil {
+				return err
 			}
 			client, err := admin.client()
 			if err != nil {
 				return err
 			}
-			order := map[string]string{"mode": args[0]}
-			if duration > 0 {
-				order["for"] = duration.String()
+			if list {
+				return listModes(cmd, client)
 			}
-			answer, err := client.call(cmd.Context(), http.MethodPost, "/routes/"+url.PathEscape(route)+"/mode", order)
-			if err != nil {
-				return err
-			}
-			return reportMode(cmd, answer)
+			return flags.apply(cmd, client, args)
 		},
 	}
-	cmd.Flags().StringVar(&route, "route", "", "the route's name")
-	cmd.Flags().DurationVar(&duration, "for", 0, "go back to the configured mode after this long; 0: stay until switched again")
-	if err := cmd.MarkFlagRequired("route"); err != nil {
-		panic(err) // the flag is defined two lines above
-	}
+	cmd.Flags().StringVar(&flags.route, "route", "", "the route's name")
+	cmd.Flags().DurationVar(&flags.duration, "for", 0, "go back to the configured mode after this long; 0: stay until switched again")
+	cmd.Flags().StringVar(&flags.share, "share", "", "the share of the requests that the mode is for, such as 10%; the others go as with off (default 100%)")
+	cmd.Flags().BoolVar(&flags.reset, "reset", false, "go back to the configured mode now")
 	admin.register(cmd)
 	return cmd
 }
 
-func reportMode(cmd *cobra.Command, answer adminAnswer) error {
+// check says whether the modes are to be listed, and refuses what cannot be meant.
+func (f *modeFlags) check(cmd *cobra.Command, args []string) (list bool, err error) {
+	given := cmd.Flags().Changed
+	setting := len(args) > 0 || given("for") || given("share") || f.reset
+	switch {
+	case !given("route") && !setting:
+		return true, nil
+	case f.route == "":
+		return false, errors.New("which route? Give --route NAME; without any arguments, the modes of all routes are listed")
+	case f.reset && (len(args) > 0 || given("for") || given("share")):
+		return false, errors.New("--reset goes back to what is configured: leave out the mode, --for and --share")
+	case len(args) == 0 && !f.reset:
+		return false, errors.New("which mode? Give on, observe or off, or --reset")
+	case f.duration < 0:
+		return false, fmt.Errorf("--for %v is negative", f.duration)
+	}
+	return false, nil
+}
+
+// apply makes the call that the flags stand for.
+func (f *modeFlags) apply(cmd *cobra.Command, client *adminClient, args []string) error {
+	method, order := http.MethodDelete, any(nil)
+	if !f.reset {
+		fields := map[string]string{"mode": args[0]}
+		if f.duration > 0 {
+			fields["for"] = f.duration.String()
+		}
+		if f.share != "" {
+			fields["share"] = f.share
+		}
+		method, order = http.MethodPost, fields
+	}
+	answer, err := client.call(cmd.Context(), method, "/routes/"+url.PathEscape(f.route)+"/mode", order)
+	if err != nil {
+		return err
+	}
 	if answer.status != http.StatusOK {
 		return answer.problem()
 	}
-	var now struct{ Route, Mode, For string }
+	var now struct{ Route, Mode, Share, For string }
 	if err := json.Unmarshal(answer.body, &now); err != nil {
 		return fmt.Errorf("read answer: %w", err)
 	}
+	if now.Share != "" {
+		now.Mode += " for " + now.Share + " of the requests"
+	}
 	if now.For != "" {
 		now.Mode += " for " + now.For
+	}
+	if f.reset {
+		now.Mode += ", as configured"
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "route %s: %s\n", now.Route, now.Mode)
 	return nil

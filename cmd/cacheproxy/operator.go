@@ -4,11 +4,10 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"time"
 
 	"cacheproxy/admin"
 	"cacheproxy/config"
-	"cacheproxy/policy"
+	"cacheproxy/proxy"
 )
 
 // adminOptions hands the operator's listener what it may do.
@@ -21,10 +20,10 @@ func (i *instance) adminOptions() admin.Options {
 		Explain: func(_ context.Context, method, url string, header http.Header) (any, error) {
 			return i.proxy.Explain(method, url, header)
 		},
-		SetMode: func(_ context.Context, route string, mode policy.Mode, d time.Duration) error {
-			return i.proxy.SetMode(route, mode, d)
-		},
-		Config: func() any { return i.snapshot.View() },
+		SetMode: func(_ context.Context, o admin.ModeOrder) error { return i.setMode(o) },
+		Modes:   i.modes,
+		Refused: i.metrics.AdminAuthFailures(admin.Refusals()),
+		Config:  func() any { return i.snapshot.View() },
 		Ready: func() error {
 			if !i.ready.Load() {
 				return errors.New("starting or stopping")
@@ -33,6 +32,31 @@ func (i *instance) adminOptions() admin.Options {
 		},
 		Gatherer: i.metrics.Gatherer(), Log: i.log, Build: buildVersion(),
 	}
+}
+
+func (i *instance) setMode(o admin.ModeOrder) error {
+	if o.Reset {
+		return i.proxy.ResetMode(o.Route)
+	}
+	return i.proxy.SetMode(o.Route, proxy.ModeOrder{Mode: o.Mode, Share: o.Share, For: o.For, By: o.Who})
+}
+
+// modes tells the modes in force as operators see them.
+func (i *instance) modes() []admin.RouteMode {
+	var all []admin.RouteMode
+	for _, m := range i.proxy.Modes() {
+		shown := admin.RouteMode{Route: m.Route, Mode: m.Mode.String(), Share: admin.PercentOf(m.Share)}
+		if m.Overridden {
+			shown.Configured = &admin.ModeSetting{Mode: m.Configured.String(), Share: admin.PercentOf(m.ConfiguredShare)}
+			shown.Override = &admin.ModeOverride{By: m.By, Since: m.Since.UTC()}
+			if !m.Until.IsZero() {
+				until := m.Until.UTC()
+				shown.Override.Until = &until
+			}
+		}
+		all = append(all, shown)
+	}
+	return all
 }
 
 // purge carries out an operator's purge.

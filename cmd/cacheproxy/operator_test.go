@@ -57,9 +57,16 @@ func operate(t *testing.T) *operated {
 				} `json:"fresh"`
 			}{Route: "stock", Members: []string{"key:a", "evil\x1b[2J"}}, nil
 		},
-		SetMode: func(_ context.Context, route string, m policy.Mode, d time.Duration) error {
-			tell("%s %s %v", route, m, d)
+		SetMode: func(_ context.Context, m admin.ModeOrder) error {
+			tell("%s %s %v %v %v", m.Route, m.Mode, m.Share, m.For, m.Reset)
 			return nil
+		},
+		Modes: func() []admin.RouteMode {
+			since := time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
+			return []admin.RouteMode{
+				{Route: "stock", Mode: "on", Share: "10%"},
+				{Route: "a/b", Mode: "off", Share: "100%", Configured: &admin.ModeSetting{Mode: "on", Share: "100%"}, Override: &admin.ModeOverride{By: "sre", Since: since}},
+			}
 		},
 		Config: func() any { return nil }, Ready: func() error { return o.err }, Gatherer: prometheus.NewRegistry(), Build: "v1",
 	}))
@@ -94,7 +101,8 @@ func TestCommands(t *testing.T) {
 		fails   string // a word of the error; empty: exit status 0
 	}{
 		{name: "purge", cmd: purgeCommand, args: []string{"--key", "a,b", "--key", "c", "--tag", "t"}, told: `["key:a,b" "key:c" "tag:t"] false all`, out: receipt},
-		{name: "purge all", cmd: purgeCommand, args: []string{"--all", "--soft"}, told: `["all"] true all`, out: receipt},
+		{name: "purge all", cmd: purgeCommand, args: []string{"--all", "--soft", "--confirm"}, told: `["all"] true all`, out: receipt},
+		{name: "purge all, perhaps", cmd: purgeCommand, args: []string{"--all"}, fails: "--confirm"},
 		{name: "purge by place", cmd: purgeCommand, args: []string{"--route", "stock", "--prefix", "/p"},
 			told: fmt.Sprintf("%q false all", append([]policy.Member{"rstock"}, policy.PrefixMembers("", "/p")...)), out: receipt},
 		{name: "purge URL", cmd: purgeCommand, args: []string{"--url", "http://h/p?a=1"},
@@ -119,10 +127,21 @@ func TestCommands(t *testing.T) {
 			out: `{"route":"stock","members":["key:a","evil\u001b[2J"],"copy":null,"fresh":{"ttl":0}}` + "\n"},
 		{name: "explain what is no URL", cmd: explainCommand, args: []string{"GET", "a"}, fails: "begins with '/'"},
 
-		{name: "mode", cmd: modeCommand, args: []string{"--route", "stock", "off", "--for", "90m"}, told: "stock off 1h30m0s", out: "route stock: off for 1h30m0s\n"},
-		{name: "mode for good", cmd: modeCommand, args: []string{"--route", "a/b", "on"}, told: "a/b on 0s", out: "route a/b: on\n"},
+		{name: "mode", cmd: modeCommand, args: []string{"--route", "stock", "off", "--for", "90m"}, told: "stock off 1 1h30m0s false", out: "route stock: off for 1h30m0s\n"},
+		{name: "mode for good", cmd: modeCommand, args: []string{"--route", "a/b", "on"}, told: "a/b on 1 0s false", out: "route a/b: on\n"},
+		{name: "mode for a share", cmd: modeCommand, args: []string{"--route", "stock", "on", "--share", "12.5%"}, told: "stock on 0.125 0s false",
+			out: "route stock: on for 12.5% of the requests\n"},
+		{name: "mode for no share", cmd: modeCommand, args: []string{"--route", "stock", "on", "--share", "half"}, fails: "such as 10%"},
+		{name: "mode as configured", cmd: modeCommand, args: []string{"--route", "stock", "--reset"}, told: "stock on 0 0s true",
+			out: "route stock: on for 10% of the requests, as configured\n"},
+		{name: "mode as configured, and not", cmd: modeCommand, args: []string{"--route", "stock", "off", "--reset"}, fails: "leave out"},
+		{name: "modes", cmd: modeCommand, out: "ROUTE  MODE  SHARE  CONFIGURED  SET BY  SINCE                 UNTIL\n" +
+			"stock  on    10%    as is                                     \n" +
+			"a/b    off   100%   on 100%     sre     2030-01-02T03:04:05Z  switched again\n"},
+		{name: "mode of which route", cmd: modeCommand, args: []string{"--for", "1h"}, fails: "--route NAME"},
+		{name: "no mode", cmd: modeCommand, args: []string{"--route", "stock"}, fails: "on, observe or off"},
 		{name: "mode of no route", cmd: modeCommand, args: []string{"--route", "x", "on"}, fails: "stock, a/b"},
-		{name: "mode without route", cmd: modeCommand, args: []string{"on"}, fails: `"route" not set`},
+		{name: "mode without route", cmd: modeCommand, args: []string{"on"}, fails: "--route NAME"},
 		{name: "mode that is none", cmd: modeCommand, args: []string{"--route", "stock", "paused"}, fails: "paused"},
 		{name: "mode back in time", cmd: modeCommand, args: []string{"--route", "stock", "off", "--for", "-1h"}, fails: "negative"},
 

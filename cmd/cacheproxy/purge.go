@@ -27,7 +27,7 @@ type purgeOrder struct {
 func purgeCommand() *cobra.Command {
 	var admin adminFlags
 	var order purgeOrder
-	var asJSON bool
+	var asJSON, confirm bool
 	cmd := &cobra.Command{
 		Use:   "purge",
 		Short: "Make copies unusable on every instance",
@@ -35,18 +35,27 @@ func purgeCommand() *cobra.Command {
 
 Each of --key, --tag, --url, --prefix and --route may be given several times; all of it is one purge.
 A URL without a query stands for the path with every query; without a host, for every host.
+What is purged has to be fetched anew. A fetch is made once for all who wait for the same answer, and the upstream's
+max_in_flight and max_queue hold, but what finds no place in the queue is refused with 503. For what many copies share
+(--route, --prefix, --all, a common tag) use --soft where the old copies may be read a moment longer: they are served
+within the route's stale_while_revalidate while each is renewed in the background, and nobody waits.
+
+--all needs --confirm.
 The exit status is 0 when the purge holds everywhere (with --wait none or local: when that much is done), else 1.`,
 		Example: `  cacheproxy purge --key v2:product:17
   cacheproxy purge --tag product-list --tag category:9 --soft
-  cacheproxy purge --prefix https://shop.example/products`,
+  cacheproxy purge --prefix https://shop.example/products
+  cacheproxy purge --route product --soft`,
 		Args:         cobra.NoArgs,
 		SilenceUsage: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if order.Confirm = confirm; order.All && !confirm {
+				return errors.New("--all empties the whole cache, and the origins get all the load: repeat it with --confirm, or name a --route or --prefix")
+			}
 			client, err := admin.client()
 			if err != nil {
 				return err
 			}
-			order.Confirm = order.All
 			answer, err := client.call(cmd.Context(), http.MethodPost, "/purge", order)
 			if err != nil {
 				return err
@@ -60,7 +69,8 @@ The exit status is 0 when the purge holds everywhere (with --wait none or local:
 	flags.StringArrayVar(&order.URLs, "url", nil, "copies of this URL")
 	flags.StringArrayVar(&order.Prefixes, "prefix", nil, "copies of every URL below this path, cut at a segment")
 	flags.StringArrayVar(&order.Routes, "route", nil, "copies of this route")
-	flags.BoolVar(&order.All, "all", false, "every copy: the origin gets all the load")
+	flags.BoolVar(&order.All, "all", false, "every copy: the origin gets all the load; needs --confirm")
+	flags.BoolVar(&confirm, "confirm", false, "with --all: yes, every copy")
 	flags.BoolVar(&order.Soft, "soft", false, "mark stale instead of unusable")
 	flags.StringVar(&order.Wait, "wait", "all", "all: every instance has applied it; none: it is recorded; local: this instance has applied it")
 	flags.BoolVar(&asJSON, "json", false, "print the proxy's answer as it is")

@@ -21,7 +21,7 @@ func TestPurgeCommand(t *testing.T) {
 		{"--url /products/1", false, false},
 		{"--prefix /products", true, false},
 		{"--route product", true, false},
-		{"--all", true, true},
+		{"--all --confirm", true, true},
 		{"--key v2:product:1 --url /other/1 --wait local", false, true},
 	} {
 		t.Run(c.args, func(t *testing.T) {
@@ -41,6 +41,9 @@ func TestPurgeCommand(t *testing.T) {
 	}
 	if a := get(t, p.data+"/products/1"); !strings.Contains(a.cacheStatus(), "; detail=soft-purged") {
 		t.Errorf("after a soft purge: %q", a.cacheStatus())
+	}
+	if got := run(t, nil, "purge", "--admin", p.admin, "--all"); got.status != 1 || !strings.Contains(got.err, "--confirm") {
+		t.Errorf("purge of everything without --confirm: exit status %d, %q", got.status, got.err)
 	}
 	if got := run(t, nil, "purge", "--admin", p.admin); got.status != 1 || !strings.Contains(got.err, "[key tag url prefix route all]") {
 		t.Errorf("purge of nothing: exit status %d, %q", got.status, got.err)

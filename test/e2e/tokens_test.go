@@ -39,6 +39,7 @@ func TestTokens(t *testing.T) {
 		{"POST", "/routes/product/mode", `{"mode":"on"}`, "ops sre"},
 		{"GET", "/explain?url=/products/1", "", "eye sre"},
 		{"GET", "/config", "", "eye sre"},
+		{"GET", "/routes", "", "eye ops sre"},
 		{"GET", "/debug/pprof/cmdline", "", "eye sre"},
 	} {
 		for holder, token := range holders {
@@ -65,6 +66,11 @@ func TestTokens(t *testing.T) {
 			if want != http.StatusOK {
 				wantHit(t, p.data+"/products/1", true)
 			}
+		}
+	}
+	for _, reason := range []string{"missing", "unknown", "scope"} {
+		if n := metric(t, p, `cacheproxy_admin_auth_failures_total{reason="`+reason+`"}`); n == "" || n == "0" {
+			t.Errorf("callers turned away, reason %s: %q", reason, n)
 		}
 	}
 	if a := get(t, p.admin+"/config", "Authorization: Bearer "+sreToken); strings.Contains(a.body, "0123456789abcdef") {

@@ -107,6 +107,11 @@ var libraries = []library{
 		},
 	},
 	{
+		paths: []string{"go.opentelemetry.io"},
+		where: "observe and tests",
+		may:   func(f *file) bool { return within(f.folder(), "observe") || f.test() },
+	},
+	{
 		paths: []string{"github.com/spf13/cobra"},
 		where: "cmd",
 		may:   func(f *file) bool { return within(f.folder(), "cmd") },

@@ -32,7 +32,7 @@ var shareAnyway = edit{"proxy/fetch.go", "	return !res.token.Before(ex.arrival) 
 var mutants = []mutant{
 	{
 		name:  "no token: an answer is stamped when it arrives instead of before it was asked for",
-		edits: []edit{{"proxy/fill.go", "	res := &fill{status: status, token: c.token,", "	res := &fill{status: status, token: c.p.ledger.Token(),"}},
+		edits: []edit{{"proxy/fill.go", "length: length, token: c.token,", "length: length, token: c.p.ledger.Token(),"}},
 		pkg:   "./proxy", run: promise + "/key",
 	},
 	{
@@ -58,6 +58,16 @@ var mutants = []mutant{
 		name:  "a write does not invalidate before its answer",
 		edits: []edit{{"proxy/write.go", "		w.end(further)\n		w.keep(res)", "		_ = further\n		w.keep(res)"}},
 		pkg:   "./proxy", run: promise + "/write",
+	},
+	{
+		name:  "parts that were purged are completed",
+		edits: []edit{{"proxy/fill.go", "	if b := q.parts; b != nil && c.p.ledger.Check(&b.Of.Stamp, b.Of.Members) > invalidation.Soft {", "	if q.parts != nil && false {"}},
+		pkg:   "./proxy", run: "TestWriteEndsParts",
+	},
+	{
+		name:  "parts that were purged are joined with what comes",
+		edits: []edit{{"proxy/parts.go", "<= invalidation.Soft && policy.Combinable", "<= invalidation.Purged && policy.Combinable"}},
+		pkg:   "./proxy", run: "TestParts/what_is_purged_is_not_joined",
 	},
 }
 

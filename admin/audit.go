@@ -1,0 +1,78 @@
+package admin
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+)
+
+// entry is what the audit log will say of one call, besides who made it and how it was answered. Every call that needs a
+// token is in the log at level info or above, those that only read too: what they show is not for everybody. Health and
+// metrics, which machines ask for all the time, are there at level debug.
+type entry struct {
+	start   time.Time
+	what    string // empty: nothing in particular
+	attrs   []slog.Attr
+	problem *problem // the answer, where the call failed
+	// refusedLately is how many calls from this address were turned away, this one included; zero: this one was not, or not for
+	// want of a token that is known.
+	refusedLately int
+}
+
+// tell adds what a call did.
+func (e *entry) tell(what string, attrs ...slog.Attr) {
+	e.what, e.attrs = what, attrs
+}
+
+// level is how much a call matters. status is zero when the call ended in a panic.
+func (e *entry) level(r *request, status int) slog.Level {
+	switch {
+	case r.open:
+		return slog.LevelDebug
+	case status >= 500, status == 0:
+		return slog.LevelError
+	case e.refused() || status >= 400 && !slices.Contains(reads, r.Method):
+		return slog.LevelWarn
+	}
+	return slog.LevelInfo
+}
+
+func (e *entry) refused() bool { return e.problem != nil && e.problem.refusal != "" }
+
+// audit writes one line: who, from where, what, how it ended and how long that took. The query is left out: that of an
+// explanation can hold credentials, and what a purge names is told apart.
+func (h *handler) audit(r *request, status int) {
+	e := &r.entry
+	if n := e.refusedLately; n > loudRefusals && n&(n-1) != 0 {
+		return // the metric counts them all
+	}
+	level := e.level(r, status)
+	if !h.Log.Enabled(context.Background(), level) {
+		return
+	}
+	path, _, _ := strings.Cut(r.RequestURI, "?")
+	attrs := []slog.Attr{
+		slog.String("who", r.who), slog.String("from", r.from), slog.String("method", shorten(r.Method)), slog.String("target", shorten(path)),
+		slog.Int("status", status), slog.Float64("took_ms", milliseconds(time.Since(e.start))),
+	}
+	attrs = append(attrs, e.attrs...)
+	what := e.what
+	if what == "" {
+		what = "admin call"
+	}
+	if p := e.problem; p != nil {
+		attrs = append(attrs, slog.String("error", p.text))
+		if p.refusal != "" {
+			attrs = append(attrs, slog.String("reason", p.refusal))
+		}
+		if level == slog.LevelWarn {
+			what = "refuse admin call"
+		}
+	}
+	if e.refusedLately > 1 {
+		attrs = append(attrs, slog.Int("refused_lately", e.refusedLately))
+	}
+	h.Log.LogAttrs(context.Background(), level, what, attrs...)
+}

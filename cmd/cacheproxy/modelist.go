@@ -1,0 +1,57 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// modeList is what the proxy answers to GET /routes.
+type modeList struct {
+	Routes []struct {
+		Route, Mode, Share string
+		Configured         struct{ Mode, Share string }
+		Override           *struct {
+			By           string
+			Since, Until time.Time
+		}
+	}
+}
+
+// listModes prints the modes of all routes.
+func listModes(cmd *cobra.Command, client *adminClient) error {
+	answer, err := client.call(cmd.Context(), http.MethodGet, "/routes", nil)
+	if err != nil {
+		return err
+	}
+	if answer.status != http.StatusOK {
+		return answer.problem()
+	}
+	var list modeList
+	if err := json.Unmarshal(answer.body, &list); err != nil || list.Routes == nil {
+		return errors.New("the answer is not a list of routes: is --admin right?")
+	}
+	out := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+	fmt.Fprintln(out, "ROUTE\tMODE\tSHARE\tCONFIGURED\tSET BY\tSINCE\tUNTIL")
+	for _, r := range list.Routes {
+		if r.Override == nil {
+			fmt.Fprintf(out, "%s\t%s\t%s\t%s\t\t\t\n", r.Route, r.Mode, r.Share, "as is")
+			continue
+		}
+		until := "switched again"
+		if !r.Override.Until.IsZero() {
+			until = r.Override.Until.Format(time.RFC3339)
+		}
+		fmt.Fprintf(out, "%s\t%s\t%s\t%s %s\t%s\t%s\t%s\n", r.Route, r.Mode, r.Share, r.Configured.Mode, r.Configured.Share,
+			r.Override.By, r.Override.Since.Format(time.RFC3339), until)
+	}
+	if err := out.Flush(); err != nil {
+		return fmt.Errorf("print modes: %w", err)
+	}
+	return nil
+}

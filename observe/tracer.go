@@ -1,0 +1,143 @@
+package observe
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/sdk/resource"
+	sdk "go.opentelemetry.io/otel/sdk/trace"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// TracerOptions say where traces go, and how many. All fields but Headers are required.
+type TracerOptions struct {
+	Endpoint *url.URL          // of an OTLP receiver over HTTP; without a path: /v1/traces
+	Headers  map[string]string // sent with every export, such as a token
+	Sample   float64           // the share of requests without a traced parent: 0 to 1
+	Service  string            // service.name
+	Version  string            // service.version
+	Dropped  func(spans int)   // called for spans that are lost; must not block
+	Logger   *slog.Logger
+}
+
+// Tracer makes the spans of requests and exports them in the background. A nil Tracer makes none, at no cost. All methods
+// are safe for concurrent use.
+type Tracer struct {
+	tracer trace.Tracer
+	spans  *spanQueue
+}
+
+// propagator reads and writes traceparent and tracestate (W3C Trace Context).
+var propagator propagation.TraceContext
+
+// NewTracer makes a tracer. It dials nothing and starts nothing: spans wait until Run, and beyond a bound are dropped.
+func NewTracer(o TracerOptions) (*Tracer, error) {
+	endpoint := *o.Endpoint
+	if strings.Trim(endpoint.Path, "/") == "" {
+		endpoint.Path = "/v1/traces"
+	}
+	exporter, err := otlptracehttp.New(context.Background(), // which it does not wait for: it dials when it exports
+		otlptracehttp.WithEndpointURL(endpoint.String()), otlptracehttp.WithHeaders(o.Headers),
+		otlptracehttp.WithTimeout(exportTimeout), otlptracehttp.WithCompression(otlptracehttp.GzipCompression),
+		// An endpoint that is down costs the spans of its downtime; memory and connections are for requests.
+		otlptracehttp.WithRetry(otlptracehttp.RetryConfig{Enabled: false}))
+	if err != nil {
+		return nil, fmt.Errorf("make OTLP exporter: %w", err)
+	}
+	queue := newSpanQueue(exporter, o.Dropped, o.Logger)
+	provider := sdk.NewTracerProvider(
+		sdk.WithSampler(sdk.ParentBased(sdk.TraceIDRatioBased(o.Sample))),
+		sdk.WithSpanProcessor(queue), sdk.WithResource(describe(o)))
+	return &Tracer{tracer: provider.Tracer("cacheproxy", trace.WithInstrumentationVersion(o.Version)), spans: queue}, nil
+}
+
+// describe says which process the spans come from. OTEL_RESOURCE_ATTRIBUTES can add to it, as everywhere.
+func describe(o TracerOptions) *resource.Resource {
+	attributes := []attribute.KeyValue{semconv.ServiceName(o.Service), semconv.ServiceVersion(o.Version)}
+	if host, err := os.Hostname(); err == nil {
+		attributes = append(attributes, semconv.ServiceInstanceID(host))
+	}
+	own := resource.NewSchemaless(attributes...)
+	if all, err := resource.Merge(resource.Environment(), own); err == nil {
+		return all
+	}
+	return own
+}
+
+// Run exports spans until ctx ends, and then those that are left, for a few seconds at most. On a nil Tracer it does
+// nothing.
+func (t *Tracer) Run(ctx context.Context) error {
+	if t == nil {
+		return nil
+	}
+	return t.spans.run(ctx)
+}
+
+// Span is a part of a trace. All methods do nothing on a nil Span.
+type Span struct {
+	tracer *Tracer
+	span   trace.Span
+}
+
+// Request begins the span of a client's request, as a part of the trace that the request belongs to.
+func (t *Tracer) Request(r *http.Request, began time.Time) *Span {
+	if t == nil {
+		return nil
+	}
+	ctx := propagator.Extract(context.Background(), propagation.HeaderCarrier(r.Header))
+	return t.start(ctx, r.Method, trace.WithSpanKind(trace.SpanKindServer), trace.WithTimestamp(began))
+}
+
+func (t *Tracer) start(ctx context.Context, name string, options ...trace.SpanStartOption) *Span {
+	_, span := t.tracer.Start(ctx, name, options...)
+	return &Span{tracer: t, span: span}
+}
+
+// child begins a span below s.
+func (s *Span) child(name string, options ...trace.SpanStartOption) *Span {
+	return s.tracer.start(trace.ContextWithSpan(context.Background(), s.span), name, options...)
+}
+
+// Recording reports whether what the span is told will be exported.
+func (s *Span) Recording() bool { return s != nil && s.span.IsRecording() }
+
+// TraceID is the trace that the span belongs to; empty for a nil Span.
+func (s *Span) TraceID() string {
+	if s == nil {
+		return ""
+	}
+	return s.span.SpanContext().TraceID().String()
+}
+
+// Link tells that s used what came of other, and other, while it lasts, that s did.
+func (s *Span) Link(other *Span) {
+	if s == nil || other == nil || s == other {
+		return
+	}
+	s.span.AddLink(trace.Link{SpanContext: other.span.SpanContext()})
+	other.span.AddLink(trace.Link{SpanContext: s.span.SpanContext()})
+}
+
+// End ends the span.
+func (s *Span) End() {
+	if s != nil {
+		s.span.End()
+	}
+}
+
+// inject makes a request to an origin a part of the trace.
+func (s *Span) inject(h http.Header) {
+	delete(h, "Traceparent")
+	delete(h, "Tracestate")
+	propagator.Inject(trace.ContextWithSpan(context.Background(), s.span), propagation.HeaderCarrier(h))
+}

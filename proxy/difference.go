@@ -1,0 +1,170 @@
+package proxy
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"cacheproxy/policy"
+	"cacheproxy/store"
+)
+
+const (
+	maxNamed = 24 // names in one list of a log line
+	// Of the differences of one route, this many in this time have a line in the log: they tend to be alike.
+	loudDifferences = 5
+	quietAfter      = time.Minute
+)
+
+// tellingFields are those by which two answers with the same body mean different things to a client.
+var tellingFields = [...]string{"Content-Encoding", "Content-Language", "Content-Type", "Location"}
+
+// telling names the telling fields in which a copy and an answer differ.
+func telling(c *store.Copy, answer http.Header) (names []string) {
+	for _, name := range tellingFields {
+		if c.Get(name) != answer.Get(name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// tell writes what differed, and what the request has that the key leaves out, where a wrong key is to be looked for. It
+// shows names and lengths, and no value and no part of a body, which can be personal.
+func (o *observation) tell() {
+	ex, c := o.ex, o.found.Copy
+	ok, skipped := ex.route.differences.pass(ex.start)
+	if !ok {
+		return
+	}
+	attrs := []slog.Attr{
+		slog.String("route", ex.route.Name), slog.String("method", ex.r.Method), slog.String("host", ex.target.Host), slog.String("path", ex.target.Path),
+		slog.String("copy_age", c.Life.Age(ex.start).Round(time.Millisecond).String()),
+		slog.Int("copy_status", c.Status), slog.Int("status", o.status), slog.Int("copy_bytes", len(c.Body)),
+	}
+	if name := ex.name(); name != "" {
+		attrs = append(attrs, slog.String("key", name))
+	}
+	if o.body != nil {
+		attrs = append(attrs, o.body.differs(c, o.status)...)
+	}
+	for _, list := range [...]struct {
+		name  string
+		names []string
+	}{
+		{"headers", differing(c.Header(), ex.route.StoredHeader(o.header))},
+		{"request_headers_not_in_key", ex.unkeyedHeaders(c)}, {"parameters_not_in_key", ex.unkeyedParameters()},
+	} {
+		if len(list.names) > 0 {
+			attrs = append(attrs, slog.Any(list.name, list.names))
+		}
+	}
+	if skipped > 0 {
+		attrs = append(attrs, slog.Int("more_since_last", skipped))
+	}
+	ex.p.logger.LogAttrs(ex.r.Context(), slog.LevelWarn, "a copy would have differed from the origin's answer", attrs...)
+}
+
+// differs tells in which way a body is another than a copy's.
+func (b *capture) differs(c *store.Copy, status int) []slog.Attr {
+	if b.over {
+		return []slog.Attr{slog.String("bytes", fmt.Sprintf("more than %d", b.limit))}
+	}
+	digest := func(d uint64) string { return fmt.Sprintf("%016x", d) }
+	attrs := []slog.Attr{
+		slog.Int("bytes", len(b.data)), slog.String("copy_digest", digest(c.Digest)), slog.String("digest", digest(store.Digest(status, b.data))),
+	}
+	at := 0
+	for at < len(c.Body) && at < len(b.data) && c.Body[at] == b.data[at] {
+		at++
+	}
+	if at < len(c.Body) || at < len(b.data) {
+		attrs = append(attrs, slog.Int("first_difference_at", at))
+	}
+	return attrs
+}
+
+// differing names the fields in which two headers differ, but for the time at which they were made.
+func differing(a, b http.Header) []string {
+	var names []string
+	for name := range a {
+		if name != "Date" && !slices.Equal(a[name], b[name]) {
+			names = append(names, name)
+		}
+	}
+	for name := range b {
+		if _, both := a[name]; !both && name != "Date" {
+			names = append(names, name)
+		}
+	}
+	return someSorted(names)
+}
+
+// unkeyedHeaders names the fields of the request that are not part of the storage key and do not select the variant.
+func (ex *exchange) unkeyedHeaders(c *store.Copy) []string {
+	header := ex.r.Header.Clone()
+	policy.RemoveHopByHop(header)
+	var names []string
+	for name := range header {
+		cookies := name == "Cookie" && len(ex.route.Cookies) > 0
+		if !cookies && !slices.Contains(ex.route.Headers, name) && !slices.Contains(c.Vary, name) {
+			names = append(names, name)
+		}
+	}
+	return someSorted(names)
+}
+
+// unkeyedParameters names the parameters of the query that the route drops.
+func (ex *exchange) unkeyedParameters() []string {
+	kept := parameterNames(ex.query)
+	var names []string
+	for _, name := range parameterNames(ex.target.Query) {
+		if !slices.Contains(kept, name) {
+			names = append(names, name)
+		}
+	}
+	return someSorted(names)
+}
+
+// parameterNames lists the raw names of a query's parameters that have a value.
+func parameterNames(query string) (names []string) {
+	for pair := range strings.SplitSeq(query, "&") {
+		if name, _, ok := strings.Cut(pair, "="); ok {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+func someSorted(names []string) []string {
+	slices.Sort(names)
+	names = slices.Compact(names)
+	return names[:min(len(names), maxNamed)]
+}
+
+// throttle lets the first few events of a span of time pass, and counts the others.
+type throttle struct {
+	mu              sync.Mutex
+	began           time.Time
+	passed, skipped int
+}
+
+// pass reports whether an event may pass, and if so, how many did not since the last one that did.
+func (t *throttle) pass(now time.Time) (ok bool, skipped int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if now.Sub(t.began) >= quietAfter {
+		t.began, t.passed = now, 0
+	}
+	if t.passed >= loudDifferences {
+		t.skipped++
+		return false, 0
+	}
+	skipped = t.skipped
+	t.passed, t.skipped = t.passed+1, 0
+	return true, skipped
+}

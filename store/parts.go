@@ -1,0 +1,224 @@
+package store
+
+import (
+	"net/http"
+	"slices"
+
+	"cacheproxy/policy"
+)
+
+// Parts is what is there of one response of which not all has come (RFC 9111 §3.3). It is an Item of its own, kept under
+// a key of its own, so that nothing that looks for a Copy can take it for one. It is immutable and stays in memory.
+type Parts struct {
+	// Of describes the response as it last came: header of the whole, lifetime, members and stamp. It has status 206 and
+	// no body.
+	Of *Copy
+	// Size is how long the whole is, in bytes.
+	Size int64
+
+	pieces []piece // sorted, without overlaps, each of at least one byte
+}
+
+// piece is a stretch of the whole that came in one response.
+type piece struct {
+	first int64
+	bytes []byte
+}
+
+func (p piece) end() int64 { return p.first + int64(len(p.bytes)) }
+
+// maxPieces bounds how many stretches are kept apart: a client that asks for single bytes shall not make a list of them.
+const maxPieces = 256
+
+// NewParts is one part of a response whose size is known. data must not be empty.
+func NewParts(of *Copy, part policy.PartOf, data []byte) *Parts {
+	return &Parts{Of: of, Size: part.Size, pieces: []piece{{first: part.First, bytes: data}}}
+}
+
+// Have lists the stretches that are there, in order; neighbours are one.
+func (p *Parts) Have() []policy.Span {
+	var have []policy.Span
+	for _, x := range p.pieces {
+		if n := len(have); n > 0 && have[n-1].Last+1 == x.first {
+			have[n-1].Last = x.end() - 1
+			continue
+		}
+		have = append(have, policy.Span{First: x.first, Last: x.end() - 1})
+	}
+	return have
+}
+
+// Bytes is a stretch that lies within one of Have, in as many slices as it came in. They must not be changed.
+func (p *Parts) Bytes(s policy.Span) [][]byte {
+	var parts [][]byte
+	for _, x := range p.pieces {
+		if first, end := max(x.first, s.First), min(x.end(), s.Last+1); first < end {
+			parts = append(parts, x.bytes[first-x.first:end-x.first])
+		}
+	}
+	return parts
+}
+
+// Missing is the one stretch that is not there; ok is false when there are several, or none.
+func (p *Parts) Missing() (gap policy.Span, ok bool) {
+	have := p.Have()
+	switch first, last := have[0], have[len(have)-1]; {
+	case len(have) == 1 && first.First == 0 && last.Last < p.Size-1:
+		return policy.Span{First: last.Last + 1, Last: p.Size - 1}, true
+	case len(have) == 1 && first.First > 0 && last.Last == p.Size-1:
+		return policy.Span{First: 0, Last: first.First - 1}, true
+	case len(have) == 2 && first.First == 0 && last.Last == p.Size-1:
+		return policy.Span{First: first.Last + 1, Last: last.First - 1}, true
+	}
+	return policy.Span{}, false
+}
+
+// Whole is the body, when all of it is there.
+func (p *Parts) Whole() (body []byte, ok bool) {
+	if have := p.Have(); have[0] != (policy.Span{First: 0, Last: p.Size - 1}) {
+		return nil, false
+	}
+	body = make([]byte, 0, p.Size)
+	for _, x := range p.pieces {
+		body = append(body, x.bytes...)
+	}
+	return body, true
+}
+
+// with is p and the older parts of the same whole, of at most limit bytes. The newer bytes stay where both have some.
+func (p *Parts) with(older *Parts, limit int64) *Parts {
+	next := &Parts{Size: p.Size, pieces: slices.Clone(p.pieces)}
+	for _, x := range older.pieces {
+		for _, hole := range p.holes() {
+			if first, end := max(x.first, hole.First), min(x.end(), hole.Last+1); first < end {
+				// Its own array: a corner of a large part shall not hold all of it.
+				kept := x.bytes[first-x.first : end-x.first]
+				if len(kept) < len(x.bytes) {
+					kept = slices.Clone(kept)
+				}
+				next.pieces = append(next.pieces, piece{first, kept})
+			}
+		}
+	}
+	if len(next.pieces) > maxPieces || next.bytes() > limit {
+		return p
+	}
+	next.Of = updated(older.Of, p.Of)
+	slices.SortFunc(next.pieces, func(a, b piece) int { return int(min(max(a.first-b.first, -1), 1)) })
+	return next
+}
+
+// updated describes a response of which more has come: what is said anew counts, the rest stays (RFC 9111 §3.4), and
+// whatever any part can be purged by purges all of them.
+func updated(older, newer *Copy) *Copy {
+	header := older.Header()
+	newer.CopyHeader(header)
+	c := newer.WithHeader(header)
+	c.Life = newer.Life
+	c.Members = slices.Clone(newer.Members)
+	for _, id := range older.Members {
+		if !slices.Contains(c.Members, id) {
+			c.Members = append(c.Members, id)
+		}
+	}
+	c.Stamp.Set(newer.Stamp.Token())
+	return c
+}
+
+// holes are the stretches that are not there.
+func (p *Parts) holes() []policy.Span {
+	var holes []policy.Span
+	at := int64(0)
+	for _, s := range p.Have() {
+		if s.First > at {
+			holes = append(holes, policy.Span{First: at, Last: s.First - 1})
+		}
+		at = s.Last + 1
+	}
+	if at < p.Size {
+		holes = append(holes, policy.Span{First: at, Last: p.Size - 1})
+	}
+	return holes
+}
+
+func (p *Parts) bytes() int64 {
+	n := int64(0)
+	for _, x := range p.pieces {
+		n += int64(len(x.bytes))
+	}
+	return n
+}
+
+func (p *Parts) cost() int {
+	n := otherOverhead + p.Of.cost() + 32*cap(p.pieces)
+	for _, x := range p.pieces {
+		n += allocated(cap(x.bytes))
+	}
+	return n
+}
+
+// partsKey is where the parts of what belongs under a storage key are. No storage key is the beginning of another.
+func partsKey(key string) string { return key + "p" }
+
+// LookupParts finds the parts for a request header under a storage key; nil: none are there.
+func (s *Store) LookupParts(key string, h http.Header) *Parts {
+	item, _ := s.memory.Get(partsKey(key))
+	switch item := item.(type) {
+	case *Parts:
+		return item
+	case *Variants:
+		var found *Parts
+		for _, names := range item.Selections {
+			other, _ := s.memory.Get(string(policy.VariantKey(nil, partsKey(key), names, h)))
+			if p, ok := other.(*Parts); ok && (found == nil || p.Of.Life.Date.After(found.Of.Life.Date)) {
+				found = p
+			}
+		}
+		return found
+	default:
+		return nil
+	}
+}
+
+// PutParts keeps a part for the request header that fetched it, and returns what is there now: together with what is there
+// already, if combine allows it, and up to limit bytes.
+func (s *Store) PutParts(key string, h http.Header, p *Parts, limit int64, combine func(older *Parts) bool) *Parts {
+	now := p
+	merge := func(old Item) Item {
+		if older, ok := old.(*Parts); ok && older.Size == p.Size && combine(older) {
+			now = p.with(older, limit)
+		}
+		return now
+	}
+	variant := ""
+	var displaced []string
+	s.memory.Update(partsKey(key), func(old Item) Item {
+		v, varies := old.(*Variants)
+		if !varies && len(p.Of.Vary) == 0 {
+			return merge(old)
+		}
+		variant = string(policy.VariantKey(nil, partsKey(key), p.Of.Vary, h))
+		var next *Variants
+		next, displaced = v.with(p.Of.Vary, variant)
+		return next
+	})
+	if variant != "" {
+		s.memory.Update(variant, merge)
+	}
+	for _, k := range displaced {
+		s.memory.Delete(k)
+	}
+	return now
+}
+
+// DropParts forgets the parts of what is complete now.
+func (s *Store) DropParts(key string, h http.Header) {
+	item, _ := s.memory.Get(partsKey(key))
+	if v, varies := item.(*Variants); varies {
+		for _, names := range v.Selections {
+			s.memory.Delete(string(policy.VariantKey(nil, partsKey(key), names, h)))
+		}
+		return
+	}
+	s.memory.Delete(partsKey(key))
+}
