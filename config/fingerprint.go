@@ -34,6 +34,7 @@ type meaning struct {
 	IgnoreAllCookies bool
 	StripSetCookie   bool
 	ShareAuthorized  bool
+	Targets          policy.Targets
 }
 
 // fingerprint stands for the route's meaning. It is the same in every process and version of Go.
@@ -43,7 +44,7 @@ func fingerprint(r *policy.Route, upstream *url.URL) uint64 {
 		Key: r.Key.String(), Query: r.Query, Headers: r.Headers, Cookies: r.Cookies, ForwardHeaders: r.ForwardHeaders,
 		Override: r.Override, ContentTypes: r.StoreIf.ContentTypes, MinBytes: r.StoreIf.MinBytes,
 		IgnoreCookies: r.IgnoreCookies, IgnoreAllCookies: r.IgnoreAllCookies,
-		StripSetCookie: r.StripSetCookie, ShareAuthorized: r.ShareAuthorized,
+		StripSetCookie: r.StripSetCookie, ShareAuthorized: r.ShareAuthorized, Targets: r.Targets,
 	}
 	for _, p := range r.Patterns {
 		m.Patterns = append(m.Patterns, p.String())

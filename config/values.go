@@ -63,6 +63,10 @@ func setChoice(dst any, text string) error {
 		return pick(dst, text, forwardings)
 	case *policy.OnWrite:
 		return pick(dst, text, onWrites)
+	case *policy.FailedWrite:
+		return pick(dst, text, failedWrites)
+	case *policy.ClientDirectives:
+		return pick(dst, text, clientDirectives)
 	case *policy.StoreDown:
 		return pick(dst, text, storeDowns)
 	case *policy.Unlisted:
@@ -88,11 +92,14 @@ var (
 		{"cache-aside", policy.CacheAside}, {"read-through", policy.ReadThrough},
 		{"write-through", policy.WriteThrough}, {"refresh-ahead", policy.RefreshAhead}, {"bypass", policy.Bypass},
 	}
-	modes       = []choice[policy.Mode]{{"on", policy.On}, {"observe", policy.Observe}, {"off", policy.Off}}
-	forwardings = []choice[policy.Forwarding]{{"listed", policy.ForwardListed}, {"all", policy.ForwardAll}}
-	onWrites    = []choice[policy.OnWrite]{{"invalidate", policy.OnWriteInvalidate}, {"store", policy.OnWriteStore}}
-	storeDowns  = []choice[policy.StoreDown]{{"reject", policy.StoreDownReject}, {"forward", policy.StoreDownForward}}
-	unlisteds   = []choice[policy.Unlisted]{
+	modes            = []choice[policy.Mode]{{"on", policy.On}, {"observe", policy.Observe}, {"off", policy.Off}}
+	forwardings      = []choice[policy.Forwarding]{{"listed", policy.ForwardListed}, {"all", policy.ForwardAll}}
+	onWrites         = []choice[policy.OnWrite]{{"invalidate", policy.OnWriteInvalidate}, {"store", policy.OnWriteStore}}
+	failedWrites     = []choice[policy.FailedWrite]{{"invalidate", policy.FailedInvalidate}, {"keep", policy.FailedKeep}}
+	clientDirectives = []choice[policy.ClientDirectives]{{"ignore", policy.IgnoreClient}, {"honor", policy.HonorClient}}
+	targets          = []choice[policy.Targets]{{"CDN-Cache-Control", policy.TargetCDN}, {"Surrogate-Control", policy.TargetSurrogate}}
+	storeDowns       = []choice[policy.StoreDown]{{"reject", policy.StoreDownReject}, {"forward", policy.StoreDownForward}}
+	unlisteds        = []choice[policy.Unlisted]{
 		{"bypass", policy.UnlistedBypass}, {"drop", policy.UnlistedDrop}, {"key", policy.UnlistedKey},
 	}
 	rangeFetches = []choice[policy.RangeFetch]{{"whole", policy.RangeWhole}, {"part", policy.RangePart}}

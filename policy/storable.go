@@ -49,6 +49,11 @@ func (r *Route) Judge(f Fetch) Verdict {
 		v.Reason = reason
 		return v
 	}
+	// What has to be confirmed for each request is not worth the risk that two users' answers have the same validator.
+	if f.Authorized && !r.ShareAuthorized && lifetime.State(f.Received) != Fresh {
+		v.Reason = AuthorizedShare
+		return v
+	}
 	v.Store, v.Lifetime, v.Vary = true, lifetime, names
 	v.Share = v.Share || lifetime.State(f.Received) == Fresh
 	return v
@@ -69,9 +74,13 @@ func (r *Route) JudgeLength(length, maxObject int64) Reason {
 
 // directives are those of the response, without what the route overrides.
 func (r *Route) directives(h http.Header) Directives {
-	d := ParseDirectives(h["Cache-Control"])
+	d, targeted := r.Targets.targeted(h)
+	if !targeted {
+		d = ParseDirectives(h["Cache-Control"])
+	}
+	d.Targeted = targeted
 	// Pragma has no meaning in responses (RFC 9111 §5.4), but who sends no-cache there and nothing else means it.
-	if len(h["Cache-Control"]) == 0 && hasElement(h["Pragma"], "no-cache") {
+	if !targeted && len(h["Cache-Control"]) == 0 && hasElement(h["Pragma"], "no-cache") {
 		d.NoCache = true
 	}
 	o := r.Override
@@ -114,7 +123,7 @@ func (r *Route) refuse(f Fetch, d Directives) Reason {
 
 // maySharePerAuthorization reports whether the origin allows to share the answer to a request with credentials (§3.5).
 func maySharePerAuthorization(d Directives) bool {
-	return d.Public || d.HasSMaxAge || d.MustRevalidate
+	return d.Public || d.HasSMaxAge && d.sharesBySMaxAge || d.MustRevalidate && d.sharesByMustRevalidate
 }
 
 // mayShareError reports whether the response is an error that those who already wait may have. Nothing is relaxed for

@@ -61,6 +61,9 @@ func TestJudgeStore(t *testing.T) {
 		{"Authorization and must-revalidate (§3.5)", Route{}, authorized(fresh + ", must-revalidate"), NoReason},
 		{"Authorization and proxy-revalidate is not enough (§3.5)", Route{}, authorized(fresh + ", proxy-revalidate"), AuthorizedShare},
 		{"Authorization and a public that is none", Route{}, authorized(fresh + ", public=maybe"), AuthorizedShare},
+		{"Authorization and must-revalidate, not fresh", Route{}, authorized("Cache-Control: max-age=0, must-revalidate", `ETag: "a"`), AuthorizedShare},
+		{"Authorization, public, always to be confirmed", Route{}, authorized("Cache-Control: public, no-cache", `ETag: "a"`), AuthorizedShare},
+		{"Authorization and an s-maxage that is none", Route{TTL: time.Minute}, authorized("Cache-Control: s-maxage=x", `ETag: "a"`), AuthorizedShare},
 		{"Authorization, shared by the route", Route{ShareAuthorized: true}, authorized(fresh), NoReason},
 		{"Authorization and an overridden must-revalidate", Route{Override: OverrideMustRevalidate}, authorized(fresh + ", must-revalidate"), AuthorizedShare},
 

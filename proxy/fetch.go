@@ -270,7 +270,7 @@ func (ex *exchange) rescue(res *fill, c candidate) bool {
 		return false
 	}
 	// Asked again: it may have been purged while the origin was failing.
-	if use, _ := ex.p.judge(c.Copy, time.Now()); use < onError {
+	if use, _ := ex.judge(c.Copy, time.Now()); use < onError {
 		return false
 	}
 	why := res.reason
