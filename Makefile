@@ -47,6 +47,14 @@ fuzz: ## run each fuzz target for FUZZTIME (10s)
 	  go test -run '^$$' -fuzz "^$${target#func }\$$" -fuzztime $(FUZZTIME) "$$(dirname "$$file")"; \
 	done <<<"$$targets"
 
+.PHONY: conformance
+conformance: ## hold the proxy against http-cache-tests, as it was last written down
+	go test -count 1 -v ./test/conformance -require
+
+.PHONY: conformance-update
+conformance-update: ## write down what http-cache-tests says now
+	go test -count 1 -v ./test/conformance -require -update
+
 .PHONY: bench
 bench: ## run the Go benchmarks that match BENCH
 	go test -run '^$$' -bench '$(BENCH)' -benchmem ./...

@@ -120,6 +120,9 @@ type routeDoc struct {
 	StoreIf              storeIfDoc    `key:"store_if"`
 	Compression          policy.Coding `key:"compression"`
 
+	ClientCacheControl   policy.ClientDirectives `key:"client_cache_control"`
+	TargetedCacheControl texts                   `key:"targeted_cache_control"`
+
 	Range policy.RangeFetch `key:"range"`
 
 	IgnoreCookies   namesOrAll `key:"ignore_cookies"`
@@ -132,10 +135,11 @@ type routeDoc struct {
 	MaxWaiters  int           `key:"max_waiters"`
 	WaitTimeout time.Duration `key:"wait_timeout"`
 
-	OnWrite     policy.OnWrite   `key:"on_write"`
-	StoreDown   policy.StoreDown `key:"store_down"`
-	FenceHold   time.Duration    `key:"fence_hold"`
-	Invalidates invalidatesDoc   `key:"invalidates"`
+	OnWrite     policy.OnWrite     `key:"on_write"`
+	FailedWrite policy.FailedWrite `key:"failed_writes"`
+	StoreDown   policy.StoreDown   `key:"store_down"`
+	FenceHold   time.Duration      `key:"fence_hold"`
+	Invalidates invalidatesDoc     `key:"invalidates"`
 }
 
 type queryDoc struct {

@@ -35,6 +35,7 @@ type meaning struct {
 	StripSetCookie   bool
 	ShareAuthorized  bool
 	Compression      string `json:",omitempty"` // whatever is not compressed keeps the fingerprint that it had before there was any
+	Targets          policy.Targets
 }
 
 // fingerprint stands for the route's meaning. It is the same in every process and version of Go.
@@ -44,7 +45,7 @@ func fingerprint(r *policy.Route, upstream *url.URL) uint64 {
 		Key: r.Key.String(), Query: r.Query, Headers: r.Headers, Cookies: r.Cookies, ForwardHeaders: r.ForwardHeaders,
 		Override: r.Override, ContentTypes: r.StoreIf.ContentTypes, MinBytes: r.StoreIf.MinBytes,
 		IgnoreCookies: r.IgnoreCookies, IgnoreAllCookies: r.IgnoreAllCookies,
-		StripSetCookie: r.StripSetCookie, ShareAuthorized: r.ShareAuthorized,
+		StripSetCookie: r.StripSetCookie, ShareAuthorized: r.ShareAuthorized, Targets: r.Targets,
 	}
 	if r.Compression != policy.Identity {
 		m.Compression = r.Compression.String()

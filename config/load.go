@@ -66,6 +66,7 @@ func (l *loader) adopt(doc *document, url string) {
 		"upstreams", "upstreams[0]", "upstreams[0].name", "upstreams[0].url", "routes", "routes[0]", "routes[0].name",
 		"routes[0].match", "routes[0].match[0]", "routes[0].policy", "routes[0].jitter", "routes[0].query",
 		"routes[0].query.unlisted", "routes[0].forward_headers", "routes[0].range",
+		"routes[0].failed_writes", "routes[0].on_write", "routes[0].stale_if_error",
 	} {
 		l.places[path] = l.places[""]
 	}
@@ -76,6 +77,11 @@ func (l *loader) adopt(doc *document, url string) {
 	l.set(&route.ForwardHeaders, "all", "", "routes[0].forward_headers")
 	// Nobody said that what is behind is small: a byte of a large file must not cost all of it.
 	l.set(&route.Range, "part", "", "routes[0].range")
+	// A cache whose origin cannot be reached may serve what is stale (RFC 9111 §4.2.4), for no longer than a restart takes.
+	l.set(&route.StaleIfError, "1m", "", "routes[0].stale_if_error")
+	// What nobody has said is as the RFC has it (§4.4).
+	l.set(&route.OnWrite, "store", "", "routes[0].on_write")
+	l.set(&route.FailedWrite, "keep", "", "routes[0].failed_writes")
 }
 
 // parse returns the one document of the file, or nil and a problem.

@@ -42,6 +42,7 @@ func preset(kind policy.Kind, upstream origin.Options) *policy.Route {
 		r.Jitter = 0.10
 		r.MaxWaiters = 10_000
 		r.WaitTimeout = upstream.Timeout
+		r.Targets = policy.TargetCDN | policy.TargetSurrogate
 	}
 	if kind == policy.RefreshAhead {
 		r.RefreshAt = 0.80
@@ -60,12 +61,15 @@ var heeded = []struct {
 			"mode", "mode_share", "key", "tags", "query", "headers", "cookies", "forward_headers", "ttl", "jitter",
 			"stale_while_revalidate", "stale_if_error", "negative_ttl", "override", "store_if", "compression", "ignore_cookies",
 			"strip_set_cookie", "share_authorized", "range", "max_waiters", "wait_timeout",
+			"client_cache_control", "targeted_cache_control",
 		},
 		[]policy.Kind{policy.CacheAside, policy.ReadThrough, policy.WriteThrough, policy.RefreshAhead},
 	},
 	{[]string{"content"}, []policy.Kind{policy.CacheAside, policy.ReadThrough, policy.RefreshAhead}},
 	{[]string{"refresh_at", "min_hits"}, []policy.Kind{policy.RefreshAhead}},
-	{[]string{"on_write", "fence_hold"}, []policy.Kind{policy.WriteThrough}},
+	{[]string{"failed_writes"}, []policy.Kind{policy.Bypass, policy.CacheAside, policy.ReadThrough, policy.RefreshAhead}},
+	{[]string{"on_write"}, []policy.Kind{policy.CacheAside, policy.ReadThrough, policy.WriteThrough, policy.RefreshAhead}},
+	{[]string{"fence_hold"}, []policy.Kind{policy.WriteThrough}},
 }
 
 // unheeded reports keys that the route's policy does not heed.

@@ -192,8 +192,8 @@ func (c *routeCompiler) kind() {
 	if kind == policy.WriteThrough && !c.matches(isWrite) {
 		c.problem(at, "write-through needs a pattern that writes; add PUT, PATCH, POST or DELETE to match, or write policy: cache-aside")
 	}
-	for _, key := range []string{"invalidates", "store_down"} {
-		if c.wrote(key) && !c.matches(isWrite) {
+	for _, key := range []string{"invalidates", "store_down", "failed_writes", "on_write"} {
+		if c.wrote(key) && !c.matches(isWrite) && (key != "on_write" || kind.Caches()) {
 			c.problem(c.key(key), "has no effect: no pattern of this route writes; add PUT, PATCH, POST or DELETE to match, or remove it")
 		}
 	}

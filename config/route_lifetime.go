@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"cacheproxy/policy"
 )
 
 // longTTL is how long copies may live before check asks how they can be purged.
@@ -26,6 +28,7 @@ func (c *routeCompiler) lifetimes() {
 		}
 	}
 	c.refresh()
+	c.directives()
 	r.Range = d.Range
 	r.StoreIf.MinBytes = int64(d.StoreIf.MinBytes)
 	at := join(c.key("store_if"), "content_type")
@@ -39,6 +42,26 @@ func (c *routeCompiler) lifetimes() {
 	slices.Sort(r.StoreIf.ContentTypes)
 	r.StoreIf.ContentTypes = slices.Compact(r.StoreIf.ContentTypes)
 	r.Compression = d.Compression
+}
+
+// directives compiles whose words on caching are heeded.
+func (c *routeCompiler) directives() {
+	c.route.Client = c.doc.ClientCacheControl
+	at := c.key("targeted_cache_control")
+	if !c.wrote("targeted_cache_control") {
+		return
+	}
+	c.route.Targets = 0
+	for i, word := range c.doc.TargetedCacheControl {
+		var one policy.Targets
+		if c.spoiled(index(at, i)) {
+			continue
+		}
+		if err := pick(&one, word, targets); err != nil {
+			c.problem(index(at, i), "%s %w", quote(word), err)
+		}
+		c.route.Targets |= one
+	}
 }
 
 // refresh compiles when refresh-ahead renews copies.

@@ -149,6 +149,9 @@ func (c *routeCompiler) relaxations() {
 		}
 		r.Override |= one
 	}
+	if r.StripSetCookie && r.Override.Has(policy.OverrideSetCookie) {
+		c.problem(c.key("strip_set_cookie"), "contradicts override: [set-cookie], which keeps the cookies; remove one")
+	}
 	const lifetime = policy.OverrideMaxAge | policy.OverrideSMaxAge | policy.OverrideExpires
 	if r.Override&lifetime != 0 && !c.wrote("ttl") && !c.spoiled(c.key("ttl")) {
 		c.problem(c.key("override"), "takes the origin's lifetime away and puts none in its place; write ttl: as well")
@@ -166,6 +169,7 @@ func (c *routeCompiler) cautions() {
 	c.caution(r.StripSetCookie, "strip_set_cookie", "answers are stored without their Set-Cookie; be sure that what is left is not personal")
 	c.caution(r.ShareAuthorized, "share_authorized", "requests with Authorization share copies; be sure that no answer depends on who asks")
 	c.caution(r.ForwardHeaders == policy.ForwardAll, "forward_headers", "the origin sees headers that are not keyed; be sure that Vary names every one that changes the answer")
+	c.caution(r.Client == policy.HonorClient, "client_cache_control", "every client can send its requests past the cache; be sure that the upstream's limits hold that load")
 	c.caution(r.Policy == policy.WriteThrough && r.StoreDown == policy.StoreDownForward, "store_down", "writes go through while the store cannot be told, and reads elsewhere may be stale until it can")
 	unnamed := r.Key.String() == "" && len(r.Tags) == 0
 	c.caution(r.TTL > longTTL && unnamed, "ttl", "copies live for more than 24h and have neither key nor tags of the route to purge them by; add key:, or make sure that responses carry tags")

@@ -9,7 +9,7 @@ import (
 
 // writes compiles what a write does to copies.
 func (c *routeCompiler) writes() {
-	c.route.OnWrite, c.route.StoreDown = c.doc.OnWrite, c.doc.StoreDown
+	c.route.OnWrite, c.route.StoreDown, c.route.FailedWrite = c.doc.OnWrite, c.doc.StoreDown, c.doc.FailedWrite
 	c.route.FenceHold = c.positive(c.key("fence_hold"), c.doc.FenceHold, c.route.FenceHold)
 	if c.wrote("invalidates") {
 		c.route.Invalidates = c.invalidates(c.key("invalidates"))

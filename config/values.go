@@ -65,6 +65,10 @@ func setChoice(dst any, text string) error {
 		return pick(dst, text, compressions)
 	case *policy.OnWrite:
 		return pick(dst, text, onWrites)
+	case *policy.FailedWrite:
+		return pick(dst, text, failedWrites)
+	case *policy.ClientDirectives:
+		return pick(dst, text, clientDirectives)
 	case *policy.StoreDown:
 		return pick(dst, text, storeDowns)
 	case *policy.Unlisted:
@@ -90,12 +94,15 @@ var (
 		{"cache-aside", policy.CacheAside}, {"read-through", policy.ReadThrough},
 		{"write-through", policy.WriteThrough}, {"refresh-ahead", policy.RefreshAhead}, {"bypass", policy.Bypass},
 	}
-	modes        = []choice[policy.Mode]{{"on", policy.On}, {"observe", policy.Observe}, {"off", policy.Off}}
-	forwardings  = []choice[policy.Forwarding]{{"listed", policy.ForwardListed}, {"all", policy.ForwardAll}}
-	compressions = []choice[policy.Coding]{
+	modes            = []choice[policy.Mode]{{"on", policy.On}, {"observe", policy.Observe}, {"off", policy.Off}}
+	forwardings      = []choice[policy.Forwarding]{{"listed", policy.ForwardListed}, {"all", policy.ForwardAll}}
+	onWrites         = []choice[policy.OnWrite]{{"invalidate", policy.OnWriteInvalidate}, {"store", policy.OnWriteStore}}
+	failedWrites     = []choice[policy.FailedWrite]{{"invalidate", policy.FailedInvalidate}, {"keep", policy.FailedKeep}}
+	clientDirectives = []choice[policy.ClientDirectives]{{"ignore", policy.IgnoreClient}, {"honor", policy.HonorClient}}
+	targets          = []choice[policy.Targets]{{"CDN-Cache-Control", policy.TargetCDN}, {"Surrogate-Control", policy.TargetSurrogate}}
+	compressions     = []choice[policy.Coding]{
 		{"none", policy.Identity}, {"zstd", policy.Zstd}, {"gzip", policy.Gzip}, {"br", policy.Brotli},
 	}
-	onWrites   = []choice[policy.OnWrite]{{"invalidate", policy.OnWriteInvalidate}, {"store", policy.OnWriteStore}}
 	storeDowns = []choice[policy.StoreDown]{{"reject", policy.StoreDownReject}, {"forward", policy.StoreDownForward}}
 	unlisteds  = []choice[policy.Unlisted]{
 		{"bypass", policy.UnlistedBypass}, {"drop", policy.UnlistedDrop}, {"key", policy.UnlistedKey},
@@ -109,6 +116,7 @@ var (
 		{"max-age", policy.OverrideMaxAge}, {"s-maxage", policy.OverrideSMaxAge}, {"expires", policy.OverrideExpires},
 		{"no-cache", policy.OverrideNoCache}, {"no-store", policy.OverrideNoStore},
 		{"private", policy.OverridePrivate}, {"must-revalidate", policy.OverrideMustRevalidate},
+		{"set-cookie", policy.OverrideSetCookie},
 	}
 )
 

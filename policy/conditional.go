@@ -110,10 +110,10 @@ func NotModifiedHeader(stored http.Header) http.Header {
 	return h
 }
 
-// keptByCopy are the fields that a 304 does not change in a copy: they belong to the bytes that are stored, which a 304
-// says are still right (RFC 9111 §3.2).
+// keptByCopy are the fields that a 304 does not change in a copy: they describe the stored bytes, which a 304 says are
+// still right (RFC 9111 §3.2). How these are to be read, which is Content-Type, may change without them.
 var keptByCopy = map[string]bool{
-	"Content-Length": true, "Content-Encoding": true, "Content-Type": true, "Content-Range": true,
+	"Content-Length": true, "Content-Encoding": true, "Content-Range": true,
 	"Content-Md5": true, "Content-Digest": true, "Repr-Digest": true, "Digest": true,
 }
 

@@ -28,8 +28,19 @@ type Directives struct {
 	// The durations count only where their Has flag is set. An argument that is not a number is zero: such a response
 	// is taken to be stale (§4.2.1).
 
+	MinFresh, MaxStale       time.Duration // of requests (§5.2.1.2, §5.2.1.3); a max-stale without argument is maxDelta
+	HasMinFresh, HasMaxStale bool
+
 	MaxAge, SMaxAge, StaleWhileRevalidate, StaleIfError             time.Duration
 	HasMaxAge, HasSMaxAge, HasStaleWhileRevalidate, HasStaleIfError bool
+
+	// Targeted is set where they are not those of Cache-Control but of a field for this cache; Expires then is for others
+	// as well (RFC 9213 §2.2).
+	Targeted bool
+
+	// Restrictions count however they are written. As permissions to share what credentials have brought (§3.5), these two
+	// count only as the grammar has them.
+	sharesByMustRevalidate, sharesBySMaxAge bool
 
 	// Malformed is set when a line cannot be taken apart without doubt, as with a quote that never ends. Nobody knows
 	// what it would have forbidden, so a response with it is not stored.
@@ -130,6 +141,7 @@ func (d *Directives) add(name string, a argument) {
 		d.Public = d.Public || !a.given
 	case "must-revalidate":
 		d.MustRevalidate = true
+		d.sharesByMustRevalidate = d.sharesByMustRevalidate || !a.given
 	case "proxy-revalidate":
 		d.ProxyRevalidate = true
 	case "must-understand":
@@ -140,15 +152,38 @@ func (d *Directives) add(name string, a argument) {
 		d.NoTransform = true
 	case "only-if-cached":
 		d.OnlyIfCached = true
-	case "max-age":
-		least(&d.MaxAge, &d.HasMaxAge, a)
-	case "s-maxage":
-		least(&d.SMaxAge, &d.HasSMaxAge, a)
-	case "stale-while-revalidate":
-		least(&d.StaleWhileRevalidate, &d.HasStaleWhileRevalidate, a)
-	case "stale-if-error":
-		least(&d.StaleIfError, &d.HasStaleIfError, a)
+	case "min-fresh":
+		v, _ := parseDelta(a.text)
+		d.MinFresh, d.HasMinFresh = max(v, d.MinFresh), true
+	case "max-stale":
+		if !a.given {
+			a = argument{valid: true, text: "2147483648"}
+		}
+		least(&d.MaxStale, &d.HasMaxStale, a)
+	default:
+		if name == "s-maxage" {
+			_, ok := parseDelta(a.text)
+			d.sharesBySMaxAge = ok && a.valid && (d.sharesBySMaxAge || !d.HasSMaxAge)
+		}
+		if value, has := d.seconds(name); value != nil {
+			least(value, has, a)
+		}
 	}
+}
+
+// seconds is where a directive with delta-seconds is kept; nil: it is none.
+func (d *Directives) seconds(name string) (value *time.Duration, has *bool) {
+	switch name {
+	case "max-age":
+		return &d.MaxAge, &d.HasMaxAge
+	case "s-maxage":
+		return &d.SMaxAge, &d.HasSMaxAge
+	case "stale-while-revalidate":
+		return &d.StaleWhileRevalidate, &d.HasStaleWhileRevalidate
+	case "stale-if-error":
+		return &d.StaleIfError, &d.HasStaleIfError
+	}
+	return nil, nil
 }
 
 // least keeps the smaller of what was said before and a.

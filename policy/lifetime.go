@@ -71,7 +71,7 @@ func (r *Route) explicitFreshness(h http.Header, date time.Time, d Directives) (
 		return d.SMaxAge, true
 	case d.HasMaxAge:
 		return d.MaxAge, true
-	case len(h["Expires"]) == 0 || r.Override.Has(OverrideExpires):
+	case d.Targeted || len(h["Expires"]) == 0 || r.Override.Has(OverrideExpires):
 		return 0, false
 	}
 	expires, valid := headerTime(h["Expires"])

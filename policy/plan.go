@@ -13,12 +13,15 @@ const (
 	PassAction Action = iota
 	// ReadAction looks for a copy and fills one.
 	ReadAction
+	// CredentialsAction looks for a copy that may answer a request with credentials, and else fetches an answer for it
+	// alone (RFC 9111 §3.5).
+	CredentialsAction
 	// WriteAction forwards the request and makes unusable what it changes.
 	WriteAction
 )
 
 // String is the word used in explanations.
-func (a Action) String() string { return [...]string{"pass", "read", "write"}[a] }
+func (a Action) String() string { return [...]string{"pass", "read", "pass", "write"}[a] }
 
 // PlanRequest decides the way of a request from everything but its query, which Query decides on. mode is the one in
 // force. r is nil where no route matches. Writes invalidate whatever the route or its mode (RFC 9111 §4.4); a method
@@ -39,10 +42,15 @@ func PlanRequest(r *Route, mode Mode, req *http.Request) (Action, Reason) {
 	if req.ContentLength != 0 || len(req.TransferEncoding) > 0 {
 		return PassAction, RequestBody
 	}
-	if reason := r.special(req); reason != NoReason {
-		return PassAction, reason
+	reason := r.special(req)
+	switch {
+	case reason == NoReason:
+		return ReadAction, NoReason
+	case reason == Authorization && mode == On && len(req.Header["Proxy-Authorization"]) == 0 &&
+		(len(req.Header["Cookie"]) == 0 || r.harmlessCookies(req.Header)):
+		return CredentialsAction, Authorization
 	}
-	return ReadAction, NoReason
+	return PassAction, reason
 }
 
 // safe reports whether the method is one of those known to change nothing (RFC 9110 §9.2.1). QUERY is safe and carries

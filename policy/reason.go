@@ -9,26 +9,27 @@ const (
 
 	// Why the request itself went past the cache.
 
-	NoRoute        // no route matches
-	UncleanPath    // empty, dot or dot-dot segments: no route is tried
-	RouteBypass    // the route's policy is bypass
-	ModeOff        // the route is switched off
-	ModeShare      // the route's mode is for a share of the requests, and this one is outside
-	MethodUnsafe   // a write
-	MethodOther    // safe, but not GET or HEAD
-	RequestBody    // a GET or HEAD with content
-	Authorization  // the request carries credentials
-	Cookie         // the request carries a cookie that the route does not ignore or declare
-	QueryUnlisted  // a query parameter that the route does not list
-	QueryMalformed // a query that cannot be parsed without doubt
-	RangeRequest   // a request for a part that no copy can give
-	Precondition   // If-Match or If-Unmodified-Since that no copy meets: the origin has to answer
-	CodingRefused  // a request that accepts no answer without a coding, where fills ask for just that
-	Upgrade        // a request to switch protocols
-	HitForMiss     // the last answer to this key could not be shared
-	WaitersFull    // more requests wait for this key than the route allows
-	WaitTimeout    // waited for another request's fill for too long
-	Fenced         // a write to it is under way
+	NoRoute         // no route matches
+	UncleanPath     // empty, dot or dot-dot segments: no route is tried
+	RouteBypass     // the route's policy is bypass
+	ModeOff         // the route is switched off
+	ModeShare       // the route's mode is for a share of the requests, and this one is outside
+	MethodUnsafe    // a write
+	MethodOther     // safe, but not GET or HEAD
+	RequestBody     // a GET or HEAD with content
+	Authorization   // the request carries credentials
+	Cookie          // the request carries a cookie that the route does not ignore or declare
+	QueryUnlisted   // a query parameter that the route does not list
+	QueryMalformed  // a query that cannot be parsed without doubt
+	RangeRequest    // a request for a part that no copy can give
+	Precondition    // If-Match or If-Unmodified-Since that no copy meets: the origin has to answer
+	CodingRefused   // a request that accepts no answer without a coding, where fills ask for just that
+	Upgrade         // a request to switch protocols
+	HitForMiss      // the last answer to this key could not be shared
+	WaitersFull     // more requests wait for this key than the route allows
+	WaitTimeout     // waited for another request's fill for too long
+	ClientDirective // the client's Cache-Control asks for more than the copy is good for
+	Fenced          // a write to it is under way
 
 	// What the look-up found when it found no usable copy.
 
@@ -80,7 +81,7 @@ var reasonNames = [reasons]string{
 	NoReason: "", NoRoute: "no-route", UncleanPath: "unclean-path", RouteBypass: "bypass", ModeOff: "mode-off", ModeShare: "mode-share",
 	MethodUnsafe: "method", MethodOther: "method-other", RequestBody: "request-body", Authorization: "authorization",
 	Cookie: "cookie", QueryUnlisted: "query-unlisted", QueryMalformed: "query-malformed", RangeRequest: "range", Precondition: "precondition", CodingRefused: "coding-refused",
-	Upgrade: "upgrade", HitForMiss: "hit-for-miss", WaitersFull: "waiters-full", WaitTimeout: "wait-timeout", Fenced: "fenced",
+	Upgrade: "upgrade", HitForMiss: "hit-for-miss", WaitersFull: "waiters-full", WaitTimeout: "wait-timeout", ClientDirective: "client-cache-control", Fenced: "fenced",
 	URIMiss: "uri-miss", VaryMiss: "vary-miss", Expired: "expired", Purged: "purged", SoftPurged: "soft-purged", HeadMiss: "head-miss", Renewal: "renewal",
 	NoStore: "no-store", Private: "private", SetCookie: "set-cookie", AuthorizedShare: "authorized", StatusNotStored: "status",
 	VaryStar: "vary-star", NoFreshness: "no-freshness", TooLarge: "too-large", ContentTypeOther: "content-type",

@@ -67,8 +67,20 @@ type OnWrite uint8
 const (
 	// OnWriteInvalidate leaves nothing: the next read asks the origin. The zero value.
 	OnWriteInvalidate OnWrite = iota
-	// OnWriteStore keeps the write's response where its Content-Location names the target (RFC 9110 §8.7).
+	// OnWriteStore keeps the write's response where its Content-Location names the target (RFC 9110 §8.7). On other routes
+	// than those of write-through it has to say for how long, and the method has to be one whose responses can be kept.
 	OnWriteStore
+)
+
+// FailedWrite says what a write leaves behind that the origin answered with an error of the server (5xx). Without an
+// answer, the outcome is always unknown.
+type FailedWrite uint8
+
+const (
+	// FailedInvalidate takes the outcome for unknown: what the write may have touched is gone. The zero value.
+	FailedInvalidate FailedWrite = iota
+	// FailedKeep believes the origin that nothing has changed, as RFC 9111 §4.4 does.
+	FailedKeep
 )
 
 // Override names what an origin says that a route does not heed. Each is a relaxation that check warns about.
@@ -82,6 +94,7 @@ const (
 	OverrideNoStore                             // no-store
 	OverridePrivate                             // private
 	OverrideMustRevalidate                      // must-revalidate and proxy-revalidate
+	OverrideSetCookie                           // that Set-Cookie is for one client: it is kept and sent to all (RFC 9111 §7.3)
 )
 
 // Has reports whether o contains all of x.
@@ -119,6 +132,8 @@ type Route struct {
 	NegativeTTL          time.Duration // of 404 and 410, when the origin names none
 	Override             Override
 	StoreIf              StoreIf
+	Client               ClientDirectives
+	Targets              Targets // response fields for this cache that are heeded before Cache-Control
 	Range                RangeFetch
 	Compression          Coding // in which copies are held, where it is worth it; Identity: as they come
 
@@ -134,6 +149,7 @@ type Route struct {
 	WaitTimeout time.Duration // how long one waits before it goes to the origin itself
 
 	OnWrite     OnWrite
+	FailedWrite FailedWrite
 	StoreDown   StoreDown
 	FenceHold   time.Duration // how long a fence stands after a write whose outcome is unknown
 	Invalidates *Invalidates  // nil: the target URI only

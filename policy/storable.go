@@ -57,6 +57,11 @@ func (r *Route) Judge(f Fetch) Verdict {
 		v.Reason = reason
 		return v
 	}
+	// What has to be confirmed for each request is not worth the risk that two users' answers have the same validator.
+	if f.Authorized && !r.ShareAuthorized && lifetime.State(f.Received) != Fresh {
+		v.Reason = AuthorizedShare
+		return v
+	}
 	v.Store, v.Lifetime, v.Vary = true, lifetime, names
 	v.Share = v.Share || lifetime.State(f.Received) == Fresh
 	return v
@@ -77,9 +82,13 @@ func (r *Route) JudgeLength(length, maxObject int64) Reason {
 
 // directives are those of the response, without what the route overrides.
 func (r *Route) directives(h http.Header) Directives {
-	d := ParseDirectives(h["Cache-Control"])
+	d, targeted := r.Targets.targeted(h)
+	if !targeted {
+		d = ParseDirectives(h["Cache-Control"])
+	}
+	d.Targeted = targeted
 	// Pragma has no meaning in responses (RFC 9111 §5.4), but who sends no-cache there and nothing else means it.
-	if len(h["Cache-Control"]) == 0 && hasElement(h["Pragma"], "no-cache") {
+	if !targeted && len(h["Cache-Control"]) == 0 && hasElement(h["Pragma"], "no-cache") {
 		d.NoCache = true
 	}
 	o := r.Override
@@ -98,7 +107,8 @@ func (r *Route) refuse(f Fetch, d Directives) Reason {
 	switch {
 	case f.Method != http.MethodGet:
 		return MethodOther
-	case f.Status == http.StatusPartialContent || len(f.Header["Content-Range"]) > 0:
+	// With other statuses Content-Range has no meaning (RFC 9110 §14.4): the content is all there is.
+	case f.Status == http.StatusPartialContent:
 		return Partial
 	case !finalStatus(f.Status) || d.MustUnderstand && !understood[f.Status]:
 		return StatusNotStored
@@ -111,7 +121,7 @@ func (r *Route) refuse(f Fetch, d Directives) Reason {
 		return Private
 	case f.Authorized && !r.ShareAuthorized && !maySharePerAuthorization(d):
 		return AuthorizedShare
-	case len(f.Header["Set-Cookie"]) > 0 && !r.StripSetCookie:
+	case setsCookie(f.Header) && !r.StripSetCookie && !r.Override.Has(OverrideSetCookie):
 		return SetCookie
 	case !r.StoreIf.allows(f.Header["Content-Type"]):
 		return ContentTypeOther
@@ -121,7 +131,7 @@ func (r *Route) refuse(f Fetch, d Directives) Reason {
 
 // maySharePerAuthorization reports whether the origin allows to share the answer to a request with credentials (§3.5).
 func maySharePerAuthorization(d Directives) bool {
-	return d.Public || d.HasSMaxAge || d.MustRevalidate
+	return d.Public || d.HasSMaxAge && d.sharesBySMaxAge || d.MustRevalidate && d.sharesByMustRevalidate
 }
 
 // mayShareError reports whether the response is an error that those who already wait may have. Nothing is relaxed for
@@ -129,7 +139,7 @@ func maySharePerAuthorization(d Directives) bool {
 func mayShareError(f Fetch, d Directives) bool {
 	_, star := ParseVary(f.Header["Vary"])
 	return f.Status >= 500 && finalStatus(f.Status) && !d.Private && !d.NoStore && !d.Malformed && !f.Authorized &&
-		!star && len(f.Header["Set-Cookie"]) == 0
+		!star && !setsCookie(f.Header)
 }
 
 // finalStatus reports whether s ends the exchange and can stand for a whole response. 304 confirms another response.

@@ -19,6 +19,13 @@ func TestStoredAndDeliveredHeader(t *testing.T) {
 	if got := DeliverHeader(origin); !reflect.DeepEqual(got, delivered) {
 		t.Errorf("DeliverHeader = %v", got)
 	}
+	shared := header("Content-Type: text/html", "Cache-Status: up; hit", "Cache-Tag: t", "Set-Cookie: a=1")
+	if got := (&Route{Override: OverrideSetCookie}).StoredHeader(origin); !reflect.DeepEqual(got, shared) {
+		t.Errorf("StoredHeader with cookies for everyone (RFC 9111 §7.3) = %v", got)
+	}
+	if got := (&Route{Override: OverrideSetCookie, StripSetCookie: true}).StoredHeader(origin); !reflect.DeepEqual(got, stored) {
+		t.Errorf("StoredHeader that strips = %v", got)
+	}
 	if !reflect.DeepEqual(origin, before) {
 		t.Error("the origin's header was changed")
 	}

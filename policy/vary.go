@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"bytes"
 	"encoding/binary"
 	"net/http"
 	"net/textproto"
@@ -35,9 +36,9 @@ func ParseVary(lines []string) (names []string, star bool) {
 }
 
 // VariantKey appends to dst the storage key of one variant: the primary key and the request fields that Vary selects,
-// every part with its length, so that no two different sets of values give the same key. h is the request header as it
-// is forwarded (FillHeader), not the client's: what the origin did not see did not select anything. Accept-Encoding counts
-// as what it accepts, not as it is spelled.
+// every part with its length, so that no two sets of values that mean something different give the same key. h is the
+// request header as it is forwarded (FillHeader), not the client's: what the origin did not see did not select anything.
+// Accept-Encoding counts as what it accepts, not as it is spelled.
 func VariantKey(dst []byte, primary string, names []string, h http.Header) []byte {
 	dst = appendField(dst, primary)
 	dst = binary.AppendUvarint(dst, uint64(len(names)))
@@ -49,31 +50,24 @@ func VariantKey(dst []byte, primary string, names []string, h http.Header) []byt
 			continue
 		}
 		dst = append(dst, 1)
-		dst = appendField(dst, selecting(name, lines))
+		var buf [selectorSize]byte
+		value := appendSelector(buf[:0], name, lines)
+		dst = append(binary.AppendUvarint(dst, uint64(len(value))), value...)
 	}
 	return dst
 }
 
-// VaryMatch reports whether two requests select the same variant (RFC 9111 §4.1): the named fields are absent from both
-// or have the same values in the same order, whatever the space around them and however they are spread over lines; of
-// Accept-Encoding, they accept the same codings.
+// VaryMatch reports whether two requests select the same variant (RFC 9111 §4.1): the named fields are absent from both,
+// or have values that mean the same.
 func VaryMatch(names []string, a, b http.Header) bool {
 	for _, name := range names {
 		x, y := a[name], b[name]
-		if (len(x) == 0) != (len(y) == 0) || len(x) > 0 && selecting(name, x) != selecting(name, y) {
+		var bufX, bufY [selectorSize]byte
+		if (len(x) == 0) != (len(y) == 0) || !bytes.Equal(appendSelector(bufX[:0], name, x), appendSelector(bufY[:0], name, y)) {
 			return false
 		}
 	}
 	return true
-}
-
-// selecting is the value by which a field that is there selects. Values that mean the same may be taken for the same
-// (RFC 9111 §4.1).
-func selecting(name string, lines []string) string {
-	if name == acceptEncoding {
-		return ParseAcceptEncoding(lines).Canonical()
-	}
-	return combined(lines)
 }
 
 // combined is the value of a field from all its lines (RFC 9110 §5.3).

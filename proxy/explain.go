@@ -102,6 +102,9 @@ func (ex *exchange) explain() *Explanation {
 	if ex.route.MayAsk(ex.match.Pattern(), ex.r.Method) {
 		e.Note = "with content that the route takes for a read it is one, which the content decides"
 	}
+	if action == policy.CredentialsAction {
+		e.Note = "a copy that the origin marks public, or with s-maxage or must-revalidate, would answer it all the same"
+	}
 	if action != policy.ReadAction {
 		return e
 	}
@@ -139,7 +142,7 @@ func (ex *exchange) explainRead(e *Explanation) {
 		}
 	}
 	if found.Copy != nil {
-		c.use, c.reason = ex.p.judge(found.Copy, ex.start)
+		c.use, c.reason = ex.judge(found.Copy, ex.start)
 	}
 	if c.use < whileFresh {
 		if other := ex.searched(); other != nil {

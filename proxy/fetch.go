@@ -288,7 +288,7 @@ func (ex *exchange) spare(c candidate) bool {
 	if c.Copy == nil {
 		return false
 	}
-	use, _ := ex.p.judge(c.Copy, time.Now())
+	use, _ := ex.judge(c.Copy, time.Now())
 	return use >= onError
 }
 

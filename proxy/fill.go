@@ -43,6 +43,9 @@ type fetch struct {
 	base     *store.Copy // what a 304 would confirm; nil: fetch it whole
 	class    origin.Class
 	solo     context.Context // set when the fill serves one client only: it ends with it
+	personal bool            // with the credentials of the one client that the fill is for
+	client   netip.Addr      // whom the origin is told of; zero: nobody
+	trusted  bool            // what that client says of the way its request came is believed
 	why      policy.Reason   // labels the request to the origin
 	previous *store.Copy     // what was stored before, to notice changes that nothing announced
 	asker    *observe.Span   // of the request that needs it, or set off its renewal
@@ -244,8 +247,9 @@ func (c *call) outgoing() *http.Request {
 		policy.AddValidators(h, q.base.Header())
 	}
 	q.askFor(h)
-	// The client's address is not part of the key, so the origin does not learn it.
-	policy.Forward(h, netip.Addr{}, q.target.Scheme, q.target.Host, false)
+	q.route.OfferSurrogate(h)
+	// The client's address is not part of the key: unless the request is one person's, the origin does not learn it.
+	policy.Forward(h, q.client, q.target.Scheme, q.target.Host, q.trusted)
 	policy.AppendVia(h, 1, 1)
 	h[requestIDField] = []string{c.id}
 	req := (&http.Request{
@@ -309,7 +313,11 @@ func (c *call) land(resp *http.Response, requested time.Time) *fill {
 			c.unbind() // the whole came, and is worth more than the client that wants a part of it
 		}
 	}
-	res.header = r.negotiated(status, dated(r.StoredHeader(header), received))
+	kept := r.StoredHeader(header)
+	if !res.verdict.Store && !res.verdict.Share {
+		kept = policy.FilledHeader(header) // its cookies are for the one who asked
+	}
+	res.header = r.negotiated(status, dated(kept, received))
 	if confirmed {
 		return c.confirm(resp, res)
 	}
@@ -379,6 +387,9 @@ func (c *call) publish(res *fill) {
 
 // remember notes that waiting for such an answer is of no use.
 func (c *call) remember(res *fill) {
+	if c.q.personal {
+		return // it says nothing of what others get
+	}
 	if res.ranged && ofRange(res.status) {
 		return // it says nothing of the whole
 	}

@@ -9,12 +9,32 @@ import (
 	"cacheproxy/store"
 )
 
+// keepable reports whether the answer may become a copy.
+func (w *writing) keepable(res *http.Response) bool {
+	return w.ex.route.KeepsResponse(w.ex.r.Method, w.ex.target, res.StatusCode, res.Header)
+}
+
+// lateFence puts up a fence around an answer that may become a copy, where none stood during the write. In its place,
+// nothing at all must have been invalidated since before the write was sent: the beginning of the fence is then the very
+// next entry. What is invalidated from there on is noticed by the fence.
+func (w *writing) lateFence() {
+	p := w.ex.p
+	ctx, cancel := p.confirming()
+	defer cancel()
+	fence, err := p.log.Begin(ctx, w.members)
+	if err != nil {
+		p.logger.Warn("answer to a write not kept: fence not set", "route", w.ex.route.Name, "error", err)
+		return
+	}
+	w.fence = fence
+	w.disturbed = p.ledger.Token().Position() != w.before.Position()+1
+}
+
 // keep stores the answer to a write as the new copy of its target, where the route asks for it and the answer says that
 // it is one: its Content-Location names the target (RFC 9110 §8.7) and nobody else touched it since the fence went up.
 func (w *writing) keep(res *http.Response) {
 	ex := w.ex
-	if ex.route.OnWrite != policy.OnWriteStore || w.fence == nil || !w.exclusive ||
-		(res.StatusCode != http.StatusOK && res.StatusCode != http.StatusCreated) || !policy.NamesTarget(ex.target, res.Header) {
+	if w.fence == nil || !w.exclusive || w.disturbed || !w.keepable(res) {
 		return
 	}
 	query, reason := ex.route.Query.Apply(ex.target.Query)

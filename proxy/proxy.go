@@ -94,6 +94,9 @@ type exchange struct {
 	mode    policy.Mode   // by which this request goes
 	ranges  policy.Ranges // what of the answer is wanted; empty: all of it
 
+	wishes   policy.Wishes // of the client, where the route heeds them
+	personal bool          // the request has credentials, and the route does not share what it gets
+
 	status policy.Status // what is told about the answer
 	origin time.Duration // time spent waiting for the origin
 	whole  bool          // the answer came to its end
@@ -139,6 +142,8 @@ func (ex *exchange) serve() {
 	switch action {
 	case policy.ReadAction:
 		ex.read()
+	case policy.CredentialsAction:
+		ex.credentials()
 	case policy.WriteAction:
 		ex.write()
 	default:

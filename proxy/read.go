@@ -44,6 +44,10 @@ func (ex *exchange) read() {
 	ex.query = query
 	ex.key = ex.appendKey(ex.key)
 	ex.ranges = policy.ParseRanges(ex.r.Method, ex.r.Header)
+	if ex.wishes = ex.route.ClientWishes(ex.r.Header); ex.wishes.NoStore && ex.mode == policy.On {
+		ex.pass(policy.ClientDirective)
+		return
+	}
 	if ex.mode == policy.Observe {
 		if len(ex.ranges) > 0 { // nothing to compare a part with
 			ex.pass(policy.RangeRequest)
@@ -63,7 +67,7 @@ func (ex *exchange) read() {
 		ex.stale(c.Copy, c.reason)
 		ex.p.renewals.offer(ex, c, origin.Fill)
 	default:
-		if other := ex.searched(); other != nil {
+		if other := ex.searched(); other != nil && ex.wishes == (policy.Wishes{}) {
 			ex.hit(*other)
 			return
 		}
@@ -93,8 +97,10 @@ func (ex *exchange) lookup(key string, now time.Time) candidate {
 		}
 		return c
 	}
-	c.use, c.reason = ex.p.judge(c.Copy, now)
+	c.use, c.reason = ex.judge(c.Copy, now)
 	switch {
+	case ex.personal && !ex.route.AnswersCredentials(judgedBy(c.Copy)):
+		c.Copy, c.use, c.reason = nil, nothing, policy.Authorization
 	case c.use != nothing || c.reason == policy.Fenced:
 	case c.reason == policy.Expired:
 		// It gives way to what is fetched now; until then every request that asks sees what was there.
@@ -104,6 +110,22 @@ func (ex *exchange) lookup(key string, now time.Time) candidate {
 		c.Copy = nil
 	}
 	return c
+}
+
+// judge says what a copy is good for at a time, to this request.
+func (ex *exchange) judge(c *store.Copy, now time.Time) (use, policy.Reason) {
+	u, reason := ex.p.judge(c, now)
+	if ex.wishes == (policy.Wishes{}) || u == nothing {
+		return u, reason
+	}
+	allowed := useOf(ex.wishes.Use(c.Life, c.Life.State(now), now))
+	switch {
+	case allowed < u:
+		return allowed, policy.ClientDirective
+	case reason == policy.Expired: // what was purged is not what a client can accept
+		return allowed, reason
+	}
+	return u, reason
 }
 
 // judge says what a copy is good for at a time.
@@ -122,16 +144,18 @@ func (p *Proxy) judge(c *store.Copy, now time.Time) (use, policy.Reason) {
 	if verdict == invalidation.Soft {
 		return softUse(c.Life, state), policy.SoftPurged
 	}
-	switch state {
-	case policy.Fresh:
+	if state == policy.Fresh {
 		return serve, policy.NoReason
-	case policy.StaleServable:
-		return whileFresh, policy.Expired
-	case policy.StaleOnError:
-		return onError, policy.Expired
-	default:
-		return validate, policy.Expired
 	}
+	return useOf(state), policy.Expired
+}
+
+// useOf is what a copy in this state is good for.
+func useOf(state policy.Freshness) use {
+	return [...]use{
+		policy.Dead: nothing, policy.NeedsValidation: validate, policy.StaleOnError: onError,
+		policy.StaleServable: whileFresh, policy.Fresh: serve,
+	}[state]
 }
 
 // softUse treats a copy that was purged softly as one that has just become stale.
@@ -157,7 +181,7 @@ func (ex *exchange) hit(found candidate) {
 	ex.status.Outcome = policy.Hit
 	ex.status.TTL, ex.status.HasTTL = c.Life.Left(ex.start), true
 	n := c.Use.Hit()
-	if ex.route.Policy == policy.RefreshAhead && int(n) >= ex.route.MinHits && !found.other && ex.due(c) {
+	if ex.route.Policy == policy.RefreshAhead && int(n) >= ex.route.MinHits && !found.other && !ex.personal && ex.due(c) {
 		ex.p.renewals.offer(ex, found, origin.Refresh)
 	}
 	ex.deliverCopy(c)
@@ -194,10 +218,14 @@ func (ex *exchange) miss(c candidate) {
 		return
 	}
 	if onlyIfCached(ex.r.Header) {
-		ex.refuse(http.StatusGatewayTimeout, policy.OnlyIfCached, "no copy is stored, and the request allows nothing else (only-if-cached)")
+		ex.refuseUncached()
 		return
 	}
 	ex.fetch(c)
+}
+
+func (ex *exchange) refuseUncached() {
+	ex.refuse(http.StatusGatewayTimeout, policy.OnlyIfCached, "no copy is stored, and the request allows nothing else (only-if-cached)")
 }
 
 func onlyIfCached(h http.Header) bool {
@@ -212,6 +240,9 @@ func (ex *exchange) request(c candidate, class origin.Class, solo context.Contex
 		route: ex.route, match: ex.match, target: ex.target, query: ex.query, key: string(ex.key),
 		header: ex.r.Header.Clone(), forward: ex.route.FillHeader(ex.r.Header, names), class: class, solo: solo, why: c.reason,
 		previous: c.previous, asker: ex.span, method: http.MethodGet,
+	}
+	if ex.personal {
+		ex.identify(q, names)
 	}
 	if ex.content != nil {
 		q.method, q.content = ex.r.Method, ex.content

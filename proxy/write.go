@@ -37,7 +37,7 @@ func (ex *exchange) write() {
 	if fallback {
 		ex.status.Detail = "otherwise"
 	}
-	w := &writing{ex: ex, members: members}
+	w := &writing{ex: ex, members: members, before: ex.p.ledger.Token()}
 	if ex.route.Policy == policy.WriteThrough && !w.begin() {
 		ex.refuse(http.StatusServiceUnavailable, policy.StoreUnavailable, "the write cannot be announced to the caches, so it was not made; try again")
 		return
@@ -74,6 +74,8 @@ type writing struct {
 	fence   *invalidation.Fence // nil: the route has none
 	settled bool
 
+	before    invalidation.Token // before the write was sent
+	disturbed bool               // something was invalidated between then and a late fence
 	exclusive bool               // nothing else touched the members since the fence went up
 	token     invalidation.Token // of the fence's end; meaningful when exclusive
 }
@@ -96,6 +98,9 @@ func (w *writing) answered(res *http.Response) error {
 	w.settled = true
 	switch {
 	case res.StatusCode < 400:
+		if w.fence == nil && w.keepable(res) {
+			w.lateFence()
+		}
 		further := w.ex.match.ResponseEffects(w.ex.target, res.Header)
 		w.end(further)
 		w.keep(res)
@@ -104,6 +109,8 @@ func (w *writing) answered(res *http.Response) error {
 		if w.fence != nil {
 			w.end(nil)
 		}
+	case w.fence == nil && w.ex.route.FailedWrite == policy.FailedKeep:
+		// The origin says that it has failed to do it (RFC 9110 §15.6.1), and RFC 9111 §4.4 asks for no more.
 	default:
 		w.doubt()
 	}

@@ -72,14 +72,32 @@ func (s *Store) selectVariant(key string, v *Variants, h http.Header, now time.T
 			}
 		}
 	}
+	if found.Copy == nil && !found.Shareless {
+		s.selectLanguage(&found, key, v, h)
+	}
 	return found
+}
+
+// selectLanguage looks for a copy in the language that a request prefers to all others.
+func (s *Store) selectLanguage(found *Found, key string, v *Variants, h http.Header) {
+	for _, names := range v.Selections {
+		variant, ok := policy.LanguageKey(nil, key, names, h, policy.PreferredLanguage(h))
+		if !ok {
+			continue
+		}
+		if item, ok := s.memory.Get(string(variant)); ok {
+			if c, ok := item.(*Copy); ok && (found.Copy == nil || c.Life.Date.After(found.Copy.Life.Date)) {
+				found.Copy, found.Key = c, string(variant)
+			}
+		}
+	}
 }
 
 // Put stores a copy for the request header that fetched it. A copy that was fetched before the one that is there does not
 // replace it.
 func (s *Store) Put(key string, h http.Header, c *Copy) {
 	var displaced []string
-	variant := "" // where the copy goes if not under key itself
+	variant, language := "", "" // where the copy goes if not under key itself
 	s.memory.Update(key, func(old Item) Item {
 		v, varies := old.(*Variants)
 		if !varies && (len(c.Vary) == 0 || later(old, c)) {
@@ -88,10 +106,18 @@ func (s *Store) Put(key string, h http.Header, c *Copy) {
 		variant = string(policy.VariantKey(nil, key, c.Vary, h))
 		var next *Variants
 		next, displaced = v.with(c.Vary, variant)
+		if k, ok := policy.LanguageKey(nil, key, c.Vary, h, policy.ContentLanguage(c.Values("Content-Language"))); ok {
+			var more []string
+			language = string(k)
+			next, more = next.with(c.Vary, language)
+			displaced = append(displaced, more...)
+		}
 		return next
 	})
-	if variant != "" {
-		s.memory.Update(variant, func(old Item) Item { return newer(old, c) })
+	for _, k := range [...]string{variant, language} {
+		if k != "" {
+			s.memory.Update(k, func(old Item) Item { return newer(old, c) })
+		}
 	}
 	for _, k := range displaced {
 		s.memory.Delete(k)

@@ -76,7 +76,13 @@ func onWrite(r *policy.Route) string {
 		gone += ", the copy's name"
 	}
 	gone += invalidated(r.Invalidates)
+	if r.FailedWrite == policy.FailedKeep {
+		gone += "; nothing, where the answer is a 5xx"
+	}
 	if r.Policy != policy.WriteThrough {
+		if r.OnWrite == policy.OnWriteStore {
+			gone += "; an answer to POST or PATCH whose Content-Location is the URL is stored"
+		}
 		return "the origin; then gone everywhere, before the answer: " + gone
 	}
 	text := "a fence, then the origin; then gone everywhere, before the answer: " + gone
@@ -269,6 +275,9 @@ func relaxed(r *policy.Route) string {
 	}
 	if r.ShareAuthorized {
 		parts = append(parts, "Authorization shares copies")
+	}
+	if r.Client == policy.HonorClient {
+		parts = append(parts, "clients can ask past the cache")
 	}
 	return strings.Join(parts, "; ")
 }

@@ -1,0 +1,66 @@
+package policy
+
+import (
+	"net/http"
+	"time"
+)
+
+// ClientDirectives says whether a route heeds what clients ask of caches (RFC 9111 §5.2.1). They are advisory.
+type ClientDirectives uint8
+
+const (
+	// IgnoreClient heeds only-if-cached and nothing else: no client can send load past the cache. The zero value.
+	IgnoreClient ClientDirectives = iota
+	// HonorClient heeds all of them: a reload in a browser, or curl with no-cache, sees what the origin says now.
+	HonorClient
+)
+
+// String is the name in the configuration.
+func (c ClientDirectives) String() string { return [...]string{"ignore", "honor"}[c] }
+
+// Wishes is what a client asks of caches beyond only-if-cached. The zero value asks nothing.
+type Wishes struct {
+	NoStore bool // no-store: nothing of the exchange is kept
+	NoCache bool // no-cache, or Pragma: no-cache without Cache-Control (§5.4): the origin confirms
+
+	// MaxAge is how old the answer may be, MinFresh for how long more it has to be fresh, MaxStale for how long it may
+	// have been stale. Each counts only where its Has flag is set.
+
+	MaxAge, MinFresh, MaxStale          time.Duration
+	HasMaxAge, HasMinFresh, HasMaxStale bool
+}
+
+// ClientWishes are the wishes of a request that the route heeds. A number that cannot be read is the one that asks for
+// the freshest answer.
+func (r *Route) ClientWishes(h http.Header) (w Wishes) {
+	lines := h["Cache-Control"]
+	if r.Client != HonorClient || len(lines) == 0 && len(h["Pragma"]) == 0 {
+		return w
+	}
+	d := ParseDirectives(lines)
+	return Wishes{
+		NoStore: d.NoStore, NoCache: d.NoCache || d.Malformed || len(lines) == 0 && hasElement(h["Pragma"], "no-cache"),
+		MaxAge: d.MaxAge, HasMaxAge: d.HasMaxAge, MinFresh: d.MinFresh, HasMinFresh: d.HasMinFresh,
+		MaxStale: d.MaxStale, HasMaxStale: d.HasMaxStale,
+	}
+}
+
+// Use is what a copy in this state may be used for where a client has wishes. They make a copy good for less; only
+// max-stale makes a stale one good for more, where the origin has not forbidden it (§5.2.1.2, §4.2.4).
+func (w Wishes) Use(l Lifetime, state Freshness, now time.Time) Freshness {
+	left := l.Left(now)
+	switch {
+	case state <= NeedsValidation && (state == Dead || l.NoCache || l.MustRevalidate):
+		return state
+	case w.NoCache, w.HasMaxAge && l.Age(now) > w.MaxAge:
+		return NeedsValidation
+	case w.HasMaxStale && left <= 0:
+		if w.HasMinFresh || -left > w.MaxStale {
+			return min(state, NeedsValidation)
+		}
+		return max(state, StaleServable)
+	case w.HasMinFresh && left < w.MinFresh, w.HasMaxAge && left <= 0:
+		return NeedsValidation
+	}
+	return state
+}

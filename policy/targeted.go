@@ -1,0 +1,128 @@
+package policy
+
+import (
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/dunglas/httpsfv"
+)
+
+// Targets are response fields by which an origin speaks to this cache and not to those behind it. Where one of them
+// applies, Cache-Control and Expires are for others (RFC 9213 §2.2).
+type Targets uint8
+
+const (
+	// TargetCDN heeds CDN-Cache-Control (RFC 9213 §3), before the others.
+	TargetCDN Targets = 1 << iota
+	// TargetSurrogate heeds Surrogate-Control (W3C Note "Edge Architecture Specification" §2), which fills offer to
+	// understand.
+	TargetSurrogate
+)
+
+// Has reports whether t contains all of x.
+func (t Targets) Has(x Targets) bool { return t&x == x }
+
+// surrogate is the name of this cache in Surrogate-Capability and as the target of a directive in Surrogate-Control.
+const surrogate = "cacheproxy"
+
+// OfferSurrogate adds to the header of a fill what this cache understands of Surrogate-Control.
+func (r *Route) OfferSurrogate(h http.Header) {
+	if r.Targets.Has(TargetSurrogate) {
+		h["Surrogate-Capability"] = append(h["Surrogate-Capability"], surrogate+`="Surrogate/1.0"`)
+	}
+}
+
+// targeted are the directives of the first field that is meant for this cache, can be read and says something. Set-Cookie
+// and Authorization are judged as ever: these fields have no word that permits to share.
+func (t Targets) targeted(h http.Header) (Directives, bool) {
+	if t.Has(TargetCDN) {
+		if d, ok := parseCDN(h["Cdn-Cache-Control"]); ok {
+			return d, true
+		}
+	}
+	if t.Has(TargetSurrogate) {
+		return parseSurrogate(h["Surrogate-Control"])
+	}
+	return Directives{}, false
+}
+
+// parseCDN reads a targeted field: a dictionary whose members are directives of Cache-Control (RFC 9213 §2.1). A field
+// that is not one, is empty, or has a value of the wrong type is ignored whole.
+func parseCDN(lines []string) (d Directives, ok bool) {
+	dictionary, err := httpsfv.UnmarshalDictionary(lines)
+	if err != nil || len(dictionary.Names()) == 0 {
+		return Directives{}, false
+	}
+	for _, name := range dictionary.Names() {
+		member, _ := dictionary.Get(name)
+		item, single := member.(httpsfv.Item)
+		if !single {
+			return Directives{}, false
+		}
+		var a argument
+		switch value := item.Value.(type) {
+		case bool:
+			if !value {
+				continue // "?0" takes a directive back
+			}
+		case int64:
+			if value < 0 {
+				return Directives{}, false
+			}
+			if v, has := d.seconds(name); v != nil {
+				*v, *has = min(time.Duration(value), maxDelta/time.Second)*time.Second, true
+				d.sharesBySMaxAge = d.sharesBySMaxAge || name == "s-maxage"
+				continue
+			}
+			a = argument{given: true}
+		case string:
+			a = argument{given: true, valid: true, text: value}
+		default:
+			a = argument{given: true}
+		}
+		if v, _ := d.seconds(name); v != nil {
+			return Directives{}, false
+		}
+		d.add(name, a)
+	}
+	return d, true
+}
+
+// parseSurrogate reads Surrogate-Control. Directives may be for one surrogate, which is then named as a parameter. Of
+// max-age=60+30 the second number, for how long more the copy may be served stale, is not used. The field does not apply
+// where it says nothing about storing to this cache; a lifetime that cannot be read is zero.
+func parseSurrogate(lines []string) (d Directives, ok bool) {
+	for _, line := range lines {
+		for element := range strings.SplitSeq(line, ",") {
+			directive, parameters, targeted := strings.Cut(trimOWS(element), ";")
+			if targeted && !namesSurrogate(parameters) {
+				continue
+			}
+			name, value, given := strings.Cut(directive, "=")
+			switch strings.ToLower(name) {
+			case "no-store":
+				d.NoStore, ok = true, true
+			case "max-age":
+				fresh, stale, extended := strings.Cut(value, "+")
+				_, valid := parseDelta(stale)
+				if !given || extended && !valid {
+					fresh = ""
+				}
+				least(&d.MaxAge, &d.HasMaxAge, argument{given: given, valid: isToken(fresh), text: fresh})
+				ok = true
+			}
+		}
+	}
+	return d, ok
+}
+
+// namesSurrogate reports whether the parameters of a directive name this cache.
+func namesSurrogate(parameters string) bool {
+	for name := range strings.SplitSeq(parameters, ";") {
+		if trimOWS(name) == surrogate {
+			return true
+		}
+	}
+	return false
+}

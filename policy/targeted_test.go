@@ -1,0 +1,101 @@
+package policy
+
+import (
+	"net/http"
+	"testing"
+	"time"
+)
+
+func TestTargeted(t *testing.T) {
+	const both = TargetCDN | TargetSurrogate
+	tests := []struct {
+		about   string
+		targets Targets
+		lines   []string
+		want    Reason        // NoReason: stored
+		fresh   time.Duration // where it is stored
+	}{
+		{"none of them", both, []string{"Cache-Control: max-age=60"}, NoReason, 60 * time.Second},
+		{"CDN-Cache-Control instead of Cache-Control (RFC 9213 §2.2)", both, []string{"Cache-Control: max-age=60", "CDN-Cache-Control: max-age=5"}, NoReason, 5 * time.Second},
+		{"instead of no-store", both, []string{"Cache-Control: no-store", "CDN-Cache-Control: max-age=5"}, NoReason, 5 * time.Second},
+		{"instead of Expires", both, []string{"CDN-Cache-Control: max-age=5", "Expires: 0"}, NoReason, 5 * time.Second},
+		{"no lifetime in it: Expires does not count", both, []string{"CDN-Cache-Control: public", "Expires: " + httpDate(time.Hour)}, NoFreshness, 0},
+		{"not instead of anything where it is not heeded", TargetSurrogate, []string{"Cache-Control: no-store", "CDN-Cache-Control: max-age=5"}, NoStore, 0},
+		{"no-store", both, []string{"Cache-Control: max-age=60", "CDN-Cache-Control: no-store"}, NoStore, 0},
+		{"private", both, []string{"Cache-Control: max-age=60", "CDN-Cache-Control: private"}, Private, 0},
+		{"private with fields", both, []string{"Cache-Control: max-age=60", `CDN-Cache-Control: max-age=5, private="x"`}, Private, 0},
+		{"no-cache", both, []string{"Cache-Control: max-age=60", "CDN-Cache-Control: no-cache"}, NoFreshness, 0},
+		{"a directive taken back", both, []string{"CDN-Cache-Control: no-store=?0, max-age=5"}, NoReason, 5 * time.Second},
+		{"parameters say nothing", both, []string{"CDN-Cache-Control: max-age=5;x=1"}, NoReason, 5 * time.Second},
+		{"the last of two counts (RFC 9651 §4.2.2)", both, []string{"CDN-Cache-Control: max-age=60, max-age=5"}, NoReason, 5 * time.Second},
+		{"two lines are one dictionary", both, []string{"CDN-Cache-Control: max-age=5", "CDN-Cache-Control: private"}, Private, 0},
+		{"malformed is ignored whole (RFC 9213 §2.1)", both, []string{"Cache-Control: no-store", "CDN-Cache-Control: max-age=5, &&&"}, NoStore, 0},
+		{"a number as a string is ignored whole", both, []string{"Cache-Control: no-store", `CDN-Cache-Control: max-age="5"`}, NoStore, 0},
+		{"a negative number", both, []string{"Cache-Control: no-store", "CDN-Cache-Control: max-age=-5"}, NoStore, 0},
+		{"a number that is a list", both, []string{"Cache-Control: no-store", "CDN-Cache-Control: max-age=(5)"}, NoStore, 0},
+		{"upper case is no key (RFC 9651 §3.2)", both, []string{"Cache-Control: no-store", "CDN-Cache-Control: MAX-AGE=5"}, NoStore, 0},
+		{"empty", both, []string{"Cache-Control: no-store", "CDN-Cache-Control: "}, NoStore, 0},
+
+		{"Surrogate-Control instead of Cache-Control (Edge Architecture §2)", both, []string{"Cache-Control: no-store", "Surrogate-Control: max-age=5"}, NoReason, 5 * time.Second},
+		{"after CDN-Cache-Control", both, []string{"CDN-Cache-Control: max-age=5", "Surrogate-Control: max-age=60"}, NoReason, 5 * time.Second},
+		{"for this cache", both, []string{"Surrogate-Control: max-age=5;cacheproxy"}, NoReason, 5 * time.Second},
+		{"for another", both, []string{"Cache-Control: max-age=60", "Surrogate-Control: max-age=5;other, no-store;other"}, NoReason, 60 * time.Second},
+		{"for several", both, []string{"Surrogate-Control: no-store;other; cacheproxy"}, NoStore, 0},
+		{"shorter for this cache", both, []string{"Surrogate-Control: max-age=60, max-age=5;cacheproxy"}, NoReason, 5 * time.Second},
+		{"names in any case", both, []string{"Surrogate-Control: MaX-aGe=5"}, NoReason, 5 * time.Second},
+		{"with a stale extension", both, []string{"Surrogate-Control: max-age=5+60"}, NoReason, 5 * time.Second},
+		{"an extension that is none", both, []string{"Surrogate-Control: max-age=5+x"}, NoFreshness, 0},
+		{"no-store", both, []string{"Cache-Control: max-age=60", "Surrogate-Control: no-store"}, NoStore, 0},
+		{"nothing about storing", both, []string{"Cache-Control: max-age=60", `Surrogate-Control: content="ESI/1.0"`}, NoReason, 60 * time.Second},
+		{"a number that is none is zero", both, []string{"Cache-Control: max-age=60", "Surrogate-Control: max-age=x"}, NoFreshness, 0},
+		{"no number", both, []string{"Cache-Control: max-age=60", "Surrogate-Control: max-age"}, NoFreshness, 0},
+		{"space before =", both, []string{"Cache-Control: max-age=1", "Surrogate-Control: max-age =100"}, NoReason, time.Second},
+		{"not heeded", TargetCDN, []string{"Cache-Control: no-store", "Surrogate-Control: max-age=5"}, NoStore, 0},
+
+		{"cookies are judged as ever", both, []string{"CDN-Cache-Control: max-age=5", "Set-Cookie: a=1"}, SetCookie, 0},
+	}
+	for _, tt := range tests {
+		v := (&Route{Targets: tt.targets}).Judge(fetched(tt.lines...))
+		if v.Reason != tt.want || v.Lifetime.Fresh != tt.fresh {
+			t.Errorf("%s: %q, fresh for %v; want %q, %v", tt.about, v.Reason, v.Lifetime.Fresh, tt.want, tt.fresh)
+		}
+	}
+	f := fetched("Surrogate-Control: max-age=60")
+	f.Authorized = true
+	if v := (&Route{Targets: both}).Judge(f); v.Reason != AuthorizedShare {
+		t.Errorf("an answer to credentials: %q", v.Reason)
+	}
+	f.Header = header("CDN-Cache-Control: max-age=60, public", "Cache-Control: private")
+	if v := (&Route{Targets: both}).Judge(f); v.Reason != NoReason {
+		t.Errorf("an answer to credentials that is public for this cache: %q", v.Reason)
+	}
+}
+
+func TestOfferSurrogate(t *testing.T) {
+	h := header(`Surrogate-Capability: cdn="Surrogate/1.0"`)
+	(&Route{Targets: TargetSurrogate}).OfferSurrogate(h)
+	if got := h["Surrogate-Capability"]; len(got) != 2 || got[1] != `cacheproxy="Surrogate/1.0"` {
+		t.Errorf("%q", got)
+	}
+	h = http.Header{}
+	(&Route{Targets: TargetCDN}).OfferSurrogate(h)
+	if len(h) > 0 {
+		t.Errorf("offered although it is not heeded: %v", h)
+	}
+}
+
+// What Surrogate-Control says is read as it stands or not at all: the answer is never fresh for longer than some number in
+// it says, and no-store for everybody always counts.
+func FuzzTargeted(f *testing.F) {
+	for _, seed := range []string{"max-age=5", "max-age=5+6;cacheproxy, no-store;x", `content="ESI/1.0"`, "max-age=99999999999", "a=(1 2);b, max-age=?1"} {
+		f.Add(seed, seed)
+	}
+	f.Fuzz(func(t *testing.T, cdn, surrogate string) {
+		for _, h := range []http.Header{{"Cdn-Cache-Control": {cdn}}, {"Surrogate-Control": {surrogate}}} {
+			d, ok := (TargetCDN | TargetSurrogate).targeted(h)
+			if d.MaxAge < 0 || d.MaxAge > maxDelta || !ok && (d.HasMaxAge || d.NoStore) {
+				t.Fatalf("%v: %+v, %v", h, d, ok)
+			}
+		}
+	})
+}
