@@ -216,7 +216,7 @@ func (ex *exchange) miss(c candidate) {
 	case onlyIfCached(ex.r.Header):
 		ex.refuseUncached()
 	case head:
-		ex.pass(policy.HeadMiss)
+		ex.headMiss(c)
 	default:
 		ex.fetch(c)
 	}

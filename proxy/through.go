@@ -14,6 +14,17 @@ func (ex *exchange) pass(why policy.Reason) {
 	ex.through(func(*http.Response) error { return nil }, func() {})
 }
 
+// headMiss sends a HEAD that no copy answers through, and lets go of a copy of something else.
+func (ex *exchange) headMiss(c candidate) {
+	ex.status.Outcome, ex.status.Reason = policy.Pass, policy.HeadMiss
+	ex.through(func(res *http.Response) error {
+		if c.Copy != nil && isSuccess(c.Copy.Status) && res.StatusCode == http.StatusOK && policy.HeadContradicts(c.Copy.Header(), res.Header) {
+			ex.p.store.Drop(c.Key, c.Copy)
+		}
+		return nil
+	}, func() {})
+}
+
 // through sends the request to the origin; answered gets the head of the answer before the client sees any of it, unknown
 // is called when there is none.
 func (ex *exchange) through(answered func(*http.Response) error, unknown func()) {
