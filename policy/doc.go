@@ -17,6 +17,7 @@
 //	Route.Judge            may it be shared, stored, for how long   storable.go, lifetime.go
 //	Route.Members          what its copy can be purged by           names.go, template.go
 //	Route.JudgePart        may a 206 be kept as a part              partial.go
+//	Wishes.Use             what the client makes of it              clientdirectives.go
 //	Lifetime.State         fresh, stale, in which window            freshness.go
 //	NotModified            is 304 the answer                        conditional.go
 //	MeetsPreconditions     If-Match and its like, If-Range          precondition.go

@@ -96,7 +96,7 @@ func (ex *exchange) together(c candidate) (again bool, next candidate) {
 	case landed:
 		return true, now
 	case full:
-		ex.passOr(policy.WaitersFull, c)
+		ex.passOr(policy.WaitersFull, c, nil)
 		return false, candidate{}
 	}
 	res, reason := ex.await(t, hints)
@@ -106,7 +106,7 @@ func (ex *exchange) together(c candidate) (again bool, next candidate) {
 		ex.gone()
 		return false, candidate{}
 	case reason != policy.NoReason:
-		ex.passOr(reason, c)
+		ex.passOr(reason, c, nil)
 		return false, candidate{}
 	}
 	if t.how == joined {

@@ -41,6 +41,7 @@ type fetch struct {
 	method   string
 	content  []byte      // of the request; nil: none
 	base     *store.Copy // what a 304 would confirm; nil: fetch it whole
+	baseKey  string      // where base is stored
 	class    origin.Class
 	solo     context.Context // set when the fill serves one client only: it ends with it
 	personal bool            // with the credentials of the one client that the fill is for
@@ -411,6 +412,10 @@ func (c *call) confirm(resp *http.Response, res *fill) *fill {
 	res.fresh, res.body = fresh, wholeBody(fresh.Body)
 	res.lead, _ = res.body.attach()
 	res.stored = c.put(res, fresh)
+	if !res.verdict.Store && !c.q.personal {
+		// It is still right, but by what the origin says now it must not be kept (RFC 9111 §4.3.4, §3).
+		c.p.store.Drop(c.q.baseKey, c.q.base)
+	}
 	c.p.flights.land(c.f, res, false)
 	c.end()
 	return res

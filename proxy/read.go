@@ -210,18 +210,16 @@ func (ex *exchange) stale(c *store.Copy, why policy.Reason) {
 // miss fetches what no copy can answer.
 func (ex *exchange) miss(c candidate) {
 	ex.status.Reason = c.reason
-	if ex.r.Method == http.MethodHead {
-		ex.passOr(policy.HeadMiss, c)
-		return
-	}
-	if ex.deliverParts(c) {
-		return
-	}
-	if onlyIfCached(ex.r.Header) {
+	head := ex.r.Method == http.MethodHead
+	switch {
+	case !head && ex.deliverParts(c):
+	case onlyIfCached(ex.r.Header):
 		ex.refuseUncached()
-		return
+	case head:
+		ex.headMiss(c)
+	default:
+		ex.fetch(c)
 	}
-	ex.fetch(c)
 }
 
 func (ex *exchange) refuseUncached() {
@@ -251,7 +249,7 @@ func (ex *exchange) request(c candidate, class origin.Class, solo context.Contex
 	if c.Copy != nil {
 		q.previous = c.Copy
 		if c.use >= validate && policy.Confirmable(q.method) {
-			q.base = c.Copy
+			q.base, q.baseKey = c.Copy, c.Key
 		}
 	}
 	return q

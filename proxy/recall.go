@@ -27,7 +27,7 @@ func (c *call) recalled() bool {
 	}
 	use, _ := c.p.judge(found.Copy, now)
 	if use >= validate && c.q.base == nil && policy.Confirmable(c.q.method) {
-		c.q.base, c.q.previous = found.Copy, found.Copy
+		c.q.base, c.q.baseKey, c.q.previous = found.Copy, found.Key, found.Copy
 	}
 	return use == serve
 }

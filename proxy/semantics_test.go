@@ -132,6 +132,20 @@ func TestSemantics(t *testing.T) {
 			{body: "1"}, {method: "POST", body: "2"}, {body: "2", cache: "hit"},
 			{about: "an answer to PUT is not (§9.3.4)", method: "PUT", body: "3"}, {body: "4"},
 		}},
+		{"a HEAD that is about something else ends a stale copy (RFC 9111 §4.3.5)", plain, counting(func(h http.Header, r *http.Request) int {
+			h.Set("Cache-Control", "max-age=10")
+			h.Set("ETag", `"1"`)
+			if r.Method == "HEAD" {
+				h.Set("ETag", `"2"`)
+			}
+			if r.Header.Get("If-None-Match") != "" {
+				return http.StatusNotModified
+			}
+			return 200
+		}), []said{
+			{body: "1"}, {after: 10 * time.Second, body: "1", cache: "fwd=stale; fwd-status=304"},
+			{after: 10 * time.Second, method: "HEAD", cache: "detail=head-miss"}, {body: "4", cache: "stored"},
+		}},
 		{"the preferred language selects among copies (RFC 9111 §4.1)", plain,
 			counting(with("Cache-Control", "max-age=60", "Vary", "Accept-Language", "Content-Language", "de")), []said{
 				{header: []string{"Accept-Language", "en, de"}, body: "1"},

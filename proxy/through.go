@@ -20,12 +20,8 @@ func (ex *exchange) pass(why policy.Reason) {
 }
 
 // passOr sends a read to the origin by itself, because it cannot wait for another's answer; the copy stands in where the
-// origin fails.
-func (ex *exchange) passOr(why policy.Reason, c candidate) {
-	if c.use < onError {
-		ex.pass(why)
-		return
-	}
+// origin fails. seen gets the head of the answer; it may be nil.
+func (ex *exchange) passOr(why policy.Reason, c candidate, seen func(*http.Response)) {
 	ex.status.Outcome, ex.status.Reason = policy.Pass, why
 	instead := policy.NoReason // why the copy is sent
 	ex.through(passage{
@@ -33,6 +29,9 @@ func (ex *exchange) passOr(why policy.Reason, c candidate) {
 			if originFailed(res.StatusCode) && ex.spare(c) {
 				instead = policy.OriginStatus
 				return errSpared
+			}
+			if seen != nil {
+				seen(res)
 			}
 			return nil
 		},
@@ -46,6 +45,15 @@ func (ex *exchange) passOr(why policy.Reason, c candidate) {
 	if instead != policy.NoReason {
 		ex.stale(c.Copy, instead)
 	}
+}
+
+// headMiss sends a HEAD that no copy answers through, and lets go of a copy of something else.
+func (ex *exchange) headMiss(c candidate) {
+	ex.passOr(policy.HeadMiss, c, func(res *http.Response) {
+		if c.Copy != nil && isSuccess(c.Copy.Status) && res.StatusCode == http.StatusOK && policy.HeadContradicts(c.Copy.Header(), res.Header) {
+			ex.p.store.Drop(c.Key, c.Copy)
+		}
+	})
 }
 
 // errSpared is the end of an answer in whose place a copy is sent.
