@@ -16,6 +16,7 @@ type stall struct {
 	mu      sync.Mutex
 	timer   *time.Timer
 	reading bool
+	yielded bool // the client had its turn when the clock last ran out
 	ended   bool
 }
 
@@ -52,7 +53,10 @@ func (s *stall) expire() {
 	if !s.reading {
 		return
 	}
-	if s.wait.clientsTurn() {
+	// The origin has all of its time after the client's turn, whenever that ended.
+	turn := s.wait.clientsTurn()
+	if turn || s.yielded {
+		s.yielded = turn
 		s.timer.Reset(s.timeout)
 		return
 	}
