@@ -35,7 +35,7 @@ type meaning struct {
 	StripSetCookie   bool
 	ShareAuthorized  bool
 	Compression      string `json:",omitempty"` // whatever is not compressed keeps the fingerprint that it had before there was any
-	Targets          policy.Targets
+	Targets          []string
 }
 
 // fingerprint stands for the route's meaning. It is the same in every process and version of Go.

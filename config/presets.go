@@ -42,7 +42,7 @@ func preset(kind policy.Kind, upstream origin.Options) *policy.Route {
 		r.Jitter = 0.10
 		r.MaxWaiters = 10_000
 		r.WaitTimeout = upstream.Timeout
-		r.Targets = policy.TargetCDN | policy.TargetSurrogate
+		r.Targets = []string{policy.TargetThis, policy.TargetCDN, policy.TargetSurrogate}
 	}
 	if kind == policy.RefreshAhead {
 		r.RefreshAt = 0.80

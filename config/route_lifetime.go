@@ -1,6 +1,7 @@
 package config
 
 import (
+	"net/http"
 	"regexp"
 	"slices"
 	"strings"
@@ -51,16 +52,18 @@ func (c *routeCompiler) directives() {
 	if !c.wrote("targeted_cache_control") {
 		return
 	}
-	c.route.Targets = 0
-	for i, word := range c.doc.TargetedCacheControl {
-		var one policy.Targets
-		if c.spoiled(index(at, i)) {
-			continue
+	c.route.Targets = nil
+	for i, name := range c.doc.TargetedCacheControl {
+		canonical := http.CanonicalHeaderKey(name)
+		switch at := index(at, i); {
+		case c.spoiled(at):
+		case !token.MatchString(name) || canonical != policy.TargetSurrogate && !strings.HasSuffix(canonical, "-Cache-Control"):
+			c.problem(at, "%s is not a field with directives for some caches; write CDN-Cache-Control, another that ends in -Cache-Control, or Surrogate-Control", quote(name))
+		case slices.Contains(c.route.Targets, canonical):
+			c.problem(at, "%s is there twice; remove one", canonical)
+		default:
+			c.route.Targets = append(c.route.Targets, canonical)
 		}
-		if err := pick(&one, word, targets); err != nil {
-			c.problem(index(at, i), "%s %w", quote(word), err)
-		}
-		c.route.Targets |= one
 	}
 }
 

@@ -99,7 +99,6 @@ var (
 	onWrites         = []choice[policy.OnWrite]{{"invalidate", policy.OnWriteInvalidate}, {"store", policy.OnWriteStore}}
 	failedWrites     = []choice[policy.FailedWrite]{{"invalidate", policy.FailedInvalidate}, {"keep", policy.FailedKeep}}
 	clientDirectives = []choice[policy.ClientDirectives]{{"ignore", policy.IgnoreClient}, {"honor", policy.HonorClient}}
-	targets          = []choice[policy.Targets]{{"CDN-Cache-Control", policy.TargetCDN}, {"Surrogate-Control", policy.TargetSurrogate}}
 	compressions     = []choice[policy.Coding]{
 		{"none", policy.Identity}, {"zstd", policy.Zstd}, {"gzip", policy.Gzip}, {"br", policy.Brotli},
 	}

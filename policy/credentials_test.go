@@ -25,7 +25,7 @@ func TestAnswersCredentials(t *testing.T) {
 			t.Errorf("%s: %v", tt.about, got)
 		}
 	}
-	if (&Route{Targets: TargetCDN}).AnswersCredentials(header("Cache-Control: public", "CDN-Cache-Control: max-age=1")) {
+	if (&Route{Targets: []string{TargetCDN}}).AnswersCredentials(header("Cache-Control: public", "CDN-Cache-Control: max-age=1")) {
 		t.Error("Cache-Control is for others (RFC 9213 §2.2)")
 	}
 }

@@ -28,7 +28,8 @@ var endToEnd = map[string]bool{
 	"Age": true, "Cache-Control": true, "Date": true, "Etag": true, "Expires": true, "Last-Modified": true,
 	"Pragma": true, "Set-Cookie": true, "Set-Cookie2": true, "Vary": true, "Location": true,
 	"Cache-Groups": true, "Cache-Group-Invalidation": true, "Cache-Status": true, "Cache-Tag": true, "Cdn-Cache-Control": true,
-	"Surrogate-Control": true, "Surrogate-Key": true, "Xkey": true,
+	"Cacheproxy-Cache-Control": true,
+	"Surrogate-Control":        true, "Surrogate-Key": true, "Xkey": true,
 	"Authorization": true, "Cookie": true, "Host": true, "Range": true,
 	"Forwarded": true, "Via": true, "Cdn-Loop": true,
 }

@@ -133,7 +133,7 @@ type Route struct {
 	Override             Override
 	StoreIf              StoreIf
 	Client               ClientDirectives
-	Targets              Targets // response fields for this cache that are heeded before Cache-Control
+	Targets              []string // canonical names of response fields for this cache; the first that applies is heeded before Cache-Control
 	Range                RangeFetch
 	Compression          Coding // in which copies are held, where it is worth it; Identity: as they come
 

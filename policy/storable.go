@@ -82,7 +82,7 @@ func (r *Route) JudgeLength(length, maxObject int64) Reason {
 
 // directives are those of the response, without what the route overrides.
 func (r *Route) directives(h http.Header) Directives {
-	d, targeted := r.Targets.targeted(h)
+	d, targeted := r.targeted(h)
 	if !targeted {
 		d = ParseDirectives(h["Cache-Control"])
 	}

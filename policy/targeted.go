@@ -2,54 +2,53 @@ package policy
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/dunglas/httpsfv"
 )
 
-// Targets are response fields by which an origin speaks to this cache and not to those behind it. Where one of them
-// applies, Cache-Control and Expires are for others (RFC 9213 §2.2).
-type Targets uint8
-
+// Response fields by which an origin speaks to this cache and not to those behind it. Where one of Route.Targets applies,
+// Cache-Control and Expires are for others (RFC 9213 §2.2).
 const (
-	// TargetCDN heeds CDN-Cache-Control (RFC 9213 §3), before the others.
-	TargetCDN Targets = 1 << iota
-	// TargetSurrogate heeds Surrogate-Control (W3C Note "Edge Architecture Specification" §2), which fills offer to
+	// TargetThis is for this cache alone (RFC 9213 §2).
+	TargetThis = "Cacheproxy-Cache-Control"
+	// TargetCDN is for caches that act on behalf of an origin (RFC 9213 §3.1).
+	TargetCDN = "Cdn-Cache-Control"
+	// TargetSurrogate has a grammar of its own (W3C Note "Edge Architecture Specification" §2), which fills offer to
 	// understand.
-	TargetSurrogate
+	TargetSurrogate = "Surrogate-Control"
 )
-
-// Has reports whether t contains all of x.
-func (t Targets) Has(x Targets) bool { return t&x == x }
 
 // surrogate is the name of this cache in Surrogate-Capability and as the target of a directive in Surrogate-Control.
 const surrogate = "cacheproxy"
 
 // OfferSurrogate adds to the header of a fill what this cache understands of Surrogate-Control.
 func (r *Route) OfferSurrogate(h http.Header) {
-	if r.Targets.Has(TargetSurrogate) {
+	if slices.Contains(r.Targets, TargetSurrogate) {
 		h["Surrogate-Capability"] = append(h["Surrogate-Capability"], surrogate+`="Surrogate/1.0"`)
 	}
 }
 
 // targeted are the directives of the first field that is meant for this cache, can be read and says something. Set-Cookie
 // and Authorization are judged as ever: these fields have no word that permits to share.
-func (t Targets) targeted(h http.Header) (Directives, bool) {
-	if t.Has(TargetCDN) {
-		if d, ok := parseCDN(h["Cdn-Cache-Control"]); ok {
+func (r *Route) targeted(h http.Header) (Directives, bool) {
+	for _, name := range r.Targets {
+		parse := parseTargeted
+		if name == TargetSurrogate {
+			parse = parseSurrogate
+		}
+		if d, ok := parse(h[name]); ok {
 			return d, true
 		}
-	}
-	if t.Has(TargetSurrogate) {
-		return parseSurrogate(h["Surrogate-Control"])
 	}
 	return Directives{}, false
 }
 
-// parseCDN reads a targeted field: a dictionary whose members are directives of Cache-Control (RFC 9213 §2.1). A field
+// parseTargeted reads a targeted field: a dictionary whose members are directives of Cache-Control (RFC 9213 §2.1). A field
 // that is not one, is empty, or has a value of the wrong type is ignored whole.
-func parseCDN(lines []string) (d Directives, ok bool) {
+func parseTargeted(lines []string) (d Directives, ok bool) {
 	dictionary, err := httpsfv.UnmarshalDictionary(lines)
 	if err != nil || len(dictionary.Names()) == 0 {
 		return Directives{}, false

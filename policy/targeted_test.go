@@ -7,10 +7,10 @@ import (
 )
 
 func TestTargeted(t *testing.T) {
-	const both = TargetCDN | TargetSurrogate
+	both, this := []string{TargetCDN, TargetSurrogate}, []string{TargetThis, TargetCDN}
 	tests := []struct {
 		about   string
-		targets Targets
+		targets []string
 		lines   []string
 		want    Reason        // NoReason: stored
 		fresh   time.Duration // where it is stored
@@ -20,7 +20,7 @@ func TestTargeted(t *testing.T) {
 		{"instead of no-store", both, []string{"Cache-Control: no-store", "CDN-Cache-Control: max-age=5"}, NoReason, 5 * time.Second},
 		{"instead of Expires", both, []string{"CDN-Cache-Control: max-age=5", "Expires: 0"}, NoReason, 5 * time.Second},
 		{"no lifetime in it: Expires does not count", both, []string{"CDN-Cache-Control: public", "Expires: " + httpDate(time.Hour)}, NoFreshness, 0},
-		{"not instead of anything where it is not heeded", TargetSurrogate, []string{"Cache-Control: no-store", "CDN-Cache-Control: max-age=5"}, NoStore, 0},
+		{"not instead of anything where it is not heeded", []string{TargetSurrogate}, []string{"Cache-Control: no-store", "CDN-Cache-Control: max-age=5"}, NoStore, 0},
 		{"no-store", both, []string{"Cache-Control: max-age=60", "CDN-Cache-Control: no-store"}, NoStore, 0},
 		{"private", both, []string{"Cache-Control: max-age=60", "CDN-Cache-Control: private"}, Private, 0},
 		{"private with fields", both, []string{"Cache-Control: max-age=60", `CDN-Cache-Control: max-age=5, private="x"`}, Private, 0},
@@ -36,6 +36,11 @@ func TestTargeted(t *testing.T) {
 		{"upper case is no key (RFC 9651 §3.2)", both, []string{"Cache-Control: no-store", "CDN-Cache-Control: MAX-AGE=5"}, NoStore, 0},
 		{"empty", both, []string{"Cache-Control: no-store", "CDN-Cache-Control: "}, NoStore, 0},
 
+		{"the first of the list (RFC 9213 §2)", this, []string{"CDN-Cache-Control: max-age=60", "CacheProxy-Cache-Control: max-age=5"}, NoReason, 5 * time.Second},
+		{"the next where the first is malformed", this, []string{"CDN-Cache-Control: max-age=60", "CacheProxy-Cache-Control: &"}, NoReason, 60 * time.Second},
+		{"the next where the first is empty", this, []string{"CDN-Cache-Control: max-age=60", "CacheProxy-Cache-Control: "}, NoReason, 60 * time.Second},
+		{"the first forbids", this, []string{"CDN-Cache-Control: max-age=60", "CacheProxy-Cache-Control: no-store"}, NoStore, 0},
+
 		{"Surrogate-Control instead of Cache-Control (Edge Architecture §2)", both, []string{"Cache-Control: no-store", "Surrogate-Control: max-age=5"}, NoReason, 5 * time.Second},
 		{"after CDN-Cache-Control", both, []string{"CDN-Cache-Control: max-age=5", "Surrogate-Control: max-age=60"}, NoReason, 5 * time.Second},
 		{"for this cache", both, []string{"Surrogate-Control: max-age=5;cacheproxy"}, NoReason, 5 * time.Second},
@@ -50,7 +55,7 @@ func TestTargeted(t *testing.T) {
 		{"a number that is none is zero", both, []string{"Cache-Control: max-age=60", "Surrogate-Control: max-age=x"}, NoFreshness, 0},
 		{"no number", both, []string{"Cache-Control: max-age=60", "Surrogate-Control: max-age"}, NoFreshness, 0},
 		{"space before =", both, []string{"Cache-Control: max-age=1", "Surrogate-Control: max-age =100"}, NoReason, time.Second},
-		{"not heeded", TargetCDN, []string{"Cache-Control: no-store", "Surrogate-Control: max-age=5"}, NoStore, 0},
+		{"not heeded", []string{TargetCDN}, []string{"Cache-Control: no-store", "Surrogate-Control: max-age=5"}, NoStore, 0},
 
 		{"cookies are judged as ever", both, []string{"CDN-Cache-Control: max-age=5", "Set-Cookie: a=1"}, SetCookie, 0},
 	}
@@ -73,12 +78,12 @@ func TestTargeted(t *testing.T) {
 
 func TestOfferSurrogate(t *testing.T) {
 	h := header(`Surrogate-Capability: cdn="Surrogate/1.0"`)
-	(&Route{Targets: TargetSurrogate}).OfferSurrogate(h)
+	(&Route{Targets: []string{TargetSurrogate}}).OfferSurrogate(h)
 	if got := h["Surrogate-Capability"]; len(got) != 2 || got[1] != `cacheproxy="Surrogate/1.0"` {
 		t.Errorf("%q", got)
 	}
 	h = http.Header{}
-	(&Route{Targets: TargetCDN}).OfferSurrogate(h)
+	(&Route{Targets: []string{TargetCDN}}).OfferSurrogate(h)
 	if len(h) > 0 {
 		t.Errorf("offered although it is not heeded: %v", h)
 	}
@@ -92,7 +97,7 @@ func FuzzTargeted(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, cdn, surrogate string) {
 		for _, h := range []http.Header{{"Cdn-Cache-Control": {cdn}}, {"Surrogate-Control": {surrogate}}} {
-			d, ok := (TargetCDN | TargetSurrogate).targeted(h)
+			d, ok := (&Route{Targets: []string{TargetCDN, TargetSurrogate}}).targeted(h)
 			if d.MaxAge < 0 || d.MaxAge > maxDelta || !ok && (d.HasMaxAge || d.NoStore) {
 				t.Fatalf("%v: %+v, %v", h, d, ok)
 			}

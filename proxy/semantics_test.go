@@ -53,7 +53,7 @@ func with(fields ...string) func(http.Header, *http.Request) int {
 
 func TestSemantics(t *testing.T) {
 	plain := func(r *policy.Route) {
-		r.TTL, r.ForwardHeaders, r.Targets = 0, policy.ForwardAll, policy.TargetCDN|policy.TargetSurrogate
+		r.TTL, r.ForwardHeaders, r.Targets = 0, policy.ForwardAll, []string{policy.TargetCDN, policy.TargetSurrogate}
 		r.FailedWrite, r.OnWrite = policy.FailedKeep, policy.OnWriteStore
 	}
 	honor := func(r *policy.Route) { plain(r); r.Client = policy.HonorClient }
