@@ -13,7 +13,7 @@ NORACE = $(shell grep -rl --include='*_test.go' '^//go:build.*!race' . | xargs -
 
 .PHONY: help
 help: ## list the targets
-	@sed -nE 's/^([a-z-]+):.*## /\1\t/p' Makefile | expand -t 12
+	@sed -nE 's/^([a-z-]+):.*## /\1\t/p' Makefile | expand -t 16
 
 .PHONY: build
 build: ## build bin/cacheproxy, one static binary
@@ -23,6 +23,7 @@ build: ## build bin/cacheproxy, one static binary
 test: deps check ## everything a change has to pass
 	$(if $(NORACE),go test -timeout $(TIMEOUT) $(NORACE))
 	go test -race -timeout $(TIMEOUT) ./...
+	cd test/deploy && go test -timeout $(TIMEOUT) ./...
 
 .PHONY: deps
 deps: ## install what the tests need beside Go
@@ -34,6 +35,7 @@ check: ## formatting, go vet, staticcheck
 	  echo "not formatted, run gofmt -w on:"; echo "$$unformatted"; exit 1; fi
 	go vet ./...
 	go tool staticcheck ./...
+	staticcheck=$$(go tool -n staticcheck) && cd test/deploy && go vet ./... && "$$staticcheck" ./...
 
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME (10s)
@@ -60,6 +62,10 @@ bench: ## run the Go benchmarks that match BENCH
 .PHONY: bench-shop
 bench-shop: deps ## load the sample shop on PostgreSQL, with and without the proxy
 	go run ./test/bench/shop
+
+.PHONY: bench-overload
+bench-overload: ## offer an origin behind the proxy ten times what it can do
+	go run ./test/bench/overload
 
 .PHONY: demo
 demo: ## run a sample shop behind the proxy

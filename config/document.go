@@ -10,18 +10,32 @@ import (
 // document is the file as its users see it: one field for every key that exists. A key that is not here is refused as
 // unknown. Whether a key was written is known to the loader, not to the field.
 type document struct {
-	Listen         string        `key:"listen"`
-	TLS            tlsDoc        `key:"tls"`
-	H2C            bool          `key:"h2c"`
-	TrustedProxies texts         `key:"trusted_proxies"`
-	DrainDelay     time.Duration `key:"drain_delay"`
-	CacheStatusKey bool          `key:"cache_status_key"`
-	Admin          adminDoc      `key:"admin"`
-	Log            logDoc        `key:"log"`
-	Tracing        tracingDoc    `key:"tracing"`
-	Memory         memoryDoc     `key:"memory"`
-	Upstreams      []upstreamDoc `key:"upstreams"`
-	Routes         []routeDoc    `key:"routes"`
+	Listen          string        `key:"listen"`
+	TLS             tlsDoc        `key:"tls"`
+	H2C             bool          `key:"h2c"`
+	TrustedProxies  texts         `key:"trusted_proxies"`
+	ReusePort       bool          `key:"reuse_port"`
+	DrainDelay      time.Duration `key:"drain_delay"`
+	ShutdownTimeout time.Duration `key:"shutdown_timeout"`
+	CacheStatusKey  bool          `key:"cache_status_key"`
+	Limits          limitsDoc     `key:"limits"`
+	Admin           adminDoc      `key:"admin"`
+	Log             logDoc        `key:"log"`
+	Tracing         tracingDoc    `key:"tracing"`
+	Memory          memoryDoc     `key:"memory"`
+	Upstreams       []upstreamDoc `key:"upstreams"`
+	Routes          []routeDoc    `key:"routes"`
+}
+
+type limitsDoc struct {
+	MaxConnections int           `key:"max_connections"`
+	MaxPerClient   int           `key:"max_connections_per_client"`
+	HeaderTimeout  time.Duration `key:"read_header_timeout"`
+	IdleTimeout    time.Duration `key:"idle_timeout"`
+	BodyTimeout    time.Duration `key:"body_timeout"`
+	WriteTimeout   time.Duration `key:"write_timeout"`
+	MaxHeaderBytes size          `key:"max_header_bytes"`
+	MaxBody        byteNum       `key:"max_body"`
 }
 
 type tlsDoc struct {
@@ -60,14 +74,23 @@ type memoryDoc struct {
 }
 
 type upstreamDoc struct {
-	Name         string        `key:"name"`
-	URL          string        `key:"url"`
-	Host         string        `key:"host"`
-	Timeout      time.Duration `key:"timeout"`
-	MaxInFlight  int           `key:"max_in_flight"`
-	MaxQueue     int           `key:"max_queue"`
-	QueueTimeout time.Duration `key:"queue_timeout"`
-	MaxStreams   int           `key:"max_streams"`
+	Name           string        `key:"name"`
+	URL            oneOrMore     `key:"url"`
+	Host           string        `key:"host"`
+	Health         healthDoc     `key:"health"`
+	Timeout        time.Duration `key:"timeout"`
+	ConnectTimeout time.Duration `key:"connect_timeout"`
+	ReadTimeout    time.Duration `key:"read_timeout"`
+	MaxInFlight    int           `key:"max_in_flight"`
+	MaxQueue       int           `key:"max_queue"`
+	QueueTimeout   time.Duration `key:"queue_timeout"`
+	MaxStreams     int           `key:"max_streams"`
+}
+
+type healthDoc struct {
+	Path     string        `key:"path"`
+	Interval time.Duration `key:"interval"`
+	Timeout  time.Duration `key:"timeout"`
 }
 
 type routeDoc struct {
@@ -95,6 +118,7 @@ type routeDoc struct {
 	NegativeTTL          time.Duration `key:"negative_ttl"`
 	Override             texts         `key:"override"`
 	StoreIf              storeIfDoc    `key:"store_if"`
+	Compression          policy.Coding `key:"compression"`
 
 	ClientCacheControl   policy.ClientDirectives `key:"client_cache_control"`
 	TargetedCacheControl texts                   `key:"targeted_cache_control"`

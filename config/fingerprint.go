@@ -34,6 +34,7 @@ type meaning struct {
 	IgnoreAllCookies bool
 	StripSetCookie   bool
 	ShareAuthorized  bool
+	Compression      string `json:",omitempty"` // whatever is not compressed keeps the fingerprint that it had before there was any
 	Targets          policy.Targets
 }
 
@@ -45,6 +46,9 @@ func fingerprint(r *policy.Route, upstream *url.URL) uint64 {
 		Override: r.Override, ContentTypes: r.StoreIf.ContentTypes, MinBytes: r.StoreIf.MinBytes,
 		IgnoreCookies: r.IgnoreCookies, IgnoreAllCookies: r.IgnoreAllCookies,
 		StripSetCookie: r.StripSetCookie, ShareAuthorized: r.ShareAuthorized, Targets: r.Targets,
+	}
+	if r.Compression != policy.Identity {
+		m.Compression = r.Compression.String()
 	}
 	for _, p := range r.Patterns {
 		m.Patterns = append(m.Patterns, p.String())

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"net/url"
 	"reflect"
 	"regexp"
@@ -14,7 +15,7 @@ import (
 var meaningful = map[string]bool{
 	"Name": true, "Patterns": true, "Host": true, "Key": true, "Tags": true, "Query": true, "Headers": true,
 	"Cookies": true, "ForwardHeaders": true, "Override": true, "StoreIf": true, "IgnoreCookies": true,
-	"IgnoreAllCookies": true, "StripSetCookie": true, "ShareAuthorized": true,
+	"IgnoreAllCookies": true, "Compression": true, "StripSetCookie": true, "ShareAuthorized": true,
 
 	"Where": false, "Upstream": false, "Policy": false, "Mode": false, "ModeShare": false, "Fingerprint": false, "TTL": false,
 	"Jitter": false, "StaleWhileRevalidate": false, "StaleIfError": false, "NegativeTTL": false, "RefreshAt": false,
@@ -101,6 +102,8 @@ func change(t *testing.T, v reflect.Value) {
 		v.Set(reflect.ValueOf(policy.Query{Sort: true}))
 	case *policy.ContentReads:
 		v.Set(reflect.ValueOf(policy.ContentReads{Max: 1}))
+	case *policy.Coding:
+		v.Set(reflect.ValueOf(policy.Zstd))
 	case *policy.StoreIf:
 		v.Set(reflect.ValueOf(policy.StoreIf{MinBytes: 1}))
 	case *policy.HostRule:
@@ -129,5 +132,15 @@ func changeKind(t *testing.T, v reflect.Value) {
 		v.SetFloat(1)
 	default:
 		t.Fatalf("no other value known for a field of type %v", v.Type())
+	}
+}
+
+// An address more must not empty the cache: any address of an upstream may have given any copy.
+func TestFingerprintIsOfTheFirstAddress(t *testing.T) {
+	const text = "upstreams: [{name: api, host: upstream, url: %s}]\nroutes: [{name: a, match: /a, policy: cache-aside, ttl: 1m}]\n"
+	of := func(url string) uint64 { return mustLoad(t, fmt.Sprintf(text, url)).Routes[0].Fingerprint }
+	one := of(`"http://10.0.0.1:9000"`)
+	if one != of(`["http://10.0.0.1:9000", "http://10.0.0.2:9000"]`) || one == of(`["http://10.0.0.2:9000", "http://10.0.0.1:9000"]`) {
+		t.Error("the fingerprint is not that of the first address")
 	}
 }

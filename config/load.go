@@ -60,7 +60,7 @@ func ForUpstream(url string, o Overrides) (*Snapshot, error) {
 // adopt fills in the one upstream and the one route of a proxy without a file.
 func (l *loader) adopt(doc *document, url string) {
 	l.places[""] = place{source: "flag --upstream"}
-	doc.Upstreams = []upstreamDoc{{Name: "upstream", URL: url}}
+	doc.Upstreams = []upstreamDoc{{Name: "upstream", URL: oneOrMore{url}}}
 	doc.Routes = []routeDoc{{Name: "everything", Match: oneOrMore{"/"}}}
 	for _, path := range []string{
 		"upstreams", "upstreams[0]", "upstreams[0].name", "upstreams[0].url", "routes", "routes[0]", "routes[0].name",

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -115,7 +116,7 @@ func TestDefaults(t *testing.T) {
 	api, ok := s.Upstream("api")
 	want := origin.Options{
 		Name: "api", URL: api.URL, Timeout: 5 * time.Second, MaxInFlight: 64, MaxQueue: 256, QueueTimeout: time.Second,
-		MaxStreams: 1000,
+		MaxStreams: 1000, DialTimeout: 2500 * time.Millisecond, ReadTimeout: time.Minute, Replicas: []*url.URL{},
 	}
 	if !ok || !reflect.DeepEqual(api, want) || api.URL.String() != "http://127.0.0.1:9000" {
 		t.Errorf("upstream: %+v", api)
@@ -139,7 +140,8 @@ admin:
     - {name: sre, token: fedcba9876543210, allow: [all]}
 upstreams:
   - {name: api, url: "h2c://api:9000/", host: api.example, max_queue: 0, max_streams: 0, timeout: 2s}
-  - {name: web, url: "https://web.example", host: upstream}
+  - {name: web, url: "https://web.example", host: upstream, timeout: 30s}
+  - {name: many, url: ["http://10.0.0.1:9000", "http://10.0.0.2:9000"], health: {path: "/up?deep"}, connect_timeout: 1s, read_timeout: 10s}
 `)
 	if s.TLS.Cert != "server.pem" || s.TLS.Key != "/etc/key.pem" {
 		t.Errorf("tls: %+v", s.TLS)
@@ -163,6 +165,15 @@ upstreams:
 	api, web := s.Upstreams[0], s.Upstreams[1]
 	if api.MaxQueue != -1 || api.MaxStreams != -1 || api.Host.Literal != "api.example" || web.Host.Literal != "web.example" {
 		t.Errorf("upstreams: %+v", s.Upstreams)
+	}
+	if api.DialTimeout != time.Second || web.DialTimeout != 3*time.Second || !web.HostOfAddress || api.HostOfAddress || web.Health.Path != "" {
+		t.Errorf("upstreams: %+v", s.Upstreams)
+	}
+	many := s.Upstreams[2]
+	if many.URL.Host != "10.0.0.1:9000" || len(many.Replicas) != 1 || many.Replicas[0].Host != "10.0.0.2:9000" ||
+		many.Health != (origin.HealthCheck{Path: "/up?deep", Interval: 2 * time.Second, Timeout: time.Second}) ||
+		many.DialTimeout != time.Second || many.ReadTimeout != 10*time.Second {
+		t.Errorf("several addresses: %+v", many)
 	}
 	text, err := json.Marshal(s.Admin)
 	if err != nil {

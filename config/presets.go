@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"cacheproxy/policy"
+	"cacheproxy/proxy"
 	"cacheproxy/proxy/origin"
 )
 
@@ -13,11 +14,15 @@ import (
 func defaults() *document {
 	return &document{
 		Listen:     "127.0.0.1:8080",
-		DrainDelay: 5 * time.Second,
-		Admin:      adminDoc{Listen: "127.0.0.1:8081"},
-		Log:        logDoc{Format: LogJSON, Level: slog.LevelInfo, Hits: 0.01, Others: 1},
-		Tracing:    tracingDoc{Sample: 0.01, Service: "cacheproxy"},
-		Memory:     memoryDoc{Size: memorySize{bytes: 512 << 20}, MaxObject: 8 << 20},
+		DrainDelay: 5 * time.Second, ShutdownTimeout: 30 * time.Second,
+		Limits: limitsDoc{
+			MaxConnections: proxy.DefaultMaxConnections, HeaderTimeout: proxy.DefaultReadHeaderTimeout, IdleTimeout: proxy.DefaultIdleTimeout,
+			BodyTimeout: proxy.DefaultBodyTimeout, WriteTimeout: proxy.DefaultWriteTimeout, MaxHeaderBytes: proxy.DefaultMaxHeaderBytes,
+		},
+		Admin:   adminDoc{Listen: "127.0.0.1:8081"},
+		Log:     logDoc{Format: LogJSON, Level: slog.LevelInfo, Hits: 0.01, Others: 1},
+		Tracing: tracingDoc{Sample: 0.01, Service: "cacheproxy"},
+		Memory:  memoryDoc{Size: memorySize{bytes: 512 << 20}, MaxObject: 8 << 20},
 	}
 }
 
@@ -54,7 +59,7 @@ var heeded = []struct {
 	{
 		[]string{
 			"mode", "mode_share", "key", "tags", "query", "headers", "cookies", "forward_headers", "ttl", "jitter",
-			"stale_while_revalidate", "stale_if_error", "negative_ttl", "override", "store_if", "ignore_cookies",
+			"stale_while_revalidate", "stale_if_error", "negative_ttl", "override", "store_if", "compression", "ignore_cookies",
 			"strip_set_cookie", "share_authorized", "range", "max_waiters", "wait_timeout",
 			"client_cache_control", "targeted_cache_control",
 		},

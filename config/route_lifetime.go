@@ -41,6 +41,7 @@ func (c *routeCompiler) lifetimes() {
 	}
 	slices.Sort(r.StoreIf.ContentTypes)
 	r.StoreIf.ContentTypes = slices.Compact(r.StoreIf.ContentTypes)
+	r.Compression = d.Compression
 }
 
 // directives compiles whose words on caching are heeded.

@@ -58,6 +58,7 @@ routes:
     negative_ttl: 10s
     override: [max-age, must-revalidate]
     store_if: {content_type: [image/*, Application/JSON], min_bytes: 2}
+    compression: br
     ignore_cookies: [b, a, b]
     strip_set_cookie: true
     share_authorized: true
@@ -71,20 +72,21 @@ routes:
 `)
 	r := s.Routes[0]
 	checks := map[string]bool{
-		"mode":     r.Mode == policy.Observe && r.ModeShare == 0.25,
-		"where":    r.Where["id"].String() == "[0-9]+",
-		"headers":  slices.Equal(r.Headers, []string{"Accept-Language", "X-Shop", "X-Tenant"}),
-		"cookies":  slices.Equal(r.Cookies, []string{"region", "shop"}),
-		"query":    slices.Equal(r.Query.Include, []string{"page"}) && r.Query.Sort && r.Query.Unlisted == policy.UnlistedDrop,
-		"key":      r.Key.String() == "p:{id}:{header.x-tenant}:{cookie.region}:{query.page}",
-		"ttl":      r.TTL == 10*time.Minute && r.Jitter == 0 && r.NegativeTTL == 10*time.Second,
-		"stale":    r.StaleWhileRevalidate == 30*time.Second && r.StaleIfError == 5*time.Minute,
-		"override": r.Override == policy.OverrideMaxAge|policy.OverrideMustRevalidate,
-		"store_if": slices.Equal(r.StoreIf.ContentTypes, []string{"application/json", "image/*"}) && r.StoreIf.MinBytes == 2,
-		"cookie":   slices.Equal(r.IgnoreCookies, []string{"a", "b"}) && !r.IgnoreAllCookies,
-		"relaxed":  r.StripSetCookie && r.ShareAuthorized && r.ForwardHeaders == policy.ForwardListed,
-		"limits":   r.MaxWaiters == 7 && r.WaitTimeout == time.Second,
-		"writes":   r.OnWrite == policy.OnWriteStore && r.StoreDown == policy.StoreDownForward && r.FenceHold == 20*time.Second,
+		"mode":        r.Mode == policy.Observe && r.ModeShare == 0.25,
+		"where":       r.Where["id"].String() == "[0-9]+",
+		"headers":     slices.Equal(r.Headers, []string{"Accept-Language", "X-Shop", "X-Tenant"}),
+		"cookies":     slices.Equal(r.Cookies, []string{"region", "shop"}),
+		"query":       slices.Equal(r.Query.Include, []string{"page"}) && r.Query.Sort && r.Query.Unlisted == policy.UnlistedDrop,
+		"key":         r.Key.String() == "p:{id}:{header.x-tenant}:{cookie.region}:{query.page}",
+		"ttl":         r.TTL == 10*time.Minute && r.Jitter == 0 && r.NegativeTTL == 10*time.Second,
+		"stale":       r.StaleWhileRevalidate == 30*time.Second && r.StaleIfError == 5*time.Minute,
+		"override":    r.Override == policy.OverrideMaxAge|policy.OverrideMustRevalidate,
+		"compression": r.Compression == policy.Brotli,
+		"store_if":    slices.Equal(r.StoreIf.ContentTypes, []string{"application/json", "image/*"}) && r.StoreIf.MinBytes == 2,
+		"cookie":      slices.Equal(r.IgnoreCookies, []string{"a", "b"}) && !r.IgnoreAllCookies,
+		"relaxed":     r.StripSetCookie && r.ShareAuthorized && r.ForwardHeaders == policy.ForwardListed,
+		"limits":      r.MaxWaiters == 7 && r.WaitTimeout == time.Second,
+		"writes":      r.OnWrite == policy.OnWriteStore && r.StoreDown == policy.StoreDownForward && r.FenceHold == 20*time.Second,
 		"invalidates": r.Invalidates.Keys[0].UsesBody() && len(r.Invalidates.URLs) == 1 && len(r.Invalidates.Prefixes) == 1 &&
 			r.Invalidates.Routes[0] == "list" && r.Invalidates.Otherwise.Tags[0].String() == "all",
 		"refresh": s.Routes[1].RefreshAt == 0.5 && s.Routes[1].MinHits == 0,

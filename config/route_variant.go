@@ -97,6 +97,8 @@ func (c *routeCompiler) variant() {
 			c.problem(at, "%s cannot tell copies apart; remove it", canonical)
 		case slices.Contains(c.route.Headers, canonical):
 			c.problem(at, "%s is there twice; remove one", canonical)
+		case canonical == "Accept-Encoding" && c.doc.Compression != policy.Identity:
+			c.problem(at, "has no effect with compression: the origin is asked for answers without a coding; remove one of them")
 		default:
 			c.route.Headers = append(c.route.Headers, canonical)
 		}

@@ -7,8 +7,6 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
-
-	"github.com/KimMachineGun/automemlimit/memlimit"
 )
 
 // minToken is the least length of an admin token, in bytes.
@@ -21,6 +19,8 @@ var nameForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 func (l *loader) server(doc *document, s *Snapshot) {
 	l.address("listen", doc.Listen)
 	s.Listen, s.DrainDelay, s.CacheStatusKey = doc.Listen, doc.DrainDelay, doc.CacheStatusKey
+	s.ReusePort, s.ShutdownTimeout = doc.ReusePort, doc.ShutdownTimeout
+	s.Limits, s.MaxBody = l.limits(doc.Limits), int64(doc.Limits.MaxBody)
 	s.TLS, s.H2C = l.tls(doc), doc.H2C
 	s.TrustedProxies = l.trustedProxies(doc.TrustedProxies)
 	s.Admin = l.admin(doc)
@@ -29,6 +29,9 @@ func (l *loader) server(doc *document, s *Snapshot) {
 	s.Memory = l.memory(doc.Memory)
 	if doc.CacheStatusKey {
 		l.warn("cache_status_key", "shows storage keys to every client in Cache-Status; remove it unless you are debugging")
+	}
+	if doc.ReusePort {
+		l.warn("reuse_port", "lets two instances answer at a time: while they do, a purge or a write reaches the memory of only one of them; a socket that the service manager hands over has no such time")
 	}
 }
 
@@ -176,32 +179,6 @@ func (l *loader) name(path, text, example string) {
 		l.spoil(path, "%s is not a name; use up to 64 letters, digits, dots, dashes and underscores, such as %s", quote(text), example)
 	}
 }
-
-// memoryLimit is how much memory the process may use: what its control group allows, else what the machine has.
-var memoryLimit = memlimit.ApplyFallback(memlimit.FromCgroup, memlimit.FromSystem)
-
-func (l *loader) memory(doc memoryDoc) Memory {
-	m := Memory{Size: int64(doc.Size.bytes), MaxObject: int64(doc.MaxObject)}
-	if doc.Size.auto {
-		limit, err := memoryLimit()
-		if err != nil {
-			l.problem("memory.size", "auto finds no memory limit (%w); write a size such as 512MiB", err)
-			return m
-		}
-		m.Size, m.GoLimit = int64(limit/2), int64(limit/10*9)
-	}
-	if l.spoiled("memory.size") || l.spoiled("memory.max_object") {
-		return m
-	}
-	if m.Size < minMemory {
-		l.problem("memory.size", "is less than 1MiB, too little to keep anything; write 64MiB or more")
-	} else if m.MaxObject > m.Size || m.MaxObject == 0 {
-		l.problem("memory.max_object", "is not between 1B and memory.size; write 8MiB, or less than memory.size")
-	}
-	return m
-}
-
-const minMemory = 1 << 20
 
 // duplicates reports names that are taken, with the line of the first.
 func (l *loader) duplicates(path, what string, names []string) {

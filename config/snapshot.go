@@ -7,25 +7,30 @@ import (
 	"time"
 
 	"cacheproxy/policy"
+	"cacheproxy/proxy"
 	"cacheproxy/proxy/origin"
 )
 
 // Snapshot is one valid configuration. It is immutable and safe for concurrent use; a request sees one Snapshot from
 // beginning to end.
 type Snapshot struct {
-	Listen         string         // host:port of the data listener
-	TLS            *TLS           // nil: plain HTTP
-	H2C            bool           // HTTP/2 without TLS on the data listener
-	TrustedProxies []netip.Prefix // whose X-Forwarded-* and Forwarded are believed
-	DrainDelay     time.Duration  // from SIGTERM, or not ready, to the end of accepting
-	CacheStatusKey bool           // show the copy's name in Cache-Status
-	Admin          Admin
-	Log            Log
-	Tracing        *Tracing // nil: none
-	Memory         Memory
-	Upstreams      []origin.Options // at least one; what matches no route goes to the first
-	Routes         []*policy.Route  // in the order of the file
-	Table          *policy.Table    // of Routes
+	Listen          string         // host:port of the data listener
+	TLS             *TLS           // nil: plain HTTP
+	H2C             bool           // HTTP/2 without TLS on the data listener
+	TrustedProxies  []netip.Prefix // whose X-Forwarded-* and Forwarded are believed
+	ReusePort       bool           // another instance may listen on the same ports
+	DrainDelay      time.Duration  // from SIGTERM, or not ready, to the end of accepting
+	ShutdownTimeout time.Duration  // from the end of accepting to cutting off what is still at work
+	Limits          proxy.Limits   // of the data listener
+	MaxBody         int64          // of a request, in bytes; 0: any size
+	CacheStatusKey  bool           // show the copy's name in Cache-Status
+	Admin           Admin
+	Log             Log
+	Tracing         *Tracing // nil: none
+	Memory          Memory
+	Upstreams       []origin.Options // at least one; what matches no route goes to the first
+	Routes          []*policy.Route  // in the order of the file
+	Table           *policy.Table    // of Routes
 
 	// Warnings are relaxed safeties and other things worth a second look, in the order of their lines.
 	Warnings Problems

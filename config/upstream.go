@@ -3,6 +3,7 @@ package config
 import (
 	"net/url"
 	"regexp"
+	"time"
 
 	"cacheproxy/policy"
 	"cacheproxy/proxy/origin"
@@ -29,23 +30,60 @@ func (l *loader) upstream(path string, doc *upstreamDoc) origin.Options {
 	l.name(join(path, "name"), doc.Name, "api")
 	o := origin.Options{
 		Name:         doc.Name,
-		URL:          l.upstreamURL(join(path, "url"), doc.URL),
 		Timeout:      l.positive(join(path, "timeout"), doc.Timeout, origin.DefaultTimeout),
+		ReadTimeout:  l.positive(join(path, "read_timeout"), doc.ReadTimeout, origin.DefaultReadTimeout),
 		QueueTimeout: l.positive(join(path, "queue_timeout"), doc.QueueTimeout, origin.DefaultQueueTimeout),
 		MaxInFlight:  l.atLeastOne(join(path, "max_in_flight"), doc.MaxInFlight, origin.DefaultMaxInFlight),
 		MaxQueue:     l.noneOrMore(join(path, "max_queue"), doc.MaxQueue, origin.DefaultMaxQueue),
 		MaxStreams:   l.noneOrMore(join(path, "max_streams"), doc.MaxStreams, origin.DefaultMaxStreams),
 	}
-	o.Host = l.hostRule(join(path, "host"), doc.Host, o.URL)
+	o.DialTimeout = l.connectTimeout(join(path, "connect_timeout"), doc.ConnectTimeout, o.Timeout)
+	if urls := l.addresses(join(path, "url"), doc.URL); len(urls) > 0 {
+		o.URL, o.Replicas = urls[0], urls[1:]
+	}
+	o.Health = l.health(join(path, "health"), doc.Health)
+	o.Host, o.HostOfAddress = l.hostRule(join(path, "host"), doc.Host, o.URL)
 	return o
 }
 
-func (l *loader) upstreamURL(path, text string) *url.URL {
+// connectTimeout is a part of timeout, since the time for connecting counts in both.
+func (l *loader) connectTimeout(path string, d, timeout time.Duration) time.Duration {
+	d = l.positive(path, d, min(origin.DefaultDialTimeout, timeout/2))
+	if l.has(path) && d > timeout {
+		l.problem(path, "is longer than timeout, which is %s and ends a request first; write a shorter one, or raise timeout", timeout)
+	}
+	return d
+}
+
+// addresses are the URLs of one upstream, without those that are refused.
+func (l *loader) addresses(path string, list oneOrMore) (urls []*url.URL) {
 	if l.spoiled(path) {
 		return nil
 	}
-	if text == "" {
+	if len(list) == 0 || len(list) == 1 && list[0] == "" {
 		l.spoil(path, "is missing; write url: http://127.0.0.1:9000")
+		return nil
+	}
+	for i, text := range list {
+		at := path
+		if len(list) > 1 {
+			at = index(path, i)
+		}
+		u := l.addressAt(at, text)
+		if u == nil {
+			continue
+		}
+		urls = append(urls, u)
+		if err := (origin.Options{URL: urls[0], Replicas: urls[1:]}).Validate(); err != nil {
+			l.spoil(at, "%w", err)
+			urls = urls[:len(urls)-1]
+		}
+	}
+	return urls
+}
+
+func (l *loader) addressAt(path, text string) *url.URL {
+	if l.spoiled(path) {
 		return nil
 	}
 	u, err := url.Parse(text)
@@ -54,24 +92,41 @@ func (l *loader) upstreamURL(path, text string) *url.URL {
 		l.spoil(path, "is not the URL of a server; write http://host:port, https://host:port or h2c://host:port")
 		return nil
 	}
-	if err := (origin.Options{URL: u}).Validate(); err != nil {
-		l.spoil(path, "%w", err)
-		return nil
-	}
 	return u
 }
 
-func (l *loader) hostRule(path, text string, u *url.URL) policy.HostRule {
+func (l *loader) health(path string, doc healthDoc) origin.HealthCheck {
+	h := origin.HealthCheck{
+		Path:     doc.Path,
+		Interval: l.positive(join(path, "interval"), doc.Interval, origin.DefaultHealthInterval),
+		Timeout:  l.positive(join(path, "timeout"), doc.Timeout, origin.DefaultHealthTimeout),
+	}
+	switch at := join(path, "path"); {
+	case !l.has(path) || l.spoiled(at):
+		return origin.HealthCheck{}
+	case doc.Path == "":
+		l.problem(at, "is missing; write path: /healthz, or remove health")
+	case !healthPath.MatchString(doc.Path):
+		l.problem(at, "%s is not a path; write one that begins with / such as /healthz", quote(doc.Path))
+	}
+	return h
+}
+
+// healthPath is an absolute path, perhaps with a query, as it goes out.
+var healthPath = regexp.MustCompile(`^/[!-~]*$`)
+
+// hostRule also says whether each address sees itself.
+func (l *loader) hostRule(path, text string, first *url.URL) (rule policy.HostRule, ofAddress bool) {
 	switch {
 	case l.spoiled(path) || text == "pass" || !l.has(path):
-		return policy.HostRule{}
+		return policy.HostRule{}, false
 	case text == "upstream":
-		if u == nil {
-			return policy.HostRule{}
+		if first == nil {
+			return policy.HostRule{}, false
 		}
-		return policy.HostRule{Literal: u.Host}
+		return policy.HostRule{Literal: first.Host}, true
 	case !hostForm.MatchString(text):
 		l.problem(path, "%s is not a host; write pass, upstream or a name such as api.example.com", quote(text))
 	}
-	return policy.HostRule{Literal: text}
+	return policy.HostRule{Literal: text}, false
 }

@@ -61,6 +61,8 @@ func setChoice(dst any, text string) error {
 		return pick(dst, text, modes)
 	case *policy.Forwarding:
 		return pick(dst, text, forwardings)
+	case *policy.Coding:
+		return pick(dst, text, compressions)
 	case *policy.OnWrite:
 		return pick(dst, text, onWrites)
 	case *policy.FailedWrite:
@@ -98,8 +100,11 @@ var (
 	failedWrites     = []choice[policy.FailedWrite]{{"invalidate", policy.FailedInvalidate}, {"keep", policy.FailedKeep}}
 	clientDirectives = []choice[policy.ClientDirectives]{{"ignore", policy.IgnoreClient}, {"honor", policy.HonorClient}}
 	targets          = []choice[policy.Targets]{{"CDN-Cache-Control", policy.TargetCDN}, {"Surrogate-Control", policy.TargetSurrogate}}
-	storeDowns       = []choice[policy.StoreDown]{{"reject", policy.StoreDownReject}, {"forward", policy.StoreDownForward}}
-	unlisteds        = []choice[policy.Unlisted]{
+	compressions     = []choice[policy.Coding]{
+		{"none", policy.Identity}, {"zstd", policy.Zstd}, {"gzip", policy.Gzip}, {"br", policy.Brotli},
+	}
+	storeDowns = []choice[policy.StoreDown]{{"reject", policy.StoreDownReject}, {"forward", policy.StoreDownForward}}
+	unlisteds  = []choice[policy.Unlisted]{
 		{"bypass", policy.UnlistedBypass}, {"drop", policy.UnlistedDrop}, {"key", policy.UnlistedKey},
 	}
 	rangeFetches = []choice[policy.RangeFetch]{{"whole", policy.RangeWhole}, {"part", policy.RangePart}}

@@ -6,20 +6,36 @@ import (
 	"slices"
 
 	"cacheproxy/policy"
+	"cacheproxy/proxy/origin"
 )
 
 // View is a Snapshot to be shown: what is in force, after defaults, environment and flags, without secrets.
 type View struct {
-	Listen     string         `json:"listen"`
-	TLS        bool           `json:"tls"`
-	H2C        bool           `json:"h2c"`
-	DrainDelay string         `json:"drain_delay"`
-	Admin      AdminView      `json:"admin"`
-	Tracing    *TracingView   `json:"tracing,omitempty"`
-	Memory     MemoryView     `json:"memory"`
-	Upstreams  []UpstreamView `json:"upstreams"`
-	Routes     []RouteView    `json:"routes"`
-	Warnings   []string       `json:"warnings,omitempty"`
+	Listen          string         `json:"listen"`
+	TLS             bool           `json:"tls"`
+	H2C             bool           `json:"h2c"`
+	ReusePort       bool           `json:"reuse_port"`
+	DrainDelay      string         `json:"drain_delay"`
+	ShutdownTimeout string         `json:"shutdown_timeout"`
+	Limits          LimitsView     `json:"limits"`
+	Admin           AdminView      `json:"admin"`
+	Tracing         *TracingView   `json:"tracing,omitempty"`
+	Memory          MemoryView     `json:"memory"`
+	Upstreams       []UpstreamView `json:"upstreams"`
+	Routes          []RouteView    `json:"routes"`
+	Warnings        []string       `json:"warnings,omitempty"`
+}
+
+// LimitsView is the data listener's limits; sizes are in bytes.
+type LimitsView struct {
+	MaxConnections          int    `json:"max_connections"`
+	MaxConnectionsPerClient int    `json:"max_connections_per_client"`
+	ReadHeaderTimeout       string `json:"read_header_timeout"`
+	IdleTimeout             string `json:"idle_timeout"`
+	BodyTimeout             string `json:"body_timeout"`
+	WriteTimeout            string `json:"write_timeout"`
+	MaxHeaderBytes          int    `json:"max_header_bytes"`
+	MaxBody                 int64  `json:"max_body"`
 }
 
 // AdminView shows who may call the admin listener; not with what.
@@ -44,14 +60,25 @@ type MemoryView struct {
 
 // UpstreamView is one upstream; its URL is shown without user information.
 type UpstreamView struct {
-	Name         string `json:"name"`
-	URL          string `json:"url"`
-	Host         string `json:"host"`
-	Timeout      string `json:"timeout"`
-	MaxInFlight  int    `json:"max_in_flight"`
-	MaxQueue     int    `json:"max_queue"`
-	QueueTimeout string `json:"queue_timeout"`
-	MaxStreams   int    `json:"max_streams"`
+	Name           string      `json:"name"`
+	URL            string      `json:"url"`
+	Replicas       []string    `json:"replicas,omitempty"` // further addresses
+	Host           string      `json:"host"`
+	Health         *HealthView `json:"health,omitempty"`
+	Timeout        string      `json:"timeout"`
+	ConnectTimeout string      `json:"connect_timeout"`
+	ReadTimeout    string      `json:"read_timeout"`
+	MaxInFlight    int         `json:"max_in_flight"`
+	MaxQueue       int         `json:"max_queue"`
+	QueueTimeout   string      `json:"queue_timeout"`
+	MaxStreams     int         `json:"max_streams"`
+}
+
+// HealthView is how an upstream's addresses are checked.
+type HealthView struct {
+	Path     string `json:"path"`
+	Interval string `json:"interval"`
+	Timeout  string `json:"timeout"`
 }
 
 // RouteView is one route.
@@ -69,6 +96,7 @@ type RouteView struct {
 	StaleIfError         string   `json:"stale_if_error"`
 	NegativeTTL          string   `json:"negative_ttl"`
 	Range                string   `json:"range"`
+	Compression          string   `json:"compression"`
 	MaxWaiters           int      `json:"max_waiters"`
 	WaitTimeout          string   `json:"wait_timeout"`
 }
@@ -77,6 +105,7 @@ type RouteView struct {
 func (s *Snapshot) View() View {
 	v := View{
 		Listen: s.Listen, TLS: s.TLS != nil, H2C: s.H2C, DrainDelay: s.DrainDelay.String(),
+		ReusePort: s.ReusePort, ShutdownTimeout: s.ShutdownTimeout.String(), Limits: viewLimits(s),
 		Admin:  AdminView{Listen: s.Admin.Listen},
 		Memory: MemoryView{Size: s.Memory.Size, MaxObject: s.Memory.MaxObject},
 	}
@@ -87,14 +116,7 @@ func (s *Snapshot) View() View {
 		v.Admin.Tokens = append(v.Admin.Tokens, t.Name)
 	}
 	for _, u := range s.Upstreams {
-		host := u.Host.Literal
-		if host == "" {
-			host = "pass"
-		}
-		v.Upstreams = append(v.Upstreams, UpstreamView{
-			Name: u.Name, URL: u.URL.Redacted(), Host: host, Timeout: u.Timeout.String(), MaxInFlight: u.MaxInFlight,
-			MaxQueue: u.MaxQueue, QueueTimeout: u.QueueTimeout.String(), MaxStreams: u.MaxStreams,
-		})
+		v.Upstreams = append(v.Upstreams, viewUpstream(u))
 	}
 	for _, r := range s.Routes {
 		v.Routes = append(v.Routes, viewRoute(r))
@@ -105,11 +127,45 @@ func (s *Snapshot) View() View {
 	return v
 }
 
+func viewLimits(s *Snapshot) LimitsView {
+	l := s.Limits
+	return LimitsView{
+		MaxConnections: l.MaxConnections, MaxConnectionsPerClient: l.MaxPerClient, ReadHeaderTimeout: l.ReadHeaderTimeout.String(),
+		IdleTimeout: l.IdleTimeout.String(), BodyTimeout: l.BodyTimeout.String(), WriteTimeout: l.WriteTimeout.String(),
+		MaxHeaderBytes: l.MaxHeaderBytes, MaxBody: s.MaxBody,
+	}
+}
+
+func viewUpstream(u origin.Options) UpstreamView {
+	v := UpstreamView{
+		Name: u.Name, URL: u.URL.Redacted(), Host: u.Host.Literal, Timeout: u.Timeout.String(),
+		ConnectTimeout: u.DialTimeout.String(), ReadTimeout: u.ReadTimeout.String(), MaxInFlight: u.MaxInFlight,
+		MaxQueue: u.MaxQueue, QueueTimeout: u.QueueTimeout.String(), MaxStreams: u.MaxStreams,
+	}
+	for _, r := range u.Replicas {
+		v.Replicas = append(v.Replicas, r.Redacted())
+	}
+	switch {
+	case u.HostOfAddress:
+		v.Host = "upstream"
+	case v.Host == "":
+		v.Host = "pass"
+	}
+	if h := u.Health; h.Path != "" {
+		v.Health = &HealthView{Path: h.Path, Interval: h.Interval.String(), Timeout: h.Timeout.String()}
+	}
+	return v
+}
+
 func viewRoute(r *policy.Route) RouteView {
 	v := RouteView{
 		Name: r.Name, Upstream: r.Upstream, Policy: r.Policy.String(), Mode: r.Mode.String(), Key: r.Key.String(),
 		TTL: r.TTL.String(), StaleWhileRevalidate: r.StaleWhileRevalidate.String(), StaleIfError: r.StaleIfError.String(),
 		NegativeTTL: r.NegativeTTL.String(), Range: r.Range.String(), MaxWaiters: r.MaxWaiters, WaitTimeout: r.WaitTimeout.String(),
+		Compression: "none",
+	}
+	if r.Compression != policy.Identity {
+		v.Compression = r.Compression.String()
 	}
 	if r.ModeShare > 0 && r.ModeShare < 1 {
 		v.ModeShare = fmt.Sprintf("%.4g%%", r.ModeShare*100)

@@ -6,10 +6,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// UpstreamGauges are read when metrics are scraped. Both funcs must be set and safe for concurrent use.
+// UpstreamGauges are read when metrics are scraped. Every func must be safe for concurrent use; those that may be nil are
+// then not shown.
 type UpstreamGauges struct {
-	InFlight func() int // requests that the origin is working on
-	Queued   func() int // requests waiting for a place
+	InFlight func() int                                    // requests that the origin is working on
+	Queued   func() int                                    // requests waiting for a place
+	Retries  func() uint64                                 // requests that went on to another address, since the start; may be nil
+	Health   func(tell func(address string, healthy bool)) // of every address; may be nil
 }
 
 // TierGauges are read when metrics are scraped. Every func must be set and safe for concurrent use.
@@ -43,6 +46,7 @@ func (m *Metrics) SetTier(name string, g TierGauges) {
 // gauges collects what others hold. Unlike prometheus.GaugeFunc it lets them come and go with the configuration.
 type gauges struct {
 	inFlight, queued          *prometheus.Desc
+	retries, healthy          *prometheus.Desc
 	bytes, entries, evictions *prometheus.Desc
 
 	mu        sync.Mutex
@@ -51,12 +55,14 @@ type gauges struct {
 }
 
 func newGauges() *gauges {
-	desc := func(name, help, label string) *prometheus.Desc {
-		return prometheus.NewDesc(namespace+"_"+name, help, []string{label}, nil)
+	desc := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc(namespace+"_"+name, help, labels, nil)
 	}
 	return &gauges{
 		inFlight:  desc("origin_in_flight", "Requests that an origin is working on.", "upstream"),
 		queued:    desc("origin_queued", "Requests waiting for a place at an origin.", "upstream"),
+		retries:   desc("retries_total", "Requests that went on to another address of an origin because one could not be reached.", "upstream"),
+		healthy:   desc("upstream_healthy", "1 when nothing speaks against an address of an origin, else 0.", "upstream", "address"),
 		bytes:     desc("store_bytes", "Bytes held by a tier of the store.", "tier"),
 		entries:   desc("store_entries", "Copies held by a tier of the store.", "tier"),
 		evictions: desc("evictions_total", "Copies that a tier of the store gave up for want of room.", "tier"),
@@ -67,7 +73,7 @@ func newGauges() *gauges {
 
 // Describe implements prometheus.Collector.
 func (g *gauges) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{g.inFlight, g.queued, g.bytes, g.entries, g.evictions} {
+	for _, d := range []*prometheus.Desc{g.inFlight, g.queued, g.retries, g.healthy, g.bytes, g.entries, g.evictions} {
 		to <- d
 	}
 }
@@ -76,12 +82,24 @@ func (g *gauges) Describe(to chan<- *prometheus.Desc) {
 func (g *gauges) Collect(to chan<- prometheus.Metric) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	emit := func(d *prometheus.Desc, kind prometheus.ValueType, value float64, label string) {
-		to <- prometheus.MustNewConstMetric(d, kind, value, label)
+	emit := func(d *prometheus.Desc, kind prometheus.ValueType, value float64, labels ...string) {
+		to <- prometheus.MustNewConstMetric(d, kind, value, labels...)
 	}
 	for name, u := range g.upstreams {
 		emit(g.inFlight, prometheus.GaugeValue, float64(u.InFlight()), name)
 		emit(g.queued, prometheus.GaugeValue, float64(u.Queued()), name)
+		if u.Retries != nil {
+			emit(g.retries, prometheus.CounterValue, float64(u.Retries()), name)
+		}
+		if u.Health != nil {
+			u.Health(func(address string, healthy bool) {
+				value := 0.0
+				if healthy {
+					value = 1
+				}
+				emit(g.healthy, prometheus.GaugeValue, value, name, address)
+			})
+		}
 	}
 	for name, t := range g.tiers {
 		emit(g.bytes, prometheus.GaugeValue, float64(t.Bytes()), name)

@@ -19,6 +19,7 @@ var (
 		10e-6, 25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, .1, .25, .5, 1, 2.5, 5, 10,
 	}
 	originBuckets = []float64{500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, .1, .25, .5, 1, 2.5, 5, 10, 30}
+	queueBuckets  = []float64{1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, .1, .25, .5, .75, 1, 2.5, 5}
 	purgeBuckets  = []float64{50e-6, 250e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, .1, .25, .5, 1, 2.5, 5, 10, 30}
 )
 
@@ -38,6 +39,7 @@ type Metrics struct {
 
 	originRequests *prometheus.CounterVec
 	originSeconds  *prometheus.HistogramVec
+	queueSeconds   *prometheus.HistogramVec
 	shed           *prometheus.CounterVec
 
 	observedSaved  *prometheus.CounterVec
@@ -79,6 +81,7 @@ func NewMetrics(version string) *Metrics {
 		}),
 		originRequests: counters("origin_requests_total", "Requests sent to an origin, by why no copy could answer.", "upstream", "route", "reason"),
 		originSeconds:  histograms("origin_seconds", "Time from a request to an origin to the head of its answer.", originBuckets, "upstream"),
+		queueSeconds:   histograms("origin_queue_seconds", "Time that a request waited for a place at an origin, whether or not it got it.", queueBuckets, "upstream"),
 		shed:           counters("shed_total", "Requests refused because the origin had no place for them.", "upstream"),
 		observedSaved: counters("observed_saved_seconds_total",
 			"On observed routes, time of the origin that copies would have saved: to the head of answers that a copy would have given just so.", "route"),
@@ -104,8 +107,9 @@ func NewMetrics(version string) *Metrics {
 	}, []string{"version", "goversion"})
 	build.WithLabelValues(version, runtime.Version()).Set(1)
 	m.registry.MustRegister(
-		m.requests, m.requestSeconds, m.coalesced, m.notStored, m.missed, m.mode, m.modeShare, m.reloadSuccess, m.originRequests, m.originSeconds, m.shed,
-		m.observedSaved, m.observedOrigin, m.adminAuthFailures, m.purges, m.purgeSeconds, m.accessLogDropped, m.spansDropped, m.gauges, build,
+		m.requests, m.requestSeconds, m.coalesced, m.notStored, m.missed, m.mode, m.modeShare, m.reloadSuccess,
+		m.originRequests, m.originSeconds, m.queueSeconds, m.shed, m.observedSaved, m.observedOrigin, m.adminAuthFailures,
+		m.purges, m.purgeSeconds, m.accessLogDropped, m.spansDropped, m.gauges, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	return m

@@ -25,10 +25,15 @@ func TestMetrics(t *testing.T) {
 	u := m.Upstream("shop")
 	u.Request("product", policy.URIMiss)
 	u.Answered(15 * time.Millisecond)
+	u.Waited(0)
+	u.Waited(400 * time.Millisecond)
 	u.Shed()
 	m.Purge("admin", "tag", 3*time.Millisecond)
 	m.SetMode("product", policy.Observe, 0.25)
-	m.SetUpstream("shop", UpstreamGauges{InFlight: func() int { return 3 }, Queued: func() int { return 1 }})
+	m.SetUpstream("shop", UpstreamGauges{
+		InFlight: func() int { return 3 }, Queued: func() int { return 1 }, Retries: func() uint64 { return 7 },
+		Health: func(tell func(string, bool)) { tell("a:80", true); tell("b:80", false) },
+	})
 	m.SetTier("memory", TierGauges{
 		Bytes: func() int64 { return 4096 }, Entries: func() int64 { return 2 }, Evictions: func() uint64 { return 9 },
 	})
@@ -48,6 +53,11 @@ func TestMetrics(t *testing.T) {
 		`cacheproxy_shed_total{upstream="shop"} 1`,
 		`cacheproxy_origin_in_flight{upstream="shop"} 3`,
 		`cacheproxy_origin_queued{upstream="shop"} 1`,
+		`cacheproxy_origin_queue_seconds_bucket{upstream="shop",le="0.001"} 1`,
+		`cacheproxy_origin_queue_seconds_bucket{upstream="shop",le="0.5"} 2`,
+		`cacheproxy_retries_total{upstream="shop"} 7`,
+		`cacheproxy_upstream_healthy{address="a:80",upstream="shop"} 1`,
+		`cacheproxy_upstream_healthy{address="b:80",upstream="shop"} 0`,
 		`cacheproxy_store_bytes{tier="memory"} 4096`,
 		`cacheproxy_store_entries{tier="memory"} 2`,
 		`cacheproxy_evictions_total{tier="memory"} 9`,

@@ -13,6 +13,7 @@ type UpstreamMetrics struct {
 	name    string
 	metrics *Metrics
 	seconds prometheus.Observer
+	queue   prometheus.Observer
 	shed    prometheus.Counter
 }
 
@@ -26,6 +27,7 @@ func (m *Metrics) Upstream(name string) *UpstreamMetrics {
 	u := &UpstreamMetrics{
 		name: name, metrics: m,
 		seconds: m.originSeconds.WithLabelValues(name),
+		queue:   m.queueSeconds.WithLabelValues(name),
 		shed:    m.shed.WithLabelValues(name),
 	}
 	m.upstreams[name] = u
@@ -39,6 +41,9 @@ func (u *UpstreamMetrics) Request(route string, why policy.Reason) {
 
 // Answered tells how long the origin took to the head of its answer.
 func (u *UpstreamMetrics) Answered(took time.Duration) { u.seconds.Observe(took.Seconds()) }
+
+// Waited tells how long a request waited for a place at the origin, whether or not it got it.
+func (u *UpstreamMetrics) Waited(d time.Duration) { u.queue.Observe(d.Seconds()) }
 
 // Shed counts one request refused for want of a place at the origin.
 func (u *UpstreamMetrics) Shed() { u.shed.Inc() }

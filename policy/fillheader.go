@@ -61,6 +61,7 @@ func (r *Route) FillHeader(client http.Header, selected []string) http.Header {
 	for name := range hopByHop {
 		delete(h, name)
 	}
+	r.fillEncoding(h)
 	// A fill asks for the whole answer, also where the route declares these.
 	StripConditional(h)
 	delete(h, "Range")
@@ -70,6 +71,18 @@ func (r *Route) FillHeader(client http.Header, selected []string) http.Header {
 		}
 	}
 	return h
+}
+
+// fillEncoding has a fill ask for what every client that shares it accepts. An absent field stays so: it accepts any coding,
+// and the answer belongs to a variant of its own (RFC 9110 §12.5.3). One that the route declares is part of the key as it
+// is.
+func (r *Route) fillEncoding(h http.Header) {
+	switch lines := h[acceptEncoding]; {
+	case r.Compression != Identity:
+		h[acceptEncoding] = []string{Identity.String()}
+	case len(lines) > 0 && !r.declares(acceptEncoding):
+		h[acceptEncoding] = []string{ParseAcceptEncoding(lines).Canonical()}
+	}
 }
 
 // copyEndToEnd copies every field that is not withheld. One with "_" in its name is left out as well: many origins would

@@ -32,19 +32,22 @@ func (r *Route) lifetime(f Fetch, d Directives) (Lifetime, Reason) {
 	if !dated {
 		date = f.Received
 	}
-	byAge := correctedAge(f)
+	byAge, certain := correctedAge(f)
 	l := Lifetime{Date: date, Received: f.Received, NoCache: d.NoCache}
 	l.InitialAge = min(max(f.Received.Sub(date), byAge, 0), maxDelta) // corrected_initial_age (§4.2.3)
 
 	fresh, explicit := r.explicitFreshness(f.Header, date, d)
 	switch ttl := r.routeTTL(f.Status); {
-	case explicit:
+	case explicit && certain:
 		l.Fresh = fresh
+	case explicit:
+		// Nobody knows how old it is (§4.2.1).
 	case ttl > 0:
 		// The route's lifetime counts from the fetch, less the time spent in caches upstream: an origin whose clock is
 		// behind (apparent_age) shall not make its answers stale before they arrive.
 		l.InitialAge = byAge
 		l.Fresh = jittered(ttl, r.Jitter*f.Jitter)
+	case (heuristic[f.Status] || d.Public) && !certain:
 	case heuristic[f.Status] || d.Public:
 		l.Fresh = heuristicFreshness(f.Header, date)
 	default:
@@ -110,18 +113,21 @@ func (r *Route) setWindows(l *Lifetime, status int, d Directives) {
 	}
 }
 
-// correctedAge is corrected_age_value (§4.2.3): what caches upstream say, and how long the exchange took. Of several
-// values of Age the first counts, and one that is not a number does not (§5.1).
-func correctedAge(f Fetch) time.Duration {
+// correctedAge is corrected_age_value (§4.2.3): what caches upstream say, and how long the exchange took. It is not certain
+// where Age is anything but one number. RFC 9111 §5.1 would take the first of several, and ignore what is no number; here
+// that makes the response stale, as §4.2.1 encourages for freshness information that is invalid: a mistake never makes
+// anything fresher than it is.
+func correctedAge(f Fetch) (corrected time.Duration, certain bool) {
 	var age time.Duration
-	if lines := f.Header["Age"]; len(lines) > 0 {
-		age, _ = parseDelta(trimOWS(firstElement(lines[0])))
+	lines := f.Header["Age"]
+	if certain = len(lines) == 0; len(lines) == 1 {
+		age, certain = parseDelta(trimOWS(lines[0]))
 	}
 	delay := max(f.Received.Sub(f.Requested), 0)
 	if f.Requested.IsZero() {
 		delay = 0
 	}
-	return min(age+min(delay, maxDelta), maxDelta)
+	return min(age+min(delay, maxDelta), maxDelta), certain
 }
 
 // jittered takes a share off a lifetime, so that what was stored together does not expire together.

@@ -77,6 +77,8 @@ func (r *Route) special(req *http.Request) Reason {
 		return Authorization
 	case len(h["Cookie"]) > 0 && !r.harmlessCookies(h):
 		return Cookie
+	case r.Compression != Identity && refusesIdentity(h[acceptEncoding]):
+		return CodingRefused
 	}
 	return NoReason
 }

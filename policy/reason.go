@@ -23,6 +23,7 @@ const (
 	QueryMalformed  // a query that cannot be parsed without doubt
 	RangeRequest    // a request for a part that no copy can give
 	Precondition    // If-Match or If-Unmodified-Since that no copy meets: the origin has to answer
+	CodingRefused   // a request that accepts no answer without a coding, where fills ask for just that
 	Upgrade         // a request to switch protocols
 	HitForMiss      // the last answer to this key could not be shared
 	WaitersFull     // more requests wait for this key than the route allows
@@ -57,6 +58,7 @@ const (
 	Partial          // 206 or Content-Range
 	Outdated         // invalidated while it was being fetched
 	MemoryFull       // fills in flight hold all the memory they may
+	CodingUnasked    // in a coding, although the fill asked for none
 	MalformedHeader  // contradictory or unparsable fields that decide on caching
 
 	// Why there is no answer from the origin.
@@ -78,13 +80,13 @@ const (
 var reasonNames = [reasons]string{
 	NoReason: "", NoRoute: "no-route", UncleanPath: "unclean-path", RouteBypass: "bypass", ModeOff: "mode-off", ModeShare: "mode-share",
 	MethodUnsafe: "method", MethodOther: "method-other", RequestBody: "request-body", Authorization: "authorization",
-	Cookie: "cookie", QueryUnlisted: "query-unlisted", QueryMalformed: "query-malformed", RangeRequest: "range", Precondition: "precondition",
+	Cookie: "cookie", QueryUnlisted: "query-unlisted", QueryMalformed: "query-malformed", RangeRequest: "range", Precondition: "precondition", CodingRefused: "coding-refused",
 	Upgrade: "upgrade", HitForMiss: "hit-for-miss", WaitersFull: "waiters-full", WaitTimeout: "wait-timeout", ClientDirective: "client-cache-control", Fenced: "fenced",
 	URIMiss: "uri-miss", VaryMiss: "vary-miss", Expired: "expired", Purged: "purged", SoftPurged: "soft-purged", HeadMiss: "head-miss", Renewal: "renewal",
 	NoStore: "no-store", Private: "private", SetCookie: "set-cookie", AuthorizedShare: "authorized", StatusNotStored: "status",
 	VaryStar: "vary-star", NoFreshness: "no-freshness", TooLarge: "too-large", ContentTypeOther: "content-type",
 	TooSmall: "too-small", TooManyMembers: "too-many-members", Incomplete: "incomplete", Partial: "partial",
-	Outdated: "outdated", MemoryFull: "memory-full", MalformedHeader: "malformed-header",
+	Outdated: "outdated", MemoryFull: "memory-full", MalformedHeader: "malformed-header", CodingUnasked: "coding-unasked",
 	OriginError: "origin-error", OriginTimeout: "origin-timeout", OriginStatus: "origin-status", QueueFull: "queue-full",
 	QueueTimeout: "queue-timeout", ClientGone: "client-gone", OnlyIfCached: "only-if-cached", StoreUnavailable: "store-down",
 	NotConfirmed: "not-confirmed", Panic: "panic",

@@ -135,6 +135,7 @@ type Route struct {
 	Client               ClientDirectives
 	Targets              Targets // response fields for this cache that are heeded before Cache-Control
 	Range                RangeFetch
+	Compression          Coding // in which copies are held, where it is worth it; Identity: as they come
 
 	IgnoreCookies    []string // names of request cookies that neither matter nor are forwarded on a fill
 	IgnoreAllCookies bool

@@ -22,7 +22,9 @@ const selectorSize = 128
 func appendSelector(dst []byte, name string, lines []string) []byte {
 	value := combined(lines)
 	switch name {
-	case "Accept-Language", "Accept-Encoding", "Accept-Charset":
+	case acceptEncoding:
+		return append(dst, ParseAcceptEncoding(lines).Canonical()...)
+	case "Accept-Language", "Accept-Charset":
 		var few [16]preference
 		if list, ok := preferences(few[:0], value); ok {
 			return appendRanking(dst, list)

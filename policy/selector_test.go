@@ -32,7 +32,7 @@ func TestSelector(t *testing.T) {
 		{"not acceptable is not unmentioned", "Accept-Language", []string{"en, de;q=0"}, []string{"en"}, false},
 		{"said twice", "Accept-Encoding", []string{"gzip, gzip"}, []string{"gzip"}, true},
 		{"order of codings (RFC 9110 §12.5.3)", "Accept-Encoding", []string{"gzip, br"}, []string{"br,gzip;q=1.0"}, true},
-		{"none is not any", "Accept-Encoding", []string{"identity"}, []string{""}, false},
+		{"an empty field accepts what identity does (RFC 9110 §12.5.3)", "Accept-Encoding", []string{"identity"}, []string{""}, true},
 		{"a weight of more than one: as it is", "Accept-Language", []string{"en, de;q=1.5"}, []string{"de;q=1.5, en"}, false},
 		{"a weight with four digits: as it is", "Accept-Language", []string{"en;q=0.5000"}, []string{"en;q=0.500"}, false},
 		{"other parameters: as they are", "Accept-Language", []string{"en;x=1, de"}, []string{"de, en;x=1"}, false},

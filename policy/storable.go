@@ -17,6 +17,7 @@ type Fetch struct {
 	BodyLength int64       // -1: not known yet; ask Route.JudgeLength when it is
 	MaxObject  int64       // bytes that a copy may have; zero: any number
 	Jitter     float64     // drawn from [0,1) for this fetch; see Route.Jitter
+	Through    bool        // the origin saw the client's own request, not a fill's
 }
 
 // Verdict says what may become of a response. The zero value is a response for the one who asked and nobody else.
@@ -29,14 +30,21 @@ type Verdict struct {
 	Store    bool     // the response may be stored
 	Reason   Reason   // why not; NoReason when Store is set
 	Lifetime Lifetime // zero unless Store is set
-	Vary     []string // canonical names of the request fields that select this variant, sorted
+	Vary     []string // canonical names of the request fields that select this variant, sorted; empty unless Share or Store is set
 }
 
 // Judge decides whether a response may be stored and shared, and for how long it is fresh (RFC 9111 §3 and §4.2).
 func (r *Route) Judge(f Fetch) Verdict {
+	if r.Compression != Identity && !f.Through && Coded(f.Header) {
+		return Verdict{Reason: CodingUnasked} // who else accepts it is not known
+	}
 	d := r.directives(f.Header)
 	v := Verdict{Share: mayShareError(f, d)}
 	names, star := ParseVary(f.Header["Vary"])
+	names = r.selectedBy(names, f)
+	if v.Share {
+		v.Vary = names // of those who wait, an answer in a coding is for those who accept it
+	}
 	if v.Reason = r.refuse(f, d); v.Reason != NoReason {
 		return v
 	}

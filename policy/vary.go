@@ -36,8 +36,9 @@ func ParseVary(lines []string) (names []string, star bool) {
 }
 
 // VariantKey appends to dst the storage key of one variant: the primary key and the request fields that Vary selects,
-// every part with its length, so that no two sets of values that mean something different give the same key. h is the request header as it
-// is forwarded (FillHeader), not the client's: what the origin did not see did not select anything.
+// every part with its length, so that no two sets of values that mean something different give the same key. h is the
+// request header as it is forwarded (FillHeader), not the client's: what the origin did not see did not select anything.
+// Accept-Encoding counts as what it accepts, not as it is spelled.
 func VariantKey(dst []byte, primary string, names []string, h http.Header) []byte {
 	dst = appendField(dst, primary)
 	dst = binary.AppendUvarint(dst, uint64(len(names)))

@@ -1,9 +1,10 @@
 package proxy
 
 import (
-	"math/rand/v2"
+	"log/slog"
 	"net/http"
 	"strconv"
+	"time"
 
 	"cacheproxy/policy"
 	"cacheproxy/proxy/origin"
@@ -23,10 +24,15 @@ func (ex *exchange) answer(code int, text string) {
 	h := ex.w.Header()
 	h.Set("Cache-Control", "no-store")
 	if code == http.StatusServiceUnavailable {
-		h.Set("Retry-After", strconv.Itoa(1+rand.IntN(3)))
+		setRetryAfter(h, ex.route.origin.RetryAfter())
 	}
 	ex.addCacheStatus(h)
 	http.Error(&ex.w, identified(text, h), code)
+}
+
+// setRetryAfter tells a client when to come back, in whole seconds (RFC 9110 §10.2.3).
+func setRetryAfter(h http.Header, d time.Duration) {
+	h.Set("Retry-After", strconv.Itoa(int(d/time.Second)))
 }
 
 // fail answers for an origin that gave no answer.
@@ -44,9 +50,19 @@ func (ex *exchange) fail(why policy.Reason, err error) {
 	case policy.Panic:
 		code, text = http.StatusInternalServerError, "the proxy failed; its log says how"
 	}
-	ex.p.logger.Warn("no answer from upstream", "route", ex.route.Name, "upstream", ex.route.Upstream, "reason", why.String(),
-		"request_id", ex.id(), "error", err)
+	ex.unanswered(err)
 	ex.answer(code, text)
+}
+
+// unanswered logs a request that got no answer from its origin. One that was refused a place is the limit at work: there
+// can be thousands a second, which the metrics and the access log count.
+func (ex *exchange) unanswered(err error) {
+	level := slog.LevelWarn
+	if ex.status.Outcome == policy.Shed {
+		level = slog.LevelDebug
+	}
+	ex.p.logger.Log(ex.p.lifetime, level, "no answer from upstream", "route", ex.route.Name, "upstream", ex.route.Upstream,
+		"reason", ex.status.Reason.String(), "request_id", ex.id(), "error", err)
 }
 
 // gone ends a request whose client has left.

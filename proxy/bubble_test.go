@@ -54,7 +54,8 @@ func inBubble(t *testing.T, backend http.HandlerFunc, o rigOptions, route *polic
 				return ln.dial(ctx, network, address)
 			}
 		}
-		table, err := policy.NewTable([]*policy.Route{route})
+		routes := append([]*policy.Route{route}, o.routes...)
+		table, err := policy.NewTable(routes)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -73,7 +74,7 @@ func inBubble(t *testing.T, backend http.HandlerFunc, o rigOptions, route *polic
 		}
 		upstream := origin.New(o.origin)
 		b.proxy = New(Options{
-			Config: NewConfig(Config{Table: table, MaxObject: 1 << 20}, []*policy.Route{route}, []*origin.Origin{upstream}, b.metrics),
+			Config: NewConfig(Config{Table: table, MaxObject: 1 << 20}, routes, []*origin.Origin{upstream}, b.metrics),
 			Store:  b.store, Ledger: b.ledger, Log: b.log, Metrics: b.metrics, Access: access, Logger: slog.New(slog.DiscardHandler),
 		})
 		ctx, stop := context.WithCancel(context.Background())

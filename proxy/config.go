@@ -15,6 +15,7 @@ import (
 type Config struct {
 	Table          *policy.Table
 	MaxObject      int64          // larger answers are not stored, in bytes
+	MaxBody        int64          // larger request bodies are answered 413, in bytes; 0: any size
 	CacheStatusKey bool           // Cache-Status tells the storage key
 	Trusted        []netip.Prefix // peers whose X-Forwarded-* and Forwarded are believed
 	routes         map[*policy.Route]*route

@@ -11,6 +11,10 @@ import (
 
 // deliverCopy answers with a stored copy, or with 304 where the client has it already.
 func (ex *exchange) deliverCopy(c *store.Copy) {
+	if c.Coding() != policy.Identity {
+		ex.deliverCoded(c)
+		return
+	}
 	h := ex.w.Header()
 	if policy.Conditional(ex.r.Header) {
 		stored := c.Header()
@@ -91,6 +95,10 @@ func (ex *exchange) appendCacheStatus(dst []byte) []byte {
 
 // deliverFill answers with what a fill brings, while it comes.
 func (ex *exchange) deliverFill(res *fill, from *reader) {
+	if res.fresh != nil && res.fresh.Coding() != policy.Identity {
+		ex.deliverCoded(res.fresh)
+		return
+	}
 	h := ex.w.Header()
 	life := res.verdict.Lifetime
 	if policy.Conditional(ex.r.Header) &&

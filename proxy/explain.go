@@ -48,6 +48,7 @@ type Copy struct {
 	Stored      string   `json:"stored"`
 	Position    uint64   `json:"position"` // of the ledger, when it was fetched
 	Bytes       int      `json:"bytes"`
+	Held        string   `json:"held,omitempty"` // in which coding, and how many bytes that takes, where compressed
 	Hits        uint32   `json:"hits"`
 	Vary        []string `json:"vary,omitempty"`
 	ETag        string   `json:"etag,omitempty"`
@@ -141,7 +142,7 @@ func (ex *exchange) explainRead(e *Explanation) {
 		}
 	}
 	if found.Copy != nil {
-		c.use, c.reason = ex.p.judge(found.Copy, ex.start)
+		c.use, c.reason = ex.judge(found.Copy, ex.start)
 	}
 	if c.use < whileFresh {
 		if other := ex.searched(); other != nil {
@@ -165,8 +166,11 @@ func (ex *exchange) describe(c *store.Copy) *Copy {
 	d := &Copy{
 		Status: c.Status, State: c.Life.State(ex.start).String(), Ledger: ex.p.ledger.Check(&c.Stamp, c.Members).String(),
 		Age: c.Life.Age(ex.start).Round(time.Second).String(), TTL: c.Life.Left(ex.start).Round(time.Second).String(),
-		Stored: c.Life.Received.UTC().Format(time.RFC3339), Position: c.Stamp.Token().Position(), Bytes: len(c.Body),
+		Stored: c.Life.Received.UTC().Format(time.RFC3339), Position: c.Stamp.Token().Position(), Bytes: c.Length(),
 		Hits: c.Use.Hits.Load(), Vary: c.Vary, ETag: c.Get("Etag"), ContentType: c.Get("Content-Type"),
+	}
+	if coding := c.Coding(); coding != policy.Identity {
+		d.Held = fmt.Sprintf("%s, %d bytes", coding, len(c.Body))
 	}
 	if w := c.Life.StaleWhileRevalidate; w > 0 {
 		d.StaleWhile = w.String()

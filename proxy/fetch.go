@@ -23,6 +23,10 @@ func (ex *exchange) fetch(c candidate) {
 				ex.pass(policy.HitForMiss)
 				return
 			}
+			if ex.route.Compression != policy.Identity {
+				ex.pass(policy.HitForMiss) // what will not be held compressed is best had as the client and the origin agree on
+				return
+			}
 			ex.status.Reason = policy.HitForMiss
 			ex.alone(c)
 			return
@@ -92,7 +96,7 @@ func (ex *exchange) together(c candidate) (again bool, next candidate) {
 	case landed:
 		return true, now
 	case full:
-		ex.pass(policy.WaitersFull)
+		ex.passOr(policy.WaitersFull, c)
 		return false, candidate{}
 	}
 	res, reason := ex.await(t, hints)
@@ -102,7 +106,7 @@ func (ex *exchange) together(c candidate) (again bool, next candidate) {
 		ex.gone()
 		return false, candidate{}
 	case reason != policy.NoReason:
-		ex.pass(reason)
+		ex.passOr(reason, c)
 		return false, candidate{}
 	}
 	if t.how == joined {
@@ -266,11 +270,7 @@ func originFailed(status int) bool {
 
 // rescue serves a stale copy in place of an error, where the copy allows it.
 func (ex *exchange) rescue(res *fill, c candidate) bool {
-	if c.Copy == nil {
-		return false
-	}
-	// Asked again: it may have been purged while the origin was failing.
-	if use, _ := ex.judge(c.Copy, time.Now()); use < onError {
+	if !ex.spare(c) {
 		return false
 	}
 	why := res.reason
@@ -280,6 +280,16 @@ func (ex *exchange) rescue(res *fill, c candidate) bool {
 	ex.status.FwdStatus = res.status
 	ex.stale(c.Copy, why)
 	return true
+}
+
+// spare reports whether the copy may stand in for an error of the origin. It is asked when that has failed: the copy may
+// have been purged meanwhile.
+func (ex *exchange) spare(c candidate) bool {
+	if c.Copy == nil {
+		return false
+	}
+	use, _ := ex.judge(c.Copy, time.Now())
+	return use >= onError
 }
 
 // flightKey is the key under which this request is coalesced: one for each value of the fields that Vary is known to name.

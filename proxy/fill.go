@@ -219,7 +219,7 @@ func (c *call) failed(err error) *fill {
 // roundTrip waits for a place at the origin, takes the token, and sends the request.
 func (c *call) roundTrip() (*http.Response, error) {
 	q := c.q
-	slot, err := q.route.origin.Acquire(c.ctx, q.class)
+	slot, err := q.route.origin.Acquire(c.ctx, origin.Place{Class: q.class, Route: q.route.Name})
 	if err != nil {
 		return nil, fmt.Errorf("fetch from upstream %s: %w", q.route.origin.Name(), err)
 	}
@@ -283,7 +283,7 @@ func (c *call) land(resp *http.Response, requested time.Time) *fill {
 	length := resp.ContentLength
 	if confirmed {
 		status, header = q.base.Status, policy.MergeNotModified(q.base.Header(), resp.Header)
-		length = int64(len(q.base.Body))
+		length = int64(q.base.Length())
 	}
 	res := &fill{
 		status: status, length: length, token: c.token, age: header["Age"], forward: q.forward, took: received.Sub(c.began),
@@ -314,10 +314,11 @@ func (c *call) land(resp *http.Response, requested time.Time) *fill {
 			c.unbind() // the whole came, and is worth more than the client that wants a part of it
 		}
 	}
-	res.header = dated(r.StoredHeader(header), received)
+	kept := r.StoredHeader(header)
 	if !res.verdict.Store && !res.verdict.Share {
-		res.header = dated(policy.FilledHeader(header), received) // its cookies are for the one who asked
+		kept = policy.FilledHeader(header) // its cookies are for the one who asked
 	}
+	res.header = r.negotiated(status, dated(kept, received))
 	if confirmed {
 		return c.confirm(resp, res)
 	}
@@ -402,10 +403,15 @@ func (c *call) remember(res *fill) {
 // confirm makes the copy that a 304 renews.
 func (c *call) confirm(resp *http.Response, res *fill) *fill {
 	drain(resp)
-	res.fresh = c.q.base.WithHeader(res.header)
-	res.body = wholeBody(res.fresh.Body)
+	fresh, err := c.q.route.reseal(c.q.base, res.header, res.verdict.Store)
+	if err != nil {
+		c.p.store.Drop(c.q.baseKey, c.q.base)
+		return c.failed(err)
+	}
+	fresh.Life = res.verdict.Lifetime
+	res.fresh, res.body = fresh, wholeBody(fresh.Body)
 	res.lead, _ = res.body.attach()
-	res.stored = c.put(res, res.fresh)
+	res.stored = c.put(res, fresh)
 	if !res.verdict.Store && !c.q.personal {
 		// It is still right, but by what the origin says now it must not be kept (RFC 9111 §4.3.4, §3).
 		c.p.store.Drop(c.q.baseKey, c.q.base)

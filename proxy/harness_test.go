@@ -33,11 +33,13 @@ type rig struct {
 // rigOptions changes what newRig builds.
 type rigOptions struct {
 	maxObject int64
+	maxBody   int64
 	memory    int64
 	origin    origin.Options
 	log       func(*invalidation.Local) invalidation.Log
 	below     []store.Tier
-	refuse    func() error // why no connection to the origin is made; only inBubble
+	refuse    func() error    // why no connection to the origin is made; only inBubble
+	routes    []*policy.Route // beside the one; only inBubble
 }
 
 // newRig starts a proxy with these routes before an origin.
@@ -75,7 +77,7 @@ func newRig(t testing.TB, backend http.HandlerFunc, o rigOptions, routes ...*pol
 		t.Fatal(err)
 	}
 	r.proxy = New(Options{
-		Config: NewConfig(Config{Table: table, MaxObject: o.maxObject}, routes, []*origin.Origin{origin.New(o.origin)}, r.metrics),
+		Config: NewConfig(Config{Table: table, MaxObject: o.maxObject, MaxBody: o.maxBody}, routes, []*origin.Origin{origin.New(o.origin)}, r.metrics),
 		Store:  r.store, Ledger: r.ledger, Log: r.log, Metrics: r.metrics, Access: access,
 		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	})
@@ -96,6 +98,16 @@ func newRig(t testing.TB, backend http.HandlerFunc, o rigOptions, routes ...*pol
 		r.proxy.Close()
 	})
 	return r
+}
+
+// settle waits until what was fetched is stored: a client has its answer a moment before.
+func (r *rig) settle(t testing.TB) {
+	t.Helper()
+	waitFor(t, func() bool {
+		r.proxy.flights.mu.Lock()
+		defer r.proxy.flights.mu.Unlock()
+		return len(r.proxy.flights.open) == 0
+	})
 }
 
 // answer is what a client got.

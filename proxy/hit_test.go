@@ -33,7 +33,7 @@ func (s *sink) reset() {
 }
 
 // hot is a proxy that holds a copy of 2 KiB, with a request for it.
-func hot(t testing.TB) (*Proxy, *http.Request) {
+func hot(t testing.TB, change ...func(*policy.Route)) (*Proxy, *http.Request) {
 	t.Helper()
 	back := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -47,7 +47,12 @@ func hot(t testing.TB) (*Proxy, *http.Request) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	route := routeFor(t, "product", func(r *policy.Route) { r.Key = template(t, "product:{id}") }, "GET /products/{id}")
+	route := routeFor(t, "product", func(r *policy.Route) {
+		r.Key = template(t, "product:{id}")
+		for _, f := range change {
+			f(r)
+		}
+	}, "GET /products/{id}")
 	table, err := policy.NewTable([]*policy.Route{route})
 	if err != nil {
 		t.Fatal(err)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"cacheproxy/policy"
+	"cacheproxy/store"
 )
 
 // keepable reports whether the answer may become a copy.
@@ -45,13 +46,15 @@ func (w *writing) keep(res *http.Response) {
 	header, token, now := res.Header.Clone(), w.token, time.Now()
 	verdict := ex.route.Judge(policy.Fetch{
 		Method: http.MethodGet, Requested: ex.start, Received: now, Status: http.StatusOK, Header: header,
-		BodyLength: res.ContentLength, MaxObject: ex.cfg.MaxObject, Jitter: rand.Float64(),
+		BodyLength: res.ContentLength, MaxObject: ex.cfg.MaxObject, Jitter: rand.Float64(), Through: true,
 	})
 	// A copy that varies belongs to a read's header, which a write does not have.
 	if !verdict.Store || len(verdict.Vary) > 0 {
 		return
 	}
 	res.Body = &capture{ReadCloser: res.Body, limit: ex.cfg.MaxObject, done: func(body []byte) {
-		ex.keep(http.StatusOK, header, body, verdict, token)
+		ex.keep(http.StatusOK, header, body, verdict, token, func(status int, h http.Header, body []byte) *store.Copy {
+			return ex.route.seal(status, ex.route.negotiated(status, h), body)
+		})
 	}}
 }

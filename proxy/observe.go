@@ -3,6 +3,7 @@ package proxy
 import (
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"time"
 	"unsafe"
 
@@ -48,7 +49,7 @@ func (ex *exchange) observe() {
 	ex.status.Reason = o.found.reason
 	o.token, o.requested = ex.p.ledger.Token(), time.Now()
 	defer o.conclude()
-	ex.through(o.answer, func() {})
+	ex.through(passage{answered: o.answer})
 }
 
 // renews counts a read of a copy and reports whether it would have had the copy renewed in the background.
@@ -72,14 +73,14 @@ func (o *observation) answer(res *http.Response) error {
 	}
 	verdict := ex.route.Judge(policy.Fetch{
 		Method: ex.semantics(), Requested: o.requested, Received: time.Now(), Status: o.status, Header: o.header,
-		BodyLength: res.ContentLength, MaxObject: ex.cfg.MaxObject, Jitter: rand.Float64(),
+		BodyLength: res.ContentLength, MaxObject: ex.cfg.MaxObject, Jitter: rand.Float64(), Through: true,
 	})
 	o.body = &capture{ReadCloser: res.Body, limit: ex.cfg.MaxObject, done: func(body []byte) {
 		o.compared = true
 		o.same = o.would && store.Digest(o.status, body) == o.found.Copy.Digest && len(telling(o.found.Copy, o.header)) == 0
 		// A copy that would have been served would still be there: the comparisons to come are to be true to life.
 		if verdict.Store && (!o.would || o.renewed) {
-			ex.keep(o.status, o.header, body, verdict, o.token)
+			ex.keep(o.status, o.header, body, verdict, o.token, plain)
 		}
 	}}
 	res.Body = o.body
@@ -109,6 +110,8 @@ func (o *observation) conclude() {
 	case o.invalidated():
 		ex.status.Reason = policy.Outdated
 		return
+	case o.recoded():
+		return
 	default:
 		ex.status.Outcome = policy.WouldDiffer
 		o.tell()
@@ -121,15 +124,29 @@ func (o *observation) invalidated() bool {
 	return now < o.found.use
 }
 
-// keep stores an answer that came by another way than a fill.
-func (ex *exchange) keep(status int, header http.Header, body []byte, verdict policy.Verdict, token invalidation.Token) {
+// recoded reports whether the origin has chosen another coding for a client that accepts the same ones and prefers others: a
+// choice that no fill leaves it.
+func (o *observation) recoded() bool {
+	c := o.found.Copy
+	return slices.Contains(c.Vary, "Accept-Encoding") && c.Get("Content-Encoding") != o.header.Get("Content-Encoding")
+}
+
+// plain makes a copy of an answer as it is. What is observed is only ever compared with other answers of the origin.
+func plain(status int, header http.Header, body []byte) *store.Copy {
+	return store.NewCopy(status, header, exact(body))
+}
+
+// keep stores an answer that came by another way than a fill, as the copy that seal makes of it.
+func (ex *exchange) keep(status int, header http.Header, body []byte, verdict policy.Verdict, token invalidation.Token,
+	seal func(status int, header http.Header, body []byte) *store.Copy,
+) {
 	members := ex.route.Members(&ex.match, ex.target, ex.query, ex.r.Header, header)
 	ids := invalidation.IDsOf(members)
 	ex.p.ledger.Retain(verdict.Lifetime.Retention())
 	if len(members) > policy.MaxMembers || int64(len(body)) < ex.route.StoreIf.MinBytes || !ex.p.ledger.Admits(token, ids) {
 		return
 	}
-	copied := store.NewCopy(status, dated(ex.route.StoredHeader(header), verdict.Lifetime.Received), exact(body))
+	copied := seal(status, dated(ex.route.StoredHeader(header), verdict.Lifetime.Received), body)
 	copied.Life, copied.Vary, copied.Members = verdict.Lifetime, verdict.Vary, ids
 	copied.Stamp.Set(token)
 	ex.p.store.Put(string(ex.key), ex.r.Header, copied)

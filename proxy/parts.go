@@ -29,7 +29,7 @@ func (ex *exchange) deliverParts(c candidate) bool {
 		return false
 	}
 	header := p.Of.Header()
-	if use, _ := ex.p.judge(p.Of, ex.start); use != serve || !policy.MeetsPreconditions(ex.r.Header, header) {
+	if use, _ := ex.judge(p.Of, ex.start); use != serve || !policy.MeetsPreconditions(ex.r.Header, header) {
 		return false
 	}
 	if policy.NotModified(ex.r.Header, ex.r.Method, p.Of.Status, header, p.Of.Life.Received) {

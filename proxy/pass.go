@@ -24,7 +24,7 @@ type passer struct {
 // passOptions are what one request is passed through with.
 type passOptions struct {
 	origin *origin.Origin
-	class  origin.Class
+	place  origin.Place
 	target policy.Target // as forwarded
 	// trusted says that the peer's X-Forwarded-* and Forwarded are believed and extended instead of replaced.
 	trusted bool
@@ -53,7 +53,7 @@ func (p *passer) serve(w http.ResponseWriter, r *http.Request, o passOptions) {
 	defer pw.close()
 	onError := o.onError
 	if onError == nil {
-		onError = answerError
+		onError = func(w http.ResponseWriter, err error) { answerError(w, o.origin, err) }
 	}
 	proxy := &httputil.ReverseProxy{
 		Rewrite:       func(pr *httputil.ProxyRequest) { rewrite(pr, pw, o) },
@@ -138,7 +138,7 @@ func peerAddr(r *http.Request) netip.Addr {
 type endToEnd struct{ o passOptions }
 
 func (e endToEnd) RoundTrip(req *http.Request) (*http.Response, error) {
-	slot, err := e.o.origin.Acquire(req.Context(), e.o.class)
+	slot, err := e.o.origin.Acquire(req.Context(), e.o.place)
 	if err != nil {
 		if req.Body != nil {
 			req.Body.Close() // a RoundTripper owns the body; its error cannot matter any more
@@ -164,22 +164,18 @@ func refuseConnect(w http.ResponseWriter) {
 }
 
 // answerError answers for an origin that did not. It says nothing of the origin's whereabouts; the log does.
-func answerError(w http.ResponseWriter, err error) {
+func answerError(w http.ResponseWriter, o *origin.Origin, err error) {
 	reason := origin.Classify(err)
 	status, text := origin.Status(reason), "the upstream could not be reached or broke off"
-	var body *origin.RequestBodyError
-	var tooLarge *http.MaxBytesError
 	switch {
-	case errors.As(err, &tooLarge):
-		status, text = http.StatusRequestEntityTooLarge, "the request body is larger than allowed"
-	case errors.As(err, &body):
-		status, text = http.StatusBadRequest, "the request body broke off or is malformed"
+	case errors.As(err, new(*origin.RequestBodyError)):
+		status, text = bodyFailure(err)
 	case reason == policy.ClientGone:
 		panic(http.ErrAbortHandler) // returning would send an empty 200
 	case reason == policy.OriginTimeout:
 		text = "the upstream did not answer in time"
 	case status == http.StatusServiceUnavailable:
-		w.Header().Set("Retry-After", "1")
+		setRetryAfter(w.Header(), o.RetryAfter())
 		text = "the upstream has no place for this request, try again"
 	}
 	w.Header().Set("Cache-Control", "no-store")

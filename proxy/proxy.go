@@ -198,7 +198,7 @@ func (ex *exchange) arrive() bool {
 		ex.refuse(http.StatusLoopDetected, policy.NoRoute, "the request came through this proxy before: its upstream leads back to itself")
 		return false
 	}
-	return true
+	return ex.receive()
 }
 
 // finish reports the request and lets go of it.

@@ -5,7 +5,6 @@ import (
 	"io"
 	"net/http"
 	"slices"
-	"strconv"
 	"time"
 
 	"cacheproxy/invalidation"
@@ -75,13 +74,7 @@ func (c *call) complete(resp *http.Response, res *fill) {
 	case int64(len(data)) < c.q.route.StoreIf.MinBytes:
 		c.q.route.metrics.NotStored(policy.TooSmall)
 	default:
-		header := res.header
-		if header.Get("Content-Length") == "" && bodyAllowed(res.status) {
-			header = header.Clone()
-			header.Set("Content-Length", strconv.Itoa(len(data)))
-		}
-		copied := store.NewCopy(res.status, header, exact(data))
-		if c.put(res, copied) && res.rest {
+		if c.put(res, c.q.route.seal(res.status, res.header, data)) && res.rest {
 			c.p.store.DropParts(c.q.key, c.q.forward)
 		}
 	}

@@ -216,7 +216,7 @@ func (ex *exchange) miss(c candidate) {
 	case onlyIfCached(ex.r.Header):
 		ex.refuseUncached()
 	case head:
-		ex.headMiss(c)
+		ex.passOr(policy.HeadMiss, c)
 	default:
 		ex.fetch(c)
 	}

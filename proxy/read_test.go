@@ -200,6 +200,7 @@ func TestScripts(t *testing.T) {
 
 func runStep(t *testing.T, r *rig, i int, s step, asked *atomic.Int64) {
 	t.Helper()
+	r.settle(t)
 	if s.purge != nil {
 		if _, err := r.log.Invalidate(t.Context(), s.purge, s.soft); err != nil {
 			t.Fatal(err)

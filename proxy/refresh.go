@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"math/rand/v2"
 	"net/http"
 	"time"
 
@@ -14,8 +15,11 @@ import (
 const (
 	renewalWorkers = 16
 	renewalQueue   = 1024
-	// renewalPause is how long a copy is left alone after the origin failed to renew it.
-	renewalPause = 5 * time.Second
+	// A copy that the origin failed to renew is left alone for renewalPause, then for twice as long each time, up to
+	// maxRenewalPause. An origin may name a longer pause, up to maxRetryAfter.
+	renewalPause    = 5 * time.Second
+	maxRenewalPause = 5 * time.Minute
+	maxRetryAfter   = time.Hour
 )
 
 // renewals are copies that wait to be renewed in the background. A full queue drops what is offered: the copy is offered
@@ -90,7 +94,8 @@ func (p *Proxy) renewOne(ctx context.Context, r renewal) {
 		return
 	}
 	if res.reason != policy.NoReason || originFailed(res.status) || res.status == http.StatusTooManyRequests {
-		pause = renewalPause
+		asked := min(policy.RetryAfter(res.header, time.Now()), maxRetryAfter)
+		pause = max(pauseAfter(r.copy.Use.FailRenewal()), asked)
 	}
 	if res.body == nil {
 		return
@@ -104,4 +109,14 @@ func (p *Proxy) renewOne(ctx context.Context, r renewal) {
 			return
 		}
 	}
+}
+
+// pauseAfter is how long a copy is left alone whose renewal failed n times in a row. It is varied: copies that failed
+// together are not tried again together.
+func pauseAfter(n uint32) time.Duration {
+	d := maxRenewalPause
+	if n <= 6 {
+		d = min(renewalPause<<(n-1), maxRenewalPause)
+	}
+	return d - rand.N(d/4)
 }

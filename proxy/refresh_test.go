@@ -177,6 +177,52 @@ func TestFailedRenewalPauses(t *testing.T) {
 	}
 }
 
+// Renewals of one copy that fail become rarer, and the origin's own wish to be left alone is heeded.
+func TestFailedRenewalsBackOff(t *testing.T) {
+	tries := func(t *testing.T, retryAfter string, over time.Duration) (at []time.Duration) {
+		var asked atomic.Int64
+		var start time.Time
+		failing := func(n int64, w http.ResponseWriter, _ *http.Request) bool {
+			if n > 1 {
+				at = append(at, time.Since(start))
+				if retryAfter != "" {
+					w.Header().Set("Retry-After", retryAfter)
+				}
+				w.WriteHeader(http.StatusServiceUnavailable)
+			}
+			return true
+		}
+		route := routeFor(t, "all", func(r *policy.Route) { r.TTL, r.StaleWhileRevalidate = 10*time.Second, 24*time.Hour }, "/")
+		inBubble(t, counted(&asked, failing), rigOptions{}, route, func(b *bubble) {
+			b.do("GET", "/a")
+			b.pass(11 * time.Second)
+			start = time.Now()
+			for time.Since(start) < over {
+				b.do("GET", "/a").want(t, "stale meanwhile", 200, "1", "hit")
+				b.pass(time.Second)
+			}
+		})
+		return at
+	}
+	at := tries(t, "", time.Hour)
+	pause := renewalPause
+	for i := 1; i < len(at); i++ {
+		if d := at[i] - at[i-1]; d < pause*3/4 || d > pause+2*time.Second {
+			t.Errorf("pause %d: %v, want %v less up to a quarter", i, d, pause)
+		}
+		pause = min(2*pause, maxRenewalPause)
+	}
+	if n := len(at); n < 15 || n > 21 {
+		t.Errorf("%d tries in an hour: %v", n, at)
+	}
+	if at := tries(t, "600", time.Hour); len(at) != 6 {
+		t.Errorf("%d tries in an hour, and the origin asks for pauses of ten minutes: %v", len(at), at)
+	}
+	if at := tries(t, "604800", 2*time.Hour); len(at) != 2 {
+		t.Errorf("%d tries in two hours, want one an hour whatever the origin asks: %v", len(at), at)
+	}
+}
+
 // R11: what was purged while it was being renewed does not come back.
 func TestPurgeDuringRenewal(t *testing.T) {
 	var asked atomic.Int64

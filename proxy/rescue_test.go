@@ -91,3 +91,55 @@ func (b *bubble) invalidate(members ...policy.Member) {
 		b.t.Fatal(err)
 	}
 }
+
+// What cannot wait for another's answer, and so goes to the origin by itself, has the copy to fall back on all the same.
+func TestStaleIfErrorOfReadsThatGoThrough(t *testing.T) {
+	var asked atomic.Int64
+	var hold atomic.Bool
+	status := map[string]int{}
+	backend := func(n int64, w http.ResponseWriter, r *http.Request) bool {
+		switch {
+		case n == 1:
+		case hold.CompareAndSwap(true, false):
+			<-time.After(30 * time.Second) // the fill that the others wait for
+		case status[r.Method] > 0:
+			w.WriteHeader(status[r.Method])
+		default:
+			panic(http.ErrAbortHandler)
+		}
+		return true
+	}
+	route := routeFor(t, "all", func(r *policy.Route) {
+		r.TTL, r.StaleIfError, r.Key = 10*time.Second, time.Hour, template(t, "a")
+		r.MaxWaiters, r.WaitTimeout = 1, 10*time.Second
+	}, "/")
+	for name, fail := range map[string]int{"broken off": 0, "503": 503, "404 is an answer": 404} {
+		status = map[string]int{"HEAD": fail, "GET": fail}
+		asked.Store(0)
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, counted(&asked, backend), rigOptions{origin: origin.Options{Timeout: time.Minute}}, route, func(b *bubble) {
+				b.do("GET", "/a").want(t, "filled", 200, "1", "stored")
+				b.pass(20 * time.Second)
+				want, body, purged := 200, "1", fail
+				switch fail {
+				case 0:
+					purged = 502
+				case 404:
+					want, body = 404, "*"
+				}
+				b.do("HEAD", "/a").want(t, "HEAD", want, "", "")
+				hold.Store(true)
+				answers := make(chan answer, 3)
+				for range 3 { // one leads, one waits and gives up, one finds no room to wait
+					go func() { answers <- b.do("GET", "/a") }()
+					synctest.Wait()
+				}
+				(<-answers).want(t, "no room to wait", want, body, "")
+				(<-answers).want(t, "waited for too long", want, body, "")
+				<-answers
+				b.invalidate(key("a"))
+				b.do("HEAD", "/a").want(t, "a purged copy stands in for nothing", purged, "*", "")
+			})
+		})
+	}
+}

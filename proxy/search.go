@@ -36,7 +36,7 @@ func (ex *exchange) searched() *candidate {
 	}
 	var known []invalidation.ID
 	for found := range ex.p.store.Aliases(ex.route.pathKey(ex.target, ex.r.Header), ex.query, ex.r.Header, ex.start) {
-		if use, _ := ex.p.judge(found.Copy, ex.start); use != serve {
+		if use, _ := ex.judge(found.Copy, ex.start); use != serve {
 			continue
 		}
 		if known == nil {

@@ -9,13 +9,6 @@ import (
 	"time"
 )
 
-// Defaults of ServerOptions.
-const (
-	DefaultReadHeaderTimeout = 10 * time.Second
-	DefaultIdleTimeout       = 75 * time.Second
-	DefaultMaxHeaderBytes    = 64 << 10
-)
-
 // A client that is connected by HTTP/2 and silent this long is probed, and its connection closed if it does not answer.
 const (
 	clientPingAfter   = 30 * time.Second
@@ -29,30 +22,32 @@ type ServerOptions struct {
 	Certificate *Certificate
 	// H2C adds HTTP/2 in cleartext, with prior knowledge (RFC 9113 §3.3). Upgrade: h2c is not offered.
 	H2C bool
-	// ReadHeaderTimeout is how long a client may take for a request's header; 0: 10s.
-	ReadHeaderTimeout time.Duration
-	// IdleTimeout is how long a connection is kept without a request; 0: 75s. A load balancer in front should have a
-	// shorter one.
-	IdleTimeout time.Duration
-	// MaxHeaderBytes bounds a request's header, line and fields; 0: 64 KiB. A larger one is answered 431.
-	MaxHeaderBytes int
+	// Connections hold the limits, and watch the requests on what their Listen accepts; nil: a set of their own, with
+	// the default limits.
+	Connections *Connections
 	// Log gets what net/http has to say of broken clients, at level Debug, since any client can cause it; nil:
 	// slog.Default.
 	Log *slog.Logger
 }
 
-// NewServer returns the server of the data listener. It has no bound on reading a body or writing a response: uploads,
-// event streams and upgraded connections last as long as both ends wish.
+// NewServer returns the server of the data listener. It is given listeners that the set's Listen has made. Nothing bounds
+// a whole request or response: uploads, event streams and upgraded connections last as long as both ends wish and the
+// client makes progress.
 func NewServer(h http.Handler, o ServerOptions) *http.Server {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
+	if o.Connections == nil {
+		o.Connections = NewConnections(Limits{})
+	}
+	limits := o.Connections.limits
 	s := &http.Server{
-		Handler:                      h,
+		Handler:                      o.Connections.guard(h),
+		ConnContext:                  withConnection,
 		DisableGeneralOptionsHandler: true, // OPTIONS * is the origin's to answer
-		ReadHeaderTimeout:            orDefault(o.ReadHeaderTimeout, DefaultReadHeaderTimeout),
-		IdleTimeout:                  orDefault(o.IdleTimeout, DefaultIdleTimeout),
-		MaxHeaderBytes:               orDefault(o.MaxHeaderBytes, DefaultMaxHeaderBytes),
+		ReadHeaderTimeout:            limits.ReadHeaderTimeout,
+		IdleTimeout:                  limits.IdleTimeout,
+		MaxHeaderBytes:               limits.MaxHeaderBytes,
 		ErrorLog:                     slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
 		Protocols:                    new(http.Protocols),
 		HTTP2:                        &http.HTTP2Config{SendPingTimeout: clientPingAfter, PingTimeout: clientPingTimeout},

@@ -143,7 +143,7 @@ func newRequest(t *testing.T, url string) *http.Request {
 }
 
 func TestServerRefusesMalformedRequests(t *testing.T) {
-	addr := listen(t, NewServer(echo, ServerOptions{MaxHeaderBytes: 8 << 10, ReadHeaderTimeout: 100 * time.Millisecond, Log: slog.New(slog.DiscardHandler)}))
+	addr := listen(t, NewServer(echo, ServerOptions{Connections: NewConnections(Limits{MaxHeaderBytes: 8 << 10, ReadHeaderTimeout: 100 * time.Millisecond}), Log: slog.New(slog.DiscardHandler)}))
 	for _, c := range []struct{ name, request, want string }{
 		{"oversize header", "GET / HTTP/1.1\r\nHost: a\r\nX: " + strings.Repeat("x", 16<<10) + "\r\n\r\n", "HTTP/1.1 431 "},
 		{"no host", "GET / HTTP/1.1\r\n\r\n", "HTTP/1.1 400 "},

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"errors"
 	"net/http"
 	"time"
 
@@ -11,28 +12,63 @@ import (
 // pass sends the request itself to the origin, untouched.
 func (ex *exchange) pass(why policy.Reason) {
 	ex.status.Outcome, ex.status.Reason = policy.Pass, why
-	ex.through(func(*http.Response) error { return nil }, func() {})
+	if !policy.ForwardOnce(ex.r.Method, ex.r.Header) {
+		ex.answerAsLast()
+		return
+	}
+	ex.through(passage{})
 }
 
-// headMiss sends a HEAD that no copy answers through, and lets go of a copy of something else.
-func (ex *exchange) headMiss(c candidate) {
-	ex.status.Outcome, ex.status.Reason = policy.Pass, policy.HeadMiss
-	ex.through(func(res *http.Response) error {
-		if c.Copy != nil && isSuccess(c.Copy.Status) && res.StatusCode == http.StatusOK && policy.HeadContradicts(c.Copy.Header(), res.Header) {
-			ex.p.store.Drop(c.Key, c.Copy)
-		}
-		return nil
-	}, func() {})
+// passOr sends a read to the origin by itself, because it cannot wait for another's answer; the copy stands in where the
+// origin fails.
+func (ex *exchange) passOr(why policy.Reason, c candidate) {
+	head := ex.r.Method == http.MethodHead && c.Copy != nil && isSuccess(c.Copy.Status)
+	if c.use < onError && !head {
+		ex.pass(why)
+		return
+	}
+	ex.status.Outcome, ex.status.Reason = policy.Pass, why
+	instead := policy.NoReason // why the copy is sent
+	ex.through(passage{
+		answered: func(res *http.Response) error {
+			if head && res.StatusCode == http.StatusOK && policy.HeadContradicts(c.Copy.Header(), res.Header) {
+				ex.p.store.Drop(c.Key, c.Copy)
+			}
+			if originFailed(res.StatusCode) && ex.spare(c) {
+				instead = policy.OriginStatus
+				return errSpared
+			}
+			return nil
+		},
+		failed: func(err error) bool {
+			if reason := origin.Classify(err); instead == policy.NoReason && reason != policy.ClientGone && ex.spare(c) {
+				instead = reason
+			}
+			return instead != policy.NoReason
+		},
+	})
+	if instead != policy.NoReason {
+		ex.stale(c.Copy, instead)
+	}
 }
 
-// through sends the request to the origin; answered gets the head of the answer before the client sees any of it, unknown
-// is called when there is none.
-func (ex *exchange) through(answered func(*http.Response) error, unknown func()) {
+// errSpared is the end of an answer in whose place a copy is sent.
+var errSpared = errors.New("a copy stands in for the answer")
+
+// passage is what one who sends a request through wants to know. Each may be nil.
+type passage struct {
+	answered func(*http.Response) error // gets the head of the answer before the client sees any of it; its error goes to failed
+	unknown  func()                     // is called where there is none
+	failed   func(error) bool           // reports whether the request is answered by other means
+}
+
+// through sends the request to the origin.
+func (ex *exchange) through(o passage) {
 	start := time.Now()
 	why := ex.status.Reason
 	arrived := false
 	ex.p.passer.serve(&ex.w, ex.r, passOptions{
-		origin: ex.route.origin, class: origin.Write, target: ex.target, trusted: ex.trusted(),
+		origin: ex.route.origin, place: origin.Place{Route: ex.route.Name}, target: ex.target, trusted: ex.trusted(),
 		sending: func(req *http.Request) func(*http.Response, error) {
 			req.Header[requestIDField] = []string{ex.id()}
 			return ex.p.ask(ex.route, why, ex.span, req)
@@ -40,8 +76,10 @@ func (ex *exchange) through(answered func(*http.Response) error, unknown func())
 		onResponse: func(res *http.Response) error {
 			arrived, ex.origin = true, time.Since(start)
 			ex.status.FwdStatus = res.StatusCode
-			if err := answered(res); err != nil {
-				return err
+			if o.answered != nil {
+				if err := o.answered(res); err != nil {
+					return err
+				}
 			}
 			res.Header.Del("Surrogate-Key")
 			res.Header.Del("Xkey")
@@ -51,9 +89,13 @@ func (ex *exchange) through(answered func(*http.Response) error, unknown func())
 		onError: func(w http.ResponseWriter, err error) {
 			if !arrived {
 				ex.origin = time.Since(start)
-				unknown()
+				if o.unknown != nil {
+					o.unknown()
+				}
 			}
-			ex.passFailed(w, err)
+			if o.failed == nil || !o.failed(err) {
+				ex.passFailed(w, err)
+			}
 		},
 	})
 }
@@ -68,9 +110,8 @@ func (ex *exchange) passFailed(w http.ResponseWriter, err error) {
 		ex.status.Outcome = policy.Shed
 	}
 	if ex.status.Reason != policy.ClientGone {
-		ex.p.logger.Warn("no answer from upstream", "route", ex.route.Name, "upstream", ex.route.Upstream,
-			"reason", ex.status.Reason.String(), "request_id", ex.id(), "error", err)
+		ex.unanswered(err)
 	}
 	ex.addCacheStatus(w.Header())
-	answerError(w, err)
+	answerError(w, ex.route.origin, err)
 }

@@ -26,7 +26,8 @@ func (ex *exchange) write() {
 	ex.status.Outcome, ex.status.Reason = policy.Write, policy.MethodUnsafe
 	body, err := ex.inspect()
 	if err != nil {
-		ex.refuse(http.StatusBadRequest, policy.RequestBody, "the request body broke off or is malformed")
+		status, text := bodyFailure(err)
+		ex.refuse(status, policy.RequestBody, text)
 		return
 	}
 	members, fallback, err := ex.route.Effects(&ex.match, ex.target, ex.target.Query, ex.r.Header, body)
@@ -43,7 +44,7 @@ func (ex *exchange) write() {
 	}
 	// Whatever happens, a write that may have reached the origin is not forgotten.
 	defer w.leave()
-	ex.through(w.answered, w.unknown)
+	ex.through(passage{answered: w.answered, unknown: w.unknown})
 }
 
 // inspect reads the body where the route's invalidations are found in it. A body that is too large is not inspected.

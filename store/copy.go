@@ -21,6 +21,7 @@ type Copy struct {
 	// Head is the header section ready to write: "Name: value\r\n" for each field line, in canonical case and sorted
 	// by name, without those that differ from answer to answer (Age, Cache-Status, Connection).
 	Head string
+	// Body is the response's, unless Coding says that it is held in another form than the header describes.
 	Body []byte
 	Life policy.Lifetime
 	// Vary names the request header fields that selected this copy, canonical and sorted.
@@ -34,6 +35,7 @@ type Copy struct {
 
 	fields []field
 	values []string
+	coded  *coded // nil: Body is as it came
 }
 
 // Use is what happens to a copy while it is stored.
@@ -41,6 +43,7 @@ type Use struct {
 	Hits     atomic.Uint32 // reads since it was stored; saturates
 	Renewing atomic.Bool   // a renewal is queued or running
 	NotUntil atomic.Int64  // Unix ns before which no renewal is tried, after one failed
+	Failures atomic.Uint32 // renewals that failed; a renewal that succeeds makes another copy
 }
 
 // field is one header field: a name and its lines, which are substrings of Head.
@@ -61,6 +64,10 @@ func NewCopy(status int, header http.Header, body []byte) *Copy {
 func (c *Copy) WithHeader(header http.Header) *Copy {
 	n := &Copy{Status: c.Status, Body: c.Body, Digest: c.Digest, Vary: c.Vary}
 	n.setHeader(header)
+	if c.coded != nil {
+		n.coded = &coded{coding: c.coded.coding, length: c.coded.length}
+		n.coded.describe(n)
+	}
 	return n
 }
 
@@ -159,6 +166,9 @@ func (u *Use) StartRenewal(now time.Time) bool {
 	return now.UnixNano() >= u.NotUntil.Load() && u.Renewing.CompareAndSwap(false, true)
 }
 
+// FailRenewal counts a renewal that failed and says how many there were.
+func (u *Use) FailRenewal() uint32 { return u.Failures.Add(1) }
+
 // EndRenewal lets the next renewal start, after the pause.
 func (u *Use) EndRenewal(now time.Time, pause time.Duration) {
 	if pause > 0 {
@@ -189,7 +199,7 @@ func allocated(n int) int {
 }
 
 func (c *Copy) cost() int {
-	n := copyOverhead + len(c.Head) + allocated(cap(c.Body)) + 8*cap(c.Members) + 16*cap(c.values) + 32*cap(c.fields)
+	n := copyOverhead + len(c.Head) + allocated(cap(c.Body)) + 8*cap(c.Members) + 16*cap(c.values) + 32*cap(c.fields) + c.coded.cost()
 	for _, v := range c.Vary {
 		n += 16 + len(v)
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"net/url"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -63,7 +64,12 @@ func reportServer(t table, s *config.Snapshot) {
 	if len(s.TrustedProxies) > 0 {
 		t.row("trusted proxies", strings.Trim(fmt.Sprint(s.TrustedProxies), "[]"))
 	}
-	t.row("drain", short(s.DrainDelay))
+	port := ""
+	if s.ReusePort {
+		port = "; both ports shared with the next instance"
+	}
+	t.row("drain", fmt.Sprintf("%s, then %s to finish%s", short(s.DrainDelay), short(s.ShutdownTimeout), port))
+	t.row("limits", limitsOf(s))
 	t.row("access log", fmt.Sprintf("%s of hits, %s of the rest, all errors", percent(s.Log.Hits), percent(s.Log.Others)))
 	if s.Tracing != nil {
 		t.row("tracing", fmt.Sprintf("%s of requests, and all that belong to a sampled trace, to %s as %s", percent(s.Tracing.Sample), s.Tracing.Endpoint, s.Tracing.Service))
@@ -75,16 +81,46 @@ func reportServer(t table, s *config.Snapshot) {
 	t.row("store", memory)
 }
 
+func limitsOf(s *config.Snapshot) string {
+	l := s.Limits
+	text := fmt.Sprintf("%d connections", l.MaxConnections)
+	if l.MaxPerClient > 0 {
+		text += fmt.Sprintf(", %d of one address", l.MaxPerClient)
+	}
+	text += fmt.Sprintf("; header %s within %s", bytesOf(int64(l.MaxHeaderBytes)), short(l.ReadHeaderTimeout))
+	text += fmt.Sprintf("; idle %s, body stalled %s, answer stalled %s", short(l.IdleTimeout), short(l.BodyTimeout), short(l.WriteTimeout))
+	if s.MaxBody > 0 {
+		text += "; body " + bytesOf(s.MaxBody)
+	}
+	return text
+}
+
 func reportUpstream(t table, o origin.Options) {
 	t.title("upstream %s", o.Name)
-	t.row("url", o.URL.String())
+	t.row("url", join(append([]*url.URL{o.URL}, o.Replicas...), (*url.URL).String))
 	host := "the client's, keyed"
-	if o.Host.Literal != "" {
+	switch {
+	case o.HostOfAddress && len(o.Replicas) > 0:
+		host = "that of each address, not keyed"
+	case o.Host.Literal != "":
 		host = o.Host.Literal + ", not keyed"
 	}
 	t.row("host", host)
 	t.row("limits", fmt.Sprintf("%d in flight, %s waiting for %s at most, %s", o.MaxInFlight, orNone(o.MaxQueue), short(o.QueueTimeout), count(max(o.MaxStreams, 0), "stream")))
-	t.row("timeout", short(o.Timeout)+" to the response header")
+	t.row("timeout", fmt.Sprintf("%s to the response header, %s of it to connect; %s between two parts of the body",
+		short(o.Timeout), short(o.DialTimeout), short(o.ReadTimeout)))
+	t.row("health", healthOf(o))
+}
+
+func healthOf(o origin.Options) string {
+	if o.Health.Path == "" {
+		return ""
+	}
+	text := fmt.Sprintf("GET %s every %s, %s to answer", o.Health.Path, short(o.Health.Interval), short(o.Health.Timeout))
+	if len(o.Replicas) == 0 {
+		text += "; measured only, an only address stays in use"
+	}
+	return text
 }
 
 // orNone prints a limit whose zero stands below zero.

@@ -247,6 +247,9 @@ func lifetime(r *policy.Route) string {
 
 func stored(r *policy.Route) string {
 	var parts []string
+	if r.Compression != policy.Identity {
+		parts = append(parts, "compressed with "+r.Compression.String()+", and sent so to clients that accept it")
+	}
 	if len(r.StoreIf.ContentTypes) > 0 {
 		parts = append(parts, "only "+strings.Join(r.StoreIf.ContentTypes, ", "))
 	}

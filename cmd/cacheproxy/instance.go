@@ -9,8 +9,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"runtime/debug"
-	"sync/atomic"
 	"time"
 
 	"cacheproxy/admin"
@@ -24,12 +22,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-const (
-	// finishTimeout is how long requests under way may take after the listener has closed.
-	finishTimeout = 30 * time.Second
-	// maxAdminHeader bounds the header of an operator's request, in bytes.
-	maxAdminHeader = 64 << 10
-)
+// maxAdminHeader bounds the header of an operator's request, in bytes.
+const maxAdminHeader = 64 << 10
 
 // instance is one running proxy: its listeners and everything behind them.
 type instance struct {
@@ -41,12 +35,15 @@ type instance struct {
 	lines    *observe.LineWriter // of the access log
 	tracer   *observe.Tracer     // nil: no traces
 	proxy    *proxy.Proxy
+	origins  []*origin.Origin
 	data     *http.Server
 	operator *http.Server
 	calls    *admin.Handler // of operator; SetTokens rotates its tokens
-	ready    atomic.Bool
+	phase    phase
 
 	dataListener, adminListener net.Listener
+	connections                 *proxy.Connections // of the data listener
+	accepting                   *proxy.Listener    // takes them in
 }
 
 // newInstance builds a proxy from a configuration. It opens no socket.
@@ -85,19 +82,23 @@ func newInstance(s *config.Snapshot, log *slog.Logger, accessOut io.Writer) (*in
 // proxyConfig joins the routes with their upstreams.
 func (i *instance) proxyConfig() *proxy.Config {
 	s := i.snapshot
-	var upstreams []*origin.Origin
 	for _, o := range s.Upstreams {
+		o.Log, o.Waited = i.log, i.metrics.Upstream(o.Name).Waited
 		up := origin.New(o)
-		upstreams = append(upstreams, up)
-		i.metrics.SetUpstream(up.Name(), observe.UpstreamGauges{InFlight: up.InFlight, Queued: up.Queued})
+		i.origins = append(i.origins, up)
+		i.metrics.SetUpstream(up.Name(), observe.UpstreamGauges{
+			InFlight: up.InFlight, Queued: up.Queued, Retries: up.Retries, Health: up.Health,
+		})
 	}
 	return proxy.NewConfig(proxy.Config{
-		Table: s.Table, MaxObject: s.Memory.MaxObject, CacheStatusKey: s.CacheStatusKey, Trusted: s.TrustedProxies,
-	}, s.Routes, upstreams, i.metrics)
+		Table: s.Table, MaxObject: s.Memory.MaxObject, MaxBody: s.MaxBody, CacheStatusKey: s.CacheStatusKey, Trusted: s.TrustedProxies,
+	}, s.Routes, i.origins, i.metrics)
 }
 
 func (i *instance) servers() error {
-	o := proxy.ServerOptions{H2C: i.snapshot.H2C, Log: i.log}
+	i.connections = proxy.NewConnections(i.limits())
+	i.metrics.SetConnections(i.connectionCounts)
+	o := proxy.ServerOptions{H2C: i.snapshot.H2C, Connections: i.connections, Log: i.log}
 	if t := i.snapshot.TLS; t != nil {
 		certificate, err := proxy.LoadCertificate(t.Cert, t.Key)
 		if err != nil {
@@ -115,18 +116,6 @@ func (i *instance) servers() error {
 	return nil
 }
 
-// listen opens the sockets: the operator's first, so that a start that fails can be seen.
-func (i *instance) listen() (err error) {
-	if i.adminListener, err = net.Listen("tcp", i.snapshot.Admin.Listen); err != nil {
-		return fmt.Errorf("open admin listener: %w", err)
-	}
-	if i.dataListener, err = net.Listen("tcp", i.snapshot.Listen); err != nil {
-		i.adminListener.Close()
-		return fmt.Errorf("open data listener: %w", err)
-	}
-	return nil
-}
-
 // run serves until ctx ends, and then ends in order: not ready, drain, finish what is under way, end the background.
 func (i *instance) run(ctx context.Context) error {
 	if i.dataListener == nil {
@@ -134,19 +123,24 @@ func (i *instance) run(ctx context.Context) error {
 			return err
 		}
 	}
+	i.accepting = i.connections.Listen(i.dataListener)
 	i.boundMemory()
 	background, endBackground := context.WithCancel(context.WithoutCancel(ctx))
 	defer endBackground()
 	group, failed := errgroup.WithContext(background)
 	group.Go(func() error { return i.local.Run(background) })
 	group.Go(func() error { return i.proxy.Run(background) })
+	for _, up := range i.origins {
+		group.Go(func() error { return up.Run(background) })
+	}
 	group.Go(func() error { return i.lines.Run(background) })
 	group.Go(func() error { return i.tracer.Run(background) })
 	group.Go(func() error { return served(i.operator.Serve(i.adminListener)) })
 	group.Go(func() error { return served(i.serveData()) })
-	i.ready.Store(true)
-	i.log.Info("serving", "listen", i.dataListener.Addr().String(), "admin", i.adminListener.Addr().String(),
-		"routes", len(i.snapshot.Routes), "memory", i.snapshot.Memory.Size, "build", buildVersion())
+	i.phase.now.Store(serving)
+	notify("READY=1")
+	i.log.Info("serving", "started_in", time.Since(started).String(), "listen", i.dataListener.Addr().String(), "admin", i.adminListener.Addr().String(),
+		"routes", len(i.snapshot.Routes), "memory", i.snapshot.Memory.Size, "files", openFiles(), "build", buildVersion())
 	select {
 	case <-ctx.Done():
 	case <-failed.Done():
@@ -156,24 +150,11 @@ func (i *instance) run(ctx context.Context) error {
 	return group.Wait()
 }
 
-// collectAt is the growth of the heap, in percent, at which garbage is collected unless GOGC says otherwise. Most of the heap
-// is copies that stay; at Go's own 100 the process would need more than twice their size.
-const collectAt = 50
-
-func (i *instance) boundMemory() {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(collectAt)
-	}
-	if limit := i.snapshot.Memory.GoLimit; limit > 0 {
-		debug.SetMemoryLimit(limit)
-	}
-}
-
 func (i *instance) serveData() error {
 	if i.snapshot.TLS != nil {
-		return i.data.ServeTLS(i.dataListener, "", "")
+		return i.data.ServeTLS(i.accepting, "", "")
 	}
-	return i.data.Serve(i.dataListener)
+	return i.data.Serve(i.accepting)
 }
 
 func served(err error) error {
@@ -181,26 +162,6 @@ func served(err error) error {
 		return nil
 	}
 	return err
-}
-
-// stop ends the listeners. A failure elsewhere cuts the drain short.
-func (i *instance) stop(failed context.Context) {
-	i.ready.Store(false)
-	i.log.Info("stopping", "drain", i.snapshot.DrainDelay.String())
-	select {
-	case <-time.After(i.snapshot.DrainDelay):
-	case <-failed.Done():
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), finishTimeout)
-	defer cancel()
-	if err := i.data.Shutdown(ctx); err != nil {
-		i.log.Warn("requests cut off at exit", "error", err)
-		i.data.Close()
-	}
-	i.proxy.Close()
-	if err := i.operator.Shutdown(ctx); err != nil {
-		i.operator.Close()
-	}
 }
 
 func newLogger(c config.Log, w io.Writer) *slog.Logger {

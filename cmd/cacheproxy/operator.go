@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"net/http"
 
 	"cacheproxy/admin"
@@ -20,16 +19,11 @@ func (i *instance) adminOptions() admin.Options {
 		Explain: func(_ context.Context, method, url string, header http.Header) (any, error) {
 			return i.proxy.Explain(method, url, header)
 		},
-		SetMode: func(_ context.Context, o admin.ModeOrder) error { return i.setMode(o) },
-		Modes:   i.modes,
-		Refused: i.metrics.AdminAuthFailures(admin.Refusals()),
-		Config:  func() any { return i.snapshot.View() },
-		Ready: func() error {
-			if !i.ready.Load() {
-				return errors.New("starting or stopping")
-			}
-			return nil
-		},
+		SetMode:  func(_ context.Context, o admin.ModeOrder) error { return i.setMode(o) },
+		Modes:    i.modes,
+		Refused:  i.metrics.AdminAuthFailures(admin.Refusals()),
+		Config:   func() any { return i.snapshot.View() },
+		Ready:    i.phase.ready,
 		Gatherer: i.metrics.Gatherer(), Log: i.log, Build: buildVersion(),
 	}
 }

@@ -12,6 +12,9 @@ import (
 // ErrTimeout means that the origin kept the proxy waiting longer than Options.Timeout before its response header.
 var ErrTimeout = errors.New("the upstream did not answer in time")
 
+// ErrStalled means that the origin paused in the middle of its response's body for longer than Options.ReadTimeout.
+var ErrStalled = errors.New("the upstream stopped in the middle of its response")
+
 // RequestBodyError is a failure to read the request's own body: the client broke off, sent malformed framing or
 // exceeded a limit. The origin is not to blame.
 type RequestBodyError struct{ Err error }
@@ -35,7 +38,7 @@ func Classify(err error) policy.Reason {
 		return policy.QueueFull
 	case errors.Is(err, ErrQueueTimeout):
 		return policy.QueueTimeout
-	case errors.Is(err, ErrTimeout), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, ErrTimeout), errors.Is(err, ErrStalled), errors.Is(err, context.DeadlineExceeded):
 		return policy.OriginTimeout
 	case errors.Is(err, context.Canceled), errors.As(err, &body):
 		return policy.ClientGone

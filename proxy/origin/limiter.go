@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// Class says who is served first when the origin has no place free. Inside a class the longest waiting goes first.
+// Class says who is served first when the origin has no place free: strictly the higher class, so that a lower one may
+// wait in vain for as long as higher ones fill the origin. QueueTimeout is what bounds that.
 type Class uint8
 
 const (
@@ -26,9 +27,16 @@ const (
 // String is the class's name in logs.
 func (c Class) String() string { return [classes]string{"write", "fill", "refresh"}[c] }
 
+// Place says on whose behalf a place is asked for. Inside a class routes take turns, and inside a route the longest
+// waiting goes first.
+type Place struct {
+	Class Class
+	Route string // the route's name; empty is a route like any other
+}
+
 var (
 	// ErrQueueFull means that every place is taken and so is the queue for them, or that the waiting request was pushed
-	// out of a full queue by one of a higher class.
+	// out of a full queue by one of a higher class, or of a route with fewer waiting.
 	ErrQueueFull = errors.New("every place at the upstream and in its queue is taken")
 	// ErrQueueTimeout means that no place became free within the queue's deadline.
 	ErrQueueTimeout = errors.New("no place at the upstream became free in time")
@@ -41,6 +49,7 @@ type limiter struct {
 	maxQueue     int
 	maxStreams   int
 	queueTimeout time.Duration
+	waited       func(time.Duration) // never nil
 
 	mu       sync.Mutex // guards everything below, and the fields of every waiter
 	max      int
@@ -48,88 +57,71 @@ type limiter struct {
 	streams  int
 	queued   int
 	shed     uint64
-	queues   [classes]queue
+	queues   [classes]fairQueue
 }
-
-// waiter is one request in the queue. It is in its queue exactly as long as state is waiting.
-type waiter struct {
-	class      Class
-	prev, next *waiter
-	state      waiterState
-	settled    chan struct{} // closed when state changes
-}
-
-type waiterState uint8
-
-const (
-	waiting waiterState = iota
-	admitted
-	pushedOut
-	left
-)
-
-// Slot is a place at the origin, held by one request. Its methods are safe for concurrent use.
-type Slot struct {
-	limiter *limiter
-	held    slotKind // guarded by limiter.mu
-}
-
-type slotKind uint8
-
-const (
-	heldNothing slotKind = iota
-	heldPlace
-	heldStream
-)
 
 func newLimiter(o Options) *limiter {
-	return &limiter{max: o.MaxInFlight, maxQueue: o.MaxQueue, maxStreams: o.MaxStreams, queueTimeout: o.QueueTimeout}
+	l := &limiter{max: o.MaxInFlight, maxQueue: o.MaxQueue, maxStreams: o.MaxStreams, queueTimeout: o.QueueTimeout, waited: o.Waited}
+	if l.waited == nil {
+		l.waited = func(time.Duration) {}
+	}
+	return l
 }
 
 // acquire returns a place, at once or after waiting for one. It fails with ErrQueueFull, ErrQueueTimeout or, as soon as
 // ctx ends, with the cause of that.
-func (l *limiter) acquire(ctx context.Context, class Class) (*Slot, error) {
+func (l *limiter) acquire(ctx context.Context, p Place) (*Slot, error) {
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("wait for a place: %w", endOf(ctx))
 	}
-	w, err := l.enter(class)
+	w, err := l.enter(p)
 	if err != nil {
 		return nil, err
 	}
 	if w == nil {
+		l.waited(0)
 		return &Slot{limiter: l, held: heldPlace}, nil
 	}
-	return l.wait(ctx, w)
+	since := time.Now()
+	slot, err := l.wait(ctx, w)
+	l.waited(time.Since(since))
+	return slot, err
 }
 
 // enter takes a free place (a nil waiter) or joins the queue.
-func (l *limiter) enter(class Class) (*waiter, error) {
+func (l *limiter) enter(p Place) (*waiter, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.inFlight < l.max {
 		l.inFlight++
 		return nil, nil
 	}
-	if l.queued >= l.maxQueue && !l.pushOutBelow(class) {
+	if l.queued >= l.maxQueue && !l.pushOutFor(p) {
 		l.shed++
 		return nil, ErrQueueFull
 	}
-	w := &waiter{class: class, settled: make(chan struct{})}
-	l.queues[class].push(w)
+	w := &waiter{place: p, settled: make(chan struct{})}
+	l.queues[p.Class].push(w)
 	l.queued++
 	return w, nil
 }
 
-// pushOutBelow makes room in a full queue: the newest waiter of the lowest class below class has to go.
-func (l *limiter) pushOutBelow(class Class) bool {
-	for c := classes - 1; c > class; c-- {
-		if w := l.queues[c].newest; w != nil {
-			l.shed++
-			l.settle(w, pushedOut)
-			return true
-		}
+// pushOutFor makes room in a full queue. Who has to go is of the lowest class that waits, of its route with the most
+// waiting, and there the newest, which has waited least for nothing. A newcomer of that class itself is let in only at the
+// cost of a route that has more waiting than its own would have with it: a flood on one route takes no other's room.
+func (l *limiter) pushOutFor(p Place) bool {
+	lowest := classes - 1
+	for lowest > p.Class && l.queues[lowest].empty() {
+		lowest--
 	}
-	return false
+	q := &l.queues[lowest]
+	longest := q.longest()
+	if longest == nil || lowest == p.Class && longest.length <= q.length(p.Route)+1 {
+		return false
+	}
+	l.shed++
+	l.settle(longest.newest, pushedOut)
+	return true
 }
 
 func (l *limiter) wait(ctx context.Context, w *waiter) (*Slot, error) {
@@ -161,17 +153,17 @@ func (l *limiter) wait(ctx context.Context, w *waiter) (*Slot, error) {
 
 // settle takes w out of its queue. The caller holds mu.
 func (l *limiter) settle(w *waiter, state waiterState) {
-	l.queues[w.class].remove(w)
+	l.queues[w.place.Class].remove(w)
 	l.queued--
 	w.state = state
 	close(w.settled)
 }
 
-// admit fills free places from the queue, highest class first. The caller holds mu.
+// admit fills free places from the queue: the highest class first, its routes in turn. The caller holds mu.
 func (l *limiter) admit() {
 	for l.inFlight < l.max && l.queued > 0 {
 		for c := range l.queues {
-			if w := l.queues[c].oldest; w != nil {
+			if w := l.queues[c].next(); w != nil {
 				l.inFlight++
 				l.settle(w, admitted)
 				break
@@ -186,71 +178,4 @@ func (l *limiter) setMax(n int) {
 	defer l.mu.Unlock()
 	l.max = max(n, 1)
 	l.admit()
-}
-
-// Release gives back what the slot holds. Calling it again does nothing.
-func (s *Slot) Release() {
-	l := s.limiter
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	s.drop()
-	l.admit()
-}
-
-// Stream exchanges the place for a stream, of which there are more: an upgraded connection or an event stream would
-// otherwise hold a place for hours. With ErrStreamsFull the slot keeps its place.
-func (s *Slot) Stream() error {
-	l := s.limiter
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if s.held != heldPlace {
-		return nil
-	}
-	if l.streams >= l.maxStreams {
-		l.shed++
-		return ErrStreamsFull
-	}
-	s.drop()
-	s.held = heldStream
-	l.streams++
-	l.admit()
-	return nil
-}
-
-// drop forgets what the slot holds. The caller holds the limiter's mu.
-func (s *Slot) drop() {
-	switch s.held {
-	case heldPlace:
-		s.limiter.inFlight--
-	case heldStream:
-		s.limiter.streams--
-	}
-	s.held = heldNothing
-}
-
-// queue is a list of waiters in the order of their arrival.
-type queue struct{ oldest, newest *waiter }
-
-func (q *queue) push(w *waiter) {
-	w.prev = q.newest
-	if q.newest == nil {
-		q.oldest = w
-	} else {
-		q.newest.next = w
-	}
-	q.newest = w
-}
-
-func (q *queue) remove(w *waiter) {
-	if w.prev == nil {
-		q.oldest = w.next
-	} else {
-		w.prev.next = w.next
-	}
-	if w.next == nil {
-		q.newest = w.prev
-	} else {
-		w.next.prev = w.prev
-	}
-	w.prev, w.next = nil, nil
 }

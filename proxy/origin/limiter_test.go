@@ -18,7 +18,7 @@ func testLimiter(places, queue int) *limiter {
 
 func mustAcquire(t *testing.T, l *limiter, c Class) *Slot {
 	t.Helper()
-	s, err := l.acquire(t.Context(), c)
+	s, err := l.acquire(t.Context(), Place{Class: c})
 	if err != nil {
 		t.Fatalf("acquire: %v", err)
 	}
@@ -62,9 +62,9 @@ func TestLimiterRefuses(t *testing.T) {
 		held := mustAcquire(t, l, Write)
 		start := time.Now()
 		queued := make(chan error)
-		go func() { _, err := l.acquire(t.Context(), Write); queued <- err }()
+		go func() { _, err := l.acquire(t.Context(), Place{Class: Write}); queued <- err }()
 		synctest.Wait()
-		if _, err := l.acquire(t.Context(), Write); !errors.Is(err, ErrQueueFull) {
+		if _, err := l.acquire(t.Context(), Place{Class: Write}); !errors.Is(err, ErrQueueFull) {
 			t.Errorf("full queue, same class: %v", err)
 		}
 		if err := <-queued; !errors.Is(err, ErrQueueTimeout) || time.Since(start) != time.Second {
@@ -90,7 +90,7 @@ func TestLimiterPushesOutNewestOfLowestClass(t *testing.T) {
 			ch := make(chan error, 1)
 			results[name] = ch
 			go func() {
-				s, err := l.acquire(t.Context(), c)
+				s, err := l.acquire(t.Context(), Place{Class: c})
 				if err == nil {
 					s.Release()
 				}
@@ -124,7 +124,7 @@ func TestLimiterLetsGoOfThoseWhoLeave(t *testing.T) {
 		held := mustAcquire(t, l, Write)
 		ctx, cancel := context.WithCancel(t.Context())
 		gone := make(chan error)
-		go func() { _, err := l.acquire(ctx, Write); gone <- err }()
+		go func() { _, err := l.acquire(ctx, Place{Class: Write}); gone <- err }()
 		synctest.Wait()
 		cancel()
 		if err := <-gone; !errors.Is(err, context.Canceled) {
@@ -133,7 +133,7 @@ func TestLimiterLetsGoOfThoseWhoLeave(t *testing.T) {
 		if l.queued != 0 || l.shed != 0 {
 			t.Errorf("queued %d, shed %d: who leaves is not shed", l.queued, l.shed)
 		}
-		if _, err := l.acquire(ctx, Write); !errors.Is(err, context.Canceled) {
+		if _, err := l.acquire(ctx, Place{Class: Write}); !errors.Is(err, context.Canceled) {
 			t.Errorf("came with an ended context: %v", err)
 		}
 		held.Release()
@@ -174,7 +174,7 @@ func TestRaisedLimitAdmitsWaiters(t *testing.T) {
 		s := <-admitted
 		l.setMax(1)
 		s.Release()
-		if _, err := l.enter(Write); err != nil || l.inFlight != 1 || l.queued != 1 {
+		if _, err := l.enter(Place{}); err != nil || l.inFlight != 1 || l.queued != 1 {
 			t.Errorf("lowered limit: in flight %d, queued %d, %v", l.inFlight, l.queued, err)
 		}
 		held.Release()
@@ -192,13 +192,14 @@ func TestLimiterProperty(t *testing.T) {
 			var wg sync.WaitGroup
 			const requests = 200
 			for range requests {
-				class, arrive := Class(rng.IntN(int(classes))), time.Duration(rng.IntN(3000))*time.Millisecond
+				place := Place{Class(rng.IntN(int(classes))), string(rune('a' + rng.IntN(4)))}
+				arrive := time.Duration(rng.IntN(3000)) * time.Millisecond
 				work, patience := time.Duration(rng.IntN(300))*time.Millisecond, time.Duration(1+rng.IntN(1500))*time.Millisecond
 				wg.Go(func() {
 					<-time.After(arrive)
 					ctx, cancel := context.WithTimeout(t.Context(), patience)
 					defer cancel()
-					s, err := l.acquire(ctx, class)
+					s, err := l.acquire(ctx, place)
 					switch {
 					case err == nil:
 						if n := now.Add(1); n > int64(places) {
@@ -224,8 +225,8 @@ func TestLimiterProperty(t *testing.T) {
 			if l.inFlight != 0 || l.queued != 0 || l.shed != uint64(refused.Load()) {
 				t.Errorf("seed %d: in flight %d, queued %d, shed %d, refused %d", seed, l.inFlight, l.queued, l.shed, refused.Load())
 			}
-			for c, q := range l.queues {
-				if q.oldest != nil || q.newest != nil {
+			for c := range l.queues {
+				if q := &l.queues[c]; !q.empty() || len(q.routes) > 0 {
 					t.Errorf("seed %d: queue %d not empty", seed, c)
 				}
 			}

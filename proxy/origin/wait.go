@@ -20,6 +20,7 @@ type wait struct {
 	mu    sync.Mutex
 	timer *time.Timer
 	over  bool  // the header is there, or nobody waits for it any more
+	read  bool  // the client's next bytes are waited for
 	body  error // what the client's body failed with
 }
 
@@ -41,6 +42,7 @@ func (w *wait) expire() {
 func (w *wait) pause() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.read = true
 	w.timer.Stop()
 }
 
@@ -48,9 +50,17 @@ func (w *wait) pause() {
 func (w *wait) resume() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.read = false
 	if !w.over {
 		w.timer.Reset(w.timeout)
 	}
+}
+
+// clientsTurn reports whether the client's next bytes are waited for: an origin that answers while it still listens.
+func (w *wait) clientsTurn() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.read
 }
 
 // end stops the clock for good and returns what the client's body failed with by then.

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -32,8 +33,29 @@ type process struct {
 // launch starts the program and leaves its end to the test.
 func launch(t testing.TB, args ...string) *process {
 	t.Helper()
-	p := &process{cmd: exec.Command(program, args...), done: make(chan struct{}), grown: make(chan struct{}, 1)}
-	p.cmd.SysProcAttr, p.cmd.Env, p.cmd.Dir = childAttributes(), environment(), t.TempDir()
+	return start(t, exec.Command(program, args...), environment())
+}
+
+// launchWith starts the program with sockets of a service manager (sd_listen_fds(3)), which names the process before it
+// becomes the program.
+func launchWith(t testing.TB, sockets []*os.File, args ...string) *process {
+	t.Helper()
+	cmd := exec.Command("sh", append([]string{"-c", `LISTEN_PID=$$ exec "$0" "$@"`, program}, args...)...)
+	cmd.ExtraFiles = sockets
+	return start(t, cmd, append(environment(), fmt.Sprint("LISTEN_FDS=", len(sockets))))
+}
+
+// launchAs starts the program from a shell that prepares what it inherits.
+func launchAs(t testing.TB, prepare string, env []string, args ...string) *process {
+	t.Helper()
+	cmd := exec.Command("sh", append([]string{"-c", prepare + ` && exec "$0" "$@"`, program}, args...)...)
+	return start(t, cmd, append(environment(), env...))
+}
+
+func start(t testing.TB, cmd *exec.Cmd, env []string) *process {
+	t.Helper()
+	p := &process{cmd: cmd, done: make(chan struct{}), grown: make(chan struct{}, 1)}
+	p.cmd.SysProcAttr, p.cmd.Env, p.cmd.Dir = childAttributes(), env, t.TempDir()
 	reader, writer, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -48,7 +70,7 @@ func launch(t testing.TB, args ...string) *process {
 		p.cmd.Process.Kill()
 		<-p.done
 		if t.Failed() {
-			t.Logf("cacheproxy %s said:\n%s", strings.Join(args, " "), p.output())
+			t.Logf("cacheproxy %s said:\n%s", strings.Join(cmd.Args[1:], " "), p.output())
 		}
 	})
 	return p
@@ -117,13 +139,20 @@ func (p *process) line(t testing.TB, what string, ok func(string) bool) string {
 func serve(t testing.TB, args ...string) *process {
 	t.Helper()
 	p := launch(t, append([]string{"serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"}, args...)...)
+	p.serving(t)
+	return p
+}
+
+// serving waits until the program serves, and returns what it says then.
+func (p *process) serving(t testing.TB) string {
+	t.Helper()
 	line := p.line(t, "where it listens", func(line string) bool { return strings.Contains(line, `"msg":"serving"`) })
 	var start struct{ Listen, Admin string }
 	if err := json.Unmarshal([]byte(line), &start); err != nil {
 		t.Fatalf("%v in %q", err, line)
 	}
 	p.data, p.admin = "http://"+start.Listen, "http://"+start.Admin
-	return p
+	return line
 }
 
 // serveConfig starts the program with a configuration file.
@@ -146,6 +175,13 @@ func (p *process) signal(t testing.TB, s os.Signal) {
 	if err := p.cmd.Process.Signal(s); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// stopping asks the program to end, and waits until it has heard.
+func (p *process) stopping(t testing.TB) {
+	t.Helper()
+	p.signal(t, syscall.SIGTERM)
+	p.line(t, "that it stops", func(line string) bool { return strings.Contains(line, `"msg":"stopping"`) })
 }
 
 // exit waits for the program to end and returns its status.

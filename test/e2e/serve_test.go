@@ -92,8 +92,8 @@ func TestDrain(t *testing.T) {
 	<-arrived
 	p.signal(t, syscall.SIGTERM)
 	p.line(t, "that it stops", func(line string) bool { return strings.Contains(line, `"msg":"stopping"`) })
-	if a := get(t, p.admin+"/readyz"); a.status != http.StatusServiceUnavailable {
-		t.Errorf("draining: /readyz answers %d", a.status)
+	if a := get(t, p.admin+"/readyz"); a.status != http.StatusServiceUnavailable || !strings.Contains(a.body, "draining") {
+		t.Errorf("draining: /readyz answers %d %q", a.status, a.body)
 	}
 	if a := get(t, p.admin+"/healthz"); a.status != http.StatusOK {
 		t.Errorf("draining: /healthz answers %d", a.status)

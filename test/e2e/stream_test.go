@@ -182,7 +182,8 @@ func callGRPC(ctx context.Context, t testing.TB, c healthpb.HealthClient, states
 			_, err = stream.Recv()
 		}
 	}
-	if status.Code(err) != codes.DeadlineExceeded {
+	// The client's clock and the server's, which learns of the deadline, race.
+	if code := status.Code(err); code != codes.DeadlineExceeded && code != codes.Canceled {
 		t.Errorf("a stream past its deadline: %v", err)
 	}
 }

@@ -14,6 +14,7 @@ var layers = map[string][]string{
 	"observe":      {"policy"},
 	"proxy":        {"policy", "invalidation", "store", "observe"},
 	"proxy/origin": {"policy", "invalidation", "store", "observe"},
+	"proxy/coding": {"policy"},
 	"admin":        {"policy"},
 	"leaderboard":  {"policy"},
 	"config":       {"policy", "invalidation", "store", "observe", "proxy", "admin", "leaderboard"},
@@ -86,8 +87,8 @@ var libraries = []library{
 	},
 	{
 		paths: []string{"go.yaml.in/yaml", "gopkg.in/yaml.v2", "gopkg.in/yaml.v3", "sigs.k8s.io/yaml", "github.com/goccy/go-yaml", "github.com/spf13/viper"},
-		where: "config",
-		may:   func(f *file) bool { return within(f.folder(), "config") },
+		where: "config, and test/deploy, which reads the files of others",
+		may:   func(f *file) bool { return within(f.folder(), "config") || within(f.folder(), "test/deploy") },
 	},
 	{
 		paths: []string{"github.com/maypok86/otter"},
@@ -110,6 +111,13 @@ var libraries = []library{
 		paths: []string{"go.opentelemetry.io"},
 		where: "observe and tests",
 		may:   func(f *file) bool { return within(f.folder(), "observe") || f.test() },
+	},
+	{
+		paths: []string{"github.com/klauspost/compress", "github.com/andybalholm/brotli"},
+		where: "proxy/coding, tests and test",
+		may: func(f *file) bool {
+			return within(f.folder(), "proxy/coding") || within(f.folder(), "test") || f.test()
+		},
 	},
 	{
 		paths: []string{"github.com/spf13/cobra"},

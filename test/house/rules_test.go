@@ -44,6 +44,8 @@ func TestRulesCatch(t *testing.T) {
 		{"pgx in the file's test", "", "test/servers/postgres_test.go", imports("github.com/jackc/pgx/v5")},
 		{"yaml elsewhere", "libraries stay where they belong", "cmd/cacheproxy/x.go", imports("go.yaml.in/yaml/v3")},
 		{"viper elsewhere", "libraries stay where they belong", "cmd/cacheproxy/x.go", imports("github.com/spf13/viper")},
+		{"yaml in another test", "libraries stay where they belong", "test/e2e/x_test.go", imports("sigs.k8s.io/yaml")},
+		{"yaml in the tests of what is shipped", "", "test/deploy/x_test.go", imports("sigs.k8s.io/yaml")},
 		{"yaml in config", "", "config/x.go", imports("go.yaml.in/yaml/v3")},
 		{"otter elsewhere", "libraries stay where they belong", "store/x.go", imports("github.com/maypok86/otter/v2")},
 		{"otter in its file", "", "store/memory.go", imports("github.com/maypok86/otter/v2")},
@@ -52,6 +54,9 @@ func TestRulesCatch(t *testing.T) {
 		{"prometheus elsewhere", "libraries stay where they belong", "proxy/x.go", imports("github.com/prometheus/client_golang/prometheus")},
 		{"prometheus in observe", "", "observe/x.go", imports("github.com/prometheus/client_golang/prometheus")},
 		{"prometheus in admin", "", "admin/x.go", imports("github.com/prometheus/client_golang/prometheus/promhttp")},
+		{"compression elsewhere", "libraries stay where they belong", "store/x.go", imports("github.com/klauspost/compress/zstd")},
+		{"compression in its folder", "", "proxy/coding/x.go", imports("github.com/andybalholm/brotli")},
+		{"coding below its parent", "imports run one way", "proxy/coding/x.go", imports(module + "/store")},
 		{"cobra elsewhere", "libraries stay where they belong", "config/x.go", imports("github.com/spf13/cobra")},
 		{"cobra in cmd", "", "cmd/cacheproxy/x.go", imports("github.com/spf13/cobra")},
 

@@ -85,6 +85,15 @@ func (d *Database) Create(ctx context.Context, products int) error {
 	return nil
 }
 
+// Created tells whether the tables are there. Create makes all of them in one transaction.
+func (d *Database) Created(ctx context.Context) (bool, error) {
+	var created bool
+	if err := d.pool.QueryRow(ctx, "SELECT to_regclass('product') IS NOT NULL").Scan(&created); err != nil {
+		return false, fmt.Errorf("look for shop tables: %w", err)
+	}
+	return created, nil
+}
+
 // Product reads one product. The error is ErrNotFound when there is none.
 func (d *Database) Product(ctx context.Context, id int64) (Product, error) {
 	return readProduct(ctx, d.pool, id)

@@ -28,8 +28,14 @@ func open(t *testing.T, options shop.Options) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(db.Close)
+	if created, err := db.Created(ctx); err != nil || created {
+		t.Fatalf("a new database has tables: %v, %v", created, err)
+	}
 	if err := db.Create(ctx, products); err != nil {
 		t.Fatal(err)
+	}
+	if created, err := db.Created(ctx); err != nil || !created {
+		t.Fatalf("a filled database has tables: %v, %v", created, err)
 	}
 	server := httptest.NewServer(shop.New(db, options))
 	t.Cleanup(server.Close)

@@ -34,7 +34,7 @@ func setUp(ctx context.Context, dir string, o options) (_ *bench, err error) {
 	}()
 	if !o.directOnly && o.binary == "" {
 		progress("building cacheproxy")
-		if b.binary, err = buildProxy(ctx, dir); err != nil {
+		if b.binary, err = servers.BuildCacheproxy(ctx, dir); err != nil {
 			return nil, err
 		}
 	}

@@ -2,13 +2,8 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"syscall"
 	"time"
 
 	"cacheproxy/test/servers"
@@ -19,9 +14,7 @@ const routeName = "product"
 
 // configuration is that of the proxy. The shop names the lifetime of its
 // products itself; ttl is only there to be seen.
-const configuration = `listen: 127.0.0.1:%d
-drain_delay: 0s
-admin: {listen: "127.0.0.1:%d"}
+const configuration = `drain_delay: 0s
 memory: {size: 1GiB}
 upstreams:
   - name: shop
@@ -44,71 +37,12 @@ type cacheproxy struct {
 	client     *http.Client
 }
 
-// buildProxy builds the proxy into dir.
-func buildProxy(ctx context.Context, dir string) (string, error) {
-	binary := filepath.Join(dir, "cacheproxy")
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", binary, "cacheproxy/cmd/cacheproxy")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build cacheproxy: %w:\n%s", err, out)
-	}
-	return binary, nil
-}
-
 func startProxy(ctx context.Context, binary, dir, origin string, ttl time.Duration) (*cacheproxy, error) {
-	port, err := servers.FreePort()
+	p, err := servers.StartCacheproxy(ctx, binary, dir, fmt.Sprintf(configuration, origin, ttl))
 	if err != nil {
 		return nil, err
 	}
-	adminPort, err := servers.FreePort()
-	if err != nil {
-		return nil, err
-	}
-	file := filepath.Join(dir, "cacheproxy.yaml")
-	if err := os.WriteFile(file, fmt.Appendf(nil, configuration, port, adminPort, origin, ttl), 0o600); err != nil {
-		return nil, fmt.Errorf("write configuration of cacheproxy: %w", err)
-	}
-	process, err := servers.StartProcess(ctx, servers.Command{
-		Path: binary, Args: []string{"serve", "--config", file}, Interrupt: syscall.SIGTERM,
-	})
-	if err != nil {
-		return nil, err
-	}
-	p := &cacheproxy{
-		process: process,
-		url:     fmt.Sprintf("http://127.0.0.1:%d", port),
-		admin:   fmt.Sprintf("http://127.0.0.1:%d", adminPort),
-		client:  &http.Client{Timeout: 10 * time.Second},
-	}
-	if err := p.awaitReady(ctx); err != nil {
-		return nil, errors.Join(err, p.stop())
-	}
-	return p, nil
-}
-
-func (p *cacheproxy) awaitReady(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
-	defer cancel()
-	again := time.NewTicker(20 * time.Millisecond)
-	defer again.Stop()
-	for {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, p.admin+"/readyz", nil)
-		if err != nil {
-			return fmt.Errorf("wait for cacheproxy: %w", err)
-		}
-		if response, err := p.client.Do(request); err == nil {
-			err = response.Body.Close()
-			if response.StatusCode == http.StatusOK {
-				return err
-			}
-		}
-		select {
-		case <-again.C:
-		case <-p.process.Done():
-			return fmt.Errorf("wait for cacheproxy: it ended; its last output:\n%s", p.process.Output())
-		case <-ctx.Done():
-			return fmt.Errorf("wait for cacheproxy: %w; its last output:\n%s", ctx.Err(), p.process.Output())
-		}
-	}
+	return &cacheproxy{process: p.Process, url: p.URL, admin: p.Admin, client: &http.Client{Timeout: 10 * time.Second}}, nil
 }
 
 func (p *cacheproxy) stop() error {

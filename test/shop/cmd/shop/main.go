@@ -38,7 +38,7 @@ func run(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("shop", flag.ContinueOnError)
 	listen := flags.String("listen", "127.0.0.1:9000", "where clients connect; port 0 takes a free one")
 	databaseURL := flags.String("database-url", os.Getenv("DATABASE_URL"), "PostgreSQL database; default: $DATABASE_URL")
-	seed := flags.Int("seed", 0, "make the tables and fill them with this many products first; 0: they are there already")
+	seed := flags.Int("seed", 0, "make the tables and fill them with this many products first, unless they are there; 0: they are")
 	maxAge := flags.Duration("max-age", 10*time.Minute, "max-age of a product's Cache-Control; 0: send none")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -58,13 +58,26 @@ func run(ctx context.Context, args []string) error {
 	defer db.Close()
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	if *seed > 0 {
-		started := time.Now()
-		if err := db.Create(ctx, *seed); err != nil {
+		if err := fill(ctx, db, *seed, log); err != nil {
 			return err
 		}
-		log.Info("seeded", "products", *seed, "took", time.Since(started).Round(time.Millisecond))
 	}
 	return serve(ctx, *listen, shop.New(db, shop.Options{MaxAge: *maxAge, Log: log}), log)
+}
+
+// fill makes and fills the tables of a new database. One that has them is left as it is, so that the shop can be started
+// again with the same arguments.
+func fill(ctx context.Context, db *shop.Database, products int, log *slog.Logger) error {
+	created, err := db.Created(ctx)
+	if err != nil || created {
+		return err
+	}
+	started := time.Now()
+	if err := db.Create(ctx, products); err != nil {
+		return err
+	}
+	log.Info("seeded", "products", products, "took", time.Since(started).Round(time.Millisecond))
+	return nil
 }
 
 // serve answers requests until ctx ends, then finishes those in flight.

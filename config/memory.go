@@ -1,0 +1,49 @@
+package config
+
+import (
+	"math"
+
+	"github.com/KimMachineGun/automemlimit/memlimit"
+)
+
+// memoryLimit is how much memory the process may use: what its control group allows, else what the machine has.
+var memoryLimit = memlimit.ApplyFallback(memlimit.FromCgroup, memlimit.FromSystem)
+
+func (l *loader) memory(doc memoryDoc) Memory {
+	m := Memory{Size: int64(doc.Size.bytes), MaxObject: int64(doc.MaxObject)}
+	if doc.Size.auto {
+		limit, err := memoryLimit()
+		if err != nil {
+			l.problem("memory.size", "auto finds no memory limit (%w); write a size such as 512MiB", err)
+			return m
+		}
+		m.Size, m.GoLimit = int64(limit/2), GoLimit(int64(limit))
+	}
+	if l.spoiled("memory.size") || l.spoiled("memory.max_object") {
+		return m
+	}
+	if m.Size < minMemory {
+		l.problem("memory.size", "is less than 1MiB, too little to keep anything; write 64MiB or more")
+	} else if m.MaxObject > m.Size || m.MaxObject == 0 {
+		l.problem("memory.max_object", "is not between 1B and memory.size; write 8MiB, or less than memory.size")
+	}
+	return m
+}
+
+const minMemory = 1 << 20
+
+// containerLimit is what the control group allows alone.
+var containerLimit memlimit.Provider = memlimit.FromCgroup
+
+// ContainerMemory is how much memory the process's control group may use, in bytes. It reports false when there is no such
+// limit.
+func ContainerMemory() (int64, bool) {
+	limit, err := containerLimit()
+	if err != nil || limit == 0 || limit > math.MaxInt64 {
+		return 0, false
+	}
+	return int64(limit), true
+}
+
+// GoLimit is the part of a memory limit that Go's runtime may use: the system takes some for sockets and for code.
+func GoLimit(limit int64) int64 { return limit / 10 * 9 }

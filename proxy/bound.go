@@ -1,0 +1,56 @@
+package proxy
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+
+	"cacheproxy/policy"
+)
+
+// collected is up to which length a request's body is received before anything is asked of the origin, in bytes: a client
+// that sends slowly then holds none of the places there.
+const collected = 16 << 10
+
+// receive keeps a request's body within the limit, and takes in a short one. It reports false when it has refused the
+// request.
+func (ex *exchange) receive() bool {
+	r, limit := ex.r, ex.cfg.MaxBody
+	if r.ContentLength == 0 || r.Body == nil {
+		return true
+	}
+	if limit > 0 {
+		if r.ContentLength > limit {
+			ex.refuse(http.StatusRequestEntityTooLarge, policy.TooLarge, bodyTooLarge)
+			return false
+		}
+		r.Body = http.MaxBytesReader(ex.w.ResponseWriter, r.Body, limit)
+	}
+	if r.ContentLength < 0 || r.ContentLength > collected || r.Header["Expect"] != nil || silent(r) {
+		return true // it is a conversation, or the origin's word comes first, or it is too much to hold
+	}
+	whole, err := io.ReadAll(r.Body)
+	if err != nil {
+		status, text := bodyFailure(err)
+		ex.refuse(status, policy.RequestBody, text)
+		return false
+	}
+	r.Body = io.NopCloser(bytes.NewReader(whole))
+	return true
+}
+
+const bodyTooLarge = "the request body is larger than allowed"
+
+// bodyFailure is what a client is told whose request body could not be read.
+func bodyFailure(err error) (status int, text string) {
+	switch {
+	case errors.As(err, new(*http.MaxBytesError)):
+		return http.StatusRequestEntityTooLarge, bodyTooLarge
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return http.StatusRequestTimeout, "the request body did not come any further"
+	default:
+		return http.StatusBadRequest, "the request body broke off or is malformed"
+	}
+}

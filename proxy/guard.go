@@ -1,0 +1,53 @@
+package proxy
+
+import (
+	"net/http"
+	"strings"
+)
+
+// guard watches the requests of a set's connections: which are at work, how their bodies come, whether their answers are
+// taken.
+func (c *Connections) guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn := connectionOf(r.Context())
+		if conn == nil {
+			next.ServeHTTP(w, r)
+			return
+		}
+		if !conn.begin() {
+			panic(http.ErrAbortHandler) // it was closed while the request came in
+		}
+		defer c.leave(conn, r)
+		if c.closing.Load() || twoLengths(conn, r) {
+			w.Header()["Connection"] = []string{"close"}
+		}
+		if r.Body != nil && r.Body != http.NoBody && !silent(r) {
+			r.Body = newTimedBody(r.Body, conn, r.ProtoMajor, c.limits.BodyTimeout)
+		}
+		if r.ProtoMajor >= 2 {
+			w = newTimedWriter(w, c)
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// leave ends a request.
+func (c *Connections) leave(conn *connection, r *http.Request) {
+	if r.ProtoMajor >= 2 && conn.floods(r.Context().Err() != nil) {
+		c.flooding.Add(1)
+		conn.Close()
+	}
+	conn.end()
+}
+
+// twoLengths reports whether a request may have both Transfer-Encoding and Content-Length. Below TLS that cannot be seen,
+// so that every chunked one may.
+func twoLengths(conn *connection, r *http.Request) bool {
+	return r.ProtoMajor == 1 && len(r.TransferEncoding) > 0 && (r.TLS != nil || conn.hasLength.Load())
+}
+
+// silent reports whether a client may rightly send nothing for long while its request is open: a gRPC call is a
+// conversation.
+func silent(r *http.Request) bool {
+	return strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc")
+}

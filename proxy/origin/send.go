@@ -1,0 +1,155 @@
+package origin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptrace"
+	"strings"
+	"sync"
+	"sync/atomic"
+)
+
+// Send is RoundTrip for a caller that holds a slot already, which Send takes over.
+//
+// A request goes on to another address when no connection to the first could be made, whatever its method: not a byte of
+// it was sent (RFC 9110 §9.2.2). What happens on a connection is not repeated here. The transport itself repeats what a
+// kept-alive connection loses, where that is safe, on a new connection to the same address; when that cannot be made, the
+// request goes on like any other.
+func (o *Origin) Send(req *http.Request, slot *Slot) (*http.Response, error) {
+	body := o.keepBody(req)
+	o.balancer.earn()
+	var tried []*address
+	for {
+		to := o.balancer.pick(tried)
+		res, err := o.attempt(req, to, slot)
+		if err == nil {
+			body.release()
+			return res, nil
+		}
+		tried = append(tried, to)
+		var unsent *notSentError
+		if !errors.As(err, &unsent) || body.wasRead() || !o.balancer.mayRetry(tried) {
+			body.release()
+			slot.Release()
+			return nil, fmt.Errorf("send to upstream %s: %w", o.options.Name, err)
+		}
+	}
+}
+
+// attempt sends req to one address. The response's body gives back the slot; an error leaves it to the caller.
+func (o *Origin) attempt(req *http.Request, to *address, slot *Slot) (*http.Response, error) {
+	ctx, cancel := context.WithCancelCause(req.Context())
+	done := sync.OnceFunc(func() {
+		cancel(nil)
+		o.balancer.leave(to)
+	})
+	wait := newWait(o.options.Timeout, cancel)
+	res, err := o.send(o.aim(req, to).WithContext(ctx), wait)
+	o.balancer.judge(to, err)
+	stream := err == nil && isStream(res)
+	if stream {
+		if err = slot.Stream(); err != nil {
+			res.Body.Close()
+		}
+	}
+	if err != nil {
+		done()
+		return nil, err
+	}
+	h := heldBody{ReadCloser: res.Body, done: func() { done(); slot.Release() }}
+	if !stream {
+		h.stall = &stall{timeout: o.options.ReadTimeout, cancel: cancel, wait: wait}
+	}
+	res.Body = held(h)
+	return res, nil
+}
+
+// send returns the response as soon as its header is there. Its error tells the end of a patience from the end of a
+// client from a failure of the origin, and a request that was not sent at all.
+func (o *Origin) send(req *http.Request, wait *wait) (*http.Response, error) {
+	req.Body = wait.watch(req.Body)
+	if o.upgrades != nil && req.Header.Get("Expect") != "" {
+		// On a connection that is kept, the transport would send the body of a request that was just refused, and so
+		// ask the client for it.
+		req.Close = true
+	}
+	unconnected := func() bool { return false }
+	if !o.balancer.sole() {
+		req, unconnected = traced(req)
+	}
+	res, err := o.transportFor(req).RoundTrip(req)
+	bodyErr := wait.end()
+	switch {
+	case err == nil:
+		return res, nil
+	case req.Context().Err() != nil:
+		return nil, endOf(req.Context())
+	case bodyErr != nil:
+		return nil, bodyErr
+	case unconnected():
+		return nil, &notSentError{err}
+	}
+	return nil, err
+}
+
+// notSentError is a failure to make a connection.
+type notSentError struct{ err error }
+
+func (e *notSentError) Error() string { return e.err.Error() }
+
+func (e *notSentError) Unwrap() error { return e.err }
+
+// traced returns req, and a func that reports whether it still waits for a connection.
+func traced(req *http.Request) (*http.Request, func() bool) {
+	var connecting atomic.Bool
+	ctx := httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
+		GetConn: func(string) { connecting.Store(true) },
+		GotConn: func(httptrace.GotConnInfo) { connecting.Store(false) },
+	})
+	return req.WithContext(ctx), connecting.Load
+}
+
+// aim points a request that SetTarget aimed at the first address at another.
+func (o *Origin) aim(req *http.Request, to *address) *http.Request {
+	if to.url.Host == o.options.URL.Host {
+		return req
+	}
+	aimed := *req
+	u := *req.URL
+	u.Host = to.url.Host
+	if o.options.HostOfAddress {
+		// A target in absolute form names the Host once more (see setPath).
+		if rest, absolute := strings.CutPrefix(u.Opaque, "//"+req.Host); absolute {
+			u.Opaque = "//" + to.url.Host + rest
+		}
+		aimed.Host = to.url.Host
+	}
+	aimed.URL = &u
+	return &aimed
+}
+
+// endOf tells why ctx ended: as the kind of end, and as its cause where one was given.
+func endOf(ctx context.Context) error {
+	err, cause := ctx.Err(), context.Cause(ctx)
+	if errors.Is(cause, ErrTimeout) || errors.Is(cause, err) {
+		return cause
+	}
+	return fmt.Errorf("%w: %w", err, cause)
+}
+
+// transportFor also takes the wish to upgrade out of a request to an h2c origin, where it is not allowed
+// (RFC 9113 §8.2.2) and an origin may always ignore it (RFC 9110 §7.8).
+func (o *Origin) transportFor(req *http.Request) *http.Transport {
+	if req.Header.Get("Upgrade") == "" {
+		return o.transport
+	}
+	if o.upgrades != nil {
+		return o.upgrades
+	}
+	req.Header = req.Header.Clone()
+	req.Header.Del("Upgrade")
+	req.Header.Del("Connection")
+	return o.transport
+}

@@ -1,0 +1,28 @@
+package main
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestWaits(t *testing.T) {
+	const text = `# TYPE cacheproxy_origin_queue_seconds histogram
+cacheproxy_origin_queue_seconds_bucket{upstream="origin",le="0.001"} 10
+cacheproxy_origin_queue_seconds_bucket{upstream="origin",le="0.5"} 30
+cacheproxy_origin_queue_seconds_bucket{upstream="origin",le="+Inf"} 40
+cacheproxy_origin_queue_seconds_sum{upstream="origin"} 4
+`
+	h, err := parseWaits(strings.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := h.String(); got != "≤1ms 25.0 %, ≤500ms 50.0 %, longer 25.0 %" {
+		t.Error(got)
+	}
+	if got := h.since(h).String(); got != "nobody" {
+		t.Error(got)
+	}
+	if _, err := parseWaits(strings.NewReader("")); err == nil {
+		t.Error("no histogram, no error")
+	}
+}

@@ -1,0 +1,180 @@
+package deploy
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	monitoring "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
+	apps "k8s.io/api/apps/v1"
+	core "k8s.io/api/core/v1"
+	networking "k8s.io/api/networking/v1"
+	disruption "k8s.io/api/policy/v1"
+	"sigs.k8s.io/kustomize/api/krusty"
+	"sigs.k8s.io/kustomize/kyaml/filesys"
+	"sigs.k8s.io/yaml"
+)
+
+// kinds are the types that manifests have to fit, without a field more.
+var kinds = map[string]func() any{
+	"ConfigMap":           func() any { return new(core.ConfigMap) },
+	"Deployment":          func() any { return new(apps.Deployment) },
+	"NetworkPolicy":       func() any { return new(networking.NetworkPolicy) },
+	"PodDisruptionBudget": func() any { return new(disruption.PodDisruptionBudget) },
+	"PodMonitor":          func() any { return new(monitoring.PodMonitor) },
+	"Secret":              func() any { return new(core.Secret) },
+	"Service":             func() any { return new(core.Service) },
+}
+
+// build is what `kubectl apply -k` would send, decoded, by kind and name.
+func build(t *testing.T, folder string) map[string]any {
+	t.Helper()
+	from := t.TempDir()
+	if err := os.CopyFS(from, os.DirFS(filepath.Join(root, folder))); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"sre", "cms"} {
+		write(t, filepath.Join(from, "tokens", name), name+token)
+	}
+	built, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]any{}
+	for _, r := range built.Resources() {
+		text, err := r.AsYAML()
+		if err != nil {
+			t.Fatal(err)
+		}
+		make := kinds[r.GetKind()]
+		if make == nil {
+			t.Fatalf("no schema for %s", r.GetKind())
+		}
+		into := make()
+		if err := yaml.UnmarshalStrict(text, into); err != nil {
+			t.Errorf("%s %s: %v", r.GetKind(), r.GetName(), err)
+		}
+		all[r.GetKind()+"/"+r.GetName()] = into
+	}
+	return all
+}
+
+func TestKubernetes(t *testing.T) {
+	all := build(t, "deploy/kubernetes")
+	deployment := all["Deployment/api"].(*apps.Deployment)
+	pod := deployment.Spec.Template
+	for name, selector := range map[string]map[string]string{
+		"Deployment":          deployment.Spec.Selector.MatchLabels,
+		"Service":             all["Service/api"].(*core.Service).Spec.Selector,
+		"Service admin":       all["Service/cacheproxy-admin"].(*core.Service).Spec.Selector,
+		"PodDisruptionBudget": all["PodDisruptionBudget/api"].(*disruption.PodDisruptionBudget).Spec.Selector.MatchLabels,
+		"NetworkPolicy":       all["NetworkPolicy/api"].(*networking.NetworkPolicy).Spec.PodSelector.MatchLabels,
+		"PodMonitor":          build(t, "deploy/kubernetes/monitoring")["PodMonitor/cacheproxy"].(*monitoring.PodMonitor).Spec.Selector.MatchLabels,
+	} {
+		for key, value := range selector {
+			if len(selector) == 0 || pod.Labels[key] != value {
+				t.Errorf("%s selects %v, and the pod has %v", name, selector, pod.Labels)
+			}
+		}
+	}
+	ports := map[string]int32{}
+	for _, c := range pod.Spec.Containers {
+		restricted(t, pod.Spec, c)
+		for _, p := range c.Ports {
+			ports[p.Name] = p.ContainerPort
+		}
+		if c.ReadinessProbe == nil || ports[c.ReadinessProbe.HTTPGet.Port.StrVal] == 0 {
+			t.Errorf("container %s: readiness probe %v", c.Name, c.ReadinessProbe)
+		}
+	}
+	for _, name := range []string{"Service/api", "Service/cacheproxy-admin"} {
+		for _, p := range all[name].(*core.Service).Spec.Ports {
+			if ports[p.TargetPort.StrVal] == 0 {
+				t.Errorf("%s sends to port %v, and the pod has %v", name, p.TargetPort, ports)
+			}
+		}
+	}
+	drain(t, pod.Spec)
+}
+
+// restricted holds a container against the restricted Pod Security Standard, and a root file system that is read-only.
+func restricted(t *testing.T, pod core.PodSpec, c core.Container) {
+	t.Helper()
+	s := c.SecurityContext
+	switch {
+	case s == nil || s.AllowPrivilegeEscalation == nil || *s.AllowPrivilegeEscalation,
+		s.ReadOnlyRootFilesystem == nil || !*s.ReadOnlyRootFilesystem,
+		s.Capabilities == nil || fmt.Sprint(s.Capabilities.Drop) != "[ALL]" || len(s.Capabilities.Add) > 0,
+		pod.SecurityContext.RunAsNonRoot == nil || !*pod.SecurityContext.RunAsNonRoot,
+		pod.SecurityContext.SeccompProfile == nil || pod.SecurityContext.SeccompProfile.Type != core.SeccompProfileTypeRuntimeDefault:
+		t.Errorf("container %s is not restricted: %+v, %+v", c.Name, s, pod.SecurityContext)
+	}
+	if c.Resources.Limits.Memory().IsZero() || c.Resources.Requests.Memory().Cmp(*c.Resources.Limits.Memory()) != 0 {
+		t.Errorf("container %s: memory %v", c.Name, c.Resources)
+	}
+}
+
+// drain holds the times of the pod's end against each other: the API outlasts the proxy's drain, and the pod both.
+func drain(t *testing.T, pod core.PodSpec) {
+	t.Helper()
+	var config struct {
+		DrainDelay      string `json:"drain_delay"`
+		ShutdownTimeout string `json:"shutdown_timeout"`
+		Upstreams       []struct{ Timeout string }
+	}
+	if err := yaml.Unmarshal([]byte(read(t, "deploy/kubernetes/cacheproxy.yaml")), &config); err != nil {
+		t.Fatal(err)
+	}
+	delay, finish, timeout := duration(t, config.DrainDelay), duration(t, config.ShutdownTimeout), duration(t, config.Upstreams[0].Timeout)
+	stays := time.Duration(pod.Containers[1].Lifecycle.PreStop.Sleep.Seconds) * time.Second
+	if stays < delay+timeout {
+		t.Errorf("the API stays for %v, and the proxy needs it for %v", stays, delay+timeout)
+	}
+	if grace := time.Duration(*pod.TerminationGracePeriodSeconds) * time.Second; grace < delay+finish {
+		t.Errorf("the pod is killed after %v, and the proxy needs %v", grace, delay+finish)
+	}
+}
+
+func duration(t *testing.T, s string) time.Duration {
+	t.Helper()
+	d, err := time.ParseDuration(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// The configuration of the ConfigMap runs with the tokens of the Secret where they are mounted, and the probes and calls
+// of the manifests get the answers that they expect.
+func TestKubernetesConfiguration(t *testing.T) {
+	all := build(t, "deploy/kubernetes")
+	config, secret := all["ConfigMap/cacheproxy"].(*core.ConfigMap), all["Secret/cacheproxy-admin"].(*core.Secret)
+	if len(config.Data) != 1 || config.Data["config.yaml"] != read(t, "deploy/kubernetes/cacheproxy.yaml") {
+		t.Errorf("the ConfigMap has %d files", len(config.Data))
+	}
+	proxy := all["Deployment/api"].(*apps.Deployment).Spec.Template.Spec.Containers[0]
+	mounted := t.TempDir()
+	for name, value := range secret.Data {
+		write(t, filepath.Join(mounted, name), string(value))
+	}
+	p := serveFile(t, checked(t, "deploy/kubernetes/cacheproxy.yaml", proxy.VolumeMounts[1].MountPath, mounted, "http://127.0.0.1:9000", api(t)))
+	for _, probe := range []*core.Probe{proxy.ReadinessProbe, proxy.LivenessProbe} {
+		if status, _, body := get(t, p.admin+probe.HTTPGet.Path); status != 200 {
+			t.Errorf("%s: %d %s", probe.HTTPGet.Path, status, body)
+		}
+	}
+	if status, _, _ := get(t, p.admin+"/config"); status != 401 {
+		t.Errorf("without a token: %d", status)
+	}
+	if status, _, body := get(t, p.admin+"/config", "Authorization", "Bearer sre"+token); status != 200 {
+		t.Errorf("with the token: %d %s", status, body)
+	}
+}
+
+func TestManifestsAreDecodedStrictly(t *testing.T) {
+	if err := yaml.UnmarshalStrict([]byte("kind: Service\nspec: {port: 1}\n"), new(core.Service)); err == nil {
+		t.Error("a field that does not exist is accepted")
+	}
+}

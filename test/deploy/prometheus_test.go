@@ -1,0 +1,193 @@
+package deploy
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"sigs.k8s.io/yaml"
+)
+
+const (
+	rulesFile     = "deploy/prometheus/rules.yaml"
+	dashboardFile = "deploy/grafana/cacheproxy.json"
+	runbookFile   = "docs/runbook.md"
+)
+
+// alert is a rule of the file that fires.
+type alert struct {
+	Alert, Expr         string
+	Labels, Annotations map[string]string
+}
+
+func alerts(t *testing.T) []alert {
+	t.Helper()
+	var file struct {
+		Groups []struct{ Rules []alert }
+	}
+	if err := yaml.Unmarshal([]byte(read(t, rulesFile)), &file); err != nil {
+		t.Fatal(err)
+	}
+	var all []alert
+	for _, g := range file.Groups {
+		for _, r := range g.Rules {
+			if r.Alert != "" {
+				all = append(all, r)
+			}
+		}
+	}
+	return all
+}
+
+func TestRules(t *testing.T) {
+	promtool := optional(t, "promtool", "prometheus")
+	cmd := exec.Command(promtool, "check", "rules", "rules.yaml")
+	cmd.Dir = filepath.Join(root, filepath.Dir(rulesFile))
+	run(t, cmd)
+	cmd = exec.Command(promtool, "test", "rules", "rules_test.yaml")
+	cmd.Dir = filepath.Join(root, filepath.Dir(rulesFile))
+	run(t, cmd)
+}
+
+// Every alert is tested with series that fire it and with series that do not.
+func TestEveryRuleIsTested(t *testing.T) {
+	var file struct {
+		Tests []struct {
+			AlertRuleTest []struct {
+				Alertname string
+				ExpAlerts []any `json:"exp_alerts"`
+			} `json:"alert_rule_test"`
+		}
+	}
+	if err := yaml.Unmarshal([]byte(read(t, "deploy/prometheus/rules_test.yaml")), &file); err != nil {
+		t.Fatal(err)
+	}
+	fires, quiet := map[string]bool{}, map[string]bool{}
+	for _, c := range file.Tests {
+		for _, a := range c.AlertRuleTest {
+			fires[a.Alertname] = fires[a.Alertname] || len(a.ExpAlerts) > 0
+			quiet[a.Alertname] = quiet[a.Alertname] || len(a.ExpAlerts) == 0
+		}
+	}
+	for _, a := range alerts(t) {
+		if !fires[a.Alert] || !quiet[a.Alert] {
+			t.Errorf("%s: tested that it fires: %v, that it does not: %v", a.Alert, fires[a.Alert], quiet[a.Alert])
+		}
+	}
+}
+
+// Every alert says what is wrong, how bad it is, and where to read what to do; and the runbook has no other.
+func TestAlertsLeadToTheRunbook(t *testing.T) {
+	sections := map[string]bool{}
+	for _, heading := range regexp.MustCompile(`(?m)^## (Cacheproxy\S+)$`).FindAllStringSubmatch(read(t, runbookFile), -1) {
+		sections[heading[1]] = true
+	}
+	for _, a := range alerts(t) {
+		if a.Annotations["summary"] == "" || a.Annotations["description"] == "" || !slices.Contains([]string{"page", "ticket", "info"}, a.Labels["severity"]) {
+			t.Errorf("%s: %v %v", a.Alert, a.Labels, a.Annotations)
+		}
+		if want := runbookFile + "#" + strings.ToLower(a.Alert); a.Annotations["runbook_url"] != want || !sections[a.Alert] {
+			t.Errorf("%s: runbook_url %q, want %q; the runbook has that section: %v", a.Alert, a.Annotations["runbook_url"], want, sections[a.Alert])
+		}
+		delete(sections, a.Alert)
+	}
+	if len(sections) > 0 {
+		t.Errorf("sections of the runbook without an alert: %v", slices.Sorted(maps.Keys(sections)))
+	}
+}
+
+// elsewhere are metrics that the program as it is started here need not show, and who or what shows them.
+var elsewhere = map[string]string{
+	"up":     "by Prometheus itself",
+	"ALERTS": "by Prometheus itself",
+}
+
+// Every metric that an alert or the dashboard asks for is one that the running program has, with every label that is asked for.
+func TestMetricsExist(t *testing.T) {
+	shown := metrics(t)
+	used := expressions(t)
+	for _, a := range alerts(t) {
+		used["alert "+a.Alert] = a.Expr
+	}
+	if len(used) < 40 {
+		t.Fatalf("only %d expressions found", len(used))
+	}
+	for where, expression := range used {
+		for _, name := range metricsOf(expression) {
+			labels, ok := shown[name]
+			if !ok && elsewhere[name] == "" {
+				t.Errorf("%s: there is no metric %s", where, name)
+			}
+			for _, label := range matched(expression, name) {
+				if ok && !labels[label] {
+					t.Errorf("%s: %s has no label %s", where, name, label)
+				}
+			}
+		}
+	}
+}
+
+var name = regexp.MustCompile(`[a-zA-Z_:][a-zA-Z0-9_:]*`)
+
+// metricsOf are the names of metrics in an expression.
+func metricsOf(expression string) (names []string) {
+	expression = regexp.MustCompile(`"[^"]*"`).ReplaceAllString(expression, `""`)
+	for _, word := range name.FindAllString(expression, -1) {
+		if strings.HasPrefix(word, "cacheproxy_") || strings.HasPrefix(word, "process_") || strings.HasPrefix(word, "go_") || word == "up" || word == "ALERTS" {
+			names = append(names, word)
+		}
+	}
+	return names
+}
+
+// matched are the labels of the program's own that an expression selects a metric by.
+func matched(expression, metric string) (labels []string) {
+	for _, selector := range regexp.MustCompile(metric+`\{([^}]*)\}`).FindAllStringSubmatch(expression, -1) {
+		for _, label := range regexp.MustCompile(`(\w+)(?:=~?|!=|!~)"`).FindAllStringSubmatch(selector[1], -1) {
+			if label[1] != "job" && label[1] != "instance" {
+				labels = append(labels, label[1])
+			}
+		}
+	}
+	return labels
+}
+
+// metrics are those that the program shows after some of everything, with their labels.
+func metrics(t *testing.T) map[string]map[string]bool {
+	t.Helper()
+	source := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/products/2" {
+			w.Header().Set("Set-Cookie", "a=b")
+		}
+		fmt.Fprint(w, r.URL.Path)
+	}))
+	t.Cleanup(source.Close)
+	p := serveFile(t, write(t, filepath.Join(t.TempDir(), "config.yaml"), fmt.Sprintf(runbookConfig, token, source.URL)))
+	for _, path := range []string{"/products/1", "/products/1", "/products/2", "/other"} {
+		if status, _, body := get(t, p.data+path); status != 200 {
+			t.Fatalf("%s: %d %s", path, status, body)
+		}
+	}
+	get(t, p.admin+"/config", "Authorization", "Bearer wrong")
+	purge := exec.Command(program, "purge", "--admin", p.admin, "--key", "v2:product:1")
+	purge.Env = environment("CACHEPROXY_ADMIN_TOKEN=" + token)
+	run(t, purge)
+	shown := map[string]map[string]bool{}
+	_, _, text := get(t, p.admin+"/metrics")
+	for _, sample := range regexp.MustCompile(`(?m)^([a-zA-Z_]\w*)(\{.*\})? `).FindAllStringSubmatch(text, -1) {
+		if shown[sample[1]] == nil {
+			shown[sample[1]] = map[string]bool{}
+		}
+		for _, label := range regexp.MustCompile(`(\w+)="`).FindAllStringSubmatch(sample[2], -1) {
+			shown[sample[1]][label[1]] = true
+		}
+	}
+	return shown
+}

@@ -1,0 +1,82 @@
+package deploy
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// runbookConfig is the configuration that the commands of the runbook speak of.
+const runbookConfig = `
+admin:
+  tokens: [{name: sre, token: %s, allow: [all]}]
+upstreams:
+  - {name: shop, url: "%s"}
+routes:
+  - name: product
+    match: GET /products/{id}
+    policy: cache-aside
+    key: "v2:product:{id}"
+    tags: ["product:{id}"]
+    ttl: 10m
+  - name: product-list
+    match: GET /products
+    policy: cache-aside
+    ttl: 60s
+    tags: [product-list]
+`
+
+var shellBlock = regexp.MustCompile("(?ms)^ *```sh\n(.*?)^ *```$")
+
+// Every shell block of the runbook does what it should on a running proxy: its commands end with status 0.
+func TestRunbookCommands(t *testing.T) {
+	folder := t.TempDir()
+	config := write(t, filepath.Join(folder, "cacheproxy.yaml"), fmt.Sprintf(runbookConfig, token, api(t)))
+	p := serveFile(t, config)
+	blocks := shellBlock.FindAllStringSubmatch(read(t, runbookFile), -1)
+	if len(blocks) < 15 {
+		t.Fatalf("only %d blocks found", len(blocks))
+	}
+	for _, block := range blocks {
+		for _, line := range strings.Split(strings.TrimSpace(block[1]), "\n") {
+			line = strings.TrimSpace(line)
+			t.Run(line, func(t *testing.T) {
+				if strings.HasPrefix(line, "curl ") {
+					optional(t, "curl", "curl")
+					line = strings.Replace(line, "curl ", "curl --fail ", 1)
+				}
+				cmd := exec.Command("/bin/sh", "-eu", "-c", line)
+				cmd.Dir = folder
+				cmd.Env = environment("PATH="+filepath.Dir(program)+":"+os.Getenv("PATH"), "CACHEPROXY_ADMIN="+p.admin, "CACHEPROXY_ADMIN_TOKEN="+token)
+				run(t, cmd)
+			})
+		}
+	}
+}
+
+// The first thing that the runbook says holds: off is off at once, and nothing stale comes back with on.
+func TestRollbackInOneStep(t *testing.T) {
+	p := serveFile(t, write(t, filepath.Join(t.TempDir(), "cacheproxy.yaml"), fmt.Sprintf(runbookConfig, token, api(t))))
+	mode := func(mode string) {
+		t.Helper()
+		cmd := exec.Command(program, "mode", "--admin", p.admin, "--route", "product", mode)
+		cmd.Env = environment("CACHEPROXY_ADMIN_TOKEN=" + token)
+		run(t, cmd)
+	}
+	status := func(want string) {
+		t.Helper()
+		if _, header, _ := get(t, p.data+"/products/1"); !strings.Contains(header.Get("Cache-Status"), want) {
+			t.Errorf("Cache-Status %q, want %q", header.Get("Cache-Status"), want)
+		}
+	}
+	status("stored")
+	status("hit")
+	mode("off")
+	status("detail=mode-off")
+	mode("on")
+	status("hit")
+}

@@ -1,0 +1,89 @@
+package servers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+)
+
+// Cacheproxy is a running proxy, the built binary in a process of its own.
+type Cacheproxy struct {
+	Process *Process
+
+	// URL is where its clients connect, Admin its admin listener.
+	URL, Admin string
+}
+
+// BuildCacheproxy builds the proxy into dir and returns the path of the binary.
+func BuildCacheproxy(ctx context.Context, dir string) (string, error) {
+	binary := filepath.Join(dir, "cacheproxy")
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", binary, "cacheproxy/cmd/cacheproxy")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build cacheproxy: %w:\n%s", err, out)
+	}
+	return binary, nil
+}
+
+// StartCacheproxy starts the proxy with a configuration, which must name
+// neither listener, and returns when it is ready. Its files are kept in dir.
+func StartCacheproxy(ctx context.Context, binary, dir, configuration string) (*Cacheproxy, error) {
+	port, err := FreePort()
+	if err != nil {
+		return nil, err
+	}
+	adminPort, err := FreePort()
+	if err != nil {
+		return nil, err
+	}
+	listeners := fmt.Sprintf("listen: 127.0.0.1:%d\nadmin: {listen: \"127.0.0.1:%d\"}\n", port, adminPort)
+	file := filepath.Join(dir, "cacheproxy.yaml")
+	if err := os.WriteFile(file, []byte(listeners+configuration), 0o600); err != nil {
+		return nil, fmt.Errorf("write configuration of cacheproxy: %w", err)
+	}
+	process, err := StartProcess(ctx, Command{Path: binary, Args: []string{"serve", "--config", file}})
+	if err != nil {
+		return nil, err
+	}
+	p := &Cacheproxy{
+		Process: process,
+		URL:     fmt.Sprintf("http://127.0.0.1:%d", port),
+		Admin:   fmt.Sprintf("http://127.0.0.1:%d", adminPort),
+	}
+	if err := p.awaitReady(ctx); err != nil {
+		return nil, errors.Join(err, process.Stop())
+	}
+	return p, nil
+}
+
+func (p *Cacheproxy) awaitReady(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
+	defer cancel()
+	client := &http.Client{}
+	defer client.CloseIdleConnections()
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, p.Admin+"/readyz", nil)
+		if err != nil {
+			return fmt.Errorf("wait for cacheproxy: %w", err)
+		}
+		if response, err := client.Do(request); err == nil {
+			err = response.Body.Close()
+			if response.StatusCode == http.StatusOK {
+				return err
+			}
+		}
+		select {
+		case <-again.C:
+		case <-p.Process.Done():
+			return fmt.Errorf("wait for cacheproxy: it ended; its last output:\n%s", p.Process.Output())
+		case <-ctx.Done():
+			return fmt.Errorf("wait for cacheproxy: %w; its last output:\n%s", ctx.Err(), p.Process.Output())
+		}
+	}
+}
