@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"net/http"
 	"testing"
 	"time"
 )
@@ -139,4 +140,29 @@ func TestJudgeStaleWindows(t *testing.T) {
 	if l.StaleIfError != 0 || l.State(epoch) != NeedsValidation || l.Keep != 10*time.Minute {
 		t.Errorf("no-cache: %+v", l)
 	}
+}
+
+// Whatever the fields say that a lifetime is made of, ages and lifetimes stay in their bounds, and a copy never becomes
+// good for more as time passes.
+func FuzzLifetime(f *testing.F) {
+	date := epoch.Format(http.TimeFormat)
+	f.Add(date, date, date, "0", "max-age=5", int64(3))
+	f.Add("", "0", "Thu, 01 Jan 1970 00:00:00 GMT", "99999999999", "s-maxage=9, stale-while-revalidate=99999999999", int64(1<<40))
+	f.Add("Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994", "x", "-1", "stale-if-error=3, must-revalidate", int64(-5))
+	f.Fuzz(func(t *testing.T, date, expires, modified, age, control string, later int64) {
+		h := http.Header{"Date": {date}, "Expires": {expires}, "Last-Modified": {modified}, "Age": {age}, "Cache-Control": {control}}
+		v := (&Route{}).Judge(Fetch{Method: "GET", Status: 200, Header: h, Requested: epoch, Received: epoch})
+		l := v.Lifetime
+		if l.InitialAge < 0 || l.InitialAge > maxDelta || l.Fresh < 0 || l.Fresh > maxDelta || l.Keep < 0 || l.Keep > MaxKeep {
+			t.Fatalf("%v: %+v", h, l)
+		}
+		wait := time.Duration(uint64(later)%uint64(2*MaxKeep/time.Second)) * time.Second
+		now, then := l.State(epoch), l.State(epoch.Add(wait))
+		if then > now || l.Age(epoch.Add(wait)) < l.Age(epoch) {
+			t.Fatalf("%v: %v, and %v after %v: %+v", h, now, then, wait, l)
+		}
+		if !v.Store && l != (Lifetime{}) {
+			t.Fatalf("%v: not stored, with %+v", h, l)
+		}
+	})
 }

@@ -405,7 +405,7 @@ func (c *call) confirm(resp *http.Response, res *fill) *fill {
 	drain(resp)
 	fresh, err := c.q.route.reseal(c.q.base, res.header, res.verdict.Store)
 	if err != nil {
-		c.p.store.Drop(c.q.key, c.q.base)
+		c.p.store.Drop(c.q.baseKey, c.q.base)
 		return c.failed(err)
 	}
 	fresh.Life = res.verdict.Lifetime
