@@ -50,6 +50,9 @@ type Options struct {
 	Modes func() []RouteMode
 	// Config is the configuration in force with its secrets removed, to be shown as JSON.
 	Config func() any
+	// Reload reads the configuration again and puts it in force, or fails with an *InvalidConfigError. Its context does not
+	// end with the client.
+	Reload func(ctx context.Context) (Reloaded, error)
 	// Ready is nil when this instance should get traffic. The error is shown to anyone: no keys, URLs or secrets in it.
 	Ready func() error
 
@@ -83,6 +86,7 @@ func New(o Options) *Handler {
 		"/purge":   {scope: ScopePurge, methods: []string{http.MethodPost}, serve: h.purgeBody},
 		"/explain": {scope: ScopeRead, methods: reads, serve: h.explain},
 		"/config":  {scope: ScopeRead, methods: reads, serve: h.config},
+		"/reload":  {scope: ScopeMode, methods: []string{http.MethodPost}, serve: h.reload},
 		"/routes":  {scope: ScopeRead | ScopeMode, methods: reads, serve: h.modes},
 	}
 	return &Handler{h}

@@ -82,6 +82,9 @@ func newListener(tokens ...Token) *listener {
 				},
 			}
 		},
+		Reload: func(context.Context) (Reloaded, error) {
+			return Reloaded{Changed: []string{"routes[stock].ttl changed"}, Restart: []string{"listen"}, Warnings: []string{}}, nil
+		},
 		Refused:  func(reason string) { l.refused = append(l.refused, reason) },
 		Config:   func() any { return map[string]string{"listen": "127.0.0.1:8080"} },
 		Ready:    func() error { return l.err },
@@ -383,7 +386,8 @@ func TestOtherCalls(t *testing.T) {
 		{"DELETE /keys/a?force=1", "", 400, "%3F"},
 		{"DELETE /keys/a?soft=1&soft=0", "", 400, "once"},
 		{"DELETE /keys", "", 404, "no such call"},
-		{"POST /reload", "", 404, "no such call"},
+		{"POST /reload", "", 200, `{"changed":["routes[stock].ttl changed"],"restart":["listen"],"warnings":[]}`},
+		{"GET /reload", "", 405, "POST"},
 		{"GET /debug/pprof/", "", 200, "goroutine"},
 		{"GET /debug/pprof/goroutine?debug=1", "", 200, "goroutine profile"},
 		{"GET /debug/pprof/cmdline", "", 200, ""},

@@ -16,7 +16,7 @@ type Scope uint8
 
 const (
 	ScopePurge Scope                                = 1 << iota // make copies unusable
-	ScopeMode                                                   // switch routes on, to observe, off
+	ScopeMode                                                   // switch routes on, to observe, off; reload
 	ScopeRead                                                   // explain, configuration, profiles
 	ScopeAll   = ScopePurge | ScopeMode | ScopeRead             // everything
 )

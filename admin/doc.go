@@ -12,6 +12,7 @@
 //	purge.go      the calls that purge, their answers and their audit
 //	purgebody.go  the body of POST /purge
 //	mode.go       switching routes, and the modes in force
+//	reload.go     reading the configuration again
 //	calls.go      explain, config, health
 //	answer.go     JSON answers and problems
 package admin

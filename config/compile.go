@@ -20,6 +20,8 @@ func (l *loader) compile(doc *document) *Snapshot {
 		if s.Table, err = policy.NewTable(s.Routes); err != nil {
 			l.problem("routes", "%w", err)
 		}
+		l.noteDocument(doc)
+		s.settings = l.settings
 	}
 	s.Warnings = l.warnings.sorted()
 	return s

@@ -156,7 +156,7 @@ func (l *loader) scalar(n *yaml.Node, path, want string) (string, bool) {
 		l.spoil(path, "has no value; write one or remove the key")
 		return "", false
 	}
-	text, err := expand(n.Value, l.dir)
+	text, err := l.expand(n.Value)
 	if err != nil {
 		l.spoil(path, "%s %w", quote(n.Value), err)
 		return "", false

@@ -6,7 +6,11 @@
 //	parse      text → YAML nodes, which know their lines           load.go
 //	decode     nodes → document, strictly: every key must be known  decode.go, document.go, values.go, expand.go
 //	override   environment and flags win over the file             override.go
-//	compile    document → Snapshot: defaults, rules, combinations   compile.go, server.go, upstream.go, route*.go
+//	compile    document → Snapshot: defaults, rules, combinations   compile.go, server.go, tls.go,
+//	                                                           upstream*.go, route*.go
+//
+// A Source is read again when one of its Sources, the files it was made of, changes; changes.go says what that changes and
+// what needs a restart.
 //
 // What a policy decides by itself is one table: presets.go. What changes the meaning of stored copies is one list:
 // fingerprint.go.

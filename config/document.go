@@ -39,12 +39,14 @@ type limitsDoc struct {
 }
 
 type tlsDoc struct {
-	Cert string `key:"cert"`
-	Key  string `key:"key"`
+	Cert       string     `key:"cert"`
+	Key        string     `key:"key"`
+	MinVersion tlsVersion `key:"min_version"`
 }
 
 type adminDoc struct {
 	Listen string     `key:"listen"`
+	TLS    tlsDoc     `key:"tls"`
 	Tokens []tokenDoc `key:"tokens"`
 }
 
@@ -85,6 +87,7 @@ type upstreamDoc struct {
 	MaxQueue       int           `key:"max_queue"`
 	QueueTimeout   time.Duration `key:"queue_timeout"`
 	MaxStreams     int           `key:"max_streams"`
+	upstreamTLSDoc
 }
 
 type healthDoc struct {

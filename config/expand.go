@@ -3,9 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 )
@@ -16,8 +14,8 @@ const maxSecret = 64 << 10
 var variable = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
 // expand fills in ${NAME}, ${NAME:-default} (used when NAME is unset or empty) and ${file:PATH}, whose trailing newline
-// is dropped. $${ stands for a literal ${. Relative paths begin at dir. What is filled in is not expanded again.
-func expand(text, dir string) (string, error) {
+// is dropped. $${ stands for a literal ${. Relative paths begin at the file's folder. What is filled in is not expanded again.
+func (l *loader) expand(text string) (string, error) {
 	var b strings.Builder
 	for {
 		i := strings.Index(text, "${")
@@ -34,7 +32,7 @@ func expand(text, dir string) (string, error) {
 		if !closed {
 			return "", errors.New(`has "${" without "}"; close it, or write "$${" for the characters themselves`)
 		}
-		value, err := fill(inner, dir)
+		value, err := l.fill(inner)
 		if err != nil {
 			return "", err
 		}
@@ -44,9 +42,9 @@ func expand(text, dir string) (string, error) {
 }
 
 // fill is the value of what stands between ${ and }.
-func fill(inner, dir string) (string, error) {
+func (l *loader) fill(inner string) (string, error) {
 	if path, isFile := strings.CutPrefix(inner, "file:"); isFile {
-		return readSecret(path, dir)
+		return l.secret(path)
 	}
 	name, fallback, hasFallback := strings.Cut(inner, ":-")
 	if !variable.MatchString(name) {
@@ -63,35 +61,17 @@ func fill(inner, dir string) (string, error) {
 	return value, nil
 }
 
-func readSecret(path, dir string) (string, error) {
+func (l *loader) secret(path string) (string, error) {
 	if path == "" {
 		return "", errors.New("has ${file:} without a path; write ${file:/run/secrets/name}")
 	}
-	if !filepath.IsAbs(path) {
-		path = filepath.Join(dir, path)
-	}
-	// Anything but a regular file could block, or never end.
-	info, err := os.Stat(path)
-	if err == nil && !info.Mode().IsRegular() {
+	path = l.resolvePath(path)
+	text, err := l.read(path, maxSecret)
+	switch {
+	case errors.Is(err, errNotRegular):
 		return "", fmt.Errorf("names %s, which is not a regular file", path)
-	}
-	text, err := readFile(path, maxSecret)
-	if err != nil {
+	case err != nil:
 		return "", fmt.Errorf("names a file that cannot be used: %w", err)
 	}
 	return strings.TrimRight(string(text), "\r\n"), nil
-}
-
-// readFile reads a file of at most limit bytes.
-func readFile(path string, limit int64) (text []byte, err error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	text, err = io.ReadAll(io.LimitReader(f, limit+1))
-	if err == nil && int64(len(text)) > limit {
-		return nil, fmt.Errorf("read %s: it is larger than %d bytes", path, limit)
-	}
-	return text, err
 }

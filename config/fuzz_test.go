@@ -22,7 +22,7 @@ func FuzzLoad(f *testing.F) {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		s, err := load("f.yaml", text, Overrides{})
+		s, err := Parse("f.yaml", text, Overrides{})
 		if err == nil {
 			if s.Table == nil || len(s.Upstreams) == 0 {
 				t.Fatalf("a valid snapshot lacks parts: %+v", s)

@@ -2,9 +2,7 @@ package config
 
 import (
 	"errors"
-	"fmt"
 	"io"
-	"path/filepath"
 	"reflect"
 	"regexp"
 	"strconv"
@@ -19,28 +17,25 @@ const maxFile = 8 << 20
 // Load reads the file at path, lets environment and flags override it, and validates the whole. Its error is Problems,
 // with everything that is wrong, unless the file cannot be read. Relative paths in the file begin at the file's folder.
 func Load(path string, o Overrides) (*Snapshot, error) {
-	text, err := readFile(path, maxFile)
-	if err != nil {
-		return nil, fmt.Errorf("read configuration: %w", err)
-	}
-	return load(path, text, o)
+	snapshot, _, err := Source{File: path, Overrides: o}.Read()
+	return snapshot, err
 }
 
 // Parse is Load for a text that is in hand; name stands for the file in problems.
-func Parse(name string, text []byte, o Overrides) (*Snapshot, error) { return load(name, text, o) }
+func Parse(name string, text []byte, o Overrides) (*Snapshot, error) {
+	snapshot, _, err := Source{File: name, Overrides: o}.parse(text)
+	return snapshot, err
+}
 
-func load(path string, text []byte, o Overrides) (*Snapshot, error) {
-	l := newLoader(path, filepath.Dir(path))
-	doc := defaults()
-	if root := l.parse(text); root != nil {
-		l.decode(root, reflect.ValueOf(doc).Elem(), "")
-		l.override(doc, o)
-		snapshot := l.compile(doc)
-		if len(l.problems) == 0 {
-			return snapshot, nil
-		}
+func (l *loader) load(text []byte, o Overrides) *Snapshot {
+	root := l.parse(text)
+	if root == nil {
+		return nil
 	}
-	return nil, l.problems.sorted()
+	doc := defaults()
+	l.decode(root, reflect.ValueOf(doc).Elem(), "")
+	l.override(doc, o)
+	return l.compile(doc)
 }
 
 // ForUpstream is the configuration of a proxy in front of the origin at url without a file: plain RFC 9111 caching of
@@ -54,6 +49,7 @@ func ForUpstream(url string, o Overrides) (*Snapshot, error) {
 	if len(l.problems) > 0 {
 		return nil, l.problems.sorted()
 	}
+	snapshot.Sources = Sources{l.sources}
 	return snapshot, nil
 }
 

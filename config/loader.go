@@ -20,11 +20,14 @@ type loader struct {
 	places map[string]place // by path, of every value that was written
 	nodes  int              // visited so far
 
+	sources  map[string]digest // by path, of the files read so far
+	settings settings          // what the document came to
+
 	problems, warnings Problems
 }
 
 func newLoader(file, dir string) *loader {
-	return &loader{file: file, dir: dir, places: map[string]place{"": {line: 1}}}
+	return &loader{file: file, dir: dir, places: map[string]place{"": {line: 1}}, sources: map[string]digest{}, settings: settings{}}
 }
 
 // has reports whether the value at path was written and is usable so far.

@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -27,8 +28,9 @@ func TestOverrides(t *testing.T) {
 	file := []byte(oneUpstream + "listen: 127.0.0.1:1\ndrain_delay: 1s\nadmin: {listen: \"127.0.0.1:2\"}\n")
 	t.Setenv("CACHEPROXY_LISTEN", "127.0.0.1:3")
 	t.Setenv("CACHEPROXY_MEMORY_SIZE", "64MiB")
-	t.Setenv("CACHEPROXY_TLS_CERT", "/c")
-	t.Setenv("CACHEPROXY_TLS_KEY", "/k")
+	cert := filepath.Join(folder(t), "cert.pem")
+	t.Setenv("CACHEPROXY_TLS_CERT", cert)
+	t.Setenv("CACHEPROXY_TLS_KEY", filepath.Join(filepath.Dir(cert), "key.pem"))
 	t.Setenv("CACHEPROXY_DRAIN_DELAY", "") // empty: unset
 	for _, test := range []struct {
 		args          []string
@@ -37,14 +39,14 @@ func TestOverrides(t *testing.T) {
 		{nil, "127.0.0.1:3", "127.0.0.1:2"},
 		{[]string{"--listen", "127.0.0.1:4", "--admin=127.0.0.1:5"}, "127.0.0.1:4", "127.0.0.1:5"},
 	} {
-		s, err := load("cacheproxy.yaml", file, flags(t, test.args...))
+		s, err := Parse("cacheproxy.yaml", file, flags(t, test.args...))
 		if err != nil {
 			t.Fatal(err)
 		}
 		if s.Listen != test.listen || s.Admin.Listen != test.admin {
 			t.Errorf("%v: listen %q, admin %q", test.args, s.Listen, s.Admin.Listen)
 		}
-		if s.Memory.Size != 64<<20 || s.DrainDelay != time.Second || s.TLS == nil || s.TLS.Cert != "/c" {
+		if s.Memory.Size != 64<<20 || s.DrainDelay != time.Second || s.TLS == nil || s.TLS.Cert != cert {
 			t.Errorf("%v: %+v", test.args, s)
 		}
 	}
@@ -54,7 +56,7 @@ func TestOverrides(t *testing.T) {
 func TestOverrideProblems(t *testing.T) {
 	t.Setenv("CACHEPROXY_LOG_HITS", "few")
 	t.Setenv("CACHEPROXY_LISTEN", "nowhere")
-	_, err := load("cacheproxy.yaml", []byte(oneUpstream), flags(t, "--admin", ":8081"))
+	_, err := Parse("cacheproxy.yaml", []byte(oneUpstream), flags(t, "--admin", ":8081"))
 	want := `environment CACHEPROXY_LISTEN: "nowhere" is not an address; write 127.0.0.1:8080, or :8080 for every interface
 environment CACHEPROXY_LOG_HITS: "few" is not a percentage; write 10%
 flag --admin: ":8081" can be reached from other machines, which needs admin.tokens; write them, or listen on 127.0.0.1`
@@ -66,7 +68,7 @@ flag --admin: ":8081" can be reached from other machines, which needs admin.toke
 // A problem of the file does not go away because the value is overridden.
 func TestOverrideKeepsProblemsOfTheFile(t *testing.T) {
 	t.Setenv("CACHEPROXY_DRAIN_DELAY", "3s")
-	_, err := load("cacheproxy.yaml", []byte(oneUpstream+"drain_delay: soon"), Overrides{})
+	_, err := Parse("cacheproxy.yaml", []byte(oneUpstream+"drain_delay: soon"), Overrides{})
 	if err == nil || !strings.HasPrefix(err.Error(), "cacheproxy.yaml:2: drain_delay: ") {
 		t.Errorf("Load = %v", err)
 	}

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"crypto/tls"
 	"log/slog"
 	"slices"
 	"time"
@@ -19,7 +20,8 @@ func defaults() *document {
 			MaxConnections: proxy.DefaultMaxConnections, HeaderTimeout: proxy.DefaultReadHeaderTimeout, IdleTimeout: proxy.DefaultIdleTimeout,
 			BodyTimeout: proxy.DefaultBodyTimeout, WriteTimeout: proxy.DefaultWriteTimeout, MaxHeaderBytes: proxy.DefaultMaxHeaderBytes,
 		},
-		Admin:   adminDoc{Listen: "127.0.0.1:8081"},
+		TLS:     tlsDoc{MinVersion: tls.VersionTLS12},
+		Admin:   adminDoc{Listen: "127.0.0.1:8081", TLS: tlsDoc{MinVersion: tls.VersionTLS12}},
 		Log:     logDoc{Format: LogJSON, Level: slog.LevelInfo, Hits: 0.01, Others: 1},
 		Tracing: tracingDoc{Sample: 0.01, Service: "cacheproxy"},
 		Memory:  memoryDoc{Size: memorySize{bytes: 512 << 20}, MaxObject: 8 << 20},

@@ -3,7 +3,6 @@ package config
 import (
 	"net"
 	"net/netip"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -51,31 +50,6 @@ func (l *loader) address(path, text string) (host string) {
 	return host
 }
 
-func (l *loader) tls(doc *document) *TLS {
-	cert, key := doc.TLS.Cert, doc.TLS.Key
-	switch {
-	case cert == "" && key == "":
-		if l.has("tls") {
-			l.problem("tls", "names no files; write cert: and key:, or remove tls")
-		}
-		return nil
-	case key == "" && !l.spoiled("tls.key"):
-		l.problem("tls.cert", "has no tls.key beside it; write key: server.key")
-	case cert == "" && !l.spoiled("tls.cert"):
-		l.problem("tls.key", "has no tls.cert beside it; write cert: server.pem")
-	case doc.H2C:
-		l.problem("h2c", "is HTTP/2 without TLS, but tls is set, which brings HTTP/2 by itself; remove one of them")
-	}
-	return &TLS{Cert: l.resolvePath(cert), Key: l.resolvePath(key)}
-}
-
-func (l *loader) resolvePath(path string) string {
-	if path == "" || filepath.IsAbs(path) {
-		return path
-	}
-	return filepath.Join(l.dir, path)
-}
-
 func (l *loader) trustedProxies(list texts) []netip.Prefix {
 	var prefixes []netip.Prefix
 	for i, text := range list {
@@ -106,7 +80,7 @@ func parsePrefix(text string) (netip.Prefix, error) {
 
 func (l *loader) admin(doc *document) Admin {
 	host := l.address("admin.listen", doc.Admin.Listen)
-	a := Admin{Listen: doc.Admin.Listen}
+	a := Admin{Listen: doc.Admin.Listen, TLS: l.listenerTLS("admin.tls", doc.Admin.TLS)}
 	for i, token := range doc.Admin.Tokens {
 		a.Tokens = append(a.Tokens, l.token(index("admin.tokens", i), token, a.Tokens))
 	}

@@ -34,15 +34,18 @@ type Snapshot struct {
 
 	// Warnings are relaxed safeties and other things worth a second look, in the order of their lines.
 	Warnings Problems
-}
 
-// TLS names the files of the data listener's certificate chain and key, as absolute paths or relative to the working
-// directory.
-type TLS struct{ Cert, Key string }
+	// Sources are the files that it was made of.
+	Sources Sources
+
+	text     []byte   // of the file
+	settings settings // what the document came to
+}
 
 // Admin is the operator's listener.
 type Admin struct {
 	Listen string
+	TLS    *TLS    // nil: plain HTTP
 	Tokens []Token // empty only where Listen is a loopback address
 }
 
@@ -70,7 +73,7 @@ type Permission uint8
 
 const (
 	AllowPurge Permission = 1 << iota // purge
-	AllowMode                         // change the mode of routes
+	AllowMode                         // change the mode of routes, reload
 	AllowRead                         // explain, configuration, profiles
 	AllowAll   = AllowPurge | AllowMode | AllowRead | 1<<7
 )

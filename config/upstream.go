@@ -43,6 +43,7 @@ func (l *loader) upstream(path string, doc *upstreamDoc) origin.Options {
 	}
 	o.Health = l.health(join(path, "health"), doc.Health)
 	o.Host, o.HostOfAddress = l.hostRule(join(path, "host"), doc.Host, o.URL)
+	o.TLS = l.upstreamTLS(path, doc.upstreamTLSDoc, o.URL)
 	return o
 }
 

@@ -79,6 +79,8 @@ func setChoice(dst any, text string) error {
 		return pick(dst, text, logFormats)
 	case *slog.Level:
 		return pick(dst, text, logLevels)
+	case *tlsVersion:
+		return pick(dst, text, tlsVersions)
 	}
 	panic(fmt.Sprintf("BUG: document has a field of type %T, which setScalar does not know", dst))
 }

@@ -1,9 +1,11 @@
 package config
 
 import (
+	"crypto/tls"
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"cacheproxy/policy"
 	"cacheproxy/proxy/origin"
@@ -12,7 +14,7 @@ import (
 // View is a Snapshot to be shown: what is in force, after defaults, environment and flags, without secrets.
 type View struct {
 	Listen          string         `json:"listen"`
-	TLS             bool           `json:"tls"`
+	TLS             *TLSView       `json:"tls,omitempty"`
 	H2C             bool           `json:"h2c"`
 	ReusePort       bool           `json:"reuse_port"`
 	DrainDelay      string         `json:"drain_delay"`
@@ -41,7 +43,16 @@ type LimitsView struct {
 // AdminView shows who may call the admin listener; not with what.
 type AdminView struct {
 	Listen string   `json:"listen"`
+	TLS    *TLSView `json:"tls,omitempty"`
 	Tokens []string `json:"tokens,omitempty"` // names
+}
+
+// TLSView shows a listener's certificate.
+type TLSView struct {
+	Cert       string    `json:"cert"`
+	Subject    string    `json:"subject"`
+	Expires    time.Time `json:"expires"`
+	MinVersion string    `json:"min_version"`
 }
 
 // TracingView shows where traces go; of the headers only the names.
@@ -104,9 +115,9 @@ type RouteView struct {
 // View shows the snapshot without its secrets.
 func (s *Snapshot) View() View {
 	v := View{
-		Listen: s.Listen, TLS: s.TLS != nil, H2C: s.H2C, DrainDelay: s.DrainDelay.String(),
+		Listen: s.Listen, TLS: viewTLS(s.TLS), H2C: s.H2C, DrainDelay: s.DrainDelay.String(),
 		ReusePort: s.ReusePort, ShutdownTimeout: s.ShutdownTimeout.String(), Limits: viewLimits(s),
-		Admin:  AdminView{Listen: s.Admin.Listen},
+		Admin:  AdminView{Listen: s.Admin.Listen, TLS: viewTLS(s.Admin.TLS)},
 		Memory: MemoryView{Size: s.Memory.Size, MaxObject: s.Memory.MaxObject},
 	}
 	if t := s.Tracing; t != nil {
@@ -175,6 +186,17 @@ func viewRoute(r *policy.Route) RouteView {
 	}
 	for _, t := range r.Tags {
 		v.Tags = append(v.Tags, t.String())
+	}
+	return v
+}
+
+func viewTLS(t *TLS) *TLSView {
+	if t == nil {
+		return nil
+	}
+	v := &TLSView{Cert: t.Cert, MinVersion: tls.VersionName(t.MinVersion)}
+	if leaf := t.Certificate.Leaf; leaf != nil {
+		v.Subject, v.Expires = leaf.Subject.String(), leaf.NotAfter
 	}
 	return v
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"cacheproxy/policy"
@@ -57,19 +58,20 @@ func (r *Record) failed() bool {
 
 // AccessLog writes a line for a sample of requests. All methods are safe for concurrent use.
 type AccessLog struct {
-	handler      slog.Handler // nil: off
-	hits, others float64
-	sample       func() float64
+	handler slog.Handler // nil: off
+	shares  atomic.Pointer[shares]
+	sample  func() float64
 }
+
+// shares are the parts of hits and of everything else that are written.
+type shares struct{ hits, others float64 }
 
 // NewAccessLog makes an access log. It fails on an unknown format and on shares outside 0 to 1.
 func NewAccessLog(o AccessLogOptions) (*AccessLog, error) {
-	for _, share := range []float64{o.Hits, o.Others} {
-		if !(share >= 0 && share <= 1) {
-			return nil, fmt.Errorf("share %v of the access log is not between 0%% and 100%%", share)
-		}
+	l := &AccessLog{sample: o.Sample}
+	if err := l.SetShares(o.Hits, o.Others); err != nil {
+		return nil, err
 	}
-	l := &AccessLog{hits: o.Hits, others: o.Others, sample: o.Sample}
 	if l.sample == nil {
 		l.sample = rand.Float64
 	}
@@ -85,6 +87,17 @@ func NewAccessLog(o AccessLogOptions) (*AccessLog, error) {
 	return l, nil
 }
 
+// SetShares changes how much is written, from the next record on. It fails on shares outside 0 to 1.
+func (l *AccessLog) SetShares(hits, others float64) error {
+	for _, share := range []float64{hits, others} {
+		if !(share >= 0 && share <= 1) {
+			return fmt.Errorf("share %v of the access log is not between 0%% and 100%%", share)
+		}
+	}
+	l.shares.Store(&shares{hits, others})
+	return nil
+}
+
 // Log writes a record if it is sampled. Errors are always written: answers of 500 and above, those that broke off, and
 // those that the proxy had to refuse.
 func (l *AccessLog) Log(r *Record) {
@@ -96,9 +109,10 @@ func (l *AccessLog) Log(r *Record) {
 // Sampled decides whether a request is to be written, by Status, Aborted and Outcome: for callers to whom the rest of the
 // record is a cost. Each call is a new draw.
 func (l *AccessLog) Sampled(r *Record) bool {
-	share := l.others
+	shares := l.shares.Load()
+	share := shares.others
 	if r.Outcome == policy.Hit || r.Outcome == policy.Stale {
-		share = l.hits
+		share = shares.hits
 	}
 	switch {
 	case l.handler == nil:

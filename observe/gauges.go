@@ -29,13 +29,6 @@ func (m *Metrics) SetUpstream(name string, g UpstreamGauges) {
 	m.gauges.upstreams[name] = g
 }
 
-// RemoveUpstream forgets the gauges of an upstream that the configuration no longer has.
-func (m *Metrics) RemoveUpstream(name string) {
-	m.gauges.mu.Lock()
-	defer m.gauges.mu.Unlock()
-	delete(m.gauges.upstreams, name)
-}
-
 // SetTier makes a store tier's gauges known, in place of earlier ones under the same name.
 func (m *Metrics) SetTier(name string, g TierGauges) {
 	m.gauges.mu.Lock()

@@ -36,6 +36,8 @@ type Metrics struct {
 	mode           *prometheus.GaugeVec
 	modeShare      *prometheus.GaugeVec
 	reloadSuccess  prometheus.Gauge
+	reloadedAt     prometheus.Gauge
+	certificate    *prometheus.GaugeVec
 
 	originRequests *prometheus.CounterVec
 	originSeconds  *prometheus.HistogramVec
@@ -54,6 +56,8 @@ type Metrics struct {
 	spansDropped     prometheus.Counter
 
 	gauges *gauges
+
+	labelled []labelled // all that have labels
 
 	mu        sync.Mutex
 	routes    map[string]*RouteMetrics
@@ -79,6 +83,12 @@ func NewMetrics(version string) *Metrics {
 		reloadSuccess: prometheus.NewGauge(prometheus.GaugeOpts{
 			Namespace: namespace, Name: "config_reload_success", Help: "1 when the configuration was last read without a problem, else 0.",
 		}),
+		reloadedAt: prometheus.NewGauge(prometheus.GaugeOpts{
+			Namespace: namespace, Name: "config_last_reload_success_timestamp_seconds", Help: "When the configuration was last read without a problem.",
+		}),
+		certificate: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Namespace: namespace, Name: "certificate_expiry_timestamp_seconds", Help: "When the certificate in use on a listener expires.",
+		}, []string{"listener"}),
 		originRequests: counters("origin_requests_total", "Requests sent to an origin, by why no copy could answer.", "upstream", "route", "reason"),
 		originSeconds:  histograms("origin_seconds", "Time from a request to an origin to the head of its answer.", originBuckets, "upstream"),
 		queueSeconds:   histograms("origin_queue_seconds", "Time that a request waited for a place at an origin, whether or not it got it.", queueBuckets, "upstream"),
@@ -106,13 +116,22 @@ func NewMetrics(version string) *Metrics {
 		Namespace: namespace, Name: "build_info", Help: "Always 1; the labels say which build runs.",
 	}, []string{"version", "goversion"})
 	build.WithLabelValues(version, runtime.Version()).Set(1)
-	m.registry.MustRegister(
-		m.requests, m.requestSeconds, m.coalesced, m.notStored, m.missed, m.mode, m.modeShare, m.reloadSuccess,
+	m.register(
+		m.requests, m.requestSeconds, m.coalesced, m.notStored, m.missed, m.mode, m.modeShare, m.reloadSuccess, m.reloadedAt, m.certificate,
 		m.originRequests, m.originSeconds, m.queueSeconds, m.shed, m.observedSaved, m.observedOrigin, m.adminAuthFailures,
 		m.purges, m.purgeSeconds, m.accessLogDropped, m.spansDropped, m.gauges, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	return m
+}
+
+func (m *Metrics) register(all ...prometheus.Collector) {
+	m.registry.MustRegister(all...)
+	for _, c := range all {
+		if vec, ok := c.(labelled); ok {
+			m.labelled = append(m.labelled, vec)
+		}
+	}
 }
 
 // Gatherer gives what is to be scraped.
@@ -144,6 +163,11 @@ func (m *Metrics) SpansDropped(n int) { m.spansDropped.Add(float64(n)) }
 
 // SetMode tells the mode in force of a route, and the share of its requests that it is for.
 func (m *Metrics) SetMode(route string, mode policy.Mode, share float64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.routes[route] == nil {
+		return // removed
+	}
 	m.mode.WithLabelValues(route).Set(float64(mode))
 	m.modeShare.WithLabelValues(route).Set(share)
 }
@@ -158,9 +182,15 @@ func histograms(name, help string, buckets []float64, labels ...string) *prometh
 
 // ConfigRead tells whether the configuration was last read without a problem.
 func (m *Metrics) ConfigRead(ok bool) {
-	value := 0.0
-	if ok {
-		value = 1
+	if !ok {
+		m.reloadSuccess.Set(0)
+		return
 	}
-	m.reloadSuccess.Set(value)
+	m.reloadSuccess.Set(1)
+	m.reloadedAt.SetToCurrentTime()
+}
+
+// SetCertificate tells when the certificate in use on a listener, data or admin, expires.
+func (m *Metrics) SetCertificate(listener string, expires time.Time) {
+	m.certificate.WithLabelValues(listener).Set(float64(expires.Unix()))
 }

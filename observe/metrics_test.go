@@ -93,6 +93,44 @@ func TestGaugesFollowTheConfiguration(t *testing.T) {
 	}
 }
 
+// What the configuration no longer has leaves no series behind, and none comes back from requests that still run.
+func TestRemoved(t *testing.T) {
+	m := NewMetrics("v1")
+	r, u := m.Route("old"), m.Upstream("oldshop")
+	m.Route("kept").Observe(policy.Hit, time.Millisecond)
+	m.SetUpstream("oldshop", UpstreamGauges{InFlight: func() int { return 1 }, Queued: func() int { return 1 }})
+	use := func() {
+		for _, o := range policy.Outcomes() {
+			r.Observe(o, time.Millisecond)
+		}
+		r.Coalesced()
+		r.NotStored(policy.SetCookie)
+		r.ChangedWithoutInvalidation()
+		r.Observed(time.Second, true)
+		m.SetMode("old", policy.Off, 1)
+		u.Request("old", policy.URIMiss)
+		u.Answered(time.Second)
+		u.Shed()
+	}
+	use()
+	m.RemoveRoute("old")
+	m.RemoveUpstream("oldshop")
+	use()
+	m.Upstream("shop").Request("old", policy.URIMiss) // of the route, at an upstream that stays
+	got := scrape(t, m)
+	for line := range strings.Lines(got) {
+		if strings.Contains(line, `"old`) {
+			t.Errorf("still there: %s", line)
+		}
+	}
+	if !strings.Contains(got, `cacheproxy_requests_total{outcome="hit",route="kept"} 1`) {
+		t.Error("another route lost its series")
+	}
+	if m.Route("old") == r {
+		t.Error("a route that comes back counts where nobody looks")
+	}
+}
+
 func TestSameHandles(t *testing.T) {
 	m := NewMetrics("v1")
 	if first, again := m.Route("a"), m.Route("a"); first != again || first == m.Route("b") {

@@ -52,11 +52,21 @@ func (r *RouteMetrics) Observe(o policy.Outcome, took time.Duration) {
 	r.requests[o].Inc()
 	bound := r.seconds[o].Load()
 	if bound == nil {
+		if bound = r.bind(o); bound == nil {
+			return
+		}
+	}
+	(*bound).Observe(took.Seconds())
+}
+
+// bind makes the histogram of an outcome; nil: the route was removed.
+func (r *RouteMetrics) bind(o policy.Outcome) (bound *prometheus.Observer) {
+	r.unlessRemoved(func() {
 		h := r.metrics.requestSeconds.WithLabelValues(r.name, o.String())
 		bound = &h
 		r.seconds[o].Store(bound)
-	}
-	(*bound).Observe(took.Seconds())
+	})
+	return bound
 }
 
 // Coalesced counts one request that shared another's fetch.
@@ -65,16 +75,18 @@ func (r *RouteMetrics) Coalesced() { r.coalesced.Inc() }
 // Observed counts the time of the origin for one request of an observed route; saved says that a copy would have given the
 // same answer.
 func (r *RouteMetrics) Observed(took time.Duration, saved bool) {
-	r.metrics.observedOrigin.WithLabelValues(r.name).Add(took.Seconds())
-	counter := r.metrics.observedSaved.WithLabelValues(r.name)
-	if saved {
-		counter.Add(took.Seconds())
-	}
+	r.unlessRemoved(func() {
+		r.metrics.observedOrigin.WithLabelValues(r.name).Add(took.Seconds())
+		counter := r.metrics.observedSaved.WithLabelValues(r.name)
+		if saved {
+			counter.Add(took.Seconds())
+		}
+	})
 }
 
 // NotStored counts one answer that was not stored.
 func (r *RouteMetrics) NotStored(why policy.Reason) {
-	r.metrics.notStored.WithLabelValues(r.name, why.String()).Inc()
+	r.unlessRemoved(func() { r.metrics.notStored.WithLabelValues(r.name, why.String()).Inc() })
 }
 
 // ChangedWithoutInvalidation counts one refill after expiry that differed although nothing was invalidated.

@@ -36,7 +36,12 @@ func (m *Metrics) Upstream(name string) *UpstreamMetrics {
 
 // Request counts one request sent to the origin for a route, and why no copy could answer.
 func (u *UpstreamMetrics) Request(route string, why policy.Reason) {
-	u.metrics.originRequests.WithLabelValues(u.name, route, why.String()).Inc()
+	m := u.metrics
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.upstreams[u.name] == u && m.routes[route] != nil {
+		m.originRequests.WithLabelValues(u.name, route, why.String()).Inc()
+	}
 }
 
 // Answered tells how long the origin took to the head of its answer.

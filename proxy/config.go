@@ -11,7 +11,7 @@ import (
 	"cacheproxy/proxy/origin"
 )
 
-// Config is one generation of the configuration. It is immutable once NewConfig has returned, but for the modes.
+// Config is one generation of the configuration. It is immutable once a Proxy has it, but for the modes.
 type Config struct {
 	Table          *policy.Table
 	MaxObject      int64          // larger answers are not stored, in bytes
@@ -36,7 +36,6 @@ func NewConfig(c Config, routes []*policy.Route, upstreams []*origin.Origin, m *
 		state := newRoute(r, byName[r.Upstream], m)
 		c.routes[r], c.byName[r.Name] = state, state
 		c.order = append(c.order, state)
-		m.SetMode(r.Name, r.Mode, state.configuredShare())
 	}
 	first := upstreams[0]
 	c.unmatched = newRoute(&policy.Route{Name: Unmatched, Upstream: first.Name(), Host: first.HostRule()}, first, m)
@@ -44,7 +43,10 @@ func NewConfig(c Config, routes []*policy.Route, upstreams []*origin.Origin, m *
 }
 
 func newRoute(r *policy.Route, o *origin.Origin, m *observe.Metrics) *route {
-	return &route{Route: r, origin: o, metrics: m.Route(r.Name), upstream: m.Upstream(o.Name())}
+	return &route{
+		Route: r, origin: o, metrics: m.Route(r.Name), upstream: m.Upstream(o.Name()),
+		override: new(atomic.Pointer[modeOverride]), learned: new(atomic.Pointer[[]string]),
+	}
 }
 
 // Unmatched is the name under which requests without a route are reported.
@@ -59,8 +61,9 @@ type route struct {
 	origin   *origin.Origin
 	metrics  *observe.RouteMetrics
 	upstream *observe.UpstreamMetrics
-	override atomic.Pointer[modeOverride]
-	learned  atomic.Pointer[[]string] // names seen in Vary; sorted
+	// What has happened to a route outlives its generation: the next one's route of the same name shares these.
+	override *atomic.Pointer[modeOverride]
+	learned  *atomic.Pointer[[]string] // names seen in Vary, by copies of this fingerprint
 
 	differences throttle // of the lines about answers that a copy would have given differently
 }

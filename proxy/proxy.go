@@ -30,16 +30,18 @@ type Options struct {
 // last request has been answered.
 type Proxy struct {
 	snapshot atomic.Pointer[Config]
-	store    *store.Store
-	ledger   *invalidation.Ledger
-	log      invalidation.Log
-	metrics  *observe.Metrics
-	access   *observe.AccessLog
-	tracer   *observe.Tracer
-	logger   *slog.Logger
-	passer   *passer
-	flights  flights
-	renewals renewals
+	// operating is held while modes or generations change, so that neither is lost to the other.
+	operating sync.Mutex
+	store     *store.Store
+	ledger    *invalidation.Ledger
+	log       invalidation.Log
+	metrics   *observe.Metrics
+	access    *observe.AccessLog
+	tracer    *observe.Tracer
+	logger    *slog.Logger
+	passer    *passer
+	flights   flights
+	renewals  renewals
 
 	lifetime context.Context // of everything that belongs to no client
 	stop     context.CancelFunc
@@ -55,6 +57,7 @@ func New(o Options) *Proxy {
 	}
 	p.renewals.queue = make(chan renewal, renewalQueue)
 	p.snapshot.Store(o.Config)
+	p.publish(o.Config)
 	return p
 }
 

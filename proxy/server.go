@@ -1,11 +1,8 @@
 package proxy
 
 import (
-	"crypto/tls"
-	"fmt"
 	"log/slog"
 	"net/http"
-	"sync/atomic"
 	"time"
 )
 
@@ -56,7 +53,7 @@ func NewServer(h http.Handler, o ServerOptions) *http.Server {
 	s.Protocols.SetUnencryptedHTTP2(o.H2C)
 	if o.Certificate != nil {
 		s.Protocols.SetHTTP2(true)
-		s.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: o.Certificate.get}
+		s.TLSConfig = o.Certificate.ServerConfig()
 	}
 	return s
 }
@@ -67,33 +64,4 @@ func orDefault[T comparable](value, fallback T) T {
 		return fallback
 	}
 	return value
-}
-
-// Certificate is a server certificate that can be replaced while it is in use. It is safe for concurrent use.
-type Certificate struct {
-	certFile, keyFile string
-	current           atomic.Pointer[tls.Certificate]
-}
-
-// LoadCertificate reads a PEM certificate chain and its key.
-func LoadCertificate(certFile, keyFile string) (*Certificate, error) {
-	c := &Certificate{certFile: certFile, keyFile: keyFile}
-	if err := c.Reload(); err != nil {
-		return nil, err
-	}
-	return c, nil
-}
-
-// Reload reads the files again. After an error the certificate in use stays; connections that are open keep theirs.
-func (c *Certificate) Reload() error {
-	pair, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
-	if err != nil {
-		return fmt.Errorf("load certificate %s with key %s: %w", c.certFile, c.keyFile, err)
-	}
-	c.current.Store(&pair)
-	return nil
-}
-
-func (c *Certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-	return c.current.Load(), nil
 }

@@ -143,6 +143,8 @@ func (w *writing) end(further []policy.Member) {
 	p := w.ex.p
 	ctx, cancel := p.confirming()
 	defer cancel()
+	// A write that began under an earlier generation does not know how the routes of this one name their copies.
+	further = append(further, p.config().begunSince(w.ex.cfg)...)
 	apply := p.invalidateOf(w.fence, w.members, further)
 	receipt, err := apply(ctx)
 	if err == nil {

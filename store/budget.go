@@ -12,10 +12,10 @@ const (
 // Budget counts the bytes of bodies that are being fetched. What they take, the stored copies make room for. It is safe for
 // concurrent use.
 type Budget struct {
-	limit   int64
 	changed func(reserved int64)
 
 	mu       sync.Mutex
+	limit    int64 // guarded by mu
 	reserved int64 // guarded by mu
 	told     int64 // what changed was last told; guarded by mu
 }
@@ -43,6 +43,15 @@ func (b *Budget) Reserved() int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.reserved
+}
+
+// resize changes the limit. Fills in flight keep what they have.
+func (b *Budget) resize(limit int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.limit = limit
+	b.told = b.reserved
+	b.changed(b.reserved)
 }
 
 func (b *Budget) move(n int64) {

@@ -11,14 +11,15 @@ import (
 // evicts by W-TinyLFU, so that a flood of URLs asked for once leaves the hot set in place. It is safe for concurrent use.
 type Memory struct {
 	cache     *otter.Cache[string, Item]
-	maximum   int64
+	maximum   atomic.Int64
 	evictions atomic.Uint64
 	budget    Budget
 }
 
 // NewMemory makes an empty tier of at most maximum bytes, fills in flight included.
 func NewMemory(maximum int64) *Memory {
-	m := &Memory{maximum: maximum}
+	m := &Memory{}
+	m.maximum.Store(maximum)
 	m.cache = otter.Must(&otter.Options[string, Item]{
 		MaximumWeight: uint64(maximum),
 		Weigher: func(key string, item Item) uint32 {
@@ -31,9 +32,16 @@ func NewMemory(maximum int64) *Memory {
 		},
 	})
 	m.budget = Budget{limit: maximum / fillShare, changed: func(reserved int64) {
-		m.cache.SetMaximum(uint64(maximum - reserved))
+		// After Resize, fills in flight may hold more than there is now.
+		m.cache.SetMaximum(uint64(max(0, m.maximum.Load()-reserved)))
 	}}
 	return m
+}
+
+// Resize changes the bytes that the tier may take. What is beyond them is evicted.
+func (m *Memory) Resize(maximum int64) {
+	m.maximum.Store(maximum)
+	m.budget.resize(maximum / fillShare)
 }
 
 // Get is the item stored under key. The key is not kept.

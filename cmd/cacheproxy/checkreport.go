@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net/url"
@@ -55,12 +56,16 @@ func reportServer(t table, s *config.Snapshot) {
 	t.title("listeners and store")
 	protocol := "HTTP/1.1"
 	if s.TLS != nil {
-		protocol = "HTTP/1.1 and HTTP/2 over TLS, " + s.TLS.Cert
+		protocol = "HTTP/1.1 and HTTP/2 over " + tlsOf(s.TLS)
 	} else if s.H2C {
 		protocol = "HTTP/1.1 and HTTP/2 without TLS"
 	}
 	t.row("listen", s.Listen+", "+protocol)
-	t.row("admin", s.Admin.Listen+", "+count(len(s.Admin.Tokens), "token"))
+	over := ""
+	if s.Admin.TLS != nil {
+		over = ", over " + tlsOf(s.Admin.TLS)
+	}
+	t.row("admin", s.Admin.Listen+", "+count(len(s.Admin.Tokens), "token")+over)
 	if len(s.TrustedProxies) > 0 {
 		t.row("trusted proxies", strings.Trim(fmt.Sprint(s.TrustedProxies), "[]"))
 	}
@@ -79,6 +84,12 @@ func reportServer(t table, s *config.Snapshot) {
 		memory += ", Go memory limit " + bytesOf(s.Memory.GoLimit)
 	}
 	t.row("store", memory)
+	t.row("reload", "at SIGHUP, POST /reload, and when its files change; a restart is needed for "+strings.Join(config.RestartKeys(), ", "))
+}
+
+func tlsOf(l *config.TLS) string {
+	leaf := l.Certificate.Leaf
+	return fmt.Sprintf("%s or later, as %s until %s", tls.VersionName(l.MinVersion), leaf.Subject, leaf.NotAfter.Format(time.DateOnly))
 }
 
 func limitsOf(s *config.Snapshot) string {
@@ -109,7 +120,26 @@ func reportUpstream(t table, o origin.Options) {
 	t.row("limits", fmt.Sprintf("%d in flight, %s waiting for %s at most, %s", o.MaxInFlight, orNone(o.MaxQueue), short(o.QueueTimeout), count(max(o.MaxStreams, 0), "stream")))
 	t.row("timeout", fmt.Sprintf("%s to the response header, %s of it to connect; %s between two parts of the body",
 		short(o.Timeout), short(o.DialTimeout), short(o.ReadTimeout)))
+	t.row("tls", upstreamTLSOf(o.TLS))
 	t.row("health", healthOf(o))
+}
+
+func upstreamTLSOf(c *tls.Config) string {
+	if c == nil {
+		return ""
+	}
+	text := "verified by the system's authorities"
+	if c.RootCAs != nil {
+		text = "verified by authorities of its own"
+	}
+	if c.ServerName != "" {
+		text += " as " + c.ServerName
+	}
+	if len(c.Certificates) > 0 {
+		leaf := c.Certificates[0].Leaf
+		text += fmt.Sprintf("; shown %s until %s", leaf.Subject, leaf.NotAfter.Format(time.DateOnly))
+	}
+	return text
 }
 
 func healthOf(o origin.Options) string {

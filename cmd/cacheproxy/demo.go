@@ -54,7 +54,7 @@ func runDemo(ctx context.Context, out io.Writer, listen, adminListen string) err
 	if err != nil {
 		return err
 	}
-	i, err := newInstance(snapshot, newLogger(snapshot.Log, os.Stderr), io.Discard)
+	i, err := newInstance(snapshot, newLogger(snapshot.Log, snapshot.Log.Level, os.Stderr), io.Discard)
 	if err != nil {
 		return err
 	}

@@ -16,7 +16,6 @@ import (
 	"cacheproxy/invalidation"
 	"cacheproxy/observe"
 	"cacheproxy/proxy"
-	"cacheproxy/proxy/origin"
 	"cacheproxy/store"
 
 	"golang.org/x/sync/errgroup"
@@ -27,7 +26,7 @@ const maxAdminHeader = 64 << 10
 
 // instance is one running proxy: its listeners and everything behind them.
 type instance struct {
-	snapshot *config.Snapshot
+	snapshot *config.Snapshot // as it was at the start: for what a reload cannot change
 	log      *slog.Logger
 	metrics  *observe.Metrics
 	ledger   *invalidation.Ledger
@@ -35,23 +34,33 @@ type instance struct {
 	lines    *observe.LineWriter // of the access log
 	tracer   *observe.Tracer     // nil: no traces
 	proxy    *proxy.Proxy
-	origins  []*origin.Origin
+	access   *observe.AccessLog
+	memory   *store.Memory
 	data     *http.Server
 	operator *http.Server
 	calls    *admin.Handler // of operator; SetTokens rotates its tokens
 	phase    phase
 
+	upstreams   upstreams
+	generations generations
+	hangup      <-chan os.Signal // asks for a reload; nil: nobody does
+
 	dataListener, adminListener net.Listener
-	connections                 *proxy.Connections // of the data listener
-	accepting                   *proxy.Listener    // takes them in
+	// certificate and adminCertificate are the listeners'; nil: cleartext.
+	certificate, adminCertificate *proxy.Certificate
+	connections                   *proxy.Connections // of the data listener
+	accepting                     *proxy.Listener    // takes them in
 }
 
 // newInstance builds a proxy from a configuration. It opens no socket.
 func newInstance(s *config.Snapshot, log *slog.Logger, accessOut io.Writer) (*instance, error) {
 	i := &instance{snapshot: s, log: log, metrics: observe.NewMetrics(buildVersion()), ledger: invalidation.NewLedger()}
 	i.metrics.ConfigRead(true)
+	i.upstreams.log, i.upstreams.metrics = log, i.metrics
+	i.generations.begin(s)
 	i.lines = observe.NewLineWriter(accessOut, i.metrics.AccessLogDropped)
-	access, err := observe.NewAccessLog(observe.AccessLogOptions{
+	var err error
+	i.access, err = observe.NewAccessLog(observe.AccessLogOptions{
 		Format: formatWord(s.Log.Format), Hits: s.Log.Hits, Others: s.Log.Others, Output: i.lines,
 	})
 	if err != nil {
@@ -65,55 +74,51 @@ func newInstance(s *config.Snapshot, log *slog.Logger, accessOut io.Writer) (*in
 		name = "cacheproxy"
 	}
 	i.local = invalidation.NewLocal(i.ledger, name)
-	memory := store.NewMemory(s.Memory.Size)
+	i.memory = store.NewMemory(s.Memory.Size)
 	i.metrics.SetTier("memory", observe.TierGauges{
-		Bytes: memory.Bytes, Entries: func() int64 { return int64(memory.Entries()) }, Evictions: memory.Evictions,
+		Bytes: i.memory.Bytes, Entries: func() int64 { return int64(i.memory.Entries()) }, Evictions: i.memory.Evictions,
 	})
+	ups := i.upstreams.next(s, nil)
 	i.proxy = proxy.New(proxy.Options{
-		Config: i.proxyConfig(), Store: store.New(memory), Ledger: i.ledger, Log: i.local,
-		Metrics: i.metrics, Access: access, Logger: log, Tracer: i.tracer,
+		Config: i.proxyConfig(s, ups), Store: store.New(i.memory), Ledger: i.ledger, Log: i.local,
+		Metrics: i.metrics, Access: i.access, Logger: log, Tracer: i.tracer,
 	})
-	if err := i.servers(); err != nil {
-		return nil, err
-	}
+	i.upstreams.replace(ups)
+	i.servers()
 	return i, nil
 }
 
-// proxyConfig joins the routes with their upstreams.
-func (i *instance) proxyConfig() *proxy.Config {
-	s := i.snapshot
-	for _, o := range s.Upstreams {
-		o.Log, o.Waited = i.log, i.metrics.Upstream(o.Name).Waited
-		up := origin.New(o)
-		i.origins = append(i.origins, up)
-		i.metrics.SetUpstream(up.Name(), observe.UpstreamGauges{
-			InFlight: up.InFlight, Queued: up.Queued, Retries: up.Retries, Health: up.Health,
-		})
-	}
+// proxyConfig joins the routes of a configuration with their upstreams.
+func (i *instance) proxyConfig(s *config.Snapshot, ups []*upstream) *proxy.Config {
 	return proxy.NewConfig(proxy.Config{
 		Table: s.Table, MaxObject: s.Memory.MaxObject, MaxBody: s.MaxBody, CacheStatusKey: s.CacheStatusKey, Trusted: s.TrustedProxies,
-	}, s.Routes, i.origins, i.metrics)
+	}, s.Routes, origins(ups), i.metrics)
 }
 
-func (i *instance) servers() error {
+func (i *instance) servers() {
 	i.connections = proxy.NewConnections(i.limits())
 	i.metrics.SetConnections(i.connectionCounts)
-	o := proxy.ServerOptions{H2C: i.snapshot.H2C, Connections: i.connections, Log: i.log}
-	if t := i.snapshot.TLS; t != nil {
-		certificate, err := proxy.LoadCertificate(t.Cert, t.Key)
-		if err != nil {
-			return err
-		}
-		o.Certificate = certificate
-	}
-	i.data = proxy.NewServer(i.proxy, o)
+	i.certificate, i.adminCertificate = certificateOf(i.snapshot.TLS), certificateOf(i.snapshot.Admin.TLS)
+	i.present(i.snapshot)
+	i.data = proxy.NewServer(i.proxy, proxy.ServerOptions{
+		H2C: i.snapshot.H2C, Certificate: i.certificate, Connections: i.connections, Log: i.log,
+	})
 	i.calls = admin.New(i.adminOptions())
 	i.operator = &http.Server{
 		Handler:           i.calls,
 		ReadHeaderTimeout: proxy.DefaultReadHeaderTimeout, IdleTimeout: proxy.DefaultIdleTimeout, MaxHeaderBytes: maxAdminHeader,
 		ErrorLog: slog.NewLogLogger(i.log.Handler(), slog.LevelWarn),
 	}
-	return nil
+	if i.adminCertificate != nil {
+		i.operator.TLSConfig = i.adminCertificate.ServerConfig()
+	}
+}
+
+func certificateOf(t *config.TLS) *proxy.Certificate {
+	if t == nil {
+		return nil
+	}
+	return proxy.NewCertificate(t.Certificate, t.MinVersion)
 }
 
 // run serves until ctx ends, and then ends in order: not ready, drain, finish what is under way, end the background.
@@ -130,13 +135,12 @@ func (i *instance) run(ctx context.Context) error {
 	group, failed := errgroup.WithContext(background)
 	group.Go(func() error { return i.local.Run(background) })
 	group.Go(func() error { return i.proxy.Run(background) })
-	for _, up := range i.origins {
-		group.Go(func() error { return up.Run(background) })
-	}
+	group.Go(func() error { return i.upstreams.run(background) })
 	group.Go(func() error { return i.lines.Run(background) })
 	group.Go(func() error { return i.tracer.Run(background) })
-	group.Go(func() error { return served(i.operator.Serve(i.adminListener)) })
-	group.Go(func() error { return served(i.serveData()) })
+	group.Go(func() error { return served(serveOn(i.operator, i.adminListener)) })
+	group.Go(func() error { return served(serveOn(i.data, i.accepting)) })
+	group.Go(func() error { return i.follow(background, i.hangup) })
 	i.phase.now.Store(serving)
 	notify("READY=1")
 	i.log.Info("serving", "started_in", time.Since(started).String(), "listen", i.dataListener.Addr().String(), "admin", i.adminListener.Addr().String(),
@@ -150,11 +154,12 @@ func (i *instance) run(ctx context.Context) error {
 	return group.Wait()
 }
 
-func (i *instance) serveData() error {
-	if i.snapshot.TLS != nil {
-		return i.data.ServeTLS(i.accepting, "", "")
+// serveOn speaks TLS where the server has a configuration for it.
+func serveOn(s *http.Server, l net.Listener) error {
+	if s.TLSConfig != nil {
+		return s.ServeTLS(l, "", "")
 	}
-	return i.data.Serve(i.accepting)
+	return s.Serve(l)
 }
 
 func served(err error) error {
@@ -164,8 +169,9 @@ func served(err error) error {
 	return err
 }
 
-func newLogger(c config.Log, w io.Writer) *slog.Logger {
-	options := &slog.HandlerOptions{Level: c.Level}
+// newLogger makes the log; level, which may change, is heeded in place of the configuration's.
+func newLogger(c config.Log, level slog.Leveler, w io.Writer) *slog.Logger {
+	options := &slog.HandlerOptions{Level: level}
 	switch c.Format {
 	case config.LogText:
 		return slog.New(slog.NewTextHandler(w, options))

@@ -48,7 +48,7 @@ func rootCommand() *cobra.Command {
 		SilenceErrors: true,
 	}
 	root.AddCommand(
-		serveCommand(), demoCommand(), checkCommand(), explainCommand(), purgeCommand(), modeCommand(), healthCommand(), versionCommand(),
+		serveCommand(), demoCommand(), checkCommand(), explainCommand(), purgeCommand(), modeCommand(), reloadCommand(), healthCommand(), versionCommand(),
 	)
 	return root
 }

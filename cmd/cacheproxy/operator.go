@@ -22,7 +22,8 @@ func (i *instance) adminOptions() admin.Options {
 		SetMode:  func(_ context.Context, o admin.ModeOrder) error { return i.setMode(o) },
 		Modes:    i.modes,
 		Refused:  i.metrics.AdminAuthFailures(admin.Refusals()),
-		Config:   func() any { return i.snapshot.View() },
+		Config:   i.viewConfig,
+		Reload:   func(ctx context.Context) (admin.Reloaded, error) { return i.reload(ctx, "admin") },
 		Ready:    i.phase.ready,
 		Gatherer: i.metrics.Gatherer(), Log: i.log, Build: buildVersion(),
 	}

@@ -18,7 +18,7 @@ func (i *instance) boundMemory() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(collectAt)
 	}
-	memory := i.snapshot.Memory
+	memory := i.generations.current.Load().Memory
 	goLimit := memory.GoLimit
 	if container, limited := config.ContainerMemory(); limited {
 		if goLimit == 0 {

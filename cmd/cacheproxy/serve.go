@@ -3,6 +3,10 @@ package main
 import (
 	"errors"
 	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
 
 	"cacheproxy/config"
 
@@ -19,11 +23,21 @@ func serveCommand() *cobra.Command {
 		Args:         cobra.NoArgs,
 		SilenceUsage: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			snapshot, err := loadSnapshot(cmd, file, upstream)
+			// Before the file is read: a signal that comes right after must not end the process, and is not lost.
+			hangup := make(chan os.Signal, 1)
+			signal.Notify(hangup, syscall.SIGHUP)
+			defer signal.Stop(hangup)
+			source, err := sourceOf(cmd, file, upstream)
 			if err != nil {
 				return err
 			}
-			log := newLogger(snapshot.Log, cmd.ErrOrStderr())
+			snapshot, _, err := source.Read()
+			if err != nil {
+				return err
+			}
+			level := new(slog.LevelVar)
+			level.Set(snapshot.Log.Level)
+			log := newLogger(snapshot.Log, level, cmd.ErrOrStderr())
 			for _, w := range snapshot.Warnings {
 				log.Warn("relaxed safety", "where", w.String())
 			}
@@ -31,6 +45,7 @@ func serveCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			i.generations.source, i.generations.level, i.hangup = source, level, hangup
 			return i.run(cmd.Context())
 		},
 	}
@@ -41,16 +56,12 @@ func serveCommand() *cobra.Command {
 	return cmd
 }
 
-func loadSnapshot(cmd *cobra.Command, file, upstream string) (*config.Snapshot, error) {
-	overrides := config.Overrides{Flags: cmd.Flags()}
+func sourceOf(cmd *cobra.Command, file, upstream string) (*config.Source, error) {
 	switch {
 	case file != "" && upstream != "":
 		return nil, errors.New("give either --config or --upstream, not both: a file names its upstreams itself")
-	case file != "":
-		return config.Load(file, overrides)
-	case upstream != "":
-		return config.ForUpstream(upstream, overrides)
-	default:
+	case file == "" && upstream == "":
 		return nil, fmt.Errorf("nothing to serve: give --config FILE, or --upstream URL to cache one origin by its own headers (%s demo shows how it works)", cmd.Root().Name())
 	}
+	return &config.Source{File: file, Upstream: upstream, Overrides: config.Overrides{Flags: cmd.Flags()}}, nil
 }

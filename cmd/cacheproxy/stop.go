@@ -44,15 +44,16 @@ const (
 func (i *instance) stop(failed context.Context) {
 	i.phase.now.Store(draining)
 	notify("STOPPING=1")
-	drain := i.snapshot.DrainDelay
-	i.log.Info("stopping", "drain", drain.String(), "then_at_most", i.snapshot.ShutdownTimeout.String())
+	s := i.generations.current.Load()
+	drain := s.DrainDelay
+	i.log.Info("stopping", "drain", drain.String(), "then_at_most", s.ShutdownTimeout.String())
 	if i.leave() {
 		drain = max(drain, handover)
 	}
 	pause(failed, drain/2)
 	i.connections.Retire()
 	pause(failed, drain-drain/2)
-	ctx, cancel := context.WithTimeout(context.Background(), i.snapshot.ShutdownTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), s.ShutdownTimeout)
 	defer cancel()
 	i.emptyQueue(ctx)
 	i.accepting.Close()
@@ -76,7 +77,7 @@ func pause(failed context.Context, d time.Duration) {
 // finish waits for requests, streams and upgraded connections, and closes what is left.
 func (i *instance) finish(ctx context.Context) {
 	if left := i.connections.Settle(ctx); left > 0 {
-		i.log.Warn("connections cut off at exit", "connections", left, "waited", i.snapshot.ShutdownTimeout.String())
+		i.log.Warn("connections cut off at exit", "connections", left, "waited", i.generations.current.Load().ShutdownTimeout.String())
 	} else {
 		going, cancel := context.WithTimeout(ctx, goodbye)
 		defer cancel()

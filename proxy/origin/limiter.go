@@ -46,18 +46,18 @@ var (
 
 // limiter hands out places. It has no goroutine of its own: a place is passed on by the request that gives it back.
 type limiter struct {
+	waited func(time.Duration) // never nil
+
+	mu           sync.Mutex // guards everything below, and the fields of every waiter
+	max          int
 	maxQueue     int
 	maxStreams   int
 	queueTimeout time.Duration
-	waited       func(time.Duration) // never nil
-
-	mu       sync.Mutex // guards everything below, and the fields of every waiter
-	max      int
-	inFlight int
-	streams  int
-	queued   int
-	shed     uint64
-	queues   [classes]fairQueue
+	inFlight     int
+	streams      int
+	queued       int
+	shed         uint64
+	queues       [classes]fairQueue
 }
 
 func newLimiter(o Options) *limiter {
@@ -100,7 +100,7 @@ func (l *limiter) enter(p Place) (*waiter, error) {
 		l.shed++
 		return nil, ErrQueueFull
 	}
-	w := &waiter{place: p, settled: make(chan struct{})}
+	w := &waiter{place: p, patience: l.queueTimeout, settled: make(chan struct{})}
 	l.queues[p.Class].push(w)
 	l.queued++
 	return w, nil
@@ -125,7 +125,7 @@ func (l *limiter) pushOutFor(p Place) bool {
 }
 
 func (l *limiter) wait(ctx context.Context, w *waiter) (*Slot, error) {
-	deadline := time.NewTimer(l.queueTimeout)
+	deadline := time.NewTimer(w.patience)
 	defer deadline.Stop()
 	var err error
 	select {
@@ -170,6 +170,14 @@ func (l *limiter) admit() {
 			}
 		}
 	}
+}
+
+// setLimits changes all limits. Who waits already keeps the deadline of then.
+func (l *limiter) setLimits(o Options) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.max, l.maxQueue, l.maxStreams, l.queueTimeout = o.MaxInFlight, o.MaxQueue, o.MaxStreams, o.QueueTimeout
+	l.admit()
 }
 
 // setMax changes the number of places. Places above a lowered number are not taken away, only not given out again.

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"sync/atomic"
 	"time"
 
 	"cacheproxy/policy"
@@ -19,6 +20,7 @@ type Origin struct {
 	balancer  *balancer
 	transport *http.Transport
 	upgrades  *http.Transport // HTTP/1.1, the only version with Upgrade; nil for h2c, which cannot be upgraded
+	retired   atomic.Bool
 	probes    *http.Transport // for health checks: every one connects anew, since that too can fail
 }
 
@@ -107,7 +109,7 @@ func (o *Origin) Acquire(ctx context.Context, p Place) (*Slot, error) {
 	return o.limiter.acquire(ctx, p)
 }
 
-// CloseIdle closes connections that nobody uses, for when the upstream is dropped from the configuration.
+// CloseIdle closes connections that nobody uses.
 func (o *Origin) CloseIdle() {
 	o.transport.CloseIdleConnections()
 	if o.upgrades != nil {

@@ -1,5 +1,7 @@
 package origin
 
+import "time"
+
 // fairQueue is the requests of one class that wait: a queue for each route that has any, and the routes in a ring in the
 // order of their turns. The zero value is empty. The limiter's mu guards it.
 type fairQueue struct {
@@ -18,6 +20,7 @@ type routeQueue struct {
 // waiter is one request in the queue. It is in its queue exactly as long as state is waiting.
 type waiter struct {
 	place      Place
+	patience   time.Duration // for a place
 	prev, next *waiter
 	state      waiterState
 	settled    chan struct{} // closed when state changes

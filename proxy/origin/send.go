@@ -44,6 +44,7 @@ func (o *Origin) attempt(req *http.Request, to *address, slot *Slot) (*http.Resp
 	done := sync.OnceFunc(func() {
 		cancel(nil)
 		o.balancer.leave(to)
+		o.left()
 	})
 	wait := newWait(o.options.Timeout, cancel)
 	res, err := o.send(o.aim(req, to).WithContext(ctx), wait)

@@ -113,6 +113,11 @@ var libraries = []library{
 		may:   func(f *file) bool { return within(f.folder(), "observe") || f.test() },
 	},
 	{
+		paths: []string{"github.com/fsnotify/fsnotify"},
+		where: "cmd/cacheproxy/watch.go",
+		may:   func(f *file) bool { return within(f.folder(), "cmd") && named(f, "watch") },
+	},
+	{
 		paths: []string{"github.com/klauspost/compress", "github.com/andybalholm/brotli"},
 		where: "proxy/coding, tests and test",
 		may: func(f *file) bool {

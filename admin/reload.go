@@ -1,0 +1,46 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strings"
+)
+
+// Reloaded says what reading the configuration again has changed, by the paths of keys.
+type Reloaded struct {
+	Changed  []string `json:"changed"`  // in force now
+	Restart  []string `json:"restart"`  // changed since the process started, and wait for it to start again
+	Warnings []string `json:"warnings"` // of the configuration in force
+}
+
+// InvalidConfigError is a configuration that was refused. The one before stays in force.
+type InvalidConfigError struct {
+	Problems []string // file:line: path: what to write instead
+}
+
+// Error is one problem per line.
+func (e *InvalidConfigError) Error() string { return strings.Join(e.Problems, "\n") }
+
+// reload serves POST /reload. It answers when requests that arrive from then on go by what was read.
+func (h *handler) reload(w http.ResponseWriter, r *request) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), h.ConfirmTimeout)
+	defer cancel()
+	done, err := h.Reload(ctx)
+	var invalid *InvalidConfigError
+	switch {
+	case errors.As(err, &invalid):
+		r.entry.tell("reload", slog.Any("problems", invalid.Problems))
+		return writeJSON(w, http.StatusUnprocessableEntity, struct {
+			Error    string   `json:"error"`
+			Problems []string `json:"problems"`
+		}{"the configuration is not valid; the one before stays in force", invalid.Problems})
+	case err != nil:
+		p := problemf(http.StatusServiceUnavailable, "reload: %v", err)
+		p.header.Set("Retry-After", "1")
+		return p
+	}
+	r.entry.tell("reload", slog.Any("changed", done.Changed))
+	return writeJSON(w, http.StatusOK, done)
+}

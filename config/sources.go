@@ -1,0 +1,81 @@
+package config
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+)
+
+// Sources are the files that a configuration was made of: its own, secrets, certificates. They know what each held when it
+// was read. The zero value has none. It is immutable and safe for concurrent use.
+type Sources struct{ digests map[string]digest }
+
+// digest stands for what a file held. Zero: it could not be read.
+type digest [sha256.Size]byte
+
+// Paths lists the files, also those that could not be read.
+func (s Sources) Paths() []string { return slices.Sorted(maps.Keys(s.digests)) }
+
+// Changed reads the files again and tells whether one does not hold what it did, or cannot be read any more, or can again.
+func (s Sources) Changed() bool {
+	for path, before := range s.digests {
+		if text, err := readRegular(path, maxFile); digestOf(text, err) != before {
+			return true
+		}
+	}
+	return false
+}
+
+// And is the files of both; where both have one, as o knows it.
+func (s Sources) And(o Sources) Sources {
+	all := make(map[string]digest, len(s.digests)+len(o.digests))
+	maps.Copy(all, s.digests)
+	maps.Copy(all, o.digests)
+	return Sources{all}
+}
+
+func digestOf(text []byte, err error) digest {
+	if err != nil {
+		return digest{}
+	}
+	return sha256.Sum256(text)
+}
+
+// errNotRegular is of files that could block their reader, or never end.
+var errNotRegular = errors.New("not a regular file")
+
+func readRegular(path string, limit int64) ([]byte, error) {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, errNotRegular
+	}
+	return readFile(path, limit)
+}
+
+// readFile reads a file of at most limit bytes.
+func readFile(path string, limit int64) (text []byte, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	text, err = io.ReadAll(io.LimitReader(f, limit+1))
+	if err == nil && int64(len(text)) > limit {
+		return nil, fmt.Errorf("read %s: it is larger than %d bytes", path, limit)
+	}
+	return text, err
+}
+
+// read is what a file beside the configuration holds, which becomes one of the sources.
+func (l *loader) read(path string, limit int64) ([]byte, error) {
+	text, err := readRegular(path, limit)
+	l.sources[path] = digestOf(text, err)
+	return text, err
+}
