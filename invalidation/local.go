@@ -26,7 +26,15 @@ type Local struct {
 	mu        sync.Mutex // serialises Ledger.Apply
 	position  uint64
 	abandoned []*Fence
+	settling  []settling
 	wake      chan struct{} // has room for one
+	heed      func(Notice)  // nil: nobody does
+}
+
+// settling is an invalidation that is to be repeated.
+type settling struct {
+	entry Entry
+	at    time.Time
 }
 
 var _ Log = (*Local)(nil)
@@ -36,16 +44,28 @@ func NewLocal(l *Ledger, instance string) *Local {
 	return &Local{ledger: l, instance: instance, wake: make(chan struct{}, 1)}
 }
 
+// OnNotice has f told of every notice. It must be called before anything is announced.
+func (l *Local) OnNotice(f func(Notice)) { l.heed = f }
+
 // Invalidate implements Log. It never fails.
-func (l *Local) Invalidate(_ context.Context, members []policy.Member, soft bool) (Receipt, error) {
-	op := Invalidate
-	if soft {
-		op = InvalidateSoft
-	}
+func (l *Local) Invalidate(_ context.Context, o Order) (Receipt, error) {
 	start := time.Now()
+	e := Entry{Operation: o.operation(), IDs: IDsOf(o.Members)}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.append(Entry{Operation: op, IDs: IDsOf(members)}, start)
+	l.append(e, start)
+	l.settle(e, o.Settle, start)
+	return l.receipt(start), nil
+}
+
+// Announce implements Log. It never fails.
+func (l *Local) Announce(_ context.Context, n Notice) (Receipt, error) {
+	start := time.Now()
+	if l.heed != nil {
+		l.heed(n)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	return l.receipt(start), nil
 }
 
@@ -60,12 +80,13 @@ func (l *Local) Begin(_ context.Context, members []policy.Member) (*Fence, error
 }
 
 // End implements Log. It never fails.
-func (l *Local) End(_ context.Context, f *Fence, further []policy.Member) (Receipt, error) {
+func (l *Local) End(_ context.Context, f *Fence, o Order) (Receipt, error) {
 	start := time.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	exclusive := !f.ended && l.ledger.untouched(f.begun, f.ids)
-	l.end(f, further, start)
+	ended := l.end(f, o.Members, start)
+	l.settle(Entry{IDs: ended.IDs}, o.Settle, start)
 	receipt := l.receipt(start)
 	receipt.Exclusive = exclusive
 	return receipt, nil
@@ -77,22 +98,37 @@ func (l *Local) Abandon(f *Fence, hold time.Duration) {
 	f.until = time.Now().Add(hold)
 	l.abandoned = append(l.abandoned, f)
 	l.mu.Unlock()
+	l.stir()
+}
+
+// settle has an invalidation repeated. The caller holds l.mu.
+func (l *Local) settle(e Entry, after time.Duration, now time.Time) {
+	if after > 0 {
+		l.settling = append(l.settling, settling{e, now.Add(after)})
+		l.stir()
+	}
+}
+
+// stir has Run look what there is to do.
+func (l *Local) stir() {
 	select {
 	case l.wake <- struct{}{}:
 	default:
 	}
 }
 
-// Run ends abandoned fences when their time has come, and all of them when ctx ends.
+// Run ends abandoned fences and repeats invalidations when their time has come, and all of them when ctx ends.
 func (l *Local) Run(ctx context.Context) error {
 	for {
-		timer := time.NewTimer(l.endAbandoned(time.Now()))
+		now := time.Now()
+		timer := time.NewTimer(min(l.endAbandoned(now), l.repeat(now)))
 		select {
 		case <-timer.C:
 		case <-l.wake:
 		case <-ctx.Done():
 			timer.Stop()
 			l.endAbandoned(time.Time{})
+			l.repeat(time.Time{})
 			return nil
 		}
 		timer.Stop()
@@ -120,15 +156,36 @@ func (l *Local) endAbandoned(now time.Time) time.Duration {
 	return next
 }
 
+// repeat repeats the invalidations that are due and says how long to wait for the next. A zero now repeats all.
+func (l *Local) repeat(now time.Time) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	next := time.Hour
+	kept := l.settling[:0]
+	for _, s := range l.settling {
+		if wait := s.at.Sub(now); !now.IsZero() && wait > 0 {
+			next = min(next, wait)
+			kept = append(kept, s)
+			continue
+		}
+		l.append(s.entry, time.Now())
+	}
+	clear(l.settling[len(kept):])
+	l.settling = kept
+	return next
+}
+
 // end appends the end of a fence. The caller holds l.mu.
-func (l *Local) end(f *Fence, further []policy.Member, now time.Time) {
+func (l *Local) end(f *Fence, further []policy.Member, now time.Time) Entry {
 	fenced := len(f.ids)
 	if f.ended {
 		fenced = 0
 	}
 	f.ended = true
 	ids := append(append([]ID(nil), f.ids...), IDsOf(further)...)
-	l.append(Entry{Operation: EndFence, IDs: ids, Fenced: fenced}, now)
+	e := Entry{Operation: EndFence, IDs: ids, Fenced: fenced}
+	l.append(e, now)
+	return e
 }
 
 // append gives an entry its position and applies it. The caller holds l.mu.
@@ -142,5 +199,6 @@ func (l *Local) receipt(start time.Time) Receipt {
 	return Receipt{
 		ID: l.instance + "-" + strconv.FormatUint(l.position, 10), Position: l.position,
 		Instances: 1, Acked: []string{l.instance}, Took: time.Since(start),
+		Recorded: true, Held: true,
 	}
 }

@@ -26,7 +26,7 @@ func begin(t *testing.T, l Log, members ...policy.Member) *Fence {
 
 func end(t *testing.T, l Log, f *Fence, further ...policy.Member) Receipt {
 	t.Helper()
-	r, err := l.End(t.Context(), f, further)
+	r, err := l.End(t.Context(), f, Order{Members: further})
 	if err != nil {
 		t.Fatalf("End: %v", err)
 	}
@@ -35,7 +35,7 @@ func end(t *testing.T, l Log, f *Fence, further ...policy.Member) Receipt {
 
 func purge(t *testing.T, l Log, soft bool, members ...policy.Member) Receipt {
 	t.Helper()
-	r, err := l.Invalidate(t.Context(), members, soft)
+	r, err := l.Invalidate(t.Context(), Order{Members: members, Soft: soft})
 	if err != nil {
 		t.Fatalf("Invalidate: %v", err)
 	}

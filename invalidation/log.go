@@ -11,6 +11,43 @@ import (
 // ErrNotConfirmed says that an invalidation was recorded but could not be confirmed to hold everywhere.
 var ErrNotConfirmed = errors.New("invalidation is recorded but not confirmed")
 
+// Wait says what an invalidation waits for before it answers.
+type Wait uint8
+
+const (
+	// WaitAll waits until it holds everywhere: every live instance has applied it, or has provably lost its lease. The zero
+	// value.
+	WaitAll Wait = iota
+	// WaitRecorded waits until it is in the log.
+	WaitRecorded
+	// WaitLocal applies it on this instance, whether or not the log can be reached. What could not be recorded is queued.
+	WaitLocal
+)
+
+// Order is one invalidation.
+type Order struct {
+	Members []policy.Member // at least one
+	Soft    bool            // mark stale instead of unusable
+	Wait    Wait
+	// Settle repeats it once after this delay, by whichever instance is alive then: for origins that read from replicas which
+	// lag, or are announced before they commit. Zero: never.
+	Settle time.Duration
+}
+
+func (o Order) operation() Operation {
+	if o.Soft {
+		return InvalidateSoft
+	}
+	return Invalidate
+}
+
+// Notice is a word to every instance. It travels in the log and is confirmed like an invalidation. The last one on a
+// subject stays, for instances that join later; an empty body takes it back.
+type Notice struct {
+	Subject string
+	Body    []byte
+}
+
 // Receipt says where an invalidation stands and who has applied it.
 type Receipt struct {
 	ID        string
@@ -21,6 +58,9 @@ type Receipt struct {
 	Took      time.Duration
 	// Exclusive says, of the end of a fence, that nothing else touched its members since it began.
 	Exclusive bool
+
+	Recorded bool // it is in the log, and will be applied by every instance
+	Held     bool // it holds on every instance
 }
 
 // Token is the position of the invalidation. A copy that bears it is as new as the change that was announced, and none
@@ -28,15 +68,19 @@ type Receipt struct {
 func (r Receipt) Token() Token { return Token{r.Position} }
 
 // Log orders the entries that make copies unusable and applies them to the ledger. All methods are safe for concurrent
-// use. A nil error means that the entry holds for every request that arrives from then on, on every instance.
+// use. A nil error means that the entry holds for every request that arrives from then on, on every instance, unless the order
+// waits for less.
 type Log interface {
-	// Invalidate makes every copy with one of the members unusable, or marks it stale when soft.
-	Invalidate(ctx context.Context, members []policy.Member, soft bool) (Receipt, error)
+	// Invalidate makes every copy with one of the members unusable, or marks it stale when soft. ErrNotConfirmed comes with
+	// a receipt of what is known.
+	Invalidate(ctx context.Context, o Order) (Receipt, error)
 	// Begin fences the members. On an error there is no fence.
 	Begin(ctx context.Context, members []policy.Member) (*Fence, error)
-	// End invalidates the fence's members and the further ones, and takes the fence away. A fence ends once; further
-	// calls only invalidate.
-	End(ctx context.Context, f *Fence, further []policy.Member) (Receipt, error)
+	// End carries out the order on the fence's members and the order's, of which there may be none, and takes the fence away.
+	// A fence ends once; further calls only invalidate. It is never soft.
+	End(ctx context.Context, f *Fence, o Order) (Receipt, error)
+	// Announce tells every instance.
+	Announce(ctx context.Context, n Notice) (Receipt, error)
 	// Abandon leaves the fence standing for hold, after which it ends by itself: for writes whose outcome is unknown.
 	Abandon(f *Fence, hold time.Duration)
 }

@@ -153,6 +153,10 @@ type Route struct {
 	StoreDown   StoreDown
 	FenceHold   time.Duration // how long a fence stands after a write whose outcome is unknown
 	Invalidates *Invalidates  // nil: the target URI only
+	Settle      time.Duration // of the upstream: for how long after a write its answers may still be those from before
+
+	OnLeaseLoss  LeaseLoss
+	LeaseLossMax time.Duration // LeaseLossServeStale: for how long; zero: not at all
 }
 
 // StoreIf narrows what is stored beyond what HTTP allows. The zero value stores all of it.
@@ -169,6 +173,17 @@ const (
 	StoreDownReject StoreDown = iota
 	// StoreDownForward forwards the write and makes up for the invalidation later.
 	StoreDownForward
+)
+
+// LeaseLoss says what reads do while this instance has no news of purges, because it cannot reach the log that it shares with
+// others.
+type LeaseLoss uint8
+
+const (
+	// LeaseLossOrigin uses no copies: what was purged meanwhile is not known. The zero value.
+	LeaseLossOrigin LeaseLoss = iota
+	// LeaseLossServeStale serves copies from memory for as long as Route.LeaseLossMax, whatever was purged meanwhile.
+	LeaseLossServeStale
 )
 
 // Invalidates names what a successful write makes unusable besides its target URI.

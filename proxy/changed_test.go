@@ -119,7 +119,7 @@ func TestChangedWithoutInvalidation(t *testing.T) {
 
 // purgeAll purges what every copy is tagged with.
 func (b *bubble) purgeAll(soft bool) {
-	if _, err := b.log.Invalidate(context.Background(), []policy.Member{tag("every")}, soft); err != nil {
+	if _, err := b.log.Invalidate(context.Background(), invalidation.Order{Members: []policy.Member{tag("every")}, Soft: soft}); err != nil {
 		b.t.Fatal(err)
 	}
 }

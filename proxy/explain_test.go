@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"cacheproxy/invalidation"
 	"cacheproxy/policy"
 )
 
@@ -37,7 +38,7 @@ func TestExplain(t *testing.T) {
 	if e := explain("/products/17"); e.Decision != "miss" || !strings.Contains(e.Note, "no host") {
 		t.Errorf("without a host: %+v", e)
 	}
-	if _, err := r.log.Invalidate(t.Context(), []policy.Member{key("v2:product:17")}, false); err != nil {
+	if _, err := r.log.Invalidate(t.Context(), invalidation.Order{Members: []policy.Member{key("v2:product:17")}}); err != nil {
 		t.Fatal(err)
 	}
 	if e := explain(url); e.Decision != "miss" || e.Reason != "purged" || e.Copy == nil || e.Copy.Ledger != "purged" {

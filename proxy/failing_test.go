@@ -190,12 +190,12 @@ type brokenLog struct {
 
 var errBroken = errors.New("store is down")
 
-func (l *brokenLog) Invalidate(ctx context.Context, m []policy.Member, soft bool) (invalidation.Receipt, error) {
+func (l *brokenLog) Invalidate(ctx context.Context, o invalidation.Order) (invalidation.Receipt, error) {
 	l.tries.Add(1)
 	if l.broken.Load() {
 		return invalidation.Receipt{}, errBroken
 	}
-	return l.Log.Invalidate(ctx, m, soft)
+	return l.Log.Invalidate(ctx, o)
 }
 
 func (l *brokenLog) Begin(ctx context.Context, m []policy.Member) (*invalidation.Fence, error) {
@@ -205,12 +205,12 @@ func (l *brokenLog) Begin(ctx context.Context, m []policy.Member) (*invalidation
 	return l.Log.Begin(ctx, m)
 }
 
-func (l *brokenLog) End(ctx context.Context, f *invalidation.Fence, m []policy.Member) (invalidation.Receipt, error) {
+func (l *brokenLog) End(ctx context.Context, f *invalidation.Fence, o invalidation.Order) (invalidation.Receipt, error) {
 	l.tries.Add(1)
 	if l.broken.Load() {
 		return invalidation.Receipt{}, errBroken
 	}
-	r, err := l.Log.End(ctx, f, m)
+	r, err := l.Log.End(ctx, f, o)
 	if l.ended != nil {
 		l.ended()
 	}

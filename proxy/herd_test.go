@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"cacheproxy/invalidation"
 	"cacheproxy/policy"
 	"cacheproxy/proxy/origin"
 )
@@ -66,7 +67,7 @@ func TestPurgeRefillIsPaced(t *testing.T) {
 				}
 				load.all.Store(0)
 				slow.Store(true)
-				if _, err := b.log.Invalidate(t.Context(), []policy.Member{policy.All}, c.soft); err != nil {
+				if _, err := b.log.Invalidate(t.Context(), invalidation.Order{Members: []policy.Member{policy.All}, Soft: c.soft}); err != nil {
 					t.Fatal(err)
 				}
 				start := time.Now()

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"cacheproxy/invalidation"
 	"cacheproxy/policy"
 )
 
@@ -30,7 +31,7 @@ func TestLateRequestsDoNotShareOlderFlights(t *testing.T) {
 			go func() { early <- r.do("GET", "/a") }()
 			<-arrived
 			version.Store(1)
-			if _, err := r.log.Invalidate(t.Context(), []policy.Member{member}, false); err != nil {
+			if _, err := r.log.Invalidate(t.Context(), invalidation.Order{Members: []policy.Member{member}}); err != nil {
 				t.Fatal(err)
 			}
 			go func() { late <- r.do("GET", "/a") }()

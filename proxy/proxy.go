@@ -14,7 +14,7 @@ import (
 	"cacheproxy/store"
 )
 
-// Options is what a Proxy works with. All fields but Tracer are required.
+// Options is what a Proxy works with. All fields but Tracer, Lease and Claims are required.
 type Options struct {
 	Config  *Config
 	Store   *store.Store
@@ -24,6 +24,10 @@ type Options struct {
 	Metrics *observe.Metrics
 	Logger  *slog.Logger
 	Tracer  *observe.Tracer // nil: no traces
+	// Lease says whether copies may be used; nil: this process runs alone, and they always may.
+	Lease *invalidation.Lease
+	// Claims lets one of several instances fetch what none has; nil: there is only this one.
+	Claims store.Claims
 }
 
 // Proxy answers requests from copies, or from the origin. It is safe for concurrent use. Close must be called after the

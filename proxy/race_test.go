@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"cacheproxy/invalidation"
 	"cacheproxy/policy"
 )
 
@@ -38,17 +39,17 @@ func TestNoReadAfterAcknowledgementIsOlder(t *testing.T) {
 	ways := map[string]func(r *rig, v *versions, k int) error{
 		"key": func(r *rig, v *versions, k int) error {
 			v.at[k].Add(1)
-			_, err := r.log.Invalidate(t.Context(), []policy.Member{key(fmt.Sprintf("v:%d", k))}, false)
+			_, err := r.log.Invalidate(t.Context(), invalidation.Order{Members: []policy.Member{key(fmt.Sprintf("v:%d", k))}})
 			return err
 		},
 		"tag": func(r *rig, v *versions, k int) error {
 			v.at[k].Add(1)
-			_, err := r.log.Invalidate(t.Context(), []policy.Member{tag(fmt.Sprintf("tag-%d", k))}, false)
+			_, err := r.log.Invalidate(t.Context(), invalidation.Order{Members: []policy.Member{tag(fmt.Sprintf("tag-%d", k))}})
 			return err
 		},
 		"url": func(r *rig, v *versions, k int) error {
 			v.at[k].Add(1)
-			_, err := r.log.Invalidate(t.Context(), policy.URLMembers("", fmt.Sprintf("/v/%d", k), "", false), false)
+			_, err := r.log.Invalidate(t.Context(), invalidation.Order{Members: policy.URLMembers("", fmt.Sprintf("/v/%d", k), "", false)})
 			return err
 		},
 		"write": func(r *rig, v *versions, k int) error {

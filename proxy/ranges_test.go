@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"cacheproxy/invalidation"
 	"cacheproxy/policy"
 )
 
@@ -94,7 +95,7 @@ func runPieces(t *testing.T, r *rig, s *library, pieces []piece) {
 	t.Helper()
 	for i, p := range pieces {
 		if p.purge != nil {
-			if _, err := r.log.Invalidate(t.Context(), p.purge, p.soft); err != nil {
+			if _, err := r.log.Invalidate(t.Context(), invalidation.Order{Members: p.purge, Soft: p.soft}); err != nil {
 				t.Fatal(err)
 			}
 		}

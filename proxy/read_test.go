@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"cacheproxy/invalidation"
 	"cacheproxy/policy"
 )
 
@@ -202,7 +203,7 @@ func runStep(t *testing.T, r *rig, i int, s step, asked *atomic.Int64) {
 	t.Helper()
 	r.settle(t)
 	if s.purge != nil {
-		if _, err := r.log.Invalidate(t.Context(), s.purge, s.soft); err != nil {
+		if _, err := r.log.Invalidate(t.Context(), invalidation.Order{Members: s.purge, Soft: s.soft}); err != nil {
 			t.Fatal(err)
 		}
 	}

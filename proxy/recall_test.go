@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"cacheproxy/invalidation"
 	"cacheproxy/policy"
 	"cacheproxy/store"
 )
@@ -30,6 +31,8 @@ func (s *shelf) Get(_ context.Context, key string) (store.Item, error) {
 	}
 	return s.items[key], nil
 }
+
+func (s *shelf) Down() bool { return false }
 
 func (s *shelf) Put(_ context.Context, key string, item store.Item) error {
 	s.mu.Lock()
@@ -91,7 +94,7 @@ func TestTiersAreAskedInOrder(t *testing.T) {
 	near.fail()
 	r.forget(far)
 	r.do("GET", "/a").want(t, "from the tier after the one that fails", 200, "1", "hit")
-	if _, err := r.log.Invalidate(t.Context(), []policy.Member{tag("t")}, false); err != nil {
+	if _, err := r.log.Invalidate(t.Context(), invalidation.Order{Members: []policy.Member{tag("t")}}); err != nil {
 		t.Fatal(err)
 	}
 	r.forget(far)

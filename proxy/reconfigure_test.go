@@ -143,7 +143,7 @@ func TestReconfigureForgetsWhatComesBack(t *testing.T) {
 	r.reconfigure(b)
 	second := "second"
 	o.v.Store(&second)
-	if _, err := r.log.Invalidate(t.Context(), []policy.Member{key("v2:1")}, false); err != nil {
+	if _, err := r.log.Invalidate(t.Context(), invalidation.Order{Members: []policy.Member{key("v2:1")}}); err != nil {
 		t.Fatal(err)
 	}
 	r.want("/x/1", "second", "fwd=uri-miss")

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"cacheproxy/invalidation"
 	"cacheproxy/policy"
 	"cacheproxy/proxy/origin"
 )
@@ -87,7 +88,7 @@ func TestStaleIfErrorOfAnOriginThatIsGone(t *testing.T) {
 
 func (b *bubble) invalidate(members ...policy.Member) {
 	b.t.Helper()
-	if _, err := b.log.Invalidate(b.t.Context(), members, false); err != nil {
+	if _, err := b.log.Invalidate(b.t.Context(), invalidation.Order{Members: members}); err != nil {
 		b.t.Fatal(err)
 	}
 }

@@ -202,7 +202,7 @@ func TestPostIsNotKeptAfterInvalidation(t *testing.T) {
 		w.Header().Set("Content-Location", "/a")
 		fmt.Fprint(w, n.Add(1))
 		if r.Method == "POST" {
-			if _, err := b.log.Invalidate(r.Context(), []policy.Member{tag("any")}, false); err != nil {
+			if _, err := b.log.Invalidate(r.Context(), invalidation.Order{Members: []policy.Member{tag("any")}}); err != nil {
 				t.Error(err)
 			}
 		}

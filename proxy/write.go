@@ -163,10 +163,14 @@ func (w *writing) end(further []policy.Member) {
 // invalidateOf is the invalidation that ends a write, to be tried as often as it takes.
 func (p *Proxy) invalidateOf(f *invalidation.Fence, members, further []policy.Member) func(context.Context) (invalidation.Receipt, error) {
 	if f != nil {
-		return func(ctx context.Context) (invalidation.Receipt, error) { return p.log.End(ctx, f, further) }
+		return func(ctx context.Context) (invalidation.Receipt, error) {
+			return p.log.End(ctx, f, invalidation.Order{Members: further})
+		}
 	}
 	all := append(append([]policy.Member(nil), members...), further...)
-	return func(ctx context.Context) (invalidation.Receipt, error) { return p.log.Invalidate(ctx, all, false) }
+	return func(ctx context.Context) (invalidation.Receipt, error) {
+		return p.log.Invalidate(ctx, invalidation.Order{Members: all})
+	}
 }
 
 // confirming is the context of an invalidation: it does not end with the client.

@@ -27,7 +27,7 @@ func newClock() *clock {
 }
 
 func (c *clock) next() invalidation.Token {
-	_, _ = c.log.Invalidate(context.Background(), []policy.Member{"ttick"}, false)
+	_, _ = c.log.Invalidate(context.Background(), invalidation.Order{Members: []policy.Member{"ttick"}})
 	return c.ledger.Token()
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"cacheproxy/policy"
@@ -17,10 +18,16 @@ type Tier interface {
 	Get(ctx context.Context, key string) (Item, error)
 	// Put keeps an item, which it must not change.
 	Put(ctx context.Context, key string, item Item) error
+	// Down reports whether the tier is known not to answer. It costs nothing to ask; Get and Put of a tier that is down fail at
+	// once.
+	Down() bool
 }
 
 // Deep reports whether there are tiers below memory.
 func (s *Store) Deep() bool { return len(s.below) > 0 }
+
+// Down reports whether a tier below memory is known not to answer.
+func (s *Store) Down() bool { return slices.ContainsFunc(s.below, Tier.Down) }
 
 // Recall looks for the copy in the tiers below memory, the nearest first, and brings what it finds into memory. An error
 // tells of tiers that failed; those after them were asked all the same, so Found counts either way.

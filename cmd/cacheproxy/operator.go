@@ -6,6 +6,7 @@ import (
 
 	"cacheproxy/admin"
 	"cacheproxy/config"
+	"cacheproxy/invalidation"
 	"cacheproxy/proxy"
 )
 
@@ -56,13 +57,13 @@ func (i *instance) modes() []admin.RouteMode {
 
 // purge carries out an operator's purge.
 func (i *instance) purge(ctx context.Context, p admin.Purge) (admin.Receipt, error) {
-	r, err := i.local.Invalidate(ctx, p.Members, p.Soft)
+	r, err := i.local.Invalidate(ctx, invalidation.Order{Members: p.Members, Soft: p.Soft})
 	if err == nil {
 		i.metrics.Purge("admin", p.Kind, r.Took)
 	}
 	return admin.Receipt{
 		ID: r.ID, Seq: r.Position, Instances: r.Instances, Acked: r.Acked, Reaped: r.Reaped, Took: r.Took,
-		Recorded: err == nil, Held: err == nil,
+		Recorded: r.Recorded, Held: r.Held,
 	}, err
 }
 

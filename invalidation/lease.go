@@ -1,0 +1,53 @@
+package invalidation
+
+import (
+	"math"
+	"sync/atomic"
+	"time"
+)
+
+// Lease says until when an instance may trust its ledger without news from the log (rule R6). It is read on the path of
+// every request and costs two atomic loads. A nil *Lease belongs to a process that runs alone and always holds. It is safe
+// for concurrent use.
+type Lease struct {
+	base time.Time
+	// until and wall are the same moment by two clocks. The monotonic clock stands still while a machine is suspended, the
+	// wall clock can be set: the lease holds only while neither has passed it.
+	until atomic.Int64 // ns since base, by the monotonic clock; zero: never held
+	wall  atomic.Int64 // Unix ns
+}
+
+// NewLease makes a lease that does not hold yet.
+func NewLease(now time.Time) *Lease { return &Lease{base: now} }
+
+// Valid reports whether the lease holds now. It must be asked with a clock read after the request arrived.
+func (l *Lease) Valid(now time.Time) bool {
+	return l == nil || int64(now.Sub(l.base)) < l.until.Load() && now.UnixNano() < l.wall.Load()
+}
+
+// Lapsed says for how long the lease has not held: zero while it holds, and the longest duration if it never did.
+func (l *Lease) Lapsed(now time.Time) time.Duration {
+	if l.Valid(now) {
+		return 0
+	}
+	until := l.until.Load()
+	if until == 0 {
+		return math.MaxInt64
+	}
+	return max(now.Sub(l.base)-time.Duration(until), time.Duration(now.UnixNano()-l.wall.Load()), 1)
+}
+
+// Extend lets the lease hold until then. It never shortens it.
+func (l *Lease) Extend(until time.Time) {
+	raise(&l.wall, until.UnixNano())
+	raise(&l.until, int64(until.Sub(l.base)))
+}
+
+func raise(v *atomic.Int64, to int64) {
+	for {
+		have := v.Load()
+		if have >= to || v.CompareAndSwap(have, to) {
+			return
+		}
+	}
+}

@@ -1,0 +1,109 @@
+package valkey
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/valkey-io/valkey-go"
+)
+
+// ErrNotConnected says that there is no connection yet. Those that break are made anew by themselves.
+var ErrNotConnected = errors.New("not connected to Valkey")
+
+const (
+	dialTimeout  = 2 * time.Second
+	redialAtMost = 2 * time.Second
+	// writeTimeout ends a connection that takes no data, or does not answer.
+	writeTimeout = 2 * time.Second
+	// refreshTopology bounds how long a client may hold on to a server that was replaced: word of that can be missed.
+	refreshTopology = 5 * time.Second
+)
+
+// Connection is a client of the server that is made once the server can be reached. It is safe for concurrent use.
+type Connection struct {
+	server    Server
+	multiplex int
+	client    atomic.Pointer[valkey.Client]
+	once      sync.Once
+	connected chan struct{}
+}
+
+// NewConnection makes a connection to be opened by Run. multiplex is the number of sockets for each node as a power of two.
+func NewConnection(s Server, multiplex int) *Connection {
+	return &Connection{server: s, multiplex: multiplex, connected: make(chan struct{})}
+}
+
+// Run connects, trying until it succeeds, and closes the connection when ctx ends.
+func (c *Connection) Run(ctx context.Context) error {
+	for pause := 50 * time.Millisecond; ctx.Err() == nil; pause = min(2*pause, redialAtMost) {
+		if c.Connect() == nil {
+			break
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+		}
+	}
+	<-ctx.Done()
+	if client, err := c.Client(); err == nil {
+		client.Close()
+	}
+	return nil
+}
+
+// Connect makes one attempt, of a few seconds at most. Once it has succeeded it does nothing.
+func (c *Connection) Connect() error {
+	if c.client.Load() != nil {
+		return nil
+	}
+	client, err := valkey.NewClient(c.options())
+	if err != nil {
+		return fmt.Errorf("connect to Valkey at %v: %w", c.server.Addresses, err)
+	}
+	if !c.client.CompareAndSwap(nil, &client) {
+		client.Close()
+		return nil
+	}
+	c.once.Do(func() { close(c.connected) })
+	return nil
+}
+
+// Client is the connected client. It fails with ErrNotConnected.
+func (c *Connection) Client() (valkey.Client, error) {
+	client := c.client.Load()
+	if client == nil {
+		return nil, ErrNotConnected
+	}
+	return *client, nil
+}
+
+// Connected is closed after the first contact.
+func (c *Connection) Connected() <-chan struct{} { return c.connected }
+
+// Cluster reports whether the server is a cluster of several nodes by configuration.
+func (c *Connection) Cluster() bool { return len(c.server.Addresses) > 1 && c.server.Sentinel == nil }
+
+func (c *Connection) options() valkey.ClientOption {
+	s := c.server
+	o := valkey.ClientOption{
+		InitAddress: s.Addresses, Username: s.Username, Password: s.Password, SelectDB: s.Database, TLSConfig: s.TLS,
+		ClientName: "cacheproxy", Dialer: net.Dialer{Timeout: dialTimeout, KeepAlive: time.Second}, ConnWriteTimeout: writeTimeout,
+		// The ledger says what is valid, so tracking of keys by the server adds nothing.
+		DisableCache: true, PipelineMultiplex: c.multiplex,
+		ReadBufferEachConn: 64 << 10, WriteBufferEachConn: 64 << 10,
+	}
+	if s.Sentinel != nil {
+		o.Sentinel = valkey.SentinelOption{
+			MasterSet: s.Sentinel.Master, Username: s.Sentinel.Username, Password: s.Sentinel.Password, Dialer: o.Dialer,
+			TLSConfig: s.TLS, TopologyRefreshInterval: refreshTopology,
+		}
+		return o
+	}
+	o.ClusterOption.ShardsRefreshInterval = refreshTopology
+	return o
+}

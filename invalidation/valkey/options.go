@@ -1,0 +1,55 @@
+package valkey
+
+import (
+	"crypto/tls"
+	"log/slog"
+	"time"
+
+	"cacheproxy/invalidation"
+)
+
+// Server says where the server is and how to get in.
+type Server struct {
+	Addresses []string // host:port; several are nodes of one cluster
+	Username  string   // of an ACL user; empty: the default user
+	Password  string   // empty: none
+	Database  int      // 0 to 15; a cluster has only 0
+	TLS       *tls.Config
+	Sentinel  *Sentinel // nil: Addresses are the server itself
+}
+
+// Sentinel finds the server through sentinels, whose addresses are Server.Addresses.
+type Sentinel struct {
+	Master             string
+	Username, Password string
+}
+
+// Options is what a Log works with. All fields but Heed and Observe are required.
+type Options struct {
+	Connection *Connection // of its own: bodies on it would delay heartbeats
+	Prefix     string      // of every key
+	Instance   string      // name of this process in receipts; unique in the fleet
+	Ledger     *invalidation.Ledger
+	Lease      time.Duration
+	// Replicas is how many replicas must have an entry before it is acknowledged (WAIT). Zero: none.
+	Replicas int
+	Log      *slog.Logger
+	// Heed is told of every notice, in order, from the goroutine that applies the log. It must not block.
+	Heed func(invalidation.Notice)
+	// Observe is told how long an operation took and how it ended. Operations are named by what they do: sync, append.
+	Observe func(op string, took time.Duration, err error)
+}
+
+// State is what operators see of the log.
+type State struct {
+	Connected bool
+	History   string        // hexadecimal; empty before the first contact
+	Position  uint64        // of the last entry applied, in the shared log
+	Behind    uint64        // entries that the log had beyond it at the last contact
+	Contact   time.Duration // since the last heartbeat that was answered; negative: there was none
+	Lease     bool
+	Instances []string // live, by the last heartbeat
+	Floor     uint64
+	Members   int // that the ledger tells apart
+	Pending   int // entries that wait to be recorded
+}

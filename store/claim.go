@@ -1,0 +1,33 @@
+package store
+
+import "context"
+
+// Landing is how a fetch ended that another instance was making.
+type Landing uint8
+
+const (
+	// Vacant: whoever was fetching has died or given up its claim. Claim again. The zero value.
+	Vacant Landing = iota
+	// Landed: a copy is in the tier that all instances share.
+	Landed
+	// Unshared: an answer came, and there is no copy of it to share. Each instance fetches for itself.
+	Unshared
+)
+
+// Claims lets one of all instances that share a tier fetch what none of them has. It must be safe for concurrent use.
+type Claims interface {
+	// Claim asks for the right to fetch what belongs under a storage key. On an error, which comes at once where the tier is
+	// down, each instance fetches for itself.
+	Claim(ctx context.Context, key string) (Claim, error)
+}
+
+// Claim is the right to fetch on behalf of all instances, or word that another one has it. A right that is held runs out by
+// itself only when its process has died.
+type Claim interface {
+	// Held reports whether the caller has the right. It then must call Release once, and otherwise Await.
+	Held() bool
+	// Release gives the right back and tells those who wait how it ended. It blocks for as long as a write to the tier may take.
+	Release(how Landing)
+	// Await waits until the instance that has the right has released it, or has died. It fails only with ctx.
+	Await(ctx context.Context) (Landing, error)
+}
