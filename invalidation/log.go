@@ -51,7 +51,8 @@ type Notice struct {
 // Receipt says where an invalidation stands and who has applied it.
 type Receipt struct {
 	ID        string
-	Position  uint64
+	Seq       uint64   // of the entry, in the log
+	Position  uint64   // of the entry, in the ledger of this process; zero: it was not applied here yet
 	Instances int      // live when it was confirmed
 	Acked     []string // instances that have applied it
 	Reaped    []string // instances that were found dead meanwhile

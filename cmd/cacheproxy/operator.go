@@ -62,7 +62,7 @@ func (i *instance) purge(ctx context.Context, p admin.Purge) (admin.Receipt, err
 		i.metrics.Purge("admin", p.Kind, r.Took)
 	}
 	return admin.Receipt{
-		ID: r.ID, Seq: r.Position, Instances: r.Instances, Acked: r.Acked, Reaped: r.Reaped, Took: r.Took,
+		ID: r.ID, Seq: r.Seq, Instances: r.Instances, Acked: r.Acked, Reaped: r.Reaped, Took: r.Took,
 		Recorded: r.Recorded, Held: r.Held,
 	}, err
 }
