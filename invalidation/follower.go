@@ -212,7 +212,7 @@ func (f *Follower) wait(now time.Time) { f.grace = now.Add(f.patience()) }
 
 // extend takes the lease anew, from when the question was sent whose answer completed the ledger (rule R7).
 func (f *Follower) extend(sent time.Time, live []Peer, now time.Time) {
-	if now.Before(f.grace) || f.owes(now) {
+	if now.Before(f.grace) || f.owes() {
 		return
 	}
 	if len(f.missing) > 0 {
@@ -300,4 +300,36 @@ func (f *Follower) applyHere(e Entry, now time.Time) {
 	e.Position = f.position
 	f.ledger.Apply(e, now)
 	f.shift()
+}
+
+// Applied is the Seq of the last entry applied.
+func (f *Follower) Applied() uint64 {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.applied
+}
+
+// View is what operators see of a follower.
+type View struct {
+	History History
+	Applied uint64
+	Behind  uint64 // entries that the log had beyond it at the last answer
+	Floor   uint64 // of the log
+	Current time.Time
+	Peers   []Peer
+	Pending int // entries that wait to be written
+}
+
+// View is a snapshot for operators. Its slices must not be changed.
+func (f *Follower) View() View {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return View{f.history, f.applied, f.behind, f.floor, f.current, f.peers, len(f.pending)}
+}
+
+// Owes reports whether entries wait to be written that others have not heard of.
+func (f *Follower) Owes() bool {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.owes()
 }

@@ -8,8 +8,12 @@ import (
 	"cacheproxy/policy"
 )
 
-// ErrNotConfirmed says that an invalidation was recorded but could not be confirmed to hold everywhere.
-var ErrNotConfirmed = errors.New("invalidation is recorded but not confirmed")
+var (
+	// ErrNotConfirmed says that an invalidation was recorded but could not be confirmed to hold everywhere.
+	ErrNotConfirmed = errors.New("invalidation is recorded but not confirmed")
+	// ErrNotRecorded says that an invalidation may not have reached the log.
+	ErrNotRecorded = errors.New("invalidation is not recorded")
+)
 
 // Wait says what an invalidation waits for before it answers.
 type Wait uint8

@@ -31,7 +31,7 @@ func (f *Follower) owe(key uint64, r Record, due time.Time, owed bool) {
 }
 
 // owes reports whether entries wait to be written that nobody else may know of.
-func (f *Follower) owes(now time.Time) bool {
+func (f *Follower) owes() bool {
 	for _, p := range f.pending {
 		if p.owed {
 			return true
@@ -40,11 +40,11 @@ func (f *Follower) owes(now time.Time) bool {
 	return false
 }
 
-// Queue has an invalidation written as soon as the log can be reached: it was applied here already.
-func (f *Follower) Queue(key uint64, soft bool, ids []ID, now time.Time) {
+// Queue has an entry written as soon as the log can be reached, under a key that nothing else has. It was applied here already.
+func (f *Follower) Queue(key uint64, r Record, now time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.owe(key, Record{Operation: Order{Soft: soft}.operation(), IDs: ids}, now, true)
+	f.owe(key, r, now, true)
 }
 
 // Hold makes this instance the one that keeps a fence standing until it calls Abandon, or ends it. The fence must have been

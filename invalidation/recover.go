@@ -139,8 +139,8 @@ func (f *Follower) Common(places []Place) (common Place, ok bool) {
 
 // Diverge goes back to the last place in common, from where the log is followed anew. What was applied beyond it stays
 // applied here, and is written again for the others. Without such a place nothing is known any more: all copies become
-// unusable, and the log is to be fetched.
-func (f *Follower) Diverge(common Place, found bool, now time.Time) Step {
+// unusable, and the next answer has the log fetched.
+func (f *Follower) Diverge(common Place, found bool, now time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if !f.lease.Valid(now) {
@@ -150,12 +150,11 @@ func (f *Follower) Diverge(common Place, found bool, now time.Time) Step {
 	if _, known := f.ring.at(common.Seq); !found || !known {
 		f.forget(now)
 		f.enter(History{}, now)
-		return Fetch
+		return
 	}
 	for _, e := range f.ring.cut(common.Seq) {
 		f.lose(e.record, now, true)
 	}
 	f.applied, f.nonce = common.Seq, common.Nonce
 	f.shift()
-	return AskAgain
 }
