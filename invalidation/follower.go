@@ -162,7 +162,7 @@ func (f *Follower) Hear(q Question, a Answer, now time.Time) Step {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if q.Beat != f.beat {
-		return AskAgain // an answer to an earlier question says nothing of now
+		return Rest // an answer to an earlier question says nothing of now
 	}
 	f.meet(a, now)
 	switch a.Status {

@@ -1,8 +1,8 @@
 package invalidation
 
 import (
-	"cmp"
 	"encoding/binary"
+	"maps"
 	"slices"
 	"time"
 
@@ -88,13 +88,29 @@ func (f *Follower) followUp(r Record, now time.Time) {
 	}
 }
 
-// Due are the records to be written now: what was lost or queued, what has to be repeated, and fences to be renewed or to be
-// ended in place of a writer that has died. They are handed out again after a while unless they come back in the log.
-func (f *Follower) Due(now time.Time) []Record {
+// Due are records to be written now, as many as asked for: what was lost or queued, what has to be repeated, and fences to be
+// renewed or to be ended in place of a writer that has died. They are handed out again after a while unless they come back in
+// the log.
+func (f *Follower) Due(most int, now time.Time) []Record {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	var due []Record
-	for id, s := range f.fences {
+	due := f.dueFences(now)
+	for _, key := range slices.Sorted(maps.Keys(f.pending)) {
+		if len(due) >= most {
+			break
+		}
+		if p := f.pending[key]; !now.Before(p.due) {
+			p.due = now.Add(resendAfter)
+			due = append(due, p.record)
+		}
+	}
+	return due
+}
+
+// dueFences are the renewals of fences that are due. It notes which fences have to be ended.
+func (f *Follower) dueFences(now time.Time) (due []Record) {
+	for _, id := range slices.Sorted(maps.Keys(f.fences)) {
+		s := f.fences[id]
 		switch {
 		case !s.renew.IsZero():
 			if !now.Before(s.renew) {
@@ -108,15 +124,6 @@ func (f *Follower) Due(now time.Time) []Record {
 			}
 		}
 	}
-	for _, p := range f.pending {
-		if !now.Before(p.due) {
-			p.due = now.Add(resendAfter)
-			due = append(due, p.record)
-		}
-	}
-	slices.SortFunc(due, func(a, b Record) int {
-		return cmp.Or(cmp.Compare(a.Repeats, b.Repeats), cmp.Compare(a.Fence, b.Fence))
-	})
 	return due
 }
 

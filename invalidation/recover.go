@@ -118,7 +118,7 @@ func (f *Follower) lose(r Record, now time.Time, again bool) {
 		// Its end may be in the log already, and then it would stand for ever. Here it stands as it did.
 		r.Operation, r.Fence, r.Life = Invalidate, 0, 0
 	}
-	f.owe(key, r, now, true)
+	f.owe(key, r, now.Add(f.stagger(key)), true)
 }
 
 // Place is where an entry stands in a log.

@@ -39,8 +39,8 @@ func (l *Log) follow(ctx context.Context) error {
 			failing = true
 			l.options.Log.Error("log of invalidations not reached; copies are trusted until the lease lapses", "lease", l.options.Lease.String(), "error", err)
 		}
-		l.writeDue(ctx)
-		if err == nil && step == invalidation.AskAgain {
+		more := l.writeDue(ctx)
+		if err == nil && (more || step == invalidation.AskAgain) {
 			continue
 		}
 		l.pause(ctx, err)

@@ -14,8 +14,12 @@ import (
 	"github.com/valkey-io/valkey-go"
 )
 
-// maxBatch is how many entries are written in one round trip.
-const maxBatch = 64
+const (
+	// maxBatch is how many entries are written in one round trip.
+	maxBatch = 64
+	// maxDue is how many entries are made up for between two heartbeats.
+	maxDue = 512
+)
 
 var (
 	errHistory  = errors.New("write to log: it is another log than the one that is followed")
@@ -172,19 +176,20 @@ func (l *Log) appendArgs(r invalidation.Record) (keys, args []string) {
 	return []string{l.keys.meta, l.keys.log, marks, beside}, args
 }
 
-// writeDue writes what the follower has to make up for. Nobody waits: what does not come back in the log is due again.
-func (l *Log) writeDue(ctx context.Context) {
+// writeDue writes what the follower has to make up for, and reports whether there may be more. Nobody waits: what does not come
+// back in the log is due again.
+func (l *Log) writeDue(ctx context.Context) (more bool) {
 	if !l.Alive() {
-		return
+		return false
 	}
-	for _, r := range l.follower.Due(time.Now()) {
+	due := l.follower.Due(maxDue, time.Now())
+	for _, r := range due {
 		r.Nonce = rand.Uint64()
 		select {
 		case l.appends <- &attempt{record: r, done: make(chan error, 1)}:
 		case <-ctx.Done():
-			return
-		default:
-			return // the rest is due again
+			return false
 		}
 	}
+	return len(due) == maxDue
 }

@@ -1,0 +1,202 @@
+package invalidation
+
+import (
+	"encoding/binary"
+	"slices"
+	"time"
+)
+
+// node is a server that keeps the log. Its methods are what the scripts do.
+type node struct {
+	world   *simWorld
+	name    string
+	dead    bool
+	history History
+	log     []Record // the last of them; the first has number first+1
+	first   uint64
+	marks   map[ID]Mark
+	fences  map[uint64]Record
+	live    map[string]Peer
+	keys    map[int]shelved // copies
+}
+
+// shelved is a copy on the server.
+type shelved struct {
+	version int
+	stamp   Shared
+}
+
+func (n *node) clone() *node {
+	c := &node{world: n.world, history: n.history, log: slices.Clone(n.log), first: n.first, marks: map[ID]Mark{}, fences: map[uint64]Record{}, live: map[string]Peer{}, keys: map[int]shelved{}}
+	for k, v := range n.marks {
+		c.marks[k] = v
+	}
+	for k, v := range n.fences {
+		c.fences[k] = v
+	}
+	for k, v := range n.live {
+		c.live[k] = v
+	}
+	for k, v := range n.keys {
+		c.keys[k] = v
+	}
+	return c
+}
+
+func (n *node) seq() uint64 { return n.first + uint64(len(n.log)) }
+
+func (n *node) at(seq uint64) (Record, bool) {
+	if seq <= n.first || seq > n.seq() {
+		return Record{}, false
+	}
+	return n.log[seq-n.first-1], true
+}
+
+// found begins a history where there is none.
+func (n *node) found() {
+	if n.history != (History{}) {
+		return
+	}
+	var h History
+	binary.BigEndian.PutUint64(h[:], n.world.r.Uint64())
+	begin := func(n *node) {
+		n.history, n.log, n.first = h, nil, 0
+		n.marks, n.fences, n.live = map[ID]Mark{}, map[uint64]Record{}, map[string]Peer{}
+	}
+	begin(n)
+	n.world.replicate(n, begin)
+}
+
+func (n *node) sync(q Question, name string) Answer {
+	a := Answer{Server: n.name}
+	switch {
+	case n.history == (History{}):
+		a.Status = NoHistory
+	case n.history != q.History:
+		a.Status = OtherHistory
+	case q.Applied > n.seq():
+		a.Status = Diverged
+	default:
+		if e, ok := n.at(q.Applied); q.Applied > 0 && !ok {
+			a.Status = Gap
+		} else if q.Applied > 0 && e.Nonce != q.Nonce {
+			a.Status = Diverged
+		}
+	}
+	if a.Status != Current {
+		return a
+	}
+	p := Peer{Name: name, Beat: q.Beat, Applied: q.Applied}
+	n.live[name] = p
+	n.world.replicate(n, func(r *node) { r.live[name] = p })
+	a.Seq = n.seq()
+	if q.Applied >= n.first {
+		missing := n.log[q.Applied-n.first:]
+		a.Records = slices.Clone(missing[:min(len(missing), 50)])
+	} else if q.Applied < a.Seq {
+		a.Records = slices.Clone(n.log[:min(len(n.log), 50)])
+	}
+	for _, p := range n.live {
+		a.Live = append(a.Live, p)
+	}
+	slices.SortFunc(a.Live, func(a, b Peer) int { return int(a.Beat) - int(b.Beat) })
+	return a
+}
+
+// append adds an entry, and says when the replica has it; never, if there is none.
+func (n *node) append(h History, r Record) (seq uint64, replicated time.Duration, ok bool) {
+	if n.history != h || h == (History{}) {
+		return 0, 0, false
+	}
+	r.Seq = n.seq() + 1
+	n.add(r)
+	for _, i := range n.world.instances {
+		if i.up && i.server == n && n.world.now >= i.cut {
+			i.after(n.world.latency(), i.sync)
+		}
+	}
+	return r.Seq, n.world.replicate(n, func(x *node) { x.add(r) }), true
+}
+
+func (n *node) add(r Record) {
+	n.log = append(n.log, r)
+	for _, id := range r.IDs {
+		n.marks[id] = Mark{ID: id, Seq: r.Seq}
+	}
+	switch r.Operation {
+	case BeginFence:
+		n.fences[r.Fence] = r
+	case EndFence:
+		delete(n.fences, r.Fence)
+	}
+	if over := len(n.log) - simLogSize; over > 100 {
+		n.log, n.first = slices.Clone(n.log[over:]), n.first+uint64(over)
+	}
+}
+
+// cutOff loses the last entries.
+func (n *node) cutOff(count int) {
+	n.log = n.log[:max(0, len(n.log)-count)]
+	for id, m := range n.marks {
+		if m.Seq > n.seq() {
+			// What the mark was before is not known any more here; to be too low is what a loss amounts to.
+			n.marks[id] = Mark{ID: id, Seq: n.seq()}
+		}
+	}
+}
+
+func (n *node) snapshot() Snapshot {
+	s := Snapshot{History: n.history, Seq: n.seq()}
+	if e, ok := n.at(s.Seq); ok {
+		s.Nonce = e.Nonce
+	}
+	for _, m := range n.marks {
+		s.Marks = append(s.Marks, m)
+	}
+	slices.SortFunc(s.Marks, func(a, b Mark) int {
+		if a.Seq != b.Seq {
+			return int(a.Seq) - int(b.Seq)
+		}
+		if a.ID < b.ID {
+			return -1
+		}
+		return 1
+	})
+	for _, r := range n.fences {
+		s.Fences = append(s.Fences, r)
+	}
+	slices.SortFunc(s.Fences, func(a, b Record) int { return int(a.Seq) - int(b.Seq) })
+	return s
+}
+
+// places are those of the log, backwards.
+func (n *node) places() []Place {
+	var places []Place
+	for _, e := range slices.Backward(n.log) {
+		places = append(places, Place{e.Seq, e.Nonce})
+	}
+	return places
+}
+
+// replicate has the replica do the same a little later, in the same order. It says when; never, where n has no replica.
+func (w *simWorld) replicate(n *node, do func(*node)) time.Duration {
+	if n != w.primary {
+		return -1
+	}
+	slow := 50
+	if w.stress {
+		slow = 12
+	}
+	lag := w.between(200*time.Microsecond, 2*time.Millisecond)
+	if w.r.IntN(slow) == 0 {
+		lag = w.between(100*time.Millisecond, 800*time.Millisecond)
+	}
+	w.replayed = max(w.replayed, w.now+lag)
+	at, replica, epoch := w.replayed, w.replica, w.epoch
+	w.after(at-w.now, func() {
+		if w.epoch == epoch {
+			do(replica)
+		}
+	})
+	return at
+}
