@@ -40,7 +40,7 @@ func (f *Follower) Share(t Token) (Shared, bool) {
 
 // place is an entry of the log that this follower remembers. The caller holds mu.
 func (f *Follower) place(seq uint64) (Shared, bool) {
-	s := Shared{History: f.history, Seq: seq}
+	s := Shared{History: f.history.in(f.terms.last), Seq: seq}
 	if seq == 0 {
 		return s, true
 	}
@@ -53,7 +53,8 @@ func (f *Follower) place(seq uint64) (Shared, bool) {
 func (f *Follower) Adopt(s Shared) (Token, bool) {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
-	if s.History != f.history || s.History == (History{}) || s.Seq > f.applied {
+	base, term := s.History.split()
+	if base != f.history || base == (History{}) || s.Seq > f.applied || !f.terms.allows(term, s.Seq) {
 		return Token{}, false
 	}
 	if e, ok := f.ring.at(s.Seq); ok && e.record.Nonce != s.Nonce {

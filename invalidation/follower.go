@@ -33,10 +33,11 @@ type Follower struct {
 	salt     uint64 // spreads what instances do at the same time
 
 	mu       sync.RWMutex
-	history  History // zero: none was met yet
-	applied  uint64  // Seq of the last entry applied
-	nonce    uint64  // of that
-	position uint64  // of the ledger
+	history  History // without its term; zero: none was met yet
+	terms    terms
+	applied  uint64 // Seq of the last entry applied
+	nonce    uint64 // of that
+	position uint64 // of the ledger
 	segments []segment
 	ring     ring
 
@@ -96,6 +97,7 @@ func Margin(lease time.Duration) time.Duration { return max(50*time.Millisecond,
 // Question is a heartbeat: it asks for what is new, and says what has been applied.
 type Question struct {
 	History   History
+	Term      uint32
 	Beat      uint64
 	Applied   uint64
 	Nonce     uint64
@@ -125,7 +127,9 @@ type Answer struct {
 	Server string        // names one life of the server process; a change means that entries may have been lost
 	Up     time.Duration // how long that life is known to have lasted as the only server there was; zero: not known
 
-	Seq     uint64 // of the last entry
+	Term    uint32
+	Starts  []uint64 // where the terms up to this one began, if it is not the one of the question
+	Seq     uint64   // of the last entry
 	Floor   uint64
 	Records []Record // that follow Question.Applied, as many as were asked for
 	Live    []Peer   // including who asks
@@ -153,7 +157,7 @@ func (f *Follower) Ask(now time.Time) Question {
 	defer f.mu.Unlock()
 	f.beat++
 	return Question{
-		History: f.history, Beat: f.beat, Applied: f.applied, Nonce: f.nonce, Retention: f.ledger.Retention(), Sent: now,
+		History: f.history, Term: f.terms.last, Beat: f.beat, Applied: f.applied, Nonce: f.nonce, Retention: f.ledger.Retention(), Sent: now,
 	}
 }
 
@@ -172,6 +176,9 @@ func (f *Follower) Hear(q Question, a Answer, now time.Time) Step {
 		return Fetch
 	case Diverged:
 		return Compare
+	}
+	if a.Term != q.Term {
+		f.terms = terms{a.Term, a.Starts}
 	}
 	for _, r := range a.Records {
 		if r.Seq != f.applied+1 {

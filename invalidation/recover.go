@@ -100,7 +100,7 @@ func (f *Follower) enter(h History, now time.Time) {
 			f.lose(e.record, now, now.Sub(e.at) <= reissueWindow)
 		}
 	}
-	f.history, f.applied, f.nonce = h, 0, 0
+	f.history, f.applied, f.nonce, f.terms = h, 0, 0, terms{}
 	f.ring, f.segments = ring{}, []segment{{first: 0, offset: f.position}}
 }
 

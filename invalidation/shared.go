@@ -1,7 +1,53 @@
 package invalidation
 
-// History names one life of a shared log: a log that lost its past begins another. The zero History is none.
+import "encoding/binary"
+
+// History names one life of a shared log: a log that lost its past begins another. Its last four bytes are the term: how many
+// servers have kept it, one after another. The zero History is none.
+//
+// With every server that takes over, entries of the one before may be lost, and others may come to stand in their places. So
+// a position counts only up to where the next term began.
 type History [16]byte
+
+const termBytes = 4
+
+// split tells a history from its term.
+func (h History) split() (base History, term uint32) {
+	term = binary.BigEndian.Uint32(h[len(h)-termBytes:])
+	clear(h[len(h)-termBytes:])
+	return h, term
+}
+
+// in is the history in a term.
+func (h History) in(term uint32) History {
+	binary.BigEndian.PutUint32(h[len(h)-termBytes:], term)
+	return h
+}
+
+// NewHistory makes a history of random bytes.
+func NewHistory(random [16]byte) History {
+	base, _ := History(random).split()
+	return base
+}
+
+// terms are where the terms of a log began: the last of them is starts[len(starts)-1].
+type terms struct {
+	last   uint32
+	starts []uint64 // Seq of the last entry of the term before
+}
+
+// allows reports whether a position of a term is one that the log still has.
+func (t *terms) allows(term uint32, seq uint64) bool {
+	if term > t.last || uint64(t.last-term) > uint64(len(t.starts)) {
+		return false // not heard of yet, or too long ago
+	}
+	for _, start := range t.starts[len(t.starts)-int(t.last-term):] {
+		if seq > start {
+			return false
+		}
+	}
+	return true
+}
 
 // Shared is a position in a log that several instances follow, as they tell it each other. A Token is a position of this
 // process alone: it counts also what was only ever applied here, and goes on where a shared log has lost its end.

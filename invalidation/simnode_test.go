@@ -12,6 +12,8 @@ type node struct {
 	name    string
 	dead    bool
 	history History
+	keeper  string   // which server kept the log last
+	starts  []uint64 // of the terms
 	log     []Record // the last of them; the first has number first+1
 	first   uint64
 	marks   map[ID]Mark
@@ -27,7 +29,7 @@ type shelved struct {
 }
 
 func (n *node) clone() *node {
-	c := &node{world: n.world, history: n.history, log: slices.Clone(n.log), first: n.first, marks: map[ID]Mark{}, fences: map[uint64]Record{}, live: map[string]Peer{}, keys: map[int]shelved{}}
+	c := &node{world: n.world, history: n.history, keeper: n.keeper, starts: slices.Clone(n.starts), log: slices.Clone(n.log), first: n.first, marks: map[ID]Mark{}, fences: map[uint64]Record{}, live: map[string]Peer{}, keys: map[int]shelved{}}
 	for k, v := range n.marks {
 		c.marks[k] = v
 	}
@@ -57,18 +59,34 @@ func (n *node) found() {
 	if n.history != (History{}) {
 		return
 	}
-	var h History
-	binary.BigEndian.PutUint64(h[:], n.world.r.Uint64())
+	var random History
+	binary.BigEndian.PutUint64(random[:], n.world.r.Uint64())
+	h := NewHistory(random)
 	begin := func(n *node) {
-		n.history, n.log, n.first = h, nil, 0
+		n.history, n.log, n.first, n.keeper, n.starts = h, nil, 0, "", nil
 		n.marks, n.fences, n.live = map[ID]Mark{}, map[uint64]Record{}, map[string]Peer{}
 	}
 	begin(n)
 	n.world.replicate(n, begin)
 }
 
+// take begins a term where another server kept the log before.
+func (n *node) take() {
+	if n.keeper == n.name || n.history == (History{}) {
+		return
+	}
+	name, seq := n.name, n.seq()
+	begin := func(n *node) { n.keeper, n.starts = name, append(n.starts, seq) }
+	begin(n)
+	n.world.replicate(n, begin)
+}
+
 func (n *node) sync(q Question, name string) Answer {
-	a := Answer{Server: n.name}
+	n.take()
+	a := Answer{Server: n.name, Term: uint32(len(n.starts))}
+	if a.Term != q.Term {
+		a.Starts = slices.Clone(n.starts)
+	}
 	switch {
 	case n.history == (History{}):
 		a.Status = NoHistory
@@ -108,6 +126,7 @@ func (n *node) append(h History, r Record) (seq uint64, replicated time.Duration
 	if n.history != h || h == (History{}) {
 		return 0, 0, false
 	}
+	n.take()
 	r.Seq = n.seq() + 1
 	n.add(r)
 	for _, i := range n.world.instances {

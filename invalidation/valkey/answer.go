@@ -102,16 +102,24 @@ func answer(result valkey.ValkeyResult, alone bool) (a invalidation.Answer, unre
 		return a, nil, r.err
 	case "DIVERGED":
 		a.Status = invalidation.Diverged
-		return a, nil, r.err
 	case "GAP":
 		a.Status = invalidation.Gap
-		return a, nil, r.err
 	default:
 		r.fail(fmt.Errorf("it begins with %q", word))
 	}
 	a.Server, a.Up = server(r.text())
 	if !alone {
 		a.Up = 0
+	}
+	if a.Status != invalidation.Current {
+		return a, nil, r.err
+	}
+	a.Term = uint32(r.number())
+	for starts := (reader{rest: r.list()}); len(starts.rest) > 0; {
+		a.Starts = append(a.Starts, starts.number())
+		if starts.err != nil {
+			r.fail(starts.err)
+		}
 	}
 	a.Seq, a.Floor = r.number(), r.number()
 	for _, m := range r.list() {

@@ -122,9 +122,10 @@ func (l *Log) beat(ctx context.Context) (invalidation.Step, error) {
 }
 
 func (l *Log) ask(ctx context.Context, client commander, q invalidation.Question) (invalidation.Answer, error) {
-	result := syncScript.run(ctx, client, []string{l.keys.meta, l.keys.log, l.keys.live}, []string{
+	result := syncScript.run(ctx, client, []string{l.keys.meta, l.keys.terms, l.keys.log, l.keys.live}, []string{
 		historyText(q.History), l.options.Instance, strconv.FormatUint(q.Beat, 10), strconv.FormatUint(q.Applied, 10),
 		nonceText(q.Nonce), strconv.Itoa(syncCount), strconv.FormatInt(q.Retention.Milliseconds(), 10),
+		strconv.FormatUint(uint64(q.Term), 10),
 	})
 	a, unread, err := answer(result, l.alone)
 	if unread != nil {
@@ -138,10 +139,11 @@ func (l *Log) ask(ctx context.Context, client commander, q invalidation.Question
 
 // found begins a history, unless another instance has done so.
 func (l *Log) found(ctx context.Context, client commander) error {
-	var fresh invalidation.History
-	_, _ = rand.Read(fresh[:]) // never fails
+	var random [16]byte
+	_, _ = rand.Read(random[:]) // never fails
+	fresh := invalidation.NewHistory(random)
 	k := l.keys
-	_, err := foundScript.run(ctx, client, []string{k.meta, k.log, k.hard, k.soft, k.fences, k.notices, k.live, k.clock},
+	_, err := foundScript.run(ctx, client, []string{k.meta, k.log, k.hard, k.soft, k.fences, k.notices, k.live, k.clock, k.terms},
 		[]string{historyText(fresh)}).ToString()
 	if err != nil {
 		return fmt.Errorf("begin log: %w", err)

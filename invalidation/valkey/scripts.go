@@ -12,7 +12,7 @@ import (
 // Keys of the log. The prefix is their hash tag, so that in a cluster all of them are in one slot, as scripts need them to
 // be. None has a lifetime: the server must not evict keys without one.
 type keys struct {
-	meta    string // hash: h history, s last seq, f floor, r retention in ms
+	meta    string // hash: h history, s last seq, f floor, r retention in ms, k who kept it last, t term
 	log     string // stream: id "<seq>-0", n nonce, e the record
 	hard    string // sorted set: member → seq of its last invalidation
 	soft    string // the same of soft ones
@@ -20,11 +20,12 @@ type keys struct {
 	notices string // hash: subject → record
 	live    string // hash: instance → "<beat>:<applied>"
 	clock   string // sorted set: seq → server time in seconds, at long intervals
+	terms   string // list: where the latest terms began
 }
 
 func keysOf(prefix string) keys {
 	k := func(name string) string { return "{" + prefix + "}:" + name }
-	return keys{k("meta"), k("log"), k("hard"), k("soft"), k("fences"), k("notices"), k("live"), k("clock")}
+	return keys{k("meta"), k("log"), k("hard"), k("soft"), k("fences"), k("notices"), k("live"), k("clock"), k("terms")}
 }
 
 // script is run by its hash, and sent whole where the server does not know it.
@@ -61,9 +62,23 @@ func unknownScript(err error) bool {
 
 // Every script checks first that the log is the one that is meant. KEYS[1] is meta, ARGV[1] the history.
 const guard = `
-local m = redis.call('HMGET', KEYS[1], 'h', 's', 'f', 'r')
+local m = redis.call('HMGET', KEYS[1], 'h', 's', 'f', 'r', 'k', 't')
 if not m[1] then return {'NOHIST'} end
 if m[1] ~= ARGV[1] then return {'HIST'} end
+`
+
+// termed begins a term where another server kept the log before, or this one in another life. KEYS[2] is the list of terms.
+// Where INFO is not allowed, there are none.
+const termed = guard + `
+local who = redis.pcall('INFO', 'server')
+if type(who) ~= 'string' then who = '' end
+local run = string.match(who, 'run_id:(%w+)')
+if run and run ~= m[5] then
+  m[6] = redis.call('HINCRBY', KEYS[1], 't', 1)
+  redis.call('HSET', KEYS[1], 'k', run)
+  redis.call('RPUSH', KEYS[2], m[2])
+  redis.call('LTRIM', KEYS[2], -64, -1)
+end
 `
 
 // foundScript begins a history where there is none, or where the last entry is gone although its position is not. What is
@@ -76,49 +91,49 @@ if m[1] and m[2] then
   if #redis.call('XRANGE', KEYS[2], id, id) > 0 then return m[1] end
 end
 redis.call('DEL', unpack(KEYS))
-redis.call('HSET', KEYS[1], 'h', ARGV[1], 's', '0', 'f', '0')
+redis.call('HSET', KEYS[1], 'h', ARGV[1], 's', '0', 'f', '0', 't', '0')
 return ARGV[1]
 `)
 
 // syncScript is the heartbeat: it acknowledges what the caller has applied, gives what is new, and tells who is live. It
 // writes, so that a server which was demoted, or has lost its replicas, refuses it.
 //
-// ARGV: history, instance, beat, applied, nonce of that, count, retention in ms
-var syncScript = newScript(guard + `
+// ARGV: history, instance, beat, applied, nonce of that, count, retention in ms, term
+var syncScript = newScript(termed + `
 local a, s = tonumber(ARGV[4]), tonumber(m[2])
-if a > s then return {'DIVERGED'} end
+if a > s then return {'DIVERGED', who} end
 if a > 0 then
   local id = ARGV[4] .. '-0'
-  local e = redis.call('XRANGE', KEYS[2], id, id)
-  if #e == 0 then return {'GAP'} end
-  if e[1][2][2] ~= ARGV[5] then return {'DIVERGED'} end
+  local e = redis.call('XRANGE', KEYS[3], id, id)
+  if #e == 0 then return {'GAP', who} end
+  if e[1][2][2] ~= ARGV[5] then return {'DIVERGED', who} end
 end
 if tonumber(ARGV[7]) > tonumber(m[4] or '0') then redis.call('HSET', KEYS[1], 'r', ARGV[7]) end
-redis.call('HSET', KEYS[3], ARGV[2], ARGV[3] .. ':' .. ARGV[4])
-local who = redis.pcall('INFO', 'server')
-if type(who) ~= 'string' then who = '' end
-return {'OK', who, m[2], m[3] or '0', redis.call('XRANGE', KEYS[2], '(' .. ARGV[4] .. '-0', '+', 'COUNT', ARGV[6]), redis.call('HGETALL', KEYS[3])}
+redis.call('HSET', KEYS[4], ARGV[2], ARGV[3] .. ':' .. ARGV[4])
+local starts, term = {}, tostring(m[6] or '0')
+if term ~= ARGV[8] then starts = redis.call('LRANGE', KEYS[2], 0, -1) end
+return {'OK', who, term, starts, m[2], m[3] or '0', redis.call('XRANGE', KEYS[3], '(' .. ARGV[4] .. '-0', '+', 'COUNT', ARGV[6]), redis.call('HGETALL', KEYS[4])}
 `)
 
-// appendScript adds an entry. KEYS[3] is the set of marks that its members go to.
+// appendScript adds an entry. KEYS[4] is the set of marks that its members go to, KEYS[5] where it is kept beside the log.
 //
 // ARGV: history, nonce, length of the log, most marks, operation, number of the fence or subject of the notice, record,
 // members
-var appendScript = newScript(guard + `
+var appendScript = newScript(termed + `
 local s = tonumber(m[2]) + 1
 local q = string.format('%.0f', s)
-for i = 8, #ARGV do redis.call('ZADD', KEYS[3], q, ARGV[i]) end
-redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[3], q .. '-0', 'n', ARGV[2], 'e', ARGV[7])
+for i = 8, #ARGV do redis.call('ZADD', KEYS[4], q, ARGV[i]) end
+redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[3], q .. '-0', 'n', ARGV[2], 'e', ARGV[7])
 redis.call('HSET', KEYS[1], 's', q)
-if ARGV[5] == 'begin' then redis.call('HSET', KEYS[4], ARGV[6], ARGV[7])
-elseif ARGV[5] == 'end' then redis.call('HDEL', KEYS[4], ARGV[6])
-elseif ARGV[5] == 'announce' then redis.call('HSET', KEYS[4], ARGV[6], ARGV[7])
-elseif ARGV[5] == 'withdraw' then redis.call('HDEL', KEYS[4], ARGV[6])
+if ARGV[5] == 'begin' then redis.call('HSET', KEYS[5], ARGV[6], ARGV[7])
+elseif ARGV[5] == 'end' then redis.call('HDEL', KEYS[5], ARGV[6])
+elseif ARGV[5] == 'announce' then redis.call('HSET', KEYS[5], ARGV[6], ARGV[7])
+elseif ARGV[5] == 'withdraw' then redis.call('HDEL', KEYS[5], ARGV[6])
 end
-local over = redis.call('ZCARD', KEYS[3]) - tonumber(ARGV[4])
+local over = redis.call('ZCARD', KEYS[4]) - tonumber(ARGV[4])
 if over > 0 then
-  local cut = redis.call('ZRANGE', KEYS[3], over - 1, over - 1, 'WITHSCORES')
-  redis.call('ZREMRANGEBYRANK', KEYS[3], 0, over - 1)
+  local cut = redis.call('ZRANGE', KEYS[4], over - 1, over - 1, 'WITHSCORES')
+  redis.call('ZREMRANGEBYRANK', KEYS[4], 0, over - 1)
   if tonumber(cut[2]) > tonumber(m[3] or '0') then redis.call('HSET', KEYS[1], 'f', cut[2]) end
 end
 return {'OK', q}

@@ -173,7 +173,7 @@ func (l *Log) appendArgs(r invalidation.Record) (keys, args []string) {
 	for _, id := range r.IDs {
 		args = append(args, string(binary.BigEndian.AppendUint64(nil, uint64(id))))
 	}
-	return []string{l.keys.meta, l.keys.log, marks, beside}, args
+	return []string{l.keys.meta, l.keys.terms, l.keys.log, marks, beside}, args
 }
 
 // writeDue writes what the follower has to make up for, and reports whether there may be more. Nobody waits: what does not come
