@@ -38,9 +38,17 @@ func (f *Follower) Share(t Token) (Shared, bool) {
 	return Shared{}, false
 }
 
+// term is the latest that is known; zero: none. The caller holds mu.
+func (f *Follower) term() uint32 {
+	if n := len(f.terms); n > 0 {
+		return f.terms[n-1].Name
+	}
+	return 0
+}
+
 // place is an entry of the log that this follower remembers. The caller holds mu.
 func (f *Follower) place(seq uint64) (Shared, bool) {
-	s := Shared{History: f.history.in(f.terms.last), Seq: seq}
+	s := Shared{History: f.history.in(f.term()), Seq: seq}
 	if seq == 0 {
 		return s, true
 	}
@@ -54,7 +62,7 @@ func (f *Follower) Adopt(s Shared) (Token, bool) {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
 	base, term := s.History.split()
-	if base != f.history || base == (History{}) || s.Seq > f.applied || !f.terms.allows(term, s.Seq) {
+	if base != f.history || base == (History{}) || s.Seq > f.applied || !allows(f.terms, term, s.Seq) {
 		return Token{}, false
 	}
 	if e, ok := f.ring.at(s.Seq); ok && e.record.Nonce != s.Nonce {

@@ -34,7 +34,7 @@ type Follower struct {
 
 	mu       sync.RWMutex
 	history  History // without its term; zero: none was met yet
-	terms    terms
+	terms    []Term
 	applied  uint64 // Seq of the last entry applied
 	nonce    uint64 // of that
 	position uint64 // of the ledger
@@ -97,7 +97,7 @@ func Margin(lease time.Duration) time.Duration { return max(50*time.Millisecond,
 // Question is a heartbeat: it asks for what is new, and says what has been applied.
 type Question struct {
 	History   History
-	Term      uint32
+	Term      uint32 // the latest that is known
 	Beat      uint64
 	Applied   uint64
 	Nonce     uint64
@@ -127,9 +127,8 @@ type Answer struct {
 	Server string        // names one life of the server process; a change means that entries may have been lost
 	Up     time.Duration // how long that life is known to have lasted as the only server there was; zero: not known
 
-	Term    uint32
-	Starts  []uint64 // where the terms up to this one began, if it is not the one of the question
-	Seq     uint64   // of the last entry
+	Terms   []Term // all, if the latest is not the one of the question
+	Seq     uint64 // of the last entry
 	Floor   uint64
 	Records []Record // that follow Question.Applied, as many as were asked for
 	Live    []Peer   // including who asks
@@ -157,7 +156,7 @@ func (f *Follower) Ask(now time.Time) Question {
 	defer f.mu.Unlock()
 	f.beat++
 	return Question{
-		History: f.history, Term: f.terms.last, Beat: f.beat, Applied: f.applied, Nonce: f.nonce, Retention: f.ledger.Retention(), Sent: now,
+		History: f.history, Term: f.term(), Beat: f.beat, Applied: f.applied, Nonce: f.nonce, Retention: f.ledger.Retention(), Sent: now,
 	}
 }
 
@@ -177,8 +176,8 @@ func (f *Follower) Hear(q Question, a Answer, now time.Time) Step {
 	case Diverged:
 		return Compare
 	}
-	if a.Term != q.Term {
-		f.terms = terms{a.Term, a.Starts}
+	if len(a.Terms) > 0 {
+		f.terms = a.Terms
 	}
 	for _, r := range a.Records {
 		if r.Seq != f.applied+1 {

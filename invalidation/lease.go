@@ -43,6 +43,14 @@ func (l *Lease) Extend(until time.Time) {
 	raise(&l.until, int64(until.Sub(l.base)))
 }
 
+// Revoke ends the lease now.
+func (l *Lease) Revoke(now time.Time) {
+	if l.Valid(now) {
+		l.until.Store(int64(now.Sub(l.base)))
+		l.wall.Store(now.UnixNano())
+	}
+}
+
 func raise(v *atomic.Int64, to int64) {
 	for {
 		have := v.Load()

@@ -100,7 +100,7 @@ func (f *Follower) enter(h History, now time.Time) {
 			f.lose(e.record, now, now.Sub(e.at) <= reissueWindow)
 		}
 	}
-	f.history, f.applied, f.nonce, f.terms = h, 0, 0, terms{}
+	f.history, f.applied, f.nonce, f.terms = h, 0, 0, nil
 	f.ring, f.segments = ring{}, []segment{{first: 0, offset: f.position}}
 }
 
@@ -143,11 +143,15 @@ func (f *Follower) Common(places []Place) (common Place, ok bool) {
 func (f *Follower) Diverge(common Place, found bool, now time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	_, known := f.ring.at(common.Seq)
+	if !found || !known {
+		f.lease.Revoke(now) // copies of others could be judged by what is left of the log, which is too little
+	}
 	if !f.lease.Valid(now) {
 		f.wait(now)
 	}
 	f.since = now // others may be registered at positions that are not in this log
-	if _, known := f.ring.at(common.Seq); !found || !known {
+	if !found || !known {
 		f.forget(now)
 		f.enter(History{}, now)
 		return

@@ -1,9 +1,12 @@
 package invalidation
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"slices"
+)
 
-// History names one life of a shared log: a log that lost its past begins another. Its last four bytes are the term: how many
-// servers have kept it, one after another. The zero History is none.
+// History names one life of a shared log: a log that lost its past begins another. Its last four bytes are the term, which names
+// the server that keeps the log. The zero History is none.
 //
 // With every server that takes over, entries of the one before may be lost, and others may come to stand in their places. So
 // a position counts only up to where the next term began.
@@ -30,23 +33,24 @@ func NewHistory(random [16]byte) History {
 	return base
 }
 
-// terms are where the terms of a log began: the last of them is starts[len(starts)-1].
-type terms struct {
-	last   uint32
-	starts []uint64 // Seq of the last entry of the term before
+// Term is one server's time as keeper of a log. It is named by chance, not counted: a server may lose also what term it is in.
+type Term struct {
+	Name  uint32
+	Start uint64 // Seq of the last entry of the term before
 }
 
-// allows reports whether a position of a term is one that the log still has.
-func (t *terms) allows(term uint32, seq uint64) bool {
-	if term > t.last || uint64(t.last-term) > uint64(len(t.starts)) {
-		return false // not heard of yet, or too long ago
-	}
-	for _, start := range t.starts[len(t.starts)-int(t.last-term):] {
-		if seq > start {
+// allows reports whether a position of a term is one that the log still has. Terms are in their order. Where servers do not
+// tell who they are there are none, and all positions count as of term zero.
+func allows(terms []Term, name uint32, seq uint64) bool {
+	for _, t := range slices.Backward(terms) {
+		if t.Name == name {
+			return true
+		}
+		if seq > t.Start {
 			return false
 		}
 	}
-	return true
+	return len(terms) == 0 && name == 0
 }
 
 // Shared is a position in a log that several instances follow, as they tell it each other. A Token is a position of this

@@ -12,8 +12,8 @@ type node struct {
 	name    string
 	dead    bool
 	history History
-	keeper  string   // which server kept the log last
-	starts  []uint64 // of the terms
+	keeper  string // which server kept the log last
+	terms   []Term
 	log     []Record // the last of them; the first has number first+1
 	first   uint64
 	marks   map[ID]Mark
@@ -29,7 +29,7 @@ type shelved struct {
 }
 
 func (n *node) clone() *node {
-	c := &node{world: n.world, history: n.history, keeper: n.keeper, starts: slices.Clone(n.starts), log: slices.Clone(n.log), first: n.first, marks: map[ID]Mark{}, fences: map[uint64]Record{}, live: map[string]Peer{}, keys: map[int]shelved{}}
+	c := &node{world: n.world, history: n.history, keeper: n.keeper, terms: slices.Clone(n.terms), log: slices.Clone(n.log), first: n.first, marks: map[ID]Mark{}, fences: map[uint64]Record{}, live: map[string]Peer{}, keys: map[int]shelved{}}
 	for k, v := range n.marks {
 		c.marks[k] = v
 	}
@@ -63,7 +63,7 @@ func (n *node) found() {
 	binary.BigEndian.PutUint64(random[:], n.world.r.Uint64())
 	h := NewHistory(random)
 	begin := func(n *node) {
-		n.history, n.log, n.first, n.keeper, n.starts = h, nil, 0, "", nil
+		n.history, n.log, n.first, n.keeper, n.terms = h, nil, 0, "", nil
 		n.marks, n.fences, n.live = map[ID]Mark{}, map[uint64]Record{}, map[string]Peer{}
 	}
 	begin(n)
@@ -75,17 +75,17 @@ func (n *node) take() {
 	if n.keeper == n.name || n.history == (History{}) {
 		return
 	}
-	name, seq := n.name, n.seq()
-	begin := func(n *node) { n.keeper, n.starts = name, append(n.starts, seq) }
+	name, term := n.name, Term{n.world.r.Uint32(), n.seq()}
+	begin := func(n *node) { n.keeper, n.terms = name, append(n.terms, term) }
 	begin(n)
 	n.world.replicate(n, begin)
 }
 
 func (n *node) sync(q Question, name string) Answer {
 	n.take()
-	a := Answer{Server: n.name, Term: uint32(len(n.starts))}
-	if a.Term != q.Term {
-		a.Starts = slices.Clone(n.starts)
+	a := Answer{Server: n.name}
+	if last := len(n.terms) - 1; last >= 0 && n.terms[last].Name != q.Term {
+		a.Terms = slices.Clone(n.terms)
 	}
 	switch {
 	case n.history == (History{}):
@@ -156,6 +156,9 @@ func (n *node) add(r Record) {
 // cutOff loses the last entries.
 func (n *node) cutOff(count int) {
 	n.log = n.log[:max(0, len(n.log)-count)]
+	for len(n.terms) > 0 && n.terms[len(n.terms)-1].Start > n.seq() {
+		n.terms, n.keeper = n.terms[:len(n.terms)-1], "" // it had not come to the disk either
+	}
 	for id, m := range n.marks {
 		if m.Seq > n.seq() {
 			// What the mark was before is not known any more here; to be too low is what a loss amounts to.

@@ -114,13 +114,7 @@ func answer(result valkey.ValkeyResult, alone bool) (a invalidation.Answer, unre
 	if a.Status != invalidation.Current {
 		return a, nil, r.err
 	}
-	a.Term = uint32(r.number())
-	for starts := (reader{rest: r.list()}); len(starts.rest) > 0; {
-		a.Starts = append(a.Starts, starts.number())
-		if starts.err != nil {
-			r.fail(starts.err)
-		}
-	}
+	a.Terms = r.terms()
 	a.Seq, a.Floor = r.number(), r.number()
 	for _, m := range r.list() {
 		record, problem := entry(m)
@@ -154,6 +148,15 @@ func entry(m valkey.ValkeyMessage) (invalidation.Record, error) {
 		return invalidation.Record{}, fmt.Errorf("%w: entry %q has nonce %q", errAnswer, e.ID, e.FieldValues["n"])
 	}
 	return invalidation.ParseRecord(seq, nonce, []byte(e.FieldValues["e"]))
+}
+
+// terms reads the list of terms.
+func (r *reader) terms() (terms []invalidation.Term) {
+	for list := (reader{rest: r.list()}); len(list.rest) > 0 && r.err == nil; {
+		name, start, _ := strings.Cut(list.text(), " ")
+		terms = append(terms, invalidation.Term{Name: uint32(r.parse(name, 16)), Start: r.parse(start, 10)})
+	}
+	return terms
 }
 
 // peers reads the hash of instances.

@@ -125,7 +125,7 @@ func (l *Log) ask(ctx context.Context, client commander, q invalidation.Question
 	result := syncScript.run(ctx, client, []string{l.keys.meta, l.keys.terms, l.keys.log, l.keys.live}, []string{
 		historyText(q.History), l.options.Instance, strconv.FormatUint(q.Beat, 10), strconv.FormatUint(q.Applied, 10),
 		nonceText(q.Nonce), strconv.Itoa(syncCount), strconv.FormatInt(q.Retention.Milliseconds(), 10),
-		strconv.FormatUint(uint64(q.Term), 10),
+		fmt.Sprintf("%08x", q.Term),
 	})
 	a, unread, err := answer(result, l.alone)
 	if unread != nil {

@@ -12,7 +12,7 @@ import (
 // Keys of the log. The prefix is their hash tag, so that in a cluster all of them are in one slot, as scripts need them to
 // be. None has a lifetime: the server must not evict keys without one.
 type keys struct {
-	meta    string // hash: h history, s last seq, f floor, r retention in ms, k who kept it last, t term
+	meta    string // hash: h history, s last seq, f floor, r retention in ms, k who kept it last
 	log     string // stream: id "<seq>-0", n nonce, e the record
 	hard    string // sorted set: member → seq of its last invalidation
 	soft    string // the same of soft ones
@@ -20,7 +20,7 @@ type keys struct {
 	notices string // hash: subject → record
 	live    string // hash: instance → "<beat>:<applied>"
 	clock   string // sorted set: seq → server time in seconds, at long intervals
-	terms   string // list: where the latest terms began
+	terms   string // list: the latest terms, "<first eight digits of the server's run_id> <start>"
 }
 
 func keysOf(prefix string) keys {
@@ -62,7 +62,7 @@ func unknownScript(err error) bool {
 
 // Every script checks first that the log is the one that is meant. KEYS[1] is meta, ARGV[1] the history.
 const guard = `
-local m = redis.call('HMGET', KEYS[1], 'h', 's', 'f', 'r', 'k', 't')
+local m = redis.call('HMGET', KEYS[1], 'h', 's', 'f', 'r', 'k')
 if not m[1] then return {'NOHIST'} end
 if m[1] ~= ARGV[1] then return {'HIST'} end
 `
@@ -74,9 +74,8 @@ local who = redis.pcall('INFO', 'server')
 if type(who) ~= 'string' then who = '' end
 local run = string.match(who, 'run_id:(%w+)')
 if run and run ~= m[5] then
-  m[6] = redis.call('HINCRBY', KEYS[1], 't', 1)
   redis.call('HSET', KEYS[1], 'k', run)
-  redis.call('RPUSH', KEYS[2], m[2])
+  redis.call('RPUSH', KEYS[2], string.sub(run, 1, 8) .. ' ' .. m[2])
   redis.call('LTRIM', KEYS[2], -64, -1)
 end
 `
@@ -91,7 +90,7 @@ if m[1] and m[2] then
   if #redis.call('XRANGE', KEYS[2], id, id) > 0 then return m[1] end
 end
 redis.call('DEL', unpack(KEYS))
-redis.call('HSET', KEYS[1], 'h', ARGV[1], 's', '0', 'f', '0', 't', '0')
+redis.call('HSET', KEYS[1], 'h', ARGV[1], 's', '0', 'f', '0')
 return ARGV[1]
 `)
 
@@ -110,9 +109,9 @@ if a > 0 then
 end
 if tonumber(ARGV[7]) > tonumber(m[4] or '0') then redis.call('HSET', KEYS[1], 'r', ARGV[7]) end
 redis.call('HSET', KEYS[4], ARGV[2], ARGV[3] .. ':' .. ARGV[4])
-local starts, term = {}, tostring(m[6] or '0')
-if term ~= ARGV[8] then starts = redis.call('LRANGE', KEYS[2], 0, -1) end
-return {'OK', who, term, starts, m[2], m[3] or '0', redis.call('XRANGE', KEYS[3], '(' .. ARGV[4] .. '-0', '+', 'COUNT', ARGV[6]), redis.call('HGETALL', KEYS[4])}
+local terms = {}
+if run and string.sub(run, 1, 8) ~= ARGV[8] then terms = redis.call('LRANGE', KEYS[2], 0, -1) end
+return {'OK', who, terms, m[2], m[3] or '0', redis.call('XRANGE', KEYS[3], '(' .. ARGV[4] .. '-0', '+', 'COUNT', ARGV[6]), redis.call('HGETALL', KEYS[4])}
 `)
 
 // appendScript adds an entry. KEYS[4] is the set of marks that its members go to, KEYS[5] where it is kept beside the log.
