@@ -267,6 +267,9 @@ func (w *simWorld) failover() {
 
 // lose restarts the server without its last entries, or without any. Nobody reaches it meanwhile.
 func (w *simWorld) lose() {
+	if w.primary.dead {
+		return // it is away already
+	}
 	next := w.primary.clone()
 	if w.r.IntN(3) == 0 {
 		w.count["losses"]++

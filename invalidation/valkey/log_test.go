@@ -230,7 +230,8 @@ func TestServerLosesEverything(t *testing.T) {
 		}
 	}
 	late := join(t, serverAt(server.Address()), "late")
-	zero, ok := late.Adopt(invalidation.Shared{History: late.follower.View().History})
+	at, _ := late.Share(late.ledger.Token())
+	zero, ok := late.Adopt(invalidation.Shared{History: at.History})
 	if !ok || late.admits(zero, key("before")) {
 		t.Error("what was purged before the loss is not in the new log")
 	}
