@@ -99,7 +99,7 @@ func (ex *exchange) lookup(key string, now time.Time) candidate {
 	}
 	c.use, c.reason = ex.judge(c.Copy, now)
 	switch {
-	case ex.personal && !ex.route.AnswersCredentials(judgedBy(c.Copy)):
+	case ex.personal && !ex.route.AnswersCredentials(ex.route.judgedBy(c.Copy)):
 		c.Copy, c.use, c.reason = nil, nothing, policy.Authorization
 	case c.use != nothing || c.reason == policy.Fenced:
 	case c.reason == policy.Expired:
