@@ -107,6 +107,18 @@ func TestSemantics(t *testing.T) {
 		{"max-stale (RFC 9111 §5.2.1.2)", honor, counting(with("Cache-Control", "max-age=10", "ETag", `"1"`)), []said{
 			{body: "1"}, {after: 15 * time.Second, header: []string{"Cache-Control", "max-stale=10"}, body: "1", cache: "hit; ttl=-5"},
 		}},
+		{"stale-if-error of a client (RFC 5861 §4)", honor, counting(func(h http.Header, r *http.Request) int {
+			if r.Header.Get("If-None-Match") != "" {
+				return 503
+			}
+			h.Set("Cache-Control", "max-age=10")
+			h.Set("ETag", `"1"`)
+			return 200
+		}), []said{
+			{body: "1"}, {after: 15 * time.Second, status: 503, body: "2"},
+			{header: []string{"Cache-Control", "stale-if-error=10"}, body: "1", cache: "fwd=stale; fwd-status=503; ttl=-5; detail=origin-status"},
+			{after: 10 * time.Second, header: []string{"Cache-Control", "stale-if-error=10"}, status: 503, body: "4"},
+		}},
 		{"what clients ask is not heeded", plain, counting(with("Cache-Control", "max-age=60")), []said{
 			{body: "1"}, {header: []string{"Cache-Control", "no-cache", "Pragma", "no-cache"}, body: "1", cache: "hit"},
 			{header: []string{"Cache-Control", "no-store"}, body: "1", cache: "hit"},
