@@ -35,8 +35,12 @@ func (ex *exchange) renew(c candidate, head http.Header, requested time.Time) bo
 		Method: http.MethodGet, Requested: requested, Received: received, Status: c.Copy.Status, Header: header,
 		BodyLength: int64(c.Copy.Length()), MaxObject: ex.cfg.MaxObject, Jitter: rand.Float64(),
 	})
-	fresh, err := r.reseal(c.Copy, r.negotiated(c.Copy.Status, dated(r.StoredHeader(header), received)), verdict.Store)
-	if err != nil || !verdict.Store {
+	if !verdict.Store { // it is still right, but by what the origin says now it must not be kept
+		p.store.Drop(c.Key, c.Copy)
+		return false
+	}
+	fresh, err := r.reseal(c.Copy, r.negotiated(c.Copy.Status, dated(r.StoredHeader(header), received)), true)
+	if err != nil {
 		p.store.Drop(c.Key, c.Copy)
 		return false
 	}
