@@ -15,6 +15,7 @@ type Status struct {
 	FwdStatus int  // what the origin answered; zero: nothing, or nobody asked it
 	Stored    bool // the answer was stored
 	Collapsed bool // the answer came with another request's; Outcome Collapsed implies it
+	Apart     bool // it waited for another request's, which was not for it or did not come
 	Key       string
 }
 
@@ -58,8 +59,11 @@ func (s Status) appendForwarded(dst []byte) []byte {
 	if s.Stored {
 		dst = append(dst, "; stored"...)
 	}
-	if s.Collapsed || s.Outcome == Collapsed {
+	switch {
+	case s.Collapsed || s.Outcome == Collapsed:
 		dst = append(dst, "; collapsed"...)
+	case s.Apart:
+		dst = append(dst, "; collapsed=?0"...)
 	}
 	return dst
 }
@@ -72,6 +76,9 @@ func (s Status) forward() string {
 	case Write:
 		return "method"
 	case Revalidated:
+		if s.Reason == ClientDirective {
+			return "request"
+		}
 		return "stale"
 	case Stale:
 		// Served in place of what the origin failed to give: it was asked, so this is no hit (§2.1).
@@ -87,8 +94,11 @@ func (s Status) forward() string {
 	case Miss, Collapsed:
 		return s.Reason.missed()
 	case Pass:
-		if s.Reason == MethodUnsafe || s.Reason == MethodOther {
+		switch s.Reason {
+		case MethodUnsafe, MethodOther:
 			return "method"
+		case WaitersFull, WaitTimeout, HeadMiss:
+			return "miss"
 		}
 	}
 	return "bypass"
@@ -103,7 +113,7 @@ func (s Status) detail(fwd string) string {
 		return s.Outcome.String()
 	}
 	switch s.Reason {
-	case URIMiss, VaryMiss, MethodUnsafe:
+	case URIMiss, VaryMiss, PartMiss, MethodUnsafe:
 		return ""
 	case Expired:
 		if fwd == "stale" {
@@ -132,6 +142,10 @@ func (r Reason) missed() string {
 		return "vary-miss"
 	case Expired, SoftPurged:
 		return "stale"
+	case ClientDirective:
+		return "request"
+	case PartMiss:
+		return "partial"
 	}
 	return "miss"
 }

@@ -24,10 +24,11 @@ type Wishes struct {
 	NoCache bool // no-cache, or Pragma: no-cache without Cache-Control (§5.4): the origin confirms
 
 	// MaxAge is how old the answer may be, MinFresh for how long more it has to be fresh, MaxStale for how long it may
-	// have been stale. Each counts only where its Has flag is set.
+	// have been stale, StaleIfError the same where the origin fails (RFC 5861 §4). Each counts only where its Has flag is
+	// set; of StaleIfError zero asks nothing.
 
-	MaxAge, MinFresh, MaxStale          time.Duration
-	HasMaxAge, HasMinFresh, HasMaxStale bool
+	MaxAge, MinFresh, MaxStale, StaleIfError time.Duration
+	HasMaxAge, HasMinFresh, HasMaxStale      bool
 }
 
 // ClientWishes are the wishes of a request that the route heeds. A number that cannot be read is the one that asks for
@@ -41,13 +42,22 @@ func (r *Route) ClientWishes(h http.Header) (w Wishes) {
 	return Wishes{
 		NoStore: d.NoStore, NoCache: d.NoCache || d.Malformed || len(lines) == 0 && hasElement(h["Pragma"], "no-cache"),
 		MaxAge: d.MaxAge, HasMaxAge: d.HasMaxAge, MinFresh: d.MinFresh, HasMinFresh: d.HasMinFresh,
-		MaxStale: d.MaxStale, HasMaxStale: d.HasMaxStale,
+		MaxStale: d.MaxStale, HasMaxStale: d.HasMaxStale, StaleIfError: d.StaleIfError,
 	}
 }
 
 // Use is what a copy in this state may be used for where a client has wishes. They make a copy good for less; only
-// max-stale makes a stale one good for more, where the origin has not forbidden it (§5.2.1.2, §4.2.4).
+// max-stale and stale-if-error make a stale one good for more, where the origin has not forbidden it (§5.2.1.2, §4.2.4).
 func (w Wishes) Use(l Lifetime, state Freshness, now time.Time) Freshness {
+	use := w.use(l, state, now)
+	forbidden := state == Dead || l.NoCache || l.MustRevalidate || w.NoCache
+	if w.StaleIfError > 0 && !forbidden && -l.Left(now) <= w.StaleIfError {
+		return max(use, StaleOnError)
+	}
+	return use
+}
+
+func (w Wishes) use(l Lifetime, state Freshness, now time.Time) Freshness {
 	left := l.Left(now)
 	switch {
 	case state <= NeedsValidation && (state == Dead || l.NoCache || l.MustRevalidate):

@@ -44,7 +44,16 @@ func TestWishes(t *testing.T) {
 		{"max-stale and max-age, too old", "Cache-Control: max-stale, max-age=5", life(10*s, 0, 0), 15 * s, NeedsValidation},
 		{"max-stale does not lift must-revalidate (§5.2.2.2)", "Cache-Control: max-stale", forbidden, 15 * s, NeedsValidation},
 		{"max-stale does not lift no-cache (§5.2.2.4)", "Cache-Control: max-stale", unchecked, 5 * s, NeedsValidation},
-		{"nothing wakes the dead", "Cache-Control: max-stale", life(10*s, 0, 0), time.Hour, Dead},
+		{"stale-if-error, where the origin does not allow it (RFC 5861 §4)", "Cache-Control: stale-if-error=5", life(10*s, 0, 0), 15 * s, StaleOnError},
+		{"stale-if-error, too stale", "Cache-Control: stale-if-error=5", life(10*s, 0, 0), 16 * s, NeedsValidation},
+		{"stale-if-error, and the origin allows more", "Cache-Control: stale-if-error=5", life(10*s, 20*s, 0), 16 * s, StaleServable},
+		{"stale-if-error of a fresh copy", "Cache-Control: stale-if-error=5", life(10*s, 0, 0), 5 * s, Fresh},
+		{"stale-if-error and max-age", "Cache-Control: stale-if-error=5, max-age=1", life(10*s, 0, 0), 5 * s, StaleOnError},
+		{"stale-if-error and no-cache", "Cache-Control: stale-if-error=5, no-cache", life(10*s, 0, 0), 11 * s, NeedsValidation},
+		{"stale-if-error does not lift must-revalidate (RFC 9111 §5.2.2.2)", "Cache-Control: stale-if-error=60", forbidden, 15 * s, NeedsValidation},
+		{"nor no-cache (§5.2.2.4)", "Cache-Control: stale-if-error=60", unchecked, 5 * s, NeedsValidation},
+		{"stale-if-error that is no number", "Cache-Control: stale-if-error=x", life(10*s, 0, 0), 11 * s, NeedsValidation},
+		{"nothing wakes the dead", "Cache-Control: max-stale, stale-if-error=9999", life(10*s, 0, 0), time.Hour, Dead},
 	}
 	for _, tt := range tests {
 		w := (&Route{Client: HonorClient}).ClientWishes(header(tt.request))
@@ -64,7 +73,7 @@ func TestWishes(t *testing.T) {
 	}
 }
 
-// A client's wishes never make a copy good for more than the origin and max-stale together allow.
+// A client's wishes never make a copy good for more than the origin allows together with max-stale or stale-if-error.
 func FuzzWishes(f *testing.F) {
 	f.Add("no-cache", int64(10), int64(5), true, false)
 	f.Add("max-stale=5, max-age=3", int64(10), int64(12), false, true)
@@ -76,7 +85,8 @@ func FuzzWishes(f *testing.F) {
 		now := epoch.Add(time.Duration(uint32(age)) * time.Second)
 		state := l.State(now)
 		got := w.Use(l, state, now)
-		if got > state && (!w.HasMaxStale || must || noCache || state == Dead || got == Fresh) {
+		wished := w.HasMaxStale || w.StaleIfError > 0 && got == StaleOnError
+		if got > state && (!wished || must || noCache || state == Dead || got == Fresh) {
 			t.Fatalf("%q makes %v of %v (%+v)", field, got, state, l)
 		}
 	})

@@ -33,6 +33,22 @@ func codingOf(name string) (Coding, bool) {
 // acceptEncoding is the request field by which codings are selected.
 const acceptEncoding = "Accept-Encoding"
 
+// unaccepted reports whether an answer comes in a coding of those that are told apart which its request does not accept.
+func unaccepted(accepting []string, h http.Header) bool {
+	if len(accepting) == 0 || !Coded(h) {
+		return false
+	}
+	a := ParseAcceptEncoding(accepting)
+	for _, line := range h["Content-Encoding"] {
+		for name := range strings.SplitSeq(line, ",") {
+			if c, known := codingOf(trimOWS(name)); known && c != Identity && !a.Accepts(c) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // Coded reports whether an answer comes with a content coding.
 func Coded(h http.Header) bool {
 	for _, line := range h["Content-Encoding"] {

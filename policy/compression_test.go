@@ -149,3 +149,51 @@ func TestPlanCodingRefused(t *testing.T) {
 		}
 	}
 }
+
+func TestUnaccepted(t *testing.T) {
+	tests := []struct {
+		accepting []string
+		coding    string
+		want      bool
+	}{
+		{nil, "gzip", false}, // absent: any (RFC 9110 §12.5.3)
+		{[]string{""}, "gzip", true},
+		{[]string{"identity"}, "gzip", true},
+		{[]string{"gzip;q=0"}, "x-gzip", true},
+		{[]string{"gzip"}, "gzip", false},
+		{[]string{"gzip"}, "GZIP, identity", false},
+		{[]string{"gzip"}, "gzip, br", true},
+		{[]string{"*;q=0, zstd"}, "zstd", false},
+		{[]string{"identity"}, "aws-chunked", false}, // not told apart
+		{[]string{"identity"}, "identity", false},
+		{[]string{"identity"}, "", false},
+	}
+	for _, tt := range tests {
+		h := header("Content-Encoding: " + tt.coding)
+		if got := unaccepted(tt.accepting, h); got != tt.want {
+			t.Errorf("%q for %q: %v", tt.coding, tt.accepting, got)
+		}
+		f := fetched("Cache-Control: max-age=60", "Content-Encoding: "+tt.coding)
+		f.Accepting = tt.accepting
+		if v := (&Route{}).Judge(f); v.Store == tt.want || tt.want && (v.Share || v.Reason != CodingUnasked) {
+			t.Errorf("%q for %q: %+v", tt.coding, tt.accepting, v)
+		}
+	}
+}
+
+// How a field is spelled makes no difference to what is in an accepted coding.
+func FuzzUnaccepted(f *testing.F) {
+	f.Add("gzip;q=0.5, *;q=0", "gzip, br")
+	f.Add("", "x-gzip")
+	f.Add("identity;q=0", "zstd,")
+	f.Fuzz(func(t *testing.T, accepting, coding string) {
+		h := http.Header{"Content-Encoding": {coding}}
+		got := unaccepted([]string{accepting}, h)
+		if other := unaccepted([]string{ParseAcceptEncoding([]string{accepting}).Canonical()}, h); other != got {
+			t.Fatalf("%q for %q: %v, in its canonical spelling %v", coding, accepting, got, other)
+		}
+		if got && !Coded(h) {
+			t.Fatalf("%q is no coding", coding)
+		}
+	})
+}

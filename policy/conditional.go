@@ -27,7 +27,7 @@ func StripConditional(h http.Header) {
 // (RFC 9110 §13.1.2, §13.1.3). If-Match and If-Unmodified-Since are for origins; see MeetsPreconditions. Anything in doubt
 // is answered in full.
 func NotModified(req http.Header, method string, status int, stored http.Header, received time.Time) bool {
-	if status != http.StatusOK && status != http.StatusPartialContent || method != http.MethodGet && method != http.MethodHead {
+	if status != http.StatusOK && status != http.StatusPartialContent || !conditionalMethod(method) {
 		return false
 	}
 	if lines := req["If-None-Match"]; len(lines) > 0 {
@@ -45,6 +45,12 @@ func NotModified(req http.Header, method string, status int, stored http.Header,
 		}
 	}
 	return !changed.After(since)
+}
+
+// conditionalMethod reports whether a method may be answered with 304: GET, HEAD, and QUERY, whose conditions are about the
+// result (RFC 10008).
+func conditionalMethod(method string) bool {
+	return method == http.MethodGet || method == http.MethodHead || method == "QUERY"
 }
 
 // matchesAny reports whether an If-None-Match names the copy's ETag.

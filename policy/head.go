@@ -3,8 +3,7 @@ package policy
 import "net/http"
 
 // HeadContradicts reports whether the 200 to a HEAD is about another representation than the copy with this header: what
-// both say to identify it differs (RFC 9111 §4.3.5). A HEAD that agrees changes nothing here: it went through with fields
-// of its client that no fill forwards, and what it brings may be for that client only.
+// both say to identify it differs (RFC 9111 §4.3.5).
 func HeadContradicts(stored, head http.Header) bool {
 	for _, name := range [...]string{"Etag", "Last-Modified", "Content-Length", "Content-Encoding"} {
 		a, b := stored[name], head[name]
@@ -13,4 +12,28 @@ func HeadContradicts(stored, head http.Header) bool {
 		}
 	}
 	return false
+}
+
+// HeadConfirms reports whether the 200 to a HEAD, which contradicts nothing, is about the copy: it has the copy's validator.
+// Without one, RFC 9111 §4.3.5 would have the copy renewed as well; but then nobody knows that its bytes are still right.
+func HeadConfirms(stored, head http.Header) bool {
+	return hasValidator(head) && ConfirmsStored(stored, head)
+}
+
+// AsksAsFill reports whether the client's own request, sent through, asks what a fill would ask: only then is the answer
+// one for everybody. selected are the fields that Vary is known to name.
+func (r *Route) AsksAsFill(client http.Header, selected []string) bool {
+	fill := r.FillHeader(client, selected)
+	for name, lines := range client {
+		switch {
+		case name == "Cache-Control" || name == "Pragma" || hopByHop[name]: // for caches; not forwarded
+		case name == acceptEncoding && !r.declares(acceptEncoding):
+			if combined(fill[name]) != ParseAcceptEncoding(lines).Canonical() {
+				return false
+			}
+		case combined(fill[name]) != combined(lines) || len(fill[name]) == 0:
+			return false
+		}
+	}
+	return true
 }

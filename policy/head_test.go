@@ -1,6 +1,9 @@
 package policy
 
-import "testing"
+import (
+	"net/http"
+	"testing"
+)
 
 func TestHeadContradicts(t *testing.T) {
 	stored := header(`ETag: "a"`, "Content-Length: 5", "Last-Modified: l")
@@ -18,6 +21,55 @@ func TestHeadContradicts(t *testing.T) {
 	}
 	for _, tt := range tests {
 		if got := HeadContradicts(stored, header(tt.lines...)); got != tt.want {
+			t.Errorf("%s: %v", tt.about, got)
+		}
+	}
+}
+
+func TestHeadConfirms(t *testing.T) {
+	tests := []struct {
+		about        string
+		stored, head http.Header
+		want         bool
+	}{
+		{"the copy's ETag (RFC 9111 §4.3.5)", header(`ETag: "a"`), header(`ETag: "a"`), true},
+		{"its date", header("Last-Modified: " + httpDate(0)), header("Last-Modified: " + httpDate(0)), true},
+		{"nothing to tell", header(`ETag: "a"`), header("Content-Length: 5"), false},
+		{"what the copy does not have", header("Content-Length: 5"), header(`ETag: "a"`), false},
+		{"another", header(`ETag: "a"`), header(`ETag: "b"`), false},
+		{"a strong one for a weak one", header(`ETag: W/"a"`), header(`ETag: "a"`), false},
+		{"one that cannot be read", header("ETag: a"), header("ETag: a"), false},
+	}
+	for _, tt := range tests {
+		if got := HeadConfirms(tt.stored, tt.head); got != tt.want {
+			t.Errorf("%s: %v", tt.about, got)
+		}
+	}
+}
+
+func TestAsksAsFill(t *testing.T) {
+	all, listed := Route{ForwardHeaders: ForwardAll}, Route{Headers: []string{"X-Tenant"}}
+	tests := []struct {
+		about    string
+		route    Route
+		lines    []string
+		selected []string
+		want     bool
+	}{
+		{"nothing", listed, nil, nil, true},
+		{"what every fill forwards", listed, []string{"Accept: text/html", "X-Tenant: 7"}, nil, true},
+		{"what Vary names", listed, []string{"X-A: 1"}, []string{"X-A"}, true},
+		{"codings, in another spelling", listed, []string{"Accept-Encoding: br, gzip;q=0.5"}, nil, true},
+		{"a field that is not forwarded", listed, []string{"X-A: 1"}, nil, false},
+		{"the same where everything is", all, []string{"X-A: 1"}, nil, true},
+		{"one that never is", all, []string{"X-Original-Url: /other"}, nil, false},
+		{"a cookie", all, []string{"Cookie: a=1"}, nil, false},
+		{"a condition", all, []string{`If-None-Match: "a"`}, nil, false},
+		{"wishes to caches", listed, []string{"Cache-Control: no-cache", "Pragma: no-cache"}, nil, true},
+		{"codings where fills ask for none", Route{Compression: Gzip}, []string{"Accept-Encoding: gzip"}, nil, false},
+	}
+	for _, tt := range tests {
+		if got := tt.route.AsksAsFill(header(tt.lines...), tt.selected); got != tt.want {
 			t.Errorf("%s: %v", tt.about, got)
 		}
 	}

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"net/http"
 	"reflect"
 	"testing"
 )
@@ -24,4 +25,29 @@ func TestRemoveHopByHopKeepsEndToEnd(t *testing.T) {
 			t.Errorf("Connection: %s leaves %v (RFC 9110 §7.6.1)", name, h)
 		}
 	}
+}
+
+// Whatever Connection names, what decides on caching and on who may see an answer stays, and what is for one connection goes.
+func FuzzConnection(f *testing.F) {
+	for _, seed := range []string{"close, x-a", "Set-Cookie, Vary,CACHE-CONTROL", ",,", "x a", "\x00", "cdn-cache-control"} {
+		f.Add(seed, "X-A")
+	}
+	f.Fuzz(func(t *testing.T, line, name string) {
+		h := http.Header{"Connection": {line}, "Upgrade": {"x"}, "Te": {"x"}, http.CanonicalHeaderKey(name): {"x"}}
+		kept := []string{"Set-Cookie", "Vary", "Cache-Control", "Cdn-Cache-Control", "Authorization", "Etag", "Content-Range", "If-Match"}
+		for _, name := range kept {
+			h[name] = []string{"x"}
+		}
+		RemoveHopByHop(h)
+		for _, name := range kept {
+			if h[name] == nil {
+				t.Fatalf("Connection: %q removes %s", line, name)
+			}
+		}
+		for name := range hopByHop {
+			if h[name] != nil {
+				t.Fatalf("Connection: %q leaves %s", line, name)
+			}
+		}
+	})
 }

@@ -2,7 +2,6 @@ package policy
 
 import (
 	"net/http"
-	"strings"
 	"time"
 )
 
@@ -145,11 +144,5 @@ func headerTime(lines []string) (time.Time, bool) {
 			return time.Time{}, false
 		}
 	}
-	text := trimOWS(lines[0])
-	t, err := http.ParseTime(text)
-	// The two forms with a zone allow GMT only; net/http takes any zone in the second and reads it as GMT.
-	if err != nil || strings.Contains(text, ",") && !strings.HasSuffix(text, " GMT") {
-		return time.Time{}, false
-	}
-	return t, true
+	return parseDate(trimOWS(lines[0]))
 }

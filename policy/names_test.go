@@ -106,3 +106,25 @@ func TestPurgesMeetCopies(t *testing.T) {
 func meet(a, b []Member) bool {
 	return slices.ContainsFunc(a, func(m Member) bool { return slices.Contains(b, m) })
 }
+
+// A line more never takes a tag away, and no tag is empty: an answer is purged by whatever it carries.
+func FuzzResponseTags(f *testing.F) {
+	f.Add("a b", "a,b c", "x, y z,,", "more")
+	f.Add("\u00a0", ",", " ", "\x00")
+	f.Fuzz(func(t *testing.T, surrogate, xkey, tag, more string) {
+		h := http.Header{"Surrogate-Key": {surrogate}, "Xkey": {xkey}, "Cache-Tag": {tag}}
+		tags := responseTags(h)
+		if slices.Contains(tags, "") {
+			t.Fatalf("%v: an empty tag in %q", h, tags)
+		}
+		for name := range h {
+			h[name] = append(h[name], more)
+		}
+		all := responseTags(h)
+		for _, tag := range tags {
+			if !slices.Contains(all, tag) {
+				t.Fatalf("%q is lost with %q", tag, more)
+			}
+		}
+	})
+}

@@ -50,8 +50,11 @@ func ParseContentRange(h http.Header) (PartOf, bool) {
 // It is never shared with requests that wait, and judged by what holds for the whole (RFC 9111 §3.3). f is the exchange as
 // it was.
 func (r *Route) JudgePart(f Fetch) (PartOf, Verdict) {
+	if f.Status != http.StatusPartialContent {
+		return PartOf{}, Verdict{Reason: RangeRequest}
+	}
 	part, ok := ParseContentRange(f.Header)
-	if !ok || f.Status != http.StatusPartialContent || f.BodyLength >= 0 && f.BodyLength != part.Len() {
+	if !ok || f.BodyLength >= 0 && f.BodyLength != part.Len() {
 		return PartOf{}, Verdict{Reason: Partial}
 	}
 	// Limits of size are for what is kept here: the most for the part, the least for the whole that it is of.

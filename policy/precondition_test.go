@@ -2,6 +2,7 @@ package policy
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 )
@@ -98,4 +99,30 @@ func TestCombinable(t *testing.T) {
 			t.Errorf("%s: validator %q", tt.about, got)
 		}
 	}
+}
+
+// Only the very validator makes a part, or a write-like read, go ahead (RFC 9110 §13.1.1, §13.1.5).
+func FuzzPreconditions(f *testing.F) {
+	for _, seed := range []string{`"a"`, `W/"a"`, `"b", "a"`, "*", `"a`, "a", httpDate(0), httpDate(time.Second), `"a" "a"`, ""} {
+		f.Add(seed)
+	}
+	strong := header(`ETag: "a"`, "Last-Modified: "+httpDate(0), "Date: "+httpDate(time.Minute))
+	weak := header(`ETag: W/"a"`)
+	f.Fuzz(func(t *testing.T, line string) {
+		if RangeApplies(http.Header{"If-Range": {line}}, strong) {
+			date, dated := headerTime([]string{line})
+			if trimOWS(line) != `"a"` && !(dated && date.Equal(epoch)) {
+				t.Fatalf("If-Range: %q applies", line)
+			}
+		}
+		if RangeApplies(http.Header{"If-Range": {line}}, weak) {
+			t.Fatalf("If-Range: %q applies to a weak validator", line)
+		}
+		if MeetsPreconditions(http.Header{"If-Match": {line}}, weak) && trimOWS(line) != "*" {
+			t.Fatalf("If-Match: %q matches a weak validator", line)
+		}
+		if MeetsPreconditions(http.Header{"If-Match": {line}}, strong) && trimOWS(line) != "*" && !strings.Contains(line, `"a"`) {
+			t.Fatalf("If-Match: %q matches", line)
+		}
+	})
 }

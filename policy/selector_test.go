@@ -106,3 +106,23 @@ func TestLanguageKey(t *testing.T) {
 		}
 	}
 }
+
+// The form of a value is its own form, and the order of preferences changes nothing (RFC 9111 §4.1).
+func FuzzSelector(f *testing.F) {
+	for _, seed := range []string{"en, de;q=0.5", "DE ,en", "*;q=0", "a;q=1.5", `"a, b", c`, `"a`, ",", "x;q=0.001,x"} {
+		f.Add(seed, "fr")
+	}
+	f.Fuzz(func(t *testing.T, a, b string) {
+		for _, name := range []string{"Accept-Language", "Accept-Charset", "Accept-Encoding", "X-Any"} {
+			form := string(appendSelector(nil, name, []string{a}))
+			if again := string(appendSelector(nil, name, []string{form})); again != form {
+				t.Fatalf("%s: %q has the form %q, which has the form %q", name, a, form, again)
+			}
+			ab, ba := appendSelector(nil, name, []string{a, b}), appendSelector(nil, name, []string{b, a})
+			_, readable := preferences(nil, a+","+b)
+			if name != "X-Any" && readable && string(ab) != string(ba) {
+				t.Fatalf("%s: %q then %q is %q, the other way round %q", name, a, b, ab, ba)
+			}
+		}
+	})
+}

@@ -18,6 +18,7 @@ type Fetch struct {
 	MaxObject  int64       // bytes that a copy may have; zero: any number
 	Jitter     float64     // drawn from [0,1) for this fetch; see Route.Jitter
 	Through    bool        // the origin saw the client's own request, not a fill's
+	Accepting  []string    // Accept-Encoding as the origin saw it; nil: absent, or not known
 }
 
 // Verdict says what may become of a response. The zero value is a response for the one who asked and nobody else.
@@ -37,6 +38,9 @@ type Verdict struct {
 func (r *Route) Judge(f Fetch) Verdict {
 	if r.Compression != Identity && !f.Through && Coded(f.Header) {
 		return Verdict{Reason: CodingUnasked} // who else accepts it is not known
+	}
+	if unaccepted(f.Accepting, f.Header) {
+		return Verdict{Reason: CodingUnasked} // who asks the same does not accept it either
 	}
 	d := r.directives(f.Header)
 	v := Verdict{Share: mayShareError(f, d)}

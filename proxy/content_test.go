@@ -88,6 +88,22 @@ func TestReadsWithContentAreConfirmed(t *testing.T) {
 	}
 }
 
+// QUERY has conditions like GET's, on its result; of POST a copy's result comes whole.
+func TestReadsWithContentAreConditional(t *testing.T) {
+	for method, want := range map[string]int{"QUERY": 304, "POST": 200} {
+		inBubble(t, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("ETag", `"e"`)
+			if r.Header.Get("If-None-Match") != "" {
+				t.Errorf("%s: the origin got the condition of one client", method)
+			}
+		}, rigOptions{}, searching(t, false), func(b *bubble) {
+			b.serve(b.t.Context(), method, "/search", strings.NewReader("q")).want(t, method, 200, "", "stored")
+			b.serve(b.t.Context(), method, "/search", strings.NewReader("q"), "If-None-Match", `"e"`).want(t, method+" with what it has", want, "", "hit")
+			b.serve(b.t.Context(), method, "/search", strings.NewReader("q"), "If-None-Match", `"f"`).want(t, method+" with something else", 200, "", "hit")
+		})
+	}
+}
+
 // A GraphQL mutation is a write, however often it is sent: each reaches the origin, and none is answered from a copy.
 func TestGraphQL(t *testing.T) {
 	var asked atomic.Int64

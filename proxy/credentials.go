@@ -35,9 +35,9 @@ func (ex *exchange) credentials() {
 }
 
 // judgedBy is the part of a copy's header by which storing it was decided.
-func judgedBy(c *store.Copy) http.Header {
+func (r *route) judgedBy(c *store.Copy) http.Header {
 	h := make(http.Header, 4)
-	for _, name := range [...]string{"Cache-Control", "Cdn-Cache-Control", "Surrogate-Control", "Pragma"} {
+	for _, name := range append([]string{"Cache-Control", "Pragma"}, r.Targets...) {
 		if lines := c.Values(name); lines != nil {
 			h[name] = lines
 		}

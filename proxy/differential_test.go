@@ -137,9 +137,13 @@ func (o *modelled) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 	e := model.Exchange{Request: r, At: time.Now(), Response: o.g.Response(r, time.Now())}
 	held, err := strconv.Atoi(strings.Trim(req.Header.Get("If-None-Match"), `"`))
-	if err == nil && o.g.Rand.IntN(2) == 0 {
+	kept := o.cache.Held(r, time.Now(), 10*time.Minute)
+	switch {
+	case err == nil && o.g.Rand.IntN(2) == 0:
 		e.Renews, e.Response.Status, e.Response.Location = held, http.StatusNotModified, ""
-	} else {
+	case r.Method == "HEAD" && kept != 0 && o.g.Rand.IntN(2) == 0:
+		e.Renews, e.Response.Serial, e.Response.Status, e.Response.LastModified = kept, kept, http.StatusOK, nil
+	default:
 		o.serial++
 		e.Response.Serial = o.serial
 	}

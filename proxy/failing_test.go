@@ -59,11 +59,31 @@ func TestWaitTimeout(t *testing.T) {
 		go func() { lead <- b.do("GET", "/a") }()
 		synctest.Wait()
 		start := time.Now()
-		b.do("GET", "/a").want(t, "the one that waited", 200, "2", "detail=wait-timeout")
+		b.do("GET", "/a").want(t, "the one that waited", 200, "2", "fwd=miss; fwd-status=200; collapsed=?0; detail=wait-timeout") // RFC 9211 §2.6
 		if took := time.Since(start); took != 2*time.Second {
 			t.Errorf("waited %v, want 2s", took)
 		}
 		(<-lead).want(t, "the first", 200, "1", "stored")
+	})
+}
+
+// Who has waited for an answer that is not for it says so (RFC 9211 §2.6).
+func TestWaitedInVain(t *testing.T) {
+	var asked atomic.Int64
+	slow := func(n int64, w http.ResponseWriter, _ *http.Request) bool {
+		<-time.After(time.Second)
+		w.Header().Set("Cache-Control", "private")
+		return true
+	}
+	inBubble(t, counted(&asked, slow), rigOptions{}, routeFor(t, "all", nil, "/"), func(b *bubble) {
+		lead := make(chan answer, 1)
+		go func() { lead <- b.do("GET", "/a") }()
+		synctest.Wait()
+		b.do("GET", "/a").want(t, "the one that waited", 200, "2", "fwd=miss; fwd-status=200; collapsed=?0; detail=private")
+		if a := <-lead; strings.Contains(a.header.Get("Cache-Status"), "collapsed") {
+			t.Errorf("the first: %q", a.header.Get("Cache-Status"))
+		}
+		b.do("GET", "/a").want(t, "the next does not wait", 200, "3", "fwd=miss; fwd-status=200; detail=private")
 	})
 }
 

@@ -96,6 +96,7 @@ func (ex *exchange) together(c candidate) (again bool, next candidate) {
 	case landed:
 		return true, now
 	case full:
+		ex.status.Apart = true
 		ex.passOr(policy.WaitersFull, c, nil)
 		return false, candidate{}
 	}
@@ -106,6 +107,7 @@ func (ex *exchange) together(c candidate) (again bool, next candidate) {
 		ex.gone()
 		return false, candidate{}
 	case reason != policy.NoReason:
+		ex.status.Apart = true
 		ex.passOr(reason, c, nil)
 		return false, candidate{}
 	}
@@ -129,6 +131,7 @@ func (ex *exchange) together(c candidate) (again bool, next candidate) {
 			return false, candidate{}
 		}
 	}
+	ex.status.Apart = t.how == joined
 	next = ex.lookup(string(ex.key), time.Now())
 	// What is stored but has to be confirmed for each request is not marked shareless: it is a copy.
 	next.apart = next.Copy != nil && res.verdict.Store && !res.verdict.Share

@@ -292,6 +292,7 @@ func (c *call) land(resp *http.Response, requested time.Time) *fill {
 	c.judge(res, policy.Fetch{
 		Method: http.MethodGet, Authorized: len(q.header["Authorization"]) > 0, Requested: requested, Received: received,
 		Status: status, Header: header, BodyLength: length, MaxObject: c.p.config().MaxObject, Jitter: rand.Float64(),
+		Accepting: q.forward["Accept-Encoding"],
 	})
 	if streams(header) {
 		res.verdict.Share, res.verdict.Store, res.verdict.Reason = false, false, policy.TooLarge
@@ -336,10 +337,10 @@ func (c *call) land(resp *http.Response, requested time.Time) *fill {
 }
 
 // judge decides what may become of the answer. To a request for a part, a part may be the answer; to any other, it is kept
-// by nobody.
+// by nobody. Any other answer to it than the whole may be about its Range, and is for nobody else.
 func (c *call) judge(res *fill, f policy.Fetch) {
 	r := c.q.route.Route
-	if !res.ranged || f.Status != http.StatusPartialContent {
+	if !res.ranged || f.Status == http.StatusOK {
 		res.verdict = r.Judge(f)
 		return
 	}
@@ -391,7 +392,7 @@ func (c *call) remember(res *fill) {
 	if c.q.personal {
 		return // it says nothing of what others get
 	}
-	if res.ranged && ofRange(res.status) {
+	if res.ranged && res.status != http.StatusOK {
 		return // it says nothing of the whole
 	}
 	// A client that is told to slow down learns nothing about the resource: a copy of it stays, and requests wait in line.

@@ -19,19 +19,28 @@ func (ex *exchange) wantsPart(c candidate) bool {
 }
 
 // deliverParts answers with what is stored of a response that is not complete, if that is all that the request asks for
-// (RFC 9111 §3.3).
-func (ex *exchange) deliverParts(c candidate) bool {
-	if len(ex.ranges) == 0 || c.Copy != nil || ex.r.Method != http.MethodGet {
+// (RFC 9111 §3.3). If it is not, c says so.
+func (ex *exchange) deliverParts(c *candidate) bool {
+	if c.Copy != nil || ex.r.Method != http.MethodGet {
 		return false
 	}
-	p := ex.p.store.LookupParts(string(ex.key), ex.selection(ex.selecting(c)))
+	p := ex.p.store.LookupParts(string(ex.key), ex.selection(ex.selecting(*c)))
 	if p == nil {
 		return false
 	}
-	header := p.Of.Header()
-	if use, _ := ex.judge(p.Of, ex.start); use != serve || !policy.MeetsPreconditions(ex.r.Header, header) {
+	if use, _ := ex.judge(p.Of, ex.start); use != serve || !policy.MeetsPreconditions(ex.r.Header, p.Of.Header()) {
 		return false
 	}
+	if len(ex.ranges) > 0 && ex.answerFrom(p) {
+		return true
+	}
+	c.reason, ex.status.Reason = policy.PartMiss, policy.PartMiss
+	return false
+}
+
+// answerFrom answers with the parts that are asked for, if they are all there.
+func (ex *exchange) answerFrom(p *store.Parts) bool {
+	header := p.Of.Header()
 	if policy.NotModified(ex.r.Header, ex.r.Method, p.Of.Status, header, p.Of.Life.Received) {
 		ex.partHit(p)
 		ex.deliverNotModified(header, p.Of.Life.Age(ex.start))

@@ -54,7 +54,7 @@ func TestParts(t *testing.T) {
 			first, {header: rng("5-9"), body: "FGHIJ", span: "bytes 5-9/26", origin: "bytes=5-9"}, {header: rng("1-2"), body: "BC", span: "bytes 1-2/26", origin: "bytes=1-2"}, whole(""),
 		}},
 		{name: "the rest is fetched, and makes it whole (§3.4)", header: tagged, pieces: []piece{
-			first, {status: 200, body: letters, cache: "fwd=uri-miss; fwd-status=206; stored", origin: `bytes=5- "v"`},
+			first, {status: 200, body: letters, cache: "fwd=partial; fwd-status=206; stored", origin: `bytes=5- "v"`}, // RFC 9211 §2.2
 			{status: 200, body: letters, cache: "hit", origin: "-"},
 			{header: rng("-1"), body: "Z", span: "bytes 25-25/26", cache: "hit", origin: "-"},
 		}},
@@ -181,6 +181,16 @@ func TestParts(t *testing.T) {
 			first, {header: rng("99-"), status: 416, body: "*", span: "bytes */26", cache: "fwd-status=416", origin: "bytes=99-"},
 			{header: rng("1-2"), body: "BC", span: "bytes 1-2/26", cache: "hit", origin: "-"},
 		}},
+		{name: "416 with a lifetime is for the one who asked (RFC 9110 §15.5.17)", header: tagged, before: func(n int, w http.ResponseWriter, _ *http.Request) bool {
+			return n == 1 && partial(w, 416, "bytes */26", "")
+		}, pieces: []piece{
+			{header: rng("99-"), status: 416, span: "bytes */26", cache: "fwd-status=416; detail=range", origin: "bytes=99-"}, whole(""),
+		}},
+		{name: "so is any other error, which the Range may have provoked", header: tagged, before: func(n int, w http.ResponseWriter, _ *http.Request) bool {
+			return n == 1 && partial(w, 400, "", "too many ranges")
+		}, pieces: []piece{
+			{header: rng("0-4"), status: 400, body: "too many ranges", cache: "fwd-status=400; detail=range", origin: "bytes=0-4"}, whole(""),
+		}},
 		{name: "an origin without ranges is asked once", header: tagged, before: func(_ int, w http.ResponseWriter, r *http.Request) bool {
 			r.Header.Del("Range")
 			return false
@@ -231,6 +241,7 @@ func TestParts(t *testing.T) {
 				if a, err := r.try("GET", "/a", nil); err == nil {
 					t.Fatalf("a body that broke off: %d %q", a.status, a.body)
 				}
+				r.settle(t)
 				pieces = pieces[1:]
 			}
 			runPieces(t, r, s, pieces)

@@ -99,7 +99,7 @@ func (ex *exchange) lookup(key string, now time.Time) candidate {
 	}
 	c.use, c.reason = ex.judge(c.Copy, now)
 	switch {
-	case ex.personal && !ex.route.AnswersCredentials(judgedBy(c.Copy)):
+	case ex.personal && !ex.route.AnswersCredentials(ex.route.judgedBy(c.Copy)):
 		c.Copy, c.use, c.reason = nil, nothing, policy.Authorization
 	case c.use != nothing || c.reason == policy.Fenced:
 	case c.reason == policy.Expired:
@@ -120,8 +120,10 @@ func (ex *exchange) judge(c *store.Copy, now time.Time) (use, policy.Reason) {
 	}
 	allowed := useOf(ex.wishes.Use(c.Life, c.Life.State(now), now))
 	switch {
-	case allowed < u:
+	case allowed < u && u == serve: // what is stale already goes to the origin for that reason
 		return allowed, policy.ClientDirective
+	case allowed < u:
+		return allowed, reason
 	case reason == policy.Expired: // what was purged is not what a client can accept
 		return allowed, reason
 	}
@@ -212,7 +214,7 @@ func (ex *exchange) miss(c candidate) {
 	ex.status.Reason = c.reason
 	head := ex.r.Method == http.MethodHead
 	switch {
-	case !head && ex.deliverParts(c):
+	case !head && ex.deliverParts(&c):
 	case onlyIfCached(ex.r.Header):
 		ex.refuseUncached()
 	case head:

@@ -107,6 +107,18 @@ func TestSemantics(t *testing.T) {
 		{"max-stale (RFC 9111 §5.2.1.2)", honor, counting(with("Cache-Control", "max-age=10", "ETag", `"1"`)), []said{
 			{body: "1"}, {after: 15 * time.Second, header: []string{"Cache-Control", "max-stale=10"}, body: "1", cache: "hit; ttl=-5"},
 		}},
+		{"stale-if-error of a client (RFC 5861 §4)", honor, counting(func(h http.Header, r *http.Request) int {
+			if r.Header.Get("If-None-Match") != "" {
+				return 503
+			}
+			h.Set("Cache-Control", "max-age=10")
+			h.Set("ETag", `"1"`)
+			return 200
+		}), []said{
+			{body: "1"}, {after: 15 * time.Second, status: 503, body: "2"},
+			{header: []string{"Cache-Control", "stale-if-error=10"}, body: "1", cache: "fwd=stale; fwd-status=503; ttl=-5; detail=origin-status"},
+			{after: 10 * time.Second, header: []string{"Cache-Control", "stale-if-error=10"}, status: 503, body: "4"},
+		}},
 		{"what clients ask is not heeded", plain, counting(with("Cache-Control", "max-age=60")), []said{
 			{body: "1"}, {header: []string{"Cache-Control", "no-cache", "Pragma", "no-cache"}, body: "1", cache: "hit"},
 			{header: []string{"Cache-Control", "no-store"}, body: "1", cache: "hit"},
@@ -145,6 +157,48 @@ func TestSemantics(t *testing.T) {
 		}), []said{
 			{body: "1"}, {after: 10 * time.Second, body: "1", cache: "fwd=stale; fwd-status=304"},
 			{after: 10 * time.Second, method: "HEAD", cache: "detail=head-miss"}, {body: "4", cache: "stored"},
+		}},
+		{"a HEAD that is about the copy renews it (RFC 9111 §4.3.5)", plain, counting(func(h http.Header, r *http.Request) int {
+			h.Set("Cache-Control", "max-age=10")
+			h.Set("ETag", `"1"`)
+			return 200
+		}), []said{
+			{body: "1"}, {after: 15 * time.Second, method: "HEAD", cache: "fwd=miss; fwd-status=200; stored; detail=head-miss"},
+			{about: "the body is the copy's", body: "1", cache: "hit; ttl=10"}, {after: 10 * time.Second, body: "3", cache: "fwd=stale"},
+		}},
+		{"not without a validator", plain, counting(func(h http.Header, r *http.Request) int {
+			h.Set("Cache-Control", "max-age=10")
+			return 200
+		}), []said{{body: "1"}, {after: 15 * time.Second, method: "HEAD", cache: "detail=head-miss"}, {body: "3"}}},
+		{"nor if it asked for something of its own", func(r *policy.Route) { r.TTL = 0 }, counting(func(h http.Header, r *http.Request) int {
+			h.Set("Cache-Control", "max-age=10")
+			h.Set("ETag", `"1"`)
+			return 200
+		}), []said{
+			{body: "1"}, {after: 15 * time.Second, method: "HEAD", header: []string{"X-Any", "1"}, cache: "detail=head-miss"}, {body: "3"},
+		}},
+		{"nor if the answer may not be kept any more", plain, counting(func(h http.Header, r *http.Request) int {
+			h.Set("Cache-Control", "max-age=10")
+			h.Set("ETag", `"1"`)
+			if r.Method == "HEAD" {
+				h.Set("Cache-Control", "private, max-age=60")
+			}
+			return 200
+		}), []said{
+			{body: "1"}, {after: 15 * time.Second, method: "HEAD", cache: "detail=head-miss"}, {body: "3", cache: "fwd=uri-miss"},
+		}},
+		{"a field for this cache decides for requests with credentials too (RFC 9213 §2.2)", func(r *policy.Route) { plain(r); r.Targets = []string{policy.TargetThis} },
+			counting(with("Cacheproxy-Cache-Control", "max-age=60", "Cache-Control", "public")), []said{
+				{body: "1", cache: "stored"}, {body: "1", cache: "hit"}, {header: auth("a"), body: "2", cache: "authorized"},
+			}},
+		{"a coding that was not accepted is for nobody else (RFC 9110 §12.5.3)", plain, counting(with("Cache-Control", "max-age=60", "Content-Encoding", "gzip")), []said{
+			{header: []string{"Accept-Encoding", "identity"}, body: "1", cache: "detail=coding-unasked"},
+			{header: []string{"Accept-Encoding", "gzip;q=0"}, body: "2", cache: "detail=coding-unasked"},
+			{header: []string{"Accept-Encoding", "gzip"}, body: "3", cache: "stored"}, {header: []string{"Accept-Encoding", "gzip"}, body: "3", cache: "hit"},
+		}},
+		{"why a fresh copy was not used (RFC 9211 §2.2)", honor, counting(with("Cache-Control", "max-age=60, stale-while-revalidate=60")), []said{
+			{body: "1"}, {header: []string{"Cache-Control", "no-cache"}, body: "2", cache: "fwd=request; fwd-status=200; stored; detail=client-cache-control"},
+			{about: "and a stale one", after: 70 * time.Second, header: []string{"Cache-Control", "no-cache"}, body: "3", cache: "fwd=stale; fwd-status=200; stored"},
 		}},
 		{"the preferred language selects among copies (RFC 9111 §4.1)", plain,
 			counting(with("Cache-Control", "max-age=60", "Vary", "Accept-Language", "Content-Language", "de")), []said{

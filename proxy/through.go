@@ -47,15 +47,6 @@ func (ex *exchange) passOr(why policy.Reason, c candidate, seen func(*http.Respo
 	}
 }
 
-// headMiss sends a HEAD that no copy answers through, and lets go of a copy of something else.
-func (ex *exchange) headMiss(c candidate) {
-	ex.passOr(policy.HeadMiss, c, func(res *http.Response) {
-		if c.Copy != nil && isSuccess(c.Copy.Status) && res.StatusCode == http.StatusOK && policy.HeadContradicts(c.Copy.Header(), res.Header) {
-			ex.p.store.Drop(c.Key, c.Copy)
-		}
-	})
-}
-
 // errSpared is the end of an answer in whose place a copy is sent.
 var errSpared = errors.New("a copy stands in for the answer")
 

@@ -84,6 +84,10 @@ func (o *Origin) send(req *http.Request, wait *wait) (*http.Response, error) {
 	bodyErr := wait.end()
 	switch {
 	case err == nil:
+		if err = joinNames(res.Header); err != nil {
+			res.Body.Close()
+			return nil, err
+		}
 		return res, nil
 	case req.Context().Err() != nil:
 		return nil, endOf(req.Context())

@@ -5,14 +5,16 @@ import "maps"
 // The arguments, in the words of the specifications.
 const (
 	prefix = "RFC 9111 §4.2.1: \"caches are encouraged to consider responses that have invalid freshness information ... to be stale\". " +
-		"Here any Age but one number is; §5.1 would have the first of several, which the suite asks for in this test and not in its " +
-		"neighbours"
-	disconnected = "what the test expects in place of the stale copy is a 200 of the origin, which has closed the connection; " +
-		"no cache can pass it. The stale copy is not served: the answer is 502 (RFC 9111 §4.2.4)"
+		"Here any Age but one number is. §5.1 would have the first of several: the test expects that, though its own name asks for a " +
+		"stale answer, and its neighbours, with 0 twice in one field, expect the contrary. No reading of the RFC passes all of them"
+	disconnected = "what the test expects in place of the stale copy is a 200 of its origin to this very request. The origin closes the " +
+		"connection as often as it is asked, so that no cache can pass it. What matters holds: the stale copy is not served, the answer " +
+		"is 502 (RFC 9111 §4.2.4)"
 	setCookie = "RFC 9111 §7.3 leaves it to caches: to keep cookies that are set for one client and send them to all is a named " +
 		"relaxation of a route (override: [set-cookie], or strip_set_cookie)"
-	wrongPart = "the test's 206 has five bytes and says by Content-Range that it has six: which bytes of the whole they are is unknown " +
-		"(RFC 9110 §14.4, §15.3.7), and a part that contradicts itself is not kept"
+	wrongPart = "the test's 206 has five bytes and says by Content-Range, bytes 4-9/10, that it has six: which \"range of the selected " +
+		"representation\" is \"enclosed\" (RFC 9110 §14.4) is unknown. The tests do not agree either: of the bytes 01234, -5 and -1 want " +
+		"the last one at position 9, and 6-8 wants it at 8. A part that contradicts itself is not kept"
 )
 
 // cookieTests ask a shared cache to keep cookies or to answer requests that have some, which a route has to allow.
@@ -34,12 +36,14 @@ var exceptions = together(cookieTests, map[string]string{
 	"stale-close-no-cache":         disconnected,
 	"stale-close-s-maxage=2":       disconnected,
 
-	"headers-store-Transfer-Encoding": "the origin names a transfer coding that does not exist. Where the message ends is then unknown, and to guess is " +
-		"response splitting (RFC 9112 §6.1, §11.1): the answer is 502",
+	"headers-store-Transfer-Encoding": "the origin names a transfer coding that does not exist and was not asked for: without TE \"the only acceptable " +
+		"transfer coding is chunked\" (RFC 9112 §7.4). Nobody can decode the content, and the coded bytes are not it: the answer is 502 " +
+		"(RFC 9110 §15.6.3)",
 	"304-etag-update-response-ETag": "RFC 9111 §4.3.4: where no stored response has the strong validator of the 304, \"the cache MUST NOT use the " +
-		"new response to update any stored responses\". The origin is asked again, for the whole",
+		"new response to update any stored responses\". Without that, the copy is as stale as it was, and the test's third request " +
+		"must not be answered from it. The origin is asked again, for the whole",
 	"conditional-lm-fresh-no-lm": "RFC 9111 §4.3.2: without Last-Modified, 304 is for a stored Date \"earlier than or equal to\" If-Modified-Since. The " +
-		"test's is later: what the client has may be older than what is stored",
+		"test's is 3,000 seconds later: what the client has may be older than what is stored, and 304 would have it kept",
 
 	"partial-store-partial-reuse-partial":           wrongPart,
 	"partial-store-partial-reuse-partial-absent":    wrongPart,

@@ -43,7 +43,7 @@ type Exchange struct {
 	Request  Request
 	At       time.Time // when the response came
 	Response Response  // of a 304: the fields that it had
-	Renews   int       // of a 304: the serial of the response that it confirms
+	Renews   int       // of a 304, and of a HEAD with the same validator: the serial of the response that it confirms
 }
 
 // Kind says where the answer to a request comes from.
@@ -129,13 +129,17 @@ func sameVariant(vary []string, a, b Request) bool {
 // Learn tells of a request that reached the origin.
 func (c *Cache) Learn(e Exchange) {
 	switch {
-	case e.Request.Method == "HEAD":
-	case e.Request.Method != "GET":
+	case e.Request.Method == "HEAD" && e.Renews == 0:
+		if old := c.selected(e.Request); old != nil && !e.Request.Credentials && contradicts(old.response, e.Response) {
+			old.gone = true // §4.3.5
+		}
+	case e.Request.Method == "HEAD" && e.Request.Credentials:
+	case e.Request.Method != "GET" && e.Request.Method != "HEAD":
 		if e.Response.Status >= 200 && e.Response.Status < 400 {
 			c.invalidate(e.Request.Path)
 			c.invalidate(e.Response.Location)
 		}
-	case e.Response.Status == 304:
+	case e.Renews != 0:
 		for i := range c.stored {
 			if s := &c.stored[i]; !s.gone && s.response.Serial == e.Renews {
 				updated := Exchange{Request: e.Request, At: e.At, Response: merged(s.response, e.Response)}
@@ -153,6 +157,23 @@ func (c *Cache) Learn(e Exchange) {
 			old.gone = true
 		}
 	}
+}
+
+// contradicts reports whether the 200 to a HEAD is about something else than a stored success (§4.3.5).
+func contradicts(old, head Response) bool {
+	return head.Status == 200 && old.Status < 300 &&
+		(old.ETag != nil && head.ETag != nil && *old.ETag != *head.ETag ||
+			old.LastModified != nil && head.LastModified != nil && !old.LastModified.Equal(*head.LastModified))
+}
+
+// Held is the response that a request selects, if that is a 200 with an ETag and was received no longer ago than recent; 0:
+// there is none. A cache may give up older ones.
+func (c *Cache) Held(r Request, now time.Time, recent time.Duration) (serial int) {
+	s := c.selected(r)
+	if s == nil || s.response.Status != 200 || s.response.ETag == nil || now.Sub(s.received) > recent {
+		return 0
+	}
+	return s.response.Serial
 }
 
 // invalidate makes all responses of a path unusable (§4.4).
