@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"cacheproxy/invalidation"
 	"cacheproxy/policy"
 )
 
@@ -27,7 +28,7 @@ func TestHeadDoesNotBringBack(t *testing.T) {
 			var b *bubble
 			n := 0
 			purge := func() {
-				if _, err := b.log.Invalidate(t.Context(), []policy.Member{tag("products")}, false); err != nil {
+				if _, err := b.log.Invalidate(t.Context(), invalidation.Order{Members: []policy.Member{tag("products")}}); err != nil {
 					t.Error(err)
 				}
 			}
