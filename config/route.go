@@ -18,7 +18,7 @@ func (l *loader) routes(list []routeDoc, s *Snapshot) []*policy.Route {
 	routes := make([]*policy.Route, len(list))
 	taken := make([]string, len(list))
 	for i := range list {
-		c := &routeCompiler{loader: l, path: index("routes", i), doc: &list[i], docs: list}
+		c := &routeCompiler{loader: l, path: index("routes", i), doc: &list[i], docs: list, trusting: len(s.TrustedProxies) > 0}
 		routes[i] = c.compile(s.Upstreams)
 		taken[i] = list[i].Name
 	}
@@ -34,6 +34,8 @@ type routeCompiler struct {
 	doc   *routeDoc
 	docs  []routeDoc // all routes
 	route *policy.Route
+
+	trusting bool // there are proxies that are believed whom they forward for
 }
 
 // key is the path of one of the route's keys.

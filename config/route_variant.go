@@ -103,6 +103,10 @@ func (c *routeCompiler) variant() {
 			c.route.Headers = append(c.route.Headers, canonical)
 		}
 	}
+	if c.trusting {
+		// The name that users know the site by, where a proxy in front has changed Host. The other requests have it too.
+		c.route.Headers = declare(c.route.Headers, "X-Forwarded-Host")
+	}
 	for i, name := range c.doc.Cookies {
 		at := index(c.key("cookies"), i)
 		if c.cookieName(at, name) {

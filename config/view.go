@@ -16,11 +16,13 @@ type View struct {
 	Listen          string         `json:"listen"`
 	TLS             *TLSView       `json:"tls,omitempty"`
 	H2C             bool           `json:"h2c"`
+	TrustedProxies  []string       `json:"trusted_proxies,omitempty"`
 	ReusePort       bool           `json:"reuse_port"`
 	DrainDelay      string         `json:"drain_delay"`
 	ShutdownTimeout string         `json:"shutdown_timeout"`
 	Limits          LimitsView     `json:"limits"`
 	Admin           AdminView      `json:"admin"`
+	Log             LogView        `json:"log"`
 	Tracing         *TracingView   `json:"tracing,omitempty"`
 	Memory          MemoryView     `json:"memory"`
 	Upstreams       []UpstreamView `json:"upstreams"`
@@ -45,6 +47,13 @@ type AdminView struct {
 	Listen string   `json:"listen"`
 	TLS    *TLSView `json:"tls,omitempty"`
 	Tokens []string `json:"tokens,omitempty"` // names
+}
+
+// LogView is what is written to the log; shares from 0 to 1.
+type LogView struct {
+	Level  string  `json:"level"`
+	Hits   float64 `json:"hits"`
+	Others float64 `json:"others"`
 }
 
 // TLSView shows a listener's certificate.
@@ -101,6 +110,8 @@ type RouteView struct {
 	Mode                 string   `json:"mode"`
 	ModeShare            string   `json:"mode_share,omitempty"` // where not all requests
 	Key                  string   `json:"key,omitempty"`
+	Headers              []string `json:"headers,omitempty"` // in the storage key
+	Cookies              []string `json:"cookies,omitempty"` // in the storage key
 	Tags                 []string `json:"tags,omitempty"`
 	TTL                  string   `json:"ttl"`
 	StaleWhileRevalidate string   `json:"stale_while_revalidate"`
@@ -118,7 +129,11 @@ func (s *Snapshot) View() View {
 		Listen: s.Listen, TLS: viewTLS(s.TLS), H2C: s.H2C, DrainDelay: s.DrainDelay.String(),
 		ReusePort: s.ReusePort, ShutdownTimeout: s.ShutdownTimeout.String(), Limits: viewLimits(s),
 		Admin:  AdminView{Listen: s.Admin.Listen, TLS: viewTLS(s.Admin.TLS)},
+		Log:    LogView{Level: s.Log.Level.String(), Hits: s.Log.Hits, Others: s.Log.Others},
 		Memory: MemoryView{Size: s.Memory.Size, MaxObject: s.Memory.MaxObject},
+	}
+	for _, p := range s.TrustedProxies {
+		v.TrustedProxies = append(v.TrustedProxies, p.String())
 	}
 	if t := s.Tracing; t != nil {
 		v.Tracing = &TracingView{Endpoint: t.Endpoint.String(), Sample: t.Sample, Service: t.Service, Headers: slices.Sorted(maps.Keys(t.Headers))}
@@ -173,7 +188,7 @@ func viewRoute(r *policy.Route) RouteView {
 		Name: r.Name, Upstream: r.Upstream, Policy: r.Policy.String(), Mode: r.Mode.String(), Key: r.Key.String(),
 		TTL: r.TTL.String(), StaleWhileRevalidate: r.StaleWhileRevalidate.String(), StaleIfError: r.StaleIfError.String(),
 		NegativeTTL: r.NegativeTTL.String(), Range: r.Range.String(), MaxWaiters: r.MaxWaiters, WaitTimeout: r.WaitTimeout.String(),
-		Compression: "none",
+		Compression: "none", Headers: r.Headers, Cookies: r.Cookies,
 	}
 	if r.Compression != policy.Identity {
 		v.Compression = r.Compression.String()

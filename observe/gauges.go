@@ -10,6 +10,7 @@ import (
 // then not shown.
 type UpstreamGauges struct {
 	InFlight func() int                                    // requests that the origin is working on
+	Streams  func() int                                    // upgrades, event streams and gRPC calls that are open; may be nil
 	Queued   func() int                                    // requests waiting for a place
 	Retries  func() uint64                                 // requests that went on to another address, since the start; may be nil
 	Health   func(tell func(address string, healthy bool)) // of every address; may be nil
@@ -38,7 +39,7 @@ func (m *Metrics) SetTier(name string, g TierGauges) {
 
 // gauges collects what others hold. Unlike prometheus.GaugeFunc it lets them come and go with the configuration.
 type gauges struct {
-	inFlight, queued          *prometheus.Desc
+	inFlight, streams, queued *prometheus.Desc
 	retries, healthy          *prometheus.Desc
 	bytes, entries, evictions *prometheus.Desc
 
@@ -53,6 +54,7 @@ func newGauges() *gauges {
 	}
 	return &gauges{
 		inFlight:  desc("origin_in_flight", "Requests that an origin is working on.", "upstream"),
+		streams:   desc("origin_streams", "Upgrades, event streams and gRPC calls that are open at an origin.", "upstream"),
 		queued:    desc("origin_queued", "Requests waiting for a place at an origin.", "upstream"),
 		retries:   desc("retries_total", "Requests that went on to another address of an origin because one could not be reached.", "upstream"),
 		healthy:   desc("upstream_healthy", "1 when nothing speaks against an address of an origin, else 0.", "upstream", "address"),
@@ -66,7 +68,7 @@ func newGauges() *gauges {
 
 // Describe implements prometheus.Collector.
 func (g *gauges) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{g.inFlight, g.queued, g.retries, g.healthy, g.bytes, g.entries, g.evictions} {
+	for _, d := range []*prometheus.Desc{g.inFlight, g.streams, g.queued, g.retries, g.healthy, g.bytes, g.entries, g.evictions} {
 		to <- d
 	}
 }
@@ -81,6 +83,9 @@ func (g *gauges) Collect(to chan<- prometheus.Metric) {
 	for name, u := range g.upstreams {
 		emit(g.inFlight, prometheus.GaugeValue, float64(u.InFlight()), name)
 		emit(g.queued, prometheus.GaugeValue, float64(u.Queued()), name)
+		if u.Streams != nil {
+			emit(g.streams, prometheus.GaugeValue, float64(u.Streams()), name)
+		}
 		if u.Retries != nil {
 			emit(g.retries, prometheus.CounterValue, float64(u.Retries()), name)
 		}

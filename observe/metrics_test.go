@@ -31,7 +31,7 @@ func TestMetrics(t *testing.T) {
 	m.Purge("admin", "tag", 3*time.Millisecond)
 	m.SetMode("product", policy.Observe, 0.25)
 	m.SetUpstream("shop", UpstreamGauges{
-		InFlight: func() int { return 3 }, Queued: func() int { return 1 }, Retries: func() uint64 { return 7 },
+		InFlight: func() int { return 3 }, Streams: func() int { return 5 }, Queued: func() int { return 1 }, Retries: func() uint64 { return 7 },
 		Health: func(tell func(string, bool)) { tell("a:80", true); tell("b:80", false) },
 	})
 	m.SetTier("memory", TierGauges{
@@ -52,6 +52,7 @@ func TestMetrics(t *testing.T) {
 		`cacheproxy_origin_seconds_bucket{upstream="shop",le="0.025"} 1`,
 		`cacheproxy_shed_total{upstream="shop"} 1`,
 		`cacheproxy_origin_in_flight{upstream="shop"} 3`,
+		`cacheproxy_origin_streams{upstream="shop"} 5`,
 		`cacheproxy_origin_queued{upstream="shop"} 1`,
 		`cacheproxy_origin_queue_seconds_bucket{upstream="shop",le="0.001"} 1`,
 		`cacheproxy_origin_queue_seconds_bucket{upstream="shop",le="0.5"} 2`,

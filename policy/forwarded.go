@@ -3,6 +3,7 @@ package policy
 import (
 	"net/http"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -18,12 +19,7 @@ const Pseudonym = "cacheproxy"
 // must not tell the origin who happened to ask first.
 func Forward(h http.Header, clientAddr netip.Addr, scheme, host string, trusted bool) {
 	if !trusted {
-		for name := range h {
-			if strings.HasPrefix(name, "X-Forwarded-") {
-				delete(h, name)
-			}
-		}
-		delete(h, "Forwarded")
+		StripForwarded(h)
 	}
 	clientAddr = clientAddr.Unmap().WithZone("")
 	if clientAddr.IsValid() {
@@ -37,6 +33,22 @@ func Forward(h http.Header, clientAddr netip.Addr, scheme, host string, trusted 
 	}
 	extend(h, "Forwarded", forwardedElement(clientAddr, scheme, host))
 }
+
+// StripForwarded removes what a client says of the way that its request came.
+func StripForwarded(h http.Header) {
+	for name := range h {
+		if saysWay(name) {
+			delete(h, name)
+		}
+	}
+}
+
+// saysWay reports whether a field, in canonical form, is one of those in which proxies say whom they forward for.
+func saysWay(name string) bool { return name == "Forwarded" || strings.HasPrefix(name, "X-Forwarded-") }
+
+// DeclaresForwarded reports whether part of the storage key is what proxies say of the way that a request came: of
+// clients that are not trusted to say it, it has to be removed before.
+func (r *Route) DeclaresForwarded() bool { return slices.ContainsFunc(r.Headers, saysWay) }
 
 // forwardedElement is one hop in Forwarded (RFC 7239 §4). An IPv6 address is bracketed and so has to be quoted (§6).
 func forwardedElement(addr netip.Addr, scheme, host string) string {

@@ -29,6 +29,7 @@ type connection struct {
 
 	resets, answered atomic.Int32 // HTTP/2 requests that the client reset early, and all
 
+	late   atomic.Bool // a body did not come in time, or nobody wants it any more (HTTP/1.1), which ends the connection
 	closed sync.Once
 
 	mu    sync.Mutex // guards what is below
@@ -77,6 +78,13 @@ func (c *connection) floods(reset bool) bool {
 	}
 	resets := c.resets.Add(1)
 	return resets >= resetsAllowed && resets >= all/resetsShare
+}
+
+// hasten bounds how long what is left of a body may take to come. What has taken its time already gets no more.
+func (c *connection) hasten(d time.Duration) {
+	if !c.late.Load() {
+		_ = c.SetReadDeadline(time.Now().Add(d)) // of a connection that is closed
+	}
 }
 
 // Read reads what the client sends.

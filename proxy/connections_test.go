@@ -232,6 +232,45 @@ func TestSilentBody(t *testing.T) {
 	})
 }
 
+// What nobody reads of a body holds up the answer and the connection for no longer than a body that is read, and a claim
+// to be gRPC changes nothing: there is none over HTTP/1.1.
+func TestUnreadBody(t *testing.T) {
+	for _, c := range []struct{ name, fields, body, status, rest string }{
+		{"refused unread", "Content-Length: 1000", "x", "403", "no\n"},
+		{"refused unread, chunked", "Transfer-Encoding: chunked", "1\r\nx\r\n", "403", "no\n"},
+		{"called gRPC", "Content-Type: application/grpc\r\nX-Read: it\r\nContent-Length: 1000", "x", "408", "1 bytes"},
+	} {
+		inFront(t, Limits{BodyTimeout: 30 * time.Second, IdleTimeout: time.Hour}, func(s *front) {
+			s.handle = func(w http.ResponseWriter, r *http.Request) {
+				if r.Header.Get("X-Read") != "" {
+					readBody(w, r)
+					return
+				}
+				http.Error(w, "no", http.StatusForbidden)
+			}
+			conn := s.dial()
+			start := time.Now()
+			io.WriteString(conn, "POST / HTTP/1.1\r\nHost: a\r\n"+c.fields+"\r\n\r\n"+c.body)
+			said, err := io.ReadAll(conn)
+			if took := time.Since(start); err != nil || !strings.HasPrefix(string(said), "HTTP/1.1 "+c.status) || !strings.HasSuffix(string(said), c.rest) || took > 31*time.Second {
+				t.Errorf("%s: after %v: %q, %v", c.name, took, said, err)
+			}
+			// What comes after all is read, and the connection kept.
+			conn = s.dial()
+			io.WriteString(conn, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nx")
+			<-time.After(20 * time.Second)
+			io.WriteString(conn, "x")
+			if res, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil || res.StatusCode != 403 || res.Close {
+				t.Errorf("%s: a body that comes: %v, %v", c.name, res, err)
+			}
+			<-time.After(20 * time.Second)
+			if !isOpen(conn) {
+				t.Errorf("%s: a connection that may wait is closed", c.name)
+			}
+		})
+	}
+}
+
 // The same over HTTP/2, where the body of a gRPC call may pause.
 func TestSilentStreamBody(t *testing.T) {
 	for _, c := range []struct {

@@ -51,8 +51,8 @@ func (ex *exchange) identify(q *fetch, names []string) {
 	if !ok {
 		return
 	}
-	q.forward, q.personal, q.client, q.trusted = header, true, peerAddr(ex.r), ex.trusted()
-	if q.trusted {
+	q.forward, q.personal, q.client = header, true, peerAddr(ex.r)
+	if ex.trusted() {
 		for _, name := range [...]string{"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "Forwarded"} {
 			if lines := ex.r.Header[name]; len(lines) > 0 {
 				q.forward[name] = append([]string(nil), lines...)

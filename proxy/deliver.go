@@ -136,6 +136,9 @@ func (ex *exchange) follow(res *fill, from *reader, wanted policy.Span) {
 	for at := int64(0); at <= wanted.Last; {
 		p, err := from.next(ex.r.Context())
 		if err != nil {
+			if at == res.length && ex.r.Context().Err() != nil {
+				return // all of it is there, and who had nothing else to ask has left
+			}
 			ex.status.Reason = policy.Incomplete
 			if ex.r.Context().Err() != nil {
 				ex.status.Reason = policy.ClientGone

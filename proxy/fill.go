@@ -46,7 +46,6 @@ type fetch struct {
 	solo     context.Context // set when the fill serves one client only: it ends with it
 	personal bool            // with the credentials of the one client that the fill is for
 	client   netip.Addr      // whom the origin is told of; zero: nobody
-	trusted  bool            // what that client says of the way its request came is believed
 	why      policy.Reason   // labels the request to the origin
 	previous *store.Copy     // what was stored before, to notice changes that nothing announced
 	asker    *observe.Span   // of the request that needs it, or set off its renewal
@@ -249,8 +248,9 @@ func (c *call) outgoing() *http.Request {
 	}
 	q.askFor(h)
 	q.route.OfferSurrogate(h)
-	// The client's address is not part of the key: unless the request is one person's, the origin does not learn it.
-	policy.Forward(h, q.client, q.target.Scheme, q.target.Host, q.trusted)
+	// The client's address is not part of the key: unless the request is one person's, the origin does not learn it. What else
+	// is here of the way that the request came is part of the key, or was said by a trusted proxy.
+	policy.Forward(h, q.client, q.target.Scheme, q.target.Host, true)
 	policy.AppendVia(h, 1, 1)
 	h[requestIDField] = []string{c.id}
 	req := (&http.Request{

@@ -26,6 +26,9 @@ func (c *Connections) guard(next http.Handler) http.Handler {
 		}
 		if r.ProtoMajor >= 2 {
 			w = newTimedWriter(w, c)
+		} else if r.ContentLength != 0 {
+			// What of the body nobody has read is read before the answer goes out, by net/http, which has no limit of its own.
+			defer conn.hasten(c.limits.BodyTimeout)
 		}
 		next.ServeHTTP(w, r)
 	})
@@ -46,8 +49,8 @@ func twoLengths(conn *connection, r *http.Request) bool {
 	return r.ProtoMajor == 1 && len(r.TransferEncoding) > 0 && (r.TLS != nil || conn.hasLength.Load())
 }
 
-// silent reports whether a client may rightly send nothing for long while its request is open: a gRPC call is a
-// conversation.
+// silent reports whether a client may rightly send nothing for long while its request is open: a gRPC call, for which there
+// has to be HTTP/2, is a conversation.
 func silent(r *http.Request) bool {
-	return strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc")
+	return r.ProtoMajor >= 2 && strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc")
 }

@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/netip"
-	"strings"
 
 	"cacheproxy/policy"
 )
@@ -61,20 +60,30 @@ func identified(text string, h http.Header) string {
 	return text
 }
 
+// scheme is how the user asked: where TLS ends at a trusted proxy, as that says. An origin that is told otherwise by a
+// shared fill would send everybody to https who is there already.
+func (ex *exchange) scheme() string {
+	if ex.trusted() {
+		if said := policy.ForwardedScheme(ex.r.Header); said != "" {
+			return said
+		}
+	}
+	if ex.r.TLS != nil {
+		return "https"
+	}
+	return "http"
+}
+
 // clientAddr is who asked: the peer, or where that is a trusted proxy, the last address that trusted ones have not added
-// to X-Forwarded-For themselves.
+// themselves.
 func (ex *exchange) clientAddr() netip.Addr {
 	addr := peerAddr(ex.r)
 	if !ex.trusts(addr) {
 		return addr
 	}
-	hops := strings.Split(strings.Join(ex.r.Header["X-Forwarded-For"], ","), ",")
-	for i := len(hops) - 1; i >= 0 && ex.trusts(addr); i-- {
-		hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
-		if err != nil {
-			break
-		}
-		addr = hop.Unmap().WithZone("")
+	hops := policy.ForwardedFor(ex.r.Header)
+	for i := len(hops) - 1; i >= 0 && ex.trusts(addr) && hops[i].IsValid(); i-- {
+		addr = hops[i]
 	}
 	return addr
 }

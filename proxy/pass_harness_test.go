@@ -32,14 +32,24 @@ func passThrough(t *testing.T, base *url.URL, change func(*passOptions)) string 
 		}
 		p.serve(w, r, options)
 	})
-	return listen(t, NewServer(handler, ServerOptions{H2C: true, Log: slog.New(slog.DiscardHandler)}))
+	all := NewConnections(Limits{})
+	return listenFor(t, NewServer(handler, ServerOptions{H2C: true, Connections: all, Log: slog.New(slog.DiscardHandler)}), all)
 }
 
 func listen(t *testing.T, srv *http.Server) string {
 	t.Helper()
+	return listenFor(t, srv, nil)
+}
+
+// listenFor serves on connections of the set; nil: of none.
+func listenFor(t *testing.T, srv *http.Server, all *Connections) string {
+	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
+	}
+	if all != nil {
+		ln = all.Listen(ln)
 	}
 	ended := make(chan error, 1)
 	go func() {

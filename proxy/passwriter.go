@@ -176,6 +176,9 @@ func (w *passWriter) finish() {
 	if w.body.uninvited() {
 		grace = 0 // it waits for a 100 that will not come, and sends nothing
 	}
+	if c := connectionOf(w.request.Context()); c != nil {
+		c.late.Store(true)
+	}
 	if w.control.SetReadDeadline(time.Now().Add(grace)) == nil {
 		io.CopyN(io.Discard, w.request.Body, drainLimit) //nolint:errcheck // the connection is closed either way
 	}

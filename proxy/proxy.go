@@ -178,16 +178,12 @@ func (ex *exchange) plan() (action policy.Action, reason policy.Reason, err erro
 
 // arrive takes the request target apart and finds the route. It reports whether the request can be served at all.
 func (ex *exchange) arrive() bool {
-	scheme := "http"
-	if ex.r.TLS != nil {
-		scheme = "https"
-	}
 	ex.route, ex.requestID = ex.cfg.unmatched, ex.broughtID()
 	if ex.r.Method == http.MethodConnect {
 		ex.refuse(http.StatusMethodNotAllowed, policy.NoRoute, "CONNECT is not possible: this is a gateway to an origin, not a forward proxy")
 		return false
 	}
-	target, err := policy.ParseTarget(scheme, ex.r.Host, ex.r.RequestURI)
+	target, err := policy.ParseTarget(ex.scheme(), ex.r.Host, ex.r.RequestURI)
 	if err != nil {
 		ex.refuse(http.StatusBadRequest, policy.UncleanPath, "the request target cannot be understood: "+err.Error())
 		return false
@@ -200,6 +196,9 @@ func (ex *exchange) arrive() bool {
 	}
 	if ex.match.Route != nil {
 		ex.route = ex.cfg.routes[ex.match.Route]
+	}
+	if ex.route.DeclaresForwarded() && !ex.trusted() {
+		policy.StripForwarded(ex.r.Header)
 	}
 	if policy.ViaHops(ex.r.Header) >= maxHops {
 		ex.refuse(http.StatusLoopDetected, policy.NoRoute, "the request came through this proxy before: its upstream leads back to itself")

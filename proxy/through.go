@@ -3,6 +3,7 @@ package proxy
 import (
 	"errors"
 	"net/http"
+	"os"
 	"time"
 
 	"cacheproxy/policy"
@@ -100,11 +101,17 @@ func (ex *exchange) passFailed(w http.ResponseWriter, err error) {
 	ex.status.Outcome, ex.status.Reason = policy.Failed, origin.Classify(err)
 	switch ex.status.Reason {
 	case policy.ClientGone:
+		if c := connectionOf(ex.r.Context()); c != nil && c.late.Load() {
+			// net/http ends the request, as if the client had left, before it reports that the body did not come.
+			err = &origin.RequestBodyError{Err: os.ErrDeadlineExceeded}
+			ex.status.Reason = policy.RequestBody
+			break
+		}
 		ex.w.code = statusGone
 	case policy.QueueFull, policy.QueueTimeout:
 		ex.status.Outcome = policy.Shed
 	}
-	if ex.status.Reason != policy.ClientGone {
+	if ex.status.Reason != policy.ClientGone && ex.status.Reason != policy.RequestBody {
 		ex.unanswered(err)
 	}
 	ex.addCacheStatus(w.Header())

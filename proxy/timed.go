@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"sync"
 	"time"
 )
 
@@ -46,12 +47,15 @@ const minRate = 500
 // atLeast is how long n bytes may take at most.
 func atLeast(n int64) time.Duration { return time.Duration(n) * time.Second / minRate }
 
-// timedBody is a request's body that must make progress while somebody waits for it.
+// timedBody is a request's body that must make progress while somebody waits for it. Two may: the transport that sends it,
+// and who takes what is left of it once the answer is there.
 type timedBody struct {
 	io.ReadCloser
-	dog     watchdog
 	timeout time.Duration
-	waited  time.Duration // for the client, less what the bytes that came may have taken
+
+	mu     sync.Mutex // held by who reads; guards what is below
+	dog    watchdog
+	waited time.Duration // for the client, less what the bytes that came may have taken
 }
 
 func newTimedBody(body io.ReadCloser, conn *connection, protocol int, timeout time.Duration) *timedBody {
@@ -61,12 +65,15 @@ func newTimedBody(body io.ReadCloser, conn *connection, protocol int, timeout ti
 			body.Close() // ends the read; the error is of no interest
 			return
 		}
+		conn.late.Store(true)
 		_ = conn.SetReadDeadline(time.Unix(1, 0)) // ends the read: HTTP/1.1 cannot close a body that is being read
 	}
 	return b
 }
 
 func (b *timedBody) Read(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	start := time.Now()
 	b.dog.start(b.timeout - b.waited)
 	n, err := b.ReadCloser.Read(p)

@@ -113,6 +113,9 @@ func (a adminAnswer) problem() error {
 	var said struct {
 		Error string `json:"error"`
 	}
+	if a.status == http.StatusBadRequest && bytes.Contains(a.body, []byte("HTTP request to an HTTPS server")) {
+		return errors.New("the admin listener speaks TLS: give --admin, or CACHEPROXY_ADMIN, a URL that begins with https://")
+	}
 	if err := json.Unmarshal(a.body, &said); err != nil || said.Error == "" {
 		return fmt.Errorf("the proxy answered %d %s", a.status, http.StatusText(a.status))
 	}

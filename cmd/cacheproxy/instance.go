@@ -21,8 +21,9 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// maxAdminHeader bounds the header of an operator's request, in bytes.
-const maxAdminHeader = 64 << 10
+// maxAdminConnections is how many connections operators, probes and whoever scrapes metrics may have: few, so that nobody
+// who reaches the port can take the files that clients need.
+const maxAdminConnections = 128
 
 // instance is one running proxy: its listeners and everything behind them.
 type instance struct {
@@ -48,8 +49,8 @@ type instance struct {
 	dataListener, adminListener net.Listener
 	// certificate and adminCertificate are the listeners'; nil: cleartext.
 	certificate, adminCertificate *proxy.Certificate
-	connections                   *proxy.Connections // of the data listener
-	accepting                     *proxy.Listener    // takes them in
+	connections, adminConnections *proxy.Connections
+	accepting                     *proxy.Listener // takes in those of the data listener
 }
 
 // newInstance builds a proxy from a configuration. It opens no socket.
@@ -104,14 +105,10 @@ func (i *instance) servers() {
 		H2C: i.snapshot.H2C, Certificate: i.certificate, Connections: i.connections, Log: i.log,
 	})
 	i.calls = admin.New(i.adminOptions())
-	i.operator = &http.Server{
-		Handler:           i.calls,
-		ReadHeaderTimeout: proxy.DefaultReadHeaderTimeout, IdleTimeout: proxy.DefaultIdleTimeout, MaxHeaderBytes: maxAdminHeader,
-		ErrorLog: slog.NewLogLogger(i.log.Handler(), slog.LevelWarn),
-	}
-	if i.adminCertificate != nil {
-		i.operator.TLSConfig = i.adminCertificate.ServerConfig()
-	}
+	i.adminConnections = proxy.NewConnections(proxy.Limits{MaxConnections: maxAdminConnections})
+	i.operator = proxy.NewServer(i.calls, proxy.ServerOptions{
+		Certificate: i.adminCertificate, Connections: i.adminConnections, Log: i.log,
+	})
 }
 
 func certificateOf(t *config.TLS) *proxy.Certificate {
@@ -138,7 +135,7 @@ func (i *instance) run(ctx context.Context) error {
 	group.Go(func() error { return i.upstreams.run(background) })
 	group.Go(func() error { return i.lines.Run(background) })
 	group.Go(func() error { return i.tracer.Run(background) })
-	group.Go(func() error { return served(serveOn(i.operator, i.adminListener)) })
+	group.Go(func() error { return served(serveOn(i.operator, i.adminConnections.Listen(i.adminListener))) })
 	group.Go(func() error { return served(serveOn(i.data, i.accepting)) })
 	group.Go(func() error { return i.follow(background, i.hangup) })
 	i.phase.now.Store(serving)

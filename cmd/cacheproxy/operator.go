@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 
 	"cacheproxy/admin"
@@ -26,8 +27,16 @@ func (i *instance) adminOptions() admin.Options {
 		Config:   i.viewConfig,
 		Reload:   func(ctx context.Context) (admin.Reloaded, error) { return i.reload(ctx, "admin") },
 		Ready:    i.phase.ready,
-		Gatherer: i.metrics.Gatherer(), Log: i.log, Build: buildVersion(),
+		Gatherer: i.metrics.Gatherer(), Log: slog.New(auditLog{i.log.Handler()}), Build: buildVersion(),
 	}
+}
+
+// auditLog writes who did what whatever the level of the log, which is for what the program itself has to say.
+type auditLog struct{ slog.Handler }
+
+// Enabled implements slog.Handler.
+func (a auditLog) Enabled(ctx context.Context, l slog.Level) bool {
+	return l >= slog.LevelInfo || a.Handler.Enabled(ctx, l)
 }
 
 func (i *instance) setMode(o admin.ModeOrder) error {

@@ -71,5 +71,5 @@ func (i *instance) limits() proxy.Limits {
 	return l
 }
 
-// spareFiles are for listeners, the admin listener's clients, idle connections to upstreams, logs and libraries.
-const spareFiles = 128
+// spareFiles are for the admin listener's clients, listeners, idle connections to upstreams, logs and libraries.
+const spareFiles = maxAdminConnections + 64

@@ -63,7 +63,7 @@ func (u *upstreams) replace(next []*upstream) {
 	for _, up := range next {
 		if !slices.Contains(u.now, up) {
 			u.metrics.SetUpstream(up.Name(), observe.UpstreamGauges{
-				InFlight: up.InFlight, Queued: up.Queued, Retries: up.Retries, Health: up.Health,
+				InFlight: up.InFlight, Streams: up.Streams, Queued: up.Queued, Retries: up.Retries, Health: up.Health,
 			})
 			u.start(up)
 		}

@@ -17,8 +17,10 @@ func isStream(res *http.Response) bool {
 	if err != nil {
 		return false
 	}
-	return mediaType == "text/event-stream" || strings.HasPrefix(mediaType, "application/grpc")
+	return mediaType == "text/event-stream" || isGRPC(res.Header)
 }
+
+func isGRPC(h http.Header) bool { return strings.HasPrefix(h.Get("Content-Type"), "application/grpc") }
 
 // held returns h as the body of a response. An upgraded connection stays writable.
 func held(h heldBody) io.ReadCloser {

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -147,6 +148,55 @@ func TestTimeoutCountsOnlyTheOriginsTurn(t *testing.T) {
 			t.Errorf("in flight %d", o.InFlight())
 		}
 		synctest.Wait()
+	})
+}
+
+// A gRPC call whose client says nothing counts as a stream before it is answered: a few of them must not hold every place.
+func TestSilentCallsHoldNoPlace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := serveInBubble(t, Options{MaxInFlight: 2, MaxStreams: 1, Timeout: 2 * time.Second}, func(_ http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body) // which breaks off
+		})
+		var calls sync.WaitGroup
+		var bodies []*io.PipeWriter
+		failed := make(chan error, 3)
+		ask := func(contentType string) {
+			r, w := io.Pipe()
+			bodies = append(bodies, w)
+			req := request(t, o, "POST", r)
+			req.Header.Set("Content-Type", contentType)
+			calls.Go(func() {
+				res, err := o.RoundTrip(req)
+				if err != nil {
+					failed <- err
+					return
+				}
+				res.Body.Close()
+			})
+			_, _ = w.Write([]byte("hello")) // the pipe is open
+		}
+		ask("application/grpc+proto")
+		ask("text/plain")
+		<-time.After(time.Second)
+		if o.InFlight() != 2 || o.Streams() != 0 {
+			t.Errorf("at first %d in flight, %d streams", o.InFlight(), o.Streams())
+		}
+		<-time.After(2 * time.Second)
+		if o.InFlight() != 1 || o.Streams() != 1 {
+			t.Errorf("then %d in flight, %d streams; an upload holds its place", o.InFlight(), o.Streams())
+		}
+		ask("application/grpc")
+		<-time.After(3 * time.Second)
+		if err := <-failed; !errors.Is(err, ErrStreamsFull) || Classify(err) != policy.QueueFull {
+			t.Errorf("one conversation too many: %v", err)
+		}
+		for _, w := range bodies {
+			w.Close()
+		}
+		calls.Wait()
+		if o.InFlight() != 0 || o.Streams() != 0 || len(failed) > 0 {
+			t.Errorf("in the end %d in flight, %d streams, %d failed", o.InFlight(), o.Streams(), len(failed))
+		}
 	})
 }
 

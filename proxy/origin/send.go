@@ -46,7 +46,7 @@ func (o *Origin) attempt(req *http.Request, to *address, slot *Slot) (*http.Resp
 		o.balancer.leave(to)
 		o.left()
 	})
-	wait := newWait(o.options.Timeout, cancel)
+	wait := newWait(o.options.Timeout, cancel, conversation(req, slot, cancel))
 	res, err := o.send(o.aim(req, to).WithContext(ctx), wait)
 	o.balancer.judge(to, err)
 	stream := err == nil && isStream(res)
@@ -65,6 +65,20 @@ func (o *Origin) attempt(req *http.Request, to *address, slot *Slot) (*http.Resp
 	}
 	res.Body = held(h)
 	return res, nil
+}
+
+// conversation is what a client means that says nothing for long in a gRPC call, which nothing else bounds: no answer is due
+// yet, so the call counts as a stream from there on. Nil for other requests.
+func conversation(req *http.Request, slot *Slot, cancel context.CancelCauseFunc) func() {
+	if !isGRPC(req.Header) || req.Body == nil {
+		return nil
+	}
+	return func() {
+		if err := slot.Stream(); err != nil {
+			cancel(err)
+			req.Body.Close() // which the transport waits for; its error cannot matter any more
+		}
+	}
 }
 
 // send returns the response as soon as its header is there. Its error tells the end of a patience from the end of a

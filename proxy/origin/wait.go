@@ -16,6 +16,7 @@ import (
 type wait struct {
 	timeout time.Duration
 	cancel  context.CancelCauseFunc
+	quiet   func() // called when the client says nothing for as long; nil: nothing
 
 	mu    sync.Mutex
 	timer *time.Timer
@@ -24,17 +25,24 @@ type wait struct {
 	body  error // what the client's body failed with
 }
 
-func newWait(timeout time.Duration, cancel context.CancelCauseFunc) *wait {
-	w := &wait{timeout: timeout, cancel: cancel}
+func newWait(timeout time.Duration, cancel context.CancelCauseFunc, quiet func()) *wait {
+	w := &wait{timeout: timeout, cancel: cancel, quiet: quiet}
 	w.timer = time.AfterFunc(timeout, w.expire)
 	return w
 }
 
 func (w *wait) expire() {
 	w.mu.Lock()
-	defer w.mu.Unlock()
-	if !w.over {
+	quiet := w.quiet
+	if !w.over && !w.read {
 		w.cancel(ErrTimeout)
+	}
+	if w.over || !w.read {
+		quiet = nil
+	}
+	w.mu.Unlock()
+	if quiet != nil {
+		quiet()
 	}
 }
 
@@ -43,7 +51,9 @@ func (w *wait) pause() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.read = true
-	w.timer.Stop()
+	if w.timer.Stop(); w.quiet != nil && !w.over {
+		w.timer.Reset(w.timeout)
+	}
 }
 
 // resume starts the clock anew: the origin's turn.

@@ -1,6 +1,8 @@
 package deploy
 
 import (
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"maps"
 	"net/http"
@@ -181,6 +183,8 @@ func metrics(t *testing.T) map[string]map[string]bool {
 	run(t, purge)
 	shown := map[string]map[string]bool{}
 	_, _, text := get(t, p.admin+"/metrics")
+	_, _, more := get(t, serveTLS(t, fmt.Sprintf(runbookConfig, token, source.URL)).admin+"/metrics")
+	text += more
 	for _, sample := range regexp.MustCompile(`(?m)^([a-zA-Z_]\w*)(\{.*\})? `).FindAllStringSubmatch(text, -1) {
 		if shown[sample[1]] == nil {
 			shown[sample[1]] = map[string]bool{}
@@ -190,4 +194,20 @@ func metrics(t *testing.T) map[string]map[string]bool {
 		}
 	}
 	return shown
+}
+
+// serveTLS starts a program with a certificate for its clients.
+func serveTLS(t *testing.T, config string) running {
+	t.Helper()
+	dir, pair := t.TempDir(), httptest.NewUnstartedServer(nil)
+	pair.StartTLS()
+	defer pair.Close()
+	key, err := x509.MarshalPKCS8PrivateKey(pair.TLS.Certificates[0].PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: pair.Certificate().Raw})
+	write(t, filepath.Join(dir, "cert.pem"), string(cert))
+	write(t, filepath.Join(dir, "key.pem"), string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})))
+	return serveFile(t, write(t, filepath.Join(dir, "config.yaml"), config+"\ntls: {cert: cert.pem, key: key.pem}\n"))
 }

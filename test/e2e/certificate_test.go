@@ -171,5 +171,8 @@ func TestAdminCertificate(t *testing.T) {
 	if r := run(t, []string{"SSL_CERT_FILE=" + ca}, "reload", "--admin", url); r.status != 0 {
 		t.Errorf("reload: %d %q %q", r.status, r.out, r.err)
 	}
+	if r := run(t, nil, "health", "--admin", p.admin); r.status == 0 || !strings.Contains(r.err, "begins with https://") {
+		t.Errorf("health over http: %d %q %q", r.status, r.out, r.err)
+	}
 	p.stop(t, patience)
 }

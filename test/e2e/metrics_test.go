@@ -10,7 +10,7 @@ import (
 // contract are the metrics that dashboards and alerts are built on.
 var contract = []string{
 	"cacheproxy_requests_total{", "cacheproxy_request_seconds_bucket{", "cacheproxy_origin_requests_total{", "cacheproxy_origin_seconds_bucket{",
-	"cacheproxy_origin_in_flight{upstream=", "cacheproxy_origin_queued{upstream=", "cacheproxy_shed_total{upstream=",
+	"cacheproxy_origin_in_flight{upstream=", "cacheproxy_origin_streams{upstream=", "cacheproxy_origin_queued{upstream=", "cacheproxy_shed_total{upstream=",
 	"cacheproxy_origin_queue_seconds_bucket{", "cacheproxy_upstream_healthy{address=", "cacheproxy_retries_total{upstream=",
 	"cacheproxy_coalesced_total{route=", "cacheproxy_not_stored_total{", "cacheproxy_store_bytes{tier=", "cacheproxy_store_entries{tier=",
 	"cacheproxy_evictions_total{tier=", "cacheproxy_purges_total{", "cacheproxy_purge_seconds_bucket{",
