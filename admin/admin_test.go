@@ -68,9 +68,9 @@ func newListener(tokens ...Token) *listener {
 			l.explain = append(l.explain, fmt.Sprint(method, " ", url, " ", header))
 			return map[string]string{"route": "product"}, nil
 		},
-		SetMode: func(_ context.Context, o ModeOrder) error {
+		SetMode: func(_ context.Context, o ModeOrder) (Receipt, error) {
 			l.modes = append(l.modes, fmt.Sprint(o.Route, " ", o.Mode, " ", o.Share, " ", o.For, " ", o.Reset))
-			return l.err
+			return Receipt{Recorded: true, Held: l.err == nil}, l.err
 		},
 		Modes: func() []RouteMode {
 			until := time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
@@ -438,7 +438,7 @@ func TestFailingFuncs(t *testing.T) {
 	if res, _ := l.ask(t, "GET /healthz", ""); res.StatusCode != 200 {
 		t.Errorf("healthz: %d: an instance that drains is alive", res.StatusCode)
 	}
-	if !strings.Contains(l.log.String(), "set mode: draining") {
+	if !strings.Contains(l.log.String(), "level=ERROR msg=\"set mode\"") {
 		t.Errorf("audit %s", l.log)
 	}
 }

@@ -51,6 +51,7 @@ type Metrics struct {
 
 	purges       *prometheus.CounterVec
 	purgeSeconds prometheus.Histogram
+	unconfirmed  prometheus.Counter
 
 	accessLogDropped prometheus.Counter
 	spansDropped     prometheus.Counter
@@ -102,6 +103,9 @@ func NewMetrics(version string) *Metrics {
 		purgeSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Namespace: namespace, Name: "purge_seconds", Help: "Time from a purge to its confirmation.", Buckets: purgeBuckets,
 		}),
+		unconfirmed: prometheus.NewCounter(prometheus.CounterOpts{
+			Namespace: namespace, Name: "purges_unconfirmed_total", Help: "Purges that asked to hold everywhere, and of which that could not be said in time.",
+		}),
 		accessLogDropped: prometheus.NewCounter(prometheus.CounterOpts{
 			Namespace: namespace, Name: "access_log_dropped_total", Help: "Lines of the access log lost because their reader was too slow.",
 		}),
@@ -119,7 +123,7 @@ func NewMetrics(version string) *Metrics {
 	m.register(
 		m.requests, m.requestSeconds, m.coalesced, m.notStored, m.missed, m.mode, m.modeShare, m.reloadSuccess, m.reloadedAt, m.certificate,
 		m.originRequests, m.originSeconds, m.queueSeconds, m.shed, m.observedSaved, m.observedOrigin, m.adminAuthFailures,
-		m.purges, m.purgeSeconds, m.accessLogDropped, m.spansDropped, m.gauges, build,
+		m.purges, m.purgeSeconds, m.unconfirmed, m.accessLogDropped, m.spansDropped, m.gauges, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	return m
@@ -140,11 +144,18 @@ func (m *Metrics) Gatherer() prometheus.Gatherer { return m.registry }
 // Registerer takes metrics of parts that are not always there, such as a shared store.
 func (m *Metrics) Registerer() prometheus.Registerer { return m.registry }
 
-// Purge counts a purge that was carried out. The source is admin, write or feed; the kind that of admin.Purge.
+// Purge counts a purge that holds everywhere. The source is admin, write or feed; the kind that of admin.Purge; took is the
+// time to the last confirmation.
 func (m *Metrics) Purge(source, kind string, took time.Duration) {
 	m.purges.WithLabelValues(source, kind).Inc()
 	m.purgeSeconds.Observe(took.Seconds())
 }
+
+// PurgeRecorded counts a purge for whose confirmation nobody waited.
+func (m *Metrics) PurgeRecorded(source, kind string) { m.purges.WithLabelValues(source, kind).Inc() }
+
+// PurgeUnconfirmed counts a purge that should hold everywhere and of which that could not be said.
+func (m *Metrics) PurgeUnconfirmed() { m.unconfirmed.Inc() }
 
 // AdminAuthFailures gives what counts calls of the admin listener that were turned away, for these reasons. All of them
 // start at zero, so that the first one is seen.

@@ -34,8 +34,11 @@ type Options struct {
 // last request has been answered.
 type Proxy struct {
 	snapshot atomic.Pointer[Config]
-	// operating is held while modes or generations change, so that neither is lost to the other.
+	// operating is held while generations change, which waits for the log.
 	operating sync.Mutex
+	// switching is held while modes or generations change hands, so that neither is lost to the other. Nothing is waited for
+	// with it: the goroutine that applies the log switches modes.
+	switching sync.Mutex
 	store     *store.Store
 	ledger    *invalidation.Ledger
 	log       invalidation.Log

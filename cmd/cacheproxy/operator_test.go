@@ -57,9 +57,9 @@ func operate(t *testing.T) *operated {
 				} `json:"fresh"`
 			}{Route: "stock", Members: []string{"key:a", "evil\x1b[2J"}}, nil
 		},
-		SetMode: func(_ context.Context, m admin.ModeOrder) error {
+		SetMode: func(_ context.Context, m admin.ModeOrder) (admin.Receipt, error) {
 			tell("%s %s %v %v %v", m.Route, m.Mode, m.Share, m.For, m.Reset)
-			return nil
+			return o.receipt, o.err
 		},
 		Modes: func() []admin.RouteMode {
 			since := time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
