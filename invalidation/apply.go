@@ -2,6 +2,7 @@ package invalidation
 
 import (
 	"slices"
+	"sync/atomic"
 	"time"
 )
 
@@ -17,6 +18,10 @@ const (
 	BeginFence
 	// EndFence makes copies unusable and takes the fence away.
 	EndFence
+	// Announce leaves copies alone: the entry is a word to every instance.
+	Announce
+
+	lastOperation = Announce
 )
 
 // Entry is one entry of the log.
@@ -41,6 +46,19 @@ func (l *Ledger) Apply(e Entry, now time.Time) {
 	}
 	// Last: whoever sees this position sees the marks.
 	l.applied.Store(e.Position)
+}
+
+// RaiseFloor makes copies unusable that are not known to be valid up to position, because marks at or below it may be
+// missing here.
+func (l *Ledger) RaiseFloor(position uint64) { raiseTo(&l.floor, position) }
+
+func raiseTo(v *atomic.Uint64, to uint64) {
+	for {
+		have := v.Load()
+		if have >= to || v.CompareAndSwap(have, to) {
+			return
+		}
+	}
 }
 
 func (l *Ledger) set(id ID, e Entry, i int, at time.Duration) {
@@ -90,9 +108,7 @@ func (l *Ledger) raiseFloor(s *shard) {
 	}
 	slices.Sort(positions)
 	cut := positions[len(positions)/2]
-	if cut > l.floor.Load() {
-		l.floor.Store(cut)
-	}
+	l.RaiseFloor(cut)
 	for id, m := range s.marks {
 		if m.last() <= cut && m.fences == 0 {
 			delete(s.marks, id)

@@ -31,6 +31,12 @@ func IDsOf(members []policy.Member) []ID {
 
 func (id ID) kind() int { return int(id >> (64 - kindBits)) }
 
+// known reports whether the kind is one that copies of this version can have.
+func (id ID) known() bool { return id.kind() >= 1 && id.kind() <= lastKind }
+
+// lastKind is the highest number that kindIndex gives.
+const lastKind = 8
+
 // kindIndex numbers the kinds. Kinds this version does not know share a number of their own.
 func kindIndex(k policy.MemberKind) int {
 	switch k {

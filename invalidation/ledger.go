@@ -70,6 +70,9 @@ func (l *Ledger) Token() Token { return Token{l.applied.Load()} }
 // Floor is the position below which copies are refused because their marks were given up. Zero: none were.
 func (l *Ledger) Floor() uint64 { return l.floor.Load() }
 
+// Retention is the longest that Retain was told.
+func (l *Ledger) Retention() time.Duration { return time.Duration(l.retention.Load()) }
+
 // Marks is how many members the ledger tells apart.
 func (l *Ledger) Marks() int {
 	n := 0

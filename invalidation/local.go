@@ -9,14 +9,6 @@ import (
 	"cacheproxy/policy"
 )
 
-// Fence stands around the members that a write touches, from before the origin sees it until its outcome is known.
-type Fence struct {
-	ids   []ID
-	begun uint64    // position of its beginning
-	until time.Time // when an abandoned fence ends; guarded by Local.mu
-	ended bool      // guarded by Local.mu
-}
-
 // Local is the log of a process that runs alone: positions are counted in memory, and an entry holds as soon as it is
 // applied.
 type Local struct {
@@ -197,7 +189,7 @@ func (l *Local) append(e Entry, now time.Time) {
 
 func (l *Local) receipt(start time.Time) Receipt {
 	return Receipt{
-		ID: l.instance + "-" + strconv.FormatUint(l.position, 10), Position: l.position,
+		ID: l.instance + "-" + strconv.FormatUint(l.position, 10), Seq: l.position, Position: l.position,
 		Instances: 1, Acked: []string{l.instance}, Took: time.Since(start),
 		Recorded: true, Held: true,
 	}

@@ -8,8 +8,12 @@ import (
 	"cacheproxy/policy"
 )
 
-// ErrNotConfirmed says that an invalidation was recorded but could not be confirmed to hold everywhere.
-var ErrNotConfirmed = errors.New("invalidation is recorded but not confirmed")
+var (
+	// ErrNotConfirmed says that an invalidation was recorded but could not be confirmed to hold everywhere.
+	ErrNotConfirmed = errors.New("invalidation is recorded but not confirmed")
+	// ErrNotRecorded says that an invalidation may not have reached the log.
+	ErrNotRecorded = errors.New("invalidation is not recorded")
+)
 
 // Wait says what an invalidation waits for before it answers.
 type Wait uint8
@@ -51,7 +55,8 @@ type Notice struct {
 // Receipt says where an invalidation stands and who has applied it.
 type Receipt struct {
 	ID        string
-	Position  uint64
+	Seq       uint64   // of the entry, in the log
+	Position  uint64   // of the entry, in the ledger of this process; zero: it was not applied here yet
 	Instances int      // live when it was confirmed
 	Acked     []string // instances that have applied it
 	Reaped    []string // instances that were found dead meanwhile

@@ -70,7 +70,7 @@ func (i *instance) purge(ctx context.Context, p admin.Purge) (admin.Receipt, err
 
 func receiptOf(r invalidation.Receipt) admin.Receipt {
 	return admin.Receipt{
-		ID: r.ID, Seq: r.Position, Instances: r.Instances, Acked: r.Acked, Reaped: r.Reaped, Took: r.Took,
+		ID: r.ID, Seq: r.Seq, Instances: r.Instances, Acked: r.Acked, Reaped: r.Reaped, Took: r.Took,
 		Recorded: r.Recorded, Held: r.Held,
 	}
 }

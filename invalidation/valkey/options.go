@@ -47,6 +47,7 @@ type State struct {
 	Position  uint64        // of the last entry applied, in the shared log
 	Behind    uint64        // entries that the log had beyond it at the last contact
 	Contact   time.Duration // since the last heartbeat that was answered; negative: there was none
+	Lag       time.Duration // since the ledger was last known to be complete; negative: it never was
 	Lease     bool
 	Instances []string // live, by the last heartbeat
 	Floor     uint64

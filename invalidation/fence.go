@@ -1,0 +1,32 @@
+package invalidation
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// Fence stands around the members that a write touches, from before the origin sees it until its outcome is known.
+type Fence struct {
+	ids    []ID
+	number uint64      // in a shared log
+	over   atomic.Bool // it was ended, in a shared log
+
+	begun uint64    // position of its beginning; written by the log of a single process
+	until time.Time // when an abandoned fence ends; guarded by Local.mu
+	ended bool      // guarded by Local.mu
+}
+
+// NewFence makes the fence of a shared log, in which number tells it from all others.
+func NewFence(ids []ID, number uint64) *Fence { return &Fence{ids: ids, number: number} }
+
+// IDs are the members. The slice must not be changed.
+func (f *Fence) IDs() []ID { return f.ids }
+
+// Number tells the fence from others in a shared log.
+func (f *Fence) Number() uint64 { return f.number }
+
+// Over notes that the fence was ended in a shared log.
+func (f *Fence) Over() { f.over.Store(true) }
+
+// Ended reports whether Over was called.
+func (f *Fence) Ended() bool { return f.over.Load() }

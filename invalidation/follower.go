@@ -1,0 +1,335 @@
+package invalidation
+
+import (
+	"slices"
+	"sync"
+	"time"
+)
+
+const (
+	// ringSize is how many entries of the log a follower remembers, to tell whether the log it meets is the one it knows.
+	ringSize = 1 << 15
+	// reissueWindow is for how long an entry is remembered to be written again, should the log be lost altogether.
+	reissueWindow = time.Minute
+	// resendAfter is how long an entry that was written has to come back in the log before it is written again.
+	resendAfter = time.Second
+	// FenceLife is how long a fence stands whose writer gives no sign of life. A writer renews its fence while its write is at
+	// the origin.
+	FenceLife = time.Minute
+)
+
+// Follower is one instance's part in the protocol by which several share a log: what to ask the log, what an answer means,
+// until when copies may be trusted. It does no I/O, has no clock, no dice and no goroutine: whoever drives it carries the
+// questions and gives the time, so that the same code runs against a server and in a simulation.
+//
+// Questions are asked one after another: only the answer to the latest counts. Methods are safe for concurrent use; Share
+// and Adopt do not wait for anything but each other's and Hear's work.
+type Follower struct {
+	ledger   *Ledger
+	lease    *Lease
+	duration time.Duration // of the lease
+	margin   time.Duration
+	name     string
+	salt     uint64 // spreads what instances do at the same time
+
+	mu       sync.RWMutex
+	history  History // zero: none was met yet
+	applied  uint64  // Seq of the last entry applied
+	nonce    uint64  // of that
+	position uint64  // of the ledger
+	segments []segment
+	ring     ring
+
+	beat    uint64
+	server  string    // as it last called itself
+	since   time.Time // since when it is known to be the one that all instances have to reach; zero: never met
+	grace   time.Time // until then no lease is taken: others may have something to say first
+	missing []string  // instances whose word is waited for during grace; see Restart
+	current time.Time // when the ledger was last known to be complete; zero: never
+	behind  uint64    // entries that the log had beyond the ledger at the last answer
+	floor   uint64    // of the log, at the last answer
+	peers   []Peer    // live, at the last answer
+	fences  map[uint64]*standing
+	pending map[uint64]*pending // by Record.Repeats
+	events  []Event
+}
+
+// Peer is an instance as the log knows it.
+type Peer struct {
+	Name    string
+	Beat    uint64 // counts its heartbeats
+	Applied uint64
+}
+
+// standing is a fence that stands.
+type standing struct {
+	ids   []ID
+	begun uint64    // position of its latest beginning
+	until time.Time // when it ends by itself
+	renew time.Time // when its writer, which is this instance, has to renew it; zero: it is another's, or given up
+}
+
+// Event is something that the log has brought.
+type Event struct {
+	Nonce     uint64
+	Seq       uint64
+	Position  uint64
+	Exclusive bool   // of EndFence: nothing else touched its members since it began
+	Notice    Notice // of Announce
+	// Lost says that an entry which had been applied is not in the log any more.
+	Lost bool
+}
+
+// NewFollower makes a follower that feeds a ledger which nothing else feeds, and extends a lease. Salt should differ between
+// instances.
+func NewFollower(l *Ledger, lease *Lease, duration time.Duration, name string, salt uint64) *Follower {
+	return &Follower{
+		ledger: l, lease: lease, duration: duration, margin: Margin(duration), name: name, salt: salt,
+		fences: map[uint64]*standing{}, pending: map[uint64]*pending{},
+	}
+}
+
+// Margin is what a lease leaves to clocks that run at different rates: whoever holds it stops that much earlier, and whoever
+// waits for its end waits that much longer.
+func Margin(lease time.Duration) time.Duration { return max(50*time.Millisecond, lease/20) }
+
+// Question is a heartbeat: it asks for what is new, and says what has been applied.
+type Question struct {
+	History   History
+	Beat      uint64
+	Applied   uint64
+	Nonce     uint64
+	Retention time.Duration // the longest that a copy may be held
+	Sent      time.Time
+}
+
+// Status is how the log stands to the position of who asks.
+type Status uint8
+
+const (
+	// Current: the log has the entry at that position. The zero value.
+	Current Status = iota
+	// NoHistory: there is no log.
+	NoHistory
+	// OtherHistory: it is another log.
+	OtherHistory
+	// Diverged: entries that were applied are not there, or others are in their place.
+	Diverged
+	// Gap: the log does not reach back as far.
+	Gap
+)
+
+// Answer is what the log says to a Question. Only with Current the fields below Server have a meaning.
+type Answer struct {
+	Status Status
+	Server string        // names one life of the server process; a change means that entries may have been lost
+	Up     time.Duration // how long that life is known to have lasted as the only server there was; zero: not known
+
+	Seq     uint64 // of the last entry
+	Floor   uint64
+	Records []Record // that follow Question.Applied, as many as were asked for
+	Live    []Peer   // including who asks
+}
+
+// Step is what has to be done after an answer.
+type Step uint8
+
+const (
+	// Rest: ask again after a heartbeat, or when something is known to be new. The zero value.
+	Rest Step = iota
+	// AskAgain: there is more, or what was applied has to be acknowledged.
+	AskAgain
+	// Found: begin a history on the server, then ask again.
+	Found
+	// Fetch: read a Snapshot and hand it to Load.
+	Fetch
+	// Compare: read the log backwards and hand its places to Common until that finds one, then call Diverge.
+	Compare
+)
+
+// Ask is the next question.
+func (f *Follower) Ask(now time.Time) Question {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.beat++
+	return Question{
+		History: f.history, Beat: f.beat, Applied: f.applied, Nonce: f.nonce, Retention: f.ledger.Retention(), Sent: now,
+	}
+}
+
+// Hear takes in the answer to a question.
+func (f *Follower) Hear(q Question, a Answer, now time.Time) Step {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if q.Beat != f.beat {
+		return AskAgain // an answer to an earlier question says nothing of now
+	}
+	f.meet(a, now)
+	switch a.Status {
+	case NoHistory:
+		return Found
+	case OtherHistory, Gap:
+		return Fetch
+	case Diverged:
+		return Compare
+	}
+	for _, r := range a.Records {
+		if r.Seq != f.applied+1 {
+			return Fetch
+		}
+		f.apply(r, now)
+	}
+	f.peers, f.floor, f.behind = a.Live, a.Floor, a.Seq-f.applied
+	if f.behind > 0 {
+		return AskAgain
+	}
+	f.current = q.Sent
+	f.extend(q.Sent, a.Live, now)
+	if len(a.Records) > 0 {
+		return AskAgain
+	}
+	return Rest
+}
+
+// meet notes which server answers. Where it is not the one from before, entries may have been lost, and an instance whose
+// lease has lapsed does not know which: it leaves the others time to write them again before it trusts its copies.
+func (f *Follower) meet(a Answer, now time.Time) {
+	if a.Server == f.server && !f.since.IsZero() {
+		return
+	}
+	young := a.Up > 0 && a.Up < f.patience()
+	if changed := !f.since.IsZero(); (changed || young) && !f.lease.Valid(now) {
+		f.wait(now)
+	}
+	f.server, f.since = a.Server, now.Add(-a.Up)
+}
+
+// patience is how long an instance that is not heard of may still use copies.
+func (f *Follower) patience() time.Duration { return f.duration + f.margin }
+
+// wait takes no lease for as long as another instance may hold one.
+func (f *Follower) wait(now time.Time) { f.grace = now.Add(f.patience()) }
+
+// extend takes the lease anew, from when the question was sent whose answer completed the ledger (rule R7).
+func (f *Follower) extend(sent time.Time, live []Peer, now time.Time) {
+	if now.Before(f.grace) || f.owes() {
+		return
+	}
+	if len(f.missing) > 0 {
+		for _, name := range f.missing {
+			if !slices.ContainsFunc(live, func(p Peer) bool { return p.Name == name }) {
+				f.forget(now)
+				break
+			}
+		}
+		f.missing = nil
+	}
+	f.lease.Extend(sent.Add(f.duration - f.margin))
+}
+
+// forget makes all copies unusable here: what was invalidated meanwhile cannot be known.
+func (f *Follower) forget(now time.Time) { f.applyHere(Entry{IDs: []ID{allID}}, now) }
+
+// apply takes the next entry of the log in.
+func (f *Follower) apply(r Record, now time.Time) {
+	e := Event{Nonce: r.Nonce, Seq: r.Seq, Position: f.position + 1}
+	entry := Entry{Position: e.Position, Operation: r.Operation, IDs: r.IDs}
+	switch r.Operation {
+	case BeginFence:
+		if f.begin(r, e.Position, now) {
+			entry.Operation = Invalidate // it stands already
+		}
+	case EndFence:
+		entry, e.Exclusive = f.end(r, entry)
+	case Announce:
+		e.Notice, entry.IDs = r.Notice, nil
+	}
+	f.ledger.Apply(entry, now)
+	f.position, f.applied, f.nonce = e.Position, r.Seq, r.Nonce
+	f.ring.push(r, now)
+	f.followUp(r, now)
+	f.events = append(f.events, e)
+}
+
+// begin notes a fence. It reports whether it stood already.
+func (f *Follower) begin(r Record, position uint64, now time.Time) (stood bool) {
+	s := f.fences[r.Fence]
+	if stood = s != nil; !stood {
+		s = &standing{ids: r.IDs}
+		f.fences[r.Fence] = s
+	}
+	s.begun, s.until = position, now.Add(r.Life)
+	return stood
+}
+
+// end takes a fence away, and says whether nothing else has touched its members since it began.
+func (f *Follower) end(r Record, entry Entry) (_ Entry, exclusive bool) {
+	s := f.fences[r.Fence]
+	if s == nil {
+		entry.Operation = Invalidate
+		return entry, false
+	}
+	delete(f.fences, r.Fence)
+	exclusive = f.ledger.untouched(s.begun, s.ids)
+	// Fences count on each member: the ones counted at its beginning are those given back.
+	entry.Fenced = len(s.ids)
+	entry.IDs = append(slices.Clone(s.ids), r.IDs...)
+	return entry, exclusive
+}
+
+// Events are those since the last call, in the order of the log.
+func (f *Follower) Events() []Event {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	events := f.events
+	f.events = nil
+	return events
+}
+
+// ApplyHere makes copies unusable on this instance, also where the log cannot be reached.
+func (f *Follower) ApplyHere(soft bool, ids []ID, now time.Time) (position uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.applyHere(Entry{Operation: Order{Soft: soft}.operation(), IDs: ids}, now)
+	return f.position
+}
+
+// applyHere applies an entry that is not in the log. The positions of the log move up by one.
+func (f *Follower) applyHere(e Entry, now time.Time) {
+	f.position++
+	e.Position = f.position
+	f.ledger.Apply(e, now)
+	f.shift()
+}
+
+// Applied is the Seq of the last entry applied.
+func (f *Follower) Applied() uint64 {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.applied
+}
+
+// View is what operators see of a follower.
+type View struct {
+	History History
+	Applied uint64
+	Behind  uint64 // entries that the log had beyond it at the last answer
+	Floor   uint64 // of the log
+	Current time.Time
+	Peers   []Peer
+	Pending int // entries that wait to be written
+}
+
+// View is a snapshot for operators. Its slices must not be changed.
+func (f *Follower) View() View {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return View{f.history, f.applied, f.behind, f.floor, f.current, f.peers, len(f.pending)}
+}
+
+// Owes reports whether entries wait to be written that others have not heard of.
+func (f *Follower) Owes() bool {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.owes()
+}

@@ -1,0 +1,143 @@
+package invalidation
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"cacheproxy/policy"
+)
+
+// Record is an entry as it stands in a shared log.
+type Record struct {
+	Seq   uint64
+	Nonce uint64 // drawn anew for every attempt to write it, so that no two logs match by accident
+	// Repeats is what the record makes up for: the nonce of one that was lost, or a number derived from one that has to be
+	// followed up. Several instances may write the same; all but the first are idle. Zero: nothing.
+	Repeats   uint64
+	Operation Operation
+	IDs       []ID
+	Fence     uint64        // of BeginFence and EndFence
+	Life      time.Duration // of BeginFence: after this it ends by itself, in case its writer has died
+	Settle    time.Duration // Order.Settle
+	Notice    Notice        // of Announce
+}
+
+const (
+	recordVersion = 1
+	// MaxRecordIDs bounds the members of one record. An order that names more is written as several.
+	MaxRecordIDs = 4096
+)
+
+// errRecord says that a record is not one that this version can read. It has to be taken for one that invalidates
+// everything.
+var errRecord = errors.New("record is not understood")
+
+// Append appends the record without its place (Seq and Nonce), which the log keeps beside it.
+func (r *Record) Append(dst []byte) []byte {
+	dst = append(dst, recordVersion, byte(r.Operation))
+	dst = binary.BigEndian.AppendUint64(dst, r.Repeats)
+	dst = binary.BigEndian.AppendUint64(dst, r.Fence)
+	dst = binary.AppendUvarint(dst, uint64(max(r.Life.Milliseconds(), 0)))
+	dst = binary.AppendUvarint(dst, uint64(max(r.Settle.Milliseconds(), 0)))
+	dst = appendBytes(dst, []byte(r.Notice.Subject))
+	dst = appendBytes(dst, r.Notice.Body)
+	dst = binary.AppendUvarint(dst, uint64(len(r.IDs)))
+	for _, id := range r.IDs {
+		dst = binary.BigEndian.AppendUint64(dst, uint64(id))
+	}
+	return dst
+}
+
+func appendBytes(dst, b []byte) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(b)))
+	return append(dst, b...)
+}
+
+// ParseRecord reads what Append wrote. What it cannot read, or would not know the meaning of, becomes a record that
+// invalidates everything, which is never wrong: another version of this program may have written it. The error says so.
+func ParseRecord(seq, nonce uint64, data []byte) (Record, error) {
+	r := Record{Seq: seq, Nonce: nonce}
+	p := parser{rest: data}
+	version, operation := p.byte(), p.byte()
+	r.Operation = Operation(operation)
+	r.Repeats, r.Fence = p.uint64(), p.uint64()
+	r.Life, r.Settle = p.milliseconds(), p.milliseconds()
+	r.Notice.Subject = string(p.bytes())
+	if body := p.bytes(); len(body) > 0 {
+		r.Notice.Body = append([]byte(nil), body...)
+	}
+	n := p.uvarint()
+	if p.failed || version != recordVersion || r.Operation > lastOperation || n != uint64(len(p.rest)/8) || len(p.rest)%8 != 0 {
+		return everything(seq, nonce), fmt.Errorf("%w: %d bytes of version %d, operation %d", errRecord, len(data), version, operation)
+	}
+	r.IDs = make([]ID, 0, n)
+	for range n {
+		id := ID(p.uint64())
+		if !id.known() {
+			return everything(seq, nonce), fmt.Errorf("%w: member of kind %d", errRecord, id.kind())
+		}
+		r.IDs = append(r.IDs, id)
+	}
+	return r, nil
+}
+
+func everything(seq, nonce uint64) Record {
+	return Record{Seq: seq, Nonce: nonce, Operation: Invalidate, IDs: []ID{allID}}
+}
+
+// allID is the member of every copy.
+var allID = IDOf(policy.All)
+
+// parser takes a record apart. After a failure everything it gives is zero.
+type parser struct {
+	rest   []byte
+	failed bool
+}
+
+func (p *parser) take(n uint64) []byte {
+	if p.failed || n > uint64(len(p.rest)) {
+		p.failed, p.rest = true, nil
+		return nil
+	}
+	b := p.rest[:n]
+	p.rest = p.rest[n:]
+	return b
+}
+
+func (p *parser) byte() byte {
+	if b := p.take(1); b != nil {
+		return b[0]
+	}
+	return 0
+}
+
+func (p *parser) uint64() uint64 {
+	if b := p.take(8); b != nil {
+		return binary.BigEndian.Uint64(b)
+	}
+	return 0
+}
+
+func (p *parser) uvarint() uint64 {
+	v, n := binary.Uvarint(p.rest)
+	if p.failed || n <= 0 {
+		p.failed, p.rest = true, nil
+		return 0
+	}
+	p.rest = p.rest[n:]
+	return v
+}
+
+func (p *parser) milliseconds() time.Duration {
+	v := p.uvarint()
+	if v > math.MaxInt64/uint64(time.Millisecond) {
+		p.failed, p.rest = true, nil
+		return 0
+	}
+	return time.Duration(v) * time.Millisecond
+}
+
+func (p *parser) bytes() []byte { return p.take(p.uvarint()) }

@@ -1,0 +1,189 @@
+package valkey
+
+import (
+	"bufio"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"cacheproxy/invalidation"
+
+	"github.com/valkey-io/valkey-go"
+)
+
+// errAnswer says that the server's answer cannot be read: something else than this program writes under its keys.
+var errAnswer = errors.New("answer of the log is not understood")
+
+// reader takes the answer of a script apart. After a failure everything it gives is zero.
+type reader struct {
+	rest []valkey.ValkeyMessage
+	err  error
+}
+
+func newReader(r valkey.ValkeyResult) (*reader, error) {
+	rest, err := r.ToArray()
+	if err != nil {
+		return nil, err
+	}
+	return &reader{rest: rest}, nil
+}
+
+func (r *reader) fail(err error) {
+	if r.err == nil {
+		r.err = fmt.Errorf("%w: %w", errAnswer, err)
+	}
+}
+
+func (r *reader) next() valkey.ValkeyMessage {
+	if len(r.rest) == 0 {
+		r.fail(errors.New("it is too short"))
+		return valkey.ValkeyMessage{}
+	}
+	m := r.rest[0]
+	r.rest = r.rest[1:]
+	return m
+}
+
+func (r *reader) text() string {
+	if r.err != nil {
+		return ""
+	}
+	m := r.next()
+	s, err := m.ToString()
+	if err != nil {
+		r.fail(err)
+	}
+	return s
+}
+
+func (r *reader) number() uint64 { return r.parse(r.text(), 10) }
+
+func (r *reader) nonce() uint64 { return r.parse(r.text(), 16) }
+
+func (r *reader) parse(s string, base int) uint64 {
+	if r.err != nil {
+		return 0
+	}
+	n, err := strconv.ParseUint(s, base, 64)
+	if err != nil {
+		r.fail(err)
+	}
+	return n
+}
+
+func (r *reader) list() []valkey.ValkeyMessage {
+	if r.err != nil {
+		return nil
+	}
+	m := r.next()
+	l, err := m.ToArray()
+	if err != nil {
+		r.fail(err)
+	}
+	return l
+}
+
+// answer reads what syncScript says.
+func answer(result valkey.ValkeyResult, alone bool) (a invalidation.Answer, unread error, err error) {
+	r, err := newReader(result)
+	if err != nil {
+		return a, nil, err
+	}
+	switch word := r.text(); word {
+	case "OK":
+	case "NOHIST":
+		a.Status = invalidation.NoHistory
+		return a, nil, r.err
+	case "HIST":
+		a.Status = invalidation.OtherHistory
+		return a, nil, r.err
+	case "DIVERGED":
+		a.Status = invalidation.Diverged
+		return a, nil, r.err
+	case "GAP":
+		a.Status = invalidation.Gap
+		return a, nil, r.err
+	default:
+		r.fail(fmt.Errorf("it begins with %q", word))
+	}
+	a.Server, a.Up = server(r.text())
+	if !alone {
+		a.Up = 0
+	}
+	a.Seq, a.Floor = r.number(), r.number()
+	for _, m := range r.list() {
+		record, problem := entry(m)
+		if unread == nil {
+			unread = problem
+		}
+		if record.Seq == 0 {
+			r.fail(problem)
+			break
+		}
+		a.Records = append(a.Records, record)
+	}
+	a.Live = r.peers()
+	return a, unread, r.err
+}
+
+// entry reads an entry of the stream. With an error the record invalidates everything, or has no Seq if not even that could be
+// read.
+func entry(m valkey.ValkeyMessage) (invalidation.Record, error) {
+	e, err := m.AsXRangeEntry()
+	if err != nil {
+		return invalidation.Record{}, fmt.Errorf("%w: %w", errAnswer, err)
+	}
+	id, _, _ := strings.Cut(e.ID, "-")
+	seq, err := strconv.ParseUint(id, 10, 64)
+	if err != nil {
+		return invalidation.Record{}, fmt.Errorf("%w: entry %q", errAnswer, e.ID)
+	}
+	nonce, err := strconv.ParseUint(e.FieldValues["n"], 16, 64)
+	if err != nil {
+		return invalidation.Record{}, fmt.Errorf("%w: entry %q has nonce %q", errAnswer, e.ID, e.FieldValues["n"])
+	}
+	return invalidation.ParseRecord(seq, nonce, []byte(e.FieldValues["e"]))
+}
+
+// peers reads the hash of instances.
+func (r *reader) peers() []invalidation.Peer {
+	list := r.list()
+	var peers []invalidation.Peer
+	for pair := (reader{rest: list}); len(pair.rest) >= 2 && r.err == nil; {
+		p := invalidation.Peer{Name: pair.text()}
+		beat, applied, _ := strings.Cut(pair.text(), ":")
+		p.Beat, p.Applied = r.parse(beat, 10), r.parse(applied, 10)
+		peers = append(peers, p)
+	}
+	return peers
+}
+
+// server reads from INFO what one life of the server is called, and for how long it has lasted.
+func server(info string) (id string, up time.Duration) {
+	for lines := bufio.NewScanner(strings.NewReader(info)); lines.Scan(); {
+		name, value, _ := strings.Cut(lines.Text(), ":")
+		switch name {
+		case "run_id":
+			id = value
+		case "uptime_in_seconds":
+			seconds, _ := strconv.ParseUint(value, 10, 31) // zero, not known, where it cannot be read
+			up = time.Duration(seconds) * time.Second
+		}
+	}
+	return id, up
+}
+
+func nonceText(n uint64) string { return strconv.FormatUint(n, 16) }
+
+func historyText(h invalidation.History) string { return hex.EncodeToString(h[:]) }
+
+func parseHistory(s string) (h invalidation.History, err error) {
+	b, err := hex.DecodeString(s)
+	if err != nil || len(b) != len(h) {
+		return h, fmt.Errorf("%w: history %q", errAnswer, s)
+	}
+	return invalidation.History(b), nil
+}

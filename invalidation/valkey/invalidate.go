@@ -1,0 +1,210 @@
+package valkey
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"time"
+
+	"cacheproxy/invalidation"
+	"cacheproxy/policy"
+)
+
+// retryPause is the pause after an attempt that failed, varied by as much again.
+const retryPause = 20 * time.Millisecond
+
+// Invalidate implements invalidation.Log. An order that waits for all and cannot be confirmed fails with
+// invalidation.ErrNotConfirmed, but not before every instance that could not be reached must have lost its lease; on this
+// instance it holds at once.
+func (l *Log) Invalidate(ctx context.Context, o invalidation.Order) (invalidation.Receipt, error) {
+	records := recordsOf(o)
+	if o.Wait == invalidation.WaitLocal {
+		return l.here(ctx, o, records)
+	}
+	return l.record(ctx, o.Wait, records, o.Soft)
+}
+
+// recordsOf are the records of an order, of which none is too long.
+func recordsOf(o invalidation.Order) []invalidation.Record {
+	op := invalidation.Invalidate
+	if o.Soft {
+		op = invalidation.InvalidateSoft
+	}
+	var records []invalidation.Record
+	for ids := range slices.Chunk(invalidation.IDsOf(o.Members), invalidation.MaxRecordIDs) {
+		records = append(records, invalidation.Record{Operation: op, IDs: ids, Settle: o.Settle})
+	}
+	return records
+}
+
+// Announce implements invalidation.Log.
+func (l *Log) Announce(ctx context.Context, n invalidation.Notice) (invalidation.Receipt, error) {
+	return l.record(ctx, invalidation.WaitAll, []invalidation.Record{{Operation: invalidation.Announce, Notice: n}}, false)
+}
+
+// Begin implements invalidation.Log. It does not wait for other instances: the fence is in the log, and so before whatever
+// they apply next. It fails soon where the log cannot be reached, since the write it is for is still to come.
+func (l *Log) Begin(ctx context.Context, members []policy.Member) (*invalidation.Fence, error) {
+	if !l.Alive() {
+		return nil, fmt.Errorf("begin fence: %w", invalidation.ErrNotRecorded)
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*l.patience)
+	defer cancel()
+	f := invalidation.NewFence(invalidation.IDsOf(members), rand.Uint64())
+	r := invalidation.Record{Operation: invalidation.BeginFence, IDs: f.IDs(), Fence: f.Number(), Life: invalidation.FenceLife}
+	if len(r.IDs) > invalidation.MaxRecordIDs {
+		r.IDs = invalidation.IDsOf([]policy.Member{policy.All})
+	}
+	if _, err := l.until(ctx, invalidation.WaitRecorded, r); err != nil {
+		// It may be there all the same, and then ends by itself.
+		return nil, fmt.Errorf("begin fence: %w", err)
+	}
+	l.follower.Hold(f.Number(), time.Now())
+	return f, nil
+}
+
+// End implements invalidation.Log.
+func (l *Log) End(ctx context.Context, f *invalidation.Fence, o invalidation.Order) (invalidation.Receipt, error) {
+	ids := append(slices.Clone(f.IDs()), invalidation.IDsOf(o.Members)...)
+	slices.Sort(ids)
+	ids = slices.Compact(ids)
+	if len(ids) > invalidation.MaxRecordIDs {
+		ids = invalidation.IDsOf([]policy.Member{policy.All})
+	}
+	r := invalidation.Record{Operation: invalidation.EndFence, IDs: ids, Fence: f.Number(), Settle: o.Settle}
+	receipt, err := l.record(ctx, o.Wait, []invalidation.Record{r}, false)
+	if f.Ended() {
+		receipt.Exclusive = false
+	}
+	if err == nil {
+		f.Over()
+	}
+	return receipt, err
+}
+
+// Abandon implements invalidation.Log.
+func (l *Log) Abandon(f *invalidation.Fence, hold time.Duration) {
+	l.follower.Abandon(f.Number(), hold, time.Now())
+	l.wake()
+}
+
+// here applies an order on this instance, and has it recorded as soon as that is possible.
+func (l *Log) here(ctx context.Context, o invalidation.Order, records []invalidation.Record) (invalidation.Receipt, error) {
+	start := time.Now()
+	receipt := invalidation.Receipt{Instances: 1, Acked: []string{l.options.Instance}}
+	receipt.Position = l.follower.ApplyHere(o.Soft, invalidation.IDsOf(o.Members), start)
+	for _, r := range records {
+		l.follower.Queue(rand.Uint64(), r, time.Now())
+	}
+	receipt.ID = l.options.Instance + "-local-" + strconv.FormatUint(receipt.Position, 10)
+	receipt.Took = time.Since(start)
+	l.wake()
+	return receipt, nil
+}
+
+// record writes records one after another and waits for the last as the order says; those before it hold when that does.
+func (l *Log) record(ctx context.Context, wait invalidation.Wait, records []invalidation.Record, soft bool) (invalidation.Receipt, error) {
+	start := time.Now()
+	var got result
+	for i, r := range records {
+		w := wait
+		if i < len(records)-1 {
+			w = invalidation.WaitRecorded
+		}
+		var err error
+		if got, err = l.until(ctx, w, r); err != nil {
+			return l.unconfirmed(ctx, start, records, got, soft, err)
+		}
+	}
+	return l.receipt(start, got), nil
+}
+
+// result is how far an entry has come.
+type result struct {
+	outcome
+	recorded bool
+	seq      uint64
+}
+
+func (l *Log) receipt(start time.Time, got result) invalidation.Receipt {
+	return invalidation.Receipt{
+		ID: l.options.Instance + "-" + strconv.FormatUint(got.seq, 10), Seq: got.seq, Position: got.event.Position,
+		Instances: len(got.acked), Acked: got.acked, Reaped: got.reaped, Took: time.Since(start), Exclusive: got.event.Exclusive,
+		Recorded: got.recorded, Held: len(got.acked) > 0,
+	}
+}
+
+// unconfirmed makes what could not be confirmed hold here, and waits until no instance that is cut off can hold a lease.
+func (l *Log) unconfirmed(ctx context.Context, start time.Time, records []invalidation.Record, got result, soft bool, err error) (invalidation.Receipt, error) {
+	for _, r := range records {
+		if r.Operation != invalidation.Announce {
+			l.follower.ApplyHere(soft, r.IDs, time.Now())
+		}
+	}
+	timer := time.NewTimer(time.Until(start.Add(l.options.Lease + invalidation.Margin(l.options.Lease))))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	reason := invalidation.ErrNotRecorded
+	if got.recorded {
+		reason = invalidation.ErrNotConfirmed
+	}
+	return l.receipt(start, got), fmt.Errorf("%w: %w", reason, err)
+}
+
+// until writes a record until it is in the log, and there to stay, and waits as asked. Where the log cannot be reached it
+// tries for as long as leases last, and otherwise until an instance that does not answer, and one more, is known to be dead.
+func (l *Log) until(ctx context.Context, wait invalidation.Wait, r invalidation.Record) (got result, err error) {
+	silent := l.options.Lease + invalidation.Margin(l.options.Lease)
+	ctx, cancel := context.WithTimeoutCause(ctx, 3*silent, errPatience)
+	defer cancel()
+	for start := time.Now(); ; {
+		again, failed := l.once(ctx, wait, r, &got)
+		if !again {
+			return got, failed
+		}
+		if failed != nil {
+			err = failed
+		}
+		if !got.recorded && time.Since(start) >= silent {
+			return got, err
+		}
+		select {
+		case <-time.After(retryPause + rand.N(retryPause)):
+		case <-ctx.Done():
+			return got, errors.Join(err, context.Cause(ctx))
+		}
+	}
+}
+
+var errPatience = errors.New("not confirmed in time")
+
+// once makes one attempt to write a record. Every attempt is an entry of its own: a repetition that found the earlier one
+// would have nothing for replicas to confirm, and a nonce that is used twice would make logs match that differ.
+func (l *Log) once(ctx context.Context, wait invalidation.Wait, r invalidation.Record, got *result) (again bool, err error) {
+	r.Nonce = rand.Uint64()
+	w := &waiter{wait: wait, result: make(chan outcome, 1)}
+	l.confirmations.expect(r.Nonce, w)
+	defer l.confirmations.drop(r.Nonce, w)
+	seq, err := l.append(ctx, r)
+	if err != nil {
+		return ctx.Err() == nil, err
+	}
+	got.recorded, got.seq = true, seq
+	l.wake()
+	select {
+	case o := <-w.result:
+		if o.lost {
+			return true, errors.New("the server has lost the entry")
+		}
+		got.outcome = o
+		return false, nil
+	case <-ctx.Done():
+		return false, context.Cause(ctx)
+	}
+}

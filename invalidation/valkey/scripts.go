@@ -1,0 +1,165 @@
+package valkey
+
+import (
+	"context"
+	"crypto/sha1"
+	"encoding/hex"
+	"strings"
+
+	"github.com/valkey-io/valkey-go"
+)
+
+// Keys of the log. The prefix is their hash tag, so that in a cluster all of them are in one slot, as scripts need them to
+// be. None has a lifetime: the server must not evict keys without one.
+type keys struct {
+	meta    string // hash: h history, s last seq, f floor, r retention in ms
+	log     string // stream: id "<seq>-0", n nonce, e the record
+	hard    string // sorted set: member → seq of its last invalidation
+	soft    string // the same of soft ones
+	fences  string // hash: number → record of its beginning
+	notices string // hash: subject → record
+	live    string // hash: instance → "<beat>:<applied>"
+	clock   string // sorted set: seq → server time in seconds, at long intervals
+}
+
+func keysOf(prefix string) keys {
+	k := func(name string) string { return "{" + prefix + "}:" + name }
+	return keys{k("meta"), k("log"), k("hard"), k("soft"), k("fences"), k("notices"), k("live"), k("clock")}
+}
+
+// script is run by its hash, and sent whole where the server does not know it.
+type script struct{ text, sha string }
+
+func newScript(text string) *script {
+	sum := sha1.Sum([]byte(text))
+	return &script{text, hex.EncodeToString(sum[:])}
+}
+
+// commander is a client, or one connection of it.
+type commander interface {
+	B() valkey.Builder
+	Do(ctx context.Context, cmd valkey.Completed) valkey.ValkeyResult
+	DoMulti(ctx context.Context, cmds ...valkey.Completed) []valkey.ValkeyResult
+}
+
+func (s *script) command(c commander, keys, args []string) valkey.Completed {
+	return c.B().Evalsha().Sha1(s.sha).Numkeys(int64(len(keys))).Key(keys...).Arg(args...).Build()
+}
+
+func (s *script) run(ctx context.Context, c commander, keys, args []string) valkey.ValkeyResult {
+	result := c.Do(ctx, s.command(c, keys, args))
+	if unknownScript(result.Error()) {
+		return c.Do(ctx, c.B().Eval().Script(s.text).Numkeys(int64(len(keys))).Key(keys...).Arg(args...).Build())
+	}
+	return result
+}
+
+func unknownScript(err error) bool {
+	said, ok := valkey.IsValkeyErr(err)
+	return ok && strings.HasPrefix(said.Error(), "NOSCRIPT")
+}
+
+// Every script checks first that the log is the one that is meant. KEYS[1] is meta, ARGV[1] the history.
+const guard = `
+local m = redis.call('HMGET', KEYS[1], 'h', 's', 'f', 'r')
+if not m[1] then return {'NOHIST'} end
+if m[1] ~= ARGV[1] then return {'HIST'} end
+`
+
+// foundScript begins a history where there is none, or where the last entry is gone although its position is not. What is
+// left of another one goes in the same step: entries could not be added to it. It returns the history in force.
+var foundScript = newScript(`
+local m = redis.call('HMGET', KEYS[1], 'h', 's')
+if m[1] and m[2] then
+  if m[2] == '0' then return m[1] end
+  local id = m[2] .. '-0'
+  if #redis.call('XRANGE', KEYS[2], id, id) > 0 then return m[1] end
+end
+redis.call('DEL', unpack(KEYS))
+redis.call('HSET', KEYS[1], 'h', ARGV[1], 's', '0', 'f', '0')
+return ARGV[1]
+`)
+
+// syncScript is the heartbeat: it acknowledges what the caller has applied, gives what is new, and tells who is live. It
+// writes, so that a server which was demoted, or has lost its replicas, refuses it.
+//
+// ARGV: history, instance, beat, applied, nonce of that, count, retention in ms
+var syncScript = newScript(guard + `
+local a, s = tonumber(ARGV[4]), tonumber(m[2])
+if a > s then return {'DIVERGED'} end
+if a > 0 then
+  local id = ARGV[4] .. '-0'
+  local e = redis.call('XRANGE', KEYS[2], id, id)
+  if #e == 0 then return {'GAP'} end
+  if e[1][2][2] ~= ARGV[5] then return {'DIVERGED'} end
+end
+if tonumber(ARGV[7]) > tonumber(m[4] or '0') then redis.call('HSET', KEYS[1], 'r', ARGV[7]) end
+redis.call('HSET', KEYS[3], ARGV[2], ARGV[3] .. ':' .. ARGV[4])
+local who = redis.pcall('INFO', 'server')
+if type(who) ~= 'string' then who = '' end
+return {'OK', who, m[2], m[3] or '0', redis.call('XRANGE', KEYS[2], '(' .. ARGV[4] .. '-0', '+', 'COUNT', ARGV[6]), redis.call('HGETALL', KEYS[3])}
+`)
+
+// appendScript adds an entry. KEYS[3] is the set of marks that its members go to.
+//
+// ARGV: history, nonce, length of the log, most marks, operation, number of the fence or subject of the notice, record,
+// members
+var appendScript = newScript(guard + `
+local s = tonumber(m[2]) + 1
+local q = string.format('%.0f', s)
+for i = 8, #ARGV do redis.call('ZADD', KEYS[3], q, ARGV[i]) end
+redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[3], q .. '-0', 'n', ARGV[2], 'e', ARGV[7])
+redis.call('HSET', KEYS[1], 's', q)
+if ARGV[5] == 'begin' then redis.call('HSET', KEYS[4], ARGV[6], ARGV[7])
+elseif ARGV[5] == 'end' then redis.call('HDEL', KEYS[4], ARGV[6])
+elseif ARGV[5] == 'announce' then redis.call('HSET', KEYS[4], ARGV[6], ARGV[7])
+elseif ARGV[5] == 'withdraw' then redis.call('HDEL', KEYS[4], ARGV[6])
+end
+local over = redis.call('ZCARD', KEYS[3]) - tonumber(ARGV[4])
+if over > 0 then
+  local cut = redis.call('ZRANGE', KEYS[3], over - 1, over - 1, 'WITHSCORES')
+  redis.call('ZREMRANGEBYRANK', KEYS[3], 0, over - 1)
+  if tonumber(cut[2]) > tonumber(m[3] or '0') then redis.call('HSET', KEYS[1], 'f', cut[2]) end
+end
+return {'OK', q}
+`)
+
+// snapshotScript reads what is small of a snapshot in one step.
+var snapshotScript = newScript(`
+local m = redis.call('HMGET', KEYS[1], 'h', 's', 'f')
+if not m[1] then return {'NOHIST'} end
+local nonce = ''
+if m[2] ~= '0' then
+  local id = m[2] .. '-0'
+  local e = redis.call('XRANGE', KEYS[2], id, id)
+  if #e == 0 then return {'BROKEN'} end
+  nonce = e[1][2][2]
+end
+return {'OK', m[1], m[2], nonce, m[3] or '0', redis.call('HVALS', KEYS[3]), redis.call('HVALS', KEYS[4])}
+`)
+
+// reapScript takes an instance off the list unless it has been heard of since. ARGV: history, instance, "<beat>:<applied>"
+var reapScript = newScript(guard + `
+if redis.call('HGET', KEYS[2], ARGV[2]) == ARGV[3] then return {'OK', tostring(redis.call('HDEL', KEYS[2], ARGV[2]))} end
+return {'OK', '0'}
+`)
+
+// tidyScript forgets marks that no copy can be concerned by any more: those older than the longest lifetime in force. It
+// dates positions by the server's clock. ARGV: history, further time to keep marks in ms, most marks to remove at once.
+// It returns how many marks are left to remove.
+var tidyScript = newScript(guard + `
+local now = tonumber(redis.call('TIME')[1])
+local keep = math.ceil((tonumber(m[4] or '0') + tonumber(ARGV[2])) / 1000)
+local last = redis.call('ZRANGE', KEYS[4], -1, -1, 'WITHSCORES')
+if not last[1] or now - tonumber(last[2]) >= math.max(10, keep / 256) then redis.call('ZADD', KEYS[4], now, m[2]) end
+local old = redis.call('ZREVRANGEBYSCORE', KEYS[4], now - keep, '-inf', 'LIMIT', 0, 1)
+if not old[1] then return {'OK', '0'} end
+local left = 0
+for i = 2, 3 do
+  local n = redis.call('ZCOUNT', KEYS[i], '-inf', old[1])
+  if n > 0 then redis.call('ZREMRANGEBYRANK', KEYS[i], 0, math.min(n, tonumber(ARGV[3])) - 1) end
+  left = left + math.max(0, n - tonumber(ARGV[3]))
+end
+redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', '(' .. (now - keep - keep / 128 - 20))
+return {'OK', tostring(left)}
+`)
