@@ -43,9 +43,6 @@ func (v *Valkey) Shown() string {
 // Cluster reports whether the server is one of several nodes.
 func (v *Valkey) Cluster() bool { return len(v.Server.Addresses) > 1 && v.Server.Sentinel == nil }
 
-// Margin is how much longer than the lease others wait before they take an instance for dead.
-func (v *Valkey) Margin() time.Duration { return max(50*time.Millisecond, v.Lease/20) }
-
 type valkeyDoc struct {
 	URL        string         `key:"url"`
 	Sentinel   sentinelDoc    `key:"sentinel"`

@@ -82,9 +82,6 @@ func TestValkeyValues(t *testing.T) {
 	if !reflect.DeepEqual(s.Valkey, want) {
 		t.Errorf("defaults: %+v", s.Valkey)
 	}
-	if s.Valkey.Margin() != 150*time.Millisecond || (&Valkey{Lease: minLease}).Margin() != 50*time.Millisecond {
-		t.Errorf("margin: %v", s.Valkey.Margin())
-	}
 	s = mustLoad(t, `
 valkey: {url: "valkey://a,b", prefix: "shop:v1", timeout: 20ms, lease: 500ms, required: true, durability: replicas, compress: zstd, instance: pod-7}
 upstreams:

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"cacheproxy/config"
+	"cacheproxy/invalidation"
 	"cacheproxy/policy"
 )
 
@@ -27,7 +28,7 @@ func reportValkey(t table, v *config.Valkey) {
 		bodies = "compressed with zstd"
 	}
 	t.row("copies", fmt.Sprintf("of one instance serve all, %s; a read that takes longer than %s is a miss", bodies, short(v.Timeout)))
-	t.row("a purge", fmt.Sprintf("is answered with 200 when it holds on every instance; one that has died or is cut off holds it up for %s, once", short(v.Lease+v.Margin())))
+	t.row("a purge", fmt.Sprintf("is answered with 200 when it holds on every instance; one that has died or is cut off holds it up for %s, once", short(v.Lease+invalidation.Margin(v.Lease))))
 	t.row("lease", fmt.Sprintf("an instance without news of purges uses copies for %s at most, then as each route says", short(v.Lease)))
 	durable := "acknowledged when the server has it: a failover can lose the last of it, which the instances that are left notice and put right"
 	if v.Replicas > 0 {

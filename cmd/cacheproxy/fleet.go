@@ -39,6 +39,7 @@ type fleet struct {
 	settings      *config.Valkey
 	name          string // of this instance
 	log           *slog.Logger
+	patience      time.Duration      // of a start, for the server
 	control, data *valkey.Connection // heartbeats do not wait for bodies
 	entries       *valkey.Log
 	lease         *invalidation.Lease
@@ -46,8 +47,7 @@ type fleet struct {
 	below         sharedCopies
 	certificate   atomic.Pointer[tls.Certificate] // shown to the server; nil: none
 
-	current atomic.Int64 // Unix ns: when the ledger was last known to have all that is in the log
-	lapsed  atomic.Uint64
+	lapsed atomic.Uint64 // how often the lease has
 
 	wires      sync.WaitGroup // what keeps the connections
 	disconnect context.CancelFunc
@@ -55,8 +55,10 @@ type fleet struct {
 
 // newFleet makes what a configuration asks for. It dials nothing.
 func newFleet(v *config.Valkey, i *instance) *fleet {
-	f := &fleet{settings: v, name: uniqueName(v.Instance), log: i.log, disconnect: func() {}}
-	f.current.Store(time.Now().UnixNano())
+	f := &fleet{settings: v, name: uniqueName(v.Instance), log: i.log, patience: firstContact, disconnect: func() {}}
+	if v.Required {
+		f.patience = requiredContact
+	}
 	server := v.Server
 	if server.TLS != nil {
 		server.TLS = server.TLS.Clone()
@@ -140,13 +142,13 @@ func (f *fleet) claims() store.Claims {
 	return f.below.claims
 }
 
-// confirmTimeout is how long a purge may take to hold everywhere: once around to declare a silent instance dead, and once
-// before that, after a connection that was made anew.
+// confirmTimeout is longer than the log itself tries to have a purge confirmed: it has to find silent instances dead, and
+// anew after a connection that was made anew.
 func (f *fleet) confirmTimeout() time.Duration {
 	if f == nil {
 		return 0
 	}
-	return 2*(f.settings.Lease+f.settings.Margin()) + 2*time.Second
+	return 3*(f.settings.Lease+invalidation.Margin(f.settings.Lease)) + time.Second
 }
 
 // open begins to connect, and keeps the connections until close.
@@ -157,16 +159,17 @@ func (f *fleet) open() {
 	f.wires.Go(func() { _ = f.data.Run(wires) })
 }
 
-// await waits for the first lease. It fails only where the configuration demands the server and it is not to be had.
+// await waits until the log is followed. The first lease may come later: others may have something to say first. It fails only
+// where the configuration demands the server and it is not to be had.
 func (f *fleet) await(ctx context.Context) error {
 	if f == nil {
 		return nil
 	}
-	patience := time.NewTimer(f.patience())
+	patience := time.NewTimer(f.patience)
 	defer patience.Stop()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for !f.connected() || !f.leased(time.Now()) {
+	for !f.connected() || !f.entries.Alive() {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -179,17 +182,10 @@ func (f *fleet) await(ctx context.Context) error {
 	return nil
 }
 
-func (f *fleet) patience() time.Duration {
-	if f.settings.Required {
-		return requiredContact
-	}
-	return firstContact
-}
-
 // without says that the server cannot be had, which is an error where the configuration demands it.
 func (f *fleet) without(why error) error {
 	if f.settings.Required {
-		return fmt.Errorf("valkey.required is true, and after %v there is no working connection to %s: %w", requiredContact, f.settings.Shown(), why)
+		return fmt.Errorf("valkey.required is true, and after %v there is no working connection to %s: %w", f.patience, f.settings.Shown(), why)
 	}
 	f.log.Warn("Valkey cannot be reached; this instance starts without it and goes on trying", "server", f.settings.Shown(), "error", why,
 		"until_then", "no purge is confirmed, and no copy is used")
@@ -205,7 +201,7 @@ func (f *fleet) connected() bool {
 	return true
 }
 
-// why says what keeps this instance from a lease.
+// why says what keeps this instance from following the log.
 func (f *fleet) why() error {
 	if err := f.control.Connect(); err != nil {
 		return err
@@ -227,23 +223,8 @@ func (f *fleet) leave(by time.Time) {
 	}
 	ctx, cancel := context.WithDeadline(context.Background(), by)
 	defer cancel()
-	f.flush(ctx)
 	if err := f.entries.Leave(ctx); err != nil {
-		f.log.Warn("this instance could not take its leave; purges wait for it until its lease has run out", "error", err)
-	}
-}
-
-// flush waits until every entry is recorded.
-func (f *fleet) flush(ctx context.Context) {
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for f.entries.State().Pending > 0 {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			f.log.Error("invalidations are lost to the other instances: they could not be recorded before the end", "entries", f.entries.State().Pending)
-			return
-		}
+		f.log.Warn("this instance could not take its leave; purges wait for it until its lease has run out", "error", err, "not_recorded", f.entries.State().Pending)
 	}
 }
 

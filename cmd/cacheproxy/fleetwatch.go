@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"sync/atomic"
 	"time"
 
 	"cacheproxy/observe"
@@ -42,7 +41,6 @@ func (f *fleet) watchLease(held bool) bool {
 // watchInstances tells how many instances are live when it is not what it was. What was known last holds while there is no
 // news.
 func (f *fleet) watchInstances(before int, count func(int)) int {
-	f.gauges() // notes when the ledger had everything
 	live := len(f.entries.State().Instances)
 	if live == 0 || live == before {
 		return before
@@ -54,18 +52,14 @@ func (f *fleet) watchInstances(before int, count func(int)) int {
 
 // gauges is what metrics show.
 func (f *fleet) gauges() observe.FleetGauges {
-	now, s := time.Now(), f.entries.State()
-	if s.Behind == 0 && s.Contact >= 0 {
-		raiseTo(&f.current, now.Add(-s.Contact).UnixNano())
+	s := f.entries.State()
+	lag := s.Lag
+	if lag < 0 {
+		lag = time.Since(started) // it never had anything
 	}
 	return observe.FleetGauges{
-		Lag: max(0, time.Duration(now.UnixNano()-f.current.Load())), Lease: f.leased(now), Lapsed: f.lapsed.Load(), Instances: len(s.Instances),
+		Lag: lag, Lease: f.leased(time.Now()), Lapsed: f.lapsed.Load(), Instances: len(s.Instances),
 		Position: s.Position, Floor: s.Floor, Members: s.Members, Pending: s.Pending,
-	}
-}
-
-func raiseTo(v *atomic.Int64, to int64) {
-	for have := v.Load(); have < to && !v.CompareAndSwap(have, to); have = v.Load() {
 	}
 }
 
