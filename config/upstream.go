@@ -56,6 +56,7 @@ func (l *loader) fleetLimit(path string, n int) int {
 		l.problem(path, "is zero, which would let no instance ask; write 64, or remove it")
 	case !l.wroteBelow("valkey"):
 		l.warn(path, "has no effect without valkey: this instance knows of no other, and keeps to max_in_flight")
+		return 0
 	}
 	return n
 }

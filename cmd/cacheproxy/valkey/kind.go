@@ -42,8 +42,9 @@ func Kind(err error) string {
 		if reply.IsNil() {
 			return ""
 		}
+		said := strings.TrimPrefix(reply.Error(), "EXECABORT Transaction discarded because of: ")
 		for _, r := range replies {
-			if strings.HasPrefix(reply.Error(), r.begins) {
+			if strings.HasPrefix(said, r.begins) {
 				return r.kind
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,63 +15,101 @@ import (
 // trial is a command as the proxy uses it, on a key of its own.
 type trial struct {
 	name string
-	args []string // KEY stands for the key, CHANNEL for a channel
+	args []string // KEY stands for the key
 }
 
-// trials are the commands that the log and the tier of copies use, outside scripts and in them: one that a script may not use
-// fails only there.
-var trials = []trial{
-	{"SET", []string{"KEY", "v", "PX", "60000"}}, {"GET", []string{"KEY"}}, {"GETRANGE", []string{"KEY", "0", "1"}},
-	{"PEXPIRE", []string{"KEY", "60000"}}, {"DEL", []string{"KEY"}},
-	{"HSET", []string{"KEY", "a", "1"}}, {"HGET", []string{"KEY", "a"}}, {"HMGET", []string{"KEY", "a", "b"}}, {"HGETALL", []string{"KEY"}},
-	{"HVALS", []string{"KEY"}}, {"HDEL", []string{"KEY", "a"}}, {"DEL", []string{"KEY"}},
-	{"ZADD", []string{"KEY", "1", "a"}}, {"ZRANGE", []string{"KEY", "0", "-1", "WITHSCORES"}}, {"ZCARD", []string{"KEY"}},
-	{"ZCOUNT", []string{"KEY", "-inf", "0"}}, {"ZREVRANGEBYSCORE", []string{"KEY", "0", "-inf"}},
-	{"ZREMRANGEBYRANK", []string{"KEY", "0", "0"}}, {"ZREMRANGEBYSCORE", []string{"KEY", "0", "0"}}, {"DEL", []string{"KEY"}},
-	{"XADD", []string{"KEY", "MAXLEN", "~", "10", "*", "n", "v"}}, {"XRANGE", []string{"KEY", "-", "+"}}, {"XREVRANGE", []string{"KEY", "+", "-"}},
-	{"XREAD", []string{"COUNT", "1", "STREAMS", "KEY", "0"}}, {"DEL", []string{"KEY"}},
-	{"PUBLISH", []string{"CHANNEL", "v"}},
-}
+// What the tier of copies and the log use, in scripts and outside of them.
+var (
+	ofCopies = []trial{
+		{"SET", []string{"KEY", "v", "PX", "60000"}}, {"GET", []string{"KEY"}}, {"GETRANGE", []string{"KEY", "0", "1"}},
+		{"PTTL", []string{"KEY"}}, {"PEXPIRE", []string{"KEY", "60000"}}, {"DEL", []string{"KEY"}},
+	}
+	ofLog = []trial{
+		{"HSET", []string{"KEY", "a", "1"}}, {"HGET", []string{"KEY", "a"}}, {"HMGET", []string{"KEY", "a", "b"}}, {"HGETALL", []string{"KEY"}},
+		{"HVALS", []string{"KEY"}}, {"HDEL", []string{"KEY", "a"}}, {"DEL", []string{"KEY"}},
+		{"ZADD", []string{"KEY", "1", "a"}}, {"ZRANGE", []string{"KEY", "0", "-1", "WITHSCORES"}}, {"ZCARD", []string{"KEY"}},
+		{"ZCOUNT", []string{"KEY", "-inf", "0"}}, {"ZREVRANGEBYSCORE", []string{"KEY", "0", "-inf"}},
+		{"ZREMRANGEBYRANK", []string{"KEY", "0", "0"}}, {"ZREMRANGEBYSCORE", []string{"KEY", "0", "0"}}, {"DEL", []string{"KEY"}},
+		{"XADD", []string{"KEY", "MAXLEN", "~", "10", "*", "n", "v"}}, {"XRANGE", []string{"KEY", "-", "+"}}, {"XREVRANGE", []string{"KEY", "+", "-"}},
+		{"XREAD", []string{"COUNT", "1", "STREAMS", "KEY", "0"}}, {"DEL", []string{"KEY"}},
+	}
+)
 
 // inScript runs a trial from a script.
 const inScript = `return redis.call(unpack(ARGV))`
 
+// attempts gathers what may not be done.
+type attempts struct {
+	*inspection
+	refused []string // without repetitions
+	broken  bool     // writing fails for another reason
+}
+
+// note takes in how an attempt ended, and reports whether it succeeded.
+func (a *attempts) note(name string, err error) bool {
+	kind := Kind(err)
+	switch {
+	case err == nil || client.IsValkeyNil(err):
+		return true
+	case kind == "noperm" || unknown(err):
+		if !slices.Contains(a.refused, name) {
+			a.refused = append(a.refused, name)
+		}
+	case !a.broken: // the same goes for all that write
+		a.broken = true
+		a.add(Wrong, "writing", "fails: %s", unwritable(kind, err))
+	}
+	return false
+}
+
 // permissions runs what the proxy runs, and says what of it may not be run.
 func (in *inspection) permissions(ctx context.Context) {
-	scratch := "{" + in.Prefix + "}:check:" + strings.ToLower(rand.Text()[:8])
-	var refused []string
-	broken := false
-	try := func(name string, err error) bool {
-		switch kind := Kind(err); {
-		case err == nil || client.IsValkeyNil(err):
-			return true
-		case kind == "noperm" || unknown(err):
-			refused = append(refused, name)
-		case !broken: // the same goes for all that write
-			broken = true
-			in.add(Wrong, "writing", "fails: %s", unwritable(kind, err))
-		}
-		return false
+	a := &attempts{inspection: in}
+	id := strings.ToLower(rand.Text()[:8])
+	of := in.Prefix + ":check:{" + id + "}" // as keys of copies are spread over a cluster
+	log := "{" + in.Prefix + "}:check:" + id
+	a.all(ctx, of, ofCopies)
+	a.all(ctx, log, ofLog)
+	a.note("EVALSHA", in.evalsha(ctx, log))
+	a.note("MULTI", in.transaction(ctx, of))
+	a.note("SUBSCRIBE and PUBLISH", in.subscribe(ctx, in.Prefix+":check:"+id))
+	a.note("WAIT", in.wait(ctx, log))
+	a.note("DEL", in.run(ctx, log, "DEL", []string{log}))
+	switch {
+	case len(a.refused) > 0:
+		in.add(Wrong, "permissions", "user %s may not use %s; grant: ACL SETUSER %[1]s ~%[3]s:* ~{%[3]s}:* &%[3]s:* +@read +@write +@scripting +@pubsub +@transaction +@connection +info +time +wait",
+			in.user(), strings.Join(a.refused, ", "), in.Prefix)
+	case !a.broken:
+		in.add(Fine, "permissions", "user %s may do all that the proxy does", in.user())
 	}
+}
+
+// all makes attempts on one key, which is gone afterwards.
+func (a *attempts) all(ctx context.Context, key string, trials []trial) {
 	for _, t := range trials {
-		args := strings.Split(strings.NewReplacer("KEY", scratch, "CHANNEL", scratch).Replace(strings.Join(t.args, "\x00")), "\x00")
-		if !try(t.name, in.run(ctx, scratch, t.name, args)) || t.name == "PUBLISH" || t.name == "XREAD" {
+		args := make([]string, len(t.args))
+		for i, arg := range t.args {
+			if args[i] = arg; arg == "KEY" {
+				args[i] = key
+			}
+		}
+		if !a.note(t.name, a.run(ctx, key, t.name, args)) || t.name == "XREAD" {
 			continue
 		}
-		script := append([]string{inScript, "1", scratch, t.name}, args...)
-		try(t.name+" in a script", in.run(ctx, scratch, "EVAL", script))
+		a.note("EVAL of "+t.name, a.run(ctx, key, "EVAL", append([]string{inScript, "1", key, t.name}, args...)))
 	}
-	try("EVALSHA", in.evalsha(ctx, scratch))
-	try("SUBSCRIBE", in.subscribe(ctx, scratch))
-	try("WAIT", in.wait(ctx, scratch))
-	try("DEL", in.run(ctx, scratch, "DEL", []string{scratch}))
-	switch {
-	case len(refused) > 0:
-		in.add(Wrong, "permissions", "%s may not use %s on {%[3]s}:*; grant: ACL SETUSER %[1]s on ~{%[3]s}:* &{%[3]s}:* +@read +@write +@scripting +@pubsub +info +time +wait +client|setname +client|setinfo",
-			in.user(), strings.Join(refused, ", "), in.Prefix)
-	case !broken:
-		in.add(Fine, "permissions", "%s may do all that the proxy does", in.user())
+}
+
+// transaction reads in one step, as copies are read.
+func (in *inspection) transaction(ctx context.Context, key string) error {
+	b := in.client.B
+	replies := in.client.DoMulti(ctx, b().Multi().Build(), b().Pttl().Key(key).Build(), b().Getrange().Key(key).Start(0).End(1).Build(), b().Exec().Build())
+	for _, r := range replies {
+		if err := r.Error(); err != nil {
+			return err
+		}
 	}
+	return nil
 }
 
 func (in *inspection) user() string {
