@@ -443,6 +443,31 @@ func TestFailingFuncs(t *testing.T) {
 	}
 }
 
+// A mode that does not hold everywhere is never answered with 200, and the answer says how far it has come.
+func TestModeThatDoesNotHold(t *testing.T) {
+	for _, c := range []struct {
+		receipt Receipt
+		err     error
+		want    string
+	}{
+		{Receipt{}, errors.New("log is dead"), `"mode":"off","recorded":false,"held":false,"error":"the mode is in force on this instance only;`},
+		{Receipt{Recorded: true}, errors.New("not confirmed"), `"recorded":true,"held":false,"error":"the mode is in force on this instance, and recorded for all;`},
+		{Receipt{Recorded: true}, nil, `"recorded":true,"held":false`},
+		{Receipt{Recorded: true, Held: true}, errors.New("odd"), `"held":false`},
+	} {
+		l := newListener()
+		l.Options.SetMode = func(context.Context, ModeOrder) (Receipt, error) { return c.receipt, c.err }
+		l.start(t)
+		res, answer := l.ask(t, "POST /routes/stock/mode", `{"mode":"off"}`)
+		if res.StatusCode != 503 || res.Header.Get("Retry-After") == "" || !strings.Contains(answer, c.want) {
+			t.Errorf("%+v, %v: %d %s", c.receipt, c.err, res.StatusCode, answer)
+		}
+		if c.err != nil && (!strings.Contains(answer, c.err.Error()) || !strings.Contains(l.log.String(), c.err.Error())) {
+			t.Errorf("%v is in neither %s nor %s", c.err, answer, l.log)
+		}
+	}
+}
+
 // A purge that was accepted goes on when the client leaves.
 func TestPurgeOutlivesClient(t *testing.T) {
 	l := newListener()
