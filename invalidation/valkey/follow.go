@@ -216,23 +216,42 @@ func (l *Log) hints(ctx context.Context) error {
 }
 
 func (l *Log) hint(ctx context.Context, client valkey.Client, block time.Duration) error {
-	ctx, cancel := context.WithTimeout(ctx, block+l.patience)
-	defer cancel()
-	after := strconv.FormatUint(l.follower.Applied(), 10) + "-0"
-	err := client.Do(ctx, client.B().Xread().Count(1).Block(block.Milliseconds()).Streams().Key(l.keys.log).Id(after).Build()).Error()
-	switch {
-	case valkey.IsValkeyNil(err):
-		return nil
-	case err != nil:
-		return fmt.Errorf("watch log: %w", err)
-	}
-	applied := l.applied.wait()
-	l.wake()
-	// Until the entry is applied, the same hint would come again at once.
-	select {
-	case <-applied:
-	case <-ctx.Done():
-	case <-time.After(l.heartbeat):
+	// A connection of its own, which can be closed: a client waits for its blocked commands.
+	c, release := client.Dedicate()
+	defer release()
+	defer context.AfterFunc(ctx, c.Close)()
+	for ctx.Err() == nil {
+		applied := l.follower.Applied()
+		after := strconv.FormatUint(applied, 10) + "-0"
+		err := c.Do(ctx, c.B().Xread().Count(1).Block(block.Milliseconds()).Streams().Key(l.keys.log).Id(after).Build()).Error()
+		switch {
+		case valkey.IsValkeyNil(err):
+			continue
+		case err != nil:
+			return fmt.Errorf("watch log: %w", err)
+		}
+		l.wake()
+		// Until the entry is applied, the same hint would come again at once.
+		l.awaitBeyond(ctx, applied)
 	}
 	return nil
+}
+
+// awaitBeyond waits, for no longer than a heartbeat, until more than this is applied.
+func (l *Log) awaitBeyond(ctx context.Context, seq uint64) {
+	timer := time.NewTimer(l.heartbeat)
+	defer timer.Stop()
+	for {
+		applied := l.applied.wait()
+		if l.follower.Applied() != seq {
+			return
+		}
+		select {
+		case <-applied:
+		case <-timer.C:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
 }

@@ -1,0 +1,350 @@
+package valkey
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"cacheproxy/invalidation"
+	"cacheproxy/policy"
+	"cacheproxy/test/servers"
+)
+
+// What one instance invalidates is invalid on all of them when the call returns.
+func TestPurgeHoldsEverywhere(t *testing.T) {
+	eachServer(t, func(t *testing.T, s Server) {
+		fleet := []*member{join(t, s, "a"), join(t, s, "b"), join(t, s, "c")}
+		for round := range 20 {
+			k := key("k%d", round)
+			var tokens []invalidation.Token
+			for _, m := range fleet {
+				tokens = append(tokens, m.ledger.Token())
+			}
+			r := purge(t, fleet[round%3], k)
+			if !slices.Equal(r.Acked, []string{"a", "b", "c"}) || r.Instances != 3 || !r.Held || !r.Recorded || r.Seq == 0 {
+				t.Fatalf("receipt %+v", r)
+			}
+			for i, m := range fleet {
+				if m.admits(tokens[i], k) {
+					t.Fatalf("%s still takes an answer from before the purge", m.name)
+				}
+				if !m.admits(tokens[i], key("other")) || !m.admits(m.ledger.Token(), k) {
+					t.Fatalf("%s refuses what was not purged", m.name)
+				}
+			}
+			if r.Took > 50*time.Millisecond {
+				t.Logf("round %d took %v", round, r.Took)
+			}
+			if round == 19 {
+				t.Logf("purge took %v", r.Took)
+			}
+		}
+	})
+}
+
+// A fence stands everywhere, and its end says whether anybody else touched what it stood around.
+func TestFence(t *testing.T) {
+	eachServer(t, func(t *testing.T, s Server) {
+		a, b := join(t, s, "a"), join(t, s, "b")
+		for _, disturbed := range []bool{false, true} {
+			f, err := a.Begin(t.Context(), []policy.Member{key("k")})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if a.admits(a.ledger.Token(), key("k")) {
+				t.Fatal("the writer's own instance stores behind the fence")
+			}
+			b.await(t, "fence", func() bool { return !b.admits(b.ledger.Token(), key("k")) })
+			if disturbed {
+				purge(t, b, key("k"))
+			}
+			r, err := a.End(t.Context(), f, invalidation.Order{Members: []policy.Member{key("list")}})
+			if err != nil || r.Exclusive == disturbed {
+				t.Fatalf("disturbed %v: receipt %+v, error %v", disturbed, r, err)
+			}
+			for _, m := range []*member{a, b} {
+				if !m.admits(m.ledger.Token(), key("k")) {
+					t.Errorf("%s still has the fence after its end", m.name)
+				}
+			}
+			if r, err = a.End(t.Context(), f, invalidation.Order{}); err != nil || r.Exclusive {
+				t.Errorf("ended twice: receipt %+v, error %v", r, err)
+			}
+		}
+	})
+}
+
+// An instance that joins knows what was invalidated before, which fences stand, and what was announced.
+func TestJoining(t *testing.T) {
+	eachServer(t, func(t *testing.T, s Server) {
+		a := join(t, s, "a")
+		for i := range 50 {
+			purge(t, a, key("k%d", i), key("l%d", i))
+		}
+		if _, err := a.Invalidate(t.Context(), invalidation.Order{Members: []policy.Member{key("soft")}, Soft: true}); err != nil {
+			t.Fatal(err)
+		}
+		before, ok := a.Share(a.ledger.Token())
+		if !ok {
+			t.Fatal("the position is not in the log")
+		}
+		if _, err := a.Begin(t.Context(), []policy.Member{key("fenced")}); err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range []invalidation.Notice{{Subject: "mode/x", Body: []byte("off")}, {Subject: "mode/y", Body: []byte("off")}, {Subject: "mode/y"}} {
+			if _, err := a.Announce(t.Context(), n); err != nil {
+				t.Fatal(err)
+			}
+		}
+		purge(t, a, key("last"))
+		b := join(t, s, "b")
+		if n := b.told(); len(n) != 1 || n[0].Subject != "mode/x" || string(n[0].Body) != "off" {
+			t.Errorf("told of %+v", n)
+		}
+		if b.admits(b.ledger.Token(), key("fenced")) {
+			t.Error("the fence does not stand")
+		}
+		t.Run("copies of others", func(t *testing.T) {
+			token, ok := b.Adopt(before)
+			if !ok {
+				t.Fatal("a position of the same log is refused")
+			}
+			if b.admits(token, key("last")) {
+				t.Error("what was purged after it is taken for valid")
+			}
+			if !b.admits(token, key("k7")) || !b.admits(token, key("elsewhere")) {
+				t.Error("what was purged before it is taken for invalid")
+			}
+			first, ok := b.Adopt(invalidation.Shared{History: before.History, Seq: 5})
+			if !ok || b.admits(first, key("k40")) || b.admits(first, key("soft")) || !b.admits(first, key("k1")) {
+				t.Error("marks of the snapshot are not where they belong")
+			}
+			other := before
+			other.History[0]++
+			if _, ok := b.Adopt(other); ok {
+				t.Error("a position of another log is taken")
+			}
+			ahead := before
+			ahead.Seq += 1000
+			if _, ok := b.Adopt(ahead); ok {
+				t.Error("a position that is still to come is taken")
+			}
+		})
+	})
+}
+
+// A purge waits for an instance that has fallen silent until its lease has lapsed, and no longer once it was reaped. One that
+// leaves is not waited for.
+func TestSilentInstance(t *testing.T) {
+	s := serverAt(servers.Valkey(t, servers.ValkeyOptions{}).Address())
+	a, b, c := join(t, s, "a"), join(t, s, "b"), join(t, s, "c")
+	if err := c.Leave(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if r := purge(t, a, key("k")); !slices.Equal(r.Acked, []string{"a", "b"}) || len(r.Reaped) != 0 {
+		t.Errorf("after c has left: %+v", r)
+	}
+	purge(t, a, key("k"))
+	b.end()
+	until := b.Lease()
+	r := purge(t, a, key("k"))
+	if !slices.Equal(r.Acked, []string{"a"}) || !slices.Equal(r.Reaped, []string{"b"}) {
+		t.Errorf("with b dead: %+v", r)
+	}
+	if until.Valid(time.Now()) {
+		t.Error("the purge was confirmed while the silent instance still had its lease")
+	}
+	if r := purge(t, a, key("k")); r.Took > lease {
+		t.Errorf("still waits for what was reaped: %v", r.Took)
+	}
+}
+
+// Where the server cannot be reached, nothing is confirmed before every lease has lapsed; here it holds at once, and is written
+// when the server is back.
+func TestServerDown(t *testing.T) {
+	server := servers.Valkey(t, servers.ValkeyOptions{Args: []string{"--appendonly", "yes", "--appendfsync", "always"}})
+	a, b := join(t, serverAt(server.Address()), "a"), join(t, serverAt(server.Address()), "b")
+	purge(t, a, key("before"))
+	server.Kill()
+	a.await(t, "break", func() bool { return !a.Alive() })
+	t.Run("a write that is still to come", func(t *testing.T) {
+		if _, err := a.Begin(t.Context(), []policy.Member{key("k")}); !errors.Is(err, invalidation.ErrNotRecorded) {
+			t.Errorf("Begin: %v", err)
+		}
+	})
+	t.Run("a purge of all", func(t *testing.T) {
+		token, started := a.ledger.Token(), time.Now()
+		r, err := a.Invalidate(t.Context(), invalidation.Order{Members: []policy.Member{key("all")}})
+		if !errors.Is(err, invalidation.ErrNotRecorded) || r.Held || r.Recorded {
+			t.Errorf("receipt %+v, error %v", r, err)
+		}
+		if took := time.Since(started); took < lease {
+			t.Errorf("it answered after %v, while another instance may still have a lease", took)
+		}
+		if a.admits(token, key("all")) {
+			t.Error("it does not hold on the instance that was asked")
+		}
+	})
+	t.Run("a purge of this instance", func(t *testing.T) {
+		token := a.ledger.Token()
+		r, err := a.Invalidate(t.Context(), invalidation.Order{Members: []policy.Member{key("here")}, Wait: invalidation.WaitLocal})
+		if err != nil || r.Held || r.Recorded || a.admits(token, key("here")) {
+			t.Errorf("receipt %+v, error %v", r, err)
+		}
+	})
+	a.await(t, "lapse", func() bool { return !a.Lease().Valid(time.Now()) })
+	token := b.ledger.Token()
+	if err := server.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	a.await(t, "lease", func() bool { return a.Lease().Valid(time.Now()) })
+	b.await(t, "queued purge", func() bool { return !b.admits(token, key("here")) })
+	if !b.admits(token, key("before")) {
+		t.Error("the other instance has lost more than what was purged")
+	}
+	purge(t, b, key("after"))
+}
+
+// A server that comes back without its data begins another log. What the instances have applied is written again for those
+// that had not, and copies in memory stay.
+func TestServerLosesEverything(t *testing.T) {
+	server := servers.Valkey(t, servers.ValkeyOptions{})
+	a, b := join(t, serverAt(server.Address()), "a"), join(t, serverAt(server.Address()), "b")
+	purge(t, a, key("before"))
+	old, _ := a.Share(a.ledger.Token())
+	token := b.ledger.Token()
+	server.Kill()
+	a.await(t, "lapse", func() bool { return !a.Lease().Valid(time.Now()) && !b.Lease().Valid(time.Now()) })
+	if err := server.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range []*member{a, b} {
+		m.await(t, "lease", func() bool { return m.Lease().Valid(time.Now()) })
+		if !m.admits(token, key("kept")) {
+			t.Errorf("%s has forgotten its copies", m.name)
+		}
+		if _, ok := m.Adopt(old); ok {
+			t.Errorf("%s takes positions of the log that is gone", m.name)
+		}
+	}
+	late := join(t, serverAt(server.Address()), "late")
+	zero, ok := late.Adopt(invalidation.Shared{History: late.follower.View().History})
+	if !ok || late.admits(zero, key("before")) {
+		t.Error("what was purged before the loss is not in the new log")
+	}
+	purge(t, late, key("after"))
+}
+
+// Where an instance that was there before does not come back with the others, the rest cannot know what it had heard.
+func TestServerAndInstanceLost(t *testing.T) {
+	server := servers.Valkey(t, servers.ValkeyOptions{})
+	a, b := join(t, serverAt(server.Address()), "a"), join(t, serverAt(server.Address()), "b")
+	purge(t, a, key("before")) // so that each has seen the other
+	a.await(t, "peer", func() bool { return len(a.State().Instances) == 2 })
+	token := a.ledger.Token()
+	server.Kill()
+	b.end()
+	a.await(t, "lapse", func() bool { return !a.Lease().Valid(time.Now()) })
+	if err := server.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	a.await(t, "lease", func() bool { return a.Lease().Valid(time.Now()) })
+	if a.admits(token, key("anything")) {
+		t.Error("copies are trusted although nobody knows what was purged")
+	}
+}
+
+// A server that has lost the end of its log, as after a failover, gets it back.
+func TestServerLosesTheEnd(t *testing.T) {
+	server := servers.Valkey(t, servers.ValkeyOptions{})
+	a, b := join(t, serverAt(server.Address()), "a"), join(t, serverAt(server.Address()), "b")
+	for _, k := range []string{"1", "2", "3"} {
+		purge(t, a, key("%s", k))
+	}
+	kept, _ := a.Share(a.ledger.Token())
+	third := purge(t, b, key("lost"))
+	beyond, _ := b.Share(b.ledger.Token())
+	tokens := []invalidation.Token{a.ledger.Token(), b.ledger.Token()}
+	// In one step, so that no heartbeat sees half of it.
+	script := "redis.call('XDEL', KEYS[2], ARGV[1] .. '-0') redis.call('HSET', KEYS[1], 's', ARGV[2]) " +
+		"local all = redis.call('XRANGE', KEYS[2], '-', '+') redis.call('DEL', KEYS[2]) " +
+		"for _, e in ipairs(all) do redis.call('XADD', KEYS[2], e[1], unpack(e[2])) end"
+	run(t, server, "EVAL", script, "2", "{test}:meta", "{test}:log", itoa(third.Seq), itoa(third.Seq-1))
+	a.await(t, "repair", func() bool { return a.State().Position >= third.Seq && a.State().Pending == 0 })
+	late := join(t, serverAt(server.Address()), "late")
+	token, ok := late.Adopt(kept)
+	if !ok || late.admits(token, key("lost")) || !late.admits(token, key("3")) {
+		t.Error("the end of the log was not written again")
+	}
+	for i, m := range []*member{a, b} {
+		m.await(t, "new end", func() bool { return m.State().Position >= third.Seq })
+		if !m.admits(tokens[i], key("kept")) {
+			t.Errorf("%s has forgotten its copies", m.name)
+		}
+		if _, ok := m.Adopt(beyond); ok {
+			t.Errorf("%s takes a position of the end that was lost", m.name)
+		}
+	}
+	purge(t, a, key("after"))
+}
+
+// An invalidation with a delay comes twice, also when the instance that ordered it has died.
+func TestSettle(t *testing.T) {
+	s := serverAt(servers.Valkey(t, servers.ValkeyOptions{}).Address())
+	a, b := join(t, s, "a"), join(t, s, "b")
+	if _, err := a.Invalidate(t.Context(), invalidation.Order{Members: []policy.Member{key("k")}, Settle: 300 * time.Millisecond}); err != nil {
+		t.Fatal(err)
+	}
+	token := b.ledger.Token()
+	if !b.admits(token, key("k")) {
+		t.Fatal("not yet")
+	}
+	a.end()
+	b.await(t, "repetition", func() bool { return !b.admits(token, key("k")) })
+	if at := b.State().Position; at != 2 {
+		t.Errorf("position %d, want 2: one repetition", at)
+	}
+}
+
+// A fence whose writer has died ends by itself, and an abandoned one when its time has come.
+func TestFenceWithoutWriter(t *testing.T) {
+	s := serverAt(servers.Valkey(t, servers.ValkeyOptions{}).Address())
+	a, b := join(t, s, "a"), join(t, s, "b")
+	f, err := a.Begin(t.Context(), []policy.Member{key("k")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.await(t, "fence", func() bool { return !b.admits(b.ledger.Token(), key("k")) })
+	token := b.ledger.Token()
+	a.Abandon(f, 200*time.Millisecond)
+	b.await(t, "end of fence", func() bool { return b.admits(b.ledger.Token(), key("k")) })
+	if b.admits(token, key("k")) {
+		t.Error("what was fetched behind the fence is taken for valid after it")
+	}
+}
+
+// An entry that this version does not know invalidates everything.
+func TestEntryOfAnotherVersion(t *testing.T) {
+	server := servers.Valkey(t, servers.ValkeyOptions{})
+	a := join(t, serverAt(server.Address()), "a")
+	purge(t, a, key("k"))
+	token := a.ledger.Token()
+	run(t, server, "EVAL", "local s = redis.call('HINCRBY', KEYS[1], 's', 1) redis.call('XADD', KEYS[2], s .. '-0', 'n', 'abc', 'e', 'from the future')",
+		"2", "{test}:meta", "{test}:log")
+	a.await(t, "entry", func() bool { return a.State().Position == 2 })
+	if a.admits(token, key("anything")) {
+		t.Error("an entry that nobody understands has no effect")
+	}
+	purge(t, a, key("k"))
+}
+
+func run(t *testing.T, s *servers.ValkeyServer, args ...string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if _, err := s.CLI(ctx, args...); err != nil {
+		t.Fatal(err)
+	}
+}
