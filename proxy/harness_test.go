@@ -38,8 +38,12 @@ type rigOptions struct {
 	origin    origin.Options
 	log       func(*invalidation.Local) invalidation.Log
 	below     []store.Tier
-	refuse    func() error    // why no connection to the origin is made; only inBubble
-	routes    []*policy.Route // beside the one; only inBubble
+	claims    store.Claims
+	// lease is for how long the instance may trust its ledger, which then is not alone; below 0: it never may. Only inBubble.
+	lease   time.Duration
+	confirm time.Duration   // Options.ConfirmTimeout; only inBubble
+	refuse  func() error    // why no connection to the origin is made; only inBubble
+	routes  []*policy.Route // beside the one; only inBubble
 }
 
 // newRig starts a proxy with these routes before an origin.
