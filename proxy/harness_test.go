@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"encoding/hex"
 	"io"
 	"log/slog"
 	"net/http"
@@ -179,3 +180,12 @@ func template(t testing.TB, s string) policy.Template {
 
 func key(s string) policy.Member { return policy.NewMember(policy.KindKey, s) }
 func tag(s string) policy.Member { return policy.NewMember(policy.KindTag, s) }
+
+func mustHex(t testing.TB, s string) []byte {
+	t.Helper()
+	b, err := hex.DecodeString(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
