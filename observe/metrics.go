@@ -33,6 +33,7 @@ type Metrics struct {
 	coalesced      *prometheus.CounterVec
 	notStored      *prometheus.CounterVec
 	missed         *prometheus.CounterVec
+	unconfirmed    *prometheus.CounterVec
 	mode           *prometheus.GaugeVec
 	modeShare      *prometheus.GaugeVec
 	reloadSuccess  prometheus.Gauge
@@ -75,6 +76,8 @@ func NewMetrics(version string) *Metrics {
 		notStored:      counters("not_stored_total", "Answers of an origin that were not stored, by why.", "route", "reason"),
 		missed: counters("changed_without_invalidation_total",
 			"Refills after expiry that differed although nothing was invalidated: an invalidation is missing.", "route"),
+		unconfirmed: counters("writes_unconfirmed_total",
+			"Writes answered although their invalidation could not be confirmed; it is made up for.", "route"),
 		mode: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Namespace: namespace, Name: "mode", Help: "Mode in force of a route: 0 on, 1 observe, 2 off.",
 		}, []string{"route"}),
@@ -121,7 +124,7 @@ func NewMetrics(version string) *Metrics {
 	}, []string{"version", "goversion"})
 	build.WithLabelValues(version, runtime.Version()).Set(1)
 	m.register(
-		m.requests, m.requestSeconds, m.coalesced, m.notStored, m.missed, m.mode, m.modeShare, m.reloadSuccess, m.reloadedAt, m.certificate,
+		m.requests, m.requestSeconds, m.coalesced, m.notStored, m.missed, m.unconfirmed, m.mode, m.modeShare, m.reloadSuccess, m.reloadedAt, m.certificate,
 		m.originRequests, m.originSeconds, m.queueSeconds, m.shed, m.observedSaved, m.observedOrigin, m.adminAuthFailures,
 		m.purges, m.purgeSeconds, m.unconfirmed, m.accessLogDropped, m.spansDropped, m.gauges, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),

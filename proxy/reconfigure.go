@@ -51,12 +51,10 @@ func (p *Proxy) replace(before, next *Config) {
 
 // endFence ends a fence now, or as soon as that can be confirmed.
 func (p *Proxy) endFence(ctx context.Context, fence *invalidation.Fence) {
-	apply := p.invalidateOf(fence, nil, nil)
+	apply := p.invalidateOf(fence, nil, invalidation.Order{})
 	if _, err := apply(ctx); err != nil {
 		p.logger.Error("new routes not confirmed to all caches; they store nothing yet", "error", err)
-		if !p.tasks.Go(func() { p.makeUp(apply) }) {
-			p.givenUp()
-		}
+		p.makeUpFor(apply)
 	}
 }
 
