@@ -6,7 +6,7 @@ import (
 	"strconv"
 
 	"cacheproxy/policy"
-	"cacheproxy/proxy/coding"
+	"cacheproxy/store/coding"
 	"cacheproxy/store"
 )
 
