@@ -2,9 +2,11 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"cacheproxy/policy"
+	"cacheproxy/store"
 )
 
 // sinkTimeout bounds how long a copy may take on its way to the tiers below memory.
@@ -19,7 +21,7 @@ func (c *call) recalled() bool {
 	}
 	now := time.Now()
 	found, err := c.p.store.Recall(c.ctx, c.q.key, c.q.forward, now)
-	if err != nil {
+	if err != nil && !errors.Is(err, store.ErrDown) {
 		c.p.logger.Warn("copy not recalled", "route", c.q.route.Name, "error", err)
 	}
 	if found.Copy == nil {
@@ -41,7 +43,7 @@ func (c *call) sink() {
 	p.tasks.Go(func() {
 		ctx, cancel := context.WithTimeout(p.lifetime, sinkTimeout)
 		defer cancel()
-		if err := p.store.Sink(ctx, q.key, q.forward); err != nil {
+		if err := p.store.Sink(ctx, q.key, q.forward); err != nil && !errors.Is(err, store.ErrDown) && !errors.Is(err, store.ErrBusy) {
 			p.logger.Warn("copy not kept below memory", "route", q.route.Name, "error", err)
 		}
 	})

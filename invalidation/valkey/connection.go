@@ -95,6 +95,8 @@ func (c *Connection) options() valkey.ClientOption {
 		ClientName: "cacheproxy", Dialer: net.Dialer{Timeout: dialTimeout, KeepAlive: time.Second}, ConnWriteTimeout: writeTimeout,
 		// The ledger says what is valid, so tracking of keys by the server adds nothing.
 		DisableCache: true, PipelineMultiplex: c.multiplex,
+		// Without it, a client that has one command under way breaks the connection when the command takes too long.
+		AlwaysPipelining:   true,
 		ReadBufferEachConn: 64 << 10, WriteBufferEachConn: 64 << 10,
 	}
 	if s.Sentinel != nil {
