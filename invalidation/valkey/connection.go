@@ -93,10 +93,9 @@ func (c *Connection) options() valkey.ClientOption {
 	o := valkey.ClientOption{
 		InitAddress: s.Addresses, Username: s.Username, Password: s.Password, SelectDB: s.Database, TLSConfig: s.TLS,
 		ClientName: "cacheproxy", Dialer: net.Dialer{Timeout: dialTimeout, KeepAlive: time.Second}, ConnWriteTimeout: writeTimeout,
-		// The ledger says what is valid, so tracking of keys by the server adds nothing.
-		DisableCache: true, PipelineMultiplex: c.multiplex,
-		// Without it, a client that has one command under way breaks the connection when the command takes too long.
-		AlwaysPipelining:   true,
+		// The ledger says what is valid, so tracking of keys by the server adds nothing. Unless it always pipelines, a client
+		// breaks the connection when the only command under way takes too long.
+		DisableCache: true, PipelineMultiplex: c.multiplex, AlwaysPipelining: true,
 		ReadBufferEachConn: 64 << 10, WriteBufferEachConn: 64 << 10,
 	}
 	if s.Sentinel != nil {

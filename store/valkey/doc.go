@@ -8,8 +8,7 @@
 //
 // Keys are PREFIX:e:{HASH} for items, PREFIX:l:{HASH} for claims and PREFIX:w:{HASH} for the mark that somebody waits, all with
 // an expiry; in a cluster the three of one storage key are in one slot. The end of a claim is published on PREFIX:landed. An ACL
-// user needs, beside what a client needs to connect (hello, client|setinfo, client|setname, ping and, in a cluster,
-// cluster|shards and cluster|slots):
+// user needs, beside +cluster|shards and +cluster|slots in a cluster:
 //
-//	~PREFIX:* &PREFIX:landed +multi +exec +pttl +getrange +get +set +del +pexpire +evalsha +eval +publish +subscribe +unsubscribe +info +dbsize
+//	~PREFIX:* &PREFIX:landed +ping +multi +exec +pttl +getrange +get +set +del +pexpire +evalsha +eval +publish +subscribe +info +dbsize
 package valkey

@@ -13,7 +13,6 @@ import (
 
 // Kind names an error of an operation, for a metric: one of few words.
 func Kind(err error) string {
-	_, reply := client.IsValkeyErr(err)
 	switch {
 	case err == nil:
 		return ""
@@ -27,9 +26,15 @@ func Kind(err error) string {
 		return "timeout"
 	case errors.Is(err, context.Canceled):
 		return "canceled"
-	case reply:
+	case replied(err):
 		return "refused"
 	default:
 		return "network"
 	}
+}
+
+// replied reports whether an error is the server's answer.
+func replied(err error) bool {
+	var answer *client.ValkeyError
+	return errors.As(err, &answer)
 }

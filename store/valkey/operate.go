@@ -74,9 +74,8 @@ func within[T any](ctx context.Context, t *Tier, o operation, f func(context.Con
 			err = bound.Err()
 		}
 	}
-	_, reply := client.IsValkeyErr(err)
 	switch {
-	case err == nil || reply && o.write:
+	case err == nil || o.write && replied(err):
 		t.breaker.succeed()
 	case ctx.Err() == nil:
 		t.breaker.fail()
@@ -85,11 +84,7 @@ func within[T any](ctx context.Context, t *Tier, o operation, f func(context.Con
 	return got, err
 }
 
-// read asks for a value, of which it takes no more than may be there.
-func (t *Tier) read(ctx context.Context, name, key string) (value, error) {
-	return within(ctx, t, operation{name: name, timeout: t.options.Timeout}, t.reading(key))
-}
-
+// reading asks for a value, of which it takes no more than may be there.
 func (t *Tier) reading(key string) func(context.Context, client.Client) (value, error) {
 	end := t.maxObject.Load() + overhead // one byte more than the longest value
 	return func(ctx context.Context, c client.Client) (value, error) {
@@ -108,7 +103,7 @@ func (t *Tier) reading(key string) func(context.Context, client.Client) (value, 
 			return value{}, err
 		}
 		bytes, err := parts[1].AsBytes()
-		if _, reply := client.IsValkeyErr(err); reply {
+		if replied(err) {
 			bytes, err = []byte(err.Error()), nil // it is no string: as good as damaged
 		}
 		return value{bytes, time.Duration(left) * time.Millisecond}, err

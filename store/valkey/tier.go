@@ -62,8 +62,11 @@ func (t *Tier) Down() bool {
 // Get implements store.Tier. What cannot be read, is damaged, or stands at a position that this process cannot place is not
 // there.
 func (t *Tier) Get(ctx context.Context, key string) (store.Item, error) {
+	if t.Down() {
+		return nil, store.ErrDown
+	}
 	began := time.Now()
-	v, err := t.read(ctx, "get", t.key('e', key))
+	v, err := within(ctx, t, operation{name: "get", timeout: t.options.Timeout}, t.reading(t.key('e', key)))
 	if err != nil {
 		return nil, fmt.Errorf("read copy: %w", err)
 	}
@@ -116,7 +119,7 @@ func (t *Tier) decode(v value, key string, asked time.Time) (store.Item, error) 
 // Put implements store.Tier. What is too long, or stands at a position that others could not place, is not kept.
 func (t *Tier) Put(ctx context.Context, key string, item store.Item) error {
 	if t.Down() {
-		return fmt.Errorf("write copy: %w", store.ErrDown)
+		return store.ErrDown
 	}
 	size := int64(overhead)
 	if c, ok := item.(*store.Copy); ok {
@@ -166,7 +169,7 @@ func (t *Tier) encode(key string, item store.Item) (v value, err error) {
 
 func (t *Tier) reserve(size int64) bool {
 	// The only write on its way may be as large as it likes.
-	if t.writes.Add(1) > maxWrites || t.bytes.Add(size) > maxWriteBytes && t.writes.Load() > 1 {
+	if n, bytes := t.writes.Add(1), t.bytes.Add(size); n > maxWrites || bytes > maxWriteBytes && n > 1 {
 		t.release(size)
 		return false
 	}
