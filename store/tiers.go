@@ -11,18 +11,23 @@ import (
 	"cacheproxy/policy"
 )
 
-// ErrDown is the error of a tier that is known not to answer.
-var ErrDown = errors.New("tier is down")
+var (
+	// ErrDown says that a tier is known not to answer and was not asked. Whoever notices first that it does not says so;
+	// nobody else need.
+	ErrDown = errors.New("the tier is down")
+	// ErrBusy says that a tier takes no more for the moment, and did not take this.
+	ErrBusy = errors.New("the tier has as much to write as it may")
+)
 
 // Tier is a place for items below the memory of the process: larger, slower, and it may fail. It must be safe for concurrent
 // use. What it gives is asked of the ledger like any other copy, so it may give what was invalidated.
 type Tier interface {
 	// Get gives the item under a storage key; nil: there is none.
 	Get(ctx context.Context, key string) (Item, error)
-	// Put keeps an item, which it must not change.
+	// Put keeps an item, which it must not change, or fails with ErrBusy at once where too much is on its way already.
 	Put(ctx context.Context, key string, item Item) error
-	// Down reports whether the tier is known not to answer. It costs nothing to ask; Get and Put of a tier that is down fail at
-	// once with ErrDown.
+	// Down reports whether the tier is known not to answer. It costs nothing to ask; Get and Put of a tier that is down fail
+	// with ErrDown at once.
 	Down() bool
 }
 
