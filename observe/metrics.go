@@ -50,9 +50,9 @@ type Metrics struct {
 
 	adminAuthFailures *prometheus.CounterVec
 
-	purges       *prometheus.CounterVec
-	purgeSeconds prometheus.Histogram
-	unconfirmed  prometheus.Counter
+	purges            *prometheus.CounterVec
+	purgeSeconds      prometheus.Histogram
+	purgesUnconfirmed prometheus.Counter
 
 	accessLogDropped prometheus.Counter
 	spansDropped     prometheus.Counter
@@ -106,7 +106,7 @@ func NewMetrics(version string) *Metrics {
 		purgeSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Namespace: namespace, Name: "purge_seconds", Help: "Time from a purge to its confirmation.", Buckets: purgeBuckets,
 		}),
-		unconfirmed: prometheus.NewCounter(prometheus.CounterOpts{
+		purgesUnconfirmed: prometheus.NewCounter(prometheus.CounterOpts{
 			Namespace: namespace, Name: "purges_unconfirmed_total", Help: "Purges that asked to hold everywhere, and of which that could not be said in time.",
 		}),
 		accessLogDropped: prometheus.NewCounter(prometheus.CounterOpts{
@@ -126,7 +126,7 @@ func NewMetrics(version string) *Metrics {
 	m.register(
 		m.requests, m.requestSeconds, m.coalesced, m.notStored, m.missed, m.unconfirmed, m.mode, m.modeShare, m.reloadSuccess, m.reloadedAt, m.certificate,
 		m.originRequests, m.originSeconds, m.queueSeconds, m.shed, m.observedSaved, m.observedOrigin, m.adminAuthFailures,
-		m.purges, m.purgeSeconds, m.unconfirmed, m.accessLogDropped, m.spansDropped, m.gauges, build,
+		m.purges, m.purgeSeconds, m.purgesUnconfirmed, m.accessLogDropped, m.spansDropped, m.gauges, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	return m
@@ -158,7 +158,7 @@ func (m *Metrics) Purge(source, kind string, took time.Duration) {
 func (m *Metrics) PurgeRecorded(source, kind string) { m.purges.WithLabelValues(source, kind).Inc() }
 
 // PurgeUnconfirmed counts a purge that should hold everywhere and of which that could not be said.
-func (m *Metrics) PurgeUnconfirmed() { m.unconfirmed.Inc() }
+func (m *Metrics) PurgeUnconfirmed() { m.purgesUnconfirmed.Inc() }
 
 // AdminAuthFailures gives what counts calls of the admin listener that were turned away, for these reasons. All of them
 // start at zero, so that the first one is seen.
