@@ -13,6 +13,7 @@ type sharedCopies struct {
 	claims store.Claims // nil: each fetches for itself
 	run    []func(context.Context) error
 	gauges *observe.TierGauges
+	limit  func(maxObject int64) // changes the length beyond which copies are not kept there; nil: there are none
 }
 
 // newSharedCopies makes the tier of copies on the server. Copies are read only while the lease holds: what they would be asked
