@@ -127,6 +127,13 @@ func (f *fleet) leaseOf() *invalidation.Lease {
 	return f.lease
 }
 
+// limit changes the length beyond which copies are not shared.
+func (f *fleet) limit(maxObject int64) {
+	if f != nil && f.below.limit != nil {
+		f.below.limit(maxObject)
+	}
+}
+
 // tiers are below memory.
 func (f *fleet) tiers() []store.Tier {
 	if f == nil || f.below.tier == nil {

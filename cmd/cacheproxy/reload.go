@@ -124,6 +124,7 @@ func (i *instance) apply(ctx context.Context, next *config.Snapshot, changes []c
 		i.calls.SetTokens(tokens(next.Admin.Tokens))
 		i.present(next)
 		i.memory.Resize(next.Memory.Size)
+		i.fleet.limit(next.Memory.MaxObject)
 		g.level.Set(next.Log.Level)
 		if err := i.access.SetShares(next.Log.Hits, next.Log.Others); err != nil {
 			i.log.Error("BUG: a valid share of the access log was refused", "error", err)
