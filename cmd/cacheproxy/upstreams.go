@@ -63,8 +63,8 @@ func (u *upstreams) share(instances int) {
 
 // sharedBy tells the origin how many instances ask it.
 func (u *upstream) sharedBy(instances int) {
-	if o, ok := any(u.Origin).(interface{ SetInstances(n int) }); ok && instances > 0 {
-		o.SetInstances(instances)
+	if instances > 0 {
+		u.SetInstances(instances)
 	}
 }
 

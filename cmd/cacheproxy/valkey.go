@@ -2,16 +2,25 @@ package main
 
 import (
 	"context"
+	"errors"
+	"sync/atomic"
+	"time"
 
 	"cacheproxy/observe"
 	"cacheproxy/store"
 	"cacheproxy/store/valkey"
 )
 
+// statsEvery is how often the server is asked how much it holds.
+const statsEvery = 15 * time.Second
+
 // sharedCopies are the copies on the server, and who may fetch what nobody has.
 type sharedCopies struct {
-	tier   *valkey.Tier
-	claims *valkey.Claims
+	tier   store.Tier
+	claims store.Claims
+	run    []func(context.Context) error
+	gauges *observe.TierGauges
+	limit  func(maxObject int64) // changes the length beyond which copies are not kept there
 }
 
 // newSharedCopies makes the tier of copies on the server. Their positions are those of the log, which says too whether the
@@ -21,21 +30,35 @@ func (f *fleet) newSharedCopies(maxObject int64) sharedCopies {
 		Connection: f.data, Prefix: f.settings.Prefix, Chart: f.entries, Timeout: f.settings.Timeout, MaxObject: maxObject,
 		Compress: f.settings.Compress, Alive: f.entries.Alive, Observe: f.observe, Log: f.log,
 	})
-	return sharedCopies{tier, valkey.NewClaims(tier)}
+	claims, held := valkey.NewClaims(tier), new(atomic.Pointer[valkey.Stats])
+	held.Store(new(valkey.Stats))
+	return sharedCopies{
+		tier: tier, claims: claims, limit: tier.SetMaxObject,
+		run: []func(context.Context) error{tier.Run, claims.Run, func(ctx context.Context) error { return f.weigh(ctx, tier, held) }},
+		gauges: &observe.TierGauges{
+			Bytes: func() int64 { return held.Load().Bytes }, Entries: func() int64 { return held.Load().Entries },
+			Evictions: func() uint64 { return held.Load().Evictions },
+		},
+	}
 }
 
-// tiers are below memory.
-func (f *fleet) tiers() []store.Tier {
-	if f == nil {
-		return nil
+// weigh asks the server now and then how much it holds, until ctx ends. What was known last stays while it does not answer.
+func (f *fleet) weigh(ctx context.Context, tier *valkey.Tier, held *atomic.Pointer[valkey.Stats]) error {
+	tick := time.NewTicker(statsEvery)
+	defer tick.Stop()
+	for {
+		asked, cancel := context.WithTimeout(ctx, time.Second)
+		s, err := tier.Stats(asked)
+		cancel()
+		if err == nil {
+			held.Store(&s)
+		} else if !errors.Is(err, store.ErrDown) && ctx.Err() == nil {
+			f.log.Debug("Valkey does not say how much it holds", "error", err)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
 	}
-	return []store.Tier{f.below.tier}
-}
-
-// claims let one instance fetch for all; nil: there is no other.
-func (f *fleet) claims() store.Claims {
-	if f == nil {
-		return nil
-	}
-	return f.below.claims
 }

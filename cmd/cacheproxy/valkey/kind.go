@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"cacheproxy/invalidation/valkey"
+	"cacheproxy/store"
+	copies "cacheproxy/store/valkey"
 
 	client "github.com/valkey-io/valkey-go"
 )
@@ -17,6 +19,8 @@ const (
 	kindTimeout = "timeout" // no answer in time
 	kindRefused = "refused" // no connection
 	kindClosed  = "closed"  // the connection broke off
+	kindDropped = "dropped" // too much was on its way already
+	kindGarbled = "garbled" // what was there cannot be read
 	kindOther   = "other"
 )
 
@@ -29,7 +33,7 @@ var replies = []struct{ begins, kind string }{
 
 // Kinds lists what Kind can say of an error.
 func Kinds() []string {
-	return []string{kindTimeout, kindRefused, kindClosed, "readonly", "noreplicas", "oom", "noperm", "loading", "busy", "misconf", "down", kindOther}
+	return []string{kindTimeout, kindRefused, kindClosed, "readonly", "noreplicas", "oom", "noperm", "loading", "busy", "misconf", "down", kindDropped, kindGarbled, kindOther}
 }
 
 // Kind is what an error is called in metrics. Empty: there is none, or it was this process that broke off.
@@ -55,6 +59,10 @@ func Kind(err error) string {
 	switch {
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &network) && network.Timeout():
 		return kindTimeout
+	case errors.Is(err, store.ErrBusy):
+		return kindDropped
+	case copies.Kind(err) == kindGarbled:
+		return kindGarbled
 	case errors.Is(err, valkey.ErrNotConnected), errors.As(err, &dial) && dial.Op == "dial":
 		return kindRefused
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, client.ErrClosing), errors.Is(err, net.ErrClosed), dial != nil:
