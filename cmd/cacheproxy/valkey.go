@@ -11,8 +11,8 @@ import (
 	"cacheproxy/store/valkey"
 )
 
-// statsEvery is how often the server is asked how much it holds.
-const statsEvery = 15 * time.Second
+// statsEvery is how often the server is asked how much it holds, and statsFirst how often until it has said so once.
+const statsEvery, statsFirst = 15 * time.Second, time.Second
 
 // sharedCopies are the copies on the server, and who may fetch what nobody has.
 type sharedCopies struct {
@@ -44,7 +44,7 @@ func (f *fleet) newSharedCopies(maxObject int64) sharedCopies {
 
 // weigh asks the server now and then how much it holds, until ctx ends. What was known last stays while it does not answer.
 func (f *fleet) weigh(ctx context.Context, tier *valkey.Tier, held *atomic.Pointer[valkey.Stats]) error {
-	tick := time.NewTicker(statsEvery)
+	tick := time.NewTicker(statsFirst)
 	defer tick.Stop()
 	for {
 		asked, cancel := context.WithTimeout(ctx, time.Second)
@@ -52,6 +52,7 @@ func (f *fleet) weigh(ctx context.Context, tier *valkey.Tier, held *atomic.Point
 		cancel()
 		if err == nil {
 			held.Store(&s)
+			tick.Reset(statsEvery)
 		} else if !errors.Is(err, store.ErrDown) && ctx.Err() == nil {
 			f.log.Debug("Valkey does not say how much it holds", "error", err)
 		}
