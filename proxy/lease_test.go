@@ -329,6 +329,9 @@ func TestReadThroughRenewsNothingWhileTheStoreIsDown(t *testing.T) {
 		if n := asked.Load(); n != 1 {
 			t.Errorf("the origin was asked %d times", n)
 		}
+		if n := b.failures(t); n > 0 {
+			t.Errorf("%d renewals count as failed that were not tried", n)
+		}
 		below.down.Store(false)
 		b.do("GET", "/a").want(t, "the store is back", 200, "2", "fwd=")
 	})
