@@ -289,15 +289,11 @@ func TestSlowServerGivesNoClaim(t *testing.T) {
 	if len(a.waiting) != 0 || len(a.held) != 0 {
 		t.Errorf("%d wait and %d hold", len(a.waiting), len(a.held))
 	}
-	waits := claimed(t, b, "key")
-	if waits.Held() {
-		t.Fatal("the claim did not reach the server, so that the test shows nothing")
+	eventually(t, "the claim that nobody has is free", func() bool { return claimed(t, b, "key").Held() })
+	if took := time.Since(began); took > claimKeep/2 {
+		t.Errorf("it was free after %v, when it had run out", took)
 	}
-	end := await(waits)
 	g.set(false, false)
-	if got := <-end; got.how != store.Vacant || got.took > claimKeep/2 {
-		t.Errorf("nobody has the right, and who waits is told %v after %v", got.how, got.took)
-	}
 }
 
 // Who waits when the server goes away is sent to fetch for itself.
