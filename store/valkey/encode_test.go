@@ -174,6 +174,17 @@ func TestBombIsRefused(t *testing.T) {
 	}
 }
 
+// Head and body together are no longer than may be.
+func TestLongerThanMayBe(t *testing.T) {
+	c := sample("body")
+	value, _ := encode("key", c, shared, false)
+	for most, want := range map[int]bool{len(c.Head) + len(c.Body): true, len(c.Head) + len(c.Body) - 1: false} {
+		if _, _, err := decoded(value, "key", int64(most)); (err == nil) != want {
+			t.Errorf("up to %d bytes: %v", most, err)
+		}
+	}
+}
+
 func FuzzDecode(f *testing.F) {
 	for _, item := range samples() {
 		for _, pack := range []bool{false, true} {

@@ -21,11 +21,11 @@ type gate struct {
 	listener net.Listener
 	target   string
 
-	mu       sync.Mutex
-	changed  *sync.Cond
-	shut     bool // guarded by mu
-	answers  bool // requests pass, and only answers do not; guarded by mu
-	passages int  // reads of requests that passed; guarded by mu
+	mu      sync.Mutex
+	changed *sync.Cond
+	shut    bool              // guarded by mu
+	answers bool              // requests pass, and only answers do not; guarded by mu
+	open    map[net.Conn]bool // guarded by mu
 }
 
 func newGate(t *testing.T, target string) (*gate, valkey.Server) {
@@ -34,7 +34,7 @@ func newGate(t *testing.T, target string) (*gate, valkey.Server) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &gate{listener: l, target: target}
+	g := &gate{listener: l, target: target, open: make(map[net.Conn]bool)}
 	g.changed = sync.NewCond(&g.mu)
 	go g.accept()
 	t.Cleanup(func() { l.Close(); g.set(false, false) })
@@ -48,6 +48,16 @@ func (g *gate) set(shut, answers bool) {
 	g.changed.Broadcast()
 }
 
+// cut breaks all connections.
+func (g *gate) cut() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for c := range g.open {
+		c.Close()
+	}
+	clear(g.open)
+}
+
 func (g *gate) accept() {
 	for {
 		near, err := g.listener.Accept()
@@ -59,6 +69,9 @@ func (g *gate) accept() {
 			near.Close()
 			continue
 		}
+		g.mu.Lock()
+		g.open[near], g.open[far] = true, true
+		g.mu.Unlock()
 		go g.pass(far, near, false)
 		go g.pass(near, far, true)
 	}
@@ -73,9 +86,6 @@ func (g *gate) pass(to io.WriteCloser, from io.ReadCloser, answer bool) {
 		g.mu.Lock()
 		for g.shut && (answer || !g.answers) {
 			g.changed.Wait()
-		}
-		if !answer {
-			g.passages++
 		}
 		g.mu.Unlock()
 		if _, failed := to.Write(buf[:n]); err != nil || failed != nil {
@@ -185,6 +195,15 @@ func TestAgeIsTheServers(t *testing.T) {
 	if age := read(); age < 30*time.Minute {
 		t.Errorf("fetched 30 minutes ago, it is %v old", age)
 	}
+	old.Life.Received = time.Now().Add(-old.Life.Keep)
+	value, err := encode("key", old, a.options.Chart.(*chart).at(2), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Do(t.Context(), c.B().Set().Key(a.key('e', "key")).Value(string(value)).ExSeconds(60).Build()).Error(); err != nil {
+		t.Fatal(err)
+	}
+	wantBody(t, "beyond its end by the clocks", a, "key", "")
 }
 
 // A server that takes too long costs a few requests their patience, and then none. It is noticed without any when it is back.
@@ -237,6 +256,38 @@ func TestStalledServer(t *testing.T) {
 	g.set(false, false)
 	eventually(t, "the tier is up again", func() bool { return !a.Down() })
 	wantBody(t, "back again", a, "key", "body")
+}
+
+// Nobody waits longer for a connection to be made than for an answer.
+func TestStalledConnect(t *testing.T) {
+	v, _ := alone(t, "")
+	g, s := newGate(t, v.Address())
+	o := options(connect(t, s), following(9))
+	o.Timeout = 50 * time.Millisecond
+	a := tier(t, o)
+	g.set(true, false)
+	g.cut()
+	var wg sync.WaitGroup
+	wg.Go(func() { // the first notices that there is no connection; the next makes one, and may take its time
+		for range 2 {
+			if err := a.Put(t.Context(), "key", response(1, "body")); err == nil {
+				t.Error("put while there is no connection")
+			}
+		}
+	})
+	eventually(t, "a connection is being made", func() bool { g.mu.Lock(); defer g.mu.Unlock(); return len(g.open) > 0 })
+	for range 20 {
+		wg.Go(func() {
+			began := time.Now()
+			if _, err := a.Get(t.Context(), "key"); err == nil || time.Since(began) > writeTimeout/2 {
+				t.Errorf("get while there is no connection: %v after %v", err, time.Since(began))
+			}
+		})
+	}
+	wg.Wait()
+	g.set(false, false)
+	eventually(t, "the tier is up again", func() bool { return !a.Down() })
+	wantBody(t, "back again", a, "key", "")
 }
 
 // A server that was killed is down, and up again with what it has kept.
@@ -400,6 +451,16 @@ func TestStats(t *testing.T) {
 			t.Errorf("100 copies where 40 have room: %+v, %v", stats, err)
 		}
 	})
+}
+
+// Without a position that others can place, nothing is written at all.
+func TestNothingWithoutPosition(t *testing.T) {
+	_, s := alone(t, "")
+	a := tier(t, options(connect(t, s), &chart{}))
+	put(t, a, "key", response(1, "body"))
+	if stats, err := a.Stats(t.Context()); err != nil || stats.Entries != 0 {
+		t.Errorf("the server holds %+v, %v", stats, err)
+	}
 }
 
 // SetMaxObject holds for what is there and for what comes.

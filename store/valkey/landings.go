@@ -101,34 +101,36 @@ func (c *Claims) receive(hearing bool) {
 
 // listen hears words on a connection of its own, and on another when that breaks, until ctx ends.
 func (c *Claims) listen(ctx context.Context) {
-	pause := listenPause
+	pause, told := listenPause, false
 	for ctx.Err() == nil {
-		began := time.Now()
-		if cl, err := c.tier.options.Connection.Client(); err == nil {
-			c.listenOn(ctx, cl)
+		cl, err := c.tier.options.Connection.Client()
+		if err == nil {
+			err = c.listenOn(ctx, cl)
+		}
+		if _, heard := c.reception(); heard {
+			pause, told = listenPause, false
 		}
 		c.receive(false)
-		if pause = min(2*pause, listenPauseAtMost); time.Since(began) > listenPauseAtMost {
-			pause = listenPause
+		if !told && ctx.Err() == nil && !c.tier.Down() {
+			c.tier.options.Log.Warn("no word comes of fetches that other instances make; until it does, this one looks for itself", "error", err)
+			told = true
 		}
 		select {
 		case <-ctx.Done():
 		case <-time.After(pause):
 		}
+		pause = min(2*pause, listenPauseAtMost)
 	}
 }
 
 // listenOn returns when the connection has broken.
-func (c *Claims) listenOn(ctx context.Context, cl client.Client) {
-	heard := client.WithOnSubscriptionHook(ctx, func(s client.PubSubSubscription) {
+func (c *Claims) listenOn(ctx context.Context, cl client.Client) error {
+	hearing := client.WithOnSubscriptionHook(ctx, func(s client.PubSubSubscription) {
 		if s.Kind == "subscribe" {
 			c.receive(true)
 		}
 	})
-	err := cl.Dedicated(func(own client.DedicatedClient) error {
-		return own.Receive(heard, own.B().Subscribe().Channel(c.channel).Build(), func(m client.PubSubMessage) { c.hear(m.Message) })
+	return cl.Dedicated(func(own client.DedicatedClient) error {
+		return own.Receive(hearing, own.B().Subscribe().Channel(c.channel).Build(), func(m client.PubSubMessage) { c.hear(m.Message) })
 	})
-	if err != nil && ctx.Err() == nil && !c.tier.Down() {
-		c.tier.options.Log.Warn("subscription to the ends of fetches is lost; it is made again", "error", err)
-	}
 }

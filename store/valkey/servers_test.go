@@ -39,7 +39,7 @@ func run(t testing.TB, f func(context.Context) error) (stop func()) {
 // connect makes a connection, and waits for it.
 func connect(t testing.TB, s valkey.Server) *valkey.Connection {
 	t.Helper()
-	c := valkey.NewConnection(s, 0)
+	c := valkey.NewConnection(s, -1) // one socket for each node, so that nothing depends on which one is taken
 	if err := c.Connect(); err != nil {
 		t.Fatal(err)
 	}
