@@ -113,6 +113,9 @@ func (l *Load) purge(ctx context.Context, m *Member) {
 	}
 	began := time.Now()
 	status, _, _, err := l.call(ctx, http.MethodPost, admin+"/purge", order)
+	if ctx.Err() != nil {
+		return
+	}
 	if err != nil || status != http.StatusOK {
 		l.Unconfirmed.Add(1)
 		return
@@ -134,6 +137,9 @@ func (l *Load) write(ctx context.Context, m *Member) {
 	}
 	key := rand.IntN(max(1, l.Keys/4))
 	status, header, body, err := l.call(ctx, http.MethodPut, fmt.Sprintf("%s/v/%d", base, key), "x")
+	if ctx.Err() != nil {
+		return
+	}
 	var k int
 	var version int64
 	if _, scan := fmt.Sscanf(body, "%d %d", &k, &version); err != nil || status != http.StatusOK || scan != nil ||
