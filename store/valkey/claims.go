@@ -144,7 +144,7 @@ func (a *claim) Release(how store.Landing) {
 
 func (a *claim) release(ctx context.Context, how store.Landing) error {
 	said := word{hash: a.hash, name: a.name, how: how}
-	_, err := within(ctx, a.claims.tier, operation{name: "release", timeout: writeTimeout, write: true}, func(ctx context.Context, c client.Client) (int64, error) {
+	_, err := within(ctx, a.claims.tier, operation{name: "release", timeout: a.claims.tier.patience, write: true}, func(ctx context.Context, c client.Client) (int64, error) {
 		return releaseScript.Exec(ctx, c, a.keys(), []string{a.name, a.claims.channel, said.String()}).AsInt64()
 	})
 	return err

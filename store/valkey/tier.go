@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	// writeTimeout bounds one write. Nobody waits for it but those who wait for a claim.
+	// writeTimeout bounds one write, and the end of a claim. Nobody waits for it but those who wait for a claim.
 	writeTimeout = time.Second
 	// variantsKeep is for how long variants are kept after a copy of theirs was last written.
 	variantsKeep = 7 * 24 * time.Hour
@@ -31,6 +31,7 @@ const (
 // Tier keeps items on a server that several instances share. Run must run for it to work. It is safe for concurrent use.
 type Tier struct {
 	options   Options
+	patience  time.Duration // for one write: writeTimeout
 	breaker   *breaker
 	maxObject atomic.Int64
 	writes    atomic.Int64
@@ -42,7 +43,7 @@ var _ store.Tier = (*Tier)(nil)
 
 // New makes a tier. It dials nothing.
 func New(o Options) *Tier {
-	t := &Tier{options: o, breaker: newBreaker()}
+	t := &Tier{options: o, patience: writeTimeout, breaker: newBreaker()}
 	t.maxObject.Store(o.MaxObject)
 	return t
 }
@@ -138,7 +139,7 @@ func (t *Tier) Put(ctx context.Context, key string, item store.Item) error {
 	if v.bytes == nil {
 		return nil
 	}
-	_, err = within(ctx, t, operation{name: "put", timeout: writeTimeout, write: true}, func(ctx context.Context, c client.Client) (int64, error) {
+	_, err = within(ctx, t, operation{name: "put", timeout: t.patience, write: true}, func(ctx context.Context, c client.Client) (int64, error) {
 		return putScript.Exec(ctx, c, []string{t.key('e', key)}, []string{client.BinaryString(v.bytes), strconv.FormatInt(v.left.Milliseconds(), 10)}).AsInt64()
 	})
 	if err != nil {
