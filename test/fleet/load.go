@@ -12,6 +12,9 @@ import (
 	"time"
 )
 
+// host is the Host of every request, which is part of what copies are stored under: clients know a fleet by one name.
+const host = "fleet.example"
+
 // Load is what clients, editors and writers do to a fleet.
 type Load struct {
 	Members []*Member
@@ -159,6 +162,9 @@ func (l *Load) call(ctx context.Context, method, url, body string) (status int, 
 	r, err := http.NewRequestWithContext(ctx, method, url, content)
 	if err != nil {
 		return 0, nil, "", err
+	}
+	if !strings.HasSuffix(r.URL.Path, "/purge") {
+		r.Host = host
 	}
 	if body != "" {
 		r.Header.Set("Content-Type", "application/json")
