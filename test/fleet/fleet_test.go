@@ -49,6 +49,7 @@ type rig struct {
 
 func newRig(t *testing.T, keys int, args ...string) *rig {
 	t.Helper()
+	args = append(args, "--enable-debug-command", "local") // for its pauses
 	r := &rig{valkey: servers.Valkey(t, servers.ValkeyOptions{Program: *program, Args: args})}
 	origin, err := NewOrigin(keys, 20, 2*time.Millisecond)
 	if err != nil {
