@@ -56,18 +56,48 @@ var mutants = append([]mutant{
 	},
 	{
 		name:  "a write does not invalidate before its answer",
-		edits: []edit{{"proxy/write.go", "		w.end(further)\n		w.keep(res)", "		_ = further\n		w.keep(res)"}},
+		edits: []edit{{"proxy/write.go", "		w.end(w.ex.match.ResponseEffects(w.ex.target, res.Header))\n", ""}},
 		pkg:   "./proxy", run: promise + "/write",
 	},
 	{
 		name:  "parts that were purged are completed",
-		edits: []edit{{"proxy/fill.go", "	if b := q.parts; b != nil && c.p.ledger.Check(&b.Of.Stamp, b.Of.Members) > invalidation.Soft {", "	if q.parts != nil && false {"}},
+		edits: []edit{{"proxy/fill.go", "	if b := q.parts; b != nil && (!informed || c.p.ledger.Check(&b.Of.Stamp, b.Of.Members) > invalidation.Soft) {", "	if q.parts != nil && false {"}},
 		pkg:   "./proxy", run: "TestWriteEndsParts",
 	},
 	{
 		name:  "parts that were purged are joined with what comes",
 		edits: []edit{{"proxy/parts.go", "<= invalidation.Soft && policy.Combinable", "<= invalidation.Purged && policy.Combinable"}},
 		pkg:   "./proxy", run: "TestParts/what_is_purged_is_not_joined",
+	},
+	{
+		name:  "copies are used without a lease",
+		edits: []edit{{"proxy/trust.go", "	if l.Valid(now) {\n", "	if true {\n"}},
+		pkg:   "./proxy", run: "TestLapsedLease/origin",
+	},
+	{
+		name:  "without a lease, an earlier fetch is shared",
+		edits: []edit{{"proxy/flight.go", "	case uninformed:\n		return !f.sent\n", ""}},
+		pkg:   "./proxy", run: "TestRequestsWithoutALeaseShareTheNextFetch",
+	},
+	{
+		name:  "without a lease, requests for one key do not take turns",
+		edits: []edit{{"proxy/flight.go", "	if p.uninformed && before != nil {", "	if false {"}},
+		pkg:   "./proxy", run: "TestRequestsWithoutALeaseShareTheNextFetch",
+	},
+	{
+		name:  "what may have been purged is confirmed",
+		edits: []edit{{"proxy/fill.go", "b != nil && (!informed || c.p.ledger.Check(&b.Stamp", "b != nil && (c.p.ledger.Check(&b.Stamp"}},
+		pkg:   "./proxy", run: "TestNothingUnknownIsConfirmed",
+	},
+	{
+		name:  "a claim is given back before the copy landed",
+		edits: []edit{{"proxy/recall.go", "	claim := c.claim\n	c.claim = nil\n", "	claim := store.Claim(nil)\n	c.disclaim(store.Landed)\n"}},
+		pkg:   "./proxy", run: "TestClaimsLastUntilTheCopyLanded",
+	},
+	{
+		name:  "a write that is not confirmed is answered at once",
+		edits: []edit{{"proxy/confirm.go", "		case <-pause.C:\n", "		default:\n			return receipt, err\n"}},
+		pkg:   "./proxy", run: "TestInvalidationThatFailsIsMadeUpFor",
 	},
 }, followers...)
 
