@@ -204,3 +204,28 @@ func TestRecordsOfOthers(t *testing.T) {
 		}
 	}
 }
+
+// A copy that was found valid in the log of now is one of that log, however long ago it was fetched.
+func TestCopiesMoveToAnotherHistory(t *testing.T) {
+	d := newDesk(t)
+	ids := []ID{allID, simKeyID(1)}
+	var s Stamp
+	s.Set(d.ledger.Token())
+	d.write(entryOf(2))
+	d.beat()
+	d.log = nil
+	d.f.Hear(d.f.Ask(d.now), Answer{Status: OtherHistory, Server: "s2"}, d.now)
+	d.f.Load(Snapshot{History: NewHistory([16]byte{7})}, d.now)
+	if _, ok := d.f.Share(s.Token()); ok {
+		t.Error("a position of the log before is handed on as one of this one")
+	}
+	d.write(entryOf(3))
+	d.beat()
+	if v := d.ledger.Check(&s, ids); v != Valid {
+		t.Fatalf("the copy is %v", v)
+	}
+	at, ok := d.f.Share(s.Checked())
+	if !ok || at.Seq != 1 {
+		t.Errorf("checked, it stands at %+v, %v", at, ok)
+	}
+}

@@ -47,7 +47,8 @@ type fleet struct {
 	below         sharedCopies
 	certificate   atomic.Pointer[tls.Certificate] // shown to the server; nil: none
 
-	lapsed atomic.Uint64 // how often the lease has
+	lapsed  atomic.Uint64 // how often the lease has
+	onEmpty func()        // is called when the server has lost its data
 
 	wires      sync.WaitGroup // what keeps the connections
 	disconnect context.CancelFunc
@@ -156,6 +157,13 @@ func (f *fleet) confirmTimeout() time.Duration {
 		return 0
 	}
 	return 3*(f.settings.Lease+invalidation.Margin(f.settings.Lease)) + time.Second
+}
+
+// emptied has f called whenever the server has lost its data. It must be called before the fleet runs.
+func (f *fleet) emptied(do func()) {
+	if f != nil {
+		f.onEmpty = do
+	}
 }
 
 // open begins to connect, and keeps the connections until close.

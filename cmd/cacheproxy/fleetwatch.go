@@ -12,11 +12,12 @@ import (
 func (f *fleet) watch(ctx context.Context, count func(instances int)) error {
 	tick := time.NewTicker(look)
 	defer tick.Stop()
-	held, live := false, 0
+	held, live, history := false, 0, ""
 	for looks := 0; ; looks++ {
 		held = f.watchLease(held)
 		if looks%looksForState == 0 {
 			live = f.watchInstances(live, count)
+			history = f.watchHistory(history)
 		}
 		select {
 		case <-tick.C:
@@ -36,6 +37,16 @@ func (f *fleet) watchLease(held bool) bool {
 		f.log.Info("lease held: copies are used", "server", f.settings.Shown())
 	}
 	return f.leased(time.Now())
+}
+
+// watchHistory has copies written to a server that has lost them with the log.
+func (f *fleet) watchHistory(before string) string {
+	now := f.entries.State().History
+	if before != "" && now != before {
+		f.log.Warn("Valkey has lost its data; what was invalidated lately and copies that are read are written again", "server", f.settings.Shown())
+		f.onEmpty()
+	}
+	return now
 }
 
 // watchInstances tells how many instances are live when it is not what it was. What was known last holds while there is no
