@@ -111,13 +111,16 @@ func (f *fleet) stop() (err error) {
 	return err
 }
 
+// fillers is how many copies are fetched at the same time before the load.
+const fillers = 8
+
 // fill has every proxy hold every copy.
 func (f *fleet) fill(ctx context.Context, o options) error {
 	for _, p := range f.proxies {
 		work := make(chan string)
-		failed := make(chan error, o.fleet)
+		failed := make(chan error, 1)
 		var fetching sync.WaitGroup
-		for range max(1, o.fleet/8) {
+		for range fillers {
 			fetching.Go(func() {
 				for path := range work {
 					if err := f.get(ctx, p.URL+path); err != nil {

@@ -46,6 +46,7 @@ func measure(ctx context.Context, o options, f failure, binary, dir string) (_ *
 	if err := fl.fill(ctx, o); err != nil {
 		return nil, err
 	}
+	fl.origin.loaded.Store(true)
 	r := &result{options: o, failure: f}
 	loading, end := context.WithCancel(ctx)
 	defer end()

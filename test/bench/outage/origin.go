@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -22,6 +23,8 @@ type origin struct {
 	work   time.Duration
 	server *http.Server
 	ended  chan error
+
+	loaded atomic.Bool // until then it takes no time
 
 	mu   sync.Mutex
 	now  []int     // requests at work, by proxy; guarded by mu
@@ -71,7 +74,9 @@ func (o *origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	o.seen = append(o.seen, arrival{time.Now(), o.now[proxy], all})
 	o.mu.Unlock()
-	time.Sleep(o.work) // a query goes on when its client leaves
+	if o.loaded.Load() {
+		time.Sleep(o.work) // a query goes on when its client leaves
+	}
 	w.Header().Set("Content-Length", fmt.Sprint(len(body)))
 	// Before the last byte is sent: what comes next over the same place is not beside this one.
 	o.mu.Lock()
