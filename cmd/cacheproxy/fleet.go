@@ -183,7 +183,7 @@ func (f *fleet) await(ctx context.Context) error {
 	defer patience.Stop()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for !f.connected() || !f.entries.Alive() {
+	for !f.connected() || !f.entries.Alive() || f.entries.Instances() == 0 {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
