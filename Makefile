@@ -67,6 +67,10 @@ bench-shop: deps ## load the sample shop on PostgreSQL, with and without the pro
 bench-overload: ## offer an origin behind the proxy ten times what it can do
 	go run ./test/bench/overload
 
+.PHONY: bench-outage
+bench-outage: deps ## take Valkey away from proxies under load, and give it back
+	go run ./test/bench/outage
+
 .PHONY: demo
 demo: ## run a sample shop behind the proxy
 	go run ./cmd/cacheproxy demo

@@ -161,6 +161,23 @@ func TestSilentInstance(t *testing.T) {
 	}
 }
 
+// An instance that has died is taken off the list although nobody waits for it: what all share is not shared with it, and the
+// next purge is as quick as any.
+func TestSilentInstanceIsTakenOffTheList(t *testing.T) {
+	s := serverAt(servers.Valkey(t, servers.ValkeyOptions{}).Address())
+	a, b := join(t, s, "a"), join(t, s, "b")
+	a.await(t, "other instance", func() bool { return a.Instances() == 2 })
+	b.end()
+	until := b.Lease()
+	a.await(t, "end of it", func() bool { return a.Instances() == 1 })
+	if until.Valid(time.Now()) {
+		t.Error("it was taken off the list while it still had its lease")
+	}
+	if r := purge(t, a, key("k")); len(r.Reaped) > 0 || r.Took > lease/2 {
+		t.Errorf("a purge after that: %+v", r)
+	}
+}
+
 // Where the server cannot be reached, nothing is confirmed before every lease has lapsed; here it holds at once, and is written
 // when the server is back.
 func TestServerDown(t *testing.T) {
