@@ -20,7 +20,7 @@ import (
 const DefaultConfirmTimeout = 30 * time.Second
 
 // Options are what the listener is made of. Every func must be set and safe for concurrent use. Errors of Explain
-// are shown to the caller as 400, those of SetMode as 503.
+// are shown to the caller as 400.
 type Options struct {
 	// Tokens are who may call what, until SetTokens says otherwise. None: only requests to a loopback address or a Unix
 	// socket are served, and none that a web page could have made.
@@ -31,8 +31,8 @@ type Options struct {
 
 	// Purge makes the copies unusable. Its context does not end with the client: what was accepted is carried out.
 	Purge func(ctx context.Context, p Purge) (Receipt, error)
-	// ConfirmTimeout bounds Purge and SetMode. It must be longer than it takes to declare a silent instance dead. Zero:
-	// DefaultConfirmTimeout.
+	// ConfirmTimeout bounds Purge and SetMode. It must be longer than it takes to declare a silent instance dead, counted from
+	// when the connection to the shared log was made anew. Zero: DefaultConfirmTimeout.
 	ConfirmTimeout time.Duration
 
 	// URLMembers names the copies of a URL with a query, which is to be taken as it stands and as the route that the URL
@@ -44,8 +44,10 @@ type Options struct {
 	// Explain says, without asking the origin, what would become of a request. What it returns is shown as JSON. The
 	// method is a token, the URL absolute or a path, the header well-formed; none of it is trusted.
 	Explain func(ctx context.Context, method, url string, header http.Header) (any, error)
-	// SetMode switches a route on every instance, or back to what is configured. Its context does not end with the client.
-	SetMode func(ctx context.Context, o ModeOrder) error
+	// SetMode switches a route on every instance, or back to what is configured. Of the receipt only Recorded and Held
+	// count. When it fails, or the receipt does not say that it holds, it is in force on this instance all the same. Its
+	// context does not end with the client.
+	SetMode func(ctx context.Context, o ModeOrder) (Receipt, error)
 	// Modes tells the modes in force of all routes, in the order of the configuration.
 	Modes func() []RouteMode
 	// Config is the configuration in force with its secrets removed, to be shown as JSON.

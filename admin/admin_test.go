@@ -68,9 +68,9 @@ func newListener(tokens ...Token) *listener {
 			l.explain = append(l.explain, fmt.Sprint(method, " ", url, " ", header))
 			return map[string]string{"route": "product"}, nil
 		},
-		SetMode: func(_ context.Context, o ModeOrder) error {
+		SetMode: func(_ context.Context, o ModeOrder) (Receipt, error) {
 			l.modes = append(l.modes, fmt.Sprint(o.Route, " ", o.Mode, " ", o.Share, " ", o.For, " ", o.Reset))
-			return l.err
+			return Receipt{Recorded: true, Held: l.err == nil}, l.err
 		},
 		Modes: func() []RouteMode {
 			until := time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
@@ -438,8 +438,33 @@ func TestFailingFuncs(t *testing.T) {
 	if res, _ := l.ask(t, "GET /healthz", ""); res.StatusCode != 200 {
 		t.Errorf("healthz: %d: an instance that drains is alive", res.StatusCode)
 	}
-	if !strings.Contains(l.log.String(), "set mode: draining") {
+	if !strings.Contains(l.log.String(), "level=ERROR msg=\"set mode\"") {
 		t.Errorf("audit %s", l.log)
+	}
+}
+
+// A mode that does not hold everywhere is never answered with 200, and the answer says how far it has come.
+func TestModeThatDoesNotHold(t *testing.T) {
+	for _, c := range []struct {
+		receipt Receipt
+		err     error
+		want    string
+	}{
+		{Receipt{}, errors.New("log is dead"), `"mode":"off","recorded":false,"held":false,"error":"the mode is in force on this instance only;`},
+		{Receipt{Recorded: true}, errors.New("not confirmed"), `"recorded":true,"held":false,"error":"the mode is in force on this instance, and recorded for all;`},
+		{Receipt{Recorded: true}, nil, `"recorded":true,"held":false`},
+		{Receipt{Recorded: true, Held: true}, errors.New("odd"), `"held":false`},
+	} {
+		l := newListener()
+		l.Options.SetMode = func(context.Context, ModeOrder) (Receipt, error) { return c.receipt, c.err }
+		l.start(t)
+		res, answer := l.ask(t, "POST /routes/stock/mode", `{"mode":"off"}`)
+		if res.StatusCode != 503 || res.Header.Get("Retry-After") == "" || !strings.Contains(answer, c.want) {
+			t.Errorf("%+v, %v: %d %s", c.receipt, c.err, res.StatusCode, answer)
+		}
+		if c.err != nil && (!strings.Contains(answer, c.err.Error()) || !strings.Contains(l.log.String(), c.err.Error())) {
+			t.Errorf("%v is in neither %s nor %s", c.err, answer, l.log)
+		}
 	}
 }
 

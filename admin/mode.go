@@ -76,13 +76,36 @@ func (h *handler) setMode(w http.ResponseWriter, r *request) error {
 	order.Route, order.Who = r.name, r.who
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), h.ConfirmTimeout)
 	defer cancel()
-	r.entry.tell("set mode", order.attrs()...)
-	if err := h.SetMode(ctx, order); err != nil {
-		p := problemf(http.StatusServiceUnavailable, "set mode: %v", err)
-		p.header.Set("Retry-After", "1")
-		return p
+	receipt, err := h.SetMode(ctx, order)
+	attrs := append(order.attrs(), slog.Bool("recorded", receipt.Recorded), slog.Bool("held", err == nil && receipt.Held))
+	if err != nil {
+		attrs = append(attrs, slog.String("error", err.Error()))
+	}
+	r.entry.tell("set mode", attrs...)
+	if err != nil || !receipt.Held {
+		w.Header().Set("Retry-After", "1")
+		return writeJSON(w, http.StatusServiceUnavailable, unheldMode{h.modeAnswer(order), receipt.Recorded, false, unheldModeText(receipt, err)})
 	}
 	return writeJSON(w, http.StatusOK, h.modeAnswer(order))
+}
+
+// unheldMode answers an order that is in force here, and perhaps not everywhere.
+type unheldMode struct {
+	modeAnswer
+	Recorded bool   `json:"recorded"`
+	Held     bool   `json:"held"` // always false
+	Error    string `json:"error"`
+}
+
+func unheldModeText(r Receipt, err error) string {
+	text := "the mode is in force on this instance only; the others do not know of it: repeat it, or give it to each of them"
+	if r.Recorded {
+		text = "the mode is in force on this instance, and recorded for all; instances that are cut off may not go by it yet: repeat it"
+	}
+	if err != nil {
+		text = fmt.Sprintf("%s (%v)", text, err)
+	}
+	return text
 }
 
 type modeAnswer struct {

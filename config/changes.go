@@ -22,8 +22,8 @@ func (c Change) String() string { return c.Path + " " + c.What }
 // restart is a key that is heeded only at the start. A section stands for everything in it.
 type restart struct {
 	path     string
-	except   string // a key in it that a reload changes
-	switched bool   // only its being there or not; what is in it changes with a reload
+	except   []string // keys in it that a reload changes
+	switched bool     // only its being there or not; what is in it changes with a reload
 }
 
 var restarts = []restart{
@@ -35,11 +35,13 @@ var restarts = []restart{
 	{path: "admin.listen"},
 	{path: "admin.tls", switched: true},
 	// Connections that are open keep the timeouts they began with, and a lower number could not be kept to.
-	{path: "limits", except: "limits.max_body"},
+	{path: "limits", except: []string{"limits.max_body"}},
 	// Lines of two forms in one stream cannot be parsed.
 	{path: "log.format"},
 	// Spans under way belong to the exporter that runs.
 	{path: "tracing"},
+	// The fleet that this instance has joined goes by it. Connections that are made anew show the certificate of then.
+	{path: "valkey", except: []string{"valkey.tls.cert", "valkey.tls.key"}},
 }
 
 // String is the key as an operator reads it.
@@ -47,8 +49,8 @@ func (r restart) String() string {
 	switch {
 	case r.switched:
 		return r.path + " on or off"
-	case r.except != "":
-		return r.path + " but " + r.except
+	case len(r.except) > 0:
+		return r.path + " but " + strings.Join(r.except, " and ")
 	}
 	return r.path
 }
@@ -126,7 +128,7 @@ func needsRestart(path string, all []Change) bool {
 		switch {
 		case path == r.path:
 			return true
-		case !strings.HasPrefix(path, r.path+".") || path == r.except:
+		case !strings.HasPrefix(path, r.path+".") || slices.Contains(r.except, path):
 			return false
 		case r.switched: // everything in a section that was switched on or off goes with it
 			return slices.ContainsFunc(all, func(c Change) bool { return c.Path == r.path })

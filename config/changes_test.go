@@ -37,6 +37,7 @@ func TestChanges(t *testing.T) {
 		{"", "log: {level: warn, format: text, hits: 5%}\n", "!log.format changed, log.hits changed, log.level changed"},
 		{"", "tracing: {endpoint: \"http://127.0.0.1:4318\"}\n", "!tracing.endpoint changed"},
 		{"", "memory: {size: 1GiB, max_object: 1MiB}\n", "memory.max_object changed, memory.size changed"},
+		{"", "valkey: {url: \"valkey://a\", lease: 2s}\n", "!valkey.lease changed, !valkey.url changed"},
 		{"", "trusted_proxies: [10.0.0.0/8]\ncache_status_key: true\n", "cache_status_key changed, trusted_proxies changed"},
 		{"", "admin: {listen: \"127.0.0.1:1\", tokens: [{name: a, token: 0123456789abcdef, allow: [all]}]}\n",
 			"!admin.listen changed, admin.tokens[a] added"},

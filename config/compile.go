@@ -14,6 +14,7 @@ func (l *loader) compile(doc *document) *Snapshot {
 	s := &Snapshot{}
 	l.server(doc, s)
 	s.Upstreams = l.upstreams(doc.Upstreams)
+	s.Settle = l.settles(doc.Upstreams)
 	s.Routes = l.routes(doc.Routes, s)
 	if len(l.problems) == 0 {
 		var err error

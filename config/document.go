@@ -23,6 +23,7 @@ type document struct {
 	Log             logDoc        `key:"log"`
 	Tracing         tracingDoc    `key:"tracing"`
 	Memory          memoryDoc     `key:"memory"`
+	Valkey          valkeyDoc     `key:"valkey"`
 	Upstreams       []upstreamDoc `key:"upstreams"`
 	Routes          []routeDoc    `key:"routes"`
 }
@@ -87,6 +88,8 @@ type upstreamDoc struct {
 	MaxQueue       int           `key:"max_queue"`
 	QueueTimeout   time.Duration `key:"queue_timeout"`
 	MaxStreams     int           `key:"max_streams"`
+	FleetInFlight  int           `key:"fleet_max_in_flight"`
+	Settle         time.Duration `key:"settle"`
 	upstreamTLSDoc
 }
 
@@ -142,7 +145,11 @@ type routeDoc struct {
 	FailedWrite policy.FailedWrite `key:"failed_writes"`
 	StoreDown   policy.StoreDown   `key:"store_down"`
 	FenceHold   time.Duration      `key:"fence_hold"`
-	Invalidates invalidatesDoc     `key:"invalidates"`
+
+	OnLeaseLoss  policy.LeaseLoss `key:"on_lease_loss"`
+	LeaseLossMax time.Duration    `key:"lease_loss_max"`
+
+	Invalidates invalidatesDoc `key:"invalidates"`
 }
 
 type queryDoc struct {

@@ -21,7 +21,7 @@ var meaningful = map[string]bool{
 	"Jitter": false, "StaleWhileRevalidate": false, "StaleIfError": false, "NegativeTTL": false, "RefreshAt": false,
 	"MinHits": false, "Range": false, "MaxWaiters": false, "WaitTimeout": false, "OnWrite": false, "StoreDown": false,
 	"FenceHold": false, "Invalidates": false, "Content": false,
-	"Client": false, "Targets": true, "FailedWrite": false,
+	"Client": false, "Targets": true, "FailedWrite": false, "Settle": false, "OnLeaseLoss": false, "LeaseLossMax": false,
 }
 
 func TestFingerprintCoversRoute(t *testing.T) {

@@ -25,6 +25,7 @@ func defaults() *document {
 		Log:     logDoc{Format: LogJSON, Level: slog.LevelInfo, Hits: 0.01, Others: 1},
 		Tracing: tracingDoc{Sample: 0.01, Service: "cacheproxy"},
 		Memory:  memoryDoc{Size: memorySize{bytes: 512 << 20}, MaxObject: 8 << 20},
+		Valkey:  valkeyDoc{Prefix: "cacheproxy", Timeout: defaultValkeyTimeout, Lease: defaultLease},
 	}
 }
 
@@ -63,7 +64,7 @@ var heeded = []struct {
 			"mode", "mode_share", "key", "tags", "query", "headers", "cookies", "forward_headers", "ttl", "jitter",
 			"stale_while_revalidate", "stale_if_error", "negative_ttl", "override", "store_if", "compression", "ignore_cookies",
 			"strip_set_cookie", "share_authorized", "range", "max_waiters", "wait_timeout",
-			"client_cache_control", "targeted_cache_control",
+			"client_cache_control", "targeted_cache_control", "on_lease_loss", "lease_loss_max",
 		},
 		[]policy.Kind{policy.CacheAside, policy.ReadThrough, policy.WriteThrough, policy.RefreshAhead},
 	},

@@ -19,7 +19,7 @@ func (l *loader) routes(list []routeDoc, s *Snapshot) []*policy.Route {
 	taken := make([]string, len(list))
 	for i := range list {
 		c := &routeCompiler{loader: l, path: index("routes", i), doc: &list[i], docs: list, trusting: len(s.TrustedProxies) > 0}
-		routes[i] = c.compile(s.Upstreams)
+		routes[i] = c.compile(s)
 		taken[i] = list[i].Name
 	}
 	l.duplicates("routes", "route", taken)
@@ -44,11 +44,12 @@ func (c *routeCompiler) key(name string) string { return join(c.path, name) }
 // wrote reports whether the route has a usable value for the key.
 func (c *routeCompiler) wrote(name string) bool { return c.has(c.key(name)) }
 
-func (c *routeCompiler) compile(upstreams []origin.Options) *policy.Route {
+func (c *routeCompiler) compile(s *Snapshot) *policy.Route {
 	c.name(c.key("name"), c.doc.Name, "product")
-	upstream := c.upstreamOf(upstreams)
+	upstream := c.upstreamOf(s.Upstreams)
 	c.route = preset(c.doc.Policy, upstream)
 	c.route.Name, c.route.Upstream, c.route.Mode = c.doc.Name, upstream.Name, c.doc.Mode
+	c.route.Settle = s.Settle[upstream.Name]
 	c.modeShare()
 	c.patterns()
 	c.where()
@@ -60,6 +61,7 @@ func (c *routeCompiler) compile(upstreams []origin.Options) *policy.Route {
 	c.lifetimes()
 	c.relaxations()
 	c.limits()
+	c.leaseLoss()
 	c.writes()
 	c.cautions()
 	if upstream.URL != nil {

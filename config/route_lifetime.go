@@ -80,6 +80,31 @@ func (c *routeCompiler) refresh() {
 	}
 }
 
+// leaseLoss compiles what becomes of copies while there is no news of purges.
+func (c *routeCompiler) leaseLoss() {
+	d, r := c.doc, c.route
+	r.OnLeaseLoss = d.OnLeaseLoss
+	word, most := c.key("on_lease_loss"), c.key("lease_loss_max")
+	stale := d.OnLeaseLoss == policy.LeaseLossServeStale
+	switch {
+	case c.spoiled(word) || c.spoiled(most):
+		return
+	case !stale && c.wrote("lease_loss_max"):
+		c.problem(most, "has no effect without on_lease_loss: serve_stale; write it, or remove this")
+	case !stale:
+		return
+	case !c.wrote("lease_loss_max"):
+		c.problem(word, "serve_stale needs a bound; write lease_loss_max: 60s, the oldest purge that clients may miss")
+	case c.wroteBelow("valkey"):
+		c.warn(word, "an instance that is cut off from Valkey serves copies for up to %s whatever was purged meanwhile: what a purge or a write promises on this route excludes such instances", d.LeaseLossMax)
+	default:
+		c.warn(word, "has no effect without valkey: this process runs alone, and hears of every purge")
+	}
+	if stale {
+		r.LeaseLossMax = c.positive(most, d.LeaseLossMax, 0)
+	}
+}
+
 // limits compiles how many requests wait for one fill, and for how long.
 func (c *routeCompiler) limits() {
 	c.route.MaxWaiters = c.atLeastOne(c.key("max_waiters"), c.doc.MaxWaiters, c.route.MaxWaiters)

@@ -26,10 +26,11 @@ func (l *loader) server(doc *document, s *Snapshot) {
 	s.Log = Log{doc.Log.Format, doc.Log.Level, float64(doc.Log.Hits), float64(doc.Log.Others)}
 	s.Tracing = l.tracing(doc.Tracing)
 	s.Memory = l.memory(doc.Memory)
+	s.Valkey = l.valkey(&doc.Valkey)
 	if doc.CacheStatusKey {
 		l.warn("cache_status_key", "shows storage keys to every client in Cache-Status; remove it unless you are debugging")
 	}
-	if doc.ReusePort {
+	if doc.ReusePort && s.Valkey == nil {
 		l.warn("reuse_port", "lets two instances answer at a time: while they do, a purge or a write reaches the memory of only one of them; a socket that the service manager hands over has no such time")
 	}
 }

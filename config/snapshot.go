@@ -28,9 +28,12 @@ type Snapshot struct {
 	Log             Log
 	Tracing         *Tracing // nil: none
 	Memory          Memory
+	Valkey          *Valkey          // nil: this process runs alone
 	Upstreams       []origin.Options // at least one; what matches no route goes to the first
 	Routes          []*policy.Route  // in the order of the file
 	Table           *policy.Table    // of Routes
+	// Settle says, of the upstreams that need it, for how long after a change their answers may still be those from before.
+	Settle map[string]time.Duration
 
 	// Warnings are relaxed safeties and other things worth a second look, in the order of their lines.
 	Warnings Problems
@@ -113,6 +116,14 @@ func (s *Snapshot) Upstream(name string) (origin.Options, bool) {
 		return origin.Options{}, false
 	}
 	return s.Upstreams[i], true
+}
+
+// LongestSettle is the longest of all upstreams: for invalidations that may be about any of them.
+func (s *Snapshot) LongestSettle() (longest time.Duration) {
+	for _, d := range s.Settle {
+		longest = max(longest, d)
+	}
+	return longest
 }
 
 // Route is the route of that name, or nil.

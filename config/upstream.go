@@ -37,6 +37,7 @@ func (l *loader) upstream(path string, doc *upstreamDoc) origin.Options {
 		MaxQueue:     l.noneOrMore(join(path, "max_queue"), doc.MaxQueue, origin.DefaultMaxQueue),
 		MaxStreams:   l.noneOrMore(join(path, "max_streams"), doc.MaxStreams, origin.DefaultMaxStreams),
 	}
+	o.FleetMaxInFlight = l.fleetLimit(join(path, "fleet_max_in_flight"), doc.FleetInFlight)
 	o.DialTimeout = l.connectTimeout(join(path, "connect_timeout"), doc.ConnectTimeout, o.Timeout)
 	if urls := l.addresses(join(path, "url"), doc.URL); len(urls) > 0 {
 		o.URL, o.Replicas = urls[0], urls[1:]
@@ -45,6 +46,30 @@ func (l *loader) upstream(path string, doc *upstreamDoc) origin.Options {
 	o.Host, o.HostOfAddress = l.hostRule(join(path, "host"), doc.Host, o.URL)
 	o.TLS = l.upstreamTLS(path, doc.upstreamTLSDoc, o.URL)
 	return o
+}
+
+// fleetLimit is how many requests of all instances may be at work; zero: that is not limited.
+func (l *loader) fleetLimit(path string, n int) int {
+	switch {
+	case !l.has(path):
+	case n == 0:
+		l.problem(path, "is zero, which would let no instance ask; write 64, or remove it")
+	case !l.wroteBelow("valkey"):
+		l.warn(path, "has no effect without valkey: this instance knows of no other, and keeps to max_in_flight")
+		return 0
+	}
+	return n
+}
+
+// settles are the delays after which what was invalidated is invalidated once more, by upstream.
+func (l *loader) settles(list []upstreamDoc) map[string]time.Duration {
+	all := map[string]time.Duration{}
+	for i, doc := range list {
+		if d := l.positive(join(index("upstreams", i), "settle"), doc.Settle, 0); d > 0 {
+			all[doc.Name] = d
+		}
+	}
+	return all
 }
 
 // connectTimeout is a part of timeout, since the time for connecting counts in both.

@@ -41,6 +41,11 @@ func (l *loader) upstreamTLS(path string, doc upstreamTLSDoc, u *url.URL) *tls.C
 	if !written {
 		return nil
 	}
+	return l.clientTLS(path, doc)
+}
+
+// clientTLS is what the keys of the section at path come to.
+func (l *loader) clientTLS(path string, doc upstreamTLSDoc) *tls.Config {
 	c := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: l.authorities(join(path, "ca"), doc.CA)}
 	if l.has(join(path, "cert")) || l.has(join(path, "key")) {
 		if pair := l.pair(path, doc.Cert, doc.Key); pair != nil {

@@ -75,6 +75,12 @@ func setChoice(dst any, text string) error {
 		return pick(dst, text, unlisteds)
 	case *policy.RangeFetch:
 		return pick(dst, text, rangeFetches)
+	case *policy.LeaseLoss:
+		return pick(dst, text, leaseLosses)
+	case *durability:
+		return pick(dst, text, durabilities)
+	case *compress:
+		return pick(dst, text, compresses)
 	case *LogFormat:
 		return pick(dst, text, logFormats)
 	case *slog.Level:
@@ -109,6 +115,7 @@ var (
 		{"bypass", policy.UnlistedBypass}, {"drop", policy.UnlistedDrop}, {"key", policy.UnlistedKey},
 	}
 	rangeFetches = []choice[policy.RangeFetch]{{"whole", policy.RangeWhole}, {"part", policy.RangePart}}
+	leaseLosses  = []choice[policy.LeaseLoss]{{"origin", policy.LeaseLossOrigin}, {"serve_stale", policy.LeaseLossServeStale}}
 	logFormats   = []choice[LogFormat]{{"json", LogJSON}, {"text", LogText}, {"off", LogOff}}
 	logLevels    = []choice[slog.Level]{
 		{"debug", slog.LevelDebug}, {"info", slog.LevelInfo}, {"warn", slog.LevelWarn}, {"error", slog.LevelError},
@@ -141,6 +148,16 @@ func pick[T any](dst *T, text string, choices []choice[T]) error {
 		names[i] = c.name
 	}
 	return errors.New("is not known here; write " + oneOf(names))
+}
+
+// word is what a value is called in the configuration.
+func word[T comparable](choices []choice[T], value T) string {
+	for _, c := range choices {
+		if c.value == value {
+			return c.name
+		}
+	}
+	return ""
 }
 
 // oneOf joins words as "a, b or c".

@@ -25,6 +25,7 @@ type View struct {
 	Log             LogView        `json:"log"`
 	Tracing         *TracingView   `json:"tracing,omitempty"`
 	Memory          MemoryView     `json:"memory"`
+	Valkey          *ValkeyView    `json:"valkey,omitempty"`
 	Upstreams       []UpstreamView `json:"upstreams"`
 	Routes          []RouteView    `json:"routes"`
 	Warnings        []string       `json:"warnings,omitempty"`
@@ -78,6 +79,19 @@ type MemoryView struct {
 	MaxObject int64 `json:"max_object"`
 }
 
+// ValkeyView is the server that instances share, without passwords.
+type ValkeyView struct {
+	Server     string `json:"server"`
+	Username   string `json:"username,omitempty"`
+	TLS        bool   `json:"tls"`
+	Prefix     string `json:"prefix"`
+	Timeout    string `json:"timeout"`
+	Lease      string `json:"lease"`
+	Required   bool   `json:"required"`
+	Durability string `json:"durability"`
+	Compress   string `json:"compress"`
+}
+
 // UpstreamView is one upstream; its URL is shown without user information.
 type UpstreamView struct {
 	Name           string      `json:"name"`
@@ -92,6 +106,8 @@ type UpstreamView struct {
 	MaxQueue       int         `json:"max_queue"`
 	QueueTimeout   string      `json:"queue_timeout"`
 	MaxStreams     int         `json:"max_streams"`
+	FleetInFlight  int         `json:"fleet_max_in_flight,omitempty"`
+	Settle         string      `json:"settle,omitempty"`
 }
 
 // HealthView is how an upstream's addresses are checked.
@@ -121,6 +137,8 @@ type RouteView struct {
 	Compression          string   `json:"compression"`
 	MaxWaiters           int      `json:"max_waiters"`
 	WaitTimeout          string   `json:"wait_timeout"`
+	OnLeaseLoss          string   `json:"on_lease_loss"`
+	LeaseLossMax         string   `json:"lease_loss_max,omitempty"`
 }
 
 // View shows the snapshot without its secrets.
@@ -141,8 +159,15 @@ func (s *Snapshot) View() View {
 	for _, t := range s.Admin.Tokens {
 		v.Admin.Tokens = append(v.Admin.Tokens, t.Name)
 	}
+	if s.Valkey != nil {
+		v.Valkey = viewValkey(s.Valkey)
+	}
 	for _, u := range s.Upstreams {
-		v.Upstreams = append(v.Upstreams, viewUpstream(u))
+		shown := viewUpstream(u)
+		if d := s.Settle[u.Name]; d > 0 {
+			shown.Settle = d.String()
+		}
+		v.Upstreams = append(v.Upstreams, shown)
 	}
 	for _, r := range s.Routes {
 		v.Routes = append(v.Routes, viewRoute(r))
@@ -166,7 +191,7 @@ func viewUpstream(u origin.Options) UpstreamView {
 	v := UpstreamView{
 		Name: u.Name, URL: u.URL.Redacted(), Host: u.Host.Literal, Timeout: u.Timeout.String(),
 		ConnectTimeout: u.DialTimeout.String(), ReadTimeout: u.ReadTimeout.String(), MaxInFlight: u.MaxInFlight,
-		MaxQueue: u.MaxQueue, QueueTimeout: u.QueueTimeout.String(), MaxStreams: u.MaxStreams,
+		MaxQueue: u.MaxQueue, QueueTimeout: u.QueueTimeout.String(), MaxStreams: u.MaxStreams, FleetInFlight: u.FleetMaxInFlight,
 	}
 	for _, r := range u.Replicas {
 		v.Replicas = append(v.Replicas, r.Redacted())
@@ -188,7 +213,10 @@ func viewRoute(r *policy.Route) RouteView {
 		Name: r.Name, Upstream: r.Upstream, Policy: r.Policy.String(), Mode: r.Mode.String(), Key: r.Key.String(),
 		TTL: r.TTL.String(), StaleWhileRevalidate: r.StaleWhileRevalidate.String(), StaleIfError: r.StaleIfError.String(),
 		NegativeTTL: r.NegativeTTL.String(), Range: r.Range.String(), MaxWaiters: r.MaxWaiters, WaitTimeout: r.WaitTimeout.String(),
-		Compression: "none", Headers: r.Headers, Cookies: r.Cookies,
+		Compression: "none", Headers: r.Headers, Cookies: r.Cookies, OnLeaseLoss: word(leaseLosses, r.OnLeaseLoss),
+	}
+	if r.LeaseLossMax > 0 {
+		v.LeaseLossMax = r.LeaseLossMax.String()
 	}
 	if r.Compression != policy.Identity {
 		v.Compression = r.Compression.String()
@@ -201,6 +229,20 @@ func viewRoute(r *policy.Route) RouteView {
 	}
 	for _, t := range r.Tags {
 		v.Tags = append(v.Tags, t.String())
+	}
+	return v
+}
+
+func viewValkey(k *Valkey) *ValkeyView {
+	v := &ValkeyView{
+		Server: k.Shown(), Username: k.Server.Username, TLS: k.Server.TLS != nil, Prefix: k.Prefix, Timeout: k.Timeout.String(),
+		Lease: k.Lease.String(), Required: k.Required, Durability: "none", Compress: "none",
+	}
+	if k.Replicas > 0 {
+		v.Durability = "replicas"
+	}
+	if k.Compress {
+		v.Compress = "zstd"
 	}
 	return v
 }

@@ -53,6 +53,7 @@ type Follower struct {
 	fences  map[uint64]*standing
 	pending map[uint64]*pending // by Record.Repeats
 	events  []Event
+	notices map[string][]byte // the last on each subject
 }
 
 // Peer is an instance as the log knows it.
@@ -86,7 +87,7 @@ type Event struct {
 func NewFollower(l *Ledger, lease *Lease, duration time.Duration, name string, salt uint64) *Follower {
 	return &Follower{
 		ledger: l, lease: lease, duration: duration, margin: Margin(duration), name: name, salt: salt,
-		fences: map[uint64]*standing{}, pending: map[uint64]*pending{},
+		fences: map[uint64]*standing{}, pending: map[uint64]*pending{}, notices: map[string][]byte{},
 	}
 }
 
@@ -249,12 +250,22 @@ func (f *Follower) apply(r Record, now time.Time) {
 		entry, e.Exclusive = f.end(r, entry)
 	case Announce:
 		e.Notice, entry.IDs = r.Notice, nil
+		f.note(r.Notice)
 	}
 	f.ledger.Apply(entry, now)
 	f.position, f.applied, f.nonce = e.Position, r.Seq, r.Nonce
 	f.ring.push(r, now)
 	f.followUp(r, now)
 	f.events = append(f.events, e)
+}
+
+// note keeps the last notice on a subject.
+func (f *Follower) note(n Notice) {
+	if len(n.Body) == 0 {
+		delete(f.notices, n.Subject)
+		return
+	}
+	f.notices[n.Subject] = n.Body
 }
 
 // begin notes a fence. It reports whether it stood already.

@@ -2,6 +2,7 @@ package invalidation
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 )
@@ -29,7 +30,8 @@ type Mark struct {
 func (f *Follower) Load(s Snapshot, now time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if s.History != f.history {
+	entered := s.History != f.history
+	if entered {
 		f.enter(s.History, now)
 	} else if s.Seq < f.applied {
 		return // the log has lost its end since: the next answer says so
@@ -53,8 +55,26 @@ func (f *Follower) Load(s Snapshot, now time.Time) {
 	f.position, f.applied, f.nonce = s.Seq+offset, s.Seq, s.Nonce
 	f.ring.push(Record{Seq: s.Seq, Nonce: s.Nonce}, now)
 	f.reconcile(s.Fences, now)
-	for _, n := range s.Notices {
+	f.renotice(s.Notices, entered)
+}
+
+// renotice tells of the notices of a snapshot, and that others were taken back. A log that has just begun holds none yet: what
+// was announced in the one before stays.
+func (f *Follower) renotice(notices []Notice, entered bool) {
+	stand := map[string]bool{}
+	for _, n := range notices {
+		stand[n.Subject] = true
+		f.note(n)
 		f.events = append(f.events, Event{Notice: n})
+	}
+	if entered {
+		return
+	}
+	for _, subject := range slices.Sorted(maps.Keys(f.notices)) {
+		if !stand[subject] {
+			f.note(Notice{Subject: subject})
+			f.events = append(f.events, Event{Notice: Notice{Subject: subject}})
+		}
 	}
 }
 
@@ -97,11 +117,22 @@ func (f *Follower) enter(h History, now time.Time) {
 			}
 		}
 		for _, e := range f.ring.entries {
-			f.lose(e.record, now, now.Sub(e.at) <= reissueWindow)
+			f.lose(e.record, now, now.Sub(e.at) <= reissueWindow && e.record.Operation != Announce)
+		}
+		if now.Sub(f.current) <= reissueWindow {
+			f.announceAgain(now)
 		}
 	}
 	f.history, f.applied, f.nonce, f.terms = h, 0, 0, nil
 	f.ring, f.segments = ring{}, []segment{{first: 0, offset: f.position}}
+}
+
+// announceAgain has what was announced written into a log that does not hold it. Instances that know the same write the same.
+func (f *Follower) announceAgain(now time.Time) {
+	for subject, body := range f.notices {
+		key := f.key(0, "notice "+subject+string(body))
+		f.owe(key, Record{Operation: Announce, Notice: Notice{subject, body}}, now.Add(f.stagger(key)), true)
+	}
 }
 
 // lose tells of an entry that is not in the log any more, and has it written again.

@@ -1,3 +1,5 @@
+//go:build !race
+
 package invalidation
 
 import (
@@ -9,7 +11,7 @@ import (
 )
 
 var (
-	simSeeds = flag.Int("sim-seeds", 2, "seeds of each simulation")
+	simSeeds = flag.Int("sim-seeds", 3, "seeds of each simulation")
 	simFirst = flag.Uint64("sim-first", 1, "the first seed")
 	simTime  = flag.Duration("sim-time", 30*time.Second, "simulated time of each seed")
 )

@@ -271,7 +271,7 @@ func (w *simWorld) lose() {
 		return // it is away already
 	}
 	next := w.primary.clone()
-	if w.r.IntN(3) == 0 {
+	if w.r.IntN(2) == 0 {
 		w.count["losses"]++
 		next = &node{world: w, keys: map[int]shelved{}}
 	} else {

@@ -5,6 +5,7 @@
 //	metrics.go    the metrics and their registry
 //	route.go      what is counted for each request, bound to a route beforehand
 //	upstream.go   what is counted for each request to an origin
+//	fleet.go      the log and the server that several instances share
 //	gauges.go     values that others hold and that are read when they are scraped
 //	accesslog.go  one line for a sample of requests
 //	linewriter.go how lines get out without anybody waiting for them

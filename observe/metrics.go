@@ -33,6 +33,7 @@ type Metrics struct {
 	coalesced      *prometheus.CounterVec
 	notStored      *prometheus.CounterVec
 	missed         *prometheus.CounterVec
+	unconfirmed    *prometheus.CounterVec
 	mode           *prometheus.GaugeVec
 	modeShare      *prometheus.GaugeVec
 	reloadSuccess  prometheus.Gauge
@@ -49,8 +50,9 @@ type Metrics struct {
 
 	adminAuthFailures *prometheus.CounterVec
 
-	purges       *prometheus.CounterVec
-	purgeSeconds prometheus.Histogram
+	purges            *prometheus.CounterVec
+	purgeSeconds      prometheus.Histogram
+	purgesUnconfirmed prometheus.Counter
 
 	accessLogDropped prometheus.Counter
 	spansDropped     prometheus.Counter
@@ -74,6 +76,8 @@ func NewMetrics(version string) *Metrics {
 		notStored:      counters("not_stored_total", "Answers of an origin that were not stored, by why.", "route", "reason"),
 		missed: counters("changed_without_invalidation_total",
 			"Refills after expiry that differed although nothing was invalidated: an invalidation is missing.", "route"),
+		unconfirmed: counters("writes_unconfirmed_total",
+			"Writes answered although their invalidation could not be confirmed; it is made up for.", "route"),
 		mode: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Namespace: namespace, Name: "mode", Help: "Mode in force of a route: 0 on, 1 observe, 2 off.",
 		}, []string{"route"}),
@@ -102,6 +106,9 @@ func NewMetrics(version string) *Metrics {
 		purgeSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Namespace: namespace, Name: "purge_seconds", Help: "Time from a purge to its confirmation.", Buckets: purgeBuckets,
 		}),
+		purgesUnconfirmed: prometheus.NewCounter(prometheus.CounterOpts{
+			Namespace: namespace, Name: "purges_unconfirmed_total", Help: "Purges that asked to hold everywhere, and of which that could not be said in time.",
+		}),
 		accessLogDropped: prometheus.NewCounter(prometheus.CounterOpts{
 			Namespace: namespace, Name: "access_log_dropped_total", Help: "Lines of the access log lost because their reader was too slow.",
 		}),
@@ -117,9 +124,9 @@ func NewMetrics(version string) *Metrics {
 	}, []string{"version", "goversion"})
 	build.WithLabelValues(version, runtime.Version()).Set(1)
 	m.register(
-		m.requests, m.requestSeconds, m.coalesced, m.notStored, m.missed, m.mode, m.modeShare, m.reloadSuccess, m.reloadedAt, m.certificate,
+		m.requests, m.requestSeconds, m.coalesced, m.notStored, m.missed, m.unconfirmed, m.mode, m.modeShare, m.reloadSuccess, m.reloadedAt, m.certificate,
 		m.originRequests, m.originSeconds, m.queueSeconds, m.shed, m.observedSaved, m.observedOrigin, m.adminAuthFailures,
-		m.purges, m.purgeSeconds, m.accessLogDropped, m.spansDropped, m.gauges, build,
+		m.purges, m.purgeSeconds, m.purgesUnconfirmed, m.accessLogDropped, m.spansDropped, m.gauges, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	return m
@@ -140,11 +147,18 @@ func (m *Metrics) Gatherer() prometheus.Gatherer { return m.registry }
 // Registerer takes metrics of parts that are not always there, such as a shared store.
 func (m *Metrics) Registerer() prometheus.Registerer { return m.registry }
 
-// Purge counts a purge that was carried out. The source is admin, write or feed; the kind that of admin.Purge.
+// Purge counts a purge that holds everywhere. The source is admin, write or feed; the kind that of admin.Purge; took is the
+// time to the last confirmation.
 func (m *Metrics) Purge(source, kind string, took time.Duration) {
 	m.purges.WithLabelValues(source, kind).Inc()
 	m.purgeSeconds.Observe(took.Seconds())
 }
+
+// PurgeRecorded counts a purge for whose confirmation nobody waited.
+func (m *Metrics) PurgeRecorded(source, kind string) { m.purges.WithLabelValues(source, kind).Inc() }
+
+// PurgeUnconfirmed counts a purge that should hold everywhere and of which that could not be said.
+func (m *Metrics) PurgeUnconfirmed() { m.purgesUnconfirmed.Inc() }
 
 // AdminAuthFailures gives what counts calls of the admin listener that were turned away, for these reasons. All of them
 // start at zero, so that the first one is seen.

@@ -20,6 +20,8 @@ type RouteMetrics struct {
 	seconds   []atomic.Pointer[prometheus.Observer]
 	coalesced prometheus.Counter
 	missed    prometheus.Counter
+
+	unconfirmed prometheus.Counter
 }
 
 // Route gives the metrics of a route, the same for the same name. Its counters start at zero, so that the first
@@ -37,6 +39,8 @@ func (m *Metrics) Route(name string) *RouteMetrics {
 		seconds:   make([]atomic.Pointer[prometheus.Observer], len(all)),
 		coalesced: m.coalesced.WithLabelValues(name),
 		missed:    m.missed.WithLabelValues(name),
+
+		unconfirmed: m.unconfirmed.WithLabelValues(name),
 	}
 	for _, o := range all {
 		r.requests[o] = m.requests.WithLabelValues(name, o.String())
@@ -91,3 +95,6 @@ func (r *RouteMetrics) NotStored(why policy.Reason) {
 
 // ChangedWithoutInvalidation counts one refill after expiry that differed although nothing was invalidated.
 func (r *RouteMetrics) ChangedWithoutInvalidation() { r.missed.Inc() }
+
+// WriteNotConfirmed counts one write whose answer went out although its invalidation was not confirmed.
+func (r *RouteMetrics) WriteNotConfirmed() { r.unconfirmed.Inc() }

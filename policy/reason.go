@@ -33,14 +33,15 @@ const (
 
 	// What the look-up found when it found no usable copy.
 
-	URIMiss    // nothing stored under this key
-	VaryMiss   // stored, but for other request header fields
-	Expired    // stored, but not fresh any more
-	Purged     // stored, but invalidated
-	SoftPurged // stored, but marked stale by a soft purge
-	HeadMiss   // a HEAD request without a stored GET
-	PartMiss   // stored, but not all that is asked for
-	Renewal    // stored, and fetched anew in the background; of requests to the origin only
+	URIMiss     // nothing stored under this key
+	VaryMiss    // stored, but for other request header fields
+	Expired     // stored, but not fresh any more
+	Purged      // stored, but invalidated
+	SoftPurged  // stored, but marked stale by a soft purge
+	HeadMiss    // a HEAD request without a stored GET
+	LeaseLapsed // there is no news of purges: nothing stored is used, or only as the route allows
+	PartMiss    // stored, but not all that is asked for
+	Renewal     // stored, and fetched anew in the background; of requests to the origin only
 
 	// Why an answer was not stored.
 
@@ -83,7 +84,7 @@ var reasonNames = [reasons]string{
 	MethodUnsafe: "method", MethodOther: "method-other", RequestBody: "request-body", Authorization: "authorization",
 	Cookie: "cookie", QueryUnlisted: "query-unlisted", QueryMalformed: "query-malformed", RangeRequest: "range", Precondition: "precondition", CodingRefused: "coding-refused",
 	Upgrade: "upgrade", HitForMiss: "hit-for-miss", WaitersFull: "waiters-full", WaitTimeout: "wait-timeout", ClientDirective: "client-cache-control", Fenced: "fenced",
-	URIMiss: "uri-miss", VaryMiss: "vary-miss", Expired: "expired", Purged: "purged", SoftPurged: "soft-purged", HeadMiss: "head-miss", PartMiss: "part-miss", Renewal: "renewal",
+	URIMiss: "uri-miss", VaryMiss: "vary-miss", Expired: "expired", Purged: "purged", SoftPurged: "soft-purged", HeadMiss: "head-miss", LeaseLapsed: "lease-lapsed", PartMiss: "part-miss", Renewal: "renewal",
 	NoStore: "no-store", Private: "private", SetCookie: "set-cookie", AuthorizedShare: "authorized", StatusNotStored: "status",
 	VaryStar: "vary-star", NoFreshness: "no-freshness", TooLarge: "too-large", ContentTypeOther: "content-type",
 	TooSmall: "too-small", TooManyMembers: "too-many-members", Incomplete: "incomplete", Partial: "partial",

@@ -169,11 +169,19 @@ type StoreIf struct {
 type StoreDown uint8
 
 const (
-	// StoreDownReject refuses the write with 503 before the origin is touched. The zero value.
-	StoreDownReject StoreDown = iota
+	// StoreDownByPolicy refuses writes of write-through, which promises their invalidation, and forwards all others. The zero
+	// value.
+	StoreDownByPolicy StoreDown = iota
+	// StoreDownReject refuses the write with 503 before the origin is touched.
+	StoreDownReject
 	// StoreDownForward forwards the write and makes up for the invalidation later.
 	StoreDownForward
 )
+
+// RejectsWrites reports whether a write is refused whose invalidation cannot be recorded beforehand.
+func (r *Route) RejectsWrites() bool {
+	return r.StoreDown == StoreDownReject || r.StoreDown == StoreDownByPolicy && r.Policy == WriteThrough
+}
 
 // LeaseLoss says what reads do while this instance has no news of purges, because it cannot reach the log that it shares with
 // others.

@@ -47,6 +47,8 @@ func (ex *exchange) fail(why policy.Reason, err error) {
 	case policy.QueueFull, policy.QueueTimeout:
 		ex.status.Outcome = policy.Shed
 		text = "the upstream has no place for this request, try again"
+	case policy.StoreUnavailable:
+		code, text = http.StatusServiceUnavailable, withheld
 	case policy.Panic:
 		code, text = http.StatusInternalServerError, "the proxy failed; its log says how"
 	}

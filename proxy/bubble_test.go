@@ -29,6 +29,29 @@ type bubble struct {
 	ledger  *invalidation.Ledger
 	store   *store.Store
 	metrics *observe.Metrics
+	lease   *invalidation.Lease
+
+	another func() *bubble // an instance more, with a memory of its own
+}
+
+// start makes the proxy.
+func (b *bubble) start(config *Config, o rigOptions) {
+	b.store = store.New(store.NewMemory(o.memory), o.below...)
+	access, err := observe.NewAccessLog(observe.AccessLogOptions{Format: "off", Output: io.Discard})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.lease = nil
+	if o.lease != 0 {
+		b.lease = invalidation.NewLease(time.Now())
+	}
+	if o.lease > 0 {
+		b.lease.Extend(time.Now().Add(o.lease))
+	}
+	b.proxy = New(Options{
+		Config: config, Store: b.store, Ledger: b.ledger, Log: b.log, Metrics: b.metrics, Access: access, Logger: slog.New(slog.DiscardHandler),
+		Lease: b.lease, Claims: o.claims, ConfirmTimeout: o.confirm,
+	})
 }
 
 // inBubble runs f with a proxy for these routes on a clock of its own.
@@ -67,27 +90,28 @@ func inBubble(t *testing.T, backend http.HandlerFunc, o rigOptions, route *polic
 		if o.memory == 0 {
 			o.memory = 64 << 20
 		}
-		b.store = store.New(store.NewMemory(o.memory))
-		access, err := observe.NewAccessLog(observe.AccessLogOptions{Format: "off", Output: io.Discard})
-		if err != nil {
-			t.Fatal(err)
-		}
-		upstream := origin.New(o.origin)
-		b.proxy = New(Options{
-			Config: NewConfig(Config{Table: table, MaxObject: 1 << 20}, routes, []*origin.Origin{upstream}, b.metrics),
-			Store:  b.store, Ledger: b.ledger, Log: b.log, Metrics: b.metrics, Access: access, Logger: slog.New(slog.DiscardHandler),
-		})
 		ctx, stop := context.WithCancel(context.Background())
-		running.Go(func() { _ = b.proxy.Run(ctx) })
 		running.Go(func() { _ = local.Run(ctx) })
+		var ends []func()
+		b.another = func() *bubble {
+			next := *b
+			next.metrics = observe.NewMetrics("test")
+			upstream := origin.New(o.origin)
+			config := NewConfig(Config{Table: table, MaxObject: 1 << 20}, routes, []*origin.Origin{upstream}, next.metrics)
+			next.start(config, o)
+			running.Go(func() { _ = next.proxy.Run(ctx) })
+			ends = append(ends, next.proxy.Close, upstream.CloseIdle)
+			return &next
+		}
 		t.Cleanup(func() {
 			stop()
-			b.proxy.Close()
-			upstream.CloseIdle()
+			for _, end := range ends {
+				end()
+			}
 			server.Close()
 			running.Wait()
 		})
-		f(b)
+		f(b.another())
 	})
 }
 

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
@@ -9,9 +8,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strconv"
-	"strings"
 	"testing"
-	"time"
 
 	"cacheproxy/invalidation"
 	"cacheproxy/observe"
@@ -23,49 +20,6 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// sentences are the sample shop's.
-var sentences = [...]string{
-	"Made from recycled aluminium and finished by hand, it takes daily use without complaint.",
-	"The battery lasts through a long weekend and charges in under an hour from any port.",
-	"Every seam is sealed, every screw can be reached, and spare parts are kept for ten years.",
-	"It folds flat, weighs less than it looks, and comes with a pouch that you will actually use.",
-	"Independent laboratories tested it in heat, frost and salt water before it was released.",
-	"Setting it up takes two minutes: open the box, press the one button, and you are done.",
-	"Colours are dyed through, so that scratches do not show and sunlight does not fade them.",
-}
-
-// shopProduct is what the sample shop answers for a product, by the formulas of its seed. The sample's description says the
-// same sentences again after the seventh; told is how many of them it has.
-func shopProduct(id int64, told int) []byte {
-	p := shop.Product{
-		ID: id, SKU: fmt.Sprintf("P%07d", id), Slug: fmt.Sprintf("product-%d", id), Title: fmt.Sprintf("Product %d", id),
-		Summary: fmt.Sprintf("A dependable companion, number %d of its line.", id), Availability: "in_stock",
-		WeightGrams: 50 + id*37%5000, Version: 1, UpdatedAt: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
-		Brand:    shop.Brand{ID: 1 + id%500, Name: fmt.Sprintf("Brand %d", 1+id%500), Country: "DE"},
-		Supplier: shop.Supplier{ID: 1 + id%200, Name: fmt.Sprintf("Supplier %d", 1+id%200), LeadTimeDays: 1 + id%21},
-		Price:    shop.Price{Currency: "EUR", AmountCents: 199 + id*7919%20000, ListCents: (199 + id*7919%20000) * 12 / 10},
-		Reviews:  shop.Reviews{Count: id % 100, Average: 4.1, Stars: []int64{id % 3, id % 5, id % 11, id % 37, id % 101}},
-	}
-	var text []string
-	for n := range told {
-		text = append(text, sentences[(int(id)+n)%len(sentences)])
-	}
-	p.Description = strings.Join(text, " ")
-	p.Category.ID, p.Category.Name = 21+id%400, fmt.Sprintf("Category %d", 21+id%400)
-	p.Category.Parent.ID, p.Category.Parent.Name = 1+id%20, fmt.Sprintf("Department %d", 1+id%20)
-	p.Price.Tax.Name, p.Price.Tax.RatePermille = "standard", 190
-	for n := 1; n <= 3; n++ {
-		p.Media = append(p.Media, shop.Medium{
-			URL: fmt.Sprintf("https://img.shop.example/%d/%d.webp", id, n), Alt: fmt.Sprintf("Product %d, view %d", id, n),
-		})
-	}
-	b, err := json.Marshal(p)
-	if err != nil {
-		panic(err)
-	}
-	return b
-}
-
 const benchProducts = 1000
 
 // warm is a proxy that holds copies of many products, and requests for them.
@@ -73,7 +27,7 @@ func warm(b *testing.B, told int, held policy.Coding) (*Proxy, []*http.Request) 
 	b.Helper()
 	back := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id, _ := strconv.ParseInt(r.URL.Path[len("/products/"):], 10, 64)
-		body := shopProduct(id, told)
+		body := shop.Sample(id, told)
 		h := w.Header()
 		h.Set("Content-Type", "application/json")
 		h.Set("Cache-Control", "public, max-age=3600")
@@ -147,7 +101,7 @@ func BenchmarkCompression(b *testing.B) {
 func BenchmarkDictionary(b *testing.B) {
 	var samples []byte
 	for id := int64(benchProducts + 1); id <= benchProducts+8; id++ {
-		samples = append(samples, shopProduct(id, 10)...)
+		samples = append(samples, shop.Sample(id, 10)...)
 	}
 	for about, option := range map[string]zstd.EOption{"without": zstd.WithEncoderCRC(false), "with": zstd.WithEncoderDictRaw(1, samples)} {
 		b.Run(about, func(b *testing.B) {
@@ -157,7 +111,7 @@ func BenchmarkDictionary(b *testing.B) {
 			}
 			total, n := 0, 0
 			for b.Loop() {
-				total += len(e.EncodeAll(shopProduct(int64(n%benchProducts+1), 10), nil))
+				total += len(e.EncodeAll(shop.Sample(int64(n%benchProducts+1), 10), nil))
 				n++
 			}
 			b.ReportMetric(float64(total)/float64(n), "B/body")

@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"cacheproxy/policy"
-	"cacheproxy/proxy/coding"
 	"cacheproxy/store"
+	"cacheproxy/store/coding"
 
 	"github.com/andybalholm/brotli"
 	"github.com/klauspost/compress/gzip"

@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"maps"
+	"math"
 	"net/http"
 	"net/url"
 	"slices"
@@ -22,9 +23,10 @@ type Explanation struct {
 	Mode       string   `json:"mode"`
 	ModeShare  string   `json:"mode_share,omitempty"` // of the requests that the mode is for, where not all; the decision is that for one of these
 	Upstream   string   `json:"upstream"`
-	Decision   string   `json:"decision"` // hit, stale, miss, pass, write
+	Decision   string   `json:"decision"` // hit, stale, miss, pass, write, error
 	Reason     string   `json:"reason,omitempty"`
-	Note       string   `json:"note,omitempty"` // what makes the explanation differ from a client's request
+	Note       string   `json:"note,omitempty"`  // what makes the explanation differ from a client's request
+	Lease      string   `json:"lease,omitempty"` // whether copies may be used; only where there are other instances
 	Name       string   `json:"name,omitempty"`
 	StorageKey string   `json:"storage_key,omitempty"` // in hexadecimal: it is binary
 	Query      string   `json:"query_forwarded,omitempty"`
@@ -79,6 +81,7 @@ func (p *Proxy) Explain(method, rawURL string, header http.Header) (*Explanation
 	if ex.match.Route != nil {
 		ex.route = ex.cfg.routes[ex.match.Route]
 	}
+	ex.trust = ex.route.trust(p.lease, ex.start)
 	return ex.explain(), nil
 }
 
@@ -87,7 +90,7 @@ func (ex *exchange) explain() *Explanation {
 	e := &Explanation{
 		Request: ex.r.Method + " " + ex.target.Scheme + "://" + ex.target.Host + ex.target.String(),
 		Route:   ex.route.Name, Policy: ex.route.Policy.String(), Mode: mode.String(), Upstream: ex.route.Upstream,
-		Decision: policy.PassAction.String(),
+		Decision: policy.PassAction.String(), Lease: ex.lease(),
 	}
 	if share < 1 {
 		e.ModeShare = fmt.Sprintf("%.4g%%", share*100)
@@ -141,25 +144,53 @@ func (ex *exchange) explainRead(e *Explanation) {
 			e.Parts = append(e.Parts, policy.PartOf{Span: s, Size: p.Size}.String())
 		}
 	}
-	if found.Copy != nil {
-		c.use, c.reason = ex.judge(found.Copy, ex.start)
+	ex.decide(e, c)
+}
+
+// decide says what becomes of a read that found c.
+func (ex *exchange) decide(e *Explanation, c candidate) {
+	if c.Copy != nil {
+		c.use, c.reason = ex.judge(c.Copy, ex.start)
 	}
 	if c.use < whileFresh {
 		if other := ex.searched(); other != nil {
 			c, e.Note = *other, "the copy is that of another query, which the origin's "+policy.NoVarySearch+" says makes no difference"
 		}
 	}
-	if c.Copy == nil {
-		return
+	if c.Copy != nil {
+		e.Copy = ex.describe(c.Copy)
+		e.Reason = c.reason.String()
 	}
-	e.Reason = c.reason.String()
-	switch c.use {
-	case serve:
+	if ex.trust == uninformed {
+		c.use, e.Reason = nothing, policy.LeaseLapsed.String()
+	}
+	switch {
+	case c.use == serve:
 		e.Decision = policy.Hit.String()
-	case whileFresh:
+	case c.use == whileFresh:
 		e.Decision = policy.Stale.String()
+	case ex.p.withholds(ex.route, ex.start):
+		e.Decision, e.Reason = policy.Failed.String(), policy.StoreUnavailable.String()
 	}
-	e.Copy = ex.describe(c.Copy)
+}
+
+// lease says whether the instance knows of every purge; empty where it is the only one.
+func (ex *exchange) lease() string {
+	if ex.p.lease == nil {
+		return ""
+	}
+	lapsed := ex.p.lease.Lapsed(ex.start)
+	state := "lapsed " + lapsed.Round(time.Millisecond).String() + " ago"
+	switch lapsed {
+	case 0:
+		return "valid"
+	case math.MaxInt64:
+		state = "not held since the start"
+	}
+	if ex.trust == excused {
+		return state + "; the route serves what memory has for " + (ex.route.LeaseLossMax - lapsed).Round(time.Millisecond).String() + " yet"
+	}
+	return state + "; copies are not used"
 }
 
 func (ex *exchange) describe(c *store.Copy) *Copy {

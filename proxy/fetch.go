@@ -65,7 +65,7 @@ func (ex *exchange) alone(c candidate) {
 		ex.p.abandon(t)
 		ex.gone()
 	}
-	if res.recalled {
+	if res.again {
 		if c = ex.lookup(string(ex.key), time.Now()); c.use == serve {
 			ex.hit(c)
 			return
@@ -82,7 +82,7 @@ func (ex *exchange) together(c candidate) (again bool, next candidate) {
 	var now candidate
 	var q *fetch
 	hints := make(chan hint, maxHints)
-	t := ex.p.flights.board(key, ex.known(), ex.route.MaxWaiters,
+	t := ex.p.flights.board(passenger{key: key, known: ex.known(), limit: ex.route.MaxWaiters, uninformed: ex.trust == uninformed},
 		func() bool {
 			if now = ex.lookup(string(ex.key), time.Now()); now.use == serve {
 				return true
@@ -114,7 +114,7 @@ func (ex *exchange) together(c candidate) (again bool, next candidate) {
 	if t.how == joined {
 		ex.span.Link(res.span)
 	}
-	if res.recalled {
+	if res.again {
 		return true, ex.lookup(string(ex.key), time.Now())
 	}
 	if t.how == leads {

@@ -87,7 +87,7 @@ type fill struct {
 	id      string // the request id that the origin saw: the fill's own
 	span    *observe.Span
 
-	recalled bool // memory has a fresh copy now, from a tier below: look again
+	again bool // nothing was fetched, because there may be a fresh copy now or soon: look again
 
 	reason policy.Reason // why there is no answer; NoReason: there is one
 	err    error
@@ -137,6 +137,7 @@ type call struct {
 	cancel   context.CancelCauseFunc
 	deadline *time.Timer
 	unbind   func() bool
+	claim    store.Claim        // the right to fetch for all instances; nil: not this one, or not any more
 	token    invalidation.Token // of the request that was sent last
 	slot     *origin.Slot       // of that request
 	resp     *http.Response     // its answer
@@ -169,15 +170,13 @@ func (c *call) end() {
 	if c.unbind != nil {
 		c.unbind()
 	}
+	c.disclaim(store.Vacant)
 	c.cancel(nil)
 	c.span.End()
 }
 
 func (c *call) run() *fill {
-	if c.recalled() {
-		res := &fill{recalled: true}
-		c.p.flights.land(c.f, res, false)
-		c.end()
+	if res := c.elsewhere(); res != nil {
 		return res
 	}
 	c.resume()
@@ -210,7 +209,12 @@ func (c *call) failed(err error) *fill {
 	if cause := context.Cause(c.ctx); cause != nil && c.ctx.Err() != nil {
 		err = fmt.Errorf("%w: %w", err, cause)
 	}
-	reason := origin.Classify(err)
+	return c.refused(origin.Classify(err), err)
+}
+
+// refused is the end of a fill without an answer.
+func (c *call) refused(reason policy.Reason, err error) *fill {
+	c.fruitless()
 	c.span.Failed(reason)
 	return &fill{reason: reason, err: err, took: time.Since(c.began), id: c.id, span: c.span}
 }
@@ -224,11 +228,13 @@ func (c *call) roundTrip() (*http.Response, error) {
 	}
 	c.slot, c.resp = slot, nil
 	c.token = c.p.flights.send(c.f)
-	// What was invalidated before the token is not worth confirming: a 304 would bring it back.
-	if b := q.base; b != nil && c.p.ledger.Check(&b.Stamp, b.Members) > invalidation.Soft {
+	// What was invalidated before the token is not worth confirming: a 304 would bring it back. So would one for what may have
+	// been invalidated, for all that is known here.
+	informed := c.p.lease.Valid(time.Now())
+	if b := q.base; b != nil && (!informed || c.p.ledger.Check(&b.Stamp, b.Members) > invalidation.Soft) {
 		q.base = nil
 	}
-	if b := q.parts; b != nil && c.p.ledger.Check(&b.Of.Stamp, b.Of.Members) > invalidation.Soft {
+	if b := q.parts; b != nil && (!informed || c.p.ledger.Check(&b.Of.Stamp, b.Of.Members) > invalidation.Soft) {
 		q.parts = nil
 	}
 	req := c.outgoing()
@@ -377,6 +383,9 @@ func streams(h http.Header) bool {
 
 // publish lets the waiting requests have the answer, or sends them on their way.
 func (c *call) publish(res *fill) {
+	if !res.verdict.Share || !res.verdict.Store {
+		c.fruitless()
+	}
 	if !res.verdict.Share {
 		c.remember(res)
 		if !res.verdict.Store {

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"fmt"
 	"sync"
 
 	"cacheproxy/invalidation"
@@ -27,6 +28,19 @@ type flight struct {
 	sent    bool               // the request is on its way to the origin
 	token   invalidation.Token // taken just before; meaningful once sent
 	fill    *fill              // once the header of the answer is there
+
+	after    <-chan struct{} // closed when the flight before it has landed, for which it waits; nil: for none
+	answered chan struct{}   // closed when it lands
+}
+
+// passenger is a request that wants to share a flight.
+type passenger struct {
+	key   string
+	known []invalidation.ID
+	limit int // of those who wait for one flight
+	// uninformed: an invalidation that it must heed may not be known here. It shares only what is sent to the origin after it
+	// came, and waits its turn for that.
+	uninformed bool
 }
 
 // boarding is how a request came to a flight.
@@ -49,28 +63,35 @@ type ticket struct {
 
 // board joins the open flight of a key, or starts one with start. stored is asked, when there is no flight to join, whether
 // a copy has arrived since the caller looked; the answer is final, because a flight is closed after its copy is stored.
-func (fs *flights) board(key string, known []invalidation.ID, limit int, stored func() bool, start func(*flight) *fill) ticket {
+//
+// A flight that an uninformed request starts goes to the origin only when the one before it has its answer, and who comes
+// meanwhile joins it: one under way and one in waiting for each key.
+func (fs *flights) board(p passenger, stored func() bool, start func(*flight) *fill) ticket {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
-	if f := fs.open[key]; f != nil && fs.joinable(f) {
+	before := fs.open[p.key]
+	if f := before; f != nil && fs.joinable(f, p.uninformed) {
 		switch {
 		case f.fill != nil:
 			return ticket{flight: f, how: joined, fill: f.fill}
-		case f.waiters >= limit:
+		case f.waiters >= p.limit:
 			return ticket{how: full}
 		}
 		f.waiters++
 		// The call is under way: it lands under mu, before which fill is nil.
-		return ticket{flight: f, how: joined, result: fs.group.DoChan(key, func() (any, error) { return lost(), nil })}
+		return ticket{flight: f, how: joined, result: fs.group.DoChan(p.key, func() (any, error) { return lost(), nil })}
 	}
 	if stored() {
 		return ticket{how: landed}
 	}
-	f := &flight{key: key, known: known}
-	fs.open[key] = f
+	f := &flight{key: p.key, known: p.known, answered: make(chan struct{})}
+	if p.uninformed && before != nil {
+		f.after = before.answered
+	}
+	fs.open[p.key] = f
 	// An older flight that must not be joined any more goes on for those who wait for it.
-	fs.group.Forget(key)
-	result := fs.group.DoChan(key, func() (any, error) { return start(f), nil })
+	fs.group.Forget(p.key)
+	result := fs.group.DoChan(p.key, func() (any, error) { return start(f), nil })
 	return ticket{flight: f, how: leads, result: result}
 }
 
@@ -85,9 +106,11 @@ func (p *Proxy) solo(f *flight, q *fetch) ticket {
 }
 
 // joinable reports whether a request that arrives now may share f: nothing that concerns it was invalidated since its
-// token. The caller holds mu.
-func (fs *flights) joinable(f *flight) bool {
+// token, and it is known that nothing was. The caller holds mu.
+func (fs *flights) joinable(f *flight, uninformed bool) bool {
 	switch {
+	case uninformed:
+		return !f.sent
 	case f.fill != nil:
 		return !fs.ledger.Since(f.token, f.fill.ids)
 	case f.sent:
@@ -109,6 +132,9 @@ func (fs *flights) send(f *flight) invalidation.Token {
 func (fs *flights) land(f *flight, res *fill, open bool) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
+	if f.fill == nil && f.answered != nil {
+		close(f.answered)
+	}
 	f.fill = res
 	if !open {
 		fs.remove(f)
@@ -133,6 +159,19 @@ func (fs *flights) leave(f *flight) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	f.waiters--
+}
+
+// turn waits until the flight before this one has its answer.
+func (c *call) turn() error {
+	if c.f.after == nil {
+		return nil
+	}
+	select {
+	case <-c.f.after:
+		return nil
+	case <-c.ctx.Done():
+		return fmt.Errorf("wait for the fetch before: %w", c.ctx.Err())
+	}
 }
 
 // answerOf is the fill that a flight's result carries.

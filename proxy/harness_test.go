@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"encoding/hex"
 	"io"
 	"log/slog"
 	"net/http"
@@ -38,8 +39,12 @@ type rigOptions struct {
 	origin    origin.Options
 	log       func(*invalidation.Local) invalidation.Log
 	below     []store.Tier
-	refuse    func() error    // why no connection to the origin is made; only inBubble
-	routes    []*policy.Route // beside the one; only inBubble
+	claims    store.Claims
+	// lease is for how long the instance may trust its ledger, which then is not alone; below 0: it never may. Only inBubble.
+	lease   time.Duration
+	confirm time.Duration   // Options.ConfirmTimeout; only inBubble
+	refuse  func() error    // why no connection to the origin is made; only inBubble
+	routes  []*policy.Route // beside the one; only inBubble
 }
 
 // newRig starts a proxy with these routes before an origin.
@@ -175,3 +180,12 @@ func template(t testing.TB, s string) policy.Template {
 
 func key(s string) policy.Member { return policy.NewMember(policy.KindKey, s) }
 func tag(s string) policy.Member { return policy.NewMember(policy.KindTag, s) }
+
+func mustHex(t testing.TB, s string) []byte {
+	t.Helper()
+	b, err := hex.DecodeString(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}

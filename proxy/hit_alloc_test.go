@@ -4,8 +4,11 @@ package proxy
 
 import (
 	"net/http"
+	"strings"
 	"testing"
+	"time"
 
+	"cacheproxy/invalidation"
 	"cacheproxy/policy"
 )
 
@@ -21,6 +24,26 @@ func TestHitAllocations(t *testing.T) {
 	})
 	if got > maxHitAllocs {
 		t.Errorf("a hit allocates %v times, want at most %d", got, maxHitAllocs)
+	}
+}
+
+// Other instances cost a hit no allocation, whether or not there is news of what they purge.
+func TestHitAllocationsWithALease(t *testing.T) {
+	for name, lease := range map[string]time.Duration{"held": time.Hour, "lapsed": time.Nanosecond} {
+		p, r := hot(t, func(r *policy.Route) { r.OnLeaseLoss, r.LeaseLossMax = policy.LeaseLossServeStale, time.Hour })
+		p.lease = invalidation.NewLease(time.Now())
+		p.lease.Extend(time.Now().Add(lease))
+		s := &sink{header: http.Header{}}
+		got := testing.AllocsPerRun(1000, func() {
+			s.reset()
+			p.ServeHTTP(s, r)
+		})
+		if got > maxHitAllocs {
+			t.Errorf("%s: a hit allocates %v times, want at most %d", name, got, maxHitAllocs)
+		}
+		if cache := s.header.Get("Cache-Status"); !strings.Contains(cache, "; hit") || strings.Contains(cache, "lease-lapsed") != (name == "lapsed") {
+			t.Errorf("%s: Cache-Status %q", name, cache)
+		}
 	}
 }
 

@@ -6,8 +6,10 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"cacheproxy/invalidation"
 	"cacheproxy/observe"
@@ -95,6 +97,17 @@ func BenchmarkHit(b *testing.B) {
 			p.ServeHTTP(s, r)
 		}
 	})
+	b.Run("leased", func(b *testing.B) {
+		p, r := hot(b)
+		p.lease = invalidation.NewLease(time.Now())
+		p.lease.Extend(time.Now().Add(time.Hour))
+		s := &sink{header: http.Header{}}
+		b.ReportAllocs()
+		for b.Loop() {
+			s.reset()
+			p.ServeHTTP(s, r)
+		}
+	})
 	b.Run("parallel", func(b *testing.B) {
 		p, r := hot(b)
 		b.ReportAllocs()
@@ -106,4 +119,53 @@ func BenchmarkHit(b *testing.B) {
 			}
 		})
 	})
+}
+
+// BenchmarkRules is the part of a hit that keeps copies right among several instances: the ledger's position, the lease, and
+// whether the copy was invalidated, with a copy that was checked just now, and with one of which some other copies were
+// invalidated since.
+func BenchmarkRules(b *testing.B) {
+	lease := invalidation.NewLease(time.Now())
+	lease.Extend(time.Now().Add(time.Hour))
+	now := time.Now()
+	b.Run("ledger", func(b *testing.B) {
+		copied, ledger, _ := checked()
+		for b.Loop() {
+			_ = ledger.Token()
+			if ledger.Check(&copied.Stamp, copied.Members) != invalidation.Valid {
+				b.Fatal("purged")
+			}
+		}
+	})
+	b.Run("lease", func(b *testing.B) {
+		for b.Loop() {
+			if !lease.Valid(now) {
+				b.Fatal("lapsed")
+			}
+		}
+	})
+	b.Run("ledger after an entry", func(b *testing.B) {
+		copied, ledger, log := checked()
+		before := ledger.Token()
+		if _, err := log.Invalidate(b.Context(), invalidation.Order{Members: []policy.Member{tag("other")}}); err != nil {
+			b.Fatal(err)
+		}
+		for b.Loop() {
+			copied.Stamp.Set(before)
+			if ledger.Check(&copied.Stamp, copied.Members) != invalidation.Valid {
+				b.Fatal("purged")
+			}
+		}
+	})
+}
+
+// checked is a copy with as many members as that of a product has.
+func checked() (*store.Copy, *invalidation.Ledger, invalidation.Log) {
+	ledger := invalidation.NewLedger()
+	copied := store.NewCopy(http.StatusOK, http.Header{}, nil)
+	for i := range 12 {
+		copied.Members = append(copied.Members, invalidation.IDOf(tag(strconv.Itoa(i))))
+	}
+	copied.Stamp.Set(ledger.Token())
+	return copied, ledger, invalidation.NewLocal(ledger, "test")
 }

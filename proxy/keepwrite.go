@@ -19,9 +19,7 @@ func (w *writing) keepable(res *http.Response) bool {
 // next entry. What is invalidated from there on is noticed by the fence.
 func (w *writing) lateFence() {
 	p := w.ex.p
-	ctx, cancel := p.confirming()
-	defer cancel()
-	fence, err := p.log.Begin(ctx, w.members)
+	fence, err := p.announce(w.members)
 	if err != nil {
 		p.logger.Warn("answer to a write not kept: fence not set", "route", w.ex.route.Name, "error", err)
 		return
@@ -53,8 +51,11 @@ func (w *writing) keep(res *http.Response) {
 		return
 	}
 	res.Body = &capture{ReadCloser: res.Body, limit: ex.cfg.MaxObject, done: func(body []byte) {
-		ex.keep(http.StatusOK, header, body, verdict, token, func(status int, h http.Header, body []byte) *store.Copy {
+		kept := ex.keep(http.StatusOK, header, body, verdict, token, func(status int, h http.Header, body []byte) *store.Copy {
 			return ex.route.seal(status, ex.route.negotiated(status, h), body)
 		})
+		if kept {
+			ex.p.sink(ex.route, string(ex.key), ex.r.Header.Clone(), func(store.Landing) {})
+		}
 	}}
 }

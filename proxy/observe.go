@@ -136,18 +136,19 @@ func plain(status int, header http.Header, body []byte) *store.Copy {
 	return store.NewCopy(status, header, exact(body))
 }
 
-// keep stores an answer that came by another way than a fill, as the copy that seal makes of it.
+// keep stores an answer that came by another way than a fill, as the copy that seal makes of it. It reports whether it did.
 func (ex *exchange) keep(status int, header http.Header, body []byte, verdict policy.Verdict, token invalidation.Token,
 	seal func(status int, header http.Header, body []byte) *store.Copy,
-) {
+) bool {
 	members := ex.route.Members(&ex.match, ex.target, ex.query, ex.r.Header, header)
 	ids := invalidation.IDsOf(members)
 	ex.p.ledger.Retain(verdict.Lifetime.Retention())
 	if len(members) > policy.MaxMembers || int64(len(body)) < ex.route.StoreIf.MinBytes || !ex.p.ledger.Admits(token, ids) {
-		return
+		return false
 	}
 	copied := seal(status, dated(ex.route.StoredHeader(header), verdict.Lifetime.Received), body)
 	copied.Life, copied.Vary, copied.Members = verdict.Lifetime, verdict.Vary, ids
 	copied.Stamp.Set(token)
 	ex.p.store.Put(string(ex.key), ex.r.Header, copied)
+	return true
 }

@@ -30,8 +30,8 @@ type ModeOrder struct {
 // still get its answer, which is as fresh as they may have it. What that fetch then stores is purged like any copy, by
 // writes too, so that nothing stale is there when the route is switched on again.
 func (p *Proxy) SetMode(name string, order ModeOrder) error {
-	p.operating.Lock()
-	defer p.operating.Unlock()
+	p.switching.Lock()
+	defer p.switching.Unlock()
 	r := p.config().byName[name]
 	if r == nil {
 		return fmt.Errorf("set mode: there is no route %q", name)
@@ -51,8 +51,8 @@ func (p *Proxy) SetMode(name string, order ModeOrder) error {
 
 // ResetMode takes back what SetMode has set: the configured mode is in force again.
 func (p *Proxy) ResetMode(name string) error {
-	p.operating.Lock()
-	defer p.operating.Unlock()
+	p.switching.Lock()
+	defer p.switching.Unlock()
 	r := p.config().byName[name]
 	if r == nil {
 		return fmt.Errorf("reset mode: there is no route %q", name)
@@ -109,8 +109,8 @@ func (p *Proxy) expireModes(ctx context.Context) {
 }
 
 func (p *Proxy) expireModesAt(now time.Time) {
-	p.operating.Lock()
-	defer p.operating.Unlock()
+	p.switching.Lock()
+	defer p.switching.Unlock()
 	for _, r := range p.config().order {
 		o := r.override.Load()
 		if o != nil && !o.until.IsZero() && now.After(o.until) && r.override.CompareAndSwap(o, nil) {

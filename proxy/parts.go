@@ -21,7 +21,7 @@ func (ex *exchange) wantsPart(c candidate) bool {
 // deliverParts answers with what is stored of a response that is not complete, if that is all that the request asks for
 // (RFC 9111 §3.3). If it is not, c says so.
 func (ex *exchange) deliverParts(c *candidate) bool {
-	if c.Copy != nil || ex.r.Method != http.MethodGet {
+	if c.Copy != nil || ex.r.Method != http.MethodGet || ex.trust == uninformed {
 		return false
 	}
 	p := ex.p.store.LookupParts(string(ex.key), ex.selection(ex.selecting(*c)))
@@ -62,6 +62,7 @@ func (ex *exchange) answerFrom(p *store.Parts) bool {
 
 func (ex *exchange) partHit(p *store.Parts) {
 	ex.status.Outcome, ex.status.Reason = policy.Hit, policy.NoReason
+	ex.excuse()
 	ex.status.TTL, ex.status.HasTTL = p.Of.Life.Left(ex.start), true
 }
 

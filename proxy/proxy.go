@@ -14,7 +14,7 @@ import (
 	"cacheproxy/store"
 )
 
-// Options is what a Proxy works with. All fields but Tracer, Lease and Claims are required.
+// Options is what a Proxy works with. Config, Store, Ledger, Log, Access, Metrics and Logger are required.
 type Options struct {
 	Config  *Config
 	Store   *store.Store
@@ -28,14 +28,20 @@ type Options struct {
 	Lease *invalidation.Lease
 	// Claims lets one of several instances fetch what none has; nil: there is only this one.
 	Claims store.Claims
+	// ConfirmTimeout is how long the answer to a write waits for its invalidation to be confirmed, after which it goes out all
+	// the same; 0: 10s. It must not be less than a lease and its margin: then, whoever could not be reached uses no copies.
+	ConfirmTimeout time.Duration
 }
 
 // Proxy answers requests from copies, or from the origin. It is safe for concurrent use. Close must be called after the
 // last request has been answered.
 type Proxy struct {
 	snapshot atomic.Pointer[Config]
-	// operating is held while modes or generations change, so that neither is lost to the other.
+	// operating is held while generations change, which waits for the log.
 	operating sync.Mutex
+	// switching is held while modes or generations change hands, so that neither is lost to the other. Nothing is waited for
+	// with it: the goroutine that applies the log switches modes.
+	switching sync.Mutex
 	store     *store.Store
 	ledger    *invalidation.Ledger
 	log       invalidation.Log
@@ -43,9 +49,16 @@ type Proxy struct {
 	access    *observe.AccessLog
 	tracer    *observe.Tracer
 	logger    *slog.Logger
-	passer    *passer
-	flights   flights
-	renewals  renewals
+	lease     *invalidation.Lease // nil: always holds
+	claims    store.Claims        // nil: there are no other instances
+	sinks     sinks
+
+	confirmTimeout time.Duration
+	began          time.Time
+
+	passer   *passer
+	flights  flights
+	renewals renewals
 
 	lifetime context.Context // of everything that belongs to no client
 	stop     context.CancelFunc
@@ -56,7 +69,9 @@ type Proxy struct {
 func New(o Options) *Proxy {
 	lifetime, stop := context.WithCancel(context.Background())
 	p := &Proxy{
-		store: o.Store, ledger: o.Ledger, log: o.Log, metrics: o.Metrics, access: o.Access, tracer: o.Tracer, logger: o.Logger, passer: newPasser(o.Logger),
+		store: o.Store, ledger: o.Ledger, log: o.Log, metrics: o.Metrics, access: o.Access, tracer: o.Tracer, logger: o.Logger,
+		lease: o.Lease, claims: o.Claims, sinks: newSinks(), confirmTimeout: orDefault(o.ConfirmTimeout, DefaultConfirmTimeout), began: time.Now(),
+		passer:  newPasser(o.Logger),
 		flights: flights{ledger: o.Ledger, open: make(map[string]*flight)}, lifetime: lifetime, stop: stop,
 	}
 	p.renewals.queue = make(chan renewal, renewalQueue)
@@ -65,10 +80,11 @@ func New(o Options) *Proxy {
 	return p
 }
 
-// Run renews copies and lets modes run out, in the background, until ctx ends.
+// Run renews copies, lets modes run out and looks after the tiers, in the background, until ctx ends.
 func (p *Proxy) Run(ctx context.Context) error {
 	var workers sync.WaitGroup
 	workers.Go(func() { p.expireModes(ctx) })
+	workers.Go(func() { p.watchTiers(ctx) })
 	for range renewalWorkers {
 		workers.Go(func() { p.renew(ctx) })
 	}
@@ -93,6 +109,7 @@ type exchange struct {
 	start   time.Time
 	arrival invalidation.Token // nothing invalidated up to here may be served
 	route   *route
+	trust   trust
 	match   policy.Match
 	target  policy.Target
 	query   string
@@ -200,6 +217,7 @@ func (ex *exchange) arrive() bool {
 	if ex.route.DeclaresForwarded() && !ex.trusted() {
 		policy.StripForwarded(ex.r.Header)
 	}
+	ex.trust = ex.route.trust(ex.p.lease, ex.start)
 	if policy.ViaHops(ex.r.Header) >= maxHops {
 		ex.refuse(http.StatusLoopDetected, policy.NoRoute, "the request came through this proxy before: its upstream leads back to itself")
 		return false

@@ -43,6 +43,7 @@ func (c *call) pump(resp *http.Response, res *fill) {
 		}
 		if err != nil {
 			c.q.route.metrics.NotStored(policy.Incomplete)
+			c.fruitless()
 			c.keepBroken(resp, res)
 			res.body.end(fmt.Errorf("read response body: %w", err))
 			return
@@ -53,6 +54,7 @@ func (c *call) pump(resp *http.Response, res *fill) {
 // outgrown lets go of a body that cannot be kept any longer: it streams on to those who already read it.
 func (c *call) outgrown(res *fill) {
 	c.p.flights.close(c.f)
+	c.fruitless()
 	why := res.body.dropped()
 	c.q.route.metrics.NotStored(why)
 	if why == policy.TooLarge { // memory that is full now may be free for the next fill
@@ -73,6 +75,7 @@ func (c *call) complete(resp *http.Response, res *fill) {
 		c.keepPart(res, *res.part, data)
 	case int64(len(data)) < c.q.route.StoreIf.MinBytes:
 		c.q.route.metrics.NotStored(policy.TooSmall)
+		c.fruitless()
 	default:
 		if c.put(res, c.q.route.seal(res.status, res.header, data)) && res.rest {
 			c.p.store.DropParts(c.q.key, c.q.forward)
@@ -100,6 +103,7 @@ func bodyAllowed(status int) bool {
 func (c *call) put(res *fill, copied *store.Copy) bool {
 	if !res.verdict.Store {
 		c.q.route.metrics.NotStored(res.verdict.Reason)
+		c.fruitless()
 		return false
 	}
 	copied.Life = res.verdict.Lifetime
@@ -131,6 +135,8 @@ func (c *call) changed(now *store.Copy) {
 		return // nobody was given it without asking the origin
 	case time.Since(before.Life.Until()) > invalidation.MaxFill:
 		return // what invalidated it since may be forgotten
+	case !c.p.lease.Valid(time.Now()):
+		return // or not known yet
 	case c.p.ledger.Check(&before.Stamp, before.Members) == invalidation.Valid:
 		c.q.route.metrics.ChangedWithoutInvalidation()
 	}

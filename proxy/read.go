@@ -90,6 +90,10 @@ func (ex *exchange) lookup(key string, now time.Time) candidate {
 		// Perhaps because of a field that no fill forwards, which cannot have selected anything.
 		c.Found = ex.p.store.Lookup(key, ex.selection(c.Variants.Names()), now)
 	}
+	if ex.trust == uninformed {
+		c.Copy, c.reason = nil, policy.LeaseLapsed
+		return c
+	}
 	if c.Copy == nil {
 		c.reason = policy.URIMiss
 		if c.Variants != nil {
@@ -181,8 +185,12 @@ func (ex *exchange) hit(found candidate) {
 		return
 	}
 	ex.status.Outcome = policy.Hit
+	ex.excuse()
 	ex.status.TTL, ex.status.HasTTL = c.Life.Left(ex.start), true
 	n := c.Use.Hit()
+	if ex.trust == informed && !found.other && ex.p.store.Lacks(c) {
+		ex.rewarm(found)
+	}
 	if ex.route.Policy == policy.RefreshAhead && int(n) >= ex.route.MinHits && !found.other && !ex.personal && ex.due(c) {
 		ex.p.renewals.offer(ex, found, origin.Refresh)
 	}
@@ -204,6 +212,7 @@ func (ex *exchange) stale(c *store.Copy, why policy.Reason) {
 		return
 	}
 	ex.status.Outcome, ex.status.Reason = policy.Stale, why
+	ex.excuse()
 	ex.status.TTL, ex.status.HasTTL = c.Life.Left(ex.start), true
 	c.Use.Hit()
 	ex.deliverCopy(c)
@@ -217,6 +226,8 @@ func (ex *exchange) miss(c candidate) {
 	case !head && ex.deliverParts(&c):
 	case onlyIfCached(ex.r.Header):
 		ex.refuseUncached()
+	case ex.p.withholds(ex.route, ex.start):
+		ex.withhold(c)
 	case head:
 		ex.headMiss(c)
 	default:

@@ -29,27 +29,32 @@ func (p *Proxy) Reconfigure(ctx context.Context, next *Config) error {
 			return fmt.Errorf("announce the routes that begin anew: %w", err)
 		}
 	}
-	p.snapshot.Store(next)
+	p.replace(before, next)
 	if fence != nil {
 		p.endFence(ctx, fence)
 	}
+	return nil
+}
+
+// replace puts a generation in the place of the one before.
+func (p *Proxy) replace(before, next *Config) {
+	p.switching.Lock()
+	defer p.switching.Unlock()
+	p.snapshot.Store(next)
 	p.publish(next)
 	for name := range before.byName {
 		if next.byName[name] == nil {
 			p.metrics.RemoveRoute(name)
 		}
 	}
-	return nil
 }
 
 // endFence ends a fence now, or as soon as that can be confirmed.
 func (p *Proxy) endFence(ctx context.Context, fence *invalidation.Fence) {
-	apply := p.invalidateOf(fence, nil, nil)
+	apply := p.invalidateOf(fence, nil, invalidation.Order{})
 	if _, err := apply(ctx); err != nil {
 		p.logger.Error("new routes not confirmed to all caches; they store nothing yet", "error", err)
-		if !p.tasks.Go(func() { p.makeUp(apply) }) {
-			p.givenUp()
-		}
+		p.makeUpFor(apply)
 	}
 }
 

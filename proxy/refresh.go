@@ -20,6 +20,8 @@ const (
 	renewalPause    = 5 * time.Second
 	maxRenewalPause = 5 * time.Minute
 	maxRetryAfter   = time.Hour
+	// leftPause is for how long a copy is left alone that another instance renews: until then that has not come up.
+	leftPause = 250 * time.Millisecond
 )
 
 // renewals are copies that wait to be renewed in the background. A full queue drops what is offered: the copy is offered
@@ -71,14 +73,15 @@ func (p *Proxy) renew(ctx context.Context) {
 
 // renewOne fetches one copy anew, unless somebody does already or it has given way to another.
 func (p *Proxy) renewOne(ctx context.Context, r renewal) {
-	if mode, _ := r.fetch.route.mode(time.Now()); mode != policy.On {
-		r.copy.Use.EndRenewal(time.Now(), 0)
-		return // switched since it was offered: nobody will read the copy
+	now := time.Now()
+	if mode, _ := r.fetch.route.mode(now); mode != policy.On || p.withholds(r.fetch.route, now) {
+		r.copy.Use.EndRenewal(now, 0)
+		return // switched since it was offered: nobody will read the copy; or the origin is to be left alone
 	}
 	pause := time.Duration(0)
 	defer func() { r.copy.Use.EndRenewal(time.Now(), pause) }()
 	replaced := func() bool { return p.store.Lookup(r.fetch.key, r.fetch.forward, time.Now()).Copy != r.copy }
-	t := p.flights.board(r.key, r.known, 1<<30, replaced, func(f *flight) *fill { return p.fill(f, r.fetch) })
+	t := p.flights.board(passenger{key: r.key, known: r.known, limit: 1 << 30}, replaced, func(f *flight) *fill { return p.fill(f, r.fetch) })
 	if t.how != leads {
 		if t.result != nil {
 			p.flights.leave(t.flight)
@@ -91,6 +94,12 @@ func (p *Proxy) renewOne(ctx context.Context, r renewal) {
 		res = answerOf(got)
 	case <-ctx.Done():
 		p.abandon(t)
+		return
+	}
+	if res.again {
+		if !replaced() {
+			pause = leftPause
+		}
 		return
 	}
 	if res.reason != policy.NoReason || originFailed(res.status) || res.status == http.StatusTooManyRequests {

@@ -6,8 +6,8 @@ import (
 	"strconv"
 
 	"cacheproxy/policy"
-	"cacheproxy/proxy/coding"
 	"cacheproxy/store"
+	"cacheproxy/store/coding"
 )
 
 // negotiated says in an answer that it depends on Accept-Encoding, where a copy of it may go out compressed. That is so for

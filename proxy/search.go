@@ -31,7 +31,7 @@ func (c *call) alias(copied *store.Copy) {
 // searched finds a fresh copy of another query of the path that answers this one too; nil: there is none. What made this
 // request's own URL unusable makes that copy unusable for it.
 func (ex *exchange) searched() *candidate {
-	if ex.content != nil {
+	if ex.content != nil || ex.trust == uninformed {
 		return nil
 	}
 	var known []invalidation.ID

@@ -3,23 +3,15 @@ package proxy
 import (
 	"bytes"
 	"context"
-	"errors"
 	"io"
 	"net/http"
-	"time"
 
 	"cacheproxy/invalidation"
 	"cacheproxy/policy"
 )
 
-const (
-	// maxInspected is how much of a request body is read to find the names that a write invalidates, in bytes.
-	maxInspected = 1 << 20
-	// confirmTimeout is how long an invalidation may take to be confirmed before the answer to its write goes out.
-	confirmTimeout = 10 * time.Second
-	// retryEvery is the pause between attempts to make up for an invalidation that could not be recorded.
-	retryEvery = time.Second
-)
+// maxInspected is how much of a request body is read to find the names that a write invalidates, in bytes.
+const maxInspected = 1 << 20
 
 // write sends an unsafe request to the origin, and makes unusable what it changed before the client learns that it did.
 func (ex *exchange) write() {
@@ -38,7 +30,7 @@ func (ex *exchange) write() {
 		ex.status.Detail = "otherwise"
 	}
 	w := &writing{ex: ex, members: members, before: ex.p.ledger.Token()}
-	if ex.route.Policy == policy.WriteThrough && !w.begin() {
+	if !w.begin() {
 		ex.refuse(http.StatusServiceUnavailable, policy.StoreUnavailable, "the write cannot be announced to the caches, so it was not made; try again")
 		return
 	}
@@ -80,17 +72,20 @@ type writing struct {
 	token     invalidation.Token // of the fence's end; meaningful when exclusive
 }
 
-// begin fences the members. It reports whether the write may go on.
+// begin fences the members where the route's policy does, and reports whether the write may go on. One that is to be refused
+// when it cannot be announced is refused before the origin is touched.
 func (w *writing) begin() bool {
-	ctx, cancel := w.ex.p.confirming()
-	defer cancel()
-	fence, err := w.ex.p.log.Begin(ctx, w.members)
+	p, r := w.ex.p, w.ex.route
+	if r.Policy != policy.WriteThrough {
+		return !r.RejectsWrites() || !p.store.Down() && p.lease.Valid(w.ex.start)
+	}
+	fence, err := p.announce(w.members)
 	if err == nil {
 		w.fence = fence
 		return true
 	}
-	w.ex.p.logger.Error("fence not set", "route", w.ex.route.Name, "error", err)
-	return w.ex.route.StoreDown == policy.StoreDownForward
+	p.logger.Error("fence not set", "route", r.Name, "error", err)
+	return !r.RejectsWrites()
 }
 
 // answered applies what the origin's answer says of the write (RFC 9111 §4.4).
@@ -101,13 +96,12 @@ func (w *writing) answered(res *http.Response) error {
 		if w.fence == nil && w.keepable(res) {
 			w.lateFence()
 		}
-		further := w.ex.match.ResponseEffects(w.ex.target, res.Header)
-		w.end(further)
+		w.end(w.ex.match.ResponseEffects(w.ex.target, res.Header))
 		w.keep(res)
 	case res.StatusCode < 500:
-		// The origin refused: nothing has changed.
+		// The origin refused: nothing has changed, and nobody has to hear of it before the client does.
 		if w.fence != nil {
-			w.end(nil)
+			w.lift()
 		}
 	case w.fence == nil && w.ex.route.FailedWrite == policy.FailedKeep:
 		// The origin says that it has failed to do it (RFC 9110 §15.6.1), and RFC 9111 §4.4 asks for no more.
@@ -140,13 +134,11 @@ func (w *writing) doubt() {
 
 // end makes the members unusable everywhere, or tells that it could not.
 func (w *writing) end(further []policy.Member) {
-	p := w.ex.p
-	ctx, cancel := p.confirming()
-	defer cancel()
+	p, r := w.ex.p, w.ex.route
 	// A write that began under an earlier generation does not know how the routes of this one name their copies.
 	further = append(further, p.config().begunSince(w.ex.cfg)...)
-	apply := p.invalidateOf(w.fence, w.members, further)
-	receipt, err := apply(ctx)
+	apply := p.invalidateOf(w.fence, w.members, invalidation.Order{Members: further, Settle: r.Settle})
+	receipt, err := p.confirm(apply)
 	if err == nil {
 		p.metrics.Purge("write", "mixed", receipt.Took)
 		// The ledger may be further by now: what was invalidated since is not in the write's answer.
@@ -154,53 +146,29 @@ func (w *writing) end(further []policy.Member) {
 		return
 	}
 	w.ex.status.Detail = policy.NotConfirmed.String()
-	p.logger.Error("write not confirmed to all caches", "route", w.ex.route.Name, "target", w.ex.r.RequestURI, "error", err)
-	if !p.tasks.Go(func() { p.makeUp(apply) }) {
-		p.givenUp()
+	r.metrics.WriteNotConfirmed()
+	p.logger.Error("write not confirmed to all caches", "route", r.Name, "target", w.ex.r.RequestURI, "error", err)
+	p.makeUpFor(apply)
+}
+
+// lift takes away the fence of a write that has changed nothing.
+func (w *writing) lift() {
+	p := w.ex.p
+	apply := p.invalidateOf(w.fence, nil, invalidation.Order{Wait: invalidation.WaitRecorded})
+	ctx, cancel := context.WithTimeout(p.lifetime, announceTimeout)
+	defer cancel()
+	if _, err := apply(ctx); err != nil {
+		p.logger.Error("fence not lifted; what it stands around is not stored yet", "route", w.ex.route.Name, "error", err)
+		p.makeUpFor(apply)
 	}
 }
 
-// invalidateOf is the invalidation that ends a write, to be tried as often as it takes.
-func (p *Proxy) invalidateOf(f *invalidation.Fence, members, further []policy.Member) func(context.Context) (invalidation.Receipt, error) {
+// invalidateOf is the invalidation that ends a write, to be tried as often as it takes. It is carried out on members and on
+// those of the order; after a fence on those of the fence instead.
+func (p *Proxy) invalidateOf(f *invalidation.Fence, members []policy.Member, o invalidation.Order) func(context.Context) (invalidation.Receipt, error) {
 	if f != nil {
-		return func(ctx context.Context) (invalidation.Receipt, error) {
-			return p.log.End(ctx, f, invalidation.Order{Members: further})
-		}
+		return func(ctx context.Context) (invalidation.Receipt, error) { return p.log.End(ctx, f, o) }
 	}
-	all := append(append([]policy.Member(nil), members...), further...)
-	return func(ctx context.Context) (invalidation.Receipt, error) {
-		return p.log.Invalidate(ctx, invalidation.Order{Members: all})
-	}
-}
-
-// confirming is the context of an invalidation: it does not end with the client.
-func (p *Proxy) confirming() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(p.lifetime, confirmTimeout)
-}
-
-func (p *Proxy) givenUp() {
-	p.logger.Error("invalidation given up at exit; copies elsewhere may be stale until they expire")
-}
-
-// makeUp tries an invalidation until it is confirmed or the proxy ends.
-func (p *Proxy) makeUp(apply func(context.Context) (invalidation.Receipt, error)) {
-	ticker := time.NewTicker(retryEvery)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ticker.C:
-		case <-p.lifetime.Done():
-			p.givenUp()
-			return
-		}
-		ctx, cancel := p.confirming()
-		_, err := apply(ctx)
-		cancel()
-		if err == nil {
-			return
-		}
-		if !errors.Is(err, context.Canceled) {
-			p.logger.Error("invalidation still not confirmed", "error", err)
-		}
-	}
+	o.Members = append(append([]policy.Member(nil), members...), o.Members...)
+	return func(ctx context.Context) (invalidation.Receipt, error) { return p.log.Invalidate(ctx, o) }
 }

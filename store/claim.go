@@ -24,7 +24,8 @@ type Claims interface {
 // Claim is the right to fetch on behalf of all instances, or word that another one has it. A right that is held runs out by
 // itself only when its process has died.
 type Claim interface {
-	// Held reports whether the caller has the right. It then must call Release once, and otherwise Await.
+	// Held reports whether the caller has the right. It then must call Release once, and otherwise Await. Before it fetches it
+	// looks into the tier once more: a copy may have landed since it last did, and the right be free for that reason.
 	Held() bool
 	// Release gives the right back and tells those who wait how it ended. It blocks for as long as a write to the tier may take.
 	Release(how Landing)

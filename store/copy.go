@@ -44,6 +44,8 @@ type Use struct {
 	Renewing atomic.Bool   // a renewal is queued or running
 	NotUntil atomic.Int64  // Unix ns before which no renewal is tried, after one failed
 	Failures atomic.Uint32 // renewals that failed; a renewal that succeeds makes another copy
+
+	round atomic.Uint32 // of Store.Rewarm, in which it was last given to the tiers below memory, or came from there
 }
 
 // field is one header field: a name and its lines, which are substrings of Head.

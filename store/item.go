@@ -51,6 +51,29 @@ func (v *Variants) with(names []string, key string) (next *Variants, displaced [
 	return next, displaced
 }
 
+// join adds what another instance knows of the variants of the same URL. Its own come first where there is room for no more,
+// and its own copies are taken for the latest.
+func (v *Variants) join(other *Variants) *Variants {
+	next := &Variants{Selections: slices.Clip(v.Selections)}
+	for _, s := range other.Selections {
+		known := slices.ContainsFunc(next.Selections, func(have []string) bool { return slices.Equal(have, s) })
+		if !known && len(next.Selections) < maxSelections {
+			next.Selections = append(next.Selections, s)
+		}
+	}
+	for _, k := range other.Keys {
+		if !slices.Contains(v.Keys, k) {
+			next.Keys = append(next.Keys, k)
+		}
+	}
+	if len(next.Keys) == 0 && len(next.Selections) == len(v.Selections) {
+		return v
+	}
+	next.Keys = append(next.Keys, v.Keys...)
+	next.Keys = next.Keys[max(0, len(next.Keys)-MaxVariants):]
+	return next
+}
+
 // Names is every field name that any selection names, sorted.
 func (v *Variants) Names() []string {
 	if len(v.Selections) == 1 {

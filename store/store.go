@@ -2,6 +2,7 @@ package store
 
 import (
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"cacheproxy/policy"
@@ -11,6 +12,7 @@ import (
 type Store struct {
 	memory *Memory
 	below  []Tier // the nearest first
+	round  atomic.Uint32
 }
 
 // New makes a store on the memory of the process and the tiers below it, in the order in which they are asked.
@@ -96,6 +98,7 @@ func (s *Store) selectLanguage(found *Found, key string, v *Variants, h http.Hea
 // Put stores a copy for the request header that fetched it. A copy that was fetched before the one that is there does not
 // replace it.
 func (s *Store) Put(key string, h http.Header, c *Copy) {
+	s.sunk(c)
 	var displaced []string
 	variant, language := "", "" // where the copy goes if not under key itself
 	s.memory.Update(key, func(old Item) Item {

@@ -11,15 +11,23 @@ import (
 	"cacheproxy/policy"
 )
 
+var (
+	// ErrDown says that a tier is known not to answer and was not asked. Whoever notices first that it does not says so;
+	// nobody else need.
+	ErrDown = errors.New("the tier is down")
+	// ErrBusy says that a tier takes no more for the moment, and did not take this.
+	ErrBusy = errors.New("the tier has as much to write as it may")
+)
+
 // Tier is a place for items below the memory of the process: larger, slower, and it may fail. It must be safe for concurrent
 // use. What it gives is asked of the ledger like any other copy, so it may give what was invalidated.
 type Tier interface {
 	// Get gives the item under a storage key; nil: there is none.
 	Get(ctx context.Context, key string) (Item, error)
-	// Put keeps an item, which it must not change.
+	// Put keeps an item, which it must not change, or fails with ErrBusy at once where too much is on its way already.
 	Put(ctx context.Context, key string, item Item) error
-	// Down reports whether the tier is known not to answer. It costs nothing to ask; Get and Put of a tier that is down fail at
-	// once.
+	// Down reports whether the tier is known not to answer. It costs nothing to ask; Get and Put of a tier that is down fail
+	// with ErrDown at once.
 	Down() bool
 }
 
@@ -33,6 +41,9 @@ func (s *Store) Down() bool { return slices.ContainsFunc(s.below, Tier.Down) }
 // tells of tiers that failed; those after them were asked all the same, so Found counts either way.
 func (s *Store) Recall(ctx context.Context, key string, h http.Header, now time.Time) (Found, error) {
 	item, err := s.raise(ctx, key)
+	if item == nil {
+		item, _ = s.memory.Get(key)
+	}
 	if v, ok := item.(*Variants); ok {
 		for _, names := range v.Selections {
 			_, failed := s.raise(ctx, string(policy.VariantKey(nil, key, names, h)))
@@ -42,9 +53,9 @@ func (s *Store) Recall(ctx context.Context, key string, h http.Header, now time.
 	return s.Lookup(key, h, now), err
 }
 
-// raise brings the item under a key from the nearest tier that has it into memory. Nil: none has.
-func (s *Store) raise(ctx context.Context, key string) (Item, error) {
-	var failed error
+// raise brings the item under a key from the nearest tier that has it into memory, and gives what memory holds then. Nil: no
+// tier has any.
+func (s *Store) raise(ctx context.Context, key string) (now Item, failed error) {
 	for i, t := range s.below {
 		item, err := t.Get(ctx, key)
 		if err != nil {
@@ -52,26 +63,53 @@ func (s *Store) raise(ctx context.Context, key string) (Item, error) {
 			continue
 		}
 		if item != nil {
-			s.memory.Update(key, func(old Item) Item { return promoted(old, item) })
-			return item, failed
+			if c, ok := item.(*Copy); ok {
+				s.sunk(c)
+			}
+			s.memory.Update(key, func(old Item) Item {
+				now = promoted(old, item)
+				return now
+			})
+			return now, failed
 		}
 	}
 	return nil, failed
 }
 
 // promoted is what memory holds after an item came up to it: a copy only gives way to one fetched later, and what memory
-// knows of variants is never less than what a tier below does.
+// knows of variants is joined with what a tier below does. That the answers vary at all is something that another instance
+// has found, after the copy without variants that this one may hold.
 func promoted(old, item Item) Item {
-	if c, ok := item.(*Copy); ok {
-		if _, varies := old.(*Variants); varies {
+	switch item := item.(type) {
+	case *Copy:
+		switch old := old.(type) {
+		case *Variants:
 			return old
+		case *Copy:
+			if !fetchedAfter(item, old) {
+				return old // with the reads that it has counted
+			}
 		}
-		return newer(old, c)
+		return item
+	case *Variants:
+		if old, varies := old.(*Variants); varies {
+			return old.join(item)
+		}
+		return item
 	}
-	if _, marked := old.(*Mark); old == nil || marked {
+	if old == nil {
 		return item
 	}
 	return old
+}
+
+// fetchedAfter reports whether a was fetched after b. Where nothing was invalidated in between, only the clocks of those who
+// fetched can tell.
+func fetchedAfter(a, b *Copy) bool {
+	if a.Stamp.Token() != b.Stamp.Token() {
+		return b.Stamp.Token().Before(a.Stamp.Token())
+	}
+	return a.Life.Received.After(b.Life.Received)
 }
 
 // Sink puts what memory holds for a request into the tiers below it.

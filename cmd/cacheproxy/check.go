@@ -13,41 +13,52 @@ import (
 // checkCommand validates a file without serving it. What is wrong goes to the error output, with an error; what the file
 // means goes to the output.
 func checkCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "check FILE",
+	var live bool
+	cmd := &cobra.Command{
+		Use:   "check [--live] FILE",
 		Short: "Validate a configuration and print what it means",
 		Long: `Validate a configuration, offline. Every problem is printed at once, as
 file:line: path: what is wrong and what to write instead; the exit status is 1.
 A valid file gets a warning for every safety that it relaxes, and for every
 route what its policy and settings come to. Environment variables override keys
-as they do for serve.`,
+as they do for serve.
+
+With --live, the servers that the file names are asked too, as this machine and the user in the file see them: whether
+they can be reached, are set up as the proxy needs them, and let it do what it does. Keys that this writes are its own,
+and removed. What breaks a promise of the proxy makes the exit status 1; what may break one some day is a warning.`,
 		Args:          cobra.ExactArgs(1),
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return check(args[0], cmd.OutOrStdout(), cmd.ErrOrStderr())
+			s, err := check(args[0], cmd.OutOrStdout(), cmd.ErrOrStderr())
+			if err != nil || !live {
+				return err
+			}
+			return checkLive(cmd.Context(), args[0], s, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
+	cmd.Flags().BoolVar(&live, "live", false, "ask the servers that the file names, too")
+	return cmd
 }
 
-func check(file string, out, errOut io.Writer) error {
+func check(file string, out, errOut io.Writer) (*config.Snapshot, error) {
 	s, err := config.Load(file, config.Overrides{})
 	var problems config.Problems
 	if errors.As(err, &problems) {
 		if _, err := fmt.Fprintln(errOut, problems); err != nil {
-			return fmt.Errorf("print problems: %w", err)
+			return nil, fmt.Errorf("print problems: %w", err)
 		}
-		return fmt.Errorf("%s is not valid: %s", file, count(len(problems), "problem"))
+		return nil, fmt.Errorf("%s is not valid: %s", file, count(len(problems), "problem"))
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, w := range s.Warnings {
 		if _, err := fmt.Fprintf(errOut, "warning: %s\n", w); err != nil {
-			return fmt.Errorf("print warnings: %w", err)
+			return nil, fmt.Errorf("print warnings: %w", err)
 		}
 	}
-	return report(out, file, s)
+	return s, report(out, file, s)
 }
 
 func count(n int, noun string) string {

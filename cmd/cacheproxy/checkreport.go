@@ -36,12 +36,14 @@ func report(out io.Writer, file string, s *config.Snapshot) error {
 	fmt.Fprintf(t.w, "%s is valid: %s, %s, %s\n", file, count(len(s.Upstreams), "upstream"), count(len(s.Routes), "route"),
 		count(len(s.Warnings), "warning"))
 	reportServer(t, s)
+	if s.Valkey != nil {
+		reportValkey(t, s.Valkey)
+	}
 	for _, o := range s.Upstreams {
-		reportUpstream(t, o)
+		reportUpstream(t, o, s)
 	}
 	for _, r := range s.Routes {
-		upstream, _ := s.Upstream(r.Upstream)
-		reportRoute(t, r, upstream)
+		reportRoute(t, r, s.Valkey)
 	}
 	if err := t.w.Flush(); err != nil {
 		return fmt.Errorf("align report: %w", err)
@@ -83,6 +85,9 @@ func reportServer(t table, s *config.Snapshot) {
 	if s.Memory.GoLimit > 0 {
 		memory += ", Go memory limit " + bytesOf(s.Memory.GoLimit)
 	}
+	if s.Valkey != nil {
+		memory += "; then Valkey, below"
+	}
 	t.row("store", memory)
 	t.row("reload", "at SIGHUP, POST /reload, and when its files change; a restart is needed for "+strings.Join(config.RestartKeys(), ", "))
 }
@@ -106,7 +111,7 @@ func limitsOf(s *config.Snapshot) string {
 	return text
 }
 
-func reportUpstream(t table, o origin.Options) {
+func reportUpstream(t table, o origin.Options, s *config.Snapshot) {
 	t.title("upstream %s", o.Name)
 	t.row("url", join(append([]*url.URL{o.URL}, o.Replicas...), (*url.URL).String))
 	host := "the client's, keyed"
@@ -120,6 +125,12 @@ func reportUpstream(t table, o origin.Options) {
 	t.row("limits", fmt.Sprintf("%d in flight, %s waiting for %s at most, %s", o.MaxInFlight, orNone(o.MaxQueue), short(o.QueueTimeout), count(max(o.MaxStreams, 0), "stream")))
 	t.row("timeout", fmt.Sprintf("%s to the response header, %s of it to connect; %s between two parts of the body",
 		short(o.Timeout), short(o.DialTimeout), short(o.ReadTimeout)))
+	if o.FleetMaxInFlight > 0 && s.Valkey != nil {
+		t.row("fleet", fmt.Sprintf("%d in flight of all instances together: each takes its share, at most %d", o.FleetMaxInFlight, o.MaxInFlight))
+	}
+	if d := s.Settle[o.Name]; d > 0 {
+		t.row("settle", "what is invalidated is invalidated once more after "+short(d))
+	}
 	t.row("tls", upstreamTLSOf(o.TLS))
 	t.row("health", healthOf(o))
 }
@@ -161,7 +172,7 @@ func orNone(n int) string {
 	return fmt.Sprint(n)
 }
 
-func reportRoute(t table, r *policy.Route, upstream origin.Options) {
+func reportRoute(t table, r *policy.Route, shared *config.Valkey) {
 	t.title("route %s", r.Name)
 	t.row("match", join(r.Patterns, policy.Pattern.String))
 	t.row("where", where(r))
@@ -178,6 +189,9 @@ func reportRoute(t table, r *policy.Route, upstream origin.Options) {
 	t.row("on a miss", onMiss(r))
 	t.row("a write", onWrite(r))
 	t.row("store down", onStoreDown(r))
+	if shared != nil {
+		t.row("no news", onLeaseLoss(r, shared))
+	}
 	if !r.Policy.Caches() {
 		return
 	}

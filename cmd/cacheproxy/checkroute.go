@@ -134,10 +134,10 @@ func onStoreDown(r *policy.Route) string {
 		parts = append(parts, "reads fall back to the origin, under its limit")
 	}
 	if writes(r) {
-		if r.StoreDown == policy.StoreDownForward {
-			parts = append(parts, "writes go through, and what they invalidate is made up for later")
-		} else if r.Policy == policy.WriteThrough {
+		if r.RejectsWrites() {
 			parts = append(parts, "writes fail with 503 before the origin is touched")
+		} else if r.StoreDown == policy.StoreDownForward {
+			parts = append(parts, "writes go through, and what they invalidate is made up for later")
 		}
 	}
 	if len(parts) == 0 {

@@ -18,8 +18,8 @@ import (
 
 const (
 	defaultAdminURL = "http://127.0.0.1:8081"
-	adminTimeout    = 60 * time.Second // longer than the proxy waits for its own instances
-	maxAdminAnswer  = 16 << 20         // bytes
+	adminTimeout    = 200 * time.Second // longer than the proxy waits for the instances of a fleet with the longest lease
+	maxAdminAnswer  = 16 << 20          // bytes
 )
 
 // adminFlags say where the operator's listener of a running proxy is, and who asks.

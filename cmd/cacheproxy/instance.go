@@ -31,7 +31,9 @@ type instance struct {
 	log      *slog.Logger
 	metrics  *observe.Metrics
 	ledger   *invalidation.Ledger
-	local    *invalidation.Local
+	entries  entries // the log of invalidations
+	fleet    *fleet  // nil: this process runs alone
+	switches *switches
 	lines    *observe.LineWriter // of the access log
 	tracer   *observe.Tracer     // nil: no traces
 	proxy    *proxy.Proxy
@@ -70,23 +72,38 @@ func newInstance(s *config.Snapshot, log *slog.Logger, accessOut io.Writer) (*in
 	if i.tracer, err = i.newTracer(); err != nil {
 		return nil, err
 	}
-	name, err := os.Hostname()
-	if err != nil {
-		name = "cacheproxy"
-	}
-	i.local = invalidation.NewLocal(i.ledger, name)
+	i.switches = &switches{log: log, last: map[string]switched{}}
+	i.entries = i.newEntries()
 	i.memory = store.NewMemory(s.Memory.Size)
 	i.metrics.SetTier("memory", observe.TierGauges{
 		Bytes: i.memory.Bytes, Entries: func() int64 { return int64(i.memory.Entries()) }, Evictions: i.memory.Evictions,
 	})
 	ups := i.upstreams.next(s, nil)
 	i.proxy = proxy.New(proxy.Options{
-		Config: i.proxyConfig(s, ups), Store: store.New(i.memory), Ledger: i.ledger, Log: i.local,
-		Metrics: i.metrics, Access: i.access, Logger: log, Tracer: i.tracer,
+		Config: i.proxyConfig(s, ups), Store: store.New(i.memory, i.fleet.tiers()...), Ledger: i.ledger, Log: i.entries,
+		Metrics: i.metrics, Access: i.access, Logger: log, Tracer: i.tracer, Lease: i.fleet.leaseOf(), Claims: i.fleet.claims(),
 	})
+	i.switches.proxy = i.proxy
 	i.upstreams.replace(ups)
 	i.servers()
 	return i, nil
+}
+
+// entries is the log of invalidations: of this process alone, or of all instances.
+type entries interface {
+	invalidation.Log
+	Run(ctx context.Context) error
+}
+
+// newEntries makes the log, and the fleet where there is one.
+func (i *instance) newEntries() entries {
+	if i.snapshot.Valkey != nil {
+		i.fleet = newFleet(i.snapshot.Valkey, i)
+		return i.fleet.entries
+	}
+	local := invalidation.NewLocal(i.ledger, hostname())
+	local.OnNotice(i.switches.heed)
+	return local
 }
 
 // proxyConfig joins the routes of a configuration with their upstreams.
@@ -130,14 +147,19 @@ func (i *instance) run(ctx context.Context) error {
 	background, endBackground := context.WithCancel(context.WithoutCancel(ctx))
 	defer endBackground()
 	group, failed := errgroup.WithContext(background)
-	group.Go(func() error { return i.local.Run(background) })
-	group.Go(func() error { return i.proxy.Run(background) })
-	group.Go(func() error { return i.upstreams.run(background) })
-	group.Go(func() error { return i.lines.Run(background) })
-	group.Go(func() error { return i.tracer.Run(background) })
+	for _, run := range i.parts() {
+		group.Go(func() error { return run(background) })
+	}
 	group.Go(func() error { return served(serveOn(i.operator, i.adminConnections.Listen(i.adminListener))) })
+	defer i.fleet.close() // after all that uses it has ended
+	if err := i.fleet.await(ctx); err != nil {
+		i.operator.Close()
+		i.dataListener.Close()
+		i.proxy.Close()
+		endBackground()
+		return errors.Join(err, group.Wait())
+	}
 	group.Go(func() error { return served(serveOn(i.data, i.accepting)) })
-	group.Go(func() error { return i.follow(background, i.hangup) })
 	i.phase.now.Store(serving)
 	notify("READY=1")
 	i.log.Info("serving", "started_in", time.Since(started).String(), "listen", i.dataListener.Addr().String(), "admin", i.adminListener.Addr().String(),
@@ -149,6 +171,20 @@ func (i *instance) run(ctx context.Context) error {
 	i.stop(failed)
 	endBackground()
 	return group.Wait()
+}
+
+// parts are what runs in the background for as long as the instance does.
+func (i *instance) parts() []func(context.Context) error {
+	parts := []func(context.Context) error{
+		i.entries.Run, i.proxy.Run, i.upstreams.run, i.lines.Run, i.tracer.Run,
+		func(ctx context.Context) error { return i.follow(ctx, i.hangup) },
+	}
+	if i.fleet != nil {
+		i.fleet.open()
+		parts = append(parts, func(ctx context.Context) error { return i.fleet.watch(ctx, i.upstreams.share) })
+		parts = append(parts, i.fleet.below.run...)
+	}
+	return parts
 }
 
 // serveOn speaks TLS where the server has a configuration for it.

@@ -8,20 +8,19 @@ import (
 	"cacheproxy/admin"
 	"cacheproxy/config"
 	"cacheproxy/invalidation"
-	"cacheproxy/proxy"
 )
 
 // adminOptions hands the operator's listener what it may do.
 func (i *instance) adminOptions() admin.Options {
 	return admin.Options{
-		Tokens:     tokens(i.snapshot.Admin.Tokens),
-		Purge:      i.purge,
+		Tokens: tokens(i.snapshot.Admin.Tokens),
+		Purge:  i.purge, ConfirmTimeout: i.fleet.confirmTimeout(),
 		URLMembers: i.proxy.URLMembers,
 		RouteNames: i.proxy.RouteNames,
 		Explain: func(_ context.Context, method, url string, header http.Header) (any, error) {
 			return i.proxy.Explain(method, url, header)
 		},
-		SetMode:  func(_ context.Context, o admin.ModeOrder) error { return i.setMode(o) },
+		SetMode:  i.setMode,
 		Modes:    i.modes,
 		Refused:  i.metrics.AdminAuthFailures(admin.Refusals()),
 		Config:   i.viewConfig,
@@ -37,13 +36,6 @@ type auditLog struct{ slog.Handler }
 // Enabled implements slog.Handler.
 func (a auditLog) Enabled(ctx context.Context, l slog.Level) bool {
 	return l >= slog.LevelInfo || a.Handler.Enabled(ctx, l)
-}
-
-func (i *instance) setMode(o admin.ModeOrder) error {
-	if o.Reset {
-		return i.proxy.ResetMode(o.Route)
-	}
-	return i.proxy.SetMode(o.Route, proxy.ModeOrder{Mode: o.Mode, Share: o.Share, For: o.For, By: o.Who})
 }
 
 // modes tells the modes in force as operators see them.
@@ -64,16 +56,32 @@ func (i *instance) modes() []admin.RouteMode {
 	return all
 }
 
-// purge carries out an operator's purge.
+// waits are what a purge can wait for, by the word of the call.
+var waits = map[string]invalidation.Wait{
+	admin.WaitAll: invalidation.WaitAll, admin.WaitNone: invalidation.WaitRecorded, admin.WaitLocal: invalidation.WaitLocal,
+}
+
+// purge carries out an operator's purge. It may be about any upstream.
 func (i *instance) purge(ctx context.Context, p admin.Purge) (admin.Receipt, error) {
-	r, err := i.local.Invalidate(ctx, invalidation.Order{Members: p.Members, Soft: p.Soft})
-	if err == nil {
+	r, err := i.entries.Invalidate(ctx, invalidation.Order{
+		Members: p.Members, Soft: p.Soft, Wait: waits[p.Wait], Settle: i.generations.current.Load().LongestSettle(),
+	})
+	switch {
+	case p.Wait == admin.WaitAll && (err != nil || !r.Held):
+		i.metrics.PurgeUnconfirmed()
+	case err == nil && r.Held:
 		i.metrics.Purge("admin", p.Kind, r.Took)
+	case err == nil:
+		i.metrics.PurgeRecorded("admin", p.Kind)
 	}
+	return receiptOf(r), err
+}
+
+func receiptOf(r invalidation.Receipt) admin.Receipt {
 	return admin.Receipt{
 		ID: r.ID, Seq: r.Seq, Instances: r.Instances, Acked: r.Acked, Reaped: r.Reaped, Took: r.Took,
 		Recorded: r.Recorded, Held: r.Held,
-	}, err
+	}
 }
 
 func tokens(configured []config.Token) []admin.Token {

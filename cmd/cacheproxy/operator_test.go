@@ -57,9 +57,9 @@ func operate(t *testing.T) *operated {
 				} `json:"fresh"`
 			}{Route: "stock", Members: []string{"key:a", "evil\x1b[2J"}}, nil
 		},
-		SetMode: func(_ context.Context, m admin.ModeOrder) error {
+		SetMode: func(_ context.Context, m admin.ModeOrder) (admin.Receipt, error) {
 			tell("%s %s %v %v %v", m.Route, m.Mode, m.Share, m.For, m.Reset)
-			return nil
+			return o.receipt, o.err
 		},
 		Modes: func() []admin.RouteMode {
 			since := time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
@@ -135,6 +135,8 @@ func TestCommands(t *testing.T) {
 		{name: "mode as configured", cmd: modeCommand, args: []string{"--route", "stock", "--reset"}, told: "stock on 0 0s true",
 			out: "route stock: on for 10% of the requests, as configured\n"},
 		{name: "mode as configured, and not", cmd: modeCommand, args: []string{"--route", "stock", "off", "--reset"}, fails: "leave out"},
+		{name: "mode, on this instance only", cmd: modeCommand, args: []string{"--route", "stock", "off"}, receipt: &admin.Receipt{}, err: lost,
+			told: "stock off 1 0s false", fails: "in force on this instance only"},
 		{name: "modes", cmd: modeCommand, out: "ROUTE  MODE  SHARE  CONFIGURED  SET BY  SINCE                 UNTIL\n" +
 			"stock  on    10%    as is                                     \n" +
 			"a/b    off   100%   on 100%     sre     2030-01-02T03:04:05Z  switched again\n"},

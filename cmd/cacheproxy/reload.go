@@ -114,14 +114,17 @@ func (i *instance) renew(ctx context.Context) {
 func (i *instance) apply(ctx context.Context, next *config.Snapshot, changes []config.Change) error {
 	g := &i.generations
 	if len(changes) > 0 {
-		ups := i.upstreams.next(next, changes)
+		ups, routes := i.upstreams.next(next, changes), i.proxy.RouteNames()
 		if err := i.proxy.Reconfigure(ctx, i.proxyConfig(next, ups)); err != nil {
 			return fmt.Errorf("change routes: %w", err)
 		}
+		i.switches.renew(routes)
 		i.upstreams.replace(ups)
+		i.fleet.present(next.Valkey)
 		i.calls.SetTokens(tokens(next.Admin.Tokens))
 		i.present(next)
 		i.memory.Resize(next.Memory.Size)
+		i.fleet.limit(next.Memory.MaxObject)
 		g.level.Set(next.Log.Level)
 		if err := i.access.SetShares(next.Log.Hits, next.Log.Others); err != nil {
 			i.log.Error("BUG: a valid share of the access log was refused", "error", err)
@@ -194,6 +197,7 @@ type configView struct {
 	Restart    []string  `json:"waits_for_restart"` // keys of which the value at the start is in force
 	Refused    []string  `json:"refused,omitempty"` // problems of what was read since, which is not in force
 	config.View
+	Fleet *fleetView `json:"fleet,omitempty"` // what the instances share; null: this process runs alone
 }
 
 func (i *instance) viewConfig() any {
@@ -201,6 +205,6 @@ func (i *instance) viewConfig() any {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return configView{
-		Generation: g.number, Since: g.since.UTC(), Restart: i.reloaded(nil).Restart, Refused: g.refused, View: g.current.Load().View(),
+		Generation: g.number, Since: g.since.UTC(), Restart: i.reloaded(nil).Restart, Refused: g.refused, View: g.current.Load().View(), Fleet: i.fleet.view(),
 	}
 }

@@ -36,18 +36,24 @@ routes: [{name: all, match: "GET /", upstream: a, policy: cache-aside, ttl: 1h}]
 
 func newReloading(t *testing.T) *reloading {
 	t.Helper()
+	return newReloadingWith(t, "", slog.New(slog.DiscardHandler))
+}
+
+// newReloadingWith is newReloading with more in its file.
+func newReloadingWith(t *testing.T, more string, log *slog.Logger) *reloading {
+	t.Helper()
 	back := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, r.Method, " ", r.URL.Path, " from ", r.Header.Get("X-Forwarded-For"))
 	}))
 	t.Cleanup(back.Close)
 	r := &reloading{t: t, file: filepath.Join(t.TempDir(), "cacheproxy.yaml"), url: back.URL}
-	r.write("")
+	r.write(more)
 	source := &config.Source{File: r.file}
 	s, _, err := source.Read()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.instance, err = newInstance(s, slog.New(slog.DiscardHandler), io.Discard); err != nil {
+	if r.instance, err = newInstance(s, log, io.Discard); err != nil {
 		t.Fatal(err)
 	}
 	r.generations.source = source
@@ -136,6 +142,7 @@ var inForce = map[string]struct {
 // elsewhere names what shows the keys that a test without sockets cannot.
 var elsewhere = []string{
 	"tls", "drain_delay", "shutdown_timeout", // test/e2e: TestCertificateRotation, TestReloadBeforeExit
+	"valkey", // but for its client certificate: TestCertificateForValkey
 }
 
 func TestEveryKeyReloadsOrSaysThatItDoesNot(t *testing.T) {

@@ -59,6 +59,8 @@ func (i *instance) stop(failed context.Context) {
 	i.accepting.Close()
 	i.finish(ctx)
 	i.proxy.Close()
+	by, _ := ctx.Deadline()
+	i.fleet.leave(by)
 	last, done := context.WithTimeout(context.Background(), goodbye)
 	defer done()
 	if err := i.operator.Shutdown(last); err != nil {

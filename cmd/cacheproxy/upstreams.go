@@ -21,6 +21,7 @@ type upstreams struct {
 	lifetime context.Context // of what runs; nil: nothing does yet
 	running  sync.WaitGroup
 	now      []*upstream
+	sharers  int // instances that share the limits of the fleet; zero: not known
 }
 
 type upstream struct {
@@ -45,8 +46,26 @@ func (u *upstreams) next(s *config.Snapshot, changes []config.Change) []*upstrea
 		default:
 			list = append(list, u.now[i])
 		}
+		list[len(list)-1].sharedBy(u.sharers)
 	}
 	return list
+}
+
+// share tells the origins how many instances share what the fleet may have at work.
+func (u *upstreams) share(instances int) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.sharers = instances
+	for _, up := range u.now {
+		up.sharedBy(instances)
+	}
+}
+
+// sharedBy tells the origin how many instances ask it.
+func (u *upstream) sharedBy(instances int) {
+	if instances > 0 {
+		u.SetInstances(instances)
+	}
 }
 
 // changed reports whether a section or something in it did.

@@ -61,8 +61,6 @@ func (r *reader) text() string {
 
 func (r *reader) number() uint64 { return r.parse(r.text(), 10) }
 
-func (r *reader) nonce() uint64 { return r.parse(r.text(), 16) }
-
 func (r *reader) parse(s string, base int) uint64 {
 	if r.err != nil {
 		return 0

@@ -93,8 +93,9 @@ func (c *Connection) options() valkey.ClientOption {
 	o := valkey.ClientOption{
 		InitAddress: s.Addresses, Username: s.Username, Password: s.Password, SelectDB: s.Database, TLSConfig: s.TLS,
 		ClientName: "cacheproxy", Dialer: net.Dialer{Timeout: dialTimeout, KeepAlive: time.Second}, ConnWriteTimeout: writeTimeout,
-		// The ledger says what is valid, so tracking of keys by the server adds nothing.
-		DisableCache: true, PipelineMultiplex: c.multiplex,
+		// The ledger says what is valid, so tracking of keys by the server adds nothing. Unless it always pipelines, a client
+		// breaks the connection when the only command under way takes too long.
+		DisableCache: true, PipelineMultiplex: c.multiplex, AlwaysPipelining: true,
 		ReadBufferEachConn: 64 << 10, WriteBufferEachConn: 64 << 10,
 	}
 	if s.Sentinel != nil {

@@ -35,7 +35,7 @@ func (l *Log) follow(ctx context.Context) error {
 		case err == nil && failing:
 			failing = false
 			l.options.Log.Info("log of invalidations reached again", "position", l.State().Position)
-		case err != nil && !failing && ctx.Err() == nil && !errors.Is(err, errLeft):
+		case err != nil && !failing && ctx.Err() == nil && !errors.Is(err, errLeft) && !l.contact.last().IsZero():
 			failing = true
 			l.options.Log.Error("log of invalidations not reached; copies are trusted until the lease lapses", "lease", l.options.Lease.String(), "error", err)
 		}

@@ -49,7 +49,10 @@ type limiter struct {
 	waited func(time.Duration) // never nil
 
 	mu           sync.Mutex // guards everything below, and the fields of every waiter
-	max          int
+	max          int        // places of this instance
+	own          int        // of which it has no more, however few instances there are
+	fleet        int        // places of all instances together; 0: they do not share
+	instances    int
 	maxQueue     int
 	maxStreams   int
 	queueTimeout time.Duration
@@ -61,10 +64,11 @@ type limiter struct {
 }
 
 func newLimiter(o Options) *limiter {
-	l := &limiter{max: o.MaxInFlight, maxQueue: o.MaxQueue, maxStreams: o.MaxStreams, queueTimeout: o.QueueTimeout, waited: o.Waited}
+	l := &limiter{instances: assumedInstances, waited: o.Waited}
 	if l.waited == nil {
 		l.waited = func(time.Duration) {}
 	}
+	l.setLimits(o)
 	return l
 }
 
@@ -176,14 +180,30 @@ func (l *limiter) admit() {
 func (l *limiter) setLimits(o Options) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.max, l.maxQueue, l.maxStreams, l.queueTimeout = o.MaxInFlight, o.MaxQueue, o.MaxStreams, o.QueueTimeout
-	l.admit()
+	l.own, l.fleet, l.maxQueue, l.maxStreams, l.queueTimeout = o.MaxInFlight, o.FleetMaxInFlight, o.MaxQueue, o.MaxStreams, o.QueueTimeout
+	l.divide()
 }
 
-// setMax changes the number of places. Places above a lowered number are not taken away, only not given out again.
-func (l *limiter) setMax(n int) {
+// assumedInstances is how many instances there are taken to be as long as nobody could say. Few fleets have more: those that
+// start while they cannot see each other do not bring down what they are to protect.
+const assumedInstances = 8
+
+func (l *limiter) setInstances(n int) {
+	if n < 1 {
+		return
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.max = max(n, 1)
+	l.instances = n
+	l.divide()
+}
+
+// divide takes this instance's share. Places above a lowered number are not taken away, only not given out again. The
+// caller holds mu.
+func (l *limiter) divide() {
+	l.max = l.own
+	if l.fleet > 0 {
+		l.max = max(1, min(l.own, l.fleet/l.instances))
+	}
 	l.admit()
 }

@@ -165,14 +165,16 @@ func TestStreamsCountApart(t *testing.T) {
 
 func TestRaisedLimitAdmitsWaiters(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := testLimiter(1, 5)
+		l := testLimiter(2, 5)
+		l.fleet = 2
+		l.setInstances(2)
 		held := mustAcquire(t, l, Write)
 		admitted := make(chan *Slot)
 		go func() { admitted <- mustAcquire(t, l, Fill) }()
 		synctest.Wait()
-		l.setMax(2)
+		l.setInstances(1)
 		s := <-admitted
-		l.setMax(1)
+		l.setInstances(2)
 		s.Release()
 		if _, err := l.enter(Place{}); err != nil || l.inFlight != 1 || l.queued != 1 {
 			t.Errorf("lowered limit: in flight %d, queued %d, %v", l.inFlight, l.queued, err)

@@ -51,7 +51,8 @@ type Options struct {
 	ReadTimeout time.Duration
 	// MaxInFlight is how many requests may be at the origin at once, from sending to the last byte of the body; 0: 64.
 	MaxInFlight int
-	// FleetMaxInFlight is how many requests all instances together may have at the origin; 0: each has MaxInFlight to itself.
+	// FleetMaxInFlight is how many requests all instances together may have at the origin, of which each takes its share: see
+	// SetInstances. Zero: each has MaxInFlight to itself.
 	FleetMaxInFlight int
 	// MaxQueue is how many requests may wait for a place; 0: 256, below 0: none.
 	MaxQueue int

@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -30,12 +31,9 @@ func composed(t *testing.T, profiles ...string) *types.Project {
 }
 
 func TestCompose(t *testing.T) {
-	if got, want := composed(t).ServiceNames(), []string{"cacheproxy", "grafana", "postgres", "prometheus", "shop"}; !slices.Equal(got, want) {
+	project := composed(t)
+	if got, want := project.ServiceNames(), []string{"cacheproxy", "cacheproxy-2", "grafana", "postgres", "prometheus", "shop", "valkey"}; !slices.Equal(got, want) {
 		t.Errorf("services %v, want %v", got, want)
-	}
-	project := composed(t, "shared-store")
-	if !slices.Contains(project.ServiceNames(), "valkey") {
-		t.Error("no valkey with its profile")
 	}
 	for name, s := range project.Services {
 		for _, v := range s.Volumes {
@@ -56,8 +54,18 @@ func TestCompose(t *testing.T) {
 			t.Errorf("%s: image %s without a version", name, s.Image)
 		}
 	}
-	if s := project.Services["cacheproxy"]; !s.ReadOnly || !slices.Equal(s.CapDrop, []string{"ALL"}) {
-		t.Error("the proxy's container can be written to, or has capabilities")
+	published := map[string]string{}
+	for _, name := range []string{"cacheproxy", "cacheproxy-2"} {
+		s := project.Services[name]
+		if !s.ReadOnly || !slices.Equal(s.CapDrop, []string{"ALL"}) {
+			t.Errorf("the container %s can be written to, or has capabilities", name)
+		}
+		for _, p := range s.Ports {
+			if other := published[p.Published]; other != "" {
+				t.Errorf("%s and %s publish port %s", other, name, p.Published)
+			}
+			published[p.Published] = name
+		}
 	}
 }
 
@@ -81,8 +89,25 @@ func TestComposeConfiguration(t *testing.T) {
 	if err := yaml.Unmarshal([]byte(read(t, "deploy/compose/prometheus.yml")), &scrape); err != nil {
 		t.Fatal(err)
 	}
-	if target := scrape.ScrapeConfigs[0].StaticConfigs[0].Targets[0]; target != "cacheproxy:8081" || !strings.Contains(read(t, "deploy/compose/cacheproxy.yaml"), "listen: :8081") {
-		t.Errorf("Prometheus asks %s", target)
+	if targets := scrape.ScrapeConfigs[0].StaticConfigs[0].Targets; !slices.Equal(targets, []string{"cacheproxy:8081", "cacheproxy-2:8081"}) || !strings.Contains(read(t, "deploy/compose/cacheproxy.yaml"), "listen: :8081") {
+		t.Errorf("Prometheus asks %s", targets)
+	}
+}
+
+// The proxies' configuration works with a server that is started as the compose file says, and check has nothing to say
+// against it.
+func TestComposeValkey(t *testing.T) {
+	service := composed(t).Services["valkey"]
+	config := read(t, "deploy/compose/cacheproxy.yaml")
+	const written = "valkey://valkey:6379"
+	if !strings.Contains(config, written) {
+		t.Fatalf("the configuration does not name %s", written)
+	}
+	file := checked(t, "deploy/compose/cacheproxy.yaml", written, "valkey://"+valkey(t, service.Command[1:]...))
+	live := exec.Command(program, "check", "--live", file)
+	live.Env = environment("CACHEPROXY_ADMIN_TOKEN=" + token)
+	if said := run(t, live); strings.Contains(said, "warning:") || !strings.Contains(said, "may do all that the proxy does") {
+		t.Errorf("check --live: %s", said)
 	}
 }
 

@@ -3,7 +3,9 @@ package deploy
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -20,6 +22,7 @@ import (
 // kinds are the types that manifests have to fit, without a field more.
 var kinds = map[string]func() any{
 	"ConfigMap":           func() any { return new(core.ConfigMap) },
+	"StatefulSet":         func() any { return new(apps.StatefulSet) },
 	"Deployment":          func() any { return new(apps.Deployment) },
 	"NetworkPolicy":       func() any { return new(networking.NetworkPolicy) },
 	"PodDisruptionBudget": func() any { return new(disruption.PodDisruptionBudget) },
@@ -31,18 +34,19 @@ var kinds = map[string]func() any{
 // build is what `kubectl apply -k` would send, decoded, by kind and name.
 func build(t *testing.T, folder string) map[string]any {
 	t.Helper()
-	from := t.TempDir()
-	if err := os.CopyFS(from, os.DirFS(filepath.Join(root, folder))); err != nil {
+	all := t.TempDir() // one folder may build on another
+	if err := os.CopyFS(all, os.DirFS(filepath.Join(root, "deploy"))); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"sre", "cms"} {
-		write(t, filepath.Join(from, "tokens", name), name+token)
+	for _, name := range []string{"kubernetes/tokens/sre", "kubernetes/tokens/cms", "kubernetes-valkey/tokens/valkey"} {
+		write(t, filepath.Join(all, name), filepath.Base(name)+token)
 	}
+	from := filepath.Join(all, strings.TrimPrefix(folder, "deploy/"))
 	built, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), from)
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := map[string]any{}
+	resources := map[string]any{}
 	for _, r := range built.Resources() {
 		text, err := r.AsYAML()
 		if err != nil {
@@ -56,9 +60,9 @@ func build(t *testing.T, folder string) map[string]any {
 		if err := yaml.UnmarshalStrict(text, into); err != nil {
 			t.Errorf("%s %s: %v", r.GetKind(), r.GetName(), err)
 		}
-		all[r.GetKind()+"/"+r.GetName()] = into
+		resources[r.GetKind()+"/"+r.GetName()] = into
 	}
-	return all
+	return resources
 }
 
 func TestKubernetes(t *testing.T) {
@@ -170,6 +174,54 @@ func TestKubernetesConfiguration(t *testing.T) {
 	}
 	if status, _, body := get(t, p.admin+"/config", "Authorization", "Bearer sre"+token); status != 200 {
 		t.Errorf("with the token: %d %s", status, body)
+	}
+}
+
+// The pods that share a Valkey find it as it is started, with its password, and check has nothing to say against it.
+func TestKubernetesValkey(t *testing.T) {
+	all := build(t, "deploy/kubernetes-valkey")
+	server, pods := all["StatefulSet/valkey"].(*apps.StatefulSet).Spec.Template, all["Deployment/api"].(*apps.Deployment)
+	restricted(t, server.Spec, server.Spec.Containers[0])
+	if *pods.Spec.Replicas < 2 {
+		t.Errorf("%d pods share it", *pods.Spec.Replicas)
+	}
+	for name, selector := range map[string]map[string]string{
+		"Service":       all["Service/valkey"].(*core.Service).Spec.Selector,
+		"NetworkPolicy": all["NetworkPolicy/valkey"].(*networking.NetworkPolicy).Spec.PodSelector.MatchLabels,
+		"StatefulSet":   all["StatefulSet/valkey"].(*apps.StatefulSet).Spec.Selector.MatchLabels,
+	} {
+		if len(selector) == 0 || selector["app.kubernetes.io/name"] != server.Labels["app.kubernetes.io/name"] {
+			t.Errorf("%s selects %v", name, selector)
+		}
+	}
+	from := all["NetworkPolicy/valkey"].(*networking.NetworkPolicy).Spec.Ingress[0].From[0].PodSelector.MatchLabels
+	if name := "app.kubernetes.io/name"; from[name] == "" || from[name] != pods.Spec.Template.Labels[name] {
+		t.Errorf("let in: %v", from)
+	}
+	password := string(all["Secret/cacheproxy-valkey"].(*core.Secret).Data["password"])
+	args := server.Spec.Containers[0].Args[1:]
+	for i, arg := range args {
+		args[i] = strings.ReplaceAll(arg, "$(VALKEY_PASSWORD)", password)
+	}
+	address := valkey(t, args...)
+	var env []string
+	for _, v := range pods.Spec.Template.Spec.Containers[0].Env {
+		value := strings.Replace(v.Value, "valkey:6379", address, 1)
+		switch from := v.ValueFrom; {
+		case from == nil:
+		case from.SecretKeyRef != nil && from.SecretKeyRef.Name == "cacheproxy-valkey" && from.SecretKeyRef.Key == "password":
+			value = password
+		case from.FieldRef != nil:
+			value = "api-0"
+		}
+		env = append(env, v.Name+"="+value)
+	}
+	file := write(t, filepath.Join(t.TempDir(), "config.yaml"), strings.ReplaceAll(strings.ReplaceAll(read(t, "deploy/kubernetes/cacheproxy.yaml"),
+		"${file:/run/secrets/cacheproxy/sre}", "sre"+token), "${file:/run/secrets/cacheproxy/cms}", "cms"+token))
+	live := exec.Command(program, "check", "--live", file)
+	live.Env = environment(env...)
+	if said := run(t, live); strings.Contains(said, "warning:") || !strings.Contains(said, "may do all that the proxy does") || !strings.Contains(said, address) {
+		t.Errorf("check --live: %s", said)
 	}
 }
 

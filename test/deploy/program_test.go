@@ -11,11 +11,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -230,4 +232,36 @@ func checked(t *testing.T, path string, replace ...string) string {
 	cmd.Env = environment("CACHEPROXY_ADMIN_TOKEN=" + token)
 	run(t, cmd)
 	return file
+}
+
+// valkey is the address of a server that runs, with further arguments, until the test ends.
+func valkey(t *testing.T, args ...string) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := l.Addr().(*net.TCPAddr)
+	l.Close()
+	args = append([]string{"--bind", "127.0.0.1", "--port", strconv.Itoa(address.Port), "--dir", t.TempDir()}, args...)
+	cmd := exec.Command(optional(t, "valkey-server", "valkey-server"), args...)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		cmd.Wait() //nolint:errcheck // it was killed
+	})
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		if strings.Contains(lines.Text(), "Ready to accept connections") {
+			go io.Copy(io.Discard, out) //nolint:errcheck // it ends with the server
+			return address.String()
+		}
+	}
+	t.Fatal("the server does not start")
+	panic("unreachable")
 }

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"cacheproxy/test/servers"
 )
 
 const outcomesConfig = `
@@ -165,7 +167,8 @@ func wantNoSeriesOfItsOwn(t *testing.T, p *process) {
 
 // Every metric that the program shows is explained in the README, and the other way round.
 func TestMetricsAreDocumented(t *testing.T) {
-	p := serveConfig(t, fmt.Sprintf(shopConfig, newOrigin(t).url))
+	valkey := fmt.Sprintf("valkey: {url: \"valkey://%s\"}\n", servers.Valkey(t, servers.ValkeyOptions{}).Address())
+	p := serveConfig(t, fmt.Sprintf(shopConfig, newOrigin(t).url)+valkey)
 	fill(t, p)
 	text, err := os.ReadFile("../../README.md")
 	if err != nil {

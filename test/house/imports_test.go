@@ -11,10 +11,10 @@ var layers = map[string][]string{
 	"policy":       {},
 	"invalidation": {"policy"},
 	"store":        {"policy", "invalidation"},
+	"store/coding": {"policy"},
 	"observe":      {"policy"},
 	"proxy":        {"policy", "invalidation", "store", "observe"},
 	"proxy/origin": {"policy", "invalidation", "store", "observe"},
-	"proxy/coding": {"policy"},
 	"admin":        {"policy"},
 	"leaderboard":  {"policy"},
 	"config":       {"policy", "invalidation", "store", "observe", "proxy", "admin", "leaderboard"},
@@ -119,9 +119,9 @@ var libraries = []library{
 	},
 	{
 		paths: []string{"github.com/klauspost/compress", "github.com/andybalholm/brotli"},
-		where: "proxy/coding, tests and test",
+		where: "store/coding, tests and test",
 		may: func(f *file) bool {
-			return within(f.folder(), "proxy/coding") || within(f.folder(), "test") || f.test()
+			return within(f.folder(), "store/coding") || within(f.folder(), "test") || f.test()
 		},
 	},
 	{

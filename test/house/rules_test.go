@@ -54,9 +54,10 @@ func TestRulesCatch(t *testing.T) {
 		{"prometheus elsewhere", "libraries stay where they belong", "proxy/x.go", imports("github.com/prometheus/client_golang/prometheus")},
 		{"prometheus in observe", "", "observe/x.go", imports("github.com/prometheus/client_golang/prometheus")},
 		{"prometheus in admin", "", "admin/x.go", imports("github.com/prometheus/client_golang/prometheus/promhttp")},
+		{"a tier sees coding", "", "store/valkey/x.go", imports(module + "/store/coding")},
 		{"compression elsewhere", "libraries stay where they belong", "store/x.go", imports("github.com/klauspost/compress/zstd")},
-		{"compression in its folder", "", "proxy/coding/x.go", imports("github.com/andybalholm/brotli")},
-		{"coding below its parent", "imports run one way", "proxy/coding/x.go", imports(module + "/store")},
+		{"compression in its folder", "", "store/coding/x.go", imports("github.com/andybalholm/brotli")},
+		{"coding sees only policy", "imports run one way", "store/coding/x.go", imports(module + "/store")},
 		{"cobra elsewhere", "libraries stay where they belong", "config/x.go", imports("github.com/spf13/cobra")},
 		{"cobra in cmd", "", "cmd/cacheproxy/x.go", imports("github.com/spf13/cobra")},
 

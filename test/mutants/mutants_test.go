@@ -29,7 +29,7 @@ const (
 // shareAnyway switches off the question at the header of an answer.
 var shareAnyway = edit{"proxy/fetch.go", "	return !res.token.Before(ex.arrival) || !ex.p.ledger.Since(res.token, res.ids)", "	return true"}
 
-var mutants = []mutant{
+var mutants = append([]mutant{
 	{
 		name:  "no token: an answer is stamped when it arrives instead of before it was asked for",
 		edits: []edit{{"proxy/fill.go", "length: length, token: c.token,", "length: length, token: c.p.ledger.Token(),"}},
@@ -69,7 +69,7 @@ var mutants = []mutant{
 		edits: []edit{{"proxy/parts.go", "<= invalidation.Soft && policy.Combinable", "<= invalidation.Purged && policy.Combinable"}},
 		pkg:   "./proxy", run: "TestParts/what_is_purged_is_not_joined",
 	},
-}
+}, followers...)
 
 func TestBrokenRulesAreNoticed(t *testing.T) {
 	root, err := filepath.Abs("../..")

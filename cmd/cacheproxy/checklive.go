@@ -1,0 +1,61 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"cacheproxy/config"
+
+	inspect "cacheproxy/cmd/cacheproxy/valkey"
+)
+
+// checkLive asks the servers of a valid configuration. What is as it should be goes to the output, the rest to the error
+// output; its error is what breaks a promise.
+func checkLive(ctx context.Context, file string, s *config.Snapshot, out, errOut io.Writer) error {
+	var b, problems bytes.Buffer
+	t := table{tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)}
+	t.title("servers, asked just now")
+	wrong := 0
+	if s.Valkey == nil {
+		t.row("valkey", "none is configured: there is nothing to ask")
+	} else {
+		t.row("valkey", s.Valkey.Shown())
+		wrong = printFindings(t, &problems, file, inspect.Inspect(ctx, useOf(s.Valkey)))
+	}
+	if err := t.w.Flush(); err != nil {
+		return fmt.Errorf("align report: %w", err)
+	}
+	if _, err := out.Write(b.Bytes()); err != nil {
+		return fmt.Errorf("print report: %w", err)
+	}
+	if _, err := errOut.Write(problems.Bytes()); err != nil {
+		return fmt.Errorf("print findings: %w", err)
+	}
+	if wrong > 0 {
+		return fmt.Errorf("%s does not fit its servers: %s", file, count(wrong, "problem"))
+	}
+	return nil
+}
+
+// printFindings prints each where it belongs, and counts those that are wrong.
+func printFindings(t table, problems io.Writer, file string, all []inspect.Finding) (wrong int) {
+	for _, f := range all {
+		switch f.Level {
+		case inspect.Fine:
+			t.row(f.Topic, f.Text)
+		case inspect.Warning:
+			fmt.Fprintf(problems, "warning: %s: valkey: %s: %s\n", file, f.Topic, f.Text) // the buffer below does not fail
+		default:
+			fmt.Fprintf(problems, "%s: valkey: %s: %s\n", file, f.Topic, f.Text)
+			wrong++
+		}
+	}
+	return wrong
+}
+
+func useOf(v *config.Valkey) inspect.Use {
+	return inspect.Use{Server: v.Server, Prefix: v.Prefix, Timeout: v.Timeout, Lease: v.Lease, Replicas: v.Replicas}
+}

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"cacheproxy/config"
+	"cacheproxy/invalidation"
+	"cacheproxy/policy"
+)
+
+// reportValkey prints what instances share, and what that promises.
+func reportValkey(t table, v *config.Valkey) {
+	t.title("valkey")
+	server := v.Shown()
+	switch {
+	case v.Cluster():
+		server += ", a cluster"
+	case v.Server.Sentinel != nil && v.Server.TLS != nil:
+		server += ", over TLS"
+	}
+	t.row("server", server)
+	t.row("login", login(v))
+	t.row("tls", upstreamTLSOf(v.Server.TLS))
+	t.row("keys", fmt.Sprintf("begin with %s: instances with another prefix are another fleet", v.Prefix))
+	bodies := "as they are"
+	if v.Compress {
+		bodies = "compressed with zstd"
+	}
+	t.row("copies", fmt.Sprintf("of one instance serve all, %s; a read that takes longer than %s is a miss", bodies, short(v.Timeout)))
+	t.row("a purge", fmt.Sprintf("is answered with 200 when it holds on every instance; one that has died or is cut off holds it up for %s, once", short(v.Lease+invalidation.Margin(v.Lease))))
+	t.row("lease", fmt.Sprintf("an instance without news of purges uses copies for %s at most, then as each route says", short(v.Lease)))
+	durable := "acknowledged when the server has it: a failover can lose the last of it, which the instances that are left notice and put right"
+	if v.Replicas > 0 {
+		durable = "acknowledged when a replica has it, too; without one, no purge is confirmed. check --live says what the server has to be set to"
+	}
+	t.row("durability", durable)
+	start := "without it where it cannot be reached, and says so"
+	if v.Required {
+		start = "fails where it cannot be reached"
+	}
+	t.row("a start", start)
+}
+
+func login(v *config.Valkey) string {
+	var parts []string
+	if v.Server.Username != "" {
+		parts = append(parts, "user "+v.Server.Username)
+	}
+	if v.Server.Password != "" {
+		parts = append(parts, "with a password")
+	}
+	if s := v.Server.Sentinel; s != nil && s.Password != "" {
+		parts = append(parts, "sentinels with another")
+	}
+	return strings.Join(parts, ", ")
+}
+
+// onLeaseLoss says what reads do while the instance is cut off from the log.
+func onLeaseLoss(r *policy.Route, v *config.Valkey) string {
+	switch {
+	case !r.Policy.Caches():
+		return ""
+	case r.OnLeaseLoss == policy.LeaseLossServeStale:
+		return fmt.Sprintf("after %s, copies in memory are served for %s more, whatever was purged and confirmed meanwhile; then no copy is used",
+			short(v.Lease), short(r.LeaseLossMax))
+	}
+	return "after " + short(v.Lease) + ", no copy is used until there is; requests for one answer still share one fetch"
+}

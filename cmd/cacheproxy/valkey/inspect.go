@@ -1,0 +1,207 @@
+package valkey
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"cacheproxy/invalidation"
+	"cacheproxy/invalidation/valkey"
+
+	client "github.com/valkey-io/valkey-go"
+)
+
+// Level is how much a finding matters.
+type Level uint8
+
+const (
+	Fine    Level = iota // as it should be, or good to know
+	Warning              // works, until something happens
+	Wrong                // a promise of the proxy is not kept, or nothing works
+)
+
+// Finding is one thing that was found.
+type Finding struct {
+	Level Level
+	Topic string // what it is about, as the server calls it where that has a name
+	Text  string // what is there, and what to change
+}
+
+// Use is how the proxy is configured to use the server.
+type Use struct {
+	Server   valkey.Server
+	Prefix   string
+	Timeout  time.Duration // of one read
+	Lease    time.Duration
+	Replicas int // that have to confirm what is acknowledged
+}
+
+// within is the time in which all of it has to be found out.
+const within = 20 * time.Second
+
+// inspection is one look at a server.
+type inspection struct {
+	Use
+	client   client.Client
+	findings []Finding
+}
+
+// Inspect looks at the server, with what the proxy would use it for. It writes only keys of its own, which it removes.
+func Inspect(ctx context.Context, u Use) []Finding {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	in := &inspection{Use: u}
+	connection := valkey.NewConnection(u.Server, 0)
+	if err := connection.Connect(); err != nil {
+		in.add(Wrong, "connection", "%s", cannotConnect(err))
+		return in.findings
+	}
+	var err error
+	if in.client, err = connection.Client(); err != nil {
+		in.add(Wrong, "connection", "%v", err)
+		return in.findings
+	}
+	defer in.client.Close()
+	in.latency(ctx)
+	nodes := in.nodes(ctx)
+	for _, n := range nodes {
+		in.memory(n)
+		in.persistence(n)
+	}
+	in.permissions(ctx)
+	in.durability(ctx, nodes)
+	return in.findings
+}
+
+func (in *inspection) add(l Level, topic, format string, args ...any) {
+	in.findings = append(in.findings, Finding{l, topic, fmt.Sprintf(format, args...)})
+}
+
+// cannotConnect says what to look at.
+func cannotConnect(err error) string {
+	text := err.Error()
+	switch Kind(err) {
+	case "noperm":
+		return text + ": user or password is wrong, or the user is off; look at valkey.username and valkey.password"
+	case kindRefused:
+		return text + ": nothing listens there, or a firewall is between; look at the address"
+	case kindTimeout:
+		return text + ": no answer; look at the address and what is between, and at valkeys:// where the server speaks TLS"
+	case kindClosed:
+		return text + ": it hangs up; look at valkeys:// where the server speaks TLS, and at valkey:// where it does not"
+	}
+	return text
+}
+
+// latency measures what the proxy's requests wait for, and how far the clocks are apart.
+func (in *inspection) latency(ctx context.Context) {
+	best := time.Duration(-1)
+	var drift time.Duration
+	for range 5 {
+		start := time.Now()
+		now, err := in.client.Do(ctx, in.client.B().Time().Build()).AsIntSlice()
+		took := time.Since(start)
+		if err != nil || len(now) != 2 {
+			in.add(Warning, "TIME", "is not answered: %v", errors.Join(err, ctx.Err()))
+			return
+		}
+		if best < 0 || took < best {
+			best = took
+			drift = time.Unix(now[0], now[1]*1000).Sub(start.Add(took / 2))
+		}
+	}
+	level, advice := Fine, ""
+	if best > in.Timeout/2 {
+		level, advice = Warning, fmt.Sprintf("; reads have %v (valkey.timeout): bring the server closer, or raise it", in.Timeout)
+	}
+	in.add(level, "round trip", "%v%s", best.Round(10*time.Microsecond), advice)
+	if drift.Abs() > time.Second {
+		in.add(Warning, "clock", "is %v off that of this machine: a mode that is set for a time ends sooner or later than it says; use NTP on both", drift.Round(100*time.Millisecond))
+	} else {
+		in.add(Fine, "clock", "agrees with that of this machine")
+	}
+}
+
+// node is one server that takes writes.
+type node struct {
+	name     string // empty where there is only one
+	info     map[string]string
+	config   map[string]string // what could be asked of it
+	unasked  error             // why it could not
+	replicas int
+}
+
+// of is a topic, with the node where there are several.
+func (n node) of(topic string) string {
+	if n.name == "" {
+		return topic
+	}
+	return topic + " of " + n.name
+}
+
+// asked are the settings that are looked at.
+var asked = []string{"min-replicas-to-write", "min-replicas-max-lag", "cluster-node-timeout", "appendonly", "appendfsync", "save", "maxmemory", "maxmemory-policy"}
+
+// nodes asks every server what it is. Replicas are left out.
+func (in *inspection) nodes(ctx context.Context) (list []node) {
+	all := in.client.Nodes()
+	for _, address := range slices.Sorted(maps.Keys(all)) {
+		c := all[address]
+		n := node{name: address, info: map[string]string{}, config: map[string]string{}}
+		if len(all) == 1 {
+			n.name = ""
+		}
+		text, err := c.Do(ctx, c.B().Info().Build()).ToString()
+		if err != nil {
+			in.add(Warning, n.of("INFO"), "is not allowed (%v), and the proxy cannot tell whether the server was replaced; grant +info. Look up by yourself: %s", err, strings.Join(asked, ", "))
+		}
+		for line := range strings.Lines(text) {
+			if name, value, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
+				n.info[name] = value
+			}
+		}
+		if n.info["role"] == "slave" && len(all) > 1 {
+			continue
+		}
+		n.config, n.unasked = in.settings(ctx, c)
+		n.replicas = number(n.info["connected_slaves"])
+		in.version(n)
+		list = append(list, n)
+	}
+	return list
+}
+
+// settings asks for the configuration, which managed services do not tell.
+func (in *inspection) settings(ctx context.Context, c client.Client) (map[string]string, error) {
+	all, err := c.Do(ctx, c.B().Arbitrary("CONFIG", "GET").Args(asked...).Build()).AsStrMap()
+	if err != nil {
+		return map[string]string{}, err
+	}
+	return all, nil
+}
+
+// version says what answers.
+func (in *inspection) version(n node) {
+	name, version := "Redis", n.info["redis_version"]
+	if v := n.info["valkey_version"]; v != "" {
+		name, version = "Valkey", v
+	}
+	major := number(strings.Split(version, ".")[0])
+	switch {
+	case version == "":
+	case major < 7:
+		in.add(Wrong, n.of("version"), "is %s %s; run Valkey 7.2 or later, or Redis 7", name, version)
+	default:
+		in.add(Fine, n.of("version"), "%s %s, up for %v", name, version, time.Duration(number(n.info["uptime_in_seconds"]))*time.Second)
+	}
+	if n.info["role"] == "slave" {
+		in.add(Wrong, n.of("role"), "is a replica of %s: it takes no writes; name its primary in valkey.url, or use sentinel", n.info["master_host"])
+	}
+}
+
+// silent is how long an instance that is not heard of may still use copies.
+func (in *inspection) silent() time.Duration { return in.Lease + invalidation.Margin(in.Lease) }

@@ -1,0 +1,72 @@
+package valkey
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"strings"
+
+	"cacheproxy/invalidation/valkey"
+	"cacheproxy/store"
+	copies "cacheproxy/store/valkey"
+
+	client "github.com/valkey-io/valkey-go"
+)
+
+// The kinds of errors: a closed vocabulary, for metrics.
+const (
+	kindTimeout = "timeout" // no answer in time
+	kindRefused = "refused" // no connection
+	kindClosed  = "closed"  // the connection broke off
+	kindDropped = "dropped" // too much was on its way already
+	kindGarbled = "garbled" // what was there cannot be read
+	kindOther   = "other"
+)
+
+// replies are the words that error replies begin with, by kind.
+var replies = []struct{ begins, kind string }{
+	{"READONLY", "readonly"}, {"NOREPLICAS", "noreplicas"}, {"OOM", "oom"}, {"NOPERM", "noperm"}, {"NOAUTH", "noperm"},
+	{"WRONGPASS", "noperm"}, {"ERR ACL failure", "noperm"}, {"LOADING", "loading"}, {"BUSY", "busy"}, {"MISCONF", "misconf"}, {"CLUSTERDOWN", "down"},
+	{"MASTERDOWN", "down"},
+}
+
+// Kinds lists what Kind can say of an error.
+func Kinds() []string {
+	return []string{kindTimeout, kindRefused, kindClosed, "readonly", "noreplicas", "oom", "noperm", "loading", "busy", "misconf", "down", kindDropped, kindGarbled, kindOther}
+}
+
+// Kind is what an error is called in metrics. Empty: there is none, or it was this process that broke off.
+func Kind(err error) string {
+	if err == nil || errors.Is(err, context.Canceled) {
+		return ""
+	}
+	var reply *client.ValkeyError
+	if errors.As(err, &reply) {
+		if reply.IsNil() {
+			return ""
+		}
+		said := strings.TrimPrefix(reply.Error(), "EXECABORT Transaction discarded because of: ")
+		for _, r := range replies {
+			if strings.HasPrefix(said, r.begins) {
+				return r.kind
+			}
+		}
+		return kindOther
+	}
+	var network net.Error
+	var dial *net.OpError
+	switch {
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &network) && network.Timeout():
+		return kindTimeout
+	case errors.Is(err, store.ErrBusy):
+		return kindDropped
+	case copies.Kind(err) == kindGarbled:
+		return kindGarbled
+	case errors.Is(err, valkey.ErrNotConnected), errors.As(err, &dial) && dial.Op == "dial":
+		return kindRefused
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, client.ErrClosing), errors.Is(err, net.ErrClosed), dial != nil:
+		return kindClosed
+	}
+	return kindOther
+}

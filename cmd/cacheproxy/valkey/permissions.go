@@ -1,0 +1,217 @@
+package valkey
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	client "github.com/valkey-io/valkey-go"
+)
+
+// trial is a command as the proxy uses it, on a key of its own.
+type trial struct {
+	name string
+	args []string // KEY stands for the key
+}
+
+// What the tier of copies and the log use, in scripts and outside of them.
+var (
+	ofCopies = []trial{
+		{"SET", []string{"KEY", "v", "PX", "60000"}}, {"GET", []string{"KEY"}}, {"GETRANGE", []string{"KEY", "0", "1"}},
+		{"PTTL", []string{"KEY"}}, {"PEXPIRE", []string{"KEY", "60000"}}, {"DEL", []string{"KEY"}},
+	}
+	ofLog = []trial{
+		{"HSET", []string{"KEY", "a", "1"}}, {"HGET", []string{"KEY", "a"}}, {"HMGET", []string{"KEY", "a", "b"}}, {"HGETALL", []string{"KEY"}},
+		{"HVALS", []string{"KEY"}}, {"HDEL", []string{"KEY", "a"}}, {"DEL", []string{"KEY"}},
+		{"ZADD", []string{"KEY", "1", "a"}}, {"ZRANGE", []string{"KEY", "0", "-1", "WITHSCORES"}}, {"ZCARD", []string{"KEY"}},
+		{"ZCOUNT", []string{"KEY", "-inf", "0"}}, {"ZREVRANGEBYSCORE", []string{"KEY", "0", "-inf"}},
+		{"ZREMRANGEBYRANK", []string{"KEY", "0", "0"}}, {"ZREMRANGEBYSCORE", []string{"KEY", "0", "0"}}, {"DEL", []string{"KEY"}},
+		{"XADD", []string{"KEY", "MAXLEN", "~", "10", "*", "n", "v"}}, {"XRANGE", []string{"KEY", "-", "+"}}, {"XREVRANGE", []string{"KEY", "+", "-"}},
+		{"XREAD", []string{"COUNT", "1", "STREAMS", "KEY", "0"}}, {"DEL", []string{"KEY"}},
+	}
+)
+
+// inScript runs a trial from a script.
+const inScript = `return redis.call(unpack(ARGV))`
+
+// attempts gathers what may not be done.
+type attempts struct {
+	*inspection
+	refused []string // without repetitions
+	broken  bool     // writing fails for another reason
+}
+
+// note takes in how an attempt ended, and reports whether it succeeded.
+func (a *attempts) note(name string, err error) bool {
+	kind := Kind(err)
+	switch {
+	case err == nil || client.IsValkeyNil(err):
+		return true
+	case kind == "noperm" || unknown(err):
+		if !slices.Contains(a.refused, name) {
+			a.refused = append(a.refused, name)
+		}
+	case !a.broken: // the same goes for all that write
+		a.broken = true
+		a.add(Wrong, "writing", "fails: %s", unwritable(kind, err))
+	}
+	return false
+}
+
+// permissions runs what the proxy runs, and says what of it may not be run.
+func (in *inspection) permissions(ctx context.Context) {
+	a := &attempts{inspection: in}
+	id := strings.ToLower(rand.Text()[:8])
+	of := in.Prefix + ":check:{" + id + "}" // as keys of copies are spread over a cluster
+	log := "{" + in.Prefix + "}:check:" + id
+	a.all(ctx, of, ofCopies)
+	a.all(ctx, log, ofLog)
+	a.note("EVALSHA", in.evalsha(ctx, log))
+	a.note("MULTI", in.transaction(ctx, of))
+	a.note("SUBSCRIBE and PUBLISH", in.subscribe(ctx, in.Prefix+":check:"+id))
+	a.note("WAIT", in.wait(ctx, log))
+	a.note("DEL", in.run(ctx, log, "DEL", []string{log}))
+	switch {
+	case len(a.refused) > 0:
+		in.add(Wrong, "permissions", "user %s may not use %s; grant: ACL SETUSER %[1]s ~%[3]s:* ~{%[3]s}:* &%[3]s:* +@read +@write +@scripting +@pubsub +@transaction +@connection +info +time +wait",
+			in.user(), strings.Join(a.refused, ", "), in.Prefix)
+	case !a.broken:
+		in.add(Fine, "permissions", "user %s may do all that the proxy does", in.user())
+	}
+}
+
+// all makes attempts on one key, which is gone afterwards.
+func (a *attempts) all(ctx context.Context, key string, trials []trial) {
+	for _, t := range trials {
+		args := make([]string, len(t.args))
+		for i, arg := range t.args {
+			if args[i] = arg; arg == "KEY" {
+				args[i] = key
+			}
+		}
+		if !a.note(t.name, a.run(ctx, key, t.name, args)) || t.name == "XREAD" {
+			continue
+		}
+		a.note("EVAL of "+t.name, a.run(ctx, key, "EVAL", append([]string{inScript, "1", key, t.name}, args...)))
+	}
+}
+
+// transaction reads in one step, as copies are read.
+func (in *inspection) transaction(ctx context.Context, key string) error {
+	b := in.client.B
+	replies := in.client.DoMulti(ctx, b().Multi().Build(), b().Pttl().Key(key).Build(), b().Getrange().Key(key).Start(0).End(1).Build(), b().Exec().Build())
+	for _, r := range replies {
+		if err := r.Error(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (in *inspection) user() string {
+	if in.Server.Username == "" {
+		return "default"
+	}
+	return in.Server.Username
+}
+
+// run runs a command whose key decides which node it goes to.
+func (in *inspection) run(ctx context.Context, key, name string, args []string) error {
+	command := in.client.B().Arbitrary(name)
+	for _, arg := range args {
+		if arg == key {
+			command = command.Keys(arg)
+		} else {
+			command = command.Args(arg)
+		}
+	}
+	return in.client.Do(ctx, command.Build()).Error()
+}
+
+// evalsha runs a script by its hash, which the server has from EVAL.
+func (in *inspection) evalsha(ctx context.Context, key string) error {
+	err := client.NewLuaScript("return 1").Exec(ctx, in.client, []string{key}, nil).Error()
+	if err != nil {
+		return err
+	}
+	return client.NewLuaScript("return 1").Exec(ctx, in.client, []string{key}, nil).Error()
+}
+
+// subscribe hears what it says itself.
+func (in *inspection) subscribe(ctx context.Context, channel string) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	heard := errors.New("heard")
+	ctx, done := context.WithCancelCause(ctx)
+	defer done(nil)
+	go func() {
+		tick := time.NewTicker(20 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			_ = in.client.Do(ctx, in.client.B().Publish().Channel(channel).Message("v").Build()) // what matters is whether it is heard
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	err := in.client.Receive(ctx, in.client.B().Subscribe().Channel(channel).Build(), func(client.PubSubMessage) { done(heard) })
+	if context.Cause(ctx) == heard {
+		return nil
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("nothing is heard on %s: %w", channel, err)
+	}
+	return err
+}
+
+// wait has replicas confirm a write, where the proxy does.
+func (in *inspection) wait(ctx context.Context, key string) error {
+	if in.Replicas == 0 {
+		return nil
+	}
+	var confirmed int64
+	err := in.client.Dedicated(func(c client.DedicatedClient) error {
+		results := c.DoMulti(ctx, c.B().Set().Key(key).Value("v").Px(time.Minute).Build(),
+			c.B().Wait().Numreplicas(int64(in.Replicas)).Timeout((in.Lease / 3).Milliseconds()).Build())
+		if err := results[0].Error(); err != nil {
+			return err
+		}
+		var err error
+		confirmed, err = results[1].AsInt64()
+		return err
+	})
+	if err == nil && confirmed < int64(in.Replicas) {
+		in.add(Wrong, "WAIT", "%d replicas confirmed a write within %v, and durability: replicas needs %d; look at their lag and their links", confirmed, in.Lease/3, in.Replicas)
+	} else if err == nil {
+		in.add(Fine, "WAIT", "a write is confirmed by a replica")
+	}
+	return err
+}
+
+// unknown reports whether the server does not know the command, as where a service has taken it away.
+func unknown(err error) bool {
+	return strings.Contains(strings.ToLower(err.Error()), "unknown command")
+}
+
+// unwritable says what to do about a server that takes no writes.
+func unwritable(kind string, err error) string {
+	switch kind {
+	case "readonly":
+		return err.Error() + ": this is a replica; name its primary, or use sentinel"
+	case "noreplicas":
+		return err.Error() + ": min-replicas-to-write is not met; bring the replicas back. Until then no instance has a lease"
+	case "oom":
+		return err.Error() + ": the memory is full; set maxmemory-policy to volatile-lfu, or raise maxmemory"
+	case "misconf":
+		return err.Error() + ": it cannot write to its disk; make room, or look at its log"
+	case "down":
+		return err.Error() + ": a part of the cluster has no primary"
+	}
+	return err.Error()
+}

@@ -1,0 +1,84 @@
+package proxy
+
+import (
+	"context"
+	"time"
+
+	"cacheproxy/policy"
+	"cacheproxy/store"
+)
+
+const (
+	// claimTimeout is how long a word from the store may take that says whether another instance fetches already. After it
+	// this one does.
+	claimTimeout = 200 * time.Millisecond
+	// maxClaims bounds how often a fill asks for the right to fetch, before it does so without.
+	maxClaims = 4
+)
+
+// claimed has one instance go to the origin for all: it gives this fill the right to, or waits for the instance that has
+// it. It reports whether there is nothing to fetch any more, so that those who wait look again. Whatever fails in it costs the
+// origin one more request, and nobody their answer.
+//
+// A renewal waits for nobody: what another instance renews, this one finds the next time.
+func (c *call) claimed() bool {
+	if !c.mayClaim() {
+		return false
+	}
+	// Those who wait for this fill go to the origin by themselves after WaitTimeout, all of them: it must come before.
+	ctx, cancel := context.WithTimeout(c.ctx, c.q.route.WaitTimeout/4*3)
+	defer cancel()
+	for range maxClaims {
+		claim, err := c.ask(ctx)
+		switch {
+		case err != nil:
+			return false
+		case claim.Held():
+			c.claim = claim
+			return c.recalled() // what another brought after the look before the claim
+		case c.q.why == policy.Renewal:
+			return true
+		}
+		how, err := claim.Await(ctx)
+		if err != nil || how == store.Unshared || !c.mayClaim() {
+			return false
+		}
+		if how == store.Landed && c.recalled() {
+			return true
+		}
+	}
+	return false
+}
+
+// mayClaim reports whether other instances could use what this fill brings, and this one what they bring.
+func (c *call) mayClaim() bool {
+	p := c.p
+	return p.claims != nil && c.q.solo == nil && p.store.Deep() && !p.store.Down() && p.lease.Valid(time.Now())
+}
+
+// ask claims the key of the flight.
+func (c *call) ask(ctx context.Context) (store.Claim, error) {
+	ctx, cancel := context.WithTimeout(ctx, claimTimeout)
+	defer cancel()
+	return c.p.claims.Claim(ctx, c.f.key)
+}
+
+// disclaim gives the right back, if the fill has it, and says how it ended.
+func (c *call) disclaim(how store.Landing) {
+	claim := c.claim
+	if claim == nil {
+		return
+	}
+	c.claim = nil
+	c.p.tasks.Go(func() { claim.Release(how) }) // the fill is a task itself, so that this one runs
+}
+
+// fruitless gives the right back after an answer that is of no use to others. A fill that was stopped from here leaves it to
+// them to fetch.
+func (c *call) fruitless() {
+	if c.ctx.Err() != nil {
+		c.disclaim(store.Vacant)
+		return
+	}
+	c.disclaim(store.Unshared)
+}

@@ -1,0 +1,153 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// box is a tier of what a test puts into it.
+type box map[string]Item
+
+func (b box) Get(_ context.Context, key string) (Item, error) { return b[key], nil }
+func (b box) Put(_ context.Context, key string, item Item) error {
+	b[key] = item
+	return nil
+}
+func (b box) Down() bool { return false }
+
+// A copy that comes up from a tier takes the place only of one that was fetched before it.
+func TestRecalledCopyIsTheLaterOne(t *testing.T) {
+	c := newClock()
+	first, second := c.next(), c.next()
+	younger := func(copied *Copy) *Copy {
+		copied.Life.Received = copied.Life.Received.Add(time.Second)
+		return copied
+	}
+	for name, test := range map[string]struct{ memory, below *Copy }{
+		"later token":               {response(first, "memory", 0), response(second, "below", 0)},
+		"earlier token":             {younger(response(second, "memory", 0)), response(first, "below", 0)},
+		"earlier token, younger":    {response(second, "memory", 0), younger(response(first, "below", 0))},
+		"same token, younger":       {response(first, "memory", 0), younger(response(first, "below", 0))},
+		"same token, older":         {younger(response(first, "memory", 0)), response(first, "below", 0)},
+		"same token, the same time": {response(first, "memory", 0), response(first, "below", 0)},
+	} {
+		want := "memory"
+		if name == "later token" || name == "same token, younger" {
+			want = "below"
+		}
+		s := New(NewMemory(8<<20), box{"key": test.below})
+		s.Memory().Set("key", test.memory)
+		if found, err := s.Recall(t.Context(), "key", nil, now); err != nil || body(found) != want {
+			t.Errorf("%s: found %q, want %q", name, body(found), want)
+		}
+	}
+}
+
+// What two instances know of the variants of a URL is joined, as far as there is room.
+func TestVariantsAreJoined(t *testing.T) {
+	list := func(prefix string, n int) (all []string) {
+		for i := range n {
+			all = append(all, fmt.Sprint(prefix, i))
+		}
+		return all
+	}
+	for _, c := range []struct {
+		ours, theirs, want *Variants
+	}{
+		{&Variants{[][]string{{"A"}}, []string{"1"}}, &Variants{[][]string{{"B"}}, []string{"2"}}, &Variants{[][]string{{"A"}, {"B"}}, []string{"2", "1"}}},
+		{&Variants{[][]string{{"A"}}, []string{"1"}}, &Variants{[][]string{{"A"}}, []string{"1"}}, nil},
+		{&Variants{[][]string{{"A"}}, []string{"1"}}, &Variants{[][]string{{"A"}, {"B"}}, nil}, &Variants{[][]string{{"A"}, {"B"}}, []string{"1"}}},
+		{&Variants{[][]string{{"A"}}, list("o", MaxVariants-1)}, &Variants{[][]string{{"A"}}, list("t", 2)},
+			&Variants{[][]string{{"A"}}, append([]string{"t1"}, list("o", MaxVariants-1)...)}},
+		{&Variants{[][]string{{"A"}, {"B"}, {"C"}}, nil}, &Variants{[][]string{{"D"}, {"E"}}, nil}, &Variants{[][]string{{"A"}, {"B"}, {"C"}, {"D"}}, nil}},
+	} {
+		before := fmt.Sprint(*c.ours)
+		got := c.ours.join(c.theirs)
+		if fmt.Sprint(*c.ours) != before {
+			t.Errorf("joining changed what others read: %v", *c.ours)
+		}
+		if c.want == nil {
+			if got != c.ours {
+				t.Errorf("nothing new makes new variants: %v", *got)
+			}
+			continue
+		}
+		if fmt.Sprint(*got) != fmt.Sprint(*c.want) {
+			t.Errorf("%v and %v: %v, want %v", *c.ours, *c.theirs, *got, *c.want)
+		}
+	}
+}
+
+// What another instance has found to vary takes the place of a copy that does not.
+func TestVariantsTakeThePlaceOfACopy(t *testing.T) {
+	c := newClock()
+	far := New(NewMemory(8 << 20))
+	de := headers("X-Lang", "de")
+	far.Put("key", de, response(c.next(), "de", 0, "X-Lang"))
+	below := box{}
+	sunk := New(far.Memory(), below)
+	if err := sunk.Sink(t.Context(), "key", de); err != nil {
+		t.Fatal(err)
+	}
+	s := New(NewMemory(8<<20), below)
+	s.Memory().Set("key", response(c.next(), "for all", 0))
+	if found, err := s.Recall(t.Context(), "key", de, now); err != nil || body(found) != "de" || !slices.Equal(found.Variants.Names(), []string{"X-Lang"}) {
+		t.Errorf("found %q, %+v, %v", body(found), found.Variants, err)
+	}
+}
+
+// A copy is offered to the tiers below once in each round, whether it was there before or came in between, and again if nobody
+// could take it.
+func TestRewarm(t *testing.T) {
+	c := newClock()
+	below := box{}
+	s := New(NewMemory(8<<20), below)
+	lacks := func(want bool, copies ...*Copy) {
+		t.Helper()
+		for i, copied := range copies {
+			if got := s.Lacks(copied); got != want {
+				t.Errorf("copy %d: lacks %t, want %t", i, got, want)
+			}
+		}
+	}
+	old := response(c.next(), "old", 0)
+	s.Put("old", nil, old)
+	lacks(false, old)
+	s.Rewarm()
+	fresh, recalled := response(c.next(), "fresh", 0), response(c.next(), "recalled", 0)
+	s.Put("fresh", nil, fresh)
+	below["recalled"] = recalled
+	if _, err := s.Recall(t.Context(), "recalled", nil, now); err != nil {
+		t.Fatal(err)
+	}
+	lacks(false, fresh, recalled)
+	lacks(true, old)
+	lacks(false, old)
+	s.StillLacks(old)
+	lacks(true, old)
+	s.Rewarm()
+	lacks(true, old, fresh, recalled)
+	if err := s.SinkFound(t.Context(), "old", Found{Copy: old, Key: "old"}); err != nil || below["old"] != Item(old) {
+		t.Errorf("the tier has %v, %v", below["old"], err)
+	}
+}
+
+// A tier that is down can be told from one that fails, however many there are.
+func TestErrorsOfTiersAreTold(t *testing.T) {
+	s := New(NewMemory(8<<20), broken{ErrDown}, box{})
+	_, err := s.Recall(t.Context(), "key", nil, now)
+	if !errors.Is(err, ErrDown) || !strings.Contains(err.Error(), "tier 1") {
+		t.Errorf("%v", err)
+	}
+}
+
+type broken struct{ err error }
+
+func (b broken) Get(context.Context, string) (Item, error) { return nil, b.err }
+func (b broken) Put(context.Context, string, Item) error   { return b.err }
+func (b broken) Down() bool                                { return true }

@@ -1,0 +1,33 @@
+package store
+
+import (
+	"context"
+	"errors"
+)
+
+// Rewarm begins another round of writing to the tiers below memory what memory has: for when a tier may have lost what it
+// held. Each copy is written when it is next read, so that what is read most is there first and what nobody reads is not
+// written at all.
+func (s *Store) Rewarm() { s.round.Add(1) }
+
+// Lacks reports whether the tiers below memory may lack a copy that was just read. It says so once in each round, and costs
+// two atomic loads.
+func (s *Store) Lacks(c *Copy) bool {
+	round, had := s.round.Load(), c.Use.round.Load()
+	return had != round && c.Use.round.CompareAndSwap(had, round)
+}
+
+// StillLacks takes back that a copy was asked for by Lacks: nobody has written it.
+func (s *Store) StillLacks(c *Copy) { c.Use.round.Store(s.round.Load() - 1) }
+
+// sunk notes that the tiers below have a copy, or are about to.
+func (s *Store) sunk(c *Copy) { c.Use.round.Store(s.round.Load()) }
+
+// SinkFound puts a copy that was found under a storage key into the tiers below memory.
+func (s *Store) SinkFound(ctx context.Context, key string, found Found) error {
+	err := s.sink(ctx, found.Key, found.Copy)
+	if found.Variants != nil {
+		err = errors.Join(err, s.sink(ctx, key, found.Variants))
+	}
+	return err
+}

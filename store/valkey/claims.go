@@ -1,0 +1,278 @@
+package valkey
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"cacheproxy/store"
+
+	client "github.com/valkey-io/valkey-go"
+
+	"golang.org/x/sync/errgroup"
+)
+
+const (
+	// claimKeep is after how long without renewal a claim runs out: its process is dead.
+	claimKeep  = 3 * time.Second
+	renewEvery = claimKeep / 3
+	// renewers bounds how many claims are renewed at a time.
+	renewers = 16
+	// lookEvery is how often those who wait look for themselves while no word can reach them.
+	lookEvery = 100 * time.Millisecond
+	// lookLeast is the least pause between two looks.
+	lookLeast = 10 * time.Millisecond
+)
+
+var (
+	// claimScript gives the right to fetch to the one who asks, if nobody has it, and otherwise notes that somebody waits. It
+	// says who has it and for how much longer. Who asks without a name only looks.
+	claimScript = client.NewLuaScript(`
+local holder = redis.call('GET', KEYS[1])
+if holder and holder ~= ARGV[1] then
+  redis.call('SET', KEYS[2], '', 'PX', 2 * ARGV[2])
+  return {holder, redis.call('PTTL', KEYS[1])}
+end
+if ARGV[1] == '' then return {'', 0} end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return {ARGV[1], tonumber(ARGV[2])}
+`)
+	// renewScript keeps a right that is still held.
+	renewScript = client.NewLuaScript(`
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+return redis.call('PEXPIRE', KEYS[1], ARGV[2])
+`)
+	// releaseScript gives a right back that is still held, and says so where somebody waits.
+	releaseScript = client.NewLuaScript(`
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('DEL', KEYS[1])
+if redis.call('DEL', KEYS[2]) == 1 then redis.call('PUBLISH', ARGV[2], ARGV[3]) end
+return 1
+`)
+)
+
+// Claims are kept on the server of a tier. Run must run for them to work, and for as long as fetches do. It is safe for
+// concurrent use.
+type Claims struct {
+	tier    *Tier
+	channel string
+	orphans chan *claim // that were perhaps made, and that nobody has
+
+	mu      sync.Mutex
+	held    map[*claim]bool   // guarded by mu
+	waiting map[string]awaits // by the hash of the storage key; guarded by mu
+	heard   chan struct{}     // closed, and another made, when words begin or cease to arrive; guarded by mu
+	hearing bool              // guarded by mu
+}
+
+type awaits map[*claim]bool
+
+var _ store.Claims = (*Claims)(nil)
+
+// NewClaims makes the claims of an instance. It dials nothing.
+func NewClaims(t *Tier) *Claims {
+	return &Claims{
+		tier: t, channel: t.options.Prefix + ":landed", orphans: make(chan *claim, maxWrites),
+		held: make(map[*claim]bool), waiting: make(map[string]awaits), heard: make(chan struct{}),
+	}
+}
+
+// claim is one attempt to get the right to fetch. Its name is its own: a right that was lost and is given back late is not
+// that of whoever got it then.
+type claim struct {
+	claims *Claims
+	hash   string // of the storage key
+	name   string
+	isHeld bool
+	left   time.Duration // that whoever has the right had it for, when last asked
+	// What Claims.reception said before that: a change since then may have cost a word.
+	changes <-chan struct{}
+	hearing bool
+
+	holder string        // who has the right, by name; empty until that is known; guarded by Claims.mu
+	early  []word        // that arrived before; guarded by Claims.mu
+	landed chan struct{} // closed when how is set
+	how    store.Landing // guarded by Claims.mu until landed is closed
+}
+
+// Claim implements store.Claims.
+func (c *Claims) Claim(ctx context.Context, key string) (store.Claim, error) {
+	a := &claim{claims: c, hash: hash(key), name: rand.Text(), landed: make(chan struct{})}
+	// Before the server is asked: no word is missed that comes when it has answered.
+	c.listenFor(a)
+	holder, left, err := a.ask(ctx, "claim", a.name)
+	if err != nil {
+		c.forget(a)
+		if Kind(err) != "down" {
+			c.abandon(a)
+		}
+		return nil, fmt.Errorf("claim fetch: %w", err)
+	}
+	a.left = left
+	if holder == a.name {
+		c.forget(a)
+		a.isHeld = true
+		c.mu.Lock()
+		c.held[a] = true
+		c.mu.Unlock()
+		return a, nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	a.holder = holder
+	for _, w := range a.early {
+		a.hear(w)
+	}
+	a.early = nil
+	return a, nil
+}
+
+// Held implements store.Claim.
+func (a *claim) Held() bool { return a.isHeld }
+
+// Release implements store.Claim. Where the server cannot be told, the claim runs out.
+func (a *claim) Release(how store.Landing) {
+	c := a.claims
+	c.mu.Lock()
+	delete(c.held, a)
+	c.mu.Unlock()
+	_ = a.release(context.Background(), how)
+}
+
+func (a *claim) release(ctx context.Context, how store.Landing) error {
+	said := word{hash: a.hash, name: a.name, how: how}
+	_, err := within(ctx, a.claims.tier, operation{name: "release", timeout: a.claims.tier.patience, write: true}, func(ctx context.Context, c client.Client) (int64, error) {
+		return releaseScript.Exec(ctx, c, a.keys(), []string{a.name, a.claims.channel, said.String()}).AsInt64()
+	})
+	return err
+}
+
+// Await implements store.Claim.
+func (a *claim) Await(ctx context.Context) (store.Landing, error) {
+	defer a.claims.forget(a)
+	for {
+		pause := max(a.left, lookLeast) // by then it has been renewed or has run out
+		if !a.hearing {
+			pause = min(pause, lookEvery)
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-a.landed:
+		case <-a.changes:
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+		timer.Stop()
+		if a.over() {
+			return a.how, nil
+		}
+		if err := ctx.Err(); err != nil {
+			return store.Vacant, fmt.Errorf("await fetch of another instance: %w", err)
+		}
+		holder, left, err := a.ask(ctx, "await", "")
+		if a.over() { // its word came while the server was asked, and says more
+			return a.how, nil
+		}
+		if ctx.Err() == nil && (err != nil || holder != a.holder) {
+			return store.Vacant, nil
+		}
+		a.left = left
+	}
+}
+
+func (a *claim) over() bool {
+	select {
+	case <-a.landed:
+		return true
+	default:
+		return false
+	}
+}
+
+// ask runs the claim's script under a name.
+func (a *claim) ask(ctx context.Context, operate, name string) (holder string, left time.Duration, err error) {
+	type answer struct {
+		holder string
+		left   int64
+	}
+	t := a.claims.tier
+	a.changes, a.hearing = a.claims.reception()
+	got, err := within(ctx, t, operation{name: operate, timeout: t.options.Timeout, write: true}, func(ctx context.Context, c client.Client) (answer, error) {
+		parts, err := claimScript.Exec(ctx, c, a.keys(), []string{name, strconv.FormatInt(claimKeep.Milliseconds(), 10)}).ToArray()
+		if err != nil || len(parts) != 2 {
+			return answer{}, err
+		}
+		holder, err := parts[0].ToString()
+		if err != nil {
+			return answer{}, err
+		}
+		left, err := parts[1].AsInt64()
+		return answer{holder, left}, err
+	})
+	return got.holder, min(max(time.Duration(got.left)*time.Millisecond, 0), claimKeep), err
+}
+
+func (a *claim) keys() []string {
+	p := a.claims.tier.options.Prefix
+	return []string{p + ":l:{" + a.hash + "}", p + ":w:{" + a.hash + "}"}
+}
+
+// abandon gives a right back that the server has perhaps given without this process's having heard of it.
+func (c *Claims) abandon(a *claim) {
+	select {
+	case c.orphans <- a:
+	default: // then it runs out
+	}
+}
+
+// Run listens for the ends of other instances' claims and renews this one's, until ctx ends.
+func (c *Claims) Run(ctx context.Context) error {
+	var g errgroup.Group
+	g.Go(func() error { c.listen(ctx); return nil })
+	g.Go(func() error { c.keep(ctx); return nil })
+	return g.Wait()
+}
+
+// keep renews what is held, and gives back what nobody has.
+func (c *Claims) keep(ctx context.Context) {
+	again := time.NewTicker(renewEvery)
+	defer again.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case a := <-c.orphans:
+			_ = a.release(ctx, store.Vacant)
+		case <-again.C:
+			c.renew(ctx)
+		}
+	}
+}
+
+func (c *Claims) renew(ctx context.Context) {
+	c.mu.Lock()
+	held := make([]*claim, 0, len(c.held))
+	for a := range c.held {
+		held = append(held, a)
+	}
+	c.mu.Unlock()
+	var g errgroup.Group
+	g.SetLimit(renewers)
+	for _, a := range held {
+		g.Go(func() error {
+			kept, err := within(ctx, c.tier, operation{name: "renew", timeout: c.tier.options.Timeout, write: true}, func(ctx context.Context, cl client.Client) (int64, error) {
+				return renewScript.Exec(ctx, cl, a.keys()[:1], []string{a.name, strconv.FormatInt(claimKeep.Milliseconds(), 10)}).AsInt64()
+			})
+			if err == nil && kept == 0 { // it has run out, and others may fetch
+				c.mu.Lock()
+				delete(c.held, a)
+				c.mu.Unlock()
+			}
+			return nil
+		})
+	}
+	_ = g.Wait()
+}

@@ -1,0 +1,136 @@
+package valkey
+
+import (
+	"context"
+	"time"
+
+	"cacheproxy/store"
+
+	client "github.com/valkey-io/valkey-go"
+)
+
+const (
+	// earlyWords bounds the words that are kept for a claim of which it is not known yet whom it waits for.
+	earlyWords = 16
+	// Lengths of what a word is made of.
+	hashLength = 22
+	nameLength = 26
+	// listenPause is the pause before the next attempt to listen.
+	listenPause, listenPauseAtMost = 20 * time.Millisecond, time.Second
+)
+
+// word is that a claim has ended, and how, as it is told to all instances.
+type word struct {
+	hash, name string
+	how        store.Landing
+}
+
+// String is the word as it is published.
+func (w word) String() string { return w.hash + w.name + string(rune('0'+w.how)) }
+
+func parseWord(s string) (w word, ok bool) {
+	if len(s) != hashLength+nameLength+1 {
+		return word{}, false
+	}
+	w = word{hash: s[:hashLength], name: s[hashLength : hashLength+nameLength], how: store.Landing(s[len(s)-1] - '0')}
+	return w, w.how <= store.Unshared
+}
+
+// listenFor lets a claim hear of the end of others on its storage key.
+func (c *Claims) listenFor(a *claim) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.waiting[a.hash] == nil {
+		c.waiting[a.hash] = make(awaits)
+	}
+	c.waiting[a.hash][a] = true
+}
+
+func (c *Claims) forget(a *claim) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.waiting[a.hash], a)
+	if len(c.waiting[a.hash]) == 0 {
+		delete(c.waiting, a.hash)
+	}
+}
+
+// hear takes a word to whom it concerns.
+func (c *Claims) hear(s string) {
+	w, ok := parseWord(s)
+	if !ok {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for a := range c.waiting[w.hash] {
+		a.hear(w)
+	}
+}
+
+// hear is called with Claims.mu held.
+func (a *claim) hear(w word) {
+	switch {
+	case a.holder == "":
+		if len(a.early) < earlyWords {
+			a.early = append(a.early, w)
+		}
+	case a.holder == w.name && !a.over():
+		a.how = w.how
+		close(a.landed)
+	}
+}
+
+// reception says whether words arrive, and gives a channel that is closed when that changes.
+func (c *Claims) reception() (changes <-chan struct{}, hearing bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.heard, c.hearing
+}
+
+// receive notes that words begin or cease to arrive. Whoever waits looks for itself then: a word may have been lost.
+func (c *Claims) receive(hearing bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.hearing != hearing {
+		c.hearing = hearing
+		close(c.heard)
+		c.heard = make(chan struct{})
+	}
+}
+
+// listen hears words on a connection of its own, and on another when that breaks, until ctx ends.
+func (c *Claims) listen(ctx context.Context) {
+	pause, told := listenPause, false
+	for ctx.Err() == nil {
+		cl, err := c.tier.options.Connection.Client()
+		if err == nil {
+			err = c.listenOn(ctx, cl)
+		}
+		if _, heard := c.reception(); heard {
+			pause, told = listenPause, false
+		}
+		c.receive(false)
+		if !told && ctx.Err() == nil && !c.tier.Down() {
+			c.tier.options.Log.Warn("no word comes of fetches that other instances make; until it does, this one looks for itself", "error", err)
+			told = true
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause):
+		}
+		pause = min(2*pause, listenPauseAtMost)
+	}
+}
+
+// listenOn returns when the connection has broken.
+func (c *Claims) listenOn(ctx context.Context, cl client.Client) error {
+	hearing := client.WithOnSubscriptionHook(ctx, func(s client.PubSubSubscription) {
+		if s.Kind == "subscribe" {
+			c.receive(true)
+		}
+	})
+	return cl.Dedicated(func(own client.DedicatedClient) error {
+		return own.Receive(hearing, own.B().Subscribe().Channel(c.channel).Build(), func(m client.PubSubMessage) { c.hear(m.Message) })
+	})
+}

@@ -1,0 +1,32 @@
+package valkey
+
+import (
+	"log/slog"
+	"time"
+
+	"cacheproxy/invalidation"
+	"cacheproxy/invalidation/valkey"
+)
+
+// Options is what a Tier works with. All fields but Compress, Alive and Observe are required.
+type Options struct {
+	Connection *valkey.Connection // for data: bodies on it must not delay the heartbeats of the log
+	Prefix     string             // of every key, without braces
+	Chart      invalidation.Chart
+	Timeout    time.Duration // of one read, which then is a miss, and of one claim
+	MaxObject  int64         // longer bodies are neither written nor read, in bytes
+	Compress   bool          // pack what is written with zstd, where that is worth it. Packed copies are read in any case
+	// Alive reports whether the server is known to answer. Where it does not, the tier is down without having to find out by
+	// itself. Nil: nobody knows.
+	Alive func() bool
+	// Observe is told how long an operation took and how it ended. Operations are named by what they do: get, put, claim,
+	// await, renew, release, probe, and decode where it has failed. Kind names the errors.
+	Observe func(op string, took time.Duration, err error)
+	Log     *slog.Logger
+}
+
+func (o *Options) observe(op string, began time.Time, err error) {
+	if o.Observe != nil {
+		o.Observe(op, time.Since(began), err)
+	}
+}

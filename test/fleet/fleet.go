@@ -1,0 +1,201 @@
+package fleet
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"cacheproxy/test/servers"
+)
+
+// Member is one proxy of a fleet, whose way to Valkey can be cut.
+type Member struct {
+	Name string
+	Link *Link
+
+	binary, dir, config string
+
+	mu      sync.RWMutex
+	running *servers.Cacheproxy // guarded by mu; nil: it is down
+
+}
+
+// Settings are those of all members.
+type Settings struct {
+	Binary string
+	Dir    string
+	Origin string
+	Valkey string        // host:port
+	Lease  time.Duration // of the log
+	// Valkey section and routes, as far as they differ from the usual.
+	MoreValkey, MoreUpstream, Routes string
+}
+
+// usualRoutes are those of a versioned origin: reads are purged by key and tag, writes are fenced.
+const usualRoutes = `
+  - name: item
+    match: ["GET /v/{id}", "PUT /v/{id}"]
+    policy: write-through
+    key: "item:{id}"
+    wait_timeout: 20s
+`
+
+// Start starts a member and waits until it may use copies.
+func Start(ctx context.Context, name string, s Settings) (*Member, error) {
+	link, err := NewLink(s.Valkey)
+	if err != nil {
+		return nil, err
+	}
+	if s.Routes == "" {
+		s.Routes = usualRoutes
+	}
+	m := &Member{Name: name, Link: link, binary: s.Binary, dir: filepath.Join(s.Dir, name)}
+	if err := os.MkdirAll(m.dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make folder of %s: %w", name, err)
+	}
+	m.config = fmt.Sprintf("log: {hits: 0%%, others: 0%%}\ndrain_delay: 0s\nvalkey: {url: \"valkey://%s\", prefix: fleet, lease: %s%s}\n"+
+		"upstreams:\n  - {name: origin, url: \"%s\"%s}\nroutes:%s", link.Address(), s.Lease, s.MoreValkey, s.Origin, s.MoreUpstream, s.Routes)
+	if err := m.Restart(ctx); err != nil {
+		return nil, err
+	}
+	return m, m.AwaitLease(ctx)
+}
+
+// Restart starts the member anew after it has ended, in another process on other ports.
+func (m *Member) Restart(ctx context.Context) error {
+	p, err := servers.StartCacheproxy(ctx, m.binary, m.dir, m.config)
+	if err != nil {
+		return fmt.Errorf("start %s: %w", m.Name, err)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.running = p
+	return nil
+}
+
+// AwaitLease waits until the member may use copies.
+func (m *Member) AwaitLease(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	for {
+		if v, err := m.Metric(ctx, "cacheproxy_lease_valid"); err == nil && v == 1 {
+			return nil
+		}
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-ctx.Done():
+			return fmt.Errorf("%s takes no lease: %w; it printed: %s", m.Name, ctx.Err(), m.Output())
+		}
+	}
+}
+
+// Metric is the value of one of the member's metrics, as it is written with its labels.
+func (m *Member) Metric(ctx context.Context, name string) (float64, error) {
+	base, ok := m.Admin()
+	if !ok {
+		return 0, fmt.Errorf("read metrics of %s: it is down", m.Name)
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/metrics", nil)
+	if err != nil {
+		return 0, fmt.Errorf("read metrics of %s: %w", m.Name, err)
+	}
+	res, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return 0, fmt.Errorf("read metrics of %s: %w", m.Name, err)
+	}
+	defer res.Body.Close()
+	for lines := bufio.NewScanner(res.Body); lines.Scan(); {
+		if value, ok := strings.CutPrefix(lines.Text(), name+" "); ok {
+			return strconv.ParseFloat(value, 64)
+		}
+	}
+	return 0, fmt.Errorf("read metrics of %s: there is no %s", m.Name, name)
+}
+
+// Data and Admin are the URLs of the member as it runs now; ok is false while it is down.
+func (m *Member) Data() (url string, ok bool) {
+	p := m.now()
+	if p == nil {
+		return "", false
+	}
+	return p.URL, true
+}
+
+// Admin is the URL of the admin listener.
+func (m *Member) Admin() (url string, ok bool) {
+	p := m.now()
+	if p == nil {
+		return "", false
+	}
+	return p.Admin, true
+}
+
+func (m *Member) now() *servers.Cacheproxy {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.running
+}
+
+// Kill ends the member at once, as kill -9 does.
+func (m *Member) Kill() error { return m.end(syscall.SIGKILL) }
+
+// Stop ends the member in good order.
+func (m *Member) Stop() error { return m.end(syscall.SIGTERM) }
+
+func (m *Member) end(signal syscall.Signal) error {
+	m.mu.Lock()
+	p := m.running
+	m.running = nil
+	m.mu.Unlock()
+	if p == nil {
+		return nil
+	}
+	if err := p.Process.Signal(signal); err != nil {
+		return err
+	}
+	select {
+	case <-p.Process.Done():
+		return nil
+	case <-time.After(30 * time.Second):
+		return fmt.Errorf("%s does not end: %s", m.Name, p.Process.Output())
+	}
+}
+
+// Freeze stops the member's process for a while, as a pause of its machine does.
+func (m *Member) Freeze(ctx context.Context, d time.Duration) error {
+	p := m.now()
+	if p == nil {
+		return nil
+	}
+	if err := p.Process.Signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
+	}
+	return p.Process.Signal(syscall.SIGCONT)
+}
+
+// Output is the last that the member's process has printed.
+func (m *Member) Output() string {
+	if p := m.now(); p != nil {
+		return p.Process.Output()
+	}
+	return ""
+}
+
+// Close ends the member and its link.
+func (m *Member) Close() error {
+	err := m.Stop()
+	m.Link.Close()
+	return err
+}

@@ -1,0 +1,209 @@
+package fleet
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"cacheproxy/test/servers"
+)
+
+var (
+	duration = flag.Duration("for", 6*time.Second, "how long each part of the check runs")
+	only     = flag.String("fault", "", "only the faults whose names contain this")
+	program  = flag.String("server", "", "valkey-server or redis-server; empty: what is installed")
+)
+
+// lease is short, so that much can go wrong in little time.
+const lease = time.Second
+
+var binary string
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	os.Exit(func() int {
+		dir, err := os.MkdirTemp("", "fleet-")
+		if err != nil {
+			panic(err)
+		}
+		defer os.RemoveAll(dir)
+		if binary, err = servers.BuildCacheproxy(context.Background(), dir); err != nil {
+			panic(err)
+		}
+		return m.Run()
+	}())
+}
+
+// rig is a fleet of three, its server and its origin.
+type rig struct {
+	*Load
+	valkey *servers.ValkeyServer
+}
+
+func newRig(t *testing.T, keys int, args ...string) *rig {
+	t.Helper()
+	args = append(args, "--enable-debug-command", "local") // for its pauses
+	r := &rig{valkey: servers.Valkey(t, servers.ValkeyOptions{Program: *program, Args: args})}
+	origin, err := NewOrigin(keys, 20, 2*time.Millisecond)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = origin.Close() })
+	r.Load = &Load{Origin: origin, Check: NewCheck(keys), Keys: keys}
+	r.Members = members(t, 3, Settings{Binary: binary, Dir: t.TempDir(), Origin: origin.URL(), Valkey: r.valkey.Address(), Lease: lease})
+	return r
+}
+
+func members(t *testing.T, n int, s Settings) []*Member {
+	t.Helper()
+	list := make([]*Member, n)
+	for i := range list {
+		m, err := Start(t.Context(), fmt.Sprintf("p%d", i+1), s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := m.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+		list[i] = m
+	}
+	return list
+}
+
+// load runs the load while something is done, and for as long as was asked for at least.
+func (r *rig) load(t *testing.T, meanwhile func(ctx context.Context)) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { r.Run(ctx) })
+	meanwhile(ctx)
+	cancel()
+	running.Wait()
+	t.Log(r.Report())
+	for _, f := range r.Check.Findings() {
+		t.Error(f)
+	}
+}
+
+// No read that is asked for after a purge or a write was acknowledged, on any member, sees what was there before.
+func TestNothingStale(t *testing.T) {
+	r := newRig(t, 400)
+	r.Readers, r.Purge, r.Write = 24, 10*time.Millisecond, 20*time.Millisecond
+	r.load(t, func(ctx context.Context) { pause(ctx, *duration) })
+	if r.Check.AtRisk.Load() < 1000 || r.Purges.Load() < 20 || r.Writes.Load() < 20 {
+		t.Error("too little happened to say anything")
+	}
+	if r.Check.Refused.Load()+r.Check.Failed.Load()+r.Unconfirmed.Load() > 0 {
+		t.Error("nothing was broken, and yet something failed")
+	}
+}
+
+// The same while proxies, the network and the server fail.
+func TestNothingStaleUnderFaults(t *testing.T) {
+	for _, persistence := range []struct {
+		name string
+		args []string
+	}{
+		{"with AOF", []string{"--appendonly", "yes"}},
+		{"without persistence", nil},
+	} {
+		t.Run(persistence.name, func(t *testing.T) {
+			r := newRig(t, 400, persistence.args...)
+			r.Readers, r.Pause, r.Purge, r.Write = 24, 4*time.Millisecond, 20*time.Millisecond, 40*time.Millisecond
+			var done []string
+			r.load(t, func(ctx context.Context) {
+				faults := Faults(r.Members, r.valkey, lease)
+				pause(ctx, time.Second)
+				for end := time.Now().Add(2 * *duration); time.Now().Before(end); {
+					f := faults[rand.IntN(len(faults))]
+					if !strings.Contains(f.Name, *only) {
+						continue
+					}
+					done = append(done, f.Name)
+					if err := f.Do(ctx); err != nil {
+						t.Errorf("%s: %v", f.Name, err)
+					}
+					pause(ctx, 2*lease)
+				}
+			})
+			t.Logf("faults: %s", strings.Join(done, "; "))
+		})
+	}
+}
+
+// Of 500 requests for one cold key that three members get at the same time, one goes to the origin.
+func TestOneFetchForAll(t *testing.T) {
+	r := newRig(t, 50)
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 500}, Timeout: 30 * time.Second}
+	defer client.CloseIdleConnections()
+	for round := range 6 {
+		before := r.Origin.Requests()
+		var waiting sync.WaitGroup
+		start := make(chan struct{})
+		for i := range 500 {
+			base, _ := r.Members[i%3].Data()
+			waiting.Go(func() {
+				<-start
+				request, err := http.NewRequest(http.MethodGet, fmt.Sprintf("%s/v/%d", base, round), nil)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				request.Host = host
+				res, err := client.Do(request)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				res.Body.Close()
+				if res.StatusCode != http.StatusOK {
+					t.Errorf("status %d, Cache-Status: %s", res.StatusCode, res.Header.Get("Cache-Status"))
+				}
+			})
+		}
+		close(start)
+		waiting.Wait()
+		// The first round opens 500 connections, which on a small machine can take longer than a claim waits for Valkey: then
+		// each member fetches for itself.
+		if n := r.Origin.Requests() - before; round > 0 && n != 1 || n > 3 {
+			t.Errorf("round %d: %d requests at the origin, want 1", round, n)
+		}
+	}
+}
+
+// What one member has fetched is a hit for all.
+func TestCopiesAreShared(t *testing.T) {
+	r := newRig(t, 10)
+	get := func(m *Member) string {
+		base, _ := m.Data()
+		_, h, _, err := r.callOnce(t.Context(), base+"/v/3")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return h.Get("Cache-Status")
+	}
+	get(r.Members[0])
+	deadline := time.Now().Add(5 * time.Second)
+	for !strings.Contains(get(r.Members[1]), "hit") {
+		if time.Now().After(deadline) {
+			t.Fatal("no hit on the second member")
+		}
+	}
+	if n := r.Origin.Requests(); n != 1 {
+		t.Errorf("%d requests at the origin, want 1", n)
+	}
+}
+
+func (l *Load) callOnce(ctx context.Context, url string) (int, http.Header, string, error) {
+	l.client = http.DefaultClient
+	return l.call(ctx, http.MethodGet, url, "")
+}

@@ -1,0 +1,190 @@
+package fleet
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// host is the Host of every request, which is part of what copies are stored under: clients know a fleet by one name.
+const host = "fleet.example"
+
+// Load is what clients, editors and writers do to a fleet.
+type Load struct {
+	Members []*Member
+	Origin  *Origin
+	Check   *Check
+	Keys    int
+	Readers int           // that read as fast as they can
+	Pause   time.Duration // between two reads of one reader
+	Purge   time.Duration // pause between purges; zero: none
+	Write   time.Duration // pause between writes through the proxies; zero: none
+
+	Purges, Writes, Unconfirmed atomic.Int64
+	SlowestPurge, PurgeTime     atomic.Int64 // ns
+	client                      *http.Client
+}
+
+// Run puts the load on until ctx ends.
+func (l *Load) Run(ctx context.Context) {
+	l.client = &http.Client{
+		Timeout:   40 * time.Second,
+		Transport: &http.Transport{MaxIdleConnsPerHost: 256, MaxIdleConns: 1024, DisableCompression: true},
+	}
+	defer l.client.CloseIdleConnections()
+	var running sync.WaitGroup
+	for range l.Readers {
+		running.Go(func() { l.every(ctx, l.Pause, l.read) })
+	}
+	if l.Purge > 0 {
+		for range 3 {
+			running.Go(func() { l.every(ctx, 3*l.Purge, l.purge) })
+		}
+	}
+	if l.Write > 0 {
+		for range 3 {
+			running.Go(func() { l.every(ctx, 3*l.Write, l.write) })
+		}
+	}
+	running.Wait()
+}
+
+// every does something again and again, with a pause that varies.
+func (l *Load) every(ctx context.Context, pause time.Duration, do func(context.Context, *Member)) {
+	for ctx.Err() == nil {
+		do(ctx, l.Members[rand.IntN(len(l.Members))])
+		if pause == 0 {
+			continue
+		}
+		select {
+		case <-time.After(pause/2 + rand.N(pause+1)):
+		case <-ctx.Done():
+		}
+	}
+}
+
+func (l *Load) read(ctx context.Context, m *Member) {
+	base, ok := m.Data()
+	if !ok {
+		return
+	}
+	key := rand.IntN(l.Keys)
+	want, risky := l.Check.Expected(key)
+	asked := time.Now()
+	status, header, body, err := l.call(ctx, http.MethodGet, fmt.Sprintf("%s/v/%d", base, key), "")
+	switch {
+	case ctx.Err() != nil:
+	case err != nil:
+		l.Check.Failed.Add(1)
+	case status != http.StatusOK:
+		l.Check.Refused.Add(1)
+	default:
+		var k int
+		var version int64
+		if _, err := fmt.Sscanf(body, "%d %d", &k, &version); err != nil || k != key {
+			l.Check.Read(key, want+1, risky, -1, asked, fmt.Sprintf("%s answered %q", m.Name, body))
+			return
+		}
+		l.Check.Read(key, want, risky, version, asked, fmt.Sprintf("%s, Cache-Status: %s, Age: %s", m.Name, header.Get("Cache-Status"), header.Get("Age")))
+	}
+}
+
+// purge changes one key or all of a tag, and purges that on a member.
+func (l *Load) purge(ctx context.Context, m *Member) {
+	admin, ok := m.Admin()
+	if !ok {
+		return
+	}
+	changed := map[int]int64{}
+	var order string
+	if rand.IntN(2) == 0 {
+		key := rand.IntN(l.Keys)
+		changed[key] = l.Origin.Bump(key)
+		order = fmt.Sprintf(`{"keys":["item:%d"]}`, key)
+	} else {
+		tag := rand.IntN(l.Origin.tags)
+		for key := tag; key < l.Keys; key += l.Origin.tags {
+			changed[key] = l.Origin.Bump(key)
+		}
+		order = fmt.Sprintf(`{"tags":["tag-%d"]}`, tag)
+	}
+	began := time.Now()
+	status, _, _, err := l.call(ctx, http.MethodPost, admin+"/purge", order)
+	if ctx.Err() != nil {
+		return
+	}
+	if err != nil || status != http.StatusOK {
+		l.Unconfirmed.Add(1)
+		return
+	}
+	took := int64(time.Since(began))
+	raise(&l.SlowestPurge, took)
+	l.PurgeTime.Add(took)
+	l.Purges.Add(1)
+	for key, version := range changed {
+		l.Check.Acknowledged(key, version)
+	}
+}
+
+// write writes through a member.
+func (l *Load) write(ctx context.Context, m *Member) {
+	base, ok := m.Data()
+	if !ok {
+		return
+	}
+	key := rand.IntN(max(1, l.Keys/4))
+	status, header, body, err := l.call(ctx, http.MethodPut, fmt.Sprintf("%s/v/%d", base, key), "x")
+	if ctx.Err() != nil {
+		return
+	}
+	var k int
+	var version int64
+	if _, scan := fmt.Sscanf(body, "%d %d", &k, &version); err != nil || status != http.StatusOK || scan != nil ||
+		strings.Contains(header.Get("Cache-Status"), "not-confirmed") {
+		l.Unconfirmed.Add(1)
+		return
+	}
+	l.Writes.Add(1)
+	l.Check.Acknowledged(key, version)
+}
+
+func (l *Load) call(ctx context.Context, method, url, body string) (status int, h http.Header, text string, err error) {
+	var content io.Reader
+	if body != "" {
+		content = strings.NewReader(body)
+	}
+	r, err := http.NewRequestWithContext(ctx, method, url, content)
+	if err != nil {
+		return 0, nil, "", err
+	}
+	if !strings.HasSuffix(r.URL.Path, "/purge") {
+		r.Host = host
+	}
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	res, err := l.client.Do(r)
+	if err != nil {
+		return 0, nil, "", err
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(io.LimitReader(res.Body, 64<<10))
+	return res.StatusCode, res.Header, string(b), err
+}
+
+// Report says what happened.
+func (l *Load) Report() string {
+	c := l.Check
+	purges := max(l.Purges.Load(), 1)
+	return fmt.Sprintf("%d stale of %d reads at risk (95 %% bound: %.2g), of %d reads in all; %d refused, %d without an answer; "+
+		"%d purges (%v on average, %v at most), %d writes, %d neither of which was confirmed; %d requests at the origin",
+		c.Stale.Load(), c.AtRisk.Load(), c.Bound(), c.Reads.Load(), c.Refused.Load(), c.Failed.Load(),
+		l.Purges.Load(), time.Duration(l.PurgeTime.Load()/purges).Round(10*time.Microsecond), time.Duration(l.SlowestPurge.Load()).Round(time.Millisecond),
+		l.Writes.Load(), l.Unconfirmed.Load(), l.Origin.Requests())
+}
