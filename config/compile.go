@@ -11,7 +11,7 @@ import (
 
 // compile checks the document and turns it into a Snapshot, which is worthless when there were problems.
 func (l *loader) compile(doc *document) *Snapshot {
-	s := &Snapshot{}
+	s := &Snapshot{doc: doc}
 	l.server(doc, s)
 	s.Upstreams = l.upstreams(doc.Upstreams)
 	s.Settle = l.settles(doc.Upstreams)

@@ -2,16 +2,14 @@ package config
 
 import (
 	"crypto/tls"
-	"fmt"
-	"maps"
-	"slices"
+	"strings"
 	"time"
 
-	"cacheproxy/policy"
 	"cacheproxy/proxy/origin"
 )
 
-// View is a Snapshot to be shown: what is in force, after defaults, environment and flags, without secrets.
+// View is a Snapshot to be shown: what is in force, after defaults, environment and flags, without secrets. It has a value
+// under every key of the document that means something in it.
 type View struct {
 	Listen          string         `json:"listen"`
 	TLS             *TLSView       `json:"tls,omitempty"`
@@ -20,6 +18,7 @@ type View struct {
 	ReusePort       bool           `json:"reuse_port"`
 	DrainDelay      string         `json:"drain_delay"`
 	ShutdownTimeout string         `json:"shutdown_timeout"`
+	CacheStatusKey  bool           `json:"cache_status_key"`
 	Limits          LimitsView     `json:"limits"`
 	Admin           AdminView      `json:"admin"`
 	Log             LogView        `json:"log"`
@@ -45,13 +44,21 @@ type LimitsView struct {
 
 // AdminView shows who may call the admin listener; not with what.
 type AdminView struct {
-	Listen string   `json:"listen"`
-	TLS    *TLSView `json:"tls,omitempty"`
-	Tokens []string `json:"tokens,omitempty"` // names
+	Listen string      `json:"listen"`
+	TLS    *TLSView    `json:"tls,omitempty"`
+	Tokens []TokenView `json:"tokens,omitempty"`
+}
+
+// TokenView is what a caller may do.
+type TokenView struct {
+	Name  string   `json:"name"`
+	Token Secret   `json:"token"`
+	Allow []string `json:"allow"`
 }
 
 // LogView is what is written to the log; shares from 0 to 1.
 type LogView struct {
+	Format string  `json:"format"`
 	Level  string  `json:"level"`
 	Hits   float64 `json:"hits"`
 	Others float64 `json:"others"`
@@ -60,36 +67,24 @@ type LogView struct {
 // TLSView shows a listener's certificate.
 type TLSView struct {
 	Cert       string    `json:"cert"`
+	Key        string    `json:"key"` // the file
 	Subject    string    `json:"subject"`
 	Expires    time.Time `json:"expires"`
 	MinVersion string    `json:"min_version"`
 }
 
-// TracingView shows where traces go; of the headers only the names.
+// TracingView shows where traces go.
 type TracingView struct {
-	Endpoint string   `json:"endpoint"`
-	Sample   float64  `json:"sample"`
-	Service  string   `json:"service"`
-	Headers  []string `json:"headers,omitempty"`
+	Endpoint string            `json:"endpoint"`
+	Sample   float64           `json:"sample"`
+	Service  string            `json:"service"`
+	Headers  map[string]Secret `json:"headers,omitempty"`
 }
 
 // MemoryView is in bytes.
 type MemoryView struct {
 	Size      int64 `json:"size"`
 	MaxObject int64 `json:"max_object"`
-}
-
-// ValkeyView is the server that instances share, without passwords.
-type ValkeyView struct {
-	Server     string `json:"server"`
-	Username   string `json:"username,omitempty"`
-	TLS        bool   `json:"tls"`
-	Prefix     string `json:"prefix"`
-	Timeout    string `json:"timeout"`
-	Lease      string `json:"lease"`
-	Required   bool   `json:"required"`
-	Durability string `json:"durability"`
-	Compress   string `json:"compress"`
 }
 
 // UpstreamView is one upstream; its URL is shown without user information.
@@ -108,6 +103,15 @@ type UpstreamView struct {
 	MaxStreams     int         `json:"max_streams"`
 	FleetInFlight  int         `json:"fleet_max_in_flight,omitempty"`
 	Settle         string      `json:"settle,omitempty"`
+	ClientTLSView
+}
+
+// ClientTLSView names what a connection that the proxy makes is authenticated with.
+type ClientTLSView struct {
+	CA         string `json:"ca,omitempty"`
+	Cert       string `json:"cert,omitempty"`
+	Key        string `json:"key,omitempty"` // the file
+	ServerName string `json:"server_name,omitempty"`
 }
 
 // HealthView is how an upstream's addresses are checked.
@@ -117,60 +121,37 @@ type HealthView struct {
 	Timeout  string `json:"timeout"`
 }
 
-// RouteView is one route.
-type RouteView struct {
-	Name                 string   `json:"name"`
-	Match                []string `json:"match"`
-	Upstream             string   `json:"upstream"`
-	Policy               string   `json:"policy"`
-	Mode                 string   `json:"mode"`
-	ModeShare            string   `json:"mode_share,omitempty"` // where not all requests
-	Key                  string   `json:"key,omitempty"`
-	Headers              []string `json:"headers,omitempty"` // in the storage key
-	Cookies              []string `json:"cookies,omitempty"` // in the storage key
-	Tags                 []string `json:"tags,omitempty"`
-	TTL                  string   `json:"ttl"`
-	StaleWhileRevalidate string   `json:"stale_while_revalidate"`
-	StaleIfError         string   `json:"stale_if_error"`
-	NegativeTTL          string   `json:"negative_ttl"`
-	Range                string   `json:"range"`
-	Compression          string   `json:"compression"`
-	MaxWaiters           int      `json:"max_waiters"`
-	WaitTimeout          string   `json:"wait_timeout"`
-	OnLeaseLoss          string   `json:"on_lease_loss"`
-	LeaseLossMax         string   `json:"lease_loss_max,omitempty"`
-}
-
 // View shows the snapshot without its secrets.
 func (s *Snapshot) View() View {
 	v := View{
 		Listen: s.Listen, TLS: viewTLS(s.TLS), H2C: s.H2C, DrainDelay: s.DrainDelay.String(),
-		ReusePort: s.ReusePort, ShutdownTimeout: s.ShutdownTimeout.String(), Limits: viewLimits(s),
+		ReusePort: s.ReusePort, ShutdownTimeout: s.ShutdownTimeout.String(), CacheStatusKey: s.CacheStatusKey, Limits: viewLimits(s),
 		Admin:  AdminView{Listen: s.Admin.Listen, TLS: viewTLS(s.Admin.TLS)},
-		Log:    LogView{Level: s.Log.Level.String(), Hits: s.Log.Hits, Others: s.Log.Others},
+		Log:    LogView{Format: word(logFormats, s.Log.Format), Level: s.Log.Level.String(), Hits: s.Log.Hits, Others: s.Log.Others},
 		Memory: MemoryView{Size: s.Memory.Size, MaxObject: s.Memory.MaxObject},
 	}
 	for _, p := range s.TrustedProxies {
 		v.TrustedProxies = append(v.TrustedProxies, p.String())
 	}
 	if t := s.Tracing; t != nil {
-		v.Tracing = &TracingView{Endpoint: t.Endpoint.String(), Sample: t.Sample, Service: t.Service, Headers: slices.Sorted(maps.Keys(t.Headers))}
+		v.Tracing = &TracingView{Endpoint: t.Endpoint.String(), Sample: t.Sample, Service: t.Service, Headers: t.Headers}
 	}
 	for _, t := range s.Admin.Tokens {
-		v.Admin.Tokens = append(v.Admin.Tokens, t.Name)
+		v.Admin.Tokens = append(v.Admin.Tokens, viewToken(t))
 	}
 	if s.Valkey != nil {
-		v.Valkey = viewValkey(s.Valkey)
+		v.Valkey = viewValkey(s.Valkey, &s.doc.Valkey)
 	}
-	for _, u := range s.Upstreams {
+	for i, u := range s.Upstreams {
 		shown := viewUpstream(u)
+		shown.ClientTLSView = ClientTLSView(s.doc.Upstreams[i].upstreamTLSDoc)
 		if d := s.Settle[u.Name]; d > 0 {
 			shown.Settle = d.String()
 		}
 		v.Upstreams = append(v.Upstreams, shown)
 	}
-	for _, r := range s.Routes {
-		v.Routes = append(v.Routes, viewRoute(r))
+	for i, r := range s.Routes {
+		v.Routes = append(v.Routes, viewRoute(r, &s.doc.Routes[i]))
 	}
 	for _, w := range s.Warnings {
 		v.Warnings = append(v.Warnings, w.String())
@@ -203,46 +184,25 @@ func viewUpstream(u origin.Options) UpstreamView {
 		v.Host = "pass"
 	}
 	if h := u.Health; h.Path != "" {
-		v.Health = &HealthView{Path: h.Path, Interval: h.Interval.String(), Timeout: h.Timeout.String()}
+		path, _, query := strings.Cut(h.Path, "?")
+		if query {
+			path += "?" + Secret("").String() // where a service may want a token
+		}
+		v.Health = &HealthView{Path: path, Interval: h.Interval.String(), Timeout: h.Timeout.String()}
 	}
 	return v
 }
 
-func viewRoute(r *policy.Route) RouteView {
-	v := RouteView{
-		Name: r.Name, Upstream: r.Upstream, Policy: r.Policy.String(), Mode: r.Mode.String(), Key: r.Key.String(),
-		TTL: r.TTL.String(), StaleWhileRevalidate: r.StaleWhileRevalidate.String(), StaleIfError: r.StaleIfError.String(),
-		NegativeTTL: r.NegativeTTL.String(), Range: r.Range.String(), MaxWaiters: r.MaxWaiters, WaitTimeout: r.WaitTimeout.String(),
-		Compression: "none", Headers: r.Headers, Cookies: r.Cookies, OnLeaseLoss: word(leaseLosses, r.OnLeaseLoss),
+func viewToken(t Token) TokenView {
+	v := TokenView{Name: t.Name, Token: t.Secret}
+	if t.Allow == AllowAll {
+		v.Allow = []string{word(permissions, AllowAll)}
+		return v
 	}
-	if r.LeaseLossMax > 0 {
-		v.LeaseLossMax = r.LeaseLossMax.String()
-	}
-	if r.Compression != policy.Identity {
-		v.Compression = r.Compression.String()
-	}
-	if r.ModeShare > 0 && r.ModeShare < 1 {
-		v.ModeShare = fmt.Sprintf("%.4g%%", r.ModeShare*100)
-	}
-	for _, p := range r.Patterns {
-		v.Match = append(v.Match, p.String())
-	}
-	for _, t := range r.Tags {
-		v.Tags = append(v.Tags, t.String())
-	}
-	return v
-}
-
-func viewValkey(k *Valkey) *ValkeyView {
-	v := &ValkeyView{
-		Server: k.Shown(), Username: k.Server.Username, TLS: k.Server.TLS != nil, Prefix: k.Prefix, Timeout: k.Timeout.String(),
-		Lease: k.Lease.String(), Required: k.Required, Durability: "none", Compress: "none",
-	}
-	if k.Replicas > 0 {
-		v.Durability = "replicas"
-	}
-	if k.Compress {
-		v.Compress = "zstd"
+	for _, p := range permissions {
+		if t.Allow.Has(p.value) {
+			v.Allow = append(v.Allow, p.name)
+		}
 	}
 	return v
 }
@@ -251,7 +211,7 @@ func viewTLS(t *TLS) *TLSView {
 	if t == nil {
 		return nil
 	}
-	v := &TLSView{Cert: t.Cert, MinVersion: tls.VersionName(t.MinVersion)}
+	v := &TLSView{Cert: t.Cert, Key: t.Key, MinVersion: tls.VersionName(t.MinVersion)}
 	if leaf := t.Certificate.Leaf; leaf != nil {
 		v.Subject, v.Expires = leaf.Subject.String(), leaf.NotAfter
 	}

@@ -29,8 +29,10 @@ type connection struct {
 
 	resets, answered atomic.Int32 // HTTP/2 requests that the client reset early, and all
 
-	late   atomic.Bool // a body did not come in time, or nobody wants it any more (HTTP/1.1), which ends the connection
-	closed sync.Once
+	late      atomic.Bool // a body did not come in time, or nobody wants it any more (HTTP/1.1), which ends the connection
+	unread    atomic.Bool // the last request was answered before all of its body was read (HTTP/1.1)
+	lingering atomic.Bool // it is closed, but for what the client still sends
+	closed    sync.Once
 
 	mu    sync.Mutex // guards what is below
 	asked time.Time  // the write deadline that the layers above wish; zero: none
@@ -170,17 +172,10 @@ func (c *connection) SetDeadline(t time.Time) error {
 
 // CloseWrite tells the client that nothing follows, and leaves the other direction open.
 func (c *connection) CloseWrite() error {
-	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+	if half, ok := c.Conn.(halfCloser); ok {
 		return half.CloseWrite()
 	}
 	return nil
-}
-
-// Close closes the connection and makes room for another.
-func (c *connection) Close() error {
-	err := c.Conn.Close()
-	c.closed.Do(func() { c.all.remove(c) })
-	return err
 }
 
 // connectionKey is where a request's context has its connection.

@@ -34,7 +34,7 @@ func NewConnections(l Limits) *Connections {
 
 // ConnectionCounts are numbers of connections.
 type ConnectionCounts struct {
-	Open   int // now
+	Open   int // now, those included that end as soon as their client sends no more
 	AtWork int // of these, with a request, a stream or an upgraded protocol
 	// Closed since the start: Reclaimed for others while they waited, Refused for their client had too many, Stalled
 	// since their client took nothing, Flooding for resetting their HTTP/2 requests.
@@ -149,7 +149,7 @@ func (c *Connections) reclaim() (n int) {
 	slices.SortFunc(all, func(a, b waiting) int { return cmp.Compare(a.since, b.since) })
 	for _, w := range all[:min(len(all), max(1, c.limits.MaxConnections/reclaimPart))] {
 		if w.conn.take() {
-			w.conn.Close()
+			w.conn.drop()
 			n++
 		}
 	}
@@ -168,11 +168,11 @@ const freshFor = 5 * time.Second
 // settleEvery is how often Settle and Gone look.
 const settleEvery = 10 * time.Millisecond
 
-// Settle waits until no request is at work and no new connection is about to send its first, upgraded connections and
-// streams included. It returns how many were left when ctx ended.
+// Settle waits until no request is at work, upgraded connections and streams included, no new connection is about to send its
+// first, and no client still sends a body that has its answer. It returns how many were left when ctx ended.
 func (c *Connections) Settle(ctx context.Context) int {
 	return c.wait(ctx, func(conn *connection, now time.Time) bool {
-		return !conn.waits() || !conn.served.Load() && now.Sub(time.Unix(0, conn.since.Load())) < freshFor
+		return !conn.waits() || conn.lingering.Load() || !conn.served.Load() && now.Sub(time.Unix(0, conn.since.Load())) < freshFor
 	})
 }
 
@@ -185,7 +185,7 @@ func (c *Connections) Gone(ctx context.Context) int {
 	}
 	c.mu.Unlock()
 	for _, conn := range left {
-		conn.Close()
+		conn.drop()
 	}
 	atWork := func() (n int) {
 		for _, conn := range left {

@@ -31,11 +31,17 @@ type front struct {
 // inFront runs f with a server on a clock of its own.
 func inFront(t *testing.T, l Limits, f func(*front)) {
 	t.Helper()
+	inFrontOf(t, l, func(ln net.Listener) net.Listener { return ln }, f)
+}
+
+// inFrontOf does so with the connections that wrap makes.
+func inFrontOf(t *testing.T, l Limits, wrap func(net.Listener) net.Listener, f func(*front)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		s := &front{t: t, conns: NewConnections(l), ln: &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}, handle: answerOK}
 		h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.handle(w, r) })
 		s.srv = NewServer(h, ServerOptions{H2C: true, Connections: s.conns, Log: slog.New(slog.DiscardHandler)})
-		listener := s.conns.Listen(s.ln)
+		listener := s.conns.Listen(wrap(s.ln))
 		var serving sync.WaitGroup
 		serving.Go(func() {
 			if err := s.srv.Serve(listener); !errors.Is(err, http.ErrServerClosed) {

@@ -21,16 +21,21 @@ func (c *Connections) guard(next http.Handler) http.Handler {
 		if c.closing.Load() || twoLengths(conn, r) {
 			w.Header()["Connection"] = []string{"close"}
 		}
+		var body *timedBody
 		if r.Body != nil && r.Body != http.NoBody && !silent(r) {
-			r.Body = newTimedBody(r.Body, conn, r.ProtoMajor, c.limits.BodyTimeout)
+			body = newTimedBody(r.Body, conn, r.ProtoMajor, c.limits.BodyTimeout)
+			r.Body = body
 		}
 		if r.ProtoMajor >= 2 {
-			w = newTimedWriter(w, c)
-		} else if r.ContentLength != 0 {
+			next.ServeHTTP(newTimedWriter(w, c), r)
+			return
+		}
+		if body != nil {
 			// What of the body nobody has read is read before the answer goes out, by net/http, which has no limit of its own.
 			defer conn.hasten(c.limits.BodyTimeout)
 		}
 		next.ServeHTTP(w, r)
+		conn.unread.Store(body != nil && !body.ended.Load())
 	})
 }
 
@@ -38,7 +43,7 @@ func (c *Connections) guard(next http.Handler) http.Handler {
 func (c *Connections) leave(conn *connection, r *http.Request) {
 	if r.ProtoMajor >= 2 && conn.floods(r.Context().Err() != nil) {
 		c.flooding.Add(1)
-		conn.Close()
+		conn.drop()
 	}
 	conn.end()
 }

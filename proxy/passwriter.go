@@ -14,14 +14,8 @@ import (
 	"cacheproxy/policy"
 )
 
-// What a client may go on sending of a body that the origin has answered without reading.
-const (
-	drainGrace = time.Second
-	drainLimit = 256 << 10
-)
-
 // passWriter keeps net/http from improving a response that passes through, and makes what net/http leaves to chance
-// certain: who writes informational responses, and what becomes of a connection with an unread body.
+// certain: who writes informational responses, and that a connection with an unread body ends.
 type passWriter struct {
 	inner    http.ResponseWriter
 	control  *http.ResponseController
@@ -144,7 +138,7 @@ func (c *aheadConn) Read(p []byte) (int, error) {
 
 // CloseWrite tells the client that nothing follows, and leaves the other direction open.
 func (c *aheadConn) CloseWrite() error {
-	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+	if half, ok := c.Conn.(halfCloser); ok {
 		return half.CloseWrite()
 	}
 	return nil
@@ -162,26 +156,16 @@ func (w *passWriter) close() {
 	w.final = true
 }
 
-// finish takes what is left of an unread body, for a moment and up to a limit, since closing the connection at once
-// would make the client's system throw away the answer. After that the expired deadline keeps net/http and the
-// transport's read from waiting for a client that neither sends nor leaves.
+// finish ends the reading of a body that nobody wants any more: net/http and the transport, which may still read it, do not
+// wait for a client that neither sends nor leaves. What the client still sends its connection takes.
 func (w *passWriter) finish() {
 	if w.hijacked || !w.unreadBody() {
 		return
 	}
-	if w.control.Flush() != nil {
-		return // nobody there
-	}
-	grace := drainGrace
-	if w.body.uninvited() {
-		grace = 0 // it waits for a 100 that will not come, and sends nothing
-	}
 	if c := connectionOf(w.request.Context()); c != nil {
 		c.late.Store(true)
 	}
-	if w.control.SetReadDeadline(time.Now().Add(grace)) == nil {
-		io.CopyN(io.Discard, w.request.Body, drainLimit) //nolint:errcheck // the connection is closed either way
-	}
+	_ = w.control.SetReadDeadline(time.Unix(1, 0)) // of a connection that is closed
 }
 
 // passBody is the request's body on its way to the origin.
@@ -209,9 +193,6 @@ func newPassBody(pw *passWriter, in, out *http.Request) *passBody {
 	b.trailer = out.Trailer
 	return b
 }
-
-// uninvited reports whether the client still waits to be asked for its body.
-func (b *passBody) uninvited() bool { return b.expects.Load() }
 
 func (b *passBody) Read(p []byte) (int, error) {
 	if b.expects.CompareAndSwap(true, false) {

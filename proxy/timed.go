@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -52,6 +53,7 @@ func atLeast(n int64) time.Duration { return time.Duration(n) * time.Second / mi
 type timedBody struct {
 	io.ReadCloser
 	timeout time.Duration
+	ended   atomic.Bool // it was read to its end
 
 	mu     sync.Mutex // held by who reads; guards what is below
 	dog    watchdog
@@ -79,6 +81,9 @@ func (b *timedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if b.dog.stop() && err != io.EOF {
 		return n, fmt.Errorf("client sends too slowly or not at all: %w", os.ErrDeadlineExceeded)
+	}
+	if err == io.EOF {
+		b.ended.Store(true)
 	}
 	b.waited = max(0, b.waited+time.Since(start)-atLeast(int64(n)))
 	return n, err

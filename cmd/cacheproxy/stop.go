@@ -86,6 +86,7 @@ func (i *instance) finish(ctx context.Context) {
 		if err := i.data.Shutdown(going); err != nil && !errors.Is(err, context.DeadlineExceeded) {
 			i.log.Warn("data listener not closed", "error", err)
 		}
+		i.connections.Settle(going) // answers that were on their way may have met clients that still send
 	}
 	i.data.Close()
 	ended, cancel := context.WithTimeout(context.Background(), cutOff)
