@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"cacheproxy/invalidation"
 	"cacheproxy/invalidation/valkey"
 	"cacheproxy/observe"
+	"cacheproxy/proxy/origin"
 	"cacheproxy/store"
 
 	inspect "cacheproxy/cmd/cacheproxy/valkey"
@@ -49,6 +51,7 @@ type fleet struct {
 	below         sharedCopies
 	certificate   atomic.Pointer[tls.Certificate] // shown to the server; nil: none
 
+	shares  bool          // an upstream has a limit for all instances together
 	lapsed  atomic.Uint64 // how often the lease has
 	onEmpty func()        // is called when the server has lost its data
 
@@ -62,6 +65,7 @@ func newFleet(v *config.Valkey, i *instance) *fleet {
 	if v.Required {
 		f.patience = requiredContact
 	}
+	f.shares = slices.ContainsFunc(i.snapshot.Upstreams, func(o origin.Options) bool { return o.FleetMaxInFlight > 0 })
 	server := v.Server
 	if server.TLS != nil {
 		server.TLS = server.TLS.Clone()
@@ -201,7 +205,7 @@ func (f *fleet) await(ctx context.Context) error {
 		}
 	}
 	f.log.Info("Valkey answers", "server", f.settings.Shown(), "instances", f.entries.Instances())
-	if f.entries.Instances() > 1 {
+	if f.shares && f.entries.Instances() > 1 {
 		// Until the others have noticed, and have given up what is this one's share of the origins.
 		pause(ctx, f.settings.Lease/noticed+2*look)
 	}
