@@ -7,6 +7,8 @@ IMAGE    ?= cacheproxy:$(RELEASE)
 FUZZTIME ?= 10s
 BENCH    ?= .
 TIMEOUT  ?= 10m
+SOAK     ?= 5m
+SEEDS    ?= 100
 
 # Packages with tests that the race detector would falsify, such as counts of allocations, and that are built without it.
 NORACE = $(shell grep -rl --include='*_test.go' '^//go:build.*!race' . | xargs -r -n 1 dirname | sort -u)
@@ -46,6 +48,15 @@ fuzz: ## run each fuzz target for FUZZTIME (10s)
 	  echo "$$(dirname "$$file") $${target#func }"; \
 	  go test -run '^$$' -fuzz "^$${target#func }\$$" -fuzztime $(FUZZTIME) "$$(dirname "$$file")"; \
 	done <<<"$$targets"
+
+# Six ways of running a fleet take SOAK each, on each of two servers; the simulation takes about 20 s for each seed.
+.PHONY: soak
+soak: deps ## look for stale reads: SEEDS (100) simulations, a fleet of processes for SOAK (5m) in each way, and with rules switched off
+	go test -count 1 -v -timeout 0 ./invalidation -run '^TestSimulation$$' -args -sim-seeds $(SEEDS) -sim-time 60s
+	set -e; for server in valkey-server redis-server; do \
+	  go test -count 1 -v -timeout 0 ./test/fleet -run '^TestNothingStale' -args -server $$server -for $(SOAK) -idle 1ms; \
+	done
+	go test -count 1 -v -timeout 0 ./test/mutants -run '^TestBrokenRulesAreSeenOnAFleet$$' -args -fleet $(SOAK)
 
 .PHONY: conformance
 conformance: ## hold the proxy against http-cache-tests, as it was last written down

@@ -29,20 +29,26 @@ const (
 // shareAnyway switches off the question at the header of an answer.
 var shareAnyway = edit{"proxy/fetch.go", "	return !res.token.Before(ex.arrival) || !ex.p.ledger.Since(res.token, res.ids)", "	return true"}
 
+// stampLate and joinAlways switch off the rules of fetches that were under way when something was invalidated.
+var (
+	stampLate  = []edit{{"proxy/fill.go", "length: length, token: c.token,", "length: length, token: c.p.ledger.Token(),"}}
+	joinAlways = []edit{
+		{"proxy/flight.go", "	case f.fill != nil:\n		return !fs.ledger.Since(f.token, f.fill.ids)\n	case f.sent:\n		return !fs.ledger.Since(f.token, f.known)\n",
+			"	case f.fill != nil || f.sent:\n		return true\n"},
+		shareAnyway,
+	}
+)
+
 var mutants = append([]mutant{
 	{
 		name:  "no token: an answer is stamped when it arrives instead of before it was asked for",
-		edits: []edit{{"proxy/fill.go", "length: length, token: c.token,", "length: length, token: c.p.ledger.Token(),"}},
+		edits: stampLate,
 		pkg:   "./proxy", run: promise + "/key",
 	},
 	{
-		name: "no join rule: late requests share a flight that began before the invalidation",
-		edits: []edit{
-			{"proxy/flight.go", "	case f.fill != nil:\n		return !fs.ledger.Since(f.token, f.fill.ids)\n	case f.sent:\n		return !fs.ledger.Since(f.token, f.known)\n",
-				"	case f.fill != nil || f.sent:\n		return true\n"},
-			shareAnyway,
-		},
-		pkg: "./proxy", run: join + "/key",
+		name:  "no join rule: late requests share a flight that began before the invalidation",
+		edits: joinAlways,
+		pkg:   "./proxy", run: join + "/key",
 	},
 	{
 		name:  "no join rule at the header: an answer is shared whatever its tags say",
@@ -122,6 +128,15 @@ func TestBrokenRulesAreNoticed(t *testing.T) {
 // test runs the mutant's test with the changed file laid over the real one.
 func (m mutant) test(t *testing.T, root string) (string, error) {
 	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", "test", "-overlay", m.overlay(t, root), "-count", "1", "-run", "^"+strings.ReplaceAll(m.run, "/", "$/^")+"$", m.pkg)
+	cmd.Dir = root
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+// overlay writes the changed files, and the file that lays them over the real ones.
+func (m mutant) overlay(t *testing.T, root string) string {
+	t.Helper()
 	dir := t.TempDir()
 	replace := make(map[string]string)
 	for _, e := range m.edits {
@@ -142,12 +157,9 @@ func (m mutant) test(t *testing.T, root string) (string, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	overlayFile := filepath.Join(dir, "overlay.json")
-	if err := os.WriteFile(overlayFile, overlay, 0o600); err != nil {
+	file := filepath.Join(dir, "overlay.json")
+	if err := os.WriteFile(file, overlay, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), "go", "test", "-overlay", overlayFile, "-count", "1", "-run", "^"+strings.ReplaceAll(m.run, "/", "$/^")+"$", m.pkg)
-	cmd.Dir = root
-	out, err := cmd.CombinedOutput()
-	return string(out), err
+	return file
 }
