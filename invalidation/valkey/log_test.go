@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -323,6 +324,23 @@ func TestSettle(t *testing.T) {
 	b.await(t, "repetition", func() bool { return !b.admits(token, key("k")) })
 	if at := b.State().Position; at != 2 {
 		t.Errorf("position %d, want 2: one repetition", at)
+	}
+}
+
+// However many marks there are, and however short leases, an instance that joins gets to know them all.
+func TestJoiningWithManyMarks(t *testing.T) {
+	const marks = 600_000
+	server := servers.Valkey(t, servers.ValkeyOptions{})
+	a := join(t, serverAt(server.Address()), "a")
+	a.end()
+	run(t, server, "EVAL", `local n = tonumber(ARGV[1])
+for i = 1, n do redis.call('ZADD', KEYS[1], i, struct.pack('>I4I4', 0x30000000, i)) end
+redis.call('HSET', KEYS[2], 's', ARGV[1])
+redis.call('XADD', KEYS[3], ARGV[1] .. '-0', 'n', 'abc', 'e', '')`, "3", "{test}:hard", "{test}:meta", "{test}:log", strconv.Itoa(marks))
+	b := start(t, serverAt(server.Address()), "b", func(o *Options) { o.Lease = 60 * time.Millisecond })
+	b.await(t, "end of the log", func() bool { return b.State().Position == marks })
+	if n := b.ledger.Marks(); n != marks {
+		t.Errorf("%d marks, want %d", n, marks)
 	}
 }
 

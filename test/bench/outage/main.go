@@ -62,6 +62,9 @@ func run(ctx context.Context, args []string) (err error) {
 		if err != nil {
 			return fmt.Errorf("%s: %w", f.name, err)
 		}
+		if err := r.overloaded(); err != nil {
+			return fmt.Errorf("%s: %w", f.name, err)
+		}
 		found := r.broken()
 		if err := r.print(os.Stdout, found); err != nil {
 			return err

@@ -14,6 +14,23 @@ const fullShare = 0.9
 // afterglow is for how long after the leases are held again requests may still be shed: those that waited in a full queue.
 const afterglow = 2 * time.Second
 
+// slow is the time that a read may take at most, but for one in a hundred, on a machine that does what is asked of it.
+const slow = time.Second
+
+// overloaded says that the machine did not do what was asked of it before anything had failed: then nothing can be said.
+func (r *result) overloaded() error {
+	healthy := r.phases()[0]
+	for i, route := range routes {
+		t := r.tally(healthy, i)
+		rate, wanted := float64(t.requests)/healthy.seconds(), float64(r.options.rate)/float64(len(routes))
+		if p99 := percentile(t.served, 99); p99 > slow || rate < 0.9*wanted {
+			return fmt.Errorf("this machine is too busy: of %.0f reads/s on route %s it did %.0f, with %v at the 99th percentile, before anything had failed; lower --rate",
+				wanted, route, rate, p99.Round(time.Millisecond))
+		}
+	}
+	return nil
+}
+
 // broken says which promises were broken.
 func (r *result) broken() []string {
 	var found []string
