@@ -37,10 +37,12 @@ type Settings struct {
 	Lease  time.Duration // of the log
 	// Durable has a purge or write acknowledged only when a replica has it.
 	Durable bool
+	// MoreUpstream is added to the upstream, and Routes stand in place of the usual ones.
+	MoreUpstream, Routes string
 }
 
-// routes are those of a versioned origin: reads are purged by key and tag, writes are fenced.
-const routes = `
+// usualRoutes are those of a versioned origin: reads are purged by key and tag, writes are fenced.
+const usualRoutes = `
   - name: item
     match: ["GET /v/{id}", "PUT /v/{id}"]
     policy: write-through
@@ -62,11 +64,14 @@ func Start(ctx context.Context, name string, s Settings) (*Member, error) {
 	if s.Durable {
 		durability = "replicas"
 	}
+	if s.Routes == "" {
+		s.Routes = usualRoutes
+	}
 	if err := os.MkdirAll(m.dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make folder of %s: %w", name, err)
 	}
 	m.config = fmt.Sprintf("log: {hits: 0%%, others: 0%%}\ndrain_delay: 0s\nvalkey: {%s, prefix: fleet, lease: %s, durability: %s}\n"+
-		"upstreams:\n  - {name: origin, url: \"%s\"}\nroutes:%s", find, s.Lease, durability, s.Origin, routes)
+		"upstreams:\n  - {name: origin, url: \"%s\"%s}\nroutes:%s", find, s.Lease, durability, s.Origin, s.MoreUpstream, s.Routes)
 	if err := m.Restart(ctx); err != nil {
 		return nil, err
 	}
