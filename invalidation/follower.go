@@ -45,7 +45,8 @@ type Follower struct {
 	server  string              // as it last called itself
 	since   time.Time           // since when it is known to be the one that all instances have to reach; zero: never met
 	grace   time.Time           // until then no lease is taken: others may have something to say first
-	missing []string            // instances whose word is waited for during grace; see Restart
+	waiting map[string]uint64   // after grace, whose word is waited for: their heartbeats as they were first seen
+	missing []string            // instances that have to appear in a log that began anew
 	current time.Time           // when the ledger was last known to be complete; zero: never
 	behind  uint64              // entries that the log had beyond the ledger at the last answer
 	floor   uint64              // of the log, at the last answer
@@ -63,6 +64,7 @@ type Peer struct {
 	Name    string
 	Beat    uint64 // counts its heartbeats
 	Applied uint64
+	Owes    bool // it has entries to write that others may not have heard of
 }
 
 // standing is a fence that stands.
@@ -105,6 +107,7 @@ type Question struct {
 	Applied   uint64
 	Nonce     uint64
 	Retention time.Duration // the longest that a copy may be held
+	Owes      bool          // this instance has entries to write that others may not have heard of
 	Sent      time.Time
 }
 
@@ -159,7 +162,8 @@ func (f *Follower) Ask(now time.Time) Question {
 	defer f.mu.Unlock()
 	f.beat++
 	return Question{
-		History: f.history, Term: f.term(), Beat: f.beat, Applied: f.applied, Nonce: f.nonce, Retention: f.ledger.Retention(), Sent: now,
+		History: f.history, Term: f.term(), Beat: f.beat, Applied: f.applied, Nonce: f.nonce, Retention: f.ledger.Retention(),
+		Owes: f.owes(), Sent: now,
 	}
 }
 
@@ -217,14 +221,37 @@ func (f *Follower) meet(a Answer, now time.Time) {
 // patience is how long an instance that is not heard of may still use copies.
 func (f *Follower) patience() time.Duration { return f.duration + f.margin }
 
-// wait takes no lease for as long as another instance may hold one.
-func (f *Follower) wait(now time.Time) { f.grace = now.Add(f.patience()) }
+// wait takes no lease for as long as another instance may hold one, nor before those that are there have said all that they
+// know.
+func (f *Follower) wait(now time.Time) {
+	f.grace, f.waiting = now.Add(f.patience()), map[string]uint64{}
+}
+
+// told reports whether nothing is waited for: every other instance on the list has been heard of since the wait began, and has
+// nothing more to write. One that stays silent is taken off the list.
+func (f *Follower) told(live []Peer) bool {
+	if f.waiting == nil {
+		return true
+	}
+	told := true
+	for _, p := range live {
+		first, seen := f.waiting[p.Name]
+		if !seen {
+			f.waiting[p.Name] = p.Beat
+		}
+		if p.Name != f.name && (!seen || p.Beat == first || p.Owes) {
+			told = false
+		}
+	}
+	return told
+}
 
 // extend takes the lease anew, from when the question was sent whose answer completed the ledger (rule R7).
 func (f *Follower) extend(sent time.Time, live []Peer, now time.Time) {
-	if now.Before(f.grace) || f.owes() {
+	if told := f.told(live); !told || now.Before(f.grace) || f.owes() {
 		return
 	}
+	f.waiting = nil
 	if len(f.missing) > 0 {
 		for _, name := range f.missing {
 			if !slices.ContainsFunc(live, func(p Peer) bool { return p.Name == name }) {

@@ -2,7 +2,6 @@ package invalidation
 
 import (
 	"errors"
-	"slices"
 	"testing"
 	"time"
 
@@ -20,6 +19,7 @@ type desk struct {
 	server string
 	terms  []Term
 	live   []Peer
+	living bool // the others' heartbeats go on
 }
 
 var deskHistory = NewHistory([16]byte{1, 2, 3})
@@ -58,6 +58,11 @@ func (d *desk) beat() {
 
 // answer gives at most so many entries to the next question.
 func (d *desk) answer(most int) Step {
+	for i := range d.live {
+		if d.living && d.live[i].Name != "me" {
+			d.live[i].Beat++
+		}
+	}
 	q := d.f.Ask(d.now)
 	a := Answer{Server: d.server, Terms: d.terms, Seq: uint64(len(d.log)), Live: d.live}
 	if q.Applied < a.Seq {
@@ -141,6 +146,39 @@ func TestAnotherServerIsNotTrustedAtOnce(t *testing.T) {
 	}
 }
 
+// Who has lost its lease, and meets another server, waits for what those that are there have to say: for a heartbeat of each, and
+// for the end of what it owes. One that says nothing more does not keep it waiting once it was taken off the list.
+func TestOthersAreHeardFirst(t *testing.T) {
+	d := newDesk(t)
+	d.pass(deskLease)
+	d.server = "s2"
+	d.live = append(d.live, Peer{Name: "other", Owes: true})
+	d.beat()
+	d.pass(deskLease + Margin(deskLease))
+	if d.beat(); d.valid() {
+		t.Fatal("a lease before the other was heard of")
+	}
+	d.living = true
+	if d.beat(); d.valid() {
+		t.Fatal("a lease while the other owes entries")
+	}
+	d.live[1].Owes = false
+	if d.beat(); !d.valid() {
+		t.Fatal("no lease although the other has said all")
+	}
+	d.pass(deskLease)
+	d.server, d.living = "s3", false
+	d.beat()
+	d.pass(deskLease + Margin(deskLease))
+	if d.beat(); d.valid() {
+		t.Fatal("a lease before the other was heard of on the third server")
+	}
+	d.live = d.live[:1]
+	if d.beat(); !d.valid() {
+		t.Error("no lease although nobody else is there")
+	}
+}
+
 // A purge is not confirmed by a server that has just taken over before every instance of the one before has come over or lost
 // its lease.
 func TestConfirmationAfterTakeover(t *testing.T) {
@@ -162,64 +200,6 @@ func TestConfirmationAfterTakeover(t *testing.T) {
 	d.pass(deskLease + Margin(deskLease))
 	if done, _ := c.Hear(applied, d.now); !done {
 		t.Error("still not confirmed")
-	}
-}
-
-// An instance is dead when its heartbeat has not changed for as long as a lease lasts, by the clock of who watches.
-func TestReaping(t *testing.T) {
-	d := newDesk(t)
-	d.pass(time.Hour)
-	c := d.f.Confirm(1)
-	me := Peer{Name: "me", Applied: 1}
-	hear := func(beat uint64) (done bool, reap []Peer) {
-		d.live = []Peer{me, {Name: "other", Beat: beat}}
-		d.beat()
-		done, reap = c.Hear(d.live, d.now)
-		if silent := d.f.Silent(d.now); !slices.Equal(silent, reap) {
-			t.Fatalf("silent %v, to reap %v", silent, reap)
-		}
-		return done, reap
-	}
-	for beat := range uint64(5) {
-		for range 5 {
-			if done, reap := hear(beat); done || len(reap) > 0 {
-				t.Fatalf("an instance that lives is given up: %v, %v", done, reap)
-			}
-			d.pass(deskLease / 5)
-		}
-	}
-	hear(5)
-	for range 5 {
-		d.pass(deskLease / 5)
-		if done, reap := hear(5); done || len(reap) > 0 {
-			t.Fatalf("given up while it may have its lease: %v, %v", done, reap)
-		}
-	}
-	d.pass(Margin(deskLease))
-	if done, reap := hear(5); done || len(reap) != 1 || reap[0].Name != "other" {
-		t.Fatalf("silent for longer than its lease: %v, %v", done, reap)
-	}
-	if done, _ := c.Hear([]Peer{me}, d.now); !done || len(c.Reaped()) != 1 || len(c.Acked()) != 1 {
-		t.Errorf("not done once it was taken off: acked %v, reaped %v", c.Acked(), c.Reaped())
-	}
-}
-
-// Who has heard nothing itself for a while cannot tell that others were silent.
-func TestSilenceBeginsAnew(t *testing.T) {
-	d := newDesk(t)
-	d.live = []Peer{{Name: "me"}, {Name: "other", Beat: 1}}
-	d.beat()
-	d.pass(2 * deskLease)
-	d.beat()
-	if silent := d.f.Silent(d.now); len(silent) > 0 {
-		t.Fatalf("silent: %v", silent)
-	}
-	for range 3 {
-		d.pass(deskLease * 2 / 5)
-		d.beat()
-	}
-	if silent := d.f.Silent(d.now); len(silent) != 1 {
-		t.Errorf("silent: %v", silent)
 	}
 }
 

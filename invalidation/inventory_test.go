@@ -27,7 +27,7 @@ func inventory(skus int) [][]ID {
 // which live for a day: marks of members that are written anew take no more room, and there is room for all of them.
 func TestInventoryLeavesTheCatalogueAlone(t *testing.T) {
 	const (
-		skus, rounds = 200_000, 5
+		skus, rounds = 200_000, 3
 		day          = 24 * time.Hour
 	)
 	stock := inventory(skus)
@@ -58,7 +58,7 @@ func TestInventoryLeavesTheCatalogueAlone(t *testing.T) {
 				pages = append(pages, p)
 			}
 		}
-		// The rest of the day's fifth passes without writes: the marks grow older, and the copies too.
+		// The rest of a third of the day passes without writes: the marks grow older, and the copies too.
 		now = now.Add(day/rounds - skus*2*time.Millisecond)
 		for i, p := range pages {
 			if verdict := l.Check(&p.stamp, p.ids); now.Before(p.until) && verdict != Valid {

@@ -130,6 +130,7 @@ func TestAnotherHistory(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d := newDesk(t)
+			d.living = true
 			d.live = append(d.live, Peer{Name: "other"})
 			token := d.ledger.Token()
 			d.write(entryOf(1))
@@ -137,6 +138,7 @@ func TestAnotherHistory(t *testing.T) {
 			d.pass(c.away)
 			d.live = append([]Peer{{Name: "me"}}, c.peers...)
 			enter(d)
+			d.beat()
 			if c.away < reissueWindow && (len(d.log) != 1 || d.log[0].IDs[0] != simKeyID(1)) {
 				t.Errorf("written into the new log: %+v", d.log)
 			}

@@ -104,7 +104,7 @@ func (n *node) sync(q Question, name string) Answer {
 	if a.Status != Current {
 		return a
 	}
-	p := Peer{Name: name, Beat: q.Beat, Applied: q.Applied}
+	p := Peer{Name: name, Beat: q.Beat, Applied: q.Applied, Owes: q.Owes}
 	n.live[name] = p
 	n.world.replicate(n, func(r *node) { r.live[name] = p })
 	a.Seq = n.seq()

@@ -163,8 +163,9 @@ func (r *reader) peers() []invalidation.Peer {
 	var peers []invalidation.Peer
 	for pair := (reader{rest: list}); len(pair.rest) >= 2 && r.err == nil; {
 		p := invalidation.Peer{Name: pair.text()}
-		beat, applied, _ := strings.Cut(pair.text(), ":")
-		p.Beat, p.Applied = r.parse(beat, 10), r.parse(applied, 10)
+		beat, rest, _ := strings.Cut(pair.text(), ":")
+		applied, owes, _ := strings.Cut(rest, ":")
+		p.Beat, p.Applied, p.Owes = r.parse(beat, 10), r.parse(applied, 10), owes == flag(true)
 		peers = append(peers, p)
 	}
 	return peers

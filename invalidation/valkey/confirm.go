@@ -127,7 +127,7 @@ func (l *Log) confirm(ctx context.Context, client commander, live []invalidation
 }
 
 func (l *Log) reap(ctx context.Context, client commander, p invalidation.Peer) {
-	state := strconv.FormatUint(p.Beat, 10) + ":" + strconv.FormatUint(p.Applied, 10)
+	state := strconv.FormatUint(p.Beat, 10) + ":" + strconv.FormatUint(p.Applied, 10) + ":" + flag(p.Owes)
 	r, err := newReader(reapScript.run(ctx, client, []string{l.keys.meta, l.keys.live}, []string{l.historyNow(), p.Name, state}))
 	switch {
 	case err != nil:

@@ -125,7 +125,7 @@ func (l *Log) ask(ctx context.Context, client commander, q invalidation.Question
 	result := syncScript.run(ctx, client, []string{l.keys.meta, l.keys.terms, l.keys.log, l.keys.live}, []string{
 		historyText(q.History), l.options.Instance, strconv.FormatUint(q.Beat, 10), strconv.FormatUint(q.Applied, 10),
 		nonceText(q.Nonce), strconv.Itoa(syncCount), strconv.FormatInt(q.Retention.Milliseconds(), 10),
-		fmt.Sprintf("%08x", q.Term),
+		fmt.Sprintf("%08x", q.Term), flag(q.Owes),
 	})
 	a, unread, err := answer(result, l.alone)
 	if unread != nil {
@@ -256,4 +256,11 @@ func (l *Log) awaitBeyond(ctx context.Context, seq uint64) {
 			return
 		}
 	}
+}
+
+func flag(set bool) string {
+	if set {
+		return "1"
+	}
+	return "0"
 }

@@ -18,7 +18,7 @@ type keys struct {
 	soft    string // the same of soft ones
 	fences  string // hash: number → record of its beginning
 	notices string // hash: subject → record
-	live    string // hash: instance → "<beat>:<applied>"
+	live    string // hash: instance → "<beat>:<applied>:<1 if it owes entries>"
 	clock   string // sorted set: seq → server time in seconds, at long intervals
 	terms   string // list: the latest terms, "<first eight digits of the server's run_id> <start>"
 }
@@ -97,7 +97,7 @@ return ARGV[1]
 // syncScript is the heartbeat: it acknowledges what the caller has applied, gives what is new, and tells who is live. It
 // writes, so that a server which was demoted, or has lost its replicas, refuses it.
 //
-// ARGV: history, instance, beat, applied, nonce of that, count, retention in ms, term
+// ARGV: history, instance, beat, applied, nonce of that, count, retention in ms, term, 1 if it owes entries
 var syncScript = newScript(termed + `
 local a, s = tonumber(ARGV[4]), tonumber(m[2])
 if a > s then return {'DIVERGED', who} end
@@ -108,7 +108,7 @@ if a > 0 then
   if e[1][2][2] ~= ARGV[5] then return {'DIVERGED', who} end
 end
 if tonumber(ARGV[7]) > tonumber(m[4] or '0') then redis.call('HSET', KEYS[1], 'r', ARGV[7]) end
-redis.call('HSET', KEYS[4], ARGV[2], ARGV[3] .. ':' .. ARGV[4])
+redis.call('HSET', KEYS[4], ARGV[2], ARGV[3] .. ':' .. ARGV[4] .. ':' .. ARGV[9])
 local terms = {}
 if run and string.sub(run, 1, 8) ~= ARGV[8] then terms = redis.call('LRANGE', KEYS[2], 0, -1) end
 return {'OK', who, terms, m[2], m[3] or '0', redis.call('XRANGE', KEYS[3], '(' .. ARGV[4] .. '-0', '+', 'COUNT', ARGV[6]), redis.call('HGETALL', KEYS[4])}
@@ -152,7 +152,7 @@ end
 return {'OK', m[1], m[2], nonce, m[3] or '0', redis.call('HVALS', KEYS[3]), redis.call('HVALS', KEYS[4])}
 `)
 
-// reapScript takes an instance off the list unless it has been heard of since. ARGV: history, instance, "<beat>:<applied>"
+// reapScript takes an instance off the list unless it has been heard of since. ARGV: history, instance, what the list says of it
 var reapScript = newScript(guard + `
 if redis.call('HGET', KEYS[2], ARGV[2]) == ARGV[3] then return {'OK', tostring(redis.call('HDEL', KEYS[2], ARGV[2]))} end
 return {'OK', '0'}

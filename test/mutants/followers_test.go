@@ -33,8 +33,13 @@ var followers = []mutant{
 	},
 	{
 		name:  "a lease is taken before others can know what this instance knows",
-		edits: []edit{{"invalidation/follower.go", "	if now.Before(f.grace) || f.owes() {", "	if now.Before(f.grace) {"}},
+		edits: []edit{{"invalidation/follower.go", "!told || now.Before(f.grace) || f.owes() {", "!told || now.Before(f.grace) {"}},
 		pkg:   "./invalidation", run: "TestOwedEntriesGoBeforeTheLease",
+	},
+	{
+		name:  "others are not heard before a lease is taken from another server",
+		edits: []edit{{"invalidation/follower.go", "!told || now.Before(f.grace)", "!told && false || now.Before(f.grace)"}},
+		pkg:   "./invalidation", run: "TestOthersAreHeardFirst",
 	},
 	{
 		name:  "no grace after a server has taken over",

@@ -194,7 +194,11 @@ func (r *result) tally(p phase, route int) tally {
 // load is what the origin had in one phase.
 type load struct {
 	requests, most, mostOf, second int // second: the most in any second of it
+	sum                            int // of those that each found at work, with itself
 }
+
+// mean is how many requests were at work when one came, with itself.
+func (l load) mean() float64 { return float64(l.sum) / float64(max(l.requests, 1)) }
 
 func (r *result) load(p phase) load {
 	var l load
@@ -204,6 +208,7 @@ func (r *result) load(p phase) load {
 			continue
 		}
 		l.requests++
+		l.sum += a.most
 		l.most, l.mostOf = max(l.most, a.most), max(l.mostOf, a.of)
 		bin := int(a.at.Sub(p.from) / time.Second)
 		bins[bin]++

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// fullShare is how much of what the origin may have at once it has at least while requests are shed for want of it.
+// fullShare is how much of what the origin may have at once it has at least, on average, while requests are shed for want of it.
 const fullShare = 0.9
 
 // afterglow is for how long after the leases are held again requests may still be shed: those that waited in a full queue.
@@ -53,8 +53,8 @@ func (r *result) broken() []string {
 		report("%d reads were shed while leases were held", n)
 	}
 	down := phase{from: r.lapsed.Add(time.Second), to: r.back}
-	if rate := float64(r.load(down).requests) / down.seconds(); r.tally(down, 1).shed > 0 && rate < fullShare*r.options.capacity() {
-		report("reads were shed while the origin did %.0f requests/s of %.0f", rate, r.options.capacity())
+	if l := r.load(down); r.tally(down, 1).shed > 0 && l.mean() < fullShare*float64(r.options.fleet) {
+		report("reads were shed while a request found the origin with %.1f at once, where %d may be", l.mean(), r.options.fleet)
 	}
 	l := r.load(all)
 	if l.most > r.options.fleet {
