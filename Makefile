@@ -7,6 +7,8 @@ IMAGE    ?= cacheproxy:$(RELEASE)
 FUZZTIME ?= 10s
 BENCH    ?= .
 TIMEOUT  ?= 10m
+SOAK     ?= 5m
+SEEDS    ?= 100
 
 # Packages with tests that the race detector would falsify, such as counts of allocations, and that are built without it.
 NORACE = $(shell grep -rl --include='*_test.go' '^//go:build.*!race' . | xargs -r -n 1 dirname | sort -u)
@@ -47,6 +49,15 @@ fuzz: ## run each fuzz target for FUZZTIME (10s)
 	  go test -run '^$$' -fuzz "^$${target#func }\$$" -fuzztime $(FUZZTIME) "$$(dirname "$$file")"; \
 	done <<<"$$targets"
 
+# Six ways of running a fleet take SOAK each, on each of two servers; the simulation takes about 20 s for each seed.
+.PHONY: soak
+soak: deps ## look for stale reads: SEEDS (100) simulations, a fleet of processes for SOAK (5m) in each way, and with rules switched off
+	go test -count 1 -v -timeout 0 ./invalidation -run '^TestSimulation$$' -args -sim-seeds $(SEEDS) -sim-time 60s
+	set -e; for server in valkey-server redis-server; do \
+	  go test -count 1 -v -timeout 0 ./test/fleet -run '^TestNothingStale' -args -server $$server -for $(SOAK) -idle 1ms; \
+	done
+	go test -count 1 -v -timeout 0 ./test/mutants -run '^TestBrokenRulesAreSeenOnAFleet$$' -args -fleet $(SOAK)
+
 .PHONY: conformance
 conformance: ## hold the proxy against http-cache-tests, as it was last written down
 	go test -count 1 -v ./test/conformance -require
@@ -66,6 +77,10 @@ bench-shop: deps ## load the sample shop on PostgreSQL, with and without the pro
 .PHONY: bench-overload
 bench-overload: ## offer an origin behind the proxy ten times what it can do
 	go run ./test/bench/overload
+
+.PHONY: bench-outage
+bench-outage: deps ## take Valkey away from proxies under load, and give it back
+	go run ./test/bench/outage
 
 .PHONY: demo
 demo: ## run a sample shop behind the proxy

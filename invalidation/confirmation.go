@@ -10,21 +10,14 @@ import (
 type Confirmation struct {
 	follower *Follower
 	seq      uint64
-	seen     map[string]sighting
 	live     []string
 	reaped   []string
-}
-
-// sighting is when an instance's heartbeat was last seen to change, by the clock of who watches.
-type sighting struct {
-	beat uint64
-	at   time.Time
 }
 
 // Confirm begins to watch an entry that was applied here. An instance that was registered with a server from before this one
 // has to have come over, or lost its lease, before its silence means anything.
 func (f *Follower) Confirm(seq uint64) *Confirmation {
-	return &Confirmation{follower: f, seq: seq, seen: map[string]sighting{}}
+	return &Confirmation{follower: f, seq: seq}
 }
 
 // notBefore is when the silence of an instance that is not registered means that it uses no copies.
@@ -45,16 +38,10 @@ func (c *Confirmation) Hear(live []Peer, now time.Time) (done bool, reap []Peer)
 			continue
 		}
 		done = false
-		s, ok := c.seen[p.Name]
-		switch {
-		case !ok || s.beat != p.Beat:
-			c.seen[p.Name] = sighting{p.Beat, now}
-		case now.Sub(s.at) >= c.follower.patience():
+		if c.follower.silent(p, now) {
 			reap = append(reap, p)
+			c.reaped = append(c.reaped, p.Name)
 		}
-	}
-	for _, p := range reap {
-		c.reaped = append(c.reaped, p.Name)
 	}
 	return done, reap
 }

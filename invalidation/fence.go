@@ -1,9 +1,6 @@
 package invalidation
 
-import (
-	"sync/atomic"
-	"time"
-)
+import "sync/atomic"
 
 // Fence stands around the members that a write touches, from before the origin sees it until its outcome is known.
 type Fence struct {
@@ -11,9 +8,8 @@ type Fence struct {
 	number uint64      // in a shared log
 	over   atomic.Bool // it was ended, in a shared log
 
-	begun uint64    // position of its beginning; written by the log of a single process
-	until time.Time // when an abandoned fence ends; guarded by Local.mu
-	ended bool      // guarded by Local.mu
+	begun uint64 // position of its beginning; written by the log of a single process
+	ended bool   // guarded by Local.mu
 }
 
 // NewFence makes the fence of a shared log, in which number tells it from all others.

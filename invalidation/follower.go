@@ -42,14 +42,16 @@ type Follower struct {
 	ring     ring
 
 	beat    uint64
-	server  string    // as it last called itself
-	since   time.Time // since when it is known to be the one that all instances have to reach; zero: never met
-	grace   time.Time // until then no lease is taken: others may have something to say first
-	missing []string  // instances whose word is waited for during grace; see Restart
-	current time.Time // when the ledger was last known to be complete; zero: never
-	behind  uint64    // entries that the log had beyond the ledger at the last answer
-	floor   uint64    // of the log, at the last answer
-	peers   []Peer    // live, at the last answer
+	server  string              // as it last called itself
+	since   time.Time           // since when it is known to be the one that all instances have to reach; zero: never met
+	grace   time.Time           // until then no lease is taken: others may have something to say first
+	missing []string            // instances whose word is waited for during grace; see Restart
+	current time.Time           // when the ledger was last known to be complete; zero: never
+	behind  uint64              // entries that the log had beyond the ledger at the last answer
+	floor   uint64              // of the log, at the last answer
+	peers   []Peer              // live, at the last answer
+	heard   time.Time           // when that came
+	seen    map[string]sighting // of the others
 	fences  map[uint64]*standing
 	pending map[uint64]*pending // by Record.Repeats
 	events  []Event
@@ -187,6 +189,7 @@ func (f *Follower) Hear(q Question, a Answer, now time.Time) Step {
 		f.apply(r, now)
 	}
 	f.peers, f.floor, f.behind = a.Live, a.Floor, a.Seq-f.applied
+	f.sight(now)
 	if f.behind > 0 {
 		return AskAgain
 	}

@@ -2,6 +2,7 @@ package invalidation
 
 import (
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -168,24 +169,57 @@ func TestConfirmationAfterTakeover(t *testing.T) {
 func TestReaping(t *testing.T) {
 	d := newDesk(t)
 	d.pass(time.Hour)
-	d.beat()
 	c := d.f.Confirm(1)
 	me := Peer{Name: "me", Applied: 1}
-	hear := func(beat uint64) (bool, []Peer) { return c.Hear([]Peer{me, {Name: "other", Beat: beat}}, d.now) }
-	for beat := range uint64(5) {
-		if done, reap := hear(beat); done || len(reap) > 0 {
-			t.Fatalf("an instance that lives is given up: %v, %v", done, reap)
+	hear := func(beat uint64) (done bool, reap []Peer) {
+		d.live = []Peer{me, {Name: "other", Beat: beat}}
+		d.beat()
+		done, reap = c.Hear(d.live, d.now)
+		if silent := d.f.Silent(d.now); !slices.Equal(silent, reap) {
+			t.Fatalf("silent %v, to reap %v", silent, reap)
 		}
-		d.pass(deskLease)
+		return done, reap
+	}
+	for beat := range uint64(5) {
+		for range 5 {
+			if done, reap := hear(beat); done || len(reap) > 0 {
+				t.Fatalf("an instance that lives is given up: %v, %v", done, reap)
+			}
+			d.pass(deskLease / 5)
+		}
+	}
+	hear(5)
+	for range 5 {
+		d.pass(deskLease / 5)
+		if done, reap := hear(5); done || len(reap) > 0 {
+			t.Fatalf("given up while it may have its lease: %v, %v", done, reap)
+		}
 	}
 	d.pass(Margin(deskLease))
-	hear(5)
-	d.pass(deskLease + Margin(deskLease))
 	if done, reap := hear(5); done || len(reap) != 1 || reap[0].Name != "other" {
 		t.Fatalf("silent for longer than its lease: %v, %v", done, reap)
 	}
 	if done, _ := c.Hear([]Peer{me}, d.now); !done || len(c.Reaped()) != 1 || len(c.Acked()) != 1 {
 		t.Errorf("not done once it was taken off: acked %v, reaped %v", c.Acked(), c.Reaped())
+	}
+}
+
+// Who has heard nothing itself for a while cannot tell that others were silent.
+func TestSilenceBeginsAnew(t *testing.T) {
+	d := newDesk(t)
+	d.live = []Peer{{Name: "me"}, {Name: "other", Beat: 1}}
+	d.beat()
+	d.pass(2 * deskLease)
+	d.beat()
+	if silent := d.f.Silent(d.now); len(silent) > 0 {
+		t.Fatalf("silent: %v", silent)
+	}
+	for range 3 {
+		d.pass(deskLease * 2 / 5)
+		d.beat()
+	}
+	if silent := d.f.Silent(d.now); len(silent) != 1 {
+		t.Errorf("silent: %v", silent)
 	}
 }
 
@@ -202,5 +236,30 @@ func TestRecordsOfOthers(t *testing.T) {
 		if !errors.Is(err, errRecord) || r.Operation != Invalidate || len(r.IDs) != 1 || r.IDs[0] != IDOf(policy.All) || r.Seq != 4 || r.Nonce != 5 {
 			t.Errorf("%s: %+v, %v", name, r, err)
 		}
+	}
+}
+
+// A copy that was found valid in the log of now is one of that log, however long ago it was fetched.
+func TestCopiesMoveToAnotherHistory(t *testing.T) {
+	d := newDesk(t)
+	ids := []ID{allID, simKeyID(1)}
+	var s Stamp
+	s.Set(d.ledger.Token())
+	d.write(entryOf(2))
+	d.beat()
+	d.log = nil
+	d.f.Hear(d.f.Ask(d.now), Answer{Status: OtherHistory, Server: "s2"}, d.now)
+	d.f.Load(Snapshot{History: NewHistory([16]byte{7})}, d.now)
+	if _, ok := d.f.Share(s.Token()); ok {
+		t.Error("a position of the log before is handed on as one of this one")
+	}
+	d.write(entryOf(3))
+	d.beat()
+	if v := d.ledger.Check(&s, ids); v != Valid {
+		t.Fatalf("the copy is %v", v)
+	}
+	at, ok := d.f.Share(s.Checked())
+	if !ok || at.Seq != 1 {
+		t.Errorf("checked, it stands at %+v, %v", at, ok)
 	}
 }

@@ -15,18 +15,18 @@ type Local struct {
 	ledger   *Ledger
 	instance string
 
-	mu        sync.Mutex // serialises Ledger.Apply
-	position  uint64
-	abandoned []*Fence
-	settling  []settling
-	wake      chan struct{} // has room for one
-	heed      func(Notice)  // nil: nobody does
+	mu       sync.Mutex // serialises Ledger.Apply
+	position uint64
+	later    []later
+	wake     chan struct{} // has room for one
+	heed     func(Notice)  // nil: nobody does
 }
 
-// settling is an invalidation that is to be repeated.
-type settling struct {
-	entry Entry
-	at    time.Time
+// later is something to be done at a time: the end of an abandoned fence, or the repetition of an invalidation. It is done with
+// Local.mu held.
+type later struct {
+	at time.Time
+	do func(now time.Time)
 }
 
 var _ Log = (*Local)(nil)
@@ -87,83 +87,62 @@ func (l *Local) End(_ context.Context, f *Fence, o Order) (Receipt, error) {
 // Abandon implements Log. The fence ends by itself only while Run runs.
 func (l *Local) Abandon(f *Fence, hold time.Duration) {
 	l.mu.Lock()
-	f.until = time.Now().Add(hold)
-	l.abandoned = append(l.abandoned, f)
-	l.mu.Unlock()
-	l.stir()
+	defer l.mu.Unlock()
+	l.after(hold, time.Now(), func(now time.Time) {
+		if !f.ended {
+			l.end(f, nil, now)
+		}
+	})
 }
 
 // settle has an invalidation repeated. The caller holds l.mu.
 func (l *Local) settle(e Entry, after time.Duration, now time.Time) {
 	if after > 0 {
-		l.settling = append(l.settling, settling{e, now.Add(after)})
-		l.stir()
+		l.after(after, now, func(now time.Time) { l.append(e, now) })
 	}
 }
 
-// stir has Run look what there is to do.
-func (l *Local) stir() {
+// after has Run do something after a while. The caller holds l.mu.
+func (l *Local) after(d time.Duration, now time.Time, do func(now time.Time)) {
+	l.later = append(l.later, later{now.Add(d), do})
 	select {
 	case l.wake <- struct{}{}:
 	default:
 	}
 }
 
-// Run ends abandoned fences and repeats invalidations when their time has come, and all of them when ctx ends.
+// Run does what was left for later when its time has come, and all of it when ctx ends.
 func (l *Local) Run(ctx context.Context) error {
 	for {
-		now := time.Now()
-		timer := time.NewTimer(min(l.endAbandoned(now), l.repeat(now)))
+		timer := time.NewTimer(l.doDue(false))
 		select {
 		case <-timer.C:
 		case <-l.wake:
 		case <-ctx.Done():
 			timer.Stop()
-			l.endAbandoned(time.Time{})
-			l.repeat(time.Time{})
+			l.doDue(true)
 			return nil
 		}
 		timer.Stop()
 	}
 }
 
-// endAbandoned ends the fences that are due and says how long to wait for the next. A zero now ends all.
-func (l *Local) endAbandoned(now time.Time) time.Duration {
+// doDue does what is due, or all that is left, and says how long to wait for the next.
+func (l *Local) doDue(all bool) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	next := time.Hour
-	kept := l.abandoned[:0]
-	for _, f := range l.abandoned {
-		if wait := f.until.Sub(now); !now.IsZero() && wait > 0 {
+	now, next := time.Now(), time.Hour
+	kept := l.later[:0]
+	for _, x := range l.later {
+		if wait := x.at.Sub(now); !all && wait > 0 {
 			next = min(next, wait)
-			kept = append(kept, f)
+			kept = append(kept, x)
 			continue
 		}
-		if !f.ended {
-			l.end(f, nil, time.Now())
-		}
+		x.do(now)
 	}
-	clear(l.abandoned[len(kept):])
-	l.abandoned = kept
-	return next
-}
-
-// repeat repeats the invalidations that are due and says how long to wait for the next. A zero now repeats all.
-func (l *Local) repeat(now time.Time) time.Duration {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	next := time.Hour
-	kept := l.settling[:0]
-	for _, s := range l.settling {
-		if wait := s.at.Sub(now); !now.IsZero() && wait > 0 {
-			next = min(next, wait)
-			kept = append(kept, s)
-			continue
-		}
-		l.append(s.entry, time.Now())
-	}
-	clear(l.settling[len(kept):])
-	l.settling = kept
+	clear(l.later[len(kept):])
+	l.later = kept
 	return next
 }
 

@@ -242,3 +242,41 @@ func TestAbandonedFenceEndsOnce(t *testing.T) {
 		end(t, log, other)
 	})
 }
+
+// An invalidation that has to settle comes twice: what was fetched in between does not stay. So does the end of a fence.
+func TestLocalSettle(t *testing.T) {
+	for name, invalidate := range map[string]func(t *testing.T, l *Local){
+		"a purge": func(t *testing.T, l *Local) {
+			if _, err := l.Invalidate(t.Context(), Order{Members: []policy.Member{page}, Settle: time.Second}); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"a write": func(t *testing.T, l *Local) {
+			if _, err := l.End(t.Context(), begin(t, l, page), Order{Settle: time.Second}); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ledger := NewLedger()
+				log := NewLocal(ledger, "one")
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				go func() { _ = log.Run(ctx) }()
+				invalidate(t, log)
+				meanwhile := ledger.Token()
+				time.Sleep(time.Second - 1)
+				synctest.Wait()
+				if !ledger.Admits(meanwhile, IDsOf([]policy.Member{page})) {
+					t.Fatal("repeated too early")
+				}
+				time.Sleep(time.Nanosecond)
+				synctest.Wait()
+				if ledger.Admits(meanwhile, IDsOf([]policy.Member{page})) || !ledger.Admits(ledger.Token(), IDsOf([]policy.Member{page})) {
+					t.Error("what was fetched before it has settled stays")
+				}
+			})
+		})
+	}
+}

@@ -29,6 +29,10 @@ func (s *Stamp) Set(t Token) {
 // Token is what Set was given.
 func (s *Stamp) Token() Token { return s.token }
 
+// Checked is the latest position up to which the copy is known to be valid: to be judged from there is the same as from its
+// token, and possible also where that is too long ago to be judged.
+func (s *Stamp) Checked() Token { return Token{s.checked.Load()} }
+
 // confirm notes that the copy is valid up to position.
 func (s *Stamp) confirm(position uint64) {
 	for {

@@ -24,6 +24,7 @@ type desk struct {
 	mu       sync.Mutex
 	taken    map[string]*right
 	asked    int
+	waited   int // who had to
 	released []store.Landing
 }
 
@@ -70,6 +71,9 @@ func (c *deskClaim) Release(how store.Landing) {
 }
 
 func (c *deskClaim) Await(ctx context.Context) (store.Landing, error) {
+	c.d.mu.Lock()
+	c.d.waited++
+	c.d.mu.Unlock()
 	select {
 	case <-c.over:
 		return c.how, nil
@@ -461,6 +465,7 @@ func TestOneInstanceRenews(t *testing.T) {
 					synctest.Wait()
 				}
 				read("fill", "1")
+				filled := d.waited
 				b := all[0]
 				b.pass(95 * time.Second)
 				for range 30 {
@@ -469,6 +474,9 @@ func TestOneInstanceRenews(t *testing.T) {
 				}
 				if n := d.claims(); n > 50 {
 					t.Errorf("claimed %d times in 3 s, want once in %v by each of two instances", n, leftPause)
+				}
+				if n := d.waited - filled; n > 0 {
+					t.Errorf("%d renewals waited for another instance, and kept others from being made", n)
 				}
 				b.pass(leftPause)
 				read("to find what is there", "*")

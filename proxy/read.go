@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"net/http"
+	"slices"
 	"time"
 	"unsafe"
 
@@ -88,7 +89,11 @@ func (ex *exchange) lookup(key string, now time.Time) candidate {
 	c := candidate{Found: ex.p.store.Lookup(key, ex.r.Header, now)}
 	if c.Copy == nil && c.Variants != nil {
 		// Perhaps because of a field that no fill forwards, which cannot have selected anything.
-		c.Found = ex.p.store.Lookup(key, ex.selection(c.Variants.Names()), now)
+		names := c.Variants.Names()
+		c.Found = ex.p.store.Lookup(key, ex.selection(names), now)
+		if c.Copy != nil && !selectedBy(c.Copy, names) {
+			c.Copy = nil
+		}
 	}
 	if ex.trust == uninformed {
 		c.Copy, c.reason = nil, policy.LeaseLapsed
@@ -114,6 +119,17 @@ func (ex *exchange) lookup(key string, now time.Time) candidate {
 		c.Copy = nil
 	}
 	return c
+}
+
+// selectedBy reports whether names has all fields that tell the copy from others. One that is stored while a request looks for
+// it may have more, which the request was not asked for.
+func selectedBy(c *store.Copy, names []string) bool {
+	for _, name := range c.Vary {
+		if !slices.Contains(names, name) {
+			return false
+		}
+	}
+	return true
 }
 
 // judge says what a copy is good for at a time, to this request.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -16,6 +17,7 @@ import (
 	"cacheproxy/invalidation"
 	"cacheproxy/invalidation/valkey"
 	"cacheproxy/observe"
+	"cacheproxy/proxy/origin"
 	"cacheproxy/store"
 
 	inspect "cacheproxy/cmd/cacheproxy/valkey"
@@ -27,8 +29,10 @@ const (
 	// firstContact is how long a start waits for the server before it goes on without it, and requiredContact before it fails
 	// where it may not.
 	firstContact, requiredContact = 2 * time.Second, 10 * time.Second
-	// look is how often the lease is looked at, and every so many looks, what else there is to know.
-	look, looksForState = 100 * time.Millisecond, 5
+	// look is how often the lease is looked at, and who is there.
+	look = 100 * time.Millisecond
+	// noticed is the part of a lease after which every instance has asked who is there.
+	noticed = 5
 	// parting is what an instance has at least to take its leave, after however long its last requests took.
 	parting = time.Second
 )
@@ -47,7 +51,9 @@ type fleet struct {
 	below         sharedCopies
 	certificate   atomic.Pointer[tls.Certificate] // shown to the server; nil: none
 
-	lapsed atomic.Uint64 // how often the lease has
+	shares  bool          // an upstream has a limit for all instances together
+	lapsed  atomic.Uint64 // how often the lease has
+	onEmpty func()        // is called when the server has lost its data
 
 	wires      sync.WaitGroup // what keeps the connections
 	disconnect context.CancelFunc
@@ -59,6 +65,7 @@ func newFleet(v *config.Valkey, i *instance) *fleet {
 	if v.Required {
 		f.patience = requiredContact
 	}
+	f.shares = slices.ContainsFunc(i.snapshot.Upstreams, func(o origin.Options) bool { return o.FleetMaxInFlight > 0 })
 	server := v.Server
 	if server.TLS != nil {
 		server.TLS = server.TLS.Clone()
@@ -155,7 +162,19 @@ func (f *fleet) confirmTimeout() time.Duration {
 	if f == nil {
 		return 0
 	}
-	return 3*(f.settings.Lease+invalidation.Margin(f.settings.Lease)) + time.Second
+	return 3*f.silence() + time.Second
+}
+
+// silence is for how long an instance that is not heard of may still use copies.
+func (f *fleet) silence() time.Duration {
+	return f.settings.Lease + invalidation.Margin(f.settings.Lease)
+}
+
+// emptied has f called whenever the server has lost its data. It must be called before the fleet runs.
+func (f *fleet) emptied(do func()) {
+	if f != nil {
+		f.onEmpty = do
+	}
 }
 
 // open begins to connect, and keeps the connections until close.
@@ -176,7 +195,7 @@ func (f *fleet) await(ctx context.Context) error {
 	defer patience.Stop()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for !f.connected() || !f.entries.Alive() {
+	for !f.connected() || !f.entries.Alive() || f.entries.Instances() == 0 {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -185,7 +204,11 @@ func (f *fleet) await(ctx context.Context) error {
 			return f.without(f.why())
 		}
 	}
-	f.log.Info("Valkey answers", "server", f.settings.Shown(), "instances", len(f.entries.State().Instances))
+	f.log.Info("Valkey answers", "server", f.settings.Shown(), "instances", f.entries.Instances())
+	if f.shares && f.entries.Instances() > 1 {
+		// Until the others have noticed, and have given up what is this one's share of the origins.
+		pause(ctx, f.settings.Lease/noticed+2*look)
+	}
 	return nil
 }
 

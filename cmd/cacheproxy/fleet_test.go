@@ -122,10 +122,9 @@ func TestFleet(t *testing.T) {
 	c := newMember(t, section)
 	c.join()
 	until(t, "who joins later goes by the mode too", func() bool { return c.modeOf("all") == "off" })
-	if n := b.upstreams.sharing(); n < 2 {
-		t.Errorf("the origins of one know of %d", n)
-	}
+	until(t, "origins are shared by three", func() bool { return a.upstreams.sharing() == 3 && c.upstreams.sharing() == 3 })
 	leave()
+	until(t, "origins are shared by two", func() bool { return a.upstreams.sharing() == 2 && c.upstreams.sharing() == 2 })
 	if shown, err := json.Marshal(a.viewConfig()); err != nil || !strings.Contains(string(shown), `"fleet":{"instance":"`+a.fleet.name) {
 		t.Errorf("shown: %s, %v", shown, err)
 	}

@@ -12,12 +12,11 @@ import (
 func (f *fleet) watch(ctx context.Context, count func(instances int)) error {
 	tick := time.NewTicker(look)
 	defer tick.Stop()
-	held, live := false, 0
-	for looks := 0; ; looks++ {
+	held, history, heads := false, "", newHeadcount(f.silence())
+	for {
 		held = f.watchLease(held)
-		if looks%looksForState == 0 {
-			live = f.watchInstances(live, count)
-		}
+		history = f.watchHistory(history)
+		f.watchInstances(&heads, count)
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -38,16 +37,23 @@ func (f *fleet) watchLease(held bool) bool {
 	return f.leased(time.Now())
 }
 
-// watchInstances tells how many instances are live when it is not what it was. What was known last holds while there is no
-// news.
-func (f *fleet) watchInstances(before int, count func(int)) int {
-	live := len(f.entries.State().Instances)
-	if live == 0 || live == before {
-		return before
+// watchHistory has copies written to a server that has lost them with the log.
+func (f *fleet) watchHistory(before string) string {
+	now := f.entries.State().History
+	if before != "" && now != before {
+		f.log.Warn("Valkey has lost its data; what was invalidated lately and copies that are read are written again", "server", f.settings.Shown())
+		f.onEmpty()
 	}
-	f.log.Info("instances that share the log", "instances", live, "before", before)
-	count(live)
-	return live
+	return now
+}
+
+// watchInstances tells how many instances count when it is not what it was.
+func (f *fleet) watchInstances(heads *headcount, count func(int)) {
+	before, live := heads.counted, f.entries.Instances()
+	if now := heads.see(live, time.Now()); now != before {
+		f.log.Info("instances that share what upstreams may have at work", "instances", now, "before", before)
+		count(now)
+	}
 }
 
 // gauges is what metrics show.

@@ -78,10 +78,16 @@ func newInstance(s *config.Snapshot, log *slog.Logger, accessOut io.Writer) (*in
 	i.metrics.SetTier("memory", observe.TierGauges{
 		Bytes: i.memory.Bytes, Entries: func() int64 { return int64(i.memory.Entries()) }, Evictions: i.memory.Evictions,
 	})
+	if i.fleet == nil {
+		i.upstreams.sharers = 1
+	}
 	ups := i.upstreams.next(s, nil)
+	copies := store.New(i.memory, i.fleet.tiers()...)
+	i.fleet.emptied(copies.Rewarm)
 	i.proxy = proxy.New(proxy.Options{
-		Config: i.proxyConfig(s, ups), Store: store.New(i.memory, i.fleet.tiers()...), Ledger: i.ledger, Log: i.entries,
+		Config: i.proxyConfig(s, ups), Store: copies, Ledger: i.ledger, Log: i.entries,
 		Metrics: i.metrics, Access: i.access, Logger: log, Tracer: i.tracer, Lease: i.fleet.leaseOf(), Claims: i.fleet.claims(),
+		ConfirmTimeout: i.fleet.confirmTimeout(),
 	})
 	i.switches.proxy = i.proxy
 	i.upstreams.replace(ups)

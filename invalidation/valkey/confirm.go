@@ -104,6 +104,9 @@ func (l *Log) deliver() {
 func (l *Log) confirm(ctx context.Context, client commander, live []invalidation.Peer, now time.Time) {
 	c := &l.confirmations
 	dead := map[invalidation.Peer]bool{}
+	for _, p := range l.follower.Silent(now) {
+		dead[p] = true
+	}
 	c.mu.Lock()
 	c.open = slices.DeleteFunc(c.open, func(w *waiter) bool {
 		done, reap := w.watch.Hear(live, now)
@@ -125,10 +128,13 @@ func (l *Log) confirm(ctx context.Context, client commander, live []invalidation
 
 func (l *Log) reap(ctx context.Context, client commander, p invalidation.Peer) {
 	state := strconv.FormatUint(p.Beat, 10) + ":" + strconv.FormatUint(p.Applied, 10)
-	result := reapScript.run(ctx, client, []string{l.keys.meta, l.keys.live}, []string{l.historyNow(), p.Name, state})
-	if err := result.Error(); err != nil {
+	r, err := newReader(reapScript.run(ctx, client, []string{l.keys.meta, l.keys.live}, []string{l.historyNow(), p.Name, state}))
+	switch {
+	case err != nil:
 		l.options.Log.Warn("dead instance not taken off the list", "instance", p.Name, "error", err)
 		return
+	case r.text() != "OK" || r.text() != "1":
+		return // it has been heard of since, or another instance was faster
 	}
 	l.options.Log.Warn("instance is dead, or cut off for longer than its lease, and was taken off the list", "instance", p.Name)
 }

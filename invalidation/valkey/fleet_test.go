@@ -31,7 +31,7 @@ type member struct {
 func serverAt(addresses ...string) Server { return Server{Addresses: addresses} }
 
 // join starts an instance and waits until it may use copies.
-func join(t *testing.T, s Server, name string, change ...func(*Options)) *member {
+func join(t testing.TB, s Server, name string, change ...func(*Options)) *member {
 	t.Helper()
 	m := start(t, s, name, change...)
 	m.await(t, "lease", func() bool { return m.Lease().Valid(time.Now()) })
@@ -39,7 +39,7 @@ func join(t *testing.T, s Server, name string, change ...func(*Options)) *member
 }
 
 // start starts an instance.
-func start(t *testing.T, s Server, name string, change ...func(*Options)) *member {
+func start(t testing.TB, s Server, name string, change ...func(*Options)) *member {
 	t.Helper()
 	c := NewConnection(s, 0)
 	m := &member{name: name, ledger: invalidation.NewLedger(), ended: make(chan struct{})}
@@ -72,7 +72,7 @@ func (m *member) end() {
 }
 
 // await polls until something is so. It is for what no event tells of.
-func (m *member) await(t *testing.T, what string, is func() bool) {
+func (m *member) await(t testing.TB, what string, is func() bool) {
 	t.Helper()
 	deadline := time.After(20 * time.Second)
 	tick := time.NewTicker(time.Millisecond)

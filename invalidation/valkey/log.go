@@ -115,6 +115,9 @@ func (l *Log) observe(op string, since time.Time, err error) {
 
 func (l *Log) historyNow() string { return historyText(l.follower.View().History) }
 
+// Instances is how many instances were live by the last heartbeat that was answered; zero: there was none.
+func (l *Log) Instances() int { return len(l.follower.View().Peers) }
+
 // State is a snapshot for operators.
 func (l *Log) State() State {
 	v, now := l.follower.View(), time.Now()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -161,6 +162,23 @@ func TestSilentInstance(t *testing.T) {
 	}
 }
 
+// An instance that has died is taken off the list although nobody waits for it: what all share is not shared with it, and the
+// next purge is as quick as any.
+func TestSilentInstanceIsTakenOffTheList(t *testing.T) {
+	s := serverAt(servers.Valkey(t, servers.ValkeyOptions{}).Address())
+	a, b := join(t, s, "a"), join(t, s, "b")
+	a.await(t, "other instance", func() bool { return a.Instances() == 2 })
+	b.end()
+	until := b.Lease()
+	a.await(t, "end of it", func() bool { return a.Instances() == 1 })
+	if until.Valid(time.Now()) {
+		t.Error("it was taken off the list while it still had its lease")
+	}
+	if r := purge(t, a, key("k")); len(r.Reaped) > 0 || r.Took > lease/2 {
+		t.Errorf("a purge after that: %+v", r)
+	}
+}
+
 // Where the server cannot be reached, nothing is confirmed before every lease has lapsed; here it holds at once, and is written
 // when the server is back.
 func TestServerDown(t *testing.T) {
@@ -306,6 +324,23 @@ func TestSettle(t *testing.T) {
 	b.await(t, "repetition", func() bool { return !b.admits(token, key("k")) })
 	if at := b.State().Position; at != 2 {
 		t.Errorf("position %d, want 2: one repetition", at)
+	}
+}
+
+// However many marks there are, and however short leases, an instance that joins gets to know them all.
+func TestJoiningWithManyMarks(t *testing.T) {
+	const marks = 600_000
+	server := servers.Valkey(t, servers.ValkeyOptions{})
+	a := join(t, serverAt(server.Address()), "a")
+	a.end()
+	run(t, server, "EVAL", `local n = tonumber(ARGV[1])
+for i = 1, n do redis.call('ZADD', KEYS[1], i, struct.pack('>I4I4', 0x30000000, i)) end
+redis.call('HSET', KEYS[2], 's', ARGV[1])
+redis.call('XADD', KEYS[3], ARGV[1] .. '-0', 'n', 'abc', 'e', '')`, "3", "{test}:hard", "{test}:meta", "{test}:log", strconv.Itoa(marks))
+	b := start(t, serverAt(server.Address()), "b", func(o *Options) { o.Lease = 60 * time.Millisecond })
+	b.await(t, "end of the log", func() bool { return b.State().Position == marks })
+	if n := b.ledger.Marks(); n != marks {
+		t.Errorf("%d marks, want %d", n, marks)
 	}
 }
 

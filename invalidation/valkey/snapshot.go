@@ -82,11 +82,11 @@ func (l *Log) kept(m valkey.ValkeyMessage) (invalidation.Record, bool) {
 
 // marks reads one set of marks, page by page in the order of their positions.
 func (l *Log) marks(ctx context.Context, client valkey.Client, key string, soft bool, all []invalidation.Mark) ([]invalidation.Mark, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*l.patience)
-	defer cancel()
+	// Each page has its time: of a million marks there are many, however short leases are.
+	ctx = context.WithoutCancel(ctx)
 	size, from := marksPage, "-inf"
 	for {
-		page, err := client.Do(ctx, client.B().Zrange().Key(key).Min(from).Max("+inf").Byscore().Limit(0, int64(size)).Withscores().Build()).AsZScores()
+		page, err := l.page(ctx, client, key, from, size)
 		if err != nil {
 			return nil, fmt.Errorf("read marks of log: %w", err)
 		}
@@ -107,4 +107,10 @@ func (l *Log) marks(ctx context.Context, client valkey.Client, key string, soft 
 		}
 		from = last
 	}
+}
+
+func (l *Log) page(ctx context.Context, client valkey.Client, key, from string, size int) ([]valkey.ZScore, error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*l.patience)
+	defer cancel()
+	return client.Do(ctx, client.B().Zrange().Key(key).Min(from).Max("+inf").Byscore().Limit(0, int64(size)).Withscores().Build()).AsZScores()
 }

@@ -25,7 +25,7 @@ func TestSharesOfAFleet(t *testing.T) {
 		{own: 64, fleet: 2, instances: []int{3}, want: 1},
 		{own: 64, fleet: 64, instances: []int{4, 0, -1}, want: 16},
 		{own: 64, fleet: 64, instances: []int{4, 2}, want: 32},
-		{own: 64, fleet: 64, want: 64 / assumedInstances},
+		{own: 64, fleet: 64, want: 64 / AssumedInstances},
 	} {
 		o := New(fleetOf(c.own, c.fleet))
 		for _, n := range c.instances {

@@ -64,7 +64,7 @@ type limiter struct {
 }
 
 func newLimiter(o Options) *limiter {
-	l := &limiter{instances: assumedInstances, waited: o.Waited}
+	l := &limiter{instances: AssumedInstances, waited: o.Waited}
 	if l.waited == nil {
 		l.waited = func(time.Duration) {}
 	}
@@ -184,9 +184,9 @@ func (l *limiter) setLimits(o Options) {
 	l.divide()
 }
 
-// assumedInstances is how many instances there are taken to be as long as nobody could say. Few fleets have more: those that
+// AssumedInstances is how many instances there are taken to be as long as nobody could say. Few fleets have more: those that
 // start while they cannot see each other do not bring down what they are to protect.
-const assumedInstances = 8
+const AssumedInstances = 8
 
 func (l *limiter) setInstances(n int) {
 	if n < 1 {

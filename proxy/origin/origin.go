@@ -88,7 +88,7 @@ func (o *Origin) read(f func(*limiter) int) int {
 // SetInstances says how many instances share FleetMaxInFlight. Each may have as many requests at the origin as that divided
 // by n, rounded down so that all together never have more, but at least one, and never more than MaxInFlight. A number that
 // is not known, 0, changes nothing: the last one holds, also for an origin that succeeds this one. Before the first number
-// there are taken to be assumedInstances. Where there is only ever one instance, somebody has to say so.
+// there are taken to be AssumedInstances. Where there is only ever one instance, somebody has to say so.
 func (o *Origin) SetInstances(n int) { o.limiter.setInstances(n) }
 
 // Retries is how many requests went on to another address since the start.

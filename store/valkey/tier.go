@@ -155,7 +155,7 @@ func (t *Tier) encode(key string, item store.Item) (v value, err error) {
 		v.left = variantsKeep
 		v.bytes, err = encode(key, item, invalidation.Shared{}, false)
 	case *store.Copy:
-		at, ok := t.options.Chart.Share(item.Stamp.Token())
+		at, ok := t.options.Chart.Share(item.Stamp.Checked())
 		v.left = item.Life.Keep - max(time.Since(item.Life.Received), 0)
 		if !ok || v.left < time.Millisecond || int64(item.Length()) > t.maxObject.Load() {
 			return value{}, nil

@@ -16,16 +16,15 @@ import (
 	"cacheproxy/test/servers"
 )
 
-// Member is one proxy of a fleet, whose way to Valkey can be cut.
+// Member is one proxy of a fleet.
 type Member struct {
 	Name string
-	Link *Link
+	Link *Link // its way to Valkey; nil: it finds that by itself
 
 	binary, dir, config string
 
 	mu      sync.RWMutex
 	running *servers.Cacheproxy // guarded by mu; nil: it is down
-
 }
 
 // Settings are those of all members.
@@ -33,10 +32,13 @@ type Settings struct {
 	Binary string
 	Dir    string
 	Origin string
-	Valkey string        // host:port
+	Valkey string        // host:port, to which each member gets a link of its own
+	Find   string        // where that is empty: what finds Valkey in the section valkey
 	Lease  time.Duration // of the log
-	// Valkey section and routes, as far as they differ from the usual.
-	MoreValkey, MoreUpstream, Routes string
+	// Durable has a purge or write acknowledged only when a replica has it.
+	Durable bool
+	// MoreUpstream is added to the upstream, and Routes stand in place of the usual ones.
+	MoreUpstream, Routes string
 }
 
 // usualRoutes are those of a versioned origin: reads are purged by key and tag, writes are fenced.
@@ -50,19 +52,26 @@ const usualRoutes = `
 
 // Start starts a member and waits until it may use copies.
 func Start(ctx context.Context, name string, s Settings) (*Member, error) {
-	link, err := NewLink(s.Valkey)
-	if err != nil {
-		return nil, err
+	m := &Member{Name: name, binary: s.Binary, dir: filepath.Join(s.Dir, name)}
+	find, durability := s.Find, "none"
+	if s.Valkey != "" {
+		var err error
+		if m.Link, err = NewLink(s.Valkey); err != nil {
+			return nil, err
+		}
+		find = fmt.Sprintf("url: \"valkey://%s\"", m.Link.Address())
+	}
+	if s.Durable {
+		durability = "replicas"
 	}
 	if s.Routes == "" {
 		s.Routes = usualRoutes
 	}
-	m := &Member{Name: name, Link: link, binary: s.Binary, dir: filepath.Join(s.Dir, name)}
 	if err := os.MkdirAll(m.dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make folder of %s: %w", name, err)
 	}
-	m.config = fmt.Sprintf("log: {hits: 0%%, others: 0%%}\ndrain_delay: 0s\nvalkey: {url: \"valkey://%s\", prefix: fleet, lease: %s%s}\n"+
-		"upstreams:\n  - {name: origin, url: \"%s\"%s}\nroutes:%s", link.Address(), s.Lease, s.MoreValkey, s.Origin, s.MoreUpstream, s.Routes)
+	m.config = fmt.Sprintf("log: {hits: 0%%, others: 0%%}\ndrain_delay: 0s\nvalkey: {%s, prefix: fleet, lease: %s, durability: %s}\n"+
+		"upstreams:\n  - {name: origin, url: \"%s\"%s}\nroutes:%s", find, s.Lease, durability, s.Origin, s.MoreUpstream, s.Routes)
 	if err := m.Restart(ctx); err != nil {
 		return nil, err
 	}
@@ -196,6 +205,8 @@ func (m *Member) Output() string {
 // Close ends the member and its link.
 func (m *Member) Close() error {
 	err := m.Stop()
-	m.Link.Close()
+	if m.Link != nil {
+		m.Link.Close()
+	}
 	return err
 }

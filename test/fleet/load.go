@@ -15,14 +15,21 @@ import (
 // host is the Host of every request, which is part of what copies are stored under: clients know a fleet by one name.
 const host = "fleet.example"
 
-// Load is what clients, editors and writers do to a fleet.
+// editors is how many clients of each member purge, and how many write: one may have to wait for an instance that is dead.
+const editors = 2
+
+// absent is the pause before a client looks again whether its member is back.
+const absent = 10 * time.Millisecond
+
+// Load is what clients, editors and writers do to a fleet. Each has a member of its own, so that a member that does not answer
+// holds up nobody else.
 type Load struct {
 	Members []*Member
 	Origin  *Origin
 	Check   *Check
 	Keys    int
-	Readers int           // that read as fast as they can
-	Pause   time.Duration // between two reads of one reader
+	Readers int           // of each member
+	Pause   time.Duration // between two reads of one reader; zero: none
 	Purge   time.Duration // pause between purges; zero: none
 	Write   time.Duration // pause between writes through the proxies; zero: none
 
@@ -39,34 +46,45 @@ func (l *Load) Run(ctx context.Context) {
 	}
 	defer l.client.CloseIdleConnections()
 	var running sync.WaitGroup
-	for range l.Readers {
-		running.Go(func() { l.every(ctx, l.Pause, l.read) })
-	}
-	if l.Purge > 0 {
-		for range 3 {
-			running.Go(func() { l.every(ctx, 3*l.Purge, l.purge) })
+	for _, m := range l.Members {
+		for range l.Readers {
+			running.Go(func() { l.every(ctx, m, l.Pause, l.read) })
 		}
-	}
-	if l.Write > 0 {
-		for range 3 {
-			running.Go(func() { l.every(ctx, 3*l.Write, l.write) })
+		for range editors {
+			if share := time.Duration(editors * len(l.Members)); l.Purge > 0 {
+				running.Go(func() { l.every(ctx, m, share*l.Purge, l.purge) })
+			}
+			if share := time.Duration(editors * len(l.Members)); l.Write > 0 {
+				running.Go(func() { l.every(ctx, m, share*l.Write, l.write) })
+			}
 		}
 	}
 	running.Wait()
 }
 
-// every does something again and again, with a pause that varies.
-func (l *Load) every(ctx context.Context, pause time.Duration, do func(context.Context, *Member)) {
+// every does something at a member again and again, with a pause that varies.
+func (l *Load) every(ctx context.Context, m *Member, pause time.Duration, do func(context.Context, *Member)) {
 	for ctx.Err() == nil {
-		do(ctx, l.Members[rand.IntN(len(l.Members))])
-		if pause == 0 {
+		wait := pause/2 + rand.N(pause+1)
+		if _, up := m.Data(); up {
+			do(ctx, m)
+		} else {
+			wait += absent
+		}
+		if wait == 0 {
 			continue
 		}
 		select {
-		case <-time.After(pause/2 + rand.N(pause+1)):
+		case <-time.After(wait):
 		case <-ctx.Done():
 		}
 	}
+}
+
+// key is one that is often asked for, or one that hardly ever is: a few are hot.
+func (l *Load) key() int {
+	r := rand.Float64()
+	return int(r * r * r * float64(l.Keys))
 }
 
 func (l *Load) read(ctx context.Context, m *Member) {
@@ -74,7 +92,7 @@ func (l *Load) read(ctx context.Context, m *Member) {
 	if !ok {
 		return
 	}
-	key := rand.IntN(l.Keys)
+	key := l.key()
 	want, risky := l.Check.Expected(key)
 	asked := time.Now()
 	status, header, body, err := l.call(ctx, http.MethodGet, fmt.Sprintf("%s/v/%d", base, key), "")
@@ -104,11 +122,11 @@ func (l *Load) purge(ctx context.Context, m *Member) {
 	changed := map[int]int64{}
 	var order string
 	if rand.IntN(2) == 0 {
-		key := rand.IntN(l.Keys)
+		key := l.key()
 		changed[key] = l.Origin.Bump(key)
 		order = fmt.Sprintf(`{"keys":["item:%d"]}`, key)
 	} else {
-		tag := rand.IntN(l.Origin.tags)
+		tag := l.Origin.Tag(l.key())
 		for key := tag; key < l.Keys; key += l.Origin.tags {
 			changed[key] = l.Origin.Bump(key)
 		}
@@ -138,7 +156,7 @@ func (l *Load) write(ctx context.Context, m *Member) {
 	if !ok {
 		return
 	}
-	key := rand.IntN(max(1, l.Keys/4))
+	key := l.key()
 	status, header, body, err := l.call(ctx, http.MethodPut, fmt.Sprintf("%s/v/%d", base, key), "x")
 	if ctx.Err() != nil {
 		return

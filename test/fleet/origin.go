@@ -27,7 +27,8 @@ type Origin struct {
 	mostOf   atomic.Int64 // of requests for one key
 }
 
-// NewOrigin starts an origin with as many keys and tags. An answer takes up to pause, and now and then ten times that.
+// NewOrigin starts an origin with as many keys and tags. An answer takes up to pause, and now and then ten times
+// that: long enough for a purge to be acknowledged meanwhile.
 func NewOrigin(keys, tags int, pause time.Duration) (*Origin, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -84,7 +85,7 @@ func (o *Origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // work takes the time that an answer takes.
 func (o *Origin) work() {
 	pause := rand.N(o.pause + 1)
-	if rand.IntN(50) == 0 {
+	if rand.IntN(10) == 0 {
 		pause *= 10
 	}
 	time.Sleep(pause)

@@ -1,10 +1,13 @@
 package mutants
 
+// holdForever switches off the lease.
+var holdForever = []edit{{"invalidation/lease.go", "	return l == nil || int64(now.Sub(l.base)) < l.until.Load() && now.UnixNano() < l.wall.Load()", "	return true"}}
+
 // followers are the rules by which several instances follow one log.
 var followers = []mutant{
 	{
 		name:  "a lease never lapses",
-		edits: []edit{{"invalidation/lease.go", "	return l == nil || int64(now.Sub(l.base)) < l.until.Load() && now.UnixNano() < l.wall.Load()", "	return true"}},
+		edits: holdForever,
 		pkg:   "./invalidation", run: "TestSimulation/instances",
 	},
 	{

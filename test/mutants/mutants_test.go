@@ -29,20 +29,26 @@ const (
 // shareAnyway switches off the question at the header of an answer.
 var shareAnyway = edit{"proxy/fetch.go", "	return !res.token.Before(ex.arrival) || !ex.p.ledger.Since(res.token, res.ids)", "	return true"}
 
+// stampLate and joinAlways switch off the rules of fetches that were under way when something was invalidated.
+var (
+	stampLate  = []edit{{"proxy/fill.go", "length: length, token: c.token,", "length: length, token: c.p.ledger.Token(),"}}
+	joinAlways = []edit{
+		{"proxy/flight.go", "	case f.fill != nil:\n		return !fs.ledger.Since(f.token, f.fill.ids)\n	case f.sent:\n		return !fs.ledger.Since(f.token, f.known)\n",
+			"	case f.fill != nil || f.sent:\n		return true\n"},
+		shareAnyway,
+	}
+)
+
 var mutants = append([]mutant{
 	{
 		name:  "no token: an answer is stamped when it arrives instead of before it was asked for",
-		edits: []edit{{"proxy/fill.go", "length: length, token: c.token,", "length: length, token: c.p.ledger.Token(),"}},
+		edits: stampLate,
 		pkg:   "./proxy", run: promise + "/key",
 	},
 	{
-		name: "no join rule: late requests share a flight that began before the invalidation",
-		edits: []edit{
-			{"proxy/flight.go", "	case f.fill != nil:\n		return !fs.ledger.Since(f.token, f.fill.ids)\n	case f.sent:\n		return !fs.ledger.Since(f.token, f.known)\n",
-				"	case f.fill != nil || f.sent:\n		return true\n"},
-			shareAnyway,
-		},
-		pkg: "./proxy", run: join + "/key",
+		name:  "no join rule: late requests share a flight that began before the invalidation",
+		edits: joinAlways,
+		pkg:   "./proxy", run: join + "/key",
 	},
 	{
 		name:  "no join rule at the header: an answer is shared whatever its tags say",
@@ -56,18 +62,48 @@ var mutants = append([]mutant{
 	},
 	{
 		name:  "a write does not invalidate before its answer",
-		edits: []edit{{"proxy/write.go", "		w.end(further)\n		w.keep(res)", "		_ = further\n		w.keep(res)"}},
+		edits: []edit{{"proxy/write.go", "		w.end(w.ex.match.ResponseEffects(w.ex.target, res.Header))\n", ""}},
 		pkg:   "./proxy", run: promise + "/write",
 	},
 	{
 		name:  "parts that were purged are completed",
-		edits: []edit{{"proxy/fill.go", "	if b := q.parts; b != nil && c.p.ledger.Check(&b.Of.Stamp, b.Of.Members) > invalidation.Soft {", "	if q.parts != nil && false {"}},
+		edits: []edit{{"proxy/fill.go", "	if b := q.parts; b != nil && (!informed || c.p.ledger.Check(&b.Of.Stamp, b.Of.Members) > invalidation.Soft) {", "	if q.parts != nil && false {"}},
 		pkg:   "./proxy", run: "TestWriteEndsParts",
 	},
 	{
 		name:  "parts that were purged are joined with what comes",
 		edits: []edit{{"proxy/parts.go", "<= invalidation.Soft && policy.Combinable", "<= invalidation.Purged && policy.Combinable"}},
 		pkg:   "./proxy", run: "TestParts/what_is_purged_is_not_joined",
+	},
+	{
+		name:  "copies are used without a lease",
+		edits: []edit{{"proxy/trust.go", "	if l.Valid(now) {\n", "	if true {\n"}},
+		pkg:   "./proxy", run: "TestLapsedLease/origin",
+	},
+	{
+		name:  "without a lease, an earlier fetch is shared",
+		edits: []edit{{"proxy/flight.go", "	case uninformed:\n		return !f.sent\n", ""}},
+		pkg:   "./proxy", run: "TestRequestsWithoutALeaseShareTheNextFetch",
+	},
+	{
+		name:  "without a lease, requests for one key do not take turns",
+		edits: []edit{{"proxy/flight.go", "	if p.uninformed && before != nil {", "	if false {"}},
+		pkg:   "./proxy", run: "TestRequestsWithoutALeaseShareTheNextFetch",
+	},
+	{
+		name:  "what may have been purged is confirmed",
+		edits: []edit{{"proxy/fill.go", "b != nil && (!informed || c.p.ledger.Check(&b.Stamp", "b != nil && (c.p.ledger.Check(&b.Stamp"}},
+		pkg:   "./proxy", run: "TestNothingUnknownIsConfirmed",
+	},
+	{
+		name:  "a claim is given back before the copy landed",
+		edits: []edit{{"proxy/recall.go", "	claim := c.claim\n	c.claim = nil\n", "	claim := store.Claim(nil)\n	c.disclaim(store.Landed)\n"}},
+		pkg:   "./proxy", run: "TestClaimsLastUntilTheCopyLanded",
+	},
+	{
+		name:  "a write that is not confirmed is answered at once",
+		edits: []edit{{"proxy/confirm.go", "		case <-pause.C:\n", "		default:\n			return receipt, err\n"}},
+		pkg:   "./proxy", run: "TestInvalidationThatFailsIsMadeUpFor",
 	},
 }, followers...)
 
@@ -92,6 +128,15 @@ func TestBrokenRulesAreNoticed(t *testing.T) {
 // test runs the mutant's test with the changed file laid over the real one.
 func (m mutant) test(t *testing.T, root string) (string, error) {
 	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", "test", "-overlay", m.overlay(t, root), "-count", "1", "-run", "^"+strings.ReplaceAll(m.run, "/", "$/^")+"$", m.pkg)
+	cmd.Dir = root
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+// overlay writes the changed files, and the file that lays them over the real ones.
+func (m mutant) overlay(t *testing.T, root string) string {
+	t.Helper()
 	dir := t.TempDir()
 	replace := make(map[string]string)
 	for _, e := range m.edits {
@@ -112,12 +157,9 @@ func (m mutant) test(t *testing.T, root string) (string, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	overlayFile := filepath.Join(dir, "overlay.json")
-	if err := os.WriteFile(overlayFile, overlay, 0o600); err != nil {
+	file := filepath.Join(dir, "overlay.json")
+	if err := os.WriteFile(file, overlay, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), "go", "test", "-overlay", overlayFile, "-count", "1", "-run", "^"+strings.ReplaceAll(m.run, "/", "$/^")+"$", m.pkg)
-	cmd.Dir = root
-	out, err := cmd.CombinedOutput()
-	return string(out), err
+	return file
 }

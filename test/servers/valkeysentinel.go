@@ -21,22 +21,26 @@ type ValkeySentinel struct {
 }
 
 // StartValkeySentinel starts the three for one test, and returns when the
-// replica follows the primary and the sentinel knows it.
-func StartValkeySentinel(tb testing.TB, program string) *ValkeySentinel {
+// replica follows the primary and the sentinel knows it. args are added to the
+// command lines of both servers. One that ends and is started again serves as a
+// primary until it is told otherwise.
+func StartValkeySentinel(tb testing.TB, program string, args ...string) *ValkeySentinel {
 	tb.Helper()
 	NeedValkey(tb, program)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	start := func(args ...string) *ValkeyServer {
-		v, err := StartValkey(ctx, valkeyFolder(tb), ValkeyOptions{Program: program, Args: args})
+	start := func() *ValkeyServer {
+		v, err := StartValkey(ctx, valkeyFolder(tb), ValkeyOptions{Program: program, Args: append([]string{"--repl-diskless-sync-delay", "0"}, args...)})
 		if err != nil {
 			tb.Fatal(err)
 		}
 		endWith(tb, v)
 		return v
 	}
-	s := &ValkeySentinel{Primary: start("--repl-diskless-sync-delay", "0")}
-	s.Replica = start("--replicaof", "127.0.0.1 "+strconv.Itoa(s.Primary.port))
+	s := &ValkeySentinel{Primary: start(), Replica: start()}
+	if err := s.Replica.Follow(ctx, s.Primary); err != nil {
+		tb.Fatal(err)
+	}
 	s.Replica.await(ctx, tb, func(info string) bool { return strings.Contains(info, "master_link_status:up") }, "INFO", "replication")
 	s.startSentinel(ctx, tb)
 	s.Sentinel.await(ctx, tb, func(known string) bool {

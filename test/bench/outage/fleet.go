@@ -1,0 +1,233 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"cacheproxy/test/servers"
+)
+
+// failure is a way in which Valkey fails.
+type failure struct {
+	short, name string
+	args        []string
+	begin       func(*servers.ValkeyServer) error
+	end         func(context.Context, *servers.ValkeyServer) error
+}
+
+var failures = []failure{
+	{"aof", "Valkey is killed, and comes back with what it had (AOF)", []string{"--appendonly", "yes"}, kill, start},
+	{"empty", "Valkey is killed, and comes back empty", nil, kill, start},
+	{"frozen", "Valkey freezes", nil,
+		func(v *servers.ValkeyServer) error { return v.Process().Signal(syscall.SIGSTOP) },
+		func(_ context.Context, v *servers.ValkeyServer) error { return v.Process().Signal(syscall.SIGCONT) }},
+}
+
+func kill(v *servers.ValkeyServer) error {
+	v.Kill()
+	return nil
+}
+
+func start(ctx context.Context, v *servers.ValkeyServer) error { return v.Start(ctx) }
+
+// configuration is that of each proxy, whose name in the log is its number.
+const configuration = `drain_delay: 0s
+memory: {size: 64MiB, max_object: 64KiB}
+log: {hits: 0%%, others: 0%%, level: warn}
+valkey: {url: "valkey://%s", prefix: outage, lease: %s, instance: p%d}
+upstreams:
+  - {name: origin, url: "%s", host: "shop.example", max_in_flight: %d, fleet_max_in_flight: %d}
+routes:
+  - {name: stale, match: "GET /stale/{id}", policy: cache-aside, ttl: 10m, key: "stale:{id}", on_lease_loss: serve_stale, lease_loss_max: 60s}
+  - {name: origin, match: "GET /origin/{id}", policy: cache-aside, ttl: 10m, key: "origin:{id}"}
+`
+
+// fleet is what is measured.
+type fleet struct {
+	valkey  *servers.ValkeyServer
+	origin  *origin
+	proxies []*servers.Cacheproxy
+	client  *http.Client
+}
+
+func startFleet(ctx context.Context, o options, f failure, binary, dir string) (_ *fleet, err error) {
+	fl := &fleet{client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}, Timeout: time.Minute}}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, fl.stop())
+		}
+	}()
+	folder := func(name string) (string, error) {
+		name = filepath.Join(dir, f.short, name)
+		if err := os.MkdirAll(name, 0o700); err != nil {
+			return "", fmt.Errorf("make folder: %w", err)
+		}
+		return name, nil
+	}
+	where, err := folder("valkey")
+	if err != nil {
+		return nil, err
+	}
+	if fl.valkey, err = servers.StartValkey(ctx, where, servers.ValkeyOptions{Args: f.args}); err != nil {
+		return nil, err
+	}
+	if fl.origin, err = startOrigin(o.instances, o.work); err != nil {
+		return nil, err
+	}
+	for i := range o.instances {
+		where, err := folder(fmt.Sprint("p", i+1))
+		if err != nil {
+			return nil, err
+		}
+		p, err := servers.StartCacheproxy(ctx, binary, where,
+			fmt.Sprintf(configuration, fl.valkey.Address(), o.lease, i+1, fl.origin.urls[i], o.places, o.fleet))
+		if err != nil {
+			return nil, err
+		}
+		fl.proxies = append(fl.proxies, p)
+	}
+	return fl, nil
+}
+
+func (f *fleet) stop() (err error) {
+	for _, p := range f.proxies {
+		err = errors.Join(err, p.Process.Stop())
+	}
+	if f.origin != nil {
+		err = errors.Join(err, f.origin.stop())
+	}
+	if f.valkey != nil {
+		f.valkey.Kill()
+	}
+	return err
+}
+
+// fillers is how many copies are fetched at the same time before the load.
+const fillers = 8
+
+// fill has every proxy hold every copy.
+func (f *fleet) fill(ctx context.Context, o options) error {
+	for _, p := range f.proxies {
+		work := make(chan string)
+		failed := make(chan error, 1)
+		var fetching sync.WaitGroup
+		for range fillers {
+			fetching.Go(func() {
+				for path := range work {
+					if err := f.get(ctx, p.URL+path); err != nil {
+						select {
+						case failed <- err:
+						default:
+						}
+					}
+				}
+			})
+		}
+		for id := range o.keys {
+			work <- fmt.Sprint("/stale/", id)
+			work <- fmt.Sprint("/origin/", id)
+		}
+		close(work)
+		fetching.Wait()
+		select {
+		case err := <-failed:
+			return err
+		default:
+		}
+	}
+	return nil
+}
+
+func (f *fleet) get(ctx context.Context, url string) error {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return fmt.Errorf("fill copies: %w", err)
+	}
+	r.Host = host
+	res, err := f.client.Do(r)
+	if err != nil {
+		return fmt.Errorf("fill copies: %w", err)
+	}
+	res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		return fmt.Errorf("fill copies: %s: %s", url, res.Status)
+	}
+	return nil
+}
+
+// leases looks at the leases until ctx ends, and gives when each instance lost its lease and held it again.
+func (f *fleet) leases(ctx context.Context) []turn {
+	var turns []turn
+	held := make([]bool, len(f.proxies))
+	for i := range held {
+		held[i] = true
+	}
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		for i, p := range f.proxies {
+			if now, err := f.lease(ctx, p); err == nil && now != held[i] {
+				held[i] = now
+				turns = append(turns, turn{time.Now(), i, now})
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return turns
+		}
+	}
+}
+
+// turn is a change of one instance's lease.
+type turn struct {
+	at       time.Time
+	instance int
+	held     bool
+}
+
+func (f *fleet) lease(ctx context.Context, p *servers.Cacheproxy) (bool, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, p.Admin+"/metrics", nil)
+	if err != nil {
+		return false, fmt.Errorf("read metrics: %w", err)
+	}
+	res, err := f.client.Do(r)
+	if err != nil {
+		return false, fmt.Errorf("read metrics: %w", err)
+	}
+	defer res.Body.Close()
+	for lines := bufio.NewScanner(res.Body); lines.Scan(); {
+		if value, ok := strings.CutPrefix(lines.Text(), "cacheproxy_lease_valid "); ok {
+			return value == "1", nil
+		}
+	}
+	return false, errors.New("read metrics: there is no cacheproxy_lease_valid")
+}
+
+// awaitLeases waits until every instance uses copies.
+func (f *fleet) awaitLeases(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	for _, p := range f.proxies {
+		for {
+			if held, err := f.lease(ctx, p); err == nil && held {
+				break
+			}
+			select {
+			case <-time.After(50 * time.Millisecond):
+			case <-ctx.Done():
+				return fmt.Errorf("wait for leases: %w; the proxy printed: %s", ctx.Err(), p.Process.Output())
+			}
+		}
+	}
+	return nil
+}

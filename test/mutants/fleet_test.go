@@ -1,0 +1,79 @@
+package mutants
+
+import (
+	"flag"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+var (
+	fleetFor = flag.Duration("fleet", 0, "for how long at most a fleet of processes is watched with each rule switched off; 0: not at all")
+	server   = flag.String("server", "", "valkey-server or redis-server; empty: what is installed")
+)
+
+// broken is one rule switched off in the processes of a fleet.
+type broken struct {
+	name  string
+	edits []edit
+	run   string // the test of the fleet that must find stale reads
+	fault string // what has to break for that; empty: nothing
+}
+
+const (
+	quiet  = "TestNothingStale/one_server"
+	faulty = "TestNothingStaleUnderFaults/without_persistence"
+)
+
+var fleet = []broken{
+	{name: "no token", edits: stampLate, run: quiet},
+	{name: "no join rule", edits: joinAlways, run: quiet},
+	{
+		name:  "copies of other instances are taken for new",
+		edits: []edit{{"invalidation/chart.go", "			return Token{s.Seq + g.offset}, true", "			return Token{f.position}, true"}},
+		run:   quiet,
+	},
+	{name: "a lease never lapses", edits: holdForever, run: faulty, fault: "cut off"},
+	{
+		name:  "other instances are not waited for",
+		edits: []edit{{"invalidation/confirmation.go", "		done = false\n		s, ok :=", "		s, ok :="}},
+		run:   faulty, fault: "cut off",
+	},
+	{
+		name:  "the end of a write is not waited for",
+		edits: []edit{{"proxy/write.go", "		w.end(w.ex.match.ResponseEffects(w.ex.target, res.Header))", "		go w.end(w.ex.match.ResponseEffects(w.ex.target, res.Header))"}},
+		run:   faulty, fault: "cut off",
+	},
+}
+
+var staleReads = regexp.MustCompile(`([1-9]\d*) stale of \d+ reads at risk`)
+
+// With each rule switched off, the same load on the same fleet sees stale reads.
+func TestBrokenRulesAreSeenOnAFleet(t *testing.T) {
+	if *fleetFor == 0 {
+		t.Skip("takes minutes; run with -fleet 1m, as make soak does")
+	}
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range fleet {
+		t.Run(b.name, func(t *testing.T) {
+			cmd := exec.CommandContext(t.Context(), "go", "test", "-count", "1", "-v", "-run", "^"+strings.ReplaceAll(b.run, "/", "$/^")+"$", "./test/fleet",
+				"-args", "-enough", "10", "-for", fleetFor.String(), "-fault", b.fault, "-server", *server, "-idle", time.Millisecond.String())
+			cmd.Dir = root
+			// The proxies are built in the course of the test.
+			cmd.Env = append(os.Environ(), "GOFLAGS="+os.Getenv("GOFLAGS")+" -overlay="+mutant{edits: b.edits}.overlay(t, root))
+			out, err := cmd.CombinedOutput()
+			seen := staleReads.Find(out)
+			if err == nil || seen == nil {
+				t.Fatalf("no stale reads with the rule switched off: %v\n%s", err, out)
+			}
+			t.Logf("%s", seen)
+		})
+	}
+}
