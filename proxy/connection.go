@@ -89,6 +89,12 @@ func (c *connection) hasten(d time.Duration) {
 	}
 }
 
+// giveUp ends reading: the connection serves no other request.
+func (c *connection) giveUp() {
+	c.late.Store(true)
+	_ = c.SetReadDeadline(time.Unix(1, 0)) // of a connection that is closed
+}
+
 // Read reads what the client sends.
 func (c *connection) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)

@@ -33,6 +33,7 @@ func (c *Connections) guard(next http.Handler) http.Handler {
 		if body != nil {
 			// What of the body nobody has read is read before the answer goes out, by net/http, which has no limit of its own.
 			defer conn.hasten(c.limits.BodyTimeout)
+			defer body.finish()
 		}
 		next.ServeHTTP(w, r)
 		conn.unread.Store(body != nil && !body.ended.Load())

@@ -5,8 +5,8 @@ import "time"
 const (
 	// lingerFor is how long a client may go on sending what nobody wants.
 	lingerFor = 30 * time.Second
-	// lingerSilent is how long it may send nothing of it: the acknowledgement of the answer is back by then.
-	lingerSilent = 2 * time.Second
+	// lingerSilent is how long it may send nothing of it: it has the answer by then, however busy it is.
+	lingerSilent = 5 * time.Second
 )
 
 // halfCloser is a connection of which one direction can be closed.

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"cacheproxy/policy"
 )
@@ -156,16 +155,15 @@ func (w *passWriter) close() {
 	w.final = true
 }
 
-// finish ends the reading of a body that nobody wants any more: net/http and the transport, which may still read it, do not
-// wait for a client that neither sends nor leaves. What the client still sends its connection takes.
+// finish keeps net/http and the transport from waiting for the rest of a body that nobody wants any more, from a client that
+// may neither send it nor leave. What the client still sends its connection takes.
 func (w *passWriter) finish() {
 	if w.hijacked || !w.unreadBody() {
 		return
 	}
 	if c := connectionOf(w.request.Context()); c != nil {
-		c.late.Store(true)
+		c.giveUp()
 	}
-	_ = w.control.SetReadDeadline(time.Unix(1, 0)) // of a connection that is closed
 }
 
 // passBody is the request's body on its way to the origin.

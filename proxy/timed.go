@@ -52,23 +52,24 @@ func atLeast(n int64) time.Duration { return time.Duration(n) * time.Second / mi
 // and who takes what is left of it once the answer is there.
 type timedBody struct {
 	io.ReadCloser
+	conn    *connection
 	timeout time.Duration
 	ended   atomic.Bool // it was read to its end
 
 	mu     sync.Mutex // held by who reads; guards what is below
+	done   bool       // its request is over
 	dog    watchdog
 	waited time.Duration // for the client, less what the bytes that came may have taken
 }
 
 func newTimedBody(body io.ReadCloser, conn *connection, protocol int, timeout time.Duration) *timedBody {
-	b := &timedBody{ReadCloser: body, timeout: timeout}
+	b := &timedBody{ReadCloser: body, conn: conn, timeout: timeout}
 	b.dog.bark = func() {
 		if protocol >= 2 {
 			body.Close() // ends the read; the error is of no interest
 			return
 		}
-		conn.late.Store(true)
-		_ = conn.SetReadDeadline(time.Unix(1, 0)) // ends the read: HTTP/1.1 cannot close a body that is being read
+		conn.giveUp() // ends the read: HTTP/1.1 cannot close a body that is being read
 	}
 	return b
 }
@@ -76,6 +77,9 @@ func newTimedBody(body io.ReadCloser, conn *connection, protocol int, timeout ti
 func (b *timedBody) Read(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.done {
+		return 0, http.ErrBodyReadAfterClose
+	}
 	start := time.Now()
 	b.dog.start(b.timeout - b.waited)
 	n, err := b.ReadCloser.Read(p)
@@ -87,6 +91,20 @@ func (b *timedBody) Read(p []byte) (int, error) {
 	}
 	b.waited = max(0, b.waited+time.Since(start)-atLeast(int64(n)))
 	return n, err
+}
+
+// finish ends the reading of an HTTP/1.1 body once its request is over. The transport may still read it, and net/http, when it
+// finds a read under way, ends that one and takes the connection's deadline away, so that its own would never end.
+func (b *timedBody) finish() {
+	if b.ended.Load() {
+		return
+	}
+	if !b.mu.TryLock() {
+		b.conn.giveUp()
+		b.mu.Lock()
+	}
+	b.done = true
+	b.mu.Unlock()
 }
 
 // timedWriter writes to an HTTP/2 stream whose client must take something within every timeout. The connection alone
