@@ -87,12 +87,23 @@ func (l *Load) key() int {
 	return int(r * r * r * float64(l.Keys))
 }
 
-func (l *Load) read(ctx context.Context, m *Member) {
+func (l *Load) read(ctx context.Context, m *Member) { l.readKey(ctx, m, l.key()) }
+
+// verify reads a key from every member, as whoever has just changed it does: then an answer that was under way before is
+// likely to be under way still.
+func (l *Load) verify(ctx context.Context, key int) {
+	var reading sync.WaitGroup
+	for _, m := range l.Members {
+		reading.Go(func() { l.readKey(ctx, m, key) })
+	}
+	reading.Wait()
+}
+
+func (l *Load) readKey(ctx context.Context, m *Member, key int) {
 	base, ok := m.Data()
 	if !ok {
 		return
 	}
-	key := l.key()
 	want, risky := l.Check.Expected(key)
 	asked := time.Now()
 	status, header, body, err := l.call(ctx, http.MethodGet, fmt.Sprintf("%s/v/%d", base, key), "")
@@ -148,6 +159,10 @@ func (l *Load) purge(ctx context.Context, m *Member) {
 	for key, version := range changed {
 		l.Check.Acknowledged(key, version)
 	}
+	for key := range changed { // one of them
+		l.verify(ctx, key)
+		break
+	}
 }
 
 // write writes through a member.
@@ -170,6 +185,7 @@ func (l *Load) write(ctx context.Context, m *Member) {
 	}
 	l.Writes.Add(1)
 	l.Check.Acknowledged(key, version)
+	l.verify(ctx, key)
 }
 
 func (l *Load) call(ctx context.Context, method, url, body string) (status int, h http.Header, text string, err error) {
