@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -25,9 +26,10 @@ func Guarded() []string {
 // GuardedAfter is how long a sentinel has to wait before it replaces one of those servers.
 func GuardedAfter(lease time.Duration) time.Duration { return 2*time.Second + lease + lease/2 }
 
-// Failovers are the faults of a fleet that finds Valkey through a sentinel, whose leases last as long as that.
-func Failovers(members []*Member, s *servers.ValkeySentinel, lease time.Duration) []Fault {
-	f := failover{s}
+// Failovers are the faults of a fleet that finds Valkey through a sentinel, whose leases last as long as that. lost is
+// told how many entries of the log a failover has lost.
+func Failovers(members []*Member, s *servers.ValkeySentinel, lease time.Duration, lost func(entries int)) []Fault {
+	f := failover{s, lost}
 	member := func() *Member { return members[rand.IntN(len(members))] }
 	return []Fault{
 		{"the primary hands over", f.handOver},
@@ -52,6 +54,7 @@ func Failovers(members []*Member, s *servers.ValkeySentinel, lease time.Duration
 
 type failover struct {
 	*servers.ValkeySentinel
+	lost func(entries int)
 }
 
 // bounded gives a fault its time, which it has also when the load is over.
@@ -160,13 +163,25 @@ func (f failover) lose(ctx context.Context) error {
 		defer done()
 		killed := make(chan error, 1)
 		go func() {
+			defer done()
 			pause(within, 200*time.Millisecond+rand.N(800*time.Millisecond))
+			has, failed := entries(within, primary)
 			primary.Kill()
-			killed <- nil
-			done()
+			kept, failedToo := entries(within, other)
+			f.lost(max(0, has-kept))
+			killed <- errors.Join(failed, failedToo)
 		}()
 		return errors.Join(link.SwallowAnswers(swallowed, failoverTime), <-killed)
 	})(ctx)
+}
+
+// entries is how many entries a server has in the log.
+func entries(ctx context.Context, v *servers.ValkeyServer) (int, error) {
+	answer, err := v.CLI(ctx, "HGET", "{"+prefix+"}:meta", "s")
+	if err != nil || answer == "" {
+		return 0, err
+	}
+	return strconv.Atoi(answer)
 }
 
 func (f failover) killReplica(ctx context.Context) error {

@@ -41,6 +41,9 @@ type Settings struct {
 	MoreUpstream, Routes string
 }
 
+// prefix is that of the fleet's keys in Valkey.
+const prefix = "fleet"
+
 // usualRoutes are those of a versioned origin: reads are purged by key and tag, writes are fenced.
 const usualRoutes = `
   - name: item
@@ -70,8 +73,8 @@ func Start(ctx context.Context, name string, s Settings) (*Member, error) {
 	if err := os.MkdirAll(m.dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make folder of %s: %w", name, err)
 	}
-	m.config = fmt.Sprintf("log: {hits: 0%%, others: 0%%}\ndrain_delay: 0s\nvalkey: {%s, prefix: fleet, lease: %s, durability: %s}\n"+
-		"upstreams:\n  - {name: origin, url: \"%s\"%s}\nroutes:%s", find, s.Lease, durability, s.Origin, s.MoreUpstream, s.Routes)
+	m.config = fmt.Sprintf("log: {hits: 0%%, others: 0%%}\ndrain_delay: 0s\nvalkey: {%s, prefix: %s, lease: %s, durability: %s}\n"+
+		"upstreams:\n  - {name: origin, url: \"%s\"%s}\nroutes:%s", find, prefix, s.Lease, durability, s.Origin, s.MoreUpstream, s.Routes)
 	if err := m.Restart(ctx); err != nil {
 		return nil, err
 	}

@@ -158,7 +158,7 @@ func (r *rig) quiet(t *testing.T) {
 		t.Error("too little happened to say anything")
 	}
 	if r.Check.Refused.Load()+r.Check.Failed.Load()+r.Unconfirmed.Load() > 0 {
-		t.Error("nothing was broken, and yet something failed")
+		t.Errorf("nothing was broken, and yet something failed: %s", strings.Join(r.Reasons(), "; "))
 	}
 }
 
@@ -203,7 +203,8 @@ func TestNothingStaleAfterFailover(t *testing.T) {
 				Find:    fmt.Sprintf("sentinel: {master: %s, addresses: [\"%s\"]}", servers.SentinelMaster, s.Sentinel.Address()),
 				Durable: durable,
 			})
-			r.breaking(t, Failovers(r.Members, s, lease))
+			lost := func(n int) { t.Logf("a failover loses %d entries", n) }
+			r.breaking(t, Failovers(r.Members, s, lease, lost))
 		})
 	}
 }

@@ -36,6 +36,9 @@ type Load struct {
 	Purges, Writes, Unconfirmed atomic.Int64
 	SlowestPurge, PurgeTime     atomic.Int64 // ns
 	client                      *http.Client
+
+	mu      sync.Mutex
+	reasons []string // the first few of what was not confirmed; guarded by mu
 }
 
 // Run puts the load on until ctx ends.
@@ -87,12 +90,23 @@ func (l *Load) key() int {
 	return int(r * r * r * float64(l.Keys))
 }
 
-func (l *Load) read(ctx context.Context, m *Member) {
+func (l *Load) read(ctx context.Context, m *Member) { l.readKey(ctx, m, l.key()) }
+
+// verify reads a key from every member, as whoever has just changed it does: then an answer that was under way before is
+// likely to be under way still.
+func (l *Load) verify(ctx context.Context, key int) {
+	var reading sync.WaitGroup
+	for _, m := range l.Members {
+		reading.Go(func() { l.readKey(ctx, m, key) })
+	}
+	reading.Wait()
+}
+
+func (l *Load) readKey(ctx context.Context, m *Member, key int) {
 	base, ok := m.Data()
 	if !ok {
 		return
 	}
-	key := l.key()
 	want, risky := l.Check.Expected(key)
 	asked := time.Now()
 	status, header, body, err := l.call(ctx, http.MethodGet, fmt.Sprintf("%s/v/%d", base, key), "")
@@ -133,12 +147,12 @@ func (l *Load) purge(ctx context.Context, m *Member) {
 		order = fmt.Sprintf(`{"tags":["tag-%d"]}`, tag)
 	}
 	began := time.Now()
-	status, _, _, err := l.call(ctx, http.MethodPost, admin+"/purge", order)
+	status, _, said, err := l.call(ctx, http.MethodPost, admin+"/purge", order)
 	if ctx.Err() != nil {
 		return
 	}
 	if err != nil || status != http.StatusOK {
-		l.Unconfirmed.Add(1)
+		l.unconfirmed("purge", m, began, status, said, err)
 		return
 	}
 	took := int64(time.Since(began))
@@ -148,6 +162,10 @@ func (l *Load) purge(ctx context.Context, m *Member) {
 	for key, version := range changed {
 		l.Check.Acknowledged(key, version)
 	}
+	for key := range changed { // one of them
+		l.verify(ctx, key)
+		break
+	}
 }
 
 // write writes through a member.
@@ -156,7 +174,7 @@ func (l *Load) write(ctx context.Context, m *Member) {
 	if !ok {
 		return
 	}
-	key := l.key()
+	key, began := l.key(), time.Now()
 	status, header, body, err := l.call(ctx, http.MethodPut, fmt.Sprintf("%s/v/%d", base, key), "x")
 	if ctx.Err() != nil {
 		return
@@ -165,11 +183,29 @@ func (l *Load) write(ctx context.Context, m *Member) {
 	var version int64
 	if _, scan := fmt.Sscanf(body, "%d %d", &k, &version); err != nil || status != http.StatusOK || scan != nil ||
 		strings.Contains(header.Get("Cache-Status"), "not-confirmed") {
-		l.Unconfirmed.Add(1)
+		l.unconfirmed("write", m, began, status, header.Get("Cache-Status"), err)
 		return
 	}
 	l.Writes.Add(1)
 	l.Check.Acknowledged(key, version)
+	l.verify(ctx, key)
+}
+
+func (l *Load) unconfirmed(what string, m *Member, began time.Time, status int, said string, err error) {
+	l.Unconfirmed.Add(1)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.reasons) < 5 {
+		l.reasons = append(l.reasons, fmt.Sprintf("%s: %s on %s after %v: status %d, %v: %s", began.Format("15:04:05.000"), what, m.Name,
+			time.Since(began).Round(time.Millisecond), status, err, strings.TrimSpace(said)))
+	}
+}
+
+// Reasons are why the first purges and writes that were not confirmed were not.
+func (l *Load) Reasons() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return append([]string(nil), l.reasons...)
 }
 
 func (l *Load) call(ctx context.Context, method, url, body string) (status int, h http.Header, text string, err error) {

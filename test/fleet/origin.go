@@ -27,7 +27,7 @@ type Origin struct {
 	mostOf   atomic.Int64 // of requests for one key
 }
 
-// NewOrigin starts an origin with as many keys and tags. An answer takes up to pause, and now and then ten times
+// NewOrigin starts an origin with as many keys and tags. An answer takes up to pause, and now and then many times
 // that: long enough for a purge to be acknowledged meanwhile.
 func NewOrigin(keys, tags int, pause time.Duration) (*Origin, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -86,7 +86,7 @@ func (o *Origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (o *Origin) work() {
 	pause := rand.N(o.pause + 1)
 	if rand.IntN(10) == 0 {
-		pause *= 10
+		pause *= 40
 	}
 	time.Sleep(pause)
 }
