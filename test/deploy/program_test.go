@@ -28,7 +28,7 @@ const (
 	// root is the project's folder.
 	root = "../.."
 	// patience is how long anything may take that is expected to happen.
-	patience = 2 * time.Minute
+	patience = 5 * time.Minute
 	// token is an admin token of the length that is asked for.
 	token = "0123456789abcdef0123456789abcdef"
 )
