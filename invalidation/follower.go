@@ -130,7 +130,7 @@ const (
 // Answer is what the log says to a Question. Only with Current the fields below Server have a meaning.
 type Answer struct {
 	Status Status
-	Server string        // names one life of the server process; a change means that entries may have been lost
+	Server string        // names one life of the server process; a change means that entries may have been lost. Empty: it did not say
 	Up     time.Duration // how long that life is known to have lasted as the only server there was; zero: not known
 
 	Terms   []Term // all, if the latest is not the one of the question
@@ -208,14 +208,25 @@ func (f *Follower) Hear(q Question, a Answer, now time.Time) Step {
 // meet notes which server answers. Where it is not the one from before, entries may have been lost, and an instance whose
 // lease has lapsed does not know which: it leaves the others time to write them again before it trusts its copies.
 func (f *Follower) meet(a Answer, now time.Time) {
-	if a.Server == f.server && !f.since.IsZero() {
+	if a.Server == "" || a.Server == f.server {
 		return
 	}
-	young := a.Up > 0 && a.Up < f.patience()
-	if changed := !f.since.IsZero(); (changed || young) && !f.lease.Valid(now) {
+	first := f.server == ""
+	f.server = a.Server
+	if young := a.Up > 0 && a.Up < f.patience(); (!first || young) && !f.lease.Valid(now) {
 		f.wait(now)
 	}
-	f.server, f.since = a.Server, now.Add(-a.Up)
+	if !first {
+		a.Up = 0 // what it was before is not known
+	}
+	f.from(now.Add(-a.Up))
+}
+
+// from notes since when instances may not have come over to this server and this log. It never becomes earlier.
+func (f *Follower) from(since time.Time) {
+	if f.since.Before(since) {
+		f.since = since
+	}
 }
 
 // patience is how long an instance that is not heard of may still use copies.

@@ -179,6 +179,54 @@ func TestOthersAreHeardFirst(t *testing.T) {
 	}
 }
 
+// An empty log on a server that has been there for long is as new as another server: nobody has to be registered in it yet.
+func TestConfirmationInANewLog(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		age  time.Duration // of the log
+		does func(d *desk)
+		at   time.Duration // from when purges can be confirmed
+	}{
+		{"it was emptied", 0, func(d *desk) {
+			d.f.Hear(d.f.Ask(d.now), Answer{Status: NoHistory}, d.now)
+			d.f.Hear(d.f.Ask(d.now), Answer{Status: OtherHistory}, d.now)
+		}, deskLease + Margin(deskLease)},
+		{"it was emptied before this instance came", time.Second, func(d *desk) {
+			d.lease = NewLease(d.now)
+			d.f = NewFollower(NewLedger(), d.lease, deskLease, "me", 1)
+			d.f.Hear(d.f.Ask(d.now), Answer{Status: OtherHistory}, d.now)
+		}, deskLease + Margin(deskLease) - time.Second},
+		{"it has been there for long", time.Hour, func(d *desk) {
+			d.lease = NewLease(d.now)
+			d.f = NewFollower(NewLedger(), d.lease, deskLease, "me", 1)
+			d.f.Hear(d.f.Ask(d.now), Answer{Status: OtherHistory}, d.now)
+		}, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d := newDesk(t)
+			d.pass(time.Second)
+			d.log = nil
+			c.does(d)
+			d.f.Load(Snapshot{History: NewHistory([16]byte{7}), Age: c.age}, d.now)
+			d.f.Hear(d.f.Ask(d.now), Answer{Server: d.server, Up: time.Hour, Live: d.live}, d.now)
+			done := func() bool {
+				done, _ := d.f.Confirm(1).Hear([]Peer{{Name: "me", Applied: 1}}, d.now)
+				return done
+			}
+			if c.at > 0 {
+				d.pass(c.at - 1)
+				if done() {
+					t.Error("confirmed while others may not have come over")
+				}
+				d.pass(1)
+			}
+			if !done() {
+				t.Error("not confirmed")
+			}
+		})
+	}
+}
+
 // A purge is not confirmed by a server that has just taken over before every instance of the one before has come over or lost
 // its lease.
 func TestConfirmationAfterTakeover(t *testing.T) {

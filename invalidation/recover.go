@@ -12,8 +12,9 @@ import (
 type Snapshot struct {
 	History History
 	Seq     uint64
-	Nonce   uint64 // of the entry at Seq
-	Floor   uint64 // copies from before it cannot be judged
+	Nonce   uint64        // of the entry at Seq
+	Floor   uint64        // copies from before it cannot be judged
+	Age     time.Duration // for how long the history is known to have lasted
 	Marks   []Mark
 	Fences  []Record // BeginFence of those that stand
 	Notices []Notice
@@ -32,6 +33,7 @@ func (f *Follower) Load(s Snapshot, now time.Time) {
 	defer f.mu.Unlock()
 	entered := s.History != f.history
 	if entered {
+		f.from(now.Add(-s.Age))
 		f.enter(s.History, now)
 	} else if s.Seq < f.applied {
 		return // the log has lost its end since: the next answer says so
@@ -103,7 +105,7 @@ func (f *Follower) reconcile(fences []Record, now time.Time) {
 // one of them does not appear any more.
 func (f *Follower) enter(h History, now time.Time) {
 	if f.history != (History{}) {
-		f.since = now // nobody has to be in the new one yet
+		f.from(now) // nobody has to be in the new one yet
 		if !f.lease.Valid(now) {
 			f.wait(now)
 			f.missing = nil
@@ -181,7 +183,7 @@ func (f *Follower) Diverge(common Place, found bool, now time.Time) {
 	if !f.lease.Valid(now) {
 		f.wait(now)
 	}
-	f.since = now // others may be registered at positions that are not in this log
+	f.from(now) // others may be registered at positions that are not in this log
 	if !found || !known {
 		f.forget(now)
 		f.enter(History{}, now)

@@ -180,7 +180,8 @@ func server(info string) (id string, up time.Duration) {
 			id = value
 		case "uptime_in_seconds":
 			seconds, _ := strconv.ParseUint(value, 10, 31) // zero, not known, where it cannot be read
-			up = time.Duration(seconds) * time.Second
+			// The server counts from one full second to another, which can be a second more than has passed.
+			up = max(time.Duration(seconds)-1, 0) * time.Second
 		}
 	}
 	return id, up

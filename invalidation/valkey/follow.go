@@ -131,7 +131,7 @@ func (l *Log) ask(ctx context.Context, client commander, q invalidation.Question
 	if unread != nil {
 		l.options.Log.Warn("entry of another version invalidates everything", "error", unread)
 	}
-	if a.Server == "" {
+	if known := a.Status != invalidation.NoHistory && a.Status != invalidation.OtherHistory; known && a.Server == "" {
 		a.Server = l.contact.server() // INFO is not allowed: after a break it may be any
 	}
 	return a, err

@@ -12,7 +12,7 @@ import (
 // Keys of the log. The prefix is their hash tag, so that in a cluster all of them are in one slot, as scripts need them to
 // be. None has a lifetime: the server must not evict keys without one.
 type keys struct {
-	meta    string // hash: h history, s last seq, f floor, r retention in ms, k who kept it last
+	meta    string // hash: h history, s last seq, f floor, r retention in ms, k who kept it last, b when it began
 	log     string // stream: id "<seq>-0", n nonce, e the record
 	hard    string // sorted set: member → seq of its last invalidation
 	soft    string // the same of soft ones
@@ -90,7 +90,7 @@ if m[1] and m[2] then
   if #redis.call('XRANGE', KEYS[2], id, id) > 0 then return m[1] end
 end
 redis.call('DEL', unpack(KEYS))
-redis.call('HSET', KEYS[1], 'h', ARGV[1], 's', '0', 'f', '0')
+redis.call('HSET', KEYS[1], 'h', ARGV[1], 's', '0', 'f', '0', 'b', redis.call('TIME')[1])
 return ARGV[1]
 `)
 
@@ -140,7 +140,7 @@ return {'OK', q}
 
 // snapshotScript reads what is small of a snapshot in one step.
 var snapshotScript = newScript(`
-local m = redis.call('HMGET', KEYS[1], 'h', 's', 'f')
+local m = redis.call('HMGET', KEYS[1], 'h', 's', 'f', 'b')
 if not m[1] then return {'NOHIST'} end
 local nonce = ''
 if m[2] ~= '0' then
@@ -149,7 +149,8 @@ if m[2] ~= '0' then
   if #e == 0 then return {'BROKEN'} end
   nonce = e[1][2][2]
 end
-return {'OK', m[1], m[2], nonce, m[3] or '0', redis.call('HVALS', KEYS[3]), redis.call('HVALS', KEYS[4])}
+local age = math.max(0, tonumber(redis.call('TIME')[1]) - tonumber(m[4] or '0') - 1)
+return {'OK', m[1], m[2], nonce, m[3] or '0', string.format('%.0f', age), redis.call('HVALS', KEYS[3]), redis.call('HVALS', KEYS[4])}
 `)
 
 // reapScript takes an instance off the list unless it has been heard of since. ARGV: history, instance, what the list says of it

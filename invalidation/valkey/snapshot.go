@@ -37,6 +37,7 @@ func (l *Log) fetch(ctx context.Context, client valkey.Client) error {
 		s.Nonce = r.parse(nonce, 16)
 	}
 	s.Floor = r.number()
+	s.Age = time.Duration(min(r.number(), 1<<31)) * time.Second
 	fences, notices := r.list(), r.list()
 	if r.err != nil {
 		return r.err

@@ -42,6 +42,11 @@ var followers = []mutant{
 		pkg:   "./invalidation", run: "TestOthersAreHeardFirst",
 	},
 	{
+		name:  "a log that was emptied counts as old as its server",
+		edits: []edit{{"invalidation/follower.go", "	if f.since.Before(since) {", "	if true {"}},
+		pkg:   "./invalidation", run: "TestConfirmationInANewLog",
+	},
+	{
 		name:  "no grace after a server has taken over",
 		edits: []edit{{"invalidation/confirmation.go", "	return f.since.Add(f.patience())", "	return f.since"}},
 		pkg:   "./invalidation", run: "TestConfirmationAfterTakeover",
