@@ -28,7 +28,7 @@ var followers = []mutant{
 	},
 	{
 		name:  "a lease is taken from another server at once",
-		edits: []edit{{"invalidation/follower.go", "		f.wait(now)\n	}\n	f.server", "	}\n	f.server"}},
+		edits: []edit{{"invalidation/follower.go", "		f.wait(now)\n	}\n	if !first {", "	}\n	if !first {"}},
 		pkg:   "./invalidation", run: "TestAnotherServerIsNotTrustedAtOnce",
 	},
 	{
