@@ -16,6 +16,12 @@ import (
 // failoverTime is how long a sentinel has for replacing a server, and the server for coming back as a replica.
 const failoverTime = time.Minute
 
+// The faults that no run of failovers should be without.
+const (
+	Replaced = "the primary is killed and replaced"
+	Lost     = "the replica falls behind, and the primary is killed"
+)
+
 // Guarded are the arguments of servers of which one that is cut off takes no writes, so that no lease is renewed there, before
 // a sentinel replaces it: min-replicas-max-lag, a second that the server takes to notice, and the lease with its margin are
 // less than what GuardedAfter gives.
@@ -33,12 +39,12 @@ func Failovers(members []*Member, s *servers.ValkeySentinel, lease time.Duration
 	member := func() *Member { return members[rand.IntN(len(members))] }
 	return []Fault{
 		{"the primary hands over", f.handOver},
-		{"the primary is killed and replaced", f.replace(func(primary, _ *servers.ValkeyServer) error {
+		{Replaced, f.replace(func(primary, _ *servers.ValkeyServer) error {
 			primary.Kill()
 			return nil
 		})},
 		{"the primary freezes and is replaced", f.freeze},
-		{"the replica falls behind, and the primary is killed", f.lose},
+		{Lost, f.lose},
 		{"the replica is killed", f.killReplica},
 		{"the primary is killed and started", f.restart},
 		{"a proxy is killed", func(ctx context.Context) error {
