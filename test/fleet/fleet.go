@@ -73,7 +73,7 @@ func Start(ctx context.Context, name string, s Settings) (*Member, error) {
 	if err := os.MkdirAll(m.dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make folder of %s: %w", name, err)
 	}
-	m.config = fmt.Sprintf("log: {hits: 0%%, others: 0%%}\ndrain_delay: 0s\nvalkey: {%s, prefix: %s, lease: %s, durability: %s}\n"+
+	m.config = fmt.Sprintf("log: {hits: 0%%, others: 0%%}\ndrain_delay: 0s\nvalkey: {%s, prefix: %s, timeout: 200ms, lease: %s, durability: %s}\n"+
 		"upstreams:\n  - {name: origin, url: \"%s\"%s}\nroutes:%s", find, prefix, s.Lease, durability, s.Origin, s.MoreUpstream, s.Routes)
 	if err := m.Restart(ctx); err != nil {
 		return nil, err
