@@ -53,7 +53,7 @@ var followers = []mutant{
 	},
 	{
 		name:  "instances are reaped before their lease has lapsed",
-		edits: []edit{{"invalidation/confirmation.go", "now.Sub(s.at) >= c.follower.patience():", "now.Sub(s.at) >= 0:"}},
+		edits: []edit{{"invalidation/silence.go", "now.Sub(s.at) >= f.patience()", "now.Sub(s.at) >= 0"}},
 		pkg:   "./invalidation", run: "TestSimulation/instances",
 	},
 	{
