@@ -10,6 +10,7 @@ import (
 type node struct {
 	world   *simWorld
 	name    string
+	since   time.Duration // when it was started
 	dead    bool
 	history History
 	keeper  string // which server kept the log last
@@ -84,6 +85,12 @@ func (n *node) take() {
 func (n *node) sync(q Question, name string) Answer {
 	n.take()
 	a := Answer{Server: n.name}
+	if !n.world.failovers {
+		a.Up = n.world.now - n.since
+	}
+	if n.history == (History{}) || n.history != q.History {
+		a.Server, a.Up = "", 0
+	}
 	if last := len(n.terms) - 1; last >= 0 && n.terms[last].Name != q.Term {
 		a.Terms = slices.Clone(n.terms)
 	}

@@ -28,8 +28,8 @@ func TestSimulation(t *testing.T) {
 		{"instances", faults{partitions: true, pauses: true, crashes: true}, []string{"reaped", "snapshots", "without lease"}},
 		{"failovers", faults{failovers: true, partitions: true, pauses: true, crashes: true}, []string{"diverged", "reaped"}},
 		{"failovers under stress", faults{failovers: true, partitions: true, pauses: true, crashes: true, stress: true}, []string{"diverged"}},
-		{"losses", faults{losses: true}, []string{"losses", "cuts", "diverged"}},
-		{"losses and partitions", faults{losses: true, partitions: true, pauses: true}, []string{"losses", "cuts", "diverged", "reaped"}},
+		{"losses", faults{losses: true}, []string{"losses", "emptied", "cuts", "diverged"}},
+		{"losses and partitions", faults{losses: true, partitions: true, pauses: true}, []string{"losses", "emptied", "cuts", "diverged", "reaped"}},
 		{"fifty instances", faults{instances: 50, partitions: true, pauses: true, crashes: true}, []string{"reaped"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

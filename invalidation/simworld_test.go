@@ -221,7 +221,7 @@ func (w *simWorld) commit(i *simInstance, life, k int, fence uint64, ids []ID) {
 // chaos breaks something, again and again.
 func (w *simWorld) chaos() {
 	lo, hi := 1500*time.Millisecond, 6*time.Second
-	if w.stress {
+	if w.stress || w.losses {
 		lo, hi = 700*time.Millisecond, 2500*time.Millisecond
 	}
 	i := w.any()
@@ -265,16 +265,22 @@ func (w *simWorld) failover() {
 	}
 }
 
-// lose restarts the server without its last entries, or without any. Nobody reaches it meanwhile.
+// lose empties the server, or restarts it without its last entries, or without any. Nobody reaches it meanwhile.
 func (w *simWorld) lose() {
 	if w.primary.dead {
 		return // it is away already
 	}
 	next := w.primary.clone()
-	if w.r.IntN(2) == 0 {
+	switch w.r.IntN(4) {
+	case 0:
 		w.count["losses"]++
 		next = &node{world: w, keys: map[int]shelved{}}
-	} else {
+	case 1:
+		w.count["emptied"]++
+		p := w.primary
+		*p = node{world: w, name: p.name, since: p.since, keys: map[int]shelved{}}
+		return
+	default:
 		w.count["cuts"]++
 		next.cutOff(w.r.IntN(8))
 	}
@@ -292,6 +298,6 @@ func (w *simWorld) promote(n *node) {
 	w.epoch++
 	w.nodes++
 	w.primary.dead = true
-	n.name, n.dead = fmt.Sprintf("n%d", w.nodes), false
+	n.name, n.since, n.dead = fmt.Sprintf("n%d", w.nodes), w.now, false
 	w.primary, w.replica, w.replayed = n, n.clone(), w.now
 }

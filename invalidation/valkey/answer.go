@@ -105,7 +105,7 @@ func answer(result valkey.ValkeyResult, alone bool) (a invalidation.Answer, unre
 	default:
 		r.fail(fmt.Errorf("it begins with %q", word))
 	}
-	a.Server, a.Up = server(r.text())
+	a.Server, a.Up = serverLife(r.text())
 	if !alone {
 		a.Up = 0
 	}
@@ -171,17 +171,18 @@ func (r *reader) peers() []invalidation.Peer {
 	return peers
 }
 
-// server reads from INFO what one life of the server is called, and for how long it has lasted.
-func server(info string) (id string, up time.Duration) {
+// serverLife reads from INFO what one life of the server is called, and for how long it has lasted at least. INFO counts whole
+// seconds of the clock, of which the first has hardly begun: less than it says may have passed, by up to a second.
+func serverLife(info string) (id string, up time.Duration) {
 	for lines := bufio.NewScanner(strings.NewReader(info)); lines.Scan(); {
 		name, value, _ := strings.Cut(lines.Text(), ":")
 		switch name {
 		case "run_id":
 			id = value
 		case "uptime_in_seconds":
-			seconds, _ := strconv.ParseUint(value, 10, 31) // zero, not known, where it cannot be read
-			// The server counts from one full second to another, which can be a second more than has passed.
-			up = max(time.Duration(seconds)-1, 0) * time.Second
+			if seconds, err := strconv.ParseUint(value, 10, 31); err == nil { // otherwise it stays zero: not known
+				up = max(time.Duration(seconds)*time.Second-time.Second, time.Nanosecond)
+			}
 		}
 	}
 	return id, up

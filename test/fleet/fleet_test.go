@@ -17,7 +17,7 @@ import (
 )
 
 var (
-	duration = flag.Duration("for", 4*time.Second, "how long each part of the check runs")
+	duration = flag.Duration("for", 3*time.Second, "how long each part of the check runs")
 	only     = flag.String("fault", "", "only the faults whose names contain this")
 	program  = flag.String("server", "", "valkey-server or redis-server; empty: what is installed")
 	readers  = flag.Int("readers", 8, "how many read from each proxy")
@@ -25,8 +25,12 @@ var (
 	idle     = flag.Duration("idle", 4*time.Millisecond, "pause between two reads of one of them while things break")
 )
 
-// lease is short, so that much can go wrong in little time.
-const lease = time.Second
+const (
+	// lease is short, so that much can go wrong in little time.
+	lease = time.Second
+	// patience is how much longer than asked for a machine that is busy has for what is needed to say anything.
+	patience = 30 * time.Second
+)
 
 var (
 	binary string
@@ -152,16 +156,22 @@ func (r *rig) seenEnough() bool { return *enough > 0 && r.Check.Stale.Load() >= 
 func (r *rig) quiet(t *testing.T) {
 	t.Helper()
 	r.Purge, r.Write = 10*time.Millisecond, 20*time.Millisecond
+	little := func() bool { return r.Check.AtRisk.Load() < 1000 || r.Purges.Load() < 20 || r.Writes.Load() < 20 }
 	r.load(t, func(ctx context.Context) {
-		for end := time.Now().Add(*duration); time.Now().Before(end) && !r.seenEnough(); {
-			pause(ctx, min(time.Until(end), 200*time.Millisecond))
+		began := time.Now()
+		for !r.seenEnough() && (time.Since(began) < *duration || little() && time.Since(began) < *duration+patience) {
+			pause(ctx, 200*time.Millisecond)
 		}
 	})
-	if r.Check.AtRisk.Load() < 1000 || r.Purges.Load() < 20 || r.Writes.Load() < 20 {
+	if little() && !r.seenEnough() {
 		t.Error("too little happened to say anything")
 	}
-	if r.Check.Refused.Load()+r.Check.Failed.Load()+r.Unconfirmed.Load() > 0 {
-		t.Errorf("nothing was broken, and yet something failed: %s", strings.Join(r.Reasons(), "; "))
+	if r.Check.Refused.Load()+r.Check.Failed.Load() > 0 {
+		t.Error("nothing was broken, and yet reads were not answered")
+	}
+	// A machine that stands still for a third of the lease is as good as a server that does not answer: then writes are refused.
+	if n := r.Unconfirmed.Load(); n > (r.Purges.Load()+r.Writes.Load())/200 {
+		t.Errorf("nothing was broken, and yet %d purges and writes were not confirmed: %s", n, strings.Join(r.Reasons(), "; "))
 	}
 }
 

@@ -1,0 +1,51 @@
+package valkey
+
+import (
+	"testing"
+	"time"
+
+	"cacheproxy/test/servers"
+)
+
+// A server that was emptied goes on as if it had just started: an instance that has not noticed uses copies until its lease
+// lapses, and a purge waits for that although nobody is registered.
+func TestServerEmptied(t *testing.T) {
+	server := servers.Valkey(t, servers.ValkeyOptions{})
+	a, b := join(t, serverAt(server.Address()), "a"), join(t, serverAt(server.Address()), "b")
+	a.await(t, "age of the server", func() bool {
+		info, err := server.CLI(t.Context(), "INFO", "server")
+		_, up := serverLife(info)
+		return err == nil && up > 2*lease
+	})
+	purge(t, a, key("before"))
+	// b asks nothing from here on, and has its lease from just before.
+	b.await(t, "lease", func() bool {
+		b.beating.Lock()
+		if time.Since(b.follower.View().Current) < lease/4 {
+			return true
+		}
+		b.beating.Unlock()
+		return false
+	})
+	defer b.beating.Unlock()
+	if _, err := server.CLI(t.Context(), "FLUSHALL"); err != nil {
+		t.Fatal(err)
+	}
+	purge(t, a, key("k"))
+	if b.Lease().Valid(time.Now()) {
+		t.Error("a purge is confirmed while an instance that has not heard of it has its lease")
+	}
+}
+
+func TestServerLife(t *testing.T) {
+	for info, want := range map[string]time.Duration{
+		"# Server\r\nrun_id:abc\r\nuptime_in_seconds:7\r\n": 6 * time.Second,
+		"run_id:abc\nuptime_in_seconds:1\n":                 time.Nanosecond,
+		"run_id:abc\nuptime_in_seconds:0\n":                 time.Nanosecond, // known to be young
+		"run_id:abc\n":                                      0,
+	} {
+		if id, up := serverLife(info); id != "abc" || up != want {
+			t.Errorf("%q: %q, %v; want %v", info, id, up, want)
+		}
+	}
+}
