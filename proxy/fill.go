@@ -4,14 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"math/rand/v2"
-	"mime"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"runtime/debug"
-	"slices"
 	"time"
 
 	"cacheproxy/invalidation"
@@ -21,13 +16,8 @@ import (
 	"cacheproxy/store"
 )
 
-const (
-	// fillDeadline bounds a fill from its start to its last byte. It is less than invalidation.MaxFill.
-	fillDeadline = 5 * time.Minute
-	// sharelessFor is how long an answer that could not be shared is remembered (hit-for-miss).
-	sharelessFor = time.Minute
-	readSize     = 32 << 10
-)
+// fillDeadline bounds a fill from its start to its last byte. It is less than invalidation.MaxFill.
+const fillDeadline = 5 * time.Minute
 
 // fetch is what a fill needs to know. It holds nothing of a client's connection.
 type fetch struct {
@@ -175,6 +165,7 @@ func (c *call) end() {
 	c.span.End()
 }
 
+// run asks the origin until its answer is one to what was asked for.
 func (c *call) run() *fill {
 	if res := c.elsewhere(); res != nil {
 		return res
@@ -217,216 +208,4 @@ func (c *call) refused(reason policy.Reason, err error) *fill {
 	c.fruitless()
 	c.span.Failed(reason)
 	return &fill{reason: reason, err: err, took: time.Since(c.began), id: c.id, span: c.span}
-}
-
-// roundTrip waits for a place at the origin, takes the token, and sends the request.
-func (c *call) roundTrip() (*http.Response, error) {
-	q := c.q
-	slot, err := q.route.origin.Acquire(c.ctx, origin.Place{Class: q.class, Route: q.route.Name})
-	if err != nil {
-		return nil, fmt.Errorf("fetch from upstream %s: %w", q.route.origin.Name(), err)
-	}
-	c.slot, c.resp = slot, nil
-	c.token = c.p.flights.send(c.f)
-	// What was invalidated before the token is not worth confirming: a 304 would bring it back. So would one for what may have
-	// been invalidated, for all that is known here.
-	informed := c.p.lease.Valid(time.Now())
-	if b := q.base; b != nil && (!informed || c.p.ledger.Check(&b.Stamp, b.Members) > invalidation.Soft) {
-		q.base = nil
-	}
-	if b := q.parts; b != nil && (!informed || c.p.ledger.Check(&b.Of.Stamp, b.Of.Members) > invalidation.Soft) {
-		q.parts = nil
-	}
-	req := c.outgoing()
-	sent := c.p.ask(q.route, q.why, c.span, req)
-	resp, err := q.route.origin.Send(req, slot)
-	c.resp = resp
-	sent(resp, err)
-	return resp, err
-}
-
-// outgoing is the request as the origin gets it.
-func (c *call) outgoing() *http.Request {
-	q := c.q
-	h := q.forward.Clone()
-	if q.base != nil {
-		policy.AddValidators(h, q.base.Header())
-	}
-	q.askFor(h)
-	q.route.OfferSurrogate(h)
-	// The client's address is not part of the key: unless the request is one person's, the origin does not learn it. What else
-	// is here of the way that the request came is part of the key, or was said by a trusted proxy.
-	policy.Forward(h, q.client, q.target.Scheme, q.target.Host, true)
-	policy.AppendVia(h, 1, 1)
-	h[requestIDField] = []string{c.id}
-	req := (&http.Request{
-		Method: q.method, URL: &url.URL{}, Header: h, Host: q.route.origin.Host(q.target.Host),
-		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-	}).WithContext(q.informed(c.ctx))
-	if q.content != nil {
-		req.Body, req.ContentLength = again(q.content), int64(len(q.content))
-	}
-	origin.SetTarget(req, q.route.origin.URL(), q.target.WithQuery(q.query))
-	return req
-}
-
-// drain reads the little that may come with a 304, so that the connection can be used again.
-func drain(resp *http.Response) {
-	_, _ = io.CopyN(io.Discard, resp.Body, 4<<10) // a body that cannot be read costs the connection, nothing else
-	resp.Body.Close()
-}
-
-// land decides from the header who may use the answer, before anybody sees a byte of it.
-func (c *call) land(resp *http.Response, requested time.Time) *fill {
-	q, r := c.q, c.q.route
-	received := time.Now()
-	rest := q.parts != nil && resp.StatusCode == http.StatusPartialContent
-	if rest {
-		q.complete(resp)
-	}
-	status, header := resp.StatusCode, resp.Header
-	confirmed := status == http.StatusNotModified
-	length := resp.ContentLength
-	if confirmed {
-		status, header = q.base.Status, policy.MergeNotModified(q.base.Header(), resp.Header)
-		length = int64(q.base.Length())
-	}
-	res := &fill{
-		status: status, length: length, token: c.token, age: header["Age"], forward: q.forward, took: received.Sub(c.began),
-		ranged: q.ranges != "", rest: rest, id: c.id, span: c.span,
-	}
-	c.judge(res, policy.Fetch{
-		Method: http.MethodGet, Authorized: len(q.header["Authorization"]) > 0, Requested: requested, Received: received,
-		Status: status, Header: header, BodyLength: length, MaxObject: c.p.config().MaxObject, Jitter: rand.Float64(),
-		Accepting: q.forward["Accept-Encoding"],
-	})
-	if streams(header) {
-		res.verdict.Share, res.verdict.Store, res.verdict.Reason = false, false, policy.TooLarge
-	}
-	members := r.Members(&q.match, q.target, q.query, q.header, header)
-	res.ids = invalidation.IDsOf(members)
-	if confirmed {
-		// The stored header has no surrogate keys, and a 304 may leave them out: the copy keeps the ones it came with.
-		res.ids = union(res.ids, q.base.Members)
-	}
-	if rest {
-		res.ids = union(res.ids, q.parts.Of.Members)
-	}
-	if len(members) > policy.MaxMembers || len(res.ids) > policy.MaxMembers {
-		res.verdict.Share, res.verdict.Store, res.verdict.Reason = false, false, policy.TooManyMembers
-	}
-	if res.verdict.Store {
-		r.learn(res.verdict.Vary)
-		if res.ranged && status == http.StatusOK && c.unbind != nil {
-			c.unbind() // the whole came, and is worth more than the client that wants a part of it
-		}
-	}
-	kept := r.StoredHeader(header)
-	if !res.verdict.Store && !res.verdict.Share {
-		kept = policy.FilledHeader(header) // its cookies are for the one who asked
-	}
-	res.header = r.negotiated(status, dated(kept, received))
-	if confirmed {
-		return c.confirm(resp, res)
-	}
-	keep := int64(0)
-	if res.verdict.Store || res.verdict.Share {
-		keep = c.p.config().MaxObject
-	}
-	res.body = newBody(c.p.store.Memory().Budget(), keep, length)
-	res.body.unread = func() { c.cancel(errAbandoned) }
-	// Before the first byte comes: a body that is not kept ends when it has no reader.
-	res.lead, _ = res.body.attach()
-	c.publish(res)
-	c.p.tasks.Go(func() { c.pump(resp, res) })
-	return res
-}
-
-// judge decides what may become of the answer. To a request for a part, a part may be the answer; to any other, it is kept
-// by nobody. Any other answer to it than the whole may be about its Range, and is for nobody else.
-func (c *call) judge(res *fill, f policy.Fetch) {
-	r := c.q.route.Route
-	if !res.ranged || f.Status == http.StatusOK {
-		res.verdict = r.Judge(f)
-		return
-	}
-	part, verdict := r.JudgePart(f)
-	if res.verdict = verdict; verdict.Store {
-		res.part = &part
-	}
-}
-
-// union is all of a and what only b has.
-func union(a, b []invalidation.ID) []invalidation.ID {
-	for _, id := range b {
-		if !slices.Contains(a, id) {
-			a = append(a, id)
-		}
-	}
-	return a
-}
-
-// dated adds the time of arrival to an answer that does not say when it was made (RFC 9110 §6.6.1). Without it, every
-// delivery of the copy would claim to have been made at that moment.
-func dated(h http.Header, received time.Time) http.Header {
-	if len(h["Date"]) == 0 {
-		h["Date"] = []string{received.UTC().Format(http.TimeFormat)}
-	}
-	return h
-}
-
-// streams reports whether an answer has no end to wait for.
-func streams(h http.Header) bool {
-	t, _, err := mime.ParseMediaType(h.Get("Content-Type"))
-	return err == nil && (t == "text/event-stream" || t == "application/grpc")
-}
-
-// publish lets the waiting requests have the answer, or sends them on their way.
-func (c *call) publish(res *fill) {
-	if !res.verdict.Share || !res.verdict.Store {
-		c.fruitless()
-	}
-	if !res.verdict.Share {
-		c.remember(res)
-		if !res.verdict.Store {
-			// Only the first client reads on: the answer lasts as long as it does.
-			c.deadline.Stop()
-		}
-	}
-	c.p.flights.land(c.f, res, res.verdict.Share && res.verdict.Store)
-}
-
-// remember notes that waiting for such an answer is of no use.
-func (c *call) remember(res *fill) {
-	if c.q.personal {
-		return // it says nothing of what others get
-	}
-	if res.ranged && res.status != http.StatusOK {
-		return // it says nothing of the whole
-	}
-	// A client that is told to slow down learns nothing about the resource: a copy of it stays, and requests wait in line.
-	if !res.verdict.Store && res.status < 500 && res.status != http.StatusTooManyRequests {
-		c.p.store.MarkShareless(c.q.key, c.q.forward, time.Now().Add(sharelessFor), res.verdict.Reason)
-	}
-}
-
-// confirm makes the copy that a 304 renews.
-func (c *call) confirm(resp *http.Response, res *fill) *fill {
-	drain(resp)
-	fresh, err := c.q.route.reseal(c.q.base, res.header, res.verdict.Store)
-	if err != nil {
-		c.p.store.Drop(c.q.baseKey, c.q.base)
-		return c.failed(err)
-	}
-	fresh.Life = res.verdict.Lifetime
-	res.fresh, res.body = fresh, wholeBody(fresh.Body)
-	res.lead, _ = res.body.attach()
-	res.stored = c.put(res, fresh)
-	if !res.verdict.Store && !c.q.personal {
-		// It is still right, but by what the origin says now it must not be kept (RFC 9111 §4.3.4, §3).
-		c.p.store.Drop(c.q.baseKey, c.q.base)
-	}
-	c.p.flights.land(c.f, res, false)
-	c.end()
-	return res
 }

@@ -12,6 +12,9 @@ import (
 	"cacheproxy/store"
 )
 
+// readSize is how much of a body is read at once.
+const readSize = 32 << 10
+
 // pump fetches the body to its end and stores it.
 func (c *call) pump(resp *http.Response, res *fill) {
 	defer c.end()

@@ -31,7 +31,7 @@ var shareAnyway = edit{"proxy/fetch.go", "	return !res.token.Before(ex.arrival) 
 
 // stampLate and joinAlways switch off the rules of fetches that were under way when something was invalidated.
 var (
-	stampLate  = []edit{{"proxy/fill.go", "length: length, token: c.token,", "length: length, token: c.p.ledger.Token(),"}}
+	stampLate  = []edit{{"proxy/landing.go", "length: length, token: c.token,", "length: length, token: c.p.ledger.Token(),"}}
 	joinAlways = []edit{
 		{"proxy/flight.go", "	case f.fill != nil:\n		return !fs.ledger.Since(f.token, f.fill.ids)\n	case f.sent:\n		return !fs.ledger.Since(f.token, f.known)\n",
 			"	case f.fill != nil || f.sent:\n		return true\n"},
@@ -67,7 +67,7 @@ var mutants = append([]mutant{
 	},
 	{
 		name:  "parts that were purged are completed",
-		edits: []edit{{"proxy/fill.go", "	if b := q.parts; b != nil && (!informed || c.p.ledger.Check(&b.Of.Stamp, b.Of.Members) > invalidation.Soft) {", "	if q.parts != nil && false {"}},
+		edits: []edit{{"proxy/roundtrip.go", "	if b := q.parts; b != nil && (!informed || c.p.ledger.Check(&b.Of.Stamp, b.Of.Members) > invalidation.Soft) {", "	if q.parts != nil && false {"}},
 		pkg:   "./proxy", run: "TestWriteEndsParts",
 	},
 	{
@@ -92,7 +92,7 @@ var mutants = append([]mutant{
 	},
 	{
 		name:  "what may have been purged is confirmed",
-		edits: []edit{{"proxy/fill.go", "b != nil && (!informed || c.p.ledger.Check(&b.Stamp", "b != nil && (c.p.ledger.Check(&b.Stamp"}},
+		edits: []edit{{"proxy/roundtrip.go", "b != nil && (!informed || c.p.ledger.Check(&b.Stamp", "b != nil && (c.p.ledger.Check(&b.Stamp"}},
 		pkg:   "./proxy", run: "TestNothingUnknownIsConfirmed",
 	},
 	{
