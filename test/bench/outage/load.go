@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"cacheproxy/test/bench"
+
 	vegeta "github.com/tsenart/vegeta/v12/lib"
 )
 
@@ -34,11 +36,6 @@ type read struct {
 
 // send reads at a steady rate from all proxies until ctx ends.
 func (f *fleet) send(ctx context.Context, o options) []read {
-	transport := &http.Transport{MaxIdleConns: most, MaxIdleConnsPerHost: most, DisableCompression: true}
-	defer transport.CloseIdleConnections()
-	attacker := vegeta.NewAttacker(vegeta.Workers(256), vegeta.MaxWorkers(most), vegeta.MaxBody(0),
-		vegeta.Client(&http.Client{Transport: transport, Timeout: 10 * time.Second}))
-	defer context.AfterFunc(ctx, func() { attacker.Stop() })()
 	var mu sync.Mutex
 	random := rand.New(rand.NewPCG(1, 2))
 	popularity := rand.NewZipf(random, o.exponent, 1, uint64(o.keys-1))
@@ -51,9 +48,9 @@ func (f *fleet) send(ctx context.Context, o options) []read {
 		return nil
 	}
 	var reads []read
-	for result := range attacker.Attack(targets, vegeta.ConstantPacer{Freq: o.rate, Per: time.Second}, 0, "") {
+	bench.Attack{Targets: targets, Pacer: bench.EverySecond(o.rate), Workers: 256, Most: most}.Run(ctx, func(result *vegeta.Result) {
 		reads = append(reads, readOf(result))
-	}
+	})
 	return reads
 }
 

@@ -12,66 +12,53 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"os"
-	"os/signal"
-	"syscall"
 
-	"cacheproxy/test/servers"
+	"cacheproxy/test/bench"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:])
-	stop()
-	if errors.Is(err, flag.ErrHelp) {
-		return
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "bench-outage:", err)
-		os.Exit(1)
-	}
-}
+func main() { bench.Main("bench-outage", run) }
 
-func run(ctx context.Context, args []string) (err error) {
+func run(ctx context.Context, args []string) error {
 	o, err := parseOptions(args)
 	if err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp("", "bench-outage-")
-	if err != nil {
-		return fmt.Errorf("make working folder: %w", err)
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	binary := o.binary
-	if binary == "" {
-		if binary, err = servers.BuildCacheproxy(ctx, dir); err != nil {
-			return err
-		}
-	}
-	if err := printSetting(os.Stdout, o); err != nil {
-		return err
-	}
-	var broken []error
-	for _, f := range failures {
-		if o.only != "" && o.only != f.short {
-			continue
-		}
-		r, err := measure(ctx, o, f, binary, dir)
+	return bench.InFolder("bench-outage", func(dir string) error {
+		binary, err := o.flags.Binary(ctx, dir)
 		if err != nil {
-			return fmt.Errorf("%s: %w", f.name, err)
-		}
-		if err := r.overloaded(); err != nil {
-			return fmt.Errorf("%s: %w", f.name, err)
-		}
-		found := r.broken()
-		if err := r.print(os.Stdout, found); err != nil {
 			return err
 		}
-		for _, b := range found {
-			broken = append(broken, fmt.Errorf("%s: %s", f.name, b))
+		if err := printSetting(os.Stdout, o); err != nil {
+			return err
 		}
+		var broken []error
+		for _, f := range failures {
+			if o.only != "" && o.only != f.short {
+				continue
+			}
+			found, err := measured(ctx, o, f, binary, dir)
+			if err != nil {
+				return fmt.Errorf("%s: %w", f.name, err)
+			}
+			for _, b := range found {
+				broken = append(broken, fmt.Errorf("%s: %s", f.name, b))
+			}
+		}
+		return errors.Join(broken...)
+	})
+}
+
+// measured prints what was seen of a failure, and says which promises were broken.
+func measured(ctx context.Context, o options, f failure, binary, dir string) (broken []string, err error) {
+	r, err := measure(ctx, o, f, binary, dir)
+	if err != nil {
+		return nil, err
 	}
-	return errors.Join(broken...)
+	if err := r.overloaded(); err != nil {
+		return nil, err
+	}
+	broken = r.broken()
+	return broken, r.print(os.Stdout, broken)
 }

@@ -2,10 +2,9 @@ package main
 
 import (
 	"errors"
-	"flag"
-	"fmt"
-	"strings"
 	"time"
+
+	"cacheproxy/test/bench"
 )
 
 type options struct {
@@ -22,10 +21,8 @@ type options struct {
 	down      time.Duration // for how long it has failed
 	after     time.Duration // how long the load runs after it is back
 	only      string        // the failure, by its short name; empty: all
-	binary    string
 
-	// command is the command line with every flag, also those left at default.
-	command string
+	flags *bench.Flags
 }
 
 // capacity is the requests per second that the fleet may send to the origin.
@@ -33,7 +30,8 @@ func (o options) capacity() float64 { return float64(o.fleet) / o.work.Seconds()
 
 func parseOptions(args []string) (options, error) {
 	var o options
-	flags := flag.NewFlagSet("bench-outage", flag.ContinueOnError)
+	flags := bench.NewFlags("outage")
+	o.flags = flags
 	flags.IntVar(&o.instances, "instances", 3, "proxies")
 	flags.IntVar(&o.rate, "rate", 3000, "reads per second in all, half of them on each route")
 	flags.IntVar(&o.keys, "keys", 2000, "keys of each route")
@@ -47,13 +45,10 @@ func parseOptions(args []string) (options, error) {
 	flags.DurationVar(&o.down, "down", 15*time.Second, "for how long Valkey fails")
 	flags.DurationVar(&o.after, "after", 20*time.Second, "how long the load runs after Valkey is back")
 	flags.StringVar(&o.only, "only", "", "one failure: aof, empty, frozen; empty: all three")
-	flags.StringVar(&o.binary, "cacheproxy", "", "the proxy's binary; empty: build ./cmd/cacheproxy")
 	if err := flags.Parse(args); err != nil {
 		return options{}, err
 	}
 	switch {
-	case flags.NArg() > 0:
-		return options{}, fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	case o.instances < 1 || o.rate < 1 || o.keys < 1 || o.purges <= 0 || o.work <= 0 || o.exponent <= 1:
 		return options{}, errors.New("--instances, --rate, --keys, --purges and --work must be positive, --zipf above 1")
 	case o.places < 1 || o.fleet < o.instances:
@@ -63,12 +58,5 @@ func parseOptions(args []string) (options, error) {
 	case o.after < 3*o.lease+5*time.Second:
 		return options{}, errors.New("--after must be at least three times --lease and 5s more")
 	}
-	words := []string{"go run ./test/bench/outage"}
-	flags.VisitAll(func(f *flag.Flag) {
-		if f.Name != "cacheproxy" {
-			words = append(words, fmt.Sprintf("--%s=%s", f.Name, f.Value))
-		}
-	})
-	o.command = strings.Join(words, " ")
 	return o, nil
 }

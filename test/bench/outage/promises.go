@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"cacheproxy/test/bench"
 )
 
 // fullShare is how much of what the origin may have at once it has at least, on average, while requests are shed for want of it.
@@ -23,7 +25,7 @@ func (r *result) overloaded() error {
 	for i, route := range routes {
 		t := r.tally(healthy, i)
 		rate, wanted := float64(t.requests)/healthy.seconds(), float64(r.options.rate)/float64(len(routes))
-		if p99 := percentile(t.served, 99); p99 > slow || rate < 0.9*wanted {
+		if p99 := bench.Percentile(t.served, 99); p99 > slow || rate < 0.9*wanted {
 			return fmt.Errorf("this machine is too busy: of %.0f reads/s on route %s it did %.0f, with %v at the 99th percentile, before anything had failed; lower --rate",
 				wanted, route, rate, p99.Round(time.Millisecond))
 		}
@@ -37,7 +39,7 @@ func (r *result) broken() []string {
 	report := func(format string, args ...any) { found = append(found, fmt.Sprintf(format, args...)) }
 	all := phase{from: r.begun, to: r.ended}
 	if t := r.tally(all, 0); t.ok < t.requests {
-		report("%d reads on the route with serve_stale did not get 200: %s", t.requests-t.ok, counts(t.words))
+		report("%d reads on the route with serve_stale did not get 200: %s", t.requests-t.ok, bench.Counts(t.words))
 	}
 	t := r.tally(all, 1)
 	for _, word := range slices.Sorted(maps.Keys(t.words)) {

@@ -1,15 +1,13 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"io"
-	"maps"
 	"runtime"
 	"slices"
-	"strings"
-	"text/tabwriter"
 	"time"
+
+	"cacheproxy/test/bench"
 )
 
 func printSetting(w io.Writer, o options) error {
@@ -25,17 +23,11 @@ Valkey share them.
 }
 
 func (r *result) print(w io.Writer, broken []string) error {
-	var out bytes.Buffer
+	var out bench.Report
 	fmt.Fprintf(&out, "\n%s\n\n", r.failure.name)
 	phases := r.phases()
-	t := tabwriter.NewWriter(&out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	line := func(name string, cell func(phase) string) {
-		fmt.Fprint(t, name, "\t")
-		for _, p := range phases {
-			fmt.Fprint(t, cell(p), "\t")
-		}
-		fmt.Fprintln(t)
-	}
+	t := bench.NewTable(&out, phases)
+	line := t.Line
 	line("", func(p phase) string { return p.name })
 	line("lasted", func(p phase) string { return fmt.Sprintf("%.1f s", p.seconds()) })
 	line("reads/s sent", func(p phase) string { return r.perSecond(p, 0, 1) })
@@ -53,9 +45,9 @@ func (r *result) print(w io.Writer, broken []string) error {
 		of("hit ratio", func(_ phase, t tally) string {
 			return fmt.Sprintf("%.1f %%", 100*float64(t.hits)/float64(max(t.requests, 1)))
 		})
-		of("200: p50", func(_ phase, t tally) string { return milliseconds(percentile(t.served, 50)) })
-		of("p99", func(_ phase, t tally) string { return milliseconds(percentile(t.served, 99)) })
-		of("503: p99", func(_ phase, t tally) string { return milliseconds(percentile(t.refused, 99)) })
+		of("200: p50", func(_ phase, t tally) string { return bench.Milliseconds(bench.Percentile(t.served, 50)) })
+		of("p99", func(_ phase, t tally) string { return bench.Milliseconds(bench.Percentile(t.served, 99)) })
+		of("503: p99", func(_ phase, t tally) string { return bench.Milliseconds(bench.Percentile(t.refused, 99)) })
 	}
 	line("origin: requests/s", func(p phase) string { return fmt.Sprintf("%.0f", float64(r.load(p).requests)/p.seconds()) })
 	line("most in one second", func(p phase) string { return fmt.Sprint(r.load(p).second) })
@@ -64,24 +56,21 @@ func (r *result) print(w io.Writer, broken []string) error {
 	line("most of one instance", func(p phase) string { return fmt.Sprint(r.load(p).mostOf) })
 	line("purges: 200", func(p phase) string { return fmt.Sprint(len(r.purged(p, 200))) })
 	line("503", func(p phase) string { return fmt.Sprint(len(r.purged(p, 503))) })
-	line("200: p50", func(p phase) string { return milliseconds(percentile(r.purged(p, 200), 50)) })
-	line("max", func(p phase) string { return milliseconds(percentile(r.purged(p, 200), 100)) })
-	if err := t.Flush(); err != nil {
-		return fmt.Errorf("print report: %w", err)
+	line("200: p50", func(p phase) string { return bench.Milliseconds(bench.Percentile(r.purged(p, 200), 50)) })
+	line("max", func(p phase) string { return bench.Milliseconds(bench.Percentile(r.purged(p, 200), 100)) })
+	if err := t.Close(); err != nil {
+		return err
 	}
 	r.printNotes(&out, broken)
-	if _, err := w.Write(out.Bytes()); err != nil {
-		return fmt.Errorf("print report: %w", err)
-	}
-	return nil
+	return out.Print(w)
 }
 
-func (r *result) printNotes(out *bytes.Buffer, broken []string) {
+func (r *result) printNotes(out *bench.Report, broken []string) {
 	fmt.Fprintf(out, "\nLeases lapsed %.1f s to %.1f s after Valkey failed, and were held again %.1f s after it was back.\n",
 		r.first.Sub(r.failed).Seconds(), r.lapsed.Sub(r.failed).Seconds(), r.held.Sub(r.back).Seconds())
 	for i, route := range routes {
 		whole := r.tally(phase{from: r.begun, to: r.ended}, i)
-		fmt.Fprintf(out, "Route %s, not answered with 200: %s.\n", route, counts(whole.words))
+		fmt.Fprintf(out, "Route %s, not answered with 200: %s.\n", route, bench.Counts(whole.words))
 	}
 	if len(broken) == 0 {
 		fmt.Fprintf(out, "Every promise was kept.\n")
@@ -89,7 +78,7 @@ func (r *result) printNotes(out *bytes.Buffer, broken []string) {
 	for _, b := range broken {
 		fmt.Fprintf(out, "BROKEN: %s\n", b)
 	}
-	fmt.Fprintf(out, "Command: %s\n", r.options.command)
+	fmt.Fprintf(out, "Command: %s\n", r.options.flags.Command())
 }
 
 func (r *result) perSecond(p phase, routes ...int) string {
@@ -110,31 +99,4 @@ func (r *result) purged(p phase, code int) []time.Duration {
 	}
 	slices.Sort(took)
 	return took
-}
-
-// percentile is the smallest of the sorted values that p percent of them do not exceed.
-func percentile(sorted []time.Duration, p int) time.Duration {
-	if len(sorted) == 0 {
-		return 0
-	}
-	return sorted[max(0, (len(sorted)*p+99)/100-1)]
-}
-
-func milliseconds(d time.Duration) string {
-	if d == 0 {
-		return "-"
-	}
-	return fmt.Sprintf("%.1f ms", float64(d)/float64(time.Millisecond))
-}
-
-// counts prints counters in order of name.
-func counts(of map[string]int) string {
-	if len(of) == 0 {
-		return "none"
-	}
-	var words []string
-	for _, name := range slices.Sorted(maps.Keys(of)) {
-		words = append(words, fmt.Sprintf("%s %d", name, of[name]))
-	}
-	return strings.Join(words, ", ")
 }

@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"cacheproxy/test/bench"
+
 	vegeta "github.com/tsenart/vegeta/v12/lib"
 )
 
@@ -18,6 +20,7 @@ const most = 2000
 
 // load is requests sent at a steady rate, however long answers take.
 type load struct {
+	name    string
 	offered float64         // requests per second
 	served  []time.Duration // latencies of answers with 200, sorted
 	shed    []time.Duration // latencies of answers with 503, sorted
@@ -30,21 +33,15 @@ type load struct {
 }
 
 // send asks for a URL of its own with every request.
-func send(ctx context.Context, base string, rate int, d, patient time.Duration, serial *atomic.Int64) (load, error) {
-	transport := &http.Transport{MaxIdleConns: most, MaxIdleConnsPerHost: most, DisableCompression: true}
-	defer transport.CloseIdleConnections()
-	attacker := vegeta.NewAttacker(vegeta.Workers(256), vegeta.MaxWorkers(most), vegeta.MaxBody(0),
-		vegeta.Client(&http.Client{Transport: transport, Timeout: 10 * time.Second}))
-	unwatch := context.AfterFunc(ctx, func() { attacker.Stop() })
-	defer unwatch()
+func send(ctx context.Context, name, base string, rate int, d, patient time.Duration, serial *atomic.Int64) (load, error) {
 	targets := func(t *vegeta.Target) error {
 		t.Method, t.URL = http.MethodGet, fmt.Sprintf("%s/%d", base, serial.Add(1))
 		return nil
 	}
-	l := load{reasons: map[string]int{}, others: map[string]int{}}
+	l := load{name: name, reasons: map[string]int{}, others: map[string]int{}}
 	var begin, last time.Time
 	requests := 0
-	for result := range attacker.Attack(targets, vegeta.ConstantPacer{Freq: rate, Per: time.Second}, d, "") {
+	bench.Attack{Targets: targets, Pacer: bench.EverySecond(rate), For: d, Workers: 256, Most: most}.Run(ctx, func(result *vegeta.Result) {
 		if begin.IsZero() || result.Timestamp.Before(begin) {
 			begin = result.Timestamp
 		}
@@ -59,7 +56,7 @@ func send(ctx context.Context, base string, rate int, d, patient time.Duration, 
 			l.slow = max(l.slow, result.Timestamp.Sub(begin))
 		}
 		l.count(result)
-	}
+	})
 	if err := ctx.Err(); err != nil {
 		return load{}, fmt.Errorf("send load: %w", err)
 	}
@@ -90,13 +87,4 @@ func (l *load) count(result *vegeta.Result) {
 	default:
 		l.others[fmt.Sprint(result.Code)]++
 	}
-}
-
-// percentile is the smallest of the sorted values that p percent of them do
-// not exceed.
-func percentile(sorted []time.Duration, p int) time.Duration {
-	if len(sorted) == 0 {
-		return 0
-	}
-	return sorted[max(0, (len(sorted)*p+99)/100-1)]
 }

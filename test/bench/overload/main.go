@@ -14,27 +14,14 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"os"
-	"os/signal"
-	"syscall"
 
+	"cacheproxy/test/bench"
 	"cacheproxy/test/servers"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:])
-	stop()
-	if errors.Is(err, flag.ErrHelp) {
-		return
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "bench-overload:", err)
-		os.Exit(1)
-	}
-}
+func main() { bench.Main("bench-overload", run) }
 
 // configuration has the limits of the origin, and so little memory for copies
 // that it is full within seconds.
@@ -47,42 +34,41 @@ routes:
   - {name: all, match: /, policy: cache-aside, ttl: 1m}
 `
 
-func run(ctx context.Context, args []string) (err error) {
+func run(ctx context.Context, args []string) error {
 	o, err := parseOptions(args)
 	if err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp("", "bench-overload-")
-	if err != nil {
-		return fmt.Errorf("make working folder: %w", err)
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	binary := o.binary
-	if binary == "" {
-		if binary, err = servers.BuildCacheproxy(ctx, dir); err != nil {
+	return bench.InFolder("bench-overload", func(dir string) error {
+		r, err := o.measureIn(ctx, dir)
+		if err != nil {
 			return err
 		}
+		if err := r.print(os.Stdout); err != nil {
+			return err
+		}
+		if r.most > int64(o.places) {
+			return fmt.Errorf("the origin saw %d requests at once, and max_in_flight is %d", r.most, o.places)
+		}
+		return nil
+	})
+}
+
+func (o options) measureIn(ctx context.Context, dir string) (_ result, err error) {
+	binary, err := o.flags.Binary(ctx, dir)
+	if err != nil {
+		return result{}, err
 	}
 	origin, err := startOrigin(o.work)
 	if err != nil {
-		return err
+		return result{}, err
 	}
 	defer func() { err = errors.Join(err, origin.stop()) }()
 	proxy, err := servers.StartCacheproxy(ctx, binary, dir,
 		fmt.Sprintf(configuration, origin.url, o.places, o.queue, o.queueTimeout))
 	if err != nil {
-		return err
+		return result{}, err
 	}
 	defer func() { err = errors.Join(err, proxy.Process.Stop()) }()
-	r, err := measure(ctx, o, origin, proxy)
-	if err != nil {
-		return err
-	}
-	if err := r.print(os.Stdout); err != nil {
-		return err
-	}
-	if r.most > int64(o.places) {
-		return fmt.Errorf("the origin saw %d requests at once, and max_in_flight is %d", r.most, o.places)
-	}
-	return nil
+	return measure(ctx, o, origin, proxy)
 }

@@ -31,7 +31,7 @@ func measure(ctx context.Context, o options, origin *origin, proxy *servers.Cach
 	var serial atomic.Int64
 	half := max(1, int(o.capacity()/2))
 	var err error
-	if r.before, err = send(ctx, proxy.URL, half, calm, 2*o.work, &serial); err != nil {
+	if r.before, err = send(ctx, "before", proxy.URL, half, calm, 2*o.work, &serial); err != nil {
 		return r, err
 	}
 	waited, err := queueWaits(ctx, proxy.Admin)
@@ -48,10 +48,10 @@ func measure(ctx context.Context, o options, origin *origin, proxy *servers.Cach
 			return ctx.Err()
 		}
 		r.goodput = float64(origin.answered.Load()-answered) / o.duration.Seconds()
-		r.after, err = send(ctx, proxy.URL, half, calm, 2*o.work, &serial)
+		r.after, err = send(ctx, "right after", proxy.URL, half, calm, 2*o.work, &serial)
 		return err
 	})
-	r.over, err = send(ctx, proxy.URL, int(o.capacity()*o.times), o.duration, 2*o.work, &serial)
+	r.over, err = send(ctx, "overload", proxy.URL, int(o.capacity()*o.times), o.duration, 2*o.work, &serial)
 	samples, memoryErr := watch()
 	if err := errors.Join(err, memoryErr, calmed.Wait()); err != nil {
 		return r, err

@@ -1,51 +1,45 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"io"
-	"maps"
 	"runtime"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
+
+	"cacheproxy/test/bench"
 )
 
 func (r result) print(w io.Writer) error {
-	var out bytes.Buffer
+	var out bench.Report
 	o := r.options
 	fmt.Fprintf(&out, "GET of a URL of its own each time, %.0f requests/s offered to an origin that can do %.0f (%d at once, %v each), for %v\n",
 		o.capacity()*o.times, o.capacity(), o.places, o.work, o.duration)
 	fmt.Fprintf(&out, "%d cores, %s; load generator, origin and proxy share them\n\n", runtime.NumCPU(), runtime.Version())
-	t := tabwriter.NewWriter(&out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	line := func(name string, cell func(load) string) {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t\n", name, cell(r.before), cell(r.over), cell(r.after))
-	}
-	fmt.Fprint(t, "\tbefore\toverload\tright after\t\n")
+	t := bench.NewTable(&out, []load{r.before, r.over, r.after})
+	line := t.Line
+	line("", func(l load) string { return l.name })
 	line("requests/s offered", func(l load) string { return fmt.Sprintf("%.0f", l.offered) })
 	line("requests/s answered with 200", func(l load) string { return fmt.Sprintf("%.0f", float64(len(l.served))/l.elapsed.Seconds()) })
 	line("answered with 503", func(l load) string { return fmt.Sprint(len(l.shed)) })
 	line("any other end", func(l load) string { return fmt.Sprint(sum(l.others)) })
-	line("200: p50", func(l load) string { return milliseconds(percentile(l.served, 50)) })
-	line("p99", func(l load) string { return milliseconds(percentile(l.served, 99)) })
-	line("max", func(l load) string { return milliseconds(percentile(l.served, 100)) })
-	line("503: p50", func(l load) string { return milliseconds(percentile(l.shed, 50)) })
-	line("p99", func(l load) string { return milliseconds(percentile(l.shed, 99)) })
-	line("max", func(l load) string { return milliseconds(percentile(l.shed, 100)) })
-	line("the first second: p50", func(l load) string { return milliseconds(percentile(l.first, 50)) })
-	line("p99", func(l load) string { return milliseconds(percentile(l.first, 99)) })
-	if err := t.Flush(); err != nil {
-		return fmt.Errorf("print report: %w", err)
+	line("200: p50", func(l load) string { return bench.Milliseconds(bench.Percentile(l.served, 50)) })
+	line("p99", func(l load) string { return bench.Milliseconds(bench.Percentile(l.served, 99)) })
+	line("max", func(l load) string { return bench.Milliseconds(bench.Percentile(l.served, 100)) })
+	line("503: p50", func(l load) string { return bench.Milliseconds(bench.Percentile(l.shed, 50)) })
+	line("p99", func(l load) string { return bench.Milliseconds(bench.Percentile(l.shed, 99)) })
+	line("max", func(l load) string { return bench.Milliseconds(bench.Percentile(l.shed, 100)) })
+	line("the first second: p50", func(l load) string { return bench.Milliseconds(bench.Percentile(l.first, 50)) })
+	line("p99", func(l load) string { return bench.Milliseconds(bench.Percentile(l.first, 99)) })
+	if err := t.Close(); err != nil {
+		return err
 	}
 	r.printNotes(&out)
-	if _, err := w.Write(out.Bytes()); err != nil {
-		return fmt.Errorf("print report: %w", err)
-	}
-	return nil
+	return out.Print(w)
 }
 
-func (r result) printNotes(out *bytes.Buffer) {
+func (r result) printNotes(out *bench.Report) {
 	o := r.options
 	fmt.Fprintf(out, "\nThe origin saw at most %d requests at once (max_in_flight: %d) and did %.0f a second during the overload, %.0f %% of its capacity.\n",
 		r.most, o.places, r.goodput, 100*r.goodput/o.capacity())
@@ -53,9 +47,9 @@ func (r result) printNotes(out *bytes.Buffer) {
 	limit := o.queueTimeout + o.queueTimeout/10
 	late := len(r.over.shed) - countUpTo(r.over.shed, limit)
 	fmt.Fprintf(out, "Shed: %s; %d of %d took longer than queue_timeout and a tenth (%v), %d came without Retry-After.\n",
-		counts(r.over.reasons), late, len(r.over.shed), limit, r.over.bare)
+		bench.Counts(r.over.reasons), late, len(r.over.shed), limit, r.over.bare)
 	if n := sum(r.over.others); n > 0 {
-		fmt.Fprintf(out, "Other ends: %s\n", counts(r.over.others))
+		fmt.Fprintf(out, "Other ends: %s\n", bench.Counts(r.over.others))
 	}
 	fmt.Fprintf(out, "Waited for a place, by the proxy's metrics: %s\n", r.waits)
 	quarter := max(1, len(r.memory)/4)
@@ -63,7 +57,7 @@ func (r result) printNotes(out *bytes.Buffer) {
 		megabytes(slices.Max(r.memory[min(quarter, len(r.memory)-1):min(2*quarter, len(r.memory))])), megabytes(slices.Max(r.memory[len(r.memory)-quarter:])))
 	fmt.Fprintf(out, "The load right after begins with the last request of the overload, behind a full queue: no request that came more than\n"+
 		"%.1f s after that took longer than twice the origin's %v.\n", r.after.slow.Seconds(), o.work)
-	fmt.Fprintf(out, "\nCommand: %s\n", o.command)
+	fmt.Fprintf(out, "\nCommand: %s\n", o.flags.Command())
 }
 
 // String is the share of those who waited between two bounds.
@@ -92,13 +86,6 @@ func countUpTo(sorted []time.Duration, most time.Duration) int {
 	return n
 }
 
-func milliseconds(d time.Duration) string {
-	if d == 0 {
-		return "-"
-	}
-	return fmt.Sprintf("%.1f ms", float64(d)/float64(time.Millisecond))
-}
-
 func megabytes(n int64) string { return fmt.Sprintf("%.0f MiB", float64(n)/(1<<20)) }
 
 func sum(of map[string]int) (n int) {
@@ -106,16 +93,4 @@ func sum(of map[string]int) (n int) {
 		n += count
 	}
 	return n
-}
-
-// counts prints counters in order of name.
-func counts(of map[string]int) string {
-	if len(of) == 0 {
-		return "none"
-	}
-	var words []string
-	for _, name := range slices.Sorted(maps.Keys(of)) {
-		words = append(words, fmt.Sprintf("%s %d", name, of[name]))
-	}
-	return strings.Join(words, ", ")
 }

@@ -22,39 +22,39 @@ const (
 
 // measureDirect measures the shop without the proxy: as fast as it can, one
 // request at a time, and then at the rate wanted, or what it sustains of it.
-func (b *bench) measureDirect(ctx context.Context, r *report) (err error) {
-	o, err := startOrigin(b.db, 10*time.Minute)
+func (sc *scene) measureDirect(ctx context.Context, r *report) (err error) {
+	o, err := startOrigin(sc.db, 10*time.Minute)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, o.stop()) }()
-	reads := newReader(b.popularity, b.options.seed)
+	reads := newReader(sc.popularity, sc.options.seed)
 	progress("looking for the rate that the shop can sustain")
-	most, err := reads.flatOut(ctx, o.url, probeClients, b.options.probe)
+	most, err := reads.flatOut(ctx, o.url, probeClients, sc.options.probe)
 	if err != nil {
 		return err
 	}
-	alone, err := reads.flatOut(ctx, o.url, 1, min(b.options.probe, 3*time.Second))
+	alone, err := reads.flatOut(ctx, o.url, 1, min(sc.options.probe, 3*time.Second))
 	if err != nil {
 		return err
 	}
 	r.capacity, r.alone = most.rate, alone.p50
-	w, err := b.measureSustained(ctx, reads, o.url, min(b.options.rate, max(1, int(most.rate))))
+	w, err := sc.measureSustained(ctx, reads, o.url, min(sc.options.rate, max(1, int(most.rate))))
 	if err != nil {
 		return err
 	}
-	r.directRate, r.postgresVersion = w.rate, b.statements.Version()
+	r.directRate, r.postgresVersion = w.rate, sc.statements.Version()
 	r.rows = append(r.rows, row{name: "shop alone", work: w})
 	return nil
 }
 
 // measureSustained measures at a rate, and then at lower ones until one is
 // sustained.
-func (b *bench) measureSustained(ctx context.Context, reads *reader, url string, rate int) (work, error) {
+func (sc *scene) measureSustained(ctx context.Context, reads *reader, url string, rate int) (work, error) {
 	for {
-		progress("measuring the shop alone at %d requests/s for %v", rate, b.options.duration)
-		w, err := b.watch(ctx, 0, func(ctx context.Context) (traffic, error) {
-			return reads.steady(ctx, url, rate, b.options.duration)
+		progress("measuring the shop alone at %d requests/s for %v", rate, sc.options.duration)
+		w, err := sc.watch(ctx, 0, func(ctx context.Context) (traffic, error) {
+			return reads.steady(ctx, url, rate, sc.options.duration)
 		})
 		w.rate = rate
 		if err != nil || rate == 1 || sustained(w.traffic, rate) {

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"cacheproxy/test/bench"
 	"cacheproxy/test/shop"
 )
 
@@ -43,7 +44,7 @@ func (e editor) run(ctx context.Context) (editing, error) {
 		select {
 		case <-ctx.Done():
 			slices.Sort(took)
-			done.p50, done.p99 = percentile(took, 50), percentile(took, 99)
+			done.p50, done.p99 = bench.Percentile(took, 50), bench.Percentile(took, 99)
 			return done, nil
 		case <-next.C:
 		}

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"cacheproxy/test/bench"
+
 	vegeta "github.com/tsenart/vegeta/v12/lib"
 )
 
@@ -48,7 +50,7 @@ func (r *reader) targets(base string) vegeta.Targeter {
 
 // steady sends rate requests per second, however long answers take.
 func (r *reader) steady(ctx context.Context, base string, rate int, d time.Duration) (traffic, error) {
-	return r.attack(ctx, base, vegeta.ConstantPacer{Freq: rate, Per: time.Second}, d, 64, 2000)
+	return r.attack(ctx, base, bench.EverySecond(rate), d, 64, 2000)
 }
 
 // flatOut sends the next request as soon as one of the clients has its answer.
@@ -57,16 +59,10 @@ func (r *reader) flatOut(ctx context.Context, base string, clients uint64, d tim
 }
 
 func (r *reader) attack(ctx context.Context, base string, pacer vegeta.Pacer, d time.Duration, workers, most uint64) (traffic, error) {
-	transport := &http.Transport{MaxIdleConns: int(most), MaxIdleConnsPerHost: int(most), DisableCompression: true}
-	defer transport.CloseIdleConnections()
-	attacker := vegeta.NewAttacker(vegeta.Workers(workers), vegeta.MaxWorkers(most), vegeta.MaxBody(0),
-		vegeta.Client(&http.Client{Transport: transport, Timeout: 10 * time.Second}))
-	unwatch := context.AfterFunc(ctx, func() { attacker.Stop() })
-	defer unwatch()
 	started := time.Now()
 	t := traffic{failures: map[string]int{}}
 	var latencies []time.Duration
-	for result := range attacker.Attack(r.targets(base), pacer, d, "") {
+	bench.Attack{Targets: r.targets(base), Pacer: pacer, For: d, Workers: workers, Most: most}.Run(ctx, func(result *vegeta.Result) {
 		t.requests++
 		latencies = append(latencies, result.Latency)
 		if result.Code != http.StatusOK {
@@ -76,7 +72,7 @@ func (r *reader) attack(ctx context.Context, base string, pacer vegeta.Pacer, d 
 		if strings.Contains(result.Headers.Get("Cache-Status"), "; hit") {
 			t.hits++
 		}
-	}
+	})
 	t.elapsed = time.Since(started)
 	if err := ctx.Err(); err != nil {
 		return traffic{}, fmt.Errorf("send load: %w", err)
@@ -86,15 +82,6 @@ func (r *reader) attack(ctx context.Context, base string, pacer vegeta.Pacer, d 
 	}
 	t.rate = float64(t.requests-t.failed) / t.elapsed.Seconds()
 	slices.Sort(latencies)
-	t.p50, t.p95, t.p99 = percentile(latencies, 50), percentile(latencies, 95), percentile(latencies, 99)
+	t.p50, t.p95, t.p99 = bench.Percentile(latencies, 50), bench.Percentile(latencies, 95), bench.Percentile(latencies, 99)
 	return t, nil
-}
-
-// percentile is the smallest of the sorted values that p percent of them do
-// not exceed.
-func percentile(sorted []time.Duration, p int) time.Duration {
-	if len(sorted) == 0 {
-		return 0
-	}
-	return sorted[max(0, (len(sorted)*p+99)/100-1)]
 }

@@ -11,49 +11,33 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
-	"fmt"
 	"os"
-	"os/signal"
-	"syscall"
+
+	"cacheproxy/test/bench"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:])
-	stop()
-	if errors.Is(err, flag.ErrHelp) {
-		return
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "bench-shop:", err)
-		os.Exit(1)
-	}
-}
+func main() { bench.Main("bench-shop", run) }
 
-func run(ctx context.Context, args []string) (err error) {
+func run(ctx context.Context, args []string) error {
 	o, err := parseOptions(args)
 	if err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp("", "bench-shop-")
-	if err != nil {
-		return fmt.Errorf("make working folder: %w", err)
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	b, err := setUp(ctx, dir, o)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, b.tearDown()) }()
-	r := report{command: o.command, options: o}
-	if err := b.measureDirect(ctx, &r); err != nil {
-		return err
-	}
-	var failed error
-	if !o.directOnly {
-		failed = b.measureProxied(ctx, &r)
-	}
-	// What has been measured is worth reading also where the rest failed.
-	return errors.Join(r.print(os.Stdout), failed)
+	return bench.InFolder("bench-shop", func(dir string) (err error) {
+		sc, err := setUp(ctx, dir, o)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, sc.tearDown()) }()
+		r := report{options: o}
+		if err := sc.measureDirect(ctx, &r); err != nil {
+			return err
+		}
+		var failed error
+		if !o.directOnly {
+			failed = sc.measureProxied(ctx, &r)
+		}
+		// What has been measured is worth reading also where the rest failed.
+		return errors.Join(r.print(os.Stdout), failed)
+	})
 }

@@ -18,12 +18,12 @@ type scenario struct {
 	edits float64 // per second
 }
 
-func (b *bench) measureProxied(ctx context.Context, r *report) error {
+func (sc *scene) measureProxied(ctx context.Context, r *report) error {
 	for _, s := range []scenario{
 		{name: "proxy, TTL 10m", ttl: 10 * time.Minute},
-		{name: "proxy, TTL 24h and purges", ttl: 24 * time.Hour, edits: b.options.edits},
+		{name: "proxy, TTL 24h and purges", ttl: 24 * time.Hour, edits: sc.options.edits},
 	} {
-		measured, err := b.measureScenario(ctx, s)
+		measured, err := sc.measureScenario(ctx, s)
 		if measured.proxied {
 			r.rows = append(r.rows, measured)
 		}
@@ -36,40 +36,40 @@ func (b *bench) measureProxied(ctx context.Context, r *report) error {
 
 // measureScenario starts a shop and a proxy of its own, so that nothing is left
 // over from the one before. An error beside a row is of stopping them.
-func (b *bench) measureScenario(ctx context.Context, s scenario) (_ row, err error) {
-	o, err := startOrigin(b.db, s.ttl)
+func (sc *scene) measureScenario(ctx context.Context, s scenario) (_ row, err error) {
+	o, err := startOrigin(sc.db, s.ttl)
 	if err != nil {
 		return row{}, err
 	}
 	defer func() { err = errors.Join(err, o.stop()) }()
-	p, err := startProxy(ctx, b.binary, b.dir, o.url, s.ttl)
+	p, err := startProxy(ctx, sc.binary, sc.dir, o.url, s.ttl)
 	if err != nil {
 		return row{}, err
 	}
 	defer func() { err = errors.Join(err, p.stop()) }()
 
-	w := workload{popularity: b.popularity, reads: float64(b.options.rate), edits: s.edits, ttl: s.ttl.Seconds()}
+	w := workload{popularity: sc.popularity, reads: float64(sc.options.rate), edits: s.edits, ttl: s.ttl.Seconds()}
 	progress("%s: warming up", s.name)
-	copies, err := warmUp(ctx, p, o, w, b.options.seed)
+	copies, err := warmUp(ctx, p, o, w, sc.options.seed)
 	if err != nil {
 		return row{}, err
 	}
-	reads := newReader(b.popularity, b.options.seed+1)
-	if _, err := reads.steady(ctx, p.url, b.options.rate, settle); err != nil {
+	reads := newReader(sc.popularity, sc.options.seed+1)
+	if _, err := reads.steady(ctx, p.url, sc.options.rate, settle); err != nil {
 		return row{}, err
 	}
-	progress("%s: measuring at %d requests/s for %v", s.name, b.options.rate, b.options.duration)
+	progress("%s: measuring at %d requests/s for %v", s.name, sc.options.rate, sc.options.duration)
 	before, err := scrape(ctx, p.client, p.admin, routeName)
 	if err != nil {
 		return row{}, err
 	}
 	measured := row{name: s.name, scenario: s, copies: copies, allowed: w.hitRatio(), proxied: true}
-	measured.work, err = b.watch(ctx, p.process.PID(), func(ctx context.Context) (traffic, error) {
+	measured.work, err = sc.watch(ctx, p.process.PID(), func(ctx context.Context) (traffic, error) {
 		if s.edits == 0 {
-			return reads.steady(ctx, p.url, b.options.rate, b.options.duration)
+			return reads.steady(ctx, p.url, sc.options.rate, sc.options.duration)
 		}
-		e := editor{proxy: p, origin: o.url, popularity: b.popularity, perSecond: s.edits, seed: b.options.seed}
-		t, edited, err := readWhileEditing(ctx, reads, e, b.options.rate, b.options.duration)
+		e := editor{proxy: p, origin: o.url, popularity: sc.popularity, perSecond: s.edits, seed: sc.options.seed}
+		t, edited, err := readWhileEditing(ctx, reads, e, sc.options.rate, sc.options.duration)
 		measured.editing = edited
 		return t, err
 	})

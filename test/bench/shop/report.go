@@ -1,21 +1,18 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"runtime"
-	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
+
+	"cacheproxy/test/bench"
 )
 
 // report is everything that was measured.
 type report struct {
-	command         string
 	options         options
 	postgresVersion string
 	capacity        float64       // requests/s of the shop alone, as fast as it can
@@ -39,20 +36,17 @@ type row struct {
 }
 
 func (r report) print(w io.Writer) error {
-	var out bytes.Buffer
+	var out bench.Report
 	r.printSetting(&out)
 	if err := r.printTable(&out); err != nil {
-		return fmt.Errorf("print report: %w", err)
+		return err
 	}
 	r.printNotes(&out)
-	fmt.Fprintf(&out, "\nCommand: %s\n", r.command)
-	if _, err := w.Write(out.Bytes()); err != nil {
-		return fmt.Errorf("print report: %w", err)
-	}
-	return nil
+	fmt.Fprintf(&out, "\nCommand: %s\n", r.options.flags.Command())
+	return out.Print(w)
 }
 
-func (r report) printSetting(out *bytes.Buffer) {
+func (r report) printSetting(out *bench.Report) {
 	fmt.Fprintf(out, "GET /products/{id} of %d products, Zipf with exponent %v, %d requests/s wanted\n",
 		r.options.products, r.options.exponent, r.options.rate)
 	fmt.Fprintf(out, "%d cores (%s), %s, PostgreSQL %s; load generator, shop, proxy and PostgreSQL share them\n",
@@ -66,15 +60,9 @@ func (r report) printSetting(out *bytes.Buffer) {
 	fmt.Fprintln(out)
 }
 
-func (r report) printTable(out *bytes.Buffer) error {
-	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	line := func(name string, cell func(row) string) {
-		fmt.Fprint(t, name, "\t")
-		for _, row := range r.rows {
-			fmt.Fprint(t, cell(row), "\t")
-		}
-		fmt.Fprintln(t)
-	}
+func (r report) printTable(out *bench.Report) error {
+	t := bench.NewTable(out, r.rows)
+	line := t.Line
 	proxied := func(cell func(row) string) func(row) string {
 		return func(r row) string {
 			if !r.proxied {
@@ -86,9 +74,9 @@ func (r report) printTable(out *bytes.Buffer) error {
 	line("", func(r row) string { return r.name })
 	line("requests/s answered with 200", func(r row) string { return fmt.Sprintf("%.0f", r.work.traffic.rate) })
 	line("requests not answered with 200", func(r row) string { return fmt.Sprint(r.work.traffic.failed) })
-	line("p50", func(r row) string { return milliseconds(r.work.traffic.p50) })
-	line("p95", func(r row) string { return milliseconds(r.work.traffic.p95) })
-	line("p99", func(r row) string { return milliseconds(r.work.traffic.p99) })
+	line("p50", func(r row) string { return bench.Milliseconds(r.work.traffic.p50) })
+	line("p95", func(r row) string { return bench.Milliseconds(r.work.traffic.p95) })
+	line("p99", func(r row) string { return bench.Milliseconds(r.work.traffic.p99) })
 	line("queries/s at PostgreSQL", func(r row) string { return fmt.Sprintf("%.1f", r.perSecond(float64(r.work.statements))) })
 	line("queries per 1,000 requests", func(r row) string { return fmt.Sprintf("%.1f", r.perThousand(float64(r.work.statements))) })
 	line("PostgreSQL's CPU, cores", func(r row) string { return fmt.Sprintf("%.3f", r.perSecond(r.work.postgres.Seconds())) })
@@ -101,14 +89,14 @@ func (r report) printTable(out *bytes.Buffer) error {
 		return percent(float64(r.work.traffic.hits) / float64(r.work.traffic.requests))
 	}))
 	line("hit ratio that arithmetic allows", proxied(func(r row) string { return percent(r.allowed) }))
-	return t.Flush()
+	return t.Close()
 }
 
-func (r report) printNotes(out *bytes.Buffer) {
+func (r report) printNotes(out *bench.Report) {
 	base := r.rows[0]
 	for _, row := range r.rows {
 		if traffic := row.work.traffic; traffic.failed > 0 {
-			fmt.Fprintf(out, "\n%s, what went wrong: %s\n", row.name, counts(traffic.failures))
+			fmt.Fprintf(out, "\n%s, what went wrong: %s\n", row.name, bench.Counts(traffic.failures))
 		}
 		if !row.proxied {
 			continue
@@ -116,7 +104,7 @@ func (r report) printNotes(out *bytes.Buffer) {
 		fmt.Fprintf(out, "\n%s: per request, PostgreSQL runs %s fewer queries and uses %s less CPU than without the proxy.\n", row.name,
 			percent(1-row.perThousand(float64(row.work.statements))/base.perThousand(float64(base.work.statements))),
 			percent(1-row.perThousand(row.work.postgres.Seconds())/base.perThousand(base.work.postgres.Seconds())))
-		fmt.Fprintf(out, "  Outcomes by the proxy's metrics: %s\n", counts(row.outcomes))
+		fmt.Fprintf(out, "  Outcomes by the proxy's metrics: %s\n", bench.Counts(row.outcomes))
 		fmt.Fprintf(out, "  The warm-up was fast-forwarded: the %d copies that the steady state has at %d requests/s were fetched once each,\n"+
 			"  with the Age that they have then; then %v of load before measuring.\n", row.copies, r.options.rate, settle)
 		if row.scenario.edits > 0 {
@@ -124,7 +112,7 @@ func (r report) printNotes(out *bytes.Buffer) {
 				"  the purge took %s (p50), %s (p99). Edits and these reads are among the queries and the metrics;\n"+
 				"  the load itself finds the copy that such a read has made, so its ratio by Cache-Status can exceed the arithmetic's.\n",
 				row.editing.edits, row.perSecond(float64(row.editing.edits)), row.editing.stale,
-				milliseconds(row.editing.p50), milliseconds(row.editing.p99))
+				bench.Milliseconds(row.editing.p50), bench.Milliseconds(row.editing.p99))
 		}
 	}
 	fmt.Fprint(out, "\nArithmetic: the sum over products of p·λL/(1+λL), with λ = p·rate and L the mean life of a copy:\n"+
@@ -135,20 +123,7 @@ func (r row) perSecond(n float64) float64 { return n / r.work.traffic.elapsed.Se
 
 func (r row) perThousand(n float64) float64 { return n * 1000 / float64(r.work.traffic.requests) }
 
-func milliseconds(d time.Duration) string {
-	return fmt.Sprintf("%.2f ms", float64(d)/float64(time.Millisecond))
-}
-
 func percent(share float64) string { return fmt.Sprintf("%.2f %%", 100*share) }
-
-// counts prints counters in order of name.
-func counts[N int | float64](of map[string]N) string {
-	var words []string
-	for _, name := range slices.Sorted(maps.Keys(of)) {
-		words = append(words, fmt.Sprintf("%s %v", name, of[name]))
-	}
-	return strings.Join(words, ", ")
-}
 
 // cpuModel is the processor's name, where Linux tells it.
 func cpuModel() string {

@@ -12,8 +12,8 @@ import (
 	"cacheproxy/test/shop"
 )
 
-// bench is what every load is measured against.
-type bench struct {
+// scene is what every load is measured against.
+type scene struct {
 	options    options
 	dir        string
 	binary     string
@@ -25,16 +25,16 @@ type bench struct {
 
 // setUp starts PostgreSQL and fills it. PostgreSQL waits for the disk as it
 // would in production.
-func setUp(ctx context.Context, dir string, o options) (_ *bench, err error) {
-	b := &bench{options: o, dir: dir, binary: o.binary, popularity: newZipf(o.products, o.exponent)}
+func setUp(ctx context.Context, dir string, o options) (_ *scene, err error) {
+	sc := &scene{options: o, dir: dir, popularity: newZipf(o.products, o.exponent)}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, b.tearDown())
+			err = errors.Join(err, sc.tearDown())
 		}
 	}()
-	if !o.directOnly && o.binary == "" {
+	if !o.directOnly {
 		progress("building cacheproxy")
-		if b.binary, err = servers.BuildCacheproxy(ctx, dir); err != nil {
+		if sc.binary, err = o.flags.Binary(ctx, dir); err != nil {
 			return nil, err
 		}
 	}
@@ -44,33 +44,33 @@ func setUp(ctx context.Context, dir string, o options) (_ *bench, err error) {
 	if err = errors.Join(os.Chmod(dir, 0o711), os.Mkdir(data, 0o700)); err != nil {
 		return nil, fmt.Errorf("make folder for PostgreSQL: %w", err)
 	}
-	b.postgres, err = servers.StartPostgres(ctx, data, "fsync=on", "synchronous_commit=on", "full_page_writes=on",
+	sc.postgres, err = servers.StartPostgres(ctx, data, "fsync=on", "synchronous_commit=on", "full_page_writes=on",
 		"shared_buffers=512MB", "max_wal_size=4GB", "shared_preload_libraries=pg_stat_statements", "pg_stat_statements.track_utility=off")
 	if err != nil {
 		return nil, err
 	}
-	if b.db, err = shop.Open(ctx, b.postgres.URL()+"&pool_max_conns=16"); err != nil {
+	if sc.db, err = shop.Open(ctx, sc.postgres.URL()+"&pool_max_conns=16"); err != nil {
 		return nil, err
 	}
-	if err = b.db.Create(ctx, o.products); err != nil {
+	if err = sc.db.Create(ctx, o.products); err != nil {
 		return nil, err
 	}
-	b.statements, err = countStatements(ctx, b.postgres.URL())
-	return b, err
+	sc.statements, err = countStatements(ctx, sc.postgres.URL())
+	return sc, err
 }
 
-func (b *bench) tearDown() error {
+func (sc *scene) tearDown() error {
 	var errs []error
-	if b.statements != nil {
+	if sc.statements != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
-		errs = append(errs, b.statements.Close(ctx))
+		errs = append(errs, sc.statements.Close(ctx))
 	}
-	if b.db != nil {
-		b.db.Close()
+	if sc.db != nil {
+		sc.db.Close()
 	}
-	if b.postgres != nil {
-		errs = append(errs, b.postgres.Stop())
+	if sc.postgres != nil {
+		errs = append(errs, sc.postgres.Stop())
 	}
 	return errors.Join(errs...)
 }
@@ -85,8 +85,8 @@ type work struct {
 }
 
 // watch measures what load costs. proxyPID is 0 without the proxy.
-func (b *bench) watch(ctx context.Context, proxyPID int, load func(context.Context) (traffic, error)) (work, error) {
-	before, err := b.sample(ctx, proxyPID)
+func (sc *scene) watch(ctx context.Context, proxyPID int, load func(context.Context) (traffic, error)) (work, error) {
+	before, err := sc.sample(ctx, proxyPID)
 	if err != nil {
 		return work{}, err
 	}
@@ -94,7 +94,7 @@ func (b *bench) watch(ctx context.Context, proxyPID int, load func(context.Conte
 	if err != nil {
 		return work{}, err
 	}
-	after, err := b.sample(ctx, proxyPID)
+	after, err := sc.sample(ctx, proxyPID)
 	if err != nil {
 		return work{}, err
 	}
@@ -106,11 +106,11 @@ func (b *bench) watch(ctx context.Context, proxyPID int, load func(context.Conte
 	}, nil
 }
 
-func (b *bench) sample(ctx context.Context, proxyPID int) (w work, err error) {
-	if w.statements, err = b.statements.Count(ctx); err != nil {
+func (sc *scene) sample(ctx context.Context, proxyPID int) (w work, err error) {
+	if w.statements, err = sc.statements.Count(ctx); err != nil {
 		return work{}, err
 	}
-	if w.postgres, err = cpuOfTree(b.postgres.PID()); err != nil {
+	if w.postgres, err = cpuOfTree(sc.postgres.PID()); err != nil {
 		return work{}, err
 	}
 	if proxyPID != 0 {
