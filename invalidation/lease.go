@@ -37,6 +37,14 @@ func (l *Lease) Lapsed(now time.Time) time.Duration {
 	return max(now.Sub(l.base)-time.Duration(until), time.Duration(now.UnixNano()-l.wall.Load()), 1)
 }
 
+// Left says for how long the lease will hold if it is not extended: zero where it does not, and for one that always holds.
+func (l *Lease) Left(now time.Time) time.Duration {
+	if l == nil || !l.Valid(now) {
+		return 0
+	}
+	return min(time.Duration(l.until.Load())-now.Sub(l.base), time.Duration(l.wall.Load()-now.UnixNano()))
+}
+
 // Extend lets the lease hold until then. It never shortens it.
 func (l *Lease) Extend(until time.Time) {
 	raise(&l.wall, until.UnixNano())

@@ -50,7 +50,7 @@ func (b *bubble) start(config *Config, o rigOptions) {
 	}
 	b.proxy = New(Options{
 		Config: config, Store: b.store, Ledger: b.ledger, Log: b.log, Metrics: b.metrics, Access: access, Logger: slog.New(slog.DiscardHandler),
-		Lease: b.lease, Claims: o.claims, ConfirmTimeout: o.confirm,
+		Lease: b.lease, Claims: o.claims, ConfirmTimeout: o.confirm, Silence: o.silence,
 	})
 }
 

@@ -12,7 +12,7 @@ import (
 const (
 	// DefaultConfirmTimeout is the default of Options.ConfirmTimeout.
 	DefaultConfirmTimeout = 10 * time.Second
-	// leastPatience is how long a confirmation is waited for even where no lease can be left.
+	// leastPatience is how long an attempt may take even where no lease can be left.
 	leastPatience = time.Second
 	// announceTimeout is how long it may take to put up a fence, which waits for no other instance.
 	announceTimeout = 2 * time.Second
@@ -30,33 +30,35 @@ func (p *Proxy) announce(members []policy.Member) (*invalidation.Fence, error) {
 // confirm carries out an invalidation that holds everywhere when it returns, because each instance has applied it or can
 // have no lease any more. Where the first could not be confirmed there is an error, and the second has been waited for.
 func (p *Proxy) confirm(apply func(context.Context) (invalidation.Receipt, error)) (invalidation.Receipt, error) {
-	ctx, cancel := context.WithTimeout(p.lifetime, p.patience(time.Now()))
+	now := time.Now()
+	end := now.Add(p.patience(now))
+	ctx, cancel := context.WithTimeout(p.lifetime, max(end.Sub(now), leastPatience))
 	defer cancel()
 	for {
 		receipt, err := apply(ctx)
-		if err == nil {
-			return receipt, nil
+		now = time.Now()
+		left := min(end.Sub(now), p.patience(now)) // the store may have been found to be down meanwhile
+		if err == nil || left <= 0 || ctx.Err() != nil {
+			return receipt, err
 		}
-		pause := time.NewTimer(retryEvery)
+		pause := time.NewTimer(min(retryEvery, left))
 		select {
 		case <-pause.C:
 		case <-ctx.Done():
 		}
 		pause.Stop()
-		if ctx.Err() != nil {
-			return receipt, err
-		}
 	}
 }
 
-// patience is how long it takes until every lease must have lapsed. In a long failure of the store that was so before: then
+// patience is how long it takes until every lease must have lapsed. While the store is down for all nobody's is extended, and
+// those of the others last no longer than silence beyond this instance's own. In a long failure they have all lapsed: then
 // writes do not pile up waiting for it.
 func (p *Proxy) patience(now time.Time) time.Duration {
 	if !p.store.Down() {
 		return p.confirmTimeout
 	}
-	lapsed := min(p.lease.Lapsed(now), now.Sub(p.began))
-	return max(p.confirmTimeout-lapsed, leastPatience)
+	own := p.lease.Left(now) - min(p.lease.Lapsed(now), now.Sub(p.began))
+	return min(p.confirmTimeout, max(0, p.silence+own))
 }
 
 // makeUpFor has an invalidation tried until it is confirmed or the proxy ends. Nobody waits for it.

@@ -131,24 +131,26 @@ func TestConfirmedAtTheSecondTry(t *testing.T) {
 
 // Where the store has been down for so long that no lease can be left, writes do not wait for them to lapse.
 func TestWritesInALongFailureDoNotPileUp(t *testing.T) {
+	const silence, confirm = 4 * time.Second, 12 * time.Second
 	for name, c := range map[string]struct {
 		lease  time.Duration
 		before time.Duration // since the proxy began
 		took   time.Duration
 	}{
-		"just down":               {held, held, 6 * time.Second},
-		"down for 2s":             {held, held + 2*time.Second, 4 * time.Second},
-		"down for an hour":        {held, time.Hour, leastPatience},
-		"never up":                {-1, time.Hour, leastPatience},
-		"never up, just begun":    {-1, 0, 6 * time.Second},
-		"down, with a lease left": {held, time.Second, 6 * time.Second},
+		"its lease has just lapsed":    {held, held, silence},
+		"its lease lapsed before":      {held, held + 3*time.Second, silence - 3*time.Second},
+		"down for an hour":             {held, time.Hour, 0},
+		"never up":                     {-1, time.Hour, 0},
+		"never up, just begun":         {-1, 0, silence},
+		"with a lease left":            {held, held - 3*time.Second, silence + 3*time.Second},
+		"with more than is waited for": {held, 0, confirm},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var asked atomic.Int64
 			var log *brokenLog
 			below := &cupboard{}
 			o := withBrokenLog(&log)
-			o.below, o.lease, o.confirm = []store.Tier{below}, c.lease, 6*time.Second
+			o.below, o.lease, o.confirm, o.silence = []store.Tier{below}, c.lease, confirm, silence
 			inBubble(t, counted(&asked, nil), o, routeFor(t, "all", nil, "/"), func(b *bubble) {
 				log.broken.Store(true)
 				below.down.Store(true)
@@ -161,6 +163,25 @@ func TestWritesInALongFailureDoNotPileUp(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A write that waits learns that the store is down, and for how long that is of use.
+func TestStoreIsFoundToBeDown(t *testing.T) {
+	var asked atomic.Int64
+	var log *brokenLog
+	below := &cupboard{}
+	o := withBrokenLog(&log)
+	o.below, o.lease, o.confirm, o.silence = []store.Tier{below}, held, time.Minute, 4*time.Second
+	inBubble(t, counted(&asked, nil), o, routeFor(t, "all", nil, "/"), func(b *bubble) {
+		log.broken.Store(true)
+		b.pass(held - time.Second)
+		time.AfterFunc(1500*time.Millisecond, func() { below.down.Store(true) })
+		start := time.Now()
+		b.do("PUT", "/a").want(t, "write", 200, "1", "detail=not-confirmed")
+		if took := time.Since(start); took.Round(time.Millisecond) != 5*time.Second {
+			t.Errorf("took %v, want until 4s after the lease lapsed", took)
+		}
+	})
 }
 
 // What a fence that cannot be lifted stands around is made up for.

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net/http"
@@ -31,6 +32,8 @@ type Options struct {
 	// ConfirmTimeout is how long the answer to a write waits for its invalidation to be confirmed, after which it goes out all
 	// the same; 0: 10s. It must not be less than a lease and its margin: then, whoever could not be reached uses no copies.
 	ConfirmTimeout time.Duration
+	// Silence is for how long an instance that is not heard of may still use copies; 0: ConfirmTimeout.
+	Silence time.Duration
 }
 
 // Proxy answers requests from copies, or from the origin. It is safe for concurrent use. Close must be called after the
@@ -54,6 +57,7 @@ type Proxy struct {
 	sinks     sinks
 
 	confirmTimeout time.Duration
+	silence        time.Duration
 	began          time.Time
 
 	passer   *passer
@@ -70,8 +74,8 @@ func New(o Options) *Proxy {
 	lifetime, stop := context.WithCancel(context.Background())
 	p := &Proxy{
 		store: o.Store, ledger: o.Ledger, log: o.Log, metrics: o.Metrics, access: o.Access, tracer: o.Tracer, logger: o.Logger,
-		lease: o.Lease, claims: o.Claims, sinks: newSinks(), confirmTimeout: orDefault(o.ConfirmTimeout, DefaultConfirmTimeout), began: time.Now(),
-		passer:  newPasser(o.Logger),
+		lease: o.Lease, claims: o.Claims, sinks: newSinks(), confirmTimeout: orDefault(o.ConfirmTimeout, DefaultConfirmTimeout),
+		silence: cmp.Or(o.Silence, o.ConfirmTimeout, DefaultConfirmTimeout), began: time.Now(), passer: newPasser(o.Logger),
 		flights: flights{ledger: o.Ledger, open: make(map[string]*flight)}, lifetime: lifetime, stop: stop,
 	}
 	p.renewals.queue = make(chan renewal, renewalQueue)

@@ -167,6 +167,9 @@ func (f *fleet) confirmTimeout() time.Duration {
 
 // silence is for how long an instance that is not heard of may still use copies.
 func (f *fleet) silence() time.Duration {
+	if f == nil {
+		return 0
+	}
 	return f.settings.Lease + invalidation.Margin(f.settings.Lease)
 }
 

@@ -87,7 +87,7 @@ func newInstance(s *config.Snapshot, log *slog.Logger, accessOut io.Writer) (*in
 	i.proxy = proxy.New(proxy.Options{
 		Config: i.proxyConfig(s, ups), Store: copies, Ledger: i.ledger, Log: i.entries,
 		Metrics: i.metrics, Access: i.access, Logger: log, Tracer: i.tracer, Lease: i.fleet.leaseOf(), Claims: i.fleet.claims(),
-		ConfirmTimeout: i.fleet.confirmTimeout(),
+		ConfirmTimeout: i.fleet.confirmTimeout(), Silence: i.fleet.silence(),
 	})
 	i.switches.proxy = i.proxy
 	i.upstreams.replace(ups)
