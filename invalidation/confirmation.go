@@ -11,13 +11,13 @@ type Confirmation struct {
 	follower *Follower
 	seq      uint64
 	live     []string
-	reaped   []string
+	late     map[string]bool // who was seen without the entry, and not with it since
 }
 
 // Confirm begins to watch an entry that was applied here. An instance that was registered with a server from before this one
 // has to have come over, or lost its lease, before its silence means anything.
 func (f *Follower) Confirm(seq uint64) *Confirmation {
-	return &Confirmation{follower: f, seq: seq}
+	return &Confirmation{follower: f, seq: seq, late: make(map[string]bool)}
 }
 
 // notBefore is when the silence of an instance that is not registered means that it uses no copies.
@@ -33,14 +33,13 @@ func (c *Confirmation) Hear(live []Peer, now time.Time) (done bool, reap []Peer)
 	c.live = c.live[:0]
 	for _, p := range live {
 		c.live = append(c.live, p.Name)
-		c.reaped = slices.DeleteFunc(c.reaped, func(name string) bool { return name == p.Name })
 		if p.Applied >= c.seq {
+			delete(c.late, p.Name)
 			continue
 		}
-		done = false
+		done, c.late[p.Name] = false, true
 		if c.follower.silent(p, now) {
 			reap = append(reap, p)
-			c.reaped = append(c.reaped, p.Name)
 		}
 	}
 	return done, reap
@@ -50,5 +49,14 @@ func (c *Confirmation) Hear(live []Peer, now time.Time) (done bool, reap []Peer)
 // have applied the entry.
 func (c *Confirmation) Acked() []string { return slices.Sorted(slices.Values(c.live)) }
 
-// Reaped are the instances that were taken off the list.
-func (c *Confirmation) Reaped() []string { return slices.Sorted(slices.Values(c.reaped)) }
+// Reaped are the instances that went off the list without having applied the entry, whoever took them off.
+func (c *Confirmation) Reaped() []string {
+	var gone []string
+	for name := range c.late {
+		if !slices.Contains(c.live, name) {
+			gone = append(gone, name)
+		}
+	}
+	slices.Sort(gone)
+	return gone
+}

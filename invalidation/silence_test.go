@@ -63,3 +63,22 @@ func TestSilenceBeginsAnew(t *testing.T) {
 		t.Errorf("silent: %v", silent)
 	}
 }
+
+// Whoever has not applied the entry and is not on the list any more was given up, also where another instance did it.
+func TestReapedIsWhoIsGone(t *testing.T) {
+	d := newDesk(t)
+	d.pass(time.Hour)
+	d.beat()
+	c := d.f.Confirm(7)
+	me := Peer{Name: "me", Applied: 7}
+	for _, live := range [][]Peer{
+		{me, {Name: "stopped"}, {Name: "slow", Applied: 6}, {Name: "back", Applied: 5}, {Name: "quick", Applied: 7}},
+		{me, {Name: "slow", Applied: 7}, {Name: "quick", Applied: 7}},
+		{me, {Name: "slow", Applied: 7}, {Name: "back", Applied: 8}},
+	} {
+		c.Hear(live, d.now)
+	}
+	if acked, reaped := c.Acked(), c.Reaped(); !slices.Equal(acked, []string{"back", "me", "slow"}) || !slices.Equal(reaped, []string{"stopped"}) {
+		t.Errorf("acked %v, reaped %v", acked, reaped)
+	}
+}

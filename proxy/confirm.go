@@ -13,7 +13,7 @@ const (
 	// DefaultConfirmTimeout is the default of Options.ConfirmTimeout.
 	DefaultConfirmTimeout = 10 * time.Second
 	// leastPatience is how long an attempt may take even where no lease can be left.
-	leastPatience = time.Second
+	leastPatience = 100 * time.Millisecond
 	// announceTimeout is how long it may take to put up a fence, which waits for no other instance.
 	announceTimeout = 2 * time.Second
 	// retryEvery is the pause between attempts to carry out an invalidation that could not be confirmed.

@@ -40,7 +40,7 @@ var fleet = []broken{
 	{name: "a lease never lapses", edits: holdForever, run: faulty, fault: "cut off"},
 	{
 		name:  "other instances are not waited for",
-		edits: []edit{{"invalidation/confirmation.go", "		done = false\n		if c.", "		if c."}},
+		edits: []edit{{"invalidation/confirmation.go", "		done, c.late[p.Name] = false, true\n", "		c.late[p.Name] = true\n"}},
 		run:   faulty, fault: "cut off",
 	},
 	{
