@@ -10,9 +10,6 @@ TIMEOUT  ?= 10m
 SOAK     ?= 5m
 SEEDS    ?= 100
 
-# Packages with tests that the race detector would falsify, such as counts of allocations, and that are built without it.
-NORACE = $(shell grep -rl --include='*_test.go' '^//go:build.*!race' . | xargs -r -n 1 dirname | sort -u)
-
 .PHONY: help
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## /\1\t/p' Makefile | expand -t 16
@@ -23,7 +20,7 @@ build: ## build bin/cacheproxy, one static binary
 
 .PHONY: test
 test: deps check ## everything a change has to pass
-	$(if $(NORACE),go test -timeout $(TIMEOUT) $(NORACE))
+	test/norace -timeout $(TIMEOUT)
 	go test -race -timeout $(TIMEOUT) $$(go list ./... | grep -v '/test/fleet$$')
 	go test -timeout $(TIMEOUT) ./test/fleet # alone: three proxies, a server and their load need the machine
 	cd test/deploy && go test -timeout $(TIMEOUT) ./...
