@@ -1,7 +1,6 @@
 package invalidation
 
 import (
-	"slices"
 	"sync"
 	"time"
 )
@@ -59,22 +58,6 @@ type Follower struct {
 	notices map[string][]byte // the last on each subject
 }
 
-// Peer is an instance as the log knows it.
-type Peer struct {
-	Name    string
-	Beat    uint64 // counts its heartbeats
-	Applied uint64
-	Owes    bool // it has entries to write that others may not have heard of
-}
-
-// standing is a fence that stands.
-type standing struct {
-	ids   []ID
-	begun uint64    // position of its latest beginning
-	until time.Time // when it ends by itself
-	renew time.Time // when its writer, which is this instance, has to renew it; zero: it is another's, or given up
-}
-
 // Event is something that the log has brought.
 type Event struct {
 	Nonce     uint64
@@ -94,67 +77,6 @@ func NewFollower(l *Ledger, lease *Lease, duration time.Duration, name string, s
 		fences: map[uint64]*standing{}, pending: map[uint64]*pending{}, notices: map[string][]byte{},
 	}
 }
-
-// Margin is what a lease leaves to clocks that run at different rates: whoever holds it stops that much earlier, and whoever
-// waits for its end waits that much longer.
-func Margin(lease time.Duration) time.Duration { return max(50*time.Millisecond, lease/20) }
-
-// Question is a heartbeat: it asks for what is new, and says what has been applied.
-type Question struct {
-	History   History
-	Term      uint32 // the latest that is known
-	Beat      uint64
-	Applied   uint64
-	Nonce     uint64
-	Retention time.Duration // the longest that a copy may be held
-	Owes      bool          // this instance has entries to write that others may not have heard of
-	Sent      time.Time
-}
-
-// Status is how the log stands to the position of who asks.
-type Status uint8
-
-const (
-	// Current: the log has the entry at that position. The zero value.
-	Current Status = iota
-	// NoHistory: there is no log.
-	NoHistory
-	// OtherHistory: it is another log.
-	OtherHistory
-	// Diverged: entries that were applied are not there, or others are in their place.
-	Diverged
-	// Gap: the log does not reach back as far.
-	Gap
-)
-
-// Answer is what the log says to a Question. Only with Current the fields below Server have a meaning.
-type Answer struct {
-	Status Status
-	Server string        // names one life of the server process; a change means that entries may have been lost. Empty: it did not say
-	Up     time.Duration // how long that life is known to have lasted as the only server there was; zero: not known
-
-	Terms   []Term // all, if the latest is not the one of the question
-	Seq     uint64 // of the last entry
-	Floor   uint64
-	Records []Record // that follow Question.Applied, as many as were asked for
-	Live    []Peer   // including who asks
-}
-
-// Step is what has to be done after an answer.
-type Step uint8
-
-const (
-	// Rest: ask again after a heartbeat, or when something is known to be new. The zero value.
-	Rest Step = iota
-	// AskAgain: there is more, or what was applied has to be acknowledged.
-	AskAgain
-	// Found: begin a history on the server, then ask again.
-	Found
-	// Fetch: read a Snapshot and hand it to Load.
-	Fetch
-	// Compare: read the log backwards and hand its places to Common until that finds one, then call Diverge.
-	Compare
-)
 
 // Ask is the next question.
 func (f *Follower) Ask(now time.Time) Question {
@@ -205,79 +127,6 @@ func (f *Follower) Hear(q Question, a Answer, now time.Time) Step {
 	return Rest
 }
 
-// meet notes which server answers. Where it is not the one from before, entries may have been lost, and an instance whose
-// lease has lapsed does not know which: it leaves the others time to write them again before it trusts its copies.
-func (f *Follower) meet(a Answer, now time.Time) {
-	if a.Server == "" || a.Server == f.server {
-		return
-	}
-	first := f.server == ""
-	f.server = a.Server
-	if young := a.Up > 0 && a.Up < f.patience(); (!first || young) && !f.lease.Valid(now) {
-		f.wait(now)
-	}
-	if !first {
-		a.Up = 0 // what it was before is not known
-	}
-	f.from(now.Add(-a.Up))
-}
-
-// from notes since when instances may not have come over to this server and this log. It never becomes earlier.
-func (f *Follower) from(since time.Time) {
-	if f.since.Before(since) {
-		f.since = since
-	}
-}
-
-// patience is how long an instance that is not heard of may still use copies.
-func (f *Follower) patience() time.Duration { return f.duration + f.margin }
-
-// wait takes no lease for as long as another instance may hold one, nor before those that are there have said all that they
-// know.
-func (f *Follower) wait(now time.Time) {
-	f.grace, f.waiting = now.Add(f.patience()), map[string]uint64{}
-}
-
-// told reports whether nothing is waited for: every other instance on the list has been heard of since the wait began, and has
-// nothing more to write. One that stays silent is taken off the list.
-func (f *Follower) told(live []Peer) bool {
-	if f.waiting == nil {
-		return true
-	}
-	told := true
-	for _, p := range live {
-		first, seen := f.waiting[p.Name]
-		if !seen {
-			f.waiting[p.Name] = p.Beat
-		}
-		if p.Name != f.name && (!seen || p.Beat == first || p.Owes) {
-			told = false
-		}
-	}
-	return told
-}
-
-// extend takes the lease anew, from when the question was sent whose answer completed the ledger (rule R7).
-func (f *Follower) extend(sent time.Time, live []Peer, now time.Time) {
-	if told := f.told(live); !told || now.Before(f.grace) || f.owes() {
-		return
-	}
-	f.waiting = nil
-	if len(f.missing) > 0 {
-		for _, name := range f.missing {
-			if !slices.ContainsFunc(live, func(p Peer) bool { return p.Name == name }) {
-				f.forget(now)
-				break
-			}
-		}
-		f.missing = nil
-	}
-	f.lease.Extend(sent.Add(f.duration - f.margin))
-}
-
-// forget makes all copies unusable here: what was invalidated meanwhile cannot be known.
-func (f *Follower) forget(now time.Time) { f.applyHere(Entry{IDs: []ID{allID}}, now) }
-
 // apply takes the next entry of the log in.
 func (f *Follower) apply(r Record, now time.Time) {
 	e := Event{Nonce: r.Nonce, Seq: r.Seq, Position: f.position + 1}
@@ -307,32 +156,6 @@ func (f *Follower) note(n Notice) {
 		return
 	}
 	f.notices[n.Subject] = n.Body
-}
-
-// begin notes a fence. It reports whether it stood already.
-func (f *Follower) begin(r Record, position uint64, now time.Time) (stood bool) {
-	s := f.fences[r.Fence]
-	if stood = s != nil; !stood {
-		s = &standing{ids: r.IDs}
-		f.fences[r.Fence] = s
-	}
-	s.begun, s.until = position, now.Add(r.Life)
-	return stood
-}
-
-// end takes a fence away, and says whether nothing else has touched its members since it began.
-func (f *Follower) end(r Record, entry Entry) (_ Entry, exclusive bool) {
-	s := f.fences[r.Fence]
-	if s == nil {
-		entry.Operation = Invalidate
-		return entry, false
-	}
-	delete(f.fences, r.Fence)
-	exclusive = f.ledger.untouched(s.begun, s.ids)
-	// Fences count on each member: the ones counted at its beginning are those given back.
-	entry.Fenced = len(s.ids)
-	entry.IDs = append(slices.Clone(s.ids), r.IDs...)
-	return entry, exclusive
 }
 
 // Events are those since the last call, in the order of the log.

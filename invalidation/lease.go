@@ -17,6 +17,10 @@ type Lease struct {
 	wall  atomic.Int64 // Unix ns
 }
 
+// Margin is what a lease leaves to clocks that run at different rates: whoever holds it stops that much earlier, and whoever
+// waits for its end waits that much longer.
+func Margin(lease time.Duration) time.Duration { return max(50*time.Millisecond, lease/20) }
+
 // NewLease makes a lease that does not hold yet.
 func NewLease(now time.Time) *Lease { return &Lease{base: now} }
 

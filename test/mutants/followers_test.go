@@ -18,7 +18,7 @@ var followers = []mutant{
 	},
 	{
 		name:  "a lease counts from the answer",
-		edits: []edit{{"invalidation/follower.go", "	f.lease.Extend(sent.Add(f.duration - f.margin))", "	f.lease.Extend(now.Add(f.duration - f.margin))"}},
+		edits: []edit{{"invalidation/trust.go", "	f.lease.Extend(sent.Add(f.duration - f.margin))", "	f.lease.Extend(now.Add(f.duration - f.margin))"}},
 		pkg:   "./invalidation", run: "TestLeaseCountsFromTheQuestion",
 	},
 	{
@@ -28,22 +28,22 @@ var followers = []mutant{
 	},
 	{
 		name:  "a lease is taken from another server at once",
-		edits: []edit{{"invalidation/follower.go", "		f.wait(now)\n	}\n	if !first {", "	}\n	if !first {"}},
+		edits: []edit{{"invalidation/trust.go", "		f.wait(now)\n	}\n	if !first {", "	}\n	if !first {"}},
 		pkg:   "./invalidation", run: "TestAnotherServerIsNotTrustedAtOnce",
 	},
 	{
 		name:  "a lease is taken before others can know what this instance knows",
-		edits: []edit{{"invalidation/follower.go", "!told || now.Before(f.grace) || f.owes() {", "!told || now.Before(f.grace) {"}},
+		edits: []edit{{"invalidation/trust.go", "!told || now.Before(f.grace) || f.owes() {", "!told || now.Before(f.grace) {"}},
 		pkg:   "./invalidation", run: "TestOwedEntriesGoBeforeTheLease",
 	},
 	{
 		name:  "others are not heard before a lease is taken from another server",
-		edits: []edit{{"invalidation/follower.go", "!told || now.Before(f.grace)", "!told && false || now.Before(f.grace)"}},
+		edits: []edit{{"invalidation/trust.go", "!told || now.Before(f.grace)", "!told && false || now.Before(f.grace)"}},
 		pkg:   "./invalidation", run: "TestOthersAreHeardFirst",
 	},
 	{
 		name:  "a log that was emptied counts as old as its server",
-		edits: []edit{{"invalidation/follower.go", "	if f.since.Before(since) {", "	if true {"}},
+		edits: []edit{{"invalidation/trust.go", "	if f.since.Before(since) {", "	if true {"}},
 		pkg:   "./invalidation", run: "TestConfirmationInANewLog",
 	},
 	{
@@ -94,7 +94,7 @@ var followers = []mutant{
 	},
 	{
 		name:  "copies are trusted although an instance is missing after the log was lost",
-		edits: []edit{{"invalidation/follower.go", "				f.forget(now)\n				break", "				break"}},
+		edits: []edit{{"invalidation/trust.go", "		f.forget(now)\n", ""}},
 		pkg:   "./invalidation", run: "TestAnotherHistory",
 	},
 	{
