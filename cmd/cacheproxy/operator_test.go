@@ -82,7 +82,7 @@ func run(t *testing.T, cmd *cobra.Command, args ...string) (string, error) {
 	cmd.SetOut(&out)
 	cmd.SetErr(&out)
 	cmd.SilenceErrors = true
-	cmd.SetArgs(args)
+	cmd.SetArgs(append([]string{}, args...)) // nil would stand for the arguments of the test itself
 	err := cmd.ExecuteContext(t.Context())
 	return out.String(), err
 }
