@@ -27,14 +27,15 @@ func (f *fleet) watch(ctx context.Context, count func(instances int)) error {
 
 // watchLease tells of a lease that came or went since it was last looked at.
 func (f *fleet) watchLease(held bool) bool {
-	switch holds := f.leased(time.Now()); {
+	holds := f.leased(time.Now())
+	switch {
 	case held && !holds:
 		f.lapsed.Add(1)
 		f.log.Warn("lease lapsed: there is no news of purges, and copies are used only where on_lease_loss allows it", "server", f.settings.Shown())
 	case !held && holds:
 		f.log.Info("lease held: copies are used", "server", f.settings.Shown())
 	}
-	return f.leased(time.Now())
+	return holds
 }
 
 // watchHistory has copies written to a server that has lost them with the log.
