@@ -68,8 +68,6 @@ func TestMetrics(t *testing.T) {
 		{`cacheproxy_origin_in_flight{upstream="shop"}`, "0"},
 		{`cacheproxy_mode{route="product"}`, "0"},
 	} {
-		if got := metric(t, p, c.name); got != c.want {
-			t.Errorf("%s is %q, want %s", c.name, got, c.want)
-		}
+		wantMetric(t, p, c.name, c.want)
 	}
 }
