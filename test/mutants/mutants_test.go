@@ -128,7 +128,7 @@ func TestBrokenRulesAreNoticed(t *testing.T) {
 // test runs the mutant's test with the changed file laid over the real one.
 func (m mutant) test(t *testing.T, root string) (string, error) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "go", "test", "-vet", "off", "-ldflags", "-s -w", "-overlay", m.overlay(t, root), "-count", "1", "-run", "^"+strings.ReplaceAll(m.run, "/", "$/^")+"$", m.pkg)
+	cmd := exec.CommandContext(t.Context(), "go", "test", "-vet", "off", "-gcflags", "-N -l", "-overlay", m.overlay(t, root), "-count", "1", "-run", "^"+strings.ReplaceAll(m.run, "/", "$/^")+"$", m.pkg)
 	cmd.Dir = root
 	out, err := cmd.CombinedOutput()
 	return string(out), err
