@@ -1,6 +1,7 @@
 package invalidation
 
 import (
+	"maps"
 	"slices"
 	"time"
 )
@@ -49,14 +50,6 @@ func (c *Confirmation) Hear(live []Peer, now time.Time) (done bool, reap []Peer)
 // have applied the entry.
 func (c *Confirmation) Acked() []string { return slices.Sorted(slices.Values(c.live)) }
 
-// Reaped are the instances that went off the list without having applied the entry, whoever took them off.
-func (c *Confirmation) Reaped() []string {
-	var gone []string
-	for name := range c.late {
-		if !slices.Contains(c.live, name) {
-			gone = append(gone, name)
-		}
-	}
-	slices.Sort(gone)
-	return gone
-}
+// Reaped are, once the watch is over, the instances that went off the list without having applied the entry, whoever took them
+// off.
+func (c *Confirmation) Reaped() []string { return slices.Sorted(maps.Keys(c.late)) }
