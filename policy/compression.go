@@ -78,18 +78,3 @@ func Compressed(req http.Header, held Coding) bool {
 	return len(lines) > 0 && len(req["Range"]) == 0 && ParseAcceptEncoding(lines).Prefers(held) &&
 		!hasElement(req["Cache-Control"], "no-transform")
 }
-
-// selectedBy is the request fields that select among the variants of an answer, given those that its Vary names. Fills of a
-// route that compresses never tell the origin what the client accepts, so that cannot have selected anything. Otherwise a
-// coded answer is never one for all, though many origins forget to say so.
-func (r *Route) selectedBy(names []string, f Fetch) []string {
-	at, found := slices.BinarySearch(names, acceptEncoding)
-	told := r.Compression == Identity || f.Through
-	switch {
-	case !told && found:
-		return slices.Delete(names, at, at+1)
-	case told && !found && Coded(f.Header):
-		return slices.Insert(names, at, acceptEncoding)
-	}
-	return names
-}

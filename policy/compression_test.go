@@ -139,12 +139,12 @@ func TestSelectedByCoding(t *testing.T) {
 func TestPlanCodingRefused(t *testing.T) {
 	for field, want := range map[string]Reason{"identity;q=0, zstd": CodingRefused, "zstd, *;q=0": CodingRefused, "zstd": NoReason, "": NoReason} {
 		r := &Route{Policy: CacheAside, Compression: Zstd}
-		_, reason := PlanRequest(r, On, &http.Request{Method: "GET", Header: header("Accept-Encoding: " + field)})
+		_, reason := PlanRequest(r, On, &http.Request{Method: "GET", Header: header("Accept-Encoding: " + field)}, nil)
 		if reason != want {
 			t.Errorf("%q: %v, want %v", field, reason, want)
 		}
 		r.Compression = Identity
-		if _, reason := PlanRequest(r, On, &http.Request{Method: "GET", Header: header("Accept-Encoding: " + field)}); reason != NoReason {
+		if _, reason := PlanRequest(r, On, &http.Request{Method: "GET", Header: header("Accept-Encoding: " + field)}, nil); reason != NoReason {
 			t.Errorf("%q without compression: %v", field, reason)
 		}
 	}

@@ -34,7 +34,7 @@ func (r *Route) Asks(method string, h http.Header, content []byte) bool {
 }
 
 // PlanQuestion is PlanRequest for a read with content.
-func PlanQuestion(r *Route, mode Mode, req *http.Request) (Action, Reason) {
+func PlanQuestion(r *Route, mode Mode, req *http.Request, selected []string) (Action, Reason) {
 	switch {
 	case mode == Off:
 		return PassAction, ModeOff
@@ -46,6 +46,9 @@ func PlanQuestion(r *Route, mode Mode, req *http.Request) (Action, Reason) {
 	}
 	if reason := r.special(req); reason != NoReason {
 		return PassAction, reason
+	}
+	if r.UnlistedHeaders == UnlistedBypass && r.UnlistedHeader(req.Header, selected) != "" {
+		return PassAction, HeaderUnlisted
 	}
 	return ReadAction, NoReason
 }

@@ -120,7 +120,7 @@ func TestPlanQuestion(t *testing.T) {
 		{"credentials", On, request("Authorization", "x"), "pass authorization"},
 		{"a cookie", On, request("Cookie", "a=b"), "pass cookie"},
 	} {
-		action, reason := PlanQuestion(r, c.mode, c.req)
+		action, reason := PlanQuestion(r, c.mode, c.req, nil)
 		if got := strings.TrimSpace(action.String() + " " + reason.String()); got != c.want {
 			t.Errorf("%s: %s, want %s", c.name, got, c.want)
 		}

@@ -11,6 +11,8 @@ import (
 var forwardedFields = []string{
 	// Content negotiation. An origin that heeds these has to say so with Vary (RFC 9110 §12.5.5).
 	"Accept", "Accept-Charset", "Accept-Encoding", "Accept-Language",
+	// Often heeded without a word, so that it is always part of the variant; see selectedBy.
+	originField,
 	// The trace that the fill is part of, which answers do not depend on (W3C Trace Context). A fill has a request id of its
 	// own: an origin that repeats it in its answer must not tell one client's to others.
 	"Traceparent", "Tracestate",
@@ -58,8 +60,11 @@ func (r *Route) FillHeader(client http.Header, selected []string) http.Header {
 	}
 	// The client's Connection has no say in what is part of a key: the key would hold a value that the origin never saw.
 	copyFields(h, client, r.Headers)
-	for name := range hopByHop {
-		delete(h, name)
+	copyFields(h, client, r.keyedUnlisted(client))
+	for name := range h {
+		if hopByHop[name] || r.ignores(name) {
+			delete(h, name)
+		}
 	}
 	r.fillEncoding(h)
 	// A fill asks for the whole answer, also where the route declares these.

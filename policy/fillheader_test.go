@@ -18,8 +18,8 @@ var hostile = []string{
 }
 
 func TestFillHeader(t *testing.T) {
-	known := []string{"Accept: a", "Accept-Encoding: gzip", "Accept-Language: de", "Traceparent: t", "Tracestate: s", "Via: 1.1 x"}
-	unlisted := []string{"User-Agent: u", "Referer: r", "Origin: o", "X-Tenant: a"}
+	known := []string{"Accept: a", "Accept-Encoding: gzip", "Accept-Language: de", "Origin: o", "Traceparent: t", "Tracestate: s", "Via: 1.1 x"}
+	unlisted := []string{"User-Agent: u", "Referer: r", "X-Tenant: a"}
 	join := func(lists ...[]string) http.Header {
 		var all []string
 		for _, l := range lists {
@@ -39,7 +39,9 @@ func TestFillHeader(t *testing.T) {
 		{"declared cookies only", Route{Cookies: []string{"region", "theme"}}, nil, join(known, []string{"Cookie: region=eu"})},
 		{"declared Cookie as a whole", Route{Headers: []string{"Cookie"}, Cookies: []string{"region"}}, nil, join(known, []string{"Cookie: sid=1; region=eu"})},
 		{"Authorization is shared but not declared", Route{ShareAuthorized: true}, nil, join(known)},
-		{"what Vary selects (RFC 9111 §4.1)", Route{}, []string{"Origin", "User-Agent", "X-Absent"}, join(known, []string{"Origin: o", "User-Agent: u"})},
+		{"what Vary selects (RFC 9111 §4.1)", Route{}, []string{"X-Tenant", "User-Agent", "X-Absent"}, join(known, []string{"X-Tenant: a", "User-Agent: u"})},
+		{"not what it ignores, whatever Vary says", Route{IgnoreHeaders: []string{"X-Ten*", "Accept-Language", "Origin"}}, []string{"X-Tenant"},
+			header("Accept: a", "Accept-Encoding: gzip", "Traceparent: t", "Tracestate: s", "Via: 1.1 x")},
 		{"what Vary must not select", Route{}, []string{"Authorization", "Cookie", "Range", "If-None-Match", "X-Original-Url", "X-Forwarded-Host", "X_forwarded_host", "Te"}, join(known)},
 		{"what nobody can declare", Route{Headers: []string{"If-None-Match", "Range", "Te", "Connection", "Upgrade"}}, nil, join(known)},
 		{"all end-to-end fields", Route{ForwardHeaders: ForwardAll}, nil, join(known, unlisted)},

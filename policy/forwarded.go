@@ -15,7 +15,7 @@ const Pseudonym = "cacheproxy"
 // is a trusted proxy, all that it said of the kind is replaced. A trusted one's Host and Proto stay, since it was closer
 // to the user, and this hop is added to its X-Forwarded-For and Forwarded.
 //
-// scheme is "http" or "https" and host the Host field as it came. The zero clientAddr is not mentioned: a shared fill
+// scheme is "http" or "https" and host the Host field as it came; an empty one is not mentioned. The zero clientAddr is not mentioned: a shared fill
 // must not tell the origin who happened to ask first.
 func Forward(h http.Header, clientAddr netip.Addr, scheme, host string, trusted bool) {
 	if !trusted {
@@ -34,13 +34,15 @@ func Forward(h http.Header, clientAddr netip.Addr, scheme, host string, trusted 
 	extend(h, "Forwarded", forwardedElement(clientAddr, scheme, host))
 }
 
-// StripForwarded removes what a client says of the way that its request came.
-func StripForwarded(h http.Header) {
+// StripForwarded removes what a client says of the way that its request came, and reports whether there was any of it.
+func StripForwarded(h http.Header) bool {
+	before := len(h)
 	for name := range h {
 		if saysWay(name) {
 			delete(h, name)
 		}
 	}
+	return len(h) < before
 }
 
 // saysWay reports whether a field, in canonical form, is one of those in which proxies say whom they forward for.
@@ -48,7 +50,9 @@ func saysWay(name string) bool { return name == "Forwarded" || strings.HasPrefix
 
 // DeclaresForwarded reports whether part of the storage key is what proxies say of the way that a request came: of
 // clients that are not trusted to say it, it has to be removed before.
-func (r *Route) DeclaresForwarded() bool { return slices.ContainsFunc(r.Headers, saysWay) }
+func (r *Route) DeclaresForwarded() bool {
+	return r.UnlistedHeaders == UnlistedKey || slices.ContainsFunc(r.Headers, saysWay)
+}
 
 // forwardedElement is one hop in Forwarded (RFC 7239 §4). An IPv6 address is bracketed and so has to be quoted (§6).
 func forwardedElement(addr netip.Addr, scheme, host string) string {

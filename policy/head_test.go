@@ -64,7 +64,12 @@ func TestAsksAsFill(t *testing.T) {
 		{"the same where everything is", all, []string{"X-A: 1"}, nil, true},
 		{"one that never is", all, []string{"X-Original-Url: /other"}, nil, false},
 		{"a cookie", all, []string{"Cookie: a=1"}, nil, false},
-		{"a condition", all, []string{`If-None-Match: "a"`}, nil, false},
+		{"a condition", all, []string{`If-None-Match: "a"`}, nil, true},
+		{"who asks, and the trace", listed, []string{"User-Agent: a", "Sec-Fetch-Mode: cors", "X-B3-Traceid: 1"}, nil, true},
+		{"who asks, where fills say it", all, []string{"User-Agent: a"}, nil, true},
+		{"what the route ignores", Route{IgnoreHeaders: []string{"X-Client-*"}}, []string{"X-Client-Version: 3"}, nil, true},
+		{"a field that Connection takes out", listed, []string{"X-Tenant: 7", "Connection: close, X-Tenant"}, nil, false},
+		{"options of the connection", listed, []string{"Connection: keep-alive, close"}, nil, true},
 		{"wishes to caches", listed, []string{"Cache-Control: no-cache", "Pragma: no-cache"}, nil, true},
 		{"codings where fills ask for none", Route{Compression: Gzip}, []string{"Accept-Encoding: gzip"}, nil, false},
 	}

@@ -20,15 +20,17 @@ func (r *Route) AppendKey(dst []byte, t Target, host, query string, h http.Heade
 	dst = appendField(dst, t.Path)
 	dst = appendFlag(dst, t.HasQuery)
 	dst = appendField(dst, t.Query)
-	for _, name := range r.Headers {
-		dst = appendField(dst, name)
-		dst = binary.AppendUvarint(dst, uint64(len(h[name])))
-		for _, value := range h[name] {
-			dst = appendField(dst, value)
-		}
-	}
+	dst = appendFields(dst, r.Headers, h)
 	for _, name := range r.Cookies {
 		dst = appendCookies(dst, h["Cookie"], name)
+	}
+	if names := r.keyedUnlisted(h); names != nil {
+		dst = append(dst, 'u')
+		dst = binary.AppendUvarint(dst, uint64(len(names)))
+		dst = appendFields(dst, names, h)
+	}
+	if r.keysOrigin(h) {
+		dst = append(dst, 'w') // from a web page; its Origin selects the variant
 	}
 	return dst
 }
@@ -47,6 +49,18 @@ func appendCookies(dst []byte, lines []string, name string) []byte {
 		}
 	}
 	return appendFlag(dst, false)
+}
+
+// appendFields appends fields of a header with all of their lines.
+func appendFields(dst []byte, names []string, h http.Header) []byte {
+	for _, name := range names {
+		dst = appendField(dst, name)
+		dst = binary.AppendUvarint(dst, uint64(len(h[name])))
+		for _, value := range h[name] {
+			dst = appendField(dst, value)
+		}
+	}
+	return dst
 }
 
 func appendField(dst []byte, s string) []byte {

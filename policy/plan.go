@@ -25,8 +25,8 @@ func (a Action) String() string { return [...]string{"pass", "read", "pass", "wr
 
 // PlanRequest decides the way of a request from everything but its query, which Query decides on. mode is the one in
 // force. r is nil where no route matches. Writes invalidate whatever the route or its mode (RFC 9111 §4.4); a method
-// that is not known to be safe is a write.
-func PlanRequest(r *Route, mode Mode, req *http.Request) (Action, Reason) {
+// that is not known to be safe is a write. selected are the request fields that Vary is known to name on the route.
+func PlanRequest(r *Route, mode Mode, req *http.Request, selected []string) (Action, Reason) {
 	switch {
 	case !safe(req.Method):
 		return WriteAction, MethodUnsafe
@@ -42,13 +42,23 @@ func PlanRequest(r *Route, mode Mode, req *http.Request) (Action, Reason) {
 	if req.ContentLength != 0 || len(req.TransferEncoding) > 0 {
 		return PassAction, RequestBody
 	}
-	reason := r.special(req)
+	action, reason := PassAction, r.special(req)
 	switch {
 	case reason == NoReason:
-		return ReadAction, NoReason
+		action = ReadAction
 	case reason == Authorization && mode == On && len(req.Header["Proxy-Authorization"]) == 0 &&
 		(len(req.Header["Cookie"]) == 0 || r.harmlessCookies(req.Header)):
-		return CredentialsAction, Authorization
+		action = CredentialsAction
+	}
+	if r.UnlistedHeaders != UnlistedBypass || r.UnlistedHeader(req.Header, selected) == "" {
+		return action, reason
+	}
+	// The field goes to the origin, which may take the request for another than it is here.
+	switch {
+	case overridesMethod(req.Header):
+		return WriteAction, MethodUnsafe
+	case action == ReadAction:
+		return PassAction, HeaderUnlisted
 	}
 	return PassAction, reason
 }

@@ -5,15 +5,15 @@ import (
 	"strings"
 )
 
-// Unlisted says what becomes of query parameters that a route does not list.
+// Unlisted says what becomes of query parameters, and of request header fields, that a route does not list.
 type Unlisted uint8
 
 const (
 	// UnlistedBypass sends the request past the cache. The zero value.
 	UnlistedBypass Unlisted = iota
-	// UnlistedDrop removes the parameter from the key and from the fill.
+	// UnlistedDrop removes it from the key and from the fill.
 	UnlistedDrop
-	// UnlistedKey makes the parameter part of the key.
+	// UnlistedKey makes it part of the key.
 	UnlistedKey
 )
 

@@ -21,6 +21,7 @@ const (
 	Cookie          // the request carries a cookie that the route does not ignore or declare
 	QueryUnlisted   // a query parameter that the route does not list
 	QueryMalformed  // a query that cannot be parsed without doubt
+	HeaderUnlisted  // a request header field that the route does not list
 	RangeRequest    // a request for a part that no copy can give
 	Precondition    // If-Match or If-Unmodified-Since that no copy meets: the origin has to answer
 	CodingRefused   // a request that accepts no answer without a coding, where fills ask for just that
@@ -82,7 +83,7 @@ const (
 var reasonNames = [reasons]string{
 	NoReason: "", NoRoute: "no-route", UncleanPath: "unclean-path", RouteBypass: "bypass", ModeOff: "mode-off", ModeShare: "mode-share",
 	MethodUnsafe: "method", MethodOther: "method-other", RequestBody: "request-body", Authorization: "authorization",
-	Cookie: "cookie", QueryUnlisted: "query-unlisted", QueryMalformed: "query-malformed", RangeRequest: "range", Precondition: "precondition", CodingRefused: "coding-refused",
+	Cookie: "cookie", QueryUnlisted: "query-unlisted", QueryMalformed: "query-malformed", HeaderUnlisted: "header-unlisted", RangeRequest: "range", Precondition: "precondition", CodingRefused: "coding-refused",
 	Upgrade: "upgrade", HitForMiss: "hit-for-miss", WaitersFull: "waiters-full", WaitTimeout: "wait-timeout", ClientDirective: "client-cache-control", Fenced: "fenced",
 	URIMiss: "uri-miss", VaryMiss: "vary-miss", Expired: "expired", Purged: "purged", SoftPurged: "soft-purged", HeadMiss: "head-miss", LeaseLapsed: "lease-lapsed", PartMiss: "part-miss", Renewal: "renewal",
 	NoStore: "no-store", Private: "private", SetCookie: "set-cookie", AuthorizedShare: "authorized", StatusNotStored: "status",

@@ -123,7 +123,9 @@ type Route struct {
 	Headers        []string // canonical names of request header fields that are part of the storage key, sorted
 	Cookies        []string // names of request cookies that are part of the storage key, sorted
 	ForwardHeaders Forwarding
-	Content        ContentReads
+	// UnlistedHeaders says what becomes of requests with header fields that are in no class; see UnlistedHeader.
+	UnlistedHeaders Unlisted
+	Content         ContentReads
 
 	TTL                  time.Duration // lifetime when the origin names none
 	Jitter               float64       // 0 to 1: the share of the lifetime that is taken off at random
@@ -137,6 +139,7 @@ type Route struct {
 	Range                RangeFetch
 	Compression          Coding // in which copies are held, where it is worth it; Identity: as they come
 
+	IgnoreHeaders    []string // canonical names of request header fields that neither matter nor are forwarded on a fill; "X-Client-*" for a family
 	IgnoreCookies    []string // names of request cookies that neither matter nor are forwarded on a fill
 	IgnoreAllCookies bool
 	StripSetCookie   bool // store the answer without its Set-Cookie

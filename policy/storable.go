@@ -19,6 +19,7 @@ type Fetch struct {
 	Jitter     float64     // drawn from [0,1) for this fetch; see Route.Jitter
 	Through    bool        // the origin saw the client's own request, not a fill's
 	Accepting  []string    // Accept-Encoding as the origin saw it; nil: absent, or not known
+	Forwarded  http.Header // what FillHeader made of the request, which tells the variant; nil: not known
 }
 
 // Verdict says what may become of a response. The zero value is a response for the one who asked and nobody else.

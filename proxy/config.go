@@ -45,15 +45,12 @@ func NewConfig(c Config, routes []*policy.Route, upstreams []*origin.Origin, m *
 func newRoute(r *policy.Route, o *origin.Origin, m *observe.Metrics) *route {
 	return &route{
 		Route: r, origin: o, metrics: m.Route(r.Name), upstream: m.Upstream(o.Name()),
-		override: new(atomic.Pointer[modeOverride]), learned: new(atomic.Pointer[[]string]),
+		override: new(atomic.Pointer[modeOverride]), learned: new(atomic.Pointer[learned]),
 	}
 }
 
 // Unmatched is the name under which requests without a route are reported.
 const Unmatched = "(unmatched)"
-
-// maxLearned bounds the request header fields that a route forwards because answers named them in Vary.
-const maxLearned = 16
 
 // route is a configured route with what changes at run time.
 type route struct {
@@ -63,7 +60,7 @@ type route struct {
 	upstream *observe.UpstreamMetrics
 	// What has happened to a route outlives its generation: the next one's route of the same name shares these.
 	override *atomic.Pointer[modeOverride]
-	learned  *atomic.Pointer[[]string] // names seen in Vary, by copies of this fingerprint
+	learned  *atomic.Pointer[learned] // from Vary, by copies of this fingerprint
 
 	differences throttle // of the lines about answers that a copy would have given differently
 }
@@ -109,41 +106,4 @@ func (r *route) draw(now time.Time) (mode policy.Mode, outside bool) {
 		return policy.Off, true
 	}
 	return mode, false
-}
-
-// selecting is the request header fields that Vary is known to name on this route.
-func (r *route) selecting() []string {
-	if names := r.learned.Load(); names != nil {
-		return *names
-	}
-	return nil
-}
-
-// learn notes what a Vary names, so that the next fill forwards it.
-func (r *route) learn(names []string) {
-	for _, name := range names {
-		for {
-			old := r.learned.Load()
-			next, changed := insert(old, name)
-			if !changed || r.learned.CompareAndSwap(old, next) {
-				break
-			}
-		}
-	}
-}
-
-func insert(names *[]string, name string) (*[]string, bool) {
-	if names == nil {
-		return &[]string{name}, true
-	}
-	for _, n := range *names {
-		if n == name {
-			return names, false
-		}
-	}
-	if len(*names) >= maxLearned {
-		return names, false
-	}
-	next := append(append([]string(nil), *names...), name)
-	return &next, true
 }

@@ -59,11 +59,11 @@ func again(content []byte) io.ReadCloser {
 	return io.NopCloser(bytes.NewReader(content))
 }
 
-// appendKey appends the storage key of a read.
-func (ex *exchange) appendKey(dst []byte) []byte {
-	dst = ex.route.AppendKey(dst, ex.target, ex.route.keyedHost(ex.target.Host), ex.query, ex.r.Header)
+// appendKey appends the storage key of a read with this header.
+func (ex *exchange) appendKey(dst []byte, h http.Header) []byte {
+	dst = ex.route.AppendKey(dst, ex.target, ex.route.keyedHost(ex.target.Host), ex.query, h)
 	if ex.content != nil {
-		dst = policy.AppendContent(append(dst, asked), ex.r.Method, ex.r.Header, ex.content)
+		dst = policy.AppendContent(append(dst, asked), ex.r.Method, h, ex.content)
 	}
 	return dst
 }

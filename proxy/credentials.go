@@ -17,7 +17,7 @@ func (ex *exchange) credentials() {
 		return
 	}
 	ex.query = query
-	ex.key = ex.appendKey(ex.key)
+	ex.key = ex.appendKey(ex.key, ex.r.Header)
 	ex.ranges = policy.ParseRanges(ex.r.Method, ex.r.Header)
 	ex.wishes, ex.personal = ex.route.ClientWishes(ex.r.Header), true
 	c := ex.lookup(string(ex.key), ex.start)

@@ -99,7 +99,7 @@ func (ex *exchange) explain() *Explanation {
 	action := policy.PassAction
 	if reason == policy.NoReason {
 		e.Pattern = ex.match.Pattern().String()
-		action, reason = policy.PlanRequest(ex.route.Route, mode, ex.r)
+		action, reason = policy.PlanRequest(ex.route.Route, mode, ex.r, ex.route.selecting())
 	}
 	e.Decision, e.Reason = action.String(), reason.String()
 	if ex.route.MayAsk(ex.match.Pattern(), ex.r.Method) {
@@ -153,7 +153,9 @@ func (ex *exchange) decide(e *Explanation, c candidate) {
 		c.use, c.reason = ex.judge(c.Copy, ex.start)
 	}
 	if c.use < whileFresh {
-		if other := ex.searched(); other != nil {
+		if other := ex.anyOrigin(); other != nil {
+			c, e.Note = *other, "the copy was fetched without Origin, and its Access-Control-Allow-Origin says that it is for every one"
+		} else if other := ex.searched(); other != nil {
 			c, e.Note = *other, "the copy is that of another query, which the origin's "+policy.NoVarySearch+" says makes no difference"
 		}
 	}

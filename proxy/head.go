@@ -34,6 +34,7 @@ func (ex *exchange) renew(c candidate, head http.Header, requested time.Time) bo
 	verdict := r.Judge(policy.Fetch{
 		Method: http.MethodGet, Requested: requested, Received: received, Status: c.Copy.Status, Header: header,
 		BodyLength: int64(c.Copy.Length()), MaxObject: ex.cfg.MaxObject, Jitter: rand.Float64(),
+		Forwarded: ex.selection(ex.selecting(c)),
 	})
 	if !verdict.Store { // it is still right, but by what the origin says now it must not be kept
 		p.store.Drop(c.Key, c.Copy)

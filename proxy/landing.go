@@ -36,7 +36,7 @@ func (c *call) land(resp *http.Response, requested time.Time) *fill {
 	c.judge(res, policy.Fetch{
 		Method: http.MethodGet, Authorized: len(q.header["Authorization"]) > 0, Requested: requested, Received: received,
 		Status: status, Header: header, BodyLength: length, MaxObject: c.p.config().MaxObject, Jitter: rand.Float64(),
-		Accepting: q.forward["Accept-Encoding"],
+		Accepting: q.forward["Accept-Encoding"], Forwarded: q.forward,
 	})
 	if streams(header) {
 		res.verdict.Share, res.verdict.Store, res.verdict.Reason = false, false, policy.TooLarge

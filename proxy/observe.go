@@ -74,6 +74,7 @@ func (o *observation) answer(res *http.Response) error {
 	verdict := ex.route.Judge(policy.Fetch{
 		Method: ex.semantics(), Requested: o.requested, Received: time.Now(), Status: o.status, Header: o.header,
 		BodyLength: res.ContentLength, MaxObject: ex.cfg.MaxObject, Jitter: rand.Float64(), Through: true,
+		Forwarded: ex.selection(ex.selecting(o.found)),
 	})
 	o.body = &capture{ReadCloser: res.Body, limit: ex.cfg.MaxObject, done: func(body []byte) {
 		o.compared = true

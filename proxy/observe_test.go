@@ -221,7 +221,9 @@ func TestObserveShowsWrongKeys(t *testing.T) {
 		}
 		fmt.Fprintf(w, "price in %s, sorted by %s", r.Header.Get("X-Currency"), r.URL.Query().Get("sort"))
 	}
-	header := func(r *policy.Route) { r.Query = policy.Query{Include: []string{"sort", "to"}} }
+	header := func(r *policy.Route) {
+		r.Query, r.UnlistedHeaders = policy.Query{Include: []string{"sort", "to"}}, policy.UnlistedDrop
+	}
 	for _, c := range []struct {
 		name   string
 		route  func(*policy.Route)

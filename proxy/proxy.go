@@ -186,10 +186,14 @@ func (ex *exchange) plan() (action policy.Action, reason policy.Reason, err erro
 	if ex.content, err = ex.question(); err != nil {
 		return 0, 0, err
 	}
+	plan := policy.PlanRequest
 	if ex.content != nil {
-		action, reason = policy.PlanQuestion(ex.route.Route, mode, ex.r)
-	} else {
-		action, reason = policy.PlanRequest(ex.route.Route, mode, ex.r)
+		plan = policy.PlanQuestion
+	}
+	action, reason = plan(ex.route.Route, mode, ex.r, ex.route.selecting())
+	if reason == policy.HeaderUnlisted && !ex.trusted() && policy.StripForwarded(ex.r.Header) {
+		// What it says of proxies is not believed and would not be sent on: it is no reason to go past the cache.
+		action, reason = plan(ex.route.Route, mode, ex.r, ex.route.selecting())
 	}
 	if outside && reason == policy.ModeOff {
 		reason = policy.ModeShare

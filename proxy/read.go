@@ -43,7 +43,7 @@ func (ex *exchange) read() {
 		return
 	}
 	ex.query = query
-	ex.key = ex.appendKey(ex.key)
+	ex.key = ex.appendKey(ex.key, ex.r.Header)
 	ex.ranges = policy.ParseRanges(ex.r.Method, ex.r.Header)
 	if ex.wishes = ex.route.ClientWishes(ex.r.Header); ex.wishes.NoStore && ex.mode == policy.On {
 		ex.pass(policy.ClientDirective)
@@ -68,12 +68,20 @@ func (ex *exchange) read() {
 		ex.stale(c.Copy, c.reason)
 		ex.p.renewals.offer(ex, c, origin.Fill)
 	default:
-		if other := ex.searched(); other != nil && ex.wishes == (policy.Wishes{}) {
+		if other := ex.alike(); other != nil && ex.wishes == (policy.Wishes{}) {
 			ex.hit(*other)
 			return
 		}
 		ex.miss(c)
 	}
+}
+
+// alike finds a fresh copy of another request that answers this one too, by the origin's word; nil: there is none.
+func (ex *exchange) alike() *candidate {
+	if other := ex.anyOrigin(); other != nil {
+		return other
+	}
+	return ex.searched()
 }
 
 // keyedHost is the part of the Host that is in the key: none, when the origin never sees it.
@@ -97,6 +105,10 @@ func (ex *exchange) lookup(key string, now time.Time) candidate {
 	}
 	if ex.trust == uninformed {
 		c.Copy, c.reason = nil, policy.LeaseLapsed
+		return c
+	}
+	if c.Copy != nil && !policy.Selects(c.Copy.Vary, ex.route.selectingUnlisted(), ex.r.Header) {
+		c.Copy, c.reason = nil, policy.VaryMiss
 		return c
 	}
 	if c.Copy == nil {

@@ -113,6 +113,7 @@ func TestScripts(t *testing.T) {
 				fmt.Fprint(w, r.Header.Get("X-Lang"))
 				return false
 			}, steps: []step{
+				{header: []string{"X-Lang", "de"}, body: "de", cache: "detail=header-unlisted"},
 				{header: []string{"X-Lang", "de"}, body: "de"}, {header: []string{"X-Lang", "fr"}, body: "fr"},
 				{header: []string{"X-Lang", "de"}, body: "de", cache: "hit"}, {header: []string{"X-Lang", "fr"}, body: "fr", cache: "hit"},
 				{body: ""},

@@ -113,6 +113,7 @@ func TestVariantsAreRecalled(t *testing.T) {
 		w.Header().Set("Vary", "X-Lang")
 		fmt.Fprint(w, r.Header.Get("X-Lang"))
 	}, rigOptions{below: []store.Tier{below}}, routeFor(t, "all", func(r *policy.Route) { r.Headers = nil }, "/"))
+	r.do("GET", "/a", "X-Lang", "de").want(t, "not known to be named by Vary yet", 200, "de", "detail=header-unlisted")
 	r.do("GET", "/a", "X-Lang", "de").want(t, "fetched", 200, "de", "fwd=")
 	r.do("GET", "/a", "X-Lang", "fr").want(t, "fetched", 200, "fr", "fwd=")
 	waitFor(t, func() bool { return below.filled() >= 3 })

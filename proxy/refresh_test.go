@@ -251,6 +251,7 @@ func TestStaleWhileRevalidateRenews(t *testing.T) {
 	var asked atomic.Int64
 	inBubble(t, counted(&asked, set("Cache-Control", "max-age=10, stale-while-revalidate=60", "Vary", "X-Lang")), rigOptions{},
 		routeFor(t, "all", nil, "/"), func(b *bubble) {
+			b.do("GET", "/a", "X-Lang", "de").want(t, "not known to be named by Vary yet", 200, "*", "detail=header-unlisted")
 			b.do("GET", "/a", "X-Lang", "de")
 			b.pass(20 * time.Second)
 			b.do("GET", "/a", "X-Lang", "de").want(t, "stale, served at once", 200, "*", "hit; ttl=-10")

@@ -47,9 +47,10 @@ func (c *call) outgoing() *http.Request {
 	}
 	q.askFor(h)
 	q.route.OfferSurrogate(h)
-	// The client's address is not part of the key: unless the request is one person's, the origin does not learn it. What else
-	// is here of the way that the request came is part of the key, or was said by a trusted proxy.
-	policy.Forward(h, q.client, q.target.Scheme, q.target.Host, true)
+	// The client's address is not part of the key: unless the request is one person's, the origin does not learn it. Nor does
+	// it learn a Host that is not: whoever asks first would choose the links in the answer for all. What else is here of the
+	// way that the request came is part of the key, or was said by a trusted proxy.
+	policy.Forward(h, q.client, q.target.Scheme, q.route.keyedHost(q.target.Host), true)
 	policy.AppendVia(h, 1, 1)
 	h[requestIDField] = []string{c.id}
 	req := (&http.Request{

@@ -175,7 +175,7 @@ func TestSemantics(t *testing.T) {
 			h.Set("ETag", `"1"`)
 			return 200
 		}), []said{
-			{body: "1"}, {after: 15 * time.Second, method: "HEAD", header: []string{"X-Any", "1"}, cache: "detail=head-miss"}, {body: "3"},
+			{body: "1"}, {after: 15 * time.Second, method: "HEAD", header: []string{"X-Any", "1"}, cache: "detail=header-unlisted"}, {body: "3"},
 		}},
 		{"nor if the answer may not be kept any more", plain, counting(func(h http.Header, r *http.Request) int {
 			h.Set("Cache-Control", "max-age=10")

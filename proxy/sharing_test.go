@@ -97,7 +97,7 @@ func TestFillForwardsNothingUndeclared(t *testing.T) {
 		w.Header().Set("Cache-Control", "max-age=60")
 	}
 	route := routeFor(t, "all", func(r *policy.Route) {
-		r.Headers, r.Cookies, r.IgnoreAllCookies = []string{"X-Tenant"}, []string{"region"}, true
+		r.Headers, r.Cookies, r.IgnoreAllCookies, r.UnlistedHeaders = []string{"X-Tenant"}, []string{"region"}, true, policy.UnlistedDrop
 	}, "/")
 	inBubble(t, backend, rigOptions{}, route, func(b *bubble) {
 		b.do("GET", "/a", "X-Tenant", "t", "X-Unknown", "u", "X-Forwarded-For", "10.9.8.7", "X-Forwarded-Host", "evil.example",
@@ -115,7 +115,7 @@ func TestFillForwardsNothingUndeclared(t *testing.T) {
 			}
 		}
 		sort.Strings(names)
-		const want = "Accept-Language Cookie Forwarded User-Agent Via X-Forwarded-Host X-Forwarded-Proto X-Request-Id X-Tenant"
+		const want = "Accept-Language Cookie Forwarded Origin User-Agent Via X-Forwarded-Host X-Forwarded-Proto X-Request-Id X-Tenant"
 		for _, name := range names {
 			if !strings.Contains(want, name) {
 				t.Errorf("the origin saw %s: %q", name, (*seen.Load())[name])

@@ -71,6 +71,10 @@ func (ex *exchange) through(o passage) {
 		},
 		onResponse: func(res *http.Response) error {
 			arrived, ex.origin = true, time.Since(start)
+			if why == policy.HeaderUnlisted {
+				names, _ := policy.ParseVary(res.Header["Vary"])
+				ex.route.learn(names) // from then on the field selects a variant
+			}
 			ex.status.FwdStatus = res.StatusCode
 			if o.answered != nil {
 				if err := o.answered(res); err != nil {

@@ -1,0 +1,165 @@
+package policy
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// A request field belongs to one of these classes on a route that forwards listed fields only. A fill sends nothing else than
+// what is keyed, what is part of the variant, and the trace and the way; so a field of any other class must be known not to
+// matter, or its request is not one that a shared answer can serve.
+//
+//	neutral    says who asks, how, or for which trace; fills leave it out
+//	variant    negotiates: forwarded, and part of the variant where the API says Vary; Origin always
+//	keyed      Route.Headers: forwarded and part of the storage key
+//	ignored    Route.IgnoreHeaders: neutral by the route's word
+//	selected   a Vary of this route has named it: forwarded, and part of the variant that is stored
+//	unlisted   anything else; see Route.UnlistedHeaders
+
+// originField is where browsers say on whose behalf they ask. APIs answer with other Access-Control-* fields for each, and
+// often forget to say Vary (WHATWG Fetch, "CORS protocol and HTTP caches").
+const originField = "Origin"
+
+type fieldClass uint8
+
+const (
+	unlistedField    fieldClass = iota // or declared by the route
+	neutralField                       // chooses no answer, or has to be named in Vary
+	negotiatingField                   // forwarded by every fill, and chooses among variants
+	credentialField                    // has rules of its own: cookies.go, credentials.go
+)
+
+// fieldClasses are the classes of fields, but for families of names.
+var fieldClasses = func() map[string]fieldClass {
+	classes := make(map[string]fieldClass)
+	add := func(class fieldClass, names ...string) {
+		for _, name := range names {
+			classes[name] = class
+		}
+	}
+	add(negotiatingField, "Accept", "Accept-Charset", acceptEncoding, "Accept-Language", originField)
+	add(credentialField, "Authorization", "Proxy-Authorization", "Cookie")
+	// Who asks, and from where on the web. The three hints are those that browsers send unasked, and say what User-Agent says;
+	// others come only where an API has asked for them, and are unlisted.
+	add(neutralField, "User-Agent", "Sec-Ch-Ua", "Sec-Ch-Ua-Mobile", "Sec-Ch-Ua-Platform", "Referer", "From", "Date", "Dnt",
+		"Sec-Gpc", "Upgrade-Insecure-Requests", "Priority", "Purpose", "Sec-Purpose", "Early-Data", "Alt-Used")
+	// By which way the request came. Further X-Forwarded-* of proxies, such as -User and -Client-Cert, say who the user is.
+	add(neutralField, "Via", "Cdn-Loop", "Max-Forwards", "Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto",
+		"X-Forwarded-Port", "X-Forwarded-Server", "X-Forwarded-Scheme", "X-Forwarded-Ssl", "X-Original-Forwarded-For", "X-Scheme",
+		"X-Real-Ip", "X-Client-Ip", "X-Cluster-Client-Ip", "True-Client-Ip", "Fastly-Client-Ip", "Cf-Connecting-Ip",
+		"Cf-Connecting-Ipv6", "Cf-Ray", "Cf-Visitor", "Cf-Ew-Via", "X-Azure-Clientip", "X-Azure-Socketip", "X-Azure-Ref",
+		"X-Azure-Fdid", "X-Amz-Cf-Id", "X-Envoy-External-Address", "X-Envoy-Internal", "X-Envoy-Expected-Rq-Timeout-Ms",
+		"X-Envoy-Attempt-Count", "X-Envoy-Peer-Metadata", "X-Envoy-Peer-Metadata-Id", "X-Envoy-Decorator-Operation")
+	// Of which trace it is a part.
+	add(neutralField, "Traceparent", "Tracestate", "Baggage", "Correlation-Context", "B3", "X-Request-Id", "X-Correlation-Id",
+		"Request-Id", "X-Trace-Id", "X-Amzn-Trace-Id", "X-Cloud-Trace-Context", "Grpc-Trace-Bin", "Sentry-Trace", "Uber-Trace-Id",
+		"Newrelic", "X-Newrelic-Id", "X-Newrelic-Transaction", "Elastic-Apm-Traceparent", "X-Ot-Span-Context", "X-Request-Start",
+		"X-Queue-Start")
+	// What is answered here: conditions, ranges, and wishes to caches.
+	add(neutralField, "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "If-Range", "Range",
+		"Cache-Control", "Pragma")
+	// How the message is framed, and a content that is not there, or is keyed where it is.
+	add(neutralField, "Host", "Content-Length", "Content-Type", "Content-Encoding", "Content-Language", "Connection",
+		"Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding")
+	return classes
+}()
+
+// neutralFamilies are the beginnings of the names of further neutral fields.
+var neutralFamilies = [...]string{"Sec-Fetch-", "X-B3-", "X-Datadog-", "X-Instana-"}
+
+func classOf(name string) fieldClass {
+	class := fieldClasses[name]
+	if class == unlistedField && slices.ContainsFunc(neutralFamilies[:], func(f string) bool { return strings.HasPrefix(name, f) }) {
+		return neutralField
+	}
+	return class
+}
+
+// Neutral reports whether a request field, by its canonical name, is known to choose no answer.
+func Neutral(name string) bool { return classOf(name) == neutralField }
+
+// UnlistedHeader is a field of the request that is in no other class, the first by name; "" where there is none. selected are
+// the fields that Vary is known to name. On a route that forwards all fields none is unlisted: there, Vary names what
+// matters.
+func (r *Route) UnlistedHeader(h http.Header, selected []string) string {
+	if r.ForwardHeaders == ForwardAll {
+		return ""
+	}
+	first := ""
+	for name := range h {
+		if r.Unlisted(name) && !(slices.Contains(selected, name) && !isWithheld(name)) && (first == "" || name < first) {
+			first = name
+		}
+	}
+	return first
+}
+
+// Unlisted reports whether a field, by its canonical name, is in no class that is known, nor declared by the route.
+func (r *Route) Unlisted(name string) bool {
+	return classOf(name) == unlistedField && !r.declares(name) && !r.ignores(name)
+}
+
+// ignores reports whether the route says that the field does not matter.
+func (r *Route) ignores(name string) bool {
+	for _, pattern := range r.IgnoreHeaders {
+		if prefix, family := strings.CutSuffix(pattern, "*"); name == pattern || family && strings.HasPrefix(name, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+// keyedUnlisted are the unlisted fields of a request, sorted, where they are part of the storage key; nil elsewhere.
+func (r *Route) keyedUnlisted(h http.Header) (names []string) {
+	if r.UnlistedHeaders != UnlistedKey || r.ForwardHeaders == ForwardAll {
+		return nil
+	}
+	for name := range h {
+		if r.Unlisted(name) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// methodOverrides are fields by which some frameworks take a request for one with another method.
+var methodOverrides = [...]string{"X-Http-Method", "X-Http-Method-Override", "X-Method-Override"}
+
+// overridesMethod reports whether the request may be taken for an unsafe one. In doubt it is a write.
+func overridesMethod(h http.Header) bool {
+	for _, name := range methodOverrides {
+		for _, method := range h[name] {
+			if !safe(strings.ToUpper(trimOWS(method))) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// keysOrigin reports whether requests with an Origin have storage keys of their own.
+func (r *Route) keysOrigin(h http.Header) bool {
+	return len(h[originField]) > 0 && r.ForwardHeaders == ForwardListed && !r.declares(originField) && !r.ignores(originField)
+}
+
+// WithoutOrigin is the header of the same request from no web page; not ok where Origin is not what tells the two apart.
+// What an answer to that says to AnyOrigin is an answer to this request too.
+func (r *Route) WithoutOrigin(h http.Header) (_ http.Header, ok bool) {
+	if !r.keysOrigin(h) {
+		return nil, false
+	}
+	h = h.Clone()
+	delete(h, originField)
+	return h, true
+}
+
+// AnyOrigin reports whether an answer is the same for every Origin by its own word: each may read it, none with credentials,
+// and no Vary names Origin (WHATWG Fetch §3.3.3).
+func AnyOrigin(response http.Header) bool {
+	allowed := response["Access-Control-Allow-Origin"]
+	names, star := ParseVary(response["Vary"])
+	return len(allowed) == 1 && trimOWS(allowed[0]) == "*" && len(response["Access-Control-Allow-Credentials"]) == 0 &&
+		!star && !slices.Contains(names, originField)
+}

@@ -1,0 +1,67 @@
+package policy
+
+import (
+	"net/http"
+	"slices"
+)
+
+// selectedBy is the request fields that select among the variants of an answer, given those that its Vary names, sorted. Three
+// things make it differ from Vary:
+//
+// Fills of a route that compresses never tell the origin what the client accepts, so that cannot have selected anything.
+// Otherwise a coded answer is never one for all, though many origins forget to say so.
+//
+// A field that a fill sent only because another answer of the route had named it in Vary is part of the variant, whatever this
+// answer says: the origin saw it, and no key has it. Without that, one client's value would be in the answer for all.
+//
+// Origin is part of the variant where the request had it, unless the answer is one for every Origin.
+func (r *Route) selectedBy(names []string, f Fetch) []string {
+	told := r.Compression == Identity || f.Through
+	switch {
+	case !told:
+		names = slices.DeleteFunc(names, func(name string) bool { return name == acceptEncoding })
+	case Coded(f.Header):
+		names = withName(names, acceptEncoding)
+	}
+	if r.ForwardHeaders == ForwardAll {
+		return names
+	}
+	for name := range f.Forwarded {
+		switch {
+		case name == originField:
+			if r.keysOrigin(f.Forwarded) && !AnyOrigin(f.Header) {
+				names = withName(names, name)
+			}
+		case !slices.Contains(forwardedFields, name) && !r.keyedField(name):
+			names = withName(names, name)
+		}
+	}
+	return names
+}
+
+// keyedField reports whether a field that a fill forwards is part of the storage key: declared by the route, put together of
+// declared cookies, describing a content, or unlisted and keyed.
+func (r *Route) keyedField(name string) bool {
+	return r.declares(name) || name == "Cookie" || slices.Contains(contentFields, name) ||
+		r.UnlistedHeaders == UnlistedKey && r.Unlisted(name)
+}
+
+// withName is a sorted list with a name in it.
+func withName(names []string, name string) []string {
+	at, found := slices.BinarySearch(names, name)
+	if found {
+		return names
+	}
+	return slices.Insert(names, at, name)
+}
+
+// Selects reports whether a copy that these fields tell from others was fetched with all of selected that the request has: a
+// copy from before a field was known to matter says nothing of a request that has it.
+func Selects(vary, selected []string, h http.Header) bool {
+	for _, name := range selected {
+		if len(h[name]) > 0 && !slices.Contains(vary, name) {
+			return false
+		}
+	}
+	return true
+}
