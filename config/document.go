@@ -115,6 +115,7 @@ type routeDoc struct {
 	Headers        texts             `key:"headers"`
 	Cookies        texts             `key:"cookies"`
 	ForwardHeaders policy.Forwarding `key:"forward_headers"`
+	Unlisted       policy.Unlisted   `key:"unlisted_headers"`
 	Content        contentDoc        `key:"content"`
 
 	TTL                  time.Duration `key:"ttl"`
@@ -131,6 +132,7 @@ type routeDoc struct {
 
 	Range policy.RangeFetch `key:"range"`
 
+	IgnoreHeaders   texts      `key:"ignore_headers"`
 	IgnoreCookies   namesOrAll `key:"ignore_cookies"`
 	StripSetCookie  bool       `key:"strip_set_cookie"`
 	ShareAuthorized bool       `key:"share_authorized"`

@@ -16,7 +16,7 @@ func TestExampleIsValid(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, w := range s.Warnings {
-		if !strings.HasSuffix(w.Path, ".override") && !strings.HasSuffix(w.Path, ".ignore_cookies") {
+		if !strings.HasSuffix(w.Path, ".override") && !strings.HasSuffix(w.Path, ".ignore_cookies") && !strings.HasSuffix(w.Path, ".ignore_headers") {
 			t.Errorf("unexpected warning: %v", w)
 		}
 	}

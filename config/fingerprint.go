@@ -27,9 +27,11 @@ type meaning struct {
 	Headers          []string
 	Cookies          []string
 	ForwardHeaders   policy.Forwarding
+	UnlistedHeaders  policy.Unlisted
 	Override         policy.Override
 	ContentTypes     []string
 	MinBytes         int64
+	IgnoreHeaders    []string
 	IgnoreCookies    []string
 	IgnoreAllCookies bool
 	StripSetCookie   bool
@@ -41,8 +43,9 @@ type meaning struct {
 // fingerprint stands for the route's meaning. It is the same in every process and version of Go.
 func fingerprint(r *policy.Route, upstream *url.URL) uint64 {
 	m := meaning{
-		Version: 1, Name: r.Name, Upstream: upstream.String(), Host: r.Host.Literal,
+		Version: 2, Name: r.Name, Upstream: upstream.String(), Host: r.Host.Literal,
 		Key: r.Key.String(), Query: r.Query, Headers: r.Headers, Cookies: r.Cookies, ForwardHeaders: r.ForwardHeaders,
+		UnlistedHeaders: r.UnlistedHeaders, IgnoreHeaders: r.IgnoreHeaders,
 		Override: r.Override, ContentTypes: r.StoreIf.ContentTypes, MinBytes: r.StoreIf.MinBytes,
 		IgnoreCookies: r.IgnoreCookies, IgnoreAllCookies: r.IgnoreAllCookies,
 		StripSetCookie: r.StripSetCookie, ShareAuthorized: r.ShareAuthorized, Targets: r.Targets,

@@ -14,7 +14,7 @@ import (
 // Every field of a route either changes what its copies mean, or does not. A new field fails here until it is decided.
 var meaningful = map[string]bool{
 	"Name": true, "Patterns": true, "Host": true, "Key": true, "Tags": true, "Query": true, "Headers": true,
-	"Cookies": true, "ForwardHeaders": true, "Override": true, "StoreIf": true, "IgnoreCookies": true,
+	"Cookies": true, "ForwardHeaders": true, "UnlistedHeaders": true, "IgnoreHeaders": true, "Override": true, "StoreIf": true, "IgnoreCookies": true,
 	"IgnoreAllCookies": true, "Compression": true, "StripSetCookie": true, "ShareAuthorized": true,
 
 	"Where": false, "Upstream": false, "Policy": false, "Mode": false, "ModeShare": false, "Fingerprint": false, "TTL": false,
@@ -68,7 +68,7 @@ func TestFingerprintOfParts(t *testing.T) {
 // Instances and restarts agree: a change of this number empties every cache.
 func TestFingerprintIsStable(t *testing.T) {
 	s := mustLoad(t, oneUpstream+`routes: [{name: product, match: "GET /products/{id}", policy: cache-aside, key: "p:{id}", ttl: 1m}]`)
-	const want = 0xc2f77e1160efd919
+	const want = 0xab3b6101aa7b962c
 	if got := s.Routes[0].Fingerprint; got != want {
 		t.Errorf("fingerprint %#x, want %#x", got, uint64(want))
 	}

@@ -61,8 +61,8 @@ var heeded = []struct {
 }{
 	{
 		[]string{
-			"mode", "mode_share", "key", "tags", "query", "headers", "cookies", "forward_headers", "ttl", "jitter",
-			"stale_while_revalidate", "stale_if_error", "negative_ttl", "override", "store_if", "compression", "ignore_cookies",
+			"mode", "mode_share", "key", "tags", "query", "headers", "cookies", "forward_headers", "unlisted_headers", "ttl", "jitter",
+			"stale_while_revalidate", "stale_if_error", "negative_ttl", "override", "store_if", "compression", "ignore_headers", "ignore_cookies",
 			"strip_set_cookie", "share_authorized", "range", "max_waiters", "wait_timeout",
 			"client_cache_control", "targeted_cache_control", "on_lease_loss", "lease_loss_max",
 		},

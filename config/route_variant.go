@@ -85,7 +85,10 @@ func keyed(q policy.Query, name string) bool {
 
 // variant compiles the request headers and cookies that are part of the storage key.
 func (c *routeCompiler) variant() {
-	c.route.ForwardHeaders = c.doc.ForwardHeaders
+	c.route.ForwardHeaders, c.route.UnlistedHeaders = c.doc.ForwardHeaders, c.doc.Unlisted
+	if c.doc.ForwardHeaders == policy.ForwardAll && c.wrote("unlisted_headers") {
+		c.problem(c.key("unlisted_headers"), "has no effect with forward_headers: all; remove one of them")
+	}
 	for i, name := range c.doc.Headers {
 		at := index(c.key("headers"), i)
 		canonical := http.CanonicalHeaderKey(name)
@@ -126,9 +129,35 @@ func (c *routeCompiler) cookieName(path, name string) bool {
 	return true
 }
 
+// ignoredHeaders compiles the request headers that the route declares not to matter.
+func (c *routeCompiler) ignoredHeaders() {
+	for i, name := range c.doc.IgnoreHeaders {
+		at := index(c.key("ignore_headers"), i)
+		prefix, family := strings.CutSuffix(name, "*")
+		canonical := http.CanonicalHeaderKey(prefix)
+		keyed := func(keyed string) bool { return keyed == canonical || family && strings.HasPrefix(keyed, canonical) }
+		switch {
+		case c.spoiled(at):
+		case !token.MatchString(prefix) || strings.Contains(prefix, "*"):
+			c.problem(at, "%s is not the name of a header; write one such as X-Client-Version, or the beginning of some such as X-Client-*", quote(name))
+		case canonical == "Authorization" || canonical == "Cookie":
+			c.problem(at, "%s says who asks; use %s", canonical, map[string]string{"Authorization": "share_authorized: true", "Cookie": "ignore_cookies"}[canonical])
+		case slices.Contains(unkeyable, canonical):
+			c.problem(at, "%s never tells copies apart; remove it", canonical)
+		case slices.ContainsFunc(c.route.Headers, keyed):
+			c.problem(at, "%s is part of the storage key and cannot be ignored; remove it here, or from headers and key", quote(name))
+		case family:
+			c.route.IgnoreHeaders = declare(c.route.IgnoreHeaders, canonical+"*")
+		default:
+			c.route.IgnoreHeaders = declare(c.route.IgnoreHeaders, canonical)
+		}
+	}
+}
+
 // relaxations compiles what a route does less strictly than RFC 9111. Each of them is warned about.
 func (c *routeCompiler) relaxations() {
 	d, r := c.doc, c.route
+	c.ignoredHeaders()
 	r.IgnoreAllCookies, r.StripSetCookie, r.ShareAuthorized = d.IgnoreCookies.all, d.StripSetCookie, d.ShareAuthorized
 	for i, name := range d.IgnoreCookies.names {
 		at := index(c.key("ignore_cookies"), i)
@@ -169,6 +198,8 @@ func (c *routeCompiler) cautions() {
 		return
 	}
 	c.caution(r.Override != 0, "override", "the origin's word on caching is not heeded ("+strings.Join(c.doc.Override, ", ")+"); be sure that no answer of this route is personal")
+	c.caution(len(r.IgnoreHeaders) > 0, "ignore_headers", "requests with these headers share copies, and the origin does not see the headers on a fill; be sure that no answer depends on them")
+	c.caution(r.UnlistedHeaders == policy.UnlistedDrop, "unlisted_headers", "requests share copies whatever headers they bring, and the origin does not see them on a fill; be sure that no answer depends on who asks")
 	c.caution(r.IgnoreAllCookies || len(r.IgnoreCookies) > 0, "ignore_cookies", "requests with these cookies share copies, and the origin does not see the cookies on a fill; be sure that no answer depends on them")
 	c.caution(r.StripSetCookie, "strip_set_cookie", "answers are stored without their Set-Cookie; be sure that what is left is not personal")
 	c.caution(r.ShareAuthorized, "share_authorized", "requests with Authorization share copies; be sure that no answer depends on who asks")

@@ -21,6 +21,7 @@ type RouteView struct {
 	Headers        []string          `json:"headers,omitempty"` // in the storage key
 	Cookies        []string          `json:"cookies,omitempty"` // in the storage key
 	ForwardHeaders string            `json:"forward_headers"`
+	Unlisted       string            `json:"unlisted_headers"`
 	Content        *ContentView      `json:"content,omitempty"`
 
 	TTL                  string       `json:"ttl"`
@@ -34,6 +35,7 @@ type RouteView struct {
 	ClientCacheControl   string       `json:"client_cache_control"`
 	TargetedCacheControl []string     `json:"targeted_cache_control"`
 	Range                string       `json:"range"`
+	IgnoreHeaders        []string     `json:"ignore_headers,omitempty"`
 	IgnoreCookies        []string     `json:"ignore_cookies,omitempty"` // all: every one
 	StripSetCookie       bool         `json:"strip_set_cookie"`
 	ShareAuthorized      bool         `json:"share_authorized"`
@@ -90,12 +92,13 @@ func viewRoute(r *policy.Route, doc *routeDoc) RouteView {
 	v := RouteView{
 		Name: r.Name, Match: texted(r.Patterns), Where: doc.Where, Upstream: r.Upstream, Policy: r.Policy.String(), Mode: r.Mode.String(),
 		Key: r.Key.String(), Tags: texted(r.Tags), Headers: r.Headers, Cookies: r.Cookies, ForwardHeaders: word(forwardings, r.ForwardHeaders),
-		Query: QueryView{r.Query.Include, r.Query.Exclude, r.Query.Sort, word(unlisteds, r.Query.Unlisted)},
+		Unlisted: word(unlisteds, r.UnlistedHeaders),
+		Query:    QueryView{r.Query.Include, r.Query.Exclude, r.Query.Sort, word(unlisteds, r.Query.Unlisted)},
 
 		TTL: r.TTL.String(), Jitter: percentage(r.Jitter), StaleWhileRevalidate: r.StaleWhileRevalidate.String(),
 		StaleIfError: r.StaleIfError.String(), NegativeTTL: r.NegativeTTL.String(), Override: OverrideNames(r.Override),
 		Compression: word(compressions, r.Compression), ClientCacheControl: word(clientDirectives, r.Client), TargetedCacheControl: r.Targets,
-		Range: r.Range.String(), IgnoreCookies: r.IgnoreCookies, StripSetCookie: r.StripSetCookie, ShareAuthorized: r.ShareAuthorized,
+		Range: r.Range.String(), IgnoreHeaders: r.IgnoreHeaders, IgnoreCookies: r.IgnoreCookies, StripSetCookie: r.StripSetCookie, ShareAuthorized: r.ShareAuthorized,
 		MinHits: r.MinHits, MaxWaiters: r.MaxWaiters, WaitTimeout: r.WaitTimeout.String(),
 
 		OnWrite: word(onWrites, r.OnWrite), FailedWrites: word(failedWrites, r.FailedWrite), StoreDown: word(storeDowns, r.StoreDown),

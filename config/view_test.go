@@ -89,6 +89,7 @@ routes:
     client_cache_control: honor
     targeted_cache_control: [Shop-Cache-Control]
     range: part
+    ignore_headers: [x-client-*]
     ignore_cookies: [b]
     strip_set_cookie: true
     share_authorized: true
@@ -103,7 +104,7 @@ routes:
       {keys: ["{body.id}"], tags: [t], urls: [/x], prefixes: [/y], routes: [full],
        otherwise: {keys: [k], tags: [t], urls: [/x], prefixes: [/y], routes: [full]}}
   - {name: ahead, match: [GET /ahead, PUT /ahead], upstream: full, policy: refresh-ahead, refresh_at: 50%, min_hits: 9, failed_writes: keep}
-  - {name: content, match: POST /content, upstream: full, policy: cache-aside, content: {max: 1KiB, graphql: true}}
+  - {name: content, match: POST /content, upstream: full, policy: cache-aside, unlisted_headers: drop, content: {max: 1KiB, graphql: true}}
 `, `
 h2c: true
 valkey: {sentinel: {master: m, addresses: [a, b], username: s, password: hunter2}, password: hunter2}

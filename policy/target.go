@@ -24,6 +24,9 @@ func ParseTarget(scheme, host, requestURI string) (Target, error) {
 	if i := strings.IndexFunc(requestURI, func(c rune) bool { return c <= ' ' || c == 0x7f }); i >= 0 {
 		return Target{}, fmt.Errorf("parse request target: byte %#02x is not allowed", requestURI[i])
 	}
+	if !validHost(host) {
+		return Target{}, errors.New("parse request target: Host is not a host with an optional port")
+	}
 	switch {
 	case requestURI == "*":
 		t.Path = "*"
@@ -55,11 +58,55 @@ func (t *Target) cutAuthority(uri string) (string, error) {
 		end = len(rest)
 	}
 	authority := rest[:end]
-	if authority == "" || strings.ContainsAny(authority, `@\`) {
+	if authority == "" || !validHost(authority) {
 		return "", errors.New("parse request target: want a host, and no user information, in the URI")
 	}
 	t.Host = authority
 	return rest[end:], nil
+}
+
+// validHost reports whether s is a uri-host with an optional port (RFC 9110 §7.2, RFC 3986 §3.2.2), or empty, which a request
+// may send where its target has no authority. It is repeated to the origin and in links: net/http checks its bytes in HTTP/1.1
+// and not in HTTP/2.
+func validHost(s string) bool {
+	name, port, colon := s, "", false
+	if strings.HasPrefix(s, "[") {
+		end := strings.IndexByte(s, ']')
+		if end < 0 || !isHostText(s[1:end], true) {
+			return false
+		}
+		name, port = "", s[end+1:]
+		if port != "" && port[0] != ':' {
+			return false
+		}
+		port, colon = strings.TrimPrefix(port, ":"), port != ""
+	} else {
+		name, port, colon = strings.Cut(s, ":")
+	}
+	if colon && len(port) > 5 {
+		return false
+	}
+	number := 0
+	for i := range len(port) {
+		if port[i] < '0' || port[i] > '9' {
+			return false
+		}
+		number = 10*number + int(port[i]-'0')
+	}
+	return number <= 65535 && isHostText(name, false) && (name != "" || !colon || s[0] == '[')
+}
+
+// isHostText reports whether all bytes may be in a reg-name, or within the brackets of an IP-literal.
+func isHostText(s string, literal bool) bool {
+	for i := range len(s) {
+		switch c := s[i]; {
+		case 'a' <= c|0x20 && c|0x20 <= 'z', '0' <= c && c <= '9', strings.IndexByte("-._~%!$&'()*+,;=", c) >= 0:
+		case c == ':' && literal:
+		default:
+			return false
+		}
+	}
+	return s != "" || !literal
 }
 
 // String is path and query, byte for byte as they came.

@@ -1,6 +1,9 @@
 package policy
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 func TestParseTarget(t *testing.T) {
 	for _, c := range []struct {
@@ -25,6 +28,23 @@ func TestParseTarget(t *testing.T) {
 	for _, uri := range []string{"", "a.example:443", "ftp://a.example/", "http:///p", "http://u@a.example/", "/a b", "/a\n", "/a\x7f", "p", "?q"} {
 		if got, err := ParseTarget("http", "a.example", uri); err == nil {
 			t.Errorf("%q: %+v, want an error", uri, got)
+		}
+	}
+}
+
+// RFC 9110 §7.2: Host is uri-host [ ":" port ].
+func TestHostOfTarget(t *testing.T) {
+	for host, want := range map[string]bool{
+		"": true, "a.example": true, "A.example:8080": true, "a_b.example": true, "10.0.0.1:1": true, "[::1]": true, "[::1]:80": true,
+		"xn--bcher-kva.example": true, "a.example:": true, "a.example.": true, "[fe80::1%25eth0]:80": true,
+		"a:b": false, "a:99999999": false, "a:65536": false, "a:65535": true, "[::1": false, "[": false, "[]": false, "[::1]x": false, ":80": false, "a:1:2": false,
+		`a"><script>`: false, "a/b": false, `a\b`: false, "a b": false, "a@b": false, "a?b": false, "a#b": false, "a\x00": false, "b\u00fccher": false, "a|b": false, "a{b}": false,
+	} {
+		if _, err := ParseTarget("http", host, "/"); (err == nil) != want {
+			t.Errorf("Host %q: %v", host, err)
+		}
+		if _, err := ParseTarget("http", "a.example", "http://"+host+"/"); host != "" && !strings.ContainsAny(host, "/?#") && (err == nil) != want {
+			t.Errorf("http://%s/: %v", host, err)
 		}
 	}
 }

@@ -205,7 +205,12 @@ func forwarded(r *policy.Route) string {
 	if r.ForwardHeaders == policy.ForwardAll {
 		return "all headers but credentials"
 	}
-	return "headers that cannot change the answer unseen, what is keyed, what Vary names"
+	others := map[policy.Unlisted]string{
+		policy.UnlistedBypass: "others send the request past the cache",
+		policy.UnlistedDrop:   "others are dropped",
+		policy.UnlistedKey:    "others are kept, and keyed",
+	}[r.UnlistedHeaders]
+	return "headers that negotiate, what is keyed, what Vary names; who asks and how is dropped; " + others
 }
 
 func purgedBy(r *policy.Route) string {
@@ -264,6 +269,9 @@ func relaxed(r *policy.Route) string {
 	var parts []string
 	if r.Override != 0 {
 		parts = append(parts, "not heeded: "+strings.Join(config.OverrideNames(r.Override), ", "))
+	}
+	if len(r.IgnoreHeaders) > 0 {
+		parts = append(parts, "headers ignored: "+strings.Join(r.IgnoreHeaders, ", "))
 	}
 	if r.IgnoreAllCookies {
 		parts = append(parts, "cookies ignored")
