@@ -64,12 +64,7 @@ func TestScripts(t *testing.T) {
 		return true
 	}
 	keyed := func(r *policy.Route) { r.Key = template(t, "a") }
-	for _, c := range []struct {
-		name   string
-		origin func(int64, http.ResponseWriter, *http.Request) bool
-		route  func(*policy.Route)
-		steps  []step
-	}{
+	runScripts(t, []script{
 		{name: "a miss, then hits", steps: []step{
 			{body: "1", cache: "fwd=uri-miss; fwd-status=200; stored", asked: 1},
 			{body: "1", cache: "cacheproxy; hit; ttl=", asked: 1},
@@ -189,7 +184,20 @@ func TestScripts(t *testing.T) {
 			w.Header().Set("ETag", `"e"`)
 			return true
 		}, steps: []step{{body: "1", asked: 1}, {status: 502, body: "2", asked: 2}}},
-	} {
+	})
+}
+
+// script is a route, an origin, and requests with what must come back.
+type script struct {
+	name   string
+	origin func(n int64, w http.ResponseWriter, r *http.Request) bool
+	route  func(*policy.Route)
+	steps  []step
+}
+
+func runScripts(t *testing.T, all []script) {
+	t.Helper()
+	for _, c := range all {
 		t.Run(c.name, func(t *testing.T) {
 			var asked atomic.Int64
 			r := newRig(t, counted(&asked, c.origin), rigOptions{}, routeFor(t, "all", c.route, "/"))

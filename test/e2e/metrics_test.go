@@ -35,7 +35,7 @@ func TestMetrics(t *testing.T) {
 	})
 	p := serveConfig(t, fmt.Sprintf(shopConfig, url)+smallRoute)
 	for range 3 {
-		get(t, p.data+"/products/secretid1?page=secretquery", "X-Header: secretheader")
+		get(t, p.data+"/products/secretid1?page=secretquery", "User-Agent: secretheader")
 		get(t, p.data+"/products/secretid2", "Host: secrethost.example")
 		get(t, p.data+"/secretpath", "Authorization: Bearer secrettoken")
 	}
