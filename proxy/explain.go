@@ -25,8 +25,9 @@ type Explanation struct {
 	Upstream   string   `json:"upstream"`
 	Decision   string   `json:"decision"` // hit, stale, miss, pass, write, error
 	Reason     string   `json:"reason,omitempty"`
-	Note       string   `json:"note,omitempty"`  // what makes the explanation differ from a client's request
-	Lease      string   `json:"lease,omitempty"` // whether copies may be used; only where there are other instances
+	Unlisted   string   `json:"unlisted_header,omitempty"` // the name of the header for which the request passes
+	Note       string   `json:"note,omitempty"`            // what makes the explanation differ from a client's request
+	Lease      string   `json:"lease,omitempty"`           // whether copies may be used; only where there are other instances
 	Name       string   `json:"name,omitempty"`
 	StorageKey string   `json:"storage_key,omitempty"` // in hexadecimal: it is binary
 	Query      string   `json:"query_forwarded,omitempty"`
@@ -99,9 +100,12 @@ func (ex *exchange) explain() *Explanation {
 	action := policy.PassAction
 	if reason == policy.NoReason {
 		e.Pattern = ex.match.Pattern().String()
-		action, reason = policy.PlanRequest(ex.route.Route, mode, ex.r, ex.route.selecting())
+		action, reason = ex.way(mode)
 	}
 	e.Decision, e.Reason = action.String(), reason.String()
+	if reason == policy.HeaderUnlisted {
+		e.Unlisted = ex.route.UnlistedHeader(ex.r.Header, ex.route.selecting())
+	}
 	if ex.route.MayAsk(ex.match.Pattern(), ex.r.Method) {
 		e.Note = "with content that the route takes for a read it is one, which the content decides"
 	}

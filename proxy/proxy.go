@@ -186,19 +186,25 @@ func (ex *exchange) plan() (action policy.Action, reason policy.Reason, err erro
 	if ex.content, err = ex.question(); err != nil {
 		return 0, 0, err
 	}
-	plan := policy.PlanRequest
-	if ex.content != nil {
-		plan = policy.PlanQuestion
-	}
-	action, reason = plan(ex.route.Route, mode, ex.r, ex.route.selecting())
-	if reason == policy.HeaderUnlisted && !ex.trusted() && policy.StripForwarded(ex.r.Header) {
-		// What it says of proxies is not believed and would not be sent on: it is no reason to go past the cache.
-		action, reason = plan(ex.route.Route, mode, ex.r, ex.route.selecting())
-	}
+	action, reason = ex.way(mode)
 	if outside && reason == policy.ModeOff {
 		reason = policy.ModeShare
 	}
 	return action, reason, nil
+}
+
+// way is the way of the request in a mode.
+func (ex *exchange) way(mode policy.Mode) (policy.Action, policy.Reason) {
+	plan := policy.PlanRequest
+	if ex.content != nil {
+		plan = policy.PlanQuestion
+	}
+	action, reason := plan(ex.route.Route, mode, ex.r, ex.route.selecting())
+	if reason == policy.HeaderUnlisted && !ex.trusted() && policy.StripForwarded(ex.r.Header) {
+		// What it says of proxies is not believed and would not be sent on: it is no reason to go past the cache.
+		return plan(ex.route.Route, mode, ex.r, ex.route.selecting())
+	}
+	return action, reason
 }
 
 // arrive takes the request target apart and finds the route. It reports whether the request can be served at all.

@@ -36,6 +36,9 @@ func (ex *exchange) describeTo(r *observe.Record) {
 	if ex.origin > 0 || ex.status.FwdStatus != 0 {
 		r.Origin, r.Upstream = ex.origin, ex.route.Upstream
 	}
+	if r.Reason == policy.HeaderUnlisted {
+		r.Unlisted = ex.route.UnlistedHeader(ex.r.Header, ex.route.selecting())
+	}
 	r.RequestID = ex.requestID
 	if ex.originID != ex.requestID {
 		r.OriginID = ex.originID
