@@ -9,11 +9,18 @@ import (
 // countedConn is a connection that knows how many bytes were written to it, TLS included.
 type countedConn struct {
 	net.Conn
-	written atomic.Int64
 	shared  bool // by many requests at once
+	written atomic.Int64
+	refused atomic.Bool
 }
 
+// refuse makes every further Write fail before it has written anything.
+func (c *countedConn) refuse() { c.refused.Store(true) }
+
 func (c *countedConn) Write(p []byte) (int, error) {
+	if c.refused.Load() {
+		return 0, errLost
+	}
 	n, err := c.Conn.Write(p)
 	c.written.Add(int64(n))
 	return n, err

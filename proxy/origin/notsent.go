@@ -19,3 +19,11 @@ type notSentError struct {
 func (e *notSentError) Error() string { return e.err.Error() }
 
 func (e *notSentError) Unwrap() error { return e.err }
+
+// disown takes the word back where something had been sent before.
+func disown(err error) error {
+	if unsent, ok := err.(*notSentError); ok {
+		return unsent.err
+	}
+	return err
+}
