@@ -56,7 +56,7 @@ func newGauges() *gauges {
 		inFlight:  desc("origin_in_flight", "Requests that an origin is working on.", "upstream"),
 		streams:   desc("origin_streams", "Upgrades, event streams and gRPC calls that are open at an origin.", "upstream"),
 		queued:    desc("origin_queued", "Requests waiting for a place at an origin.", "upstream"),
-		retries:   desc("retries_total", "Requests that went on to another address of an origin because one could not be reached.", "upstream"),
+		retries:   desc("retries_total", "Requests that went on to another address of an origin because one could not be reached, or out once more because a kept connection was lost.", "upstream"),
 		healthy:   desc("upstream_healthy", "1 when nothing speaks against an address of an origin, else 0.", "upstream", "address"),
 		bytes:     desc("store_bytes", "Bytes held by a tier of the store.", "tier"),
 		entries:   desc("store_entries", "Copies held by a tier of the store.", "tier"),

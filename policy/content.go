@@ -69,4 +69,4 @@ func ContentHeader(fill, client http.Header) { copyFields(fill, client, contentF
 
 // Confirmable reports whether a fill with this method may ask to have a copy confirmed. To anything but a safe method
 // If-None-Match is a condition on carrying it out (RFC 9110 §13.1.2).
-func Confirmable(method string) bool { return safe(method) }
+func Confirmable(method string) bool { return Safe(method) }

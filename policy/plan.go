@@ -28,7 +28,7 @@ func (a Action) String() string { return [...]string{"pass", "read", "pass", "wr
 // that is not known to be safe is a write. selected are the request fields that Vary is known to name on the route.
 func PlanRequest(r *Route, mode Mode, req *http.Request, selected []string) (Action, Reason) {
 	switch {
-	case !safe(req.Method):
+	case !Safe(req.Method):
 		return WriteAction, MethodUnsafe
 	case r == nil:
 		return PassAction, NoRoute
@@ -63,9 +63,9 @@ func PlanRequest(r *Route, mode Mode, req *http.Request, selected []string) (Act
 	return PassAction, reason
 }
 
-// safe reports whether the method is one of those known to change nothing (RFC 9110 §9.2.1). QUERY is safe and carries
+// Safe reports whether the method is one of those known to change nothing (RFC 9110 §9.2.1). QUERY is safe and carries
 // its question in the body, which is not part of the storage key.
-func safe(method string) bool {
+func Safe(method string) bool {
 	switch method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, "QUERY":
 		return true

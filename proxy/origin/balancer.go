@@ -144,6 +144,17 @@ func (b *balancer) mayRetry(tried []*address) bool {
 	return true
 }
 
+// mayRepeat reports whether a request that was sent may be sent once more, and counts it.
+func (b *balancer) mayRepeat() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.budget.spend() {
+		return false
+	}
+	b.retries++
+	return true
+}
+
 // health tells of every address whether it is healthy, in the order of the configuration.
 func (b *balancer) health(tell func(host string, healthy bool)) {
 	b.mu.Lock()

@@ -7,8 +7,10 @@
 //	Origin.Run         asks the addresses whether they work                     health.go
 //	stall              a response that stops in the middle                      stall.go
 //	SetTarget          the request target, byte for byte                        target.go
+//	trip, again        what is sent, and what is sent once more                 trip.go, repeat.go, countedconn.go
 //	newTransport       connections: how many, how long, which protocol          transport.go
 //	Classify, Status   what an error means to the client                        classify.go
+//	NotSent            what an error means to the origin                        notsent.go
 //
 // Constructors dial nothing. Everything exported is safe for concurrent use.
 package origin

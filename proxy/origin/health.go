@@ -68,7 +68,7 @@ func (o *Origin) check(ctx context.Context, a *address) error {
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 	}).WithContext(ctx)
 	SetTarget(req, a.url, policy.Target{Path: path, Query: query, HasQuery: hasQuery})
-	res, err := o.probes.RoundTrip(req)
+	res, err := o.plain.anew.RoundTrip(req)
 	if err != nil {
 		return fmt.Errorf("check health: %w", err)
 	}

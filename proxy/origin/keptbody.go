@@ -7,7 +7,7 @@ import (
 )
 
 // keptBody is a request's body that outlives attempts in which nobody read it: a transport that makes no connection
-// closes it all the same. A nil keptBody is no body, or one for a single attempt.
+// closes it all the same. A nil keptBody is no body.
 type keptBody struct {
 	io.ReadCloser
 	mu     sync.Mutex
@@ -16,9 +16,9 @@ type keptBody struct {
 	closed bool
 }
 
-// keepBody puts a keptBody in req where there may be more than one attempt.
-func (o *Origin) keepBody(req *http.Request) *keptBody {
-	if req.Body == nil || req.Body == http.NoBody || o.balancer.sole() {
+// keepBody puts a keptBody in req.
+func keepBody(req *http.Request) *keptBody {
+	if req.Body == nil || req.Body == http.NoBody {
 		return nil
 	}
 	b := &keptBody{ReadCloser: req.Body}

@@ -15,13 +15,12 @@ import (
 
 // Origin is one upstream. It implements http.RoundTripper.
 type Origin struct {
-	options   Options
-	limiter   *limiter
-	balancer  *balancer
-	transport *http.Transport
-	upgrades  *http.Transport // HTTP/1.1, the only version with Upgrade; nil for h2c, which cannot be upgraded
-	retired   atomic.Bool
-	probes    *http.Transport // for health checks: every one connects anew, since that too can fail
+	options  Options
+	limiter  *limiter
+	balancer *balancer
+	plain    connections
+	upgrades connections // HTTP/1.1, the only version with Upgrade; none for h2c, which cannot be upgraded
+	retired  atomic.Bool
 }
 
 var _ http.RoundTripper = (*Origin)(nil)
@@ -33,16 +32,14 @@ func New(o Options) *Origin {
 	http1, http2, h2c := (*http.Protocols).SetHTTP1, (*http.Protocols).SetHTTP2, (*http.Protocols).SetUnencryptedHTTP2
 	switch o.URL.Scheme {
 	case "h2c":
-		origin.transport = newTransport(o, protocols(h2c))
+		origin.plain = newConnections(o, protocols(h2c))
 	case "https":
-		origin.transport = newTransport(o, protocols(http1, http2))
-		origin.upgrades = newTransport(o, protocols(http1))
+		origin.plain = newConnections(o, protocols(http1, http2))
+		origin.upgrades = newConnections(o, protocols(http1))
 	default:
-		origin.transport = newTransport(o, protocols(http1))
-		origin.upgrades = origin.transport
+		origin.plain = newConnections(o, protocols(http1))
+		origin.upgrades = origin.plain
 	}
-	origin.probes = origin.transport.Clone()
-	origin.probes.DisableKeepAlives = true
 	return origin
 }
 
@@ -91,7 +88,8 @@ func (o *Origin) read(f func(*limiter) int) int {
 // there are taken to be AssumedInstances. Where there is only ever one instance, somebody has to say so.
 func (o *Origin) SetInstances(n int) { o.limiter.setInstances(n) }
 
-// Retries is how many requests went on to another address since the start.
+// Retries is how many requests went on to another address, or out once more because a kept connection was lost, since the
+// start.
 func (o *Origin) Retries() uint64 {
 	o.balancer.mu.Lock()
 	defer o.balancer.mu.Unlock()
@@ -106,16 +104,20 @@ func (o *Origin) RetryAfter() time.Duration {
 }
 
 // Acquire waits for a place at the origin; the slot must be released. It fails with ErrQueueFull, ErrQueueTimeout, or
-// the cause of ctx's end. RoundTrip does this by itself.
+// the cause of ctx's end; NotSent is true of all of these. RoundTrip does this by itself.
 func (o *Origin) Acquire(ctx context.Context, p Place) (*Slot, error) {
-	return o.limiter.acquire(ctx, p)
+	slot, err := o.limiter.acquire(ctx, p)
+	if err != nil {
+		return nil, &notSentError{err: err, over: true}
+	}
+	return slot, nil
 }
 
 // CloseIdle closes connections that nobody uses.
 func (o *Origin) CloseIdle() {
-	o.transport.CloseIdleConnections()
-	if o.upgrades != nil {
-		o.upgrades.CloseIdleConnections()
+	o.plain.kept.CloseIdleConnections()
+	if o.upgrades.kept != nil {
+		o.upgrades.kept.CloseIdleConnections()
 	}
 }
 
@@ -123,7 +125,7 @@ func (o *Origin) CloseIdle() {
 // body is read to its end or closed, which the caller must do; a response that turns out to be a stream changes to a
 // stream's place. Errors are for Classify.
 func (o *Origin) RoundTrip(req *http.Request) (*http.Response, error) {
-	slot, err := o.limiter.acquire(req.Context(), Place{})
+	slot, err := o.Acquire(req.Context(), Place{})
 	if err != nil {
 		if req.Body != nil {
 			req.Body.Close() // RoundTrip owns the body; its error cannot matter any more

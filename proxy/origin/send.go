@@ -5,41 +5,46 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/http/httptrace"
 	"strings"
 	"sync"
-	"sync/atomic"
 )
 
 // Send is RoundTrip for a caller that holds a slot already, which Send takes over.
 //
-// A request goes on to another address when no connection to the first could be made, whatever its method: not a byte of
-// it was sent (RFC 9110 §9.2.2). What happens on a connection is not repeated here. The transport itself repeats what a
-// kept-alive connection loses, where that is safe, on a new connection to the same address; when that cannot be made, the
-// request goes on like any other.
+// A request of which nothing was sent goes on to another address, whatever its method (RFC 9110 §9.2.2). One that a kept
+// connection has lost goes out once more to the same address where that is safe, on a new connection; when that cannot be
+// made, the request goes on like any other.
 func (o *Origin) Send(req *http.Request, slot *Slot) (*http.Response, error) {
-	body := o.keepBody(req)
+	d := &delivery{body: keepBody(req)}
 	o.balancer.earn()
 	var tried []*address
 	for {
 		to := o.balancer.pick(tried)
-		res, err := o.attempt(req, to, slot)
+		res, err := o.attempt(req, to, slot, d)
 		if err == nil {
-			body.release()
+			d.body.release()
 			return res, nil
 		}
 		tried = append(tried, to)
-		var unsent *notSentError
-		if !errors.As(err, &unsent) || body.wasRead() || !o.balancer.mayRetry(tried) {
-			body.release()
+		if !elsewhere(err) || d.body.wasRead() || !o.balancer.mayRetry(tried) {
+			d.body.release()
 			slot.Release()
+			if d.sent {
+				err = disown(err)
+			}
 			return nil, fmt.Errorf("send to upstream %s: %w", o.options.Name, err)
 		}
 	}
 }
 
+// elsewhere reports whether a request that failed with err may go to another address.
+func elsewhere(err error) bool {
+	var unsent *notSentError
+	return errors.As(err, &unsent) && !unsent.over
+}
+
 // attempt sends req to one address. The response's body gives back the slot; an error leaves it to the caller.
-func (o *Origin) attempt(req *http.Request, to *address, slot *Slot) (*http.Response, error) {
+func (o *Origin) attempt(req *http.Request, to *address, slot *Slot, d *delivery) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(req.Context())
 	done := sync.OnceFunc(func() {
 		cancel(nil)
@@ -47,7 +52,7 @@ func (o *Origin) attempt(req *http.Request, to *address, slot *Slot) (*http.Resp
 		o.left()
 	})
 	wait := newWait(o.options.Timeout, cancel, conversation(req, slot, cancel))
-	res, err := o.send(o.aim(req, to).WithContext(ctx), wait)
+	res, err := o.send(o.aim(req, to).WithContext(ctx), wait, d)
 	o.balancer.judge(to, err)
 	stream := err == nil && isStream(res)
 	if stream {
@@ -83,18 +88,20 @@ func conversation(req *http.Request, slot *Slot, cancel context.CancelCauseFunc)
 
 // send returns the response as soon as its header is there. Its error tells the end of a patience from the end of a
 // client from a failure of the origin, and a request that was not sent at all.
-func (o *Origin) send(req *http.Request, wait *wait) (*http.Response, error) {
+func (o *Origin) send(req *http.Request, wait *wait, d *delivery) (*http.Response, error) {
 	req.Body = wait.watch(req.Body)
-	if o.upgrades != nil && req.Header.Get("Expect") != "" {
+	if o.upgrades.kept != nil && req.Header.Get("Expect") != "" {
 		// On a connection that is kept, the transport would send the body of a request that was just refused, and so
 		// ask the client for it.
 		req.Close = true
 	}
-	unconnected := func() bool { return false }
-	if !o.balancer.sole() {
-		req, unconnected = traced(req)
+	over, way := o.connectionsFor(req), &trip{}
+	res, err := way.through(over.kept, req)
+	if err != nil && req.Context().Err() == nil && o.again(req, way, d) {
+		d.sent = d.sent || !way.unsent()
+		way = &trip{}
+		res, err = way.through(over.anew, req)
 	}
-	res, err := o.transportFor(req).RoundTrip(req)
 	bodyErr := wait.end()
 	switch {
 	case err == nil:
@@ -104,30 +111,15 @@ func (o *Origin) send(req *http.Request, wait *wait) (*http.Response, error) {
 		}
 		return res, nil
 	case req.Context().Err() != nil:
-		return nil, endOf(req.Context())
+		err = endOf(req.Context())
 	case bodyErr != nil:
-		return nil, bodyErr
-	case unconnected():
-		return nil, &notSentError{err}
+		err = bodyErr
 	}
+	if way.unsent() {
+		return nil, &notSentError{err: err, over: req.Context().Err() != nil}
+	}
+	d.sent = true
 	return nil, err
-}
-
-// notSentError is a failure to make a connection.
-type notSentError struct{ err error }
-
-func (e *notSentError) Error() string { return e.err.Error() }
-
-func (e *notSentError) Unwrap() error { return e.err }
-
-// traced returns req, and a func that reports whether it still waits for a connection.
-func traced(req *http.Request) (*http.Request, func() bool) {
-	var connecting atomic.Bool
-	ctx := httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
-		GetConn: func(string) { connecting.Store(true) },
-		GotConn: func(httptrace.GotConnInfo) { connecting.Store(false) },
-	})
-	return req.WithContext(ctx), connecting.Load
 }
 
 // aim points a request that SetTarget aimed at the first address at another.
@@ -158,17 +150,17 @@ func endOf(ctx context.Context) error {
 	return fmt.Errorf("%w: %w", err, cause)
 }
 
-// transportFor also takes the wish to upgrade out of a request to an h2c origin, where it is not allowed
+// connectionsFor also takes the wish to upgrade out of a request to an h2c origin, where it is not allowed
 // (RFC 9113 §8.2.2) and an origin may always ignore it (RFC 9110 §7.8).
-func (o *Origin) transportFor(req *http.Request) *http.Transport {
+func (o *Origin) connectionsFor(req *http.Request) connections {
 	if req.Header.Get("Upgrade") == "" {
-		return o.transport
+		return o.plain
 	}
-	if o.upgrades != nil {
+	if o.upgrades.kept != nil {
 		return o.upgrades
 	}
 	req.Header = req.Header.Clone()
 	req.Header.Del("Upgrade")
 	req.Header.Del("Connection")
-	return o.transport
+	return o.plain
 }

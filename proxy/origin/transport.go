@@ -16,6 +16,21 @@ const (
 	writeStall = 30 * time.Second
 )
 
+// connections are those to one origin over the same protocols.
+type connections struct {
+	kept *http.Transport // between requests
+	// anew makes one for each request: for a request that a kept one has lost, and for a health check, since connecting can
+	// fail too.
+	anew *http.Transport
+}
+
+func newConnections(o Options, protocols *http.Protocols) connections {
+	c := connections{kept: newTransport(o, protocols)}
+	c.anew = c.kept.Clone()
+	c.anew.DisableKeepAlives = true
+	return c
+}
+
 // newTransport returns connections to one origin that add nothing and decode nothing. protocols decides between
 // HTTP/1.1, HTTP/2 over TLS and HTTP/2 over cleartext.
 func newTransport(o Options, protocols *http.Protocols) *http.Transport {
@@ -30,7 +45,7 @@ func newTransport(o Options, protocols *http.Protocols) *http.Transport {
 	}
 	return &http.Transport{
 		Proxy:                  nil, // an environment variable must not reroute the origin's traffic
-		DialContext:            dial,
+		DialContext:            counted(dial, protocols.UnencryptedHTTP2()),
 		TLSClientConfig:        o.TLS,
 		TLSHandshakeTimeout:    o.DialTimeout,
 		DisableCompression:     true, // adding Accept-Encoding changes what the origin sends

@@ -88,8 +88,8 @@ func (w *wait) bodyFailed(err error) {
 	w.body = err
 }
 
-// watch returns body with its reads told to w. A request without content keeps its nil body, which lets the transport
-// send it again when a kept-alive connection turns out to be closed.
+// watch returns body with its reads told to w. A request without content keeps its nil body, which
+// lets the transport send it again where HTTP/2 says that it was not processed.
 func (w *wait) watch(body io.ReadCloser) io.ReadCloser {
 	if body == nil || body == http.NoBody {
 		return body
