@@ -9,6 +9,7 @@
 //	SetTarget          the request target, byte for byte                        target.go
 //	newTransport       connections: how many, how long, which protocol          transport.go
 //	Classify, Status   what an error means to the client                        classify.go
+//	NotSent            what an error means to the origin                        notsent.go, trip.go, countedconn.go
 //
 // Constructors dial nothing. Everything exported is safe for concurrent use.
 package origin

@@ -106,9 +106,13 @@ func (o *Origin) RetryAfter() time.Duration {
 }
 
 // Acquire waits for a place at the origin; the slot must be released. It fails with ErrQueueFull, ErrQueueTimeout, or
-// the cause of ctx's end. RoundTrip does this by itself.
+// the cause of ctx's end; NotSent is true of all of these. RoundTrip does this by itself.
 func (o *Origin) Acquire(ctx context.Context, p Place) (*Slot, error) {
-	return o.limiter.acquire(ctx, p)
+	slot, err := o.limiter.acquire(ctx, p)
+	if err != nil {
+		return nil, &notSentError{err: err, over: true}
+	}
+	return slot, nil
 }
 
 // CloseIdle closes connections that nobody uses.
@@ -123,7 +127,7 @@ func (o *Origin) CloseIdle() {
 // body is read to its end or closed, which the caller must do; a response that turns out to be a stream changes to a
 // stream's place. Errors are for Classify.
 func (o *Origin) RoundTrip(req *http.Request) (*http.Response, error) {
-	slot, err := o.limiter.acquire(req.Context(), Place{})
+	slot, err := o.Acquire(req.Context(), Place{})
 	if err != nil {
 		if req.Body != nil {
 			req.Body.Close() // RoundTrip owns the body; its error cannot matter any more

@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/http/httptrace"
 	"strings"
 	"sync"
-	"sync/atomic"
 )
 
 // Send is RoundTrip for a caller that holds a slot already, which Send takes over.
@@ -29,13 +27,18 @@ func (o *Origin) Send(req *http.Request, slot *Slot) (*http.Response, error) {
 			return res, nil
 		}
 		tried = append(tried, to)
-		var unsent *notSentError
-		if !errors.As(err, &unsent) || body.wasRead() || !o.balancer.mayRetry(tried) {
+		if !elsewhere(err) || body.wasRead() || !o.balancer.mayRetry(tried) {
 			body.release()
 			slot.Release()
 			return nil, fmt.Errorf("send to upstream %s: %w", o.options.Name, err)
 		}
 	}
+}
+
+// elsewhere reports whether a request that failed with err may go to another address.
+func elsewhere(err error) bool {
+	var unsent *notSentError
+	return errors.As(err, &unsent) && !unsent.over
 }
 
 // attempt sends req to one address. The response's body gives back the slot; an error leaves it to the caller.
@@ -90,11 +93,8 @@ func (o *Origin) send(req *http.Request, wait *wait) (*http.Response, error) {
 		// ask the client for it.
 		req.Close = true
 	}
-	unconnected := func() bool { return false }
-	if !o.balancer.sole() {
-		req, unconnected = traced(req)
-	}
-	res, err := o.transportFor(req).RoundTrip(req)
+	var way trip
+	res, err := o.transportFor(req).RoundTrip(way.follow(req))
 	bodyErr := wait.end()
 	switch {
 	case err == nil:
@@ -104,30 +104,14 @@ func (o *Origin) send(req *http.Request, wait *wait) (*http.Response, error) {
 		}
 		return res, nil
 	case req.Context().Err() != nil:
-		return nil, endOf(req.Context())
+		err = endOf(req.Context())
 	case bodyErr != nil:
-		return nil, bodyErr
-	case unconnected():
-		return nil, &notSentError{err}
+		err = bodyErr
+	}
+	if way.unsent() {
+		return nil, &notSentError{err: err, over: req.Context().Err() != nil}
 	}
 	return nil, err
-}
-
-// notSentError is a failure to make a connection.
-type notSentError struct{ err error }
-
-func (e *notSentError) Error() string { return e.err.Error() }
-
-func (e *notSentError) Unwrap() error { return e.err }
-
-// traced returns req, and a func that reports whether it still waits for a connection.
-func traced(req *http.Request) (*http.Request, func() bool) {
-	var connecting atomic.Bool
-	ctx := httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
-		GetConn: func(string) { connecting.Store(true) },
-		GotConn: func(httptrace.GotConnInfo) { connecting.Store(false) },
-	})
-	return req.WithContext(ctx), connecting.Load
 }
 
 // aim points a request that SetTarget aimed at the first address at another.

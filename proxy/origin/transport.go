@@ -30,7 +30,7 @@ func newTransport(o Options, protocols *http.Protocols) *http.Transport {
 	}
 	return &http.Transport{
 		Proxy:                  nil, // an environment variable must not reroute the origin's traffic
-		DialContext:            dial,
+		DialContext:            counted(dial, protocols.UnencryptedHTTP2()),
 		TLSClientConfig:        o.TLS,
 		TLSHandshakeTimeout:    o.DialTimeout,
 		DisableCompression:     true, // adding Accept-Encoding changes what the origin sends
