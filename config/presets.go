@@ -71,7 +71,6 @@ var heeded = []struct {
 	{[]string{"content"}, []policy.Kind{policy.CacheAside, policy.ReadThrough, policy.RefreshAhead}},
 	{[]string{"refresh_at", "min_hits"}, []policy.Kind{policy.RefreshAhead}},
 	{[]string{"failed_writes"}, []policy.Kind{policy.Bypass, policy.CacheAside, policy.ReadThrough, policy.RefreshAhead}},
-	{[]string{"on_write"}, []policy.Kind{policy.CacheAside, policy.ReadThrough, policy.WriteThrough, policy.RefreshAhead}},
 	{[]string{"fence_hold"}, []policy.Kind{policy.WriteThrough}},
 }
 

@@ -10,9 +10,23 @@ import (
 // writes compiles what a write does to copies.
 func (c *routeCompiler) writes() {
 	c.route.OnWrite, c.route.StoreDown, c.route.FailedWrite = c.doc.OnWrite, c.doc.StoreDown, c.doc.FailedWrite
+	c.onWrite(c.key("on_write"))
 	c.route.FenceHold = c.positive(c.key("fence_hold"), c.doc.FenceHold, c.route.FenceHold)
 	if c.wrote("invalidates") {
 		c.route.Invalidates = c.invalidates(c.key("invalidates"))
+	}
+}
+
+// onWrite refuses what has no effect. Without a fence around a write, answers are kept by RFC 9110 §9.3.3 alone: so it is where
+// nothing was configured, and nowhere else.
+func (c *routeCompiler) onWrite(at string) {
+	kind, stores := c.route.Policy, c.doc.OnWrite == policy.OnWriteStore
+	switch {
+	case !c.has(at) || c.at(at).source != "" || kind == policy.WriteThrough || !c.has(c.key("policy")):
+	case !kind.Caches():
+		c.problem(at, "has no effect with policy: %s; remove it, or use policy: %s", kind, policy.WriteThrough)
+	case stores:
+		c.problem(at, "store is not possible with policy: %s; write on_write: invalidate, or use policy: %s", kind, policy.WriteThrough)
 	}
 }
 

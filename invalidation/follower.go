@@ -60,11 +60,11 @@ type Follower struct {
 
 // Event is something that the log has brought.
 type Event struct {
-	Nonce     uint64
-	Seq       uint64
-	Position  uint64
-	Exclusive bool   // of EndFence: nothing else touched its members since it began
-	Notice    Notice // of Announce
+	Nonce    uint64
+	Seq      uint64
+	Position uint64
+	Quiet    uint64 // Receipt.Quiet
+	Notice   Notice // of Announce
 	// Lost says that an entry which had been applied is not in the log any more.
 	Lost bool
 }
@@ -137,10 +137,14 @@ func (f *Follower) apply(r Record, now time.Time) {
 			entry.Operation = Invalidate // it stands already
 		}
 	case EndFence:
-		entry, e.Exclusive = f.end(r, entry)
+		var disturbed uint64
+		entry, disturbed = f.end(r, entry)
+		e.Quiet = e.Position - disturbed
 	case Announce:
 		e.Notice, entry.IDs = r.Notice, nil
 		f.note(r.Notice)
+	default:
+		e.Quiet = e.Position - f.ledger.disturbed(r.IDs, 0)
 	}
 	f.ledger.Apply(entry, now)
 	f.position, f.applied, f.nonce = e.Position, r.Seq, r.Nonce

@@ -29,6 +29,14 @@ func IDsOf(members []policy.Member) []ID {
 	return slices.Compact(ids)
 }
 
+// without is what of ids is not in other, which is sorted.
+func without(ids, other []ID) []ID {
+	return slices.DeleteFunc(slices.Clone(ids), func(id ID) bool {
+		_, found := slices.BinarySearch(other, id)
+		return found
+	})
+}
+
 func (id ID) kind() int { return int(id >> (64 - kindBits)) }
 
 // known reports whether the kind is one that copies of this version can have.

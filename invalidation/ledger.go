@@ -171,14 +171,21 @@ func (l *Ledger) fenced(ids []ID) bool {
 	return false
 }
 
-// untouched reports whether the entry at position was the last to name the members, and left the only fence on them.
-func (l *Ledger) untouched(position uint64, ids []ID) bool {
+// disturbed is the last position at which the members were named, other than by a fence of the caller's own: the one whose
+// latest beginning stands at own. Zero: the caller has none on them. Where another fence stands, a write is under way, and the
+// members are disturbed up to the entry that comes next. What the ledger has given up may have been about them.
+func (l *Ledger) disturbed(ids []ID, own uint64) uint64 {
+	last, fences := uint64(0), int32(min(own, 1))
 	for _, id := range ids {
-		if m, _ := l.mark(id); m.last() != position || m.fences != 1 {
-			return false
+		m, _ := l.mark(id)
+		switch {
+		case m.fences > fences:
+			return l.applied.Load() + 1
+		case own == 0 || m.last() != own:
+			last = max(last, m.last())
 		}
 	}
-	return true
+	return max(last, l.floor.Load())
 }
 
 func (l *Ledger) shard(id ID) *shard { return &l.shards[id%shards] }

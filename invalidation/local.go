@@ -45,9 +45,10 @@ func (l *Local) Invalidate(_ context.Context, o Order) (Receipt, error) {
 	e := Entry{Operation: o.operation(), IDs: IDsOf(o.Members)}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	disturbed := l.ledger.disturbed(e.IDs, 0)
 	l.append(e, start)
 	l.settle(e, o.Settle, start)
-	return l.receipt(start), nil
+	return l.quiet(l.receipt(start), disturbed), nil
 }
 
 // Announce implements Log. It never fails.
@@ -76,12 +77,13 @@ func (l *Local) End(_ context.Context, f *Fence, o Order) (Receipt, error) {
 	start := time.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	exclusive := !f.ended && l.ledger.untouched(f.begun, f.ids)
+	disturbed := l.position + 1 // it may have ended long ago
+	if !f.ended {
+		disturbed = max(l.ledger.disturbed(f.ids, f.begun), l.ledger.disturbed(without(IDsOf(o.Members), f.ids), 0))
+	}
 	ended := l.end(f, o.Members, start)
 	l.settle(Entry{IDs: ended.IDs}, o.Settle, start)
-	receipt := l.receipt(start)
-	receipt.Exclusive = exclusive
-	return receipt, nil
+	return l.quiet(l.receipt(start), disturbed), nil
 }
 
 // Abandon implements Log. The fence ends by itself only while Run runs.
@@ -164,6 +166,12 @@ func (l *Local) append(e Entry, now time.Time) {
 	l.position++
 	e.Position = l.position
 	l.ledger.Apply(e, now)
+}
+
+// quiet says in the receipt of an entry up to where its members had been disturbed when it came.
+func (l *Local) quiet(r Receipt, disturbed uint64) Receipt {
+	r.Quiet = r.Position - disturbed
+	return r
 }
 
 func (l *Local) receipt(start time.Time) Receipt {

@@ -49,7 +49,7 @@ func TestLocalInvalidate(t *testing.T) {
 	log := NewLocal(ledger, "one")
 	hard, softly := stamped(ledger.Token()), stamped(ledger.Token())
 	r := purge(t, log, false, page)
-	if r.ID != "one-1" || r.Position != 1 || r.Instances != 1 || len(r.Acked) != 1 || r.Acked[0] != "one" || r.Exclusive {
+	if r.ID != "one-1" || r.Position != 1 || r.Instances != 1 || len(r.Acked) != 1 || r.Acked[0] != "one" {
 		t.Errorf("receipt %+v", r)
 	}
 	purge(t, log, true, list)
@@ -61,57 +61,99 @@ func TestLocalInvalidate(t *testing.T) {
 	}
 }
 
+// What the end of a fence, or an order by itself, overwrites in the ledger its receipt tells of.
 func TestExclusive(t *testing.T) {
 	for _, tc := range []struct {
 		name string
-		do   func(t *testing.T, l *Local) Receipt
+		do   func(t *testing.T, l *Local) (Token, Receipt)
 		want bool
 	}{
-		{"alone", func(t *testing.T, l *Local) Receipt { return end(t, l, begin(t, l, page), list) }, true},
-		{"something else is purged meanwhile", func(t *testing.T, l *Local) Receipt {
+		{"alone", func(t *testing.T, l *Local) (Token, Receipt) {
+			purge(t, l, false, page, list) // before
 			f := begin(t, l, page)
-			purge(t, l, false, list)
-			return end(t, l, f)
+			return l.ledger.Token(), end(t, l, f, list)
 		}, true},
-		{"the same is purged meanwhile", func(t *testing.T, l *Local) Receipt {
-			f := begin(t, l, page, list)
+		{"something else is purged meanwhile", func(t *testing.T, l *Local) (Token, Receipt) {
+			f, since := begin(t, l, page), l.ledger.Token()
 			purge(t, l, false, list)
-			return end(t, l, f)
+			return since, end(t, l, f)
+		}, true},
+		{"the same is purged meanwhile", func(t *testing.T, l *Local) (Token, Receipt) {
+			f, since := begin(t, l, page, list), l.ledger.Token()
+			purge(t, l, false, list)
+			return since, end(t, l, f)
 		}, false},
-		{"the same is softly purged meanwhile", func(t *testing.T, l *Local) Receipt {
-			f := begin(t, l, page)
+		{"the same is softly purged meanwhile", func(t *testing.T, l *Local) (Token, Receipt) {
+			f, since := begin(t, l, page), l.ledger.Token()
 			purge(t, l, true, page)
-			return end(t, l, f)
+			return since, end(t, l, f)
 		}, false},
-		{"first of two that overlap", func(t *testing.T, l *Local) Receipt {
-			f := begin(t, l, page)
+		{"what only its end names is purged meanwhile", func(t *testing.T, l *Local) (Token, Receipt) {
+			f, since := begin(t, l, page), l.ledger.Token()
+			purge(t, l, false, list)
+			return since, end(t, l, f, page, list)
+		}, false},
+		{"the ledger has given up marks meanwhile", func(t *testing.T, l *Local) (Token, Receipt) {
+			f, since := begin(t, l, page), l.ledger.Token()
+			purge(t, l, false, third)
+			l.ledger.RaiseFloor(l.ledger.Token().position)
+			return since, end(t, l, f)
+		}, false},
+		{"first of two that overlap", func(t *testing.T, l *Local) (Token, Receipt) {
+			f, since := begin(t, l, page), l.ledger.Token()
 			begin(t, l, page)
-			return end(t, l, f)
+			return since, end(t, l, f)
 		}, false},
-		{"second of two that overlap", func(t *testing.T, l *Local) Receipt {
-			first, second := begin(t, l, page), begin(t, l, page)
+		{"second of two that overlap", func(t *testing.T, l *Local) (Token, Receipt) {
+			first, second, since := begin(t, l, page), begin(t, l, page), l.ledger.Token()
 			end(t, l, first)
-			return end(t, l, second)
+			return since, end(t, l, second)
 		}, false},
-		{"within another that is still open", func(t *testing.T, l *Local) Receipt {
+		{"within another that is still open", func(t *testing.T, l *Local) (Token, Receipt) {
 			begin(t, l, page)
-			return end(t, l, begin(t, l, page))
+			f := begin(t, l, page)
+			return l.ledger.Token(), end(t, l, f)
 		}, false},
-		{"one after the other", func(t *testing.T, l *Local) Receipt {
+		{"another is open around what only its end names", func(t *testing.T, l *Local) (Token, Receipt) {
+			begin(t, l, list)
+			f := begin(t, l, page)
+			return l.ledger.Token(), end(t, l, f, list)
+		}, false},
+		{"one after the other", func(t *testing.T, l *Local) (Token, Receipt) {
 			end(t, l, begin(t, l, page))
-			return end(t, l, begin(t, l, page))
+			f := begin(t, l, page)
+			return l.ledger.Token(), end(t, l, f)
 		}, true},
-		{"ended twice", func(t *testing.T, l *Local) Receipt {
+		{"ended twice", func(t *testing.T, l *Local) (Token, Receipt) {
 			f := begin(t, l, page)
 			end(t, l, f)
-			return end(t, l, f)
+			return l.ledger.Token(), end(t, l, f)
+		}, false},
+		{"an order without a fence", func(t *testing.T, l *Local) (Token, Receipt) {
+			purge(t, l, false, page)
+			since := l.ledger.Token()
+			purge(t, l, false, list)
+			return since, purge(t, l, false, page, third)
+		}, true},
+		{"an order without a fence, after another", func(t *testing.T, l *Local) (Token, Receipt) {
+			since := l.ledger.Token()
+			purge(t, l, true, page)
+			return since, purge(t, l, false, page, third)
+		}, false},
+		{"an order while a fence stands", func(t *testing.T, l *Local) (Token, Receipt) {
+			begin(t, l, page)
+			return l.ledger.Token(), purge(t, l, false, page)
 		}, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			if got := tc.do(t, NewLocal(NewLedger(), "one")).Exclusive; got != tc.want {
-				t.Errorf("Exclusive = %v, want %v", got, tc.want)
+			since, receipt := tc.do(t, NewLocal(NewLedger(), "one"))
+			if got := receipt.Exclusive(since); got != tc.want {
+				t.Errorf("Exclusive = %v, want %v: since %d, %+v", got, tc.want, since.position, receipt)
 			}
 		})
+	}
+	if (Receipt{Position: 3}).Exclusive(Token{3}) {
+		t.Error("a receipt that does not know says that the order was exclusive")
 	}
 }
 

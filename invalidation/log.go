@@ -61,8 +61,9 @@ type Receipt struct {
 	Acked     []string // instances that have applied it
 	Reaped    []string // instances that were found dead meanwhile
 	Took      time.Duration
-	// Exclusive says, of the end of a fence, that nothing else touched its members since it began.
-	Exclusive bool
+	// Quiet is for how many positions before the entry nothing else had named the members that it names: neither an order
+	// nor a fence of another. Zero: not known.
+	Quiet uint64
 
 	Recorded bool // it is in the log, and will be applied by every instance
 	Held     bool // it holds on every instance
@@ -71,6 +72,10 @@ type Receipt struct {
 // Token is the position of the invalidation. A copy that bears it is as new as the change that was announced, and none
 // newer.
 func (r Receipt) Token() Token { return Token{r.Position} }
+
+// Exclusive reports whether nothing but the order, and the fence that it ends, named their members after t. It is the log that
+// looks, in one step with the entry: afterwards the entry's own marks stand where those of another order stood.
+func (r Receipt) Exclusive(t Token) bool { return r.Quiet > 0 && r.Position-r.Quiet <= t.position }
 
 // Log orders the entries that make copies unusable and applies them to the ledger. All methods are safe for concurrent
 // use. A nil error means that the entry holds for every request that arrives from then on, on every instance, unless the order

@@ -8,15 +8,21 @@ import (
 // standing is a fence that stands.
 type standing struct {
 	ids   []ID
-	begun uint64    // position of its latest beginning
-	until time.Time // when it ends by itself
-	renew time.Time // when its writer, which is this instance, has to renew it; zero: it is another's, or given up
+	begun uint64 // position of its latest beginning
+	// disturbed is up to which position something else had named the members when a later beginning came, whose marks stand
+	// over what it found.
+	disturbed uint64
+	until     time.Time // when it ends by itself
+	renew     time.Time // when its writer, which is this instance, has to renew it; zero: it is another's, or given up
 }
 
-// begin notes a fence. It reports whether it stood already.
+// begin notes a fence, before its beginning is applied to the ledger. It reports whether it stood already: a fence is renewed
+// while its write is at the origin, and comes again with every snapshot.
 func (f *Follower) begin(r Record, position uint64, now time.Time) (stood bool) {
 	s := f.fences[r.Fence]
-	if stood = s != nil; !stood {
+	if stood = s != nil; stood {
+		s.disturbed = max(s.disturbed, f.ledger.disturbed(s.ids, s.begun))
+	} else {
 		s = &standing{ids: r.IDs}
 		f.fences[r.Fence] = s
 	}
@@ -24,17 +30,18 @@ func (f *Follower) begin(r Record, position uint64, now time.Time) (stood bool) 
 	return stood
 }
 
-// end takes a fence away, and says whether nothing else has touched its members since it began.
-func (f *Follower) end(r Record, entry Entry) (_ Entry, exclusive bool) {
+// end takes a fence away, and says up to which position something else has named its members, or those that its end names
+// besides.
+func (f *Follower) end(r Record, entry Entry) (_ Entry, disturbed uint64) {
 	s := f.fences[r.Fence]
 	if s == nil {
 		entry.Operation = Invalidate
-		return entry, false
+		return entry, entry.Position
 	}
 	delete(f.fences, r.Fence)
-	exclusive = f.ledger.untouched(s.begun, s.ids)
+	disturbed = max(s.disturbed, f.ledger.disturbed(s.ids, s.begun), f.ledger.disturbed(without(r.IDs, s.ids), 0))
 	// Fences count on each member: the ones counted at its beginning are those given back.
 	entry.Fenced = len(s.ids)
 	entry.IDs = append(slices.Clone(s.ids), r.IDs...)
-	return entry, exclusive
+	return entry, disturbed
 }

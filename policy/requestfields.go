@@ -131,7 +131,7 @@ var methodOverrides = [...]string{"X-Http-Method", "X-Http-Method-Override", "X-
 func overridesMethod(h http.Header) bool {
 	for _, name := range methodOverrides {
 		for _, method := range h[name] {
-			if !safe(strings.ToUpper(trimOWS(method))) {
+			if !Safe(strings.ToUpper(trimOWS(method))) {
 				return true
 			}
 		}

@@ -3,51 +3,41 @@ package proxy
 import (
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"time"
 
+	"cacheproxy/invalidation"
 	"cacheproxy/policy"
 	"cacheproxy/store"
 )
 
-// keepable reports whether the answer may become a copy.
-func (w *writing) keepable(res *http.Response) bool {
-	return w.ex.route.KeepsResponse(w.ex.r.Method, w.ex.target, res.StatusCode, res.Header)
-}
-
-// lateFence puts up a fence around an answer that may become a copy, where none stood during the write. In its place,
-// nothing at all must have been invalidated since before the write was sent: the beginning of the fence is then the very
-// next entry. What is invalidated from there on is noticed by the fence.
-func (w *writing) lateFence() {
-	p := w.ex.p
-	fence, err := p.announce(w.members)
-	if err != nil {
-		p.logger.Warn("answer to a write not kept: fence not set", "route", w.ex.route.Name, "error", err)
-		return
-	}
-	w.fence = fence
-	w.disturbed = p.ledger.Token().Position() != w.before.Position()+1
-}
-
-// keep stores the answer to a write as the new copy of its target, where the route asks for it and the answer says that
-// it is one: its Content-Location names the target (RFC 9110 §8.7) and nobody else touched it since the fence went up.
+// keep stores the answer to a write as the new copy of its target, where the route asks for it, the answer says that it is
+// one (RFC 9110 §8.7), and nothing that the copy belongs to was invalidated since the write was sent.
+//
+// The copy is stamped with the end of the write. An earlier stamp would not do: the end names the copy's own URL, and would
+// make the copy unusable. So the ledger's question at every use, whether anything was invalidated since the stamp, covers what
+// comes after the end, before the copy is stored or later; what came before it, while the write was at the origin, has to be
+// asked for here.
 func (w *writing) keep(res *http.Response) {
 	ex := w.ex
-	if w.fence == nil || !w.exclusive || w.disturbed || !w.keepable(res) {
+	if w.receipt.Position == 0 || !ex.route.KeepsResponse(ex.r.Method, ex.target, res.StatusCode, res.Header) {
 		return
 	}
-	query, reason := ex.route.Query.Apply(ex.target.Query)
-	if reason != policy.NoReason || len(ex.r.Header["Authorization"]) > 0 || len(ex.r.Header["Cookie"]) > 0 {
+	if !ex.asksAsFill() {
 		return
 	}
-	ex.query = query
-	ex.key = ex.route.AppendKey(ex.key[:0], ex.target, ex.route.keyedHost(ex.target.Host), query, ex.r.Header)
-	header, token, now := res.Header.Clone(), w.token, time.Now()
+	ex.key = ex.route.AppendKey(ex.key[:0], ex.target, ex.route.keyedHost(ex.target.Host), ex.query, ex.r.Header)
+	header, token := res.Header.Clone(), w.receipt.Token()
 	verdict := ex.route.Judge(policy.Fetch{
-		Method: http.MethodGet, Requested: ex.start, Received: now, Status: http.StatusOK, Header: header,
+		Method: http.MethodGet, Requested: ex.start, Received: time.Now(), Status: http.StatusOK, Header: header,
 		BodyLength: res.ContentLength, MaxObject: ex.cfg.MaxObject, Jitter: rand.Float64(), Through: true,
 	})
 	// A copy that varies belongs to a read's header, which a write does not have.
 	if !verdict.Store || len(verdict.Vary) > 0 {
+		return
+	}
+	if w.overtaken(header) {
+		ex.route.metrics.NotStored(policy.Outdated)
 		return
 	}
 	res.Body = &capture{ReadCloser: res.Body, limit: ex.cfg.MaxObject, done: func(body []byte) {
@@ -58,4 +48,38 @@ func (w *writing) keep(res *http.Response) {
 			ex.p.sink(ex.route, string(ex.key), ex.r.Header.Clone(), func(store.Landing) {})
 		}
 	}}
+}
+
+// asksAsFill reports whether a fill for the write's target would have asked the origin with what the write said, and notes the
+// query that it would have asked with. Any other answer is not one for everybody.
+func (ex *exchange) asksAsFill() bool {
+	query, reason := ex.route.Query.Apply(ex.target.Query)
+	if reason != policy.NoReason || len(ex.r.Header["Authorization"]) > 0 || len(ex.r.Header["Cookie"]) > 0 {
+		return false
+	}
+	ex.query = query
+	return true
+}
+
+// overtaken reports whether something that the answer's copy belongs to was invalidated after the write was sent and before
+// its end. The origin may have changed it once more after it wrote the answer: a purge that came meanwhile was acknowledged
+// for good, and the copy would bring back what it had ended.
+//
+// Of the members that the end has named, the marks of what came before are gone: the end's own stand in their place. The log
+// itself has looked at them, in one step with the end. On all others (the route, prefixes of the path, tags of the answer,
+// everything) the end has left no mark, so that whatever came stands there still, and comes later than before. Asking after
+// the end, and not before it, leaves no gap: what is invalidated between this question and the copy's storing comes after the
+// stamp.
+func (w *writing) overtaken(answer http.Header) bool {
+	ex := w.ex
+	if !w.receipt.Exclusive(w.before) {
+		return true
+	}
+	named := invalidation.IDsOf(w.named)
+	members := ex.route.Members(&ex.match, ex.target, ex.query, ex.r.Header, answer)
+	others := slices.DeleteFunc(invalidation.IDsOf(members), func(id invalidation.ID) bool {
+		_, found := slices.BinarySearch(named, id)
+		return found
+	})
+	return ex.p.ledger.Since(w.before, others)
 }

@@ -137,14 +137,16 @@ func plain(status int, header http.Header, body []byte) *store.Copy {
 	return store.NewCopy(status, header, exact(body))
 }
 
-// keep stores an answer that came by another way than a fill, as the copy that seal makes of it. It reports whether it did.
+// keep stores an answer that came by another way than a fill, as the copy that seal makes of it. It reports whether it did:
+// not if anything that it belongs to was invalidated since token, nor if it took so long that the ledger may have forgotten it.
 func (ex *exchange) keep(status int, header http.Header, body []byte, verdict policy.Verdict, token invalidation.Token,
 	seal func(status int, header http.Header, body []byte) *store.Copy,
 ) bool {
 	members := ex.route.Members(&ex.match, ex.target, ex.query, ex.r.Header, header)
 	ids := invalidation.IDsOf(members)
 	ex.p.ledger.Retain(verdict.Lifetime.Retention())
-	if len(members) > policy.MaxMembers || int64(len(body)) < ex.route.StoreIf.MinBytes || !ex.p.ledger.Admits(token, ids) {
+	if len(members) > policy.MaxMembers || int64(len(body)) < ex.route.StoreIf.MinBytes ||
+		time.Since(ex.start) > invalidation.MaxFill || !ex.p.ledger.Admits(token, ids) {
 		return false
 	}
 	copied := seal(status, dated(ex.route.StoredHeader(header), verdict.Lifetime.Received), body)

@@ -1,8 +1,6 @@
 package proxy
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -10,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"cacheproxy/invalidation"
 	"cacheproxy/policy"
 )
 
@@ -246,38 +243,6 @@ func TestOwnAnswers(t *testing.T) {
 	})
 }
 
-// An answer to POST is not kept when anything was invalidated while it was under way: it may be older than that.
-func TestPostIsNotKeptAfterInvalidation(t *testing.T) {
-	var b *bubble
-	var n atomic.Int64
-	route := routeFor(t, "all", func(r *policy.Route) { r.TTL, r.OnWrite = 0, policy.OnWriteStore }, "/")
-	inBubble(t, func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Cache-Control", "max-age=60")
-		w.Header().Set("Content-Location", "/a")
-		fmt.Fprint(w, n.Add(1))
-		if r.Method == "POST" {
-			if _, err := b.log.Invalidate(r.Context(), invalidation.Order{Members: []policy.Member{tag("any")}}); err != nil {
-				t.Error(err)
-			}
-		}
-	}, rigOptions{}, route, func(in *bubble) {
-		b = in
-		b.do("POST", "/a").want(t, "a purge while it is under way", 200, "1", "")
-		b.do("GET", "/a").want(t, "after it", 200, "2", "stored")
-	})
-}
-
-// A fence that cannot be put up costs the copy and nothing else.
-func TestPostWithoutFence(t *testing.T) {
-	route := routeFor(t, "all", func(r *policy.Route) { r.TTL, r.OnWrite = 0, policy.OnWriteStore }, "/")
-	o := rigOptions{log: func(l *invalidation.Local) invalidation.Log { return fenceless{l} }}
-	inBubble(t, counting(with("Cache-Control", "max-age=60", "Content-Location", "/a")), o, route, func(b *bubble) {
-		b.do("GET", "/a").want(t, "before", 200, "1", "stored")
-		b.do("POST", "/a").want(t, "the write", 200, "2", "")
-		b.do("GET", "/a").want(t, "after", 200, "3", "stored")
-	})
-}
-
 // Of the requests with and without credentials that come at once, each gets an answer that is its own or everybody's.
 func TestCredentialsDoNotMix(t *testing.T) {
 	route := routeFor(t, "all", func(r *policy.Route) { r.TTL, r.ForwardHeaders = 0, policy.ForwardAll }, "/")
@@ -322,11 +287,4 @@ func TestCredentialsDoNotMix(t *testing.T) {
 			t.Error(err)
 		}
 	}
-}
-
-// fenceless is a log that puts up no fences.
-type fenceless struct{ invalidation.Log }
-
-func (fenceless) Begin(context.Context, []policy.Member) (*invalidation.Fence, error) {
-	return nil, errors.New("no fence today")
 }

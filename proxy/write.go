@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"slices"
 
 	"cacheproxy/invalidation"
 	"cacheproxy/policy"
@@ -29,11 +30,12 @@ func (ex *exchange) write() {
 	if fallback {
 		ex.status.Detail = "otherwise"
 	}
-	w := &writing{ex: ex, members: members, before: ex.p.ledger.Token()}
+	w := &writing{ex: ex, members: members}
 	if !w.begin() {
 		ex.refuse(http.StatusServiceUnavailable, policy.StoreUnavailable, "the write cannot be announced to the caches, so it was not made; try again")
 		return
 	}
+	w.before = ex.p.ledger.Token()
 	// Whatever happens, a write that may have reached the origin is not forgotten.
 	defer w.leave()
 	ex.through(passage{answered: w.answered, unknown: w.unknown})
@@ -66,10 +68,9 @@ type writing struct {
 	fence   *invalidation.Fence // nil: the route has none
 	settled bool
 
-	before    invalidation.Token // before the write was sent
-	disturbed bool               // something was invalidated between then and a late fence
-	exclusive bool               // nothing else touched the members since the fence went up
-	token     invalidation.Token // of the fence's end; meaningful when exclusive
+	before  invalidation.Token   // taken before the write was sent, after its fence began
+	named   []policy.Member      // all that its end has named
+	receipt invalidation.Receipt // of its end; zero: it has none that was confirmed
 }
 
 // begin fences the members where the route's policy does, and reports whether the write may go on. One that is to be refused
@@ -90,14 +91,9 @@ func (w *writing) begin() bool {
 
 // answered applies what the origin's answer says of the write (RFC 9111 §4.4).
 func (w *writing) answered(res *http.Response) error {
-	w.settled = true
 	switch {
 	case res.StatusCode < 400:
-		if w.fence == nil && w.keepable(res) {
-			w.lateFence()
-		}
 		w.end(w.ex.match.ResponseEffects(w.ex.target, res.Header))
-		w.keep(res)
 	case res.StatusCode < 500:
 		// The origin refused: nothing has changed, and nobody has to hear of it before the client does.
 		if w.fence != nil {
@@ -108,12 +104,14 @@ func (w *writing) answered(res *http.Response) error {
 	default:
 		w.doubt()
 	}
+	w.settled = true
+	w.keep(res)
 	return nil
 }
 
 func (w *writing) unknown() {
-	w.settled = true
 	w.doubt()
+	w.settled = true
 }
 
 // leave makes sure that a write which ended in no foreseen way is treated as one that may have happened.
@@ -141,8 +139,7 @@ func (w *writing) end(further []policy.Member) {
 	receipt, err := p.confirm(apply)
 	if err == nil {
 		p.metrics.Purge("write", "mixed", receipt.Took)
-		// The ledger may be further by now: what was invalidated since is not in the write's answer.
-		w.exclusive, w.token = receipt.Exclusive, receipt.Token()
+		w.receipt, w.named = receipt, slices.Concat(w.members, further)
 		return
 	}
 	w.ex.status.Detail = policy.NotConfirmed.String()

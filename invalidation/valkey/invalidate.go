@@ -77,7 +77,7 @@ func (l *Log) End(ctx context.Context, f *invalidation.Fence, o invalidation.Ord
 	r := invalidation.Record{Operation: invalidation.EndFence, IDs: ids, Fence: f.Number(), Settle: o.Settle}
 	receipt, err := l.record(ctx, o.Wait, []invalidation.Record{r}, false)
 	if f.Ended() {
-		receipt.Exclusive = false
+		receipt.Quiet = 0
 	}
 	if err == nil {
 		f.Over()
@@ -119,7 +119,11 @@ func (l *Log) record(ctx context.Context, wait invalidation.Wait, records []inva
 			return l.unconfirmed(ctx, start, records, got, soft, err)
 		}
 	}
-	return l.receipt(start, got), nil
+	receipt := l.receipt(start, got)
+	if len(records) > 1 {
+		receipt.Quiet = 0 // it tells of the last record's members
+	}
+	return receipt, nil
 }
 
 // result is how far an entry has come.
@@ -132,7 +136,7 @@ type result struct {
 func (l *Log) receipt(start time.Time, got result) invalidation.Receipt {
 	return invalidation.Receipt{
 		ID: l.options.Instance + "-" + strconv.FormatUint(got.seq, 10), Seq: got.seq, Position: got.event.Position,
-		Instances: len(got.acked), Acked: got.acked, Reaped: got.reaped, Took: time.Since(start), Exclusive: got.event.Exclusive,
+		Instances: len(got.acked), Acked: got.acked, Reaped: got.reaped, Took: time.Since(start), Quiet: got.event.Quiet,
 		Recorded: got.recorded, Held: len(got.acked) > 0,
 	}
 }

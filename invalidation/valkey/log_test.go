@@ -57,12 +57,13 @@ func TestFence(t *testing.T) {
 			if a.admits(a.ledger.Token(), key("k")) {
 				t.Fatal("the writer's own instance stores behind the fence")
 			}
+			before := a.ledger.Token()
 			b.await(t, "fence", func() bool { return !b.admits(b.ledger.Token(), key("k")) })
 			if disturbed {
 				purge(t, b, key("k"))
 			}
 			r, err := a.End(t.Context(), f, invalidation.Order{Members: []policy.Member{key("list")}})
-			if err != nil || r.Exclusive == disturbed {
+			if err != nil || r.Exclusive(before) == disturbed {
 				t.Fatalf("disturbed %v: receipt %+v, error %v", disturbed, r, err)
 			}
 			for _, m := range []*member{a, b} {
@@ -70,9 +71,31 @@ func TestFence(t *testing.T) {
 					t.Errorf("%s still has the fence after its end", m.name)
 				}
 			}
-			if r, err = a.End(t.Context(), f, invalidation.Order{}); err != nil || r.Exclusive {
+			if r, err = a.End(t.Context(), f, invalidation.Order{}); err != nil || r.Exclusive(a.ledger.Token()) {
 				t.Errorf("ended twice: receipt %+v, error %v", r, err)
 			}
+		}
+	})
+}
+
+// The receipt of an order says whether anybody else named its members, on whatever instance.
+func TestExclusiveOrders(t *testing.T) {
+	eachServer(t, func(t *testing.T, s Server) {
+		a, b := join(t, s, "a"), join(t, s, "b")
+		for _, named := range []string{"another", "k"} {
+			before := a.ledger.Token()
+			purge(t, b, key("%s", named))
+			r, err := a.Invalidate(t.Context(), invalidation.Order{Members: []policy.Member{key("k"), key("list")}})
+			if err != nil || r.Exclusive(before) == (named == "k") || !r.Exclusive(a.ledger.Token()) {
+				t.Errorf("after a purge of %s: receipt %+v, error %v", named, r, err)
+			}
+		}
+		many := make([]policy.Member, invalidation.MaxRecordIDs+1)
+		for i := range many {
+			many[i] = key("m%d", i)
+		}
+		if r, err := a.Invalidate(t.Context(), invalidation.Order{Members: many}); err != nil || r.Exclusive(a.ledger.Token()) {
+			t.Errorf("of several records one cannot speak for all: %+v, %v", r, err)
 		}
 	})
 }

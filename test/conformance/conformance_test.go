@@ -34,7 +34,7 @@ var setups = []struct {
 	{
 		name:   "cookies", // with the safeties about cookies relaxed
 		args:   relaxed,
-		argued: without(exceptions, cookieTests),
+		argued: together(without(exceptions, cookieTests), fileTests),
 	},
 }
 

@@ -27,6 +27,12 @@ var cookieTests = map[string]string{
 	"other-cookie":                         "a request with cookies is answered by the origin unless the route says which cookies do not matter (ignore_cookies)",
 }
 
+// fileTests ask for what a proxy with a file does under write-through only, where a fence stands around every write.
+var fileTests = map[string]string{
+	"method-POST": "RFC 9110 §9.3.3: an answer to POST may be kept, and need not be. Where the routes are configured, answers to writes " +
+		"are kept under write-through alone",
+}
+
 // exceptions are the required and optimal tests that the proxy does not pass as it comes, and why.
 var exceptions = together(cookieTests, map[string]string{
 	"age-parse-prefix": prefix,

@@ -73,6 +73,11 @@ var followers = []mutant{
 		pkg:   "./invalidation", run: "TestLostFence",
 	},
 	{
+		name:  "the renewal of a fence hides what it stands over",
+		edits: []edit{{"invalidation/standing.go", "		s.disturbed = max(s.disturbed, f.ledger.disturbed(s.ids, s.begun))\n", ""}},
+		pkg:   "./invalidation", run: "TestQuietOfAFence",
+	},
+	{
 		name:  "terms do not count",
 		edits: []edit{{"invalidation/shared.go", "		if seq > t.Start {\n			return false\n		}", "		if seq > t.Start && false {\n			return false\n		}"}},
 		pkg:   "./invalidation", run: "TestTerms",

@@ -66,6 +66,21 @@ var mutants = append([]mutant{
 		pkg:   "./proxy", run: promise + "/write",
 	},
 	{
+		name:  "the answer to a write is kept although its copy was purged meanwhile",
+		edits: []edit{{"proxy/keepwrite.go", "	return ex.p.ledger.Since(w.before, others)\n", "	return ex.p.ledger.Since(w.before, others[:0])\n"}},
+		pkg:   "./proxy", run: "TestAnswerToAWriteIsNotKeptAfterAPurge",
+	},
+	{
+		name:  "the end of a write hides what it stands over",
+		edits: []edit{{"proxy/keepwrite.go", "	if !w.receipt.Exclusive(w.before) {", "	if false {"}},
+		pkg:   "./proxy", run: "TestAnswerToAWriteIsNotKeptAfterAPurge",
+	},
+	{
+		name:  "the answer to a write is kept as of when it is stored",
+		edits: []edit{{"proxy/keepwrite.go", "header, body, verdict, token, func(", "header, body, verdict, func() invalidation.Token { _ = token; return ex.p.ledger.Token() }(), func("}},
+		pkg:   "./proxy", run: "TestAnswerToAWriteIsNotKeptAfterAPurge",
+	},
+	{
 		name:  "parts that were purged are completed",
 		edits: []edit{{"proxy/roundtrip.go", "	if b := q.parts; b != nil && (!informed || c.p.ledger.Check(&b.Of.Stamp, b.Of.Members) > invalidation.Soft) {", "	if q.parts != nil && false {"}},
 		pkg:   "./proxy", run: "TestWriteEndsParts",
