@@ -92,10 +92,11 @@ func (r *Route) directives(h http.Header) Directives {
 	}
 	d.Targeted = targeted
 	// Pragma has no meaning in responses (RFC 9111 §5.4), but who sends no-cache there and nothing else means it.
-	if !targeted && len(h["Cache-Control"]) == 0 && hasElement(h["Pragma"], "no-cache") {
+	if !targeted && len(h["Cache-Control"]) == 0 && ParseDirectives(h["Pragma"]).NoCache {
 		d.NoCache = true
 	}
 	o := r.Override
+	d.Malformed = d.Malformed && !o.Has(OverrideMalformed)
 	d.HasMaxAge = d.HasMaxAge && !o.Has(OverrideMaxAge)
 	d.HasSMaxAge = d.HasSMaxAge && !o.Has(OverrideSMaxAge)
 	d.NoCache = d.NoCache && !o.Has(OverrideNoCache)
@@ -116,7 +117,9 @@ func (r *Route) refuse(f Fetch, d Directives) Reason {
 		return Partial
 	case !finalStatus(f.Status) || d.MustUnderstand && !understood[f.Status]:
 		return StatusNotStored
-	case d.Malformed || contradictory(f.Header["Content-Length"]):
+	case d.Malformed:
+		return CacheControlMalformed
+	case contradictory(f.Header["Content-Length"]):
 		return MalformedHeader
 	// must-understand makes no-store void for those who understand the status (§5.2.2.3).
 	case d.NoStore && !d.MustUnderstand:
