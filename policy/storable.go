@@ -30,12 +30,20 @@ type Verdict struct {
 
 	Store    bool     // the response may be stored
 	Reason   Reason   // why not; NoReason when Store is set
-	Lifetime Lifetime // zero unless Store is set
+	Lifetime Lifetime // when it was made and came, whatever becomes of it; of a response that is not stored, Dead at any time
 	Vary     []string // canonical names of the request fields that select this variant, sorted; empty unless Share or Store is set
 }
 
 // Judge decides whether a response may be stored and shared, and for how long it is fresh (RFC 9111 §3 and §4.2).
 func (r *Route) Judge(f Fetch) Verdict {
+	v := r.judge(f)
+	if !v.Store {
+		v.Lifetime = arrival(f)
+	}
+	return v
+}
+
+func (r *Route) judge(f Fetch) Verdict {
 	if r.Compression != Identity && !f.Through && Coded(f.Header) {
 		return Verdict{Reason: CodingUnasked} // who else accepts it is not known
 	}

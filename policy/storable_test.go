@@ -135,8 +135,11 @@ func TestJudgeStore(t *testing.T) {
 		if v.Reason != tt.want || v.Store != (tt.want == NoReason) {
 			t.Errorf("%s: store %v, reason %q, want %q", tt.about, v.Store, v.Reason, tt.want)
 		}
-		if !v.Store && v.Lifetime != (Lifetime{}) {
+		if !v.Store && v.Lifetime.State(tt.f.Received) != Dead {
 			t.Errorf("%s: not stored, but with lifetime %+v", tt.about, v.Lifetime)
+		}
+		if age := v.Lifetime.Age(tt.f.Received.Add(time.Second)); !tt.f.Received.IsZero() && age != time.Second && tt.f.Header["Age"] == nil {
+			t.Errorf("%s: %v old a second after it came", tt.about, age)
 		}
 	}
 }
