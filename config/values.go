@@ -124,7 +124,7 @@ var (
 		{"max-age", policy.OverrideMaxAge}, {"s-maxage", policy.OverrideSMaxAge}, {"expires", policy.OverrideExpires},
 		{"no-cache", policy.OverrideNoCache}, {"no-store", policy.OverrideNoStore},
 		{"private", policy.OverridePrivate}, {"must-revalidate", policy.OverrideMustRevalidate},
-		{"set-cookie", policy.OverrideSetCookie},
+		{"set-cookie", policy.OverrideSetCookie}, {"malformed", policy.OverrideMalformed},
 	}
 )
 

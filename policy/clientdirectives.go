@@ -40,7 +40,8 @@ func (r *Route) ClientWishes(h http.Header) (w Wishes) {
 	}
 	d := ParseDirectives(lines)
 	return Wishes{
-		NoStore: d.NoStore, NoCache: d.NoCache || d.Malformed || len(lines) == 0 && hasElement(h["Pragma"], "no-cache"),
+		// What cannot be read may ask for more: with NoCache, nothing that it permits counts.
+		NoStore: d.NoStore, NoCache: d.NoCache || d.Malformed || len(lines) == 0 && ParseDirectives(h["Pragma"]).NoCache,
 		MaxAge: d.MaxAge, HasMaxAge: d.HasMaxAge, MinFresh: d.MinFresh, HasMinFresh: d.HasMinFresh,
 		MaxStale: d.MaxStale, HasMaxStale: d.HasMaxStale, StaleIfError: d.StaleIfError,
 	}

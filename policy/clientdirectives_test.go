@@ -27,6 +27,9 @@ func TestWishes(t *testing.T) {
 		{"no-cache of a stale copy", "Cache-Control: no-cache", life(10*s, 20*s, 20*s), 15 * s, NeedsValidation},
 		{"Pragma (§5.4)", "Pragma: no-cache", life(10*s, 0, 0), 5 * s, NeedsValidation},
 		{"malformed: the freshest answer", `Cache-Control: max-age="5`, life(10*s, 0, 0), 5 * s, NeedsValidation},
+		{"malformed: what it permits does not count", "Cache-Control: max-stale, stale-if-error=60, x y", life(10*s, 0, 0), 15 * s, NeedsValidation},
+		{"malformed: what is hidden counts", "Cache-Control: max-stale=60; no-cache", life(10*s, 0, 0), 5 * s, NeedsValidation},
+		{"malformed Pragma", "Pragma: x; no-cache", life(10*s, 0, 0), 5 * s, NeedsValidation},
 		{"max-age, young enough (§5.2.1.1)", "Cache-Control: max-age=5", life(10*s, 0, 0), 5 * s, Fresh},
 		{"max-age, too old", "Cache-Control: max-age=5", life(10*s, 0, 0), 6 * s, NeedsValidation},
 		{"max-age, stale: not wished without max-stale", "Cache-Control: max-age=60", life(10*s, 20*s, 0), 15 * s, NeedsValidation},
@@ -65,8 +68,10 @@ func TestWishes(t *testing.T) {
 			t.Errorf("%s: heeded by a route that ignores it: %+v", tt.about, w)
 		}
 	}
-	if w := (&Route{Client: HonorClient}).ClientWishes(header("Cache-Control: no-store")); !w.NoStore {
-		t.Error("no-store (§5.2.1.5)")
+	for _, field := range []string{"no-store", "max-age=0; no-store", "no-store max-age=0"} {
+		if w := (&Route{Client: HonorClient}).ClientWishes(header("Cache-Control: " + field)); !w.NoStore {
+			t.Errorf("%s (§5.2.1.5)", field)
+		}
 	}
 	if w := (&Route{Client: HonorClient}).ClientWishes(header("Cache-Control: max-age=9", "Pragma: no-cache")); w.NoCache {
 		t.Error("Pragma beside Cache-Control (§5.4)")

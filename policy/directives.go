@@ -42,8 +42,9 @@ type Directives struct {
 	// count only as the grammar has them.
 	sharesByMustRevalidate, sharesBySMaxAge bool
 
-	// Malformed is set when a line cannot be taken apart without doubt, as with a quote that never ends. Nobody knows
-	// what it would have forbidden, so a response with it is not stored.
+	// Malformed is set when a name or an argument anywhere in the field is neither a token nor a quoted-string, as with ";"
+	// or a space between directives, or a quote that never ends. Nobody knows what it would have forbidden, so a response
+	// with it is not stored.
 	Malformed bool
 }
 
@@ -58,35 +59,43 @@ func ParseDirectives(lines []string) Directives {
 }
 
 func (d *Directives) parseLine(line string) {
-	for {
-		line = strings.TrimLeft(line, " \t,")
-		if line == "" {
-			return
-		}
-		end := strings.IndexAny(line, "=,")
+	sound := true
+	for rest := strings.TrimLeft(line, " \t,"); rest != ""; rest = strings.TrimLeft(rest, " \t,") {
+		end := strings.IndexAny(rest, "=,")
 		if end < 0 {
-			end = len(line)
+			end = len(rest)
 		}
-		// Space around "=" is not in the grammar. The name still counts, its argument does not.
-		rawName := line[:end]
+		rawName := rest[:end]
 		name := strings.TrimRight(rawName, " \t")
-		if !isToken(name) {
-			d.Malformed = true
-		}
-		line = line[end:]
+		rest = rest[end:]
+		sound = sound && isToken(name)
 		var a argument
-		if strings.HasPrefix(line, "=") {
-			var ok bool
-			if a, line, ok = readArgument(line[1:]); !ok {
-				d.Malformed = true
+		if strings.HasPrefix(rest, "=") {
+			a, rest = readArgument(rest[1:])
+			if a.given = true; name != rawName {
+				a.valid = false // space around "=" is not in the grammar: the name still counts
 			}
-			a.given = true
-			if name != rawName {
-				a.valid = false
-			}
+			sound = sound && a.valid
 		}
 		d.add(strings.ToLower(name), a)
 	}
+	if !sound {
+		d.Malformed = true
+		d.restrict(line)
+	}
+}
+
+// restrict counts in what forbids something wherever it stands in a text that cannot be taken apart. It reports whether
+// there was any.
+func (d *Directives) restrict(text string) (any bool) {
+	for word := range strings.FieldsFuncSeq(text, func(r rune) bool { return r >= 0x80 || !tokenBytes[r] }) {
+		switch word = strings.ToLower(word); word {
+		case "no-store", "no-cache", "private", "must-revalidate", "proxy-revalidate":
+			d.add(word, argument{given: true}) // must-revalidate without an argument would permit something too
+			any = true
+		}
+	}
+	return any
 }
 
 // argument is what follows "=" of a directive.
@@ -96,14 +105,13 @@ type argument struct {
 	text  string
 }
 
-// readArgument reads an argument from the start of s and returns what follows it. It is not ok when nothing sure can be
-// said about where the argument ends.
-func readArgument(s string) (a argument, rest string, ok bool) {
+// readArgument reads an argument from the start of s and returns what follows it. Of one that is not valid, nothing sure can
+// be said about where it ends: it may hide a separator, or a comma in it may be none.
+func readArgument(s string) (a argument, rest string) {
 	if !strings.HasPrefix(s, `"`) {
 		text, rest, _ := strings.Cut(s, ",")
 		text = strings.TrimRight(text, " \t")
-		// A quote in the middle may hide a comma that was not meant to separate anything.
-		return argument{text: text, valid: isToken(text)}, rest, !strings.Contains(text, `"`)
+		return argument{text: text, valid: isToken(text)}, rest
 	}
 	var b strings.Builder
 	for i := 1; i < len(s); i++ {
@@ -112,9 +120,9 @@ func readArgument(s string) (a argument, rest string, ok bool) {
 			rest := strings.TrimLeft(s[i+1:], " \t")
 			if rest != "" && rest[0] != ',' {
 				_, rest, _ = strings.Cut(rest, ",")
-				return argument{}, rest, false
+				return argument{}, rest
 			}
-			return argument{text: b.String(), valid: true}, rest, true
+			return argument{text: b.String(), valid: true}, rest
 		case c == '\\' && i+1 < len(s):
 			i++
 			b.WriteByte(s[i])
@@ -122,7 +130,7 @@ func readArgument(s string) (a argument, rest string, ok bool) {
 			b.WriteByte(c)
 		}
 	}
-	return argument{}, "", false
+	return argument{}, ""
 }
 
 // add counts one directive in. Those that restrict count even with an argument that they do not take; those that permit

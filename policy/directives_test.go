@@ -38,17 +38,18 @@ func TestParseDirectives(t *testing.T) {
 		{"fraction is invalid", []string{"max-age=60.0"}, maxAge(0)},
 		{"unit is invalid", []string{"max-age=60s"}, maxAge(0)},
 		{"no argument is invalid", []string{"max-age"}, maxAge(0)},
-		{"empty argument is invalid", []string{"max-age=, no-transform"}, Directives{HasMaxAge: true, NoTransform: true}},
+		{"an empty argument is neither token nor quoted-string", []string{"max-age=, no-transform"}, Directives{HasMaxAge: true, NoTransform: true, Malformed: true}},
 		{"empty quoted argument is invalid", []string{`max-age=""`}, maxAge(0)},
 		{"single quotes are part of a token", []string{"max-age='60'"}, maxAge(0)},
-		{"space after = is invalid", []string{"max-age= 60"}, maxAge(0)},
-		{"space before = is invalid, the name counts", []string{"max-age =60, no-store =1"}, Directives{HasMaxAge: true, NoStore: true}},
+		{"space after = is not in the grammar, the name counts", []string{"max-age= 60"}, Directives{HasMaxAge: true, Malformed: true}},
+		{"space before = is not in the grammar, the name counts", []string{"max-age =60, no-store =1"}, Directives{HasMaxAge: true, NoStore: true, Malformed: true}},
+		{"space before a comma and at the end is (RFC 9110 §5.6.1)", []string{"max-age=60 ,\tno-transform\t, x=\"a\" , "}, Directives{HasMaxAge: true, MaxAge: time.Minute, NoTransform: true}},
 		{"qualified no-cache is no-cache (§5.2.2.4)", []string{`no-cache="set-cookie, X-a"`},
 			Directives{NoCache: true, NoCacheFields: []string{"Set-Cookie", "X-A"}}},
 		{"qualified private is private (§5.2.2.7)", []string{"private=x-user"}, Directives{Private: true, PrivateFields: []string{"X-User"}}},
 		{"an argument does not weaken what restricts", []string{"no-store=0, must-revalidate=0"}, Directives{NoStore: true, MustRevalidate: true}},
 		{"an argument takes away what permits", []string{"public=no, immutable=no"}, Directives{}},
-		{"a quote that never ends", []string{`private="x, no-store`}, Directives{Private: true, Malformed: true}},
+		{"a quote that never ends", []string{`private="x, no-store`}, Directives{Private: true, NoStore: true, Malformed: true}},
 		{"a quote that never ends, escaped", []string{`x="\"`, "max-age=60"}, Directives{HasMaxAge: true, MaxAge: time.Minute, Malformed: true}},
 		{"text after a quoted-string", []string{`x="a"b, max-age=60`}, Directives{HasMaxAge: true, MaxAge: time.Minute, Malformed: true}},
 		{"a quote inside a token", []string{`x=a", no-store, y="`}, Directives{NoStore: true, Malformed: true}},
@@ -56,6 +57,16 @@ func TestParseDirectives(t *testing.T) {
 		{"semicolons separate nothing", []string{"public; max-age=60"}, Directives{Malformed: true}},
 		{"space separates nothing", []string{"public max-age=60"}, Directives{Malformed: true}},
 		{"no name", []string{"=1"}, Directives{Malformed: true}},
+		{"a restriction behind a semicolon", []string{"max-age=0; private"}, Directives{HasMaxAge: true, Private: true, Malformed: true}},
+		{"behind a space", []string{"max-age=0 private"}, Directives{HasMaxAge: true, Private: true, Malformed: true}},
+		{"behind several, in any case", []string{"Max-Age=0;No-Store;Must-Revalidate"}, Directives{HasMaxAge: true, NoStore: true, MustRevalidate: true, Malformed: true}},
+		{"before one", []string{"no-cache; max-age=60"}, Directives{NoCache: true, Malformed: true}},
+		{"behind text after a quoted-string", []string{`x="a" proxy-revalidate`}, Directives{ProxyRevalidate: true, Malformed: true}},
+		{"behind other signs", []string{"max-age=0|x/private:"}, Directives{HasMaxAge: true, Private: true, Malformed: true}},
+		{"as part of a word it is none", []string{"max-age=0; x-private, no-stores y"}, Directives{HasMaxAge: true, Malformed: true}},
+		{"a permission behind one does not count", []string{"max-age=0; public", "s-maxage=9; immutable"}, Directives{HasMaxAge: true, HasSMaxAge: true, Malformed: true}},
+		{"in a line that can be read, an argument forbids nothing", []string{`x="private", y=no-store`}, Directives{}},
+		{"all lines are malformed with one of them", []string{"max-age=60", "x y"}, Directives{HasMaxAge: true, MaxAge: time.Minute, Malformed: true}},
 	}
 	for _, tt := range tests {
 		if got := ParseDirectives(tt.lines); !reflect.DeepEqual(got, tt.want) {
@@ -65,7 +76,7 @@ func TestParseDirectives(t *testing.T) {
 }
 
 func FuzzCacheControl(f *testing.F) {
-	for _, seed := range []string{"", "no-store", `private="a,b", max-age=1`, `x="\"`, "max-age=99999999999999999999", "a=b=c", `"`, "=,=", "public;max-age=1", "max-age=\x00"} {
+	for _, seed := range []string{"", "no-store", `private="a,b", max-age=1`, `x="\"`, "max-age=99999999999999999999", "a=b=c", `"`, "=,=", "public;max-age=1", "max-age=\x00", "max-age=0; private", `x="a" no-store`} {
 		f.Add(seed, "max-age=60")
 	}
 	f.Fuzz(func(t *testing.T, a, b string) {
@@ -81,8 +92,13 @@ func FuzzCacheControl(f *testing.F) {
 			one.HasMaxAge && (!d.HasMaxAge || d.MaxAge > one.MaxAge) || one.HasSMaxAge && (!d.HasSMaxAge || d.SMaxAge > one.SMaxAge) {
 			t.Fatalf("%q is less restricted with %q: %+v, %+v", a, b, one, d)
 		}
-		// A restriction that stands in a list of plain tokens is always seen.
-		if !strings.ContainsAny(a, `"=`) && !ParseDirectives([]string{a + ",no-store"}).NoStore {
+		// A restriction is always seen, however it is separated from what stands before it, or the field is malformed.
+		for _, separator := range []string{",", ";", " ", " ; ", "\t", "/"} {
+			if d := ParseDirectives([]string{a + separator + "no-store"}); !d.NoStore && !d.Malformed && !strings.ContainsAny(a, `"`) {
+				t.Fatalf("no-store after %q and %q is not seen", a, separator)
+			}
+		}
+		if !strings.ContainsAny(a, `"`) && !ParseDirectives([]string{a + ",no-store"}).NoStore {
 			t.Fatalf("no-store after %q is not seen", a)
 		}
 	})

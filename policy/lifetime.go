@@ -25,17 +25,26 @@ func (r *Route) routeTTL(status int) time.Duration {
 	return 0
 }
 
-// lifetime works out for how long the response is fresh and may be kept, or why it is not worth storing.
-func (r *Route) lifetime(f Fetch, d Directives) (Lifetime, Reason) {
+// arrival is when the response was made and came, and nothing of what may become of it. One that is not kept has an age as
+// well: a 304 may be made of it (§4.3.2). Its age is what it came with: whether the origin's clock is behind is for the client
+// to judge, who gets the same Date.
+func arrival(f Fetch) Lifetime {
 	date, dated := headerTime(f.Header["Date"])
 	if !dated {
 		date = f.Received
 	}
-	byAge, certain := correctedAge(f)
-	l := Lifetime{Date: date, Received: f.Received, NoCache: d.NoCache}
-	l.InitialAge = min(max(f.Received.Sub(date), byAge, 0), maxDelta) // corrected_initial_age (§4.2.3)
+	byAge, _ := correctedAge(f)
+	return Lifetime{Date: date, Received: f.Received, InitialAge: byAge}
+}
 
-	fresh, explicit := r.explicitFreshness(f.Header, date, d)
+// lifetime works out for how long the response is fresh and may be kept, or why it is not worth storing.
+func (r *Route) lifetime(f Fetch, d Directives) (Lifetime, Reason) {
+	l := arrival(f)
+	l.NoCache = d.NoCache
+	byAge, certain := correctedAge(f)
+	l.InitialAge = min(max(f.Received.Sub(l.Date), byAge, 0), maxDelta) // corrected_initial_age (§4.2.3)
+
+	fresh, explicit := r.explicitFreshness(f.Header, l.Date, d)
 	switch ttl := r.routeTTL(f.Status); {
 	case explicit && certain:
 		l.Fresh = fresh
@@ -48,7 +57,7 @@ func (r *Route) lifetime(f Fetch, d Directives) (Lifetime, Reason) {
 		l.Fresh = jittered(ttl, r.Jitter*f.Jitter)
 	case (heuristic[f.Status] || d.Public) && !certain:
 	case heuristic[f.Status] || d.Public:
-		l.Fresh = heuristicFreshness(f.Header, date)
+		l.Fresh = heuristicFreshness(f.Header, l.Date)
 	default:
 		return Lifetime{}, StatusNotStored
 	}

@@ -50,6 +50,14 @@ func ParseContentRange(h http.Header) (PartOf, bool) {
 // It is never shared with requests that wait, and judged by what holds for the whole (RFC 9111 §3.3). f is the exchange as
 // it was.
 func (r *Route) JudgePart(f Fetch) (PartOf, Verdict) {
+	part, v := r.judgePart(f)
+	if !v.Store {
+		v.Lifetime = arrival(f)
+	}
+	return part, v
+}
+
+func (r *Route) judgePart(f Fetch) (PartOf, Verdict) {
 	if f.Status != http.StatusPartialContent {
 		return PartOf{}, Verdict{Reason: RangeRequest}
 	}

@@ -62,7 +62,9 @@ const (
 	Outdated         // invalidated while it was being fetched
 	MemoryFull       // fills in flight hold all the memory they may
 	CodingUnasked    // in a coding, although the fill asked for none
-	MalformedHeader  // contradictory or unparsable fields that decide on caching
+	MalformedHeader  // contradictory fields that decide on caching
+
+	CacheControlMalformed // a Cache-Control that cannot be taken apart without doubt
 
 	// Why there is no answer from the origin.
 
@@ -90,7 +92,8 @@ var reasonNames = [reasons]string{
 	VaryStar: "vary-star", NoFreshness: "no-freshness", TooLarge: "too-large", ContentTypeOther: "content-type",
 	TooSmall: "too-small", TooManyMembers: "too-many-members", Incomplete: "incomplete", Partial: "partial",
 	Outdated: "outdated", MemoryFull: "memory-full", MalformedHeader: "malformed-header", CodingUnasked: "coding-unasked",
-	OriginError: "origin-error", OriginTimeout: "origin-timeout", OriginStatus: "origin-status", QueueFull: "queue-full",
+	CacheControlMalformed: "cache-control-malformed",
+	OriginError:           "origin-error", OriginTimeout: "origin-timeout", OriginStatus: "origin-status", QueueFull: "queue-full",
 	QueueTimeout: "queue-timeout", ClientGone: "client-gone", OnlyIfCached: "only-if-cached", StoreUnavailable: "store-down",
 	NotConfirmed: "not-confirmed", Panic: "panic",
 }

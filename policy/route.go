@@ -95,6 +95,7 @@ const (
 	OverridePrivate                             // private
 	OverrideMustRevalidate                      // must-revalidate and proxy-revalidate
 	OverrideSetCookie                           // that Set-Cookie is for one client: it is kept and sent to all (RFC 9111 §7.3)
+	OverrideMalformed                           // that parts of Cache-Control cannot be read: what can be read counts
 )
 
 // Has reports whether o contains all of x.

@@ -31,12 +31,20 @@ type Verdict struct {
 
 	Store    bool     // the response may be stored
 	Reason   Reason   // why not; NoReason when Store is set
-	Lifetime Lifetime // zero unless Store is set
+	Lifetime Lifetime // when it was made and came, whatever becomes of it; of a response that is not stored, Dead at any time
 	Vary     []string // canonical names of the request fields that select this variant, sorted; empty unless Share or Store is set
 }
 
 // Judge decides whether a response may be stored and shared, and for how long it is fresh (RFC 9111 §3 and §4.2).
 func (r *Route) Judge(f Fetch) Verdict {
+	v := r.judge(f)
+	if !v.Store {
+		v.Lifetime = arrival(f)
+	}
+	return v
+}
+
+func (r *Route) judge(f Fetch) Verdict {
 	if r.Compression != Identity && !f.Through && Coded(f.Header) {
 		return Verdict{Reason: CodingUnasked} // who else accepts it is not known
 	}
@@ -93,10 +101,11 @@ func (r *Route) directives(h http.Header) Directives {
 	}
 	d.Targeted = targeted
 	// Pragma has no meaning in responses (RFC 9111 §5.4), but who sends no-cache there and nothing else means it.
-	if !targeted && len(h["Cache-Control"]) == 0 && hasElement(h["Pragma"], "no-cache") {
+	if !targeted && len(h["Cache-Control"]) == 0 && ParseDirectives(h["Pragma"]).NoCache {
 		d.NoCache = true
 	}
 	o := r.Override
+	d.Malformed = d.Malformed && !o.Has(OverrideMalformed)
 	d.HasMaxAge = d.HasMaxAge && !o.Has(OverrideMaxAge)
 	d.HasSMaxAge = d.HasSMaxAge && !o.Has(OverrideSMaxAge)
 	d.NoCache = d.NoCache && !o.Has(OverrideNoCache)
@@ -117,7 +126,9 @@ func (r *Route) refuse(f Fetch, d Directives) Reason {
 		return Partial
 	case !finalStatus(f.Status) || d.MustUnderstand && !understood[f.Status]:
 		return StatusNotStored
-	case d.Malformed || contradictory(f.Header["Content-Length"]):
+	case d.Malformed:
+		return CacheControlMalformed
+	case contradictory(f.Header["Content-Length"]):
 		return MalformedHeader
 	// must-understand makes no-store void for those who understand the status (§5.2.2.3).
 	case d.NoStore && !d.MustUnderstand:

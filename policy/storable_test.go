@@ -49,8 +49,20 @@ func TestJudgeStore(t *testing.T) {
 		{"qualified private, read as private", Route{}, fetched(fresh + `, private="x-user"`), Private},
 		{"private, overridden", Route{Override: OverridePrivate}, fetched(fresh + ", private"), NoReason},
 		{"one override does not lift the other", Route{Override: OverridePrivate}, fetched(fresh + ", private, no-store"), NoStore},
-		{"malformed Cache-Control", Route{}, fetched(fresh + `, x="`), MalformedHeader},
-		{"malformed Cache-Control on a route with ttl", Route{TTL: time.Minute}, fetched("Cache-Control: public; max-age=60"), MalformedHeader},
+		{"malformed Cache-Control", Route{}, fetched(fresh + `, x="`), CacheControlMalformed},
+		{"malformed Cache-Control on a route with ttl", Route{TTL: time.Minute}, fetched("Cache-Control: public; max-age=60"), CacheControlMalformed},
+		{"a restriction behind a semicolon", Route{TTL: time.Minute, StaleIfError: time.Hour}, fetched("Cache-Control: max-age=0; private", `ETag: "a"`), CacheControlMalformed},
+		{"behind a space", Route{TTL: time.Minute, StaleWhileRevalidate: time.Hour}, fetched("Cache-Control: max-age=60 no-store"), CacheControlMalformed},
+		{"in another line", Route{TTL: time.Minute}, fetched(fresh, "Cache-Control: x;private"), CacheControlMalformed},
+		{"an error", Route{}, status(503, "Cache-Control: max-age=60; private"), CacheControlMalformed},
+		{"overridden: what can be read counts", Route{Override: OverrideMalformed}, fetched(fresh, "Cache-Control: stale; x"), NoReason},
+		{"overridden, on a route with ttl", Route{TTL: time.Minute, Override: OverrideMalformed}, fetched("Cache-Control: public; max-age=60"), NoReason},
+		{"overridden: what is hidden forbids all the same", Route{TTL: time.Minute, Override: OverrideMalformed}, fetched("Cache-Control: max-age=60; private"), Private},
+		{"overridden, hidden no-store", Route{TTL: time.Minute, Override: OverrideMalformed}, fetched("Cache-Control: s-maxage=60 no-store"), NoStore},
+		{"both overridden", Route{TTL: time.Minute, Override: OverrideMalformed | OverridePrivate}, fetched("Cache-Control: x; private"), NoReason},
+		{"overridden: no permission is made of it", Route{Override: OverrideMalformed}, authorized(fresh, "Cache-Control: x; must-revalidate", "Cache-Control: y; public"), AuthorizedShare},
+		{"other overrides do not lift it", Route{TTL: time.Minute, Override: ^OverrideMalformed}, fetched("Cache-Control: max-age=60; private"), CacheControlMalformed},
+		{"Pragma alone, with more in it (§5.4)", Route{TTL: time.Minute}, fetched("Pragma: x; no-cache"), NoFreshness},
 		{"contradictory Content-Length (RFC 9110 §8.6)", Route{}, fetched(fresh, "Content-Length: 5", "Content-Length: 6"), MalformedHeader},
 		{"contradictory Content-Length in one line", Route{}, fetched(fresh, "Content-Length: 5, 6"), MalformedHeader},
 		{"repeated Content-Length", Route{}, fetched(fresh, "Content-Length: 5, 5"), NoReason},
@@ -123,8 +135,11 @@ func TestJudgeStore(t *testing.T) {
 		if v.Reason != tt.want || v.Store != (tt.want == NoReason) {
 			t.Errorf("%s: store %v, reason %q, want %q", tt.about, v.Store, v.Reason, tt.want)
 		}
-		if !v.Store && v.Lifetime != (Lifetime{}) {
+		if !v.Store && v.Lifetime.State(tt.f.Received) != Dead {
 			t.Errorf("%s: not stored, but with lifetime %+v", tt.about, v.Lifetime)
+		}
+		if age := v.Lifetime.Age(tt.f.Received.Add(time.Second)); !tt.f.Received.IsZero() && age != time.Second && tt.f.Header["Age"] == nil {
+			t.Errorf("%s: %v old a second after it came", tt.about, age)
 		}
 	}
 }

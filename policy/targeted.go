@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"iter"
 	"net/http"
 	"slices"
 	"strings"
@@ -39,7 +40,7 @@ func (r *Route) targeted(h http.Header) (Directives, bool) {
 		if name == TargetSurrogate {
 			parse = parseSurrogate
 		}
-		if d, ok := parse(h[name]); ok {
+		if d, ok := parse(h[name]); ok || d.Malformed && !r.Override.Has(OverrideMalformed) {
 			return d, true
 		}
 	}
@@ -90,18 +91,26 @@ func parseTargeted(lines []string) (d Directives, ok bool) {
 
 // parseSurrogate reads Surrogate-Control. Directives may be for one surrogate, which is then named as a parameter. Of
 // max-age=60+30 the second number, for how long more the copy may be served stale, is not used. The field does not apply
-// where it says nothing about storing to this cache; a lifetime that cannot be read is zero.
+// where it says nothing about storing to this cache; a lifetime that is no number is zero. What cannot be read may have
+// been for this cache and forbidden to store.
 func parseSurrogate(lines []string) (d Directives, ok bool) {
 	for _, line := range lines {
-		for element := range strings.SplitSeq(line, ",") {
+		for element := range unquotedElements(line) {
 			directive, parameters, targeted := strings.Cut(trimOWS(element), ";")
-			if targeted && !namesSurrogate(parameters) {
+			if d.restrict(parameters) { // no surrogate has such a name: it was meant for a directive
+				d.Malformed = true
+			}
+			if directive == "" || targeted && !namesSurrogate(parameters) {
 				continue
 			}
 			name, value, given := strings.Cut(directive, "=")
+			if a, rest := readArgument(value); !isToken(name) || given && (!a.valid || rest != "") {
+				d.Malformed = true
+				d.restrict(element)
+			}
 			switch strings.ToLower(name) {
 			case "no-store":
-				d.NoStore, ok = true, true
+				d.NoStore = true
 			case "max-age":
 				fresh, stale, extended := strings.Cut(value, "+")
 				_, valid := parseDelta(stale)
@@ -109,11 +118,31 @@ func parseSurrogate(lines []string) (d Directives, ok bool) {
 					fresh = ""
 				}
 				least(&d.MaxAge, &d.HasMaxAge, argument{given: given, valid: isToken(fresh), text: fresh})
-				ok = true
 			}
 		}
 	}
-	return d, ok
+	return d, d.NoStore || d.HasMaxAge
+}
+
+// unquotedElements are the elements of a list, whose quoted-strings may have commas.
+func unquotedElements(line string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		start, quoted := 0, false
+		for i := 0; i < len(line); i++ {
+			switch c := line[i]; {
+			case c == '\\' && quoted:
+				i++
+			case c == '"':
+				quoted = !quoted
+			case c == ',' && !quoted:
+				if !yield(line[start:i]) {
+					return
+				}
+				start = i + 1
+			}
+		}
+		yield(line[start:])
+	}
 }
 
 // namesSurrogate reports whether the parameters of a directive name this cache.

@@ -54,7 +54,14 @@ func TestTargeted(t *testing.T) {
 		{"nothing about storing", both, []string{"Cache-Control: max-age=60", `Surrogate-Control: content="ESI/1.0"`}, NoReason, 60 * time.Second},
 		{"a number that is none is zero", both, []string{"Cache-Control: max-age=60", "Surrogate-Control: max-age=x"}, NoFreshness, 0},
 		{"no number", both, []string{"Cache-Control: max-age=60", "Surrogate-Control: max-age"}, NoFreshness, 0},
-		{"space before =", both, []string{"Cache-Control: max-age=1", "Surrogate-Control: max-age =100"}, NoReason, time.Second},
+		{"space before =", both, []string{"Cache-Control: max-age=1", "Surrogate-Control: max-age =100"}, CacheControlMalformed, 0},
+		{"a restriction behind a space", both, []string{"Cache-Control: max-age=60", "Surrogate-Control: max-age=60 no-store"}, CacheControlMalformed, 0},
+		{"a restriction where a surrogate is named", both, []string{"Cache-Control: max-age=60", "Surrogate-Control: max-age=60;no-store"}, CacheControlMalformed, 0},
+		{"a quote that never ends", both, []string{"Cache-Control: max-age=60", `Surrogate-Control: content="a, no-store`}, CacheControlMalformed, 0},
+		{"a quoted-string with a comma", both, []string{`Surrogate-Control: content="a, \"no store, b", max-age=5`}, NoReason, 5 * time.Second},
+		{"what cannot be read for another", both, []string{"Surrogate-Control: max-age=5, x y;other"}, NoReason, 5 * time.Second},
+		{"Cache-Control cannot be read, and does not count", both, []string{"Cache-Control: x; private", "CDN-Cache-Control: max-age=5"}, NoReason, 5 * time.Second},
+		{"neither can be read", both, []string{"Cache-Control: max-age=60; private", "CDN-Cache-Control: max-age=5 private"}, CacheControlMalformed, 0},
 		{"not heeded", []string{TargetCDN}, []string{"Cache-Control: no-store", "Surrogate-Control: max-age=5"}, NoStore, 0},
 
 		{"cookies are judged as ever", both, []string{"CDN-Cache-Control: max-age=5", "Set-Cookie: a=1"}, SetCookie, 0},
@@ -69,6 +76,13 @@ func TestTargeted(t *testing.T) {
 	f.Authorized = true
 	if v := (&Route{Targets: both}).Judge(f); v.Reason != AuthorizedShare {
 		t.Errorf("an answer to credentials: %q", v.Reason)
+	}
+	lenient := &Route{Targets: both, Override: OverrideMalformed}
+	if v := lenient.Judge(fetched("Surrogate-Control: content=ESI/1.0, max-age=5")); v.Reason != NoReason || v.Lifetime.Fresh != 5*time.Second {
+		t.Errorf("overridden: %q, fresh for %v", v.Reason, v.Lifetime.Fresh)
+	}
+	if v := lenient.Judge(fetched("Surrogate-Control: max-age=5 no-store")); v.Reason != NoStore {
+		t.Errorf("overridden, what is hidden forbids all the same: %q", v.Reason)
 	}
 	f.Header = header("CDN-Cache-Control: max-age=60, public", "Cache-Control: private")
 	if v := (&Route{Targets: both}).Judge(f); v.Reason != NoReason {
@@ -92,7 +106,7 @@ func TestOfferSurrogate(t *testing.T) {
 // What Surrogate-Control says is read as it stands or not at all: the answer is never fresh for longer than some number in
 // it says, and no-store for everybody always counts.
 func FuzzTargeted(f *testing.F) {
-	for _, seed := range []string{"max-age=5", "max-age=5+6;cacheproxy, no-store;x", `content="ESI/1.0"`, "max-age=99999999999", "a=(1 2);b, max-age=?1"} {
+	for _, seed := range []string{"max-age=5", "max-age=5+6;cacheproxy, no-store;x", `content="ESI/1.0"`, "max-age=99999999999", "max-age=5;no-store", `a="\",max-age=5`, "a=(1 2);b, max-age=?1"} {
 		f.Add(seed, seed)
 	}
 	f.Fuzz(func(t *testing.T, cdn, surrogate string) {
