@@ -85,7 +85,7 @@ func New(o Options) *Handler {
 		"/healthz": {open: true, methods: reads, serve: h.health},
 		"/readyz":  {open: true, methods: reads, serve: h.ready},
 		"/metrics": {open: true, methods: reads, serve: plain(metrics.ServeHTTP)},
-		"/purge":   {scope: ScopePurge, methods: []string{http.MethodPost}, serve: h.purgeBody},
+		"/purge":   {scope: ScopePurge, methods: []string{http.MethodPost}, purges: true, serve: h.purgeBody},
 		"/explain": {scope: ScopeRead, methods: reads, serve: h.explain},
 		"/config":  {scope: ScopeRead, methods: reads, serve: h.config},
 		"/reload":  {scope: ScopeMode, methods: []string{http.MethodPost}, serve: h.reload},
@@ -116,6 +116,7 @@ type call struct {
 	scope   Scope // what the token must allow one of; zero: nothing in particular
 	methods []string
 	anyHost bool // Host is an operand, not the listener's name
+	purges  bool // refused unless all of the request is understood
 	serve   func(http.ResponseWriter, *request) error
 }
 
@@ -124,6 +125,7 @@ type request struct {
 	*http.Request
 	target policy.Target // raw
 	name   string        // what follows the call's prefix in the path, unescaped once
+	body   []byte        // of a purge
 	who    string        // the token's name, or the peer's address where there are no tokens; empty: not admitted
 	from   string        // the peer's address
 	open   bool          // the call needs no token
@@ -166,6 +168,12 @@ func (h *handler) serve(w http.ResponseWriter, r *request) error {
 		p.header.Set("Allow", allow)
 		return p
 	}
+	if c.purges {
+		var err error
+		if r.body, err = readPurge(w, r); err != nil {
+			return err
+		}
+	}
 	return c.serve(w, r)
 }
 
@@ -176,7 +184,7 @@ func (h *handler) find(r *request) (c call, err error) {
 		return call{}, badRequest(err)
 	}
 	if r.Method == "PURGE" {
-		return call{scope: ScopePurge, methods: []string{"PURGE"}, anyHost: true, serve: h.purgeURL}, nil
+		return call{scope: ScopePurge, methods: []string{"PURGE"}, anyHost: true, purges: true, serve: h.purgeURL}, nil
 	}
 	path := r.target.Path
 	if c, ok := h.calls[path]; ok {
@@ -190,13 +198,15 @@ func (h *handler) find(r *request) (c call, err error) {
 	switch {
 	case strings.HasPrefix(path, "/keys/"):
 		name = path[len("/keys/"):]
-		c = call{scope: ScopePurge, methods: []string{http.MethodDelete}, serve: h.purgeName(policy.KindKey)}
+		c = call{scope: ScopePurge, methods: []string{http.MethodDelete}, purges: true, serve: h.purgeName(policy.KindKey)}
 	case strings.HasPrefix(path, "/tags/"):
 		name = path[len("/tags/"):]
-		c = call{scope: ScopePurge, methods: []string{http.MethodDelete}, serve: h.purgeName(policy.KindTag)}
+		c = call{scope: ScopePurge, methods: []string{http.MethodDelete}, purges: true, serve: h.purgeName(policy.KindTag)}
 	case strings.HasPrefix(path, "/routes/") && strings.HasSuffix(path[len("/routes/"):], "/mode"):
 		name = strings.TrimSuffix(path[len("/routes/"):], "/mode")
 		c = call{scope: ScopeMode, methods: []string{http.MethodPost, http.MethodDelete}, serve: h.setMode}
+	case !slices.Contains(standardMethods, r.Method):
+		return call{scope: ScopePurge, anyHost: true}, methodNotUnderstood(r.Method)
 	default:
 		return call{}, problemf(http.StatusNotFound, "no such call: %s", shorten(path))
 	}

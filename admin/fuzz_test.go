@@ -3,6 +3,7 @@ package admin
 import (
 	"math"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -18,7 +19,7 @@ func FuzzPurgeOrder(f *testing.F) {
 	}
 	h := &handler{Options: newListener().Options}
 	f.Fuzz(func(t *testing.T, body string) {
-		o, err := readPurgeOrder(strings.NewReader(body))
+		o, err := readPurgeOrder([]byte(body))
 		if err != nil {
 			if p := problemOf(err); p.status < 400 || p.status >= 500 {
 				t.Fatalf("status %d for %q", p.status, body)
@@ -74,6 +75,44 @@ func FuzzUnescape(f *testing.F) {
 			t.Fatalf("%q has no escapes and became %q", raw, name)
 		}
 	})
+}
+
+// What is refused for its signs is accepted as soon as these are encoded, and then names what was meant.
+func FuzzLiteral(f *testing.F) {
+	for _, seed := range []string{"/a", "/.*", "/(.*)/**", "/^a|b$", "/a?q=*", "/a?.**$", "/?.*.*x*", "/{id}/[0-9]+?a[]=.$", `/a\.b`, "v2:*:.*", "((^|,)a(,|$))"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, raw string) {
+		if name, err := unescape(percentEncode(raw)); raw != "" && (err != nil || name != raw || checkName(policy.KindTag, percentEncode(raw), name) != nil) {
+			t.Fatalf("%q cannot be purged as a tag: %q, %v", raw, name, err)
+		}
+		target, err := splitTarget(raw)
+		if err != nil || strings.Contains(raw, "%") || target.Host != "" {
+			return
+		}
+		encoded := target
+		encoded.Path, encoded.Query = encodeSigns(target.Path, signInPath), encodeSigns(target.Query, signInQuery)
+		if err := checkLiteral(encoded, false); err != nil {
+			t.Fatalf("%q as %q: %v", raw, encoded, err)
+		}
+		h := &handler{Options: newListener().Options}
+		named := distinct(h.urlMembers(encoded))
+		for m := range distinct(h.urlMembers(target)) {
+			if !named[m] {
+				t.Fatalf("%q as %q does not name %q", raw, encoded, m)
+			}
+		}
+	})
+}
+
+// encodeSigns does what the answers to patterns say, until there is none.
+func encodeSigns(s string, signs *regexp.Regexp) string {
+	for at := signs.FindStringIndex(s); at != nil; at = signs.FindStringIndex(s) {
+		literal := strings.Trim(s[at[0]:at[1]], "./")
+		i := at[0] + strings.Index(s[at[0]:at[1]], literal)
+		s = s[:i] + percentEncode(literal) + s[i+len(literal):]
+	}
+	return s
 }
 
 func FuzzSplitTarget(f *testing.F) {

@@ -48,6 +48,10 @@ type Receipt struct {
 func (h *handler) purgeName(kind policy.MemberKind) func(http.ResponseWriter, *request) error {
 	return func(w http.ResponseWriter, r *request) error {
 		p := Purge{Members: []policy.Member{policy.NewMember(kind, r.name)}, Kind: kind.String(), Wait: WaitAll}
+		raw := strings.TrimPrefix(r.target.Path, "/"+kind.String()+"s/")
+		if err := checkName(kind, raw, r.name); err != nil {
+			return badRequest(err)
+		}
 		if err := readPurgeQuery(r.target.Query, &p); err != nil {
 			return badRequest(err)
 		}
@@ -87,29 +91,21 @@ func checkWait(wait string) error {
 	return fmt.Errorf("wait is %q: use all, none or local", shorten(wait))
 }
 
-// purgeURL serves PURGE: the request's own target and Host name what to purge. A Host with the port of this listener
-// was not meant as the host of a site, so it stands for any: purging too much is harmless, too little is not.
+// purgeURL serves PURGE: the request's own target and Host name what to purge.
 func (h *handler) purgeURL(w http.ResponseWriter, r *request) error {
-	target := r.target
-	if target.Host == "" && !isOwnHost(r.Request) {
-		target.Host = strings.ToLower(r.Host)
+	target, err := readPurgeTarget(r)
+	if err != nil {
+		return badRequest(err)
 	}
 	return h.purge(w, r, Purge{Members: h.urlMembers(target), Wait: WaitAll, Kind: policy.KindURL.String()})
 }
 
-// urlMembers names the copies of one URL, and without a query those of the path with every query.
-func (h *handler) urlMembers(t policy.Target) []policy.Member {
-	if !t.HasQuery {
-		return policy.PathMembers(t.Host, t.Path)
-	}
-	return h.URLMembers(t)
-}
-
-func prefixMembers(t policy.Target) []policy.Member { return policy.PrefixMembers(t.Host, t.Path) }
-
 // purgeBody serves POST /purge.
 func (h *handler) purgeBody(w http.ResponseWriter, r *request) error {
-	order, err := readPurgeOrder(http.MaxBytesReader(w, r.Body, maxBody))
+	if r.target.Query != "" {
+		return problemf(http.StatusBadRequest, "POST /purge takes no query parameters: write soft and wait into the body, as {\"tags\":[…],\"soft\":true}")
+	}
+	order, err := readPurgeOrder(r.body)
 	if err != nil {
 		return err
 	}
@@ -138,12 +134,16 @@ func (h *handler) membersOf(o purgeOrder) ([]policy.Member, error) {
 		}
 	}
 	for _, rooted := range [...]struct {
-		values  []string
-		split   func(string) (policy.Target, error)
-		members func(policy.Target) []policy.Member
-	}{{o.urls, splitTarget, h.urlMembers}, {o.prefixes, splitPrefix, prefixMembers}} {
+		values   []string
+		split    func(string) (policy.Target, error)
+		isPrefix bool
+		members  func(policy.Target) []policy.Member
+	}{{o.urls, splitTarget, false, h.urlMembers}, {o.prefixes, splitPrefix, true, prefixMembers}} {
 		for _, value := range rooted.values {
 			target, err := rooted.split(value)
+			if err == nil {
+				err = checkLiteral(target, rooted.isPrefix)
+			}
 			if err != nil {
 				return nil, err
 			}

@@ -28,13 +28,9 @@ type purgeOrder struct {
 
 // readPurgeOrder reads a body and refuses everything that could mean something else than it says: an order that is
 // misread would be acknowledged although what was meant is still being served.
-func readPurgeOrder(r io.Reader) (purgeOrder, error) {
-	body, err := io.ReadAll(r)
-	if err != nil {
-		return purgeOrder{}, err
-	}
+func readPurgeOrder(body []byte) (purgeOrder, error) {
 	o := purgeOrder{wait: WaitAll}
-	err = readObject(body, map[string]any{
+	err := readObject(body, map[string]any{
 		"keys": &o.keys, "tags": &o.tags, "urls": &o.urls, "prefixes": &o.prefixes, "routes": &o.routes,
 		"all": &o.all, "confirm": &o.confirm, "soft": &o.soft, "wait": &o.wait,
 	})
@@ -67,7 +63,7 @@ func (o *purgeOrder) check() error {
 }
 
 type orderField struct {
-	kind   string // in the singular
+	kind   policy.MemberKind
 	values []string
 }
 
@@ -79,6 +75,10 @@ func (f orderField) check() error {
 			return fmt.Errorf("an empty string is no %s", f.kind)
 		case strings.ContainsRune(value, utf8.RuneError):
 			return fmt.Errorf("%s %q holds a character that is not Unicode", f.kind, shorten(value))
+		case f.kind == policy.KindKey || f.kind == policy.KindTag:
+			if err := checkName(f.kind, value, value); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -86,8 +86,7 @@ func (f orderField) check() error {
 
 func (o *purgeOrder) fields() []orderField {
 	return []orderField{
-		{policy.KindKey.String(), o.keys}, {policy.KindTag.String(), o.tags}, {policy.KindURL.String(), o.urls},
-		{policy.KindPrefix.String(), o.prefixes}, {policy.KindRoute.String(), o.routes},
+		{policy.KindKey, o.keys}, {policy.KindTag, o.tags}, {policy.KindURL, o.urls}, {policy.KindPrefix, o.prefixes}, {policy.KindRoute, o.routes},
 	}
 }
 
@@ -103,7 +102,7 @@ func (o *purgeOrder) kind() string {
 		case kind != "":
 			return "mixed"
 		default:
-			kind = field.kind
+			kind = field.kind.String()
 		}
 	}
 	return kind

@@ -182,3 +182,92 @@ func TestPurgeRefused(t *testing.T) {
 	wantHit(t, p.data+"/products/1", true)
 	wantHit(t, p.data+"/other/1", true)
 }
+
+// What plugins for other caches send is refused, and every copy stays, until it is said in the words that the answer
+// gives: then the copies go.
+func TestPurgeNotUnderstood(t *testing.T) {
+	o := newOrigin(t, "Surrogate-Key: list:* shelf", "Cache-Control: max-age=600")
+	p := serveConfig(t, fmt.Sprintf(shopConfig, o.url))
+	host := strings.TrimPrefix(p.admin, "http://")
+	for _, c := range []struct{ name, head, body, status, said, instead string }{
+		{"xkey", "PURGE /\r\nxkey: shelf", "", "400", "DELETE /tags/{tag}", "DELETE /tags/shelf"},
+		{"a tag header", "PURGE /\r\nSurrogate-Key: shelf", "", "400", "DELETE /tags/{tag}", "DELETE /tags/shelf"},
+		{"a tag header, as a variable", "PURGE /products/1\r\nPurge_Cache_Tags: shelf", "", "400", "DELETE /tags/{tag}", "DELETE /tags/shelf"},
+		{"a tag header after the content", "PURGE /products/1\r\nTransfer-Encoding: chunked", "0\r\nX-Cache-Tags: shelf\r\n\r\n", "400", "DELETE /tags/{tag}", "DELETE /tags/shelf"},
+		{"a pattern of tags", "PURGE /\r\nX-Magento-Tags-Pattern: ((^|,)shelf(,|$))", "", "400", "DELETE /tags/{tag}", "DELETE /tags/shelf"},
+		{"a pattern of paths", "PURGE /products/(.*)\r\nX-Purge-Method: regex", "", "400", "prefixes", `POST /purge {"prefixes":["/products"]}`},
+		{"a pattern of paths alone", "PURGE /products/.*", "", "400", `{\"prefixes\":[\"/products\"]}`, `POST /purge {"prefixes":["/products"]}`},
+		{"a soft header", "PURGE /products/1\r\nFastly-Soft-Purge: 1", "", "400", "soft", "PURGE /products/1"},
+		{"a soft parameter", "PURGE /products/1?soft=1", "", "400", "word to the proxy", `POST /purge {"urls":["/products/1"]}`},
+		{"a body", "PURGE /\r\nContent-Length: 5", "tag=a", "400", "takes no body", "PURGE /products/1"},
+		{"a method", "BAN /\r\nX-Cache-Tags: shelf", "", "405", "DELETE /tags/{tag}", "DELETE /tags/shelf"},
+		{"a replaced host", "PURGE /products/1\r\nHost: cache\r\nX-Forwarded-Host: 127.0.0.1", "", "400", "http://127.0.0.1/products/1", `POST /purge {"urls":["http://127.0.0.1/products/1"]}`},
+		{"a pattern of hosts", "PURGE http://*/products/1", "", "400", "not the name of a host", "PURGE /products/1"},
+		{"a pattern of keys", "DELETE /keys/v2:product:*", "", "400", "looks like a pattern", `POST /purge {"routes":["product"]}`},
+		{"a tag that looks like a pattern", "DELETE /tags/list:*", "", "400", "DELETE /tags/list:%2A", "DELETE /tags/list:%2A"},
+		{"parameters beside a body", "POST /purge?soft=1\r\nContent-Length: 18", `{"tags":["shelf"]}`, "400", "no query parameters", `POST /purge {"tags":["shelf"]}`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			fill(t, p)
+			line, fields, _ := strings.Cut(c.head, "\r\n")
+			if !strings.HasPrefix(fields, "Host: ") {
+				fields = "Host: " + host + "\r\n" + fields
+			}
+			said := sendRaw(t, p.admin, line+" HTTP/1.1\r\n"+strings.TrimSuffix(fields, "\r\n")+"\r\nConnection: close\r\n\r\n"+c.body)
+			if !strings.HasPrefix(said, "HTTP/1.1 "+c.status) || !strings.Contains(said, c.said) {
+				t.Errorf("%q: %s, want %s and %q", c.head, said, c.status, c.said)
+			}
+			for _, target := range []string{"/products/1", "/products/2", "/products/1?page=2", "/other/1"} {
+				wantHit(t, p.data+target, true)
+			}
+			method, instead, _ := strings.Cut(c.instead, " ")
+			target, body, _ := strings.Cut(instead, " ")
+			wantReceipt(t, call(t, method, p.admin+target, body))
+			wantHit(t, p.data+"/products/1", false)
+		})
+	}
+}
+
+// A URL that has the signs of a pattern in it is purged like any other once they are encoded, and only that one.
+func TestPurgeOfWhatLooksLikeAPattern(t *testing.T) {
+	o := newOrigin(t, "Cache-Control: max-age=600")
+	p := serveConfig(t, fmt.Sprintf(shopConfig, o.url))
+	host := strings.TrimPrefix(p.admin, "http://")
+	for _, c := range []struct{ cached, purge string }{
+		{"/other/a.*", "/other/a.%2A"},
+		{"/other/(.*)", "/other/(.%2A)"},
+		{"/other/*", "/other/%2A"},
+		{"/other/1$", "/other/1%24"},
+		{"/other/^1", "/other/%5E1"},
+		{"/other/[1]", "/other/%5B1%5D"},
+		{"/other/{id}", "/other/%7Bid%7D"},
+		{"/other/a|b", "/other/a%7Cb"},
+		{"/products/1?page=*", "/products/1?page=%2A"},
+		{"/products/1?page=.*a$", "/products/1?page=.%2Aa%24"},
+		{"/products/1?page=%2A", "/products/1?page=%2A"},
+	} {
+		for _, by := range []string{"PURGE", "urls"} {
+			isHit := func(target string) bool {
+				return strings.Contains(sendRaw(t, p.data, "GET "+target+" HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"), "Cache-Status: cacheproxy; hit")
+			}
+			purge := func(target string) string {
+				head, body := "PURGE "+target, ""
+				if by == "urls" {
+					head, body = "POST /purge", fmt.Sprintf(`{"urls":[%q]}`, target)
+				}
+				said := sendRaw(t, p.admin, fmt.Sprintf("%s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s", head, host, len(body), body))
+				return strings.TrimPrefix(said, "HTTP/1.1 ")[:3]
+			}
+			eventually(t, c.cached+" is answered from a copy", func() bool { return isHit(c.cached) })
+			if c.cached != c.purge {
+				if status := purge(c.cached); status != "400" || !isHit(c.cached) {
+					t.Errorf("%s of %s: %s, or the copy is gone", by, c.cached, status)
+				}
+			}
+			eventually(t, "/other/2 is answered from a copy", func() bool { return isHit("/other/2") })
+			if status := purge(c.purge); status != "200" || isHit(c.cached) || !isHit("/other/2") {
+				t.Errorf("%s of %s: %s, or %s is still a hit, or another copy is gone", by, c.purge, status, c.cached)
+			}
+		}
+	}
+}

@@ -1,0 +1,91 @@
+package admin
+
+import (
+	"cmp"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"cacheproxy/policy"
+)
+
+// A purge takes names, URLs and prefixes as they stand. What looks like a pattern is refused, since nothing would match
+// it and the receipt would still say that it holds. All of these signs can be percent-encoded where they are meant as
+// they stand, and name the same copies then.
+var (
+	// signInPath: '*' at the end of a segment, ".*", ".+", '$' at the end, and what a URI has no place for unescaped
+	// (RFC 3986 §3.3) and a pattern or template has.
+	signInPath = regexp.MustCompile(`\.[*+]|\*(?:/|$)|\$$|[\^\\|\[\]{}]`)
+	// signInQuery is less: brackets, braces, '+' and a '*' on the way are common in queries.
+	signInQuery = regexp.MustCompile(`\.\*|\*$|\$$`)
+	// signInName: '*' at the beginning or at the end of a part, ".*", anchors, and a placeholder of the configuration.
+	signInName = regexp.MustCompile(`^\*|\*(?:[:/]|$)|\.\*|^\^|\(\^|\$\)|\$$|\{[A-Za-z_][A-Za-z0-9_.-]*\}`)
+
+	plainHost = regexp.MustCompile(`^(?:[A-Za-z0-9_][A-Za-z0-9_.-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?$`)
+)
+
+// checkLiteral refuses a URL, or a prefix, that is meant as a pattern, and a host that no request can be for.
+func checkLiteral(t policy.Target, isPrefix bool) error {
+	if t.Host != "" && !plainHost.MatchString(t.Host) {
+		return fmt.Errorf("%q is not the name of a host: give one, without patterns and in ASCII, or for every host a path by POST /purge with {\"urls\":[%q]}",
+			shorten(t.Host), shorten(t.Path))
+	}
+	where, sign, inQuery := t.Path, signInPath.FindStringIndex(t.Path), false
+	if sign == nil {
+		where, sign, inQuery = t.Query, signInQuery.FindStringIndex(t.Query), true
+	}
+	var instead string
+	switch {
+	case sign == nil:
+		return nil
+	case inQuery:
+		instead = "without a query the path goes with every query"
+	case isPrefix:
+		instead = fmt.Sprintf("a prefix covers everything below it as it is: send %q", below(t, sign[0]))
+	default:
+		instead = fmt.Sprintf(`for everything below a path send POST /purge with {"prefixes":[%q]}`, below(t, sign[0]))
+	}
+	literal := strings.Trim(where[sign[0]:sign[1]], "./")
+	return fmt.Errorf("%q looks like a pattern, and a purge takes none: %s; where %q stands for itself, send it as %s",
+		shorten(t.String()), instead, literal, percentEncode(literal))
+}
+
+// below is the prefix that a pattern is about, as far as it is plain.
+func below(t policy.Target, sign int) string {
+	prefix := t.Path[:sign]
+	if strings.IndexByte(".*$", t.Path[sign]) < 0 {
+		prefix = prefix[:strings.LastIndexByte(prefix, '/')+1] // a choice or a class can have begun anywhere
+	}
+	prefix = strings.TrimRight(prefix, "/(")
+	switch {
+	case t.Host != "":
+		prefix = "http://" + t.Host + cmp.Or(prefix, "/")
+	case prefix == "":
+		prefix = "/"
+	}
+	return shorten(prefix)
+}
+
+// checkName refuses a key or tag that is meant as a pattern. A name may have such a form all the same: then it is sent
+// where it can be percent-encoded. raw is the name as it came there, else the name itself.
+func checkName(kind policy.MemberKind, raw, name string) error {
+	if !signInName.MatchString(raw) {
+		return nil
+	}
+	return fmt.Errorf("%s %q looks like a pattern: for many copies purge a tag that they share, or send POST /purge with {\"prefixes\":[\"/path\"]} or {\"routes\":[\"…\"]}; a %[1]s of just this name goes with DELETE /%[1]ss/%[3]s",
+		kind, shorten(name), shorten(percentEncode(name)))
+}
+
+// percentEncode writes as %XX every byte that could be a sign.
+func percentEncode(name string) string {
+	var b strings.Builder
+	for i := range len(name) {
+		switch c := name[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', strings.IndexByte("-_.~:", c) >= 0:
+			b.WriteByte(c)
+		default:
+			fmt.Fprintf(&b, "%%%02X", c)
+		}
+	}
+	return b.String()
+}

@@ -1,0 +1,121 @@
+package admin
+
+import (
+	"fmt"
+	"net/http"
+	"regexp"
+	"strings"
+
+	"cacheproxy/policy"
+)
+
+// readPurgeTarget is the URL that a PURGE names. The host of an absolute target wins over Host (RFC 9112 §3.2.2). One with
+// the port of this listener was not meant as the host of a site, so it stands for any: purging too much is harmless, too
+// little is not.
+func readPurgeTarget(r *request) (policy.Target, error) {
+	t := r.target
+	if err := checkParameters(t.Path, t.Query); err != nil {
+		return t, err
+	}
+	switch {
+	case isOwnHost(r.Request):
+		t.Host = ""
+	case t.Host == "":
+		t.Host = strings.ToLower(r.Host)
+		if err := checkForwardedHost(r.Header, t); err != nil {
+			return t, err
+		}
+	}
+	return t, checkLiteral(t, false)
+}
+
+// forwardedHost is a host that Forwarded gives (RFC 7239 §5.3).
+var forwardedHost = regexp.MustCompile(`(?i)(?:^|[;,\s])host="?([^\s;,"]*)`)
+
+// checkForwardedHost refuses a PURGE that came through a proxy which put another host in place of the one that was meant.
+// Which of them is the site's is not to be known here.
+func checkForwardedHost(h http.Header, t policy.Target) error {
+	var said []string
+	for name, values := range h {
+		list := strings.Join(values, ",")
+		switch foldName(name) {
+		case "x-forwarded-host":
+			said = append(said, strings.Split(list, ",")...)
+		case "forwarded":
+			for _, match := range forwardedHost.FindAllStringSubmatch(list, -1) {
+				said = append(said, match[1])
+			}
+		}
+	}
+	own, _ := splitPort(t.Host)
+	for _, host := range said {
+		if name, _ := splitPort(strings.TrimSpace(host)); name != "" && !strings.EqualFold(name, own) {
+			return fmt.Errorf("the host is %q, and a proxy on the way says that it was %q: send the URL by POST /purge with {\"urls\":[%q]}",
+				shorten(t.Host), shorten(name), shorten("http://"+name+t.String()))
+		}
+	}
+	return nil
+}
+
+// urlMembers names the copies of one URL, and without a query those of the path with every query.
+func (h *handler) urlMembers(t policy.Target) (members []policy.Member) {
+	for _, t := range aliases(t) {
+		if t.HasQuery {
+			members = append(members, h.URLMembers(t)...)
+		} else {
+			members = append(members, policy.PathMembers(t.Host, t.Path)...)
+		}
+	}
+	return members
+}
+
+// checkParameters refuses a PURGE whose query has what elsewhere is a word to the proxy. Here it is part of the URL to
+// purge, and whoever sends it may mean either.
+func checkParameters(path, query string) error {
+	for parameter := range strings.SplitSeq(query, "&") {
+		name, _, _ := strings.Cut(parameter, "=")
+		if name = strings.ToLower(name); name == "soft" || name == "wait" {
+			path := shorten(path)
+			return fmt.Errorf("%q may be part of the URL or a word to the proxy: for the latter send POST /purge with {\"urls\":[%q],%q:…}, for a URL that has it {\"urls\":[%q]}",
+				shorten(parameter), path, name, shorten(path+"?"+query))
+		}
+	}
+	return nil
+}
+
+func prefixMembers(t policy.Target) (members []policy.Member) {
+	for _, t := range aliases(t) {
+		members = append(members, policy.PrefixMembers(t.Host, t.Path)...)
+	}
+	return members
+}
+
+// encodedSign is a sign of a pattern in a query, encoded. To encode it makes another query (RFC 3986 §2.2).
+var encodedSign = regexp.MustCompile(`(?i)(?:%2A|%24)+$|\.(?:%2A)+`)
+
+// aliases are the targets that one target stands for. A host with the dot of the root is also the one without. A query
+// with signs that had to be encoded also stands for the one in which they are not: unlike paths, the two have different
+// names, and the second has no other way to be called.
+func aliases(t policy.Target) []policy.Target {
+	all := []policy.Target{t}
+	if name, port := splitPort(t.Host); strings.HasSuffix(name, ".") {
+		undotted := t
+		if undotted.Host = strings.TrimSuffix(name, "."); port != "" {
+			undotted.Host += ":" + port
+		}
+		all = append(all, undotted)
+	}
+	if !t.HasQuery {
+		return all
+	}
+	plain := encodedSign.ReplaceAllStringFunc(t.Query, func(s string) string {
+		return strings.NewReplacer("%2A", "*", "%2a", "*", "%24", "$").Replace(s)
+	})
+	if plain != t.Query {
+		for _, t := range all {
+			t.Query = plain
+			all = append(all, t)
+		}
+	}
+	return all
+}
