@@ -50,15 +50,17 @@ func (w *writing) keep(res *http.Response) {
 	}}
 }
 
-// asksAsFill reports whether a fill for the write's target would have asked the origin with what the write said, and notes the
-// query that it would have asked with. Any other answer is not one for everybody.
+// asksAsFill reports whether a fill for the write's target would have told the origin what the write told it. Any other answer
+// is not one for everybody: the origin may have gone by what no key holds. A Host that is not keyed is told with a write and not
+// with a fill; fields may also follow the content.
 func (ex *exchange) asksAsFill() bool {
 	query, reason := ex.route.Query.Apply(ex.target.Query)
-	if reason != policy.NoReason || len(ex.r.Header["Authorization"]) > 0 || len(ex.r.Header["Cookie"]) > 0 {
+	whole := reason == policy.NoReason && ex.target.WithQuery(query) == ex.target
+	if !whole || ex.route.Host.Literal != "" || len(ex.r.Trailer) > 0 {
 		return false
 	}
 	ex.query = query
-	return true
+	return ex.route.AsksAsFill(ex.r.Header, ex.route.selecting()) && !policy.SaysWho(ex.r.Header)
 }
 
 // overtaken reports whether something that the answer's copy belongs to was invalidated after the write was sent and before

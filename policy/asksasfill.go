@@ -1,0 +1,64 @@
+package policy
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// AsksAsFill reports whether the client's own request, sent through, asks what a fill would ask: only then is the answer
+// one for everybody. selected are the fields that Vary is known to name. Fields that are known not to matter may differ; one
+// that Connection takes out of what is sent on may be part of the key all the same.
+func (r *Route) AsksAsFill(client http.Header, selected []string) bool {
+	fill := r.FillHeader(client, selected)
+	for name, lines := range client {
+		switch {
+		case name == "Connection":
+			if !slices.ContainsFunc(lines, namesFields) {
+				continue
+			}
+			return false
+		case Neutral(name) && len(fill[name]) == 0, r.ignores(name):
+		case name == acceptEncoding && !r.declares(acceptEncoding):
+			if combined(fill[name]) != ParseAcceptEncoding(lines).Canonical() {
+				return false
+			}
+		case combined(fill[name]) != combined(lines) || len(fill[name]) == 0:
+			return false
+		}
+	}
+	return true
+}
+
+// namesFields reports whether a line of Connection has more than the options that are about the connection itself.
+func namesFields(line string) bool {
+	for option := range strings.SplitSeq(line, ",") {
+		switch strings.ToLower(trimOWS(option)) {
+		case "", "close", "keep-alive", "te", "upgrade":
+		default:
+			return true
+		}
+	}
+	return false
+}
+
+// whoWords are parts of names of fields by which APIs are told who asks.
+var whoWords = [...]string{
+	"key", "token", "auth", "secret", "session", "credential", "password", "signature", "jwt", "tenant", "account", "user-id",
+	"userid", "customer", "identity", "client-cert",
+}
+
+// SaysWho reports whether a request says by its fields who asks, or may: where all fields are forwarded there is no list by
+// which to know, so that names have to do. It is for what is shared without need.
+func SaysWho(h http.Header) bool {
+	for name := range h {
+		if Neutral(name) || classOf(name) == negotiatingField {
+			continue
+		}
+		lower := strings.ToLower(name)
+		if name == "Cookie" || slices.ContainsFunc(whoWords[:], func(word string) bool { return strings.Contains(lower, word) }) {
+			return true
+		}
+	}
+	return false
+}
