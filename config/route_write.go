@@ -17,16 +17,20 @@ func (c *routeCompiler) writes() {
 	}
 }
 
-// onWrite refuses what has no effect. Without a fence around a write, answers are kept by RFC 9110 §9.3.3 alone: so it is where
-// nothing was configured, and nowhere else.
+// onWrite refuses what has no effect, and warns where answers to writes cannot be kept: without a fence around a write, they
+// are kept by RFC 9110 §9.3.3 alone, where nothing was configured, and nowhere else. That is no error, since a route without
+// the copy does all that it promises.
 func (c *routeCompiler) onWrite(at string) {
 	kind, stores := c.route.Policy, c.doc.OnWrite == policy.OnWriteStore
 	switch {
-	case !c.has(at) || c.at(at).source != "" || kind == policy.WriteThrough || !c.has(c.key("policy")):
+	case !c.has(at) || c.at(at).source != "" || !c.has(c.key("policy")):
 	case !kind.Caches():
 		c.problem(at, "has no effect with policy: %s; remove it, or use policy: %s", kind, policy.WriteThrough)
-	case stores:
-		c.problem(at, "store is not possible with policy: %s; write on_write: invalidate, or use policy: %s", kind, policy.WriteThrough)
+	case stores && kind != policy.WriteThrough:
+		c.warn(at, "store keeps nothing with policy: %s, which has no fence around writes; write on_write: invalidate, or use policy: %s", kind, policy.WriteThrough)
+		c.route.OnWrite = policy.OnWriteInvalidate
+	case stores && c.route.Host.Literal != "":
+		c.warn(at, "store keeps nothing where the upstream's host is not the client's: writes tell the upstream of a Host that is not part of the storage key; use host: pass")
 	}
 }
 

@@ -48,11 +48,11 @@ var whoWords = [...]string{
 	"userid", "customer", "identity", "client-cert",
 }
 
-// SaysWho reports whether a request says by its fields who asks, or may: where all fields are forwarded there is no list by
-// which to know, so that names have to do. It is for what is shared without need.
-func SaysWho(h http.Header) bool {
+// SaysWho reports whether a request says who asks, or may, by fields that are not part of the storage key. On a route that
+// forwards all fields there is no list by which to know, so that their names have to do. It is for what is shared without need.
+func (r *Route) SaysWho(h http.Header) bool {
 	for name := range h {
-		if Neutral(name) || classOf(name) == negotiatingField {
+		if Neutral(name) || classOf(name) == negotiatingField || r.declares(name) || r.ignores(name) {
 			continue
 		}
 		lower := strings.ToLower(name)

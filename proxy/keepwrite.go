@@ -31,6 +31,7 @@ func (w *writing) keep(res *http.Response) {
 	verdict := ex.route.Judge(policy.Fetch{
 		Method: http.MethodGet, Requested: ex.start, Received: time.Now(), Status: http.StatusOK, Header: header,
 		BodyLength: res.ContentLength, MaxObject: ex.cfg.MaxObject, Jitter: rand.Float64(), Through: true,
+		Forwarded: ex.selection(ex.route.selecting()),
 	})
 	// A copy that varies belongs to a read's header, which a write does not have.
 	if !verdict.Store || len(verdict.Vary) > 0 {
@@ -60,7 +61,7 @@ func (ex *exchange) asksAsFill() bool {
 		return false
 	}
 	ex.query = query
-	return ex.route.AsksAsFill(ex.r.Header, ex.route.selecting()) && !policy.SaysWho(ex.r.Header)
+	return ex.route.AsksAsFill(ex.r.Header, ex.route.selecting()) && !ex.route.SaysWho(ex.r.Header)
 }
 
 // overtaken reports whether something that the answer's copy belongs to was invalidated after the write was sent and before

@@ -41,7 +41,7 @@ func edited(during func(n int64)) http.HandlerFunc {
 		h.Set("Surrogate-Key", "said")
 		h.Set("Cache-Groups", `"group"`)
 		if r.Method == "POST" {
-			h.Set("Content-Location", r.URL.Path)
+			h.Set("Content-Location", r.URL.RequestURI())
 			if during != nil {
 				during(i)
 			}
