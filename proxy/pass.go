@@ -3,12 +3,16 @@ package proxy
 import (
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httputil"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
+
+	"golang.org/x/net/http/httpguts"
 
 	"cacheproxy/policy"
 	"cacheproxy/proxy/origin"
@@ -51,13 +55,15 @@ func (p *passer) serve(w http.ResponseWriter, r *http.Request, o passOptions) {
 	}
 	pw := newPassWriter(w, r)
 	defer pw.close()
+	toOrigin := &endToEnd{o: o}
+	defer toOrigin.close()
 	onError := o.onError
 	if onError == nil {
 		onError = func(w http.ResponseWriter, err error) { answerError(w, o.origin, err) }
 	}
 	proxy := &httputil.ReverseProxy{
-		Rewrite:       func(pr *httputil.ProxyRequest) { rewrite(pr, pw, o) },
-		Transport:     endToEnd{o},
+		Rewrite:       func(pr *httputil.ProxyRequest) { rewrite(pr, pw, upgradeWish(r), o) },
+		Transport:     toOrigin,
 		FlushInterval: -1,
 		BufferPool:    p.buffers,
 		ErrorLog:      slog.NewLogLogger(p.log.Handler(), slog.LevelWarn),
@@ -80,15 +86,15 @@ func (p *passer) serve(w http.ResponseWriter, r *http.Request, o passOptions) {
 		}
 		return o.onResponse(res)
 	}
-	proxy.ServeHTTP(pw, r)
+	proxy.ServeHTTP(pw, withoutUpgrade(r))
 	pw.finish()
 }
 
 // rewrite makes the outgoing request from the incoming one. It starts over with the client's header, since ReverseProxy
 // lets Connection remove any field, and undoes ReverseProxy's cleaning of the query.
-func rewrite(pr *httputil.ProxyRequest, pw *passWriter, o passOptions) {
-	out, in := pr.Out, pr.In
-	upgrade, trailers := upgradeWish(in, out), out.Header["Te"] // the latter "trailers" or nothing by now
+func rewrite(pr *httputil.ProxyRequest, pw *passWriter, upgrade string, o passOptions) {
+	out, in := pr.Out, pw.request // whose trailer is there at the end of its body
+	trailers := out.Header["Te"]  // "trailers" or nothing by now
 	out.Header = in.Header.Clone()
 	policy.RemoveHopByHop(out.Header)
 	if trailers != nil {
@@ -108,20 +114,33 @@ func rewrite(pr *httputil.ProxyRequest, pw *passWriter, o passOptions) {
 	}
 }
 
-// upgradeWish is the protocol that the client wishes to switch to and may. A switch to HTTP itself would take all that
-// follows past the proxy's rules, and a HTTP/1.0 request has no Upgrade (RFC 9110 §7.8).
-func upgradeWish(in, out *http.Request) string {
-	wish := out.Header.Get("Upgrade")
-	if wish == "" || !in.ProtoAtLeast(1, 1) {
+// upgradeWish is the protocols that the client wishes to switch to and may. A switch to HTTP itself would take all that
+// follows past the proxy's rules, and an HTTP/1.0 request has no Upgrade (RFC 9110 §7.8), nor has one of HTTP/2.
+func upgradeWish(r *http.Request) string {
+	if r.ProtoMajor != 1 || r.ProtoMinor < 1 || !httpguts.HeaderValuesContainsToken(r.Header["Connection"], "Upgrade") {
 		return ""
 	}
-	for token := range strings.SplitSeq(strings.ToLower(wish), ",") {
-		name, _, _ := strings.Cut(strings.TrimSpace(token), "/")
-		if name == "h2c" || name == "h2" || name == "http" || name == "tls" {
-			return ""
+	offered := slices.DeleteFunc(origin.UpgradeProtocols(r.Header["Upgrade"]), func(protocol string) bool {
+		name, version, versioned := strings.Cut(protocol, "/")
+		switch strings.ToLower(name) {
+		case "h2c", "h2", "http", "tls":
+			return true
 		}
+		return !httpguts.ValidHeaderFieldName(name) || versioned && !httpguts.ValidHeaderFieldName(version) // both are tokens
+	})
+	return strings.Join(offered, ", ")
+}
+
+// withoutUpgrade hides the wish to upgrade from ReverseProxy, which takes several protocols for one and fails requests for
+// names that it does not like.
+func withoutUpgrade(r *http.Request) *http.Request {
+	if len(r.Header["Upgrade"]) == 0 {
+		return r
 	}
-	return wish
+	plain := *r
+	plain.Header = r.Header.Clone()
+	plain.Header.Del("Upgrade")
+	return &plain
 }
 
 // peerAddr is the address of the connection's other end; the zero Addr when it is not an IP address.
@@ -133,11 +152,16 @@ func peerAddr(r *http.Request) netip.Addr {
 	return peer.Addr().Unmap()
 }
 
-// endToEnd removes the fields of the connection from an origin's responses before ReverseProxy does, which would let
-// Connection remove any field.
-type endToEnd struct{ o passOptions }
+// endToEnd is one request's way to the origin. It removes the fields of the connection from the response before ReverseProxy
+// does, which would let Connection remove any field, and gives back in one place what the request holds of the origin:
+// ReverseProxy leaves a body open when it panics or will not make an upgrade.
+type endToEnd struct {
+	o    passOptions
+	slot *origin.Slot // nil: none yet
+	body io.Closer    // of the response; nil: none
+}
 
-func (e endToEnd) RoundTrip(req *http.Request) (*http.Response, error) {
+func (e *endToEnd) RoundTrip(req *http.Request) (*http.Response, error) {
 	slot, err := e.o.origin.Acquire(req.Context(), e.o.place)
 	if err != nil {
 		if req.Body != nil {
@@ -145,16 +169,36 @@ func (e endToEnd) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 		return nil, fmt.Errorf("send to upstream %s: %w", e.o.origin.Name(), err)
 	}
+	e.slot = slot
 	sent := func(*http.Response, error) {}
 	if e.o.sending != nil {
 		sent = e.o.sending(req)
 	}
 	res, err := e.o.origin.Send(req, slot)
+	if err == nil {
+		e.body = res.Body
+	}
 	sent(res, err)
-	if err == nil && res.StatusCode != http.StatusSwitchingProtocols {
+	switch {
+	case err != nil:
+	case res.StatusCode == http.StatusSwitchingProtocols:
+		// Of the protocols offered ReverseProxy expects all. The transport may still read the header that was sent.
+		req.Header = req.Header.Clone()
+		req.Header.Set("Upgrade", res.Header.Get("Upgrade"))
+	default:
 		policy.RemoveHopByHop(res.Header)
 	}
 	return res, err
+}
+
+// close ends what ReverseProxy may have left open. Where all went well it changes nothing.
+func (e *endToEnd) close() {
+	if e.body != nil {
+		e.body.Close() // it was read as far as anybody wanted: an error cannot matter any more
+	}
+	if e.slot != nil {
+		e.slot.Release()
+	}
 }
 
 // refuseConnect answers CONNECT: a gateway stands for its origins and has no tunnel to offer (RFC 9110 §9.3.6).

@@ -72,9 +72,10 @@ func (w *passWriter) WriteHeader(status int) {
 	}
 }
 
-// inform sends an informational head, which HTTP/1.0 does not know (RFC 9110 §15.2). The caller holds mu.
+// inform sends an informational head, which HTTP/1.0 does not know (RFC 9110 §15.2). A 101 is none, though over HTTP/2, where
+// it has no meaning (RFC 9113 §8.6), it comes as one: to net/http it is the last head there is. The caller holds mu.
 func (w *passWriter) inform(status int, fields http.Header) {
-	if !w.request.ProtoAtLeast(1, 1) || status == http.StatusContinue && w.continued {
+	if !w.request.ProtoAtLeast(1, 1) || status == http.StatusSwitchingProtocols || status == http.StatusContinue && w.continued {
 		return
 	}
 	w.continued = w.continued || status == http.StatusContinue

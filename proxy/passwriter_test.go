@@ -4,6 +4,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 )
@@ -55,4 +56,15 @@ func TestPassWriterKeepsHeadsApart(t *testing.T) {
 	wantLines(t, "hints", heads[0], "HTTP/1.1 103 Early Hints", "Link: </a>")
 	wantLines(t, "invitation", heads[1], "HTTP/1.1 100 Continue")
 	wantLines(t, "final", heads[2], "HTTP/1.1 204 No Content", "Connection: close", "X-Before: 1", "X-Gathering: 1")
+}
+
+// A 101 that comes like an informational response, as over HTTP/2, is not passed on: it would be the last head.
+func TestSwitchIsNoInformationalResponse(t *testing.T) {
+	rec := httptest.NewRecorder()
+	w := newPassWriter(rec, httptest.NewRequestWithContext(t.Context(), "GET", "/", nil))
+	w.WriteHeader(http.StatusSwitchingProtocols)
+	w.WriteHeader(http.StatusNoContent)
+	if rec.Code != http.StatusNoContent {
+		t.Errorf("status %d", rec.Code)
+	}
 }

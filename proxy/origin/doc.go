@@ -9,6 +9,7 @@
 //	SetTarget          the request target, byte for byte                        target.go
 //	trip, again        what is sent, and what is sent once more                 trip.go, repeat.go, countedconn.go
 //	newTransport       connections: how many, how long, which protocol          transport.go
+//	checkHead          a response that is none                                  head.go, fieldname.go
 //	Classify, Status   what an error means to the client                        classify.go
 //	NotSent            what an error means to the origin                        notsent.go
 //

@@ -105,7 +105,8 @@ func (o *Origin) send(req *http.Request, wait *wait, d *delivery) (*http.Respons
 	bodyErr := wait.end()
 	switch {
 	case err == nil:
-		if err = joinNames(res.Header); err != nil {
+		if err = checkHead(req, res); err != nil {
+			d.sent = true
 			res.Body.Close()
 			return nil, err
 		}
