@@ -23,9 +23,10 @@ func (ex *exchange) write() {
 		ex.refuse(status, policy.RequestBody, text)
 		return
 	}
-	members, fallback, err := ex.route.Effects(&ex.match, ex.target, ex.target.Query, ex.r.Header, body)
-	if err != nil {
-		ex.p.logger.Warn("write names nothing to invalidate; everything is", "route", ex.route.Name, "error", err)
+	members, fallback, excess := ex.route.Effects(&ex.match, ex.target, ex.target.Query, ex.r.Header, body)
+	if excess != nil {
+		ex.refuse(http.StatusBadRequest, policy.TooManyMembers, "the write was not made, because it has "+excess.Error()+"; send fewer at once")
+		return
 	}
 	if fallback {
 		ex.status.Detail = "otherwise"
