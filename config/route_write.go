@@ -55,7 +55,7 @@ func (c *routeCompiler) invalidates(at string) *policy.Invalidates {
 	case usesBody:
 		c.problem(at, "names {body...} and needs otherwise, for a body that cannot be read; write otherwise: {routes: [name]}")
 	case mayMiss:
-		c.warn(at, "a write without the parameter, header or cookie that is named here makes every copy of every route unusable; write otherwise: {routes: [name]}")
+		c.warn(at, "a write without the parameter, header or cookie that is named here leaves what it stands for as it is; write otherwise: {routes: [name]}")
 	}
 	return inv
 }

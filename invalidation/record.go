@@ -29,6 +29,8 @@ const (
 	recordVersion = 1
 	// MaxRecordIDs bounds the members of one record. An order that names more is written as several.
 	MaxRecordIDs = 4096
+	// What a request may name fits into the one record that begins a fence.
+	_ = uint(MaxRecordIDs - policy.MaxEffects)
 )
 
 // errRecord says that a record is not one that this version can read. It has to be taken for one that invalidates

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"iter"
 	"net/http"
 	"strings"
 )
@@ -18,15 +19,16 @@ func cutCookie(line string) (name, value, left string) {
 }
 
 // cookieValues are the values of all cookies with a name, in their order.
-func cookieValues(h http.Header, name string) (values []string) {
-	for _, line := range h["Cookie"] {
-		for line != "" {
-			var n, value string
-			n, value, line = cutCookie(line)
-			if n == name {
-				values = append(values, value)
+func cookieValues(h http.Header, name string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, line := range h["Cookie"] {
+			for line != "" {
+				var n, value string
+				n, value, line = cutCookie(line)
+				if n == name && !yield(value) {
+					return
+				}
 			}
 		}
 	}
-	return values
 }

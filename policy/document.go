@@ -87,44 +87,53 @@ func step(open []object, token json.Token) ([]object, error) {
 	return open, nil
 }
 
-// values are all values that a path leads to. Where a step leads nowhere there may be something that the origin writes
-// and we do not see, so that is an error and not an empty list.
-func (d *document) values(path string) ([]string, error) {
-	values, err := collect(nil, d.root, strings.Split(path, "."))
+// errEnough ends the walk over a document whose values are not wanted any more.
+var errEnough = errors.New("no more values are wanted")
+
+// values gives all values that a path leads to, until yield reports false. Where a step leads nowhere there may be something
+// that the origin writes and we do not see, so that is an error and not the end of a list.
+func (d *document) values(path string, yield func(string) bool) error {
+	found := false
+	err := collect(d.root, strings.Split(path, "."), func(value string) bool {
+		found = true
+		return yield(value)
+	})
+	if err == nil && !found {
+		err = errNoValue
+	}
 	if err != nil {
-		return nil, fmt.Errorf("body path %s: %w", path, err)
+		return fmt.Errorf("body path %s: %w", path, err)
 	}
-	if len(values) == 0 {
-		return nil, fmt.Errorf("body path %s: %w", path, errNoValue)
-	}
-	return values, nil
+	return nil
 }
 
-func collect(values []string, at gjson.Result, steps []string) ([]string, error) {
+func collect(at gjson.Result, steps []string, yield func(string) bool) error {
 	switch {
 	case len(steps) > 0 && steps[0] != "#":
 		next := at.Get(steps[0])
 		if !at.IsObject() && !at.IsArray() || !next.Exists() {
-			return nil, errNoValue
+			return errNoValue
 		}
-		return collect(values, next, steps[1:])
+		return collect(next, steps[1:], yield)
 	case len(steps) > 0 && !at.IsArray():
-		return nil, errors.New("not an array")
+		return errors.New("not an array")
 	case at.IsArray():
 		if len(steps) > 0 {
 			steps = steps[1:]
 		}
-		return collectAll(values, at, steps)
+		return collectAll(at, steps, yield)
 	case at.IsObject() || at.Type == gjson.Null:
-		return nil, errors.New("neither a text nor a number")
+		return errors.New("neither a text nor a number")
+	case !yield(at.String()):
+		return errEnough
 	}
-	return append(values, at.String()), nil
+	return nil
 }
 
-func collectAll(values []string, array gjson.Result, steps []string) (_ []string, err error) {
+func collectAll(array gjson.Result, steps []string, yield func(string) bool) (err error) {
 	array.ForEach(func(_, element gjson.Result) bool {
-		values, err = collect(values, element, steps)
+		err = collect(element, steps, yield)
 		return err == nil
 	})
-	return values, err
+	return err
 }

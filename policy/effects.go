@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -10,37 +11,50 @@ import (
 // copy that the route's key names, and what Invalidates says. Query is the one forwarded, h the request's header, body
 // the request's body where a template needs it; nil when it could not be read.
 //
-// Fallback reports that Otherwise was used, because the body or another value was not there. The error is that there was
-// no Otherwise to use, or more names than can be; the members then are everything, since what the write touched is not
-// known.
-func (r *Route) Effects(m *Match, t Target, query string, h http.Header, body []byte) (members []Member, fallback bool, err error) {
+// Fallback reports that Otherwise was used, because the body or another value was not there or there was too much of it, or
+// the route itself, because the body was not there and nobody has said what then. Excess says that the request names more
+// than one request may; nothing of it is to be made unusable then, nor is it to be sent. No request stands for everything.
+func (r *Route) Effects(m *Match, t Target, query string, h http.Header, body []byte) (members []Member, fallback bool, excess *ExcessError) {
 	v := Values{Match: m, Header: h, Target: t, Query: query}
 	var s memberSet
 	s.add(m.URIEffects(t)...)
 	s.add(m.URIEffects(t.WithQuery(query))...)
 	keys, err := r.keyNames(v)
-	if err != nil {
-		s.add(All)
-		return s.list, false, fmt.Errorf("name the key of %s: %w", r.Name, err)
+	if errors.As(err, &excess) {
+		return nil, false, excess
 	}
 	s.addNames(KindKey, keys)
-	for in := r.Invalidates; in != nil; in = in.Otherwise {
-		list, missing, err := in.members(v, body)
-		if err == nil && (!missing || in.Otherwise == nil) {
-			s.add(list...)
-			break
-		}
-		if in.Otherwise == nil {
-			s.add(All)
-			return s.list, fallback, fmt.Errorf("name what %s invalidates: %w", r.Name, err)
-		}
-		fallback = true
+	named, fallback, excess := r.invalidated(v, body)
+	if excess != nil {
+		return nil, fallback, excess
+	}
+	if s.add(named...); len(s.list) > MaxEffects {
+		return nil, fallback, &ExcessError{"names of copies", MaxEffects}
 	}
 	return s.list, fallback, nil
 }
 
+// invalidated is what Invalidates names, or the first Otherwise that can be filled in.
+func (r *Route) invalidated(v Values, body []byte) (members []Member, fallback bool, excess *ExcessError) {
+	for in := r.Invalidates; in != nil; in = in.Otherwise {
+		list, missing, err := in.members(v, body)
+		switch {
+		case err == nil && (!missing || in.Otherwise == nil):
+			return list, fallback, nil
+		case in.Otherwise != nil:
+			fallback = true
+		case errors.As(err, &excess):
+			return nil, fallback, excess
+		default: // the body cannot be read: it may name any copy, of which the route's are those that it has to do with
+			return []Member{NewMember(KindRoute, r.Name)}, true, nil
+		}
+	}
+	return nil, fallback, nil
+}
+
 // members are what the templates name. A key without one of its values is named as copies without it are; a tag, URL or
-// prefix is left out. Either is reported as missing.
+// prefix is left out, and so is a URL or prefix with an empty host, which would stand for every host. Each is reported as
+// missing.
 func (in *Invalidates) members(v Values, body []byte) (_ []Member, missing bool, err error) {
 	var doc *document
 	if in.usesBody() {
@@ -51,35 +65,31 @@ func (in *Invalidates) members(v Values, body []byte) (_ []Member, missing bool,
 	var s memberSet
 	kinds := []struct {
 		templates []Template
-		write     form
-		add       func(name string, complete bool)
+		as        form
+		partly    bool // a name without one of its values is one all the same
+		named     func(name string) []Member
 	}{
-		{in.Keys, nameForm, func(name string, _ bool) { s.add(NewMember(KindKey, name)) }},
-		{in.Tags, nameForm, func(name string, complete bool) {
-			if complete {
-				s.add(NewMember(KindTag, name))
-			}
-		}},
-		{in.URLs, urlForm, func(name string, complete bool) {
-			if complete {
-				s.add(v.Match.urlEffects(name)...)
-			}
-		}},
-		{in.Prefixes, urlForm, func(name string, complete bool) {
-			if complete {
-				s.add(PrefixMembers(cutURL(name))...)
-			}
-		}},
+		{in.Keys, nameForm, true, func(name string) []Member { return []Member{NewMember(KindKey, name)} }},
+		{in.Tags, nameForm, false, func(name string) []Member { return []Member{NewMember(KindTag, name)} }},
+		{in.URLs, urlForm, false, v.Match.urlEffects},
+		{in.Prefixes, prefixForm, false, prefixEffects},
 	}
 	for _, kind := range kinds {
 		for _, t := range kind.templates {
-			names, incomplete, err := t.render(v, doc, kind.write)
+			names, incomplete, err := t.render(v, doc, kind.as)
 			if err != nil {
 				return nil, false, fmt.Errorf("render %q: %w", t.text, err)
 			}
 			missing = missing || incomplete
+			if incomplete && !kind.partly {
+				continue
+			}
 			for _, name := range names {
-				kind.add(name, !incomplete)
+				members := kind.named(name)
+				missing = missing || len(members) == 0
+				if s.add(members...); len(s.list) > MaxEffects {
+					return nil, false, &ExcessError{"names of copies", MaxEffects}
+				}
 			}
 		}
 	}
@@ -128,7 +138,10 @@ func (t *Table) URLMembers(u Target) []Member {
 
 // urlEffects names what a rendered URL makes unusable: with a query exactly that, without one the path with every query.
 func (m *Match) urlEffects(url string) []Member {
-	host, pathQuery := cutURL(url)
+	host, pathQuery, ok := cutURL(url)
+	if !ok {
+		return nil
+	}
 	path, query, hasQuery := strings.Cut(pathQuery, "?")
 	if !hasQuery {
 		return PathMembers(host, path)
@@ -137,16 +150,27 @@ func (m *Match) urlEffects(url string) []Member {
 	return m.URIEffects(t)
 }
 
-// cutURL takes apart a URL of a template: a path, for every host, or http://host/path.
-func cutURL(url string) (host, pathQuery string) {
+// prefixEffects names what a rendered prefix makes unusable.
+func prefixEffects(url string) []Member {
+	host, path, ok := cutURL(url)
+	if !ok {
+		return nil
+	}
+	return PrefixMembers(host, path)
+}
+
+// cutURL takes apart a URL of a template: a path, for every host, or http://host/path. It is not ok without a host where one
+// was to be: none would stand for every host as well.
+func cutURL(url string) (host, pathQuery string, ok bool) {
 	_, after, absolute := strings.Cut(url, "://")
 	if !absolute || strings.HasPrefix(url, "/") {
-		return "", url
+		return "", url, true
 	}
+	host, pathQuery = after, "/"
 	if i := strings.IndexAny(after, "/?"); i >= 0 {
-		return after[:i], after[i:]
+		host, pathQuery = after[:i], after[i:]
 	}
-	return after, "/"
+	return host, pathQuery, memberHost(host) != ""
 }
 
 // ResponseEffects are the members that the answer to a successful write makes unusable besides: the URIs in Location and

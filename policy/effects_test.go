@@ -64,30 +64,6 @@ func TestEffectsOfBody(t *testing.T) {
 	}
 }
 
-func TestEffectsFailClosed(t *testing.T) {
-	table, product, checkout := shop(t)
-	u := target(t, "/checkout")
-	m, _ := table.Match("POST", u)
-	checkout.Invalidates.Otherwise = nil
-	if got, _, err := checkout.Effects(&m, u, "", nil, nil); err == nil || !meet(got, []Member{All}) {
-		t.Errorf("unreadable body without otherwise: %s, %v, want everything and an error", spell(got), err)
-	}
-	product.Key = mustTemplate(t, "{query.a}{query.b}")
-	u = target(t, "/products/1?"+strings.Repeat("a=1&", 1)+manyParameters())
-	m, _ = table.Match("PUT", u)
-	if got, _, err := product.Effects(&m, u, u.Query, nil, nil); err == nil || !meet(got, []Member{All}) {
-		t.Errorf("too many keys: %d members, %v, want everything and an error", len(got), err)
-	}
-}
-
-func manyParameters() string {
-	var b strings.Builder
-	for i := range 300 {
-		b.WriteString("b=" + strings.Repeat("x", i) + "&")
-	}
-	return b.String()
-}
-
 func TestEffectsMissingValueUsesOtherwise(t *testing.T) {
 	r := newRoute(t, "it", "PUT /x")
 	r.Invalidates = &Invalidates{Tags: templates(t, "t:{query.id}"), Otherwise: &Invalidates{Tags: templates(t, "all")}}

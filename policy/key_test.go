@@ -84,7 +84,7 @@ func spellKey(r *Route, u Target, host, query string, h http.Header) string {
 	}
 	for _, name := range r.Cookies {
 		out += fmt.Sprintf(" %q", name)
-		for _, v := range cookieValues(h, name) {
+		for v := range cookieValues(h, name) {
 			out += fmt.Sprintf(" %q", v)
 		}
 		out += " ."

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"net/http"
 	"slices"
 	"strings"
@@ -36,19 +37,20 @@ func (s *memberSet) addNames(kind MemberKind, names []string) {
 
 // Members are the names under which the copy of an answer can be made unusable: everything, the route, the key, the
 // tags of the route and of the answer, the answer's cache groups, the URL, the path, and every prefix of the path. Query is the one forwarded, h
-// the request's header. More than MaxMembers may come back; such a copy must not be stored.
+// the request's header. More than MaxMembers may come back, some of them empty; such a copy must not be stored.
 func (r *Route) Members(m *Match, t Target, query string, h http.Header, response http.Header) []Member {
 	t = t.WithQuery(query)
 	v := Values{Match: m, Header: h, Target: t, Query: query}
 	var s memberSet
 	s.add(All, NewMember(KindRoute, r.Name))
-	// Of too many names as many are handed on as make the copy one that is not stored.
-	keys, _ := r.keyNames(v)
+	keys, err := r.keyNames(v)
 	s.addNames(KindKey, keys)
 	for _, tag := range r.Tags {
-		if names, missing, _ := tag.render(v, nil, nameForm); !missing {
+		names, missing, tooMany := tag.render(v, nil, nameForm)
+		if !missing {
 			s.addNames(KindTag, names)
 		}
+		err = cmp.Or(err, tooMany)
 	}
 	s.addNames(KindTag, responseTags(response))
 	host, origin := memberHost(t.Host), t.Host
@@ -60,6 +62,10 @@ func (r *Route) Members(m *Match, t Target, query string, h http.Header, respons
 	for _, host := range []string{host, ""} {
 		s.add(urlMember(host, path, t.Query, t.HasQuery), NewMember(KindPath, host+path))
 		s.addPrefixes(host, path)
+	}
+	if err != nil {
+		// What it would be called by is not known in full: it is called by too much to be stored.
+		s.list = append(s.list, make([]Member, MaxMembers)...)
 	}
 	return s.list
 }

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"slices"
 	"testing"
 )
 
@@ -75,7 +76,7 @@ func FuzzSearchVariance(f *testing.F) {
 			for _, query := range []string{a, b} {
 				for _, piece := range []string{a, b} {
 					name := pieceName(piece)
-					if got, want := queryValues(query, unescapeForm(name)), queryValues(a, unescapeForm(name)); len(got) != len(want) {
+					if got, want := slices.Collect(queryValues(query, unescapeForm(name))), slices.Collect(queryValues(a, unescapeForm(name))); len(got) != len(want) {
 						t.Fatalf("%q and %q are alike, but %q occurs %d and %d times", a, b, name, len(got), len(want))
 					}
 				}

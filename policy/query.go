@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"iter"
 	"slices"
 	"strings"
 )
@@ -147,14 +148,16 @@ func isQueryPiece(piece string) bool {
 	return true
 }
 
-// queryValues yields the values of a parameter in their order, unescaped. A parameter without "=" has the value "".
-func queryValues(query, name string) (values []string) {
-	for piece := range strings.SplitSeq(query, "&") {
-		if raw, value, _ := strings.Cut(piece, "="); piece != "" && hasName(raw, name, false) {
-			values = append(values, unescapeForm(value))
+// queryValues are the values of a parameter in their order, unescaped. A parameter without "=" has the value "".
+func queryValues(query, name string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for piece := range strings.SplitSeq(query, "&") {
+			raw, value, _ := strings.Cut(piece, "=")
+			if piece != "" && hasName(raw, name, false) && !yield(unescapeForm(value)) {
+				return
+			}
 		}
 	}
-	return values
 }
 
 // unescapeForm unescapes a value of a query. A broken escape stands for itself.

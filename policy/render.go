@@ -16,13 +16,9 @@ type Values struct {
 	Query  string // as forwarded
 }
 
-// maxNames bounds how many names one template may give for one request.
-const maxNames = MaxMembers
-
 var (
-	errTooManyNames = fmt.Errorf("more than %d names", maxNames)
-	errNoValue      = errors.New("no value")
-	errNoBody       = errors.New("the body is not at hand")
+	errNoValue = errors.New("no value")
+	errNoBody  = errors.New("the body is not at hand")
 )
 
 // Render fills in the placeholders, the first value of those that have several. Separators of names in a value are
@@ -47,8 +43,8 @@ func (t Template) Render(v Values) (string, bool) {
 }
 
 // RenderAll fills in the placeholders with every value that the request has for them: a parameter given twice gives two
-// names, a path with # one for each element. It is an error when there is no value for a placeholder, when there are
-// more than 256 names, or when the body is needed and is not JSON that everyone reads alike.
+// names, a path with # one for each element. It is an error when there is no value for a placeholder, an *ExcessError when
+// there is more than one request may name, and an error when the body is needed and is not JSON that everyone reads alike.
 func (t Template) RenderAll(v Values, body []byte) ([]string, error) {
 	var doc *document
 	if t.UsesBody() {
@@ -68,13 +64,23 @@ func (t Template) RenderAll(v Values, body []byte) ([]string, error) {
 }
 
 // form says how a value is written into what a template renders.
-type form func(p Placeholder, v Values, value string) string
+type form struct {
+	write func(p Placeholder, v Values, value string) string
+	// whole says that a value must not be empty, because what is left of the name then stands for more than it says. One that
+	// the path has is as its route wants it.
+	whole bool
+}
 
-// nameForm is the form of keys and tags.
-func nameForm(_ Placeholder, _ Values, value string) string { return EscapeName(value) }
+var (
+	// nameForm is the form of keys and tags.
+	nameForm = form{write: func(_ Placeholder, _ Values, value string) string { return EscapeName(value) }}
+	// urlForm is the form of URLs: a wildcard as it stands in the path, anything else percent-encoded.
+	urlForm = form{write: writeURL}
+	// prefixForm is the form of prefixes.
+	prefixForm = form{write: writeURL, whole: true}
+)
 
-// urlForm is the form of URLs and prefixes: a wildcard as it stands in the path, anything else percent-encoded.
-func urlForm(p Placeholder, v Values, value string) string {
+func writeURL(p Placeholder, v Values, value string) string {
 	switch p.Kind {
 	case FromWildcard:
 		raw, _ := v.Match.rawWildcard(p.Name)
@@ -86,66 +92,98 @@ func urlForm(p Placeholder, v Values, value string) string {
 }
 
 // render combines every value of every placeholder. A placeholder without a value renders as empty and is reported as
-// missing. With more names than allowed the error is errTooManyNames, and as many as show that there are too many.
-func (t Template) render(v Values, doc *document, write form) (names []string, missing bool, err error) {
+// missing. Values are counted before they are written, and names before they are made: with more than one request may name
+// there are none, and the error is an *ExcessError.
+func (t Template) render(v Values, doc *document, as form) (names []string, missing bool, err error) {
+	lists := make([][]string, len(t.parts))
+	var several []string
+	for i, p := range t.parts {
+		if p.placeholder.Kind == 0 {
+			lists[i] = []string{p.text}
+			continue
+		}
+		values, err := p.placeholder.values(v, doc)
+		if err != nil {
+			return nil, false, err
+		}
+		if as.whole && p.placeholder.Kind != FromWildcard {
+			values = slices.DeleteFunc(values, func(value string) bool { return value == "" })
+		}
+		if len(values) > 1 {
+			several = append(several, p.placeholder.source())
+		}
+		for j := range values {
+			values[j] = as.write(p.placeholder, v, values[j])
+		}
+		if len(values) == 0 {
+			values, missing = []string{""}, true
+		}
+		slices.Sort(values)
+		lists[i] = values
+	}
+	count, err := combinations(lists, several)
+	if err != nil {
+		return nil, missing, err
+	}
 	names = []string{""}
-	for _, p := range t.parts {
-		values := []string{p.text}
-		if p.placeholder.Kind != 0 {
-			if values, err = p.placeholder.values(v, doc); err != nil {
-				return nil, false, err
+	for _, values := range lists {
+		longer := make([]string, 0, count)
+		for _, name := range names {
+			for _, value := range values {
+				longer = append(longer, name+value)
 			}
-			for i := range values {
-				values[i] = write(p.placeholder, v, values[i])
-			}
-			if len(values) == 0 {
-				values, missing = []string{""}, true
-			}
-			slices.Sort(values)
-			values = slices.Compact(values)
 		}
-		if names, err = product(names, values); err != nil {
-			return names, missing, err
-		}
+		names = longer
 	}
 	return names, missing, nil
 }
 
-// product appends every value to every name.
-func product(names, values []string) ([]string, error) {
-	all := make([]string, 0, min(len(names)*len(values), maxNames+1))
-	for _, name := range names {
-		for _, value := range values {
-			all = append(all, name+value)
-			if len(all) > maxNames {
-				return all, errTooManyNames
-			}
-		}
-	}
-	return all, nil
-}
-
-// values are the values of one placeholder in a fresh slice, none when the request has none.
+// values are the values of one placeholder, each once, in a fresh slice; none when the request has none.
 func (p Placeholder) values(v Values, doc *document) ([]string, error) {
+	var s valueSet
 	switch p.Kind {
 	case FromWildcard:
 		if value, ok := v.Match.Wildcard(p.Name); ok {
-			return []string{value}, nil
+			s.add(value)
 		}
-		return nil, nil
 	case FromQuery:
-		return queryValues(v.Query, p.Name), nil
+		s.addAll(queryValues(v.Query, p.Name))
 	case FromHeader:
-		return slices.Clone(v.Header[p.Name]), nil
+		s.addAll(slices.Values(v.Header[p.Name]))
 	case FromCookie:
-		return cookieValues(v.Header, p.Name), nil
+		s.addAll(cookieValues(v.Header, p.Name))
 	case FromHost:
-		return []string{memberHost(v.Target.Host)}, nil
+		s.add(memberHost(v.Target.Host))
 	case FromBody:
 		if doc == nil {
 			return nil, errNoBody
 		}
-		return doc.values(p.Name)
+		if err := doc.values(p.Name, s.add); err != nil && !s.over {
+			return nil, err
+		}
+	default:
+		return nil, fmt.Errorf("unknown placeholder kind %d", p.Kind)
 	}
-	return nil, fmt.Errorf("unknown placeholder kind %d", p.Kind)
+	if s.over {
+		return nil, &ExcessError{"values of " + p.source(), maxNames}
+	}
+	return s.list, nil
+}
+
+// source says where the value comes from, to the one who sends it.
+func (p Placeholder) source() string {
+	switch p.Kind {
+	case FromQuery:
+		return "the query parameter " + p.Name
+	case FromHeader:
+		return "the header field " + p.Name
+	case FromCookie:
+		return "the cookie " + p.Name
+	case FromBody:
+		return p.Name + " in the body"
+	case FromHost:
+		return "the host"
+	default:
+		return "the path"
+	}
 }

@@ -202,7 +202,7 @@ const (
 type Invalidates struct {
 	Keys, Tags, URLs, Prefixes []Template
 	Routes                     []string
-	// Otherwise is used instead when a template names the request body and the body cannot be read as JSON or is too
-	// large. Never nil when a template uses the body.
+	// Otherwise is used instead when a value that a template names is not in the request, the body cannot be read as JSON or
+	// is too large, or the request names more than one request may. The configuration wants it where a template uses the body.
 	Otherwise *Invalidates
 }

@@ -130,7 +130,9 @@ func (ex *exchange) explain() *Explanation {
 func (ex *exchange) explainRead(e *Explanation) {
 	e.StorageKey, e.Query, e.Name = hex.EncodeToString(ex.key), ex.query, ex.name()
 	for _, m := range ex.route.Members(&ex.match, ex.target, ex.query, ex.r.Header, nil) {
-		e.Members = append(e.Members, m.String())
+		if m != "" {
+			e.Members = append(e.Members, m.String())
+		}
 	}
 	found := ex.p.store.Lookup(string(ex.key), ex.r.Header, ex.start)
 	c := candidate{Found: found, reason: policy.URIMiss}

@@ -53,9 +53,10 @@ var errSpared = errors.New("a copy stands in for the answer")
 
 // passage is what one who sends a request through wants to know. Each may be nil.
 type passage struct {
-	answered func(*http.Response) error // gets the head of the answer before the client sees any of it; its error goes to failed
-	unknown  func()                     // is called where there is none
-	failed   func(error) bool           // reports whether the request is answered by other means
+	sending    func()                     // is called when the request has its place and goes out
+	answered   func(*http.Response) error // gets the head of the answer before the client sees any of it; its error goes to failed
+	unanswered func(error)                // is called where there is none
+	failed     func(error) bool           // reports whether the request is answered by other means
 }
 
 // through sends the request to the origin.
@@ -67,6 +68,9 @@ func (ex *exchange) through(o passage) {
 		origin: ex.route.origin, place: origin.Place{Route: ex.route.Name}, target: ex.target, trusted: ex.trusted(),
 		sending: func(req *http.Request) func(*http.Response, error) {
 			req.Header[requestIDField] = []string{ex.id()}
+			if o.sending != nil {
+				o.sending()
+			}
 			return ex.p.ask(ex.route, why, ex.span, req)
 		},
 		onResponse: func(res *http.Response) error {
@@ -89,8 +93,8 @@ func (ex *exchange) through(o passage) {
 		onError: func(w http.ResponseWriter, err error) {
 			if !arrived {
 				ex.origin = time.Since(start)
-				if o.unknown != nil {
-					o.unknown()
+				if o.unanswered != nil {
+					o.unanswered(err)
 				}
 			}
 			if o.failed == nil || !o.failed(err) {

@@ -9,6 +9,7 @@ import (
 
 	"cacheproxy/invalidation"
 	"cacheproxy/policy"
+	"cacheproxy/proxy/origin"
 )
 
 // maxInspected is how much of a request body is read to find the names that a write invalidates, in bytes.
@@ -23,9 +24,10 @@ func (ex *exchange) write() {
 		ex.refuse(status, policy.RequestBody, text)
 		return
 	}
-	members, fallback, err := ex.route.Effects(&ex.match, ex.target, ex.target.Query, ex.r.Header, body)
-	if err != nil {
-		ex.p.logger.Warn("write names nothing to invalidate; everything is", "route", ex.route.Name, "error", err)
+	members, fallback, excess := ex.route.Effects(&ex.match, ex.target, ex.target.Query, ex.r.Header, body)
+	if excess != nil {
+		ex.refuse(http.StatusBadRequest, policy.TooManyMembers, "the write was not made, because it has "+excess.Error()+"; send fewer at once")
+		return
 	}
 	if fallback {
 		ex.status.Detail = "otherwise"
@@ -36,9 +38,9 @@ func (ex *exchange) write() {
 		return
 	}
 	w.before = ex.p.ledger.Token()
-	// Whatever happens, a write that may have reached the origin is not forgotten.
+	// Whatever happens, a write that may have reached the origin is not forgotten, and a fence does not stand for ever.
 	defer w.leave()
-	ex.through(passage{answered: w.answered, unknown: w.unknown})
+	ex.through(passage{sending: func() { w.sent = true }, answered: w.answered, unanswered: w.unanswered})
 }
 
 // inspect reads the body where the route's invalidations are found in it. A body that is too large is not inspected.
@@ -66,7 +68,8 @@ type writing struct {
 	ex      *exchange
 	members []policy.Member
 	fence   *invalidation.Fence // nil: the route has none
-	settled bool
+	sent    bool                // it may have reached the origin
+	settled bool                // what became of it was applied
 
 	before  invalidation.Token   // taken before the write was sent, after its fence began
 	named   []policy.Member      // all that its end has named
@@ -94,11 +97,8 @@ func (w *writing) answered(res *http.Response) error {
 	switch {
 	case res.StatusCode < 400:
 		w.end(w.ex.match.ResponseEffects(w.ex.target, res.Header))
-	case res.StatusCode < 500:
-		// The origin refused: nothing has changed, and nobody has to hear of it before the client does.
-		if w.fence != nil {
-			w.lift()
-		}
+	case refused(w.ex.r.Method, res.StatusCode):
+		w.undone()
 	case w.fence == nil && w.ex.route.FailedWrite == policy.FailedKeep:
 		// The origin says that it has failed to do it (RFC 9110 §15.6.1), and RFC 9111 §4.4 asks for no more.
 	default:
@@ -109,15 +109,43 @@ func (w *writing) answered(res *http.Response) error {
 	return nil
 }
 
-func (w *writing) unknown() {
-	w.doubt()
+// refused reports whether an origin has declined to do what it was asked. To say that it knows no such method there is 501
+// (RFC 9110 §15.6.2); of one that everybody knows, what fails after it was begun may be answered with it too.
+func refused(method string, status int) bool {
+	switch method {
+	case http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete:
+		return status >= 400 && status < 500
+	}
+	return status >= 400 && status < 500 || status == http.StatusNotImplemented
+}
+
+// unanswered applies what is known of a write without an answer. Of what was not sent, nothing can have come: there was no
+// place at the origin or no connection to it, or the client left before there was.
+func (w *writing) unanswered(err error) {
+	if !w.sent || origin.NotSent(err) {
+		w.undone()
+	} else {
+		w.doubt()
+	}
 	w.settled = true
 }
 
-// leave makes sure that a write which ended in no foreseen way is treated as one that may have happened.
+// leave treats a write that ended in no foreseen way, such as a panic in the middle, as one that may have happened if it was
+// sent.
 func (w *writing) leave() {
-	if !w.settled {
+	switch {
+	case w.settled:
+	case w.sent:
 		w.doubt()
+	default:
+		w.undone()
+	}
+}
+
+// undone ends a write that has changed nothing. Nobody has to hear of it before the client does.
+func (w *writing) undone() {
+	if w.fence != nil {
+		w.lift()
 	}
 }
 

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"strings"
 	"sync"
@@ -214,4 +215,42 @@ func TestCacheGroupInvalidation(t *testing.T) {
 	r.do("GET", "/list").want(t, "a write that failed invalidates nothing", 200, "1", "hit")
 	r.do("POST", "/products").want(t, "a write", 200, "*", "")
 	r.do("GET", "/list").want(t, "its group is gone", 200, "5", "detail=purged")
+}
+
+// A write that names too much is refused before anything is made unusable or sent: it stands for no more than it says, and
+// nobody is to decide over all copies with one request.
+func TestWriteThatNamesTooMuch(t *testing.T) {
+	for _, kind := range []policy.Kind{policy.CacheAside, policy.WriteThrough} {
+		t.Run(kind.String(), func(t *testing.T) {
+			var asked atomic.Int64
+			var regions, values []string
+			for i := range policy.MaxMembers + 1 {
+				regions = append(regions, "X-Region", fmt.Sprint(i))
+				values = append(values, fmt.Sprint("q=", i))
+			}
+			search := routeFor(t, "search", func(r *policy.Route) {
+				r.Policy, r.Key = kind, template(t, "s:{query.q}:{header.X-Region}")
+			}, "/search")
+			inBubble(t, counted(&asked, nil), rigOptions{routes: []*policy.Route{search}}, routeFor(t, "all", nil, "/"), func(b *bubble) {
+				b.do("GET", "/other").want(t, "before", 200, "1", "stored")
+				b.do("GET", "/search?q=1").want(t, "before", 200, "2", "stored")
+				position := b.ledger.Token()
+				a := b.do("POST", "/search?"+strings.Join(values, "&"))
+				a.want(t, "too many parameters", 400, "*", "detail=too-many-members")
+				if !strings.Contains(a.body, "more than 256 values of the query parameter q") {
+					t.Errorf("told %q", a.body)
+				}
+				b.do("POST", "/search", regions...).want(t, "too many fields", 400, "*", "detail=too-many-members")
+				if now := b.ledger.Token(); now != position {
+					t.Errorf("the ledger went from %d to %d", position.Position(), now.Position())
+				}
+				b.do("GET", "/other").want(t, "after", 200, "1", "hit")
+				b.do("GET", "/search?q=1").want(t, "after", 200, "2", "hit")
+				b.do("POST", "/search?"+strings.Join(values[1:], "&")).want(t, "as many as may be", 200, "3", "")
+				b.do("GET", "/other").want(t, "after that", 200, "1", "hit")
+				b.do("GET", "/search?"+strings.Join(values, "&")).want(t, "a read", 200, "4", "fwd=")
+				b.do("GET", "/search?"+strings.Join(values, "&")).want(t, "again", 200, "5", "fwd=")
+			})
+		})
+	}
 }

@@ -54,10 +54,7 @@ func (l *Log) Begin(ctx context.Context, members []policy.Member) (*invalidation
 	ctx, cancel := context.WithTimeout(ctx, 2*l.patience)
 	defer cancel()
 	f := invalidation.NewFence(invalidation.IDsOf(members), rand.Uint64())
-	r := invalidation.Record{Operation: invalidation.BeginFence, IDs: f.IDs(), Fence: f.Number(), Life: invalidation.FenceLife}
-	if len(r.IDs) > invalidation.MaxRecordIDs {
-		r.IDs = invalidation.IDsOf([]policy.Member{policy.All})
-	}
+	r := invalidation.Record{Operation: invalidation.BeginFence, IDs: around(f), Fence: f.Number(), Life: invalidation.FenceLife}
 	if _, err := l.until(ctx, invalidation.WaitRecorded, r); err != nil {
 		// It may be there all the same, and then ends by itself.
 		return nil, fmt.Errorf("begin fence: %w", err)
@@ -66,16 +63,28 @@ func (l *Log) Begin(ctx context.Context, members []policy.Member) (*invalidation
 	return f, nil
 }
 
+// around is what a fence stands around, in one record. No request names more than that holds (policy.MaxEffects): where there
+// is more, it is routes of a new configuration that begin anew.
+func around(f *invalidation.Fence) []invalidation.ID {
+	if len(f.IDs()) > invalidation.MaxRecordIDs {
+		return invalidation.IDsOf([]policy.Member{policy.All})
+	}
+	return f.IDs()
+}
+
 // End implements invalidation.Log.
 func (l *Log) End(ctx context.Context, f *invalidation.Fence, o invalidation.Order) (invalidation.Receipt, error) {
-	ids := append(slices.Clone(f.IDs()), invalidation.IDsOf(o.Members)...)
+	ids := append(slices.Clone(around(f)), invalidation.IDsOf(o.Members)...)
 	slices.Sort(ids)
 	ids = slices.Compact(ids)
+	var records []invalidation.Record
 	if len(ids) > invalidation.MaxRecordIDs {
-		ids = invalidation.IDsOf([]policy.Member{policy.All})
+		// An answer has named very much. It goes before in records of its own, and stands for nothing more.
+		o.Soft = false
+		records, ids = recordsOf(o), around(f)
 	}
-	r := invalidation.Record{Operation: invalidation.EndFence, IDs: ids, Fence: f.Number(), Settle: o.Settle}
-	receipt, err := l.record(ctx, o.Wait, []invalidation.Record{r}, false)
+	records = append(records, invalidation.Record{Operation: invalidation.EndFence, IDs: ids, Fence: f.Number(), Settle: o.Settle})
+	receipt, err := l.record(ctx, o.Wait, records, false)
 	if f.Ended() {
 		receipt.Quiet = 0
 	}

@@ -100,6 +100,35 @@ func TestExclusiveOrders(t *testing.T) {
 	})
 }
 
+// However much the answer to a write names, all of that is made unusable, and nothing else.
+func TestEndThatNamesVeryMuch(t *testing.T) {
+	eachServer(t, func(t *testing.T, s Server) {
+		a, b := join(t, s, "a"), join(t, s, "b")
+		f, err := a.Begin(t.Context(), []policy.Member{key("fenced")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.await(t, "fence", func() bool { return !b.admits(b.ledger.Token(), key("fenced")) })
+		before := b.ledger.Token()
+		many := make([]policy.Member, 2*invalidation.MaxRecordIDs)
+		for i := range many {
+			many[i] = key("m%d", i)
+		}
+		r, err := a.End(t.Context(), f, invalidation.Order{Members: many})
+		if err != nil || r.Exclusive(a.ledger.Token()) {
+			t.Fatalf("receipt %+v, error %v", r, err)
+		}
+		for _, m := range append(many, key("fenced")) {
+			if b.admits(before, m) || !b.admits(b.ledger.Token(), m) {
+				t.Fatalf("%s was not ended", m)
+			}
+		}
+		if !b.admits(before, key("another")) {
+			t.Error("what nobody named is gone as well")
+		}
+	})
+}
+
 // An instance that joins knows what was invalidated before, which fences stand, and what was announced.
 func TestJoining(t *testing.T) {
 	eachServer(t, func(t *testing.T, s Server) {

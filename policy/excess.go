@@ -1,0 +1,88 @@
+package policy
+
+import (
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+)
+
+// What one request may name through templates. It is for anybody to send: beyond this it is refused, since all of it could not
+// be made unusable, and what stands for more than all of it would be more than its sender may decide on.
+const (
+	// maxNames is how many names one template may give.
+	maxNames = MaxMembers
+	// maxNameBytes is how long they may be together. A request line and header are shorter; a body may be longer.
+	maxNameBytes = 1 << 20
+	// MaxEffects is how many members one write may make unusable, by what the request says.
+	MaxEffects = 4096
+)
+
+// ExcessError says that a request names more than one request may.
+type ExcessError struct {
+	what  string // in words for the one who sent it
+	limit int
+}
+
+// Error says what there is too much of, and how much there may be.
+func (e *ExcessError) Error() string { return fmt.Sprintf("more than %d %s", e.limit, e.what) }
+
+// valueSet collects values, each once, in their order, as long as there are not too many.
+type valueSet struct {
+	list []string
+	seen map[string]bool // nil while there are few
+	over bool
+}
+
+// few is up to how many values are compared one by one.
+const few = 8
+
+// add takes a value in. It reports false when no more are wanted.
+func (s *valueSet) add(value string) bool {
+	if s.seen == nil && slices.Contains(s.list, value) || s.seen[value] {
+		return true
+	}
+	if s.over = len(s.list) == maxNames; s.over {
+		return false
+	}
+	if s.list = append(s.list, value); len(s.list) > few {
+		if s.seen == nil {
+			s.seen = make(map[string]bool, 4*few)
+			for _, v := range s.list {
+				s.seen[v] = true
+			}
+		}
+		s.seen[value] = true
+	}
+	return true
+}
+
+// addAll takes values in, until there are too many.
+func (s *valueSet) addAll(values iter.Seq[string]) {
+	for value := range values {
+		if !s.add(value) {
+			return
+		}
+	}
+}
+
+// combinations is how many names lists of values give together, each with one value of every list, and how long those are,
+// without making any. It fails where that is too much; what is of the placeholders that have several values.
+func combinations(lists [][]string, what []string) (count int, err error) {
+	count = 1
+	for _, values := range lists {
+		if count *= len(values); count > maxNames {
+			return 0, &ExcessError{"combinations of values of " + strings.Join(what, " and "), maxNames}
+		}
+	}
+	length := 0
+	for _, values := range lists {
+		for _, value := range values {
+			length += count / len(values) * len(value)
+		}
+	}
+	if length > maxNameBytes {
+		return 0, &ExcessError{"bytes of names of copies", maxNameBytes}
+	}
+	return count, nil
+}
