@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"bytes"
@@ -21,9 +21,9 @@ type processTimes struct {
 	children time.Duration // of children that have ended and been waited for
 }
 
-// cpuOfTree is the CPU time that a process and its descendants have used up to
+// CPUOfTree is the CPU time that a process and its descendants have used up to
 // now, those that have ended included.
-func cpuOfTree(root int) (time.Duration, error) {
+func CPUOfTree(root int) (time.Duration, error) {
 	paths, err := filepath.Glob("/proc/[0-9]*/stat")
 	if err != nil {
 		return 0, fmt.Errorf("read CPU times: %w", err)
