@@ -65,8 +65,17 @@ conformance: ## hold the proxy against http-cache-tests, as it was last written 
 conformance-update: ## write down what http-cache-tests says now
 	go test -count 1 -v ./test/conformance -require -update
 
+# BASELINE is another cacheproxy binary to be measured beside this one, FLAGS are more flags of test/bench/peers.
 .PHONY: bench
-bench: ## run the Go benchmarks that match BENCH
+bench: ## measure the proxy beside the caches that are installed, and beside BASELINE
+	go run ./test/bench/peers $(if $(BASELINE),--baseline $(BASELINE)) $(FLAGS)
+
+.PHONY: bench-peers
+bench-peers: ## install what make bench measures beside the proxy, and wrk
+	@test/install bench
+
+.PHONY: bench-go
+bench-go: ## run the Go benchmarks that match BENCH
 	go test -run '^$$' -bench '$(BENCH)' -benchmem ./...
 
 .PHONY: bench-shop
