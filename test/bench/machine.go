@@ -41,3 +41,29 @@ func ResidentMemory(pid int) (int64, error) {
 	}
 	return n << 10, nil
 }
+
+var shareLine = regexp.MustCompile(`(?m)^Pss:\s+(\d+) kB$`)
+
+// ResidentMemoryOfTree is that of a process and its descendants, in bytes. Of what several share, each has its part.
+func ResidentMemoryOfTree(root int) (sum int64, err error) {
+	tree, err := processTree(root)
+	if err != nil {
+		return 0, fmt.Errorf("read resident memory: %w", err)
+	}
+	for pid := range tree {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
+		if err != nil {
+			return 0, fmt.Errorf("read resident memory: %w", err)
+		}
+		line := shareLine.FindSubmatch(text)
+		if line == nil {
+			continue // of a process that is about to end
+		}
+		n, err := strconv.ParseInt(string(line[1]), 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("read resident memory: %w", err)
+		}
+		sum += n << 10
+	}
+	return sum, nil
+}

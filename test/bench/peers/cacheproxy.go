@@ -14,7 +14,7 @@ import (
 // proxyConfiguration is a route for everything. All that costs time is as by default: metrics, Age, Cache-Status, the
 // access log.
 const proxyConfiguration = `drain_delay: 0s
-memory: {size: %[1]dB}
+memory: {size: %[1]dB, max_object: %[5]dB}
 limits: {max_connections: 12000}
 %[2]supstreams:
   - {name: origin, url: "http://%[3]s"}
@@ -60,7 +60,7 @@ func fittingConfiguration(ctx context.Context, b *bed, dir, binary string) (stri
 		`, ignore_headers: ["Sec-Ch-Ua*"]`,
 		"",
 	} {
-		configuration := fmt.Sprintf(proxyConfiguration, memory, listeners, b.origin.address, ignored)
+		configuration := fmt.Sprintf(proxyConfiguration, memory, listeners, b.origin.address, ignored, min(8<<20, memory/4))
 		file := filepath.Join(dir, "probe.yaml")
 		if err := os.WriteFile(file, []byte(configuration), 0o600); err != nil {
 			return "", fmt.Errorf("write configuration of cacheproxy: %w", err)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -88,10 +89,14 @@ func (l *loop) converse(conn net.Conn) error {
 				break
 			}
 			head := rest[:end]
-			if _, err := conn.Write(l.answer(head)); err != nil {
+			answer, last := l.answer(head), bytes.Contains(head, closing)
+			if last {
+				answer = withField(answer, "Connection: close\r\n")
+			}
+			if _, err := conn.Write(answer); err != nil {
 				return ignoreLeaving(err)
 			}
-			if bytes.Contains(head, closing) {
+			if last {
 				return nil
 			}
 			rest = rest[end+len(endOfHead):]
@@ -100,6 +105,12 @@ func (l *loop) converse(conn net.Conn) error {
 			return errors.New("head longer than the buffer")
 		}
 	}
+}
+
+// withField adds a field behind the first line.
+func withField(answer []byte, field string) []byte {
+	line, rest, _ := bytes.Cut(answer, []byte("\r\n"))
+	return slices.Concat(line, []byte("\r\n"+field), rest)
 }
 
 // ignoreLeaving tells clients that leave, as they may at any time, from real failures.

@@ -40,6 +40,10 @@ func subcommand(args []string) (done bool, err error) {
 	switch args[0] {
 	case limitCommand:
 		return true, serveLimit(args[1:])
+	case http2Command:
+		return true, sendHTTP2(args[1:])
+	case paceCommand:
+		return true, sendPaced(args[1:])
 	}
 	return false, nil
 }
@@ -49,9 +53,9 @@ func allPeers() []peer {
 	return []peer{
 		cacheproxy(ours, func(b *bed) string { return b.binary }),
 		cacheproxy(baseline, func(b *bed) string { return b.baseline }),
-		nginx(), haproxy(), varnish(),
-		limit(bareLoop, func(l load) bool { return !l.tls && l.origin == hits }),
-		limit(plainHTTP, func(l load) bool { return l.origin == hits }),
+		nginx(), haproxy(), varnish(), trafficServer(),
+		limit(bareLoop, func(l load) bool { return !l.tls && !l.valkey && l.origin == hits }),
+		limit(plainHTTP, func(l load) bool { return !l.valkey && l.origin == hits }),
 		limit(reverseProxy, func(l load) bool { return l.origin != hits }),
 	}
 }
@@ -97,11 +101,45 @@ func measureIn(ctx context.Context, o options, dir string) error {
 			return err
 		}
 	}
+	if err := s.measureOthers(ctx, r); err != nil {
+		return err
+	}
 	return r.finish(o)
+}
+
+// measureOthers measures what is no row of the table.
+func (s *session) measureOthers(ctx context.Context, r *report) error {
+	for _, l := range latencyLoads() {
+		if !s.options.wants(latencyName) {
+			break
+		}
+		w, err := s.measureLatency(ctx, l)
+		if err != nil {
+			return err
+		}
+		r.Latency = append(r.Latency, w)
+		if err := w.print(os.Stdout); err != nil {
+			return err
+		}
+	}
+	if s.options.wants(churnName) {
+		for _, p := range s.cachesOf() {
+			r.Churn = append(r.Churn, s.measureChurn(ctx, p))
+		}
+	}
+	if s.options.wants(memoryName) {
+		for _, p := range s.cachesOf(memoryPeers...) {
+			r.Memory = append(r.Memory, s.measureMemory(ctx, p))
+		}
+	}
+	return errors.Join(ctx.Err(), printChurn(os.Stdout, r.Churn), printMemory(os.Stdout, r.Memory))
 }
 
 // prepare builds what is missing and finds out who can be measured.
 func prepare(ctx context.Context, o options, dir string) (*session, *report, error) {
+	if err := os.Setenv("PATH", os.Getenv("PATH")+":/usr/sbin:/sbin"); err != nil { // where Debian keeps what root runs
+		return nil, nil, fmt.Errorf("find peers: %w", err)
+	}
 	s := &session{
 		options: o, progress: os.Stderr, script: filepath.Join(dir, "wrk.lua"),
 		heads: map[string][]string{realistic: makeHeads(realisticHeads, 1), constants: {constantHead}},

@@ -59,13 +59,7 @@ func (s *session) measure(ctx context.Context, l load) (runs []run, err error) {
 	failed := func(p peer, err error) {
 		runs = append(runs, run{Load: l.name, Heads: realistic, Peer: p.name, Error: err.Error()})
 	}
-	var able []peer
-	for _, p := range s.peers {
-		if p.unable(l) == "" {
-			able = append(able, p)
-		}
-	}
-	there := b.start(ctx, able, failed)
+	there := b.start(ctx, s.ableTo(l), failed)
 	defer func() { err = errors.Join(err, there.stop()) }()
 	paths := l.paths()
 	materials := map[string]material{}
@@ -93,6 +87,16 @@ func (s *session) measure(ctx context.Context, l load) (runs []run, err error) {
 		}
 	}
 	return runs, nil
+}
+
+// ableTo are the peers that are measured with a load.
+func (s *session) ableTo(l load) (able []peer) {
+	for _, p := range s.peers {
+		if p.unable(l) == "" {
+			able = append(able, p)
+		}
+	}
+	return able
 }
 
 func (s *session) kinds(l load) (kinds []string) {

@@ -31,7 +31,7 @@ function init(args)
     local path = paths[(i - 1) % #paths + 1]
     -- Paths go round in one more step than heads, so that a path meets other heads.
     local head = heads[(i - 1 + math.floor((i - 1) / #heads)) % #heads + 1]
-    requests[i] = path == "@" and false or "GET " .. path .. " HTTP/1.1\r\n" .. head
+    requests[i] = path ~= "@" and "GET " .. path .. " HTTP/1.1\r\n" .. head
   end
 end
 
