@@ -15,7 +15,7 @@ func latencyLoads() []latencyLoad {
 	one := load{name: "latency-hit", title: "hit on one object", connections: usualConnections, size: 2 << 10, paths: objects(2<<10, 1), status: 200, origin: hits}
 	miss := one
 	miss.name, miss.title, miss.paths, miss.origin = "latency-miss", "miss", onlyUnique, misses
-	return []latencyLoad{{one, 1}, {miss, 3}}
+	return []latencyLoad{{one, 1}, {miss, 2}}
 }
 
 type latencyLoad struct {
@@ -111,7 +111,7 @@ type percentile struct {
 
 func (w latencyRow) print(to io.Writer) error {
 	var out bench.Report
-	fmt.Fprintf(&out, "\n%s, latency at %d requests/s, from when each was due\n", w.Title, w.Rate)
+	fmt.Fprintf(&out, "\n%s, latency at %d requests/s, with the wait for a connection\n", w.Title, w.Rate)
 	t := bench.NewTable(&out, []percentile{
 		{"p50", func(l latency) time.Duration { return l.P50 }},
 		{"p99", func(l latency) time.Duration { return l.P99 }},

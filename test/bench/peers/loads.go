@@ -18,6 +18,15 @@ var (
 	misses = share{0.95, 1.05}
 )
 
+// fits tells whether as many requests reached the origin as may. Where some are meant to, those under way at the end did,
+// and are not among the requests that were answered.
+func (s share) fits(requests, atOrigin, underWay int) bool {
+	if s.least == 0 {
+		underWay = 0
+	}
+	return float64(atOrigin) >= s.least*float64(requests) && float64(atOrigin) <= s.most*float64(requests)+float64(underWay)
+}
+
 // load is a row of the table.
 type load struct {
 	name, title string

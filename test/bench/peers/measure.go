@@ -196,7 +196,7 @@ func (s *session) runInto(ctx context.Context, r *run, b *bed, of *server, m mat
 	if err := r.Traffic.failure(); err != nil {
 		return err
 	}
-	if want := b.load.origin; !of.limit && (r.Origin < want.least || r.Origin > want.most) {
+	if !of.limit && !b.load.origin.fits(r.Traffic.Requests, originAfter-originBefore, b.load.connections) {
 		return fmt.Errorf("of %d requests %d reached the origin, which is not this load; an answer says: %s",
 			r.Traffic.Requests, originAfter-originBefore, r.Answer)
 	}

@@ -17,7 +17,7 @@ const roomPerObject = 8 << 10
 
 // Churn: memory for copies, how many times that is filled before, and the rate of one object that stays in use.
 const (
-	churnMemory = 64 << 20
+	churnMemory = 32 << 20
 	churnTimes  = 2
 	churnHits   = 500
 )

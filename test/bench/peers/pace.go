@@ -11,12 +11,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
-	vegeta "github.com/tsenart/vegeta/v12/lib"
-
-	"cacheproxy/test/bench"
+	"golang.org/x/sync/errgroup"
 )
 
 // paceCommand is the word after which this program sends requests at a steady rate.
@@ -25,7 +22,7 @@ const paceCommand = "send-paced"
 // settle is how long connections are made; nothing is counted meanwhile.
 const settle = 500 * time.Millisecond
 
-// latency is how long answers took, from when their request was due.
+// latency is how long answers took, from when their request was due. Zeros: there were none.
 type latency struct {
 	Requests int           `json:"requests"`
 	Failed   int           `json:"failed"`
@@ -35,33 +32,18 @@ type latency struct {
 	Longest  time.Duration `json:"longest_ns"`
 }
 
-// timed is one request: its place in the schedule, when it was sent, and when it was answered.
+// timed is one request: when it was due, from the beginning on, and how long after that it was answered.
 type timed struct {
-	place          uint64
-	sent, answered time.Time
-	failed         bool
+	due, took time.Duration
+	failed    bool
 }
 
-// fromSchedule counts each answer's time from when its request was due, not from when it was sent: a request that waits in
-// the generator because the server keeps all connections busy has waited for the server (coordinated omission). What was
-// due within skip is left out.
-func fromSchedule(requests []timed, rate int, skip time.Duration) latency {
-	if len(requests) == 0 {
-		return latency{}
-	}
-	due := func(place uint64) time.Duration {
-		return time.Duration(float64(place) / float64(rate) * float64(time.Second))
-	}
-	begin := requests[0].sent.Add(-due(requests[0].place))
-	for _, r := range requests {
-		if b := r.sent.Add(-due(r.place)); b.Before(begin) {
-			begin = b
-		}
-	}
+// summarize leaves out what was due within skip.
+func summarize(requests []timed, skip time.Duration) latency {
 	var l latency
 	var took []time.Duration
 	for _, r := range requests {
-		if due(r.place) < skip {
+		if r.due < skip {
 			continue
 		}
 		l.Requests++
@@ -69,7 +51,7 @@ func fromSchedule(requests []timed, rate int, skip time.Duration) latency {
 			l.Failed++
 			continue
 		}
-		took = append(took, r.answered.Sub(begin.Add(due(r.place))))
+		took = append(took, r.took)
 	}
 	slices.Sort(took)
 	l.P50, l.P99, l.P999, l.Longest = perMille(took, 500), perMille(took, 990), perMille(took, 999), perMille(took, 1000)
@@ -114,44 +96,88 @@ func sendPaced(args []string) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	targets, err := targetsFrom(*address, *heads, *paths, *prefix)
+	requests, err := pacedRequests(*heads, *paths, *prefix)
 	if err != nil {
 		return err
 	}
-	var all []timed
-	attack := bench.Attack{Targets: targets, Pacer: bench.EverySecond(*rate), For: *duration, Workers: 32, Most: 4096}
-	attack.Run(context.Background(), func(r *vegeta.Result) {
-		all = append(all, timed{r.Seq, r.Timestamp, r.Timestamp.Add(r.Latency), r.Code != http.StatusOK})
-	})
-	return json.NewEncoder(os.Stdout).Encode(fromSchedule(all, *rate, settle))
+	all, err := paced(context.Background(), *address, requests, *rate, int(duration.Seconds()*float64(*rate)))
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(os.Stdout).Encode(summarize(all, settle))
 }
 
-func targetsFrom(address, headsFile, pathsFile, prefix string) (vegeta.Targeter, error) {
+// paced hands a request to whichever connection is free whenever one is due. The time of an answer begins there: a request
+// that waits because the server keeps all connections busy has waited for the server (coordinated omission). That this
+// process was woken late is not the server's doing, and does not count.
+func paced(ctx context.Context, address string, request func(int) exchange, rate, requests int) ([]timed, error) {
+	type due struct {
+		number int
+		handed time.Time
+	}
+	all, work := make([]timed, requests), make(chan due, requests)
+	var connections errgroup.Group
+	for range usualConnections {
+		w, err := dial(ctx, address, false)
+		if err != nil {
+			return nil, fmt.Errorf("connect: %w", err)
+		}
+		connections.Go(func() error {
+			for d := range work {
+				one := request(d.number)
+				status, err := w.quick(one.path, one.head)
+				r := &all[d.number]
+				r.took, r.failed = time.Since(d.handed), err != nil || status != http.StatusOK
+				if err != nil {
+					// What came until here is not to be taken for the next answer.
+					if w, err = redial(ctx, w, address); err != nil {
+						return err
+					}
+				}
+			}
+			return w.close()
+		})
+	}
+	began := time.Now()
+	for i := range requests {
+		all[i].due = time.Duration(float64(i) / float64(rate) * float64(time.Second))
+		if early := time.Until(began.Add(all[i].due)); early > 0 {
+			time.Sleep(early)
+		}
+		work <- due{i, time.Now()}
+	}
+	close(work)
+	return all, connections.Wait()
+}
+
+func redial(ctx context.Context, w *wire, address string) (*wire, error) {
+	if err := w.close(); err != nil {
+		return nil, fmt.Errorf("connect again: %w", err)
+	}
+	again, err := dial(ctx, address, false)
+	if err != nil {
+		return nil, fmt.Errorf("connect again: %w", err)
+	}
+	return again, nil
+}
+
+// pacedRequests gives the request with a number.
+func pacedRequests(headsFile, pathsFile, prefix string) (func(int) exchange, error) {
 	text, err := os.ReadFile(headsFile)
 	if err != nil {
 		return nil, fmt.Errorf("read heads: %w", err)
 	}
-	var heads []http.Header
-	for head := range strings.SplitSeq(strings.TrimSuffix(string(text), "\r\n\r\n"), "\r\n\r\n") {
-		h := http.Header{}
-		for line := range strings.SplitSeq(head, "\r\n") {
-			name, value, _ := strings.Cut(line, ": ")
-			h.Set(name, value)
-		}
-		heads = append(heads, h)
-	}
+	heads := strings.SplitAfter(string(text), "\r\n\r\n")
+	heads = heads[:len(heads)-1] // behind the last there is nothing
 	if text, err = os.ReadFile(pathsFile); err != nil {
 		return nil, fmt.Errorf("read paths: %w", err)
 	}
 	paths := strings.Fields(string(text))
-	var next atomic.Int64
-	return func(t *vegeta.Target) error {
-		n := int(next.Add(1))
-		path := paths[n%len(paths)]
+	return func(i int) exchange {
+		path := paths[i%len(paths)]
 		if path == unique {
-			path = prefix + strconv.Itoa(n)
+			path = prefix + strconv.Itoa(i)
 		}
-		*t = vegeta.Target{Method: http.MethodGet, URL: "http://" + address + path, Header: heads[n%len(heads)]}
-		return nil
+		return exchange{path, heads[i%len(heads)]}
 	}, nil
 }

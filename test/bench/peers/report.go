@@ -223,6 +223,15 @@ func (r *report) finish(o options) error {
 			return fmt.Errorf("write report: %w", err)
 		}
 	}
+	if o.svg != "" {
+		text, err := draw(r)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(o.svg, text, 0o644); err != nil {
+			return fmt.Errorf("write plot: %w", err)
+		}
+	}
 	fmt.Printf("\nCommand: %s\n", r.Command)
 	wrong := 0
 	for _, one := range r.Runs {
