@@ -66,7 +66,7 @@ func (s *session) measureLatency(ctx context.Context, l latencyLoad) (w latencyR
 	for range s.options.rounds {
 		for i, server := range there.servers {
 			c := &w.Cells[first+i]
-			one, err := runPaced(ctx, b.cores, m, server.address, s.uniquePrefix(), w.Rate, 3*s.options.time)
+			one, err := runPaced(ctx, b.cores, m, server.address, s.uniquePrefix(), w.Rate, 2*s.options.time)
 			if ctx.Err() != nil {
 				return w, ctx.Err()
 			}

@@ -37,6 +37,7 @@ type load struct {
 	status      int
 	origin      share
 	constant    bool // measured with constant heads too
+	many        bool // objects
 	longer      int  // times the usual duration: what takes a while to begin
 	tls, http2  bool
 	valkey      bool // only cacheproxy, with copies in Valkey and not in memory
@@ -90,11 +91,11 @@ func allLoads() []load {
 	one := objects(2<<10, 1)
 	loads := []load{
 		{name: "hit", title: "hit on one object", constant: true},
-		{name: "hit-10k", title: "hits on 10,000 objects", paths: objects(2<<10, manyObjects), constant: true},
+		{name: "hit-10k", title: "hits on 10,000 objects", paths: objects(2<<10, manyObjects), many: true, constant: true},
 		{name: "304", title: "hit, answered with 304", fields: "If-None-Match: " + etag + "\r\n", status: 304, constant: true},
-		{name: "1000-connections", title: "hit, 1,000 connections", connections: 1000, constant: true, longer: 2},
+		{name: "1000-connections", title: "hit, 1,000 connections", connections: 1000, constant: true},
 		{name: "miss", title: "miss", paths: onlyUnique, origin: misses, constant: true},
-		{name: "zipf", title: "hits on 100,000 objects, Zipf", paths: zipfPaths},
+		{name: "zipf", title: "hits on 100,000 objects, Zipf", paths: zipfPaths, many: true},
 		{name: "64k", title: "hit on 64 KiB", size: 64 << 10},
 		{name: "1m", title: "hit on 1 MiB", size: 1 << 20},
 		{name: "new-connection", title: "hit, a new connection each", fields: "Connection: close\r\n"},
@@ -103,7 +104,7 @@ func allLoads() []load {
 		{name: "tls", title: "hit, TLS, HTTP/1.1", tls: true},
 		{name: "h2", title: "hit, TLS, HTTP/2", tls: true, http2: true},
 		{name: "1-connection", title: "hit, 1 connection", connections: 1},
-		{name: "10000-connections", title: "hit, 10,000 connections", connections: 10_000, longer: 4},
+		{name: "10000-connections", title: "hit, 10,000 connections", connections: 10_000, longer: 3},
 	}
 	for i := range loads {
 		l := &loads[i]

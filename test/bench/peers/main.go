@@ -54,11 +54,14 @@ func allPeers() []peer {
 		cacheproxy(ours, func(b *bed) string { return b.binary }),
 		cacheproxy(baseline, func(b *bed) string { return b.baseline }),
 		nginx(), haproxy(), varnish(), trafficServer(),
-		limit(bareLoop, func(l load) bool { return !l.tls && !l.valkey && l.origin == hits }),
-		limit(plainHTTP, func(l load) bool { return !l.valkey && l.origin == hits }),
+		limit(bareLoop, func(l load) bool { return !l.tls && answeredByConstant(l) }),
+		limit(plainHTTP, answeredByConstant),
 		limit(reverseProxy, func(l load) bool { return l.origin != hits }),
 	}
 }
+
+// answeredByConstant tells whether a constant is a limit of a load. How many objects there are makes no difference to it.
+func answeredByConstant(l load) bool { return !l.valkey && l.origin == hits && !l.many }
 
 // Names of peers that the report knows.
 const (
