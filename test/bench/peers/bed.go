@@ -50,12 +50,12 @@ type bed struct {
 type running struct{ servers []*server }
 
 // start starts the peers, each in a folder of its own. One that does not start ends nothing but itself; why is told.
-func (b *bed) start(ctx context.Context, peers []peer, failed func(peer, error)) *running {
+func (b *bed) start(ctx context.Context, peers []peer, failed func(peer string, err error)) *running {
 	r := &running{}
 	for _, p := range peers {
 		s, err := b.startOne(ctx, p)
 		if err != nil {
-			failed(p, err)
+			failed(p.name, err)
 			continue
 		}
 		r.servers = append(r.servers, s)

@@ -47,20 +47,21 @@ func (s *session) measureLatency(ctx context.Context, l latencyLoad) (w latencyR
 		return w, err
 	}
 	defer func() { err = errors.Join(err, stop()) }()
-	there := b.start(ctx, s.ableTo(l.load), func(p peer, err error) {
-		w.Cells = append(w.Cells, latencyCell{Peer: p.name, Errors: []string{err.Error()}})
-	})
+	failed := func(peer string, err error) {
+		w.Cells = append(w.Cells, latencyCell{Peer: peer, Errors: []string{err.Error()}})
+	}
+	there := b.start(ctx, s.ableTo(l.load), failed)
 	defer func() { err = errors.Join(err, there.stop()) }()
 	paths := l.paths()
 	m, err := writeMaterial(b.dir, l.name, s.heads[realistic], "", paths)
 	if err != nil {
 		return w, err
 	}
+	if err := s.warmAll(ctx, b, there, paths, failed); err != nil {
+		return w, err
+	}
 	first := len(w.Cells)
 	for _, server := range there.servers {
-		if err := s.warm(ctx, b, server, paths); err != nil {
-			return w, fmt.Errorf("warm %s for %s: %w", server.name, l.name, err)
-		}
 		w.Cells = append(w.Cells, latencyCell{Peer: server.name})
 	}
 	for range s.options.rounds {

@@ -74,6 +74,13 @@ func runBench(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	if o.from != "" {
+		r, err := readReport(o.from)
+		if err != nil {
+			return err
+		}
+		return errors.Join(r.printAll(os.Stdout), r.finish(o))
+	}
 	if err := o.checkNames(allLoads(), allPeers()); err != nil {
 		return err
 	}

@@ -56,8 +56,8 @@ func (s *session) measure(ctx context.Context, l load) (runs []run, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, stop()) }()
-	failed := func(p peer, err error) {
-		runs = append(runs, run{Load: l.name, Heads: realistic, Peer: p.name, Error: err.Error()})
+	failed := func(peer string, err error) {
+		runs = append(runs, run{Load: l.name, Heads: s.kinds(l)[0], Peer: peer, Error: err.Error()})
 	}
 	there := b.start(ctx, s.ableTo(l), failed)
 	defer func() { err = errors.Join(err, there.stop()) }()
@@ -68,14 +68,12 @@ func (s *session) measure(ctx context.Context, l load) (runs []run, err error) {
 			return runs, err
 		}
 	}
-	for _, server := range there.servers {
-		if err := s.warm(ctx, b, server, paths); err != nil {
-			return runs, fmt.Errorf("warm %s for %s: %w", server.name, l.name, err)
-		}
+	if err := s.warmAll(ctx, b, there, paths, failed); err != nil {
+		return runs, err
 	}
 	for round := range s.options.rounds {
 		for _, kind := range s.kinds(l) {
-			for i := range there.servers {
+			for i := range there.servers { // another begins in each round
 				server := there.servers[(i+round)%len(there.servers)]
 				r := s.runOnce(ctx, b, server, kind, materials[kind], paths)
 				if ctx.Err() != nil {
@@ -107,6 +105,23 @@ func (s *session) kinds(l load) (kinds []string) {
 		kinds = append(kinds, constants)
 	}
 	return kinds
+}
+
+// warmAll warms the servers. One that fails is stopped, and why is told.
+func (s *session) warmAll(ctx context.Context, b *bed, there *running, paths []string, failed func(peer string, err error)) error {
+	var warm []*server
+	var stopping error
+	for _, server := range there.servers {
+		err := s.warm(ctx, b, server, paths)
+		if err == nil {
+			warm = append(warm, server)
+			continue
+		}
+		failed(server.name, fmt.Errorf("warm: %w", err))
+		stopping = errors.Join(stopping, server.process.Stop())
+	}
+	there.servers = warm
+	return errors.Join(stopping, ctx.Err())
 }
 
 // warm asks for every path with one head or another, and for a single one with every head, until next to nothing of that

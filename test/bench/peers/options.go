@@ -20,6 +20,7 @@ type options struct {
 	baseline string
 	json     string
 	svg      string
+	from     string
 	objects  int // in the measurement of memory
 	rate     int // of the measurement of latency
 
@@ -38,6 +39,7 @@ func parseOptions(args []string) (options, error) {
 	flags.StringVar(&o.baseline, "baseline", "", "another cacheproxy binary, measured as a peer")
 	flags.StringVar(&o.json, "json", "", "a file for everything that was measured")
 	flags.StringVar(&o.svg, "svg", "", "a file for a plot of the CPU time per request")
+	flags.StringVar(&o.from, "from", "", "a file that --json wrote: print and plot that, and measure nothing")
 	flags.IntVar(&o.objects, "memory-objects", 1_000_000, "how many objects of 2 KiB the measurement of memory holds")
 	flags.IntVar(&o.rate, "rate", 2000, "requests per second of the measurement of latency; half of it with misses")
 	if err := flags.Parse(args); err != nil {

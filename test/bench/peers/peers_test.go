@@ -59,6 +59,9 @@ func TestMeasuresTheProxyBesideALimit(t *testing.T) {
 		}
 	}
 	checkXML(t, svgFile)
+	if err := runBench(t.Context(), []string{"--from", jsonFile}); err != nil {
+		t.Errorf("print it again: %v", err)
+	}
 }
 
 func checkXML(t *testing.T, file string) {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -151,7 +152,7 @@ type column struct {
 func (w row) columns() []column {
 	var columns []column
 	for _, heads := range []string{realistic, constants} {
-		if len(w.Cells) == 0 || !w.has(heads) {
+		if len(w.Cells) == 0 || !w.has(heads, "") {
 			continue
 		}
 		get := func(show func(cell) string) func(string) string {
@@ -171,13 +172,9 @@ func (w row) columns() []column {
 	return columns
 }
 
-func (w row) has(heads string) bool {
-	for _, c := range w.Cells {
-		if c.Heads == heads {
-			return true
-		}
-	}
-	return false
+// has tells whether a peer, or any where it has no name, was measured with these heads.
+func (w row) has(heads, peer string) bool {
+	return slices.ContainsFunc(w.Cells, func(c cell) bool { return c.Heads == heads && (peer == "" || c.Peer == peer) })
 }
 
 // peers are those of a row, in order.
@@ -214,6 +211,9 @@ func (r *report) printRow(w io.Writer, of row) error {
 
 // finish writes the files that were asked for, and fails where something could not be measured.
 func (r *report) finish(o options) error {
+	if err := r.printSummary(os.Stdout); err != nil {
+		return err
+	}
 	if o.json != "" {
 		text, err := json.MarshalIndent(r, "", " ")
 		if err != nil {

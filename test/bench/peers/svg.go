@@ -5,7 +5,6 @@ import (
 	_ "embed"
 	"fmt"
 	"html"
-	"strings"
 	"text/template"
 	"time"
 )
@@ -73,7 +72,7 @@ func plotOf(r *report) plot {
 func panelOf(w row) panel {
 	one := panel{Title: w.Title}
 	heads := realistic
-	if !w.has(realistic) {
+	if !w.has(realistic, "") {
 		heads = constants
 	}
 	most := 0.0
@@ -96,7 +95,7 @@ func panelOf(w row) panel {
 			class = "limit"
 		}
 		one.Bars = append(one.Bars, bar{
-			Y: panelHead + len(one.Bars)*barHeight, Peer: name, Value: strings.TrimSuffix(fmt.Sprintf("%.1f", c.CPU.Median), ".0"),
+			Y: panelHead + len(one.Bars)*barHeight, Peer: name, Value: fmt.Sprintf("%.1f", c.CPU.Median),
 			Width: width, End: nameWidth + width + 5, Class: class,
 		})
 	}
