@@ -65,8 +65,19 @@ conformance: ## hold the proxy against http-cache-tests, as it was last written 
 conformance-update: ## write down what http-cache-tests says now
 	go test -count 1 -v ./test/conformance -require -update
 
+# BASELINE is another cacheproxy binary to be measured beside this one, FLAGS are more flags of test/bench/peers, as in
+# make bench FLAGS='--loads hit,miss'. It takes about a quarter of an hour; all figures are in bin/bench.json too, the plot in bin/bench.svg.
 .PHONY: bench
-bench: ## run the Go benchmarks that match BENCH
+bench: ## measure the proxy beside the caches that are installed, and beside BASELINE
+	@mkdir -p bin
+	go run ./test/bench/peers --json bin/bench.json --svg bin/bench.svg $(if $(BASELINE),--baseline $(BASELINE)) $(FLAGS)
+
+.PHONY: bench-peers
+bench-peers: ## install what make bench measures beside the proxy, and wrk
+	@test/install bench
+
+.PHONY: bench-go
+bench-go: ## run the Go benchmarks that match BENCH
 	go test -run '^$$' -bench '$(BENCH)' -benchmem ./...
 
 .PHONY: bench-shop

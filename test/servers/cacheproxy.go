@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -32,6 +33,12 @@ func BuildCacheproxy(ctx context.Context, dir string) (string, error) {
 // StartCacheproxy starts the proxy with a configuration, which must name
 // neither listener, and returns when it is ready. Its files are kept in dir.
 func StartCacheproxy(ctx context.Context, binary, dir, configuration string) (*Cacheproxy, error) {
+	return StartCacheproxyBy(ctx, []string{binary}, dir, configuration)
+}
+
+// StartCacheproxyBy is StartCacheproxy with a command that runs the binary in
+// its own place, as taskset does: the words before the binary's arguments.
+func StartCacheproxyBy(ctx context.Context, command []string, dir, configuration string) (*Cacheproxy, error) {
 	port, err := FreePort()
 	if err != nil {
 		return nil, err
@@ -45,7 +52,7 @@ func StartCacheproxy(ctx context.Context, binary, dir, configuration string) (*C
 	if err := os.WriteFile(file, []byte(listeners+configuration), 0o600); err != nil {
 		return nil, fmt.Errorf("write configuration of cacheproxy: %w", err)
 	}
-	process, err := StartProcess(ctx, Command{Path: binary, Args: []string{"serve", "--config", file}})
+	process, err := StartProcess(ctx, Command{Path: command[0], Args: append(slices.Clone(command[1:]), "serve", "--config", file)})
 	if err != nil {
 		return nil, err
 	}

@@ -2,12 +2,10 @@ package main
 
 import (
 	"errors"
-	"fmt"
-	"os"
-	"regexp"
-	"strconv"
 	"sync"
 	"time"
+
+	"cacheproxy/test/bench"
 )
 
 // sampleEvery is the time between two looks at the memory.
@@ -24,7 +22,7 @@ func watchMemory(pid int) func() ([]int64, error) {
 		tick := time.NewTicker(sampleEvery)
 		defer tick.Stop()
 		for {
-			n, err := residentMemory(pid)
+			n, err := bench.ResidentMemory(pid)
 			failed = errors.Join(failed, err)
 			samples = append(samples, n)
 			select {
@@ -39,22 +37,4 @@ func watchMemory(pid int) func() ([]int64, error) {
 		sampler.Wait()
 		return samples, failed
 	}
-}
-
-var residentLine = regexp.MustCompile(`(?m)^VmRSS:\s+(\d+) kB$`)
-
-func residentMemory(pid int) (int64, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return 0, fmt.Errorf("read resident memory (this needs Linux): %w", err)
-	}
-	line := residentLine.FindSubmatch(text)
-	if line == nil {
-		return 0, fmt.Errorf("read resident memory: process %d tells none", pid)
-	}
-	n, err := strconv.ParseInt(string(line[1]), 10, 64)
-	if err != nil {
-		return 0, fmt.Errorf("read resident memory: %w", err)
-	}
-	return n << 10, nil
 }

@@ -27,7 +27,7 @@ type editing struct {
 type editor struct {
 	proxy      *cacheproxy
 	origin     string
-	popularity zipf
+	popularity bench.Zipf
 	perSecond  float64
 	seed       uint64
 }
@@ -49,7 +49,7 @@ func (e editor) run(ctx context.Context) (editing, error) {
 		case <-next.C:
 		}
 		edit, cancel := context.WithTimeout(context.WithoutCancel(ctx), 20*time.Second)
-		purged, fresh, err := e.edit(edit, e.popularity.draw(random), price)
+		purged, fresh, err := e.edit(edit, e.popularity.Draw(random), price)
 		cancel()
 		if err != nil {
 			return editing{}, err

@@ -28,20 +28,20 @@ type traffic struct {
 
 // reader asks for products, drawn from a popularity.
 type reader struct {
-	popularity zipf
+	popularity bench.Zipf
 
 	mu     sync.Mutex // guards random
 	random *rand.Rand
 }
 
-func newReader(z zipf, seed uint64) *reader {
+func newReader(z bench.Zipf, seed uint64) *reader {
 	return &reader{popularity: z, random: rand.New(rand.NewPCG(seed, seed))}
 }
 
 func (r *reader) targets(base string) vegeta.Targeter {
 	return func(t *vegeta.Target) error {
 		r.mu.Lock()
-		id := r.popularity.draw(r.random)
+		id := r.popularity.Draw(r.random)
 		r.mu.Unlock()
 		t.Method, t.URL = http.MethodGet, fmt.Sprintf("%s/products/%d", base, id)
 		return nil

@@ -3,9 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 	"runtime"
-	"strings"
 	"time"
 
 	"cacheproxy/test/bench"
@@ -50,7 +48,7 @@ func (r report) printSetting(out *bench.Report) {
 	fmt.Fprintf(out, "GET /products/{id} of %d products, Zipf with exponent %v, %d requests/s wanted\n",
 		r.options.products, r.options.exponent, r.options.rate)
 	fmt.Fprintf(out, "%d cores (%s), %s, PostgreSQL %s; load generator, shop, proxy and PostgreSQL share them\n",
-		runtime.NumCPU(), cpuModel(), runtime.Version(), r.postgresVersion)
+		runtime.NumCPU(), bench.CPUModel(), runtime.Version(), r.postgresVersion)
 	fmt.Fprintf(out, "The shop alone answers at most %.0f requests/s (%d clients, each as fast as it can), and one request at a time in %v (p50).\n",
 		r.capacity, probeClients, r.alone.Round(time.Microsecond))
 	if r.directRate < r.options.rate {
@@ -124,17 +122,3 @@ func (r row) perSecond(n float64) float64 { return n / r.work.traffic.elapsed.Se
 func (r row) perThousand(n float64) float64 { return n * 1000 / float64(r.work.traffic.requests) }
 
 func percent(share float64) string { return fmt.Sprintf("%.2f %%", 100*share) }
-
-// cpuModel is the processor's name, where Linux tells it.
-func cpuModel() string {
-	text, err := os.ReadFile("/proc/cpuinfo")
-	if err != nil {
-		return runtime.GOARCH
-	}
-	for line := range strings.Lines(string(text)) {
-		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
-			return strings.TrimSpace(value)
-		}
-	}
-	return runtime.GOARCH
-}

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"cacheproxy/test/bench"
 	"cacheproxy/test/servers"
 	"cacheproxy/test/shop"
 )
@@ -20,13 +21,13 @@ type scene struct {
 	postgres   *servers.PostgresServer
 	db         *shop.Database
 	statements *statements
-	popularity zipf
+	popularity bench.Zipf
 }
 
 // setUp starts PostgreSQL and fills it. PostgreSQL waits for the disk as it
 // would in production.
 func setUp(ctx context.Context, dir string, o options) (_ *scene, err error) {
-	sc := &scene{options: o, dir: dir, popularity: newZipf(o.products, o.exponent)}
+	sc := &scene{options: o, dir: dir, popularity: bench.NewZipf(o.products, o.exponent)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, sc.tearDown())
@@ -110,11 +111,11 @@ func (sc *scene) sample(ctx context.Context, proxyPID int) (w work, err error) {
 	if w.statements, err = sc.statements.Count(ctx); err != nil {
 		return work{}, err
 	}
-	if w.postgres, err = cpuOfTree(sc.postgres.PID()); err != nil {
+	if w.postgres, err = bench.CPUOfTree(sc.postgres.PID()); err != nil {
 		return work{}, err
 	}
 	if proxyPID != 0 {
-		w.proxy, err = cpuOfTree(proxyPID)
+		w.proxy, err = bench.CPUOfTree(proxyPID)
 	}
 	return w, err
 }

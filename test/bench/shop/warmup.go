@@ -29,7 +29,7 @@ type copyAge struct {
 // of them once. It returns how many there are.
 func warmUp(ctx context.Context, p *cacheproxy, o *origin, w workload, seed uint64) (int, error) {
 	copies := steadyCopies(w, rand.New(rand.NewPCG(seed, 7)))
-	ages := make([]atomic.Int64, 1+len(w.popularity.upTo))
+	ages := make([]atomic.Int64, 1+w.popularity.Products())
 	o.ages.Store(&ages)
 	defer o.ages.Store(nil)
 
@@ -56,7 +56,7 @@ func warmUp(ctx context.Context, p *cacheproxy, o *origin, w workload, seed uint
 // less of the warm-up is left when a copy is made, the better its age is known.
 func steadyCopies(w workload, random *rand.Rand) []copyAge {
 	var copies []copyAge
-	for id := 1; id <= len(w.popularity.upTo); id++ {
+	for id := 1; id <= w.popularity.Products(); id++ {
 		if random.Float64() < w.cached(id) {
 			copies = append(copies, copyAge{id, w.age(id, random)})
 		}

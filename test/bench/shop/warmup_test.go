@@ -5,10 +5,12 @@ import (
 	"math/rand/v2"
 	"testing"
 	"time"
+
+	"cacheproxy/test/bench"
 )
 
 func TestSteadyCopiesAreAsManyAsAreCached(t *testing.T) {
-	w := workload{popularity: newZipf(20_000, 1), reads: 100, ttl: 600}
+	w := workload{popularity: bench.NewZipf(20_000, 1), reads: 100, ttl: 600}
 	want := 0.0
 	for id := 1; id <= 20_000; id++ {
 		want += w.cached(id)

@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"os"
@@ -26,12 +26,12 @@ func TestParseStat(t *testing.T) {
 }
 
 func TestOwnCPUGrows(t *testing.T) {
-	before, err := cpuOfTree(os.Getpid())
+	before, err := CPUOfTree(os.Getpid())
 	if err != nil {
 		t.Fatal(err)
 	}
 	for n := 0; ; n++ {
-		after, err := cpuOfTree(os.Getpid())
+		after, err := CPUOfTree(os.Getpid())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"bytes"
@@ -21,12 +21,25 @@ type processTimes struct {
 	children time.Duration // of children that have ended and been waited for
 }
 
-// cpuOfTree is the CPU time that a process and its descendants have used up to
+// CPUOfTree is the CPU time that a process and its descendants have used up to
 // now, those that have ended included.
-func cpuOfTree(root int) (time.Duration, error) {
-	paths, err := filepath.Glob("/proc/[0-9]*/stat")
+func CPUOfTree(root int) (time.Duration, error) {
+	tree, err := processTree(root)
 	if err != nil {
 		return 0, fmt.Errorf("read CPU times: %w", err)
+	}
+	var sum time.Duration
+	for _, times := range tree {
+		sum += times.own + times.children
+	}
+	return sum, nil
+}
+
+// processTree is a process and its descendants, by their ids.
+func processTree(root int) (map[int]processTimes, error) {
+	paths, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		return nil, err
 	}
 	all := map[int]processTimes{}
 	for _, path := range paths {
@@ -35,28 +48,28 @@ func cpuOfTree(root int) (time.Duration, error) {
 			continue // it has ended since the folder was listed
 		}
 		if err != nil {
-			return 0, fmt.Errorf("read CPU times: %w", err)
+			return nil, err
 		}
 		times, err := parseStat(text)
 		if err != nil {
-			return 0, fmt.Errorf("read CPU times: %s: %w", path, err)
+			return nil, fmt.Errorf("%s: %w", path, err)
 		}
 		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path)))
 		if err != nil {
-			return 0, fmt.Errorf("read CPU times: %w", err)
+			return nil, err
 		}
 		all[pid] = times
 	}
 	if _, ok := all[root]; !ok {
-		return 0, fmt.Errorf("read CPU times: process %d is not in /proc (this needs Linux)", root)
+		return nil, fmt.Errorf("process %d is not in /proc (this needs Linux)", root)
 	}
-	var sum time.Duration
+	tree := map[int]processTimes{}
 	for pid, times := range all {
 		if descends(all, pid, root) {
-			sum += times.own + times.children
+			tree[pid] = times
 		}
 	}
-	return sum, nil
+	return tree, nil
 }
 
 // processExists tells a process that ended while its file was being read,

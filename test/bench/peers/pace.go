@@ -1,0 +1,183 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// paceCommand is the word after which this program sends requests at a steady rate.
+const paceCommand = "send-paced"
+
+// settle is how long connections are made; nothing is counted meanwhile.
+const settle = 500 * time.Millisecond
+
+// latency is how long answers took, from when their request was due. Zeros: there were none.
+type latency struct {
+	Requests int           `json:"requests"`
+	Failed   int           `json:"failed"`
+	P50      time.Duration `json:"p50_ns"`
+	P99      time.Duration `json:"p99_ns"`
+	P999     time.Duration `json:"p999_ns"`
+	Longest  time.Duration `json:"longest_ns"`
+}
+
+// timed is one request: when it was due, from the beginning on, and how long after that it was answered.
+type timed struct {
+	due, took time.Duration
+	failed    bool
+}
+
+// summarize leaves out what was due within skip.
+func summarize(requests []timed, skip time.Duration) latency {
+	var l latency
+	var took []time.Duration
+	for _, r := range requests {
+		if r.due < skip {
+			continue
+		}
+		l.Requests++
+		if r.failed {
+			l.Failed++
+			continue
+		}
+		took = append(took, r.took)
+	}
+	slices.Sort(took)
+	l.P50, l.P99, l.P999, l.Longest = perMille(took, 500), perMille(took, 990), perMille(took, 999), perMille(took, 1000)
+	return l
+}
+
+// perMille is the smallest of the sorted values that p in a thousand of them do not exceed.
+func perMille(sorted []time.Duration, p int) time.Duration {
+	if len(sorted) == 0 {
+		return 0
+	}
+	return sorted[max(0, (len(sorted)*p+999)/1000-1)]
+}
+
+// runPaced sends requests in a process of its own, on the cores of the load.
+func runPaced(ctx context.Context, c cores, m material, address, prefix string, rate int, duration time.Duration) (latency, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return latency{}, fmt.Errorf("find own binary: %w", err)
+	}
+	command := pinned(c.Load, self, paceCommand, "--address", address, "--heads", m.heads, "--paths", m.paths, "--prefix", prefix,
+		"--rate", strconv.Itoa(rate), "--time", (duration + settle).String())
+	out, err := exec.CommandContext(ctx, command[0], command[1:]...).CombinedOutput()
+	if err != nil {
+		return latency{}, fmt.Errorf("send at a steady rate: %w: %s", err, out)
+	}
+	var l latency
+	if err := json.Unmarshal(out, &l); err != nil {
+		return latency{}, fmt.Errorf("send at a steady rate: %w: %s", err, out)
+	}
+	if l.Failed*1000 > l.Requests {
+		return l, fmt.Errorf("send at a steady rate: %d of %d requests failed", l.Failed, l.Requests)
+	}
+	return l, nil
+}
+
+func sendPaced(args []string) error {
+	flags := flag.NewFlagSet(paceCommand, flag.ContinueOnError)
+	address, heads, paths := flags.String("address", "", ""), flags.String("heads", "", ""), flags.String("paths", "", "")
+	prefix := flags.String("prefix", "", "")
+	rate, duration := flags.Int("rate", 1, ""), flags.Duration("time", time.Second, "")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	requests, err := pacedRequests(*heads, *paths, *prefix)
+	if err != nil {
+		return err
+	}
+	all, err := paced(context.Background(), *address, requests, *rate, int(duration.Seconds()*float64(*rate)))
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(os.Stdout).Encode(summarize(all, settle))
+}
+
+// paced hands a request to whichever connection is free whenever one is due. The time of an answer begins there: a request
+// that waits because the server keeps all connections busy has waited for the server (coordinated omission). That this
+// process was woken late is not the server's doing, and does not count.
+func paced(ctx context.Context, address string, request func(int) exchange, rate, requests int) ([]timed, error) {
+	type due struct {
+		number int
+		handed time.Time
+	}
+	all, work := make([]timed, requests), make(chan due, requests)
+	var connections errgroup.Group
+	for range usualConnections {
+		w, err := dial(ctx, address, false)
+		if err != nil {
+			return nil, fmt.Errorf("connect: %w", err)
+		}
+		connections.Go(func() error {
+			for d := range work {
+				one := request(d.number)
+				status, err := w.quick(one.path, one.head)
+				r := &all[d.number]
+				r.took, r.failed = time.Since(d.handed), err != nil || status != http.StatusOK
+				if err != nil {
+					// What came until here is not to be taken for the next answer.
+					if w, err = redial(ctx, w, address); err != nil {
+						return err
+					}
+				}
+			}
+			return w.close()
+		})
+	}
+	began := time.Now()
+	for i := range requests {
+		all[i].due = time.Duration(float64(i) / float64(rate) * float64(time.Second))
+		if early := time.Until(began.Add(all[i].due)); early > 0 {
+			time.Sleep(early)
+		}
+		work <- due{i, time.Now()}
+	}
+	close(work)
+	return all, connections.Wait()
+}
+
+func redial(ctx context.Context, w *wire, address string) (*wire, error) {
+	if err := w.close(); err != nil {
+		return nil, fmt.Errorf("connect again: %w", err)
+	}
+	again, err := dial(ctx, address, false)
+	if err != nil {
+		return nil, fmt.Errorf("connect again: %w", err)
+	}
+	return again, nil
+}
+
+// pacedRequests gives the request with a number.
+func pacedRequests(headsFile, pathsFile, prefix string) (func(int) exchange, error) {
+	text, err := os.ReadFile(headsFile)
+	if err != nil {
+		return nil, fmt.Errorf("read heads: %w", err)
+	}
+	heads := strings.SplitAfter(string(text), "\r\n\r\n")
+	heads = heads[:len(heads)-1] // behind the last there is nothing
+	if text, err = os.ReadFile(pathsFile); err != nil {
+		return nil, fmt.Errorf("read paths: %w", err)
+	}
+	paths := strings.Fields(string(text))
+	return func(i int) exchange {
+		path := paths[i%len(paths)]
+		if path == unique {
+			path = prefix + strconv.Itoa(i)
+		}
+		return exchange{path, heads[i%len(heads)]}
+	}, nil
+}
