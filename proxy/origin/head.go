@@ -12,13 +12,35 @@ import (
 // write one below 100, and it takes every 101 for an upgrade, whoever asked for one: what is not a message of HTTP is an
 // error of the origin like a connection that breaks.
 func checkHead(req *http.Request, res *http.Response) error {
+	var err error
 	switch {
 	case res.StatusCode == http.StatusSwitchingProtocols:
-		return checkUpgrade(req, res)
+		err = checkUpgrade(req, res)
 	case res.StatusCode < 200 || res.StatusCode > 999:
-		return fmt.Errorf("read response: %03d is no status of a final response", res.StatusCode)
+		err = fmt.Errorf("read response: %03d is no status of a final response", res.StatusCode)
+	default:
+		err = joinNames(res.Header)
 	}
-	return joinNames(res.Header)
+	if err != nil {
+		return &headError{err}
+	}
+	return nil
+}
+
+// headError is a response that is none. It came from an address that works: clients who know what one service of it gets
+// wrong must not be able to put the address out of use.
+type headError struct{ err error }
+
+func (e *headError) Error() string { return e.err.Error() }
+
+func (e *headError) Unwrap() error { return e.err }
+
+// fault is what an error says against the address that it came from.
+func fault(err error) error {
+	if errors.As(err, new(*headError)) {
+		return nil
+	}
+	return err
 }
 
 // checkUpgrade reports what is wrong with a 101. It names the protocols that are in use from here on, which must be among

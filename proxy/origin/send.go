@@ -53,7 +53,7 @@ func (o *Origin) attempt(req *http.Request, to *address, slot *Slot, d *delivery
 	})
 	wait := newWait(o.options.Timeout, cancel, conversation(req, slot, cancel))
 	res, err := o.send(o.aim(req, to).WithContext(ctx), wait, d)
-	o.balancer.judge(to, err)
+	o.balancer.judge(to, fault(err))
 	stream := err == nil && isStream(res)
 	if stream {
 		if err = slot.Stream(); err != nil {
