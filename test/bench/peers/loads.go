@@ -104,7 +104,7 @@ func allLoads() []load {
 		{name: "tls", title: "hit, TLS, HTTP/1.1", tls: true},
 		{name: "h2", title: "hit, TLS, HTTP/2", tls: true, http2: true},
 		{name: "1-connection", title: "hit, 1 connection", connections: 1},
-		{name: "10000-connections", title: "hit, 10,000 connections", connections: 10_000, longer: 3},
+		{name: "10000-connections", title: "hit, 10,000 connections", connections: 10_000, longer: 5},
 	}
 	for i := range loads {
 		l := &loads[i]

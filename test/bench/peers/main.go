@@ -107,7 +107,8 @@ func measureIn(ctx context.Context, o options, dir string) error {
 			return err
 		}
 		r.add(l, runs)
-		if err := r.printRow(os.Stdout, r.Rows[len(r.Rows)-1]); err != nil {
+		// Who interrupts a run keeps what it has measured.
+		if err := errors.Join(r.printRow(os.Stdout, r.Rows[len(r.Rows)-1]), r.write(o)); err != nil {
 			return err
 		}
 	}
@@ -134,11 +135,13 @@ func (s *session) measureOthers(ctx context.Context, r *report) error {
 	}
 	if s.options.wants(churnName) {
 		for _, p := range s.cachesOf() {
+			fmt.Fprintf(s.progress, "%s: %s\n", churnName, p.name)
 			r.Churn = append(r.Churn, s.measureChurn(ctx, p))
 		}
 	}
 	if s.options.wants(memoryName) {
 		for _, p := range s.cachesOf(memoryPeers...) {
+			fmt.Fprintf(s.progress, "%s: %s\n", memoryName, p.name)
 			r.Memory = append(r.Memory, s.measureMemory(ctx, p))
 		}
 	}

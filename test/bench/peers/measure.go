@@ -183,6 +183,10 @@ func (s *session) runInto(ctx context.Context, r *run, b *bed, of *server, m mat
 	if err != nil {
 		return err
 	}
+	foundBefore, err := b.foundInValkey(ctx)
+	if err != nil {
+		return err
+	}
 	cpuBefore, err := bench.CPUOfTree(of.process.PID())
 	if err != nil {
 		return err
@@ -204,6 +208,10 @@ func (s *session) runInto(ctx context.Context, r *run, b *bed, of *server, m mat
 	if err != nil {
 		return err
 	}
+	found, err := b.foundInValkey(ctx)
+	if err != nil {
+		return err
+	}
 	requests := float64(max(1, r.Traffic.Requests))
 	r.Rate = r.Traffic.perSecond()
 	r.CPU = float64((cpuAfter - cpuBefore).Microseconds()) / requests
@@ -214,6 +222,9 @@ func (s *session) runInto(ctx context.Context, r *run, b *bed, of *server, m mat
 	if !of.limit && !b.load.origin.fits(r.Traffic.Requests, originAfter-originBefore, b.load.connections) {
 		return fmt.Errorf("of %d requests %d reached the origin, which is not this load; an answer says: %s",
 			r.Traffic.Requests, originAfter-originBefore, r.Answer)
+	}
+	if b.valkey != nil && float64(found-foundBefore) < leastInValkey*requests {
+		return fmt.Errorf("of %d requests %d found a copy in Valkey, which is not this load", r.Traffic.Requests, found-foundBefore)
 	}
 	_, err = s.probe(ctx, b, of, r.Heads, paths)
 	return err

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -209,11 +210,8 @@ func (r *report) printRow(w io.Writer, of row) error {
 	return out.Print(w)
 }
 
-// finish writes the files that were asked for, and fails where something could not be measured.
-func (r *report) finish(o options) error {
-	if err := r.printSummary(os.Stdout); err != nil {
-		return err
-	}
+// write writes the files that were asked for.
+func (r *report) write(o options) error {
 	if o.json != "" {
 		text, err := json.MarshalIndent(r, "", " ")
 		if err != nil {
@@ -231,6 +229,14 @@ func (r *report) finish(o options) error {
 		if err := os.WriteFile(o.svg, text, 0o644); err != nil {
 			return fmt.Errorf("write plot: %w", err)
 		}
+	}
+	return nil
+}
+
+// finish prints what is of the whole run, and fails where something of the proxy could not be measured.
+func (r *report) finish(o options) error {
+	if err := errors.Join(r.printSummary(os.Stdout), r.write(o)); err != nil {
+		return err
 	}
 	fmt.Printf("\nCommand: %s\n", r.Command)
 	wrong := 0

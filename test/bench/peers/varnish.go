@@ -28,7 +28,7 @@ func varnish() peer {
 			}
 			file := filepath.Join(dir, "default.vcl")
 			return b.startFrom(ctx, dir, "default.vcl", fmt.Sprintf(varnishConfiguration, host, originPort), port,
-				"varnishd", "-F", "-j", "none", "-n", filepath.Join(dir, "work"), "-a", fmt.Sprintf("127.0.0.1:%d", port), "-T", "none",
+				"varnishd", "-F", "-j", "none", "-n", filepath.Join(dir, "work"), "-a", fmt.Sprintf("127.0.0.1:%d", port), "-T", "none", "-p", "listen_depth=4096",
 				"-f", file, "-s", fmt.Sprintf("malloc,%d", b.memory))
 		},
 		unable: func(l load) string {
