@@ -25,6 +25,7 @@ type simInstance struct {
 
 	follower *Follower
 	waiting  map[uint64]*simWait // by nonce
+	early    map[uint64]Event    // by nonce: nobody waited for them yet
 }
 
 type simCopy struct {
@@ -50,6 +51,7 @@ func (i *simInstance) boot() {
 	i.follower = NewFollower(i.ledger, i.lease, simLease, i.name, uint64(i.number*1000+i.life))
 	i.asking, i.wanted = false, false
 	i.memory, i.flights, i.waiting = map[int]*simCopy{}, map[int]*simFlight{}, map[uint64]*simWait{}
+	i.early = map[uint64]Event{}
 	i.tick()
 }
 
@@ -161,6 +163,7 @@ func (i *simInstance) deliver() {
 		s := i.waiting[e.Nonce]
 		switch {
 		case s == nil:
+			i.early[e.Nonce] = e
 		case e.Lost:
 			delete(i.waiting, e.Nonce)
 			i.write(s.record, s.wait, s.done)
@@ -269,6 +272,9 @@ func (i *simInstance) recall(nonce uint64) {
 	for _, e := range slices.Backward(i.follower.ring.entries) {
 		if e.record.Nonce == nonce {
 			s.event = Event{Nonce: nonce, Seq: e.record.Seq}
+			if early, ok := i.early[nonce]; ok && !early.Lost {
+				s.event = early
+			}
 			if s.wait == WaitAll {
 				s.watch = i.follower.Confirm(e.record.Seq)
 				i.sync()

@@ -104,23 +104,7 @@ func (i *simInstance) land(key int, f *simFlight, version int) {
 	w := i.world
 	delete(i.flights, key)
 	ids := w.membersOf(key)
-	if i.ledger.Admits(f.token, ids) {
-		c := &simCopy{version: version}
-		c.stamp.Set(f.token)
-		i.memory[key] = c
-		if stamp, ok := i.follower.Share(f.token); ok {
-			i.call(func(n *node) func() {
-				put := func(n *node) {
-					if old, ok := n.keys[key]; !ok || old.stamp.History != stamp.History || old.stamp.Seq <= stamp.Seq {
-						n.keys[key] = shelved{version, stamp}
-					}
-				}
-				put(n)
-				w.replicate(n, put)
-				return nil
-			})
-		}
-	} else {
+	if !i.store(key, version, f.token) {
 		w.count["refused fills"]++
 	}
 	var again []*simRead
@@ -134,6 +118,46 @@ func (i *simInstance) land(key int, f *simFlight, version int) {
 	if again = append(again, f.next...); len(again) > 0 {
 		i.fly(key, again)
 	}
+}
+
+// store keeps a version as of a token, here and for the others.
+func (i *simInstance) store(key, version int, token Token) bool {
+	w := i.world
+	if !i.ledger.Admits(token, w.membersOf(key)) {
+		return false
+	}
+	c := &simCopy{version: version}
+	c.stamp.Set(token)
+	i.memory[key] = c
+	if stamp, ok := i.follower.Share(token); ok {
+		i.call(func(n *node) func() {
+			put := func(n *node) {
+				if old, ok := n.keys[key]; !ok || old.stamp.History != stamp.History || old.stamp.Seq <= stamp.Seq {
+					n.keys[key] = shelved{version, stamp}
+				}
+			}
+			put(n)
+			w.replicate(n, put)
+			return nil
+		})
+	}
+	return true
+}
+
+// answered keeps the answer to a write as the proxy does: under the token of its end, if nothing of its copy was touched after
+// before.
+func (i *simInstance) answered(key, version int, end Event, before Token, named []ID) {
+	w := i.world
+	receipt := Receipt{Position: end.Position, Quiet: end.Quiet}
+	if !receipt.Exclusive(before) || i.ledger.Since(before, without(w.membersOf(key), named)) {
+		w.count["not kept"]++
+		return
+	}
+	i.after(w.between(0, 20*time.Millisecond), func() { // the body comes
+		if i.store(key, version, receipt.Token()) {
+			w.count["kept"]++
+		}
+	})
 }
 
 func (i *simInstance) reply(q *simRead, version int, from string) {

@@ -24,13 +24,13 @@ func TestSimulation(t *testing.T) {
 		faults
 		must []string // that have to have happened, or nothing was tested
 	}{
-		{"quiet", faults{}, []string{"from shared", "refused fills"}},
-		{"instances", faults{partitions: true, pauses: true, crashes: true}, []string{"reaped", "snapshots", "without lease"}},
+		{"quiet", faults{}, []string{"from shared", "refused fills", "kept"}},
+		{"instances", faults{partitions: true, pauses: true, crashes: true}, []string{"reaped", "snapshots", "without lease", "kept"}},
 		{"failovers", faults{failovers: true, partitions: true, pauses: true, crashes: true}, []string{"diverged", "reaped"}},
 		{"failovers under stress", faults{failovers: true, partitions: true, pauses: true, crashes: true, stress: true}, []string{"diverged"}},
-		{"losses", faults{losses: true}, []string{"losses", "emptied", "cuts", "diverged"}},
-		{"losses and partitions", faults{losses: true, partitions: true, pauses: true}, []string{"losses", "emptied", "cuts", "diverged", "reaped"}},
-		{"fifty instances", faults{instances: 50, partitions: true, pauses: true, crashes: true}, []string{"reaped"}},
+		{"losses", faults{losses: true}, []string{"losses", "emptied", "cuts", "diverged", "kept"}},
+		{"losses and partitions", faults{losses: true, partitions: true, pauses: true}, []string{"losses", "emptied", "cuts", "diverged", "reaped", "kept"}},
+		{"fifty instances", faults{instances: 50, partitions: true, pauses: true, crashes: true}, []string{"reaped", "kept"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			seeds, duration := *simSeeds, *simTime
@@ -49,7 +49,7 @@ func TestSimulation(t *testing.T) {
 					t.Errorf("seed %d: %s", seed, finding)
 				}
 			}
-			for _, must := range append(c.must, "reads", "purges", "writes", "from memory", "from origin") {
+			for _, must := range append(c.must, "reads", "purges", "writes", "not kept", "from memory", "from origin") {
 				if total[must] == 0 {
 					t.Errorf("no %s: nothing was tested", must)
 				}

@@ -193,14 +193,14 @@ func (w *simWorld) writer() {
 	i.after(0, func() {
 		i.write(Record{Operation: BeginFence, IDs: ids, Fence: fence, Life: simFence}, WaitRecorded, func(Event) {
 			i.follower.Hold(fence, w.clock())
-			life := i.life
-			w.after(w.between(time.Millisecond, 30*time.Millisecond), func() { w.commit(i, life, k, fence, ids) })
+			life, before := i.life, i.ledger.Token()
+			w.after(w.between(time.Millisecond, 30*time.Millisecond), func() { w.commit(i, life, k, fence, ids, before) })
 		})
 	})
 	w.after(w.between(30*time.Millisecond, 150*time.Millisecond), w.writer)
 }
 
-func (w *simWorld) commit(i *simInstance, life, k int, fence uint64, ids []ID) {
+func (w *simWorld) commit(i *simInstance, life, k int, fence uint64, ids []ID, before Token) {
 	w.version[k]++
 	v := w.version[k]
 	if !w.losses {
@@ -211,8 +211,9 @@ func (w *simWorld) commit(i *simInstance, life, k int, fence uint64, ids []ID) {
 		return // it did not live to see it
 	}
 	i.after(w.between(time.Millisecond, 10*time.Millisecond), func() {
-		i.write(Record{Operation: EndFence, IDs: ids, Fence: fence}, WaitAll, func(Event) {
+		i.write(Record{Operation: EndFence, IDs: ids, Fence: fence}, WaitAll, func(e Event) {
 			w.count["writes"]++
+			i.answered(k, v, e, before, ids)
 			w.promised[k] = max(w.promised[k], v)
 		})
 	})

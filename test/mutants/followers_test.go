@@ -78,6 +78,11 @@ var followers = []mutant{
 		pkg:   "./invalidation", run: "TestQuietOfAFence",
 	},
 	{
+		name:  "the end of a fence hides what it stands over",
+		edits: []edit{{"invalidation/standing.go", "	disturbed = max(s.disturbed, f.ledger.disturbed(s.ids, s.begun), ", "	disturbed = max(s.disturbed, "}},
+		pkg:   "./invalidation", run: "TestSimulation/quiet",
+	},
+	{
 		name:  "terms do not count",
 		edits: []edit{{"invalidation/shared.go", "		if seq > t.Start {\n			return false\n		}", "		if seq > t.Start && false {\n			return false\n		}"}},
 		pkg:   "./invalidation", run: "TestTerms",
