@@ -200,6 +200,7 @@ func control(d model.Control) string {
 	}
 	for name, number := range map[string]*time.Duration{
 		"max-age": d.MaxAge, "s-maxage": d.SMaxAge, "stale-while-revalidate": d.StaleWhileRevalidate,
+		"stale-if-error": d.StaleIfError,
 	} {
 		if number != nil {
 			list = append(list, name+"="+strconv.Itoa(int(*number/time.Second)))

@@ -241,7 +241,7 @@ func (ex *exchange) accept(res *fill, c candidate, outcome policy.Outcome, from 
 		}
 	}
 	ex.status.Stored = res.stored || (res.fresh == nil && res.verdict.Store)
-	if !res.verdict.Store {
+	if !res.verdict.Store && res.verdict.Reason != policy.OriginStatus { // which is what fwd-status says
 		ex.status.Detail = res.verdict.Reason.String()
 	}
 	ex.deliverFill(res, from)

@@ -53,6 +53,9 @@ func (c *call) land(resp *http.Response, requested time.Time) *fill {
 	if len(members) > policy.MaxMembers || len(res.ids) > policy.MaxMembers {
 		res.verdict.Share, res.verdict.Store, res.verdict.Reason = false, false, policy.TooManyMembers
 	}
+	if res.verdict.Store && !confirmed && c.yields(status) {
+		res.verdict.Store, res.verdict.Reason = false, policy.OriginStatus
+	}
 	if res.verdict.Store {
 		r.learn(res.verdict.Vary)
 		if res.ranged && status == http.StatusOK && c.unbind != nil {
@@ -143,7 +146,7 @@ func (c *call) remember(res *fill) {
 		return // it says nothing of the whole
 	}
 	// A client that is told to slow down learns nothing about the resource: a copy of it stays, and requests wait in line.
-	if !res.verdict.Store && res.status < 500 && res.status != http.StatusTooManyRequests {
+	if !res.verdict.Store && !policy.Passing(res.status) {
 		c.p.store.MarkShareless(c.q.key, c.q.forward, time.Now().Add(sharelessFor), res.verdict.Reason)
 	}
 }

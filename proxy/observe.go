@@ -142,6 +142,9 @@ func plain(status int, header http.Header, body []byte) *store.Copy {
 func (ex *exchange) keep(status int, header http.Header, body []byte, verdict policy.Verdict, token invalidation.Token,
 	seal func(status int, header http.Header, body []byte) *store.Copy,
 ) bool {
+	if policy.Passing(status) && ex.p.standsIn(string(ex.key), ex.r.Header, time.Now()) {
+		return false
+	}
 	members := ex.route.Members(&ex.match, ex.target, ex.query, ex.r.Header, header)
 	ids := invalidation.IDsOf(members)
 	ex.p.ledger.Retain(verdict.Lifetime.Retention())

@@ -60,7 +60,8 @@ func (c *call) outgrown(res *fill) {
 	c.fruitless()
 	why := res.body.dropped()
 	c.q.route.metrics.NotStored(why)
-	if why == policy.TooLarge { // memory that is full now may be free for the next fill
+	// Memory that is full now may be free for the next fill, and what an error is like says nothing of the next answer.
+	if why == policy.TooLarge && !policy.Passing(res.status) {
 		c.p.store.MarkShareless(c.q.key, c.q.forward, time.Now().Add(sharelessFor), why)
 	}
 	c.deadline.Stop()
@@ -101,11 +102,16 @@ func bodyAllowed(status int) bool {
 	return status >= 200 && status != http.StatusNoContent && status != http.StatusNotModified
 }
 
-// put stores a copy under the fill's token unless something it belongs to was invalidated since. Its stamp is checked
-// again at every use, so an invalidation right after the question is heeded too.
+// put stores a copy under the fill's token unless something it belongs to was invalidated since, or it is an error and a copy
+// that may stand in for it has come since its head did. Its stamp is checked again at every use, so an invalidation right
+// after the question is heeded too.
 func (c *call) put(res *fill, copied *store.Copy) bool {
-	if !res.verdict.Store {
-		c.q.route.metrics.NotStored(res.verdict.Reason)
+	why := res.verdict.Reason
+	if res.verdict.Store && c.yieldsBelow(copied.Status) {
+		why = policy.OriginStatus
+	}
+	if why != policy.NoReason {
+		c.q.route.metrics.NotStored(why)
 		c.fruitless()
 		return false
 	}

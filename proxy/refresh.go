@@ -3,7 +3,6 @@ package proxy
 import (
 	"context"
 	"math/rand/v2"
-	"net/http"
 	"time"
 
 	"cacheproxy/invalidation"
@@ -102,7 +101,7 @@ func (p *Proxy) renewOne(ctx context.Context, r renewal) {
 		}
 		return
 	}
-	if res.reason != policy.NoReason || originFailed(res.status) || res.status == http.StatusTooManyRequests {
+	if res.reason != policy.NoReason || policy.Passing(res.status) {
 		asked := min(policy.RetryAfter(res.header, time.Now()), maxRetryAfter)
 		pause = max(pauseAfter(r.copy.Use.FailRenewal()), asked)
 	}

@@ -147,7 +147,7 @@ func TestRefreshIsTheFirstToGo(t *testing.T) {
 }
 
 func TestFailedRenewalPauses(t *testing.T) {
-	for _, status := range []int{http.StatusServiceUnavailable, http.StatusTooManyRequests} {
+	for _, status := range []int{http.StatusServiceUnavailable, http.StatusTooManyRequests, http.StatusRequestTimeout, http.StatusInsufficientStorage} {
 		t.Run(http.StatusText(status), func(t *testing.T) {
 			var asked atomic.Int64
 			failing := func(n int64, w http.ResponseWriter, _ *http.Request) bool {

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"cacheproxy/invalidation"
 )
 
 // box is a tier of what a test puts into it.
@@ -151,3 +153,47 @@ type broken struct{ err error }
 func (b broken) Get(context.Context, string) (Item, error) { return nil, b.err }
 func (b broken) Put(context.Context, string, Item) error   { return b.err }
 func (b broken) Down() bool                                { return true }
+
+// An error that an instance without a copy has stored does not take the place of one, nor does it beside it, as another
+// variant, as long as that may stand in for it.
+func TestErrorsGiveWayToWhatMayStandIn(t *testing.T) {
+	c := newClock()
+	first, second := c.next(), c.next()
+	for _, tt := range []struct {
+		about          string
+		copied, status int
+		age            time.Duration // of the copy
+		fresh, left    time.Duration // and for how long it may stand in after that
+		want           string
+	}{
+		{"fresh", 200, 503, 0, time.Hour, 0, "copy"},
+		{"stale, where the origin fails", 200, 500, time.Minute, time.Second, time.Hour, "copy"},
+		{"stale for good", 200, 503, time.Minute, time.Second, time.Second, "later"},
+		{"an error itself", 503, 503, 0, time.Hour, 0, "later"},
+		{"an answer after it", 200, 404, 0, time.Hour, 0, "later"},
+	} {
+		copied := func(vary ...string) *Copy {
+			one := response(first, "copy", tt.age, vary...)
+			one.Status, one.Life.Fresh, one.Life.StaleIfError, one.Life.InitialAge = tt.copied, tt.fresh, tt.left, tt.age
+			return one
+		}
+		later := func(token invalidation.Token, vary ...string) *Copy {
+			one := response(token, "later", -time.Second, vary...)
+			one.Status = tt.status
+			return one
+		}
+		s := New(NewMemory(8<<20), box{"key": later(second)})
+		s.Put("key", nil, copied())
+		if found, err := s.Recall(t.Context(), "key", nil, now); err != nil || body(found) != tt.want {
+			t.Errorf("%s: recalled %q, want %q", tt.about, body(found), tt.want)
+		}
+		de := headers("X-Lang", "de")
+		for _, order := range [][]*Copy{{copied("X-Lang"), later(first, "X-Other")}, {later(first, "X-Other"), copied("X-Lang")}} {
+			s := newStore()
+			for _, one := range order {
+				s.Put("key", de, one)
+			}
+			expect(t, s, de, tt.want)
+		}
+	}
+}

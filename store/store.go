@@ -54,7 +54,8 @@ func (s *Store) Lookup(key string, h http.Header, now time.Time) Found {
 	}
 }
 
-// selectVariant looks for the most recent copy that a request header selects (RFC 9111 §4.1).
+// selectVariant looks for the most recent copy that a request header selects (RFC 9111 §4.1), and for no error where there is
+// one that may stand in for it.
 func (s *Store) selectVariant(key string, v *Variants, h http.Header, now time.Time) Found {
 	found := Found{Variants: v}
 	for _, names := range v.Selections {
@@ -65,7 +66,7 @@ func (s *Store) selectVariant(key string, v *Variants, h http.Header, now time.T
 		}
 		switch item := item.(type) {
 		case *Copy:
-			if found.Copy == nil || item.Life.Date.After(found.Copy.Life.Date) {
+			if better(item, found.Copy, now) {
 				found.Copy, found.Key = item, variant
 			}
 		case *Mark:
@@ -75,24 +76,37 @@ func (s *Store) selectVariant(key string, v *Variants, h http.Header, now time.T
 		}
 	}
 	if found.Copy == nil && !found.Shareless {
-		s.selectLanguage(&found, key, v, h)
+		s.selectLanguage(&found, key, v, h, now)
 	}
 	return found
 }
 
 // selectLanguage looks for a copy in the language that a request prefers to all others.
-func (s *Store) selectLanguage(found *Found, key string, v *Variants, h http.Header) {
+func (s *Store) selectLanguage(found *Found, key string, v *Variants, h http.Header, now time.Time) {
 	for _, names := range v.Selections {
 		variant, ok := policy.LanguageKey(nil, key, names, h, policy.PreferredLanguage(h))
 		if !ok {
 			continue
 		}
 		if item, ok := s.memory.Get(string(variant)); ok {
-			if c, ok := item.(*Copy); ok && (found.Copy == nil || c.Life.Date.After(found.Copy.Life.Date)) {
+			if c, ok := item.(*Copy); ok && better(c, found.Copy, now) {
 				found.Copy, found.Key = c, string(variant)
 			}
 		}
 	}
+}
+
+// better reports whether c rather than other, which may be nil, answers a request that selects both.
+func better(c, other *Copy, now time.Time) bool {
+	switch {
+	case other == nil:
+		return true
+	case !policy.Displaces(c.Status, other.Status, other.Life.State(now)):
+		return false
+	case !policy.Displaces(other.Status, c.Status, c.Life.State(now)):
+		return true
+	}
+	return c.Life.Date.After(other.Life.Date)
 }
 
 // Put stores a copy for the request header that fetched it. A copy that was fetched before the one that is there does not

@@ -40,13 +40,13 @@ func (s *Store) Down() bool { return slices.ContainsFunc(s.below, Tier.Down) }
 // Recall looks for the copy in the tiers below memory, the nearest first, and brings what it finds into memory. An error
 // tells of tiers that failed; those after them were asked all the same, so Found counts either way.
 func (s *Store) Recall(ctx context.Context, key string, h http.Header, now time.Time) (Found, error) {
-	item, err := s.raise(ctx, key)
+	item, err := s.raise(ctx, key, now)
 	if item == nil {
 		item, _ = s.memory.Get(key)
 	}
 	if v, ok := item.(*Variants); ok {
 		for _, names := range v.Selections {
-			_, failed := s.raise(ctx, string(policy.VariantKey(nil, key, names, h)))
+			_, failed := s.raise(ctx, string(policy.VariantKey(nil, key, names, h)), now)
 			err = errors.Join(err, failed)
 		}
 	}
@@ -55,7 +55,7 @@ func (s *Store) Recall(ctx context.Context, key string, h http.Header, now time.
 
 // raise brings the item under a key from the nearest tier that has it into memory, and gives what memory holds then. Nil: no
 // tier has any.
-func (s *Store) raise(ctx context.Context, key string) (now Item, failed error) {
+func (s *Store) raise(ctx context.Context, key string, now time.Time) (held Item, failed error) {
 	for i, t := range s.below {
 		item, err := t.Get(ctx, key)
 		if err != nil {
@@ -67,26 +67,27 @@ func (s *Store) raise(ctx context.Context, key string) (now Item, failed error) 
 				s.sunk(c)
 			}
 			s.memory.Update(key, func(old Item) Item {
-				now = promoted(old, item)
-				return now
+				held = promoted(old, item, now)
+				return held
 			})
-			return now, failed
+			return held, failed
 		}
 	}
 	return nil, failed
 }
 
-// promoted is what memory holds after an item came up to it: a copy only gives way to one fetched later, and what memory
-// knows of variants is joined with what a tier below does. That the answers vary at all is something that another instance
-// has found, after the copy without variants that this one may hold.
-func promoted(old, item Item) Item {
+// promoted is what memory holds after an item came up to it: a copy only gives way to one fetched later, and not to an error
+// that an instance without a copy has stored, as long as it may stand in for that. What memory knows of variants is joined with
+// what a tier below does. That the answers vary at all is something that another instance has found, after the copy without
+// variants that this one may hold.
+func promoted(old, item Item, now time.Time) Item {
 	switch item := item.(type) {
 	case *Copy:
 		switch old := old.(type) {
 		case *Variants:
 			return old
 		case *Copy:
-			if !fetchedAfter(item, old) {
+			if !fetchedAfter(item, old) || !policy.Displaces(item.Status, old.Status, old.Life.State(now)) {
 				return old // with the reads that it has counted
 			}
 		}

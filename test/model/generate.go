@@ -39,7 +39,7 @@ func (g Generator) Response(r Request, now time.Time) Response {
 	now = now.Truncate(time.Second) // as fields have it
 	res := Response{Status: 200, Date: now, Vary: Paths[r.Path]}
 	if g.chance(3) {
-		res.Status = []int{203, 404, 301, 302, 410, 500, 503}[g.Rand.IntN(7)]
+		res.Status = []int{203, 404, 301, 302, 410, 500, 500, 503, 503, 503}[g.Rand.IntN(10)]
 	}
 	if g.chance(8) {
 		res.Date = now.Add(-g.seconds(30))
@@ -69,7 +69,7 @@ func (g Generator) control() *Control {
 	d := Control{
 		NoStore: g.chance(12), NoCache: g.chance(10), Private: g.chance(12), Public: g.chance(5), MustRevalidate: g.chance(6),
 	}
-	for _, number := range []**time.Duration{&d.MaxAge, &d.SMaxAge, &d.StaleWhileRevalidate} {
+	for _, number := range []**time.Duration{&d.MaxAge, &d.SMaxAge, &d.StaleWhileRevalidate, &d.StaleIfError} {
 		if g.chance(3) {
 			v := g.seconds(90)
 			*number = &v

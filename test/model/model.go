@@ -12,6 +12,7 @@ import (
 type Control struct {
 	NoStore, NoCache, Private, Public, MustRevalidate bool
 	MaxAge, SMaxAge, StaleWhileRevalidate             *time.Duration
+	StaleIfError                                      *time.Duration
 }
 
 // Response is what an origin answers. Nil fields are absent.
@@ -87,11 +88,11 @@ func (c *Cache) Answer(r Request, now time.Time) Answer {
 		case s.response.control().NoCache:
 		case left > 0:
 			return Answer{Kind: Fresh, Serial: s.response.Serial, Age: age}
-		case s.response.control().MustRevalidate || s.response.control().SMaxAge != nil || -left >= s.response.window():
-		case !r.Credentials:
+		case s.response.control().MustRevalidate || s.response.control().SMaxAge != nil:
+		case -left < s.response.window() && !r.Credentials:
 			return Answer{Kind: Stale, Serial: s.response.Serial, Age: age}
-		case !r.OnlyIfCached && r.Method == "GET":
-			// Nobody else can renew it with their credentials: they wait.
+		case -left < s.response.errorWindow() && !r.OnlyIfCached && (!r.Credentials || r.Method == "GET"):
+			// Nobody else can renew it with a client's credentials: those wait.
 			return Answer{Kind: Origin, Instead: s.response.Serial}
 		}
 	}
@@ -149,6 +150,8 @@ func (c *Cache) Learn(e Exchange) {
 				return
 			}
 		}
+	case e.Response.Status >= 500 && c.standsIn(e.Request, e.At):
+		// An error does not take the place of what may be served instead (RFC 5861).
 	case storable(e):
 		c.store(e)
 	case e.Response.Status < 500 && !e.Request.Credentials:
@@ -157,6 +160,17 @@ func (c *Cache) Learn(e Exchange) {
 			old.gone = true
 		}
 	}
+}
+
+// standsIn reports whether there is a response, and no error, that may be served while the origin fails.
+func (c *Cache) standsIn(r Request, now time.Time) bool {
+	s := c.selected(r)
+	if s == nil || s.response.Status >= 500 || s.response.control().NoCache {
+		return false
+	}
+	d := s.response.control()
+	left := s.response.lifetime() - s.age(now)
+	return left > 0 || !d.MustRevalidate && d.SMaxAge == nil && -left < s.response.errorWindow()
 }
 
 // contradicts reports whether the 200 to a HEAD is about something else than a stored success (§4.3.5).
@@ -217,7 +231,7 @@ func (s stored) worthwhile() bool {
 	r, d := s.response, s.response.control()
 	validator := r.Status == 200 && (r.ETag != nil || r.LastModified != nil)
 	left := r.lifetime() - s.age(s.received)
-	return validator || !d.NoCache && (left > 0 || !d.MustRevalidate && d.SMaxAge == nil && -left < r.window())
+	return validator || !d.NoCache && (left > 0 || !d.MustRevalidate && d.SMaxAge == nil && -left < r.errorWindow())
 }
 
 // allowsCredentials is §3.5.
@@ -254,11 +268,19 @@ func (r Response) lifetime() time.Duration {
 	return 0
 }
 
-func (r Response) window() time.Duration {
-	if w := r.control().StaleWhileRevalidate; w != nil {
-		return *w
+// window is for how long a stale response may be served while it is renewed (RFC 5861 §3).
+func (r Response) window() time.Duration { return optional(r.control().StaleWhileRevalidate) }
+
+// errorWindow is for how long one may be served where the origin fails (RFC 5861 §4). What may be served anyway may be then.
+func (r Response) errorWindow() time.Duration {
+	return max(r.window(), optional(r.control().StaleIfError))
+}
+
+func optional(d *time.Duration) time.Duration {
+	if d == nil {
+		return 0
 	}
-	return 0
+	return *d
 }
 
 // age is current_age (§4.2.3), of exchanges that take no time.
