@@ -45,7 +45,7 @@ func fingerprint(r *policy.Route, upstream *url.URL) uint64 {
 	m := meaning{
 		Version: 2, Name: r.Name, Upstream: upstream.String(), Host: r.Host.Literal,
 		Key: r.Key.String(), Query: r.Query, Headers: r.Headers, Cookies: r.Cookies, ForwardHeaders: r.ForwardHeaders,
-		UnlistedHeaders: r.UnlistedHeaders, IgnoreHeaders: r.IgnoreHeaders,
+		UnlistedHeaders: r.OnUnlisted, IgnoreHeaders: r.IgnoreHeaders,
 		Override: r.Override, ContentTypes: r.StoreIf.ContentTypes, MinBytes: r.StoreIf.MinBytes,
 		IgnoreCookies: r.IgnoreCookies, IgnoreAllCookies: r.IgnoreAllCookies,
 		StripSetCookie: r.StripSetCookie, ShareAuthorized: r.ShareAuthorized, Targets: r.Targets,

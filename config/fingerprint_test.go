@@ -14,7 +14,7 @@ import (
 // Every field of a route either changes what its copies mean, or does not. A new field fails here until it is decided.
 var meaningful = map[string]bool{
 	"Name": true, "Patterns": true, "Host": true, "Key": true, "Tags": true, "Query": true, "Headers": true,
-	"Cookies": true, "ForwardHeaders": true, "UnlistedHeaders": true, "IgnoreHeaders": true, "Override": true, "StoreIf": true, "IgnoreCookies": true,
+	"Cookies": true, "ForwardHeaders": true, "OnUnlisted": true, "IgnoreHeaders": true, "Override": true, "StoreIf": true, "IgnoreCookies": true,
 	"IgnoreAllCookies": true, "Compression": true, "StripSetCookie": true, "ShareAuthorized": true,
 
 	"Where": false, "Upstream": false, "Policy": false, "Mode": false, "ModeShare": false, "Fingerprint": false, "TTL": false,

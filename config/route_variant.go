@@ -85,7 +85,7 @@ func keyed(q policy.Query, name string) bool {
 
 // variant compiles the request headers and cookies that are part of the storage key.
 func (c *routeCompiler) variant() {
-	c.route.ForwardHeaders, c.route.UnlistedHeaders = c.doc.ForwardHeaders, c.doc.Unlisted
+	c.route.ForwardHeaders, c.route.OnUnlisted = c.doc.ForwardHeaders, c.doc.Unlisted
 	if c.doc.ForwardHeaders == policy.ForwardAll && c.wrote("unlisted_headers") {
 		c.problem(c.key("unlisted_headers"), "has no effect with forward_headers: all; remove one of them")
 	}
@@ -94,7 +94,7 @@ func (c *routeCompiler) variant() {
 		canonical := http.CanonicalHeaderKey(name)
 		switch {
 		case c.spoiled(at):
-		case !token.MatchString(name):
+		case !token.MatchString(name) || strings.Contains(name, "*"):
 			c.problem(at, "%s is not the name of a header; write one such as X-Tenant", quote(name))
 		case slices.Contains(unkeyable, canonical):
 			c.problem(at, "%s cannot tell copies apart; remove it", canonical)
@@ -107,8 +107,11 @@ func (c *routeCompiler) variant() {
 		}
 	}
 	if c.trusting {
-		// The name that users know the site by, where a proxy in front has changed Host. The other requests have it too.
-		c.route.Headers = declare(c.route.Headers, "X-Forwarded-Host")
+		// What a proxy in front says of the URL that its users know: answers have links made of it. Requests that come past that
+		// proxy are not believed, and have none of these.
+		for _, name := range []string{"X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Prefix", "X-Forwarded-Scheme", "X-Forwarded-Ssl"} {
+			c.route.Headers = declare(c.route.Headers, name)
+		}
 	}
 	for i, name := range c.doc.Cookies {
 		at := index(c.key("cookies"), i)
@@ -139,11 +142,15 @@ func (c *routeCompiler) ignoredHeaders() {
 		switch {
 		case c.spoiled(at):
 		case !token.MatchString(prefix) || strings.Contains(prefix, "*"):
-			c.problem(at, "%s is not the name of a header; write one such as X-Client-Version, or the beginning of some such as X-Client-*", quote(name))
+			c.problem(at, "%s is not the name of a header; write one such as X-Client-Version, the beginning of some such as X-Client-*, or for every one unlisted_headers: drop", quote(name))
 		case canonical == "Authorization" || canonical == "Cookie":
 			c.problem(at, "%s says who asks; use %s", canonical, map[string]string{"Authorization": "share_authorized: true", "Cookie": "ignore_cookies"}[canonical])
 		case slices.Contains(unkeyable, canonical):
-			c.problem(at, "%s never tells copies apart; remove it", canonical)
+			c.problem(at, "%s cannot be ignored: it says how the message travels, or for whom; remove it", canonical)
+		case policy.Neutral(canonical):
+			c.problem(at, "%s is left out of a shared fetch in any case; remove it", canonical)
+		case slices.Contains(policy.MethodOverrides[:], canonical):
+			c.problem(at, "%s makes its request a write to some frameworks and cannot be ignored; remove it", canonical)
 		case slices.ContainsFunc(c.route.Headers, keyed):
 			c.problem(at, "%s is part of the storage key and cannot be ignored; remove it here, or from headers and key", quote(name))
 		case family:
@@ -198,8 +205,8 @@ func (c *routeCompiler) cautions() {
 		return
 	}
 	c.caution(r.Override != 0, "override", "the origin's word on caching is not heeded ("+strings.Join(c.doc.Override, ", ")+"); be sure that no answer of this route is personal")
-	c.caution(len(r.IgnoreHeaders) > 0, "ignore_headers", "requests with these headers share copies, and the origin does not see the headers on a fill; be sure that no answer depends on them")
-	c.caution(r.UnlistedHeaders == policy.UnlistedDrop, "unlisted_headers", "requests share copies whatever headers they bring, and the origin does not see them on a fill; be sure that no answer depends on who asks")
+	c.caution(len(r.IgnoreHeaders) > 0, "ignore_headers", "requests with these headers share copies, and the origin does not see the headers on a fill ("+strings.Join(r.IgnoreHeaders, ", ")+"); be sure that no answer depends on them")
+	c.caution(r.OnUnlisted == policy.UnlistedDrop, "unlisted_headers", "requests share copies whatever headers they bring, and the origin does not see them on a fill; be sure that no answer depends on who asks")
 	c.caution(r.IgnoreAllCookies || len(r.IgnoreCookies) > 0, "ignore_cookies", "requests with these cookies share copies, and the origin does not see the cookies on a fill; be sure that no answer depends on them")
 	c.caution(r.StripSetCookie, "strip_set_cookie", "answers are stored without their Set-Cookie; be sure that what is left is not personal")
 	c.caution(r.ShareAuthorized, "share_authorized", "requests with Authorization share copies; be sure that no answer depends on who asks")

@@ -92,7 +92,7 @@ func viewRoute(r *policy.Route, doc *routeDoc) RouteView {
 	v := RouteView{
 		Name: r.Name, Match: texted(r.Patterns), Where: doc.Where, Upstream: r.Upstream, Policy: r.Policy.String(), Mode: r.Mode.String(),
 		Key: r.Key.String(), Tags: texted(r.Tags), Headers: r.Headers, Cookies: r.Cookies, ForwardHeaders: word(forwardings, r.ForwardHeaders),
-		Unlisted: word(unlisteds, r.UnlistedHeaders),
+		Unlisted: word(unlisteds, r.OnUnlisted),
 		Query:    QueryView{r.Query.Include, r.Query.Exclude, r.Query.Sort, word(unlisteds, r.Query.Unlisted)},
 
 		TTL: r.TTL.String(), Jitter: percentage(r.Jitter), StaleWhileRevalidate: r.StaleWhileRevalidate.String(),

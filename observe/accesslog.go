@@ -39,7 +39,7 @@ type Record struct {
 	Outcome   policy.Outcome
 	Reason    policy.Reason
 	Cache     string        // the Cache-Status of this proxy
-	Unlisted  string        // the name of the request header for which it went past the cache
+	Unlisted  string        // the names of the request headers for which it went past the cache
 	Key       string        // the copy's name, to purge it by
 	Upstream  string        // the name of the upstream that was asked; empty: none was
 	Origin    time.Duration // waiting for the upstream, its queue included
@@ -138,7 +138,7 @@ func (l *AccessLog) Write(r *Record) {
 		slog.String("route", r.Route), slog.String("outcome", r.Outcome.String()),
 	)
 	for _, field := range [...]struct{ name, value string }{
-		{"reason", r.Reason.String()}, {"cache_status", r.Cache}, {"unlisted_header", r.Unlisted}, {"query", parameterNames(r.Query)}, {"key", r.Key},
+		{"reason", r.Reason.String()}, {"cache_status", r.Cache}, {"unlisted_headers", r.Unlisted}, {"query", parameterNames(r.Query)}, {"key", r.Key},
 		{"upstream", r.Upstream}, {"client", r.Client}, {"protocol", r.Protocol}, {"user_agent", r.UserAgent},
 		{"request_id", r.RequestID}, {"origin_request_id", r.OriginID}, {"trace_id", r.TraceID},
 	} {

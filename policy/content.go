@@ -47,7 +47,7 @@ func PlanQuestion(r *Route, mode Mode, req *http.Request, selected []string) (Ac
 	if reason := r.special(req); reason != NoReason {
 		return PassAction, reason
 	}
-	if r.UnlistedHeaders == UnlistedBypass && r.UnlistedHeader(req.Header, selected) != "" {
+	if r.OnUnlisted == UnlistedBypass && r.hasUnlisted(req.Header, selected) {
 		return PassAction, HeaderUnlisted
 	}
 	return ReadAction, NoReason

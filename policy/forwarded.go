@@ -51,7 +51,7 @@ func saysWay(name string) bool { return name == "Forwarded" || strings.HasPrefix
 // DeclaresForwarded reports whether part of the storage key is what proxies say of the way that a request came: of
 // clients that are not trusted to say it, it has to be removed before.
 func (r *Route) DeclaresForwarded() bool {
-	return r.UnlistedHeaders == UnlistedKey || slices.ContainsFunc(r.Headers, saysWay)
+	return r.OnUnlisted == UnlistedKey || slices.ContainsFunc(r.Headers, saysWay)
 }
 
 // forwardedElement is one hop in Forwarded (RFC 7239 §4). An IPv6 address is bracketed and so has to be quoted (§6).

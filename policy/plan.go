@@ -28,7 +28,7 @@ func (a Action) String() string { return [...]string{"pass", "read", "pass", "wr
 // that is not known to be safe is a write. selected are the request fields that Vary is known to name on the route.
 func PlanRequest(r *Route, mode Mode, req *http.Request, selected []string) (Action, Reason) {
 	switch {
-	case !Safe(req.Method):
+	case !Safe(req.Method), OverridesMethod(req.Header):
 		return WriteAction, MethodUnsafe
 	case r == nil:
 		return PassAction, NoRoute
@@ -50,17 +50,13 @@ func PlanRequest(r *Route, mode Mode, req *http.Request, selected []string) (Act
 		(len(req.Header["Cookie"]) == 0 || r.harmlessCookies(req.Header)):
 		action = CredentialsAction
 	}
-	if r.UnlistedHeaders != UnlistedBypass || r.UnlistedHeader(req.Header, selected) == "" {
-		return action, reason
-	}
-	// The field goes to the origin, which may take the request for another than it is here.
 	switch {
-	case overridesMethod(req.Header):
-		return WriteAction, MethodUnsafe
-	case action == ReadAction:
-		return PassAction, HeaderUnlisted
+	case action == PassAction || r.OnUnlisted != UnlistedBypass || !r.hasUnlisted(req.Header, selected):
+		return action, reason
+	case action == CredentialsAction: // which is what keeps it from a copy in most cases
+		return PassAction, reason
 	}
-	return PassAction, reason
+	return PassAction, HeaderUnlisted
 }
 
 // Safe reports whether the method is one of those known to change nothing (RFC 9110 §9.2.1). QUERY is safe and carries

@@ -49,13 +49,13 @@ var fieldClasses = func() map[string]fieldClass {
 		"X-Forwarded-Port", "X-Forwarded-Server", "X-Forwarded-Scheme", "X-Forwarded-Ssl", "X-Original-Forwarded-For", "X-Scheme",
 		"X-Real-Ip", "X-Client-Ip", "X-Cluster-Client-Ip", "True-Client-Ip", "Fastly-Client-Ip", "Cf-Connecting-Ip",
 		"Cf-Connecting-Ipv6", "Cf-Ray", "Cf-Visitor", "Cf-Ew-Via", "X-Azure-Clientip", "X-Azure-Socketip", "X-Azure-Ref",
-		"X-Azure-Fdid", "X-Amz-Cf-Id", "X-Envoy-External-Address", "X-Envoy-Internal", "X-Envoy-Expected-Rq-Timeout-Ms",
-		"X-Envoy-Attempt-Count", "X-Envoy-Peer-Metadata", "X-Envoy-Peer-Metadata-Id", "X-Envoy-Decorator-Operation")
+		"X-Azure-Requestchain", "X-Fd-Healthprobe", "X-Amz-Cf-Id", "X-Varnish", "X-Timer", "Fastly-Ff", "Surrogate-Capability",
+		"X-Envoy-External-Address", "X-Envoy-Internal", "X-Envoy-Expected-Rq-Timeout-Ms", "X-Envoy-Attempt-Count", "X-Envoy-Peer-Metadata", "X-Envoy-Peer-Metadata-Id", "X-Envoy-Decorator-Operation")
 	// Of which trace it is a part.
 	add(neutralField, "Traceparent", "Tracestate", "Baggage", "Correlation-Context", "B3", "X-Request-Id", "X-Correlation-Id",
 		"Request-Id", "X-Trace-Id", "X-Amzn-Trace-Id", "X-Cloud-Trace-Context", "Grpc-Trace-Bin", "Sentry-Trace", "Uber-Trace-Id",
-		"Newrelic", "X-Newrelic-Id", "X-Newrelic-Transaction", "Elastic-Apm-Traceparent", "X-Ot-Span-Context", "X-Request-Start",
-		"X-Queue-Start")
+		"Newrelic", "X-Newrelic-Id", "X-Newrelic-Transaction", "Elastic-Apm-Traceparent", "X-Ot-Span-Context", "Jaeger-Baggage", "Sw8",
+		"X-Request-Start", "X-Queue-Start", "Postman-Token")
 	// What is answered here: conditions, ranges, and wishes to caches.
 	add(neutralField, "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "If-Range", "Range",
 		"Cache-Control", "Pragma")
@@ -66,7 +66,7 @@ var fieldClasses = func() map[string]fieldClass {
 }()
 
 // neutralFamilies are the beginnings of the names of further neutral fields.
-var neutralFamilies = [...]string{"Sec-Fetch-", "X-B3-", "X-Datadog-", "X-Instana-"}
+var neutralFamilies = [...]string{"Sec-Fetch-", "X-B3-", "X-Datadog-", "X-Instana-", "Ot-Tracer-"}
 
 func classOf(name string) fieldClass {
 	class := fieldClasses[name]
@@ -79,20 +79,31 @@ func classOf(name string) fieldClass {
 // Neutral reports whether a request field, by its canonical name, is known to choose no answer.
 func Neutral(name string) bool { return classOf(name) == neutralField }
 
-// UnlistedHeader is a field of the request that is in no other class, the first by name; "" where there is none. selected are
-// the fields that Vary is known to name. On a route that forwards all fields none is unlisted: there, Vary names what
-// matters.
-func (r *Route) UnlistedHeader(h http.Header, selected []string) string {
-	if r.ForwardHeaders == ForwardAll {
-		return ""
-	}
-	first := ""
+// UnlistedHeaders are the fields of the request that are in no other class, sorted. selected are the fields that Vary is known
+// to name. On a route that forwards all fields none is unlisted: there, Vary names what matters.
+func (r *Route) UnlistedHeaders(h http.Header, selected []string) (names []string) {
 	for name := range h {
-		if r.Unlisted(name) && !(slices.Contains(selected, name) && !isWithheld(name)) && (first == "" || name < first) {
-			first = name
+		if r.passes(name, selected) {
+			names = append(names, name)
 		}
 	}
-	return first
+	slices.Sort(names)
+	return names
+}
+
+// hasUnlisted reports whether there are any.
+func (r *Route) hasUnlisted(h http.Header, selected []string) bool {
+	for name := range h {
+		if r.passes(name, selected) {
+			return true
+		}
+	}
+	return false
+}
+
+// passes reports whether a field sends its request past the cache.
+func (r *Route) passes(name string, selected []string) bool {
+	return r.ForwardHeaders != ForwardAll && r.Unlisted(name) && (!slices.Contains(selected, name) || isWithheld(name))
 }
 
 // Unlisted reports whether a field, by its canonical name, is in no class that is known, nor declared by the route.
@@ -112,7 +123,7 @@ func (r *Route) ignores(name string) bool {
 
 // keyedUnlisted are the unlisted fields of a request, sorted, where they are part of the storage key; nil elsewhere.
 func (r *Route) keyedUnlisted(h http.Header) (names []string) {
-	if r.UnlistedHeaders != UnlistedKey || r.ForwardHeaders == ForwardAll {
+	if r.OnUnlisted != UnlistedKey || r.ForwardHeaders == ForwardAll {
 		return nil
 	}
 	for name := range h {
@@ -124,12 +135,12 @@ func (r *Route) keyedUnlisted(h http.Header) (names []string) {
 	return names
 }
 
-// methodOverrides are fields by which some frameworks take a request for one with another method.
-var methodOverrides = [...]string{"X-Http-Method", "X-Http-Method-Override", "X-Method-Override"}
+// MethodOverrides are fields by which some frameworks take a request for one with another method.
+var MethodOverrides = [...]string{"X-Http-Method", "X-Http-Method-Override", "X-Method-Override"}
 
-// overridesMethod reports whether the request may be taken for an unsafe one. In doubt it is a write.
-func overridesMethod(h http.Header) bool {
-	for _, name := range methodOverrides {
+// OverridesMethod reports whether the request may be taken for an unsafe one. In doubt it is a write.
+func OverridesMethod(h http.Header) bool {
+	for _, name := range MethodOverrides {
 		for _, method := range h[name] {
 			if !Safe(strings.ToUpper(trimOWS(method))) {
 				return true

@@ -3,12 +3,13 @@ package policy
 import (
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
 
 // A field that is neither known to be neutral, nor forwarded, nor declared by the route sends its request past the cache.
-func TestUnlistedHeader(t *testing.T) {
+func TestUnlistedHeaders(t *testing.T) {
 	listed := &Route{Headers: []string{"X-Tenant"}, IgnoreHeaders: []string{"X-Client-*", "X-Ab-Test"}}
 	tests := []struct {
 		about    string
@@ -32,13 +33,14 @@ func TestUnlistedHeader(t *testing.T) {
 		}, nil, ""},
 		{"declared and ignored", listed, []string{"X-Tenant: a", "X-Client-Version: 3", "X-Ab-Test: b"}, nil, ""},
 		{"an API key", listed, []string{"X-Api-Key: k", "User-Agent: u"}, nil, "X-Api-Key"},
-		{"the first of several", listed, []string{"X-B: 1", "X-A: 1"}, nil, "X-A"},
+		{"several", listed, []string{"X-B: 1", "X-A: 1"}, nil, "X-A X-B"},
+		{"what tells an origin who is in front", listed, []string{"X-Azure-Fdid: 1"}, nil, "X-Azure-Fdid"},
 		{"hints that an API has asked for", listed, []string{"Sec-Ch-Viewport-Width: 320"}, nil, "Sec-Ch-Viewport-Width"},
 		{"geography", listed, []string{"Cf-Ipcountry: DE"}, nil, "Cf-Ipcountry"},
 		{"saving data", listed, []string{"Save-Data: on"}, nil, "Save-Data"},
 		{"who the user is, by a proxy's word", listed, []string{"X-Forwarded-User: a"}, nil, "X-Forwarded-User"},
 		{"another method", listed, []string{"X-Http-Method-Override: DELETE"}, nil, "X-Http-Method-Override"},
-		{"an underscore is not a dash", listed, []string{"X_forwarded_for: 1", "User_agent: u"}, nil, "User_agent"},
+		{"an underscore is not a dash", listed, []string{"X_forwarded_for: 1", "User_agent: u"}, nil, "User_agent X_forwarded_for"},
 		{"almost a family", listed, []string{"X-Clientele: 1"}, nil, "X-Clientele"},
 		{"empty values count", listed, []string{"X-Api-Key: "}, nil, "X-Api-Key"},
 		{"named by Vary", listed, []string{"X-Theme: dark"}, []string{"X-Theme"}, ""},
@@ -46,7 +48,7 @@ func TestUnlistedHeader(t *testing.T) {
 		{"where all is forwarded", &Route{ForwardHeaders: ForwardAll}, []string{"X-Api-Key: k"}, nil, ""},
 	}
 	for _, tt := range tests {
-		if got := tt.route.UnlistedHeader(header(tt.lines...), tt.selected); got != tt.want {
+		if got := strings.Join(tt.route.UnlistedHeaders(header(tt.lines...), tt.selected), " "); got != tt.want {
 			t.Errorf("%s: %q, want %q", tt.about, got, tt.want)
 		}
 	}
@@ -55,7 +57,7 @@ func TestUnlistedHeader(t *testing.T) {
 func TestPlanOfUnlistedHeaders(t *testing.T) {
 	route := Route{Policy: CacheAside}
 	drop, key, shared := route, route, route
-	drop.UnlistedHeaders, key.UnlistedHeaders, shared.ShareAuthorized = UnlistedDrop, UnlistedKey, true
+	drop.OnUnlisted, key.OnUnlisted, shared.ShareAuthorized = UnlistedDrop, UnlistedKey, true
 	tests := []struct {
 		about    string
 		route    *Route
@@ -77,6 +79,8 @@ func TestPlanOfUnlistedHeaders(t *testing.T) {
 		{"selected by Vary", &route, On, []string{"X-Theme: a"}, []string{"X-Theme"}, ReadAction, NoReason},
 		{"may be a write", &route, On, []string{"X-Http-Method-Override: delete"}, nil, WriteAction, MethodUnsafe},
 		{"is none", &route, On, []string{"X-Method-Override: GET"}, nil, PassAction, HeaderUnlisted},
+		{"may be a write, though the field is dropped", &drop, On, []string{"X-Http-Method-Override: PUT"}, nil, WriteAction, MethodUnsafe},
+		{"may be a write, without a route", nil, On, []string{"X-Http-Method-Override: PUT"}, nil, WriteAction, MethodUnsafe},
 		{"may be a write, whatever else", &route, On, []string{"X-Http-Method: PUT", "Cookie: a=1"}, nil, WriteAction, MethodUnsafe},
 	}
 	for _, tt := range tests {
@@ -89,7 +93,7 @@ func TestPlanOfUnlistedHeaders(t *testing.T) {
 
 // Keyed unlisted fields tell keys apart by name, number and value, and fills forward them and nothing else.
 func TestUnlistedKey(t *testing.T) {
-	r := &Route{UnlistedHeaders: UnlistedKey, IgnoreHeaders: []string{"X-Ignored"}}
+	r := &Route{OnUnlisted: UnlistedKey, IgnoreHeaders: []string{"X-Ignored"}}
 	key := func(lines ...string) string {
 		return string(r.AppendKey(nil, Target{Scheme: "http", Path: "/"}, "a", "", header(lines...)))
 	}

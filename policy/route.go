@@ -124,9 +124,9 @@ type Route struct {
 	Headers        []string // canonical names of request header fields that are part of the storage key, sorted
 	Cookies        []string // names of request cookies that are part of the storage key, sorted
 	ForwardHeaders Forwarding
-	// UnlistedHeaders says what becomes of requests with header fields that are in no class; see UnlistedHeader.
-	UnlistedHeaders Unlisted
-	Content         ContentReads
+	// OnUnlisted says what becomes of requests with header fields that are in no class; see UnlistedHeaders.
+	OnUnlisted Unlisted
+	Content    ContentReads
 
 	TTL                  time.Duration // lifetime when the origin names none
 	Jitter               float64       // 0 to 1: the share of the lifetime that is taken off at random

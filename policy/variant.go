@@ -43,7 +43,7 @@ func (r *Route) selectedBy(names []string, f Fetch) []string {
 // declared cookies, describing a content, or unlisted and keyed.
 func (r *Route) keyedField(name string) bool {
 	return r.declares(name) || name == "Cookie" || slices.Contains(contentFields, name) ||
-		r.UnlistedHeaders == UnlistedKey && r.Unlisted(name)
+		r.OnUnlisted == UnlistedKey && r.Unlisted(name)
 }
 
 // withName is a sorted list with a name in it.

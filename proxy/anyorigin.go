@@ -9,9 +9,8 @@ func (ex *exchange) anyOrigin() *candidate {
 	if !ok || ex.trust == uninformed {
 		return nil
 	}
-	found := ex.p.store.Lookup(string(ex.appendKey(nil, header)), header, ex.start)
-	if found.Copy == nil || !policy.AnyOrigin(found.Copy.Header()) ||
-		!policy.Selects(found.Copy.Vary, ex.route.selectingUnlisted(), header) {
+	found := ex.p.store.Lookup(string(ex.appendKey(nil, header)), header, ex.start, ex.route.selectingUnlisted()...)
+	if found.Copy == nil || !policy.AnyOrigin(found.Copy.Header()) {
 		return nil
 	}
 	if use, _ := ex.judge(found.Copy, ex.start); use != serve {

@@ -25,9 +25,9 @@ type Explanation struct {
 	Upstream   string   `json:"upstream"`
 	Decision   string   `json:"decision"` // hit, stale, miss, pass, write, error
 	Reason     string   `json:"reason,omitempty"`
-	Unlisted   string   `json:"unlisted_header,omitempty"` // the name of the header for which the request passes
-	Note       string   `json:"note,omitempty"`            // what makes the explanation differ from a client's request
-	Lease      string   `json:"lease,omitempty"`           // whether copies may be used; only where there are other instances
+	Unlisted   []string `json:"unlisted_headers,omitempty"` // the names of the headers for which the request passes
+	Note       string   `json:"note,omitempty"`             // what makes the explanation differ from a client's request
+	Lease      string   `json:"lease,omitempty"`            // whether copies may be used; only where there are other instances
 	Name       string   `json:"name,omitempty"`
 	StorageKey string   `json:"storage_key,omitempty"` // in hexadecimal: it is binary
 	Query      string   `json:"query_forwarded,omitempty"`
@@ -104,7 +104,7 @@ func (ex *exchange) explain() *Explanation {
 	}
 	e.Decision, e.Reason = action.String(), reason.String()
 	if reason == policy.HeaderUnlisted {
-		e.Unlisted = ex.route.UnlistedHeader(ex.r.Header, ex.route.selecting())
+		e.Unlisted = ex.route.UnlistedHeaders(ex.r.Header, ex.route.selecting())
 	}
 	if ex.route.MayAsk(ex.match.Pattern(), ex.r.Method) {
 		e.Note = "with content that the route takes for a read it is one, which the content decides"
@@ -134,7 +134,7 @@ func (ex *exchange) explainRead(e *Explanation) {
 			e.Members = append(e.Members, m.String())
 		}
 	}
-	found := ex.p.store.Lookup(string(ex.key), ex.r.Header, ex.start)
+	found := ex.p.store.Lookup(string(ex.key), ex.r.Header, ex.start, ex.route.selectingUnlisted()...)
 	c := candidate{Found: found, reason: policy.URIMiss}
 	if found.Variants != nil {
 		e.Variants, c.reason = found.Variants.Names(), policy.VaryMiss

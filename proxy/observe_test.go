@@ -222,7 +222,7 @@ func TestObserveShowsWrongKeys(t *testing.T) {
 		fmt.Fprintf(w, "price in %s, sorted by %s", r.Header.Get("X-Currency"), r.URL.Query().Get("sort"))
 	}
 	header := func(r *policy.Route) {
-		r.Query, r.UnlistedHeaders = policy.Query{Include: []string{"sort", "to"}}, policy.UnlistedDrop
+		r.Query, r.OnUnlisted = policy.Query{Include: []string{"sort", "to"}}, policy.UnlistedDrop
 	}
 	for _, c := range []struct {
 		name   string

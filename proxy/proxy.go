@@ -164,7 +164,7 @@ func (ex *exchange) serve() {
 			ex.refuse(http.StatusBadRequest, policy.RequestBody, err.Error())
 			return
 		}
-	} else if isUnsafe(ex.r.Method) {
+	} else if isUnsafe(ex.r.Method) || policy.OverridesMethod(ex.r.Header) {
 		action = policy.WriteAction
 	}
 	switch action {

@@ -94,21 +94,18 @@ func (r *route) keyedHost(client string) string {
 
 // lookup finds the copy for this request and says what it is good for. The key is not kept.
 func (ex *exchange) lookup(key string, now time.Time) candidate {
-	c := candidate{Found: ex.p.store.Lookup(key, ex.r.Header, now)}
+	selected := ex.route.selectingUnlisted()
+	c := candidate{Found: ex.p.store.Lookup(key, ex.r.Header, now, selected...)}
 	if c.Copy == nil && c.Variants != nil {
 		// Perhaps because of a field that no fill forwards, which cannot have selected anything.
 		names := c.Variants.Names()
-		c.Found = ex.p.store.Lookup(key, ex.selection(names), now)
+		c.Found = ex.p.store.Lookup(key, ex.selection(names), now, selected...)
 		if c.Copy != nil && !selectedBy(c.Copy, names) {
 			c.Copy = nil
 		}
 	}
 	if ex.trust == uninformed {
 		c.Copy, c.reason = nil, policy.LeaseLapsed
-		return c
-	}
-	if c.Copy != nil && !policy.Selects(c.Copy.Vary, ex.route.selectingUnlisted(), ex.r.Header) {
-		c.Copy, c.reason = nil, policy.VaryMiss
 		return c
 	}
 	if c.Copy == nil {

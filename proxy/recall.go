@@ -61,7 +61,7 @@ func (c *call) recalled() bool {
 	if !p.store.Deep() || !p.lease.Valid(now) {
 		return false
 	}
-	found, err := p.store.Recall(c.ctx, q.key, q.forward, now)
+	found, err := p.store.Recall(c.ctx, q.key, q.forward, now, q.route.selectingUnlisted()...)
 	p.tierFailed("copy not recalled", q.route, err)
 	renews := q.why == policy.Renewal
 	if found.Copy == nil || renews && found.Copy == q.previous {

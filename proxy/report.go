@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"net/netip"
+	"strings"
 	"time"
 
 	"cacheproxy/observe"
@@ -37,7 +38,7 @@ func (ex *exchange) describeTo(r *observe.Record) {
 		r.Origin, r.Upstream = ex.origin, ex.route.Upstream
 	}
 	if r.Reason == policy.HeaderUnlisted {
-		r.Unlisted = ex.route.UnlistedHeader(ex.r.Header, ex.route.selecting())
+		r.Unlisted = strings.Join(ex.route.UnlistedHeaders(ex.r.Header, ex.route.selecting()), ",")
 	}
 	r.RequestID = ex.requestID
 	if ex.originID != ex.requestID {

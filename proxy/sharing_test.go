@@ -97,7 +97,7 @@ func TestFillForwardsNothingUndeclared(t *testing.T) {
 		w.Header().Set("Cache-Control", "max-age=60")
 	}
 	route := routeFor(t, "all", func(r *policy.Route) {
-		r.Headers, r.Cookies, r.IgnoreAllCookies, r.UnlistedHeaders = []string{"X-Tenant"}, []string{"region"}, true, policy.UnlistedDrop
+		r.Headers, r.Cookies, r.IgnoreAllCookies, r.OnUnlisted = []string{"X-Tenant"}, []string{"region"}, true, policy.UnlistedDrop
 	}, "/")
 	inBubble(t, backend, rigOptions{}, route, func(b *bubble) {
 		b.do("GET", "/a", "X-Tenant", "t", "X-Unknown", "u", "X-Forwarded-For", "10.9.8.7", "X-Forwarded-Host", "evil.example",

@@ -12,7 +12,7 @@ import (
 // yields reports whether an answer is to be kept by nobody because it tells of the moment only, and there is a copy that may
 // stand in for it: stored in its place, or beside it as another variant, it would be what the next request gets.
 func (c *call) yields(status int) bool {
-	return policy.Passing(status) && c.p.standsIn(c.q.key, c.q.forward, time.Now())
+	return policy.Passing(status) && c.p.standsIn(c.q.key, c.q.forward, time.Now(), c.q.route.selectingUnlisted()...)
 }
 
 // yieldsBelow asks the tiers below memory first: while the origin was failing this fill, another instance may have got an
@@ -28,8 +28,8 @@ func (c *call) yieldsBelow(status int) bool {
 }
 
 // standsIn reports whether a copy, or parts of one, may stand in where the origin fails to answer a request like this one.
-func (p *Proxy) standsIn(key string, h http.Header, now time.Time) bool {
-	if found := p.store.Lookup(key, h, now); found.Copy != nil && p.mayStandIn(found.Copy, now) {
+func (p *Proxy) standsIn(key string, h http.Header, now time.Time, selected ...string) bool {
+	if found := p.store.Lookup(key, h, now, selected...); found.Copy != nil && p.mayStandIn(found.Copy, now) {
 		return true
 	}
 	parts := p.store.LookupParts(key, h)

@@ -13,7 +13,7 @@ type Item interface {
 	cost() int
 }
 
-// MaxVariants is how many copies of one URL are told apart by Vary. Beyond it the oldest goes.
+// MaxVariants is how many copies of one URL are told apart by Vary. Beyond it the one that was read least goes.
 const MaxVariants = 64
 
 // maxSelections is how many different Vary fields of one URL are remembered.
@@ -28,8 +28,8 @@ type Variants struct {
 	Keys []string
 }
 
-// with adds a copy, and says which keys it displaces.
-func (v *Variants) with(names []string, key string) (next *Variants, displaced []string) {
+// with adds a copy, and says which keys it displaces: least if it is there, else the oldest.
+func (v *Variants) with(names []string, key, least string) (next *Variants, displaced []string) {
 	next = &Variants{Selections: [][]string{names}}
 	if v == nil {
 		next.Keys = []string{key}
@@ -44,9 +44,10 @@ func (v *Variants) with(names []string, key string) (next *Variants, displaced [
 	if !slices.Contains(next.Keys, key) {
 		next.Keys = append(next.Keys, key)
 	}
-	if over := len(next.Keys) - MaxVariants; over > 0 {
-		displaced = next.Keys[:over:over]
-		next.Keys = next.Keys[over:]
+	for len(next.Keys) > MaxVariants {
+		out := max(0, slices.Index(next.Keys, least))
+		displaced = append(displaced, next.Keys[out])
+		next.Keys = slices.Delete(next.Keys, out, out+1)
 	}
 	return next, displaced
 }

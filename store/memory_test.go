@@ -67,8 +67,8 @@ func TestCostIsHeap(t *testing.T) {
 		{"bare", 20_000, func(m *Memory, i int) { m.Set(keyOf(i), NewCopy(204, nil, nil)) }},
 		{"marks", 20_000, func(m *Memory, i int) { m.Set(keyOf(i), new(Mark)) }},
 		{"variants", 20_000, func(m *Memory, i int) {
-			v, _ := (*Variants)(nil).with([]string{"Accept-Encoding"}, keyOf(i)+"1")
-			v, _ = v.with([]string{"Accept-Encoding"}, keyOf(i)+"2")
+			v, _ := (*Variants)(nil).with([]string{"Accept-Encoding"}, keyOf(i)+"1", "")
+			v, _ = v.with([]string{"Accept-Encoding"}, keyOf(i)+"2", "")
 			m.Set(keyOf(i), v)
 		}},
 	} {

@@ -199,7 +199,7 @@ func (s *Store) PutParts(key string, h http.Header, p *Parts, limit int64, combi
 		}
 		variant = string(policy.VariantKey(nil, partsKey(key), p.Of.Vary, h))
 		var next *Variants
-		next, displaced = v.with(p.Of.Vary, variant)
+		next, displaced = v.with(p.Of.Vary, variant, "")
 		return next
 	})
 	if variant != "" {

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"math"
 	"net/http"
 	"sync/atomic"
 	"time"
@@ -36,19 +37,23 @@ type Found struct {
 }
 
 // Lookup finds the copy for a request header under a storage key. The key is not kept unless Found says otherwise; so it may
-// point into a buffer that is used again.
-func (s *Store) Lookup(key string, h http.Header, now time.Time) Found {
+// point into a buffer that is used again. selected are fields that only copies may answer which were told apart by those of
+// them that the header has.
+func (s *Store) Lookup(key string, h http.Header, now time.Time, selected ...string) Found {
 	item, ok := s.memory.Get(key)
 	if !ok {
 		return Found{}
 	}
 	switch item := item.(type) {
 	case *Copy:
+		if !policy.Selects(item.Vary, selected, h) {
+			return Found{}
+		}
 		return Found{Copy: item, Key: key}
 	case *Mark:
 		return Found{Shareless: now.Before(item.Until), Why: item.Why}
 	case *Variants:
-		return s.selectVariant(key, item, h, now)
+		return s.selectVariant(key, item, h, now, selected)
 	default:
 		return Found{}
 	}
@@ -56,9 +61,12 @@ func (s *Store) Lookup(key string, h http.Header, now time.Time) Found {
 
 // selectVariant looks for the most recent copy that a request header selects (RFC 9111 §4.1), and for no error where there is
 // one that may stand in for it.
-func (s *Store) selectVariant(key string, v *Variants, h http.Header, now time.Time) Found {
+func (s *Store) selectVariant(key string, v *Variants, h http.Header, now time.Time, selected []string) Found {
 	found := Found{Variants: v}
 	for _, names := range v.Selections {
+		if !policy.Selects(names, selected, h) {
+			continue
+		}
 		variant := string(policy.VariantKey(nil, key, names, h))
 		item, ok := s.memory.Get(variant)
 		if !ok {
@@ -76,14 +84,17 @@ func (s *Store) selectVariant(key string, v *Variants, h http.Header, now time.T
 		}
 	}
 	if found.Copy == nil && !found.Shareless {
-		s.selectLanguage(&found, key, v, h, now)
+		s.selectLanguage(&found, key, v, h, now, selected)
 	}
 	return found
 }
 
 // selectLanguage looks for a copy in the language that a request prefers to all others.
-func (s *Store) selectLanguage(found *Found, key string, v *Variants, h http.Header, now time.Time) {
+func (s *Store) selectLanguage(found *Found, key string, v *Variants, h http.Header, now time.Time, selected []string) {
 	for _, names := range v.Selections {
+		if !policy.Selects(names, selected, h) {
+			continue
+		}
 		variant, ok := policy.LanguageKey(nil, key, names, h, policy.PreferredLanguage(h))
 		if !ok {
 			continue
@@ -115,6 +126,7 @@ func (s *Store) Put(key string, h http.Header, c *Copy) {
 	s.sunk(c)
 	var displaced []string
 	variant, language := "", "" // where the copy goes if not under key itself
+	least := s.leastRead(key)
 	s.memory.Update(key, func(old Item) Item {
 		v, varies := old.(*Variants)
 		if !varies && (len(c.Vary) == 0 || later(old, c)) {
@@ -122,11 +134,11 @@ func (s *Store) Put(key string, h http.Header, c *Copy) {
 		}
 		variant = string(policy.VariantKey(nil, key, c.Vary, h))
 		var next *Variants
-		next, displaced = v.with(c.Vary, variant)
+		next, displaced = v.with(c.Vary, variant, least)
 		if k, ok := policy.LanguageKey(nil, key, c.Vary, h, policy.ContentLanguage(c.Values("Content-Language"))); ok {
 			var more []string
 			language = string(k)
-			next, more = next.with(c.Vary, language)
+			next, more = next.with(c.Vary, language, "")
 			displaced = append(displaced, more...)
 		}
 		return next
@@ -139,6 +151,30 @@ func (s *Store) Put(key string, h http.Header, c *Copy) {
 	for _, k := range displaced {
 		s.memory.Delete(k)
 	}
+}
+
+// leastRead is the variant of a URL that gives way to another one where there are as many as there may be: of those that were
+// read least, the oldest. A client that makes up values of a field that selects then displaces what it has made up, and not
+// what is read all the time. Empty: there is room.
+func (s *Store) leastRead(key string) string {
+	item, _ := s.memory.Get(key)
+	v, varies := item.(*Variants)
+	if !varies || len(v.Keys) < MaxVariants {
+		return ""
+	}
+	least, fewest := "", uint64(math.MaxUint64)
+	for _, k := range v.Keys {
+		reads := uint64(0)
+		if held, ok := s.memory.Get(k); ok {
+			if c, ok := held.(*Copy); ok {
+				reads = 1 + uint64(c.Use.Hits.Load())
+			}
+		}
+		if reads < fewest {
+			least, fewest = k, reads
+		}
+	}
+	return least
 }
 
 // newer is c unless old is a copy fetched later.

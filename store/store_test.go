@@ -241,9 +241,9 @@ func TestSelectionsAreCapped(t *testing.T) {
 // Variants are immutable: a reader may hold one while it is replaced.
 func TestVariantsAreNotChanged(t *testing.T) {
 	var v *Variants
-	first, _ := v.with([]string{"A"}, "k1")
-	second, _ := first.with([]string{"B"}, "k2")
-	third, _ := first.with([]string{"C"}, "k3")
+	first, _ := v.with([]string{"A"}, "k1", "")
+	second, _ := first.with([]string{"B"}, "k2", "")
+	third, _ := first.with([]string{"C"}, "k3", "")
 	if fmt.Sprint(*first, *second, *third) != "{[[A]] [k1]} {[[B] [A]] [k1 k2]} {[[C] [A]] [k1 k3]}" {
 		t.Errorf("%v %v %v", *first, *second, *third)
 	}
@@ -276,4 +276,46 @@ func TestMarkShareless(t *testing.T) {
 	expect(t, s, de, "")
 	s.Put("key", de, response(c.next(), "german again", 0, "Accept-Language"))
 	expect(t, s, de, "german again")
+}
+
+// A client that makes up values of what selects a variant does not push out the one that is read all the time.
+func TestMadeUpVariantsGiveWayFirst(t *testing.T) {
+	s, now := New(NewMemory(1<<20)), time.Now()
+	put := func(origin string) {
+		c := NewCopy(200, http.Header{}, []byte(origin))
+		c.Life, c.Vary = policy.Lifetime{Fresh: time.Hour, Received: now, Date: now}, []string{"Origin"}
+		s.Put("k", http.Header{"Origin": {origin}}, c)
+	}
+	read := func(origin string) *Copy { return s.Lookup("k", http.Header{"Origin": {origin}}, now).Copy }
+	put("hot")
+	read("hot").Use.Hit()
+	for i := range 3 * MaxVariants {
+		put(fmt.Sprint("made up ", i))
+	}
+	if read("hot") == nil {
+		t.Error("the variant that was read gave way to those that were not")
+	}
+	if read("made up 0") != nil || read(fmt.Sprint("made up ", 3*MaxVariants-1)) == nil {
+		t.Error("of those that nobody reads, the oldest is not the one that gave way")
+	}
+}
+
+// Of the copies that a request selects, those do not count that were fetched without a field which it has.
+func TestLookupHeedsSelectingFields(t *testing.T) {
+	s, now := New(NewMemory(1<<20)), time.Now()
+	put := func(h http.Header, at time.Time, vary ...string) {
+		c := NewCopy(200, http.Header{}, nil)
+		c.Life, c.Vary = policy.Lifetime{Fresh: time.Hour, Received: at, Date: at}, vary
+		s.Put("k", h, c)
+	}
+	dark := http.Header{"X-Theme": {"dark"}}
+	put(nil, now)
+	if s.Lookup("k", dark, now).Copy == nil || s.Lookup("k", dark, now, "X-Theme").Copy != nil || s.Lookup("k", nil, now, "X-Theme").Copy == nil {
+		t.Error("a copy without variants")
+	}
+	put(dark, now, "X-Theme")
+	put(nil, now.Add(time.Minute)) // later, and selected by any request
+	if got := s.Lookup("k", dark, now, "X-Theme").Copy; got == nil || len(got.Vary) != 1 {
+		t.Error("the copy that was fetched with the field is not found beside a later one that was not")
+	}
 }

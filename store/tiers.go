@@ -37,9 +37,10 @@ func (s *Store) Deep() bool { return len(s.below) > 0 }
 // Down reports whether a tier below memory is known not to answer.
 func (s *Store) Down() bool { return slices.ContainsFunc(s.below, Tier.Down) }
 
-// Recall looks for the copy in the tiers below memory, the nearest first, and brings what it finds into memory. An error
+// Recall looks for the copy in the tiers below memory, the nearest first, and brings what it finds into memory. selected is as
+// for Lookup. An error
 // tells of tiers that failed; those after them were asked all the same, so Found counts either way.
-func (s *Store) Recall(ctx context.Context, key string, h http.Header, now time.Time) (Found, error) {
+func (s *Store) Recall(ctx context.Context, key string, h http.Header, now time.Time, selected ...string) (Found, error) {
 	item, err := s.raise(ctx, key, now)
 	if item == nil {
 		item, _ = s.memory.Get(key)
@@ -50,7 +51,7 @@ func (s *Store) Recall(ctx context.Context, key string, h http.Header, now time.
 			err = errors.Join(err, failed)
 		}
 	}
-	return s.Lookup(key, h, now), err
+	return s.Lookup(key, h, now, selected...), err
 }
 
 // raise brings the item under a key from the nearest tier that has it into memory, and gives what memory holds then. Nil: no

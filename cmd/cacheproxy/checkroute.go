@@ -209,7 +209,7 @@ func forwarded(r *policy.Route) string {
 		policy.UnlistedBypass: "others send the request past the cache",
 		policy.UnlistedDrop:   "others are dropped",
 		policy.UnlistedKey:    "others are kept, and keyed",
-	}[r.UnlistedHeaders]
+	}[r.OnUnlisted]
 	return "headers that negotiate, what is keyed, what Vary names; who asks and how is dropped; " + others
 }
 
