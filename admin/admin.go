@@ -208,7 +208,7 @@ func (h *handler) find(r *request) (c call, err error) {
 	case !slices.Contains(standardMethods, r.Method):
 		return call{scope: ScopePurge, anyHost: true}, methodNotUnderstood(r.Method)
 	default:
-		return call{}, problemf(http.StatusNotFound, "no such call: %s", shorten(path))
+		return call{}, problemf(http.StatusNotFound, "no such call: %s%s", shorten(path), insteadOfPath(path))
 	}
 	if r.name, err = unescape(name); err != nil {
 		return c, badRequest(err)

@@ -144,7 +144,7 @@ func TestPurgeBody(t *testing.T) {
 		{`{"key":["a"]}`, 400, "unknown field"},
 		{`{"Keys":["a"]}`, 400, "unknown field"},
 		{`{"keys":["a"],"keys":["b"]}`, 400, "twice"},
-		{`{"keys":"a"}`, 400, "cannot unmarshal"},
+		{`{"keys":"a"}`, 400, "write a list of texts"},
 		{`{"keys":null,"tags":["a"]}`, 400, "null"},
 		{`{"keys":[null]}`, 400, "empty string"},
 		{`{"keys":["a",""]}`, 400, "empty string"},

@@ -44,6 +44,14 @@ func insteadOfField(name string) string {
 	return insteadOf(name, insteadUnknown)
 }
 
+// insteadOfPath adds to the refusal of a path what to send instead, where the path is one by which another cache is purged.
+func insteadOfPath(path string) string {
+	if !strings.Contains(strings.ToLower(path), "purge") {
+		return ""
+	}
+	return ": " + insteadCall + ", and for everything {\"all\":true,\"confirm\":true}"
+}
+
 func insteadOf(name, otherwise string) string {
 	for _, d := range dialects {
 		if slices.ContainsFunc(d.parts, func(part string) bool { return strings.Contains(name, part) }) {

@@ -154,7 +154,21 @@ func decodeField(dec *json.Decoder, into any) error {
 	if bytes.Equal(raw, []byte("null")) {
 		return errors.New("is null: leave it out")
 	}
-	return json.Unmarshal(raw, into)
+	if json.Unmarshal(raw, into) != nil {
+		return fmt.Errorf("is %s: write %s", shorten(string(raw)), example(into))
+	}
+	return nil
+}
+
+// example is how a value for a field looks.
+func example(into any) string {
+	switch into.(type) {
+	case *[]string:
+		return `a list of texts, as ["…"]`
+	case *bool:
+		return "true or false"
+	}
+	return `a text, as "…"`
 }
 
 // noEOF words the end of the body in the middle of a value.

@@ -141,6 +141,8 @@ func TestNotUnderstood(t *testing.T) {
 		{"DELETE /keys/v2:*:17", "", "", "looks like a pattern"},
 		{"DELETE /keys/v2:product:{id}", "", "", "DELETE /keys/v2:product:%7Bid%7D"},
 		{"DELETE /tags/^a", "", "", "looks like a pattern"},
+		{"DELETE /tags/a,b", "", "", "looks like several"},
+		{"POST /purge", `{"tags":["a b"]}`, "", "DELETE /tags/a%20b"},
 
 		{"POST /purge?soft=1", `{"keys":["a"]}`, "", "no query parameters"},
 		{"POST /purge?wait=none", `{"keys":["a"]}`, "", "no query parameters"},

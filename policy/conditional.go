@@ -58,9 +58,12 @@ func matchesAny(lines, etag []string) bool {
 	if len(lines) == 1 && trimOWS(lines[0]) == "*" {
 		return true
 	}
-	have, ok := fieldTag(etag)
+	have, ok := storedTag(etag)
 	if !ok {
 		return false
+	}
+	if have.unreadable {
+		return hasExactly(lines, have.opaque)
 	}
 	match := false
 	for _, line := range lines {
@@ -79,7 +82,7 @@ func matchesAny(lines, etag []string) bool {
 // client's. It reports whether the copy has a validator to ask with.
 func AddValidators(h http.Header, stored http.Header) bool {
 	StripConditional(h)
-	if _, ok := fieldTag(stored["Etag"]); ok {
+	if _, ok := storedTag(stored["Etag"]); ok {
 		h["If-None-Match"] = []string{trimOWS(stored["Etag"][0])}
 	}
 	if _, ok := headerTime(stored["Last-Modified"]); ok {
@@ -90,7 +93,7 @@ func AddValidators(h http.Header, stored http.Header) bool {
 
 // hasValidator reports whether AddValidators would find one.
 func hasValidator(h http.Header) bool {
-	_, tag := fieldTag(h["Etag"])
+	_, tag := storedTag(h["Etag"])
 	_, date := headerTime(h["Last-Modified"])
 	return tag || date
 }
@@ -161,9 +164,9 @@ func keepsTag(stored, from304 []string) bool {
 // validator answers the question that was asked, and that was about this copy only.
 func ConfirmsStored(stored, from304 http.Header) bool {
 	if lines := from304["Etag"]; len(lines) > 0 {
-		tag, ok := fieldTag(lines)
-		have, okStored := fieldTag(stored["Etag"])
-		return ok && okStored && tag.opaque == have.opaque && (tag.weak || !have.weak)
+		tag, ok := storedTag(lines)
+		have, okStored := storedTag(stored["Etag"])
+		return ok && okStored && tag.opaque == have.opaque && tag.unreadable == have.unreadable && (tag.weak || !have.weak)
 	}
 	if lines := from304["Last-Modified"]; len(lines) > 0 {
 		modified, ok := headerTime(lines)
@@ -175,8 +178,9 @@ func ConfirmsStored(stored, from304 http.Header) bool {
 
 // entityTag is an entity-tag (RFC 9110 §8.8.3), its opaque-tag without the quotes.
 type entityTag struct {
-	opaque string
-	weak   bool
+	opaque     string
+	weak       bool
+	unreadable bool // it is none, and opaque is all of it
 }
 
 // fieldTag reads an ETag field. Several different lines are none.
@@ -186,6 +190,30 @@ func fieldTag(lines []string) (entityTag, bool) {
 	}
 	tag, rest, ok := cutEntityTag(trimOWS(lines[0]))
 	return tag, ok && rest == ""
+}
+
+// storedTag reads the ETag of a response. One that is no entity-tag, as without quotes, is for comparing whole and weakly: the
+// origin finds it again in the question. "*" and what has a comma would be read as something else there, and what no field
+// may hold cannot be sent.
+func storedTag(lines []string) (entityTag, bool) {
+	if tag, ok := fieldTag(lines); ok || len(lines) != 1 {
+		return tag, ok
+	}
+	whole := trimOWS(lines[0])
+	return entityTag{opaque: whole, weak: true, unreadable: true},
+		whole != "" && whole != "*" && !strings.ContainsFunc(whole, func(c rune) bool { return c < ' ' || c == 0x7f || c == ',' })
+}
+
+// hasExactly reports whether a list over all lines has the element.
+func hasExactly(lines []string, element string) bool {
+	for _, line := range lines {
+		for one := range strings.SplitSeq(line, ",") {
+			if trimOWS(one) == element {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // cutEntityTag reads an entity-tag from the start of s and returns what follows it and the space after it. Another

@@ -38,7 +38,9 @@ func TestHeadConfirms(t *testing.T) {
 		{"what the copy does not have", header("Content-Length: 5"), header(`ETag: "a"`), false},
 		{"another", header(`ETag: "a"`), header(`ETag: "b"`), false},
 		{"a strong one for a weak one", header(`ETag: W/"a"`), header(`ETag: "a"`), false},
-		{"one that cannot be read", header("ETag: a"), header("ETag: a"), false},
+		{"one that cannot be read, the same", header("ETag: a"), header("ETag: a"), true},
+		{"one that cannot be read, another", header("ETag: a"), header("ETag: A"), false},
+		{"one that cannot be read for one that can", header(`ETag: W/"a"`), header("ETag: a"), false},
 	}
 	for _, tt := range tests {
 		if got := HeadConfirms(tt.stored, tt.head); got != tt.want {

@@ -111,7 +111,9 @@ func TestJudgeStore(t *testing.T) {
 
 		{"no lifetime, no validator", Route{}, fetched(), NoFreshness},
 		{"no lifetime, ETag", Route{}, fetched(`ETag: "a"`), NoReason},
-		{"no lifetime, ETag that is none", Route{}, fetched("ETag: a"), NoFreshness},
+		{"no lifetime, ETag without quotes", Route{}, fetched("ETag: a"), NoReason},
+		{"no lifetime, ETag that would be read as any", Route{}, fetched("ETag: *"), NoFreshness},
+		{"no lifetime, ETag that would be read as a list", Route{}, fetched("ETag: a, b"), NoFreshness},
 		{"no lifetime, Last-Modified of now", Route{}, fetched("Last-Modified: " + httpDate(0)), NoReason},
 		{"max-age=0, no validator", Route{TTL: time.Minute}, fetched("Cache-Control: max-age=0"), NoFreshness},
 		{"max-age=0, stale-while-revalidate", Route{}, fetched("Cache-Control: max-age=0, stale-while-revalidate=9"), NoReason},

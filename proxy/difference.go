@@ -21,7 +21,10 @@ const (
 )
 
 // tellingFields are those by which two answers with the same body mean different things to a client.
-var tellingFields = [...]string{"Content-Encoding", "Content-Language", "Content-Type", "Location"}
+var tellingFields = [...]string{
+	"Access-Control-Allow-Credentials", "Access-Control-Allow-Headers", "Access-Control-Allow-Origin", "Access-Control-Expose-Headers",
+	"Content-Disposition", "Content-Encoding", "Content-Language", "Content-Location", "Content-Type", "Link", "Location", "Www-Authenticate",
+}
 
 // telling names the telling fields in which a copy and an answer differ.
 func telling(c *store.Copy, answer http.Header) (names []string) {

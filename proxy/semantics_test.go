@@ -288,3 +288,31 @@ func TestCredentialsDoNotMix(t *testing.T) {
 		}
 	}
 }
+
+// An ETag that is no entity-tag confirms a copy as any other does: compared whole, with what the origin says itself.
+func TestUnreadableETagConfirms(t *testing.T) {
+	for _, tag := range []string{`"e"`, "e", "W/e", "'e'", `"e`, "w/\"e\""} {
+		for _, held := range []policy.Coding{policy.Identity, policy.Gzip} {
+			var asked atomic.Int64
+			confirming := func(_ int64, w http.ResponseWriter, r *http.Request) bool {
+				set("ETag", tag, "Cache-Control", "max-age=10", "Last-Modified", "Sun, 06 Nov 1994 08:49:37 GMT")(0, w, r)
+				if r.Header.Get("If-None-Match") == tag {
+					w.WriteHeader(http.StatusNotModified)
+					return false
+				}
+				return true
+			}
+			route := routeFor(t, "all", func(r *policy.Route) { r.Compression = held }, "/")
+			inBubble(t, counted(&asked, confirming), rigOptions{}, route, func(b *bubble) {
+				b.do("GET", "/a").want(t, tag, 200, "1", "stored")
+				b.do("GET", "/a", "If-None-Match", tag).want(t, tag+", which the client has", 304, "", "hit")
+				b.pass(20 * time.Second)
+				b.do("GET", "/a").want(t, tag+", expired", 200, "1", "fwd=stale; fwd-status=304; stored")
+				b.do("GET", "/a", "Range", "bytes=0-0", "If-Range", tag).want(t, tag+", a part", map[bool]int{true: 206, false: 200}[tag == `"e"`], "1", "hit")
+				if n := asked.Load(); n != 2 {
+					t.Errorf("%s: the origin was asked %d times", tag, n)
+				}
+			})
+		}
+	}
+}
