@@ -24,7 +24,18 @@ func (l *loader) routes(list []routeDoc, s *Snapshot) []*policy.Route {
 	}
 	l.duplicates("routes", "route", taken)
 	l.conflicts(routes)
+	l.hostsUntold(routes, s)
 	return routes
+}
+
+// hostsUntold warns of upstreams that make the answers of all without knowing for which host.
+func (l *loader) hostsUntold(routes []*policy.Route, s *Snapshot) {
+	for i, u := range s.Upstreams {
+		cached := slices.ContainsFunc(routes, func(r *policy.Route) bool { return r.Upstream == u.Name && r.Policy.Caches() })
+		if cached && u.Host.Literal != "" {
+			l.warn(join(index("upstreams", i), "host"), "a shared fetch does not tell the upstream the client's Host: links and redirects in its answers will name the upstream; write host: pass if it makes any")
+		}
+	}
 }
 
 // routeCompiler turns one route of the document into a policy.Route.
