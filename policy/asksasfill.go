@@ -18,7 +18,7 @@ func (r *Route) AsksAsFill(client http.Header, selected []string) bool {
 				continue
 			}
 			return false
-		case Neutral(name) && len(fill[name]) == 0, r.ignores(name):
+		case Neutral(name) && len(fill[name]) == 0:
 		case name == acceptEncoding && !r.declares(acceptEncoding):
 			if combined(fill[name]) != ParseAcceptEncoding(lines).Canonical() {
 				return false
@@ -52,7 +52,7 @@ var whoWords = [...]string{
 // forwards all fields there is no list by which to know, so that their names have to do. It is for what is shared without need.
 func (r *Route) SaysWho(h http.Header) bool {
 	for name := range h {
-		if Neutral(name) || classOf(name) == negotiatingField || r.declares(name) || r.ignores(name) {
+		if Neutral(name) || classOf(name) == negotiatingField || r.declares(name) {
 			continue
 		}
 		lower := strings.ToLower(name)

@@ -139,6 +139,9 @@ func (ex *exchange) explainRead(e *Explanation) {
 	if found.Variants != nil {
 		e.Variants, c.reason = found.Variants.Names(), policy.VaryMiss
 	}
+	if found.Unselected {
+		c.reason = policy.VaryMiss
+	}
 	e.Forwards = slices.Sorted(maps.Keys(ex.request(c, 0, nil).forward))
 	e.NotStored = found.Why.String()
 	if ex.target.Host == "" && ex.route.Host.Literal == "" {

@@ -110,7 +110,7 @@ func (ex *exchange) lookup(key string, now time.Time) candidate {
 	}
 	if c.Copy == nil {
 		c.reason = policy.URIMiss
-		if c.Variants != nil {
+		if c.Variants != nil || c.Unselected {
 			c.reason = policy.VaryMiss
 		}
 		return c

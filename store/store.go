@@ -30,6 +30,8 @@ type Found struct {
 	Key string
 	// Variants is set when the URL has variants, whether or not one was selected.
 	Variants *Variants
+	// Unselected says that there is a copy, for requests without a field that this one has.
+	Unselected bool
 	// Shareless says that the last answer could not be shared (hit-for-miss).
 	Shareless bool
 	// Why is the reason for Shareless.
@@ -47,7 +49,7 @@ func (s *Store) Lookup(key string, h http.Header, now time.Time, selected ...str
 	switch item := item.(type) {
 	case *Copy:
 		if !policy.Selects(item.Vary, selected, h) {
-			return Found{}
+			return Found{Unselected: true}
 		}
 		return Found{Copy: item, Key: key}
 	case *Mark:
