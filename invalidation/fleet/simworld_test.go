@@ -1,4 +1,4 @@
-package invalidation
+package fleet
 
 import (
 	"container/heap"
@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"cacheproxy/invalidation"
 	"cacheproxy/policy"
 )
 
@@ -102,16 +103,20 @@ func (w *simWorld) latency() time.Duration {
 }
 
 // membersOf are those of the copy of a key.
-func (w *simWorld) membersOf(k int) []ID {
-	ids := []ID{allID, simKeyID(k)}
+func (w *simWorld) membersOf(k int) []invalidation.ID {
+	ids := []invalidation.ID{allID, simKeyID(k)}
 	for _, t := range w.tags[k] {
 		ids = append(ids, simTagID(t))
 	}
 	return ids
 }
 
-func simKeyID(k int) ID { return IDOf(policy.NewMember(policy.KindKey, fmt.Sprint(k))) }
-func simTagID(t int) ID { return IDOf(policy.NewMember(policy.KindTag, fmt.Sprint(t))) }
+func simKeyID(k int) invalidation.ID {
+	return invalidation.IDOf(policy.NewMember(policy.KindKey, fmt.Sprint(k)))
+}
+func simTagID(t int) invalidation.ID {
+	return invalidation.IDOf(policy.NewMember(policy.KindTag, fmt.Sprint(t)))
+}
 
 // newWorld makes a world in which instances read, purge and write.
 func newWorld(f faults, seed uint64) *simWorld {
@@ -176,7 +181,7 @@ func (w *simWorld) cms() {
 		}
 	}
 	i.after(w.latency(), func() {
-		i.write(Record{Operation: Invalidate, IDs: []ID{simTagID(t)}}, WaitAll, func(Event) {
+		i.write(invalidation.Record{Operation: invalidation.Invalidate, IDs: []invalidation.ID{simTagID(t)}}, invalidation.WaitAll, func(Event) {
 			w.count["purges"]++
 			for k, v := range changed {
 				w.promised[k] = max(w.promised[k], v)
@@ -189,9 +194,9 @@ func (w *simWorld) cms() {
 // writer writes through an instance: fence, origin, end of the fence.
 func (w *simWorld) writer() {
 	i, k, fence := w.any(), w.r.IntN(simKeys/4), w.r.Uint64()
-	ids := []ID{simKeyID(k)}
+	ids := []invalidation.ID{simKeyID(k)}
 	i.after(0, func() {
-		i.write(Record{Operation: BeginFence, IDs: ids, Fence: fence, Life: simFence}, WaitRecorded, func(Event) {
+		i.write(invalidation.Record{Operation: invalidation.BeginFence, IDs: ids, Fence: fence, Life: simFence}, invalidation.WaitRecorded, func(Event) {
 			i.follower.Hold(fence, w.clock())
 			life, before := i.life, i.ledger.Token()
 			w.after(w.between(time.Millisecond, 30*time.Millisecond), func() { w.commit(i, life, k, fence, ids, before) })
@@ -200,7 +205,7 @@ func (w *simWorld) writer() {
 	w.after(w.between(30*time.Millisecond, 150*time.Millisecond), w.writer)
 }
 
-func (w *simWorld) commit(i *simInstance, life, k int, fence uint64, ids []ID, before Token) {
+func (w *simWorld) commit(i *simInstance, life, k int, fence uint64, ids []invalidation.ID, before invalidation.Token) {
 	w.version[k]++
 	v := w.version[k]
 	if !w.losses {
@@ -211,7 +216,7 @@ func (w *simWorld) commit(i *simInstance, life, k int, fence uint64, ids []ID, b
 		return // it did not live to see it
 	}
 	i.after(w.between(time.Millisecond, 10*time.Millisecond), func() {
-		i.write(Record{Operation: EndFence, IDs: ids, Fence: fence}, WaitAll, func(e Event) {
+		i.write(invalidation.Record{Operation: invalidation.EndFence, IDs: ids, Fence: fence}, invalidation.WaitAll, func(e Event) {
 			w.count["writes"]++
 			i.answered(k, v, e, before, ids)
 			w.promised[k] = max(w.promised[k], v)

@@ -1,9 +1,11 @@
-package invalidation
+package fleet
 
 import (
 	"slices"
 	"testing"
 	"time"
+
+	"cacheproxy/invalidation"
 )
 
 // An instance is dead when its heartbeat has not changed for as long as a lease lasts, by the clock of who watches.
@@ -36,7 +38,7 @@ func TestReaping(t *testing.T) {
 			t.Fatalf("given up while it may have its lease: %v, %v", done, reap)
 		}
 	}
-	d.pass(Margin(deskLease))
+	d.pass(invalidation.Margin(deskLease))
 	if done, reap := hear(5); done || len(reap) != 1 || reap[0].Name != "other" {
 		t.Fatalf("silent for longer than its lease: %v, %v", done, reap)
 	}

@@ -1,6 +1,10 @@
-package invalidation
+package fleet
 
-import "time"
+import (
+	"time"
+
+	"cacheproxy/invalidation"
+)
 
 // Question is a heartbeat: it asks for what is new, and says what has been applied.
 type Question struct {
@@ -39,8 +43,8 @@ type Answer struct {
 	Terms   []Term // all, if the latest is not the one of the question
 	Seq     uint64 // of the last entry
 	Floor   uint64
-	Records []Record // that follow Question.Applied, as many as were asked for
-	Live    []Peer   // including who asks
+	Records []invalidation.Record // that follow Question.Applied, as many as were asked for
+	Live    []Peer                // including who asks
 }
 
 // Step is what has to be done after an answer.

@@ -1,8 +1,10 @@
-package invalidation
+package fleet
 
 import (
 	"sync"
 	"time"
+
+	"cacheproxy/invalidation"
 )
 
 const (
@@ -24,8 +26,8 @@ const (
 // Questions are asked one after another: only the answer to the latest counts. Methods are safe for concurrent use; Share
 // and Adopt do not wait for anything but each other's and Hear's work.
 type Follower struct {
-	ledger   *Ledger
-	lease    *Lease
+	ledger   *invalidation.Ledger
+	lease    *invalidation.Lease
 	duration time.Duration // of the lease
 	margin   time.Duration
 	name     string
@@ -63,17 +65,17 @@ type Event struct {
 	Nonce    uint64
 	Seq      uint64
 	Position uint64
-	Quiet    uint64 // Receipt.Quiet
-	Notice   Notice // of Announce
+	Quiet    uint64              // Receipt.Quiet
+	Notice   invalidation.Notice // of Announce
 	// Lost says that an entry which had been applied is not in the log any more.
 	Lost bool
 }
 
 // NewFollower makes a follower that feeds a ledger which nothing else feeds, and extends a lease. Salt should differ between
 // instances.
-func NewFollower(l *Ledger, lease *Lease, duration time.Duration, name string, salt uint64) *Follower {
+func NewFollower(l *invalidation.Ledger, lease *invalidation.Lease, duration time.Duration, name string, salt uint64) *Follower {
 	return &Follower{
-		ledger: l, lease: lease, duration: duration, margin: Margin(duration), name: name, salt: salt,
+		ledger: l, lease: lease, duration: duration, margin: invalidation.Margin(duration), name: name, salt: salt,
 		fences: map[uint64]*standing{}, pending: map[uint64]*pending{}, notices: map[string][]byte{},
 	}
 }
@@ -128,23 +130,23 @@ func (f *Follower) Hear(q Question, a Answer, now time.Time) Step {
 }
 
 // apply takes the next entry of the log in.
-func (f *Follower) apply(r Record, now time.Time) {
+func (f *Follower) apply(r invalidation.Record, now time.Time) {
 	e := Event{Nonce: r.Nonce, Seq: r.Seq, Position: f.position + 1}
-	entry := Entry{Position: e.Position, Operation: r.Operation, IDs: r.IDs}
+	entry := invalidation.Entry{Position: e.Position, Operation: r.Operation, IDs: r.IDs}
 	switch r.Operation {
-	case BeginFence:
+	case invalidation.BeginFence:
 		if f.begin(r, e.Position, now) {
-			entry.Operation = Invalidate // it stands already
+			entry.Operation = invalidation.Invalidate // it stands already
 		}
-	case EndFence:
+	case invalidation.EndFence:
 		var disturbed uint64
 		entry, disturbed = f.end(r, entry)
 		e.Quiet = e.Position - disturbed
-	case Announce:
+	case invalidation.Announce:
 		e.Notice, entry.IDs = r.Notice, nil
 		f.note(r.Notice)
 	default:
-		e.Quiet = e.Position - f.ledger.disturbed(r.IDs, 0)
+		e.Quiet = e.Position - f.ledger.Disturbed(r.IDs, 0)
 	}
 	f.ledger.Apply(entry, now)
 	f.position, f.applied, f.nonce = e.Position, r.Seq, r.Nonce
@@ -154,7 +156,7 @@ func (f *Follower) apply(r Record, now time.Time) {
 }
 
 // note keeps the last notice on a subject.
-func (f *Follower) note(n Notice) {
+func (f *Follower) note(n invalidation.Notice) {
 	if len(n.Body) == 0 {
 		delete(f.notices, n.Subject)
 		return
@@ -172,15 +174,15 @@ func (f *Follower) Events() []Event {
 }
 
 // ApplyHere makes copies unusable on this instance, also where the log cannot be reached.
-func (f *Follower) ApplyHere(soft bool, ids []ID, now time.Time) (position uint64) {
+func (f *Follower) ApplyHere(soft bool, ids []invalidation.ID, now time.Time) (position uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.applyHere(Entry{Operation: Order{Soft: soft}.operation(), IDs: ids}, now)
+	f.applyHere(invalidation.Entry{Operation: invalidation.Order{Soft: soft}.Operation(), IDs: ids}, now)
 	return f.position
 }
 
 // applyHere applies an entry that is not in the log. The positions of the log move up by one.
-func (f *Follower) applyHere(e Entry, now time.Time) {
+func (f *Follower) applyHere(e invalidation.Entry, now time.Time) {
 	f.position++
 	e.Position = f.position
 	f.ledger.Apply(e, now)

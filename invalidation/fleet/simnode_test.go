@@ -1,9 +1,11 @@
-package invalidation
+package fleet
 
 import (
 	"encoding/binary"
 	"slices"
 	"time"
+
+	"cacheproxy/invalidation"
 )
 
 // node is a server that keeps the log. Its methods are what the scripts do.
@@ -15,10 +17,10 @@ type node struct {
 	history History
 	keeper  string // which server kept the log last
 	terms   []Term
-	log     []Record // the last of them; the first has number first+1
+	log     []invalidation.Record // the last of them; the first has number first+1
 	first   uint64
-	marks   map[ID]Mark
-	fences  map[uint64]Record
+	marks   map[invalidation.ID]Mark
+	fences  map[uint64]invalidation.Record
 	live    map[string]Peer
 	keys    map[int]shelved // copies
 }
@@ -30,7 +32,7 @@ type shelved struct {
 }
 
 func (n *node) clone() *node {
-	c := &node{world: n.world, history: n.history, keeper: n.keeper, terms: slices.Clone(n.terms), log: slices.Clone(n.log), first: n.first, marks: map[ID]Mark{}, fences: map[uint64]Record{}, live: map[string]Peer{}, keys: map[int]shelved{}}
+	c := &node{world: n.world, history: n.history, keeper: n.keeper, terms: slices.Clone(n.terms), log: slices.Clone(n.log), first: n.first, marks: map[invalidation.ID]Mark{}, fences: map[uint64]invalidation.Record{}, live: map[string]Peer{}, keys: map[int]shelved{}}
 	for k, v := range n.marks {
 		c.marks[k] = v
 	}
@@ -48,9 +50,9 @@ func (n *node) clone() *node {
 
 func (n *node) seq() uint64 { return n.first + uint64(len(n.log)) }
 
-func (n *node) at(seq uint64) (Record, bool) {
+func (n *node) at(seq uint64) (invalidation.Record, bool) {
 	if seq <= n.first || seq > n.seq() {
-		return Record{}, false
+		return invalidation.Record{}, false
 	}
 	return n.log[seq-n.first-1], true
 }
@@ -65,7 +67,7 @@ func (n *node) found() {
 	h := NewHistory(random)
 	begin := func(n *node) {
 		n.history, n.log, n.first, n.keeper, n.terms = h, nil, 0, "", nil
-		n.marks, n.fences, n.live = map[ID]Mark{}, map[uint64]Record{}, map[string]Peer{}
+		n.marks, n.fences, n.live = map[invalidation.ID]Mark{}, map[uint64]invalidation.Record{}, map[string]Peer{}
 	}
 	begin(n)
 	n.world.replicate(n, begin)
@@ -129,7 +131,7 @@ func (n *node) sync(q Question, name string) Answer {
 }
 
 // append adds an entry, and says when the replica has it; never, if there is none.
-func (n *node) append(h History, r Record) (seq uint64, replicated time.Duration, ok bool) {
+func (n *node) append(h History, r invalidation.Record) (seq uint64, replicated time.Duration, ok bool) {
 	if n.history != h || h == (History{}) {
 		return 0, 0, false
 	}
@@ -144,15 +146,15 @@ func (n *node) append(h History, r Record) (seq uint64, replicated time.Duration
 	return r.Seq, n.world.replicate(n, func(x *node) { x.add(r) }), true
 }
 
-func (n *node) add(r Record) {
+func (n *node) add(r invalidation.Record) {
 	n.log = append(n.log, r)
 	for _, id := range r.IDs {
 		n.marks[id] = Mark{ID: id, Seq: r.Seq}
 	}
 	switch r.Operation {
-	case BeginFence:
+	case invalidation.BeginFence:
 		n.fences[r.Fence] = r
-	case EndFence:
+	case invalidation.EndFence:
 		delete(n.fences, r.Fence)
 	}
 	if over := len(n.log) - simLogSize; over > 100 {
@@ -194,7 +196,7 @@ func (n *node) snapshot() Snapshot {
 	for _, r := range n.fences {
 		s.Fences = append(s.Fences, r)
 	}
-	slices.SortFunc(s.Fences, func(a, b Record) int { return int(a.Seq) - int(b.Seq) })
+	slices.SortFunc(s.Fences, func(a, b invalidation.Record) int { return int(a.Seq) - int(b.Seq) })
 	return s
 }
 

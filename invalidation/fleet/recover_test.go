@@ -1,8 +1,10 @@
-package invalidation
+package fleet
 
 import (
 	"testing"
 	"time"
+
+	"cacheproxy/invalidation"
 )
 
 // diverge has the server lose the entries beyond keep.
@@ -67,7 +69,7 @@ func TestLostEntriesAreWrittenAgain(t *testing.T) {
 func TestOwedEntriesGoBeforeTheLease(t *testing.T) {
 	d := newDesk(t)
 	d.pass(deskLease)
-	d.f.ApplyHere(false, []ID{simKeyID(1)}, d.now)
+	d.f.ApplyHere(false, []invalidation.ID{simKeyID(1)}, d.now)
 	d.f.Queue(55, entryOf(1), d.now)
 	if d.beat(); d.valid() {
 		t.Fatal("a lease although a purge is queued")
@@ -87,17 +89,17 @@ func TestOwedEntriesGoBeforeTheLease(t *testing.T) {
 func TestLostFence(t *testing.T) {
 	d := newDesk(t)
 	d.write(entryOf(1))
-	d.write(Record{Operation: BeginFence, IDs: []ID{simKeyID(2)}, Fence: 5, Life: time.Minute})
+	d.write(invalidation.Record{Operation: invalidation.BeginFence, IDs: []invalidation.ID{simKeyID(2)}, Fence: 5, Life: time.Minute})
 	d.beat()
 	d.diverge(1)
 	if d.admits(d.ledger.Token(), simKeyID(2)) {
 		t.Error("the fence is gone")
 	}
 	d.pass(time.Second)
-	if due := d.f.Due(10, d.now); len(due) != 1 || due[0].Operation != Invalidate {
+	if due := d.f.Due(10, d.now); len(due) != 1 || due[0].Operation != invalidation.Invalidate {
 		t.Fatalf("due: %+v", due)
 	}
-	d.write(Record{Operation: EndFence, IDs: []ID{simKeyID(2)}, Fence: 5})
+	d.write(invalidation.Record{Operation: invalidation.EndFence, IDs: []invalidation.ID{simKeyID(2)}, Fence: 5})
 	d.beat()
 	if !d.admits(d.ledger.Token(), simKeyID(2)) {
 		t.Error("the fence stands after its end")
@@ -142,7 +144,7 @@ func TestAnotherHistory(t *testing.T) {
 			if c.away < reissueWindow && (len(d.log) != 1 || d.log[0].IDs[0] != simKeyID(1)) {
 				t.Errorf("written into the new log: %+v", d.log)
 			}
-			d.pass(deskLease + Margin(deskLease))
+			d.pass(deskLease + invalidation.Margin(deskLease))
 			if d.beat(); !d.valid() {
 				t.Fatal("no lease")
 			}
@@ -168,7 +170,7 @@ func TestSnapshotAfterGap(t *testing.T) {
 	d.f.Load(Snapshot{
 		History: deskHistory, Seq: 90, Nonce: 9007,
 		Marks:  []Mark{{ID: simKeyID(3), Seq: 95}, {ID: simKeyID(1), Seq: 1}, {ID: simKeyID(2), Seq: 50}, {ID: simKeyID(4), Seq: 60, Soft: true}},
-		Fences: []Record{{Operation: BeginFence, IDs: []ID{simKeyID(5)}, Fence: 5, Life: time.Minute}},
+		Fences: []invalidation.Record{{Operation: invalidation.BeginFence, IDs: []invalidation.ID{simKeyID(5)}, Fence: 5, Life: time.Minute}},
 	}, d.now)
 	for n, want := range map[int]bool{1: true, 2: false, 3: false, 4: false, 5: false, 6: true} {
 		if got := d.admits(token, simKeyID(n)); got != want {
@@ -219,8 +221,8 @@ func TestTerms(t *testing.T) {
 // Notices are told again from a snapshot, with those that were taken back; a log that begins anew is told of them.
 func TestNoticesAreKept(t *testing.T) {
 	d := newDesk(t)
-	note := func(subject, body string) Record {
-		return Record{Operation: Announce, Notice: Notice{subject, []byte(body)}}
+	note := func(subject, body string) invalidation.Record {
+		return invalidation.Record{Operation: invalidation.Announce, Notice: invalidation.Notice{Subject: subject, Body: []byte(body)}}
 	}
 	d.write(note("a", "1"))
 	d.write(note("b", "1"))
@@ -229,7 +231,7 @@ func TestNoticesAreKept(t *testing.T) {
 	d.beat()
 	d.f.Events()
 	d.f.Hear(d.f.Ask(d.now), Answer{Status: Gap, Server: d.server}, d.now)
-	d.f.Load(Snapshot{History: deskHistory, Seq: 90, Nonce: 9, Notices: []Notice{{"a", []byte("2")}}}, d.now)
+	d.f.Load(Snapshot{History: deskHistory, Seq: 90, Nonce: 9, Notices: []invalidation.Notice{{Subject: "a", Body: []byte("2")}}}, d.now)
 	told := map[string]string{}
 	for _, e := range d.f.Events() {
 		told[e.Notice.Subject] = string(e.Notice.Body)
@@ -245,7 +247,7 @@ func TestNoticesAreKept(t *testing.T) {
 		}
 	}
 	d.pass(time.Second)
-	if due := d.f.Due(10, d.now); len(due) != 1 || due[0].Operation != Announce || string(due[0].Notice.Body) != "2" {
+	if due := d.f.Due(10, d.now); len(due) != 1 || due[0].Operation != invalidation.Announce || string(due[0].Notice.Body) != "2" {
 		t.Errorf("written into the new log: %+v", due)
 	}
 }

@@ -1,8 +1,10 @@
-package invalidation
+package fleet
 
 import (
 	"fmt"
 	"time"
+
+	"cacheproxy/invalidation"
 )
 
 // simRead is a request for a key.
@@ -10,13 +12,13 @@ type simRead struct {
 	key                 int
 	promised, converged int // versions that its answer must have
 	at                  time.Duration
-	arrival             Token
+	arrival             invalidation.Token
 	trusted             bool // it came while the lease held
 }
 
 // simFlight is a fetch from the origin, which works as the proxy's do.
 type simFlight struct {
-	token   Token
+	token   invalidation.Token
 	joiners []*simRead
 	next    []*simRead // may only share what is asked for after they came
 }
@@ -33,7 +35,7 @@ func (i *simInstance) serve(q *simRead) {
 		return
 	}
 	ids := w.membersOf(q.key)
-	if c := i.memory[q.key]; c != nil && i.ledger.Check(&c.stamp, ids) == Valid {
+	if c := i.memory[q.key]; c != nil && i.ledger.Check(&c.stamp, ids) == invalidation.Valid {
 		i.reply(q, c.version, "memory")
 		return
 	}
@@ -53,7 +55,7 @@ func (i *simInstance) serve(q *simRead) {
 				if token, adopted := i.follower.Adopt(found.stamp); adopted {
 					c := &simCopy{version: found.version}
 					c.stamp.Set(token)
-					if i.ledger.Check(&c.stamp, ids) == Valid {
+					if i.ledger.Check(&c.stamp, ids) == invalidation.Valid {
 						i.memory[q.key] = c
 						i.reply(q, found.version, "shared")
 						return
@@ -121,7 +123,7 @@ func (i *simInstance) land(key int, f *simFlight, version int) {
 }
 
 // store keeps a version as of a token, here and for the others.
-func (i *simInstance) store(key, version int, token Token) bool {
+func (i *simInstance) store(key, version int, token invalidation.Token) bool {
 	w := i.world
 	if !i.ledger.Admits(token, w.membersOf(key)) {
 		return false
@@ -146,10 +148,10 @@ func (i *simInstance) store(key, version int, token Token) bool {
 
 // answered keeps the answer to a write as the proxy does: under the token of its end, if nothing of its copy was touched after
 // before.
-func (i *simInstance) answered(key, version int, end Event, before Token, named []ID) {
+func (i *simInstance) answered(key, version int, end Event, before invalidation.Token, named []invalidation.ID) {
 	w := i.world
-	receipt := Receipt{Position: end.Position, Quiet: end.Quiet}
-	if !receipt.Exclusive(before) || i.ledger.Since(before, without(w.membersOf(key), named)) {
+	receipt := invalidation.Receipt{Position: end.Position, Quiet: end.Quiet}
+	if !receipt.Exclusive(before) || i.ledger.Since(before, invalidation.Without(w.membersOf(key), named)) {
 		w.count["not kept"]++
 		return
 	}

@@ -1,10 +1,12 @@
-package invalidation
+package fleet
 
 import (
 	"cmp"
 	"maps"
 	"slices"
 	"time"
+
+	"cacheproxy/invalidation"
 )
 
 // Snapshot is what the log amounts to, for who has not followed it. It need not be of one moment: what has changed since Seq
@@ -16,13 +18,13 @@ type Snapshot struct {
 	Floor   uint64        // copies from before it cannot be judged
 	Age     time.Duration // for how long the history is known to have lasted
 	Marks   []Mark
-	Fences  []Record // BeginFence of those that stand
-	Notices []Notice
+	Fences  []invalidation.Record // BeginFence of those that stand
+	Notices []invalidation.Notice
 }
 
 // Mark is the last invalidation of one member.
 type Mark struct {
-	ID   ID
+	ID   invalidation.ID
 	Seq  uint64
 	Soft bool
 }
@@ -46,7 +48,7 @@ func (f *Follower) Load(s Snapshot, now time.Time) {
 	}
 	for i := 0; i < len(s.Marks); {
 		m := s.Marks[i]
-		e := Entry{Position: min(m.Seq, s.Seq) + offset, Operation: Order{Soft: m.Soft}.operation()}
+		e := invalidation.Entry{Position: min(m.Seq, s.Seq) + offset, Operation: invalidation.Order{Soft: m.Soft}.Operation()}
 		for ; i < len(s.Marks) && s.Marks[i].Seq == m.Seq && s.Marks[i].Soft == m.Soft; i++ {
 			e.IDs = append(e.IDs, s.Marks[i].ID)
 		}
@@ -55,14 +57,14 @@ func (f *Follower) Load(s Snapshot, now time.Time) {
 		}
 	}
 	f.position, f.applied, f.nonce = s.Seq+offset, s.Seq, s.Nonce
-	f.ring.push(Record{Seq: s.Seq, Nonce: s.Nonce}, now)
+	f.ring.push(invalidation.Record{Seq: s.Seq, Nonce: s.Nonce}, now)
 	f.reconcile(s.Fences, now)
 	f.renotice(s.Notices, entered)
 }
 
 // renotice tells of the notices of a snapshot, and that others were taken back. A log that has just begun holds none yet: what
 // was announced in the one before stays.
-func (f *Follower) renotice(notices []Notice, entered bool) {
+func (f *Follower) renotice(notices []invalidation.Notice, entered bool) {
 	stand := map[string]bool{}
 	for _, n := range notices {
 		stand[n.Subject] = true
@@ -74,30 +76,30 @@ func (f *Follower) renotice(notices []Notice, entered bool) {
 	}
 	for _, subject := range slices.Sorted(maps.Keys(f.notices)) {
 		if !stand[subject] {
-			f.note(Notice{Subject: subject})
-			f.events = append(f.events, Event{Notice: Notice{Subject: subject}})
+			f.note(invalidation.Notice{Subject: subject})
+			f.events = append(f.events, Event{Notice: invalidation.Notice{Subject: subject}})
 		}
 	}
 }
 
 // reconcile has the fences stand that stand on the server, and no others. It brings the ledger to the position.
-func (f *Follower) reconcile(fences []Record, now time.Time) {
+func (f *Follower) reconcile(fences []invalidation.Record, now time.Time) {
 	stand := map[uint64]bool{}
 	for _, r := range fences {
 		stand[r.Fence] = true
-		e := Entry{Position: f.position, Operation: BeginFence, IDs: r.IDs}
+		e := invalidation.Entry{Position: f.position, Operation: invalidation.BeginFence, IDs: r.IDs}
 		if f.begin(r, f.position, now) {
-			e.Operation = Invalidate
+			e.Operation = invalidation.Invalidate
 		}
 		f.ledger.Apply(e, now)
 	}
 	for id, s := range f.fences {
 		if !stand[id] && s.renew.IsZero() {
-			f.ledger.Apply(Entry{Position: f.position, Operation: EndFence, IDs: s.ids, Fenced: len(s.ids)}, now)
+			f.ledger.Apply(invalidation.Entry{Position: f.position, Operation: invalidation.EndFence, IDs: s.ids, Fenced: len(s.ids)}, now)
 			delete(f.fences, id)
 		}
 	}
-	f.ledger.Apply(Entry{Position: f.position, Operation: Announce}, now)
+	f.ledger.Apply(invalidation.Entry{Position: f.position, Operation: invalidation.Announce}, now)
 }
 
 // enter leaves one history for another. What the one before has invalidated lately is written into the new one: an instance
@@ -119,7 +121,7 @@ func (f *Follower) enter(h History, now time.Time) {
 			}
 		}
 		for _, e := range f.ring.entries {
-			f.lose(e.record, now, now.Sub(e.at) <= reissueWindow && e.record.Operation != Announce)
+			f.lose(e.record, now, now.Sub(e.at) <= reissueWindow && e.record.Operation != invalidation.Announce)
 		}
 		if now.Sub(f.current) <= reissueWindow {
 			f.announceAgain(now)
@@ -133,23 +135,23 @@ func (f *Follower) enter(h History, now time.Time) {
 func (f *Follower) announceAgain(now time.Time) {
 	for subject, body := range f.notices {
 		key := f.key(0, "notice "+subject+string(body))
-		f.owe(key, Record{Operation: Announce, Notice: Notice{subject, body}}, now.Add(f.stagger(key)), true)
+		f.owe(key, invalidation.Record{Operation: invalidation.Announce, Notice: invalidation.Notice{Subject: subject, Body: body}}, now.Add(f.stagger(key)), true)
 	}
 }
 
 // lose tells of an entry that is not in the log any more, and has it written again.
-func (f *Follower) lose(r Record, now time.Time, again bool) {
+func (f *Follower) lose(r invalidation.Record, now time.Time, again bool) {
 	f.events = append(f.events, Event{Nonce: r.Nonce, Lost: true})
-	if !again || len(r.IDs) == 0 && r.Operation != Announce {
+	if !again || len(r.IDs) == 0 && r.Operation != invalidation.Announce {
 		return
 	}
 	key := r.Repeats
 	if key == 0 {
 		key = r.Nonce
 	}
-	if r.Operation == BeginFence {
+	if r.Operation == invalidation.BeginFence {
 		// Its end may be in the log already, and then it would stand for ever. Here it stands as it did.
-		r.Operation, r.Fence, r.Life = Invalidate, 0, 0
+		r.Operation, r.Fence, r.Life = invalidation.Invalidate, 0, 0
 	}
 	f.owe(key, r, now.Add(f.stagger(key)), true)
 }

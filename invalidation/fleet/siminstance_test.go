@@ -1,9 +1,11 @@
-package invalidation
+package fleet
 
 import (
 	"fmt"
 	"slices"
 	"time"
+
+	"cacheproxy/invalidation"
 )
 
 // simInstance is one instance: what drives its Follower, its memory and its flights.
@@ -18,8 +20,8 @@ type simInstance struct {
 	wanted  bool          // another is to follow it
 	server  *node
 	name    string
-	ledger  *Ledger
-	lease   *Lease
+	ledger  *invalidation.Ledger
+	lease   *invalidation.Lease
 	memory  map[int]*simCopy
 	flights map[int]*simFlight
 
@@ -30,13 +32,13 @@ type simInstance struct {
 
 type simCopy struct {
 	version int
-	stamp   Stamp
+	stamp   invalidation.Stamp
 }
 
 // simWait waits for an entry.
 type simWait struct {
-	record Record
-	wait   Wait
+	record invalidation.Record
+	wait   invalidation.Wait
 	done   func(Event)
 	event  Event
 	watch  *Confirmation // nil: it is not applied yet
@@ -47,7 +49,7 @@ func (i *simInstance) boot() {
 	i.life++
 	i.up, i.paused, i.cut, i.server = true, 0, 0, w.primary
 	i.name = fmt.Sprintf("i%d.%d", i.number, i.life)
-	i.ledger, i.lease = NewLedger(), NewLease(w.clock())
+	i.ledger, i.lease = invalidation.NewLedger(), invalidation.NewLease(w.clock())
 	i.follower = NewFollower(i.ledger, i.lease, simLease, i.name, uint64(i.number*1000+i.life))
 	i.asking, i.wanted = false, false
 	i.memory, i.flights, i.waiting = map[int]*simCopy{}, map[int]*simFlight{}, map[uint64]*simWait{}
@@ -167,7 +169,7 @@ func (i *simInstance) deliver() {
 		case e.Lost:
 			delete(i.waiting, e.Nonce)
 			i.write(s.record, s.wait, s.done)
-		case s.wait == WaitAll:
+		case s.wait == invalidation.WaitAll:
 			s.event, s.watch = e, i.follower.Confirm(e.Seq)
 		default:
 			i.finish(e.Nonce, s, e)
@@ -217,7 +219,7 @@ func (i *simInstance) confirm(live []Peer) {
 }
 
 // write writes an entry until it is there to stay, and calls done when it holds as asked. Every attempt is another entry.
-func (i *simInstance) write(r Record, wait Wait, done func(Event)) {
+func (i *simInstance) write(r invalidation.Record, wait invalidation.Wait, done func(Event)) {
 	s := &simWait{record: r, wait: wait, done: done}
 	finished := false
 	s.done = func(e Event) {
@@ -237,7 +239,7 @@ func (i *simInstance) write(r Record, wait Wait, done func(Event)) {
 	try()
 }
 
-func (i *simInstance) send(r Record, s *simWait) {
+func (i *simInstance) send(r invalidation.Record, s *simWait) {
 	w := i.world
 	r.Nonce = w.r.Uint64()
 	h := i.follower.View().History
@@ -275,7 +277,7 @@ func (i *simInstance) recall(nonce uint64) {
 			if early, ok := i.early[nonce]; ok && !early.Lost {
 				s.event = early
 			}
-			if s.wait == WaitAll {
+			if s.wait == invalidation.WaitAll {
 				s.watch = i.follower.Confirm(e.record.Seq)
 				i.sync()
 				return

@@ -1,8 +1,11 @@
-package invalidation
+package fleet
 
 import (
 	"slices"
 	"time"
+
+	"cacheproxy/invalidation"
+	"cacheproxy/policy"
 )
 
 // meet notes which server answers. Where it is not the one from before, entries may have been lost, and an instance whose
@@ -57,7 +60,7 @@ func (f *Follower) told(live []Peer) bool {
 	return told
 }
 
-// extend takes the lease anew, from when the question was sent whose answer completed the ledger (rule R7).
+// extend takes the lease anew, from when the question was sent whose answer completed the ledger (rule Extend).
 func (f *Follower) extend(sent time.Time, live []Peer, now time.Time) {
 	if told := f.told(live); !told || now.Before(f.grace) || f.owes() {
 		return
@@ -74,4 +77,9 @@ func (f *Follower) extend(sent time.Time, live []Peer, now time.Time) {
 }
 
 // forget makes all copies unusable here: what was invalidated meanwhile cannot be known.
-func (f *Follower) forget(now time.Time) { f.applyHere(Entry{IDs: []ID{allID}}, now) }
+func (f *Follower) forget(now time.Time) {
+	f.applyHere(invalidation.Entry{IDs: []invalidation.ID{allID}}, now)
+}
+
+// allID is the member of every copy.
+var allID = invalidation.IDOf(policy.All)

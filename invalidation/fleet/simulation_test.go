@@ -1,6 +1,6 @@
 //go:build !race
 
-package invalidation
+package fleet
 
 import (
 	"flag"

@@ -1,8 +1,10 @@
-package invalidation
+package fleet
 
 import (
 	"encoding/binary"
 	"slices"
+
+	"cacheproxy/invalidation"
 )
 
 // History names one life of a shared log: a log that lost its past begins another. Its last four bytes are the term, which names
@@ -65,8 +67,8 @@ type Shared struct {
 type Chart interface {
 	// Share says which position of the shared log a token stands for: that of the last entry at or before it. ok is false
 	// while there is no shared log, or none that reaches back as far.
-	Share(t Token) (s Shared, ok bool)
+	Share(t invalidation.Token) (s Shared, ok bool)
 	// Adopt says what token a position of the shared log stands for. ok is false for positions that cannot be vouched for: of
 	// another history, not applied here yet, or of an entry that is not in the log any more.
-	Adopt(s Shared) (t Token, ok bool)
+	Adopt(s Shared) (t invalidation.Token, ok bool)
 }

@@ -1,6 +1,10 @@
-package invalidation
+package fleet
 
-import "time"
+import (
+	"time"
+
+	"cacheproxy/invalidation"
+)
 
 // segment says where the entries of the shared log stand in the ledger: Seq plus offset, from first on. Positions of the
 // ledger only grow. Where the log loses its end, or something is applied that is not in it, another segment begins.
@@ -24,14 +28,14 @@ func (f *Follower) shift() {
 }
 
 // Share implements Chart.
-func (f *Follower) Share(t Token) (Shared, bool) {
+func (f *Follower) Share(t invalidation.Token) (Shared, bool) {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
 	last := f.applied
 	for i := len(f.segments) - 1; i >= 0; i-- {
 		s := f.segments[i]
-		if t.position >= s.first+s.offset {
-			return f.place(min(t.position-s.offset, last))
+		if t.Position() >= s.first+s.offset {
+			return f.place(min(t.Position()-s.offset, last))
 		}
 		last = s.first - 1 // wraps around only below the first segment, where the loop ends
 	}
@@ -58,22 +62,22 @@ func (f *Follower) place(seq uint64) (Shared, bool) {
 }
 
 // Adopt implements Chart.
-func (f *Follower) Adopt(s Shared) (Token, bool) {
+func (f *Follower) Adopt(s Shared) (invalidation.Token, bool) {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
 	base, term := s.History.split()
 	if base != f.history || base == (History{}) || s.Seq > f.applied || !allows(f.terms, term, s.Seq) {
-		return Token{}, false
+		return invalidation.Token{}, false
 	}
 	if e, ok := f.ring.at(s.Seq); ok && e.record.Nonce != s.Nonce {
-		return Token{}, false // stamped in a part of the log that was lost
+		return invalidation.Token{}, false // stamped in a part of the log that was lost
 	}
 	for i := len(f.segments) - 1; i >= 0; i-- {
 		if g := f.segments[i]; s.Seq >= g.first {
-			return Token{s.Seq + g.offset}, true
+			return invalidation.TokenAt(s.Seq + g.offset), true
 		}
 	}
-	return Token{}, false
+	return invalidation.Token{}, false
 }
 
 // ring holds the latest entries of the log, without gaps: at least ringSize once there were as many.
@@ -83,12 +87,12 @@ type ring struct {
 }
 
 type ringEntry struct {
-	record Record
+	record invalidation.Record
 	at     time.Time // when it was applied
 }
 
 // push adds the entry that follows the latest, or begins anew with it.
-func (r *ring) push(record Record, now time.Time) {
+func (r *ring) push(record invalidation.Record, now time.Time) {
 	switch {
 	case len(r.entries) == 0 || record.Seq != r.next():
 		r.entries, r.first = nil, record.Seq

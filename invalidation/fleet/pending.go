@@ -1,10 +1,12 @@
-package invalidation
+package fleet
 
 import (
 	"encoding/binary"
 	"maps"
 	"slices"
 	"time"
+
+	"cacheproxy/invalidation"
 
 	"github.com/cespare/xxhash/v2"
 )
@@ -14,17 +16,17 @@ const maxPending = 1 << 16
 
 // pending is an entry that is to be written to the log unless another instance does so first.
 type pending struct {
-	record Record
+	record invalidation.Record
 	due    time.Time
 	// owed entries make up for what others have not heard of yet: no lease is taken before they are in the log.
 	owed bool
 }
 
 // owe has an entry written, and again until it comes back in the log. The caller holds mu.
-func (f *Follower) owe(key uint64, r Record, due time.Time, owed bool) {
+func (f *Follower) owe(key uint64, r invalidation.Record, due time.Time, owed bool) {
 	if len(f.pending) >= maxPending {
 		clear(f.pending)
-		key, r = f.spread(0, "everything"), everything(0, 0)
+		key, r = f.spread(0, "everything"), invalidation.Record{Operation: invalidation.Invalidate, IDs: []invalidation.ID{allID}}
 	}
 	r.Seq, r.Nonce, r.Repeats = 0, 0, key
 	f.pending[key] = &pending{record: r, due: due, owed: owed}
@@ -41,7 +43,7 @@ func (f *Follower) owes() bool {
 }
 
 // Queue has an entry written as soon as the log can be reached, under a key that nothing else has. It was applied here already.
-func (f *Follower) Queue(key uint64, r Record, now time.Time) {
+func (f *Follower) Queue(key uint64, r invalidation.Record, now time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.owe(key, r, now, true)
@@ -66,32 +68,32 @@ func (f *Follower) Abandon(fence uint64, hold time.Duration, now time.Time) {
 		return
 	}
 	s.renew = time.Time{}
-	f.owe(f.spread(fence, "abandon"), Record{Operation: BeginFence, IDs: s.ids, Fence: fence, Life: hold}, now, false)
+	f.owe(f.spread(fence, "abandon"), invalidation.Record{Operation: invalidation.BeginFence, IDs: s.ids, Fence: fence, Life: hold}, now, false)
 }
 
 // followUp takes note of what a record settles, and of what it asks for later. The caller holds mu.
-func (f *Follower) followUp(r Record, now time.Time) {
+func (f *Follower) followUp(r invalidation.Record, now time.Time) {
 	delete(f.pending, r.Nonce)
 	if r.Repeats != 0 {
 		delete(f.pending, r.Repeats)
 	}
-	if r.Operation == EndFence {
+	if r.Operation == invalidation.EndFence {
 		delete(f.pending, f.expiry(r.Fence))
 	}
-	if r.Settle > 0 && r.Operation != Announce {
+	if r.Settle > 0 && r.Operation != invalidation.Announce {
 		op := r.Operation
-		if op != InvalidateSoft {
-			op = Invalidate
+		if op != invalidation.InvalidateSoft {
+			op = invalidation.Invalidate
 		}
 		key := f.key(r.Nonce, "settle")
-		f.owe(key, Record{Operation: op, IDs: r.IDs}, now.Add(r.Settle+f.stagger(key)), false)
+		f.owe(key, invalidation.Record{Operation: op, IDs: r.IDs}, now.Add(r.Settle+f.stagger(key)), false)
 	}
 }
 
 // Due are records to be written now, as many as asked for: what was lost or queued, what has to be repeated, and fences to be
 // renewed or to be ended in place of a writer that has died. They are handed out again after a while unless they come back in
 // the log.
-func (f *Follower) Due(most int, now time.Time) []Record {
+func (f *Follower) Due(most int, now time.Time) []invalidation.Record {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	due := f.dueFences(now)
@@ -108,19 +110,19 @@ func (f *Follower) Due(most int, now time.Time) []Record {
 }
 
 // dueFences are the renewals of fences that are due. It notes which fences have to be ended.
-func (f *Follower) dueFences(now time.Time) (due []Record) {
+func (f *Follower) dueFences(now time.Time) (due []invalidation.Record) {
 	for _, id := range slices.Sorted(maps.Keys(f.fences)) {
 		s := f.fences[id]
 		switch {
 		case !s.renew.IsZero():
 			if !now.Before(s.renew) {
 				s.renew = now.Add(FenceLife / 3)
-				due = append(due, Record{Operation: BeginFence, IDs: s.ids, Fence: id, Life: FenceLife})
+				due = append(due, invalidation.Record{Operation: invalidation.BeginFence, IDs: s.ids, Fence: id, Life: FenceLife})
 			}
 		case !now.Before(s.until):
 			key := f.expiry(id)
 			if f.pending[key] == nil {
-				f.owe(key, Record{Operation: EndFence, IDs: s.ids, Fence: id}, now.Add(f.stagger(key)), false)
+				f.owe(key, invalidation.Record{Operation: invalidation.EndFence, IDs: s.ids, Fence: id}, now.Add(f.stagger(key)), false)
 			}
 		}
 	}

@@ -1,21 +1,20 @@
-package invalidation
+package fleet
 
 import (
-	"errors"
 	"testing"
 	"time"
 
-	"cacheproxy/policy"
+	"cacheproxy/invalidation"
 )
 
 // desk is a follower whose questions a test answers by hand, in a time of its own.
 type desk struct {
 	t      *testing.T
 	f      *Follower
-	ledger *Ledger
-	lease  *Lease
+	ledger *invalidation.Ledger
+	lease  *invalidation.Lease
 	now    time.Time
-	log    []Record // what the server holds
+	log    []invalidation.Record // what the server holds
 	server string
 	terms  []Term
 	live   []Peer
@@ -28,8 +27,8 @@ const deskLease = 10 * time.Second
 
 // newDesk makes a follower that has joined an empty log.
 func newDesk(t *testing.T) *desk {
-	d := &desk{t: t, ledger: NewLedger(), now: epochStart, server: "s1"}
-	d.lease = NewLease(d.now)
+	d := &desk{t: t, ledger: invalidation.NewLedger(), now: epochStart, server: "s1"}
+	d.lease = invalidation.NewLease(d.now)
 	d.f = NewFollower(d.ledger, d.lease, deskLease, "me", 1)
 	d.live = []Peer{{Name: "me"}}
 	if step := d.f.Hear(d.f.Ask(d.now), Answer{Status: OtherHistory, Server: d.server}, d.now); step != Fetch {
@@ -43,7 +42,7 @@ func newDesk(t *testing.T) *desk {
 func (d *desk) pass(p time.Duration) { d.now = d.now.Add(p) }
 
 // write adds an entry to the server's log.
-func (d *desk) write(r Record) Record {
+func (d *desk) write(r invalidation.Record) invalidation.Record {
 	r.Seq = uint64(len(d.log)) + 1
 	r.Nonce = r.Seq*100 + 7 + uint64(len(d.terms))
 	d.log = append(d.log, r)
@@ -74,24 +73,28 @@ func (d *desk) answer(most int) Step {
 
 func (d *desk) valid() bool { return d.lease.Valid(d.now) }
 
-func (d *desk) admits(t Token, ids ...ID) bool { return d.ledger.Admits(t, append(ids, allID)) }
+func (d *desk) admits(t invalidation.Token, ids ...invalidation.ID) bool {
+	return d.ledger.Admits(t, append(ids, allID))
+}
 
-func entryOf(n int) Record { return Record{Operation: Invalidate, IDs: []ID{simKeyID(n)}} }
+func entryOf(n int) invalidation.Record {
+	return invalidation.Record{Operation: invalidation.Invalidate, IDs: []invalidation.ID{simKeyID(n)}}
+}
 
-// The lease counts from when the question was sent (R7), less the margin.
+// The lease counts from when the question was sent (rule Extend), less the margin.
 func TestLeaseCountsFromTheQuestion(t *testing.T) {
 	d := newDesk(t)
 	q := d.f.Ask(d.now)
 	sent := d.now
 	d.pass(4 * time.Second)
 	d.f.Hear(q, Answer{Server: d.server, Live: d.live}, d.now)
-	end := sent.Add(deskLease - Margin(deskLease))
+	end := sent.Add(deskLease - invalidation.Margin(deskLease))
 	if !d.lease.Valid(end.Add(-1)) || d.lease.Valid(end) {
-		t.Errorf("the lease does not end %v after the question", deskLease-Margin(deskLease))
+		t.Errorf("the lease does not end %v after the question", deskLease-invalidation.Margin(deskLease))
 	}
 }
 
-// An answer that does not bring everything does not extend the lease (R7).
+// An answer that does not bring everything does not extend the lease (rule Extend).
 func TestLeaseNeedsEverything(t *testing.T) {
 	d := newDesk(t)
 	d.pass(deskLease)
@@ -138,7 +141,7 @@ func TestAnotherServerIsNotTrustedAtOnce(t *testing.T) {
 			if d.valid() != c.trusted {
 				t.Fatalf("lease %v, want %v", d.valid(), c.trusted)
 			}
-			d.pass(deskLease + Margin(deskLease))
+			d.pass(deskLease + invalidation.Margin(deskLease))
 			if d.beat(); !d.valid() {
 				t.Error("no lease after all others have come over or lost theirs")
 			}
@@ -154,7 +157,7 @@ func TestOthersAreHeardFirst(t *testing.T) {
 	d.server = "s2"
 	d.live = append(d.live, Peer{Name: "other", Owes: true})
 	d.beat()
-	d.pass(deskLease + Margin(deskLease))
+	d.pass(deskLease + invalidation.Margin(deskLease))
 	if d.beat(); d.valid() {
 		t.Fatal("a lease before the other was heard of")
 	}
@@ -169,7 +172,7 @@ func TestOthersAreHeardFirst(t *testing.T) {
 	d.pass(deskLease)
 	d.server, d.living = "s3", false
 	d.beat()
-	d.pass(deskLease + Margin(deskLease))
+	d.pass(deskLease + invalidation.Margin(deskLease))
 	if d.beat(); d.valid() {
 		t.Fatal("a lease before the other was heard of on the third server")
 	}
@@ -190,15 +193,15 @@ func TestConfirmationInANewLog(t *testing.T) {
 		{"it was emptied", 0, func(d *desk) {
 			d.f.Hear(d.f.Ask(d.now), Answer{Status: NoHistory}, d.now)
 			d.f.Hear(d.f.Ask(d.now), Answer{Status: OtherHistory}, d.now)
-		}, deskLease + Margin(deskLease)},
+		}, deskLease + invalidation.Margin(deskLease)},
 		{"it was emptied before this instance came", time.Second, func(d *desk) {
-			d.lease = NewLease(d.now)
-			d.f = NewFollower(NewLedger(), d.lease, deskLease, "me", 1)
+			d.lease = invalidation.NewLease(d.now)
+			d.f = NewFollower(invalidation.NewLedger(), d.lease, deskLease, "me", 1)
 			d.f.Hear(d.f.Ask(d.now), Answer{Status: OtherHistory}, d.now)
-		}, deskLease + Margin(deskLease) - time.Second},
+		}, deskLease + invalidation.Margin(deskLease) - time.Second},
 		{"it has been there for long", time.Hour, func(d *desk) {
-			d.lease = NewLease(d.now)
-			d.f = NewFollower(NewLedger(), d.lease, deskLease, "me", 1)
+			d.lease = invalidation.NewLease(d.now)
+			d.f = NewFollower(invalidation.NewLedger(), d.lease, deskLease, "me", 1)
 			d.f.Hear(d.f.Ask(d.now), Answer{Status: OtherHistory}, d.now)
 		}, 0},
 	} {
@@ -245,33 +248,17 @@ func TestConfirmationAfterTakeover(t *testing.T) {
 	if done, _ := c.Hear(applied, d.now); done {
 		t.Error("confirmed while others may still be with the server before")
 	}
-	d.pass(deskLease + Margin(deskLease))
+	d.pass(deskLease + invalidation.Margin(deskLease))
 	if done, _ := c.Hear(applied, d.now); !done {
 		t.Error("still not confirmed")
-	}
-}
-
-// A record of a later version invalidates everything, and so does a member of a kind that no copy here can have.
-func TestRecordsOfOthers(t *testing.T) {
-	good := Record{Operation: EndFence, IDs: []ID{simKeyID(1)}, Fence: 7, Life: time.Second, Settle: time.Minute, Notice: Notice{Subject: "s", Body: []byte("b")}, Repeats: 3}
-	data := good.Append(nil)
-	strange := Record{IDs: []ID{ID(uint64(lastKind+1) << (64 - kindBits))}}
-	for name, b := range map[string][]byte{
-		"empty": nil, "cut": data[:len(data)-1], "longer": append(data[:len(data):len(data)], 0), "later version": append([]byte{recordVersion + 1}, data[1:]...),
-		"later operation": append([]byte{recordVersion, byte(lastOperation) + 1}, data[2:]...), "later member": strange.Append(nil),
-	} {
-		r, err := ParseRecord(4, 5, b)
-		if !errors.Is(err, errRecord) || r.Operation != Invalidate || len(r.IDs) != 1 || r.IDs[0] != IDOf(policy.All) || r.Seq != 4 || r.Nonce != 5 {
-			t.Errorf("%s: %+v, %v", name, r, err)
-		}
 	}
 }
 
 // A copy that was found valid in the log of now is one of that log, however long ago it was fetched.
 func TestCopiesMoveToAnotherHistory(t *testing.T) {
 	d := newDesk(t)
-	ids := []ID{allID, simKeyID(1)}
-	var s Stamp
+	ids := []invalidation.ID{allID, simKeyID(1)}
+	var s invalidation.Stamp
 	s.Set(d.ledger.Token())
 	d.write(entryOf(2))
 	d.beat()
@@ -283,7 +270,7 @@ func TestCopiesMoveToAnotherHistory(t *testing.T) {
 	}
 	d.write(entryOf(3))
 	d.beat()
-	if v := d.ledger.Check(&s, ids); v != Valid {
+	if v := d.ledger.Check(&s, ids); v != invalidation.Valid {
 		t.Fatalf("the copy is %v", v)
 	}
 	at, ok := d.f.Share(s.Checked())
