@@ -16,6 +16,7 @@ var layers = map[string][]string{
 	"observe":            {"policy"},
 	"proxy":              {"policy", "invalidation", "store", "observe"},
 	"proxy/origin":       {"policy", "invalidation", "store", "observe"},
+	"proxy/server":       {},
 	"admin":              {"policy"},
 	"leaderboard":        {"policy"},
 	"config":             {"policy", "invalidation", "store", "observe", "proxy", "admin", "leaderboard"},

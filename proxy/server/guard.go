@@ -1,4 +1,4 @@
-package proxy
+package server
 
 import (
 	"net/http"
@@ -22,7 +22,7 @@ func (c *Connections) guard(next http.Handler) http.Handler {
 			w.Header()["Connection"] = []string{"close"}
 		}
 		var body *timedBody
-		if r.Body != nil && r.Body != http.NoBody && !silent(r) {
+		if r.Body != nil && r.Body != http.NoBody && !Silent(r) {
 			body = newTimedBody(r.Body, conn, r.ProtoMajor, c.limits.BodyTimeout)
 			r.Body = body
 		}
@@ -55,8 +55,8 @@ func twoLengths(conn *connection, r *http.Request) bool {
 	return r.ProtoMajor == 1 && len(r.TransferEncoding) > 0 && (r.TLS != nil || conn.hasLength.Load())
 }
 
-// silent reports whether a client may rightly send nothing for long while its request is open: a gRPC call, for which there
+// Silent reports whether a client may rightly send nothing for long while its request is open: a gRPC call, for which there
 // has to be HTTP/2, is a conversation.
-func silent(r *http.Request) bool {
+func Silent(r *http.Request) bool {
 	return r.ProtoMajor >= 2 && strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc")
 }

@@ -1,6 +1,9 @@
-package proxy
+package server
 
-import "time"
+import (
+	"cmp"
+	"time"
+)
 
 // Defaults of Limits.
 const (
@@ -39,11 +42,11 @@ type Limits struct {
 
 // withDefaults fills in what is zero.
 func (l Limits) withDefaults() Limits {
-	l.ReadHeaderTimeout = orDefault(l.ReadHeaderTimeout, DefaultReadHeaderTimeout)
-	l.IdleTimeout = orDefault(l.IdleTimeout, DefaultIdleTimeout)
-	l.BodyTimeout = orDefault(l.BodyTimeout, DefaultBodyTimeout)
-	l.WriteTimeout = orDefault(l.WriteTimeout, DefaultWriteTimeout)
-	l.MaxHeaderBytes = orDefault(l.MaxHeaderBytes, DefaultMaxHeaderBytes)
-	l.MaxConnections = orDefault(l.MaxConnections, DefaultMaxConnections)
+	l.ReadHeaderTimeout = cmp.Or(l.ReadHeaderTimeout, DefaultReadHeaderTimeout)
+	l.IdleTimeout = cmp.Or(l.IdleTimeout, DefaultIdleTimeout)
+	l.BodyTimeout = cmp.Or(l.BodyTimeout, DefaultBodyTimeout)
+	l.WriteTimeout = cmp.Or(l.WriteTimeout, DefaultWriteTimeout)
+	l.MaxHeaderBytes = cmp.Or(l.MaxHeaderBytes, DefaultMaxHeaderBytes)
+	l.MaxConnections = cmp.Or(l.MaxConnections, DefaultMaxConnections)
 	return l
 }

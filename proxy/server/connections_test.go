@@ -1,12 +1,14 @@
-package proxy
+package server
 
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -230,9 +232,11 @@ func TestSilentStreamBody(t *testing.T) {
 // readBody tells how much of a body came, and what a client is told where it did not come whole.
 func readBody(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		status, _ := bodyFailure(err)
-		w.WriteHeader(status)
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		w.WriteHeader(http.StatusRequestTimeout)
+	case err != nil:
+		w.WriteHeader(http.StatusBadRequest)
 	}
 	fmt.Fprintf(w, "%d bytes", len(body))
 }

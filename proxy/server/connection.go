@@ -1,4 +1,4 @@
-package proxy
+package server
 
 import (
 	"context"
@@ -201,4 +201,19 @@ func withConnection(ctx context.Context, c net.Conn) context.Context {
 func connectionOf(ctx context.Context) *connection {
 	c, _ := ctx.Value(connectionKey{}).(*connection)
 	return c
+}
+
+// GiveUp ends reading what the client of a request with this context still sends: its connection serves no other request.
+// Where no connection of a set is below, nothing happens.
+func GiveUp(ctx context.Context) {
+	if c := connectionOf(ctx); c != nil {
+		c.giveUp()
+	}
+}
+
+// Late reports whether reading what the client sends was ended, by GiveUp or because a body did not come in time. net/http
+// ends such a request as if the client had left.
+func Late(ctx context.Context) bool {
+	c := connectionOf(ctx)
+	return c != nil && c.late.Load()
 }

@@ -1,4 +1,4 @@
-package proxy
+package server
 
 import "time"
 
@@ -7,6 +7,8 @@ const (
 	lingerFor = 30 * time.Second
 	// lingerSilent is how long it may send nothing of it: it has the answer by then, however busy it is.
 	lingerSilent = 5 * time.Second
+	// lingerBuffer is how much of it is read at a time, in bytes.
+	lingerBuffer = 32 << 10
 )
 
 // halfCloser is a connection of which one direction can be closed.
@@ -28,7 +30,7 @@ func (c *connection) Close() error {
 func (c *connection) linger() {
 	defer c.lingering.Store(false)
 	defer c.drop()
-	end, rest := time.Now().Add(lingerFor), make([]byte, copyBufferSize)
+	end, rest := time.Now().Add(lingerFor), make([]byte, lingerBuffer)
 	for {
 		deadline := time.Now().Add(lingerSilent)
 		if deadline.After(end) {

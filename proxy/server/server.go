@@ -1,4 +1,4 @@
-package proxy
+package server
 
 import (
 	"log/slog"
@@ -56,12 +56,4 @@ func NewServer(h http.Handler, o ServerOptions) *http.Server {
 		s.TLSConfig = o.Certificate.ServerConfig()
 	}
 	return s
-}
-
-func orDefault[T comparable](value, fallback T) T {
-	var zero T
-	if value == zero {
-		return fallback
-	}
-	return value
 }
