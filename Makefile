@@ -51,7 +51,7 @@ fuzz: ## run each fuzz target for FUZZTIME (10s)
 # Six ways of running a fleet take SOAK each, on each of two servers; the simulation takes about 20 s for each seed.
 .PHONY: soak
 soak: deps ## look for stale reads: SEEDS (100) simulations, a fleet of processes for SOAK (5m) in each way, and with rules switched off
-	go test -count 1 -v -timeout 0 ./invalidation -run '^TestSimulation$$' -args -sim-seeds $(SEEDS) -sim-time 60s
+	go test -count 1 -v -timeout 0 ./invalidation/fleet -run '^TestSimulation$$' -args -sim-seeds $(SEEDS) -sim-time 60s
 	set -e; for server in valkey-server redis-server; do \
 	  go test -count 1 -v -timeout 0 ./test/fleet -run '^TestNothingStale' -args -server $$server -for $(SOAK) -idle 1ms; \
 	done

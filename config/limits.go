@@ -1,6 +1,6 @@
 package config
 
-import "cacheproxy/proxy"
+import "cacheproxy/proxy/server"
 
 // A request's header may be allowed so much: less refuses what browsers send, more is memory that any client can take.
 const (
@@ -9,7 +9,7 @@ const (
 )
 
 // limits compiles what one client may take.
-func (l *loader) limits(doc limitsDoc) proxy.Limits {
+func (l *loader) limits(doc limitsDoc) server.Limits {
 	for _, v := range []struct {
 		key  string
 		bad  bool
@@ -30,7 +30,7 @@ func (l *loader) limits(doc limitsDoc) proxy.Limits {
 	if doc.MaxPerClient > doc.MaxConnections {
 		l.problem("limits.max_connections_per_client", "is more than max_connections, so that it limits nothing; write less, or remove it")
 	}
-	return proxy.Limits{
+	return server.Limits{
 		ReadHeaderTimeout: doc.HeaderTimeout, IdleTimeout: doc.IdleTimeout, BodyTimeout: doc.BodyTimeout, WriteTimeout: doc.WriteTimeout,
 		MaxHeaderBytes: int(doc.MaxHeaderBytes), MaxConnections: doc.MaxConnections, MaxPerClient: doc.MaxPerClient,
 	}

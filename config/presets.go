@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"cacheproxy/policy"
-	"cacheproxy/proxy"
 	"cacheproxy/proxy/origin"
+	"cacheproxy/proxy/server"
 )
 
 // defaults is the document of a file that says nothing.
@@ -17,8 +17,8 @@ func defaults() *document {
 		Listen:     "127.0.0.1:8080",
 		DrainDelay: 5 * time.Second, ShutdownTimeout: 30 * time.Second,
 		Limits: limitsDoc{
-			MaxConnections: proxy.DefaultMaxConnections, HeaderTimeout: proxy.DefaultReadHeaderTimeout, IdleTimeout: proxy.DefaultIdleTimeout,
-			BodyTimeout: proxy.DefaultBodyTimeout, WriteTimeout: proxy.DefaultWriteTimeout, MaxHeaderBytes: proxy.DefaultMaxHeaderBytes,
+			MaxConnections: server.DefaultMaxConnections, HeaderTimeout: server.DefaultReadHeaderTimeout, IdleTimeout: server.DefaultIdleTimeout,
+			BodyTimeout: server.DefaultBodyTimeout, WriteTimeout: server.DefaultWriteTimeout, MaxHeaderBytes: server.DefaultMaxHeaderBytes,
 		},
 		TLS:     tlsDoc{MinVersion: tls.VersionTLS12},
 		Admin:   adminDoc{Listen: "127.0.0.1:8081", TLS: tlsDoc{MinVersion: tls.VersionTLS12}},

@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"cacheproxy/policy"
-	"cacheproxy/proxy"
 	"cacheproxy/proxy/origin"
+	"cacheproxy/proxy/server"
 )
 
 // Snapshot is one valid configuration. It is immutable and safe for concurrent use; a request sees one Snapshot from
@@ -21,7 +21,7 @@ type Snapshot struct {
 	ReusePort       bool           // another instance may listen on the same ports
 	DrainDelay      time.Duration  // from SIGTERM, or not ready, to the end of accepting
 	ShutdownTimeout time.Duration  // from the end of accepting to cutting off what is still at work
-	Limits          proxy.Limits   // of the data listener
+	Limits          server.Limits  // of the data listener
 	MaxBody         int64          // of a request, in bytes; 0: any size
 	CacheStatusKey  bool           // show the copy's name in Cache-Status
 	Admin           Admin

@@ -13,6 +13,8 @@
 //
 // A write takes a Fence around the origin's work: from Begin to End its members are neither used nor stored.
 //
+// Local is the log of a process that runs alone. Package fleet is the protocol by which several instances follow one.
+//
 // Invalidating costs one map write for each member named, however many copies carry it; there is no index of copies.
 // Checking a copy costs two atomic loads as long as nothing was invalidated since it was last checked.
 package invalidation

@@ -29,8 +29,8 @@ func IDsOf(members []policy.Member) []ID {
 	return slices.Compact(ids)
 }
 
-// without is what of ids is not in other, which is sorted.
-func without(ids, other []ID) []ID {
+// Without is what of ids is not in other, which is sorted.
+func Without(ids, other []ID) []ID {
 	return slices.DeleteFunc(slices.Clone(ids), func(id ID) bool {
 		_, found := slices.BinarySearch(other, id)
 		return found

@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// Lease says until when an instance may trust its ledger without news from the log (rule R6). It is read on the path of
-// every request and costs two atomic loads. A nil *Lease belongs to a process that runs alone and always holds. It is safe
-// for concurrent use.
+// Lease says until when an instance may trust its ledger without news from the log (rule Trust of package fleet). It is read
+// on the path of every request and costs two atomic loads. A nil *Lease belongs to a process that runs alone and always holds.
+// It is safe for concurrent use.
 type Lease struct {
 	base time.Time
 	// until and wall are the same moment by two clocks. The monotonic clock stands still while a machine is suspended, the

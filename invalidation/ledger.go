@@ -171,10 +171,10 @@ func (l *Ledger) fenced(ids []ID) bool {
 	return false
 }
 
-// disturbed is the last position at which the members were named, other than by a fence of the caller's own: the one whose
+// Disturbed is the last position at which the members were named, other than by a fence of the caller's own: the one whose
 // latest beginning stands at own. Zero: the caller has none on them. Where another fence stands, a write is under way, and the
 // members are disturbed up to the entry that comes next. What the ledger has given up may have been about them.
-func (l *Ledger) disturbed(ids []ID, own uint64) uint64 {
+func (l *Ledger) Disturbed(ids []ID, own uint64) uint64 {
 	last, fences := uint64(0), int32(min(own, 1))
 	for _, id := range ids {
 		m, _ := l.mark(id)

@@ -42,10 +42,10 @@ func (l *Local) OnNotice(f func(Notice)) { l.heed = f }
 // Invalidate implements Log. It never fails.
 func (l *Local) Invalidate(_ context.Context, o Order) (Receipt, error) {
 	start := time.Now()
-	e := Entry{Operation: o.operation(), IDs: IDsOf(o.Members)}
+	e := Entry{Operation: o.Operation(), IDs: IDsOf(o.Members)}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	disturbed := l.ledger.disturbed(e.IDs, 0)
+	disturbed := l.ledger.Disturbed(e.IDs, 0)
 	l.append(e, start)
 	l.settle(e, o.Settle, start)
 	return l.quiet(l.receipt(start), disturbed), nil
@@ -79,7 +79,7 @@ func (l *Local) End(_ context.Context, f *Fence, o Order) (Receipt, error) {
 	defer l.mu.Unlock()
 	disturbed := l.position + 1 // it may have ended long ago
 	if !f.ended {
-		disturbed = max(l.ledger.disturbed(f.ids, f.begun), l.ledger.disturbed(without(IDsOf(o.Members), f.ids), 0))
+		disturbed = max(l.ledger.Disturbed(f.ids, f.begun), l.ledger.Disturbed(Without(IDsOf(o.Members), f.ids), 0))
 	}
 	ended := l.end(f, o.Members, start)
 	l.settle(Entry{IDs: ended.IDs}, o.Settle, start)

@@ -38,7 +38,8 @@ type Order struct {
 	Settle time.Duration
 }
 
-func (o Order) operation() Operation {
+// Operation is what the entry of an order does to its members.
+func (o Order) Operation() Operation {
 	if o.Soft {
 		return InvalidateSoft
 	}

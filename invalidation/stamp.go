@@ -6,6 +6,9 @@ import "sync/atomic"
 // least every change whose invalidation stands at or before it. The zero Token precedes every entry.
 type Token struct{ position uint64 }
 
+// TokenAt is the token at a position of the ledger, for whoever feeds it from a log that counts in its own way.
+func TokenAt(position uint64) Token { return Token{position} }
+
 // Position is the token as a number, for logs and explanations.
 func (t Token) Position() uint64 { return t.position }
 

@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"cacheproxy/policy"
+	"cacheproxy/proxy/server"
 )
 
 // collected is up to which length a request's body is received before anything is asked of the origin, in bytes: a client
@@ -28,7 +29,7 @@ func (ex *exchange) receive() bool {
 		}
 		r.Body = http.MaxBytesReader(ex.w.ResponseWriter, r.Body, limit)
 	}
-	if r.ContentLength < 0 || r.ContentLength > collected || r.Header["Expect"] != nil || silent(r) {
+	if r.ContentLength < 0 || r.ContentLength > collected || r.Header["Expect"] != nil || server.Silent(r) {
 		return true // it is a conversation, or the origin's word comes first, or it is too much to hold
 	}
 	whole, err := io.ReadAll(r.Body)

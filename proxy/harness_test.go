@@ -15,6 +15,7 @@ import (
 	"cacheproxy/observe"
 	"cacheproxy/policy"
 	"cacheproxy/proxy/origin"
+	"cacheproxy/proxy/server"
 	"cacheproxy/store"
 )
 
@@ -92,7 +93,7 @@ func newRig(t testing.TB, backend http.HandlerFunc, o rigOptions, routes ...*pol
 	go func() { _ = r.proxy.Run(ctx); done <- struct{}{} }()
 	go func() { _ = local.Run(ctx); done <- struct{}{} }()
 	r.front = httptest.NewUnstartedServer(nil)
-	r.front.Config = NewServer(r.proxy, ServerOptions{Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	r.front.Config = server.NewServer(r.proxy, server.ServerOptions{Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	r.front.Start()
 	r.client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 2000, DisableCompression: true}}
 	t.Cleanup(func() {

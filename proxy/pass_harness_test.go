@@ -16,6 +16,7 @@ import (
 
 	"cacheproxy/policy"
 	"cacheproxy/proxy/origin"
+	"cacheproxy/proxy/server"
 )
 
 // passThrough serves through a passer in front of the origin at base and returns the front's address.
@@ -32,8 +33,8 @@ func passThrough(t *testing.T, base *url.URL, change func(*passOptions)) string 
 		}
 		p.serve(w, r, options)
 	})
-	all := NewConnections(Limits{})
-	return listenFor(t, NewServer(handler, ServerOptions{H2C: true, Connections: all, Log: slog.New(slog.DiscardHandler)}), all)
+	all := server.NewConnections(server.Limits{})
+	return listenFor(t, server.NewServer(handler, server.ServerOptions{H2C: true, Connections: all, Log: slog.New(slog.DiscardHandler)}), all)
 }
 
 func listen(t *testing.T, srv *http.Server) string {
@@ -42,7 +43,7 @@ func listen(t *testing.T, srv *http.Server) string {
 }
 
 // listenFor serves on connections of the set; nil: of none.
-func listenFor(t *testing.T, srv *http.Server, all *Connections) string {
+func listenFor(t *testing.T, srv *http.Server, all *server.Connections) string {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -52,13 +53,7 @@ func listenFor(t *testing.T, srv *http.Server, all *Connections) string {
 		ln = all.Listen(ln)
 	}
 	ended := make(chan error, 1)
-	go func() {
-		if srv.TLSConfig != nil {
-			ended <- srv.ServeTLS(ln, "", "")
-			return
-		}
-		ended <- srv.Serve(ln)
-	}()
+	go func() { ended <- srv.Serve(ln) }()
 	t.Cleanup(func() {
 		srv.Close()
 		if err := <-ended; !errors.Is(err, http.ErrServerClosed) {

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 
 	"cacheproxy/policy"
+	"cacheproxy/proxy/server"
 )
 
 // passWriter keeps net/http from improving a response that passes through, and makes what net/http leaves to chance
@@ -138,7 +139,7 @@ func (c *aheadConn) Read(p []byte) (int, error) {
 
 // CloseWrite tells the client that nothing follows, and leaves the other direction open.
 func (c *aheadConn) CloseWrite() error {
-	if half, ok := c.Conn.(halfCloser); ok {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
 	}
 	return nil
@@ -162,9 +163,7 @@ func (w *passWriter) finish() {
 	if w.hijacked || !w.unreadBody() {
 		return
 	}
-	if c := connectionOf(w.request.Context()); c != nil {
-		c.giveUp()
-	}
+	server.GiveUp(w.request.Context())
 }
 
 // passBody is the request's body on its way to the origin.

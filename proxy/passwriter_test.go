@@ -7,6 +7,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"cacheproxy/proxy/server"
 )
 
 // What net/http does to a response that it may improve, and here may not. Without a flush in between, so that it
@@ -25,8 +27,8 @@ func TestPassWriterLeavesNothingToNetHTTP(t *testing.T) {
 		{"one final head", func(w *passWriter) { w.WriteHeader(404); w.WriteHeader(500) },
 			[]string{"HTTP/1.1 404 Not Found", "Connection: close", "Content-Length: 0"}, ""},
 	} {
-		addr := listen(t, NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { c.use(newPassWriter(w, r)) }),
-			ServerOptions{Log: slog.New(slog.DiscardHandler)}))
+		addr := listen(t, server.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { c.use(newPassWriter(w, r)) }),
+			server.ServerOptions{Log: slog.New(slog.DiscardHandler)}))
 		head, body, _ := strings.Cut(sendRaw(t, addr, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"), "\r\n\r\n")
 		wantLines(t, c.name, head, c.want...)
 		if body != c.body {
@@ -37,7 +39,7 @@ func TestPassWriterLeavesNothingToNetHTTP(t *testing.T) {
 
 // Fields of a 103 belong to it alone, those set beforehand to the final head alone, and one 100 is enough.
 func TestPassWriterKeepsHeadsApart(t *testing.T) {
-	addr := listen(t, NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	addr := listen(t, server.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Before", "1")
 		pw := newPassWriter(w, r)
 		pw.Header().Set("Link", "</a>")
@@ -48,7 +50,7 @@ func TestPassWriterKeepsHeadsApart(t *testing.T) {
 		pw.invite()
 		pw.invite()
 		pw.WriteHeader(http.StatusNoContent)
-	}), ServerOptions{Log: slog.New(slog.DiscardHandler)}))
+	}), server.ServerOptions{Log: slog.New(slog.DiscardHandler)}))
 	heads := strings.Split(sendRaw(t, addr, "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\nx"), "\r\n\r\n")
 	if len(heads) != 4 {
 		t.Fatalf("%q", heads)

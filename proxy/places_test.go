@@ -20,6 +20,7 @@ import (
 
 	"cacheproxy/policy"
 	"cacheproxy/proxy/origin"
+	"cacheproxy/proxy/server"
 )
 
 // scripted is an origin that answers with the bytes that the query's "answer" holds, and then waits for the other end of the
@@ -124,9 +125,10 @@ func TestPlacesAreGivenBack(t *testing.T) {
 		route.origin = o
 	}
 	front := r.front.Listener.Addr().String()
-	all := NewConnections(Limits{})
-	http2 := listenFor(t, NewServer(r.proxy, ServerOptions{H2C: true, Connections: all, Log: slog.New(slog.DiscardHandler)}), all)
-	client := transportFor(nil, (*http.Protocols).SetUnencryptedHTTP2)
+	all := server.NewConnections(server.Limits{})
+	http2 := listenFor(t, server.NewServer(r.proxy, server.ServerOptions{H2C: true, Connections: all, Log: slog.New(slog.DiscardHandler)}), all)
+	client := &http.Transport{Protocols: new(http.Protocols)}
+	client.Protocols.SetUnencryptedHTTP2(true)
 	for i, answer := range answers() {
 		for _, path := range []string{"/pass", "/fill"} {
 			for j, head := range heads {

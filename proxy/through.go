@@ -8,6 +8,7 @@ import (
 
 	"cacheproxy/policy"
 	"cacheproxy/proxy/origin"
+	"cacheproxy/proxy/server"
 )
 
 // pass sends the request itself to the origin, untouched.
@@ -109,7 +110,7 @@ func (ex *exchange) passFailed(w http.ResponseWriter, err error) {
 	ex.status.Outcome, ex.status.Reason = policy.Failed, origin.Classify(err)
 	switch ex.status.Reason {
 	case policy.ClientGone:
-		if c := connectionOf(ex.r.Context()); c != nil && c.late.Load() {
+		if server.Late(ex.r.Context()) {
 			// net/http ends the request, as if the client had left, before it reports that the body did not come.
 			err = &origin.RequestBodyError{Err: os.ErrDeadlineExceeded}
 			ex.status.Reason = policy.RequestBody

@@ -12,7 +12,7 @@ import (
 	"strings"
 
 	"cacheproxy/config"
-	"cacheproxy/proxy"
+	"cacheproxy/proxy/server"
 
 	"github.com/spf13/cobra"
 )
@@ -42,7 +42,7 @@ func runDemo(ctx context.Context, out io.Writer, listen, adminListen string) err
 	if err != nil {
 		return fmt.Errorf("open the shop's listener: %w", err)
 	}
-	shop := &http.Server{Handler: newDemoShop(demoLatency), ReadHeaderTimeout: proxy.DefaultReadHeaderTimeout}
+	shop := &http.Server{Handler: newDemoShop(demoLatency), ReadHeaderTimeout: server.DefaultReadHeaderTimeout}
 	shopEnded := make(chan error, 1)
 	go func() { shopEnded <- served(shop.Serve(shopListener)) }()
 	defer func() {

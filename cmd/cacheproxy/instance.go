@@ -16,6 +16,7 @@ import (
 	"cacheproxy/invalidation"
 	"cacheproxy/observe"
 	"cacheproxy/proxy"
+	"cacheproxy/proxy/server"
 	"cacheproxy/store"
 
 	"golang.org/x/sync/errgroup"
@@ -50,9 +51,9 @@ type instance struct {
 
 	dataListener, adminListener net.Listener
 	// certificate and adminCertificate are the listeners'; nil: cleartext.
-	certificate, adminCertificate *proxy.Certificate
-	connections, adminConnections *proxy.Connections
-	accepting                     *proxy.Listener // takes in those of the data listener
+	certificate, adminCertificate *server.Certificate
+	connections, adminConnections *server.Connections
+	accepting                     *server.Listener // takes in those of the data listener
 }
 
 // newInstance builds a proxy from a configuration. It opens no socket.
@@ -120,25 +121,25 @@ func (i *instance) proxyConfig(s *config.Snapshot, ups []*upstream) *proxy.Confi
 }
 
 func (i *instance) servers() {
-	i.connections = proxy.NewConnections(i.limits())
+	i.connections = server.NewConnections(i.limits())
 	i.metrics.SetConnections(i.connectionCounts)
 	i.certificate, i.adminCertificate = certificateOf(i.snapshot.TLS), certificateOf(i.snapshot.Admin.TLS)
 	i.present(i.snapshot)
-	i.data = proxy.NewServer(i.proxy, proxy.ServerOptions{
+	i.data = server.NewServer(i.proxy, server.ServerOptions{
 		H2C: i.snapshot.H2C, Certificate: i.certificate, Connections: i.connections, Log: i.log,
 	})
 	i.calls = admin.New(i.adminOptions())
-	i.adminConnections = proxy.NewConnections(proxy.Limits{MaxConnections: maxAdminConnections})
-	i.operator = proxy.NewServer(i.calls, proxy.ServerOptions{
+	i.adminConnections = server.NewConnections(server.Limits{MaxConnections: maxAdminConnections})
+	i.operator = server.NewServer(i.calls, server.ServerOptions{
 		Certificate: i.adminCertificate, Connections: i.adminConnections, Log: i.log,
 	})
 }
 
-func certificateOf(t *config.TLS) *proxy.Certificate {
+func certificateOf(t *config.TLS) *server.Certificate {
 	if t == nil {
 		return nil
 	}
-	return proxy.NewCertificate(t.Certificate, t.MinVersion)
+	return server.NewCertificate(t.Certificate, t.MinVersion)
 }
 
 // run serves until ctx ends, and then ends in order: not ready, drain, finish what is under way, end the background.

@@ -11,7 +11,7 @@ import (
 
 	"cacheproxy/admin"
 	"cacheproxy/config"
-	"cacheproxy/proxy"
+	"cacheproxy/proxy/server"
 )
 
 // generations are the configurations of an instance, one after the other.
@@ -141,7 +141,7 @@ func (i *instance) apply(ctx context.Context, next *config.Snapshot, changes []c
 func (i *instance) present(s *config.Snapshot) {
 	for _, l := range []struct {
 		name  string
-		in    *proxy.Certificate
+		in    *server.Certificate
 		takes *config.TLS
 	}{{"data", i.certificate, s.TLS}, {"admin", i.adminCertificate, s.Admin.TLS}} {
 		if l.in == nil || l.takes == nil {

@@ -6,7 +6,7 @@ import (
 
 	"cacheproxy/config"
 	"cacheproxy/observe"
-	"cacheproxy/proxy"
+	"cacheproxy/proxy/server"
 )
 
 // collectAt is the growth of the heap, in percent, at which garbage is collected unless GOGC says otherwise. Most of the heap
@@ -52,7 +52,7 @@ func openFiles() int {
 }
 
 // limits are the data listener's, with no more connections than the process may have files for.
-func (i *instance) limits() proxy.Limits {
+func (i *instance) limits() server.Limits {
 	l := i.snapshot.Limits
 	files, err := fileLimit()
 	if err != nil {

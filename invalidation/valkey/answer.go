@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"cacheproxy/invalidation"
+	"cacheproxy/invalidation/fleet"
 
 	"github.com/valkey-io/valkey-go"
 )
@@ -85,7 +86,7 @@ func (r *reader) list() []valkey.ValkeyMessage {
 }
 
 // answer reads what syncScript says.
-func answer(result valkey.ValkeyResult, alone bool) (a invalidation.Answer, unread error, err error) {
+func answer(result valkey.ValkeyResult, alone bool) (a fleet.Answer, unread error, err error) {
 	r, err := newReader(result)
 	if err != nil {
 		return a, nil, err
@@ -93,15 +94,15 @@ func answer(result valkey.ValkeyResult, alone bool) (a invalidation.Answer, unre
 	switch word := r.text(); word {
 	case "OK":
 	case "NOHIST":
-		a.Status = invalidation.NoHistory
+		a.Status = fleet.NoHistory
 		return a, nil, r.err
 	case "HIST":
-		a.Status = invalidation.OtherHistory
+		a.Status = fleet.OtherHistory
 		return a, nil, r.err
 	case "DIVERGED":
-		a.Status = invalidation.Diverged
+		a.Status = fleet.Diverged
 	case "GAP":
-		a.Status = invalidation.Gap
+		a.Status = fleet.Gap
 	default:
 		r.fail(fmt.Errorf("it begins with %q", word))
 	}
@@ -109,7 +110,7 @@ func answer(result valkey.ValkeyResult, alone bool) (a invalidation.Answer, unre
 	if !alone {
 		a.Up = 0
 	}
-	if a.Status != invalidation.Current {
+	if a.Status != fleet.Current {
 		return a, nil, r.err
 	}
 	a.Terms = r.terms()
@@ -149,20 +150,20 @@ func entry(m valkey.ValkeyMessage) (invalidation.Record, error) {
 }
 
 // terms reads the list of terms.
-func (r *reader) terms() (terms []invalidation.Term) {
+func (r *reader) terms() (terms []fleet.Term) {
 	for list := (reader{rest: r.list()}); len(list.rest) > 0 && r.err == nil; {
 		name, start, _ := strings.Cut(list.text(), " ")
-		terms = append(terms, invalidation.Term{Name: uint32(r.parse(name, 16)), Start: r.parse(start, 10)})
+		terms = append(terms, fleet.Term{Name: uint32(r.parse(name, 16)), Start: r.parse(start, 10)})
 	}
 	return terms
 }
 
 // peers reads the hash of instances.
-func (r *reader) peers() []invalidation.Peer {
+func (r *reader) peers() []fleet.Peer {
 	list := r.list()
-	var peers []invalidation.Peer
+	var peers []fleet.Peer
 	for pair := (reader{rest: list}); len(pair.rest) >= 2 && r.err == nil; {
-		p := invalidation.Peer{Name: pair.text()}
+		p := fleet.Peer{Name: pair.text()}
 		beat, rest, _ := strings.Cut(pair.text(), ":")
 		applied, owes, _ := strings.Cut(rest, ":")
 		p.Beat, p.Applied, p.Owes = r.parse(beat, 10), r.parse(applied, 10), owes == flag(true)
@@ -190,12 +191,12 @@ func serverLife(info string) (id string, up time.Duration) {
 
 func nonceText(n uint64) string { return strconv.FormatUint(n, 16) }
 
-func historyText(h invalidation.History) string { return hex.EncodeToString(h[:]) }
+func historyText(h fleet.History) string { return hex.EncodeToString(h[:]) }
 
-func parseHistory(s string) (h invalidation.History, err error) {
+func parseHistory(s string) (h fleet.History, err error) {
 	b, err := hex.DecodeString(s)
 	if err != nil || len(b) != len(h) {
 		return h, fmt.Errorf("%w: history %q", errAnswer, s)
 	}
-	return invalidation.History(b), nil
+	return fleet.History(b), nil
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"cacheproxy/invalidation"
+	"cacheproxy/invalidation/fleet"
 )
 
 // confirmations are the entries that somebody waits for.
@@ -21,14 +22,14 @@ type confirmations struct {
 // waiter waits for one entry.
 type waiter struct {
 	wait   invalidation.Wait
-	watch  *invalidation.Confirmation
-	event  invalidation.Event
+	watch  *fleet.Confirmation
+	event  fleet.Event
 	result chan outcome // has room for one
 }
 
 // outcome is what became of an entry.
 type outcome struct {
-	event         invalidation.Event
+	event         fleet.Event
 	lost          bool
 	acked, reaped []string
 }
@@ -101,9 +102,9 @@ func (l *Log) deliver() {
 }
 
 // confirm tells those whose entries hold everywhere, and takes instances off the list that are dead.
-func (l *Log) confirm(ctx context.Context, client commander, live []invalidation.Peer, now time.Time) {
+func (l *Log) confirm(ctx context.Context, client commander, live []fleet.Peer, now time.Time) {
 	c := &l.confirmations
-	dead := map[invalidation.Peer]bool{}
+	dead := map[fleet.Peer]bool{}
 	for _, p := range l.follower.Silent(now) {
 		dead[p] = true
 	}
@@ -126,7 +127,7 @@ func (l *Log) confirm(ctx context.Context, client commander, live []invalidation
 	}
 }
 
-func (l *Log) reap(ctx context.Context, client commander, p invalidation.Peer) {
+func (l *Log) reap(ctx context.Context, client commander, p fleet.Peer) {
 	state := strconv.FormatUint(p.Beat, 10) + ":" + strconv.FormatUint(p.Applied, 10) + ":" + flag(p.Owes)
 	r, err := newReader(reapScript.run(ctx, client, []string{l.keys.meta, l.keys.live}, []string{l.historyNow(), p.Name, state}))
 	switch {

@@ -6,7 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"cacheproxy/invalidation"
+	"cacheproxy/invalidation/fleet"
 )
 
 // contact is what is known of the server.
@@ -18,7 +18,7 @@ type contact struct {
 	breaks int       // how often answers have failed to come
 }
 
-func (c *contact) heard(now time.Time, a invalidation.Answer) {
+func (c *contact) heard(now time.Time, a fleet.Answer) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.at = now

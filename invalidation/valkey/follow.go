@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"cacheproxy/invalidation"
+	"cacheproxy/invalidation/fleet"
 
 	"github.com/valkey-io/valkey-go"
 )
@@ -40,7 +41,7 @@ func (l *Log) follow(ctx context.Context) error {
 			l.options.Log.Error("log of invalidations not reached; copies are trusted until the lease lapses", "lease", l.options.Lease.String(), "error", err)
 		}
 		more := l.writeDue(ctx)
-		if err == nil && (more || step == invalidation.AskAgain) {
+		if err == nil && (more || step == fleet.AskAgain) {
 			continue
 		}
 		l.pause(ctx, err)
@@ -81,15 +82,15 @@ func (l *Log) wake() {
 var errLeft = errors.New("this instance has left")
 
 // beat is one heartbeat and what its answer asks for.
-func (l *Log) beat(ctx context.Context) (invalidation.Step, error) {
+func (l *Log) beat(ctx context.Context) (fleet.Step, error) {
 	l.beating.Lock()
 	defer l.beating.Unlock()
 	if l.left {
-		return invalidation.Rest, errLeft
+		return fleet.Rest, errLeft
 	}
 	client, err := l.options.Connection.Client()
 	if err != nil {
-		return invalidation.Rest, err
+		return fleet.Rest, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, l.patience)
 	defer cancel()
@@ -98,30 +99,30 @@ func (l *Log) beat(ctx context.Context) (invalidation.Step, error) {
 	l.observe("sync", q.Sent, err)
 	if err != nil {
 		l.contact.failed()
-		return invalidation.Rest, fmt.Errorf("follow log: %w", err)
+		return fleet.Rest, fmt.Errorf("follow log: %w", err)
 	}
 	now := time.Now()
 	step := l.follower.Hear(q, a, now)
 	l.contact.heard(now, a)
 	l.deliver()
 	switch step {
-	case invalidation.Found:
-		return invalidation.AskAgain, l.found(ctx, client)
-	case invalidation.Fetch:
-		return invalidation.AskAgain, l.fetch(ctx, client)
-	case invalidation.Compare:
-		return invalidation.AskAgain, l.compare(ctx, client)
+	case fleet.Found:
+		return fleet.AskAgain, l.found(ctx, client)
+	case fleet.Fetch:
+		return fleet.AskAgain, l.fetch(ctx, client)
+	case fleet.Compare:
+		return fleet.AskAgain, l.compare(ctx, client)
 	}
-	if a.Status == invalidation.Current {
+	if a.Status == fleet.Current {
 		l.confirm(ctx, client, a.Live, now)
 	}
-	if step == invalidation.Rest {
+	if step == fleet.Rest {
 		l.tidy(ctx, client)
 	}
 	return step, nil
 }
 
-func (l *Log) ask(ctx context.Context, client commander, q invalidation.Question) (invalidation.Answer, error) {
+func (l *Log) ask(ctx context.Context, client commander, q fleet.Question) (fleet.Answer, error) {
 	result := syncScript.run(ctx, client, []string{l.keys.meta, l.keys.terms, l.keys.log, l.keys.live}, []string{
 		historyText(q.History), l.options.Instance, strconv.FormatUint(q.Beat, 10), strconv.FormatUint(q.Applied, 10),
 		nonceText(q.Nonce), strconv.Itoa(syncCount), strconv.FormatInt(q.Retention.Milliseconds(), 10),
@@ -131,7 +132,7 @@ func (l *Log) ask(ctx context.Context, client commander, q invalidation.Question
 	if unread != nil {
 		l.options.Log.Warn("entry of another version invalidates everything", "error", unread)
 	}
-	if known := a.Status != invalidation.NoHistory && a.Status != invalidation.OtherHistory; known && a.Server == "" {
+	if known := a.Status != fleet.NoHistory && a.Status != fleet.OtherHistory; known && a.Server == "" {
 		a.Server = l.contact.server() // INFO is not allowed: after a break it may be any
 	}
 	return a, err
@@ -141,7 +142,7 @@ func (l *Log) ask(ctx context.Context, client commander, q invalidation.Question
 func (l *Log) found(ctx context.Context, client commander) error {
 	var random [16]byte
 	_, _ = rand.Read(random[:]) // never fails
-	fresh := invalidation.NewHistory(random)
+	fresh := fleet.NewHistory(random)
 	k := l.keys
 	_, err := foundScript.run(ctx, client, []string{k.meta, k.log, k.hard, k.soft, k.fences, k.notices, k.live, k.clock, k.terms},
 		[]string{historyText(fresh)}).ToString()
@@ -159,9 +160,9 @@ func (l *Log) compare(ctx context.Context, client commander) error {
 		if err != nil && !valkey.IsValkeyNil(err) {
 			return fmt.Errorf("compare logs: %w", err)
 		}
-		var places []invalidation.Place
+		var places []fleet.Place
 		for _, e := range entries {
-			var p invalidation.Place
+			var p fleet.Place
 			if _, err := fmt.Sscanf(e.ID, "%d-0", &p.Seq); err != nil {
 				return fmt.Errorf("compare logs: %w: entry %q", errAnswer, e.ID)
 			}

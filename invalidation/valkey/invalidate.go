@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"cacheproxy/invalidation"
+	"cacheproxy/invalidation/fleet"
 	"cacheproxy/policy"
 )
 
@@ -54,7 +55,7 @@ func (l *Log) Begin(ctx context.Context, members []policy.Member) (*invalidation
 	ctx, cancel := context.WithTimeout(ctx, 2*l.patience)
 	defer cancel()
 	f := invalidation.NewFence(invalidation.IDsOf(members), rand.Uint64())
-	r := invalidation.Record{Operation: invalidation.BeginFence, IDs: around(f), Fence: f.Number(), Life: invalidation.FenceLife}
+	r := invalidation.Record{Operation: invalidation.BeginFence, IDs: around(f), Fence: f.Number(), Life: fleet.FenceLife}
 	if _, err := l.until(ctx, invalidation.WaitRecorded, r); err != nil {
 		// It may be there all the same, and then ends by itself.
 		return nil, fmt.Errorf("begin fence: %w", err)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"cacheproxy/invalidation"
+	"cacheproxy/invalidation/fleet"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -27,7 +28,7 @@ type Log struct {
 	alone     bool          // there is one server, without another that could take its place
 	heartbeat time.Duration // pause between heartbeats
 	patience  time.Duration // for one answer of the server
-	follower  *invalidation.Follower
+	follower  *fleet.Follower
 	lease     *invalidation.Lease
 
 	kick    chan struct{} // has room for one
@@ -43,8 +44,8 @@ type Log struct {
 }
 
 var (
-	_ invalidation.Log   = (*Log)(nil)
-	_ invalidation.Chart = (*Log)(nil)
+	_ invalidation.Log = (*Log)(nil)
+	_ fleet.Chart      = (*Log)(nil)
 )
 
 // New makes the log of an instance. It dials nothing.
@@ -55,7 +56,7 @@ func New(o Options) *Log {
 	}
 	server := o.Connection.server
 	l.alone = server.Sentinel == nil && len(server.Addresses) == 1
-	l.follower = invalidation.NewFollower(o.Ledger, l.lease, o.Lease, o.Instance, maphash.Comparable(maphash.MakeSeed(), o.Instance))
+	l.follower = fleet.NewFollower(o.Ledger, l.lease, o.Lease, o.Instance, maphash.Comparable(maphash.MakeSeed(), o.Instance))
 	l.confirmations.byNonce = map[uint64]*waiter{}
 	return l
 }
@@ -102,10 +103,10 @@ func (l *Log) Lease() *invalidation.Lease { return l.lease }
 func (l *Log) Alive() bool { return l.contact.alive.Load() }
 
 // Share implements invalidation.Chart.
-func (l *Log) Share(t invalidation.Token) (invalidation.Shared, bool) { return l.follower.Share(t) }
+func (l *Log) Share(t invalidation.Token) (fleet.Shared, bool) { return l.follower.Share(t) }
 
 // Adopt implements invalidation.Chart.
-func (l *Log) Adopt(s invalidation.Shared) (invalidation.Token, bool) { return l.follower.Adopt(s) }
+func (l *Log) Adopt(s fleet.Shared) (invalidation.Token, bool) { return l.follower.Adopt(s) }
 
 func (l *Log) observe(op string, since time.Time, err error) {
 	if l.options.Observe != nil {
@@ -125,7 +126,7 @@ func (l *Log) State() State {
 		Connected: l.Alive(), Position: v.Applied, Behind: v.Behind, Contact: -1, Lag: -1, Lease: l.lease.Valid(now), Floor: v.Floor,
 		Members: l.options.Ledger.Marks(), Pending: v.Pending,
 	}
-	if v.History != (invalidation.History{}) {
+	if v.History != (fleet.History{}) {
 		s.History = historyText(v.History)
 	}
 	if at := l.contact.last(); !at.IsZero() {

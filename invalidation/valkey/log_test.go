@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"cacheproxy/invalidation"
+	"cacheproxy/invalidation/fleet"
 	"cacheproxy/policy"
 	"cacheproxy/test/servers"
 )
@@ -170,7 +171,7 @@ func TestJoining(t *testing.T) {
 			if !b.admits(token, key("k7")) || !b.admits(token, key("elsewhere")) {
 				t.Error("what was purged before it is taken for invalid")
 			}
-			first, ok := b.Adopt(invalidation.Shared{History: before.History, Seq: 5})
+			first, ok := b.Adopt(fleet.Shared{History: before.History, Seq: 5})
 			if !ok || b.admits(first, key("k40")) || b.admits(first, key("soft")) || !b.admits(first, key("k1")) {
 				t.Error("marks of the snapshot are not where they belong")
 			}
@@ -301,7 +302,7 @@ func TestServerLosesEverything(t *testing.T) {
 	}
 	late := join(t, serverAt(server.Address()), "late")
 	at, _ := late.Share(late.ledger.Token())
-	zero, ok := late.Adopt(invalidation.Shared{History: at.History})
+	zero, ok := late.Adopt(fleet.Shared{History: at.History})
 	if !ok || late.admits(zero, key("before")) {
 		t.Error("what was purged before the loss is not in the new log")
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"cacheproxy/invalidation"
+	"cacheproxy/invalidation/fleet"
 
 	"github.com/valkey-io/valkey-go"
 )
@@ -30,7 +31,7 @@ func (l *Log) fetch(ctx context.Context, client valkey.Client) error {
 		l.options.Log.Error("server has evicted keys of the log, and a new one begins; its maxmemory-policy must be noeviction or volatile-*")
 		return l.found(ctx, client)
 	}
-	var s invalidation.Snapshot
+	var s fleet.Snapshot
 	history := r.text()
 	s.Seq = r.number()
 	if nonce := r.text(); nonce != "" {
@@ -82,7 +83,7 @@ func (l *Log) kept(m valkey.ValkeyMessage) (invalidation.Record, bool) {
 }
 
 // marks reads one set of marks, page by page in the order of their positions.
-func (l *Log) marks(ctx context.Context, client valkey.Client, key string, soft bool, all []invalidation.Mark) ([]invalidation.Mark, error) {
+func (l *Log) marks(ctx context.Context, client valkey.Client, key string, soft bool, all []fleet.Mark) ([]fleet.Mark, error) {
 	// Each page has its time: of a million marks there are many, however short leases are.
 	ctx = context.WithoutCancel(ctx)
 	size, from := marksPage, "-inf"
@@ -92,7 +93,7 @@ func (l *Log) marks(ctx context.Context, client valkey.Client, key string, soft 
 			return nil, fmt.Errorf("read marks of log: %w", err)
 		}
 		for _, m := range page {
-			mark := invalidation.Mark{Seq: uint64(m.Score), Soft: soft}
+			mark := fleet.Mark{Seq: uint64(m.Score), Soft: soft}
 			if len(m.Member) != 8 {
 				return nil, fmt.Errorf("read marks of log: %w: member of %d bytes", errAnswer, len(m.Member))
 			}

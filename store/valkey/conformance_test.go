@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"cacheproxy/invalidation"
+	"cacheproxy/invalidation/fleet"
 	"cacheproxy/policy"
 	"cacheproxy/store"
 )
@@ -18,35 +19,35 @@ import (
 // chart is of an instance that has applied the shared log up to a position. Its own positions are those of the log.
 type chart struct {
 	mu      sync.Mutex
-	history invalidation.History
+	history fleet.History
 	applied uint64
 }
 
-func (c *chart) follow(h invalidation.History, applied uint64) {
+func (c *chart) follow(h fleet.History, applied uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.history, c.applied = h, applied
 }
 
-func (c *chart) at(seq uint64) invalidation.Shared {
-	return invalidation.Shared{History: c.history, Seq: seq, Nonce: seq * 0x9e3779b97f4a7c15}
+func (c *chart) at(seq uint64) fleet.Shared {
+	return fleet.Shared{History: c.history, Seq: seq, Nonce: seq * 0x9e3779b97f4a7c15}
 }
 
-func (c *chart) Share(t invalidation.Token) (invalidation.Shared, bool) {
+func (c *chart) Share(t invalidation.Token) (fleet.Shared, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.at(t.Position()), c.history != invalidation.History{}
+	return c.at(t.Position()), c.history != fleet.History{}
 }
 
-func (c *chart) Adopt(s invalidation.Shared) (invalidation.Token, bool) {
+func (c *chart) Adopt(s fleet.Shared) (invalidation.Token, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return token(s.Seq), s == c.at(s.Seq) && s.Seq <= c.applied && c.history != invalidation.History{}
+	return token(s.Seq), s == c.at(s.Seq) && s.Seq <= c.applied && c.history != fleet.History{}
 }
 
 func token(seq uint64) invalidation.Token { return invalidation.Receipt{Position: seq}.Token() }
 
-var history = invalidation.History{0: 0xff, 15: 0x80}
+var history = fleet.History{0: 0xff, 15: 0x80}
 
 func following(applied uint64) *chart { return &chart{history: history, applied: applied} }
 
@@ -60,7 +61,7 @@ func response(seq uint64, body string) *store.Copy {
 }
 
 // opener gives the tier of another instance on the same place.
-type opener func(t *testing.T, chart invalidation.Chart, maxObject int64) store.Tier
+type opener func(t *testing.T, chart fleet.Chart, maxObject int64) store.Tier
 
 // conform holds a place for copies against what is promised of every tier that instances share.
 func conform(t *testing.T, open opener) {
@@ -164,7 +165,7 @@ func conformOrder(t *testing.T, open opener) {
 		put(t, a, t.Name(), response(seq, fmt.Sprint("again at ", seq)))
 		wantBody(t, fmt.Sprint("step ", n), a, t.Name(), fmt.Sprint("again at ", seq))
 	}
-	charts.follow(invalidation.History{1}, 9)
+	charts.follow(fleet.History{1}, 9)
 	put(t, a, t.Name(), response(1, "of another history"))
 	wantBody(t, "of a later life of the log", a, t.Name(), "of another history")
 }
@@ -177,9 +178,9 @@ func conformPositions(t *testing.T, open opener) {
 	wantBody(t, "not applied yet", b, t.Name(), "")
 	charts.follow(history, 6)
 	wantBody(t, "applied", b, t.Name(), "body")
-	charts.follow(invalidation.History{1}, 9)
+	charts.follow(fleet.History{1}, 9)
 	wantBody(t, "of another history", b, t.Name(), "")
-	charts.follow(invalidation.History{}, 9)
+	charts.follow(fleet.History{}, 9)
 	put(t, b, t.Name()+"2", response(1, "body"))
 	wantBody(t, "without a shared log", a, t.Name()+"2", "")
 }
@@ -261,12 +262,12 @@ type shelf struct {
 
 type shelved struct {
 	item store.Item
-	at   invalidation.Shared
+	at   fleet.Shared
 }
 
 type shelfTier struct {
 	*shelf
-	chart     invalidation.Chart
+	chart     fleet.Chart
 	maxObject int64
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"cacheproxy/invalidation"
+	"cacheproxy/invalidation/fleet"
 	"cacheproxy/policy"
 	"cacheproxy/store"
 	"cacheproxy/store/coding"
@@ -32,7 +33,7 @@ const (
 
 // stored is a value of which only the front has been read.
 type stored struct {
-	at    invalidation.Shared
+	at    fleet.Shared
 	flags byte
 	key   string
 	rest  reader

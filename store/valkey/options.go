@@ -4,7 +4,7 @@ import (
 	"log/slog"
 	"time"
 
-	"cacheproxy/invalidation"
+	"cacheproxy/invalidation/fleet"
 	"cacheproxy/invalidation/valkey"
 )
 
@@ -12,7 +12,7 @@ import (
 type Options struct {
 	Connection *valkey.Connection // for data: bodies on it must not delay the heartbeats of the log
 	Prefix     string             // of every key, without braces
-	Chart      invalidation.Chart
+	Chart      fleet.Chart
 	Timeout    time.Duration // of one read, which then is a miss, and of one claim
 	MaxObject  int64         // longer bodies are neither written nor read, in bytes
 	Compress   bool          // pack what is written with zstd, where that is worth it. Packed copies are read in any case

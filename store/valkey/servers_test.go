@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"cacheproxy/invalidation"
+	"cacheproxy/invalidation/fleet"
 	"cacheproxy/invalidation/valkey"
 	"cacheproxy/store"
 	"cacheproxy/test/certificates"
@@ -47,7 +47,7 @@ func connect(t testing.TB, s valkey.Server) *valkey.Connection {
 	return c
 }
 
-func options(c *valkey.Connection, chart invalidation.Chart) Options {
+func options(c *valkey.Connection, chart fleet.Chart) Options {
 	return Options{
 		Connection: c, Prefix: prefix, Chart: chart, Timeout: 5 * time.Second, MaxObject: 1 << 20, Log: slog.New(slog.DiscardHandler),
 	}
@@ -63,7 +63,7 @@ func tier(t testing.TB, o Options) *Tier {
 
 // opening opens tiers on one server, with a connection each.
 func opening(s valkey.Server, pack bool) opener {
-	return func(t *testing.T, chart invalidation.Chart, maxObject int64) store.Tier {
+	return func(t *testing.T, chart fleet.Chart, maxObject int64) store.Tier {
 		o := options(connect(t, s), chart)
 		o.MaxObject, o.Compress = maxObject, pack
 		made := New(o)
@@ -150,7 +150,7 @@ func everywhere(t *testing.T, test func(t *testing.T, s valkey.Server)) {
 func TestConformance(t *testing.T) {
 	t.Run("memory", func(t *testing.T) {
 		place := &shelf{items: make(map[string]shelved)}
-		conform(t, func(t *testing.T, chart invalidation.Chart, maxObject int64) store.Tier {
+		conform(t, func(t *testing.T, chart fleet.Chart, maxObject int64) store.Tier {
 			return shelfTier{place, chart, maxObject}
 		})
 	})

@@ -10,7 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"cacheproxy/invalidation"
+	"cacheproxy/invalidation/fleet"
 	"cacheproxy/store"
 
 	client "github.com/valkey-io/valkey-go"
@@ -153,7 +153,7 @@ func (t *Tier) encode(key string, item store.Item) (v value, err error) {
 	switch item := item.(type) {
 	case *store.Variants:
 		v.left = variantsKeep
-		v.bytes, err = encode(key, item, invalidation.Shared{}, false)
+		v.bytes, err = encode(key, item, fleet.Shared{}, false)
 	case *store.Copy:
 		at, ok := t.options.Chart.Share(item.Stamp.Checked())
 		v.left = item.Life.Keep - max(time.Since(item.Life.Received), 0)

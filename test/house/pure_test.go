@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Packages that package policy may not import, those below each included: they read the world or change it.
+// Packages that a pure package may not import, those below each included: they read the world or change it.
 var impure = []string{
 	"os", "io/fs", "io/ioutil", "syscall", "embed", "database", "log", "runtime", "context",
 	"math/rand", "crypto/rand", "testing", "unsafe", "plugin", "expvar", "sync",
@@ -21,24 +21,28 @@ var timeForbidden = []string{"Now", "Since", "Until", "Sleep", "After", "AfterFu
 // httpAllowed are the parts of net/http that describe a message; methods and statuses come on top.
 var httpAllowed = []string{"Header", "Request", "Response", "Cookie", "ParseTime", "ParseCookie", "TimeFormat", "CanonicalHeaderKey"}
 
-// checkPure holds package policy, tests apart, to: same input, same output.
-func checkPure(files []*file) (findings []string) {
-	for _, f := range files {
-		if !within(f.folder(), "policy") || f.test() {
-			continue
+// pure holds the packages of a folder, tests apart, to: same input, same output. What is excepted of impure may be imported:
+// locks make calls come one after another, and change nothing of what they give.
+func pure(folder string, except ...string) func(files []*file) []string {
+	return func(files []*file) (findings []string) {
+		for _, f := range files {
+			if !within(f.folder(), folder) || f.test() {
+				continue
+			}
+			findings = append(findings, impureImports(f, except)...)
+			findings = append(findings, impureUses(f)...)
 		}
-		findings = append(findings, impureImports(f)...)
-		findings = append(findings, impureUses(f)...)
+		return findings
 	}
-	return findings
 }
 
-func impureImports(f *file) (findings []string) {
+func impureImports(f *file, except []string) (findings []string) {
 	for spec, imported := range f.imports {
 		bad := slices.ContainsFunc(impure, func(p string) bool { return within(imported, p) })
 		bad = bad || within(imported, "net") && !slices.Contains(netAllowed, imported)
+		bad = bad && !slices.Contains(except, imported)
 		if bad {
-			findings = append(findings, f.at(spec.Pos(), "package policy is pure and may not import %s: take what it gives as a parameter", imported))
+			findings = append(findings, f.at(spec.Pos(), "%s is pure and may not import %s: take what it gives as a parameter", f.folder(), imported))
 		}
 		if spec.Name != nil && spec.Name.Name == "." {
 			findings = append(findings, f.at(spec.Pos(), "import of %s into the file's own names hides what is called: give it a name", imported))
@@ -52,9 +56,9 @@ func impureUses(f *file) (findings []string) {
 	ast.Inspect(f.syntax, func(n ast.Node) bool {
 		switch n := n.(type) {
 		case *ast.GoStmt:
-			findings = append(findings, f.at(n.Pos(), "package policy starts no goroutines: return a decision and let the caller act"))
+			findings = append(findings, f.at(n.Pos(), "%s starts no goroutines: return a decision and let the caller act", f.folder()))
 		case *ast.ChanType:
-			findings = append(findings, f.at(n.Pos(), "package policy has no channels: return a decision and let the caller act"))
+			findings = append(findings, f.at(n.Pos(), "%s has no channels: return a decision and let the caller act", f.folder()))
 		case *ast.SelectorExpr:
 			of, ok := n.X.(*ast.Ident)
 			if !ok {
@@ -62,11 +66,11 @@ func impureUses(f *file) (findings []string) {
 			}
 			switch {
 			case of.Name == clock && slices.Contains(timeForbidden, n.Sel.Name):
-				findings = append(findings, f.at(n.Pos(), "package policy has no clock, and uses time.%s: take now as a parameter", n.Sel.Name))
+				findings = append(findings, f.at(n.Pos(), "%s has no clock, and uses time.%s: take now as a parameter", f.folder(), n.Sel.Name))
 			case of.Name == http && !describesMessage(n.Sel.Name):
-				findings = append(findings, f.at(n.Pos(), "package policy does no I/O, and uses http.%s: only what describes a message is allowed", n.Sel.Name))
+				findings = append(findings, f.at(n.Pos(), "%s does no I/O, and uses http.%s: only what describes a message is allowed", f.folder(), n.Sel.Name))
 			case of.Name == print && prints(n.Sel.Name):
-				findings = append(findings, f.at(n.Pos(), "package policy does no I/O, and uses fmt.%s: return what is to be said", n.Sel.Name))
+				findings = append(findings, f.at(n.Pos(), "%s does no I/O, and uses fmt.%s: return what is to be said", f.folder(), n.Sel.Name))
 			}
 		}
 		return true

@@ -34,13 +34,13 @@ var fleet = []broken{
 	{name: "no join rule", edits: joinAlways, run: quiet},
 	{
 		name:  "copies of other instances are taken for new",
-		edits: []edit{{"invalidation/chart.go", "			return Token{s.Seq + g.offset}, true", "			return Token{f.position}, true"}},
+		edits: []edit{{"invalidation/fleet/chart.go", "			return invalidation.TokenAt(s.Seq + g.offset), true", "			return invalidation.TokenAt(f.position), true"}},
 		run:   quiet,
 	},
 	{name: "a lease never lapses", edits: holdForever, run: faulty, fault: "cut off"},
 	{
 		name:  "other instances are not waited for",
-		edits: []edit{{"invalidation/confirmation.go", "		done, c.late[p.Name] = false, true\n", "		c.late[p.Name] = true\n"}},
+		edits: []edit{{"invalidation/fleet/confirmation.go", "		done, c.late[p.Name] = false, true\n", "		c.late[p.Name] = true\n"}},
 		run:   faulty, fault: "cut off",
 	},
 	{

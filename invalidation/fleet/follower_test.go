@@ -1,0 +1,280 @@
+package fleet
+
+import (
+	"testing"
+	"time"
+
+	"cacheproxy/invalidation"
+)
+
+// desk is a follower whose questions a test answers by hand, in a time of its own.
+type desk struct {
+	t      *testing.T
+	f      *Follower
+	ledger *invalidation.Ledger
+	lease  *invalidation.Lease
+	now    time.Time
+	log    []invalidation.Record // what the server holds
+	server string
+	terms  []Term
+	live   []Peer
+	living bool // the others' heartbeats go on
+}
+
+var deskHistory = NewHistory([16]byte{1, 2, 3})
+
+const deskLease = 10 * time.Second
+
+// newDesk makes a follower that has joined an empty log.
+func newDesk(t *testing.T) *desk {
+	d := &desk{t: t, ledger: invalidation.NewLedger(), now: epochStart, server: "s1"}
+	d.lease = invalidation.NewLease(d.now)
+	d.f = NewFollower(d.ledger, d.lease, deskLease, "me", 1)
+	d.live = []Peer{{Name: "me"}}
+	if step := d.f.Hear(d.f.Ask(d.now), Answer{Status: OtherHistory, Server: d.server}, d.now); step != Fetch {
+		t.Fatalf("a newcomer is told to %v", step)
+	}
+	d.f.Load(Snapshot{History: deskHistory}, d.now)
+	d.beat()
+	return d
+}
+
+func (d *desk) pass(p time.Duration) { d.now = d.now.Add(p) }
+
+// write adds an entry to the server's log.
+func (d *desk) write(r invalidation.Record) invalidation.Record {
+	r.Seq = uint64(len(d.log)) + 1
+	r.Nonce = r.Seq*100 + 7 + uint64(len(d.terms))
+	d.log = append(d.log, r)
+	return r
+}
+
+// beat asks and answers until there is nothing new.
+func (d *desk) beat() {
+	for d.answer(len(d.log)) == AskAgain {
+	}
+}
+
+// answer gives at most so many entries to the next question.
+func (d *desk) answer(most int) Step {
+	for i := range d.live {
+		if d.living && d.live[i].Name != "me" {
+			d.live[i].Beat++
+		}
+	}
+	q := d.f.Ask(d.now)
+	a := Answer{Server: d.server, Terms: d.terms, Seq: uint64(len(d.log)), Live: d.live}
+	if q.Applied < a.Seq {
+		rest := d.log[q.Applied:]
+		a.Records = rest[:min(len(rest), most)]
+	}
+	return d.f.Hear(q, a, d.now)
+}
+
+func (d *desk) valid() bool { return d.lease.Valid(d.now) }
+
+func (d *desk) admits(t invalidation.Token, ids ...invalidation.ID) bool {
+	return d.ledger.Admits(t, append(ids, allID))
+}
+
+func entryOf(n int) invalidation.Record {
+	return invalidation.Record{Operation: invalidation.Invalidate, IDs: []invalidation.ID{simKeyID(n)}}
+}
+
+// The lease counts from when the question was sent (rule Extend), less the margin.
+func TestLeaseCountsFromTheQuestion(t *testing.T) {
+	d := newDesk(t)
+	q := d.f.Ask(d.now)
+	sent := d.now
+	d.pass(4 * time.Second)
+	d.f.Hear(q, Answer{Server: d.server, Live: d.live}, d.now)
+	end := sent.Add(deskLease - invalidation.Margin(deskLease))
+	if !d.lease.Valid(end.Add(-1)) || d.lease.Valid(end) {
+		t.Errorf("the lease does not end %v after the question", deskLease-invalidation.Margin(deskLease))
+	}
+}
+
+// An answer that does not bring everything does not extend the lease (rule Extend).
+func TestLeaseNeedsEverything(t *testing.T) {
+	d := newDesk(t)
+	d.pass(deskLease)
+	for n := range 3 {
+		d.write(entryOf(n))
+	}
+	if step := d.answer(1); step != AskAgain || d.valid() {
+		t.Fatalf("after one of three entries: step %v, lease %v", step, d.valid())
+	}
+	if d.answer(2); !d.valid() {
+		t.Error("everything is applied, and there is no lease")
+	}
+}
+
+// Of several questions only the answer to the latest counts.
+func TestLateAnswerIsIgnored(t *testing.T) {
+	d := newDesk(t)
+	early := d.f.Ask(d.now)
+	d.pass(deskLease)
+	d.f.Ask(d.now)
+	d.write(entryOf(1))
+	if step := d.f.Hear(early, Answer{Server: d.server, Seq: 1, Records: d.log, Live: d.live}, d.now); step != Rest || d.f.Applied() != 0 || d.valid() {
+		t.Errorf("step %v, applied %d, lease %v", step, d.f.Applied(), d.valid())
+	}
+}
+
+// Who has lost its lease takes none from another server until the others have had time to write what that one has lost.
+func TestAnotherServerIsNotTrustedAtOnce(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		away    time.Duration
+		server  string
+		trusted bool
+	}{
+		{"the same server", deskLease, "s1", true},
+		{"another server", deskLease, "s2", false},
+		{"another server, with the lease held", time.Second, "s2", true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d := newDesk(t)
+			d.pass(c.away)
+			d.server = c.server
+			d.beat()
+			if d.valid() != c.trusted {
+				t.Fatalf("lease %v, want %v", d.valid(), c.trusted)
+			}
+			d.pass(deskLease + invalidation.Margin(deskLease))
+			if d.beat(); !d.valid() {
+				t.Error("no lease after all others have come over or lost theirs")
+			}
+		})
+	}
+}
+
+// Who has lost its lease, and meets another server, waits for what those that are there have to say: for a heartbeat of each, and
+// for the end of what it owes. One that says nothing more does not keep it waiting once it was taken off the list.
+func TestOthersAreHeardFirst(t *testing.T) {
+	d := newDesk(t)
+	d.pass(deskLease)
+	d.server = "s2"
+	d.live = append(d.live, Peer{Name: "other", Owes: true})
+	d.beat()
+	d.pass(deskLease + invalidation.Margin(deskLease))
+	if d.beat(); d.valid() {
+		t.Fatal("a lease before the other was heard of")
+	}
+	d.living = true
+	if d.beat(); d.valid() {
+		t.Fatal("a lease while the other owes entries")
+	}
+	d.live[1].Owes = false
+	if d.beat(); !d.valid() {
+		t.Fatal("no lease although the other has said all")
+	}
+	d.pass(deskLease)
+	d.server, d.living = "s3", false
+	d.beat()
+	d.pass(deskLease + invalidation.Margin(deskLease))
+	if d.beat(); d.valid() {
+		t.Fatal("a lease before the other was heard of on the third server")
+	}
+	d.live = d.live[:1]
+	if d.beat(); !d.valid() {
+		t.Error("no lease although nobody else is there")
+	}
+}
+
+// An empty log on a server that has been there for long is as new as another server: nobody has to be registered in it yet.
+func TestConfirmationInANewLog(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		age  time.Duration // of the log
+		does func(d *desk)
+		at   time.Duration // from when purges can be confirmed
+	}{
+		{"it was emptied", 0, func(d *desk) {
+			d.f.Hear(d.f.Ask(d.now), Answer{Status: NoHistory}, d.now)
+			d.f.Hear(d.f.Ask(d.now), Answer{Status: OtherHistory}, d.now)
+		}, deskLease + invalidation.Margin(deskLease)},
+		{"it was emptied before this instance came", time.Second, func(d *desk) {
+			d.lease = invalidation.NewLease(d.now)
+			d.f = NewFollower(invalidation.NewLedger(), d.lease, deskLease, "me", 1)
+			d.f.Hear(d.f.Ask(d.now), Answer{Status: OtherHistory}, d.now)
+		}, deskLease + invalidation.Margin(deskLease) - time.Second},
+		{"it has been there for long", time.Hour, func(d *desk) {
+			d.lease = invalidation.NewLease(d.now)
+			d.f = NewFollower(invalidation.NewLedger(), d.lease, deskLease, "me", 1)
+			d.f.Hear(d.f.Ask(d.now), Answer{Status: OtherHistory}, d.now)
+		}, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d := newDesk(t)
+			d.pass(time.Second)
+			d.log = nil
+			c.does(d)
+			d.f.Load(Snapshot{History: NewHistory([16]byte{7}), Age: c.age}, d.now)
+			d.f.Hear(d.f.Ask(d.now), Answer{Server: d.server, Up: time.Hour, Live: d.live}, d.now)
+			done := func() bool {
+				done, _ := d.f.Confirm(1).Hear([]Peer{{Name: "me", Applied: 1}}, d.now)
+				return done
+			}
+			if c.at > 0 {
+				d.pass(c.at - 1)
+				if done() {
+					t.Error("confirmed while others may not have come over")
+				}
+				d.pass(1)
+			}
+			if !done() {
+				t.Error("not confirmed")
+			}
+		})
+	}
+}
+
+// A purge is not confirmed by a server that has just taken over before every instance of the one before has come over or lost
+// its lease.
+func TestConfirmationAfterTakeover(t *testing.T) {
+	d := newDesk(t)
+	d.pass(time.Hour)
+	d.beat()
+	d.write(entryOf(1))
+	d.beat()
+	applied := []Peer{{Name: "me", Applied: 1}}
+	if done, _ := d.f.Confirm(1).Hear(applied, d.now); !done {
+		t.Fatal("not confirmed although all have applied it")
+	}
+	d.server = "s2"
+	d.beat()
+	c := d.f.Confirm(1)
+	if done, _ := c.Hear(applied, d.now); done {
+		t.Error("confirmed while others may still be with the server before")
+	}
+	d.pass(deskLease + invalidation.Margin(deskLease))
+	if done, _ := c.Hear(applied, d.now); !done {
+		t.Error("still not confirmed")
+	}
+}
+
+// A copy that was found valid in the log of now is one of that log, however long ago it was fetched.
+func TestCopiesMoveToAnotherHistory(t *testing.T) {
+	d := newDesk(t)
+	ids := []invalidation.ID{allID, simKeyID(1)}
+	var s invalidation.Stamp
+	s.Set(d.ledger.Token())
+	d.write(entryOf(2))
+	d.beat()
+	d.log = nil
+	d.f.Hear(d.f.Ask(d.now), Answer{Status: OtherHistory, Server: "s2"}, d.now)
+	d.f.Load(Snapshot{History: NewHistory([16]byte{7})}, d.now)
+	if _, ok := d.f.Share(s.Token()); ok {
+		t.Error("a position of the log before is handed on as one of this one")
+	}
+	d.write(entryOf(3))
+	d.beat()
+	if v := d.ledger.Check(&s, ids); v != invalidation.Valid {
+		t.Fatalf("the copy is %v", v)
+	}
+	at, ok := d.f.Share(s.Checked())
+	if !ok || at.Seq != 1 {
+		t.Errorf("checked, it stands at %+v, %v", at, ok)
+	}
+}

@@ -1,0 +1,86 @@
+package fleet
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"cacheproxy/invalidation"
+)
+
+// An instance is dead when its heartbeat has not changed for as long as a lease lasts, by the clock of who watches.
+func TestReaping(t *testing.T) {
+	d := newDesk(t)
+	d.pass(time.Hour)
+	c := d.f.Confirm(1)
+	me := Peer{Name: "me", Applied: 1}
+	hear := func(beat uint64) (done bool, reap []Peer) {
+		d.live = []Peer{me, {Name: "other", Beat: beat}}
+		d.beat()
+		done, reap = c.Hear(d.live, d.now)
+		if silent := d.f.Silent(d.now); !slices.Equal(silent, reap) {
+			t.Fatalf("silent %v, to reap %v", silent, reap)
+		}
+		return done, reap
+	}
+	for beat := range uint64(5) {
+		for range 5 {
+			if done, reap := hear(beat); done || len(reap) > 0 {
+				t.Fatalf("an instance that lives is given up: %v, %v", done, reap)
+			}
+			d.pass(deskLease / 5)
+		}
+	}
+	hear(5)
+	for range 5 {
+		d.pass(deskLease / 5)
+		if done, reap := hear(5); done || len(reap) > 0 {
+			t.Fatalf("given up while it may have its lease: %v, %v", done, reap)
+		}
+	}
+	d.pass(invalidation.Margin(deskLease))
+	if done, reap := hear(5); done || len(reap) != 1 || reap[0].Name != "other" {
+		t.Fatalf("silent for longer than its lease: %v, %v", done, reap)
+	}
+	if done, _ := c.Hear([]Peer{me}, d.now); !done || len(c.Reaped()) != 1 || len(c.Acked()) != 1 {
+		t.Errorf("not done once it was taken off: acked %v, reaped %v", c.Acked(), c.Reaped())
+	}
+}
+
+// Who has heard nothing itself for a while cannot tell that others were silent.
+func TestSilenceBeginsAnew(t *testing.T) {
+	d := newDesk(t)
+	d.live = []Peer{{Name: "me"}, {Name: "other", Beat: 1}}
+	d.beat()
+	d.pass(2 * deskLease)
+	d.beat()
+	if silent := d.f.Silent(d.now); len(silent) > 0 {
+		t.Fatalf("silent: %v", silent)
+	}
+	for range 3 {
+		d.pass(deskLease * 2 / 5)
+		d.beat()
+	}
+	if silent := d.f.Silent(d.now); len(silent) != 1 {
+		t.Errorf("silent: %v", silent)
+	}
+}
+
+// Whoever has not applied the entry and is not on the list any more was given up, also where another instance did it.
+func TestReapedIsWhoIsGone(t *testing.T) {
+	d := newDesk(t)
+	d.pass(time.Hour)
+	d.beat()
+	c := d.f.Confirm(7)
+	me := Peer{Name: "me", Applied: 7}
+	for _, live := range [][]Peer{
+		{me, {Name: "stopped"}, {Name: "slow", Applied: 6}, {Name: "back", Applied: 5}, {Name: "quick", Applied: 7}},
+		{me, {Name: "slow", Applied: 7}, {Name: "quick", Applied: 7}},
+		{me, {Name: "slow", Applied: 7}, {Name: "back", Applied: 8}},
+	} {
+		c.Hear(live, d.now)
+	}
+	if acked, reaped := c.Acked(), c.Reaped(); !slices.Equal(acked, []string{"back", "me", "slow"}) || !slices.Equal(reaped, []string{"stopped"}) {
+		t.Errorf("acked %v, reaped %v", acked, reaped)
+	}
+}

@@ -1,0 +1,289 @@
+package fleet
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"cacheproxy/invalidation"
+)
+
+// simInstance is one instance: what drives its Follower, its memory and its flights.
+type simInstance struct {
+	world   *simWorld
+	number  int
+	life    int
+	up      bool
+	paused  time.Duration // until then nothing happens
+	cut     time.Duration // until then nothing reaches the server
+	asking  bool          // a question is under way
+	wanted  bool          // another is to follow it
+	server  *node
+	name    string
+	ledger  *invalidation.Ledger
+	lease   *invalidation.Lease
+	memory  map[int]*simCopy
+	flights map[int]*simFlight
+
+	follower *Follower
+	waiting  map[uint64]*simWait // by nonce
+	early    map[uint64]Event    // by nonce: nobody waited for them yet
+}
+
+type simCopy struct {
+	version int
+	stamp   invalidation.Stamp
+}
+
+// simWait waits for an entry.
+type simWait struct {
+	record invalidation.Record
+	wait   invalidation.Wait
+	done   func(Event)
+	event  Event
+	watch  *Confirmation // nil: it is not applied yet
+}
+
+func (i *simInstance) boot() {
+	w := i.world
+	i.life++
+	i.up, i.paused, i.cut, i.server = true, 0, 0, w.primary
+	i.name = fmt.Sprintf("i%d.%d", i.number, i.life)
+	i.ledger, i.lease = invalidation.NewLedger(), invalidation.NewLease(w.clock())
+	i.follower = NewFollower(i.ledger, i.lease, simLease, i.name, uint64(i.number*1000+i.life))
+	i.asking, i.wanted = false, false
+	i.memory, i.flights, i.waiting = map[int]*simCopy{}, map[int]*simFlight{}, map[uint64]*simWait{}
+	i.early = map[uint64]Event{}
+	i.tick()
+}
+
+func (i *simInstance) after(d time.Duration, run func()) {
+	i.world.schedule(&event{at: i.world.now + d, run: run, instance: i, life: i.life})
+}
+
+// call asks the server: at the server, then with its answer here. What is lost on the way is never heard of.
+func (i *simInstance) call(at func(n *node) (answered func())) {
+	w, n := i.world, i.server
+	if w.now < i.cut {
+		return
+	}
+	life := i.life
+	w.after(w.latency(), func() {
+		if i.life != life || w.now < i.cut || n.dead {
+			return
+		}
+		answered := at(n)
+		if answered == nil {
+			return
+		}
+		i.after(w.latency(), func() {
+			if w.now >= i.cut {
+				answered()
+			}
+		})
+	})
+}
+
+func (i *simInstance) tick() {
+	i.sync()
+	for _, r := range i.follower.Due(1000, i.world.clock()) {
+		i.send(r, nil)
+	}
+	i.after(simBeat+i.world.between(0, 2*time.Millisecond), i.tick)
+}
+
+// sync asks, one question after another.
+func (i *simInstance) sync() {
+	if i.asking {
+		i.wanted = true
+		return
+	}
+	i.asking, i.wanted = true, false
+	q := i.follower.Ask(i.world.clock())
+	answered := func() bool {
+		was := i.asking && q.Beat == i.follower.beat
+		if was {
+			i.asking = false
+		}
+		return was
+	}
+	i.call(func(n *node) func() {
+		a := n.sync(q, i.name)
+		return func() {
+			if answered() {
+				i.hear(q, a)
+				if i.wanted {
+					i.sync()
+				}
+			}
+		}
+	})
+	i.after(simLease/3, func() {
+		if answered() && i.wanted {
+			i.sync()
+		}
+	})
+}
+
+func (i *simInstance) hear(q Question, a Answer) {
+	step := i.follower.Hear(q, a, i.world.clock())
+	i.deliver()
+	if a.Status == Current {
+		i.confirm(a.Live)
+	}
+	switch step {
+	case AskAgain:
+		i.sync()
+	case Found:
+		i.call(func(n *node) func() { n.found(); return i.sync })
+	case Fetch:
+		i.world.count["snapshots"]++
+		i.call(func(n *node) func() {
+			if n.history == (History{}) {
+				return i.sync
+			}
+			s := n.snapshot()
+			return func() { i.follower.Load(s, i.world.clock()); i.deliver(); i.sync() }
+		})
+	case Compare:
+		i.world.count["diverged"]++
+		i.call(func(n *node) func() {
+			places := n.places()
+			return func() {
+				common, found := i.follower.Common(places)
+				i.follower.Diverge(common, found, i.world.clock())
+				i.deliver()
+				i.sync()
+			}
+		})
+	}
+}
+
+// deliver tells those who wait for entries.
+func (i *simInstance) deliver() {
+	for _, e := range i.follower.Events() {
+		s := i.waiting[e.Nonce]
+		switch {
+		case s == nil:
+			i.early[e.Nonce] = e
+		case e.Lost:
+			delete(i.waiting, e.Nonce)
+			i.write(s.record, s.wait, s.done)
+		case s.wait == invalidation.WaitAll:
+			s.event, s.watch = e, i.follower.Confirm(e.Seq)
+		default:
+			i.finish(e.Nonce, s, e)
+		}
+	}
+}
+
+func (i *simInstance) finish(nonce uint64, s *simWait, e Event) {
+	for n, other := range i.waiting {
+		if other == s {
+			delete(i.waiting, n)
+		}
+	}
+	delete(i.waiting, nonce)
+	s.done(e)
+}
+
+func (i *simInstance) confirm(live []Peer) {
+	var nonces []uint64
+	for n, s := range i.waiting {
+		if s.watch != nil && n == s.event.Nonce {
+			nonces = append(nonces, n)
+		}
+	}
+	slices.Sort(nonces)
+	again := false
+	for _, n := range nonces {
+		s := i.waiting[n]
+		done, reap := s.watch.Hear(live, i.world.clock())
+		for _, p := range reap {
+			i.world.count["reaped"]++
+			i.call(func(n *node) func() {
+				if n.live[p.Name] == p {
+					delete(n.live, p.Name)
+				}
+				return nil
+			})
+		}
+		if done {
+			i.finish(n, s, s.event)
+		}
+		again = again || !done
+	}
+	if again {
+		i.after(3*time.Millisecond, i.sync)
+	}
+}
+
+// write writes an entry until it is there to stay, and calls done when it holds as asked. Every attempt is another entry.
+func (i *simInstance) write(r invalidation.Record, wait invalidation.Wait, done func(Event)) {
+	s := &simWait{record: r, wait: wait, done: done}
+	finished := false
+	s.done = func(e Event) {
+		if !finished {
+			finished = true
+			done(e)
+		}
+	}
+	var try func()
+	try = func() {
+		if finished || s.watch != nil {
+			return
+		}
+		i.send(r, s)
+		i.after(300*time.Millisecond, try)
+	}
+	try()
+}
+
+func (i *simInstance) send(r invalidation.Record, s *simWait) {
+	w := i.world
+	r.Nonce = w.r.Uint64()
+	h := i.follower.View().History
+	i.call(func(n *node) func() {
+		_, replicated, ok := n.append(h, r)
+		if !ok || s == nil {
+			return nil
+		}
+		expect := func() { i.waiting[r.Nonce] = s }
+		if !w.failovers {
+			return func() { expect(); i.recall(r.Nonce) }
+		}
+		if replicated < 0 {
+			return nil
+		}
+		epoch := w.epoch
+		w.after(replicated-w.now+100*time.Microsecond, func() { // WAIT
+			if w.epoch == epoch {
+				i.after(w.latency(), func() { expect(); i.recall(r.Nonce) })
+			}
+		})
+		return nil
+	})
+}
+
+// recall tells a waiter of an entry that was applied before its writer knew that it was written.
+func (i *simInstance) recall(nonce uint64) {
+	s := i.waiting[nonce]
+	if s == nil || s.watch != nil {
+		return
+	}
+	for _, e := range slices.Backward(i.follower.ring.entries) {
+		if e.record.Nonce == nonce {
+			s.event = Event{Nonce: nonce, Seq: e.record.Seq}
+			if early, ok := i.early[nonce]; ok && !early.Lost {
+				s.event = early
+			}
+			if s.wait == invalidation.WaitAll {
+				s.watch = i.follower.Confirm(e.record.Seq)
+				i.sync()
+				return
+			}
+			i.finish(nonce, s, s.event)
+			return
+		}
+	}
+}

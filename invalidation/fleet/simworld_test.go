@@ -1,0 +1,309 @@
+package fleet
+
+import (
+	"container/heap"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"cacheproxy/invalidation"
+	"cacheproxy/policy"
+)
+
+// The simulation runs the protocol of several instances, which is Follower, Confirmation, Ledger and Lease, against a model of
+// the server, its replica, the network and the origin, on one thread and in simulated time. A seed decides everything.
+
+const (
+	simLease   = time.Second
+	simBeat    = 100 * time.Millisecond
+	simKeys    = 24
+	simTags    = 6
+	simLogSize = 400 // entries that the server keeps: who has missed more reads a snapshot
+	simFence   = 3 * time.Second
+)
+
+// faults says what goes wrong in a run.
+type faults struct {
+	failovers  bool // the primary goes, its replica takes over: what it had not replicated is lost
+	losses     bool // the server restarts without its last entries, or without any
+	partitions bool
+	pauses     bool
+	crashes    bool
+	stress     bool // more of all that
+	instances  int  // zero: three
+}
+
+// event is something that happens at a time, unless the instance that it is for has died since.
+type event struct {
+	at       time.Duration
+	order    int
+	run      func()
+	instance *simInstance
+	life     int
+}
+
+type schedule []*event
+
+func (s schedule) Len() int { return len(s) }
+func (s schedule) Less(i, j int) bool {
+	return s[i].at < s[j].at || s[i].at == s[j].at && s[i].order < s[j].order
+}
+func (s schedule) Swap(i, j int) { s[i], s[j] = s[j], s[i] }
+func (s *schedule) Push(x any)   { *s = append(*s, x.(*event)) }
+func (s *schedule) Pop() any {
+	old := *s
+	x := old[len(old)-1]
+	*s = old[:len(old)-1]
+	return x
+}
+
+type simWorld struct {
+	faults
+	r         *rand.Rand
+	queue     schedule
+	now       time.Duration
+	order     int
+	primary   *node
+	replica   *node
+	replayed  time.Duration // until when the replica has work
+	epoch     int
+	nodes     int
+	instances []*simInstance
+
+	version   []int // of each key, at the origin
+	promised  []int // that every read must see: its invalidation was acknowledged
+	converged []int // that every read must see although nobody was left to acknowledge it
+	tags      [][]int
+	count     map[string]int
+	findings  []string
+}
+
+// epochStart is when simulated time begins.
+var epochStart = time.Unix(1_000_000_000, 0)
+
+func (w *simWorld) clock() time.Time { return epochStart.Add(w.now) }
+
+func (w *simWorld) after(d time.Duration, run func()) { w.schedule(&event{at: w.now + d, run: run}) }
+
+func (w *simWorld) schedule(e *event) {
+	w.order++
+	e.order = w.order
+	heap.Push(&w.queue, e)
+}
+
+func (w *simWorld) between(lo, hi time.Duration) time.Duration {
+	return lo + time.Duration(w.r.Int64N(int64(hi-lo)+1))
+}
+
+func (w *simWorld) latency() time.Duration {
+	if w.r.IntN(200) == 0 {
+		return w.between(5*time.Millisecond, 200*time.Millisecond)
+	}
+	return w.between(200*time.Microsecond, time.Millisecond)
+}
+
+// membersOf are those of the copy of a key.
+func (w *simWorld) membersOf(k int) []invalidation.ID {
+	ids := []invalidation.ID{allID, simKeyID(k)}
+	for _, t := range w.tags[k] {
+		ids = append(ids, simTagID(t))
+	}
+	return ids
+}
+
+func simKeyID(k int) invalidation.ID {
+	return invalidation.IDOf(policy.NewMember(policy.KindKey, fmt.Sprint(k)))
+}
+func simTagID(t int) invalidation.ID {
+	return invalidation.IDOf(policy.NewMember(policy.KindTag, fmt.Sprint(t)))
+}
+
+// newWorld makes a world in which instances read, purge and write.
+func newWorld(f faults, seed uint64) *simWorld {
+	if f.instances == 0 {
+		f.instances = 3
+	}
+	w := &simWorld{faults: f, r: rand.New(rand.NewPCG(seed, 1)), count: map[string]int{}}
+	w.primary = &node{world: w, name: "n0", keys: map[int]shelved{}}
+	w.replica = w.primary.clone()
+	w.version, w.promised, w.converged = make([]int, simKeys), make([]int, simKeys), make([]int, simKeys)
+	for k := range simKeys {
+		w.tags = append(w.tags, []int{k % simTags, (k*7 + 3) % simTags})
+	}
+	for n := range f.instances {
+		i := &simInstance{world: w, number: n}
+		w.instances = append(w.instances, i)
+		i.boot()
+	}
+	w.after(2*time.Second, w.read)
+	w.after(2*time.Second, w.cms)
+	w.after(2500*time.Millisecond, w.writer)
+	w.after(3*time.Second, w.chaos)
+	return w
+}
+
+// run lets a time go by.
+func (w *simWorld) run(until time.Duration) {
+	for len(w.queue) > 0 && w.now < until {
+		e := heap.Pop(&w.queue).(*event)
+		if i := e.instance; i != nil {
+			if i.life != e.life {
+				continue
+			}
+			if i.paused > e.at {
+				e.at = i.paused
+				heap.Push(&w.queue, e)
+				continue
+			}
+		}
+		w.now = e.at
+		e.run()
+	}
+}
+
+func (w *simWorld) any() *simInstance { return w.instances[w.r.IntN(len(w.instances))] }
+
+func (w *simWorld) read() {
+	i, k := w.any(), w.r.IntN(simKeys)
+	q := &simRead{key: k, promised: w.promised[k], converged: w.converged[k], at: w.now}
+	i.after(0, func() { i.serve(q) })
+	w.after(w.between(100*time.Microsecond, 1200*time.Microsecond), w.read)
+}
+
+// cms changes everything that has a tag, and purges the tag.
+func (w *simWorld) cms() {
+	i, t := w.any(), w.r.IntN(simTags)
+	changed := map[int]int{}
+	for k, tags := range w.tags {
+		if tags[0] == t || tags[1] == t {
+			w.version[k]++
+			changed[k] = w.version[k]
+		}
+	}
+	i.after(w.latency(), func() {
+		i.write(invalidation.Record{Operation: invalidation.Invalidate, IDs: []invalidation.ID{simTagID(t)}}, invalidation.WaitAll, func(Event) {
+			w.count["purges"]++
+			for k, v := range changed {
+				w.promised[k] = max(w.promised[k], v)
+			}
+		})
+	})
+	w.after(w.between(20*time.Millisecond, 120*time.Millisecond), w.cms)
+}
+
+// writer writes through an instance: fence, origin, end of the fence.
+func (w *simWorld) writer() {
+	i, k, fence := w.any(), w.r.IntN(simKeys/4), w.r.Uint64()
+	ids := []invalidation.ID{simKeyID(k)}
+	i.after(0, func() {
+		i.write(invalidation.Record{Operation: invalidation.BeginFence, IDs: ids, Fence: fence, Life: simFence}, invalidation.WaitRecorded, func(Event) {
+			i.follower.Hold(fence, w.clock())
+			life, before := i.life, i.ledger.Token()
+			w.after(w.between(time.Millisecond, 30*time.Millisecond), func() { w.commit(i, life, k, fence, ids, before) })
+		})
+	})
+	w.after(w.between(30*time.Millisecond, 150*time.Millisecond), w.writer)
+}
+
+func (w *simWorld) commit(i *simInstance, life, k int, fence uint64, ids []invalidation.ID, before invalidation.Token) {
+	w.version[k]++
+	v := w.version[k]
+	if !w.losses {
+		// Should the writer die now, its fence still leads to what it has changed.
+		w.after(simFence+simLease+4*time.Second, func() { w.converged[k] = max(w.converged[k], v) })
+	}
+	if i.life != life {
+		return // it did not live to see it
+	}
+	i.after(w.between(time.Millisecond, 10*time.Millisecond), func() {
+		i.write(invalidation.Record{Operation: invalidation.EndFence, IDs: ids, Fence: fence}, invalidation.WaitAll, func(e Event) {
+			w.count["writes"]++
+			i.answered(k, v, e, before, ids)
+			w.promised[k] = max(w.promised[k], v)
+		})
+	})
+}
+
+// chaos breaks something, again and again.
+func (w *simWorld) chaos() {
+	lo, hi := 1500*time.Millisecond, 6*time.Second
+	if w.stress || w.losses {
+		lo, hi = 700*time.Millisecond, 2500*time.Millisecond
+	}
+	i := w.any()
+	breaks := map[bool][]func(){}
+	for _, f := range []struct {
+		enabled bool
+		do      func()
+	}{
+		{w.partitions, func() {
+			w.count["partitions"]++
+			i.cut = w.now + w.between(50*time.Millisecond, 4*time.Second)
+		}},
+		{w.pauses, func() {
+			w.count["pauses"]++
+			i.paused = w.now + w.between(50*time.Millisecond, 3*time.Second)
+		}},
+		{w.crashes, func() {
+			w.count["crashes"]++
+			i.up = false
+			i.life++
+			w.after(w.between(100*time.Millisecond, 2*time.Second), i.boot)
+		}},
+		{w.failovers, w.failover},
+		{w.losses, w.lose},
+	} {
+		breaks[f.enabled] = append(breaks[f.enabled], f.do)
+	}
+	if possible := breaks[true]; len(possible) > 0 {
+		possible[w.r.IntN(len(possible))]()
+	}
+	w.after(w.between(lo, hi), w.chaos)
+}
+
+// failover has the replica take the place of the primary.
+func (w *simWorld) failover() {
+	w.count["failovers"]++
+	w.promote(w.replica)
+	for _, i := range w.instances {
+		i.cut = 0
+		i.after(w.between(0, 300*time.Millisecond), func() { i.server = w.primary })
+	}
+}
+
+// lose empties the server, or restarts it without its last entries, or without any. Nobody reaches it meanwhile.
+func (w *simWorld) lose() {
+	if w.primary.dead {
+		return // it is away already
+	}
+	next := w.primary.clone()
+	switch w.r.IntN(4) {
+	case 0:
+		w.count["losses"]++
+		next = &node{world: w, keys: map[int]shelved{}}
+	case 1:
+		w.count["emptied"]++
+		p := w.primary
+		*p = node{world: w, name: p.name, since: p.since, keys: map[int]shelved{}}
+		return
+	default:
+		w.count["cuts"]++
+		next.cutOff(w.r.IntN(8))
+	}
+	away := w.between(10*time.Millisecond, 3*time.Second)
+	w.primary.dead = true
+	w.after(away, func() {
+		w.promote(next)
+		for _, i := range w.instances {
+			i.after(w.between(0, 300*time.Millisecond), func() { i.server = w.primary })
+		}
+	})
+}
+
+func (w *simWorld) promote(n *node) {
+	w.epoch++
+	w.nodes++
+	w.primary.dead = true
+	n.name, n.since, n.dead = fmt.Sprintf("n%d", w.nodes), w.now, false
+	w.primary, w.replica, w.replayed = n, n.clone(), w.now
+}

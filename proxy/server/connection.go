@@ -1,0 +1,219 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// connection is a client's connection below TLS and HTTP. It bounds how long a client may read nothing, and knows
+// whether a request is at work on it.
+type connection struct {
+	net.Conn
+	all    *Connections
+	client netip.Addr
+
+	// requests at work; at taken or above none may begin any more, because the connection is being given up.
+	atWork atomic.Int32
+	since  atomic.Int64 // Unix nanoseconds: when it was accepted, or ended its last request
+	served atomic.Bool  // it had a request
+
+	// lengths sees what is read, by whoever reads; hasLength is what it found.
+	lengths   lengthWatch
+	hasLength atomic.Bool
+
+	resets, answered atomic.Int32 // HTTP/2 requests that the client reset early, and all
+
+	late      atomic.Bool // a body did not come in time, or nobody wants it any more (HTTP/1.1), which ends the connection
+	unread    atomic.Bool // the last request was answered before all of its body was read (HTTP/1.1)
+	lingering atomic.Bool // it is closed, but for what the client still sends
+	closed    sync.Once
+
+	mu    sync.Mutex // guards what is below
+	asked time.Time  // the write deadline that the layers above wish; zero: none
+	armed time.Time  // the write deadline that is set
+}
+
+// taken is more requests than a connection can have.
+const taken = 1 << 20
+
+// begin counts a request. It reports false when the connection is being closed.
+func (c *connection) begin() bool {
+	if c.atWork.Add(1) > taken {
+		return false
+	}
+	if !c.served.Load() {
+		c.served.Store(true)
+	}
+	return true
+}
+
+// end ends a request.
+func (c *connection) end() {
+	c.since.Store(time.Now().UnixNano())
+	c.atWork.Add(-1)
+}
+
+// waits reports whether no request is at work.
+func (c *connection) waits() bool { return c.atWork.Load() == 0 }
+
+// take makes sure that no request begins any more. It reports false when one is at work.
+func (c *connection) take() bool { return c.atWork.CompareAndSwap(0, taken) }
+
+// Early resets by which a client shows that it wants work done rather than answers (CVE-2023-44487). Clients that cancel
+// now and then stay far below.
+const (
+	resetsAllowed = 500
+	resetsShare   = 2 // of all requests, one in so many
+)
+
+// floods counts a request that ended, and reports whether the client has reset too many of its own.
+func (c *connection) floods(reset bool) bool {
+	all := c.answered.Add(1)
+	if !reset {
+		return false
+	}
+	resets := c.resets.Add(1)
+	return resets >= resetsAllowed && resets >= all/resetsShare
+}
+
+// hasten bounds how long what is left of a body may take to come. What has taken its time already gets no more.
+func (c *connection) hasten(d time.Duration) {
+	if !c.late.Load() {
+		_ = c.SetReadDeadline(time.Now().Add(d)) // of a connection that is closed
+	}
+}
+
+// giveUp ends reading: the connection serves no other request.
+func (c *connection) giveUp() {
+	c.late.Store(true)
+	_ = c.SetReadDeadline(time.Unix(1, 0)) // of a connection that is closed
+}
+
+// Read reads what the client sends.
+func (c *connection) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if !c.lengths.found {
+		if c.lengths.see(p[:n]); c.lengths.found {
+			c.hasLength.Store(true)
+		}
+	}
+	return n, err
+}
+
+// Write writes all of p as long as the client takes some of it within every WriteTimeout, and it as a whole not too slowly.
+func (c *connection) Write(p []byte) (n int, err error) {
+	stall := c.all.limits.WriteTimeout
+	progress := time.Now()
+	last := progress.Add(atLeast(int64(len(p)))) // progress after it does not count
+	armed := c.arm(progress, stall/2)
+	for {
+		m, err := c.Conn.Write(p[n:])
+		n += m
+		if err == nil || !errors.Is(err, os.ErrDeadlineExceeded) || !armed {
+			return n, err
+		}
+		now := time.Now()
+		if m > 0 && now.Before(last) {
+			progress = now
+		} else if m > 0 && progress.Before(last) {
+			progress = last
+		}
+		if now.Sub(progress) >= stall {
+			c.all.stalled.Add(1)
+			c.abandon()
+			return n, err
+		}
+		armed = c.arm(progress, 0)
+	}
+}
+
+// arm sets the deadline for a client that last took something at progress, unless the one that is set is late enough. It
+// reports false where the layers above wish an earlier one, which then holds.
+func (c *connection) arm(progress time.Time, slack time.Duration) bool {
+	deadline := progress.Add(c.all.limits.WriteTimeout)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.asked.IsZero() && c.asked.Before(deadline) {
+		return false
+	}
+	if c.armed.Before(deadline.Add(-slack)) || c.armed.After(deadline) {
+		c.armed = deadline
+		return c.Conn.SetWriteDeadline(deadline) == nil
+	}
+	return true
+}
+
+// abandon keeps the system from holding on to what the client does not take.
+func (c *connection) abandon() {
+	if l, ok := c.Conn.(interface{ SetLinger(int) error }); ok {
+		_ = l.SetLinger(0) // it is closed either way
+	}
+}
+
+// SetWriteDeadline sets a deadline of the layers above. It holds where it is earlier than the connection's own.
+func (c *connection) SetWriteDeadline(t time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if t.IsZero() {
+		if !c.asked.IsZero() {
+			c.asked, c.armed = t, t
+			return c.Conn.SetWriteDeadline(t)
+		}
+		return nil // the connection's own is renewed by the next write
+	}
+	c.asked, c.armed = t, t
+	return c.Conn.SetWriteDeadline(t)
+}
+
+// SetDeadline sets both deadlines of the layers above.
+func (c *connection) SetDeadline(t time.Time) error {
+	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
+}
+
+// CloseWrite tells the client that nothing follows, and leaves the other direction open.
+func (c *connection) CloseWrite() error {
+	if half, ok := c.Conn.(halfCloser); ok {
+		return half.CloseWrite()
+	}
+	return nil
+}
+
+// connectionKey is where a request's context has its connection.
+type connectionKey struct{}
+
+// withConnection is http.Server's ConnContext: it finds the connection below what TLS puts around it.
+func withConnection(ctx context.Context, c net.Conn) context.Context {
+	if outer, ok := c.(interface{ NetConn() net.Conn }); ok {
+		c = outer.NetConn()
+	}
+	if own, ok := c.(*connection); ok {
+		return context.WithValue(ctx, connectionKey{}, own)
+	}
+	return ctx
+}
+
+func connectionOf(ctx context.Context) *connection {
+	c, _ := ctx.Value(connectionKey{}).(*connection)
+	return c
+}
+
+// GiveUp ends reading what the client of a request with this context still sends: its connection serves no other request.
+// Where no connection of a set is below, nothing happens.
+func GiveUp(ctx context.Context) {
+	if c := connectionOf(ctx); c != nil {
+		c.giveUp()
+	}
+}
+
+// Late reports whether reading what the client sends was ended, by GiveUp or because a body did not come in time. net/http
+// ends such a request as if the client had left.
+func Late(ctx context.Context) bool {
+	c := connectionOf(ctx)
+	return c != nil && c.late.Load()
+}

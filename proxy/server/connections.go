@@ -1,0 +1,233 @@
+package server
+
+import (
+	"cmp"
+	"context"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Connections are the clients' connections of one data listener: as many as allowed, and known to the end, those that
+// were upgraded included. It is safe for concurrent use. NewServer watches the requests on them.
+type Connections struct {
+	limits  Limits
+	closing atomic.Bool // answers end their connection
+
+	reclaimed, refused, stalled, flooding atomic.Uint64
+
+	mu      sync.Mutex // guards what is below
+	open    map[*connection]struct{}
+	clients map[netip.Addr]int // counted only where there is a limit
+	changed chan struct{}      // has a token after a connection closed
+}
+
+// NewConnections makes the set; its limits are those of Limits that concern connections.
+func NewConnections(l Limits) *Connections {
+	return &Connections{
+		limits: l.withDefaults(), open: map[*connection]struct{}{}, clients: map[netip.Addr]int{}, changed: make(chan struct{}, 1),
+	}
+}
+
+// ConnectionCounts are numbers of connections.
+type ConnectionCounts struct {
+	Open   int // now, those included that end as soon as their client sends no more
+	AtWork int // of these, with a request, a stream or an upgraded protocol
+	// Closed since the start: Reclaimed for others while they waited, Refused for their client had too many, Stalled
+	// since their client took nothing, Flooding for resetting their HTTP/2 requests.
+	Reclaimed, Refused, Stalled, Flooding uint64
+}
+
+// Counts counts the connections.
+func (c *Connections) Counts() ConnectionCounts {
+	n := ConnectionCounts{
+		Reclaimed: c.reclaimed.Load(), Refused: c.refused.Load(), Stalled: c.stalled.Load(), Flooding: c.flooding.Load(),
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n.Open = len(c.open)
+	for conn := range c.open {
+		if !conn.waits() {
+			n.AtWork++
+		}
+	}
+	return n
+}
+
+// admit takes a connection in, once there is room. It reports false when the connection was closed instead.
+func (c *Connections) admit(inner net.Conn, done <-chan struct{}) (*connection, bool) {
+	conn := &connection{Conn: inner, all: c}
+	if peer, err := netip.ParseAddrPort(inner.RemoteAddr().String()); err == nil {
+		conn.client = peer.Addr().Unmap()
+	}
+	conn.since.Store(time.Now().UnixNano())
+	for {
+		switch c.add(conn) {
+		case added:
+			return conn, true
+		case tooMany:
+			c.refused.Add(1)
+			inner.Close()
+			return nil, false
+		}
+		if c.reclaim() > 0 {
+			continue
+		}
+		select {
+		case <-c.changed:
+		case <-time.After(reclaimEvery): // by then one may wait that was at work
+		case <-done:
+			inner.Close()
+			return nil, false
+		}
+	}
+}
+
+// reclaimEvery is how often a full set is looked through for a connection without a request.
+const reclaimEvery = 50 * time.Millisecond
+
+type admission int
+
+const (
+	added admission = iota
+	noPlace
+	tooMany // of this client
+)
+
+func (c *Connections) add(conn *connection) admission {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if limit := c.limits.MaxPerClient; limit > 0 {
+		if c.clients[conn.client] >= limit {
+			return tooMany
+		}
+	}
+	if len(c.open) >= c.limits.MaxConnections {
+		return noPlace
+	}
+	if c.limits.MaxPerClient > 0 {
+		c.clients[conn.client]++
+	}
+	c.open[conn] = struct{}{}
+	return added
+}
+
+func (c *Connections) remove(conn *connection) {
+	c.mu.Lock()
+	delete(c.open, conn)
+	if c.clients[conn.client]--; c.clients[conn.client] <= 0 {
+		delete(c.clients, conn.client)
+	}
+	c.mu.Unlock()
+	select {
+	case c.changed <- struct{}{}:
+	default:
+	}
+}
+
+// reclaimPart is the part of all connections that is closed at a time: looking for the oldest takes a look at all.
+const reclaimPart = 64
+
+// reclaim closes the connections that have waited longest for a request, or for the rest of one's header, and says how
+// many. A client whose request crosses the closing sees what it sees at the end of a keep-alive (RFC 9112 §9.5).
+func (c *Connections) reclaim() (n int) {
+	type waiting struct {
+		conn  *connection
+		since int64
+	}
+	var all []waiting
+	c.mu.Lock()
+	for conn := range c.open {
+		if conn.waits() {
+			all = append(all, waiting{conn, conn.since.Load()})
+		}
+	}
+	c.mu.Unlock()
+	slices.SortFunc(all, func(a, b waiting) int { return cmp.Compare(a.since, b.since) })
+	for _, w := range all[:min(len(all), max(1, c.limits.MaxConnections/reclaimPart))] {
+		if w.conn.take() {
+			w.conn.drop()
+			n++
+		}
+	}
+	c.reclaimed.Add(uint64(n))
+	return n
+}
+
+// Retire makes every answer from now on the last of its connection: HTTP/1.1 says Connection: close, HTTP/2 GOAWAY.
+// Clients with something to ask move elsewhere by themselves, and none of them meets a connection that is closing.
+func (c *Connections) Retire() { c.closing.Store(true) }
+
+// freshFor is how long a new connection may take to its first request and still have it answered by a server that ends. It
+// is what http.Server.Shutdown allows too.
+const freshFor = 5 * time.Second
+
+// settleEvery is how often Settle and Gone look.
+const settleEvery = 10 * time.Millisecond
+
+// Settle waits until no request is at work, upgraded connections and streams included, no new connection is about to send its
+// first, and no client still sends a body that has its answer. It returns how many were left when ctx ended.
+func (c *Connections) Settle(ctx context.Context) int {
+	return c.wait(ctx, func(conn *connection, now time.Time) bool {
+		return !conn.waits() || conn.lingering.Load() || !conn.served.Load() && now.Sub(time.Unix(0, conn.since.Load())) < freshFor
+	})
+}
+
+// Gone closes every connection and waits until their requests have ended. It returns how many were left when ctx ended.
+func (c *Connections) Gone(ctx context.Context) int {
+	c.mu.Lock()
+	left := make([]*connection, 0, len(c.open))
+	for conn := range c.open {
+		left = append(left, conn)
+	}
+	c.mu.Unlock()
+	for _, conn := range left {
+		conn.drop()
+	}
+	atWork := func() (n int) {
+		for _, conn := range left {
+			if work := conn.atWork.Load(); work > 0 && work < taken {
+				n++
+			}
+		}
+		return n
+	}
+	tick := time.NewTicker(settleEvery)
+	defer tick.Stop()
+	for atWork() > 0 {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return atWork()
+		}
+	}
+	return 0
+}
+
+// wait waits until busy holds for no open connection, and returns for how many it does when ctx ends.
+func (c *Connections) wait(ctx context.Context, busy func(*connection, time.Time) bool) int {
+	count := func() (n int) {
+		now := time.Now()
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		for conn := range c.open {
+			if busy(conn, now) {
+				n++
+			}
+		}
+		return n
+	}
+	tick := time.NewTicker(settleEvery)
+	defer tick.Stop()
+	for count() > 0 {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return count()
+		}
+	}
+	return 0
+}

@@ -1,0 +1,430 @@
+package server
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// A client that takes nothing is cut off, over HTTP/1.1 and where only the window of its HTTP/2 stream is shut.
+func TestStalledClient(t *testing.T) {
+	for _, protocol := range []string{"HTTP/1.1", "HTTP/2.0"} {
+		t.Run(protocol, func(t *testing.T) {
+			inFront(t, Limits{WriteTimeout: time.Minute}, func(s *front) {
+				ended := make(chan time.Duration, 1)
+				s.handle = func(w http.ResponseWriter, r *http.Request) {
+					if r.Proto != protocol {
+						t.Errorf("asked over %s", r.Proto)
+					}
+					start := time.Now()
+					_, err := w.Write(make([]byte, 16<<20))
+					if err == nil {
+						t.Error("the whole answer was written")
+					}
+					ended <- time.Since(start)
+				}
+				if protocol == "HTTP/1.1" {
+					io.WriteString(s.dial(), "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+				} else {
+					res, err := s.http2().Get("http://a/")
+					if err != nil {
+						t.Fatal(err)
+					}
+					defer res.Body.Close()
+				}
+				if took := <-ended; took != time.Minute {
+					t.Errorf("cut off after %v", took)
+				}
+				if n := s.conns.Counts().Stalled; n != 1 {
+					t.Errorf("%d stalled clients counted", n)
+				}
+			})
+		})
+	}
+}
+
+// A client that takes little, but some of it all the time, gets everything however long it lasts.
+func TestSlowClient(t *testing.T) {
+	const size = 500 // KiB
+	inFront(t, Limits{WriteTimeout: time.Minute}, func(s *front) {
+		done := make(chan error, 1)
+		s.handle = func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", fmt.Sprint(size<<10))
+			_, err := w.Write(make([]byte, size<<10)) // in one call, that lasts
+			done <- err
+		}
+		conn := s.dial()
+		io.WriteString(conn, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+		for range size + 1 { // and the header
+			<-time.After(2 * time.Second)
+			if _, err := io.CopyN(io.Discard, conn, 1<<10); err != nil && err != io.EOF {
+				t.Fatal(err)
+			}
+			if len(done) > 0 {
+				break
+			}
+		}
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A client that takes a byte now and then takes nothing.
+func TestTricklingClient(t *testing.T) {
+	inFront(t, Limits{WriteTimeout: time.Minute}, func(s *front) {
+		ended := make(chan time.Duration, 1)
+		s.handle = func(w http.ResponseWriter, _ *http.Request) {
+			start := time.Now()
+			if _, err := w.Write(make([]byte, 1<<20)); err == nil {
+				t.Error("the whole answer was written")
+			}
+			ended <- time.Since(start)
+		}
+		conn := s.dial()
+		io.WriteString(conn, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+		for len(ended) == 0 {
+			<-time.After(30 * time.Second)
+			conn.SetReadDeadline(time.Now().Add(time.Millisecond))
+			conn.Read(make([]byte, 1)) // at its end there is nothing to take
+		}
+		if took := <-ended; took > time.Hour {
+			t.Errorf("cut off after %v", took)
+		}
+	})
+}
+
+// A stream that says nothing for long is not a client that takes nothing.
+func TestSilentStream(t *testing.T) {
+	inFront(t, Limits{}, func(s *front) {
+		s.handle = func(w http.ResponseWriter, _ *http.Request) {
+			for range 3 {
+				io.WriteString(w, "tick\n")
+				http.NewResponseController(w).Flush()
+				<-time.After(time.Hour)
+			}
+		}
+		res, err := s.http2().Get("http://a/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if body, err := io.ReadAll(res.Body); err != nil || len(body) != 15 {
+			t.Errorf("%q, %v", body, err)
+		}
+	})
+}
+
+// A body lasts as long as it comes, and no longer (HTTP/1.1).
+func TestSilentBody(t *testing.T) {
+	inFront(t, Limits{BodyTimeout: 30 * time.Second}, func(s *front) {
+		s.handle = readBody
+		conn := s.dial()
+		start := time.Now()
+		io.WriteString(conn, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n")
+		for range 5 {
+			<-time.After(20 * time.Second)
+			io.WriteString(conn, strings.Repeat("x", 20*minRate))
+		}
+		res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(res.Body)
+		if took := time.Since(start); err != nil || res.StatusCode != 408 || string(body) != "50000 bytes" || !res.Close || took != 130*time.Second {
+			t.Errorf("after %v: %d %q, %v, closing %v", took, res.StatusCode, body, err, res.Close)
+		}
+		if isOpen(conn) {
+			t.Error("the connection is open")
+		}
+	})
+}
+
+// What nobody reads of a body holds up the answer and the connection for no longer than a body that is read, and a claim
+// to be gRPC changes nothing: there is none over HTTP/1.1.
+func TestUnreadBody(t *testing.T) {
+	for _, c := range []struct{ name, fields, body, status, rest string }{
+		{"refused unread", "Content-Length: 1000", "x", "403", "no\n"},
+		{"refused unread, chunked", "Transfer-Encoding: chunked", "1\r\nx\r\n", "403", "no\n"},
+		{"called gRPC", "Content-Type: application/grpc\r\nX-Read: it\r\nContent-Length: 1000", "x", "408", "1 bytes"},
+	} {
+		inFront(t, Limits{BodyTimeout: 30 * time.Second, IdleTimeout: time.Hour}, func(s *front) {
+			s.handle = func(w http.ResponseWriter, r *http.Request) {
+				if r.Header.Get("X-Read") != "" {
+					readBody(w, r)
+					return
+				}
+				http.Error(w, "no", http.StatusForbidden)
+			}
+			conn := s.dial()
+			start := time.Now()
+			io.WriteString(conn, "POST / HTTP/1.1\r\nHost: a\r\n"+c.fields+"\r\n\r\n"+c.body)
+			said, err := io.ReadAll(conn)
+			if took := time.Since(start); err != nil || !strings.HasPrefix(string(said), "HTTP/1.1 "+c.status) || !strings.HasSuffix(string(said), c.rest) || took > 31*time.Second {
+				t.Errorf("%s: after %v: %q, %v", c.name, took, said, err)
+			}
+			// What comes after all is read, and the connection kept.
+			conn = s.dial()
+			io.WriteString(conn, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nx")
+			<-time.After(20 * time.Second)
+			io.WriteString(conn, "x")
+			if res, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil || res.StatusCode != 403 || res.Close {
+				t.Errorf("%s: a body that comes: %v, %v", c.name, res, err)
+			}
+			<-time.After(20 * time.Second)
+			if !isOpen(conn) {
+				t.Errorf("%s: a connection that may wait is closed", c.name)
+			}
+		})
+	}
+}
+
+// The same over HTTP/2, where the body of a gRPC call may pause.
+func TestSilentStreamBody(t *testing.T) {
+	for _, c := range []struct {
+		contentType string
+		pause       time.Duration
+		part        int
+		status      int
+		body        string
+	}{
+		{"text/plain", 29 * time.Second, 29 * minRate, 200, "72500 bytes"},
+		{"text/plain", 31 * time.Second, 31 * minRate, 408, "0 bytes"},
+		{"text/plain", 9 * time.Second, 1, 408, "3 bytes"}, // never silent for long, and yet it would never end
+		{"application/grpc+proto", time.Hour, 1, 200, "5 bytes"},
+	} {
+		inFront(t, Limits{BodyTimeout: 30 * time.Second}, func(s *front) {
+			s.handle = readBody
+			r, w := io.Pipe()
+			var sending sync.WaitGroup
+			defer sending.Wait()
+			defer r.Close()
+			sending.Go(func() {
+				defer w.Close()
+				for range 5 {
+					<-time.After(c.pause)
+					if _, err := io.WriteString(w, strings.Repeat("x", c.part)); err != nil {
+						return
+					}
+				}
+			})
+			res, err := s.http2().Post("http://a/", c.contentType, r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer res.Body.Close()
+			if body, err := io.ReadAll(res.Body); err != nil || res.StatusCode != c.status || string(body) != c.body {
+				t.Errorf("%s, %d bytes every %v: %d %q, %v", c.contentType, c.part, c.pause, res.StatusCode, body, err)
+			}
+		})
+	}
+}
+
+// readBody tells how much of a body came, and what a client is told where it did not come whole.
+func readBody(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		w.WriteHeader(http.StatusRequestTimeout)
+	case err != nil:
+		w.WriteHeader(http.StatusBadRequest)
+	}
+	fmt.Fprintf(w, "%d bytes", len(body))
+}
+
+// A full set gives up the connections that wait longest, whether for a first request, another, or the rest of a header.
+func TestReclaim(t *testing.T) {
+	inFront(t, Limits{MaxConnections: 3, IdleTimeout: time.Hour, ReadHeaderTimeout: time.Hour}, func(s *front) {
+		pause := func() { <-time.After(time.Second) }
+		silent := s.dial()
+		pause()
+		half := s.dial()
+		io.WriteString(half, "GET / HTTP/1.1\r\nHost:")
+		pause()
+		kept := s.dial()
+		s.ask(kept, "/")
+		pause()
+		for i, victim := range []net.Conn{silent, half, kept} {
+			if !isOpen(victim) {
+				t.Fatalf("connection %d was closed before its time", i)
+			}
+			s.ask(s.dial(), "/")
+			if isOpen(victim) {
+				t.Errorf("connection %d is open: it has waited longest", i)
+			}
+			pause()
+		}
+		if n := s.conns.Counts(); n.Open != 3 || n.Reclaimed != 3 {
+			t.Errorf("counts %+v", n)
+		}
+	})
+}
+
+// Where every connection is at work the next one waits for a place, and gets it.
+func TestFull(t *testing.T) {
+	inFront(t, Limits{MaxConnections: 2}, func(s *front) {
+		release := make(chan struct{})
+		s.handle = func(_ http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/slow" {
+				<-release
+			}
+		}
+		for range 2 {
+			fmt.Fprint(s.dial(), "GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
+		}
+		synctest.Wait()
+		late := s.dial()
+		answered := make(chan struct{})
+		go func() {
+			defer close(answered)
+			s.ask(late, "/")
+		}()
+		<-time.After(time.Minute)
+		if n := s.conns.Counts(); n.Open != 2 || n.AtWork != 2 || n.Reclaimed != 0 {
+			t.Errorf("counts %+v", n)
+		}
+		select {
+		case <-answered:
+			t.Error("answered beyond the limit")
+		default:
+		}
+		close(release)
+		<-answered
+	})
+}
+
+// One client has no more connections than it may.
+func TestConnectionsPerClient(t *testing.T) {
+	inFront(t, Limits{MaxPerClient: 2}, func(s *front) {
+		first, second, third := s.dial(), s.dial(), s.dial()
+		s.ask(first, "/")
+		s.ask(second, "/")
+		if isOpen(third) {
+			t.Error("the third connection was let in")
+		}
+		first.Close()
+		synctest.Wait()
+		s.ask(s.dial(), "/")
+		if n := s.conns.Counts(); n.Refused != 1 {
+			t.Errorf("counts %+v", n)
+		}
+	})
+}
+
+// A client that resets its requests early, over and over, loses its connection (CVE-2023-44487); one that does so now
+// and then keeps it.
+func TestResets(t *testing.T) {
+	for _, c := range []struct{ requests, oneIn, flooding int }{{resetsAllowed + 10, 1, 1}, {3 * (resetsAllowed + 10), 3, 0}} {
+		inFront(t, Limits{}, func(s *front) {
+			s.handle = func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/reset" {
+					<-r.Context().Done()
+				}
+			}
+			client := s.http2()
+			for n := range c.requests {
+				ctx, cancel := context.WithCancel(s.t.Context())
+				path := "/"
+				if n%c.oneIn == 0 {
+					path = "/reset"
+					time.AfterFunc(time.Millisecond, cancel)
+				}
+				req, err := http.NewRequestWithContext(ctx, "GET", "http://a"+path, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if res, err := client.Do(req); err == nil {
+					res.Body.Close()
+				}
+				cancel()
+				synctest.Wait()
+			}
+			if n := s.conns.Counts().Flooding; int(n) != c.flooding || s.dials != c.flooding+1 {
+				t.Errorf("one in %d reset: %d connections closed for it, %d opened", c.oneIn, n, s.dials)
+			}
+		})
+	}
+}
+
+// Clients of a server that is about to end are asked to go, and those that wait are answered before it ends.
+func TestRetire(t *testing.T) {
+	inFront(t, Limits{}, func(s *front) {
+		conn, client := s.dial(), s.http2()
+		if res := s.ask(conn, "/"); res.Close {
+			t.Error("asked to close before the end")
+		}
+		if _, err := client.Get("http://a/"); err != nil {
+			t.Fatal(err)
+		}
+		s.conns.Retire()
+		if res := s.ask(conn, "/"); !res.Close {
+			t.Error("HTTP/1.1: not asked to close")
+		}
+		before := s.dials
+		for range 2 { // the second goes where the first was not told to leave
+			if _, err := client.Get("http://a/"); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+		}
+		if s.dials != before+1 {
+			t.Errorf("HTTP/2: %d new connections after GOAWAY, want 1", s.dials-before)
+		}
+	})
+}
+
+// The end waits for requests, upgraded connections and new ones whose first request is on its way, up to a limit; what is
+// left then is closed, and its handlers end.
+func TestSettle(t *testing.T) {
+	inFront(t, Limits{}, func(s *front) {
+		release := make(chan struct{})
+		s.handle = func(w http.ResponseWriter, r *http.Request) {
+			switch r.URL.Path {
+			case "/slow":
+				<-release
+			case "/upgrade":
+				conn, _, err := http.NewResponseController(w).Hijack()
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer conn.Close()
+				io.Copy(io.Discard, conn) // until somebody closes it
+			}
+		}
+		settle := func(d time.Duration) int {
+			ctx, cancel := context.WithTimeout(s.t.Context(), d)
+			defer cancel()
+			return s.conns.Settle(ctx)
+		}
+		idle, slow, upgraded := s.dial(), s.dial(), s.dial()
+		s.ask(idle, "/")
+		fmt.Fprint(slow, "GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
+		fmt.Fprint(upgraded, "GET /upgrade HTTP/1.1\r\nHost: a\r\n\r\n")
+		fresh := s.dial()
+		synctest.Wait()
+		if left := settle(time.Second); left != 3 {
+			t.Errorf("%d connections hold up the end, want the slow one, the upgraded one and the new one", left)
+		}
+		s.ask(fresh, "/")
+		close(release)
+		if left := settle(time.Minute); left != 1 {
+			t.Errorf("%d connections hold up the end, want the upgraded one", left)
+		}
+		if left := s.conns.Gone(s.t.Context()); left != 0 || isOpen(upgraded) {
+			t.Errorf("%d requests left", left)
+		}
+		if left := settle(time.Second); left != 0 {
+			t.Errorf("%d connections left", left)
+		}
+	})
+}

@@ -1,0 +1,63 @@
+package server
+
+import (
+	"bufio"
+	"bytes"
+	"io"
+	"net/http"
+	"regexp"
+	"testing"
+)
+
+// A request with two lengths is the last of its connection (RFC 9112 §6.1), however it is cut into packets; one that is
+// only chunked is not.
+func TestTwoLengths(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		parts []string
+		close bool
+	}{
+		{"chunked", []string{"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"}, false},
+		{"both", []string{"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"}, true},
+		{"both, in pieces", []string{"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\ncOnTe", "nt-lengt", "h: 5\r\n\r\n0\r\n\r\n"}, true},
+		{"named in a value", []string{"POST / HTTP/1.1\r\nHost: a\r\nX: Content-Length\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"}, false},
+		{"a length alone", []string{"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx"}, false},
+	} {
+		inFront(t, Limits{}, func(s *front) {
+			conn := s.dial()
+			for _, part := range c.parts {
+				io.WriteString(conn, part)
+			}
+			res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			if err != nil || res.StatusCode != 200 || res.Close != c.close {
+				t.Errorf("%s: %v, %v; want closing %v", c.name, res, err, c.close)
+			}
+		})
+	}
+}
+
+var lengthLine = regexp.MustCompile(`(?i)(?:^|\n)content-length`)
+
+func FuzzLengthWatch(f *testing.F) {
+	f.Add([]byte("GET / HTTP/1.1\r\nContent-Length: 1"), 3)
+	f.Add([]byte("content-lengtcontent-length\ncontent-\nContent-Length"), 1)
+	f.Fuzz(func(t *testing.T, b []byte, piece int) {
+		var w lengthWatch
+		for rest := b; len(rest) > 0; {
+			n := min(len(rest), max(1, piece))
+			w.see(rest[:n])
+			rest = rest[n:]
+		}
+		// In Unicode, which headers are not written in, more letters are alike.
+		if want := lengthLine.Match(bytes.Map(asciiOnly, b)); w.found != want {
+			t.Errorf("found %v in %q", w.found, b)
+		}
+	})
+}
+
+func asciiOnly(r rune) rune {
+	if r > 127 {
+		return '?'
+	}
+	return r
+}

@@ -1,0 +1,53 @@
+package server
+
+import "time"
+
+const (
+	// lingerFor is how long a client may go on sending what nobody wants.
+	lingerFor = 30 * time.Second
+	// lingerSilent is how long it may send nothing of it: it has the answer by then, however busy it is.
+	lingerSilent = 5 * time.Second
+	// lingerBuffer is how much of it is read at a time, in bytes.
+	lingerBuffer = 32 << 10
+)
+
+// halfCloser is a connection of which one direction can be closed.
+type halfCloser interface{ CloseWrite() error }
+
+// Close closes the connection. A client that may still be sending a body is told that nothing follows, and what it sends is
+// thrown away for a while (RFC 9112 §9.6): to close at once would have the system reset the connection, and the client lose
+// its answer. net/http only pauses, without reading, and not for every such client. A second Close does not wait.
+func (c *connection) Close() error {
+	if half, ok := c.Conn.(halfCloser); ok && c.unread.Swap(false) && half.CloseWrite() == nil {
+		c.lingering.Store(true)
+		go c.linger()
+		return nil
+	}
+	return c.drop()
+}
+
+// linger reads until the client has closed its side. Nothing else reads any more.
+func (c *connection) linger() {
+	defer c.lingering.Store(false)
+	defer c.drop()
+	end, rest := time.Now().Add(lingerFor), make([]byte, lingerBuffer)
+	for {
+		deadline := time.Now().Add(lingerSilent)
+		if deadline.After(end) {
+			deadline = end
+		}
+		if c.Conn.SetReadDeadline(deadline) != nil {
+			return
+		}
+		if _, err := c.Conn.Read(rest); err != nil {
+			return
+		}
+	}
+}
+
+// drop closes the connection at once and makes room for another.
+func (c *connection) drop() error {
+	err := c.Conn.Close()
+	c.closed.Do(func() { c.all.remove(c) })
+	return err
+}

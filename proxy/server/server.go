@@ -1,0 +1,59 @@
+package server
+
+import (
+	"log/slog"
+	"net/http"
+	"time"
+)
+
+// A client that is connected by HTTP/2 and silent this long is probed, and its connection closed if it does not answer.
+const (
+	clientPingAfter   = 30 * time.Second
+	clientPingTimeout = 15 * time.Second
+)
+
+// ServerOptions describe the data listener's server. The zero value serves HTTP/1.1 in cleartext.
+type ServerOptions struct {
+	// Certificate makes it a TLS server, with HTTP/2 beside HTTP/1.1; nil: cleartext. It is for Server.ServeTLS with
+	// empty file names.
+	Certificate *Certificate
+	// H2C adds HTTP/2 in cleartext, with prior knowledge (RFC 9113 §3.3). Upgrade: h2c is not offered.
+	H2C bool
+	// Connections hold the limits, and watch the requests on what their Listen accepts; nil: a set of their own, with
+	// the default limits.
+	Connections *Connections
+	// Log gets what net/http has to say of broken clients, at level Debug, since any client can cause it; nil:
+	// slog.Default.
+	Log *slog.Logger
+}
+
+// NewServer returns the server of the data listener. It is given listeners that the set's Listen has made. Nothing bounds
+// a whole request or response: uploads, event streams and upgraded connections last as long as both ends wish and the
+// client makes progress.
+func NewServer(h http.Handler, o ServerOptions) *http.Server {
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	if o.Connections == nil {
+		o.Connections = NewConnections(Limits{})
+	}
+	limits := o.Connections.limits
+	s := &http.Server{
+		Handler:                      o.Connections.guard(h),
+		ConnContext:                  withConnection,
+		DisableGeneralOptionsHandler: true, // OPTIONS * is the origin's to answer
+		ReadHeaderTimeout:            limits.ReadHeaderTimeout,
+		IdleTimeout:                  limits.IdleTimeout,
+		MaxHeaderBytes:               limits.MaxHeaderBytes,
+		ErrorLog:                     slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
+		Protocols:                    new(http.Protocols),
+		HTTP2:                        &http.HTTP2Config{SendPingTimeout: clientPingAfter, PingTimeout: clientPingTimeout},
+	}
+	s.Protocols.SetHTTP1(true)
+	s.Protocols.SetUnencryptedHTTP2(o.H2C)
+	if o.Certificate != nil {
+		s.Protocols.SetHTTP2(true)
+		s.TLSConfig = o.Certificate.ServerConfig()
+	}
+	return s
+}
