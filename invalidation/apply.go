@@ -16,7 +16,7 @@ const (
 	InvalidateSoft
 	// BeginFence makes copies unusable and keeps new ones away.
 	BeginFence
-	// EndFence makes copies unusable and takes the fence away.
+	// EndFence makes copies unusable and takes the fence away; or leaves copies as they were before it, see Entry.Before.
 	EndFence
 	// Announce leaves copies alone: the entry is a word to every instance.
 	Announce
@@ -31,6 +31,9 @@ type Entry struct {
 	IDs       []ID
 	// Fenced is, of an EndFence, how many of the first IDs the fence held. The others are only invalidated.
 	Fenced int
+	// Before is, of an EndFence after which copies are as they were, what Ledger.Before gave for the IDs when the fence began; nil:
+	// the end makes copies unusable. Nothing else may have named the IDs meanwhile.
+	Before []uint64
 }
 
 // Apply takes the next entry of the log into the ledger. Positions rise by any step. When it returns, every later Check
@@ -67,9 +70,12 @@ func (l *Ledger) set(id ID, e Entry, i int, at time.Duration) {
 	defer s.mu.Unlock()
 	m := s.marks[id]
 	m.at = at
-	if e.Operation == InvalidateSoft {
+	switch {
+	case e.Operation == InvalidateSoft:
 		m.soft = e.Position
-	} else {
+	case e.Before != nil:
+		m.hard = e.Before[i]
+	default:
 		m.hard = e.Position
 	}
 	switch {

@@ -8,8 +8,11 @@ type Fence struct {
 	number uint64      // in a shared log
 	over   atomic.Bool // it was ended, in a shared log
 
-	begun uint64 // position of its beginning; written by the log of a single process
-	ended bool   // guarded by Local.mu
+	// Of the log of a single process, guarded by Local.mu.
+
+	begun  uint64   // position of its beginning
+	before []uint64 // Ledger.Before, when it began
+	ended  bool
 }
 
 // NewFence makes the fence of a shared log, in which number tells it from all others.

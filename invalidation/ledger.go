@@ -188,6 +188,17 @@ func (l *Ledger) Disturbed(ids []ID, own uint64) uint64 {
 	return max(last, l.floor.Load())
 }
 
+// Before is where each of the members was last made unusable, for a fence that begins now and may come to nothing: a write that
+// was never sent, or was refused, has changed nothing, and must not cost anybody their copies.
+func (l *Ledger) Before(ids []ID) []uint64 {
+	positions := make([]uint64, len(ids))
+	for i, id := range ids {
+		m, _ := l.mark(id)
+		positions[i] = m.hard
+	}
+	return positions
+}
+
 func (l *Ledger) shard(id ID) *shard { return &l.shards[id%shards] }
 
 func (l *Ledger) mark(id ID) (mark, bool) {

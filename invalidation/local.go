@@ -67,6 +67,7 @@ func (l *Local) Begin(_ context.Context, members []policy.Member) (*Fence, error
 	f := &Fence{ids: IDsOf(members)}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	f.before = l.ledger.Before(f.ids)
 	l.append(Entry{Operation: BeginFence, IDs: f.ids}, time.Now())
 	f.begun = l.position
 	return f, nil
@@ -80,6 +81,11 @@ func (l *Local) End(_ context.Context, f *Fence, o Order) (Receipt, error) {
 	disturbed := l.position + 1 // it may have ended long ago
 	if !f.ended {
 		disturbed = max(l.ledger.Disturbed(f.ids, f.begun), l.ledger.Disturbed(Without(IDsOf(o.Members), f.ids), 0))
+	}
+	if o.Undone && !f.ended && disturbed < f.begun {
+		f.ended = true
+		l.append(Entry{Operation: EndFence, IDs: f.ids, Fenced: len(f.ids), Before: f.before}, start)
+		return l.receipt(start), nil
 	}
 	ended := l.end(f, o.Members, start)
 	l.settle(Entry{IDs: ended.IDs}, o.Settle, start)

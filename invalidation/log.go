@@ -36,6 +36,9 @@ type Order struct {
 	// Settle repeats it once after this delay, by whichever instance is alive then: for origins that read from replicas which
 	// lag, or are announced before they commit. Zero: never.
 	Settle time.Duration
+	// Undone says, of the end of a fence, that nothing came of what it stood around: copies are as they were before it, where
+	// nothing else has named its members meanwhile. The order then has no members.
+	Undone bool
 }
 
 // Operation is what the entry of an order does to its members.

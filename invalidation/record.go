@@ -19,10 +19,12 @@ type Record struct {
 	Repeats   uint64
 	Operation Operation
 	IDs       []ID
-	Fence     uint64        // of BeginFence and EndFence
-	Life      time.Duration // of BeginFence: after this it ends by itself, in case its writer has died
-	Settle    time.Duration // Order.Settle
-	Notice    Notice        // of Announce
+	Fence     uint64 // of BeginFence and EndFence
+	// Life is, of BeginFence, after what time it ends by itself, in case its writer has died. Of EndFence, any says that nothing came
+	// of what it stood around: who does not know that ends the fence as any other.
+	Life   time.Duration
+	Settle time.Duration // Order.Settle
+	Notice Notice        // of Announce
 }
 
 const (

@@ -176,10 +176,10 @@ func (w *writing) end(further []policy.Member) {
 	p.makeUpFor(apply)
 }
 
-// lift takes away the fence of a write that has changed nothing.
+// lift takes away the fence of a write that has changed nothing. What it stood around is as it was before.
 func (w *writing) lift() {
 	p := w.ex.p
-	apply := p.invalidateOf(w.fence, nil, invalidation.Order{Wait: invalidation.WaitRecorded})
+	apply := p.invalidateOf(w.fence, nil, invalidation.Order{Wait: invalidation.WaitRecorded, Undone: true})
 	ctx, cancel := context.WithTimeout(p.lifetime, announceTimeout)
 	defer cancel()
 	if _, err := apply(ctx); err != nil {

@@ -33,28 +33,30 @@ func TestQuietOfAFence(t *testing.T) {
 		d.f.Load(s, d.now)
 	}
 	end := invalidation.Record{Operation: invalidation.EndFence, IDs: []invalidation.ID{simKeyID(1), simKeyID(3)}, Fence: fence}
+	undone := invalidation.Record{Operation: invalidation.EndFence, IDs: begun.IDs, Fence: fence, Life: time.Millisecond}
 	for _, c := range []struct {
 		name  string
 		while func(d *desk)
 		want  bool
+		gone  bool // copies from before do not come back all the same
 	}{
-		{"nothing happens", func(*desk) {}, true},
-		{"renewed", func(d *desk) { apply(d, begun, begun) }, true},
-		{"others' members are purged, renewed", func(d *desk) { apply(d, entryOf(2), begun) }, true},
-		{"its member is purged", func(d *desk) { apply(d, entryOf(1)) }, false},
-		{"its member is purged, renewed", func(d *desk) { apply(d, entryOf(1), begun, begun) }, false},
-		{"renewed, its member is purged, renewed", func(d *desk) { apply(d, begun, entryOf(1), begun) }, false},
+		{"nothing happens", func(*desk) {}, true, false},
+		{"renewed", func(d *desk) { apply(d, begun, begun) }, true, false},
+		{"others' members are purged, renewed", func(d *desk) { apply(d, entryOf(2), begun) }, true, false},
+		{"its member is purged", func(d *desk) { apply(d, entryOf(1)) }, false, true},
+		{"its member is purged, renewed", func(d *desk) { apply(d, entryOf(1), begun, begun) }, false, true},
+		{"renewed, its member is purged, renewed", func(d *desk) { apply(d, begun, entryOf(1), begun) }, false, true},
 		{"its member is purged here alone, renewed", func(d *desk) {
 			d.f.ApplyHere(false, []invalidation.ID{simKeyID(1)}, d.now)
 			apply(d, begun)
-		}, false},
-		{"what only its end names is purged", func(d *desk) { apply(d, entryOf(3)) }, false},
-		{"a snapshot after a gap", func(d *desk) { gap(d, entryOf(2)) }, true},
-		{"its member is purged within a gap", func(d *desk) { gap(d, entryOf(1)) }, false},
-		{"its member is purged last of all within a gap", func(d *desk) { gap(d, entryOf(2), entryOf(1)) }, false},
+		}, false, true},
+		{"what only its end names is purged", func(d *desk) { apply(d, entryOf(3)) }, false, false},
+		{"a snapshot after a gap", func(d *desk) { gap(d, entryOf(2)) }, true, false},
+		{"its member is purged within a gap", func(d *desk) { gap(d, entryOf(1)) }, false, true},
+		{"its member is purged last of all within a gap", func(d *desk) { gap(d, entryOf(2), entryOf(1)) }, false, true},
 		{"another fence", func(d *desk) {
 			apply(d, invalidation.Record{Operation: invalidation.BeginFence, IDs: begun.IDs, Fence: 6, Life: time.Minute}, begun)
-		}, false},
+		}, false, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d := newDesk(t)
@@ -67,6 +69,25 @@ func TestQuietOfAFence(t *testing.T) {
 			last := events[len(events)-1]
 			if got := (invalidation.Receipt{Position: last.Position, Quiet: last.Quiet}).Exclusive(since); got != c.want {
 				t.Errorf("exclusive: %v, want %v: since %d, %+v", got, c.want, since.Position(), last)
+			}
+		})
+		t.Run(c.name+", and nothing came of it", func(t *testing.T) {
+			d := newDesk(t)
+			apply(d, entryOf(1))
+			var stamp invalidation.Stamp
+			stamp.Set(d.ledger.Token())
+			apply(d, begun)
+			c.while(d)
+			if verdict := d.ledger.Check(&stamp, begun.IDs); verdict == invalidation.Valid {
+				t.Error("a copy is usable while the fence stands")
+			}
+			apply(d, undone)
+			if gone := d.ledger.Check(&stamp, begun.IDs) != invalidation.Valid; gone != c.gone {
+				t.Errorf("the copy from before is gone: %v, want %v", gone, c.gone)
+			}
+			apply(d, entryOf(1))
+			if d.ledger.Check(&stamp, begun.IDs) == invalidation.Valid {
+				t.Error("a purge after the fence leaves the copy usable")
 			}
 		})
 	}

@@ -199,10 +199,29 @@ func (w *simWorld) writer() {
 		i.write(invalidation.Record{Operation: invalidation.BeginFence, IDs: ids, Fence: fence, Life: simFence}, invalidation.WaitRecorded, func(Event) {
 			i.follower.Hold(fence, w.clock())
 			life, before := i.life, i.ledger.Token()
-			w.after(w.between(time.Millisecond, 30*time.Millisecond), func() { w.commit(i, life, k, fence, ids, before) })
+			sent := w.r.IntN(3) > 0
+			w.after(w.between(time.Millisecond, 30*time.Millisecond), func() {
+				if !sent {
+					w.undo(i, life, fence, ids)
+					return
+				}
+				w.commit(i, life, k, fence, ids, before)
+			})
 		})
 	})
 	w.after(w.between(30*time.Millisecond, 150*time.Millisecond), w.writer)
+}
+
+// undo ends a fence around a write that came to nothing: copies from before it are used again.
+func (w *simWorld) undo(i *simInstance, life int, fence uint64, ids []invalidation.ID) {
+	if i.life != life {
+		return
+	}
+	i.after(0, func() {
+		i.write(invalidation.Record{Operation: invalidation.EndFence, IDs: ids, Fence: fence, Life: time.Millisecond}, invalidation.WaitRecorded, func(Event) {
+			w.count["writes undone"]++
+		})
+	})
 }
 
 func (w *simWorld) commit(i *simInstance, life, k int, fence uint64, ids []invalidation.ID, before invalidation.Token) {

@@ -10,7 +10,10 @@ import (
 // standing is a fence that stands.
 type standing struct {
 	ids   []invalidation.ID
-	begun uint64 // position of its latest beginning
+	first uint64 // position of its first beginning that this instance has seen
+	begun uint64 // and of its latest
+	// before is where its members stood when it first began: where copies are again if nothing comes of it.
+	before []uint64
 	// disturbed is up to which position something else had named the members when a later beginning came, whose marks stand
 	// over what it found.
 	disturbed uint64
@@ -25,7 +28,7 @@ func (f *Follower) begin(r invalidation.Record, position uint64, now time.Time) 
 	if stood = s != nil; stood {
 		s.disturbed = max(s.disturbed, f.ledger.Disturbed(s.ids, s.begun))
 	} else {
-		s = &standing{ids: r.IDs}
+		s = &standing{ids: r.IDs, first: position, before: f.ledger.Before(r.IDs)}
 		f.fences[r.Fence] = s
 	}
 	s.begun, s.until = position, now.Add(r.Life)
@@ -44,6 +47,10 @@ func (f *Follower) end(r invalidation.Record, entry invalidation.Entry) (_ inval
 	disturbed = max(s.disturbed, f.ledger.Disturbed(s.ids, s.begun), f.ledger.Disturbed(invalidation.Without(r.IDs, s.ids), 0))
 	// Fences count on each member: the ones counted at its beginning are those given back.
 	entry.Fenced = len(s.ids)
+	if r.Life > 0 && disturbed < s.first {
+		entry.IDs, entry.Before = s.ids, s.before
+		return entry, disturbed
+	}
 	entry.IDs = append(slices.Clone(s.ids), r.IDs...)
 	return entry, disturbed
 }

@@ -84,7 +84,11 @@ func (l *Log) End(ctx context.Context, f *invalidation.Fence, o invalidation.Ord
 		o.Soft = false
 		records, ids = recordsOf(o), around(f)
 	}
-	records = append(records, invalidation.Record{Operation: invalidation.EndFence, IDs: ids, Fence: f.Number(), Settle: o.Settle})
+	end := invalidation.Record{Operation: invalidation.EndFence, IDs: ids, Fence: f.Number(), Settle: o.Settle}
+	if o.Undone {
+		end.Life = time.Millisecond
+	}
+	records = append(records, end)
 	receipt, err := l.record(ctx, o.Wait, records, false)
 	if f.Ended() {
 		receipt.Quiet = 0
