@@ -7,8 +7,8 @@ import (
 )
 
 // AsksAsFill reports whether the client's own request, sent through, asks what a fill would ask: only then is the answer
-// one for everybody. selected are the fields that Vary is known to name. Fields that are known not to matter may differ; one
-// that Connection takes out of what is sent on may be part of the key all the same.
+// one for everybody. selected are the fields that Vary is known to name. Only what nearly all clients send, or this proxy adds
+// by itself, may differ. A field that Connection takes out of what is sent on may be part of the key all the same.
 func (r *Route) AsksAsFill(client http.Header, selected []string) bool {
 	fill := r.FillHeader(client, selected)
 	for name, lines := range client {
@@ -18,7 +18,7 @@ func (r *Route) AsksAsFill(client http.Header, selected []string) bool {
 				continue
 			}
 			return false
-		case Neutral(name) && len(fill[name]) == 0:
+		case toldByAll[name] && len(fill[name]) == 0:
 		case name == acceptEncoding && !r.declares(acceptEncoding):
 			if combined(fill[name]) != ParseAcceptEncoding(lines).Canonical() {
 				return false
@@ -28,6 +28,14 @@ func (r *Route) AsksAsFill(client http.Header, selected []string) bool {
 		}
 	}
 	return true
+}
+
+// toldByAll are the fields of a client's own request that a fill lacks and that say nothing of the client's choice, or no more
+// than that it is one: the framing and form of its content, its software, and whom proxies have forwarded it for.
+var toldByAll = map[string]bool{
+	"Host": true, "Content-Length": true, "Content-Type": true, "Transfer-Encoding": true, "Te": true, "Keep-Alive": true, "Expect": true,
+	"User-Agent": true, "X-Forwarded-For": true, "X-Forwarded-Proto": true, "Forwarded": true, "X-Request-Id": true,
+	"Cache-Control": true, "Pragma": true, // wishes to caches
 }
 
 // namesFields reports whether a line of Connection has more than the options that are about the connection itself.

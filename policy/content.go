@@ -3,6 +3,7 @@ package policy
 import (
 	"crypto/sha256"
 	"net/http"
+	"strings"
 )
 
 // ContentReads opts a route in to reads that carry their question in the request's content: QUERY (RFC 10008), and POST
@@ -25,12 +26,25 @@ func (r *Route) MayAsk(p Pattern, method string) bool {
 	return r.Content.Max > 0 && p.Method() == method && (method == query || method == http.MethodPost)
 }
 
-// Asks reports whether a request that MayAsk is a read, given all of its content. When in doubt it is not.
-func (r *Route) Asks(method string, h http.Header, content []byte) bool {
+// Asks reports whether a request that MayAsk is a read, given all of its content. When in doubt it is not: some servers of GraphQL
+// take the operation from the URL where it has one.
+func (r *Route) Asks(method string, t Target, h http.Header, content []byte) bool {
 	if int64(len(content)) > r.Content.Max {
 		return false
 	}
-	return method == query || !r.Content.GraphQL || asksGraphQL(h, content)
+	return method == query || !r.Content.GraphQL || !namesOperation(t.Query) && asksGraphQL(h, content)
+}
+
+// namesOperation reports whether a query has a parameter of a GraphQL request.
+func namesOperation(query string) bool {
+	for piece := range strings.SplitSeq(query, "&") {
+		for name := range graphQLMembers {
+			if hasName(pieceName(piece), name, false) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // PlanQuestion is PlanRequest for a read with content.

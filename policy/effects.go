@@ -29,38 +29,42 @@ func (r *Route) Effects(m *Match, t Target, query string, h http.Header, body []
 		return nil, fallback, excess
 	}
 	if s.add(named...); len(s.list) > MaxEffects {
-		return nil, fallback, &ExcessError{"names of copies", MaxEffects}
+		return nil, fallback, &ExcessError{what: "names of copies", limit: MaxEffects}
 	}
 	return s.list, fallback, nil
 }
 
-// invalidated is what Invalidates names, or the first Otherwise that can be filled in.
+// invalidated is what Invalidates names, and where not all of it can be filled in, what Otherwise names besides: what is named
+// without doubt goes away in any case. Who may answer with Otherwise for too many values is the one who has written it, for
+// bodies; nobody else's request may stand for that.
 func (r *Route) invalidated(v Values, body []byte) (members []Member, fallback bool, excess *ExcessError) {
+	var s memberSet
 	for in := r.Invalidates; in != nil; in = in.Otherwise {
 		list, missing, err := in.members(v, body)
+		if errors.As(err, &excess) && (in.Otherwise == nil || !excess.ofBody) {
+			return nil, fallback, excess
+		}
+		excess = nil
+		s.add(list...)
 		switch {
 		case err == nil && (!missing || in.Otherwise == nil):
-			return list, fallback, nil
-		case in.Otherwise != nil:
-			fallback = true
-		case errors.As(err, &excess):
-			return nil, fallback, excess
-		default: // the body cannot be read: it may name any copy, of which the route's are those that it has to do with
-			return []Member{NewMember(KindRoute, r.Name)}, true, nil
+			return s.list, fallback, nil
+		case in.Otherwise == nil: // the body cannot be read: it may name any copy, of which the route's are those that it has to do with
+			s.add(NewMember(KindRoute, r.Name))
 		}
+		fallback = true
 	}
-	return nil, fallback, nil
+	return s.list, fallback, nil
 }
 
 // members are what the templates name. A key without one of its values is named as copies without it are; a tag, URL or
 // prefix is left out, and so is a URL or prefix with an empty host, which would stand for every host. Each is reported as
-// missing.
+// missing. What names the body is left out where that cannot be read or has too many values; the error says so, and the
+// members are those that could be named.
 func (in *Invalidates) members(v Values, body []byte) (_ []Member, missing bool, err error) {
 	var doc *document
 	if in.usesBody() {
-		if doc, err = parseDocument(body); err != nil {
-			return nil, false, err
-		}
+		doc, err = parseDocument(body)
 	}
 	var s memberSet
 	kinds := []struct {
@@ -76,9 +80,17 @@ func (in *Invalidates) members(v Values, body []byte) (_ []Member, missing bool,
 	}
 	for _, kind := range kinds {
 		for _, t := range kind.templates {
-			names, incomplete, err := t.render(v, doc, kind.as)
-			if err != nil {
-				return nil, false, fmt.Errorf("render %q: %w", t.text, err)
+			if doc == nil && t.UsesBody() {
+				continue
+			}
+			names, incomplete, failed := t.render(v, doc, kind.as)
+			if failed != nil {
+				var excess *ExcessError
+				if errors.As(failed, &excess) && !excess.ofBody {
+					return nil, false, fmt.Errorf("render %q: %w", t.text, failed)
+				}
+				err = fmt.Errorf("render %q: %w", t.text, failed)
+				continue
 			}
 			missing = missing || incomplete
 			if incomplete && !kind.partly {
@@ -88,13 +100,13 @@ func (in *Invalidates) members(v Values, body []byte) (_ []Member, missing bool,
 				members := kind.named(name)
 				missing = missing || len(members) == 0
 				if s.add(members...); len(s.list) > MaxEffects {
-					return nil, false, &ExcessError{"names of copies", MaxEffects}
+					return nil, false, &ExcessError{what: "names of copies", limit: MaxEffects, ofBody: in.usesBody()}
 				}
 			}
 		}
 	}
 	s.addNames(KindRoute, in.Routes)
-	return s.list, missing, nil
+	return s.list, missing, err
 }
 
 func (in *Invalidates) usesBody() bool {

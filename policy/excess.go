@@ -20,8 +20,9 @@ const (
 
 // ExcessError says that a request names more than one request may.
 type ExcessError struct {
-	what  string // in words for the one who sent it
-	limit int
+	what   string // in words for the one who sent it
+	limit  int
+	ofBody bool // of values that the body has, among others perhaps
 }
 
 // Error says what there is too much of, and how much there may be.
@@ -68,11 +69,11 @@ func (s *valueSet) addAll(values iter.Seq[string]) {
 
 // combinations is how many names lists of values give together, each with one value of every list, and how long those are,
 // without making any. It fails where that is too much; what is of the placeholders that have several values.
-func combinations(lists [][]string, what []string) (count int, err error) {
+func combinations(lists [][]string, what []string) (count int, excess *ExcessError) {
 	count = 1
 	for _, values := range lists {
 		if count *= len(values); count > maxNames {
-			return 0, &ExcessError{"combinations of values of " + strings.Join(what, " and "), maxNames}
+			return 0, &ExcessError{what: "combinations of values of " + strings.Join(what, " and "), limit: maxNames}
 		}
 	}
 	length := 0
@@ -82,7 +83,7 @@ func combinations(lists [][]string, what []string) (count int, err error) {
 		}
 	}
 	if length > maxNameBytes {
-		return 0, &ExcessError{"bytes of names of copies", maxNameBytes}
+		return 0, &ExcessError{what: "bytes of names of copies", limit: maxNameBytes}
 	}
 	return count, nil
 }

@@ -66,13 +66,17 @@ func TestEffectsOfTooMuch(t *testing.T) {
 		},
 		{
 			name: "too many of a parameter, and the operator has said what then", invalid: &Invalidates{Tags: templates(t, "t:{query.q}"), Otherwise: otherwise},
-			uri: "/x?" + strings.Join(numbered(257, "q=%d"), "&"), want: "tlist", fell: true,
+			uri: "/x?" + strings.Join(numbered(257, "q=%d"), "&"), want: "more than 256 values of the query parameter q",
 		},
 		{
 			name: "too much in all", invalid: &Invalidates{Tags: templates(t, numbered(17, "t%d:{query.q}")...)}, uri: "/x?" + strings.Join(numbered(256, "q=%d"), "&"),
 			want: "more than 4096 names of copies",
 		},
 		{name: "a body that cannot be read, and nobody has said what then", invalid: &Invalidates{Keys: templates(t, "k:{body.id}")}, uri: "/x", body: "{", want: "rit", fell: true},
+		{
+			name: "a body that cannot be read, beside what can be named", uri: "/x?q=7", body: "{",
+			invalid: &Invalidates{Keys: templates(t, "k:{body.id}"), Tags: templates(t, "t:{query.q}"), Otherwise: &Invalidates{}}, want: "tt:7", fell: true,
+		},
 		{name: "a value that is not there", invalid: &Invalidates{Keys: templates(t, "k:{body.id}")}, uri: "/x", body: "{}", want: "rit", fell: true},
 		{name: "an empty value where a prefix ends", invalid: &Invalidates{Prefixes: templates(t, "/{query.q}")}, uri: "/x?q=", want: "u*/x?q="},
 		{name: "an empty value where a prefix ends, otherwise", invalid: &Invalidates{Prefixes: templates(t, "/{query.q}"), Otherwise: otherwise}, uri: "/x?q=", want: "tlist", fell: true},

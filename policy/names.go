@@ -84,7 +84,8 @@ func (r *Route) keyNames(v Values) ([]string, error) {
 func (s *memberSet) addPrefixes(host, path string) {
 	whole := NewMember(KindPrefix, host+strings.TrimRight(path, "/"))
 	root := len(host) + 1
-	for i := root; i < len(whole); i++ {
+	// Each takes as long as the path is: with more than a copy may have, the others make no difference.
+	for i := root; i < len(whole) && len(s.list) <= MaxMembers; i++ {
 		if whole[i] == '/' {
 			s.add(whole[:i])
 		}

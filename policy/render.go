@@ -121,9 +121,10 @@ func (t Template) render(v Values, doc *document, as form) (names []string, miss
 		slices.Sort(values)
 		lists[i] = values
 	}
-	count, err := combinations(lists, several)
-	if err != nil {
-		return nil, missing, err
+	count, excess := combinations(lists, several)
+	if excess != nil {
+		excess.ofBody = t.UsesBody()
+		return nil, missing, excess
 	}
 	names = []string{""}
 	for _, values := range lists {
@@ -165,7 +166,7 @@ func (p Placeholder) values(v Values, doc *document) ([]string, error) {
 		return nil, fmt.Errorf("unknown placeholder kind %d", p.Kind)
 	}
 	if s.over {
-		return nil, &ExcessError{"values of " + p.source(), maxNames}
+		return nil, &ExcessError{what: "values of " + p.source(), limit: maxNames, ofBody: p.Kind == FromBody}
 	}
 	return s.list, nil
 }

@@ -136,7 +136,10 @@ func (r *Route) keyedUnlisted(h http.Header) (names []string) {
 }
 
 // MethodOverrides are fields by which some frameworks take a request for one with another method.
-var MethodOverrides = [...]string{"X-Http-Method", "X-Http-Method-Override", "X-Method-Override"}
+var MethodOverrides = [...]string{
+	"X-Http-Method", "X-Http-Method-Override", "X-Http-Methodoverride", "X-Method-Override",
+	"X_http_method", "X_http_method_override", "X_http_methodoverride", "X_method_override", // as CGI has them
+}
 
 // OverridesMethod reports whether the request may be taken for an unsafe one. In doubt it is a write.
 func OverridesMethod(h http.Header) bool {

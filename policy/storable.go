@@ -124,7 +124,7 @@ func (r *Route) refuse(f Fetch, d Directives) Reason {
 	// With other statuses Content-Range has no meaning (RFC 9110 §14.4): the content is all there is.
 	case f.Status == http.StatusPartialContent:
 		return Partial
-	case !finalStatus(f.Status) || d.MustUnderstand && !understood[f.Status]:
+	case !finalStatus(f.Status) || aboutClient[f.Status] || d.MustUnderstand && !understood[f.Status]:
 		return StatusNotStored
 	case d.Malformed:
 		return CacheControlMalformed
@@ -154,9 +154,12 @@ func maySharePerAuthorization(d Directives) bool {
 // it but what the route overrides.
 func mayShareError(f Fetch, d Directives) bool {
 	_, star := ParseVary(f.Header["Vary"])
-	return f.Status >= 500 && finalStatus(f.Status) && !d.Private && !d.NoStore && !d.Malformed && !f.Authorized &&
+	return f.Status >= 500 && finalStatus(f.Status) && !aboutClient[f.Status] && !d.Private && !d.NoStore && !d.Malformed && !f.Authorized &&
 		!star && !setsCookie(f.Header)
 }
+
+// aboutClient are the statuses that must not be stored, since they are about who asks and how (RFC 6585 §3 to §6).
+var aboutClient = map[int]bool{428: true, 429: true, 431: true, 511: true}
 
 // finalStatus reports whether s ends the exchange and can stand for a whole response. 304 confirms another response.
 func finalStatus(s int) bool { return s >= 200 && s <= 599 && s != http.StatusNotModified }

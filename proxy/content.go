@@ -26,7 +26,7 @@ func (ex *exchange) question() ([]byte, error) {
 		r.Body = rest
 		return nil, nil
 	}
-	if !ex.route.Asks(r.Method, r.Header, content) {
+	if !ex.route.Asks(r.Method, ex.target, r.Header, content) {
 		r.Body = again(content)
 		return nil, nil
 	}

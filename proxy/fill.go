@@ -179,8 +179,7 @@ func (c *call) run() *fill {
 		c.q.parts, requested = nil, time.Now()
 		resp, err = c.roundTrip()
 	}
-	if err == nil && resp.StatusCode == http.StatusNotModified &&
-		(c.q.base == nil || !policy.ConfirmsStored(c.q.base.Header(), resp.Header)) {
+	if err == nil && resp.StatusCode == http.StatusNotModified && c.q.base != nil && !policy.ConfirmsStored(c.q.base.Header(), resp.Header) {
 		// It confirms something else than what is stored: fetch the answer whole.
 		drain(resp)
 		c.q.base, requested = nil, time.Now()

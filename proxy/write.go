@@ -151,11 +151,16 @@ func (w *writing) undone() {
 
 // doubt treats a write whose outcome is unknown as one that may happen yet: the fence stays up for a while.
 func (w *writing) doubt() {
-	if w.fence != nil {
-		w.ex.p.log.Abandon(w.fence, w.ex.route.FenceHold)
+	if w.fence == nil {
+		w.end(nil)
 		return
 	}
+	// A fetch that began inside the fence may have read the row before the write came to it, and who asks after the client has its
+	// answer would share that fetch: the entry tells the two apart, as the end of the fence does elsewhere.
+	fence := w.fence
+	w.fence = nil
 	w.end(nil)
+	w.ex.p.log.Abandon(fence, w.ex.route.FenceHold)
 }
 
 // end makes the members unusable everywhere, or tells that it could not.
