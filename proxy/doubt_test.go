@@ -39,13 +39,13 @@ func TestFetchFromBeforeADoubtfulWriteIsNotShared(t *testing.T) {
 				inBubble(t, backend, rigOptions{}, route, func(b *bubble) {
 					commit, read = make(chan struct{}), make(chan struct{})
 					written, early, late := make(chan answer, 1), make(chan answer, 1), make(chan answer, 1)
-					go func() { written <- b.serve(t.Context(), "POST", "/v/1", nil) }()
+					go func() { written <- b.serve(b.t.Context(), "POST", "/v/1", nil) }()
 					synctest.Wait()
-					go func() { early <- b.serve(t.Context(), "GET", "/v/1", nil) }()
+					go func() { early <- b.serve(b.t.Context(), "GET", "/v/1", nil) }()
 					synctest.Wait() // it has read the row
 					close(commit)
 					<-written
-					go func() { late <- b.serve(t.Context(), "GET", "/v/1", nil) }()
+					go func() { late <- b.serve(b.t.Context(), "GET", "/v/1", nil) }()
 					synctest.Wait()
 					close(read)
 					if a := <-late; a.body != "1" {
