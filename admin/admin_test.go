@@ -100,7 +100,8 @@ func TestPurgeURL(t *testing.T) {
 		{"PURGE /products?page=2 HTTP/1.1\r\nHost: Shop.example", policy.URLMembers("shop.example", "/products", "page=2", true)},
 		{"PURGE /products HTTP/1.1\r\nHost: shop.example", policy.PathMembers("shop.example", "/products")},
 		{"PURGE /products? HTTP/1.1\r\nHost: shop.example", policy.URLMembers("shop.example", "/products", "", true)},
-		{"PURGE http://shop.example/a//b HTTP/1.1\r\nHost: shop.example", policy.PathMembers("shop.example", "/a//b")},
+		{"PURGE http://shop.example/a//b HTTP/1.1\r\nHost: shop.example", append(policy.PathMembers("shop.example", "/a//b"), policy.PathMembers("shop.example", "/a/b")...)},
+		{"PURGE /a/./b HTTP/1.1\r\nHost: shop.example", append(policy.PathMembers("shop.example", "/a/./b"), policy.PathMembers("shop.example", "/a/b")...)},
 		{"PURGE /healthz HTTP/1.1\r\nHost: HOST", policy.PathMembers("", "/healthz")},
 		{"PURGE /keys/a%2Fb HTTP/1.1\r\nHost: shop.example:8080", policy.PathMembers("shop.example:8080", "/keys/a%2Fb")},
 	} {

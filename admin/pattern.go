@@ -26,6 +26,9 @@ var (
 
 // checkLiteral refuses a URL, or a prefix, that is meant as a pattern, and a host that no request can be for.
 func checkLiteral(t policy.Target, isPrefix bool) error {
+	if authority, _, _ := strings.Cut(strings.TrimPrefix(t.Path, "//"), "/"); t.Host == "" && strings.HasPrefix(t.Path, "//") && strings.Contains(authority, ".") {
+		return fmt.Errorf("%q may be a path or a URL without its scheme: for the latter write %q", shorten(t.String()), shorten("http:"+t.String()))
+	}
 	if t.Host != "" && !plainHost.MatchString(t.Host) {
 		return fmt.Errorf("%q is not the name of a host: give one, without patterns and in ASCII, or for every host a path by POST /purge with {\"urls\":[%q]}",
 			shorten(t.Host), shorten(t.Path))

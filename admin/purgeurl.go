@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"regexp"
@@ -20,6 +21,8 @@ func readPurgeTarget(r *request) (policy.Target, error) {
 	switch {
 	case isOwnHost(r.Request):
 		t.Host = ""
+	case t.Host == "" && r.Host == "":
+		return t, errors.New("the request has no Host, which names the site: send one, or for every host a path by POST /purge with {\"urls\":[…]}")
 	case t.Host == "":
 		t.Host = strings.ToLower(r.Host)
 		if err := checkForwardedHost(r.Header, t); err != nil {
@@ -93,7 +96,8 @@ func prefixMembers(t policy.Target) (members []policy.Member) {
 // encodedSign is a sign of a pattern in a query, encoded. To encode it makes another query (RFC 3986 §2.2).
 var encodedSign = regexp.MustCompile(`(?i)(?:%2A|%24)+$|\.(?:%2A)+`)
 
-// aliases are the targets that one target stands for. A host with the dot of the root is also the one without. A query
+// aliases are the targets that one target stands for. Nothing is stored under a path with empty segments or dots in it, as they
+// come of joining URLs: it also stands for the clean one. A host with the dot of the root is also the one without. A query
 // with signs that had to be encoded also stands for the one in which they are not: unlike paths, the two have different
 // names, and the second has no other way to be called.
 func aliases(t policy.Target) []policy.Target {
@@ -104,6 +108,11 @@ func aliases(t policy.Target) []policy.Target {
 			undotted.Host += ":" + port
 		}
 		all = append(all, undotted)
+	}
+	for _, t := range all {
+		if clean := policy.CleanTarget(t); clean != t && !strings.ContainsAny(t.Path, `\%`) {
+			all = append(all, clean)
+		}
 	}
 	if !t.HasQuery {
 		return all

@@ -143,6 +143,7 @@ func TestNotUnderstood(t *testing.T) {
 		{"DELETE /tags/^a", "", "", "looks like a pattern"},
 		{"DELETE /tags/a,b", "", "", "looks like several"},
 		{"POST /purge", `{"tags":["a b"]}`, "", "DELETE /tags/a%20b"},
+		{"POST /purge", `{"urls":["//shop.example/a"]}`, "", "http://shop.example/a"},
 
 		{"POST /purge?soft=1", `{"keys":["a"]}`, "", "no query parameters"},
 		{"POST /purge?wait=none", `{"keys":["a"]}`, "", "no query parameters"},
@@ -264,7 +265,7 @@ func TestPurgeHost(t *testing.T) {
 		{"a port", "/a", "Host: Shop.example:8080", of("shop.example")},
 		{"an empty port", "/a", "Host: shop.example:", of("shop.example")},
 		{"the root's dot", "/a", "Host: shop.example.:80", append(of("shop.example."), of("shop.example")...)},
-		{"none", "/a", "Host:", of("")},
+		{"none", "/a", "Host:", nil},
 		{"an address", "/a", "Host: [2001:db8::1]:80", of("[2001:db8::1]")},
 		{"the listener", "/a", "Host: HOST", of("")},
 		{"an absolute target", "http://shop.example/a", "Host: other.example", of("shop.example")},

@@ -86,7 +86,7 @@ func TestNoTokens(t *testing.T) {
 		field  string
 		status int
 	}{
-		{"X-Harmless: 1", 200}, {"Origin: https://evil.example", 403}, {"Sec-Fetch-Site: cross-site", 403}, {"Host: evil.example", 403},
+		{"X-Request-Id: 1", 200}, {"Origin: https://evil.example", 403}, {"Sec-Fetch-Site: cross-site", 403}, {"Host: evil.example", 403},
 	} {
 		if a := call(t, http.MethodDelete, p.admin+"/keys/a", "", c.field); a.status != c.status {
 			t.Errorf("%s: %d %s, want %d", c.field, a.status, a.body, c.status)
