@@ -11,6 +11,7 @@ import (
 	"os"
 	"strings"
 
+	"cacheproxy/cmd/cacheproxy/instance"
 	"cacheproxy/config"
 	"cacheproxy/proxy"
 
@@ -37,36 +38,42 @@ func demoCommand() *cobra.Command {
 }
 
 // runDemo runs shop, proxy and admin listener in this process until ctx ends.
-func runDemo(ctx context.Context, out io.Writer, listen, adminListen string) error {
+func runDemo(ctx context.Context, out io.Writer, listen, adminListen string) (err error) {
 	shopListener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return fmt.Errorf("open the shop's listener: %w", err)
 	}
 	shop := &http.Server{Handler: newDemoShop(demoLatency), ReadHeaderTimeout: proxy.DefaultReadHeaderTimeout}
 	shopEnded := make(chan error, 1)
-	go func() { shopEnded <- served(shop.Serve(shopListener)) }()
+	go func() { shopEnded <- shop.Serve(shopListener) }()
 	defer func() {
 		shop.Close()
-		<-shopEnded
+		if ended := <-shopEnded; !errors.Is(ended, http.ErrServerClosed) {
+			err = errors.Join(err, fmt.Errorf("serve shop: %w", ended))
+		}
 	}()
 	text := strings.ReplaceAll(demoConfig, "${CACHEPROXY_DEMO_SHOP}", "http://"+shopListener.Addr().String())
 	snapshot, err := config.Parse("demo.yaml", []byte(text), config.Overrides{})
 	if err != nil {
 		return err
 	}
-	i, err := newInstance(snapshot, newLogger(snapshot.Log, snapshot.Log.Level, os.Stderr), io.Discard)
+	i, err := instance.New(instance.Options{
+		Config: snapshot, Log: instance.NewLogger(snapshot.Log, snapshot.Log.Level, os.Stderr), AccessLog: io.Discard, Build: buildVersion(),
+	})
 	if err != nil {
 		return err
 	}
-	if i.dataListener, err = listenNear(listen); err != nil {
+	data, err := listenNear(listen)
+	if err != nil {
 		return fmt.Errorf("open data listener: %w", err)
 	}
-	if i.adminListener, err = listenNear(adminListen); err != nil {
-		i.dataListener.Close()
+	admin, err := listenNear(adminListen)
+	if err != nil {
+		data.Close()
 		return fmt.Errorf("open admin listener: %w", err)
 	}
-	printTour(out, "http://"+i.dataListener.Addr().String(), "http://"+i.adminListener.Addr().String())
-	return i.run(ctx)
+	printTour(out, "http://"+data.Addr().String(), "http://"+admin.Addr().String())
+	return i.Serve(ctx, data, admin)
 }
 
 // listenNear listens on an address, or on a free port beside it when another program has it.

@@ -1,4 +1,4 @@
-package main
+package instance
 
 import (
 	"context"
@@ -26,7 +26,7 @@ const (
 )
 
 // follow reloads the configuration when one of its files has changed or a signal asks for it, until ctx ends.
-func (i *instance) follow(ctx context.Context, hangup <-chan os.Signal) error {
+func (i *Instance) follow(ctx context.Context, hangup <-chan os.Signal) error {
 	w := &fileWatch{instance: i, look: time.NewTimer(0)}
 	defer w.look.Stop()
 	if len(i.generations.watched().Paths()) > 0 {
@@ -56,7 +56,7 @@ func (i *instance) follow(ctx context.Context, hangup <-chan os.Signal) error {
 
 // fileWatch learns of changes in the folders that the files of the configuration are in. It belongs to one goroutine.
 type fileWatch struct {
-	instance *instance
+	instance *Instance
 	notifier *fsnotify.Watcher // nil: files are only compared now and then
 	look     *time.Timer       // when the files are compared next
 	first    time.Time         // when the first change was heard of that was not looked at; zero: there is none

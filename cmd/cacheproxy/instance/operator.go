@@ -1,17 +1,22 @@
-package main
+package instance
 
 import (
 	"context"
 	"log/slog"
 	"net/http"
+	"time"
 
 	"cacheproxy/admin"
 	"cacheproxy/config"
 	"cacheproxy/invalidation"
 )
 
+// LongestAnswer is how long an operator's call may take: longer than a purge waits for the instances of a fleet with the
+// longest lease.
+const LongestAnswer = 200 * time.Second
+
 // adminOptions hands the operator's listener what it may do.
-func (i *instance) adminOptions() admin.Options {
+func (i *Instance) adminOptions() admin.Options {
 	return admin.Options{
 		Tokens: tokens(i.snapshot.Admin.Tokens),
 		Purge:  i.purge, ConfirmTimeout: i.fleet.confirmTimeout(),
@@ -26,7 +31,7 @@ func (i *instance) adminOptions() admin.Options {
 		Config:   i.viewConfig,
 		Reload:   func(ctx context.Context) (admin.Reloaded, error) { return i.reload(ctx, "admin") },
 		Ready:    i.phase.ready,
-		Gatherer: i.metrics.Gatherer(), Log: slog.New(auditLog{i.log.Handler()}), Build: buildVersion(),
+		Gatherer: i.metrics.Gatherer(), Log: slog.New(auditLog{i.log.Handler()}), Build: i.build,
 	}
 }
 
@@ -39,7 +44,7 @@ func (a auditLog) Enabled(ctx context.Context, l slog.Level) bool {
 }
 
 // modes tells the modes in force as operators see them.
-func (i *instance) modes() []admin.RouteMode {
+func (i *Instance) modes() []admin.RouteMode {
 	var all []admin.RouteMode
 	for _, m := range i.proxy.Modes() {
 		shown := admin.RouteMode{Route: m.Route, Mode: m.Mode.String(), Share: admin.PercentOf(m.Share)}
@@ -62,7 +67,7 @@ var waits = map[string]invalidation.Wait{
 }
 
 // purge carries out an operator's purge. It may be about any upstream.
-func (i *instance) purge(ctx context.Context, p admin.Purge) (admin.Receipt, error) {
+func (i *Instance) purge(ctx context.Context, p admin.Purge) (admin.Receipt, error) {
 	r, err := i.entries.Invalidate(ctx, invalidation.Order{
 		Members: p.Members, Soft: p.Soft, Wait: waits[p.Wait], Settle: i.generations.current.Load().LongestSettle(),
 	})

@@ -1,9 +1,9 @@
-package main
+package instance
 
 import "cacheproxy/observe"
 
 // newTracer makes the tracer that the configuration asks for; nil: it asks for none.
-func (i *instance) newTracer() (*observe.Tracer, error) {
+func (i *Instance) newTracer() (*observe.Tracer, error) {
 	t := i.snapshot.Tracing
 	if t == nil {
 		return nil, nil
@@ -13,7 +13,7 @@ func (i *instance) newTracer() (*observe.Tracer, error) {
 		headers[name] = string(value)
 	}
 	return observe.NewTracer(observe.TracerOptions{
-		Endpoint: t.Endpoint, Headers: headers, Sample: t.Sample, Service: t.Service, Version: buildVersion(),
+		Endpoint: t.Endpoint, Headers: headers, Sample: t.Sample, Service: t.Service, Version: i.build,
 		Dropped: i.metrics.SpansDropped, Logger: i.log,
 	})
 }

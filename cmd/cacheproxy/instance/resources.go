@@ -1,4 +1,4 @@
-package main
+package instance
 
 import (
 	"os"
@@ -14,7 +14,7 @@ import (
 const collectAt = 50
 
 // boundMemory makes the runtime keep within what the container may use. What the environment says wins.
-func (i *instance) boundMemory() {
+func (i *Instance) boundMemory() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(collectAt)
 	}
@@ -35,7 +35,7 @@ func (i *instance) boundMemory() {
 }
 
 // connectionCounts tells the metrics of the clients' connections.
-func (i *instance) connectionCounts() observe.ConnectionGauges {
+func (i *Instance) connectionCounts() observe.ConnectionGauges {
 	n := i.connections.Counts()
 	return observe.ConnectionGauges{
 		Open: n.Open, AtWork: n.AtWork, Reclaimed: n.Reclaimed, Refused: n.Refused, Stalled: n.Stalled, Flooding: n.Flooding,
@@ -52,7 +52,7 @@ func openFiles() int {
 }
 
 // limits are the data listener's, with no more connections than the process may have files for.
-func (i *instance) limits() proxy.Limits {
+func (i *Instance) limits() proxy.Limits {
 	l := i.snapshot.Limits
 	files, err := fileLimit()
 	if err != nil {

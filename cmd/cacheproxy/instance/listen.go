@@ -1,4 +1,4 @@
-package main
+package instance
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 
 // listen opens the sockets: the operator's first, so that a start that fails can be seen. Those that the service manager
 // has handed over are taken as they are.
-func (i *instance) listen() error {
+func (i *Instance) listen() error {
 	given, err := inherited(os.Getenv, os.Unsetenv)
 	if err != nil {
 		return err
@@ -28,7 +28,7 @@ func (i *instance) listen() error {
 	return nil
 }
 
-func (i *instance) open(given net.Listener, address string) (net.Listener, error) {
+func (i *Instance) open(given net.Listener, address string) (net.Listener, error) {
 	if given != nil {
 		return given, nil
 	}

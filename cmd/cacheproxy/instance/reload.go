@@ -1,4 +1,4 @@
-package main
+package instance
 
 import (
 	"context"
@@ -31,15 +31,18 @@ type generations struct {
 }
 
 // begin takes in the configuration of the start.
-func (g *generations) begin(s *config.Snapshot) {
+func (g *generations) begin(o Options) {
 	g.rearm = make(chan struct{}, 1)
-	g.level = new(slog.LevelVar)
-	g.current.Store(s)
-	g.sources, g.since, g.number = s.Sources, time.Now(), 1
+	g.source, g.level = o.Source, o.Level
+	if g.level == nil {
+		g.level = new(slog.LevelVar) // which no log heeds
+	}
+	g.current.Store(o.Config)
+	g.sources, g.since, g.number = o.Config.Sources, time.Now(), 1
 }
 
 // reload reads the configuration again and puts it in force: completely, or not at all. by says what asked for it.
-func (i *instance) reload(ctx context.Context, by string) (admin.Reloaded, error) {
+func (i *Instance) reload(ctx context.Context, by string) (admin.Reloaded, error) {
 	g := &i.generations
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -77,7 +80,7 @@ func (i *instance) reload(ctx context.Context, by string) (admin.Reloaded, error
 }
 
 // refuse tells of a configuration that cannot be used.
-func (i *instance) refuse(by string, err error) {
+func (i *Instance) refuse(by string, err error) {
 	g := &i.generations
 	g.refused = []string{err.Error()}
 	var problems config.Problems
@@ -93,7 +96,7 @@ func (i *instance) refuse(by string, err error) {
 
 // renew takes what the files beside a refused configuration bring, such as a new certificate, into the one in force: a
 // mistake that nobody has noticed yet must not let certificates expire and tokens live on.
-func (i *instance) renew(ctx context.Context) {
+func (i *Instance) renew(ctx context.Context) {
 	g := &i.generations
 	next, err := g.source.Renew(g.current.Load())
 	if err != nil {
@@ -111,7 +114,7 @@ func (i *instance) renew(ctx context.Context) {
 }
 
 // apply puts a valid configuration in force. Once the routes have changed, nothing can fail any more.
-func (i *instance) apply(ctx context.Context, next *config.Snapshot, changes []config.Change) error {
+func (i *Instance) apply(ctx context.Context, next *config.Snapshot, changes []config.Change) error {
 	g := &i.generations
 	if len(changes) > 0 {
 		ups, routes := i.upstreams.next(next, changes), i.proxy.RouteNames()
@@ -138,7 +141,7 @@ func (i *instance) apply(ctx context.Context, next *config.Snapshot, changes []c
 }
 
 // present shows clients the certificates of a configuration, on the listeners that have been opened with TLS.
-func (i *instance) present(s *config.Snapshot) {
+func (i *Instance) present(s *config.Snapshot) {
 	for _, l := range []struct {
 		name  string
 		in    *proxy.Certificate
@@ -154,7 +157,7 @@ func (i *instance) present(s *config.Snapshot) {
 
 // reloaded says what changes have come into force, and what has changed since the start and has not. The caller holds
 // generations.mu.
-func (i *instance) reloaded(changes []config.Change) admin.Reloaded {
+func (i *Instance) reloaded(changes []config.Change) admin.Reloaded {
 	now := i.generations.current.Load()
 	r := admin.Reloaded{Changed: []string{}, Restart: []string{}, Warnings: []string{}}
 	for _, c := range changes {
@@ -200,7 +203,7 @@ type configView struct {
 	Fleet *fleetView `json:"fleet,omitempty"` // what the instances share; null: this process runs alone
 }
 
-func (i *instance) viewConfig() any {
+func (i *Instance) viewConfig() any {
 	g := &i.generations
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -1,4 +1,4 @@
-package main
+package instance
 
 import (
 	"bytes"
@@ -21,7 +21,7 @@ import (
 
 // reloading is an instance whose configuration is read again and again; it opens no socket.
 type reloading struct {
-	*instance
+	*Instance
 	t    *testing.T
 	file string
 	url  string // of the origin, which tells what it was asked
@@ -53,10 +53,9 @@ func newReloadingWith(t *testing.T, more string, log *slog.Logger) *reloading {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.instance, err = newInstance(s, log, io.Discard); err != nil {
+	if r.Instance, err = New(Options{Config: s, Source: source, Log: log, AccessLog: io.Discard}); err != nil {
 		t.Fatal(err)
 	}
-	r.generations.source = source
 	t.Cleanup(func() {
 		r.proxy.Close()
 		for _, up := range r.upstreams.now {

@@ -1,4 +1,4 @@
-package main
+package instance
 
 import (
 	"context"
@@ -41,7 +41,7 @@ const (
 
 // stop ends the listeners: not ready, serving while balancers notice, then asking clients to go, then finishing what is
 // at work, then cutting off what is not done. A failure elsewhere cuts the drain short.
-func (i *instance) stop(failed context.Context) {
+func (i *Instance) stop(failed context.Context) {
 	i.phase.now.Store(draining)
 	notify("STOPPING=1")
 	s := i.generations.current.Load()
@@ -77,7 +77,7 @@ func pause(failed context.Context, d time.Duration) {
 }
 
 // finish waits for requests, streams and upgraded connections, and closes what is left.
-func (i *instance) finish(ctx context.Context) {
+func (i *Instance) finish(ctx context.Context) {
 	if left := i.connections.Settle(ctx); left > 0 {
 		i.log.Warn("connections cut off at exit", "connections", left, "waited", i.generations.current.Load().ShutdownTimeout.String())
 	} else {
@@ -97,7 +97,7 @@ func (i *instance) finish(ctx context.Context) {
 }
 
 // leave directs new connections to the other instance where the port is shared. It reports whether it did.
-func (i *instance) leave() bool {
+func (i *Instance) leave() bool {
 	if !i.snapshot.ReusePort {
 		return false
 	}
@@ -113,7 +113,7 @@ func (i *instance) leave() bool {
 }
 
 // emptyQueue waits until what has arrived was accepted: the system resets what is left.
-func (i *instance) emptyQueue(ctx context.Context) {
+func (i *Instance) emptyQueue(ctx context.Context) {
 	if !i.snapshot.ReusePort {
 		return // the port goes with the queue, or the service manager keeps both
 	}

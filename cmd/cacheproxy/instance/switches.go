@@ -1,4 +1,4 @@
-package main
+package instance
 
 import (
 	"context"
@@ -130,7 +130,7 @@ func noticeOf(o admin.ModeOrder, now time.Time) (invalidation.Notice, error) {
 }
 
 // setMode tells every instance. It is in force on this one in any case: the switch must work when nothing else does.
-func (i *instance) setMode(ctx context.Context, o admin.ModeOrder) (admin.Receipt, error) {
+func (i *Instance) setMode(ctx context.Context, o admin.ModeOrder) (admin.Receipt, error) {
 	n, err := noticeOf(o, time.Now())
 	if err != nil {
 		return admin.Receipt{}, err

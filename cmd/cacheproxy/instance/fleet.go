@@ -1,4 +1,4 @@
-package main
+package instance
 
 import (
 	"context"
@@ -60,7 +60,7 @@ type fleet struct {
 }
 
 // newFleet makes what a configuration asks for. It dials nothing.
-func newFleet(v *config.Valkey, i *instance) *fleet {
+func newFleet(v *config.Valkey, i *Instance) *fleet {
 	f := &fleet{settings: v, name: uniqueName(v.Instance), log: i.log, patience: firstContact, disconnect: func() {}}
 	if v.Required {
 		f.patience = requiredContact

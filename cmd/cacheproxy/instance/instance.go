@@ -1,4 +1,4 @@
-package main
+package instance
 
 import (
 	"context"
@@ -25,10 +25,25 @@ import (
 // who reaches the port can take the files that clients need.
 const maxAdminConnections = 128
 
-// instance is one running proxy: its listeners and everything behind them.
-type instance struct {
+// started is when the process began, as near as it can know.
+var started = time.Now()
+
+// Options are what an instance is made of.
+type Options struct {
+	Config    *config.Snapshot // as it is at the start
+	Source    *config.Source   // of Config, for reloads; nil: there is nothing to read again
+	Log       *slog.Logger
+	Level     *slog.LevelVar // of Log, which reloads set; nil: it stays as it is
+	AccessLog io.Writer
+	Hangup    <-chan os.Signal // asks for a reload; nil: nobody does
+	Build     string           // which build of the program this is
+}
+
+// Instance is one running proxy: its listeners and everything behind them.
+type Instance struct {
 	snapshot *config.Snapshot // as it was at the start: for what a reload cannot change
 	log      *slog.Logger
+	build    string
 	metrics  *observe.Metrics
 	ledger   *invalidation.Ledger
 	entries  entries // the log of invalidations
@@ -55,13 +70,16 @@ type instance struct {
 	accepting                     *proxy.Listener // takes in those of the data listener
 }
 
-// newInstance builds a proxy from a configuration. It opens no socket.
-func newInstance(s *config.Snapshot, log *slog.Logger, accessOut io.Writer) (*instance, error) {
-	i := &instance{snapshot: s, log: log, metrics: observe.NewMetrics(buildVersion()), ledger: invalidation.NewLedger()}
+// New builds a proxy from a configuration. It opens no socket and starts no goroutine.
+func New(o Options) (*Instance, error) {
+	s, log := o.Config, o.Log
+	i := &Instance{
+		snapshot: s, log: log, build: o.Build, metrics: observe.NewMetrics(o.Build), ledger: invalidation.NewLedger(), hangup: o.Hangup,
+	}
 	i.metrics.ConfigRead(true)
 	i.upstreams.log, i.upstreams.metrics = log, i.metrics
-	i.generations.begin(s)
-	i.lines = observe.NewLineWriter(accessOut, i.metrics.AccessLogDropped)
+	i.generations.begin(o)
+	i.lines = observe.NewLineWriter(o.AccessLog, i.metrics.AccessLogDropped)
 	var err error
 	i.access, err = observe.NewAccessLog(observe.AccessLogOptions{
 		Format: formatWord(s.Log.Format), Hits: s.Log.Hits, Others: s.Log.Others, Output: i.lines,
@@ -102,7 +120,7 @@ type entries interface {
 }
 
 // newEntries makes the log, and the fleet where there is one.
-func (i *instance) newEntries() entries {
+func (i *Instance) newEntries() entries {
 	if i.snapshot.Valkey != nil {
 		i.fleet = newFleet(i.snapshot.Valkey, i)
 		return i.fleet.entries
@@ -113,13 +131,13 @@ func (i *instance) newEntries() entries {
 }
 
 // proxyConfig joins the routes of a configuration with their upstreams.
-func (i *instance) proxyConfig(s *config.Snapshot, ups []*upstream) *proxy.Config {
+func (i *Instance) proxyConfig(s *config.Snapshot, ups []*upstream) *proxy.Config {
 	return proxy.NewConfig(proxy.Config{
 		Table: s.Table, MaxObject: s.Memory.MaxObject, MaxBody: s.MaxBody, CacheStatusKey: s.CacheStatusKey, Trusted: s.TrustedProxies,
 	}, s.Routes, origins(ups), i.metrics)
 }
 
-func (i *instance) servers() {
+func (i *Instance) servers() {
 	i.connections = proxy.NewConnections(i.limits())
 	i.metrics.SetConnections(i.connectionCounts)
 	i.certificate, i.adminCertificate = certificateOf(i.snapshot.TLS), certificateOf(i.snapshot.Admin.TLS)
@@ -141,13 +159,19 @@ func certificateOf(t *config.TLS) *proxy.Certificate {
 	return proxy.NewCertificate(t.Certificate, t.MinVersion)
 }
 
-// run serves until ctx ends, and then ends in order: not ready, drain, finish what is under way, end the background.
-func (i *instance) run(ctx context.Context) error {
-	if i.dataListener == nil {
-		if err := i.listen(); err != nil {
-			return err
-		}
+// Run opens the sockets that the configuration names and serves on them; see Serve.
+func (i *Instance) Run(ctx context.Context) error {
+	if err := i.listen(); err != nil {
+		return err
 	}
+	return i.Serve(ctx, i.dataListener, i.adminListener)
+}
+
+// Serve serves clients and operators until ctx ends, and then ends in order: not ready, drain, finish what is under way,
+// end the background. It closes both listeners, and returns when every goroutine of the instance has ended. An instance
+// serves once.
+func (i *Instance) Serve(ctx context.Context, data, operators net.Listener) error {
+	i.dataListener, i.adminListener = data, operators
 	i.accepting = i.connections.Listen(i.dataListener)
 	i.boundMemory()
 	background, endBackground := context.WithCancel(context.WithoutCancel(ctx))
@@ -169,7 +193,7 @@ func (i *instance) run(ctx context.Context) error {
 	i.phase.now.Store(serving)
 	notify("READY=1")
 	i.log.Info("serving", "started_in", time.Since(started).String(), "listen", i.dataListener.Addr().String(), "admin", i.adminListener.Addr().String(),
-		"routes", len(i.snapshot.Routes), "memory", i.snapshot.Memory.Size, "files", openFiles(), "build", buildVersion())
+		"routes", len(i.snapshot.Routes), "memory", i.snapshot.Memory.Size, "files", openFiles(), "build", i.build)
 	select {
 	case <-ctx.Done():
 	case <-failed.Done():
@@ -180,7 +204,7 @@ func (i *instance) run(ctx context.Context) error {
 }
 
 // parts are what runs in the background for as long as the instance does.
-func (i *instance) parts() []func(context.Context) error {
+func (i *Instance) parts() []func(context.Context) error {
 	parts := []func(context.Context) error{
 		i.entries.Run, i.proxy.Run, i.upstreams.run, i.lines.Run, i.tracer.Run,
 		func(ctx context.Context) error { return i.follow(ctx, i.hangup) },
@@ -208,8 +232,8 @@ func served(err error) error {
 	return err
 }
 
-// newLogger makes the log; level, which may change, is heeded in place of the configuration's.
-func newLogger(c config.Log, level slog.Leveler, w io.Writer) *slog.Logger {
+// NewLogger makes the log; level, which may change, is heeded in place of the configuration's.
+func NewLogger(c config.Log, level slog.Leveler, w io.Writer) *slog.Logger {
 	options := &slog.HandlerOptions{Level: level}
 	switch c.Format {
 	case config.LogText:

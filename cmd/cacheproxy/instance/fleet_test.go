@@ -1,4 +1,4 @@
-package main
+package instance
 
 import (
 	"bytes"
@@ -215,12 +215,12 @@ func TestCertificateForValkey(t *testing.T) {
 // A purge may take as long as the log tries, and a process that runs alone needs no time.
 func TestConfirmTimeout(t *testing.T) {
 	f := &fleet{settings: &config.Valkey{Lease: 3 * time.Second}}
-	if got := f.confirmTimeout(); got <= 3*(3*time.Second+invalidation.Margin(3*time.Second)) || got > adminTimeout {
+	if got := f.confirmTimeout(); got <= 3*(3*time.Second+invalidation.Margin(3*time.Second)) || got > LongestAnswer {
 		t.Errorf("%v", got)
 	}
 	longest := &fleet{settings: &config.Valkey{Lease: time.Minute}}
-	if got := longest.confirmTimeout(); got >= adminTimeout {
-		t.Errorf("the command gives up after %v, and the proxy after %v", adminTimeout, got)
+	if got := longest.confirmTimeout(); got >= LongestAnswer {
+		t.Errorf("the command gives up after %v, and the proxy after %v", LongestAnswer, got)
 	}
 }
 
@@ -251,14 +251,14 @@ func TestPurgeOrder(t *testing.T) {
 			t.Errorf("wait %s: %+v", word, got)
 		}
 	}
-	if shown := scrapeText(t, r.instance); !strings.Contains(shown, "cacheproxy_purges_unconfirmed_total 1\n") || !strings.Contains(shown, `cacheproxy_purges_total{kind="all",source="admin"} 2`) ||
+	if shown := scrapeText(t, r.Instance); !strings.Contains(shown, "cacheproxy_purges_unconfirmed_total 1\n") || !strings.Contains(shown, `cacheproxy_purges_total{kind="all",source="admin"} 2`) ||
 		!strings.Contains(shown, "cacheproxy_purge_seconds_count 0\n") {
 		t.Errorf("counted: %s", shown)
 	}
 }
 
 // scrapeText is what Prometheus gets.
-func scrapeText(t *testing.T, i *instance) string {
+func scrapeText(t *testing.T, i *Instance) string {
 	t.Helper()
 	req := httptest.NewRequest("GET", "/metrics", nil)
 	w := httptest.NewRecorder()
