@@ -1,5 +1,5 @@
 // Command cacheproxy is a transparent caching reverse proxy. This package is the command line: one file for each
-// subcommand. What serve and demo run is in package instance.
+// subcommand. What serve and demo run is in package instance, the shop of demo in package demo.
 //
 //	main.go                        the root command, and the signals that end the process
 //	serve.go, demo.go              run the proxy

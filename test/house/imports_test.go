@@ -18,9 +18,10 @@ var layers = map[string][]string{
 	"admin":        {"policy"},
 	"leaderboard":  {"policy"},
 	"config":       {"policy", "invalidation", "store", "observe", "proxy", "admin", "leaderboard"},
-	"cmd":          {"policy", "invalidation", "proxy", "admin", "config"},
-	"test":         {"policy", "invalidation", "store", "observe", "proxy", "admin", "leaderboard", "config"},
+	"cmd":          {"policy", "invalidation", "proxy/origin", "admin", "config"},
+	"test":         {"policy", "invalidation", "store", "observe", "proxy", "admin", "leaderboard", "config", "cmd/cacheproxy/demo"},
 
+	"cmd/cacheproxy/demo":   {},
 	"cmd/cacheproxy/valkey": {"invalidation", "store"},
 	"cmd/cacheproxy/instance": {
 		"policy", "invalidation", "store", "observe", "proxy", "admin", "leaderboard", "config", "cmd/cacheproxy/valkey",

@@ -1,4 +1,4 @@
-package shop
+package demo
 
 import (
 	"fmt"
@@ -39,7 +39,7 @@ func (s *shop) checkout(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	order, err := s.db.Checkout(r.Context(), items)
+	order, err := s.store.Checkout(r.Context(), items)
 	if err != nil {
 		return err
 	}

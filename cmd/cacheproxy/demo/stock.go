@@ -1,4 +1,4 @@
-package shop
+package demo
 
 import (
 	"fmt"
@@ -18,7 +18,7 @@ type Stock struct {
 }
 
 func (s *shop) getStock(w http.ResponseWriter, r *http.Request) error {
-	stock, err := s.db.Stock(r.Context(), r.PathValue("sku"))
+	stock, err := s.store.Stock(r.Context(), r.PathValue("sku"))
 	if err != nil {
 		return err
 	}
@@ -36,7 +36,7 @@ func (s *shop) putStock(w http.ResponseWriter, r *http.Request) error {
 	if body.OnHand == nil || *body.OnHand < 0 || *body.OnHand > maxQuantity {
 		return fmt.Errorf("%w: on_hand must be a number from 0 to %d", ErrInvalid, maxQuantity)
 	}
-	stock, err := s.db.SetStock(r.Context(), r.PathValue("sku"), *body.OnHand)
+	stock, err := s.store.SetStock(r.Context(), r.PathValue("sku"), *body.OnHand)
 	return answerStock(w, stock, err)
 }
 
@@ -50,7 +50,7 @@ func (s *shop) adjustStock(w http.ResponseWriter, r *http.Request) error {
 	if body.Delta == 0 || body.Delta < -maxQuantity || body.Delta > maxQuantity {
 		return fmt.Errorf("%w: delta must be a number other than 0, at most %d either way", ErrInvalid, maxQuantity)
 	}
-	stock, err := s.db.ChangeStock(r.Context(), r.PathValue("sku"), body.Delta, 0)
+	stock, err := s.store.ChangeStock(r.Context(), r.PathValue("sku"), body.Delta, 0)
 	return answerStock(w, stock, err)
 }
 
@@ -72,7 +72,7 @@ func (s *shop) changeReserved(w http.ResponseWriter, r *http.Request, sign int64
 	if body.Quantity < 1 || body.Quantity > maxQuantity {
 		return fmt.Errorf("%w: quantity must be a number from 1 to %d", ErrInvalid, maxQuantity)
 	}
-	stock, err := s.db.ChangeStock(r.Context(), r.PathValue("sku"), 0, sign*body.Quantity)
+	stock, err := s.store.ChangeStock(r.Context(), r.PathValue("sku"), 0, sign*body.Quantity)
 	return answerStock(w, stock, err)
 }
 

@@ -1,4 +1,4 @@
-package shop
+package demo
 
 import (
 	"fmt"
@@ -110,7 +110,7 @@ func (s *shop) getProduct(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	p, err := s.db.Product(r.Context(), id)
+	p, err := s.store.Product(r.Context(), id)
 	if err != nil {
 		return err
 	}
@@ -148,7 +148,7 @@ func (s *shop) edit(w http.ResponseWriter, r *http.Request, e Edit) error {
 	if err := e.check(); err != nil {
 		return err
 	}
-	p, err := s.db.EditProduct(r.Context(), id, e)
+	p, err := s.store.EditProduct(r.Context(), id, e)
 	if err != nil {
 		return err
 	}
@@ -161,7 +161,7 @@ func (s *shop) deleteProduct(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := s.db.DeleteProduct(r.Context(), id); err != nil {
+	if err := s.store.DeleteProduct(r.Context(), id); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)
@@ -183,7 +183,8 @@ func productID(r *http.Request) (int64, error) {
 	return id, nil
 }
 
-func availability(available int64) string {
+// Availability says in a word how much of a product can be had.
+func Availability(available int64) string {
 	switch {
 	case available <= 0:
 		return "out"
@@ -194,7 +195,8 @@ func availability(available int64) string {
 	}
 }
 
-func reviews(stars []int64) Reviews {
+// SumUp sums up reviews of which stars says how many gave one star, two, ... five.
+func SumUp(stars []int64) Reviews {
 	r := Reviews{Stars: stars}
 	var sum int64
 	for i, n := range stars {

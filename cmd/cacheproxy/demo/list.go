@@ -1,8 +1,9 @@
-package shop
+package demo
 
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 )
 
@@ -16,7 +17,7 @@ const (
 // List is what GET /products answers.
 type List struct {
 	Page  int        `json:"page"`
-	Sort  string     `json:"sort"`
+	Sort  Sort       `json:"sort"`
 	Items []ListItem `json:"items"`
 	Next  *int       `json:"next"` // the page after this one; null on the last
 }
@@ -30,17 +31,19 @@ type ListItem struct {
 	AmountCents int64  `json:"amount_cents"`
 }
 
-// sortOrders maps the values of the query parameter sort to SQL.
-var sortOrders = map[string]string{
-	"id":     "p.id",
-	"newest": "p.id DESC",
-	"price":  "e.amount_cents, p.id",
-	"-price": "e.amount_cents DESC, p.id DESC",
-}
+// Sort is the order of a listing, as the query parameter sort names it.
+type Sort string
+
+const (
+	ByID     Sort = "id"
+	Newest   Sort = "newest" // the largest id first
+	Cheapest Sort = "price"  // then by id
+	Dearest  Sort = "-price" // the reverse of that
+)
 
 func (s *shop) listProducts(w http.ResponseWriter, r *http.Request) error {
 	query := r.URL.Query()
-	list := List{Page: 1, Sort: "id"}
+	list := List{Page: 1, Sort: ByID}
 	if query.Has("page") {
 		page, err := strconv.Atoi(query.Get("page"))
 		if err != nil || page < 1 || page > maxPage {
@@ -49,14 +52,13 @@ func (s *shop) listProducts(w http.ResponseWriter, r *http.Request) error {
 		list.Page = page
 	}
 	if query.Has("sort") {
-		list.Sort = query.Get("sort")
+		list.Sort = Sort(query.Get("sort"))
 	}
-	order, ok := sortOrders[list.Sort]
-	if !ok {
+	if !slices.Contains([]Sort{ByID, Newest, Cheapest, Dearest}, list.Sort) {
 		return fmt.Errorf("%w: sort must be id, newest, price or -price", ErrInvalid)
 	}
 	// One more than a page holds tells whether there is a next page.
-	items, err := s.db.List(r.Context(), order, (list.Page-1)*pageSize, pageSize+1)
+	items, err := s.store.List(r.Context(), list.Sort, (list.Page-1)*pageSize, pageSize+1)
 	if err != nil {
 		return err
 	}

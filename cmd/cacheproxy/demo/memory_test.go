@@ -1,4 +1,4 @@
-package main
+package demo_test
 
 import (
 	"bytes"
@@ -11,20 +11,21 @@ import (
 	"testing/synctest"
 	"time"
 
+	"cacheproxy/cmd/cacheproxy/demo"
 	"cacheproxy/test/servers"
 	"cacheproxy/test/shop"
 )
 
-func askDemoShop(t *testing.T, h http.Handler, method, path, body string) *httptest.ResponseRecorder {
+func ask(t *testing.T, h http.Handler, method, path, body string) *httptest.ResponseRecorder {
 	t.Helper()
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), method, path, strings.NewReader(body)))
 	return w
 }
 
-// The demo's shop and the one on PostgreSQL must look the same from outside:
+// A shop in memory and one on PostgreSQL must look the same from outside:
 // both get the same requests, and must give the same answers.
-func TestDemoShopAnswersLikeTheRealOne(t *testing.T) {
+func TestMemoryAnswersLikeTheDatabase(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	db, err := shop.Open(ctx, servers.Postgres(t))
@@ -32,10 +33,12 @@ func TestDemoShopAnswersLikeTheRealOne(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(db.Close)
-	if err := db.Create(ctx, demoProducts); err != nil {
+	const products = 10_000
+	if err := db.Create(ctx, products); err != nil {
 		t.Fatal(err)
 	}
-	real, demo := shop.New(db, shop.Options{MaxAge: 10 * time.Minute}), newDemoShop(0)
+	options := demo.Options{MaxAge: 10 * time.Minute}
+	database, memory := demo.New(db, options), demo.New(demo.NewMemory(products, 0), options)
 	for _, c := range []struct{ method, path, body string }{
 		{"GET", "/healthz", ""},
 		{"GET", "/products/17", ""},
@@ -69,23 +72,26 @@ func TestDemoShopAnswersLikeTheRealOne(t *testing.T) {
 		{"POST", "/checkout", `{"items":[{"sku":"P0000005","quantity":2},{"sku":"P0000001","quantity":1},{"sku":"P0000001","quantity":1}]}`},
 		{"POST", "/checkout", `{"items":[{"sku":"P0000001","quantity":1},{"sku":"P0000005","quantity":1}]}`},
 		{"POST", "/checkout", `{"items":[{"sku":"none","quantity":1}]}`},
+		{"POST", "/checkout", `{"items":[{"sku":"P0000001","quantity":9999},{"sku":"A","quantity":1}]}`},
+		{"PUT", "/products/1001", `{"title":"T","summary":"S","description":"D","category_id":21,"amount_cents":1}`},
+		{"GET", "/products?sort=price", ""},
 		{"POST", "/checkout", `{"items":[]}`},
 		{"GET", "/inventory/P0000001", ""},
 		{"GET", "/products/5", ""},
 		{"PUT", "/checkout", ""},
 		{"GET", "/nothing", ""},
 	} {
-		want, got := askDemoShop(t, real, c.method, c.path, c.body), askDemoShop(t, demo, c.method, c.path, c.body)
+		want, got := ask(t, database, c.method, c.path, c.body), ask(t, memory, c.method, c.path, c.body)
 		if got.Code != want.Code {
-			t.Errorf("%s %s: status %d, the real shop answers %d: %s", c.method, c.path, got.Code, want.Code, want.Body)
+			t.Errorf("%s %s: status %d, the database's is %d: %s", c.method, c.path, got.Code, want.Code, want.Body)
 		}
 		for _, name := range []string{"Content-Type", "Cache-Control", "Surrogate-Key", "Content-Location", "Allow"} {
 			if g, w := got.Header().Get(name), want.Header().Get(name); g != w {
-				t.Errorf("%s %s: %s is %q, the real shop's %q", c.method, c.path, name, g, w)
+				t.Errorf("%s %s: %s is %q, the database's %q", c.method, c.path, name, g, w)
 			}
 		}
 		if want.Code < 300 && shapeOf(t, got.Body.Bytes()) != shapeOf(t, want.Body.Bytes()) {
-			t.Errorf("%s %s: body\n%s\nthe real shop's\n%s", c.method, c.path, got.Body, want.Body)
+			t.Errorf("%s %s: body\n%s\nthe database's\n%s", c.method, c.path, got.Body, want.Body)
 		}
 	}
 }
@@ -105,22 +111,22 @@ func shapeOf(t *testing.T, body []byte) string {
 	return string(body)
 }
 
-func TestDemoShopTakesItsLatency(t *testing.T) {
+func TestMemoryTakesItsLatency(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		started := time.Now()
-		if w := askDemoShop(t, newDemoShop(time.Second), "GET", "/products/1", ""); w.Code != 200 || time.Since(started) != time.Second {
+		if w := ask(t, demo.New(demo.NewMemory(1, time.Second), demo.Options{}), "GET", "/products/1", ""); w.Code != 200 || time.Since(started) != time.Second {
 			t.Errorf("status %d after %v, want 200 after 1s", w.Code, time.Since(started))
 		}
 	})
 }
 
-func TestDemoShopStopsWithTheRequest(t *testing.T) {
+func TestMemoryStopsWithTheRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		started := time.Now()
 		w := httptest.NewRecorder()
-		newDemoShop(time.Hour).ServeHTTP(w, httptest.NewRequestWithContext(ctx, "GET", "/products/1", nil))
+		demo.New(demo.NewMemory(1, time.Hour), demo.Options{}).ServeHTTP(w, httptest.NewRequestWithContext(ctx, "GET", "/products/1", nil))
 		if time.Since(started) != time.Second || w.Body.Len() != 0 {
 			t.Errorf("answered %q after %v, want nothing after 1s", w.Body, time.Since(started))
 		}

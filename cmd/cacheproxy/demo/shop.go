@@ -1,4 +1,4 @@
-package shop
+package demo
 
 import (
 	"bytes"
@@ -17,17 +17,6 @@ import (
 // maxBody is the largest request body, in bytes, that the shop reads.
 const maxBody = 64 << 10
 
-var (
-	// ErrNotFound: there is no such product or sku.
-	ErrNotFound = errors.New("not found")
-
-	// ErrConflict: the change would leave less stock than is promised.
-	ErrConflict = errors.New("not enough stock")
-
-	// ErrInvalid: the request makes no sense whatever the state of the shop.
-	ErrInvalid = errors.New("invalid request")
-)
-
 // Options of a shop. The zero value is ready to use.
 type Options struct {
 	// MaxAge is what Cache-Control says of a product. Zero sends no
@@ -44,19 +33,19 @@ type Options struct {
 }
 
 type shop struct {
-	db      *Database
+	store   Store
 	options Options
 }
 
-// New returns the shop's handler. It owns no goroutine, and does not close db.
-func New(db *Database, options Options) http.Handler {
+// New returns the shop's handler. It owns no goroutine.
+func New(store Store, options Options) http.Handler {
 	if options.Timeout == 0 {
 		options.Timeout = 5 * time.Second
 	}
 	if options.Log == nil {
 		options.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &shop{db: db, options: options}
+	s := &shop{store: store, options: options}
 	mux := http.NewServeMux()
 	for pattern, handle := range map[string]func(http.ResponseWriter, *http.Request) error{
 		"GET /products/{id}":            s.getProduct,
@@ -121,7 +110,7 @@ func statusOf(err error) (status int, message string) {
 }
 
 func (s *shop) health(w http.ResponseWriter, r *http.Request) error {
-	if err := s.db.Ping(r.Context()); err != nil {
+	if err := s.store.Ping(r.Context()); err != nil {
 		return err
 	}
 	writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
