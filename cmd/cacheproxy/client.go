@@ -11,15 +11,15 @@ import (
 	"net/url"
 	"os"
 	"strings"
-	"time"
+
+	"cacheproxy/cmd/cacheproxy/instance"
 
 	"github.com/spf13/cobra"
 )
 
 const (
 	defaultAdminURL = "http://127.0.0.1:8081"
-	adminTimeout    = 200 * time.Second // longer than the proxy waits for the instances of a fleet with the longest lease
-	maxAdminAnswer  = 16 << 20          // bytes
+	maxAdminAnswer  = 16 << 20 // bytes
 )
 
 // adminFlags say where the operator's listener of a running proxy is, and who asks.
@@ -55,7 +55,7 @@ func (f *adminFlags) client() (*adminClient, error) {
 	return &adminClient{
 		base: strings.TrimRight(base.Scheme+"://"+base.Host+base.EscapedPath(), "/"), token: token,
 		http: &http.Client{
-			Timeout: adminTimeout,
+			Timeout: instance.LongestAnswer,
 			// No proxy from the environment, and no redirects: the token is for this listener only.
 			Transport:     &http.Transport{DisableKeepAlives: true},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },

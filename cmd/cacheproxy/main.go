@@ -1,5 +1,12 @@
-// Command cacheproxy is a transparent caching reverse proxy. This package is the wiring: one file for each subcommand, and
-// the instance that serve and demo run.
+// Command cacheproxy is a transparent caching reverse proxy. This package is the command line: one file for each
+// subcommand. What serve and demo run is in package instance, the shop of demo in package demo.
+//
+//	main.go                        the root command, and the signals that end the process
+//	serve.go, demo.go              run the proxy
+//	check.go, check*.go            say what a configuration means, and whether its servers fit
+//	purge.go, mode.go, reload.go,  ask a running proxy, by client.go; outline.go prints its answers for people
+//	explain.go, health.go
+//	version.go                     which build this is
 package main
 
 import (
@@ -8,13 +15,9 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
-	"time"
 
 	"github.com/spf13/cobra"
 )
-
-// started is when the process began, as near as it can know.
-var started = time.Now()
 
 func main() {
 	if err := rootCommand().ExecuteContext(untilSignal()); err != nil {

@@ -1,210 +1,71 @@
 package main
 
 import (
-	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
-	"sync"
-	"sync/atomic"
-	"time"
+	"net/http"
+	"strings"
 
 	"cacheproxy/admin"
-	"cacheproxy/config"
-	"cacheproxy/proxy/server"
+
+	"github.com/spf13/cobra"
 )
 
-// generations are the configurations of an instance, one after the other.
-type generations struct {
-	source *config.Source // nil: there is nothing to read again
-	level  *slog.LevelVar // of the log
+func reloadCommand() *cobra.Command {
+	var flags adminFlags
+	cmd := &cobra.Command{
+		Use:   "reload",
+		Short: "Have a running proxy read its configuration again",
+		Long: `Have a running proxy read its configuration again, and print what has changed. It does so by itself when a file
+changes, and at SIGHUP; this command waits for the result. It needs a token that allows mode.
 
-	current atomic.Pointer[config.Snapshot] // in force
-
-	mu      sync.Mutex // held while one generation gives way to the next; guards what is below
-	sources config.Sources
-	since   time.Time // when current came into force
-	refused []string  // problems of what was read last; empty: it is in force
-	number  int       // of current, from 1
-
-	rearm chan struct{} // has room for one; has a token after sources changed
+The exit status is 0 when what the file says is in force, but for keys that need a restart, which are printed; else 1:
+then the configuration before is still in force, and what is wrong is printed with its line.`,
+		Args:         cobra.NoArgs,
+		SilenceUsage: true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			client, err := flags.client()
+			if err != nil {
+				return err
+			}
+			answer, err := client.call(cmd.Context(), http.MethodPost, "/reload", nil)
+			if err != nil {
+				return err
+			}
+			switch answer.status {
+			case http.StatusOK:
+				return printReloaded(cmd, answer)
+			case http.StatusUnprocessableEntity:
+				var invalid admin.InvalidConfigError
+				if err := json.Unmarshal(answer.body, &invalid); err != nil {
+					return fmt.Errorf("read answer: %w", err)
+				}
+				return errors.New(strings.Join(append(invalid.Problems, "the configuration before stays in force"), "\n"))
+			}
+			return answer.problem()
+		},
+	}
+	flags.register(cmd)
+	return cmd
 }
 
-// begin takes in the configuration of the start.
-func (g *generations) begin(s *config.Snapshot) {
-	g.rearm = make(chan struct{}, 1)
-	g.level = new(slog.LevelVar)
-	g.current.Store(s)
-	g.sources, g.since, g.number = s.Sources, time.Now(), 1
-}
-
-// reload reads the configuration again and puts it in force: completely, or not at all. by says what asked for it.
-func (i *instance) reload(ctx context.Context, by string) (admin.Reloaded, error) {
-	g := &i.generations
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.source == nil {
-		return i.reloaded(nil), nil
+func printReloaded(cmd *cobra.Command, answer adminAnswer) error {
+	var done admin.Reloaded
+	if err := json.Unmarshal(answer.body, &done); err != nil {
+		return fmt.Errorf("read answer: %w", err)
 	}
-	next, sources, err := g.source.Read()
-	defer g.watch(sources)
-	if err != nil {
-		i.refuse(by, err)
-		i.renew(ctx)
-		return admin.Reloaded{}, &admin.InvalidConfigError{Problems: g.refused}
+	if len(done.Changed) == 0 {
+		fmt.Fprintln(cmd.OutOrStdout(), "nothing has changed")
 	}
-	changes := next.Changes(g.current.Load())
-	if err := i.apply(ctx, next, changes); err != nil {
-		i.metrics.ConfigRead(false)
-		i.log.Error("configuration not applied; the one before stays in force", "by", by, "error", err)
-		return admin.Reloaded{}, err
+	for _, line := range done.Changed {
+		fmt.Fprintln(cmd.OutOrStdout(), line)
 	}
-	g.refused = nil
-	i.metrics.ConfigRead(true)
-	done := i.reloaded(changes)
-	if len(changes) == 0 {
-		i.log.Info("configuration read again; nothing has changed", "by", by)
-		return done, nil
+	for _, key := range done.Restart {
+		fmt.Fprintln(cmd.OutOrStdout(), key+" waits for a restart")
 	}
-	for _, w := range next.Warnings {
-		i.log.Warn("relaxed safety", "where", w.String())
+	for _, w := range done.Warnings {
+		fmt.Fprintln(cmd.ErrOrStderr(), "warning: "+w)
 	}
-	i.log.Info("configuration reloaded", "by", by, "generation", g.number, "changed", done.Changed)
-	if len(done.Restart) > 0 {
-		i.log.Warn("changed keys wait for a restart", "keys", done.Restart)
-	}
-	return done, nil
-}
-
-// refuse tells of a configuration that cannot be used.
-func (i *instance) refuse(by string, err error) {
-	g := &i.generations
-	g.refused = []string{err.Error()}
-	var problems config.Problems
-	if errors.As(err, &problems) {
-		g.refused = nil
-		for _, p := range problems {
-			g.refused = append(g.refused, p.String())
-		}
-	}
-	i.metrics.ConfigRead(false)
-	i.log.Error("configuration refused; the one before stays in force", "by", by, "problems", g.refused)
-}
-
-// renew takes what the files beside a refused configuration bring, such as a new certificate, into the one in force: a
-// mistake that nobody has noticed yet must not let certificates expire and tokens live on.
-func (i *instance) renew(ctx context.Context) {
-	g := &i.generations
-	next, err := g.source.Renew(g.current.Load())
-	if err != nil {
-		return // what was refused says the same
-	}
-	changes := next.Changes(g.current.Load())
-	if len(changes) == 0 {
-		return
-	}
-	if err := i.apply(ctx, next, changes); err != nil {
-		i.log.Error("secrets and certificates not renewed", "error", err)
-		return
-	}
-	i.log.Info("secrets and certificates renewed", "generation", g.number, "changed", i.reloaded(changes).Changed)
-}
-
-// apply puts a valid configuration in force. Once the routes have changed, nothing can fail any more.
-func (i *instance) apply(ctx context.Context, next *config.Snapshot, changes []config.Change) error {
-	g := &i.generations
-	if len(changes) > 0 {
-		ups, routes := i.upstreams.next(next, changes), i.proxy.RouteNames()
-		if err := i.proxy.Reconfigure(ctx, i.proxyConfig(next, ups)); err != nil {
-			return fmt.Errorf("change routes: %w", err)
-		}
-		i.switches.renew(routes)
-		i.upstreams.replace(ups)
-		i.fleet.present(next.Valkey)
-		i.calls.SetTokens(tokens(next.Admin.Tokens))
-		i.present(next)
-		i.memory.Resize(next.Memory.Size)
-		i.fleet.limit(next.Memory.MaxObject)
-		g.level.Set(next.Log.Level)
-		if err := i.access.SetShares(next.Log.Hits, next.Log.Others); err != nil {
-			i.log.Error("BUG: a valid share of the access log was refused", "error", err)
-		}
-		g.number++
-		g.since = time.Now()
-	}
-	g.current.Store(next)
-	i.boundMemory()
 	return nil
-}
-
-// present shows clients the certificates of a configuration, on the listeners that have been opened with TLS.
-func (i *instance) present(s *config.Snapshot) {
-	for _, l := range []struct {
-		name  string
-		in    *server.Certificate
-		takes *config.TLS
-	}{{"data", i.certificate, s.TLS}, {"admin", i.adminCertificate, s.Admin.TLS}} {
-		if l.in == nil || l.takes == nil {
-			continue
-		}
-		l.in.Replace(l.takes.Certificate, l.takes.MinVersion)
-		i.metrics.SetCertificate(l.name, l.takes.Certificate.Leaf.NotAfter)
-	}
-}
-
-// reloaded says what changes have come into force, and what has changed since the start and has not. The caller holds
-// generations.mu.
-func (i *instance) reloaded(changes []config.Change) admin.Reloaded {
-	now := i.generations.current.Load()
-	r := admin.Reloaded{Changed: []string{}, Restart: []string{}, Warnings: []string{}}
-	for _, c := range changes {
-		if !c.Restart {
-			r.Changed = append(r.Changed, c.String())
-		}
-	}
-	for _, c := range now.Changes(i.snapshot) {
-		if c.Restart {
-			r.Restart = append(r.Restart, c.Path)
-		}
-	}
-	for _, w := range now.Warnings {
-		r.Warnings = append(r.Warnings, w.String())
-	}
-	return r
-}
-
-// watch notes the files whose changes matter: those of what is in force, and those of what was read last. The caller
-// holds g.mu.
-func (g *generations) watch(read config.Sources) {
-	g.sources = g.current.Load().Sources.And(read)
-	select {
-	case g.rearm <- struct{}{}:
-	default:
-	}
-}
-
-// watched are the files whose changes matter.
-func (g *generations) watched() config.Sources {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.sources
-}
-
-// configView is the configuration in force and how it came about, as operators see it.
-type configView struct {
-	Generation int       `json:"generation"`
-	Since      time.Time `json:"since"`
-	Restart    []string  `json:"waits_for_restart"` // keys of which the value at the start is in force
-	Refused    []string  `json:"refused,omitempty"` // problems of what was read since, which is not in force
-	config.View
-	Fleet *fleetView `json:"fleet,omitempty"` // what the instances share; null: this process runs alone
-}
-
-func (i *instance) viewConfig() any {
-	g := &i.generations
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return configView{
-		Generation: g.number, Since: g.since.UTC(), Restart: i.reloaded(nil).Restart, Refused: g.refused, View: g.current.Load().View(), Fleet: i.fleet.view(),
-	}
 }

@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"cacheproxy/cmd/cacheproxy/instance"
 	"cacheproxy/config"
 
 	"github.com/spf13/cobra"
@@ -37,16 +38,17 @@ func serveCommand() *cobra.Command {
 			}
 			level := new(slog.LevelVar)
 			level.Set(snapshot.Log.Level)
-			log := newLogger(snapshot.Log, level, cmd.ErrOrStderr())
+			log := instance.NewLogger(snapshot.Log, level, cmd.ErrOrStderr())
 			for _, w := range snapshot.Warnings {
 				log.Warn("relaxed safety", "where", w.String())
 			}
-			i, err := newInstance(snapshot, log, cmd.OutOrStdout())
+			i, err := instance.New(instance.Options{
+				Config: snapshot, Source: source, Log: log, Level: level, AccessLog: cmd.OutOrStdout(), Hangup: hangup, Build: buildVersion(),
+			})
 			if err != nil {
 				return err
 			}
-			i.generations.source, i.generations.level, i.hangup = source, level, hangup
-			return i.run(cmd.Context())
+			return i.Run(cmd.Context())
 		},
 	}
 	cmd.Flags().StringVar(&file, "config", "", "configuration file (see config.example.yaml)")

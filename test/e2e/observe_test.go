@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"cacheproxy/cmd/cacheproxy/demo"
 	"cacheproxy/test/servers"
 	"cacheproxy/test/shop"
 )
@@ -40,7 +41,7 @@ func TestObservedShop(t *testing.T) {
 	if err := db.Create(ctx, 100); err != nil {
 		t.Fatal(err)
 	}
-	origin := httptest.NewServer(shop.New(db, shop.Options{}))
+	origin := httptest.NewServer(demo.New(db, demo.Options{}))
 	t.Cleanup(origin.Close)
 	p := serveConfig(t, fmt.Sprintf(observedConfig, origin.URL))
 	for range 3 {

@@ -8,7 +8,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"cacheproxy/test/shop"
+	"cacheproxy/cmd/cacheproxy/demo"
 )
 
 // Buyers compete for two items, naming them in opposite orders: were rows
@@ -20,7 +20,7 @@ func TestConcurrentCheckoutsNeverOversell(t *testing.T) {
 		attempts = 25
 		stock    = 150 // fewer than buyers*attempts
 	)
-	url := open(t, shop.Options{})
+	url := open(t, demo.Options{})
 	for _, sku := range []string{"P0000001", "P0000002"} {
 		send(t, "PUT", url+"/inventory/"+sku, fmt.Sprintf(`{"on_hand": %d}`, stock))
 	}
@@ -57,7 +57,7 @@ func TestConcurrentCheckoutsNeverOversell(t *testing.T) {
 		t.Errorf("%d sold, %d refused, %d failed; want %d, %d and none", sold.Load(), refused.Load(), other.Load(), stock, buyers*attempts-stock)
 	}
 	for _, sku := range []string{"P0000001", "P0000002"} {
-		if s := decode[shop.Stock](t, send(t, "GET", url+"/inventory/"+sku, "")); s.OnHand != 0 {
+		if s := decode[demo.Stock](t, send(t, "GET", url+"/inventory/"+sku, "")); s.OnHand != 0 {
 			t.Errorf("%d of %s left, want none", s.OnHand, sku)
 		}
 	}

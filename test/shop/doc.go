@@ -1,23 +1,3 @@
-// Package shop is an ordinary shop API on a real PostgreSQL, for tests and
-// benchmarks to put the proxy in front of: a catalogue whose product page is a
-// join of ten tables, an inventory that is written often, and a checkout that
-// must never oversell. It knows nothing of the proxy; like many an API it
-// sends ETag, Cache-Control and Surrogate-Key.
-//
-//	GET    /products/{id}              one product, about 2 KiB of JSON
-//	PUT    /products/{id}              replace its editable fields
-//	PATCH  /products/{id}              change some of them
-//	DELETE /products/{id}
-//	GET    /products?page=&sort=       sort: id, newest, price, -price
-//	GET    /inventory/{sku}
-//	PUT    /inventory/{sku}            {"on_hand": 12}
-//	POST   /inventory/{sku}/adjust     {"delta": -3}
-//	POST   /inventory/{sku}/reserve    {"quantity": 3}
-//	POST   /inventory/{sku}/release    {"quantity": 3}
-//	POST   /checkout                   {"items": [{"sku": "P0000017", "quantity": 1}]}
-//	GET    /healthz
-//
-// Errors are {"error": "..."} with 400 (malformed), 404 (no such thing), 405,
-// 409 (not enough stock), 413 (body too large) or 503 (the database did not
-// answer in time).
+// Package shop keeps the sample shop (cmd/cacheproxy/demo) on a real PostgreSQL, for tests and benchmarks to put the proxy
+// in front of: its product page is a join of ten tables.
 package shop

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 
+	"cacheproxy/cmd/cacheproxy/demo"
+
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -32,7 +34,7 @@ var (
 	productSQL string
 )
 
-// Database is the shop's PostgreSQL. Its methods may be called concurrently.
+// Database is the shop's store on PostgreSQL. Its methods may be called concurrently.
 type Database struct {
 	pool *pgxpool.Pool
 }
@@ -94,8 +96,8 @@ func (d *Database) Created(ctx context.Context) (bool, error) {
 	return created, nil
 }
 
-// Product reads one product. The error is ErrNotFound when there is none.
-func (d *Database) Product(ctx context.Context, id int64) (Product, error) {
+// Product reads one product. The error is demo.ErrNotFound when there is none.
+func (d *Database) Product(ctx context.Context, id int64) (demo.Product, error) {
 	return readProduct(ctx, d.pool, id)
 }
 
@@ -104,9 +106,9 @@ type rowQuerier interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
-func readProduct(ctx context.Context, q rowQuerier, id int64) (Product, error) {
+func readProduct(ctx context.Context, q rowQuerier, id int64) (demo.Product, error) {
 	var (
-		p         Product
+		p         demo.Product
 		available int64
 		stars     []int64
 	)
@@ -120,18 +122,18 @@ func readProduct(ctx context.Context, q rowQuerier, id int64) (Product, error) {
 		&e.Currency, &e.AmountCents, &e.ListCents, &e.Tax.Name, &e.Tax.RatePermille,
 		&available, &p.Media, &stars)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return Product{}, fmt.Errorf("product %d: %w", id, ErrNotFound)
+		return demo.Product{}, fmt.Errorf("product %d: %w", id, demo.ErrNotFound)
 	}
 	if err != nil {
-		return Product{}, fmt.Errorf("read product %d: %w", id, err)
+		return demo.Product{}, fmt.Errorf("read product %d: %w", id, err)
 	}
-	p.Availability, p.Reviews, p.UpdatedAt = availability(available), reviews(stars), p.UpdatedAt.UTC()
+	p.Availability, p.Reviews, p.UpdatedAt = demo.Availability(available), demo.SumUp(stars), p.UpdatedAt.UTC()
 	return p, nil
 }
 
 // EditProduct changes a product and returns it as it is then.
-func (d *Database) EditProduct(ctx context.Context, id int64, e Edit) (Product, error) {
-	var p Product
+func (d *Database) EditProduct(ctx context.Context, id int64, e demo.Edit) (demo.Product, error) {
+	var p demo.Product
 	err := pgx.BeginFunc(ctx, d.pool, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, `UPDATE product SET category_id = coalesce($2, category_id),
 			version = version + 1, updated_at = now() WHERE id = $1`, id, e.CategoryID)
@@ -139,7 +141,7 @@ func (d *Database) EditProduct(ctx context.Context, id int64, e Edit) (Product, 
 			return err
 		}
 		if tag.RowsAffected() == 0 {
-			return ErrNotFound
+			return demo.ErrNotFound
 		}
 		if _, err := tx.Exec(ctx, `UPDATE product_text SET title = coalesce($2, title),
 			summary = coalesce($3, summary), description = coalesce($4, description)
@@ -155,89 +157,97 @@ func (d *Database) EditProduct(ctx context.Context, id int64, e Edit) (Product, 
 	})
 	switch {
 	case violates(err, foreignKeyViolation):
-		return Product{}, fmt.Errorf("%w: there is no such category", ErrInvalid)
+		return demo.Product{}, fmt.Errorf("%w: there is no such category", demo.ErrInvalid)
 	case violates(err, badEncoding):
-		return Product{}, fmt.Errorf("%w: text must be UTF-8", ErrInvalid)
+		return demo.Product{}, fmt.Errorf("%w: text must be UTF-8", demo.ErrInvalid)
 	case err != nil:
-		return Product{}, fmt.Errorf("edit product %d: %w", id, err)
+		return demo.Product{}, fmt.Errorf("edit product %d: %w", id, err)
 	}
 	return p, nil
 }
 
 // DeleteProduct removes a product and all that belongs to it. The error is
-// ErrNotFound when there is none.
+// demo.ErrNotFound when there is none.
 func (d *Database) DeleteProduct(ctx context.Context, id int64) error {
 	tag, err := d.pool.Exec(ctx, "DELETE FROM product WHERE id = $1", id)
 	if err != nil {
 		return fmt.Errorf("delete product %d: %w", id, err)
 	}
 	if tag.RowsAffected() == 0 {
-		return fmt.Errorf("product %d: %w", id, ErrNotFound)
+		return fmt.Errorf("product %d: %w", id, demo.ErrNotFound)
 	}
 	return nil
 }
 
-// List reads part of the catalogue; order is a value of sortOrders.
-func (d *Database) List(ctx context.Context, order string, offset, limit int) ([]ListItem, error) {
+// sortOrders are the orders of a listing in SQL.
+var sortOrders = map[demo.Sort]string{
+	demo.ByID:     "p.id",
+	demo.Newest:   "p.id DESC",
+	demo.Cheapest: "e.amount_cents, p.id",
+	demo.Dearest:  "e.amount_cents DESC, p.id DESC",
+}
+
+// List reads part of the catalogue.
+func (d *Database) List(ctx context.Context, sort demo.Sort, offset, limit int) ([]demo.ListItem, error) {
 	rows, err := d.pool.Query(ctx, `SELECT p.id, p.sku, t.title, b.name, e.amount_cents
 		FROM price e
 		JOIN product p ON p.id = e.product_id
 		JOIN product_text t ON t.product_id = p.id AND t.locale = 'en'
 		JOIN brand b ON b.id = p.brand_id
-		WHERE e.currency = 'EUR' ORDER BY `+order+` OFFSET $1 LIMIT $2`, offset, limit)
+		WHERE e.currency = 'EUR' ORDER BY `+sortOrders[sort]+` OFFSET $1 LIMIT $2`, offset, limit)
 	if err != nil {
 		return nil, fmt.Errorf("list products: %w", err)
 	}
-	items, err := pgx.CollectRows(rows, pgx.RowToStructByPos[ListItem])
+	items, err := pgx.CollectRows(rows, pgx.RowToStructByPos[demo.ListItem])
 	if err != nil {
 		return nil, fmt.Errorf("list products: %w", err)
 	}
 	return items, nil
 }
 
-// Stock reads the stock of one sku. The error is ErrNotFound when there is none.
-func (d *Database) Stock(ctx context.Context, sku string) (Stock, error) {
+// Stock reads the stock of one sku. The error is demo.ErrNotFound when there is none.
+func (d *Database) Stock(ctx context.Context, sku string) (demo.Stock, error) {
 	return d.stock(ctx, sku, "SELECT sku, on_hand, reserved FROM inventory WHERE sku = $1", sku)
 }
 
-// SetStock sets what is on hand. The error is ErrConflict when that is less
+// SetStock sets what is on hand. The error is demo.ErrConflict when that is less
 // than what is reserved.
-func (d *Database) SetStock(ctx context.Context, sku string, onHand int64) (Stock, error) {
+func (d *Database) SetStock(ctx context.Context, sku string, onHand int64) (demo.Stock, error) {
 	return d.stock(ctx, sku, "UPDATE inventory SET on_hand = $2 WHERE sku = $1 RETURNING sku, on_hand, reserved", sku, onHand)
 }
 
 // ChangeStock adds to what is on hand and to what is reserved. The error is
-// ErrConflict when less would be on hand than reserved, or less than nothing
+// demo.ErrConflict when less would be on hand than reserved, or less than nothing
 // reserved.
-func (d *Database) ChangeStock(ctx context.Context, sku string, onHand, reserved int64) (Stock, error) {
+func (d *Database) ChangeStock(ctx context.Context, sku string, onHand, reserved int64) (demo.Stock, error) {
 	return d.stock(ctx, sku, `UPDATE inventory SET on_hand = on_hand + $2, reserved = reserved + $3
 		WHERE sku = $1 RETURNING sku, on_hand, reserved`, sku, onHand, reserved)
 }
 
 // stock runs a statement that returns the row of a sku; the constraints of the
 // table decide whether a change is possible.
-func (d *Database) stock(ctx context.Context, sku, sql string, args ...any) (Stock, error) {
+func (d *Database) stock(ctx context.Context, sku, sql string, args ...any) (demo.Stock, error) {
 	if strings.ContainsRune(sku, 0) {
-		return Stock{}, fmt.Errorf("stock of %q: %w", sku, ErrNotFound)
+		return demo.Stock{}, fmt.Errorf("stock of %q: %w", sku, demo.ErrNotFound)
 	}
-	var s Stock
+	var s demo.Stock
 	err := d.pool.QueryRow(ctx, sql, args...).Scan(&s.SKU, &s.OnHand, &s.Reserved)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows), violates(err, badEncoding):
-		return Stock{}, fmt.Errorf("stock of %q: %w", sku, ErrNotFound)
+		return demo.Stock{}, fmt.Errorf("stock of %q: %w", sku, demo.ErrNotFound)
 	case violates(err, checkViolation):
-		return Stock{}, fmt.Errorf("stock of %q: %w", sku, ErrConflict)
+		return demo.Stock{}, fmt.Errorf("stock of %q: %w", sku, demo.ErrConflict)
 	case err != nil:
-		return Stock{}, fmt.Errorf("stock of %q: %w", sku, err)
+		return demo.Stock{}, fmt.Errorf("stock of %q: %w", sku, err)
 	}
 	s.Available = s.OnHand - s.Reserved
 	return s, nil
 }
 
 // Checkout takes the items, in order of sku, out of stock and records the
-// order, or does neither. The error is ErrConflict when one is short.
-func (d *Database) Checkout(ctx context.Context, items []Item) (Order, error) {
-	order := Order{Items: items}
+// order, or does neither. The error is demo.ErrConflict when one is short.
+func (d *Database) Checkout(ctx context.Context, items []demo.Item) (demo.Order, error) {
+	order := demo.Order{Items: items}
 	err := pgx.BeginFunc(ctx, d.pool, func(tx pgx.Tx) error {
 		lines, err := lockItems(ctx, tx, items)
 		if err != nil {
@@ -259,22 +269,22 @@ func (d *Database) Checkout(ctx context.Context, items []Item) (Order, error) {
 	})
 	switch {
 	case violates(err, badEncoding):
-		return Order{}, fmt.Errorf("%w: a sku must be UTF-8", ErrInvalid)
+		return demo.Order{}, fmt.Errorf("%w: a sku must be UTF-8", demo.ErrInvalid)
 	case err != nil:
-		return Order{}, fmt.Errorf("check out: %w", err)
+		return demo.Order{}, fmt.Errorf("check out: %w", err)
 	}
 	return order, nil
 }
 
 // orderLine is an item whose row of the inventory is locked.
 type orderLine struct {
-	Item
+	demo.Item
 	unitCents int64
 }
 
 // lockItems locks the rows of the items in order of sku until the transaction
 // ends and checks that enough of each is available.
-func lockItems(ctx context.Context, tx pgx.Tx, items []Item) ([]orderLine, error) {
+func lockItems(ctx context.Context, tx pgx.Tx, items []demo.Item) ([]orderLine, error) {
 	skus := make([]string, len(items))
 	for i, item := range items {
 		skus[i] = item.SKU
@@ -293,7 +303,7 @@ func lockItems(ctx context.Context, tx pgx.Tx, items []Item) ([]orderLine, error
 	_, err = pgx.ForEachRow(rows, []any{&available, &sku, &unit}, func() error {
 		at := slices.Index(skus, sku)
 		if items[at].Quantity > available {
-			return fmt.Errorf("%w: %d of %s are left", ErrConflict, max(available, 0), sku)
+			return fmt.Errorf("%w: %d of %s are left", demo.ErrConflict, max(available, 0), sku)
 		}
 		lines = append(lines, orderLine{Item: items[at], unitCents: unit})
 		return nil
@@ -302,7 +312,7 @@ func lockItems(ctx context.Context, tx pgx.Tx, items []Item) ([]orderLine, error
 		return nil, err
 	}
 	if len(lines) != len(items) {
-		return nil, fmt.Errorf("%w: at least one sku does not exist", ErrInvalid)
+		return nil, fmt.Errorf("%w: at least one sku does not exist", demo.ErrInvalid)
 	}
 	return lines, nil
 }

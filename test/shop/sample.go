@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"cacheproxy/cmd/cacheproxy/demo"
 )
 
 // sentences are the sample shop's.
@@ -21,14 +23,14 @@ var sentences = [...]string{
 // Sample is what the sample shop answers for a product, by the formulas of its seed. The sample's description says the
 // same sentences again after the seventh; told is how many of them it has.
 func Sample(id int64, told int) []byte {
-	p := Product{
+	p := demo.Product{
 		ID: id, SKU: fmt.Sprintf("P%07d", id), Slug: fmt.Sprintf("product-%d", id), Title: fmt.Sprintf("Product %d", id),
 		Summary: fmt.Sprintf("A dependable companion, number %d of its line.", id), Availability: "in_stock",
 		WeightGrams: 50 + id*37%5000, Version: 1, UpdatedAt: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
-		Brand:    Brand{ID: 1 + id%500, Name: fmt.Sprintf("Brand %d", 1+id%500), Country: "DE"},
-		Supplier: Supplier{ID: 1 + id%200, Name: fmt.Sprintf("Supplier %d", 1+id%200), LeadTimeDays: 1 + id%21},
-		Price:    Price{Currency: "EUR", AmountCents: 199 + id*7919%20000, ListCents: (199 + id*7919%20000) * 12 / 10},
-		Reviews:  Reviews{Count: id % 100, Average: 4.1, Stars: []int64{id % 3, id % 5, id % 11, id % 37, id % 101}},
+		Brand:    demo.Brand{ID: 1 + id%500, Name: fmt.Sprintf("Brand %d", 1+id%500), Country: "DE"},
+		Supplier: demo.Supplier{ID: 1 + id%200, Name: fmt.Sprintf("Supplier %d", 1+id%200), LeadTimeDays: 1 + id%21},
+		Price:    demo.Price{Currency: "EUR", AmountCents: 199 + id*7919%20000, ListCents: (199 + id*7919%20000) * 12 / 10},
+		Reviews:  demo.Reviews{Count: id % 100, Average: 4.1, Stars: []int64{id % 3, id % 5, id % 11, id % 37, id % 101}},
 	}
 	var text []string
 	for n := range told {
@@ -39,7 +41,7 @@ func Sample(id int64, told int) []byte {
 	p.Category.Parent.ID, p.Category.Parent.Name = 1+id%20, fmt.Sprintf("Department %d", 1+id%20)
 	p.Price.Tax.Name, p.Price.Tax.RatePermille = "standard", 190
 	for n := 1; n <= 3; n++ {
-		p.Media = append(p.Media, Medium{
+		p.Media = append(p.Media, demo.Medium{
 			URL: fmt.Sprintf("https://img.example/%d/%d.webp", id, n), Alt: fmt.Sprintf("Product %d, view %d", id, n),
 		})
 	}

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"cacheproxy/cmd/cacheproxy/demo"
 	"cacheproxy/test/servers"
 	"cacheproxy/test/shop"
 )
@@ -19,7 +20,7 @@ import (
 const products = 1000
 
 // open makes a shop with a fresh database and returns where it listens.
-func open(t *testing.T, options shop.Options) string {
+func open(t *testing.T, options demo.Options) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -37,7 +38,7 @@ func open(t *testing.T, options shop.Options) string {
 	if created, err := db.Created(ctx); err != nil || !created {
 		t.Fatalf("a filled database has tables: %v, %v", created, err)
 	}
-	server := httptest.NewServer(shop.New(db, options))
+	server := httptest.NewServer(demo.New(db, options))
 	t.Cleanup(server.Close)
 	return server.URL
 }
@@ -82,7 +83,7 @@ func decode[T any](t *testing.T, a answer) T {
 }
 
 func TestShop(t *testing.T) {
-	url := open(t, shop.Options{MaxAge: 10 * time.Minute})
+	url := open(t, demo.Options{MaxAge: 10 * time.Minute})
 	t.Run("a product", func(t *testing.T) { testProduct(t, url) })
 	t.Run("edits are visible", func(t *testing.T) { testEdits(t, url) })
 	t.Run("lists", func(t *testing.T) { testLists(t, url) })
@@ -104,7 +105,7 @@ func testProduct(t *testing.T, url string) {
 			t.Errorf("%s: %q, want %q", name, v, want)
 		}
 	}
-	p := decode[shop.Product](t, got)
+	p := decode[demo.Product](t, got)
 	if p.SKU != "P0000017" || len(p.Media) != 3 || p.Category.Parent.Name != "Department 19" || p.Price.Tax.RatePermille != 190 ||
 		p.Availability != "in_stock" || p.Reviews.Count != 17%3+17%5+17%11+17%37+17%101 {
 		t.Errorf("product is %+v", p)
@@ -125,7 +126,7 @@ func testEdits(t *testing.T, url string) {
 	if edited.status != 200 || edited.body != after.body || edited.header.Get("Content-Location") != "/products/5" {
 		t.Errorf("PATCH answered %d with %q, GET afterwards %q", edited.status, edited.body, after.body)
 	}
-	p := decode[shop.Product](t, after)
+	p := decode[demo.Product](t, after)
 	if p.Price.AmountCents != 4242 || p.Category.ID != 30 || p.Title != "Product 5" || p.Version != 2 {
 		t.Errorf("after the edit the product is %+v", p)
 	}
@@ -133,7 +134,7 @@ func testEdits(t *testing.T, url string) {
 		t.Error("the edit did not change the ETag")
 	}
 	put := send(t, "PUT", url+"/products/5", `{"title":"T","summary":"S","description":"D","category_id":31,"amount_cents":7}`)
-	if p := decode[shop.Product](t, put); put.status != 200 || p.Title != "T" || p.Description != "D" || p.Version != 3 {
+	if p := decode[demo.Product](t, put); put.status != 200 || p.Title != "T" || p.Description != "D" || p.Version != 3 {
 		t.Errorf("PUT: status %d, product %+v", put.status, p)
 	}
 	if got := send(t, "DELETE", url+"/products/6", ""); got.status != 204 {
@@ -147,7 +148,7 @@ func testEdits(t *testing.T, url string) {
 }
 
 func testLists(t *testing.T, url string) {
-	list := decode[shop.List](t, send(t, "GET", url+"/products?sort=-price&page=2", ""))
+	list := decode[demo.List](t, send(t, "GET", url+"/products?sort=-price&page=2", ""))
 	if len(list.Items) != 20 || list.Page != 2 || list.Next == nil || *list.Next != 3 {
 		t.Errorf("page 2 has %d items, next %v", len(list.Items), list.Next)
 	}
@@ -156,7 +157,7 @@ func testLists(t *testing.T, url string) {
 			t.Errorf("item %d is dearer than the one before it", i)
 		}
 	}
-	if last := decode[shop.List](t, send(t, "GET", url+"/products?page=51", "")); last.Next != nil || len(last.Items) != 0 {
+	if last := decode[demo.List](t, send(t, "GET", url+"/products?page=51", "")); last.Next != nil || len(last.Items) != 0 {
 		t.Errorf("past the end: %+v", last)
 	}
 }
@@ -182,8 +183,8 @@ func testStock(t *testing.T, url string) {
 			t.Errorf("%s %s: status %d, want %d: %s", step.path, step.body, got.status, step.status, got.body)
 		}
 		now := send(t, "GET", stock, "")
-		want := shop.Stock{SKU: "P0000020", OnHand: step.onHand, Reserved: step.reserved, Available: step.onHand - step.reserved}
-		if s := decode[shop.Stock](t, now); s != want {
+		want := demo.Stock{SKU: "P0000020", OnHand: step.onHand, Reserved: step.reserved, Available: step.onHand - step.reserved}
+		if s := decode[demo.Stock](t, now); s != want {
 			t.Errorf("after %s %s: %+v, want %+v", step.path, step.body, s, want)
 		}
 		if got.status == 200 && (got.body != now.body || got.header.Get("Content-Location") != "/inventory/P0000020") {
@@ -197,7 +198,7 @@ func testCheckout(t *testing.T, url string) {
 		send(t, "PUT", url+"/inventory/"+sku, fmt.Sprintf(`{"on_hand": %d}`, n))
 	}
 	onHand := func(sku string) int64 {
-		return decode[shop.Stock](t, send(t, "GET", url+"/inventory/"+sku, "")).OnHand
+		return decode[demo.Stock](t, send(t, "GET", url+"/inventory/"+sku, "")).OnHand
 	}
 	short := send(t, "POST", url+"/checkout", `{"items":[{"sku":"P0000030","quantity":2},{"sku":"P0000031","quantity":2}]}`)
 	if short.status != 409 || onHand("P0000030") != 5 {
@@ -209,7 +210,7 @@ func testCheckout(t *testing.T, url string) {
 		t.Errorf("checkout: %d %s, left %d and %d", got.status, got.body, onHand("P0000030"), onHand("P0000031"))
 	}
 	price := func(id int64) int64 { return 199 + id*7919%20000 }
-	if order := decode[shop.Order](t, got); order.TotalCents != 3*price(30)+price(31) || len(order.Items) != 2 {
+	if order := decode[demo.Order](t, got); order.TotalCents != 3*price(30)+price(31) || len(order.Items) != 2 {
 		t.Errorf("order is %+v", order)
 	}
 }
@@ -256,7 +257,7 @@ func testStatuses(t *testing.T, url string) {
 }
 
 func TestMaxAgeZeroSendsNoCacheControl(t *testing.T) {
-	got := send(t, "GET", open(t, shop.Options{})+"/products/1", "")
+	got := send(t, "GET", open(t, demo.Options{})+"/products/1", "")
 	if v, sent := got.header["Cache-Control"]; sent || got.status != 200 {
 		t.Errorf("status %d, Cache-Control %q, want 200 without", got.status, v)
 	}

@@ -11,8 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"cacheproxy/cmd/cacheproxy/demo"
 	"cacheproxy/test/bench"
-	"cacheproxy/test/shop"
 )
 
 // editing is what the edits of one load came to.
@@ -77,7 +77,7 @@ func (e editor) edit(ctx context.Context, id int, price int64) (purged time.Dura
 	if err != nil {
 		return 0, false, fmt.Errorf("read edited product: %w", err)
 	}
-	var p shop.Product
+	var p demo.Product
 	if err := json.Unmarshal(body, &p); err != nil {
 		return 0, false, fmt.Errorf("read edited product: %w", err)
 	}

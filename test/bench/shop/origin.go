@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"cacheproxy/cmd/cacheproxy/demo"
 	"cacheproxy/test/shop"
 )
 
@@ -32,7 +33,7 @@ func startOrigin(db *shop.Database, maxAge time.Duration) (*origin, error) {
 	}
 	o := &origin{url: "http://" + listener.Addr().String(), ended: make(chan error, 1)}
 	o.server = &http.Server{
-		Handler:           o.aged(shop.New(db, shop.Options{MaxAge: maxAge})),
+		Handler:           o.aged(demo.New(db, demo.Options{MaxAge: maxAge})),
 		ReadHeaderTimeout: 10 * time.Second,
 	}
 	go func() { o.ended <- o.server.Serve(listener) }()

@@ -18,6 +18,7 @@ import (
 	"syscall"
 	"time"
 
+	"cacheproxy/cmd/cacheproxy/demo"
 	"cacheproxy/test/shop"
 )
 
@@ -62,7 +63,7 @@ func run(ctx context.Context, args []string) error {
 			return err
 		}
 	}
-	return serve(ctx, *listen, shop.New(db, shop.Options{MaxAge: *maxAge, Log: log}), log)
+	return serve(ctx, *listen, demo.New(db, demo.Options{MaxAge: *maxAge, Log: log}), log)
 }
 
 // fill makes and fills the tables of a new database. One that has them is left as it is, so that the shop can be started

@@ -1,0 +1,26 @@
+// Package demo is an ordinary shop API to put the proxy in front of: a catalogue, an inventory that is written often, and
+// a checkout that must never oversell. It knows nothing of the proxy; like many an API it sends ETag, Cache-Control and
+// Surrogate-Key. Memory is the store of the command demo; that of tests and benchmarks is a PostgreSQL.
+//
+//	GET    /products/{id}              one product, about 2 KiB of JSON
+//	PUT    /products/{id}              replace its editable fields
+//	PATCH  /products/{id}              change some of them
+//	DELETE /products/{id}
+//	GET    /products?page=&sort=       sort: id, newest, price, -price
+//	GET    /inventory/{sku}
+//	PUT    /inventory/{sku}            {"on_hand": 12}
+//	POST   /inventory/{sku}/adjust     {"delta": -3}
+//	POST   /inventory/{sku}/reserve    {"quantity": 3}
+//	POST   /inventory/{sku}/release    {"quantity": 3}
+//	POST   /checkout                   {"items": [{"sku": "P0000017", "quantity": 1}]}
+//	GET    /healthz
+//
+// Errors are {"error": "..."} with 400 (malformed), 404 (no such thing), 405, 409 (not enough stock), 413 (body too large)
+// or 503 (the database did not answer in time).
+//
+//	shop.go      New, the path of a request, JSON
+//	store.go     what a shop keeps its goods in
+//	product.go, list.go, stock.go, checkout.go  the resources
+//	memory.go    a store in memory; memorystock.go is its inventory
+//	seed.go      what every shop begins with
+package demo

@@ -1,8 +1,0 @@
-//go:build !linux
-
-package main
-
-import "math"
-
-// fileLimit is how many files the process may have open: known on Linux only.
-func fileLimit() (int, error) { return math.MaxInt32, nil }

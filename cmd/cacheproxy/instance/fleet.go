@@ -1,0 +1,270 @@
+package instance
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"cacheproxy/config"
+	"cacheproxy/invalidation"
+	"cacheproxy/invalidation/valkey"
+	"cacheproxy/observe"
+	"cacheproxy/proxy/origin"
+	"cacheproxy/store"
+
+	inspect "cacheproxy/cmd/cacheproxy/valkey"
+)
+
+const (
+	// dataSockets is how many sockets copies go over, for each node, as a power of two.
+	dataSockets = 2
+	// firstContact is how long a start waits for the server before it goes on without it, and requiredContact before it fails
+	// where it may not.
+	firstContact, requiredContact = 2 * time.Second, 10 * time.Second
+	// look is how often the lease is looked at, and who is there.
+	look = 100 * time.Millisecond
+	// noticed is the part of a lease after which every instance has asked who is there.
+	noticed = 5
+	// parting is what an instance has at least to take its leave, after however long its last requests took.
+	parting = time.Second
+)
+
+// fleet is this instance's part in what several instances share: the server, the log on it, and the copies there. A nil
+// *fleet belongs to a process that runs alone.
+type fleet struct {
+	settings      *config.Valkey
+	name          string // of this instance
+	log           *slog.Logger
+	patience      time.Duration      // of a start, for the server
+	control, data *valkey.Connection // heartbeats do not wait for bodies
+	entries       *valkey.Log
+	lease         *invalidation.Lease
+	metrics       *observe.Fleet
+	below         sharedCopies
+	certificate   atomic.Pointer[tls.Certificate] // shown to the server; nil: none
+
+	shares  bool          // an upstream has a limit for all instances together
+	lapsed  atomic.Uint64 // how often the lease has
+	onEmpty func()        // is called when the server has lost its data
+
+	wires      sync.WaitGroup // what keeps the connections
+	disconnect context.CancelFunc
+}
+
+// newFleet makes what a configuration asks for. It dials nothing.
+func newFleet(v *config.Valkey, i *Instance) *fleet {
+	f := &fleet{settings: v, name: uniqueName(v.Instance), log: i.log, patience: firstContact, disconnect: func() {}}
+	if v.Required {
+		f.patience = requiredContact
+	}
+	f.shares = slices.ContainsFunc(i.snapshot.Upstreams, func(o origin.Options) bool { return o.FleetMaxInFlight > 0 })
+	server := v.Server
+	if server.TLS != nil {
+		server.TLS = server.TLS.Clone()
+		f.present(v)
+		server.TLS.Certificates, server.TLS.GetClientCertificate = nil, f.clientCertificate
+	}
+	f.control, f.data = valkey.NewConnection(server, 0), valkey.NewConnection(server, dataSockets)
+	f.metrics = i.metrics.Fleet(f.gauges, inspect.Kinds())
+	f.entries = valkey.New(valkey.Options{
+		Connection: f.control, Prefix: v.Prefix, Instance: f.name, Ledger: i.ledger, Lease: v.Lease, Replicas: v.Replicas,
+		Log: i.log, Heed: func(n invalidation.Notice) { i.switches.heed(n) }, Observe: f.observe,
+	})
+	f.lease = f.entries.Lease()
+	f.below = f.newSharedCopies(i.snapshot.Memory.MaxObject)
+	if f.below.gauges != nil {
+		i.metrics.SetTier("valkey", *f.below.gauges)
+	}
+	return f
+}
+
+// uniqueName is a name that no other process has, and none will: who acknowledges a purge must be told apart from who comes
+// after it.
+func uniqueName(name string) string {
+	if name == "" {
+		name = hostname()
+	}
+	return name + "-" + strings.ToLower(rand.Text()[:6])
+}
+
+func hostname() string {
+	name, err := os.Hostname()
+	if err != nil {
+		return "cacheproxy"
+	}
+	return name
+}
+
+// present shows the certificate of a configuration to the server, on connections that are made from now on.
+func (f *fleet) present(v *config.Valkey) {
+	if f == nil || v == nil || v.Server.TLS == nil || len(v.Server.TLS.Certificates) == 0 {
+		return
+	}
+	f.certificate.Store(&v.Server.TLS.Certificates[0])
+}
+
+func (f *fleet) clientCertificate(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+	if c := f.certificate.Load(); c != nil {
+		return c, nil
+	}
+	return new(tls.Certificate), nil // none
+}
+
+// observe counts what became of an operation on the server.
+func (f *fleet) observe(op string, took time.Duration, err error) {
+	f.metrics.Observe(op, took, inspect.Kind(err))
+}
+
+// leased reports whether this instance has news of purges.
+func (f *fleet) leased(now time.Time) bool { return f == nil || f.lease.Valid(now) }
+
+// leaseOf is the lease of a fleet; nil: this process runs alone.
+func (f *fleet) leaseOf() *invalidation.Lease {
+	if f == nil {
+		return nil
+	}
+	return f.lease
+}
+
+// limit changes the length beyond which copies are not shared.
+func (f *fleet) limit(maxObject int64) {
+	if f != nil && f.below.limit != nil {
+		f.below.limit(maxObject)
+	}
+}
+
+// tiers are below memory.
+func (f *fleet) tiers() []store.Tier {
+	if f == nil || f.below.tier == nil {
+		return nil
+	}
+	return []store.Tier{f.below.tier}
+}
+
+func (f *fleet) claims() store.Claims {
+	if f == nil {
+		return nil
+	}
+	return f.below.claims
+}
+
+// confirmTimeout is longer than the log itself tries to have a purge confirmed: it has to find silent instances dead, and
+// anew after a connection that was made anew.
+func (f *fleet) confirmTimeout() time.Duration {
+	if f == nil {
+		return 0
+	}
+	return 3*f.silence() + time.Second
+}
+
+// silence is for how long an instance that is not heard of may still use copies.
+func (f *fleet) silence() time.Duration {
+	if f == nil {
+		return 0
+	}
+	return f.settings.Lease + invalidation.Margin(f.settings.Lease)
+}
+
+// emptied has f called whenever the server has lost its data. It must be called before the fleet runs.
+func (f *fleet) emptied(do func()) {
+	if f != nil {
+		f.onEmpty = do
+	}
+}
+
+// open begins to connect, and keeps the connections until close.
+func (f *fleet) open() {
+	var wires context.Context
+	wires, f.disconnect = context.WithCancel(context.Background())
+	f.wires.Go(func() { _ = f.control.Run(wires) }) // it ends with its context
+	f.wires.Go(func() { _ = f.data.Run(wires) })
+}
+
+// await waits until the log is followed. The first lease may come later: others may have something to say first. It fails only
+// where the configuration demands the server and it is not to be had.
+func (f *fleet) await(ctx context.Context) error {
+	if f == nil {
+		return nil
+	}
+	patience := time.NewTimer(f.patience)
+	defer patience.Stop()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for !f.connected() || !f.entries.Alive() || f.entries.Instances() == 0 {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		case <-patience.C:
+			return f.without(f.why())
+		}
+	}
+	f.log.Info("Valkey answers", "server", f.settings.Shown(), "instances", f.entries.Instances())
+	if f.shares && f.entries.Instances() > 1 {
+		// Until the others have noticed, and have given up what is this one's share of the origins.
+		pause(ctx, f.settings.Lease/noticed+2*look)
+	}
+	return nil
+}
+
+// without says that the server cannot be had, which is an error where the configuration demands it.
+func (f *fleet) without(why error) error {
+	if f.settings.Required {
+		return fmt.Errorf("valkey.required is true, and after %v there is no working connection to %s: %w", f.patience, f.settings.Shown(), why)
+	}
+	f.log.Warn("Valkey cannot be reached; this instance starts without it and goes on trying", "server", f.settings.Shown(), "error", why,
+		"until_then", "no purge is confirmed, and no copy is used")
+	return nil
+}
+
+func (f *fleet) connected() bool {
+	for _, c := range []*valkey.Connection{f.control, f.data} {
+		if _, err := c.Client(); err != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// why says what keeps this instance from following the log.
+func (f *fleet) why() error {
+	if err := f.control.Connect(); err != nil {
+		return err
+	}
+	if err := f.data.Connect(); err != nil {
+		return err
+	}
+	return fmt.Errorf("it answers, but the log on it cannot be followed; cacheproxy check --live says what is missing")
+}
+
+// leave takes this instance out of the fleet, after its last request was answered: first what is not recorded yet, so that
+// nothing that was promised is lost, then its name, so that nobody waits for it.
+func (f *fleet) leave(by time.Time) {
+	if f == nil {
+		return
+	}
+	if least := time.Now().Add(parting); by.Before(least) {
+		by = least
+	}
+	ctx, cancel := context.WithDeadline(context.Background(), by)
+	defer cancel()
+	if err := f.entries.Leave(ctx); err != nil {
+		f.log.Warn("this instance could not take its leave; purges wait for it until its lease has run out", "error", err, "not_recorded", f.entries.State().Pending)
+	}
+}
+
+// close ends the connections, after everything that uses them.
+func (f *fleet) close() {
+	if f != nil {
+		f.disconnect()
+		f.wires.Wait()
+	}
+}

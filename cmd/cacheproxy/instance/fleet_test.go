@@ -1,0 +1,270 @@
+package instance
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"cacheproxy/admin"
+	"cacheproxy/config"
+	"cacheproxy/invalidation"
+	"cacheproxy/policy"
+	"cacheproxy/test/servers"
+)
+
+// member is an instance of a fleet, without listeners.
+type member struct {
+	*reloading
+	log *safeBuffer
+}
+
+// safeBuffer is a log that several goroutines write and a test reads.
+type safeBuffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (b *safeBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *safeBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
+
+func newMember(t *testing.T, section string) *member {
+	t.Helper()
+	m := &member{log: &safeBuffer{}}
+	m.reloading = newReloadingWith(t, "valkey: {"+section+"}\n", slog.New(slog.NewTextHandler(m.log, nil)))
+	return m
+}
+
+// join runs what the fleet needs, until the test ends or leave is called.
+func (m *member) join() (leave func()) {
+	m.t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	for _, run := range m.parts() {
+		running.Go(func() { _ = run(ctx) })
+	}
+	leave = sync.OnceFunc(func() {
+		m.fleet.leave(time.Now().Add(5 * time.Second))
+		cancel()
+		running.Wait()
+		m.fleet.close()
+	})
+	m.t.Cleanup(leave)
+	if err := m.fleet.await(ctx); err != nil {
+		m.t.Fatal(err)
+	}
+	return leave
+}
+
+// until waits for what other goroutines bring about.
+func until(t *testing.T, what string, f func() bool) {
+	t.Helper()
+	patience, tick := time.NewTimer(20*time.Second), time.NewTicker(5*time.Millisecond)
+	defer tick.Stop()
+	for !f() {
+		select {
+		case <-tick.C:
+		case <-patience.C:
+			t.Fatalf("in vain: %s", what)
+		}
+	}
+}
+
+func nowhere(t *testing.T) string {
+	t.Helper()
+	port, err := servers.FreePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+}
+
+// A purge and a mode of one instance hold on the other when they are answered, and one that leaves is not waited for.
+func TestFleet(t *testing.T) {
+	server := servers.Valkey(t, servers.ValkeyOptions{})
+	section := fmt.Sprintf("url: \"valkey://%s\", lease: 2s, instance: web", server.Address())
+	a, b := newMember(t, section), newMember(t, section)
+	a.join()
+	leave := b.join()
+	if a.fleet.name == b.fleet.name || !strings.HasPrefix(a.fleet.name, "web-") {
+		t.Errorf("names %q and %q", a.fleet.name, b.fleet.name)
+	}
+	until(t, "both hear of each other", func() bool { return a.fleet.gauges().Instances == 2 && b.fleet.gauges().Instances == 2 })
+	got, err := a.purge(t.Context(), admin.Purge{Members: []policy.Member{policy.All}, Wait: admin.WaitAll, Kind: "all"})
+	if err != nil || !got.Held || got.Instances != 2 || got.Seq == 0 {
+		t.Errorf("purge: %+v, %v", got, err)
+	}
+	if got, err := a.purge(t.Context(), admin.Purge{Members: []policy.Member{policy.All}, Wait: admin.WaitNone, Kind: "all"}); err != nil || !got.Recorded || got.Held {
+		t.Errorf("purge without waiting: %+v, %v", got, err)
+	}
+	if got, err := a.setMode(t.Context(), off("all")); err != nil || !got.Held || a.modeOf("all") != "off" || b.modeOf("all") != "off" {
+		t.Errorf("mode: %+v, %v, %s and %s", got, err, a.modeOf("all"), b.modeOf("all"))
+	}
+	c := newMember(t, section)
+	c.join()
+	until(t, "who joins later goes by the mode too", func() bool { return c.modeOf("all") == "off" })
+	until(t, "origins are shared by three", func() bool { return a.upstreams.sharing() == 3 && c.upstreams.sharing() == 3 })
+	leave()
+	until(t, "origins are shared by two", func() bool { return a.upstreams.sharing() == 2 && c.upstreams.sharing() == 2 })
+	if shown, err := json.Marshal(a.viewConfig()); err != nil || !strings.Contains(string(shown), `"fleet":{"instance":"`+a.fleet.name) {
+		t.Errorf("shown: %s, %v", shown, err)
+	}
+	began := time.Now()
+	got, err = a.purge(t.Context(), admin.Purge{Members: []policy.Member{policy.All}, Wait: admin.WaitAll, Kind: "all"})
+	if err != nil || !got.Held || len(got.Reaped) > 0 || time.Since(began) > time.Second {
+		t.Errorf("purge after one has left: %+v, %v, after %v", got, err, time.Since(began))
+	}
+}
+
+// sharing is how many instances the origins know of.
+func (u *upstreams) sharing() int {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.sharers
+}
+
+// Without the server an instance starts, says so, purges itself, and joins when it comes.
+func TestStartWithoutValkey(t *testing.T) {
+	server := servers.Valkey(t, servers.ValkeyOptions{})
+	if err := server.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	m := newMember(t, fmt.Sprintf("url: \"valkey://%s\", lease: 500ms", server.Address()))
+	m.fleet.patience = 50 * time.Millisecond
+	m.join()
+	if said := m.log.String(); !strings.Contains(said, "starts without it") || !strings.Contains(said, server.Address()) {
+		t.Errorf("log: %s", said)
+	}
+	if g := m.fleet.gauges(); g.Lease || g.Instances != 0 {
+		t.Errorf("gauges: %+v", g)
+	}
+	if got, err := m.purge(t.Context(), admin.Purge{Members: []policy.Member{policy.All}, Wait: admin.WaitLocal, Kind: "all"}); err != nil || got.Recorded || got.Held {
+		t.Errorf("purge here: %+v, %v", got, err)
+	}
+	if got, err := m.purge(t.Context(), admin.Purge{Members: []policy.Member{policy.All}, Wait: admin.WaitAll, Kind: "all"}); err == nil || got.Held {
+		t.Errorf("purge everywhere: %+v, %v", got, err)
+	}
+	if err := server.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the lease is there", func() bool { return m.fleet.gauges().Lease })
+	until(t, "what was purged meanwhile is recorded", func() bool { return m.fleet.gauges().Pending == 0 })
+	if err := server.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the lease has lapsed", func() bool { g := m.fleet.gauges(); return !g.Lease && g.Lapsed == 1 })
+	until(t, "the log says so", func() bool { return strings.Contains(m.log.String(), "lease lapsed") })
+}
+
+func TestRequired(t *testing.T) {
+	address := nowhere(t)
+	m := newMember(t, fmt.Sprintf("url: \"valkey://:secret123@%s\", required: true", address))
+	if m.fleet.patience != requiredContact {
+		t.Errorf("waits for %v", m.fleet.patience)
+	}
+	m.fleet.patience = 50 * time.Millisecond
+	m.fleet.open()
+	defer m.fleet.close()
+	err := m.fleet.await(t.Context())
+	if err == nil || !strings.Contains(err.Error(), address) || !strings.Contains(err.Error(), "valkey.required") || strings.Contains(err.Error(), "secret123") {
+		t.Errorf("start: %v", err)
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := m.fleet.await(ended); err != nil {
+		t.Errorf("a start that is called off: %v", err)
+	}
+}
+
+// A client certificate that is read again is shown on the next connection.
+func TestCertificateForValkey(t *testing.T) {
+	f := new(fleet)
+	if c, err := f.clientCertificate(nil); err != nil || c == nil || len(c.Certificate) > 0 {
+		t.Errorf("none: %v, %v", c, err)
+	}
+	for _, name := range []string{"first", "second"} {
+		v := &config.Valkey{}
+		v.Server.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{[]byte(name)}}}}
+		f.present(v)
+		f.present(&config.Valkey{})
+		if c, err := f.clientCertificate(nil); err != nil || string(c.Certificate[0]) != name {
+			t.Errorf("shown %s, %v; want %s", c.Certificate[0], err, name)
+		}
+	}
+}
+
+// A purge may take as long as the log tries, and a process that runs alone needs no time.
+func TestConfirmTimeout(t *testing.T) {
+	f := &fleet{settings: &config.Valkey{Lease: 3 * time.Second}}
+	if got := f.confirmTimeout(); got <= 3*(3*time.Second+invalidation.Margin(3*time.Second)) || got > LongestAnswer {
+		t.Errorf("%v", got)
+	}
+	longest := &fleet{settings: &config.Valkey{Lease: time.Minute}}
+	if got := longest.confirmTimeout(); got >= LongestAnswer {
+		t.Errorf("the command gives up after %v, and the proxy after %v", LongestAnswer, got)
+	}
+}
+
+// orders notes what the log is told to do.
+type orders struct {
+	entries
+	last invalidation.Order
+}
+
+func (o *orders) Invalidate(_ context.Context, order invalidation.Order) (invalidation.Receipt, error) {
+	o.last = order
+	return invalidation.Receipt{Recorded: true}, nil
+}
+
+// A purge may be about any upstream: it is repeated after the longest time that one needs to settle.
+func TestPurgeOrder(t *testing.T) {
+	r := newReloading(t)
+	told := &orders{entries: r.entries}
+	r.entries = told
+	r.with(strings.ReplaceAll(strings.ReplaceAll(reloadingRoutes, `"URL"}`, `"URL", settle: 3s}`), "URL", r.url))
+	for word, wait := range map[string]invalidation.Wait{
+		admin.WaitAll: invalidation.WaitAll, admin.WaitNone: invalidation.WaitRecorded, admin.WaitLocal: invalidation.WaitLocal,
+	} {
+		if _, err := r.purge(t.Context(), admin.Purge{Members: []policy.Member{policy.All}, Soft: true, Wait: word, Kind: "all"}); err != nil {
+			t.Fatal(err)
+		}
+		if got := told.last; got.Wait != wait || !got.Soft || got.Settle != 3*time.Second || len(got.Members) != 1 {
+			t.Errorf("wait %s: %+v", word, got)
+		}
+	}
+	if shown := scrapeText(t, r.Instance); !strings.Contains(shown, "cacheproxy_purges_unconfirmed_total 1\n") || !strings.Contains(shown, `cacheproxy_purges_total{kind="all",source="admin"} 2`) ||
+		!strings.Contains(shown, "cacheproxy_purge_seconds_count 0\n") {
+		t.Errorf("counted: %s", shown)
+	}
+}
+
+// scrapeText is what Prometheus gets.
+func scrapeText(t *testing.T, i *Instance) string {
+	t.Helper()
+	req := httptest.NewRequest("GET", "/metrics", nil)
+	w := httptest.NewRecorder()
+	i.calls.ServeHTTP(w, req)
+	if w.Code != http.StatusOK {
+		t.Fatal(w.Code, w.Body)
+	}
+	return w.Body.String()
+}

@@ -1,0 +1,258 @@
+package instance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"cacheproxy/admin"
+	"cacheproxy/config"
+	"cacheproxy/invalidation"
+	"cacheproxy/observe"
+	"cacheproxy/proxy"
+	"cacheproxy/proxy/server"
+	"cacheproxy/store"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// maxAdminConnections is how many connections operators, probes and whoever scrapes metrics may have: few, so that nobody
+// who reaches the port can take the files that clients need.
+const maxAdminConnections = 128
+
+// started is when the process began, as near as it can know.
+var started = time.Now()
+
+// Options are what an instance is made of.
+type Options struct {
+	Config    *config.Snapshot // as it is at the start
+	Source    *config.Source   // of Config, for reloads; nil: there is nothing to read again
+	Log       *slog.Logger
+	Level     *slog.LevelVar // of Log, which reloads set; nil: it stays as it is
+	AccessLog io.Writer
+	Hangup    <-chan os.Signal // asks for a reload; nil: nobody does
+	Build     string           // which build of the program this is
+}
+
+// Instance is one running proxy: its listeners and everything behind them.
+type Instance struct {
+	snapshot *config.Snapshot // as it was at the start: for what a reload cannot change
+	log      *slog.Logger
+	build    string
+	metrics  *observe.Metrics
+	ledger   *invalidation.Ledger
+	entries  entries // the log of invalidations
+	fleet    *fleet  // nil: this process runs alone
+	switches *switches
+	lines    *observe.LineWriter // of the access log
+	tracer   *observe.Tracer     // nil: no traces
+	proxy    *proxy.Proxy
+	access   *observe.AccessLog
+	memory   *store.Memory
+	data     *http.Server
+	operator *http.Server
+	calls    *admin.Handler // of operator; SetTokens rotates its tokens
+	phase    phase
+
+	upstreams   upstreams
+	generations generations
+	hangup      <-chan os.Signal // asks for a reload; nil: nobody does
+
+	dataListener, adminListener net.Listener
+	// certificate and adminCertificate are the listeners'; nil: cleartext.
+	certificate, adminCertificate *server.Certificate
+	connections, adminConnections *server.Connections
+	accepting                     *server.Listener // takes in those of the data listener
+}
+
+// New builds a proxy from a configuration. It opens no socket and starts no goroutine.
+func New(o Options) (*Instance, error) {
+	s, log := o.Config, o.Log
+	i := &Instance{
+		snapshot: s, log: log, build: o.Build, metrics: observe.NewMetrics(o.Build), ledger: invalidation.NewLedger(), hangup: o.Hangup,
+	}
+	i.metrics.ConfigRead(true)
+	i.upstreams.log, i.upstreams.metrics = log, i.metrics
+	i.generations.begin(o)
+	i.lines = observe.NewLineWriter(o.AccessLog, i.metrics.AccessLogDropped)
+	var err error
+	i.access, err = observe.NewAccessLog(observe.AccessLogOptions{
+		Format: formatWord(s.Log.Format), Hits: s.Log.Hits, Others: s.Log.Others, Output: i.lines,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open access log: %w", err)
+	}
+	if i.tracer, err = i.newTracer(); err != nil {
+		return nil, err
+	}
+	i.switches = &switches{log: log, last: map[string]switched{}}
+	i.entries = i.newEntries()
+	i.memory = store.NewMemory(s.Memory.Size)
+	i.metrics.SetTier("memory", observe.TierGauges{
+		Bytes: i.memory.Bytes, Entries: func() int64 { return int64(i.memory.Entries()) }, Evictions: i.memory.Evictions,
+	})
+	if i.fleet == nil {
+		i.upstreams.sharers = 1
+	}
+	ups := i.upstreams.next(s, nil)
+	copies := store.New(i.memory, i.fleet.tiers()...)
+	i.fleet.emptied(copies.Rewarm)
+	i.proxy = proxy.New(proxy.Options{
+		Config: i.proxyConfig(s, ups), Store: copies, Ledger: i.ledger, Log: i.entries,
+		Metrics: i.metrics, Access: i.access, Logger: log, Tracer: i.tracer, Lease: i.fleet.leaseOf(), Claims: i.fleet.claims(),
+		ConfirmTimeout: i.fleet.confirmTimeout(), Silence: i.fleet.silence(),
+	})
+	i.switches.proxy = i.proxy
+	i.upstreams.replace(ups)
+	i.servers()
+	return i, nil
+}
+
+// entries is the log of invalidations: of this process alone, or of all instances.
+type entries interface {
+	invalidation.Log
+	Run(ctx context.Context) error
+}
+
+// newEntries makes the log, and the fleet where there is one.
+func (i *Instance) newEntries() entries {
+	if i.snapshot.Valkey != nil {
+		i.fleet = newFleet(i.snapshot.Valkey, i)
+		return i.fleet.entries
+	}
+	local := invalidation.NewLocal(i.ledger, hostname())
+	local.OnNotice(i.switches.heed)
+	return local
+}
+
+// proxyConfig joins the routes of a configuration with their upstreams.
+func (i *Instance) proxyConfig(s *config.Snapshot, ups []*upstream) *proxy.Config {
+	return proxy.NewConfig(proxy.Config{
+		Table: s.Table, MaxObject: s.Memory.MaxObject, MaxBody: s.MaxBody, CacheStatusKey: s.CacheStatusKey, Trusted: s.TrustedProxies,
+	}, s.Routes, origins(ups), i.metrics)
+}
+
+func (i *Instance) servers() {
+	i.connections = server.NewConnections(i.limits())
+	i.metrics.SetConnections(i.connectionCounts)
+	i.certificate, i.adminCertificate = certificateOf(i.snapshot.TLS), certificateOf(i.snapshot.Admin.TLS)
+	i.present(i.snapshot)
+	i.data = server.NewServer(i.proxy, server.ServerOptions{
+		H2C: i.snapshot.H2C, Certificate: i.certificate, Connections: i.connections, Log: i.log,
+	})
+	i.calls = admin.New(i.adminOptions())
+	i.adminConnections = server.NewConnections(server.Limits{MaxConnections: maxAdminConnections})
+	i.operator = server.NewServer(i.calls, server.ServerOptions{
+		Certificate: i.adminCertificate, Connections: i.adminConnections, Log: i.log,
+	})
+}
+
+func certificateOf(t *config.TLS) *server.Certificate {
+	if t == nil {
+		return nil
+	}
+	return server.NewCertificate(t.Certificate, t.MinVersion)
+}
+
+// Run opens the sockets that the configuration names and serves on them; see Serve.
+func (i *Instance) Run(ctx context.Context) error {
+	if err := i.listen(); err != nil {
+		return err
+	}
+	return i.Serve(ctx, i.dataListener, i.adminListener)
+}
+
+// Serve serves clients and operators until ctx ends, and then ends in order: not ready, drain, finish what is under way,
+// end the background. It closes both listeners, and returns when every goroutine of the instance has ended. An instance
+// serves once.
+func (i *Instance) Serve(ctx context.Context, data, operators net.Listener) error {
+	i.dataListener, i.adminListener = data, operators
+	i.accepting = i.connections.Listen(i.dataListener)
+	i.boundMemory()
+	background, endBackground := context.WithCancel(context.WithoutCancel(ctx))
+	defer endBackground()
+	group, failed := errgroup.WithContext(background)
+	for _, run := range i.parts() {
+		group.Go(func() error { return run(background) })
+	}
+	group.Go(func() error { return served(serveOn(i.operator, i.adminConnections.Listen(i.adminListener))) })
+	defer i.fleet.close() // after all that uses it has ended
+	if err := i.fleet.await(ctx); err != nil {
+		i.operator.Close()
+		i.dataListener.Close()
+		i.proxy.Close()
+		endBackground()
+		return errors.Join(err, group.Wait())
+	}
+	group.Go(func() error { return served(serveOn(i.data, i.accepting)) })
+	i.phase.now.Store(serving)
+	notify("READY=1")
+	i.log.Info("serving", "started_in", time.Since(started).String(), "listen", i.dataListener.Addr().String(), "admin", i.adminListener.Addr().String(),
+		"routes", len(i.snapshot.Routes), "memory", i.snapshot.Memory.Size, "files", openFiles(), "build", i.build)
+	select {
+	case <-ctx.Done():
+	case <-failed.Done():
+	}
+	i.stop(failed)
+	endBackground()
+	return group.Wait()
+}
+
+// parts are what runs in the background for as long as the instance does.
+func (i *Instance) parts() []func(context.Context) error {
+	parts := []func(context.Context) error{
+		i.entries.Run, i.proxy.Run, i.upstreams.run, i.lines.Run, i.tracer.Run,
+		func(ctx context.Context) error { return i.follow(ctx, i.hangup) },
+	}
+	if i.fleet != nil {
+		i.fleet.open()
+		parts = append(parts, func(ctx context.Context) error { return i.fleet.watch(ctx, i.upstreams.share) })
+		parts = append(parts, i.fleet.below.run...)
+	}
+	return parts
+}
+
+// serveOn speaks TLS where the server has a configuration for it.
+func serveOn(s *http.Server, l net.Listener) error {
+	if s.TLSConfig != nil {
+		return s.ServeTLS(l, "", "")
+	}
+	return s.Serve(l)
+}
+
+func served(err error) error {
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
+
+// NewLogger makes the log; level, which may change, is heeded in place of the configuration's.
+func NewLogger(c config.Log, level slog.Leveler, w io.Writer) *slog.Logger {
+	options := &slog.HandlerOptions{Level: level}
+	switch c.Format {
+	case config.LogText:
+		return slog.New(slog.NewTextHandler(w, options))
+	case config.LogOff:
+		return slog.New(slog.DiscardHandler)
+	default:
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+}
+
+func formatWord(f config.LogFormat) string {
+	switch f {
+	case config.LogText:
+		return "text"
+	case config.LogOff:
+		return "off"
+	default:
+		return "json"
+	}
+}

@@ -1,0 +1,109 @@
+package instance
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"cacheproxy/admin"
+	"cacheproxy/config"
+	"cacheproxy/invalidation"
+)
+
+// LongestAnswer is how long an operator's call may take: longer than a purge waits for the instances of a fleet with the
+// longest lease.
+const LongestAnswer = 200 * time.Second
+
+// adminOptions hands the operator's listener what it may do.
+func (i *Instance) adminOptions() admin.Options {
+	return admin.Options{
+		Tokens: tokens(i.snapshot.Admin.Tokens),
+		Purge:  i.purge, ConfirmTimeout: i.fleet.confirmTimeout(),
+		URLMembers: i.proxy.URLMembers,
+		RouteNames: i.proxy.RouteNames,
+		Explain: func(_ context.Context, method, url string, header http.Header) (any, error) {
+			return i.proxy.Explain(method, url, header)
+		},
+		SetMode:  i.setMode,
+		Modes:    i.modes,
+		Refused:  i.metrics.AdminAuthFailures(admin.Refusals()),
+		Config:   i.viewConfig,
+		Reload:   func(ctx context.Context) (admin.Reloaded, error) { return i.reload(ctx, "admin") },
+		Ready:    i.phase.ready,
+		Gatherer: i.metrics.Gatherer(), Log: slog.New(auditLog{i.log.Handler()}), Build: i.build,
+	}
+}
+
+// auditLog writes who did what whatever the level of the log, which is for what the program itself has to say.
+type auditLog struct{ slog.Handler }
+
+// Enabled implements slog.Handler.
+func (a auditLog) Enabled(ctx context.Context, l slog.Level) bool {
+	return l >= slog.LevelInfo || a.Handler.Enabled(ctx, l)
+}
+
+// modes tells the modes in force as operators see them.
+func (i *Instance) modes() []admin.RouteMode {
+	var all []admin.RouteMode
+	for _, m := range i.proxy.Modes() {
+		shown := admin.RouteMode{Route: m.Route, Mode: m.Mode.String(), Share: admin.PercentOf(m.Share)}
+		if m.Overridden {
+			shown.Configured = &admin.ModeSetting{Mode: m.Configured.String(), Share: admin.PercentOf(m.ConfiguredShare)}
+			shown.Override = &admin.ModeOverride{By: m.By, Since: m.Since.UTC()}
+			if !m.Until.IsZero() {
+				until := m.Until.UTC()
+				shown.Override.Until = &until
+			}
+		}
+		all = append(all, shown)
+	}
+	return all
+}
+
+// waits are what a purge can wait for, by the word of the call.
+var waits = map[string]invalidation.Wait{
+	admin.WaitAll: invalidation.WaitAll, admin.WaitNone: invalidation.WaitRecorded, admin.WaitLocal: invalidation.WaitLocal,
+}
+
+// purge carries out an operator's purge. It may be about any upstream.
+func (i *Instance) purge(ctx context.Context, p admin.Purge) (admin.Receipt, error) {
+	r, err := i.entries.Invalidate(ctx, invalidation.Order{
+		Members: p.Members, Soft: p.Soft, Wait: waits[p.Wait], Settle: i.generations.current.Load().LongestSettle(),
+	})
+	switch {
+	case p.Wait == admin.WaitAll && (err != nil || !r.Held):
+		i.metrics.PurgeUnconfirmed()
+	case err == nil && r.Held:
+		i.metrics.Purge("admin", p.Kind, r.Took)
+	case err == nil:
+		i.metrics.PurgeRecorded("admin", p.Kind)
+	}
+	return receiptOf(r), err
+}
+
+func receiptOf(r invalidation.Receipt) admin.Receipt {
+	return admin.Receipt{
+		ID: r.ID, Seq: r.Seq, Instances: r.Instances, Acked: r.Acked, Reaped: r.Reaped, Took: r.Took,
+		Recorded: r.Recorded, Held: r.Held,
+	}
+}
+
+func tokens(configured []config.Token) []admin.Token {
+	var all []admin.Token
+	for _, t := range configured {
+		var scopes admin.Scope
+		for permission, scope := range map[config.Permission]admin.Scope{
+			config.AllowPurge: admin.ScopePurge, config.AllowMode: admin.ScopeMode, config.AllowRead: admin.ScopeRead,
+		} {
+			if t.Allow.Has(permission) {
+				scopes |= scope
+			}
+		}
+		if t.Allow.Has(config.AllowAll) {
+			scopes = admin.ScopeAll
+		}
+		all = append(all, admin.Token{Name: t.Name, Secret: string(t.Secret), Allow: scopes})
+	}
+	return all
+}

@@ -1,0 +1,75 @@
+package instance
+
+import (
+	"os"
+	"runtime/debug"
+
+	"cacheproxy/config"
+	"cacheproxy/observe"
+	"cacheproxy/proxy/server"
+)
+
+// collectAt is the growth of the heap, in percent, at which garbage is collected unless GOGC says otherwise. Most of the heap
+// is copies that stay; at Go's own 100 the process would need more than twice their size.
+const collectAt = 50
+
+// boundMemory makes the runtime keep within what the container may use. What the environment says wins.
+func (i *Instance) boundMemory() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(collectAt)
+	}
+	memory := i.generations.current.Load().Memory
+	goLimit := memory.GoLimit
+	if container, limited := config.ContainerMemory(); limited {
+		if goLimit == 0 {
+			goLimit = config.GoLimit(container)
+		}
+		if memory.Size > container/4*3 {
+			i.log.Warn("memory.size leaves too little of the container's memory for everything else; lower it, or write auto",
+				"size", memory.Size, "container", container)
+		}
+	}
+	if goLimit > 0 && os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(goLimit)
+	}
+}
+
+// connectionCounts tells the metrics of the clients' connections.
+func (i *Instance) connectionCounts() observe.ConnectionGauges {
+	n := i.connections.Counts()
+	return observe.ConnectionGauges{
+		Open: n.Open, AtWork: n.AtWork, Reclaimed: n.Reclaimed, Refused: n.Refused, Stalled: n.Stalled, Flooding: n.Flooding,
+	}
+}
+
+// openFiles is how many files the process may have open, for the log; 0 where that is not known.
+func openFiles() int {
+	n, err := fileLimit()
+	if err != nil {
+		return 0 // limits has said so
+	}
+	return n
+}
+
+// limits are the data listener's, with no more connections than the process may have files for.
+func (i *Instance) limits() server.Limits {
+	l := i.snapshot.Limits
+	files, err := fileLimit()
+	if err != nil {
+		i.log.Warn("limit of open files unknown; limits.max_connections may not be reached", "error", err)
+		return l
+	}
+	others := spareFiles
+	for _, o := range i.snapshot.Upstreams {
+		others += o.MaxInFlight + max(o.MaxStreams, 0)
+	}
+	if possible := max(files-others, files/2); l.MaxConnections > possible {
+		i.log.Warn("limits.max_connections lowered to what the limit of open files leaves; raise the limit (ulimit -n, LimitNOFILE=), or lower max_connections",
+			"max_connections", l.MaxConnections, "now", possible, "files", files, "for_upstreams", others-spareFiles)
+		l.MaxConnections = possible
+	}
+	return l
+}
+
+// spareFiles are for the admin listener's clients, listeners, idle connections to upstreams, logs and libraries.
+const spareFiles = maxAdminConnections + 64

@@ -1,0 +1,147 @@
+package instance
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"cacheproxy/admin"
+	"cacheproxy/invalidation"
+	"cacheproxy/policy"
+	"cacheproxy/proxy"
+)
+
+// aboutMode begins the subject of notices about the mode of a route, whose name follows.
+const aboutMode = "mode/"
+
+// switched is the body of such a notice. An empty body stands for the configured mode.
+type switched struct {
+	Mode  string  `json:"mode"`
+	Share float64 `json:"share"`
+	// Until and For are the same by two clocks: where that of the sender and this one differ, the sooner counts. Zero: for good.
+	Until time.Time     `json:"until,omitzero"`
+	For   time.Duration `json:"for_ns,omitempty"`
+	By    string        `json:"by"`
+}
+
+// left is how long it has yet to go; zero: for good. ok is false when it is over.
+func (s switched) left(now time.Time) (left time.Duration, ok bool) {
+	if s.Until.IsZero() {
+		return 0, true
+	}
+	left = min(s.For, s.Until.Sub(now))
+	return left, left > 0
+}
+
+// switches are the modes that operators have set, as the log tells every instance. They outlive the routes that they are for: a
+// route that a configuration brings later goes by what was said about it before.
+type switches struct {
+	proxy *proxy.Proxy
+	log   *slog.Logger
+
+	mu   sync.Mutex // guards last, and keeps orders in their order. Nothing is waited for with it
+	last map[string]switched
+}
+
+// heed takes in a notice. It is called in the order of the log, and maybe more than once.
+func (s *switches) heed(n invalidation.Notice) {
+	route, ok := strings.CutPrefix(n.Subject, aboutMode)
+	if !ok {
+		s.log.Warn("a notice that this version does not know was ignored", "subject", n.Subject)
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(n.Body) == 0 {
+		delete(s.last, route)
+		if err := s.proxy.ResetMode(route); err == nil {
+			s.log.Info("mode is as configured again", "route", route)
+		}
+		return
+	}
+	var order switched
+	if err := json.Unmarshal(n.Body, &order); err != nil {
+		s.log.Error("a mode could not be read and is not in force", "route", route, "error", err)
+		return
+	}
+	s.last[route] = order
+	s.apply(route, order)
+}
+
+// apply puts a mode in force where this configuration has the route. The caller holds s.mu.
+func (s *switches) apply(route string, order switched) {
+	left, ok := order.left(time.Now())
+	if !ok {
+		delete(s.last, route)
+		return
+	}
+	mode, known := modeOf(order.Mode)
+	if !known {
+		s.log.Error("a mode that this version does not know is not in force", "route", route, "mode", order.Mode, "by", order.By)
+		return
+	}
+	if err := s.proxy.SetMode(route, proxy.ModeOrder{Mode: mode, Share: order.Share, For: left, By: order.By}); err != nil {
+		s.log.Info("mode of a route that is not configured here is kept for when it is", "route", route, "mode", order.Mode)
+		return
+	}
+	s.log.Info("mode set", "route", route, "mode", order.Mode, "share", order.Share, "for", left.String(), "by", order.By)
+}
+
+// renew applies what was said of routes that are there now and were not before.
+func (s *switches) renew(before []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, route := range s.proxy.RouteNames() {
+		if order, ok := s.last[route]; ok && !slices.Contains(before, route) {
+			s.apply(route, order)
+		}
+	}
+}
+
+func modeOf(word string) (policy.Mode, bool) {
+	for _, m := range []policy.Mode{policy.On, policy.Observe, policy.Off} {
+		if m.String() == word {
+			return m, true
+		}
+	}
+	return 0, false
+}
+
+// noticeOf is an operator's order as every instance hears it.
+func noticeOf(o admin.ModeOrder, now time.Time) (invalidation.Notice, error) {
+	n := invalidation.Notice{Subject: aboutMode + o.Route}
+	if o.Reset {
+		return n, nil
+	}
+	order := switched{Mode: o.Mode.String(), Share: o.Share, For: o.For, By: o.Who}
+	if o.For > 0 {
+		order.Until = now.Add(o.For).UTC()
+	}
+	var err error
+	if n.Body, err = json.Marshal(order); err != nil {
+		return n, fmt.Errorf("write mode down: %w", err)
+	}
+	return n, nil
+}
+
+// setMode tells every instance. It is in force on this one in any case: the switch must work when nothing else does.
+func (i *Instance) setMode(ctx context.Context, o admin.ModeOrder) (admin.Receipt, error) {
+	n, err := noticeOf(o, time.Now())
+	if err != nil {
+		return admin.Receipt{}, err
+	}
+	cutOff := !i.fleet.leased(time.Now())
+	if cutOff {
+		i.switches.heed(n) // at once: what the log has to say of it may take long
+	}
+	r, err := i.entries.Announce(ctx, n)
+	if !cutOff && (err != nil || !r.Held) {
+		i.switches.heed(n)
+	}
+	return receiptOf(r), err
+}

@@ -1,0 +1,65 @@
+package instance
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"cacheproxy/observe"
+	"cacheproxy/store"
+	"cacheproxy/store/valkey"
+)
+
+// statsEvery is how often the server is asked how much it holds, and statsFirst how often until it has said so once.
+const statsEvery, statsFirst = 15 * time.Second, time.Second
+
+// sharedCopies are the copies on the server, and who may fetch what nobody has.
+type sharedCopies struct {
+	tier   store.Tier
+	claims store.Claims
+	run    []func(context.Context) error
+	gauges *observe.TierGauges
+	limit  func(maxObject int64) // changes the length beyond which copies are not kept there
+}
+
+// newSharedCopies makes the tier of copies on the server. Their positions are those of the log, which says too whether the
+// server answers.
+func (f *fleet) newSharedCopies(maxObject int64) sharedCopies {
+	tier := valkey.New(valkey.Options{
+		Connection: f.data, Prefix: f.settings.Prefix, Chart: f.entries, Timeout: f.settings.Timeout, MaxObject: maxObject,
+		Compress: f.settings.Compress, Alive: f.entries.Alive, Observe: f.observe, Log: f.log,
+	})
+	claims, held := valkey.NewClaims(tier), new(atomic.Pointer[valkey.Stats])
+	held.Store(new(valkey.Stats))
+	return sharedCopies{
+		tier: tier, claims: claims, limit: tier.SetMaxObject,
+		run: []func(context.Context) error{tier.Run, claims.Run, func(ctx context.Context) error { return f.weigh(ctx, tier, held) }},
+		gauges: &observe.TierGauges{
+			Bytes: func() int64 { return held.Load().Bytes }, Entries: func() int64 { return held.Load().Entries },
+			Evictions: func() uint64 { return held.Load().Evictions },
+		},
+	}
+}
+
+// weigh asks the server now and then how much it holds, until ctx ends. What was known last stays while it does not answer.
+func (f *fleet) weigh(ctx context.Context, tier *valkey.Tier, held *atomic.Pointer[valkey.Stats]) error {
+	tick := time.NewTicker(statsFirst)
+	defer tick.Stop()
+	for {
+		asked, cancel := context.WithTimeout(ctx, time.Second)
+		s, err := tier.Stats(asked)
+		cancel()
+		if err == nil {
+			held.Store(&s)
+			tick.Reset(statsEvery)
+		} else if !errors.Is(err, store.ErrDown) && ctx.Err() == nil {
+			f.log.Debug("Valkey does not say how much it holds", "error", err)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
