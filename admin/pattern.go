@@ -3,6 +3,7 @@ package admin
 import (
 	"cmp"
 	"fmt"
+	"net/url"
 	"regexp"
 	"strings"
 
@@ -32,6 +33,9 @@ func checkLiteral(t policy.Target, isPrefix bool) error {
 	if t.Host != "" && !plainHost.MatchString(t.Host) {
 		return fmt.Errorf("%q is not the name of a host: give one, without patterns and in ASCII, or for every host a path by POST /purge with {\"urls\":[%q]}",
 			shorten(t.Host), shorten(t.Path))
+	}
+	if _, err := url.PathUnescape(t.Path); err != nil {
+		return fmt.Errorf("%q has an escape that is none, and no request can have it: write %%25 for a %% that stands for itself", shorten(t.String()))
 	}
 	where, sign, inQuery := t.Path, signInPath.FindStringIndex(t.Path), false
 	if sign == nil {

@@ -42,7 +42,7 @@ var fieldClasses = func() map[string]fieldClass {
 	add(credentialField, "Authorization", "Proxy-Authorization", "Cookie")
 	// Who asks, and from where on the web. The three hints are those that browsers send unasked, and say what User-Agent says;
 	// others come only where an API has asked for them, and are unlisted.
-	add(neutralField, "User-Agent", "Sec-Ch-Ua", "Sec-Ch-Ua-Mobile", "Sec-Ch-Ua-Platform", "Referer", "From", "Date", "Dnt",
+	add(neutralField, "User-Agent", "Sec-Ch-Ua", "Sec-Ch-Ua-Mobile", "Sec-Ch-Ua-Platform", "Referer", "Date", "Dnt",
 		"Sec-Gpc", "Upgrade-Insecure-Requests", "Priority", "Purpose", "Sec-Purpose", "Early-Data", "Alt-Used")
 	// By which way the request came. Further X-Forwarded-* of proxies, such as -User and -Client-Cert, say who the user is.
 	add(neutralField, "Via", "Cdn-Loop", "Max-Forwards", "Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto",

@@ -57,11 +57,12 @@ func (w *writing) keep(res *http.Response) {
 func (ex *exchange) asksAsFill() bool {
 	query, reason := ex.route.Query.Apply(ex.target.Query)
 	whole := reason == policy.NoReason && ex.target.WithQuery(query) == ex.target
-	if !whole || ex.route.Host.Literal != "" || len(ex.r.Trailer) > 0 {
+	h := ex.r.Header
+	if !whole || ex.route.Host.Literal != "" || len(ex.r.Trailer) > 0 || len(h["Cache-Control"]) > 0 || len(h["Pragma"]) > 0 {
 		return false
 	}
 	ex.query = query
-	return ex.route.AsksAsFill(ex.r.Header, ex.route.selecting()) && !ex.route.SaysWho(ex.r.Header)
+	return ex.route.AsksAsFill(h, ex.route.selecting()) && !ex.route.SaysWho(h)
 }
 
 // overtaken reports whether something that the answer's copy belongs to was invalidated after the write was sent and before
