@@ -273,6 +273,9 @@ func originFailed(status int) bool {
 
 // rescue serves a stale copy in place of an error, where the copy allows it.
 func (ex *exchange) rescue(res *fill, c candidate) bool {
+	if c.Copy == nil {
+		c = ex.lookup(string(ex.key), time.Now()) // the fill may have brought one up from a tier below memory
+	}
 	if !ex.spare(c) {
 		return false
 	}

@@ -272,3 +272,22 @@ func TestObservedErrorsDisplaceNoCopy(t *testing.T) {
 		}
 	})
 }
+
+// A copy that only another instance and the shared tier hold stands in for the first read here already.
+func TestCopyOfATierStandsIn(t *testing.T) {
+	var asked atomic.Int64
+	failing := func(n int64, w http.ResponseWriter, _ *http.Request) bool {
+		if n > 1 {
+			w.Header().Set("Cache-Control", "max-age=30")
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+		return true
+	}
+	route := routeFor(t, "all", func(r *policy.Route) { r.TTL, r.StaleIfError = time.Second, time.Hour }, "/")
+	fleet(t, counted(&asked, failing), 2, rigOptions{}, route, func(all []*bubble, _ *desk, _ *copies) {
+		all[0].do("GET", "/a").want(t, "filled", 200, "1", "stored")
+		synctest.Wait()
+		all[0].pass(5 * time.Second)
+		all[1].do("GET", "/a").want(t, "elsewhere, while the origin fails", 200, "1", "fwd-status=503")
+	})
+}
