@@ -149,7 +149,7 @@ func (c *routeCompiler) ignoredHeaders() {
 			c.problem(at, "%s cannot be ignored: it says how the message travels, or for whom; remove it", canonical)
 		case policy.Neutral(canonical):
 			c.problem(at, "%s is left out of a shared fetch in any case; remove it", canonical)
-		case slices.Contains(policy.MethodOverrides[:], canonical):
+		case policy.NamesMethod(canonical):
 			c.problem(at, "%s makes its request a write to some frameworks and cannot be ignored; remove it", canonical)
 		case slices.ContainsFunc(c.route.Headers, keyed):
 			c.problem(at, "%s is part of the storage key and cannot be ignored; remove it here, or from headers and key", quote(name))

@@ -33,7 +33,7 @@ func (r *Route) AsksAsFill(client http.Header, selected []string) bool {
 // toldByAll are the fields of a client's own request that a fill lacks and that say nothing of the client's choice, or no more
 // than that it is one: the framing and form of its content, its software, and whom proxies have forwarded it for.
 var toldByAll = map[string]bool{
-	"Host": true, "Content-Length": true, "Content-Type": true, "Transfer-Encoding": true, "Te": true, "Keep-Alive": true, "Expect": true,
+	"Host": true, "Content-Length": true, "Content-Type": true, "Transfer-Encoding": true, "Keep-Alive": true,
 	"User-Agent": true, "X-Forwarded-For": true, "X-Forwarded-Proto": true, "Forwarded": true, "X-Request-Id": true,
 	"Cache-Control": true, "Pragma": true, // wishes to caches
 }

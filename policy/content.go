@@ -50,6 +50,8 @@ func namesOperation(query string) bool {
 // PlanQuestion is PlanRequest for a read with content.
 func PlanQuestion(r *Route, mode Mode, req *http.Request, selected []string) (Action, Reason) {
 	switch {
+	case OverridesMethod(req.Header):
+		return WriteAction, MethodUnsafe
 	case mode == Off:
 		return PassAction, ModeOff
 	case !r.Policy.Caches():

@@ -161,3 +161,12 @@ func FuzzAsksGraphQL(f *testing.F) {
 		}
 	})
 }
+
+// A read with content that names another method is a write.
+func TestPlanQuestionWithAnotherMethod(t *testing.T) {
+	r := &Route{Policy: CacheAside, Content: ContentReads{Max: 1 << 10}}
+	req := &http.Request{Method: "POST", Header: header("X-Http-Method-Override: PUT")}
+	if action, reason := PlanQuestion(r, On, req, nil); action != WriteAction || reason != MethodUnsafe {
+		t.Errorf("%v %v", action, reason)
+	}
+}

@@ -135,19 +135,25 @@ func (r *Route) keyedUnlisted(h http.Header) (names []string) {
 	return names
 }
 
-// MethodOverrides are fields by which some frameworks take a request for one with another method.
-var MethodOverrides = [...]string{
-	"X-Http-Method", "X-Http-Method-Override", "X-Http-Methodoverride", "X-Method-Override",
-	"X_http_method", "X_http_method_override", "X_http_methodoverride", "X_method_override", // as CGI has them
+// methodOverrides are fields by which some frameworks take a request for one with another method, in lower case.
+var methodOverrides = [...]string{"x-http-method", "x-http-method-override", "x-http-methodoverride", "x-method-override"}
+
+// NamesMethod reports whether a field is one of those, in any spelling: what hands requests on by CGI's rules makes the same
+// variable of "-" and "_".
+func NamesMethod(name string) bool {
+	if len(name) < len("x-http-method") || len(name) > len("x-http-method-override") || name[0]|0x20 != 'x' {
+		return false
+	}
+	return slices.ContainsFunc(methodOverrides[:], func(override string) bool {
+		return len(name) == len(override) && strings.EqualFold(strings.ReplaceAll(name, "_", "-"), override)
+	})
 }
 
 // OverridesMethod reports whether the request may be taken for an unsafe one. In doubt it is a write.
 func OverridesMethod(h http.Header) bool {
-	for _, name := range MethodOverrides {
-		for _, method := range h[name] {
-			if !Safe(strings.ToUpper(trimOWS(method))) {
-				return true
-			}
+	for name, lines := range h {
+		if NamesMethod(name) && slices.ContainsFunc(lines, func(method string) bool { return !Safe(strings.ToUpper(trimOWS(method))) }) {
+			return true
 		}
 	}
 	return false

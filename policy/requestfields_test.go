@@ -57,6 +57,8 @@ func TestUnlistedHeaders(t *testing.T) {
 func TestPlanOfUnlistedHeaders(t *testing.T) {
 	route := Route{Policy: CacheAside}
 	drop, key, shared := route, route, route
+	ignoring := route
+	ignoring.IgnoreHeaders = []string{"X*"}
 	drop.OnUnlisted, key.OnUnlisted, shared.ShareAuthorized = UnlistedDrop, UnlistedKey, true
 	tests := []struct {
 		about    string
@@ -78,6 +80,8 @@ func TestPlanOfUnlistedHeaders(t *testing.T) {
 		{"an older reason stays", &route, On, []string{"X-Api-Key: k", "Cookie: a=1"}, nil, PassAction, Cookie},
 		{"selected by Vary", &route, On, []string{"X-Theme: a"}, []string{"X-Theme"}, ReadAction, NoReason},
 		{"may be a write", &route, On, []string{"X-Http-Method-Override: delete"}, nil, WriteAction, MethodUnsafe},
+		{"may be a write, as CGI has it", &route, On, []string{"X_HTTP-Method_Override: PUT"}, nil, WriteAction, MethodUnsafe},
+		{"may be a write, though all fields are neutral", &ignoring, On, []string{"X-Http_method: PUT"}, nil, WriteAction, MethodUnsafe},
 		{"is none", &route, On, []string{"X-Method-Override: GET"}, nil, PassAction, HeaderUnlisted},
 		{"may be a write, though the field is dropped", &drop, On, []string{"X-Http-Method-Override: PUT"}, nil, WriteAction, MethodUnsafe},
 		{"may be a write, without a route", nil, On, []string{"X-Http-Method-Override: PUT"}, nil, WriteAction, MethodUnsafe},
