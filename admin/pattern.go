@@ -78,7 +78,7 @@ func below(t policy.Target, sign int) string {
 func checkName(kind policy.MemberKind, raw, name string) error {
 	switch {
 	case signInName.MatchString(raw):
-	case kind == policy.KindTag && strings.ContainsAny(raw, ",;| \t\r\n"):
+	case kind == policy.KindTag && strings.ContainsAny(raw, ", \t\r\n"):
 		return fmt.Errorf("tag %q looks like several: send each tag by itself, as POST /purge with {\"tags\":[\"…\",\"…\"]}; a tag of just this name goes with DELETE /tags/%s",
 			shorten(name), shorten(percentEncode(name)))
 	default:

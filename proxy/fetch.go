@@ -274,7 +274,10 @@ func originFailed(status int) bool {
 // rescue serves a stale copy in place of an error, where the copy allows it.
 func (ex *exchange) rescue(res *fill, c candidate) bool {
 	if c.Copy == nil {
-		c = ex.lookup(string(ex.key), time.Now()) // the fill may have brought one up from a tier below memory
+		// The fill may have brought one up from a tier below memory, or stored this very error.
+		if c = ex.lookup(string(ex.key), time.Now()); c.Copy != nil && policy.Passing(c.Copy.Status) {
+			return false
+		}
 	}
 	if !ex.spare(c) {
 		return false
