@@ -199,7 +199,7 @@ func (w *simWorld) writer() {
 		i.write(invalidation.Record{Operation: invalidation.BeginFence, IDs: ids, Fence: fence, Life: simFence}, invalidation.WaitRecorded, func(Event) {
 			i.follower.Hold(fence, w.clock())
 			life, before := i.life, i.ledger.Token()
-			sent := w.r.IntN(3) > 0
+			sent := w.r.IntN(4) > 0
 			w.after(w.between(time.Millisecond, 30*time.Millisecond), func() {
 				if !sent {
 					w.undo(i, life, fence, ids)

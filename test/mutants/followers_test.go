@@ -88,11 +88,6 @@ var followers = []mutant{
 		pkg:   "./invalidation/fleet", run: "TestQuietOfAFence",
 	},
 	{
-		name:  "a fence of which nothing came takes back what came meanwhile, in a simulation",
-		edits: []edit{{"invalidation/fleet/standing.go", "r.Life > 0 && disturbed < s.first", "r.Life > 0"}},
-		pkg:   "./invalidation/fleet", run: "TestSimulation/quiet",
-	},
-	{
 		name:  "a fence of which nothing came takes back what came meanwhile, alone",
 		edits: []edit{{"invalidation/local.go", "!f.ended && disturbed < f.begun", "!f.ended"}},
 		pkg:   "./invalidation", run: "TestUndoneFence",
