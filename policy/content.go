@@ -49,8 +49,9 @@ func namesOperation(query string) bool {
 
 // PlanQuestion is PlanRequest for a read with content.
 func PlanQuestion(r *Route, mode Mode, req *http.Request, selected []string) (Action, Reason) {
+	override, unlisted := r.heeded(req.Header, selected)
 	switch {
-	case OverridesMethod(req.Header):
+	case override:
 		return WriteAction, MethodUnsafe
 	case mode == Off:
 		return PassAction, ModeOff
@@ -63,7 +64,7 @@ func PlanQuestion(r *Route, mode Mode, req *http.Request, selected []string) (Ac
 	if reason := r.special(req); reason != NoReason {
 		return PassAction, reason
 	}
-	if r.OnUnlisted == UnlistedBypass && r.hasUnlisted(req.Header, selected) {
+	if r.OnUnlisted == UnlistedBypass && unlisted {
 		return PassAction, HeaderUnlisted
 	}
 	return ReadAction, NoReason

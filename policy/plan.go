@@ -27,8 +27,9 @@ func (a Action) String() string { return [...]string{"pass", "read", "pass", "wr
 // force. r is nil where no route matches. Writes invalidate whatever the route or its mode (RFC 9111 §4.4); a method
 // that is not known to be safe is a write. selected are the request fields that Vary is known to name on the route.
 func PlanRequest(r *Route, mode Mode, req *http.Request, selected []string) (Action, Reason) {
+	override, unlisted := r.heeded(req.Header, selected)
 	switch {
-	case !Safe(req.Method), OverridesMethod(req.Header):
+	case override, !Safe(req.Method):
 		return WriteAction, MethodUnsafe
 	case r == nil:
 		return PassAction, NoRoute
@@ -51,7 +52,7 @@ func PlanRequest(r *Route, mode Mode, req *http.Request, selected []string) (Act
 		action = CredentialsAction
 	}
 	switch {
-	case action == PassAction || r.OnUnlisted != UnlistedBypass || !r.hasUnlisted(req.Header, selected):
+	case action == PassAction || r.OnUnlisted != UnlistedBypass || !unlisted:
 		return action, reason
 	case action == CredentialsAction: // which is what keeps it from a copy in most cases
 		return PassAction, reason

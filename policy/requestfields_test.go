@@ -178,3 +178,21 @@ func TestSelects(t *testing.T) {
 		}
 	}
 }
+
+func TestCommonFieldsHaveAClass(t *testing.T) {
+	seen := 0
+	for name := range fieldClasses {
+		if common(name) {
+			seen++
+		}
+	}
+	for _, name := range []string{"Sec-Fetch-Dest", "Sec-Fetch-Mode", "Sec-Fetch-Site", "Sec-Fetch-User"} {
+		if !common(name) || classOf(name) != neutralField {
+			t.Errorf("%s is %v", name, classOf(name))
+		}
+		seen++
+	}
+	if seen != 34 {
+		t.Errorf("of the common fields %d have a class", seen)
+	}
+}
