@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"cacheproxy/proxy/origin"
+	"cacheproxy/proxy/upstream"
 )
 
 var update = flag.Bool("update", false, "write what the bad files give into their .txt")
@@ -114,7 +114,7 @@ func TestDefaults(t *testing.T) {
 		t.Errorf("the rest: %+v", s)
 	}
 	api, ok := s.Upstream("api")
-	want := origin.Options{
+	want := upstream.Options{
 		Name: "api", URL: api.URL, Timeout: 5 * time.Second, MaxInFlight: 64, MaxQueue: 256, QueueTimeout: time.Second,
 		MaxStreams: 1000, DialTimeout: 2500 * time.Millisecond, ReadTimeout: time.Minute, Replicas: []*url.URL{},
 	}
@@ -167,7 +167,7 @@ upstreams:
 	}
 	many := s.Upstreams[2]
 	if many.URL.Host != "10.0.0.1:9000" || len(many.Replicas) != 1 || many.Replicas[0].Host != "10.0.0.2:9000" ||
-		many.Health != (origin.HealthCheck{Path: "/up?deep", Interval: 2 * time.Second, Timeout: time.Second}) ||
+		many.Health != (upstream.HealthCheck{Path: "/up?deep", Interval: 2 * time.Second, Timeout: time.Second}) ||
 		many.DialTimeout != time.Second || many.ReadTimeout != 10*time.Second {
 		t.Errorf("several addresses: %+v", many)
 	}

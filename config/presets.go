@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"cacheproxy/policy"
-	"cacheproxy/proxy/origin"
 	"cacheproxy/proxy/server"
+	"cacheproxy/proxy/upstream"
 )
 
 // defaults is the document of a file that says nothing.
@@ -35,7 +35,7 @@ func defaults() *document {
 // The jitter only ever shortens lifetimes that the route gives, and spreads the expiry of copies that were filled
 // together. A request that waits for another's fill should not wait longer than the fill may take; a fence must outlast
 // a write whose outcome is unknown, which the origin may still carry out after its timeout.
-func preset(kind policy.Kind, upstream origin.Options) *policy.Route {
+func preset(kind policy.Kind, upstream upstream.Options) *policy.Route {
 	r := &policy.Route{
 		Policy:    kind,
 		Host:      upstream.Host,

@@ -7,7 +7,7 @@ import (
 	"slices"
 
 	"cacheproxy/policy"
-	"cacheproxy/proxy/origin"
+	"cacheproxy/proxy/upstream"
 )
 
 // routes compiles all routes and what they say about each other.
@@ -97,9 +97,9 @@ func (c *routeCompiler) modeShare() {
 }
 
 // upstreamOf is the upstream that the route names, which it need not where there is only one.
-func (c *routeCompiler) upstreamOf(upstreams []origin.Options) origin.Options {
+func (c *routeCompiler) upstreamOf(upstreams []upstream.Options) upstream.Options {
 	at := c.key("upstream")
-	i := slices.IndexFunc(upstreams, func(o origin.Options) bool { return o.Name == c.doc.Upstream && o.Name != "" })
+	i := slices.IndexFunc(upstreams, func(o upstream.Options) bool { return o.Name == c.doc.Upstream && o.Name != "" })
 	var known []string
 	for _, o := range upstreams {
 		known = append(known, o.Name)
@@ -115,7 +115,7 @@ func (c *routeCompiler) upstreamOf(upstreams []origin.Options) origin.Options {
 	default:
 		c.problem(at, "%s is not an upstream; write %s, or add it to upstreams", quote(c.doc.Upstream), oneOf(known))
 	}
-	return origin.Options{}
+	return upstream.Options{}
 }
 
 func (c *routeCompiler) patterns() {

@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"cacheproxy/policy"
-	"cacheproxy/proxy/origin"
 	"cacheproxy/proxy/server"
+	"cacheproxy/proxy/upstream"
 )
 
 // Snapshot is one valid configuration. It is immutable and safe for concurrent use; a request sees one Snapshot from
@@ -28,10 +28,10 @@ type Snapshot struct {
 	Log             Log
 	Tracing         *Tracing // nil: none
 	Memory          Memory
-	Valkey          *Valkey          // nil: this process runs alone
-	Upstreams       []origin.Options // at least one; what matches no route goes to the first
-	Routes          []*policy.Route  // in the order of the file
-	Table           *policy.Table    // of Routes
+	Valkey          *Valkey            // nil: this process runs alone
+	Upstreams       []upstream.Options // at least one; what matches no route goes to the first
+	Routes          []*policy.Route    // in the order of the file
+	Table           *policy.Table      // of Routes
 	// Settle says, of the upstreams that need it, for how long after a change their answers may still be those from before.
 	Settle map[string]time.Duration
 
@@ -111,10 +111,10 @@ type Memory struct {
 }
 
 // Upstream is the upstream of that name.
-func (s *Snapshot) Upstream(name string) (origin.Options, bool) {
-	i := slices.IndexFunc(s.Upstreams, func(o origin.Options) bool { return o.Name == name })
+func (s *Snapshot) Upstream(name string) (upstream.Options, bool) {
+	i := slices.IndexFunc(s.Upstreams, func(o upstream.Options) bool { return o.Name == name })
 	if i < 0 {
-		return origin.Options{}, false
+		return upstream.Options{}, false
 	}
 	return s.Upstreams[i], true
 }

@@ -6,17 +6,17 @@ import (
 	"time"
 
 	"cacheproxy/policy"
-	"cacheproxy/proxy/origin"
+	"cacheproxy/proxy/upstream"
 )
 
 // hostForm is a Host as it may be sent: a name or an address, and perhaps a port (RFC 9110 §7.2).
 var hostForm = regexp.MustCompile(`^([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?$`)
 
-func (l *loader) upstreams(list []upstreamDoc) []origin.Options {
+func (l *loader) upstreams(list []upstreamDoc) []upstream.Options {
 	if len(list) == 0 && !l.spoiled("upstreams") && !l.spoiled("") {
 		l.problem("upstreams", "is missing or empty; write at least one: - {name: api, url: \"http://127.0.0.1:9000\"}")
 	}
-	options := make([]origin.Options, len(list))
+	options := make([]upstream.Options, len(list))
 	taken := make([]string, len(list))
 	for i := range list {
 		options[i] = l.upstream(index("upstreams", i), &list[i])
@@ -26,16 +26,16 @@ func (l *loader) upstreams(list []upstreamDoc) []origin.Options {
 	return options
 }
 
-func (l *loader) upstream(path string, doc *upstreamDoc) origin.Options {
+func (l *loader) upstream(path string, doc *upstreamDoc) upstream.Options {
 	l.name(join(path, "name"), doc.Name, "api")
-	o := origin.Options{
+	o := upstream.Options{
 		Name:         doc.Name,
-		Timeout:      l.positive(join(path, "timeout"), doc.Timeout, origin.DefaultTimeout),
-		ReadTimeout:  l.positive(join(path, "read_timeout"), doc.ReadTimeout, origin.DefaultReadTimeout),
-		QueueTimeout: l.positive(join(path, "queue_timeout"), doc.QueueTimeout, origin.DefaultQueueTimeout),
-		MaxInFlight:  l.atLeastOne(join(path, "max_in_flight"), doc.MaxInFlight, origin.DefaultMaxInFlight),
-		MaxQueue:     l.noneOrMore(join(path, "max_queue"), doc.MaxQueue, origin.DefaultMaxQueue),
-		MaxStreams:   l.noneOrMore(join(path, "max_streams"), doc.MaxStreams, origin.DefaultMaxStreams),
+		Timeout:      l.positive(join(path, "timeout"), doc.Timeout, upstream.DefaultTimeout),
+		ReadTimeout:  l.positive(join(path, "read_timeout"), doc.ReadTimeout, upstream.DefaultReadTimeout),
+		QueueTimeout: l.positive(join(path, "queue_timeout"), doc.QueueTimeout, upstream.DefaultQueueTimeout),
+		MaxInFlight:  l.atLeastOne(join(path, "max_in_flight"), doc.MaxInFlight, upstream.DefaultMaxInFlight),
+		MaxQueue:     l.noneOrMore(join(path, "max_queue"), doc.MaxQueue, upstream.DefaultMaxQueue),
+		MaxStreams:   l.noneOrMore(join(path, "max_streams"), doc.MaxStreams, upstream.DefaultMaxStreams),
 	}
 	o.FleetMaxInFlight = l.fleetLimit(join(path, "fleet_max_in_flight"), doc.FleetInFlight)
 	o.DialTimeout = l.connectTimeout(join(path, "connect_timeout"), doc.ConnectTimeout, o.Timeout)
@@ -74,7 +74,7 @@ func (l *loader) settles(list []upstreamDoc) map[string]time.Duration {
 
 // connectTimeout is a part of timeout, since the time for connecting counts in both.
 func (l *loader) connectTimeout(path string, d, timeout time.Duration) time.Duration {
-	d = l.positive(path, d, min(origin.DefaultDialTimeout, timeout/2))
+	d = l.positive(path, d, min(upstream.DefaultDialTimeout, timeout/2))
 	if l.has(path) && d > timeout {
 		l.problem(path, "is longer than timeout, which is %s and ends a request first; write a shorter one, or raise timeout", timeout)
 	}
@@ -100,7 +100,7 @@ func (l *loader) addresses(path string, list oneOrMore) (urls []*url.URL) {
 			continue
 		}
 		urls = append(urls, u)
-		if err := (origin.Options{URL: urls[0], Replicas: urls[1:]}).Validate(); err != nil {
+		if err := (upstream.Options{URL: urls[0], Replicas: urls[1:]}).Validate(); err != nil {
 			l.spoil(at, "%w", err)
 			urls = urls[:len(urls)-1]
 		}
@@ -121,15 +121,15 @@ func (l *loader) addressAt(path, text string) *url.URL {
 	return u
 }
 
-func (l *loader) health(path string, doc healthDoc) origin.HealthCheck {
-	h := origin.HealthCheck{
+func (l *loader) health(path string, doc healthDoc) upstream.HealthCheck {
+	h := upstream.HealthCheck{
 		Path:     doc.Path,
-		Interval: l.positive(join(path, "interval"), doc.Interval, origin.DefaultHealthInterval),
-		Timeout:  l.positive(join(path, "timeout"), doc.Timeout, origin.DefaultHealthTimeout),
+		Interval: l.positive(join(path, "interval"), doc.Interval, upstream.DefaultHealthInterval),
+		Timeout:  l.positive(join(path, "timeout"), doc.Timeout, upstream.DefaultHealthTimeout),
 	}
 	switch at := join(path, "path"); {
 	case !l.has(path) || l.spoiled(at):
-		return origin.HealthCheck{}
+		return upstream.HealthCheck{}
 	case doc.Path == "":
 		l.problem(at, "is missing; write path: /healthz, or remove health")
 	case !healthPath.MatchString(doc.Path):

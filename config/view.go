@@ -5,7 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"cacheproxy/proxy/origin"
+	"cacheproxy/proxy/upstream"
 )
 
 // View is a Snapshot to be shown: what is in force, after defaults, environment and flags, without secrets. It has a value
@@ -168,7 +168,7 @@ func viewLimits(s *Snapshot) LimitsView {
 	}
 }
 
-func viewUpstream(u origin.Options) UpstreamView {
+func viewUpstream(u upstream.Options) UpstreamView {
 	v := UpstreamView{
 		Name: u.Name, URL: u.URL.Redacted(), Host: u.Host.Literal, Timeout: u.Timeout.String(),
 		ConnectTimeout: u.DialTimeout.String(), ReadTimeout: u.ReadTimeout.String(), MaxInFlight: u.MaxInFlight,

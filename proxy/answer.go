@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"cacheproxy/policy"
-	"cacheproxy/proxy/origin"
+	"cacheproxy/proxy/upstream"
 )
 
 // statusGone is logged for a client that left before its answer; it is never sent.
@@ -38,7 +38,7 @@ func setRetryAfter(h http.Header, d time.Duration) {
 // fail answers for an origin that gave no answer.
 func (ex *exchange) fail(why policy.Reason, err error) {
 	ex.status.Outcome, ex.status.Reason = policy.Failed, why
-	code, text := origin.Status(why), "the upstream could not be reached or broke off"
+	code, text := upstream.Status(why), "the upstream could not be reached or broke off"
 	switch why {
 	case policy.ClientGone:
 		ex.gone()

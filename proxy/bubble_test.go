@@ -17,7 +17,7 @@ import (
 	"cacheproxy/invalidation"
 	"cacheproxy/observe"
 	"cacheproxy/policy"
-	"cacheproxy/proxy/origin"
+	"cacheproxy/proxy/upstream"
 	"cacheproxy/store"
 )
 
@@ -96,11 +96,11 @@ func inBubble(t *testing.T, backend http.HandlerFunc, o rigOptions, route *polic
 		b.another = func() *bubble {
 			next := *b
 			next.metrics = observe.NewMetrics("test")
-			upstream := origin.New(o.origin)
-			config := NewConfig(Config{Table: table, MaxObject: 1 << 20}, routes, []*origin.Origin{upstream}, next.metrics)
+			shop := upstream.New(o.origin)
+			config := NewConfig(Config{Table: table, MaxObject: 1 << 20}, routes, []*upstream.Origin{shop}, next.metrics)
 			next.start(config, o)
 			running.Go(func() { _ = next.proxy.Run(ctx) })
-			ends = append(ends, next.proxy.Close, upstream.CloseIdle)
+			ends = append(ends, next.proxy.Close, shop.CloseIdle)
 			return &next
 		}
 		t.Cleanup(func() {

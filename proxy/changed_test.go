@@ -12,7 +12,7 @@ import (
 
 	"cacheproxy/invalidation"
 	"cacheproxy/policy"
-	"cacheproxy/proxy/origin"
+	"cacheproxy/proxy/upstream"
 )
 
 // A refill that differs although nothing was invalidated is a purge that somebody forgot. Whatever else makes an answer
@@ -92,7 +92,7 @@ func TestChangedWithoutInvalidation(t *testing.T) {
 					c.route(r)
 				}
 			}, "/")
-			inBubble(t, backend, rigOptions{origin: origin.Options{Timeout: time.Minute}}, route, func(b *bubble) {
+			inBubble(t, backend, rigOptions{origin: upstream.Options{Timeout: time.Minute}}, route, func(b *bubble) {
 				b.do("GET", "/a", "Accept-Language", "de")
 				synctest.Wait()
 				if c.between != nil {

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"cacheproxy/policy"
-	"cacheproxy/proxy/origin"
+	"cacheproxy/proxy/upstream"
 	"cacheproxy/store"
 )
 
@@ -368,7 +368,7 @@ func (b *bubble) failures(t *testing.T) uint32 {
 // A request for a copy that another instance renews, and that was lost here, waits for it.
 func TestRequestJoinsARenewalThatIsLeft(t *testing.T) {
 	var asked atomic.Int64
-	o := rigOptions{origin: origin.Options{Timeout: time.Minute}}
+	o := rigOptions{origin: upstream.Options{Timeout: time.Minute}}
 	fleet(t, counted(&asked, slowly(time.Second, nil)), 2, o, refreshing(t), func(all []*bubble, d *desk, c *copies) {
 		for range 3 {
 			for _, b := range all {

@@ -13,7 +13,7 @@ import (
 	"cacheproxy/invalidation"
 	"cacheproxy/observe"
 	"cacheproxy/policy"
-	"cacheproxy/proxy/origin"
+	"cacheproxy/proxy/upstream"
 	"cacheproxy/store"
 	"cacheproxy/test/shop"
 
@@ -51,9 +51,9 @@ func warm(b *testing.B, told int, held policy.Coding) (*Proxy, []*http.Request) 
 		b.Fatal(err)
 	}
 	ledger, metrics := invalidation.NewLedger(), observe.NewMetrics("test")
-	upstream := origin.New(origin.Options{Name: "shop", URL: target})
+	upstream := upstream.New(upstream.Options{Name: "shop", URL: target})
 	p := New(Options{
-		Config: NewConfig(Config{Table: table, MaxObject: 1 << 20}, []*policy.Route{route}, []*origin.Origin{upstream}, metrics),
+		Config: NewConfig(Config{Table: table, MaxObject: 1 << 20}, []*policy.Route{route}, []*upstream.Origin{upstream}, metrics),
 		Store:  store.New(store.NewMemory(256 << 20)), Ledger: ledger, Log: invalidation.NewLocal(ledger, "test"), Metrics: metrics, Access: access,
 		Logger: slog.New(slog.DiscardHandler),
 	})

@@ -10,7 +10,7 @@
 //	  pass       the request itself goes to the origin               pass.go
 //	  observe    pass, and compare with what would have been served  observe.go
 //
-// The connections of clients are below it, in package server; the origin's are in package origin.
+// The connections of clients are below it, in package server; the upstreams' are in package upstream.
 //
 // Copies are renewed in the background by refresh.go. One generation of the configuration takes the place of another in
 // reconfigure.go. Every request ends with one policy.Outcome and one policy.Reason, from which Cache-Status, the access log

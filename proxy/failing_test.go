@@ -14,7 +14,7 @@ import (
 
 	"cacheproxy/invalidation"
 	"cacheproxy/policy"
-	"cacheproxy/proxy/origin"
+	"cacheproxy/proxy/upstream"
 )
 
 func TestWaitersAreCapped(t *testing.T) {
@@ -24,7 +24,7 @@ func TestWaitersAreCapped(t *testing.T) {
 		return true
 	}
 	route := routeFor(t, "all", func(r *policy.Route) { r.MaxWaiters = 3 }, "/")
-	inBubble(t, counted(&asked, slow), rigOptions{origin: origin.Options{Timeout: time.Minute}}, route, func(b *bubble) {
+	inBubble(t, counted(&asked, slow), rigOptions{origin: upstream.Options{Timeout: time.Minute}}, route, func(b *bubble) {
 		var wg sync.WaitGroup
 		var full atomic.Int64
 		for range 10 {
@@ -54,7 +54,7 @@ func TestWaitTimeout(t *testing.T) {
 		return true
 	}
 	route := routeFor(t, "all", func(r *policy.Route) { r.WaitTimeout = 2 * time.Second }, "/")
-	inBubble(t, counted(&asked, slow), rigOptions{origin: origin.Options{Timeout: time.Minute}}, route, func(b *bubble) {
+	inBubble(t, counted(&asked, slow), rigOptions{origin: upstream.Options{Timeout: time.Minute}}, route, func(b *bubble) {
 		lead := make(chan answer, 1)
 		go func() { lead <- b.do("GET", "/a") }()
 		synctest.Wait()
@@ -89,7 +89,7 @@ func TestWaitedInVain(t *testing.T) {
 
 func TestPanicOfAFillIsItsOwn(t *testing.T) {
 	var asked atomic.Int64
-	o := rigOptions{origin: origin.Options{MaxInFlight: 1, MaxQueue: 50, QueueTimeout: time.Minute, Timeout: time.Minute}}
+	o := rigOptions{origin: upstream.Options{MaxInFlight: 1, MaxQueue: 50, QueueTimeout: time.Minute, Timeout: time.Minute}}
 	slow := func(int64, http.ResponseWriter, *http.Request) bool {
 		<-time.After(time.Second)
 		return true

@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"cacheproxy/policy"
-	"cacheproxy/proxy/origin"
+	"cacheproxy/proxy/upstream"
 )
 
 // maxAttempts bounds how often a request looks again because the answer it waited for is not for it. After that it goes
@@ -54,7 +54,7 @@ func (ex *exchange) fetch(c candidate) {
 // alone fetches for this request only; what comes may still be stored.
 func (ex *exchange) alone(c candidate) {
 	hints := make(chan hint, maxHints)
-	q := ex.request(c, origin.Fill, ex.r.Context())
+	q := ex.request(c, upstream.Fill, ex.r.Context())
 	q.hints = hints
 	if ex.wantsPart(c) {
 		q.ranges, q.ifRange = ex.r.Header.Get("Range"), ex.r.Header.Get("If-Range")
@@ -87,7 +87,7 @@ func (ex *exchange) together(c candidate) (again bool, next candidate) {
 			if now = ex.lookup(string(ex.key), time.Now()); now.use == serve {
 				return true
 			}
-			q = ex.request(c, origin.Fill, nil)
+			q = ex.request(c, upstream.Fill, nil)
 			q.hints = hints
 			return false
 		},

@@ -12,7 +12,7 @@ import (
 	"cacheproxy/invalidation"
 	"cacheproxy/observe"
 	"cacheproxy/policy"
-	"cacheproxy/proxy/origin"
+	"cacheproxy/proxy/upstream"
 	"cacheproxy/store"
 )
 
@@ -32,7 +32,7 @@ type fetch struct {
 	content  []byte      // of the request; nil: none
 	base     *store.Copy // what a 304 would confirm; nil: fetch it whole
 	baseKey  string      // where base is stored
-	class    origin.Class
+	class    upstream.Class
 	solo     context.Context // set when the fill serves one client only: it ends with it
 	personal bool            // with the credentials of the one client that the fill is for
 	client   netip.Addr      // whom the origin is told of; zero: nobody
@@ -129,7 +129,7 @@ type call struct {
 	unbind   func() bool
 	claim    store.Claim        // the right to fetch for all instances; nil: not this one, or not any more
 	token    invalidation.Token // of the request that was sent last
-	slot     *origin.Slot       // of that request
+	slot     *upstream.Slot     // of that request
 	resp     *http.Response     // its answer
 	id       string             // of the requests to the origin
 	began    time.Time
@@ -199,7 +199,7 @@ func (c *call) failed(err error) *fill {
 	if cause := context.Cause(c.ctx); cause != nil && c.ctx.Err() != nil {
 		err = fmt.Errorf("%w: %w", err, cause)
 	}
-	return c.refused(origin.Classify(err), err)
+	return c.refused(upstream.Classify(err), err)
 }
 
 // refused is the end of a fill without an answer.

@@ -14,8 +14,8 @@ import (
 	"cacheproxy/invalidation"
 	"cacheproxy/observe"
 	"cacheproxy/policy"
-	"cacheproxy/proxy/origin"
 	"cacheproxy/proxy/server"
+	"cacheproxy/proxy/upstream"
 	"cacheproxy/store"
 )
 
@@ -37,7 +37,7 @@ type rigOptions struct {
 	maxObject int64
 	maxBody   int64
 	memory    int64
-	origin    origin.Options
+	origin    upstream.Options
 	log       func(*invalidation.Local) invalidation.Log
 	below     []store.Tier
 	claims    store.Claims
@@ -84,7 +84,7 @@ func newRig(t testing.TB, backend http.HandlerFunc, o rigOptions, routes ...*pol
 		t.Fatal(err)
 	}
 	r.proxy = New(Options{
-		Config: NewConfig(Config{Table: table, MaxObject: o.maxObject, MaxBody: o.maxBody}, routes, []*origin.Origin{origin.New(o.origin)}, r.metrics),
+		Config: NewConfig(Config{Table: table, MaxObject: o.maxObject, MaxBody: o.maxBody}, routes, []*upstream.Origin{upstream.New(o.origin)}, r.metrics),
 		Store:  r.store, Ledger: r.ledger, Log: r.log, Metrics: r.metrics, Access: access,
 		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	})

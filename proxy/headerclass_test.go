@@ -9,7 +9,7 @@ import (
 	"testing/synctest"
 
 	"cacheproxy/policy"
-	"cacheproxy/proxy/origin"
+	"cacheproxy/proxy/upstream"
 )
 
 // echoAll answers with all that the origin saw of a request, but for what a fill says of itself and of the trace.
@@ -54,7 +54,7 @@ func TestNoFieldOfAnotherClientIsInAnAnswer(t *testing.T) {
 	for name, change := range routes {
 		t.Run(name, func(t *testing.T) {
 			route := routeFor(t, "all", change, "/")
-			inBubble(t, echoAll, rigOptions{origin: origin.Options{Host: route.Host}}, route, func(b *bubble) {
+			inBubble(t, echoAll, rigOptions{origin: upstream.Options{Host: route.Host}}, route, func(b *bubble) {
 				passed := route.Host.Literal == ""
 				ask := func(target string, header ...string) answer {
 					a := b.do("GET", target, header...)
@@ -89,7 +89,7 @@ func TestNoFieldOfAnotherClientIsInAnAnswer(t *testing.T) {
 func TestFillSaysNothingOfAHostThatIsNotKeyed(t *testing.T) {
 	for _, literal := range []string{"", "api.internal"} {
 		route := routeFor(t, "all", func(r *policy.Route) { r.Host.Literal = literal }, "/")
-		inBubble(t, echoAll, rigOptions{origin: origin.Options{Host: route.Host}}, route, func(b *bubble) {
+		inBubble(t, echoAll, rigOptions{origin: upstream.Options{Host: route.Host}}, route, func(b *bubble) {
 			want := literal == ""
 			a := b.do("GET", "/a", "Host", "shop.example")
 			if got := strings.Contains(a.body, "shop.example"); got != want || !strings.Contains(a.body, `Forwarded: ["`) {

@@ -12,7 +12,7 @@ import (
 
 	"cacheproxy/invalidation"
 	"cacheproxy/policy"
-	"cacheproxy/proxy/origin"
+	"cacheproxy/proxy/upstream"
 )
 
 // gauge counts what runs at the same time.
@@ -59,7 +59,7 @@ func TestPurgeRefillIsPaced(t *testing.T) {
 				}
 				fmt.Fprint(w, r.URL.Path)
 			}
-			o := rigOptions{origin: origin.Options{Timeout: time.Minute, MaxInFlight: limit, MaxQueue: c.queue, QueueTimeout: c.wait}}
+			o := rigOptions{origin: upstream.Options{Timeout: time.Minute, MaxInFlight: limit, MaxQueue: c.queue, QueueTimeout: c.wait}}
 			route := routeFor(t, "all", func(r *policy.Route) { r.StaleWhileRevalidate, r.TTL, r.WaitTimeout = c.swr, time.Hour, time.Hour }, "/")
 			inBubble(t, backend, o, route, func(b *bubble) {
 				for k := range keys {

@@ -14,7 +14,7 @@ import (
 	"cacheproxy/invalidation"
 	"cacheproxy/observe"
 	"cacheproxy/policy"
-	"cacheproxy/proxy/origin"
+	"cacheproxy/proxy/upstream"
 	"cacheproxy/store"
 )
 
@@ -64,9 +64,9 @@ func hot(t testing.TB, change ...func(*policy.Route)) (*Proxy, *http.Request) {
 		t.Fatal(err)
 	}
 	ledger, metrics := invalidation.NewLedger(), observe.NewMetrics("test")
-	upstream := origin.New(origin.Options{Name: "shop", URL: target})
+	upstream := upstream.New(upstream.Options{Name: "shop", URL: target})
 	p := New(Options{
-		Config: NewConfig(Config{Table: table, MaxObject: 1 << 20}, []*policy.Route{route}, []*origin.Origin{upstream}, metrics),
+		Config: NewConfig(Config{Table: table, MaxObject: 1 << 20}, []*policy.Route{route}, []*upstream.Origin{upstream}, metrics),
 		Store:  store.New(store.NewMemory(64 << 20)), Ledger: ledger, Log: invalidation.NewLocal(ledger, "test"), Metrics: metrics, Access: access,
 		Logger: slog.New(slog.DiscardHandler),
 	})

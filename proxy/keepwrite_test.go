@@ -14,7 +14,7 @@ import (
 
 	"cacheproxy/invalidation"
 	"cacheproxy/policy"
-	"cacheproxy/proxy/origin"
+	"cacheproxy/proxy/upstream"
 )
 
 // keeping are the routes that keep the answers to writes: with a fence around the write, and without.
@@ -197,7 +197,7 @@ func TestAnswersToWritesThatOverlapAreNotKept(t *testing.T) {
 	for kind, change := range keeping {
 		t.Run(kind, func(t *testing.T) {
 			slow := edited(func(n int64) { <-time.After(time.Duration(n) * time.Second) })
-			o := rigOptions{origin: origin.Options{Timeout: time.Minute}}
+			o := rigOptions{origin: upstream.Options{Timeout: time.Minute}}
 			inBubble(t, slow, o, keepingRoute(t, change), func(b *bubble) {
 				var writes sync.WaitGroup
 				for range 3 {
@@ -219,7 +219,7 @@ func TestAnswerToAWriteThatTakesForEverIsNotKept(t *testing.T) {
 					<-time.After(invalidation.MaxFill + time.Second)
 				}
 			})
-			inBubble(t, slow, rigOptions{origin: origin.Options{Timeout: time.Hour}}, keepingRoute(t, change), func(b *bubble) {
+			inBubble(t, slow, rigOptions{origin: upstream.Options{Timeout: time.Hour}}, keepingRoute(t, change), func(b *bubble) {
 				b.do("POST", "/v/1").want(t, "the write", 200, "1", "")
 				b.do("GET", "/v/1").want(t, "read", 200, "2", "stored")
 			})

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"cacheproxy/policy"
-	"cacheproxy/proxy/origin"
+	"cacheproxy/proxy/upstream"
 	"cacheproxy/store"
 )
 
@@ -145,7 +145,7 @@ func TestNothingUnknownIsConfirmed(t *testing.T) {
 					w.WriteHeader(http.StatusNotModified)
 				}
 			}
-			o := rigOptions{lease: held, origin: origin.Options{MaxInFlight: 1, QueueTimeout: time.Hour, Timeout: time.Hour}}
+			o := rigOptions{lease: held, origin: upstream.Options{MaxInFlight: 1, QueueTimeout: time.Hour, Timeout: time.Hour}}
 			inBubble(t, backend, o, routeFor(t, "all", nil, "/"), func(b *bubble) {
 				b.do("GET", "/a")
 				b.pass(2 * time.Second)
@@ -172,7 +172,7 @@ func TestRequestsWithoutALeaseShareTheNextFetch(t *testing.T) {
 		<-time.After(100 * time.Millisecond)
 		fmt.Fprint(w, seen)
 	}
-	o := rigOptions{lease: -1, origin: origin.Options{MaxInFlight: requests, Timeout: time.Minute}}
+	o := rigOptions{lease: -1, origin: upstream.Options{MaxInFlight: requests, Timeout: time.Minute}}
 	inBubble(t, backend, o, routeFor(t, "all", nil, "/"), func(b *bubble) {
 		var crowd sync.WaitGroup
 		for range requests {
@@ -214,7 +214,7 @@ func TestFetchesFromBeforeAreNotShared(t *testing.T) {
 					fmt.Fprint(w, n)
 				}
 			}
-			o := rigOptions{lease: held, origin: origin.Options{Timeout: time.Minute}}
+			o := rigOptions{lease: held, origin: upstream.Options{Timeout: time.Minute}}
 			inBubble(t, backend, o, routeFor(t, "all", nil, "/"), func(b *bubble) {
 				answers := make(chan answer, 2)
 				go func() { answers <- b.do("GET", "/a") }()
@@ -239,7 +239,7 @@ func TestFetchInWaitingEnds(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			backend := func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
-			o := rigOptions{lease: -1, origin: origin.Options{Timeout: 10 * time.Second}}
+			o := rigOptions{lease: -1, origin: upstream.Options{Timeout: 10 * time.Second}}
 			inBubble(t, backend, o, routeFor(t, "all", nil, "/"), func(b *bubble) {
 				answers := make(chan answer, 3)
 				for range 3 {

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"cacheproxy/policy"
-	"cacheproxy/proxy/origin"
+	"cacheproxy/proxy/upstream"
 )
 
 func (b *bubble) setMode(order ModeOrder) {
@@ -102,7 +102,7 @@ func TestModeOffEndsRenewals(t *testing.T) {
 				t.Fatal("no copy to renew")
 			}
 			c.use, c.reason = validate, policy.Renewal
-			offered := renewal{fetch: ex.request(c, origin.Fill, nil), key: ex.flightKey(c), known: ex.known(), copy: c.Copy}
+			offered := renewal{fetch: ex.request(c, upstream.Fill, nil), key: ex.flightKey(c), known: ex.known(), copy: c.Copy}
 			b.setMode(ModeOrder{Mode: mode})
 			b.proxy.renewOne(b.t.Context(), offered)
 			if n := asked.Load(); n != want || c.Copy.Use.Renewing.Load() {

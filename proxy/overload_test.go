@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"cacheproxy/policy"
-	"cacheproxy/proxy/origin"
+	"cacheproxy/proxy/upstream"
 )
 
 // Ten times what the origin can do, all of it misses: the origin sees its limit and not one more, works at its capacity
@@ -36,7 +36,7 @@ func TestOverload(t *testing.T) {
 		w.Header().Set("Cache-Control", "max-age=60")
 		io.WriteString(w, "x")
 	}
-	o := rigOptions{origin: origin.Options{MaxInFlight: places, MaxQueue: 100, QueueTimeout: patience}}
+	o := rigOptions{origin: upstream.Options{MaxInFlight: places, MaxQueue: 100, QueueTimeout: patience}}
 	inBubble(t, backend, o, routeFor(t, "all", nil, "/"), func(b *bubble) {
 		var mu sync.Mutex
 		var told []string
@@ -91,7 +91,7 @@ func TestPassedRequestsAreRefusedAlike(t *testing.T) {
 		<-time.After(10 * time.Second)
 		return true
 	}
-	o := rigOptions{origin: origin.Options{MaxInFlight: 1, MaxQueue: 1, QueueTimeout: 1500 * time.Millisecond, Timeout: time.Minute}}
+	o := rigOptions{origin: upstream.Options{MaxInFlight: 1, MaxQueue: 1, QueueTimeout: 1500 * time.Millisecond, Timeout: time.Minute}}
 	inBubble(t, counted(&asked, hold), o, routeFor(t, "all", nil, "/"), func(b *bubble) {
 		var others sync.WaitGroup
 		others.Go(func() { b.do("GET", "/held") })
@@ -127,7 +127,7 @@ func TestRoutesOfTheProxyTakeTurns(t *testing.T) {
 		quiet := routeFor(t, "quiet", func(r *policy.Route) { r.Policy = kind }, "/quiet/")
 		flood := routeFor(t, "flood", func(r *policy.Route) { r.Policy = kind }, "/flood/")
 		o := rigOptions{
-			origin: origin.Options{MaxInFlight: 1, QueueTimeout: time.Minute, Timeout: time.Minute}, routes: []*policy.Route{quiet},
+			origin: upstream.Options{MaxInFlight: 1, QueueTimeout: time.Minute, Timeout: time.Minute}, routes: []*policy.Route{quiet},
 		}
 		inBubble(t, backend, o, flood, func(b *bubble) {
 			var requests sync.WaitGroup

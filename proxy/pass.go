@@ -15,7 +15,7 @@ import (
 	"golang.org/x/net/http/httpguts"
 
 	"cacheproxy/policy"
-	"cacheproxy/proxy/origin"
+	"cacheproxy/proxy/upstream"
 )
 
 // passer sends requests through to an origin and answers back: in both directions as they come, byte for byte but for
@@ -27,8 +27,8 @@ type passer struct {
 
 // passOptions are what one request is passed through with.
 type passOptions struct {
-	origin *origin.Origin
-	place  origin.Place
+	origin *upstream.Origin
+	place  upstream.Place
 	target policy.Target // as forwarded
 	// trusted says that the peer's X-Forwarded-* and Forwarded are believed and extended instead of replaced.
 	trusted bool
@@ -38,7 +38,7 @@ type passOptions struct {
 	// onResponse gets the head of the final response (the 101 of an upgrade too) before any of it reaches the client,
 	// and may change it. Its error goes to onError instead of the response. Nil: nothing.
 	onResponse func(*http.Response) error
-	// onError answers in place of the origin; origin.Classify names the error. Nil: answerError.
+	// onError answers in place of the origin; upstream.Classify names the error. Nil: answerError.
 	onError func(http.ResponseWriter, error)
 }
 
@@ -108,7 +108,7 @@ func rewrite(pr *httputil.ProxyRequest, pw *passWriter, upgrade string, o passOp
 	policy.AppendVia(out.Header, in.ProtoMajor, in.ProtoMinor)
 
 	out.Host = o.origin.Host(o.target.Host)
-	origin.SetTarget(out, o.origin.URL(), o.target)
+	upstream.SetTarget(out, o.origin.URL(), o.target)
 	if out.Body != nil {
 		out.Body = newPassBody(pw, in, out)
 	}
@@ -120,7 +120,7 @@ func upgradeWish(r *http.Request) string {
 	if r.ProtoMajor != 1 || r.ProtoMinor < 1 || !httpguts.HeaderValuesContainsToken(r.Header["Connection"], "Upgrade") {
 		return ""
 	}
-	offered := slices.DeleteFunc(origin.UpgradeProtocols(r.Header["Upgrade"]), func(protocol string) bool {
+	offered := slices.DeleteFunc(upstream.UpgradeProtocols(r.Header["Upgrade"]), func(protocol string) bool {
 		name, version, versioned := strings.Cut(protocol, "/")
 		switch strings.ToLower(name) {
 		case "h2c", "h2", "http", "tls":
@@ -157,8 +157,8 @@ func peerAddr(r *http.Request) netip.Addr {
 // ReverseProxy leaves a body open when it panics or will not make an upgrade.
 type endToEnd struct {
 	o    passOptions
-	slot *origin.Slot // nil: none yet
-	body io.Closer    // of the response; nil: none
+	slot *upstream.Slot // nil: none yet
+	body io.Closer      // of the response; nil: none
 }
 
 func (e *endToEnd) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -208,11 +208,11 @@ func refuseConnect(w http.ResponseWriter) {
 }
 
 // answerError answers for an origin that did not. It says nothing of the origin's whereabouts; the log does.
-func answerError(w http.ResponseWriter, o *origin.Origin, err error) {
-	reason := origin.Classify(err)
-	status, text := origin.Status(reason), "the upstream could not be reached or broke off"
+func answerError(w http.ResponseWriter, o *upstream.Origin, err error) {
+	reason := upstream.Classify(err)
+	status, text := upstream.Status(reason), "the upstream could not be reached or broke off"
 	switch {
-	case errors.As(err, new(*origin.RequestBodyError)):
+	case errors.As(err, new(*upstream.RequestBodyError)):
 		status, text = bodyFailure(err)
 	case reason == policy.ClientGone:
 		panic(http.ErrAbortHandler) // returning would send an empty 200

@@ -15,14 +15,14 @@ import (
 	"time"
 
 	"cacheproxy/policy"
-	"cacheproxy/proxy/origin"
 	"cacheproxy/proxy/server"
+	"cacheproxy/proxy/upstream"
 )
 
 // passThrough serves through a passer in front of the origin at base and returns the front's address.
 func passThrough(t *testing.T, base *url.URL, change func(*passOptions)) string {
 	t.Helper()
-	o := origin.New(origin.Options{Name: "test", URL: base, Timeout: 10 * time.Second})
+	o := upstream.New(upstream.Options{Name: "test", URL: base, Timeout: 10 * time.Second})
 	t.Cleanup(o.CloseIdle)
 	p := newPasser(slog.New(slog.DiscardHandler))
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -16,7 +16,7 @@ import (
 	"strings"
 	"testing"
 
-	"cacheproxy/proxy/origin"
+	"cacheproxy/proxy/upstream"
 )
 
 // What the origin sees and what the client gets, line by line.
@@ -306,7 +306,7 @@ func TestHooks(t *testing.T) {
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "secret") }))
 	t.Cleanup(srv.Close)
 	addr := passThrough(t, mustURL(t, srv.URL), func(o *passOptions) {
-		o.place.Class = origin.Fill
+		o.place.Class = upstream.Fill
 		o.onResponse = func(res *http.Response) error { res.Header.Set("Cache-Status", "cacheproxy; fwd=bypass"); return nil }
 	})
 	res, err := http.Get("http://" + addr)

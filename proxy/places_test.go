@@ -19,8 +19,8 @@ import (
 	"time"
 
 	"cacheproxy/policy"
-	"cacheproxy/proxy/origin"
 	"cacheproxy/proxy/server"
+	"cacheproxy/proxy/upstream"
 )
 
 // scripted is an origin that answers with the bytes that the query's "answer" holds, and then waits for the other end of the
@@ -118,9 +118,9 @@ func TestPlacesAreGivenBack(t *testing.T) {
 	}
 	back := newScripted(t)
 	before := runtime.NumGoroutine()
-	r := newRig(t, func(http.ResponseWriter, *http.Request) {}, rigOptions{origin: origin.Options{MaxStreams: 8}},
+	r := newRig(t, func(http.ResponseWriter, *http.Request) {}, rigOptions{origin: upstream.Options{MaxStreams: 8}},
 		routeFor(t, "fill", nil, "/fill"), routeFor(t, "pass", func(r *policy.Route) { r.Policy = policy.Bypass }, "/pass"))
-	o := origin.New(origin.Options{Name: "shop", URL: back.url, MaxInFlight: 8, MaxStreams: 8, Timeout: 10 * time.Second})
+	o := upstream.New(upstream.Options{Name: "shop", URL: back.url, MaxInFlight: 8, MaxStreams: 8, Timeout: 10 * time.Second})
 	for _, route := range r.proxy.config().routes {
 		route.origin = o
 	}
@@ -207,7 +207,7 @@ func TestUpgradeToOneOfSeveral(t *testing.T) {
 func TestImpossibleAnswers(t *testing.T) {
 	back := newScripted(t)
 	p := newPasser(slog.New(slog.DiscardHandler))
-	o := origin.New(origin.Options{Name: "test", URL: back.url})
+	o := upstream.New(upstream.Options{Name: "test", URL: back.url})
 	t.Cleanup(o.CloseIdle)
 	for _, c := range []struct{ answer, upgrade string }{
 		{"HTTP/1.1 000 No\r\nContent-Length: 4\r\n\r\nbody", ""},
@@ -229,7 +229,7 @@ func TestImpossibleAnswers(t *testing.T) {
 			onResponse: func(*http.Response) error { t.Errorf("%q was taken for an answer", c.answer); return nil },
 			onError:    func(_ http.ResponseWriter, err error) { failed = err },
 		})
-		if origin.Classify(failed) != policy.OriginError || origin.NotSent(failed) {
+		if upstream.Classify(failed) != policy.OriginError || upstream.NotSent(failed) {
 			t.Errorf("%q: %v", c.answer, failed)
 		}
 	}
@@ -272,7 +272,7 @@ func TestCopyStandsInForImpossibleAnswers(t *testing.T) {
 // Every way out of a pass gives the place back, also those that only a defect takes.
 func TestPlacesAfterPanics(t *testing.T) {
 	back := newScripted(t)
-	o := origin.New(origin.Options{Name: "test", URL: back.url})
+	o := upstream.New(upstream.Options{Name: "test", URL: back.url})
 	t.Cleanup(o.CloseIdle)
 	p := newPasser(slog.New(slog.DiscardHandler))
 	const page = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody"
@@ -314,7 +314,7 @@ func TestPlacesAfterPanics(t *testing.T) {
 		}()
 		if o.InFlight() != 0 || o.Streams() != 0 {
 			t.Errorf("%s: %d in flight, %d streams", name, o.InFlight(), o.Streams())
-			o = origin.New(origin.Options{Name: "test", URL: back.url})
+			o = upstream.New(upstream.Options{Name: "test", URL: back.url})
 		}
 	}
 	o.CloseIdle()
@@ -347,7 +347,7 @@ func (w brokenWriter) Write([]byte) (int, error) { return 0, net.ErrClosed }
 // A client that leaves gives its place back, whenever it does.
 func TestPlacesOfClientsThatLeave(t *testing.T) {
 	back := newScripted(t)
-	o := origin.New(origin.Options{Name: "shop", URL: back.url, MaxInFlight: 8, MaxStreams: 4})
+	o := upstream.New(upstream.Options{Name: "shop", URL: back.url, MaxInFlight: 8, MaxStreams: 4})
 	r := newRig(t, func(http.ResponseWriter, *http.Request) {}, rigOptions{},
 		routeFor(t, "fill", nil, "/fill"), routeFor(t, "pass", func(r *policy.Route) { r.Policy = policy.Bypass }, "/pass"))
 	for _, route := range r.proxy.config().routes {

@@ -9,7 +9,7 @@ import (
 
 	"cacheproxy/invalidation"
 	"cacheproxy/policy"
-	"cacheproxy/proxy/origin"
+	"cacheproxy/proxy/upstream"
 	"cacheproxy/store"
 )
 
@@ -66,7 +66,7 @@ func (ex *exchange) read() {
 		ex.hit(c)
 	case whileFresh:
 		ex.stale(c.Copy, c.reason)
-		ex.p.renewals.offer(ex, c, origin.Fill)
+		ex.p.renewals.offer(ex, c, upstream.Fill)
 	default:
 		if other := ex.alike(); other != nil && ex.wishes == (policy.Wishes{}) {
 			ex.hit(*other)
@@ -217,7 +217,7 @@ func (ex *exchange) hit(found candidate) {
 		ex.rewarm(found)
 	}
 	if ex.route.Policy == policy.RefreshAhead && int(n) >= ex.route.MinHits && !found.other && !ex.personal && ex.due(c) {
-		ex.p.renewals.offer(ex, found, origin.Refresh)
+		ex.p.renewals.offer(ex, found, upstream.Refresh)
 	}
 	ex.deliverCopy(c)
 }
@@ -270,7 +270,7 @@ func onlyIfCached(h http.Header) bool {
 }
 
 // request describes the fetch that this request needs, detached from its connection.
-func (ex *exchange) request(c candidate, class origin.Class, solo context.Context) *fetch {
+func (ex *exchange) request(c candidate, class upstream.Class, solo context.Context) *fetch {
 	names := ex.selecting(c)
 	q := &fetch{
 		route: ex.route, match: ex.match, target: ex.target, query: ex.query, key: string(ex.key),

@@ -14,7 +14,7 @@ import (
 
 	"cacheproxy/invalidation"
 	"cacheproxy/policy"
-	"cacheproxy/proxy/origin"
+	"cacheproxy/proxy/upstream"
 )
 
 // generation is a configuration of these routes in front of the rig's origin.
@@ -25,7 +25,7 @@ func (r *rig) generation(routes ...*policy.Route) *Config {
 		r.t.Fatal(err)
 	}
 	now := r.proxy.config()
-	return NewConfig(Config{Table: table, MaxObject: now.MaxObject}, routes, []*origin.Origin{now.unmatched.origin}, r.metrics)
+	return NewConfig(Config{Table: table, MaxObject: now.MaxObject}, routes, []*upstream.Origin{now.unmatched.origin}, r.metrics)
 }
 
 func (r *rig) reconfigure(routes ...*policy.Route) {

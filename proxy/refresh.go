@@ -7,7 +7,7 @@ import (
 
 	"cacheproxy/invalidation"
 	"cacheproxy/policy"
-	"cacheproxy/proxy/origin"
+	"cacheproxy/proxy/upstream"
 	"cacheproxy/store"
 )
 
@@ -44,7 +44,7 @@ func (ex *exchange) due(c *store.Copy) bool {
 }
 
 // offer queues a copy for renewal on behalf of a request, which does not wait.
-func (rs *renewals) offer(ex *exchange, found candidate, class origin.Class) {
+func (rs *renewals) offer(ex *exchange, found candidate, class upstream.Class) {
 	c := found.Copy
 	if !c.Use.StartRenewal(ex.start) {
 		return

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"cacheproxy/policy"
-	"cacheproxy/proxy/origin"
+	"cacheproxy/proxy/upstream"
 )
 
 // refreshing is a route that renews copies ahead: 100 s of lifetime, due between 80 and 90 s of age.
@@ -131,7 +131,7 @@ func TestRefreshIsTheFirstToGo(t *testing.T) {
 		}
 		return true
 	}
-	o := rigOptions{origin: origin.Options{MaxInFlight: 1, MaxQueue: 1, QueueTimeout: 20 * time.Second, Timeout: time.Minute}}
+	o := rigOptions{origin: upstream.Options{MaxInFlight: 1, MaxQueue: 1, QueueTimeout: 20 * time.Second, Timeout: time.Minute}}
 	inBubble(t, counted(&asked, hold), o, refreshing(t), func(b *bubble) {
 		b.do("GET", "/a")
 		b.pass(95 * time.Second)
@@ -277,7 +277,7 @@ func TestReplacedCopyIsNotRenewed(t *testing.T) {
 		}
 		b.pass(101 * time.Second)
 		b.do("GET", "/a").want(t, "fetched anew", 200, "2", "fwd=stale")
-		b.proxy.renewals.offer(ex, seen, origin.Refresh)
+		b.proxy.renewals.offer(ex, seen, upstream.Refresh)
 		synctest.Wait()
 		b.do("GET", "/a").want(t, "not again", 200, "2", "hit")
 	})

@@ -11,21 +11,21 @@ import (
 
 	"cacheproxy/invalidation"
 	"cacheproxy/policy"
-	"cacheproxy/proxy/origin"
+	"cacheproxy/proxy/upstream"
 )
 
 // RFC 5861 §4: a stale copy stands in for an error of the origin, of the way to it, and for the proxy's own refusal.
 func TestStaleIfError(t *testing.T) {
 	for name, c := range map[string]struct {
 		fail   func(w http.ResponseWriter)
-		origin origin.Options
+		origin upstream.Options
 		status int // what comes where no copy may stand in
 	}{
 		"500":         {fail: func(w http.ResponseWriter) { w.WriteHeader(500) }, status: 500},
 		"503":         {fail: func(w http.ResponseWriter) { w.WriteHeader(503) }, status: 503},
 		"breaks off":  {fail: func(http.ResponseWriter) { panic(http.ErrAbortHandler) }, status: 502},
-		"timeout":     {fail: func(http.ResponseWriter) { <-time.After(8 * time.Second) }, origin: origin.Options{Timeout: 2 * time.Second}, status: 504},
-		"own refusal": {origin: origin.Options{MaxInFlight: 1, MaxQueue: -1, Timeout: time.Hour}, status: 503},
+		"timeout":     {fail: func(http.ResponseWriter) { <-time.After(8 * time.Second) }, origin: upstream.Options{Timeout: 2 * time.Second}, status: 504},
+		"own refusal": {origin: upstream.Options{MaxInFlight: 1, MaxQueue: -1, Timeout: time.Hour}, status: 503},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var asked atomic.Int64
@@ -118,7 +118,7 @@ func TestStaleIfErrorOfReadsThatGoThrough(t *testing.T) {
 		status = map[string]int{"HEAD": fail, "GET": fail}
 		asked.Store(0)
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, counted(&asked, backend), rigOptions{origin: origin.Options{Timeout: time.Minute}}, route, func(b *bubble) {
+			inBubble(t, counted(&asked, backend), rigOptions{origin: upstream.Options{Timeout: time.Minute}}, route, func(b *bubble) {
 				b.do("GET", "/a").want(t, "filled", 200, "1", "stored")
 				b.pass(20 * time.Second)
 				want, body, purged := 200, "1", fail

@@ -9,13 +9,13 @@ import (
 
 	"cacheproxy/invalidation"
 	"cacheproxy/policy"
-	"cacheproxy/proxy/origin"
+	"cacheproxy/proxy/upstream"
 )
 
 // roundTrip waits for a place at the origin, takes the token, and sends the request.
 func (c *call) roundTrip() (*http.Response, error) {
 	q := c.q
-	slot, err := q.route.origin.Acquire(c.ctx, origin.Place{Class: q.class, Route: q.route.Name})
+	slot, err := q.route.origin.Acquire(c.ctx, upstream.Place{Class: q.class, Route: q.route.Name})
 	if err != nil {
 		return nil, fmt.Errorf("fetch from upstream %s: %w", q.route.origin.Name(), err)
 	}
@@ -60,7 +60,7 @@ func (c *call) outgoing() *http.Request {
 	if q.content != nil {
 		req.Body, req.ContentLength = again(q.content), int64(len(q.content))
 	}
-	origin.SetTarget(req, q.route.origin.URL(), q.target.WithQuery(q.query))
+	upstream.SetTarget(req, q.route.origin.URL(), q.target.WithQuery(q.query))
 	return req
 }
 

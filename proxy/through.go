@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"cacheproxy/policy"
-	"cacheproxy/proxy/origin"
 	"cacheproxy/proxy/server"
+	"cacheproxy/proxy/upstream"
 )
 
 // pass sends the request itself to the origin, untouched.
@@ -38,7 +38,7 @@ func (ex *exchange) passOr(why policy.Reason, c candidate, seen func(*http.Respo
 			return nil
 		},
 		failed: func(err error) bool {
-			if reason := origin.Classify(err); instead == policy.NoReason && reason != policy.ClientGone && ex.spare(c) {
+			if reason := upstream.Classify(err); instead == policy.NoReason && reason != policy.ClientGone && ex.spare(c) {
 				instead = reason
 			}
 			return instead != policy.NoReason
@@ -66,7 +66,7 @@ func (ex *exchange) through(o passage) {
 	why := ex.status.Reason
 	arrived := false
 	ex.p.passer.serve(&ex.w, ex.r, passOptions{
-		origin: ex.route.origin, place: origin.Place{Route: ex.route.Name}, target: ex.target, trusted: ex.trusted(),
+		origin: ex.route.origin, place: upstream.Place{Route: ex.route.Name}, target: ex.target, trusted: ex.trusted(),
 		sending: func(req *http.Request) func(*http.Response, error) {
 			req.Header[requestIDField] = []string{ex.id()}
 			if o.sending != nil {
@@ -107,12 +107,12 @@ func (ex *exchange) through(o passage) {
 
 // passFailed answers for an origin that gave no answer to a request that went through.
 func (ex *exchange) passFailed(w http.ResponseWriter, err error) {
-	ex.status.Outcome, ex.status.Reason = policy.Failed, origin.Classify(err)
+	ex.status.Outcome, ex.status.Reason = policy.Failed, upstream.Classify(err)
 	switch ex.status.Reason {
 	case policy.ClientGone:
 		if server.Late(ex.r.Context()) {
 			// net/http ends the request, as if the client had left, before it reports that the body did not come.
-			err = &origin.RequestBodyError{Err: os.ErrDeadlineExceeded}
+			err = &upstream.RequestBodyError{Err: os.ErrDeadlineExceeded}
 			ex.status.Reason = policy.RequestBody
 			break
 		}

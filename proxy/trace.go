@@ -6,7 +6,7 @@ import (
 
 	"cacheproxy/observe"
 	"cacheproxy/policy"
-	"cacheproxy/proxy/origin"
+	"cacheproxy/proxy/upstream"
 )
 
 // traceLookup tells the trace what the look-up found.
@@ -48,7 +48,7 @@ func (p *Proxy) ask(r *route, why policy.Reason, parent *observe.Span, req *http
 		r.upstream.Request(r.Name, why)
 		r.upstream.Answered(time.Since(start))
 		if err != nil {
-			span.Failed(origin.Classify(err))
+			span.Failed(upstream.Classify(err))
 			span.End()
 			return
 		}

@@ -13,7 +13,7 @@ import (
 
 	"cacheproxy/invalidation"
 	"cacheproxy/policy"
-	"cacheproxy/proxy/origin"
+	"cacheproxy/proxy/upstream"
 )
 
 // writeRoutes are the routes of a write: with a fence around it, and without.
@@ -44,15 +44,15 @@ func (b *bubble) wantUndone(kind policy.Kind, since invalidation.Token) {
 func TestWriteThatWasNotSent(t *testing.T) {
 	errRefused := errors.New("connection refused")
 	for name, c := range map[string]struct {
-		options origin.Options
+		options upstream.Options
 		busy    int  // requests that hold places, or wait for some
 		refused bool // no connection to the origin can be made
 		gone    bool // the client leaves
 		status  int
 	}{
-		"queue full":         {options: origin.Options{MaxInFlight: 1, MaxQueue: 1, QueueTimeout: time.Hour}, busy: 3, status: 503},
-		"queue timeout":      {options: origin.Options{MaxInFlight: 1, MaxQueue: 9, QueueTimeout: time.Second}, busy: 1, status: 503},
-		"client gone":        {options: origin.Options{MaxInFlight: 1, MaxQueue: 9, QueueTimeout: time.Hour}, busy: 1, gone: true},
+		"queue full":         {options: upstream.Options{MaxInFlight: 1, MaxQueue: 1, QueueTimeout: time.Hour}, busy: 3, status: 503},
+		"queue timeout":      {options: upstream.Options{MaxInFlight: 1, MaxQueue: 9, QueueTimeout: time.Second}, busy: 1, status: 503},
+		"client gone":        {options: upstream.Options{MaxInFlight: 1, MaxQueue: 9, QueueTimeout: time.Hour}, busy: 1, gone: true},
 		"connection refused": {refused: true, status: 502},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -87,7 +87,7 @@ func TestWriteThatWasNotSent(t *testing.T) {
 					}
 					if c.refused {
 						refuse.Store(true)
-						b.proxy.config().routes[route].origin.CloseIdle()
+						b.proxy.config().routes[route].upstream.CloseIdle()
 					}
 					since := b.ledger.Token()
 					ctx, leave := context.WithCancel(b.t.Context())

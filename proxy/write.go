@@ -9,7 +9,7 @@ import (
 
 	"cacheproxy/invalidation"
 	"cacheproxy/policy"
-	"cacheproxy/proxy/origin"
+	"cacheproxy/proxy/upstream"
 )
 
 // maxInspected is how much of a request body is read to find the names that a write invalidates, in bytes.
@@ -122,7 +122,7 @@ func refused(method string, status int) bool {
 // unanswered applies what is known of a write without an answer. Of what was not sent, nothing can have come: there was no
 // place at the origin or no connection to it, or the client left before there was.
 func (w *writing) unanswered(err error) {
-	if !w.sent || origin.NotSent(err) {
+	if !w.sent || upstream.NotSent(err) {
 		w.undone()
 	} else {
 		w.doubt()

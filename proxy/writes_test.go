@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"cacheproxy/policy"
-	"cacheproxy/proxy/origin"
+	"cacheproxy/proxy/upstream"
 )
 
 // storing is a write-through route whose writes leave their answers behind.
@@ -92,7 +92,7 @@ func TestOnWriteStoreIsExclusive(t *testing.T) {
 			<-time.After(time.Duration(n) * time.Second)
 			return located("/a")(n, w, r)
 		}
-		inBubble(t, counted(&asked, slow), rigOptions{origin: origin.Options{Timeout: time.Minute}}, storing(t), func(b *bubble) {
+		inBubble(t, counted(&asked, slow), rigOptions{origin: upstream.Options{Timeout: time.Minute}}, storing(t), func(b *bubble) {
 			var wg sync.WaitGroup
 			for range 2 {
 				wg.Go(func() { b.do("PUT", "/a") })
@@ -119,7 +119,7 @@ func TestFenceStandsWhileTheOutcomeIsUnknown(t *testing.T) {
 				<-time.After(100 * time.Millisecond)
 				counted(&reads, nil)(w, r)
 			}
-			inBubble(t, backend, rigOptions{origin: origin.Options{Timeout: 2 * time.Second}}, storing(t), func(b *bubble) {
+			inBubble(t, backend, rigOptions{origin: upstream.Options{Timeout: 2 * time.Second}}, storing(t), func(b *bubble) {
 				b.do("GET", "/a")
 				if a := b.do("PUT", "/a"); a.status < 500 {
 					t.Errorf("write: %d", a.status)

@@ -12,7 +12,7 @@ import (
 
 	"cacheproxy/config"
 	"cacheproxy/policy"
-	"cacheproxy/proxy/origin"
+	"cacheproxy/proxy/upstream"
 )
 
 // table is lines of a name and a text, aligned.
@@ -111,7 +111,7 @@ func limitsOf(s *config.Snapshot) string {
 	return text
 }
 
-func reportUpstream(t table, o origin.Options, s *config.Snapshot) {
+func reportUpstream(t table, o upstream.Options, s *config.Snapshot) {
 	t.title("upstream %s", o.Name)
 	t.row("url", join(append([]*url.URL{o.URL}, o.Replicas...), (*url.URL).String))
 	host := "the client's, keyed"
@@ -153,7 +153,7 @@ func upstreamTLSOf(c *tls.Config) string {
 	return text
 }
 
-func healthOf(o origin.Options) string {
+func healthOf(o upstream.Options) string {
 	if o.Health.Path == "" {
 		return ""
 	}

@@ -17,7 +17,7 @@ import (
 	"cacheproxy/invalidation"
 	"cacheproxy/invalidation/valkey"
 	"cacheproxy/observe"
-	"cacheproxy/proxy/origin"
+	"cacheproxy/proxy/upstream"
 	"cacheproxy/store"
 
 	inspect "cacheproxy/cmd/cacheproxy/valkey"
@@ -65,7 +65,7 @@ func newFleet(v *config.Valkey, i *Instance) *fleet {
 	if v.Required {
 		f.patience = requiredContact
 	}
-	f.shares = slices.ContainsFunc(i.snapshot.Upstreams, func(o origin.Options) bool { return o.FleetMaxInFlight > 0 })
+	f.shares = slices.ContainsFunc(i.snapshot.Upstreams, func(o upstream.Options) bool { return o.FleetMaxInFlight > 0 })
 	server := v.Server
 	if server.TLS != nil {
 		server.TLS = server.TLS.Clone()

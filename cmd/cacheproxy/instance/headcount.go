@@ -3,7 +3,7 @@ package instance
 import (
 	"time"
 
-	"cacheproxy/proxy/origin"
+	"cacheproxy/proxy/upstream"
 )
 
 // headcount is how many instances share what an origin may have at work. More are heeded at once. Fewer have to have been
@@ -17,7 +17,7 @@ type headcount struct {
 }
 
 func newHeadcount(settle time.Duration) headcount {
-	return headcount{settle: settle, counted: origin.AssumedInstances}
+	return headcount{settle: settle, counted: upstream.AssumedInstances}
 }
 
 // see takes in how many are live, and says how many count.

@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"cacheproxy/proxy/origin"
+	"cacheproxy/proxy/upstream"
 )
 
 // Shares shrink at once and grow only when it is certain that nobody else holds what they grow by.
@@ -19,8 +19,8 @@ func TestHeadcount(t *testing.T) {
 		name  string
 		looks []look
 	}{
-		{"who starts alone waits for others to be heard of", []look{{0, 1, origin.AssumedInstances}, {settle - 1, 1, origin.AssumedInstances}, {1, 1, 1}}},
-		{"more than anybody assumes", []look{{0, origin.AssumedInstances + 4, origin.AssumedInstances + 4}}},
+		{"who starts alone waits for others to be heard of", []look{{0, 1, upstream.AssumedInstances}, {settle - 1, 1, upstream.AssumedInstances}, {1, 1, 1}}},
+		{"more than anybody assumes", []look{{0, upstream.AssumedInstances + 4, upstream.AssumedInstances + 4}}},
 		{"one joins", []look{{0, 2, 8}, {settle, 2, 2}, {1, 3, 3}}},
 		{"one leaves", []look{{0, 3, 8}, {settle, 3, 3}, {time.Hour, 2, 3}, {settle - 1, 2, 3}, {1, 2, 2}}},
 		{"the list fills one by one", []look{{0, 3, 8}, {settle, 3, 3}, {time.Hour, 1, 3}, {settle / 3, 2, 3}, {settle / 3, 3, 3}, {settle, 3, 3}}},

@@ -16,7 +16,7 @@ import (
 	"cacheproxy/config"
 	"cacheproxy/observe"
 	"cacheproxy/policy"
-	"cacheproxy/proxy/origin"
+	"cacheproxy/proxy/upstream"
 )
 
 // reloading is an instance whose configuration is read again and again; it opens no socket.
@@ -170,7 +170,7 @@ func TestEveryKeyReloadsOrSaysThatItDoesNot(t *testing.T) {
 func TestReloadOfUpstreams(t *testing.T) {
 	r := newReloading(t)
 	a, b := r.upstreams.now[0], r.upstreams.now[1]
-	slot, err := b.Acquire(t.Context(), origin.Place{})
+	slot, err := b.Acquire(t.Context(), upstream.Place{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,7 +9,7 @@ import (
 
 	"cacheproxy/config"
 	"cacheproxy/observe"
-	"cacheproxy/proxy/origin"
+	"cacheproxy/proxy/upstream"
 )
 
 // upstreams are the origins in force and what runs for each, across generations of the configuration.
@@ -20,29 +20,30 @@ type upstreams struct {
 	mu       sync.Mutex      // guards what is below
 	lifetime context.Context // of what runs; nil: nothing does yet
 	running  sync.WaitGroup
-	now      []*upstream
+	now      []*running
 	sharers  int // instances that share the limits of the fleet; zero: not known
 }
 
-type upstream struct {
-	*origin.Origin
+// running is an upstream with what runs for it.
+type running struct {
+	*upstream.Origin
 	stop context.CancelFunc // ends its health checks; nil: none run
 }
 
 // next gives the origins of a snapshot, of which changes says what is new. Those that stay as they are are the same; one
 // that changes takes over the places of the one before it, so that both together respect the limit.
-func (u *upstreams) next(s *config.Snapshot, changes []config.Change) []*upstream {
+func (u *upstreams) next(s *config.Snapshot, changes []config.Change) []*running {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	var list []*upstream
+	var list []*running
 	for _, o := range s.Upstreams {
-		i := slices.IndexFunc(u.now, func(up *upstream) bool { return up.Name() == o.Name })
+		i := slices.IndexFunc(u.now, func(up *running) bool { return up.Name() == o.Name })
 		o.Log, o.Waited = u.log, u.metrics.Upstream(o.Name).Waited
 		switch {
 		case i < 0:
-			list = append(list, &upstream{Origin: origin.New(o)})
+			list = append(list, &running{Origin: upstream.New(o)})
 		case changed("upstreams["+o.Name+"]", changes):
-			list = append(list, &upstream{Origin: origin.Succeed(u.now[i].Origin, o)})
+			list = append(list, &running{Origin: upstream.Succeed(u.now[i].Origin, o)})
 		default:
 			list = append(list, u.now[i])
 		}
@@ -62,7 +63,7 @@ func (u *upstreams) share(instances int) {
 }
 
 // sharedBy tells the origin how many instances ask it.
-func (u *upstream) sharedBy(instances int) {
+func (u *running) sharedBy(instances int) {
 	if instances > 0 {
 		u.SetInstances(instances)
 	}
@@ -76,7 +77,7 @@ func changed(section string, changes []config.Change) bool {
 }
 
 // replace puts the origins of another generation in place of those before, which finish what they have.
-func (u *upstreams) replace(next []*upstream) {
+func (u *upstreams) replace(next []*running) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	for _, up := range next {
@@ -95,7 +96,7 @@ func (u *upstreams) replace(next []*upstream) {
 			up.stop()
 		}
 		up.Retire()
-		if !slices.ContainsFunc(next, func(n *upstream) bool { return n.Name() == up.Name() }) {
+		if !slices.ContainsFunc(next, func(n *running) bool { return n.Name() == up.Name() }) {
 			u.metrics.RemoveUpstream(up.Name())
 		}
 	}
@@ -103,7 +104,7 @@ func (u *upstreams) replace(next []*upstream) {
 }
 
 // start runs an origin's health checks. The caller holds u.mu.
-func (u *upstreams) start(up *upstream) {
+func (u *upstreams) start(up *running) {
 	if u.lifetime == nil || u.lifetime.Err() != nil {
 		return
 	}
@@ -128,8 +129,8 @@ func (u *upstreams) run(ctx context.Context) error {
 }
 
 // origins are what requests are sent to.
-func origins(list []*upstream) []*origin.Origin {
-	all := make([]*origin.Origin, len(list))
+func origins(list []*running) []*upstream.Origin {
+	all := make([]*upstream.Origin, len(list))
 	for i, up := range list {
 		all[i] = up.Origin
 	}

@@ -1,0 +1,93 @@
+package upstream
+
+import (
+	"math/rand/v2"
+	"net/url"
+	"time"
+)
+
+const (
+	// ejectAfter is how many requests in a row get no answer before an address is out of use.
+	ejectAfter = 3
+	// An address is left alone for minEjection the first time, then for twice as long each time, up to maxEjection.
+	minEjection = time.Second
+	maxEjection = time.Minute
+	// fallAfter and riseAfter are how many health checks in a row turn the verdict.
+	fallAfter = 3
+	riseAfter = 2
+)
+
+// address is one of an upstream's addresses. The balancer's mu guards it.
+//
+// Two verdicts take it out of use: that of the health checks, and that of the requests themselves. The latter runs out by
+// itself; then one request at a time tries the address until one gets an answer.
+type address struct {
+	url      *url.URL // does not change
+	inFlight int      // requests and streams
+
+	silent    int       // requests in a row that got no answer
+	ejections int       // since the last answer
+	outUntil  time.Time // meaningful when ejected
+	trying    bool      // a request tries whether an ejected address works again
+
+	checked bool // a health check had a result
+	sick    bool // the verdict of the health checks
+	against int  // results in a row that contradict it
+}
+
+func (a *address) ejected() bool { return a.silent >= ejectAfter }
+
+// healthy reports whether nothing speaks against the address.
+func (a *address) healthy() bool { return !a.sick && !a.ejected() }
+
+// usable reports whether the next request may go there.
+func (a *address) usable(now time.Time) bool {
+	return !a.sick && (!a.ejected() || !a.trying && !now.Before(a.outUntil))
+}
+
+// answered notes that a request got an answer, whichever.
+func (a *address) answered() { a.silent, a.ejections, a.trying = 0, 0, false }
+
+// unanswered notes that a request got none, and not because of its client.
+func (a *address) unanswered(now time.Time) {
+	a.trying = false
+	a.silent++
+	if !a.ejected() || now.Before(a.outUntil) {
+		return // of the requests that were under way together, one counts
+	}
+	a.outUntil = now.Add(ejection(a.ejections))
+	a.ejections++
+}
+
+// ejection is how long an address is left alone that was n times before. It is varied, so that instances that lost the
+// same address do not return to it together.
+func ejection(n int) time.Duration {
+	d := maxEjection
+	if n < 6 {
+		d = min(minEjection<<n, maxEjection)
+	}
+	return d/2 + rand.N(d/2)
+}
+
+// check takes the result of a health check and reports whether it changed the verdict. The first result counts at once.
+func (a *address) check(ok bool) bool {
+	first := !a.checked
+	a.checked = true
+	if ok != a.sick {
+		a.against = 0
+		return false
+	}
+	a.against++
+	need := fallAfter
+	if a.sick {
+		need = riseAfter
+	}
+	if !first && a.against < need {
+		return false
+	}
+	a.sick, a.against = !ok, 0
+	if ok {
+		a.answered() // whatever requests met before has passed
+	}
+	return true
+}

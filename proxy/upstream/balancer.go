@@ -1,0 +1,165 @@
+package upstream
+
+import (
+	"log/slog"
+	"math/rand/v2"
+	"net/url"
+	"slices"
+	"sync"
+	"time"
+
+	"cacheproxy/policy"
+)
+
+// balancer chooses the address for each request: of two that chance names among those in use, the one with fewer requests.
+// Where none is in use all are, since a verdict on all of them is more likely wrong, or no longer true, than useful; so an
+// only address is never out of use.
+type balancer struct {
+	upstream string
+	log      *slog.Logger
+
+	mu        sync.Mutex // guards what is below, and every address
+	addresses []*address // the list itself does not change
+	budget    retryBudget
+	retries   uint64
+}
+
+func newBalancer(o Options) *balancer {
+	b := &balancer{upstream: o.Name, log: o.Log, budget: newRetryBudget(o.MaxInFlight)}
+	for _, u := range append([]*url.URL{o.URL}, o.Replicas...) {
+		b.addresses = append(b.addresses, &address{url: u})
+	}
+	return b
+}
+
+// sole reports whether there is nothing to choose.
+func (b *balancer) sole() bool { return len(b.addresses) == 1 }
+
+// pick chooses an address that is not among tried, which must not be all of them. The caller owes judge and leave.
+func (b *balancer) pick(tried []*address) *address {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	to := b.addresses[0]
+	if !b.sole() {
+		to = lessBusy(b.candidates(tried, time.Now()))
+	}
+	to.trying = to.ejected()
+	to.inFlight++
+	return to
+}
+
+// candidates are the addresses in use that were not tried, or where there is none, all that were not.
+func (b *balancer) candidates(tried []*address, now time.Time) []*address {
+	untried := make([]*address, 0, len(b.addresses))
+	for _, a := range b.addresses {
+		if !slices.Contains(tried, a) {
+			untried = append(untried, a)
+		}
+	}
+	inUse := slices.DeleteFunc(slices.Clone(untried), func(a *address) bool { return !a.usable(now) })
+	if len(inUse) > 0 {
+		return inUse
+	}
+	return untried
+}
+
+// lessBusy names two of the addresses by chance and gives the one with fewer requests.
+func lessBusy(of []*address) *address {
+	first := rand.IntN(len(of))
+	if len(of) == 1 {
+		return of[first]
+	}
+	second := (first + 1 + rand.IntN(len(of)-1)) % len(of)
+	if of[second].inFlight < of[first].inFlight {
+		return of[second]
+	}
+	return of[first]
+}
+
+// leave ends what pick began.
+func (b *balancer) leave(a *address) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	a.inFlight--
+}
+
+// judge takes what became of a request: nil where there was an answer.
+func (b *balancer) judge(a *address, err error) {
+	b.change(a, err, "requests", func() {
+		switch Classify(err) {
+		case policy.NoReason:
+			a.answered()
+		case policy.OriginError, policy.OriginTimeout:
+			a.unanswered(time.Now())
+		default: // the client's doing
+			a.trying = false
+		}
+	})
+}
+
+// check takes the result of a health check.
+func (b *balancer) check(a *address, err error) {
+	b.change(a, err, "health check", func() { a.check(err == nil) })
+}
+
+// change makes a change to an address, and tells when it goes out of use or comes back by it.
+func (b *balancer) change(a *address, cause error, by string, f func()) {
+	b.mu.Lock()
+	before := a.healthy()
+	f()
+	after := a.healthy()
+	healthy := 0
+	for _, other := range b.addresses {
+		if other.healthy() {
+			healthy++
+		}
+	}
+	b.mu.Unlock()
+	if before == after {
+		return
+	}
+	about := []any{"upstream", b.upstream, "address", a.url.Host, "by", by, "healthy", healthy, "of", len(b.addresses)}
+	if after {
+		b.log.Info("address of upstream is back", about...)
+		return
+	}
+	b.log.Warn("address of upstream is unhealthy", append(about, "error", cause)...)
+}
+
+// earn tells of one more request.
+func (b *balancer) earn() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.budget.earn()
+}
+
+// mayRetry reports whether a request that these addresses did not take may go on to another, and counts it.
+func (b *balancer) mayRetry(tried []*address) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(tried) == len(b.addresses) || !b.budget.spend() {
+		return false
+	}
+	b.retries++
+	return true
+}
+
+// mayRepeat reports whether a request that was sent may be sent once more, and counts it.
+func (b *balancer) mayRepeat() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.budget.spend() {
+		return false
+	}
+	b.retries++
+	return true
+}
+
+// health tells of every address whether it is healthy, in the order of the configuration.
+func (b *balancer) health(tell func(host string, healthy bool)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, a := range b.addresses {
+		tell(a.url.Host, a.healthy())
+	}
+}

@@ -1,0 +1,77 @@
+package upstream
+
+import (
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+)
+
+// isStream reports whether a response lasts as long as its peers wish instead of as long as its bytes take.
+func isStream(res *http.Response) bool {
+	if res.StatusCode == http.StatusSwitchingProtocols {
+		return true
+	}
+	mediaType, _, err := mime.ParseMediaType(res.Header.Get("Content-Type"))
+	if err != nil {
+		return false
+	}
+	return mediaType == "text/event-stream" || isGRPC(res.Header)
+}
+
+func isGRPC(h http.Header) bool { return strings.HasPrefix(h.Get("Content-Type"), "application/grpc") }
+
+// held returns h as the body of a response. An upgraded connection stays writable.
+func held(h heldBody) io.ReadCloser {
+	if h.ReadCloser == http.NoBody {
+		h.done()
+		return h.ReadCloser
+	}
+	if w, ok := h.ReadCloser.(io.Writer); ok {
+		return &heldConn{heldBody: &h, Writer: w}
+	}
+	return &h
+}
+
+// heldBody is a response's body that gives something back at its end.
+type heldBody struct {
+	io.ReadCloser
+	done  func()
+	stall *stall // nil: it may pause as long as it likes
+}
+
+// Read calls done at the end, whether or not the caller closes the body then.
+func (b *heldBody) Read(p []byte) (int, error) {
+	b.stall.begin()
+	n, err := b.ReadCloser.Read(p)
+	if b.stall.end() && err != nil && !errors.Is(err, io.EOF) {
+		err = ErrStalled
+	}
+	if err != nil {
+		b.done()
+	}
+	return n, err
+}
+
+func (b *heldBody) Close() error {
+	err := b.ReadCloser.Close()
+	b.done()
+	return err
+}
+
+// heldConn is an upgraded connection. One direction's end is not the connection's: only Close gives the place back.
+type heldConn struct {
+	*heldBody
+	io.Writer
+}
+
+func (c *heldConn) Read(p []byte) (int, error) { return c.ReadCloser.Read(p) }
+
+// CloseWrite tells the origin that nothing follows, and leaves the other direction open.
+func (c *heldConn) CloseWrite() error {
+	if w, ok := c.Writer.(interface{ CloseWrite() error }); ok {
+		return w.CloseWrite()
+	}
+	return nil
+}

@@ -1,0 +1,65 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+
+	"cacheproxy/policy"
+)
+
+// ErrTimeout means that the origin kept the proxy waiting longer than Options.Timeout before its response header.
+var ErrTimeout = errors.New("the upstream did not answer in time")
+
+// ErrStalled means that the origin paused in the middle of its response's body for longer than Options.ReadTimeout.
+var ErrStalled = errors.New("the upstream stopped in the middle of its response")
+
+// RequestBodyError is a failure to read the request's own body: the client broke off, sent malformed framing or
+// exceeded a limit. The origin is not to blame.
+type RequestBodyError struct{ Err error }
+
+func (e *RequestBodyError) Error() string { return "read request body: " + e.Err.Error() }
+
+// Unwrap returns what the body's reader said, such as an *http.MaxBytesError.
+func (e *RequestBodyError) Unwrap() error { return e.Err }
+
+// StatusClientGone is never sent: it stands in logs for a client that left before it was answered.
+const StatusClientGone = 499
+
+// Classify names an error of RoundTrip, or of reading a response's body. NoReason for nil.
+func Classify(err error) policy.Reason {
+	var body *RequestBodyError
+	var timeout net.Error
+	switch {
+	case err == nil:
+		return policy.NoReason
+	case errors.Is(err, ErrQueueFull), errors.Is(err, ErrStreamsFull):
+		return policy.QueueFull
+	case errors.Is(err, ErrQueueTimeout):
+		return policy.QueueTimeout
+	case errors.Is(err, ErrTimeout), errors.Is(err, ErrStalled), errors.Is(err, context.DeadlineExceeded):
+		return policy.OriginTimeout
+	case errors.Is(err, context.Canceled), errors.As(err, &body):
+		return policy.ClientGone
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return policy.OriginTimeout
+	default:
+		return policy.OriginError
+	}
+}
+
+// Status is the status with which the proxy answers for a reason that Classify gives (RFC 9110 §15.6): 502, 503 or 504.
+// For ClientGone it is StatusClientGone, which is for logs only.
+func Status(r policy.Reason) int {
+	switch r {
+	case policy.OriginTimeout:
+		return http.StatusGatewayTimeout
+	case policy.QueueFull, policy.QueueTimeout:
+		return http.StatusServiceUnavailable
+	case policy.ClientGone:
+		return StatusClientGone
+	default:
+		return http.StatusBadGateway
+	}
+}

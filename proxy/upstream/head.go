@@ -1,0 +1,85 @@
+package upstream
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+)
+
+// checkHead refuses a response that nobody can be given. net/http reads any three digits as a status and panics when it is to
+// write one below 100, and it takes every 101 for an upgrade, whoever asked for one: what is not a message of HTTP is an
+// error of the origin like a connection that breaks.
+func checkHead(req *http.Request, res *http.Response) error {
+	var err error
+	switch {
+	case res.StatusCode == http.StatusSwitchingProtocols:
+		err = checkUpgrade(req, res)
+	case res.StatusCode < 200 || res.StatusCode > 999:
+		err = fmt.Errorf("read response: %03d is no status of a final response", res.StatusCode)
+	default:
+		err = joinNames(res.Header)
+	}
+	if err != nil {
+		return &headError{err}
+	}
+	return nil
+}
+
+// headError is a response that is none. It came from an address that works: clients who know what one service of it gets
+// wrong must not be able to put the address out of use.
+type headError struct{ err error }
+
+func (e *headError) Error() string { return e.err.Error() }
+
+func (e *headError) Unwrap() error { return e.err }
+
+// fault is what an error says against the address that it came from.
+func fault(err error) error {
+	if errors.As(err, new(*headError)) {
+		return nil
+	}
+	return err
+}
+
+// checkUpgrade reports what is wrong with a 101. It names the protocols that are in use from here on, which must be among
+// those that the request has offered (RFC 9110 §7.8).
+func checkUpgrade(req *http.Request, res *http.Response) error {
+	chosen := UpgradeProtocols(res.Header["Upgrade"])
+	if len(chosen) == 0 {
+		return errors.New("read response: 101 without a protocol")
+	}
+	offered := UpgradeProtocols(req.Header["Upgrade"])
+	for _, protocol := range chosen {
+		if !contains(offered, protocol) {
+			return fmt.Errorf("read response: 101 to %q where %q was offered", protocol, offered)
+		}
+	}
+	if _, ok := res.Body.(io.ReadWriteCloser); !ok {
+		return errors.New("read response: 101 without Connection: Upgrade")
+	}
+	return nil
+}
+
+// UpgradeProtocols are the elements of an Upgrade field.
+func UpgradeProtocols(lines []string) []string {
+	var protocols []string
+	for _, line := range lines {
+		for element := range strings.SplitSeq(line, ",") {
+			if element = strings.Trim(element, " \t"); element != "" {
+				protocols = append(protocols, element)
+			}
+		}
+	}
+	return protocols
+}
+
+func contains(protocols []string, protocol string) bool {
+	for _, p := range protocols {
+		if strings.EqualFold(p, protocol) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,83 @@
+package upstream
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"cacheproxy/policy"
+)
+
+// maxHealthBody is how much of an answer to a health check is read, in bytes.
+const maxHealthBody = 64 << 10
+
+// Run asks every address regularly whether it can work, until ctx ends. Without a health check it returns at once.
+func (o *Origin) Run(ctx context.Context) error {
+	if o.options.Health.Path == "" {
+		return nil
+	}
+	var checks sync.WaitGroup
+	for _, a := range o.balancer.addresses {
+		checks.Go(func() { o.watch(ctx, a) })
+	}
+	checks.Wait()
+	return nil
+}
+
+// Health tells of every address, as host:port, whether it is healthy: neither health checks nor requests speak against
+// it. Only where others are healthy is one that is not left alone.
+func (o *Origin) Health(tell func(address string, healthy bool)) { o.balancer.health(tell) }
+
+func (o *Origin) watch(ctx context.Context, a *address) {
+	again := time.NewTimer(0)
+	defer again.Stop()
+	for {
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return
+		}
+		err := o.check(ctx, a)
+		if ctx.Err() != nil {
+			return
+		}
+		o.balancer.check(a, err)
+		// Instances that started together do not ask together for ever.
+		interval := o.options.Health.Interval
+		again.Reset(interval - interval/10 + rand.N(interval/5+1))
+	}
+}
+
+// check asks an address once. Its error says what speaks against it.
+func (o *Origin) check(ctx context.Context, a *address) error {
+	ctx, cancel := context.WithTimeout(ctx, o.options.Health.Timeout)
+	defer cancel()
+	path, query, hasQuery := strings.Cut(o.options.Health.Path, "?")
+	host := o.options.Host.Literal
+	if host == "" || o.options.HostOfAddress {
+		host = a.url.Host
+	}
+	req := (&http.Request{
+		Method: http.MethodGet, URL: &url.URL{}, Host: host, Header: http.Header{"User-Agent": {"cacheproxy-health"}},
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+	}).WithContext(ctx)
+	SetTarget(req, a.url, policy.Target{Path: path, Query: query, HasQuery: hasQuery})
+	res, err := o.plain.anew.RoundTrip(req)
+	if err != nil {
+		return fmt.Errorf("check health: %w", err)
+	}
+	defer res.Body.Close()
+	if _, err := io.CopyN(io.Discard, res.Body, maxHealthBody); err != nil && err != io.EOF {
+		return fmt.Errorf("check health: read answer: %w", err)
+	}
+	if res.StatusCode < 200 || res.StatusCode >= 400 {
+		return fmt.Errorf("check health: %s", res.Status)
+	}
+	return nil
+}

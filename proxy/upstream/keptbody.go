@@ -1,0 +1,69 @@
+package upstream
+
+import (
+	"io"
+	"net/http"
+	"sync"
+)
+
+// keptBody is a request's body that outlives attempts in which nobody read it: a transport that makes no connection
+// closes it all the same. A nil keptBody is no body.
+type keptBody struct {
+	io.ReadCloser
+	mu     sync.Mutex
+	read   bool
+	final  bool // no further attempt follows
+	closed bool
+}
+
+// keepBody puts a keptBody in req.
+func keepBody(req *http.Request) *keptBody {
+	if req.Body == nil || req.Body == http.NoBody {
+		return nil
+	}
+	b := &keptBody{ReadCloser: req.Body}
+	req.Body = b
+	return b
+}
+
+func (b *keptBody) Read(p []byte) (int, error) {
+	b.mu.Lock()
+	b.read = true
+	b.mu.Unlock()
+	return b.ReadCloser.Read(p)
+}
+
+// Close is for the body's last attempt, unless somebody has read: then there will be no other.
+func (b *keptBody) Close() error {
+	b.mu.Lock()
+	b.closed = true
+	through := b.read || b.final
+	b.mu.Unlock()
+	if !through {
+		return nil
+	}
+	return b.ReadCloser.Close()
+}
+
+// release says that there will be no further attempt.
+func (b *keptBody) release() {
+	if b == nil {
+		return
+	}
+	b.mu.Lock()
+	b.final = true
+	owed := b.closed && !b.read
+	b.mu.Unlock()
+	if owed {
+		b.ReadCloser.Close() // the error cannot matter any more
+	}
+}
+
+func (b *keptBody) wasRead() bool {
+	if b == nil {
+		return false
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.read
+}

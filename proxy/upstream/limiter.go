@@ -1,0 +1,209 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// Class says who is served first when the origin has no place free: strictly the higher class, so that a lower one may
+// wait in vain for as long as higher ones fill the origin. QueueTimeout is what bounds that.
+type Class uint8
+
+const (
+	// Write is a request of a client that nothing but the origin can answer: writes and everything passed through. The
+	// zero value.
+	Write Class = iota
+	// Fill is a read that found no usable copy.
+	Fill
+	// Refresh renews a copy that still serves; nobody waits for it.
+	Refresh
+
+	classes
+)
+
+// String is the class's name in logs.
+func (c Class) String() string { return [classes]string{"write", "fill", "refresh"}[c] }
+
+// Place says on whose behalf a place is asked for. Inside a class routes take turns, and inside a route the longest
+// waiting goes first.
+type Place struct {
+	Class Class
+	Route string // the route's name; empty is a route like any other
+}
+
+var (
+	// ErrQueueFull means that every place is taken and so is the queue for them, or that the waiting request was pushed
+	// out of a full queue by one of a higher class, or of a route with fewer waiting.
+	ErrQueueFull = errors.New("every place at the upstream and in its queue is taken")
+	// ErrQueueTimeout means that no place became free within the queue's deadline.
+	ErrQueueTimeout = errors.New("no place at the upstream became free in time")
+	// ErrStreamsFull means that the response is a stream and that as many as allowed are open.
+	ErrStreamsFull = errors.New("as many streams as the upstream may have are open")
+)
+
+// limiter hands out places. It has no goroutine of its own: a place is passed on by the request that gives it back.
+type limiter struct {
+	waited func(time.Duration) // never nil
+
+	mu           sync.Mutex // guards everything below, and the fields of every waiter
+	max          int        // places of this instance
+	own          int        // of which it has no more, however few instances there are
+	fleet        int        // places of all instances together; 0: they do not share
+	instances    int
+	maxQueue     int
+	maxStreams   int
+	queueTimeout time.Duration
+	inFlight     int
+	streams      int
+	queued       int
+	shed         uint64
+	queues       [classes]fairQueue
+}
+
+func newLimiter(o Options) *limiter {
+	l := &limiter{instances: AssumedInstances, waited: o.Waited}
+	if l.waited == nil {
+		l.waited = func(time.Duration) {}
+	}
+	l.setLimits(o)
+	return l
+}
+
+// acquire returns a place, at once or after waiting for one. It fails with ErrQueueFull, ErrQueueTimeout or, as soon as
+// ctx ends, with the cause of that.
+func (l *limiter) acquire(ctx context.Context, p Place) (*Slot, error) {
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("wait for a place: %w", endOf(ctx))
+	}
+	w, err := l.enter(p)
+	if err != nil {
+		return nil, err
+	}
+	if w == nil {
+		l.waited(0)
+		return &Slot{limiter: l, held: heldPlace}, nil
+	}
+	since := time.Now()
+	slot, err := l.wait(ctx, w)
+	l.waited(time.Since(since))
+	return slot, err
+}
+
+// enter takes a free place (a nil waiter) or joins the queue.
+func (l *limiter) enter(p Place) (*waiter, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.inFlight < l.max {
+		l.inFlight++
+		return nil, nil
+	}
+	if l.queued >= l.maxQueue && !l.pushOutFor(p) {
+		l.shed++
+		return nil, ErrQueueFull
+	}
+	w := &waiter{place: p, patience: l.queueTimeout, settled: make(chan struct{})}
+	l.queues[p.Class].push(w)
+	l.queued++
+	return w, nil
+}
+
+// pushOutFor makes room in a full queue. Who has to go is of the lowest class that waits, of its route with the most
+// waiting, and there the newest, which has waited least for nothing. A newcomer of that class itself is let in only at the
+// cost of a route that has more waiting than its own would have with it: a flood on one route takes no other's room.
+func (l *limiter) pushOutFor(p Place) bool {
+	lowest := classes - 1
+	for lowest > p.Class && l.queues[lowest].empty() {
+		lowest--
+	}
+	q := &l.queues[lowest]
+	longest := q.longest()
+	if longest == nil || lowest == p.Class && longest.length <= q.length(p.Route)+1 {
+		return false
+	}
+	l.shed++
+	l.settle(longest.newest, pushedOut)
+	return true
+}
+
+func (l *limiter) wait(ctx context.Context, w *waiter) (*Slot, error) {
+	deadline := time.NewTimer(w.patience)
+	defer deadline.Stop()
+	var err error
+	select {
+	case <-w.settled:
+	case <-deadline.C:
+		err = ErrQueueTimeout
+	case <-ctx.Done():
+		err = fmt.Errorf("wait for a place: %w", endOf(ctx))
+	}
+
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch w.state {
+	case admitted: // possibly in the same instant in which it gave up: a place in hand is used
+		return &Slot{limiter: l, held: heldPlace}, nil
+	case pushedOut:
+		return nil, ErrQueueFull
+	}
+	if errors.Is(err, ErrQueueTimeout) {
+		l.shed++
+	}
+	l.settle(w, left)
+	return nil, err
+}
+
+// settle takes w out of its queue. The caller holds mu.
+func (l *limiter) settle(w *waiter, state waiterState) {
+	l.queues[w.place.Class].remove(w)
+	l.queued--
+	w.state = state
+	close(w.settled)
+}
+
+// admit fills free places from the queue: the highest class first, its routes in turn. The caller holds mu.
+func (l *limiter) admit() {
+	for l.inFlight < l.max && l.queued > 0 {
+		for c := range l.queues {
+			if w := l.queues[c].next(); w != nil {
+				l.inFlight++
+				l.settle(w, admitted)
+				break
+			}
+		}
+	}
+}
+
+// setLimits changes all limits. Who waits already keeps the deadline of then.
+func (l *limiter) setLimits(o Options) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.own, l.fleet, l.maxQueue, l.maxStreams, l.queueTimeout = o.MaxInFlight, o.FleetMaxInFlight, o.MaxQueue, o.MaxStreams, o.QueueTimeout
+	l.divide()
+}
+
+// AssumedInstances is how many instances there are taken to be as long as nobody could say. Few fleets have more: those that
+// start while they cannot see each other do not bring down what they are to protect.
+const AssumedInstances = 8
+
+func (l *limiter) setInstances(n int) {
+	if n < 1 {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.instances = n
+	l.divide()
+}
+
+// divide takes this instance's share. Places above a lowered number are not taken away, only not given out again. The
+// caller holds mu.
+func (l *limiter) divide() {
+	l.max = l.own
+	if l.fleet > 0 {
+		l.max = max(1, min(l.own, l.fleet/l.instances))
+	}
+	l.admit()
+}

@@ -1,0 +1,29 @@
+package upstream
+
+import "errors"
+
+// NotSent reports whether an error of RoundTrip, Send or Acquire says that nothing of the request was written to the
+// origin, which therefore cannot have acted on it: there was no place, no connection, or none on which a byte went out. In
+// doubt the request was sent, and always where connections are shared by requests, as in HTTP/2. False for nil.
+func NotSent(err error) bool {
+	var unsent *notSentError
+	return errors.As(err, &unsent)
+}
+
+// notSentError is the failure of a request of which nothing was written.
+type notSentError struct {
+	err  error
+	over bool // nobody waits for its answer any more
+}
+
+func (e *notSentError) Error() string { return e.err.Error() }
+
+func (e *notSentError) Unwrap() error { return e.err }
+
+// disown takes the word back where something had been sent before.
+func disown(err error) error {
+	if unsent, ok := err.(*notSentError); ok {
+		return unsent.err
+	}
+	return err
+}

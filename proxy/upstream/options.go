@@ -1,0 +1,158 @@
+package upstream
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"cacheproxy/policy"
+)
+
+// Defaults of Options.
+const (
+	DefaultTimeout        = 5 * time.Second
+	DefaultMaxInFlight    = 64
+	DefaultMaxQueue       = 256
+	DefaultQueueTimeout   = time.Second
+	DefaultMaxStreams     = 1000
+	DefaultDialTimeout    = 3 * time.Second
+	DefaultReadTimeout    = time.Minute
+	DefaultIdleTimeout    = 30 * time.Second
+	DefaultMaxHeaderBytes = 1 << 20
+
+	DefaultHealthInterval = 2 * time.Second
+	DefaultHealthTimeout  = time.Second
+)
+
+// Options describe one upstream. A zero field takes its default, except where it says otherwise.
+type Options struct {
+	// Name is the upstream's name in configuration, logs and metrics.
+	Name string
+	// URL is scheme and host: http, https (HTTP/2 where the origin offers it) or h2c (HTTP/2 without TLS, for gRPC).
+	URL *url.URL
+	// Replicas are further addresses of the same service, with the scheme of URL: any of them may answer any request. A
+	// host name with several IP addresses is one address; the dialer tries these in turn.
+	Replicas []*url.URL
+	// Health asks every address regularly whether it can work.
+	Health HealthCheck
+	// Timeout bounds how long the origin may keep a request waiting for the response header; 0: 5s. It counts
+	// connecting, writing and thinking, not the time that the client takes to send its body. A request that goes on to
+	// another address because one could not be reached has it anew.
+	Timeout time.Duration
+	// ReadTimeout bounds how long the origin may pause in the middle of a response's body while somebody waits for more,
+	// which ends the response; 0: 1m. The body as a whole may take as long as it likes, and a stream pauses as it likes.
+	ReadTimeout time.Duration
+	// MaxInFlight is how many requests may be at the origin at once, from sending to the last byte of the body; 0: 64.
+	MaxInFlight int
+	// FleetMaxInFlight is how many requests all instances together may have at the origin, of which each takes its share: see
+	// SetInstances. Zero: each has MaxInFlight to itself.
+	FleetMaxInFlight int
+	// MaxQueue is how many requests may wait for a place; 0: 256, below 0: none.
+	MaxQueue int
+	// QueueTimeout is how long one waits at most; 0: 1s.
+	QueueTimeout time.Duration
+	// MaxStreams is how many upgraded connections, event streams and gRPC calls may be open, which count apart from
+	// MaxInFlight; 0: 1000, below 0: none.
+	MaxStreams int
+	// Host says which Host the origin sees. The zero value passes on the client's.
+	Host policy.HostRule
+	// HostOfAddress has each address see itself as Host. Host.Literal must then be the host of URL.
+	HostOfAddress bool
+	// DialTimeout bounds connecting, and apart from it the TLS handshake; 0: 3s, or half of Timeout where that is less,
+	// which leaves time for another address.
+	DialTimeout time.Duration
+	// IdleTimeout is how long an unused connection is kept; 0: 30s. It should be shorter than the origin's own.
+	IdleTimeout time.Duration
+	// MaxHeaderBytes bounds the response header; 0: 1 MiB. A larger one is an origin error.
+	MaxHeaderBytes int64
+	// TLS holds authorities and client certificates for an https URL; nil: the system's. It is cloned before use.
+	TLS *tls.Config
+	// Dial makes connections instead of TCP; nil: TCP.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Waited is told how long each request waited for its place, whether or not it got it; those who were refused at once
+	// did not wait. It is called concurrently. Nil: nobody wants to know.
+	Waited func(time.Duration)
+	// Log is told when an address goes out of use or comes back; nil: nobody.
+	Log *slog.Logger
+}
+
+// HealthCheck asks an address with GET whether it can work: any status from 200 to 399 is a yes. An address is out of use
+// after three failures in a row and back after two successes; the first answer of all counts at once. The requests go
+// over connections of their own and take no place of Options.MaxInFlight. An only address stays in use whatever it says.
+type HealthCheck struct {
+	Path     string        // such as /healthz; empty: no check
+	Interval time.Duration // between checks of one address, varied by a tenth; 0: 2s
+	Timeout  time.Duration // for the whole answer; 0: 1s
+}
+
+// Validate reports what makes an upstream unusable.
+func (o Options) Validate() error {
+	if o.URL == nil {
+		return errors.New("url is missing: name the upstream as http://host:port")
+	}
+	for i, u := range append([]*url.URL{o.URL}, o.Replicas...) {
+		if err := validateAddress(u); err != nil {
+			return err
+		}
+		if u.Scheme != o.URL.Scheme {
+			return fmt.Errorf("url %q: use %s:// like the first: one upstream speaks one protocol", u.Redacted(), o.URL.Scheme)
+		}
+		if i > 0 && (u.Host == o.URL.Host || slices.ContainsFunc(o.Replicas[:i-1], func(r *url.URL) bool { return r.Host == u.Host })) {
+			return fmt.Errorf("url %q: remove it here, it is named before", u.Redacted())
+		}
+	}
+	if p := o.Health.Path; p != "" && !strings.HasPrefix(p, "/") {
+		return fmt.Errorf("health path %q: write a path that begins with /", p)
+	}
+	return nil
+}
+
+func validateAddress(u *url.URL) error {
+	switch {
+	case u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "h2c":
+		return fmt.Errorf("url %q: use http://, https:// or h2c://", u.Redacted())
+	case u.Host == "":
+		return fmt.Errorf("url %q: the host is missing", u.Redacted())
+	case u.User != nil:
+		return fmt.Errorf("url %q: remove user and password, requests are forwarded with the client's own", u.Redacted())
+	case u.Opaque != "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
+		return fmt.Errorf("url %q: remove everything after the host, paths are forwarded as they come", u.Redacted())
+	}
+	return nil
+}
+
+func (o Options) withDefaults() Options {
+	defaultTo(&o.Timeout, DefaultTimeout)
+	defaultTo(&o.MaxInFlight, DefaultMaxInFlight)
+	defaultTo(&o.MaxQueue, DefaultMaxQueue)
+	defaultTo(&o.QueueTimeout, DefaultQueueTimeout)
+	defaultTo(&o.MaxStreams, DefaultMaxStreams)
+	defaultTo(&o.DialTimeout, min(DefaultDialTimeout, o.Timeout/2))
+	defaultTo(&o.ReadTimeout, DefaultReadTimeout)
+	defaultTo(&o.IdleTimeout, DefaultIdleTimeout)
+	defaultTo(&o.MaxHeaderBytes, DefaultMaxHeaderBytes)
+	defaultTo(&o.Health.Interval, DefaultHealthInterval)
+	defaultTo(&o.Health.Timeout, DefaultHealthTimeout)
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	o.MaxInFlight = max(o.MaxInFlight, 1)
+	if o.TLS != nil {
+		o.TLS = o.TLS.Clone()
+	}
+	return o
+}
+
+func defaultTo[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}

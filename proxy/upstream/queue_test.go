@@ -1,0 +1,159 @@
+package upstream
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// line is requests that wait at a limiter with one place, and what becomes of them.
+type line struct {
+	t     *testing.T
+	l     *limiter
+	first *Slot
+	mu    sync.Mutex
+	order []string // who got the place, in that order
+	full  []string // who was refused for want of room
+}
+
+func newLine(t *testing.T, room int) *line {
+	q := &line{t: t, l: testLimiter(1, room)}
+	q.first = mustAcquire(t, q.l, Write)
+	return q
+}
+
+// enter sends a request that gives the place on as soon as it has it.
+func (q *line) enter(c Class, route, name string) {
+	q.t.Helper()
+	go func() {
+		s, err := q.l.acquire(q.t.Context(), Place{c, route})
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		switch {
+		case err == nil:
+			q.order = append(q.order, name)
+			s.Release()
+		case errors.Is(err, ErrQueueFull):
+			q.full = append(q.full, name)
+		default:
+			q.t.Errorf("%s: %v", name, err)
+		}
+	}()
+	synctest.Wait()
+}
+
+func (q *line) want(order, full string) {
+	q.t.Helper()
+	q.first.Release()
+	synctest.Wait()
+	if got := strings.Join(q.order, " "); got != order {
+		q.t.Errorf("served %q, want %q", got, order)
+	}
+	if got := strings.Join(q.full, " "); got != full {
+		q.t.Errorf("refused %q, want %q", got, full)
+	}
+}
+
+func TestRoutesTakeTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newLine(t, 20)
+		for i := range 5 {
+			q.enter(Fill, "flood", fmt.Sprint("f", i))
+		}
+		q.enter(Fill, "quiet", "q0")
+		q.enter(Fill, "other", "o0")
+		q.enter(Fill, "quiet", "q1")
+		q.enter(Write, "flood", "w")
+		q.want("w f0 q0 o0 f1 q1 f2 f3 f4", "")
+	})
+}
+
+// What a full queue gives up, and for whom.
+func TestFullQueueIsSharedByRoutes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newLine(t, 4)
+		for i := range 5 {
+			q.enter(Fill, "flood", fmt.Sprint("f", i)) // f4 finds no room
+		}
+		q.enter(Fill, "quiet", "q0") // at the cost of f3
+		q.enter(Fill, "quiet", "q1") // at the cost of f2
+		q.enter(Fill, "quiet", "q2") // has as many as the flood now
+		q.enter(Fill, "other", "o0") // of two equals, the one whose turn is later
+		q.enter(Refresh, "other", "r0")
+		q.want("f0 q0 o0 f1", "f4 f3 f2 q2 q1 r0")
+	})
+	synctest.Test(t, func(t *testing.T) {
+		q := newLine(t, 3)
+		q.enter(Fill, "a", "fill")
+		q.enter(Refresh, "a", "r0")
+		q.enter(Refresh, "b", "r1")
+		q.enter(Write, "c", "w0") // the lowest class has to go first, whoever has more
+		q.enter(Write, "c", "w1")
+		q.enter(Write, "c", "w2")
+		q.enter(Write, "c", "w3")
+		q.want("w0 w1 w2", "r1 r0 fill w3")
+	})
+}
+
+// Ten times as many requests of one route as of another, both far beyond what the origin can do, for a minute: each gets
+// half of it as long as it wants so much, and one that wants less than half waits for nobody's flood.
+func TestFloodOnOneRouteDoesNotStarveAnother(t *testing.T) {
+	for _, c := range []struct {
+		every time.Duration // between requests of the quiet route; the flood's come every millisecond
+		share float64       // of the quiet route's requests, how many are served at least
+	}{
+		{every: 10 * time.Millisecond, share: 0.49}, // 100/s of the 50/s that are its half
+		{every: 40 * time.Millisecond, share: 1},    // 25/s
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			l := newLimiter(Options{MaxInFlight: 2, MaxQueue: 50, QueueTimeout: time.Second}) // 100/s
+			var mu sync.Mutex
+			var wg sync.WaitGroup
+			served, sent := map[string]int{}, map[string]int{}
+			var waits []time.Duration
+			send := func(route string, every time.Duration) {
+				tick := time.NewTicker(every)
+				defer tick.Stop()
+				for range int(time.Minute / every) {
+					<-tick.C
+					wg.Go(func() {
+						start := time.Now()
+						s, err := l.acquire(t.Context(), Place{Fill, route})
+						mu.Lock()
+						sent[route]++
+						if err == nil {
+							served[route]++
+						}
+						if err == nil && route == "quiet" {
+							waits = append(waits, time.Since(start))
+						}
+						mu.Unlock()
+						if err == nil {
+							<-time.After(20 * time.Millisecond)
+							s.Release()
+						}
+					})
+				}
+			}
+			wg.Go(func() { send("flood", time.Millisecond) })
+			wg.Go(func() { send("quiet", c.every) })
+			wg.Wait()
+			if got := float64(served["quiet"]) / float64(sent["quiet"]); got < c.share {
+				t.Errorf("every %v: %d of %d served, want %v of them", c.every, served["quiet"], sent["quiet"], c.share)
+			}
+			if total := served["flood"] + served["quiet"]; total < 5900 {
+				t.Errorf("every %v: %d served, and the origin can do 6000", c.every, total)
+			}
+			if c.share == 1 {
+				if longest := slices.Max(waits); longest > 40*time.Millisecond {
+					t.Errorf("a request of the quiet route waited %v behind the flood", longest)
+				}
+			}
+		})
+	}
+}

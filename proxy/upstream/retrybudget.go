@@ -1,0 +1,24 @@
+package upstream
+
+// retryShare is how many retries each request earns.
+const retryShare = 0.1
+
+// retryBudget bounds retries to a share of the requests, so that an upstream that goes down is not asked many times more
+// than one that is up. It starts full, and full means one retry for each place: as many requests may meet an address that
+// has just died, and none of them has to fail. The zero value allows nothing.
+type retryBudget struct{ left, most float64 }
+
+func newRetryBudget(places int) retryBudget {
+	return retryBudget{left: float64(places), most: float64(places)}
+}
+
+func (b *retryBudget) earn() { b.left = min(b.left+retryShare, b.most) }
+
+// spend takes one retry, if there is one.
+func (b *retryBudget) spend() bool {
+	if b.left < 1 {
+		return false
+	}
+	b.left--
+	return true
+}

@@ -1,0 +1,119 @@
+package upstream
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"sync"
+)
+
+// trip is one request's way through a transport: which connection it has, and whether anything was written there since. It
+// keeps the transport from sending the request a second time. A transport does so by itself as often as it finds a kept
+// connection closed, which with a request that its origin dies of is as often as there are connections, and it takes a
+// request with Idempotency-Key for one that may be repeated.
+type trip struct {
+	cancel context.CancelCauseFunc // of the request on this trip
+
+	mu     sync.Mutex
+	conn   *countedConn // which the request has to itself; nil: none yet
+	before int64        // what was written to conn before the request had it
+	kept   bool         // conn had been used by others
+	heard  bool         // something came back
+	sent   bool         // on an earlier connection, or on one that is shared, where nobody can tell
+	barred bool         // the transport was about to send what was sent
+}
+
+// through sends req through t. The request's context is that of the response's body too.
+func (w *trip) through(t *http.Transport, req *http.Request) (*http.Response, error) {
+	ctx, cancel := context.WithCancelCause(req.Context())
+	w.cancel = cancel // the request's own context ends this one
+	res, err := t.RoundTrip(req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GetConn: w.connecting, GotConn: w.connected, GotFirstResponseByte: w.hearing,
+	})))
+	if err != nil {
+		cancel(nil)
+		if w.ended() {
+			err = errLost
+		}
+	}
+	return res, err
+}
+
+// connecting is called before each connection that the transport takes. HTTP/2 says what was not processed (RFC 9113 §8.7),
+// and the transport's repeats there are of that.
+func (w *trip) connecting(string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.wroteAlone() {
+		w.barred = true
+		w.cancel(errLost)
+	}
+}
+
+func (w *trip) connected(info httptrace.GotConnInfo) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.sent = w.wrote()
+	w.conn, w.kept = exclusive(info.Conn), info.Reused
+	switch {
+	case w.conn == nil:
+		w.sent = true
+	case w.barred:
+		// A connection may be there at once, and then it is chance whether the transport takes it or heeds the context.
+		w.conn.refuse()
+		fallthrough
+	default:
+		w.before = w.conn.written.Load()
+	}
+}
+
+func (w *trip) hearing() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.heard = true
+}
+
+// wroteAlone reports whether something was written on the connection that the request has to itself. It is final once
+// RoundTrip has failed: the transport's writer has ended by then. The caller holds mu.
+func (w *trip) wroteAlone() bool { return w.conn != nil && w.conn.written.Load() != w.before }
+
+// wrote reports whether anything of the request may have been written. The caller holds mu.
+func (w *trip) wrote() bool { return w.sent || w.wroteAlone() }
+
+// unsent reports that nothing of the request was written.
+func (w *trip) unsent() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return !w.wrote()
+}
+
+// ended reports whether the transport was kept from sending the request a second time.
+func (w *trip) ended() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.barred
+}
+
+// keptLost reports whether the request failed on a connection that others had used before, without an answer.
+func (w *trip) keptLost() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.barred || w.kept && w.conn != nil && !w.heard
+}
+
+// exclusive is the connection below c if it carries one request at a time; nil: it does not, or nobody knows.
+func exclusive(c net.Conn) *countedConn {
+	if t, ok := c.(*tls.Conn); ok {
+		if t.ConnectionState().NegotiatedProtocol == "h2" {
+			return nil
+		}
+		c = t.NetConn()
+	}
+	conn, ok := c.(*countedConn)
+	if !ok || conn.shared {
+		return nil
+	}
+	return conn
+}

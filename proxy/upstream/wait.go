@@ -1,0 +1,114 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// wait bounds how long the origin may keep a request waiting for its response header. The clock runs while it is the
+// origin's turn: while a connection is made, while it does not take what is written to it, and after the last byte
+// was sent. It stands still while the proxy waits for the client's next bytes, so that a slow upload or a silent gRPC
+// client is not the origin's fault.
+type wait struct {
+	timeout time.Duration
+	cancel  context.CancelCauseFunc
+	quiet   func() // called when the client says nothing for as long; nil: nothing
+
+	mu    sync.Mutex
+	timer *time.Timer
+	over  bool  // the header is there, or nobody waits for it any more
+	read  bool  // the client's next bytes are waited for
+	body  error // what the client's body failed with
+}
+
+func newWait(timeout time.Duration, cancel context.CancelCauseFunc, quiet func()) *wait {
+	w := &wait{timeout: timeout, cancel: cancel, quiet: quiet}
+	w.timer = time.AfterFunc(timeout, w.expire)
+	return w
+}
+
+func (w *wait) expire() {
+	w.mu.Lock()
+	quiet := w.quiet
+	if !w.over && !w.read {
+		w.cancel(ErrTimeout)
+	}
+	if w.over || !w.read {
+		quiet = nil
+	}
+	w.mu.Unlock()
+	if quiet != nil {
+		quiet()
+	}
+}
+
+// pause stops the clock: the client's turn.
+func (w *wait) pause() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.read = true
+	if w.timer.Stop(); w.quiet != nil && !w.over {
+		w.timer.Reset(w.timeout)
+	}
+}
+
+// resume starts the clock anew: the origin's turn.
+func (w *wait) resume() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.read = false
+	if !w.over {
+		w.timer.Reset(w.timeout)
+	}
+}
+
+// clientsTurn reports whether the client's next bytes are waited for: an origin that answers while it still listens.
+func (w *wait) clientsTurn() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.read
+}
+
+// end stops the clock for good and returns what the client's body failed with by then.
+func (w *wait) end() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.over = true
+	w.timer.Stop()
+	return w.body
+}
+
+func (w *wait) bodyFailed(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.body = err
+}
+
+// watch returns body with its reads told to w. A request without content keeps its nil body, which
+// lets the transport send it again where HTTP/2 says that it was not processed.
+func (w *wait) watch(body io.ReadCloser) io.ReadCloser {
+	if body == nil || body == http.NoBody {
+		return body
+	}
+	return &watchedBody{ReadCloser: body, wait: w}
+}
+
+type watchedBody struct {
+	io.ReadCloser
+	wait *wait
+}
+
+func (b *watchedBody) Read(p []byte) (int, error) {
+	b.wait.pause()
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = &RequestBodyError{Err: err}
+		b.wait.bodyFailed(err)
+	}
+	b.wait.resume()
+	return n, err
+}
