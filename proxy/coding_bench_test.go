@@ -51,13 +51,13 @@ func warm(b *testing.B, told int, held policy.Coding) (*Proxy, []*http.Request) 
 		b.Fatal(err)
 	}
 	ledger, metrics := invalidation.NewLedger(), observe.NewMetrics("test")
-	upstream := upstream.New(upstream.Options{Name: "shop", URL: target})
+	shop := upstream.New(upstream.Options{Name: "shop", URL: target})
 	p := New(Options{
-		Config: NewConfig(Config{Table: table, MaxObject: 1 << 20}, []*policy.Route{route}, []*upstream.Origin{upstream}, metrics),
+		Config: NewConfig(Config{Table: table, MaxObject: 1 << 20}, []*policy.Route{route}, []*upstream.Origin{shop}, metrics),
 		Store:  store.New(store.NewMemory(256 << 20)), Ledger: ledger, Log: invalidation.NewLocal(ledger, "test"), Metrics: metrics, Access: access,
 		Logger: slog.New(slog.DiscardHandler),
 	})
-	b.Cleanup(func() { p.Close(); upstream.CloseIdle() })
+	b.Cleanup(func() { p.Close(); shop.CloseIdle() })
 	requests := make([]*http.Request, benchProducts)
 	for i := range requests {
 		requests[i] = httptest.NewRequest("GET", fmt.Sprintf("/products/%d", i+1), nil)

@@ -64,13 +64,13 @@ func hot(t testing.TB, change ...func(*policy.Route)) (*Proxy, *http.Request) {
 		t.Fatal(err)
 	}
 	ledger, metrics := invalidation.NewLedger(), observe.NewMetrics("test")
-	upstream := upstream.New(upstream.Options{Name: "shop", URL: target})
+	shop := upstream.New(upstream.Options{Name: "shop", URL: target})
 	p := New(Options{
-		Config: NewConfig(Config{Table: table, MaxObject: 1 << 20}, []*policy.Route{route}, []*upstream.Origin{upstream}, metrics),
+		Config: NewConfig(Config{Table: table, MaxObject: 1 << 20}, []*policy.Route{route}, []*upstream.Origin{shop}, metrics),
 		Store:  store.New(store.NewMemory(64 << 20)), Ledger: ledger, Log: invalidation.NewLocal(ledger, "test"), Metrics: metrics, Access: access,
 		Logger: slog.New(slog.DiscardHandler),
 	})
-	t.Cleanup(func() { p.Close(); upstream.CloseIdle() })
+	t.Cleanup(func() { p.Close(); shop.CloseIdle() })
 	r := httptest.NewRequest("GET", "/products/1", nil)
 	r.Header.Set("Accept", "*/*")
 	r.Header.Set("User-Agent", "bench")
