@@ -103,3 +103,18 @@ func (l Lifetime) keep(validator bool) time.Duration {
 	}
 	return min(max(held, 0), MaxKeep)
 }
+
+// JustStale is what a copy in a state may be used for that was purged softly: it counts as one that has become stale at this
+// moment.
+func (l Lifetime) JustStale(state Freshness) Freshness {
+	switch {
+	case l.MustRevalidate || l.NoCache:
+		return NeedsValidation
+	case l.StaleWhileRevalidate > 0 && (state == Fresh || state == StaleServable):
+		return StaleServable
+	case l.StaleIfError > 0 && state >= StaleOnError:
+		return StaleOnError
+	default:
+		return NeedsValidation
+	}
+}

@@ -13,8 +13,8 @@ func (ex *exchange) anyOrigin() *candidate {
 	if found.Copy == nil || !policy.AnyOrigin(found.Copy.Header()) {
 		return nil
 	}
-	if use, _ := ex.judge(found.Copy, ex.start); use != serve {
+	if use, _ := ex.judge(found.Copy, ex.start); use != policy.Fresh {
 		return nil
 	}
-	return &candidate{Found: found, use: serve, other: true}
+	return &candidate{Found: found, use: policy.Fresh, other: true}
 }

@@ -22,7 +22,7 @@ func (ex *exchange) credentials() {
 	ex.wishes, ex.personal = ex.route.ClientWishes(ex.r.Header), true
 	c := ex.lookup(string(ex.key), ex.start)
 	switch {
-	case c.use == serve:
+	case c.use == policy.Fresh:
 		ex.hit(c)
 	case onlyIfCached(ex.r.Header):
 		ex.refuseUncached()

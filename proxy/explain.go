@@ -161,7 +161,7 @@ func (ex *exchange) decide(e *Explanation, c candidate) {
 	if c.Copy != nil {
 		c.use, c.reason = ex.judge(c.Copy, ex.start)
 	}
-	if c.use < whileFresh {
+	if c.use < policy.StaleServable {
 		if other := ex.anyOrigin(); other != nil {
 			c, e.Note = *other, "the copy was fetched without Origin, and its Access-Control-Allow-Origin says that it is for every one"
 		} else if other := ex.searched(); other != nil {
@@ -173,12 +173,12 @@ func (ex *exchange) decide(e *Explanation, c candidate) {
 		e.Reason = c.reason.String()
 	}
 	if ex.trust == uninformed {
-		c.use, e.Reason = nothing, policy.LeaseLapsed.String()
+		c.use, e.Reason = policy.Dead, policy.LeaseLapsed.String()
 	}
 	switch {
-	case c.use == serve:
+	case c.use == policy.Fresh:
 		e.Decision = policy.Hit.String()
-	case c.use == whileFresh:
+	case c.use == policy.StaleServable:
 		e.Decision = policy.Stale.String()
 	case ex.p.withholds(ex.route, ex.start):
 		e.Decision, e.Reason = policy.Failed.String(), policy.StoreUnavailable.String()

@@ -40,10 +40,10 @@ func (ex *exchange) fetch(c candidate) {
 		}
 		c = next
 		switch c.use {
-		case serve:
+		case policy.Fresh:
 			ex.hit(c)
 			return
-		case whileFresh:
+		case policy.StaleServable:
 			ex.stale(c.Copy, c.reason)
 			return
 		}
@@ -66,7 +66,7 @@ func (ex *exchange) alone(c candidate) {
 		ex.gone()
 	}
 	if res.again {
-		if c = ex.lookup(string(ex.key), time.Now()); c.use == serve {
+		if c = ex.lookup(string(ex.key), time.Now()); c.use == policy.Fresh {
 			ex.hit(c)
 			return
 		}
@@ -84,7 +84,7 @@ func (ex *exchange) together(c candidate) (again bool, next candidate) {
 	hints := make(chan hint, maxHints)
 	t := ex.p.flights.board(passenger{key: key, known: ex.known(), limit: ex.route.MaxWaiters, uninformed: ex.trust == uninformed},
 		func() bool {
-			if now = ex.lookup(string(ex.key), time.Now()); now.use == serve {
+			if now = ex.lookup(string(ex.key), time.Now()); now.use == policy.Fresh {
 				return true
 			}
 			q = ex.request(c, upstream.Fill, nil)
@@ -298,7 +298,7 @@ func (ex *exchange) spare(c candidate) bool {
 		return false
 	}
 	use, _ := ex.judge(c.Copy, time.Now())
-	return use >= onError
+	return use >= policy.StaleOnError
 }
 
 // flightKey is the key under which this request is coalesced: one for each value of the fields that Vary is known to name.

@@ -38,7 +38,7 @@ func (ex *exchange) observe() {
 	// served: it is kept apart, where no read of another mode looks. No key is the beginning of another.
 	ex.key = append(ex.key, observed)
 	o := &observation{ex: ex, found: ex.lookup(unsafe.String(unsafe.SliceData(ex.key), len(ex.key)), ex.start)}
-	o.would = o.found.use >= whileFresh
+	o.would = o.found.use >= policy.StaleServable
 	if o.would {
 		o.renewed = ex.renews(o.found)
 		// Cache-Status goes out with the head, before the last byte has been compared.
@@ -55,7 +55,7 @@ func (ex *exchange) observe() {
 // renews counts a read of a copy and reports whether it would have had the copy renewed in the background.
 func (ex *exchange) renews(found candidate) bool {
 	n := found.Copy.Use.Hit()
-	return found.use == whileFresh || ex.route.Policy == policy.RefreshAhead && int(n) >= ex.route.MinHits && ex.due(found.Copy)
+	return found.use == policy.StaleServable || ex.route.Policy == policy.RefreshAhead && int(n) >= ex.route.MinHits && ex.due(found.Copy)
 }
 
 // answer looks at the head of the origin's answer, and has its body compared as it goes by.
@@ -121,7 +121,7 @@ func (o *observation) conclude() {
 }
 
 func (o *observation) invalidated() bool {
-	now, _ := o.ex.p.judge(o.found.Copy, o.ex.start)
+	now, _ := o.found.Copy.Usable(o.ex.p.ledger, o.ex.start)
 	return now < o.found.use
 }
 

@@ -28,7 +28,7 @@ func (ex *exchange) deliverParts(c *candidate) bool {
 	if p == nil {
 		return false
 	}
-	if use, _ := ex.judge(p.Of, ex.start); use != serve || !policy.MeetsPreconditions(ex.r.Header, p.Of.Header()) {
+	if use, _ := ex.judge(p.Of, ex.start); use != policy.Fresh || !policy.MeetsPreconditions(ex.r.Header, p.Of.Header()) {
 		return false
 	}
 	if len(ex.ranges) > 0 && ex.answerFrom(p) {

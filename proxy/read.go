@@ -16,24 +16,13 @@ import (
 // candidate is what a look-up found and what may be done with it.
 type candidate struct {
 	store.Found
-	use    use
+	use    policy.Freshness // what the copy may be used for
 	reason policy.Reason
 	// previous is a copy that has expired for good: of no use but to tell whether what comes is different.
 	previous *store.Copy
 	other    bool // it is the copy of another query, which an origin said makes no difference
 	apart    bool // every request has to have the copy confirmed for itself: waiting for another's answer is of no use
 }
-
-// use says what a copy is good for.
-type use uint8
-
-const (
-	nothing    use = iota // there is none, or it was purged, or it is past its last use
-	validate              // the origin may confirm it
-	onError               // as validate, and it may be served if the origin fails
-	whileFresh            // as onError, and it may be served at once while it is renewed
-	serve                 // it is fresh
-)
 
 // read answers a GET or HEAD from a copy, or fetches one.
 func (ex *exchange) read() {
@@ -62,9 +51,9 @@ func (ex *exchange) read() {
 		ex.traceLookup(c)
 	}
 	switch c.use {
-	case serve:
+	case policy.Fresh:
 		ex.hit(c)
-	case whileFresh:
+	case policy.StaleServable:
 		ex.stale(c.Copy, c.reason)
 		ex.p.renewals.offer(ex, c, upstream.Fill)
 	default:
@@ -118,8 +107,8 @@ func (ex *exchange) lookup(key string, now time.Time) candidate {
 	c.use, c.reason = ex.judge(c.Copy, now)
 	switch {
 	case ex.personal && !ex.route.AnswersCredentials(ex.route.judgedBy(c.Copy)):
-		c.Copy, c.use, c.reason = nil, nothing, policy.Authorization
-	case c.use != nothing || c.reason == policy.Fenced:
+		c.Copy, c.use, c.reason = nil, policy.Dead, policy.Authorization
+	case c.use != policy.Dead || c.reason == policy.Fenced:
 	case c.reason == policy.Expired:
 		// It gives way to what is fetched now; until then every request that asks sees what was there.
 		c.Copy, c.previous = nil, c.Copy
@@ -142,14 +131,14 @@ func selectedBy(c *store.Copy, names []string) bool {
 }
 
 // judge says what a copy is good for at a time, to this request.
-func (ex *exchange) judge(c *store.Copy, now time.Time) (use, policy.Reason) {
-	u, reason := ex.p.judge(c, now)
-	if ex.wishes == (policy.Wishes{}) || u == nothing {
+func (ex *exchange) judge(c *store.Copy, now time.Time) (policy.Freshness, policy.Reason) {
+	u, reason := c.Usable(ex.p.ledger, now)
+	if ex.wishes == (policy.Wishes{}) || u == policy.Dead {
 		return u, reason
 	}
-	allowed := useOf(ex.wishes.Use(c.Life, c.Life.State(now), now))
+	allowed := ex.wishes.Use(c.Life, c.Life.State(now), now)
 	switch {
-	case allowed < u && u == serve: // what is stale already goes to the origin for that reason
+	case allowed < u && u == policy.Fresh: // what is stale already goes to the origin for that reason
 		return allowed, policy.ClientDirective
 	case allowed < u:
 		return allowed, reason
@@ -157,50 +146,6 @@ func (ex *exchange) judge(c *store.Copy, now time.Time) (use, policy.Reason) {
 		return allowed, reason
 	}
 	return u, reason
-}
-
-// judge says what a copy is good for at a time.
-func (p *Proxy) judge(c *store.Copy, now time.Time) (use, policy.Reason) {
-	verdict := p.ledger.Check(&c.Stamp, c.Members)
-	switch verdict {
-	case invalidation.Purged:
-		return nothing, policy.Purged
-	case invalidation.Fenced:
-		return nothing, policy.Fenced
-	}
-	state := c.Life.State(now)
-	if state == policy.Dead {
-		return nothing, policy.Expired
-	}
-	if verdict == invalidation.Soft {
-		return softUse(c.Life, state), policy.SoftPurged
-	}
-	if state == policy.Fresh {
-		return serve, policy.NoReason
-	}
-	return useOf(state), policy.Expired
-}
-
-// useOf is what a copy in this state is good for.
-func useOf(state policy.Freshness) use {
-	return [...]use{
-		policy.Dead: nothing, policy.NeedsValidation: validate, policy.StaleOnError: onError,
-		policy.StaleServable: whileFresh, policy.Fresh: serve,
-	}[state]
-}
-
-// softUse treats a copy that was purged softly as one that has just become stale.
-func softUse(l policy.Lifetime, state policy.Freshness) use {
-	switch {
-	case l.MustRevalidate || l.NoCache:
-		return validate
-	case l.StaleWhileRevalidate > 0 && (state == policy.Fresh || state == policy.StaleServable):
-		return whileFresh
-	case l.StaleIfError > 0 && state >= policy.StaleOnError:
-		return onError
-	default:
-		return validate
-	}
 }
 
 // hit delivers a fresh copy.
@@ -286,7 +231,7 @@ func (ex *exchange) request(c candidate, class upstream.Class, solo context.Cont
 	}
 	if c.Copy != nil {
 		q.previous = c.Copy
-		if c.use >= validate && policy.Confirmable(q.method) {
+		if c.use >= policy.NeedsValidation && policy.Confirmable(q.method) {
 			q.base, q.baseKey = c.Copy, c.Key
 		}
 	}

@@ -67,11 +67,11 @@ func (c *call) recalled() bool {
 	if found.Copy == nil || renews && found.Copy == q.previous {
 		return false
 	}
-	use, _ := p.judge(found.Copy, now)
-	if use >= validate && policy.Confirmable(q.method) {
+	use, _ := found.Copy.Usable(p.ledger, now)
+	if use >= policy.NeedsValidation && policy.Confirmable(q.method) {
 		q.base, q.baseKey, q.previous = found.Copy, found.Key, found.Copy
 	}
-	return use == serve
+	return use == policy.Fresh
 }
 
 // sink hands a new copy to the tiers below memory, and the claim with it. Nobody waits for it.

@@ -49,7 +49,7 @@ func (rs *renewals) offer(ex *exchange, found candidate, class upstream.Class) {
 	if !c.Use.StartRenewal(ex.start) {
 		return
 	}
-	found.use, found.reason = validate, policy.Renewal
+	found.use, found.reason = policy.NeedsValidation, policy.Renewal
 	r := renewal{fetch: ex.request(found, class, nil), key: ex.flightKey(found), known: ex.known(), copy: c}
 	select {
 	case rs.queue <- r:

@@ -36,14 +36,14 @@ func (ex *exchange) searched() *candidate {
 	}
 	var known []invalidation.ID
 	for found := range ex.p.store.Aliases(ex.route.pathKey(ex.target, ex.r.Header), ex.query, ex.r.Header, ex.start) {
-		if use, _ := ex.judge(found.Copy, ex.start); use != serve {
+		if use, _ := ex.judge(found.Copy, ex.start); use != policy.Fresh {
 			continue
 		}
 		if known == nil {
 			known = ex.known()
 		}
 		if ex.p.ledger.Admits(found.Copy.Stamp.Token(), known) {
-			return &candidate{Found: found, use: serve, other: true}
+			return &candidate{Found: found, use: policy.Fresh, other: true}
 		}
 	}
 	return nil

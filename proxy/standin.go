@@ -38,6 +38,6 @@ func (p *Proxy) standsIn(key string, h http.Header, now time.Time, selected ...s
 
 // mayStandIn reports whether a copy may be served where the origin fails, whatever a client wishes: fresh ones are, too.
 func (p *Proxy) mayStandIn(c *store.Copy, now time.Time) bool {
-	use, _ := p.judge(c, now)
-	return use >= onError && !policy.Passing(c.Status)
+	use, _ := c.Usable(p.ledger, now)
+	return use >= policy.StaleOnError && !policy.Passing(c.Status)
 }

@@ -11,7 +11,7 @@ import (
 
 // traceLookup tells the trace what the look-up found.
 func (ex *exchange) traceLookup(c candidate) {
-	found := [...]string{nothing: "miss", validate: "validate", onError: "stale-on-error", whileFresh: "stale", serve: "hit"}[c.use]
+	found := [...]string{policy.Dead: "miss", policy.NeedsValidation: "validate", policy.StaleOnError: "stale-on-error", policy.StaleServable: "stale", policy.Fresh: "hit"}[c.use]
 	ex.span.Lookup(observe.LookupTrace{
 		Began: ex.start, Route: ex.route.Name, Found: found, Reason: c.reason, Key: ex.name(),
 	})

@@ -1,0 +1,30 @@
+package store
+
+import (
+	"time"
+
+	"cacheproxy/invalidation"
+	"cacheproxy/policy"
+)
+
+// Usable says what a copy may be used for at a time, and why for no more: by its lifetime, and by what was invalidated since
+// the request that it answers was sent.
+func (c *Copy) Usable(ledger *invalidation.Ledger, now time.Time) (policy.Freshness, policy.Reason) {
+	verdict := ledger.Check(&c.Stamp, c.Members)
+	switch verdict {
+	case invalidation.Purged:
+		return policy.Dead, policy.Purged
+	case invalidation.Fenced:
+		return policy.Dead, policy.Fenced
+	}
+	state := c.Life.State(now)
+	switch {
+	case state == policy.Dead:
+		return policy.Dead, policy.Expired
+	case verdict == invalidation.Soft:
+		return c.Life.JustStale(state), policy.SoftPurged
+	case state == policy.Fresh:
+		return policy.Fresh, policy.NoReason
+	}
+	return state, policy.Expired
+}
