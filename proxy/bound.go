@@ -15,31 +15,35 @@ import (
 // that sends slowly then holds none of the places there.
 const collected = 16 << 10
 
-// receive keeps a request's body within the limit, and takes in a short one. It reports false when it has refused the
-// request.
-func (ex *exchange) receive() bool {
+// receive keeps a request's body within the limit and takes in a short one, and the question of a read that carries it there.
+// The refusal is nil where the request may go on.
+func (ex *exchange) receive() *refusal {
 	r, limit := ex.r, ex.cfg.MaxBody
 	if r.ContentLength == 0 || r.Body == nil {
-		return true
+		return nil
 	}
 	if limit > 0 {
 		if r.ContentLength > limit {
-			ex.refuse(http.StatusRequestEntityTooLarge, policy.TooLarge, bodyTooLarge)
-			return false
+			return &refusal{http.StatusRequestEntityTooLarge, policy.TooLarge, bodyTooLarge}
 		}
 		r.Body = http.MaxBytesReader(ex.w.ResponseWriter, r.Body, limit)
 	}
-	if r.ContentLength < 0 || r.ContentLength > collected || r.Header["Expect"] != nil || server.Silent(r) {
-		return true // it is a conversation, or the origin's word comes first, or it is too much to hold
+	// Else it is a conversation, or the origin's word comes first, or it is too much to hold.
+	if r.ContentLength >= 0 && r.ContentLength <= collected && r.Header["Expect"] == nil && !server.Silent(r) {
+		whole, err := io.ReadAll(r.Body)
+		if err != nil {
+			return bodyRefusal(err)
+		}
+		r.Body = io.NopCloser(bytes.NewReader(whole))
 	}
-	whole, err := io.ReadAll(r.Body)
-	if err != nil {
-		status, text := bodyFailure(err)
-		ex.refuse(status, policy.RequestBody, text)
-		return false
+	if ex.reason != policy.NoReason { // no route
+		return nil
 	}
-	r.Body = io.NopCloser(bytes.NewReader(whole))
-	return true
+	var err error
+	if ex.content, err = ex.readContent(); err != nil {
+		return bodyRefusal(err)
+	}
+	return nil
 }
 
 const bodyTooLarge = "the request body is larger than allowed"
@@ -54,4 +58,9 @@ func bodyFailure(err error) (status int, text string) {
 	default:
 		return http.StatusBadRequest, "the request body broke off or is malformed"
 	}
+}
+
+func bodyRefusal(err error) *refusal {
+	code, text := bodyFailure(err)
+	return &refusal{code, policy.RequestBody, text}
 }

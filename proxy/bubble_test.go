@@ -143,6 +143,19 @@ func (b *bubble) serve(ctx context.Context, method, target string, body io.Reade
 	return answer{status: res.StatusCode, header: res.Header, body: w.Body.String()}
 }
 
+// planned is a request that has come and has its plan.
+func (b *bubble) planned(method, target string, header ...string) *request {
+	rq := &request{r: httptest.NewRequest(method, target, nil), cfg: b.proxy.config(), start: time.Now()}
+	for i := 0; i+1 < len(header); i += 2 {
+		rq.r.Header.Add(header[i], header[i+1])
+	}
+	if refused := rq.resolve("http"); refused != nil {
+		b.t.Fatal(refused.text)
+	}
+	rq.plan()
+	return rq
+}
+
 // pass lets time pass and everything that it brings about happen.
 func (b *bubble) pass(d time.Duration) {
 	<-time.After(d)

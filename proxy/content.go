@@ -2,25 +2,22 @@ package proxy
 
 import (
 	"bytes"
-	"errors"
 	"io"
 	"net/http"
-
-	"cacheproxy/policy"
 )
 
 // asked ends the keys of reads with content, and the digest of the content follows. No key is the beginning of another.
 const asked = 'c'
 
-// question reads the content of a request that may be a read by it. Nil: it is none, and goes on as it came.
-func (ex *exchange) question() ([]byte, error) {
+// readContent reads the content of a request that may be a read by it. Nil: it is none, and goes on as it came.
+func (ex *exchange) readContent() ([]byte, error) {
 	r, most := ex.r, ex.route.Content.Max
 	if most == 0 || !ex.route.MayAsk(ex.match.Pattern(), r.Method) || r.Body == nil || r.ContentLength > most || len(r.Trailer) > 0 {
 		return nil, nil
 	}
 	content, rest, err := peek(r.Body, most)
 	if err != nil {
-		return nil, errors.New("the request body broke off or is malformed")
+		return nil, err
 	}
 	if rest != nil {
 		r.Body = rest
@@ -57,21 +54,4 @@ func again(content []byte) io.ReadCloser {
 		return http.NoBody
 	}
 	return io.NopCloser(bytes.NewReader(content))
-}
-
-// appendKey appends the storage key of a read with this header.
-func (ex *exchange) appendKey(dst []byte, h http.Header) []byte {
-	dst = ex.route.AppendKey(dst, ex.target, ex.route.keyedHost(ex.target.Host), ex.query, h)
-	if ex.content != nil {
-		dst = policy.AppendContent(append(dst, asked), ex.r.Method, h, ex.content)
-	}
-	return dst
-}
-
-// semantics is the method by which an answer is judged: a question is to its content what GET is to a URL.
-func (ex *exchange) semantics() string {
-	if ex.content != nil {
-		return http.MethodGet
-	}
-	return ex.r.Method
 }

@@ -9,38 +9,39 @@ import (
 	"cacheproxy/store"
 )
 
-// deliverCopy answers with a stored copy, or with 304 where the client has it already.
-func (ex *exchange) deliverCopy(c *store.Copy) {
+// deliverCopy answers with a stored copy, or with 304 where the client has it already. The error is one of a copy that cannot
+// be unpacked, after the head is out.
+func (d *delivery) deliverCopy(c *store.Copy) error {
 	if c.Coding() != policy.Identity {
-		ex.deliverCoded(c)
-		return
+		return d.deliverCoded(c)
 	}
-	h := ex.w.Header()
-	if policy.Conditional(ex.r.Header) {
+	r, age := d.rq.r, c.Life.Age(d.rq.start)
+	if policy.Conditional(r.Header) {
 		stored := c.Header()
-		if policy.NotModified(ex.r.Header, ex.r.Method, c.Status, stored, c.Life.Received) {
-			ex.deliverNotModified(stored, c.Life.Age(ex.start))
-			return
+		if policy.NotModified(r.Header, r.Method, c.Status, stored, c.Life.Received) {
+			d.deliverNotModified(stored, age)
+			return nil
 		}
 	}
-	if len(ex.ranges) > 0 && c.Status == http.StatusOK &&
-		ex.deliverRanges(c.Header(), c.Life.Age(ex.start), int64(len(c.Body)), ex.sliced(c.Body)) {
-		return
+	if len(d.rq.ranges) > 0 && c.Status == http.StatusOK && d.deliverRanges(c.Header(), age, int64(len(c.Body)), d.sliced(c.Body)) {
+		return nil
 	}
+	h := d.w.Header()
 	c.CopyHeader(h)
-	ex.addHeader(h, c.Life.Age(ex.start))
-	ex.w.WriteHeader(c.Status)
-	if ex.r.Method != http.MethodHead && len(c.Body) > 0 {
-		_, _ = ex.w.Write(c.Body) // a client that has left; nothing more to do for it
+	d.addHeader(h, age)
+	d.w.WriteHeader(c.Status)
+	if r.Method != http.MethodHead && len(c.Body) > 0 {
+		_, _ = d.w.Write(c.Body) // a client that has left; nothing more to do for it
 	}
+	return nil
 }
 
 // deliverNotModified tells the client that what it has is what is stored (RFC 9110 §15.4.5).
-func (ex *exchange) deliverNotModified(stored http.Header, age time.Duration) {
-	h := ex.w.Header()
+func (d *delivery) deliverNotModified(stored http.Header, age time.Duration) {
+	h := d.w.Header()
 	share(h, policy.NotModifiedHeader(stored))
-	ex.addHeader(h, age)
-	ex.w.WriteHeader(http.StatusNotModified)
+	d.addHeader(h, age)
+	d.w.WriteHeader(http.StatusNotModified)
 }
 
 // share puts the fields of src into dst without copying the values, which nobody writes to.
@@ -50,101 +51,68 @@ func share(dst, src http.Header) {
 	}
 }
 
-// addHeader adds what differs from answer to answer.
-func (ex *exchange) addHeader(h http.Header, age time.Duration) {
-	var buf [160]byte
-	text := strconv.AppendInt(buf[:0], int64(age/time.Second), 10)
-	n := len(text)
-	// One string and one array for both: a hit allocates nothing else.
-	both := string(ex.appendCacheStatus(text))
-	lines := []string{both[:n], both[n:]}
-	h["Age"] = lines[:1:1]
-	if before := h["Cache-Status"]; len(before) > 0 {
-		h["Cache-Status"] = append(before[:len(before):len(before)], lines[1])
-	} else {
-		h["Cache-Status"] = lines[1:]
+// deliverFill answers with what a fill brings, while it comes. shown is the part of it that is sent.
+func (d *delivery) deliverFill(res *fill, from *reader, shown stretch) error {
+	switch {
+	case res.fresh != nil && res.fresh.Coding() != policy.Identity:
+		return d.deliverCoded(res.fresh)
+	case d.hasAlready(res):
+		d.deliverNotModified(res.header, res.verdict.Lifetime.Age(time.Now()))
+		return nil
+	case shown.unsatisfiable:
+		d.unsatisfiable(shown.size)
+		return nil
+	case len(shown.spans) > 0:
+		write := d.sliced(shown.data)
+		if shown.data == nil {
+			write = func(s policy.Span) error { d.follow(res, from, s); return nil }
+		}
+		d.deliverSpans(res.header, shown.spans, shown.size, func(h http.Header) { d.addFillHeader(h, res) }, write)
+		return nil
 	}
-	if ex.requestID != "" {
-		h[requestIDField] = []string{ex.requestID}
-	}
-	keepUntyped(h)
-}
-
-// keepUntyped stops net/http from guessing a type for an answer that has none.
-func keepUntyped(h http.Header) {
-	if _, ok := h["Content-Type"]; !ok {
-		h["Content-Type"] = nil
-	}
-}
-
-// addCacheStatus appends this cache to the list of those that handled the answer (RFC 9211 §2), and tells the request's id.
-func (ex *exchange) addCacheStatus(h http.Header) {
-	ex.addID(h)
-	var buf [128]byte
-	list := h["Cache-Status"]
-	h["Cache-Status"] = append(list[:len(list):len(list)], string(ex.appendCacheStatus(buf[:0])))
-}
-
-func (ex *exchange) appendCacheStatus(dst []byte) []byte {
-	status := ex.status
-	if ex.cfg.CacheStatusKey {
-		status.Key = string(ex.key)
-	}
-	return status.Append(dst)
-}
-
-// deliverFill answers with what a fill brings, while it comes.
-func (ex *exchange) deliverFill(res *fill, from *reader) {
-	if res.fresh != nil && res.fresh.Coding() != policy.Identity {
-		ex.deliverCoded(res.fresh)
-		return
-	}
-	h := ex.w.Header()
-	life := res.verdict.Lifetime
-	if policy.Conditional(ex.r.Header) &&
-		policy.NotModified(ex.r.Header, ex.r.Method, res.status, res.header, life.Received) {
-		ex.deliverNotModified(res.header, life.Age(time.Now()))
-		return
-	}
-	if len(ex.ranges) > 0 && res.status == http.StatusOK && ex.deliverFillRanges(res, from) {
-		return
-	}
+	h := d.w.Header()
 	share(h, res.header)
-	ex.addFillHeader(h, res)
-	ex.w.WriteHeader(res.status)
-	ex.follow(res, from, everything)
+	d.addFillHeader(h, res)
+	d.w.WriteHeader(res.status)
+	d.follow(res, from, everything)
+	return nil
+}
+
+// hasAlready reports whether the client has what a fill brings.
+func (d *delivery) hasAlready(res *fill) bool {
+	r := d.rq.r
+	return policy.Conditional(r.Header) && policy.NotModified(r.Header, r.Method, res.status, res.header, res.verdict.Lifetime.Received)
 }
 
 // addFillHeader adds what differs from answer to answer.
-func (ex *exchange) addFillHeader(h http.Header, res *fill) {
+func (d *delivery) addFillHeader(h http.Header, res *fill) {
 	life := res.verdict.Lifetime
-	if res.verdict.Store && (res.fresh != nil || ex.status.Collapsed || res.age != nil) {
+	if res.verdict.Store && (res.fresh != nil || d.status.Collapsed || res.age != nil) {
 		h["Age"] = []string{strconv.FormatInt(int64(life.Age(time.Now())/time.Second), 10)}
 	} else if res.age != nil {
 		h["Age"] = res.age
 	}
-	ex.addCacheStatus(h)
+	d.addCacheStatus(h)
 	keepUntyped(h)
 }
 
 // follow copies a growing body to the client as it grows, or a stretch of it.
-func (ex *exchange) follow(res *fill, from *reader, wanted policy.Span) {
-	flush := http.NewResponseController(&ex.w)
+func (d *delivery) follow(res *fill, from *reader, wanted policy.Span) {
+	ctx, flush := d.rq.r.Context(), http.NewResponseController(&d.w)
 	if res.header["Content-Length"] == nil && from.idle() {
 		_ = flush.Flush() // the client may wait for the head, and the first bytes be long in coming
 	}
 	for at := int64(0); at <= wanted.Last; {
-		p, err := from.next(ex.r.Context())
+		p, err := from.next(ctx)
 		if err != nil {
-			if at == res.length && ex.r.Context().Err() != nil {
+			if at == res.length && ctx.Err() != nil {
 				return // all of it is there, and who had nothing else to ask has left
 			}
-			ex.status.Reason = policy.Incomplete
-			if ex.r.Context().Err() != nil {
-				ex.status.Reason = policy.ClientGone
+			why := policy.Incomplete
+			if ctx.Err() != nil {
+				why = policy.ClientGone
 			}
-			// The client must not take a part for the whole.
-			panic(http.ErrAbortHandler)
+			d.abort(why)
 		}
 		if len(p) == 0 {
 			break
@@ -154,8 +122,8 @@ func (ex *exchange) follow(res *fill, from *reader, wanted policy.Span) {
 		if at += whole; len(p) == 0 {
 			continue
 		}
-		if _, err := ex.w.Write(p); err != nil {
-			ex.status.Reason = policy.ClientGone
+		if _, err := d.w.Write(p); err != nil {
+			d.broke(policy.ClientGone)
 			return
 		}
 		if from.idle() {
@@ -166,6 +134,6 @@ func (ex *exchange) follow(res *fill, from *reader, wanted policy.Span) {
 		return // what comes after the body is not part of what is shared, just as it is not part of a copy
 	}
 	for name, values := range res.trailer {
-		ex.w.Header()[http.TrailerPrefix+name] = values
+		d.w.Header()[http.TrailerPrefix+name] = values
 	}
 }

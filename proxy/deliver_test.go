@@ -18,15 +18,15 @@ func TestWhoLeavesWithAllOfIt(t *testing.T) {
 	}{{5, false}, {6, true}, {-1, true}} {
 		ctx, leave := context.WithCancel(t.Context())
 		from := followed(t, ctx, "whole")
-		ex := &exchange{r: httptest.NewRequestWithContext(ctx, "GET", "/", nil)}
-		ex.w.ResponseWriter = leaver{httptest.NewRecorder(), leave}
+		d := &delivery{rq: &request{r: httptest.NewRequestWithContext(ctx, "GET", "/", nil)}}
+		d.w.ResponseWriter = leaver{httptest.NewRecorder(), leave}
 		broken := func() (broken bool) {
 			defer func() { broken = recover() != nil }()
-			ex.follow(&fill{length: c.length}, from, everything)
+			d.follow(&fill{length: c.length}, from, everything)
 			return false
 		}()
-		if broken != c.broken || (ex.status.Reason == policy.ClientGone) != c.broken {
-			t.Errorf("length %d: broken off %v, %v", c.length, broken, ex.status.Reason)
+		if broken != c.broken || (d.status.Reason == policy.ClientGone) != c.broken {
+			t.Errorf("length %d: broken off %v, %v", c.length, broken, d.status.Reason)
 		}
 	}
 }

@@ -12,130 +12,91 @@ import (
 // to the origin itself.
 const maxAttempts = 4
 
-// fetch gets an answer from the origin together with whoever asks for the same.
-func (ex *exchange) fetch(c candidate) {
-	for range maxAttempts {
-		if ex.wantsPart(c) {
-			break
-		}
-		if c.Shareless {
-			if len(ex.ranges) > 0 { // a whole that is only for this request is more than it asks for
-				ex.pass(policy.HitForMiss)
-				return
-			}
-			if ex.route.Compression != policy.Identity {
-				ex.pass(policy.HitForMiss) // what will not be held compressed is best had as the client and the origin agree on
-				return
-			}
-			ex.status.Reason = policy.HitForMiss
-			ex.alone(c)
-			return
-		}
-		if c.apart {
-			break
-		}
-		again, next := ex.together(c)
-		if !again {
-			return
-		}
-		c = next
-		switch c.use {
-		case policy.Fresh:
-			ex.hit(c)
-			return
-		case policy.StaleServable:
-			ex.stale(c.Copy, c.reason)
-			return
-		}
-	}
-	ex.alone(c)
-}
-
 // alone fetches for this request only; what comes may still be stored.
-func (ex *exchange) alone(c candidate) {
+func (ex *exchange) alone(d *decision) {
 	hints := make(chan hint, maxHints)
-	q := ex.request(c, upstream.Fill, ex.r.Context())
-	q.hints = hints
-	if ex.wantsPart(c) {
+	q := ex.request.fetch(d.found, upstream.Fill, ex.r.Context())
+	q.hints, q.asker = hints, ex.span
+	if d.part {
 		q.ranges, q.ifRange = ex.r.Header.Get("Range"), ex.r.Header.Get("If-Range")
 	}
-	t := ex.p.solo(&flight{key: ex.flightKey(c), known: ex.known()}, q)
+	t := ex.p.solo(&flight{key: ex.flightKey(d.found), known: ex.known()}, q)
 	res, reason := ex.await(t, hints)
 	if reason != policy.NoReason { // nobody but the client ends this wait
 		ex.p.abandon(t)
 		ex.gone()
 	}
 	if res.again {
-		if c = ex.lookup(string(ex.key), time.Now()); c.use == policy.Fresh {
-			ex.hit(c)
+		now := time.Now()
+		c := ex.p.lookUp(&ex.request, now)
+		if c.use == policy.Fresh {
+			next := ex.fromCopy(c, policy.Hit, policy.NoReason, now)
+			ex.execute(&next)
 			return
 		}
 		ex.pass(c.reason) // gone again in the meantime
 		return
 	}
-	ex.accept(res, c, policy.Miss, res.lead)
+	ex.accept(res, d, d.status(ex.start), res.lead)
 }
 
-// together joins or starts the flight for this request's key. again says that the request has to look once more.
-func (ex *exchange) together(c candidate) (again bool, next candidate) {
-	key := ex.flightKey(c)
-	var now candidate
+// together joins or starts the flight for this request's key. It reports false where the request has to be decided once more.
+func (ex *exchange) together(d *decision) (answered bool) {
+	status := d.status(ex.start)
+	key := ex.flightKey(d.found)
 	var q *fetch
 	hints := make(chan hint, maxHints)
-	t := ex.p.flights.board(passenger{key: key, known: ex.known(), limit: ex.route.MaxWaiters, uninformed: ex.trust == uninformed},
+	t := ex.p.flights.board(passenger{key: key, known: ex.known(), limit: ex.route.MaxWaiters, uninformed: ex.lease == leaseLost},
 		func() bool {
-			if now = ex.lookup(string(ex.key), time.Now()); now.use == policy.Fresh {
+			now := ex.p.lookUp(&ex.request, time.Now())
+			if now.use == policy.Fresh {
 				return true
 			}
-			q = ex.request(c, upstream.Fill, nil)
-			q.hints = hints
+			q = ex.request.fetch(now, upstream.Fill, nil)
+			q.hints, q.asker = hints, ex.span
 			return false
 		},
 		func(f *flight) *fill { return ex.p.fill(f, q) })
 	switch t.how {
 	case landed:
-		return true, now
+		return false
 	case full:
-		ex.status.Apart = true
-		ex.passOr(policy.WaitersFull, c, nil)
-		return false, candidate{}
+		ex.passUnless(d.found, &policy.Status{Reason: policy.WaitersFull, Apart: true}, nil)
+		return true
 	}
 	res, reason := ex.await(t, hints)
 	switch {
 	case reason == policy.ClientGone:
 		ex.p.abandon(t)
 		ex.gone()
-		return false, candidate{}
 	case reason != policy.NoReason:
-		ex.status.Apart = true
-		ex.passOr(reason, c, nil)
-		return false, candidate{}
+		ex.passUnless(d.found, &policy.Status{Reason: reason, Apart: true}, nil)
+		return true
 	}
 	if t.how == joined {
 		ex.span.Link(res.span)
 	}
-	if res.again {
-		return true, ex.lookup(string(ex.key), time.Now())
-	}
-	if t.how == leads {
+	switch {
+	case res.again:
+		return false
+	case t.how == leads:
 		// A fill with fields that Vary selects but the fill did not forward is an answer to somebody else.
 		if ex.selects(res) || !res.verdict.Share {
-			ex.accept(res, c, policy.Miss, res.lead)
-			return false, candidate{}
+			ex.accept(res, d, status, res.lead)
+			return true
 		}
 		res.lead.detach()
-	} else if ex.mayShare(res) {
+	case ex.mayShare(res):
 		ex.route.metrics.Coalesced()
-		ex.status.Collapsed = true
-		if ex.accept(res, c, policy.Collapsed, nil) {
-			return false, candidate{}
+		status.Outcome, status.Collapsed = policy.Collapsed, true
+		if ex.accept(res, d, status, nil) {
+			return true
 		}
 	}
-	ex.status.Apart = t.how == joined
-	next = ex.lookup(string(ex.key), time.Now())
+	ex.waited = t.how == joined
 	// What is stored but has to be confirmed for each request is not marked shareless: it is a copy.
-	next.apart = next.Copy != nil && res.verdict.Store && !res.verdict.Share
-	return true, next
+	ex.apart = res.verdict.Store && !res.verdict.Share
+	return false
 }
 
 // await waits for the header of the flight's answer, as long as the client and the route allow, and passes on what the
@@ -179,15 +140,9 @@ func (ex *exchange) mayShare(res *fill) bool {
 }
 
 // selects reports whether the request selects the same variant as the one that was fetched (RFC 9111 §4.1).
-func (ex *exchange) selects(res *fill) bool {
+func (rq *request) selects(res *fill) bool {
 	vary := res.verdict.Vary
-	return res.reason != policy.NoReason || len(vary) == 0 || policy.VaryMatch(vary, ex.selection(vary), res.forward)
-}
-
-// selection is what the origin would see of the request, by which it selects among the variants that names tells apart:
-// fields that no fill forwards select nothing.
-func (ex *exchange) selection(names []string) http.Header {
-	return ex.route.FillHeader(ex.r.Header, names)
+	return res.reason != policy.NoReason || len(vary) == 0 || policy.VaryMatch(vary, rq.selection(vary), res.forward)
 }
 
 // abandon gives up the place of a request that left. The answer to one that nobody shares ends with it.
@@ -202,9 +157,9 @@ func (p *Proxy) abandon(t ticket) {
 	})
 }
 
-// accept answers the request with what the flight brought, which it reads through from; nil: from a reader of its own. It
+// accept answers the request with what a fetch brought, which it reads through from; nil: from a reader of its own. It
 // reports false when the answer's beginning is gone already.
-func (ex *exchange) accept(res *fill, c candidate, outcome policy.Outcome, from *reader) bool {
+func (ex *exchange) accept(res *fill, d *decision, status policy.Status, from *reader) bool {
 	if res.body != nil && from == nil {
 		var ok bool
 		if from, ok = res.body.attach(); !ok {
@@ -216,45 +171,65 @@ func (ex *exchange) accept(res *fill, c candidate, outcome policy.Outcome, from 
 	}
 	ex.origin, ex.originID = min(res.took, time.Since(ex.start)), res.id
 	if res.reason != policy.NoReason || originFailed(res.status) {
-		if ex.rescue(res, c) {
+		if ex.serveOnError(res, d.found, status) {
 			return true
 		}
 	}
 	if res.reason != policy.NoReason {
-		ex.fail(res.reason, res.err)
+		ex.fail(status, res.reason, res.err)
 		return true
 	}
 	if reason := ex.notForThis(res); reason != policy.NoReason {
 		from.detach()
-		ex.status.Collapsed = false
 		ex.pass(reason)
 		return true
 	}
-	ex.status.Outcome, ex.status.FwdStatus = outcome, res.status
+	shown, why, err := ex.stretchOf(ex.r.Context(), res, from)
+	switch why {
+	case policy.NoReason:
+	case policy.ClientGone:
+		ex.gone()
+	case policy.RangeRequest:
+		from.detach()
+		ex.pass(why)
+		return true
+	default:
+		ex.fail(status, why, err)
+		return true
+	}
+	ex.settle(fetched(res, status))
+	if err := ex.deliverFill(res, from, shown); err != nil {
+		ex.unpackFailed(err)
+	}
+	return true
+}
+
+// fetched is what is told about an answer that a fetch has brought; status is what was known before.
+func fetched(res *fill, status policy.Status) policy.Status {
+	status.FwdStatus = res.status
 	if res.rest {
-		ex.status.FwdStatus = http.StatusPartialContent
+		status.FwdStatus = http.StatusPartialContent
 	}
 	if res.fresh != nil {
-		ex.status.FwdStatus = http.StatusNotModified
-		if outcome == policy.Miss {
-			ex.status.Outcome = policy.Revalidated
+		status.FwdStatus = http.StatusNotModified
+		if status.Outcome == policy.Miss {
+			status.Outcome = policy.Revalidated
 		}
 	}
-	ex.status.Stored = res.stored || (res.fresh == nil && res.verdict.Store)
+	status.Stored = res.stored || (res.fresh == nil && res.verdict.Store)
 	if !res.verdict.Store && res.verdict.Reason != policy.OriginStatus { // which is what fwd-status says
-		ex.status.Detail = res.verdict.Reason.String()
+		status.Detail = res.verdict.Reason.String()
 	}
-	ex.deliverFill(res, from)
-	return true
+	return status
 }
 
 // notForThis says why an answer that came whole is not the one to give to this request, which the origin then gets as it
 // came: it does not meet a precondition, or is not kept and more than was asked for.
-func (ex *exchange) notForThis(res *fill) policy.Reason {
+func (rq *request) notForThis(res *fill) policy.Reason {
 	switch {
-	case isSuccess(res.status) && !policy.MeetsPreconditions(ex.r.Header, res.header):
+	case isSuccess(res.status) && !policy.MeetsPreconditions(rq.r.Header, res.header):
 		return policy.Precondition
-	case len(ex.ranges) > 0 && res.status == http.StatusOK && !res.verdict.Store && res.fresh == nil && !res.ranged:
+	case len(rq.ranges) > 0 && res.status == http.StatusOK && !res.verdict.Store && res.fresh == nil && !res.ranged:
 		return policy.RangeRequest
 	}
 	return policy.NoReason
@@ -271,50 +246,44 @@ func originFailed(status int) bool {
 	return false
 }
 
-// rescue serves a stale copy in place of an error, where the copy allows it.
-func (ex *exchange) rescue(res *fill, c candidate) bool {
-	if c.Copy == nil {
+// serveOnError serves a stale copy in place of an error, where the copy allows it.
+func (ex *exchange) serveOnError(res *fill, found candidate, status policy.Status) bool {
+	if found.Copy == nil {
 		// The fill may have brought one up from a tier below memory, or stored this very error.
-		if c = ex.lookup(string(ex.key), time.Now()); c.Copy != nil && policy.Passing(c.Copy.Status) {
+		if found = ex.p.lookUp(&ex.request, time.Now()); found.Copy != nil && policy.Passing(found.Copy.Status) {
 			return false
 		}
 	}
-	if !ex.spare(c) {
+	if !ex.standsIn(found) {
 		return false
 	}
 	why := res.reason
 	if why == policy.NoReason {
 		why = policy.OriginStatus
 	}
-	ex.status.FwdStatus = res.status
-	ex.stale(c.Copy, why)
+	status.FwdStatus = res.status
+	ex.serveInstead(found, why, status)
 	return true
 }
 
-// spare reports whether the copy may stand in for an error of the origin. It is asked when that has failed: the copy may
-// have been purged meanwhile.
-func (ex *exchange) spare(c candidate) bool {
-	if c.Copy == nil {
+// serveInstead serves a copy for an origin that has failed. status is what is told besides.
+func (ex *exchange) serveInstead(found candidate, why policy.Reason, status policy.Status) {
+	d := ex.fromCopy(found, policy.Stale, why, time.Now())
+	if d.step != serveCopy {
+		ex.execute(&d)
+		return
+	}
+	told := d.status(ex.start)
+	told.FwdStatus, told.Apart, told.Collapsed = status.FwdStatus, status.Apart, status.Collapsed
+	ex.deliver(&d, told)
+}
+
+// standsIn reports whether the copy may stand in for an error of the origin at this moment: it may have been purged since it was
+// found.
+func (ex *exchange) standsIn(found candidate) bool {
+	if found.Copy == nil {
 		return false
 	}
-	use, _ := ex.judge(c.Copy, time.Now())
-	return use >= policy.StaleOnError
-}
-
-// flightKey is the key under which this request is coalesced: one for each value of the fields that Vary is known to name.
-func (ex *exchange) flightKey(c candidate) string {
-	names := ex.selecting(c)
-	if len(names) == 0 {
-		return string(ex.key)
-	}
-	return string(policy.VariantKey(nil, string(ex.key), names, ex.selection(names)))
-}
-
-// selecting is the fields that Vary is known to name for this request.
-func (ex *exchange) selecting(c candidate) []string {
-	names := ex.route.selecting()
-	if c.Variants != nil {
-		names = append(append([]string(nil), names...), c.Variants.Names()...)
-	}
-	return names
+	ex.judge(&found, ex.p.ledger, time.Now())
+	return found.use >= policy.StaleOnError
 }

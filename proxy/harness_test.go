@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"encoding/hex"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -190,4 +191,11 @@ func mustHex(t testing.TB, s string) []byte {
 		t.Fatal(err)
 	}
 	return b
+}
+
+// Every answer says one thing about itself.
+func init() {
+	settledTwice = func(first, second policy.Status) {
+		panic(fmt.Sprintf("the status was settled twice: %+v, then %+v", first, second))
+	}
 }

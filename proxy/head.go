@@ -9,11 +9,12 @@ import (
 	"cacheproxy/policy"
 )
 
-// headMiss sends a HEAD that no copy answers through. What it brings renews the copy that it is about, and ends a copy of
+// head sends a HEAD that no copy answers through. What it brings renews the copy that it is about, and ends a copy of
 // something else (RFC 9111 §4.3.5).
-func (ex *exchange) headMiss(c candidate) {
-	requested := time.Now()
-	ex.passOr(policy.HeadMiss, c, func(res *http.Response) {
+func (ex *exchange) head(d *decision) {
+	requested, c := time.Now(), d.found
+	status := d.status(ex.start)
+	ex.passUnless(c, &status, func(res *http.Response) {
 		if c.Copy == nil || !isSuccess(c.Copy.Status) || res.StatusCode != http.StatusOK {
 			return
 		}
@@ -21,7 +22,7 @@ func (ex *exchange) headMiss(c candidate) {
 		case policy.HeadContradicts(stored, res.Header):
 			ex.p.store.Drop(c.Key, c.Copy)
 		case policy.HeadConfirms(stored, res.Header) && ex.route.AsksAsFill(ex.r.Header, ex.selecting(c)):
-			ex.status.Stored = ex.renew(c, res.Header, requested)
+			status.Stored = ex.renew(c, res.Header, requested)
 		}
 	})
 }

@@ -130,31 +130,31 @@ func TestHeaderClasses(t *testing.T) {
 		"Traceparent", "00-1", "X-Request-Id", "1", "X-Forwarded-User", "not believed",
 	}
 	runScripts(t, []script{
-		{name: "an API key passes, whole and unchanged, beside a copy", origin: cors, steps: []step{
+		{name: "an API key passes, whole and unchanged, beside a copy", origin: cors, steps: []asking{
 			{target: "/key", header: []string{"X-Api-Key", "k"}, body: "1", cache: "fwd=bypass; fwd-status=200; detail=header-unlisted", asked: 1},
 			{target: "/key", header: []string{"X-Api-Key", "k"}, body: "2", cache: "detail=header-unlisted", asked: 2},
 			{target: "/key", status: 401, body: "3", asked: 3},
 			{target: "/key", header: []string{"X-Api-Key", "k"}, body: "4", cache: "detail=header-unlisted", asked: 4},
 		}},
-		{name: "who asks and how does not matter", origin: cors, steps: []step{
+		{name: "who asks and how does not matter", origin: cors, steps: []asking{
 			{target: "/a", body: "1", asked: 1}, {target: "/a", header: browser, body: "1", cache: "hit", asked: 1},
 		}},
-		{name: "HEAD goes the same way", origin: cors, steps: []step{
+		{name: "HEAD goes the same way", origin: cors, steps: []asking{
 			{target: "/a", body: "1", asked: 1}, {method: "HEAD", target: "/a", header: []string{"X-Api-Key", "k"}, cache: "detail=header-unlisted", asked: 2},
 		}},
-		{name: "each Origin has its copies, and so has none", origin: cors, steps: []step{
+		{name: "each Origin has its copies, and so has none", origin: cors, steps: []asking{
 			{target: "/a", header: []string{"Origin", "https://a"}, body: "1", asked: 1}, {target: "/a", header: []string{"Origin", "https://b"}, body: "2", asked: 2},
 			{target: "/a", body: "3", asked: 3}, {target: "/a", header: []string{"Origin", "https://a"}, body: "1", cache: "hit", asked: 3},
 			{target: "/a", header: []string{"Origin", "https://b"}, body: "2", cache: "hit", asked: 3}, {target: "/a", body: "3", cache: "hit", asked: 3},
 		}},
-		{name: "a copy for any Origin is for all of them", origin: cors, steps: []step{
+		{name: "a copy for any Origin is for all of them", origin: cors, steps: []asking{
 			{target: "/any", body: "1", asked: 1}, {target: "/any", header: []string{"Origin", "https://a"}, body: "1", cache: "hit", asked: 1},
 			{target: "/any", header: []string{"Origin", "https://b"}, body: "1", cache: "hit", asked: 1},
 		}},
-		{name: "also when it was fetched for one", origin: cors, steps: []step{
+		{name: "also when it was fetched for one", origin: cors, steps: []asking{
 			{target: "/any", header: []string{"Origin", "https://a"}, body: "1", asked: 1}, {target: "/any", header: []string{"Origin", "https://b"}, body: "1", cache: "hit", asked: 1},
 		}},
-		{name: "a field that Vary has named selects, also on URLs whose answers do not name it", origin: themed, steps: []step{
+		{name: "a field that Vary has named selects, also on URLs whose answers do not name it", origin: themed, steps: []asking{
 			{target: "/a", body: "1", asked: 1},
 			{target: "/a", header: []string{"X-Theme", "dark"}, body: "2", cache: "detail=header-unlisted", asked: 2},
 			{target: "/themes", header: []string{"X-Theme", "dark"}, body: "3", cache: "detail=header-unlisted", asked: 3},

@@ -40,23 +40,23 @@ func (q *fetch) informed(ctx context.Context) context.Context {
 }
 
 // inform sends an informational response. HTTP/1.0 does not know them (RFC 9110 §15.2).
-func (ex *exchange) inform(h hint) {
-	if !ex.r.ProtoAtLeast(1, 1) {
+func (d *delivery) inform(h hint) {
+	if !d.rq.r.ProtoAtLeast(1, 1) {
 		return
 	}
 	// Nothing of the final header is there before the fill's.
-	header := ex.w.Header()
+	header := d.w.Header()
 	maps.Copy(header, h.header)
-	ex.w.WriteHeader(h.status)
+	d.w.WriteHeader(h.status)
 	clear(header)
 }
 
 // informAll sends what came together with the answer.
-func (ex *exchange) informAll(hints <-chan hint) {
+func (d *delivery) informAll(hints <-chan hint) {
 	for {
 		select {
 		case h := <-hints:
-			ex.inform(h)
+			d.inform(h)
 		default:
 			return
 		}

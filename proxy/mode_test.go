@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -90,19 +89,13 @@ func TestModeOffEndsRenewals(t *testing.T) {
 		var asked atomic.Int64
 		inBubble(t, counted(&asked, nil), rigOptions{}, routeFor(t, "all", nil, "/"), func(b *bubble) {
 			b.do("GET", "/a")
-			r := httptest.NewRequest("GET", "/a", nil)
-			r.RequestURI = "/a"
-			ex := &exchange{p: b.proxy, r: r, cfg: b.proxy.config(), start: time.Now()}
-			if !ex.arrive() {
-				t.Fatal("not understood")
-			}
-			ex.key = ex.route.AppendKey(nil, ex.target, ex.route.keyedHost(ex.target.Host), ex.query, r.Header)
-			c := ex.lookup(string(ex.key), ex.start)
-			if c.Copy == nil || !c.Copy.Use.StartRenewal(ex.start) {
+			rq := b.planned("GET", "/a")
+			c := b.proxy.find(rq, rq.start)
+			if c.Copy == nil || !c.Copy.Use.StartRenewal(rq.start) {
 				t.Fatal("no copy to renew")
 			}
 			c.use, c.reason = policy.NeedsValidation, policy.Renewal
-			offered := renewal{fetch: ex.request(c, upstream.Fill, nil), key: ex.flightKey(c), known: ex.known(), copy: c.Copy}
+			offered := renewal{fetch: rq.fetch(c, upstream.Fill, nil), key: rq.flightKey(c), known: rq.known(), copy: c.Copy}
 			b.setMode(ModeOrder{Mode: mode})
 			b.proxy.renewOne(b.t.Context(), offered)
 			if n := asked.Load(); n != want || c.Copy.Use.Renewing.Load() {

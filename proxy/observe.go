@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"slices"
 	"time"
-	"unsafe"
 
 	"cacheproxy/invalidation"
 	"cacheproxy/policy"
@@ -33,29 +32,17 @@ type observation struct {
 }
 
 // observe lets the origin answer, and compares the answer with what would have been served.
-func (ex *exchange) observe() {
-	// The origin sees the request as it came, with fields that no key holds. What it answers is compared, and never
-	// served: it is kept apart, where no read of another mode looks. No key is the beginning of another.
-	ex.key = append(ex.key, observed)
-	o := &observation{ex: ex, found: ex.lookup(unsafe.String(unsafe.SliceData(ex.key), len(ex.key)), ex.start)}
-	o.would = o.found.use >= policy.StaleServable
+func (ex *exchange) observe(d *decision) {
+	o := &observation{ex: ex, found: d.found, would: d.found.use >= policy.StaleServable}
 	if o.would {
-		o.renewed = ex.renews(o.found)
-		// Cache-Status goes out with the head, before the last byte has been compared.
-		ex.status.Outcome, ex.status.Detail = policy.Pass, policy.Observe.String()
-	} else {
-		ex.status.Outcome = policy.WouldMiss
+		// A read counts, as one that the copy answers does, and may have had it renewed in the background.
+		o.renewed = d.found.use == policy.StaleServable || ex.ahead(d.found.Copy, ex.start)
+		d.found.Copy.Use.Hit()
 	}
-	ex.status.Reason = o.found.reason
 	o.token, o.requested = ex.p.ledger.Token(), time.Now()
 	defer o.conclude()
-	ex.through(passage{answered: o.answer})
-}
-
-// renews counts a read of a copy and reports whether it would have had the copy renewed in the background.
-func (ex *exchange) renews(found candidate) bool {
-	n := found.Copy.Use.Hit()
-	return found.use == policy.StaleServable || ex.route.Policy == policy.RefreshAhead && int(n) >= ex.route.MinHits && ex.due(found.Copy)
+	status := d.status(ex.start)
+	ex.through(passage{status: &status, answered: o.answer})
 }
 
 // answer looks at the head of the origin's answer, and has its body compared as it goes by.
@@ -101,20 +88,21 @@ func (o *observation) conclude() {
 	switch {
 	case !o.would:
 	case !o.compared:
-		ex.status.Reason = policy.Incomplete
+		why := policy.Incomplete
 		if ex.r.Context().Err() != nil {
-			ex.status.Reason = policy.ClientGone
+			why = policy.ClientGone
 		}
+		ex.broke(why)
 		return
 	case o.same:
-		ex.status.Outcome = policy.WouldHit
+		ex.compared(policy.WouldHit)
 	case o.invalidated():
-		ex.status.Reason = policy.Outdated
+		ex.broke(policy.Outdated)
 		return
 	case o.recoded():
 		return
 	default:
-		ex.status.Outcome = policy.WouldDiffer
+		ex.compared(policy.WouldDiffer)
 		o.tell()
 	}
 	ex.route.metrics.Observed(ex.origin, ex.status.Outcome == policy.WouldHit)

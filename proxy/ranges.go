@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"crypto/rand"
 	"math"
 	"net/http"
@@ -17,67 +18,69 @@ var everything = policy.Span{First: 0, Last: math.MaxInt64 - 1}
 type spanWriter func(policy.Span) error
 
 // sliced writes from a body that is there.
-func (ex *exchange) sliced(body []byte) spanWriter {
+func (d *delivery) sliced(body []byte) spanWriter {
 	return func(s policy.Span) error {
-		_, err := ex.w.Write(body[s.First : s.Last+1])
+		_, err := d.w.Write(body[s.First : s.Last+1])
 		return err
 	}
 }
 
 // deliverRanges answers with the parts of a 200 that the request asks for (RFC 9110 §14.2). It reports false when the
 // whole is to be sent. header belongs to the caller of the whole; it is not changed.
-func (ex *exchange) deliverRanges(header http.Header, age time.Duration, size int64, write spanWriter) bool {
-	if !policy.RangeApplies(ex.r.Header, header) {
+func (d *delivery) deliverRanges(header http.Header, age time.Duration, size int64, write spanWriter) bool {
+	if !policy.RangeApplies(d.rq.r.Header, header) {
 		return false
 	}
-	spans, ok := ex.ranges.Select(size)
+	spans, ok := d.rq.ranges.Select(size)
 	if !ok {
-		ex.unsatisfiable(size)
+		d.unsatisfiable(size)
 		return true
 	}
-	return ex.deliverSpans(header, spans, size, func(h http.Header) { ex.addHeader(h, age) }, write)
-}
-
-// deliverSpans answers with spans of a whole of size bytes; complete adds what differs from answer to answer to the header.
-// It reports false when there are none, or when the whole is no longer than they would be.
-func (ex *exchange) deliverSpans(header http.Header, spans []policy.Span, size int64, complete func(http.Header), write spanWriter) bool {
-	switch len(spans) {
-	case 0:
-		return false
-	case 1:
-		h := ex.w.Header()
-		share(h, header)
-		policy.MakePartial(h, policy.PartOf{Span: spans[0], Size: size})
-		complete(h)
-		ex.w.WriteHeader(http.StatusPartialContent)
-		_ = write(spans[0]) // a client that has left; nothing more to do for it
-		return true
-	}
-	m := newByteRanges(header, spans, size)
-	if m.length >= size {
+	if !worthParts(header, spans, size) {
 		return false
 	}
-	h := ex.w.Header()
-	share(h, header)
-	m.head(h)
-	complete(h)
-	ex.w.WriteHeader(http.StatusPartialContent)
-	for i, s := range spans {
-		if _, err := ex.w.Write(m.heads[i]); err != nil {
-			return true
-		}
-		if err := write(s); err != nil {
-			return true
-		}
-	}
-	_, _ = ex.w.Write(m.end) // likewise
+	d.deliverSpans(header, spans, size, func(h http.Header) { d.addHeader(h, age) }, write)
 	return true
 }
 
+// deliverSpans answers with spans of a whole of size bytes; complete adds what differs from answer to answer to the header.
+// They are worth it.
+func (d *delivery) deliverSpans(header http.Header, spans []policy.Span, size int64, complete func(http.Header), write spanWriter) {
+	if len(spans) == 1 {
+		h := d.w.Header()
+		share(h, header)
+		policy.MakePartial(h, policy.PartOf{Span: spans[0], Size: size})
+		complete(h)
+		d.w.WriteHeader(http.StatusPartialContent)
+		_ = write(spans[0]) // a client that has left; nothing more to do for it
+		return
+	}
+	m := newByteRanges(header, spans, size)
+	h := d.w.Header()
+	share(h, header)
+	m.head(h)
+	complete(h)
+	d.w.WriteHeader(http.StatusPartialContent)
+	for i, s := range spans {
+		if _, err := d.w.Write(m.heads[i]); err != nil {
+			return
+		}
+		if err := write(s); err != nil {
+			return
+		}
+	}
+	_, _ = d.w.Write(m.end) // likewise
+}
+
+// worthParts reports whether an answer with spans of a whole is shorter than the whole.
+func worthParts(header http.Header, spans []policy.Span, size int64) bool {
+	return len(spans) == 1 || len(spans) > 1 && newByteRanges(header, spans, size).length < size
+}
+
 // unsatisfiable answers a request for bytes that are not there (RFC 9110 §15.5.17).
-func (ex *exchange) unsatisfiable(size int64) {
-	ex.w.Header()["Content-Range"] = []string{"bytes */" + strconv.FormatInt(size, 10)}
-	ex.answer(http.StatusRequestedRangeNotSatisfiable, "the ranges asked for begin beyond the end: there are "+strconv.FormatInt(size, 10)+" bytes")
+func (d *delivery) unsatisfiable(size int64) {
+	d.w.Header()["Content-Range"] = []string{"bytes */" + strconv.FormatInt(size, 10)}
+	d.answer(http.StatusRequestedRangeNotSatisfiable, "the ranges asked for begin beyond the end: there are "+strconv.FormatInt(size, 10)+" bytes")
 }
 
 // byteRanges is an answer of several parts (RFC 9110 §14.6).
@@ -117,35 +120,43 @@ func (m *byteRanges) head(h http.Header) {
 	h["Content-Length"] = []string{strconv.FormatInt(m.length, 10)}
 }
 
-// deliverFillRanges answers with the parts of what a fill brings. One part of a body whose length is known goes out as it
-// comes; for the rest, the body has to be there. It reports false when the whole is to be sent.
-func (ex *exchange) deliverFillRanges(res *fill, from *reader) bool {
-	if !policy.RangeApplies(ex.r.Header, res.header) {
-		return false
+// stretch is what of a fill's answer is sent. The zero value is the whole.
+type stretch struct {
+	spans         []policy.Span // none: the whole
+	size          int64         // of the whole, where there are spans, or none that can be
+	data          []byte        // the whole, where it had to be there; nil: it is followed as it comes
+	unsatisfiable bool          // the client asks for what is not there
+}
+
+// stretchOf says what of a fill's answer to send. One part of a body whose length is known goes out as it comes; for the rest,
+// the body has to be there. An answer that is too long to be kept is not the one to give: why is RangeRequest then, and what
+// kept it from coming else.
+func (d *delivery) stretchOf(ctx context.Context, res *fill, from *reader) (s stretch, why policy.Reason, err error) {
+	if len(d.rq.ranges) == 0 || res.status != http.StatusOK || res.fresh != nil && res.fresh.Coding() != policy.Identity ||
+		d.hasAlready(res) || !policy.RangeApplies(d.rq.r.Header, res.header) {
+		return stretch{}, policy.NoReason, nil
 	}
-	size, write := res.length, func(s policy.Span) error { ex.follow(res, from, s); return nil }
-	if size < 0 || len(ex.ranges) > 1 {
-		data, kept, err := from.whole(ex.r.Context())
+	s.size = res.length
+	if s.size < 0 || len(d.rq.ranges) > 1 {
+		data, kept, err := from.whole(ctx)
 		switch {
-		case ex.r.Context().Err() != nil:
-			ex.gone()
+		case ctx.Err() != nil:
+			return stretch{}, policy.ClientGone, nil
 		case err != nil:
-			ex.fail(policy.OriginError, err)
-			return true
+			return stretch{}, policy.OriginError, err
 		case !kept && res.ranged:
-			return false // the origin was asked for the part, and does not heed Range
+			return stretch{}, policy.NoReason, nil // the origin was asked for the part, and does not heed Range
 		case !kept:
-			from.detach()
-			ex.status = policy.Status{}
-			ex.pass(policy.RangeRequest)
-			return true
+			return stretch{}, policy.RangeRequest, nil
 		}
-		size, write = int64(len(data)), ex.sliced(data)
+		s.size, s.data = int64(len(data)), data
 	}
-	spans, ok := ex.ranges.Select(size)
-	if !ok {
-		ex.unsatisfiable(size)
-		return true
+	spans, ok := d.rq.ranges.Select(s.size)
+	switch {
+	case !ok:
+		s.unsatisfiable = true
+	case worthParts(res.header, spans, s.size):
+		s.spans = spans
 	}
-	return ex.deliverSpans(res.header, spans, size, func(h http.Header) { ex.addFillHeader(h, res) }, write)
+	return s, policy.NoReason, nil
 }

@@ -12,8 +12,8 @@ import (
 	"cacheproxy/policy"
 )
 
-// step is one request of a script and what must come back.
-type step struct {
+// asking is one request of a script and what must come back.
+type asking struct {
 	method string   // empty: GET
 	target string   // empty: /a
 	header []string // name, value, …
@@ -65,41 +65,41 @@ func TestScripts(t *testing.T) {
 	}
 	keyed := func(r *policy.Route) { r.Key = template(t, "a") }
 	runScripts(t, []script{
-		{name: "a miss, then hits", steps: []step{
+		{name: "a miss, then hits", steps: []asking{
 			{body: "1", cache: "fwd=uri-miss; fwd-status=200; stored", asked: 1},
 			{body: "1", cache: "cacheproxy; hit; ttl=", asked: 1},
 			{method: "HEAD", body: "", cache: "hit", asked: 1},
 		}},
-		{name: "no-store is not stored (RFC 9111 §5.2.2.5)", origin: set("Cache-Control", "no-store"), steps: []step{
+		{name: "no-store is not stored (RFC 9111 §5.2.2.5)", origin: set("Cache-Control", "no-store"), steps: []asking{
 			{body: "1", cache: "detail=no-store", asked: 1}, {body: "2", asked: 2},
 		}},
-		{name: "private is not stored (RFC 9111 §5.2.2.7)", origin: set("Cache-Control", "private, max-age=60"), steps: []step{
+		{name: "private is not stored (RFC 9111 §5.2.2.7)", origin: set("Cache-Control", "private, max-age=60"), steps: []asking{
 			{body: "1", cache: "detail=private", asked: 1}, {body: "2", cache: "fwd=miss", asked: 2},
 		}},
-		{name: "Set-Cookie is not stored", origin: set("Set-Cookie", "a=b"), steps: []step{
+		{name: "Set-Cookie is not stored", origin: set("Set-Cookie", "a=b"), steps: []asking{
 			{body: "1", cache: "detail=set-cookie", asked: 1}, {body: "2", asked: 2},
 		}},
-		{name: "credentials neither fill nor hit (RFC 9111 §3.5)", steps: []step{
+		{name: "credentials neither fill nor hit (RFC 9111 §3.5)", steps: []asking{
 			{header: []string{"Authorization", "Bearer x"}, body: "1", cache: "detail=authorization", asked: 1},
 			{body: "2", asked: 2}, {header: []string{"Authorization", "Bearer x"}, body: "3", asked: 3},
 			{body: "2", cache: "hit", asked: 3},
 		}},
-		{name: "cookies neither fill nor hit", steps: []step{
+		{name: "cookies neither fill nor hit", steps: []asking{
 			{header: []string{"Cookie", "a=b"}, body: "1", cache: "detail=cookie", asked: 1}, {body: "2", asked: 2},
 			{header: []string{"Cookie", "a=b"}, body: "3", asked: 3},
 		}},
 		{name: "a confirmed copy is served again (RFC 9111 §4.3)", origin: func(n int64, w http.ResponseWriter, r *http.Request) bool {
 			w.Header().Set("Cache-Control", "no-cache")
 			return etag(n, w, r)
-		}, steps: []step{
+		}, steps: []asking{
 			{body: "1", asked: 1}, {body: "1", cache: "fwd=stale; fwd-status=304; stored", asked: 2}, {body: "1", asked: 3},
 		}},
-		{name: "a client's validator is answered from the copy (RFC 9110 §13.1.2)", origin: etag, steps: []step{
+		{name: "a client's validator is answered from the copy (RFC 9110 §13.1.2)", origin: etag, steps: []asking{
 			{body: "1", asked: 1},
 			{header: []string{"If-None-Match", `"x", W/"v"`}, status: 304, cache: "hit", asked: 1},
 			{header: []string{"If-None-Match", `"x"`}, body: "1", asked: 1},
 		}},
-		{name: "a client's validator on a miss fetches the whole", origin: etag, steps: []step{
+		{name: "a client's validator on a miss fetches the whole", origin: etag, steps: []asking{
 			{header: []string{"If-None-Match", `"v"`}, status: 304, asked: 1}, {body: "1", asked: 1},
 		}},
 		{name: "Vary tells copies apart, also by fields that a fill does not forward at first (RFC 9111 §4.1)",
@@ -107,30 +107,30 @@ func TestScripts(t *testing.T) {
 				w.Header().Set("Vary", "X-Lang")
 				fmt.Fprint(w, r.Header.Get("X-Lang"))
 				return false
-			}, steps: []step{
+			}, steps: []asking{
 				{header: []string{"X-Lang", "de"}, body: "de", cache: "detail=header-unlisted"},
 				{header: []string{"X-Lang", "de"}, body: "de"}, {header: []string{"X-Lang", "fr"}, body: "fr"},
 				{header: []string{"X-Lang", "de"}, body: "de", cache: "hit"}, {header: []string{"X-Lang", "fr"}, body: "fr", cache: "hit"},
 				{body: ""},
 			}},
-		{name: "a purged copy is gone for everything", origin: failing, route: keyed, steps: []step{
+		{name: "a purged copy is gone for everything", origin: failing, route: keyed, steps: []asking{
 			{body: "1", asked: 1}, {body: "1", cache: "detail=origin-status", asked: 2},
 			{purge: []policy.Member{key("a")}, status: 500, body: "*", asked: 3},
 		}},
-		{name: "a softly purged copy may stand in for an error", origin: failing, route: keyed, steps: []step{
+		{name: "a softly purged copy may stand in for an error", origin: failing, route: keyed, steps: []asking{
 			{body: "1", asked: 1}, {purge: []policy.Member{key("a")}, soft: true, body: "1", asked: 2},
 		}},
-		{name: "a softly purged copy is confirmed, a purged one is not", origin: etag, route: keyed, steps: []step{
+		{name: "a softly purged copy is confirmed, a purged one is not", origin: etag, route: keyed, steps: []asking{
 			{body: "1", asked: 1},
 			{purge: []policy.Member{key("a")}, soft: true, body: "1", cache: "fwd-status=304", asked: 2},
 			{body: "1", cache: "hit", asked: 2},
 			{purge: []policy.Member{key("a")}, body: "3", cache: "fwd-status=200", asked: 3},
 		}},
-		{name: "a purge names tags of the answer", origin: set("Surrogate-Key", "x y"), steps: []step{
+		{name: "a purge names tags of the answer", origin: set("Surrogate-Key", "x y"), steps: []asking{
 			{body: "1", asked: 1}, {purge: []policy.Member{tag("z")}, body: "1", cache: "hit", asked: 1},
 			{purge: []policy.Member{tag("y")}, body: "2", asked: 2},
 		}},
-		{name: "an unsafe request makes its target unusable (RFC 9111 §4.4)", steps: []step{
+		{name: "an unsafe request makes its target unusable (RFC 9111 §4.4)", steps: []asking{
 			{body: "1", asked: 1}, {method: "POST", body: "2", asked: 2}, {body: "3", asked: 3},
 		}},
 		{name: "an unsafe request that failed leaves it", origin: func(_ int64, w http.ResponseWriter, r *http.Request) bool {
@@ -138,41 +138,41 @@ func TestScripts(t *testing.T) {
 				w.WriteHeader(http.StatusConflict)
 			}
 			return true
-		}, steps: []step{
+		}, steps: []asking{
 			{body: "1", asked: 1}, {method: "POST", status: 409, body: "2", asked: 2}, {body: "1", cache: "hit", asked: 2},
 		}},
 		{name: "Location of the same origin goes too (RFC 9111 §4.4)", origin: func(_ int64, w http.ResponseWriter, r *http.Request) bool {
 			w.Header().Set("Location", "/a")
 			return true
-		}, steps: []step{
+		}, steps: []asking{
 			{body: "1", asked: 1}, {method: "POST", target: "/b", body: "2", asked: 2}, {body: "3", asked: 3},
 		}},
 		{name: "404 is kept for negative_ttl", origin: func(_ int64, w http.ResponseWriter, _ *http.Request) bool {
 			w.WriteHeader(http.StatusNotFound)
 			return true
-		}, route: func(r *policy.Route) { r.NegativeTTL = time.Minute }, steps: []step{
+		}, route: func(r *policy.Route) { r.NegativeTTL = time.Minute }, steps: []asking{
 			{status: 404, body: "1", asked: 1}, {status: 404, body: "1", cache: "hit", asked: 1},
 		}},
 		{name: "an undeclared query parameter goes past the cache", route: func(r *policy.Route) {
 			r.Query = policy.Query{Include: []string{"p"}}
-		}, steps: []step{
+		}, steps: []asking{
 			{target: "/a?p=1", body: "1", asked: 1}, {target: "/a?p=1", body: "1", cache: "hit", asked: 1},
 			{target: "/a?p=1&q=2", body: "2", cache: "detail=query-unlisted", asked: 2},
 		}},
-		{name: "a range in a unit of the origin's own goes past the cache (RFC 9110 §14.2)", steps: []step{
+		{name: "a range in a unit of the origin's own goes past the cache (RFC 9110 §14.2)", steps: []asking{
 			{header: []string{"Range", "items=0-1"}, body: "1", cache: "detail=range", asked: 1}, {body: "2", asked: 2},
 		}},
-		{name: "only-if-cached (RFC 9111 §5.2.1.7)", steps: []step{
+		{name: "only-if-cached (RFC 9111 §5.2.1.7)", steps: []asking{
 			{header: []string{"Cache-Control", "only-if-cached"}, status: 504, body: "*", asked: 0},
 		}},
-		{name: "mode off passes through", route: func(r *policy.Route) { r.Mode = policy.Off }, steps: []step{
+		{name: "mode off passes through", route: func(r *policy.Route) { r.Mode = policy.Off }, steps: []asking{
 			{body: "1", cache: "detail=mode-off", asked: 1}, {body: "2", asked: 2},
 		}},
-		{name: "mode observe never serves", route: func(r *policy.Route) { r.Mode = policy.Observe }, steps: []step{
+		{name: "mode observe never serves", route: func(r *policy.Route) { r.Mode = policy.Observe }, steps: []asking{
 			{body: "1", asked: 1}, {body: "2", asked: 2},
 		}},
 		{name: "stale-while-revalidate serves at once (RFC 5861 §3)",
-			origin: set("Cache-Control", "max-age=0, stale-while-revalidate=60"), steps: []step{
+			origin: set("Cache-Control", "max-age=0, stale-while-revalidate=60"), steps: []asking{
 				{body: "1"}, {body: "1", cache: "hit; ttl=-"},
 			}},
 		{name: "must-revalidate forbids stale answers (RFC 9111 §5.2.2.2)", origin: func(n int64, w http.ResponseWriter, _ *http.Request) bool {
@@ -183,7 +183,7 @@ func TestScripts(t *testing.T) {
 			w.Header().Set("Cache-Control", "max-age=0, must-revalidate, stale-if-error=60")
 			w.Header().Set("ETag", `"e"`)
 			return true
-		}, steps: []step{{body: "1", asked: 1}, {status: 502, body: "2", asked: 2}}},
+		}, steps: []asking{{body: "1", asked: 1}, {status: 502, body: "2", asked: 2}}},
 	})
 }
 
@@ -192,7 +192,7 @@ type script struct {
 	name   string
 	origin func(n int64, w http.ResponseWriter, r *http.Request) bool
 	route  func(*policy.Route)
-	steps  []step
+	steps  []asking
 }
 
 func runScripts(t *testing.T, all []script) {
@@ -202,13 +202,13 @@ func runScripts(t *testing.T, all []script) {
 			var asked atomic.Int64
 			r := newRig(t, counted(&asked, c.origin), rigOptions{}, routeFor(t, "all", c.route, "/"))
 			for i, s := range c.steps {
-				runStep(t, r, i, s, &asked)
+				ask(t, r, i, s, &asked)
 			}
 		})
 	}
 }
 
-func runStep(t *testing.T, r *rig, i int, s step, asked *atomic.Int64) {
+func ask(t *testing.T, r *rig, i int, s asking, asked *atomic.Int64) {
 	t.Helper()
 	r.settle(t)
 	if s.purge != nil {

@@ -48,7 +48,7 @@ func (c *call) elsewhere() *fill {
 		return res
 	}
 	if c.p.withholds(c.q.route, time.Now()) {
-		return c.refused(policy.StoreUnavailable, errors.New("fetch from upstream: "+withheld))
+		return c.refused(policy.StoreUnavailable, errors.New("fetch from upstream: "+withheld.text))
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"cacheproxy/invalidation"
+	"cacheproxy/observe"
 	"cacheproxy/policy"
 	"cacheproxy/proxy/upstream"
 	"cacheproxy/store"
@@ -34,27 +35,19 @@ type renewal struct {
 	copy  *store.Copy
 }
 
-// due reports whether a copy is old enough to be renewed ahead of its expiry. Copies filled together become due apart:
-// each has a place of its own in the first half of what is left after refresh_at.
-func (ex *exchange) due(c *store.Copy) bool {
-	at := ex.route.RefreshAt
-	spread := float64((c.Digest^uint64(c.Life.Received.UnixNano()))*0x9E3779B97F4A7C15>>11) / (1 << 53)
-	at += (1 - at) / 2 * spread
-	return float64(c.Life.Age(ex.start)) >= at*float64(c.Life.Fresh)
-}
-
 // offer queues a copy for renewal on behalf of a request, which does not wait.
-func (rs *renewals) offer(ex *exchange, found candidate, class upstream.Class) {
+func (rs *renewals) offer(rq *request, found candidate, class upstream.Class, asker *observe.Span) {
 	c := found.Copy
-	if !c.Use.StartRenewal(ex.start) {
+	if !c.Use.StartRenewal(rq.start) {
 		return
 	}
 	found.use, found.reason = policy.NeedsValidation, policy.Renewal
-	r := renewal{fetch: ex.request(found, class, nil), key: ex.flightKey(found), known: ex.known(), copy: c}
+	r := renewal{fetch: rq.fetch(found, class, nil), key: rq.flightKey(found), known: rq.known(), copy: c}
+	r.fetch.asker = asker
 	select {
 	case rs.queue <- r:
 	default:
-		c.Use.EndRenewal(ex.start, 0)
+		c.Use.EndRenewal(rq.start, 0)
 	}
 }
 

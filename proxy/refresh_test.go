@@ -268,16 +268,14 @@ func TestReplacedCopyIsNotRenewed(t *testing.T) {
 	var asked atomic.Int64
 	inBubble(t, counted(&asked, nil), rigOptions{}, refreshing(t), func(b *bubble) {
 		b.do("GET", "/a")
-		ex := &exchange{p: b.proxy, r: httptest.NewRequest("GET", "/a", nil), cfg: b.proxy.config(), start: time.Now()}
-		ex.arrive()
-		ex.key = ex.route.AppendKey(nil, ex.target, ex.route.keyedHost(ex.target.Host), "", ex.r.Header)
-		seen := ex.lookup(string(ex.key), ex.start)
+		rq := b.planned("GET", "/a")
+		seen := b.proxy.find(rq, rq.start)
 		if seen.Copy == nil {
 			t.Fatal("no copy")
 		}
 		b.pass(101 * time.Second)
 		b.do("GET", "/a").want(t, "fetched anew", 200, "2", "fwd=stale")
-		b.proxy.renewals.offer(ex, seen, upstream.Refresh)
+		b.proxy.renewals.offer(rq, seen, upstream.Refresh, nil)
 		synctest.Wait()
 		b.do("GET", "/a").want(t, "not again", 200, "2", "hit")
 	})

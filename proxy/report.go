@@ -49,15 +49,6 @@ func (ex *exchange) describeTo(r *observe.Record) {
 	}
 }
 
-// name is the name of the copy that would answer, for the log; empty where the route names none.
-func (ex *exchange) name() string {
-	if ex.match.Route == nil || ex.route.Key.Zero() {
-		return ""
-	}
-	name, _ := ex.route.Key.Render(policy.Values{Match: &ex.match, Header: ex.r.Header, Target: ex.target, Query: ex.query})
-	return name
-}
-
 func addrText(a netip.Addr) string {
 	if !a.IsValid() {
 		return ""

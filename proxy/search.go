@@ -3,7 +3,6 @@ package proxy
 import (
 	"net/http"
 
-	"cacheproxy/invalidation"
 	"cacheproxy/policy"
 	"cacheproxy/store"
 )
@@ -26,25 +25,4 @@ func (c *call) alias(copied *store.Copy) {
 	if v := policy.ParseSearchVariance(lines); !v.Varies() {
 		c.p.store.PutAlias(c.q.route.pathKey(c.q.target, c.q.header), c.q.key, c.q.query, v)
 	}
-}
-
-// searched finds a fresh copy of another query of the path that answers this one too; nil: there is none. What made this
-// request's own URL unusable makes that copy unusable for it.
-func (ex *exchange) searched() *candidate {
-	if ex.content != nil || ex.trust == uninformed {
-		return nil
-	}
-	var known []invalidation.ID
-	for found := range ex.p.store.Aliases(ex.route.pathKey(ex.target, ex.r.Header), ex.query, ex.r.Header, ex.start) {
-		if use, _ := ex.judge(found.Copy, ex.start); use != policy.Fresh {
-			continue
-		}
-		if known == nil {
-			known = ex.known()
-		}
-		if ex.p.ledger.Admits(found.Copy.Stamp.Token(), known) {
-			return &candidate{Found: found, use: policy.Fresh, other: true}
-		}
-	}
-	return nil
 }

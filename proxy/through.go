@@ -13,39 +13,41 @@ import (
 
 // pass sends the request itself to the origin, untouched.
 func (ex *exchange) pass(why policy.Reason) {
-	ex.status.Outcome, ex.status.Reason = policy.Pass, why
+	status := policy.Status{Outcome: policy.Pass, Reason: why, Apart: ex.waited}
 	if !policy.ForwardOnce(ex.r.Method, ex.r.Header) {
+		ex.settle(status)
 		ex.answerAsLast()
 		return
 	}
-	ex.through(passage{})
+	ex.through(passage{status: &status})
 }
 
-// passOr sends a read to the origin by itself, because it cannot wait for another's answer; the copy stands in where the
-// origin fails. seen gets the head of the answer; it may be nil.
-func (ex *exchange) passOr(why policy.Reason, c candidate, seen func(*http.Response)) {
-	ex.status.Outcome, ex.status.Reason = policy.Pass, why
+// passUnless sends a read to the origin by itself, because it cannot wait for another's answer; the copy stands in where the
+// origin fails. answered gets the head of the answer, and may say more in the status; it may be nil.
+func (ex *exchange) passUnless(found candidate, status *policy.Status, answered func(*http.Response)) {
+	status.Outcome = policy.Pass
 	instead := policy.NoReason // why the copy is sent
 	ex.through(passage{
+		status: status,
 		answered: func(res *http.Response) error {
-			if originFailed(res.StatusCode) && ex.spare(c) {
+			if originFailed(res.StatusCode) && ex.standsIn(found) {
 				instead = policy.OriginStatus
 				return errSpared
 			}
-			if seen != nil {
-				seen(res)
+			if answered != nil {
+				answered(res)
 			}
 			return nil
 		},
 		failed: func(err error) bool {
-			if reason := upstream.Classify(err); instead == policy.NoReason && reason != policy.ClientGone && ex.spare(c) {
+			if reason := upstream.Classify(err); instead == policy.NoReason && reason != policy.ClientGone && ex.standsIn(found) {
 				instead = reason
 			}
 			return instead != policy.NoReason
 		},
 	})
 	if instead != policy.NoReason {
-		ex.stale(c.Copy, instead)
+		ex.serveInstead(found, instead, *status)
 	}
 }
 
@@ -54,6 +56,8 @@ var errSpared = errors.New("a copy stands in for the answer")
 
 // passage is what one who sends a request through wants to know. Each may be nil.
 type passage struct {
+	// status is what is told about the answer; answered and unanswered may change it.
+	status     *policy.Status
 	sending    func()                     // is called when the request has its place and goes out
 	answered   func(*http.Response) error // gets the head of the answer before the client sees any of it; its error goes to failed
 	unanswered func(error)                // is called where there is none
@@ -63,10 +67,10 @@ type passage struct {
 // through sends the request to the origin.
 func (ex *exchange) through(o passage) {
 	start := time.Now()
-	why := ex.status.Reason
+	status, why := o.status, o.status.Reason
 	arrived := false
 	ex.p.passer.serve(&ex.w, ex.r, passOptions{
-		origin: ex.route.origin, place: upstream.Place{Route: ex.route.Name}, target: ex.target, trusted: ex.trusted(),
+		origin: ex.route.origin, place: upstream.Place{Route: ex.route.Name}, target: ex.target, trusted: ex.trusted,
 		sending: func(req *http.Request) func(*http.Response, error) {
 			req.Header[requestIDField] = []string{ex.id()}
 			if o.sending != nil {
@@ -80,7 +84,7 @@ func (ex *exchange) through(o passage) {
 				names, _ := policy.ParseVary(res.Header["Vary"])
 				ex.route.learn(names) // from then on the field selects a variant
 			}
-			ex.status.FwdStatus = res.StatusCode
+			status.FwdStatus = res.StatusCode
 			if o.answered != nil {
 				if err := o.answered(res); err != nil {
 					return err
@@ -88,6 +92,7 @@ func (ex *exchange) through(o passage) {
 			}
 			res.Header.Del("Surrogate-Key")
 			res.Header.Del("Xkey")
+			ex.settle(*status)
 			ex.addCacheStatus(res.Header)
 			return nil
 		},
@@ -99,28 +104,29 @@ func (ex *exchange) through(o passage) {
 				}
 			}
 			if o.failed == nil || !o.failed(err) {
-				ex.passFailed(w, err)
+				ex.passFailed(w, *status, err)
 			}
 		},
 	})
 }
 
 // passFailed answers for an origin that gave no answer to a request that went through.
-func (ex *exchange) passFailed(w http.ResponseWriter, err error) {
-	ex.status.Outcome, ex.status.Reason = policy.Failed, upstream.Classify(err)
-	switch ex.status.Reason {
+func (ex *exchange) passFailed(w http.ResponseWriter, status policy.Status, err error) {
+	status.Outcome, status.Reason = policy.Failed, upstream.Classify(err)
+	switch status.Reason {
 	case policy.ClientGone:
 		if server.Late(ex.r.Context()) {
 			// net/http ends the request, as if the client had left, before it reports that the body did not come.
 			err = &upstream.RequestBodyError{Err: os.ErrDeadlineExceeded}
-			ex.status.Reason = policy.RequestBody
+			status.Reason = policy.RequestBody
 			break
 		}
 		ex.w.code = statusGone
 	case policy.QueueFull, policy.QueueTimeout:
-		ex.status.Outcome = policy.Shed
+		status.Outcome = policy.Shed
 	}
-	if ex.status.Reason != policy.ClientGone && ex.status.Reason != policy.RequestBody {
+	ex.settle(status)
+	if status.Reason != policy.ClientGone && status.Reason != policy.RequestBody {
 		ex.unanswered(err)
 	}
 	ex.addCacheStatus(w.Header())

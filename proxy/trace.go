@@ -9,11 +9,14 @@ import (
 	"cacheproxy/proxy/upstream"
 )
 
-// traceLookup tells the trace what the look-up found.
-func (ex *exchange) traceLookup(c candidate) {
-	found := [...]string{policy.Dead: "miss", policy.NeedsValidation: "validate", policy.StaleOnError: "stale-on-error", policy.StaleServable: "stale", policy.Fresh: "hit"}[c.use]
+// traceLookup tells the trace what the first look-up found.
+func (ex *exchange) traceLookup(d *decision) {
+	if !ex.span.Recording() || !d.found.looked || ex.attempts > 0 {
+		return
+	}
+	found := [...]string{policy.Dead: "miss", policy.NeedsValidation: "validate", policy.StaleOnError: "stale-on-error", policy.StaleServable: "stale", policy.Fresh: "hit"}[d.found.use]
 	ex.span.Lookup(observe.LookupTrace{
-		Began: ex.start, Route: ex.route.Name, Found: found, Reason: c.reason, Key: ex.name(),
+		Began: ex.start, Route: ex.route.Name, Found: found, Reason: d.found.reason, Key: ex.name(),
 	})
 }
 

@@ -16,32 +16,32 @@ import (
 const maxInspected = 1 << 20
 
 // write sends an unsafe request to the origin, and makes unusable what it changed before the client learns that it did.
-func (ex *exchange) write() {
-	ex.status.Outcome, ex.status.Reason = policy.Write, policy.MethodUnsafe
+func (ex *exchange) write(d *decision) {
 	body, err := ex.inspect()
 	if err != nil {
-		status, text := bodyFailure(err)
-		ex.refuse(status, policy.RequestBody, text)
+		ex.refuse(*bodyRefusal(err))
 		return
 	}
 	members, fallback, excess := ex.route.Effects(&ex.match, ex.target, ex.target.Query, ex.r.Header, body)
 	if excess != nil {
-		ex.refuse(http.StatusBadRequest, policy.TooManyMembers, "the write was not made, because it has "+excess.Error()+"; send fewer at once")
+		ex.refuse(refusal{http.StatusBadRequest, policy.TooManyMembers, "the write was not made, because it has " + excess.Error() + "; send fewer at once"})
 		return
 	}
+	w := &writing{ex: ex, members: members, status: d.status(ex.start)}
 	if fallback {
-		ex.status.Detail = "otherwise"
+		w.status.Detail = "otherwise"
 	}
-	w := &writing{ex: ex, members: members}
 	if !w.begin() {
-		ex.refuse(http.StatusServiceUnavailable, policy.StoreUnavailable, "the write cannot be announced to the caches, so it was not made; try again")
+		ex.refuse(notAnnounced)
 		return
 	}
 	w.before = ex.p.ledger.Token()
 	// Whatever happens, a write that may have reached the origin is not forgotten, and a fence does not stand for ever.
 	defer w.leave()
-	ex.through(passage{sending: func() { w.sent = true }, answered: w.answered, unanswered: w.unanswered})
+	ex.through(passage{status: &w.status, sending: func() { w.sent = true }, answered: w.answered, unanswered: w.unanswered})
 }
+
+var notAnnounced = refusal{http.StatusServiceUnavailable, policy.StoreUnavailable, "the write cannot be announced to the caches, so it was not made; try again"}
 
 // inspect reads the body where the route's invalidations are found in it. A body that is too large is not inspected.
 func (ex *exchange) inspect() ([]byte, error) {
@@ -67,6 +67,7 @@ func (ex *exchange) inspect() ([]byte, error) {
 type writing struct {
 	ex      *exchange
 	members []policy.Member
+	status  policy.Status       // what is told about it
 	fence   *invalidation.Fence // nil: the route has none
 	sent    bool                // it may have reached the origin
 	settled bool                // what became of it was applied
@@ -175,7 +176,7 @@ func (w *writing) end(further []policy.Member) {
 		w.receipt, w.named = receipt, slices.Concat(w.members, further)
 		return
 	}
-	w.ex.status.Detail = policy.NotConfirmed.String()
+	w.status.Detail = policy.NotConfirmed.String()
 	r.metrics.WriteNotConfirmed()
 	p.logger.Error("write not confirmed to all caches", "route", r.Name, "target", w.ex.r.RequestURI, "error", err)
 	p.makeUpFor(apply)

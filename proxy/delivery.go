@@ -1,0 +1,172 @@
+package proxy
+
+import (
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+
+	"cacheproxy/policy"
+)
+
+// delivery is the answer to one request on its way to the client, and what is told about it.
+type delivery struct {
+	w  recorder
+	rq *request
+
+	status  policy.Status // set once, by settle
+	settled bool
+
+	requestID string // empty: nobody needed one yet
+	originID  string // the one that the origin was asked with or answered with, where it may be another
+	whole     bool   // the answer came to its end
+}
+
+// settle says what is told about the answer. It is called once, before the head of the answer is made: Cache-Status goes out
+// with the head, and the log and the metrics are to say the same.
+func (d *delivery) settle(s policy.Status) {
+	if d.settled {
+		settledTwice(d.status, s)
+	}
+	d.status, d.settled = s, true
+}
+
+// settledTwice is what happens on a status after the first: the last one counts. Tests fail for it.
+var settledTwice = func(_, _ policy.Status) {}
+
+// broke notes why an answer whose head is out did not come to its end.
+func (d *delivery) broke(why policy.Reason) { d.status.Reason = why }
+
+// compared notes what came of comparing an answer with a copy, for which its head could not wait.
+func (d *delivery) compared(outcome policy.Outcome) { d.status.Outcome = outcome }
+
+// abort ends an answer whose head is out, so that the client does not take a part for the whole.
+func (d *delivery) abort(why policy.Reason) {
+	d.broke(why)
+	panic(http.ErrAbortHandler)
+}
+
+// aborted reports whether the answer did not come to its end.
+func (d *delivery) aborted() bool {
+	return !d.whole || d.w.failed || d.status.Reason == policy.ClientGone || d.status.Reason == policy.Incomplete
+}
+
+// refuse answers a request that the proxy cannot or must not serve.
+func (d *delivery) refuse(r refusal) {
+	d.settle(policy.Status{Outcome: policy.Failed, Reason: r.why})
+	d.answer(r.code, r.text)
+}
+
+// answer sends an error of the proxy's own.
+func (d *delivery) answer(code int, text string) {
+	h := d.w.Header()
+	h.Set("Cache-Control", "no-store")
+	if code == http.StatusServiceUnavailable {
+		setRetryAfter(h, d.rq.route.origin.RetryAfter())
+	}
+	d.addCacheStatus(h)
+	http.Error(&d.w, identified(text, h), code)
+}
+
+// setRetryAfter tells a client when to come back, in whole seconds (RFC 9110 §10.2.3).
+func setRetryAfter(h http.Header, wait time.Duration) {
+	h.Set("Retry-After", strconv.Itoa(int(wait/time.Second)))
+}
+
+// identified adds to the text of an error what to search the log for.
+func identified(text string, h http.Header) string {
+	if id := h.Get(requestIDField); id != "" {
+		text += "\nrequest id: " + id
+	}
+	return text
+}
+
+// addHeader adds to the header of an answer from a copy what differs from answer to answer.
+func (d *delivery) addHeader(h http.Header, age time.Duration) {
+	var buf [160]byte
+	text := strconv.AppendInt(buf[:0], int64(age/time.Second), 10)
+	n := len(text)
+	// One string and one array for both: a hit allocates nothing else.
+	both := string(d.appendCacheStatus(text))
+	lines := []string{both[:n], both[n:]}
+	h["Age"] = lines[:1:1]
+	if before := h["Cache-Status"]; len(before) > 0 {
+		h["Cache-Status"] = append(before[:len(before):len(before)], lines[1])
+	} else {
+		h["Cache-Status"] = lines[1:]
+	}
+	if d.requestID != "" {
+		h[requestIDField] = []string{d.requestID}
+	}
+	keepUntyped(h)
+}
+
+// keepUntyped stops net/http from guessing a type for an answer that has none.
+func keepUntyped(h http.Header) {
+	if _, ok := h["Content-Type"]; !ok {
+		h["Content-Type"] = nil
+	}
+}
+
+// addCacheStatus appends this cache to the list of those that handled the answer (RFC 9211 §2), and tells the request's id.
+func (d *delivery) addCacheStatus(h http.Header) {
+	d.addID(h)
+	var buf [128]byte
+	list := h["Cache-Status"]
+	h["Cache-Status"] = append(list[:len(list):len(list)], string(d.appendCacheStatus(buf[:0])))
+}
+
+func (d *delivery) appendCacheStatus(dst []byte) []byte {
+	status := d.status
+	if d.rq.cfg.CacheStatusKey {
+		status.Key = string(d.rq.key)
+	}
+	return status.Append(dst)
+}
+
+// id is this request's id, made when it is first needed: an answer from a copy that nobody sees in the log needs none.
+func (d *delivery) id() string {
+	if d.requestID == "" {
+		d.requestID = newRequestID()
+	}
+	return d.requestID
+}
+
+// addID tells the client the id. One that the origin gave to a request of this client's own is not taken away.
+func (d *delivery) addID(h http.Header) {
+	if own := h[requestIDField]; len(own) > 0 {
+		d.originID = own[0]
+		return
+	}
+	h[requestIDField] = []string{d.id()}
+}
+
+// recorder notes what is sent. It hides nothing: http.ResponseController finds the server's writer through Unwrap.
+type recorder struct {
+	http.ResponseWriter
+	code   int
+	bytes  int64
+	failed bool // the client could not be sent all of it
+}
+
+func (w *recorder) WriteHeader(code int) {
+	if code >= 200 || code == http.StatusSwitchingProtocols {
+		w.code = code
+	}
+	w.ResponseWriter.WriteHeader(code)
+}
+
+func (w *recorder) Write(p []byte) (int, error) {
+	if w.code == 0 {
+		w.code = http.StatusOK
+	}
+	n, err := w.ResponseWriter.Write(p)
+	w.bytes += int64(n)
+	if err != nil && !errors.Is(err, http.ErrBodyNotAllowed) { // which is a body that the protocol does not have
+		w.failed = true
+	}
+	return n, err
+}
+
+// Unwrap serves http.ResponseController.
+func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -1,0 +1,59 @@
+package proxy
+
+import (
+	"net/http"
+	"time"
+
+	"cacheproxy/policy"
+	"cacheproxy/store"
+)
+
+// partsAnswer is an answer from what is stored of a response that is not complete.
+type partsAnswer struct {
+	of          *store.Parts  // nil: there is no such answer
+	spans       []policy.Span // what of it is sent
+	notModified bool          // the client has it already
+}
+
+// fromParts answers with what is stored of a response that is not complete, if that is all that the request asks for
+// (RFC 9111 §3.3). usable says that there is something, although perhaps not all of it.
+func (p *Proxy) fromParts(rq *request, found candidate, now time.Time) (answer partsAnswer, usable bool) {
+	parts := p.store.LookupParts(string(rq.key), rq.selection(rq.selecting(found)))
+	if parts == nil {
+		return partsAnswer{}, false
+	}
+	of := candidate{Found: store.Found{Copy: parts.Of}}
+	rq.judge(&of, p.ledger, now)
+	header := parts.Of.Header()
+	if of.use != policy.Fresh || !policy.MeetsPreconditions(rq.r.Header, header) {
+		return partsAnswer{}, false
+	}
+	if len(rq.ranges) == 0 {
+		return partsAnswer{}, true
+	}
+	if policy.NotModified(rq.r.Header, rq.r.Method, parts.Of.Status, header, parts.Of.Life.Received) {
+		return partsAnswer{of: parts, notModified: true}, true
+	}
+	spans, ok := rq.ranges.Wholly(parts.Size, parts.Have())
+	if !ok || !policy.RangeApplies(rq.r.Header, header) || !worthParts(header, spans, parts.Size) {
+		return partsAnswer{}, true
+	}
+	return partsAnswer{of: parts, spans: spans}, true
+}
+
+// deliverParts answers with stored parts.
+func (d *delivery) deliverParts(a partsAnswer) {
+	header, age := a.of.Of.Header(), a.of.Of.Life.Age(d.rq.start)
+	if a.notModified {
+		d.deliverNotModified(header, age)
+		return
+	}
+	d.deliverSpans(header, a.spans, a.of.Size, func(h http.Header) { d.addHeader(h, age) }, func(s policy.Span) error {
+		for _, stretch := range a.of.Bytes(s) {
+			if _, err := d.w.Write(stretch); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}

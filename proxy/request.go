@@ -1,0 +1,269 @@
+package proxy
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"cacheproxy/invalidation"
+	"cacheproxy/policy"
+	"cacheproxy/proxy/upstream"
+)
+
+// request is what one client asks, taken apart, with all that a decision about it goes by but the state of the copies. A
+// request that is explained is the same value as one that is answered, so that both meet the same decision.
+type request struct {
+	r       *http.Request
+	cfg     *Config            // the generation in force when it came
+	start   time.Time          // read after it came
+	arrival invalidation.Token // nothing invalidated up to here may be served
+	trusted bool               // the peer's word about whom it forwards for is believed
+
+	route  *route
+	match  policy.Match
+	target policy.Target
+	lease  leaseState
+	mode   policy.Mode // by which this request goes
+	share  bool        // it fell outside the share of the requests that the route's mode is for
+
+	action policy.Action // of the plan
+	reason policy.Reason // why it passes, or is a write
+
+	// Of reads only.
+
+	query      string        // as the route forwards it
+	key        []byte        // the storage key
+	content    []byte        // that the read carries its question in; nil: none
+	ranges     policy.Ranges // what of the answer is wanted; empty: all of it
+	directives policy.Wishes // Cache-Control of the client, where the route heeds it
+	personal   bool          // with credentials, on a route that does not share what they get
+
+	// What a shared fetch has shown that was not for this request.
+
+	attempts int  // how many there were
+	waited   bool // the last one was another's
+	apart    bool // every request has to have the copy confirmed for itself: waiting for another's answer is of no use
+}
+
+// maxHops is how often a request may have passed a cacheproxy, by its Via: a chain of a few is legitimate, more is a loop.
+const maxHops = 8
+
+// resolve takes the request target apart and finds the route. scheme is how the client asked. The refusal is nil where the
+// request can be served.
+func (rq *request) resolve(scheme string) *refusal {
+	rq.route = rq.cfg.unmatched
+	if rq.r.Method == http.MethodConnect {
+		return &refusal{http.StatusMethodNotAllowed, policy.NoRoute, "CONNECT is not possible: this is a gateway to an origin, not a forward proxy"}
+	}
+	target, err := policy.ParseTarget(scheme, rq.r.Host, rq.r.RequestURI)
+	if err != nil {
+		return &refusal{http.StatusBadRequest, policy.UncleanPath, "the request target cannot be understood: " + err.Error()}
+	}
+	rq.target, rq.query = target, target.Query
+	rq.match, rq.reason = rq.cfg.Table.Match(rq.r.Method, target)
+	if rq.reason == policy.UncleanPath && isUnsafe(rq.r.Method) {
+		// An origin may clean the path: what it then writes to belongs to the route of the clean one.
+		rq.match, _ = rq.cfg.Table.Match(rq.r.Method, policy.CleanTarget(target))
+	}
+	if rq.match.Route != nil {
+		rq.route = rq.cfg.routes[rq.match.Route]
+	}
+	if rq.route.DeclaresForwarded() && !rq.trusted {
+		policy.StripForwarded(rq.r.Header)
+	}
+	if policy.ViaHops(rq.r.Header) >= maxHops {
+		return &refusal{http.StatusLoopDetected, policy.NoRoute, "the request came through this proxy before: its upstream leads back to itself"}
+	}
+	return nil
+}
+
+// plan decides the way of the request as far as the request itself and the configuration do, and makes the key of a read. The
+// mode, the lease and the content are known by then.
+func (rq *request) plan() {
+	if rq.reason != policy.NoReason { // no route
+		rq.action = policy.PassAction
+		if isUnsafe(rq.r.Method) || policy.OverridesMethod(rq.r.Header) {
+			rq.action, rq.reason = policy.WriteAction, policy.MethodUnsafe
+		}
+		return
+	}
+	rq.action, rq.reason = rq.way()
+	if rq.share && rq.reason == policy.ModeOff {
+		rq.reason = policy.ModeShare
+	}
+	if rq.action != policy.ReadAction && rq.action != policy.CredentialsAction {
+		return
+	}
+	rq.personal = rq.action == policy.CredentialsAction
+	query, reason := rq.route.Query.Apply(rq.target.Query)
+	if reason != policy.NoReason {
+		rq.action, rq.reason = policy.PassAction, reason
+		return
+	}
+	rq.query = query
+	rq.key = rq.appendKey(rq.key[:0], rq.r.Header)
+	rq.ranges = policy.ParseRanges(rq.r.Method, rq.r.Header)
+	rq.directives = rq.route.ClientWishes(rq.r.Header)
+	switch {
+	case rq.personal:
+	case rq.directives.NoStore && rq.mode == policy.On:
+		rq.action, rq.reason = policy.PassAction, policy.ClientDirective
+	case rq.mode != policy.Observe:
+	case len(rq.ranges) > 0: // nothing to compare a part with
+		rq.action, rq.reason = policy.PassAction, policy.RangeRequest
+	default:
+		// The origin sees the request as it came, with fields that no key holds. What it answers is compared, and never
+		// served: it is kept apart, where no read of another mode looks. No key is the beginning of another.
+		rq.key = append(rq.key, observed)
+	}
+}
+
+// way is the way of the request in its mode.
+func (rq *request) way() (policy.Action, policy.Reason) {
+	plan := policy.PlanRequest
+	if rq.content != nil {
+		plan = policy.PlanQuestion
+	}
+	action, reason := plan(rq.route.Route, rq.mode, rq.r, rq.route.selecting())
+	if reason == policy.HeaderUnlisted && !rq.trusted && policy.StripForwarded(rq.r.Header) {
+		// What it says of proxies is not believed and would not be sent on: it is no reason to go past the cache.
+		return plan(rq.route.Route, rq.mode, rq.r, rq.route.selecting())
+	}
+	return action, reason
+}
+
+// appendKey appends the storage key of a read with this header.
+func (rq *request) appendKey(dst []byte, h http.Header) []byte {
+	dst = rq.route.AppendKey(dst, rq.target, rq.route.keyedHost(rq.target.Host), rq.query, h)
+	if rq.content != nil {
+		dst = policy.AppendContent(append(dst, asked), rq.r.Method, h, rq.content)
+	}
+	return dst
+}
+
+// keyedHost is the part of the Host that is in the key: none, when the origin never sees it.
+func (r *route) keyedHost(client string) string {
+	if r.Host.Literal != "" {
+		return ""
+	}
+	return client
+}
+
+// members is what a copy of this answer would belong to; answer is nil where there is none yet.
+func (rq *request) members(answer http.Header) []policy.Member {
+	return rq.route.Members(&rq.match, rq.target, rq.query, rq.r.Header, answer)
+}
+
+// known is the members of this request's copy that are clear before the answer is there.
+func (rq *request) known() []invalidation.ID { return invalidation.IDsOf(rq.members(nil)) }
+
+// name is the name of the copy that would answer, for the log; empty where the route names none.
+func (rq *request) name() string {
+	if rq.match.Route == nil || rq.route.Key.Zero() {
+		return ""
+	}
+	name, _ := rq.route.Key.Render(policy.Values{Match: &rq.match, Header: rq.r.Header, Target: rq.target, Query: rq.query})
+	return name
+}
+
+// selection is what the origin would see of the request, by which it selects among the variants that names tells apart:
+// fields that no fill forwards select nothing.
+func (rq *request) selection(names []string) http.Header {
+	return rq.route.FillHeader(rq.r.Header, names)
+}
+
+// selecting is the fields that Vary is known to name for this request.
+func (rq *request) selecting(c candidate) []string {
+	names := rq.route.selecting()
+	if c.Variants != nil {
+		names = append(append([]string(nil), names...), c.Variants.Names()...)
+	}
+	return names
+}
+
+// flightKey is the key under which this request is coalesced: one for each value of the fields that Vary is known to name.
+func (rq *request) flightKey(c candidate) string {
+	names := rq.selecting(c)
+	if len(names) == 0 {
+		return string(rq.key)
+	}
+	return string(policy.VariantKey(nil, string(rq.key), names, rq.selection(names)))
+}
+
+// fetch describes the fetch that this request needs, detached from its connection. solo ends it; nil: it belongs to nobody.
+func (rq *request) fetch(c candidate, class upstream.Class, solo context.Context) *fetch {
+	names := rq.selecting(c)
+	q := &fetch{
+		route: rq.route, match: rq.match, target: rq.target, query: rq.query, key: string(rq.key),
+		header: rq.r.Header.Clone(), forward: rq.selection(names), class: class, solo: solo, why: c.reason,
+		previous: c.previous, method: http.MethodGet,
+	}
+	if rq.personal {
+		rq.identify(q, names)
+	}
+	if rq.content != nil {
+		q.method, q.content = rq.r.Method, rq.content
+		policy.ContentHeader(q.forward, rq.r.Header)
+	}
+	if c.Copy != nil {
+		q.previous = c.Copy
+		if c.use >= policy.NeedsValidation && policy.Confirmable(q.method) {
+			q.base, q.baseKey = c.Copy, strings.Clone(c.Key) // which may lie in the buffer of this request
+		}
+	}
+	return q
+}
+
+// identify makes a fetch one with credentials, and lets the origin know whom they came from.
+func (rq *request) identify(q *fetch, names []string) {
+	header, ok := rq.route.CredentialsHeader(rq.r.Header, names)
+	if !ok {
+		return
+	}
+	q.forward, q.personal, q.client = header, true, peerAddr(rq.r)
+	if rq.trusted {
+		for _, name := range [...]string{"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "Forwarded"} {
+			if lines := rq.r.Header[name]; len(lines) > 0 {
+				q.forward[name] = slices.Clone(lines)
+			}
+		}
+	}
+}
+
+// semantics is the method by which an answer is judged: a question is to its content what GET is to a URL.
+func (rq *request) semantics() string {
+	if rq.content != nil {
+		return http.MethodGet
+	}
+	return rq.r.Method
+}
+
+// judge says what a copy may be used for at a time, by this request, and why for no more.
+func (rq *request) judge(c *candidate, ledger *invalidation.Ledger, now time.Time) {
+	c.use, c.reason = c.Copy.Usable(ledger, now)
+	if rq.directives == (policy.Wishes{}) || c.use == policy.Dead {
+		return
+	}
+	allowed := rq.directives.Use(c.Copy.Life, c.Copy.Life.State(now), now)
+	switch {
+	case allowed < c.use && c.use == policy.Fresh: // what is stale already goes to the origin for that reason
+		c.use, c.reason = allowed, policy.ClientDirective
+	case allowed < c.use, c.reason == policy.Expired: // what was purged is not what a client can accept
+		c.use = allowed
+	}
+}
+
+func isUnsafe(method string) bool {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, "QUERY", "PROPFIND", "REPORT", "SEARCH":
+		return false
+	}
+	return true
+}
+
+func onlyIfCached(h http.Header) bool {
+	lines := h["Cache-Control"]
+	return len(lines) > 0 && policy.ParseDirectives(lines).OnlyIfCached
+}
