@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"net/http"
 
-	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 	"cacheproxy/store"
 	"cacheproxy/store/coding"
 )
@@ -12,11 +12,11 @@ import (
 // deliverCoded answers with a copy whose body is held compressed: as it is to clients that accept that, and to others as the
 // origin sent it.
 func (d *delivery) deliverCoded(c *store.Copy) error {
-	asHeld := policy.Compressed(d.rq.r.Header, c.Coding())
+	asHeld := httpcache.Compressed(d.rq.r.Header, c.Coding())
 	h, age := d.w.Header(), c.Life.Age(d.rq.start)
-	if policy.Conditional(d.rq.r.Header) {
+	if httpcache.Conditional(d.rq.r.Header) {
 		stored := c.Header()
-		if policy.NotModified(d.rq.r.Header, d.rq.r.Method, c.Status, stored, c.Life.Received) {
+		if httpcache.NotModified(d.rq.r.Header, d.rq.r.Method, c.Status, stored, c.Life.Received) {
 			if asHeld {
 				c.RecodeNotModified(stored)
 			}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 	"cacheproxy/proxy/upstream"
 	"cacheproxy/store"
 )
@@ -81,14 +82,14 @@ func (p *Proxy) decided(rq *request, now time.Time) decision {
 	switch {
 	case rq.mode == policy.Observe:
 		return comparing(found)
-	case found.use == policy.Fresh:
+	case found.use == httpcache.Fresh:
 		return rq.fromCopy(found, policy.Hit, policy.NoReason, now)
 	case rq.personal:
 		return rq.withCredentials(found)
-	case found.use == policy.StaleServable:
+	case found.use == httpcache.StaleServable:
 		return rq.fromCopy(found, policy.Stale, found.reason, now)
 	}
-	if rq.directives == (policy.Wishes{}) {
+	if rq.directives == (httpcache.Wishes{}) {
 		if other, note := p.alike(rq, now); note != "" {
 			d := rq.fromCopy(other, policy.Hit, policy.NoReason, now)
 			d.note = note
@@ -105,7 +106,7 @@ func passing(why policy.Reason) decision {
 // comparing has the origin answer, and the answer compared with what would have been served.
 func comparing(found candidate) decision {
 	d := decision{step: compare, outcome: policy.WouldMiss, reason: found.reason, found: found}
-	if found.use >= policy.StaleServable {
+	if found.use >= httpcache.StaleServable {
 		// Cache-Status goes out with the head, before the last byte has been compared.
 		d.outcome, d.detail = policy.Pass, policy.Observe.String()
 	}
@@ -115,14 +116,14 @@ func comparing(found candidate) decision {
 // fromCopy answers with a copy, unless it does not meet If-Match or its like, which the origin then has to answer.
 func (rq *request) fromCopy(found candidate, outcome policy.Outcome, why policy.Reason, now time.Time) decision {
 	c := found.Copy
-	if policy.ForOrigin(rq.r.Header) && isSuccess(c.Status) && !policy.MeetsPreconditions(rq.r.Header, c.Header()) {
+	if httpcache.ForOrigin(rq.r.Header) && isSuccess(c.Status) && !httpcache.MeetsPreconditions(rq.r.Header, c.Header()) {
 		return passing(policy.Precondition)
 	}
 	d := decision{step: serveCopy, outcome: outcome, reason: why, found: found, detail: rq.lease.detail()}
 	switch {
-	case found.use == policy.StaleServable:
+	case found.use == httpcache.StaleServable:
 		d.renews, d.class = true, upstream.Fill
-	case found.use == policy.Fresh && !found.other && !rq.personal && rq.ahead(c, now):
+	case found.use == httpcache.Fresh && !found.other && !rq.personal && rq.ahead(c, now):
 		d.renews, d.class = true, upstream.Refresh
 	}
 	return d
@@ -163,7 +164,7 @@ func (p *Proxy) missing(rq *request, found candidate, now time.Time) decision {
 	case onlyIfCached(rq.r.Header):
 		return refusing(uncached)
 	case p.withholds(rq.route, now):
-		if found.Copy != nil && found.use >= policy.StaleOnError {
+		if found.Copy != nil && found.use >= httpcache.StaleOnError {
 			return rq.fromCopy(found, policy.Stale, policy.StoreUnavailable, now)
 		}
 		return refusing(withheld)
@@ -184,7 +185,7 @@ func (rq *request) fetching(found candidate) decision {
 		d.step = fetchShared
 		return d
 	case len(rq.ranges) > 0, // a whole that is only for this request is more than it asks for
-		rq.route.Compression != policy.Identity: // what will not be held compressed is best had as the client and the origin agree on
+		rq.route.Compression != httpcache.Identity: // what will not be held compressed is best had as the client and the origin agree on
 		return passing(policy.HitForMiss)
 	}
 	d.reason = policy.HitForMiss

@@ -6,19 +6,20 @@ import (
 	"time"
 
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 	"cacheproxy/store"
 )
 
 // deliverCopy answers with a stored copy, or with 304 where the client has it already. The error is one of a copy that cannot
 // be unpacked, after the head is out.
 func (d *delivery) deliverCopy(c *store.Copy) error {
-	if c.Coding() != policy.Identity {
+	if c.Coding() != httpcache.Identity {
 		return d.deliverCoded(c)
 	}
 	r, age := d.rq.r, c.Life.Age(d.rq.start)
-	if policy.Conditional(r.Header) {
+	if httpcache.Conditional(r.Header) {
 		stored := c.Header()
-		if policy.NotModified(r.Header, r.Method, c.Status, stored, c.Life.Received) {
+		if httpcache.NotModified(r.Header, r.Method, c.Status, stored, c.Life.Received) {
 			d.deliverNotModified(stored, age)
 			return nil
 		}
@@ -39,7 +40,7 @@ func (d *delivery) deliverCopy(c *store.Copy) error {
 // deliverNotModified tells the client that what it has is what is stored (RFC 9110 §15.4.5).
 func (d *delivery) deliverNotModified(stored http.Header, age time.Duration) {
 	h := d.w.Header()
-	share(h, policy.NotModifiedHeader(stored))
+	share(h, httpcache.NotModifiedHeader(stored))
 	d.addHeader(h, age)
 	d.w.WriteHeader(http.StatusNotModified)
 }
@@ -54,7 +55,7 @@ func share(dst, src http.Header) {
 // deliverFill answers with what a fill brings, while it comes. shown is the part of it that is sent.
 func (d *delivery) deliverFill(res *fill, from *reader, shown stretch) error {
 	switch {
-	case res.fresh != nil && res.fresh.Coding() != policy.Identity:
+	case res.fresh != nil && res.fresh.Coding() != httpcache.Identity:
 		return d.deliverCoded(res.fresh)
 	case d.hasAlready(res):
 		d.deliverNotModified(res.header, res.verdict.Lifetime.Age(time.Now()))
@@ -65,7 +66,7 @@ func (d *delivery) deliverFill(res *fill, from *reader, shown stretch) error {
 	case len(shown.spans) > 0:
 		write := d.sliced(shown.data)
 		if shown.data == nil {
-			write = func(s policy.Span) error { d.follow(res, from, s); return nil }
+			write = func(s httpcache.Span) error { d.follow(res, from, s); return nil }
 		}
 		d.deliverSpans(res.header, shown.spans, shown.size, func(h http.Header) { d.addFillHeader(h, res) }, write)
 		return nil
@@ -81,7 +82,7 @@ func (d *delivery) deliverFill(res *fill, from *reader, shown stretch) error {
 // hasAlready reports whether the client has what a fill brings.
 func (d *delivery) hasAlready(res *fill) bool {
 	r := d.rq.r
-	return policy.Conditional(r.Header) && policy.NotModified(r.Header, r.Method, res.status, res.header, res.verdict.Lifetime.Received)
+	return httpcache.Conditional(r.Header) && httpcache.NotModified(r.Header, r.Method, res.status, res.header, res.verdict.Lifetime.Received)
 }
 
 // addFillHeader adds what differs from answer to answer.
@@ -97,7 +98,7 @@ func (d *delivery) addFillHeader(h http.Header, res *fill) {
 }
 
 // follow copies a growing body to the client as it grows, or a stretch of it.
-func (d *delivery) follow(res *fill, from *reader, wanted policy.Span) {
+func (d *delivery) follow(res *fill, from *reader, wanted httpcache.Span) {
 	ctx, flush := d.rq.r.Context(), http.NewResponseController(&d.w)
 	if res.header["Content-Length"] == nil && from.idle() {
 		_ = flush.Flush() // the client may wait for the head, and the first bytes be long in coming

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 	"cacheproxy/store"
 )
 
@@ -134,7 +135,7 @@ func (p *Proxy) explanation(rq *request, d *decision) *Explanation {
 	e.Forwards, e.NotStored = slices.Sorted(maps.Keys(rq.selection(rq.selecting(found)))), found.Why.String()
 	if parts := p.store.LookupParts(string(rq.key), rq.selection(rq.selecting(found))); parts != nil {
 		for _, s := range parts.Have() {
-			e.Parts = append(e.Parts, policy.PartOf{Span: s, Size: parts.Size}.String())
+			e.Parts = append(e.Parts, httpcache.PartOf{Span: s, Size: parts.Size}.String())
 		}
 	}
 	if c := cmp.Or(d.served(), found.Copy); c != nil {
@@ -184,7 +185,7 @@ func (p *Proxy) describe(c *store.Copy, now time.Time) *Copy {
 		Stored: c.Life.Received.UTC().Format(time.RFC3339), Position: c.Stamp.Token().Position(), Bytes: c.Length(),
 		Hits: c.Use.Hits.Load(), Vary: c.Vary, ETag: c.Get("Etag"), ContentType: c.Get("Content-Type"),
 	}
-	if coding := c.Coding(); coding != policy.Identity {
+	if coding := c.Coding(); coding != httpcache.Identity {
 		d.Held = fmt.Sprintf("%s, %d bytes", coding, len(c.Body))
 	}
 	if w := c.Life.StaleWhileRevalidate; w > 0 {

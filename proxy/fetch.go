@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 	"cacheproxy/proxy/upstream"
 )
 
@@ -29,7 +30,7 @@ func (ex *exchange) alone(d *decision) {
 	if res.again {
 		now := time.Now()
 		c := ex.p.lookUp(&ex.request, now)
-		if c.use == policy.Fresh {
+		if c.use == httpcache.Fresh {
 			next := ex.fromCopy(c, policy.Hit, policy.NoReason, now)
 			ex.execute(&next)
 			return
@@ -49,7 +50,7 @@ func (ex *exchange) together(d *decision) (answered bool) {
 	t := ex.p.flights.board(passenger{key: key, known: ex.known(), limit: ex.route.MaxWaiters, uninformed: ex.lease == leaseLost},
 		func() bool {
 			now := ex.p.lookUp(&ex.request, time.Now())
-			if now.use == policy.Fresh {
+			if now.use == httpcache.Fresh {
 				return true
 			}
 			q = ex.request.fetch(now, upstream.Fill, nil)
@@ -142,7 +143,7 @@ func (ex *exchange) mayShare(res *fill) bool {
 // selects reports whether the request selects the same variant as the one that was fetched (RFC 9111 §4.1).
 func (rq *request) selects(res *fill) bool {
 	vary := res.verdict.Vary
-	return res.reason != policy.NoReason || len(vary) == 0 || policy.VaryMatch(vary, rq.selection(vary), res.forward)
+	return res.reason != policy.NoReason || len(vary) == 0 || httpcache.VaryMatch(vary, rq.selection(vary), res.forward)
 }
 
 // abandon gives up the place of a request that left. The answer to one that nobody shares ends with it.
@@ -227,7 +228,7 @@ func fetched(res *fill, status policy.Status) policy.Status {
 // came: it does not meet a precondition, or is not kept and more than was asked for.
 func (rq *request) notForThis(res *fill) policy.Reason {
 	switch {
-	case isSuccess(res.status) && !policy.MeetsPreconditions(rq.r.Header, res.header):
+	case isSuccess(res.status) && !httpcache.MeetsPreconditions(rq.r.Header, res.header):
 		return policy.Precondition
 	case len(rq.ranges) > 0 && res.status == http.StatusOK && !res.verdict.Store && res.fresh == nil && !res.ranged:
 		return policy.RangeRequest
@@ -250,7 +251,7 @@ func originFailed(status int) bool {
 func (ex *exchange) serveOnError(res *fill, found candidate, status policy.Status) bool {
 	if found.Copy == nil {
 		// The fill may have brought one up from a tier below memory, or stored this very error.
-		if found = ex.p.lookUp(&ex.request, time.Now()); found.Copy != nil && policy.Passing(found.Copy.Status) {
+		if found = ex.p.lookUp(&ex.request, time.Now()); found.Copy != nil && httpcache.Passing(found.Copy.Status) {
 			return false
 		}
 	}
@@ -285,5 +286,5 @@ func (ex *exchange) standsIn(found candidate) bool {
 		return false
 	}
 	ex.judge(&found, ex.p.ledger, time.Now())
-	return found.use >= policy.StaleOnError
+	return found.use >= httpcache.StaleOnError
 }

@@ -8,13 +8,14 @@ import (
 
 	"cacheproxy/invalidation"
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 	"cacheproxy/store"
 )
 
 // candidate is what a look-up found and what it may be used for.
 type candidate struct {
 	store.Found
-	use    policy.Freshness // what the copy may be used for
+	use    httpcache.Freshness // what the copy may be used for
 	reason policy.Reason
 	// previous is a copy that has expired for good: of no use but to tell whether what comes is different.
 	previous *store.Copy
@@ -45,8 +46,8 @@ func (p *Proxy) find(rq *request, now time.Time) candidate {
 	rq.judge(&c, p.ledger, now)
 	switch {
 	case rq.personal && !rq.route.AnswersCredentials(rq.route.judgedBy(c.Copy)):
-		c.Copy, c.use, c.reason = nil, policy.Dead, policy.Authorization
-	case c.use != policy.Dead || c.reason == policy.Fenced:
+		c.Copy, c.use, c.reason = nil, httpcache.Dead, policy.Authorization
+	case c.use != httpcache.Dead || c.reason == policy.Fenced:
 	case c.reason == policy.Expired:
 		// It gives way to what is fetched now; until then every request that asks sees what was there.
 		c.Copy, c.previous = nil, c.Copy
@@ -107,7 +108,7 @@ func (p *Proxy) alike(rq *request, now time.Time) (other candidate, note string)
 		return c, "the copy was fetched without Origin, and its Access-Control-Allow-Origin says that it is for every one"
 	}
 	if c, ok := p.searched(rq, now); ok {
-		return c, "the copy is that of another query, which the origin's " + policy.NoVarySearch + " says makes no difference"
+		return c, "the copy is that of another query, which the origin's " + httpcache.NoVarySearch + " says makes no difference"
 	}
 	return candidate{}, ""
 }
@@ -119,7 +120,7 @@ func (p *Proxy) anyOrigin(rq *request, now time.Time) (candidate, bool) {
 		return candidate{}, false
 	}
 	found := p.store.Lookup(string(rq.appendKey(nil, header)), header, now, rq.route.selectingUnlisted()...)
-	if found.Copy == nil || !policy.AnyOrigin(found.Copy.Header()) {
+	if found.Copy == nil || !httpcache.AnyOrigin(found.Copy.Header()) {
 		return candidate{}, false
 	}
 	return p.fresh(rq, found, now)
@@ -151,7 +152,7 @@ func (p *Proxy) searched(rq *request, now time.Time) (candidate, bool) {
 func (p *Proxy) fresh(rq *request, found store.Found, now time.Time) (candidate, bool) {
 	c := candidate{Found: found, looked: true, other: true}
 	rq.judge(&c, p.ledger, now)
-	return c, c.use == policy.Fresh
+	return c, c.use == httpcache.Fresh
 }
 
 // judgedBy is the part of a copy's header by which storing it was decided.

@@ -6,7 +6,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 
-	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 )
 
 // requestIDField carries the id of one request, from a trusted proxy, to the origin, and back to the client.
@@ -24,7 +24,7 @@ func newRequestID() string {
 // believed only from trusted proxies: anybody else could make the lines of two requests look like one.
 func (rq *request) broughtID() string {
 	lines := rq.r.Header[requestIDField]
-	if !rq.trusted || len(lines) != 1 || !policy.ValidRequestID(lines[0]) {
+	if !rq.trusted || len(lines) != 1 || !httpcache.ValidRequestID(lines[0]) {
 		return ""
 	}
 	return lines[0]
@@ -34,7 +34,7 @@ func (rq *request) broughtID() string {
 // shared fill would send everybody to https who is there already.
 func (rq *request) scheme() string {
 	if rq.trusted {
-		if said := policy.ForwardedScheme(rq.r.Header); said != "" {
+		if said := httpcache.ForwardedScheme(rq.r.Header); said != "" {
 			return said
 		}
 	}
@@ -48,7 +48,7 @@ func (rq *request) scheme() string {
 // themselves.
 func (rq *request) clientAddr() netip.Addr {
 	addr := peerAddr(rq.r)
-	hops := policy.ForwardedFor(rq.r.Header)
+	hops := httpcache.ForwardedFor(rq.r.Header)
 	for i := len(hops) - 1; i >= 0 && rq.cfg.trusts(addr) && hops[i].IsValid(); i-- {
 		addr = hops[i]
 	}

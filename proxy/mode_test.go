@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 	"cacheproxy/proxy/upstream"
 )
 
@@ -94,7 +95,7 @@ func TestModeOffEndsRenewals(t *testing.T) {
 			if c.Copy == nil || !c.Copy.Use.StartRenewal(rq.start) {
 				t.Fatal("no copy to renew")
 			}
-			c.use, c.reason = policy.NeedsValidation, policy.Renewal
+			c.use, c.reason = httpcache.NeedsValidation, policy.Renewal
 			offered := renewal{fetch: rq.fetch(c, upstream.Fill, nil), key: rq.flightKey(c), known: rq.known(), copy: c.Copy}
 			b.setMode(ModeOrder{Mode: mode})
 			b.proxy.renewOne(b.t.Context(), offered)

@@ -8,6 +8,7 @@ import (
 
 	"cacheproxy/invalidation"
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 	"cacheproxy/store"
 )
 
@@ -33,10 +34,10 @@ type observation struct {
 
 // observe lets the origin answer, and compares the answer with what would have been served.
 func (ex *exchange) observe(d *decision) {
-	o := &observation{ex: ex, found: d.found, would: d.found.use >= policy.StaleServable}
+	o := &observation{ex: ex, found: d.found, would: d.found.use >= httpcache.StaleServable}
 	if o.would {
 		// A read counts, as one that the copy answers does, and may have had it renewed in the background.
-		o.renewed = d.found.use == policy.StaleServable || ex.ahead(d.found.Copy, ex.start)
+		o.renewed = d.found.use == httpcache.StaleServable || ex.ahead(d.found.Copy, ex.start)
 		d.found.Copy.Use.Hit()
 	}
 	o.token, o.requested = ex.p.ledger.Token(), time.Now()
@@ -50,7 +51,7 @@ func (o *observation) answer(res *http.Response) error {
 	ex := o.ex
 	o.answered, o.status, o.header = true, res.StatusCode, res.Header.Clone()
 	if o.would && o.status == http.StatusNotModified {
-		o.compared, o.same = true, policy.ConfirmsStored(o.found.Copy.Header(), o.header)
+		o.compared, o.same = true, httpcache.ConfirmsStored(o.found.Copy.Header(), o.header)
 		return nil
 	}
 	if ex.r.Method == http.MethodHead {
@@ -130,7 +131,7 @@ func plain(status int, header http.Header, body []byte) *store.Copy {
 func (ex *exchange) keep(status int, header http.Header, body []byte, verdict policy.Verdict, token invalidation.Token,
 	seal func(status int, header http.Header, body []byte) *store.Copy,
 ) bool {
-	if policy.Passing(status) && ex.p.standsIn(string(ex.key), ex.r.Header, time.Now()) {
+	if httpcache.Passing(status) && ex.p.standsIn(string(ex.key), ex.r.Header, time.Now()) {
 		return false
 	}
 	members := ex.route.Members(&ex.match, ex.target, ex.query, ex.r.Header, header)

@@ -4,15 +4,15 @@ import (
 	"net/http"
 	"time"
 
-	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 	"cacheproxy/store"
 )
 
 // partsAnswer is an answer from what is stored of a response that is not complete.
 type partsAnswer struct {
-	of          *store.Parts  // nil: there is no such answer
-	spans       []policy.Span // what of it is sent
-	notModified bool          // the client has it already
+	of          *store.Parts     // nil: there is no such answer
+	spans       []httpcache.Span // what of it is sent
+	notModified bool             // the client has it already
 }
 
 // fromParts answers with what is stored of a response that is not complete, if that is all that the request asks for
@@ -25,17 +25,17 @@ func (p *Proxy) fromParts(rq *request, found candidate, now time.Time) (answer p
 	of := candidate{Found: store.Found{Copy: parts.Of}}
 	rq.judge(&of, p.ledger, now)
 	header := parts.Of.Header()
-	if of.use != policy.Fresh || !policy.MeetsPreconditions(rq.r.Header, header) {
+	if of.use != httpcache.Fresh || !httpcache.MeetsPreconditions(rq.r.Header, header) {
 		return partsAnswer{}, false
 	}
 	if len(rq.ranges) == 0 {
 		return partsAnswer{}, true
 	}
-	if policy.NotModified(rq.r.Header, rq.r.Method, parts.Of.Status, header, parts.Of.Life.Received) {
+	if httpcache.NotModified(rq.r.Header, rq.r.Method, parts.Of.Status, header, parts.Of.Life.Received) {
 		return partsAnswer{of: parts, notModified: true}, true
 	}
 	spans, ok := rq.ranges.Wholly(parts.Size, parts.Have())
-	if !ok || !policy.RangeApplies(rq.r.Header, header) || !worthParts(header, spans, parts.Size) {
+	if !ok || !httpcache.RangeApplies(rq.r.Header, header) || !worthParts(header, spans, parts.Size) {
 		return partsAnswer{}, true
 	}
 	return partsAnswer{of: parts, spans: spans}, true
@@ -48,7 +48,7 @@ func (d *delivery) deliverParts(a partsAnswer) {
 		d.deliverNotModified(header, age)
 		return
 	}
-	d.deliverSpans(header, a.spans, a.of.Size, func(h http.Header) { d.addHeader(h, age) }, func(s policy.Span) error {
+	d.deliverSpans(header, a.spans, a.of.Size, func(h http.Header) { d.addHeader(h, age) }, func(s httpcache.Span) error {
 		for _, stretch := range a.of.Bytes(s) {
 			if _, err := d.w.Write(stretch); err != nil {
 				return err

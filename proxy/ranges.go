@@ -9,17 +9,18 @@ import (
 	"time"
 
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 )
 
 // everything is the span of a body whose end is not known.
-var everything = policy.Span{First: 0, Last: math.MaxInt64 - 1}
+var everything = httpcache.Span{First: 0, Last: math.MaxInt64 - 1}
 
 // spanWriter writes a stretch of a body to the client.
-type spanWriter func(policy.Span) error
+type spanWriter func(httpcache.Span) error
 
 // sliced writes from a body that is there.
 func (d *delivery) sliced(body []byte) spanWriter {
-	return func(s policy.Span) error {
+	return func(s httpcache.Span) error {
 		_, err := d.w.Write(body[s.First : s.Last+1])
 		return err
 	}
@@ -28,7 +29,7 @@ func (d *delivery) sliced(body []byte) spanWriter {
 // deliverRanges answers with the parts of a 200 that the request asks for (RFC 9110 §14.2). It reports false when the
 // whole is to be sent. header belongs to the caller of the whole; it is not changed.
 func (d *delivery) deliverRanges(header http.Header, age time.Duration, size int64, write spanWriter) bool {
-	if !policy.RangeApplies(d.rq.r.Header, header) {
+	if !httpcache.RangeApplies(d.rq.r.Header, header) {
 		return false
 	}
 	spans, ok := d.rq.ranges.Select(size)
@@ -45,11 +46,11 @@ func (d *delivery) deliverRanges(header http.Header, age time.Duration, size int
 
 // deliverSpans answers with spans of a whole of size bytes; complete adds what differs from answer to answer to the header.
 // They are worth it.
-func (d *delivery) deliverSpans(header http.Header, spans []policy.Span, size int64, complete func(http.Header), write spanWriter) {
+func (d *delivery) deliverSpans(header http.Header, spans []httpcache.Span, size int64, complete func(http.Header), write spanWriter) {
 	if len(spans) == 1 {
 		h := d.w.Header()
 		share(h, header)
-		policy.MakePartial(h, policy.PartOf{Span: spans[0], Size: size})
+		httpcache.MakePartial(h, httpcache.PartOf{Span: spans[0], Size: size})
 		complete(h)
 		d.w.WriteHeader(http.StatusPartialContent)
 		_ = write(spans[0]) // a client that has left; nothing more to do for it
@@ -73,7 +74,7 @@ func (d *delivery) deliverSpans(header http.Header, spans []policy.Span, size in
 }
 
 // worthParts reports whether an answer with spans of a whole is shorter than the whole.
-func worthParts(header http.Header, spans []policy.Span, size int64) bool {
+func worthParts(header http.Header, spans []httpcache.Span, size int64) bool {
 	return len(spans) == 1 || len(spans) > 1 && newByteRanges(header, spans, size).length < size
 }
 
@@ -91,7 +92,7 @@ type byteRanges struct {
 	length   int64 // of all of it
 }
 
-func newByteRanges(header http.Header, spans []policy.Span, size int64) *byteRanges {
+func newByteRanges(header http.Header, spans []httpcache.Span, size int64) *byteRanges {
 	// Nobody who writes the body can know the boundary, and so none can put it there.
 	m := &byteRanges{boundary: rand.Text()}
 	for i, s := range spans {
@@ -103,7 +104,7 @@ func newByteRanges(header http.Header, spans []policy.Span, size int64) *byteRan
 		if t := header.Get("Content-Type"); t != "" {
 			head = append(append(append(head, "Content-Type: "...), t...), "\r\n"...)
 		}
-		head = append(append(append(head, "Content-Range: "...), policy.PartOf{Span: s, Size: size}.String()...), "\r\n\r\n"...)
+		head = append(append(append(head, "Content-Range: "...), httpcache.PartOf{Span: s, Size: size}.String()...), "\r\n\r\n"...)
 		m.heads = append(m.heads, head)
 		m.length += int64(len(head)) + s.Len()
 	}
@@ -114,7 +115,7 @@ func newByteRanges(header http.Header, spans []policy.Span, size int64) *byteRan
 
 // head makes the header of the whole that of the parts: it must not say which part they are (§15.3.7.2).
 func (m *byteRanges) head(h http.Header) {
-	policy.MakePartial(h, policy.PartOf{})
+	httpcache.MakePartial(h, httpcache.PartOf{})
 	delete(h, "Content-Range")
 	h["Content-Type"] = []string{"multipart/byteranges; boundary=" + m.boundary}
 	h["Content-Length"] = []string{strconv.FormatInt(m.length, 10)}
@@ -122,18 +123,18 @@ func (m *byteRanges) head(h http.Header) {
 
 // stretch is what of a fill's answer is sent. The zero value is the whole.
 type stretch struct {
-	spans         []policy.Span // none: the whole
-	size          int64         // of the whole, where there are spans, or none that can be
-	data          []byte        // the whole, where it had to be there; nil: it is followed as it comes
-	unsatisfiable bool          // the client asks for what is not there
+	spans         []httpcache.Span // none: the whole
+	size          int64            // of the whole, where there are spans, or none that can be
+	data          []byte           // the whole, where it had to be there; nil: it is followed as it comes
+	unsatisfiable bool             // the client asks for what is not there
 }
 
 // stretchOf says what of a fill's answer to send. One part of a body whose length is known goes out as it comes; for the rest,
 // the body has to be there. An answer that is too long to be kept is not the one to give: why is RangeRequest then, and what
 // kept it from coming else.
 func (d *delivery) stretchOf(ctx context.Context, res *fill, from *reader) (s stretch, why policy.Reason, err error) {
-	if len(d.rq.ranges) == 0 || res.status != http.StatusOK || res.fresh != nil && res.fresh.Coding() != policy.Identity ||
-		d.hasAlready(res) || !policy.RangeApplies(d.rq.r.Header, res.header) {
+	if len(d.rq.ranges) == 0 || res.status != http.StatusOK || res.fresh != nil && res.fresh.Coding() != httpcache.Identity ||
+		d.hasAlready(res) || !httpcache.RangeApplies(d.rq.r.Header, res.header) {
 		return stretch{}, policy.NoReason, nil
 	}
 	s.size = res.length

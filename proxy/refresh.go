@@ -8,6 +8,7 @@ import (
 	"cacheproxy/invalidation"
 	"cacheproxy/observe"
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 	"cacheproxy/proxy/upstream"
 	"cacheproxy/store"
 )
@@ -41,7 +42,7 @@ func (rs *renewals) offer(rq *request, found candidate, class upstream.Class, as
 	if !c.Use.StartRenewal(rq.start) {
 		return
 	}
-	found.use, found.reason = policy.NeedsValidation, policy.Renewal
+	found.use, found.reason = httpcache.NeedsValidation, policy.Renewal
 	r := renewal{fetch: rq.fetch(found, class, nil), key: rq.flightKey(found), known: rq.known(), copy: c}
 	r.fetch.asker = asker
 	select {
@@ -94,8 +95,8 @@ func (p *Proxy) renewOne(ctx context.Context, r renewal) {
 		}
 		return
 	}
-	if res.reason != policy.NoReason || policy.Passing(res.status) {
-		asked := min(policy.RetryAfter(res.header, time.Now()), maxRetryAfter)
+	if res.reason != policy.NoReason || httpcache.Passing(res.status) {
+		asked := min(httpcache.RetryAfter(res.header, time.Now()), maxRetryAfter)
 		pause = max(pauseAfter(r.copy.Use.FailRenewal()), asked)
 	}
 	if res.body == nil {

@@ -9,6 +9,7 @@ import (
 
 	"cacheproxy/invalidation"
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 	"cacheproxy/proxy/upstream"
 )
 
@@ -23,7 +24,7 @@ type request struct {
 
 	route  *route
 	match  policy.Match
-	target policy.Target
+	target httpcache.Target
 	lease  leaseState
 	mode   policy.Mode // by which this request goes
 	share  bool        // it fell outside the share of the requests that the route's mode is for
@@ -33,12 +34,12 @@ type request struct {
 
 	// Of reads only.
 
-	query      string        // as the route forwards it
-	key        []byte        // the storage key
-	content    []byte        // that the read carries its question in; nil: none
-	ranges     policy.Ranges // what of the answer is wanted; empty: all of it
-	directives policy.Wishes // Cache-Control of the client, where the route heeds it
-	personal   bool          // with credentials, on a route that does not share what they get
+	query      string           // as the route forwards it
+	key        []byte           // the storage key
+	content    []byte           // that the read carries its question in; nil: none
+	ranges     httpcache.Ranges // what of the answer is wanted; empty: all of it
+	directives httpcache.Wishes // Cache-Control of the client, where the route heeds it
+	personal   bool             // with credentials, on a route that does not share what they get
 
 	// What a shared fetch has shown that was not for this request.
 
@@ -57,7 +58,7 @@ func (rq *request) resolve(scheme string) *refusal {
 	if rq.r.Method == http.MethodConnect {
 		return &refusal{http.StatusMethodNotAllowed, policy.NoRoute, "CONNECT is not possible: this is a gateway to an origin, not a forward proxy"}
 	}
-	target, err := policy.ParseTarget(scheme, rq.r.Host, rq.r.RequestURI)
+	target, err := httpcache.ParseTarget(scheme, rq.r.Host, rq.r.RequestURI)
 	if err != nil {
 		return &refusal{http.StatusBadRequest, policy.UncleanPath, "the request target cannot be understood: " + err.Error()}
 	}
@@ -71,9 +72,9 @@ func (rq *request) resolve(scheme string) *refusal {
 		rq.route = rq.cfg.routes[rq.match.Route]
 	}
 	if rq.route.DeclaresForwarded() && !rq.trusted {
-		policy.StripForwarded(rq.r.Header)
+		httpcache.StripForwarded(rq.r.Header)
 	}
-	if policy.ViaHops(rq.r.Header) >= maxHops {
+	if httpcache.ViaHops(rq.r.Header) >= maxHops {
 		return &refusal{http.StatusLoopDetected, policy.NoRoute, "the request came through this proxy before: its upstream leads back to itself"}
 	}
 	return nil
@@ -84,7 +85,7 @@ func (rq *request) resolve(scheme string) *refusal {
 func (rq *request) plan() {
 	if rq.reason != policy.NoReason { // no route
 		rq.action = policy.PassAction
-		if isUnsafe(rq.r.Method) || policy.OverridesMethod(rq.r.Header) {
+		if isUnsafe(rq.r.Method) || httpcache.OverridesMethod(rq.r.Header) {
 			rq.action, rq.reason = policy.WriteAction, policy.MethodUnsafe
 		}
 		return
@@ -104,7 +105,7 @@ func (rq *request) plan() {
 	}
 	rq.query = query
 	rq.key = rq.appendKey(rq.key[:0], rq.r.Header)
-	rq.ranges = policy.ParseRanges(rq.r.Method, rq.r.Header)
+	rq.ranges = httpcache.ParseRanges(rq.r.Method, rq.r.Header)
 	rq.directives = rq.route.ClientWishes(rq.r.Header)
 	switch {
 	case rq.personal:
@@ -127,7 +128,7 @@ func (rq *request) way() (policy.Action, policy.Reason) {
 		plan = policy.PlanQuestion
 	}
 	action, reason := plan(rq.route.Route, rq.mode, rq.r, rq.route.selecting())
-	if reason == policy.HeaderUnlisted && !rq.trusted && policy.StripForwarded(rq.r.Header) {
+	if reason == policy.HeaderUnlisted && !rq.trusted && httpcache.StripForwarded(rq.r.Header) {
 		// What it says of proxies is not believed and would not be sent on: it is no reason to go past the cache.
 		return plan(rq.route.Route, rq.mode, rq.r, rq.route.selecting())
 	}
@@ -189,7 +190,7 @@ func (rq *request) flightKey(c candidate) string {
 	if len(names) == 0 {
 		return string(rq.key)
 	}
-	return string(policy.VariantKey(nil, string(rq.key), names, rq.selection(names)))
+	return string(httpcache.VariantKey(nil, string(rq.key), names, rq.selection(names)))
 }
 
 // fetch describes the fetch that this request needs, detached from its connection. solo ends it; nil: it belongs to nobody.
@@ -209,7 +210,7 @@ func (rq *request) fetch(c candidate, class upstream.Class, solo context.Context
 	}
 	if c.Copy != nil {
 		q.previous = c.Copy
-		if c.use >= policy.NeedsValidation && policy.Confirmable(q.method) {
+		if c.use >= httpcache.NeedsValidation && policy.Confirmable(q.method) {
 			q.base, q.baseKey = c.Copy, strings.Clone(c.Key) // which may lie in the buffer of this request
 		}
 	}
@@ -243,12 +244,12 @@ func (rq *request) semantics() string {
 // judge says what a copy may be used for at a time, by this request, and why for no more.
 func (rq *request) judge(c *candidate, ledger *invalidation.Ledger, now time.Time) {
 	c.use, c.reason = c.Copy.Usable(ledger, now)
-	if rq.directives == (policy.Wishes{}) || c.use == policy.Dead {
+	if rq.directives == (httpcache.Wishes{}) || c.use == httpcache.Dead {
 		return
 	}
 	allowed := rq.directives.Use(c.Copy.Life, c.Copy.Life.State(now), now)
 	switch {
-	case allowed < c.use && c.use == policy.Fresh: // what is stale already goes to the origin for that reason
+	case allowed < c.use && c.use == httpcache.Fresh: // what is stale already goes to the origin for that reason
 		c.use, c.reason = allowed, policy.ClientDirective
 	case allowed < c.use, c.reason == policy.Expired: // what was purged is not what a client can accept
 		c.use = allowed
@@ -265,5 +266,5 @@ func isUnsafe(method string) bool {
 
 func onlyIfCached(h http.Header) bool {
 	lines := h["Cache-Control"]
-	return len(lines) > 0 && policy.ParseDirectives(lines).OnlyIfCached
+	return len(lines) > 0 && httpcache.ParseDirectives(lines).OnlyIfCached
 }

@@ -5,7 +5,7 @@ import (
 	"net/http"
 	"strconv"
 
-	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 	"cacheproxy/store"
 	"cacheproxy/store/coding"
 )
@@ -14,7 +14,7 @@ import (
 // long answers and short ones, and before there is a copy: a cache further down must not take one form for all.
 func (r *route) negotiated(status int, h http.Header) http.Header {
 	if r.Compresses(status, h) {
-		policy.VaryByCoding(h)
+		httpcache.VaryByCoding(h)
 	}
 	return h
 }
@@ -36,7 +36,7 @@ func (r *route) seal(status int, header http.Header, body []byte) *store.Copy {
 
 // reseal makes the copy that a 304 renews. It may forbid to compress what was compressed, or to store it any longer.
 func (r *route) reseal(c *store.Copy, header http.Header, stored bool) (*store.Copy, error) {
-	if c.Coding() == policy.Identity || stored && r.Compresses(c.Status, header) {
+	if c.Coding() == httpcache.Identity || stored && r.Compresses(c.Status, header) {
 		return c.WithHeader(header), nil
 	}
 	plain, err := coding.Decode(c.Coding(), c.Body, c.Length())

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 	"cacheproxy/proxy/server"
 	"cacheproxy/proxy/upstream"
 )
@@ -14,7 +15,7 @@ import (
 // pass sends the request itself to the origin, untouched.
 func (ex *exchange) pass(why policy.Reason) {
 	status := policy.Status{Outcome: policy.Pass, Reason: why, Apart: ex.waited}
-	if !policy.ForwardOnce(ex.r.Method, ex.r.Header) {
+	if !httpcache.ForwardOnce(ex.r.Method, ex.r.Header) {
 		ex.settle(status)
 		ex.answerAsLast()
 		return
@@ -81,7 +82,7 @@ func (ex *exchange) through(o passage) {
 		onResponse: func(res *http.Response) error {
 			arrived, ex.origin = true, time.Since(start)
 			if why == policy.HeaderUnlisted {
-				names, _ := policy.ParseVary(res.Header["Vary"])
+				names, _ := httpcache.ParseVary(res.Header["Vary"])
 				ex.route.learn(names) // from then on the field selects a variant
 			}
 			status.FwdStatus = res.StatusCode

@@ -6,6 +6,7 @@ import (
 
 	"cacheproxy/observe"
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 	"cacheproxy/proxy/upstream"
 )
 
@@ -14,7 +15,7 @@ func (ex *exchange) traceLookup(d *decision) {
 	if !ex.span.Recording() || !d.found.looked || ex.attempts > 0 {
 		return
 	}
-	found := [...]string{policy.Dead: "miss", policy.NeedsValidation: "validate", policy.StaleOnError: "stale-on-error", policy.StaleServable: "stale", policy.Fresh: "hit"}[d.found.use]
+	found := [...]string{httpcache.Dead: "miss", httpcache.NeedsValidation: "validate", httpcache.StaleOnError: "stale-on-error", httpcache.StaleServable: "stale", httpcache.Fresh: "hit"}[d.found.use]
 	ex.span.Lookup(observe.LookupTrace{
 		Began: ex.start, Route: ex.route.Name, Found: found, Reason: d.found.reason, Key: ex.name(),
 	})
