@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 	"cacheproxy/proxy/upstream"
 )
 
@@ -23,7 +24,7 @@ func (ex *exchange) fetch(c candidate) {
 				ex.pass(policy.HitForMiss)
 				return
 			}
-			if ex.route.Compression != policy.Identity {
+			if ex.route.Compression != httpcache.Identity {
 				ex.pass(policy.HitForMiss) // what will not be held compressed is best had as the client and the origin agree on
 				return
 			}
@@ -181,7 +182,7 @@ func (ex *exchange) mayShare(res *fill) bool {
 // selects reports whether the request selects the same variant as the one that was fetched (RFC 9111 §4.1).
 func (ex *exchange) selects(res *fill) bool {
 	vary := res.verdict.Vary
-	return res.reason != policy.NoReason || len(vary) == 0 || policy.VaryMatch(vary, ex.selection(vary), res.forward)
+	return res.reason != policy.NoReason || len(vary) == 0 || httpcache.VaryMatch(vary, ex.selection(vary), res.forward)
 }
 
 // selection is what the origin would see of the request, by which it selects among the variants that names tells apart:
@@ -252,7 +253,7 @@ func (ex *exchange) accept(res *fill, c candidate, outcome policy.Outcome, from 
 // came: it does not meet a precondition, or is not kept and more than was asked for.
 func (ex *exchange) notForThis(res *fill) policy.Reason {
 	switch {
-	case isSuccess(res.status) && !policy.MeetsPreconditions(ex.r.Header, res.header):
+	case isSuccess(res.status) && !httpcache.MeetsPreconditions(ex.r.Header, res.header):
 		return policy.Precondition
 	case len(ex.ranges) > 0 && res.status == http.StatusOK && !res.verdict.Store && res.fresh == nil && !res.ranged:
 		return policy.RangeRequest
@@ -275,7 +276,7 @@ func originFailed(status int) bool {
 func (ex *exchange) rescue(res *fill, c candidate) bool {
 	if c.Copy == nil {
 		// The fill may have brought one up from a tier below memory, or stored this very error.
-		if c = ex.lookup(string(ex.key), time.Now()); c.Copy != nil && policy.Passing(c.Copy.Status) {
+		if c = ex.lookup(string(ex.key), time.Now()); c.Copy != nil && httpcache.Passing(c.Copy.Status) {
 			return false
 		}
 	}
@@ -307,7 +308,7 @@ func (ex *exchange) flightKey(c candidate) string {
 	if len(names) == 0 {
 		return string(ex.key)
 	}
-	return string(policy.VariantKey(nil, string(ex.key), names, ex.selection(names)))
+	return string(httpcache.VariantKey(nil, string(ex.key), names, ex.selection(names)))
 }
 
 // selecting is the fields that Vary is known to name for this request.

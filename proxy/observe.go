@@ -9,6 +9,7 @@ import (
 
 	"cacheproxy/invalidation"
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 	"cacheproxy/store"
 )
 
@@ -63,7 +64,7 @@ func (o *observation) answer(res *http.Response) error {
 	ex := o.ex
 	o.answered, o.status, o.header = true, res.StatusCode, res.Header.Clone()
 	if o.would && o.status == http.StatusNotModified {
-		o.compared, o.same = true, policy.ConfirmsStored(o.found.Copy.Header(), o.header)
+		o.compared, o.same = true, httpcache.ConfirmsStored(o.found.Copy.Header(), o.header)
 		return nil
 	}
 	if ex.r.Method == http.MethodHead {
@@ -142,7 +143,7 @@ func plain(status int, header http.Header, body []byte) *store.Copy {
 func (ex *exchange) keep(status int, header http.Header, body []byte, verdict policy.Verdict, token invalidation.Token,
 	seal func(status int, header http.Header, body []byte) *store.Copy,
 ) bool {
-	if policy.Passing(status) && ex.p.standsIn(string(ex.key), ex.r.Header, time.Now()) {
+	if httpcache.Passing(status) && ex.p.standsIn(string(ex.key), ex.r.Header, time.Now()) {
 		return false
 	}
 	members := ex.route.Members(&ex.match, ex.target, ex.query, ex.r.Header, header)

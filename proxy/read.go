@@ -9,6 +9,7 @@ import (
 
 	"cacheproxy/invalidation"
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 	"cacheproxy/proxy/upstream"
 	"cacheproxy/store"
 )
@@ -44,7 +45,7 @@ func (ex *exchange) read() {
 	}
 	ex.query = query
 	ex.key = ex.appendKey(ex.key, ex.r.Header)
-	ex.ranges = policy.ParseRanges(ex.r.Method, ex.r.Header)
+	ex.ranges = httpcache.ParseRanges(ex.r.Method, ex.r.Header)
 	if ex.wishes = ex.route.ClientWishes(ex.r.Header); ex.wishes.NoStore && ex.mode == policy.On {
 		ex.pass(policy.ClientDirective)
 		return
@@ -68,7 +69,7 @@ func (ex *exchange) read() {
 		ex.stale(c.Copy, c.reason)
 		ex.p.renewals.offer(ex, c, upstream.Fill)
 	default:
-		if other := ex.alike(); other != nil && ex.wishes == (policy.Wishes{}) {
+		if other := ex.alike(); other != nil && ex.wishes == (httpcache.Wishes{}) {
 			ex.hit(*other)
 			return
 		}
@@ -144,7 +145,7 @@ func selectedBy(c *store.Copy, names []string) bool {
 // judge says what a copy is good for at a time, to this request.
 func (ex *exchange) judge(c *store.Copy, now time.Time) (use, policy.Reason) {
 	u, reason := ex.p.judge(c, now)
-	if ex.wishes == (policy.Wishes{}) || u == nothing {
+	if ex.wishes == (httpcache.Wishes{}) || u == nothing {
 		return u, reason
 	}
 	allowed := useOf(ex.wishes.Use(c.Life, c.Life.State(now), now))
@@ -169,34 +170,34 @@ func (p *Proxy) judge(c *store.Copy, now time.Time) (use, policy.Reason) {
 		return nothing, policy.Fenced
 	}
 	state := c.Life.State(now)
-	if state == policy.Dead {
+	if state == httpcache.Dead {
 		return nothing, policy.Expired
 	}
 	if verdict == invalidation.Soft {
 		return softUse(c.Life, state), policy.SoftPurged
 	}
-	if state == policy.Fresh {
+	if state == httpcache.Fresh {
 		return serve, policy.NoReason
 	}
 	return useOf(state), policy.Expired
 }
 
 // useOf is what a copy in this state is good for.
-func useOf(state policy.Freshness) use {
+func useOf(state httpcache.Freshness) use {
 	return [...]use{
-		policy.Dead: nothing, policy.NeedsValidation: validate, policy.StaleOnError: onError,
-		policy.StaleServable: whileFresh, policy.Fresh: serve,
+		httpcache.Dead: nothing, httpcache.NeedsValidation: validate, httpcache.StaleOnError: onError,
+		httpcache.StaleServable: whileFresh, httpcache.Fresh: serve,
 	}[state]
 }
 
 // softUse treats a copy that was purged softly as one that has just become stale.
-func softUse(l policy.Lifetime, state policy.Freshness) use {
+func softUse(l httpcache.Lifetime, state httpcache.Freshness) use {
 	switch {
 	case l.MustRevalidate || l.NoCache:
 		return validate
-	case l.StaleWhileRevalidate > 0 && (state == policy.Fresh || state == policy.StaleServable):
+	case l.StaleWhileRevalidate > 0 && (state == httpcache.Fresh || state == httpcache.StaleServable):
 		return whileFresh
-	case l.StaleIfError > 0 && state >= policy.StaleOnError:
+	case l.StaleIfError > 0 && state >= httpcache.StaleOnError:
 		return onError
 	default:
 		return validate
@@ -224,7 +225,7 @@ func (ex *exchange) hit(found candidate) {
 
 // meets reports whether the copy is what If-Match and its like ask for. If not, the origin has answered.
 func (ex *exchange) meets(c *store.Copy) bool {
-	if !policy.ForOrigin(ex.r.Header) || !isSuccess(c.Status) || policy.MeetsPreconditions(ex.r.Header, c.Header()) {
+	if !httpcache.ForOrigin(ex.r.Header) || !isSuccess(c.Status) || httpcache.MeetsPreconditions(ex.r.Header, c.Header()) {
 		return true
 	}
 	ex.pass(policy.Precondition)
@@ -266,7 +267,7 @@ func (ex *exchange) refuseUncached() {
 
 func onlyIfCached(h http.Header) bool {
 	lines := h["Cache-Control"]
-	return len(lines) > 0 && policy.ParseDirectives(lines).OnlyIfCached
+	return len(lines) > 0 && httpcache.ParseDirectives(lines).OnlyIfCached
 }
 
 // request describes the fetch that this request needs, detached from its connection.
