@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -37,7 +38,7 @@ type Options struct {
 
 	// URLMembers names the copies of a URL with a query, which is to be taken as it stands and as the route that the URL
 	// belongs to forwards it. An empty Host stands for any host, an empty Scheme for any scheme.
-	URLMembers func(policy.Target) []policy.Member
+	URLMembers func(httpcache.Target) []policy.Member
 	// RouteNames lists the routes in force.
 	RouteNames func() []string
 
@@ -123,13 +124,13 @@ type call struct {
 // request is one call on its way to its answer.
 type request struct {
 	*http.Request
-	target policy.Target // raw
-	name   string        // what follows the call's prefix in the path, unescaped once
-	body   []byte        // of a purge
-	who    string        // the token's name, or the peer's address where there are no tokens; empty: not admitted
-	from   string        // the peer's address
-	open   bool          // the call needs no token
-	entry  entry         // of the audit log
+	target httpcache.Target // raw
+	name   string           // what follows the call's prefix in the path, unescaped once
+	body   []byte           // of a purge
+	who    string           // the token's name, or the peer's address where there are no tokens; empty: not admitted
+	from   string           // the peer's address
+	open   bool             // the call needs no token
+	entry  entry            // of the audit log
 }
 
 // ServeHTTP implements http.Handler.

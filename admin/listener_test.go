@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -54,7 +55,7 @@ func newListener(tokens ...Token) *listener {
 			l.purges = append(l.purges, p)
 			return l.receipt, l.err
 		},
-		URLMembers: func(t policy.Target) []policy.Member {
+		URLMembers: func(t httpcache.Target) []policy.Member {
 			return policy.URLMembers(t.Host, t.Path, t.Query, t.HasQuery)
 		},
 		RouteNames: func() []string { return []string{"product", "stock"} },

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 )
 
 // A purge takes names, URLs and prefixes as they stand. What looks like a pattern is refused, since nothing would match
@@ -26,7 +27,7 @@ var (
 )
 
 // checkLiteral refuses a URL, or a prefix, that is meant as a pattern, and a host that no request can be for.
-func checkLiteral(t policy.Target, isPrefix bool) error {
+func checkLiteral(t httpcache.Target, isPrefix bool) error {
 	if authority, _, _ := strings.Cut(strings.TrimPrefix(t.Path, "//"), "/"); t.Host == "" && strings.HasPrefix(t.Path, "//") && strings.Contains(authority, ".") {
 		return fmt.Errorf("%q may be a path or a URL without its scheme: for the latter write %q", shorten(t.String()), shorten("http:"+t.String()))
 	}
@@ -58,7 +59,7 @@ func checkLiteral(t policy.Target, isPrefix bool) error {
 }
 
 // below is the prefix that a pattern is about, as far as it is plain.
-func below(t policy.Target, sign int) string {
+func below(t httpcache.Target, sign int) string {
 	prefix := t.Path[:sign]
 	if strings.IndexByte(".*$", t.Path[sign]) < 0 {
 		prefix = prefix[:strings.LastIndexByte(prefix, '/')+1] // a choice or a class can have begun anywhere

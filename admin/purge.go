@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 )
 
 // What a purge may wait for.
@@ -135,9 +136,9 @@ func (h *handler) membersOf(o purgeOrder) ([]policy.Member, error) {
 	}
 	for _, rooted := range [...]struct {
 		values   []string
-		split    func(string) (policy.Target, error)
+		split    func(string) (httpcache.Target, error)
 		isPrefix bool
-		members  func(policy.Target) []policy.Member
+		members  func(httpcache.Target) []policy.Member
 	}{{o.urls, splitTarget, false, h.urlMembers}, {o.prefixes, splitPrefix, true, prefixMembers}} {
 		for _, value := range rooted.values {
 			target, err := rooted.split(value)

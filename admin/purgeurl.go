@@ -8,12 +8,13 @@ import (
 	"strings"
 
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 )
 
 // readPurgeTarget is the URL that a PURGE names. The host of an absolute target wins over Host (RFC 9112 §3.2.2). One with
 // the port of this listener was not meant as the host of a site, so it stands for any: purging too much is harmless, too
 // little is not.
-func readPurgeTarget(r *request) (policy.Target, error) {
+func readPurgeTarget(r *request) (httpcache.Target, error) {
 	t := r.target
 	if err := checkParameters(t.Path, t.Query); err != nil {
 		return t, err
@@ -37,7 +38,7 @@ var forwardedHost = regexp.MustCompile(`(?i)(?:^|[;,\s])host="?([^\s;,"]*)`)
 
 // checkForwardedHost refuses a PURGE that came through a proxy which put another host in place of the one that was meant.
 // Which of them is the site's is not to be known here.
-func checkForwardedHost(h http.Header, t policy.Target) error {
+func checkForwardedHost(h http.Header, t httpcache.Target) error {
 	var said []string
 	for name, values := range h {
 		list := strings.Join(values, ",")
@@ -61,7 +62,7 @@ func checkForwardedHost(h http.Header, t policy.Target) error {
 }
 
 // urlMembers names the copies of one URL, and without a query those of the path with every query.
-func (h *handler) urlMembers(t policy.Target) (members []policy.Member) {
+func (h *handler) urlMembers(t httpcache.Target) (members []policy.Member) {
 	for _, t := range aliases(t) {
 		if t.HasQuery {
 			members = append(members, h.URLMembers(t)...)
@@ -86,7 +87,7 @@ func checkParameters(path, query string) error {
 	return nil
 }
 
-func prefixMembers(t policy.Target) (members []policy.Member) {
+func prefixMembers(t httpcache.Target) (members []policy.Member) {
 	for _, t := range aliases(t) {
 		members = append(members, policy.PrefixMembers(t.Host, t.Path)...)
 	}
@@ -100,8 +101,8 @@ var encodedSign = regexp.MustCompile(`(?i)(?:%2A|%24)+$|\.(?:%2A)+`)
 // come of joining URLs: it also stands for the clean one. A host with the dot of the root is also the one without. A query
 // with signs that had to be encoded also stands for the one in which they are not: unlike paths, the two have different
 // names, and the second has no other way to be called.
-func aliases(t policy.Target) []policy.Target {
-	all := []policy.Target{t}
+func aliases(t httpcache.Target) []httpcache.Target {
+	all := []httpcache.Target{t}
 	if name, port := splitPort(t.Host); strings.HasSuffix(name, ".") {
 		undotted := t
 		if undotted.Host = strings.TrimSuffix(name, "."); port != "" {

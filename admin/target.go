@@ -6,13 +6,13 @@ import (
 	"net/url"
 	"strings"
 
-	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 )
 
 // splitTarget takes a request target or a URL apart without decoding or cleaning anything: "/path?query", or
 // "http://host/path?query". Scheme and host come back in lower case, and empty where they are not given.
-func splitTarget(raw string) (policy.Target, error) {
-	var t policy.Target
+func splitTarget(raw string) (httpcache.Target, error) {
+	var t httpcache.Target
 	for i := range len(raw) {
 		if c := raw[i]; c <= ' ' || c == 0x7f || c == '#' {
 			return t, fmt.Errorf("%q holds a space, a control character or '#': percent-encode it", shorten(raw))
@@ -31,7 +31,7 @@ func splitTarget(raw string) (policy.Target, error) {
 		}
 		t.Scheme, t.Host, rest = scheme, strings.ToLower(after[:end]), after[end:]
 		if t.Host == "" || strings.ContainsAny(t.Host, `@\%`) {
-			return policy.Target{}, fmt.Errorf("%q has no host, or one with user information or escapes", shorten(raw))
+			return httpcache.Target{}, fmt.Errorf("%q has no host, or one with user information or escapes", shorten(raw))
 		}
 	}
 	t.Path, t.Query, t.HasQuery = strings.Cut(rest, "?")
@@ -42,13 +42,13 @@ func splitTarget(raw string) (policy.Target, error) {
 }
 
 // splitPrefix reads a path prefix: like a URL, but without a query, which cannot be below anything.
-func splitPrefix(raw string) (policy.Target, error) {
+func splitPrefix(raw string) (httpcache.Target, error) {
 	t, err := splitTarget(raw)
 	if err != nil {
 		return t, err
 	}
 	if t.HasQuery {
-		return policy.Target{}, fmt.Errorf("prefix %q has a query: leave it out, a prefix covers every query", shorten(raw))
+		return httpcache.Target{}, fmt.Errorf("prefix %q has a query: leave it out, a prefix covers every query", shorten(raw))
 	}
 	return t, nil
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 )
 
 // document is the file as its users see it: one field for every key that exists. A key that is not here is refused as
@@ -118,14 +119,14 @@ type routeDoc struct {
 	Unlisted       policy.Unlisted   `key:"unlisted_headers"`
 	Content        contentDoc        `key:"content"`
 
-	TTL                  time.Duration `key:"ttl"`
-	Jitter               ratio         `key:"jitter"`
-	StaleWhileRevalidate time.Duration `key:"stale_while_revalidate"`
-	StaleIfError         time.Duration `key:"stale_if_error"`
-	NegativeTTL          time.Duration `key:"negative_ttl"`
-	Override             texts         `key:"override"`
-	StoreIf              storeIfDoc    `key:"store_if"`
-	Compression          policy.Coding `key:"compression"`
+	TTL                  time.Duration    `key:"ttl"`
+	Jitter               ratio            `key:"jitter"`
+	StaleWhileRevalidate time.Duration    `key:"stale_while_revalidate"`
+	StaleIfError         time.Duration    `key:"stale_if_error"`
+	NegativeTTL          time.Duration    `key:"negative_ttl"`
+	Override             texts            `key:"override"`
+	StoreIf              storeIfDoc       `key:"store_if"`
+	Compression          httpcache.Coding `key:"compression"`
 
 	ClientCacheControl   policy.ClientDirectives `key:"client_cache_control"`
 	TargetedCacheControl texts                   `key:"targeted_cache_control"`

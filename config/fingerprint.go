@@ -8,6 +8,7 @@ import (
 	"net/url"
 
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 )
 
 // meaning is everything about a route that changes what one of its stored copies means: whom it may be shown to, what
@@ -50,7 +51,7 @@ func fingerprint(r *policy.Route, upstream *url.URL) uint64 {
 		IgnoreCookies: r.IgnoreCookies, IgnoreAllCookies: r.IgnoreAllCookies,
 		StripSetCookie: r.StripSetCookie, ShareAuthorized: r.ShareAuthorized, Targets: r.Targets,
 	}
-	if r.Compression != policy.Identity {
+	if r.Compression != httpcache.Identity {
 		m.Compression = r.Compression.String()
 	}
 	for _, p := range r.Patterns {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 )
 
 // Every field of a route either changes what its copies mean, or does not. A new field fails here until it is decided.
@@ -102,8 +103,8 @@ func change(t *testing.T, v reflect.Value) {
 		v.Set(reflect.ValueOf(policy.Query{Sort: true}))
 	case *policy.ContentReads:
 		v.Set(reflect.ValueOf(policy.ContentReads{Max: 1}))
-	case *policy.Coding:
-		v.Set(reflect.ValueOf(policy.Zstd))
+	case *httpcache.Coding:
+		v.Set(reflect.ValueOf(httpcache.Zstd))
 	case *policy.StoreIf:
 		v.Set(reflect.ValueOf(policy.StoreIf{MinBytes: 1}))
 	case *policy.HostRule:

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 )
 
 func flags(t *testing.T, args ...string) Overrides {
@@ -107,7 +108,7 @@ func TestForUpstream(t *testing.T) {
 		r.ForwardHeaders != policy.ForwardAll || r.MaxWaiters != 10_000 || r.WaitTimeout != 5*time.Second {
 		t.Errorf("route: %+v", r)
 	}
-	if m, _ := s.Table.Match("GET", policy.Target{Scheme: "http", Host: "any", Path: "/a/b"}); m.Route != r {
+	if m, _ := s.Table.Match("GET", httpcache.Target{Scheme: "http", Host: "any", Path: "/a/b"}); m.Route != r {
 		t.Errorf("the route does not match everything")
 	}
 	if len(s.Warnings) > 0 {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 	"cacheproxy/proxy/server"
 	"cacheproxy/proxy/upstream"
 )
@@ -45,7 +46,7 @@ func preset(kind policy.Kind, upstream upstream.Options) *policy.Route {
 		r.Jitter = 0.10
 		r.MaxWaiters = 10_000
 		r.WaitTimeout = upstream.Timeout
-		r.Targets = []string{policy.TargetThis, policy.TargetCDN, policy.TargetSurrogate}
+		r.Targets = []string{httpcache.TargetThis, httpcache.TargetCDN, httpcache.TargetSurrogate}
 	}
 	if kind == policy.RefreshAhead {
 		r.RefreshAt = 0.80

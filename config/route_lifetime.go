@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 )
 
 // longTTL is how long copies may live before check asks how they can be purged.
@@ -57,7 +58,7 @@ func (c *routeCompiler) directives() {
 		canonical := http.CanonicalHeaderKey(name)
 		switch at := index(at, i); {
 		case c.spoiled(at):
-		case !token.MatchString(name) || canonical != policy.TargetSurrogate && !strings.HasSuffix(canonical, "-Cache-Control"):
+		case !token.MatchString(name) || canonical != httpcache.TargetSurrogate && !strings.HasSuffix(canonical, "-Cache-Control"):
 			c.problem(at, "%s is not a field with directives for some caches; write CDN-Cache-Control, another that ends in -Cache-Control, or Surrogate-Control", quote(name))
 		case slices.Contains(c.route.Targets, canonical):
 			c.problem(at, "%s is there twice; remove one", canonical)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 )
 
 // What each policy decides by itself, and what follows from the upstream.
@@ -81,7 +82,7 @@ routes:
 		"ttl":         r.TTL == 10*time.Minute && r.Jitter == 0 && r.NegativeTTL == 10*time.Second,
 		"stale":       r.StaleWhileRevalidate == 30*time.Second && r.StaleIfError == 5*time.Minute,
 		"override":    r.Override == policy.OverrideMaxAge|policy.OverrideMustRevalidate,
-		"compression": r.Compression == policy.Brotli,
+		"compression": r.Compression == httpcache.Brotli,
 		"store_if":    slices.Equal(r.StoreIf.ContentTypes, []string{"application/json", "image/*"}) && r.StoreIf.MinBytes == 2,
 		"cookie":      slices.Equal(r.IgnoreCookies, []string{"a", "b"}) && !r.IgnoreAllCookies,
 		"relaxed":     r.StripSetCookie && r.ShareAuthorized && r.ForwardHeaders == policy.ForwardListed,

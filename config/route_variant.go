@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 )
 
 // token is a name as header fields and cookies have it (RFC 9110 §5.6.2).
@@ -100,7 +101,7 @@ func (c *routeCompiler) variant() {
 			c.problem(at, "%s cannot tell copies apart; remove it", canonical)
 		case slices.Contains(c.route.Headers, canonical):
 			c.problem(at, "%s is there twice; remove one", canonical)
-		case canonical == "Accept-Encoding" && c.doc.Compression != policy.Identity:
+		case canonical == "Accept-Encoding" && c.doc.Compression != httpcache.Identity:
 			c.problem(at, "has no effect with compression: the origin is asked for answers without a coding; remove one of them")
 		default:
 			c.route.Headers = append(c.route.Headers, canonical)
@@ -149,7 +150,7 @@ func (c *routeCompiler) ignoredHeaders() {
 			c.problem(at, "%s cannot be ignored: it says how the message travels, or for whom; remove it", canonical)
 		case policy.Neutral(canonical):
 			c.problem(at, "%s is left out of a shared fetch in any case; remove it", canonical)
-		case policy.NamesMethod(canonical):
+		case httpcache.NamesMethod(canonical):
 			c.problem(at, "%s makes its request a write to some frameworks and cannot be ignored; remove it", canonical)
 		case slices.ContainsFunc(c.route.Headers, keyed):
 			c.problem(at, "%s is part of the storage key and cannot be ignored; remove it here, or from headers and key", quote(name))

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 )
 
 type (
@@ -61,7 +62,7 @@ func setChoice(dst any, text string) error {
 		return pick(dst, text, modes)
 	case *policy.Forwarding:
 		return pick(dst, text, forwardings)
-	case *policy.Coding:
+	case *httpcache.Coding:
 		return pick(dst, text, compressions)
 	case *policy.OnWrite:
 		return pick(dst, text, onWrites)
@@ -107,8 +108,8 @@ var (
 	onWrites         = []choice[policy.OnWrite]{{"invalidate", policy.OnWriteInvalidate}, {"store", policy.OnWriteStore}}
 	failedWrites     = []choice[policy.FailedWrite]{{"invalidate", policy.FailedInvalidate}, {"keep", policy.FailedKeep}}
 	clientDirectives = []choice[policy.ClientDirectives]{{"ignore", policy.IgnoreClient}, {"honor", policy.HonorClient}}
-	compressions     = []choice[policy.Coding]{
-		{"none", policy.Identity}, {"zstd", policy.Zstd}, {"gzip", policy.Gzip}, {"br", policy.Brotli},
+	compressions     = []choice[httpcache.Coding]{
+		{"none", httpcache.Identity}, {"zstd", httpcache.Zstd}, {"gzip", httpcache.Gzip}, {"br", httpcache.Brotli},
 	}
 	storeDowns = []choice[policy.StoreDown]{{"reject", policy.StoreDownReject}, {"forward", policy.StoreDownForward}}
 	unlisteds  = []choice[policy.Unlisted]{

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 )
 
 // ages are ways for an answer to be kept or not. fields are of the answer, Age included where it passed another cache.
@@ -66,7 +67,7 @@ func TestAgeIsNeverMoreThanTheTime(t *testing.T) {
 		"Range and If-None-Match": {"Range", "bytes=0-3", "If-None-Match", `"e"`},
 	}
 	for name, c := range ages {
-		for _, held := range []policy.Coding{policy.Identity, policy.Gzip} {
+		for _, held := range []httpcache.Coding{httpcache.Identity, httpcache.Gzip} {
 			t.Run(name+", "+held.String(), func(t *testing.T) {
 				var asked atomic.Int64
 				made := map[string]time.Time{} // by X-Serial; the bubble has one goroutine at a time between requests
@@ -109,7 +110,7 @@ func TestAgeIsNeverMoreThanTheTime(t *testing.T) {
 							b.pass(wait)
 							a := b.do(method, target, header...)
 							synctest.Wait()
-							if a.status != 304 && what == "If-None-Match" && c.status == 0 && held == policy.Identity || a.status == 0 || a.status == 502 {
+							if a.status != 304 && what == "If-None-Match" && c.status == 0 && held == httpcache.Identity || a.status == 0 || a.status == 502 {
 								t.Errorf("%s: %d, %v", what, a.status, a.header["Cache-Status"])
 							}
 							lines := a.header["Age"]

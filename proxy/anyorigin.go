@@ -1,6 +1,6 @@
 package proxy
 
-import "cacheproxy/policy"
+import "cacheproxy/policy/httpcache"
 
 // anyOrigin finds a fresh copy that was fetched for a request without Origin and is for every one by its own word; nil: there
 // is none.
@@ -10,7 +10,7 @@ func (ex *exchange) anyOrigin() *candidate {
 		return nil
 	}
 	found := ex.p.store.Lookup(string(ex.appendKey(nil, header)), header, ex.start, ex.route.selectingUnlisted()...)
-	if found.Copy == nil || !policy.AnyOrigin(found.Copy.Header()) {
+	if found.Copy == nil || !httpcache.AnyOrigin(found.Copy.Header()) {
 		return nil
 	}
 	if use, _ := ex.judge(found.Copy, ex.start); use != policy.Fresh {

@@ -13,6 +13,7 @@ import (
 	"cacheproxy/invalidation"
 	"cacheproxy/observe"
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 	"cacheproxy/proxy/upstream"
 	"cacheproxy/store"
 	"cacheproxy/test/shop"
@@ -23,7 +24,7 @@ import (
 const benchProducts = 1000
 
 // warm is a proxy that holds copies of many products, and requests for them.
-func warm(b *testing.B, told int, held policy.Coding) (*Proxy, []*http.Request) {
+func warm(b *testing.B, told int, held httpcache.Coding) (*Proxy, []*http.Request) {
 	b.Helper()
 	back := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id, _ := strconv.ParseInt(r.URL.Path[len("/products/"):], 10, 64)
@@ -71,9 +72,9 @@ func warm(b *testing.B, told int, held policy.Coding) (*Proxy, []*http.Request) 
 // header and bookkeeping included, and to the cost of a hit.
 func BenchmarkCompression(b *testing.B) {
 	for _, told := range []int{10, 7, 3} {
-		for _, held := range []policy.Coding{policy.Identity, policy.Gzip, policy.Brotli, policy.Zstd} {
+		for _, held := range []httpcache.Coding{httpcache.Identity, httpcache.Gzip, httpcache.Brotli, httpcache.Zstd} {
 			for about, accept := range map[string]string{"accepted": "gzip, deflate, br, zstd", "unpacked": "identity"} {
-				if held == policy.Identity && about == "unpacked" {
+				if held == httpcache.Identity && about == "unpacked" {
 					continue
 				}
 				b.Run(fmt.Sprintf("%d sentences/%s/%s", told, held, about), func(b *testing.B) {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 	"cacheproxy/store"
 	"cacheproxy/store/coding"
 
@@ -79,7 +80,7 @@ func serveProduct(w http.ResponseWriter, _ *http.Request) {
 
 // One copy answers every client in a form that it accepts, and nothing else (RFC 9110 §8.4, §8.8.3, §12.5.3).
 func TestCompressedCopy(t *testing.T) {
-	for _, held := range []policy.Coding{policy.Zstd, policy.Gzip, policy.Brotli} {
+	for _, held := range []httpcache.Coding{httpcache.Zstd, httpcache.Gzip, httpcache.Brotli} {
 		t.Run(held.String(), func(t *testing.T) {
 			var asked atomic.Pointer[http.Request]
 			r := newRig(t, func(w http.ResponseWriter, req *http.Request) { asked.Store(req); serveProduct(w, req) }, rigOptions{},
@@ -123,7 +124,7 @@ func TestCompressedCopy(t *testing.T) {
 
 // A client that has either form of the answer does not get it again (RFC 9110 §13.1.2, §15.4.5).
 func TestCompressedNotModified(t *testing.T) {
-	r := newRig(t, serveProduct, rigOptions{}, routeFor(t, "product", func(r *policy.Route) { r.Compression = policy.Zstd }, "GET /p"))
+	r := newRig(t, serveProduct, rigOptions{}, routeFor(t, "product", func(r *policy.Route) { r.Compression = httpcache.Zstd }, "GET /p"))
 	r.do("GET", "/p")
 	kept(t, r, 1)
 	for accept, want := range map[string]string{"zstd": `W/"v1"`, "gzip": `"v1"`} {
@@ -152,7 +153,7 @@ func TestNotCompressed(t *testing.T) {
 		"too short":      {"Content-Type: application/json", short, "Accept-Encoding"},
 		"no-transform":   {"Cache-Control: max-age=60, no-transform", product, ""},
 		"a type":         {"Content-Type: image/png", product, ""},
-		"coded by other": {"Content-Encoding: gzip", string(coding.Encode(policy.Gzip, []byte(product))), ""},
+		"coded by other": {"Content-Encoding: gzip", string(coding.Encode(httpcache.Gzip, []byte(product))), ""},
 	} {
 		t.Run(about, func(t *testing.T) {
 			name, value, _ := strings.Cut(c.header, ": ")
@@ -161,7 +162,7 @@ func TestNotCompressed(t *testing.T) {
 				w.Header().Set("ETag", `"v1"`)
 				w.Header().Set(name, value)
 				io.WriteString(w, c.body)
-			}, rigOptions{}, routeFor(t, "product", func(r *policy.Route) { r.Compression = policy.Zstd }, "GET /p"))
+			}, rigOptions{}, routeFor(t, "product", func(r *policy.Route) { r.Compression = httpcache.Zstd }, "GET /p"))
 			for range 2 {
 				got := r.do("GET", "/p", "Accept-Encoding", "gzip, zstd")
 				if got.body != c.body || got.header.Get("Etag") != `"v1"` || got.header.Get("Vary") != c.vary || got.header.Get(name) != value {
@@ -190,7 +191,7 @@ func TestCompressedRevalidated(t *testing.T) {
 			return
 		}
 		serveProduct(w, req)
-	}, rigOptions{}, routeFor(t, "product", func(r *policy.Route) { r.Compression = policy.Zstd }, "GET /p"))
+	}, rigOptions{}, routeFor(t, "product", func(r *policy.Route) { r.Compression = httpcache.Zstd }, "GET /p"))
 	r.do("GET", "/p")
 	kept(t, r, 1)
 	for accept, want := range map[string]string{"zstd": "zstd", "gzip": ""} {
@@ -222,7 +223,7 @@ func TestVariantsByCoding(t *testing.T) {
 				}
 				// The first coding that it knows, as simple origins choose.
 				for name := range strings.SplitSeq(req.Header.Get("Accept-Encoding"), ", ") {
-					if c := map[string]policy.Coding{"gzip": policy.Gzip, "br": policy.Brotli}[name]; c != policy.Identity {
+					if c := map[string]httpcache.Coding{"gzip": httpcache.Gzip, "br": httpcache.Brotli}[name]; c != httpcache.Identity {
 						w.Header().Set("Content-Encoding", name)
 						w.Write(coding.Encode(c, []byte(product)))
 						return
@@ -267,7 +268,7 @@ func TestCompressionSteppedAside(t *testing.T) {
 			w.Header().Set("Content-Encoding", "x")
 		}
 		serveProduct(w, req)
-	}, rigOptions{}, routeFor(t, "product", func(r *policy.Route) { r.Compression = policy.Zstd }, "GET /{p}"))
+	}, rigOptions{}, routeFor(t, "product", func(r *policy.Route) { r.Compression = httpcache.Zstd }, "GET /{p}"))
 	if got := r.do("GET", "/p", "Accept-Encoding", "zstd, *;q=0"); asked.Load() != "zstd, *;q=0" || !strings.Contains(got.header.Get("Cache-Status"), "detail=coding-refused") {
 		t.Errorf("identity refused: the origin was asked for %v, %v", asked.Load(), got.header)
 	}
@@ -283,15 +284,15 @@ func TestCompressionSteppedAside(t *testing.T) {
 
 // A copy that cannot be unpacked never passes for a whole answer, and goes away.
 func TestCompressedCopyDamaged(t *testing.T) {
-	r := newRig(t, serveProduct, rigOptions{}, routeFor(t, "product", func(r *policy.Route) { r.Compression = policy.Zstd; r.Host.Literal = "shop" }, "GET /p"))
-	target, err := policy.ParseTarget("http", "", "/p")
+	r := newRig(t, serveProduct, rigOptions{}, routeFor(t, "product", func(r *policy.Route) { r.Compression = httpcache.Zstd; r.Host.Literal = "shop" }, "GET /p"))
+	target, err := httpcache.ParseTarget("http", "", "/p")
 	if err != nil {
 		t.Fatal(err)
 	}
 	route := r.proxy.config().byName["product"]
 	key := string(route.AppendKey(nil, target, "", "", nil))
-	damaged := store.NewCoded(200, http.Header{}, []byte(product), policy.Zstd, bytes.Repeat([]byte("x"), 100))
-	damaged.Life = policy.Lifetime{Received: time.Now(), Date: time.Now(), Fresh: time.Hour, Keep: time.Hour}
+	damaged := store.NewCoded(200, http.Header{}, []byte(product), httpcache.Zstd, bytes.Repeat([]byte("x"), 100))
+	damaged.Life = httpcache.Lifetime{Received: time.Now(), Date: time.Now(), Fresh: time.Hour, Keep: time.Hour}
 	damaged.Stamp.Set(r.ledger.Token())
 	r.store.Put(key, nil, damaged)
 	if got, err := r.try("GET", "/p", nil); err == nil {
@@ -304,7 +305,7 @@ func TestCompressedCopyDamaged(t *testing.T) {
 
 // A Range selects from what the origin sent, under its strong ETag, in whatever form the copy is held (RFC 9110 §14.2).
 func TestCompressedRanges(t *testing.T) {
-	r := newRig(t, serveProduct, rigOptions{}, routeFor(t, "product", func(r *policy.Route) { r.Compression = policy.Zstd }, "GET /p"))
+	r := newRig(t, serveProduct, rigOptions{}, routeFor(t, "product", func(r *policy.Route) { r.Compression = httpcache.Zstd }, "GET /p"))
 	r.do("GET", "/p")
 	kept(t, r, 1)
 	got := r.do("GET", "/p", "Accept-Encoding", "zstd", "Range", "bytes=10-19", "If-Range", `"v1"`)

@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 	"cacheproxy/store"
 )
 
@@ -18,11 +19,11 @@ func (ex *exchange) credentials() {
 	}
 	ex.query = query
 	ex.key = ex.appendKey(ex.key, ex.r.Header)
-	ex.ranges = policy.ParseRanges(ex.r.Method, ex.r.Header)
+	ex.ranges = httpcache.ParseRanges(ex.r.Method, ex.r.Header)
 	ex.wishes, ex.personal = ex.route.ClientWishes(ex.r.Header), true
 	c := ex.lookup(string(ex.key), ex.start)
 	switch {
-	case c.use == policy.Fresh:
+	case c.use == httpcache.Fresh:
 		ex.hit(c)
 	case onlyIfCached(ex.r.Header):
 		ex.refuseUncached()

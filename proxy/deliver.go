@@ -6,19 +6,20 @@ import (
 	"time"
 
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 	"cacheproxy/store"
 )
 
 // deliverCopy answers with a stored copy, or with 304 where the client has it already.
 func (ex *exchange) deliverCopy(c *store.Copy) {
-	if c.Coding() != policy.Identity {
+	if c.Coding() != httpcache.Identity {
 		ex.deliverCoded(c)
 		return
 	}
 	h := ex.w.Header()
-	if policy.Conditional(ex.r.Header) {
+	if httpcache.Conditional(ex.r.Header) {
 		stored := c.Header()
-		if policy.NotModified(ex.r.Header, ex.r.Method, c.Status, stored, c.Life.Received) {
+		if httpcache.NotModified(ex.r.Header, ex.r.Method, c.Status, stored, c.Life.Received) {
 			ex.deliverNotModified(stored, c.Life.Age(ex.start))
 			return
 		}
@@ -38,7 +39,7 @@ func (ex *exchange) deliverCopy(c *store.Copy) {
 // deliverNotModified tells the client that what it has is what is stored (RFC 9110 §15.4.5).
 func (ex *exchange) deliverNotModified(stored http.Header, age time.Duration) {
 	h := ex.w.Header()
-	share(h, policy.NotModifiedHeader(stored))
+	share(h, httpcache.NotModifiedHeader(stored))
 	ex.addHeader(h, age)
 	ex.w.WriteHeader(http.StatusNotModified)
 }
@@ -95,14 +96,14 @@ func (ex *exchange) appendCacheStatus(dst []byte) []byte {
 
 // deliverFill answers with what a fill brings, while it comes.
 func (ex *exchange) deliverFill(res *fill, from *reader) {
-	if res.fresh != nil && res.fresh.Coding() != policy.Identity {
+	if res.fresh != nil && res.fresh.Coding() != httpcache.Identity {
 		ex.deliverCoded(res.fresh)
 		return
 	}
 	h := ex.w.Header()
 	life := res.verdict.Lifetime
-	if policy.Conditional(ex.r.Header) &&
-		policy.NotModified(ex.r.Header, ex.r.Method, res.status, res.header, life.Received) {
+	if httpcache.Conditional(ex.r.Header) &&
+		httpcache.NotModified(ex.r.Header, ex.r.Method, res.status, res.header, life.Received) {
 		ex.deliverNotModified(res.header, life.Age(time.Now()))
 		return
 	}
@@ -128,7 +129,7 @@ func (ex *exchange) addFillHeader(h http.Header, res *fill) {
 }
 
 // follow copies a growing body to the client as it grows, or a stretch of it.
-func (ex *exchange) follow(res *fill, from *reader, wanted policy.Span) {
+func (ex *exchange) follow(res *fill, from *reader, wanted httpcache.Span) {
 	flush := http.NewResponseController(&ex.w)
 	if res.header["Content-Length"] == nil && from.idle() {
 		_ = flush.Flush() // the client may wait for the head, and the first bytes be long in coming

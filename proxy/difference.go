@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 	"cacheproxy/store"
 )
 
@@ -110,7 +110,7 @@ func differing(a, b http.Header) []string {
 // unkeyedHeaders names the fields of the request that are not part of the storage key and do not select the variant.
 func (ex *exchange) unkeyedHeaders(c *store.Copy) []string {
 	header := ex.r.Header.Clone()
-	policy.RemoveHopByHop(header)
+	httpcache.RemoveHopByHop(header)
 	var names []string
 	for name := range header {
 		cookies := name == "Cookie" && len(ex.route.Cookies) > 0

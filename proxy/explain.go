@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 	"cacheproxy/store"
 )
 
@@ -70,7 +71,7 @@ func (p *Proxy) Explain(method, rawURL string, header http.Header) (*Explanation
 	}
 	r := &http.Request{Method: method, URL: u, Host: host, RequestURI: rawURL, Header: header, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}
 	ex := &exchange{p: p, r: r, cfg: p.config(), start: time.Now()}
-	target, err := policy.ParseTarget("http", host, rawURL)
+	target, err := httpcache.ParseTarget("http", host, rawURL)
 	if err != nil {
 		return nil, fmt.Errorf("parse URL: %w", err)
 	}
@@ -150,7 +151,7 @@ func (ex *exchange) explainRead(e *Explanation) {
 	e.Decision, e.Reason = "miss", c.reason.String()
 	if p := ex.p.store.LookupParts(string(ex.key), ex.selection(ex.selecting(c))); p != nil {
 		for _, s := range p.Have() {
-			e.Parts = append(e.Parts, policy.PartOf{Span: s, Size: p.Size}.String())
+			e.Parts = append(e.Parts, httpcache.PartOf{Span: s, Size: p.Size}.String())
 		}
 	}
 	ex.decide(e, c)
@@ -161,11 +162,11 @@ func (ex *exchange) decide(e *Explanation, c candidate) {
 	if c.Copy != nil {
 		c.use, c.reason = ex.judge(c.Copy, ex.start)
 	}
-	if c.use < policy.StaleServable {
+	if c.use < httpcache.StaleServable {
 		if other := ex.anyOrigin(); other != nil {
 			c, e.Note = *other, "the copy was fetched without Origin, and its Access-Control-Allow-Origin says that it is for every one"
 		} else if other := ex.searched(); other != nil {
-			c, e.Note = *other, "the copy is that of another query, which the origin's "+policy.NoVarySearch+" says makes no difference"
+			c, e.Note = *other, "the copy is that of another query, which the origin's "+httpcache.NoVarySearch+" says makes no difference"
 		}
 	}
 	if c.Copy != nil {
@@ -173,12 +174,12 @@ func (ex *exchange) decide(e *Explanation, c candidate) {
 		e.Reason = c.reason.String()
 	}
 	if ex.trust == uninformed {
-		c.use, e.Reason = policy.Dead, policy.LeaseLapsed.String()
+		c.use, e.Reason = httpcache.Dead, policy.LeaseLapsed.String()
 	}
 	switch {
-	case c.use == policy.Fresh:
+	case c.use == httpcache.Fresh:
 		e.Decision = policy.Hit.String()
-	case c.use == policy.StaleServable:
+	case c.use == httpcache.StaleServable:
 		e.Decision = policy.Stale.String()
 	case ex.p.withholds(ex.route, ex.start):
 		e.Decision, e.Reason = policy.Failed.String(), policy.StoreUnavailable.String()
@@ -211,7 +212,7 @@ func (ex *exchange) describe(c *store.Copy) *Copy {
 		Stored: c.Life.Received.UTC().Format(time.RFC3339), Position: c.Stamp.Token().Position(), Bytes: c.Length(),
 		Hits: c.Use.Hits.Load(), Vary: c.Vary, ETag: c.Get("Etag"), ContentType: c.Get("Content-Type"),
 	}
-	if coding := c.Coding(); coding != policy.Identity {
+	if coding := c.Coding(); coding != httpcache.Identity {
 		d.Held = fmt.Sprintf("%s, %d bytes", coding, len(c.Body))
 	}
 	if w := c.Life.StaleWhileRevalidate; w > 0 {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 	"cacheproxy/proxy/upstream"
 )
 
@@ -23,7 +24,7 @@ func (ex *exchange) fetch(c candidate) {
 				ex.pass(policy.HitForMiss)
 				return
 			}
-			if ex.route.Compression != policy.Identity {
+			if ex.route.Compression != httpcache.Identity {
 				ex.pass(policy.HitForMiss) // what will not be held compressed is best had as the client and the origin agree on
 				return
 			}
@@ -40,10 +41,10 @@ func (ex *exchange) fetch(c candidate) {
 		}
 		c = next
 		switch c.use {
-		case policy.Fresh:
+		case httpcache.Fresh:
 			ex.hit(c)
 			return
-		case policy.StaleServable:
+		case httpcache.StaleServable:
 			ex.stale(c.Copy, c.reason)
 			return
 		}
@@ -66,7 +67,7 @@ func (ex *exchange) alone(c candidate) {
 		ex.gone()
 	}
 	if res.again {
-		if c = ex.lookup(string(ex.key), time.Now()); c.use == policy.Fresh {
+		if c = ex.lookup(string(ex.key), time.Now()); c.use == httpcache.Fresh {
 			ex.hit(c)
 			return
 		}
@@ -84,7 +85,7 @@ func (ex *exchange) together(c candidate) (again bool, next candidate) {
 	hints := make(chan hint, maxHints)
 	t := ex.p.flights.board(passenger{key: key, known: ex.known(), limit: ex.route.MaxWaiters, uninformed: ex.trust == uninformed},
 		func() bool {
-			if now = ex.lookup(string(ex.key), time.Now()); now.use == policy.Fresh {
+			if now = ex.lookup(string(ex.key), time.Now()); now.use == httpcache.Fresh {
 				return true
 			}
 			q = ex.request(c, upstream.Fill, nil)
@@ -181,7 +182,7 @@ func (ex *exchange) mayShare(res *fill) bool {
 // selects reports whether the request selects the same variant as the one that was fetched (RFC 9111 §4.1).
 func (ex *exchange) selects(res *fill) bool {
 	vary := res.verdict.Vary
-	return res.reason != policy.NoReason || len(vary) == 0 || policy.VaryMatch(vary, ex.selection(vary), res.forward)
+	return res.reason != policy.NoReason || len(vary) == 0 || httpcache.VaryMatch(vary, ex.selection(vary), res.forward)
 }
 
 // selection is what the origin would see of the request, by which it selects among the variants that names tells apart:
@@ -252,7 +253,7 @@ func (ex *exchange) accept(res *fill, c candidate, outcome policy.Outcome, from 
 // came: it does not meet a precondition, or is not kept and more than was asked for.
 func (ex *exchange) notForThis(res *fill) policy.Reason {
 	switch {
-	case isSuccess(res.status) && !policy.MeetsPreconditions(ex.r.Header, res.header):
+	case isSuccess(res.status) && !httpcache.MeetsPreconditions(ex.r.Header, res.header):
 		return policy.Precondition
 	case len(ex.ranges) > 0 && res.status == http.StatusOK && !res.verdict.Store && res.fresh == nil && !res.ranged:
 		return policy.RangeRequest
@@ -275,7 +276,7 @@ func originFailed(status int) bool {
 func (ex *exchange) rescue(res *fill, c candidate) bool {
 	if c.Copy == nil {
 		// The fill may have brought one up from a tier below memory, or stored this very error.
-		if c = ex.lookup(string(ex.key), time.Now()); c.Copy != nil && policy.Passing(c.Copy.Status) {
+		if c = ex.lookup(string(ex.key), time.Now()); c.Copy != nil && httpcache.Passing(c.Copy.Status) {
 			return false
 		}
 	}
@@ -298,7 +299,7 @@ func (ex *exchange) spare(c candidate) bool {
 		return false
 	}
 	use, _ := ex.judge(c.Copy, time.Now())
-	return use >= policy.StaleOnError
+	return use >= httpcache.StaleOnError
 }
 
 // flightKey is the key under which this request is coalesced: one for each value of the fields that Vary is known to name.
@@ -307,7 +308,7 @@ func (ex *exchange) flightKey(c candidate) string {
 	if len(names) == 0 {
 		return string(ex.key)
 	}
-	return string(policy.VariantKey(nil, string(ex.key), names, ex.selection(names)))
+	return string(httpcache.VariantKey(nil, string(ex.key), names, ex.selection(names)))
 }
 
 // selecting is the fields that Vary is known to name for this request.

@@ -12,6 +12,7 @@ import (
 	"cacheproxy/invalidation"
 	"cacheproxy/observe"
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 	"cacheproxy/proxy/upstream"
 	"cacheproxy/store"
 )
@@ -23,7 +24,7 @@ const fillDeadline = 5 * time.Minute
 type fetch struct {
 	route    *route
 	match    policy.Match
-	target   policy.Target
+	target   httpcache.Target
 	query    string
 	key      string      // storage key
 	header   http.Header // the client's, for keys and members; read only
@@ -42,7 +43,7 @@ type fetch struct {
 	ranges   string          // Range of the one client that the fill is for; empty: fetch it whole
 	ifRange  string          // its If-Range
 	parts    *store.Parts    // what is there already of the whole; nil: nothing
-	gap      policy.Span     // what parts lack
+	gap      httpcache.Span  // what parts lack
 	hints    chan<- hint     // informational responses on their way to the client that leads; nil: nobody wants them
 }
 
@@ -67,12 +68,12 @@ type fill struct {
 	token   invalidation.Token
 	forward http.Header // selects the variant
 	body    *body
-	lead    *reader        // for the request that started the flight, which must detach it
-	fresh   *store.Copy    // the copy that a 304 confirmed
-	ranged  bool           // a part was asked for
-	part    *policy.PartOf // the part that came and may be kept
-	rest    bool           // only what was missing came; FwdStatus is 206
-	stored  bool           // a 304's copy was stored
+	lead    *reader           // for the request that started the flight, which must detach it
+	fresh   *store.Copy       // the copy that a 304 confirmed
+	ranged  bool              // a part was asked for
+	part    *httpcache.PartOf // the part that came and may be kept
+	rest    bool              // only what was missing came; FwdStatus is 206
+	stored  bool              // a 304's copy was stored
 	took    time.Duration
 	id      string // the request id that the origin saw: the fill's own
 	span    *observe.Span
@@ -179,7 +180,7 @@ func (c *call) run() *fill {
 		c.q.parts, requested = nil, time.Now()
 		resp, err = c.roundTrip()
 	}
-	if err == nil && resp.StatusCode == http.StatusNotModified && c.q.base != nil && !policy.ConfirmsStored(c.q.base.Header(), resp.Header) {
+	if err == nil && resp.StatusCode == http.StatusNotModified && c.q.base != nil && !httpcache.ConfirmsStored(c.q.base.Header(), resp.Header) {
 		// It confirms something else than what is stored: fetch the answer whole.
 		drain(resp)
 		c.q.base, requested = nil, time.Now()

@@ -7,6 +7,7 @@ import (
 
 	"cacheproxy/invalidation"
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 )
 
 // headMiss sends a HEAD that no copy answers through. What it brings renews the copy that it is about, and ends a copy of
@@ -18,9 +19,9 @@ func (ex *exchange) headMiss(c candidate) {
 			return
 		}
 		switch stored := c.Copy.Header(); {
-		case policy.HeadContradicts(stored, res.Header):
+		case httpcache.HeadContradicts(stored, res.Header):
 			ex.p.store.Drop(c.Key, c.Copy)
-		case policy.HeadConfirms(stored, res.Header) && ex.route.AsksAsFill(ex.r.Header, ex.selecting(c)):
+		case httpcache.HeadConfirms(stored, res.Header) && ex.route.AsksAsFill(ex.r.Header, ex.selecting(c)):
 			ex.status.Stored = ex.renew(c, res.Header, requested)
 		}
 	})
@@ -30,7 +31,7 @@ func (ex *exchange) headMiss(c candidate) {
 // invalidated since the request came, before which the copy was looked up.
 func (ex *exchange) renew(c candidate, head http.Header, requested time.Time) bool {
 	p, r := ex.p, ex.route
-	header, received := policy.MergeNotModified(c.Copy.Header(), head), time.Now()
+	header, received := httpcache.MergeNotModified(c.Copy.Header(), head), time.Now()
 	verdict := r.Judge(policy.Fetch{
 		Method: http.MethodGet, Requested: requested, Received: received, Status: c.Copy.Status, Header: header,
 		BodyLength: int64(c.Copy.Length()), MaxObject: ex.cfg.MaxObject, Jitter: rand.Float64(),

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 	"cacheproxy/proxy/upstream"
 )
 
@@ -44,7 +45,7 @@ func TestNoFieldOfAnotherClientIsInAnAnswer(t *testing.T) {
 		"unlisted keyed":       func(r *policy.Route) { r.OnUnlisted = policy.UnlistedKey },
 		"all ignored":          func(r *policy.Route) { r.IgnoreHeaders = []string{"X-*", "Origin", "Save-Data", "Sec-*"} },
 		"keyed":                func(r *policy.Route) { r.Headers = []string{"Origin", "X-Theme"} },
-		"compression":          func(r *policy.Route) { r.Compression = policy.Gzip },
+		"compression":          func(r *policy.Route) { r.Compression = httpcache.Gzip },
 	}
 	said := []string{
 		"Origin", "X-Theme", "X-Api-Key", "X-Tenant", "X-Host", "X_Forwarded_Host", "X-Original-Url", "X-Rewrite-Url", "X-Forwarded-Host",

@@ -7,7 +7,7 @@ import (
 	"net/http/httptrace"
 	"net/textproto"
 
-	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 )
 
 // maxHints is how many informational responses wait for a client that is slow to take them. What comes beyond is dropped:
@@ -32,7 +32,7 @@ func (q *fetch) informed(ctx context.Context) context.Context {
 			return nil
 		}
 		select {
-		case q.hints <- hint{status, policy.DeliverHeader(http.Header(header))}:
+		case q.hints <- hint{status, httpcache.DeliverHeader(http.Header(header))}:
 		default:
 		}
 		return nil

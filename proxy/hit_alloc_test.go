@@ -10,6 +10,7 @@ import (
 
 	"cacheproxy/invalidation"
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 )
 
 // maxHitAllocs is what a hit allocates at most: the text of Age and Cache-Status, and the array that holds the two values.
@@ -49,7 +50,7 @@ func TestHitAllocationsWithALease(t *testing.T) {
 
 // A copy that is held compressed costs no more allocations where it goes out as it is held, and one where it is unpacked.
 func TestCompressedHitAllocations(t *testing.T) {
-	p, r := hot(t, func(r *policy.Route) { r.Compression = policy.Zstd })
+	p, r := hot(t, func(r *policy.Route) { r.Compression = httpcache.Zstd })
 	s := &sink{header: http.Header{}}
 	for accept, most := range map[string]float64{"gzip, deflate, br, zstd": maxHitAllocs, "gzip": maxHitAllocs + 1} {
 		r.Header.Set("Accept-Encoding", accept)

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 )
 
 // requestIDField carries the id of one request, from a trusted proxy, to the origin, and back to the client.
@@ -29,7 +30,7 @@ func (ex *exchange) broughtID() string {
 		return ""
 	}
 	lines := ex.r.Header[requestIDField]
-	if len(lines) != 1 || !policy.ValidRequestID(lines[0]) || !ex.trusted() {
+	if len(lines) != 1 || !httpcache.ValidRequestID(lines[0]) || !ex.trusted() {
 		return ""
 	}
 	return lines[0]
@@ -64,7 +65,7 @@ func identified(text string, h http.Header) string {
 // shared fill would send everybody to https who is there already.
 func (ex *exchange) scheme() string {
 	if ex.trusted() {
-		if said := policy.ForwardedScheme(ex.r.Header); said != "" {
+		if said := httpcache.ForwardedScheme(ex.r.Header); said != "" {
 			return said
 		}
 	}
@@ -81,7 +82,7 @@ func (ex *exchange) clientAddr() netip.Addr {
 	if !ex.trusts(addr) {
 		return addr
 	}
-	hops := policy.ForwardedFor(ex.r.Header)
+	hops := httpcache.ForwardedFor(ex.r.Header)
 	for i := len(hops) - 1; i >= 0 && ex.trusts(addr) && hops[i].IsValid(); i-- {
 		addr = hops[i]
 	}

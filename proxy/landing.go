@@ -9,6 +9,7 @@ import (
 
 	"cacheproxy/invalidation"
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 )
 
 // sharelessFor is how long an answer that could not be shared is remembered (hit-for-miss).
@@ -26,7 +27,7 @@ func (c *call) land(resp *http.Response, requested time.Time) *fill {
 	confirmed := status == http.StatusNotModified
 	length := resp.ContentLength
 	if confirmed {
-		status, header = q.base.Status, policy.MergeNotModified(q.base.Header(), resp.Header)
+		status, header = q.base.Status, httpcache.MergeNotModified(q.base.Header(), resp.Header)
 		length = int64(q.base.Length())
 	}
 	res := &fill{
@@ -64,7 +65,7 @@ func (c *call) land(resp *http.Response, requested time.Time) *fill {
 	}
 	kept := r.StoredHeader(header)
 	if !res.verdict.Store && !res.verdict.Share {
-		kept = policy.FilledHeader(header) // its cookies are for the one who asked
+		kept = httpcache.FilledHeader(header) // its cookies are for the one who asked
 	}
 	res.header = r.negotiated(status, dated(kept, received))
 	if confirmed {
@@ -146,7 +147,7 @@ func (c *call) remember(res *fill) {
 		return // it says nothing of the whole
 	}
 	// A client that is told to slow down learns nothing about the resource: a copy of it stays, and requests wait in line.
-	if !res.verdict.Store && !policy.Passing(res.status) {
+	if !res.verdict.Store && !httpcache.Passing(res.status) {
 		c.p.store.MarkShareless(c.q.key, c.q.forward, time.Now().Add(sharelessFor), res.verdict.Reason)
 	}
 }

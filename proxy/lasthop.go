@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"net/http"
 
-	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 )
 
 // answerAsLast answers an OPTIONS or TRACE that may not go any further, as its final recipient (RFC 9110 §7.6.2).
@@ -19,7 +19,7 @@ func (ex *exchange) answerAsLast() {
 	var b bytes.Buffer
 	b.WriteString(ex.r.Method + " " + ex.r.RequestURI + " " + ex.r.Proto + "\r\nHost: " + ex.r.Host + "\r\n")
 	// Writing to memory does not fail, nor does sending to a client that has left matter.
-	_ = policy.TraceHeader(ex.r.Header).Write(&b)
+	_ = httpcache.TraceHeader(ex.r.Header).Write(&b)
 	b.WriteString("\r\n")
 	_, _ = ex.w.Write(b.Bytes())
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 	"cacheproxy/proxy/upstream"
 	"cacheproxy/store"
 )
@@ -80,7 +81,7 @@ func TestLapsedLease(t *testing.T) {
 		{name: "a part is not used", route: func(r *policy.Route) { r.Range = policy.RangePart }, origin: ranged, do: func(t *testing.T, b *bubble) {
 			b.do("GET", "/part", "Range", "bytes=0-3").want(t, "without a lease", 206, "2222", "detail=lease-lapsed")
 		}},
-		{name: "nor one of another query", origin: set(policy.NoVarySearch, `params=("q")`), do: func(t *testing.T, b *bubble) {
+		{name: "nor one of another query", origin: set(httpcache.NoVarySearch, `params=("q")`), do: func(t *testing.T, b *bubble) {
 			b.do("GET", "/a?q=2").want(t, "without a lease", 200, "2", "detail=lease-lapsed")
 		}},
 	} {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 )
 
 // An answer whose Cache-Control cannot be read is for the one who asked: nobody else gets it, neither from a copy, fresh or
@@ -53,7 +54,7 @@ func TestMalformedCacheControlIsSharedByNobody(t *testing.T) {
 			}
 			route := routeFor(t, "all", func(r *policy.Route) {
 				r.TTL, r.NegativeTTL, r.StaleWhileRevalidate, r.StaleIfError = time.Minute, time.Minute, time.Hour, time.Hour
-				r.Targets = []string{policy.TargetSurrogate}
+				r.Targets = []string{httpcache.TargetSurrogate}
 				if c.route != nil {
 					c.route(r)
 				}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 	"cacheproxy/proxy/upstream"
 )
 
@@ -101,7 +102,7 @@ func TestModeOffEndsRenewals(t *testing.T) {
 			if c.Copy == nil || !c.Copy.Use.StartRenewal(ex.start) {
 				t.Fatal("no copy to renew")
 			}
-			c.use, c.reason = policy.NeedsValidation, policy.Renewal
+			c.use, c.reason = httpcache.NeedsValidation, policy.Renewal
 			offered := renewal{fetch: ex.request(c, upstream.Fill, nil), key: ex.flightKey(c), known: ex.known(), copy: c.Copy}
 			b.setMode(ModeOrder{Mode: mode})
 			b.proxy.renewOne(b.t.Context(), offered)

@@ -9,6 +9,7 @@ import (
 
 	"cacheproxy/invalidation"
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 	"cacheproxy/store"
 )
 
@@ -38,7 +39,7 @@ func (ex *exchange) observe() {
 	// served: it is kept apart, where no read of another mode looks. No key is the beginning of another.
 	ex.key = append(ex.key, observed)
 	o := &observation{ex: ex, found: ex.lookup(unsafe.String(unsafe.SliceData(ex.key), len(ex.key)), ex.start)}
-	o.would = o.found.use >= policy.StaleServable
+	o.would = o.found.use >= httpcache.StaleServable
 	if o.would {
 		o.renewed = ex.renews(o.found)
 		// Cache-Status goes out with the head, before the last byte has been compared.
@@ -55,7 +56,7 @@ func (ex *exchange) observe() {
 // renews counts a read of a copy and reports whether it would have had the copy renewed in the background.
 func (ex *exchange) renews(found candidate) bool {
 	n := found.Copy.Use.Hit()
-	return found.use == policy.StaleServable || ex.route.Policy == policy.RefreshAhead && int(n) >= ex.route.MinHits && ex.due(found.Copy)
+	return found.use == httpcache.StaleServable || ex.route.Policy == policy.RefreshAhead && int(n) >= ex.route.MinHits && ex.due(found.Copy)
 }
 
 // answer looks at the head of the origin's answer, and has its body compared as it goes by.
@@ -63,7 +64,7 @@ func (o *observation) answer(res *http.Response) error {
 	ex := o.ex
 	o.answered, o.status, o.header = true, res.StatusCode, res.Header.Clone()
 	if o.would && o.status == http.StatusNotModified {
-		o.compared, o.same = true, policy.ConfirmsStored(o.found.Copy.Header(), o.header)
+		o.compared, o.same = true, httpcache.ConfirmsStored(o.found.Copy.Header(), o.header)
 		return nil
 	}
 	if ex.r.Method == http.MethodHead {
@@ -142,7 +143,7 @@ func plain(status int, header http.Header, body []byte) *store.Copy {
 func (ex *exchange) keep(status int, header http.Header, body []byte, verdict policy.Verdict, token invalidation.Token,
 	seal func(status int, header http.Header, body []byte) *store.Copy,
 ) bool {
-	if policy.Passing(status) && ex.p.standsIn(string(ex.key), ex.r.Header, time.Now()) {
+	if httpcache.Passing(status) && ex.p.standsIn(string(ex.key), ex.r.Header, time.Now()) {
 		return false
 	}
 	members := ex.route.Members(&ex.match, ex.target, ex.query, ex.r.Header, header)

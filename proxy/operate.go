@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 )
 
 // RouteNames lists the routes in force.
@@ -92,7 +93,7 @@ func (p *Proxy) Modes() []RouteMode {
 }
 
 // URLMembers names the copies of a URL: with its query as it stands, and as the route that reads it forwards it.
-func (p *Proxy) URLMembers(t policy.Target) []policy.Member { return p.config().Table.URLMembers(t) }
+func (p *Proxy) URLMembers(t httpcache.Target) []policy.Member { return p.config().Table.URLMembers(t) }
 
 // expireModes puts the metric right when a mode that was set for a time has run out.
 func (p *Proxy) expireModes(ctx context.Context) {

@@ -9,6 +9,7 @@ import (
 
 	"cacheproxy/invalidation"
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 	"cacheproxy/store"
 )
 
@@ -28,7 +29,7 @@ func (ex *exchange) deliverParts(c *candidate) bool {
 	if p == nil {
 		return false
 	}
-	if use, _ := ex.judge(p.Of, ex.start); use != policy.Fresh || !policy.MeetsPreconditions(ex.r.Header, p.Of.Header()) {
+	if use, _ := ex.judge(p.Of, ex.start); use != httpcache.Fresh || !httpcache.MeetsPreconditions(ex.r.Header, p.Of.Header()) {
 		return false
 	}
 	if len(ex.ranges) > 0 && ex.answerFrom(p) {
@@ -41,13 +42,13 @@ func (ex *exchange) deliverParts(c *candidate) bool {
 // answerFrom answers with the parts that are asked for, if they are all there.
 func (ex *exchange) answerFrom(p *store.Parts) bool {
 	header := p.Of.Header()
-	if policy.NotModified(ex.r.Header, ex.r.Method, p.Of.Status, header, p.Of.Life.Received) {
+	if httpcache.NotModified(ex.r.Header, ex.r.Method, p.Of.Status, header, p.Of.Life.Received) {
 		ex.partHit(p)
 		ex.deliverNotModified(header, p.Of.Life.Age(ex.start))
 		return true
 	}
 	spans, ok := ex.ranges.Wholly(p.Size, p.Have())
-	if !ok || !policy.RangeApplies(ex.r.Header, header) {
+	if !ok || !httpcache.RangeApplies(ex.r.Header, header) {
 		return false
 	}
 	before := ex.status
@@ -68,7 +69,7 @@ func (ex *exchange) partHit(p *store.Parts) {
 
 // piecewise writes from a body of which parts are there.
 func (ex *exchange) piecewise(p *store.Parts) spanWriter {
-	return func(s policy.Span) error {
+	return func(s httpcache.Span) error {
 		for _, stretch := range p.Bytes(s) {
 			if _, err := ex.w.Write(stretch); err != nil {
 				return err
@@ -79,12 +80,12 @@ func (ex *exchange) piecewise(p *store.Parts) spanWriter {
 }
 
 // keepPart stores the answer to a request for a part, or the beginning of one that broke off.
-func (c *call) keepPart(res *fill, part policy.PartOf, data []byte) {
+func (c *call) keepPart(res *fill, part httpcache.PartOf, data []byte) {
 	if int64(len(data)) != part.Len() {
 		c.q.route.metrics.NotStored(policy.Partial) // it is not what it says
 		return
 	}
-	header := policy.WholeHeader(res.header)
+	header := httpcache.WholeHeader(res.header)
 	of := store.NewCopy(http.StatusPartialContent, header, nil)
 	of.Life, of.Vary, of.Members = res.verdict.Lifetime, res.verdict.Vary, res.ids
 	of.Stamp.Set(res.token)
@@ -95,10 +96,10 @@ func (c *call) keepPart(res *fill, part policy.PartOf, data []byte) {
 	}
 	now := c.p.store.PutParts(c.q.key, c.q.forward, store.NewParts(of, part, exact(data)), c.p.config().MaxObject,
 		func(older *store.Parts) bool {
-			return c.p.ledger.Check(&older.Of.Stamp, older.Of.Members) <= invalidation.Soft && policy.Combinable(older.Of.Header(), header)
+			return c.p.ledger.Check(&older.Of.Stamp, older.Of.Members) <= invalidation.Soft && httpcache.Combinable(older.Of.Header(), header)
 		})
 	// The last part makes it whole. Without a validator, that it is one and the same is the origin's word only.
-	if body, ok := now.Whole(); ok && policy.StrongValidator(header) != "" {
+	if body, ok := now.Whole(); ok && httpcache.StrongValidator(header) != "" {
 		whole := store.NewCopy(http.StatusOK, withLength(now.Of.Header(), len(body)), body)
 		res.ids = now.Of.Members
 		if c.put(res, whole) {
@@ -117,10 +118,10 @@ func withLength(h http.Header, n int) http.Header {
 // known, and it has a strong validator.
 func (c *call) keepBroken(resp *http.Response, res *fill) {
 	data, kept := res.body.whole()
-	if !kept || len(data) == 0 || !res.verdict.Store || policy.StrongValidator(res.header) == "" {
+	if !kept || len(data) == 0 || !res.verdict.Store || httpcache.StrongValidator(res.header) == "" {
 		return
 	}
-	part := policy.PartOf{Size: resp.ContentLength}
+	part := httpcache.PartOf{Size: resp.ContentLength}
 	switch {
 	case res.part != nil:
 		part = *res.part
@@ -142,7 +143,7 @@ func (c *call) resume() {
 		return
 	}
 	p := c.p.store.LookupParts(q.key, q.forward)
-	if p == nil || p.Size > c.p.config().MaxObject || policy.StrongValidator(p.Of.Header()) == "" {
+	if p == nil || p.Size > c.p.config().MaxObject || httpcache.StrongValidator(p.Of.Header()) == "" {
 		return
 	}
 	if gap, ok := p.Missing(); ok {
@@ -164,7 +165,7 @@ func (q *fetch) askFor(h http.Header) {
 			last = strconv.FormatInt(q.gap.Last, 10)
 		}
 		h["Range"] = []string{"bytes=" + strconv.FormatInt(q.gap.First, 10) + "-" + last}
-		h["If-Range"] = []string{policy.StrongValidator(q.parts.Of.Header())}
+		h["If-Range"] = []string{httpcache.StrongValidator(q.parts.Of.Header())}
 	}
 }
 
@@ -175,23 +176,23 @@ func ofRange(status int) bool {
 
 // completes reports whether a response is the missing part of what is stored (RFC 9111 §3.4).
 func (q *fetch) completes(resp *http.Response) bool {
-	part, ok := policy.ParseContentRange(resp.Header)
-	return ok && resp.StatusCode == http.StatusPartialContent && part == policy.PartOf{Span: q.gap, Size: q.parts.Size} &&
-		(resp.ContentLength < 0 || resp.ContentLength == part.Len()) && policy.Combinable(q.parts.Of.Header(), resp.Header)
+	part, ok := httpcache.ParseContentRange(resp.Header)
+	return ok && resp.StatusCode == http.StatusPartialContent && part == httpcache.PartOf{Span: q.gap, Size: q.parts.Size} &&
+		(resp.ContentLength < 0 || resp.ContentLength == part.Len()) && httpcache.Combinable(q.parts.Of.Header(), resp.Header)
 }
 
 // complete makes the missing part the whole response that it completes.
 func (q *fetch) complete(resp *http.Response) {
-	header := policy.MergeNotModified(q.parts.Of.Header(), policy.WholeHeader(resp.Header))
+	header := httpcache.MergeNotModified(q.parts.Of.Header(), httpcache.WholeHeader(resp.Header))
 	resp.StatusCode, resp.ContentLength = http.StatusOK, q.parts.Size
 	resp.Header = withLength(header, int(q.parts.Size))
 	var all []io.Reader
 	if q.gap.First > 0 {
-		all = append(all, readers(q.parts.Bytes(policy.Span{First: 0, Last: q.gap.First - 1}))...)
+		all = append(all, readers(q.parts.Bytes(httpcache.Span{First: 0, Last: q.gap.First - 1}))...)
 	}
 	all = append(all, &exactly{Reader: resp.Body, left: q.gap.Len()})
 	if q.gap.Last < q.parts.Size-1 {
-		all = append(all, readers(q.parts.Bytes(policy.Span{First: q.gap.Last + 1, Last: q.parts.Size - 1}))...)
+		all = append(all, readers(q.parts.Bytes(httpcache.Span{First: q.gap.Last + 1, Last: q.parts.Size - 1}))...)
 	}
 	resp.Body = &joinedBody{Reader: io.MultiReader(all...), Closer: resp.Body}
 }

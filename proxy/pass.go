@@ -15,6 +15,7 @@ import (
 	"golang.org/x/net/http/httpguts"
 
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 	"cacheproxy/proxy/upstream"
 )
 
@@ -29,7 +30,7 @@ type passer struct {
 type passOptions struct {
 	origin *upstream.Origin
 	place  upstream.Place
-	target policy.Target // as forwarded
+	target httpcache.Target // as forwarded
 	// trusted says that the peer's X-Forwarded-* and Forwarded are believed and extended instead of replaced.
 	trusted bool
 	// sending is called when the request has its place at the origin and is about to be sent; it may add to the header. The
@@ -96,7 +97,7 @@ func rewrite(pr *httputil.ProxyRequest, pw *passWriter, upgrade string, o passOp
 	out, in := pr.Out, pw.request // whose trailer is there at the end of its body
 	trailers := out.Header["Te"]  // "trailers" or nothing by now
 	out.Header = in.Header.Clone()
-	policy.RemoveHopByHop(out.Header)
+	httpcache.RemoveHopByHop(out.Header)
 	if trailers != nil {
 		out.Header["Te"] = trailers
 	}
@@ -104,8 +105,8 @@ func rewrite(pr *httputil.ProxyRequest, pw *passWriter, upgrade string, o passOp
 		out.Header.Set("Connection", "Upgrade")
 		out.Header.Set("Upgrade", upgrade)
 	}
-	policy.Forward(out.Header, peerAddr(in), o.target.Scheme, o.target.Host, o.trusted)
-	policy.AppendVia(out.Header, in.ProtoMajor, in.ProtoMinor)
+	httpcache.Forward(out.Header, peerAddr(in), o.target.Scheme, o.target.Host, o.trusted)
+	httpcache.AppendVia(out.Header, in.ProtoMajor, in.ProtoMinor)
 
 	out.Host = o.origin.Host(o.target.Host)
 	upstream.SetTarget(out, o.origin.URL(), o.target)
@@ -186,7 +187,7 @@ func (e *endToEnd) RoundTrip(req *http.Request) (*http.Response, error) {
 		req.Header = req.Header.Clone()
 		req.Header.Set("Upgrade", res.Header.Get("Upgrade"))
 	default:
-		policy.RemoveHopByHop(res.Header)
+		httpcache.RemoveHopByHop(res.Header)
 	}
 	return res, err
 }

@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 	"cacheproxy/proxy/server"
 	"cacheproxy/proxy/upstream"
 )
@@ -27,7 +27,7 @@ func passThrough(t *testing.T, base *url.URL, change func(*passOptions)) string 
 	p := newPasser(slog.New(slog.DiscardHandler))
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		target, query, has := strings.Cut(r.RequestURI, "?")
-		options := passOptions{origin: o, target: policy.Target{Scheme: "http", Host: r.Host, Path: target, Query: query, HasQuery: has}}
+		options := passOptions{origin: o, target: httpcache.Target{Scheme: "http", Host: r.Host, Path: target, Query: query, HasQuery: has}}
 		if change != nil {
 			change(&options)
 		}

@@ -10,7 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 	"cacheproxy/proxy/server"
 )
 
@@ -53,7 +53,7 @@ func (w *passWriter) WriteHeader(status int) {
 		return
 	}
 	if status < 200 {
-		policy.RemoveHopByHop(w.header)
+		httpcache.RemoveHopByHop(w.header)
 		w.inform(status, w.header)
 		return
 	}

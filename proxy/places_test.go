@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 	"cacheproxy/proxy/server"
 	"cacheproxy/proxy/upstream"
 )
@@ -225,7 +226,7 @@ func TestImpossibleAnswers(t *testing.T) {
 			r.Header.Set("Upgrade", c.upgrade)
 		}
 		p.serve(httptest.NewRecorder(), r, passOptions{
-			origin: o, target: policy.Target{Scheme: "http", Host: "a", Path: "/", Query: "answer=" + url.QueryEscape(c.answer), HasQuery: true},
+			origin: o, target: httpcache.Target{Scheme: "http", Host: "a", Path: "/", Query: "answer=" + url.QueryEscape(c.answer), HasQuery: true},
 			onResponse: func(*http.Response) error { t.Errorf("%q was taken for an answer", c.answer); return nil },
 			onError:    func(_ http.ResponseWriter, err error) { failed = err },
 		})
@@ -301,7 +302,7 @@ func TestPlacesAfterPanics(t *testing.T) {
 		r := httptest.NewRequestWithContext(context.WithValue(t.Context(), http.ServerContextKey, &http.Server{}), "GET", "/", nil)
 		r.Header.Set("Connection", "Upgrade")
 		r.Header.Set("Upgrade", "websocket")
-		options := passOptions{origin: o, target: policy.Target{Scheme: "http", Host: "a", Path: "/", Query: "answer=" + url.QueryEscape(c.answer), HasQuery: true}}
+		options := passOptions{origin: o, target: httpcache.Target{Scheme: "http", Host: "a", Path: "/", Query: "answer=" + url.QueryEscape(c.answer), HasQuery: true}}
 		if c.change != nil {
 			c.change(&options)
 		}

@@ -12,6 +12,7 @@ import (
 	"cacheproxy/invalidation"
 	"cacheproxy/observe"
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 	"cacheproxy/store"
 )
 
@@ -115,15 +116,15 @@ type exchange struct {
 	route   *route
 	trust   trust
 	match   policy.Match
-	target  policy.Target
+	target  httpcache.Target
 	query   string
 	key     []byte
-	content []byte        // of a read that carries its question in it; nil: none
-	mode    policy.Mode   // by which this request goes
-	ranges  policy.Ranges // what of the answer is wanted; empty: all of it
+	content []byte           // of a read that carries its question in it; nil: none
+	mode    policy.Mode      // by which this request goes
+	ranges  httpcache.Ranges // what of the answer is wanted; empty: all of it
 
-	wishes   policy.Wishes // of the client, where the route heeds them
-	personal bool          // the request has credentials, and the route does not share what it gets
+	wishes   httpcache.Wishes // of the client, where the route heeds them
+	personal bool             // the request has credentials, and the route does not share what it gets
 
 	status policy.Status // what is told about the answer
 	origin time.Duration // time spent waiting for the origin
@@ -164,7 +165,7 @@ func (ex *exchange) serve() {
 			ex.refuse(http.StatusBadRequest, policy.RequestBody, err.Error())
 			return
 		}
-	} else if isUnsafe(ex.r.Method) || policy.OverridesMethod(ex.r.Header) {
+	} else if isUnsafe(ex.r.Method) || httpcache.OverridesMethod(ex.r.Header) {
 		action = policy.WriteAction
 	}
 	switch action {
@@ -200,7 +201,7 @@ func (ex *exchange) way(mode policy.Mode) (policy.Action, policy.Reason) {
 		plan = policy.PlanQuestion
 	}
 	action, reason := plan(ex.route.Route, mode, ex.r, ex.route.selecting())
-	if reason == policy.HeaderUnlisted && !ex.trusted() && policy.StripForwarded(ex.r.Header) {
+	if reason == policy.HeaderUnlisted && !ex.trusted() && httpcache.StripForwarded(ex.r.Header) {
 		// What it says of proxies is not believed and would not be sent on: it is no reason to go past the cache.
 		return plan(ex.route.Route, mode, ex.r, ex.route.selecting())
 	}
@@ -214,7 +215,7 @@ func (ex *exchange) arrive() bool {
 		ex.refuse(http.StatusMethodNotAllowed, policy.NoRoute, "CONNECT is not possible: this is a gateway to an origin, not a forward proxy")
 		return false
 	}
-	target, err := policy.ParseTarget(ex.scheme(), ex.r.Host, ex.r.RequestURI)
+	target, err := httpcache.ParseTarget(ex.scheme(), ex.r.Host, ex.r.RequestURI)
 	if err != nil {
 		ex.refuse(http.StatusBadRequest, policy.UncleanPath, "the request target cannot be understood: "+err.Error())
 		return false
@@ -229,10 +230,10 @@ func (ex *exchange) arrive() bool {
 		ex.route = ex.cfg.routes[ex.match.Route]
 	}
 	if ex.route.DeclaresForwarded() && !ex.trusted() {
-		policy.StripForwarded(ex.r.Header)
+		httpcache.StripForwarded(ex.r.Header)
 	}
 	ex.trust = ex.route.trust(ex.p.lease, ex.start)
-	if policy.ViaHops(ex.r.Header) >= maxHops {
+	if httpcache.ViaHops(ex.r.Header) >= maxHops {
 		ex.refuse(http.StatusLoopDetected, policy.NoRoute, "the request came through this proxy before: its upstream leads back to itself")
 		return false
 	}

@@ -9,6 +9,7 @@ import (
 
 	"cacheproxy/invalidation"
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 	"cacheproxy/store"
 )
 
@@ -61,7 +62,7 @@ func (c *call) outgrown(res *fill) {
 	why := res.body.dropped()
 	c.q.route.metrics.NotStored(why)
 	// Memory that is full now may be free for the next fill, and what an error is like says nothing of the next answer.
-	if why == policy.TooLarge && !policy.Passing(res.status) {
+	if why == policy.TooLarge && !httpcache.Passing(res.status) {
 		c.p.store.MarkShareless(c.q.key, c.q.forward, time.Now().Add(sharelessFor), why)
 	}
 	c.deadline.Stop()

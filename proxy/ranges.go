@@ -8,17 +8,18 @@ import (
 	"time"
 
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 )
 
 // everything is the span of a body whose end is not known.
-var everything = policy.Span{First: 0, Last: math.MaxInt64 - 1}
+var everything = httpcache.Span{First: 0, Last: math.MaxInt64 - 1}
 
 // spanWriter writes a stretch of a body to the client.
-type spanWriter func(policy.Span) error
+type spanWriter func(httpcache.Span) error
 
 // sliced writes from a body that is there.
 func (ex *exchange) sliced(body []byte) spanWriter {
-	return func(s policy.Span) error {
+	return func(s httpcache.Span) error {
 		_, err := ex.w.Write(body[s.First : s.Last+1])
 		return err
 	}
@@ -27,7 +28,7 @@ func (ex *exchange) sliced(body []byte) spanWriter {
 // deliverRanges answers with the parts of a 200 that the request asks for (RFC 9110 §14.2). It reports false when the
 // whole is to be sent. header belongs to the caller of the whole; it is not changed.
 func (ex *exchange) deliverRanges(header http.Header, age time.Duration, size int64, write spanWriter) bool {
-	if !policy.RangeApplies(ex.r.Header, header) {
+	if !httpcache.RangeApplies(ex.r.Header, header) {
 		return false
 	}
 	spans, ok := ex.ranges.Select(size)
@@ -40,14 +41,14 @@ func (ex *exchange) deliverRanges(header http.Header, age time.Duration, size in
 
 // deliverSpans answers with spans of a whole of size bytes; complete adds what differs from answer to answer to the header.
 // It reports false when there are none, or when the whole is no longer than they would be.
-func (ex *exchange) deliverSpans(header http.Header, spans []policy.Span, size int64, complete func(http.Header), write spanWriter) bool {
+func (ex *exchange) deliverSpans(header http.Header, spans []httpcache.Span, size int64, complete func(http.Header), write spanWriter) bool {
 	switch len(spans) {
 	case 0:
 		return false
 	case 1:
 		h := ex.w.Header()
 		share(h, header)
-		policy.MakePartial(h, policy.PartOf{Span: spans[0], Size: size})
+		httpcache.MakePartial(h, httpcache.PartOf{Span: spans[0], Size: size})
 		complete(h)
 		ex.w.WriteHeader(http.StatusPartialContent)
 		_ = write(spans[0]) // a client that has left; nothing more to do for it
@@ -88,7 +89,7 @@ type byteRanges struct {
 	length   int64 // of all of it
 }
 
-func newByteRanges(header http.Header, spans []policy.Span, size int64) *byteRanges {
+func newByteRanges(header http.Header, spans []httpcache.Span, size int64) *byteRanges {
 	// Nobody who writes the body can know the boundary, and so none can put it there.
 	m := &byteRanges{boundary: rand.Text()}
 	for i, s := range spans {
@@ -100,7 +101,7 @@ func newByteRanges(header http.Header, spans []policy.Span, size int64) *byteRan
 		if t := header.Get("Content-Type"); t != "" {
 			head = append(append(append(head, "Content-Type: "...), t...), "\r\n"...)
 		}
-		head = append(append(append(head, "Content-Range: "...), policy.PartOf{Span: s, Size: size}.String()...), "\r\n\r\n"...)
+		head = append(append(append(head, "Content-Range: "...), httpcache.PartOf{Span: s, Size: size}.String()...), "\r\n\r\n"...)
 		m.heads = append(m.heads, head)
 		m.length += int64(len(head)) + s.Len()
 	}
@@ -111,7 +112,7 @@ func newByteRanges(header http.Header, spans []policy.Span, size int64) *byteRan
 
 // head makes the header of the whole that of the parts: it must not say which part they are (§15.3.7.2).
 func (m *byteRanges) head(h http.Header) {
-	policy.MakePartial(h, policy.PartOf{})
+	httpcache.MakePartial(h, httpcache.PartOf{})
 	delete(h, "Content-Range")
 	h["Content-Type"] = []string{"multipart/byteranges; boundary=" + m.boundary}
 	h["Content-Length"] = []string{strconv.FormatInt(m.length, 10)}
@@ -120,10 +121,10 @@ func (m *byteRanges) head(h http.Header) {
 // deliverFillRanges answers with the parts of what a fill brings. One part of a body whose length is known goes out as it
 // comes; for the rest, the body has to be there. It reports false when the whole is to be sent.
 func (ex *exchange) deliverFillRanges(res *fill, from *reader) bool {
-	if !policy.RangeApplies(ex.r.Header, res.header) {
+	if !httpcache.RangeApplies(ex.r.Header, res.header) {
 		return false
 	}
-	size, write := res.length, func(s policy.Span) error { ex.follow(res, from, s); return nil }
+	size, write := res.length, func(s httpcache.Span) error { ex.follow(res, from, s); return nil }
 	if size < 0 || len(ex.ranges) > 1 {
 		data, kept, err := from.whole(ex.r.Context())
 		switch {

@@ -9,6 +9,7 @@ import (
 
 	"cacheproxy/invalidation"
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 	"cacheproxy/proxy/upstream"
 	"cacheproxy/store"
 )
@@ -16,7 +17,7 @@ import (
 // candidate is what a look-up found and what may be done with it.
 type candidate struct {
 	store.Found
-	use    policy.Freshness // what the copy may be used for
+	use    httpcache.Freshness // what the copy may be used for
 	reason policy.Reason
 	// previous is a copy that has expired for good: of no use but to tell whether what comes is different.
 	previous *store.Copy
@@ -33,7 +34,7 @@ func (ex *exchange) read() {
 	}
 	ex.query = query
 	ex.key = ex.appendKey(ex.key, ex.r.Header)
-	ex.ranges = policy.ParseRanges(ex.r.Method, ex.r.Header)
+	ex.ranges = httpcache.ParseRanges(ex.r.Method, ex.r.Header)
 	if ex.wishes = ex.route.ClientWishes(ex.r.Header); ex.wishes.NoStore && ex.mode == policy.On {
 		ex.pass(policy.ClientDirective)
 		return
@@ -51,13 +52,13 @@ func (ex *exchange) read() {
 		ex.traceLookup(c)
 	}
 	switch c.use {
-	case policy.Fresh:
+	case httpcache.Fresh:
 		ex.hit(c)
-	case policy.StaleServable:
+	case httpcache.StaleServable:
 		ex.stale(c.Copy, c.reason)
 		ex.p.renewals.offer(ex, c, upstream.Fill)
 	default:
-		if other := ex.alike(); other != nil && ex.wishes == (policy.Wishes{}) {
+		if other := ex.alike(); other != nil && ex.wishes == (httpcache.Wishes{}) {
 			ex.hit(*other)
 			return
 		}
@@ -107,8 +108,8 @@ func (ex *exchange) lookup(key string, now time.Time) candidate {
 	c.use, c.reason = ex.judge(c.Copy, now)
 	switch {
 	case ex.personal && !ex.route.AnswersCredentials(ex.route.judgedBy(c.Copy)):
-		c.Copy, c.use, c.reason = nil, policy.Dead, policy.Authorization
-	case c.use != policy.Dead || c.reason == policy.Fenced:
+		c.Copy, c.use, c.reason = nil, httpcache.Dead, policy.Authorization
+	case c.use != httpcache.Dead || c.reason == policy.Fenced:
 	case c.reason == policy.Expired:
 		// It gives way to what is fetched now; until then every request that asks sees what was there.
 		c.Copy, c.previous = nil, c.Copy
@@ -131,14 +132,14 @@ func selectedBy(c *store.Copy, names []string) bool {
 }
 
 // judge says what a copy is good for at a time, to this request.
-func (ex *exchange) judge(c *store.Copy, now time.Time) (policy.Freshness, policy.Reason) {
+func (ex *exchange) judge(c *store.Copy, now time.Time) (httpcache.Freshness, policy.Reason) {
 	u, reason := c.Usable(ex.p.ledger, now)
-	if ex.wishes == (policy.Wishes{}) || u == policy.Dead {
+	if ex.wishes == (httpcache.Wishes{}) || u == httpcache.Dead {
 		return u, reason
 	}
 	allowed := ex.wishes.Use(c.Life, c.Life.State(now), now)
 	switch {
-	case allowed < u && u == policy.Fresh: // what is stale already goes to the origin for that reason
+	case allowed < u && u == httpcache.Fresh: // what is stale already goes to the origin for that reason
 		return allowed, policy.ClientDirective
 	case allowed < u:
 		return allowed, reason
@@ -169,7 +170,7 @@ func (ex *exchange) hit(found candidate) {
 
 // meets reports whether the copy is what If-Match and its like ask for. If not, the origin has answered.
 func (ex *exchange) meets(c *store.Copy) bool {
-	if !policy.ForOrigin(ex.r.Header) || !isSuccess(c.Status) || policy.MeetsPreconditions(ex.r.Header, c.Header()) {
+	if !httpcache.ForOrigin(ex.r.Header) || !isSuccess(c.Status) || httpcache.MeetsPreconditions(ex.r.Header, c.Header()) {
 		return true
 	}
 	ex.pass(policy.Precondition)
@@ -211,7 +212,7 @@ func (ex *exchange) refuseUncached() {
 
 func onlyIfCached(h http.Header) bool {
 	lines := h["Cache-Control"]
-	return len(lines) > 0 && policy.ParseDirectives(lines).OnlyIfCached
+	return len(lines) > 0 && httpcache.ParseDirectives(lines).OnlyIfCached
 }
 
 // request describes the fetch that this request needs, detached from its connection.
@@ -231,7 +232,7 @@ func (ex *exchange) request(c candidate, class upstream.Class, solo context.Cont
 	}
 	if c.Copy != nil {
 		q.previous = c.Copy
-		if c.use >= policy.NeedsValidation && policy.Confirmable(q.method) {
+		if c.use >= httpcache.NeedsValidation && policy.Confirmable(q.method) {
 			q.base, q.baseKey = c.Copy, c.Key
 		}
 	}

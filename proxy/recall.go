@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 	"cacheproxy/store"
 )
 
@@ -68,10 +69,10 @@ func (c *call) recalled() bool {
 		return false
 	}
 	use, _ := found.Copy.Usable(p.ledger, now)
-	if use >= policy.NeedsValidation && policy.Confirmable(q.method) {
+	if use >= httpcache.NeedsValidation && policy.Confirmable(q.method) {
 		q.base, q.baseKey, q.previous = found.Copy, found.Key, found.Copy
 	}
-	return use == policy.Fresh
+	return use == httpcache.Fresh
 }
 
 // sink hands a new copy to the tiers below memory, and the claim with it. Nobody waits for it.

@@ -7,6 +7,7 @@ import (
 
 	"cacheproxy/invalidation"
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 	"cacheproxy/proxy/upstream"
 	"cacheproxy/store"
 )
@@ -49,7 +50,7 @@ func (rs *renewals) offer(ex *exchange, found candidate, class upstream.Class) {
 	if !c.Use.StartRenewal(ex.start) {
 		return
 	}
-	found.use, found.reason = policy.NeedsValidation, policy.Renewal
+	found.use, found.reason = httpcache.NeedsValidation, policy.Renewal
 	r := renewal{fetch: ex.request(found, class, nil), key: ex.flightKey(found), known: ex.known(), copy: c}
 	select {
 	case rs.queue <- r:
@@ -101,8 +102,8 @@ func (p *Proxy) renewOne(ctx context.Context, r renewal) {
 		}
 		return
 	}
-	if res.reason != policy.NoReason || policy.Passing(res.status) {
-		asked := min(policy.RetryAfter(res.header, time.Now()), maxRetryAfter)
+	if res.reason != policy.NoReason || httpcache.Passing(res.status) {
+		asked := min(httpcache.RetryAfter(res.header, time.Now()), maxRetryAfter)
 		pause = max(pauseAfter(r.copy.Use.FailRenewal()), asked)
 	}
 	if res.body == nil {

@@ -7,6 +7,7 @@ import (
 
 	"cacheproxy/observe"
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 )
 
 // report counts an answered request, and logs and traces it where the sample says so.
@@ -45,7 +46,7 @@ func (ex *exchange) describeTo(r *observe.Record) {
 		r.OriginID = ex.originID
 	}
 	if r.TraceID = ex.span.TraceID(); r.TraceID == "" {
-		r.TraceID = policy.TraceID(ex.r.Header)
+		r.TraceID = httpcache.TraceID(ex.r.Header)
 	}
 }
 

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"cacheproxy/invalidation"
-	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 	"cacheproxy/proxy/upstream"
 )
 
@@ -43,15 +43,15 @@ func (c *call) outgoing() *http.Request {
 	q := c.q
 	h := q.forward.Clone()
 	if q.base != nil {
-		policy.AddValidators(h, q.base.Header())
+		httpcache.AddValidators(h, q.base.Header())
 	}
 	q.askFor(h)
 	q.route.OfferSurrogate(h)
 	// The client's address is not part of the key: unless the request is one person's, the origin does not learn it. Nor does
 	// it learn a Host that is not: whoever asks first would choose the links in the answer for all. What else is here of the
 	// way that the request came is part of the key, or was said by a trusted proxy.
-	policy.Forward(h, q.client, q.target.Scheme, q.route.keyedHost(q.target.Host), true)
-	policy.AppendVia(h, 1, 1)
+	httpcache.Forward(h, q.client, q.target.Scheme, q.route.keyedHost(q.target.Host), true)
+	httpcache.AppendVia(h, 1, 1)
 	h[requestIDField] = []string{c.id}
 	req := (&http.Request{
 		Method: q.method, URL: &url.URL{}, Header: h, Host: q.route.origin.Host(q.target.Host),

@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 	"cacheproxy/store"
 	"cacheproxy/store/coding"
 )
@@ -14,7 +15,7 @@ import (
 // long answers and short ones, and before there is a copy: a cache further down must not take one form for all.
 func (r *route) negotiated(status int, h http.Header) http.Header {
 	if r.Compresses(status, h) {
-		policy.VaryByCoding(h)
+		httpcache.VaryByCoding(h)
 	}
 	return h
 }
@@ -36,7 +37,7 @@ func (r *route) seal(status int, header http.Header, body []byte) *store.Copy {
 
 // reseal makes the copy that a 304 renews. It may forbid to compress what was compressed, or to store it any longer.
 func (r *route) reseal(c *store.Copy, header http.Header, stored bool) (*store.Copy, error) {
-	if c.Coding() == policy.Identity || stored && r.Compresses(c.Status, header) {
+	if c.Coding() == httpcache.Identity || stored && r.Compresses(c.Status, header) {
 		return c.WithHeader(header), nil
 	}
 	plain, err := coding.Decode(c.Coding(), c.Body, c.Length())
@@ -49,11 +50,11 @@ func (r *route) reseal(c *store.Copy, header http.Header, stored bool) (*store.C
 // deliverCoded answers with a copy whose body is held compressed: as it is to clients that accept that, and to others as the
 // origin sent it.
 func (ex *exchange) deliverCoded(c *store.Copy) {
-	asHeld := policy.Compressed(ex.r.Header, c.Coding())
+	asHeld := httpcache.Compressed(ex.r.Header, c.Coding())
 	h, age := ex.w.Header(), c.Life.Age(ex.start)
-	if policy.Conditional(ex.r.Header) {
+	if httpcache.Conditional(ex.r.Header) {
 		stored := c.Header()
-		if policy.NotModified(ex.r.Header, ex.r.Method, c.Status, stored, c.Life.Received) {
+		if httpcache.NotModified(ex.r.Header, ex.r.Method, c.Status, stored, c.Life.Received) {
 			if asHeld {
 				c.RecodeNotModified(stored)
 			}

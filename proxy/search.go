@@ -4,7 +4,7 @@ import (
 	"net/http"
 
 	"cacheproxy/invalidation"
-	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 	"cacheproxy/store"
 )
 
@@ -12,18 +12,18 @@ import (
 const searched = 's'
 
 // pathKey is the storage key of a request without its query.
-func (r *route) pathKey(t policy.Target, h http.Header) string {
+func (r *route) pathKey(t httpcache.Target, h http.Header) string {
 	t.Query, t.HasQuery = "", false
 	return string(append(r.AppendKey(nil, t, r.keyedHost(t.Host), "", h), searched))
 }
 
 // alias lets other queries find the copy that their No-Vary-Search says is theirs too.
 func (c *call) alias(copied *store.Copy) {
-	lines := copied.Values(policy.NoVarySearch)
+	lines := copied.Values(httpcache.NoVarySearch)
 	if c.q.content != nil {
 		return // its key is not one of a query
 	}
-	if v := policy.ParseSearchVariance(lines); !v.Varies() {
+	if v := httpcache.ParseSearchVariance(lines); !v.Varies() {
 		c.p.store.PutAlias(c.q.route.pathKey(c.q.target, c.q.header), c.q.key, c.q.query, v)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 )
 
 // draft-ietf-httpbis-no-vary-search: a copy answers the queries that the origin says make no difference, and is as
@@ -25,7 +26,7 @@ func TestNoVarySearch(t *testing.T) {
 		r.TTL = 10 * time.Second
 	}, "/")
 	url := func(target string) []policy.Member {
-		u, err := policy.ParseTarget("http", "example.com", target)
+		u, err := httpcache.ParseTarget("http", "example.com", target)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 )
 
 // said is one request and what is to come of it.
@@ -50,7 +51,7 @@ func with(fields ...string) func(http.Header, *http.Request) int {
 
 func TestSemantics(t *testing.T) {
 	plain := func(r *policy.Route) {
-		r.TTL, r.ForwardHeaders, r.Targets = 0, policy.ForwardAll, []string{policy.TargetCDN, policy.TargetSurrogate}
+		r.TTL, r.ForwardHeaders, r.Targets = 0, policy.ForwardAll, []string{httpcache.TargetCDN, httpcache.TargetSurrogate}
 		r.FailedWrite, r.OnWrite = policy.FailedKeep, policy.OnWriteStore
 	}
 	honor := func(r *policy.Route) { plain(r); r.Client = policy.HonorClient }
@@ -184,7 +185,7 @@ func TestSemantics(t *testing.T) {
 		}), []said{
 			{body: "1"}, {after: 15 * time.Second, method: "HEAD", cache: "detail=head-miss"}, {body: "3", cache: "fwd=uri-miss"},
 		}},
-		{"a field for this cache decides for requests with credentials too (RFC 9213 §2.2)", func(r *policy.Route) { plain(r); r.Targets = []string{policy.TargetThis} },
+		{"a field for this cache decides for requests with credentials too (RFC 9213 §2.2)", func(r *policy.Route) { plain(r); r.Targets = []string{httpcache.TargetThis} },
 			counting(with("Cacheproxy-Cache-Control", "max-age=60", "Cache-Control", "public")), []said{
 				{body: "1", cache: "stored"}, {body: "1", cache: "hit"}, {header: auth("a"), body: "2", cache: "authorized"},
 			}},
@@ -292,7 +293,7 @@ func TestCredentialsDoNotMix(t *testing.T) {
 // An ETag that is no entity-tag confirms a copy as any other does: compared whole, with what the origin says itself.
 func TestUnreadableETagConfirms(t *testing.T) {
 	for _, tag := range []string{`"e"`, "e", "W/e", "'e'", `"e`, "w/\"e\""} {
-		for _, held := range []policy.Coding{policy.Identity, policy.Gzip} {
+		for _, held := range []httpcache.Coding{httpcache.Identity, httpcache.Gzip} {
 			var asked atomic.Int64
 			confirming := func(_ int64, w http.ResponseWriter, r *http.Request) bool {
 				set("ETag", tag, "Cache-Control", "max-age=10", "Last-Modified", "Sun, 06 Nov 1994 08:49:37 GMT")(0, w, r)

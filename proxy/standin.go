@@ -5,20 +5,20 @@ import (
 	"net/http"
 	"time"
 
-	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 	"cacheproxy/store"
 )
 
 // yields reports whether an answer is to be kept by nobody because it tells of the moment only, and there is a copy that may
 // stand in for it: stored in its place, or beside it as another variant, it would be what the next request gets.
 func (c *call) yields(status int) bool {
-	return policy.Passing(status) && c.p.standsIn(c.q.key, c.q.forward, time.Now(), c.q.route.selectingUnlisted()...)
+	return httpcache.Passing(status) && c.p.standsIn(c.q.key, c.q.forward, time.Now(), c.q.route.selectingUnlisted()...)
 }
 
 // yieldsBelow asks the tiers below memory first: while the origin was failing this fill, another instance may have got an
 // answer, and memory may have let go of what is still held there.
 func (c *call) yieldsBelow(status int) bool {
-	if policy.Passing(status) && c.p.store.Deep() && c.p.lease.Valid(time.Now()) {
+	if httpcache.Passing(status) && c.p.store.Deep() && c.p.lease.Valid(time.Now()) {
 		ctx, cancel := context.WithTimeout(c.ctx, claimTimeout)
 		defer cancel()
 		_, err := c.p.store.Recall(ctx, c.q.key, c.q.forward, time.Now())
@@ -39,5 +39,5 @@ func (p *Proxy) standsIn(key string, h http.Header, now time.Time, selected ...s
 // mayStandIn reports whether a copy may be served where the origin fails, whatever a client wishes: fresh ones are, too.
 func (p *Proxy) mayStandIn(c *store.Copy, now time.Time) bool {
 	use, _ := c.Usable(p.ledger, now)
-	return use >= policy.StaleOnError && !policy.Passing(c.Status)
+	return use >= httpcache.StaleOnError && !httpcache.Passing(c.Status)
 }

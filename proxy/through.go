@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 	"cacheproxy/proxy/server"
 	"cacheproxy/proxy/upstream"
 )
@@ -14,7 +15,7 @@ import (
 // pass sends the request itself to the origin, untouched.
 func (ex *exchange) pass(why policy.Reason) {
 	ex.status.Outcome, ex.status.Reason = policy.Pass, why
-	if !policy.ForwardOnce(ex.r.Method, ex.r.Header) {
+	if !httpcache.ForwardOnce(ex.r.Method, ex.r.Header) {
 		ex.answerAsLast()
 		return
 	}
@@ -77,7 +78,7 @@ func (ex *exchange) through(o passage) {
 		onResponse: func(res *http.Response) error {
 			arrived, ex.origin = true, time.Since(start)
 			if why == policy.HeaderUnlisted {
-				names, _ := policy.ParseVary(res.Header["Vary"])
+				names, _ := httpcache.ParseVary(res.Header["Vary"])
 				ex.route.learn(names) // from then on the field selects a variant
 			}
 			ex.status.FwdStatus = res.StatusCode

@@ -6,12 +6,13 @@ import (
 
 	"cacheproxy/observe"
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 	"cacheproxy/proxy/upstream"
 )
 
 // traceLookup tells the trace what the look-up found.
 func (ex *exchange) traceLookup(c candidate) {
-	found := [...]string{policy.Dead: "miss", policy.NeedsValidation: "validate", policy.StaleOnError: "stale-on-error", policy.StaleServable: "stale", policy.Fresh: "hit"}[c.use]
+	found := [...]string{httpcache.Dead: "miss", httpcache.NeedsValidation: "validate", httpcache.StaleOnError: "stale-on-error", httpcache.StaleServable: "stale", httpcache.Fresh: "hit"}[c.use]
 	ex.span.Lookup(observe.LookupTrace{
 		Began: ex.start, Route: ex.route.Name, Found: found, Reason: c.reason, Key: ex.name(),
 	})

@@ -4,12 +4,12 @@ import (
 	"net/http"
 	"strconv"
 
-	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 )
 
 // coded says how a copy's body is held when not as the origin sent it.
 type coded struct {
-	coding policy.Coding
+	coding httpcache.Coding
 	length int // of the body without the coding
 	// lines are the Content-Encoding, Content-Length and Etag of the body as it is held; the last is empty without one.
 	lines [3]string
@@ -17,7 +17,7 @@ type coded struct {
 
 // NewCoded seals a response whose body is held in a coding. header is that of the plain body, and so is the copy's digest.
 // None of the arguments is used afterwards by the caller but plain, of which nothing is kept.
-func NewCoded(status int, header http.Header, plain []byte, coding policy.Coding, body []byte) *Copy {
+func NewCoded(status int, header http.Header, plain []byte, coding httpcache.Coding, body []byte) *Copy {
 	c := &Copy{Status: status, Body: body, Digest: digest(status, plain), coded: &coded{coding: coding, length: len(plain)}}
 	c.setHeader(header)
 	c.coded.describe(c)
@@ -26,13 +26,13 @@ func NewCoded(status int, header http.Header, plain []byte, coding policy.Coding
 
 // describe writes the lines for the header and body of c.
 func (d *coded) describe(c *Copy) {
-	d.lines = [3]string{d.coding.String(), strconv.Itoa(len(c.Body)), policy.WeakETag(c.Values("Etag"))}
+	d.lines = [3]string{d.coding.String(), strconv.Itoa(len(c.Body)), httpcache.WeakETag(c.Values("Etag"))}
 }
 
 // Coding is the coding that Body is held in and the header says nothing of; Identity: none.
-func (c *Copy) Coding() policy.Coding {
+func (c *Copy) Coding() httpcache.Coding {
 	if c.coded == nil {
-		return policy.Identity
+		return httpcache.Identity
 	}
 	return c.coded.coding
 }
@@ -50,7 +50,7 @@ func (c *Copy) Recode(h http.Header) {
 	if c.coded == nil {
 		return
 	}
-	policy.RemoveDigests(h)
+	httpcache.RemoveDigests(h)
 	lines := c.coded.lines[:]
 	h["Content-Encoding"], h["Content-Length"] = lines[0:1:1], lines[1:2:2]
 	if lines[2] != "" {

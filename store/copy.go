@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"cacheproxy/invalidation"
-	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 
 	"github.com/cespare/xxhash/v2"
 )
@@ -23,7 +23,7 @@ type Copy struct {
 	Head string
 	// Body is the response's, unless Coding says that it is held in another form than the header describes.
 	Body []byte
-	Life policy.Lifetime
+	Life httpcache.Lifetime
 	// Vary names the request header fields that selected this copy, canonical and sorted.
 	Vary    []string
 	Members []invalidation.ID

@@ -4,7 +4,7 @@ import (
 	"net/http"
 	"slices"
 
-	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 )
 
 // Parts is what is there of one response of which not all has come (RFC 9111 §3.3). It is an Item of its own, kept under
@@ -31,25 +31,25 @@ func (p piece) end() int64 { return p.first + int64(len(p.bytes)) }
 const maxPieces = 256
 
 // NewParts is one part of a response whose size is known. data must not be empty.
-func NewParts(of *Copy, part policy.PartOf, data []byte) *Parts {
+func NewParts(of *Copy, part httpcache.PartOf, data []byte) *Parts {
 	return &Parts{Of: of, Size: part.Size, pieces: []piece{{first: part.First, bytes: data}}}
 }
 
 // Have lists the stretches that are there, in order; neighbours are one.
-func (p *Parts) Have() []policy.Span {
-	var have []policy.Span
+func (p *Parts) Have() []httpcache.Span {
+	var have []httpcache.Span
 	for _, x := range p.pieces {
 		if n := len(have); n > 0 && have[n-1].Last+1 == x.first {
 			have[n-1].Last = x.end() - 1
 			continue
 		}
-		have = append(have, policy.Span{First: x.first, Last: x.end() - 1})
+		have = append(have, httpcache.Span{First: x.first, Last: x.end() - 1})
 	}
 	return have
 }
 
 // Bytes is a stretch that lies within one of Have, in as many slices as it came in. They must not be changed.
-func (p *Parts) Bytes(s policy.Span) [][]byte {
+func (p *Parts) Bytes(s httpcache.Span) [][]byte {
 	var parts [][]byte
 	for _, x := range p.pieces {
 		if first, end := max(x.first, s.First), min(x.end(), s.Last+1); first < end {
@@ -60,22 +60,22 @@ func (p *Parts) Bytes(s policy.Span) [][]byte {
 }
 
 // Missing is the one stretch that is not there; ok is false when there are several, or none.
-func (p *Parts) Missing() (gap policy.Span, ok bool) {
+func (p *Parts) Missing() (gap httpcache.Span, ok bool) {
 	have := p.Have()
 	switch first, last := have[0], have[len(have)-1]; {
 	case len(have) == 1 && first.First == 0 && last.Last < p.Size-1:
-		return policy.Span{First: last.Last + 1, Last: p.Size - 1}, true
+		return httpcache.Span{First: last.Last + 1, Last: p.Size - 1}, true
 	case len(have) == 1 && first.First > 0 && last.Last == p.Size-1:
-		return policy.Span{First: 0, Last: first.First - 1}, true
+		return httpcache.Span{First: 0, Last: first.First - 1}, true
 	case len(have) == 2 && first.First == 0 && last.Last == p.Size-1:
-		return policy.Span{First: first.Last + 1, Last: last.First - 1}, true
+		return httpcache.Span{First: first.Last + 1, Last: last.First - 1}, true
 	}
-	return policy.Span{}, false
+	return httpcache.Span{}, false
 }
 
 // Whole is the body, when all of it is there.
 func (p *Parts) Whole() (body []byte, ok bool) {
-	if have := p.Have(); have[0] != (policy.Span{First: 0, Last: p.Size - 1}) {
+	if have := p.Have(); have[0] != (httpcache.Span{First: 0, Last: p.Size - 1}) {
 		return nil, false
 	}
 	body = make([]byte, 0, p.Size)
@@ -126,17 +126,17 @@ func updated(older, newer *Copy) *Copy {
 }
 
 // holes are the stretches that are not there.
-func (p *Parts) holes() []policy.Span {
-	var holes []policy.Span
+func (p *Parts) holes() []httpcache.Span {
+	var holes []httpcache.Span
 	at := int64(0)
 	for _, s := range p.Have() {
 		if s.First > at {
-			holes = append(holes, policy.Span{First: at, Last: s.First - 1})
+			holes = append(holes, httpcache.Span{First: at, Last: s.First - 1})
 		}
 		at = s.Last + 1
 	}
 	if at < p.Size {
-		holes = append(holes, policy.Span{First: at, Last: p.Size - 1})
+		holes = append(holes, httpcache.Span{First: at, Last: p.Size - 1})
 	}
 	return holes
 }
@@ -169,7 +169,7 @@ func (s *Store) LookupParts(key string, h http.Header) *Parts {
 	case *Variants:
 		var found *Parts
 		for _, names := range item.Selections {
-			other, _ := s.memory.Get(string(policy.VariantKey(nil, partsKey(key), names, h)))
+			other, _ := s.memory.Get(string(httpcache.VariantKey(nil, partsKey(key), names, h)))
 			if p, ok := other.(*Parts); ok && (found == nil || p.Of.Life.Date.After(found.Of.Life.Date)) {
 				found = p
 			}
@@ -197,7 +197,7 @@ func (s *Store) PutParts(key string, h http.Header, p *Parts, limit int64, combi
 		if !varies && len(p.Of.Vary) == 0 {
 			return merge(old)
 		}
-		variant = string(policy.VariantKey(nil, partsKey(key), p.Of.Vary, h))
+		variant = string(httpcache.VariantKey(nil, partsKey(key), p.Of.Vary, h))
 		var next *Variants
 		next, displaced = v.with(p.Of.Vary, variant, "")
 		return next
@@ -216,7 +216,7 @@ func (s *Store) DropParts(key string, h http.Header) {
 	item, _ := s.memory.Get(partsKey(key))
 	if v, varies := item.(*Variants); varies {
 		for _, names := range v.Selections {
-			s.memory.Delete(string(policy.VariantKey(nil, partsKey(key), names, h)))
+			s.memory.Delete(string(httpcache.VariantKey(nil, partsKey(key), names, h)))
 		}
 		return
 	}

@@ -6,7 +6,7 @@ import (
 	"net/http"
 	"testing"
 
-	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 )
 
 var alphabet = []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
@@ -16,7 +16,7 @@ func stretch(c *clock, first, last int64, vary ...string) *Parts {
 	of := NewCopy(206, http.Header{"Etag": {`"v"`}}, nil)
 	of.Life, of.Vary = response(c.next(), "", 0).Life, vary
 	of.Stamp.Set(c.ledger.Token())
-	return NewParts(of, policy.PartOf{Span: policy.Span{First: first, Last: last}, Size: int64(len(alphabet))}, bytes.Clone(alphabet[first:last+1]))
+	return NewParts(of, httpcache.PartOf{Span: httpcache.Span{First: first, Last: last}, Size: int64(len(alphabet))}, bytes.Clone(alphabet[first:last+1]))
 }
 
 func always(*Parts) bool { return true }
@@ -105,7 +105,7 @@ func TestPartsThatDoNotBelongTogether(t *testing.T) {
 		s, c := New(NewMemory(1<<20)), newClock()
 		s.PutParts("key", nil, stretch(c, 0, 4), 1<<10, always)
 		s.PutParts("key", nil, tt.next(c), tt.limit, tt.combine)
-		if have := s.LookupParts("key", nil).Have(); len(have) != 1 || have[0] != (policy.Span{First: 10, Last: 12}) {
+		if have := s.LookupParts("key", nil).Have(); len(have) != 1 || have[0] != (httpcache.Span{First: 10, Last: 12}) {
 			t.Errorf("%s: %v", tt.about, have)
 		}
 	}
@@ -154,7 +154,7 @@ func TestPiecesAreBounded(t *testing.T) {
 	for i := range int64(3 * maxPieces) {
 		of := NewCopy(206, nil, nil)
 		of.Stamp.Set(c.ledger.Token())
-		s.PutParts("key", nil, NewParts(of, policy.PartOf{Span: policy.Span{First: 2 * i, Last: 2 * i}, Size: 1 << 20}, []byte{1}), 1<<20, always)
+		s.PutParts("key", nil, NewParts(of, httpcache.PartOf{Span: httpcache.Span{First: 2 * i, Last: 2 * i}, Size: 1 << 20}, []byte{1}), 1<<20, always)
 		if n := len(s.LookupParts("key", nil).pieces); n > maxPieces {
 			t.Fatalf("%d pieces", n)
 		}

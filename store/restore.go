@@ -5,13 +5,13 @@ import (
 	"net/textproto"
 	"strings"
 
-	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 )
 
 // Restore makes a copy again from what another process has kept of one: its status, its Head, its Body and the coding that the
 // body is held in, with the length of the body without it. Nothing is taken on trust: a head that could not have been written
 // here is refused. Life, Vary, Members, Stamp and Digest are the caller's to set.
-func Restore(status int, head string, body []byte, coding policy.Coding, length int) (*Copy, error) {
+func Restore(status int, head string, body []byte, coding httpcache.Coding, length int) (*Copy, error) {
 	if status < 200 || status > 999 {
 		return nil, errors.New("restore copy: it has no final status")
 	}
@@ -20,9 +20,9 @@ func Restore(status int, head string, body []byte, coding policy.Coding, length 
 		return nil, err
 	}
 	switch {
-	case coding > policy.Zstd:
+	case coding > httpcache.Zstd:
 		return nil, errors.New("restore copy: it is held in an unknown coding")
-	case coding != policy.Identity:
+	case coding != httpcache.Identity:
 		c.coded = &coded{coding: coding, length: length}
 		c.coded.describe(c)
 	case length != len(body):

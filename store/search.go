@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 )
 
 // maxSearches is how many different search variances of one path are remembered.
@@ -14,7 +14,7 @@ const maxSearches = 4
 
 // searches are the search variances that answers of a path came with, the latest first. It is stored under the path's key
 // and immutable.
-type searches struct{ rules []policy.SearchVariance }
+type searches struct{ rules []httpcache.SearchVariance }
 
 // alias says under which key the copy is that serves all queries which a search variance makes alike.
 type alias struct{ key string }
@@ -34,13 +34,13 @@ func (a *alias) cost() int { return otherOverhead + len(a.key) }
 
 // PutAlias lets the copy under key be found by every query of its path that v makes like this one. Path is a key that all
 // queries of the path share, and that no copy is stored under.
-func (s *Store) PutAlias(path, key, query string, v policy.SearchVariance) {
+func (s *Store) PutAlias(path, key, query string, v httpcache.SearchVariance) {
 	s.memory.Update(path, func(old Item) Item {
 		o, _ := old.(*searches)
 		if o != nil && o.rules[0].Equal(v) {
 			return o
 		}
-		next := &searches{rules: []policy.SearchVariance{v}}
+		next := &searches{rules: []httpcache.SearchVariance{v}}
 		for _, rule := range o.all() {
 			if !rule.Equal(v) && len(next.rules) < maxSearches {
 				next.rules = append(next.rules, rule)
@@ -51,7 +51,7 @@ func (s *Store) PutAlias(path, key, query string, v policy.SearchVariance) {
 	s.memory.Set(aliasKey(path, query, v), &alias{key})
 }
 
-func (s *searches) all() []policy.SearchVariance {
+func (s *searches) all() []httpcache.SearchVariance {
 	if s == nil {
 		return nil
 	}
@@ -72,13 +72,13 @@ func (s *Store) Aliases(path, query string, h http.Header, now time.Time) iter.S
 			}
 			found := s.Lookup(a.key, h, now)
 			// The copy may have been replaced by one that says otherwise.
-			if found.Copy != nil && policy.ParseSearchVariance(found.Copy.Values(policy.NoVarySearch)).Equal(v) && !yield(found) {
+			if found.Copy != nil && httpcache.ParseSearchVariance(found.Copy.Values(httpcache.NoVarySearch)).Equal(v) && !yield(found) {
 				return
 			}
 		}
 	}
 }
 
-func aliasKey(path, query string, v policy.SearchVariance) string {
+func aliasKey(path, query string, v httpcache.SearchVariance) string {
 	return string(v.AppendQuery(v.AppendRule(slices.Clip([]byte(path))), query))
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 )
 
 // Store finds and keeps copies by storage key and, where Vary says so, by request header. It is safe for concurrent use.
@@ -48,7 +49,7 @@ func (s *Store) Lookup(key string, h http.Header, now time.Time, selected ...str
 	}
 	switch item := item.(type) {
 	case *Copy:
-		if !policy.Selects(item.Vary, selected, h) {
+		if !httpcache.Selects(item.Vary, selected, h) {
 			return Found{Unselected: true}
 		}
 		return Found{Copy: item, Key: key}
@@ -66,10 +67,10 @@ func (s *Store) Lookup(key string, h http.Header, now time.Time, selected ...str
 func (s *Store) selectVariant(key string, v *Variants, h http.Header, now time.Time, selected []string) Found {
 	found := Found{Variants: v}
 	for _, names := range v.Selections {
-		if !policy.Selects(names, selected, h) {
+		if !httpcache.Selects(names, selected, h) {
 			continue
 		}
-		variant := string(policy.VariantKey(nil, key, names, h))
+		variant := string(httpcache.VariantKey(nil, key, names, h))
 		item, ok := s.memory.Get(variant)
 		if !ok {
 			continue
@@ -94,10 +95,10 @@ func (s *Store) selectVariant(key string, v *Variants, h http.Header, now time.T
 // selectLanguage looks for a copy in the language that a request prefers to all others.
 func (s *Store) selectLanguage(found *Found, key string, v *Variants, h http.Header, now time.Time, selected []string) {
 	for _, names := range v.Selections {
-		if !policy.Selects(names, selected, h) {
+		if !httpcache.Selects(names, selected, h) {
 			continue
 		}
-		variant, ok := policy.LanguageKey(nil, key, names, h, policy.PreferredLanguage(h))
+		variant, ok := httpcache.LanguageKey(nil, key, names, h, httpcache.PreferredLanguage(h))
 		if !ok {
 			continue
 		}
@@ -114,9 +115,9 @@ func better(c, other *Copy, now time.Time) bool {
 	switch {
 	case other == nil:
 		return true
-	case !policy.Displaces(c.Status, other.Status, other.Life.State(now)):
+	case !httpcache.Displaces(c.Status, other.Status, other.Life.State(now)):
 		return false
-	case !policy.Displaces(other.Status, c.Status, c.Life.State(now)):
+	case !httpcache.Displaces(other.Status, c.Status, c.Life.State(now)):
 		return true
 	}
 	return c.Life.Date.After(other.Life.Date)
@@ -134,10 +135,10 @@ func (s *Store) Put(key string, h http.Header, c *Copy) {
 		if !varies && (len(c.Vary) == 0 || later(old, c)) {
 			return newer(old, c)
 		}
-		variant = string(policy.VariantKey(nil, key, c.Vary, h))
+		variant = string(httpcache.VariantKey(nil, key, c.Vary, h))
 		var next *Variants
 		next, displaced = v.with(c.Vary, variant, least)
-		if k, ok := policy.LanguageKey(nil, key, c.Vary, h, policy.ContentLanguage(c.Values("Content-Language"))); ok {
+		if k, ok := httpcache.LanguageKey(nil, key, c.Vary, h, httpcache.ContentLanguage(c.Values("Content-Language"))); ok {
 			var more []string
 			language = string(k)
 			next, more = next.with(c.Vary, language, "")
@@ -206,7 +207,7 @@ func (s *Store) MarkShareless(key string, h http.Header, until time.Time, why po
 		return mark
 	})
 	if variants != nil {
-		s.memory.Set(string(policy.VariantKey(nil, key, variants.Selections[0], h)), mark)
+		s.memory.Set(string(httpcache.VariantKey(nil, key, variants.Selections[0], h)), mark)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"cacheproxy/invalidation"
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 )
 
 var now = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
@@ -34,7 +35,7 @@ func (c *clock) next() invalidation.Token {
 // response makes a copy with this body, dated age ago.
 func response(t invalidation.Token, body string, age time.Duration, vary ...string) *Copy {
 	c := NewCopy(200, http.Header{"Content-Type": {"text/plain"}}, []byte(body))
-	c.Life = policy.Lifetime{Date: now.Add(-age), Received: now, Fresh: time.Hour, Keep: time.Hour}
+	c.Life = httpcache.Lifetime{Date: now.Add(-age), Received: now, Fresh: time.Hour, Keep: time.Hour}
 	c.Vary = vary
 	c.Stamp.Set(t)
 	return c
@@ -117,7 +118,7 @@ func TestSelectionByVary(t *testing.T) {
 		{"a value moved to the other field", []string{"A", "B"}, headers("A", "x", "B", ""), headers("A", "", "B", "x"), false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			if policy.VaryMatch(tc.vary, tc.stored, tc.presents) != tc.hit {
+			if httpcache.VaryMatch(tc.vary, tc.stored, tc.presents) != tc.hit {
 				t.Fatal("policy.VaryMatch says otherwise")
 			}
 			s := newStore()
@@ -283,7 +284,7 @@ func TestMadeUpVariantsGiveWayFirst(t *testing.T) {
 	s, now := New(NewMemory(1<<20)), time.Now()
 	put := func(origin string) {
 		c := NewCopy(200, http.Header{}, []byte(origin))
-		c.Life, c.Vary = policy.Lifetime{Fresh: time.Hour, Received: now, Date: now}, []string{"Origin"}
+		c.Life, c.Vary = httpcache.Lifetime{Fresh: time.Hour, Received: now, Date: now}, []string{"Origin"}
 		s.Put("k", http.Header{"Origin": {origin}}, c)
 	}
 	read := func(origin string) *Copy { return s.Lookup("k", http.Header{"Origin": {origin}}, now).Copy }
@@ -305,7 +306,7 @@ func TestLookupHeedsSelectingFields(t *testing.T) {
 	s, now := New(NewMemory(1<<20)), time.Now()
 	put := func(h http.Header, at time.Time, vary ...string) {
 		c := NewCopy(200, http.Header{}, nil)
-		c.Life, c.Vary = policy.Lifetime{Fresh: time.Hour, Received: at, Date: at}, vary
+		c.Life, c.Vary = httpcache.Lifetime{Fresh: time.Hour, Received: at, Date: at}, vary
 		s.Put("k", h, c)
 	}
 	dark := http.Header{"X-Theme": {"dark"}}

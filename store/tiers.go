@@ -8,7 +8,7 @@ import (
 	"slices"
 	"time"
 
-	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 )
 
 var (
@@ -47,7 +47,7 @@ func (s *Store) Recall(ctx context.Context, key string, h http.Header, now time.
 	}
 	if v, ok := item.(*Variants); ok {
 		for _, names := range v.Selections {
-			_, failed := s.raise(ctx, string(policy.VariantKey(nil, key, names, h)), now)
+			_, failed := s.raise(ctx, string(httpcache.VariantKey(nil, key, names, h)), now)
 			err = errors.Join(err, failed)
 		}
 	}
@@ -88,7 +88,7 @@ func promoted(old, item Item, now time.Time) Item {
 		case *Variants:
 			return old
 		case *Copy:
-			if !fetchedAfter(item, old) || !policy.Displaces(item.Status, old.Status, old.Life.State(now)) {
+			if !fetchedAfter(item, old) || !httpcache.Displaces(item.Status, old.Status, old.Life.State(now)) {
 				return old // with the reads that it has counted
 			}
 		}
@@ -123,7 +123,7 @@ func (s *Store) Sink(ctx context.Context, key string, h http.Header) error {
 	err := s.sink(ctx, key, item)
 	if v, varies := item.(*Variants); varies {
 		for _, names := range v.Selections {
-			variant := string(policy.VariantKey(nil, key, names, h))
+			variant := string(httpcache.VariantKey(nil, key, names, h))
 			if item, ok := s.memory.Get(variant); ok {
 				err = errors.Join(err, s.sink(ctx, variant, item))
 			}

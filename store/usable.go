@@ -5,26 +5,27 @@ import (
 
 	"cacheproxy/invalidation"
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 )
 
 // Usable says what a copy may be used for at a time, and why for no more: by its lifetime, and by what was invalidated since
 // the request that it answers was sent.
-func (c *Copy) Usable(ledger *invalidation.Ledger, now time.Time) (policy.Freshness, policy.Reason) {
+func (c *Copy) Usable(ledger *invalidation.Ledger, now time.Time) (httpcache.Freshness, policy.Reason) {
 	verdict := ledger.Check(&c.Stamp, c.Members)
 	switch verdict {
 	case invalidation.Purged:
-		return policy.Dead, policy.Purged
+		return httpcache.Dead, policy.Purged
 	case invalidation.Fenced:
-		return policy.Dead, policy.Fenced
+		return httpcache.Dead, policy.Fenced
 	}
 	state := c.Life.State(now)
 	switch {
-	case state == policy.Dead:
-		return policy.Dead, policy.Expired
+	case state == httpcache.Dead:
+		return httpcache.Dead, policy.Expired
 	case verdict == invalidation.Soft:
 		return c.Life.JustStale(state), policy.SoftPurged
-	case state == policy.Fresh:
-		return policy.Fresh, policy.NoReason
+	case state == httpcache.Fresh:
+		return httpcache.Fresh, policy.NoReason
 	}
 	return state, policy.Expired
 }

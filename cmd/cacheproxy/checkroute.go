@@ -10,6 +10,7 @@ import (
 
 	"cacheproxy/config"
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 )
 
 // staleness is the oldest answer that a read of the route may get.
@@ -252,7 +253,7 @@ func lifetime(r *policy.Route) string {
 
 func stored(r *policy.Route) string {
 	var parts []string
-	if r.Compression != policy.Identity {
+	if r.Compression != httpcache.Identity {
 		parts = append(parts, "compressed with "+r.Compression.String()+", and sent so to clients that accept it")
 	}
 	if len(r.StoreIf.ContentTypes) > 0 {

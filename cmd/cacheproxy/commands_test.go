@@ -15,6 +15,7 @@ import (
 
 	"cacheproxy/admin"
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
@@ -42,7 +43,7 @@ func operate(t *testing.T) *operated {
 			tell("%q %v %s", p.Members, p.Soft, p.Wait)
 			return o.receipt, o.err
 		},
-		URLMembers: func(u policy.Target) []policy.Member {
+		URLMembers: func(u httpcache.Target) []policy.Member {
 			return policy.URLMembers(u.Host, u.Path, u.Query, u.HasQuery)
 		},
 		RouteNames: func() []string { return []string{"stock", "a/b"} },

@@ -11,7 +11,7 @@ import (
 	"sync"
 	"time"
 
-	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 )
 
 // maxHealthBody is how much of an answer to a health check is read, in bytes.
@@ -67,7 +67,7 @@ func (o *Origin) check(ctx context.Context, a *address) error {
 		Method: http.MethodGet, URL: &url.URL{}, Host: host, Header: http.Header{"User-Agent": {"cacheproxy-health"}},
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 	}).WithContext(ctx)
-	SetTarget(req, a.url, policy.Target{Path: path, Query: query, HasQuery: hasQuery})
+	SetTarget(req, a.url, httpcache.Target{Path: path, Query: query, HasQuery: hasQuery})
 	res, err := o.plain.anew.RoundTrip(req)
 	if err != nil {
 		return fmt.Errorf("check health: %w", err)

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 )
 
 func request(t *testing.T, o *Origin, method string, body io.Reader) *http.Request {
@@ -26,7 +27,7 @@ func request(t *testing.T, o *Origin, method string, body io.Reader) *http.Reque
 		t.Fatal(err)
 	}
 	req.Host = "shop.test"
-	SetTarget(req, o.URL(), policy.Target{Path: "/"})
+	SetTarget(req, o.URL(), httpcache.Target{Path: "/"})
 	return req
 }
 

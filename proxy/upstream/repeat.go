@@ -4,7 +4,7 @@ import (
 	"errors"
 	"net/http"
 
-	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 )
 
 // errLost is the end of a kept connection on which a request was sent and nothing came back.
@@ -29,7 +29,7 @@ func (o *Origin) again(req *http.Request, way *trip, d *delivery) bool {
 		return false
 	case way.unsent():
 		return true
-	case d.repeated || !policy.Safe(req.Method) || req.Body != nil && req.Body != http.NoBody:
+	case d.repeated || !httpcache.Safe(req.Method) || req.Body != nil && req.Body != http.NoBody:
 		return false
 	}
 	d.repeated = o.balancer.mayRepeat()

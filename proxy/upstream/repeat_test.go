@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 )
 
 // mortal is an origin that loses its connection over every request for /poison, and answers everything else.
@@ -96,7 +97,7 @@ func (m *mortal) ask(t *testing.T, method, path string, body io.Reader, fields .
 	for i := 0; i+1 < len(fields); i += 2 {
 		req.Header.Set(fields[i], fields[i+1])
 	}
-	SetTarget(req, m.URL(), policy.Target{Path: path})
+	SetTarget(req, m.URL(), httpcache.Target{Path: path})
 	res, err := m.RoundTrip(req)
 	if err != nil {
 		return err

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 )
 
 // twins is an upstream of two addresses in a bubble: at up.test somebody listens, at down.test dial decides.
@@ -81,7 +82,7 @@ func (w *twins) ask(t *testing.T, method, host, path string, body io.Reader) err
 		req.GetBody = nil // like a client's: it comes once
 	}
 	req.Host = host
-	SetTarget(req, w.URL(), policy.Target{Path: path})
+	SetTarget(req, w.URL(), httpcache.Target{Path: path})
 	res, err := w.RoundTrip(req)
 	if err != nil {
 		return err

@@ -5,7 +5,7 @@ import (
 	"net/url"
 	"strings"
 
-	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 )
 
 // SetTarget points req at the origin base and gives it the request target t byte for byte, however unusual: not
@@ -14,7 +14,7 @@ import (
 //
 // A path beginning with "//" that net/url would have to change goes out in absolute form, which every server must
 // accept (RFC 9112 §3.2.2).
-func SetTarget(req *http.Request, base *url.URL, t policy.Target) {
+func SetTarget(req *http.Request, base *url.URL, t httpcache.Target) {
 	u := &url.URL{
 		Scheme:     httpScheme(base.Scheme),
 		Host:       base.Host,

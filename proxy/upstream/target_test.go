@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 )
 
 // requestLines answers every connection with 204 and returns the first line of each.
@@ -45,33 +45,33 @@ func requestLines(t *testing.T) (*url.URL, <-chan string) {
 }
 
 var exactTargets = []struct {
-	target policy.Target
+	target httpcache.Target
 	line   string // "" : path and query as they are
 }{
-	{policy.Target{Path: "/"}, ""},
-	{policy.Target{Path: "/a|b"}, ""},
-	{policy.Target{Path: "/%7Euser"}, ""},
-	{policy.Target{Path: "/~user"}, ""},
-	{policy.Target{Path: "/%7euser/%2F%2f"}, ""},
-	{policy.Target{Path: "//double"}, ""},
-	{policy.Target{Path: "//double/%41"}, ""},
-	{policy.Target{Path: "//a|b"}, "http://shop.test//a|b"},
-	{policy.Target{Path: "//a%zz"}, "http://shop.test//a%zz"},
-	{policy.Target{Path: "/a;b", Query: "x=%zz&", HasQuery: true}, ""},
-	{policy.Target{Path: "/a", HasQuery: true}, ""},
-	{policy.Target{Path: "/a", Query: "?", HasQuery: true}, ""},
-	{policy.Target{Path: "/a", Query: "a=1;b=2&&=&c", HasQuery: true}, ""},
-	{policy.Target{Path: "/a/../b/./c//d/"}, ""},
-	{policy.Target{Path: "/%"}, ""},
-	{policy.Target{Path: "/a%"}, ""},
-	{policy.Target{Path: "/a%00b"}, ""},
-	{policy.Target{Path: "/a#b"}, ""},
-	{policy.Target{Path: `/"<>^` + "`" + `{}\`}, ""},
-	{policy.Target{Path: "/ümlaut"}, ""},
-	{policy.Target{Path: "/a:b@c"}, ""},
-	{policy.Target{Path: "/*"}, ""},
-	{policy.Target{Path: "*"}, "*"},
-	{policy.Target{Path: ""}, "/"},
+	{httpcache.Target{Path: "/"}, ""},
+	{httpcache.Target{Path: "/a|b"}, ""},
+	{httpcache.Target{Path: "/%7Euser"}, ""},
+	{httpcache.Target{Path: "/~user"}, ""},
+	{httpcache.Target{Path: "/%7euser/%2F%2f"}, ""},
+	{httpcache.Target{Path: "//double"}, ""},
+	{httpcache.Target{Path: "//double/%41"}, ""},
+	{httpcache.Target{Path: "//a|b"}, "http://shop.test//a|b"},
+	{httpcache.Target{Path: "//a%zz"}, "http://shop.test//a%zz"},
+	{httpcache.Target{Path: "/a;b", Query: "x=%zz&", HasQuery: true}, ""},
+	{httpcache.Target{Path: "/a", HasQuery: true}, ""},
+	{httpcache.Target{Path: "/a", Query: "?", HasQuery: true}, ""},
+	{httpcache.Target{Path: "/a", Query: "a=1;b=2&&=&c", HasQuery: true}, ""},
+	{httpcache.Target{Path: "/a/../b/./c//d/"}, ""},
+	{httpcache.Target{Path: "/%"}, ""},
+	{httpcache.Target{Path: "/a%"}, ""},
+	{httpcache.Target{Path: "/a%00b"}, ""},
+	{httpcache.Target{Path: "/a#b"}, ""},
+	{httpcache.Target{Path: `/"<>^` + "`" + `{}\`}, ""},
+	{httpcache.Target{Path: "/ümlaut"}, ""},
+	{httpcache.Target{Path: "/a:b@c"}, ""},
+	{httpcache.Target{Path: "/*"}, ""},
+	{httpcache.Target{Path: "*"}, "*"},
+	{httpcache.Target{Path: ""}, "/"},
 }
 
 // RFC 9110 §7.7: a proxy must not change the path and query of a request. RFC 9112 §3.2.
@@ -121,7 +121,7 @@ func TestTargetIsExactOverHTTP2(t *testing.T) {
 	t.Cleanup(o.CloseIdle)
 	for _, path := range []string{"/a|b", "//double", "//a|b", "/%7Euser"} {
 		req := (&http.Request{Method: "GET", Host: "shop.test", Header: http.Header{}}).WithContext(t.Context())
-		SetTarget(req, o.URL(), policy.Target{Path: path, HasQuery: true})
+		SetTarget(req, o.URL(), httpcache.Target{Path: path, HasQuery: true})
 		res, err := o.RoundTrip(req)
 		if err != nil {
 			t.Errorf("%s: %v", path, err)
@@ -143,7 +143,7 @@ func FuzzTarget(f *testing.F) {
 			t.Skip()
 		}
 		req := &http.Request{Host: "shop.test"}
-		SetTarget(req, &url.URL{Scheme: "http", Host: "10.0.0.1:80"}, policy.Target{Path: path, Query: query, HasQuery: hasQuery})
+		SetTarget(req, &url.URL{Scheme: "http", Host: "10.0.0.1:80"}, httpcache.Target{Path: path, Query: query, HasQuery: hasQuery})
 		want := path
 		if hasQuery {
 			want += "?" + query

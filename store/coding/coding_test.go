@@ -8,14 +8,14 @@ import (
 	"strings"
 	"testing"
 
-	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 
 	"github.com/andybalholm/brotli"
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 )
 
-var all = []policy.Coding{policy.Gzip, policy.Brotli, policy.Zstd}
+var all = []httpcache.Coding{httpcache.Gzip, httpcache.Brotli, httpcache.Zstd}
 
 func text(n int) []byte {
 	const line = `{"id":4711,"title":"Kettle","price":{"currency":"EUR","amount_cents":4999}},`
@@ -48,10 +48,10 @@ func TestRoundTrip(t *testing.T) {
 // What is held is what other implementations read under the coding's name in HTTP.
 func TestOthersCanReadIt(t *testing.T) {
 	plain := text(100 << 10)
-	for c, open := range map[policy.Coding]func(io.Reader) (io.Reader, error){
-		policy.Gzip:   func(r io.Reader) (io.Reader, error) { return gzip.NewReader(r) },
-		policy.Brotli: func(r io.Reader) (io.Reader, error) { return brotli.NewReader(r), nil },
-		policy.Zstd: func(r io.Reader) (io.Reader, error) {
+	for c, open := range map[httpcache.Coding]func(io.Reader) (io.Reader, error){
+		httpcache.Gzip:   func(r io.Reader) (io.Reader, error) { return gzip.NewReader(r) },
+		httpcache.Brotli: func(r io.Reader) (io.Reader, error) { return brotli.NewReader(r), nil },
+		httpcache.Zstd: func(r io.Reader) (io.Reader, error) {
 			return zstd.NewReader(r, zstd.WithDecoderMaxWindow(8<<20)) // RFC 9659 §3
 		},
 	} {
@@ -66,14 +66,14 @@ func TestOthersCanReadIt(t *testing.T) {
 }
 
 func TestNotWorthIt(t *testing.T) {
-	for _, c := range append(all, policy.Identity) {
+	for _, c := range append(all, httpcache.Identity) {
 		for about, plain := range map[string][]byte{"nothing": nil, "too short": text(Least - 1), "noise": noise(10 << 10)} {
 			if got := Encode(c, plain); got != nil {
 				t.Errorf("%s of %s: %d bytes of %d", c, about, len(got), len(plain))
 			}
 		}
 	}
-	if got := Encode(policy.Identity, text(1000)); got != nil {
+	if got := Encode(httpcache.Identity, text(1000)); got != nil {
 		t.Errorf("identity: %q", got)
 	}
 }

@@ -7,7 +7,7 @@ import (
 	"io"
 	"sync"
 
-	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 
 	"github.com/andybalholm/brotli"
 	"github.com/klauspost/compress/gzip"
@@ -20,7 +20,7 @@ const piece = 32 << 10
 var errLength = errors.New("decode body: it has another length than it should")
 
 // Decode gives back a body of the given length.
-func Decode(c policy.Coding, body []byte, length int) ([]byte, error) {
+func Decode(c httpcache.Coding, body []byte, length int) ([]byte, error) {
 	b := bytes.NewBuffer(make([]byte, 0, length))
 	err := Stream(b, c, body, length)
 	return b.Bytes(), err
@@ -28,10 +28,10 @@ func Decode(c policy.Coding, body []byte, length int) ([]byte, error) {
 
 // Stream writes a body of the given length to w, a piece at a time. It writes no more than that length, whatever the body
 // holds. Errors of w are returned as they are.
-func Stream(w io.Writer, c policy.Coding, body []byte, length int) error {
+func Stream(w io.Writer, c httpcache.Coding, body []byte, length int) error {
 	buf := pieces.Get().(*[piece]byte)
 	defer pieces.Put(buf)
-	if c == policy.Zstd && length <= piece {
+	if c == httpcache.Zstd && length <= piece {
 		return whole(w, buf[:0:length], body)
 	}
 	from, err := open(c, bytes.NewReader(body))
@@ -91,12 +91,12 @@ var (
 )
 
 // open starts to decode src.
-func open(c policy.Coding, src io.Reader) (*decoder, error) {
+func open(c httpcache.Coding, src io.Reader) (*decoder, error) {
 	pool, fresh := &gzipReaders, newGzip
 	switch c {
-	case policy.Brotli:
+	case httpcache.Brotli:
 		pool, fresh = &brotliReaders, newBrotli
-	case policy.Zstd:
+	case httpcache.Zstd:
 		pool, fresh = &zstdReaders, newZstd
 	}
 	d, ok := pool.Get().(*decoder)

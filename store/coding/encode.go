@@ -5,7 +5,7 @@ import (
 	"io"
 	"sync"
 
-	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 
 	"github.com/andybalholm/brotli"
 	"github.com/klauspost/compress/gzip"
@@ -24,7 +24,7 @@ const (
 )
 
 // Encode compresses a body. It gives nil where that is not worth it. The result is as large as it says, and no larger.
-func Encode(c policy.Coding, plain []byte) []byte {
+func Encode(c httpcache.Coding, plain []byte) []byte {
 	if len(plain) < Least {
 		return nil
 	}
@@ -32,11 +32,11 @@ func Encode(c policy.Coding, plain []byte) []byte {
 	defer buffers.Put(scratch)
 	scratch.Reset()
 	switch c {
-	case policy.Gzip:
+	case httpcache.Gzip:
 		compress(scratch, &gzipWriters, plain)
-	case policy.Brotli:
+	case httpcache.Brotli:
 		compress(scratch, &brotliWriters, plain)
-	case policy.Zstd:
+	case httpcache.Zstd:
 		scratch.Write(zstdWriter().EncodeAll(plain, scratch.AvailableBuffer()))
 	default:
 		return nil

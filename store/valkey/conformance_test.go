@@ -12,7 +12,7 @@ import (
 
 	"cacheproxy/invalidation"
 	"cacheproxy/invalidation/fleet"
-	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 	"cacheproxy/store"
 )
 
@@ -54,7 +54,7 @@ func following(applied uint64) *chart { return &chart{history: history, applied:
 // response makes a copy that was fetched just now, at a position.
 func response(seq uint64, body string) *store.Copy {
 	c := store.NewCopy(200, http.Header{"Content-Type": {"text/plain"}, "Etag": {`"` + fmt.Sprint(seq) + `"`}}, []byte(body))
-	c.Life = policy.Lifetime{Date: time.Now().UTC().Truncate(time.Second), Received: time.Now(), Fresh: time.Minute, Keep: time.Hour}
+	c.Life = httpcache.Lifetime{Date: time.Now().UTC().Truncate(time.Second), Received: time.Now(), Fresh: time.Minute, Keep: time.Hour}
 	c.Members = []invalidation.ID{7, 8}
 	c.Stamp.Set(token(seq))
 	return c
@@ -113,7 +113,7 @@ func conformRoundTrip(t *testing.T, open opener) {
 	long := strings.Repeat("a line of text. ", 4000)
 	for about, want := range map[string]*store.Copy{
 		"short": response(1, "body"), "long": response(2, long), "empty": response(3, ""),
-		"held compressed": held(policy.Zstd, long), "no header": store.NewCopy(404, nil, []byte("gone")),
+		"held compressed": held(httpcache.Zstd, long), "no header": store.NewCopy(404, nil, []byte("gone")),
 	} {
 		if want.Life.Received = time.Now(); want.Life.Keep == 0 {
 			want.Life.Keep = time.Hour
@@ -211,7 +211,7 @@ func conformSize(t *testing.T, open opener) {
 	put(t, narrow, t.Name()+"4", response(3, body))
 	wantBody(t, "put by who takes less", a, t.Name()+"4", "")
 	// Compressed where it is held, and yet as long as it is.
-	put(t, a, t.Name()+"3", held(policy.Gzip, body+"a"))
+	put(t, a, t.Name()+"3", held(httpcache.Gzip, body+"a"))
 	wantBody(t, "longer without its coding", a, t.Name()+"3", "")
 }
 

@@ -10,6 +10,7 @@ import (
 	"cacheproxy/invalidation"
 	"cacheproxy/invalidation/fleet"
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 	"cacheproxy/store"
 	"cacheproxy/store/coding"
 
@@ -74,7 +75,7 @@ func (s *stored) copy(most int64) (*store.Copy, error) {
 	vary := r.texts()
 	members := r.members()
 	digest := r.word()
-	held := policy.Coding(r.byte())
+	held := httpcache.Coding(r.byte())
 	length := r.number(uint64(most))
 	head, body := r.number(uint64(most)), r.number(uint64(most))
 	if r.failed || head+body > uint64(most) {
@@ -83,7 +84,7 @@ func (s *stored) copy(most int64) (*store.Copy, error) {
 	plain := r.left
 	if s.flags&flagPacked != 0 {
 		var err error
-		if plain, err = coding.Decode(policy.Zstd, plain, int(head+body)); err != nil {
+		if plain, err = coding.Decode(httpcache.Zstd, plain, int(head+body)); err != nil {
 			return nil, errGarbled
 		}
 	}
@@ -206,14 +207,14 @@ func (r *reader) time() time.Time {
 	return time.Unix(seconds, int64(r.number(999_999_999))).UTC()
 }
 
-func (r *reader) life() policy.Lifetime {
-	l := policy.Lifetime{Date: r.time(), Received: r.time()}
+func (r *reader) life() httpcache.Lifetime {
+	l := httpcache.Lifetime{Date: r.time(), Received: r.time()}
 	for _, d := range []*time.Duration{&l.InitialAge, &l.Fresh, &l.StaleWhileRevalidate, &l.StaleIfError, &l.Keep} {
 		*d = time.Duration(r.number(math.MaxInt64))
 	}
 	flags := r.byte()
 	l.MustRevalidate, l.NoCache = flags&lifeMustRevalidate != 0, flags&lifeNoCache != 0
-	if flags&^(lifeMustRevalidate|lifeNoCache) != 0 || l.Keep > policy.MaxKeep {
+	if flags&^(lifeMustRevalidate|lifeNoCache) != 0 || l.Keep > httpcache.MaxKeep {
 		r.fail()
 	}
 	return l

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"cacheproxy/invalidation/fleet"
-	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 	"cacheproxy/store"
 	"cacheproxy/store/coding"
 
@@ -68,9 +68,9 @@ func appendFront(dst []byte, flags byte, at fleet.Shared, key string) []byte {
 func encodeCopy(key string, c *store.Copy, at fleet.Shared, pack bool) []byte {
 	flags, packed := byte(0), []byte(nil)
 	// What is compressed already, by the origin or here, does not become shorter.
-	if pack && c.Coding() == policy.Identity && len(c.Values("Content-Encoding")) == 0 {
+	if pack && c.Coding() == httpcache.Identity && len(c.Values("Content-Encoding")) == 0 {
 		plain := append(append(make([]byte, 0, len(c.Head)+len(c.Body)), c.Head...), c.Body...)
-		if packed = coding.Encode(policy.Zstd, plain); packed != nil {
+		if packed = coding.Encode(httpcache.Zstd, plain); packed != nil {
 			flags = flagPacked
 		}
 	}
@@ -96,7 +96,7 @@ func encodeCopy(key string, c *store.Copy, at fleet.Shared, pack bool) []byte {
 	return appendChecksum(dst)
 }
 
-func appendLife(dst []byte, l policy.Lifetime) []byte {
+func appendLife(dst []byte, l httpcache.Lifetime) []byte {
 	dst = appendTime(appendTime(dst, l.Date), l.Received)
 	for _, d := range []time.Duration{l.InitialAge, l.Fresh, l.StaleWhileRevalidate, l.StaleIfError, l.Keep} {
 		dst = binary.AppendUvarint(dst, uint64(max(d, 0)))

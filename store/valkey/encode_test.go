@@ -14,7 +14,7 @@ import (
 
 	"cacheproxy/invalidation"
 	"cacheproxy/invalidation/fleet"
-	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 	"cacheproxy/store"
 	"cacheproxy/store/coding"
 )
@@ -33,7 +33,7 @@ func sample(body string) *store.Copy {
 }
 
 func fill(c *store.Copy) {
-	c.Life = policy.Lifetime{
+	c.Life = httpcache.Lifetime{
 		Date: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Received: time.Date(2026, 1, 2, 3, 4, 6, 789, time.UTC),
 		InitialAge: time.Second, Fresh: time.Minute, StaleWhileRevalidate: 2, StaleIfError: 3, Keep: time.Hour, MustRevalidate: true,
 	}
@@ -41,7 +41,7 @@ func fill(c *store.Copy) {
 	c.Members = []invalidation.ID{1, 1 << 60, ^invalidation.ID(0)}
 }
 
-func held(c policy.Coding, body string) *store.Copy {
+func held(c httpcache.Coding, body string) *store.Copy {
 	s := store.NewCoded(200, http.Header{"Etag": {`"1"`}}, []byte(body), c, coding.Encode(c, []byte(body)))
 	fill(s)
 	return s
@@ -49,10 +49,10 @@ func held(c policy.Coding, body string) *store.Copy {
 
 func samples() map[string]store.Item {
 	gone := store.NewCopy(404, nil, []byte{})
-	gone.Life = policy.Lifetime{Date: time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC), Received: time.Unix(0, 0).UTC(), Keep: time.Second, NoCache: true}
+	gone.Life = httpcache.Lifetime{Date: time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC), Received: time.Unix(0, 0).UTC(), Keep: time.Second, NoCache: true}
 	return map[string]store.Item{
 		"copy": sample("body"), "long": sample(strings.Repeat("a line of text. ", 10_000)), "empty": gone,
-		"gzip": held(policy.Gzip, strings.Repeat("text ", 1000)), "zstd": held(policy.Zstd, strings.Repeat("text ", 1000)),
+		"gzip": held(httpcache.Gzip, strings.Repeat("text ", 1000)), "zstd": held(httpcache.Zstd, strings.Repeat("text ", 1000)),
 		"variants": &store.Variants{
 			Selections: [][]string{{"Accept-Language", "X-Site"}, {"X-Site"}},
 			Keys:       []string{"key-1", "key-2", "other", "k", ""},
@@ -102,7 +102,7 @@ func TestPackedIsShorter(t *testing.T) {
 	if len(packed) > len(plain)/4 {
 		t.Errorf("packed: %d bytes, plain: %d", len(packed), len(plain))
 	}
-	for about, c := range map[string]*store.Copy{"short": sample("body"), "held compressed": held(policy.Gzip, strings.Repeat("text ", 1000))} {
+	for about, c := range map[string]*store.Copy{"short": sample("body"), "held compressed": held(httpcache.Gzip, strings.Repeat("text ", 1000))} {
 		if value, _ := encode("key", c, shared, true); value[historyAt-1] != 0 {
 			t.Errorf("%s: it is packed, which is of no use", about)
 		}
@@ -216,9 +216,9 @@ func FuzzRoundTrip(f *testing.F) {
 	f.Add("key", 200, "text/plain", []byte("body"), "Accept", uint64(1), int64(1), int64(1))
 	f.Fuzz(func(t *testing.T, key string, status int, value string, body []byte, vary string, member uint64, age, keep int64) {
 		c := store.NewCopy(200+int(uint16(status))%800, http.Header{"Content-Type": {value, value}}, body)
-		c.Life = policy.Lifetime{
+		c.Life = httpcache.Lifetime{
 			Date: time.Unix(age, 0).UTC(), Received: time.Unix(keep, max(keep%1e9, 0)).UTC(), InitialAge: time.Duration(max(age, 0)),
-			Keep: min(time.Duration(max(keep, 0)), policy.MaxKeep), MustRevalidate: age%2 == 0,
+			Keep: min(time.Duration(max(keep, 0)), httpcache.MaxKeep), MustRevalidate: age%2 == 0,
 		}
 		c.Vary, c.Members = []string{vary}, []invalidation.ID{invalidation.ID(member)}
 		for _, pack := range []bool{false, true} {

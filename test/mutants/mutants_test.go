@@ -87,7 +87,7 @@ var mutants = append([]mutant{
 	},
 	{
 		name:  "parts that were purged are joined with what comes",
-		edits: []edit{{"proxy/parts.go", "<= invalidation.Soft && policy.Combinable", "<= invalidation.Purged && policy.Combinable"}},
+		edits: []edit{{"proxy/parts.go", "<= invalidation.Soft && httpcache.Combinable", "<= invalidation.Purged && httpcache.Combinable"}},
 		pkg:   "./proxy", run: "TestParts/what_is_purged_is_not_joined",
 	},
 	{
