@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"cacheproxy/policy/httpcache"
 )
 
 // AsksAsFill reports whether the client's own request, sent through, asks what a fill would ask: only then is the answer
@@ -19,11 +21,11 @@ func (r *Route) AsksAsFill(client http.Header, selected []string) bool {
 			}
 			return false
 		case toldByAll[name] && len(fill[name]) == 0:
-		case name == acceptEncoding && !r.declares(acceptEncoding):
-			if combined(fill[name]) != ParseAcceptEncoding(lines).Canonical() {
+		case name == encodingField && !r.declares(encodingField):
+			if httpcache.Combined(fill[name]) != httpcache.ParseAcceptEncoding(lines).Canonical() {
 				return false
 			}
-		case combined(fill[name]) != combined(lines) || len(fill[name]) == 0:
+		case httpcache.Combined(fill[name]) != httpcache.Combined(lines) || len(fill[name]) == 0:
 			return false
 		}
 	}
@@ -41,7 +43,7 @@ var toldByAll = map[string]bool{
 // namesFields reports whether a line of Connection has more than the options that are about the connection itself.
 func namesFields(line string) bool {
 	for option := range strings.SplitSeq(line, ",") {
-		switch strings.ToLower(trimOWS(option)) {
+		switch strings.ToLower(httpcache.TrimOWS(option)) {
 		case "", "close", "keep-alive", "te", "upgrade":
 		default:
 			return true

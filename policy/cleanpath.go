@@ -3,6 +3,8 @@ package policy
 import (
 	"path"
 	"strings"
+
+	"cacheproxy/policy/httpcache"
 )
 
 // isCleanPath reports whether a raw path means the same to everyone. A path with empty or dot segments, backslashes,
@@ -25,7 +27,7 @@ func isCleanPath(p string) bool {
 		case c == '.':
 			suspect = true
 		case c == '%':
-			b, ok := unescapeAt(p, i)
+			b, ok := httpcache.UnescapeAt(p, i)
 			if !ok {
 				return false
 			}
@@ -42,7 +44,7 @@ func hasDotSegment(p string) bool {
 	dots, others := 0, 0
 	for i := 0; i < len(p); i++ {
 		c := p[i]
-		if b, ok := unescapeAt(p, i); ok {
+		if b, ok := httpcache.UnescapeAt(p, i); ok {
 			c = b
 			i += 2
 		}
@@ -66,7 +68,7 @@ func hasDotSegment(p string) bool {
 
 // CleanTarget is t with the path that an origin which resolves dots, backslashes and empty segments would see. It is
 // for the effects of a write whose own path is unclean; nothing is served or stored under it, and it is never forwarded.
-func CleanTarget(t Target) Target {
+func CleanTarget(t httpcache.Target) httpcache.Target {
 	if isCleanPath(t.Path) || t.Path == "*" {
 		return t
 	}
@@ -81,7 +83,7 @@ func CleanTarget(t Target) Target {
 	if n := len(t.Path); n > 0 && (t.Path[n-1] == '/' || t.Path[n-1] == '\\') && clean != "/" {
 		clean += "/"
 	}
-	t.Path = canonicalPath(clean)
+	t.Path = httpcache.CanonicalPath(clean)
 	return t
 }
 
@@ -90,7 +92,7 @@ func unescapeSeparators(p string) string {
 	var b strings.Builder
 	for i := 0; i < len(p); i++ {
 		c := p[i]
-		if d, ok := unescapeAt(p, i); ok && (d == '.' || d == '/' || d == '\\') {
+		if d, ok := httpcache.UnescapeAt(p, i); ok && (d == '.' || d == '/' || d == '\\') {
 			c = d
 			i += 2
 		}

@@ -4,94 +4,41 @@ import (
 	"net/http"
 	"slices"
 	"testing"
+
+	"cacheproxy/policy/httpcache"
 )
 
 func TestCompresses(t *testing.T) {
 	const json = "Content-Type: application/json"
 	for _, tt := range []struct {
 		about  string
-		coding Coding
+		coding httpcache.Coding
 		status int
 		h      http.Header
 		want   bool
 	}{
-		{"JSON", Zstd, 200, header(json), true},
-		{"a parameter, in any case", Zstd, 200, header("Content-Type: Text/HTML; charset=utf-8"), true},
-		{"a structured suffix (RFC 6839)", Gzip, 200, header("Content-Type: application/problem+json"), true},
-		{"not found", Zstd, 404, header(json), true},
-		{"a route that does not", Identity, 200, header(json), false},
-		{"a coding already (RFC 9110 §8.4)", Zstd, 200, header(json, "Content-Encoding: gzip"), false},
-		{"no-transform (RFC 9110 §7.7, RFC 9111 §5.2.2.6)", Zstd, 200, header(json, "Cache-Control: max-age=5, No-Transform"), false},
-		{"a part (RFC 9110 §15.3.7)", Zstd, 206, header(json), false},
-		{"Content-Range", Zstd, 200, header(json, "Content-Range: bytes 0-1/2"), false},
-		{"no content (§15.3.5)", Zstd, 204, header(json), false},
-		{"reset content (§15.3.6)", Zstd, 205, header(json), false},
-		{"not modified (§15.4.5)", Zstd, 304, header(json), false},
-		{"compressed by its type", Zstd, 200, header("Content-Type: image/jpeg"), false},
-		{"an archive", Zstd, 200, header("Content-Type: application/zip"), false},
-		{"a stream", Zstd, 200, header("Content-Type: text/event-stream"), false},
-		{"no type", Zstd, 200, header(), false},
-		{"two types", Zstd, 200, header(json, "Content-Type: image/png"), false},
+		{"JSON", httpcache.Zstd, 200, header(json), true},
+		{"a parameter, in any case", httpcache.Zstd, 200, header("Content-Type: Text/HTML; charset=utf-8"), true},
+		{"a structured suffix (RFC 6839)", httpcache.Gzip, 200, header("Content-Type: application/problem+json"), true},
+		{"not found", httpcache.Zstd, 404, header(json), true},
+		{"a route that does not", httpcache.Identity, 200, header(json), false},
+		{"a coding already (RFC 9110 §8.4)", httpcache.Zstd, 200, header(json, "Content-Encoding: gzip"), false},
+		{"no-transform (RFC 9110 §7.7, RFC 9111 §5.2.2.6)", httpcache.Zstd, 200, header(json, "Cache-Control: max-age=5, No-Transform"), false},
+		{"a part (RFC 9110 §15.3.7)", httpcache.Zstd, 206, header(json), false},
+		{"Content-Range", httpcache.Zstd, 200, header(json, "Content-Range: bytes 0-1/2"), false},
+		{"no content (§15.3.5)", httpcache.Zstd, 204, header(json), false},
+		{"reset content (§15.3.6)", httpcache.Zstd, 205, header(json), false},
+		{"not modified (§15.4.5)", httpcache.Zstd, 304, header(json), false},
+		{"compressed by its type", httpcache.Zstd, 200, header("Content-Type: image/jpeg"), false},
+		{"an archive", httpcache.Zstd, 200, header("Content-Type: application/zip"), false},
+		{"a stream", httpcache.Zstd, 200, header("Content-Type: text/event-stream"), false},
+		{"no type", httpcache.Zstd, 200, header(), false},
+		{"two types", httpcache.Zstd, 200, header(json, "Content-Type: image/png"), false},
 	} {
 		r := &Route{Compression: tt.coding}
 		if got := r.Compresses(tt.status, tt.h); got != tt.want {
 			t.Errorf("%s: %v", tt.about, got)
 		}
-	}
-}
-
-func TestCompressed(t *testing.T) {
-	for _, tt := range []struct {
-		about string
-		req   http.Header
-		want  bool
-	}{
-		{"accepted (RFC 9110 §12.5.3)", header("Accept-Encoding: gzip, zstd"), true},
-		{"not accepted", header("Accept-Encoding: gzip, br"), false},
-		{"refused", header("Accept-Encoding: zstd;q=0, *"), false},
-		{"absent: allowed, but perhaps not understood", header(), false},
-		{"empty", header("Accept-Encoding: "), false},
-		{"liked less than none", header("Accept-Encoding: zstd;q=0.2, identity"), false},
-		{"a part (RFC 9110 §14.2)", header("Accept-Encoding: zstd", "Range: bytes=0-1"), false},
-		{"no-transform (RFC 9111 §5.2.1.6)", header("Accept-Encoding: zstd", "Cache-Control: no-transform"), false},
-	} {
-		if got := Compressed(tt.req, Zstd); got != tt.want {
-			t.Errorf("%s: %v", tt.about, got)
-		}
-	}
-}
-
-func TestRecodedHeader(t *testing.T) {
-	for etag, want := range map[string]string{
-		`"a"`: `W/"a"`, `W/"a"`: `W/"a"`, `a`: "", `"a", "b"`: "", // RFC 9110 §8.8.3
-	} {
-		if got := WeakETag([]string{etag}); got != want {
-			t.Errorf("weak form of %s: %q, want %q", etag, got, want)
-		}
-	}
-	if got := WeakETag(nil); got != "" {
-		t.Errorf("weak form of nothing: %q", got)
-	}
-	// Either form of the tag finds the copy by If-None-Match, which compares weakly (RFC 9110 §13.1.2).
-	for _, tag := range []string{`"a"`, `W/"a"`} {
-		if !NotModified(header("If-None-Match: "+tag), "GET", 200, header(`Etag: "a"`), epoch) {
-			t.Errorf("%s does not match", tag)
-		}
-	}
-	for vary, want := range map[string][]string{
-		"":                       {"", "Accept-Encoding"},
-		"Origin":                 {"Origin", "Accept-Encoding"},
-		"Origin,accept-encoding": {"Origin,accept-encoding"},
-		"*":                      {"*"},
-	} {
-		h := http.Header{"Vary": {vary}}
-		if VaryByCoding(h); !slices.Equal(h["Vary"], want) {
-			t.Errorf("Vary %q: %q", vary, h["Vary"])
-		}
-	}
-	h := header("Content-Digest: x", "Repr-Digest: x", "Digest: x", "Content-Md5: x", "Accept-Ranges: bytes", "Etag: x")
-	if RemoveDigests(h); len(h) != 1 {
-		t.Errorf("left: %v", h)
 	}
 }
 
@@ -110,9 +57,9 @@ func TestSelectedByCoding(t *testing.T) {
 		{"and is not said twice", Route{}, fetched(fresh, "Content-Encoding: gzip", "Vary: Accept-Encoding"), []string{"Accept-Encoding"}},
 		{"among others", Route{}, fetched(fresh, "Content-Encoding: br", "Vary: Origin, Accept"), []string{"Accept", "Accept-Encoding", "Origin"}},
 		{"identity is none", Route{}, fetched(fresh, "Content-Encoding: identity"), nil},
-		{"compressed here: the origin was not told", Route{Compression: Zstd}, fetched(fresh, "Vary: Accept, Accept-Encoding, Origin"), []string{"Accept", "Origin"}},
-		{"compressed here, but it was told", Route{Compression: Zstd}, through(fetched(fresh, "Vary: Accept-Encoding")), []string{"Accept-Encoding"}},
-		{"compressed here, told, and coded", Route{Compression: Zstd}, through(fetched(fresh, "Content-Encoding: gzip")), []string{"Accept-Encoding"}},
+		{"compressed here: the origin was not told", Route{Compression: httpcache.Zstd}, fetched(fresh, "Vary: Accept, Accept-Encoding, Origin"), []string{"Accept", "Origin"}},
+		{"compressed here, but it was told", Route{Compression: httpcache.Zstd}, through(fetched(fresh, "Vary: Accept-Encoding")), []string{"Accept-Encoding"}},
+		{"compressed here, told, and coded", Route{Compression: httpcache.Zstd}, through(fetched(fresh, "Content-Encoding: gzip")), []string{"Accept-Encoding"}},
 	} {
 		v := tt.route.Judge(tt.f)
 		if !v.Store || !slices.Equal(v.Vary, tt.want) {
@@ -123,7 +70,7 @@ func TestSelectedByCoding(t *testing.T) {
 	for _, status := range []int{200, 503} {
 		f := fetched(fresh, "Content-Encoding: gzip", "Vary: Accept-Encoding")
 		f.Status = status
-		if v := (&Route{Compression: Zstd}).Judge(f); v.Share || v.Store || v.Reason != CodingUnasked {
+		if v := (&Route{Compression: httpcache.Zstd}).Judge(f); v.Share || v.Store || v.Reason != CodingUnasked {
 			t.Errorf("coded although compressed here, %d: %+v", status, v)
 		}
 	}
@@ -138,12 +85,12 @@ func TestSelectedByCoding(t *testing.T) {
 // Who accepts no answer without a coding gets the origin's own, where fills ask for answers without one.
 func TestPlanCodingRefused(t *testing.T) {
 	for field, want := range map[string]Reason{"identity;q=0, zstd": CodingRefused, "zstd, *;q=0": CodingRefused, "zstd": NoReason, "": NoReason} {
-		r := &Route{Policy: CacheAside, Compression: Zstd}
+		r := &Route{Policy: CacheAside, Compression: httpcache.Zstd}
 		_, reason := PlanRequest(r, On, &http.Request{Method: "GET", Header: header("Accept-Encoding: " + field)}, nil)
 		if reason != want {
 			t.Errorf("%q: %v, want %v", field, reason, want)
 		}
-		r.Compression = Identity
+		r.Compression = httpcache.Identity
 		if _, reason := PlanRequest(r, On, &http.Request{Method: "GET", Header: header("Accept-Encoding: " + field)}, nil); reason != NoReason {
 			t.Errorf("%q without compression: %v", field, reason)
 		}
@@ -170,7 +117,7 @@ func TestUnaccepted(t *testing.T) {
 	}
 	for _, tt := range tests {
 		h := header("Content-Encoding: " + tt.coding)
-		if got := unaccepted(tt.accepting, h); got != tt.want {
+		if got := httpcache.Unaccepted(tt.accepting, h); got != tt.want {
 			t.Errorf("%q for %q: %v", tt.coding, tt.accepting, got)
 		}
 		f := fetched("Cache-Control: max-age=60", "Content-Encoding: "+tt.coding)
@@ -188,11 +135,11 @@ func FuzzUnaccepted(f *testing.F) {
 	f.Add("identity;q=0", "zstd,")
 	f.Fuzz(func(t *testing.T, accepting, coding string) {
 		h := http.Header{"Content-Encoding": {coding}}
-		got := unaccepted([]string{accepting}, h)
-		if other := unaccepted([]string{ParseAcceptEncoding([]string{accepting}).Canonical()}, h); other != got {
+		got := httpcache.Unaccepted([]string{accepting}, h)
+		if other := httpcache.Unaccepted([]string{httpcache.ParseAcceptEncoding([]string{accepting}).Canonical()}, h); other != got {
 			t.Fatalf("%q for %q: %v, in its canonical spelling %v", coding, accepting, got, other)
 		}
-		if got && !Coded(h) {
+		if got && !httpcache.Coded(h) {
 			t.Fatalf("%q is no coding", coding)
 		}
 	})

@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"net/http"
 	"strings"
+
+	"cacheproxy/policy/httpcache"
 )
 
 // ContentReads opts a route in to reads that carry their question in the request's content: QUERY (RFC 10008), and POST
@@ -28,7 +30,7 @@ func (r *Route) MayAsk(p Pattern, method string) bool {
 
 // Asks reports whether a request that MayAsk is a read, given all of its content. When in doubt it is not: some servers of GraphQL
 // take the operation from the URL where it has one.
-func (r *Route) Asks(method string, t Target, h http.Header, content []byte) bool {
+func (r *Route) Asks(method string, t httpcache.Target, h http.Header, content []byte) bool {
 	if int64(len(content)) > r.Content.Max {
 		return false
 	}
@@ -39,7 +41,7 @@ func (r *Route) Asks(method string, t Target, h http.Header, content []byte) boo
 func namesOperation(query string) bool {
 	for piece := range strings.SplitSeq(query, "&") {
 		for name := range graphQLMembers {
-			if hasName(pieceName(piece), name, false) {
+			if httpcache.HasName(httpcache.PieceName(piece), name, false) {
 				return true
 			}
 		}
@@ -73,9 +75,9 @@ func PlanQuestion(r *Route, mode Mode, req *http.Request, selected []string) (Ac
 // AppendContent appends to a storage key what makes it that of a question: method, description and digest of the content.
 // Two questions share a key only if their contents are equal, or collide in SHA-256.
 func AppendContent(key []byte, method string, h http.Header, content []byte) []byte {
-	key = appendField(key, method)
+	key = httpcache.AppendField(key, method)
 	for _, name := range contentFields {
-		key = appendField(key, combined(h[name]))
+		key = httpcache.AppendField(key, httpcache.Combined(h[name]))
 	}
 	sum := sha256.Sum256(content)
 	return append(key, sum[:]...)
@@ -86,4 +88,4 @@ func ContentHeader(fill, client http.Header) { copyFields(fill, client, contentF
 
 // Confirmable reports whether a fill with this method may ask to have a copy confirmed. To anything but a safe method
 // If-None-Match is a condition on carrying it out (RFC 9110 §13.1.2).
-func Confirmable(method string) bool { return Safe(method) }
+func Confirmable(method string) bool { return httpcache.Safe(method) }

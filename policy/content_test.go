@@ -6,6 +6,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"cacheproxy/policy/httpcache"
 )
 
 func jsonHeader(extra ...string) http.Header {
@@ -85,20 +87,20 @@ func TestAsksGraphQL(t *testing.T) {
 		if h == nil {
 			h = jsonHeader()
 		}
-		if got := r.Asks("POST", Target{}, h, []byte(c.content)); got != c.read {
+		if got := r.Asks("POST", httpcache.Target{}, h, []byte(c.content)); got != c.read {
 			t.Errorf("%s: a read: %t, want %t", c.name, got, c.read)
 		}
 	}
 	for query, read := range map[string]bool{"": true, "page=2": true, "query=mutation{a}": false, "a=1&%71uery=x": false, "operationName=b": false, "variables": false} {
-		if got := r.Asks("POST", Target{Query: query, HasQuery: true}, jsonHeader(), []byte(`{"query":"{ a }"}`)); got != read {
+		if got := r.Asks("POST", httpcache.Target{Query: query, HasQuery: true}, jsonHeader(), []byte(`{"query":"{ a }"}`)); got != read {
 			t.Errorf("with %q in the URL, a read: %t, want %t", query, got, read)
 		}
 	}
-	if !r.Asks("QUERY", Target{}, jsonHeader(), []byte(`anything`)) {
+	if !r.Asks("QUERY", httpcache.Target{}, jsonHeader(), []byte(`anything`)) {
 		t.Error("RFC 10008 §2: QUERY is safe, whatever it asks")
 	}
 	r.Content.GraphQL = false
-	if !r.Asks("POST", Target{}, http.Header{}, []byte(`q=a`)) {
+	if !r.Asks("POST", httpcache.Target{}, http.Header{}, []byte(`q=a`)) {
 		t.Error("a POST of a route that takes all of them for reads is not one")
 	}
 }

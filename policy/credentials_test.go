@@ -1,6 +1,10 @@
 package policy
 
-import "testing"
+import (
+	"testing"
+
+	"cacheproxy/policy/httpcache"
+)
 
 func TestAnswersCredentials(t *testing.T) {
 	tests := []struct {
@@ -25,7 +29,7 @@ func TestAnswersCredentials(t *testing.T) {
 			t.Errorf("%s: %v", tt.about, got)
 		}
 	}
-	if (&Route{Targets: []string{TargetCDN}}).AnswersCredentials(header("Cache-Control: public", "CDN-Cache-Control: max-age=1")) {
+	if (&Route{Targets: []string{httpcache.TargetCDN}}).AnswersCredentials(header("Cache-Control: public", "CDN-Cache-Control: max-age=1")) {
 		t.Error("Cache-Control is for others (RFC 9213 §2.2)")
 	}
 }

@@ -1,26 +1,26 @@
 // Package policy holds the decisions of the proxy: which route a request belongs to, under which key its answer is
 // kept, whether an answer may be shared or stored, for how long it is fresh, what a write makes unusable, and the words
-// in which all of this is told.
+// in which all of this is told. What HTTP itself says about each is in package httpcache below it, which knows no route.
 //
 // Everything here is pure: the same input gives the same output. There is no I/O, no clock, no randomness and no
 // goroutine; the time and random numbers are parameters, and decisions are returned as values for others to carry out.
 //
 // The path of a request through the package:
 //
-//	ParseTarget            the target as it came                    target.go
-//	Table.Match            which route, with which wildcards        table.go, pattern.go, cleanpath.go
-//	PlanRequest            read, write or pass, and why             plan.go
-//	Query.Apply            the query as keyed and forwarded         query.go
-//	ParseRanges            which part of the answer is wanted       range.go
-//	Route.AppendKey        the storage key                          key.go
-//	Route.FillHeader       what of the header a fill forwards       fillheader.go
-//	Route.Judge            may it be shared, stored, for how long   storable.go, lifetime.go
-//	Route.Members          what its copy can be purged by           names.go, template.go
-//	Route.JudgePart        may a 206 be kept as a part              partial.go
-//	Wishes.Use             what the client makes of it              clientdirectives.go
-//	Lifetime.State         fresh, stale, in which window            freshness.go
-//	NotModified            is 304 the answer                        conditional.go
-//	MeetsPreconditions     If-Match and its like, If-Range          precondition.go
-//	Route.Effects          what a write makes unusable              effects.go
-//	Status.Append          one Outcome and one Reason, in words     outcome.go, reason.go, cachestatus.go
+//	httpcache.ParseTarget            the target as it came
+//	Table.Match                      which route, with which wildcards        table.go, pattern.go, cleanpath.go
+//	PlanRequest                      read, write or pass, and why             plan.go
+//	Query.Apply                      the query as keyed and forwarded         query.go
+//	httpcache.ParseRanges            which part of the answer is wanted
+//	Route.AppendKey                  the storage key                          key.go
+//	Route.FillHeader                 what of the header a fill forwards       fillheader.go
+//	Route.Judge                      may it be shared, stored, for how long   storable.go, lifetime.go
+//	Route.Members                    what its copy can be purged by           names.go, template.go
+//	Route.JudgePart                  may a 206 be kept as a part              partial.go
+//	httpcache.Wishes.Use             what the client makes of it
+//	httpcache.Lifetime.State         fresh, stale, in which window
+//	httpcache.NotModified            is 304 the answer
+//	httpcache.MeetsPreconditions     If-Match and its like, If-Range
+//	Route.Effects                    what a write makes unusable              effects.go
+//	Status.Append                    one Outcome and one Reason, in words     outcome.go, reason.go, status.go
 package policy

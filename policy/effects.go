@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+
+	"cacheproxy/policy/httpcache"
 )
 
 // Effects are the members that a successful write of this route makes unusable: its target URI (RFC 9111 §4.4), the
@@ -14,7 +16,7 @@ import (
 // Fallback reports that Otherwise was used, because the body or another value was not there or there was too much of it, or
 // the route itself, because the body was not there and nobody has said what then. Excess says that the request names more
 // than one request may; nothing of it is to be made unusable then, nor is it to be sent. No request stands for everything.
-func (r *Route) Effects(m *Match, t Target, query string, h http.Header, body []byte) (members []Member, fallback bool, excess *ExcessError) {
+func (r *Route) Effects(m *Match, t httpcache.Target, query string, h http.Header, body []byte) (members []Member, fallback bool, excess *ExcessError) {
 	v := Values{Match: m, Header: h, Target: t, Query: query}
 	var s memberSet
 	s.add(m.URIEffects(t)...)
@@ -123,7 +125,7 @@ func (in *Invalidates) usesBody() bool {
 // URIEffects are the members that invalidating one URI of this host names, with its exact query and also with the query
 // as the route that reads it forwards it, since that is how the copies are named. An unclean path also stands for the
 // one that an origin would make of it. It needs no matched route.
-func (m *Match) URIEffects(t Target) []Member {
+func (m *Match) URIEffects(t httpcache.Target) []Member {
 	var s memberSet
 	s.add(URLMembers(t.Host, t.Path, t.Query, t.HasQuery)...)
 	clean := CleanTarget(t)
@@ -136,7 +138,7 @@ func (m *Match) URIEffects(t Target) []Member {
 
 // URLMembers are what an invalidation of one URL names: with its query as it stands, and as the route that reads the URL
 // forwards it. With an empty host it meets every host, but only the query rules of routes for any host are known.
-func (t *Table) URLMembers(u Target) []Member {
+func (t *Table) URLMembers(u httpcache.Target) []Member {
 	var s memberSet
 	s.add(URLMembers(u.Host, u.Path, u.Query, u.HasQuery)...)
 	if m, _ := t.Match(http.MethodGet, u); m.Route != nil && u.HasQuery {
@@ -158,7 +160,7 @@ func (m *Match) urlEffects(url string) []Member {
 	if !hasQuery {
 		return PathMembers(host, path)
 	}
-	t := Target{Host: host, Path: path, Query: query, HasQuery: true}
+	t := httpcache.Target{Host: host, Path: path, Query: query, HasQuery: true}
 	return m.URIEffects(t)
 }
 
@@ -188,11 +190,11 @@ func cutURL(url string) (host, pathQuery string, ok bool) {
 // ResponseEffects are the members that the answer to a successful write makes unusable besides: the URIs in Location and
 // Content-Location, where they are of the same origin as the target (RFC 9111 §4.4), and the groups of that origin in
 // Cache-Group-Invalidation (RFC 9875 §3).
-func (m *Match) ResponseEffects(t Target, response http.Header) []Member {
+func (m *Match) ResponseEffects(t httpcache.Target, response http.Header) []Member {
 	var s memberSet
 	for _, field := range []string{"Location", "Content-Location"} {
 		for _, value := range response[field] {
-			if u, ok := resolveReference(t, value); ok {
+			if u, ok := httpcache.ResolveReference(t, value); ok {
 				s.add(m.URIEffects(u)...)
 			}
 		}
@@ -200,3 +202,6 @@ func (m *Match) ResponseEffects(t Target, response http.Header) []Member {
 	s.add(groupEffects(t, response)...)
 	return s.list
 }
+
+// ReadsBody reports whether the names depend on the request's body. A nil Invalidates does not.
+func (in *Invalidates) ReadsBody() bool { return in != nil && in.usesBody() }

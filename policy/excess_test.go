@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"cacheproxy/policy/httpcache"
 )
 
 // numbered are so many texts, each once.
@@ -132,8 +134,8 @@ func TestTooManyValuesAreNotRead(t *testing.T) {
 	}
 	for name, read := range map[string]func(yield func(string) bool){
 		"body":   func(yield func(string) bool) { err = doc.values("a.#.b", yield) },
-		"query":  queryValues("q="+strings.Join(many, "&q="), "q"),
-		"cookie": cookieValues(http.Header{"Cookie": {"q=" + strings.Join(many, "; q=")}}, "q"),
+		"query":  httpcache.QueryValues("q="+strings.Join(many, "&q="), "q"),
+		"cookie": httpcache.CookieValues(http.Header{"Cookie": {"q=" + strings.Join(many, "; q=")}}, "q"),
 	} {
 		var s valueSet
 		n := 0

@@ -5,6 +5,8 @@ import (
 	"net/textproto"
 	"slices"
 	"strings"
+
+	"cacheproxy/policy/httpcache"
 )
 
 // forwardedFields are the client's fields that every fill forwards: they cannot change an answer unseen.
@@ -62,13 +64,13 @@ func (r *Route) FillHeader(client http.Header, selected []string) http.Header {
 	copyFields(h, client, r.Headers)
 	copyFields(h, client, r.keyedUnlisted(client))
 	for name := range h {
-		if hopByHop[name] || r.ignores(name) {
+		if httpcache.IsHopByHop(name) || r.ignores(name) {
 			delete(h, name)
 		}
 	}
 	r.fillEncoding(h)
 	// A fill asks for the whole answer, also where the route declares these.
-	StripConditional(h)
+	httpcache.StripConditional(h)
 	delete(h, "Range")
 	if len(r.Cookies) > 0 && !r.declares("Cookie") {
 		if cookies := r.declaredCookies(client); cookies != "" {
@@ -82,11 +84,11 @@ func (r *Route) FillHeader(client http.Header, selected []string) http.Header {
 // and the answer belongs to a variant of its own (RFC 9110 §12.5.3). One that the route declares is part of the key as it
 // is.
 func (r *Route) fillEncoding(h http.Header) {
-	switch lines := h[acceptEncoding]; {
-	case r.Compression != Identity:
-		h[acceptEncoding] = []string{Identity.String()}
-	case len(lines) > 0 && !r.declares(acceptEncoding):
-		h[acceptEncoding] = []string{ParseAcceptEncoding(lines).Canonical()}
+	switch lines := h[encodingField]; {
+	case r.Compression != httpcache.Identity:
+		h[encodingField] = []string{httpcache.Identity.String()}
+	case len(lines) > 0 && !r.declares(encodingField):
+		h[encodingField] = []string{httpcache.ParseAcceptEncoding(lines).Canonical()}
 	}
 }
 
@@ -100,7 +102,7 @@ func copyEndToEnd(dst, src http.Header) {
 	}
 	if lines := src["Connection"]; len(lines) > 0 {
 		dst["Connection"] = lines
-		RemoveHopByHop(dst)
+		httpcache.RemoveHopByHop(dst)
 	}
 }
 
@@ -108,8 +110,8 @@ func copyEndToEnd(dst, src http.Header) {
 // order.
 func (r *Route) declaredCookies(client http.Header) string {
 	var b strings.Builder
-	cookies := requestCookies(client)
-	for name, value, ok := cookies.next(); ok; name, value, ok = cookies.next() {
+	cookies := httpcache.RequestCookies(client)
+	for name, value, ok := cookies.Next(); ok; name, value, ok = cookies.Next() {
 		if !slices.Contains(r.Cookies, name) {
 			continue
 		}
@@ -124,8 +126,8 @@ func (r *Route) declaredCookies(client http.Header) string {
 // isWithheld reports whether a fill keeps the field back.
 func isWithheld(name string) bool {
 	name = textproto.CanonicalMIMEHeaderKey(strings.ReplaceAll(name, "_", "-"))
-	return withheld[name] || hopByHop[name] || strings.HasPrefix(name, "X-Forwarded-") ||
-		name == "Range" || slices.Contains(conditionals[:], name)
+	return withheld[name] || httpcache.IsHopByHop(name) || strings.HasPrefix(name, "X-Forwarded-") ||
+		name == "Range" || httpcache.IsPrecondition(name)
 }
 
 func copyFields(dst, src http.Header, names []string) {

@@ -3,7 +3,10 @@ package policy
 import (
 	"net/http"
 	"reflect"
+	"slices"
 	"testing"
+
+	"cacheproxy/policy/httpcache"
 )
 
 // hostile is what no fill may forward undeclared.
@@ -78,5 +81,55 @@ func TestFillHeaderIsACopy(t *testing.T) {
 	}
 	if got := r.FillHeader(nil, nil); got == nil {
 		t.Error("nil header")
+	}
+}
+
+// Spellings of the same share a variant; an absent field has its own (RFC 9110 §12.5.3, RFC 9111 §4.1).
+func TestVariantsByCoding(t *testing.T) {
+	names := []string{"Accept-Encoding"}
+	for _, tt := range []struct {
+		a, b http.Header
+		same bool
+	}{
+		{header("Accept-Encoding: gzip, deflate, br"), header("Accept-Encoding: br;q=1.0, gzip;q=0.8, *;q=0"), false},
+		{header("Accept-Encoding: gzip, deflate, br"), header("Accept-Encoding: br;q=1.0, gzip;q=0.8"), true},
+		{header("Accept-Encoding: gzip"), header("Accept-Encoding: x-gzip"), true},
+		{header("Accept-Encoding: gzip"), header("Accept-Encoding: gzip, br"), false},
+		{header("Accept-Encoding: "), header("Accept-Encoding: identity"), true},
+		{header(), header("Accept-Encoding: identity"), false},
+		{header(), header("Accept-Encoding: "), false},
+		{header(), header("Accept-Encoding: *"), false},
+	} {
+		if got := httpcache.VaryMatch(names, tt.a, tt.b); got != tt.same {
+			t.Errorf("%v and %v: match %v", tt.a, tt.b, got)
+		}
+		if got := string(httpcache.VariantKey(nil, "k", names, tt.a)) == string(httpcache.VariantKey(nil, "k", names, tt.b)); got != tt.same {
+			t.Errorf("%v and %v: equal keys %v", tt.a, tt.b, got)
+		}
+	}
+	dst, h := make([]byte, 0, 256), header("Accept-Encoding: gzip, deflate, br, zstd")
+	if n := testing.AllocsPerRun(100, func() { httpcache.VariantKey(dst, "primary", names, h) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func TestFillEncoding(t *testing.T) {
+	for _, tt := range []struct {
+		about  string
+		route  Route
+		client http.Header
+		want   []string
+	}{
+		{"absent stays absent: any coding is acceptable (RFC 9110 §12.5.3)", Route{}, header(), nil},
+		{"empty: only identity is", Route{}, header("Accept-Encoding: "), []string{"identity"}},
+		{"one spelling", Route{}, header("Accept-Encoding: br, gzip;q=0.5, deflate"), []string{"gzip, br"}},
+		{"one spelling, all fields", Route{ForwardHeaders: ForwardAll}, header("Accept-Encoding: br", "Accept-Encoding: x-gzip"), []string{"gzip, br"}},
+		{"declared: part of the key as it is", Route{Headers: []string{"Accept-Encoding"}}, header("Accept-Encoding: br, x-gzip"), []string{"br, x-gzip"}},
+		{"compressed here", Route{Compression: httpcache.Zstd}, header("Accept-Encoding: br"), []string{"identity"}},
+		{"compressed here, absent", Route{Compression: httpcache.Gzip}, header(), []string{"identity"}},
+	} {
+		if got := tt.route.FillHeader(tt.client, nil)["Accept-Encoding"]; !slices.Equal(got, tt.want) {
+			t.Errorf("%s: %q, want %q", tt.about, got, tt.want)
+		}
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"github.com/tidwall/gjson"
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/parser"
+
+	"cacheproxy/policy/httpcache"
 )
 
 // maxGraphQLTokens bounds the work on one GraphQL document.
@@ -20,7 +22,7 @@ var graphQLMembers = map[string]bool{"query": true, "operationName": true, "vari
 // asksGraphQL reports whether content is a GraphQL request in JSON whose document has queries and no other operation,
 // whichever of them is meant.
 func asksGraphQL(h http.Header, content []byte) bool {
-	mediaType, parameters, err := mime.ParseMediaType(combined(h["Content-Type"]))
+	mediaType, parameters, err := mime.ParseMediaType(httpcache.Combined(h["Content-Type"]))
 	charset := parameters["charset"]
 	if err != nil || mediaType != "application/json" || charset != "" && !strings.EqualFold(charset, "utf-8") || len(h["Content-Encoding"]) > 0 {
 		return false

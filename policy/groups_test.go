@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"cacheproxy/policy/httpcache"
 )
 
 func TestCacheGroups(t *testing.T) {
@@ -43,7 +45,7 @@ func TestCacheGroups(t *testing.T) {
 			t.Errorf("%s: a copy in %q and an invalidation of %q: meet %t, want %t", c.name, c.copies, c.write, got, c.meet)
 		}
 	}
-	if got := groups([]string{strings.Repeat(`"`+strings.Repeat("x", 32)+`", `, 32) + `"y"`}); len(got) != 33 {
+	if got := httpcache.Groups([]string{strings.Repeat(`"`+strings.Repeat("x", 32)+`", `, 32) + `"y"`}); len(got) != 33 {
 		t.Errorf("RFC 9875 §2: %d of 33 groups of 32 characters", len(got))
 	}
 }

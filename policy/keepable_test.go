@@ -1,9 +1,13 @@
 package policy
 
-import "testing"
+import (
+	"testing"
+
+	"cacheproxy/policy/httpcache"
+)
 
 func TestKeepsResponse(t *testing.T) {
-	target := Target{Scheme: "http", Host: "h", Path: "/a"}
+	target := httpcache.Target{Scheme: "http", Host: "h", Path: "/a"}
 	keeps := Route{Policy: CacheAside, OnWrite: OnWriteStore}
 	tests := []struct {
 		about  string

@@ -3,23 +3,25 @@ package policy
 import (
 	"encoding/binary"
 	"net/http"
+
+	"cacheproxy/policy/httpcache"
 )
 
 // AppendKey appends the storage key of a request to dst and returns it, allocating only to grow dst. Every field is
 // preceded by its length, so that the key is injective: requests with different targets, hosts, declared header fields
 // or declared cookies never have the same one, whatever bytes they are made of. Host is the one that is forwarded and
 // query the one that Query.Apply gave; t may still have the query as it came.
-func (r *Route) AppendKey(dst []byte, t Target, host, query string, h http.Header) []byte {
+func (r *Route) AppendKey(dst []byte, t httpcache.Target, host, query string, h http.Header) []byte {
 	if r.Host.Literal != "" {
 		host = ""
 	}
 	t = t.WithQuery(query)
 	dst = binary.BigEndian.AppendUint64(dst, r.Fingerprint)
-	dst = appendField(dst, t.Scheme)
-	dst = appendField(dst, host)
-	dst = appendField(dst, t.Path)
-	dst = appendFlag(dst, t.HasQuery)
-	dst = appendField(dst, t.Query)
+	dst = httpcache.AppendField(dst, t.Scheme)
+	dst = httpcache.AppendField(dst, host)
+	dst = httpcache.AppendField(dst, t.Path)
+	dst = httpcache.AppendFlag(dst, t.HasQuery)
+	dst = httpcache.AppendField(dst, t.Query)
 	dst = appendFields(dst, r.Headers, h)
 	for _, name := range r.Cookies {
 		dst = appendCookies(dst, h["Cookie"], name)
@@ -37,40 +39,28 @@ func (r *Route) AppendKey(dst []byte, t Target, host, query string, h http.Heade
 
 // appendCookies appends all cookies of a name. Their number is not known before, so each is announced by a flag.
 func appendCookies(dst []byte, lines []string, name string) []byte {
-	dst = appendField(dst, name)
+	dst = httpcache.AppendField(dst, name)
 	for _, line := range lines {
 		for line != "" {
 			var n, value string
-			n, value, line = cutCookie(line)
+			n, value, line = httpcache.CutCookie(line)
 			if n == name {
-				dst = appendFlag(dst, true)
-				dst = appendField(dst, value)
+				dst = httpcache.AppendFlag(dst, true)
+				dst = httpcache.AppendField(dst, value)
 			}
 		}
 	}
-	return appendFlag(dst, false)
+	return httpcache.AppendFlag(dst, false)
 }
 
 // appendFields appends fields of a header with all of their lines.
 func appendFields(dst []byte, names []string, h http.Header) []byte {
 	for _, name := range names {
-		dst = appendField(dst, name)
+		dst = httpcache.AppendField(dst, name)
 		dst = binary.AppendUvarint(dst, uint64(len(h[name])))
 		for _, value := range h[name] {
-			dst = appendField(dst, value)
+			dst = httpcache.AppendField(dst, value)
 		}
 	}
 	return dst
-}
-
-func appendField(dst []byte, s string) []byte {
-	dst = binary.AppendUvarint(dst, uint64(len(s)))
-	return append(dst, s...)
-}
-
-func appendFlag(dst []byte, set bool) []byte {
-	if set {
-		return append(dst, 1)
-	}
-	return append(dst, 0)
 }

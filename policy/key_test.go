@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"cacheproxy/policy/httpcache"
 )
 
 // keyReader takes a storage key apart again, which proves that it is injective.
@@ -70,7 +72,7 @@ func decodeKey(t testing.TB, r *Route, key []byte) string {
 }
 
 // spellKey writes down what the key of a request has to hold.
-func spellKey(r *Route, u Target, host, query string, h http.Header) string {
+func spellKey(r *Route, u httpcache.Target, host, query string, h http.Header) string {
 	if r.Host.Literal != "" {
 		host = ""
 	}
@@ -84,7 +86,7 @@ func spellKey(r *Route, u Target, host, query string, h http.Header) string {
 	}
 	for _, name := range r.Cookies {
 		out += fmt.Sprintf(" %q", name)
-		for v := range cookieValues(h, name) {
+		for v := range httpcache.CookieValues(h, name) {
 			out += fmt.Sprintf(" %q", v)
 		}
 		out += " ."
@@ -92,34 +94,34 @@ func spellKey(r *Route, u Target, host, query string, h http.Header) string {
 	return out
 }
 
-func keyOf(r *Route, u Target, query string, h http.Header) string {
+func keyOf(r *Route, u httpcache.Target, query string, h http.Header) string {
 	return string(r.AppendKey(nil, u, u.Host, query, h))
 }
 
 func TestKeysDiffer(t *testing.T) {
 	r := &Route{Name: "it", Fingerprint: 7, Headers: []string{"Accept", "X-Tenant"}, Cookies: []string{"ab", "region"}}
-	base := Target{Scheme: "http", Host: "a.example", Path: "/p/a/b", Query: "x=1&y=2", HasQuery: true}
-	with := func(change func(*Target)) Target { u := base; change(&u); return u }
+	base := httpcache.Target{Scheme: "http", Host: "a.example", Path: "/p/a/b", Query: "x=1&y=2", HasQuery: true}
+	with := func(change func(*httpcache.Target)) httpcache.Target { u := base; change(&u); return u }
 	requests := []struct {
 		name   string
-		target Target
+		target httpcache.Target
 		header http.Header
 	}{
 		{"base", base, nil},
-		{"escaped slash", with(func(u *Target) { u.Path = "/p/a%2Fb" }), nil},
-		{"escaped slash in lower case", with(func(u *Target) { u.Path = "/p/a%2fb" }), nil},
-		{"trailing slash", with(func(u *Target) { u.Path = "/p/a/b/" }), nil},
-		{"query moved into the path", with(func(u *Target) { u.Path, u.Query = "/p/a/b?x=1", "y=2" }), nil},
-		{"no query", with(func(u *Target) { u.Query, u.HasQuery = "", false }), nil},
-		{"empty query", with(func(u *Target) { u.Query = "" }), nil},
-		{"other order", with(func(u *Target) { u.Query = "y=2&x=1" }), nil},
-		{"parameter twice", with(func(u *Target) { u.Query = "x=1&x=1&y=2" }), nil},
-		{"parameter twice, other order", with(func(u *Target) { u.Query = "x=2&x=1" }), nil},
-		{"parameter twice, one order", with(func(u *Target) { u.Query = "x=1&x=2" }), nil},
-		{"host", with(func(u *Target) { u.Host = "b.example" }), nil},
-		{"port", with(func(u *Target) { u.Host = "a.example:81" }), nil},
-		{"host runs into the path", with(func(u *Target) { u.Host, u.Path = "a.example/p", "/a/b" }), nil},
-		{"scheme", with(func(u *Target) { u.Scheme = "https" }), nil},
+		{"escaped slash", with(func(u *httpcache.Target) { u.Path = "/p/a%2Fb" }), nil},
+		{"escaped slash in lower case", with(func(u *httpcache.Target) { u.Path = "/p/a%2fb" }), nil},
+		{"trailing slash", with(func(u *httpcache.Target) { u.Path = "/p/a/b/" }), nil},
+		{"query moved into the path", with(func(u *httpcache.Target) { u.Path, u.Query = "/p/a/b?x=1", "y=2" }), nil},
+		{"no query", with(func(u *httpcache.Target) { u.Query, u.HasQuery = "", false }), nil},
+		{"empty query", with(func(u *httpcache.Target) { u.Query = "" }), nil},
+		{"other order", with(func(u *httpcache.Target) { u.Query = "y=2&x=1" }), nil},
+		{"parameter twice", with(func(u *httpcache.Target) { u.Query = "x=1&x=1&y=2" }), nil},
+		{"parameter twice, other order", with(func(u *httpcache.Target) { u.Query = "x=2&x=1" }), nil},
+		{"parameter twice, one order", with(func(u *httpcache.Target) { u.Query = "x=1&x=2" }), nil},
+		{"host", with(func(u *httpcache.Target) { u.Host = "b.example" }), nil},
+		{"port", with(func(u *httpcache.Target) { u.Host = "a.example:81" }), nil},
+		{"host runs into the path", with(func(u *httpcache.Target) { u.Host, u.Path = "a.example/p", "/a/b" }), nil},
+		{"scheme", with(func(u *httpcache.Target) { u.Scheme = "https" }), nil},
 		{"header", base, http.Header{"Accept": {"x"}}},
 		{"empty header", base, http.Header{"Accept": {""}}},
 		{"header of another name", base, http.Header{"X-Tenant": {"x"}}},
@@ -179,7 +181,7 @@ func FuzzKey(f *testing.F) {
 			r.Host.Literal = "backend"
 		}
 		h := http.Header{"Accept": strings.Split(accept, ","), "Cookie": {cookie, "a=1"}}
-		u := Target{Scheme: scheme, Host: host, Path: path, Query: query, HasQuery: hasQuery}
+		u := httpcache.Target{Scheme: scheme, Host: host, Path: path, Query: query, HasQuery: hasQuery}
 		key := r.AppendKey(nil, u, host, query, h)
 		if got, want := decodeKey(t, r, key), spellKey(r, u, host, query, h); got != want {
 			t.Fatalf("the key holds %s, want %s", got, want)

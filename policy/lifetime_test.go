@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"testing"
 	"time"
+
+	"cacheproxy/policy/httpcache"
 )
 
 func TestJudgeFresh(t *testing.T) {
@@ -56,7 +58,7 @@ func TestJudgeFresh(t *testing.T) {
 		{"Age: negative, so stale (§4.2.1)", Route{}, []string{"Cache-Control: max-age=60", "Age: -30", lm}, 0, 0},
 		{"Age: not a number, no heuristics", Route{}, []string{"Age: ", lm}, 0, 0},
 		{"Age: not a number leaves the route's own lifetime", Route{TTL: m}, []string{"Age: soon"}, m, 0},
-		{"Age: enormous is cut (§1.2.2)", Route{}, []string{"Cache-Control: max-age=60", "Age: 99999999999999999999", lm}, m, maxDelta},
+		{"Age: enormous is cut (§1.2.2)", Route{}, []string{"Cache-Control: max-age=60", "Age: 99999999999999999999", lm}, m, maxAge},
 		{"apparent_age (§4.2.3)", Route{}, []string{"Cache-Control: max-age=60", "Date: " + httpDate(-20*time.Second)}, m, 20 * time.Second},
 		{"the larger of apparent_age and Age (§4.2.3)", Route{}, []string{"Cache-Control: max-age=60", "Date: " + httpDate(-20*time.Second), "Age: 30"}, m, 30 * time.Second},
 		{"Date in the future (§4.2.3)", Route{}, []string{"Cache-Control: max-age=60", "Date: " + httpDate(time.Hour)}, m, 0},
@@ -137,10 +139,13 @@ func TestJudgeStaleWindows(t *testing.T) {
 		}
 	}
 	l := route.Judge(fetched("Cache-Control: no-cache", `ETag: "a"`)).Lifetime
-	if l.StaleIfError != 0 || l.State(epoch) != NeedsValidation || l.Keep != 10*time.Minute {
+	if l.StaleIfError != 0 || l.State(epoch) != httpcache.NeedsValidation || l.Keep != 10*time.Minute {
 		t.Errorf("no-cache: %+v", l)
 	}
 }
+
+// maxAge is the largest number of seconds that is told apart (RFC 9111 §1.2.2).
+const maxAge = (1 << 31) * time.Second
 
 // Whatever the fields say that a lifetime is made of, ages and lifetimes stay in their bounds, and a copy never becomes
 // good for more as time passes.
@@ -153,15 +158,15 @@ func FuzzLifetime(f *testing.F) {
 		h := http.Header{"Date": {date}, "Expires": {expires}, "Last-Modified": {modified}, "Age": {age}, "Cache-Control": {control}}
 		v := (&Route{}).Judge(Fetch{Method: "GET", Status: 200, Header: h, Requested: epoch, Received: epoch})
 		l := v.Lifetime
-		if l.InitialAge < 0 || l.InitialAge > maxDelta || l.Fresh < 0 || l.Fresh > maxDelta || l.Keep < 0 || l.Keep > MaxKeep {
+		if l.InitialAge < 0 || l.InitialAge > maxAge || l.Fresh < 0 || l.Fresh > maxAge || l.Keep < 0 || l.Keep > httpcache.MaxKeep {
 			t.Fatalf("%v: %+v", h, l)
 		}
-		wait := time.Duration(uint64(later)%uint64(2*MaxKeep/time.Second)) * time.Second
+		wait := time.Duration(uint64(later)%uint64(2*httpcache.MaxKeep/time.Second)) * time.Second
 		now, then := l.State(epoch), l.State(epoch.Add(wait))
 		if then > now || l.Age(epoch.Add(wait)) < l.Age(epoch) {
 			t.Fatalf("%v: %v, and %v after %v: %+v", h, now, then, wait, l)
 		}
-		if !v.Store && (now != Dead || !l.Received.Equal(epoch)) {
+		if !v.Store && (now != httpcache.Dead || !l.Received.Equal(epoch)) {
 			t.Fatalf("%v: not stored, with %+v", h, l)
 		}
 	})

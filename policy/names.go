@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"cacheproxy/policy/httpcache"
 )
 
 // sharedHost stands in members for the host of copies that every host shares: those of routes whose upstream is sent a
@@ -38,7 +40,7 @@ func (s *memberSet) addNames(kind MemberKind, names []string) {
 // Members are the names under which the copy of an answer can be made unusable: everything, the route, the key, the
 // tags of the route and of the answer, the answer's cache groups, the URL, the path, and every prefix of the path. Query is the one forwarded, h
 // the request's header. More than MaxMembers may come back, some of them empty; such a copy must not be stored.
-func (r *Route) Members(m *Match, t Target, query string, h http.Header, response http.Header) []Member {
+func (r *Route) Members(m *Match, t httpcache.Target, query string, h http.Header, response http.Header) []Member {
 	t = t.WithQuery(query)
 	v := Values{Match: m, Header: h, Target: t, Query: query}
 	var s memberSet
@@ -143,18 +145,18 @@ func forHosts(host string, name func(string) Member) []Member {
 // urlMember is the KindURL of a canonical path.
 func urlMember(host, path, query string, hasQuery bool) Member {
 	if hasQuery {
-		path += "?" + canonicalQuery(query)
+		path += "?" + httpcache.CanonicalQuery(query)
 	}
 	return NewMember(KindURL, host+path)
 }
 
 // memberHost is a host as members name it. The port is left out: at most that makes more unusable than was asked.
-func memberHost(host string) string { return strings.ToLower(hostOnly(host)) }
+func memberHost(host string) string { return strings.ToLower(httpcache.HostOnly(host)) }
 
 // memberPath is a path as members name it. It always begins with a slash, so that none is taken for a host.
 func memberPath(path string) string {
 	if !strings.HasPrefix(path, "/") {
 		path = "/" + path
 	}
-	return canonicalPath(path)
+	return httpcache.CanonicalPath(path)
 }

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"cacheproxy/policy/httpcache"
 )
 
 func spell(members []Member) string {
@@ -74,8 +76,8 @@ func TestPurgesMeetCopies(t *testing.T) {
 		{"RFC 3986 §6.2.2.2 equivalent escapes", "h.example", "/p%7e/%2f?a=%41", URLMembers("", "/%70~/%2F", "%61=A", true), true},
 		{"an escaped slash is none", "h.example", "/p%2fq", URLMembers("", "/p/q", "", false), false},
 		{"plus and %20 in the query", "h.example", "/p?a=x+y", URLMembers("", "/p", "a=x%20y", true), true},
-		{"query rules of the route", "h.example", "/p?a=1&b=2", table.URLMembers(Target{Path: "/p", Query: "b=2&x=3&a=1", HasQuery: true}), true},
-		{"all parameters dropped", "h.example", "/p", table.URLMembers(Target{Path: "/p", Query: "x=3", HasQuery: true}), true},
+		{"query rules of the route", "h.example", "/p?a=1&b=2", table.URLMembers(httpcache.Target{Path: "/p", Query: "b=2&x=3&a=1", HasQuery: true}), true},
+		{"all parameters dropped", "h.example", "/p", table.URLMembers(httpcache.Target{Path: "/p", Query: "x=3", HasQuery: true}), true},
 		{"host that is not forwarded", "h.example", "/shared/p", URLMembers("i.example", "/shared/p", "", false), true},
 		{"prefix of a host that is not forwarded", "h.example", "/shared/p", PrefixMembers("i.example", "/shared"), true},
 		{"path of a host that is not forwarded", "h.example", "/shared/p", PathMembers("i.example", "/shared/p"), true},

@@ -1,69 +1,29 @@
 package policy
 
 import (
-	"math"
 	"net/http"
-	"strconv"
-	"strings"
+
+	"cacheproxy/policy/httpcache"
 )
-
-// PartOf says which part of which whole a 206 is.
-type PartOf struct {
-	Span
-	Size int64 // of the whole
-}
-
-// String is the value of Content-Range (RFC 9110 §14.4).
-func (p PartOf) String() string {
-	b := append(make([]byte, 0, 64), "bytes "...)
-	b = append(strconv.AppendInt(b, p.First, 10), '-')
-	b = append(strconv.AppendInt(b, p.Last, 10), '/')
-	return string(strconv.AppendInt(b, p.Size, 10))
-}
-
-// ParseContentRange reads the Content-Range of a 206 with one part (RFC 9110 §14.4). A whole of unknown size is none that
-// parts can be kept of.
-func ParseContentRange(h http.Header) (PartOf, bool) {
-	lines := h["Content-Range"]
-	if len(lines) != 1 {
-		return PartOf{}, false
-	}
-	unit, rest, _ := strings.Cut(trimOWS(lines[0]), " ")
-	if !strings.EqualFold(unit, "bytes") {
-		return PartOf{}, false
-	}
-	span, size, _ := strings.Cut(rest, "/")
-	first, last, _ := strings.Cut(span, "-")
-	var p PartOf
-	var ok [3]bool
-	p.First, ok[0] = parsePosition(first)
-	p.Last, ok[1] = parsePosition(last)
-	p.Size, ok[2] = parsePosition(size)
-	valid := ok == [3]bool{true, true, true} && p.First <= p.Last && p.Last < p.Size && p.Size < math.MaxInt64
-	if !valid {
-		return PartOf{}, false
-	}
-	return p, true
-}
 
 // JudgePart decides whether a 206 may be kept, as a part of what its Content-Range says and nothing else: Store says so.
 // It is never shared with requests that wait, and judged by what holds for the whole (RFC 9111 §3.3). f is the exchange as
 // it was.
-func (r *Route) JudgePart(f Fetch) (PartOf, Verdict) {
+func (r *Route) JudgePart(f Fetch) (httpcache.PartOf, Verdict) {
 	part, v := r.judgePart(f)
 	if !v.Store {
-		v.Lifetime = arrival(f)
+		v.Lifetime, _ = httpcache.Arrival(f.Header, f.Requested, f.Received)
 	}
 	return part, v
 }
 
-func (r *Route) judgePart(f Fetch) (PartOf, Verdict) {
+func (r *Route) judgePart(f Fetch) (httpcache.PartOf, Verdict) {
 	if f.Status != http.StatusPartialContent {
-		return PartOf{}, Verdict{Reason: RangeRequest}
+		return httpcache.PartOf{}, Verdict{Reason: RangeRequest}
 	}
-	part, ok := ParseContentRange(f.Header)
+	part, ok := httpcache.ParseContentRange(f.Header)
 	if !ok || f.BodyLength >= 0 && f.BodyLength != part.Len() {
-		return PartOf{}, Verdict{Reason: Partial}
+		return httpcache.PartOf{}, Verdict{Reason: Partial}
 	}
 	// Limits of size are for what is kept here: the most for the part, the least for the whole that it is of.
 	switch {
@@ -72,41 +32,8 @@ func (r *Route) judgePart(f Fetch) (PartOf, Verdict) {
 	case part.Size < r.StoreIf.MinBytes:
 		return part, Verdict{Reason: TooSmall}
 	}
-	f.Status, f.Header, f.BodyLength = http.StatusOK, WholeHeader(f.Header), -1
+	f.Status, f.Header, f.BodyLength = http.StatusOK, httpcache.WholeHeader(f.Header), -1
 	v := r.Judge(f)
 	v.Share = false
 	return part, v
-}
-
-// ofOnePart are the fields of a 206 that describe the part and not the whole.
-var ofOnePart = [...]string{"Content-Range", "Content-Length", "Content-Digest", "Content-Md5"}
-
-// WholeHeader is what the header of a 206 says about the whole. h is not changed.
-func WholeHeader(h http.Header) http.Header {
-	whole := h.Clone()
-	for _, name := range ofOnePart {
-		delete(whole, name)
-	}
-	return whole
-}
-
-// MakePartial turns the header of a 200 into that of a 206 with one part (RFC 9110 §15.3.7.1): everything stays but what
-// describes the content of this very message. Repr-Digest is about the whole and stays.
-func MakePartial(h http.Header, part PartOf) {
-	for _, name := range ofOnePart {
-		delete(h, name)
-	}
-	h["Content-Range"] = []string{part.String()}
-	h["Content-Length"] = []string{strconv.FormatInt(part.Len(), 10)}
-}
-
-// Combinable reports whether parts of responses with these headers are parts of the same whole: they have the same
-// strong validator (RFC 9111 §3.4).
-func Combinable(a, b http.Header) bool {
-	validator := StrongValidator(a)
-	if validator == "" || validator != StrongValidator(b) {
-		return false
-	}
-	// What is coded differently is a different representation, whatever a careless origin calls it.
-	return combined(a["Content-Encoding"]) == combined(b["Content-Encoding"])
 }

@@ -7,6 +7,8 @@ import (
 	"path"
 	"strings"
 	"unicode"
+
+	"cacheproxy/policy/httpcache"
 )
 
 // Pattern is one parsed pattern of a route: [METHOD ][HOST]/[PATH] in the syntax of net/http.ServeMux. The zero value
@@ -101,7 +103,7 @@ func (p *Pattern) setHost(host string) error {
 	if strings.Contains(host, "{") {
 		return errors.New("host contains '{' (missing initial '/'?)")
 	}
-	if hostOnly(host) != host {
+	if httpcache.HostOnly(host) != host {
 		return errors.New("host contains a port, but requests are matched by host alone: leave the port out")
 	}
 	p.host = strings.ToLower(host)

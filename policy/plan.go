@@ -3,6 +3,8 @@ package policy
 import (
 	"net/http"
 	"slices"
+
+	"cacheproxy/policy/httpcache"
 )
 
 // Action is the way a request takes through the proxy.
@@ -29,7 +31,7 @@ func (a Action) String() string { return [...]string{"pass", "read", "pass", "wr
 func PlanRequest(r *Route, mode Mode, req *http.Request, selected []string) (Action, Reason) {
 	override, unlisted := r.heeded(req.Header, selected)
 	switch {
-	case override, !Safe(req.Method):
+	case override, !httpcache.Safe(req.Method):
 		return WriteAction, MethodUnsafe
 	case r == nil:
 		return PassAction, NoRoute
@@ -60,23 +62,13 @@ func PlanRequest(r *Route, mode Mode, req *http.Request, selected []string) (Act
 	return PassAction, HeaderUnlisted
 }
 
-// Safe reports whether the method is one of those known to change nothing (RFC 9110 §9.2.1). QUERY is safe and carries
-// its question in the body, which is not part of the storage key.
-func Safe(method string) bool {
-	switch method {
-	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, "QUERY":
-		return true
-	}
-	return false
-}
-
 // special names what makes a read one that a shared copy must not answer.
 func (r *Route) special(req *http.Request) Reason {
 	h := req.Header
 	switch {
-	case len(h["Upgrade"]) > 0 || hasElement(h["Connection"], "upgrade"):
+	case len(h["Upgrade"]) > 0 || httpcache.HasElement(h["Connection"], "upgrade"):
 		return Upgrade
-	case req.Method == http.MethodGet && ForeignRange(h):
+	case req.Method == http.MethodGet && httpcache.ForeignRange(h):
 		return RangeRequest
 	case len(h["Proxy-Authorization"]) > 0:
 		return Authorization
@@ -84,7 +76,7 @@ func (r *Route) special(req *http.Request) Reason {
 		return Authorization
 	case len(h["Cookie"]) > 0 && !r.harmlessCookies(h):
 		return Cookie
-	case r.Compression != Identity && refusesIdentity(h[acceptEncoding]):
+	case r.Compression != httpcache.Identity && httpcache.RefusesIdentity(h[encodingField]):
 		return CodingRefused
 	}
 	return NoReason
@@ -97,8 +89,8 @@ func (r *Route) harmlessCookies(h http.Header) bool {
 		return true
 	}
 	var seen uint64 // of r.Cookies, by position
-	cookies := requestCookies(h)
-	for name, _, ok := cookies.next(); ok; name, _, ok = cookies.next() {
+	cookies := httpcache.RequestCookies(h)
+	for name, _, ok := cookies.Next(); ok; name, _, ok = cookies.Next() {
 		i := slices.Index(r.Cookies, name)
 		switch {
 		case i >= 64 || i >= 0 && seen&(1<<i) != 0:
@@ -109,7 +101,7 @@ func (r *Route) harmlessCookies(h http.Header) bool {
 			return false
 		}
 	}
-	return !cookies.malformed
+	return !cookies.Malformed
 }
 
 // declares reports whether the request field is part of the storage key.

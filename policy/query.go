@@ -1,9 +1,10 @@
 package policy
 
 import (
-	"iter"
 	"slices"
 	"strings"
+
+	"cacheproxy/policy/httpcache"
 )
 
 // Unlisted says what becomes of query parameters, and of request header fields, that a route does not list.
@@ -57,16 +58,16 @@ func (q *Query) scan(raw string) (changed bool, reason Reason) {
 	for left, more := raw, true; more; {
 		var piece string
 		piece, left, more = strings.Cut(left, "&")
-		if !isQueryPiece(piece) {
+		if !httpcache.IsQueryPiece(piece) {
 			return false, QueryMalformed
 		}
-		switch name := pieceName(piece); q.decide(name) {
+		switch name := httpcache.PieceName(piece); q.decide(name) {
 		case UnlistedBypass:
 			unlisted = true
 		case UnlistedDrop:
 			changed = true
 		case UnlistedKey:
-			if q.Sort && !first && compareNames(last, name) > 0 {
+			if q.Sort && !first && httpcache.CompareNames(last, name) > 0 {
 				changed = true
 			}
 			last, first = name, false
@@ -81,12 +82,12 @@ func (q *Query) scan(raw string) (changed bool, reason Reason) {
 func (q *Query) rebuild(raw string) string {
 	kept := make([]string, 0, strings.Count(raw, "&")+1)
 	for piece := range strings.SplitSeq(raw, "&") {
-		if q.decide(pieceName(piece)) == UnlistedKey {
+		if q.decide(httpcache.PieceName(piece)) == UnlistedKey {
 			kept = append(kept, piece)
 		}
 	}
 	if q.Sort {
-		slices.SortStableFunc(kept, func(a, b string) int { return compareNames(pieceName(a), pieceName(b)) })
+		slices.SortStableFunc(kept, func(a, b string) int { return httpcache.CompareNames(httpcache.PieceName(a), httpcache.PieceName(b)) })
 	}
 	return strings.Join(kept, "&")
 }
@@ -105,72 +106,9 @@ func (q *Query) decide(name string) Unlisted {
 func listed(patterns []string, name string) bool {
 	for _, p := range patterns {
 		prefix, open := strings.CutSuffix(p, "*")
-		if hasName(name, prefix, open) {
+		if httpcache.HasName(name, prefix, open) {
 			return true
 		}
 	}
 	return false
-}
-
-// hasName reports whether a raw name, unescaped, is want, or begins with it when open.
-func hasName(raw, want string, open bool) bool {
-	u := unescaper{text: raw, plus: true}
-	for i := range len(want) {
-		if u.next() != int(want[i]) {
-			return false
-		}
-	}
-	return open || u.next() < 0
-}
-
-func compareNames(a, b string) int {
-	return compareUnescaped(unescaper{text: a, plus: true}, unescaper{text: b, plus: true})
-}
-
-func pieceName(piece string) string {
-	name, _, _ := strings.Cut(piece, "=")
-	return name
-}
-
-// isQueryPiece reports whether a piece means the same to every parser of queries.
-func isQueryPiece(piece string) bool {
-	for i := 0; i < len(piece); i++ {
-		switch c := piece[i]; {
-		case c <= ' ', c == 0x7f, c == ';', c == '#':
-			return false
-		case c == '%':
-			if _, ok := unescapeAt(piece, i); !ok {
-				return false
-			}
-			i += 2
-		}
-	}
-	return true
-}
-
-// queryValues are the values of a parameter in their order, unescaped. A parameter without "=" has the value "".
-func queryValues(query, name string) iter.Seq[string] {
-	return func(yield func(string) bool) {
-		for piece := range strings.SplitSeq(query, "&") {
-			raw, value, _ := strings.Cut(piece, "=")
-			if piece != "" && hasName(raw, name, false) && !yield(unescapeForm(value)) {
-				return
-			}
-		}
-	}
-}
-
-// unescapeForm unescapes a value of a query. A broken escape stands for itself.
-func unescapeForm(s string) string {
-	if !strings.ContainsAny(s, "%+") {
-		return s
-	}
-	b := make([]byte, 0, len(s))
-	for u := (unescaper{text: s, plus: true}); ; {
-		c := u.next()
-		if c < 0 {
-			return string(b)
-		}
-		b = append(b, byte(c))
-	}
 }

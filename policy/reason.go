@@ -62,7 +62,7 @@ const (
 	Outdated         // invalidated while it was being fetched
 	MemoryFull       // fills in flight hold all the memory they may
 	CodingUnasked    // in a coding, although the fill asked for none
-	MalformedHeader  // contradictory fields that decide on caching
+	MalformedHeader  // Contradictory fields that decide on caching
 
 	CacheControlMalformed // a Cache-Control that cannot be taken apart without doubt
 

@@ -6,13 +6,15 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"cacheproxy/policy/httpcache"
 )
 
 // Values is what the placeholders of a template stand for in one request. Nothing in it is changed.
 type Values struct {
 	Match  *Match // nil: no wildcards
 	Header http.Header
-	Target Target
+	Target httpcache.Target
 	Query  string // as forwarded
 }
 
@@ -88,7 +90,7 @@ func writeURL(p Placeholder, v Values, value string) string {
 	case FromHost:
 		return value
 	}
-	return escape(value, func(c byte) bool { return !isUnreserved(c) })
+	return httpcache.Escape(value, func(c byte) bool { return !httpcache.IsUnreserved(c) })
 }
 
 // render combines every value of every placeholder. A placeholder without a value renders as empty and is reported as
@@ -148,11 +150,11 @@ func (p Placeholder) values(v Values, doc *document) ([]string, error) {
 			s.add(value)
 		}
 	case FromQuery:
-		s.addAll(queryValues(v.Query, p.Name))
+		s.addAll(httpcache.QueryValues(v.Query, p.Name))
 	case FromHeader:
 		s.addAll(slices.Values(v.Header[p.Name]))
 	case FromCookie:
-		s.addAll(cookieValues(v.Header, p.Name))
+		s.addAll(httpcache.CookieValues(v.Header, p.Name))
 	case FromHost:
 		s.add(memberHost(v.Target.Host))
 	case FromBody:

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"cacheproxy/policy/httpcache"
 )
 
 // A request field belongs to one of these classes on a route that forwards listed fields only. A fill sends nothing else than
@@ -20,6 +22,9 @@ import (
 // originField is where browsers say on whose behalf they ask. APIs answer with other Access-Control-* fields for each, and
 // often forget to say Vary (WHATWG Fetch, "CORS protocol and HTTP caches").
 const originField = "Origin"
+
+// encodingField is the request field by which codings are selected.
+const encodingField = "Accept-Encoding"
 
 type fieldClass uint8
 
@@ -38,7 +43,7 @@ var fieldClasses = func() map[string]fieldClass {
 			classes[name] = class
 		}
 	}
-	add(negotiatingField, "Accept", "Accept-Charset", acceptEncoding, "Accept-Language", originField)
+	add(negotiatingField, "Accept", "Accept-Charset", encodingField, "Accept-Language", originField)
 	add(credentialField, "Authorization", "Proxy-Authorization", "Cookie")
 	// Who asks, and from where on the web. The three hints are those that browsers send unasked, and say what User-Agent says;
 	// others come only where an API has asked for them, and are unlisted.
@@ -98,7 +103,7 @@ func (r *Route) heeded(h http.Header, selected []string) (override, unlisted boo
 		if common(name) || fieldClasses[name] != unlistedField {
 			continue
 		}
-		override = override || namesUnsafe(name, lines)
+		override = override || httpcache.NamesUnsafe(name, lines)
 		unlisted = unlisted || r != nil && r.passes(name, selected)
 	}
 	return override, unlisted
@@ -152,30 +157,6 @@ func (r *Route) keyedUnlisted(h http.Header) (names []string) {
 	return names
 }
 
-// methodOverrides are fields by which some frameworks take a request for one with another method, in lower case.
-var methodOverrides = [...]string{"x-http-method", "x-http-method-override", "x-http-methodoverride", "x-method-override"}
-
-// NamesMethod reports whether a field is one of those, in any spelling: what hands requests on by CGI's rules makes the same
-// variable of "-" and "_".
-func NamesMethod(name string) bool {
-	if len(name) < len("x-http-method") || len(name) > len("x-http-method-override") || name[0]|0x20 != 'x' {
-		return false
-	}
-	return slices.ContainsFunc(methodOverrides[:], func(override string) bool {
-		return len(name) == len(override) && strings.EqualFold(strings.ReplaceAll(name, "_", "-"), override)
-	})
-}
-
-// OverridesMethod reports whether the request may be taken for an unsafe one. In doubt it is a write.
-func OverridesMethod(h http.Header) bool {
-	override, _ := (*Route)(nil).heeded(h, nil)
-	return override
-}
-
-func namesUnsafe(name string, lines []string) bool {
-	return NamesMethod(name) && slices.ContainsFunc(lines, func(method string) bool { return !Safe(strings.ToUpper(trimOWS(method))) })
-}
-
 // keysOrigin reports whether requests with an Origin have storage keys of their own.
 func (r *Route) keysOrigin(h http.Header) bool {
 	return len(h[originField]) > 0 && r.ForwardHeaders == ForwardListed && !r.declares(originField) && !r.ignores(originField)
@@ -192,11 +173,8 @@ func (r *Route) WithoutOrigin(h http.Header) (_ http.Header, ok bool) {
 	return h, true
 }
 
-// AnyOrigin reports whether an answer is the same for every Origin by its own word: each may read it, none with credentials,
-// and no Vary names Origin (WHATWG Fetch §3.3.3).
-func AnyOrigin(response http.Header) bool {
-	allowed := response["Access-Control-Allow-Origin"]
-	names, star := ParseVary(response["Vary"])
-	return len(allowed) == 1 && trimOWS(allowed[0]) == "*" && len(response["Access-Control-Allow-Credentials"]) == 0 &&
-		!star && !slices.Contains(names, originField)
+// DeclaresForwarded reports whether part of the storage key is what proxies say of the way that a request came: of
+// clients that are not trusted to say it, it has to be removed before.
+func (r *Route) DeclaresForwarded() bool {
+	return r.OnUnlisted == UnlistedKey || slices.ContainsFunc(r.Headers, httpcache.SaysWay)
 }

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"cacheproxy/policy/httpcache"
 )
 
 // A field that is neither known to be neutral, nor forwarded, nor declared by the route sends its request past the cache.
@@ -99,7 +101,7 @@ func TestPlanOfUnlistedHeaders(t *testing.T) {
 func TestUnlistedKey(t *testing.T) {
 	r := &Route{OnUnlisted: UnlistedKey, IgnoreHeaders: []string{"X-Ignored"}}
 	key := func(lines ...string) string {
-		return string(r.AppendKey(nil, Target{Scheme: "http", Path: "/"}, "a", "", header(lines...)))
+		return string(r.AppendKey(nil, httpcache.Target{Scheme: "http", Path: "/"}, "a", "", header(lines...)))
 	}
 	same := [][]string{{"X-A: 1"}, {"X-A: 1", "User-Agent: u"}, {"X-A: 1", "X-Ignored: i"}, {"X-A: 1", "Accept: a"}}
 	for _, lines := range same {
@@ -173,7 +175,7 @@ func TestSelects(t *testing.T) {
 		{nil, []string{"X-Absent"}, true},
 		{[]string{"Accept"}, []string{"X-Absent", "X-Theme"}, false},
 	} {
-		if got := Selects(tt.vary, tt.selected, h); got != tt.want {
+		if got := httpcache.Selects(tt.vary, tt.selected, h); got != tt.want {
 			t.Errorf("%v for a copy that varies by %v: %v", tt.selected, tt.vary, got)
 		}
 	}

@@ -3,6 +3,8 @@ package policy
 import (
 	"regexp"
 	"time"
+
+	"cacheproxy/policy/httpcache"
 )
 
 // Kind is a caching pattern: a preset of the decisions in Route.
@@ -138,7 +140,7 @@ type Route struct {
 	Client               ClientDirectives
 	Targets              []string // canonical names of response fields for this cache; the first that applies is heeded before Cache-Control
 	Range                RangeFetch
-	Compression          Coding // in which copies are held, where it is worth it; Identity: as they come
+	Compression          httpcache.Coding // in which copies are held, where it is worth it; Identity: as they come
 
 	IgnoreHeaders    []string // canonical names of request header fields that neither matter nor are forwarded on a fill; "X-Client-*" for a family
 	IgnoreCookies    []string // names of request cookies that neither matter nor are forwarded on a fill

@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"cacheproxy/policy/httpcache"
 )
 
 // muxHandler is registered so that ServeMux can choose; it is never called.
@@ -40,7 +42,7 @@ func stricter(s string) bool {
 		return false
 	}
 	host, path := s[:slash], s[slash:]
-	return strings.ToLower(host) != host || hostOnly(host) != host || strings.HasPrefix(host, "[") || hasDotSegment(path) ||
+	return strings.ToLower(host) != host || httpcache.HostOnly(host) != host || strings.HasPrefix(host, "[") || hasDotSegment(path) ||
 		cleanPath(path) != path || strings.Contains(strings.ToLower(path), "%2f")
 }
 
@@ -74,11 +76,11 @@ func compareWithServeMux(t *testing.T, patterns []string, method, host, path str
 	}
 	r := &http.Request{Method: method, URL: u, Host: host, RequestURI: path}
 	h, _ := mux.Handler(r)
-	m, reason := mustTable(t, routes...).Match(method, Target{Host: host, Path: path})
+	m, reason := mustTable(t, routes...).Match(method, httpcache.Target{Host: host, Path: path})
 	_, found := h.(muxHandler)
 	if !found && m.Route != nil {
 		// ServeMux would rather redirect to the path with a slash than take a more general pattern.
-		if n, _ := mustTable(t, routes...).Match(method, Target{Host: host, Path: path + "/"}); n.Route == nil {
+		if n, _ := mustTable(t, routes...).Match(method, httpcache.Target{Host: host, Path: path + "/"}); n.Route == nil {
 			t.Fatalf("%s %s%s: we match %s, ServeMux nothing (patterns %q)", method, host, path, m.Route.Name, patterns)
 		}
 		return

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"cacheproxy/policy/httpcache"
 )
 
 // Fetch is an exchange with an origin whose response header has arrived, as far as it decides on caching.
@@ -29,31 +31,31 @@ type Verdict struct {
 	// that nothing marks as personal: sending each of the waiting to an origin that fails would not help it.
 	Share bool
 
-	Store    bool     // the response may be stored
-	Reason   Reason   // why not; NoReason when Store is set
-	Lifetime Lifetime // when it was made and came, whatever becomes of it; of a response that is not stored, Dead at any time
-	Vary     []string // canonical names of the request fields that select this variant, sorted; empty unless Share or Store is set
+	Store    bool               // the response may be stored
+	Reason   Reason             // why not; NoReason when Store is set
+	Lifetime httpcache.Lifetime // when it was made and came, whatever becomes of it; of a response that is not stored, Dead at any time
+	Vary     []string           // canonical names of the request fields that select this variant, sorted; empty unless Share or Store is set
 }
 
 // Judge decides whether a response may be stored and shared, and for how long it is fresh (RFC 9111 §3 and §4.2).
 func (r *Route) Judge(f Fetch) Verdict {
 	v := r.judge(f)
 	if !v.Store {
-		v.Lifetime = arrival(f)
+		v.Lifetime, _ = httpcache.Arrival(f.Header, f.Requested, f.Received)
 	}
 	return v
 }
 
 func (r *Route) judge(f Fetch) Verdict {
-	if r.Compression != Identity && !f.Through && Coded(f.Header) {
+	if r.Compression != httpcache.Identity && !f.Through && httpcache.Coded(f.Header) {
 		return Verdict{Reason: CodingUnasked} // who else accepts it is not known
 	}
-	if unaccepted(f.Accepting, f.Header) {
+	if httpcache.Unaccepted(f.Accepting, f.Header) {
 		return Verdict{Reason: CodingUnasked} // who asks the same does not accept it either
 	}
 	d := r.directives(f.Header)
 	v := Verdict{Share: mayShareError(f, d)}
-	names, star := ParseVary(f.Header["Vary"])
+	names, star := httpcache.ParseVary(f.Header["Vary"])
 	names = r.selectedBy(names, f)
 	if v.Share {
 		v.Vary = names // of those who wait, an answer in a coding is for those who accept it
@@ -71,12 +73,12 @@ func (r *Route) judge(f Fetch) Verdict {
 		return v
 	}
 	// What has to be confirmed for each request is not worth the risk that two users' answers have the same validator.
-	if f.Authorized && !r.ShareAuthorized && lifetime.State(f.Received) != Fresh {
+	if f.Authorized && !r.ShareAuthorized && lifetime.State(f.Received) != httpcache.Fresh {
 		v.Reason = AuthorizedShare
 		return v
 	}
 	v.Store, v.Lifetime, v.Vary = true, lifetime, names
-	v.Share = v.Share || lifetime.State(f.Received) == Fresh
+	v.Share = v.Share || lifetime.State(f.Received) == httpcache.Fresh
 	return v
 }
 
@@ -94,14 +96,13 @@ func (r *Route) JudgeLength(length, maxObject int64) Reason {
 }
 
 // directives are those of the response, without what the route overrides.
-func (r *Route) directives(h http.Header) Directives {
-	d, targeted := r.targeted(h)
+func (r *Route) directives(h http.Header) httpcache.Directives {
+	d, targeted := httpcache.ParseTargeted(r.Targets, h, !r.Override.Has(OverrideMalformed))
 	if !targeted {
-		d = ParseDirectives(h["Cache-Control"])
+		d = httpcache.ParseDirectives(h["Cache-Control"])
 	}
-	d.Targeted = targeted
 	// Pragma has no meaning in responses (RFC 9111 §5.4), but who sends no-cache there and nothing else means it.
-	if !targeted && len(h["Cache-Control"]) == 0 && ParseDirectives(h["Pragma"]).NoCache {
+	if !targeted && len(h["Cache-Control"]) == 0 && httpcache.ParseDirectives(h["Pragma"]).NoCache {
 		d.NoCache = true
 	}
 	o := r.Override
@@ -117,27 +118,27 @@ func (r *Route) directives(h http.Header) Directives {
 }
 
 // refuse names what forbids to store the response, all but its lifetime and Vary (RFC 9111 §3).
-func (r *Route) refuse(f Fetch, d Directives) Reason {
+func (r *Route) refuse(f Fetch, d httpcache.Directives) Reason {
 	switch {
 	case f.Method != http.MethodGet:
 		return MethodOther
 	// With other statuses Content-Range has no meaning (RFC 9110 §14.4): the content is all there is.
 	case f.Status == http.StatusPartialContent:
 		return Partial
-	case !finalStatus(f.Status) || aboutClient[f.Status] || d.MustUnderstand && !understood[f.Status]:
+	case !httpcache.ForEveryone(f.Status) || d.MustUnderstand && !httpcache.Understood(f.Status):
 		return StatusNotStored
 	case d.Malformed:
 		return CacheControlMalformed
-	case contradictory(f.Header["Content-Length"]):
+	case httpcache.Contradictory(f.Header["Content-Length"]):
 		return MalformedHeader
 	// must-understand makes no-store void for those who understand the status (§5.2.2.3).
 	case d.NoStore && !d.MustUnderstand:
 		return NoStore
 	case d.Private:
 		return Private
-	case f.Authorized && !r.ShareAuthorized && !maySharePerAuthorization(d):
+	case f.Authorized && !r.ShareAuthorized && !d.SharesAuthorized():
 		return AuthorizedShare
-	case setsCookie(f.Header) && !r.StripSetCookie && !r.Override.Has(OverrideSetCookie):
+	case httpcache.SetsCookie(f.Header) && !r.StripSetCookie && !r.Override.Has(OverrideSetCookie):
 		return SetCookie
 	case !r.StoreIf.allows(f.Header["Content-Type"]):
 		return ContentTypeOther
@@ -145,53 +146,12 @@ func (r *Route) refuse(f Fetch, d Directives) Reason {
 	return r.JudgeLength(f.BodyLength, f.MaxObject)
 }
 
-// maySharePerAuthorization reports whether the origin allows to share the answer to a request with credentials (§3.5).
-func maySharePerAuthorization(d Directives) bool {
-	return d.Public || d.HasSMaxAge && d.sharesBySMaxAge || d.MustRevalidate && d.sharesByMustRevalidate
-}
-
 // mayShareError reports whether the response is an error that those who already wait may have. Nothing is relaxed for
 // it but what the route overrides.
-func mayShareError(f Fetch, d Directives) bool {
-	_, star := ParseVary(f.Header["Vary"])
-	return f.Status >= 500 && finalStatus(f.Status) && !aboutClient[f.Status] && !d.Private && !d.NoStore && !d.Malformed && !f.Authorized &&
-		!star && !setsCookie(f.Header)
-}
-
-// aboutClient are the statuses that must not be stored, since they are about who asks and how (RFC 6585 §3 to §6).
-var aboutClient = map[int]bool{428: true, 429: true, 431: true, 511: true}
-
-// finalStatus reports whether s ends the exchange and can stand for a whole response. 304 confirms another response.
-func finalStatus(s int) bool { return s >= 200 && s <= 599 && s != http.StatusNotModified }
-
-// contradictory reports whether the lines of a field that may have one value only have several.
-func contradictory(lines []string) bool {
-	for _, line := range lines {
-		for value := range strings.SplitSeq(line, ",") {
-			if trimOWS(value) != trimOWS(firstElement(lines[0])) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// firstElement is the first member of a comma-separated list.
-func firstElement(list string) string {
-	first, _, _ := strings.Cut(list, ",")
-	return first
-}
-
-// hasElement reports whether a list over all lines has the token, in any case.
-func hasElement(lines []string, token string) bool {
-	for _, line := range lines {
-		for element := range strings.SplitSeq(line, ",") {
-			if strings.EqualFold(trimOWS(element), token) {
-				return true
-			}
-		}
-	}
-	return false
+func mayShareError(f Fetch, d httpcache.Directives) bool {
+	_, star := httpcache.ParseVary(f.Header["Vary"])
+	return f.Status >= 500 && httpcache.ForEveryone(f.Status) && !d.Private && !d.NoStore && !d.Malformed && !f.Authorized &&
+		!star && !httpcache.SetsCookie(f.Header)
 }
 
 // allows reports whether the route stores this type. A response that names none, or several, fits no list.
@@ -203,7 +163,7 @@ func (s StoreIf) allows(contentType []string) bool {
 		return false
 	}
 	mediaType, _, _ := strings.Cut(contentType[0], ";")
-	mediaType = strings.ToLower(trimOWS(mediaType))
+	mediaType = strings.ToLower(httpcache.TrimOWS(mediaType))
 	for _, want := range s.ContentTypes {
 		family, any := strings.CutSuffix(want, "*")
 		if mediaType == want || any && strings.HasSuffix(family, "/") && strings.HasPrefix(mediaType, family) {
@@ -211,13 +171,4 @@ func (s StoreIf) allows(contentType []string) bool {
 		}
 	}
 	return false
-}
-
-// understood are the statuses of RFC 9110 §15 whose caching needs are met here, for must-understand.
-var understood = map[int]bool{
-	200: true, 201: true, 202: true, 203: true, 204: true, 205: true,
-	300: true, 301: true, 302: true, 303: true, 307: true, 308: true,
-	400: true, 401: true, 402: true, 403: true, 404: true, 405: true, 406: true, 408: true, 409: true, 410: true,
-	411: true, 413: true, 414: true, 415: true, 417: true, 421: true, 422: true, 426: true,
-	500: true, 501: true, 502: true, 503: true, 504: true, 505: true,
 }

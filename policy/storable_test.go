@@ -4,9 +4,13 @@ import (
 	"net/http"
 	"testing"
 	"time"
+
+	"cacheproxy/policy/httpcache"
 )
 
 // header builds a header from lines "Name: value".
+var epoch = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
 func header(lines ...string) http.Header {
 	h := http.Header{}
 	for _, line := range lines {
@@ -137,7 +141,7 @@ func TestJudgeStore(t *testing.T) {
 		if v.Reason != tt.want || v.Store != (tt.want == NoReason) {
 			t.Errorf("%s: store %v, reason %q, want %q", tt.about, v.Store, v.Reason, tt.want)
 		}
-		if !v.Store && v.Lifetime.State(tt.f.Received) != Dead {
+		if !v.Store && v.Lifetime.State(tt.f.Received) != httpcache.Dead {
 			t.Errorf("%s: not stored, but with lifetime %+v", tt.about, v.Lifetime)
 		}
 		if age := v.Lifetime.Age(tt.f.Received.Add(time.Second)); !tt.f.Received.IsZero() && age != time.Second && tt.f.Header["Age"] == nil {

@@ -3,6 +3,8 @@ package policy
 import (
 	"reflect"
 	"testing"
+
+	"cacheproxy/policy/httpcache"
 )
 
 func TestStoredAndDeliveredHeader(t *testing.T) {
@@ -16,7 +18,7 @@ func TestStoredAndDeliveredHeader(t *testing.T) {
 	}
 	delivered := header("Content-Type: text/html", "Cache-Status: up; hit", "Cache-Tag: t", "Age: 5", "Set-Cookie: a=1",
 		"X-Request-Id: r", "Traceparent: t", "Tracestate: s", "Traceresponse: r")
-	if got := DeliverHeader(origin); !reflect.DeepEqual(got, delivered) {
+	if got := httpcache.DeliverHeader(origin); !reflect.DeepEqual(got, delivered) {
 		t.Errorf("DeliverHeader = %v", got)
 	}
 	shared := header("Content-Type: text/html", "Cache-Status: up; hit", "Cache-Tag: t", "Set-Cookie: a=1")
@@ -29,7 +31,7 @@ func TestStoredAndDeliveredHeader(t *testing.T) {
 	if !reflect.DeepEqual(origin, before) {
 		t.Error("the origin's header was changed")
 	}
-	if DeliverHeader(nil) == nil {
+	if httpcache.DeliverHeader(nil) == nil {
 		t.Error("nil header")
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+
+	"cacheproxy/policy/httpcache"
 )
 
 // Table finds the route of a request: the most specific pattern wins, as in net/http.ServeMux. It is immutable and safe
@@ -130,13 +132,13 @@ type Match struct {
 // a path that is not the same to everyone. Nothing is redirected, cleaned or answered, and nothing allocated as long as
 // the pattern has at most eight wildcards and no condition has to be tested on a value with escapes. A route whose
 // conditions do not hold is not the request's: the next most specific one is tried.
-func (t *Table) Match(method string, target Target) (Match, Reason) {
+func (t *Table) Match(method string, target httpcache.Target) (Match, Reason) {
 	m := Match{table: t}
 	if !isCleanPath(target.Path) {
 		return m, UncleanPath
 	}
 	if len(t.hosts) > 0 {
-		if tree := t.tree(hostOnly(target.Host)); tree != nil && tree.match(method, target.Path, &m) {
+		if tree := t.tree(httpcache.HostOnly(target.Host)); tree != nil && tree.match(method, target.Path, &m) {
 			return m, NoReason
 		}
 	}

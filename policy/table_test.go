@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"cacheproxy/policy/httpcache"
 )
 
 func mustPattern(t testing.TB, s string) Pattern {
@@ -36,9 +38,9 @@ func mustTable(t testing.TB, routes ...*Route) *Table {
 	return table
 }
 
-func target(t testing.TB, uri string) Target {
+func target(t testing.TB, uri string) httpcache.Target {
 	t.Helper()
-	u, err := ParseTarget("http", "shop.example", uri)
+	u, err := httpcache.ParseTarget("http", "shop.example", uri)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,7 +145,7 @@ func TestMatch(t *testing.T) {
 		{"GET", "shop.example", "/tree/.../..a/a../.a/a.b", "tree"},
 		{"GET", "shop.example", "/tree/a;../b", "tree"},
 	} {
-		m, reason := table.Match(c.method, Target{Host: c.host, Path: c.path})
+		m, reason := table.Match(c.method, httpcache.Target{Host: c.host, Path: c.path})
 		if got := describe(m, reason); got != c.want {
 			t.Errorf("%s %s %s: %s, want %s", c.method, c.host, c.path, got, c.want)
 		}
@@ -238,7 +240,7 @@ func TestConflictExamples(t *testing.T) {
 }
 
 func matchesAlone(t *testing.T, p Pattern, path string) bool {
-	m, _ := mustTable(t, &Route{Patterns: []Pattern{p}}).Match("GET", Target{Path: path})
+	m, _ := mustTable(t, &Route{Patterns: []Pattern{p}}).Match("GET", httpcache.Target{Path: path})
 	return m.Route != nil
 }
 
@@ -256,7 +258,7 @@ func largeTable(t testing.TB) *Table {
 func TestMatchDoesNotAllocate(t *testing.T) {
 	table := largeTable(t)
 	for _, path := range []string{"/api/service123/17", "/api/service77/a%2Fb/parts/x/y", "/deep/1/2/3/4/5/6/7/8", "/a//b", "/x"} {
-		u := Target{Host: "H.Example:8080", Path: path}
+		u := httpcache.Target{Host: "H.Example:8080", Path: path}
 		if n := testing.AllocsPerRun(100, func() { table.Match("GET", u) }); n != 0 {
 			t.Errorf("%s: %v allocations, want 0", path, n)
 		}
@@ -266,17 +268,17 @@ func TestMatchDoesNotAllocate(t *testing.T) {
 func TestMatchMoreWildcardsThanInline(t *testing.T) {
 	table := mustTable(t, newRoute(t, "deep", "/{a}/{b}/{c}/{d}/{e}/{f}/{g}/{h}/{i}/{j}/x"),
 		newRoute(t, "deeper", "/{a}/{b}/{c}/{d}/{e}/{f}/{g}/{h}/{i}/{j...}"))
-	if got := describe(table.Match("GET", Target{Path: "/1/2/3/4/5/6/7/8/9/10/y"})); got != "deeper a=1 b=2 c=3 d=4 e=5 f=6 g=7 h=8 i=9 j=10/y" {
+	if got := describe(table.Match("GET", httpcache.Target{Path: "/1/2/3/4/5/6/7/8/9/10/y"})); got != "deeper a=1 b=2 c=3 d=4 e=5 f=6 g=7 h=8 i=9 j=10/y" {
 		t.Error(got)
 	}
-	if got := describe(table.Match("GET", Target{Path: "/1/2/3/4/5/6/7/8/9/10/x"})); got != "deep a=1 b=2 c=3 d=4 e=5 f=6 g=7 h=8 i=9 j=10" {
+	if got := describe(table.Match("GET", httpcache.Target{Path: "/1/2/3/4/5/6/7/8/9/10/x"})); got != "deep a=1 b=2 c=3 d=4 e=5 f=6 g=7 h=8 i=9 j=10" {
 		t.Error(got)
 	}
 }
 
 func BenchmarkMatch(b *testing.B) {
 	table := largeTable(b)
-	u := Target{Host: "shop.example", Path: "/api/service123/17"}
+	u := httpcache.Target{Host: "shop.example", Path: "/api/service123/17"}
 	b.ReportAllocs()
 	for b.Loop() {
 		if m, _ := table.Match("GET", u); m.Route == nil {

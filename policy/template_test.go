@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"cacheproxy/policy/httpcache"
 )
 
 func mustTemplate(t testing.TB, s string) Template {
@@ -152,11 +154,11 @@ func FuzzTemplate(f *testing.F) {
 		var names [2]string
 		var wild [2]string
 		for i, p := range []string{"/" + a1 + "/" + b1, "/" + a2 + "/" + b2} {
-			m, reason := table.Match("GET", Target{Path: p})
+			m, reason := table.Match("GET", httpcache.Target{Path: p})
 			if reason != NoReason {
 				return
 			}
-			v := Values{Match: &m, Target: Target{Path: p}, Query: "q=1"}
+			v := Values{Match: &m, Target: httpcache.Target{Path: p}, Query: "q=1"}
 			_, _ = tmpl.RenderAll(v, []byte(body))
 			names[i], _ = tmpl.Render(v)
 			first, _ := m.Wildcard("a")

@@ -3,6 +3,8 @@ package policy
 import (
 	"slices"
 	"strings"
+
+	"cacheproxy/policy/httpcache"
 )
 
 // node is a place in the tree of patterns, after as many segments as it is deep. A request visits every node at most
@@ -103,7 +105,7 @@ func (n *node) find(raw string) *node {
 		middle := int(uint(low+high) / 2)
 		c := 0
 		if escaped {
-			c = compareEscaped(raw, n.literals[middle].text)
+			c = httpcache.CompareEscaped(raw, n.literals[middle].text)
 		} else {
 			c = strings.Compare(raw, n.literals[middle].text)
 		}

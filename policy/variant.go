@@ -1,8 +1,9 @@
 package policy
 
 import (
-	"net/http"
 	"slices"
+
+	"cacheproxy/policy/httpcache"
 )
 
 // selectedBy is the request fields that select among the variants of an answer, given those that its Vary names, sorted. Three
@@ -16,12 +17,12 @@ import (
 //
 // Origin is part of the variant where the request had it, unless the answer is one for every Origin.
 func (r *Route) selectedBy(names []string, f Fetch) []string {
-	told := r.Compression == Identity || f.Through
+	told := r.Compression == httpcache.Identity || f.Through
 	switch {
 	case !told:
-		names = slices.DeleteFunc(names, func(name string) bool { return name == acceptEncoding })
-	case Coded(f.Header):
-		names = withName(names, acceptEncoding)
+		names = slices.DeleteFunc(names, func(name string) bool { return name == encodingField })
+	case httpcache.Coded(f.Header):
+		names = withName(names, encodingField)
 	}
 	if r.ForwardHeaders == ForwardAll {
 		return names
@@ -29,7 +30,7 @@ func (r *Route) selectedBy(names []string, f Fetch) []string {
 	for name := range f.Forwarded {
 		switch {
 		case name == originField:
-			if r.keysOrigin(f.Forwarded) && !AnyOrigin(f.Header) {
+			if r.keysOrigin(f.Forwarded) && !httpcache.AnyOrigin(f.Header) {
 				names = withName(names, name)
 			}
 		case !slices.Contains(forwardedFields, name) && !r.keyedField(name):
@@ -53,15 +54,4 @@ func withName(names []string, name string) []string {
 		return names
 	}
 	return slices.Insert(names, at, name)
-}
-
-// Selects reports whether a copy that these fields tell from others was fetched with all of selected that the request has: a
-// copy from before a field was known to matter says nothing of a request that has it.
-func Selects(vary, selected []string, h http.Header) bool {
-	for _, name := range selected {
-		if len(h[name]) > 0 && !slices.Contains(vary, name) {
-			return false
-		}
-	}
-	return true
 }

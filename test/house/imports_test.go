@@ -9,6 +9,7 @@ import (
 // import what is below itself; the entry for the longest path holds. Tests are free to import any of these.
 var layers = map[string][]string{
 	"policy":             {},
+	"policy/httpcache":   {},
 	"invalidation":       {"policy"},
 	"invalidation/fleet": {"policy", "invalidation"},
 	"store":              {"policy", "invalidation"},

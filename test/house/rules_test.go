@@ -21,6 +21,8 @@ func TestRulesCatch(t *testing.T) {
 		source string
 	}{
 		{"policy sees nothing", "imports run one way", "policy/x.go", imports(module + "/store")},
+		{"policy sees what HTTP says", "", "policy/x.go", imports(module + "/policy/httpcache")},
+		{"what HTTP says knows no policy", "imports run one way", "policy/httpcache/x.go", imports(module + "/policy")},
 		{"store below proxy", "imports run one way", "store/x.go", imports(module + "/proxy")},
 		{"upstream below its parent", "imports run one way", "proxy/upstream/x.go", imports(module + "/proxy")},
 		{"the ledger does not see the fleet", "imports run one way", "invalidation/x.go", imports(module + "/invalidation/fleet")},
@@ -90,6 +92,7 @@ func TestRulesCatch(t *testing.T) {
 
 		{"policy reads the clock", "policy is pure", "policy/x.go", documented + "\nimport \"time\"\n\nvar now = time.Now\n"},
 		{"policy reads the clock under another name", "policy is pure", "policy/x.go", documented + "\nimport clock \"time\"\n\nvar age = clock.Since(clock.Time{})\n"},
+		{"what HTTP says reads the clock", "policy is pure", "policy/httpcache/x.go", documented + "\nimport \"time\"\n\nvar now = time.Now\n"},
 		{"policy hides the clock", "policy is pure", "policy/x.go", documented + "\nimport . \"time\"\n\nvar now = Now()\n"},
 		{"policy counts time", "", "policy/x.go", documented + "\nimport \"time\"\n\nconst day = 24 * time.Hour\n"},
 		{"policy throws dice", "policy is pure", "policy/x.go", imports("math/rand/v2")},

@@ -1,0 +1,143 @@
+package httpcache
+
+import (
+	"strings"
+)
+
+// AcceptEncoding is what an Accept-Encoding field says about the codings that are told apart (RFC 9110 §12.5.3). Other
+// codings are not acceptable: deflate, because what it means differs between implementations and nobody takes only that
+// (§8.4.1.2); compress, because it is obsolete; those that need a dictionary of the client's (RFC 9842), because no other
+// client has it.
+type AcceptEncoding struct {
+	weights [codings]int16 // in thousandths; zero: not acceptable
+}
+
+const (
+	unlisted   int16 = -1 // not named by the field
+	leastWeigh int16 = 1  // of identity, where nothing names it
+)
+
+// ParseAcceptEncoding reads the lines of a field that is there. Of an absent field ask its presence first: it allows any
+// coding, which is not the same as an empty one, which allows none (RFC 9110 §12.5.3). An element that is malformed, or
+// that another contradicts, never makes a coding acceptable.
+func ParseAcceptEncoding(lines []string) AcceptEncoding {
+	a := AcceptEncoding{weights: [codings]int16{unlisted, unlisted, unlisted, unlisted}}
+	star := unlisted
+	for _, line := range lines {
+		for element := range strings.SplitSeq(line, ",") {
+			name, weight, ok := codingWeight(element)
+			if name == "*" {
+				if ok {
+					star = lesser(star, weight)
+				}
+				continue
+			}
+			c, known := codingOf(name)
+			switch {
+			case !known:
+			case ok:
+				a.weights[c] = lesser(a.weights[c], weight)
+			case c != Identity:
+				a.weights[c] = 0
+			}
+		}
+	}
+	for c, weight := range a.weights {
+		switch {
+		case weight != unlisted:
+		case star != unlisted:
+			a.weights[c] = star
+		case Coding(c) == Identity:
+			a.weights[c] = leastWeigh
+		default:
+			a.weights[c] = 0
+		}
+	}
+	return a
+}
+
+// lesser is the weight of what is listed more than once: the one that claims less.
+func lesser(before, weight int16) int16 {
+	if before == unlisted {
+		return weight
+	}
+	return min(before, weight)
+}
+
+// Accepts reports whether the client accepts a coding.
+func (a AcceptEncoding) Accepts(c Coding) bool { return a.weights[c] > 0 }
+
+// Prefers reports whether the client accepts a coding and does not like it less than no coding at all.
+func (a AcceptEncoding) Prefers(c Coding) bool {
+	return a.Accepts(c) && a.weights[c] >= a.weights[Identity]
+}
+
+// canonicalEncodings are the values that Canonical gives, by the set of accepted codings.
+var canonicalEncodings = func() (values [1 << codings]string) {
+	for set := range values {
+		var list []string
+		for c := Gzip; c < codings; c++ {
+			if set&(1<<c) != 0 {
+				list = append(list, c.String())
+			}
+		}
+		switch accepted := set&(1<<Identity) != 0; {
+		case !accepted:
+			list = append(list, "identity;q=0")
+		case len(list) == 0:
+			list = []string{"identity"}
+		}
+		values[set] = strings.Join(list, ", ")
+	}
+	return values
+}()
+
+// Canonical is the one spelling of everything that accepts the same codings, in the order in which browsers list them and
+// without preferences: variants are to be told apart by what may be sent, and by nothing else. It accepts nothing that the
+// field does not.
+func (a AcceptEncoding) Canonical() string {
+	set := 0
+	for c, weight := range a.weights {
+		if weight > 0 {
+			set |= 1 << c
+		}
+	}
+	return canonicalEncodings[set]
+}
+
+// RefusesIdentity reports whether the client does not accept an answer without a coding.
+func RefusesIdentity(lines []string) bool {
+	return len(lines) > 0 && !ParseAcceptEncoding(lines).Accepts(Identity)
+}
+
+// codingWeight reads one element: codings [ weight ] (RFC 9110 §12.5.3). ok is false when it is malformed, with the name as
+// far as it can be told.
+func codingWeight(element string) (name string, weight int16, ok bool) {
+	name, parameter, weighted := strings.Cut(element, ";")
+	name = TrimOWS(name)
+	if !weighted {
+		return name, 1000, isToken(name)
+	}
+	parameter = TrimOWS(parameter)
+	if len(parameter) < 2 || parameter[0]|0x20 != 'q' || parameter[1] != '=' {
+		return name, 0, false
+	}
+	weight, ok = qvalue(parameter[2:])
+	return name, weight, ok
+}
+
+// qvalue reads a weight in thousandths (RFC 9110 §12.4.2).
+func qvalue(s string) (int16, bool) {
+	if s == "" || s[0] != '0' && s[0] != '1' || len(s) > 5 || len(s) > 1 && s[1] != '.' {
+		return 0, false
+	}
+	n, unit := int16(s[0]-'0')*1000, int16(100)
+	for i := 2; i < len(s); i++ {
+		if s[i] < '0' || s[i] > '9' {
+			return 0, false
+		}
+		n += int16(s[i]-'0') * unit
+		unit /= 10
+	}
+	return n, n <= 1000
+}

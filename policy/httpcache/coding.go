@@ -1,0 +1,62 @@
+package httpcache
+
+import (
+	"net/http"
+	"strings"
+)
+
+// Coding is a content coding (RFC 9110 §8.4.1).
+type Coding uint8
+
+const (
+	Identity Coding = iota // none. The zero value
+	Gzip                   // RFC 9110 §8.4.1.3
+	Brotli                 // RFC 7932
+	Zstd                   // RFC 8878, with the window that RFC 9659 allows
+
+	codings
+)
+
+// String is the name in header fields.
+func (c Coding) String() string { return [...]string{"identity", "gzip", "br", "zstd"}[c] }
+
+// codingOf is the coding of a name, in any case; x-gzip is gzip (RFC 9110 §8.4.1.3).
+func codingOf(name string) (Coding, bool) {
+	for c := Identity; c < codings; c++ {
+		if strings.EqualFold(name, c.String()) {
+			return c, true
+		}
+	}
+	return Gzip, strings.EqualFold(name, "x-gzip")
+}
+
+// acceptEncoding is the request field by which codings are selected.
+const acceptEncoding = "Accept-Encoding"
+
+// Unaccepted reports whether an answer comes in a coding of those that are told apart which its request does not accept.
+func Unaccepted(accepting []string, h http.Header) bool {
+	if len(accepting) == 0 || !Coded(h) {
+		return false
+	}
+	a := ParseAcceptEncoding(accepting)
+	for _, line := range h["Content-Encoding"] {
+		for name := range strings.SplitSeq(line, ",") {
+			if c, known := codingOf(TrimOWS(name)); known && c != Identity && !a.Accepts(c) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// Coded reports whether an answer comes with a content coding.
+func Coded(h http.Header) bool {
+	for _, line := range h["Content-Encoding"] {
+		for name := range strings.SplitSeq(line, ",") {
+			if name = TrimOWS(name); name != "" && !strings.EqualFold(name, Identity.String()) {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,80 @@
+package httpcache
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// compressedTypes are the media types besides text/*, *+json, *+xml and *+text that are not compressed already.
+var compressedTypes = map[string]bool{
+	"application/json": true, "application/x-ndjson": true, "application/xml": true, "application/xhtml+xml": true,
+	"application/javascript": true, "application/x-javascript": true, "application/ecmascript": true, "application/graphql": true,
+	"application/wasm": true, "application/yaml": true, "application/toml": true, "application/sql": true,
+	"application/x-protobuf": true, "application/protobuf": true, "application/rtf": true, "application/x-www-form-urlencoded": true,
+	"application/vnd.ms-fontobject": true, "application/x-font-ttf": true, "application/x-font-opentype": true,
+	"font/ttf": true, "font/otf": true, "font/collection": true, "image/bmp": true, "image/x-icon": true, "image/vnd.microsoft.icon": true,
+}
+
+// Compressible reports whether answers of this kind may go to clients in another coding than the origin's, and become shorter by
+// it as a rule.
+func Compressible(status int, h http.Header) bool {
+	if status < 200 || len(h["Content-Encoding"]) > 0 || len(h["Content-Range"]) > 0 {
+		return false
+	}
+	switch status {
+	case http.StatusNoContent, http.StatusResetContent, http.StatusPartialContent, http.StatusNotModified:
+		return false
+	}
+	// RFC 9110 §7.7, RFC 9111 §5.2.2.6.
+	return !HasElement(h["Cache-Control"], "no-transform") && compressibleType(h["Content-Type"])
+}
+
+// compressibleType reports whether content of this type becomes shorter by compression, as a rule.
+func compressibleType(contentType []string) bool {
+	if len(contentType) != 1 {
+		return false
+	}
+	mediaType, _, _ := strings.Cut(contentType[0], ";")
+	mediaType = strings.ToLower(TrimOWS(mediaType))
+	return compressedTypes[mediaType] || strings.HasPrefix(mediaType, "text/") && mediaType != "text/event-stream" ||
+		strings.HasSuffix(mediaType, "+json") || strings.HasSuffix(mediaType, "+xml") || strings.HasSuffix(mediaType, "+text")
+}
+
+// VaryByCoding adds Accept-Encoding to the Vary of an answer, unless it is there already or says more (RFC 9110 §12.5.5).
+func VaryByCoding(h http.Header) {
+	names, star := ParseVary(h["Vary"])
+	if !star && !slices.Contains(names, acceptEncoding) {
+		h["Vary"] = append(slices.Clip(h["Vary"]), acceptEncoding)
+	}
+}
+
+// WeakETag is the ETag of an answer in another coding than the origin's: weak, for its bytes are others and mean the same
+// (RFC 9110 §8.8.1, §8.8.3.3). If-None-Match finds either by the other. It is empty where the origin's names nothing.
+func WeakETag(etag []string) string {
+	tag, ok := fieldTag(etag)
+	if !ok {
+		return ""
+	}
+	return `W/"` + tag.opaque + `"`
+}
+
+// digests describe the bytes of one coding (RFC 9530 §2, §3), and have no meaning for those of another. So does
+// Accept-Ranges: parts are of the origin's bytes.
+var digests = [...]string{"Content-Digest", "Repr-Digest", "Digest", "Content-Md5", "Accept-Ranges"}
+
+// RemoveDigests deletes what would not be true of an answer in another coding.
+func RemoveDigests(h http.Header) {
+	for _, name := range digests {
+		delete(h, name)
+	}
+}
+
+// Compressed reports whether a copy that is held in a coding goes to this client as it is held. An absent Accept-Encoding
+// allows it, but promises in no way that the client can read it (RFC 9110 §12.5.3). What is to stay as the origin made it
+// stays so: parts of it, and what the client asks nobody to transform (RFC 9111 §5.2.1.6).
+func Compressed(req http.Header, held Coding) bool {
+	lines := req[acceptEncoding]
+	return len(lines) > 0 && len(req["Range"]) == 0 && ParseAcceptEncoding(lines).Prefers(held) &&
+		!HasElement(req["Cache-Control"], "no-transform")
+}

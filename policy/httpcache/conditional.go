@@ -1,0 +1,245 @@
+package httpcache
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+)
+
+// conditionals are the precondition fields (RFC 9110 §13.1). None goes to the origin with a shared fill: its answer
+// must be whole, whatever the one who happened to ask already has.
+var conditionals = [...]string{"If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "If-Range"}
+
+// IsPrecondition reports whether a field, by its canonical name, is a precondition.
+func IsPrecondition(name string) bool { return slices.Contains(conditionals[:], name) }
+
+// Conditional reports whether the request asks for the response only if it changed: whether NotModified can be true.
+func Conditional(req http.Header) bool {
+	return len(req["If-None-Match"]) > 0 || len(req["If-Modified-Since"]) > 0
+}
+
+// StripConditional deletes every precondition from h.
+func StripConditional(h http.Header) {
+	for _, name := range conditionals {
+		delete(h, name)
+	}
+}
+
+// NotModified reports whether a request is to be answered with 304 instead of the copy (RFC 9111 §4.3.2). status and
+// stored are the copy's, received is when it arrived. If-None-Match is compared weakly and sets If-Modified-Since aside
+// (RFC 9110 §13.1.2, §13.1.3). If-Match and If-Unmodified-Since are for origins; see MeetsPreconditions. Anything in doubt
+// is answered in full.
+func NotModified(req http.Header, method string, status int, stored http.Header, received time.Time) bool {
+	if status != http.StatusOK && status != http.StatusPartialContent || !conditionalMethod(method) {
+		return false
+	}
+	if lines := req["If-None-Match"]; len(lines) > 0 {
+		return matchesAny(lines, stored["Etag"])
+	}
+	lines := req["If-Modified-Since"]
+	since, valid := headerTime(lines)
+	if !valid || len(lines) > 1 {
+		return false
+	}
+	changed, ok := headerTime(stored["Last-Modified"])
+	if !ok {
+		if changed, ok = headerTime(stored["Date"]); !ok {
+			changed = received
+		}
+	}
+	return !changed.After(since)
+}
+
+// conditionalMethod reports whether a method may be answered with 304: GET, HEAD, and QUERY, whose conditions are about the
+// result (RFC 10008).
+func conditionalMethod(method string) bool {
+	return method == http.MethodGet || method == http.MethodHead || method == "QUERY"
+}
+
+// matchesAny reports whether an If-None-Match names the copy's ETag.
+func matchesAny(lines, etag []string) bool {
+	if len(lines) == 1 && TrimOWS(lines[0]) == "*" {
+		return true
+	}
+	have, ok := storedTag(etag)
+	if !ok {
+		return false
+	}
+	if have.unreadable {
+		return hasExactly(lines, have.opaque)
+	}
+	match := false
+	for _, line := range lines {
+		for rest := strings.TrimLeft(line, " \t,"); rest != ""; rest = strings.TrimLeft(rest, " \t,") {
+			var tag entityTag
+			if tag, rest, ok = cutEntityTag(rest); !ok {
+				return false
+			}
+			match = match || tag.opaque == have.opaque
+		}
+	}
+	return match
+}
+
+// AddValidators makes a request ask whether the copy still holds (RFC 9111 §4.3.1), in place of any precondition of the
+// client's. It reports whether the copy has a validator to ask with.
+func AddValidators(h http.Header, stored http.Header) bool {
+	StripConditional(h)
+	if _, ok := storedTag(stored["Etag"]); ok {
+		h["If-None-Match"] = []string{TrimOWS(stored["Etag"][0])}
+	}
+	if _, ok := headerTime(stored["Last-Modified"]); ok {
+		h["If-Modified-Since"] = []string{TrimOWS(stored["Last-Modified"][0])}
+	}
+	return Conditional(h)
+}
+
+// HasValidator reports whether AddValidators would find one.
+func HasValidator(h http.Header) bool {
+	_, tag := storedTag(h["Etag"])
+	_, date := headerTime(h["Last-Modified"])
+	return tag || date
+}
+
+// describeContent are the fields about content that a 304 does not have. It may do without them, as its receiver has
+// them already (RFC 9110 §15.4.5); Content-Location is not one of them.
+var describeContent = [...]string{
+	"Content-Type", "Content-Length", "Content-Encoding", "Content-Language", "Content-Range",
+	"Content-Md5", "Content-Digest", "Repr-Digest", "Digest", "Accept-Ranges", "Content-Disposition",
+}
+
+// NotModifiedHeader is the header of a 304 that stands for the copy: everything that a 200 would have but for what
+// describes the content (RFC 9110 §15.4.5). Fields like Access-Control-Allow-Origin stay, since browsers heed them in a
+// 304 as well. Last-Modified stays only where there is no ETag. The copy's header is not changed.
+func NotModifiedHeader(stored http.Header) http.Header {
+	h := DeliverHeader(stored)
+	for _, name := range describeContent {
+		delete(h, name)
+	}
+	if len(h["Etag"]) > 0 {
+		delete(h, "Last-Modified")
+	}
+	return h
+}
+
+// keptByCopy are the fields that a 304 does not change in a copy: they describe the stored bytes, which a 304 says are
+// still right (RFC 9111 §3.2). How these are to be read, which is Content-Type, may change without them.
+var keptByCopy = map[string]bool{
+	"Content-Length": true, "Content-Encoding": true, "Content-Range": true,
+	"Content-Md5": true, "Content-Digest": true, "Repr-Digest": true, "Digest": true,
+}
+
+// MergeNotModified is the header of a copy that from304 has confirmed (RFC 9111 §3.2, §4.3.4): fields of the 304 replace
+// the copy's, except those that belong to the stored bytes. It is what Route.Judge decides by again, with the copy's
+// status; what is then stored is Route.StoredHeader of it. A copy does not hold its surrogate keys, so where the 304
+// names none, the copy's members stay as they were. Neither header is changed.
+func MergeNotModified(stored, from304 http.Header) http.Header {
+	fresh := from304.Clone()
+	RemoveHopByHop(fresh)
+	merged := stored.Clone()
+	if merged == nil {
+		merged = http.Header{}
+	}
+	// What was said about the earlier exchange does not describe this one.
+	for _, name := range [...]string{"Age", "Date", "Cache-Status", "Warning"} {
+		delete(merged, name)
+	}
+	keepTag := keepsTag(stored["Etag"], from304["Etag"])
+	for name, lines := range fresh {
+		if keptByCopy[name] || name == "Etag" && keepTag {
+			continue
+		}
+		merged[name] = lines
+	}
+	return merged
+}
+
+// keepsTag reports whether the copy's ETag says more than the 304's: a strong one names the stored bytes, of which a
+// weak one with the same opaque-tag is the lesser statement.
+func keepsTag(stored, from304 []string) bool {
+	old, okOld := fieldTag(stored)
+	tag, okTag := fieldTag(from304)
+	return okOld && okTag && !old.weak && tag.weak && old.opaque == tag.opaque
+}
+
+// ConfirmsStored reports whether a 304 is about this copy (RFC 9111 §4.3.4). A strong ETag has to be the copy's, and
+// strong there; a weak one has to match weakly; without an ETag, Last-Modified has to be the copy's. A 304 without any
+// validator answers the question that was asked, and that was about this copy only.
+func ConfirmsStored(stored, from304 http.Header) bool {
+	if lines := from304["Etag"]; len(lines) > 0 {
+		tag, ok := storedTag(lines)
+		have, okStored := storedTag(stored["Etag"])
+		return ok && okStored && tag.opaque == have.opaque && tag.unreadable == have.unreadable && (tag.weak || !have.weak)
+	}
+	if lines := from304["Last-Modified"]; len(lines) > 0 {
+		modified, ok := headerTime(lines)
+		have, okStored := headerTime(stored["Last-Modified"])
+		return ok && okStored && modified.Equal(have)
+	}
+	return true
+}
+
+// entityTag is an entity-tag (RFC 9110 §8.8.3), its opaque-tag without the quotes.
+type entityTag struct {
+	opaque     string
+	weak       bool
+	unreadable bool // it is none, and opaque is all of it
+}
+
+// fieldTag reads an ETag field. Several different lines are none.
+func fieldTag(lines []string) (entityTag, bool) {
+	if len(lines) != 1 {
+		return entityTag{}, false
+	}
+	tag, rest, ok := cutEntityTag(TrimOWS(lines[0]))
+	return tag, ok && rest == ""
+}
+
+// storedTag reads the ETag of a response. One that is no entity-tag, as without quotes, is for comparing whole and weakly: the
+// origin finds it again in the question. "*" and what has a comma would be read as something else there, and what no field
+// may hold cannot be sent.
+func storedTag(lines []string) (entityTag, bool) {
+	if tag, ok := fieldTag(lines); ok || len(lines) != 1 {
+		return tag, ok
+	}
+	whole := TrimOWS(lines[0])
+	return entityTag{opaque: whole, weak: true, unreadable: true},
+		whole != "" && whole != "*" && !strings.ContainsFunc(whole, func(c rune) bool { return c < ' ' || c == 0x7f || c == ',' })
+}
+
+// hasExactly reports whether a list over all lines has the element.
+func hasExactly(lines []string, element string) bool {
+	for _, line := range lines {
+		for one := range strings.SplitSeq(line, ",") {
+			if TrimOWS(one) == element {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// cutEntityTag reads an entity-tag from the start of s and returns what follows it and the space after it. Another
+// entity-tag may follow only after a comma.
+func cutEntityTag(s string) (tag entityTag, rest string, ok bool) {
+	s, tag.weak = strings.CutPrefix(s, "W/")
+	if !strings.HasPrefix(s, `"`) {
+		return entityTag{}, "", false
+	}
+	opaque, rest, closed := strings.Cut(s[1:], `"`)
+	if !closed {
+		return entityTag{}, "", false
+	}
+	for i := range len(opaque) {
+		if c := opaque[i]; c <= ' ' || c == 0x7f { // etagc
+			return entityTag{}, "", false
+		}
+	}
+	rest = strings.TrimLeft(rest, " \t")
+	if rest != "" && rest[0] != ',' {
+		return entityTag{}, "", false
+	}
+	tag.opaque = opaque
+	return tag, rest, true
+}

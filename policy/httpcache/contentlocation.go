@@ -1,0 +1,14 @@
+package httpcache
+
+import "net/http"
+
+// NamesTarget reports whether an answer says that its content is the new representation of the request's own target:
+// it has one Content-Location, and that resolves to the target (RFC 9110 §8.7).
+func NamesTarget(t Target, response http.Header) bool {
+	values := response["Content-Location"]
+	if len(values) != 1 {
+		return false
+	}
+	u, ok := ResolveReference(t, values[0])
+	return ok && u.Path == t.Path && u.Query == t.Query && u.HasQuery == t.HasQuery
+}

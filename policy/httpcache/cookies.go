@@ -1,0 +1,50 @@
+package httpcache
+
+import "net/http"
+
+// CookieReader reads the cookies of a request in their order, as they stand. It is strict: anything that is not a
+// cookie-pair of RFC 6265 §4.2.1 ends it, since such text may mean another cookie to the origin than it does here.
+type CookieReader struct {
+	lines     []string // still to be read
+	line      string   // the rest of the one being read
+	Malformed bool
+}
+
+// RequestCookies starts reading the cookies of a request header.
+func RequestCookies(h http.Header) CookieReader { return CookieReader{lines: h["Cookie"]} }
+
+// Next gives the next cookie; not ok at the end, or where malformed.
+func (c *CookieReader) Next() (name, value string, ok bool) {
+	for !c.Malformed {
+		if c.line == "" {
+			if len(c.lines) == 0 {
+				return "", "", false
+			}
+			c.line, c.lines = c.lines[0], c.lines[1:]
+		}
+		name, value, c.line = CutCookie(c.line)
+		if name == "" && value == "" {
+			continue // two semicolons, or one at the end
+		}
+		if isToken(name) && isCookieValue(value) {
+			return name, value, true
+		}
+		c.Malformed = true
+	}
+	return "", "", false
+}
+
+// isCookieValue reports whether s is cookie-value of RFC 6265 §4.1.1. Quotes, commas and backslashes inside a value are
+// where cookie parsers disagree.
+func isCookieValue(s string) bool {
+	if len(s) >= 2 && s[0] == '"' && s[len(s)-1] == '"' {
+		s = s[1 : len(s)-1]
+	}
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c <= ' ', c >= 0x7f, c == '"', c == ',', c == ';', c == '\\':
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,15 @@
+package httpcache
+
+import (
+	"net/http"
+	"slices"
+)
+
+// AnyOrigin reports whether an answer is the same for every Origin by its own word: each may read it, none with credentials,
+// and no Vary names Origin (WHATWG Fetch §3.3.3).
+func AnyOrigin(response http.Header) bool {
+	allowed := response["Access-Control-Allow-Origin"]
+	names, star := ParseVary(response["Vary"])
+	return len(allowed) == 1 && TrimOWS(allowed[0]) == "*" && len(response["Access-Control-Allow-Credentials"]) == 0 &&
+		!star && !slices.Contains(names, "Origin")
+}

@@ -1,0 +1,238 @@
+package httpcache
+
+import (
+	"net/textproto"
+	"strings"
+	"time"
+)
+
+// maxDelta is the largest number of seconds that is told apart; anything larger is cut to it (RFC 9111 §1.2.2).
+const maxDelta = (1 << 31) * time.Second
+
+// Directives is what all Cache-Control field lines of one message say together (RFC 9111 §5.2). The zero value is a
+// message without the field. Of a directive that is given several times, the least fresh reading counts (§4.2.1).
+type Directives struct {
+	NoStore         bool
+	NoCache         bool     // also when qualified: no-cache="x" is read as no-cache
+	NoCacheFields   []string // canonical field names that no-cache="…" lists; informative
+	Private         bool     // also when qualified: private="x" is read as private
+	PrivateFields   []string // canonical field names that private="…" lists; informative
+	Public          bool
+	MustRevalidate  bool
+	ProxyRevalidate bool
+	MustUnderstand  bool
+	Immutable       bool // RFC 8246
+	NoTransform     bool
+	OnlyIfCached    bool // of requests (§5.2.1.7)
+
+	// The durations count only where their Has flag is set. An argument that is not a number is zero: such a response
+	// is taken to be stale (§4.2.1).
+
+	MinFresh, MaxStale       time.Duration // of requests (§5.2.1.2, §5.2.1.3); a max-stale without argument is maxDelta
+	HasMinFresh, HasMaxStale bool
+
+	MaxAge, SMaxAge, StaleWhileRevalidate, StaleIfError             time.Duration
+	HasMaxAge, HasSMaxAge, HasStaleWhileRevalidate, HasStaleIfError bool
+
+	// Targeted is set where they are not those of Cache-Control but of a field for this cache; Expires then is for others
+	// as well (RFC 9213 §2.2).
+	Targeted bool
+
+	// Restrictions count however they are written. As permissions to share what credentials have brought (§3.5), these two
+	// count only as the grammar has them.
+	sharesByMustRevalidate, sharesBySMaxAge bool
+
+	// Malformed is set when a name or an argument anywhere in the field is neither a token nor a quoted-string, as with ";"
+	// or a space between directives, or a quote that never ends. Nobody knows what it would have forbidden, so a response
+	// with it is not stored.
+	Malformed bool
+}
+
+// ParseDirectives reads Cache-Control field lines. It accepts what RFC 9111 §5.2 asks of recipients: names in any case,
+// arguments as token or quoted-string whatever the directive, unknown directives.
+func ParseDirectives(lines []string) Directives {
+	var d Directives
+	for _, line := range lines {
+		d.parseLine(line)
+	}
+	return d
+}
+
+func (d *Directives) parseLine(line string) {
+	sound := true
+	for rest := strings.TrimLeft(line, " \t,"); rest != ""; rest = strings.TrimLeft(rest, " \t,") {
+		end := strings.IndexAny(rest, "=,")
+		if end < 0 {
+			end = len(rest)
+		}
+		rawName := rest[:end]
+		name := strings.TrimRight(rawName, " \t")
+		rest = rest[end:]
+		sound = sound && isToken(name)
+		var a argument
+		if strings.HasPrefix(rest, "=") {
+			a, rest = readArgument(rest[1:])
+			if a.given = true; name != rawName {
+				a.valid = false // space around "=" is not in the grammar: the name still counts
+			}
+			sound = sound && a.valid
+		}
+		d.add(strings.ToLower(name), a)
+	}
+	if !sound {
+		d.Malformed = true
+		d.restrict(line)
+	}
+}
+
+// restrict counts in what forbids something wherever it stands in a text that cannot be taken apart. It reports whether
+// there was any.
+func (d *Directives) restrict(text string) (any bool) {
+	for word := range strings.FieldsFuncSeq(text, func(r rune) bool { return r >= 0x80 || !tokenBytes[r] }) {
+		switch word = strings.ToLower(word); word {
+		case "no-store", "no-cache", "private", "must-revalidate", "proxy-revalidate":
+			d.add(word, argument{given: true}) // must-revalidate without an argument would permit something too
+			any = true
+		}
+	}
+	return any
+}
+
+// argument is what follows "=" of a directive.
+type argument struct {
+	given bool // there was a "="
+	valid bool // text is a token or a quoted-string
+	text  string
+}
+
+// readArgument reads an argument from the start of s and returns what follows it. Of one that is not valid, nothing sure can
+// be said about where it ends: it may hide a separator, or a comma in it may be none.
+func readArgument(s string) (a argument, rest string) {
+	if !strings.HasPrefix(s, `"`) {
+		text, rest, _ := strings.Cut(s, ",")
+		text = strings.TrimRight(text, " \t")
+		return argument{text: text, valid: isToken(text)}, rest
+	}
+	var b strings.Builder
+	for i := 1; i < len(s); i++ {
+		switch c := s[i]; {
+		case c == '"':
+			rest := strings.TrimLeft(s[i+1:], " \t")
+			if rest != "" && rest[0] != ',' {
+				_, rest, _ = strings.Cut(rest, ",")
+				return argument{}, rest
+			}
+			return argument{text: b.String(), valid: true}, rest
+		case c == '\\' && i+1 < len(s):
+			i++
+			b.WriteByte(s[i])
+		default:
+			b.WriteByte(c)
+		}
+	}
+	return argument{}, ""
+}
+
+// add counts one directive in. Those that restrict count even with an argument that they do not take; those that permit
+// do not.
+func (d *Directives) add(name string, a argument) {
+	switch name {
+	case "no-store":
+		d.NoStore = true
+	case "no-cache":
+		d.NoCache = true
+		d.NoCacheFields = append(d.NoCacheFields, fieldNames(a)...)
+	case "private":
+		d.Private = true
+		d.PrivateFields = append(d.PrivateFields, fieldNames(a)...)
+	case "public":
+		d.Public = d.Public || !a.given
+	case "must-revalidate":
+		d.MustRevalidate = true
+		d.sharesByMustRevalidate = d.sharesByMustRevalidate || !a.given
+	case "proxy-revalidate":
+		d.ProxyRevalidate = true
+	case "must-understand":
+		d.MustUnderstand = true
+	case "immutable":
+		d.Immutable = d.Immutable || !a.given
+	case "no-transform":
+		d.NoTransform = true
+	case "only-if-cached":
+		d.OnlyIfCached = true
+	case "min-fresh":
+		v, _ := parseDelta(a.text)
+		d.MinFresh, d.HasMinFresh = max(v, d.MinFresh), true
+	case "max-stale":
+		if !a.given {
+			a = argument{valid: true, text: "2147483648"}
+		}
+		least(&d.MaxStale, &d.HasMaxStale, a)
+	default:
+		if name == "s-maxage" {
+			_, ok := parseDelta(a.text)
+			d.sharesBySMaxAge = ok && a.valid && (d.sharesBySMaxAge || !d.HasSMaxAge)
+		}
+		if value, has := d.seconds(name); value != nil {
+			least(value, has, a)
+		}
+	}
+}
+
+// seconds is where a directive with delta-seconds is kept; nil: it is none.
+func (d *Directives) seconds(name string) (value *time.Duration, has *bool) {
+	switch name {
+	case "max-age":
+		return &d.MaxAge, &d.HasMaxAge
+	case "s-maxage":
+		return &d.SMaxAge, &d.HasSMaxAge
+	case "stale-while-revalidate":
+		return &d.StaleWhileRevalidate, &d.HasStaleWhileRevalidate
+	case "stale-if-error":
+		return &d.StaleIfError, &d.HasStaleIfError
+	}
+	return nil, nil
+}
+
+// least keeps the smaller of what was said before and a.
+func least(value *time.Duration, has *bool, a argument) {
+	var v time.Duration
+	if a.valid {
+		v, _ = parseDelta(a.text)
+	}
+	if !*has || v < *value {
+		*value = v
+	}
+	*has = true
+}
+
+// parseDelta reads delta-seconds: digits and nothing else, cut at maxDelta (RFC 9111 §1.2.2).
+func parseDelta(s string) (time.Duration, bool) {
+	if s == "" {
+		return 0, false
+	}
+	var n int64
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' {
+			return 0, false
+		}
+		n = min(n*10+int64(s[i]-'0'), int64(maxDelta/time.Second))
+	}
+	return time.Duration(n) * time.Second, true
+}
+
+// fieldNames reads the list of field names of a qualified no-cache or private.
+func fieldNames(a argument) []string {
+	var names []string
+	for name := range strings.SplitSeq(a.text, ",") {
+		if name = strings.TrimSpace(name); isToken(name) {
+			names = append(names, textproto.CanonicalMIMEHeaderKey(name))
+		}
+	}
+	return names
+}
+
+// SharesAuthorized reports whether the origin allows to share the answer to a request with credentials (§3.5).
+func (d Directives) SharesAuthorized() bool {
+	return d.Public || d.HasSMaxAge && d.sharesBySMaxAge || d.MustRevalidate && d.sharesByMustRevalidate
+}

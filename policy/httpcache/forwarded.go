@@ -1,0 +1,134 @@
+package httpcache
+
+import (
+	"net/http"
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+// Pseudonym is the name of this proxy in Via and Cache-Status.
+const Pseudonym = "cacheproxy"
+
+// Forward says in h who asked, and how: X-Forwarded-For, -Host and -Proto, and Forwarded (RFC 7239). Unless the client
+// is a trusted proxy, all that it said of the kind is replaced. A trusted one's Host and Proto stay, since it was closer
+// to the user, and this hop is added to its X-Forwarded-For and Forwarded.
+//
+// scheme is "http" or "https" and host the Host field as it came; an empty one is not mentioned. The zero clientAddr is not mentioned: a shared fill
+// must not tell the origin who happened to ask first.
+func Forward(h http.Header, clientAddr netip.Addr, scheme, host string, trusted bool) {
+	if !trusted {
+		StripForwarded(h)
+	}
+	clientAddr = clientAddr.Unmap().WithZone("")
+	if clientAddr.IsValid() {
+		extend(h, "X-Forwarded-For", clientAddr.String())
+	}
+	if len(h["X-Forwarded-Host"]) == 0 && host != "" {
+		h["X-Forwarded-Host"] = []string{host}
+	}
+	if len(h["X-Forwarded-Proto"]) == 0 {
+		h["X-Forwarded-Proto"] = []string{scheme}
+	}
+	extend(h, "Forwarded", forwardedElement(clientAddr, scheme, host))
+}
+
+// StripForwarded removes what a client says of the way that its request came, and reports whether there was any of it.
+func StripForwarded(h http.Header) bool {
+	before := len(h)
+	for name := range h {
+		if SaysWay(name) {
+			delete(h, name)
+		}
+	}
+	return len(h) < before
+}
+
+// SaysWay reports whether a field, in canonical form, is one of those in which proxies say whom they forward for.
+func SaysWay(name string) bool { return name == "Forwarded" || strings.HasPrefix(name, "X-Forwarded-") }
+
+// forwardedElement is one hop in Forwarded (RFC 7239 §4). An IPv6 address is bracketed and so has to be quoted (§6).
+func forwardedElement(addr netip.Addr, scheme, host string) string {
+	var pairs []string
+	switch {
+	case addr.Is4():
+		pairs = append(pairs, "for="+addr.String())
+	case addr.Is6():
+		pairs = append(pairs, `for="[`+addr.String()+`]"`)
+	}
+	if quoted, ok := tokenOrQuoted(host); ok {
+		pairs = append(pairs, "host="+quoted)
+	}
+	return strings.Join(append(pairs, "proto="+scheme), ";")
+}
+
+// tokenOrQuoted writes s as a token where it is one, else as a quoted-string (RFC 9110 §5.6.4). It is not ok for what
+// neither can hold.
+func tokenOrQuoted(s string) (string, bool) {
+	if isToken(s) {
+		return s, true
+	}
+	var b strings.Builder
+	b.WriteByte('"')
+	for i := range len(s) {
+		c := s[i]
+		if c < ' ' || c >= 0x7f {
+			return "", false
+		}
+		if c == '"' || c == '\\' {
+			b.WriteByte('\\')
+		}
+		b.WriteByte(c)
+	}
+	b.WriteByte('"')
+	return b.String(), s != ""
+}
+
+// extend adds an element to a list field, as one line.
+func extend(h http.Header, name, element string) {
+	if lines := h[name]; len(lines) > 0 {
+		element = Combined(lines) + ", " + element
+	}
+	h[name] = []string{element}
+}
+
+// AppendVia adds this proxy to Via, with the version of the protocol in which the message came to it (RFC 9110 §7.6.3).
+func AppendVia(h http.Header, protoMajor, protoMinor int) {
+	extend(h, "Via", strconv.Itoa(protoMajor)+"."+strconv.Itoa(protoMinor)+" "+Pseudonym)
+}
+
+// ViaHops counts how often this proxy, or another of its name, is in Via already: many mean that the request goes round
+// in circles. Instances in a row are legitimate, so one does not.
+func ViaHops(h http.Header) int {
+	hops := 0
+	for _, line := range h["Via"] {
+		for hop := range strings.SplitSeq(withoutComments(line), ",") {
+			if fields := strings.Fields(hop); len(fields) >= 2 && strings.EqualFold(fields[1], Pseudonym) {
+				hops++
+			}
+		}
+	}
+	return hops
+}
+
+// withoutComments removes comments, which nest and may hold commas (RFC 9110 §5.6.5).
+func withoutComments(s string) string {
+	if !strings.Contains(s, "(") {
+		return s
+	}
+	var b strings.Builder
+	depth := 0
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case c == '(':
+			depth++
+		case c == ')' && depth > 0:
+			depth--
+		case c == '\\' && depth > 0:
+			i++
+		case depth == 0:
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
+}

@@ -1,0 +1,69 @@
+package httpcache
+
+import (
+	"net/http"
+	"net/textproto"
+	"strings"
+)
+
+// hopByHop are the fields that concern one connection only (RFC 9110 §7.6.1), and those for and about a proxy, which
+// must not be stored either (RFC 9111 §3.1). Trailer announces what net/http hands over apart.
+var hopByHop = map[string]bool{
+	"Connection":                true,
+	"Keep-Alive":                true,
+	"Proxy-Connection":          true,
+	"Proxy-Authenticate":        true,
+	"Proxy-Authentication-Info": true,
+	"Proxy-Authorization":       true,
+	"Te":                        true,
+	"Trailer":                   true,
+	"Transfer-Encoding":         true,
+	"Upgrade":                   true,
+}
+
+// endToEnd are fields that Connection must not name: they are meant for every recipient (RFC 9110 §7.6.1 gives
+// Cache-Control as the example). Obeying would let one side switch off what the proxy or the other side decides by:
+// whether an answer may be stored, who a request is from, where it came from.
+var endToEnd = map[string]bool{
+	"Age": true, "Cache-Control": true, "Date": true, "Etag": true, "Expires": true, "Last-Modified": true,
+	"Pragma": true, "Set-Cookie": true, "Set-Cookie2": true, "Vary": true, "Location": true,
+	"Cache-Groups": true, "Cache-Group-Invalidation": true, "Cache-Status": true, "Cache-Tag": true, "Cdn-Cache-Control": true,
+	"Cacheproxy-Cache-Control": true,
+	"Surrogate-Control":        true, "Surrogate-Key": true, "Xkey": true,
+	"Authorization": true, "Cookie": true, "Host": true, "Range": true,
+	"Forwarded": true, "Via": true, "Cdn-Loop": true,
+}
+
+// endToEndPrefixes are the families of such fields.
+var endToEndPrefixes = [...]string{"Content-", "If-", "X-Forwarded-"}
+
+// IsHopByHop reports whether a field, by its canonical name, concerns one connection only.
+func IsHopByHop(name string) bool { return hopByHop[name] }
+
+// RemoveHopByHop deletes from h what must not be forwarded or stored: the fields of one connection and those that
+// Connection names (RFC 9110 §7.6.1). A name that Connection has no business listing is ignored: the field stays.
+func RemoveHopByHop(h http.Header) {
+	for _, line := range h["Connection"] {
+		for name := range strings.SplitSeq(line, ",") {
+			name = textproto.CanonicalMIMEHeaderKey(TrimOWS(name))
+			if name != "" && !isEndToEnd(name) {
+				delete(h, name)
+			}
+		}
+	}
+	for name := range hopByHop {
+		delete(h, name)
+	}
+}
+
+func isEndToEnd(name string) bool {
+	if endToEnd[name] {
+		return true
+	}
+	for _, prefix := range endToEndPrefixes {
+		if strings.HasPrefix(name, prefix) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,82 @@
+package httpcache
+
+import (
+	"net/http"
+	"time"
+)
+
+// heuristic are the statuses that may be stored without explicit freshness (RFC 9110 §15.1), without 206.
+var heuristic = map[int]bool{
+	200: true, 203: true, 204: true, 300: true, 301: true, 308: true, 404: true, 405: true, 410: true, 414: true, 501: true,
+}
+
+// maxHeuristic bounds a lifetime that nobody stated (RFC 9111 §4.2.2 asks for caution beyond a day).
+const maxHeuristic = 24 * time.Hour
+
+// Arrival is when a response was made and came, and nothing of what may become of it. One that is not kept has an age as
+// well: a 304 may be made of it (§4.3.2). Its age is what it came with, corrected_age_value: whether the origin's clock is behind
+// is for the client to judge, who gets the same Date. requested is when the request was sent, received when the header was there.
+//
+// The age is not certain where Age is anything but one number.
+func Arrival(h http.Header, requested, received time.Time) (_ Lifetime, certain bool) {
+	date, dated := headerTime(h["Date"])
+	if !dated {
+		date = received
+	}
+	byAge, certain := correctedAge(h, requested, received)
+	return Lifetime{Date: date, Received: received, InitialAge: byAge}, certain
+}
+
+// ApparentAge is the same with corrected_initial_age: no less than what the origin's clock says (§4.2.3).
+func (l Lifetime) ApparentAge() Lifetime {
+	l.InitialAge = min(max(l.Received.Sub(l.Date), l.InitialAge, 0), maxDelta)
+	return l
+}
+
+// HeuristicStatus reports whether a response with this status may be stored without explicit freshness (RFC 9110 §15.1).
+func HeuristicStatus(status int) bool { return heuristic[status] }
+
+// ExplicitFreshness is the lifetime that the origin states, in the order that holds for shared caches (§4.2.1). What is
+// stated so badly that it cannot be read is zero: stale. date is when the response was made.
+func (d Directives) ExplicitFreshness(h http.Header, date time.Time) (time.Duration, bool) {
+	switch {
+	case d.HasSMaxAge:
+		return d.SMaxAge, true
+	case d.HasMaxAge:
+		return d.MaxAge, true
+	case d.Targeted || len(h["Expires"]) == 0:
+		return 0, false
+	}
+	expires, valid := headerTime(h["Expires"])
+	if !valid {
+		return 0, true
+	}
+	return min(max(expires.Sub(date), 0), maxDelta), true
+}
+
+// HeuristicFreshness is a tenth of the time that the content had not changed when it was sent (§4.2.2); zero where the
+// origin does not say.
+func HeuristicFreshness(h http.Header, date time.Time) time.Duration {
+	modified, ok := headerTime(h["Last-Modified"])
+	if !ok {
+		return 0
+	}
+	return min(max(date.Sub(modified)/10, 0), maxHeuristic)
+}
+
+// correctedAge is corrected_age_value (§4.2.3): what caches upstream say, and how long the exchange took. It is not certain
+// where Age is anything but one number. RFC 9111 §5.1 would take the first of several, and ignore what is no number; here
+// that makes the response stale, as §4.2.1 encourages for freshness information that is invalid: a mistake never makes
+// anything fresher than it is.
+func correctedAge(h http.Header, requested, received time.Time) (corrected time.Duration, certain bool) {
+	var age time.Duration
+	lines := h["Age"]
+	if certain = len(lines) == 0; len(lines) == 1 {
+		age, certain = parseDelta(TrimOWS(lines[0]))
+	}
+	delay := max(received.Sub(requested), 0)
+	if requested.IsZero() {
+		delay = 0
+	}
+	return min(age+min(delay, maxDelta), maxDelta), certain
+}

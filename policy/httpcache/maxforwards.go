@@ -1,0 +1,42 @@
+package httpcache
+
+import (
+	"net/http"
+	"strconv"
+)
+
+// ForwardOnce counts Max-Forwards of an OPTIONS or TRACE request down by one, in h. It reports false when the request must
+// not be forwarded any more but answered (RFC 9110 §7.6.2). The field of other methods, and a value that is no number,
+// mean nothing and stay.
+func ForwardOnce(method string, h http.Header) bool {
+	values := h["Max-Forwards"]
+	if method != http.MethodOptions && method != http.MethodTrace || len(values) != 1 {
+		return true
+	}
+	for _, c := range []byte(values[0]) {
+		if c < '0' || c > '9' {
+			return true
+		}
+	}
+	n, err := strconv.ParseUint(values[0], 10, 32)
+	switch {
+	case values[0] == "":
+		return true
+	case err != nil: // out of range: "the recipient's maximum supported value"
+		n = 1 << 31
+	case n == 0:
+		return false
+	}
+	h["Max-Forwards"] = []string{strconv.FormatUint(n-1, 10)}
+	return true
+}
+
+// TraceHeader is what of a request's header may be sent back in the answer to a TRACE: nothing that a script should not
+// see, which could not read it otherwise (RFC 9110 §9.3.8).
+func TraceHeader(h http.Header) http.Header {
+	h = h.Clone()
+	for _, name := range []string{"Authorization", "Cookie", "Proxy-Authorization", "Forwarded", "X-Forwarded-For"} {
+		delete(h, name)
+	}
+	return h
+}

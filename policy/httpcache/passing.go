@@ -1,0 +1,20 @@
+package httpcache
+
+import "net/http"
+
+// Passing reports whether a status tells of the moment and not of the resource: an error of the server (5xx), or a refusal
+// that asks to come again (RFC 9110 §15.5.9, RFC 8470 §5.2, RFC 6585 §4). 404 and 410 are not such: that a thing is gone is
+// an answer.
+func Passing(status int) bool {
+	switch status {
+	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
+		return true
+	}
+	return status >= 500
+}
+
+// Displaces reports whether an answer takes the place of a copy with another status and in this state. One of the moment does
+// not as long as the copy may be served where the origin fails: to be kept for that time is what the copy is for (RFC 5861).
+func Displaces(status, copied int, state Freshness) bool {
+	return !Passing(status) || Passing(copied) || state < StaleOnError
+}

@@ -1,0 +1,91 @@
+package httpcache
+
+import (
+	"net/http"
+	"strings"
+	"time"
+)
+
+// ForOrigin reports whether a request has preconditions that only an origin evaluates: If-Match and If-Unmodified-Since
+// (RFC 9111 §4.3.2). A copy that meets them may answer all the same; see MeetsPreconditions.
+func ForOrigin(req http.Header) bool {
+	return len(req["If-Match"]) > 0 || len(req["If-Unmodified-Since"]) > 0
+}
+
+// MeetsPreconditions reports whether a copy with this header is what If-Match, or without it If-Unmodified-Since, asks
+// for (RFC 9110 §13.1.1, §13.1.4, §13.2.2). Where it is not, the answer is the origin's to give: a cache must not answer
+// 412 for it, and with what it has it would give a client that puts together ranges the bytes of another representation.
+func MeetsPreconditions(req, stored http.Header) bool {
+	if lines := req["If-Match"]; len(lines) > 0 {
+		return matchesStrongly(lines, stored["Etag"])
+	}
+	lines := req["If-Unmodified-Since"]
+	if len(lines) == 0 {
+		return true
+	}
+	since, valid := headerTime(lines)
+	modified, ok := headerTime(stored["Last-Modified"])
+	return valid && len(lines) == 1 && ok && !modified.After(since)
+}
+
+// matchesStrongly reports whether an If-Match names the copy's ETag in the strong comparison (RFC 9110 §8.8.3.2).
+func matchesStrongly(lines, etag []string) bool {
+	if len(lines) == 1 && TrimOWS(lines[0]) == "*" {
+		return true
+	}
+	have, ok := fieldTag(etag)
+	if !ok || have.weak {
+		return false
+	}
+	match := false
+	for _, line := range lines {
+		for rest := strings.TrimLeft(line, " \t,"); rest != ""; rest = strings.TrimLeft(rest, " \t,") {
+			var tag entityTag
+			if tag, rest, ok = cutEntityTag(rest); !ok {
+				return false
+			}
+			match = match || tag == have
+		}
+	}
+	return match
+}
+
+// RangeApplies reports whether the ranges of a request are to be heeded for a response with this header: there is no
+// If-Range, or it holds (RFC 9110 §13.1.5). An ETag is compared strongly; a date has to be exactly the Last-Modified, and
+// that has to be a strong validator.
+func RangeApplies(req, stored http.Header) bool {
+	lines := req["If-Range"]
+	if len(lines) == 0 {
+		return true
+	}
+	if tag, ok := fieldTag(lines); ok {
+		have, tagged := fieldTag(stored["Etag"])
+		return tagged && !have.weak && tag == have
+	}
+	date, ok := headerTime(lines)
+	modified, strong := strongModified(stored)
+	return len(lines) == 1 && ok && strong && date.Equal(modified)
+}
+
+// strongModified is the Last-Modified of a response, if nothing can have been changed again within the second that it
+// names: it was sent at least a second later, by the same clock (RFC 9110 §8.8.2.2).
+func strongModified(stored http.Header) (time.Time, bool) {
+	modified, ok := headerTime(stored["Last-Modified"])
+	date, dated := headerTime(stored["Date"])
+	return modified, ok && dated && date.Sub(modified) >= time.Second
+}
+
+// StrongValidator is the value for If-Range by which a part of a response with this header can be completed: its strong
+// ETag, or where it has no ETag at all a strong Last-Modified. Empty: it cannot be (RFC 9111 §3.4).
+func StrongValidator(stored http.Header) string {
+	if lines := stored["Etag"]; len(lines) > 0 {
+		if tag, ok := fieldTag(lines); ok && !tag.weak {
+			return TrimOWS(lines[0])
+		}
+		return ""
+	}
+	if _, ok := strongModified(stored); ok {
+		return TrimOWS(stored["Last-Modified"][0])
+	}
+	return ""
+}

@@ -1,0 +1,24 @@
+package httpcache
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// RetryAfter is how long an answer asks to be left alone: its Retry-After in seconds, or as a date (RFC 9110 §10.2.3).
+// Zero: it does not ask, asks for a time that has passed, or cannot be understood. It may be very long.
+func RetryAfter(h http.Header, now time.Time) time.Duration {
+	values := h["Retry-After"]
+	if len(values) == 0 {
+		return 0
+	}
+	if seconds, err := strconv.ParseUint(values[0], 10, 32); err == nil {
+		return time.Duration(seconds) * time.Second
+	}
+	at, err := http.ParseTime(values[0])
+	if err != nil {
+		return 0
+	}
+	return max(at.Sub(now), 0)
+}

@@ -1,0 +1,203 @@
+package httpcache
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// singular are request fields that hold one value, in which a comma separates nothing.
+var singular = map[string]bool{
+	"Authorization": true, "Cookie": true, "Date": true, "From": true, "Host": true, "If-Modified-Since": true,
+	"If-Unmodified-Since": true, "Origin": true, "Referer": true, "User-Agent": true,
+}
+
+// selectorSize is room for what most values take.
+const selectorSize = 128
+
+// appendSelector appends the value of a request field in a form that is the same for all values that mean the same, and
+// for no others (RFC 9111 §4.1): however they are spread over lines and whatever the space around list elements. Of the
+// fields that rank preferences (RFC 9110 §12.5) neither order nor case matter, only the weights. A value that does not
+// follow the grammar stands for itself.
+func appendSelector(dst []byte, name string, lines []string) []byte {
+	value := Combined(lines)
+	switch name {
+	case acceptEncoding:
+		return append(dst, ParseAcceptEncoding(lines).Canonical()...)
+	case "Accept-Language", "Accept-Charset":
+		var few [16]preference
+		if list, ok := preferences(few[:0], value); ok {
+			return appendRanking(dst, list)
+		}
+		return append(dst, value...)
+	}
+	if singular[name] || !strings.Contains(value, ",") {
+		return append(dst, value...)
+	}
+	return appendClosedUp(dst, value)
+}
+
+// appendClosedUp appends a list without the space around its commas, but for those in quoted-strings. A quote that does
+// not end leaves in doubt what is a comma, and the value as it is.
+func appendClosedUp(dst []byte, value string) []byte {
+	b, start := dst, len(dst)
+	quoted := false
+	for i := 0; i < len(value); i++ {
+		c := value[i]
+		switch {
+		case c == '\\' && quoted && i+1 < len(value):
+			b = append(b, c)
+			i++
+			c = value[i]
+		case c == '"':
+			quoted = !quoted
+		case c == ',' && !quoted:
+			for len(b) > start && isOWS(b[len(b)-1]) {
+				b = b[:len(b)-1]
+			}
+			for i+1 < len(value) && isOWS(value[i+1]) {
+				i++
+			}
+		}
+		b = append(b, c)
+	}
+	if quoted {
+		return append(b[:start], value...)
+	}
+	return b
+}
+
+func isOWS(c byte) bool { return c == ' ' || c == '\t' }
+
+// preference is one element of a field that ranks what a client accepts.
+type preference struct {
+	item   string // in lower case
+	weight int    // in thousandths (RFC 9110 §12.4.2)
+}
+
+// preferences appends the elements of a field of tokens with weights (RFC 9110 §12.5.2 to §12.5.4). It is not ok if
+// anything else is there.
+func preferences(list []preference, value string) (_ []preference, ok bool) {
+	for element := range strings.SplitSeq(value, ",") {
+		element = TrimOWS(element)
+		if element == "" { // a recipient accepts empty list elements (§5.6.1.2)
+			continue
+		}
+		item, parameter, weighted := strings.Cut(element, ";")
+		p := preference{item: strings.ToLower(TrimOWS(item)), weight: 1000}
+		if !isToken(p.item) {
+			return nil, false
+		}
+		if weighted {
+			if p.weight, ok = parseWeight(TrimOWS(parameter)); !ok {
+				return nil, false
+			}
+		}
+		list = append(list, p)
+	}
+	return list, true
+}
+
+// parseWeight reads "q=" qvalue (RFC 9110 §12.4.2), in thousandths.
+func parseWeight(s string) (int, bool) {
+	if len(s) < 3 || s[0]|0x20 != 'q' || s[1] != '=' {
+		return 0, false
+	}
+	whole, fraction, _ := strings.Cut(s[2:], ".")
+	if len(whole) != 1 || len(fraction) > 3 {
+		return 0, false
+	}
+	thousandths := 0
+	for _, digits := range [...]string{whole, fraction, "000"[len(fraction):]} {
+		for i := range len(digits) {
+			digit := int(digits[i]) - '0'
+			if digit < 0 || digit > 9 {
+				return 0, false
+			}
+			thousandths = 10*thousandths + digit
+		}
+	}
+	return thousandths, thousandths <= 1000
+}
+
+// appendRanking appends preferences in one order, whatever theirs was. What it writes can be read again, so it is never
+// what a value that cannot be read stands for.
+func appendRanking(dst []byte, list []preference) []byte {
+	slices.SortFunc(list, func(a, b preference) int {
+		if c := strings.Compare(a.item, b.item); c != 0 {
+			return c
+		}
+		return a.weight - b.weight
+	})
+	for i, p := range slices.Compact(list) {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(dst, p.item...)
+		if p.weight < 1000 {
+			dst = append(dst, ";q=0."...)
+			dst = append(dst, byte('0'+p.weight/100), byte('0'+p.weight/10%10), byte('0'+p.weight%10))
+		}
+	}
+	return dst
+}
+
+// languageField is where Vary names the choice of a language.
+const languageField = "Accept-Language"
+
+// chosen marks a language in the place of the preferences that chose it. No field value can have this byte.
+const chosen = "\x00"
+
+// LanguageKey is the storage key of the variant in one language. An origin that answers in it, and says with Vary that
+// it went by Accept-Language, gives the same to whoever prefers that language to all others (RFC 9111 §4.1, "a known
+// mechanism for ranking preference"). h is the request header as it is forwarded.
+//
+// For a copy, language is its Content-Language; for a request, PreferredLanguage. It is not ok where there is none or
+// names does not have Accept-Language.
+func LanguageKey(dst []byte, primary string, names []string, h http.Header, language string) ([]byte, bool) {
+	if language == "" || !slices.Contains(names, languageField) {
+		return dst, false
+	}
+	in := make(http.Header, len(names))
+	for _, name := range names {
+		if lines := h[name]; len(lines) > 0 {
+			in[name] = lines
+		}
+	}
+	in[languageField] = []string{chosen + strings.ToLower(language)}
+	return VariantKey(dst, primary, names, in), true
+}
+
+// PreferredLanguage is the one language that a request prefers to all others, in lower case; "" where there is none.
+func PreferredLanguage(h http.Header) string {
+	lines := h[languageField]
+	if len(lines) == 0 {
+		return ""
+	}
+	list, ok := preferences(nil, Combined(lines))
+	if !ok || len(list) == 0 {
+		return ""
+	}
+	best, alone := list[0], true
+	for _, p := range list[1:] {
+		switch {
+		case p.weight > best.weight:
+			best, alone = p, true
+		case p.weight == best.weight && p.item != best.item:
+			alone = false
+		}
+	}
+	if !alone || best.weight == 0 || best.item == "*" {
+		return ""
+	}
+	return best.item
+}
+
+// ContentLanguage is the one language that a response says it is in (RFC 9110 §8.5), in lower case; "" where it names
+// none or several.
+func ContentLanguage(lines []string) string {
+	if len(lines) != 1 || !isToken(TrimOWS(lines[0])) {
+		return ""
+	}
+	return strings.ToLower(TrimOWS(lines[0]))
+}

@@ -1,0 +1,48 @@
+package httpcache
+
+import "net/http"
+
+// exchangeFields name one request and its trace. On the answer to another request they would mislead.
+var exchangeFields = []string{"X-Request-Id", "Traceparent", "Tracestate", "Traceresponse"}
+
+// StoredHeader is what a copy keeps of an origin's header, and what is delivered with it. Hop-by-hop fields are gone
+// (RFC 9111 §3.1). So is Age, which Lifetime holds as a number and every delivery writes anew, and so are the surrogate
+// keys, which are the copy's members and no client's business, and the ids of the request that the origin answered, which
+// is not the one that a copy answers. Cache-Status of caches upstream stays (RFC 9211 §2). cookies says that Set-Cookie is for
+// everyone. The origin's header is not changed.
+func StoredHeader(origin http.Header, cookies bool) http.Header {
+	h := FilledHeader(origin)
+	delete(h, "Age")
+	if !cookies {
+		delete(h, "Set-Cookie")
+		delete(h, "Set-Cookie2")
+	}
+	return h
+}
+
+// FilledHeader is what the client gets of an origin's header that waited for a fill whose answer is its alone, cookies
+// included. The fill's request had ids of its own. The origin's header is not changed.
+func FilledHeader(origin http.Header) http.Header {
+	h := DeliverHeader(origin)
+	for _, name := range exchangeFields {
+		delete(h, name)
+	}
+	return h
+}
+
+// DeliverHeader is what a client gets of an origin's header when the answer is its own and not a copy: the end-to-end
+// fields without the surrogate keys. The origin's header is not changed.
+func DeliverHeader(origin http.Header) http.Header {
+	h := origin.Clone()
+	if h == nil {
+		h = http.Header{}
+	}
+	RemoveHopByHop(h)
+	delete(h, "Surrogate-Key")
+	delete(h, "Xkey")
+	return h
+}
+
+// SetsCookie reports whether a response sets cookies: by Set-Cookie, or by its predecessor that RFC 6265 made obsolete
+// and some servers still send.
+func SetsCookie(h http.Header) bool { return len(h["Set-Cookie"]) > 0 || len(h["Set-Cookie2"]) > 0 }

@@ -1,0 +1,135 @@
+package httpcache
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// Target is the request target as it came, taken apart without decoding anything (RFC 9112 §3.2).
+type Target struct {
+	Scheme   string // "http" or "https": how the client reached us
+	Host     string // as sent
+	Path     string // raw, begins with "/" ("*" for OPTIONS *)
+	Query    string // raw, without "?"
+	HasQuery bool   // "?" was there, even with nothing after it
+}
+
+// ParseTarget takes a request target apart. Scheme is how the client reached us and host the Host field of the request;
+// requestURI is the origin-form, the absolute-form, whose host then wins over the field (RFC 9112 §3.2.2), or "*". The
+// scheme of an absolute-form is checked and not believed. Nothing is decoded; an empty path becomes "/" as RFC 9110
+// §4.2.3 says.
+func ParseTarget(scheme, host, requestURI string) (Target, error) {
+	t := Target{Scheme: scheme, Host: host}
+	if i := strings.IndexFunc(requestURI, func(c rune) bool { return c <= ' ' || c == 0x7f }); i >= 0 {
+		return Target{}, fmt.Errorf("parse request target: byte %#02x is not allowed", requestURI[i])
+	}
+	if !validHost(host) {
+		return Target{}, errors.New("parse request target: Host is not a host with an optional port")
+	}
+	switch {
+	case requestURI == "*":
+		t.Path = "*"
+		return t, nil
+	case requestURI == "":
+		return Target{}, errors.New("parse request target: it is empty")
+	case requestURI[0] != '/':
+		rest, err := t.cutAuthority(requestURI)
+		if err != nil {
+			return Target{}, err
+		}
+		requestURI = rest
+	}
+	t.Path, t.Query, t.HasQuery = strings.Cut(requestURI, "?")
+	if t.Path == "" {
+		t.Path = "/"
+	}
+	return t, nil
+}
+
+// cutAuthority takes scheme and authority off an absolute-form and returns its path and query.
+func (t *Target) cutAuthority(uri string) (string, error) {
+	scheme, rest, found := strings.Cut(uri, "://")
+	if !found || !strings.EqualFold(scheme, "http") && !strings.EqualFold(scheme, "https") {
+		return "", errors.New("parse request target: want a path, or a URI of http or https")
+	}
+	end := strings.IndexAny(rest, "/?#")
+	if end < 0 {
+		end = len(rest)
+	}
+	authority := rest[:end]
+	if authority == "" || !validHost(authority) {
+		return "", errors.New("parse request target: want a host, and no user information, in the URI")
+	}
+	t.Host = authority
+	return rest[end:], nil
+}
+
+// validHost reports whether s is a uri-host with an optional port (RFC 9110 §7.2, RFC 3986 §3.2.2), or empty, which a request
+// may send where its target has no authority. It is repeated to the origin and in links: net/http checks its bytes in HTTP/1.1
+// and not in HTTP/2.
+func validHost(s string) bool {
+	name, port, colon := s, "", false
+	if strings.HasPrefix(s, "[") {
+		end := strings.IndexByte(s, ']')
+		if end < 0 || !isHostText(s[1:end], true) {
+			return false
+		}
+		name, port = "", s[end+1:]
+		if port != "" && port[0] != ':' {
+			return false
+		}
+		port, colon = strings.TrimPrefix(port, ":"), port != ""
+	} else {
+		name, port, colon = strings.Cut(s, ":")
+	}
+	if colon && len(port) > 5 {
+		return false
+	}
+	number := 0
+	for i := range len(port) {
+		if port[i] < '0' || port[i] > '9' {
+			return false
+		}
+		number = 10*number + int(port[i]-'0')
+	}
+	return number <= 65535 && isHostText(name, false) && (name != "" || !colon || s[0] == '[')
+}
+
+// isHostText reports whether all bytes may be in a reg-name, or within the brackets of an IP-literal.
+func isHostText(s string, literal bool) bool {
+	for i := range len(s) {
+		switch c := s[i]; {
+		case 'a' <= c|0x20 && c|0x20 <= 'z', '0' <= c && c <= '9', strings.IndexByte("-._~%!$&'()*+,;=", c) >= 0:
+		case c == ':' && literal:
+		default:
+			return false
+		}
+	}
+	return s != "" || !literal
+}
+
+// String is path and query, byte for byte as they came.
+func (t Target) String() string {
+	if !t.HasQuery {
+		return t.Path
+	}
+	return t.Path + "?" + t.Query
+}
+
+// WithQuery is t with the query as it is forwarded. The question mark goes when parameters were dropped and none is
+// left, so that the request is the one without a query.
+func (t Target) WithQuery(forwarded string) Target {
+	t.HasQuery = t.HasQuery && (forwarded != "" || t.Query == "")
+	t.Query = forwarded
+	return t
+}
+
+// HostOnly is host without its port. An IPv6 address keeps its brackets.
+func HostOnly(host string) string {
+	if strings.HasPrefix(host, "[") {
+		return host[:strings.IndexByte(host, ']')+1]
+	}
+	name, _, _ := strings.Cut(host, ":")
+	return name
+}

@@ -1,0 +1,155 @@
+package httpcache
+
+import (
+	"iter"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/dunglas/httpsfv"
+)
+
+// Response fields by which an origin speaks to this cache and not to those behind it. Where one of Route.Targets applies,
+// Cache-Control and Expires are for others (RFC 9213 §2.2).
+const (
+	// TargetThis is for this cache alone (RFC 9213 §2).
+	TargetThis = "Cacheproxy-Cache-Control"
+	// TargetCDN is for caches that act on behalf of an origin (RFC 9213 §3.1).
+	TargetCDN = "Cdn-Cache-Control"
+	// TargetSurrogate has a grammar of its own (W3C Note "Edge Architecture Specification" §2), which fills offer to
+	// understand.
+	TargetSurrogate = "Surrogate-Control"
+)
+
+// surrogate is the name of this cache in Surrogate-Capability and as the target of a directive in Surrogate-Control.
+const surrogate = "cacheproxy"
+
+// OfferSurrogate adds to the header of a fill what this cache understands of Surrogate-Control.
+func OfferSurrogate(h http.Header) {
+	h["Surrogate-Capability"] = append(h["Surrogate-Capability"], surrogate+`="Surrogate/1.0"`)
+}
+
+// ParseTargeted reads the directives of the first of these fields that is meant for this cache, can be read and says something.
+// One that cannot be read counts only where heedMalformed says so. Set-Cookie and Authorization are judged as ever: these fields
+// have no word that permits to share.
+func ParseTargeted(names []string, h http.Header, heedMalformed bool) (Directives, bool) {
+	for _, name := range names {
+		parse := parseTargeted
+		if name == TargetSurrogate {
+			parse = parseSurrogate
+		}
+		if d, ok := parse(h[name]); ok || d.Malformed && heedMalformed {
+			d.Targeted = true
+			return d, true
+		}
+	}
+	return Directives{}, false
+}
+
+// parseTargeted reads a targeted field: a dictionary whose members are directives of Cache-Control (RFC 9213 §2.1). A field
+// that is not one, is empty, or has a value of the wrong type is ignored whole.
+func parseTargeted(lines []string) (d Directives, ok bool) {
+	dictionary, err := httpsfv.UnmarshalDictionary(lines)
+	if err != nil || len(dictionary.Names()) == 0 {
+		return Directives{}, false
+	}
+	for _, name := range dictionary.Names() {
+		member, _ := dictionary.Get(name)
+		item, single := member.(httpsfv.Item)
+		if !single {
+			return Directives{}, false
+		}
+		var a argument
+		switch value := item.Value.(type) {
+		case bool:
+			if !value {
+				continue // "?0" takes a directive back
+			}
+		case int64:
+			if value < 0 {
+				return Directives{}, false
+			}
+			if v, has := d.seconds(name); v != nil {
+				*v, *has = min(time.Duration(value), maxDelta/time.Second)*time.Second, true
+				d.sharesBySMaxAge = d.sharesBySMaxAge || name == "s-maxage"
+				continue
+			}
+			a = argument{given: true}
+		case string:
+			a = argument{given: true, valid: true, text: value}
+		default:
+			a = argument{given: true}
+		}
+		if v, _ := d.seconds(name); v != nil {
+			return Directives{}, false
+		}
+		d.add(name, a)
+	}
+	return d, true
+}
+
+// parseSurrogate reads Surrogate-Control. Directives may be for one surrogate, which is then named as a parameter. Of
+// max-age=60+30 the second number, for how long more the copy may be served stale, is not used. The field does not apply
+// where it says nothing about storing to this cache; a lifetime that is no number is zero. What cannot be read may have
+// been for this cache and forbidden to store.
+func parseSurrogate(lines []string) (d Directives, ok bool) {
+	for _, line := range lines {
+		for element := range unquotedElements(line) {
+			directive, parameters, targeted := strings.Cut(TrimOWS(element), ";")
+			if d.restrict(parameters) { // no surrogate has such a name: it was meant for a directive
+				d.Malformed = true
+			}
+			if directive == "" || targeted && !namesSurrogate(parameters) {
+				continue
+			}
+			name, value, given := strings.Cut(directive, "=")
+			if a, rest := readArgument(value); !isToken(name) || given && (!a.valid || rest != "") {
+				d.Malformed = true
+				d.restrict(element)
+			}
+			switch strings.ToLower(name) {
+			case "no-store":
+				d.NoStore = true
+			case "max-age":
+				fresh, stale, extended := strings.Cut(value, "+")
+				_, valid := parseDelta(stale)
+				if !given || extended && !valid {
+					fresh = ""
+				}
+				least(&d.MaxAge, &d.HasMaxAge, argument{given: given, valid: isToken(fresh), text: fresh})
+			}
+		}
+	}
+	return d, d.NoStore || d.HasMaxAge
+}
+
+// unquotedElements are the elements of a list, whose quoted-strings may have commas.
+func unquotedElements(line string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		start, quoted := 0, false
+		for i := 0; i < len(line); i++ {
+			switch c := line[i]; {
+			case c == '\\' && quoted:
+				i++
+			case c == '"':
+				quoted = !quoted
+			case c == ',' && !quoted:
+				if !yield(line[start:i]) {
+					return
+				}
+				start = i + 1
+			}
+		}
+		yield(line[start:])
+	}
+}
+
+// namesSurrogate reports whether the parameters of a directive name this cache.
+func namesSurrogate(parameters string) bool {
+	for name := range strings.SplitSeq(parameters, ";") {
+		if TrimOWS(name) == surrogate {
+			return true
+		}
+	}
+	return false
+}

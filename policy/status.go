@@ -1,0 +1,123 @@
+package policy
+
+import (
+	"time"
+
+	"cacheproxy/policy/httpcache"
+)
+
+// Status is what Cache-Status says about one answer (RFC 9211 §2). The zero value is a request passed on.
+type Status struct {
+	Outcome   Outcome
+	Reason    Reason
+	Detail    string        // said instead of the reason's word; empty: the reason's
+	TTL       time.Duration // freshness left, negative when stale; rounded down to seconds
+	HasTTL    bool
+	FwdStatus int  // what the origin answered; zero: nothing, or nobody asked it
+	Stored    bool // the answer was stored
+	Collapsed bool // the answer came with another request's; Outcome Collapsed implies it
+	Apart     bool // it waited for another request's, which was not for it or did not come
+	Key       string
+}
+
+// Append appends the member of the Cache-Status list to dst, always valid whatever Detail and Key hold. It allocates only if dst
+// has no room.
+func (s Status) Append(dst []byte) []byte {
+	fwd := s.forward()
+	c := httpcache.CacheStatus{
+		Hit: fwd == "" && (s.Outcome == Hit || s.Outcome == Stale), Forward: fwd, ForwardStatus: s.FwdStatus, Stored: s.Stored,
+		TTL: s.TTL, HasTTL: s.HasTTL, Key: s.Key, Detail: s.detail(fwd),
+	}
+	if s.Outcome == Revalidated {
+		c.ForwardStatus = 304
+	}
+	switch {
+	case s.Collapsed || s.Outcome == Collapsed:
+		c.Collapse = httpcache.Joined
+	case s.Apart:
+		c.Collapse = httpcache.NotJoined
+	}
+	return c.Append(dst)
+}
+
+// forward is why the request went on to the origin (RFC 9211 §2.2); empty: it did not.
+func (s Status) forward() string {
+	switch s.Outcome {
+	case Hit, Shed:
+		return ""
+	case Write:
+		return "method"
+	case Revalidated:
+		if s.Reason == ClientDirective {
+			return "request"
+		}
+		return "stale"
+	case Stale:
+		// Served in place of what the origin failed to give: it was asked, so this is no hit (§2.1).
+		if s.FwdStatus != 0 || s.Reason.fromOrigin() {
+			return "stale"
+		}
+		return ""
+	case Failed:
+		if s.FwdStatus != 0 || s.Reason.fromOrigin() {
+			return "miss"
+		}
+		return ""
+	case Miss, Collapsed:
+		return s.Reason.missed()
+	case Pass:
+		switch s.Reason {
+		case MethodUnsafe, MethodOther:
+			return "method"
+		case WaitersFull, WaitTimeout, HeadMiss:
+			return "miss"
+		}
+	}
+	return "bypass"
+}
+
+// detail is the word that adds to fwd or hit; empty where they say it all.
+func (s Status) detail(fwd string) string {
+	switch {
+	case s.Detail != "":
+		return s.Detail
+	case s.Outcome >= WouldHit:
+		return s.Outcome.String()
+	}
+	switch s.Reason {
+	case URIMiss, VaryMiss, PartMiss, MethodUnsafe:
+		return ""
+	case Expired:
+		if fwd == "stale" {
+			return ""
+		}
+	case RouteBypass:
+		if fwd == "bypass" {
+			return ""
+		}
+	}
+	return s.Reason.String()
+}
+
+// fromOrigin reports whether the origin was asked and gave no usable answer.
+func (r Reason) fromOrigin() bool {
+	return r == OriginError || r == OriginTimeout || r == OriginStatus
+}
+
+// missed is the fwd of an answer fetched because of what the look-up found. Reasons why it was not stored say nothing
+// about that.
+func (r Reason) missed() string {
+	switch r {
+	case URIMiss:
+		return "uri-miss"
+	case VaryMiss:
+		return "vary-miss"
+	case Expired, SoftPurged:
+		return "stale"
+	case ClientDirective:
+		return "request"
+	case PartMiss:
+		return "partial"
+	}
+	return "miss"
+}
