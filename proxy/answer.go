@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"errors"
 	"log/slog"
 	"net/http"
 	"strconv"
@@ -54,6 +55,25 @@ func (ex *exchange) fail(why policy.Reason, err error) {
 	}
 	ex.unanswered(err)
 	ex.answer(code, text)
+}
+
+// answerError answers in place of an origin that did not answer a request that went through. It says nothing of the origin's whereabouts; the log does.
+func answerError(w http.ResponseWriter, o *upstream.Origin, err error) {
+	reason := upstream.Classify(err)
+	status, text := upstream.Status(reason), "the upstream could not be reached or broke off"
+	switch {
+	case errors.As(err, new(*upstream.RequestBodyError)):
+		status, text = bodyFailure(err)
+	case reason == policy.ClientGone:
+		panic(http.ErrAbortHandler) // returning would send an empty 200
+	case reason == policy.OriginTimeout:
+		text = "the upstream did not answer in time"
+	case status == http.StatusServiceUnavailable:
+		setRetryAfter(w.Header(), o.RetryAfter())
+		text = "the upstream has no place for this request, try again"
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	http.Error(w, identified(text, w.Header()), status)
 }
 
 // unanswered logs a request that got no answer from its origin. One that was refused a place is the limit at work: there

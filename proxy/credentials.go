@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"cacheproxy/policy"
+	"cacheproxy/proxy/server"
 	"cacheproxy/store"
 )
 
@@ -51,7 +52,7 @@ func (ex *exchange) identify(q *fetch, names []string) {
 	if !ok {
 		return
 	}
-	q.forward, q.personal, q.client = header, true, peerAddr(ex.r)
+	q.forward, q.personal, q.client = header, true, server.PeerAddr(ex.r)
 	if ex.trusted() {
 		for _, name := range [...]string{"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "Forwarded"} {
 			if lines := ex.r.Header[name]; len(lines) > 0 {

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 
 	"cacheproxy/policy"
+	"cacheproxy/proxy/server"
 )
 
 // requestIDField carries the id of one request, from a trusted proxy, to the origin, and back to the client.
@@ -77,7 +78,7 @@ func (ex *exchange) scheme() string {
 // clientAddr is who asked: the peer, or where that is a trusted proxy, the last address that trusted ones have not added
 // themselves.
 func (ex *exchange) clientAddr() netip.Addr {
-	addr := peerAddr(ex.r)
+	addr := server.PeerAddr(ex.r)
 	if !ex.trusts(addr) {
 		return addr
 	}
@@ -89,7 +90,9 @@ func (ex *exchange) clientAddr() netip.Addr {
 }
 
 // trusted reports whether the peer may say whom it forwards for.
-func (ex *exchange) trusted() bool { return len(ex.cfg.Trusted) > 0 && ex.trusts(peerAddr(ex.r)) }
+func (ex *exchange) trusted() bool {
+	return len(ex.cfg.Trusted) > 0 && ex.trusts(server.PeerAddr(ex.r))
+}
 
 func (ex *exchange) trusts(addr netip.Addr) bool {
 	for _, prefix := range ex.cfg.Trusted {

@@ -12,6 +12,7 @@ import (
 	"cacheproxy/invalidation"
 	"cacheproxy/observe"
 	"cacheproxy/policy"
+	"cacheproxy/proxy/pass"
 	"cacheproxy/store"
 )
 
@@ -60,7 +61,7 @@ type Proxy struct {
 	silence        time.Duration
 	began          time.Time
 
-	passer   *passer
+	passer   *pass.Passer
 	flights  flights
 	renewals renewals
 
@@ -75,7 +76,7 @@ func New(o Options) *Proxy {
 	p := &Proxy{
 		store: o.Store, ledger: o.Ledger, log: o.Log, metrics: o.Metrics, access: o.Access, tracer: o.Tracer, logger: o.Logger,
 		lease: o.Lease, claims: o.Claims, sinks: newSinks(), confirmTimeout: cmp.Or(o.ConfirmTimeout, DefaultConfirmTimeout),
-		silence: cmp.Or(o.Silence, o.ConfirmTimeout, DefaultConfirmTimeout), began: time.Now(), passer: newPasser(o.Logger),
+		silence: cmp.Or(o.Silence, o.ConfirmTimeout, DefaultConfirmTimeout), began: time.Now(), passer: pass.New(o.Logger),
 		flights: flights{ledger: o.Ledger, open: make(map[string]*flight)}, lifetime: lifetime, stop: stop,
 	}
 	p.renewals.queue = make(chan renewal, renewalQueue)
@@ -211,6 +212,7 @@ func (ex *exchange) way(mode policy.Mode) (policy.Action, policy.Reason) {
 func (ex *exchange) arrive() bool {
 	ex.route, ex.requestID = ex.cfg.unmatched, ex.broughtID()
 	if ex.r.Method == http.MethodConnect {
+		ex.w.Header()["Allow"] = []string{""} // a method of the request's authority: none is allowed (RFC 9110 §10.2.1)
 		ex.refuse(http.StatusMethodNotAllowed, policy.NoRoute, "CONNECT is not possible: this is a gateway to an origin, not a forward proxy")
 		return false
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"cacheproxy/policy"
+	"cacheproxy/proxy/pass"
 	"cacheproxy/proxy/server"
 	"cacheproxy/proxy/upstream"
 )
@@ -65,16 +66,16 @@ func (ex *exchange) through(o passage) {
 	start := time.Now()
 	why := ex.status.Reason
 	arrived := false
-	ex.p.passer.serve(&ex.w, ex.r, passOptions{
-		origin: ex.route.origin, place: upstream.Place{Route: ex.route.Name}, target: ex.target, trusted: ex.trusted(),
-		sending: func(req *http.Request) func(*http.Response, error) {
+	ex.p.passer.Serve(&ex.w, ex.r, pass.Options{
+		Upstream: ex.route.origin, Place: upstream.Place{Route: ex.route.Name}, Target: ex.target, Trusted: ex.trusted(),
+		Sending: func(req *http.Request) func(*http.Response, error) {
 			req.Header[requestIDField] = []string{ex.id()}
 			if o.sending != nil {
 				o.sending()
 			}
 			return ex.p.ask(ex.route, why, ex.span, req)
 		},
-		onResponse: func(res *http.Response) error {
+		OnResponse: func(res *http.Response) error {
 			arrived, ex.origin = true, time.Since(start)
 			if why == policy.HeaderUnlisted {
 				names, _ := policy.ParseVary(res.Header["Vary"])
@@ -91,7 +92,7 @@ func (ex *exchange) through(o passage) {
 			ex.addCacheStatus(res.Header)
 			return nil
 		},
-		onError: func(w http.ResponseWriter, err error) {
+		OnError: func(w http.ResponseWriter, err error) {
 			if !arrived {
 				ex.origin = time.Since(start)
 				if o.unanswered != nil {

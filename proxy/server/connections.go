@@ -59,10 +59,7 @@ func (c *Connections) Counts() ConnectionCounts {
 
 // admit takes a connection in, once there is room. It reports false when the connection was closed instead.
 func (c *Connections) admit(inner net.Conn, done <-chan struct{}) (*connection, bool) {
-	conn := &connection{Conn: inner, all: c}
-	if peer, err := netip.ParseAddrPort(inner.RemoteAddr().String()); err == nil {
-		conn.client = peer.Addr().Unmap()
-	}
+	conn := &connection{Conn: inner, all: c, client: peerAddr(inner.RemoteAddr().String())}
 	conn.since.Store(time.Now().UnixNano())
 	for {
 		switch c.add(conn) {

@@ -1,13 +1,12 @@
-package proxy
+// Package pass sends requests through to an upstream and answers back, byte for byte. It knows neither cache nor route.
+package pass
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httputil"
-	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -15,52 +14,45 @@ import (
 	"golang.org/x/net/http/httpguts"
 
 	"cacheproxy/policy"
+	"cacheproxy/proxy/server"
 	"cacheproxy/proxy/upstream"
 )
 
-// passer sends requests through to an origin and answers back: in both directions as they come, byte for byte but for
+// Passer sends requests through to an origin and answers back: in both directions as they come, byte for byte but for
 // the fields that belong to one connection and those that name the way (Via, Forwarded, X-Forwarded-*).
-type passer struct {
+type Passer struct {
 	log     *slog.Logger
 	buffers httputil.BufferPool
 }
 
-// passOptions are what one request is passed through with.
-type passOptions struct {
-	origin *upstream.Origin
-	place  upstream.Place
-	target policy.Target // as forwarded
-	// trusted says that the peer's X-Forwarded-* and Forwarded are believed and extended instead of replaced.
-	trusted bool
-	// sending is called when the request has its place at the origin and is about to be sent; it may add to the header. The
+// Options are what one request is passed through with.
+type Options struct {
+	Upstream *upstream.Origin
+	Place    upstream.Place
+	Target   policy.Target // as forwarded
+	// Trusted says that the peer's X-Forwarded-* and Forwarded are believed and extended instead of replaced.
+	Trusted bool
+	// Sending is called when the request has its place at the origin and is about to be sent; it may add to the header. The
 	// func that it returns gets the head of the answer, or the error. Nil: nothing.
-	sending func(*http.Request) func(*http.Response, error)
-	// onResponse gets the head of the final response (the 101 of an upgrade too) before any of it reaches the client,
-	// and may change it. Its error goes to onError instead of the response. Nil: nothing.
-	onResponse func(*http.Response) error
-	// onError answers in place of the origin; upstream.Classify names the error. Nil: answerError.
-	onError func(http.ResponseWriter, error)
+	Sending func(*http.Request) func(*http.Response, error)
+	// OnResponse gets the head of the final response (the 101 of an upgrade too) before any of it reaches the client,
+	// and may change it. Its error goes to OnError instead of the response. Nil: nothing.
+	OnResponse func(*http.Response) error
+	// OnError answers in place of the origin; upstream.Classify names the error. Required.
+	OnError func(http.ResponseWriter, error)
 }
 
-func newPasser(log *slog.Logger) *passer {
-	return &passer{log: log, buffers: &bufferPool{}}
+func New(log *slog.Logger) *Passer {
+	return &Passer{log: log, buffers: &bufferPool{}}
 }
 
-// serve answers r with what the origin says. It panics with http.ErrAbortHandler, as net/http wishes, when a response
+// Serve answers r with what the origin says. It panics with http.ErrAbortHandler, as net/http wishes, when a response
 // breaks off after its head went out, so that the client never takes a part for the whole.
-func (p *passer) serve(w http.ResponseWriter, r *http.Request, o passOptions) {
-	if r.Method == http.MethodConnect {
-		refuseConnect(w)
-		return
-	}
+func (p *Passer) Serve(w http.ResponseWriter, r *http.Request, o Options) {
 	pw := newPassWriter(w, r)
 	defer pw.close()
 	toOrigin := &endToEnd{o: o}
 	defer toOrigin.close()
-	onError := o.onError
-	if onError == nil {
-		onError = func(w http.ResponseWriter, err error) { answerError(w, o.origin, err) }
-	}
 	proxy := &httputil.ReverseProxy{
 		Rewrite:       func(pr *httputil.ProxyRequest) { rewrite(pr, pw, upgradeWish(r), o) },
 		Transport:     toOrigin,
@@ -69,10 +61,10 @@ func (p *passer) serve(w http.ResponseWriter, r *http.Request, o passOptions) {
 		ErrorLog:      slog.NewLogLogger(p.log.Handler(), slog.LevelWarn),
 		ErrorHandler: func(_ http.ResponseWriter, _ *http.Request, err error) {
 			if pw.hijacked {
-				p.log.Warn("upgraded connection failed", "upstream", o.origin.Name(), "error", err)
+				p.log.Warn("upgraded connection failed", "upstream", o.Upstream.Name(), "error", err)
 				return
 			}
-			onError(pw, err)
+			o.OnError(pw, err)
 		},
 	}
 	proxy.ModifyResponse = func(res *http.Response) error {
@@ -81,10 +73,10 @@ func (p *passer) serve(w http.ResponseWriter, r *http.Request, o passOptions) {
 			// The head is all there is and must say so: gRPC takes it for a trailer only when nothing follows.
 			proxy.FlushInterval = 0
 		}
-		if o.onResponse == nil {
+		if o.OnResponse == nil {
 			return nil
 		}
-		return o.onResponse(res)
+		return o.OnResponse(res)
 	}
 	proxy.ServeHTTP(pw, withoutUpgrade(r))
 	pw.finish()
@@ -92,7 +84,7 @@ func (p *passer) serve(w http.ResponseWriter, r *http.Request, o passOptions) {
 
 // rewrite makes the outgoing request from the incoming one. It starts over with the client's header, since ReverseProxy
 // lets Connection remove any field, and undoes ReverseProxy's cleaning of the query.
-func rewrite(pr *httputil.ProxyRequest, pw *passWriter, upgrade string, o passOptions) {
+func rewrite(pr *httputil.ProxyRequest, pw *passWriter, upgrade string, o Options) {
 	out, in := pr.Out, pw.request // whose trailer is there at the end of its body
 	trailers := out.Header["Te"]  // "trailers" or nothing by now
 	out.Header = in.Header.Clone()
@@ -104,11 +96,11 @@ func rewrite(pr *httputil.ProxyRequest, pw *passWriter, upgrade string, o passOp
 		out.Header.Set("Connection", "Upgrade")
 		out.Header.Set("Upgrade", upgrade)
 	}
-	policy.Forward(out.Header, peerAddr(in), o.target.Scheme, o.target.Host, o.trusted)
+	policy.Forward(out.Header, server.PeerAddr(in), o.Target.Scheme, o.Target.Host, o.Trusted)
 	policy.AppendVia(out.Header, in.ProtoMajor, in.ProtoMinor)
 
-	out.Host = o.origin.Host(o.target.Host)
-	upstream.SetTarget(out, o.origin.URL(), o.target)
+	out.Host = o.Upstream.Host(o.Target.Host)
+	upstream.SetTarget(out, o.Upstream.URL(), o.Target)
 	if out.Body != nil {
 		out.Body = newPassBody(pw, in, out)
 	}
@@ -143,38 +135,29 @@ func withoutUpgrade(r *http.Request) *http.Request {
 	return &plain
 }
 
-// peerAddr is the address of the connection's other end; the zero Addr when it is not an IP address.
-func peerAddr(r *http.Request) netip.Addr {
-	peer, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		return netip.Addr{}
-	}
-	return peer.Addr().Unmap()
-}
-
 // endToEnd is one request's way to the origin. It removes the fields of the connection from the response before ReverseProxy
 // does, which would let Connection remove any field, and gives back in one place what the request holds of the origin:
 // ReverseProxy leaves a body open when it panics or will not make an upgrade.
 type endToEnd struct {
-	o    passOptions
+	o    Options
 	slot *upstream.Slot // nil: none yet
 	body io.Closer      // of the response; nil: none
 }
 
 func (e *endToEnd) RoundTrip(req *http.Request) (*http.Response, error) {
-	slot, err := e.o.origin.Acquire(req.Context(), e.o.place)
+	slot, err := e.o.Upstream.Acquire(req.Context(), e.o.Place)
 	if err != nil {
 		if req.Body != nil {
 			req.Body.Close() // a RoundTripper owns the body; its error cannot matter any more
 		}
-		return nil, fmt.Errorf("send to upstream %s: %w", e.o.origin.Name(), err)
+		return nil, fmt.Errorf("send to upstream %s: %w", e.o.Upstream.Name(), err)
 	}
 	e.slot = slot
 	sent := func(*http.Response, error) {}
-	if e.o.sending != nil {
-		sent = e.o.sending(req)
+	if e.o.Sending != nil {
+		sent = e.o.Sending(req)
 	}
-	res, err := e.o.origin.Send(req, slot)
+	res, err := e.o.Upstream.Send(req, slot)
 	if err == nil {
 		e.body = res.Body
 	}
@@ -199,31 +182,6 @@ func (e *endToEnd) close() {
 	if e.slot != nil {
 		e.slot.Release()
 	}
-}
-
-// refuseConnect answers CONNECT: a gateway stands for its origins and has no tunnel to offer (RFC 9110 §9.3.6).
-func refuseConnect(w http.ResponseWriter) {
-	w.Header()["Allow"] = []string{""} // no method is allowed on an authority (RFC 9110 §10.2.1)
-	http.Error(w, "CONNECT is not offered: this is a gateway to its own upstreams, send them requests directly", http.StatusMethodNotAllowed)
-}
-
-// answerError answers for an origin that did not. It says nothing of the origin's whereabouts; the log does.
-func answerError(w http.ResponseWriter, o *upstream.Origin, err error) {
-	reason := upstream.Classify(err)
-	status, text := upstream.Status(reason), "the upstream could not be reached or broke off"
-	switch {
-	case errors.As(err, new(*upstream.RequestBodyError)):
-		status, text = bodyFailure(err)
-	case reason == policy.ClientGone:
-		panic(http.ErrAbortHandler) // returning would send an empty 200
-	case reason == policy.OriginTimeout:
-		text = "the upstream did not answer in time"
-	case status == http.StatusServiceUnavailable:
-		setRetryAfter(w.Header(), o.RetryAfter())
-		text = "the upstream has no place for this request, try again"
-	}
-	w.Header().Set("Cache-Control", "no-store")
-	http.Error(w, identified(text, w.Header()), status)
 }
 
 // bufferPool lends the buffers through which response bodies are copied.
