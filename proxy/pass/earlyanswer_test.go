@@ -14,7 +14,7 @@ import (
 // beyondBuffers is more than the systems of both ends hold of what nobody reads, in bytes.
 const beyondBuffers = 16 << 20
 
-// A client that sends all of its body before it reads gets the answer that the origin gave long before.
+// A client that sends all of its body before it reads gets the answer that the upstream gave long before.
 func TestAnswerOfTheOriginIsNotLost(t *testing.T) {
 	address := behind(t, func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusRequestEntityTooLarge) })
 	for _, fields := range []string{"", "Connection: close\r\n"} {

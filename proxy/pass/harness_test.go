@@ -16,7 +16,7 @@ import (
 	"cacheproxy/test/wire"
 )
 
-// passThrough serves through a passer in front of the origin at base and returns the front's address.
+// passThrough serves through a passer in front of the upstream at base and returns the front's address.
 func passThrough(t *testing.T, base *url.URL, change func(*Options)) string {
 	t.Helper()
 	o := upstream.New(upstream.Options{Name: "test", URL: base, Timeout: 10 * time.Second})
@@ -34,7 +34,7 @@ func passThrough(t *testing.T, base *url.URL, change func(*Options)) string {
 	return wire.Serve(t, server.NewServer(handler, server.ServerOptions{H2C: true, Connections: all, Log: slog.New(slog.DiscardHandler)}), all.Listen(wire.Listen(t)))
 }
 
-// answerError answers for an origin that did not, as everybody has to who passes requests through.
+// answerError answers for an upstream that did not, as everybody has to who passes requests through.
 func answerError(w http.ResponseWriter, err error) {
 	if errors.As(err, new(*upstream.RequestBodyError)) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
@@ -47,7 +47,7 @@ func answerError(w http.ResponseWriter, err error) {
 	http.Error(w, err.Error(), upstream.Status(reason))
 }
 
-// behind starts an origin with h and a front in front of it.
+// behind starts an upstream with h and a front in front of it.
 func behind(t *testing.T, h http.HandlerFunc) string {
 	t.Helper()
 	srv := httptest.NewServer(h)

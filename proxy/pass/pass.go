@@ -1,61 +1,70 @@
 // Package pass sends requests through to an upstream and answers back, byte for byte. It knows neither cache nor route.
+//
+//	Passer.Serve  one request, from the client's connection to the end of its answer   pass.go
+//	  rewrite     the request that the upstream gets                                   rewrite.go
+//	  upgrade     which protocols may be switched to, and the connection afterwards    upgrade.go
+//	  endToEnd    the place at the upstream, the sending, the fields of the response   endtoend.go
+//	  writer      the response that the client gets                                    writer.go
+//	  body        the request's body, which may be longer under way than its answer    body.go
+//
+// The copying in both directions, trailers, and the life of an upgraded connection are httputil.ReverseProxy's. The rest of
+// the package keeps ReverseProxy and net/http from improving what passes.
 package pass
 
 import (
-	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httputil"
-	"slices"
-	"strings"
 	"sync"
 
-	"golang.org/x/net/http/httpguts"
-
 	"cacheproxy/policy"
-	"cacheproxy/proxy/server"
 	"cacheproxy/proxy/upstream"
 )
 
-// Passer sends requests through to an origin and answers back: in both directions as they come, byte for byte but for
-// the fields that belong to one connection and those that name the way (Via, Forwarded, X-Forwarded-*).
+// Passer sends requests through to upstreams, and the responses back: in both directions as they come, byte for byte but for
+// the fields that belong to one connection (RFC 9110 §7.6.1) and those that name the way (Via, Forwarded, X-Forwarded-*).
+// A Passer is safe for concurrent use, and serves any number of upstreams.
 type Passer struct {
 	log     *slog.Logger
 	buffers httputil.BufferPool
 }
 
-// Options are what one request is passed through with.
-type Options struct {
-	Upstream *upstream.Origin
-	Place    upstream.Place
-	Target   policy.Target // as forwarded
-	// Trusted says that the peer's X-Forwarded-* and Forwarded are believed and extended instead of replaced.
-	Trusted bool
-	// Sending is called when the request has its place at the origin and is about to be sent; it may add to the header. The
-	// func that it returns gets the head of the answer, or the error. Nil: nothing.
-	Sending func(*http.Request) func(*http.Response, error)
-	// OnResponse gets the head of the final response (the 101 of an upgrade too) before any of it reaches the client,
-	// and may change it. Its error goes to OnError instead of the response. Nil: nothing.
-	OnResponse func(*http.Response) error
-	// OnError answers in place of the origin; upstream.Classify names the error. Required.
-	OnError func(http.ResponseWriter, error)
-}
-
+// New returns a Passer. log gets, at level Warn, upgraded connections that fail and what ReverseProxy complains about.
 func New(log *slog.Logger) *Passer {
 	return &Passer{log: log, buffers: &bufferPool{}}
 }
 
-// Serve answers r with what the origin says. It panics with http.ErrAbortHandler, as net/http wishes, when a response
+// Options are what one request is passed through with. The funcs are called at most once each, on Serve's goroutine.
+type Options struct {
+	Upstream *upstream.Origin // required
+	Place    upstream.Place   // for which the request waits
+	Target   policy.Target    // as forwarded
+	// Trusted says that the peer's X-Forwarded-* and Forwarded are believed and extended instead of replaced.
+	Trusted bool
+	// Sending is called when the request has its place at the upstream and is about to be sent; it may add to the header. The
+	// func that Sending returns, never nil, gets the head of the response, or the error. Nil: nothing.
+	Sending func(*http.Request) func(*http.Response, error)
+	// OnResponse gets the head of the final response (the 101 of an upgrade too) before any of it reaches the client,
+	// and may change it. Its error goes to OnError instead of the response. Nil: nothing.
+	OnResponse func(*http.Response) error
+	// OnError answers in place of the upstream. The error is OnResponse's, or one that upstream.Classify has a name for: an
+	// *upstream.RequestBodyError where the client's body could not be read. When the client has left there is nobody to answer,
+	// and a return without an answer would be an empty 200: OnError panics with http.ErrAbortHandler instead. Required.
+	OnError func(http.ResponseWriter, error)
+}
+
+// Serve answers r with what the upstream says. It panics with http.ErrAbortHandler, as net/http wishes, when a response
 // breaks off after its head went out, so that the client never takes a part for the whole.
+//
+// r must not be a CONNECT: a gateway stands for its upstreams and has no tunnel to offer (RFC 9110 §9.3.6).
 func (p *Passer) Serve(w http.ResponseWriter, r *http.Request, o Options) {
-	pw := newPassWriter(w, r)
+	pw := newWriter(w, r)
 	defer pw.close()
-	toOrigin := &endToEnd{o: o}
-	defer toOrigin.close()
+	way := &endToEnd{options: o}
+	defer way.close()
 	proxy := &httputil.ReverseProxy{
 		Rewrite:       func(pr *httputil.ProxyRequest) { rewrite(pr, pw, upgradeWish(r), o) },
-		Transport:     toOrigin,
+		Transport:     way,
 		FlushInterval: -1,
 		BufferPool:    p.buffers,
 		ErrorLog:      slog.NewLogLogger(p.log.Handler(), slog.LevelWarn),
@@ -82,112 +91,10 @@ func (p *Passer) Serve(w http.ResponseWriter, r *http.Request, o Options) {
 	pw.finish()
 }
 
-// rewrite makes the outgoing request from the incoming one. It starts over with the client's header, since ReverseProxy
-// lets Connection remove any field, and undoes ReverseProxy's cleaning of the query.
-func rewrite(pr *httputil.ProxyRequest, pw *passWriter, upgrade string, o Options) {
-	out, in := pr.Out, pw.request // whose trailer is there at the end of its body
-	trailers := out.Header["Te"]  // "trailers" or nothing by now
-	out.Header = in.Header.Clone()
-	policy.RemoveHopByHop(out.Header)
-	if trailers != nil {
-		out.Header["Te"] = trailers
-	}
-	if upgrade != "" {
-		out.Header.Set("Connection", "Upgrade")
-		out.Header.Set("Upgrade", upgrade)
-	}
-	policy.Forward(out.Header, server.PeerAddr(in), o.Target.Scheme, o.Target.Host, o.Trusted)
-	policy.AppendVia(out.Header, in.ProtoMajor, in.ProtoMinor)
-
-	out.Host = o.Upstream.Host(o.Target.Host)
-	upstream.SetTarget(out, o.Upstream.URL(), o.Target)
-	if out.Body != nil {
-		out.Body = newPassBody(pw, in, out)
-	}
-}
-
-// upgradeWish is the protocols that the client wishes to switch to and may. A switch to HTTP itself would take all that
-// follows past the proxy's rules, and an HTTP/1.0 request has no Upgrade (RFC 9110 §7.8), nor has one of HTTP/2.
-func upgradeWish(r *http.Request) string {
-	if r.ProtoMajor != 1 || r.ProtoMinor < 1 || !httpguts.HeaderValuesContainsToken(r.Header["Connection"], "Upgrade") {
-		return ""
-	}
-	offered := slices.DeleteFunc(upstream.UpgradeProtocols(r.Header["Upgrade"]), func(protocol string) bool {
-		name, version, versioned := strings.Cut(protocol, "/")
-		switch strings.ToLower(name) {
-		case "h2c", "h2", "http", "tls":
-			return true
-		}
-		return !httpguts.ValidHeaderFieldName(name) || versioned && !httpguts.ValidHeaderFieldName(version) // both are tokens
-	})
-	return strings.Join(offered, ", ")
-}
-
-// withoutUpgrade hides the wish to upgrade from ReverseProxy, which takes several protocols for one and fails requests for
-// names that it does not like.
-func withoutUpgrade(r *http.Request) *http.Request {
-	if len(r.Header["Upgrade"]) == 0 {
-		return r
-	}
-	plain := *r
-	plain.Header = r.Header.Clone()
-	plain.Header.Del("Upgrade")
-	return &plain
-}
-
-// endToEnd is one request's way to the origin. It removes the fields of the connection from the response before ReverseProxy
-// does, which would let Connection remove any field, and gives back in one place what the request holds of the origin:
-// ReverseProxy leaves a body open when it panics or will not make an upgrade.
-type endToEnd struct {
-	o    Options
-	slot *upstream.Slot // nil: none yet
-	body io.Closer      // of the response; nil: none
-}
-
-func (e *endToEnd) RoundTrip(req *http.Request) (*http.Response, error) {
-	slot, err := e.o.Upstream.Acquire(req.Context(), e.o.Place)
-	if err != nil {
-		if req.Body != nil {
-			req.Body.Close() // a RoundTripper owns the body; its error cannot matter any more
-		}
-		return nil, fmt.Errorf("send to upstream %s: %w", e.o.Upstream.Name(), err)
-	}
-	e.slot = slot
-	sent := func(*http.Response, error) {}
-	if e.o.Sending != nil {
-		sent = e.o.Sending(req)
-	}
-	res, err := e.o.Upstream.Send(req, slot)
-	if err == nil {
-		e.body = res.Body
-	}
-	sent(res, err)
-	switch {
-	case err != nil:
-	case res.StatusCode == http.StatusSwitchingProtocols:
-		// Of the protocols offered ReverseProxy expects all. The transport may still read the header that was sent.
-		req.Header = req.Header.Clone()
-		req.Header.Set("Upgrade", res.Header.Get("Upgrade"))
-	default:
-		policy.RemoveHopByHop(res.Header)
-	}
-	return res, err
-}
-
-// close ends what ReverseProxy may have left open. Where all went well it changes nothing.
-func (e *endToEnd) close() {
-	if e.body != nil {
-		e.body.Close() // it was read as far as anybody wanted: an error cannot matter any more
-	}
-	if e.slot != nil {
-		e.slot.Release()
-	}
-}
-
 // bufferPool lends the buffers through which response bodies are copied.
 type bufferPool struct{ pool sync.Pool }
 
-const copyBufferSize = 32 << 10
+const copyBufferSize = 32 << 10 // bytes, as io.Copy has it
 
 func (p *bufferPool) Get() []byte {
 	if b, ok := p.pool.Get().(*[copyBufferSize]byte); ok {

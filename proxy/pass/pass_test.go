@@ -20,7 +20,7 @@ import (
 	"cacheproxy/test/wire"
 )
 
-// What the origin sees and what the client gets, line by line.
+// What the upstream sees and what the client gets, line by line.
 func TestPassIsExact(t *testing.T) {
 	for _, c := range []struct {
 		name             string
@@ -66,7 +66,7 @@ func TestPassIsExact(t *testing.T) {
 			answer:   "HTTP/1.1 304 Not Modified\r\nEtag: \"1\"\r\n\r\n",
 			received: "HTTP/1.1 304 Not Modified\r\nConnection: close\r\nEtag: \"1\"\r\n\r\n",
 		}, {
-			name:     "OPTIONS * is the origin's",
+			name:     "OPTIONS * is the upstream's",
 			request:  "OPTIONS * HTTP/1.1\r\nHost: shop.test\r\nConnection: close\r\n\r\n",
 			seen:     []string{"OPTIONS * HTTP/1.1"},
 			answer:   "HTTP/1.1 200 OK\r\nAllow: GET\r\nContent-Length: 0\r\n\r\n",
@@ -86,7 +86,7 @@ func TestPassIsExact(t *testing.T) {
 		},
 	} {
 		seen := make(chan string, 1)
-		base := wire.Origin(t, func(conn net.Conn, r *bufio.Reader) {
+		base := wire.Upstream(t, func(conn net.Conn, r *bufio.Reader) {
 			head := wire.ReadHead(r)
 			if strings.Contains(head, "chunked") {
 				wire.ReadHead(r)
@@ -150,7 +150,7 @@ func TestFullDuplex(t *testing.T) {
 // RFC 9110 §6.5, announced and not.
 func TestTrailers(t *testing.T) {
 	seen := make(chan string, 1)
-	base := wire.Origin(t, func(conn net.Conn, r *bufio.Reader) {
+	base := wire.Upstream(t, func(conn net.Conn, r *bufio.Reader) {
 		wire.ReadHead(r)
 		seen <- wire.ReadHead(r)
 		io.WriteString(conn, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n2\r\nok\r\n0\r\nX-Sum: 7\r\nX-More: 8\r\n\r\n")
@@ -168,7 +168,7 @@ func TestTrailers(t *testing.T) {
 
 func TestUnannouncedRequestTrailer(t *testing.T) {
 	seen := make(chan string, 1)
-	base := wire.Origin(t, func(conn net.Conn, r *bufio.Reader) {
+	base := wire.Upstream(t, func(conn net.Conn, r *bufio.Reader) {
 		wire.ReadHead(r)
 		seen <- wire.ReadHead(r)
 		io.WriteString(conn, "HTTP/1.1 204 No Content\r\n\r\n")
@@ -205,9 +205,9 @@ func TestEarlyHints(t *testing.T) {
 	}
 }
 
-// RFC 9110 §10.1.1: the client's body is asked for when the origin asks for it, and not when it refuses.
+// RFC 9110 §10.1.1: the client's body is asked for when the upstream asks for it, and not when it refuses.
 func TestExpectContinue(t *testing.T) {
-	base := wire.Origin(t, func(conn net.Conn, r *bufio.Reader) {
+	base := wire.Upstream(t, func(conn net.Conn, r *bufio.Reader) {
 		head := wire.ReadHead(r)
 		if !strings.Contains(head, "Expect: 100-continue") {
 			t.Errorf("Expect was not forwarded: %q", head)
@@ -243,7 +243,7 @@ func TestExpectContinue(t *testing.T) {
 // A client that stalls in the middle of its body after it has been answered neither keeps its connection nor has what
 // it sends later taken for a request.
 func TestAnswerBeforeTheBodysEnd(t *testing.T) {
-	base := wire.Origin(t, func(conn net.Conn, r *bufio.Reader) {
+	base := wire.Upstream(t, func(conn net.Conn, r *bufio.Reader) {
 		wire.ReadHead(r)
 		io.WriteString(conn, "HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\nno")
 	})
@@ -253,7 +253,7 @@ func TestAnswerBeforeTheBodysEnd(t *testing.T) {
 	}
 }
 
-func TestClientAbortCancelsTheOrigin(t *testing.T) {
+func TestClientAbortCancelsTheUpstream(t *testing.T) {
 	began, ended := make(chan struct{}), make(chan struct{})
 	addr := behind(t, func(w http.ResponseWriter, r *http.Request) {
 		w.(http.Flusher).Flush()
@@ -276,12 +276,12 @@ func TestClientAbortCancelsTheOrigin(t *testing.T) {
 	res.Body.Close()
 }
 
-func TestOriginAbortIsNeverACleanEnd(t *testing.T) {
+func TestUpstreamAbortIsNeverACleanEnd(t *testing.T) {
 	for name, answer := range map[string]string{
 		"length":  "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf",
 		"chunked": "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
 	} {
-		base := wire.Origin(t, func(conn net.Conn, r *bufio.Reader) { wire.ReadHead(r); io.WriteString(conn, answer) })
+		base := wire.Upstream(t, func(conn net.Conn, r *bufio.Reader) { wire.ReadHead(r); io.WriteString(conn, answer) })
 		res, err := http.Get("http://" + passThrough(t, base, nil))
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -330,14 +330,14 @@ func TestHooks(t *testing.T) {
 }
 
 func TestErrorsAreAnswered(t *testing.T) {
-	gone := wire.Origin(t, func(conn net.Conn, _ *bufio.Reader) {})
+	gone := wire.Upstream(t, func(conn net.Conn, _ *bufio.Reader) {})
 	for _, c := range []struct{ name, request, want string }{
-		{"broken origin", "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "HTTP/1.1 502 "},
+		{"broken upstream", "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "HTTP/1.1 502 "},
 		{"malformed chunk", "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "HTTP/1.1 400 "},
 	} {
 		base := gone
 		if c.name == "malformed chunk" {
-			base = wire.Origin(t, func(_ net.Conn, r *bufio.Reader) { io.Copy(io.Discard, r) })
+			base = wire.Upstream(t, func(_ net.Conn, r *bufio.Reader) { io.Copy(io.Discard, r) })
 		}
 		if answer := wire.Send(t, passThrough(t, base, nil), c.request); !strings.HasPrefix(answer, c.want) {
 			t.Errorf("%s: %q", c.name, answer)

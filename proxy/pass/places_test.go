@@ -16,7 +16,7 @@ import (
 	"cacheproxy/test/wire"
 )
 
-// What is not a message of HTTP is an error of the origin to whoever asks, and a copy may stand in for it.
+// What is not a message of HTTP is an error of the upstream to whoever asks, and a copy may stand in for it.
 func TestImpossibleAnswers(t *testing.T) {
 	back := wire.NewScripted(t)
 	p := New(slog.New(slog.DiscardHandler))

@@ -65,7 +65,7 @@ func TestWebSocket(t *testing.T) {
 
 // Any protocol, also where one side closes its direction first.
 func TestRawUpgrade(t *testing.T) {
-	base := wire.Origin(t, func(conn net.Conn, r *bufio.Reader) {
+	base := wire.Upstream(t, func(conn net.Conn, r *bufio.Reader) {
 		if head := wire.ReadHead(r); !strings.Contains(head, "Upgrade: line/1") || !strings.Contains(head, "Connection: Upgrade") {
 			t.Errorf("request: %q", head)
 		}
@@ -92,7 +92,7 @@ func TestRawUpgrade(t *testing.T) {
 	}
 }
 
-// A client that offers several protocols gets the one that the origin chose, whatever the case of its letters.
+// A client that offers several protocols gets the one that the upstream chose, whatever the case of its letters.
 func TestUpgradeToOneOfSeveral(t *testing.T) {
 	for _, c := range []struct{ offer, chosen, seen string }{
 		{"Upgrade: websocket, x", "websocket", "Upgrade: websocket, x"},
@@ -102,7 +102,7 @@ func TestUpgradeToOneOfSeveral(t *testing.T) {
 		{"Upgrade: , websocket, line/1 ,, TLS/1.0", "line/1", "Upgrade: websocket, line/1\r\n"},
 		{"Upgrade: a/1, b/2", "b/2, a/1", "Upgrade: a/1, b/2"},
 	} {
-		base := wire.Origin(t, func(conn net.Conn, r *bufio.Reader) {
+		base := wire.Upstream(t, func(conn net.Conn, r *bufio.Reader) {
 			if head := wire.ReadHead(r); !strings.Contains(head, c.seen) {
 				t.Errorf("%q: request %q", c.offer, head)
 			}
@@ -134,7 +134,7 @@ func TestRefusedUpgradeIsAPlainAnswer(t *testing.T) {
 }
 
 func TestUnwantedUpgradeIsRefused(t *testing.T) {
-	base := wire.Origin(t, func(conn net.Conn, r *bufio.Reader) {
+	base := wire.Upstream(t, func(conn net.Conn, r *bufio.Reader) {
 		wire.ReadHead(r)
 		io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n")
 	})

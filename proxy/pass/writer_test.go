@@ -14,21 +14,21 @@ import (
 
 // What net/http does to a response that it may improve, and here may not. Without a flush in between, so that it
 // could.
-func TestPassWriterLeavesNothingToNetHTTP(t *testing.T) {
+func TestWriterLeavesNothingToNetHTTP(t *testing.T) {
 	for _, c := range []struct {
 		name string
-		use  func(*passWriter)
+		use  func(*writer)
 		want []string
 		body string
 	}{
-		{"no guessed type", func(w *passWriter) { io.WriteString(w, "<html>") },
+		{"no guessed type", func(w *writer) { io.WriteString(w, "<html>") },
 			[]string{"HTTP/1.1 200 OK", "Connection: close", "Content-Length: 6"}, "<html>"},
-		{"no calculated length", func(w *passWriter) { w.unmeasured = true; io.WriteString(w, "x") },
+		{"no calculated length", func(w *writer) { w.unmeasured = true; io.WriteString(w, "x") },
 			[]string{"HTTP/1.1 200 OK", "Connection: close", "Transfer-Encoding: chunked"}, "1\r\nx\r\n0\r\n\r\n"},
-		{"one final head", func(w *passWriter) { w.WriteHeader(404); w.WriteHeader(500) },
+		{"one final head", func(w *writer) { w.WriteHeader(404); w.WriteHeader(500) },
 			[]string{"HTTP/1.1 404 Not Found", "Connection: close", "Content-Length: 0"}, ""},
 	} {
-		addr := wire.Serve(t, server.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { c.use(newPassWriter(w, r)) }),
+		addr := wire.Serve(t, server.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { c.use(newWriter(w, r)) }),
 			server.ServerOptions{Log: slog.New(slog.DiscardHandler)}), wire.Listen(t))
 		head, body, _ := strings.Cut(wire.Send(t, addr, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"), "\r\n\r\n")
 		wire.WantLines(t, c.name, head, c.want...)
@@ -39,10 +39,10 @@ func TestPassWriterLeavesNothingToNetHTTP(t *testing.T) {
 }
 
 // Fields of a 103 belong to it alone, those set beforehand to the final head alone, and one 100 is enough.
-func TestPassWriterKeepsHeadsApart(t *testing.T) {
+func TestWriterKeepsHeadsApart(t *testing.T) {
 	addr := wire.Serve(t, server.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Before", "1")
-		pw := newPassWriter(w, r)
+		pw := newWriter(w, r)
 		pw.Header().Set("Link", "</a>")
 		pw.Header().Set("Keep-Alive", "5")
 		pw.WriteHeader(http.StatusEarlyHints)
@@ -64,7 +64,7 @@ func TestPassWriterKeepsHeadsApart(t *testing.T) {
 // A 101 that comes like an informational response, as over HTTP/2, is not passed on: it would be the last head.
 func TestSwitchIsNoInformationalResponse(t *testing.T) {
 	rec := httptest.NewRecorder()
-	w := newPassWriter(rec, httptest.NewRequestWithContext(t.Context(), "GET", "/", nil))
+	w := newWriter(rec, httptest.NewRequestWithContext(t.Context(), "GET", "/", nil))
 	w.WriteHeader(http.StatusSwitchingProtocols)
 	w.WriteHeader(http.StatusNoContent)
 	if rec.Code != http.StatusNoContent {

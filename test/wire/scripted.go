@@ -13,15 +13,15 @@ import (
 	"testing"
 )
 
-// Scripted is an origin that answers with the bytes that the query's "answer" holds, and then waits for the other end of the
-// connection to close, unless they end in "!": then the origin breaks off. Many connections are served at once, and counted.
+// Scripted is an upstream that answers with the bytes that the query's "answer" holds, and then waits for the other end of the
+// connection to close, unless they end in "!": then the upstream breaks off. Many connections are served at once, and counted.
 type Scripted struct {
 	URL  *url.URL
 	Open atomic.Int64  // connections
 	Asks chan struct{} // gets a value when a request has come whole; nobody has to take it
 }
 
-// NewScripted starts an origin, which ends with the test.
+// NewScripted starts an upstream, which ends with the test.
 func NewScripted(t testing.TB) *Scripted {
 	t.Helper()
 	ln := Listen(t)

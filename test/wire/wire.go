@@ -1,4 +1,4 @@
-// Package wire gives tests the two ends of a connection as bytes: clients that send what stands in the test, and origins that
+// Package wire gives tests the two ends of a connection as bytes: clients that send what stands in the test, and upstreams that
 // answer with it, so that nothing but the code under test speaks HTTP.
 package wire
 
@@ -72,8 +72,8 @@ func Send(t testing.TB, addr, request string) string {
 	return string(answer)
 }
 
-// Origin is an origin written by hand: f gets every connection, one after the other, which is closed when f returns.
-func Origin(t testing.TB, f func(net.Conn, *bufio.Reader)) *url.URL {
+// Upstream is an upstream written by hand: f gets every connection, one after the other, which is closed when f returns.
+func Upstream(t testing.TB, f func(net.Conn, *bufio.Reader)) *url.URL {
 	t.Helper()
 	ln := Listen(t)
 	ended := make(chan struct{})
