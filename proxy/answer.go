@@ -11,8 +11,8 @@ import (
 	"cacheproxy/proxy/upstream"
 )
 
-// statusGone is logged for a client that left before its answer; it is never sent.
-const statusGone = 499
+// statusGone is logged for a client that left before its answer.
+const statusGone = upstream.StatusClientGone
 
 // refuse answers a request that the proxy cannot or must not serve.
 func (ex *exchange) refuse(code int, why policy.Reason, text string) {
@@ -58,7 +58,7 @@ func (ex *exchange) fail(why policy.Reason, err error) {
 }
 
 // answerError answers in place of an origin that did not answer a request that went through. It says nothing of the origin's whereabouts; the log does.
-func answerError(w http.ResponseWriter, o *upstream.Origin, err error) {
+func answerError(w http.ResponseWriter, o *upstream.Upstream, err error) {
 	reason := upstream.Classify(err)
 	status, text := upstream.Status(reason), "the upstream could not be reached or broke off"
 	switch {

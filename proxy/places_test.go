@@ -68,7 +68,7 @@ func TestPlacesAreGivenBack(t *testing.T) {
 	}
 	front := r.front.Listener.Addr().String()
 	all := server.NewConnections(server.Limits{})
-	http2 := wire.Serve(t, server.NewServer(r.proxy, server.ServerOptions{H2C: true, Connections: all, Log: slog.New(slog.DiscardHandler)}), all.Listen(wire.Listen(t)))
+	http2 := wire.Serve(t, server.New(r.proxy, server.Options{H2C: true, Connections: all, Log: slog.New(slog.DiscardHandler)}), all.Listen(wire.Listen(t)))
 	client := &http.Transport{Protocols: new(http.Protocols)}
 	client.Protocols.SetUnencryptedHTTP2(true)
 	for i, answer := range answers() {

@@ -67,7 +67,7 @@ func (ex *exchange) through(o passage) {
 	why := ex.status.Reason
 	arrived := false
 	ex.p.passer.Serve(&ex.w, ex.r, pass.Options{
-		Upstream: ex.route.origin, Place: upstream.Place{Route: ex.route.Name}, Target: ex.target, Trusted: ex.trusted(),
+		Upstream: ex.route.origin, Place: upstream.Place{Class: upstream.Write, Route: ex.route.Name}, Target: ex.target, Trusted: ex.trusted(),
 		Sending: func(req *http.Request) func(*http.Response, error) {
 			req.Header[requestIDField] = []string{ex.id()}
 			if o.sending != nil {

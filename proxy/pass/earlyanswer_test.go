@@ -15,7 +15,7 @@ import (
 const beyondBuffers = 16 << 20
 
 // A client that sends all of its body before it reads gets the answer that the upstream gave long before.
-func TestAnswerOfTheOriginIsNotLost(t *testing.T) {
+func TestAnswerOfTheUpstreamIsNotLost(t *testing.T) {
 	address := behind(t, func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusRequestEntityTooLarge) })
 	for _, fields := range []string{"", "Connection: close\r\n"} {
 		for _, chunked := range []bool{false, true} {

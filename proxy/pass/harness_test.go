@@ -31,7 +31,7 @@ func passThrough(t *testing.T, base *url.URL, change func(*Options)) string {
 		p.Serve(w, r, options)
 	})
 	all := server.NewConnections(server.Limits{})
-	return wire.Serve(t, server.NewServer(handler, server.ServerOptions{H2C: true, Connections: all, Log: slog.New(slog.DiscardHandler)}), all.Listen(wire.Listen(t)))
+	return wire.Serve(t, server.New(handler, server.Options{H2C: true, Connections: all, Log: slog.New(slog.DiscardHandler)}), all.Listen(wire.Listen(t)))
 }
 
 // answerError answers for an upstream that did not, as everybody has to who passes requests through.

@@ -36,9 +36,9 @@ func New(log *slog.Logger) *Passer {
 
 // Options are what one request is passed through with. The funcs are called at most once each, on Serve's goroutine.
 type Options struct {
-	Upstream *upstream.Origin // required
-	Place    upstream.Place   // for which the request waits
-	Target   policy.Target    // as forwarded
+	Upstream *upstream.Upstream // required
+	Place    upstream.Place     // for which the request waits
+	Target   policy.Target      // as forwarded
 	// Trusted says that the peer's X-Forwarded-* and Forwarded are believed and extended instead of replaced.
 	Trusted bool
 	// Sending is called when the request has its place at the upstream and is about to be sent; it may add to the header. The

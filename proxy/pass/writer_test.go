@@ -28,8 +28,8 @@ func TestWriterLeavesNothingToNetHTTP(t *testing.T) {
 		{"one final head", func(w *writer) { w.WriteHeader(404); w.WriteHeader(500) },
 			[]string{"HTTP/1.1 404 Not Found", "Connection: close", "Content-Length: 0"}, ""},
 	} {
-		addr := wire.Serve(t, server.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { c.use(newWriter(w, r)) }),
-			server.ServerOptions{Log: slog.New(slog.DiscardHandler)}), wire.Listen(t))
+		addr := wire.Serve(t, server.New(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { c.use(newWriter(w, r)) }),
+			server.Options{Log: slog.New(slog.DiscardHandler)}), wire.Listen(t))
 		head, body, _ := strings.Cut(wire.Send(t, addr, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"), "\r\n\r\n")
 		wire.WantLines(t, c.name, head, c.want...)
 		if body != c.body {
@@ -40,7 +40,7 @@ func TestWriterLeavesNothingToNetHTTP(t *testing.T) {
 
 // Fields of a 103 belong to it alone, those set beforehand to the final head alone, and one 100 is enough.
 func TestWriterKeepsHeadsApart(t *testing.T) {
-	addr := wire.Serve(t, server.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	addr := wire.Serve(t, server.New(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Before", "1")
 		pw := newWriter(w, r)
 		pw.Header().Set("Link", "</a>")
@@ -51,7 +51,7 @@ func TestWriterKeepsHeadsApart(t *testing.T) {
 		pw.invite()
 		pw.invite()
 		pw.WriteHeader(http.StatusNoContent)
-	}), server.ServerOptions{Log: slog.New(slog.DiscardHandler)}), wire.Listen(t))
+	}), server.Options{Log: slog.New(slog.DiscardHandler)}), wire.Listen(t))
 	heads := strings.Split(wire.Send(t, addr, "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\nx"), "\r\n\r\n")
 	if len(heads) != 4 {
 		t.Fatalf("%q", heads)

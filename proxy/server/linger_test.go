@@ -31,7 +31,7 @@ func TestAnswerIsNotLost(t *testing.T) {
 	direct, retired := NewConnections(Limits{}), NewConnections(Limits{})
 	retired.Retire()
 	served := func(all *Connections) string {
-		return wire.Serve(t, NewServer(http.HandlerFunc(refuse), ServerOptions{Connections: all, Log: slog.New(slog.DiscardHandler)}), all.Listen(wire.Listen(t)))
+		return wire.Serve(t, New(http.HandlerFunc(refuse), Options{Connections: all, Log: slog.New(slog.DiscardHandler)}), all.Listen(wire.Listen(t)))
 	}
 	here, leaving := served(direct), served(retired)
 	for _, c := range []struct{ name, address, line, fields string }{
