@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"cacheproxy/test/wire"
 )
 
 // crowd sends n requests at once and collects the answers.
@@ -127,13 +129,7 @@ func TestFirstClientHangsUp(t *testing.T) {
 // waitFor polls a condition that other goroutines bring about.
 func waitFor(t testing.TB, ok func() bool) {
 	t.Helper()
-	for range 2000 {
-		if ok() {
-			return
-		}
-		<-time.After(5 * time.Millisecond)
-	}
-	t.Fatal("the condition did not come about")
+	wire.WaitFor(t, ok)
 }
 
 func TestFollowersReadTheBodyWhileItGrows(t *testing.T) {

@@ -54,7 +54,7 @@ func warm(b *testing.B, told int, held httpcache.Coding) (*Proxy, []*http.Reques
 	ledger, metrics := invalidation.NewLedger(), observe.NewMetrics("test")
 	shop := upstream.New(upstream.Options{Name: "shop", URL: target})
 	p := New(Options{
-		Config: NewConfig(Config{Table: table, MaxObject: 1 << 20}, []*policy.Route{route}, []*upstream.Origin{shop}, metrics),
+		Config: NewConfig(Config{Table: table, MaxObject: 1 << 20}, []*policy.Route{route}, []*upstream.Upstream{shop}, metrics),
 		Store:  store.New(store.NewMemory(256 << 20)), Ledger: ledger, Log: invalidation.NewLocal(ledger, "test"), Metrics: metrics, Access: access,
 		Logger: slog.New(slog.DiscardHandler),
 	})

@@ -25,8 +25,8 @@ type Config struct {
 }
 
 // NewConfig joins routes with their upstreams; c holds the rest. What matches no route goes to the first upstream.
-func NewConfig(c Config, routes []*policy.Route, upstreams []*upstream.Origin, m *observe.Metrics) *Config {
-	byName := make(map[string]*upstream.Origin, len(upstreams))
+func NewConfig(c Config, routes []*policy.Route, upstreams []*upstream.Upstream, m *observe.Metrics) *Config {
+	byName := make(map[string]*upstream.Upstream, len(upstreams))
 	for _, o := range upstreams {
 		byName[o.Name()] = o
 	}
@@ -42,7 +42,7 @@ func NewConfig(c Config, routes []*policy.Route, upstreams []*upstream.Origin, m
 	return &c
 }
 
-func newRoute(r *policy.Route, o *upstream.Origin, m *observe.Metrics) *route {
+func newRoute(r *policy.Route, o *upstream.Upstream, m *observe.Metrics) *route {
 	return &route{
 		Route: r, origin: o, metrics: m.Route(r.Name), upstream: m.Upstream(o.Name()),
 		override: new(atomic.Pointer[modeOverride]), learned: new(atomic.Pointer[learned]),
@@ -55,7 +55,7 @@ const Unmatched = "(unmatched)"
 // route is a configured route with what changes at run time.
 type route struct {
 	*policy.Route
-	origin   *upstream.Origin
+	origin   *upstream.Upstream
 	metrics  *observe.RouteMetrics
 	upstream *observe.UpstreamMetrics
 	// What has happened to a route outlives its generation: the next one's route of the same name shares these.

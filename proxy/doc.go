@@ -7,10 +7,11 @@
 //	             below memory, before the origin                   recall.go
 //	    deliver  a copy or a growing body to one client              deliver.go
 //	  write      invalidate around the origin's work                 write.go
-//	  pass       the request itself goes to the origin               pass.go
+//	  pass       the request itself goes to the origin               through.go
 //	  observe    pass, and compare with what would have been served  observe.go
 //
-// The connections of clients are below it, in package server; the upstreams' are in package upstream.
+// The connections of clients are below it, in package server; the upstreams' are in package upstream; package pass sends one
+// request through between the two.
 //
 // Copies are renewed in the background by refresh.go. One generation of the configuration takes the place of another in
 // reconfigure.go. Every request ends with one policy.Outcome and one policy.Reason, from which Cache-Status, the access log

@@ -1,14 +1,13 @@
 package proxy
 
 import (
-	"log/slog"
 	"net/http"
 	"sync"
 	"time"
 
 	"cacheproxy/observe"
 	"cacheproxy/policy"
-	"cacheproxy/proxy/upstream"
+	"cacheproxy/proxy/server"
 )
 
 // exchange is one request on its way to its answer.
@@ -35,7 +34,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (ex *exchange) begin(p *Proxy, w http.ResponseWriter, r *http.Request) {
 	ex.p, ex.r, ex.cfg, ex.rq = p, r, p.config(), &ex.request
 	ex.start, ex.arrival = time.Now(), p.ledger.Token()
-	ex.trusted = len(ex.cfg.Trusted) > 0 && ex.cfg.trusts(peerAddr(r))
+	ex.trusted = len(ex.cfg.Trusted) > 0 && ex.cfg.trusts(server.PeerAddr(r))
 	ex.requestID = ex.broughtID()
 	ex.w.ResponseWriter = w
 	ex.span = p.tracer.Request(r, ex.start)
@@ -118,49 +117,6 @@ func (ex *exchange) deliver(d *decision, status policy.Status) {
 func (ex *exchange) unpackFailed(err error) {
 	ex.p.logger.Error("copy not unpacked", "route", ex.route.Name, "error", err)
 	ex.abort(policy.Incomplete)
-}
-
-// fail answers for an origin that gave no answer. status is what is told but for the outcome and the reason.
-func (ex *exchange) fail(status policy.Status, why policy.Reason, err error) {
-	status.Outcome, status.Reason = policy.Failed, why
-	code, text := upstream.Status(why), "the upstream could not be reached or broke off"
-	switch why {
-	case policy.ClientGone:
-		ex.gone()
-	case policy.OriginTimeout:
-		text = "the upstream did not answer in time"
-	case policy.QueueFull, policy.QueueTimeout:
-		status.Outcome = policy.Shed
-		text = "the upstream has no place for this request, try again"
-	case policy.StoreUnavailable:
-		code, text = withheld.code, withheld.text
-	case policy.Panic:
-		code, text = http.StatusInternalServerError, "the proxy failed; its log says how"
-	}
-	ex.settle(status)
-	ex.unanswered(err)
-	ex.answer(code, text)
-}
-
-// unanswered logs a request that got no answer from its origin. One that was refused a place is the limit at work: there
-// can be thousands a second, which the metrics and the access log count.
-func (ex *exchange) unanswered(err error) {
-	level := slog.LevelWarn
-	if ex.status.Outcome == policy.Shed {
-		level = slog.LevelDebug
-	}
-	ex.p.logger.Log(ex.p.lifetime, level, "no answer from upstream", "route", ex.route.Name, "upstream", ex.route.Upstream,
-		"reason", ex.status.Reason.String(), "request_id", ex.id(), "error", err)
-}
-
-// statusGone is logged for a client that left before its answer; it is never sent.
-const statusGone = 499
-
-// gone ends a request whose client has left.
-func (ex *exchange) gone() {
-	ex.settle(policy.Status{Outcome: policy.Failed, Reason: policy.ClientGone})
-	ex.w.code = statusGone
-	panic(http.ErrAbortHandler)
 }
 
 // finish reports the request and lets go of it.

@@ -85,7 +85,7 @@ func newRig(t testing.TB, backend http.HandlerFunc, o rigOptions, routes ...*pol
 		t.Fatal(err)
 	}
 	r.proxy = New(Options{
-		Config: NewConfig(Config{Table: table, MaxObject: o.maxObject, MaxBody: o.maxBody}, routes, []*upstream.Origin{upstream.New(o.origin)}, r.metrics),
+		Config: NewConfig(Config{Table: table, MaxObject: o.maxObject, MaxBody: o.maxBody}, routes, []*upstream.Upstream{upstream.New(o.origin)}, r.metrics),
 		Store:  r.store, Ledger: r.ledger, Log: r.log, Metrics: r.metrics, Access: access,
 		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	})
@@ -94,7 +94,7 @@ func newRig(t testing.TB, backend http.HandlerFunc, o rigOptions, routes ...*pol
 	go func() { _ = r.proxy.Run(ctx); done <- struct{}{} }()
 	go func() { _ = local.Run(ctx); done <- struct{}{} }()
 	r.front = httptest.NewUnstartedServer(nil)
-	r.front.Config = server.NewServer(r.proxy, server.ServerOptions{Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	r.front.Config = server.New(r.proxy, server.Options{Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	r.front.Start()
 	r.client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 2000, DisableCompression: true}}
 	t.Cleanup(func() {

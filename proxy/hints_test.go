@@ -6,9 +6,12 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
+
+	"cacheproxy/test/wire"
 )
 
 // hinting answers with two informational responses and a body.
@@ -29,7 +32,7 @@ func hinting(w http.ResponseWriter, r *http.Request) {
 // exchangeRaw sends a request as it stands and returns the heads that come back, and the body.
 func exchangeRaw(t *testing.T, r *rig, request string) (heads []string) {
 	t.Helper()
-	return strings.Split(sendRaw(t, r.front.Listener.Addr().String(), request), "\r\n\r\n")
+	return strings.Split(wire.Send(t, r.front.Listener.Addr().String(), request), "\r\n\r\n")
 }
 
 func TestHintsOfAFill(t *testing.T) {
@@ -42,8 +45,8 @@ func TestHintsOfAFill(t *testing.T) {
 		if len(heads) != 4 || heads[3] != "body" {
 			t.Fatalf("%s: %q", target, heads)
 		}
-		wantLines(t, "first", heads[0], "HTTP/1.1 103 Early Hints", "Link: </style.css>")
-		wantLines(t, "second", heads[1], "HTTP/1.1 103 Early Hints", "Link: </script.js>")
+		wire.WantLines(t, "first", heads[0], "HTTP/1.1 103 Early Hints", "Link: </style.css>")
+		wire.WantLines(t, "second", heads[1], "HTTP/1.1 103 Early Hints", "Link: </script.js>")
 		if strings.Contains(heads[2], "Link") || !strings.HasPrefix(heads[2], "HTTP/1.1 200 OK\r\n") {
 			t.Errorf("%s: final head: %q", target, heads[2])
 		}
@@ -62,7 +65,7 @@ func TestHintsAreNotShared(t *testing.T) {
 	r := newRig(t, func(w http.ResponseWriter, _ *http.Request) {
 		close(asked)
 		<-release
-		hinting(w, &http.Request{URL: mustURL(t, "/")})
+		hinting(w, &http.Request{URL: &url.URL{Path: "/"}})
 	}, rigOptions{}, routeFor(t, "all", nil, "/"))
 	hints := func() (n int, body string) {
 		var mu sync.Mutex

@@ -66,7 +66,7 @@ func hot(t testing.TB, change ...func(*policy.Route)) (*Proxy, *http.Request) {
 	ledger, metrics := invalidation.NewLedger(), observe.NewMetrics("test")
 	shop := upstream.New(upstream.Options{Name: "shop", URL: target})
 	p := New(Options{
-		Config: NewConfig(Config{Table: table, MaxObject: 1 << 20}, []*policy.Route{route}, []*upstream.Origin{shop}, metrics),
+		Config: NewConfig(Config{Table: table, MaxObject: 1 << 20}, []*policy.Route{route}, []*upstream.Upstream{shop}, metrics),
 		Store:  store.New(store.NewMemory(64 << 20)), Ledger: ledger, Log: invalidation.NewLocal(ledger, "test"), Metrics: metrics, Access: access,
 		Logger: slog.New(slog.DiscardHandler),
 	})

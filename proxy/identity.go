@@ -7,6 +7,7 @@ import (
 	"net/netip"
 
 	"cacheproxy/policy/httpcache"
+	"cacheproxy/proxy/server"
 )
 
 // requestIDField carries the id of one request, from a trusted proxy, to the origin, and back to the client.
@@ -47,7 +48,7 @@ func (rq *request) scheme() string {
 // clientAddr is who asked: the peer, or where that is a trusted proxy, the last address that trusted ones have not added
 // themselves.
 func (rq *request) clientAddr() netip.Addr {
-	addr := peerAddr(rq.r)
+	addr := server.PeerAddr(rq.r)
 	hops := httpcache.ForwardedFor(rq.r.Header)
 	for i := len(hops) - 1; i >= 0 && rq.cfg.trusts(addr) && hops[i].IsValid(); i-- {
 		addr = hops[i]

@@ -10,6 +10,7 @@ import (
 
 	"cacheproxy/invalidation"
 	"cacheproxy/observe"
+	"cacheproxy/proxy/pass"
 	"cacheproxy/store"
 )
 
@@ -58,7 +59,7 @@ type Proxy struct {
 	silence        time.Duration
 	began          time.Time
 
-	passer   *passer
+	passer   *pass.Passer
 	flights  flights
 	renewals renewals
 
@@ -73,7 +74,7 @@ func New(o Options) *Proxy {
 	p := &Proxy{
 		store: o.Store, ledger: o.Ledger, log: o.Log, metrics: o.Metrics, access: o.Access, tracer: o.Tracer, logger: o.Logger,
 		lease: o.Lease, claims: o.Claims, sinks: newSinks(), confirmTimeout: cmp.Or(o.ConfirmTimeout, DefaultConfirmTimeout),
-		silence: cmp.Or(o.Silence, o.ConfirmTimeout, DefaultConfirmTimeout), began: time.Now(), passer: newPasser(o.Logger),
+		silence: cmp.Or(o.Silence, o.ConfirmTimeout, DefaultConfirmTimeout), began: time.Now(), passer: pass.New(o.Logger),
 		flights: flights{ledger: o.Ledger, open: make(map[string]*flight)}, lifetime: lifetime, stop: stop,
 	}
 	p.renewals.queue = make(chan renewal, renewalQueue)

@@ -25,7 +25,7 @@ func (r *rig) generation(routes ...*policy.Route) *Config {
 		r.t.Fatal(err)
 	}
 	now := r.proxy.config()
-	return NewConfig(Config{Table: table, MaxObject: now.MaxObject}, routes, []*upstream.Origin{now.unmatched.origin}, r.metrics)
+	return NewConfig(Config{Table: table, MaxObject: now.MaxObject}, routes, []*upstream.Upstream{now.unmatched.origin}, r.metrics)
 }
 
 func (r *rig) reconfigure(routes ...*policy.Route) {

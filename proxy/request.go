@@ -10,6 +10,7 @@ import (
 	"cacheproxy/invalidation"
 	"cacheproxy/policy"
 	"cacheproxy/policy/httpcache"
+	"cacheproxy/proxy/server"
 	"cacheproxy/proxy/upstream"
 )
 
@@ -223,7 +224,7 @@ func (rq *request) identify(q *fetch, names []string) {
 	if !ok {
 		return
 	}
-	q.forward, q.personal, q.client = header, true, peerAddr(rq.r)
+	q.forward, q.personal, q.client = header, true, server.PeerAddr(rq.r)
 	if rq.trusted {
 		for _, name := range [...]string{"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "Forwarded"} {
 			if lines := rq.r.Header[name]; len(lines) > 0 {

@@ -3,12 +3,11 @@ package proxy
 import (
 	"errors"
 	"net/http"
-	"os"
 	"time"
 
 	"cacheproxy/policy"
 	"cacheproxy/policy/httpcache"
-	"cacheproxy/proxy/server"
+	"cacheproxy/proxy/pass"
 	"cacheproxy/proxy/upstream"
 )
 
@@ -70,16 +69,16 @@ func (ex *exchange) through(o passage) {
 	start := time.Now()
 	status, why := o.status, o.status.Reason
 	arrived := false
-	ex.p.passer.serve(&ex.w, ex.r, passOptions{
-		origin: ex.route.origin, place: upstream.Place{Route: ex.route.Name}, target: ex.target, trusted: ex.trusted,
-		sending: func(req *http.Request) func(*http.Response, error) {
+	ex.p.passer.Serve(&ex.w, ex.r, pass.Options{
+		Upstream: ex.route.origin, Place: upstream.Place{Class: upstream.Write, Route: ex.route.Name}, Target: ex.target, Trusted: ex.trusted,
+		Sending: func(req *http.Request) func(*http.Response, error) {
 			req.Header[requestIDField] = []string{ex.id()}
 			if o.sending != nil {
 				o.sending()
 			}
 			return ex.p.ask(ex.route, why, ex.span, req)
 		},
-		onResponse: func(res *http.Response) error {
+		OnResponse: func(res *http.Response) error {
 			arrived, ex.origin = true, time.Since(start)
 			if why == policy.HeaderUnlisted {
 				names, _ := httpcache.ParseVary(res.Header["Vary"])
@@ -97,7 +96,7 @@ func (ex *exchange) through(o passage) {
 			ex.addCacheStatus(res.Header)
 			return nil
 		},
-		onError: func(w http.ResponseWriter, err error) {
+		OnError: func(w http.ResponseWriter, err error) {
 			if !arrived {
 				ex.origin = time.Since(start)
 				if o.unanswered != nil {
@@ -109,27 +108,4 @@ func (ex *exchange) through(o passage) {
 			}
 		},
 	})
-}
-
-// passFailed answers for an origin that gave no answer to a request that went through.
-func (ex *exchange) passFailed(w http.ResponseWriter, status policy.Status, err error) {
-	status.Outcome, status.Reason = policy.Failed, upstream.Classify(err)
-	switch status.Reason {
-	case policy.ClientGone:
-		if server.Late(ex.r.Context()) {
-			// net/http ends the request, as if the client had left, before it reports that the body did not come.
-			err = &upstream.RequestBodyError{Err: os.ErrDeadlineExceeded}
-			status.Reason = policy.RequestBody
-			break
-		}
-		ex.w.code = statusGone
-	case policy.QueueFull, policy.QueueTimeout:
-		status.Outcome = policy.Shed
-	}
-	ex.settle(status)
-	if status.Reason != policy.ClientGone && status.Reason != policy.RequestBody {
-		ex.unanswered(err)
-	}
-	ex.addCacheStatus(w.Header())
-	answerError(w, ex.route.origin, err)
 }

@@ -15,15 +15,17 @@ import (
 // whether a request is at work on it.
 type connection struct {
 	net.Conn
-	all    *Connections
-	client netip.Addr
+	all    *Connections // does not change
+	client netip.Addr   // does not change; zero: no IP address
 
-	// requests at work; at taken or above none may begin any more, because the connection is being given up.
+	// atWork is how many requests are at work. At taken or above none may begin any more, because the connection is being given
+	// up: reclaim and a request that comes in at the same moment both change atWork, and one of them finds the other.
 	atWork atomic.Int32
 	since  atomic.Int64 // Unix nanoseconds: when it was accepted, or ended its last request
 	served atomic.Bool  // it had a request
 
-	// lengths sees what is read, by whoever reads; hasLength is what it found.
+	// lengths sees what is read, and belongs to whoever reads, one goroutine at a time. hasLength is what it found, for the
+	// goroutines of requests.
 	lengths   lengthWatch
 	hasLength atomic.Bool
 

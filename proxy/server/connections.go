@@ -12,14 +12,14 @@ import (
 )
 
 // Connections are the clients' connections of one data listener: as many as allowed, and known to the end, those that
-// were upgraded included. It is safe for concurrent use. NewServer watches the requests on them.
+// were upgraded included. The server that New makes watches the requests on them.
 type Connections struct {
-	limits  Limits
-	closing atomic.Bool // answers end their connection
+	limits  Limits      // does not change
+	closing atomic.Bool // answers end their connection; set by Retire for good, asked by each request
 
-	reclaimed, refused, stalled, flooding atomic.Uint64
+	reclaimed, refused, stalled, flooding atomic.Uint64 // see Counts
 
-	mu      sync.Mutex // guards what is below
+	mu      sync.Mutex // guards what is below; nothing is waited for with it
 	open    map[*connection]struct{}
 	clients map[netip.Addr]int // counted only where there is a limit
 	changed chan struct{}      // has a token after a connection closed
@@ -32,8 +32,8 @@ func NewConnections(l Limits) *Connections {
 	}
 }
 
-// ConnectionCounts are numbers of connections.
-type ConnectionCounts struct {
+// Counts are numbers of connections.
+type Counts struct {
 	Open   int // now, those included that end as soon as their client sends no more
 	AtWork int // of these, with a request, a stream or an upgraded protocol
 	// Closed since the start: Reclaimed for others while they waited, Refused for their client had too many, Stalled
@@ -42,8 +42,8 @@ type ConnectionCounts struct {
 }
 
 // Counts counts the connections.
-func (c *Connections) Counts() ConnectionCounts {
-	n := ConnectionCounts{
+func (c *Connections) Counts() Counts {
+	n := Counts{
 		Reclaimed: c.reclaimed.Load(), Refused: c.refused.Load(), Stalled: c.stalled.Load(), Flooding: c.flooding.Load(),
 	}
 	c.mu.Lock()
@@ -59,10 +59,7 @@ func (c *Connections) Counts() ConnectionCounts {
 
 // admit takes a connection in, once there is room. It reports false when the connection was closed instead.
 func (c *Connections) admit(inner net.Conn, done <-chan struct{}) (*connection, bool) {
-	conn := &connection{Conn: inner, all: c}
-	if peer, err := netip.ParseAddrPort(inner.RemoteAddr().String()); err == nil {
-		conn.client = peer.Addr().Unmap()
-	}
+	conn := &connection{Conn: inner, all: c, client: peerAddr(inner.RemoteAddr().String())}
 	conn.since.Store(time.Now().UnixNano())
 	for {
 		switch c.add(conn) {

@@ -39,7 +39,7 @@ func inFrontOf(t *testing.T, l Limits, wrap func(net.Listener) net.Listener, f f
 	synctest.Test(t, func(t *testing.T) {
 		s := &front{t: t, conns: NewConnections(l), ln: &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}, handle: answerOK}
 		h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.handle(w, r) })
-		s.srv = NewServer(h, ServerOptions{H2C: true, Connections: s.conns, Log: slog.New(slog.DiscardHandler)})
+		s.srv = New(h, Options{H2C: true, Connections: s.conns, Log: slog.New(slog.DiscardHandler)})
 		listener := s.conns.Listen(wrap(s.ln))
 		var serving sync.WaitGroup
 		serving.Go(func() {

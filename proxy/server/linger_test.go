@@ -12,6 +12,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"cacheproxy/test/wire"
 )
 
 // beyondBuffers is more than the systems of both ends hold of what nobody reads, in bytes.
@@ -29,7 +31,7 @@ func TestAnswerIsNotLost(t *testing.T) {
 	direct, retired := NewConnections(Limits{}), NewConnections(Limits{})
 	retired.Retire()
 	served := func(all *Connections) string {
-		return listenFor(t, NewServer(http.HandlerFunc(refuse), ServerOptions{Connections: all, Log: slog.New(slog.DiscardHandler)}), all)
+		return wire.Serve(t, New(http.HandlerFunc(refuse), Options{Connections: all, Log: slog.New(slog.DiscardHandler)}), all.Listen(wire.Listen(t)))
 	}
 	here, leaving := served(direct), served(retired)
 	for _, c := range []struct{ name, address, line, fields string }{
@@ -44,7 +46,7 @@ func TestAnswerIsNotLost(t *testing.T) {
 			if chunked && strings.HasSuffix(c.line, "1.0") {
 				continue
 			}
-			conn := dial(t, c.address)
+			conn := wire.Dial(t, c.address)
 			frame, body := fmt.Sprintf("Content-Length: %d\r\n", beyondBuffers), bytes.Repeat([]byte{'x'}, beyondBuffers)
 			if chunked {
 				frame, body = "Transfer-Encoding: chunked\r\n", bytes.Repeat([]byte("10\r\n0123456789abcdef\r\n"), beyondBuffers/22)

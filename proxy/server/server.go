@@ -12,8 +12,8 @@ const (
 	clientPingTimeout = 15 * time.Second
 )
 
-// ServerOptions describe the data listener's server. The zero value serves HTTP/1.1 in cleartext.
-type ServerOptions struct {
+// Options describe the data listener's server. The zero value serves HTTP/1.1 in cleartext.
+type Options struct {
 	// Certificate makes it a TLS server, with HTTP/2 beside HTTP/1.1; nil: cleartext. It is for Server.ServeTLS with
 	// empty file names.
 	Certificate *Certificate
@@ -27,10 +27,10 @@ type ServerOptions struct {
 	Log *slog.Logger
 }
 
-// NewServer returns the server of the data listener. It is given listeners that the set's Listen has made. Nothing bounds
+// New returns the server of the data listener. It is given listeners that the set's Listen has made. Nothing bounds
 // a whole request or response: uploads, event streams and upgraded connections last as long as both ends wish and the
 // client makes progress.
-func NewServer(h http.Handler, o ServerOptions) *http.Server {
+func New(h http.Handler, o Options) *http.Server {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
@@ -41,7 +41,7 @@ func NewServer(h http.Handler, o ServerOptions) *http.Server {
 	s := &http.Server{
 		Handler:                      o.Connections.guard(h),
 		ConnContext:                  withConnection,
-		DisableGeneralOptionsHandler: true, // OPTIONS * is the origin's to answer
+		DisableGeneralOptionsHandler: true, // OPTIONS * is the upstream's to answer
 		ReadHeaderTimeout:            limits.ReadHeaderTimeout,
 		IdleTimeout:                  limits.IdleTimeout,
 		MaxHeaderBytes:               limits.MaxHeaderBytes,
@@ -53,7 +53,7 @@ func NewServer(h http.Handler, o ServerOptions) *http.Server {
 	s.Protocols.SetUnencryptedHTTP2(o.H2C)
 	if o.Certificate != nil {
 		s.Protocols.SetHTTP2(true)
-		s.TLSConfig = o.Certificate.ServerConfig()
+		s.TLSConfig = o.Certificate.serverConfig()
 	}
 	return s
 }

@@ -19,6 +19,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"cacheproxy/test/wire"
 )
 
 // writeCertificate writes a self-signed certificate for 127.0.0.1 and returns its pool.
@@ -87,7 +89,7 @@ func TestServerOverTLS(t *testing.T) {
 		return pair
 	}
 	certificate := NewCertificate(load(), 0)
-	addr := listen(t, NewServer(echo, ServerOptions{Certificate: certificate, Log: slog.New(slog.DiscardHandler)}))
+	addr := wire.Serve(t, New(echo, Options{Certificate: certificate, Log: slog.New(slog.DiscardHandler)}), wire.Listen(t))
 	if body, _ := get(t, transportFor(pool, (*http.Protocols).SetHTTP2), "https://"+addr+"/a"); body != "HTTP/2.0 /a" {
 		t.Errorf("HTTP/2: %q", body)
 	}
@@ -112,7 +114,7 @@ func TestServerOverTLS(t *testing.T) {
 
 func TestServerOverCleartext(t *testing.T) {
 	for h2c, want := range map[bool]string{true: "HTTP/2.0 /a", false: ""} {
-		addr := listen(t, NewServer(echo, ServerOptions{H2C: h2c, Log: slog.New(slog.DiscardHandler)}))
+		addr := wire.Serve(t, New(echo, Options{H2C: h2c, Log: slog.New(slog.DiscardHandler)}), wire.Listen(t))
 		if body, _ := get(t, transportFor(nil, (*http.Protocols).SetHTTP1), "http://"+addr+"/a"); body != "HTTP/1.1 /a" {
 			t.Errorf("h2c %v: HTTP/1.1 got %q", h2c, body)
 		}
@@ -137,7 +139,7 @@ func newRequest(t *testing.T, url string) *http.Request {
 }
 
 func TestServerRefusesMalformedRequests(t *testing.T) {
-	addr := listen(t, NewServer(echo, ServerOptions{Connections: NewConnections(Limits{MaxHeaderBytes: 8 << 10, ReadHeaderTimeout: 100 * time.Millisecond}), Log: slog.New(slog.DiscardHandler)}))
+	addr := wire.Serve(t, New(echo, Options{Connections: NewConnections(Limits{MaxHeaderBytes: 8 << 10, ReadHeaderTimeout: 100 * time.Millisecond}), Log: slog.New(slog.DiscardHandler)}), wire.Listen(t))
 	for _, c := range []struct{ name, request, want string }{
 		{"oversize header", "GET / HTTP/1.1\r\nHost: a\r\nX: " + strings.Repeat("x", 16<<10) + "\r\n\r\n", "HTTP/1.1 431 "},
 		{"no host", "GET / HTTP/1.1\r\n\r\n", "HTTP/1.1 400 "},
@@ -147,7 +149,7 @@ func TestServerRefusesMalformedRequests(t *testing.T) {
 		{"half a header", "GET / HTTP/1.1\r\nHost: a\r\n", ""},
 		{"OPTIONS * reaches the handler", "OPTIONS * HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "HTTP/1.1 200 "},
 	} {
-		if answer := sendRaw(t, addr, c.request); !strings.HasPrefix(answer, c.want) || c.want == "" && strings.Contains(answer, " 200 ") {
+		if answer := wire.Send(t, addr, c.request); !strings.HasPrefix(answer, c.want) || c.want == "" && strings.Contains(answer, " 200 ") {
 			t.Errorf("%s: %.100q", c.name, answer)
 		}
 	}

@@ -46,7 +46,7 @@ func (b *heldBody) Read(p []byte) (int, error) {
 	b.stall.begin()
 	n, err := b.ReadCloser.Read(p)
 	if b.stall.end() && err != nil && !errors.Is(err, io.EOF) {
-		err = ErrStalled
+		err = errStalled
 	}
 	if err != nil {
 		b.done()
@@ -68,7 +68,7 @@ type heldConn struct {
 
 func (c *heldConn) Read(p []byte) (int, error) { return c.ReadCloser.Read(p) }
 
-// CloseWrite tells the origin that nothing follows, and leaves the other direction open.
+// CloseWrite tells the upstream that nothing follows, and leaves the other direction open.
 func (c *heldConn) CloseWrite() error {
 	if w, ok := c.Writer.(interface{ CloseWrite() error }); ok {
 		return w.CloseWrite()

@@ -9,14 +9,14 @@ import (
 	"cacheproxy/policy"
 )
 
-// ErrTimeout means that the origin kept the proxy waiting longer than Options.Timeout before its response header.
-var ErrTimeout = errors.New("the upstream did not answer in time")
+// errTimeout means that the upstream kept the proxy waiting longer than Options.Timeout before its response header.
+var errTimeout = errors.New("the upstream did not answer in time")
 
-// ErrStalled means that the origin paused in the middle of its response's body for longer than Options.ReadTimeout.
-var ErrStalled = errors.New("the upstream stopped in the middle of its response")
+// errStalled means that the upstream paused in the middle of its response's body for longer than Options.ReadTimeout.
+var errStalled = errors.New("the upstream stopped in the middle of its response")
 
 // RequestBodyError is a failure to read the request's own body: the client broke off, sent malformed framing or
-// exceeded a limit. The origin is not to blame.
+// exceeded a limit. The upstream is not to blame.
 type RequestBodyError struct{ Err error }
 
 func (e *RequestBodyError) Error() string { return "read request body: " + e.Err.Error() }
@@ -27,18 +27,19 @@ func (e *RequestBodyError) Unwrap() error { return e.Err }
 // StatusClientGone is never sent: it stands in logs for a client that left before it was answered.
 const StatusClientGone = 499
 
-// Classify names an error of RoundTrip, or of reading a response's body. NoReason for nil.
+// Classify names an error of Acquire, of Send, or of reading a response's body: as policy.QueueFull, QueueTimeout, OriginTimeout,
+// OriginError or ClientGone, which a *RequestBodyError is too. NoReason for nil.
 func Classify(err error) policy.Reason {
 	var body *RequestBodyError
 	var timeout net.Error
 	switch {
 	case err == nil:
 		return policy.NoReason
-	case errors.Is(err, ErrQueueFull), errors.Is(err, ErrStreamsFull):
+	case errors.Is(err, errQueueFull), errors.Is(err, errStreamsFull):
 		return policy.QueueFull
-	case errors.Is(err, ErrQueueTimeout):
+	case errors.Is(err, errQueueTimeout):
 		return policy.QueueTimeout
-	case errors.Is(err, ErrTimeout), errors.Is(err, ErrStalled), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, errTimeout), errors.Is(err, errStalled), errors.Is(err, context.DeadlineExceeded):
 		return policy.OriginTimeout
 	case errors.Is(err, context.Canceled), errors.As(err, &body):
 		return policy.ClientGone

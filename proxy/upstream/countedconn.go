@@ -9,9 +9,9 @@ import (
 // countedConn is a connection that knows how many bytes were written to it, TLS included.
 type countedConn struct {
 	net.Conn
-	shared  bool // by many requests at once
-	written atomic.Int64
-	refused atomic.Bool
+	shared  bool         // by many requests at once; does not change
+	written atomic.Int64 // bytes; counted by the transport's writer, compared by trips
+	refused atomic.Bool  // set by a trip on its way to a connection that it must not use; asked by the transport's writer
 }
 
 // refuse makes every further Write fail before it has written anything.
@@ -26,7 +26,7 @@ func (c *countedConn) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// CloseWrite tells the origin that nothing follows, and leaves the other direction open.
+// CloseWrite tells the upstream that nothing follows, and leaves the other direction open.
 func (c *countedConn) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()

@@ -1,17 +1,19 @@
 // Package upstream is one upstream: how many requests it may see at once, how long it may take, and how a request gets
 // to it with its target untouched.
 //
-//	Origin.RoundTrip   place → address → send → head → body                     origin.go, send.go, wait.go, body.go
+//	Acquire, Send      place → address → send → head → body                     upstream.go, send.go, wait.go, body.go
 //	limiter            who goes next, who waits, who is refused                 limiter.go, queue.go, slot.go
 //	balancer           which address, and which of them are out of use          balancer.go, address.go, retrybudget.go
-//	Origin.Run         asks the addresses whether they work                     health.go
+//	Run                asks the addresses whether they work                     health.go
+//	Succeed, Retire    another configuration, or none any more                  succeed.go
 //	stall              a response that stops in the middle                      stall.go
 //	SetTarget          the request target, byte for byte                        target.go
-//	trip, again        what is sent, and what is sent once more                 trip.go, repeat.go, countedconn.go
+//	trip, again        what is sent, and what is sent once more                 trip.go, repeat.go, keptbody.go, countedconn.go
 //	newTransport       connections: how many, how long, which protocol          transport.go
 //	checkHead          a response that is none                                  head.go, fieldname.go
 //	Classify, Status   what an error means to the client                        classify.go
-//	NotSent            what an error means to the origin                        notsent.go
+//	NotSent            what an error means to the upstream                      notsent.go
 //
-// Constructors dial nothing. Everything exported is safe for concurrent use.
+// Constructors dial nothing. Everything exported is safe for concurrent use. Of the package's locks only stall's is held while
+// another, wait's, is taken.
 package upstream

@@ -9,7 +9,7 @@ import (
 )
 
 // joinNames takes away the space between a field's name and the colon (RFC 9112 §5.1). net/http leaves it in the name, under
-// which nobody would find what a sloppy origin says of caching: "Cache-Control : private" would be no private. Where the
+// which nobody would find what a sloppy upstream says of caching: "Cache-Control : private" would be no private. Where the
 // field frames the message, that was read without it, and nobody knows what it is.
 func joinNames(h http.Header) error {
 	for spaced, lines := range h {

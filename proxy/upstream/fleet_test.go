@@ -7,7 +7,7 @@ import (
 
 // fleetOf describes an upstream whose places all instances share.
 func fleetOf(own, fleet int) Options {
-	return Options{URL: &url.URL{Scheme: "http", Host: "origin.test"}, MaxInFlight: own, FleetMaxInFlight: fleet}
+	return Options{URL: &url.URL{Scheme: "http", Host: "upstream.test"}, MaxInFlight: own, FleetMaxInFlight: fleet}
 }
 
 // The shares of all instances together are never more than the fleet may have, but for the one that each has at least.
@@ -40,7 +40,7 @@ func TestSharesOfAFleet(t *testing.T) {
 			l := newLimiter(fleetOf(100, fleet))
 			l.setInstances(n)
 			if all := n * l.max; all > max(fleet, n) {
-				t.Fatalf("%d instances may have %d requests at the origin, and all together %d", n, all, fleet)
+				t.Fatalf("%d instances may have %d requests at the upstream, and all together %d", n, all, fleet)
 			}
 		}
 	}

@@ -10,7 +10,7 @@ import (
 
 // checkHead refuses a response that nobody can be given. net/http reads any three digits as a status and panics when it is to
 // write one below 100, and it takes every 101 for an upgrade, whoever asked for one: what is not a message of HTTP is an
-// error of the origin like a connection that breaks.
+// error of the upstream like a connection that breaks.
 func checkHead(req *http.Request, res *http.Response) error {
 	var err error
 	switch {

@@ -8,7 +8,7 @@ import (
 	"cacheproxy/policy"
 )
 
-// What one service of an origin gets wrong puts none of its addresses out of use.
+// What one service of an upstream gets wrong puts none of its addresses out of use.
 func TestImpossibleHeadSaysNothingOfTheAddress(t *testing.T) {
 	o := serve(t, func(w http.ResponseWriter, _ *http.Request) {
 		conn, _, err := http.NewResponseController(w).Hijack()

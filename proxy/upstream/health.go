@@ -18,13 +18,13 @@ import (
 const maxHealthBody = 64 << 10
 
 // Run asks every address regularly whether it can work, until ctx ends. Without a health check it returns at once.
-func (o *Origin) Run(ctx context.Context) error {
-	if o.options.Health.Path == "" {
+func (u *Upstream) Run(ctx context.Context) error {
+	if u.options.Health.Path == "" {
 		return nil
 	}
 	var checks sync.WaitGroup
-	for _, a := range o.balancer.addresses {
-		checks.Go(func() { o.watch(ctx, a) })
+	for _, a := range u.balancer.addresses {
+		checks.Go(func() { u.watch(ctx, a) })
 	}
 	checks.Wait()
 	return nil
@@ -32,9 +32,9 @@ func (o *Origin) Run(ctx context.Context) error {
 
 // Health tells of every address, as host:port, whether it is healthy: neither health checks nor requests speak against
 // it. Only where others are healthy is one that is not left alone.
-func (o *Origin) Health(tell func(address string, healthy bool)) { o.balancer.health(tell) }
+func (u *Upstream) Health(tell func(address string, healthy bool)) { u.balancer.health(tell) }
 
-func (o *Origin) watch(ctx context.Context, a *address) {
+func (u *Upstream) watch(ctx context.Context, a *address) {
 	again := time.NewTimer(0)
 	defer again.Stop()
 	for {
@@ -43,24 +43,24 @@ func (o *Origin) watch(ctx context.Context, a *address) {
 		case <-ctx.Done():
 			return
 		}
-		err := o.check(ctx, a)
+		err := u.check(ctx, a)
 		if ctx.Err() != nil {
 			return
 		}
-		o.balancer.check(a, err)
+		u.balancer.check(a, err)
 		// Instances that started together do not ask together for ever.
-		interval := o.options.Health.Interval
+		interval := u.options.Health.Interval
 		again.Reset(interval - interval/10 + rand.N(interval/5+1))
 	}
 }
 
 // check asks an address once. Its error says what speaks against it.
-func (o *Origin) check(ctx context.Context, a *address) error {
-	ctx, cancel := context.WithTimeout(ctx, o.options.Health.Timeout)
+func (u *Upstream) check(ctx context.Context, a *address) error {
+	ctx, cancel := context.WithTimeout(ctx, u.options.Health.Timeout)
 	defer cancel()
-	path, query, hasQuery := strings.Cut(o.options.Health.Path, "?")
-	host := o.options.Host.Literal
-	if host == "" || o.options.HostOfAddress {
+	path, query, hasQuery := strings.Cut(u.options.Health.Path, "?")
+	host := u.options.Host.Literal
+	if host == "" || u.options.HostOfAddress {
 		host = a.url.Host
 	}
 	req := (&http.Request{
@@ -68,7 +68,7 @@ func (o *Origin) check(ctx context.Context, a *address) error {
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 	}).WithContext(ctx)
 	SetTarget(req, a.url, httpcache.Target{Path: path, Query: query, HasQuery: hasQuery})
-	res, err := o.plain.anew.RoundTrip(req)
+	res, err := u.plain.anew.RoundTrip(req)
 	if err != nil {
 		return fmt.Errorf("check health: %w", err)
 	}

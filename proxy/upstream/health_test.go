@@ -18,7 +18,7 @@ import (
 
 // checked is an upstream in a bubble whose addresses answer health checks with a status of their own; 0: not at all.
 type checked struct {
-	*Origin
+	*Upstream
 	mu     sync.Mutex
 	status map[string]int
 	seen   map[string]string // the last health check, by address
@@ -80,7 +80,7 @@ func newChecked(t *testing.T, change func(*Options), hosts ...string) *checked {
 	if change != nil {
 		change(&o)
 	}
-	c.Origin = New(o)
+	c.Upstream = New(o)
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- c.Run(ctx) }()
@@ -162,7 +162,7 @@ func TestOnlyAddressStaysInUse(t *testing.T) {
 		if got := c.healthy(); got != "" {
 			t.Errorf("healthy: %q", got)
 		}
-		res, err := c.RoundTrip(request(t, c.Origin, "GET", nil))
+		res, err := c.RoundTrip(request(t, c.Upstream, "GET", nil))
 		if err != nil || res.StatusCode != 500 {
 			t.Errorf("%v, %v", res, err)
 		}

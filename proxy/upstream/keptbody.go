@@ -10,10 +10,12 @@ import (
 // closes it all the same. A nil keptBody is no body.
 type keptBody struct {
 	io.ReadCloser
-	mu     sync.Mutex
-	read   bool
-	final  bool // no further attempt follows
-	closed bool
+
+	// A transport reads and closes on its own goroutine, also after the attempt has failed, while Send decides about the next.
+	mu     sync.Mutex // guards what is below; not held while the body is read
+	read   bool       // somebody has read, or tried to
+	final  bool       // no further attempt follows
+	closed bool       // a transport has closed it
 }
 
 // keepBody puts a keptBody in req.

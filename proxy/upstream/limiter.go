@@ -8,12 +8,12 @@ import (
 	"time"
 )
 
-// Class says who is served first when the origin has no place free: strictly the higher class, so that a lower one may
-// wait in vain for as long as higher ones fill the origin. QueueTimeout is what bounds that.
+// Class says who is served first when the upstream has no place free: strictly the higher class, so that a request of a lower
+// one may wait in vain for as long as higher ones fill the upstream. Options.QueueTimeout bounds that wait.
 type Class uint8
 
 const (
-	// Write is a request of a client that nothing but the origin can answer: writes and everything passed through. The
+	// Write is a request of a client that nothing but the upstream can answer: writes and everything passed through. The
 	// zero value.
 	Write Class = iota
 	// Fill is a read that found no usable copy.
@@ -24,9 +24,6 @@ const (
 	classes
 )
 
-// String is the class's name in logs.
-func (c Class) String() string { return [classes]string{"write", "fill", "refresh"}[c] }
-
 // Place says on whose behalf a place is asked for. Inside a class routes take turns, and inside a route the longest
 // waiting goes first.
 type Place struct {
@@ -35,31 +32,31 @@ type Place struct {
 }
 
 var (
-	// ErrQueueFull means that every place is taken and so is the queue for them, or that the waiting request was pushed
+	// errQueueFull means that every place is taken and so is the queue for them, or that the waiting request was pushed
 	// out of a full queue by one of a higher class, or of a route with fewer waiting.
-	ErrQueueFull = errors.New("every place at the upstream and in its queue is taken")
-	// ErrQueueTimeout means that no place became free within the queue's deadline.
-	ErrQueueTimeout = errors.New("no place at the upstream became free in time")
-	// ErrStreamsFull means that the response is a stream and that as many as allowed are open.
-	ErrStreamsFull = errors.New("as many streams as the upstream may have are open")
+	errQueueFull = errors.New("every place at the upstream and in its queue is taken")
+	// errQueueTimeout means that no place became free within the queue's deadline.
+	errQueueTimeout = errors.New("no place at the upstream became free in time")
+	// errStreamsFull means that the response is a stream and that as many as allowed are open.
+	errStreamsFull = errors.New("as many streams as the upstream may have are open")
 )
 
 // limiter hands out places. It has no goroutine of its own: a place is passed on by the request that gives it back.
 type limiter struct {
 	waited func(time.Duration) // never nil
 
-	mu           sync.Mutex // guards everything below, and the fields of every waiter
+	mu           sync.Mutex // guards everything below, and the fields of every waiter and slot
 	max          int        // places of this instance
 	own          int        // of which it has no more, however few instances there are
 	fleet        int        // places of all instances together; 0: they do not share
-	instances    int
+	instances    int        // among which fleet is divided; at least 1
 	maxQueue     int
 	maxStreams   int
 	queueTimeout time.Duration
-	inFlight     int
-	streams      int
-	queued       int
-	shed         uint64
+	inFlight     int    // places given out; above max only after max was lowered
+	streams      int    // open; not in inFlight
+	queued       int    // requests in all of queues
+	shed         uint64 // requests refused a place or a stream, since the start
 	queues       [classes]fairQueue
 }
 
@@ -72,7 +69,7 @@ func newLimiter(o Options) *limiter {
 	return l
 }
 
-// acquire returns a place, at once or after waiting for one. It fails with ErrQueueFull, ErrQueueTimeout or, as soon as
+// acquire returns a place, at once or after waiting for one. It fails with errQueueFull, errQueueTimeout or, as soon as
 // ctx ends, with the cause of that.
 func (l *limiter) acquire(ctx context.Context, p Place) (*Slot, error) {
 	if ctx.Err() != nil {
@@ -102,7 +99,7 @@ func (l *limiter) enter(p Place) (*waiter, error) {
 	}
 	if l.queued >= l.maxQueue && !l.pushOutFor(p) {
 		l.shed++
-		return nil, ErrQueueFull
+		return nil, errQueueFull
 	}
 	w := &waiter{place: p, patience: l.queueTimeout, settled: make(chan struct{})}
 	l.queues[p.Class].push(w)
@@ -135,7 +132,7 @@ func (l *limiter) wait(ctx context.Context, w *waiter) (*Slot, error) {
 	select {
 	case <-w.settled:
 	case <-deadline.C:
-		err = ErrQueueTimeout
+		err = errQueueTimeout
 	case <-ctx.Done():
 		err = fmt.Errorf("wait for a place: %w", endOf(ctx))
 	}
@@ -146,9 +143,9 @@ func (l *limiter) wait(ctx context.Context, w *waiter) (*Slot, error) {
 	case admitted: // possibly in the same instant in which it gave up: a place in hand is used
 		return &Slot{limiter: l, held: heldPlace}, nil
 	case pushedOut:
-		return nil, ErrQueueFull
+		return nil, errQueueFull
 	}
-	if errors.Is(err, ErrQueueTimeout) {
+	if errors.Is(err, errQueueTimeout) {
 		l.shed++
 	}
 	l.settle(w, left)

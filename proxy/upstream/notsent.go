@@ -2,8 +2,8 @@ package upstream
 
 import "errors"
 
-// NotSent reports whether an error of RoundTrip, Send or Acquire says that nothing of the request was written to the
-// origin, which therefore cannot have acted on it: there was no place, no connection, or none on which a byte went out. In
+// NotSent reports whether an error of Send or Acquire says that nothing of the request was written to the
+// upstream, which therefore cannot have acted on it: there was no place, no connection, or none on which a byte went out. In
 // doubt the request was sent, and always where connections are shared by requests, as in HTTP/2. False for nil.
 func NotSent(err error) bool {
 	var unsent *notSentError

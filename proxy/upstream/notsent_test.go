@@ -50,7 +50,7 @@ func TestNotSent(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var far net.Conn
 				o := New(Options{
-					Name: "test", URL: &url.URL{Scheme: "http", Host: "origin.test"}, Timeout: 2 * time.Second,
+					Name: "test", URL: &url.URL{Scheme: "http", Host: "upstream.test"}, Timeout: 2 * time.Second,
 					Dial: func(context.Context, string, string) (net.Conn, error) {
 						var near net.Conn
 						near, far = net.Pipe()
@@ -79,7 +79,7 @@ func TestNotSent(t *testing.T) {
 			})
 		})
 	}
-	if NotSent(nil) || NotSent(errBroken) || NotSent(ErrStreamsFull) {
+	if NotSent(nil) || NotSent(errBroken) || NotSent(errStreamsFull) {
 		t.Error("not sent, without a word of that")
 	}
 }
@@ -87,13 +87,13 @@ func TestNotSent(t *testing.T) {
 // What got no place was not sent either.
 func TestNotSentForWantOfAPlace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		o := New(Options{Name: "full", URL: &url.URL{Scheme: "http", Host: "origin.test"}, MaxInFlight: 1, MaxQueue: 1, QueueTimeout: time.Second})
+		o := New(Options{Name: "full", URL: &url.URL{Scheme: "http", Host: "upstream.test"}, MaxInFlight: 1, MaxQueue: 1, QueueTimeout: time.Second})
 		slot, err := o.Acquire(t.Context(), Place{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer slot.Release()
-		if _, err := o.RoundTrip(request(t, o, "POST", nil)); !errors.Is(err, ErrQueueTimeout) || !NotSent(err) {
+		if _, err := o.RoundTrip(request(t, o, "POST", nil)); !errors.Is(err, errQueueTimeout) || !NotSent(err) {
 			t.Errorf("after waiting: %v", err)
 		}
 		ctx, leave := context.WithTimeout(t.Context(), time.Millisecond)
@@ -103,7 +103,7 @@ func TestNotSentForWantOfAPlace(t *testing.T) {
 		}
 		go o.Acquire(t.Context(), Place{})
 		synctest.Wait()
-		if _, err := o.RoundTrip(request(t, o, "POST", nil)); !errors.Is(err, ErrQueueFull) || !NotSent(err) {
+		if _, err := o.RoundTrip(request(t, o, "POST", nil)); !errors.Is(err, errQueueFull) || !NotSent(err) {
 			t.Errorf("queue full: %v", err)
 		}
 	})

@@ -17,15 +17,13 @@ import (
 
 // Defaults of Options.
 const (
-	DefaultTimeout        = 5 * time.Second
-	DefaultMaxInFlight    = 64
-	DefaultMaxQueue       = 256
-	DefaultQueueTimeout   = time.Second
-	DefaultMaxStreams     = 1000
-	DefaultDialTimeout    = 3 * time.Second
-	DefaultReadTimeout    = time.Minute
-	DefaultIdleTimeout    = 30 * time.Second
-	DefaultMaxHeaderBytes = 1 << 20
+	DefaultTimeout      = 5 * time.Second
+	DefaultMaxInFlight  = 64
+	DefaultMaxQueue     = 256
+	DefaultQueueTimeout = time.Second
+	DefaultMaxStreams   = 1000
+	DefaultDialTimeout  = 3 * time.Second
+	DefaultReadTimeout  = time.Minute
 
 	DefaultHealthInterval = 2 * time.Second
 	DefaultHealthTimeout  = time.Second
@@ -35,23 +33,23 @@ const (
 type Options struct {
 	// Name is the upstream's name in configuration, logs and metrics.
 	Name string
-	// URL is scheme and host: http, https (HTTP/2 where the origin offers it) or h2c (HTTP/2 without TLS, for gRPC).
+	// URL is scheme and host: http, https (HTTP/2 where the upstream offers it) or h2c (HTTP/2 without TLS, for gRPC).
 	URL *url.URL
 	// Replicas are further addresses of the same service, with the scheme of URL: any of them may answer any request. A
 	// host name with several IP addresses is one address; the dialer tries these in turn.
 	Replicas []*url.URL
 	// Health asks every address regularly whether it can work.
 	Health HealthCheck
-	// Timeout bounds how long the origin may keep a request waiting for the response header; 0: 5s. It counts
+	// Timeout bounds how long the upstream may keep a request waiting for the response header; 0: 5s. It counts
 	// connecting, writing and thinking, not the time that the client takes to send its body. A request that goes on to
 	// another address because one could not be reached has it anew.
 	Timeout time.Duration
-	// ReadTimeout bounds how long the origin may pause in the middle of a response's body while somebody waits for more,
+	// ReadTimeout bounds how long the upstream may pause in the middle of a response's body while somebody waits for more,
 	// which ends the response; 0: 1m. The body as a whole may take as long as it likes, and a stream pauses as it likes.
 	ReadTimeout time.Duration
-	// MaxInFlight is how many requests may be at the origin at once, from sending to the last byte of the body; 0: 64.
+	// MaxInFlight is how many requests may be at the upstream at once, from sending to the last byte of the body; 0: 64.
 	MaxInFlight int
-	// FleetMaxInFlight is how many requests all instances together may have at the origin, of which each takes its share: see
+	// FleetMaxInFlight is how many requests all instances together may have at the upstream, of which each takes its share: see
 	// SetInstances. Zero: each has MaxInFlight to itself.
 	FleetMaxInFlight int
 	// MaxQueue is how many requests may wait for a place; 0: 256, below 0: none.
@@ -61,17 +59,13 @@ type Options struct {
 	// MaxStreams is how many upgraded connections, event streams and gRPC calls may be open, which count apart from
 	// MaxInFlight; 0: 1000, below 0: none.
 	MaxStreams int
-	// Host says which Host the origin sees. The zero value passes on the client's.
+	// Host says which Host the upstream sees. The zero value passes on the client's.
 	Host policy.HostRule
 	// HostOfAddress has each address see itself as Host. Host.Literal must then be the host of URL.
 	HostOfAddress bool
 	// DialTimeout bounds connecting, and apart from it the TLS handshake; 0: 3s, or half of Timeout where that is less,
 	// which leaves time for another address.
 	DialTimeout time.Duration
-	// IdleTimeout is how long an unused connection is kept; 0: 30s. It should be shorter than the origin's own.
-	IdleTimeout time.Duration
-	// MaxHeaderBytes bounds the response header; 0: 1 MiB. A larger one is an origin error.
-	MaxHeaderBytes int64
 	// TLS holds authorities and client certificates for an https URL; nil: the system's. It is cloned before use.
 	TLS *tls.Config
 	// Dial makes connections instead of TCP; nil: TCP.
@@ -136,8 +130,6 @@ func (o Options) withDefaults() Options {
 	defaultTo(&o.MaxStreams, DefaultMaxStreams)
 	defaultTo(&o.DialTimeout, min(DefaultDialTimeout, o.Timeout/2))
 	defaultTo(&o.ReadTimeout, DefaultReadTimeout)
-	defaultTo(&o.IdleTimeout, DefaultIdleTimeout)
-	defaultTo(&o.MaxHeaderBytes, DefaultMaxHeaderBytes)
 	defaultTo(&o.Health.Interval, DefaultHealthInterval)
 	defaultTo(&o.Health.Timeout, DefaultHealthTimeout)
 	if o.Log == nil {

@@ -38,7 +38,7 @@ func (q *line) enter(c Class, route, name string) {
 		case err == nil:
 			q.order = append(q.order, name)
 			s.Release()
-		case errors.Is(err, ErrQueueFull):
+		case errors.Is(err, errQueueFull):
 			q.full = append(q.full, name)
 		default:
 			q.t.Errorf("%s: %v", name, err)
@@ -100,7 +100,7 @@ func TestFullQueueIsSharedByRoutes(t *testing.T) {
 	})
 }
 
-// Ten times as many requests of one route as of another, both far beyond what the origin can do, for a minute: each gets
+// Ten times as many requests of one route as of another, both far beyond what the upstream can do, for a minute: each gets
 // half of it as long as it wants so much, and one that wants less than half waits for nobody's flood.
 func TestFloodOnOneRouteDoesNotStarveAnother(t *testing.T) {
 	for _, c := range []struct {
@@ -147,7 +147,7 @@ func TestFloodOnOneRouteDoesNotStarveAnother(t *testing.T) {
 				t.Errorf("every %v: %d of %d served, want %v of them", c.every, served["quiet"], sent["quiet"], c.share)
 			}
 			if total := served["flood"] + served["quiet"]; total < 5900 {
-				t.Errorf("every %v: %d served, and the origin can do 6000", c.every, total)
+				t.Errorf("every %v: %d served, and the upstream can do 6000", c.every, total)
 			}
 			if c.share == 1 {
 				if longest := slices.Max(waits); longest > 40*time.Millisecond {

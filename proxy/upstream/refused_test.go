@@ -22,7 +22,7 @@ func TestRefusedStreamsAreSentAgain(t *testing.T) {
 	for _, method := range []string{"GET", "POST", "DELETE"} {
 		for name, deny := range map[string]func(*http2.Framer, uint32) error{"refused": refuse, "goaway": goAway} {
 			var streams atomic.Int64
-			base := h2cOrigin(t, func(f *http2.Framer, stream uint32) error {
+			base := h2cUpstream(t, func(f *http2.Framer, stream uint32) error {
 				if streams.Add(1) == 2 {
 					return deny(f, stream)
 				}
@@ -48,8 +48,8 @@ func TestRefusedStreamsAreSentAgain(t *testing.T) {
 	}
 }
 
-// h2cOrigin answers every stream with what answer writes.
-func h2cOrigin(t *testing.T, answer func(f *http2.Framer, stream uint32) error) *url.URL {
+// h2cUpstream answers every stream with what answer writes.
+func h2cUpstream(t *testing.T, answer func(f *http2.Framer, stream uint32) error) *url.URL {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

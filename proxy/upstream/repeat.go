@@ -10,20 +10,20 @@ import (
 // errLost is the end of a kept connection on which a request was sent and nothing came back.
 var errLost = errors.New("the upstream closed a kept connection without an answer")
 
-// delivery is what was done so far to bring one request to the origin.
+// delivery is what was done so far to bring one request to the upstream. It belongs to the goroutine of Send.
 type delivery struct {
 	body     *keptBody
-	sent     bool // something of it, on whichever connection
-	repeated bool
+	sent     bool // something of it may have been written, on whichever connection
+	repeated bool // after something was sent; once is all
 }
 
 // again reports whether a request that failed on its way goes out once more on a new connection to the same address.
 //
-// An origin may close a kept connection in the moment in which a request is sent on it (RFC 9112 §9.3.1), which is no reason
-// to fail the client. If nothing of the request was written, the repeat is the first that the origin sees of it, and any
-// method may have it. Else the origin may have acted on it, or even have died of it: only a request that is safe is repeated,
+// An upstream may close a kept connection in the moment in which a request is sent on it (RFC 9112 §9.3.1), which is no reason
+// to fail the client. If nothing of the request was written, the repeat is the first that the upstream sees of it, and any
+// method may have it. Else the upstream may have acted on it, or even have died of it: only a request that is safe is repeated,
 // and only once (RFC 9110 §9.2.2). Content is not sent twice: it comes from the client and is gone.
-func (o *Origin) again(req *http.Request, way *trip, d *delivery) bool {
+func (u *Upstream) again(req *http.Request, way *trip, d *delivery) bool {
 	switch {
 	case !way.keptLost() || d.body.wasRead():
 		return false
@@ -32,6 +32,6 @@ func (o *Origin) again(req *http.Request, way *trip, d *delivery) bool {
 	case d.repeated || !httpcache.Safe(req.Method) || req.Body != nil && req.Body != http.NoBody:
 		return false
 	}
-	d.repeated = o.balancer.mayRepeat()
+	d.repeated = u.balancer.mayRepeat()
 	return d.repeated
 }

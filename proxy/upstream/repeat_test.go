@@ -22,9 +22,9 @@ import (
 	"cacheproxy/policy/httpcache"
 )
 
-// mortal is an origin that loses its connection over every request for /poison, and answers everything else.
+// mortal is an upstream that loses its connection over every request for /poison, and answers everything else.
 type mortal struct {
-	*Origin
+	*Upstream
 	seen   atomic.Int64  // how often /poison came
 	dies   atomic.Int64  // of how many it dies
 	came   chan struct{} // a request of a warm-up is there
@@ -67,7 +67,7 @@ func newMortal(t *testing.T, scheme string, o Options) *mortal {
 	}
 	t.Cleanup(srv.Close)
 	o.Name, o.URL = "mortal", &url.URL{Scheme: scheme, Host: srv.Listener.Addr().String()}
-	m.Origin = New(o)
+	m.Upstream = New(o)
 	t.Cleanup(m.CloseIdle)
 	return m
 }
@@ -92,7 +92,7 @@ func (m *mortal) warm(t *testing.T, n int) {
 }
 
 func (m *mortal) ask(t *testing.T, method, path string, body io.Reader, fields ...string) error {
-	req := request(t, m.Origin, method, body)
+	req := request(t, m.Upstream, method, body)
 	req.GetBody = nil
 	for i := 0; i+1 < len(fields); i += 2 {
 		req.Header.Set(fields[i], fields[i+1])
@@ -106,7 +106,7 @@ func (m *mortal) ask(t *testing.T, method, path string, body io.Reader, fields .
 	return nil
 }
 
-// A request that its origin dies of is sent twice at most, however many connections are idle, and once where it is not safe.
+// A request that its upstream dies of is sent twice at most, however many connections are idle, and once where it is not safe.
 func TestPoisonIsSentTwiceAtMost(t *testing.T) {
 	const idle = 12
 	for _, scheme := range []string{"http", "https"} {
@@ -161,7 +161,7 @@ func TestPoisonIsSentTwiceAtMost(t *testing.T) {
 	}
 }
 
-// A repeat goes over a connection of its own, which finds an origin that was only about to close an old one.
+// A repeat goes over a connection of its own, which finds an upstream that was only about to close an old one.
 func TestRepeatSucceeds(t *testing.T) {
 	m := newMortal(t, "http", Options{})
 	m.dies.Store(1)
@@ -179,7 +179,7 @@ func TestNewConnectionIsNoReasonToRepeat(t *testing.T) {
 	}
 }
 
-// Repeats are in the budget of retries: what poisons an origin is not doubled for long.
+// Repeats are in the budget of retries: what poisons an upstream is not doubled for long.
 func TestRepeatsAreInTheBudget(t *testing.T) {
 	m := newMortal(t, "http", Options{MaxInFlight: 3})
 	for range 20 {
@@ -193,7 +193,7 @@ func TestRepeatsAreInTheBudget(t *testing.T) {
 	}
 }
 
-// Connections that the origin closes while they are idle cost nobody an error, whatever the method.
+// Connections that the upstream closes while they are idle cost nobody an error, whatever the method.
 func TestConnectionsClosedWhileIdle(t *testing.T) {
 	for _, method := range []string{"GET", "POST", "DELETE"} {
 		m := newMortal(t, "http", Options{})
@@ -201,7 +201,7 @@ func TestConnectionsClosedWhileIdle(t *testing.T) {
 		closed := make(chan struct{}, 8)
 		closing := &atomic.Bool{}
 		dial := &net.Dialer{}
-		m.Origin = New(Options{Name: "idle", URL: m.URL(), MaxInFlight: 8, Dial: func(ctx context.Context, network, to string) (net.Conn, error) {
+		m.Upstream = New(Options{Name: "idle", URL: m.URL(), MaxInFlight: 8, Dial: func(ctx context.Context, network, to string) (net.Conn, error) {
 			conn, err := dial.DialContext(ctx, network, to)
 			return &brittle{Conn: conn, broken: closing, met: closed}, err
 		}})
@@ -219,7 +219,7 @@ func TestConnectionsClosedWhileIdle(t *testing.T) {
 			t.Errorf("%s: no connection was lost", method)
 		}
 		if m.Retries() != 0 {
-			t.Errorf("%s: what the origin had not seen counts as %d retries", method, m.Retries())
+			t.Errorf("%s: what the upstream had not seen counts as %d retries", method, m.Retries())
 		}
 	}
 }
@@ -263,7 +263,7 @@ func TestRepeatIsOneForAllAddresses(t *testing.T) {
 		if addresses == 2 {
 			o.Replicas = []*url.URL{{Scheme: "http", Host: "replica.test"}}
 		}
-		m.Origin = New(o)
+		m.Upstream = New(o)
 		t.Cleanup(m.CloseIdle)
 		m.warm(t, 20) // both addresses have some
 		closed.Store(true)

@@ -9,30 +9,33 @@ import (
 	"sync"
 )
 
-// Send is RoundTrip for a caller that holds a slot already, which Send takes over.
+// Send sends req, whose URL SetTarget has set. It takes over slot, which is released with an error, or else when the response's
+// body was read to its end or closed; one of these is up to the caller. The place of a response that turns out to be a stream
+// becomes a stream's, and where as many streams as allowed are open the response is closed instead (Classify:
+// policy.QueueFull). Errors are for Classify and NotSent.
 //
 // A request of which nothing was sent goes on to another address, whatever its method (RFC 9110 §9.2.2). One that a kept
 // connection has lost goes out once more to the same address where that is safe, on a new connection; when that cannot be
 // made, the request goes on like any other.
-func (o *Origin) Send(req *http.Request, slot *Slot) (*http.Response, error) {
+func (u *Upstream) Send(req *http.Request, slot *Slot) (*http.Response, error) {
 	d := &delivery{body: keepBody(req)}
-	o.balancer.earn()
+	u.balancer.earn()
 	var tried []*address
 	for {
-		to := o.balancer.pick(tried)
-		res, err := o.attempt(req, to, slot, d)
+		to := u.balancer.pick(tried)
+		res, err := u.attempt(req, to, slot, d)
 		if err == nil {
 			d.body.release()
 			return res, nil
 		}
 		tried = append(tried, to)
-		if !elsewhere(err) || d.body.wasRead() || !o.balancer.mayRetry(tried) {
+		if !elsewhere(err) || d.body.wasRead() || !u.balancer.mayRetry(tried) {
 			d.body.release()
 			slot.Release()
 			if d.sent {
 				err = disown(err)
 			}
-			return nil, fmt.Errorf("send to upstream %s: %w", o.options.Name, err)
+			return nil, fmt.Errorf("send to upstream %s: %w", u.options.Name, err)
 		}
 	}
 }
@@ -44,19 +47,19 @@ func elsewhere(err error) bool {
 }
 
 // attempt sends req to one address. The response's body gives back the slot; an error leaves it to the caller.
-func (o *Origin) attempt(req *http.Request, to *address, slot *Slot, d *delivery) (*http.Response, error) {
+func (u *Upstream) attempt(req *http.Request, to *address, slot *Slot, d *delivery) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(req.Context())
 	done := sync.OnceFunc(func() {
 		cancel(nil)
-		o.balancer.leave(to)
-		o.left()
+		u.balancer.leave(to)
+		u.left()
 	})
-	wait := newWait(o.options.Timeout, cancel, conversation(req, slot, cancel))
-	res, err := o.send(o.aim(req, to).WithContext(ctx), wait, d)
-	o.balancer.judge(to, fault(err))
+	wait := newWait(u.options.Timeout, cancel, conversation(req, slot, cancel))
+	res, err := u.send(u.aim(req, to).WithContext(ctx), wait, d)
+	u.balancer.judge(to, fault(err))
 	stream := err == nil && isStream(res)
 	if stream {
-		if err = slot.Stream(); err != nil {
+		if err = slot.stream(); err != nil {
 			res.Body.Close()
 		}
 	}
@@ -66,7 +69,7 @@ func (o *Origin) attempt(req *http.Request, to *address, slot *Slot, d *delivery
 	}
 	h := heldBody{ReadCloser: res.Body, done: func() { done(); slot.Release() }}
 	if !stream {
-		h.stall = &stall{timeout: o.options.ReadTimeout, cancel: cancel, wait: wait}
+		h.stall = &stall{timeout: u.options.ReadTimeout, cancel: cancel, wait: wait}
 	}
 	res.Body = held(h)
 	return res, nil
@@ -79,7 +82,7 @@ func conversation(req *http.Request, slot *Slot, cancel context.CancelCauseFunc)
 		return nil
 	}
 	return func() {
-		if err := slot.Stream(); err != nil {
+		if err := slot.stream(); err != nil {
 			cancel(err)
 			req.Body.Close() // which the transport waits for; its error cannot matter any more
 		}
@@ -87,17 +90,17 @@ func conversation(req *http.Request, slot *Slot, cancel context.CancelCauseFunc)
 }
 
 // send returns the response as soon as its header is there. Its error tells the end of a patience from the end of a
-// client from a failure of the origin, and a request that was not sent at all.
-func (o *Origin) send(req *http.Request, wait *wait, d *delivery) (*http.Response, error) {
+// client from a failure of the upstream, and a request that was not sent at all.
+func (u *Upstream) send(req *http.Request, wait *wait, d *delivery) (*http.Response, error) {
 	req.Body = wait.watch(req.Body)
-	if o.upgrades.kept != nil && req.Header.Get("Expect") != "" {
+	if u.upgrades.kept != nil && req.Header.Get("Expect") != "" {
 		// On a connection that is kept, the transport would send the body of a request that was just refused, and so
 		// ask the client for it.
 		req.Close = true
 	}
-	over, way := o.connectionsFor(req), &trip{}
+	over, way := u.connectionsFor(req), &trip{}
 	res, err := way.through(over.kept, req)
-	if err != nil && req.Context().Err() == nil && o.again(req, way, d) {
+	if err != nil && req.Context().Err() == nil && u.again(req, way, d) {
 		d.sent = d.sent || !way.unsent()
 		way = &trip{}
 		res, err = way.through(over.anew, req)
@@ -124,44 +127,44 @@ func (o *Origin) send(req *http.Request, wait *wait, d *delivery) (*http.Respons
 }
 
 // aim points a request that SetTarget aimed at the first address at another.
-func (o *Origin) aim(req *http.Request, to *address) *http.Request {
-	if to.url.Host == o.options.URL.Host {
+func (u *Upstream) aim(req *http.Request, to *address) *http.Request {
+	if to.url.Host == u.options.URL.Host {
 		return req
 	}
 	aimed := *req
-	u := *req.URL
-	u.Host = to.url.Host
-	if o.options.HostOfAddress {
+	target := *req.URL
+	target.Host = to.url.Host
+	if u.options.HostOfAddress {
 		// A target in absolute form names the Host once more (see setPath).
-		if rest, absolute := strings.CutPrefix(u.Opaque, "//"+req.Host); absolute {
-			u.Opaque = "//" + to.url.Host + rest
+		if rest, absolute := strings.CutPrefix(target.Opaque, "//"+req.Host); absolute {
+			target.Opaque = "//" + to.url.Host + rest
 		}
 		aimed.Host = to.url.Host
 	}
-	aimed.URL = &u
+	aimed.URL = &target
 	return &aimed
 }
 
 // endOf tells why ctx ended: as the kind of end, and as its cause where one was given.
 func endOf(ctx context.Context) error {
 	err, cause := ctx.Err(), context.Cause(ctx)
-	if errors.Is(cause, ErrTimeout) || errors.Is(cause, err) {
+	if errors.Is(cause, errTimeout) || errors.Is(cause, err) {
 		return cause
 	}
 	return fmt.Errorf("%w: %w", err, cause)
 }
 
-// connectionsFor also takes the wish to upgrade out of a request to an h2c origin, where it is not allowed
-// (RFC 9113 §8.2.2) and an origin may always ignore it (RFC 9110 §7.8).
-func (o *Origin) connectionsFor(req *http.Request) connections {
+// connectionsFor also takes the wish to upgrade out of a request to an h2c upstream, where it is not allowed
+// (RFC 9113 §8.2.2) and an upstream may always ignore it (RFC 9110 §7.8).
+func (u *Upstream) connectionsFor(req *http.Request) connections {
 	if req.Header.Get("Upgrade") == "" {
-		return o.plain
+		return u.plain
 	}
-	if o.upgrades.kept != nil {
-		return o.upgrades
+	if u.upgrades.kept != nil {
+		return u.upgrades
 	}
 	req.Header = req.Header.Clone()
 	req.Header.Del("Upgrade")
 	req.Header.Del("Connection")
-	return o.plain
+	return u.plain
 }

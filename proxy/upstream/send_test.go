@@ -25,7 +25,7 @@ import (
 
 // twins is an upstream of two addresses in a bubble: at up.test somebody listens, at down.test dial decides.
 type twins struct {
-	*Origin
+	*Upstream
 	dials atomic.Int64 // of down.test
 	mu    sync.Mutex
 	seen  []string // method, Host, target and body of the requests that arrived
@@ -53,7 +53,7 @@ func newTwins(t *testing.T, o Options, dial func(context.Context) (net.Conn, err
 		ln.conns <- far
 		return near, nil
 	}
-	w.Origin = New(o)
+	w.Upstream = New(o)
 	t.Cleanup(func() { w.CloseIdle(); close(ln.conns); server.Close(); <-ended })
 	return w
 }
@@ -68,7 +68,7 @@ func (l pipeListener) Accept() (net.Conn, error) {
 	return c, nil
 }
 func (l pipeListener) Close() error   { return nil }
-func (l pipeListener) Addr() net.Addr { return &net.UnixAddr{Name: "origin"} }
+func (l pipeListener) Addr() net.Addr { return &net.UnixAddr{Name: "upstream"} }
 
 func refused(context.Context) (net.Conn, error) { return nil, &net.OpError{Op: "dial", Err: errBroken} }
 

@@ -1,6 +1,7 @@
 package upstream
 
-// Slot is a place at the origin, held by one request. Its methods are safe for concurrent use.
+// Slot is a place at the upstream, held by one request. Its methods are safe for concurrent use: the place of a silent gRPC call
+// becomes a stream's by a timer, while the request itself may be ending.
 type Slot struct {
 	limiter *limiter
 	held    slotKind // guarded by limiter.mu
@@ -23,9 +24,9 @@ func (s *Slot) Release() {
 	l.admit()
 }
 
-// Stream exchanges the place for a stream, of which there are more: an upgraded connection or an event stream would
-// otherwise hold a place for hours. With ErrStreamsFull the slot keeps its place.
-func (s *Slot) Stream() error {
+// stream exchanges the place for a stream's, of which there are more: an upgraded connection or an event stream would
+// otherwise hold a place for hours. With errStreamsFull the slot keeps its place.
+func (s *Slot) stream() error {
 	l := s.limiter
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -34,7 +35,7 @@ func (s *Slot) Stream() error {
 	}
 	if l.streams >= l.maxStreams {
 		l.shed++
-		return ErrStreamsFull
+		return errStreamsFull
 	}
 	s.drop()
 	s.held = heldStream

@@ -7,17 +7,19 @@ import (
 )
 
 // stall ends a response whose body makes no progress. Its clock runs while a Read waits: a client that takes what came
-// slowly, or not at all, is not the origin's fault. A nil stall never ends anything.
+// slowly, or not at all, is not the upstream's fault. A nil stall never ends anything.
 type stall struct {
 	timeout time.Duration
 	cancel  context.CancelCauseFunc
 	wait    *wait
 
-	mu      sync.Mutex
+	// The reader of the body begins and ends; the timer's goroutine expires, perhaps at the moment in which a read ends. Then
+	// reading says who was first.
+	mu      sync.Mutex // guards what is below
 	timer   *time.Timer
 	reading bool
 	yielded bool // the client had its turn when the clock last ran out
-	ended   bool
+	ended   bool // expire has ended the response
 }
 
 // begin starts the clock anew.
@@ -53,7 +55,7 @@ func (s *stall) expire() {
 	if !s.reading {
 		return
 	}
-	// The origin has all of its time after the client's turn, whenever that ended.
+	// The upstream has all of its time after the client's turn, whenever that ended.
 	turn := s.wait.clientsTurn()
 	if turn || s.yielded {
 		s.yielded = turn
@@ -61,5 +63,5 @@ func (s *stall) expire() {
 		return
 	}
 	s.ended = true
-	s.cancel(ErrStalled)
+	s.cancel(errStalled)
 }

@@ -15,7 +15,7 @@ import (
 )
 
 // pausing answers with parts of a body that come pause after another.
-func pausing(t *testing.T, contentType string, pause time.Duration) *Origin {
+func pausing(t *testing.T, contentType string, pause time.Duration) *Upstream {
 	return serveInBubble(t, Options{ReadTimeout: 10 * time.Second}, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", contentType)
 		for range 3 {
@@ -30,7 +30,7 @@ func pausing(t *testing.T, contentType string, pause time.Duration) *Origin {
 	})
 }
 
-func serveInBubble(t *testing.T, o Options, h http.HandlerFunc) *Origin {
+func serveInBubble(t *testing.T, o Options, h http.HandlerFunc) *Upstream {
 	ln := pipeListener{conns: make(chan net.Conn)}
 	server := &http.Server{Handler: h}
 	ended := make(chan struct{})
@@ -41,22 +41,22 @@ func serveInBubble(t *testing.T, o Options, h http.HandlerFunc) *Origin {
 		ln.conns <- far
 		return near, nil
 	}
-	origin := New(o)
-	t.Cleanup(func() { origin.CloseIdle(); close(ln.conns); server.Close(); <-ended })
-	return origin
+	upstream := New(o)
+	t.Cleanup(func() { upstream.CloseIdle(); close(ln.conns); server.Close(); <-ended })
+	return upstream
 }
 
 func TestStalledBodyEnds(t *testing.T) {
 	for _, c := range []struct {
 		name, contentType string
-		pause, reader     time.Duration // of the origin, and of who reads
+		pause, reader     time.Duration // of the upstream, and of who reads
 		want              string
 		err               error
 	}{
 		{"slow", "text/plain", 9 * time.Second, 0, "part part part ", nil},
-		{"stalled", "text/plain", 11 * time.Second, 0, "part ", ErrStalled},
+		{"stalled", "text/plain", 11 * time.Second, 0, "part ", errStalled},
 		{"a stream pauses as it likes", "text/event-stream", time.Hour, 0, "part part part ", nil},
-		{"a slow reader is not the origin's fault", "text/plain", 0, time.Hour, "part part part ", nil},
+		{"a slow reader is not the upstream's fault", "text/plain", 0, time.Hour, "part part part ", nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -90,7 +90,7 @@ func TestStalledBodyEnds(t *testing.T) {
 	}
 }
 
-// An origin that answers early and then listens to a slow upload has not stalled; one that does nothing after it has.
+// An upstream that answers early and then listens to a slow upload has not stalled; one that does nothing after it has.
 func TestStallWaitsForTheClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := serveInBubble(t, Options{ReadTimeout: 10 * time.Second}, func(w http.ResponseWriter, r *http.Request) {
@@ -112,7 +112,7 @@ func TestStallWaitsForTheClient(t *testing.T) {
 		}
 		start := time.Now()
 		got, err := io.ReadAll(res.Body)
-		if string(got) != "late" || !errors.Is(err, ErrStalled) || time.Since(start) < time.Hour || time.Since(start) > time.Hour+20*time.Second {
+		if string(got) != "late" || !errors.Is(err, errStalled) || time.Since(start) < time.Hour || time.Since(start) > time.Hour+20*time.Second {
 			t.Errorf("got %q, %v after %v", got, err, time.Since(start))
 		}
 	})

@@ -12,7 +12,7 @@ import (
 	"cacheproxy/policy"
 )
 
-// A successor has its predecessor's places: together they never have more requests at the origin than one may.
+// A successor has its predecessor's places: together they never have more requests at the upstream than one may.
 func TestSuccessorSharesPlaces(t *testing.T) {
 	before := serve(t, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "body") }, Options{MaxInFlight: 1, MaxQueue: -1})
 	held, err := before.RoundTrip(request(t, before, "GET", nil))
@@ -45,7 +45,7 @@ func TestSuccessorSharesPlaces(t *testing.T) {
 	}
 }
 
-// A retired origin finishes what it has, also what begins late, and leaves no connection open.
+// A retired upstream finishes what it has, also what begins late, and leaves no connection open.
 func TestRetire(t *testing.T) {
 	var open sync.WaitGroup
 	arrived, release := make(chan struct{}), make(chan struct{})

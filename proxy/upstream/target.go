@@ -8,9 +8,9 @@ import (
 	"cacheproxy/policy/httpcache"
 )
 
-// SetTarget points req at the origin base and gives it the request target t byte for byte, however unusual: not
+// SetTarget points req at the upstream base and gives it the request target t byte for byte, however unusual: not
 // normalised, not decoded, not re-encoded. Only scheme and host of base are used; req.Host, which must be set before,
-// is what the origin sees as Host.
+// is what the upstream sees as Host.
 //
 // A path beginning with "//" that net/url would have to change goes out in absolute form, which every server must
 // accept (RFC 9112 §3.2.2).

@@ -11,12 +11,13 @@ import (
 
 // trip is one request's way through a transport: which connection it has, and whether anything was written there since. It
 // keeps the transport from sending the request a second time. A transport does so by itself as often as it finds a kept
-// connection closed, which with a request that its origin dies of is as often as there are connections, and it takes a
+// connection closed, which with a request that its upstream dies of is as often as there are connections, and it takes a
 // request with Idempotency-Key for one that may be repeated.
 type trip struct {
 	cancel context.CancelCauseFunc // of the request on this trip
 
-	mu     sync.Mutex
+	// The transport tells of its steps on goroutines of its own; Send asks what came of them.
+	mu     sync.Mutex   // guards what is below
 	conn   *countedConn // which the request has to itself; nil: none yet
 	before int64        // what was written to conn before the request had it
 	kept   bool         // conn had been used by others

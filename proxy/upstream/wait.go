@@ -9,16 +9,17 @@ import (
 	"time"
 )
 
-// wait bounds how long the origin may keep a request waiting for its response header. The clock runs while it is the
-// origin's turn: while a connection is made, while it does not take what is written to it, and after the last byte
+// wait bounds how long the upstream may keep a request waiting for its response header. The clock runs while it is the
+// upstream's turn: while a connection is made, while it does not take what is written to it, and after the last byte
 // was sent. It stands still while the proxy waits for the client's next bytes, so that a slow upload or a silent gRPC
-// client is not the origin's fault.
+// client is not the upstream's fault.
 type wait struct {
 	timeout time.Duration
 	cancel  context.CancelCauseFunc
 	quiet   func() // called when the client says nothing for as long; nil: nothing
 
-	mu    sync.Mutex
+	// The transport's goroutine pauses and resumes as it reads the client's body; the timer's expires; Send's ends.
+	mu    sync.Mutex // guards what is below
 	timer *time.Timer
 	over  bool  // the header is there, or nobody waits for it any more
 	read  bool  // the client's next bytes are waited for
@@ -35,7 +36,7 @@ func (w *wait) expire() {
 	w.mu.Lock()
 	quiet := w.quiet
 	if !w.over && !w.read {
-		w.cancel(ErrTimeout)
+		w.cancel(errTimeout)
 	}
 	if w.over || !w.read {
 		quiet = nil
@@ -56,7 +57,7 @@ func (w *wait) pause() {
 	}
 }
 
-// resume starts the clock anew: the origin's turn.
+// resume starts the clock anew: the upstream's turn.
 func (w *wait) resume() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -66,7 +67,7 @@ func (w *wait) resume() {
 	}
 }
 
-// clientsTurn reports whether the client's next bytes are waited for: an origin that answers while it still listens.
+// clientsTurn reports whether the client's next bytes are waited for: an upstream that answers while it still listens.
 func (w *wait) clientsTurn() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()

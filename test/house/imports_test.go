@@ -17,6 +17,7 @@ var layers = map[string][]string{
 	"observe":            {"policy"},
 	"proxy":              {"policy", "invalidation", "store", "observe"},
 	"proxy/upstream":     {"policy", "invalidation", "store", "observe"},
+	"proxy/pass":         {"policy", "proxy/upstream", "proxy/server"},
 	"proxy/server":       {},
 	"admin":              {"policy"},
 	"leaderboard":        {"policy"},

@@ -143,12 +143,12 @@ func (i *Instance) servers() {
 	i.metrics.SetConnections(i.connectionCounts)
 	i.certificate, i.adminCertificate = certificateOf(i.snapshot.TLS), certificateOf(i.snapshot.Admin.TLS)
 	i.present(i.snapshot)
-	i.data = server.NewServer(i.proxy, server.ServerOptions{
+	i.data = server.New(i.proxy, server.Options{
 		H2C: i.snapshot.H2C, Certificate: i.certificate, Connections: i.connections, Log: i.log,
 	})
 	i.calls = admin.New(i.adminOptions())
 	i.adminConnections = server.NewConnections(server.Limits{MaxConnections: maxAdminConnections})
-	i.operator = server.NewServer(i.calls, server.ServerOptions{
+	i.operator = server.New(i.calls, server.Options{
 		Certificate: i.adminCertificate, Connections: i.adminConnections, Log: i.log,
 	})
 }

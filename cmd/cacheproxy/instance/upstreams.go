@@ -26,7 +26,7 @@ type upstreams struct {
 
 // running is an upstream with what runs for it.
 type running struct {
-	*upstream.Origin
+	*upstream.Upstream
 	stop context.CancelFunc // ends its health checks; nil: none run
 }
 
@@ -41,9 +41,9 @@ func (u *upstreams) next(s *config.Snapshot, changes []config.Change) []*running
 		o.Log, o.Waited = u.log, u.metrics.Upstream(o.Name).Waited
 		switch {
 		case i < 0:
-			list = append(list, &running{Origin: upstream.New(o)})
+			list = append(list, &running{Upstream: upstream.New(o)})
 		case changed("upstreams["+o.Name+"]", changes):
-			list = append(list, &running{Origin: upstream.Succeed(u.now[i].Origin, o)})
+			list = append(list, &running{Upstream: upstream.Succeed(u.now[i].Upstream, o)})
 		default:
 			list = append(list, u.now[i])
 		}
@@ -129,10 +129,10 @@ func (u *upstreams) run(ctx context.Context) error {
 }
 
 // origins are what requests are sent to.
-func origins(list []*running) []*upstream.Origin {
-	all := make([]*upstream.Origin, len(list))
+func origins(list []*running) []*upstream.Upstream {
+	all := make([]*upstream.Upstream, len(list))
 	for i, up := range list {
-		all[i] = up.Origin
+		all[i] = up.Upstream
 	}
 	return all
 }

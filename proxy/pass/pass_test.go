@@ -1,4 +1,4 @@
-package proxy
+package pass
 
 import (
 	"bufio"
@@ -17,9 +17,10 @@ import (
 	"testing"
 
 	"cacheproxy/proxy/upstream"
+	"cacheproxy/test/wire"
 )
 
-// What the origin sees and what the client gets, line by line.
+// What the upstream sees and what the client gets, line by line.
 func TestPassIsExact(t *testing.T) {
 	for _, c := range []struct {
 		name             string
@@ -65,7 +66,7 @@ func TestPassIsExact(t *testing.T) {
 			answer:   "HTTP/1.1 304 Not Modified\r\nEtag: \"1\"\r\n\r\n",
 			received: "HTTP/1.1 304 Not Modified\r\nConnection: close\r\nEtag: \"1\"\r\n\r\n",
 		}, {
-			name:     "OPTIONS * is the origin's",
+			name:     "OPTIONS * is the upstream's",
 			request:  "OPTIONS * HTTP/1.1\r\nHost: shop.test\r\nConnection: close\r\n\r\n",
 			seen:     []string{"OPTIONS * HTTP/1.1"},
 			answer:   "HTTP/1.1 200 OK\r\nAllow: GET\r\nContent-Length: 0\r\n\r\n",
@@ -85,33 +86,25 @@ func TestPassIsExact(t *testing.T) {
 		},
 	} {
 		seen := make(chan string, 1)
-		base := rawOrigin(t, func(conn net.Conn, r *bufio.Reader) {
-			head := readHead(r)
+		base := wire.Upstream(t, func(conn net.Conn, r *bufio.Reader) {
+			head := wire.ReadHead(r)
 			if strings.Contains(head, "chunked") {
-				readHead(r)
+				wire.ReadHead(r)
 			}
 			seen <- head
 			io.WriteString(conn, c.answer)
 		})
-		answer := sendRaw(t, passThrough(t, base, nil), c.request)
-		got := slices.DeleteFunc(headLines(<-seen), func(l string) bool {
+		answer := wire.Send(t, passThrough(t, base, nil), c.request)
+		got := slices.DeleteFunc(wire.Lines(<-seen), func(l string) bool {
 			return strings.HasPrefix(l, "Host: shop.test") || strings.HasPrefix(l, "Via: ") || strings.HasPrefix(l, "X-Forwarded-") || strings.HasPrefix(l, "Forwarded: ")
 		})
-		wantLines(t, c.name+": request", strings.Join(got, "\r\n"), c.seen...)
+		wire.WantLines(t, c.name+": request", strings.Join(got, "\r\n"), c.seen...)
 		head, body, _ := strings.Cut(answer, "\r\n\r\n")
 		wantHead, wantBody, _ := strings.Cut(c.received, "\r\n\r\n")
-		wantLines(t, c.name+": answer", head, strings.Split(wantHead, "\r\n")...)
+		wire.WantLines(t, c.name+": answer", head, strings.Split(wantHead, "\r\n")...)
 		if body != wantBody {
 			t.Errorf("%s: body %q, want %q", c.name, body, wantBody)
 		}
-	}
-}
-
-func TestConnectIsRefused(t *testing.T) {
-	addr := behind(t, func(http.ResponseWriter, *http.Request) { t.Error("reached the origin") })
-	answer := sendRaw(t, addr, "CONNECT db.internal:5432 HTTP/1.1\r\nHost: db.internal:5432\r\nConnection: close\r\n\r\n")
-	if !strings.HasPrefix(answer, "HTTP/1.1 405 ") || !strings.Contains(answer, "CONNECT is not offered") {
-		t.Error(answer)
 	}
 }
 
@@ -157,12 +150,12 @@ func TestFullDuplex(t *testing.T) {
 // RFC 9110 §6.5, announced and not.
 func TestTrailers(t *testing.T) {
 	seen := make(chan string, 1)
-	base := rawOrigin(t, func(conn net.Conn, r *bufio.Reader) {
-		readHead(r)
-		seen <- readHead(r)
+	base := wire.Upstream(t, func(conn net.Conn, r *bufio.Reader) {
+		wire.ReadHead(r)
+		seen <- wire.ReadHead(r)
 		io.WriteString(conn, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n2\r\nok\r\n0\r\nX-Sum: 7\r\nX-More: 8\r\n\r\n")
 	})
-	answer := sendRaw(t, passThrough(t, base, nil), "POST / HTTP/1.1\r\nHost: shop.test\r\nConnection: close\r\nTE: trailers\r\nTrailer: X-A\r\n"+
+	answer := wire.Send(t, passThrough(t, base, nil), "POST / HTTP/1.1\r\nHost: shop.test\r\nConnection: close\r\nTE: trailers\r\nTrailer: X-A\r\n"+
 		"Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nX-A: 1\r\nX-B: 2\r\n\r\n")
 	if got := <-seen; got != "2\r\nhi\r\n0\r\nX-A: 1\r\nX-B: 2\r\n\r\n" {
 		t.Errorf("request: %q", got)
@@ -175,12 +168,12 @@ func TestTrailers(t *testing.T) {
 
 func TestUnannouncedRequestTrailer(t *testing.T) {
 	seen := make(chan string, 1)
-	base := rawOrigin(t, func(conn net.Conn, r *bufio.Reader) {
-		readHead(r)
-		seen <- readHead(r)
+	base := wire.Upstream(t, func(conn net.Conn, r *bufio.Reader) {
+		wire.ReadHead(r)
+		seen <- wire.ReadHead(r)
 		io.WriteString(conn, "HTTP/1.1 204 No Content\r\n\r\n")
 	})
-	sendRaw(t, passThrough(t, base, nil), "POST / HTTP/1.1\r\nHost: shop.test\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-A: 1\r\n\r\n")
+	wire.Send(t, passThrough(t, base, nil), "POST / HTTP/1.1\r\nHost: shop.test\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-A: 1\r\n\r\n")
 	if got := <-seen; got != "0\r\nX-A: 1\r\n\r\n" {
 		t.Errorf("request: %q", got)
 	}
@@ -212,10 +205,10 @@ func TestEarlyHints(t *testing.T) {
 	}
 }
 
-// RFC 9110 §10.1.1: the client's body is asked for when the origin asks for it, and not when it refuses.
+// RFC 9110 §10.1.1: the client's body is asked for when the upstream asks for it, and not when it refuses.
 func TestExpectContinue(t *testing.T) {
-	base := rawOrigin(t, func(conn net.Conn, r *bufio.Reader) {
-		head := readHead(r)
+	base := wire.Upstream(t, func(conn net.Conn, r *bufio.Reader) {
+		head := wire.ReadHead(r)
 		if !strings.Contains(head, "Expect: 100-continue") {
 			t.Errorf("Expect was not forwarded: %q", head)
 		}
@@ -230,18 +223,18 @@ func TestExpectContinue(t *testing.T) {
 	})
 	addr := passThrough(t, base, nil)
 
-	conn := dial(t, addr)
+	conn := wire.Dial(t, addr)
 	r := bufio.NewReader(conn)
 	io.WriteString(conn, "PUT /wanted HTTP/1.1\r\nHost: shop.test\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n")
-	if head := readHead(r); head != "HTTP/1.1 100 Continue\r\n\r\n" {
+	if head := wire.ReadHead(r); head != "HTTP/1.1 100 Continue\r\n\r\n" {
 		t.Fatalf("wanted: %q", head)
 	}
 	io.WriteString(conn, "body")
-	if head := readHead(r); !strings.HasPrefix(head, "HTTP/1.1 200 OK\r\n") || strings.Contains(head, "Connection: close") {
+	if head := wire.ReadHead(r); !strings.HasPrefix(head, "HTTP/1.1 200 OK\r\n") || strings.Contains(head, "Connection: close") {
 		t.Errorf("wanted, after its body: %q", head)
 	}
 
-	answer := sendRaw(t, addr, "PUT /refused HTTP/1.1\r\nHost: shop.test\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n")
+	answer := wire.Send(t, addr, "PUT /refused HTTP/1.1\r\nHost: shop.test\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n")
 	if !strings.HasPrefix(answer, "HTTP/1.1 417 ") || !strings.Contains(answer, "Connection: close") || strings.Contains(answer, "100 Continue") {
 		t.Errorf("refused: %q", answer)
 	}
@@ -250,17 +243,17 @@ func TestExpectContinue(t *testing.T) {
 // A client that stalls in the middle of its body after it has been answered neither keeps its connection nor has what
 // it sends later taken for a request.
 func TestAnswerBeforeTheBodysEnd(t *testing.T) {
-	base := rawOrigin(t, func(conn net.Conn, r *bufio.Reader) {
-		readHead(r)
+	base := wire.Upstream(t, func(conn net.Conn, r *bufio.Reader) {
+		wire.ReadHead(r)
 		io.WriteString(conn, "HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\nno")
 	})
-	answer := sendRaw(t, passThrough(t, base, nil), "POST / HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 100\r\n\r\nGET / HTTP/1.1\r\n")
+	answer := wire.Send(t, passThrough(t, base, nil), "POST / HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 100\r\n\r\nGET / HTTP/1.1\r\n")
 	if !strings.HasPrefix(answer, "HTTP/1.1 401 ") || !strings.HasSuffix(answer, "\r\n\r\nno") || !strings.Contains(answer, "Connection: close") {
 		t.Errorf("%q", answer)
 	}
 }
 
-func TestClientAbortCancelsTheOrigin(t *testing.T) {
+func TestClientAbortCancelsTheUpstream(t *testing.T) {
 	began, ended := make(chan struct{}), make(chan struct{})
 	addr := behind(t, func(w http.ResponseWriter, r *http.Request) {
 		w.(http.Flusher).Flush()
@@ -283,12 +276,12 @@ func TestClientAbortCancelsTheOrigin(t *testing.T) {
 	res.Body.Close()
 }
 
-func TestOriginAbortIsNeverACleanEnd(t *testing.T) {
+func TestUpstreamAbortIsNeverACleanEnd(t *testing.T) {
 	for name, answer := range map[string]string{
 		"length":  "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf",
 		"chunked": "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
 	} {
-		base := rawOrigin(t, func(conn net.Conn, r *bufio.Reader) { readHead(r); io.WriteString(conn, answer) })
+		base := wire.Upstream(t, func(conn net.Conn, r *bufio.Reader) { wire.ReadHead(r); io.WriteString(conn, answer) })
 		res, err := http.Get("http://" + passThrough(t, base, nil))
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -305,9 +298,9 @@ func TestOriginAbortIsNeverACleanEnd(t *testing.T) {
 func TestHooks(t *testing.T) {
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "secret") }))
 	t.Cleanup(srv.Close)
-	addr := passThrough(t, mustURL(t, srv.URL), func(o *passOptions) {
-		o.place.Class = upstream.Fill
-		o.onResponse = func(res *http.Response) error { res.Header.Set("Cache-Status", "cacheproxy; fwd=bypass"); return nil }
+	addr := passThrough(t, mustURL(t, srv.URL), func(o *Options) {
+		o.Place.Class = upstream.Fill
+		o.OnResponse = func(res *http.Response) error { res.Header.Set("Cache-Status", "cacheproxy; fwd=bypass"); return nil }
 	})
 	res, err := http.Get("http://" + addr)
 	if err != nil || res.Header.Get("Cache-Status") != "cacheproxy; fwd=bypass" {
@@ -316,9 +309,9 @@ func TestHooks(t *testing.T) {
 	res.Body.Close()
 
 	unconfirmed := errors.New("not confirmed")
-	addr = passThrough(t, mustURL(t, srv.URL), func(o *passOptions) {
-		o.onResponse = func(*http.Response) error { return unconfirmed }
-		o.onError = func(w http.ResponseWriter, err error) {
+	addr = passThrough(t, mustURL(t, srv.URL), func(o *Options) {
+		o.OnResponse = func(*http.Response) error { return unconfirmed }
+		o.OnError = func(w http.ResponseWriter, err error) {
 			if !errors.Is(err, unconfirmed) {
 				t.Errorf("onError: %v", err)
 			}
@@ -337,16 +330,16 @@ func TestHooks(t *testing.T) {
 }
 
 func TestErrorsAreAnswered(t *testing.T) {
-	gone := rawOrigin(t, func(conn net.Conn, _ *bufio.Reader) {})
+	gone := wire.Upstream(t, func(conn net.Conn, _ *bufio.Reader) {})
 	for _, c := range []struct{ name, request, want string }{
-		{"broken origin", "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "HTTP/1.1 502 "},
+		{"broken upstream", "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "HTTP/1.1 502 "},
 		{"malformed chunk", "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "HTTP/1.1 400 "},
 	} {
 		base := gone
 		if c.name == "malformed chunk" {
-			base = rawOrigin(t, func(_ net.Conn, r *bufio.Reader) { io.Copy(io.Discard, r) })
+			base = wire.Upstream(t, func(_ net.Conn, r *bufio.Reader) { io.Copy(io.Discard, r) })
 		}
-		if answer := sendRaw(t, passThrough(t, base, nil), c.request); !strings.HasPrefix(answer, c.want) {
+		if answer := wire.Send(t, passThrough(t, base, nil), c.request); !strings.HasPrefix(answer, c.want) {
 			t.Errorf("%s: %q", c.name, answer)
 		}
 	}
@@ -357,8 +350,8 @@ func TestForwardedFields(t *testing.T) {
 	srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got <- r.Header }))
 	t.Cleanup(srv.Close)
 	for trusted, want := range map[bool]string{true: "6.6.6.6, 127.0.0.1", false: "127.0.0.1"} {
-		addr := passThrough(t, mustURL(t, srv.URL), func(o *passOptions) { o.trusted = trusted })
-		sendRaw(t, addr, "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 6.6.6.6\r\nConnection: close, x-forwarded-for\r\n\r\n")
+		addr := passThrough(t, mustURL(t, srv.URL), func(o *Options) { o.Trusted = trusted })
+		wire.Send(t, addr, "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 6.6.6.6\r\nConnection: close, x-forwarded-for\r\n\r\n")
 		h := <-got
 		if h.Get("X-Forwarded-For") != want || !strings.Contains(h.Get("Via"), "1.1 ") {
 			t.Errorf("trusted %v: %v", trusted, h)

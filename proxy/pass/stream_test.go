@@ -1,4 +1,4 @@
-package proxy
+package pass
 
 import (
 	"bufio"
@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	"cacheproxy/test/wire"
 
 	"github.com/coder/websocket"
 	"google.golang.org/grpc"
@@ -63,8 +65,8 @@ func TestWebSocket(t *testing.T) {
 
 // Any protocol, also where one side closes its direction first.
 func TestRawUpgrade(t *testing.T) {
-	base := rawOrigin(t, func(conn net.Conn, r *bufio.Reader) {
-		if head := readHead(r); !strings.Contains(head, "Upgrade: line/1") || !strings.Contains(head, "Connection: Upgrade") {
+	base := wire.Upstream(t, func(conn net.Conn, r *bufio.Reader) {
+		if head := wire.ReadHead(r); !strings.Contains(head, "Upgrade: line/1") || !strings.Contains(head, "Connection: Upgrade") {
 			t.Errorf("request: %q", head)
 		}
 		io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: line/1\r\n\r\nhello\n")
@@ -74,10 +76,10 @@ func TestRawUpgrade(t *testing.T) {
 		}
 		fmt.Fprintf(conn, "you said %s", said)
 	})
-	conn := dial(t, passThrough(t, base, nil))
+	conn := wire.Dial(t, passThrough(t, base, nil))
 	io.WriteString(conn, "GET /up HTTP/1.1\r\nHost: shop.test\r\nConnection: upgrade\r\nUpgrade: line/1\r\n\r\nearly ")
 	r := bufio.NewReader(conn)
-	if head := readHead(r); !strings.HasPrefix(head, "HTTP/1.1 101 ") || !strings.Contains(head, "Upgrade: line/1\r\n") {
+	if head := wire.ReadHead(r); !strings.HasPrefix(head, "HTTP/1.1 101 ") || !strings.Contains(head, "Upgrade: line/1\r\n") {
 		t.Fatalf("head %q", head)
 	}
 	if line, err := r.ReadString('\n'); err != nil || line != "hello\n" {
@@ -90,6 +92,39 @@ func TestRawUpgrade(t *testing.T) {
 	}
 }
 
+// A client that offers several protocols gets the one that the upstream chose, whatever the case of its letters.
+func TestUpgradeToOneOfSeveral(t *testing.T) {
+	for _, c := range []struct{ offer, chosen, seen string }{
+		{"Upgrade: websocket, x", "websocket", "Upgrade: websocket, x"},
+		{"Upgrade: x,WebSocket", "websocket", "Upgrade: x, WebSocket"},
+		{"Upgrade: x\r\nUpgrade: websocket", "WEBSOCKET", "Upgrade: x, websocket"},
+		{"Upgrade: h2c, websocket", "websocket", "Upgrade: websocket\r\n"},
+		{"Upgrade: , websocket, line/1 ,, TLS/1.0", "line/1", "Upgrade: websocket, line/1\r\n"},
+		{"Upgrade: a/1, b/2", "b/2, a/1", "Upgrade: a/1, b/2"},
+	} {
+		base := wire.Upstream(t, func(conn net.Conn, r *bufio.Reader) {
+			if head := wire.ReadHead(r); !strings.Contains(head, c.seen) {
+				t.Errorf("%q: request %q", c.offer, head)
+			}
+			fmt.Fprintf(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: %s\r\n\r\n", c.chosen)
+			line, err := r.ReadString('\n')
+			if err != nil {
+				t.Errorf("%q: %v", c.offer, err)
+			}
+			io.WriteString(conn, "you said "+line)
+		})
+		conn := wire.Dial(t, passThrough(t, base, nil))
+		fmt.Fprintf(conn, "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\n%s\r\n\r\nhi\n", c.offer)
+		r := bufio.NewReader(conn)
+		if head := wire.ReadHead(r); !strings.HasPrefix(head, "HTTP/1.1 101 ") || !strings.Contains(head, "Upgrade: "+c.chosen+"\r\n") {
+			t.Errorf("%q: %q", c.offer, head)
+		}
+		if rest, err := io.ReadAll(r); err != nil || string(rest) != "you said hi\n" {
+			t.Errorf("%q: %q, %v", c.offer, rest, err)
+		}
+	}
+}
+
 func TestRefusedUpgradeIsAPlainAnswer(t *testing.T) {
 	addr := behind(t, func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusForbidden) })
 	_, res, err := websocket.Dial(t.Context(), "ws://"+addr, nil)
@@ -99,11 +134,11 @@ func TestRefusedUpgradeIsAPlainAnswer(t *testing.T) {
 }
 
 func TestUnwantedUpgradeIsRefused(t *testing.T) {
-	base := rawOrigin(t, func(conn net.Conn, r *bufio.Reader) {
-		readHead(r)
+	base := wire.Upstream(t, func(conn net.Conn, r *bufio.Reader) {
+		wire.ReadHead(r)
 		io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n")
 	})
-	answer := sendRaw(t, passThrough(t, base, nil), "GET / HTTP/1.1\r\nHost: a\r\nConnection: close, Upgrade\r\nUpgrade: h2c\r\n\r\n")
+	answer := wire.Send(t, passThrough(t, base, nil), "GET / HTTP/1.1\r\nHost: a\r\nConnection: close, Upgrade\r\nUpgrade: h2c\r\n\r\n")
 	if !strings.HasPrefix(answer, "HTTP/1.1 502 ") {
 		t.Errorf("%q", answer)
 	}

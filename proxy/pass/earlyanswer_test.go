@@ -1,4 +1,4 @@
-package proxy
+package pass
 
 import (
 	"bytes"
@@ -7,17 +7,19 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"cacheproxy/test/wire"
 )
 
 // beyondBuffers is more than the systems of both ends hold of what nobody reads, in bytes.
 const beyondBuffers = 16 << 20
 
-// A client that sends all of its body before it reads gets the answer that the origin gave long before.
-func TestAnswerOfTheOriginIsNotLost(t *testing.T) {
+// A client that sends all of its body before it reads gets the answer that the upstream gave long before.
+func TestAnswerOfTheUpstreamIsNotLost(t *testing.T) {
 	address := behind(t, func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusRequestEntityTooLarge) })
 	for _, fields := range []string{"", "Connection: close\r\n"} {
 		for _, chunked := range []bool{false, true} {
-			conn := dial(t, address)
+			conn := wire.Dial(t, address)
 			frame, body := fmt.Sprintf("Content-Length: %d\r\n", beyondBuffers), bytes.Repeat([]byte{'x'}, beyondBuffers)
 			if chunked {
 				frame, body = "Transfer-Encoding: chunked\r\n", bytes.Repeat([]byte("10\r\n0123456789abcdef\r\n"), beyondBuffers/22)

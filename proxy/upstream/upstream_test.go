@@ -20,7 +20,7 @@ import (
 	"cacheproxy/policy/httpcache"
 )
 
-func request(t *testing.T, o *Origin, method string, body io.Reader) *http.Request {
+func request(t *testing.T, o *Upstream, method string, body io.Reader) *http.Request {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, "/", body)
 	if err != nil {
@@ -31,7 +31,7 @@ func request(t *testing.T, o *Origin, method string, body io.Reader) *http.Reque
 	return req
 }
 
-func serve(t *testing.T, h http.HandlerFunc, options Options) *Origin {
+func serve(t *testing.T, h http.HandlerFunc, options Options) *Upstream {
 	t.Helper()
 	srv := httptest.NewServer(h)
 	t.Cleanup(srv.Close)
@@ -54,8 +54,8 @@ func TestPlaceIsHeldUntilTheBodyEnds(t *testing.T) {
 	if o.InFlight() != 1 {
 		t.Errorf("in flight %d while the body is unread", o.InFlight())
 	}
-	if _, err := o.RoundTrip(request(t, o, "GET", nil)); Classify(err) != policy.QueueFull || o.Shed() != 1 {
-		t.Errorf("second request: %v, shed %d", err, o.Shed())
+	if _, err := o.RoundTrip(request(t, o, "GET", nil)); Classify(err) != policy.QueueFull || shedBy(o) != 1 {
+		t.Errorf("second request: %v, shed %d", err, shedBy(o))
 	}
 	if _, err := io.ReadAll(res.Body); err != nil || o.InFlight() != 0 {
 		t.Errorf("in flight %d after the body's end: %v", o.InFlight(), err)
@@ -92,7 +92,7 @@ func TestStreamsAreRecognized(t *testing.T) {
 	if err != nil || o.InFlight() != 0 || o.Streams() != 1 {
 		t.Fatalf("in flight %d, streams %d: %v", o.InFlight(), o.Streams(), err)
 	}
-	if _, err := o.RoundTrip(request(t, o, "GET", nil)); !errors.Is(err, ErrStreamsFull) || o.InFlight() != 0 {
+	if _, err := o.RoundTrip(request(t, o, "GET", nil)); !errors.Is(err, errStreamsFull) || o.InFlight() != 0 {
 		t.Errorf("second stream: %v, in flight %d", err, o.InFlight())
 	}
 	first.Body.Close()
@@ -101,8 +101,8 @@ func TestStreamsAreRecognized(t *testing.T) {
 	}
 }
 
-// silent is an origin in a synctest bubble that accepts what is sent to it and never answers.
-func silent(read bool) *Origin {
+// silent is an upstream in a synctest bubble that accepts what is sent to it and never answers.
+func silent(read bool) *Upstream {
 	return New(Options{
 		Name: "silent", URL: &url.URL{Scheme: "http", Host: "silent.test"}, Timeout: 2 * time.Second,
 		Dial: func(context.Context, string, string) (net.Conn, error) {
@@ -115,20 +115,20 @@ func silent(read bool) *Origin {
 	})
 }
 
-func TestTimeoutCountsOnlyTheOriginsTurn(t *testing.T) {
+func TestTimeoutCountsOnlyTheUpstreamsTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
 		o := silent(true)
 		_, err := o.RoundTrip(request(t, o, "GET", nil))
-		if !errors.Is(err, ErrTimeout) || Classify(err) != policy.OriginTimeout || time.Since(start) != 2*time.Second {
+		if !errors.Is(err, errTimeout) || Classify(err) != policy.OriginTimeout || time.Since(start) != 2*time.Second {
 			t.Errorf("GET: %v after %v", err, time.Since(start))
 		}
 
 		start = time.Now()
 		o = silent(false)
 		_, err = o.RoundTrip(request(t, o, "POST", strings.NewReader("never taken")))
-		if !errors.Is(err, ErrTimeout) || time.Since(start) != 2*time.Second {
-			t.Errorf("origin that reads nothing: %v after %v", err, time.Since(start))
+		if !errors.Is(err, errTimeout) || time.Since(start) != 2*time.Second {
+			t.Errorf("upstream that reads nothing: %v after %v", err, time.Since(start))
 		}
 
 		start = time.Now()
@@ -142,7 +142,7 @@ func TestTimeoutCountsOnlyTheOriginsTurn(t *testing.T) {
 			pw.Close()
 		}()
 		_, err = o.RoundTrip(request(t, o, "POST", pr))
-		if took := time.Since(start); !errors.Is(err, ErrTimeout) || took != 272*time.Second {
+		if took := time.Since(start); !errors.Is(err, errTimeout) || took != 272*time.Second {
 			t.Errorf("slow upload: %v after %v, want 2s after its end", err, took)
 		}
 		if o.InFlight() != 0 {
@@ -188,7 +188,7 @@ func TestSilentCallsHoldNoPlace(t *testing.T) {
 		}
 		ask("application/grpc")
 		<-time.After(3 * time.Second)
-		if err := <-failed; !errors.Is(err, ErrStreamsFull) || Classify(err) != policy.QueueFull {
+		if err := <-failed; !errors.Is(err, errStreamsFull) || Classify(err) != policy.QueueFull {
 			t.Errorf("one conversation too many: %v", err)
 		}
 		for _, w := range bodies {
@@ -209,10 +209,10 @@ func TestClassify(t *testing.T) {
 		status int
 	}{
 		{nil, policy.NoReason, 502},
-		{ErrQueueFull, policy.QueueFull, 503},
-		{ErrStreamsFull, policy.QueueFull, 503},
-		{fmt.Errorf("x: %w", ErrQueueTimeout), policy.QueueTimeout, 503},
-		{fmt.Errorf("x: %w", ErrTimeout), policy.OriginTimeout, 504},
+		{errQueueFull, policy.QueueFull, 503},
+		{errStreamsFull, policy.QueueFull, 503},
+		{fmt.Errorf("x: %w", errQueueTimeout), policy.QueueTimeout, 503},
+		{fmt.Errorf("x: %w", errTimeout), policy.OriginTimeout, 504},
 		{context.DeadlineExceeded, policy.OriginTimeout, 504},
 		{opErr, policy.OriginTimeout, 504},
 		{context.Canceled, policy.ClientGone, StatusClientGone},

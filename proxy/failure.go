@@ -1,0 +1,93 @@
+package proxy
+
+import (
+	"errors"
+	"log/slog"
+	"net/http"
+	"os"
+
+	"cacheproxy/policy"
+	"cacheproxy/proxy/server"
+	"cacheproxy/proxy/upstream"
+)
+
+// statusGone is logged for a client that left before its answer; it is never sent.
+const statusGone = 499
+
+// failure is what a client is told where there is no answer from the origin, and which outcome that is. It says nothing of the
+// origin's whereabouts; the log does.
+func failure(why policy.Reason) (outcome policy.Outcome, code int, text string) {
+	outcome, code, text = policy.Failed, upstream.Status(why), "the upstream could not be reached or broke off"
+	switch why {
+	case policy.OriginTimeout:
+		text = "the upstream did not answer in time"
+	case policy.QueueFull, policy.QueueTimeout:
+		outcome, text = policy.Shed, "the upstream has no place for this request, try again"
+	case policy.StoreUnavailable:
+		code, text = withheld.code, withheld.text
+	case policy.Panic:
+		code, text = http.StatusInternalServerError, "the proxy failed; its log says how"
+	}
+	return outcome, code, text
+}
+
+// fail answers for an origin that gave no answer to a fetch. status is what is told but for the outcome and the reason.
+func (ex *exchange) fail(status policy.Status, why policy.Reason, err error) {
+	if why == policy.ClientGone {
+		ex.gone()
+	}
+	var code int
+	var text string
+	status.Outcome, code, text = failure(why)
+	status.Reason = why
+	ex.settle(status)
+	ex.unanswered(err)
+	ex.answer(code, text)
+}
+
+// gone ends a request whose client has left.
+func (ex *exchange) gone() {
+	ex.settle(policy.Status{Outcome: policy.Failed, Reason: policy.ClientGone})
+	ex.w.code = statusGone
+	panic(http.ErrAbortHandler)
+}
+
+// passFailed answers through w for an origin that gave no answer to a request that went through. status is as for fail.
+func (ex *exchange) passFailed(w http.ResponseWriter, status policy.Status, err error) {
+	status.Reason = upstream.Classify(err)
+	if status.Reason == policy.ClientGone && server.Late(ex.r.Context()) {
+		// net/http ends the request, as if the client had left, before it reports that the body did not come.
+		err, status.Reason = &upstream.RequestBodyError{Err: os.ErrDeadlineExceeded}, policy.RequestBody
+	}
+	var code int
+	var text string
+	status.Outcome, code, text = failure(status.Reason)
+	ex.settle(status)
+	switch {
+	case status.Reason == policy.ClientGone:
+		ex.w.code = statusGone
+		ex.addCacheStatus(w.Header())
+		panic(http.ErrAbortHandler) // returning would send an empty 200
+	case errors.As(err, new(*upstream.RequestBodyError)):
+		code, text = bodyFailure(err)
+	default:
+		ex.unanswered(err)
+	}
+	ex.addCacheStatus(w.Header())
+	if code == http.StatusServiceUnavailable {
+		setRetryAfter(w.Header(), ex.route.origin.RetryAfter())
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	http.Error(w, identified(text, w.Header()), code)
+}
+
+// unanswered logs a request that got no answer from its origin. One that was refused a place is the limit at work: there
+// can be thousands a second, which the metrics and the access log count.
+func (ex *exchange) unanswered(err error) {
+	level := slog.LevelWarn
+	if ex.status.Outcome == policy.Shed {
+		level = slog.LevelDebug
+	}
+	ex.p.logger.Log(ex.p.lifetime, level, "no answer from upstream", "route", ex.route.Name, "upstream", ex.route.Upstream,
+		"reason", ex.status.Reason.String(), "request_id", ex.id(), "error", err)
+}

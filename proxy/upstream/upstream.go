@@ -1,0 +1,116 @@
+package upstream
+
+import (
+	"context"
+	"math"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"sync/atomic"
+	"time"
+
+	"cacheproxy/policy"
+)
+
+// Upstream is one service behind the proxy, at one address or several. A request gets a Slot from Acquire, which may have to
+// wait, and goes out with Send.
+//
+// All fields but retired are set before New or Succeed returns, and do not change.
+type Upstream struct {
+	options  Options
+	limiter  *limiter    // shared with the upstream that this one succeeds
+	balancer *balancer   // shared with it too where the addresses are the same
+	plain    connections // of requests that switch to no other protocol
+	upgrades connections // HTTP/1.1, the only version with Upgrade; none for h2c, which cannot be upgraded
+	retired  atomic.Bool // set by Retire, asked at the end of each request
+}
+
+// New returns the upstream that o describes, which must be valid.
+func New(o Options) *Upstream {
+	o = o.withDefaults()
+	u := &Upstream{options: o, limiter: newLimiter(o), balancer: newBalancer(o)}
+	http1, http2, h2c := (*http.Protocols).SetHTTP1, (*http.Protocols).SetHTTP2, (*http.Protocols).SetUnencryptedHTTP2
+	switch o.URL.Scheme {
+	case "h2c":
+		u.plain = newConnections(o, protocols(h2c))
+	case "https":
+		u.plain = newConnections(o, protocols(http1, http2))
+		u.upgrades = newConnections(o, protocols(http1))
+	default:
+		u.plain = newConnections(o, protocols(http1))
+		u.upgrades = u.plain
+	}
+	return u
+}
+
+// Name is the upstream's name.
+func (u *Upstream) Name() string { return u.options.Name }
+
+// URL is the upstream's first address, which SetTarget aims at; Send chooses. It must not be changed.
+func (u *Upstream) URL() *url.URL { return u.options.URL }
+
+// HostRule says which Host the upstream sees, as configured.
+func (u *Upstream) HostRule() policy.HostRule { return u.options.Host }
+
+// Host is the Host that the upstream sees for a client's, at its first address.
+func (u *Upstream) Host(client string) string {
+	if u.options.Host.Literal != "" {
+		return u.options.Host.Literal
+	}
+	return client
+}
+
+// InFlight is how many requests are at the upstream, streams not counted.
+func (u *Upstream) InFlight() int { return u.read(func(l *limiter) int { return l.inFlight }) }
+
+// Queued is how many requests wait for a place.
+func (u *Upstream) Queued() int { return u.read(func(l *limiter) int { return l.queued }) }
+
+// Streams is how many streams are open.
+func (u *Upstream) Streams() int { return u.read(func(l *limiter) int { return l.streams }) }
+
+func (u *Upstream) read(f func(*limiter) int) int {
+	u.limiter.mu.Lock()
+	defer u.limiter.mu.Unlock()
+	return f(u.limiter)
+}
+
+// SetInstances says how many instances share FleetMaxInFlight. Each may have as many requests at the upstream as that divided
+// by n, rounded down so that all together never have more, but at least one, and never more than MaxInFlight. A number that
+// is not known, 0, changes nothing: the last one holds, also for an upstream that succeeds this one. Before the first number
+// there are taken to be AssumedInstances. Where there is only ever one instance, somebody has to say so.
+func (u *Upstream) SetInstances(n int) { u.limiter.setInstances(n) }
+
+// Retries is how many requests went on to another address, or out once more because a kept connection was lost, since the
+// start.
+func (u *Upstream) Retries() uint64 {
+	u.balancer.mu.Lock()
+	defer u.balancer.mu.Unlock()
+	return u.balancer.retries
+}
+
+// RetryAfter is when a request that was refused a place may come again: whole seconds from one to twice the queue's
+// deadline and one, drawn anew for each, so that those refused together do not return together.
+func (u *Upstream) RetryAfter() time.Duration {
+	patience := int(math.Ceil(u.options.QueueTimeout.Seconds()))
+	return time.Duration(1+rand.IntN(2*patience+1)) * time.Second
+}
+
+// Acquire waits for a place at the upstream, which the caller gives back with Slot.Release. It fails when the queue is full
+// (Classify: policy.QueueFull), when no place became free within QueueTimeout (policy.QueueTimeout), or with the cause of
+// ctx's end; NotSent is true of all of these.
+func (u *Upstream) Acquire(ctx context.Context, p Place) (*Slot, error) {
+	slot, err := u.limiter.acquire(ctx, p)
+	if err != nil {
+		return nil, &notSentError{err: err, over: true}
+	}
+	return slot, nil
+}
+
+// CloseIdle closes connections that no request uses.
+func (u *Upstream) CloseIdle() {
+	u.plain.kept.CloseIdleConnections()
+	if u.upgrades.kept != nil {
+		u.upgrades.kept.CloseIdleConnections()
+	}
+}
