@@ -165,7 +165,7 @@ func (ex *exchange) serve() {
 			ex.refuse(http.StatusBadRequest, policy.RequestBody, err.Error())
 			return
 		}
-	} else if isUnsafe(ex.r.Method) || httpcache.OverridesMethod(ex.r.Header) {
+	} else if !httpcache.Safe(ex.r.Method) || httpcache.OverridesMethod(ex.r.Header) {
 		action = policy.WriteAction
 	}
 	switch action {
@@ -222,7 +222,7 @@ func (ex *exchange) arrive() bool {
 	}
 	ex.target, ex.query = target, target.Query
 	ex.match, ex.status.Reason = ex.cfg.Table.Match(ex.r.Method, target)
-	if ex.status.Reason == policy.UncleanPath && isUnsafe(ex.r.Method) {
+	if ex.status.Reason == policy.UncleanPath && !httpcache.Safe(ex.r.Method) {
 		// An origin may clean the path: what it then writes to belongs to the route of the clean one.
 		ex.match, _ = ex.cfg.Table.Match(ex.r.Method, policy.CleanTarget(target))
 	}
@@ -249,14 +249,6 @@ func (ex *exchange) finish() {
 	key := ex.key
 	*ex = exchange{key: key}
 	exchanges.Put(ex)
-}
-
-func isUnsafe(method string) bool {
-	switch method {
-	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, "QUERY", "PROPFIND", "REPORT", "SEARCH":
-		return false
-	}
-	return true
 }
 
 // recorder notes what is sent. It hides nothing: http.ResponseController finds the server's writer through Unwrap.
