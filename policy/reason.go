@@ -54,6 +54,7 @@ const (
 	VaryStar         // Vary: *
 	NoFreshness      // neither the origin nor the route gives a lifetime, and no validator
 	TooLarge         // larger than max_object
+	Stream           // it has no end to wait for: an event stream, a gRPC call
 	ContentTypeOther // not a content type of store_if
 	TooSmall         // fewer bytes than store_if.min_bytes
 	TooManyMembers   // more tags or path segments than a copy may have
@@ -89,7 +90,7 @@ var reasonNames = [reasons]string{
 	Upgrade: "upgrade", HitForMiss: "hit-for-miss", WaitersFull: "waiters-full", WaitTimeout: "wait-timeout", ClientDirective: "client-cache-control", Fenced: "fenced",
 	URIMiss: "uri-miss", VaryMiss: "vary-miss", Expired: "expired", Purged: "purged", SoftPurged: "soft-purged", HeadMiss: "head-miss", LeaseLapsed: "lease-lapsed", PartMiss: "part-miss", Renewal: "renewal",
 	NoStore: "no-store", Private: "private", SetCookie: "set-cookie", AuthorizedShare: "authorized", StatusNotStored: "status",
-	VaryStar: "vary-star", NoFreshness: "no-freshness", TooLarge: "too-large", ContentTypeOther: "content-type",
+	VaryStar: "vary-star", NoFreshness: "no-freshness", TooLarge: "too-large", Stream: "stream", ContentTypeOther: "content-type",
 	TooSmall: "too-small", TooManyMembers: "too-many-members", Incomplete: "incomplete", Partial: "partial",
 	Outdated: "outdated", MemoryFull: "memory-full", MalformedHeader: "malformed-header", CodingUnasked: "coding-unasked",
 	CacheControlMalformed: "cache-control-malformed",

@@ -47,6 +47,9 @@ func (r *Route) Judge(f Fetch) Verdict {
 }
 
 func (r *Route) judge(f Fetch) Verdict {
+	if httpcache.Streams(f.Header) {
+		return Verdict{Reason: Stream}
+	}
 	if r.Compression != httpcache.Identity && !f.Through && httpcache.Coded(f.Header) {
 		return Verdict{Reason: CodingUnasked} // who else accepts it is not known
 	}

@@ -17,7 +17,7 @@ var layers = map[string][]string{
 	"observe":            {"policy"},
 	"proxy":              {"policy", "invalidation", "store", "observe"},
 	"proxy/upstream":     {"policy", "invalidation", "store", "observe"},
-	"proxy/server":       {},
+	"proxy/server":       {"policy/httpcache"},
 	"admin":              {"policy"},
 	"leaderboard":        {"policy"},
 	"config":             {"policy", "invalidation", "store", "observe", "proxy", "admin", "leaderboard"},
