@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 	"cacheproxy/proxy/upstream"
 )
 
@@ -221,6 +222,4 @@ func (c *routeCompiler) matches(f func(method string) bool) bool {
 
 func isRead(method string) bool { return method == http.MethodGet || method == http.MethodHead }
 
-func isWrite(method string) bool {
-	return !isRead(method) && method != http.MethodOptions && method != http.MethodTrace && method != "QUERY"
-}
+func isWrite(method string) bool { return !httpcache.Safe(method) }

@@ -20,7 +20,7 @@ func TestMetrics(t *testing.T) {
 	r.Observe(policy.Hit, 70*time.Microsecond)
 	r.Observe(policy.Miss, 20*time.Millisecond)
 	r.Coalesced()
-	r.NotStored(policy.SetCookie)
+	r.NotStored(policy.OriginStatus)
 	r.ChangedWithoutInvalidation()
 	u := m.Upstream("shop")
 	u.Request("product", policy.URIMiss)
@@ -46,7 +46,7 @@ func TestMetrics(t *testing.T) {
 		`cacheproxy_request_seconds_bucket{outcome="hit",route="product",le="0.0001"} 2`,
 		`cacheproxy_request_seconds_count{outcome="miss",route="product"} 1`,
 		`cacheproxy_coalesced_total{route="product"} 1`,
-		`cacheproxy_not_stored_total{reason="set-cookie",route="product"} 1`,
+		`cacheproxy_not_stored_total{reason="origin-status",route="product"} 1`,
 		`cacheproxy_changed_without_invalidation_total{route="product"} 1`,
 		`cacheproxy_origin_requests_total{reason="uri-miss",route="product",upstream="shop"} 1`,
 		`cacheproxy_origin_seconds_bucket{upstream="shop",le="0.025"} 1`,
@@ -105,7 +105,7 @@ func TestRemoved(t *testing.T) {
 			r.Observe(o, time.Millisecond)
 		}
 		r.Coalesced()
-		r.NotStored(policy.SetCookie)
+		r.NotStored(policy.OriginStatus)
 		r.ChangedWithoutInvalidation()
 		r.Observed(time.Second, true)
 		m.SetMode("old", policy.Off, 1)

@@ -70,7 +70,7 @@ func TestSelectedByCoding(t *testing.T) {
 	for _, status := range []int{200, 503} {
 		f := fetched(fresh, "Content-Encoding: gzip", "Vary: Accept-Encoding")
 		f.Status = status
-		if v := (&Route{Compression: httpcache.Zstd}).Judge(f); v.Share || v.Store || v.Reason != CodingUnasked {
+		if v := (&Route{Compression: httpcache.Zstd}).Judge(f); v.Share || v.Store || v.Reason != codingUnasked {
 			t.Errorf("coded although compressed here, %d: %+v", status, v)
 		}
 	}
@@ -84,7 +84,7 @@ func TestSelectedByCoding(t *testing.T) {
 
 // Who accepts no answer without a coding gets the origin's own, where fills ask for answers without one.
 func TestPlanCodingRefused(t *testing.T) {
-	for field, want := range map[string]Reason{"identity;q=0, zstd": CodingRefused, "zstd, *;q=0": CodingRefused, "zstd": NoReason, "": NoReason} {
+	for field, want := range map[string]Reason{"identity;q=0, zstd": codingRefused, "zstd, *;q=0": codingRefused, "zstd": NoReason, "": NoReason} {
 		r := &Route{Policy: CacheAside, Compression: httpcache.Zstd}
 		_, reason := PlanRequest(r, On, &http.Request{Method: "GET", Header: header("Accept-Encoding: " + field)}, nil)
 		if reason != want {
@@ -122,7 +122,7 @@ func TestUnaccepted(t *testing.T) {
 		}
 		f := fetched("Cache-Control: max-age=60", "Content-Encoding: "+tt.coding)
 		f.Accepting = tt.accepting
-		if v := (&Route{}).Judge(f); v.Store == tt.want || tt.want && (v.Share || v.Reason != CodingUnasked) {
+		if v := (&Route{}).Judge(f); v.Store == tt.want || tt.want && (v.Share || v.Reason != codingUnasked) {
 			t.Errorf("%q for %q: %+v", tt.coding, tt.accepting, v)
 		}
 	}

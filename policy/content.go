@@ -58,7 +58,7 @@ func PlanQuestion(r *Route, mode Mode, req *http.Request, selected []string) (Ac
 	case mode == Off:
 		return PassAction, ModeOff
 	case !r.Policy.Caches():
-		return PassAction, RouteBypass
+		return PassAction, routeBypass
 	}
 	if len(req.Header["Range"]) > 0 {
 		return PassAction, RangeRequest

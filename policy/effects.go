@@ -19,8 +19,8 @@ import (
 func (r *Route) Effects(m *Match, t httpcache.Target, query string, h http.Header, body []byte) (members []Member, fallback bool, excess *ExcessError) {
 	v := Values{Match: m, Header: h, Target: t, Query: query}
 	var s memberSet
-	s.add(m.URIEffects(t)...)
-	s.add(m.URIEffects(t.WithQuery(query))...)
+	s.add(m.uriEffects(t)...)
+	s.add(m.uriEffects(t.WithQuery(query))...)
 	keys, err := r.keyNames(v)
 	if errors.As(err, &excess) {
 		return nil, false, excess
@@ -122,10 +122,10 @@ func (in *Invalidates) usesBody() bool {
 	return false
 }
 
-// URIEffects are the members that invalidating one URI of this host names, with its exact query and also with the query
+// uriEffects are the members that invalidating one URI of this host names, with its exact query and also with the query
 // as the route that reads it forwards it, since that is how the copies are named. An unclean path also stands for the
 // one that an origin would make of it. It needs no matched route.
-func (m *Match) URIEffects(t httpcache.Target) []Member {
+func (m *Match) uriEffects(t httpcache.Target) []Member {
 	var s memberSet
 	s.add(URLMembers(t.Host, t.Path, t.Query, t.HasQuery)...)
 	clean := CleanTarget(t)
@@ -161,7 +161,7 @@ func (m *Match) urlEffects(url string) []Member {
 		return PathMembers(host, path)
 	}
 	t := httpcache.Target{Host: host, Path: path, Query: query, HasQuery: true}
-	return m.URIEffects(t)
+	return m.uriEffects(t)
 }
 
 // prefixEffects names what a rendered prefix makes unusable.
@@ -195,7 +195,7 @@ func (m *Match) ResponseEffects(t httpcache.Target, response http.Header) []Memb
 	for _, field := range []string{"Location", "Content-Location"} {
 		for _, value := range response[field] {
 			if u, ok := httpcache.ResolveReference(t, value); ok {
-				s.add(m.URIEffects(u)...)
+				s.add(m.uriEffects(u)...)
 			}
 		}
 	}

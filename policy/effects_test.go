@@ -102,7 +102,7 @@ func TestWriteMeetsCopies(t *testing.T) {
 	} {
 		u := target(t, uri)
 		w, _ := table.Match("PUT", u)
-		if got := meet(w.URIEffects(u), members); got != want {
+		if got := meet(w.uriEffects(u), members); got != want {
 			t.Errorf("a write to %s meets the copy: %t, want %t", uri, got, want)
 		}
 	}
@@ -147,7 +147,7 @@ func TestResponseEffects(t *testing.T) {
 
 func TestEffectsWithoutRoute(t *testing.T) {
 	u := target(t, "/x?y")
-	if got := spell((&Match{}).URIEffects(u)); got != "ushop.example/x?y u*/x?y" {
+	if got := spell((&Match{}).uriEffects(u)); got != "ushop.example/x?y u*/x?y" {
 		t.Error(got)
 	}
 }

@@ -40,7 +40,7 @@ func (r *Route) lifetime(f Fetch, d httpcache.Directives) (httpcache.Lifetime, R
 	case httpcache.HeuristicStatus(f.Status) || d.Public:
 		l.Fresh = httpcache.HeuristicFreshness(f.Header, l.Date)
 	default:
-		return httpcache.Lifetime{}, StatusNotStored
+		return httpcache.Lifetime{}, statusNotStored
 	}
 	if l.NoCache {
 		l.Fresh = 0
@@ -50,7 +50,7 @@ func (r *Route) lifetime(f Fetch, d httpcache.Directives) (httpcache.Lifetime, R
 	l.Keep = l.WorthKeeping(validator)
 	// A copy that can be neither served, now or when the origin fails, nor confirmed, would only take up memory.
 	if !validator && l.State(f.Received) <= httpcache.NeedsValidation {
-		return httpcache.Lifetime{}, NoFreshness
+		return httpcache.Lifetime{}, noFreshness
 	}
 	return l, NoReason
 }

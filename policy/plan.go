@@ -38,9 +38,9 @@ func PlanRequest(r *Route, mode Mode, req *http.Request, selected []string) (Act
 	case mode == Off:
 		return PassAction, ModeOff
 	case req.Method != http.MethodGet && req.Method != http.MethodHead:
-		return PassAction, MethodOther
+		return PassAction, methodOther
 	case !r.Policy.Caches():
-		return PassAction, RouteBypass
+		return PassAction, routeBypass
 	}
 	if req.ContentLength != 0 || len(req.TransferEncoding) > 0 {
 		return PassAction, RequestBody
@@ -67,7 +67,7 @@ func (r *Route) special(req *http.Request) Reason {
 	h := req.Header
 	switch {
 	case len(h["Upgrade"]) > 0 || httpcache.HasElement(h["Connection"], "upgrade"):
-		return Upgrade
+		return upgrade
 	case req.Method == http.MethodGet && httpcache.ForeignRange(h):
 		return RangeRequest
 	case len(h["Proxy-Authorization"]) > 0:
@@ -75,9 +75,9 @@ func (r *Route) special(req *http.Request) Reason {
 	case len(h["Authorization"]) > 0 && !r.ShareAuthorized && !r.declares("Authorization"):
 		return Authorization
 	case len(h["Cookie"]) > 0 && !r.harmlessCookies(h):
-		return Cookie
+		return cookie
 	case r.Compression != httpcache.Identity && httpcache.RefusesIdentity(h[encodingField]):
-		return CodingRefused
+		return codingRefused
 	}
 	return NoReason
 }

@@ -52,14 +52,14 @@ func (q *Query) Apply(raw string) (forwarded string, reason Reason) {
 // scan decides on every piece and reports whether the query has to be rebuilt.
 func (q *Query) scan(raw string) (changed bool, reason Reason) {
 	if strings.Count(raw, "&") >= maxParameters {
-		return false, QueryMalformed
+		return false, queryMalformed
 	}
 	last, first, unlisted := "", true, false
 	for left, more := raw, true; more; {
 		var piece string
 		piece, left, more = strings.Cut(left, "&")
 		if !httpcache.IsQueryPiece(piece) {
-			return false, QueryMalformed
+			return false, queryMalformed
 		}
 		switch name := httpcache.PieceName(piece); q.decide(name) {
 		case UnlistedBypass:
@@ -74,7 +74,7 @@ func (q *Query) scan(raw string) (changed bool, reason Reason) {
 		}
 	}
 	if unlisted {
-		return false, QueryUnlisted
+		return false, queryUnlisted
 	}
 	return changed, NoReason
 }

@@ -1,7 +1,7 @@
 package policy
 
 // Reason says why a request was not answered from a copy, or why an answer was not stored. Every "not cached" has a
-// name, and the vocabulary is closed. The zero value is NoReason.
+// name, and the vocabulary is closed. The zero value is NoReason. Reasons that are found nowhere but here are not exported.
 type Reason uint8
 
 const (
@@ -11,21 +11,21 @@ const (
 
 	NoRoute         // no route matches
 	UncleanPath     // empty, dot or dot-dot segments: no route is tried
-	RouteBypass     // the route's policy is bypass
+	routeBypass     // the route's policy is bypass
 	ModeOff         // the route is switched off
 	ModeShare       // the route's mode is for a share of the requests, and this one is outside
 	MethodUnsafe    // a write
-	MethodOther     // safe, but not GET or HEAD
+	methodOther     // safe, but not GET or HEAD
 	RequestBody     // a GET or HEAD with content
 	Authorization   // the request carries credentials
-	Cookie          // the request carries a cookie that the route does not ignore or declare
-	QueryUnlisted   // a query parameter that the route does not list
-	QueryMalformed  // a query that cannot be parsed without doubt
+	cookie          // the request carries a cookie that the route does not ignore or declare
+	queryUnlisted   // a query parameter that the route does not list
+	queryMalformed  // a query that cannot be parsed without doubt
 	HeaderUnlisted  // a request header field that the route does not list
 	RangeRequest    // a request for a part that no copy can give
 	Precondition    // If-Match or If-Unmodified-Since that no copy meets: the origin has to answer
-	CodingRefused   // a request that accepts no answer without a coding, where fills ask for just that
-	Upgrade         // a request to switch protocols
+	codingRefused   // a request that accepts no answer without a coding, where fills ask for just that
+	upgrade         // a request to switch protocols
 	HitForMiss      // the last answer to this key could not be shared
 	WaitersFull     // more requests wait for this key than the route allows
 	WaitTimeout     // waited for another request's fill for too long
@@ -46,25 +46,26 @@ const (
 
 	// Why an answer was not stored.
 
-	NoStore          // Cache-Control: no-store
-	Private          // Cache-Control: private
-	SetCookie        // the answer sets a cookie
-	AuthorizedShare  // answer to an authorized request without permission to share (RFC 9111 §3.5)
-	StatusNotStored  // a status that is not stored on this route
-	VaryStar         // Vary: *
-	NoFreshness      // neither the origin nor the route gives a lifetime, and no validator
+	noStore          // Cache-Control: no-store
+	private          // Cache-Control: private
+	setCookie        // the answer sets a cookie
+	authorizedShare  // answer to an authorized request without permission to share (RFC 9111 §3.5)
+	statusNotStored  // a status that is not stored on this route
+	varyStar         // Vary: *
+	noFreshness      // neither the origin nor the route gives a lifetime, and no validator
 	TooLarge         // larger than max_object
-	ContentTypeOther // not a content type of store_if
+	stream           // it has no end to wait for: an event stream, a gRPC call
+	contentTypeOther // not a content type of store_if
 	TooSmall         // fewer bytes than store_if.min_bytes
 	TooManyMembers   // more tags or path segments than a copy may have
 	Incomplete       // the body ended early
 	Partial          // 206 or Content-Range
 	Outdated         // invalidated while it was being fetched
 	MemoryFull       // fills in flight hold all the memory they may
-	CodingUnasked    // in a coding, although the fill asked for none
-	MalformedHeader  // Contradictory fields that decide on caching
+	codingUnasked    // in a coding, although the fill asked for none
+	malformedHeader  // contradictory fields that decide on caching
 
-	CacheControlMalformed // a Cache-Control that cannot be taken apart without doubt
+	cacheControlMalformed // a Cache-Control that cannot be taken apart without doubt
 
 	// Why there is no answer from the origin.
 
@@ -83,16 +84,16 @@ const (
 )
 
 var reasonNames = [reasons]string{
-	NoReason: "", NoRoute: "no-route", UncleanPath: "unclean-path", RouteBypass: "bypass", ModeOff: "mode-off", ModeShare: "mode-share",
-	MethodUnsafe: "method", MethodOther: "method-other", RequestBody: "request-body", Authorization: "authorization",
-	Cookie: "cookie", QueryUnlisted: "query-unlisted", QueryMalformed: "query-malformed", HeaderUnlisted: "header-unlisted", RangeRequest: "range", Precondition: "precondition", CodingRefused: "coding-refused",
-	Upgrade: "upgrade", HitForMiss: "hit-for-miss", WaitersFull: "waiters-full", WaitTimeout: "wait-timeout", ClientDirective: "client-cache-control", Fenced: "fenced",
+	NoReason: "", NoRoute: "no-route", UncleanPath: "unclean-path", routeBypass: "bypass", ModeOff: "mode-off", ModeShare: "mode-share",
+	MethodUnsafe: "method", methodOther: "method-other", RequestBody: "request-body", Authorization: "authorization",
+	cookie: "cookie", queryUnlisted: "query-unlisted", queryMalformed: "query-malformed", HeaderUnlisted: "header-unlisted", RangeRequest: "range", Precondition: "precondition", codingRefused: "coding-refused",
+	upgrade: "upgrade", HitForMiss: "hit-for-miss", WaitersFull: "waiters-full", WaitTimeout: "wait-timeout", ClientDirective: "client-cache-control", Fenced: "fenced",
 	URIMiss: "uri-miss", VaryMiss: "vary-miss", Expired: "expired", Purged: "purged", SoftPurged: "soft-purged", HeadMiss: "head-miss", LeaseLapsed: "lease-lapsed", PartMiss: "part-miss", Renewal: "renewal",
-	NoStore: "no-store", Private: "private", SetCookie: "set-cookie", AuthorizedShare: "authorized", StatusNotStored: "status",
-	VaryStar: "vary-star", NoFreshness: "no-freshness", TooLarge: "too-large", ContentTypeOther: "content-type",
+	noStore: "no-store", private: "private", setCookie: "set-cookie", authorizedShare: "authorized", statusNotStored: "status",
+	varyStar: "vary-star", noFreshness: "no-freshness", TooLarge: "too-large", stream: "stream", contentTypeOther: "content-type",
 	TooSmall: "too-small", TooManyMembers: "too-many-members", Incomplete: "incomplete", Partial: "partial",
-	Outdated: "outdated", MemoryFull: "memory-full", MalformedHeader: "malformed-header", CodingUnasked: "coding-unasked",
-	CacheControlMalformed: "cache-control-malformed",
+	Outdated: "outdated", MemoryFull: "memory-full", malformedHeader: "malformed-header", codingUnasked: "coding-unasked",
+	cacheControlMalformed: "cache-control-malformed",
 	OriginError:           "origin-error", OriginTimeout: "origin-timeout", OriginStatus: "origin-status", QueueFull: "queue-full",
 	QueueTimeout: "queue-timeout", ClientGone: "client-gone", OnlyIfCached: "only-if-cached", StoreUnavailable: "store-down",
 	NotConfirmed: "not-confirmed", Panic: "panic",

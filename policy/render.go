@@ -39,30 +39,9 @@ func (t Template) Render(v Values) (string, bool) {
 			complete = false
 			continue
 		}
-		b.WriteString(EscapeName(values[0]))
+		b.WriteString(escapeName(values[0]))
 	}
 	return b.String(), complete
-}
-
-// RenderAll fills in the placeholders with every value that the request has for them: a parameter given twice gives two
-// names, a path with # one for each element. It is an error when there is no value for a placeholder, an *ExcessError when
-// there is more than one request may name, and an error when the body is needed and is not JSON that everyone reads alike.
-func (t Template) RenderAll(v Values, body []byte) ([]string, error) {
-	var doc *document
-	if t.UsesBody() {
-		var err error
-		if doc, err = parseDocument(body); err != nil {
-			return nil, fmt.Errorf("render %q: %w", t.text, err)
-		}
-	}
-	names, missing, err := t.render(v, doc, nameForm)
-	if err == nil && missing {
-		err = errNoValue
-	}
-	if err != nil {
-		return nil, fmt.Errorf("render %q: %w", t.text, err)
-	}
-	return names, nil
 }
 
 // form says how a value is written into what a template renders.
@@ -75,7 +54,7 @@ type form struct {
 
 var (
 	// nameForm is the form of keys and tags.
-	nameForm = form{write: func(_ Placeholder, _ Values, value string) string { return EscapeName(value) }}
+	nameForm = form{write: func(_ Placeholder, _ Values, value string) string { return escapeName(value) }}
 	// urlForm is the form of URLs: a wildcard as it stands in the path, anything else percent-encoded.
 	urlForm = form{write: writeURL}
 	// prefixForm is the form of prefixes.
@@ -146,7 +125,7 @@ func (p Placeholder) values(v Values, doc *document) ([]string, error) {
 	var s valueSet
 	switch p.Kind {
 	case FromWildcard:
-		if value, ok := v.Match.Wildcard(p.Name); ok {
+		if value, ok := v.Match.wildcard(p.Name); ok {
 			s.add(value)
 		}
 	case FromQuery:

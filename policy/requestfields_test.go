@@ -79,7 +79,7 @@ func TestPlanOfUnlistedHeaders(t *testing.T) {
 		{"beside credentials, no copy answers", &route, On, []string{"X-Api-Key: k", "Authorization: Bearer a"}, nil, PassAction, Authorization},
 		{"credentials alone", &route, On, []string{"Authorization: Bearer a"}, nil, CredentialsAction, Authorization},
 		{"shared credentials", &shared, On, []string{"X-Api-Key: k", "Authorization: Bearer a"}, nil, PassAction, HeaderUnlisted},
-		{"an older reason stays", &route, On, []string{"X-Api-Key: k", "Cookie: a=1"}, nil, PassAction, Cookie},
+		{"an older reason stays", &route, On, []string{"X-Api-Key: k", "Cookie: a=1"}, nil, PassAction, cookie},
 		{"selected by Vary", &route, On, []string{"X-Theme: a"}, []string{"X-Theme"}, ReadAction, NoReason},
 		{"may be a write", &route, On, []string{"X-Http-Method-Override: delete"}, nil, WriteAction, MethodUnsafe},
 		{"may be a write, as CGI has it", &route, On, []string{"X_HTTP-Method_Override: PUT"}, nil, WriteAction, MethodUnsafe},

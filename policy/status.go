@@ -67,7 +67,7 @@ func (s Status) forward() string {
 		return s.Reason.missed()
 	case Pass:
 		switch s.Reason {
-		case MethodUnsafe, MethodOther:
+		case MethodUnsafe, methodOther:
 			return "method"
 		case WaitersFull, WaitTimeout, HeadMiss:
 			return "miss"
@@ -91,7 +91,7 @@ func (s Status) detail(fwd string) string {
 		if fwd == "stale" {
 			return ""
 		}
-	case RouteBypass:
+	case routeBypass:
 		if fwd == "bypass" {
 			return ""
 		}

@@ -47,11 +47,14 @@ func (r *Route) Judge(f Fetch) Verdict {
 }
 
 func (r *Route) judge(f Fetch) Verdict {
+	if httpcache.Streams(f.Header) {
+		return Verdict{Reason: stream}
+	}
 	if r.Compression != httpcache.Identity && !f.Through && httpcache.Coded(f.Header) {
-		return Verdict{Reason: CodingUnasked} // who else accepts it is not known
+		return Verdict{Reason: codingUnasked} // who else accepts it is not known
 	}
 	if httpcache.Unaccepted(f.Accepting, f.Header) {
-		return Verdict{Reason: CodingUnasked} // who asks the same does not accept it either
+		return Verdict{Reason: codingUnasked} // who asks the same does not accept it either
 	}
 	d := r.directives(f.Header)
 	v := Verdict{Share: mayShareError(f, d)}
@@ -64,7 +67,7 @@ func (r *Route) judge(f Fetch) Verdict {
 		return v
 	}
 	if star {
-		v.Reason = VaryStar
+		v.Reason = varyStar
 		return v
 	}
 	lifetime, reason := r.lifetime(f, d)
@@ -74,7 +77,7 @@ func (r *Route) judge(f Fetch) Verdict {
 	}
 	// What has to be confirmed for each request is not worth the risk that two users' answers have the same validator.
 	if f.Authorized && !r.ShareAuthorized && lifetime.State(f.Received) != httpcache.Fresh {
-		v.Reason = AuthorizedShare
+		v.Reason = authorizedShare
 		return v
 	}
 	v.Store, v.Lifetime, v.Vary = true, lifetime, names
@@ -82,8 +85,8 @@ func (r *Route) judge(f Fetch) Verdict {
 	return v
 }
 
-// JudgeLength says whether the length of a body alone forbids to store it, for when it is known.
-func (r *Route) JudgeLength(length, maxObject int64) Reason {
+// judgeLength says whether the length of a body alone forbids to store it, for when it is known.
+func (r *Route) judgeLength(length, maxObject int64) Reason {
 	switch {
 	case length < 0:
 		return NoReason
@@ -121,29 +124,29 @@ func (r *Route) directives(h http.Header) httpcache.Directives {
 func (r *Route) refuse(f Fetch, d httpcache.Directives) Reason {
 	switch {
 	case f.Method != http.MethodGet:
-		return MethodOther
+		return methodOther
 	// With other statuses Content-Range has no meaning (RFC 9110 §14.4): the content is all there is.
 	case f.Status == http.StatusPartialContent:
 		return Partial
 	case !httpcache.ForEveryone(f.Status) || d.MustUnderstand && !httpcache.Understood(f.Status):
-		return StatusNotStored
+		return statusNotStored
 	case d.Malformed:
-		return CacheControlMalformed
+		return cacheControlMalformed
 	case httpcache.Contradictory(f.Header["Content-Length"]):
-		return MalformedHeader
+		return malformedHeader
 	// must-understand makes no-store void for those who understand the status (§5.2.2.3).
 	case d.NoStore && !d.MustUnderstand:
-		return NoStore
+		return noStore
 	case d.Private:
-		return Private
+		return private
 	case f.Authorized && !r.ShareAuthorized && !d.SharesAuthorized():
-		return AuthorizedShare
+		return authorizedShare
 	case httpcache.SetsCookie(f.Header) && !r.StripSetCookie && !r.Override.Has(OverrideSetCookie):
-		return SetCookie
+		return setCookie
 	case !r.StoreIf.allows(f.Header["Content-Type"]):
-		return ContentTypeOther
+		return contentTypeOther
 	}
-	return r.JudgeLength(f.BodyLength, f.MaxObject)
+	return r.judgeLength(f.BodyLength, f.MaxObject)
 }
 
 // mayShareError reports whether the response is an error that those who already wait may have. Nothing is relaxed for

@@ -210,9 +210,9 @@ func (m *Match) raw(i int) string {
 	return m.more[i-maxInline]
 }
 
-// Wildcard is what a wildcard of the matched pattern stands for, unescaped once. It reports false when the pattern has
+// wildcard is what a wildcard of the matched pattern stands for, unescaped once. It reports false when the pattern has
 // no wildcard of this name.
-func (m *Match) Wildcard(name string) (string, bool) {
+func (m *Match) wildcard(name string) (string, bool) {
 	raw, ok := m.rawWildcard(name)
 	if !ok {
 		return "", false

@@ -159,7 +159,7 @@ func describe(m Match, reason Reason) string {
 	}
 	words := []string{m.Route.Name}
 	for _, name := range m.Pattern().Wildcards() {
-		value, _ := m.Wildcard(name)
+		value, _ := m.wildcard(name)
 		words = append(words, name+"="+value)
 	}
 	return strings.Join(words, " ")

@@ -128,7 +128,7 @@ func TestRenderAll(t *testing.T) {
 		{"{body.sku}", `{"sku":"a","x":` + strings.Repeat("[", 200) + strings.Repeat("]", 200) + `}`, "error"},
 		{"{query.none}", "", "error"},
 	} {
-		got, err := mustTemplate(t, c.tmpl).RenderAll(valuesOf(t, "/p/{id}", "/p/17?q=2&q=1", nil), []byte(c.body))
+		got, err := mustTemplate(t, c.tmpl).renderAll(valuesOf(t, "/p/{id}", "/p/17?q=2&q=1", nil), []byte(c.body))
 		text := strings.Join(got, " ")
 		if err != nil {
 			text = "error"
@@ -159,10 +159,10 @@ func FuzzTemplate(f *testing.F) {
 				return
 			}
 			v := Values{Match: &m, Target: httpcache.Target{Path: p}, Query: "q=1"}
-			_, _ = tmpl.RenderAll(v, []byte(body))
+			_, _ = tmpl.renderAll(v, []byte(body))
 			names[i], _ = tmpl.Render(v)
-			first, _ := m.Wildcard("a")
-			second, _ := m.Wildcard("b")
+			first, _ := m.wildcard("a")
+			second, _ := m.wildcard("b")
 			wild[i] = fmt.Sprintf("%q %q", first, second)
 		}
 		separated := text == "v2:{a}:{b}" || text == "{a}/{b}"
@@ -170,4 +170,25 @@ func FuzzTemplate(f *testing.F) {
 			t.Fatalf("%s of %s and %s: both %q", text, wild[0], wild[1], names[0])
 		}
 	})
+}
+
+// renderAll fills in the placeholders with every value that the request has for them: a parameter given twice gives two
+// names, a path with # one for each element. It is an error when there is no value for a placeholder, an *ExcessError when
+// there is more than one request may name, and an error when the body is needed and is not JSON that everyone reads alike.
+func (t Template) renderAll(v Values, body []byte) ([]string, error) {
+	var doc *document
+	if t.UsesBody() {
+		var err error
+		if doc, err = parseDocument(body); err != nil {
+			return nil, fmt.Errorf("render %q: %w", t.text, err)
+		}
+	}
+	names, missing, err := t.render(v, doc, nameForm)
+	if err == nil && missing {
+		err = errNoValue
+	}
+	if err != nil {
+		return nil, fmt.Errorf("render %q: %w", t.text, err)
+	}
+	return names, nil
 }

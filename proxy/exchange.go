@@ -48,6 +48,9 @@ func (ex *exchange) serve() {
 		refused = ex.receive()
 	}
 	if refused != nil {
+		if refused.code == http.StatusMethodNotAllowed {
+			ex.w.Header()["Allow"] = []string{""} // no method is allowed on an authority (RFC 9110 §10.2.1)
+		}
 		ex.refuse(*refused)
 		return
 	}

@@ -11,9 +11,6 @@ import (
 	"cacheproxy/proxy/upstream"
 )
 
-// statusGone is logged for a client that left before its answer; it is never sent.
-const statusGone = 499
-
 // failure is what a client is told where there is no answer from the origin, and which outcome that is. It says nothing of the
 // origin's whereabouts; the log does.
 func failure(why policy.Reason) (outcome policy.Outcome, code int, text string) {
@@ -48,7 +45,7 @@ func (ex *exchange) fail(status policy.Status, why policy.Reason, err error) {
 // gone ends a request whose client has left.
 func (ex *exchange) gone() {
 	ex.settle(policy.Status{Outcome: policy.Failed, Reason: policy.ClientGone})
-	ex.w.code = statusGone
+	ex.w.code = upstream.StatusClientGone
 	panic(http.ErrAbortHandler)
 }
 
@@ -64,12 +61,11 @@ func (ex *exchange) passFailed(w http.ResponseWriter, status policy.Status, err 
 	status.Outcome, code, text = failure(status.Reason)
 	ex.settle(status)
 	switch {
-	case status.Reason == policy.ClientGone:
-		ex.w.code = statusGone
-		ex.addCacheStatus(w.Header())
-		panic(http.ErrAbortHandler) // returning would send an empty 200
 	case errors.As(err, new(*upstream.RequestBodyError)):
 		code, text = bodyFailure(err)
+	case status.Reason == policy.ClientGone:
+		ex.w.code = upstream.StatusClientGone
+		panic(http.ErrAbortHandler) // returning would send an empty 200
 	default:
 		ex.unanswered(err)
 	}

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"math/rand/v2"
-	"mime"
 	"net/http"
 	"slices"
 	"time"
@@ -39,9 +38,6 @@ func (c *call) land(resp *http.Response, requested time.Time) *fill {
 		Status: status, Header: header, BodyLength: length, MaxObject: c.p.config().MaxObject, Jitter: rand.Float64(),
 		Accepting: q.forward["Accept-Encoding"], Forwarded: q.forward,
 	})
-	if streams(header) {
-		res.verdict.Share, res.verdict.Store, res.verdict.Reason = false, false, policy.TooLarge
-	}
 	members := r.Members(&q.match, q.target, q.query, q.header, header)
 	res.ids = invalidation.IDsOf(members)
 	if confirmed {
@@ -115,12 +111,6 @@ func dated(h http.Header, received time.Time) http.Header {
 		h["Date"] = []string{received.UTC().Format(http.TimeFormat)}
 	}
 	return h
-}
-
-// streams reports whether an answer has no end to wait for.
-func streams(h http.Header) bool {
-	t, _, err := mime.ParseMediaType(h.Get("Content-Type"))
-	return err == nil && (t == "text/event-stream" || t == "application/grpc")
 }
 
 // publish lets the waiting requests have the answer, or sends them on their way.

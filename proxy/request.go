@@ -65,7 +65,7 @@ func (rq *request) resolve(scheme string) *refusal {
 	}
 	rq.target, rq.query = target, target.Query
 	rq.match, rq.reason = rq.cfg.Table.Match(rq.r.Method, target)
-	if rq.reason == policy.UncleanPath && isUnsafe(rq.r.Method) {
+	if rq.reason == policy.UncleanPath && !httpcache.Safe(rq.r.Method) {
 		// An origin may clean the path: what it then writes to belongs to the route of the clean one.
 		rq.match, _ = rq.cfg.Table.Match(rq.r.Method, policy.CleanTarget(target))
 	}
@@ -86,7 +86,7 @@ func (rq *request) resolve(scheme string) *refusal {
 func (rq *request) plan() {
 	if rq.reason != policy.NoReason { // no route
 		rq.action = policy.PassAction
-		if isUnsafe(rq.r.Method) || httpcache.OverridesMethod(rq.r.Header) {
+		if !httpcache.Safe(rq.r.Method) || httpcache.OverridesMethod(rq.r.Header) {
 			rq.action, rq.reason = policy.WriteAction, policy.MethodUnsafe
 		}
 		return
@@ -255,14 +255,6 @@ func (rq *request) judge(c *candidate, ledger *invalidation.Ledger, now time.Tim
 	case allowed < c.use, c.reason == policy.Expired: // what was purged is not what a client can accept
 		c.use = allowed
 	}
-}
-
-func isUnsafe(method string) bool {
-	switch method {
-	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, "QUERY", "PROPFIND", "REPORT", "SEARCH":
-		return false
-	}
-	return true
 }
 
 func onlyIfCached(h http.Header) bool {

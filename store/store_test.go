@@ -254,8 +254,8 @@ func TestMarkShareless(t *testing.T) {
 	s, c := newStore(), newClock()
 	de, en := headers("Accept-Language", "de"), headers("Accept-Language", "en")
 	s.Put("key", de, response(c.next(), "plain", 0))
-	s.MarkShareless("key", de, now.Add(time.Minute), policy.SetCookie)
-	if f := s.Lookup("key", de, now); !f.Shareless || f.Why != policy.SetCookie || f.Copy != nil {
+	s.MarkShareless("key", de, now.Add(time.Minute), policy.OriginStatus)
+	if f := s.Lookup("key", de, now); !f.Shareless || f.Why != policy.OriginStatus || f.Copy != nil {
 		t.Errorf("%+v, want a mark in the place of the copy", f)
 	}
 	if s.Lookup("key", de, now.Add(time.Minute)).Shareless {
@@ -265,15 +265,15 @@ func TestMarkShareless(t *testing.T) {
 	if f := s.Lookup("key", de, now); f.Shareless || body(f) != "german" {
 		t.Errorf("%+v, want the copy in the place of the mark", f)
 	}
-	s.MarkShareless("key", en, now.Add(time.Minute), policy.SetCookie)
-	if f := s.Lookup("key", en, now); !f.Shareless || f.Why != policy.SetCookie || f.Copy != nil {
+	s.MarkShareless("key", en, now.Add(time.Minute), policy.OriginStatus)
+	if f := s.Lookup("key", en, now); !f.Shareless || f.Why != policy.OriginStatus || f.Copy != nil {
 		t.Errorf("%+v, want the variant marked", f)
 	}
 	expect(t, s, de, "german")
 	if s.Lookup("key", de, now).Shareless {
 		t.Error("marking one variant marked another")
 	}
-	s.MarkShareless("key", de, now.Add(time.Minute), policy.SetCookie)
+	s.MarkShareless("key", de, now.Add(time.Minute), policy.OriginStatus)
 	expect(t, s, de, "")
 	s.Put("key", de, response(c.next(), "german again", 0, "Accept-Language"))
 	expect(t, s, de, "german again")

@@ -96,8 +96,7 @@ func onWrite(r *policy.Route) string {
 
 // writes reports whether a pattern of the route matches unsafe methods.
 func writes(r *policy.Route) bool {
-	safe := []string{http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, "QUERY"}
-	return slices.ContainsFunc(r.Patterns, func(p policy.Pattern) bool { return !slices.Contains(safe, p.Method()) })
+	return slices.ContainsFunc(r.Patterns, func(p policy.Pattern) bool { return !httpcache.Safe(p.Method()) })
 }
 
 func invalidated(in *policy.Invalidates) string {

@@ -27,7 +27,7 @@ func Compressible(status int, h http.Header) bool {
 		return false
 	}
 	// RFC 9110 §7.7, RFC 9111 §5.2.2.6.
-	return !HasElement(h["Cache-Control"], "no-transform") && compressibleType(h["Content-Type"])
+	return !HasElement(h["Cache-Control"], "no-transform") && !Streams(h) && compressibleType(h["Content-Type"])
 }
 
 // compressibleType reports whether content of this type becomes shorter by compression, as a rule.
@@ -35,10 +35,8 @@ func compressibleType(contentType []string) bool {
 	if len(contentType) != 1 {
 		return false
 	}
-	mediaType, _, _ := strings.Cut(contentType[0], ";")
-	mediaType = strings.ToLower(TrimOWS(mediaType))
-	return compressedTypes[mediaType] || strings.HasPrefix(mediaType, "text/") && mediaType != "text/event-stream" ||
-		strings.HasSuffix(mediaType, "+json") || strings.HasSuffix(mediaType, "+xml") || strings.HasSuffix(mediaType, "+text")
+	t := mediaType(contentType)
+	return compressedTypes[t] || strings.HasPrefix(t, "text/") || strings.HasSuffix(t, "+json") || strings.HasSuffix(t, "+xml") || strings.HasSuffix(t, "+text")
 }
 
 // VaryByCoding adds Accept-Encoding to the Vary of an answer, unless it is there already or says more (RFC 9110 §12.5.5).

@@ -6,11 +6,14 @@ import (
 	"strings"
 )
 
-// Safe reports whether the method is one of those known to change nothing (RFC 9110 §9.2.1). QUERY is safe and carries
-// its question in the body, which is not part of the storage key.
+// Safe reports whether a method is registered as one that changes nothing (RFC 9110 §9.2.1, IANA HTTP Method Registry). A method
+// that is not known is unsafe: to take a write for a read would leave a copy that is wrong. PRI, which the registry has as well, is
+// no request but the beginning of a connection (RFC 9113 §3.4). Methods are compared with case (RFC 9110 §9.1).
 func Safe(method string) bool {
 	switch method {
-	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, "QUERY":
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
+		return true
+	case "PROPFIND", "REPORT", "SEARCH", "QUERY": // RFC 4918 §9.1, RFC 3253 §3.6, RFC 5323 §2, RFC 10008
 		return true
 	}
 	return false

@@ -1,8 +1,8 @@
 package server
 
 import (
+	"cacheproxy/policy/httpcache"
 	"net/http"
-	"strings"
 )
 
 // guard watches the requests of a set's connections: which are at work, how their bodies come, whether their answers are
@@ -58,5 +58,5 @@ func twoLengths(conn *connection, r *http.Request) bool {
 // Silent reports whether a client may rightly send nothing for long while its request is open: a gRPC call, for which there
 // has to be HTTP/2, is a conversation.
 func Silent(r *http.Request) bool {
-	return r.ProtoMajor >= 2 && strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc")
+	return r.ProtoMajor >= 2 && httpcache.GRPC(r.Header)
 }

@@ -1,26 +1,16 @@
 package upstream
 
 import (
+	"cacheproxy/policy/httpcache"
 	"errors"
 	"io"
-	"mime"
 	"net/http"
-	"strings"
 )
 
 // isStream reports whether a response lasts as long as its peers wish instead of as long as its bytes take.
 func isStream(res *http.Response) bool {
-	if res.StatusCode == http.StatusSwitchingProtocols {
-		return true
-	}
-	mediaType, _, err := mime.ParseMediaType(res.Header.Get("Content-Type"))
-	if err != nil {
-		return false
-	}
-	return mediaType == "text/event-stream" || isGRPC(res.Header)
+	return res.StatusCode == http.StatusSwitchingProtocols || httpcache.Streams(res.Header)
 }
-
-func isGRPC(h http.Header) bool { return strings.HasPrefix(h.Get("Content-Type"), "application/grpc") }
 
 // held returns h as the body of a response. An upgraded connection stays writable.
 func held(h heldBody) io.ReadCloser {

@@ -116,12 +116,12 @@ func TestPoisonIsSentTwiceAtMost(t *testing.T) {
 			fields  []string
 			want    int64
 		}{
-			{"GET HEAD OPTIONS TRACE QUERY", "", nil, 2},
+			{"GET HEAD OPTIONS TRACE QUERY PROPFIND REPORT SEARCH", "", nil, 2},
 			{"GET", "", []string{"Connection", "Upgrade", "Upgrade", "echo"}, 2},
 			{"POST", "", []string{"Connection", "Upgrade", "Upgrade", "echo"}, 1},
 			{"GET QUERY", "content", nil, 1},
-			{"POST PUT DELETE PATCH PROPFIND PURGE", "", nil, 1},
-			{"POST PUT DELETE PATCH PROPFIND PURGE", "", []string{"Idempotency-Key", "k"}, 1},
+			{"POST PUT DELETE PATCH PROPPATCH PURGE", "", nil, 1},
+			{"POST PUT DELETE PATCH PROPPATCH PURGE", "", []string{"Idempotency-Key", "k"}, 1},
 			{"POST DELETE", "", []string{"X-Idempotency-Key", ""}, 1},
 			{"POST PUT", "content", []string{"Idempotency-Key", "k"}, 1},
 		} {

@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"cacheproxy/policy/httpcache"
 	"context"
 	"errors"
 	"fmt"
@@ -78,7 +79,7 @@ func (u *Upstream) attempt(req *http.Request, to *address, slot *Slot, d *delive
 // conversation is what a client means that says nothing for long in a gRPC call, which nothing else bounds: no answer is due
 // yet, so the call counts as a stream from there on. Nil for other requests.
 func conversation(req *http.Request, slot *Slot, cancel context.CancelCauseFunc) func() {
-	if !isGRPC(req.Header) || req.Body == nil {
+	if !httpcache.GRPC(req.Header) || req.Body == nil {
 		return nil
 	}
 	return func() {

@@ -18,7 +18,7 @@ var layers = map[string][]string{
 	"proxy":              {"policy", "invalidation", "store", "observe"},
 	"proxy/upstream":     {"policy", "invalidation", "store", "observe"},
 	"proxy/pass":         {"policy", "proxy/upstream", "proxy/server"},
-	"proxy/server":       {},
+	"proxy/server":       {"policy/httpcache"},
 	"admin":              {"policy"},
 	"leaderboard":        {"policy"},
 	"config":             {"policy", "invalidation", "store", "observe", "proxy", "admin", "leaderboard"},
