@@ -100,8 +100,9 @@ func (c *call) keepPart(res *fill, part policy.PartOf, data []byte) {
 	// The last part makes it whole. Without a validator, that it is one and the same is the origin's word only.
 	if body, ok := now.Whole(); ok && policy.StrongValidator(header) != "" {
 		whole := store.NewCopy(http.StatusOK, withLength(now.Of.Header(), len(body)), body)
-		res.ids = now.Of.Members
-		if c.put(res, whole) {
+		complete := *res // what was published stays as it is: others read it
+		complete.ids = now.Of.Members
+		if c.put(&complete, whole) {
 			c.p.store.DropParts(c.q.key, c.q.forward)
 		}
 	}
