@@ -24,7 +24,7 @@ func (ex *exchange) answer(code int, text string) {
 	h := ex.w.Header()
 	h.Set("Cache-Control", "no-store")
 	if code == http.StatusServiceUnavailable {
-		setRetryAfter(h, ex.route.origin.RetryAfter())
+		setRetryAfter(h, ex.route.Origin.RetryAfter())
 	}
 	ex.addCacheStatus(h)
 	http.Error(&ex.w, identified(text, h), code)

@@ -9,7 +9,7 @@ func (ex *exchange) anyOrigin() *candidate {
 	if !ok || ex.trust == uninformed {
 		return nil
 	}
-	found := ex.p.store.Lookup(string(ex.appendKey(nil, header)), header, ex.start, ex.route.selectingUnlisted()...)
+	found := ex.p.store.Lookup(string(ex.appendKey(nil, header)), header, ex.start, ex.route.SelectingUnlisted()...)
 	if found.Copy == nil || !policy.AnyOrigin(found.Copy.Header()) {
 		return nil
 	}

@@ -61,7 +61,7 @@ func again(content []byte) io.ReadCloser {
 
 // appendKey appends the storage key of a read with this header.
 func (ex *exchange) appendKey(dst []byte, h http.Header) []byte {
-	dst = ex.route.AppendKey(dst, ex.target, ex.route.keyedHost(ex.target.Host), ex.query, h)
+	dst = ex.route.AppendKey(dst, ex.target, ex.route.KeyedHost(ex.target.Host), ex.query, h)
 	if ex.content != nil {
 		dst = policy.AppendContent(append(dst, asked), ex.r.Method, h, ex.content)
 	}

@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"cacheproxy/policy"
+	"cacheproxy/proxy/fill"
 	"cacheproxy/store"
 )
 
@@ -46,16 +47,16 @@ func (r *route) judgedBy(c *store.Copy) http.Header {
 }
 
 // identify makes a fill one with credentials, and lets the origin know whom they came from.
-func (ex *exchange) identify(q *fetch, names []string) {
+func (ex *exchange) identify(q *fill.Request, names []string) {
 	header, ok := ex.route.CredentialsHeader(ex.r.Header, names)
 	if !ok {
 		return
 	}
-	q.forward, q.personal, q.client = header, true, peerAddr(ex.r)
+	q.Forward, q.Personal, q.Client = header, true, peerAddr(ex.r)
 	if ex.trusted() {
 		for _, name := range [...]string{"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "Forwarded"} {
 			if lines := ex.r.Header[name]; len(lines) > 0 {
-				q.forward[name] = append([]string(nil), lines...)
+				q.Forward[name] = append([]string(nil), lines...)
 			}
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"cacheproxy/policy"
+	"cacheproxy/proxy/fill"
 	"cacheproxy/store"
 )
 
@@ -94,49 +95,49 @@ func (ex *exchange) appendCacheStatus(dst []byte) []byte {
 }
 
 // deliverFill answers with what a fill brings, while it comes.
-func (ex *exchange) deliverFill(res *fill, from *reader) {
-	if res.fresh != nil && res.fresh.Coding() != policy.Identity {
-		ex.deliverCoded(res.fresh)
+func (ex *exchange) deliverFill(res *fill.Response, from *fill.Reader) {
+	if res.Confirmed != nil && res.Confirmed.Coding() != policy.Identity {
+		ex.deliverCoded(res.Confirmed)
 		return
 	}
 	h := ex.w.Header()
-	life := res.verdict.Lifetime
+	life := res.Verdict.Lifetime
 	if policy.Conditional(ex.r.Header) &&
-		policy.NotModified(ex.r.Header, ex.r.Method, res.status, res.header, life.Received) {
-		ex.deliverNotModified(res.header, life.Age(time.Now()))
+		policy.NotModified(ex.r.Header, ex.r.Method, res.Status, res.Header, life.Received) {
+		ex.deliverNotModified(res.Header, life.Age(time.Now()))
 		return
 	}
-	if len(ex.ranges) > 0 && res.status == http.StatusOK && ex.deliverFillRanges(res, from) {
+	if len(ex.ranges) > 0 && res.Status == http.StatusOK && ex.deliverFillRanges(res, from) {
 		return
 	}
-	share(h, res.header)
+	share(h, res.Header)
 	ex.addFillHeader(h, res)
-	ex.w.WriteHeader(res.status)
+	ex.w.WriteHeader(res.Status)
 	ex.follow(res, from, everything)
 }
 
 // addFillHeader adds what differs from answer to answer.
-func (ex *exchange) addFillHeader(h http.Header, res *fill) {
-	life := res.verdict.Lifetime
-	if res.verdict.Store && (res.fresh != nil || ex.status.Collapsed || res.age != nil) {
+func (ex *exchange) addFillHeader(h http.Header, res *fill.Response) {
+	life := res.Verdict.Lifetime
+	if res.Verdict.Store && (res.Confirmed != nil || ex.status.Collapsed || res.Age != nil) {
 		h["Age"] = []string{strconv.FormatInt(int64(life.Age(time.Now())/time.Second), 10)}
-	} else if res.age != nil {
-		h["Age"] = res.age
+	} else if res.Age != nil {
+		h["Age"] = res.Age
 	}
 	ex.addCacheStatus(h)
 	keepUntyped(h)
 }
 
 // follow copies a growing body to the client as it grows, or a stretch of it.
-func (ex *exchange) follow(res *fill, from *reader, wanted policy.Span) {
+func (ex *exchange) follow(res *fill.Response, from *fill.Reader, wanted policy.Span) {
 	flush := http.NewResponseController(&ex.w)
-	if res.header["Content-Length"] == nil && from.idle() {
+	if res.Header["Content-Length"] == nil && from.Idle() {
 		_ = flush.Flush() // the client may wait for the head, and the first bytes be long in coming
 	}
 	for at := int64(0); at <= wanted.Last; {
-		p, err := from.next(ex.r.Context())
+		p, err := from.Next(ex.r.Context())
 		if err != nil {
-			if at == res.length && ex.r.Context().Err() != nil {
+			if at == res.Length && ex.r.Context().Err() != nil {
 				return // all of it is there, and who had nothing else to ask has left
 			}
 			ex.status.Reason = policy.Incomplete
@@ -158,14 +159,14 @@ func (ex *exchange) follow(res *fill, from *reader, wanted policy.Span) {
 			ex.status.Reason = policy.ClientGone
 			return
 		}
-		if from.idle() {
+		if from.Idle() {
 			_ = flush.Flush() // a writer that cannot flush sends when it likes
 		}
 	}
-	if from != res.lead || wanted != everything {
-		return // what comes after the body is not part of what is shared, just as it is not part of a copy
+	if wanted != everything {
+		return
 	}
-	for name, values := range res.trailer {
+	for name, values := range from.Trailer() {
 		ex.w.Header()[http.TrailerPrefix+name] = values
 	}
 }

@@ -104,7 +104,7 @@ func (ex *exchange) explain() *Explanation {
 	}
 	e.Decision, e.Reason = action.String(), reason.String()
 	if reason == policy.HeaderUnlisted {
-		e.Unlisted = ex.route.UnlistedHeaders(ex.r.Header, ex.route.selecting())
+		e.Unlisted = ex.route.UnlistedHeaders(ex.r.Header, ex.route.Selecting())
 	}
 	if ex.route.MayAsk(ex.match.Pattern(), ex.r.Method) {
 		e.Note = "with content that the route takes for a read it is one, which the content decides"
@@ -121,7 +121,7 @@ func (ex *exchange) explain() *Explanation {
 		return e
 	}
 	ex.query = query
-	ex.key = ex.route.AppendKey(nil, ex.target, ex.route.keyedHost(ex.target.Host), query, ex.r.Header)
+	ex.key = ex.route.AppendKey(nil, ex.target, ex.route.KeyedHost(ex.target.Host), query, ex.r.Header)
 	ex.explainRead(e)
 	return e
 }
@@ -134,7 +134,7 @@ func (ex *exchange) explainRead(e *Explanation) {
 			e.Members = append(e.Members, m.String())
 		}
 	}
-	found := ex.p.store.Lookup(string(ex.key), ex.r.Header, ex.start, ex.route.selectingUnlisted()...)
+	found := ex.p.store.Lookup(string(ex.key), ex.r.Header, ex.start, ex.route.SelectingUnlisted()...)
 	c := candidate{Found: found, reason: policy.URIMiss}
 	if found.Variants != nil {
 		e.Variants, c.reason = found.Variants.Names(), policy.VaryMiss
@@ -142,7 +142,7 @@ func (ex *exchange) explainRead(e *Explanation) {
 	if found.Unselected {
 		c.reason = policy.VaryMiss
 	}
-	e.Forwards = slices.Sorted(maps.Keys(ex.request(c, 0, nil).forward))
+	e.Forwards = slices.Sorted(maps.Keys(ex.request(c, 0).Forward))
 	e.NotStored = found.Why.String()
 	if ex.target.Host == "" && ex.route.Host.Literal == "" {
 		e.Note = "no host was given, and the host is part of the storage key: give the whole URL, as clients ask for it"
@@ -180,7 +180,7 @@ func (ex *exchange) decide(e *Explanation, c candidate) {
 		e.Decision = policy.Hit.String()
 	case c.use == policy.StaleServable:
 		e.Decision = policy.Stale.String()
-	case ex.p.withholds(ex.route, ex.start):
+	case ex.p.fills.Withholds(ex.route.Route, ex.start):
 		e.Decision, e.Reason = policy.Failed.String(), policy.StoreUnavailable.String()
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"cacheproxy/policy"
+	"cacheproxy/proxy/fill"
 	"cacheproxy/proxy/upstream"
 )
 
@@ -53,19 +54,18 @@ func (ex *exchange) fetch(c candidate) {
 
 // alone fetches for this request only; what comes may still be stored.
 func (ex *exchange) alone(c candidate) {
-	hints := make(chan hint, maxHints)
-	q := ex.request(c, upstream.Fill, ex.r.Context())
-	q.hints = hints
+	q := ex.request(c, upstream.Fill)
+	q.Hints = true
 	if ex.wantsPart(c) {
-		q.ranges, q.ifRange = ex.r.Header.Get("Range"), ex.r.Header.Get("If-Range")
+		q.Range, q.IfRange = ex.r.Header.Get("Range"), ex.r.Header.Get("If-Range")
 	}
-	t := ex.p.solo(&flight{key: ex.flightKey(c), known: ex.known()}, q)
-	res, reason := ex.await(t, hints)
+	t := ex.p.fills.Alone(ex.r.Context(), ex.flightKey(c), ex.known(), q)
+	res, lead, reason := t.Await(ex.r.Context(), 0, ex.inform)
 	if reason != policy.NoReason { // nobody but the client ends this wait
-		ex.p.abandon(t)
+		t.Abandon()
 		ex.gone()
 	}
-	if res.again {
+	if res.Again {
 		if c = ex.lookup(string(ex.key), time.Now()); c.use == policy.Fresh {
 			ex.hit(c)
 			return
@@ -73,37 +73,33 @@ func (ex *exchange) alone(c candidate) {
 		ex.pass(c.reason) // gone again in the meantime
 		return
 	}
-	ex.accept(res, c, policy.Miss, res.lead)
+	ex.accept(&res, c, policy.Miss, lead)
 }
 
-// together joins or starts the flight for this request's key. again says that the request has to look once more.
+// together joins or leads the flight for this request's key. again says that the request has to look once more.
 func (ex *exchange) together(c candidate) (again bool, next candidate) {
-	key := ex.flightKey(c)
 	var now candidate
-	var q *fetch
-	hints := make(chan hint, maxHints)
-	t := ex.p.flights.board(passenger{key: key, known: ex.known(), limit: ex.route.MaxWaiters, uninformed: ex.trust == uninformed},
-		func() bool {
-			if now = ex.lookup(string(ex.key), time.Now()); now.use == policy.Fresh {
-				return true
-			}
-			q = ex.request(c, upstream.Fill, nil)
-			q.hints = hints
-			return false
-		},
-		func(f *flight) *fill { return ex.p.fill(f, q) })
-	switch t.how {
-	case landed:
+	j := fill.Joiner{Key: ex.flightKey(c), Known: ex.known(), MaxWaiters: ex.route.MaxWaiters, Uninformed: ex.trust == uninformed}
+	t := ex.p.fills.Join(j, func() *fill.Request {
+		if now = ex.lookup(string(ex.key), time.Now()); now.use == policy.Fresh {
+			return nil
+		}
+		q := ex.request(c, upstream.Fill)
+		q.Hints = true
+		return q
+	})
+	switch t.Role {
+	case fill.AlreadyStored:
 		return true, now
-	case full:
+	case fill.Full:
 		ex.status.Apart = true
 		ex.passOr(policy.WaitersFull, c, nil)
 		return false, candidate{}
 	}
-	res, reason := ex.await(t, hints)
+	res, lead, reason := t.Await(ex.r.Context(), ex.route.WaitTimeout, ex.inform)
 	switch {
 	case reason == policy.ClientGone:
-		ex.p.abandon(t)
+		t.Abandon()
 		ex.gone()
 		return false, candidate{}
 	case reason != policy.NoReason:
@@ -111,77 +107,49 @@ func (ex *exchange) together(c candidate) (again bool, next candidate) {
 		ex.passOr(reason, c, nil)
 		return false, candidate{}
 	}
-	if t.how == joined {
-		ex.span.Link(res.span)
+	if t.Role == fill.Joined {
+		ex.span.Link(res.Span)
 	}
-	if res.again {
+	if res.Again {
 		return true, ex.lookup(string(ex.key), time.Now())
 	}
-	if t.how == leads {
+	if t.Role == fill.Leads {
 		// A fill with fields that Vary selects but the fill did not forward is an answer to somebody else.
-		if ex.selects(res) || !res.verdict.Share {
-			ex.accept(res, c, policy.Miss, res.lead)
+		if ex.selects(&res) || !res.Verdict.Share {
+			ex.accept(&res, c, policy.Miss, lead)
 			return false, candidate{}
 		}
-		res.lead.detach()
-	} else if ex.mayShare(res) {
-		ex.route.metrics.Coalesced()
+		lead.Detach()
+	} else if ex.mayShare(&res) {
+		ex.route.Metrics.Coalesced()
 		ex.status.Collapsed = true
-		if ex.accept(res, c, policy.Collapsed, nil) {
+		if ex.accept(&res, c, policy.Collapsed, nil) {
 			return false, candidate{}
 		}
 	}
-	ex.status.Apart = t.how == joined
+	ex.status.Apart = t.Role == fill.Joined
 	next = ex.lookup(string(ex.key), time.Now())
 	// What is stored but has to be confirmed for each request is not marked shareless: it is a copy.
-	next.apart = next.Copy != nil && res.verdict.Store && !res.verdict.Share
+	next.apart = next.Copy != nil && res.Verdict.Store && !res.Verdict.Share
 	return true, next
 }
 
-// await waits for the header of the flight's answer, as long as the client and the route allow, and passes on what the
-// origin says before it.
-func (ex *exchange) await(t ticket, hints <-chan hint) (*fill, policy.Reason) {
-	if t.fill != nil {
-		return t.fill, policy.NoReason
-	}
-	var timeout <-chan time.Time
-	if t.how == joined {
-		defer ex.p.flights.leave(t.flight)
-		timer := time.NewTimer(ex.route.WaitTimeout)
-		defer timer.Stop()
-		timeout = timer.C
-	}
-	for {
-		select {
-		case h := <-hints:
-			ex.inform(h)
-		case r := <-t.result:
-			ex.informAll(hints)
-			return answerOf(r), policy.NoReason
-		case <-ex.r.Context().Done():
-			return nil, policy.ClientGone
-		case <-timeout:
-			return nil, policy.WaitTimeout
-		}
-	}
-}
-
 // mayShare reports whether an answer that was fetched for another request is one for this request too.
-func (ex *exchange) mayShare(res *fill) bool {
-	if res.reason != policy.NoReason {
+func (ex *exchange) mayShare(res *fill.Response) bool {
+	if res.Reason != policy.NoReason {
 		return true // an error is everybody's
 	}
-	if !res.verdict.Share || !ex.selects(res) {
+	if !res.Verdict.Share || !ex.selects(res) {
 		return false
 	}
 	// Something was invalidated after the token, perhaps before this request came: then the answer is too old for it.
-	return !res.token.Before(ex.arrival) || !ex.p.ledger.Since(res.token, res.ids)
+	return !res.Token.Before(ex.arrival) || !ex.p.ledger.Since(res.Token, res.Members)
 }
 
 // selects reports whether the request selects the same variant as the one that was fetched (RFC 9111 §4.1).
-func (ex *exchange) selects(res *fill) bool {
-	vary := res.verdict.Vary
-	return res.reason != policy.NoReason || len(vary) == 0 || policy.VaryMatch(vary, ex.selection(vary), res.forward)
+func (ex *exchange) selects(res *fill.Response) bool {
+	vary := res.Verdict.Vary
+	return res.Reason != policy.NoReason || len(vary) == 0 || policy.VaryMatch(vary, ex.selection(vary), res.Forward)
 }
 
 // selection is what the origin would see of the request, by which it selects among the variants that names tells apart:
@@ -190,59 +158,47 @@ func (ex *exchange) selection(names []string) http.Header {
 	return ex.route.FillHeader(ex.r.Header, names)
 }
 
-// abandon gives up the place of a request that left. The answer to one that nobody shares ends with it.
-func (p *Proxy) abandon(t ticket) {
-	if t.how != leads {
-		return
-	}
-	p.tasks.Go(func() {
-		if res := answerOf(<-t.result); res.lead != nil {
-			res.lead.detach()
-		}
-	})
-}
-
 // accept answers the request with what the flight brought, which it reads through from; nil: from a reader of its own. It
 // reports false when the answer's beginning is gone already.
-func (ex *exchange) accept(res *fill, c candidate, outcome policy.Outcome, from *reader) bool {
-	if res.body != nil && from == nil {
+func (ex *exchange) accept(res *fill.Response, c candidate, outcome policy.Outcome, from *fill.Reader) bool {
+	if from == nil {
 		var ok bool
-		if from, ok = res.body.attach(); !ok {
+		if from, ok = res.Attach(); !ok {
 			return false
 		}
 	}
 	if from != nil {
-		defer from.detach()
+		defer from.Detach()
 	}
-	ex.origin, ex.originID = min(res.took, time.Since(ex.start)), res.id
-	if res.reason != policy.NoReason || originFailed(res.status) {
+	ex.origin, ex.originID = min(res.Took, time.Since(ex.start)), res.ID
+	if res.Reason != policy.NoReason || originFailed(res.Status) {
 		if ex.rescue(res, c) {
 			return true
 		}
 	}
-	if res.reason != policy.NoReason {
-		ex.fail(res.reason, res.err)
+	if res.Reason != policy.NoReason {
+		ex.fail(res.Reason, res.Err)
 		return true
 	}
 	if reason := ex.notForThis(res); reason != policy.NoReason {
-		from.detach()
+		from.Detach()
 		ex.status.Collapsed = false
 		ex.pass(reason)
 		return true
 	}
-	ex.status.Outcome, ex.status.FwdStatus = outcome, res.status
-	if res.rest {
+	ex.status.Outcome, ex.status.FwdStatus = outcome, res.Status
+	if res.Completed {
 		ex.status.FwdStatus = http.StatusPartialContent
 	}
-	if res.fresh != nil {
+	if res.Confirmed != nil {
 		ex.status.FwdStatus = http.StatusNotModified
 		if outcome == policy.Miss {
 			ex.status.Outcome = policy.Revalidated
 		}
 	}
-	ex.status.Stored = res.stored || (res.fresh == nil && res.verdict.Store)
-	if !res.verdict.Store && res.verdict.Reason != policy.OriginStatus { // which is what fwd-status says
-		ex.status.Detail = res.verdict.Reason.String()
+	ex.status.Stored = res.Stored || (res.Confirmed == nil && res.Verdict.Store)
+	if !res.Verdict.Store && res.Verdict.Reason != policy.OriginStatus { // which is what fwd-status says
+		ex.status.Detail = res.Verdict.Reason.String()
 	}
 	ex.deliverFill(res, from)
 	return true
@@ -250,11 +206,11 @@ func (ex *exchange) accept(res *fill, c candidate, outcome policy.Outcome, from 
 
 // notForThis says why an answer that came whole is not the one to give to this request, which the origin then gets as it
 // came: it does not meet a precondition, or is not kept and more than was asked for.
-func (ex *exchange) notForThis(res *fill) policy.Reason {
+func (ex *exchange) notForThis(res *fill.Response) policy.Reason {
 	switch {
-	case isSuccess(res.status) && !policy.MeetsPreconditions(ex.r.Header, res.header):
+	case isSuccess(res.Status) && !policy.MeetsPreconditions(ex.r.Header, res.Header):
 		return policy.Precondition
-	case len(ex.ranges) > 0 && res.status == http.StatusOK && !res.verdict.Store && res.fresh == nil && !res.ranged:
+	case len(ex.ranges) > 0 && res.Status == http.StatusOK && !res.Verdict.Store && res.Confirmed == nil && !res.Ranged:
 		return policy.RangeRequest
 	}
 	return policy.NoReason
@@ -272,7 +228,7 @@ func originFailed(status int) bool {
 }
 
 // rescue serves a stale copy in place of an error, where the copy allows it.
-func (ex *exchange) rescue(res *fill, c candidate) bool {
+func (ex *exchange) rescue(res *fill.Response, c candidate) bool {
 	if c.Copy == nil {
 		// The fill may have brought one up from a tier below memory, or stored this very error.
 		if c = ex.lookup(string(ex.key), time.Now()); c.Copy != nil && policy.Passing(c.Copy.Status) {
@@ -282,11 +238,11 @@ func (ex *exchange) rescue(res *fill, c candidate) bool {
 	if !ex.spare(c) {
 		return false
 	}
-	why := res.reason
+	why := res.Reason
 	if why == policy.NoReason {
 		why = policy.OriginStatus
 	}
-	ex.status.FwdStatus = res.status
+	ex.status.FwdStatus = res.Status
 	ex.stale(c.Copy, why)
 	return true
 }
@@ -312,7 +268,7 @@ func (ex *exchange) flightKey(c candidate) string {
 
 // selecting is the fields that Vary is known to name for this request.
 func (ex *exchange) selecting(c candidate) []string {
-	names := ex.route.selecting()
+	names := ex.route.Selecting()
 	if c.Variants != nil {
 		names = append(append([]string(nil), names...), c.Variants.Names()...)
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"cacheproxy/policy"
+	"cacheproxy/proxy/fill"
 	"cacheproxy/proxy/upstream"
 )
 
@@ -96,15 +97,17 @@ func TestModeOffEndsRenewals(t *testing.T) {
 			if !ex.arrive() {
 				t.Fatal("not understood")
 			}
-			ex.key = ex.route.AppendKey(nil, ex.target, ex.route.keyedHost(ex.target.Host), ex.query, r.Header)
+			ex.key = ex.route.AppendKey(nil, ex.target, ex.route.KeyedHost(ex.target.Host), ex.query, r.Header)
 			c := ex.lookup(string(ex.key), ex.start)
-			if c.Copy == nil || !c.Copy.Use.StartRenewal(ex.start) {
+			if c.Copy == nil {
 				t.Fatal("no copy to renew")
 			}
-			c.use, c.reason = policy.NeedsValidation, policy.Renewal
-			offered := renewal{fetch: ex.request(c, upstream.Fill, nil), key: ex.flightKey(c), known: ex.known(), copy: c.Copy}
-			b.setMode(ModeOrder{Mode: mode})
-			b.proxy.renewOne(b.t.Context(), offered)
+			b.proxy.fills.Renew(ex.start, c.Copy, func() fill.Renewal {
+				offered := ex.renewal(c, upstream.Fill)
+				b.setMode(ModeOrder{Mode: mode})
+				return offered
+			})
+			synctest.Wait()
 			if n := asked.Load(); n != want || c.Copy.Use.Renewing.Load() {
 				t.Errorf("%v: the origin was asked %d times, want %d; still renewing: %v", mode, n, want, c.Copy.Use.Renewing.Load())
 			}

@@ -12,6 +12,7 @@ import (
 	"cacheproxy/invalidation"
 	"cacheproxy/observe"
 	"cacheproxy/policy"
+	"cacheproxy/proxy/fill"
 	"cacheproxy/store"
 )
 
@@ -53,20 +54,17 @@ type Proxy struct {
 	tracer    *observe.Tracer
 	logger    *slog.Logger
 	lease     *invalidation.Lease // nil: always holds
-	claims    store.Claims        // nil: there are no other instances
-	sinks     sinks
+	fills     *fill.Filler
 
 	confirmTimeout time.Duration
 	silence        time.Duration
 	began          time.Time
 
-	passer   *passer
-	flights  flights
-	renewals renewals
+	passer *passer
 
 	lifetime context.Context // of everything that belongs to no client
 	stop     context.CancelFunc
-	tasks    tasks // flights, and what makes up for invalidations
+	tasks    fill.Tasks // what makes up for invalidations
 }
 
 // New makes a proxy. It starts nothing.
@@ -74,11 +72,13 @@ func New(o Options) *Proxy {
 	lifetime, stop := context.WithCancel(context.Background())
 	p := &Proxy{
 		store: o.Store, ledger: o.Ledger, log: o.Log, metrics: o.Metrics, access: o.Access, tracer: o.Tracer, logger: o.Logger,
-		lease: o.Lease, claims: o.Claims, sinks: newSinks(), confirmTimeout: cmp.Or(o.ConfirmTimeout, DefaultConfirmTimeout),
+		lease: o.Lease, confirmTimeout: cmp.Or(o.ConfirmTimeout, DefaultConfirmTimeout),
 		silence: cmp.Or(o.Silence, o.ConfirmTimeout, DefaultConfirmTimeout), began: time.Now(), passer: newPasser(o.Logger),
-		flights: flights{ledger: o.Ledger, open: make(map[string]*flight)}, lifetime: lifetime, stop: stop,
+		fills: fill.New(fill.Options{
+			Store: o.Store, Ledger: o.Ledger, Logger: o.Logger, Tracer: o.Tracer, Lease: o.Lease, Claims: o.Claims,
+		}),
+		lifetime: lifetime, stop: stop,
 	}
-	p.renewals.queue = make(chan renewal, renewalQueue)
 	p.snapshot.Store(o.Config)
 	p.publish(o.Config)
 	return p
@@ -88,10 +88,7 @@ func New(o Options) *Proxy {
 func (p *Proxy) Run(ctx context.Context) error {
 	var workers sync.WaitGroup
 	workers.Go(func() { p.expireModes(ctx) })
-	workers.Go(func() { p.watchTiers(ctx) })
-	for range renewalWorkers {
-		workers.Go(func() { p.renew(ctx) })
-	}
+	workers.Go(func() { _ = p.fills.Run(ctx) })
 	workers.Wait()
 	return nil
 }
@@ -99,6 +96,7 @@ func (p *Proxy) Run(ctx context.Context) error {
 // Close ends every fill that still runs and waits for it.
 func (p *Proxy) Close() {
 	p.stop()
+	p.fills.Close()
 	p.tasks.Close()
 }
 
@@ -199,10 +197,10 @@ func (ex *exchange) way(mode policy.Mode) (policy.Action, policy.Reason) {
 	if ex.content != nil {
 		plan = policy.PlanQuestion
 	}
-	action, reason := plan(ex.route.Route, mode, ex.r, ex.route.selecting())
+	action, reason := plan(ex.route.Route.Route, mode, ex.r, ex.route.Selecting())
 	if reason == policy.HeaderUnlisted && !ex.trusted() && policy.StripForwarded(ex.r.Header) {
 		// What it says of proxies is not believed and would not be sent on: it is no reason to go past the cache.
-		return plan(ex.route.Route, mode, ex.r, ex.route.selecting())
+		return plan(ex.route.Route.Route, mode, ex.r, ex.route.Selecting())
 	}
 	return action, reason
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"cacheproxy/policy"
+	"cacheproxy/proxy/fill"
 )
 
 // everything is the span of a body whose end is not known.
@@ -119,23 +120,23 @@ func (m *byteRanges) head(h http.Header) {
 
 // deliverFillRanges answers with the parts of what a fill brings. One part of a body whose length is known goes out as it
 // comes; for the rest, the body has to be there. It reports false when the whole is to be sent.
-func (ex *exchange) deliverFillRanges(res *fill, from *reader) bool {
-	if !policy.RangeApplies(ex.r.Header, res.header) {
+func (ex *exchange) deliverFillRanges(res *fill.Response, from *fill.Reader) bool {
+	if !policy.RangeApplies(ex.r.Header, res.Header) {
 		return false
 	}
-	size, write := res.length, func(s policy.Span) error { ex.follow(res, from, s); return nil }
+	size, write := res.Length, func(s policy.Span) error { ex.follow(res, from, s); return nil }
 	if size < 0 || len(ex.ranges) > 1 {
-		data, kept, err := from.whole(ex.r.Context())
+		data, kept, err := from.Whole(ex.r.Context())
 		switch {
 		case ex.r.Context().Err() != nil:
 			ex.gone()
 		case err != nil:
 			ex.fail(policy.OriginError, err)
 			return true
-		case !kept && res.ranged:
+		case !kept && res.Ranged:
 			return false // the origin was asked for the part, and does not heed Range
 		case !kept:
-			from.detach()
+			from.Detach()
 			ex.status = policy.Status{}
 			ex.pass(policy.RangeRequest)
 			return true
@@ -147,5 +148,5 @@ func (ex *exchange) deliverFillRanges(res *fill, from *reader) bool {
 		ex.unsatisfiable(size)
 		return true
 	}
-	return ex.deliverSpans(res.header, spans, size, func(h http.Header) { ex.addFillHeader(h, res) }, write)
+	return ex.deliverSpans(res.Header, spans, size, func(h http.Header) { ex.addFillHeader(h, res) }, write)
 }

@@ -1,14 +1,15 @@
 package proxy
 
 import (
-	"context"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 	"unsafe"
 
 	"cacheproxy/invalidation"
 	"cacheproxy/policy"
+	"cacheproxy/proxy/fill"
 	"cacheproxy/proxy/upstream"
 	"cacheproxy/store"
 )
@@ -55,7 +56,7 @@ func (ex *exchange) read() {
 		ex.hit(c)
 	case policy.StaleServable:
 		ex.stale(c.Copy, c.reason)
-		ex.p.renewals.offer(ex, c, upstream.Fill)
+		ex.offerRenewal(c, upstream.Fill)
 	default:
 		if other := ex.alike(); other != nil && ex.wishes == (policy.Wishes{}) {
 			ex.hit(*other)
@@ -73,17 +74,9 @@ func (ex *exchange) alike() *candidate {
 	return ex.searched()
 }
 
-// keyedHost is the part of the Host that is in the key: none, when the origin never sees it.
-func (r *route) keyedHost(client string) string {
-	if r.Host.Literal != "" {
-		return ""
-	}
-	return client
-}
-
 // lookup finds the copy for this request and says what it is good for. The key is not kept.
 func (ex *exchange) lookup(key string, now time.Time) candidate {
-	selected := ex.route.selectingUnlisted()
+	selected := ex.route.SelectingUnlisted()
 	c := candidate{Found: ex.p.store.Lookup(key, ex.r.Header, now, selected...)}
 	if c.Copy == nil && c.Variants != nil {
 		// Perhaps because of a field that no fill forwards, which cannot have selected anything.
@@ -159,10 +152,11 @@ func (ex *exchange) hit(found candidate) {
 	ex.status.TTL, ex.status.HasTTL = c.Life.Left(ex.start), true
 	n := c.Use.Hit()
 	if ex.trust == informed && !found.other && ex.p.store.Lacks(c) {
-		ex.rewarm(found)
+		found.Key = strings.Clone(found.Key) // it may lie in a buffer of this request
+		ex.p.fills.Rewarm(ex.route.Route, string(ex.key), found.Found)
 	}
 	if ex.route.Policy == policy.RefreshAhead && int(n) >= ex.route.MinHits && !found.other && !ex.personal && ex.due(c) {
-		ex.p.renewals.offer(ex, found, upstream.Refresh)
+		ex.offerRenewal(found, upstream.Refresh)
 	}
 	ex.deliverCopy(c)
 }
@@ -196,7 +190,7 @@ func (ex *exchange) miss(c candidate) {
 	case !head && ex.deliverParts(&c):
 	case onlyIfCached(ex.r.Header):
 		ex.refuseUncached()
-	case ex.p.withholds(ex.route, ex.start):
+	case ex.p.fills.Withholds(ex.route.Route, ex.start):
 		ex.withhold(c)
 	case head:
 		ex.headMiss(c)
@@ -214,26 +208,32 @@ func onlyIfCached(h http.Header) bool {
 	return len(lines) > 0 && policy.ParseDirectives(lines).OnlyIfCached
 }
 
-// request describes the fetch that this request needs, detached from its connection.
-func (ex *exchange) request(c candidate, class upstream.Class, solo context.Context) *fetch {
+// request describes the fill that this request needs, detached from its connection.
+func (ex *exchange) request(c candidate, class upstream.Class) *fill.Request {
 	names := ex.selecting(c)
-	q := &fetch{
-		route: ex.route, match: ex.match, target: ex.target, query: ex.query, key: string(ex.key),
-		header: ex.r.Header.Clone(), forward: ex.route.FillHeader(ex.r.Header, names), class: class, solo: solo, why: c.reason,
-		previous: c.previous, asker: ex.span, method: http.MethodGet,
+	q := &fill.Request{
+		Route: ex.route.Route, Match: ex.match, Target: ex.target, Query: ex.query, Key: string(ex.key),
+		Header: ex.r.Header.Clone(), Forward: ex.route.FillHeader(ex.r.Header, names), Method: http.MethodGet,
+		Previous: c.previous, Class: class, Why: c.reason, MaxObject: ex.cfg.MaxObject, Span: ex.span,
 	}
 	if ex.personal {
 		ex.identify(q, names)
 	}
 	if ex.content != nil {
-		q.method, q.content = ex.r.Method, ex.content
-		policy.ContentHeader(q.forward, ex.r.Header)
+		q.Method, q.Content = ex.r.Method, ex.content
+		policy.ContentHeader(q.Forward, ex.r.Header)
 	}
 	if c.Copy != nil {
-		q.previous = c.Copy
-		if c.use >= policy.NeedsValidation && policy.Confirmable(q.method) {
-			q.base, q.baseKey = c.Copy, c.Key
+		q.Previous = c.Copy
+		if c.use >= policy.NeedsValidation && policy.Confirmable(q.Method) {
+			q.Base, q.BaseKey = c.Copy, c.Key
 		}
+	}
+	// The fill's own, unless the route declares that answers depend on the client's.
+	if lines := q.Forward[requestIDField]; len(lines) > 0 {
+		q.ID = lines[0]
+	} else {
+		q.ID = newRequestID()
 	}
 	return q
 }

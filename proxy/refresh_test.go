@@ -166,7 +166,7 @@ func TestFailedRenewalPauses(t *testing.T) {
 				if n := asked.Load(); n != 2 {
 					t.Errorf("%d requests, want one renewal and then a pause", n)
 				}
-				b.pass(renewalPause + time.Second)
+				b.pass(failedPause + time.Second)
 				b.do("GET", "/a").want(t, "after the pause", 200, "1", "hit")
 				synctest.Wait()
 				if n := asked.Load(); n != 3 {
@@ -176,6 +176,12 @@ func TestFailedRenewalPauses(t *testing.T) {
 		})
 	}
 }
+
+// For how long a copy is left alone whose renewal has failed: at first, and at most.
+const (
+	failedPause    = 5 * time.Second
+	maxFailedPause = 5 * time.Minute
+)
 
 // Renewals of one copy that fail become rarer, and the origin's own wish to be left alone is heeded.
 func TestFailedRenewalsBackOff(t *testing.T) {
@@ -205,12 +211,12 @@ func TestFailedRenewalsBackOff(t *testing.T) {
 		return at
 	}
 	at := tries(t, "", time.Hour)
-	pause := renewalPause
+	pause := failedPause
 	for i := 1; i < len(at); i++ {
 		if d := at[i] - at[i-1]; d < pause*3/4 || d > pause+2*time.Second {
 			t.Errorf("pause %d: %v, want %v less up to a quarter", i, d, pause)
 		}
-		pause = min(2*pause, maxRenewalPause)
+		pause = min(2*pause, maxFailedPause)
 	}
 	if n := len(at); n < 15 || n > 21 {
 		t.Errorf("%d tries in an hour: %v", n, at)
@@ -270,14 +276,14 @@ func TestReplacedCopyIsNotRenewed(t *testing.T) {
 		b.do("GET", "/a")
 		ex := &exchange{p: b.proxy, r: httptest.NewRequest("GET", "/a", nil), cfg: b.proxy.config(), start: time.Now()}
 		ex.arrive()
-		ex.key = ex.route.AppendKey(nil, ex.target, ex.route.keyedHost(ex.target.Host), "", ex.r.Header)
+		ex.key = ex.route.AppendKey(nil, ex.target, ex.route.KeyedHost(ex.target.Host), "", ex.r.Header)
 		seen := ex.lookup(string(ex.key), ex.start)
 		if seen.Copy == nil {
 			t.Fatal("no copy")
 		}
 		b.pass(101 * time.Second)
 		b.do("GET", "/a").want(t, "fetched anew", 200, "2", "fwd=stale")
-		b.proxy.renewals.offer(ex, seen, upstream.Refresh)
+		ex.offerRenewal(seen, upstream.Refresh)
 		synctest.Wait()
 		b.do("GET", "/a").want(t, "not again", 200, "2", "hit")
 	})

@@ -66,19 +66,19 @@ func (ex *exchange) through(o passage) {
 	why := ex.status.Reason
 	arrived := false
 	ex.p.passer.serve(&ex.w, ex.r, passOptions{
-		origin: ex.route.origin, place: upstream.Place{Route: ex.route.Name}, target: ex.target, trusted: ex.trusted(),
+		origin: ex.route.Origin, place: upstream.Place{Route: ex.route.Name}, target: ex.target, trusted: ex.trusted(),
 		sending: func(req *http.Request) func(*http.Response, error) {
 			req.Header[requestIDField] = []string{ex.id()}
 			if o.sending != nil {
 				o.sending()
 			}
-			return ex.p.ask(ex.route, why, ex.span, req)
+			return ex.route.Sending(why, ex.span, req)
 		},
 		onResponse: func(res *http.Response) error {
 			arrived, ex.origin = true, time.Since(start)
 			if why == policy.HeaderUnlisted {
 				names, _ := policy.ParseVary(res.Header["Vary"])
-				ex.route.learn(names) // from then on the field selects a variant
+				ex.route.Learn(names) // from then on the field selects a variant
 			}
 			ex.status.FwdStatus = res.StatusCode
 			if o.answered != nil {
@@ -124,5 +124,5 @@ func (ex *exchange) passFailed(w http.ResponseWriter, err error) {
 		ex.unanswered(err)
 	}
 	ex.addCacheStatus(w.Header())
-	answerError(w, ex.route.origin, err)
+	answerError(w, ex.route.Origin, err)
 }
