@@ -48,8 +48,11 @@ func (b *bubble) start(config *Config, o rigOptions) {
 	if o.lease > 0 {
 		b.lease.Extend(time.Now().Add(o.lease))
 	}
+	if o.logger == nil {
+		o.logger = slog.New(slog.DiscardHandler)
+	}
 	b.proxy = New(Options{
-		Config: config, Store: b.store, Ledger: b.ledger, Log: b.log, Metrics: b.metrics, Access: access, Logger: slog.New(slog.DiscardHandler),
+		Config: config, Store: b.store, Ledger: b.ledger, Log: b.log, Metrics: b.metrics, Access: access, Logger: o.logger,
 		Lease: b.lease, Claims: o.claims, ConfirmTimeout: o.confirm, Silence: o.silence,
 	})
 }

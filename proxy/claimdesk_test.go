@@ -20,13 +20,13 @@ type desk struct {
 	taken    map[string]*right
 	asked    int
 	waited   int // who had to
-	released []store.Landing
+	released []store.ClaimResult
 }
 
 // right is one claim that is held.
 type right struct {
 	over chan struct{} // closed when it is given back
-	how  store.Landing
+	how  store.ClaimResult
 }
 
 type deskClaim struct {
@@ -53,7 +53,7 @@ func (d *desk) Claim(_ context.Context, key string) (store.Claim, error) {
 
 func (c *deskClaim) Held() bool { return c.held }
 
-func (c *deskClaim) Release(how store.Landing) {
+func (c *deskClaim) Release(how store.ClaimResult) {
 	c.d.mu.Lock()
 	defer c.d.mu.Unlock()
 	if !c.held || c.d.taken[c.key] != c.right {
@@ -65,7 +65,7 @@ func (c *deskClaim) Release(how store.Landing) {
 	close(c.over)
 }
 
-func (c *deskClaim) Await(ctx context.Context) (store.Landing, error) {
+func (c *deskClaim) Await(ctx context.Context) (store.ClaimResult, error) {
 	c.d.mu.Lock()
 	c.d.waited++
 	c.d.mu.Unlock()
@@ -78,7 +78,7 @@ func (c *deskClaim) Await(ctx context.Context) (store.Landing, error) {
 }
 
 // want fails the test unless every claim was given back, in these ways.
-func (d *desk) want(t *testing.T, what string, released ...store.Landing) {
+func (d *desk) want(t *testing.T, what string, released ...store.ClaimResult) {
 	t.Helper()
 	d.mu.Lock()
 	defer d.mu.Unlock()

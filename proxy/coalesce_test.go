@@ -105,14 +105,7 @@ func TestFirstClientHangsUp(t *testing.T) {
 	<-arrived
 	answers := make(chan []answer)
 	go func() { answers <- crowd(r, 999, "/x") }()
-	waitFor(t, func() bool {
-		r.proxy.flights.mu.Lock()
-		defer r.proxy.flights.mu.Unlock()
-		for _, f := range r.proxy.flights.open {
-			return f.waiters == 999
-		}
-		return false
-	})
+	waitFor(t, func() bool { return waiters(r) == 999 })
 	hangUp()
 	<-gone
 	close(release)

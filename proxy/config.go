@@ -8,6 +8,7 @@ import (
 
 	"cacheproxy/observe"
 	"cacheproxy/policy"
+	"cacheproxy/proxy/fill"
 	"cacheproxy/proxy/upstream"
 )
 
@@ -43,10 +44,7 @@ func NewConfig(c Config, routes []*policy.Route, upstreams []*upstream.Upstream,
 }
 
 func newRoute(r *policy.Route, o *upstream.Upstream, m *observe.Metrics) *route {
-	return &route{
-		Route: r, origin: o, metrics: m.Route(r.Name), upstream: m.Upstream(o.Name()),
-		override: new(atomic.Pointer[modeOverride]), learned: new(atomic.Pointer[learned]),
-	}
+	return &route{Route: fill.NewRoute(r, o, m), override: new(atomic.Pointer[modeOverride])}
 }
 
 // Unmatched is the name under which requests without a route are reported.
@@ -54,15 +52,11 @@ const Unmatched = "(unmatched)"
 
 // route is a configured route with what changes at run time.
 type route struct {
-	*policy.Route
-	origin   *upstream.Upstream
-	metrics  *observe.RouteMetrics
-	upstream *observe.UpstreamMetrics
-	// What has happened to a route outlives its generation: the next one's route of the same name shares these.
+	*fill.Route
+	// What has happened to a route outlives its generation: the next one's route of the same name shares it.
 	override *atomic.Pointer[modeOverride]
-	learned  *atomic.Pointer[learned] // from Vary, by copies of this fingerprint
 
-	differences throttle // of the lines about answers that a copy would have given differently
+	differences observe.Throttle // of the lines about answers that a copy would have given differently
 }
 
 // modeOverride is a mode set at run time.

@@ -163,7 +163,7 @@ func (p *Proxy) missing(rq *request, found candidate, now time.Time) decision {
 	switch {
 	case onlyIfCached(rq.r.Header):
 		return refusing(uncached)
-	case p.withholds(rq.route, now):
+	case p.fills.Withholds(rq.route.Route, now):
 		if found.Copy != nil && found.use >= httpcache.StaleOnError {
 			return rq.fromCopy(found, policy.Stale, policy.StoreUnavailable, now)
 		}
@@ -201,12 +201,6 @@ func fetching(how step, found candidate) decision {
 // confirmed, and nothing is known against keeping the answer but its size.
 func (rq *request) wantsPart(found candidate) bool {
 	return len(rq.ranges) > 0 && rq.route.Range == policy.RangePart && found.Copy == nil && (!found.Shareless || found.Why == policy.TooLarge)
-}
-
-// withholds reports whether a read that no copy answers must not go on to the origin: read-through promises that the origin
-// sees no more than what the store lets through.
-func (p *Proxy) withholds(r *route, now time.Time) bool {
-	return r.Policy == policy.ReadThrough && (p.store.Down() || !p.lease.Valid(now))
 }
 
 // due reports whether a copy is old enough to be renewed ahead of its expiry. Copies filled together become due apart:

@@ -7,6 +7,7 @@ import (
 
 	"cacheproxy/policy"
 	"cacheproxy/policy/httpcache"
+	"cacheproxy/proxy/fill"
 	"cacheproxy/store"
 )
 
@@ -53,12 +54,12 @@ func share(dst, src http.Header) {
 }
 
 // deliverFill answers with what a fill brings, while it comes. shown is the part of it that is sent.
-func (d *delivery) deliverFill(res *fill, from *reader, shown stretch) error {
+func (d *delivery) deliverFill(res *fill.Response, from *fill.Reader, shown stretch) error {
 	switch {
-	case res.fresh != nil && res.fresh.Coding() != httpcache.Identity:
-		return d.deliverCoded(res.fresh)
+	case res.Confirmed != nil && res.Confirmed.Coding() != httpcache.Identity:
+		return d.deliverCoded(res.Confirmed)
 	case d.hasAlready(res):
-		d.deliverNotModified(res.header, res.verdict.Lifetime.Age(time.Now()))
+		d.deliverNotModified(res.Header, res.Verdict.Lifetime.Age(time.Now()))
 		return nil
 	case shown.unsatisfiable:
 		d.unsatisfiable(shown.size)
@@ -68,45 +69,45 @@ func (d *delivery) deliverFill(res *fill, from *reader, shown stretch) error {
 		if shown.data == nil {
 			write = func(s httpcache.Span) error { d.follow(res, from, s); return nil }
 		}
-		d.deliverSpans(res.header, shown.spans, shown.size, func(h http.Header) { d.addFillHeader(h, res) }, write)
+		d.deliverSpans(res.Header, shown.spans, shown.size, func(h http.Header) { d.addFillHeader(h, res) }, write)
 		return nil
 	}
 	h := d.w.Header()
-	share(h, res.header)
+	share(h, res.Header)
 	d.addFillHeader(h, res)
-	d.w.WriteHeader(res.status)
+	d.w.WriteHeader(res.Status)
 	d.follow(res, from, everything)
 	return nil
 }
 
 // hasAlready reports whether the client has what a fill brings.
-func (d *delivery) hasAlready(res *fill) bool {
+func (d *delivery) hasAlready(res *fill.Response) bool {
 	r := d.rq.r
-	return httpcache.Conditional(r.Header) && httpcache.NotModified(r.Header, r.Method, res.status, res.header, res.verdict.Lifetime.Received)
+	return httpcache.Conditional(r.Header) && httpcache.NotModified(r.Header, r.Method, res.Status, res.Header, res.Verdict.Lifetime.Received)
 }
 
 // addFillHeader adds what differs from answer to answer.
-func (d *delivery) addFillHeader(h http.Header, res *fill) {
-	life := res.verdict.Lifetime
-	if res.verdict.Store && (res.fresh != nil || d.status.Collapsed || res.age != nil) {
+func (d *delivery) addFillHeader(h http.Header, res *fill.Response) {
+	life := res.Verdict.Lifetime
+	if res.Verdict.Store && (res.Confirmed != nil || d.status.Collapsed || res.Age != nil) {
 		h["Age"] = []string{strconv.FormatInt(int64(life.Age(time.Now())/time.Second), 10)}
-	} else if res.age != nil {
-		h["Age"] = res.age
+	} else if res.Age != nil {
+		h["Age"] = res.Age
 	}
 	d.addCacheStatus(h)
 	keepUntyped(h)
 }
 
 // follow copies a growing body to the client as it grows, or a stretch of it.
-func (d *delivery) follow(res *fill, from *reader, wanted httpcache.Span) {
+func (d *delivery) follow(res *fill.Response, from *fill.Reader, wanted httpcache.Span) {
 	ctx, flush := d.rq.r.Context(), http.NewResponseController(&d.w)
-	if res.header["Content-Length"] == nil && from.idle() {
+	if res.Header["Content-Length"] == nil && from.Idle() {
 		_ = flush.Flush() // the client may wait for the head, and the first bytes be long in coming
 	}
 	for at := int64(0); at <= wanted.Last; {
-		p, err := from.next(ctx)
+		p, err := from.Next(ctx)
 		if err != nil {
-			if at == res.length && ctx.Err() != nil {
+			if at == res.Length && ctx.Err() != nil {
 				return // all of it is there, and who had nothing else to ask has left
 			}
 			why := policy.Incomplete
@@ -127,14 +128,14 @@ func (d *delivery) follow(res *fill, from *reader, wanted httpcache.Span) {
 			d.broke(policy.ClientGone)
 			return
 		}
-		if from.idle() {
+		if from.Idle() {
 			_ = flush.Flush() // a writer that cannot flush sends when it likes
 		}
 	}
-	if from != res.lead || wanted != everything {
-		return // what comes after the body is not part of what is shared, just as it is not part of a copy
+	if wanted != everything {
+		return
 	}
-	for name, values := range res.trailer {
+	for name, values := range from.Trailer() {
 		d.w.Header()[http.TrailerPrefix+name] = values
 	}
 }

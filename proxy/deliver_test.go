@@ -2,10 +2,18 @@ package proxy
 
 import (
 	"context"
+	"io"
+	"log/slog"
+	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"testing"
 
+	"cacheproxy/invalidation"
+	"cacheproxy/observe"
 	"cacheproxy/policy"
+	"cacheproxy/proxy/fill"
+	"cacheproxy/proxy/upstream"
 	"cacheproxy/store"
 )
 
@@ -17,12 +25,12 @@ func TestWhoLeavesWithAllOfIt(t *testing.T) {
 		broken bool
 	}{{5, false}, {6, true}, {-1, true}} {
 		ctx, leave := context.WithCancel(t.Context())
-		from := followed(t, ctx, "whole")
+		from := followed(t, "whole")
 		d := &delivery{rq: &request{r: httptest.NewRequestWithContext(ctx, "GET", "/", nil)}}
 		d.w.ResponseWriter = leaver{httptest.NewRecorder(), leave}
 		broken := func() (broken bool) {
 			defer func() { broken = recover() != nil }()
-			d.follow(&fill{length: c.length}, from, everything)
+			d.follow(&fill.Response{Length: c.length}, from, everything)
 			return false
 		}()
 		if broken != c.broken || (d.status.Reason == policy.ClientGone) != c.broken {
@@ -32,15 +40,26 @@ func TestWhoLeavesWithAllOfIt(t *testing.T) {
 }
 
 // followed is a reader of a body of which this much has come.
-func followed(t *testing.T, ctx context.Context, text string) *reader {
+func followed(t *testing.T, text string) *fill.Reader {
 	t.Helper()
-	b := newBody(store.NewMemory(1<<20).Budget(), 1<<10, -1)
-	if _, err := b.append(ctx, []byte(text)); err != nil {
+	origin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, text)
+		http.NewResponseController(w).Flush() //nolint:errcheck // the reader waits for it
+		<-r.Context().Done()
+	}))
+	t.Cleanup(origin.Close)
+	address, err := url.Parse(origin.URL)
+	if err != nil {
 		t.Fatal(err)
 	}
-	from, ok := b.attach()
-	if !ok {
-		t.Fatal("the beginning is gone")
+	shop := upstream.New(upstream.Options{Name: "shop", URL: address})
+	route := fill.NewRoute(routeFor(t, "all", nil, "/"), shop, observe.NewMetrics("test"))
+	fills := fill.New(fill.Options{Store: store.New(store.NewMemory(1 << 20)), Ledger: invalidation.NewLedger(), Logger: slog.New(slog.DiscardHandler)})
+	t.Cleanup(func() { fills.Close(); shop.CloseIdle() })
+	ticket := fills.Alone(t.Context(), "k", nil, &fill.Request{Route: route, Method: "GET", Header: http.Header{}, Forward: http.Header{}})
+	_, from, reason := ticket.Await(t.Context(), 0, nil)
+	if from == nil {
+		t.Fatal(reason)
 	}
 	return from
 }

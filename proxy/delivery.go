@@ -62,7 +62,7 @@ func (d *delivery) answer(code int, text string) {
 	h := d.w.Header()
 	h.Set("Cache-Control", "no-store")
 	if code == http.StatusServiceUnavailable {
-		setRetryAfter(h, d.rq.route.origin.RetryAfter())
+		setRetryAfter(h, d.rq.route.Origin.RetryAfter())
 	}
 	d.addCacheStatus(h)
 	http.Error(&d.w, identified(text, h), code)

@@ -6,19 +6,13 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"cacheproxy/policy/httpcache"
 	"cacheproxy/store"
 )
 
-const (
-	maxNamed = 24 // names in one list of a log line
-	// Of the differences of one route, this many in this time have a line in the log: they tend to be alike.
-	loudDifferences = 5
-	quietAfter      = time.Minute
-)
+const maxNamed = 24 // names in one list of a log line
 
 // tellingFields are those by which two answers with the same body mean different things to a client.
 var tellingFields = [...]string{
@@ -40,7 +34,7 @@ func telling(c *store.Copy, answer http.Header) (names []string) {
 // shows names and lengths, and no value and no part of a body, which can be personal.
 func (o *observation) tell() {
 	ex, c := o.ex, o.found.Copy
-	ok, skipped := ex.route.differences.pass(ex.start)
+	ok, skipped := ex.route.differences.Pass(ex.start)
 	if !ok {
 		return
 	}
@@ -147,27 +141,4 @@ func someSorted(names []string) []string {
 	slices.Sort(names)
 	names = slices.Compact(names)
 	return names[:min(len(names), maxNamed)]
-}
-
-// throttle lets the first few events of a span of time pass, and counts the others.
-type throttle struct {
-	mu              sync.Mutex
-	began           time.Time
-	passed, skipped int
-}
-
-// pass reports whether an event may pass, and if so, how many did not since the last one that did.
-func (t *throttle) pass(now time.Time) (ok bool, skipped int) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if now.Sub(t.began) >= quietAfter {
-		t.began, t.passed = now, 0
-	}
-	if t.passed >= loudDifferences {
-		t.skipped++
-		return false, 0
-	}
-	skipped = t.skipped
-	t.passed, t.skipped = t.passed+1, 0
-	return true, skipped
 }

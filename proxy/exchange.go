@@ -7,6 +7,7 @@ import (
 
 	"cacheproxy/observe"
 	"cacheproxy/policy"
+	"cacheproxy/proxy/fill"
 	"cacheproxy/proxy/server"
 )
 
@@ -98,7 +99,7 @@ func (ex *exchange) execute(d *decision) bool {
 func (ex *exchange) serveCopy(d *decision) {
 	ex.deliver(d, d.status(ex.start))
 	if d.renews {
-		ex.p.renewals.offer(&ex.request, d.found, d.class, ex.span)
+		ex.p.fills.Renew(ex.start, d.found.Copy, func() fill.Renewal { return ex.renewal(d.found, d.class, ex.span) })
 	}
 }
 
@@ -108,7 +109,7 @@ func (ex *exchange) deliver(d *decision, status policy.Status) {
 	ex.settle(status)
 	c.Use.Hit()
 	if status.Outcome == policy.Hit && ex.lease == leaseHeld && !d.found.other && ex.p.store.Lacks(c) {
-		ex.rewarm(d.found)
+		ex.p.fills.Rewarm(ex.route.Route, string(ex.key), d.found.Found)
 	}
 	if err := ex.deliverCopy(c); err != nil {
 		ex.p.store.Drop(d.found.Key, c)

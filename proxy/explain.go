@@ -117,7 +117,7 @@ func (p *Proxy) explanation(rq *request, d *decision) *Explanation {
 		e.Pattern = rq.match.Pattern().String()
 	}
 	if d.reason == policy.HeaderUnlisted {
-		e.Unlisted = rq.route.UnlistedHeaders(rq.r.Header, rq.route.selecting())
+		e.Unlisted = rq.route.UnlistedHeaders(rq.r.Header, rq.route.Selecting())
 	}
 	if len(rq.key) == 0 {
 		return e

@@ -96,39 +96,17 @@ func TestPanicOfAFillIsItsOwn(t *testing.T) {
 	}
 	inBubble(t, counted(&asked, slow), o, routeFor(t, "all", nil, "/"), func(b *bubble) {
 		route := b.proxy.config().byName["all"]
-		upstream := route.upstream
-		route.upstream = nil // the defect: the fill panics when it counts the origin's answer
+		upstream := route.Requests
+		route.Requests = nil // the defect: the fill panics when it counts the origin's answer
 		var wg sync.WaitGroup
 		for range 20 {
 			wg.Go(func() { b.do("GET", "/a").want(t, "waiting for a fill that panics", 500, "*", "detail=panic") })
 		}
 		wg.Wait()
-		route.upstream = upstream
+		route.Requests = upstream
 		b.do("GET", "/a").want(t, "the next one", 200, "2", "stored")
 	})
 }
-
-func TestPanicWhileABodyIsFetched(t *testing.T) {
-	var asked atomic.Int64
-	inBubble(t, counted(&asked, nil), rigOptions{}, routeFor(t, "all", nil, "/"), func(b *bubble) {
-		route := b.proxy.config().byName["all"]
-		f := &flight{key: "k"}
-		ctx, cancel := context.WithCancelCause(b.t.Context())
-		c := &call{p: b.proxy, f: f, q: &fetch{route: route}, ctx: ctx, cancel: cancel, deadline: time.NewTimer(time.Hour)}
-		res := &fill{body: newBody(b.store.Memory().Budget(), 1000, -1)}
-		res.lead, _ = res.body.attach()
-		body := &panicking{}
-		c.pump(&http.Response{Body: body}, res)
-		if _, err := res.lead.next(b.t.Context()); err == nil || !body.closed {
-			t.Errorf("error %v, body closed: %t; want the reader to see an error and the body closed", err, body.closed)
-		}
-	})
-}
-
-type panicking struct{ closed bool }
-
-func (*panicking) Read([]byte) (int, error) { panic("broken") }
-func (p *panicking) Close() error           { p.closed = true; return nil }
 
 // Fills in flight may take a quarter of the memory. What finds no room streams by, is not stored, and says why; it does
 // not make later requests go alone.

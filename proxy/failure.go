@@ -71,7 +71,7 @@ func (ex *exchange) passFailed(w http.ResponseWriter, status policy.Status, err 
 	}
 	ex.addCacheStatus(w.Header())
 	if code == http.StatusServiceUnavailable {
-		setRetryAfter(w.Header(), ex.route.origin.RetryAfter())
+		setRetryAfter(w.Header(), ex.route.Origin.RetryAfter())
 	}
 	w.Header().Set("Cache-Control", "no-store")
 	http.Error(w, identified(text, w.Header()), code)

@@ -6,6 +6,7 @@ import (
 
 	"cacheproxy/policy"
 	"cacheproxy/policy/httpcache"
+	"cacheproxy/proxy/fill"
 	"cacheproxy/proxy/upstream"
 )
 
@@ -15,173 +16,128 @@ const maxAttempts = 4
 
 // alone fetches for this request only; what comes may still be stored.
 func (ex *exchange) alone(d *decision) {
-	hints := make(chan hint, maxHints)
-	q := ex.request.fetch(d.found, upstream.Fill, ex.r.Context())
-	q.hints, q.asker = hints, ex.span
+	q := ex.fetch(d.found, upstream.Fill, ex.span)
+	q.Hints = true
 	if d.part {
-		q.ranges, q.ifRange = ex.r.Header.Get("Range"), ex.r.Header.Get("If-Range")
+		q.Range, q.IfRange = ex.r.Header.Get("Range"), ex.r.Header.Get("If-Range")
 	}
-	t := ex.p.solo(&flight{key: ex.flightKey(d.found), known: ex.known()}, q)
-	res, reason := ex.await(t, hints)
-	if reason != policy.NoReason { // nobody but the client ends this wait
-		ex.p.abandon(t)
+	t := ex.p.fills.Alone(ex.r.Context(), ex.flightKey(d.found), ex.known(), q)
+	res, lead, why := t.Await(ex.r.Context(), 0, ex.inform)
+	if why != policy.NoReason { // nobody but the client ends this wait
+		t.Abandon()
 		ex.gone()
 	}
-	if res.again {
-		now := time.Now()
-		c := ex.p.lookUp(&ex.request, now)
-		if c.use == httpcache.Fresh {
-			next := ex.fromCopy(c, policy.Hit, policy.NoReason, now)
-			ex.execute(&next)
-			return
-		}
-		ex.pass(c.reason) // gone again in the meantime
+	if !res.Again {
+		ex.accept(&res, d, d.status(ex.start), lead)
 		return
 	}
-	ex.accept(res, d, d.status(ex.start), res.lead)
+	now := time.Now()
+	found := ex.p.lookUp(&ex.request, now)
+	if found.use != httpcache.Fresh {
+		ex.pass(found.reason) // gone again in the meantime
+		return
+	}
+	next := ex.fromCopy(found, policy.Hit, policy.NoReason, now)
+	ex.execute(&next)
 }
 
-// together joins or starts the flight for this request's key. It reports false where the request has to be decided once more.
+// together joins or leads the flight for this request's key. It reports false where the request has to be decided once more.
 func (ex *exchange) together(d *decision) (answered bool) {
 	status := d.status(ex.start)
-	key := ex.flightKey(d.found)
-	var q *fetch
-	hints := make(chan hint, maxHints)
-	t := ex.p.flights.board(passenger{key: key, known: ex.known(), limit: ex.route.MaxWaiters, uninformed: ex.lease == leaseLost},
-		func() bool {
-			now := ex.p.lookUp(&ex.request, time.Now())
-			if now.use == httpcache.Fresh {
-				return true
-			}
-			q = ex.request.fetch(now, upstream.Fill, nil)
-			q.hints, q.asker = hints, ex.span
-			return false
-		},
-		func(f *flight) *fill { return ex.p.fill(f, q) })
-	switch t.how {
-	case landed:
+	j := fill.Joiner{Key: ex.flightKey(d.found), Known: ex.known(), MaxWaiters: ex.route.MaxWaiters, Uninformed: ex.lease == leaseLost}
+	t := ex.p.fills.Join(j, func() *fill.Request {
+		now := ex.p.lookUp(&ex.request, time.Now())
+		if now.use == httpcache.Fresh {
+			return nil
+		}
+		q := ex.fetch(now, upstream.Fill, ex.span)
+		q.Hints = true
+		return q
+	})
+	switch t.Role {
+	case fill.AlreadyStored:
 		return false
-	case full:
+	case fill.Full:
 		ex.passUnless(d.found, &policy.Status{Reason: policy.WaitersFull, Apart: true}, nil)
 		return true
 	}
-	res, reason := ex.await(t, hints)
+	res, lead, why := t.Await(ex.r.Context(), ex.route.WaitTimeout, ex.inform)
 	switch {
-	case reason == policy.ClientGone:
-		ex.p.abandon(t)
+	case why == policy.ClientGone:
+		t.Abandon()
 		ex.gone()
-	case reason != policy.NoReason:
-		ex.passUnless(d.found, &policy.Status{Reason: reason, Apart: true}, nil)
+	case why != policy.NoReason:
+		ex.passUnless(d.found, &policy.Status{Reason: why, Apart: true}, nil)
 		return true
 	}
-	if t.how == joined {
-		ex.span.Link(res.span)
+	if t.Role == fill.Joined {
+		ex.span.Link(res.Span)
 	}
 	switch {
-	case res.again:
+	case res.Again:
 		return false
-	case t.how == leads:
+	case t.Role == fill.Leads:
 		// A fill with fields that Vary selects but the fill did not forward is an answer to somebody else.
-		if ex.selects(res) || !res.verdict.Share {
-			ex.accept(res, d, status, res.lead)
+		if ex.selects(&res) || !res.Verdict.Share {
+			ex.accept(&res, d, status, lead)
 			return true
 		}
-		res.lead.detach()
-	case ex.mayShare(res):
-		ex.route.metrics.Coalesced()
+		lead.Detach()
+	case ex.mayShare(&res):
+		ex.route.Metrics.Coalesced()
 		status.Outcome, status.Collapsed = policy.Collapsed, true
-		if ex.accept(res, d, status, nil) {
+		if ex.accept(&res, d, status, nil) {
 			return true
 		}
 	}
-	ex.waited = t.how == joined
+	ex.waited = t.Role == fill.Joined
 	// What is stored but has to be confirmed for each request is not marked shareless: it is a copy.
-	ex.apart = res.verdict.Store && !res.verdict.Share
+	ex.apart = res.Verdict.Store && !res.Verdict.Share
 	return false
 }
 
-// await waits for the header of the flight's answer, as long as the client and the route allow, and passes on what the
-// origin says before it.
-func (ex *exchange) await(t ticket, hints <-chan hint) (*fill, policy.Reason) {
-	if t.fill != nil {
-		return t.fill, policy.NoReason
-	}
-	var timeout <-chan time.Time
-	if t.how == joined {
-		defer ex.p.flights.leave(t.flight)
-		timer := time.NewTimer(ex.route.WaitTimeout)
-		defer timer.Stop()
-		timeout = timer.C
-	}
-	for {
-		select {
-		case h := <-hints:
-			ex.inform(h)
-		case r := <-t.result:
-			ex.informAll(hints)
-			return answerOf(r), policy.NoReason
-		case <-ex.r.Context().Done():
-			return nil, policy.ClientGone
-		case <-timeout:
-			return nil, policy.WaitTimeout
-		}
-	}
-}
-
 // mayShare reports whether an answer that was fetched for another request is one for this request too.
-func (ex *exchange) mayShare(res *fill) bool {
-	if res.reason != policy.NoReason {
+func (ex *exchange) mayShare(res *fill.Response) bool {
+	if res.Reason != policy.NoReason {
 		return true // an error is everybody's
 	}
-	if !res.verdict.Share || !ex.selects(res) {
+	if !res.Verdict.Share || !ex.selects(res) {
 		return false
 	}
 	// Something was invalidated after the token, perhaps before this request came: then the answer is too old for it.
-	return !res.token.Before(ex.arrival) || !ex.p.ledger.Since(res.token, res.ids)
+	return !res.Token.Before(ex.arrival) || !ex.p.ledger.Since(res.Token, res.Members)
 }
 
 // selects reports whether the request selects the same variant as the one that was fetched (RFC 9111 §4.1).
-func (rq *request) selects(res *fill) bool {
-	vary := res.verdict.Vary
-	return res.reason != policy.NoReason || len(vary) == 0 || httpcache.VaryMatch(vary, rq.selection(vary), res.forward)
-}
-
-// abandon gives up the place of a request that left. The answer to one that nobody shares ends with it.
-func (p *Proxy) abandon(t ticket) {
-	if t.how != leads {
-		return
-	}
-	p.tasks.Go(func() {
-		if res := answerOf(<-t.result); res.lead != nil {
-			res.lead.detach()
-		}
-	})
+func (rq *request) selects(res *fill.Response) bool {
+	vary := res.Verdict.Vary
+	return res.Reason != policy.NoReason || len(vary) == 0 || httpcache.VaryMatch(vary, rq.selection(vary), res.Forward)
 }
 
 // accept answers the request with what a fetch brought, which it reads through from; nil: from a reader of its own. It
 // reports false when the answer's beginning is gone already.
-func (ex *exchange) accept(res *fill, d *decision, status policy.Status, from *reader) bool {
-	if res.body != nil && from == nil {
+func (ex *exchange) accept(res *fill.Response, d *decision, status policy.Status, from *fill.Reader) bool {
+	if from == nil {
 		var ok bool
-		if from, ok = res.body.attach(); !ok {
+		if from, ok = res.Attach(); !ok {
 			return false
 		}
 	}
 	if from != nil {
-		defer from.detach()
+		defer from.Detach()
 	}
-	ex.origin, ex.originID = min(res.took, time.Since(ex.start)), res.id
-	if res.reason != policy.NoReason || originFailed(res.status) {
+	ex.origin, ex.originID = min(res.Took, time.Since(ex.start)), res.ID
+	if res.Reason != policy.NoReason || originFailed(res.Status) {
 		if ex.serveOnError(res, d.found, status) {
 			return true
 		}
 	}
-	if res.reason != policy.NoReason {
-		ex.fail(status, res.reason, res.err)
+	if res.Reason != policy.NoReason {
+		ex.fail(status, res.Reason, res.Err)
 		return true
 	}
 	if reason := ex.notForThis(res); reason != policy.NoReason {
-		from.detach()
+		from.Detach()
 		ex.pass(reason)
 		return true
 	}
@@ -191,7 +147,7 @@ func (ex *exchange) accept(res *fill, d *decision, status policy.Status, from *r
 	case policy.ClientGone:
 		ex.gone()
 	case policy.RangeRequest:
-		from.detach()
+		from.Detach()
 		ex.pass(why)
 		return true
 	default:
@@ -206,31 +162,31 @@ func (ex *exchange) accept(res *fill, d *decision, status policy.Status, from *r
 }
 
 // fetched is what is told about an answer that a fetch has brought; status is what was known before.
-func fetched(res *fill, status policy.Status) policy.Status {
-	status.FwdStatus = res.status
-	if res.rest {
+func fetched(res *fill.Response, status policy.Status) policy.Status {
+	status.FwdStatus = res.Status
+	if res.Completed {
 		status.FwdStatus = http.StatusPartialContent
 	}
-	if res.fresh != nil {
+	if res.Confirmed != nil {
 		status.FwdStatus = http.StatusNotModified
 		if status.Outcome == policy.Miss {
 			status.Outcome = policy.Revalidated
 		}
 	}
-	status.Stored = res.stored || (res.fresh == nil && res.verdict.Store)
-	if !res.verdict.Store && res.verdict.Reason != policy.OriginStatus { // which is what fwd-status says
-		status.Detail = res.verdict.Reason.String()
+	status.Stored = res.Stored || (res.Confirmed == nil && res.Verdict.Store)
+	if !res.Verdict.Store && res.Verdict.Reason != policy.OriginStatus { // which is what fwd-status says
+		status.Detail = res.Verdict.Reason.String()
 	}
 	return status
 }
 
 // notForThis says why an answer that came whole is not the one to give to this request, which the origin then gets as it
 // came: it does not meet a precondition, or is not kept and more than was asked for.
-func (rq *request) notForThis(res *fill) policy.Reason {
+func (rq *request) notForThis(res *fill.Response) policy.Reason {
 	switch {
-	case isSuccess(res.status) && !httpcache.MeetsPreconditions(rq.r.Header, res.header):
+	case isSuccess(res.Status) && !httpcache.MeetsPreconditions(rq.r.Header, res.Header):
 		return policy.Precondition
-	case len(rq.ranges) > 0 && res.status == http.StatusOK && !res.verdict.Store && res.fresh == nil && !res.ranged:
+	case len(rq.ranges) > 0 && res.Status == http.StatusOK && !res.Verdict.Store && res.Confirmed == nil && !res.Ranged:
 		return policy.RangeRequest
 	}
 	return policy.NoReason
@@ -248,7 +204,7 @@ func originFailed(status int) bool {
 }
 
 // serveOnError serves a stale copy in place of an error, where the copy allows it.
-func (ex *exchange) serveOnError(res *fill, found candidate, status policy.Status) bool {
+func (ex *exchange) serveOnError(res *fill.Response, found candidate, status policy.Status) bool {
 	if found.Copy == nil {
 		// The fill may have brought one up from a tier below memory, or stored this very error.
 		if found = ex.p.lookUp(&ex.request, time.Now()); found.Copy != nil && httpcache.Passing(found.Copy.Status) {
@@ -258,11 +214,11 @@ func (ex *exchange) serveOnError(res *fill, found candidate, status policy.Statu
 	if !ex.standsIn(found) {
 		return false
 	}
-	why := res.reason
+	why := res.Reason
 	if why == policy.NoReason {
 		why = policy.OriginStatus
 	}
-	status.FwdStatus = res.status
+	status.FwdStatus = res.Status
 	ex.serveInstead(found, why, status)
 	return true
 }

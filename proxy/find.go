@@ -73,7 +73,7 @@ func (p *Proxy) discard(c candidate) {
 
 // selected is the copy that is stored for a request like this one.
 func (p *Proxy) selected(rq *request, now time.Time) store.Found {
-	key, unlisted := unsafe.String(unsafe.SliceData(rq.key), len(rq.key)), rq.route.selectingUnlisted()
+	key, unlisted := unsafe.String(unsafe.SliceData(rq.key), len(rq.key)), rq.route.SelectingUnlisted()
 	found := p.store.Lookup(key, rq.r.Header, now, unlisted...)
 	if found.Copy != nil || found.Variants == nil {
 		return found
@@ -119,7 +119,7 @@ func (p *Proxy) anyOrigin(rq *request, now time.Time) (candidate, bool) {
 	if !ok {
 		return candidate{}, false
 	}
-	found := p.store.Lookup(string(rq.appendKey(nil, header)), header, now, rq.route.selectingUnlisted()...)
+	found := p.store.Lookup(string(rq.appendKey(nil, header)), header, now, rq.route.SelectingUnlisted()...)
 	if found.Copy == nil || !httpcache.AnyOrigin(found.Copy.Header()) {
 		return candidate{}, false
 	}
@@ -133,7 +133,7 @@ func (p *Proxy) searched(rq *request, now time.Time) (candidate, bool) {
 		return candidate{}, false
 	}
 	var known []invalidation.ID
-	for found := range p.store.Aliases(rq.route.pathKey(rq.target, rq.r.Header), rq.query, rq.r.Header, now) {
+	for found := range p.store.Aliases(rq.route.PathKey(rq.target, rq.r.Header), rq.query, rq.r.Header, now) {
 		c, ok := p.fresh(rq, found, now)
 		if !ok {
 			continue

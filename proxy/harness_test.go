@@ -48,6 +48,7 @@ type rigOptions struct {
 	silence time.Duration   // Options.Silence; only inBubble
 	refuse  func() error    // why no connection to the origin is made; only inBubble
 	routes  []*policy.Route // beside the one; only inBubble
+	logger  *slog.Logger    // nil: of no use to the test; only inBubble
 }
 
 // newRig starts a proxy with these routes before an origin.
@@ -111,11 +112,7 @@ func newRig(t testing.TB, backend http.HandlerFunc, o rigOptions, routes ...*pol
 // settle waits until what was fetched is stored: a client has its answer a moment before.
 func (r *rig) settle(t testing.TB) {
 	t.Helper()
-	waitFor(t, func() bool {
-		r.proxy.flights.mu.Lock()
-		defer r.proxy.flights.mu.Unlock()
-		return len(r.proxy.flights.open) == 0
-	})
+	waitFor(t, func() bool { return r.proxy.fills.Load().Flights == 0 })
 }
 
 // answer is what a client got.

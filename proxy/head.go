@@ -5,9 +5,10 @@ import (
 	"net/http"
 	"time"
 
-	"cacheproxy/invalidation"
 	"cacheproxy/policy"
 	"cacheproxy/policy/httpcache"
+	"cacheproxy/proxy/fill"
+	"cacheproxy/proxy/upstream"
 )
 
 // head sends a HEAD that no copy answers through. What it brings renews the copy that it is about, and ends a copy of
@@ -23,38 +24,23 @@ func (ex *exchange) head(d *decision) {
 		case httpcache.HeadContradicts(stored, res.Header):
 			ex.p.store.Drop(c.Key, c.Copy)
 		case httpcache.HeadConfirms(stored, res.Header) && ex.route.AsksAsFill(ex.r.Header, ex.selecting(c)):
-			status.Stored = ex.renew(c, res.Header, requested)
+			status.Stored = ex.confirmed(c, res.Header, requested)
 		}
 	})
 }
 
-// renew makes of a copy the one that a HEAD has confirmed. It reports whether that is stored: not if anything about it was
-// invalidated since the request came, before which the copy was looked up.
-func (ex *exchange) renew(c candidate, head http.Header, requested time.Time) bool {
-	p, r := ex.p, ex.route
-	header, received := httpcache.MergeNotModified(c.Copy.Header(), head), time.Now()
-	verdict := r.Judge(policy.Fetch{
-		Method: http.MethodGet, Requested: requested, Received: received, Status: c.Copy.Status, Header: header,
-		BodyLength: int64(c.Copy.Length()), MaxObject: ex.cfg.MaxObject, Jitter: rand.Float64(),
-		Forwarded: ex.selection(ex.selecting(c)),
+// confirmed makes of a copy the one that a HEAD has confirmed. It reports whether that is stored: not if anything about it was
+// invalidated since the request came, before which the copy was looked up. A later token would not do: what was purged between
+// the look-up and the token would come back by it.
+func (ex *exchange) confirmed(c candidate, head http.Header, requested time.Time) bool {
+	c.use, c.reason = httpcache.NeedsValidation, policy.HeadMiss
+	q := ex.fetch(c, upstream.Fill, ex.span)
+	header := httpcache.MergeNotModified(c.Copy.Header(), head)
+	verdict := ex.route.Judge(policy.Fetch{
+		Method: http.MethodGet, Requested: requested, Received: time.Now(), Status: c.Copy.Status, Header: header,
+		BodyLength: int64(c.Copy.Length()), MaxObject: ex.cfg.MaxObject, Jitter: rand.Float64(), Forwarded: q.Forward,
 	})
-	if !verdict.Store { // it is still right, but by what the origin says now it must not be kept
-		p.store.Drop(c.Key, c.Copy)
-		return false
-	}
-	fresh, err := r.reseal(c.Copy, r.negotiated(c.Copy.Status, dated(r.StoredHeader(header), received)), true)
-	if err != nil {
-		p.store.Drop(c.Key, c.Copy)
-		return false
-	}
-	// The stored header has no surrogate keys: the copy keeps the ones it came with.
-	ids := union(invalidation.IDsOf(r.Members(&ex.match, ex.target, ex.query, ex.r.Header, header)), c.Copy.Members)
-	p.ledger.Retain(verdict.Lifetime.Retention())
-	if len(ids) > policy.MaxMembers || !p.ledger.Admits(ex.arrival, ids) {
-		return false
-	}
-	fresh.Life, fresh.Vary, fresh.Members = verdict.Lifetime, verdict.Vary, ids
-	fresh.Stamp.Set(ex.arrival)
-	p.store.Put(string(ex.key), ex.selection(verdict.Vary), fresh)
-	return true
+	a := fill.NewAnswer(q, c.Copy.Status, header, verdict, ex.arrival, ex.start)
+	a.Selection = ex.selection(verdict.Vary)
+	return ex.p.fills.Confirm(a, c.Key, c.Copy) == policy.NoReason
 }

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptrace"
@@ -106,40 +105,7 @@ func TestHintsAreNotShared(t *testing.T) {
 			t.Errorf("the one who waits got %d hints and %q", n, body)
 		}
 	})
-	waitFor(t, func() bool { return r.proxy.flights.waiting() == 1 })
+	waitFor(t, func() bool { return waiters(r) == 1 })
 	close(release)
 	all.Wait()
-}
-
-// waiting is the number of requests that wait for a flight's answer.
-func (fs *flights) waiting() (n int) {
-	fs.mu.Lock()
-	defer fs.mu.Unlock()
-	for _, f := range fs.open {
-		n += f.waiters
-	}
-	return n
-}
-
-// A client that does not take its hints holds up nobody: what does not fit is dropped.
-func TestHintsDoNotBlock(t *testing.T) {
-	hints := make(chan hint, maxHints)
-	trace := httptrace.ContextClientTrace((&fetch{hints: hints}).informed(t.Context()))
-	for i := range 3 * maxHints {
-		if err := trace.Got1xxResponse(103, textproto.MIMEHeader{"Link": {fmt.Sprint(i)}}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, status := range []int{100, 101} {
-		<-hints
-		if err := trace.Got1xxResponse(status, nil); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if len(hints) != maxHints-2 {
-		t.Errorf("%d hints wait, one of them for a 100 or 101", len(hints))
-	}
-	if ctx := (&fetch{}).informed(t.Context()); httptrace.ContextClientTrace(ctx) != nil {
-		t.Error("a fill in the background is told hints")
-	}
 }

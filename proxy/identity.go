@@ -7,11 +7,12 @@ import (
 	"net/netip"
 
 	"cacheproxy/policy/httpcache"
+	"cacheproxy/proxy/fill"
 	"cacheproxy/proxy/server"
 )
 
 // requestIDField carries the id of one request, from a trusted proxy, to the origin, and back to the client.
-const requestIDField = "X-Request-Id"
+const requestIDField = fill.RequestIDField
 
 // newRequestID makes an id: 128 random bits in hexadecimal. It has to be unlikely to come twice, not secret.
 func newRequestID() string {

@@ -51,12 +51,4 @@ func TestLateRequestsDoNotShareOlderFlights(t *testing.T) {
 }
 
 // waiters is how many requests wait for flights.
-func waiters(r *rig) int {
-	r.proxy.flights.mu.Lock()
-	defer r.proxy.flights.mu.Unlock()
-	n := 0
-	for _, f := range r.proxy.flights.open {
-		n += f.waiters
-	}
-	return n
-}
+func waiters(r *rig) int { return r.proxy.fills.Load().Waiters }

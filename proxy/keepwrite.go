@@ -8,7 +8,8 @@ import (
 
 	"cacheproxy/invalidation"
 	"cacheproxy/policy"
-	"cacheproxy/store"
+	"cacheproxy/proxy/fill"
+	"cacheproxy/proxy/upstream"
 )
 
 // keep stores the answer to a write as the new copy of its target, where the route asks for it, the answer says that it is
@@ -26,28 +27,23 @@ func (w *writing) keep(res *http.Response) {
 	if !ex.asksAsFill() {
 		return
 	}
-	ex.key = ex.route.AppendKey(ex.key[:0], ex.target, ex.route.keyedHost(ex.target.Host), ex.query, ex.r.Header)
+	ex.key = ex.route.AppendKey(ex.key[:0], ex.target, ex.route.KeyedHost(ex.target.Host), ex.query, ex.r.Header)
 	header, token := res.Header.Clone(), w.receipt.Token()
 	verdict := ex.route.Judge(policy.Fetch{
 		Method: http.MethodGet, Requested: ex.start, Received: time.Now(), Status: http.StatusOK, Header: header,
 		BodyLength: res.ContentLength, MaxObject: ex.cfg.MaxObject, Jitter: rand.Float64(), Through: true,
-		Forwarded: ex.selection(ex.route.selecting()),
+		Forwarded: ex.selection(ex.route.Selecting()),
 	})
 	// A copy that varies belongs to a read's header, which a write does not have.
 	if !verdict.Store || len(verdict.Vary) > 0 {
 		return
 	}
 	if w.overtaken(header) {
-		ex.route.metrics.NotStored(policy.Outdated)
+		ex.route.Metrics.NotStored(policy.Outdated)
 		return
 	}
 	res.Body = &capture{ReadCloser: res.Body, limit: ex.cfg.MaxObject, done: func(body []byte) {
-		kept := ex.keep(http.StatusOK, header, body, verdict, token, func(status int, h http.Header, body []byte) *store.Copy {
-			return ex.route.seal(status, ex.route.negotiated(status, h), body)
-		})
-		if kept {
-			ex.p.sink(ex.route, string(ex.key), ex.r.Header.Clone(), func(store.Landing) {})
-		}
+		ex.p.fills.Store(fill.NewAnswer(ex.fetch(candidate{}, upstream.Fill, ex.span), http.StatusOK, header, verdict, token, ex.start), body)
 	}}
 }
 
@@ -62,7 +58,7 @@ func (ex *exchange) asksAsFill() bool {
 		return false
 	}
 	ex.query = query
-	return ex.route.AsksAsFill(h, ex.route.selecting()) && !ex.route.SaysWho(h)
+	return ex.route.AsksAsFill(h, ex.route.Selecting()) && !ex.route.SaysWho(h)
 }
 
 // overtaken reports whether something that the answer's copy belongs to was invalidated after the write was sent and before

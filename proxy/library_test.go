@@ -73,12 +73,8 @@ type piece struct {
 	origin string // what the origin saw of Range and If-Range; "-": it was not asked
 }
 
-// none reports whether nothing runs.
-func (t *tasks) none() bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.running == 0
-}
+// idle reports whether no fill runs.
+func (r *rig) idle() bool { return r.proxy.fills.Load().Tasks == 0 }
 
 func rng(fields ...string) []string {
 	return append([]string{"Range", "bytes=" + fields[0]}, fields[1:]...)
@@ -108,7 +104,7 @@ func runPieces(t *testing.T, r *rig, s *library, pieces []piece) {
 			t.Errorf("step %d: Content-Length %s of %d bytes", i+1, n, len(a.body))
 		}
 		// A part is out before the rest has come and is stored.
-		waitFor(t, r.proxy.tasks.none)
+		waitFor(t, r.idle)
 		seen := "-"
 		if now := s.asked(); len(now) > asked {
 			seen = strings.Join(now[asked:], " | ")

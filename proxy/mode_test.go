@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"cacheproxy/policy"
-	"cacheproxy/policy/httpcache"
+	"cacheproxy/proxy/fill"
 	"cacheproxy/proxy/upstream"
 )
 
@@ -92,13 +92,15 @@ func TestModeOffEndsRenewals(t *testing.T) {
 			b.do("GET", "/a")
 			rq := b.planned("GET", "/a")
 			c := b.proxy.find(rq, rq.start)
-			if c.Copy == nil || !c.Copy.Use.StartRenewal(rq.start) {
+			if c.Copy == nil {
 				t.Fatal("no copy to renew")
 			}
-			c.use, c.reason = httpcache.NeedsValidation, policy.Renewal
-			offered := renewal{fetch: rq.fetch(c, upstream.Fill, nil), key: rq.flightKey(c), known: rq.known(), copy: c.Copy}
-			b.setMode(ModeOrder{Mode: mode})
-			b.proxy.renewOne(b.t.Context(), offered)
+			b.proxy.fills.Renew(rq.start, c.Copy, func() fill.Renewal {
+				offered := rq.renewal(c, upstream.Fill, nil)
+				b.setMode(ModeOrder{Mode: mode})
+				return offered
+			})
+			synctest.Wait()
 			if n := asked.Load(); n != want || c.Copy.Use.Renewing.Load() {
 				t.Errorf("%v: the origin was asked %d times, want %d; still renewing: %v", mode, n, want, c.Copy.Use.Renewing.Load())
 			}

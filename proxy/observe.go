@@ -9,6 +9,8 @@ import (
 	"cacheproxy/invalidation"
 	"cacheproxy/policy"
 	"cacheproxy/policy/httpcache"
+	"cacheproxy/proxy/fill"
+	"cacheproxy/proxy/upstream"
 	"cacheproxy/store"
 )
 
@@ -69,7 +71,9 @@ func (o *observation) answer(res *http.Response) error {
 		o.same = o.would && store.Digest(o.status, body) == o.found.Copy.Digest && len(telling(o.found.Copy, o.header)) == 0
 		// A copy that would have been served would still be there: the comparisons to come are to be true to life.
 		if verdict.Store && (!o.would || o.renewed) {
-			ex.keep(o.status, o.header, body, verdict, o.token, plain)
+			a := fill.NewAnswer(ex.fetch(o.found, upstream.Fill, ex.span), o.status, o.header, verdict, o.token, ex.start)
+			a.Selection, a.Observed = ex.r.Header, true
+			ex.p.fills.Store(a, body)
 		}
 	}}
 	res.Body = o.body
@@ -106,7 +110,7 @@ func (o *observation) conclude() {
 		ex.compared(policy.WouldDiffer)
 		o.tell()
 	}
-	ex.route.metrics.Observed(ex.origin, ex.status.Outcome == policy.WouldHit)
+	ex.route.Metrics.Observed(ex.origin, ex.status.Outcome == policy.WouldHit)
 }
 
 func (o *observation) invalidated() bool {
@@ -119,31 +123,4 @@ func (o *observation) invalidated() bool {
 func (o *observation) recoded() bool {
 	c := o.found.Copy
 	return slices.Contains(c.Vary, "Accept-Encoding") && c.Get("Content-Encoding") != o.header.Get("Content-Encoding")
-}
-
-// plain makes a copy of an answer as it is. What is observed is only ever compared with other answers of the origin.
-func plain(status int, header http.Header, body []byte) *store.Copy {
-	return store.NewCopy(status, header, exact(body))
-}
-
-// keep stores an answer that came by another way than a fill, as the copy that seal makes of it. It reports whether it did:
-// not if anything that it belongs to was invalidated since token, nor if it took so long that the ledger may have forgotten it.
-func (ex *exchange) keep(status int, header http.Header, body []byte, verdict policy.Verdict, token invalidation.Token,
-	seal func(status int, header http.Header, body []byte) *store.Copy,
-) bool {
-	if httpcache.Passing(status) && ex.p.standsIn(string(ex.key), ex.r.Header, time.Now()) {
-		return false
-	}
-	members := ex.route.Members(&ex.match, ex.target, ex.query, ex.r.Header, header)
-	ids := invalidation.IDsOf(members)
-	ex.p.ledger.Retain(verdict.Lifetime.Retention())
-	if len(members) > policy.MaxMembers || int64(len(body)) < ex.route.StoreIf.MinBytes ||
-		time.Since(ex.start) > invalidation.MaxFill || !ex.p.ledger.Admits(token, ids) {
-		return false
-	}
-	copied := seal(status, dated(ex.route.StoredHeader(header), verdict.Lifetime.Received), body)
-	copied.Life, copied.Vary, copied.Members = verdict.Lifetime, verdict.Vary, ids
-	copied.Stamp.Set(token)
-	ex.p.store.Put(string(ex.key), ex.r.Header, copied)
-	return true
 }

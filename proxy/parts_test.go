@@ -366,7 +366,7 @@ func TestWholeThatCameForAPart(t *testing.T) {
 	}
 	r.do("GET", "/b") // on the same connection: the first request has ended by then
 	close(release)
-	waitFor(t, r.proxy.tasks.none)
+	waitFor(t, r.idle)
 	if a := r.do("GET", "/a"); a.body != letters || !strings.Contains(a.header.Get("Cache-Status"), "hit") {
 		t.Errorf("%q, %v", a.body, a.header)
 	}

@@ -64,7 +64,7 @@ func TestPlacesAreGivenBack(t *testing.T) {
 		routeFor(t, "fill", nil, "/fill"), routeFor(t, "pass", func(r *policy.Route) { r.Policy = policy.Bypass }, "/pass"))
 	o := upstream.New(upstream.Options{Name: "shop", URL: back.URL, MaxInFlight: 8, MaxStreams: 8, Timeout: 10 * time.Second})
 	for _, route := range r.proxy.config().routes {
-		route.origin = o
+		route.Origin = o
 	}
 	front := r.front.Listener.Addr().String()
 	all := server.NewConnections(server.Limits{})
@@ -152,7 +152,7 @@ func TestPlacesOfClientsThatLeave(t *testing.T) {
 	r := newRig(t, func(http.ResponseWriter, *http.Request) {}, rigOptions{},
 		routeFor(t, "fill", nil, "/fill"), routeFor(t, "pass", func(r *policy.Route) { r.Policy = policy.Bypass }, "/pass"))
 	for _, route := range r.proxy.config().routes {
-		route.origin = o
+		route.Origin = o
 	}
 	going := 0 // fills may belong to others as well, and go on without their client
 	for i, answer := range []string{

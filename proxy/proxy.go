@@ -10,6 +10,7 @@ import (
 
 	"cacheproxy/invalidation"
 	"cacheproxy/observe"
+	"cacheproxy/proxy/fill"
 	"cacheproxy/proxy/pass"
 	"cacheproxy/store"
 )
@@ -52,20 +53,17 @@ type Proxy struct {
 	tracer    *observe.Tracer
 	logger    *slog.Logger
 	lease     *invalidation.Lease // nil: always holds
-	claims    store.Claims        // nil: there are no other instances
-	sinks     sinks
+	fills     *fill.Filler
 
 	confirmTimeout time.Duration
 	silence        time.Duration
 	began          time.Time
 
-	passer   *pass.Passer
-	flights  flights
-	renewals renewals
+	passer *pass.Passer
 
 	lifetime context.Context // of everything that belongs to no client
 	stop     context.CancelFunc
-	tasks    tasks // flights, and what makes up for invalidations
+	tasks    fill.Tasks // what makes up for invalidations
 }
 
 // New makes a proxy. It starts nothing.
@@ -73,11 +71,13 @@ func New(o Options) *Proxy {
 	lifetime, stop := context.WithCancel(context.Background())
 	p := &Proxy{
 		store: o.Store, ledger: o.Ledger, log: o.Log, metrics: o.Metrics, access: o.Access, tracer: o.Tracer, logger: o.Logger,
-		lease: o.Lease, claims: o.Claims, sinks: newSinks(), confirmTimeout: cmp.Or(o.ConfirmTimeout, DefaultConfirmTimeout),
+		lease: o.Lease, confirmTimeout: cmp.Or(o.ConfirmTimeout, DefaultConfirmTimeout),
 		silence: cmp.Or(o.Silence, o.ConfirmTimeout, DefaultConfirmTimeout), began: time.Now(), passer: pass.New(o.Logger),
-		flights: flights{ledger: o.Ledger, open: make(map[string]*flight)}, lifetime: lifetime, stop: stop,
+		fills: fill.New(fill.Options{
+			Store: o.Store, Ledger: o.Ledger, Logger: o.Logger, Tracer: o.Tracer, Lease: o.Lease, Claims: o.Claims,
+		}),
+		lifetime: lifetime, stop: stop,
 	}
-	p.renewals.queue = make(chan renewal, renewalQueue)
 	p.snapshot.Store(o.Config)
 	p.publish(o.Config)
 	return p
@@ -87,10 +87,7 @@ func New(o Options) *Proxy {
 func (p *Proxy) Run(ctx context.Context) error {
 	var workers sync.WaitGroup
 	workers.Go(func() { p.expireModes(ctx) })
-	workers.Go(func() { p.watchTiers(ctx) })
-	for range renewalWorkers {
-		workers.Go(func() { p.renew(ctx) })
-	}
+	workers.Go(func() { _ = p.fills.Run(ctx) })
 	workers.Wait()
 	return nil
 }
@@ -98,6 +95,7 @@ func (p *Proxy) Run(ctx context.Context) error {
 // Close ends every fill that still runs and waits for it.
 func (p *Proxy) Close() {
 	p.stop()
+	p.fills.Close()
 	p.tasks.Close()
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"cacheproxy/policy"
 	"cacheproxy/policy/httpcache"
+	"cacheproxy/proxy/fill"
 )
 
 // everything is the span of a body whose end is not known.
@@ -132,20 +133,20 @@ type stretch struct {
 // stretchOf says what of a fill's answer to send. One part of a body whose length is known goes out as it comes; for the rest,
 // the body has to be there. An answer that is too long to be kept is not the one to give: why is RangeRequest then, and what
 // kept it from coming else.
-func (d *delivery) stretchOf(ctx context.Context, res *fill, from *reader) (s stretch, why policy.Reason, err error) {
-	if len(d.rq.ranges) == 0 || res.status != http.StatusOK || res.fresh != nil && res.fresh.Coding() != httpcache.Identity ||
-		d.hasAlready(res) || !httpcache.RangeApplies(d.rq.r.Header, res.header) {
+func (d *delivery) stretchOf(ctx context.Context, res *fill.Response, from *fill.Reader) (s stretch, why policy.Reason, err error) {
+	if len(d.rq.ranges) == 0 || res.Status != http.StatusOK || res.Confirmed != nil && res.Confirmed.Coding() != httpcache.Identity ||
+		d.hasAlready(res) || !httpcache.RangeApplies(d.rq.r.Header, res.Header) {
 		return stretch{}, policy.NoReason, nil
 	}
-	s.size = res.length
+	s.size = res.Length
 	if s.size < 0 || len(d.rq.ranges) > 1 {
-		data, kept, err := from.whole(ctx)
+		data, kept, err := from.Whole(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return stretch{}, policy.ClientGone, nil
 		case err != nil:
 			return stretch{}, policy.OriginError, err
-		case !kept && res.ranged:
+		case !kept && res.Ranged:
 			return stretch{}, policy.NoReason, nil // the origin was asked for the part, and does not heed Range
 		case !kept:
 			return stretch{}, policy.RangeRequest, nil
@@ -156,7 +157,7 @@ func (d *delivery) stretchOf(ctx context.Context, res *fill, from *reader) (s st
 	switch {
 	case !ok:
 		s.unsatisfiable = true
-	case worthParts(res.header, spans, s.size):
+	case worthParts(res.Header, spans, s.size):
 		s.spans = spans
 	}
 	return s, policy.NoReason, nil

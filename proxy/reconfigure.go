@@ -67,7 +67,7 @@ func (c *Config) inherit(before *Config) {
 		}
 		r.override = old.override
 		if old.Fingerprint == r.Fingerprint {
-			r.learned = old.learned
+			r.Inherit(old.Route)
 		}
 	}
 }

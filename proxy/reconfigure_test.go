@@ -25,7 +25,7 @@ func (r *rig) generation(routes ...*policy.Route) *Config {
 		r.t.Fatal(err)
 	}
 	now := r.proxy.config()
-	return NewConfig(Config{Table: table, MaxObject: now.MaxObject}, routes, []*upstream.Upstream{now.unmatched.origin}, r.metrics)
+	return NewConfig(Config{Table: table, MaxObject: now.MaxObject}, routes, []*upstream.Upstream{now.unmatched.Origin}, r.metrics)
 }
 
 func (r *rig) reconfigure(routes ...*policy.Route) {
@@ -105,8 +105,8 @@ func TestReconfigureKeepsWhatStays(t *testing.T) {
 	if err := r.proxy.SetMode("changes", ModeOrder{Mode: policy.Off, By: "oncall"}); err != nil {
 		t.Fatal(err)
 	}
-	r.proxy.config().byName["stays"].learn([]string{"Accept"})
-	r.proxy.config().byName["changes"].learn([]string{"Accept"})
+	r.proxy.config().byName["stays"].Learn([]string{"Accept"})
+	r.proxy.config().byName["changes"].Learn([]string{"Accept"})
 
 	r.reconfigure(stays(time.Hour), changes(20), routeFor(t, "comes", as(4), "GET /goes/{id}"))
 	r.want("/stays/1", "first", "hit")
@@ -119,7 +119,7 @@ func TestReconfigureKeepsWhatStays(t *testing.T) {
 	r.want("/changes/1", "first", "fwd=uri-miss")
 	r.want("/goes/1", "first", "fwd=uri-miss")
 	cfg := r.proxy.config()
-	if got := fmt.Sprint(cfg.byName["stays"].selecting(), cfg.byName["changes"].selecting()); got != "[Accept] []" {
+	if got := fmt.Sprint(cfg.byName["stays"].Selecting(), cfg.byName["changes"].Selecting()); got != "[Accept] []" {
 		t.Errorf("learned from Vary: %s", got)
 	}
 

@@ -11,10 +11,17 @@ import (
 	"time"
 
 	"cacheproxy/policy"
+	"cacheproxy/proxy/fill"
 	"cacheproxy/proxy/upstream"
 )
 
 // refreshing is a route that renews copies ahead: 100 s of lifetime, due between 80 and 90 s of age.
+// For how long a copy is left alone whose renewal has failed: at first, and at most.
+const (
+	failedPause    = 5 * time.Second
+	maxFailedPause = 5 * time.Minute
+)
+
 func refreshing(t *testing.T) *policy.Route {
 	return routeFor(t, "all", func(r *policy.Route) { r.Policy, r.TTL = policy.RefreshAhead, 100*time.Second }, "/")
 }
@@ -166,7 +173,7 @@ func TestFailedRenewalPauses(t *testing.T) {
 				if n := asked.Load(); n != 2 {
 					t.Errorf("%d requests, want one renewal and then a pause", n)
 				}
-				b.pass(renewalPause + time.Second)
+				b.pass(failedPause + time.Second)
 				b.do("GET", "/a").want(t, "after the pause", 200, "1", "hit")
 				synctest.Wait()
 				if n := asked.Load(); n != 3 {
@@ -205,12 +212,12 @@ func TestFailedRenewalsBackOff(t *testing.T) {
 		return at
 	}
 	at := tries(t, "", time.Hour)
-	pause := renewalPause
+	pause := failedPause
 	for i := 1; i < len(at); i++ {
 		if d := at[i] - at[i-1]; d < pause*3/4 || d > pause+2*time.Second {
 			t.Errorf("pause %d: %v, want %v less up to a quarter", i, d, pause)
 		}
-		pause = min(2*pause, maxRenewalPause)
+		pause = min(2*pause, maxFailedPause)
 	}
 	if n := len(at); n < 15 || n > 21 {
 		t.Errorf("%d tries in an hour: %v", n, at)
@@ -275,7 +282,7 @@ func TestReplacedCopyIsNotRenewed(t *testing.T) {
 		}
 		b.pass(101 * time.Second)
 		b.do("GET", "/a").want(t, "fetched anew", 200, "2", "fwd=stale")
-		b.proxy.renewals.offer(rq, seen, upstream.Refresh, nil)
+		b.proxy.fills.Renew(rq.start, seen.Copy, func() fill.Renewal { return rq.renewal(seen, upstream.Refresh, nil) })
 		synctest.Wait()
 		b.do("GET", "/a").want(t, "not again", 200, "2", "hit")
 	})

@@ -13,9 +13,9 @@ import (
 // report counts an answered request, and logs and traces it where the sample says so.
 func (ex *exchange) report() {
 	took := time.Since(ex.start)
-	ex.route.metrics.Observe(ex.status.Outcome, took)
+	ex.route.Metrics.Observe(ex.status.Outcome, took)
 	if ex.status.Outcome == policy.Shed {
-		ex.route.upstream.Shed()
+		ex.route.Requests.Shed()
 	}
 	ex.endTrace()
 	record := observe.Record{Time: ex.start, Status: ex.w.code, Aborted: ex.aborted(), Outcome: ex.status.Outcome}
@@ -39,7 +39,7 @@ func (ex *exchange) describeTo(r *observe.Record) {
 		r.Origin, r.Upstream = ex.origin, ex.route.Upstream
 	}
 	if r.Reason == policy.HeaderUnlisted {
-		r.Unlisted = strings.Join(ex.route.UnlistedHeaders(ex.r.Header, ex.route.selecting()), ",")
+		r.Unlisted = strings.Join(ex.route.UnlistedHeaders(ex.r.Header, ex.route.Selecting()), ",")
 	}
 	r.RequestID = ex.requestID
 	if ex.originID != ex.requestID {

@@ -1,15 +1,16 @@
 package proxy
 
 import (
-	"context"
 	"net/http"
 	"slices"
 	"strings"
 	"time"
 
 	"cacheproxy/invalidation"
+	"cacheproxy/observe"
 	"cacheproxy/policy"
 	"cacheproxy/policy/httpcache"
+	"cacheproxy/proxy/fill"
 	"cacheproxy/proxy/server"
 	"cacheproxy/proxy/upstream"
 )
@@ -128,29 +129,21 @@ func (rq *request) way() (policy.Action, policy.Reason) {
 	if rq.content != nil {
 		plan = policy.PlanQuestion
 	}
-	action, reason := plan(rq.route.Route, rq.mode, rq.r, rq.route.selecting())
+	action, reason := plan(rq.route.Route.Route, rq.mode, rq.r, rq.route.Selecting())
 	if reason == policy.HeaderUnlisted && !rq.trusted && httpcache.StripForwarded(rq.r.Header) {
 		// What it says of proxies is not believed and would not be sent on: it is no reason to go past the cache.
-		return plan(rq.route.Route, rq.mode, rq.r, rq.route.selecting())
+		return plan(rq.route.Route.Route, rq.mode, rq.r, rq.route.Selecting())
 	}
 	return action, reason
 }
 
 // appendKey appends the storage key of a read with this header.
 func (rq *request) appendKey(dst []byte, h http.Header) []byte {
-	dst = rq.route.AppendKey(dst, rq.target, rq.route.keyedHost(rq.target.Host), rq.query, h)
+	dst = rq.route.AppendKey(dst, rq.target, rq.route.KeyedHost(rq.target.Host), rq.query, h)
 	if rq.content != nil {
 		dst = policy.AppendContent(append(dst, asked), rq.r.Method, h, rq.content)
 	}
 	return dst
-}
-
-// keyedHost is the part of the Host that is in the key: none, when the origin never sees it.
-func (r *route) keyedHost(client string) string {
-	if r.Host.Literal != "" {
-		return ""
-	}
-	return client
 }
 
 // members is what a copy of this answer would belong to; answer is nil where there is none yet.
@@ -178,7 +171,7 @@ func (rq *request) selection(names []string) http.Header {
 
 // selecting is the fields that Vary is known to name for this request.
 func (rq *request) selecting(c candidate) []string {
-	names := rq.route.selecting()
+	names := rq.route.Selecting()
 	if c.Variants != nil {
 		names = append(append([]string(nil), names...), c.Variants.Names()...)
 	}
@@ -194,41 +187,60 @@ func (rq *request) flightKey(c candidate) string {
 	return string(httpcache.VariantKey(nil, string(rq.key), names, rq.selection(names)))
 }
 
-// fetch describes the fetch that this request needs, detached from its connection. solo ends it; nil: it belongs to nobody.
-func (rq *request) fetch(c candidate, class upstream.Class, solo context.Context) *fetch {
+// fetch describes the fetch that this request needs, detached from its connection. asker is the request's span.
+func (rq *request) fetch(c candidate, class upstream.Class, asker *observe.Span) *fill.Request {
 	names := rq.selecting(c)
-	q := &fetch{
-		route: rq.route, match: rq.match, target: rq.target, query: rq.query, key: string(rq.key),
-		header: rq.r.Header.Clone(), forward: rq.selection(names), class: class, solo: solo, why: c.reason,
-		previous: c.previous, method: http.MethodGet,
+	q := &fill.Request{
+		Route: rq.route.Route, Match: rq.match, Target: rq.target, Query: rq.query, Key: string(rq.key),
+		Header: rq.r.Header.Clone(), Forward: rq.selection(names), Method: http.MethodGet,
+		Previous: c.previous, Class: class, Why: c.reason, MaxObject: rq.cfg.MaxObject, Span: asker,
 	}
 	if rq.personal {
 		rq.identify(q, names)
 	}
 	if rq.content != nil {
-		q.method, q.content = rq.r.Method, rq.content
-		policy.ContentHeader(q.forward, rq.r.Header)
+		q.Method, q.Content = rq.r.Method, rq.content
+		policy.ContentHeader(q.Forward, rq.r.Header)
 	}
 	if c.Copy != nil {
-		q.previous = c.Copy
-		if c.use >= httpcache.NeedsValidation && policy.Confirmable(q.method) {
-			q.base, q.baseKey = c.Copy, strings.Clone(c.Key) // which may lie in the buffer of this request
+		q.Previous = c.Copy
+		if c.use >= httpcache.NeedsValidation && policy.Confirmable(q.Method) {
+			q.Base, q.BaseKey = c.Copy, strings.Clone(c.Key) // which may lie in the buffer of this request
 		}
+	}
+	// The fill's own, unless the route declares that answers depend on the client's.
+	if lines := q.Forward[requestIDField]; len(lines) > 0 {
+		q.ID = lines[0]
+	} else {
+		q.ID = newRequestID()
 	}
 	return q
 }
 
+// renewal describes the renewal of a copy that this request has read.
+func (rq *request) renewal(found candidate, class upstream.Class, asker *observe.Span) fill.Renewal {
+	found.use, found.reason = httpcache.NeedsValidation, policy.Renewal
+	r := rq.route
+	return fill.Renewal{
+		Request: rq.fetch(found, class, asker), Key: rq.flightKey(found), Known: rq.known(), Copy: found.Copy,
+		Wanted: func(now time.Time) bool {
+			mode, _ := r.mode(now)
+			return mode == policy.On
+		},
+	}
+}
+
 // identify makes a fetch one with credentials, and lets the origin know whom they came from.
-func (rq *request) identify(q *fetch, names []string) {
+func (rq *request) identify(q *fill.Request, names []string) {
 	header, ok := rq.route.CredentialsHeader(rq.r.Header, names)
 	if !ok {
 		return
 	}
-	q.forward, q.personal, q.client = header, true, server.PeerAddr(rq.r)
+	q.Forward, q.Personal, q.Client = header, true, server.PeerAddr(rq.r)
 	if rq.trusted {
 		for _, name := range [...]string{"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "Forwarded"} {
 			if lines := rq.r.Header[name]; len(lines) > 0 {
-				q.forward[name] = slices.Clone(lines)
+				q.Forward[name] = slices.Clone(lines)
 			}
 		}
 	}

@@ -70,19 +70,19 @@ func (ex *exchange) through(o passage) {
 	status, why := o.status, o.status.Reason
 	arrived := false
 	ex.p.passer.Serve(&ex.w, ex.r, pass.Options{
-		Upstream: ex.route.origin, Place: upstream.Place{Class: upstream.Write, Route: ex.route.Name}, Target: ex.target, Trusted: ex.trusted,
+		Upstream: ex.route.Origin, Place: upstream.Place{Class: upstream.Write, Route: ex.route.Name}, Target: ex.target, Trusted: ex.trusted,
 		Sending: func(req *http.Request) func(*http.Response, error) {
 			req.Header[requestIDField] = []string{ex.id()}
 			if o.sending != nil {
 				o.sending()
 			}
-			return ex.p.ask(ex.route, why, ex.span, req)
+			return ex.route.Sending(why, ex.span, req)
 		},
 		OnResponse: func(res *http.Response) error {
 			arrived, ex.origin = true, time.Since(start)
 			if why == policy.HeaderUnlisted {
 				names, _ := httpcache.ParseVary(res.Header["Vary"])
-				ex.route.learn(names) // from then on the field selects a variant
+				ex.route.Learn(names) // from then on the field selects a variant
 			}
 			status.FwdStatus = res.StatusCode
 			if o.answered != nil {

@@ -58,13 +58,12 @@ func TestFailingTiersDoNotFloodTheLog(t *testing.T) {
 		want int
 	}{
 		"down":  {fmt.Errorf("read: %w", store.ErrDown), 0},
-		"fails": {errors.New("timeout"), loudDifferences},
+		"fails": {errors.New("timeout"), loud},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var asked atomic.Int64
-			inBubble(t, counted(&asked, nil), rigOptions{below: []store.Tier{failingTier{c.err}}}, routeFor(t, "all", nil, "/"), func(b *bubble) {
-				l := &logged{Handler: slog.DiscardHandler}
-				b.proxy.logger = slog.New(l)
+			l := &logged{Handler: slog.DiscardHandler}
+			inBubble(t, counted(&asked, nil), rigOptions{below: []store.Tier{failingTier{c.err}}, logger: slog.New(l)}, routeFor(t, "all", nil, "/"), func(b *bubble) {
 				for i := range 100 {
 					b.do("GET", fmt.Sprint("/", i)).want(t, "a miss", 200, "*", "stored")
 				}
@@ -77,24 +76,30 @@ func TestFailingTiersDoNotFloodTheLog(t *testing.T) {
 	}
 }
 
+const (
+	loud       = 5           // lines of one kind that the log has in a minute
+	maxWriting = 128         // copies on their way to the tiers below memory
+	watchEvery = time.Second // between two looks at whether a tier has come back
+)
+
 // What a slow tier cannot take is left out, and does not pile up.
 func TestSlowTierTakesWhatItCan(t *testing.T) {
 	var asked atomic.Int64
 	below := &slowTier{}
 	inBubble(t, counted(&asked, nil), rigOptions{below: []store.Tier{below}}, routeFor(t, "all", nil, "/"), func(b *bubble) {
 		below.gate = make(chan struct{})
-		for i := range 3 * maxSinking {
+		for i := range 3 * maxWriting {
 			b.do("GET", fmt.Sprint("/", i)).want(t, "a miss", 200, "*", "stored")
 		}
 		synctest.Wait()
-		if n := below.inside.Load(); n != maxSinking {
-			t.Errorf("%d copies are on their way to the tier, want %d", n, maxSinking)
+		if n := below.inside.Load(); n != maxWriting {
+			t.Errorf("%d copies are on their way to the tier, want %d", n, maxWriting)
 		}
 		close(below.gate)
 		synctest.Wait()
 		b.do("GET", "/more")
 		synctest.Wait()
-		if n := below.inside.Load(); n != maxSinking+1 {
+		if n := below.inside.Load(); n != maxWriting+1 {
 			t.Errorf("%d copies have come to the tier, want one more than before", n)
 		}
 	})

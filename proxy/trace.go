@@ -1,13 +1,8 @@
 package proxy
 
 import (
-	"net/http"
-	"time"
-
 	"cacheproxy/observe"
-	"cacheproxy/policy"
 	"cacheproxy/policy/httpcache"
-	"cacheproxy/proxy/upstream"
 )
 
 // traceLookup tells the trace what the first look-up found.
@@ -35,27 +30,4 @@ func (ex *exchange) endTrace() {
 		Status: ex.w.code, Aborted: ex.aborted(), Route: ex.route.Name, Outcome: ex.status.Outcome, Reason: ex.status.Reason,
 		Key: ex.name(), RequestID: ex.requestID,
 	})
-}
-
-// trace begins the span of a fill: a part of the trace of the request that waits for it. A renewal, for which nobody
-// waits, is a trace of its own that says which request set it off.
-func (p *Proxy) trace(q *fetch) *observe.Span {
-	return p.tracer.Fill(q.asker, q.why == policy.Renewal, observe.FillTrace{Route: q.route.Name, Reason: q.why})
-}
-
-// ask makes a request that is about to be sent to the origin a part of the trace of parent. The func that it returns gets
-// the head of the answer, or the error, and counts the request.
-func (p *Proxy) ask(r *route, why policy.Reason, parent *observe.Span, req *http.Request) func(*http.Response, error) {
-	start := time.Now()
-	span := parent.Origin(req, r.Upstream)
-	return func(res *http.Response, err error) {
-		r.upstream.Request(r.Name, why)
-		r.upstream.Answered(time.Since(start))
-		if err != nil {
-			span.Failed(upstream.Classify(err))
-			span.End()
-			return
-		}
-		span.EndOrigin(res.StatusCode)
-	}
 }

@@ -87,7 +87,7 @@ func TestWriteThatWasNotSent(t *testing.T) {
 					}
 					if c.refused {
 						refuse.Store(true)
-						b.proxy.config().routes[route].origin.CloseIdle()
+						b.proxy.config().routes[route].Origin.CloseIdle()
 					}
 					since := b.ledger.Token()
 					ctx, leave := context.WithCancel(b.t.Context())

@@ -177,7 +177,7 @@ func (w *writing) end(further []policy.Member) {
 		return
 	}
 	w.status.Detail = policy.NotConfirmed.String()
-	r.metrics.WriteNotConfirmed()
+	r.Metrics.WriteNotConfirmed()
 	p.logger.Error("write not confirmed to all caches", "route", r.Name, "target", w.ex.r.RequestURI, "error", err)
 	p.makeUpFor(apply)
 }

@@ -2,12 +2,12 @@ package store
 
 import "context"
 
-// Landing is how a fetch ended that another instance was making.
-type Landing uint8
+// ClaimResult is how a fetch ended that another instance was making.
+type ClaimResult uint8
 
 const (
 	// Vacant: whoever was fetching has died or given up its claim. Claim again. The zero value.
-	Vacant Landing = iota
+	Vacant ClaimResult = iota
 	// Landed: a copy is in the tier that all instances share.
 	Landed
 	// Unshared: an answer came, and there is no copy of it to share. Each instance fetches for itself.
@@ -28,7 +28,7 @@ type Claim interface {
 	// looks into the tier once more: a copy may have landed since it last did, and the right be free for that reason.
 	Held() bool
 	// Release gives the right back and tells those who wait how it ended. It blocks for as long as a write to the tier may take.
-	Release(how Landing)
+	Release(how ClaimResult)
 	// Await waits until the instance that has the right has released it, or has died. It fails only with ctx.
-	Await(ctx context.Context) (Landing, error)
+	Await(ctx context.Context) (ClaimResult, error)
 }

@@ -92,10 +92,10 @@ type claim struct {
 	changes <-chan struct{}
 	hearing bool
 
-	holder string        // who has the right, by name; empty until that is known; guarded by Claims.mu
-	early  []word        // that arrived before; guarded by Claims.mu
-	landed chan struct{} // closed when how is set
-	how    store.Landing // guarded by Claims.mu until landed is closed
+	holder string            // who has the right, by name; empty until that is known; guarded by Claims.mu
+	early  []word            // that arrived before; guarded by Claims.mu
+	landed chan struct{}     // closed when how is set
+	how    store.ClaimResult // guarded by Claims.mu until landed is closed
 }
 
 // Claim implements store.Claims.
@@ -134,7 +134,7 @@ func (c *Claims) Claim(ctx context.Context, key string) (store.Claim, error) {
 func (a *claim) Held() bool { return a.isHeld }
 
 // Release implements store.Claim. Where the server cannot be told, the claim runs out.
-func (a *claim) Release(how store.Landing) {
+func (a *claim) Release(how store.ClaimResult) {
 	c := a.claims
 	c.mu.Lock()
 	delete(c.held, a)
@@ -142,7 +142,7 @@ func (a *claim) Release(how store.Landing) {
 	_ = a.release(context.Background(), how)
 }
 
-func (a *claim) release(ctx context.Context, how store.Landing) error {
+func (a *claim) release(ctx context.Context, how store.ClaimResult) error {
 	said := word{hash: a.hash, name: a.name, how: how}
 	_, err := within(ctx, a.claims.tier, operation{name: "release", timeout: a.claims.tier.patience, write: true}, func(ctx context.Context, c client.Client) (int64, error) {
 		return releaseScript.Exec(ctx, c, a.keys(), []string{a.name, a.claims.channel, said.String()}).AsInt64()
@@ -151,7 +151,7 @@ func (a *claim) release(ctx context.Context, how store.Landing) error {
 }
 
 // Await implements store.Claim.
-func (a *claim) Await(ctx context.Context) (store.Landing, error) {
+func (a *claim) Await(ctx context.Context) (store.ClaimResult, error) {
 	defer a.claims.forget(a)
 	for {
 		pause := max(a.left, lookLeast) // by then it has been renewed or has run out

@@ -47,7 +47,7 @@ func claimed(t *testing.T, c store.Claims, key string) store.Claim {
 
 // awaited is how the wait for another's fetch ends, and after how long.
 type awaited struct {
-	how  store.Landing
+	how  store.ClaimResult
 	took time.Duration
 	err  error
 }
@@ -66,7 +66,7 @@ func await(a store.Claim) <-chan awaited {
 func TestOneOfAllFetches(t *testing.T) {
 	everywhere(t, func(t *testing.T, s valkey.Server) {
 		instances := []*instance{newInstance(t, s), newInstance(t, s), newInstance(t, s)}
-		for _, how := range []store.Landing{store.Landed, store.Unshared, store.Vacant} {
+		for _, how := range []store.ClaimResult{store.Landed, store.Unshared, store.Vacant} {
 			key := fmt.Sprint("key", how)
 			var held store.Claim
 			var mu sync.Mutex
@@ -367,7 +367,7 @@ func TestClaimsUnderLoad(t *testing.T) {
 				}
 				fetches.Add(1)
 				fetching[k].Add(-1)
-				a.Release(store.Landing(round % 3))
+				a.Release(store.ClaimResult(round % 3))
 			}
 		})
 	}

@@ -22,7 +22,7 @@ const (
 // word is that a claim has ended, and how, as it is told to all instances.
 type word struct {
 	hash, name string
-	how        store.Landing
+	how        store.ClaimResult
 }
 
 // String is the word as it is published.
@@ -32,7 +32,7 @@ func parseWord(s string) (w word, ok bool) {
 	if len(s) != hashLength+nameLength+1 {
 		return word{}, false
 	}
-	w = word{hash: s[:hashLength], name: s[hashLength : hashLength+nameLength], how: store.Landing(s[len(s)-1] - '0')}
+	w = word{hash: s[:hashLength], name: s[hashLength : hashLength+nameLength], how: store.ClaimResult(s[len(s)-1] - '0')}
 	return w, w.how <= store.Unshared
 }
 

@@ -16,6 +16,7 @@ var layers = map[string][]string{
 	"store/coding":       {"policy"},
 	"observe":            {"policy"},
 	"proxy":              {"policy", "invalidation", "store", "observe"},
+	"proxy/fill":         {"policy", "invalidation", "store", "observe", "proxy/upstream"},
 	"proxy/upstream":     {"policy", "invalidation", "store", "observe"},
 	"proxy/pass":         {"policy", "proxy/upstream", "proxy/server"},
 	"proxy/server":       {"policy/httpcache"},
@@ -114,8 +115,8 @@ var libraries = []library{
 	},
 	{
 		paths: []string{"golang.org/x/sync/singleflight"},
-		where: "proxy/flight.go",
-		may:   func(f *file) bool { return f.folder() == "proxy" && named(f, "flight") },
+		where: "proxy/fill/flight.go",
+		may:   func(f *file) bool { return f.folder() == "proxy/fill" && named(f, "flight") },
 	},
 	{
 		paths: []string{"github.com/prometheus"},

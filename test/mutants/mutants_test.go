@@ -27,14 +27,14 @@ const (
 )
 
 // shareAnyway switches off the question at the header of an answer.
-var shareAnyway = edit{"proxy/fetch.go", "	return !res.token.Before(ex.arrival) || !ex.p.ledger.Since(res.token, res.ids)", "	return true"}
+var shareAnyway = edit{"proxy/fetch.go", "	return !res.Token.Before(ex.arrival) || !ex.p.ledger.Since(res.Token, res.Members)", "	return true"}
 
 // stampLate and joinAlways switch off the rules of fetches that were under way when something was invalidated.
 var (
-	stampLate  = []edit{{"proxy/landing.go", "length: length, token: c.token,", "length: length, token: c.p.ledger.Token(),"}}
+	stampLate  = []edit{{"proxy/fill/header.go", "Length: length, Token: c.token,", "Length: length, Token: c.ledger.Token(),"}}
 	joinAlways = []edit{
-		{"proxy/flight.go", "	case f.fill != nil:\n		return !fs.ledger.Since(f.token, f.fill.ids)\n	case f.sent:\n		return !fs.ledger.Since(f.token, f.known)\n",
-			"	case f.fill != nil || f.sent:\n		return true\n"},
+		{"proxy/fill/flight.go", "	case f.published:\n		return !fs.ledger.Since(f.token, f.response.Members)\n	case f.sent:\n		return !fs.ledger.Since(f.token, f.known)\n",
+			"	case f.published || f.sent:\n		return true\n"},
 		shareAnyway,
 	}
 )
@@ -77,17 +77,17 @@ var mutants = append([]mutant{
 	},
 	{
 		name:  "the answer to a write is kept as of when it is stored",
-		edits: []edit{{"proxy/keepwrite.go", "header, body, verdict, token, func(", "header, body, verdict, func() invalidation.Token { _ = token; return ex.p.ledger.Token() }(), func("}},
+		edits: []edit{{"proxy/keepwrite.go", "header, verdict, token, ex.start)", "header, verdict, func() invalidation.Token { _ = token; return ex.p.ledger.Token() }(), ex.start)"}},
 		pkg:   "./proxy", run: "TestAnswerToAWriteIsNotKeptAfterAPurge",
 	},
 	{
 		name:  "parts that were purged are completed",
-		edits: []edit{{"proxy/roundtrip.go", "	if b := q.parts; b != nil && (!informed || c.p.ledger.Check(&b.Of.Stamp, b.Of.Members) > invalidation.Soft) {", "	if q.parts != nil && false {"}},
+		edits: []edit{{"proxy/fill/roundtrip.go", "	if m := c.missing; m != nil && (!informed || !m.completable(c.ledger)) {", "	if c.missing != nil && false {"}},
 		pkg:   "./proxy", run: "TestWriteEndsParts",
 	},
 	{
 		name:  "parts that were purged are joined with what comes",
-		edits: []edit{{"proxy/parts.go", "<= invalidation.Soft && httpcache.Combinable", "<= invalidation.Purged && httpcache.Combinable"}},
+		edits: []edit{{"proxy/fill/parts.go", "<= invalidation.Soft && httpcache.Combinable", "<= invalidation.Purged && httpcache.Combinable"}},
 		pkg:   "./proxy", run: "TestParts/what_is_purged_is_not_joined",
 	},
 	{
@@ -97,22 +97,22 @@ var mutants = append([]mutant{
 	},
 	{
 		name:  "without a lease, an earlier fetch is shared",
-		edits: []edit{{"proxy/flight.go", "	case uninformed:\n		return !f.sent\n", ""}},
+		edits: []edit{{"proxy/fill/flight.go", "	case uninformed:\n		return !f.sent\n", ""}},
 		pkg:   "./proxy", run: "TestRequestsWithoutALeaseShareTheNextFetch",
 	},
 	{
 		name:  "without a lease, requests for one key do not take turns",
-		edits: []edit{{"proxy/flight.go", "	if p.uninformed && before != nil {", "	if false {"}},
+		edits: []edit{{"proxy/fill/flight.go", "	if j.Uninformed && before != nil {", "	if false {"}},
 		pkg:   "./proxy", run: "TestRequestsWithoutALeaseShareTheNextFetch",
 	},
 	{
 		name:  "what may have been purged is confirmed",
-		edits: []edit{{"proxy/roundtrip.go", "b != nil && (!informed || c.p.ledger.Check(&b.Stamp", "b != nil && (c.p.ledger.Check(&b.Stamp"}},
+		edits: []edit{{"proxy/fill/roundtrip.go", "b != nil && (!informed || c.ledger.Check(&b.Stamp", "b != nil && (c.ledger.Check(&b.Stamp"}},
 		pkg:   "./proxy", run: "TestNothingUnknownIsConfirmed",
 	},
 	{
 		name:  "a claim is given back before the copy landed",
-		edits: []edit{{"proxy/recall.go", "	claim := c.claim\n	c.claim = nil\n", "	claim := store.Claim(nil)\n	c.disclaim(store.Landed)\n"}},
+		edits: []edit{{"proxy/fill/answer.go", "	return claim.Release\n", "	claim.Release(store.Landed)\n	return func(store.ClaimResult) {}\n"}},
 		pkg:   "./proxy", run: "TestClaimsLastUntilTheCopyLanded",
 	},
 	{

@@ -1,4 +1,4 @@
-package proxy
+package fill
 
 import (
 	"context"
@@ -21,12 +21,12 @@ const (
 // origin one more request, and nobody their answer.
 //
 // A renewal waits for nobody: what another instance renews, this one finds the next time.
-func (c *call) claimed() bool {
+func (c *running) claimed() bool {
 	if !c.mayClaim() {
 		return false
 	}
 	// Those who wait for this fill go to the origin by themselves after WaitTimeout, all of them: it must come before.
-	ctx, cancel := context.WithTimeout(c.ctx, c.q.route.WaitTimeout/4*3)
+	ctx, cancel := context.WithTimeout(c.ctx, c.q.Route.WaitTimeout/4*3)
 	defer cancel()
 	for range maxClaims {
 		claim, err := c.ask(ctx)
@@ -35,15 +35,15 @@ func (c *call) claimed() bool {
 			return false
 		case claim.Held():
 			c.claim = claim
-			return c.recalled() // what another brought after the look before the claim
-		case c.q.why == policy.Renewal:
+			return c.promoted() // what another brought after the look before the claim
+		case c.q.Why == policy.Renewal:
 			return true
 		}
 		how, err := claim.Await(ctx)
 		if err != nil || how == store.Unshared || !c.mayClaim() {
 			return false
 		}
-		if how == store.Landed && c.recalled() {
+		if how == store.Landed && c.promoted() {
 			return true
 		}
 	}
@@ -51,31 +51,30 @@ func (c *call) claimed() bool {
 }
 
 // mayClaim reports whether other instances could use what this fill brings, and this one what they bring.
-func (c *call) mayClaim() bool {
-	p := c.p
-	return p.claims != nil && c.q.solo == nil && p.store.Deep() && !p.store.Down() && p.lease.Valid(time.Now())
+func (c *running) mayClaim() bool {
+	return c.claims != nil && !c.alone && c.store.Deep() && !c.store.Down() && c.lease.Valid(time.Now())
 }
 
 // ask claims the key of the flight.
-func (c *call) ask(ctx context.Context) (store.Claim, error) {
+func (c *running) ask(ctx context.Context) (store.Claim, error) {
 	ctx, cancel := context.WithTimeout(ctx, claimTimeout)
 	defer cancel()
-	return c.p.claims.Claim(ctx, c.f.key)
+	return c.claims.Claim(ctx, c.flight.key)
 }
 
 // disclaim gives the right back, if the fill has it, and says how it ended.
-func (c *call) disclaim(how store.Landing) {
+func (c *running) disclaim(how store.ClaimResult) {
 	claim := c.claim
 	if claim == nil {
 		return
 	}
 	c.claim = nil
-	c.p.tasks.Go(func() { claim.Release(how) }) // the fill is a task itself, so that this one runs
+	c.tasks.Go(func() { claim.Release(how) }) // the fill is a task itself, so that this one runs
 }
 
-// fruitless gives the right back after an answer that is of no use to others. A fill that was stopped from here leaves it to
-// them to fetch.
-func (c *call) fruitless() {
+// releaseUnshared gives the right back after an answer that is of no use to others. A fill that was stopped from here leaves it
+// to them to fetch.
+func (c *running) releaseUnshared() {
 	if c.ctx.Err() != nil {
 		c.disclaim(store.Vacant)
 		return

@@ -1,8 +1,9 @@
-package proxy
+package fill
 
 import (
 	"context"
 	"errors"
+	"net/http"
 	"sync"
 	"time"
 
@@ -36,22 +37,24 @@ type body struct {
 	keeping  bool          // false: window mode
 	why      policy.Reason // of the change to window mode
 	reserved int64
-	readers  map[*reader]struct{}
+	readers  map[*Reader]struct{}
 	ended    bool
 	err      error         // why it ended early
+	trailer  http.Header   // set at the end
 	moved    chan struct{} // closed and replaced at every change
 }
 
-// reader is one follower's place in a body.
-type reader struct {
+// Reader is one follower's place in a body.
+type Reader struct {
 	b      *body
+	leads  bool  // set when it is made
 	offset int64 // guarded by b.mu
 	cut    bool  // guarded by b.mu
 }
 
 // newBody makes a body that keeps up to limit bytes; zero keeps nothing. size is the expected length, or -1.
 func newBody(budget *store.Budget, limit, size int64) *body {
-	b := &body{budget: budget, limit: limit, keeping: limit > 0, readers: map[*reader]struct{}{}, moved: make(chan struct{})}
+	b := &body{budget: budget, limit: limit, keeping: limit > 0, readers: map[*Reader]struct{}{}, moved: make(chan struct{})}
 	if b.keeping && size > 0 && size <= 64<<10 {
 		b.data = make([]byte, 0, size)
 	}
@@ -60,23 +63,23 @@ func newBody(budget *store.Budget, limit, size int64) *body {
 
 // wholeBody is a body that is complete already.
 func wholeBody(data []byte) *body {
-	return &body{data: data, keeping: true, ended: true, readers: map[*reader]struct{}{}, moved: make(chan struct{})}
+	return &body{data: data, keeping: true, ended: true, readers: map[*Reader]struct{}{}, moved: make(chan struct{})}
 }
 
 // attach starts a reader at the beginning; ok is false when the beginning is gone.
-func (b *body) attach() (*reader, bool) {
+func (b *body) attach() (*Reader, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.base > 0 {
 		return nil, false
 	}
-	r := &reader{b: b}
+	r := &Reader{b: b}
 	b.readers[r] = struct{}{}
 	return r, true
 }
 
-// detach ends a reader.
-func (r *reader) detach() {
+// Detach ends a reader.
+func (r *Reader) Detach() {
 	r.b.mu.Lock()
 	defer r.b.mu.Unlock()
 	delete(r.b.readers, r)
@@ -98,8 +101,8 @@ func (b *body) wake() {
 	b.moved = make(chan struct{})
 }
 
-// next waits for bytes that the reader has not seen. No bytes and no error is the end. The bytes must not be changed.
-func (r *reader) next(ctx context.Context) ([]byte, error) {
+// Next waits for bytes that the reader has not seen. No bytes and no error is the end. The bytes must not be changed.
+func (r *Reader) Next(ctx context.Context) ([]byte, error) {
 	b := r.b
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -130,8 +133,8 @@ func (r *reader) next(ctx context.Context) ([]byte, error) {
 	}
 }
 
-// idle reports whether the reader has nothing to read at the moment.
-func (r *reader) idle() bool {
+// Idle reports whether the reader has nothing to read at the moment.
+func (r *Reader) Idle() bool {
 	r.b.mu.Lock()
 	defer r.b.mu.Unlock()
 	return r.offset-r.b.base >= int64(len(r.b.data))
@@ -259,9 +262,9 @@ func (b *body) end(err error) {
 	b.wake()
 }
 
-// whole waits for the end of a body. kept is false as soon as the body is not kept whole any more; the reader has then not
+// Whole waits for the end of a body. kept is false as soon as the body is not kept whole any more; the reader has then not
 // read any of it.
-func (r *reader) whole(ctx context.Context) (data []byte, kept bool, err error) {
+func (r *Reader) Whole(ctx context.Context) (data []byte, kept bool, err error) {
 	b := r.b
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -287,4 +290,30 @@ func (b *body) whole() ([]byte, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.data, b.keeping
+}
+
+// leader starts the reader of the request that leads the flight. The body must be new.
+func (b *body) leader() *Reader {
+	r, _ := b.attach()
+	r.leads = true
+	return r
+}
+
+// finish closes the body after its last byte. What comes after it is for the request that leads alone.
+func (b *body) finish(trailer http.Header) {
+	b.mu.Lock()
+	b.trailer = trailer
+	b.mu.Unlock()
+	b.end(nil)
+}
+
+// Trailer is what came after the body, once Next has come to its end. It is no part of what is shared, just as it is no part of a
+// copy: only the request that leads the flight gets it.
+func (r *Reader) Trailer() http.Header {
+	if r == nil || !r.leads {
+		return nil
+	}
+	r.b.mu.Lock()
+	defer r.b.mu.Unlock()
+	return r.b.trailer
 }

@@ -1,17 +1,17 @@
-package proxy
+package fill
 
 import "sync"
 
-// tasks counts what runs on behalf of no client, so that a proxy can wait for it: a sync.WaitGroup that may be waited for
+// Tasks counts what runs on behalf of no client, so that a proxy can wait for it: a sync.WaitGroup that may be waited for
 // while handlers of a server that was cut off still start something. The zero value is ready.
-type tasks struct {
+type Tasks struct {
 	mu      sync.Mutex
 	running int
 	idle    chan struct{} // set by Close; closed when nothing runs any more
 }
 
 // begin counts one more task, which must call end. After Close, only what runs already may start more.
-func (t *tasks) begin() bool {
+func (t *Tasks) begin() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.idle != nil && t.running == 0 {
@@ -21,7 +21,7 @@ func (t *tasks) begin() bool {
 	return true
 }
 
-func (t *tasks) end() {
+func (t *Tasks) end() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.running--
@@ -31,7 +31,7 @@ func (t *tasks) end() {
 }
 
 // Go runs f as a task. It reports false, and does not run it, when the tasks have come to their end.
-func (t *tasks) Go(f func()) bool {
+func (t *Tasks) Go(f func()) bool {
 	if !t.begin() {
 		return false
 	}
@@ -43,7 +43,7 @@ func (t *tasks) Go(f func()) bool {
 }
 
 // Close waits until nothing runs.
-func (t *tasks) Close() {
+func (t *Tasks) Close() {
 	t.mu.Lock()
 	if t.idle == nil {
 		t.idle = make(chan struct{})
@@ -53,4 +53,10 @@ func (t *tasks) Close() {
 	}
 	t.mu.Unlock()
 	<-t.idle
+}
+
+func (t *Tasks) count() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.running
 }

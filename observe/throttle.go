@@ -1,0 +1,35 @@
+package observe
+
+import (
+	"sync"
+	"time"
+)
+
+const (
+	throttlePasses = 5
+	throttleSpan   = time.Minute
+)
+
+// Throttle lets five events of a minute pass, and counts the others: lines of the log that tend to be alike. The zero value is
+// ready, and safe for concurrent use.
+type Throttle struct {
+	mu              sync.Mutex
+	began           time.Time
+	passed, skipped int
+}
+
+// Pass reports whether an event may pass, and if so, how many did not since the last one that did.
+func (t *Throttle) Pass(now time.Time) (ok bool, skipped int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if now.Sub(t.began) >= throttleSpan {
+		t.began, t.passed = now, 0
+	}
+	if t.passed >= throttlePasses {
+		t.skipped++
+		return false, 0
+	}
+	skipped = t.skipped
+	t.passed, t.skipped = t.passed+1, 0
+	return true, skipped
+}

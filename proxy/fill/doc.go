@@ -1,0 +1,2 @@
+// Package fill fetches and stores what belongs to no client.
+package fill

@@ -1,0 +1,95 @@
+package fill
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"cacheproxy/invalidation"
+	"cacheproxy/observe"
+	"cacheproxy/policy"
+	"cacheproxy/store"
+)
+
+// Options is what a Filler works with. Store, Ledger and Logger are required.
+type Options struct {
+	Store  *store.Store
+	Ledger *invalidation.Ledger
+	Logger *slog.Logger
+	Tracer *observe.Tracer // nil: no traces
+	// Lease says whether the ledger knows of every invalidation; nil: this process runs alone, and the ledger always does.
+	Lease *invalidation.Lease
+	// Claims lets one of several instances fetch what none has; nil: there is only this one.
+	Claims store.Claims
+}
+
+// Filler fetches answers and stores them. It is safe for concurrent use. All fields but the queue, the places and the flights
+// are set by New and never change.
+type Filler struct {
+	store  *store.Store
+	ledger *invalidation.Ledger
+	lease  *invalidation.Lease // nil: always holds
+	claims store.Claims        // nil: there are no other instances
+	tracer *observe.Tracer
+	logger *slog.Logger
+
+	flights  flights
+	renewals chan Renewal  // a full queue drops what is offered
+	writing  chan struct{} // a place for each new copy on its way to the tiers below memory
+	warming  chan struct{} // a place for each copy on its way to a tier that has lost it
+	trouble  observe.Throttle
+
+	lifetime context.Context // of all fills; ends with Close
+	stop     context.CancelFunc
+	tasks    Tasks // fills, and copies on their way to the tiers
+}
+
+// New makes a filler. It starts nothing.
+func New(o Options) *Filler {
+	lifetime, stop := context.WithCancel(context.Background())
+	f := &Filler{
+		store: o.Store, ledger: o.Ledger, lease: o.Lease, claims: o.Claims, tracer: o.Tracer, logger: o.Logger,
+		renewals: make(chan Renewal, renewalQueue), writing: make(chan struct{}, maxWriting), warming: make(chan struct{}, maxWarming),
+		lifetime: lifetime, stop: stop,
+	}
+	f.flights.init(o.Ledger)
+	return f
+}
+
+// Run renews copies and looks after the tiers, in the background, until ctx ends.
+func (f *Filler) Run(ctx context.Context) error {
+	var workers sync.WaitGroup
+	workers.Go(func() { f.watchTiers(ctx) })
+	for range renewalWorkers {
+		workers.Go(func() { f.renewQueued(ctx) })
+	}
+	workers.Wait()
+	return nil
+}
+
+// Close ends every fill that still runs and waits for it. What is asked for afterwards is answered with an error.
+func (f *Filler) Close() {
+	f.stop()
+	f.tasks.Close()
+}
+
+// Load is how much is under way.
+type Load struct {
+	Flights int // that requests may still join
+	Waiters int // requests that wait for the header of one of these
+	Tasks   int // fills, and copies on their way to the tiers
+}
+
+// Load counts what is under way at the moment.
+func (f *Filler) Load() Load {
+	l := Load{Tasks: f.tasks.count()}
+	l.Flights, l.Waiters = f.flights.count()
+	return l
+}
+
+// Withholds reports whether a read of the route that no copy answers must not go on to the origin: read-through promises that
+// the origin sees no more than what the store lets through.
+func (f *Filler) Withholds(r *Route, now time.Time) bool {
+	return r.Policy == policy.ReadThrough && (f.store.Down() || !f.lease.Valid(now))
+}

@@ -1,0 +1,227 @@
+package fill
+
+import (
+	"fmt"
+	"hash/maphash"
+	"sync"
+
+	"cacheproxy/invalidation"
+
+	"golang.org/x/sync/singleflight"
+)
+
+// flightShards is how many locks the flights are spread over, by their keys.
+const flightShards = 64
+
+// result carries the Response of a flight.
+type result = singleflight.Result
+
+// flights coalesces fetches: of the requests for one key, the first leads a flight and the others wait for its answer. A flight
+// belongs to none of them: it has a context of its own, and lasts in singleflight until the header of the answer is there. From
+// then on the response is handed to whoever may join, until the last byte is stored.
+type flights struct {
+	ledger *invalidation.Ledger
+	seed   maphash.Seed
+	shards [flightShards]flightShard
+}
+
+// flightShard is the flights of some of the keys. No look-up and no work on headers is done under its lock; the locks of group
+// and of the ledger are taken under it, and it under none.
+type flightShard struct {
+	group singleflight.Group
+
+	mu   sync.Mutex
+	open map[string]*flight // by flight key; a flight is removed when its copy is stored, or will not be
+}
+
+// flight is one fetch that requests may join.
+type flight struct {
+	shard *flightShard // nil: nobody can join it
+	key   string
+	known []invalidation.ID // members known before the answer
+
+	hints    chan hint       // set by the request that leads, before the fill begins; nil: nobody wants any
+	after    <-chan struct{} // closed when the flight before this one has its answer, for which it waits; nil: it waits for none
+	answered chan struct{}   // closed when the response is published
+
+	// What follows is guarded by the lock of the shard. The fill writes sent and token when it sends a request, and response and
+	// published once, when the header of the answer is there; the requests that join write waiters and read all.
+	waiters   int
+	sent      bool               // the request is on its way to the origin
+	token     invalidation.Token // taken just before; meaningful once sent
+	published bool
+	response  Response // meaningful once published
+}
+
+// Joiner is a request that wants to share a flight.
+type Joiner struct {
+	Key        string            // of the flight
+	Known      []invalidation.ID // members of the answer that are known beforehand
+	MaxWaiters int               // of those who wait for one flight
+	// Uninformed is set where an invalidation that the request must heed may not be known here. It shares only what is sent to
+	// the origin after it came, and waits its turn for that.
+	Uninformed bool
+}
+
+// Role is what a request is to a flight.
+type Role uint8
+
+const (
+	// Leads: the request has started the flight. The zero value.
+	Leads Role = iota
+	// Joined: the request waits for the answer, or follows its body.
+	Joined
+	// Full: too many wait already, and the request has no part in the flight.
+	Full
+	// AlreadyStored: there is a copy that has come since the request looked, and no flight.
+	AlreadyStored
+)
+
+func (fs *flights) init(ledger *invalidation.Ledger) {
+	fs.ledger, fs.seed = ledger, maphash.MakeSeed()
+	for i := range fs.shards {
+		fs.shards[i].open = make(map[string]*flight)
+	}
+}
+
+func (fs *flights) shard(key string) *flightShard {
+	return &fs.shards[maphash.String(fs.seed, key)%flightShards]
+}
+
+// join joins the open flight of a key or, where there is none that the request may join, opens one. The caller then leads: it
+// must put on request, once and whatever happens, what is to be fetched, or nil where there is nothing to fetch. Until it has,
+// start waits, and who comes meanwhile joins.
+//
+// A flight that an uninformed request opens goes to the origin only when the one before it has its answer, and who comes
+// meanwhile joins it: one under way and one in waiting for each key.
+func (fs *flights) join(j Joiner, start func(*flight, *Request) Response) (t Ticket, request chan<- *Request) {
+	s := fs.shard(j.Key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before := s.open[j.Key]
+	if f := before; f != nil && fs.joinable(f, j.Uninformed) {
+		switch {
+		case f.published:
+			response := f.response
+			return Ticket{Role: Joined, flight: f, response: &response}, nil
+		case f.waiters >= j.MaxWaiters:
+			return Ticket{Role: Full}, nil
+		}
+		f.waiters++
+		// The call is under way: the response is published under mu before the call ends.
+		return Ticket{Role: Joined, flight: f, result: s.group.DoChan(j.Key, func() (any, error) { return lost(), nil })}, nil
+	}
+	f := &flight{shard: s, key: j.Key, known: j.Known, answered: make(chan struct{})}
+	if j.Uninformed && before != nil {
+		f.after = before.answered
+	}
+	s.open[j.Key] = f
+	// An older flight that must not be joined any more goes on for those who wait for it.
+	s.group.Forget(j.Key)
+	prepared := make(chan *Request, 1)
+	result := s.group.DoChan(j.Key, func() (any, error) { return start(f, <-prepared), nil })
+	return Ticket{Role: Leads, flight: f, result: result}, prepared
+}
+
+// alone opens a flight that nobody can join. The second value is where its response is to be put.
+func (fs *flights) alone(key string, known []invalidation.ID) (t Ticket, results chan<- result) {
+	c := make(chan result, 1)
+	return Ticket{Role: Leads, flight: &flight{key: key, known: known, answered: make(chan struct{})}, result: c}, c
+}
+
+// joinable reports whether a request that arrives now may share f: nothing that concerns it was invalidated since its token, and
+// it is known that nothing was. The caller holds the lock of the shard.
+func (fs *flights) joinable(f *flight, uninformed bool) bool {
+	switch {
+	case uninformed:
+		return !f.sent
+	case f.published:
+		return !fs.ledger.Since(f.token, f.response.Members)
+	case f.sent:
+		return !fs.ledger.Since(f.token, f.known)
+	default:
+		return true
+	}
+}
+
+// send takes the token: from here on the flight's answer may be older than what happens.
+func (fs *flights) send(f *flight) invalidation.Token {
+	defer f.lock()()
+	f.token, f.sent = fs.ledger.Token(), true
+	return f.token
+}
+
+// publish hands the response to those who come from now on; open keeps the flight joinable while the body grows.
+func (f *flight) publish(res Response, open bool) {
+	defer f.lock()()
+	if !f.published {
+		close(f.answered)
+	}
+	f.published, f.response = true, res
+	if !open {
+		f.remove()
+	}
+}
+
+// close ends the flight for newcomers. It comes after the copy is stored: whoever finds no flight looks into the store next.
+func (f *flight) close() {
+	defer f.lock()()
+	f.remove()
+}
+
+// leave gives up a waiter's place.
+func (f *flight) leave() {
+	defer f.lock()()
+	f.waiters--
+}
+
+// lock locks what is guarded by the shard, and returns how to unlock it. Nobody else knows a flight without a shard.
+func (f *flight) lock() (unlock func()) {
+	if f.shard == nil {
+		return func() {}
+	}
+	f.shard.mu.Lock()
+	return f.shard.mu.Unlock
+}
+
+// remove takes the flight out of its shard, unless another one has its place. The caller holds the lock.
+func (f *flight) remove() {
+	if f.shard != nil && f.shard.open[f.key] == f {
+		delete(f.shard.open, f.key)
+	}
+}
+
+// count is how many flights are open, and how many requests wait for them.
+func (fs *flights) count() (open, waiters int) {
+	for i := range fs.shards {
+		s := &fs.shards[i]
+		s.mu.Lock()
+		open += len(s.open)
+		for _, f := range s.open {
+			waiters += f.waiters
+		}
+		s.mu.Unlock()
+	}
+	return open, waiters
+}
+
+// turn waits until the flight before this one has its answer.
+func (c *running) turn() error {
+	if c.flight.after == nil {
+		return nil
+	}
+	select {
+	case <-c.flight.after:
+		return nil
+	case <-c.ctx.Done():
+		return fmt.Errorf("wait for the fetch before: %w", c.ctx.Err())
+	}
+}
+
+// responseOf is what a flight's result carries.
+func responseOf(r result) Response {
+	if res, ok := r.Val.(Response); ok {
+		return res
+	}
+	return lost()
+}

@@ -1,0 +1,168 @@
+package fill
+
+import (
+	"math/rand/v2"
+	"mime"
+	"net/http"
+	"slices"
+	"time"
+
+	"cacheproxy/invalidation"
+	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
+)
+
+// sharelessFor is how long an answer that could not be shared is remembered (hit-for-miss).
+const sharelessFor = time.Minute
+
+// receiveHeader decides from the header who may use the answer, before anybody sees a byte of it.
+func (c *running) receiveHeader(resp *http.Response, requested time.Time) Response {
+	q, r := c.q, c.q.Route
+	received := time.Now()
+	completed := c.missing != nil && resp.StatusCode == http.StatusPartialContent
+	if completed {
+		c.missing.complete(resp)
+	}
+	status, header := resp.StatusCode, resp.Header
+	confirmed := status == http.StatusNotModified
+	length := resp.ContentLength
+	if confirmed {
+		status, header = c.base.Status, httpcache.MergeNotModified(c.base.Header(), resp.Header)
+		length = int64(c.base.Length())
+	}
+	res := Response{
+		Status: status, Length: length, Token: c.token, Age: header["Age"], Forward: q.Forward, Took: received.Sub(c.began),
+		Ranged: q.Range != "", Completed: completed, ID: q.ID, Span: c.span,
+	}
+	res.Verdict = c.judge(policy.Fetch{
+		Method: http.MethodGet, Authorized: len(q.Header["Authorization"]) > 0, Requested: requested, Received: received,
+		Status: status, Header: header, BodyLength: length, MaxObject: q.MaxObject, Jitter: rand.Float64(),
+		Accepting: q.Forward["Accept-Encoding"], Forwarded: q.Forward,
+	})
+	if streams(header) {
+		keepFrom(&res.Verdict, policy.TooLarge)
+	}
+	ids, ok := q.members(header)
+	if confirmed {
+		// The stored header has no surrogate keys, and a 304 may leave them out: the copy keeps the ones it came with.
+		ids = union(ids, c.base.Members)
+	}
+	if completed {
+		ids = union(ids, c.missing.of.Of.Members)
+	}
+	if !ok || len(ids) > policy.MaxMembers {
+		keepFrom(&res.Verdict, policy.TooManyMembers)
+	}
+	res.Members = ids
+	if res.Verdict.Store && !confirmed && c.keepsStandIn(status, r, q.Key, q.Forward) {
+		res.Verdict.Store, res.Verdict.Reason = false, policy.OriginStatus
+	}
+	if res.Verdict.Store {
+		r.Learn(res.Verdict.Vary)
+		if res.Ranged && status == http.StatusOK && c.unbind != nil {
+			c.unbind() // the whole came, and is worth more than the client that wants a part of it
+		}
+	}
+	kept := r.StoredHeader(header)
+	if !res.Verdict.Store && !res.Verdict.Share {
+		kept = httpcache.FilledHeader(header) // its cookies are for the one who asked
+	}
+	res.Header = r.negotiated(status, dated(kept, received))
+	if confirmed {
+		return c.confirm(resp, res)
+	}
+	return c.publish(resp, res)
+}
+
+// keepFrom makes an answer one that is neither stored nor shared.
+func keepFrom(v *policy.Verdict, why policy.Reason) { v.Share, v.Store, v.Reason = false, false, why }
+
+// judge decides what may become of the answer. To a request for a part, a part may be the answer; to any other, it is kept
+// by nobody. Any other answer to it than the whole may be about its Range, and is for nobody else.
+func (c *running) judge(f policy.Fetch) policy.Verdict {
+	r := c.q.Route
+	if c.q.Range == "" || f.Status == http.StatusOK {
+		return r.Judge(f)
+	}
+	part, verdict := r.JudgePart(f)
+	if verdict.Store {
+		c.part = &part
+	}
+	return verdict
+}
+
+// union is all of a and what only b has.
+func union(a, b []invalidation.ID) []invalidation.ID {
+	for _, id := range b {
+		if !slices.Contains(a, id) {
+			a = append(a, id)
+		}
+	}
+	return a
+}
+
+// streams reports whether an answer has no end to wait for.
+func streams(h http.Header) bool {
+	t, _, err := mime.ParseMediaType(h.Get("Content-Type"))
+	return err == nil && (t == "text/event-stream" || t == "application/grpc")
+}
+
+// publish lets the waiting requests have the answer, or sends them on their way, and has the body fetched.
+func (c *running) publish(resp *http.Response, res Response) Response {
+	keep := int64(0)
+	if res.Verdict.Store || res.Verdict.Share {
+		keep = c.q.MaxObject
+	}
+	res.body = newBody(c.store.Memory().Budget(), keep, res.Length)
+	res.body.unread = func() { c.cancel(errAbandoned) }
+	// Before the first byte comes: a body that is not kept ends when it has no reader.
+	res.lead = res.body.leader()
+	if !res.Verdict.Share || !res.Verdict.Store {
+		c.releaseUnshared()
+	}
+	if !res.Verdict.Share {
+		c.remember(res)
+		if !res.Verdict.Store {
+			// Only the first client reads on: the answer lasts as long as it does.
+			c.deadline.Stop()
+		}
+	}
+	c.flight.publish(res, res.Verdict.Share && res.Verdict.Store)
+	c.tasks.Go(func() { c.pump(resp, res) })
+	return res
+}
+
+// remember notes that waiting for such an answer is of no use.
+func (c *running) remember(res Response) {
+	if c.q.Personal {
+		return // it says nothing of what others get
+	}
+	if res.Ranged && res.Status != http.StatusOK {
+		return // it says nothing of the whole
+	}
+	// A client that is told to slow down learns nothing about the resource: a copy of it stays, and requests wait in line.
+	if !res.Verdict.Store && !httpcache.Passing(res.Status) {
+		c.store.MarkShareless(c.q.Key, c.q.Forward, time.Now().Add(sharelessFor), res.Verdict.Reason)
+	}
+}
+
+// confirm makes the copy that a 304 renews.
+func (c *running) confirm(resp *http.Response, res Response) Response {
+	drain(resp)
+	fresh, err := renewCopy(c.q.Route, c.base, res.Header, res.Verdict.Store)
+	if err != nil {
+		c.store.Drop(c.baseKey, c.base)
+		return c.failed(err)
+	}
+	fresh.Life = res.Verdict.Lifetime
+	res.Confirmed, res.body = fresh, wholeBody(fresh.Body)
+	res.lead = res.body.leader()
+	res.Stored = c.keep(res, contentOf(fresh))
+	if !res.Verdict.Store && !c.q.Personal {
+		// It is still right, but by what the origin says now it must not be kept (RFC 9111 §4.3.4, §3).
+		c.store.Drop(c.baseKey, c.base)
+	}
+	c.flight.publish(res, false)
+	c.end()
+	return res
+}

@@ -1,0 +1,118 @@
+package fill
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"cacheproxy/invalidation"
+	"cacheproxy/policy"
+)
+
+// Ticket is a request's place in a flight.
+type Ticket struct {
+	Role Role
+
+	filler   *Filler
+	flight   *flight       // nil: the request has no part in one
+	response *Response     // of this ticket alone; nil: the header of the answer is not there yet
+	result   <-chan result // carries the Response, once; nil: there is one already
+	hints    <-chan hint   // nil: the request gets none
+}
+
+// Join joins the flight of a key, or leads a new one. In that case prepare is called once, on the caller's goroutine, when the
+// flight is open and others may have joined it: it looks whether a copy has come since the caller looked last, and returns the
+// request to be fetched, or nil where there is such a copy.
+func (f *Filler) Join(j Joiner, prepare func() *Request) Ticket {
+	t, lead := f.flights.join(j, f.start)
+	t.filler = f
+	if lead == nil {
+		return t
+	}
+	var q *Request
+	// Those who have joined wait for it, also when prepare panics: then they look again.
+	defer func() { lead <- q }()
+	if q = prepare(); q == nil {
+		return Ticket{Role: AlreadyStored, filler: f}
+	}
+	t.hints = t.flight.hinted(q)
+	return t
+}
+
+// Alone fetches for one request, with which the fill ends; what comes may still be stored. The key and the known members are
+// those of a Joiner.
+func (f *Filler) Alone(ctx context.Context, key string, known []invalidation.ID, q *Request) Ticket {
+	t, results := f.flights.alone(key, known)
+	t.filler, t.hints = f, t.flight.hinted(q)
+	start := func() { results <- result{Val: f.fill(t.flight, q, ctx)} }
+	if !f.tasks.Go(start) {
+		start() // which says that the filler is closed
+	}
+	return t
+}
+
+// start fetches what a flight's leader wants, or ends the flight where it wants nothing any more.
+func (f *Filler) start(of *flight, q *Request) Response {
+	if q == nil {
+		res := Response{Again: true}
+		of.publish(res, false)
+		return res
+	}
+	return f.fill(of, q, nil)
+}
+
+// Await waits for the header of the answer, and hands over the informational responses that come before. Lead is the reader of
+// the request that leads, which must detach it; nil for others, and where there is no body. Why says why there was no waiting any
+// longer: ClientGone where ctx has ended, or WaitTimeout where the request has joined and patience is over.
+func (t *Ticket) Await(ctx context.Context, patience time.Duration, inform func(status int, h http.Header)) (res Response, lead *Reader, why policy.Reason) {
+	if t.response != nil {
+		return *t.response, nil, policy.NoReason
+	}
+	var timeout <-chan time.Time
+	if t.Role == Joined {
+		defer t.flight.leave()
+		timer := time.NewTimer(patience)
+		defer timer.Stop()
+		timeout = timer.C
+	}
+	for {
+		select {
+		case h := <-t.hints:
+			inform(h.status, h.header)
+		case r := <-t.result:
+			t.informAll(inform)
+			if res = responseOf(r); t.Role == Leads {
+				lead = res.lead
+			}
+			return res, lead, policy.NoReason
+		case <-ctx.Done():
+			return Response{}, nil, policy.ClientGone
+		case <-timeout:
+			return Response{}, nil, policy.WaitTimeout
+		}
+	}
+}
+
+// informAll hands over what has come together with the answer.
+func (t *Ticket) informAll(inform func(status int, h http.Header)) {
+	for {
+		select {
+		case h := <-t.hints:
+			inform(h.status, h.header)
+		default:
+			return
+		}
+	}
+}
+
+// Abandon gives up the place of a request that did not wait for its answer. An answer that nobody shares ends with it.
+func (t *Ticket) Abandon() {
+	if t.Role != Leads {
+		return
+	}
+	t.filler.tasks.Go(func() {
+		if res := responseOf(<-t.result); res.lead != nil {
+			res.lead.Detach()
+		}
+	})
+}

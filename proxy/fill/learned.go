@@ -1,0 +1,69 @@
+package fill
+
+import (
+	"slices"
+	"sync/atomic"
+
+	"cacheproxy/policy"
+)
+
+// maxLearned bounds the request header fields that a route forwards because answers named them in Vary.
+const maxLearned = 16
+
+// learned holds the request header fields that answers of a route have named in Vary. Fills replace the value that it points
+// to and never change it, so that readers need no lock. The zero value has none.
+type learned struct{ fields atomic.Pointer[fields] }
+
+// fields is immutable.
+type fields struct {
+	names    []string
+	unlisted []string // those of names that fills forward for no other reason
+}
+
+// Selecting is the request header fields that Vary is known to name on this route. The caller must not change the list.
+func (r *Route) Selecting() []string {
+	if l := r.learned.fields.Load(); l != nil {
+		return l.names
+	}
+	return nil
+}
+
+// SelectingUnlisted is those of Selecting without which a request would pass.
+func (r *Route) SelectingUnlisted() []string {
+	if l := r.learned.fields.Load(); l != nil {
+		return l.unlisted
+	}
+	return nil
+}
+
+// Learn notes what a Vary names, so that the next fill forwards it. Fields that are known not to matter are noted for each URL
+// apart, by its variants: one answer that varies by User-Agent would else split the copies of all URLs.
+func (r *Route) Learn(names []string) {
+	for _, name := range names {
+		if r.ForwardHeaders == policy.ForwardListed && policy.Neutral(name) {
+			continue
+		}
+		for {
+			old := r.learned.fields.Load()
+			next := old.with(name, r.ForwardHeaders == policy.ForwardListed && r.Unlisted(name))
+			if next == old || r.learned.fields.CompareAndSwap(old, next) {
+				break
+			}
+		}
+	}
+}
+
+// with is l and one name more; l itself where it has the name, or as many as there may be.
+func (l *fields) with(name string, unlisted bool) *fields {
+	if l == nil {
+		l = &fields{}
+	}
+	if slices.Contains(l.names, name) || len(l.names) >= maxLearned {
+		return l
+	}
+	next := &fields{names: append(slices.Clip(l.names), name), unlisted: l.unlisted}
+	if unlisted {
+		next.unlisted = append(slices.Clip(l.unlisted), name)
+	}
+	return next
+}

@@ -1,0 +1,125 @@
+package fill
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"time"
+
+	"cacheproxy/invalidation"
+	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
+	"cacheproxy/store"
+)
+
+// readSize is how much of a body is read at once.
+const readSize = 32 << 10
+
+// pump fetches the body to its end and stores it.
+func (c *running) pump(resp *http.Response, res Response) {
+	defer c.end()
+	defer c.flight.close()
+	defer resp.Body.Close()
+	defer func() {
+		if err := c.panicked(recover()); err != nil {
+			res.body.end(err)
+		}
+	}()
+	// A read that blocks ends with the request, and so with the context.
+	buf := make([]byte, readSize)
+	kept := res.Verdict.Store || res.Verdict.Share
+	for {
+		n, err := resp.Body.Read(buf)
+		if n > 0 {
+			still, werr := res.body.append(c.ctx, buf[:n])
+			if kept && !still {
+				kept = false
+				c.outgrown(res)
+			}
+			if werr != nil {
+				err = werr
+			}
+		}
+		if err == io.EOF {
+			c.complete(resp, res)
+			return
+		}
+		if err != nil {
+			c.q.Route.Metrics.NotStored(policy.Incomplete)
+			c.releaseUnshared()
+			c.keepBroken(resp, res)
+			res.body.end(fmt.Errorf("read response body: %w", err))
+			return
+		}
+	}
+}
+
+// outgrown lets go of a body that cannot be kept any longer: it streams on to those who already read it.
+func (c *running) outgrown(res Response) {
+	c.flight.close()
+	c.releaseUnshared()
+	why := res.body.dropped()
+	c.q.Route.Metrics.NotStored(why)
+	// Memory that is full now may be free for the next fill, and what an error is like says nothing of the next answer.
+	if why == policy.TooLarge && !httpcache.Passing(res.Status) {
+		c.store.MarkShareless(c.q.Key, c.q.Forward, time.Now().Add(sharelessFor), why)
+	}
+	c.deadline.Stop()
+}
+
+// complete stores the answer, if it still may be, and then tells its readers that it is whole.
+func (c *running) complete(resp *http.Response, res Response) {
+	switch data, whole := res.body.whole(); {
+	case !whole && res.Verdict.Store: // outgrown has counted it
+	case c.part != nil:
+		c.keepPart(res, *c.part, data)
+	case c.keep(res, content{size: int64(len(data)), copy: func() *store.Copy { return newCopy(c.q.Route, res.Status, res.Header, data) }}) && res.Completed:
+		c.store.DropParts(c.q.Key, c.q.Forward)
+	}
+	// Before its readers go on: what they ask next is not to join it.
+	c.flight.close()
+	res.body.finish(resp.Trailer)
+}
+
+// keep stores a copy of what came, if it may be, and counts it where it may not.
+func (c *running) keep(res Response, b content) bool {
+	copied, why := c.put(c.answer(res), b)
+	if why == policy.NoReason {
+		c.changed(copied)
+		return true
+	}
+	c.q.Route.Metrics.NotStored(why)
+	if why != policy.Outdated { // another instance may fetch what this one was too late for
+		c.releaseUnshared()
+	}
+	return false
+}
+
+// answer is what came, on its way to become a copy.
+func (c *running) answer(res Response) Answer {
+	return Answer{
+		Request: c.q, Selection: c.q.Forward, Status: res.Status, Header: res.Header, Verdict: res.Verdict, Members: res.Members,
+		Token: res.Token, Taken: c.taken, claim: &c.claim,
+	}
+}
+
+// changed notices that an answer differs from the one before although nothing said so: readers may have been given the old
+// one while the new one was true already.
+func (c *running) changed(now *store.Copy) {
+	before := c.previous
+	switch {
+	case before == nil || before.Digest == now.Digest || !slices.Equal(before.Vary, now.Vary):
+		return
+	case before.Status != now.Status || now.Status >= http.StatusBadRequest:
+		return // pages of errors differ for many reasons, and that a thing comes and goes is what negative_ttl allows for
+	case before.Life.Fresh <= 0:
+		return // nobody was given it without asking the origin
+	case time.Since(before.Life.Until()) > invalidation.MaxFill:
+		return // what invalidated it since may be forgotten
+	case !c.lease.Valid(time.Now()):
+		return // or not known yet
+	case c.ledger.Check(&before.Stamp, before.Members) == invalidation.Valid:
+		c.q.Route.Metrics.ChangedWithoutInvalidation()
+	}
+}

@@ -1,0 +1,120 @@
+package fill
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+
+	"cacheproxy/invalidation"
+	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
+	"cacheproxy/store"
+)
+
+const (
+	renewalWorkers = 16
+	renewalQueue   = 1024
+	// A copy that the origin failed to renew is left alone for renewalPause, then for twice as long each time, up to
+	// maxRenewalPause. An origin may name a longer pause, up to maxRetryAfter.
+	renewalPause    = 5 * time.Second
+	maxRenewalPause = 5 * time.Minute
+	maxRetryAfter   = time.Hour
+	// leftPause is for how long a copy is left alone that another instance renews: until then that has not come up.
+	leftPause = 250 * time.Millisecond
+)
+
+// Renewal is a copy that is to be fetched anew in the background.
+type Renewal struct {
+	Request *Request
+	Key     string            // of the flight, as that of a Joiner
+	Known   []invalidation.ID // likewise
+	Copy    *store.Copy
+	// Wanted is asked when the renewal's turn comes: the route may have been switched off since.
+	Wanted func(now time.Time) bool
+}
+
+// Renew queues a copy for renewal on behalf of a request that came at now and does not wait. Describe is called only where the
+// copy is to be renewed at all: nobody renews it, and it is not left alone after a failure. Where the queue is full the copy is
+// offered again by its next reader.
+func (f *Filler) Renew(now time.Time, c *store.Copy, describe func() Renewal) {
+	if !c.Use.StartRenewal(now) {
+		return
+	}
+	select {
+	case f.renewals <- describe():
+	default:
+		c.Use.EndRenewal(now, 0)
+	}
+}
+
+// renewQueued works off the queue until ctx ends.
+func (f *Filler) renewQueued(ctx context.Context) {
+	for {
+		select {
+		case r := <-f.renewals:
+			f.renew(ctx, r)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// renew fetches one copy anew, unless somebody does already or it has given way to another.
+func (f *Filler) renew(ctx context.Context, r Renewal) {
+	now := time.Now()
+	pause := time.Duration(0)
+	defer func() { r.Copy.Use.EndRenewal(time.Now(), pause) }()
+	if !r.Wanted(now) || f.Withholds(r.Request.Route, now) {
+		return // nobody will read the copy; or the origin is to be left alone
+	}
+	replaced := func() bool { return f.store.Lookup(r.Request.Key, r.Request.Forward, time.Now()).Copy != r.Copy }
+	t := f.Join(Joiner{Key: r.Key, Known: r.Known, MaxWaiters: 1 << 30}, func() *Request {
+		if replaced() {
+			return nil
+		}
+		return r.Request
+	})
+	if t.Role != Leads {
+		if t.result != nil {
+			t.flight.leave()
+		}
+		return
+	}
+	res, lead, why := t.Await(ctx, 0, nil)
+	switch {
+	case why != policy.NoReason:
+		t.Abandon()
+		return
+	case res.Again:
+		if !replaced() {
+			pause = leftPause
+		}
+		return
+	}
+	if res.Reason != policy.NoReason || httpcache.Passing(res.Status) {
+		asked := min(httpcache.RetryAfter(res.Header, time.Now()), maxRetryAfter)
+		pause = max(pauseAfter(r.Copy.Use.FailRenewal()), asked)
+	}
+	if lead == nil {
+		return
+	}
+	defer lead.Detach()
+	if !res.Verdict.Share {
+		return // nobody to read it
+	}
+	for {
+		if p, err := lead.Next(ctx); err != nil || len(p) == 0 {
+			return
+		}
+	}
+}
+
+// pauseAfter is how long a copy is left alone whose renewal failed n times in a row. It is varied: copies that failed
+// together are not tried again together.
+func pauseAfter(n uint32) time.Duration {
+	d := maxRenewalPause
+	if n <= 6 {
+		d = min(renewalPause<<(n-1), maxRenewalPause)
+	}
+	return d - rand.N(d/4)
+}

@@ -1,0 +1,55 @@
+package fill
+
+import (
+	"net/http"
+	"net/netip"
+
+	"cacheproxy/invalidation"
+	"cacheproxy/observe"
+	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
+	"cacheproxy/proxy/upstream"
+	"cacheproxy/store"
+)
+
+// Request is what a fill needs to know of the request that it is for: the storage key, the variant and the bytes to the origin
+// are made from it and from nothing else. It holds nothing of a client's connection. Nobody changes it once Join, Alone or Renew
+// has it.
+type Request struct {
+	Route   *Route
+	Match   policy.Match
+	Target  httpcache.Target
+	Query   string      // as the origin gets it
+	Key     string      // under which the answer is stored
+	Header  http.Header // the client's, for keys and members
+	Forward http.Header // what the origin gets of it; selects the variant
+	Method  string
+	Content []byte // of the request; nil: none
+
+	Base     *store.Copy // what a 304 would confirm; nil: the answer is fetched whole
+	BaseKey  string      // under which Base is stored
+	Previous *store.Copy // what was stored before, to notice changes that nothing announced; nil: nothing
+
+	// Personal is set where Forward has the credentials of the one client that the fill is for.
+	Personal bool
+	Client   netip.Addr // whom the origin is told of; zero: nobody
+	Range    string     // Range of the one client that the fill is for; empty: the answer is fetched whole
+	IfRange  string     // the If-Range that came with Range
+
+	Class     upstream.Class // of the place at the origin
+	Why       policy.Reason  // labels the request to the origin
+	ID        string         // X-Request-Id of the request to the origin
+	MaxObject int64          // larger answers are not stored, in bytes
+	Hints     bool           // whoever leads the flight wants the informational responses
+	Span      *observe.Span  // of the request that needs the answer, or has set off the renewal; nil: not traced
+}
+
+// RequestIDField carries the id of one request, from a trusted proxy, to the origin, and back to the client.
+const RequestIDField = "X-Request-Id"
+
+// members is what the answer to a request belongs to, by what the request and the header of the answer say. ok is false where
+// that is more than a copy may belong to.
+func (q *Request) members(answer http.Header) (ids []invalidation.ID, ok bool) {
+	members := q.Route.Members(&q.Match, q.Target, q.Query, q.Header, answer)
+	return invalidation.IDsOf(members), len(members) <= policy.MaxMembers
+}

@@ -1,0 +1,84 @@
+package fill
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"time"
+
+	"cacheproxy/invalidation"
+	"cacheproxy/policy/httpcache"
+	"cacheproxy/proxy/upstream"
+)
+
+// roundTrip waits for a place at the origin, takes the token, and sends the request.
+func (c *running) roundTrip() (*http.Response, error) {
+	q := c.q
+	slot, err := q.Route.Origin.Acquire(c.ctx, upstream.Place{Class: q.Class, Route: q.Route.Name})
+	if err != nil {
+		return nil, fmt.Errorf("fetch from upstream %s: %w", q.Route.Origin.Name(), err)
+	}
+	c.slot, c.resp = slot, nil
+	c.taken = time.Now()
+	c.token = c.flights.send(c.flight)
+	// What was invalidated before the token is not worth confirming: a 304 would bring it back. So would one for what may have
+	// been invalidated, for all that is known here.
+	informed := c.lease.Valid(time.Now())
+	if b := c.base; b != nil && (!informed || c.ledger.Check(&b.Stamp, b.Members) > invalidation.Soft) {
+		c.base = nil
+	}
+	if m := c.missing; m != nil && (!informed || !m.completable(c.ledger)) {
+		c.missing = nil
+	}
+	req := c.outgoing()
+	sent := q.Route.Sending(q.Why, c.span, req)
+	resp, err := q.Route.Origin.Send(req, slot)
+	c.resp = resp
+	sent(resp, err)
+	return resp, err
+}
+
+// outgoing is the request as the origin gets it.
+func (c *running) outgoing() *http.Request {
+	q := c.q
+	h := q.Forward.Clone()
+	if c.base != nil {
+		httpcache.AddValidators(h, c.base.Header())
+	}
+	switch {
+	case q.Range != "":
+		h["Range"] = []string{q.Range}
+		if q.IfRange != "" {
+			h["If-Range"] = []string{q.IfRange}
+		}
+	case c.missing != nil:
+		c.missing.ask(h)
+	}
+	q.Route.OfferSurrogate(h)
+	// The client's address is not part of the key: unless the request is one person's, the origin does not learn it. Nor does
+	// it learn a Host that is not: whoever asks first would choose the links in the answer for all. What else is here of the
+	// way that the request came is part of the key, or was said by a trusted proxy.
+	httpcache.Forward(h, q.Client, q.Target.Scheme, q.Route.KeyedHost(q.Target.Host), true)
+	httpcache.AppendVia(h, 1, 1)
+	h[RequestIDField] = []string{q.ID}
+	req := (&http.Request{
+		Method: q.Method, URL: &url.URL{}, Header: h, Host: q.Route.Origin.Host(q.Target.Host),
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+	}).WithContext(withHints(c.ctx, c.flight.hints))
+	if len(q.Content) > 0 {
+		req.Body = io.NopCloser(bytes.NewReader(q.Content))
+	} else if q.Content != nil {
+		req.Body = http.NoBody
+	}
+	req.ContentLength = int64(len(q.Content))
+	upstream.SetTarget(req, q.Route.Origin.URL(), q.Target.WithQuery(q.Query))
+	return req
+}
+
+// drain reads the little that may come with a 304, so that the connection can be used again.
+func drain(resp *http.Response) {
+	_, _ = io.CopyN(io.Discard, resp.Body, 4<<10) // a body that cannot be read costs the connection, nothing else
+	resp.Body.Close()
+}

@@ -1,0 +1,47 @@
+package fill
+
+import (
+	"net/http"
+
+	"cacheproxy/observe"
+	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
+	"cacheproxy/proxy/upstream"
+)
+
+// Route is a configured route with what its fills need: where they go, and who counts them. It is immutable but for what
+// answers have taught about Vary.
+type Route struct {
+	*policy.Route
+	Origin   *upstream.Upstream
+	Metrics  *observe.RouteMetrics
+	Requests *observe.UpstreamMetrics // counts the requests to Origin
+
+	learned *learned
+}
+
+// NewRoute joins a configured route with its upstream.
+func NewRoute(r *policy.Route, o *upstream.Upstream, m *observe.Metrics) *Route {
+	return &Route{Route: r, Origin: o, Metrics: m.Route(r.Name), Requests: m.Upstream(o.Name()), learned: new(learned)}
+}
+
+// Inherit shares what answers have taught about Vary with the route of an earlier generation of the configuration. It must be
+// called before the first request of the new generation.
+func (r *Route) Inherit(before *Route) { r.learned = before.learned }
+
+// KeyedHost is the part of the client's Host that belongs to the storage key: none where the origin never sees it.
+func (r *Route) KeyedHost(client string) string {
+	if r.Host.Literal != "" {
+		return ""
+	}
+	return client
+}
+
+// anyQuery ends the keys that the queries of a path share. No key is the beginning of another.
+const anyQuery = 's'
+
+// PathKey is the key that all queries of a target's path share. No copy is stored under it.
+func (r *Route) PathKey(t httpcache.Target, h http.Header) string {
+	t.Query, t.HasQuery = "", false
+	return string(append(r.AppendKey(nil, t, r.KeyedHost(t.Host), "", h), anyQuery))
+}

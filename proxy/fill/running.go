@@ -1,0 +1,158 @@
+package fill
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"cacheproxy/invalidation"
+	"cacheproxy/observe"
+	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
+	"cacheproxy/proxy/upstream"
+	"cacheproxy/store"
+)
+
+// fillDeadline bounds a fill from its start to its last byte. It is less than invalidation.MaxFill.
+const fillDeadline = 5 * time.Minute
+
+// running is one fill at work. One goroutine has it at a time: that of the flight up to the header of the answer, then the one
+// that fetches the body.
+type running struct {
+	*Filler
+	flight   *flight
+	q        *Request
+	alone    bool // the fill serves one client only, and ends with it
+	ctx      context.Context
+	cancel   context.CancelCauseFunc
+	deadline *time.Timer
+	unbind   func() bool // lets the fill outlive its one client; nil: it has none
+	began    time.Time
+	span     *observe.Span
+
+	base     *store.Copy // what a 304 would confirm; nil: nothing, or nothing any more
+	baseKey  string
+	previous *store.Copy
+	missing  *missing    // what lacks of the answer, where the rest is stored; nil: the answer is fetched whole
+	claim    store.Claim // the right to fetch for all instances; nil: not this one, or not any more
+
+	// Of the request that was sent last.
+	taken time.Time // when token was
+	token invalidation.Token
+	slot  *upstream.Slot
+	resp  *http.Response
+
+	part *httpcache.PartOf // the part that came and may be kept; nil: the answer is a whole, or none
+}
+
+// fill fetches an answer up to its header and leaves a goroutine that fetches the rest. only is the context of the one client
+// that the fill is for; nil: it is for whoever joins.
+func (f *Filler) fill(of *flight, q *Request, only context.Context) (res Response) {
+	if !f.tasks.begin() {
+		res = Response{Reason: policy.OriginError, Err: errors.New("fetch from upstream: the proxy is closed")}
+		of.publish(res, false)
+		return res
+	}
+	defer f.tasks.end()
+	ctx, cancel := context.WithCancelCause(f.lifetime)
+	c := &running{
+		Filler: f, flight: of, q: q, alone: only != nil, ctx: ctx, cancel: cancel, began: time.Now(), span: f.trace(q),
+		base: q.Base, baseKey: q.BaseKey, previous: q.Previous,
+	}
+	defer func() {
+		if err := c.panicked(recover()); err != nil {
+			res = Response{Reason: policy.Panic, Err: err}
+			c.release()
+			of.publish(res, false)
+			c.end()
+		}
+	}()
+	c.deadline = time.AfterFunc(fillDeadline, func() { cancel(context.DeadlineExceeded) })
+	if only != nil {
+		c.unbind = context.AfterFunc(only, func() { cancel(context.Cause(only)) })
+	}
+	res = c.run()
+	if res.Reason != policy.NoReason {
+		of.publish(res, false)
+		c.end()
+	}
+	return res
+}
+
+// panicked tells of a defect, which is the end of this fill and of nothing else. It is nil when there was none.
+func (c *running) panicked(v any) error {
+	if v == nil {
+		return nil
+	}
+	c.logger.Error("fill panicked", "route", c.q.Route.Name, "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
+	return fmt.Errorf("fill: panic: %v", v)
+}
+
+// release gives back the place at the origin that a panic has left behind.
+func (c *running) release() {
+	if c.resp != nil {
+		c.resp.Body.Close()
+	}
+	if c.slot != nil {
+		c.slot.Release()
+	}
+}
+
+func (c *running) end() {
+	c.deadline.Stop()
+	if c.unbind != nil {
+		c.unbind()
+	}
+	c.disclaim(store.Vacant)
+	c.cancel(nil)
+	c.span.End()
+}
+
+// run asks the origin until its answer is one to what was asked for.
+func (c *running) run() Response {
+	if res, found := c.lookupTiers(); found {
+		return res
+	}
+	if c.base == nil && c.q.Range == "" {
+		c.missing = c.lookupMissing(c.q)
+	}
+	requested := time.Now()
+	resp, err := c.roundTrip()
+	if err == nil && c.missing != nil && c.missing.declines(resp) {
+		// It is a part of something else, or 416 because there is less now.
+		resp.Body.Close()
+		c.missing, requested = nil, time.Now()
+		resp, err = c.roundTrip()
+	}
+	if err == nil && resp.StatusCode == http.StatusNotModified && c.base != nil && !httpcache.ConfirmsStored(c.base.Header(), resp.Header) {
+		// It confirms something else than what is stored: fetch the answer whole.
+		drain(resp)
+		c.base, requested = nil, time.Now()
+		resp, err = c.roundTrip()
+	}
+	if err != nil {
+		return c.failed(err)
+	}
+	if resp.StatusCode == http.StatusNotModified && c.base == nil {
+		drain(resp)
+		return c.failed(errors.New("fetch response: the origin answered 304 to an unconditional request"))
+	}
+	return c.receiveHeader(resp, requested)
+}
+
+func (c *running) failed(err error) Response {
+	if cause := context.Cause(c.ctx); cause != nil && c.ctx.Err() != nil {
+		err = fmt.Errorf("%w: %w", err, cause)
+	}
+	return c.refused(upstream.Classify(err), err)
+}
+
+// refused is the end of a fill without an answer.
+func (c *running) refused(reason policy.Reason, err error) Response {
+	c.releaseUnshared()
+	c.span.Failed(reason)
+	return Response{Reason: reason, Err: err, Took: time.Since(c.began), ID: c.q.ID, Span: c.span}
+}
