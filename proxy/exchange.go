@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -109,7 +110,9 @@ func (ex *exchange) deliver(d *decision, status policy.Status) {
 	ex.settle(status)
 	c.Use.Hit()
 	if status.Outcome == policy.Hit && ex.lease == leaseHeld && !d.found.other && ex.p.store.Lacks(c) {
-		ex.p.fills.Rewarm(ex.route.Route, string(ex.key), d.found.Found)
+		found := d.found.Found
+		found.Key = strings.Clone(found.Key) // which may lie in the buffer of this request
+		ex.p.fills.Rewarm(ex.route.Route, string(ex.key), found)
 	}
 	if err := ex.deliverCopy(c); err != nil {
 		ex.p.store.Drop(d.found.Key, c)

@@ -111,10 +111,11 @@ func (f *Filler) put(a Answer, b content) (*store.Copy, policy.Reason) {
 	case time.Since(a.Taken) > invalidation.MaxFill:
 		return nil, policy.Outdated
 	}
-	if !a.Observed {
-		f.promoteStandIn(a.Status, q.Route, q.Key, a.Selection)
+	keepsStandIn := f.keepsStandInBelow
+	if a.Observed {
+		keepsStandIn = f.keepsStandIn
 	}
-	if f.keepsStandIn(a.Status, q.Route, q.Key, a.Selection) {
+	if keepsStandIn(a.Status, q.Route, q.Key, a.Selection) {
 		return nil, policy.OriginStatus
 	}
 	copied := b.copy()
@@ -131,7 +132,7 @@ func (f *Filler) put(a Answer, b content) (*store.Copy, policy.Reason) {
 	f.store.Put(q.Key, a.Selection, copied)
 	if !a.Observed {
 		f.alias(q, copied)
-		f.writeTiers(q.Route, q.Key, a.Selection, a.handOver())
+		f.tiers.write(q.Route, q.Key, a.Selection, a.handOver())
 	}
 	return copied, policy.NoReason
 }

@@ -29,7 +29,7 @@ func (c *running) claimed() bool {
 	ctx, cancel := context.WithTimeout(c.ctx, c.q.Route.WaitTimeout/4*3)
 	defer cancel()
 	for range maxClaims {
-		claim, err := c.ask(ctx)
+		claim, err := claim(ctx, c.f.claims, c.flight.key)
 		switch {
 		case err != nil:
 			return false
@@ -52,14 +52,14 @@ func (c *running) claimed() bool {
 
 // mayClaim reports whether other instances could use what this fill brings, and this one what they bring.
 func (c *running) mayClaim() bool {
-	return c.claims != nil && !c.alone && c.store.Deep() && !c.store.Down() && c.lease.Valid(time.Now())
+	return c.f.claims != nil && !c.alone && c.f.store.Deep() && !c.f.store.Down() && c.f.lease.Valid(time.Now())
 }
 
-// ask claims the key of the flight.
-func (c *running) ask(ctx context.Context) (store.Claim, error) {
+// claim claims the key of a flight.
+func claim(ctx context.Context, claims store.Claims, key string) (store.Claim, error) {
 	ctx, cancel := context.WithTimeout(ctx, claimTimeout)
 	defer cancel()
-	return c.claims.Claim(ctx, c.flight.key)
+	return claims.Claim(ctx, key)
 }
 
 // disclaim gives the right back, if the fill has it, and says how it ended.
@@ -69,7 +69,7 @@ func (c *running) disclaim(how store.ClaimResult) {
 		return
 	}
 	c.claim = nil
-	c.tasks.Go(func() { claim.Release(how) }) // the fill is a task itself, so that this one runs
+	c.f.tasks.Go(func() { claim.Release(how) }) // the fill is a task itself, so that this one runs
 }
 
 // releaseUnshared gives the right back after an answer that is of no use to others. A fill that was stopped from here leaves it

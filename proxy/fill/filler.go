@@ -35,10 +35,8 @@ type Filler struct {
 	logger *slog.Logger
 
 	flights  flights
-	renewals chan Renewal  // a full queue drops what is offered
-	writing  chan struct{} // a place for each new copy on its way to the tiers below memory
-	warming  chan struct{} // a place for each copy on its way to a tier that has lost it
-	trouble  observe.Throttle
+	tiers    tiers
+	renewals chan Renewal // a full queue drops what is offered
 
 	lifetime context.Context // of all fills; ends with Close
 	stop     context.CancelFunc
@@ -50,8 +48,11 @@ func New(o Options) *Filler {
 	lifetime, stop := context.WithCancel(context.Background())
 	f := &Filler{
 		store: o.Store, ledger: o.Ledger, lease: o.Lease, claims: o.Claims, tracer: o.Tracer, logger: o.Logger,
-		renewals: make(chan Renewal, renewalQueue), writing: make(chan struct{}, maxWriting), warming: make(chan struct{}, maxWarming),
-		lifetime: lifetime, stop: stop,
+		renewals: make(chan Renewal, renewalQueue), lifetime: lifetime, stop: stop,
+	}
+	f.tiers = tiers{
+		store: o.Store, lease: o.Lease, logger: o.Logger, lifetime: lifetime, tasks: &f.tasks,
+		writing: make(chan struct{}, maxWriting), warming: make(chan struct{}, maxWarming),
 	}
 	f.flights.init(o.Ledger)
 	return f
@@ -60,7 +61,7 @@ func New(o Options) *Filler {
 // Run renews copies and looks after the tiers, in the background, until ctx ends.
 func (f *Filler) Run(ctx context.Context) error {
 	var workers sync.WaitGroup
-	workers.Go(func() { f.watchTiers(ctx) })
+	workers.Go(func() { f.tiers.watch(ctx) })
 	for range renewalWorkers {
 		workers.Go(func() { f.renewQueued(ctx) })
 	}
@@ -87,6 +88,9 @@ func (f *Filler) Load() Load {
 	l.Flights, l.Waiters = f.flights.count()
 	return l
 }
+
+// Rewarm writes a copy that was found under a storage key to the tiers below memory, which have lost it. Nobody waits for it.
+func (f *Filler) Rewarm(r *Route, key string, found store.Found) { f.tiers.warm(r, key, found) }
 
 // Withholds reports whether a read of the route that no copy answers must not go on to the origin: read-through promises that
 // the origin sees no more than what the store lets through.

@@ -1,6 +1,7 @@
 package fill
 
 import (
+	"context"
 	"fmt"
 	"hash/maphash"
 	"sync"
@@ -206,15 +207,15 @@ func (fs *flights) count() (open, waiters int) {
 }
 
 // turn waits until the flight before this one has its answer.
-func (c *running) turn() error {
-	if c.flight.after == nil {
+func (f *flight) turn(ctx context.Context) error {
+	if f.after == nil {
 		return nil
 	}
 	select {
-	case <-c.flight.after:
+	case <-f.after:
 		return nil
-	case <-c.ctx.Done():
-		return fmt.Errorf("wait for the fetch before: %w", c.ctx.Err())
+	case <-ctx.Done():
+		return fmt.Errorf("wait for the fetch before: %w", ctx.Err())
 	}
 }
 

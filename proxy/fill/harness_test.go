@@ -24,7 +24,7 @@ type rig struct {
 	route *Route
 }
 
-func newRig(t testing.TB, origin http.HandlerFunc) *rig {
+func newRig(t testing.TB, origin http.HandlerFunc, below ...store.Tier) *rig {
 	t.Helper()
 	server := httptest.NewServer(origin)
 	t.Cleanup(server.Close)
@@ -34,7 +34,7 @@ func newRig(t testing.TB, origin http.HandlerFunc) *rig {
 	}
 	shop := upstream.New(upstream.Options{Name: "shop", URL: address, Timeout: 30 * time.Second, MaxInFlight: 1000})
 	r := &policy.Route{Name: "all", Upstream: "shop", Policy: policy.CacheAside, TTL: time.Minute, WaitTimeout: 30 * time.Second}
-	f := New(Options{Store: store.New(store.NewMemory(16 << 20)), Ledger: invalidation.NewLedger(), Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	f := New(Options{Store: store.New(store.NewMemory(16<<20), below...), Ledger: invalidation.NewLedger(), Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	t.Cleanup(func() { f.Close(); shop.CloseIdle() })
 	return &rig{f, t, NewRoute(r, shop, observe.NewMetrics("test"))}
 }

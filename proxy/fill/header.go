@@ -2,7 +2,6 @@ package fill
 
 import (
 	"math/rand/v2"
-	"mime"
 	"net/http"
 	"slices"
 	"time"
@@ -34,14 +33,11 @@ func (c *running) receiveHeader(resp *http.Response, requested time.Time) Respon
 		Status: status, Length: length, Token: c.token, Age: header["Age"], Forward: q.Forward, Took: received.Sub(c.began),
 		Ranged: q.Range != "", Completed: completed, ID: q.ID, Span: c.span,
 	}
-	res.Verdict = c.judge(policy.Fetch{
+	res.Verdict, c.part = judge(q, policy.Fetch{
 		Method: http.MethodGet, Authorized: len(q.Header["Authorization"]) > 0, Requested: requested, Received: received,
 		Status: status, Header: header, BodyLength: length, MaxObject: q.MaxObject, Jitter: rand.Float64(),
 		Accepting: q.Forward["Accept-Encoding"], Forwarded: q.Forward,
 	})
-	if streams(header) {
-		keepFrom(&res.Verdict, policy.TooLarge)
-	}
 	ids, ok := q.members(header)
 	if confirmed {
 		// The stored header has no surrogate keys, and a 304 may leave them out: the copy keeps the ones it came with.
@@ -54,7 +50,7 @@ func (c *running) receiveHeader(resp *http.Response, requested time.Time) Respon
 		keepFrom(&res.Verdict, policy.TooManyMembers)
 	}
 	res.Members = ids
-	if res.Verdict.Store && !confirmed && c.keepsStandIn(status, r, q.Key, q.Forward) {
+	if res.Verdict.Store && !confirmed && c.f.keepsStandIn(status, r, q.Key, q.Forward) {
 		res.Verdict.Store, res.Verdict.Reason = false, policy.OriginStatus
 	}
 	if res.Verdict.Store {
@@ -77,18 +73,18 @@ func (c *running) receiveHeader(resp *http.Response, requested time.Time) Respon
 // keepFrom makes an answer one that is neither stored nor shared.
 func keepFrom(v *policy.Verdict, why policy.Reason) { v.Share, v.Store, v.Reason = false, false, why }
 
-// judge decides what may become of the answer. To a request for a part, a part may be the answer; to any other, it is kept
-// by nobody. Any other answer to it than the whole may be about its Range, and is for nobody else.
-func (c *running) judge(f policy.Fetch) policy.Verdict {
-	r := c.q.Route
-	if c.q.Range == "" || f.Status == http.StatusOK {
-		return r.Judge(f)
+// judge decides what may become of the answer to q. To a request for a part, a part may be the answer, which then is returned; to
+// any other, a part is kept by nobody. An answer to a request for a part that is neither it nor the whole may be about its Range,
+// and is for nobody else.
+func judge(q *Request, f policy.Fetch) (policy.Verdict, *httpcache.PartOf) {
+	if q.Range == "" || f.Status == http.StatusOK {
+		return q.Route.Judge(f), nil
 	}
-	part, verdict := r.JudgePart(f)
-	if verdict.Store {
-		c.part = &part
+	part, verdict := q.Route.JudgePart(f)
+	if !verdict.Store {
+		return verdict, nil
 	}
-	return verdict
+	return verdict, &part
 }
 
 // union is all of a and what only b has.
@@ -101,19 +97,13 @@ func union(a, b []invalidation.ID) []invalidation.ID {
 	return a
 }
 
-// streams reports whether an answer has no end to wait for.
-func streams(h http.Header) bool {
-	t, _, err := mime.ParseMediaType(h.Get("Content-Type"))
-	return err == nil && (t == "text/event-stream" || t == "application/grpc")
-}
-
 // publish lets the waiting requests have the answer, or sends them on their way, and has the body fetched.
 func (c *running) publish(resp *http.Response, res Response) Response {
 	keep := int64(0)
 	if res.Verdict.Store || res.Verdict.Share {
 		keep = c.q.MaxObject
 	}
-	res.body = newBody(c.store.Memory().Budget(), keep, res.Length)
+	res.body = newBody(c.f.store.Memory().Budget(), keep, res.Length)
 	res.body.unread = func() { c.cancel(errAbandoned) }
 	// Before the first byte comes: a body that is not kept ends when it has no reader.
 	res.lead = res.body.leader()
@@ -128,7 +118,7 @@ func (c *running) publish(resp *http.Response, res Response) Response {
 		}
 	}
 	c.flight.publish(res, res.Verdict.Share && res.Verdict.Store)
-	c.tasks.Go(func() { c.pump(resp, res) })
+	c.f.tasks.Go(func() { c.pump(resp, res) })
 	return res
 }
 
@@ -142,7 +132,7 @@ func (c *running) remember(res Response) {
 	}
 	// A client that is told to slow down learns nothing about the resource: a copy of it stays, and requests wait in line.
 	if !res.Verdict.Store && !httpcache.Passing(res.Status) {
-		c.store.MarkShareless(c.q.Key, c.q.Forward, time.Now().Add(sharelessFor), res.Verdict.Reason)
+		c.f.store.MarkShareless(c.q.Key, c.q.Forward, time.Now().Add(sharelessFor), res.Verdict.Reason)
 	}
 }
 
@@ -151,7 +141,7 @@ func (c *running) confirm(resp *http.Response, res Response) Response {
 	drain(resp)
 	fresh, err := renewCopy(c.q.Route, c.base, res.Header, res.Verdict.Store)
 	if err != nil {
-		c.store.Drop(c.baseKey, c.base)
+		c.f.store.Drop(c.baseKey, c.base)
 		return c.failed(err)
 	}
 	fresh.Life = res.Verdict.Lifetime
@@ -160,7 +150,7 @@ func (c *running) confirm(resp *http.Response, res Response) Response {
 	res.Stored = c.keep(res, contentOf(fresh))
 	if !res.Verdict.Store && !c.q.Personal {
 		// It is still right, but by what the origin says now it must not be kept (RFC 9111 §4.3.4, §3).
-		c.store.Drop(c.baseKey, c.base)
+		c.f.store.Drop(c.baseKey, c.base)
 	}
 	c.flight.publish(res, false)
 	c.end()

@@ -21,8 +21,8 @@ type missing struct {
 
 // lookupMissing looks for parts of the answer of which only one stretch is missing, so that the origin need not send the rest.
 // Nil: there are none.
-func (f *Filler) lookupMissing(q *Request) *missing {
-	p := f.store.LookupParts(q.Key, q.Forward)
+func lookupMissing(s *store.Store, q *Request) *missing {
+	p := s.LookupParts(q.Key, q.Forward)
 	if p == nil || p.Size > q.MaxObject || httpcache.StrongValidator(p.Of.Header()) == "" {
 		return nil
 	}
@@ -86,12 +86,12 @@ func (c *running) keepPart(res Response, part httpcache.PartOf, data []byte) {
 	header := httpcache.WholeHeader(res.Header)
 	a := c.answer(res)
 	a.Status = http.StatusPartialContent
-	_, why := c.put(a, content{
+	_, why := c.f.put(a, content{
 		size: part.Size,
 		copy: func() *store.Copy { return store.NewCopy(http.StatusPartialContent, header, nil) },
 		place: func(of *store.Copy) {
-			now = c.store.PutParts(c.q.Key, c.q.Forward, store.NewParts(of, part, exact(data)), c.q.MaxObject, func(older *store.Parts) bool {
-				return c.ledger.Check(&older.Of.Stamp, older.Of.Members) <= invalidation.Soft && httpcache.Combinable(older.Of.Header(), header)
+			now = c.f.store.PutParts(c.q.Key, c.q.Forward, store.NewParts(of, part, exact(data)), c.q.MaxObject, func(older *store.Parts) bool {
+				return c.f.ledger.Check(&older.Of.Stamp, older.Of.Members) <= invalidation.Soft && httpcache.Combinable(older.Of.Header(), header)
 			})
 		},
 	})
@@ -103,7 +103,7 @@ func (c *running) keepPart(res Response, part httpcache.PartOf, data []byte) {
 	if body, ok := now.Whole(); ok && httpcache.StrongValidator(header) != "" {
 		res.Members = now.Of.Members
 		if c.keep(res, contentOf(store.NewCopy(http.StatusOK, withLength(now.Of.Header(), len(body)), body))) {
-			c.store.DropParts(c.q.Key, c.q.Forward)
+			c.f.store.DropParts(c.q.Key, c.q.Forward)
 		}
 	}
 }

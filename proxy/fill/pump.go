@@ -63,7 +63,7 @@ func (c *running) outgrown(res Response) {
 	c.q.Route.Metrics.NotStored(why)
 	// Memory that is full now may be free for the next fill, and what an error is like says nothing of the next answer.
 	if why == policy.TooLarge && !httpcache.Passing(res.Status) {
-		c.store.MarkShareless(c.q.Key, c.q.Forward, time.Now().Add(sharelessFor), why)
+		c.f.store.MarkShareless(c.q.Key, c.q.Forward, time.Now().Add(sharelessFor), why)
 	}
 	c.deadline.Stop()
 }
@@ -75,7 +75,7 @@ func (c *running) complete(resp *http.Response, res Response) {
 	case c.part != nil:
 		c.keepPart(res, *c.part, data)
 	case c.keep(res, content{size: int64(len(data)), copy: func() *store.Copy { return newCopy(c.q.Route, res.Status, res.Header, data) }}) && res.Completed:
-		c.store.DropParts(c.q.Key, c.q.Forward)
+		c.f.store.DropParts(c.q.Key, c.q.Forward)
 	}
 	// Before its readers go on: what they ask next is not to join it.
 	c.flight.close()
@@ -84,9 +84,9 @@ func (c *running) complete(resp *http.Response, res Response) {
 
 // keep stores a copy of what came, if it may be, and counts it where it may not.
 func (c *running) keep(res Response, b content) bool {
-	copied, why := c.put(c.answer(res), b)
+	copied, why := c.f.put(c.answer(res), b)
 	if why == policy.NoReason {
-		c.changed(copied)
+		c.f.noticeChange(c.q.Route, c.previous, copied)
 		return true
 	}
 	c.q.Route.Metrics.NotStored(why)
@@ -104,10 +104,9 @@ func (c *running) answer(res Response) Answer {
 	}
 }
 
-// changed notices that an answer differs from the one before although nothing said so: readers may have been given the old
+// noticeChange notices that an answer differs from the one before although nothing said so: readers may have been given the old
 // one while the new one was true already.
-func (c *running) changed(now *store.Copy) {
-	before := c.previous
+func (f *Filler) noticeChange(r *Route, before, now *store.Copy) {
 	switch {
 	case before == nil || before.Digest == now.Digest || !slices.Equal(before.Vary, now.Vary):
 		return
@@ -117,9 +116,9 @@ func (c *running) changed(now *store.Copy) {
 		return // nobody was given it without asking the origin
 	case time.Since(before.Life.Until()) > invalidation.MaxFill:
 		return // what invalidated it since may be forgotten
-	case !c.lease.Valid(time.Now()):
+	case !f.lease.Valid(time.Now()):
 		return // or not known yet
-	case c.ledger.Check(&before.Stamp, before.Members) == invalidation.Valid:
-		c.q.Route.Metrics.ChangedWithoutInvalidation()
+	case f.ledger.Check(&before.Stamp, before.Members) == invalidation.Valid:
+		r.Metrics.ChangedWithoutInvalidation()
 	}
 }

@@ -22,14 +22,14 @@ func (c *running) roundTrip() (*http.Response, error) {
 	}
 	c.slot, c.resp = slot, nil
 	c.taken = time.Now()
-	c.token = c.flights.send(c.flight)
+	c.token = c.f.flights.send(c.flight)
 	// What was invalidated before the token is not worth confirming: a 304 would bring it back. So would one for what may have
 	// been invalidated, for all that is known here.
-	informed := c.lease.Valid(time.Now())
-	if b := c.base; b != nil && (!informed || c.ledger.Check(&b.Stamp, b.Members) > invalidation.Soft) {
+	informed := c.f.lease.Valid(time.Now())
+	if b := c.base; b != nil && (!informed || c.f.ledger.Check(&b.Stamp, b.Members) > invalidation.Soft) {
 		c.base = nil
 	}
-	if m := c.missing; m != nil && (!informed || !m.completable(c.ledger)) {
+	if m := c.missing; m != nil && (!informed || !m.completable(c.f.ledger)) {
 		c.missing = nil
 	}
 	req := c.outgoing()

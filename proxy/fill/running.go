@@ -22,7 +22,7 @@ const fillDeadline = 5 * time.Minute
 // running is one fill at work. One goroutine has it at a time: that of the flight up to the header of the answer, then the one
 // that fetches the body.
 type running struct {
-	*Filler
+	f        *Filler
 	flight   *flight
 	q        *Request
 	alone    bool // the fill serves one client only, and ends with it
@@ -59,7 +59,7 @@ func (f *Filler) fill(of *flight, q *Request, only context.Context) (res Respons
 	defer f.tasks.end()
 	ctx, cancel := context.WithCancelCause(f.lifetime)
 	c := &running{
-		Filler: f, flight: of, q: q, alone: only != nil, ctx: ctx, cancel: cancel, began: time.Now(), span: f.trace(q),
+		f: f, flight: of, q: q, alone: only != nil, ctx: ctx, cancel: cancel, began: time.Now(), span: f.trace(q),
 		base: q.Base, baseKey: q.BaseKey, previous: q.Previous,
 	}
 	defer func() {
@@ -87,7 +87,7 @@ func (c *running) panicked(v any) error {
 	if v == nil {
 		return nil
 	}
-	c.logger.Error("fill panicked", "route", c.q.Route.Name, "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
+	c.f.logger.Error("fill panicked", "route", c.q.Route.Name, "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
 	return fmt.Errorf("fill: panic: %v", v)
 }
 
@@ -117,7 +117,7 @@ func (c *running) run() Response {
 		return res
 	}
 	if c.base == nil && c.q.Range == "" {
-		c.missing = c.lookupMissing(c.q)
+		c.missing = lookupMissing(c.f.store, c.q)
 	}
 	requested := time.Now()
 	resp, err := c.roundTrip()

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"cacheproxy/invalidation"
 	"cacheproxy/policy/httpcache"
 	"cacheproxy/store"
 )
@@ -17,27 +18,27 @@ func (f *Filler) keepsStandIn(status int, r *Route, key string, h http.Header) b
 		return false
 	}
 	now := time.Now()
-	if found := f.store.Lookup(key, h, now, r.SelectingUnlisted()...); found.Copy != nil && f.mayStandIn(found.Copy, now) {
+	if found := f.store.Lookup(key, h, now, r.SelectingUnlisted()...); found.Copy != nil && mayStandIn(found.Copy, f.ledger, now) {
 		return true
 	}
 	parts := f.store.LookupParts(key, h)
-	return parts != nil && f.mayStandIn(parts.Of, now)
+	return parts != nil && mayStandIn(parts.Of, f.ledger, now)
 }
 
-// mayStandIn reports whether a copy may be served where the origin fails, whatever a client wishes: fresh ones are, too.
-func (f *Filler) mayStandIn(c *store.Copy, now time.Time) bool {
-	use, _ := c.Usable(f.ledger, now)
-	return use >= httpcache.StaleOnError && !httpcache.Passing(c.Status)
-}
-
-// promoteStandIn looks into the tiers below memory for a copy that may stand in for an error: while the origin was failing this
-// fill, another instance may have got an answer, and memory may have let go of what is still held there.
-func (f *Filler) promoteStandIn(status int, r *Route, key string, h http.Header) {
-	if !httpcache.Passing(status) || !f.store.Deep() || !f.lease.Valid(time.Now()) {
-		return
+// keepsStandInBelow is keepsStandIn after a look into the tiers: while the origin was failing this fill, another instance may
+// have got an answer, and memory may have let go of what is still held there.
+func (f *Filler) keepsStandInBelow(status int, r *Route, key string, h http.Header) bool {
+	if !httpcache.Passing(status) {
+		return false
 	}
 	ctx, cancel := context.WithTimeout(f.lifetime, claimTimeout)
 	defer cancel()
-	_, err := f.store.Recall(ctx, key, h, time.Now())
-	f.tierFailed("copy not recalled", r, err)
+	f.tiers.promote(ctx, r, key, h, time.Now())
+	return f.keepsStandIn(status, r, key, h)
+}
+
+// mayStandIn reports whether a copy may be served where the origin fails, whatever a client wishes: fresh ones are, too.
+func mayStandIn(c *store.Copy, ledger *invalidation.Ledger, now time.Time) bool {
+	use, _ := c.Usable(ledger, now)
+	return use >= httpcache.StaleOnError && !httpcache.Passing(c.Status)
 }

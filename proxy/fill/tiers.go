@@ -3,11 +3,12 @@ package fill
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"time"
 
-	"cacheproxy/policy"
-	"cacheproxy/policy/httpcache"
+	"cacheproxy/invalidation"
+	"cacheproxy/observe"
 	"cacheproxy/store"
 )
 
@@ -23,78 +24,75 @@ const (
 	watchEvery = time.Second
 )
 
-var errWithheld = errors.New("fetch from upstream: the shared store cannot be reached, and this route's reads do not go to the upstream without it")
+// tiers are what is below the memory of the process: larger, slower, and it may fail. Requests never wait for it; fills wait to
+// look into it, and copies are written to it behind their backs. All fields are set once; the places and the throttle have locks
+// of their own.
+type tiers struct {
+	store    *store.Store
+	lease    *invalidation.Lease // nil: always holds
+	logger   *slog.Logger
+	lifetime context.Context // bounds every write
+	tasks    *Tasks          // the writes under way
 
-// lookupTiers looks for the answer where it costs the origin nothing. found says that the response is to be handed out in place
-// of the origin's; else the origin has to be asked.
-func (c *running) lookupTiers() (res Response, found bool) {
-	if err := c.turn(); err != nil {
-		return c.failed(err), true
-	}
-	if c.promoted() || c.claimed() {
-		res = Response{Again: true}
-		c.disclaim(store.Landed)
-		c.flight.publish(res, false)
-		c.end()
-		return res, true
-	}
-	if c.Withholds(c.q.Route, time.Now()) {
-		return c.refused(policy.StoreUnavailable, errWithheld), true
-	}
-	return Response{}, false
+	writing chan struct{} // a place for each new copy on its way down
+	warming chan struct{} // a place for each copy on its way to a tier that has lost it
+	trouble observe.Throttle
 }
 
-// promoted looks into the tiers below memory before the origin is asked: once for all who wait for the flight. It reports
-// whether memory has a fresh copy now, and for a renewal, whether that is another than the one to be renewed. One that is
-// not fresh any more is at least something that the origin may confirm. A tier that fails costs a miss.
-func (c *running) promoted() bool {
-	q, now := c.q, time.Now()
-	if !c.store.Deep() || !c.lease.Valid(now) {
-		return false
+// promote brings what the nearest tier has for a request header into memory, and finds it there. It finds nothing where there
+// are no tiers, or what they hold may have been purged for all that is known here. A tier that fails costs a miss.
+func (t *tiers) promote(ctx context.Context, r *Route, key string, h http.Header, now time.Time) store.Found {
+	if !t.store.Deep() || !t.lease.Valid(now) {
+		return store.Found{}
 	}
-	found, err := c.store.Recall(c.ctx, q.Key, q.Forward, now, q.Route.SelectingUnlisted()...)
-	c.tierFailed("copy not recalled", q.Route, err)
-	renews := q.Why == policy.Renewal
-	if found.Copy == nil || renews && found.Copy == c.previous {
-		return false
-	}
-	use, _ := found.Copy.Usable(c.ledger, now)
-	if use >= httpcache.NeedsValidation && policy.Confirmable(q.Method) {
-		c.base, c.baseKey, c.previous = found.Copy, found.Key, found.Copy
-	}
-	return use == httpcache.Fresh
+	found, err := t.store.Recall(ctx, key, h, now, r.SelectingUnlisted()...)
+	t.failed("copy not recalled", r, err)
+	return found
 }
 
-// writeTiers hands what memory holds for a request header to the tiers below. Nobody waits for it. done is told, in its own
-// time, whether the copy got there.
-func (f *Filler) writeTiers(r *Route, key string, h http.Header, done func(store.ClaimResult)) {
-	if !f.store.Deep() {
+// write hands what memory holds for a request header to the tiers. Nobody waits for it. done is told, in its own time, whether
+// the copy got there.
+func (t *tiers) write(r *Route, key string, h http.Header, done func(store.ClaimResult)) {
+	if !t.store.Deep() {
 		done(store.Unshared)
 		return
 	}
 	how := store.Unshared
 	write := func() {
-		ctx, cancel := context.WithTimeout(f.lifetime, writeTimeout)
+		ctx, cancel := context.WithTimeout(t.lifetime, writeTimeout)
 		defer cancel()
-		err := f.store.Sink(ctx, key, h)
-		f.tierFailed("copy not kept below memory", r, err)
+		err := t.store.Sink(ctx, key, h)
+		t.failed("copy not kept below memory", r, err)
 		if err == nil {
 			how = store.Landed
 		}
 	}
-	if !f.within(f.writing, write, func() { done(how) }) {
-		f.tasks.Go(func() { done(store.Unshared) })
+	if !t.within(t.writing, write, func() { done(how) }) {
+		t.tasks.Go(func() { done(store.Unshared) })
 	}
 }
 
-// within runs f and then after as a task, if there is a place for it.
-func (f *Filler) within(places chan struct{}, work, after func()) bool {
+// warm writes a copy that was found under a storage key to the tiers, which have lost it. Nobody waits for it. Copies that find no
+// place are offered again by their next readers.
+func (t *tiers) warm(r *Route, key string, found store.Found) {
+	write := func() {
+		ctx, cancel := context.WithTimeout(t.lifetime, writeTimeout)
+		defer cancel()
+		t.failed("copy not written below memory again", r, t.store.SinkFound(ctx, key, found))
+	}
+	if !t.within(t.warming, write, func() {}) {
+		t.store.StillLacks(found.Copy)
+	}
+}
+
+// within runs work and then after as a task, if there is a place for it.
+func (t *tiers) within(places chan struct{}, work, after func()) bool {
 	select {
 	case places <- struct{}{}:
 	default:
 		return false
 	}
-	started := f.tasks.Go(func() {
+	started := t.tasks.Go(func() {
 		defer after()
 		defer func() { <-places }()
 		work()
@@ -105,45 +103,32 @@ func (f *Filler) within(places chan struct{}, work, after func()) bool {
 	return started
 }
 
-// Rewarm writes a copy that was found under a storage key to the tiers below, which have lost it. Nobody waits for it. Copies that
-// find no place are offered again by their next readers.
-func (f *Filler) Rewarm(r *Route, key string, found store.Found) {
-	write := func() {
-		ctx, cancel := context.WithTimeout(f.lifetime, writeTimeout)
-		defer cancel()
-		f.tierFailed("copy not written below memory again", r, f.store.SinkFound(ctx, key, found))
-	}
-	if !f.within(f.warming, write, func() {}) {
-		f.store.StillLacks(found.Copy)
-	}
-}
-
-// watchTiers notices when a tier has come back: it may have lost what it held, and memory has some of that.
-func (f *Filler) watchTiers(ctx context.Context) {
-	if !f.store.Deep() {
+// watch notices when a tier has come back: it may have lost what it held, and memory has some of that.
+func (t *tiers) watch(ctx context.Context) {
+	if !t.store.Deep() {
 		return
 	}
 	ticker := time.NewTicker(watchEvery)
 	defer ticker.Stop()
-	for down := f.store.Down(); ; {
+	for down := t.store.Down(); ; {
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
 			return
 		}
 		before := down
-		if down = f.store.Down(); before && !down {
-			f.store.Rewarm()
+		if down = t.store.Down(); before && !down {
+			t.store.Rewarm()
 		}
 	}
 }
 
-// tierFailed tells of a tier that failed, some of the times. That one is down is said by whoever watches over it.
-func (f *Filler) tierFailed(what string, r *Route, err error) {
+// failed tells of a tier that failed, some of the times. That one is down is said by whoever watches over it.
+func (t *tiers) failed(what string, r *Route, err error) {
 	if err == nil || errors.Is(err, store.ErrDown) || errors.Is(err, context.Canceled) {
 		return
 	}
-	if ok, skipped := f.trouble.Pass(time.Now()); ok {
-		f.logger.Warn(what, "route", r.Name, "error", err, "more_since_last", skipped)
+	if ok, skipped := t.trouble.Pass(time.Now()); ok {
+		t.logger.Warn(what, "route", r.Name, "error", err, "more_since_last", skipped)
 	}
 }

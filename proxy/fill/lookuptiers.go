@@ -1,0 +1,47 @@
+package fill
+
+import (
+	"errors"
+	"time"
+
+	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
+	"cacheproxy/store"
+)
+
+var errWithheld = errors.New("fetch from upstream: the shared store cannot be reached, and this route's reads do not go to the upstream without it")
+
+// lookupTiers looks for the answer where it costs the origin nothing. found says that the response is to be handed out in place
+// of the origin's; else the origin has to be asked.
+func (c *running) lookupTiers() (res Response, found bool) {
+	if err := c.flight.turn(c.ctx); err != nil {
+		return c.failed(err), true
+	}
+	if c.promoted() || c.claimed() {
+		res = Response{Again: true}
+		c.disclaim(store.Landed)
+		c.flight.publish(res, false)
+		c.end()
+		return res, true
+	}
+	if c.f.Withholds(c.q.Route, time.Now()) {
+		return c.refused(policy.StoreUnavailable, errWithheld), true
+	}
+	return Response{}, false
+}
+
+// promoted looks into the tiers before the origin is asked: once for all who wait for the flight. It reports whether memory has a
+// fresh copy now, and for a renewal, whether that is another than the one to be renewed. One that is not fresh any more is at
+// least something that the origin may confirm.
+func (c *running) promoted() bool {
+	q, now := c.q, time.Now()
+	found := c.f.tiers.promote(c.ctx, q.Route, q.Key, q.Forward, now)
+	if found.Copy == nil || q.Why == policy.Renewal && found.Copy == c.previous {
+		return false
+	}
+	use, _ := found.Copy.Usable(c.f.ledger, now)
+	if use >= httpcache.NeedsValidation && policy.Confirmable(q.Method) {
+		c.base, c.baseKey, c.previous = found.Copy, found.Key, found.Copy
+	}
+	return use == httpcache.Fresh
+}
