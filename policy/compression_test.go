@@ -138,7 +138,7 @@ func TestSelectedByCoding(t *testing.T) {
 // Who accepts no answer without a coding gets the origin's own, where fills ask for answers without one.
 func TestPlanCodingRefused(t *testing.T) {
 	for field, want := range map[string]Reason{"identity;q=0, zstd": CodingRefused, "zstd, *;q=0": CodingRefused, "zstd": NoReason, "": NoReason} {
-		r := &Route{Policy: CacheAside, Compression: Zstd}
+		r := &Route{Caches: true, Compression: Zstd}
 		_, reason := PlanRequest(r, On, &http.Request{Method: "GET", Header: header("Accept-Encoding: " + field)}, nil)
 		if reason != want {
 			t.Errorf("%q: %v, want %v", field, reason, want)

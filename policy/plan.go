@@ -37,7 +37,7 @@ func PlanRequest(r *Route, mode Mode, req *http.Request, selected []string) (Act
 		return PassAction, ModeOff
 	case req.Method != http.MethodGet && req.Method != http.MethodHead:
 		return PassAction, MethodOther
-	case !r.Policy.Caches():
+	case !r.Caches:
 		return PassAction, RouteBypass
 	}
 	if req.ContentLength != 0 || len(req.TransferEncoding) > 0 {

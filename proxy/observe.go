@@ -55,7 +55,7 @@ func (ex *exchange) observe() {
 // renews counts a read of a copy and reports whether it would have had the copy renewed in the background.
 func (ex *exchange) renews(found candidate) bool {
 	n := found.Copy.Use.Hit()
-	return found.use == whileFresh || ex.route.Policy == policy.RefreshAhead && int(n) >= ex.route.MinHits && ex.due(found.Copy)
+	return found.use == whileFresh || ex.route.RenewsAhead && int(n) >= ex.route.MinHits && ex.due(found.Copy)
 }
 
 // answer looks at the head of the origin's answer, and has its body compared as it goes by.

@@ -216,7 +216,7 @@ func (ex *exchange) hit(found candidate) {
 	if ex.trust == informed && !found.other && ex.p.store.Lacks(c) {
 		ex.rewarm(found)
 	}
-	if ex.route.Policy == policy.RefreshAhead && int(n) >= ex.route.MinHits && !found.other && !ex.personal && ex.due(c) {
+	if ex.route.RenewsAhead && int(n) >= ex.route.MinHits && !found.other && !ex.personal && ex.due(c) {
 		ex.p.renewals.offer(ex, found, upstream.Refresh)
 	}
 	ex.deliverCopy(c)

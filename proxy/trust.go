@@ -42,7 +42,7 @@ func (ex *exchange) excuse() {
 // withholds reports whether a read that no copy answers must not go on to the origin: read-through promises that the origin
 // sees no more than what the store lets through.
 func (p *Proxy) withholds(r *route, now time.Time) bool {
-	return r.Policy == policy.ReadThrough && (p.store.Down() || !p.lease.Valid(now))
+	return r.RefusesReads && (p.store.Down() || !p.lease.Valid(now))
 }
 
 // withhold answers such a read: with a copy that may stand in for an error, or not at all.
