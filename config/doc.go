@@ -12,6 +12,6 @@
 // A Source is read again when one of its Sources, the files it was made of, changes; changes.go says what that changes and
 // what needs a restart.
 //
-// What a policy decides by itself is one table: presets.go. What changes the meaning of stored copies is one list:
+// What a policy decides by itself is one table: presets.go; nothing else asks what a policy is called. What changes the meaning of stored copies is one list:
 // fingerprint.go.
 package config

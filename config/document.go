@@ -146,7 +146,7 @@ type routeDoc struct {
 
 	OnWrite     policy.OnWrite     `key:"on_write"`
 	FailedWrite policy.FailedWrite `key:"failed_writes"`
-	StoreDown   policy.StoreDown   `key:"store_down"`
+	StoreDown   storeDown          `key:"store_down"`
 	FenceHold   time.Duration      `key:"fence_hold"`
 
 	OnLeaseLoss  policy.LeaseLoss `key:"on_lease_loss"`

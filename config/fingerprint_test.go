@@ -20,7 +20,8 @@ var meaningful = map[string]bool{
 
 	"Where": false, "Upstream": false, "Policy": false, "Mode": false, "ModeShare": false, "Fingerprint": false, "TTL": false,
 	"Jitter": false, "StaleWhileRevalidate": false, "StaleIfError": false, "NegativeTTL": false, "RefreshAt": false,
-	"MinHits": false, "Range": false, "MaxWaiters": false, "WaitTimeout": false, "OnWrite": false, "StoreDown": false,
+	"MinHits": false, "Range": false, "MaxWaiters": false, "WaitTimeout": false, "OnWrite": false, "Caches": false,
+	"RefusesReads": false, "FencesWrites": false, "RefusesWrites": false, "RenewsAhead": false,
 	"FenceHold": false, "Invalidates": false, "Content": false,
 	"Client": false, "Targets": true, "FailedWrite": false, "Settle": false, "OnLeaseLoss": false, "LeaseLossMax": false,
 }

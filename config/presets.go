@@ -30,29 +30,35 @@ func defaults() *document {
 	}
 }
 
-// preset is a route that says nothing but its policy. No policy has a TTL by itself: without one, copies live as long
-// as the origin says.
-//
-// The jitter only ever shortens lifetimes that the route gives, and spreads the expiry of copies that were filled
-// together. A request that waits for another's fill should not wait longer than the fill may take; a fence must outlast
-// a write whose outcome is unknown, which the origin may still carry out after its timeout.
+// presets are what the policies stand for: each is a route that says nothing but its policy, for an upstream that says nothing.
+// Nothing outside of this table asks what a policy is called. No policy has a TTL by itself: without one, copies live as long as
+// the origin says. The jitter only ever shortens lifetimes that the route gives, and spreads the expiry of copies that were
+// filled together.
+var presets = []policy.Route{
+	{Policy: policy.CacheAside, Caches: true, Jitter: 0.10, MaxWaiters: 10_000, Targets: targets},
+	{Policy: policy.ReadThrough, Caches: true, RefusesReads: true, Jitter: 0.10, MaxWaiters: 10_000, Targets: targets},
+	{Policy: policy.WriteThrough, Caches: true, FencesWrites: true, RefusesWrites: true, Jitter: 0.10, MaxWaiters: 10_000, Targets: targets},
+	{Policy: policy.RefreshAhead, Caches: true, RenewsAhead: true, RefreshAt: 0.80, MinHits: 2, Jitter: 0.10, MaxWaiters: 10_000, Targets: targets},
+	{Policy: policy.Bypass},
+}
+
+// targets are the response fields for caches like this one, in the order in which they are heeded.
+var targets = []string{httpcache.TargetThis, httpcache.TargetCDN, httpcache.TargetSurrogate}
+
+// presetOf is the row of a policy.
+func presetOf(kind policy.Kind) policy.Route {
+	return presets[slices.IndexFunc(presets, func(r policy.Route) bool { return r.Policy == kind })]
+}
+
+// preset is the row of a policy for an upstream. A request that waits for another's fill should not wait longer than the fill
+// may take; a fence must outlast a write whose outcome is unknown, which the origin may still carry out after its timeout.
 func preset(kind policy.Kind, upstream upstream.Options) *policy.Route {
-	r := &policy.Route{
-		Policy:    kind,
-		Host:      upstream.Host,
-		FenceHold: 2 * upstream.Timeout,
-	}
-	if kind.Caches() {
-		r.Jitter = 0.10
-		r.MaxWaiters = 10_000
+	r := presetOf(kind)
+	r.Host, r.FenceHold = upstream.Host, 2*upstream.Timeout
+	if r.Caches {
 		r.WaitTimeout = upstream.Timeout
-		r.Targets = []string{httpcache.TargetThis, httpcache.TargetCDN, httpcache.TargetSurrogate}
 	}
-	if kind == policy.RefreshAhead {
-		r.RefreshAt = 0.80
-		r.MinHits = 2
-	}
-	return r
+	return &r
 }
 
 // heeded says which policies heed a key; keys that are not here are heeded by all.

@@ -32,7 +32,7 @@ func (l *loader) routes(list []routeDoc, s *Snapshot) []*policy.Route {
 // hostsUntold warns of upstreams that make the answers of all without knowing for which host.
 func (l *loader) hostsUntold(routes []*policy.Route, s *Snapshot) {
 	for i, u := range s.Upstreams {
-		cached := slices.ContainsFunc(routes, func(r *policy.Route) bool { return r.Upstream == u.Name && r.Policy.Caches() })
+		cached := slices.ContainsFunc(routes, func(r *policy.Route) bool { return r.Upstream == u.Name && r.Caches })
 		if cached && u.Host.Literal != "" {
 			l.warn(join(index("upstreams", i), "host"), "a shared fetch does not tell the upstream the client's Host: links and redirects in its answers will name the upstream; write host: pass if it makes any")
 		}
@@ -197,19 +197,19 @@ func (c *routeCompiler) kind() {
 		c.spoil(at, "is missing; write policy: cache-aside, or bypass to cache nothing")
 		return
 	}
-	kind := c.route.Policy
+	kind, caches := c.route.Policy, c.route.Caches
 	c.unheeded(c.path, kind)
 	if c.spoiled(c.key("match")) {
 		return
 	}
-	if kind.Caches() && !c.matches(isRead) && !c.wrote("content") {
+	if caches && !c.matches(isRead) && !c.wrote("content") {
 		c.problem(at, "%s needs a pattern that reads; add GET to match, or write policy: bypass", kind)
 	}
-	if kind == policy.WriteThrough && !c.matches(isWrite) {
+	if c.route.FencesWrites && !c.matches(isWrite) {
 		c.problem(at, "write-through needs a pattern that writes; add PUT, PATCH, POST or DELETE to match, or write policy: cache-aside")
 	}
 	for _, key := range []string{"invalidates", "store_down", "failed_writes", "on_write"} {
-		if c.wrote(key) && !c.matches(isWrite) && (key != "on_write" || kind.Caches()) {
+		if c.wrote(key) && !c.matches(isWrite) && (key != "on_write" || caches) {
 			c.problem(c.key(key), "has no effect: no pattern of this route writes; add PUT, PATCH, POST or DELETE to match, or remove it")
 		}
 	}

@@ -31,6 +31,10 @@ routes:
 		if got := r.Jitter == 0.10 && r.MaxWaiters == 10_000 && r.WaitTimeout == 3*time.Second; got != caches {
 			t.Errorf("%s: jitter %v, max_waiters %d, wait_timeout %v", r.Name, r.Jitter, r.MaxWaiters, r.WaitTimeout)
 		}
+		if r.Caches != caches || r.RefusesReads != (r.Policy == policy.ReadThrough) || r.FencesWrites != (r.Policy == policy.WriteThrough) ||
+			r.RefusesWrites != r.FencesWrites || r.RenewsAhead != (r.Policy == policy.RefreshAhead) {
+			t.Errorf("%s decides %+v", r.Name, r)
+		}
 		ahead := r.Policy == policy.RefreshAhead
 		if got := r.RefreshAt == 0.80 && r.MinHits == 2; got != ahead {
 			t.Errorf("%s: refresh_at %v, min_hits %d", r.Name, r.RefreshAt, r.MinHits)
@@ -87,7 +91,7 @@ routes:
 		"cookie":      slices.Equal(r.IgnoreCookies, []string{"a", "b"}) && !r.IgnoreAllCookies,
 		"relaxed":     r.StripSetCookie && r.ShareAuthorized && r.ForwardHeaders == policy.ForwardListed,
 		"limits":      r.MaxWaiters == 7 && r.WaitTimeout == time.Second,
-		"writes":      r.OnWrite == policy.OnWriteStore && r.StoreDown == policy.StoreDownForward && r.FenceHold == 20*time.Second,
+		"writes":      r.OnWrite == policy.OnWriteStore && !r.RefusesWrites && r.FenceHold == 20*time.Second,
 		"invalidates": r.Invalidates.Keys[0].UsesBody() && len(r.Invalidates.URLs) == 1 && len(r.Invalidates.Prefixes) == 1 &&
 			r.Invalidates.Routes[0] == "list" && r.Invalidates.Otherwise.Tags[0].String() == "all",
 		"refresh": s.Routes[1].RefreshAt == 0.5 && s.Routes[1].MinHits == 0,
@@ -95,6 +99,20 @@ routes:
 	for name, ok := range checks {
 		if !ok {
 			t.Errorf("%s: %+v", name, r)
+		}
+	}
+}
+
+// Whether a write is refused that cannot be announced is the policy's word, unless the route has one of its own.
+func TestStoreDown(t *testing.T) {
+	for text, want := range map[string]bool{
+		"write-through": true, "write-through, store_down: reject": true, "write-through, store_down: forward": false,
+		"bypass": false, "bypass, store_down: forward": false, "bypass, store_down: reject": true,
+		"cache-aside": false, "cache-aside, store_down: reject": true, "read-through": false, "refresh-ahead": false,
+	} {
+		s := mustLoad(t, oneUpstream+"routes: [{name: a, match: /, policy: "+text+"}]")
+		if got := s.Routes[0].RefusesWrites; got != want {
+			t.Errorf("%s: refuses writes: %v", text, got)
 		}
 	}
 }

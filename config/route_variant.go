@@ -202,7 +202,7 @@ func (c *routeCompiler) relaxations() {
 // cautions warns about everything in the route that is less safe than the default.
 func (c *routeCompiler) cautions() {
 	r := c.route
-	if !r.Policy.Caches() || c.at(c.path).source != "" { // without a file there is nothing to reconsider
+	if !r.Caches || c.at(c.path).source != "" { // without a file there is nothing to reconsider
 		return
 	}
 	c.caution(r.Override != 0, "override", "the origin's word on caching is not heeded ("+strings.Join(c.doc.Override, ", ")+"); be sure that no answer of this route is personal")
@@ -213,7 +213,7 @@ func (c *routeCompiler) cautions() {
 	c.caution(r.ShareAuthorized, "share_authorized", "requests with Authorization share copies; be sure that no answer depends on who asks")
 	c.caution(r.ForwardHeaders == policy.ForwardAll, "forward_headers", "the origin sees headers that are not keyed; be sure that Vary names every one that changes the answer")
 	c.caution(r.Client == policy.HonorClient, "client_cache_control", "every client can send its requests past the cache; be sure that the upstream's limits hold that load")
-	c.caution(r.Policy == policy.WriteThrough && r.StoreDown == policy.StoreDownForward, "store_down", "writes go through while the store cannot be told, and reads elsewhere may be stale until it can")
+	c.caution(r.FencesWrites && !r.RefusesWrites, "store_down", "writes go through while the store cannot be told, and reads elsewhere may be stale until it can")
 	unnamed := r.Key.String() == "" && len(r.Tags) == 0
 	c.caution(r.TTL > longTTL && unnamed, "ttl", "copies live for more than 24h and have neither key nor tags of the route to purge them by; add key:, or make sure that responses carry tags")
 }

@@ -9,7 +9,10 @@ import (
 
 // writes compiles what a write does to copies.
 func (c *routeCompiler) writes() {
-	c.route.OnWrite, c.route.StoreDown, c.route.FailedWrite = c.doc.OnWrite, c.doc.StoreDown, c.doc.FailedWrite
+	c.route.OnWrite, c.route.FailedWrite = c.doc.OnWrite, c.doc.FailedWrite
+	if c.wrote("store_down") {
+		c.route.RefusesWrites = c.doc.StoreDown == storeDownReject
+	}
 	c.onWrite(c.key("on_write"))
 	c.route.FenceHold = c.positive(c.key("fence_hold"), c.doc.FenceHold, c.route.FenceHold)
 	if c.wrote("invalidates") {
@@ -24,9 +27,9 @@ func (c *routeCompiler) onWrite(at string) {
 	kind, stores := c.route.Policy, c.doc.OnWrite == policy.OnWriteStore
 	switch {
 	case !c.has(at) || c.at(at).source != "" || !c.has(c.key("policy")):
-	case !kind.Caches():
+	case !c.route.Caches:
 		c.problem(at, "has no effect with policy: %s; remove it, or use policy: %s", kind, policy.WriteThrough)
-	case stores && kind != policy.WriteThrough:
+	case stores && !c.route.FencesWrites:
 		c.warn(at, "store keeps nothing with policy: %s, which has no fence around writes; write on_write: invalidate, or use policy: %s", kind, policy.WriteThrough)
 		c.route.OnWrite = policy.OnWriteInvalidate
 	case stores && c.route.Host.Literal != "":
@@ -107,7 +110,7 @@ func (c *routeCompiler) targetRoutes(path string, list texts) []string {
 		case c.spoiled(at):
 		case found < 0:
 			c.problem(at, "%s is not a route%s", quote(name), c.routeHint(name))
-		case !c.docs[found].Policy.Caches() && c.has(index("routes", found)+".policy"):
+		case !presetOf(c.docs[found].Policy).Caches && c.has(index("routes", found)+".policy"):
 			c.problem(at, "%s is a bypass route and never has copies; remove it", quote(name))
 		}
 	}

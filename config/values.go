@@ -26,6 +26,14 @@ type memorySize struct {
 	bytes size
 }
 
+// storeDown is what becomes of a write whose invalidation cannot be recorded beforehand.
+type storeDown uint8
+
+const (
+	storeDownForward storeDown = iota
+	storeDownReject
+)
+
 // maxDuration keeps sums of a few durations and a date far from overflow.
 const maxDuration = 10 * 365 * 24 * time.Hour
 
@@ -70,7 +78,7 @@ func setChoice(dst any, text string) error {
 		return pick(dst, text, failedWrites)
 	case *policy.ClientDirectives:
 		return pick(dst, text, clientDirectives)
-	case *policy.StoreDown:
+	case *storeDown:
 		return pick(dst, text, storeDowns)
 	case *policy.Unlisted:
 		return pick(dst, text, unlisteds)
@@ -111,7 +119,7 @@ var (
 	compressions     = []choice[httpcache.Coding]{
 		{"none", httpcache.Identity}, {"zstd", httpcache.Zstd}, {"gzip", httpcache.Gzip}, {"br", httpcache.Brotli},
 	}
-	storeDowns = []choice[policy.StoreDown]{{"reject", policy.StoreDownReject}, {"forward", policy.StoreDownForward}}
+	storeDowns = []choice[storeDown]{{"reject", storeDownReject}, {"forward", storeDownForward}}
 	unlisteds  = []choice[policy.Unlisted]{
 		{"bypass", policy.UnlistedBypass}, {"drop", policy.UnlistedDrop}, {"key", policy.UnlistedKey},
 	}

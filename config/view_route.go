@@ -101,8 +101,11 @@ func viewRoute(r *policy.Route, doc *routeDoc) RouteView {
 		Range: r.Range.String(), IgnoreHeaders: r.IgnoreHeaders, IgnoreCookies: r.IgnoreCookies, StripSetCookie: r.StripSetCookie, ShareAuthorized: r.ShareAuthorized,
 		MinHits: r.MinHits, MaxWaiters: r.MaxWaiters, WaitTimeout: r.WaitTimeout.String(),
 
-		OnWrite: word(onWrites, r.OnWrite), FailedWrites: word(failedWrites, r.FailedWrite), StoreDown: word(storeDowns, r.StoreDown),
+		OnWrite: word(onWrites, r.OnWrite), FailedWrites: word(failedWrites, r.FailedWrite), StoreDown: word(storeDowns, storeDownForward),
 		FenceHold: r.FenceHold.String(), OnLeaseLoss: word(leaseLosses, r.OnLeaseLoss), Invalidates: viewInvalidates(r.Invalidates),
+	}
+	if r.RefusesWrites {
+		v.StoreDown = word(storeDowns, storeDownReject)
 	}
 	if r.ModeShare > 0 && r.ModeShare < 1 {
 		v.ModeShare = percentage(r.ModeShare)

@@ -103,7 +103,7 @@ routes:
     invalidates:
       {keys: ["{body.id}"], tags: [t], urls: [/x], prefixes: [/y], routes: [full],
        otherwise: {keys: [k], tags: [t], urls: [/x], prefixes: [/y], routes: [full]}}
-  - {name: ahead, match: [GET /ahead, PUT /ahead], upstream: full, policy: refresh-ahead, refresh_at: 50%, min_hits: 9, failed_writes: keep}
+  - {name: ahead, match: [GET /ahead, PUT /ahead], upstream: full, policy: refresh-ahead, refresh_at: 50%, min_hits: 9, failed_writes: keep, store_down: reject}
   - {name: content, match: POST /content, upstream: full, policy: cache-aside, unlisted_headers: drop, content: {max: 1KiB, graphql: true}}
 `, `
 h2c: true

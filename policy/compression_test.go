@@ -85,7 +85,7 @@ func TestSelectedByCoding(t *testing.T) {
 // Who accepts no answer without a coding gets the origin's own, where fills ask for answers without one.
 func TestPlanCodingRefused(t *testing.T) {
 	for field, want := range map[string]Reason{"identity;q=0, zstd": codingRefused, "zstd, *;q=0": codingRefused, "zstd": NoReason, "": NoReason} {
-		r := &Route{Policy: CacheAside, Compression: httpcache.Zstd}
+		r := &Route{Caches: true, Compression: httpcache.Zstd}
 		_, reason := PlanRequest(r, On, &http.Request{Method: "GET", Header: header("Accept-Encoding: " + field)}, nil)
 		if reason != want {
 			t.Errorf("%q: %v, want %v", field, reason, want)

@@ -57,7 +57,7 @@ func PlanQuestion(r *Route, mode Mode, req *http.Request, selected []string) (Ac
 		return WriteAction, MethodUnsafe
 	case mode == Off:
 		return PassAction, ModeOff
-	case !r.Policy.Caches():
+	case !r.Caches:
 		return PassAction, routeBypass
 	}
 	if len(req.Header["Range"]) > 0 {

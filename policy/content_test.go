@@ -107,7 +107,7 @@ func TestAsksGraphQL(t *testing.T) {
 
 func TestPlanQuestion(t *testing.T) {
 	r := newRoute(t, "search", "POST /search")
-	r.Policy, r.Content.Max = CacheAside, 100
+	r.Caches, r.Content.Max = true, 100
 	request := func(header ...string) *http.Request {
 		req := httptest.NewRequest("POST", "/search", strings.NewReader("q"))
 		for i := 0; i+1 < len(header); i += 2 {
@@ -166,7 +166,7 @@ func FuzzAsksGraphQL(f *testing.F) {
 
 // A read with content that names another method is a write.
 func TestPlanQuestionWithAnotherMethod(t *testing.T) {
-	r := &Route{Policy: CacheAside, Content: ContentReads{Max: 1 << 10}}
+	r := &Route{Caches: true, Content: ContentReads{Max: 1 << 10}}
 	req := &http.Request{Method: "POST", Header: header("X-Http-Method-Override: PUT")}
 	if action, reason := PlanQuestion(r, On, req, nil); action != WriteAction || reason != MethodUnsafe {
 		t.Errorf("%v %v", action, reason)

@@ -39,7 +39,7 @@ func PlanRequest(r *Route, mode Mode, req *http.Request, selected []string) (Act
 		return PassAction, ModeOff
 	case req.Method != http.MethodGet && req.Method != http.MethodHead:
 		return PassAction, methodOther
-	case !r.Policy.Caches():
+	case !r.Caches:
 		return PassAction, routeBypass
 	}
 	if req.ContentLength != 0 || len(req.TransferEncoding) > 0 {

@@ -6,7 +6,7 @@ import (
 )
 
 func TestPlanRequest(t *testing.T) {
-	aside := &Route{Policy: CacheAside}
+	aside := &Route{Caches: true}
 	req := func(method string, lines ...string) *http.Request {
 		return &http.Request{Method: method, Header: header(lines...)}
 	}
@@ -51,9 +51,9 @@ func TestPlanRequest(t *testing.T) {
 		{"Authorization, observed", aside, Observe, req("GET", "Authorization: x"), PassAction, Authorization},
 		{"Authorization and a cookie", aside, On, req("GET", "Authorization: x", "Cookie: a=1"), PassAction, Authorization},
 		{"empty Authorization", aside, On, req("GET", "Authorization:"), CredentialsAction, Authorization},
-		{"Authorization, shared", &Route{Policy: CacheAside, ShareAuthorized: true}, On, req("GET", "Authorization: x"), ReadAction, NoReason},
-		{"Authorization, declared", &Route{Policy: CacheAside, Headers: []string{"Authorization"}}, On, req("GET", "Authorization: x"), ReadAction, NoReason},
-		{"Proxy-Authorization, always", &Route{Policy: CacheAside, ShareAuthorized: true}, On, req("GET", "Proxy-Authorization: x"), PassAction, Authorization},
+		{"Authorization, shared", &Route{Caches: true, ShareAuthorized: true}, On, req("GET", "Authorization: x"), ReadAction, NoReason},
+		{"Authorization, declared", &Route{Caches: true, Headers: []string{"Authorization"}}, On, req("GET", "Authorization: x"), ReadAction, NoReason},
+		{"Proxy-Authorization, always", &Route{Caches: true, ShareAuthorized: true}, On, req("GET", "Proxy-Authorization: x"), PassAction, Authorization},
 	}
 	for _, tt := range tests {
 		if action, reason := PlanRequest(tt.route, tt.mode, tt.req, nil); action != tt.action || reason != tt.reason {
@@ -89,7 +89,7 @@ func TestPlanCookies(t *testing.T) {
 		{"the whole field is declared", Route{Headers: []string{"Cookie"}}, []string{"Cookie: sid=1; x"}, NoReason},
 	}
 	for _, tt := range tests {
-		tt.route.Policy = CacheAside
+		tt.route.Caches = true
 		if _, got := PlanRequest(&tt.route, On, &http.Request{Method: "GET", Header: header(tt.lines...)}, nil); got != tt.want {
 			t.Errorf("%s: %q, want %q", tt.about, got, tt.want)
 		}
@@ -97,7 +97,7 @@ func TestPlanCookies(t *testing.T) {
 }
 
 func TestPlanDoesNotAllocate(t *testing.T) {
-	r := &Route{Policy: CacheAside, IgnoreCookies: []string{"_ga"}, Cookies: []string{"region"}}
+	r := &Route{Caches: true, IgnoreCookies: []string{"_ga"}, Cookies: []string{"region"}}
 	req := &http.Request{Method: "GET", Header: header("Accept: a", "Connection: keep-alive", "Cookie: _ga=1; region=eu")}
 	if n := testing.AllocsPerRun(100, func() { PlanRequest(r, On, req, nil) }); n != 0 {
 		t.Errorf("%v allocations", n)
@@ -108,7 +108,7 @@ func FuzzCookies(f *testing.F) {
 	for _, seed := range []string{"a=1", "a=1; b=2", `a="x;y"`, "a", "=1", "a=1,b=2", ";;", "a==", "\x00=1"} {
 		f.Add(seed)
 	}
-	r := Route{Policy: CacheAside, Cookies: []string{"region"}, IgnoreCookies: []string{"a"}}
+	r := Route{Caches: true, Cookies: []string{"region"}, IgnoreCookies: []string{"a"}}
 	f.Fuzz(func(t *testing.T, line string) {
 		h := http.Header{"Cookie": {line}}
 		_, reason := PlanRequest(&r, On, &http.Request{Method: "GET", Header: h}, nil)

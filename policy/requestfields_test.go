@@ -57,7 +57,7 @@ func TestUnlistedHeaders(t *testing.T) {
 }
 
 func TestPlanOfUnlistedHeaders(t *testing.T) {
-	route := Route{Policy: CacheAside}
+	route := Route{Caches: true}
 	drop, key, shared := route, route, route
 	ignoring := route
 	ignoring.IgnoreHeaders = []string{"X*"}

@@ -7,7 +7,8 @@ import (
 	"cacheproxy/policy/httpcache"
 )
 
-// Kind is a caching pattern: a preset of the decisions in Route.
+// Kind is the name of a caching pattern. It is for printing: what a route does is what its other fields say, which the
+// configuration sets as the pattern and the route's keys have it.
 type Kind uint8
 
 const (
@@ -27,9 +28,6 @@ const (
 func (k Kind) String() string {
 	return [...]string{"bypass", "cache-aside", "read-through", "write-through", "refresh-ahead"}[k]
 }
-
-// Caches reports whether reads of this policy look for a copy.
-func (k Kind) Caches() bool { return k != Bypass }
 
 // Mode says how far a route's cache is switched on.
 type Mode uint8
@@ -116,6 +114,14 @@ type Route struct {
 	ModeShare float64
 	Host      HostRule
 
+	Caches       bool // reads look for a copy, and fill one; false: every request goes to the origin
+	RefusesReads bool // while the store is down, a read that no copy answers gets 503, and the origin does not see it
+	FencesWrites bool // what a write touches is fenced before the write is forwarded
+	// RefusesWrites says that a write gets 503 before the origin is touched where its invalidation cannot be recorded
+	// beforehand. Else the write is forwarded, and the invalidation made up for later.
+	RefusesWrites bool
+	RenewsAhead   bool // copies that are read often are renewed before they expire; see RefreshAt and MinHits
+
 	// Fingerprint stands for everything above and below that changes what a stored copy means. It is part of every
 	// storage key, so that copies stored under another version of the configuration are misses.
 	Fingerprint uint64
@@ -148,15 +154,14 @@ type Route struct {
 	StripSetCookie   bool // store the answer without its Set-Cookie
 	ShareAuthorized  bool // requests with Authorization use the cache like any other
 
-	RefreshAt float64 // refresh-ahead: share of the lifetime after which a copy is renewed
-	MinHits   int     // refresh-ahead: reads since the last fill that make a copy worth renewing
+	RefreshAt float64 // RenewsAhead: share of the lifetime after which a copy is renewed
+	MinHits   int     // RenewsAhead: reads since the last fill that make a copy worth renewing
 
 	MaxWaiters  int           // requests that may wait for one fill
 	WaitTimeout time.Duration // how long one waits before it goes to the origin itself
 
 	OnWrite     OnWrite
 	FailedWrite FailedWrite
-	StoreDown   StoreDown
 	FenceHold   time.Duration // how long a fence stands after a write whose outcome is unknown
 	Invalidates *Invalidates  // nil: the target URI only
 	Settle      time.Duration // of the upstream: for how long after a write its answers may still be those from before
@@ -169,24 +174,6 @@ type Route struct {
 type StoreIf struct {
 	ContentTypes []string // lower-case media types without parameters, "type/*" allowed; empty: any
 	MinBytes     int64
-}
-
-// StoreDown says what becomes of a write when its invalidation cannot be recorded beforehand.
-type StoreDown uint8
-
-const (
-	// StoreDownByPolicy refuses writes of write-through, which promises their invalidation, and forwards all others. The zero
-	// value.
-	StoreDownByPolicy StoreDown = iota
-	// StoreDownReject refuses the write with 503 before the origin is touched.
-	StoreDownReject
-	// StoreDownForward forwards the write and makes up for the invalidation later.
-	StoreDownForward
-)
-
-// RejectsWrites reports whether a write is refused whose invalidation cannot be recorded beforehand.
-func (r *Route) RejectsWrites() bool {
-	return r.StoreDown == StoreDownReject || r.StoreDown == StoreDownByPolicy && r.Policy == WriteThrough
 }
 
 // LeaseLoss says what reads do while this instance has no news of purges, because it cannot reach the log that it shares with

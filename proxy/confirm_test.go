@@ -62,24 +62,17 @@ func TestOrdersOfAWrite(t *testing.T) {
 	}
 }
 
-// Whether a write goes through that cannot be announced is for its route to say; of itself only write-through refuses it. A
-// checkout is never refused for the cache's sake.
+// Whether a write goes through that cannot be announced is for its route to say, with a fence and without. A checkout is never
+// refused for the cache's sake.
 func TestWritesWithoutTheStore(t *testing.T) {
 	for _, c := range []struct {
-		kind     policy.Kind
-		down     policy.StoreDown
-		rejected bool
+		kind    policy.Kind
+		refuses bool
 	}{
-		{policy.WriteThrough, policy.StoreDownByPolicy, true},
-		{policy.WriteThrough, policy.StoreDownReject, true},
-		{policy.WriteThrough, policy.StoreDownForward, false},
-		{policy.Bypass, policy.StoreDownByPolicy, false},
-		{policy.Bypass, policy.StoreDownForward, false},
-		{policy.Bypass, policy.StoreDownReject, true},
-		{policy.CacheAside, policy.StoreDownByPolicy, false},
-		{policy.CacheAside, policy.StoreDownReject, true},
-		{policy.ReadThrough, policy.StoreDownByPolicy, false},
-		{policy.RefreshAhead, policy.StoreDownByPolicy, false},
+		{policy.WriteThrough, true}, {policy.WriteThrough, false},
+		{policy.Bypass, true}, {policy.Bypass, false},
+		{policy.CacheAside, true}, {policy.CacheAside, false},
+		{policy.ReadThrough, false}, {policy.RefreshAhead, false},
 	} {
 		for name, fail := range map[string]func(b *bubble, c *cupboard){
 			"down":         func(_ *bubble, c *cupboard) { c.down.Store(true) },
@@ -91,18 +84,19 @@ func TestWritesWithoutTheStore(t *testing.T) {
 				below := &cupboard{}
 				o := withBrokenLog(&log)
 				o.below, o.lease = []store.Tier{below}, held
-				route := routeFor(t, "all", func(r *policy.Route) { r.Policy, r.StoreDown = c.kind, c.down }, "/")
+				route := routeFor(t, "all", func(r *policy.Route) { r.Policy = c.kind }, "/")
+				route.RefusesWrites = c.refuses
 				inBubble(t, counted(&asked, nil), o, route, func(b *bubble) {
 					b.do("PUT", "/a").want(t, "before", 200, "1", "cacheproxy; fwd=method; fwd-status=200")
 					log.broken.Store(true)
 					fail(b, below)
 					a := b.do("PUT", "/a")
-					if c.rejected {
+					if c.refuses {
 						a.want(t, "rejected", 503, "*", "detail=store-down")
 					} else {
 						a.want(t, "forwarded", 200, "2", "detail=not-confirmed")
 					}
-					if got := asked.Load() == 1; got != c.rejected {
+					if got := asked.Load() == 1; got != c.refuses {
 						t.Errorf("the origin was asked %d times", asked.Load())
 					}
 				})

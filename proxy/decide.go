@@ -131,7 +131,7 @@ func (rq *request) fromCopy(found candidate, outcome policy.Outcome, why policy.
 
 // ahead reports whether one more read of a fresh copy makes it worth renewing before it expires.
 func (rq *request) ahead(c *store.Copy, now time.Time) bool {
-	return rq.route.Policy == policy.RefreshAhead && int(c.Use.Hits.Load())+1 >= rq.route.MinHits && rq.route.due(c, now)
+	return rq.route.RenewsAhead && int(c.Use.Hits.Load())+1 >= rq.route.MinHits && rq.route.due(c, now)
 }
 
 // withCredentials answers a read with Authorization that no copy answers (RFC 9111 §3.5), by asking the origin for this request

@@ -259,12 +259,8 @@ func TestStoreDown(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var asked atomic.Int64
 			var log *brokenLog
-			route := routeFor(t, "all", func(r *policy.Route) {
-				r.Policy = policy.WriteThrough
-				if forward {
-					r.StoreDown = policy.StoreDownForward
-				}
-			}, "/")
+			route := routeFor(t, "all", func(r *policy.Route) { r.Policy = policy.WriteThrough }, "/")
+			route.RefusesWrites = !forward
 			inBubble(t, counted(&asked, nil), withBrokenLog(&log), route, func(b *bubble) {
 				b.do("GET", "/a")
 				log.broken.Store(true)

@@ -166,7 +166,17 @@ func routeFor(t testing.TB, name string, change func(*policy.Route), patterns ..
 	if change != nil {
 		change(r)
 	}
+	decide(r)
 	return r
+}
+
+// decide sets what the configuration sets for the route's policy.
+func decide(r *policy.Route) {
+	r.Caches = r.Policy != policy.Bypass
+	r.RefusesReads = r.Policy == policy.ReadThrough
+	r.FencesWrites = r.Policy == policy.WriteThrough
+	r.RefusesWrites = r.Policy == policy.WriteThrough
+	r.RenewsAhead = r.Policy == policy.RefreshAhead
 }
 
 func template(t testing.TB, s string) policy.Template {

@@ -245,7 +245,8 @@ func TestAnswerToAWriteWithoutItsFence(t *testing.T) {
 				}
 			})
 			o := rigOptions{log: func(l *invalidation.Local) invalidation.Log { return fenceless{l} }}
-			route := keepingRoute(t, func(r *policy.Route) { r.Policy, r.StoreDown = policy.WriteThrough, policy.StoreDownForward })
+			route := keepingRoute(t, func(r *policy.Route) { r.Policy = policy.WriteThrough })
+			route.RefusesWrites = false
 			inBubble(t, backend, o, route, func(in *bubble) {
 				b = in
 				b.do("POST", "/v/1").want(t, "the write", 200, "1", "")

@@ -81,8 +81,8 @@ type writing struct {
 // when it cannot be announced is refused before the origin is touched.
 func (w *writing) begin() bool {
 	p, r := w.ex.p, w.ex.route
-	if r.Policy != policy.WriteThrough {
-		return !r.RejectsWrites() || !p.store.Down() && p.lease.Valid(w.ex.start)
+	if !r.FencesWrites {
+		return !r.RefusesWrites || !p.store.Down() && p.lease.Valid(w.ex.start)
 	}
 	fence, err := p.announce(w.members)
 	if err == nil {
@@ -90,7 +90,7 @@ func (w *writing) begin() bool {
 		return true
 	}
 	p.logger.Error("fence not set", "route", r.Name, "error", err)
-	return !r.RejectsWrites()
+	return !r.RefusesWrites
 }
 
 // answered applies what the origin's answer says of the write (RFC 9111 §4.4).

@@ -174,6 +174,7 @@ func TestWriteWhoseClientHangsUp(t *testing.T) {
 			}
 			route := storing(t)
 			route.Policy = kind
+			decide(route)
 			inBubble(t, counted(&asked, backend), rigOptions{}, route, func(b *bubble) {
 				b.do("GET", "/a")
 				ctx, hangUp := context.WithCancel(b.t.Context())

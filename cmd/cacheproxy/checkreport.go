@@ -192,7 +192,7 @@ func reportRoute(t table, r *policy.Route, shared *config.Valkey) {
 	if shared != nil {
 		t.row("no news", onLeaseLoss(r, shared))
 	}
-	if !r.Policy.Caches() {
+	if !r.Caches {
 		return
 	}
 	t.row("keyed", keyed(r))

@@ -16,13 +16,13 @@ import (
 // staleness is the oldest answer that a read of the route may get.
 func staleness(r *policy.Route) string {
 	switch {
-	case r.Policy == policy.Bypass:
+	case !r.Caches:
 		return "the origin's"
 	case r.Mode != policy.On:
 		return "the origin's, while the mode is " + r.Mode.String()
-	case r.Policy == policy.WriteThrough:
+	case r.FencesWrites:
 		return "the last acknowledged write through the proxy; of writes around it: " + age(r)
-	case r.Policy == policy.RefreshAhead:
+	case r.RenewsAhead:
 		return fmt.Sprintf("near none where a copy is read %s or more since its last fill (renewed at %s of its lifetime); for the rest: %s",
 			count(r.MinHits, "time"), percent(r.RefreshAt), age(r))
 	}
@@ -54,11 +54,11 @@ const lifetimeOverrides = policy.OverrideMaxAge | policy.OverrideSMaxAge | polic
 
 // onMiss says who reads the origin when there is no copy.
 func onMiss(r *policy.Route) string {
-	if r.Policy == policy.Bypass || r.Mode != policy.On {
+	if !r.Caches || r.Mode != policy.On {
 		return "each request reads the origin itself"
 	}
 	text := fmt.Sprintf("the proxy reads the origin once; up to %d requests wait, %s each", r.MaxWaiters, short(r.WaitTimeout))
-	if r.Policy == policy.RefreshAhead {
+	if r.RenewsAhead {
 		text += "; hot copies before they expire"
 	}
 	if r.Range == policy.RangePart {
@@ -73,14 +73,14 @@ func onWrite(r *policy.Route) string {
 		return ""
 	}
 	gone := "its URL"
-	if r.Policy.Caches() && !r.Key.Zero() {
+	if r.Caches && !r.Key.Zero() {
 		gone += ", the copy's name"
 	}
 	gone += invalidated(r.Invalidates)
 	if r.FailedWrite == policy.FailedKeep {
 		gone += "; nothing, where the answer is a 5xx"
 	}
-	if r.Policy != policy.WriteThrough {
+	if !r.FencesWrites {
 		if r.OnWrite == policy.OnWriteStore {
 			gone += "; an answer to POST or PATCH whose Content-Location is the URL is stored"
 		}
@@ -128,15 +128,15 @@ func invalidated(in *policy.Invalidates) string {
 func onStoreDown(r *policy.Route) string {
 	var parts []string
 	switch {
-	case r.Policy == policy.ReadThrough:
+	case r.RefusesReads:
 		parts = append(parts, "reads fail with 503, the origin is not touched")
-	case r.Policy.Caches():
+	case r.Caches:
 		parts = append(parts, "reads fall back to the origin, under its limit")
 	}
 	if writes(r) {
-		if r.RejectsWrites() {
+		if r.RefusesWrites {
 			parts = append(parts, "writes fail with 503 before the origin is touched")
-		} else if r.StoreDown == policy.StoreDownForward {
+		} else {
 			parts = append(parts, "writes go through, and what they invalidate is made up for later")
 		}
 	}

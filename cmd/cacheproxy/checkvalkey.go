@@ -59,7 +59,7 @@ func login(v *config.Valkey) string {
 // onLeaseLoss says what reads do while the instance is cut off from the log.
 func onLeaseLoss(r *policy.Route, v *config.Valkey) string {
 	switch {
-	case !r.Policy.Caches():
+	case !r.Caches:
 		return ""
 	case r.OnLeaseLoss == policy.LeaseLossServeStale:
 		return fmt.Sprintf("after %s, copies in memory are served for %s more, whatever was purged and confirmed meanwhile; then no copy is used",

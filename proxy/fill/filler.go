@@ -8,7 +8,6 @@ import (
 
 	"cacheproxy/invalidation"
 	"cacheproxy/observe"
-	"cacheproxy/policy"
 	"cacheproxy/store"
 )
 
@@ -95,5 +94,5 @@ func (f *Filler) Rewarm(r *Route, key string, found store.Found) { f.tiers.warm(
 // Withholds reports whether a read of the route that no copy answers must not go on to the origin: read-through promises that
 // the origin sees no more than what the store lets through.
 func (f *Filler) Withholds(r *Route, now time.Time) bool {
-	return r.Policy == policy.ReadThrough && (f.store.Down() || !f.lease.Valid(now))
+	return r.RefusesReads && (f.store.Down() || !f.lease.Valid(now))
 }
