@@ -85,7 +85,7 @@ func (p *Proxy) decided(rq *request, now time.Time) decision {
 	case found.use == httpcache.Fresh:
 		return rq.fromCopy(found, policy.Hit, policy.NoReason, now)
 	case rq.personal:
-		return rq.withCredentials(found)
+		return p.withCredentials(rq, found, now)
 	case found.use == httpcache.StaleServable:
 		return rq.fromCopy(found, policy.Stale, found.reason, now)
 	}
@@ -137,16 +137,19 @@ func (rq *request) ahead(c *store.Copy, now time.Time) bool {
 // withCredentials answers a read with Authorization that no copy answers (RFC 9111 §3.5), by asking the origin for this request
 // alone. It neither waits for others nor do others wait for it: whether its answer is theirs too is not known before it is
 // there.
-func (rq *request) withCredentials(found candidate) decision {
+func (p *Proxy) withCredentials(rq *request, found candidate, now time.Time) decision {
+	alone := rq.r.Method == http.MethodGet && len(rq.ranges) == 0 && !rq.directives.NoStore && rq.route.ForwardHeaders == policy.ForwardAll
 	switch {
 	case onlyIfCached(rq.r.Header):
 		return refusing(uncached)
-	case rq.r.Method == http.MethodGet && len(rq.ranges) == 0 && !rq.directives.NoStore && rq.route.ForwardHeaders == policy.ForwardAll:
-		d := fetching(fetchAlone, found)
-		d.reason = policy.Authorization
-		return d
+	case !alone:
+		return passing(policy.Authorization)
+	case p.fills.Withholds(rq.route.Route, now):
+		return refusing(withheld)
 	}
-	return passing(policy.Authorization)
+	d := fetching(fetchAlone, found)
+	d.reason = policy.Authorization
+	return d
 }
 
 // missing answers a read that no copy answers whole.
