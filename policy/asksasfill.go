@@ -22,7 +22,7 @@ func (r *Route) AsksAsFill(client http.Header, selected []string) bool {
 			return false
 		case toldByAll[name] && len(fill[name]) == 0:
 		case name == encodingField && !r.declares(encodingField):
-			if httpcache.Combined(fill[name]) != httpcache.ParseAcceptEncoding(lines).Canonical() {
+			if httpcache.Combined(fill[name]) != httpcache.CanonicalEncoding(lines) {
 				return false
 			}
 		case httpcache.Combined(fill[name]) != httpcache.Combined(lines) || len(fill[name]) == 0:

@@ -88,7 +88,7 @@ func (r *Route) fillEncoding(h http.Header) {
 	case r.Compression != httpcache.Identity:
 		h[encodingField] = []string{httpcache.Identity.String()}
 	case len(lines) > 0 && !r.declares(encodingField):
-		h[encodingField] = []string{httpcache.ParseAcceptEncoding(lines).Canonical()}
+		h[encodingField] = []string{httpcache.CanonicalEncoding(lines)}
 	}
 }
 

@@ -38,10 +38,10 @@ func Unaccepted(accepting []string, h http.Header) bool {
 	if len(accepting) == 0 || !Coded(h) {
 		return false
 	}
-	a := ParseAcceptEncoding(accepting)
+	a := parseAcceptEncoding(accepting)
 	for _, line := range h["Content-Encoding"] {
 		for name := range strings.SplitSeq(line, ",") {
-			if c, known := codingOf(TrimOWS(name)); known && c != Identity && !a.Accepts(c) {
+			if c, known := codingOf(TrimOWS(name)); known && c != Identity && !a.accepts(c) {
 				return true
 			}
 		}

@@ -73,6 +73,6 @@ func RemoveDigests(h http.Header) {
 // stays so: parts of it, and what the client asks nobody to transform (RFC 9111 §5.2.1.6).
 func Compressed(req http.Header, held Coding) bool {
 	lines := req[acceptEncoding]
-	return len(lines) > 0 && len(req["Range"]) == 0 && ParseAcceptEncoding(lines).Prefers(held) &&
+	return len(lines) > 0 && len(req["Range"]) == 0 && parseAcceptEncoding(lines).prefers(held) &&
 		!HasElement(req["Cache-Control"], "no-transform")
 }

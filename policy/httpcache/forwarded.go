@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Pseudonym is the name of this proxy in Via and Cache-Status.
-const Pseudonym = "cacheproxy"
+// pseudonym is the name of this proxy in Via and Cache-Status.
+const pseudonym = "cacheproxy"
 
 // Forward says in h who asked, and how: X-Forwarded-For, -Host and -Proto, and Forwarded (RFC 7239). Unless the client
 // is a trusted proxy, all that it said of the kind is replaced. A trusted one's Host and Proto stay, since it was closer
@@ -94,7 +94,7 @@ func extend(h http.Header, name, element string) {
 
 // AppendVia adds this proxy to Via, with the version of the protocol in which the message came to it (RFC 9110 §7.6.3).
 func AppendVia(h http.Header, protoMajor, protoMinor int) {
-	extend(h, "Via", strconv.Itoa(protoMajor)+"."+strconv.Itoa(protoMinor)+" "+Pseudonym)
+	extend(h, "Via", strconv.Itoa(protoMajor)+"."+strconv.Itoa(protoMinor)+" "+pseudonym)
 }
 
 // ViaHops counts how often this proxy, or another of its name, is in Via already: many mean that the request goes round
@@ -103,7 +103,7 @@ func ViaHops(h http.Header) int {
 	hops := 0
 	for _, line := range h["Via"] {
 		for hop := range strings.SplitSeq(withoutComments(line), ",") {
-			if fields := strings.Fields(hop); len(fields) >= 2 && strings.EqualFold(fields[1], Pseudonym) {
+			if fields := strings.Fields(hop); len(fields) >= 2 && strings.EqualFold(fields[1], pseudonym) {
 				hops++
 			}
 		}

@@ -33,8 +33,8 @@ type Span struct{ First, Last int64 }
 // Len is the number of bytes, at least one.
 func (s Span) Len() int64 { return s.Last - s.First + 1 }
 
-// Contains reports whether all of x is in s.
-func (s Span) Contains(x Span) bool { return s.First <= x.First && x.Last <= s.Last }
+// contains reports whether all of x is in s.
+func (s Span) contains(x Span) bool { return s.First <= x.First && x.Last <= s.Last }
 
 // ForeignRange reports whether a Range field is in another unit than bytes, or in none. Only the origin knows what it
 // means; a proxy may ignore it (RFC 9110 §14.2), but what an API counts in pages or items must not come whole.
@@ -199,7 +199,7 @@ func (r Ranges) Wholly(size int64, have []Span) (spans []Span, ok bool) {
 		return nil, false
 	}
 	for _, s := range spans {
-		if !slices.ContainsFunc(have, func(h Span) bool { return h.Contains(s) }) {
+		if !slices.ContainsFunc(have, func(h Span) bool { return h.contains(s) }) {
 			return nil, false
 		}
 	}

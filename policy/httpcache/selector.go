@@ -23,7 +23,7 @@ func appendSelector(dst []byte, name string, lines []string) []byte {
 	value := Combined(lines)
 	switch name {
 	case acceptEncoding:
-		return append(dst, ParseAcceptEncoding(lines).Canonical()...)
+		return append(dst, parseAcceptEncoding(lines).canonical()...)
 	case "Accept-Language", "Accept-Charset":
 		var few [16]preference
 		if list, ok := preferences(few[:0], value); ok {
