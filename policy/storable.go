@@ -16,7 +16,7 @@ type Fetch struct {
 	Received   time.Time   // when the response header was there
 	Status     int         // a final status; a copy confirmed by a 304 is judged with the copy's own status
 	Header     http.Header // the origin's, or MergeNotModified of a copy; not changed
-	BodyLength int64       // -1: not known yet; ask Route.JudgeLength when it is
+	BodyLength int64       // -1: not known yet; see StoreIf
 	MaxObject  int64       // bytes that a copy may have; zero: any number
 	Jitter     float64     // drawn from [0,1) for this fetch; see Route.Jitter
 	Through    bool        // the origin saw the client's own request, not a fill's
@@ -86,13 +86,13 @@ func (r *Route) judge(f Fetch) Verdict {
 }
 
 // judgeLength says whether the length of a body alone forbids to store it, for when it is known.
-func (r *Route) judgeLength(length, maxObject int64) Reason {
+func (s StoreIf) judgeLength(length, maxObject int64) Reason {
 	switch {
 	case length < 0:
 		return NoReason
 	case maxObject > 0 && length > maxObject:
 		return TooLarge
-	case length < r.StoreIf.MinBytes:
+	case length < s.MinBytes:
 		return TooSmall
 	}
 	return NoReason
@@ -146,7 +146,7 @@ func (r *Route) refuse(f Fetch, d httpcache.Directives) Reason {
 	case !r.StoreIf.allows(f.Header["Content-Type"]):
 		return contentTypeOther
 	}
-	return r.judgeLength(f.BodyLength, f.MaxObject)
+	return r.StoreIf.judgeLength(f.BodyLength, f.MaxObject)
 }
 
 // mayShareError reports whether the response is an error that those who already wait may have. Nothing is relaxed for

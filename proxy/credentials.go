@@ -20,7 +20,7 @@ func (ex *exchange) credentials() {
 	ex.query = query
 	ex.key = ex.appendKey(ex.key, ex.r.Header)
 	ex.ranges = httpcache.ParseRanges(ex.r.Method, ex.r.Header)
-	ex.wishes, ex.personal = ex.route.ClientWishes(ex.r.Header), true
+	ex.wishes, ex.personal = ex.route.Client.Heeded(ex.r.Header), true
 	c := ex.lookup(string(ex.key), ex.start)
 	switch {
 	case c.use == serve:

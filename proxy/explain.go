@@ -107,7 +107,7 @@ func (ex *exchange) explain() *Explanation {
 	if reason == policy.HeaderUnlisted {
 		e.Unlisted = ex.route.UnlistedHeaders(ex.r.Header, ex.route.selecting())
 	}
-	if ex.route.MayAsk(ex.match.Pattern(), ex.r.Method) {
+	if ex.route.Content.MayRead(ex.match.Pattern(), ex.r.Method) {
 		e.Note = "with content that the route takes for a read it is one, which the content decides"
 	}
 	if action == policy.CredentialsAction {

@@ -123,8 +123,8 @@ type exchange struct {
 	mode    policy.Mode      // by which this request goes
 	ranges  httpcache.Ranges // what of the answer is wanted; empty: all of it
 
-	wishes   httpcache.Wishes // of the client, where the route heeds them
-	personal bool             // the request has credentials, and the route does not share what it gets
+	wishes   httpcache.RequestDirectives // of the client, where the route heeds them
+	personal bool                        // the request has credentials, and the route does not share what it gets
 
 	status policy.Status // what is told about the answer
 	origin time.Duration // time spent waiting for the origin
@@ -198,7 +198,7 @@ func (ex *exchange) plan() (action policy.Action, reason policy.Reason, err erro
 func (ex *exchange) way(mode policy.Mode) (policy.Action, policy.Reason) {
 	plan := policy.PlanRequest
 	if ex.content != nil {
-		plan = policy.PlanQuestion
+		plan = policy.PlanContent
 	}
 	action, reason := plan(ex.route.Route, mode, ex.r, ex.route.selecting())
 	if reason == policy.HeaderUnlisted && !ex.trusted() && httpcache.StripForwarded(ex.r.Header) {

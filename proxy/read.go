@@ -46,7 +46,7 @@ func (ex *exchange) read() {
 	ex.query = query
 	ex.key = ex.appendKey(ex.key, ex.r.Header)
 	ex.ranges = httpcache.ParseRanges(ex.r.Method, ex.r.Header)
-	if ex.wishes = ex.route.ClientWishes(ex.r.Header); ex.wishes.NoStore && ex.mode == policy.On {
+	if ex.wishes = ex.route.Client.Heeded(ex.r.Header); ex.wishes.NoStore && ex.mode == policy.On {
 		ex.pass(policy.ClientDirective)
 		return
 	}
@@ -69,7 +69,7 @@ func (ex *exchange) read() {
 		ex.stale(c.Copy, c.reason)
 		ex.p.renewals.offer(ex, c, upstream.Fill)
 	default:
-		if other := ex.alike(); other != nil && ex.wishes == (httpcache.Wishes{}) {
+		if other := ex.alike(); other != nil && ex.wishes == (httpcache.RequestDirectives{}) {
 			ex.hit(*other)
 			return
 		}
@@ -145,7 +145,7 @@ func selectedBy(c *store.Copy, names []string) bool {
 // judge says what a copy is good for at a time, to this request.
 func (ex *exchange) judge(c *store.Copy, now time.Time) (use, policy.Reason) {
 	u, reason := ex.p.judge(c, now)
-	if ex.wishes == (httpcache.Wishes{}) || u == nothing {
+	if ex.wishes == (httpcache.RequestDirectives{}) || u == nothing {
 		return u, reason
 	}
 	allowed := useOf(ex.wishes.Use(c.Life, c.Life.State(now), now))

@@ -46,7 +46,7 @@ func (c *call) outgoing() *http.Request {
 		httpcache.AddValidators(h, q.base.Header())
 	}
 	q.askFor(h)
-	q.route.OfferSurrogate(h)
+	httpcache.OfferSurrogate(h, q.route.Targets)
 	// The client's address is not part of the key: unless the request is one person's, the origin does not learn it. Nor does
 	// it learn a Host that is not: whoever asks first would choose the links in the answer for all. What else is here of the
 	// way that the request came is part of the key, or was said by a trusted proxy.

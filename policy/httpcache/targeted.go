@@ -3,6 +3,7 @@ package httpcache
 import (
 	"iter"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,8 +25,12 @@ const (
 // surrogate is the name of this cache in Surrogate-Capability and as the target of a directive in Surrogate-Control.
 const surrogate = "cacheproxy"
 
-// OfferSurrogate adds to the header of a fill what this cache understands of Surrogate-Control.
-func OfferSurrogate(h http.Header) {
+// OfferSurrogate adds to the header of a fill what this cache understands of Surrogate-Control, where that is one of the fields
+// that are heeded.
+func OfferSurrogate(h http.Header, heeded []string) {
+	if !slices.Contains(heeded, TargetSurrogate) {
+		return
+	}
 	h["Surrogate-Capability"] = append(h["Surrogate-Capability"], surrogate+`="Surrogate/1.0"`)
 }
 

@@ -5,8 +5,9 @@ import (
 	"time"
 )
 
-// Wishes is what a client asks of caches beyond only-if-cached. The zero value asks nothing.
-type Wishes struct {
+// RequestDirectives is what the Cache-Control of a request asks of caches (RFC 9111 §5.2.1), beyond only-if-cached. The zero value
+// asks nothing.
+type RequestDirectives struct {
 	NoStore bool // no-store: nothing of the exchange is kept
 	NoCache bool // no-cache, or Pragma: no-cache without Cache-Control (§5.4): the origin confirms
 
@@ -18,14 +19,14 @@ type Wishes struct {
 	HasMaxAge, HasMinFresh, HasMaxStale      bool
 }
 
-// ParseWishes reads the wishes of a request. A number that cannot be read is the one that asks for the freshest answer.
-func ParseWishes(h http.Header) Wishes {
+// ParseRequestDirectives reads the directives of a request. A number that cannot be read is the one that asks for the freshest answer.
+func ParseRequestDirectives(h http.Header) RequestDirectives {
 	lines := h["Cache-Control"]
 	if len(lines) == 0 && len(h["Pragma"]) == 0 {
-		return Wishes{}
+		return RequestDirectives{}
 	}
 	d := ParseDirectives(lines)
-	return Wishes{
+	return RequestDirectives{
 		// What cannot be read may ask for more: with NoCache, nothing that it permits counts.
 		NoStore: d.NoStore, NoCache: d.NoCache || d.Malformed || len(lines) == 0 && ParseDirectives(h["Pragma"]).NoCache,
 		MaxAge: d.MaxAge, HasMaxAge: d.HasMaxAge, MinFresh: d.MinFresh, HasMinFresh: d.HasMinFresh,
@@ -33,30 +34,30 @@ func ParseWishes(h http.Header) Wishes {
 	}
 }
 
-// Use is what a copy in this state may be used for where a client has wishes. They make a copy good for less; only
-// max-stale and stale-if-error make a stale one good for more, where the origin has not forbidden it (§5.2.1.2, §4.2.4).
-func (w Wishes) Use(l Lifetime, state Freshness, now time.Time) Freshness {
-	use := w.use(l, state, now)
-	forbidden := state == Dead || l.NoCache || l.MustRevalidate || w.NoCache
-	if w.StaleIfError > 0 && !forbidden && -l.Left(now) <= w.StaleIfError {
+// Use is what a copy in this state may be used for where a request has directives. Directives make a copy good for less; only
+// max-stale and stale-if-error make a stale copy good for more, where the origin has not forbidden that (§5.2.1.2, §4.2.4).
+func (d RequestDirectives) Use(l Lifetime, state Freshness, now time.Time) Freshness {
+	use := d.use(l, state, now)
+	forbidden := state == Dead || l.NoCache || l.MustRevalidate || d.NoCache
+	if d.StaleIfError > 0 && !forbidden && -l.Left(now) <= d.StaleIfError {
 		return max(use, StaleOnError)
 	}
 	return use
 }
 
-func (w Wishes) use(l Lifetime, state Freshness, now time.Time) Freshness {
+func (d RequestDirectives) use(l Lifetime, state Freshness, now time.Time) Freshness {
 	left := l.Left(now)
 	switch {
 	case state <= NeedsValidation && (state == Dead || l.NoCache || l.MustRevalidate):
 		return state
-	case w.NoCache, w.HasMaxAge && l.Age(now) > w.MaxAge:
+	case d.NoCache, d.HasMaxAge && l.Age(now) > d.MaxAge:
 		return NeedsValidation
-	case w.HasMaxStale && left <= 0:
-		if w.HasMinFresh || -left > w.MaxStale {
+	case d.HasMaxStale && left <= 0:
+		if d.HasMinFresh || -left > d.MaxStale {
 			return min(state, NeedsValidation)
 		}
 		return max(state, StaleServable)
-	case w.HasMinFresh && left < w.MinFresh, w.HasMaxAge && left <= 0:
+	case d.HasMinFresh && left < d.MinFresh, d.HasMaxAge && left <= 0:
 		return NeedsValidation
 	}
 	return state
