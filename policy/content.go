@@ -51,7 +51,7 @@ func namesOperation(query string) bool {
 
 // PlanContent is PlanRequest for a read with content.
 func PlanContent(r *Route, mode Mode, req *http.Request, selected []string) (Action, Reason) {
-	override, unlisted := r.heeded(req.Header, selected)
+	override, unlisted := r.fields().heeded(req.Header, selected)
 	switch {
 	case override:
 		return WriteAction, MethodUnsafe

@@ -56,7 +56,7 @@ func (r *Route) judge(f Fetch) Verdict {
 	if httpcache.Unaccepted(f.Accepting, f.Header) {
 		return Verdict{Reason: codingUnasked} // who asks the same does not accept it either
 	}
-	d := r.directives(f.Header)
+	d := r.Override.directives(r.Targets, f.Header)
 	v := Verdict{Share: mayShareError(f, d)}
 	names, star := httpcache.ParseVary(f.Header["Vary"])
 	names = r.selectedBy(names, f)
@@ -98,9 +98,9 @@ func (s StoreIf) judgeLength(length, maxObject int64) Reason {
 	return NoReason
 }
 
-// directives are those of the response, without what the route overrides.
-func (r *Route) directives(h http.Header) httpcache.Directives {
-	d, targeted := httpcache.ParseTargeted(r.Targets, h, !r.Override.Has(OverrideMalformed))
+// directives are those of the response, without what is overridden. targets are the fields that go before Cache-Control.
+func (o Override) directives(targets []string, h http.Header) httpcache.Directives {
+	d, targeted := httpcache.ParseTargeted(targets, h, !o.Has(OverrideMalformed))
 	if !targeted {
 		d = httpcache.ParseDirectives(h["Cache-Control"])
 	}
@@ -108,7 +108,6 @@ func (r *Route) directives(h http.Header) httpcache.Directives {
 	if !targeted && len(h["Cache-Control"]) == 0 && httpcache.ParseDirectives(h["Pragma"]).NoCache {
 		d.NoCache = true
 	}
-	o := r.Override
 	d.Malformed = d.Malformed && !o.Has(OverrideMalformed)
 	d.HasMaxAge = d.HasMaxAge && !o.Has(OverrideMaxAge)
 	d.HasSMaxAge = d.HasSMaxAge && !o.Has(OverrideSMaxAge)
