@@ -4,10 +4,9 @@ import (
 	"strings"
 )
 
-// acceptances is what an Accept-Encoding field says about the codings that are told apart (RFC 9110 §12.5.3). Other
-// codings are not acceptable: deflate, because what it means differs between implementations and nobody takes only that
-// (§8.4.1.2); compress, because it is obsolete; those that need a dictionary of the client's (RFC 9842), because no other
-// client has it.
+// acceptances is what an Accept-Encoding field says about the codings that are told apart (RFC 9110 §12.5.3). Other codings are not
+// acceptable: implementations differ about deflate, and no client takes only that (§8.4.1.2); compress is obsolete; a coding with a
+// dictionary (RFC 9842) is for the one client that has the dictionary.
 type acceptances struct {
 	weights [codings]int16 // in thousandths; zero: not acceptable
 }
@@ -17,9 +16,9 @@ const (
 	leastWeigh int16 = 1  // of identity, where nothing names it
 )
 
-// parseAcceptEncoding reads the lines of a field that is there. Of an absent field ask its presence first: it allows any
-// coding, which is not the same as an empty one, which allows none (RFC 9110 §12.5.3). An element that is malformed, or
-// that another contradicts, never makes a coding acceptable.
+// parseAcceptEncoding reads the lines of a field that is there. Callers ask first whether it is: an absent field allows any coding, an
+// empty field none (RFC 9110 §12.5.3). An element that is malformed, or that another element contradicts, never makes a coding
+// acceptable.
 func parseAcceptEncoding(lines []string) acceptances {
 	a := acceptances{weights: [codings]int16{unlisted, unlisted, unlisted, unlisted}}
 	star := unlisted
@@ -121,12 +120,17 @@ func codingWeight(element string) (name string, weight int16, ok bool) {
 	if !weighted {
 		return name, 1000, isToken(name)
 	}
+	weight, ok = parseWeight(parameter)
+	return name, weight, ok
+}
+
+// parseWeight reads "q=" qvalue (RFC 9110 §12.4.2), in thousandths.
+func parseWeight(parameter string) (int16, bool) {
 	parameter = TrimOWS(parameter)
 	if len(parameter) < 2 || parameter[0]|0x20 != 'q' || parameter[1] != '=' {
-		return name, 0, false
+		return 0, false
 	}
-	weight, ok = qvalue(parameter[2:])
-	return name, weight, ok
+	return qvalue(parameter[2:])
 }
 
 // qvalue reads a weight in thousandths (RFC 9110 §12.4.2).

@@ -33,7 +33,8 @@ func codingOf(name string) (Coding, bool) {
 // acceptEncoding is the request field by which codings are selected.
 const acceptEncoding = "Accept-Encoding"
 
-// Unaccepted reports whether an answer comes in a coding of those that are told apart which its request does not accept.
+// Unaccepted reports whether an answer has a content coding that its request does not accept (RFC 9110 §12.5.3). Codings that are
+// not told apart here do not count.
 func Unaccepted(accepting []string, h http.Header) bool {
 	if len(accepting) == 0 || !Coded(h) {
 		return false

@@ -1,5 +1,6 @@
 // Package httpcache holds what HTTP says about caches, and nothing of what a configuration says: a reader can hold each file
-// beside the section of the RFC that it cites. It knows no route, no policy and no copy, but headers, statuses, methods and times.
+// beside the section of the RFC that it cites. The package knows no route and no
+// policy, but targets, headers, statuses, methods and times.
 //
 // Everything here is pure: the same input gives the same output. There is no I/O, no clock, no randomness and no goroutine.
 //

@@ -27,7 +27,7 @@ func ParseRequestDirectives(h http.Header) RequestDirectives {
 	}
 	d := ParseDirectives(lines)
 	return RequestDirectives{
-		// What cannot be read may ask for more: with NoCache, nothing that it permits counts.
+		// A field that cannot be read may ask for more: with NoCache, none of its permissions counts.
 		NoStore: d.NoStore, NoCache: d.NoCache || d.Malformed || len(lines) == 0 && ParseDirectives(h["Pragma"]).NoCache,
 		MaxAge: d.MaxAge, HasMaxAge: d.HasMaxAge, MinFresh: d.MinFresh, HasMinFresh: d.HasMinFresh,
 		MaxStale: d.MaxStale, HasMaxStale: d.HasMaxStale, StaleIfError: d.StaleIfError,
