@@ -21,8 +21,8 @@ func (r *Route) AsksAsFill(client http.Header, selected []string) bool {
 			}
 			return false
 		case toldByAll[name] && len(fill[name]) == 0:
-		case name == encodingField && !r.declares(encodingField):
-			if httpcache.Combined(fill[name]) != httpcache.ParseAcceptEncoding(lines).Canonical() {
+		case name == encodingField && !r.fields().declares(encodingField):
+			if httpcache.Combined(fill[name]) != httpcache.CanonicalEncoding(lines) {
 				return false
 			}
 		case httpcache.Combined(fill[name]) != httpcache.Combined(lines) || len(fill[name]) == 0:
@@ -62,7 +62,7 @@ var whoWords = [...]string{
 // forwards all fields there is no list by which to know, so that their names have to do. It is for what is shared without need.
 func (r *Route) SaysWho(h http.Header) bool {
 	for name := range h {
-		if Neutral(name) || classOf(name) == negotiatingField || r.declares(name) {
+		if Neutral(name) || classOf(name) == negotiatingField || r.fields().declares(name) {
 			continue
 		}
 		lower := strings.ToLower(name)

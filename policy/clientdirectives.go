@@ -19,10 +19,10 @@ const (
 // String is the name in the configuration.
 func (c ClientDirectives) String() string { return [...]string{"ignore", "honor"}[c] }
 
-// ClientWishes are the wishes of a request that the route heeds.
-func (r *Route) ClientWishes(h http.Header) httpcache.Wishes {
-	if r.Client != HonorClient {
-		return httpcache.Wishes{}
+// Heeded are the directives of a request that the route heeds.
+func (c ClientDirectives) Heeded(h http.Header) httpcache.RequestDirectives {
+	if c != HonorClient {
+		return httpcache.RequestDirectives{}
 	}
-	return httpcache.ParseWishes(h)
+	return httpcache.ParseRequestDirectives(h)
 }

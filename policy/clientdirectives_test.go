@@ -6,14 +6,14 @@ import (
 	"cacheproxy/policy/httpcache"
 )
 
-func TestClientWishes(t *testing.T) {
+func TestHeededDirectives(t *testing.T) {
 	for _, field := range []string{"Cache-Control: no-cache", "Cache-Control: max-stale=5", "Pragma: no-cache"} {
 		h := header(field)
-		if w := (&Route{}).ClientWishes(h); w != (httpcache.Wishes{}) {
-			t.Errorf("%s: heeded by a route that ignores it: %+v", field, w)
+		if d := IgnoreClient.Heeded(h); d != (httpcache.RequestDirectives{}) {
+			t.Errorf("%s: heeded by a route that ignores it: %+v", field, d)
 		}
-		if w := (&Route{Client: HonorClient}).ClientWishes(h); w != httpcache.ParseWishes(h) || w == (httpcache.Wishes{}) {
-			t.Errorf("%s: not heeded by a route that honours it: %+v", field, w)
+		if d := HonorClient.Heeded(h); d != httpcache.ParseRequestDirectives(h) || d == (httpcache.RequestDirectives{}) {
+			t.Errorf("%s: not heeded by a route that honours it: %+v", field, d)
 		}
 	}
 }

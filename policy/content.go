@@ -8,7 +8,7 @@ import (
 	"cacheproxy/policy/httpcache"
 )
 
-// ContentReads opts a route in to reads that carry their question in the request's content: QUERY (RFC 10008), and POST
+// ContentReads opts a route in to reads by the request's content: QUERY (RFC 10008), and POST
 // where the API uses it for searches. The zero value has none: QUERY passes, POST writes.
 type ContentReads struct {
 	// Max bounds the content, in bytes; larger requests go the way of any other QUERY or POST. 0: no reads with content.
@@ -22,19 +22,19 @@ const query = "QUERY"
 // contentFields describe the content of a request, and are part of the key as it is (RFC 10008 §2.7).
 var contentFields = []string{"Content-Encoding", "Content-Language", "Content-Type"}
 
-// MayAsk reports whether the request may be a read with content, which its content decides. A pattern that has all methods
+// MayRead reports whether the request may be a read with content, which its content decides. A pattern that has all methods
 // opts in to none.
-func (r *Route) MayAsk(p Pattern, method string) bool {
-	return r.Content.Max > 0 && p.Method() == method && (method == query || method == http.MethodPost)
+func (c ContentReads) MayRead(p Pattern, method string) bool {
+	return c.Max > 0 && p.Method() == method && (method == query || method == http.MethodPost)
 }
 
-// Asks reports whether a request that MayAsk is a read, given all of its content. When in doubt it is not: some servers of GraphQL
-// take the operation from the URL where it has one.
-func (r *Route) Asks(method string, t httpcache.Target, h http.Header, content []byte) bool {
-	if int64(len(content)) > r.Content.Max {
+// Reads reports whether a request that MayRead is a read, given all of its content. In doubt the request is a write: some servers of
+// GraphQL take the operation from the URL where the URL has one.
+func (c ContentReads) Reads(method string, t httpcache.Target, h http.Header, content []byte) bool {
+	if int64(len(content)) > c.Max {
 		return false
 	}
-	return method == query || !r.Content.GraphQL || !namesOperation(t.Query) && asksGraphQL(h, content)
+	return method == query || !c.GraphQL || !namesOperation(t.Query) && asksGraphQL(h, content)
 }
 
 // namesOperation reports whether a query has a parameter of a GraphQL request.
@@ -49,9 +49,9 @@ func namesOperation(query string) bool {
 	return false
 }
 
-// PlanQuestion is PlanRequest for a read with content.
-func PlanQuestion(r *Route, mode Mode, req *http.Request, selected []string) (Action, Reason) {
-	override, unlisted := r.heeded(req.Header, selected)
+// PlanContent is PlanRequest for a read with content.
+func PlanContent(r *Route, mode Mode, req *http.Request, selected []string) (Action, Reason) {
+	override, unlisted := r.fields().heeded(req.Header, selected)
 	switch {
 	case override:
 		return WriteAction, MethodUnsafe
@@ -72,8 +72,8 @@ func PlanQuestion(r *Route, mode Mode, req *http.Request, selected []string) (Ac
 	return ReadAction, NoReason
 }
 
-// AppendContent appends to a storage key what makes it that of a question: method, description and digest of the content.
-// Two questions share a key only if their contents are equal, or collide in SHA-256.
+// AppendContent appends to a storage key what makes it that of a read with content: method, description and digest of the content.
+// Two such reads share a key only if their contents are equal, or collide in SHA-256.
 func AppendContent(key []byte, method string, h http.Header, content []byte) []byte {
 	key = httpcache.AppendField(key, method)
 	for _, name := range contentFields {

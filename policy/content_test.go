@@ -31,11 +31,11 @@ func TestMayAsk(t *testing.T) {
 	} {
 		m, _ := table.Match(c.method, target(t, c.path))
 		r.Content = ContentReads{}
-		if r.MayAsk(m.Pattern(), c.method) {
+		if r.Content.MayRead(m.Pattern(), c.method) {
 			t.Errorf("%s %s may be a read without opting in", c.method, c.path)
 		}
 		r.Content.Max = 100
-		if got := r.MayAsk(m.Pattern(), c.method); got != c.may {
+		if got := r.Content.MayRead(m.Pattern(), c.method); got != c.may {
 			t.Errorf("%s %s may be a read: %t, want %t", c.method, c.path, got, c.may)
 		}
 	}
@@ -87,25 +87,25 @@ func TestAsksGraphQL(t *testing.T) {
 		if h == nil {
 			h = jsonHeader()
 		}
-		if got := r.Asks("POST", httpcache.Target{}, h, []byte(c.content)); got != c.read {
+		if got := r.Content.Reads("POST", httpcache.Target{}, h, []byte(c.content)); got != c.read {
 			t.Errorf("%s: a read: %t, want %t", c.name, got, c.read)
 		}
 	}
 	for query, read := range map[string]bool{"": true, "page=2": true, "query=mutation{a}": false, "a=1&%71uery=x": false, "operationName=b": false, "variables": false} {
-		if got := r.Asks("POST", httpcache.Target{Query: query, HasQuery: true}, jsonHeader(), []byte(`{"query":"{ a }"}`)); got != read {
+		if got := r.Content.Reads("POST", httpcache.Target{Query: query, HasQuery: true}, jsonHeader(), []byte(`{"query":"{ a }"}`)); got != read {
 			t.Errorf("with %q in the URL, a read: %t, want %t", query, got, read)
 		}
 	}
-	if !r.Asks("QUERY", httpcache.Target{}, jsonHeader(), []byte(`anything`)) {
+	if !r.Content.Reads("QUERY", httpcache.Target{}, jsonHeader(), []byte(`anything`)) {
 		t.Error("RFC 10008 §2: QUERY is safe, whatever it asks")
 	}
 	r.Content.GraphQL = false
-	if !r.Asks("POST", httpcache.Target{}, http.Header{}, []byte(`q=a`)) {
+	if !r.Content.Reads("POST", httpcache.Target{}, http.Header{}, []byte(`q=a`)) {
 		t.Error("a POST of a route that takes all of them for reads is not one")
 	}
 }
 
-func TestPlanQuestion(t *testing.T) {
+func TestPlanContent(t *testing.T) {
 	r := newRoute(t, "search", "POST /search")
 	r.Caches, r.Content.Max = true, 100
 	request := func(header ...string) *http.Request {
@@ -127,7 +127,7 @@ func TestPlanQuestion(t *testing.T) {
 		{"credentials", On, request("Authorization", "x"), "pass authorization"},
 		{"a cookie", On, request("Cookie", "a=b"), "pass cookie"},
 	} {
-		action, reason := PlanQuestion(r, c.mode, c.req, nil)
+		action, reason := PlanContent(r, c.mode, c.req, nil)
 		if got := strings.TrimSpace(action.String() + " " + reason.String()); got != c.want {
 			t.Errorf("%s: %s, want %s", c.name, got, c.want)
 		}
@@ -165,10 +165,10 @@ func FuzzAsksGraphQL(f *testing.F) {
 }
 
 // A read with content that names another method is a write.
-func TestPlanQuestionWithAnotherMethod(t *testing.T) {
+func TestPlanContentWithAnotherMethod(t *testing.T) {
 	r := &Route{Caches: true, Content: ContentReads{Max: 1 << 10}}
 	req := &http.Request{Method: "POST", Header: header("X-Http-Method-Override: PUT")}
-	if action, reason := PlanQuestion(r, On, req, nil); action != WriteAction || reason != MethodUnsafe {
+	if action, reason := PlanContent(r, On, req, nil); action != WriteAction || reason != MethodUnsafe {
 		t.Errorf("%v %v", action, reason)
 	}
 }

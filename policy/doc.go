@@ -17,7 +17,7 @@
 //	Route.Judge                      may it be shared, stored, for how long   storable.go, lifetime.go
 //	Route.Members                    what its copy can be purged by           names.go, template.go
 //	Route.JudgePart                  may a 206 be kept as a part              partial.go
-//	httpcache.Wishes.Use             what the client makes of it
+//	httpcache.RequestDirectives.Use  what the client makes of it
 //	httpcache.Lifetime.State         fresh, stale, in which window
 //	httpcache.NotModified            is 304 the answer
 //	httpcache.MeetsPreconditions     If-Match and its like, If-Range

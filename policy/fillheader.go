@@ -48,7 +48,7 @@ var withheld = map[string]bool{
 // The answer belongs to the variant that this header selects; see VariantKey. Forward and AppendVia add what the proxy
 // says itself. The result shares nothing with client.
 func (r *Route) FillHeader(client http.Header, selected []string) http.Header {
-	h := make(http.Header, len(client))
+	h, fields := make(http.Header, len(client)), r.fields()
 	if r.ForwardHeaders == ForwardAll {
 		copyEndToEnd(h, client)
 		delete(h, "X-Request-Id") // see forwardedFields
@@ -62,9 +62,9 @@ func (r *Route) FillHeader(client http.Header, selected []string) http.Header {
 	}
 	// The client's Connection has no say in what is part of a key: the key would hold a value that the origin never saw.
 	copyFields(h, client, r.Headers)
-	copyFields(h, client, r.keyedUnlisted(client))
+	copyFields(h, client, fields.keyedUnlisted(client))
 	for name := range h {
-		if httpcache.IsHopByHop(name) || r.ignores(name) {
+		if httpcache.IsHopByHop(name) || fields.ignores(name) {
 			delete(h, name)
 		}
 	}
@@ -72,8 +72,8 @@ func (r *Route) FillHeader(client http.Header, selected []string) http.Header {
 	// A fill asks for the whole answer, also where the route declares these.
 	httpcache.StripConditional(h)
 	delete(h, "Range")
-	if len(r.Cookies) > 0 && !r.declares("Cookie") {
-		if cookies := r.declaredCookies(client); cookies != "" {
+	if c := r.cookies(); len(c.keyed) > 0 && !c.whole {
+		if cookies := c.declared(client); cookies != "" {
 			h["Cookie"] = []string{cookies}
 		}
 	}
@@ -87,8 +87,8 @@ func (r *Route) fillEncoding(h http.Header) {
 	switch lines := h[encodingField]; {
 	case r.Compression != httpcache.Identity:
 		h[encodingField] = []string{httpcache.Identity.String()}
-	case len(lines) > 0 && !r.declares(encodingField):
-		h[encodingField] = []string{httpcache.ParseAcceptEncoding(lines).Canonical()}
+	case len(lines) > 0 && !r.fields().declares(encodingField):
+		h[encodingField] = []string{httpcache.CanonicalEncoding(lines)}
 	}
 }
 
@@ -104,23 +104,6 @@ func copyEndToEnd(dst, src http.Header) {
 		dst["Connection"] = lines
 		httpcache.RemoveHopByHop(dst)
 	}
-}
-
-// declaredCookies puts together a Cookie field of the cookies that the route declares (RFC 6265 §4.2.1), in the client's
-// order.
-func (r *Route) declaredCookies(client http.Header) string {
-	var b strings.Builder
-	cookies := httpcache.RequestCookies(client)
-	for name, value, ok := cookies.Next(); ok; name, value, ok = cookies.Next() {
-		if !slices.Contains(r.Cookies, name) {
-			continue
-		}
-		if b.Len() > 0 {
-			b.WriteString("; ")
-		}
-		b.WriteString(name + "=" + value)
-	}
-	return b.String()
 }
 
 // isWithheld reports whether a fill keeps the field back.

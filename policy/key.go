@@ -26,12 +26,13 @@ func (r *Route) AppendKey(dst []byte, t httpcache.Target, host, query string, h 
 	for _, name := range r.Cookies {
 		dst = appendCookies(dst, h["Cookie"], name)
 	}
-	if names := r.keyedUnlisted(h); names != nil {
+	fields := r.fields()
+	if names := fields.keyedUnlisted(h); names != nil {
 		dst = append(dst, 'u')
 		dst = binary.AppendUvarint(dst, uint64(len(names)))
 		dst = appendFields(dst, names, h)
 	}
-	if r.keysOrigin(h) {
+	if fields.keysOrigin(h) {
 		dst = append(dst, 'w') // from a web page; its Origin selects the variant
 	}
 	return dst

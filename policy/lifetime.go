@@ -7,14 +7,14 @@ import (
 	"cacheproxy/policy/httpcache"
 )
 
-// routeTTL is the lifetime that the route gives to a status for which the origin gives none; zero: none. Errors of the
-// server get none ever.
-func (r *Route) routeTTL(status int) time.Duration {
+// ttlOf is the lifetime that a route gives to a status for which the origin gives none; zero: none. Errors of the server get none
+// ever.
+func ttlOf(status int, ttl, negative time.Duration) time.Duration {
 	switch status {
 	case 200, 203, 204, 300, 301, 308:
-		return r.TTL
+		return ttl
 	case 404, 410:
-		return r.NegativeTTL
+		return negative
 	}
 	return 0
 }
@@ -25,8 +25,8 @@ func (r *Route) lifetime(f Fetch, d httpcache.Directives) (httpcache.Lifetime, R
 	l := arrival.ApparentAge()
 	l.NoCache = d.NoCache
 
-	fresh, explicit := r.explicitFreshness(f.Header, l.Date, d)
-	switch ttl := r.routeTTL(f.Status); {
+	fresh, explicit := r.Override.explicitFreshness(f.Header, l.Date, d)
+	switch ttl := ttlOf(f.Status, r.TTL, r.NegativeTTL); {
 	case explicit && certain:
 		l.Fresh = fresh
 	case explicit:
@@ -45,7 +45,13 @@ func (r *Route) lifetime(f Fetch, d httpcache.Directives) (httpcache.Lifetime, R
 	if l.NoCache {
 		l.Fresh = 0
 	}
-	r.setWindows(&l, f.Status, d)
+	// s-maxage means proxy-revalidate as well (§5.2.2.10).
+	l.MustRevalidate = d.MustRevalidate || d.ProxyRevalidate || d.HasSMaxAge && !r.Override.Has(OverrideMustRevalidate)
+	if f.Status < 400 {
+		setWindows(&l, d, r.StaleWhileRevalidate, r.StaleIfError)
+	} else {
+		setWindows(&l, d, 0, 0) // those of a route are for what its ttl is for: a stale error or "not found" helps nobody
+	}
 	validator := f.Status == http.StatusOK && httpcache.HasValidator(f.Header)
 	l.Keep = l.WorthKeeping(validator)
 	// A copy that can be neither served, now or when the origin fails, nor confirmed, would only take up memory.
@@ -56,25 +62,20 @@ func (r *Route) lifetime(f Fetch, d httpcache.Directives) (httpcache.Lifetime, R
 }
 
 // explicitFreshness is the lifetime that the origin states, as far as the route heeds it.
-func (r *Route) explicitFreshness(h http.Header, date time.Time, d httpcache.Directives) (time.Duration, bool) {
+func (o Override) explicitFreshness(h http.Header, date time.Time, d httpcache.Directives) (time.Duration, bool) {
 	fresh, explicit := d.ExplicitFreshness(h, date)
-	if explicit && !d.HasSMaxAge && !d.HasMaxAge && r.Override.Has(OverrideExpires) {
+	if explicit && !d.HasSMaxAge && !d.HasMaxAge && o.Has(OverrideExpires) {
 		return 0, false
 	}
 	return fresh, explicit
 }
 
-// setWindows sets for how long the copy may be served stale. What the origin says goes before the route. The route's
-// windows are for answers that its ttl is for: a stale error or a stale "not found" helps nobody.
-func (r *Route) setWindows(l *httpcache.Lifetime, status int, d httpcache.Directives) {
-	// s-maxage means proxy-revalidate as well (§5.2.2.10).
-	l.MustRevalidate = d.MustRevalidate || d.ProxyRevalidate || d.HasSMaxAge && !r.Override.Has(OverrideMustRevalidate)
+// setWindows sets for how long the copy may be served stale: what the route says, unless the origin says something else.
+func setWindows(l *httpcache.Lifetime, d httpcache.Directives, whileRevalidate, ifError time.Duration) {
 	if l.MustRevalidate || l.NoCache {
 		return
 	}
-	if status < 400 {
-		l.StaleWhileRevalidate, l.StaleIfError = r.StaleWhileRevalidate, r.StaleIfError
-	}
+	l.StaleWhileRevalidate, l.StaleIfError = whileRevalidate, ifError
 	if d.HasStaleWhileRevalidate {
 		l.StaleWhileRevalidate = d.StaleWhileRevalidate
 	}

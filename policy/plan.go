@@ -2,7 +2,6 @@ package policy
 
 import (
 	"net/http"
-	"slices"
 
 	"cacheproxy/policy/httpcache"
 )
@@ -29,7 +28,7 @@ func (a Action) String() string { return [...]string{"pass", "read", "pass", "wr
 // force. r is nil where no route matches. Writes invalidate whatever the route or its mode (RFC 9111 §4.4); a method
 // that is not known to be safe is a write. selected are the request fields that Vary is known to name on the route.
 func PlanRequest(r *Route, mode Mode, req *http.Request, selected []string) (Action, Reason) {
-	override, unlisted := r.heeded(req.Header, selected)
+	override, unlisted := r.fields().heeded(req.Header, selected)
 	switch {
 	case override, !httpcache.Safe(req.Method):
 		return WriteAction, MethodUnsafe
@@ -50,7 +49,7 @@ func PlanRequest(r *Route, mode Mode, req *http.Request, selected []string) (Act
 	case reason == NoReason:
 		action = ReadAction
 	case reason == Authorization && mode == On && len(req.Header["Proxy-Authorization"]) == 0 &&
-		(len(req.Header["Cookie"]) == 0 || r.harmlessCookies(req.Header)):
+		(len(req.Header["Cookie"]) == 0 || r.cookies().harmless(req.Header)):
 		action = CredentialsAction
 	}
 	switch {
@@ -72,37 +71,12 @@ func (r *Route) special(req *http.Request) Reason {
 		return RangeRequest
 	case len(h["Proxy-Authorization"]) > 0:
 		return Authorization
-	case len(h["Authorization"]) > 0 && !r.ShareAuthorized && !r.declares("Authorization"):
+	case len(h["Authorization"]) > 0 && !r.ShareAuthorized && !r.fields().declares("Authorization"):
 		return Authorization
-	case len(h["Cookie"]) > 0 && !r.harmlessCookies(h):
+	case len(h["Cookie"]) > 0 && !r.cookies().harmless(h):
 		return cookie
 	case r.Compression != httpcache.Identity && httpcache.RefusesIdentity(h[encodingField]):
 		return codingRefused
 	}
 	return NoReason
 }
-
-// harmlessCookies reports whether every cookie of the request is ignored or declared. A declared cookie that is there
-// twice is not harmless: the origin may go by the one that the key does not hold.
-func (r *Route) harmlessCookies(h http.Header) bool {
-	if r.declares("Cookie") || r.IgnoreAllCookies && len(r.Cookies) == 0 {
-		return true
-	}
-	var seen uint64 // of r.Cookies, by position
-	cookies := httpcache.RequestCookies(h)
-	for name, _, ok := cookies.Next(); ok; name, _, ok = cookies.Next() {
-		i := slices.Index(r.Cookies, name)
-		switch {
-		case i >= 64 || i >= 0 && seen&(1<<i) != 0:
-			return false
-		case i >= 0:
-			seen |= 1 << i
-		case !r.IgnoreAllCookies && !slices.Contains(r.IgnoreCookies, name):
-			return false
-		}
-	}
-	return !cookies.Malformed
-}
-
-// declares reports whether the request field is part of the storage key.
-func (r *Route) declares(name string) bool { return slices.Contains(r.Headers, name) }

@@ -19,6 +19,10 @@ const (
 
 // conflicts reports whether there is a request that both patterns match and neither wins. A pattern with a host wins
 // over one without; otherwise the one wins whose methods and paths are a subset of the other's.
+//
+// The rules are those of net/http.ServeMux, against which TestTableLikeServeMux holds them. A ServeMux cannot be asked itself: it
+// panics at the first conflict where all are to be reported, with lines of this program where those of the configuration are wanted;
+// it tells hosts apart by their case, and takes an escaped slash for the end of a path.
 func (p Pattern) conflicts(q Pattern) bool {
 	if p.host != q.host {
 		return false

@@ -24,7 +24,7 @@ var (
 )
 
 // Render fills in the placeholders, the first value of those that have several. Separators of names in a value are
-// percent-encoded (EscapeName), so that two requests never give the same name through them. Without a value for a
+// percent-encoded (escapeName), so that two requests never give the same name through them. Without a value for a
 // placeholder it reports false and renders that one as empty; the body has no values here.
 func (t Template) Render(v Values) (string, bool) {
 	var b strings.Builder

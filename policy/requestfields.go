@@ -26,6 +26,21 @@ const originField = "Origin"
 // encodingField is the request field by which codings are selected.
 const encodingField = "Accept-Encoding"
 
+// fieldRules is what a route says of request fields. The zero value lists none.
+type fieldRules struct {
+	keyed, ignored []string // Route.Headers and Route.IgnoreHeaders
+	forward        Forwarding
+	others         Unlisted // Route.OnUnlisted
+}
+
+// fields are the rules of a route. Without a route (nil), no field is keyed and every field is forwarded.
+func (r *Route) fields() fieldRules {
+	if r == nil {
+		return fieldRules{forward: ForwardAll}
+	}
+	return fieldRules{keyed: r.Headers, ignored: r.IgnoreHeaders, forward: r.ForwardHeaders, others: r.OnUnlisted}
+}
+
 type fieldClass uint8
 
 const (
@@ -87,8 +102,9 @@ func Neutral(name string) bool { return classOf(name) == neutralField }
 // UnlistedHeaders are the fields of the request that are in no other class, sorted. selected are the fields that Vary is known
 // to name. On a route that forwards all fields none is unlisted: there, Vary names what matters.
 func (r *Route) UnlistedHeaders(h http.Header, selected []string) (names []string) {
+	f := r.fields()
 	for name := range h {
-		if r.passes(name, selected) {
+		if f.passes(name, selected) {
 			names = append(names, name)
 		}
 	}
@@ -97,14 +113,14 @@ func (r *Route) UnlistedHeaders(h http.Header, selected []string) (names []strin
 }
 
 // heeded looks through the fields of a request once: whether one of them may make it unsafe, and whether one sends it past the
-// cache. selected is as for UnlistedHeaders; r may be nil.
-func (r *Route) heeded(h http.Header, selected []string) (override, unlisted bool) {
+// cache. selected is as for UnlistedHeaders.
+func (f fieldRules) heeded(h http.Header, selected []string) (override, unlisted bool) {
 	for name, lines := range h {
 		if common(name) || fieldClasses[name] != unlistedField {
 			continue
 		}
 		override = override || httpcache.NamesUnsafe(name, lines)
-		unlisted = unlisted || r != nil && r.passes(name, selected)
+		unlisted = unlisted || f.passes(name, selected)
 	}
 	return override, unlisted
 }
@@ -124,18 +140,23 @@ func common(name string) bool {
 }
 
 // passes reports whether a field sends its request past the cache.
-func (r *Route) passes(name string, selected []string) bool {
-	return r.ForwardHeaders != ForwardAll && r.Unlisted(name) && (!slices.Contains(selected, name) || isWithheld(name))
+func (f fieldRules) passes(name string, selected []string) bool {
+	return f.forward != ForwardAll && f.unlisted(name) && (!slices.Contains(selected, name) || isWithheld(name))
 }
 
 // Unlisted reports whether a field, by its canonical name, is in no class that is known, nor declared by the route.
-func (r *Route) Unlisted(name string) bool {
-	return classOf(name) == unlistedField && !r.declares(name) && !r.ignores(name)
+func (r *Route) Unlisted(name string) bool { return r.fields().unlisted(name) }
+
+func (f fieldRules) unlisted(name string) bool {
+	return classOf(name) == unlistedField && !f.declares(name) && !f.ignores(name)
 }
 
+// declares reports whether the request field is part of the storage key.
+func (f fieldRules) declares(name string) bool { return slices.Contains(f.keyed, name) }
+
 // ignores reports whether the route says that the field does not matter.
-func (r *Route) ignores(name string) bool {
-	for _, pattern := range r.IgnoreHeaders {
+func (f fieldRules) ignores(name string) bool {
+	for _, pattern := range f.ignored {
 		if prefix, family := strings.CutSuffix(pattern, "*"); name == pattern || family && strings.HasPrefix(name, prefix) {
 			return true
 		}
@@ -144,12 +165,12 @@ func (r *Route) ignores(name string) bool {
 }
 
 // keyedUnlisted are the unlisted fields of a request, sorted, where they are part of the storage key; nil elsewhere.
-func (r *Route) keyedUnlisted(h http.Header) (names []string) {
-	if r.OnUnlisted != UnlistedKey || r.ForwardHeaders == ForwardAll {
+func (f fieldRules) keyedUnlisted(h http.Header) (names []string) {
+	if f.others != UnlistedKey || f.forward == ForwardAll {
 		return nil
 	}
 	for name := range h {
-		if r.Unlisted(name) {
+		if f.unlisted(name) {
 			names = append(names, name)
 		}
 	}
@@ -158,14 +179,14 @@ func (r *Route) keyedUnlisted(h http.Header) (names []string) {
 }
 
 // keysOrigin reports whether requests with an Origin have storage keys of their own.
-func (r *Route) keysOrigin(h http.Header) bool {
-	return len(h[originField]) > 0 && r.ForwardHeaders == ForwardListed && !r.declares(originField) && !r.ignores(originField)
+func (f fieldRules) keysOrigin(h http.Header) bool {
+	return len(h[originField]) > 0 && f.forward == ForwardListed && !f.declares(originField) && !f.ignores(originField)
 }
 
 // WithoutOrigin is the header of the same request from no web page; not ok where Origin is not what tells the two apart.
 // What an answer to that says to AnyOrigin is an answer to this request too.
 func (r *Route) WithoutOrigin(h http.Header) (_ http.Header, ok bool) {
-	if !r.keysOrigin(h) {
+	if !r.fields().keysOrigin(h) {
 		return nil, false
 	}
 	h = h.Clone()

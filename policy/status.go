@@ -27,15 +27,10 @@ func (s Status) Append(dst []byte) []byte {
 	c := httpcache.CacheStatus{
 		Hit: fwd == "" && (s.Outcome == Hit || s.Outcome == Stale), Forward: fwd, ForwardStatus: s.FwdStatus, Stored: s.Stored,
 		TTL: s.TTL, HasTTL: s.HasTTL, Key: s.Key, Detail: s.detail(fwd),
+		Collapsed: s.Collapsed || s.Outcome == Collapsed, Apart: s.Apart,
 	}
 	if s.Outcome == Revalidated {
 		c.ForwardStatus = 304
-	}
-	switch {
-	case s.Collapsed || s.Outcome == Collapsed:
-		c.Collapse = httpcache.Joined
-	case s.Apart:
-		c.Collapse = httpcache.NotJoined
 	}
 	return c.Append(dst)
 }

@@ -5,8 +5,6 @@ import (
 	"time"
 
 	"github.com/dunglas/httpsfv"
-
-	"cacheproxy/policy/httpcache"
 )
 
 func TestStatusAppend(t *testing.T) {
@@ -76,7 +74,7 @@ func TestStatusIsStructuredField(t *testing.T) {
 					t.Fatalf("%s: %d members, %v", field, len(list), err)
 				}
 				item := list[0].(httpsfv.Item)
-				if item.Value != httpsfv.Token(httpcache.Pseudonym) {
+				if item.Value != httpsfv.Token("cacheproxy") {
 					t.Fatalf("%s: %v", field, item.Value)
 				}
 				_, hit := item.Params.Get("hit")

@@ -16,7 +16,7 @@ type Fetch struct {
 	Received   time.Time   // when the response header was there
 	Status     int         // a final status; a copy confirmed by a 304 is judged with the copy's own status
 	Header     http.Header // the origin's, or MergeNotModified of a copy; not changed
-	BodyLength int64       // -1: not known yet; ask Route.JudgeLength when it is
+	BodyLength int64       // -1: not known yet; see StoreIf
 	MaxObject  int64       // bytes that a copy may have; zero: any number
 	Jitter     float64     // drawn from [0,1) for this fetch; see Route.Jitter
 	Through    bool        // the origin saw the client's own request, not a fill's
@@ -56,7 +56,7 @@ func (r *Route) judge(f Fetch) Verdict {
 	if httpcache.Unaccepted(f.Accepting, f.Header) {
 		return Verdict{Reason: codingUnasked} // who asks the same does not accept it either
 	}
-	d := r.directives(f.Header)
+	d := r.Override.directives(r.Targets, f.Header)
 	v := Verdict{Share: mayShareError(f, d)}
 	names, star := httpcache.ParseVary(f.Header["Vary"])
 	names = r.selectedBy(names, f)
@@ -86,21 +86,21 @@ func (r *Route) judge(f Fetch) Verdict {
 }
 
 // judgeLength says whether the length of a body alone forbids to store it, for when it is known.
-func (r *Route) judgeLength(length, maxObject int64) Reason {
+func (s StoreIf) judgeLength(length, maxObject int64) Reason {
 	switch {
 	case length < 0:
 		return NoReason
 	case maxObject > 0 && length > maxObject:
 		return TooLarge
-	case length < r.StoreIf.MinBytes:
+	case length < s.MinBytes:
 		return TooSmall
 	}
 	return NoReason
 }
 
-// directives are those of the response, without what the route overrides.
-func (r *Route) directives(h http.Header) httpcache.Directives {
-	d, targeted := httpcache.ParseTargeted(r.Targets, h, !r.Override.Has(OverrideMalformed))
+// directives are those of the response, without what is overridden. targets are the fields that go before Cache-Control.
+func (o Override) directives(targets []string, h http.Header) httpcache.Directives {
+	d, targeted := httpcache.ParseTargeted(targets, h, !o.Has(OverrideMalformed))
 	if !targeted {
 		d = httpcache.ParseDirectives(h["Cache-Control"])
 	}
@@ -108,7 +108,6 @@ func (r *Route) directives(h http.Header) httpcache.Directives {
 	if !targeted && len(h["Cache-Control"]) == 0 && httpcache.ParseDirectives(h["Pragma"]).NoCache {
 		d.NoCache = true
 	}
-	o := r.Override
 	d.Malformed = d.Malformed && !o.Has(OverrideMalformed)
 	d.HasMaxAge = d.HasMaxAge && !o.Has(OverrideMaxAge)
 	d.HasSMaxAge = d.HasSMaxAge && !o.Has(OverrideSMaxAge)
@@ -146,7 +145,7 @@ func (r *Route) refuse(f Fetch, d httpcache.Directives) Reason {
 	case !r.StoreIf.allows(f.Header["Content-Type"]):
 		return contentTypeOther
 	}
-	return r.judgeLength(f.BodyLength, f.MaxObject)
+	return r.StoreIf.judgeLength(f.BodyLength, f.MaxObject)
 }
 
 // mayShareError reports whether the response is an error that those who already wait may have. Nothing is relaxed for

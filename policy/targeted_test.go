@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"net/http"
 	"testing"
 	"time"
 
@@ -89,18 +88,5 @@ func TestTargeted(t *testing.T) {
 	f.Header = header("CDN-Cache-Control: max-age=60, public", "Cache-Control: private")
 	if v := (&Route{Targets: both}).Judge(f); v.Reason != NoReason {
 		t.Errorf("an answer to credentials that is public for this cache: %q", v.Reason)
-	}
-}
-
-func TestOfferSurrogate(t *testing.T) {
-	h := header(`Surrogate-Capability: cdn="Surrogate/1.0"`)
-	(&Route{Targets: []string{httpcache.TargetSurrogate}}).OfferSurrogate(h)
-	if got := h["Surrogate-Capability"]; len(got) != 2 || got[1] != `cacheproxy="Surrogate/1.0"` {
-		t.Errorf("%q", got)
-	}
-	h = http.Header{}
-	(&Route{Targets: []string{httpcache.TargetCDN}}).OfferSurrogate(h)
-	if len(h) > 0 {
-		t.Errorf("offered although it is not heeded: %v", h)
 	}
 }

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cacheproxy/policy/httpcache"
 	"errors"
 	"fmt"
 	"net/textproto"
@@ -153,4 +154,10 @@ func (t Template) Placeholders() []Placeholder {
 // UsesBody reports whether rendering needs the body of the request.
 func (t Template) UsesBody() bool {
 	return slices.ContainsFunc(t.parts, func(p part) bool { return p.placeholder.Kind == FromBody })
+}
+
+// escapeName makes a value fit for a name: the separators of names and everything that could imitate them are
+// percent-encoded, so that two different values never give the same name.
+func escapeName(value string) string {
+	return httpcache.Escape(value, func(c byte) bool { return c == ':' || c == '/' || c == '%' || c < ' ' || c == 0x7f })
 }

@@ -30,7 +30,7 @@ func (r *Route) selectedBy(names []string, f Fetch) []string {
 	for name := range f.Forwarded {
 		switch {
 		case name == originField:
-			if r.keysOrigin(f.Forwarded) && !httpcache.AnyOrigin(f.Header) {
+			if r.fields().keysOrigin(f.Forwarded) && !httpcache.AnyOrigin(f.Header) {
 				names = withName(names, name)
 			}
 		case !slices.Contains(forwardedFields, name) && !r.keyedField(name):
@@ -43,8 +43,9 @@ func (r *Route) selectedBy(names []string, f Fetch) []string {
 // keyedField reports whether a field that a fill forwards is part of the storage key: declared by the route, put together of
 // declared cookies, describing a content, or unlisted and keyed.
 func (r *Route) keyedField(name string) bool {
-	return r.declares(name) || name == "Cookie" || slices.Contains(contentFields, name) ||
-		r.OnUnlisted == UnlistedKey && r.Unlisted(name)
+	fields := r.fields()
+	return fields.declares(name) || name == "Cookie" || slices.Contains(contentFields, name) ||
+		r.OnUnlisted == UnlistedKey && fields.unlisted(name)
 }
 
 // withName is a sorted list with a name in it.

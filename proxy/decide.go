@@ -89,7 +89,7 @@ func (p *Proxy) decided(rq *request, now time.Time) decision {
 	case found.use == httpcache.StaleServable:
 		return rq.fromCopy(found, policy.Stale, found.reason, now)
 	}
-	if rq.directives == (httpcache.Wishes{}) {
+	if rq.directives == (httpcache.RequestDirectives{}) {
 		if other, note := p.alike(rq, now); note != "" {
 			d := rq.fromCopy(other, policy.Hit, policy.NoReason, now)
 			d.note = note

@@ -151,7 +151,7 @@ func (rq *request) note(d *decision) string {
 		return d.note
 	case rq.match.Route == nil:
 		return ""
-	case rq.route.MayAsk(rq.match.Pattern(), rq.r.Method):
+	case rq.route.Content.MayRead(rq.match.Pattern(), rq.r.Method):
 		return "with content that the route takes for a read it is one, which the content decides"
 	case rq.target.Host == "" && rq.route.Host.Literal == "" && len(rq.key) > 0:
 		return "no host was given, and the host is part of the storage key: give the whole URL, as clients ask for it"

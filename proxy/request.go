@@ -36,12 +36,12 @@ type request struct {
 
 	// Of reads only.
 
-	query      string           // as the route forwards it
-	key        []byte           // the storage key
-	content    []byte           // that the read carries its question in; nil: none
-	ranges     httpcache.Ranges // what of the answer is wanted; empty: all of it
-	directives httpcache.Wishes // Cache-Control of the client, where the route heeds it
-	personal   bool             // with credentials, on a route that does not share what they get
+	query      string                      // as the route forwards it
+	key        []byte                      // the storage key
+	content    []byte                      // that the read carries its question in; nil: none
+	ranges     httpcache.Ranges            // what of the answer is wanted; empty: all of it
+	directives httpcache.RequestDirectives // Cache-Control of the client, where the route heeds it
+	personal   bool                        // with credentials, on a route that does not share what they get
 
 	// What a shared fetch has shown that was not for this request.
 
@@ -108,7 +108,7 @@ func (rq *request) plan() {
 	rq.query = query
 	rq.key = rq.appendKey(rq.key[:0], rq.r.Header)
 	rq.ranges = httpcache.ParseRanges(rq.r.Method, rq.r.Header)
-	rq.directives = rq.route.ClientWishes(rq.r.Header)
+	rq.directives = rq.route.Client.Heeded(rq.r.Header)
 	switch {
 	case rq.personal:
 	case rq.directives.NoStore && rq.mode == policy.On:
@@ -127,7 +127,7 @@ func (rq *request) plan() {
 func (rq *request) way() (policy.Action, policy.Reason) {
 	plan := policy.PlanRequest
 	if rq.content != nil {
-		plan = policy.PlanQuestion
+		plan = policy.PlanContent
 	}
 	action, reason := plan(rq.route.Route.Route, rq.mode, rq.r, rq.route.Selecting())
 	if reason == policy.HeaderUnlisted && !rq.trusted && httpcache.StripForwarded(rq.r.Header) {
@@ -257,7 +257,7 @@ func (rq *request) semantics() string {
 // judge says what a copy may be used for at a time, by this request, and why for no more.
 func (rq *request) judge(c *candidate, ledger *invalidation.Ledger, now time.Time) {
 	c.use, c.reason = c.Copy.Usable(ledger, now)
-	if rq.directives == (httpcache.Wishes{}) || c.use == httpcache.Dead {
+	if rq.directives == (httpcache.RequestDirectives{}) || c.use == httpcache.Dead {
 		return
 	}
 	allowed := rq.directives.Use(c.Copy.Life, c.Copy.Life.State(now), now)

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"cacheproxy/policy"
+	"cacheproxy/proxy/upstream"
 )
 
 // An answer that lasts as long as its peers wish is nobody else's and is not kept, whatever it says of caching, and says so in
@@ -55,4 +56,32 @@ func TestStreamsAreNotShared(t *testing.T) {
 	inBubble(t, origin, rigOptions{}, routeFor(t, "all", nil, "/"), func(b *bubble) {
 		b.do("GET", "/a").want(t, "first", 503, "1", "detail=stream")
 	})
+}
+
+// Every kind of stream leaves its place at the origin to requests that end.
+func TestStreamsLeaveTheirPlace(t *testing.T) {
+	for _, contentType := range []string{"text/event-stream", "multipart/x-mixed-replace; boundary=f", "application/grpc-web+proto"} {
+		t.Run(contentType, func(t *testing.T) {
+			backend := func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/ends" {
+					return
+				}
+				w.Header().Set("Content-Type", contentType)
+				w.WriteHeader(http.StatusOK)
+				_ = http.NewResponseController(w).Flush() // of a client that has gone, nobody is told
+				<-r.Context().Done()
+			}
+			r := newRig(t, backend, rigOptions{origin: upstream.Options{MaxInFlight: 1, MaxStreams: 1}}, routeFor(t, "all", nil, "/"))
+			req, err := http.NewRequestWithContext(t.Context(), "GET", r.front.URL+"/stream", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			res, err := r.client.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer res.Body.Close()
+			r.do("GET", "/ends").want(t, "while the stream is open", 200, "", "fwd=uri-miss; fwd-status=200; stored")
+		})
+	}
 }

@@ -4,11 +4,10 @@ import (
 	"strings"
 )
 
-// AcceptEncoding is what an Accept-Encoding field says about the codings that are told apart (RFC 9110 §12.5.3). Other
-// codings are not acceptable: deflate, because what it means differs between implementations and nobody takes only that
-// (§8.4.1.2); compress, because it is obsolete; those that need a dictionary of the client's (RFC 9842), because no other
-// client has it.
-type AcceptEncoding struct {
+// acceptances is what an Accept-Encoding field says about the codings that are told apart (RFC 9110 §12.5.3). Other codings are not
+// acceptable: implementations differ about deflate, and no client takes only that (§8.4.1.2); compress is obsolete; a coding with a
+// dictionary (RFC 9842) is for the one client that has the dictionary.
+type acceptances struct {
 	weights [codings]int16 // in thousandths; zero: not acceptable
 }
 
@@ -17,11 +16,11 @@ const (
 	leastWeigh int16 = 1  // of identity, where nothing names it
 )
 
-// ParseAcceptEncoding reads the lines of a field that is there. Of an absent field ask its presence first: it allows any
-// coding, which is not the same as an empty one, which allows none (RFC 9110 §12.5.3). An element that is malformed, or
-// that another contradicts, never makes a coding acceptable.
-func ParseAcceptEncoding(lines []string) AcceptEncoding {
-	a := AcceptEncoding{weights: [codings]int16{unlisted, unlisted, unlisted, unlisted}}
+// parseAcceptEncoding reads the lines of a field that is there. Callers ask first whether it is: an absent field allows any coding, an
+// empty field none (RFC 9110 §12.5.3). An element that is malformed, or that another element contradicts, never makes a coding
+// acceptable.
+func parseAcceptEncoding(lines []string) acceptances {
+	a := acceptances{weights: [codings]int16{unlisted, unlisted, unlisted, unlisted}}
 	star := unlisted
 	for _, line := range lines {
 		for element := range strings.SplitSeq(line, ",") {
@@ -56,6 +55,9 @@ func ParseAcceptEncoding(lines []string) AcceptEncoding {
 	return a
 }
 
+// CanonicalEncoding is the one spelling of an Accept-Encoding that is there; see canonical.
+func CanonicalEncoding(lines []string) string { return parseAcceptEncoding(lines).canonical() }
+
 // lesser is the weight of what is listed more than once: the one that claims less.
 func lesser(before, weight int16) int16 {
 	if before == unlisted {
@@ -64,15 +66,15 @@ func lesser(before, weight int16) int16 {
 	return min(before, weight)
 }
 
-// Accepts reports whether the client accepts a coding.
-func (a AcceptEncoding) Accepts(c Coding) bool { return a.weights[c] > 0 }
+// accepts reports whether the client accepts a coding.
+func (a acceptances) accepts(c Coding) bool { return a.weights[c] > 0 }
 
-// Prefers reports whether the client accepts a coding and does not like it less than no coding at all.
-func (a AcceptEncoding) Prefers(c Coding) bool {
-	return a.Accepts(c) && a.weights[c] >= a.weights[Identity]
+// prefers reports whether the client accepts a coding and does not like it less than no coding at all.
+func (a acceptances) prefers(c Coding) bool {
+	return a.accepts(c) && a.weights[c] >= a.weights[Identity]
 }
 
-// canonicalEncodings are the values that Canonical gives, by the set of accepted codings.
+// canonicalEncodings are the values that canonical gives, by the set of accepted codings.
 var canonicalEncodings = func() (values [1 << codings]string) {
 	for set := range values {
 		var list []string
@@ -92,10 +94,10 @@ var canonicalEncodings = func() (values [1 << codings]string) {
 	return values
 }()
 
-// Canonical is the one spelling of everything that accepts the same codings, in the order in which browsers list them and
+// canonical is the one spelling of everything that accepts the same codings, in the order in which browsers list them and
 // without preferences: variants are to be told apart by what may be sent, and by nothing else. It accepts nothing that the
 // field does not.
-func (a AcceptEncoding) Canonical() string {
+func (a acceptances) canonical() string {
 	set := 0
 	for c, weight := range a.weights {
 		if weight > 0 {
@@ -107,7 +109,7 @@ func (a AcceptEncoding) Canonical() string {
 
 // RefusesIdentity reports whether the client does not accept an answer without a coding.
 func RefusesIdentity(lines []string) bool {
-	return len(lines) > 0 && !ParseAcceptEncoding(lines).Accepts(Identity)
+	return len(lines) > 0 && !parseAcceptEncoding(lines).accepts(Identity)
 }
 
 // codingWeight reads one element: codings [ weight ] (RFC 9110 §12.5.3). ok is false when it is malformed, with the name as
@@ -118,12 +120,17 @@ func codingWeight(element string) (name string, weight int16, ok bool) {
 	if !weighted {
 		return name, 1000, isToken(name)
 	}
+	weight, ok = parseWeight(parameter)
+	return name, weight, ok
+}
+
+// parseWeight reads "q=" qvalue (RFC 9110 §12.4.2), in thousandths.
+func parseWeight(parameter string) (int16, bool) {
 	parameter = TrimOWS(parameter)
 	if len(parameter) < 2 || parameter[0]|0x20 != 'q' || parameter[1] != '=' {
-		return name, 0, false
+		return 0, false
 	}
-	weight, ok = qvalue(parameter[2:])
-	return name, weight, ok
+	return qvalue(parameter[2:])
 }
 
 // qvalue reads a weight in thousandths (RFC 9110 §12.4.2).

@@ -39,7 +39,7 @@ func TestCanonicalAcceptEncoding(t *testing.T) {
 		{"not a list of codings", []string{"gzip br", "\"zstd\""}, "identity"},
 	}
 	for _, tt := range tests {
-		if got := ParseAcceptEncoding(tt.lines).Canonical(); got != tt.want {
+		if got := parseAcceptEncoding(tt.lines).canonical(); got != tt.want {
 			t.Errorf("%s: %q: %q, want %q", tt.about, tt.lines, got, tt.want)
 		}
 	}
@@ -61,9 +61,9 @@ func TestPrefers(t *testing.T) {
 		"gzip;q=1.0, identity; q=0.5": "gzip",
 	} {
 		var got []string
-		a := ParseAcceptEncoding([]string{field})
+		a := parseAcceptEncoding([]string{field})
 		for c := Gzip; c < codings; c++ {
-			if a.Prefers(c) {
+			if a.prefers(c) {
 				got = append(got, c.String())
 			}
 		}
@@ -103,18 +103,18 @@ func FuzzAcceptEncoding(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, field string) {
-		a := ParseAcceptEncoding([]string{field})
-		canonical := a.Canonical()
-		again := ParseAcceptEncoding([]string{canonical})
-		if got := again.Canonical(); got != canonical {
+		a := parseAcceptEncoding([]string{field})
+		canonical := a.canonical()
+		again := parseAcceptEncoding([]string{canonical})
+		if got := again.canonical(); got != canonical {
 			t.Fatalf("%q: %q, and of that %q", field, canonical, got)
 		}
 		for c := Identity; c < codings; c++ {
-			if a.Accepts(c) != again.Accepts(c) {
+			if a.accepts(c) != again.accepts(c) {
 				t.Fatalf("%q and %q do not accept %s alike", field, canonical, c)
 			}
 			// What cannot be read says nothing about identity, which then is acceptable by default.
-			if c != Identity && a.Accepts(c) && !accepts(field, c.String()) {
+			if c != Identity && a.accepts(c) && !accepts(field, c.String()) {
 				t.Fatalf("%q: claims to accept %s", field, c)
 			}
 		}
@@ -133,9 +133,9 @@ func FuzzAcceptEncodingExactly(f *testing.F) {
 			elements = append(elements, names[int(b)%7]+weights[int(b)/7%7])
 		}
 		field := strings.Join(elements, ", ")
-		a := ParseAcceptEncoding([]string{field})
+		a := parseAcceptEncoding([]string{field})
 		for c := Identity; c < codings; c++ {
-			if got, want := a.Accepts(c), accepts(field, c.String()); got != want {
+			if got, want := a.accepts(c), accepts(field, c.String()); got != want {
 				t.Fatalf("%q accepts %s: %v, want %v", field, c, got, want)
 			}
 		}

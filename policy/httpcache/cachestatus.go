@@ -8,29 +8,21 @@ import (
 // CacheStatus is one member of Cache-Status (RFC 9211 §2).
 type CacheStatus struct {
 	Hit           bool          // hit (§2.1)
-	Forward       string        // fwd (§2.2), one of its words; empty: the request did not go on, and the four fields about that say nothing
+	Forward       string        // fwd (§2.2), one of its words; empty: the request did not go on, and the next four fields say nothing
 	ForwardStatus int           // fwd-status (§2.3); zero: none
 	Stored        bool          // stored (§2.5)
-	Collapse      Collapse      // collapsed (§2.6)
+	Collapsed     bool          // collapsed (§2.6): the answer came with another request's
+	Apart         bool          // collapsed=?0 (§2.6): it waited for another request's, which was not for it or did not come
 	TTL           time.Duration // ttl (§2.4), negative when stale; rounded down to seconds
 	HasTTL        bool
 	Key           string // key (§2.7); empty: none
 	Detail        string // detail (§2.8); empty: none
 }
 
-// Collapse says whether a request was answered together with another (RFC 9211 §2.6).
-type Collapse uint8
-
-const (
-	Alone     Collapse = iota // it never waited for another. The zero value
-	Joined                    // it came with another's answer
-	NotJoined                 // it waited for another's answer, which was not for it or did not come
-)
-
 // Append appends the member to dst: one Item with parameters (RFC 8941 §3.3), always valid whatever Detail and Key hold. It
 // allocates only if dst has no room.
 func (s CacheStatus) Append(dst []byte) []byte {
-	dst = append(dst, Pseudonym...)
+	dst = append(dst, pseudonym...)
 	switch {
 	case s.Forward != "":
 		dst = append(append(dst, "; fwd="...), s.Forward...)
@@ -62,10 +54,10 @@ func (s CacheStatus) appendForwarded(dst []byte) []byte {
 	if s.Stored {
 		dst = append(dst, "; stored"...)
 	}
-	switch s.Collapse {
-	case Joined:
+	switch {
+	case s.Collapsed:
 		dst = append(dst, "; collapsed"...)
-	case NotJoined:
+	case s.Apart:
 		dst = append(dst, "; collapsed=?0"...)
 	}
 	return dst

@@ -33,15 +33,16 @@ func codingOf(name string) (Coding, bool) {
 // acceptEncoding is the request field by which codings are selected.
 const acceptEncoding = "Accept-Encoding"
 
-// Unaccepted reports whether an answer comes in a coding of those that are told apart which its request does not accept.
+// Unaccepted reports whether an answer has a content coding that its request does not accept (RFC 9110 §12.5.3). Codings that are
+// not told apart here do not count.
 func Unaccepted(accepting []string, h http.Header) bool {
 	if len(accepting) == 0 || !Coded(h) {
 		return false
 	}
-	a := ParseAcceptEncoding(accepting)
+	a := parseAcceptEncoding(accepting)
 	for _, line := range h["Content-Encoding"] {
 		for name := range strings.SplitSeq(line, ",") {
-			if c, known := codingOf(TrimOWS(name)); known && c != Identity && !a.Accepts(c) {
+			if c, known := codingOf(TrimOWS(name)); known && c != Identity && !a.accepts(c) {
 				return true
 			}
 		}

@@ -47,8 +47,8 @@ func VaryByCoding(h http.Header) {
 	}
 }
 
-// WeakETag is the ETag of an answer in another coding than the origin's: weak, for its bytes are others and mean the same
-// (RFC 9110 §8.8.1, §8.8.3.3). If-None-Match finds either by the other. It is empty where the origin's names nothing.
+// WeakETag is the ETag of an answer in another coding than the origin's: weak, since the bytes are others and mean the same (RFC 9110
+// §8.8.1, §8.8.3.3). If-None-Match finds the one by the other. Empty: the origin's ETag names nothing.
 func WeakETag(etag []string) string {
 	tag, ok := fieldTag(etag)
 	if !ok {
@@ -57,8 +57,8 @@ func WeakETag(etag []string) string {
 	return `W/"` + tag.opaque + `"`
 }
 
-// digests describe the bytes of one coding (RFC 9530 §2, §3), and have no meaning for those of another. So does
-// Accept-Ranges: parts are of the origin's bytes.
+// digests describe the bytes of one coding (RFC 9530 §2, §3), and are wrong for those of another. So is Accept-Ranges: ranges are of
+// the origin's bytes (RFC 9110 §14.3).
 var digests = [...]string{"Content-Digest", "Repr-Digest", "Digest", "Content-Md5", "Accept-Ranges"}
 
 // RemoveDigests deletes what would not be true of an answer in another coding.
@@ -68,11 +68,11 @@ func RemoveDigests(h http.Header) {
 	}
 }
 
-// Compressed reports whether a copy that is held in a coding goes to this client as it is held. An absent Accept-Encoding
-// allows it, but promises in no way that the client can read it (RFC 9110 §12.5.3). What is to stay as the origin made it
-// stays so: parts of it, and what the client asks nobody to transform (RFC 9111 §5.2.1.6).
+// Compressed reports whether a copy that is held in a coding goes to this client as it is held. An absent Accept-Encoding allows any
+// coding, but is no promise that the client can read one (RFC 9110 §12.5.3). Ranges are of the bytes that the origin made, and a
+// client may ask that nobody transforms them (RFC 9111 §5.2.1.6).
 func Compressed(req http.Header, held Coding) bool {
 	lines := req[acceptEncoding]
-	return len(lines) > 0 && len(req["Range"]) == 0 && ParseAcceptEncoding(lines).Prefers(held) &&
+	return len(lines) > 0 && len(req["Range"]) == 0 && parseAcceptEncoding(lines).prefers(held) &&
 		!HasElement(req["Cache-Control"], "no-transform")
 }

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// conditionals are the precondition fields (RFC 9110 §13.1). None goes to the origin with a shared fill: its answer
-// must be whole, whatever the one who happened to ask already has.
+// conditionals are the precondition fields (RFC 9110 §13.1). No shared fill has one: the answer must be whole, whatever the client
+// that happened to ask already has.
 var conditionals = [...]string{"If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "If-Range"}
 
 // IsPrecondition reports whether a field, by its canonical name, is a precondition.
@@ -102,8 +102,8 @@ func HasValidator(h http.Header) bool {
 	return tag || date
 }
 
-// describeContent are the fields about content that a 304 does not have. It may do without them, as its receiver has
-// them already (RFC 9110 §15.4.5); Content-Location is not one of them.
+// describeContent are the fields about content that a 304 does not have: the receiver of a 304 has them already (RFC 9110 §15.4.5).
+// Content-Location is not one of them.
 var describeContent = [...]string{
 	"Content-Type", "Content-Length", "Content-Encoding", "Content-Language", "Content-Range",
 	"Content-Md5", "Content-Digest", "Repr-Digest", "Digest", "Accept-Ranges", "Content-Disposition",
@@ -124,16 +124,16 @@ func NotModifiedHeader(stored http.Header) http.Header {
 }
 
 // keptByCopy are the fields that a 304 does not change in a copy: they describe the stored bytes, which a 304 says are
-// still right (RFC 9111 §3.2). How these are to be read, which is Content-Type, may change without them.
+// still right (RFC 9111 §3.2). Content-Type, which says how the bytes are to be read, may change without them.
 var keptByCopy = map[string]bool{
 	"Content-Length": true, "Content-Encoding": true, "Content-Range": true,
 	"Content-Md5": true, "Content-Digest": true, "Repr-Digest": true, "Digest": true,
 }
 
 // MergeNotModified is the header of a copy that from304 has confirmed (RFC 9111 §3.2, §4.3.4): fields of the 304 replace
-// the copy's, except those that belong to the stored bytes. It is what Route.Judge decides by again, with the copy's
-// status; what is then stored is Route.StoredHeader of it. A copy does not hold its surrogate keys, so where the 304
-// names none, the copy's members stay as they were. Neither header is changed.
+// the copy's, except those that belong to the stored bytes. The merged header decides anew whether the copy may be kept, with the
+// copy's status. A copy does not hold its surrogate keys: a 304 without any leaves those of the copy as they were. Neither
+// header is changed.
 func MergeNotModified(stored, from304 http.Header) http.Header {
 	fresh := from304.Clone()
 	RemoveHopByHop(fresh)
@@ -155,17 +155,17 @@ func MergeNotModified(stored, from304 http.Header) http.Header {
 	return merged
 }
 
-// keepsTag reports whether the copy's ETag says more than the 304's: a strong one names the stored bytes, of which a
-// weak one with the same opaque-tag is the lesser statement.
+// keepsTag reports whether the copy's ETag says more than the 304's (RFC 9110 §8.8.1): a strong ETag names the stored bytes, and a
+// weak ETag with the same opaque-tag says less.
 func keepsTag(stored, from304 []string) bool {
 	old, okOld := fieldTag(stored)
 	tag, okTag := fieldTag(from304)
 	return okOld && okTag && !old.weak && tag.weak && old.opaque == tag.opaque
 }
 
-// ConfirmsStored reports whether a 304 is about this copy (RFC 9111 §4.3.4). A strong ETag has to be the copy's, and
-// strong there; a weak one has to match weakly; without an ETag, Last-Modified has to be the copy's. A 304 without any
-// validator answers the question that was asked, and that was about this copy only.
+// ConfirmsStored reports whether a 304 is about this copy (RFC 9111 §4.3.4). A strong ETag has to be the copy's, and strong there; a
+// weak ETag has to match weakly; without an ETag, Last-Modified has to be the copy's. A 304 without any validator is about this copy
+// as well: the request named no other.
 func ConfirmsStored(stored, from304 http.Header) bool {
 	if lines := from304["Etag"]; len(lines) > 0 {
 		tag, ok := storedTag(lines)
@@ -196,9 +196,9 @@ func fieldTag(lines []string) (entityTag, bool) {
 	return tag, ok && rest == ""
 }
 
-// storedTag reads the ETag of a response. One that is no entity-tag, as without quotes, is for comparing whole and weakly: the
-// origin finds it again in the question. "*" and what has a comma would be read as something else there, and what no field
-// may hold cannot be sent.
+// storedTag reads the ETag of a response. An ETag that is no entity-tag, as without quotes, is compared whole and weakly: the origin
+// finds its own text in If-None-Match. In that list "*" and a comma would mean something else, and control bytes cannot be sent
+// (RFC 9110 §5.5).
 func storedTag(lines []string) (entityTag, bool) {
 	if tag, ok := fieldTag(lines); ok || len(lines) != 1 {
 		return tag, ok

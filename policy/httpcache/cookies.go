@@ -2,8 +2,8 @@ package httpcache
 
 import "net/http"
 
-// CookieReader reads the cookies of a request in their order, as they stand. It is strict: anything that is not a
-// cookie-pair of RFC 6265 §4.2.1 ends it, since such text may mean another cookie to the origin than it does here.
+// CookieReader reads the cookies of a request in their order, as they stand. Anything that is not a cookie-pair (RFC 6265 §4.2.1) ends
+// the reading: an origin may take such text for another cookie.
 type CookieReader struct {
 	lines     []string // still to be read
 	line      string   // the rest of the one being read

@@ -9,9 +9,9 @@ import (
 // dateLayouts are the three forms of an HTTP-date (RFC 9110 §5.6.7).
 var dateLayouts = [...]string{http.TimeFormat, "Monday, 02-Jan-06 15:04:05 GMT", time.ANSIC}
 
-// parseDate reads an HTTP-date, in any case (RFC 9111 §4.2). The time package takes more for one than the grammar has, such
-// as other numbers of spaces and digits: what is no date must not make anything fresh. Of the day's name only the spelling
-// counts.
+// parseDate reads an HTTP-date, in any case (RFC 9111 §4.2). The time package also takes texts that the grammar does not have, as with
+// other numbers of spaces and digits; those are refused, since a text that is no date must not make anything fresh. Whether the name
+// of the day is that of the date does not matter.
 func parseDate(text string) (time.Time, bool) {
 	if at := len(text) - len("GMT"); at > 0 && text[at:] != "GMT" && strings.EqualFold(text[at:], "GMT") {
 		text = text[:at] + "GMT"

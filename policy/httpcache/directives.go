@@ -34,8 +34,8 @@ type Directives struct {
 	MaxAge, SMaxAge, StaleWhileRevalidate, StaleIfError             time.Duration
 	HasMaxAge, HasSMaxAge, HasStaleWhileRevalidate, HasStaleIfError bool
 
-	// Targeted is set where they are not those of Cache-Control but of a field for this cache; Expires then is for others
-	// as well (RFC 9213 §2.2).
+	// Targeted says that the directives come from a field for this cache instead of from Cache-Control; Expires then is for other
+	// caches, too (RFC 9213 §2.2).
 	Targeted bool
 
 	// Restrictions count however they are written. As permissions to share what credentials have brought (§3.5), these two
@@ -43,8 +43,8 @@ type Directives struct {
 	sharesByMustRevalidate, sharesBySMaxAge bool
 
 	// Malformed is set when a name or an argument anywhere in the field is neither a token nor a quoted-string, as with ";"
-	// or a space between directives, or a quote that never ends. Nobody knows what it would have forbidden, so a response
-	// with it is not stored.
+	// or a space between directives, or a quote that never ends. Nobody knows what such a field would have forbidden: the response
+	// is not to be stored (§4.2.1 encourages to take it for stale; stored, it could still be served stale).
 	Malformed bool
 }
 
@@ -85,7 +85,7 @@ func (d *Directives) parseLine(line string) {
 	}
 }
 
-// restrict counts in what forbids something wherever it stands in a text that cannot be taken apart. It reports whether
+// restrict counts in the directives that forbid something, wherever they stand in a text that cannot be taken apart, and reports whether
 // there was any.
 func (d *Directives) restrict(text string) (any bool) {
 	for word := range strings.FieldsFuncSeq(text, func(r rune) bool { return r >= 0x80 || !tokenBytes[r] }) {
@@ -105,8 +105,8 @@ type argument struct {
 	text  string
 }
 
-// readArgument reads an argument from the start of s and returns what follows it. Of one that is not valid, nothing sure can
-// be said about where it ends: it may hide a separator, or a comma in it may be none.
+// readArgument reads an argument from the start of s and returns what follows it. Where an invalid argument ends is in doubt: its text
+// may hide a separator, or a comma in it may be none.
 func readArgument(s string) (a argument, rest string) {
 	if !strings.HasPrefix(s, `"`) {
 		text, rest, _ := strings.Cut(s, ",")
@@ -133,8 +133,8 @@ func readArgument(s string) (a argument, rest string) {
 	return argument{}, ""
 }
 
-// add counts one directive in. Those that restrict count even with an argument that they do not take; those that permit
-// do not.
+// add counts one directive in. A directive that restricts counts even with an argument that it does not take; a directive that permits
+// does not.
 func (d *Directives) add(name string, a argument) {
 	switch name {
 	case "no-store":

@@ -1,16 +1,17 @@
 // Package httpcache holds what HTTP says about caches, and nothing of what a configuration says: a reader can hold each file
-// beside the section of the RFC that it cites. It knows no route, no policy and no copy, but headers, statuses, methods and times.
+// beside the section of the RFC that it cites. The package knows no route and no
+// policy, but targets, headers, statuses, methods and times.
 //
 // Everything here is pure: the same input gives the same output. There is no I/O, no clock, no randomness and no goroutine.
 //
 //	RFC 9110  coding.go acceptencoding.go compression.go conditional.go precondition.go date.go range.go partial.go
 //	          method.go maxforwards.go retryafter.go hopbyhop.go contentlocation.go passing.go fields.go forwarded.go
-//	RFC 9111  directives.go clientdirectives.go lifetime.go freshness.go status.go storedheader.go vary.go selector.go head.go
+//	RFC 9111  directives.go requestdirectives.go lifetime.go freshness.go status.go storedheader.go vary.go selector.go head.go
 //	RFC 9112  target.go
 //	RFC 9211  cachestatus.go
 //	RFC 9213  targeted.go
 //	RFC 9875  groups.go
-//	RFC 5861  freshness.go, clientdirectives.go
+//	RFC 5861  freshness.go, requestdirectives.go
 //	RFC 6265  cookiefield.go, cookies.go
 //	RFC 7239  forwarded.go, forwardedby.go
 //	RFC 3986  escape.go, form.go, reference.go

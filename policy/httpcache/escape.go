@@ -34,7 +34,7 @@ type unescaper struct {
 	plus bool // '+' is a space, as in form data
 }
 
-// Next is the next unescaped byte, or -1 at the end.
+// next is the next unescaped byte, or -1 at the end.
 func (u *unescaper) next() int {
 	if u.at >= len(u.text) {
 		return -1

@@ -7,15 +7,15 @@ import (
 	"strings"
 )
 
-// Pseudonym is the name of this proxy in Via and Cache-Status.
-const Pseudonym = "cacheproxy"
+// pseudonym is the name of this proxy in Via and Cache-Status.
+const pseudonym = "cacheproxy"
 
-// Forward says in h who asked, and how: X-Forwarded-For, -Host and -Proto, and Forwarded (RFC 7239). Unless the client
-// is a trusted proxy, all that it said of the kind is replaced. A trusted one's Host and Proto stay, since it was closer
-// to the user, and this hop is added to its X-Forwarded-For and Forwarded.
+// Forward says in h who asked, and how: X-Forwarded-For, -Host and -Proto, and Forwarded (RFC 7239). What a client said of the kind is
+// replaced, unless the client is a trusted proxy: the Host and Proto of a trusted proxy stay, since a proxy before this one was closer
+// to the user, and this hop is added to X-Forwarded-For and Forwarded.
 //
-// scheme is "http" or "https" and host the Host field as it came; an empty one is not mentioned. The zero clientAddr is not mentioned: a shared fill
-// must not tell the origin who happened to ask first.
+// scheme is "http" or "https" and host the Host field as it came; an empty host is not mentioned. Nor is the zero clientAddr: a shared
+// fill must not tell the origin who happened to ask first.
 func Forward(h http.Header, clientAddr netip.Addr, scheme, host string, trusted bool) {
 	if !trusted {
 		StripForwarded(h)
@@ -94,16 +94,16 @@ func extend(h http.Header, name, element string) {
 
 // AppendVia adds this proxy to Via, with the version of the protocol in which the message came to it (RFC 9110 §7.6.3).
 func AppendVia(h http.Header, protoMajor, protoMinor int) {
-	extend(h, "Via", strconv.Itoa(protoMajor)+"."+strconv.Itoa(protoMinor)+" "+Pseudonym)
+	extend(h, "Via", strconv.Itoa(protoMajor)+"."+strconv.Itoa(protoMinor)+" "+pseudonym)
 }
 
-// ViaHops counts how often this proxy, or another of its name, is in Via already: many mean that the request goes round
-// in circles. Instances in a row are legitimate, so one does not.
+// ViaHops counts how often this proxy, or another of its name, is in Via already (RFC 9110 §7.6.3): many mean that the request goes
+// round in circles. One does not: instances in a row are legitimate.
 func ViaHops(h http.Header) int {
 	hops := 0
 	for _, line := range h["Via"] {
 		for hop := range strings.SplitSeq(withoutComments(line), ",") {
-			if fields := strings.Fields(hop); len(fields) >= 2 && strings.EqualFold(fields[1], Pseudonym) {
+			if fields := strings.Fields(hop); len(fields) >= 2 && strings.EqualFold(fields[1], pseudonym) {
 				hops++
 			}
 		}

@@ -12,18 +12,16 @@ type Lifetime struct {
 	StaleWhileRevalidate time.Duration // for how long after Fresh it may be served while it is renewed (RFC 5861 §3)
 	StaleIfError         time.Duration // for how long after Fresh it may be served where the origin fails (RFC 5861 §4)
 
-	// Keep is for how long after Received the copy may be held in total. It covers what is left of Fresh and the longer
-	// of the two stale windows. A copy with a validator is worth more: it is kept for at least as long again as it was
-	// fresh (no less than ten minutes, no more than a day), so that it can be confirmed instead of fetched. Never more
-	// than MaxKeep.
+	// Keep is for how long after Received the copy may be held in total: for what is left of Fresh and the longer of the two stale
+	// windows. A copy with a validator is kept for at least as long again as the copy was fresh (no less than ten minutes, no more
+	// than a day), so that the origin can confirm it instead of sending the answer anew. Never more than MaxKeep.
 	Keep time.Duration
 
 	MustRevalidate bool // must-revalidate, proxy-revalidate or s-maxage: never served stale
 	NoCache        bool // never served without asking the origin first
 }
 
-// MaxKeep is the longest that any copy is held, whatever the origin says. It bounds for how long invalidations have to
-// be remembered.
+// MaxKeep is the longest that any copy is held, whatever the origin says: a bound for how long invalidations have to be remembered.
 const MaxKeep = 365 * 24 * time.Hour
 
 const (

@@ -14,8 +14,8 @@ func HeadContradicts(stored, head http.Header) bool {
 	return false
 }
 
-// HeadConfirms reports whether the 200 to a HEAD, which contradicts nothing, is about the copy: it has the copy's validator.
-// Without one, RFC 9111 §4.3.5 would have the copy renewed as well; but then nobody knows that its bytes are still right.
+// HeadConfirms reports whether the 200 to a HEAD, which contradicts nothing, is about the copy: both have the same validator. RFC 9111
+// §4.3.5 would have the copy renewed without a validator, too; but then nobody knows whether the stored bytes are still right.
 func HeadConfirms(stored, head http.Header) bool {
 	return HasValidator(head) && ConfirmsStored(stored, head)
 }

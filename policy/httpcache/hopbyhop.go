@@ -21,9 +21,9 @@ var hopByHop = map[string]bool{
 	"Upgrade":                   true,
 }
 
-// endToEnd are fields that Connection must not name: they are meant for every recipient (RFC 9110 §7.6.1 gives
-// Cache-Control as the example). Obeying would let one side switch off what the proxy or the other side decides by:
-// whether an answer may be stored, who a request is from, where it came from.
+// endToEnd are fields that Connection must not name, since every recipient is meant (RFC 9110 §7.6.1 gives Cache-Control as the
+// example). A proxy that obeyed would let one side switch off what the proxy or the other side decides by: whether an answer may be
+// stored, whom a request is from, which way it came.
 var endToEnd = map[string]bool{
 	"Age": true, "Cache-Control": true, "Date": true, "Etag": true, "Expires": true, "Last-Modified": true,
 	"Pragma": true, "Set-Cookie": true, "Set-Cookie2": true, "Vary": true, "Location": true,

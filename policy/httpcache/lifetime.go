@@ -13,11 +13,12 @@ var heuristic = map[int]bool{
 // maxHeuristic bounds a lifetime that nobody stated (RFC 9111 §4.2.2 asks for caution beyond a day).
 const maxHeuristic = 24 * time.Hour
 
-// Arrival is when a response was made and came, and nothing of what may become of it. One that is not kept has an age as
-// well: a 304 may be made of it (§4.3.2). Its age is what it came with, corrected_age_value: whether the origin's clock is behind
-// is for the client to judge, who gets the same Date. requested is when the request was sent, received when the header was there.
+// Arrival is when a response was made and came, and nothing of what may become of it. A response that is not kept has an age as well: a
+// 304 may be made of it (RFC 9111 §4.3.2). The age is corrected_age_value (§4.2.3); whether the origin's clock is behind is for the
+// client to judge, who gets the same Date. requested is when the request was sent, zero where nobody knows; received is when the
+// header was there.
 //
-// The age is not certain where Age is anything but one number.
+// The age is not certain where the Age field is anything but one number.
 func Arrival(h http.Header, requested, received time.Time) (_ Lifetime, certain bool) {
 	date, dated := headerTime(h["Date"])
 	if !dated {
@@ -27,7 +28,7 @@ func Arrival(h http.Header, requested, received time.Time) (_ Lifetime, certain 
 	return Lifetime{Date: date, Received: received, InitialAge: byAge}, certain
 }
 
-// ApparentAge is the same with corrected_initial_age: no less than what the origin's clock says (§4.2.3).
+// ApparentAge is the same lifetime with corrected_initial_age for its age: no less than what the origin's clock says (RFC 9111 §4.2.3).
 func (l Lifetime) ApparentAge() Lifetime {
 	l.InitialAge = min(max(l.Received.Sub(l.Date), l.InitialAge, 0), maxDelta)
 	return l
@@ -36,8 +37,8 @@ func (l Lifetime) ApparentAge() Lifetime {
 // HeuristicStatus reports whether a response with this status may be stored without explicit freshness (RFC 9110 §15.1).
 func HeuristicStatus(status int) bool { return heuristic[status] }
 
-// ExplicitFreshness is the lifetime that the origin states, in the order that holds for shared caches (§4.2.1). What is
-// stated so badly that it cannot be read is zero: stale. date is when the response was made.
+// ExplicitFreshness is the lifetime that the origin states, in the order that holds for shared caches (RFC 9111 §4.2.1). A statement
+// that cannot be read is zero: stale. date is when the response was made.
 func (d Directives) ExplicitFreshness(h http.Header, date time.Time) (time.Duration, bool) {
 	switch {
 	case d.HasSMaxAge:
@@ -54,8 +55,8 @@ func (d Directives) ExplicitFreshness(h http.Header, date time.Time) (time.Durat
 	return min(max(expires.Sub(date), 0), maxDelta), true
 }
 
-// HeuristicFreshness is a tenth of the time that the content had not changed when it was sent (§4.2.2); zero where the
-// origin does not say.
+// HeuristicFreshness is a tenth of the time for which the content had not changed when the response was sent (RFC 9111 §4.2.2); zero
+// where the origin does not say.
 func HeuristicFreshness(h http.Header, date time.Time) time.Duration {
 	modified, ok := headerTime(h["Last-Modified"])
 	if !ok {
@@ -64,10 +65,10 @@ func HeuristicFreshness(h http.Header, date time.Time) time.Duration {
 	return min(max(date.Sub(modified)/10, 0), maxHeuristic)
 }
 
-// correctedAge is corrected_age_value (§4.2.3): what caches upstream say, and how long the exchange took. It is not certain
-// where Age is anything but one number. RFC 9111 §5.1 would take the first of several, and ignore what is no number; here
-// that makes the response stale, as §4.2.1 encourages for freshness information that is invalid: a mistake never makes
-// anything fresher than it is.
+// correctedAge is corrected_age_value (RFC 9111 §4.2.3): what caches upstream say, and how long the exchange took. The age is not
+// certain where the field is anything but one number. §5.1 would take the first of several numbers, and ignore what is no number; here
+// both make the response stale, as §4.2.1 encourages for freshness information that is invalid: a mistake never makes anything fresher
+// than it is.
 func correctedAge(h http.Header, requested, received time.Time) (corrected time.Duration, certain bool) {
 	var age time.Duration
 	lines := h["Age"]

@@ -19,11 +19,11 @@ func Safe(method string) bool {
 	return false
 }
 
-// methodOverrides are fields by which some frameworks take a request for one with another method, in lower case.
+// methodOverrides are fields by which some frameworks take a request for one with another method, in lower case. No RFC has them.
 var methodOverrides = [...]string{"x-http-method", "x-http-method-override", "x-http-methodoverride", "x-method-override"}
 
-// NamesMethod reports whether a field is one of those, in any spelling: what hands requests on by CGI's rules makes the same
-// variable of "-" and "_".
+// NamesMethod reports whether a field overrides the method, in any spelling: servers that hand requests on by the rules of CGI
+// (RFC 3875 §4.1.18) make the same variable of "-" and "_".
 func NamesMethod(name string) bool {
 	if len(name) < len("x-http-method") || len(name) > len("x-http-method-override") || name[0]|0x20 != 'x' {
 		return false

@@ -21,8 +21,8 @@ func (p PartOf) String() string {
 	return string(strconv.AppendInt(b, p.Size, 10))
 }
 
-// ParseContentRange reads the Content-Range of a 206 with one part (RFC 9110 §14.4). A whole of unknown size is none that
-// parts can be kept of.
+// ParseContentRange reads the Content-Range of a 206 with one part (RFC 9110 §14.4). The size has to be known: without it, nobody could
+// tell when all parts of a whole are there.
 func ParseContentRange(h http.Header) (PartOf, bool) {
 	lines := h["Content-Range"]
 	if len(lines) != 1 {

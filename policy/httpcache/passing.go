@@ -13,8 +13,8 @@ func Passing(status int) bool {
 	return status >= 500
 }
 
-// Displaces reports whether an answer takes the place of a copy with another status and in this state. One of the moment does
-// not as long as the copy may be served where the origin fails: to be kept for that time is what the copy is for (RFC 5861).
+// Displaces reports whether an answer takes the place of a copy with another status and in this state. A passing answer does not as long
+// as the copy may be served where the origin fails: the copy is kept for just that time (RFC 5861 §4).
 func Displaces(status, copied int, state Freshness) bool {
 	return !Passing(status) || Passing(copied) || state < StaleOnError
 }

@@ -13,8 +13,8 @@ func ForOrigin(req http.Header) bool {
 }
 
 // MeetsPreconditions reports whether a copy with this header is what If-Match, or without it If-Unmodified-Since, asks
-// for (RFC 9110 §13.1.1, §13.1.4, §13.2.2). Where it is not, the answer is the origin's to give: a cache must not answer
-// 412 for it, and with what it has it would give a client that puts together ranges the bytes of another representation.
+// for (RFC 9110 §13.1.1, §13.1.4, §13.2.2). Where the copy is something else, the origin has to answer: a cache must not answer 412 in
+// its place, and the copy would give a client that puts ranges together the bytes of another representation.
 func MeetsPreconditions(req, stored http.Header) bool {
 	if lines := req["If-Match"]; len(lines) > 0 {
 		return matchesStrongly(lines, stored["Etag"])
@@ -67,8 +67,8 @@ func RangeApplies(req, stored http.Header) bool {
 	return len(lines) == 1 && ok && strong && date.Equal(modified)
 }
 
-// strongModified is the Last-Modified of a response, if nothing can have been changed again within the second that it
-// names: it was sent at least a second later, by the same clock (RFC 9110 §8.8.2.2).
+// strongModified is the Last-Modified of a response, if nothing can have been changed again within the second that it names: the
+// response was sent at least a second later, by the same clock (RFC 9110 §8.8.2.2).
 func strongModified(stored http.Header) (time.Time, bool) {
 	modified, ok := headerTime(stored["Last-Modified"])
 	date, dated := headerTime(stored["Date"])
@@ -76,7 +76,7 @@ func strongModified(stored http.Header) (time.Time, bool) {
 }
 
 // StrongValidator is the value for If-Range by which a part of a response with this header can be completed: its strong
-// ETag, or where it has no ETag at all a strong Last-Modified. Empty: it cannot be (RFC 9111 §3.4).
+// ETag, or a strong Last-Modified where the response has no ETag at all. Empty: no part can be completed (RFC 9111 §3.4).
 func StrongValidator(stored http.Header) string {
 	if lines := stored["Etag"]; len(lines) > 0 {
 		if tag, ok := fieldTag(lines); ok && !tag.weak {

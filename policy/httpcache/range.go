@@ -33,11 +33,11 @@ type Span struct{ First, Last int64 }
 // Len is the number of bytes, at least one.
 func (s Span) Len() int64 { return s.Last - s.First + 1 }
 
-// Contains reports whether all of x is in s.
-func (s Span) Contains(x Span) bool { return s.First <= x.First && x.Last <= s.Last }
+// contains reports whether all of x is in s.
+func (s Span) contains(x Span) bool { return s.First <= x.First && x.Last <= s.Last }
 
-// ForeignRange reports whether a Range field is in another unit than bytes, or in none. Only the origin knows what it
-// means; a proxy may ignore it (RFC 9110 §14.2), but what an API counts in pages or items must not come whole.
+// ForeignRange reports whether a Range field is in another unit than bytes, or in none. A proxy may ignore such a field (RFC 9110 §14.2),
+// but only the origin knows the unit: an API that counts in pages or items must not be answered for with the whole.
 func ForeignRange(req http.Header) bool {
 	for _, line := range req["Range"] {
 		if _, ok := cutBytesUnit(line); !ok {
@@ -123,9 +123,9 @@ func parsePosition(s string) (int64, bool) {
 }
 
 // Select is what the ranges are of a body of size bytes, in the order in which they were asked for (RFC 9110 §15.3.7.2).
-// Those that overlap or almost touch are one. No spans: the whole is the answer; it is also for an empty body, which has
-// no part that Content-Range could name, and where the ranges repeat each other too much. ok is false when the request is
-// to be answered with 416: no range has a byte of the body (§15.5.17).
+// Ranges that overlap or almost touch are one span. No spans: the whole is the answer, as for an empty body, of which Content-Range
+// could name no part, and where the ranges repeat each other too much. ok is false when the request is to be answered with 416: no range
+// has a byte of the body (§15.5.17).
 func (r Ranges) Select(size int64) (spans []Span, ok bool) {
 	if len(r) == 0 || size <= 0 {
 		return nil, true
@@ -199,7 +199,7 @@ func (r Ranges) Wholly(size int64, have []Span) (spans []Span, ok bool) {
 		return nil, false
 	}
 	for _, s := range spans {
-		if !slices.ContainsFunc(have, func(h Span) bool { return h.Contains(s) }) {
+		if !slices.ContainsFunc(have, func(h Span) bool { return h.contains(s) }) {
 			return nil, false
 		}
 	}

@@ -7,7 +7,7 @@ import (
 )
 
 // RetryAfter is how long an answer asks to be left alone: its Retry-After in seconds, or as a date (RFC 9110 §10.2.3).
-// Zero: it does not ask, asks for a time that has passed, or cannot be understood. It may be very long.
+// Zero: no field, a time that has passed, or a value that cannot be understood. The time may be very long.
 func RetryAfter(h http.Header, now time.Time) time.Duration {
 	values := h["Retry-After"]
 	if len(values) == 0 {

@@ -23,7 +23,7 @@ func appendSelector(dst []byte, name string, lines []string) []byte {
 	value := Combined(lines)
 	switch name {
 	case acceptEncoding:
-		return append(dst, ParseAcceptEncoding(lines).Canonical()...)
+		return append(dst, parseAcceptEncoding(lines).canonical()...)
 	case "Accept-Language", "Accept-Charset":
 		var few [16]preference
 		if list, ok := preferences(few[:0], value); ok {
@@ -72,7 +72,7 @@ func isOWS(c byte) bool { return c == ' ' || c == '\t' }
 // preference is one element of a field that ranks what a client accepts.
 type preference struct {
 	item   string // in lower case
-	weight int    // in thousandths (RFC 9110 §12.4.2)
+	weight int16  // in thousandths (RFC 9110 §12.4.2)
 }
 
 // preferences appends the elements of a field of tokens with weights (RFC 9110 §12.5.2 to §12.5.4). It is not ok if
@@ -89,35 +89,13 @@ func preferences(list []preference, value string) (_ []preference, ok bool) {
 			return nil, false
 		}
 		if weighted {
-			if p.weight, ok = parseWeight(TrimOWS(parameter)); !ok {
+			if p.weight, ok = parseWeight(parameter); !ok {
 				return nil, false
 			}
 		}
 		list = append(list, p)
 	}
 	return list, true
-}
-
-// parseWeight reads "q=" qvalue (RFC 9110 §12.4.2), in thousandths.
-func parseWeight(s string) (int, bool) {
-	if len(s) < 3 || s[0]|0x20 != 'q' || s[1] != '=' {
-		return 0, false
-	}
-	whole, fraction, _ := strings.Cut(s[2:], ".")
-	if len(whole) != 1 || len(fraction) > 3 {
-		return 0, false
-	}
-	thousandths := 0
-	for _, digits := range [...]string{whole, fraction, "000"[len(fraction):]} {
-		for i := range len(digits) {
-			digit := int(digits[i]) - '0'
-			if digit < 0 || digit > 9 {
-				return 0, false
-			}
-			thousandths = 10*thousandths + digit
-		}
-	}
-	return thousandths, thousandths <= 1000
 }
 
 // appendRanking appends preferences in one order, whatever theirs was. What it writes can be read again, so it is never
@@ -127,7 +105,7 @@ func appendRanking(dst []byte, list []preference) []byte {
 		if c := strings.Compare(a.item, b.item); c != 0 {
 			return c
 		}
-		return a.weight - b.weight
+		return int(a.weight) - int(b.weight)
 	})
 	for i, p := range slices.Compact(list) {
 		if i > 0 {

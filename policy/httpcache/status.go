@@ -2,7 +2,7 @@ package httpcache
 
 import "net/http"
 
-// aboutClient are the statuses that must not be stored, since they are about who asks and how (RFC 6585 §3 to §6).
+// aboutClient are the statuses that must not be stored: the answer is about who asks and how (RFC 6585 §3 to §6).
 var aboutClient = map[int]bool{428: true, 429: true, 431: true, 511: true}
 
 // finalStatus reports whether s ends the exchange and can stand for a whole response. 304 confirms another response.

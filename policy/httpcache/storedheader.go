@@ -5,11 +5,10 @@ import "net/http"
 // exchangeFields name one request and its trace. On the answer to another request they would mislead.
 var exchangeFields = []string{"X-Request-Id", "Traceparent", "Tracestate", "Traceresponse"}
 
-// StoredHeader is what a copy keeps of an origin's header, and what is delivered with it. Hop-by-hop fields are gone
-// (RFC 9111 §3.1). So is Age, which Lifetime holds as a number and every delivery writes anew, and so are the surrogate
-// keys, which are the copy's members and no client's business, and the ids of the request that the origin answered, which
-// is not the one that a copy answers. Cache-Status of caches upstream stays (RFC 9211 §2). cookies says that Set-Cookie is for
-// everyone. The origin's header is not changed.
+// StoredHeader is what a copy keeps of an origin's header, and what is delivered with the copy. Hop-by-hop fields are gone (RFC 9111
+// §3.1). So is Age: Lifetime has it as a number, and every delivery writes it anew. So are the surrogate keys, which are no client's
+// business, and the ids of the request that the origin answered, since a copy answers other requests. Cache-Status of caches upstream
+// stays (RFC 9211 §2). cookies says that Set-Cookie is for everyone. The origin's header is not changed.
 func StoredHeader(origin http.Header, cookies bool) http.Header {
 	h := FilledHeader(origin)
 	delete(h, "Age")

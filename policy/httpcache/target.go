@@ -65,9 +65,9 @@ func (t *Target) cutAuthority(uri string) (string, error) {
 	return rest[end:], nil
 }
 
-// validHost reports whether s is a uri-host with an optional port (RFC 9110 §7.2, RFC 3986 §3.2.2), or empty, which a request
-// may send where its target has no authority. It is repeated to the origin and in links: net/http checks its bytes in HTTP/1.1
-// and not in HTTP/2.
+// validHost reports whether s is a uri-host with an optional port (RFC 9110 §7.2, RFC 3986 §3.2.2), or empty, as of a request whose
+// target has no authority. The host is repeated to the origin and in links, and net/http checks its bytes in HTTP/1.1 only, not in
+// HTTP/2.
 func validHost(s string) bool {
 	name, port, colon := s, "", false
 	if strings.HasPrefix(s, "[") {

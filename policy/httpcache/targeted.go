@@ -1,16 +1,16 @@
 package httpcache
 
 import (
-	"iter"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/dunglas/httpsfv"
 )
 
-// Response fields by which an origin speaks to this cache and not to those behind it. Where one of Route.Targets applies,
-// Cache-Control and Expires are for others (RFC 9213 §2.2).
+// Response fields by which an origin speaks to this cache and not to those behind it. Where one applies, Cache-Control and Expires are
+// for other caches (RFC 9213 §2.2).
 const (
 	// TargetThis is for this cache alone (RFC 9213 §2).
 	TargetThis = "Cacheproxy-Cache-Control"
@@ -24,14 +24,18 @@ const (
 // surrogate is the name of this cache in Surrogate-Capability and as the target of a directive in Surrogate-Control.
 const surrogate = "cacheproxy"
 
-// OfferSurrogate adds to the header of a fill what this cache understands of Surrogate-Control.
-func OfferSurrogate(h http.Header) {
+// OfferSurrogate adds to the header of a fill what this cache understands of Surrogate-Control, where that is one of the fields
+// that are heeded.
+func OfferSurrogate(h http.Header, heeded []string) {
+	if !slices.Contains(heeded, TargetSurrogate) {
+		return
+	}
 	h["Surrogate-Capability"] = append(h["Surrogate-Capability"], surrogate+`="Surrogate/1.0"`)
 }
 
 // ParseTargeted reads the directives of the first of these fields that is meant for this cache, can be read and says something.
-// One that cannot be read counts only where heedMalformed says so. Set-Cookie and Authorization are judged as ever: these fields
-// have no word that permits to share.
+// A field that cannot be read counts only where heedMalformed says so. Set-Cookie and Authorization are judged as without: these
+// fields have no word that permits to share.
 func ParseTargeted(names []string, h http.Header, heedMalformed bool) (Directives, bool) {
 	for _, name := range names {
 		parse := parseTargeted
@@ -94,7 +98,7 @@ func parseTargeted(lines []string) (d Directives, ok bool) {
 // been for this cache and forbidden to store.
 func parseSurrogate(lines []string) (d Directives, ok bool) {
 	for _, line := range lines {
-		for element := range unquotedElements(line) {
+		for _, element := range splitUnquoted(line, ',') {
 			directive, parameters, targeted := strings.Cut(TrimOWS(element), ";")
 			if d.restrict(parameters) { // no surrogate has such a name: it was meant for a directive
 				d.Malformed = true
@@ -121,27 +125,6 @@ func parseSurrogate(lines []string) (d Directives, ok bool) {
 		}
 	}
 	return d, d.NoStore || d.HasMaxAge
-}
-
-// unquotedElements are the elements of a list, whose quoted-strings may have commas.
-func unquotedElements(line string) iter.Seq[string] {
-	return func(yield func(string) bool) {
-		start, quoted := 0, false
-		for i := 0; i < len(line); i++ {
-			switch c := line[i]; {
-			case c == '\\' && quoted:
-				i++
-			case c == '"':
-				quoted = !quoted
-			case c == ',' && !quoted:
-				if !yield(line[start:i]) {
-					return
-				}
-				start = i + 1
-			}
-		}
-		yield(line[start:])
-	}
 }
 
 // namesSurrogate reports whether the parameters of a directive name this cache.

@@ -5,6 +5,19 @@ import (
 	"testing"
 )
 
+func TestOfferSurrogate(t *testing.T) {
+	h := header(`Surrogate-Capability: cdn="Surrogate/1.0"`)
+	OfferSurrogate(h, []string{TargetCDN, TargetSurrogate})
+	if got := h["Surrogate-Capability"]; len(got) != 2 || got[1] != `cacheproxy="Surrogate/1.0"` {
+		t.Errorf("%q", got)
+	}
+	h = http.Header{}
+	OfferSurrogate(h, []string{TargetCDN})
+	if len(h) > 0 {
+		t.Errorf("offered although it is not heeded: %v", h)
+	}
+}
+
 // What Surrogate-Control says is read as it stands or not at all: the answer is never fresh for longer than some number in
 // it says, and no-store for everybody always counts.
 func FuzzTargeted(f *testing.F) {

@@ -36,9 +36,9 @@ func ParseVary(lines []string) (names []string, star bool) {
 }
 
 // VariantKey appends to dst the storage key of one variant: the primary key and the request fields that Vary selects,
-// every part with its length, so that no two sets of values that mean something different give the same key. h is the
-// request header as it is forwarded (FillHeader), not the client's: what the origin did not see did not select anything.
-// Accept-Encoding counts as what it accepts, not as it is spelled.
+// every part with its length, so that no two sets of values that mean something different give the same key. h is the request header as
+// it is forwarded, not the client's: a field that the origin did not see selected nothing. Accept-Encoding counts by the codings that
+// are accepted, not by its spelling.
 func VariantKey(dst []byte, primary string, names []string, h http.Header) []byte {
 	dst = AppendField(dst, primary)
 	dst = binary.AppendUvarint(dst, uint64(len(names)))
@@ -70,8 +70,8 @@ func VaryMatch(names []string, a, b http.Header) bool {
 	return true
 }
 
-// Selects reports whether a copy that these fields tell from others was fetched with all of selected that the request has: a
-// copy from before a field was known to matter says nothing of a request that has it.
+// Selects reports whether a copy whose variant is made of the fields vary was fetched with all of selected that the request has (RFC 9111
+// §4.1). A copy from before a field was known to matter says nothing of a request that has the field.
 func Selects(vary, selected []string, h http.Header) bool {
 	for _, name := range selected {
 		if len(h[name]) > 0 && !slices.Contains(vary, name) {

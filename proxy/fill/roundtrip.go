@@ -56,7 +56,7 @@ func (c *running) outgoing() *http.Request {
 	case c.missing != nil:
 		c.missing.ask(h)
 	}
-	q.Route.OfferSurrogate(h)
+	httpcache.OfferSurrogate(h, q.Route.Targets)
 	// The client's address is not part of the key: unless the request is one person's, the origin does not learn it. Nor does
 	// it learn a Host that is not: whoever asks first would choose the links in the answer for all. What else is here of the
 	// way that the request came is part of the key, or was said by a trusted proxy.

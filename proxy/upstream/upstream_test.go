@@ -76,7 +76,8 @@ func TestBodylessResponseGivesThePlaceBack(t *testing.T) {
 func TestStreamsAreRecognized(t *testing.T) {
 	for contentType, stream := range map[string]bool{
 		"text/event-stream": true, "Text/Event-Stream; charset=utf-8": true, "application/grpc": true,
-		"application/grpc+proto": true, "application/json": false, "": false, ";": false,
+		"application/grpc+proto": true, "application/grpc-web": true, "multipart/x-mixed-replace; boundary=f": true,
+		"application/json": false, "application/grpcs": false, "": false, ";": false,
 	} {
 		res := &http.Response{StatusCode: 200, Header: http.Header{"Content-Type": {contentType}}}
 		if isStream(res) != stream {

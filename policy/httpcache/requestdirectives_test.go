@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-func TestWishes(t *testing.T) {
+func TestRequestDirectives(t *testing.T) {
 	const s = time.Second
 	life := func(fresh, swr, sie time.Duration) Lifetime {
 		return Lifetime{Received: epoch, Fresh: fresh, StaleWhileRevalidate: swr, StaleIfError: sie, Keep: time.Hour}
@@ -59,28 +59,28 @@ func TestWishes(t *testing.T) {
 		{"nothing wakes the dead", "Cache-Control: max-stale, stale-if-error=9999", life(10*s, 0, 0), time.Hour, Dead},
 	}
 	for _, tt := range tests {
-		w := ParseWishes(header(tt.request))
+		w := ParseRequestDirectives(header(tt.request))
 		now := epoch.Add(tt.age)
 		if got := w.Use(tt.l, tt.l.State(now), now); got != tt.want {
 			t.Errorf("%s: %v, want %v", tt.about, got, tt.want)
 		}
 	}
 	for _, field := range []string{"no-store", "max-age=0; no-store", "no-store max-age=0"} {
-		if w := ParseWishes(header("Cache-Control: " + field)); !w.NoStore {
+		if w := ParseRequestDirectives(header("Cache-Control: " + field)); !w.NoStore {
 			t.Errorf("%s (§5.2.1.5)", field)
 		}
 	}
-	if w := ParseWishes(header("Cache-Control: max-age=9", "Pragma: no-cache")); w.NoCache {
+	if w := ParseRequestDirectives(header("Cache-Control: max-age=9", "Pragma: no-cache")); w.NoCache {
 		t.Error("Pragma beside Cache-Control (§5.4)")
 	}
 }
 
-// A client's wishes never make a copy good for more than the origin allows together with max-stale or stale-if-error.
-func FuzzWishes(f *testing.F) {
+// The directives of a request never make a copy good for more than the origin allows together with max-stale or stale-if-error.
+func FuzzRequestDirectives(f *testing.F) {
 	f.Add("no-cache", int64(10), int64(5), true, false)
 	f.Add("max-stale=5, max-age=3", int64(10), int64(12), false, true)
 	f.Fuzz(func(t *testing.T, field string, fresh, age int64, must, noCache bool) {
-		w := ParseWishes(header("Cache-Control: " + field))
+		w := ParseRequestDirectives(header("Cache-Control: " + field))
 		l := Lifetime{
 			Received: epoch, Fresh: time.Duration(uint32(fresh)) * time.Second, Keep: time.Hour, MustRevalidate: must, NoCache: noCache,
 		}
