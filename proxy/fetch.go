@@ -172,7 +172,7 @@ func (ex *exchange) accept(res *fill.Response, c candidate, outcome policy.Outco
 	}
 	ex.origin, ex.originID = min(res.Took, time.Since(ex.start)), res.ID
 	if res.Reason != policy.NoReason || originFailed(res.Status) {
-		if ex.rescue(res, c) {
+		if ex.serveStaleOnError(res, c) {
 			return true
 		}
 	}
@@ -227,8 +227,8 @@ func originFailed(status int) bool {
 	return false
 }
 
-// rescue serves a stale copy in place of an error, where the copy allows it.
-func (ex *exchange) rescue(res *fill.Response, c candidate) bool {
+// serveStaleOnError serves a stale copy in place of an error, where the copy allows it.
+func (ex *exchange) serveStaleOnError(res *fill.Response, c candidate) bool {
 	if c.Copy == nil {
 		// The fill may have brought one up from a tier below memory, or stored this very error.
 		if c = ex.lookup(string(ex.key), time.Now()); c.Copy != nil && policy.Passing(c.Copy.Status) {

@@ -31,7 +31,6 @@ func (ex *exchange) headMiss(c candidate) {
 // invalidated since the request came, before which the copy was looked up. A later token would not do: what was purged between
 // the look-up and the token would come back by it.
 func (ex *exchange) confirmed(c candidate, head http.Header, requested time.Time) bool {
-	c.use, c.reason = policy.NeedsValidation, policy.HeadMiss
 	q := ex.request(c, upstream.Fill)
 	header := policy.MergeNotModified(c.Copy.Header(), head)
 	verdict := ex.route.Judge(policy.Fetch{

@@ -61,6 +61,21 @@ var mutants = append([]mutant{
 		pkg:   "./proxy", run: promise + "/key",
 	},
 	{
+		name:  "no store rule: what was invalidated while it was fetched is stored",
+		edits: []edit{{"proxy/fill/answer.go", "	if !f.ledger.Admits(a.Token, a.Members) {", "	if false {"}},
+		pkg:   "./proxy/fill", run: "TestWhatIsNotStored",
+	},
+	{
+		name:  "an answer is stored that took longer than the ledger remembers",
+		edits: []edit{{"proxy/fill/answer.go", "	case time.Since(a.Taken) > invalidation.MaxFill:", "	case a.Taken.IsZero():"}},
+		pkg:   "./proxy/fill", run: "TestWhatIsNotStored",
+	},
+	{
+		name:  "what a HEAD confirms is kept as of when it is stored",
+		edits: []edit{{"proxy/head.go", "verdict, ex.arrival, ex.start)", "verdict, ex.p.ledger.Token(), ex.start)"}},
+		pkg:   "./proxy", run: "TestHeadDoesNotBringBack",
+	},
+	{
 		name:  "a write does not invalidate before its answer",
 		edits: []edit{{"proxy/write.go", "		w.end(w.ex.match.ResponseEffects(w.ex.target, res.Header))\n", ""}},
 		pkg:   "./proxy", run: promise + "/write",
