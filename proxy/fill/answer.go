@@ -17,11 +17,15 @@ type Answer struct {
 	Header    http.Header // as stored
 	Verdict   policy.Verdict
 	Members   []invalidation.ID
-	Token     invalidation.Token // taken before the origin was asked
+	Token     invalidation.Token // taken before the origin was asked, or, with EndOfWrite, after it answered
 	Taken     time.Time          // when Token was, or earlier
 	// Observed is set for what an observed route has seen. It is stored as it came, is found by nothing but its own key, and
 	// stays in memory.
 	Observed bool
+	// EndOfWrite is set for the answer to a write, whose Token is the write's end. The caller has asked the ledger what was
+	// invalidated while the write was at the origin, about Members. No other query finds the copy: its URL has members of its own, and
+	// one that was purged in that time stands before the token, which could not tell any more.
+	EndOfWrite bool
 
 	claim *store.Claim // the fill's right to fetch, which goes to whoever writes the copy to the tiers; nil: the answer has none
 }
@@ -130,8 +134,10 @@ func (f *Filler) put(a Answer, b content) (*store.Copy, policy.Reason) {
 		return copied, policy.NoReason
 	}
 	f.store.Put(q.Key, a.Selection, copied)
-	if !a.Observed {
+	if !a.Observed && !a.EndOfWrite {
 		f.alias(q, copied)
+	}
+	if !a.Observed {
 		f.tiers.write(q.Route, q.Key, a.Selection, a.handOver())
 	}
 	return copied, policy.NoReason

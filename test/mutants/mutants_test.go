@@ -31,7 +31,7 @@ var shareAnyway = edit{"proxy/fetch.go", "	return !res.Token.Before(ex.arrival) 
 
 // stampLate and joinAlways switch off the rules of fetches that were under way when something was invalidated.
 var (
-	stampLate  = []edit{{"proxy/fill/header.go", "Length: length, Token: c.token,", "Length: length, Token: c.ledger.Token(),"}}
+	stampLate  = []edit{{"proxy/fill/header.go", "Length: length, Token: c.token,", "Length: length, Token: c.f.ledger.Token(),"}}
 	joinAlways = []edit{
 		{"proxy/fill/flight.go", "	case f.published:\n		return !fs.ledger.Since(f.token, f.response.Members)\n	case f.sent:\n		return !fs.ledger.Since(f.token, f.known)\n",
 			"	case f.published || f.sent:\n		return true\n"},
@@ -97,7 +97,7 @@ var mutants = append([]mutant{
 	},
 	{
 		name:  "parts that were purged are completed",
-		edits: []edit{{"proxy/fill/roundtrip.go", "	if m := c.missing; m != nil && (!informed || !m.completable(c.ledger)) {", "	if c.missing != nil && false {"}},
+		edits: []edit{{"proxy/fill/roundtrip.go", "	if m := c.missing; m != nil && (!informed || !m.completable(c.f.ledger)) {", "	if c.missing != nil && false {"}},
 		pkg:   "./proxy", run: "TestWriteEndsParts",
 	},
 	{
@@ -122,7 +122,7 @@ var mutants = append([]mutant{
 	},
 	{
 		name:  "what may have been purged is confirmed",
-		edits: []edit{{"proxy/fill/roundtrip.go", "b != nil && (!informed || c.ledger.Check(&b.Stamp", "b != nil && (c.ledger.Check(&b.Stamp"}},
+		edits: []edit{{"proxy/fill/roundtrip.go", "b != nil && (!informed || c.f.ledger.Check(&b.Stamp", "b != nil && (c.f.ledger.Check(&b.Stamp"}},
 		pkg:   "./proxy", run: "TestNothingUnknownIsConfirmed",
 	},
 	{
