@@ -98,9 +98,11 @@ func (f *Filler) Confirm(a Answer, key string, base *store.Copy) policy.Reason {
 //  4. Retain before Admits. The ledger forgets marks by the longest life that it was told. Asked the other way round, a mark that
 //     Admits still saw might be forgotten before the copy is there to be checked against it.
 //  5. Admits before put. An invalidation that is applied before is seen here. One that is applied between Admits and put is not,
-//     and needs not be: it stands after the copy's stamp, which the ledger is asked about at every use.
+//     and needs not be: it stands after the copy's stamp, which the ledger is asked about at every use. So does the end of a write
+//     whose fence went up in between; where the fence stands already, Admits refuses.
 //  6. The copy is put under the key, and then is found by other queries and written to the tiers. In another order, one who
-//     follows an alias would find nothing, and the tiers would be given what memory holds instead of it.
+//     follows an alias would find nothing, and the tiers would be given what memory held before. The claim goes along with the
+//     copy.
 //
 // The flight of a fill is closed after that: whoever finds no flight to join looks into the store next, and finds the copy.
 func (f *Filler) put(a Answer, b content) (*store.Copy, policy.Reason) {
