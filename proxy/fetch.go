@@ -128,7 +128,7 @@ func (ex *exchange) accept(res *fill.Response, d *decision, status policy.Status
 	}
 	ex.origin, ex.originID = min(res.Took, time.Since(ex.start)), res.ID
 	if res.Reason != policy.NoReason || originFailed(res.Status) {
-		if ex.serveOnError(res, d.found, status) {
+		if ex.serveStaleOnError(res, d.found, status) {
 			return true
 		}
 	}
@@ -203,8 +203,8 @@ func originFailed(status int) bool {
 	return false
 }
 
-// serveOnError serves a stale copy in place of an error, where the copy allows it.
-func (ex *exchange) serveOnError(res *fill.Response, found candidate, status policy.Status) bool {
+// serveStaleOnError serves a stale copy in place of an error, where the copy allows it.
+func (ex *exchange) serveStaleOnError(res *fill.Response, found candidate, status policy.Status) bool {
 	if found.Copy == nil {
 		// The fill may have brought one up from a tier below memory, or stored this very error.
 		if found = ex.p.lookUp(&ex.request, time.Now()); found.Copy != nil && httpcache.Passing(found.Copy.Status) {

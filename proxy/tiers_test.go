@@ -250,3 +250,22 @@ func TestKeptWriteIsSunk(t *testing.T) {
 		all[1].do("GET", "/a").want(t, "another instance", 200, "1", "hit")
 	})
 }
+
+// A copy that a HEAD has confirmed takes the place of the one before in the tiers, too: another instance need not ask again.
+func TestConfirmedByHeadBelowMemory(t *testing.T) {
+	var asked atomic.Int64
+	below := &copies{}
+	tagged := func(_ int64, w http.ResponseWriter, _ *http.Request) bool {
+		w.Header().Set("Etag", `"1"`)
+		w.Header().Set("Cache-Control", "max-age=10")
+		return true
+	}
+	route := routeFor(t, "all", func(r *policy.Route) { r.TTL, r.ForwardHeaders = 0, policy.ForwardAll }, "/")
+	inBubble(t, counted(&asked, tagged), rigOptions{below: []store.Tier{below}}, route, func(b *bubble) {
+		b.do("GET", "/a").want(t, "the copy", 200, "1", "stored")
+		b.pass(15 * time.Second)
+		b.do("HEAD", "/a").want(t, "the HEAD", 200, "", "stored; detail=head-miss")
+		synctest.Wait()
+		b.another().do("GET", "/a").want(t, "another instance", 200, "1", "hit")
+	})
+}

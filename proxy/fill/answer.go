@@ -17,11 +17,15 @@ type Answer struct {
 	Header    http.Header // as stored
 	Verdict   policy.Verdict
 	Members   []invalidation.ID
-	Token     invalidation.Token // taken before the origin was asked
+	Token     invalidation.Token // taken before the origin was asked, or, with EndOfWrite, after it answered
 	Taken     time.Time          // when Token was, or earlier
 	// Observed is set for what an observed route has seen. It is stored as it came, is found by nothing but its own key, and
 	// stays in memory.
 	Observed bool
+	// EndOfWrite is set for the answer to a write, whose Token is the write's end. The caller has asked the ledger what was
+	// invalidated while the write was at the origin, about Members. No other query finds the copy: its URL has members of its own, and
+	// one that was purged in that time stands before the token, which could not tell any more.
+	EndOfWrite bool
 
 	claim *store.Claim // the fill's right to fetch, which goes to whoever writes the copy to the tiers; nil: the answer has none
 }
@@ -94,9 +98,11 @@ func (f *Filler) Confirm(a Answer, key string, base *store.Copy) policy.Reason {
 //  4. Retain before Admits. The ledger forgets marks by the longest life that it was told. Asked the other way round, a mark that
 //     Admits still saw might be forgotten before the copy is there to be checked against it.
 //  5. Admits before put. An invalidation that is applied before is seen here. One that is applied between Admits and put is not,
-//     and needs not be: it stands after the copy's stamp, which the ledger is asked about at every use.
+//     and needs not be: it stands after the copy's stamp, which the ledger is asked about at every use. So does the end of a write
+//     whose fence went up in between; where the fence stands already, Admits refuses.
 //  6. The copy is put under the key, and then is found by other queries and written to the tiers. In another order, one who
-//     follows an alias would find nothing, and the tiers would be given what memory holds instead of it.
+//     follows an alias would find nothing, and the tiers would be given what memory held before. The claim goes along with the
+//     copy.
 //
 // The flight of a fill is closed after that: whoever finds no flight to join looks into the store next, and finds the copy.
 func (f *Filler) put(a Answer, b content) (*store.Copy, policy.Reason) {
@@ -130,8 +136,10 @@ func (f *Filler) put(a Answer, b content) (*store.Copy, policy.Reason) {
 		return copied, policy.NoReason
 	}
 	f.store.Put(q.Key, a.Selection, copied)
-	if !a.Observed {
+	if !a.Observed && !a.EndOfWrite {
 		f.alias(q, copied)
+	}
+	if !a.Observed {
 		f.tiers.write(q.Route, q.Key, a.Selection, a.handOver())
 	}
 	return copied, policy.NoReason

@@ -23,39 +23,48 @@ var (
 	errAbandoned = errors.New("fetch response: nobody reads it any more")
 )
 
-// body is a response body while it is being fetched. One goroutine appends; any number of readers follow. It is kept
-// whole as long as it may be stored; once it outgrows its limit it keeps only what attached readers have still to
-// read, and the appender waits for the slowest of them.
+// body is a response body while it is being fetched. One goroutine appends, which is the fill's; any number of readers follow.
+// The body is kept whole as long as it may be stored. A body that outgrows its limit goes over to a window, once and for good: it
+// has only what attached readers have still to read, and the appender waits for the slowest of them.
+//
+// A sync.Cond would not do in the place of moved: readers wait for their client to leave as well, and the appender for the end of
+// its fill, and neither is told by a condition.
 type body struct {
 	budget *store.Budget
-	unread func() // called when the last reader leaves a body that is not kept; nil: nothing
+	// unread is called with mu held when the last reader leaves a body that is not kept; nil: nothing is. The fill sets it before
+	// anybody else has the body.
+	unread func()
 
-	mu       sync.Mutex
-	data     []byte        // what is retained; bytes once written never change
-	base     int64         // offset of data[0]
-	limit    int64         // bytes kept while keeping
-	keeping  bool          // false: window mode
-	why      policy.Reason // of the change to window mode
-	reserved int64
-	readers  map[*Reader]struct{}
+	mu sync.Mutex // guards what follows
+
+	// The appender writes these until the body has ended; then nobody does.
+	data     []byte        // what is retained; bytes once written never change, so that readers use them without the lock
+	base     int64         // offset of data[0]; above 0 only in a window
+	limit    int64         // bytes kept while keeping; never changes
+	keeping  bool          // false: the body is a window
+	why      policy.Reason // of the change to a window
+	reserved int64         // of the budget; given back at the end, or when the window drops its first bytes
 	ended    bool
-	err      error         // why it ended early
-	trailer  http.Header   // set at the end
-	moved    chan struct{} // closed and replaced at every change
+	err      error       // why the body ended early; nil: all of it came
+	trailer  http.Header // set just before the end
+
+	// Everybody writes these.
+	readers map[*Reader]struct{} // of those that have not left; the appender takes out laggards
+	moved   chan struct{}        // closed and replaced at every change; who waits takes it under the lock, and waits without
 }
 
 // Reader is one follower's place in a body.
 type Reader struct {
 	b      *body
-	leads  bool  // set when it is made
-	offset int64 // guarded by b.mu
-	cut    bool  // guarded by b.mu
+	leads  bool  // its request leads the flight; set when the reader is made
+	offset int64 // of what comes next; the reader's own goroutine writes it, the appender reads it; guarded by b.mu
+	cut    bool  // the appender has given the reader up; guarded by b.mu
 }
 
 // newBody makes a body that keeps up to limit bytes; zero keeps nothing. size is the expected length, or -1.
 func newBody(budget *store.Budget, limit, size int64) *body {
 	b := &body{budget: budget, limit: limit, keeping: limit > 0, readers: map[*Reader]struct{}{}, moved: make(chan struct{})}
-	if b.keeping && size > 0 && size <= 64<<10 {
+	if b.keeping && size > 0 && size <= 64<<10 { // what an origin says of its length is not worth more memory than that
 		b.data = make([]byte, 0, size)
 	}
 	return b
@@ -113,7 +122,7 @@ func (r *Reader) Next(ctx context.Context) ([]byte, error) {
 		if p := b.data[r.offset-b.base:]; len(p) > 0 {
 			r.offset += int64(len(p))
 			if !b.keeping {
-				b.wake()
+				b.wake() // the appender may wait for this reader to make room
 			}
 			return p, nil
 		}
@@ -147,7 +156,7 @@ func (b *body) append(ctx context.Context, p []byte) (kept bool, err error) {
 	if b.keeping {
 		if b.why = b.reserve(int64(len(p))); b.why != policy.NoReason {
 			b.keeping = false
-			b.wake()
+			b.wake() // those who wait for all of it have waited in vain
 		}
 	}
 	if !b.keeping {
@@ -179,7 +188,9 @@ func (b *body) dropped() policy.Reason {
 	return b.why
 }
 
-// makeRoom waits until the slowest reader has come near enough, and forgets what all have read. The caller holds mu.
+// makeRoom waits until the slowest reader has come near enough, and forgets what all have read. A reader that holds up others for
+// laggardLimit is given up; where all are slow, the origin waits for them as it would for one client. The caller holds mu, which is
+// not held while it waits: readers come and go meanwhile.
 func (b *body) makeRoom(ctx context.Context) error {
 	var blocked *time.Timer
 	var late <-chan time.Time

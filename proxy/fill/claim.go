@@ -62,14 +62,16 @@ func claim(ctx context.Context, claims store.Claims, key string) (store.Claim, e
 	return claims.Claim(ctx, key)
 }
 
-// disclaim gives the right back, if the fill has it, and says how it ended.
+// disclaim gives the right back, if the fill has it, and says how it ended. The word may take as long as a write to the tier, for
+// which the fill does not wait. A fill has the right until here or until handOver, and never after: given back twice, it would be
+// taken from the instance that has it next.
 func (c *running) disclaim(how store.ClaimResult) {
 	claim := c.claim
 	if claim == nil {
 		return
 	}
 	c.claim = nil
-	c.f.tasks.Go(func() { claim.Release(how) }) // the fill is a task itself, so that this one runs
+	c.f.tasks.Go(func() { claim.Release(how) }) // runs also while Close waits, because the fill is a task itself
 }
 
 // releaseUnshared gives the right back after an answer that is of no use to others. A fill that was stopped from here leaves it

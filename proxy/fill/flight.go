@@ -32,12 +32,12 @@ type flightShard struct {
 	group singleflight.Group
 
 	mu   sync.Mutex
-	open map[string]*flight // by flight key; a flight is removed when its copy is stored, or will not be
+	open map[string]*flight // by flight key; guarded by mu. A flight is removed when its copy is stored, or will not be
 }
 
 // flight is one fetch that requests may join.
 type flight struct {
-	shard *flightShard // nil: nobody can join it
+	shard *flightShard // of nobody else, and without a map, where nobody can join the flight
 	key   string
 	known []invalidation.ID // members known before the answer
 
@@ -127,7 +127,7 @@ func (fs *flights) join(j Joiner, start func(*flight, *Request) Response) (t Tic
 // alone opens a flight that nobody can join. The second value is where its response is to be put.
 func (fs *flights) alone(key string, known []invalidation.ID) (t Ticket, results chan<- result) {
 	c := make(chan result, 1)
-	return Ticket{Role: Leads, flight: &flight{key: key, known: known, answered: make(chan struct{})}, result: c}, c
+	return Ticket{Role: Leads, flight: &flight{shard: &flightShard{}, key: key, known: known, answered: make(chan struct{})}, result: c}, c
 }
 
 // joinable reports whether a request that arrives now may share f: nothing that concerns it was invalidated since its token, and
@@ -147,14 +147,16 @@ func (fs *flights) joinable(f *flight, uninformed bool) bool {
 
 // send takes the token: from here on the flight's answer may be older than what happens.
 func (fs *flights) send(f *flight) invalidation.Token {
-	defer f.lock()()
+	f.shard.mu.Lock()
+	defer f.shard.mu.Unlock()
 	f.token, f.sent = fs.ledger.Token(), true
 	return f.token
 }
 
 // publish hands the response to those who come from now on; open keeps the flight joinable while the body grows.
 func (f *flight) publish(res Response, open bool) {
-	defer f.lock()()
+	f.shard.mu.Lock()
+	defer f.shard.mu.Unlock()
 	if !f.published {
 		close(f.answered)
 	}
@@ -166,28 +168,21 @@ func (f *flight) publish(res Response, open bool) {
 
 // close ends the flight for newcomers. It comes after the copy is stored: whoever finds no flight looks into the store next.
 func (f *flight) close() {
-	defer f.lock()()
+	f.shard.mu.Lock()
+	defer f.shard.mu.Unlock()
 	f.remove()
 }
 
 // leave gives up a waiter's place.
 func (f *flight) leave() {
-	defer f.lock()()
-	f.waiters--
-}
-
-// lock locks what is guarded by the shard, and returns how to unlock it. Nobody else knows a flight without a shard.
-func (f *flight) lock() (unlock func()) {
-	if f.shard == nil {
-		return func() {}
-	}
 	f.shard.mu.Lock()
-	return f.shard.mu.Unlock
+	defer f.shard.mu.Unlock()
+	f.waiters--
 }
 
 // remove takes the flight out of its shard, unless another one has its place. The caller holds the lock.
 func (f *flight) remove() {
-	if f.shard != nil && f.shard.open[f.key] == f {
+	if f.shard.open[f.key] == f {
 		delete(f.shard.open, f.key)
 	}
 }

@@ -14,7 +14,9 @@ import (
 // sharelessFor is how long an answer that could not be shared is remembered (hit-for-miss).
 const sharelessFor = time.Minute
 
-// receiveHeader decides from the header who may use the answer, before anybody sees a byte of it.
+// receiveHeader decides from the header who may use the answer, before anybody sees a byte of it. Later is too late: who has begun
+// to read cannot be told that the answer is somebody else's. What is decided here only ever becomes narrower: a body that outgrows
+// its limit is not stored, and put asks once more for all that may have changed while the body came.
 func (c *running) receiveHeader(resp *http.Response, requested time.Time) Response {
 	q, r := c.q, c.q.Route
 	received := time.Now()
@@ -25,7 +27,7 @@ func (c *running) receiveHeader(resp *http.Response, requested time.Time) Respon
 	status, header := resp.StatusCode, resp.Header
 	confirmed := status == http.StatusNotModified
 	length := resp.ContentLength
-	if confirmed {
+	if confirmed { // the answer is what is stored, with what the 304 says anew (RFC 9111 §4.3.4)
 		status, header = c.base.Status, httpcache.MergeNotModified(c.base.Header(), resp.Header)
 		length = int64(c.base.Length())
 	}
@@ -97,7 +99,10 @@ func union(a, b []invalidation.ID) []invalidation.ID {
 	return a
 }
 
-// publish lets the waiting requests have the answer, or sends them on their way, and has the body fetched.
+// publish lets the waiting requests have the answer, or sends them on their way, and has the body fetched. The leader's reader is
+// attached before anybody can see the body: a body that is not kept ends with its last reader, and one that comes and goes before
+// the leader has begun would end it for the leader, too. The goroutine of the body is started last. It shares nothing with those who
+// read the response but the body.
 func (c *running) publish(resp *http.Response, res Response) Response {
 	keep := int64(0)
 	if res.Verdict.Store || res.Verdict.Share {
@@ -105,7 +110,6 @@ func (c *running) publish(resp *http.Response, res Response) Response {
 	}
 	res.body = newBody(c.f.store.Memory().Budget(), keep, res.Length)
 	res.body.unread = func() { c.cancel(errAbandoned) }
-	// Before the first byte comes: a body that is not kept ends when it has no reader.
 	res.lead = res.body.leader()
 	if !res.Verdict.Share || !res.Verdict.Store {
 		c.releaseUnshared()
@@ -136,7 +140,8 @@ func (c *running) remember(res Response) {
 	}
 }
 
-// confirm makes the copy that a 304 renews.
+// confirm makes the copy that a 304 renews. The copy is stored before the response is published and the flight closed: a request
+// that comes in between joins, and one that comes after finds the renewed copy and not the one that has expired.
 func (c *running) confirm(resp *http.Response, res Response) Response {
 	drain(resp)
 	fresh, err := renewCopy(c.q.Route, c.base, res.Header, res.Verdict.Store)

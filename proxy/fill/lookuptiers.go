@@ -13,6 +13,9 @@ var errWithheld = errors.New("fetch from upstream: the shared store cannot be re
 
 // lookupTiers looks for the answer where it costs the origin nothing. found says that the response is to be handed out in place
 // of the origin's; else the origin has to be asked.
+//
+// The turn comes first: without a lease nothing below memory is used either, and the flight before this one may have brought what
+// is asked for. A place at the origin is not held meanwhile.
 func (c *running) lookupTiers() (res Response, found bool) {
 	if err := c.flight.turn(c.ctx); err != nil {
 		return c.failed(err), true

@@ -76,7 +76,12 @@ func (m *missing) complete(resp *http.Response) {
 	resp.Body = &joinedBody{Reader: io.MultiReader(all...), Closer: resp.Body}
 }
 
-// keepPart stores the answer to a request for a part, or the beginning of one that broke off.
+// keepPart stores the answer to a request for a part, or the beginning of one that broke off. Parts are stored by put, as copies are,
+// and under a key of their own, where nothing that looks for a copy finds them. Older parts that were purged, or are not of the
+// same answer, are not joined with it: they are checked within the store's own update of the key, so that none can come in between.
+//
+// The parts may become whole by it. The whole has the members of all parts, for whatever purges one of them purges it. The
+// response that is published keeps its own: it is a value, and res is this goroutine's.
 func (c *running) keepPart(res Response, part httpcache.PartOf, data []byte) {
 	if int64(len(data)) != part.Len() {
 		c.q.Route.Metrics.NotStored(policy.Partial) // it is not what it says

@@ -16,7 +16,9 @@ import (
 // readSize is how much of a body is read at once.
 const readSize = 32 << 10
 
-// pump fetches the body to its end and stores it.
+// pump fetches the body to its end and stores it. However it ends, the connection is given back before the flight is closed, and
+// the claim and the context are let go of last. In another order, a request that finds no flight could begin the next fill while
+// this one still has its place at the origin.
 func (c *running) pump(resp *http.Response, res Response) {
 	defer c.end()
 	defer c.flight.close()
@@ -26,7 +28,7 @@ func (c *running) pump(resp *http.Response, res Response) {
 			res.body.end(err)
 		}
 	}()
-	// A read that blocks ends with the request, and so with the context.
+	// A read that blocks ends with the request to the origin, and so with the context: nobody has to close the body from elsewhere.
 	buf := make([]byte, readSize)
 	kept := res.Verdict.Store || res.Verdict.Share
 	for {
@@ -55,7 +57,8 @@ func (c *running) pump(resp *http.Response, res Response) {
 	}
 }
 
-// outgrown lets go of a body that cannot be kept any longer: it streams on to those who already read it.
+// outgrown lets go of a body that cannot be kept any longer: it streams on to those who already read it. The flight is closed first:
+// whoever joined now would find the beginning gone.
 func (c *running) outgrown(res Response) {
 	c.flight.close()
 	c.releaseUnshared()
@@ -77,12 +80,14 @@ func (c *running) complete(resp *http.Response, res Response) {
 	case c.keep(res, content{size: int64(len(data)), copy: func() *store.Copy { return newCopy(c.q.Route, res.Status, res.Header, data) }}) && res.Completed:
 		c.f.store.DropParts(c.q.Key, c.q.Forward)
 	}
-	// Before its readers go on: what they ask next is not to join it.
+	// The flight is closed before its readers learn of the end: a client that has its answer and asks again is to find the copy, or
+	// to have the origin asked, and not to join what it has read already.
 	c.flight.close()
 	res.body.finish(resp.Trailer)
 }
 
-// keep stores a copy of what came, if it may be, and counts it where it may not.
+// keep stores a copy of what came, if it may be, and counts it where it may not. The claim then says that there is nothing to be
+// shared, unless the answer was only too late: the next one may be in time, and another instance is to fetch it.
 func (c *running) keep(res Response, b content) bool {
 	copied, why := c.f.put(c.answer(res), b)
 	if why == policy.NoReason {
@@ -90,7 +95,7 @@ func (c *running) keep(res Response, b content) bool {
 		return true
 	}
 	c.q.Route.Metrics.NotStored(why)
-	if why != policy.Outdated { // another instance may fetch what this one was too late for
+	if why != policy.Outdated {
 		c.releaseUnshared()
 	}
 	return false

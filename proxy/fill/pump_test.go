@@ -10,7 +10,7 @@ import (
 func TestPanicWhileABodyIsFetched(t *testing.T) {
 	r := newRig(t, nil)
 	ctx, cancel := context.WithCancelCause(t.Context())
-	c := &running{f: r.Filler, flight: &flight{key: "k"}, q: &Request{Route: r.route}, ctx: ctx, cancel: cancel, deadline: time.NewTimer(time.Hour)}
+	c := &running{f: r.Filler, flight: &flight{shard: &flightShard{}, key: "k"}, q: &Request{Route: r.route}, ctx: ctx, cancel: cancel, deadline: time.NewTimer(time.Hour)}
 	res := Response{body: newBody(r.store.Memory().Budget(), 1000, -1)}
 	lead := res.body.leader()
 	body := &panicking{}

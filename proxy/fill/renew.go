@@ -59,7 +59,11 @@ func (f *Filler) renewQueued(ctx context.Context) {
 	}
 }
 
-// renew fetches one copy anew, unless somebody does already or it has given way to another.
+// renew fetches one copy anew, unless somebody does already or it has given way to another. The second is asked when the flight is
+// open: a reader that saw the old copy may offer it a moment after the renewed one was stored, and the origin would be asked again.
+//
+// A body that is shared is read here to its end, although nobody wants it: it is stored however fast its readers are, but one that
+// outgrows its limit ends with its last reader.
 func (f *Filler) renew(ctx context.Context, r Renewal) {
 	now := time.Now()
 	pause := time.Duration(0)

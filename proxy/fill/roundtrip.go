@@ -13,7 +13,13 @@ import (
 	"cacheproxy/proxy/upstream"
 )
 
-// roundTrip waits for a place at the origin, takes the token, and sends the request.
+// roundTrip waits for a place at the origin, takes the token, and sends the request, in this order. A token from before the wait
+// would be as old as the wait was long, and every invalidation in that time would keep the answer from being shared and stored. A
+// token from after the request would be younger than what the origin may have read: an invalidation in between would stand before
+// the token, and the copy would outlive it. What is to be confirmed or completed is checked after the token for the same reason.
+//
+// When an answer turns out to be of no use, it is called again, and the flight has the token of the last request. Those who joined
+// on the word of the first token have asked for nothing younger than that one.
 func (c *running) roundTrip() (*http.Response, error) {
 	q := c.q
 	slot, err := q.Route.Origin.Acquire(c.ctx, upstream.Place{Class: q.Class, Route: q.Route.Name})

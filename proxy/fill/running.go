@@ -19,8 +19,9 @@ import (
 // fillDeadline bounds a fill from its start to its last byte. It is less than invalidation.MaxFill.
 const fillDeadline = 5 * time.Minute
 
-// running is one fill at work. One goroutine has it at a time: that of the flight up to the header of the answer, then the one
-// that fetches the body.
+// running is one fill at work. One goroutine has it at a time, so that its fields need no lock: that of the flight up to the header
+// of the answer, then the one that fetches the body, which is started when the first has done its last with it. Only ctx is for all:
+// the deadline, the one client of the fill and the last reader of a body end it from their own goroutines.
 type running struct {
 	f        *Filler
 	flight   *flight
@@ -91,7 +92,8 @@ func (c *running) panicked(v any) error {
 	return fmt.Errorf("fill: panic: %v", v)
 }
 
-// release gives back the place at the origin that a panic has left behind.
+// release gives back the place at the origin that a panic has left behind: without it, each defect would cost the origin's limit a
+// place for ever.
 func (c *running) release() {
 	if c.resp != nil {
 		c.resp.Body.Close()
@@ -101,6 +103,7 @@ func (c *running) release() {
 	}
 }
 
+// end lets go of all that a fill holds. A claim that nobody has taken over by then is free for others.
 func (c *running) end() {
 	c.deadline.Stop()
 	if c.unbind != nil {
@@ -111,7 +114,8 @@ func (c *running) end() {
 	c.span.End()
 }
 
-// run asks the origin until its answer is one to what was asked for.
+// run asks the origin until its answer is one to what was asked for: once, once more without the part that is there already, and
+// once more without the copy that was to be confirmed.
 func (c *running) run() Response {
 	if res, found := c.lookupTiers(); found {
 		return res

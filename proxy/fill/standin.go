@@ -12,7 +12,8 @@ import (
 
 // keepsStandIn reports whether an answer with this status is to be kept by nobody because it tells of the moment only, and there
 // is a copy, or parts of one, that may stand in for it: stored in its place, or beside it as another variant, the answer would
-// be what the next request gets.
+// be what the next request gets. The copy is judged as it is now: one that was purged or has expired since the fill began stands
+// in for nothing.
 func (f *Filler) keepsStandIn(status int, r *Route, key string, h http.Header) bool {
 	if !httpcache.Passing(status) {
 		return false

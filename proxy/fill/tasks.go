@@ -2,8 +2,11 @@ package fill
 
 import "sync"
 
-// Tasks counts what runs on behalf of no client, so that a proxy can wait for it: a sync.WaitGroup that may be waited for
-// while handlers of a server that was cut off still start something. The zero value is ready.
+// Tasks counts what runs on behalf of no client, so that a proxy can wait for it. The zero value is ready.
+//
+// A sync.WaitGroup would not do. Its Add from zero must not run beside Wait, and just that happens: the server gave up on a
+// handler at shutdown, Close waits and the count is zero, and the handler starts a fill. Here the fill is refused. One that starts
+// another while it runs itself is not: it has to write its copy to the tiers and give back its claim.
 type Tasks struct {
 	mu      sync.Mutex
 	running int

@@ -31,7 +31,7 @@ var shareAnyway = edit{"proxy/fetch.go", "	return !res.Token.Before(ex.arrival) 
 
 // stampLate and joinAlways switch off the rules of fetches that were under way when something was invalidated.
 var (
-	stampLate  = []edit{{"proxy/fill/header.go", "Length: length, Token: c.token,", "Length: length, Token: c.ledger.Token(),"}}
+	stampLate  = []edit{{"proxy/fill/header.go", "Length: length, Token: c.token,", "Length: length, Token: c.f.ledger.Token(),"}}
 	joinAlways = []edit{
 		{"proxy/fill/flight.go", "	case f.published:\n		return !fs.ledger.Since(f.token, f.response.Members)\n	case f.sent:\n		return !fs.ledger.Since(f.token, f.known)\n",
 			"	case f.published || f.sent:\n		return true\n"},
@@ -61,6 +61,21 @@ var mutants = append([]mutant{
 		pkg:   "./proxy", run: promise + "/key",
 	},
 	{
+		name:  "no store rule: what was invalidated while it was fetched is stored",
+		edits: []edit{{"proxy/fill/answer.go", "	if !f.ledger.Admits(a.Token, a.Members) {", "	if false {"}},
+		pkg:   "./proxy/fill", run: "TestWhatIsNotStored",
+	},
+	{
+		name:  "an answer is stored that took longer than the ledger remembers",
+		edits: []edit{{"proxy/fill/answer.go", "	case time.Since(a.Taken) > invalidation.MaxFill:", "	case a.Taken.IsZero():"}},
+		pkg:   "./proxy/fill", run: "TestWhatIsNotStored",
+	},
+	{
+		name:  "what a HEAD confirms is kept as of when it is stored",
+		edits: []edit{{"proxy/head.go", "verdict, ex.arrival, ex.start)", "verdict, ex.p.ledger.Token(), ex.start)"}},
+		pkg:   "./proxy", run: "TestHeadDoesNotBringBack",
+	},
+	{
 		name:  "a write does not invalidate before its answer",
 		edits: []edit{{"proxy/write.go", "		w.end(w.ex.match.ResponseEffects(w.ex.target, res.Header))\n", ""}},
 		pkg:   "./proxy", run: promise + "/write",
@@ -82,7 +97,7 @@ var mutants = append([]mutant{
 	},
 	{
 		name:  "parts that were purged are completed",
-		edits: []edit{{"proxy/fill/roundtrip.go", "	if m := c.missing; m != nil && (!informed || !m.completable(c.ledger)) {", "	if c.missing != nil && false {"}},
+		edits: []edit{{"proxy/fill/roundtrip.go", "	if m := c.missing; m != nil && (!informed || !m.completable(c.f.ledger)) {", "	if c.missing != nil && false {"}},
 		pkg:   "./proxy", run: "TestWriteEndsParts",
 	},
 	{
@@ -107,7 +122,7 @@ var mutants = append([]mutant{
 	},
 	{
 		name:  "what may have been purged is confirmed",
-		edits: []edit{{"proxy/fill/roundtrip.go", "b != nil && (!informed || c.ledger.Check(&b.Stamp", "b != nil && (c.ledger.Check(&b.Stamp"}},
+		edits: []edit{{"proxy/fill/roundtrip.go", "b != nil && (!informed || c.f.ledger.Check(&b.Stamp", "b != nil && (c.f.ledger.Check(&b.Stamp"}},
 		pkg:   "./proxy", run: "TestNothingUnknownIsConfirmed",
 	},
 	{
