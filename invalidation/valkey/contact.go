@@ -5,20 +5,18 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"cacheproxy/invalidation/fleet"
 )
 
-// contact is what is known of the server.
+// contact is whether and when the server has replied. The syncer writes it, and everybody reads it.
 type contact struct {
 	alive atomic.Bool // the last heartbeat was answered
 
-	mu     sync.Mutex
-	at     time.Time // of the last answer
-	breaks int       // how often answers have failed to come
+	mu       sync.Mutex
+	at       time.Time // of the last reply; zero: there was none
+	failures int       // heartbeats that were not answered
 }
 
-func (c *contact) heard(now time.Time, a fleet.Answer) {
+func (c *contact) replied(now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.at = now
@@ -28,7 +26,7 @@ func (c *contact) heard(now time.Time, a fleet.Answer) {
 func (c *contact) failed() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.breaks++
+	c.failures++
 	c.alive.Store(false)
 }
 
@@ -38,14 +36,14 @@ func (c *contact) last() time.Time {
 	return c.at
 }
 
-// server stands for the name of a server that does not tell it: after every break it may be another.
-func (c *contact) server() string {
+// assumedServer stands for the name of a server that does not tell its own: after every failure the server may be another.
+func (c *contact) assumedServer() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return fmt.Sprintf("unnamed-%d", c.breaks)
+	return fmt.Sprintf("unnamed-%d", c.failures)
 }
 
-// broadcast wakes all who wait.
+// broadcast wakes all who wait. It is safe for concurrent use.
 type broadcast struct{ state *broadcastState }
 
 type broadcastState struct {

@@ -52,7 +52,7 @@ func (l *Log) Begin(ctx context.Context, members []policy.Member) (*invalidation
 	if !l.Alive() {
 		return nil, fmt.Errorf("begin fence: %w", invalidation.ErrNotRecorded)
 	}
-	ctx, cancel := context.WithTimeout(ctx, 2*l.patience)
+	ctx, cancel := context.WithTimeout(ctx, 2*l.syncer.replyTimeout)
 	defer cancel()
 	f := invalidation.NewFence(invalidation.IDsOf(members), rand.Uint64())
 	r := invalidation.Record{Operation: invalidation.BeginFence, IDs: around(f), Fence: f.Number(), Life: fleet.FenceLife}
@@ -102,20 +102,20 @@ func (l *Log) End(ctx context.Context, f *invalidation.Fence, o invalidation.Ord
 // Abandon implements invalidation.Log.
 func (l *Log) Abandon(f *invalidation.Fence, hold time.Duration) {
 	l.follower.Abandon(f.Number(), hold, time.Now())
-	l.wake()
+	l.syncer.wake()
 }
 
 // here applies an order on this instance, and has it recorded as soon as that is possible.
 func (l *Log) here(ctx context.Context, o invalidation.Order, records []invalidation.Record) (invalidation.Receipt, error) {
 	start := time.Now()
 	receipt := invalidation.Receipt{Instances: 1, Acked: []string{l.options.Instance}}
-	receipt.Position = l.follower.ApplyHere(o.Soft, invalidation.IDsOf(o.Members), start)
+	receipt.Position = l.follower.ApplyLocally(o.Soft, invalidation.IDsOf(o.Members), start)
 	for _, r := range records {
 		l.follower.Queue(rand.Uint64(), r, time.Now())
 	}
 	receipt.ID = l.options.Instance + "-local-" + strconv.FormatUint(receipt.Position, 10)
 	receipt.Took = time.Since(start)
-	l.wake()
+	l.syncer.wake()
 	return receipt, nil
 }
 
@@ -159,7 +159,7 @@ func (l *Log) receipt(start time.Time, got result) invalidation.Receipt {
 func (l *Log) unconfirmed(ctx context.Context, start time.Time, records []invalidation.Record, got result, soft bool, err error) (invalidation.Receipt, error) {
 	for _, r := range records {
 		if r.Operation != invalidation.Announce {
-			l.follower.ApplyHere(soft, r.IDs, time.Now())
+			l.follower.ApplyLocally(soft, r.IDs, time.Now())
 		}
 	}
 	timer := time.NewTimer(time.Until(start.Add(l.options.Lease + invalidation.Margin(l.options.Lease))))
@@ -178,8 +178,8 @@ func (l *Log) unconfirmed(ctx context.Context, start time.Time, records []invali
 // until writes a record until it is in the log, and there to stay, and waits as asked. Where the log cannot be reached it
 // tries for as long as leases last, and otherwise until an instance that does not answer, and one more, is known to be dead.
 func (l *Log) until(ctx context.Context, wait invalidation.Wait, r invalidation.Record) (got result, err error) {
-	silent := l.options.Lease + invalidation.Margin(l.options.Lease)
-	ctx, cancel := context.WithTimeoutCause(ctx, 3*silent, errPatience)
+	leaseTimeout := l.options.Lease + invalidation.Margin(l.options.Lease)
+	ctx, cancel := context.WithTimeoutCause(ctx, 3*leaseTimeout, errTimeout)
 	defer cancel()
 	for start := time.Now(); ; {
 		again, failed := l.once(ctx, wait, r, &got)
@@ -189,7 +189,7 @@ func (l *Log) until(ctx context.Context, wait invalidation.Wait, r invalidation.
 		if failed != nil {
 			err = failed
 		}
-		if !got.recorded && time.Since(start) >= silent {
+		if !got.recorded && time.Since(start) >= leaseTimeout {
 			return got, err
 		}
 		select {
@@ -200,7 +200,7 @@ func (l *Log) until(ctx context.Context, wait invalidation.Wait, r invalidation.
 	}
 }
 
-var errPatience = errors.New("not confirmed in time")
+var errTimeout = errors.New("not confirmed in time")
 
 // once makes one attempt to write a record. Every attempt is an entry of its own: a repetition that found the earlier one
 // would have nothing for replicas to confirm, and a nonce that is used twice would make logs match that differ.
@@ -209,12 +209,12 @@ func (l *Log) once(ctx context.Context, wait invalidation.Wait, r invalidation.R
 	w := &waiter{wait: wait, result: make(chan outcome, 1)}
 	l.confirmations.expect(r.Nonce, w)
 	defer l.confirmations.drop(r.Nonce, w)
-	seq, err := l.append(ctx, r)
+	seq, err := l.writer.append(ctx, r)
 	if err != nil {
 		return ctx.Err() == nil, err
 	}
 	got.recorded, got.seq = true, seq
-	l.wake()
+	l.syncer.wake()
 	select {
 	case o := <-w.result:
 		if o.lost {

@@ -80,9 +80,9 @@ if run and run ~= m[5] then
 end
 `
 
-// foundScript begins a history where there is none, or where the last entry is gone although its position is not. What is
+// createScript begins a history where there is none, or where the last entry is gone although its position is not. What is
 // left of another one goes in the same step: entries could not be added to it. It returns the history in force.
-var foundScript = newScript(`
+var createScript = newScript(`
 local m = redis.call('HMGET', KEYS[1], 'h', 's')
 if m[1] and m[2] then
   if m[2] == '0' then return m[1] end

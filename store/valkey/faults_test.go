@@ -96,7 +96,7 @@ func TestAgeIsTheServers(t *testing.T) {
 		t.Errorf("fetched 30 minutes ago, it is %v old", age)
 	}
 	old.Life.Received = time.Now().Add(-old.Life.Keep)
-	value, err := encode("key", old, a.options.Chart.(*chart).at(2), false)
+	value, err := encode("key", old, a.options.Positions.(*samplePositions).at(2), false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -357,7 +357,7 @@ func TestStats(t *testing.T) {
 // Without a position that others can place, nothing is written at all.
 func TestNothingWithoutPosition(t *testing.T) {
 	_, s := alone(t, "")
-	a := tier(t, options(connect(t, s), &chart{}))
+	a := tier(t, options(connect(t, s), &samplePositions{}))
 	put(t, a, "key", response(1, "body"))
 	if stats, err := a.Stats(t.Context()); err != nil || stats.Entries != 0 {
 		t.Errorf("the server holds %+v, %v", stats, err)

@@ -98,7 +98,7 @@ func (t *Tier) decode(v value, key string, asked time.Time) (store.Item, error) 
 	if s.flags&flagVariants != 0 {
 		return s.variants()
 	}
-	token, ok := t.options.Chart.Adopt(s.at)
+	token, ok := t.options.Positions.FromLog(s.at)
 	if !ok {
 		return nil, errUnusable
 	}
@@ -153,9 +153,9 @@ func (t *Tier) encode(key string, item store.Item) (v value, err error) {
 	switch item := item.(type) {
 	case *store.Variants:
 		v.left = variantsKeep
-		v.bytes, err = encode(key, item, fleet.Shared{}, false)
+		v.bytes, err = encode(key, item, fleet.LogPosition{}, false)
 	case *store.Copy:
-		at, ok := t.options.Chart.Share(item.Stamp.Checked())
+		at, ok := t.options.Positions.ToLog(item.Stamp.Checked())
 		v.left = item.Life.Keep - max(time.Since(item.Life.Received), 0)
 		if !ok || v.left < time.Millisecond || int64(item.Length()) > t.maxObject.Load() {
 			return value{}, nil
