@@ -2,9 +2,10 @@ package invalidation
 
 import (
 	"math"
-	"sync"
 	"sync/atomic"
 	"time"
+
+	"cacheproxy/lockorder"
 )
 
 // Sizes of the ledger. A mark takes about 64 bytes.
@@ -39,7 +40,7 @@ type Ledger struct {
 }
 
 type shard struct {
-	mu    sync.RWMutex
+	mu    lockorder.RWMutex[lockorder.LedgerShard]
 	marks map[ID]mark // guarded by mu
 	sweep int         // number of marks at which the shard is swept next; only Apply touches it
 	_     [64]byte    // keeps the locks of two shards off one cache line

@@ -3,9 +3,9 @@ package invalidation
 import (
 	"context"
 	"strconv"
-	"sync"
 	"time"
 
+	"cacheproxy/lockorder"
 	"cacheproxy/policy"
 )
 
@@ -15,7 +15,7 @@ type Local struct {
 	ledger   *Ledger
 	instance string
 
-	mu       sync.Mutex // serialises Ledger.Apply
+	mu       lockorder.Mutex[lockorder.Local] // serialises Ledger.Apply
 	position uint64
 	later    []later
 	wake     chan struct{} // has room for one

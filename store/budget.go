@@ -1,6 +1,6 @@
 package store
 
-import "sync"
+import "cacheproxy/lockorder"
 
 const (
 	// fillShare is the part of the memory that fills in flight may take: one fourth.
@@ -14,7 +14,7 @@ const (
 type Budget struct {
 	changed func(reserved int64)
 
-	mu       sync.Mutex
+	mu       lockorder.Mutex[lockorder.Budget]
 	limit    int64 // guarded by mu
 	reserved int64 // guarded by mu
 	told     int64 // what changed was last told; guarded by mu

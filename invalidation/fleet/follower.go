@@ -1,10 +1,10 @@
 package fleet
 
 import (
-	"sync"
 	"time"
 
 	"cacheproxy/invalidation"
+	"cacheproxy/lockorder"
 )
 
 const (
@@ -35,7 +35,7 @@ type Follower struct {
 	name     string
 
 	// mu guards everything below. It is never held across I/O: the follower does none. Under it the ledger's locks are taken.
-	mu        sync.RWMutex
+	mu        lockorder.RWMutex[lockorder.Follower]
 	beat      uint64 // of the latest request: a reply to an earlier one is ignored
 	positions positions
 	grace     grace

@@ -2,11 +2,11 @@ package valkey
 
 import (
 	"slices"
-	"sync"
 	"time"
 
 	"cacheproxy/invalidation"
 	"cacheproxy/invalidation/fleet"
+	"cacheproxy/lockorder"
 )
 
 // confirmations are the entries that somebody waits for. A writer of an entry registers a waiter before the entry is written; the
@@ -14,7 +14,7 @@ import (
 //
 // Under mu the follower's lock is taken, and nothing is waited for: each waiter's channel has room for its one outcome.
 type confirmations struct {
-	mu      sync.Mutex
+	mu      lockorder.Mutex[lockorder.Confirmations]
 	byNonce map[uint64]*waiter // of entries on their way; guarded by mu
 	open    []*waiter          // of entries that others have to apply; guarded by mu
 	oldest  time.Time          // since when open is not empty; zero: it is; guarded by mu

@@ -2,16 +2,17 @@ package valkey
 
 import (
 	"fmt"
-	"sync"
 	"sync/atomic"
 	"time"
+
+	"cacheproxy/lockorder"
 )
 
 // contact is whether and when the server has replied. The syncer writes it, and everybody reads it.
 type contact struct {
 	alive atomic.Bool // the last heartbeat was answered
 
-	mu       sync.Mutex
+	mu       lockorder.Mutex[lockorder.Contact]
 	at       time.Time // of the last reply; zero: there was none
 	failures int       // heartbeats that were not answered
 }
@@ -47,7 +48,7 @@ func (c *contact) assumedServer() string {
 type broadcast struct{ state *broadcastState }
 
 type broadcastState struct {
-	mu sync.Mutex
+	mu lockorder.Mutex[lockorder.Broadcast]
 	ch chan struct{}
 }
 

@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"sync"
 	"time"
 
 	"cacheproxy/invalidation"
 	"cacheproxy/invalidation/fleet"
+	"cacheproxy/lockorder"
 )
 
 const (
@@ -41,7 +41,7 @@ type syncer struct {
 
 	// mu is held during a heartbeat, across its I/O: leave waits for the heartbeat that is under way, which could otherwise
 	// register this instance again after it was taken off the list, and the next purge would wait for a process that has ended.
-	mu     sync.Mutex
+	mu     lockorder.Mutex[lockorder.Syncer]
 	left   bool      // set by leave; guarded by mu
 	tidied time.Time // guarded by mu
 }

@@ -5,9 +5,9 @@ import (
 	"crypto/rand"
 	"fmt"
 	"strconv"
-	"sync"
 	"time"
 
+	"cacheproxy/lockorder"
 	"cacheproxy/store"
 
 	client "github.com/valkey-io/valkey-go"
@@ -61,7 +61,7 @@ type Claims struct {
 	channel string
 	orphans chan *claim // that were perhaps made, and that nobody has
 
-	mu      sync.Mutex
+	mu      lockorder.Mutex[lockorder.Claims]
 	held    map[*claim]bool   // guarded by mu
 	waiting map[string]awaits // by the hash of the storage key; guarded by mu
 	heard   chan struct{}     // closed, and another made, when words begin or cease to arrive; guarded by mu

@@ -1,0 +1,71 @@
+//go:build lockorder
+
+package lockorder
+
+import "testing"
+
+// panics reports whether f does, and leaves no lock noted as held.
+func panics(f func()) (panicked bool) {
+	before := goroutine()
+	defer func() {
+		panicked = recover() != nil
+		locks.mu.Lock()
+		defer locks.mu.Unlock()
+		delete(locks.held, before)
+	}()
+	f()
+	return false
+}
+
+func TestOrder(t *testing.T) {
+	type mutexes struct {
+		confirmations Mutex[Confirmations]
+		follower      RWMutex[Follower]
+		shards        [2]RWMutex[LedgerShard]
+	}
+	for _, c := range []struct {
+		name string
+		do   func(m *mutexes)
+		want bool
+	}{
+		{"in order", func(m *mutexes) { m.confirmations.Lock(); m.follower.RLock(); m.shards[0].Lock() }, false},
+		{"one after another", func(m *mutexes) { m.follower.Lock(); m.follower.Unlock(); m.confirmations.Lock() }, false},
+		{"one after another, for reading", func(m *mutexes) { m.follower.RLock(); m.follower.RUnlock(); m.confirmations.Lock() }, false},
+		{"an inner lock is given back first", func(m *mutexes) {
+			m.confirmations.Lock()
+			m.shards[0].Lock()
+			m.shards[0].Unlock()
+			m.follower.Lock()
+		}, false},
+		{"by another goroutine", func(m *mutexes) {
+			m.follower.Lock()
+			done := make(chan struct{})
+			go func() { defer close(done); m.confirmations.Lock() }()
+			<-done
+		}, false},
+		{"given back by another goroutine", func(m *mutexes) {
+			m.follower.Lock()
+			done := make(chan struct{})
+			go func() { defer close(done); m.follower.Unlock() }()
+			<-done
+			m.confirmations.Lock()
+		}, false},
+		{"without waiting", func(m *mutexes) { m.follower.Lock(); m.confirmations.TryLock() }, false},
+		{"the wrong way round", func(m *mutexes) { m.follower.Lock(); m.confirmations.Lock() }, true},
+		{"the wrong way round, for reading", func(m *mutexes) { m.shards[0].RLock(); m.follower.RLock() }, true},
+		{"the wrong way round with one between", func(m *mutexes) { m.confirmations.Lock(); m.shards[0].Lock(); m.follower.Lock() }, true},
+		{"after one that did not wait", func(m *mutexes) {
+			m.follower.Lock()
+			m.confirmations.TryLock()
+			m.confirmations.Unlock()
+			m.confirmations.Lock()
+		}, true},
+		{"two of a class", func(m *mutexes) { m.shards[0].RLock(); m.shards[1].RLock() }, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got := panics(func() { c.do(new(mutexes)) }); got != c.want {
+				t.Errorf("panics: %v, want %v", got, c.want)
+			}
+		})
+	}
+}
