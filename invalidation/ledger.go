@@ -68,9 +68,6 @@ func NewLedger() *Ledger {
 // Token is the present position, to be taken before a request goes to the origin.
 func (l *Ledger) Token() Token { return Token{l.applied.Load()} }
 
-// Floor is the position below which copies are refused because their marks were given up. Zero: none were.
-func (l *Ledger) Floor() uint64 { return l.floor.Load() }
-
 // Retention is the longest that Retain was told.
 func (l *Ledger) Retention() time.Duration { return time.Duration(l.retention.Load()) }
 

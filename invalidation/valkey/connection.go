@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -29,13 +28,11 @@ type Connection struct {
 	server    Server
 	multiplex int
 	client    atomic.Pointer[valkey.Client]
-	once      sync.Once
-	connected chan struct{}
 }
 
 // NewConnection makes a connection to be opened by Run. multiplex is the number of sockets for each node as a power of two.
 func NewConnection(s Server, multiplex int) *Connection {
-	return &Connection{server: s, multiplex: multiplex, connected: make(chan struct{})}
+	return &Connection{server: s, multiplex: multiplex}
 }
 
 // Run connects, trying until it succeeds, and closes the connection when ctx ends.
@@ -69,7 +66,6 @@ func (c *Connection) Connect() error {
 		client.Close()
 		return nil
 	}
-	c.once.Do(func() { close(c.connected) })
 	return nil
 }
 
@@ -81,12 +77,6 @@ func (c *Connection) Client() (valkey.Client, error) {
 	}
 	return *client, nil
 }
-
-// Connected is closed after the first contact.
-func (c *Connection) Connected() <-chan struct{} { return c.connected }
-
-// Cluster reports whether the server is a cluster of several nodes by configuration.
-func (c *Connection) Cluster() bool { return len(c.server.Addresses) > 1 && c.server.Sentinel == nil }
 
 func (c *Connection) options() valkey.ClientOption {
 	s := c.server

@@ -305,9 +305,8 @@ func TestWritesAreBounded(t *testing.T) {
 			kinds[Kind(err)]++
 		}
 		g.set(false, false)
-		stats, _ := a.Stats(t.Context())
-		if busy := c.items - c.most; kinds["busy"] < busy || kinds["timeout"] < tripAfter || int(stats.Dropped) != kinds["busy"] {
-			t.Errorf("%s: writes ended as %v, want at least %d busy; %d are said to be dropped", about, kinds, busy, stats.Dropped)
+		if busy := c.items - c.most; kinds["busy"] < busy || kinds["timeout"] < tripAfter {
+			t.Errorf("%s: writes ended as %v, want at least %d busy", about, kinds, busy)
 		}
 		if a.writes.Load() != 0 || a.bytes.Load() != 0 {
 			t.Errorf("%s: %d writes of %d bytes are still counted", about, a.writes.Load(), a.bytes.Load())

@@ -36,7 +36,6 @@ type Tier struct {
 	maxObject atomic.Int64
 	writes    atomic.Int64
 	bytes     atomic.Int64 // of the writes
-	dropped   atomic.Uint64
 }
 
 var _ store.Tier = (*Tier)(nil)
@@ -127,7 +126,6 @@ func (t *Tier) Put(ctx context.Context, key string, item store.Item) error {
 		size = int64(len(key) + len(c.Head) + len(c.Body))
 	}
 	if !t.reserve(size) {
-		t.dropped.Add(1)
 		t.options.observe("put", time.Now(), store.ErrBusy)
 		return fmt.Errorf("write copy: %w", store.ErrBusy)
 	}
