@@ -17,7 +17,7 @@ type confirmations struct {
 	mu      lockorder.Mutex[lockorder.Confirmations]
 	byNonce map[uint64]*waiter // of entries on their way; guarded by mu
 	open    []*waiter          // of entries that others have to apply; guarded by mu
-	oldest  time.Time          // since when open is not empty; zero: it is; guarded by mu
+	oldest  time.Time          // since when open has waiters; zero: none; guarded by mu
 }
 
 // waiter waits for one entry. The syncer alone sets watch and event, with confirmations.mu held.

@@ -27,7 +27,7 @@ const (
 type Connection struct {
 	server    Server
 	multiplex int
-	client    atomic.Pointer[valkey.Client]
+	client    atomic.Pointer[valkey.Client] // set once, by Connect
 }
 
 // NewConnection makes a connection to be opened by Run. multiplex is the number of sockets for each node as a power of two.
@@ -53,7 +53,7 @@ func (c *Connection) Run(ctx context.Context) error {
 	return nil
 }
 
-// Connect makes one attempt, of a few seconds at most. Once it has succeeded it does nothing.
+// Connect makes one attempt, of a few seconds at most. Once an attempt has succeeded, further calls do nothing.
 func (c *Connection) Connect() error {
 	if c.client.Load() != nil {
 		return nil

@@ -12,7 +12,7 @@ import (
 )
 
 // hinter watches the log for new entries and wakes the syncer, so that an entry is applied at once and not at the next heartbeat.
-// It is only a hint: heartbeats bring what it misses.
+// Nothing rests on the hinter: heartbeats bring what it misses.
 type hinter struct {
 	connection *Connection
 	log        string // key of the log

@@ -19,8 +19,8 @@ const (
 	maxMarks = 1 << 20
 )
 
-// Log is the log of invalidations that all instances on a server share. Run must run for it to work. It is safe for
-// concurrent use.
+// Log is the log of invalidations that all instances on a server share. It works only while Run runs, and is safe for
+// concurrent use. All fields are set by New and never change; what changes is in the parts, which say how it is guarded.
 //
 // Run owns three goroutines: the syncer follows the log, the writer appends entries, and the hinter wakes the syncer. Those that
 // call the methods of invalidation.Log hand an entry to the writer, and wait until the syncer has brought it back from the log.
@@ -39,7 +39,7 @@ var (
 	_ fleet.Positions  = (*Log)(nil)
 )
 
-// New makes the log of an instance. It dials nothing.
+// New makes the log of an instance, and dials nothing.
 func New(o Options) *Log {
 	l := &Log{options: o, lease: invalidation.NewLease(time.Now())}
 	server, keys := o.Connection.server, keysOf(o.Prefix)
@@ -67,8 +67,9 @@ func (l *Log) Run(ctx context.Context) error {
 	return group.Wait()
 }
 
-// Leave takes this instance out of the fleet, so that nobody waits for it: what it owes is written, then it is taken off the
-// list. It must use no copies afterwards. Run still has to run.
+// Leave takes this instance out of the fleet, so that no purge waits for it: owed entries are written, then the instance is taken off
+// the server's list. The caller has made sure that no request uses a copy any more: purges are confirmed without this instance from now
+// on. Run still has to run.
 func (l *Log) Leave(ctx context.Context) error {
 	for l.follower.Owes() {
 		if l.Alive() {
@@ -88,7 +89,7 @@ func (l *Log) Leave(ctx context.Context) error {
 // Lease is this instance's.
 func (l *Log) Lease() *invalidation.Lease { return l.lease }
 
-// Alive reports whether the last heartbeat was answered. It costs one atomic load.
+// Alive reports whether the last heartbeat was answered, at the cost of one atomic load.
 func (l *Log) Alive() bool { return l.syncer.contact.alive.Load() }
 
 // ToLog implements fleet.Positions.

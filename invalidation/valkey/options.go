@@ -34,10 +34,10 @@ type Options struct {
 	// Replicas is how many replicas must have an entry before it is acknowledged (WAIT). Zero: none.
 	Replicas int
 	Log      *slog.Logger
-	// OnNotice is told of every notice, in the order of the log, by the goroutine that follows the log. It must not block: no
-	// heartbeat goes out meanwhile.
+	// OnNotice is called with every notice, in the order of the log, by the goroutine that follows the log. It must not block, since
+	// no heartbeat goes out meanwhile, and must take no lock under which anybody waits for the log (docs/architecture.md).
 	OnNotice func(invalidation.Notice)
-	// Observe is told how long an operation took and how it ended. Operations are named by what they do: sync, append.
+	// Observe is called with how long an operation took and how it ended. Operations are named by what they do: sync, append.
 	Observe func(op string, took time.Duration, err error)
 }
 
@@ -52,7 +52,7 @@ type State struct {
 	Connected bool
 	History   string        // hexadecimal; empty before the first contact
 	Position  uint64        // of the last entry applied, in the shared log
-	Behind    uint64        // entries that the log had beyond it at the last contact
+	Behind    uint64        // entries that the log had beyond that at the last contact
 	Contact   time.Duration // since the last heartbeat that was answered; negative: there was none
 	Lag       time.Duration // since the ledger was last known to be complete; negative: it never was
 	Instances []string      // live, by the last heartbeat

@@ -26,7 +26,7 @@ func (s *syncer) create(ctx context.Context, client commander) error {
 	return nil
 }
 
-// fetchSnapshot reads a snapshot and hands it to the follower.
+// fetchSnapshot reads a snapshot and installs it in the follower.
 func (s *syncer) fetchSnapshot(ctx context.Context, client valkey.Client) error {
 	reader := snapshotReader{client: client, keys: s.keys, pageTimeout: 10 * s.replyTimeout, log: s.options.Log}
 	snapshot, state, err := reader.read(ctx)
@@ -44,7 +44,7 @@ func (s *syncer) fetchSnapshot(ctx context.Context, client valkey.Client) error 
 	return nil
 }
 
-// compare reads the log backwards until it meets what was applied here, and has the follower go back there.
+// compare reads the log backwards to the last entry that was applied here too, and has the follower go back to that entry (R9).
 func (s *syncer) compare(ctx context.Context, client commander) error {
 	const page = 1000
 	for end := "+"; ; {

@@ -18,7 +18,7 @@ import (
 // errReply says that the server's reply cannot be read: something else than this program writes under its keys.
 var errReply = errors.New("reply of the log is not understood")
 
-// reader takes the reply of a script apart. After a failure everything it gives is zero.
+// reader takes the reply of a script apart. After a failure all its methods give zero.
 type reader struct {
 	rest []valkey.ValkeyMessage
 	err  error
@@ -172,8 +172,8 @@ func (r *reader) peers() []fleet.Peer {
 	return peers
 }
 
-// serverLife reads from INFO what one life of the server is called, and for how long it has lasted at least. INFO counts whole
-// seconds of the clock, of which the first has hardly begun: less than it says may have passed, by up to a second.
+// serverLife reads from INFO what one life of the server process is called, and how long it has lasted at least. INFO counts the seconds
+// that the clock has begun, so that up to one second less may have passed than INFO says.
 func serverLife(info string) (id string, up time.Duration) {
 	for lines := bufio.NewScanner(strings.NewReader(info)); lines.Scan(); {
 		name, value, _ := strings.Cut(lines.Text(), ":")

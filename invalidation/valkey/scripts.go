@@ -81,7 +81,8 @@ end
 `
 
 // createScript begins a history where there is none, or where the last entry is gone although its position is not. What is
-// left of another one goes in the same step: entries could not be added to it. It returns the history in force.
+// left of another log goes in the same step: the position is counted anew, and the stream would refuse entries whose numbers it has
+// had. The script returns the history in force.
 var createScript = newScript(`
 local m = redis.call('HMGET', KEYS[1], 'h', 's')
 if m[1] and m[2] then

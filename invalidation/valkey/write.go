@@ -28,7 +28,8 @@ var (
 )
 
 // writer appends entries to the log on the server, as many in one round trip as have come meanwhile. Any goroutine may call append and
-// writeDue; run owns the connection.
+// writeDue; the goroutine of run alone writes to the server, one batch after the other. All fields are set before run begins, and
+// never change.
 type writer struct {
 	options      Options
 	keys         keys
@@ -38,14 +39,15 @@ type writer struct {
 	queue        chan *attempt
 }
 
-// attempt is one entry to be written.
+// attempt is one entry to be written. The writer sets seq, then sends to done; whoever receives from done may read seq. A caller that
+// gives up before that reads neither: the entry may be written all the same.
 type attempt struct {
-	record invalidation.Record // Nonce is set
-	done   chan error          // has room for one
-	seq    uint64              // set before done is
+	record invalidation.Record // with its nonce
+	done   chan error          // has room for one, so that the writer never waits for a caller that has given up
+	seq    uint64              // of the entry, once it is written
 }
 
-// append writes an entry, and returns its place.
+// append writes an entry, and returns its Seq. On an error the entry may be in the log all the same.
 func (w *writer) append(ctx context.Context, r invalidation.Record) (uint64, error) {
 	a := &attempt{record: r, done: make(chan error, 1)}
 	select {
@@ -61,7 +63,7 @@ func (w *writer) append(ctx context.Context, r invalidation.Record) (uint64, err
 	}
 }
 
-// run writes what there is, as much of it at once as has come meanwhile.
+// run writes what is queued, as much at once as has come while the batch before was on its way.
 func (w *writer) run(ctx context.Context) error {
 	for {
 		var batch []*attempt
@@ -80,7 +82,7 @@ func (w *writer) run(ctx context.Context) error {
 	}
 }
 
-// turnAway answers those who still wait at the end.
+// turnAway fails the attempts that are still queued at the end.
 func (w *writer) turnAway(err error) {
 	for {
 		select {
@@ -99,7 +101,7 @@ func (w *writer) writeBatch(ctx context.Context, batch []*attempt) {
 	client, err := w.options.Connection.Client()
 	if err == nil {
 		if w.options.Replicas > 0 {
-			// WAIT counts what was written before it on its own connection.
+			// WAIT counts only what was written before on the same connection.
 			err = client.Dedicated(func(c valkey.DedicatedClient) error { return w.send(ctx, c, batch) })
 		} else {
 			err = w.send(ctx, client, batch)
@@ -109,12 +111,14 @@ func (w *writer) writeBatch(ctx context.Context, batch []*attempt) {
 	for _, a := range batch {
 		select {
 		case a.done <- err:
-		default: // it has its own answer
+		default: // send has told it its own error
 		}
 	}
 }
 
-// send writes a batch in one round trip. What concerns one entry is told to it alone; the error is that of all others.
+// send writes a batch in one round trip. An error that concerns one entry goes to that entry's attempt alone; the error that is
+// returned is that of all others. A batch on which too few replicas agree in time has failed as a whole: the primary has the entries,
+// and a failover may lose them.
 func (w *writer) send(ctx context.Context, c commander, batch []*attempt) error {
 	commands := make([]valkey.Completed, 0, len(batch)+1)
 	for _, a := range batch {
@@ -188,8 +192,8 @@ func (w *writer) appendArgs(r invalidation.Record) (keys, args []string) {
 	return []string{w.keys.meta, w.keys.terms, w.keys.log, marks, beside}, args
 }
 
-// writeDue writes what the follower has to make up for, and reports whether there may be more. Nobody waits: what does not come
-// back in the log is due again. The server must be alive: what is taken here and cannot be written is due again only after a while.
+// writeDue queues what the follower has to write, and reports whether there may be more. Nobody waits for the outcome: what does not
+// come back in the log is due again. The server must be alive: what is taken here and cannot be written is due again only after a while.
 func (w *writer) writeDue(ctx context.Context) (more bool) {
 	due := w.follower.Due(maxDue, time.Now())
 	for _, r := range due {
