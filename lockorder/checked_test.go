@@ -2,7 +2,10 @@
 
 package lockorder
 
-import "testing"
+import (
+	"sync"
+	"testing"
+)
 
 // panics reports whether f does, and leaves no lock noted as held.
 func panics(f func()) (panicked bool) {
@@ -17,6 +20,18 @@ func panics(f func()) (panicked bool) {
 	return false
 }
 
+// briefly takes a lock and gives it back.
+func briefly(l sync.Locker) {
+	l.Lock()
+	defer l.Unlock()
+}
+
+// rlocker takes a lock for reading.
+type rlocker struct{ mu *RWMutex[Follower] }
+
+func (r rlocker) Lock()   { r.mu.RLock() }
+func (r rlocker) Unlock() { r.mu.RUnlock() }
+
 func TestOrder(t *testing.T) {
 	type mutexes struct {
 		confirmations Mutex[Confirmations]
@@ -29,12 +44,11 @@ func TestOrder(t *testing.T) {
 		want bool
 	}{
 		{"in order", func(m *mutexes) { m.confirmations.Lock(); m.follower.RLock(); m.shards[0].Lock() }, false},
-		{"one after another", func(m *mutexes) { m.follower.Lock(); m.follower.Unlock(); m.confirmations.Lock() }, false},
-		{"one after another, for reading", func(m *mutexes) { m.follower.RLock(); m.follower.RUnlock(); m.confirmations.Lock() }, false},
+		{"one after another", func(m *mutexes) { briefly(&m.follower); m.confirmations.Lock() }, false},
+		{"one after another, for reading", func(m *mutexes) { briefly(rlocker{&m.follower}); m.confirmations.Lock() }, false},
 		{"an inner lock is given back first", func(m *mutexes) {
 			m.confirmations.Lock()
-			m.shards[0].Lock()
-			m.shards[0].Unlock()
+			briefly(&m.shards[0])
 			m.follower.Lock()
 		}, false},
 		{"by another goroutine", func(m *mutexes) {
