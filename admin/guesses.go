@@ -3,9 +3,8 @@ package admin
 import (
 	"net/http"
 	"net/netip"
+	"sync"
 	"time"
-
-	"cacheproxy/lockorder"
 )
 
 const (
@@ -25,7 +24,7 @@ const (
 // guesses slows down who tries tokens out. Only the answer to a wrong token is held back: a right one is never kept waiting,
 // or anyone could keep an operator from purging. It is safe for concurrent use, and its zero value is ready.
 type guesses struct {
-	mu   lockorder.Mutex[lockorder.Guesses]
+	mu   sync.Mutex
 	by   map[netip.Prefix]guesser
 	held int
 }

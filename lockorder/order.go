@@ -35,7 +35,6 @@ type (
 	FleetMetrics struct{ class } // observe: FleetMetrics
 	Contact      struct{ class } // invalidation/valkey: contact
 	Broadcast    struct{ class } // invalidation/valkey: broadcastState
-	Guesses      struct{ class } // admin: guesses
 	LineWriter   struct{ class } // observe: LineWriter
 )
 
@@ -57,6 +56,5 @@ var order = []Class{
 	FleetMetrics{},
 	Contact{},
 	Broadcast{},
-	Guesses{},
 	LineWriter{},
 }

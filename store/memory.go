@@ -44,23 +44,23 @@ func (m *Memory) Resize(maximum int64) {
 	m.budget.resize(maximum / fillShare)
 }
 
-// get is the item stored under key. The key is not kept.
-func (m *Memory) get(key string) (Item, bool) { return m.cache.GetIfPresent(key) }
+// Get is the item stored under key. The key is not kept.
+func (m *Memory) Get(key string) (Item, bool) { return m.cache.GetIfPresent(key) }
 
-// set stores an item.
-func (m *Memory) set(key string, item Item) { m.cache.Set(key, item) }
+// Set stores an item.
+func (m *Memory) Set(key string, item Item) { m.cache.Set(key, item) }
 
-// update replaces the item under key by what f makes of it, atomically. f gets nil when there is none, must return an
+// Update replaces the item under key by what f makes of it, atomically. f gets nil when there is none, must return an
 // item and must not call the Memory.
-func (m *Memory) update(key string, f func(Item) Item) {
+func (m *Memory) Update(key string, f func(Item) Item) {
 	m.cache.Compute(key, func(old Item, _ bool) (Item, otter.ComputeOp) { return f(old), otter.WriteOp })
 }
 
 // Delete removes an item.
 func (m *Memory) Delete(key string) { m.cache.Invalidate(key) }
 
-// deleteCopy removes what is stored under key if it is still c.
-func (m *Memory) deleteCopy(key string, c *Copy) {
+// DeleteCopy removes what is stored under key if it is still c.
+func (m *Memory) DeleteCopy(key string, c *Copy) {
 	m.cache.ComputeIfPresent(key, func(old Item) (Item, otter.ComputeOp) {
 		if old == Item(c) {
 			return nil, otter.InvalidateOp

@@ -33,7 +33,7 @@ func keyOf(i int) string { return fmt.Sprintf("fingerprnthttp api.example.org /v
 
 func fillUp(m *Memory, n, size int) {
 	for i := range n {
-		m.set(keyOf(i), typical(size))
+		m.Set(keyOf(i), typical(size))
 	}
 	m.Settle()
 }
@@ -56,20 +56,20 @@ func TestCostIsHeap(t *testing.T) {
 		n     int
 		store func(m *Memory, i int)
 	}{
-		{"no body", 20_000, func(m *Memory, i int) { m.set(keyOf(i), typical(0)) }},
-		{"100 B", 20_000, func(m *Memory, i int) { m.set(keyOf(i), typical(100)) }},
-		{"1 KiB", 20_000, func(m *Memory, i int) { m.set(keyOf(i), typical(1<<10)) }},
-		{"1.2 KB", 20_000, func(m *Memory, i int) { m.set(keyOf(i), typical(1200)) }},
-		{"5000 B", 5_000, func(m *Memory, i int) { m.set(keyOf(i), typical(5000)) }},
-		{"8 KiB", 5_000, func(m *Memory, i int) { m.set(keyOf(i), typical(8<<10)) }},
-		{"60 KiB", 1_000, func(m *Memory, i int) { m.set(keyOf(i), typical(60<<10)) }},
-		{"40 KB", 1_000, func(m *Memory, i int) { m.set(keyOf(i), typical(40_000)) }},
-		{"bare", 20_000, func(m *Memory, i int) { m.set(keyOf(i), NewCopy(204, nil, nil)) }},
-		{"marks", 20_000, func(m *Memory, i int) { m.set(keyOf(i), new(Mark)) }},
+		{"no body", 20_000, func(m *Memory, i int) { m.Set(keyOf(i), typical(0)) }},
+		{"100 B", 20_000, func(m *Memory, i int) { m.Set(keyOf(i), typical(100)) }},
+		{"1 KiB", 20_000, func(m *Memory, i int) { m.Set(keyOf(i), typical(1<<10)) }},
+		{"1.2 KB", 20_000, func(m *Memory, i int) { m.Set(keyOf(i), typical(1200)) }},
+		{"5000 B", 5_000, func(m *Memory, i int) { m.Set(keyOf(i), typical(5000)) }},
+		{"8 KiB", 5_000, func(m *Memory, i int) { m.Set(keyOf(i), typical(8<<10)) }},
+		{"60 KiB", 1_000, func(m *Memory, i int) { m.Set(keyOf(i), typical(60<<10)) }},
+		{"40 KB", 1_000, func(m *Memory, i int) { m.Set(keyOf(i), typical(40_000)) }},
+		{"bare", 20_000, func(m *Memory, i int) { m.Set(keyOf(i), NewCopy(204, nil, nil)) }},
+		{"marks", 20_000, func(m *Memory, i int) { m.Set(keyOf(i), new(Mark)) }},
 		{"variants", 20_000, func(m *Memory, i int) {
 			v, _ := (*Variants)(nil).with([]string{"Accept-Encoding"}, keyOf(i)+"1", "")
 			v, _ = v.with([]string{"Accept-Encoding"}, keyOf(i)+"2", "")
-			m.set(keyOf(i), v)
+			m.Set(keyOf(i), v)
 		}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -154,36 +154,36 @@ func TestMillionURLs(t *testing.T) {
 func TestMemoryOperations(t *testing.T) {
 	m := NewMemory(1 << 20)
 	a, b := typical(1), typical(2)
-	m.update("key", func(old Item) Item {
+	m.Update("key", func(old Item) Item {
 		if old != nil {
 			t.Errorf("Update of nothing gets %v", old)
 		}
 		return a
 	})
-	m.deleteCopy("key", b)
-	if got, ok := m.get("key"); !ok || got != Item(a) {
+	m.DeleteCopy("key", b)
+	if got, ok := m.Get("key"); !ok || got != Item(a) {
 		t.Error("DeleteCopy of another copy removed this one")
 	}
-	m.update("key", func(old Item) Item {
+	m.Update("key", func(old Item) Item {
 		if old != Item(a) {
 			t.Errorf("Update gets %v, want the copy", old)
 		}
 		return b
 	})
-	m.deleteCopy("key", b)
-	m.deleteCopy("key", b)
-	if _, ok := m.get("key"); ok {
+	m.DeleteCopy("key", b)
+	m.DeleteCopy("key", b)
+	if _, ok := m.Get("key"); ok {
 		t.Error("DeleteCopy left the copy")
 	}
-	m.set("key", a)
+	m.Set("key", a)
 	m.Delete("key")
 	m.Settle()
-	if _, ok := m.get("key"); ok || m.Bytes() != 0 || m.Entries() != 0 || m.Evictions() != 0 {
+	if _, ok := m.Get("key"); ok || m.Bytes() != 0 || m.Entries() != 0 || m.Evictions() != 0 {
 		t.Errorf("%d bytes, %d items, %d evictions after a delete", m.Bytes(), m.Entries(), m.Evictions())
 	}
-	m.set("large", typical(2<<20))
+	m.Set("large", typical(2<<20))
 	m.Settle()
-	if _, ok := m.get("large"); ok || m.Bytes() > 1<<20 {
+	if _, ok := m.Get("large"); ok || m.Bytes() > 1<<20 {
 		t.Error("an item larger than the memory was kept")
 	}
 }

@@ -162,14 +162,14 @@ func partsKey(key string) string { return key + "p" }
 
 // LookupParts finds the parts for a request header under a storage key; nil: none are there.
 func (s *Store) LookupParts(key string, h http.Header) *Parts {
-	item, _ := s.memory.get(partsKey(key))
+	item, _ := s.memory.Get(partsKey(key))
 	switch item := item.(type) {
 	case *Parts:
 		return item
 	case *Variants:
 		var found *Parts
 		for _, names := range item.Selections {
-			other, _ := s.memory.get(string(policy.VariantKey(nil, partsKey(key), names, h)))
+			other, _ := s.memory.Get(string(policy.VariantKey(nil, partsKey(key), names, h)))
 			if p, ok := other.(*Parts); ok && (found == nil || p.Of.Life.Date.After(found.Of.Life.Date)) {
 				found = p
 			}
@@ -192,7 +192,7 @@ func (s *Store) PutParts(key string, h http.Header, p *Parts, limit int64, combi
 	}
 	variant := ""
 	var displaced []string
-	s.memory.update(partsKey(key), func(old Item) Item {
+	s.memory.Update(partsKey(key), func(old Item) Item {
 		v, varies := old.(*Variants)
 		if !varies && len(p.Of.Vary) == 0 {
 			return merge(old)
@@ -203,7 +203,7 @@ func (s *Store) PutParts(key string, h http.Header, p *Parts, limit int64, combi
 		return next
 	})
 	if variant != "" {
-		s.memory.update(variant, merge)
+		s.memory.Update(variant, merge)
 	}
 	for _, k := range displaced {
 		s.memory.Delete(k)
@@ -213,7 +213,7 @@ func (s *Store) PutParts(key string, h http.Header, p *Parts, limit int64, combi
 
 // DropParts forgets the parts of what is complete now.
 func (s *Store) DropParts(key string, h http.Header) {
-	item, _ := s.memory.get(partsKey(key))
+	item, _ := s.memory.Get(partsKey(key))
 	if v, varies := item.(*Variants); varies {
 		for _, names := range v.Selections {
 			s.memory.Delete(string(policy.VariantKey(nil, partsKey(key), names, h)))

@@ -43,7 +43,7 @@ func TestRecalledCopyIsTheLaterOne(t *testing.T) {
 			want = "below"
 		}
 		s := New(NewMemory(8<<20), box{"key": test.below})
-		s.Memory().set("key", test.memory)
+		s.Memory().Set("key", test.memory)
 		if found, err := s.Recall(t.Context(), "key", nil, now); err != nil || body(found) != want {
 			t.Errorf("%s: found %q, want %q", name, body(found), want)
 		}
@@ -97,7 +97,7 @@ func TestVariantsTakeThePlaceOfACopy(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := New(NewMemory(8<<20), below)
-	s.Memory().set("key", response(c.next(), "for all", 0))
+	s.Memory().Set("key", response(c.next(), "for all", 0))
 	if found, err := s.Recall(t.Context(), "key", de, now); err != nil || body(found) != "de" || !slices.Equal(found.Variants.Names(), []string{"X-Lang"}) {
 		t.Errorf("found %q, %+v, %v", body(found), found.Variants, err)
 	}

@@ -35,7 +35,7 @@ func (a *alias) cost() int { return otherOverhead + len(a.key) }
 // PutAlias lets the copy under key be found by every query of its path that v makes like this one. Path is a key that all
 // queries of the path share, and that no copy is stored under.
 func (s *Store) PutAlias(path, key, query string, v policy.SearchVariance) {
-	s.memory.update(path, func(old Item) Item {
+	s.memory.Update(path, func(old Item) Item {
 		o, _ := old.(*searches)
 		if o != nil && o.rules[0].Equal(v) {
 			return o
@@ -48,7 +48,7 @@ func (s *Store) PutAlias(path, key, query string, v policy.SearchVariance) {
 		}
 		return next
 	})
-	s.memory.set(aliasKey(path, query, v), &alias{key})
+	s.memory.Set(aliasKey(path, query, v), &alias{key})
 }
 
 func (s *searches) all() []policy.SearchVariance {
@@ -62,10 +62,10 @@ func (s *searches) all() []policy.SearchVariance {
 // URL of the request has members that they do not have.
 func (s *Store) Aliases(path, query string, h http.Header, now time.Time) iter.Seq[Found] {
 	return func(yield func(Found) bool) {
-		item, _ := s.memory.get(path)
+		item, _ := s.memory.Get(path)
 		known, _ := item.(*searches)
 		for _, v := range known.all() {
-			item, _ := s.memory.get(aliasKey(path, query, v))
+			item, _ := s.memory.Get(aliasKey(path, query, v))
 			a, ok := item.(*alias)
 			if !ok {
 				continue

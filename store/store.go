@@ -42,7 +42,7 @@ type Found struct {
 // point into a buffer that is used again. selected are fields that only copies may answer which were told apart by those of
 // them that the header has.
 func (s *Store) Lookup(key string, h http.Header, now time.Time, selected ...string) Found {
-	item, ok := s.memory.get(key)
+	item, ok := s.memory.Get(key)
 	if !ok {
 		return Found{}
 	}
@@ -70,7 +70,7 @@ func (s *Store) selectVariant(key string, v *Variants, h http.Header, now time.T
 			continue
 		}
 		variant := string(policy.VariantKey(nil, key, names, h))
-		item, ok := s.memory.get(variant)
+		item, ok := s.memory.Get(variant)
 		if !ok {
 			continue
 		}
@@ -101,7 +101,7 @@ func (s *Store) selectLanguage(found *Found, key string, v *Variants, h http.Hea
 		if !ok {
 			continue
 		}
-		if item, ok := s.memory.get(string(variant)); ok {
+		if item, ok := s.memory.Get(string(variant)); ok {
 			if c, ok := item.(*Copy); ok && better(c, found.Copy, now) {
 				found.Copy, found.Key = c, string(variant)
 			}
@@ -129,7 +129,7 @@ func (s *Store) Put(key string, h http.Header, c *Copy) {
 	var displaced []string
 	variant, language := "", "" // where the copy goes if not under key itself
 	least := s.leastRead(key)
-	s.memory.update(key, func(old Item) Item {
+	s.memory.Update(key, func(old Item) Item {
 		v, varies := old.(*Variants)
 		if !varies && (len(c.Vary) == 0 || later(old, c)) {
 			return newer(old, c)
@@ -147,7 +147,7 @@ func (s *Store) Put(key string, h http.Header, c *Copy) {
 	})
 	for _, k := range [...]string{variant, language} {
 		if k != "" {
-			s.memory.update(k, func(old Item) Item { return newer(old, c) })
+			s.memory.Update(k, func(old Item) Item { return newer(old, c) })
 		}
 	}
 	for _, k := range displaced {
@@ -159,7 +159,7 @@ func (s *Store) Put(key string, h http.Header, c *Copy) {
 // read least, the oldest. A client that makes up values of a field that selects then displaces what it has made up, and not
 // what is read all the time. Empty: there is room.
 func (s *Store) leastRead(key string) string {
-	item, _ := s.memory.get(key)
+	item, _ := s.memory.Get(key)
 	v, varies := item.(*Variants)
 	if !varies || len(v.Keys) < MaxVariants {
 		return ""
@@ -167,7 +167,7 @@ func (s *Store) leastRead(key string) string {
 	least, fewest := "", uint64(math.MaxUint64)
 	for _, k := range v.Keys {
 		reads := uint64(0)
-		if held, ok := s.memory.get(k); ok {
+		if held, ok := s.memory.Get(k); ok {
 			if c, ok := held.(*Copy); ok {
 				reads = 1 + uint64(c.Use.Hits.Load())
 			}
@@ -198,7 +198,7 @@ func later(old Item, c *Copy) bool {
 func (s *Store) MarkShareless(key string, h http.Header, until time.Time, why policy.Reason) {
 	mark := &Mark{Until: until, Why: why}
 	var variants *Variants
-	s.memory.update(key, func(old Item) Item {
+	s.memory.Update(key, func(old Item) Item {
 		if v, ok := old.(*Variants); ok {
 			variants = v
 			return v
@@ -206,9 +206,9 @@ func (s *Store) MarkShareless(key string, h http.Header, until time.Time, why po
 		return mark
 	})
 	if variants != nil {
-		s.memory.set(string(policy.VariantKey(nil, key, variants.Selections[0], h)), mark)
+		s.memory.Set(string(policy.VariantKey(nil, key, variants.Selections[0], h)), mark)
 	}
 }
 
 // Drop removes a copy that turned out to be unusable.
-func (s *Store) Drop(key string, c *Copy) { s.memory.deleteCopy(key, c) }
+func (s *Store) Drop(key string, c *Copy) { s.memory.DeleteCopy(key, c) }

@@ -43,7 +43,7 @@ func (s *Store) Down() bool { return slices.ContainsFunc(s.below, Tier.Down) }
 func (s *Store) Recall(ctx context.Context, key string, h http.Header, now time.Time, selected ...string) (Found, error) {
 	item, err := s.raise(ctx, key, now)
 	if item == nil {
-		item, _ = s.memory.get(key)
+		item, _ = s.memory.Get(key)
 	}
 	if v, ok := item.(*Variants); ok {
 		for _, names := range v.Selections {
@@ -67,7 +67,7 @@ func (s *Store) raise(ctx context.Context, key string, now time.Time) (held Item
 			if c, ok := item.(*Copy); ok {
 				s.sunk(c)
 			}
-			s.memory.update(key, func(old Item) Item {
+			s.memory.Update(key, func(old Item) Item {
 				held = promoted(old, item, now)
 				return held
 			})
@@ -116,7 +116,7 @@ func fetchedAfter(a, b *Copy) bool {
 
 // Sink puts what memory holds for a request into the tiers below it.
 func (s *Store) Sink(ctx context.Context, key string, h http.Header) error {
-	item, ok := s.memory.get(key)
+	item, ok := s.memory.Get(key)
 	if !ok {
 		return nil // evicted already
 	}
@@ -124,7 +124,7 @@ func (s *Store) Sink(ctx context.Context, key string, h http.Header) error {
 	if v, varies := item.(*Variants); varies {
 		for _, names := range v.Selections {
 			variant := string(policy.VariantKey(nil, key, names, h))
-			if item, ok := s.memory.get(variant); ok {
+			if item, ok := s.memory.Get(variant); ok {
 				err = errors.Join(err, s.sink(ctx, variant, item))
 			}
 		}

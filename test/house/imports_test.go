@@ -9,7 +9,6 @@ import (
 // import what is below itself; the entry for the longest path holds. Tests are free to import any of these.
 var layers = map[string][]string{
 	"policy":             {},
-	"lockorder":          {},
 	"invalidation":       {"policy"},
 	"invalidation/fleet": {"policy", "invalidation"},
 	"store":              {"policy", "invalidation"},
@@ -20,6 +19,7 @@ var layers = map[string][]string{
 	"proxy/server":       {},
 	"admin":              {"policy"},
 	"leaderboard":        {"policy"},
+	"lockorder":          {},
 	"config":             {"policy", "invalidation", "store", "observe", "proxy", "admin", "leaderboard"},
 	"cmd":                {"policy", "invalidation", "proxy/upstream", "admin", "config"},
 	"test":               {"policy", "invalidation", "store", "observe", "proxy", "admin", "leaderboard", "config", "cmd/cacheproxy/demo"},
