@@ -3,19 +3,16 @@
 package lockorder
 
 import (
-	"bytes"
 	"fmt"
 	"reflect"
-	"runtime"
 	"slices"
-	"strconv"
 	"sync"
 )
 
 // Mutex is a sync.Mutex of a class that panics where it is taken out of order. The zero value is unlocked.
 type Mutex[C Class] struct {
 	mu sync.Mutex
-	by uint64 // the goroutine that has locked mu; guarded by mu
+	by uintptr // the goroutine that has locked mu; guarded by mu
 }
 
 func (m *Mutex[C]) Lock() {
@@ -30,7 +27,7 @@ func (m *Mutex[C]) TryLock() bool {
 		return false
 	}
 	m.by = goroutine()
-	locks.push(m.by, rankOf[C]())
+	note(m.by, rankOf[C]())
 	return true
 }
 
@@ -38,7 +35,7 @@ func (m *Mutex[C]) TryLock() bool {
 func (m *Mutex[C]) Unlock() {
 	g := m.by
 	m.mu.Unlock()
-	locks.pop(g, rankOf[C]())
+	release(g, rankOf[C]())
 }
 
 // RWMutex is a sync.RWMutex of a class that panics where it is taken out of order. The zero value is unlocked. A goroutine that
@@ -46,7 +43,7 @@ func (m *Mutex[C]) Unlock() {
 // which waits for the first.
 type RWMutex[C Class] struct {
 	mu sync.RWMutex
-	by uint64 // the goroutine that has locked mu for writing; guarded by mu
+	by uintptr // the goroutine that has locked mu for writing; guarded by mu
 }
 
 func (m *RWMutex[C]) Lock() {
@@ -58,7 +55,7 @@ func (m *RWMutex[C]) Lock() {
 func (m *RWMutex[C]) Unlock() {
 	g := m.by
 	m.mu.Unlock()
-	locks.pop(g, rankOf[C]())
+	release(g, rankOf[C]())
 }
 
 func (m *RWMutex[C]) RLock() {
@@ -69,58 +66,74 @@ func (m *RWMutex[C]) RLock() {
 // RUnlock must be called by the goroutine that has called RLock.
 func (m *RWMutex[C]) RUnlock() {
 	m.mu.RUnlock()
-	locks.pop(goroutine(), rankOf[C]())
+	release(goroutine(), rankOf[C]())
 }
 
 // take notes that the present goroutine is about to wait for a lock, and panics where the order forbids it.
-func take[C Class]() (goroutineID uint64) {
+func take[C Class]() (g uintptr) {
 	g, rank := goroutine(), rankOf[C]()
-	if held, bad := locks.firstFrom(g, rank); bad {
+	if held, bad := tableOf(g).take(g, rank); bad {
 		panic(fmt.Sprintf("lock of class %T is taken under a lock of class %T, which has to be taken after it: see docs/architecture.md, order of locks", order[rank], order[held]))
 	}
-	locks.push(g, rank)
 	return g
 }
 
-// heldLocks are the ranks of the locks that each goroutine holds or waits for.
-type heldLocks struct {
-	mu   sync.Mutex
-	held map[uint64][]int // by goroutine; guarded by mu
+// note adds a lock that was taken without waiting.
+func note(g uintptr, rank int) {
+	t := tableOf(g)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.add(g, rank)
 }
 
-var locks = heldLocks{held: map[uint64][]int{}}
+func release(g uintptr, rank int) {
+	if !tableOf(g).release(g, rank) {
+		panic(fmt.Sprintf("lock of class %T is unlocked by a goroutine that has not locked it", order[rank]))
+	}
+}
 
-// firstFrom is a lock that the goroutine holds which may not be held when one of this rank is taken.
-func (h *heldLocks) firstFrom(g uint64, rank int) (held int, found bool) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for _, held := range h.held[g] {
+// table holds the ranks of the locks that some of the goroutines hold or wait for. There are several, so that goroutines seldom wait
+// for each other here.
+type table struct {
+	mu   sync.Mutex
+	held map[uintptr][]int // by goroutine; guarded by mu. One that holds none keeps an empty slice, to be used again
+}
+
+var tables [64]table
+
+func tableOf(g uintptr) *table { return &tables[g>>8%uintptr(len(tables))] }
+
+// take adds a lock, unless one is held that may not be held when a lock of this rank is waited for.
+func (t *table) take(g uintptr, rank int) (held int, bad bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, held := range t.held[g] {
 		if held >= rank {
 			return held, true
 		}
 	}
+	t.add(g, rank)
 	return 0, false
 }
 
-func (h *heldLocks) push(g uint64, rank int) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.held[g] = append(h.held[g], rank)
+// add notes a lock. The caller holds mu.
+func (t *table) add(g uintptr, rank int) {
+	if t.held == nil {
+		t.held = map[uintptr][]int{}
+	}
+	t.held[g] = append(t.held[g], rank)
 }
 
-func (h *heldLocks) pop(g uint64, rank int) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	held := h.held[g]
-	i := slices.Index(held, rank)
+func (t *table) release(g uintptr, rank int) (found bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	all := t.held[g]
+	i := slices.Index(all, rank)
 	if i < 0 {
-		panic(fmt.Sprintf("lock of class %T is unlocked by a goroutine that has not locked it", order[rank]))
+		return false
 	}
-	if held = slices.Delete(held, i, i+1); len(held) == 0 {
-		delete(h.held, g)
-		return
-	}
-	h.held[g] = held
+	t.held[g] = slices.Delete(all, i, i+1)
+	return true
 }
 
 var ranks = func() map[reflect.Type]int {
@@ -137,17 +150,4 @@ func rankOf[C Class]() int {
 		panic(fmt.Sprintf("class %v has no place in the order of locks", reflect.TypeFor[C]()))
 	}
 	return rank
-}
-
-// goroutine is the number of the present goroutine, which Go tells only in the text of a stack trace.
-func goroutine() uint64 {
-	var buffer [64]byte
-	text := buffer[:runtime.Stack(buffer[:], false)]
-	text = bytes.TrimPrefix(text, []byte("goroutine "))
-	number, _, _ := bytes.Cut(text, []byte(" "))
-	g, err := strconv.ParseUint(string(number), 10, 64)
-	if err != nil {
-		panic("stack trace does not begin with the number of the goroutine: " + string(text))
-	}
-	return g
 }

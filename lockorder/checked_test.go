@@ -9,12 +9,13 @@ import (
 
 // panics reports whether f does, and leaves no lock noted as held.
 func panics(f func()) (panicked bool) {
-	before := goroutine()
 	defer func() {
 		panicked = recover() != nil
-		locks.mu.Lock()
-		defer locks.mu.Unlock()
-		delete(locks.held, before)
+		g := goroutine()
+		held := tableOf(g)
+		held.mu.Lock()
+		defer held.mu.Unlock()
+		delete(held.held, g)
 	}()
 	f()
 	return false
