@@ -33,7 +33,7 @@ func (l *Lease) Valid(now time.Time) bool {
 	return l == nil || int64(now.Sub(l.base)) < l.until.Load() && now.UnixNano() < l.wall.Load()
 }
 
-// Lapsed says for how long the lease has not held: zero while it holds, and the longest duration if it never did.
+// Lapsed says for how long the lease has not held: zero for a lease that holds, and the longest duration for one that never did.
 func (l *Lease) Lapsed(now time.Time) time.Duration {
 	if l.Valid(now) {
 		return 0

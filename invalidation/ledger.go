@@ -108,7 +108,7 @@ func (l *Ledger) Check(s *Stamp, ids []ID) Verdict {
 		return Valid
 	}
 	verdict := l.scan(seen, ids)
-	// The floor is read after the marks. Apply raises it before it gives marks up: whoever has missed such a mark sees the floor.
+	// The floor is read after the marks. Apply raises the floor before marks go: a reader that has missed such a mark sees the floor.
 	if seen < l.floor.Load() {
 		return Purged
 	}
@@ -176,7 +176,7 @@ func (l *Ledger) fenced(ids []ID) bool {
 
 // Disturbed is the last position at which the members were named, other than by a fence of the caller's own: the one whose
 // latest beginning stands at own. Zero: the caller has none on them. Where another fence stands, a write is under way, and the
-// members are disturbed up to the entry that comes next. What the ledger has given up may have been about them.
+// members are disturbed up to the entry that comes next. A mark that the ledger has given up may have been one of theirs.
 func (l *Ledger) Disturbed(ids []ID, own uint64) uint64 {
 	last, fences := uint64(0), int32(min(own, 1))
 	for _, id := range ids {

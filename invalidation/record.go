@@ -31,7 +31,7 @@ const (
 	recordVersion = 1
 	// MaxRecordIDs bounds the members of one record. An order that names more is written as several.
 	MaxRecordIDs = 4096
-	// What a request may name fits into the one record that begins a fence.
+	// The members that one request may name fit into the one record that begins a fence.
 	_ = uint(MaxRecordIDs - policy.MaxEffects)
 )
 

@@ -39,8 +39,8 @@ func (m *Mutex[C]) Unlock() {
 }
 
 // RWMutex is a sync.RWMutex of a class that panics where it is taken out of order. The zero value is unlocked. A goroutine that
-// holds it for reading may not take it for reading again: between the two a writer may have come, for which the second waits, and
-// which waits for the first.
+// holds a lock for reading may not take the same for reading again: a writer that comes between the two waits for the first, and the
+// second waits for the writer.
 type RWMutex[C Class] struct {
 	mu sync.RWMutex
 	by uintptr // the goroutine that has locked mu for writing; guarded by mu

@@ -1,39 +1,41 @@
 // Package fleet is the protocol by which several instances of the proxy follow one log of invalidations, so that a purge that was
-// acknowledged holds on all of them. This comment is the protocol's document. The package is its pure part: it does no I/O, and has
-// no clock, no dice and no goroutine. A driver carries its messages and gives it the time, so that the same code runs against a
-// server (package invalidation/valkey) and in a simulation (the tests of this package).
+// acknowledged holds on all of them. This comment is the protocol's document. The package is its pure part: it does no I/O, and
+// has no clock, no dice and no goroutine. A driver carries its messages and gives it the time, so that the same code runs against
+// a server (package invalidation/valkey) and in a simulation (the tests of this package).
 //
 // The promise: no request that arrives at any instance after a purge or a write was acknowledged is answered from a copy that was
 // fetched from the origin before the purge or the write.
 //
 // # Terms
 //
-//   - Member: what copies can be invalidated by. A copy has several: its key, each tag, each path prefix, its route, and the member
-//     that every copy has. Members are hashed to an invalidation.ID.
+//   - Member: what copies can be invalidated by. A copy has several: its key, each tag, each path prefix, its route, and the
+//     member that every copy has. Members are hashed to an invalidation.ID.
 //   - Log: the ordered list of everything that makes copies unusable, kept by a server for all instances.
 //   - Entry: one item of the log (invalidation.Record). Its Seq counts from 1 without gaps. Its nonce is drawn anew for every
 //     attempt to write it, so that equal nonces at equal Seqs mean equal logs up to there (Raft calls this log matching).
 //   - Mark: for one member, the position of the last entry that has named it.
-//   - Ledger: the marks, in the memory of each instance (invalidation.Ledger). An instance applies an entry by setting the marks of
-//     its members, in the order of the log.
-//   - Floor: the position at or below which marks may have been forgotten, to bound memory. Copies from before the floor are refused.
-//   - Position, token: how far a ledger has come, as a number of this process (invalidation.Token). Token positions only grow.
-//     A LogPosition (History, Term, Seq, nonce) is the same for all instances; Positions translates between the two.
+//   - Ledger: the marks, in the memory of each instance (invalidation.Ledger). An instance applies an entry by setting the marks
+//     of its members, in the order of the log.
+//   - Floor: the position at or below which marks may have been forgotten, to bound memory. Copies from before the floor are
+//     refused.
+//   - Position, token: how far a ledger has come, as a number of this process (invalidation.Token). Token positions only grow. A
+//     LogPosition (History, Term, Seq, nonce) is the same for all instances; Positions translates between the two.
 //   - Stamp: the token of a copy, taken before the request that fetched it went to the origin.
-//   - Lease: until when an instance may use copies without news from the log (invalidation.Lease). Chubby's clients keep the same kind
-//     of lease on their caches. The lease timeout is the lease and the margin: after that long without a sign of life, an instance
-//     holds no lease, by whatever clock.
-//   - Margin: 5 % of a lease and at least 50 ms, for clocks that run at different rates. Who holds a lease stops a margin early, who
-//     waits for its end waits a margin longer. No two clocks are ever compared.
+//   - Lease: until when an instance may use copies without news from the log (invalidation.Lease). Chubby's clients keep the same
+//     kind of lease on their caches. The lease timeout is the lease and the margin: after that long without a sign of life, an
+//     instance holds no lease, by whatever clock.
+//   - Margin: 5 % of a lease and at least 50 ms, for clocks that run at different rates. The holder of a lease stops a margin
+//     early, and an instance that waits for the end of the lease waits a margin longer. No two clocks are ever compared.
 //   - Heartbeat: a SyncRequest. Its Beat counts up; others see the instance live by seeing the number change.
-//   - Live, suspected, reaped: an instance is live while the server lists it, suspected by another one when its heartbeat has not
-//     changed there for the lease timeout, and reaped when it is taken off the list for that reason.
+//   - Live, suspected, reaped: an instance is live while the server lists it. Another instance suspects it when the heartbeat has
+//     not changed for the lease timeout, and reaps it by taking it off the list for that reason.
 //   - Fence: a mark that stays open around a write, from before the origin sees the write until its outcome is known. Meanwhile
 //     copies with a member of the fence are neither used nor stored. Its writer is the instance through which the write goes.
 //   - Owed entry: an entry that this instance has applied and that no other may know of, because the server could not be reached
 //     or has lost it.
 //   - History: the name of one life of the log, 12 random bytes. A log that lost everything begins with another History.
-//   - Term: one server's time as keeper of the log within a History. It begins at a Seq, and bears the name of the server's process.
+//   - Term: one server's time as keeper of the log within a History. It begins at a Seq, and bears the name of the server's
+//     process.
 //   - Epoch: the time since all instances have had reason to be registered with the present server, in the present log. It has no
 //     number; each instance keeps the moment of its start by its own clock.
 //   - Quorum: who must agree. Here that is every live instance: any single one may be the only one that knows an entry, or the one
@@ -41,89 +43,91 @@
 //
 // # Messages
 //
-// An instance sends one SyncRequest after another and waits for each reply; only the reply to the latest counts. A request says which
-// log and term the instance follows (History, Term), the last entry applied (Applied, Nonce), and whether the instance owes entries
-// (Owes). The server must carry it out in one atomic step, which writes: a server that was demoted, or that has lost its replicas,
-// refuses writes, and so extends no lease. In this order the server
+// An instance sends one SyncRequest after another and waits for each reply; only the reply to the latest counts. A request says
+// which log and term the instance follows (History, Term), the last entry applied (Applied, Nonce), and whether the instance owes
+// entries (Owes). The server must carry it out in one atomic step, which writes: a server that was demoted, or that has lost its
+// replicas, refuses writes, and so extends no lease. In this order the server
 //
 //  1. compares the logs: it has none (NoHistory), or another History (OtherHistory). With either the reply ends here;
 //  2. begins a Term at its last Seq, when another server process has kept this log before;
-//  3. compares the positions: its log ends before Applied or has another nonce there (Diverged), or is trimmed beyond Applied (Gap).
-//     With either the reply ends here, and bears the name of the server beside the status;
+//  3. compares the positions: its log ends before Applied or has another nonce there (Diverged), or is trimmed beyond Applied
+//     (Gap). With either the reply ends here, and bears the name of the server beside the status;
 //  4. registers the instance as Peer{Name, Beat, Applied, Owes}: the acknowledgement of all entries up to Applied;
 //  5. returns the entries after Applied, as many as fit, the last Seq, the Floor, the terms if the latest is not the one of the
 //     request, and the live instances.
 //
-// What the driver does next is a Step:
+// The Step that Receive returns is what the driver does next:
 //
 //   - Idle: sync again after a heartbeat (a sixth of a lease), or when the server hints at a new entry.
 //   - SyncAgain: sync at once: there are more entries, or the ones just applied have to be acknowledged.
-//   - CreateLog: have the server begin a History. In one step the server clears whatever is left of another log, unless a log exists.
+//   - CreateLog: have the server begin a History. In one step the server clears whatever is left of another log, unless a log
+//     exists.
 //   - FetchSnapshot: read History, Seq, nonce, Floor, age, all marks, open fences and notices; call InstallSnapshot.
 //   - CompareLogs: read the log backwards, look for an entry in common (LastCommon), call Rewind.
 //
-// Appending an entry is one atomic step too: the server compares the History, gives the next Seq, appends, and sets the marks of the
-// entry's members, which are what a snapshot reads. With replicas the writer waits until they have the entry before the entry counts
-// as written. An attempt whose outcome is unknown is made again as another entry with another nonce: invalidating twice is harmless,
-// while finding the first attempt in the log would prove nothing about the replicas.
+// Appending an entry is one atomic step too: the server compares the History, gives the next Seq, appends, and sets the marks of
+// the entry's members, which are what a snapshot reads. With replicas the writer waits until they have the entry before the entry
+// counts as written. An attempt whose outcome is unknown is made again as another entry with another nonce: invalidating twice is
+// harmless, while finding the first attempt in the log would prove nothing about the replicas.
 //
-// Due are the records that this instance has to write of its own accord; they are handed out again every second until they come back
-// in the log. What several instances would each write, such as the end of a dead writer's fence, bears the same key for all
-// (Record.Repeats) and is due at a different moment for each: the first to write spares the others.
+// Due are the records that this instance has to write of its own accord; they are handed out again every second until they come
+// back in the log. A record that several instances would each write, such as the end of a dead writer's fence, bears the same key
+// for all (Record.Repeats) and is due at a different moment for each: the first to write spares the others.
 //
 // # Rules
 //
 // R1 to R6 and R11 concern who uses the ledger, on one instance or on many; the others are this package's.
 //
-// R1 Token. Whoever sends a request to the origin takes Ledger.Token immediately before, also to renew a copy, to revalidate one, and
-// to fetch after a write. Without it: a fetch reads the origin, a change and its purge come, and the response of before the change is
-// stored after the purge, to be used until it expires.
+// R1 Token. An instance takes Ledger.Token immediately before it sends a request to the origin, also to renew a copy, to
+// revalidate one, and to fetch after a write. Without the token: a fetch reads the origin, a change and its purge come, and the
+// response of before the change is stored after the purge, to be used until it expires.
 //
-// R2 Store. When the last byte is there, the one who fetched asks Ledger.Admits with the token and all members, those that only the
-// response has named included; the copy is stored only if none was invalidated after the token, none is fenced, and the token is not
-// below the floor. Asked at the beginning, when the tags of the response are not known, the ledger would miss a purge by tag.
+// R2 Store. When the last byte is there, the one who fetched asks Ledger.Admits with the token and all members, those that only
+// the response has named included; the copy is stored only if none was invalidated after the token, none is fenced, and the token
+// is not below the floor. Asked at the beginning, when the tags of the response are not known, the ledger would miss a purge by
+// tag.
 //
-// R3 Use. Before a copy is used, Ledger.Check compares its stamp with the marks of all its members. A copy from the shared tier bears a
-// LogPosition, and Positions.FromLog must vouch for that first: same History, Seq already applied here, the term had not ended before
-// that Seq, the same nonce there. Otherwise a copy stamped in a part of the log that a failover has lost would pass for newer than an
-// entry that now stands at a lower Seq.
+// R3 Use. Before a copy is used, Ledger.Check compares its stamp with the marks of all its members. A copy from the shared tier
+// bears a LogPosition, and Positions.FromLog must vouch for that first: same History, Seq already applied here, the term had not
+// ended before that Seq, the same nonce there. Otherwise a copy stamped in a part of the log that a failover has lost would pass
+// for newer than an entry that now stands at a lower Seq.
 //
-// R4 Join. A request that arrived when the ledger stood at p may share a fetch with token t only if nothing among the copy's members
-// was invalidated between t and p, which is Ledger.Since, asked anew when the response has named its tags. Otherwise the request
-// arrives after a purge and gets what was fetched before.
+// R4 Join. A request that arrived when the ledger stood at p may share a fetch with token t only if nothing among the copy's
+// members was invalidated between t and p, which is Ledger.Since, asked anew when the response has named its tags. Otherwise the
+// request arrives after a purge and gets what was fetched before.
 //
-// R5 Next flight. A request that arrives while no lease is held may share only a fetch that is sent to the origin after the request
-// arrived; one fetch under way and one waiting are kept for each key. A fetch from before may have missed a purge that this instance
-// has not heard of; a fetch for each request would be the stampede that the cache is there to prevent.
+// R5 Next flight. A request that arrives while no lease is held may share only a fetch that is sent to the origin after the
+// request arrived; one fetch under way and one waiting are kept for each key. A fetch from before may have missed a purge that
+// this instance has not heard of; a fetch for each request would be the stampede that the cache is there to prevent.
 //
 // R6 Lease. A request looks at the lease once, with a clock that it reads after its arrival. Without a lease copies are not used,
-// except by routes that allow stale ones. Read before the arrival, the clock of a process that was frozen in between would show a lease
-// that others have waited out.
+// except by routes that allow stale ones. Read before the arrival, the clock of a process that was frozen in between would show a
+// lease that others have waited out.
 //
 // R7 Apply, then extend. On a reply the follower applies all entries, then extends the lease to when the request was sent, plus a
-// lease, less the margin. A reply that does not bring everything extends nothing. Extended first, the lease would cover requests that
-// find a ledger without the entries. Counted from the reply's arrival, a slow reply would carry the lease beyond the moment at which
-// others, who saw the heartbeat when the server did, take this instance for dead.
+// lease, less the margin. A reply that does not bring everything extends nothing. Extended first, the lease would cover requests
+// that find a ledger without the entries. Counted from the reply's arrival, a slow reply would carry the lease beyond the moment
+// at which others, who saw the heartbeat when the server did, take this instance for dead.
 //
 // R8 Join the fleet. A new instance fetches a snapshot, then syncs, which registers it and brings all entries after the snapshot,
 // applies these, and only then takes a lease. Registration and the reading of the entries are one atomic step: an entry appended
 // between the two would be confirmed without this instance, and would not be applied by it.
 //
 // R9 Lost end. When the server's log has lost entries that were applied here, the follower goes back to the last entry in common
-// (Rewind). The lost entries stay applied in this ledger, whose positions go on growing, and are written again for those who had not
-// applied them, each with a new nonce and with a key derived from the lost entry: several instances know the same key, one writes. With
-// its old nonce an entry could land at its old Seq after different entries, and two logs that differ would match. A lost beginning of a
-// fence is written as a plain invalidation: its end may already be in the log, and the fence would never end. Without an entry in
-// common the lease is revoked, all copies become unusable, and the log is followed from a snapshot.
+// (Rewind). The lost entries stay applied in this ledger, whose positions go on growing, and are written again for those who had
+// not applied them, each with a new nonce and with a key derived from the lost entry: several instances know the same key, one
+// writes. With its old nonce an entry could land at its old Seq after different entries, and two logs that differ would match. A
+// lost beginning of a fence is written as a plain invalidation: its end may already be in the log, and the fence would never end.
+// Without an entry in common the lease is revoked, all copies become unusable, and the log is followed from a snapshot.
 //
 // R9b Gap. An instance that has missed more than the server keeps installs a snapshot of the same log: marks beyond what it has
 // applied, the floor, and the open fences; fences that are not open there end here. Copies stay and are judged by the new marks.
 //
-// R10 Another history. When the server's log has another History, everything of the old log that was applied within the last minute is
-// written into the new one, with the standing notices. LogPositions of the old History are refused (R3). An instance that still held
-// its lease keeps its copies: it had applied everything. One that had lost it waits as in R16, and gives up all copies if it was
-// out of touch for longer than the others remember, or if an instance that was live in the old log does not appear in the new one:
-// that instance may have taken the only record of a purge with it.
+// R10 Another history. When the server's log has another History, everything of the old log that was applied within the last
+// minute is written into the new one, with the standing notices. LogPositions of the old History are refused (R3). An instance
+// that still held its lease keeps its copies: it had applied everything. One without a lease waits as in R16, and gives up all
+// copies after a time out of touch that is longer than the others remember, or when an instance that was live in the old log does
+// not appear in the new one: that instance may have taken the only record of a purge with it.
 //
 // R11 Purged is not expired. A purged copy answers nothing: not a request while it is being revalidated, not one whose fetch has
 // failed, not a 304. Only a soft purge leaves it as a stale copy. A renewal that began before the purge is refused by R2.
@@ -131,50 +135,50 @@
 // R12 Owe. An instance takes no lease while it owes an entry. After an outage the others would otherwise confirm that all is well
 // with a server that has never heard of a purge which this instance has applied alone.
 //
-// R13 Confirm. The instance that has written an entry acknowledges it when, in one reply, every live instance has applied it, and a
-// lease timeout has passed since the epoch began (Confirmation). An instance that does not apply it is waited for until it is reaped.
-// Without the second condition a server that has just taken over, whose list is still empty, would confirm at once, while instances on
-// the old server use their leases to the end.
+// R13 Confirm. The instance that has written an entry acknowledges the entry when one reply shows that every live instance has
+// applied it, and a lease timeout has passed since the epoch began (Confirmation). An instance that does not apply the entry holds
+// up the others until it is reaped. Without the second condition a server that has just taken over, whose list is still empty,
+// would confirm at once, while instances on the old server use their leases to the end.
 //
-// R14 Reap. An instance may be taken off the list by who has watched its heartbeat not change for the lease timeout, by the watcher's
-// clock, and only if the list still says what the watcher saw. A watcher that got no replies for half a lease begins to watch
-// anew: it may have been the one that was silent. Any shorter wait could reap an instance that holds a lease, and confirm a purge
-// that it has not applied.
+// R14 Reap. An instance may be taken off the list by who has watched its heartbeat not change for the lease timeout, by the
+// watcher's clock, and only if the list still says what the watcher saw. A watcher that got no replies for half a lease begins to
+// watch anew: it may have been the one that was silent. Any shorter wait could reap an instance that holds a lease, and confirm a
+// purge that it has not applied.
 //
 // R15 Fence. The writer appends the beginning of a fence before the origin sees the write, and its end, with the members that the
-// response has named, after the origin has answered; only then, and confirmed as in R13, is the client answered. If the writer dies in
-// between, nobody knows whether the origin has changed: the fence keeps copies away. The writer appends the beginning again every
-// third of a FenceLife; a fence that is not renewed expires, and any instance appends its end. A write with unknown outcome has its
-// fence abandoned: renewed once more with the time that the origin may still take, and not again. An end may say that nothing
-// came of the write (Record.Life is not zero): copies are then as before, if nothing else has named the members since the first
-// beginning. The end of a fence tells the writer how far back nothing else has named them (Event.Quiet), across renewals and
-// snapshots, which set the marks of the members anew.
+// response has named, after the origin has answered; only then, and confirmed as in R13, is the client answered. If the writer
+// dies in between, nobody knows whether the origin has changed: the fence keeps copies away. The writer appends the beginning
+// again every third of a FenceLife; a fence that is not renewed expires, and any instance appends its end. A write with unknown
+// outcome has its fence abandoned: renewed once more with the time that the origin may still take, and not again. An end may say
+// that nothing came of the write (Record.Life is not zero): copies are then as before, if nothing else has named the members since
+// the first beginning. The end of a fence tells the writer how far back nothing else has named them (Event.Quiet), across renewals
+// and snapshots, which set the marks of the members anew.
 //
-// R16 Grace. When another server answers, entries of the one before may be lost, and an instance whose lease has lapsed cannot know
-// which. It takes no lease for a lease timeout, nor before each live instance has been heard (its heartbeat has changed) and owes
-// nothing. An instance that holds its lease goes on. The same holds after R9 and R10, and for a newcomer at a server that is
+// R16 Grace. When another server answers, entries of the one before may be lost, and an instance whose lease has lapsed cannot
+// know which. It takes no lease for a lease timeout, nor before each live instance has been heard (its heartbeat has changed) and
+// owes nothing. An instance that holds its lease goes on. The same holds after R9 and R10, and for a newcomer at a server that is
 // known to have been up for less than a lease timeout; where that is not known, the epoch begins when the newcomer does (R13).
 //
 // # What is lost when
 //
 // "Copies" are those of the instances, in memory. Copies on the server are judged by R3 in any case.
 //
-//   - An instance stops or crashes: its copies, and entries that it owed. Purges wait for it until it is reaped, one lease timeout at
-//     most; its fences expire. An instance that stops in order writes what it owes and takes itself off the list.
-//   - An instance is frozen, or cut off from the server: nothing. Its lease lapses before the others reap it, and it asks the origin
-//     for everything. Frozen together with its clocks (a suspended machine) it is kept from using its lease by the wall clock,
-//     which goes on.
-//   - The server cannot be reached by anyone: nothing. No purge is acknowledged as held; WaitLocal applies it here and owes it. All
-//     leases lapse.
+//   - An instance stops or crashes: its copies, and entries that it owed. Purges wait until the instance is reaped, one lease
+//     timeout at most; its fences expire. An instance that stops in order writes what it owes and takes itself off the list.
+//   - An instance is frozen, or cut off from the server: nothing. Its lease lapses before the others reap it, and all requests go
+//     to the origin. On a machine that was suspended with its monotonic clock, the wall clock ends the lease.
+//   - The server cannot be reached by anyone: nothing. No purge is acknowledged as held; An order that waits for this instance
+//     only (WaitLocal) is applied, and owed. All leases lapse.
 //   - The server restarts with its data: nothing. It is another server process: R16 for those without a lease.
-//   - The server restarts without its last entries, or a replica takes over that lacks them: the lost entries are written again by any
-//     instance that has applied them (R9). An entry is gone for good only if no instance that had applied it lives, and with these
-//     instances their copies are gone. What they had put into the shared tier bears positions that the new term refuses (R3).
-//   - The server restarts empty, or is flushed: as before, from the memory of the instances (R10), for the last minute; who was out
-//     of touch for longer gives up its copies. Open fences live on where they were applied.
-//   - A partition leaves an old server with some instances while another is promoted for the rest: two servers extend leases, and the
-//     promise is broken, unless the old server refuses writes without its replicas before the new one is promoted. The server's
-//     settings must see to that; operators find them in the runbook.
+//   - The server restarts without its last entries, or a replica takes over that lacks them: the lost entries are written again by
+//     any instance that has applied them (R9). An entry is gone for good only if no instance that had applied it lives, and with
+//     these instances their copies are gone. Copies that they had put into the shared tier bear positions that the new term
+//     refuses (R3).
+//   - The server restarts empty, or is flushed: as before, from the memory of the instances (R10), for the last minute; who was
+//     out of touch for longer gives up its copies. Open fences live on where they were applied.
+//   - A partition leaves an old server with some instances while another is promoted for the rest: two servers extend leases, and
+//     the promise is broken, unless the old server refuses writes without its replicas before the new one is promoted. The
+//     server's settings must see to that; operators find them in the runbook.
 //   - All instances stop: the server has the marks and the fences. Copies in the shared tier stay usable.
 //
 // # Recovery, step by step
@@ -183,18 +187,21 @@
 //
 //  1. An instance syncs with Applied 9. The server, at Seq 7, replies Diverged, under another name. The instance notes a new epoch
 //     (R13, R16); the lease runs on if it has not lapsed.
-//  2. CompareLogs finds entry 7 in common. Rewind sets Applied to 7, keeps the ledger at its position, begins a segment in which Seq 8
-//     stands one position after the ledger's last, queues entries 8 and 9 as owed, and tells their writers that they were lost.
-//  3. The next sync succeeds, brings the Term that began at Seq 7, and registers the instance with Owes. No lease is extended (R12).
+//  2. CompareLogs finds entry 7 in common. Rewind sets Applied to 7, keeps the ledger at its position, begins a segment in which
+//     Seq 8 stands one position after the ledger's last, queues entries 8 and 9 as owed, and tells their writers that they were
+//     lost.
+//  3. The next sync succeeds, brings the Term that began at Seq 7, and registers the instance with Owes. No lease is extended
+//     (R12).
 //  4. Within 400 ms, spread by jitter, one of the instances that had applied 8 and 9 writes them. They come back as entries with
 //     Repeats set to the lost nonces, and every instance drops its own pending copies of them.
-//  5. The instance owes nothing; the next sync extends the lease. An instance that had no lease waits for this of all the others (R16).
-//  6. A lease timeout after the epoch began, entries can be confirmed again (R13). A writer that still waits for entry 8 or 9, and
-//     was told that it was lost, has written it again by itself with another nonce.
+//  5. The instance owes nothing; the next sync extends the lease. An instance that had no lease waits for this of all the others
+//     (R16).
+//  6. A lease timeout after the epoch began, entries can be confirmed again (R13). A writer that still waits for a lost entry was
+//     told so in step 2, and has written the entry again by itself, with another nonce.
 //
 // After a flush: NoHistory, CreateLog by whoever is first, OtherHistory or the same for the others, FetchSnapshot of an empty log;
 // InstallSnapshot enters the History, queues what the last minute had (R10), and the rest is as from step 3 on.
 //
-// After a cut connection, within what the server keeps: the next reply has the missing entries, in pages, and the last page extends
-// the lease. Beyond that: Gap, FetchSnapshot, InstallSnapshot (R9b), sync.
+// After a cut connection, within what the server keeps: the next reply has the missing entries, in pages, and the last page
+// extends the lease. Beyond that: Gap, FetchSnapshot, InstallSnapshot (R9b), sync.
 package fleet

@@ -16,8 +16,8 @@ const maxPending = 1 << 16
 
 // pendingEntries are the entries that this instance has to write to the log, unless another instance does so first. Each has a
 // key (Record.Repeats), which every instance with the same reason to write the entry derives alike: the first entry with that
-// key in the log settles the matter for all. An entry stays pending until it comes back in the log; that it was sent says
-// nothing, since the server may have lost it.
+// key in the log settles the matter for all. An entry stays pending until it comes back in the log: the server
+// may lose what was sent.
 //
 // Follower.mu guards all fields. The goroutine that follows the log and those that serve requests write them.
 type pendingEntries struct {

@@ -46,8 +46,8 @@ func (f *Follower) InstallSnapshot(s Snapshot, now time.Time) {
 }
 
 // installMarks applies the marks that this instance lacks. A mark beyond the snapshot's Seq is applied at that Seq: the entry that
-// set it follows in the log. Applied where it stands, it would move the ledger beyond entries that are still to come, and a copy
-// fetched meanwhile would count as newer than those. The caller holds mu.
+// set it follows in the log. Applied at its own Seq, the mark would move the ledger beyond entries that are still to
+// come, and a copy fetched meanwhile would count as newer than those. The caller holds mu.
 func (f *Follower) installMarks(s Snapshot, now time.Time) {
 	slices.SortFunc(s.Marks, func(a, b Mark) int { return cmp.Compare(a.Seq, b.Seq) })
 	offset, known := f.positions.offset(), f.positions.applied
@@ -87,10 +87,9 @@ func (f *Follower) installFences(fences []invalidation.Record, now time.Time) {
 	f.ledger.Apply(invalidation.Entry{Position: position, Operation: invalidation.Announce}, now)
 }
 
-// enterHistory leaves one log for another (R10). What the one before has invalidated lately is written into the new one: an
-// instance that had not applied it yet must not miss it. An instance whose lease has lapsed, and so may be the one that missed
-// something, waits for the others to write; it gives up its copies where the others do not remember as far back as it was out of
-// touch. The caller holds mu.
+// enterHistory leaves one log for another (R10). The late entries of the old log are written into the new one: an instance that
+// had not applied them yet must not miss them. An instance whose lease has lapsed may be the one that has missed something: it waits for
+// the others to write, and gives up its copies after a time out of touch that is longer than the others remember. The caller holds mu.
 func (f *Follower) enterHistory(h History, now time.Time) {
 	if f.positions.history != (History{}) {
 		f.grace.startEpoch(now) // no instance has to be in the new log yet
@@ -154,8 +153,8 @@ func (f *Follower) LastCommon(places []Place) (common Place, ok bool) {
 	return Place{}, false
 }
 
-// Rewind goes back to the last entry in common, from where the log is followed anew (R9). What was applied beyond that entry stays
-// applied here, and is written again for the others. Without an entry in common nothing is known any more: the lease is revoked,
+// Rewind goes back to the last entry in common, from where the log is followed anew (R9). The entries beyond that one stay applied
+// here, and are written again for the others. Without an entry in common nothing is known any more: the lease is revoked,
 // all copies become unusable, and the next reply asks for a snapshot.
 func (f *Follower) Rewind(common Place, found bool, now time.Time) {
 	f.mu.Lock()

@@ -8,7 +8,7 @@ import (
 	"cacheproxy/lockorder"
 )
 
-// contact is whether and when the server has replied. The syncer writes it, and everybody reads it.
+// contact is whether and when the server has replied. The syncer writes both, every goroutine reads them.
 type contact struct {
 	alive atomic.Bool // the last heartbeat was answered
 

@@ -80,8 +80,8 @@ if run and run ~= m[5] then
 end
 `
 
-// createScript begins a history where there is none, or where the last entry is gone although its position is not. What is
-// left of another log goes in the same step: the position is counted anew, and the stream would refuse entries whose numbers it has
+// createScript begins a history where there is none, or where the last entry is gone although its position is not. The rest
+// of another log goes in the same step: the position is counted anew, and the stream would refuse entries whose numbers it has
 // had. The script returns the history in force.
 var createScript = newScript(`
 local m = redis.call('HMGET', KEYS[1], 'h', 's')
@@ -95,8 +95,8 @@ redis.call('HSET', KEYS[1], 'h', ARGV[1], 's', '0', 'f', '0', 'b', redis.call('T
 return ARGV[1]
 `)
 
-// syncScript is the heartbeat: it acknowledges what the caller has applied, gives what is new, and tells who is live. It
-// writes, so that a server which was demoted, or has lost its replicas, refuses it.
+// syncScript is the heartbeat: it acknowledges what the caller has applied, gives what is new, and tells who is live. The
+// script writes, so that a server which was demoted, or has lost its replicas, refuses to run it.
 //
 // ARGV: history, instance, beat, applied, nonce of that, count, retention in ms, term, 1 if it owes entries
 var syncScript = newScript(termed + `
