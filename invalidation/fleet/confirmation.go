@@ -21,8 +21,8 @@ func (f *Follower) Confirm(seq uint64) *Confirmation {
 }
 
 // Observe takes in the live instances of a reply. The watch is done when all of them have applied the entry and no instance can be
-// left that is not among them and holds a lease. The driver takes those in reap off the server's list, unless they have been heard
-// of since; the reply after that does not list them.
+// left that is not among them and holds a lease. The driver takes those in reap off the server's list, unless their heartbeats have
+// changed since; the reply after that does not list them.
 func (c *Confirmation) Observe(live []Peer, now time.Time) (done bool, reap []Peer) {
 	c.follower.mu.RLock()
 	defer c.follower.mu.RUnlock()

@@ -46,7 +46,7 @@ func (d *failureDetector) observe(live []Peer, now time.Time) {
 }
 
 // suspects reports whether an instance, as a reply listed it, must have lost its lease. An instance whose Beat is not the one
-// that observe has seen was heard of since.
+// that observe has seen has given a sign of life since.
 func (d *failureDetector) suspects(p Peer, now time.Time) bool {
 	h, watched := d.heartbeat[p.Name]
 	return watched && h.beat == p.Beat && now.Sub(h.at) >= d.leaseTimeout

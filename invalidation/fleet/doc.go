@@ -98,7 +98,7 @@
 //
 // R5 Next flight. A request that arrives while no lease is held may share only a fetch that is sent to the origin after the
 // request arrived; one fetch under way and one waiting are kept for each key. A fetch from before may have missed a purge that
-// this instance has not heard of; a fetch for each request would be the stampede that the cache is there to prevent.
+// this instance has not applied; a fetch for each request would be the stampede that the cache is there to prevent.
 //
 // R6 Lease. A request looks at the lease once, with a clock that it reads after its arrival. Without a lease copies are not used,
 // except by routes that allow stale ones. Read before the arrival, the clock of a process that was frozen in between would show a
@@ -133,7 +133,7 @@
 // failed, not a 304. Only a soft purge leaves it as a stale copy. A renewal that began before the purge is refused by R2.
 //
 // R12 Owe. An instance takes no lease while it owes an entry. After an outage the others would otherwise confirm that all is well
-// with a server that has never heard of a purge which this instance has applied alone.
+// with a server that lacks a purge which this instance has applied alone.
 //
 // R13 Confirm. The instance that has written an entry acknowledges the entry when one reply shows that every live instance has
 // applied it, and a lease timeout has passed since the epoch began (Confirmation). An instance that does not apply the entry holds
@@ -155,7 +155,7 @@
 // and snapshots, which set the marks of the members anew.
 //
 // R16 Grace. When another server answers, entries of the one before may be lost, and an instance whose lease has lapsed cannot
-// know which. It takes no lease for a lease timeout, nor before each live instance has been heard (its heartbeat has changed) and
+// know which. It takes no lease for a lease timeout, nor before the heartbeat of each live instance has changed and the instance
 // owes nothing. An instance that holds its lease goes on. The same holds after R9 and R10, and for a newcomer at a server that is
 // known to have been up for less than a lease timeout; where that is not known, the epoch begins when the newcomer does (R13).
 //

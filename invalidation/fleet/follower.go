@@ -184,8 +184,8 @@ func (f *Follower) View() View {
 	}
 }
 
-// Suspected are the instances whose lease must have lapsed (R14). The driver takes them off the server's list, unless they have
-// been heard of since: otherwise the next invalidation waits for them, and the keys of shared claims are shared with them.
+// Suspected are the instances whose lease must have lapsed (R14). The driver takes them off the server's list, unless their heartbeats
+// have changed since: otherwise the next invalidation waits for them, and the keys of shared claims are shared with them.
 func (f *Follower) Suspected(now time.Time) []Peer {
 	f.mu.RLock()
 	defer f.mu.RUnlock()

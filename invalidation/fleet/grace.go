@@ -61,8 +61,8 @@ func (g *grace) startEpoch(since time.Time) {
 // settled is from when on an instance that is not registered can hold no lease from before the present epoch.
 func (g *grace) settled() time.Time { return g.epochStart.Add(g.leaseTimeout) }
 
-// begin starts a grace period: it lasts for as long as another instance may hold a lease from before, and until all that are live
-// have been heard.
+// begin starts a grace period: it lasts for as long as another instance may hold a lease from before, and until all live
+// instances have said what they know (quorumSettled).
 func (g *grace) begin(now time.Time) {
 	g.until, g.firstBeats = now.Add(g.leaseTimeout), map[string]uint64{}
 }

@@ -154,7 +154,7 @@ local age = math.max(0, tonumber(redis.call('TIME')[1]) - tonumber(m[4] or '0') 
 return {'OK', m[1], m[2], nonce, m[3] or '0', string.format('%.0f', age), redis.call('HVALS', KEYS[3]), redis.call('HVALS', KEYS[4])}
 `)
 
-// reapScript takes an instance off the list unless it has been heard of since. ARGV: history, instance, what the list says of it
+// reapScript takes an instance off the list unless its entry there has changed since. ARGV: history, instance, what the list says of it
 var reapScript = newScript(guard + `
 if redis.call('HGET', KEYS[2], ARGV[2]) == ARGV[3] then return {'OK', tostring(redis.call('HDEL', KEYS[2], ARGV[2]))} end
 return {'OK', '0'}

@@ -211,7 +211,7 @@ func (s *syncer) reap(ctx context.Context, client commander, p fleet.Peer) {
 		s.options.Log.Warn("dead instance not taken off the list", "instance", p.Name, "error", err)
 		return
 	case r.text() != "OK" || r.text() != "1":
-		return // it has been heard of since, or another instance was faster
+		return // its heartbeat has changed since, or another instance was faster
 	}
 	s.options.Log.Warn("instance is dead, or cut off for longer than its lease, and was taken off the list", "instance", p.Name)
 }
