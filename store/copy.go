@@ -30,7 +30,8 @@ type Copy struct {
 	Stamp   invalidation.Stamp
 	// Digest is a hash of status and body, to tell whether a later answer differs.
 	Digest uint64
-	// Use counts reads and guards renewal; it is the only part that changes.
+	// Use counts reads and guards renewal. Requests write it while others read; everything else is immutable from the moment at
+	// which the copy is handed to a Store, and is read without a lock. Stamp alone moves on, by itself.
 	Use Use
 
 	fields []field

@@ -30,11 +30,11 @@ const (
 
 // Tier keeps items on a server that several instances share. Run must run for it to work. It is safe for concurrent use.
 type Tier struct {
-	options   Options
+	options   Options       // never changes
 	patience  time.Duration // for one write: writeTimeout
 	breaker   *breaker
-	maxObject atomic.Int64
-	writes    atomic.Int64
+	maxObject atomic.Int64 // changes with the configuration, while requests read and write
+	writes    atomic.Int64 // on their way to the server
 	bytes     atomic.Int64 // of the writes
 }
 
