@@ -31,7 +31,8 @@ func (m *Mutex[C]) TryLock() bool {
 	return true
 }
 
-// Unlock may be called by another goroutine than the one that has locked.
+// Unlock may be called by another goroutine than the one that has locked, which must not have ended: its successors would count as
+// holders of the lock.
 func (m *Mutex[C]) Unlock() {
 	g := m.by
 	m.mu.Unlock()
