@@ -18,7 +18,7 @@ const (
 	BeginFence
 	// EndFence makes copies unusable and takes the fence away; or leaves copies as they were before it, see Entry.Before.
 	EndFence
-	// Announce leaves copies alone: the entry is a word to every instance.
+	// Announce leaves copies alone: the entry carries a Notice.
 	Announce
 
 	lastOperation = Announce
@@ -36,8 +36,8 @@ type Entry struct {
 	Before []uint64
 }
 
-// Apply takes the next entry of the log into the ledger. Positions rise by any step. When it returns, every later Check
-// heeds the entry.
+// Apply takes the next entry of the log into the ledger. Positions rise by any step. Once Apply has returned, every Check that
+// begins finds the entry.
 func (l *Ledger) Apply(e Entry, now time.Time) {
 	if l.base.IsZero() {
 		l.base = now
@@ -47,7 +47,7 @@ func (l *Ledger) Apply(e Entry, now time.Time) {
 		l.set(id, e, i, at)
 		l.touched[id.kind()].Store(e.Position)
 	}
-	// Last: whoever sees this position sees the marks.
+	// Last: a reader that sees this position has to see the marks.
 	l.applied.Store(e.Position)
 }
 
@@ -90,8 +90,9 @@ func (l *Ledger) set(id ID, e Entry, i int, at time.Duration) {
 	}
 }
 
-// prune forgets the marks of a shard that no copy can be concerned by any more, and when that is not enough the oldest
-// others, for which the floor rises. The caller holds s.mu.
+// prune forgets the marks of a shard that can concern no copy any more: a copy fetched before them has outlived its lifetime, and
+// a fetch from before them its time. Where that is not enough, the older half of the others goes, and the floor rises. The
+// caller holds s.mu.
 func (l *Ledger) prune(s *shard, at time.Duration) {
 	horizon := at - MaxFill - time.Duration(l.retention.Load())
 	for id, m := range s.marks {

@@ -3,17 +3,21 @@
 // There is one mechanism. Everything that makes copies unusable is an entry in one ordered Log. A Ledger mirrors the log
 // in memory: for each member the position of its last invalidation. Four rules follow, and every caller keeps them:
 //
-//   - Token. Before a request goes to the origin, take Ledger.Token.
-//   - Store and use. A copy carries the token as its Stamp. It may be stored only while Ledger.Admits the token for all
-//     of its members, which is asked when the last byte is there, so that tags known only from the response count; and
-//     it is used only while Ledger.Check finds it Valid.
-//   - Join. A request that arrived at position p may share a fetch with token t only if nothing relevant was
+//   - Token (R1). Before a request goes to the origin, take Ledger.Token.
+//   - Store and use (R2, R3). A copy carries the token as its Stamp. The copy may be stored only while Ledger.Admits the token for
+//     all of its members, when the last byte is there, so that tags known only from the response count; and used only while
+//     Ledger.Check finds it Valid.
+//   - Join (R4). A request that arrived at position p may share a fetch with token t only if nothing relevant was
 //     invalidated between t and p.
-//   - Acknowledge. Log.Invalidate returns without an error when the entry holds for every later request.
+//   - Acknowledge (R13). Log.Invalidate returns without an error when the entry holds for every later request.
 //
-// A write takes a Fence around the origin's work: from Begin to End its members are neither used nor stored.
+// The race that the rules are for: a fetch reads the origin; the origin changes and a purge is acknowledged; the response arrives,
+// and is older than the purge. Its token is older too, and the mark that the purge has set refuses the copy, now and later.
 //
-// Local is the log of a process that runs alone. Package fleet is the protocol by which several instances follow one.
+// A write takes a Fence around the origin's work (R15): from Begin to End copies with its members are neither used nor stored.
+//
+// Local is the log of a process that runs alone. Package fleet is the protocol by which several instances follow one log; its
+// comment holds all rules, and says what goes wrong without each.
 //
 // Invalidating costs one map write for each member named, however many copies carry it; there is no index of copies.
 // Checking a copy costs two atomic loads as long as nothing was invalidated since it was last checked.

@@ -2,11 +2,12 @@ package invalidation
 
 import "sync/atomic"
 
-// Fence stands around the members that a write touches, from before the origin sees it until its outcome is known.
+// Fence keeps copies with the members that a write touches from being used and stored, from before the origin sees the write until
+// its outcome is known (R15). The zero value is of no use.
 type Fence struct {
 	ids    []ID
-	number uint64      // in a shared log
-	over   atomic.Bool // it was ended, in a shared log
+	number uint64      // in a shared log; never changes
+	over   atomic.Bool // the fence was ended, in a shared log
 
 	// Of the log of a single process, guarded by Local.mu.
 

@@ -66,8 +66,8 @@ func TestInventoryLeavesTheCatalogueAlone(t *testing.T) {
 			}
 		}
 	}
-	if l.Floor() != 0 {
-		t.Errorf("floor = %d after %d entries", l.Floor(), position)
+	if l.floor.Load() != 0 {
+		t.Errorf("floor = %d after %d entries", l.floor.Load(), position)
 	}
 	if n := l.Marks(); n != 3*skus {
 		t.Errorf("%d marks, want %d", n, 3*skus)

@@ -6,30 +6,34 @@ import (
 	"time"
 )
 
-// Lease says until when an instance may trust its ledger without news from the log (rule Trust of package fleet). It is read
-// on the path of every request and costs two atomic loads. A nil *Lease belongs to a process that runs alone and always holds.
-// It is safe for concurrent use.
+// Lease says until when an instance may use copies without news from the log (R6). Every request reads the lease, which costs two
+// atomic loads; the follower of the log alone extends and revokes it. A nil *Lease belongs to a process that runs alone and always
+// holds. A Lease is safe for concurrent use.
+//
+// Extend and Revoke store two values one after the other, and a reader may see one of each. Either mixture ends the lease at the
+// earlier of two moments, which is always right.
 type Lease struct {
 	base time.Time
-	// until and wall are the same moment by two clocks. The monotonic clock stands still while a machine is suspended, the
-	// wall clock can be set: the lease holds only while neither has passed it.
+	// until and wall are the same moment by two clocks. The monotonic clock does not count the time for which a machine is
+	// suspended, and the wall clock can be set: the lease holds only while neither clock has passed the moment.
 	until atomic.Int64 // ns since base, by the monotonic clock; zero: never held
 	wall  atomic.Int64 // Unix ns
 }
 
-// Margin is what a lease leaves to clocks that run at different rates: whoever holds it stops that much earlier, and whoever
-// waits for its end waits that much longer.
+// Margin is what a lease leaves to clocks that run at different rates: the holder stops that much earlier, and an instance that
+// waits for the end of another's lease waits that much longer.
 func Margin(lease time.Duration) time.Duration { return max(50*time.Millisecond, lease/20) }
 
 // NewLease makes a lease that does not hold yet.
 func NewLease(now time.Time) *Lease { return &Lease{base: now} }
 
-// Valid reports whether the lease holds now. It must be asked with a clock read after the request arrived.
+// Valid reports whether the lease holds at a time, which must have been read after the request arrived. A time from before would
+// let a process that was frozen meanwhile use copies for which the others have stopped to wait.
 func (l *Lease) Valid(now time.Time) bool {
 	return l == nil || int64(now.Sub(l.base)) < l.until.Load() && now.UnixNano() < l.wall.Load()
 }
 
-// Lapsed says for how long the lease has not held: zero while it holds, and the longest duration if it never did.
+// Lapsed says for how long the lease has not held: zero for a lease that holds, and the longest duration for one that never did.
 func (l *Lease) Lapsed(now time.Time) time.Duration {
 	if l.Valid(now) {
 		return 0
@@ -49,7 +53,7 @@ func (l *Lease) Left(now time.Time) time.Duration {
 	return min(time.Duration(l.until.Load())-now.Sub(l.base), time.Duration(l.wall.Load()-now.UnixNano()))
 }
 
-// Extend lets the lease hold until then. It never shortens it.
+// Extend lets the lease hold until then, and never shortens it.
 func (l *Lease) Extend(until time.Time) {
 	raise(&l.wall, until.UnixNano())
 	raise(&l.until, int64(until.Sub(l.base)))

@@ -2,9 +2,10 @@ package invalidation
 
 import (
 	"math"
-	"sync"
 	"sync/atomic"
 	"time"
+
+	"cacheproxy/lockorder"
 )
 
 // Sizes of the ledger. A mark takes about 64 bytes.
@@ -20,26 +21,31 @@ const (
 )
 
 // Ledger holds, for each member, the position of its last invalidation. It does no I/O, has no clock and no goroutine:
-// whoever owns the log applies the entries in order and gives the time. Reads are safe for concurrent use with each
+// the owner of the log applies the entries in order and gives the time. Reads are safe for concurrent use with each
 // other and with Apply; calls of Apply must come one after another.
+//
+// The owner of the log is the only writer of marks, touched, applied and base: Local under its lock, fleet.Follower under its own.
+// Every request reads. A reader that sees a position in applied has to see all marks up to there, so Apply writes in the order
+// marks, touched, applied, and Check reads applied first. Were applied written first, a request could find the new position with the
+// old marks, and note the copy as valid up to a position whose entry has named it; nothing would look at that entry again.
 type Ledger struct {
 	applied atomic.Uint64 // position of the last entry applied
-	// floor: copies known to be valid only up to a lower position are unusable, because marks at or below it were given
-	// up. It rises before the marks go.
+	// floor: copies that are known to be valid only up to a lower position are unusable, because marks at or below the floor were
+	// given up. The floor rises before the marks go, and readers read it after the marks: a reader that misses a mark sees the floor.
 	floor atomic.Uint64
-	// touched holds for each kind the position of the last entry that named one; so that copies are looked up only
-	// for kinds that matter since their last check.
+	// touched holds for each kind of member the position of the last entry that named one, so that a copy's members are looked up
+	// only where their kind was named since the copy was last checked.
 	touched   [1 << kindBits]atomic.Uint64
-	retention atomic.Int64 // the longest time, in ns, that any copy may be held
-	limit     int          // marks per shard
-	// base is when the first entry was applied; only Apply touches it. Marks are dated from it and not from the Unix epoch,
+	retention atomic.Int64 // the longest time, in ns, that any copy may be held; only rises
+	limit     int          // marks per shard; never changes
+	// base is when the first entry was applied; only Apply touches it. Marks are dated from there and not from the Unix epoch,
 	// so that setting the wall clock does not age them while the copies that they concern stay young.
 	base   time.Time
 	shards [shards]shard
 }
 
 type shard struct {
-	mu    sync.RWMutex
+	mu    lockorder.RWMutex[lockorder.LedgerShard]
 	marks map[ID]mark // guarded by mu
 	sweep int         // number of marks at which the shard is swept next; only Apply touches it
 	_     [64]byte    // keeps the locks of two shards off one cache line
@@ -67,10 +73,7 @@ func NewLedger() *Ledger {
 // Token is the present position, to be taken before a request goes to the origin.
 func (l *Ledger) Token() Token { return Token{l.applied.Load()} }
 
-// Floor is the position below which copies are refused because their marks were given up. Zero: none were.
-func (l *Ledger) Floor() uint64 { return l.floor.Load() }
-
-// Retention is the longest that Retain was told.
+// Retention is the longest time that Retain was called with.
 func (l *Ledger) Retention() time.Duration { return time.Duration(l.retention.Load()) }
 
 // Marks is how many members the ledger tells apart.
@@ -85,8 +88,7 @@ func (l *Ledger) Marks() int {
 	return n
 }
 
-// Retain tells the ledger that a copy may be held for d from now on. Marks are forgotten only when no copy that they
-// concern can be left.
+// Retain notes that a copy may be held for d from now on. Marks are forgotten only when no copy that they concern can be left.
 func (l *Ledger) Retain(d time.Duration) {
 	d = min(d, maxRetention)
 	for {
@@ -97,7 +99,8 @@ func (l *Ledger) Retain(d time.Duration) {
 	}
 }
 
-// Check says whether a copy with this stamp and these members may be used now.
+// Check says whether a copy with this stamp and these members may be used now (R3). The position up to which the copy was found
+// valid is kept in the stamp, so that the next Check looks only at what has come since.
 func (l *Ledger) Check(s *Stamp, ids []ID) Verdict {
 	now := l.applied.Load()
 	seen := s.checked.Load()
@@ -105,7 +108,7 @@ func (l *Ledger) Check(s *Stamp, ids []ID) Verdict {
 		return Valid
 	}
 	verdict := l.scan(seen, ids)
-	// The floor is read after the marks: it rises before marks are given up, so a mark that was missed is noticed.
+	// The floor is read after the marks. Apply raises the floor before marks go: a reader that has missed such a mark sees the floor.
 	if seen < l.floor.Load() {
 		return Purged
 	}
@@ -139,14 +142,14 @@ func (l *Ledger) scan(position uint64, ids []ID) Verdict {
 	return verdict
 }
 
-// Admits reports whether a response fetched with token t may be stored under these members.
+// Admits reports whether a response fetched with token t may be stored under these members (R2).
 func (l *Ledger) Admits(t Token, ids []ID) bool {
 	return l.scan(t.position, ids) == Valid && !l.fenced(ids) && t.position >= l.floor.Load()
 }
 
-// Since reports whether any of the members was invalidated after t. A fetch with token t must not be shared with a
-// request that arrived at a later position if so; whether the invalidation came before or after that arrival cannot be
-// told from the ledger, which keeps the last one only.
+// Since reports whether any of the members was invalidated after t. If so, a fetch with token t must not be shared with a
+// request that arrived at a later position (R4). The ledger cannot tell whether the invalidation came before or after that arrival:
+// it keeps the last one only, which may hide an earlier one.
 func (l *Ledger) Since(t Token, ids []ID) bool {
 	for _, id := range ids {
 		if l.touched[id.kind()].Load() <= t.position {
@@ -173,7 +176,7 @@ func (l *Ledger) fenced(ids []ID) bool {
 
 // Disturbed is the last position at which the members were named, other than by a fence of the caller's own: the one whose
 // latest beginning stands at own. Zero: the caller has none on them. Where another fence stands, a write is under way, and the
-// members are disturbed up to the entry that comes next. What the ledger has given up may have been about them.
+// members are disturbed up to the entry that comes next. A mark that the ledger has given up may have been one of theirs.
 func (l *Ledger) Disturbed(ids []ID, own uint64) uint64 {
 	last, fences := uint64(0), int32(min(own, 1))
 	for _, id := range ids {

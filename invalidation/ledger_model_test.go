@@ -144,8 +144,8 @@ func (w *world) land() {
 		w.Fatalf("admitted a response at position %d that the model refuses", f.token.position)
 	case got:
 		w.copies = append(w.copies, c)
-	case want && f.token.position >= w.l.Floor():
-		w.Fatalf("refused a response at position %d, floor %d, that the model admits", f.token.position, w.l.Floor())
+	case want && f.token.position >= w.l.floor.Load():
+		w.Fatalf("refused a response at position %d, floor %d, that the model admits", f.token.position, w.l.floor.Load())
 	}
 	if !w.l.Since(f.token, c.ids) && w.m.verdict(f.token, c.set) != Valid {
 		w.Fatalf("Since denies an invalidation after %d", f.token.position)
@@ -167,12 +167,12 @@ func (w *world) checkOne() {
 	usable := func(v Verdict) bool { return v <= Soft }
 	switch {
 	case got == want:
-	case usable(want) && got == Purged && seen < w.l.Floor():
+	case usable(want) && got == Purged && seen < w.l.floor.Load():
 		w.refused++
 	case want == Purged && got == Fenced && w.m.fenced(c.set):
 	default:
 		w.Fatalf("copy at position %d, checked up to %d: %v, the model says %v (floor %d)",
-			c.stamp.token.position, seen, got, want, w.l.Floor())
+			c.stamp.token.position, seen, got, want, w.l.floor.Load())
 	}
 }
 
@@ -200,8 +200,8 @@ func TestLedgerAgainstModel(t *testing.T) {
 				w.l.shards[i].sweep = min(w.l.shards[i].sweep, 8+w.r.IntN(60))
 			}
 		}
-		if !small && w.l.Floor() != 0 {
-			t.Fatalf("seed %d: the floor rose to %d although there was room", seed, w.l.Floor())
+		if !small && w.l.floor.Load() != 0 {
+			t.Fatalf("seed %d: the floor rose to %d although there was room", seed, w.l.floor.Load())
 		}
 		if named := w.named(); w.l.Marks() < named && !small {
 			pruned++

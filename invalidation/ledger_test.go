@@ -148,7 +148,7 @@ func TestFloor(t *testing.T) {
 	for _, id := range ids[1:] {
 		feed(l, Entry{IDs: []ID{id}})
 	}
-	floor := l.Floor()
+	floor := l.floor.Load()
 	if floor == 0 || l.Marks() >= l.limit {
 		t.Fatalf("floor %d, %d marks: the shard of %d was not trimmed", floor, l.Marks(), l.limit)
 	}
@@ -204,8 +204,8 @@ func TestMarksAreForgottenByAge(t *testing.T) {
 			if _, kept := l.mark(shards); kept == tc.forgets {
 				t.Errorf("mark kept: %v, want %v", kept, !tc.forgets)
 			}
-			if l.Floor() != 0 {
-				t.Errorf("floor = %d: pruning by age must not raise it", l.Floor())
+			if l.floor.Load() != 0 {
+				t.Errorf("floor = %d: pruning by age must not raise it", l.floor.Load())
 			}
 		})
 	}

@@ -3,9 +3,9 @@ package invalidation
 import (
 	"context"
 	"strconv"
-	"sync"
 	"time"
 
+	"cacheproxy/lockorder"
 	"cacheproxy/policy"
 )
 
@@ -15,14 +15,14 @@ type Local struct {
 	ledger   *Ledger
 	instance string
 
-	mu       sync.Mutex // serialises Ledger.Apply
+	mu       lockorder.Mutex[lockorder.Local] // serialises Ledger.Apply
 	position uint64
 	later    []later
 	wake     chan struct{} // has room for one
-	heed     func(Notice)  // nil: nobody does
+	onNotice func(Notice)  // set before the log is used; nil: nobody listens
 }
 
-// later is something to be done at a time: the end of an abandoned fence, or the repetition of an invalidation. It is done with
+// later is something to be done at a time: the end of an abandoned fence, or the repetition of an invalidation. Run calls do with
 // Local.mu held.
 type later struct {
 	at time.Time
@@ -36,8 +36,8 @@ func NewLocal(l *Ledger, instance string) *Local {
 	return &Local{ledger: l, instance: instance, wake: make(chan struct{}, 1)}
 }
 
-// OnNotice has f told of every notice. It must be called before anything is announced.
-func (l *Local) OnNotice(f func(Notice)) { l.heed = f }
+// OnNotice has f called with every notice. OnNotice must be called before anything is announced.
+func (l *Local) OnNotice(f func(Notice)) { l.onNotice = f }
 
 // Invalidate implements Log. It never fails.
 func (l *Local) Invalidate(_ context.Context, o Order) (Receipt, error) {
@@ -54,8 +54,8 @@ func (l *Local) Invalidate(_ context.Context, o Order) (Receipt, error) {
 // Announce implements Log. It never fails.
 func (l *Local) Announce(_ context.Context, n Notice) (Receipt, error) {
 	start := time.Now()
-	if l.heed != nil {
-		l.heed(n)
+	if l.onNotice != nil {
+		l.onNotice(n)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -19,12 +19,12 @@ var (
 type Wait uint8
 
 const (
-	// WaitAll waits until it holds everywhere: every live instance has applied it, or has provably lost its lease. The zero
-	// value.
+	// WaitAll waits until the entry holds everywhere: every live instance has applied it, or has provably lost its lease (R13).
+	// The zero value.
 	WaitAll Wait = iota
-	// WaitRecorded waits until it is in the log.
+	// WaitRecorded waits until the entry is in the log.
 	WaitRecorded
-	// WaitLocal applies it on this instance, whether or not the log can be reached. What could not be recorded is queued.
+	// WaitLocal applies the order on this instance, whether or not the log can be reached. What could not be recorded is queued.
 	WaitLocal
 )
 
@@ -33,10 +33,10 @@ type Order struct {
 	Members []policy.Member // at least one
 	Soft    bool            // mark stale instead of unusable
 	Wait    Wait
-	// Settle repeats it once after this delay, by whichever instance is alive then: for origins that read from replicas which
-	// lag, or are announced before they commit. Zero: never.
+	// Settle repeats the order once after this delay, by whichever instance is alive then: for origins that read from lagging
+	// replicas, and for changes that are announced before they are committed. Zero: never.
 	Settle time.Duration
-	// Undone says, of the end of a fence, that nothing came of what it stood around: copies are as they were before it, where
+	// Undone says, of the end of a fence, that nothing came of the write: copies are as they were before the fence, where
 	// nothing else has named its members meanwhile. The order then has no members.
 	Undone bool
 }
@@ -49,18 +49,18 @@ func (o Order) Operation() Operation {
 	return Invalidate
 }
 
-// Notice is a word to every instance. It travels in the log and is confirmed like an invalidation. The last one on a
-// subject stays, for instances that join later; an empty body takes it back.
+// Notice is a message to every instance, which travels in the log and is confirmed like an invalidation. The last one on a
+// subject stays, for instances that join later; an empty body withdraws the subject.
 type Notice struct {
 	Subject string
 	Body    []byte
 }
 
-// Receipt says where an invalidation stands and who has applied it.
+// Receipt says where an invalidation is in the log and who has applied it.
 type Receipt struct {
 	ID        string
 	Seq       uint64   // of the entry, in the log
-	Position  uint64   // of the entry, in the ledger of this process; zero: it was not applied here yet
+	Position  uint64   // of the entry, in the ledger of this process; zero: not applied here yet
 	Instances int      // live when it was confirmed
 	Acked     []string // instances that have applied it
 	Reaped    []string // instances that were found dead meanwhile
@@ -69,32 +69,32 @@ type Receipt struct {
 	// nor a fence of another. Zero: not known.
 	Quiet uint64
 
-	Recorded bool // it is in the log, and will be applied by every instance
-	Held     bool // it holds on every instance
+	Recorded bool // the entry is in the log, and will be applied by every instance
+	Held     bool // the entry holds on every instance
 }
 
-// Token is the position of the invalidation. A copy that bears it is as new as the change that was announced, and none
-// newer.
+// Token is the position of the invalidation. A copy with this token is as new as the change that was announced, and no newer.
 func (r Receipt) Token() Token { return Token{r.Position} }
 
-// Exclusive reports whether nothing but the order, and the fence that it ends, named their members after t. It is the log that
-// looks, in one step with the entry: afterwards the entry's own marks stand where those of another order stood.
+// Exclusive reports whether nothing but the order, and the fence that it ends, named their members after t. The log looks in one
+// step with applying the entry. A look at the ledger afterwards would find the entry's own marks in the place of those that another
+// order had set, and the answer to a write could be stored although its key was purged meanwhile.
 func (r Receipt) Exclusive(t Token) bool { return r.Quiet > 0 && r.Position-r.Quiet <= t.position }
 
 // Log orders the entries that make copies unusable and applies them to the ledger. All methods are safe for concurrent
 // use. A nil error means that the entry holds for every request that arrives from then on, on every instance, unless the order
 // waits for less.
 type Log interface {
-	// Invalidate makes every copy with one of the members unusable, or marks it stale when soft. ErrNotConfirmed comes with
-	// a receipt of what is known.
+	// Invalidate makes every copy with one of the members unusable, or stale when soft. ErrNotConfirmed comes with a receipt of
+	// what is known.
 	Invalidate(ctx context.Context, o Order) (Receipt, error)
 	// Begin fences the members. On an error there is no fence.
 	Begin(ctx context.Context, members []policy.Member) (*Fence, error)
-	// End carries out the order on the fence's members and the order's, of which there may be none, and takes the fence away.
-	// A fence ends once; further calls only invalidate. It is never soft.
+	// End carries out the order on the fence's members and the order's, of which there may be none, and ends the fence. The order
+	// is never soft. A fence ends once; further calls only invalidate.
 	End(ctx context.Context, f *Fence, o Order) (Receipt, error)
 	// Announce tells every instance.
 	Announce(ctx context.Context, n Notice) (Receipt, error)
-	// Abandon leaves the fence standing for hold, after which it ends by itself: for writes whose outcome is unknown.
+	// Abandon leaves the fence open for hold, after which the fence ends by itself: for writes whose outcome is unknown.
 	Abandon(f *Fence, hold time.Duration)
 }

@@ -13,15 +13,15 @@ import (
 // Record is an entry as it stands in a shared log.
 type Record struct {
 	Seq   uint64
-	Nonce uint64 // drawn anew for every attempt to write it, so that no two logs match by accident
-	// Repeats is what the record makes up for: the nonce of one that was lost, or a number derived from one that has to be
-	// followed up. Several instances may write the same; all but the first are idle. Zero: nothing.
+	Nonce uint64 // drawn anew for every attempt to write the record, so that no two logs match by accident
+	// Repeats is the key of what the record makes up for: the nonce of a record that was lost, or a number derived from one that
+	// needs a successor. Several instances may write the same; the first spares the others. Zero: the record is new.
 	Repeats   uint64
 	Operation Operation
 	IDs       []ID
 	Fence     uint64 // of BeginFence and EndFence
-	// Life is, of BeginFence, after what time it ends by itself, in case its writer has died. Of EndFence, any says that nothing came
-	// of what it stood around: who does not know that ends the fence as any other.
+	// Life is, of BeginFence, after what time the fence ends by itself, in case its writer has died. Of EndFence, any but zero says
+	// that nothing came of the write; a version that does not know this ends the fence like any other.
 	Life   time.Duration
 	Settle time.Duration // Order.Settle
 	Notice Notice        // of Announce
@@ -31,12 +31,11 @@ const (
 	recordVersion = 1
 	// MaxRecordIDs bounds the members of one record. An order that names more is written as several.
 	MaxRecordIDs = 4096
-	// What a request may name fits into the one record that begins a fence.
+	// The members that one request may name fit into the one record that begins a fence.
 	_ = uint(MaxRecordIDs - policy.MaxEffects)
 )
 
-// errRecord says that a record is not one that this version can read. It has to be taken for one that invalidates
-// everything.
+// errRecord says that this version cannot read a record, which then has to be taken for one that invalidates everything.
 var errRecord = errors.New("record is not understood")
 
 // Append appends the record without its place (Seq and Nonce), which the log keeps beside it.
@@ -60,8 +59,8 @@ func appendBytes(dst, b []byte) []byte {
 	return append(dst, b...)
 }
 
-// ParseRecord reads what Append wrote. What it cannot read, or would not know the meaning of, becomes a record that
-// invalidates everything, which is never wrong: another version of this program may have written it. The error says so.
+// ParseRecord reads what Append wrote. A record that cannot be read, or whose meaning is not known, becomes one that invalidates
+// everything, which is never wrong: another version of this program may have written the record. The error says so.
 func ParseRecord(seq, nonce uint64, data []byte) (Record, error) {
 	r := Record{Seq: seq, Nonce: nonce}
 	p := parser{rest: data}

@@ -2,8 +2,8 @@ package invalidation
 
 import "sync/atomic"
 
-// Token is a position in the log, taken before a request goes to the origin. What the origin then answers reflects at
-// least every change whose invalidation stands at or before it. The zero Token precedes every entry.
+// Token is a position of the ledger, taken before a request goes to the origin (R1). What the origin then answers reflects at
+// least every change whose invalidation is at or before the token. The zero Token precedes every entry.
 type Token struct{ position uint64 }
 
 // TokenAt is the token at a position of the ledger, for whoever feeds it from a log that counts in its own way.
@@ -19,11 +19,11 @@ func (t Token) Before(u Token) bool { return t.position < u.position }
 // concurrent use and must not be copied.
 type Stamp struct {
 	token Token
-	// checked only grows; every value written to it was found valid by Ledger.Check.
+	// checked only grows. Any number of requests write it at once, each a position up to which Ledger.Check found the copy valid.
 	checked atomic.Uint64
 }
 
-// Set initialises the stamp before the copy is published.
+// Set initialises the stamp. It must be called before the copy is published, after which token never changes.
 func (s *Stamp) Set(t Token) {
 	s.token = t
 	s.checked.Store(t.position)
@@ -32,8 +32,8 @@ func (s *Stamp) Set(t Token) {
 // Token is what Set was given.
 func (s *Stamp) Token() Token { return s.token }
 
-// Checked is the latest position up to which the copy is known to be valid: to be judged from there is the same as from its
-// token, and possible also where that is too long ago to be judged.
+// Checked is the latest position up to which the copy is known to be valid. A verdict from there is the same as one from the
+// token, and is possible also where the token is below the floor.
 func (s *Stamp) Checked() Token { return Token{s.checked.Load()} }
 
 // confirm notes that the copy is valid up to position.
@@ -50,13 +50,13 @@ func (s *Stamp) confirm(position uint64) {
 type Verdict uint8
 
 const (
-	// Valid: nothing that the copy belongs to was invalidated since its token. The zero value.
+	// Valid: no member of the copy was invalidated since its token. The zero value.
 	Valid Verdict = iota
-	// Soft: a soft purge marked it stale; it may be revalidated, and served where stale copies may.
+	// Soft: a soft purge has made the copy stale, which may be revalidated, and served where stale copies may.
 	Soft
-	// Fenced: a write to it is under way; it must not be used.
+	// Fenced: a write to a member is under way, and the copy must not be used.
 	Fenced
-	// Purged: it must not be used for anything, not even to answer a 304.
+	// Purged: the copy must not be used for anything, not even to answer a 304 (R11).
 	Purged
 )
 

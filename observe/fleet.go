@@ -1,8 +1,9 @@
 package observe
 
 import (
-	"sync"
 	"time"
+
+	"cacheproxy/lockorder"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -27,7 +28,7 @@ type Fleet struct {
 	errors  *prometheus.CounterVec
 	kinds   []string
 
-	mu  sync.Mutex // guards ops
+	mu  lockorder.Mutex[lockorder.FleetMetrics] // guards ops
 	ops map[string]*fleetOp
 }
 

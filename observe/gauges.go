@@ -1,7 +1,7 @@
 package observe
 
 import (
-	"sync"
+	"cacheproxy/lockorder"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -43,7 +43,7 @@ type gauges struct {
 	retries, healthy          *prometheus.Desc
 	bytes, entries, evictions *prometheus.Desc
 
-	mu        sync.Mutex
+	mu        lockorder.Mutex[lockorder.Gauges]
 	upstreams map[string]UpstreamGauges
 	tiers     map[string]TierGauges
 }

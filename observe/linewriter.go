@@ -4,8 +4,9 @@ import (
 	"bytes"
 	"context"
 	"io"
-	"sync"
 	"time"
+
+	"cacheproxy/lockorder"
 )
 
 const (
@@ -21,7 +22,7 @@ type LineWriter struct {
 	out     io.Writer
 	dropped func()
 
-	mu      sync.Mutex
+	mu      lockorder.Mutex[lockorder.LineWriter]
 	pending []byte // lines not handed to out yet
 	spare   []byte // the buffer that the last write is done with
 	wake    chan struct{}

@@ -2,9 +2,9 @@ package observe
 
 import (
 	"runtime"
-	"sync"
 	"time"
 
+	"cacheproxy/lockorder"
 	"cacheproxy/policy"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -61,7 +61,7 @@ type Metrics struct {
 
 	labelled []labelled // all that have labels
 
-	mu        sync.Mutex
+	mu        lockorder.Mutex[lockorder.Metrics]
 	routes    map[string]*RouteMetrics
 	upstreams map[string]*UpstreamMetrics
 }

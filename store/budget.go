@@ -1,6 +1,6 @@
 package store
 
-import "sync"
+import "cacheproxy/lockorder"
 
 const (
 	// fillShare is the part of the memory that fills in flight may take: one fourth.
@@ -9,15 +9,16 @@ const (
 	budgetStep = 1 << 20
 )
 
-// Budget counts the bytes of bodies that are being fetched. What they take, the stored copies make room for. It is safe for
-// concurrent use.
+// Budget counts the bytes of bodies that are being fetched, for which the stored copies make room. It is safe for concurrent use.
 type Budget struct {
+	// changed has the copies make room. It is called with mu held, so that of two changes the later one counts: called without, the
+	// one that was overtaken could set the room back. It must not call the Budget.
 	changed func(reserved int64)
 
-	mu       sync.Mutex
+	mu       lockorder.Mutex[lockorder.Budget]
 	limit    int64 // guarded by mu
 	reserved int64 // guarded by mu
-	told     int64 // what changed was last told; guarded by mu
+	told     int64 // the argument of the last call of changed; guarded by mu
 }
 
 // Reserve takes n bytes, or reports that fills in flight hold all they may.

@@ -30,7 +30,8 @@ type Copy struct {
 	Stamp   invalidation.Stamp
 	// Digest is a hash of status and body, to tell whether a later answer differs.
 	Digest uint64
-	// Use counts reads and guards renewal; it is the only part that changes.
+	// Use counts reads and guards renewal. Requests write it while others read; everything else is immutable from the moment at
+	// which the copy is handed to a Store, and is read without a lock. Stamp alone moves on, by itself.
 	Use Use
 
 	fields []field
@@ -42,7 +43,7 @@ type Copy struct {
 type Use struct {
 	Hits     atomic.Uint32 // reads since it was stored; saturates
 	Renewing atomic.Bool   // a renewal is queued or running
-	NotUntil atomic.Int64  // Unix ns before which no renewal is tried, after one failed
+	notUntil atomic.Int64  // Unix ns before which no renewal is tried, after one failed
 	Failures atomic.Uint32 // renewals that failed; a renewal that succeeds makes another copy
 
 	round atomic.Uint32 // of Store.Rewarm, in which it was last given to the tiers below memory, or came from there
@@ -165,7 +166,7 @@ func (u *Use) Hit() uint32 {
 
 // StartRenewal reports whether the caller may renew the copy now; it then must call EndRenewal.
 func (u *Use) StartRenewal(now time.Time) bool {
-	return now.UnixNano() >= u.NotUntil.Load() && u.Renewing.CompareAndSwap(false, true)
+	return now.UnixNano() >= u.notUntil.Load() && u.Renewing.CompareAndSwap(false, true)
 }
 
 // FailRenewal counts a renewal that failed and says how many there were.
@@ -174,7 +175,7 @@ func (u *Use) FailRenewal() uint32 { return u.Failures.Add(1) }
 // EndRenewal lets the next renewal start, after the pause.
 func (u *Use) EndRenewal(now time.Time, pause time.Duration) {
 	if pause > 0 {
-		u.NotUntil.Store(now.Add(pause).UnixNano())
+		u.notUntil.Store(now.Add(pause).UnixNano())
 	}
 	u.Renewing.Store(false)
 }

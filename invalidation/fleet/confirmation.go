@@ -6,31 +6,27 @@ import (
 	"time"
 )
 
-// Confirmation watches until an entry of the log holds on every instance: each that is live has applied it, or has not been
-// heard of for longer than its lease. It does no I/O and has no clock. The zero value is of no use.
+// Confirmation watches one entry until it holds on every instance (R13): each live instance has applied it, or has lost its lease.
+// Only one goroutine may use a Confirmation at a time. The zero value is of no use.
 type Confirmation struct {
 	follower *Follower
 	seq      uint64
 	live     []string
-	late     map[string]bool // who was seen without the entry, and not with it since
+	late     map[string]bool // instances that were seen without the entry, and not with it since
 }
 
-// Confirm begins to watch an entry that was applied here. An instance that was registered with a server from before this one
-// has to have come over, or lost its lease, before its silence means anything.
+// Confirm begins to watch an entry that was applied here.
 func (f *Follower) Confirm(seq uint64) *Confirmation {
 	return &Confirmation{follower: f, seq: seq, late: make(map[string]bool)}
 }
 
-// notBefore is when the silence of an instance that is not registered means that it uses no copies.
-func (f *Follower) notBefore() time.Time {
-	f.mu.RLock()
-	defer f.mu.RUnlock()
-	return f.since.Add(f.patience())
-}
-
-// Hear takes in who is live. The instances to reap are to be taken off the list, if they have not been heard of since.
-func (c *Confirmation) Hear(live []Peer, now time.Time) (done bool, reap []Peer) {
-	done = !now.Before(c.follower.notBefore())
+// Observe takes in the live instances of a reply. The watch is done when all of them have applied the entry and no instance can be
+// left that is not among them and holds a lease. The driver takes those in reap off the server's list, unless their heartbeats have
+// changed since; the reply after that does not list them.
+func (c *Confirmation) Observe(live []Peer, now time.Time) (done bool, reap []Peer) {
+	c.follower.mu.RLock()
+	defer c.follower.mu.RUnlock()
+	done = !now.Before(c.follower.grace.settled())
 	c.live = c.live[:0]
 	for _, p := range live {
 		c.live = append(c.live, p.Name)
@@ -39,17 +35,16 @@ func (c *Confirmation) Hear(live []Peer, now time.Time) (done bool, reap []Peer)
 			continue
 		}
 		done, c.late[p.Name] = false, true
-		if c.follower.silent(p, now) {
+		if c.follower.detector.suspects(p, now) {
 			reap = append(reap, p)
 		}
 	}
 	return done, reap
 }
 
-// Acked are the instances that are live, in the order of their names. Once Hear has said that the watch is over, all of them
-// have applied the entry.
+// Acked are the instances that are live, in the order of their names. Once the watch is done, all of them have applied the entry.
 func (c *Confirmation) Acked() []string { return slices.Sorted(slices.Values(c.live)) }
 
-// Reaped are, once the watch is over, the instances that went off the list without having applied the entry, whoever took them
+// Reaped are, once the watch is done, the instances that went off the list without having applied the entry, whoever took them
 // off.
 func (c *Confirmation) Reaped() []string { return slices.Sorted(maps.Keys(c.late)) }

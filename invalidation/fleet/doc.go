@@ -1,78 +1,207 @@
-// Package fleet is the protocol by which several instances follow one log of invalidations.
+// Package fleet is the protocol by which several instances of the proxy follow one log of invalidations, so that a purge that was
+// acknowledged holds on all of them. This comment is the protocol's document. The package is its pure part: it does no I/O, and
+// has no clock, no dice and no goroutine. A driver carries its messages and gives it the time, so that the same code runs against
+// a server (package invalidation/valkey) and in a simulation (the tests of this package).
 //
-// The log is kept by a server. Each instance has a Ledger that mirrors the log, a Lease that says until when the ledger may be
-// trusted, and a Follower that feeds the one and extends the other: it says what to ask the server, what an answer means, and
-// what to write. The package does no I/O, has no clock, no dice and no goroutine. Whoever drives a Follower carries the
-// questions and gives the time, so that the same code runs against a server and in a simulation.
+// The promise: no request that arrives at any instance after a purge or a write was acknowledged is answered from a copy that was
+// fetched from the origin before the purge or the write.
+//
+// # Terms
+//
+//   - Member: what copies can be invalidated by. A copy has several: its key, each tag, each path prefix, its route, and the
+//     member that every copy has. Members are hashed to an invalidation.ID.
+//   - Log: the ordered list of everything that makes copies unusable, kept by a server for all instances.
+//   - Entry: one item of the log (invalidation.Record). Its Seq counts from 1 without gaps. Its nonce is drawn anew for every
+//     attempt to write it, so that equal nonces at equal Seqs mean equal logs up to there (Raft calls this log matching).
+//   - Mark: for one member, the position of the last entry that has named it.
+//   - Ledger: the marks, in the memory of each instance (invalidation.Ledger). An instance applies an entry by setting the marks
+//     of its members, in the order of the log.
+//   - Floor: the position at or below which marks may have been forgotten, to bound memory. Copies from before the floor are
+//     refused.
+//   - Position, token: how far a ledger has come, as a number of this process (invalidation.Token). Token positions only grow. A
+//     LogPosition (History, Term, Seq, nonce) is the same for all instances; Positions translates between the two.
+//   - Stamp: the token of a copy, taken before the request that fetched it went to the origin.
+//   - Lease: until when an instance may use copies without news from the log (invalidation.Lease). Chubby's clients keep the same
+//     kind of lease on their caches. The lease timeout is the lease and the margin: after that long without a sign of life, an
+//     instance holds no lease, by whatever clock.
+//   - Margin: 5 % of a lease and at least 50 ms, for clocks that run at different rates. The holder of a lease stops a margin
+//     early, and an instance that waits for the end of the lease waits a margin longer. No two clocks are ever compared.
+//   - Heartbeat: a SyncRequest. Its Beat counts up; others see the instance live by seeing the number change.
+//   - Live, suspected, reaped: an instance is live while the server lists it. Another instance suspects it when the heartbeat has
+//     not changed for the lease timeout, and reaps it by taking it off the list for that reason.
+//   - Fence: a mark that stays open around a write, from before the origin sees the write until its outcome is known. Meanwhile
+//     copies with a member of the fence are neither used nor stored. Its writer is the instance through which the write goes.
+//   - Owed entry: an entry that this instance has applied and that no other may know of, because the server could not be reached
+//     or has lost it.
+//   - History: the name of one life of the log, 12 random bytes. A log that lost everything begins with another History.
+//   - Term: one server's time as keeper of the log within a History. It begins at a Seq, and bears the name of the server's
+//     process.
+//   - Epoch: the time since all instances have had reason to be registered with the present server, in the present log. It has no
+//     number; each instance keeps the moment of its start by its own clock.
+//   - Quorum: who must agree. Here that is every live instance: any single one may be the only one that knows an entry, or the one
+//     that still uses a copy. Instances that are not live are waited for by time, not by vote.
 //
 // # Messages
 //
-// A Question is a heartbeat: it asks for what is new, and says what has been applied. The Answer says which server this is, how
-// the log stands to the position of who asks (Status), which entries follow (invalidation.Record), and which instances are live
-// (Peer). Questions are asked one after another, and only the answer to the latest counts: an answer to an earlier one says
-// nothing of now. What has to be done after an answer is a Step:
+// An instance sends one SyncRequest after another and waits for each reply; only the reply to the latest counts. A request says
+// which log and term the instance follows (History, Term), the last entry applied (Applied, Nonce), and whether the instance owes
+// entries (Owes). The server must carry it out in one atomic step, which writes: a server that was demoted, or that has lost its
+// replicas, refuses writes, and so extends no lease. In this order the server
 //
-//   - Rest: ask again after a heartbeat, or when something is known to be new.
-//   - AskAgain: there is more, or what was applied has to be acknowledged, which the next question does.
-//   - Found: there is no log; begin a History on the server.
-//   - Fetch: it is another log, or it does not reach back as far; read a Snapshot and hand it to Load.
-//   - Compare: entries that were applied are not there, or others are in their place; hand the places of the log to Common until
-//     one is found, then call Diverge.
+//  1. compares the logs: it has none (NoHistory), or another History (OtherHistory). With either the reply ends here;
+//  2. begins a Term at its last Seq, when another server process has kept this log before;
+//  3. compares the positions: its log ends before Applied or has another nonce there (Diverged), or is trimmed beyond Applied
+//     (Gap). With either the reply ends here, and bears the name of the server beside the status;
+//  4. registers the instance as Peer{Name, Beat, Applied, Owes}: the acknowledgement of all entries up to Applied;
+//  5. returns the entries after Applied, as many as fit, the last Seq, the Floor, the terms if the latest is not the one of the
+//     request, and the live instances.
 //
-// Due are the records that this instance has to write: what was lost or queued, what has to be repeated, and fences to be
-// renewed or to be ended in place of a writer that has died. They are handed out again unless they come back in the log. What
-// several instances would each write bears one key for all of them (Record.Repeats) and is due at a different moment for each:
-// the first to do it spares the others, and all but the first are idle.
+// The Step that Receive returns is what the driver does next:
+//
+//   - Idle: sync again after a heartbeat (a sixth of a lease), or when the server hints at a new entry.
+//   - SyncAgain: sync at once: there are more entries, or the ones just applied have to be acknowledged.
+//   - CreateLog: have the server begin a History. In one step the server clears whatever is left of another log, unless a log
+//     exists.
+//   - FetchSnapshot: read History, Seq, nonce, Floor, age, all marks, open fences and notices; call InstallSnapshot.
+//   - CompareLogs: read the log backwards, look for an entry in common (LastCommon), call Rewind.
+//
+// Appending an entry is one atomic step too: the server compares the History, gives the next Seq, appends, and sets the marks of
+// the entry's members, which are what a snapshot reads. With replicas the writer waits until they have the entry before the entry
+// counts as written. An attempt whose outcome is unknown is made again as another entry with another nonce: invalidating twice is
+// harmless, while finding the first attempt in the log would prove nothing about the replicas.
+//
+// Due are the records that this instance has to write of its own accord; they are handed out again every second until they come
+// back in the log. A record that several instances would each write, such as the end of a dead writer's fence, bears the same key
+// for all (Record.Repeats) and is due at a different moment for each: the first to write spares the others.
 //
 // # Rules
 //
-//   - Trust. An instance trusts its ledger without news from the log only while its lease holds.
-//   - Extend. A lease counts from when the question was sent whose answer completed the ledger, less the margin. An answer that
-//     does not bring everything extends nothing. The margin is for clocks that run at different rates: whoever holds a lease
-//     stops that much earlier, and whoever waits for its end waits that much longer.
-//   - Owe. No lease is taken while entries wait to be written that others may not have heard of.
-//   - Confirm. An entry holds on every instance once each that is live has applied it, or has not been heard of for longer than
-//     its lease (Confirmation). An instance that was registered with a server from before this one has to have come over, or
-//     lost its lease, before its silence means anything.
-//   - Reap. An instance is silent when its heartbeat has not changed for as long as a lease lasts and the margin, by the clock
-//     of who watches. After a pause in which the watcher has heard nothing itself, the silence of the others begins anew: they
-//     may only not have been heard. Silent instances are taken off the list, if they have not been heard of since.
+// R1 to R6 and R11 concern who uses the ledger, on one instance or on many; the others are this package's.
 //
-// # Positions
+// R1 Token. An instance takes Ledger.Token immediately before it sends a request to the origin, also to renew a copy, to
+// revalidate one, and to fetch after a write. Without the token: a fetch reads the origin, a change and its purge come, and the
+// response of before the change is stored after the purge, to be used until it expires.
 //
-// A Token is a position of this process alone: it counts also what was only ever applied here, and goes on where a shared log
-// has lost its end, so that positions of the ledger only grow. Instances tell each other positions as Shared: the History, the
-// Seq of an entry and its nonce. A Chart translates, and vouches for no position of another history, none that was not applied
-// here yet, and none of an entry that is not in the log any more.
+// R2 Store. When the last byte is there, the one who fetched asks Ledger.Admits with the token and all members, those that only
+// the response has named included; the copy is stored only if none was invalidated after the token, none is fenced, and the token
+// is not below the floor. Asked at the beginning, when the tags of the response are not known, the ledger would miss a purge by
+// tag.
 //
-// A History names one life of the log: a log that lost its past begins another. Within it a Term is one server's time as keeper
-// of the log. With every server that takes over, entries of the one before may be lost, and others may come to stand in their
-// places: a position counts only up to where the next term began. Terms are named by chance, not counted, because a server may
-// lose also what term it is in. Nonces are drawn anew for every attempt to write an entry, so that no two logs match by accident.
+// R3 Use. Before a copy is used, Ledger.Check compares its stamp with the marks of all its members. A copy from the shared tier
+// bears a LogPosition, and Positions.FromLog must vouch for that first: same History, Seq already applied here, the term had not
+// ended before that Seq, the same nonce there. Otherwise a copy stamped in a part of the log that a failover has lost would pass
+// for newer than an entry that now stands at a lower Seq.
 //
-// # Fences
+// R4 Join. A request that arrived when the ledger stood at p may share a fetch with token t only if nothing among the copy's
+// members was invalidated between t and p, which is Ledger.Since, asked anew when the response has named its tags. Otherwise the
+// request arrives after a purge and gets what was fetched before.
 //
-// A fence stands for its Life, and its writer renews it while its write is at the origin (Hold). Where the writer gives no sign
-// of life the fence ends by itself, and any of the others writes its end; Abandon leaves it to end so after a while. The entry
-// that ends a fence tells up to where something else had named its members, across renewals and snapshots, whose marks stand
-// over what they found (Event.Quiet).
+// R5 Next flight. A request that arrives while no lease is held may share only a fetch that is sent to the origin after the
+// request arrived; one fetch under way and one waiting are kept for each key. A fetch from before may have missed a purge that
+// this instance has not applied; a fetch for each request would be the stampede that the cache is there to prevent.
 //
-// # Losses and recovery
+// R6 Lease. A request looks at the lease once, with a clock that it reads after its arrival. Without a lease copies are not used,
+// except by routes that allow stale ones. Read before the arrival, the clock of a process that was frozen in between would show a
+// lease that others have waited out.
 //
-// What this instance has applied stays applied, whatever the server loses, and is written again for the others; an Event
-// tells that it was Lost. A lost beginning of a fence is written again as an invalidation, since its end may be in the log
-// already and then it would stand for ever.
+// R7 Apply, then extend. On a reply the follower applies all entries, then extends the lease to when the request was sent, plus a
+// lease, less the margin. A reply that does not bring everything extends nothing. Extended first, the lease would cover requests
+// that find a ledger without the entries. Counted from the reply's arrival, a slow reply would carry the lease beyond the moment
+// at which others, who saw the heartbeat when the server did, take this instance for dead.
 //
-//   - A gap. A Snapshot brings the marks, the fences that stand, the notices, and the floor below which copies cannot be judged.
-//     It need not be of one moment: what has changed since its Seq comes with the entries that follow.
-//   - The log has lost its end. The follower goes back to the last place in common and follows the log anew from there. Without
-//     such a place nothing is known any more: the lease is revoked, and all copies become unusable.
-//   - Another server answers. Entries may have been lost, and an instance whose lease has lapsed does not know which. It takes
-//     no lease for as long as another may hold one, nor before every other on the list has been heard of and has nothing more
-//     to write.
-//   - Another history. What the one before has invalidated within the last minute is written into the new one, and what was
-//     announced. An instance that was out of touch waits for the others to do so; it gives up all copies where one of them does
-//     not appear any more, or where it was out of touch for longer than the others remember.
-//   - Entries that could not be written. They were applied here (ApplyHere) and are written as soon as the log can be reached
-//     (Queue). Too many become one that invalidates everything.
+// R8 Join the fleet. A new instance fetches a snapshot, then syncs, which registers it and brings all entries after the snapshot,
+// applies these, and only then takes a lease. Registration and the reading of the entries are one atomic step: an entry appended
+// between the two would be confirmed without this instance, and would not be applied by it.
+//
+// R9 Lost end. When the server's log has lost entries that were applied here, the follower goes back to the last entry in common
+// (Rewind). The lost entries stay applied in this ledger, whose positions go on growing, and are written again for those who had
+// not applied them, each with a new nonce and with a key derived from the lost entry: several instances know the same key, one
+// writes. With its old nonce an entry could land at its old Seq after different entries, and two logs that differ would match. A
+// lost beginning of a fence is written as a plain invalidation: its end may already be in the log, and the fence would never end.
+// Without an entry in common the lease is revoked, all copies become unusable, and the log is followed from a snapshot.
+//
+// R9b Gap. An instance that has missed more than the server keeps installs a snapshot of the same log: marks beyond what it has
+// applied, the floor, and the open fences; fences that are not open there end here. Copies stay and are judged by the new marks.
+//
+// R10 Another history. When the server's log has another History, everything of the old log that was applied within the last
+// minute is written into the new one, with the standing notices. LogPositions of the old History are refused (R3). An instance
+// that still held its lease keeps its copies: it had applied everything. One without a lease waits as in R16, and gives up all
+// copies after a time out of touch that is longer than the others remember, or when an instance that was live in the old log does
+// not appear in the new one: that instance may have taken the only record of a purge with it.
+//
+// R11 Purged is not expired. A purged copy answers nothing: not a request while it is being revalidated, not one whose fetch has
+// failed, not a 304. Only a soft purge leaves it as a stale copy. A renewal that began before the purge is refused by R2.
+//
+// R12 Owe. An instance takes no lease while it owes an entry. After an outage the others would otherwise confirm that all is well
+// with a server that lacks a purge which this instance has applied alone.
+//
+// R13 Confirm. The instance that has written an entry acknowledges the entry when one reply shows that every live instance has
+// applied it, and a lease timeout has passed since the epoch began (Confirmation). An instance that does not apply the entry holds
+// up the others until it is reaped. Without the second condition a server that has just taken over, whose list is still empty,
+// would confirm at once, while instances on the old server use their leases to the end.
+//
+// R14 Reap. An instance may be taken off the list by who has watched its heartbeat not change for the lease timeout, by the
+// watcher's clock, and only if the list still says what the watcher saw. A watcher that got no replies for half a lease begins to
+// watch anew: it may have been the one that was silent. Any shorter wait could reap an instance that holds a lease, and confirm a
+// purge that it has not applied.
+//
+// R15 Fence. The writer appends the beginning of a fence before the origin sees the write, and its end, with the members that the
+// response has named, after the origin has answered; only then, and confirmed as in R13, is the client answered. If the writer
+// dies in between, nobody knows whether the origin has changed: the fence keeps copies away. The writer appends the beginning
+// again every third of a FenceLife; a fence that is not renewed expires, and any instance appends its end. A write with unknown
+// outcome has its fence abandoned: renewed once more with the time that the origin may still take, and not again. An end may say
+// that nothing came of the write (Record.Life is not zero): copies are then as before, if nothing else has named the members since
+// the first beginning. The end of a fence tells the writer how far back nothing else has named them (Event.Quiet), across renewals
+// and snapshots, which set the marks of the members anew.
+//
+// R16 Grace. When another server answers, entries of the one before may be lost, and an instance whose lease has lapsed cannot
+// know which. It takes no lease for a lease timeout, nor before the heartbeat of each live instance has changed and the instance
+// owes nothing. An instance that holds its lease goes on. The same holds after R9 and R10, and for a newcomer at a server that is
+// known to have been up for less than a lease timeout; where that is not known, the epoch begins when the newcomer does (R13).
+//
+// # What is lost when
+//
+// "Copies" are those of the instances, in memory. Copies on the server are judged by R3 in any case.
+//
+//   - An instance stops or crashes: its copies, and entries that it owed. Purges wait until the instance is reaped, one lease
+//     timeout at most; its fences expire. An instance that stops in order writes what it owes and takes itself off the list.
+//   - An instance is frozen, or cut off from the server: nothing. Its lease lapses before the others reap it, and all requests go
+//     to the origin. On a machine that was suspended with its monotonic clock, the wall clock ends the lease.
+//   - The server cannot be reached by anyone: nothing. No purge is acknowledged as held; An order that waits for this instance
+//     only (WaitLocal) is applied, and owed. All leases lapse.
+//   - The server restarts with its data: nothing. It is another server process: R16 for those without a lease.
+//   - The server restarts without its last entries, or a replica takes over that lacks them: the lost entries are written again by
+//     any instance that has applied them (R9). An entry is gone for good only if no instance that had applied it lives, and with
+//     these instances their copies are gone. Copies that they had put into the shared tier bear positions that the new term
+//     refuses (R3).
+//   - The server restarts empty, or is flushed: as before, from the memory of the instances (R10), for the last minute; who was
+//     out of touch for longer gives up its copies. Open fences live on where they were applied.
+//   - A partition leaves an old server with some instances while another is promoted for the rest: two servers extend leases, and
+//     the promise is broken, unless the old server refuses writes without its replicas before the new one is promoted. The
+//     server's settings must see to that; operators find them in the runbook.
+//   - All instances stop: the server has the marks and the fences. Copies in the shared tier stay usable.
+//
+// # Recovery, step by step
+//
+// After a failover that has lost entries 8 and 9 of a log:
+//
+//  1. An instance syncs with Applied 9. The server, at Seq 7, replies Diverged, under another name. The instance notes a new epoch
+//     (R13, R16); the lease runs on if it has not lapsed.
+//  2. CompareLogs finds entry 7 in common. Rewind sets Applied to 7, keeps the ledger at its position, begins a segment in which
+//     Seq 8 stands one position after the ledger's last, queues entries 8 and 9 as owed, and tells their writers that they were
+//     lost.
+//  3. The next sync succeeds, brings the Term that began at Seq 7, and registers the instance with Owes. No lease is extended
+//     (R12).
+//  4. Within 400 ms, spread by jitter, one of the instances that had applied 8 and 9 writes them. They come back as entries with
+//     Repeats set to the lost nonces, and every instance drops its own pending copies of them.
+//  5. The instance owes nothing; the next sync extends the lease. An instance that had no lease waits for this of all the others
+//     (R16).
+//  6. A lease timeout after the epoch began, entries can be confirmed again (R13). A writer that still waits for a lost entry was
+//     told so in step 2, and has written the entry again by itself, with another nonce.
+//
+// After a flush: NoHistory, CreateLog by whoever is first, OtherHistory or the same for the others, FetchSnapshot of an empty log;
+// InstallSnapshot enters the History, queues what the last minute had (R10), and the rest is as from step 3 on.
+//
+// After a cut connection, within what the server keeps: the next reply has the missing entries, in pages, and the last page
+// extends the lease. Beyond that: Gap, FetchSnapshot, InstallSnapshot (R9b), sync.
 package fleet

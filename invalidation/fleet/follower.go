@@ -1,167 +1,143 @@
 package fleet
 
 import (
-	"sync"
 	"time"
 
 	"cacheproxy/invalidation"
+	"cacheproxy/lockorder"
 )
 
 const (
-	// ringSize is how many entries of the log a follower remembers, to tell whether the log it meets is the one it knows.
+	// ringSize is how many entries of the log a follower remembers at least, to tell whether the log of the server is still
+	// the one that was applied.
 	ringSize = 1 << 15
-	// reissueWindow is for how long an entry is remembered to be written again, should the log be lost altogether.
+	// reissueWindow is for how long after its application an entry is written again, should the whole log be lost.
 	reissueWindow = time.Minute
 	// resendAfter is how long an entry that was written has to come back in the log before it is written again.
 	resendAfter = time.Second
-	// FenceLife is how long a fence stands whose writer gives no sign of life. A writer renews its fence while its write is at
-	// the origin.
+	// FenceLife is how long a fence stays open whose writer gives no sign of life. A writer renews its fence after a third of
+	// that, for as long as its write is at the origin.
 	FenceLife = time.Minute
 )
 
-// Follower is one instance's part in the protocol by which several share a log: what to ask the log, what an answer means,
-// until when copies may be trusted. It does no I/O, has no clock, no dice and no goroutine: whoever drives it carries the
-// questions and gives the time, so that the same code runs against a server and in a simulation.
+// Follower is one instance's part in the protocol: it says what to ask the server, what a reply means, which entries to write,
+// and until when the copies of the instance may be used. It has no I/O, no clock, no dice and no goroutine. A driver carries its
+// requests and gives the time, so that the same code runs against a server and in a simulation.
 //
-// Questions are asked one after another: only the answer to the latest counts. Methods are safe for concurrent use; Share
-// and Adopt do not wait for anything but each other's and Hear's work.
+// The driver sends one SyncRequest after another. All methods are safe for concurrent use: the goroutine that follows the log
+// calls Request, Receive, InstallSnapshot and Rewind, while those that serve requests call ToLog, FromLog, ApplyLocally and
+// Queue. No method calls back, and none waits for anything but the lock.
 type Follower struct {
-	ledger   *invalidation.Ledger
-	lease    *invalidation.Lease
-	duration time.Duration // of the lease
+	ledger   *invalidation.Ledger // fed by the follower alone, under mu
+	lease    *invalidation.Lease  // extended and revoked by the follower alone, under mu; read by everybody without
+	duration time.Duration        // of the lease
 	margin   time.Duration
 	name     string
-	salt     uint64 // spreads what instances do at the same time
 
-	mu       sync.RWMutex
-	history  History // without its term; zero: none was met yet
-	terms    []Term
-	applied  uint64 // Seq of the last entry applied
-	nonce    uint64 // of that
-	position uint64 // of the ledger
-	segments []segment
-	ring     ring
-
-	beat    uint64
-	server  string              // as it last called itself
-	since   time.Time           // since when it is known to be the one that all instances have to reach; zero: never met
-	grace   time.Time           // until then no lease is taken: others may have something to say first
-	waiting map[string]uint64   // after grace, whose word is waited for: their heartbeats as they were first seen
-	missing []string            // instances that have to appear in a log that began anew
-	current time.Time           // when the ledger was last known to be complete; zero: never
-	behind  uint64              // entries that the log had beyond the ledger at the last answer
-	floor   uint64              // of the log, at the last answer
-	peers   []Peer              // live, at the last answer
-	heard   time.Time           // when that came
-	seen    map[string]sighting // of the others
-	fences  map[uint64]*standing
-	pending map[uint64]*pending // by Record.Repeats
-	events  []Event
-	notices map[string][]byte // the last on each subject
+	// mu guards everything below. It is never held across I/O: the follower does none. Under it the ledger's locks are taken.
+	mu        lockorder.RWMutex[lockorder.Follower]
+	beat      uint64 // of the latest request: a reply to an earlier one is ignored
+	positions positions
+	grace     grace
+	detector  failureDetector
+	fences    openFences
+	pending   pendingEntries
+	notices   map[string][]byte // the last on each subject, to be written into a new log
+	events    []Event           // since the last call of Events
+	complete  time.Time         // when the ledger was last known to hold the whole log; zero: never
+	behind    uint64            // entries that the log had beyond the ledger at the last reply
+	floor     uint64            // of the log, at the last reply
 }
 
-// Event is something that the log has brought.
+// Event is something that the log has brought, for those who wait for an entry or listen to notices.
 type Event struct {
 	Nonce    uint64
 	Seq      uint64
-	Position uint64
+	Position uint64              // in the ledger
 	Quiet    uint64              // Receipt.Quiet
 	Notice   invalidation.Notice // of Announce
 	// Lost says that an entry which had been applied is not in the log any more.
 	Lost bool
 }
 
-// NewFollower makes a follower that feeds a ledger which nothing else feeds, and extends a lease. Salt should differ between
-// instances.
+// NewFollower makes a follower that feeds a ledger which nothing else feeds, and extends a lease which nothing else extends.
+// salt spreads in time what several instances would do at once, and should differ between them.
 func NewFollower(l *invalidation.Ledger, lease *invalidation.Lease, duration time.Duration, name string, salt uint64) *Follower {
+	margin := invalidation.Margin(duration)
 	return &Follower{
-		ledger: l, lease: lease, duration: duration, margin: invalidation.Margin(duration), name: name, salt: salt,
-		fences: map[uint64]*standing{}, pending: map[uint64]*pending{}, notices: map[string][]byte{},
+		ledger: l, lease: lease, duration: duration, margin: margin, name: name,
+		grace:    grace{name: name, lease: lease, leaseTimeout: duration + margin},
+		detector: failureDetector{name: name, pause: duration / 2, leaseTimeout: duration + margin},
+		fences:   openFences{ledger: l, byNumber: map[uint64]*openFence{}},
+		pending:  pendingEntries{salt: salt, byKey: map[uint64]*pendingEntry{}},
+		notices:  map[string][]byte{},
 	}
 }
 
-// Ask is the next question.
-func (f *Follower) Ask(now time.Time) Question {
+// Request is the next SyncRequest. From now on the reply to any earlier one is ignored.
+func (f *Follower) Request(now time.Time) SyncRequest {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.beat++
-	return Question{
-		History: f.history, Term: f.term(), Beat: f.beat, Applied: f.applied, Nonce: f.nonce, Retention: f.ledger.Retention(),
-		Owes: f.owes(), Sent: now,
+	p := &f.positions
+	return SyncRequest{
+		History: p.history, Term: p.term(), Beat: f.beat, Applied: p.applied, Nonce: p.nonce, Retention: f.ledger.Retention(),
+		Owes: f.pending.owes(), Sent: now,
 	}
 }
 
-// Hear takes in the answer to a question.
-func (f *Follower) Hear(q Question, a Answer, now time.Time) Step {
+// Receive takes in the reply to a request, and says what to do next. The order of its steps is rule R7: the entries are in the
+// ledger before the lease is extended. Extended first, a request between the two steps would find the lease held and a ledger
+// without the entries, and would use a copy that a purge has named which was confirmed because this instance's lease had lapsed.
+func (f *Follower) Receive(q SyncRequest, r SyncReply, now time.Time) Step {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if q.Beat != f.beat {
-		return Rest // an answer to an earlier question says nothing of now
+		return Idle // the reply to an earlier request says nothing of now
 	}
-	f.meet(a, now)
-	switch a.Status {
+	f.grace.observeServer(r, now)
+	switch r.Status {
 	case NoHistory:
-		return Found
+		return CreateLog
 	case OtherHistory, Gap:
-		return Fetch
+		return FetchSnapshot
 	case Diverged:
-		return Compare
+		return CompareLogs
 	}
-	if len(a.Terms) > 0 {
-		f.terms = a.Terms
+	if len(r.Terms) > 0 {
+		f.positions.terms = r.Terms
 	}
-	for _, r := range a.Records {
-		if r.Seq != f.applied+1 {
-			return Fetch
+	for _, record := range r.Records {
+		if record.Seq != f.positions.applied+1 {
+			return FetchSnapshot
 		}
-		f.apply(r, now)
+		f.apply(record, now)
 	}
-	f.peers, f.floor, f.behind = a.Live, a.Floor, a.Seq-f.applied
-	f.sight(now)
+	f.floor, f.behind = r.Floor, r.Seq-f.positions.applied
+	f.detector.observe(r.Live, now)
 	if f.behind > 0 {
-		return AskAgain
+		return SyncAgain
 	}
-	f.current = q.Sent
-	f.extend(q.Sent, a.Live, now)
-	if len(a.Records) > 0 {
-		return AskAgain
+	f.complete = q.Sent
+	f.extendLease(q.Sent, r.Live, now)
+	if len(r.Records) > 0 {
+		return SyncAgain
 	}
-	return Rest
+	return Idle
 }
 
-// apply takes the next entry of the log in.
-func (f *Follower) apply(r invalidation.Record, now time.Time) {
-	e := Event{Nonce: r.Nonce, Seq: r.Seq, Position: f.position + 1}
-	entry := invalidation.Entry{Position: e.Position, Operation: r.Operation, IDs: r.IDs}
-	switch r.Operation {
-	case invalidation.BeginFence:
-		if f.begin(r, e.Position, now) {
-			entry.Operation = invalidation.Invalidate // it stands already
-		}
-	case invalidation.EndFence:
-		var disturbed uint64
-		entry, disturbed = f.end(r, entry)
-		e.Quiet = e.Position - disturbed
-	case invalidation.Announce:
-		e.Notice, entry.IDs = r.Notice, nil
-		f.note(r.Notice)
-	default:
-		e.Quiet = e.Position - f.ledger.Disturbed(r.IDs, 0)
-	}
-	f.ledger.Apply(entry, now)
-	f.position, f.applied, f.nonce = e.Position, r.Seq, r.Nonce
-	f.ring.push(r, now)
-	f.followUp(r, now)
-	f.events = append(f.events, e)
-}
-
-// note keeps the last notice on a subject.
-func (f *Follower) note(n invalidation.Notice) {
-	if len(n.Body) == 0 {
-		delete(f.notices, n.Subject)
+// extendLease lets copies be used for another lease, counted from when the request was sent whose reply completed the ledger
+// (R7). The others count from when they see this instance's heartbeat change, which is after the request was sent, and so never
+// give up an instance that holds a lease. Counted from the arrival of a reply that was slow, or that waited for a frozen process
+// to go on, the lease would end later than the others believe.
+func (f *Follower) extendLease(sent time.Time, live []Peer, now time.Time) {
+	if settled := f.grace.quorumSettled(live); !settled || now.Before(f.grace.until) || f.pending.owes() {
 		return
 	}
-	f.notices[n.Subject] = n.Body
+	if f.grace.end(live) {
+		f.invalidateAll(now)
+	}
+	f.lease.Extend(sent.Add(f.duration - f.margin))
 }
 
 // Events are those since the last call, in the order of the log.
@@ -173,50 +149,59 @@ func (f *Follower) Events() []Event {
 	return events
 }
 
-// ApplyHere makes copies unusable on this instance, also where the log cannot be reached.
-func (f *Follower) ApplyHere(soft bool, ids []invalidation.ID, now time.Time) (position uint64) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.applyHere(invalidation.Entry{Operation: invalidation.Order{Soft: soft}.Operation(), IDs: ids}, now)
-	return f.position
-}
-
-// applyHere applies an entry that is not in the log. The positions of the log move up by one.
-func (f *Follower) applyHere(e invalidation.Entry, now time.Time) {
-	f.position++
-	e.Position = f.position
-	f.ledger.Apply(e, now)
-	f.shift()
-}
-
 // Applied is the Seq of the last entry applied.
 func (f *Follower) Applied() uint64 {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
-	return f.applied
+	return f.positions.applied
+}
+
+// Owes reports whether entries wait to be written that no other instance may know of.
+func (f *Follower) Owes() bool {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.pending.owes()
 }
 
 // View is what operators see of a follower.
 type View struct {
-	History History
-	Applied uint64
-	Behind  uint64 // entries that the log had beyond it at the last answer
-	Floor   uint64 // of the log
-	Current time.Time
-	Peers   []Peer
-	Pending int // entries that wait to be written
+	History  History
+	Applied  uint64
+	Behind   uint64 // entries that the log had beyond the ledger at the last reply
+	Floor    uint64 // of the log
+	Complete time.Time
+	Peers    []Peer
+	Pending  int // entries that wait to be written
 }
 
 // View is a snapshot for operators. Its slices must not be changed.
 func (f *Follower) View() View {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
-	return View{f.history, f.applied, f.behind, f.floor, f.current, f.peers, len(f.pending)}
+	return View{
+		History: f.positions.history, Applied: f.positions.applied, Behind: f.behind, Floor: f.floor, Complete: f.complete,
+		Peers: f.detector.live, Pending: len(f.pending.byKey),
+	}
 }
 
-// Owes reports whether entries wait to be written that others have not heard of.
-func (f *Follower) Owes() bool {
+// Suspected are the instances whose lease must have lapsed (R14). The driver takes them off the server's list, unless their heartbeats
+// have changed since: otherwise the next invalidation waits for them, and the keys of shared claims are shared with them.
+func (f *Follower) Suspected(now time.Time) []Peer {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
-	return f.owes()
+	return f.detector.suspected(now)
+}
+
+// ToLog implements Positions.
+func (f *Follower) ToLog(t invalidation.Token) (LogPosition, bool) {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.positions.toLog(t)
+}
+
+// FromLog implements Positions.
+func (f *Follower) FromLog(p LogPosition) (invalidation.Token, bool) {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.positions.fromLog(p)
 }

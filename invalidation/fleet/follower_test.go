@@ -7,7 +7,7 @@ import (
 	"cacheproxy/invalidation"
 )
 
-// desk is a follower whose questions a test answers by hand, in a time of its own.
+// desk is a follower with a test for a server, in a time of its own.
 type desk struct {
 	t      *testing.T
 	f      *Follower
@@ -27,14 +27,14 @@ const deskLease = 10 * time.Second
 
 // newDesk makes a follower that has joined an empty log.
 func newDesk(t *testing.T) *desk {
-	d := &desk{t: t, ledger: invalidation.NewLedger(), now: epochStart, server: "s1"}
+	d := &desk{t: t, ledger: invalidation.NewLedger(), now: simStart, server: "s1"}
 	d.lease = invalidation.NewLease(d.now)
 	d.f = NewFollower(d.ledger, d.lease, deskLease, "me", 1)
 	d.live = []Peer{{Name: "me"}}
-	if step := d.f.Hear(d.f.Ask(d.now), Answer{Status: OtherHistory, Server: d.server}, d.now); step != Fetch {
+	if step := d.f.Receive(d.f.Request(d.now), SyncReply{Status: OtherHistory, Server: d.server}, d.now); step != FetchSnapshot {
 		t.Fatalf("a newcomer is told to %v", step)
 	}
-	d.f.Load(Snapshot{History: deskHistory}, d.now)
+	d.f.InstallSnapshot(Snapshot{History: deskHistory}, d.now)
 	d.beat()
 	return d
 }
@@ -49,26 +49,26 @@ func (d *desk) write(r invalidation.Record) invalidation.Record {
 	return r
 }
 
-// beat asks and answers until there is nothing new.
+// beat syncs until there is nothing new.
 func (d *desk) beat() {
-	for d.answer(len(d.log)) == AskAgain {
+	for d.reply(len(d.log)) == SyncAgain {
 	}
 }
 
-// answer gives at most so many entries to the next question.
-func (d *desk) answer(most int) Step {
+// reply gives at most so many entries to the next request.
+func (d *desk) reply(most int) Step {
 	for i := range d.live {
 		if d.living && d.live[i].Name != "me" {
 			d.live[i].Beat++
 		}
 	}
-	q := d.f.Ask(d.now)
-	a := Answer{Server: d.server, Terms: d.terms, Seq: uint64(len(d.log)), Live: d.live}
+	q := d.f.Request(d.now)
+	a := SyncReply{Server: d.server, Terms: d.terms, Seq: uint64(len(d.log)), Live: d.live}
 	if q.Applied < a.Seq {
 		rest := d.log[q.Applied:]
 		a.Records = rest[:min(len(rest), most)]
 	}
-	return d.f.Hear(q, a, d.now)
+	return d.f.Receive(q, a, d.now)
 }
 
 func (d *desk) valid() bool { return d.lease.Valid(d.now) }
@@ -81,53 +81,53 @@ func entryOf(n int) invalidation.Record {
 	return invalidation.Record{Operation: invalidation.Invalidate, IDs: []invalidation.ID{simKeyID(n)}}
 }
 
-// The lease counts from when the question was sent (rule Extend), less the margin.
-func TestLeaseCountsFromTheQuestion(t *testing.T) {
+// The lease counts from when the request was sent (R7), less the margin.
+func TestLeaseCountsFromTheRequest(t *testing.T) {
 	d := newDesk(t)
-	q := d.f.Ask(d.now)
+	q := d.f.Request(d.now)
 	sent := d.now
 	d.pass(4 * time.Second)
-	d.f.Hear(q, Answer{Server: d.server, Live: d.live}, d.now)
+	d.f.Receive(q, SyncReply{Server: d.server, Live: d.live}, d.now)
 	end := sent.Add(deskLease - invalidation.Margin(deskLease))
 	if !d.lease.Valid(end.Add(-1)) || d.lease.Valid(end) {
-		t.Errorf("the lease does not end %v after the question", deskLease-invalidation.Margin(deskLease))
+		t.Errorf("the lease does not end %v after the request", deskLease-invalidation.Margin(deskLease))
 	}
 }
 
-// An answer that does not bring everything does not extend the lease (rule Extend).
+// A reply that does not bring everything does not extend the lease (R7).
 func TestLeaseNeedsEverything(t *testing.T) {
 	d := newDesk(t)
 	d.pass(deskLease)
 	for n := range 3 {
 		d.write(entryOf(n))
 	}
-	if step := d.answer(1); step != AskAgain || d.valid() {
+	if step := d.reply(1); step != SyncAgain || d.valid() {
 		t.Fatalf("after one of three entries: step %v, lease %v", step, d.valid())
 	}
-	if d.answer(2); !d.valid() {
+	if d.reply(2); !d.valid() {
 		t.Error("everything is applied, and there is no lease")
 	}
 }
 
-// Of several questions only the answer to the latest counts.
-func TestLateAnswerIsIgnored(t *testing.T) {
+// Of several requests only the reply to the latest counts.
+func TestLateReplyIsIgnored(t *testing.T) {
 	d := newDesk(t)
-	early := d.f.Ask(d.now)
+	early := d.f.Request(d.now)
 	d.pass(deskLease)
-	d.f.Ask(d.now)
+	d.f.Request(d.now)
 	d.write(entryOf(1))
-	if step := d.f.Hear(early, Answer{Server: d.server, Seq: 1, Records: d.log, Live: d.live}, d.now); step != Rest || d.f.Applied() != 0 || d.valid() {
+	if step := d.f.Receive(early, SyncReply{Server: d.server, Seq: 1, Records: d.log, Live: d.live}, d.now); step != Idle || d.f.Applied() != 0 || d.valid() {
 		t.Errorf("step %v, applied %d, lease %v", step, d.f.Applied(), d.valid())
 	}
 }
 
 // Who has lost its lease takes none from another server until the others have had time to write what that one has lost.
-func TestAnotherServerIsNotTrustedAtOnce(t *testing.T) {
+func TestGraceAfterAnotherServer(t *testing.T) {
 	for _, c := range []struct {
-		name    string
-		away    time.Duration
-		server  string
-		trusted bool
+		name   string
+		away   time.Duration
+		server string
+		leased bool
 	}{
 		{"the same server", deskLease, "s1", true},
 		{"another server", deskLease, "s2", false},
@@ -138,8 +138,8 @@ func TestAnotherServerIsNotTrustedAtOnce(t *testing.T) {
 			d.pass(c.away)
 			d.server = c.server
 			d.beat()
-			if d.valid() != c.trusted {
-				t.Fatalf("lease %v, want %v", d.valid(), c.trusted)
+			if d.valid() != c.leased {
+				t.Fatalf("lease %v, want %v", d.valid(), c.leased)
 			}
 			d.pass(deskLease + invalidation.Margin(deskLease))
 			if d.beat(); !d.valid() {
@@ -151,7 +151,7 @@ func TestAnotherServerIsNotTrustedAtOnce(t *testing.T) {
 
 // Who has lost its lease, and meets another server, waits for what those that are there have to say: for a heartbeat of each, and
 // for the end of what it owes. One that says nothing more does not keep it waiting once it was taken off the list.
-func TestOthersAreHeardFirst(t *testing.T) {
+func TestQuorumSettlesFirst(t *testing.T) {
 	d := newDesk(t)
 	d.pass(deskLease)
 	d.server = "s2"
@@ -191,18 +191,18 @@ func TestConfirmationInANewLog(t *testing.T) {
 		at   time.Duration // from when purges can be confirmed
 	}{
 		{"it was emptied", 0, func(d *desk) {
-			d.f.Hear(d.f.Ask(d.now), Answer{Status: NoHistory}, d.now)
-			d.f.Hear(d.f.Ask(d.now), Answer{Status: OtherHistory}, d.now)
+			d.f.Receive(d.f.Request(d.now), SyncReply{Status: NoHistory}, d.now)
+			d.f.Receive(d.f.Request(d.now), SyncReply{Status: OtherHistory}, d.now)
 		}, deskLease + invalidation.Margin(deskLease)},
 		{"it was emptied before this instance came", time.Second, func(d *desk) {
 			d.lease = invalidation.NewLease(d.now)
 			d.f = NewFollower(invalidation.NewLedger(), d.lease, deskLease, "me", 1)
-			d.f.Hear(d.f.Ask(d.now), Answer{Status: OtherHistory}, d.now)
+			d.f.Receive(d.f.Request(d.now), SyncReply{Status: OtherHistory}, d.now)
 		}, deskLease + invalidation.Margin(deskLease) - time.Second},
 		{"it has been there for long", time.Hour, func(d *desk) {
 			d.lease = invalidation.NewLease(d.now)
 			d.f = NewFollower(invalidation.NewLedger(), d.lease, deskLease, "me", 1)
-			d.f.Hear(d.f.Ask(d.now), Answer{Status: OtherHistory}, d.now)
+			d.f.Receive(d.f.Request(d.now), SyncReply{Status: OtherHistory}, d.now)
 		}, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -210,10 +210,10 @@ func TestConfirmationInANewLog(t *testing.T) {
 			d.pass(time.Second)
 			d.log = nil
 			c.does(d)
-			d.f.Load(Snapshot{History: NewHistory([16]byte{7}), Age: c.age}, d.now)
-			d.f.Hear(d.f.Ask(d.now), Answer{Server: d.server, Up: time.Hour, Live: d.live}, d.now)
+			d.f.InstallSnapshot(Snapshot{History: NewHistory([16]byte{7}), Age: c.age}, d.now)
+			d.f.Receive(d.f.Request(d.now), SyncReply{Server: d.server, Up: time.Hour, Live: d.live}, d.now)
 			done := func() bool {
-				done, _ := d.f.Confirm(1).Hear([]Peer{{Name: "me", Applied: 1}}, d.now)
+				done, _ := d.f.Confirm(1).Observe([]Peer{{Name: "me", Applied: 1}}, d.now)
 				return done
 			}
 			if c.at > 0 {
@@ -239,17 +239,17 @@ func TestConfirmationAfterTakeover(t *testing.T) {
 	d.write(entryOf(1))
 	d.beat()
 	applied := []Peer{{Name: "me", Applied: 1}}
-	if done, _ := d.f.Confirm(1).Hear(applied, d.now); !done {
+	if done, _ := d.f.Confirm(1).Observe(applied, d.now); !done {
 		t.Fatal("not confirmed although all have applied it")
 	}
 	d.server = "s2"
 	d.beat()
 	c := d.f.Confirm(1)
-	if done, _ := c.Hear(applied, d.now); done {
+	if done, _ := c.Observe(applied, d.now); done {
 		t.Error("confirmed while others may still be with the server before")
 	}
 	d.pass(deskLease + invalidation.Margin(deskLease))
-	if done, _ := c.Hear(applied, d.now); !done {
+	if done, _ := c.Observe(applied, d.now); !done {
 		t.Error("still not confirmed")
 	}
 }
@@ -263,9 +263,9 @@ func TestCopiesMoveToAnotherHistory(t *testing.T) {
 	d.write(entryOf(2))
 	d.beat()
 	d.log = nil
-	d.f.Hear(d.f.Ask(d.now), Answer{Status: OtherHistory, Server: "s2"}, d.now)
-	d.f.Load(Snapshot{History: NewHistory([16]byte{7})}, d.now)
-	if _, ok := d.f.Share(s.Token()); ok {
+	d.f.Receive(d.f.Request(d.now), SyncReply{Status: OtherHistory, Server: "s2"}, d.now)
+	d.f.InstallSnapshot(Snapshot{History: NewHistory([16]byte{7})}, d.now)
+	if _, ok := d.f.ToLog(s.Token()); ok {
 		t.Error("a position of the log before is handed on as one of this one")
 	}
 	d.write(entryOf(3))
@@ -273,7 +273,7 @@ func TestCopiesMoveToAnotherHistory(t *testing.T) {
 	if v := d.ledger.Check(&s, ids); v != invalidation.Valid {
 		t.Fatalf("the copy is %v", v)
 	}
-	at, ok := d.f.Share(s.Checked())
+	at, ok := d.f.ToLog(s.Checked())
 	if !ok || at.Seq != 1 {
 		t.Errorf("checked, it stands at %+v, %v", at, ok)
 	}

@@ -11,136 +11,115 @@ import (
 	"github.com/cespare/xxhash/v2"
 )
 
-// maxPending bounds the entries that wait to be written. Beyond it they become one that invalidates everything.
+// maxPending bounds the entries that wait to be written. Beyond it one entry takes the place of all, and invalidates everything.
 const maxPending = 1 << 16
 
-// pending is an entry that is to be written to the log unless another instance does so first.
-type pending struct {
+// pendingEntries are the entries that this instance has to write to the log, unless another instance does so first. Each has a
+// key (Record.Repeats), which every instance with the same reason to write the entry derives alike: the first entry with that
+// key in the log settles the matter for all. An entry stays pending until it comes back in the log: the server
+// may lose what was sent.
+//
+// Follower.mu guards all fields. The goroutine that follows the log and those that serve requests write them.
+type pendingEntries struct {
+	salt  uint64 // of this instance
+	byKey map[uint64]*pendingEntry
+}
+
+type pendingEntry struct {
 	record invalidation.Record
 	due    time.Time
-	// owed entries make up for what others have not heard of yet: no lease is taken before they are in the log.
-	owed bool
+	owed   bool // no other instance may know of the entry: no lease is taken before it is in the log (R12)
 }
 
-// owe has an entry written, and again until it comes back in the log. The caller holds mu.
-func (f *Follower) owe(key uint64, r invalidation.Record, due time.Time, owed bool) {
-	if len(f.pending) >= maxPending {
-		clear(f.pending)
-		key, r = f.spread(0, "everything"), invalidation.Record{Operation: invalidation.Invalidate, IDs: []invalidation.ID{allID}}
+// add has an entry written at a time, and again until it comes back in the log.
+func (p *pendingEntries) add(key uint64, r invalidation.Record, due time.Time, owed bool) {
+	if len(p.byKey) >= maxPending {
+		clear(p.byKey)
+		key, r = p.ownKey(0, "everything"), invalidation.Record{Operation: invalidation.Invalidate, IDs: []invalidation.ID{allID}}
 	}
 	r.Seq, r.Nonce, r.Repeats = 0, 0, key
-	f.pending[key] = &pending{record: r, due: due, owed: owed}
+	p.byKey[key] = &pendingEntry{record: r, due: due, owed: owed}
 }
 
-// owes reports whether entries wait to be written that nobody else may know of.
-func (f *Follower) owes() bool {
-	for _, p := range f.pending {
-		if p.owed {
+// owes reports whether an owed entry is pending.
+func (p *pendingEntries) owes() bool {
+	for _, e := range p.byKey {
+		if e.owed {
 			return true
 		}
 	}
 	return false
 }
 
-// Queue has an entry written as soon as the log can be reached, under a key that nothing else has. It was applied here already.
-func (f *Follower) Queue(key uint64, r invalidation.Record, now time.Time) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.owe(key, r, now, true)
-}
-
-// Hold makes this instance the one that keeps a fence standing until it calls Abandon, or ends it. The fence must have been
-// applied.
-func (f *Follower) Hold(fence uint64, now time.Time) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if s := f.fences[fence]; s != nil {
-		s.renew = now.Add(FenceLife / 3)
-	}
-}
-
-// Abandon leaves a fence to end by itself after hold.
-func (f *Follower) Abandon(fence uint64, hold time.Duration, now time.Time) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	s := f.fences[fence]
-	if s == nil {
-		return
-	}
-	s.renew = time.Time{}
-	f.owe(f.spread(fence, "abandon"), invalidation.Record{Operation: invalidation.BeginFence, IDs: s.ids, Fence: fence, Life: hold}, now, false)
-}
-
-// followUp takes note of what a record settles, and of what it asks for later. The caller holds mu.
-func (f *Follower) followUp(r invalidation.Record, now time.Time) {
-	delete(f.pending, r.Nonce)
+// observe takes note of what an entry of the log settles, and of the repetition that the entry asks for (Record.Settle).
+func (p *pendingEntries) observe(r invalidation.Record, now time.Time) {
+	delete(p.byKey, r.Nonce)
 	if r.Repeats != 0 {
-		delete(f.pending, r.Repeats)
+		delete(p.byKey, r.Repeats)
 	}
 	if r.Operation == invalidation.EndFence {
-		delete(f.pending, f.expiry(r.Fence))
+		delete(p.byKey, expiryKey(r.Fence))
 	}
 	if r.Settle > 0 && r.Operation != invalidation.Announce {
 		op := r.Operation
 		if op != invalidation.InvalidateSoft {
 			op = invalidation.Invalidate
 		}
-		key := f.key(r.Nonce, "settle")
-		f.owe(key, invalidation.Record{Operation: op, IDs: r.IDs}, now.Add(r.Settle+f.stagger(key)), false)
+		key := keyOf(r.Nonce, "settle")
+		p.add(key, invalidation.Record{Operation: op, IDs: r.IDs}, now.Add(r.Settle+p.jitter(key)), false)
 	}
 }
 
-// Due are records to be written now, as many as asked for: what was lost or queued, what has to be repeated, and fences to be
-// renewed or to be ended in place of a writer that has died. They are handed out again after a while unless they come back in
-// the log.
-func (f *Follower) Due(most int, now time.Time) []invalidation.Record {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	due := f.dueFences(now)
-	for _, key := range slices.Sorted(maps.Keys(f.pending)) {
+// take appends the entries that are due, up to most records altogether. Each is due again after resendAfter.
+func (p *pendingEntries) take(due []invalidation.Record, most int, now time.Time) []invalidation.Record {
+	for _, key := range slices.Sorted(maps.Keys(p.byKey)) {
 		if len(due) >= most {
 			break
 		}
-		if p := f.pending[key]; !now.Before(p.due) {
-			p.due = now.Add(resendAfter)
-			due = append(due, p.record)
+		if e := p.byKey[key]; !now.Before(e.due) {
+			e.due = now.Add(resendAfter)
+			due = append(due, e.record)
 		}
 	}
 	return due
 }
 
-// dueFences are the renewals of fences that are due. It notes which fences have to be ended.
-func (f *Follower) dueFences(now time.Time) (due []invalidation.Record) {
-	for _, id := range slices.Sorted(maps.Keys(f.fences)) {
-		s := f.fences[id]
-		switch {
-		case !s.renew.IsZero():
-			if !now.Before(s.renew) {
-				s.renew = now.Add(FenceLife / 3)
-				due = append(due, invalidation.Record{Operation: invalidation.BeginFence, IDs: s.ids, Fence: id, Life: FenceLife})
-			}
-		case !now.Before(s.until):
-			key := f.expiry(id)
-			if f.pending[key] == nil {
-				f.owe(key, invalidation.Record{Operation: invalidation.EndFence, IDs: s.ids, Fence: id}, now.Add(f.stagger(key)), false)
-			}
-		}
-	}
-	return due
+// ownKey derives a key that no other instance derives.
+func (p *pendingEntries) ownKey(of uint64, why string) uint64 { return keyOf(of^p.salt, why) }
+
+// jitter is how much later than another instance this one writes what each of them would write: the first to write spares the
+// others.
+func (p *pendingEntries) jitter(key uint64) time.Duration {
+	return time.Duration(p.ownKey(key, "stagger")%400) * time.Millisecond
 }
 
-// expiry is the number under which the end of a fence is written whose writer has died.
-func (f *Follower) expiry(fence uint64) uint64 { return f.key(fence, "expiry") }
-
-// key derives a number that every instance derives alike.
-func (f *Follower) key(of uint64, why string) uint64 {
+// keyOf derives a key that every instance derives alike. Instances of other versions have to: the words are part of the protocol.
+func keyOf(of uint64, why string) uint64 {
 	return xxhash.Sum64String(string(binary.BigEndian.AppendUint64(nil, of)) + why)
 }
 
-// spread derives a number of this instance's own.
-func (f *Follower) spread(of uint64, why string) uint64 { return f.key(of^f.salt, why) }
+// expiryKey is the key under which an instance writes the end of a fence whose writer has died.
+func expiryKey(fence uint64) uint64 { return keyOf(fence, "expiry") }
 
-// stagger is how much later than another instance this one does what each would do: the first to do it spares the others.
-func (f *Follower) stagger(key uint64) time.Duration {
-	return time.Duration(f.spread(key, "stagger")%400) * time.Millisecond
+// Queue has an entry written as soon as the server can be reached, under a key that nothing else has. The caller has applied the
+// entry with ApplyLocally.
+func (f *Follower) Queue(key uint64, r invalidation.Record, now time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.pending.add(key, r, now, true)
+}
+
+// Due are the records to be written now, as many as asked for: renewals of this instance's fences, what was lost or queued,
+// repetitions, and the ends of fences whose writer has died. The driver draws a nonce for each. A record that does not come back
+// in the log is handed out again.
+func (f *Follower) Due(most int, now time.Time) []invalidation.Record {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	due := f.fences.renewals(now)
+	for _, end := range f.fences.expired(now) {
+		if key := expiryKey(end.Fence); f.pending.byKey[key] == nil {
+			f.pending.add(key, end, now.Add(f.pending.jitter(key)), false)
+		}
+	}
+	return f.pending.take(due, most, now)
 }

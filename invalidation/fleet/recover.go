@@ -2,23 +2,22 @@ package fleet
 
 import (
 	"cmp"
-	"maps"
 	"slices"
 	"time"
 
 	"cacheproxy/invalidation"
 )
 
-// Snapshot is what the log amounts to, for who has not followed it. It need not be of one moment: what has changed since Seq
-// comes with the entries that follow.
+// Snapshot is what the log amounts to, for an instance that has not followed it. The parts may be read at different moments after
+// Seq, since marks only rise: what a part shows beyond Seq comes again with the entries after Seq.
 type Snapshot struct {
 	History History
 	Seq     uint64
 	Nonce   uint64        // of the entry at Seq
-	Floor   uint64        // copies from before it cannot be judged
-	Age     time.Duration // for how long the history is known to have lasted
+	Floor   uint64        // Seq below which the server has forgotten marks
+	Age     time.Duration // how long the history is known to have lasted
 	Marks   []Mark
-	Fences  []invalidation.Record // BeginFence of those that stand
+	Fences  []invalidation.Record // BeginFence of the open ones
 	Notices []invalidation.Notice
 }
 
@@ -29,20 +28,29 @@ type Mark struct {
 	Soft bool
 }
 
-// Load takes a snapshot in: of a log that goes on further than this instance has followed it, or of another.
-func (f *Follower) Load(s Snapshot, now time.Time) {
+// InstallSnapshot takes in a snapshot: of the log that this instance follows, where that was trimmed (R9b), or of another (R10).
+func (f *Follower) InstallSnapshot(s Snapshot, now time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	entered := s.History != f.history
-	if entered {
-		f.from(now.Add(-s.Age))
-		f.enter(s.History, now)
-	} else if s.Seq < f.applied {
-		return // the log has lost its end since: the next answer says so
+	newLog := s.History != f.positions.history
+	if newLog {
+		f.grace.startEpoch(now.Add(-s.Age))
+		f.enterHistory(s.History, now)
+	} else if s.Seq < f.positions.applied {
+		return // the log has lost its end since: the next reply says so
 	}
+	f.installMarks(s, now)
+	f.positions.advance(invalidation.Record{Seq: s.Seq, Nonce: s.Nonce}, s.Seq+f.positions.offset(), now)
+	f.installFences(s.Fences, now)
+	f.installNotices(s.Notices, newLog)
+}
+
+// installMarks applies the marks that this instance lacks. A mark beyond the snapshot's Seq is applied at that Seq: the entry that
+// set it follows in the log. Applied at its own Seq, the mark would move the ledger beyond entries that are still to
+// come, and a copy fetched meanwhile would count as newer than those. The caller holds mu.
+func (f *Follower) installMarks(s Snapshot, now time.Time) {
 	slices.SortFunc(s.Marks, func(a, b Mark) int { return cmp.Compare(a.Seq, b.Seq) })
-	offset := f.segments[len(f.segments)-1].offset
-	known := f.applied
+	offset, known := f.positions.offset(), f.positions.applied
 	if s.Floor > known {
 		f.ledger.RaiseFloor(s.Floor + offset)
 	}
@@ -56,93 +64,65 @@ func (f *Follower) Load(s Snapshot, now time.Time) {
 			f.ledger.Apply(e, now)
 		}
 	}
-	f.position, f.applied, f.nonce = s.Seq+offset, s.Seq, s.Nonce
-	f.ring.push(invalidation.Record{Seq: s.Seq, Nonce: s.Nonce}, now)
-	f.reconcile(s.Fences, now)
-	f.renotice(s.Notices, entered)
 }
 
-// renotice tells of the notices of a snapshot, and that others were taken back. A log that has just begun holds none yet: what
-// was announced in the one before stays.
-func (f *Follower) renotice(notices []invalidation.Notice, entered bool) {
-	stand := map[string]bool{}
-	for _, n := range notices {
-		stand[n.Subject] = true
-		f.note(n)
-		f.events = append(f.events, Event{Notice: n})
-	}
-	if entered {
-		return
-	}
-	for _, subject := range slices.Sorted(maps.Keys(f.notices)) {
-		if !stand[subject] {
-			f.note(invalidation.Notice{Subject: subject})
-			f.events = append(f.events, Event{Notice: invalidation.Notice{Subject: subject}})
-		}
-	}
-}
-
-// reconcile has the fences stand that stand on the server, and no others. It brings the ledger to the position.
-func (f *Follower) reconcile(fences []invalidation.Record, now time.Time) {
-	stand := map[uint64]bool{}
+// installFences opens the fences that are open on the server, and ends the others, except this instance's own: their beginning may
+// be on its way. It brings the ledger to the snapshot's position. The caller holds mu.
+func (f *Follower) installFences(fences []invalidation.Record, now time.Time) {
+	position, open := f.positions.local, map[uint64]bool{}
 	for _, r := range fences {
-		stand[r.Fence] = true
-		e := invalidation.Entry{Position: f.position, Operation: invalidation.BeginFence, IDs: r.IDs}
-		if f.begin(r, f.position, now) {
+		open[r.Fence] = true
+		e := invalidation.Entry{Position: position, Operation: invalidation.BeginFence, IDs: r.IDs}
+		if f.fences.begin(r, position, now) {
 			e.Operation = invalidation.Invalidate
 		}
 		f.ledger.Apply(e, now)
 	}
-	for id, s := range f.fences {
-		if !stand[id] && s.renew.IsZero() {
-			f.ledger.Apply(invalidation.Entry{Position: f.position, Operation: invalidation.EndFence, IDs: s.ids, Fenced: len(s.ids)}, now)
-			delete(f.fences, id)
+	for number, s := range f.fences.byNumber {
+		if !open[number] && s.renewAt.IsZero() {
+			f.ledger.Apply(invalidation.Entry{Position: position, Operation: invalidation.EndFence, IDs: s.ids, Fenced: len(s.ids)}, now)
+			delete(f.fences.byNumber, number)
 		}
 	}
-	f.ledger.Apply(invalidation.Entry{Position: f.position, Operation: invalidation.Announce}, now)
+	f.ledger.Apply(invalidation.Entry{Position: position, Operation: invalidation.Announce}, now)
 }
 
-// enter leaves one history for another. What the one before has invalidated lately is written into the new one: an instance
-// that had not heard of it yet must not miss it. Who was out of touch waits for the others to do so, and knows nothing where
-// one of them does not appear any more.
-func (f *Follower) enter(h History, now time.Time) {
-	if f.history != (History{}) {
-		f.from(now) // nobody has to be in the new one yet
+// enterHistory leaves one log for another (R10). The late entries of the old log are written into the new one: an instance that
+// had not applied them yet must not miss them. An instance whose lease has lapsed may be the one that has missed something: it waits for
+// the others to write, and gives up its copies after a time out of touch that is longer than the others remember. The caller holds mu.
+func (f *Follower) enterHistory(h History, now time.Time) {
+	if f.positions.history != (History{}) {
+		f.grace.startEpoch(now) // no instance has to be in the new log yet
 		if !f.lease.Valid(now) {
-			f.wait(now)
-			f.missing = nil
-			for _, p := range f.peers {
+			f.grace.begin(now)
+			f.grace.missing = nil
+			for _, p := range f.detector.live {
 				if p.Name != f.name {
-					f.missing = append(f.missing, p.Name)
+					f.grace.missing = append(f.grace.missing, p.Name)
 				}
 			}
-			if now.Sub(f.current) > reissueWindow-f.patience() {
-				f.forget(now) // longer than the others remember
+			if now.Sub(f.complete) > reissueWindow-f.grace.leaseTimeout {
+				f.invalidateAll(now) // longer than the others remember
 			}
 		}
-		for _, e := range f.ring.entries {
+		for _, e := range f.positions.ring.entries {
 			f.lose(e.record, now, now.Sub(e.at) <= reissueWindow && e.record.Operation != invalidation.Announce)
 		}
-		if now.Sub(f.current) <= reissueWindow {
+		if now.Sub(f.complete) <= reissueWindow {
 			f.announceAgain(now)
 		}
 	}
-	f.history, f.applied, f.nonce, f.terms = h, 0, 0, nil
-	f.ring, f.segments = ring{}, []segment{{first: 0, offset: f.position}}
+	f.positions.enter(h)
 }
 
-// announceAgain has what was announced written into a log that does not hold it. Instances that know the same write the same.
-func (f *Follower) announceAgain(now time.Time) {
-	for subject, body := range f.notices {
-		key := f.key(0, "notice "+subject+string(body))
-		f.owe(key, invalidation.Record{Operation: invalidation.Announce, Notice: invalidation.Notice{Subject: subject, Body: body}}, now.Add(f.stagger(key)), true)
-	}
-}
-
-// lose tells of an entry that is not in the log any more, and has it written again.
-func (f *Follower) lose(r invalidation.Record, now time.Time, again bool) {
+// lose tells of an entry that is not in the log any more, and reissues it where asked to. The caller holds mu.
+//
+// The key of the new entry is that of the lost one, or its nonce: every instance that has applied the lost entry derives the same
+// key, and the first to write spares the others. The nonce is another: with the old one, an entry at the same Seq after other
+// entries would make two logs match that differ.
+func (f *Follower) lose(r invalidation.Record, now time.Time, reissue bool) {
 	f.events = append(f.events, Event{Nonce: r.Nonce, Lost: true})
-	if !again || len(r.IDs) == 0 && r.Operation != invalidation.Announce {
+	if !reissue || len(r.IDs) == 0 && r.Operation != invalidation.Announce {
 		return
 	}
 	key := r.Repeats
@@ -150,50 +130,49 @@ func (f *Follower) lose(r invalidation.Record, now time.Time, again bool) {
 		key = r.Nonce
 	}
 	if r.Operation == invalidation.BeginFence {
-		// Its end may be in the log already, and then it would stand for ever. Here it stands as it did.
+		// Its end may be in the log already, and a beginning after its end would stay open for ever. On this instance the fence
+		// stays open as it is.
 		r.Operation, r.Fence, r.Life = invalidation.Invalidate, 0, 0
 	}
-	f.owe(key, r, now.Add(f.stagger(key)), true)
+	f.pending.add(key, r, now.Add(f.pending.jitter(key)), true)
 }
 
-// Place is where an entry stands in a log.
+// Place is where an entry stands in a log. Two logs that have the same nonce at the same Seq are the same up to there.
 type Place struct{ Seq, Nonce uint64 }
 
-// Common is the first of the places, which must be in descending order, that the log has in common with what was applied
+// LastCommon is the first of the places, which must be in descending order, at which the server's log is the one that was applied
 // here.
-func (f *Follower) Common(places []Place) (common Place, ok bool) {
+func (f *Follower) LastCommon(places []Place) (common Place, ok bool) {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
 	for _, p := range places {
-		if e, known := f.ring.at(p.Seq); known && e.record.Nonce == p.Nonce {
+		if e, known := f.positions.ring.at(p.Seq); known && e.record.Nonce == p.Nonce {
 			return p, true
 		}
 	}
 	return Place{}, false
 }
 
-// Diverge goes back to the last place in common, from where the log is followed anew. What was applied beyond it stays
-// applied here, and is written again for the others. Without such a place nothing is known any more: all copies become
-// unusable, and the next answer has the log fetched.
-func (f *Follower) Diverge(common Place, found bool, now time.Time) {
+// Rewind goes back to the last entry in common, from where the log is followed anew (R9). The entries beyond that one stay applied
+// here, and are written again for the others. Without an entry in common nothing is known any more: the lease is revoked,
+// all copies become unusable, and the next reply asks for a snapshot.
+func (f *Follower) Rewind(common Place, found bool, now time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	_, known := f.ring.at(common.Seq)
+	_, known := f.positions.ring.at(common.Seq)
 	if !found || !known {
 		f.lease.Revoke(now) // copies of others could be judged by what is left of the log, which is too little
 	}
 	if !f.lease.Valid(now) {
-		f.wait(now)
+		f.grace.begin(now)
 	}
-	f.from(now) // others may be registered at positions that are not in this log
+	f.grace.startEpoch(now) // others may be registered at positions that are not in this log
 	if !found || !known {
-		f.forget(now)
-		f.enter(History{}, now)
+		f.invalidateAll(now)
+		f.enterHistory(History{}, now)
 		return
 	}
-	for _, e := range f.ring.cut(common.Seq) {
+	for _, e := range f.positions.rewind(common) {
 		f.lose(e.record, now, true)
 	}
-	f.applied, f.nonce = common.Seq, common.Nonce
-	f.shift()
 }

@@ -11,16 +11,16 @@ import (
 func (d *desk) diverge(keep int) {
 	d.log = d.log[:keep]
 	d.server, d.terms = d.server+"'", append(d.terms, Term{uint32(len(d.terms)) + 1, uint64(keep)})
-	q := d.f.Ask(d.now)
-	if step := d.f.Hear(q, Answer{Status: Diverged, Server: d.server}, d.now); step != Compare {
+	q := d.f.Request(d.now)
+	if step := d.f.Receive(q, SyncReply{Status: Diverged, Server: d.server}, d.now); step != CompareLogs {
 		d.t.Fatalf("step %v", step)
 	}
 	var places []Place
 	for i := len(d.log) - 1; i >= 0; i-- {
 		places = append(places, Place{d.log[i].Seq, d.log[i].Nonce})
 	}
-	common, found := d.f.Common(places)
-	d.f.Diverge(common, found, d.now)
+	common, found := d.f.LastCommon(places)
+	d.f.Rewind(common, found, d.now)
 }
 
 // What a server has lost is written again for those who had not applied it; here it holds all the time, and copies from before
@@ -42,7 +42,7 @@ func TestLostEntriesAreWrittenAgain(t *testing.T) {
 	}
 	d.write(entryOf(9)) // another entry comes to stand in its place
 	d.beat()
-	if at, ok := d.f.Share(after); !ok || at.Seq != 1 {
+	if at, ok := d.f.ToLog(after); !ok || at.Seq != 1 {
 		t.Errorf("a token from before the loss stands for %+v, %v; want the last entry in common", at, ok)
 	}
 	d.pass(time.Second) // of staggering
@@ -69,7 +69,7 @@ func TestLostEntriesAreWrittenAgain(t *testing.T) {
 func TestOwedEntriesGoBeforeTheLease(t *testing.T) {
 	d := newDesk(t)
 	d.pass(deskLease)
-	d.f.ApplyHere(false, []invalidation.ID{simKeyID(1)}, d.now)
+	d.f.ApplyLocally(false, []invalidation.ID{simKeyID(1)}, d.now)
 	d.f.Queue(55, entryOf(1), d.now)
 	if d.beat(); d.valid() {
 		t.Fatal("a lease although a purge is queued")
@@ -111,8 +111,8 @@ func TestAnotherHistory(t *testing.T) {
 	other := NewHistory([16]byte{9})
 	enter := func(d *desk) {
 		d.log, d.server = nil, "s9"
-		d.f.Hear(d.f.Ask(d.now), Answer{Status: OtherHistory, Server: d.server}, d.now)
-		d.f.Load(Snapshot{History: other}, d.now)
+		d.f.Receive(d.f.Request(d.now), SyncReply{Status: OtherHistory, Server: d.server}, d.now)
+		d.f.InstallSnapshot(Snapshot{History: other}, d.now)
 		d.pass(time.Second)
 		for _, r := range d.f.Due(100, d.now) {
 			d.write(r)
@@ -151,7 +151,7 @@ func TestAnotherHistory(t *testing.T) {
 			if d.admits(token, simKeyID(2)) != c.kept || d.admits(token, simKeyID(1)) {
 				t.Errorf("copies kept: %v, want %v", d.admits(token, simKeyID(2)), c.kept)
 			}
-			if _, ok := d.f.Adopt(Shared{History: deskHistory.in(1)}); ok {
+			if _, ok := d.f.FromLog(LogPosition{History: deskHistory.in(1)}); ok {
 				t.Error("a position of the log before is taken")
 			}
 		})
@@ -164,10 +164,10 @@ func TestSnapshotAfterGap(t *testing.T) {
 	d.write(entryOf(1))
 	d.beat()
 	token := d.ledger.Token()
-	if step := d.f.Hear(d.f.Ask(d.now), Answer{Status: Gap, Server: d.server}, d.now); step != Fetch {
+	if step := d.f.Receive(d.f.Request(d.now), SyncReply{Status: Gap, Server: d.server}, d.now); step != FetchSnapshot {
 		t.Fatalf("step %v", step)
 	}
-	d.f.Load(Snapshot{
+	d.f.InstallSnapshot(Snapshot{
 		History: deskHistory, Seq: 90, Nonce: 9007,
 		Marks:  []Mark{{ID: simKeyID(3), Seq: 95}, {ID: simKeyID(1), Seq: 1}, {ID: simKeyID(2), Seq: 50}, {ID: simKeyID(4), Seq: 60, Soft: true}},
 		Fences: []invalidation.Record{{Operation: invalidation.BeginFence, IDs: []invalidation.ID{simKeyID(5)}, Fence: 5, Life: time.Minute}},
@@ -178,13 +178,13 @@ func TestSnapshotAfterGap(t *testing.T) {
 		}
 	}
 	now := d.ledger.Token()
-	if at, ok := d.f.Share(now); !ok || at.Seq != 90 || at.Nonce != 9007 {
+	if at, ok := d.f.ToLog(now); !ok || at.Seq != 90 || at.Nonce != 9007 {
 		t.Errorf("the position is %+v, %v", at, ok)
 	}
 	if !d.admits(now, simKeyID(2)) || d.admits(now, simKeyID(5)) {
 		t.Error("what is fetched now is not judged by the marks and the fence")
 	}
-	d.f.Load(Snapshot{History: deskHistory, Seq: 200, Nonce: 1, Floor: 150}, d.now)
+	d.f.InstallSnapshot(Snapshot{History: deskHistory, Seq: 200, Nonce: 1, Floor: 150}, d.now)
 	if d.admits(now, simKeyID(6)) || !d.admits(d.ledger.Token(), simKeyID(6)) {
 		t.Error("the floor of the snapshot has no effect")
 	}
@@ -199,20 +199,20 @@ func TestTerms(t *testing.T) {
 	for n := range 20 {
 		d.write(entryOf(n))
 	}
-	q := d.f.Ask(d.now)
-	d.f.Hear(q, Answer{Server: d.server, Terms: []Term{{1, 0}, {2, 5}, {3, 12}}, Seq: 20, Records: d.log, Live: d.live}, d.now)
-	place := func(term uint32, seq uint64) Shared {
-		return Shared{History: deskHistory.in(term), Seq: seq, Nonce: d.log[max(seq, 1)-1].Nonce}
+	q := d.f.Request(d.now)
+	d.f.Receive(q, SyncReply{Server: d.server, Terms: []Term{{1, 0}, {2, 5}, {3, 12}}, Seq: 20, Records: d.log, Live: d.live}, d.now)
+	place := func(term uint32, seq uint64) LogPosition {
+		return LogPosition{History: deskHistory.in(term), Seq: seq, Nonce: d.log[max(seq, 1)-1].Nonce}
 	}
 	for _, c := range []struct {
-		at Shared
+		at LogPosition
 		ok bool
 	}{
 		{place(3, 20), true}, {place(2, 12), true}, {place(2, 13), false}, {place(1, 5), true}, {place(1, 6), false},
 		{place(1, 12), false}, {place(0, 1), false}, {place(9, 1), false}, {place(4, 1), false},
-		{Shared{History: deskHistory.in(3), Seq: 20, Nonce: 1}, false}, {Shared{History: deskHistory.in(3), Seq: 21}, false},
+		{LogPosition{History: deskHistory.in(3), Seq: 20, Nonce: 1}, false}, {LogPosition{History: deskHistory.in(3), Seq: 21}, false},
 	} {
-		if _, ok := d.f.Adopt(c.at); ok != c.ok {
+		if _, ok := d.f.FromLog(c.at); ok != c.ok {
 			t.Errorf("%+v: taken %v, want %v", c.at, ok, c.ok)
 		}
 	}
@@ -230,8 +230,8 @@ func TestNoticesAreKept(t *testing.T) {
 	d.write(note("c", ""))
 	d.beat()
 	d.f.Events()
-	d.f.Hear(d.f.Ask(d.now), Answer{Status: Gap, Server: d.server}, d.now)
-	d.f.Load(Snapshot{History: deskHistory, Seq: 90, Nonce: 9, Notices: []invalidation.Notice{{Subject: "a", Body: []byte("2")}}}, d.now)
+	d.f.Receive(d.f.Request(d.now), SyncReply{Status: Gap, Server: d.server}, d.now)
+	d.f.InstallSnapshot(Snapshot{History: deskHistory, Seq: 90, Nonce: 9, Notices: []invalidation.Notice{{Subject: "a", Body: []byte("2")}}}, d.now)
 	told := map[string]string{}
 	for _, e := range d.f.Events() {
 		told[e.Notice.Subject] = string(e.Notice.Body)
@@ -239,8 +239,8 @@ func TestNoticesAreKept(t *testing.T) {
 	if b, ok := told["b"]; len(told) != 2 || told["a"] != "2" || !ok || b != "" {
 		t.Errorf("told of %q after a gap", told)
 	}
-	d.f.Hear(d.f.Ask(d.now), Answer{Status: OtherHistory, Server: "s2"}, d.now)
-	d.f.Load(Snapshot{History: NewHistory([16]byte{7})}, d.now)
+	d.f.Receive(d.f.Request(d.now), SyncReply{Status: OtherHistory, Server: "s2"}, d.now)
+	d.f.InstallSnapshot(Snapshot{History: NewHistory([16]byte{7})}, d.now)
 	for _, e := range d.f.Events() {
 		if e.Notice.Subject != "" {
 			t.Errorf("a log that begins anew takes back what was announced: %+v", e)

@@ -16,7 +16,7 @@ type simInstance struct {
 	up      bool
 	paused  time.Duration // until then nothing happens
 	cut     time.Duration // until then nothing reaches the server
-	asking  bool          // a question is under way
+	syncing bool          // a request is under way
 	wanted  bool          // another is to follow it
 	server  *node
 	name    string
@@ -51,7 +51,7 @@ func (i *simInstance) boot() {
 	i.name = fmt.Sprintf("i%d.%d", i.number, i.life)
 	i.ledger, i.lease = invalidation.NewLedger(), invalidation.NewLease(w.clock())
 	i.follower = NewFollower(i.ledger, i.lease, simLease, i.name, uint64(i.number*1000+i.life))
-	i.asking, i.wanted = false, false
+	i.syncing, i.wanted = false, false
 	i.memory, i.flights, i.waiting = map[int]*simCopy{}, map[int]*simFlight{}, map[uint64]*simWait{}
 	i.early = map[uint64]Event{}
 	i.tick()
@@ -61,8 +61,8 @@ func (i *simInstance) after(d time.Duration, run func()) {
 	i.world.schedule(&event{at: i.world.now + d, run: run, instance: i, life: i.life})
 }
 
-// call asks the server: at the server, then with its answer here. What is lost on the way is never heard of.
-func (i *simInstance) call(at func(n *node) (answered func())) {
+// call runs at the server, then what that returns here. A message that is lost on the way is never replied to.
+func (i *simInstance) call(at func(n *node) (replied func())) {
 	w, n := i.world, i.server
 	if w.now < i.cut {
 		return
@@ -72,13 +72,13 @@ func (i *simInstance) call(at func(n *node) (answered func())) {
 		if i.life != life || w.now < i.cut || n.dead {
 			return
 		}
-		answered := at(n)
-		if answered == nil {
+		replied := at(n)
+		if replied == nil {
 			return
 		}
 		i.after(w.latency(), func() {
 			if w.now >= i.cut {
-				answered()
+				replied()
 			}
 		})
 	})
@@ -92,26 +92,26 @@ func (i *simInstance) tick() {
 	i.after(simBeat+i.world.between(0, 2*time.Millisecond), i.tick)
 }
 
-// sync asks, one question after another.
+// sync sends a request, one after another.
 func (i *simInstance) sync() {
-	if i.asking {
+	if i.syncing {
 		i.wanted = true
 		return
 	}
-	i.asking, i.wanted = true, false
-	q := i.follower.Ask(i.world.clock())
-	answered := func() bool {
-		was := i.asking && q.Beat == i.follower.beat
+	i.syncing, i.wanted = true, false
+	q := i.follower.Request(i.world.clock())
+	replied := func() bool {
+		was := i.syncing && q.Beat == i.follower.beat
 		if was {
-			i.asking = false
+			i.syncing = false
 		}
 		return was
 	}
 	i.call(func(n *node) func() {
 		a := n.sync(q, i.name)
 		return func() {
-			if answered() {
-				i.hear(q, a)
+			if replied() {
+				i.receive(q, a)
 				if i.wanted {
 					i.sync()
 				}
@@ -119,39 +119,39 @@ func (i *simInstance) sync() {
 		}
 	})
 	i.after(simLease/3, func() {
-		if answered() && i.wanted {
+		if replied() && i.wanted {
 			i.sync()
 		}
 	})
 }
 
-func (i *simInstance) hear(q Question, a Answer) {
-	step := i.follower.Hear(q, a, i.world.clock())
+func (i *simInstance) receive(q SyncRequest, a SyncReply) {
+	step := i.follower.Receive(q, a, i.world.clock())
 	i.deliver()
 	if a.Status == Current {
 		i.confirm(a.Live)
 	}
 	switch step {
-	case AskAgain:
+	case SyncAgain:
 		i.sync()
-	case Found:
+	case CreateLog:
 		i.call(func(n *node) func() { n.found(); return i.sync })
-	case Fetch:
+	case FetchSnapshot:
 		i.world.count["snapshots"]++
 		i.call(func(n *node) func() {
 			if n.history == (History{}) {
 				return i.sync
 			}
 			s := n.snapshot()
-			return func() { i.follower.Load(s, i.world.clock()); i.deliver(); i.sync() }
+			return func() { i.follower.InstallSnapshot(s, i.world.clock()); i.deliver(); i.sync() }
 		})
-	case Compare:
+	case CompareLogs:
 		i.world.count["diverged"]++
 		i.call(func(n *node) func() {
 			places := n.places()
 			return func() {
-				common, found := i.follower.Common(places)
-				i.follower.Diverge(common, found, i.world.clock())
+				common, found := i.follower.LastCommon(places)
+				i.follower.Rewind(common, found, i.world.clock())
 				i.deliver()
 				i.sync()
 			}
@@ -198,7 +198,7 @@ func (i *simInstance) confirm(live []Peer) {
 	again := false
 	for _, n := range nonces {
 		s := i.waiting[n]
-		done, reap := s.watch.Hear(live, i.world.clock())
+		done, reap := s.watch.Observe(live, i.world.clock())
 		for _, p := range reap {
 			i.world.count["reaped"]++
 			i.call(func(n *node) func() {
@@ -271,7 +271,7 @@ func (i *simInstance) recall(nonce uint64) {
 	if s == nil || s.watch != nil {
 		return
 	}
-	for _, e := range slices.Backward(i.follower.ring.entries) {
+	for _, e := range slices.Backward(i.follower.positions.ring.entries) {
 		if e.record.Nonce == nonce {
 			s.event = Event{Nonce: nonce, Seq: e.record.Seq}
 			if early, ok := i.early[nonce]; ok && !early.Lost {

@@ -28,7 +28,7 @@ type node struct {
 // shelved is a copy on the server.
 type shelved struct {
 	version int
-	stamp   Shared
+	stamp   LogPosition
 }
 
 func (n *node) clone() *node {
@@ -84,9 +84,9 @@ func (n *node) take() {
 	n.world.replicate(n, begin)
 }
 
-func (n *node) sync(q Question, name string) Answer {
+func (n *node) sync(q SyncRequest, name string) SyncReply {
 	n.take()
-	a := Answer{Server: n.name}
+	a := SyncReply{Server: n.name}
 	if !n.world.failovers {
 		a.Up = n.world.now - n.since
 	}

@@ -13,7 +13,7 @@ type simRead struct {
 	promised, converged int // versions that its answer must have
 	at                  time.Duration
 	arrival             invalidation.Token
-	trusted             bool // it came while the lease held
+	leased              bool // it came while the lease held
 }
 
 // simFlight is a fetch from the origin, which works as the proxy's do.
@@ -25,11 +25,11 @@ type simFlight struct {
 
 func (i *simInstance) serve(q *simRead) {
 	w := i.world
-	if i.follower.View().Current.IsZero() {
+	if i.follower.View().Complete.IsZero() {
 		return // not ready
 	}
-	q.arrival, q.trusted = i.ledger.Token(), i.lease.Valid(w.clock())
-	if !q.trusted {
+	q.arrival, q.leased = i.ledger.Token(), i.lease.Valid(w.clock())
+	if !q.leased {
 		w.count["without lease"]++
 		i.miss(q)
 		return
@@ -52,7 +52,7 @@ func (i *simInstance) serve(q *simRead) {
 				return
 			}
 			if ok {
-				if token, adopted := i.follower.Adopt(found.stamp); adopted {
+				if token, adopted := i.follower.FromLog(found.stamp); adopted {
 					c := &simCopy{version: found.version}
 					c.stamp.Set(token)
 					if i.ledger.Check(&c.stamp, ids) == invalidation.Valid {
@@ -77,7 +77,7 @@ func (i *simInstance) miss(q *simRead) {
 	switch {
 	case f == nil:
 		i.fly(q.key, []*simRead{q})
-	case q.trusted:
+	case q.leased:
 		f.joiners = append(f.joiners, q)
 	default:
 		f.next = append(f.next, q)
@@ -131,7 +131,7 @@ func (i *simInstance) store(key, version int, token invalidation.Token) bool {
 	c := &simCopy{version: version}
 	c.stamp.Set(token)
 	i.memory[key] = c
-	if stamp, ok := i.follower.Share(token); ok {
+	if stamp, ok := i.follower.ToLog(token); ok {
 		i.call(func(n *node) func() {
 			put := func(n *node) {
 				if old, ok := n.keys[key]; !ok || old.stamp.History != stamp.History || old.stamp.Seq <= stamp.Seq {
@@ -146,9 +146,9 @@ func (i *simInstance) store(key, version int, token invalidation.Token) bool {
 	return true
 }
 
-// answered keeps the answer to a write as the proxy does: under the token of its end, if nothing of its copy was touched after
+// keepReply keeps the answer to a write as the proxy does: under the token of its end, if nothing of its copy was touched after
 // before.
-func (i *simInstance) answered(key, version int, end Event, before invalidation.Token, named []invalidation.ID) {
+func (i *simInstance) keepReply(key, version int, end Event, before invalidation.Token, named []invalidation.ID) {
 	w := i.world
 	receipt := invalidation.Receipt{Position: end.Position, Quiet: end.Quiet}
 	if !receipt.Exclusive(before) || i.ledger.Since(before, invalidation.Without(w.membersOf(key), named)) {

@@ -78,10 +78,10 @@ type simWorld struct {
 	findings  []string
 }
 
-// epochStart is when simulated time begins.
-var epochStart = time.Unix(1_000_000_000, 0)
+// simStart is when simulated time begins.
+var simStart = time.Unix(1_000_000_000, 0)
 
-func (w *simWorld) clock() time.Time { return epochStart.Add(w.now) }
+func (w *simWorld) clock() time.Time { return simStart.Add(w.now) }
 
 func (w *simWorld) after(d time.Duration, run func()) { w.schedule(&event{at: w.now + d, run: run}) }
 
@@ -237,7 +237,7 @@ func (w *simWorld) commit(i *simInstance, life, k int, fence uint64, ids []inval
 	i.after(w.between(time.Millisecond, 10*time.Millisecond), func() {
 		i.write(invalidation.Record{Operation: invalidation.EndFence, IDs: ids, Fence: fence}, invalidation.WaitAll, func(e Event) {
 			w.count["writes"]++
-			i.answered(k, v, e, before, ids)
+			i.keepReply(k, v, e, before, ids)
 			w.promised[k] = max(w.promised[k], v)
 		})
 	})

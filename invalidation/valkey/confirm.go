@@ -1,25 +1,26 @@
 package valkey
 
 import (
-	"context"
 	"slices"
-	"strconv"
-	"sync"
 	"time"
 
 	"cacheproxy/invalidation"
 	"cacheproxy/invalidation/fleet"
+	"cacheproxy/lockorder"
 )
 
-// confirmations are the entries that somebody waits for.
+// confirmations are the entries that somebody waits for. A writer of an entry registers a waiter before the entry is written; the
+// syncer brings the entry back from the log, and watches the other instances apply it.
+//
+// Under mu the follower's lock is taken, and nothing is waited for: each waiter's channel has room for its one outcome.
 type confirmations struct {
-	mu      sync.Mutex
+	mu      lockorder.Mutex[lockorder.Confirmations]
 	byNonce map[uint64]*waiter // of entries on their way; guarded by mu
 	open    []*waiter          // of entries that others have to apply; guarded by mu
-	oldest  time.Time          // since when there is one in open; zero: none; guarded by mu
+	oldest  time.Time          // since when open has waiters; zero: none; guarded by mu
 }
 
-// waiter waits for one entry.
+// waiter waits for one entry. The syncer alone sets watch and event, with confirmations.mu held.
 type waiter struct {
 	wait   invalidation.Wait
 	watch  *fleet.Confirmation
@@ -34,7 +35,8 @@ type outcome struct {
 	acked, reaped []string
 }
 
-// expect has the waiter told of an entry, which must not be written yet.
+// expect registers a waiter for an entry, which must not be written yet: the syncer could apply it first, and would find nobody
+// to tell.
 func (c *confirmations) expect(nonce uint64, w *waiter) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -50,7 +52,7 @@ func (c *confirmations) drop(nonce uint64, w *waiter) {
 	c.settle()
 }
 
-// settle notes whether anybody waits. The caller holds mu.
+// settle notes since when somebody waits. The caller holds mu.
 func (c *confirmations) settle() {
 	switch {
 	case len(c.open) == 0:
@@ -67,19 +69,10 @@ func (c *confirmations) since() time.Time {
 	return c.oldest
 }
 
-// deliver tells those who wait what the log has brought.
-func (l *Log) deliver() {
-	events := l.follower.Events()
-	if len(events) == 0 {
-		return
-	}
-	for _, e := range events {
-		if e.Notice.Subject != "" && !e.Lost && l.options.Heed != nil {
-			l.options.Heed(e.Notice)
-		}
-	}
-	c := &l.confirmations
+// deliver tells those who wait for entries that the log has brought, or has lost.
+func (c *confirmations) deliver(events []fleet.Event, follower *fleet.Follower) {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	for _, e := range events {
 		w := c.byNonce[e.Nonce]
 		switch {
@@ -92,28 +85,20 @@ func (l *Log) deliver() {
 			delete(c.byNonce, e.Nonce)
 			w.result <- outcome{event: e}
 		default:
-			w.event, w.watch = e, l.follower.Confirm(e.Seq)
+			w.event, w.watch = e, follower.Confirm(e.Seq)
 			c.open = append(c.open, w)
 		}
 	}
 	c.settle()
-	c.mu.Unlock()
-	l.applied.send()
 }
 
-// confirm tells those whose entries hold everywhere, and takes instances off the list that are dead.
-func (l *Log) confirm(ctx context.Context, client commander, live []fleet.Peer, now time.Time) {
-	c := &l.confirmations
-	dead := map[fleet.Peer]bool{}
-	for _, p := range l.follower.Silent(now) {
-		dead[p] = true
-	}
+// observe tells those whose entries hold on every instance, and returns the instances to reap.
+func (c *confirmations) observe(live []fleet.Peer, now time.Time) (reap []fleet.Peer) {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.open = slices.DeleteFunc(c.open, func(w *waiter) bool {
-		done, reap := w.watch.Hear(live, now)
-		for _, p := range reap {
-			dead[p] = true
-		}
+		done, late := w.watch.Observe(live, now)
+		reap = append(reap, late...)
 		if done {
 			delete(c.byNonce, w.event.Nonce)
 			w.result <- outcome{event: w.event, acked: w.watch.Acked(), reaped: w.watch.Reaped()}
@@ -121,21 +106,5 @@ func (l *Log) confirm(ctx context.Context, client commander, live []fleet.Peer, 
 		return done
 	})
 	c.settle()
-	c.mu.Unlock()
-	for p := range dead {
-		l.reap(ctx, client, p)
-	}
-}
-
-func (l *Log) reap(ctx context.Context, client commander, p fleet.Peer) {
-	state := strconv.FormatUint(p.Beat, 10) + ":" + strconv.FormatUint(p.Applied, 10) + ":" + flag(p.Owes)
-	r, err := newReader(reapScript.run(ctx, client, []string{l.keys.meta, l.keys.live}, []string{l.historyNow(), p.Name, state}))
-	switch {
-	case err != nil:
-		l.options.Log.Warn("dead instance not taken off the list", "instance", p.Name, "error", err)
-		return
-	case r.text() != "OK" || r.text() != "1":
-		return // it has been heard of since, or another instance was faster
-	}
-	l.options.Log.Warn("instance is dead, or cut off for longer than its lease, and was taken off the list", "instance", p.Name)
+	return reap
 }

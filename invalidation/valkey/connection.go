@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -28,14 +27,12 @@ const (
 type Connection struct {
 	server    Server
 	multiplex int
-	client    atomic.Pointer[valkey.Client]
-	once      sync.Once
-	connected chan struct{}
+	client    atomic.Pointer[valkey.Client] // set once, by Connect
 }
 
 // NewConnection makes a connection to be opened by Run. multiplex is the number of sockets for each node as a power of two.
 func NewConnection(s Server, multiplex int) *Connection {
-	return &Connection{server: s, multiplex: multiplex, connected: make(chan struct{})}
+	return &Connection{server: s, multiplex: multiplex}
 }
 
 // Run connects, trying until it succeeds, and closes the connection when ctx ends.
@@ -56,7 +53,7 @@ func (c *Connection) Run(ctx context.Context) error {
 	return nil
 }
 
-// Connect makes one attempt, of a few seconds at most. Once it has succeeded it does nothing.
+// Connect makes one attempt, of a few seconds at most. Once an attempt has succeeded, further calls do nothing.
 func (c *Connection) Connect() error {
 	if c.client.Load() != nil {
 		return nil
@@ -69,7 +66,6 @@ func (c *Connection) Connect() error {
 		client.Close()
 		return nil
 	}
-	c.once.Do(func() { close(c.connected) })
 	return nil
 }
 
@@ -81,12 +77,6 @@ func (c *Connection) Client() (valkey.Client, error) {
 	}
 	return *client, nil
 }
-
-// Connected is closed after the first contact.
-func (c *Connection) Connected() <-chan struct{} { return c.connected }
-
-// Cluster reports whether the server is a cluster of several nodes by configuration.
-func (c *Connection) Cluster() bool { return len(c.server.Addresses) > 1 && c.server.Sentinel == nil }
 
 func (c *Connection) options() valkey.ClientOption {
 	s := c.server

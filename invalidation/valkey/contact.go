@@ -2,23 +2,22 @@ package valkey
 
 import (
 	"fmt"
-	"sync"
 	"sync/atomic"
 	"time"
 
-	"cacheproxy/invalidation/fleet"
+	"cacheproxy/lockorder"
 )
 
-// contact is what is known of the server.
+// contact is whether and when the server has replied. The syncer writes both, every goroutine reads them.
 type contact struct {
 	alive atomic.Bool // the last heartbeat was answered
 
-	mu     sync.Mutex
-	at     time.Time // of the last answer
-	breaks int       // how often answers have failed to come
+	mu       lockorder.Mutex[lockorder.Contact]
+	at       time.Time // of the last reply; zero: there was none
+	failures int       // heartbeats that were not answered
 }
 
-func (c *contact) heard(now time.Time, a fleet.Answer) {
+func (c *contact) replied(now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.at = now
@@ -28,7 +27,7 @@ func (c *contact) heard(now time.Time, a fleet.Answer) {
 func (c *contact) failed() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.breaks++
+	c.failures++
 	c.alive.Store(false)
 }
 
@@ -38,18 +37,18 @@ func (c *contact) last() time.Time {
 	return c.at
 }
 
-// server stands for the name of a server that does not tell it: after every break it may be another.
-func (c *contact) server() string {
+// assumedServer stands for the name of a server that does not tell its own: after every failure the server may be another.
+func (c *contact) assumedServer() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return fmt.Sprintf("unnamed-%d", c.breaks)
+	return fmt.Sprintf("unnamed-%d", c.failures)
 }
 
-// broadcast wakes all who wait.
+// broadcast wakes all who wait. It is safe for concurrent use.
 type broadcast struct{ state *broadcastState }
 
 type broadcastState struct {
-	mu sync.Mutex
+	mu lockorder.Mutex[lockorder.Broadcast]
 	ch chan struct{}
 }
 

@@ -1,6 +1,6 @@
 // Package valkey keeps the log of invalidations on a Valkey server that several instances share.
 //
-// The protocol itself is fleet.Follower, which knows neither the server nor the time. Here is what it lacks: the
-// connection, the scripts that make each step atomic on the server, and the one goroutine that carries questions and answers
-// between the two.
+// The protocol itself is package fleet, which knows neither the server nor the time. This package is the driver of fleet.Follower: the
+// connection, the scripts that make each step of the protocol atomic on the server, and three goroutines. The syncer carries
+// requests and replies, the writer appends entries, the hinter watches for new ones.
 package valkey

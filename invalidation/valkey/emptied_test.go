@@ -20,14 +20,14 @@ func TestServerEmptied(t *testing.T) {
 	purge(t, a, key("before"))
 	// b asks nothing from here on, and has its lease from just before.
 	b.await(t, "lease", func() bool {
-		b.beating.Lock()
-		if time.Since(b.follower.View().Current) < lease/4 {
+		b.syncer.mu.Lock()
+		if time.Since(b.follower.View().Complete) < lease/4 {
 			return true
 		}
-		b.beating.Unlock()
+		b.syncer.mu.Unlock()
 		return false
 	})
-	defer b.beating.Unlock()
+	defer b.syncer.mu.Unlock()
 	if _, err := server.CLI(t.Context(), "FLUSHALL"); err != nil {
 		t.Fatal(err)
 	}

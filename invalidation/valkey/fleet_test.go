@@ -45,7 +45,7 @@ func start(t testing.TB, s Server, name string, change ...func(*Options)) *membe
 	m := &member{name: name, ledger: invalidation.NewLedger(), ended: make(chan struct{})}
 	o := Options{
 		Connection: c, Prefix: "test", Instance: name, Ledger: m.ledger, Lease: lease, Log: slog.New(slog.DiscardHandler),
-		Heed: func(n invalidation.Notice) {
+		OnNotice: func(n invalidation.Notice) {
 			m.mu.Lock()
 			defer m.mu.Unlock()
 			m.notices = append(m.notices, n)

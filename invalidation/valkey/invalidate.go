@@ -19,7 +19,7 @@ const retryPause = 20 * time.Millisecond
 
 // Invalidate implements invalidation.Log. An order that waits for all and cannot be confirmed fails with
 // invalidation.ErrNotConfirmed, but not before every instance that could not be reached must have lost its lease; on this
-// instance it holds at once.
+// instance the order holds at once.
 func (l *Log) Invalidate(ctx context.Context, o invalidation.Order) (invalidation.Receipt, error) {
 	records := recordsOf(o)
 	if o.Wait == invalidation.WaitLocal {
@@ -46,26 +46,27 @@ func (l *Log) Announce(ctx context.Context, n invalidation.Notice) (invalidation
 	return l.record(ctx, invalidation.WaitAll, []invalidation.Record{{Operation: invalidation.Announce, Notice: n}}, false)
 }
 
-// Begin implements invalidation.Log. It does not wait for other instances: the fence is in the log, and so before whatever
-// they apply next. It fails soon where the log cannot be reached, since the write it is for is still to come.
+// Begin implements invalidation.Log. Other instances are not waited for: the fence is in the log, and if the writer dies, all
+// instances apply its beginning and its expiry. Until the write is acknowledged they may use copies from before it. Begin fails soon
+// where the log cannot be reached, since the write is still to come and can be refused.
 func (l *Log) Begin(ctx context.Context, members []policy.Member) (*invalidation.Fence, error) {
 	if !l.Alive() {
 		return nil, fmt.Errorf("begin fence: %w", invalidation.ErrNotRecorded)
 	}
-	ctx, cancel := context.WithTimeout(ctx, 2*l.patience)
+	ctx, cancel := context.WithTimeout(ctx, 2*l.syncer.replyTimeout)
 	defer cancel()
 	f := invalidation.NewFence(invalidation.IDsOf(members), rand.Uint64())
 	r := invalidation.Record{Operation: invalidation.BeginFence, IDs: around(f), Fence: f.Number(), Life: fleet.FenceLife}
 	if _, err := l.until(ctx, invalidation.WaitRecorded, r); err != nil {
-		// It may be there all the same, and then ends by itself.
+		// The fence may be in the log all the same, and then expires.
 		return nil, fmt.Errorf("begin fence: %w", err)
 	}
 	l.follower.Hold(f.Number(), time.Now())
 	return f, nil
 }
 
-// around is what a fence stands around, in one record. No request names more than that holds (policy.MaxEffects): where there
-// is more, it is routes of a new configuration that begin anew.
+// around are the members of a fence as one record holds them. No request names more than a record can hold (policy.MaxEffects); only
+// a new configuration does, with very many routes that begin anew, and then the fence is around everything.
 func around(f *invalidation.Fence) []invalidation.ID {
 	if len(f.IDs()) > invalidation.MaxRecordIDs {
 		return invalidation.IDsOf([]policy.Member{policy.All})
@@ -80,7 +81,7 @@ func (l *Log) End(ctx context.Context, f *invalidation.Fence, o invalidation.Ord
 	ids = slices.Compact(ids)
 	var records []invalidation.Record
 	if len(ids) > invalidation.MaxRecordIDs {
-		// An answer has named very much. It goes before in records of its own, and stands for nothing more.
+		// The response has named very many members, which go before the end in records of their own.
 		o.Soft = false
 		records, ids = recordsOf(o), around(f)
 	}
@@ -102,24 +103,25 @@ func (l *Log) End(ctx context.Context, f *invalidation.Fence, o invalidation.Ord
 // Abandon implements invalidation.Log.
 func (l *Log) Abandon(f *invalidation.Fence, hold time.Duration) {
 	l.follower.Abandon(f.Number(), hold, time.Now())
-	l.wake()
+	l.syncer.wake()
 }
 
-// here applies an order on this instance, and has it recorded as soon as that is possible.
+// here applies an order on this instance, and owes its records to the log (R12).
 func (l *Log) here(ctx context.Context, o invalidation.Order, records []invalidation.Record) (invalidation.Receipt, error) {
 	start := time.Now()
 	receipt := invalidation.Receipt{Instances: 1, Acked: []string{l.options.Instance}}
-	receipt.Position = l.follower.ApplyHere(o.Soft, invalidation.IDsOf(o.Members), start)
+	receipt.Position = l.follower.ApplyLocally(o.Soft, invalidation.IDsOf(o.Members), start)
 	for _, r := range records {
 		l.follower.Queue(rand.Uint64(), r, time.Now())
 	}
 	receipt.ID = l.options.Instance + "-local-" + strconv.FormatUint(receipt.Position, 10)
 	receipt.Took = time.Since(start)
-	l.wake()
+	l.syncer.wake()
 	return receipt, nil
 }
 
-// record writes records one after another and waits for the last as the order says; those before it hold when that does.
+// record writes records one after another and waits for the last as the order says. Instances apply the log in order: where the last
+// record holds, those before hold too.
 func (l *Log) record(ctx context.Context, wait invalidation.Wait, records []invalidation.Record, soft bool) (invalidation.Receipt, error) {
 	start := time.Now()
 	var got result
@@ -135,7 +137,7 @@ func (l *Log) record(ctx context.Context, wait invalidation.Wait, records []inva
 	}
 	receipt := l.receipt(start, got)
 	if len(records) > 1 {
-		receipt.Quiet = 0 // it tells of the last record's members
+		receipt.Quiet = 0 // the last record tells of its own members only
 	}
 	return receipt, nil
 }
@@ -155,11 +157,12 @@ func (l *Log) receipt(start time.Time, got result) invalidation.Receipt {
 	}
 }
 
-// unconfirmed makes what could not be confirmed hold here, and waits until no instance that is cut off can hold a lease.
+// unconfirmed makes what could not be confirmed hold here, and waits until no instance that was cut off when the order came can hold
+// a lease any more.
 func (l *Log) unconfirmed(ctx context.Context, start time.Time, records []invalidation.Record, got result, soft bool, err error) (invalidation.Receipt, error) {
 	for _, r := range records {
 		if r.Operation != invalidation.Announce {
-			l.follower.ApplyHere(soft, r.IDs, time.Now())
+			l.follower.ApplyLocally(soft, r.IDs, time.Now())
 		}
 	}
 	timer := time.NewTimer(time.Until(start.Add(l.options.Lease + invalidation.Margin(l.options.Lease))))
@@ -175,11 +178,12 @@ func (l *Log) unconfirmed(ctx context.Context, start time.Time, records []invali
 	return l.receipt(start, got), fmt.Errorf("%w: %w", reason, err)
 }
 
-// until writes a record until it is in the log, and there to stay, and waits as asked. Where the log cannot be reached it
-// tries for as long as leases last, and otherwise until an instance that does not answer, and one more, is known to be dead.
+// until writes a record, again where an attempt fails or the server loses the entry, and waits as asked. Where the log cannot be
+// reached it gives up after a lease timeout. A record that is in the log is waited for three times as long: one instance may have to be
+// reaped, and while that is waited for another may die.
 func (l *Log) until(ctx context.Context, wait invalidation.Wait, r invalidation.Record) (got result, err error) {
-	silent := l.options.Lease + invalidation.Margin(l.options.Lease)
-	ctx, cancel := context.WithTimeoutCause(ctx, 3*silent, errPatience)
+	leaseTimeout := l.options.Lease + invalidation.Margin(l.options.Lease)
+	ctx, cancel := context.WithTimeoutCause(ctx, 3*leaseTimeout, errTimeout)
 	defer cancel()
 	for start := time.Now(); ; {
 		again, failed := l.once(ctx, wait, r, &got)
@@ -189,7 +193,7 @@ func (l *Log) until(ctx context.Context, wait invalidation.Wait, r invalidation.
 		if failed != nil {
 			err = failed
 		}
-		if !got.recorded && time.Since(start) >= silent {
+		if !got.recorded && time.Since(start) >= leaseTimeout {
 			return got, err
 		}
 		select {
@@ -200,21 +204,22 @@ func (l *Log) until(ctx context.Context, wait invalidation.Wait, r invalidation.
 	}
 }
 
-var errPatience = errors.New("not confirmed in time")
+var errTimeout = errors.New("not confirmed in time")
 
-// once makes one attempt to write a record. Every attempt is an entry of its own: a repetition that found the earlier one
-// would have nothing for replicas to confirm, and a nonce that is used twice would make logs match that differ.
+// once makes one attempt to write a record. Every attempt is an entry with a nonce of its own. An attempt that found the entry of an
+// earlier one in the log, and wrote nothing, would have nothing for the replicas to confirm; a nonce that is used twice would make
+// logs match that differ. The waiter is registered before the entry is written: see confirmations.expect.
 func (l *Log) once(ctx context.Context, wait invalidation.Wait, r invalidation.Record, got *result) (again bool, err error) {
 	r.Nonce = rand.Uint64()
 	w := &waiter{wait: wait, result: make(chan outcome, 1)}
 	l.confirmations.expect(r.Nonce, w)
 	defer l.confirmations.drop(r.Nonce, w)
-	seq, err := l.append(ctx, r)
+	seq, err := l.writer.append(ctx, r)
 	if err != nil {
 		return ctx.Err() == nil, err
 	}
 	got.recorded, got.seq = true, seq
-	l.wake()
+	l.syncer.wake()
 	select {
 	case o := <-w.result:
 		if o.lost {

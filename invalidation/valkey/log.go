@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"hash/maphash"
-	"sync"
 	"time"
 
 	"cacheproxy/invalidation"
@@ -14,107 +13,92 @@ import (
 )
 
 const (
-	// maxLog is how many entries the server keeps. Who has missed more reads a snapshot.
+	// maxLog is how many entries the server keeps. An instance that has missed more reads a snapshot.
 	maxLog = 1 << 16
 	// maxMarks is how many members the server tells apart, of each sort.
 	maxMarks = 1 << 20
 )
 
-// Log is the log of invalidations that all instances on a server share. Run must run for it to work. It is safe for
-// concurrent use.
+// Log is the log of invalidations that all instances on a server share. It works only while Run runs, and is safe for
+// concurrent use. All fields are set by New and never change; what changes is in the parts, which say how it is guarded.
+//
+// Run owns three goroutines: the syncer follows the log, the writer appends entries, and the hinter wakes the syncer. Those that
+// call the methods of invalidation.Log hand an entry to the writer, and wait until the syncer has brought it back from the log.
 type Log struct {
-	options   Options
-	keys      keys
-	alone     bool          // there is one server, without another that could take its place
-	heartbeat time.Duration // pause between heartbeats
-	patience  time.Duration // for one answer of the server
-	follower  *fleet.Follower
-	lease     *invalidation.Lease
-
-	kick    chan struct{} // has room for one
-	appends chan *attempt
-	applied broadcast
-
-	beating sync.Mutex // held during a heartbeat, so that none is under way once this instance has left
-	left    bool       // guarded by beating
-	tidied  time.Time  // guarded by beating
-	contact contact
-
-	confirmations confirmations
+	options       Options
+	lease         *invalidation.Lease
+	follower      *fleet.Follower
+	confirmations *confirmations
+	writer        *writer
+	syncer        *syncer
+	hinter        *hinter
 }
 
 var (
 	_ invalidation.Log = (*Log)(nil)
-	_ fleet.Chart      = (*Log)(nil)
+	_ fleet.Positions  = (*Log)(nil)
 )
 
-// New makes the log of an instance. It dials nothing.
+// New makes the log of an instance, and dials nothing.
 func New(o Options) *Log {
-	l := &Log{
-		options: o, keys: keysOf(o.Prefix), heartbeat: o.Lease / 6, patience: o.Lease / 3, lease: invalidation.NewLease(time.Now()),
-		kick: make(chan struct{}, 1), appends: make(chan *attempt, maxBatch), applied: newBroadcast(),
-	}
-	server := o.Connection.server
-	l.alone = server.Sentinel == nil && len(server.Addresses) == 1
+	l := &Log{options: o, lease: invalidation.NewLease(time.Now())}
+	server, keys := o.Connection.server, keysOf(o.Prefix)
+	heartbeat, replyTimeout := o.Lease/6, o.Lease/3
 	l.follower = fleet.NewFollower(o.Ledger, l.lease, o.Lease, o.Instance, maphash.Comparable(maphash.MakeSeed(), o.Instance))
-	l.confirmations.byNonce = map[uint64]*waiter{}
+	l.confirmations = &confirmations{byNonce: map[uint64]*waiter{}}
+	l.syncer = &syncer{
+		options: o, keys: keys, onlyServer: server.Sentinel == nil && len(server.Addresses) == 1, heartbeat: heartbeat,
+		replyTimeout: replyTimeout, follower: l.follower, confirmations: l.confirmations, kick: make(chan struct{}, 1), applied: newBroadcast(),
+	}
+	l.writer = &writer{
+		options: o, keys: keys, replyTimeout: replyTimeout, follower: l.follower, wake: l.syncer.wake, queue: make(chan *attempt, maxBatch),
+	}
+	l.syncer.writer = l.writer
+	l.hinter = &hinter{connection: o.Connection, log: keys.log, heartbeat: heartbeat, follower: l.follower, syncer: l.syncer}
 	return l
 }
 
 // Run follows the log until ctx ends.
 func (l *Log) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return l.follow(ctx) })
-	group.Go(func() error { return l.hints(ctx) })
-	group.Go(func() error { return l.write(ctx) })
+	group.Go(func() error { return l.syncer.run(ctx) })
+	group.Go(func() error { return l.hinter.run(ctx) })
+	group.Go(func() error { return l.writer.run(ctx) })
 	return group.Wait()
 }
 
-// Leave takes this instance out of the fleet, so that nobody waits for it: what it owes is written, then it is taken off the
-// list. It must use no copies afterwards. Run still has to run.
+// Leave takes this instance out of the fleet, so that no purge waits for it: owed entries are written, then the instance is taken off
+// the server's list. The caller has made sure that no request uses a copy any more: purges are confirmed without this instance from now
+// on. Run still has to run.
 func (l *Log) Leave(ctx context.Context) error {
 	for l.follower.Owes() {
-		l.writeDue(ctx)
-		l.wake()
+		if l.Alive() {
+			l.writer.writeDue(ctx)
+		}
+		l.syncer.wake()
 		select {
-		case <-l.applied.wait():
-		case <-time.After(l.heartbeat):
+		case <-l.syncer.applied.wait():
+		case <-time.After(l.syncer.heartbeat):
 		case <-ctx.Done():
 			return fmt.Errorf("write what is owed before leaving: %w", ctx.Err())
 		}
 	}
-	l.beating.Lock()
-	defer l.beating.Unlock()
-	l.left = true
-	client, err := l.options.Connection.Client()
-	if err != nil {
-		return err
-	}
-	if err := client.Do(ctx, client.B().Hdel().Key(l.keys.live).Field(l.options.Instance).Build()).Error(); err != nil {
-		return fmt.Errorf("leave the fleet: %w", err)
-	}
-	return nil
+	return l.syncer.leave(ctx)
 }
 
 // Lease is this instance's.
 func (l *Log) Lease() *invalidation.Lease { return l.lease }
 
-// Alive reports whether the last heartbeat was answered. It costs one atomic load.
-func (l *Log) Alive() bool { return l.contact.alive.Load() }
+// Alive reports whether the last heartbeat was answered, at the cost of one atomic load.
+func (l *Log) Alive() bool { return l.syncer.contact.alive.Load() }
 
-// Share implements invalidation.Chart.
-func (l *Log) Share(t invalidation.Token) (fleet.Shared, bool) { return l.follower.Share(t) }
+// ToLog implements fleet.Positions.
+func (l *Log) ToLog(t invalidation.Token) (fleet.LogPosition, bool) { return l.follower.ToLog(t) }
 
-// Adopt implements invalidation.Chart.
-func (l *Log) Adopt(s fleet.Shared) (invalidation.Token, bool) { return l.follower.Adopt(s) }
-
-func (l *Log) observe(op string, since time.Time, err error) {
-	if l.options.Observe != nil {
-		l.options.Observe(op, time.Since(since), err)
-	}
+// FromLog implements fleet.Positions.
+func (l *Log) FromLog(at fleet.LogPosition) (invalidation.Token, bool) {
+	return l.follower.FromLog(at)
 }
-
-func (l *Log) historyNow() string { return historyText(l.follower.View().History) }
 
 // Instances is how many instances were live by the last heartbeat that was answered; zero: there was none.
 func (l *Log) Instances() int { return len(l.follower.View().Peers) }
@@ -123,17 +107,17 @@ func (l *Log) Instances() int { return len(l.follower.View().Peers) }
 func (l *Log) State() State {
 	v, now := l.follower.View(), time.Now()
 	s := State{
-		Connected: l.Alive(), Position: v.Applied, Behind: v.Behind, Contact: -1, Lag: -1, Lease: l.lease.Valid(now), Floor: v.Floor,
+		Connected: l.Alive(), Position: v.Applied, Behind: v.Behind, Contact: -1, Lag: -1, Floor: v.Floor,
 		Members: l.options.Ledger.Marks(), Pending: v.Pending,
 	}
 	if v.History != (fleet.History{}) {
 		s.History = historyText(v.History)
 	}
-	if at := l.contact.last(); !at.IsZero() {
+	if at := l.syncer.contact.last(); !at.IsZero() {
 		s.Contact = now.Sub(at)
 	}
-	if !v.Current.IsZero() {
-		s.Lag = now.Sub(v.Current)
+	if !v.Complete.IsZero() {
+		s.Lag = now.Sub(v.Complete)
 	}
 	for _, p := range v.Peers {
 		s.Instances = append(s.Instances, p.Name)

@@ -140,7 +140,7 @@ func TestJoining(t *testing.T) {
 		if _, err := a.Invalidate(t.Context(), invalidation.Order{Members: []policy.Member{key("soft")}, Soft: true}); err != nil {
 			t.Fatal(err)
 		}
-		before, ok := a.Share(a.ledger.Token())
+		before, ok := a.ToLog(a.ledger.Token())
 		if !ok {
 			t.Fatal("the position is not in the log")
 		}
@@ -161,7 +161,7 @@ func TestJoining(t *testing.T) {
 			t.Error("the fence does not stand")
 		}
 		t.Run("copies of others", func(t *testing.T) {
-			token, ok := b.Adopt(before)
+			token, ok := b.FromLog(before)
 			if !ok {
 				t.Fatal("a position of the same log is refused")
 			}
@@ -171,18 +171,18 @@ func TestJoining(t *testing.T) {
 			if !b.admits(token, key("k7")) || !b.admits(token, key("elsewhere")) {
 				t.Error("what was purged before it is taken for invalid")
 			}
-			first, ok := b.Adopt(fleet.Shared{History: before.History, Seq: 5})
+			first, ok := b.FromLog(fleet.LogPosition{History: before.History, Seq: 5})
 			if !ok || b.admits(first, key("k40")) || b.admits(first, key("soft")) || !b.admits(first, key("k1")) {
 				t.Error("marks of the snapshot are not where they belong")
 			}
 			other := before
 			other.History[0]++
-			if _, ok := b.Adopt(other); ok {
+			if _, ok := b.FromLog(other); ok {
 				t.Error("a position of another log is taken")
 			}
 			ahead := before
 			ahead.Seq += 1000
-			if _, ok := b.Adopt(ahead); ok {
+			if _, ok := b.FromLog(ahead); ok {
 				t.Error("a position that is still to come is taken")
 			}
 		})
@@ -284,7 +284,7 @@ func TestServerLosesEverything(t *testing.T) {
 	server := servers.Valkey(t, servers.ValkeyOptions{})
 	a, b := join(t, serverAt(server.Address()), "a"), join(t, serverAt(server.Address()), "b")
 	purge(t, a, key("before"))
-	old, _ := a.Share(a.ledger.Token())
+	old, _ := a.ToLog(a.ledger.Token())
 	token := b.ledger.Token()
 	server.Kill()
 	a.await(t, "lapse", func() bool { return !a.Lease().Valid(time.Now()) && !b.Lease().Valid(time.Now()) })
@@ -296,13 +296,13 @@ func TestServerLosesEverything(t *testing.T) {
 		if !m.admits(token, key("kept")) {
 			t.Errorf("%s has forgotten its copies", m.name)
 		}
-		if _, ok := m.Adopt(old); ok {
+		if _, ok := m.FromLog(old); ok {
 			t.Errorf("%s takes positions of the log that is gone", m.name)
 		}
 	}
 	late := join(t, serverAt(server.Address()), "late")
-	at, _ := late.Share(late.ledger.Token())
-	zero, ok := late.Adopt(fleet.Shared{History: at.History})
+	at, _ := late.ToLog(late.ledger.Token())
+	zero, ok := late.FromLog(fleet.LogPosition{History: at.History})
 	if !ok || late.admits(zero, key("before")) {
 		t.Error("what was purged before the loss is not in the new log")
 	}
@@ -335,9 +335,9 @@ func TestServerLosesTheEnd(t *testing.T) {
 	for _, k := range []string{"1", "2", "3"} {
 		purge(t, a, key("%s", k))
 	}
-	kept, _ := a.Share(a.ledger.Token())
+	kept, _ := a.ToLog(a.ledger.Token())
 	third := purge(t, b, key("lost"))
-	beyond, _ := b.Share(b.ledger.Token())
+	beyond, _ := b.ToLog(b.ledger.Token())
 	tokens := []invalidation.Token{a.ledger.Token(), b.ledger.Token()}
 	// In one step, so that no heartbeat sees half of it.
 	script := "redis.call('XDEL', KEYS[2], ARGV[1] .. '-0') redis.call('HSET', KEYS[1], 's', ARGV[2]) " +
@@ -346,7 +346,7 @@ func TestServerLosesTheEnd(t *testing.T) {
 	run(t, server, "EVAL", script, "2", "{test}:meta", "{test}:log", itoa(third.Seq), itoa(third.Seq-1))
 	a.await(t, "repair", func() bool { return a.State().Position >= third.Seq && a.State().Pending == 0 })
 	late := join(t, serverAt(server.Address()), "late")
-	token, ok := late.Adopt(kept)
+	token, ok := late.FromLog(kept)
 	if !ok || !late.admits(token, key("3")) {
 		t.Fatal("what was not lost is not judged as before")
 	}
@@ -356,7 +356,7 @@ func TestServerLosesTheEnd(t *testing.T) {
 		if !m.admits(tokens[i], key("kept")) {
 			t.Errorf("%s has forgotten its copies", m.name)
 		}
-		if _, ok := m.Adopt(beyond); ok {
+		if _, ok := m.FromLog(beyond); ok {
 			t.Errorf("%s takes a position of the end that was lost", m.name)
 		}
 	}

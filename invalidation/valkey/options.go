@@ -24,7 +24,7 @@ type Sentinel struct {
 	Username, Password string
 }
 
-// Options is what a Log works with. All fields but Heed and Observe are required.
+// Options is what a Log works with. All fields but OnNotice and Observe are required.
 type Options struct {
 	Connection *Connection // of its own: bodies on it would delay heartbeats
 	Prefix     string      // of every key
@@ -34,10 +34,17 @@ type Options struct {
 	// Replicas is how many replicas must have an entry before it is acknowledged (WAIT). Zero: none.
 	Replicas int
 	Log      *slog.Logger
-	// Heed is told of every notice, in order, from the goroutine that applies the log. It must not block.
-	Heed func(invalidation.Notice)
-	// Observe is told how long an operation took and how it ended. Operations are named by what they do: sync, append.
+	// OnNotice is called with every notice, in the order of the log, by the goroutine that follows the log. It must not block, since
+	// no heartbeat goes out meanwhile, and must take no lock under which anybody waits for the log (docs/architecture.md).
+	OnNotice func(invalidation.Notice)
+	// Observe is called with how long an operation took and how it ended. Operations are named by what they do: sync, append.
 	Observe func(op string, took time.Duration, err error)
+}
+
+func (o *Options) observe(op string, since time.Time, err error) {
+	if o.Observe != nil {
+		o.Observe(op, time.Since(since), err)
+	}
 }
 
 // State is what operators see of the log.
@@ -45,11 +52,10 @@ type State struct {
 	Connected bool
 	History   string        // hexadecimal; empty before the first contact
 	Position  uint64        // of the last entry applied, in the shared log
-	Behind    uint64        // entries that the log had beyond it at the last contact
+	Behind    uint64        // entries that the log had beyond that at the last contact
 	Contact   time.Duration // since the last heartbeat that was answered; negative: there was none
 	Lag       time.Duration // since the ledger was last known to be complete; negative: it never was
-	Lease     bool
-	Instances []string // live, by the last heartbeat
+	Instances []string      // live, by the last heartbeat
 	Floor     uint64
 	Members   int // that the ledger tells apart
 	Pending   int // entries that wait to be recorded

@@ -80,9 +80,10 @@ if run and run ~= m[5] then
 end
 `
 
-// foundScript begins a history where there is none, or where the last entry is gone although its position is not. What is
-// left of another one goes in the same step: entries could not be added to it. It returns the history in force.
-var foundScript = newScript(`
+// createScript begins a history where there is none, or where the last entry is gone although its position is not. The rest
+// of another log goes in the same step: the position is counted anew, and the stream would refuse entries whose numbers it has
+// had. The script returns the history in force.
+var createScript = newScript(`
 local m = redis.call('HMGET', KEYS[1], 'h', 's')
 if m[1] and m[2] then
   if m[2] == '0' then return m[1] end
@@ -94,8 +95,8 @@ redis.call('HSET', KEYS[1], 'h', ARGV[1], 's', '0', 'f', '0', 'b', redis.call('T
 return ARGV[1]
 `)
 
-// syncScript is the heartbeat: it acknowledges what the caller has applied, gives what is new, and tells who is live. It
-// writes, so that a server which was demoted, or has lost its replicas, refuses it.
+// syncScript is the heartbeat: it acknowledges what the caller has applied, gives what is new, and tells who is live. The
+// script writes, so that a server which was demoted, or has lost its replicas, refuses to run it.
 //
 // ARGV: history, instance, beat, applied, nonce of that, count, retention in ms, term, 1 if it owes entries
 var syncScript = newScript(termed + `
@@ -153,7 +154,7 @@ local age = math.max(0, tonumber(redis.call('TIME')[1]) - tonumber(m[4] or '0') 
 return {'OK', m[1], m[2], nonce, m[3] or '0', string.format('%.0f', age), redis.call('HVALS', KEYS[3]), redis.call('HVALS', KEYS[4])}
 `)
 
-// reapScript takes an instance off the list unless it has been heard of since. ARGV: history, instance, what the list says of it
+// reapScript takes an instance off the list unless its entry there has changed since. ARGV: history, instance, what the list says of it
 var reapScript = newScript(guard + `
 if redis.call('HGET', KEYS[2], ARGV[2]) == ARGV[3] then return {'OK', tostring(redis.call('HDEL', KEYS[2], ARGV[2]))} end
 return {'OK', '0'}

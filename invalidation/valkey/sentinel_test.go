@@ -72,7 +72,7 @@ func TestFailover(t *testing.T) {
 				}
 			}
 			late := join(t, at, "late")
-			first, _ := late.Share(late.ledger.Token())
+			first, _ := late.ToLog(late.ledger.Token())
 			if first.Seq < 3 {
 				t.Errorf("the log of the new primary ends at %d", first.Seq)
 			}

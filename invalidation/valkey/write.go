@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"cacheproxy/invalidation"
+	"cacheproxy/invalidation/fleet"
 
 	"github.com/valkey-io/valkey-go"
 )
@@ -26,18 +27,31 @@ var (
 	errReplicas = errors.New("write to log: too few replicas have the entry")
 )
 
-// attempt is one entry to be written.
-type attempt struct {
-	record invalidation.Record // Nonce is set
-	done   chan error          // has room for one
-	seq    uint64              // set before done is
+// writer appends entries to the log on the server, as many in one round trip as have come meanwhile. Any goroutine may call append and
+// writeDue; the goroutine of run alone writes to the server, one batch after the other. All fields are set before run begins, and
+// never change.
+type writer struct {
+	options      Options
+	keys         keys
+	replyTimeout time.Duration // for the reply to one batch
+	follower     *fleet.Follower
+	wake         func() // has the syncer fetch what was written
+	queue        chan *attempt
 }
 
-// append writes an entry, and returns its place.
-func (l *Log) append(ctx context.Context, r invalidation.Record) (uint64, error) {
+// attempt is one entry to be written. The writer sets seq, then sends to done; whoever receives from done may read seq. A caller that
+// gives up before that reads neither: the entry may be written all the same.
+type attempt struct {
+	record invalidation.Record // with its nonce
+	done   chan error          // has room for one, so that the writer never waits for a caller that has given up
+	seq    uint64              // of the entry, once it is written
+}
+
+// append writes an entry, and returns its Seq. On an error the entry may be in the log all the same.
+func (w *writer) append(ctx context.Context, r invalidation.Record) (uint64, error) {
 	a := &attempt{record: r, done: make(chan error, 1)}
 	select {
-	case l.appends <- a:
+	case w.queue <- a:
 	case <-ctx.Done():
 		return 0, fmt.Errorf("write to log: %w", ctx.Err())
 	}
@@ -49,30 +63,30 @@ func (l *Log) append(ctx context.Context, r invalidation.Record) (uint64, error)
 	}
 }
 
-// write writes what there is, as much of it at once as has come meanwhile.
-func (l *Log) write(ctx context.Context) error {
+// run writes what is queued, as much at once as has come while the batch before was on its way.
+func (w *writer) run(ctx context.Context) error {
 	for {
 		var batch []*attempt
 		select {
-		case a := <-l.appends:
+		case a := <-w.queue:
 			batch = append(batch, a)
 		case <-ctx.Done():
-			l.turnAway(ctx.Err())
+			w.turnAway(ctx.Err())
 			return nil
 		}
-		for len(batch) < maxBatch && len(l.appends) > 0 {
-			batch = append(batch, <-l.appends)
+		for len(batch) < maxBatch && len(w.queue) > 0 {
+			batch = append(batch, <-w.queue)
 		}
-		l.writeBatch(ctx, batch)
-		l.wake()
+		w.writeBatch(ctx, batch)
+		w.wake()
 	}
 }
 
-// turnAway answers those who still wait at the end.
-func (l *Log) turnAway(err error) {
+// turnAway fails the attempts that are still queued at the end.
+func (w *writer) turnAway(err error) {
 	for {
 		select {
-		case a := <-l.appends:
+		case a := <-w.queue:
 			a.done <- fmt.Errorf("write to log: %w", err)
 		default:
 			return
@@ -80,61 +94,63 @@ func (l *Log) turnAway(err error) {
 	}
 }
 
-func (l *Log) writeBatch(ctx context.Context, batch []*attempt) {
+func (w *writer) writeBatch(ctx context.Context, batch []*attempt) {
 	start := time.Now()
-	ctx, cancel := context.WithTimeout(ctx, l.patience)
+	ctx, cancel := context.WithTimeout(ctx, w.replyTimeout)
 	defer cancel()
-	client, err := l.options.Connection.Client()
+	client, err := w.options.Connection.Client()
 	if err == nil {
-		if l.options.Replicas > 0 {
-			// WAIT counts what was written before it on its own connection.
-			err = client.Dedicated(func(c valkey.DedicatedClient) error { return l.send(ctx, c, batch) })
+		if w.options.Replicas > 0 {
+			// WAIT counts only what was written before on the same connection.
+			err = client.Dedicated(func(c valkey.DedicatedClient) error { return w.send(ctx, c, batch) })
 		} else {
-			err = l.send(ctx, client, batch)
+			err = w.send(ctx, client, batch)
 		}
 	}
-	l.observe("append", start, err)
+	w.options.observe("append", start, err)
 	for _, a := range batch {
 		select {
 		case a.done <- err:
-		default: // it has its own answer
+		default: // send has told it its own error
 		}
 	}
 }
 
-// send writes a batch in one round trip. What concerns one entry is told to it alone; the error is that of all others.
-func (l *Log) send(ctx context.Context, c commander, batch []*attempt) error {
+// send writes a batch in one round trip. An error that concerns one entry goes to that entry's attempt alone; the error that is
+// returned is that of all others. A batch on which too few replicas agree in time has failed as a whole: the primary has the entries,
+// and a failover may lose them.
+func (w *writer) send(ctx context.Context, c commander, batch []*attempt) error {
 	commands := make([]valkey.Completed, 0, len(batch)+1)
 	for _, a := range batch {
-		keys, args := l.appendArgs(a.record)
+		keys, args := w.appendArgs(a.record)
 		commands = append(commands, appendScript.command(c, keys, args))
 	}
-	if l.options.Replicas > 0 {
-		commands = append(commands, c.B().Wait().Numreplicas(int64(l.options.Replicas)).Timeout(l.patience.Milliseconds()/2).Build())
+	if w.options.Replicas > 0 {
+		commands = append(commands, c.B().Wait().Numreplicas(int64(w.options.Replicas)).Timeout(w.replyTimeout.Milliseconds()/2).Build())
 	}
 	results := c.DoMulti(ctx, commands...)
 	for i, a := range batch {
 		result := results[i]
 		if unknownScript(result.Error()) {
-			if l.options.Replicas > 0 {
+			if w.options.Replicas > 0 {
 				// What is written now comes after WAIT. The next attempt finds the script.
-				keys, args := l.appendArgs(a.record)
+				keys, args := w.appendArgs(a.record)
 				appendScript.run(ctx, c, keys, args)
 				a.done <- errReplicas
 				continue
 			}
-			keys, args := l.appendArgs(a.record)
+			keys, args := w.appendArgs(a.record)
 			result = appendScript.run(ctx, c, keys, args)
 		}
 		if err := a.read(result); err != nil {
 			a.done <- err
 		}
 	}
-	if l.options.Replicas > 0 {
+	if w.options.Replicas > 0 {
 		if n, err := results[len(batch)].AsInt64(); err != nil {
 			return fmt.Errorf("wait for replicas: %w", err)
-		} else if n < int64(l.options.Replicas) {
-			return fmt.Errorf("%w: %d of %d", errReplicas, n, l.options.Replicas)
+		} else if n < int64(w.options.Replicas) {
+			return fmt.Errorf("%w: %d of %d", errReplicas, n, w.options.Replicas)
 		}
 	}
 	return nil
@@ -152,41 +168,38 @@ func (a *attempt) read(result valkey.ValkeyResult) error {
 	return r.err
 }
 
-func (l *Log) appendArgs(r invalidation.Record) (keys, args []string) {
-	marks, beside, op, name := l.keys.hard, l.keys.fences, "mark", ""
+func (w *writer) appendArgs(r invalidation.Record) (keys, args []string) {
+	marks, beside, op, name := w.keys.hard, w.keys.fences, "mark", ""
 	switch r.Operation {
 	case invalidation.InvalidateSoft:
-		marks = l.keys.soft
+		marks = w.keys.soft
 	case invalidation.BeginFence:
 		op, name = "begin", strconv.FormatUint(r.Fence, 16)
 	case invalidation.EndFence:
 		op, name = "end", strconv.FormatUint(r.Fence, 16)
 	case invalidation.Announce:
-		beside, op, name = l.keys.notices, "announce", r.Notice.Subject
+		beside, op, name = w.keys.notices, "announce", r.Notice.Subject
 		if len(r.Notice.Body) == 0 {
 			op = "withdraw"
 		}
 	}
 	args = []string{
-		l.historyNow(), nonceText(r.Nonce), strconv.Itoa(maxLog), strconv.Itoa(maxMarks), op, name, string(r.Append(nil)),
+		historyText(w.follower.View().History), nonceText(r.Nonce), strconv.Itoa(maxLog), strconv.Itoa(maxMarks), op, name, string(r.Append(nil)),
 	}
 	for _, id := range r.IDs {
 		args = append(args, string(binary.BigEndian.AppendUint64(nil, uint64(id))))
 	}
-	return []string{l.keys.meta, l.keys.terms, l.keys.log, marks, beside}, args
+	return []string{w.keys.meta, w.keys.terms, w.keys.log, marks, beside}, args
 }
 
-// writeDue writes what the follower has to make up for, and reports whether there may be more. Nobody waits: what does not come
-// back in the log is due again.
-func (l *Log) writeDue(ctx context.Context) (more bool) {
-	if !l.Alive() {
-		return false
-	}
-	due := l.follower.Due(maxDue, time.Now())
+// writeDue queues what the follower has to write, and reports whether there may be more. Nobody waits for the outcome: what does not
+// come back in the log is due again. The server must be alive: what is taken here and cannot be written is due again only after a while.
+func (w *writer) writeDue(ctx context.Context) (more bool) {
+	due := w.follower.Due(maxDue, time.Now())
 	for _, r := range due {
 		r.Nonce = rand.Uint64()
 		select {
-		case l.appends <- &attempt{record: r, done: make(chan error, 1)}:
+		case w.queue <- &attempt{record: r, done: make(chan error, 1)}:
 		case <-ctx.Done():
 			return false
 		}

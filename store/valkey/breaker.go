@@ -7,8 +7,9 @@ import (
 // tripAfter is how many operations in a row must fail before no more are tried.
 const tripAfter = 5
 
-// breaker keeps requests from a server that does not answer. It opens by itself, and closes when whoever probes the server
-// says so. It is safe for concurrent use.
+// breaker keeps requests from a server that does not answer. Operations that fail open the breaker, and Tier.Run, which probes the
+// server meanwhile, closes it. An operation that began before and succeeds after the breaker has opened does not close it: one answer
+// among timeouts does not make a server well. A breaker is safe for concurrent use.
 type breaker struct {
 	failures atomic.Int32 // in a row
 	open     atomic.Bool
@@ -24,7 +25,7 @@ func (b *breaker) succeed() {
 	}
 }
 
-// fail notes that it has not.
+// fail notes that the server has not answered, and opens the breaker after too many such in a row.
 func (b *breaker) fail() {
 	if b.failures.Add(1) < tripAfter || !b.open.CompareAndSwap(false, true) {
 		return

@@ -5,9 +5,9 @@ import (
 	"crypto/rand"
 	"fmt"
 	"strconv"
-	"sync"
 	"time"
 
+	"cacheproxy/lockorder"
 	"cacheproxy/store"
 
 	client "github.com/valkey-io/valkey-go"
@@ -54,18 +54,22 @@ return 1
 `)
 )
 
-// Claims are kept on the server of a tier. Run must run for them to work, and for as long as fetches do. It is safe for
+// Claims are kept on the server of a tier. Run must run for them to work, and for as long as fetches do. Claims is safe for
 // concurrent use.
+//
+// Requests make claims, release them and wait for those of others; one goroutine of Run receives the words that other instances
+// publish, another renews what is held. A claim is in waiting before the server is asked who holds the right: a word that comes between
+// the server's answer and the start of the wait would go unnoticed, and the request would wait until the claim runs out.
 type Claims struct {
 	tier    *Tier
 	channel string
 	orphans chan *claim // that were perhaps made, and that nobody has
 
-	mu      sync.Mutex
-	held    map[*claim]bool   // guarded by mu
-	waiting map[string]awaits // by the hash of the storage key; guarded by mu
-	heard   chan struct{}     // closed, and another made, when words begin or cease to arrive; guarded by mu
-	hearing bool              // guarded by mu
+	mu         lockorder.Mutex[lockorder.Claims]
+	held       map[*claim]bool   // guarded by mu
+	waiting    map[string]awaits // by the hash of the storage key; guarded by mu
+	changed    chan struct{}     // closed, and another made, when words begin or cease to arrive; guarded by mu
+	subscribed bool              // guarded by mu
 }
 
 type awaits map[*claim]bool
@@ -76,7 +80,7 @@ var _ store.Claims = (*Claims)(nil)
 func NewClaims(t *Tier) *Claims {
 	return &Claims{
 		tier: t, channel: t.options.Prefix + ":landed", orphans: make(chan *claim, maxWrites),
-		held: make(map[*claim]bool), waiting: make(map[string]awaits), heard: make(chan struct{}),
+		held: make(map[*claim]bool), waiting: make(map[string]awaits), changed: make(chan struct{}),
 	}
 }
 
@@ -88,9 +92,9 @@ type claim struct {
 	name   string
 	isHeld bool
 	left   time.Duration // that whoever has the right had it for, when last asked
-	// What Claims.reception said before that: a change since then may have cost a word.
-	changes <-chan struct{}
-	hearing bool
+	// What Claims.subscription said before that: a change since then may have cost a word.
+	changes    <-chan struct{}
+	subscribed bool
 
 	holder string            // who has the right, by name; empty until that is known; guarded by Claims.mu
 	early  []word            // that arrived before; guarded by Claims.mu
@@ -124,7 +128,7 @@ func (c *Claims) Claim(ctx context.Context, key string) (store.Claim, error) {
 	defer c.mu.Unlock()
 	a.holder = holder
 	for _, w := range a.early {
-		a.hear(w)
+		a.receive(w)
 	}
 	a.early = nil
 	return a, nil
@@ -155,7 +159,7 @@ func (a *claim) Await(ctx context.Context) (store.ClaimResult, error) {
 	defer a.claims.forget(a)
 	for {
 		pause := max(a.left, lookLeast) // by then it has been renewed or has run out
-		if !a.hearing {
+		if !a.subscribed {
 			pause = min(pause, lookEvery)
 		}
 		timer := time.NewTimer(pause)
@@ -199,7 +203,7 @@ func (a *claim) ask(ctx context.Context, operate, name string) (holder string, l
 		left   int64
 	}
 	t := a.claims.tier
-	a.changes, a.hearing = a.claims.reception()
+	a.changes, a.subscribed = a.claims.subscription()
 	got, err := within(ctx, t, operation{name: operate, timeout: t.options.Timeout, write: true}, func(ctx context.Context, c client.Client) (answer, error) {
 		parts, err := claimScript.Exec(ctx, c, a.keys(), []string{name, strconv.FormatInt(claimKeep.Milliseconds(), 10)}).ToArray()
 		if err != nil || len(parts) != 2 {
@@ -220,7 +224,7 @@ func (a *claim) keys() []string {
 	return []string{p + ":l:{" + a.hash + "}", p + ":w:{" + a.hash + "}"}
 }
 
-// abandon gives a right back that the server has perhaps given without this process's having heard of it.
+// abandon gives a right back that the server has perhaps given without this process's having learned of it.
 func (c *Claims) abandon(a *claim) {
 	select {
 	case c.orphans <- a:

@@ -32,7 +32,7 @@ func newInstance(t *testing.T, s valkey.Server, set ...func(*Options)) *instance
 	}
 	c := NewClaims(tier(t, o))
 	i := &instance{c, ends, run(t, c.Run)}
-	eventually(t, "it listens", func() bool { _, hearing := c.reception(); return hearing })
+	eventually(t, "it listens", func() bool { _, subscribed := c.subscription(); return subscribed })
 	return i
 }
 
@@ -238,8 +238,8 @@ func TestLostSubscription(t *testing.T) {
 			t.Errorf("who waits is told %v, %v after %v", got.how, got.err, got.took)
 		}
 		eventually(t, "it listens again", func() bool {
-			_, first := a.reception()
-			_, second := b.reception()
+			_, first := a.subscription()
+			_, second := b.subscription()
 			return first && second
 		})
 	}
@@ -295,7 +295,7 @@ func TestAwaitEndsWithItsContext(t *testing.T) {
 	}
 }
 
-// When the server is slow each fetches for itself; and what it gave without anybody's hearing of it is given back.
+// When the server is slow each fetches for itself; and what it gave without anybody's learning of it is given back.
 func TestSlowServerGivesNoClaim(t *testing.T) {
 	v, direct := alone(t, "")
 	g, s := newGate(t, v.Address())
@@ -387,12 +387,12 @@ func TestForeignWords(t *testing.T) {
 	held := claimed(t, a, "key")
 	waits := claimed(t, b, "key").(*claim)
 	for _, said := range []string{"", "x", strings.Repeat("x", hashLength+nameLength+1), hash("key") + held.(*claim).name, hash("key") + held.(*claim).name + "3"} {
-		b.hear(said)
+		b.receive(said)
 	}
 	if waits.over() {
 		t.Error("a word that makes no sense ended the wait")
 	}
-	b.hear(word{hash("key"), held.(*claim).name, store.Landed}.String())
+	b.receive(word{hash("key"), held.(*claim).name, store.Landed}.String())
 	if !waits.over() {
 		t.Error("the word did not end the wait")
 	}

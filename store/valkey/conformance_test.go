@@ -16,30 +16,30 @@ import (
 	"cacheproxy/store"
 )
 
-// chart is of an instance that has applied the shared log up to a position. Its own positions are those of the log.
-type chart struct {
+// samplePositions are those of an instance that has applied the shared log up to a position. Its own positions are those of the log.
+type samplePositions struct {
 	mu      sync.Mutex
 	history fleet.History
 	applied uint64
 }
 
-func (c *chart) follow(h fleet.History, applied uint64) {
+func (c *samplePositions) follow(h fleet.History, applied uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.history, c.applied = h, applied
 }
 
-func (c *chart) at(seq uint64) fleet.Shared {
-	return fleet.Shared{History: c.history, Seq: seq, Nonce: seq * 0x9e3779b97f4a7c15}
+func (c *samplePositions) at(seq uint64) fleet.LogPosition {
+	return fleet.LogPosition{History: c.history, Seq: seq, Nonce: seq * 0x9e3779b97f4a7c15}
 }
 
-func (c *chart) Share(t invalidation.Token) (fleet.Shared, bool) {
+func (c *samplePositions) ToLog(t invalidation.Token) (fleet.LogPosition, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.at(t.Position()), c.history != fleet.History{}
 }
 
-func (c *chart) Adopt(s fleet.Shared) (invalidation.Token, bool) {
+func (c *samplePositions) FromLog(s fleet.LogPosition) (invalidation.Token, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return token(s.Seq), s == c.at(s.Seq) && s.Seq <= c.applied && c.history != fleet.History{}
@@ -49,7 +49,9 @@ func token(seq uint64) invalidation.Token { return invalidation.Receipt{Position
 
 var history = fleet.History{0: 0xff, 15: 0x80}
 
-func following(applied uint64) *chart { return &chart{history: history, applied: applied} }
+func following(applied uint64) *samplePositions {
+	return &samplePositions{history: history, applied: applied}
+}
 
 // response makes a copy that was fetched just now, at a position.
 func response(seq uint64, body string) *store.Copy {
@@ -61,7 +63,7 @@ func response(seq uint64, body string) *store.Copy {
 }
 
 // opener gives the tier of another instance on the same place.
-type opener func(t *testing.T, chart fleet.Chart, maxObject int64) store.Tier
+type opener func(t *testing.T, positions fleet.Positions, maxObject int64) store.Tier
 
 // conform holds a place for copies against what is promised of every tier that instances share.
 func conform(t *testing.T, open opener) {
@@ -155,8 +157,8 @@ func conformVariants(t *testing.T, open opener) {
 
 // A fetch that began earlier and ends later is not what others find.
 func conformOrder(t *testing.T, open opener) {
-	charts := following(1 << 40)
-	a := open(t, charts, 1<<20)
+	instance := following(1 << 40)
+	a := open(t, instance, 1<<20)
 	// Neighbours that an order of texts, or of signed numbers, would confuse.
 	for n, seq := range []uint64{1, 0x7f, 0x80, 0xff, 0x100, 0x101, 0xff00, 0x10000, 1 << 31, 1<<32 - 1, 1 << 32, 1<<32 + 5} {
 		put(t, a, t.Name(), response(seq, fmt.Sprint("at ", seq)))
@@ -165,22 +167,22 @@ func conformOrder(t *testing.T, open opener) {
 		put(t, a, t.Name(), response(seq, fmt.Sprint("again at ", seq)))
 		wantBody(t, fmt.Sprint("step ", n), a, t.Name(), fmt.Sprint("again at ", seq))
 	}
-	charts.follow(fleet.History{1}, 9)
+	instance.follow(fleet.History{1}, 9)
 	put(t, a, t.Name(), response(1, "of another history"))
 	wantBody(t, "of a later life of the log", a, t.Name(), "of another history")
 }
 
 // What stands where an instance has not been is not there for it.
 func conformPositions(t *testing.T, open opener) {
-	charts := following(5)
-	a, b := open(t, following(9), 1<<20), open(t, charts, 1<<20)
+	instance := following(5)
+	a, b := open(t, following(9), 1<<20), open(t, instance, 1<<20)
 	put(t, a, t.Name(), response(6, "body"))
 	wantBody(t, "not applied yet", b, t.Name(), "")
-	charts.follow(history, 6)
+	instance.follow(history, 6)
 	wantBody(t, "applied", b, t.Name(), "body")
-	charts.follow(fleet.History{1}, 9)
+	instance.follow(fleet.History{1}, 9)
 	wantBody(t, "of another history", b, t.Name(), "")
-	charts.follow(fleet.History{}, 9)
+	instance.follow(fleet.History{}, 9)
 	put(t, b, t.Name()+"2", response(1, "body"))
 	wantBody(t, "without a shared log", a, t.Name()+"2", "")
 }
@@ -262,12 +264,12 @@ type shelf struct {
 
 type shelved struct {
 	item store.Item
-	at   fleet.Shared
+	at   fleet.LogPosition
 }
 
 type shelfTier struct {
 	*shelf
-	chart     fleet.Chart
+	positions fleet.Positions
 	maxObject int64
 }
 
@@ -281,7 +283,7 @@ func (s shelfTier) Get(_ context.Context, key string) (store.Item, error) {
 	if !ok {
 		return here.item, nil
 	}
-	t, ok := s.chart.Adopt(here.at)
+	t, ok := s.positions.FromLog(here.at)
 	if !ok || time.Since(c.Life.Received) >= c.Life.Keep || int64(c.Length()) > s.maxObject {
 		return nil, nil
 	}
@@ -296,7 +298,7 @@ func (s shelfTier) Put(_ context.Context, key string, item store.Item) error {
 	defer s.mu.Unlock()
 	new := shelved{item: item}
 	if c, ok := item.(*store.Copy); ok {
-		if new.at, ok = s.chart.Share(c.Stamp.Token()); !ok || int64(c.Length()) > s.maxObject {
+		if new.at, ok = s.positions.ToLog(c.Stamp.Token()); !ok || int64(c.Length()) > s.maxObject {
 			return nil
 		}
 		own := c.WithHeader(c.Header())

@@ -34,7 +34,7 @@ const (
 
 // stored is a value of which only the front has been read.
 type stored struct {
-	at    fleet.Shared
+	at    fleet.LogPosition
 	flags byte
 	key   string
 	rest  reader

@@ -45,7 +45,7 @@ const (
 var errKind = errors.New("encode item: it is of no kind that is shared")
 
 // encode writes an item as it is kept on the server.
-func encode(key string, item store.Item, at fleet.Shared, pack bool) ([]byte, error) {
+func encode(key string, item store.Item, at fleet.LogPosition, pack bool) ([]byte, error) {
 	switch item := item.(type) {
 	case *store.Copy:
 		return encodeCopy(key, item, at, pack), nil
@@ -56,7 +56,7 @@ func encode(key string, item store.Item, at fleet.Shared, pack bool) ([]byte, er
 	}
 }
 
-func appendFront(dst []byte, flags byte, at fleet.Shared, key string) []byte {
+func appendFront(dst []byte, flags byte, at fleet.LogPosition, key string) []byte {
 	dst = append(dst, magic...)
 	dst = append(dst, version, flags)
 	dst = append(dst, at.History[:]...)
@@ -65,7 +65,7 @@ func appendFront(dst []byte, flags byte, at fleet.Shared, key string) []byte {
 	return appendText(dst, key)
 }
 
-func encodeCopy(key string, c *store.Copy, at fleet.Shared, pack bool) []byte {
+func encodeCopy(key string, c *store.Copy, at fleet.LogPosition, pack bool) []byte {
 	flags, packed := byte(0), []byte(nil)
 	// What is compressed already, by the origin or here, does not become shorter.
 	if pack && c.Coding() == httpcache.Identity && len(c.Values("Content-Encoding")) == 0 {
@@ -118,7 +118,7 @@ func appendTime(dst []byte, t time.Time) []byte {
 
 // encodeVariants writes the keys of the copies, which begin with the key of the variants, without that.
 func encodeVariants(key string, v *store.Variants) []byte {
-	dst := appendFront(nil, flagVariants, fleet.Shared{}, key)
+	dst := appendFront(nil, flagVariants, fleet.LogPosition{}, key)
 	dst = binary.AppendUvarint(dst, uint64(len(v.Selections)))
 	for _, names := range v.Selections {
 		dst = appendTexts(dst, names)

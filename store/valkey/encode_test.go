@@ -21,7 +21,7 @@ import (
 
 const most = 1 << 20
 
-var shared = fleet.Shared{History: fleet.History{1, 2, 3}, Seq: 4711, Nonce: 0xfedcba9876543210}
+var shared = fleet.LogPosition{History: fleet.History{1, 2, 3}, Seq: 4711, Nonce: 0xfedcba9876543210}
 
 // sample is a copy with something of everything.
 func sample(body string) *store.Copy {
@@ -61,7 +61,7 @@ func samples() map[string]store.Item {
 }
 
 // decoded is what a value is taken for.
-func decoded(value []byte, key string, most int64) (store.Item, fleet.Shared, error) {
+func decoded(value []byte, key string, most int64) (store.Item, fleet.LogPosition, error) {
 	s, err := open(value, key)
 	if err != nil {
 		return nil, s.at, err
@@ -113,7 +113,7 @@ func TestPackedIsShorter(t *testing.T) {
 func TestFront(t *testing.T) {
 	for about, item := range samples() {
 		value, _ := encode("key", item, shared, true)
-		want := fleet.Shared{}
+		want := fleet.LogPosition{}
 		if about != "variants" {
 			want = shared
 		}

@@ -36,7 +36,7 @@ func parseWord(s string) (w word, ok bool) {
 	return w, w.how <= store.Unshared
 }
 
-// listenFor lets a claim hear of the end of others on its storage key.
+// listenFor lets a claim receive the ends of others on its storage key.
 func (c *Claims) listenFor(a *claim) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -55,8 +55,8 @@ func (c *Claims) forget(a *claim) {
 	}
 }
 
-// hear takes a word to whom it concerns.
-func (c *Claims) hear(s string) {
+// receive hands a word to the claims that wait for it.
+func (c *Claims) receive(s string) {
 	w, ok := parseWord(s)
 	if !ok {
 		return
@@ -64,12 +64,12 @@ func (c *Claims) hear(s string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for a := range c.waiting[w.hash] {
-		a.hear(w)
+		a.receive(w)
 	}
 }
 
-// hear is called with Claims.mu held.
-func (a *claim) hear(w word) {
+// receive is called with Claims.mu held.
+func (a *claim) receive(w word) {
 	switch {
 	case a.holder == "":
 		if len(a.early) < earlyWords {
@@ -81,25 +81,25 @@ func (a *claim) hear(w word) {
 	}
 }
 
-// reception says whether words arrive, and gives a channel that is closed when that changes.
-func (c *Claims) reception() (changes <-chan struct{}, hearing bool) {
+// subscription says whether words arrive, and gives a channel that is closed when that changes.
+func (c *Claims) subscription() (changes <-chan struct{}, subscribed bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.heard, c.hearing
+	return c.changed, c.subscribed
 }
 
-// receive notes that words begin or cease to arrive. Whoever waits looks for itself then: a word may have been lost.
-func (c *Claims) receive(hearing bool) {
+// setSubscribed notes that words begin or cease to arrive. Whoever waits looks for itself then: a word may have been lost.
+func (c *Claims) setSubscribed(subscribed bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.hearing != hearing {
-		c.hearing = hearing
-		close(c.heard)
-		c.heard = make(chan struct{})
+	if c.subscribed != subscribed {
+		c.subscribed = subscribed
+		close(c.changed)
+		c.changed = make(chan struct{})
 	}
 }
 
-// listen hears words on a connection of its own, and on another when that breaks, until ctx ends.
+// listen receives words on a connection of its own, and on another when that breaks, until ctx ends.
 func (c *Claims) listen(ctx context.Context) {
 	pause, told := listenPause, false
 	for ctx.Err() == nil {
@@ -107,10 +107,10 @@ func (c *Claims) listen(ctx context.Context) {
 		if err == nil {
 			err = c.listenOn(ctx, cl)
 		}
-		if _, heard := c.reception(); heard {
+		if _, subscribed := c.subscription(); subscribed {
 			pause, told = listenPause, false
 		}
-		c.receive(false)
+		c.setSubscribed(false)
 		if !told && ctx.Err() == nil && !c.tier.Down() {
 			c.tier.options.Log.Warn("no word comes of fetches that other instances make; until it does, this one looks for itself", "error", err)
 			told = true
@@ -125,12 +125,12 @@ func (c *Claims) listen(ctx context.Context) {
 
 // listenOn returns when the connection has broken.
 func (c *Claims) listenOn(ctx context.Context, cl client.Client) error {
-	hearing := client.WithOnSubscriptionHook(ctx, func(s client.PubSubSubscription) {
+	ctx = client.WithOnSubscriptionHook(ctx, func(s client.PubSubSubscription) {
 		if s.Kind == "subscribe" {
-			c.receive(true)
+			c.setSubscribed(true)
 		}
 	})
 	return cl.Dedicated(func(own client.DedicatedClient) error {
-		return own.Receive(hearing, own.B().Subscribe().Channel(c.channel).Build(), func(m client.PubSubMessage) { c.hear(m.Message) })
+		return own.Receive(ctx, own.B().Subscribe().Channel(c.channel).Build(), func(m client.PubSubMessage) { c.receive(m.Message) })
 	})
 }

@@ -12,7 +12,7 @@ import (
 type Options struct {
 	Connection *valkey.Connection // for data: bodies on it must not delay the heartbeats of the log
 	Prefix     string             // of every key, without braces
-	Chart      fleet.Chart
+	Positions  fleet.Positions
 	Timeout    time.Duration // of one read, which then is a miss, and of one claim
 	MaxObject  int64         // longer bodies are neither written nor read, in bytes
 	Compress   bool          // pack what is written with zstd, where that is worth it. Packed copies are read in any case

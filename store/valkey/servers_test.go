@@ -47,9 +47,9 @@ func connect(t testing.TB, s valkey.Server) *valkey.Connection {
 	return c
 }
 
-func options(c *valkey.Connection, chart fleet.Chart) Options {
+func options(c *valkey.Connection, positions fleet.Positions) Options {
 	return Options{
-		Connection: c, Prefix: prefix, Chart: chart, Timeout: 5 * time.Second, MaxObject: 1 << 20, Log: slog.New(slog.DiscardHandler),
+		Connection: c, Prefix: prefix, Positions: positions, Timeout: 5 * time.Second, MaxObject: 1 << 20, Log: slog.New(slog.DiscardHandler),
 	}
 }
 
@@ -63,8 +63,8 @@ func tier(t testing.TB, o Options) *Tier {
 
 // opening opens tiers on one server, with a connection each.
 func opening(s valkey.Server, pack bool) opener {
-	return func(t *testing.T, chart fleet.Chart, maxObject int64) store.Tier {
-		o := options(connect(t, s), chart)
+	return func(t *testing.T, positions fleet.Positions, maxObject int64) store.Tier {
+		o := options(connect(t, s), positions)
 		o.MaxObject, o.Compress = maxObject, pack
 		made := New(o)
 		made.patience = o.Timeout // what conforms does so on a machine that has much else to do, too
@@ -150,8 +150,8 @@ func everywhere(t *testing.T, test func(t *testing.T, s valkey.Server)) {
 func TestConformance(t *testing.T) {
 	t.Run("memory", func(t *testing.T) {
 		place := &shelf{items: make(map[string]shelved)}
-		conform(t, func(t *testing.T, chart fleet.Chart, maxObject int64) store.Tier {
-			return shelfTier{place, chart, maxObject}
+		conform(t, func(t *testing.T, positions fleet.Positions, maxObject int64) store.Tier {
+			return shelfTier{place, positions, maxObject}
 		})
 	})
 	everywhere(t, func(t *testing.T, s valkey.Server) {

@@ -17,12 +17,11 @@ type Stats struct {
 	Bytes     int64  // of memory that the server uses
 	Entries   int64  // keys in the database
 	Evictions uint64 // keys that had to make room since the server started
-	Dropped   uint64 // items that this instance has not written because too many were on their way
 }
 
-// Stats asks the server. Where it does not answer, the items dropped are told all the same.
+// Stats asks the server.
 func (t *Tier) Stats(ctx context.Context) (Stats, error) {
-	s := Stats{Dropped: t.dropped.Load()}
+	var s Stats
 	if t.Down() {
 		return s, store.ErrDown
 	}
@@ -32,7 +31,7 @@ func (t *Tier) Stats(ctx context.Context) (Stats, error) {
 	}
 	for address, node := range c.Nodes() {
 		if err := s.add(ctx, node); err != nil {
-			return Stats{Dropped: s.Dropped}, fmt.Errorf("ask %s for its statistics: %w", address, err)
+			return Stats{}, fmt.Errorf("ask %s for its statistics: %w", address, err)
 		}
 	}
 	return s, nil

@@ -30,13 +30,12 @@ const (
 
 // Tier keeps items on a server that several instances share. Run must run for it to work. It is safe for concurrent use.
 type Tier struct {
-	options   Options
+	options   Options       // never changes
 	patience  time.Duration // for one write: writeTimeout
 	breaker   *breaker
-	maxObject atomic.Int64
-	writes    atomic.Int64
+	maxObject atomic.Int64 // changes with the configuration, while requests read and write
+	writes    atomic.Int64 // on their way to the server
 	bytes     atomic.Int64 // of the writes
-	dropped   atomic.Uint64
 }
 
 var _ store.Tier = (*Tier)(nil)
@@ -98,7 +97,7 @@ func (t *Tier) decode(v value, key string, asked time.Time) (store.Item, error) 
 	if s.flags&flagVariants != 0 {
 		return s.variants()
 	}
-	token, ok := t.options.Chart.Adopt(s.at)
+	token, ok := t.options.Positions.FromLog(s.at)
 	if !ok {
 		return nil, errUnusable
 	}
@@ -127,7 +126,6 @@ func (t *Tier) Put(ctx context.Context, key string, item store.Item) error {
 		size = int64(len(key) + len(c.Head) + len(c.Body))
 	}
 	if !t.reserve(size) {
-		t.dropped.Add(1)
 		t.options.observe("put", time.Now(), store.ErrBusy)
 		return fmt.Errorf("write copy: %w", store.ErrBusy)
 	}
@@ -153,9 +151,9 @@ func (t *Tier) encode(key string, item store.Item) (v value, err error) {
 	switch item := item.(type) {
 	case *store.Variants:
 		v.left = variantsKeep
-		v.bytes, err = encode(key, item, fleet.Shared{}, false)
+		v.bytes, err = encode(key, item, fleet.LogPosition{}, false)
 	case *store.Copy:
-		at, ok := t.options.Chart.Share(item.Stamp.Checked())
+		at, ok := t.options.Positions.ToLog(item.Stamp.Checked())
 		v.left = item.Life.Keep - max(time.Since(item.Life.Received), 0)
 		if !ok || v.left < time.Millisecond || int64(item.Length()) > t.maxObject.Load() {
 			return value{}, nil

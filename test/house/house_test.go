@@ -36,6 +36,8 @@ var rules = []rule{
 	{"packages are documented", checkPackageDoc},
 	{"tests do not sleep", checkSleep},
 	{"files are formatted", checkFormat},
+	{"rules that are cited are written down", checkCitations},
+	{"locks have an order", checkLocks},
 }
 
 func TestHouse(t *testing.T) {

@@ -34,7 +34,7 @@ var fleet = []broken{
 	{name: "no join rule", edits: joinAlways, run: quiet},
 	{
 		name:  "copies of other instances are taken for new",
-		edits: []edit{{"invalidation/fleet/chart.go", "			return invalidation.TokenAt(s.Seq + g.offset), true", "			return invalidation.TokenAt(f.position), true"}},
+		edits: []edit{{"invalidation/fleet/positions.go", "			return invalidation.TokenAt(at.Seq + s.offset), true", "			return invalidation.TokenAt(p.local), true"}},
 		run:   quiet,
 	},
 	{name: "a lease never lapses", edits: holdForever, run: faulty, fault: "cut off"},

@@ -12,59 +12,59 @@ var followers = []mutant{
 	},
 	{
 		name: "a lease is extended before everything is applied",
-		edits: []edit{{"invalidation/fleet/follower.go", "	if f.behind > 0 {\n		return AskAgain\n	}\n	f.current = q.Sent\n	f.extend(q.Sent, a.Live, now)",
-			"	f.current = q.Sent\n	f.extend(q.Sent, a.Live, now)\n	if f.behind > 0 {\n		return AskAgain\n	}"}},
+		edits: []edit{{"invalidation/fleet/follower.go", "	if f.behind > 0 {\n		return SyncAgain\n	}\n	f.complete = q.Sent\n	f.extendLease(q.Sent, r.Live, now)",
+			"	f.complete = q.Sent\n	f.extendLease(q.Sent, r.Live, now)\n	if f.behind > 0 {\n		return SyncAgain\n	}"}},
 		pkg: "./invalidation/fleet", run: "TestLeaseNeedsEverything",
 	},
 	{
-		name:  "a lease counts from the answer",
-		edits: []edit{{"invalidation/fleet/trust.go", "	f.lease.Extend(sent.Add(f.duration - f.margin))", "	f.lease.Extend(now.Add(f.duration - f.margin))"}},
-		pkg:   "./invalidation/fleet", run: "TestLeaseCountsFromTheQuestion",
+		name:  "a lease counts from the reply",
+		edits: []edit{{"invalidation/fleet/follower.go", "	f.lease.Extend(sent.Add(f.duration - f.margin))", "	f.lease.Extend(now.Add(f.duration - f.margin))"}},
+		pkg:   "./invalidation/fleet", run: "TestLeaseCountsFromTheRequest",
 	},
 	{
-		name:  "late answers count",
+		name:  "late replies count",
 		edits: []edit{{"invalidation/fleet/follower.go", "	if q.Beat != f.beat {", "	if false {"}},
-		pkg:   "./invalidation/fleet", run: "TestLateAnswerIsIgnored",
+		pkg:   "./invalidation/fleet", run: "TestLateReplyIsIgnored",
 	},
 	{
 		name:  "a lease is taken from another server at once",
-		edits: []edit{{"invalidation/fleet/trust.go", "		f.wait(now)\n	}\n	if !first {", "	}\n	if !first {"}},
-		pkg:   "./invalidation/fleet", run: "TestAnotherServerIsNotTrustedAtOnce",
+		edits: []edit{{"invalidation/fleet/grace.go", "		g.begin(now)\n	}\n	if !first {", "	}\n	if !first {"}},
+		pkg:   "./invalidation/fleet", run: "TestGraceAfterAnotherServer",
 	},
 	{
 		name:  "a lease is taken before others can know what this instance knows",
-		edits: []edit{{"invalidation/fleet/trust.go", "!told || now.Before(f.grace) || f.owes() {", "!told || now.Before(f.grace) {"}},
+		edits: []edit{{"invalidation/fleet/follower.go", "!settled || now.Before(f.grace.until) || f.pending.owes() {", "!settled || now.Before(f.grace.until) {"}},
 		pkg:   "./invalidation/fleet", run: "TestOwedEntriesGoBeforeTheLease",
 	},
 	{
 		name:  "others are not heard before a lease is taken from another server",
-		edits: []edit{{"invalidation/fleet/trust.go", "!told || now.Before(f.grace)", "!told && false || now.Before(f.grace)"}},
-		pkg:   "./invalidation/fleet", run: "TestOthersAreHeardFirst",
+		edits: []edit{{"invalidation/fleet/follower.go", "!settled || now.Before(f.grace.until)", "!settled && false || now.Before(f.grace.until)"}},
+		pkg:   "./invalidation/fleet", run: "TestQuorumSettlesFirst",
 	},
 	{
 		name:  "a log that was emptied counts as old as its server",
-		edits: []edit{{"invalidation/fleet/trust.go", "	if f.since.Before(since) {", "	if true {"}},
+		edits: []edit{{"invalidation/fleet/grace.go", "	if g.epochStart.Before(since) {", "	if true {"}},
 		pkg:   "./invalidation/fleet", run: "TestConfirmationInANewLog",
 	},
 	{
 		name:  "no grace after a server has taken over",
-		edits: []edit{{"invalidation/fleet/confirmation.go", "	return f.since.Add(f.patience())", "	return f.since"}},
+		edits: []edit{{"invalidation/fleet/grace.go", "return g.epochStart.Add(g.leaseTimeout)", "return g.epochStart"}},
 		pkg:   "./invalidation/fleet", run: "TestConfirmationAfterTakeover",
 	},
 	{
 		name:  "instances are reaped before their lease has lapsed",
-		edits: []edit{{"invalidation/fleet/silence.go", "now.Sub(s.at) >= f.patience()", "now.Sub(s.at) >= 0"}},
+		edits: []edit{{"invalidation/fleet/detector.go", "now.Sub(h.at) >= d.leaseTimeout", "now.Sub(h.at) >= 0"}},
 		pkg:   "./invalidation/fleet", run: "TestSimulation/instances",
 	},
 	{
 		name:  "lost entries are not written again",
-		edits: []edit{{"invalidation/fleet/recover.go", "	f.owe(key, r, now.Add(f.stagger(key)), true)", "	_ = key"}},
+		edits: []edit{{"invalidation/fleet/recover.go", "	f.pending.add(key, r, now.Add(f.pending.jitter(key)), true)", "	_ = key"}},
 		pkg:   "./invalidation/fleet", run: "TestLostEntriesAreWrittenAgain",
 	},
 	{
 		name: "positions go back with the log",
-		edits: []edit{{"invalidation/fleet/recover.go", "	f.applied, f.nonce = common.Seq, common.Nonce\n	f.shift()",
-			"	f.applied, f.nonce = common.Seq, common.Nonce\n	f.position = common.Seq + f.segments[len(f.segments)-1].offset"}},
+		edits: []edit{{"invalidation/fleet/positions.go", "	p.applied, p.nonce = to.Seq, to.Nonce\n	p.beginSegment()",
+			"	p.applied, p.nonce = to.Seq, to.Nonce\n	p.local = to.Seq + p.offset()"}},
 		pkg: "./invalidation/fleet", run: "TestLostEntriesAreWrittenAgain",
 	},
 	{
@@ -74,17 +74,17 @@ var followers = []mutant{
 	},
 	{
 		name:  "the renewal of a fence hides what it stands over",
-		edits: []edit{{"invalidation/fleet/standing.go", "		s.disturbed = max(s.disturbed, f.ledger.Disturbed(s.ids, s.begun))\n", ""}},
+		edits: []edit{{"invalidation/fleet/fences.go", "		s.disturbed = max(s.disturbed, o.ledger.Disturbed(s.ids, s.begun))\n", ""}},
 		pkg:   "./invalidation/fleet", run: "TestQuietOfAFence",
 	},
 	{
 		name:  "the end of a fence hides what it stands over",
-		edits: []edit{{"invalidation/fleet/standing.go", "	disturbed = max(s.disturbed, f.ledger.Disturbed(s.ids, s.begun), ", "	disturbed = max(s.disturbed, "}},
+		edits: []edit{{"invalidation/fleet/fences.go", "	disturbed = max(s.disturbed, o.ledger.Disturbed(s.ids, s.begun), ", "	disturbed = max(s.disturbed, "}},
 		pkg:   "./invalidation/fleet", run: "TestSimulation/quiet",
 	},
 	{
 		name:  "a fence of which nothing came takes back what came meanwhile",
-		edits: []edit{{"invalidation/fleet/standing.go", "r.Life > 0 && disturbed < s.first", "r.Life > 0"}},
+		edits: []edit{{"invalidation/fleet/fences.go", "r.Life > 0 && disturbed < s.first", "r.Life > 0"}},
 		pkg:   "./invalidation/fleet", run: "TestQuietOfAFence",
 	},
 	{
@@ -94,12 +94,12 @@ var followers = []mutant{
 	},
 	{
 		name:  "terms do not count",
-		edits: []edit{{"invalidation/fleet/shared.go", "		if seq > t.Start {\n			return false\n		}", "		if seq > t.Start && false {\n			return false\n		}"}},
+		edits: []edit{{"invalidation/fleet/history.go", "		if seq > t.Start {\n			return false\n		}", "		if seq > t.Start && false {\n			return false\n		}"}},
 		pkg:   "./invalidation/fleet", run: "TestTerms",
 	},
 	{
 		name:  "nonces do not count",
-		edits: []edit{{"invalidation/fleet/chart.go", "ok && e.record.Nonce != s.Nonce {", "ok && false && e.record.Nonce != s.Nonce {"}},
+		edits: []edit{{"invalidation/fleet/positions.go", "ok && e.record.Nonce != at.Nonce {", "ok && false && e.record.Nonce != at.Nonce {"}},
 		pkg:   "./invalidation/fleet", run: "TestTerms",
 	},
 	{
@@ -109,17 +109,17 @@ var followers = []mutant{
 	},
 	{
 		name:  "a snapshot's fences do not stand",
-		edits: []edit{{"invalidation/fleet/recover.go", "	f.reconcile(s.Fences, now)", "	f.reconcile(nil, now)"}},
+		edits: []edit{{"invalidation/fleet/recover.go", "	f.installFences(s.Fences, now)", "	f.installFences(nil, now)"}},
 		pkg:   "./invalidation/fleet", run: "TestSnapshotAfterGap",
 	},
 	{
 		name:  "copies are trusted although an instance is missing after the log was lost",
-		edits: []edit{{"invalidation/fleet/trust.go", "		f.forget(now)\n", ""}},
+		edits: []edit{{"invalidation/fleet/follower.go", "		f.invalidateAll(now)\n", ""}},
 		pkg:   "./invalidation/fleet", run: "TestAnotherHistory",
 	},
 	{
 		name:  "copies are trusted although others do not remember as far back",
-		edits: []edit{{"invalidation/fleet/recover.go", "				f.forget(now) // longer than the others remember", ""}},
+		edits: []edit{{"invalidation/fleet/recover.go", "				f.invalidateAll(now) // longer than the others remember", ""}},
 		pkg:   "./invalidation/fleet", run: "TestAnotherHistory",
 	},
 	{

@@ -76,7 +76,7 @@ func newFleet(v *config.Valkey, i *Instance) *fleet {
 	f.metrics = i.metrics.Fleet(f.gauges, inspect.Kinds())
 	f.entries = valkey.New(valkey.Options{
 		Connection: f.control, Prefix: v.Prefix, Instance: f.name, Ledger: i.ledger, Lease: v.Lease, Replicas: v.Replicas,
-		Log: i.log, Heed: func(n invalidation.Notice) { i.switches.heed(n) }, Observe: f.observe,
+		Log: i.log, OnNotice: func(n invalidation.Notice) { i.switches.heed(n) }, Observe: f.observe,
 	})
 	f.lease = f.entries.Lease()
 	f.below = f.newSharedCopies(i.snapshot.Memory.MaxObject)

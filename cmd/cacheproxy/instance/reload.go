@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"cacheproxy/admin"
 	"cacheproxy/config"
+	"cacheproxy/lockorder"
 	"cacheproxy/proxy/server"
 )
 
@@ -21,7 +21,7 @@ type generations struct {
 
 	current atomic.Pointer[config.Snapshot] // in force
 
-	mu      sync.Mutex // held while one generation gives way to the next; guards what is below
+	mu      lockorder.Mutex[lockorder.Generations] // held while one generation gives way to the next; guards what is below
 	sources config.Sources
 	since   time.Time // when current came into force
 	refused []string  // problems of what was read last; empty: it is in force

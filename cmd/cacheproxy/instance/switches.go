@@ -7,11 +7,11 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"cacheproxy/admin"
 	"cacheproxy/invalidation"
+	"cacheproxy/lockorder"
 	"cacheproxy/policy"
 	"cacheproxy/proxy"
 )
@@ -44,7 +44,7 @@ type switches struct {
 	proxy *proxy.Proxy
 	log   *slog.Logger
 
-	mu   sync.Mutex // guards last, and keeps orders in their order. Nothing is waited for with it
+	mu   lockorder.Mutex[lockorder.Switches] // guards last, and keeps orders in their order. Nothing is waited for with it
 	last map[string]switched
 }
 

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"cacheproxy/config"
+	"cacheproxy/lockorder"
 	"cacheproxy/observe"
 	"cacheproxy/proxy/upstream"
 )
@@ -17,8 +18,8 @@ type upstreams struct {
 	log     *slog.Logger
 	metrics *observe.Metrics
 
-	mu       sync.Mutex      // guards what is below
-	lifetime context.Context // of what runs; nil: nothing does yet
+	mu       lockorder.Mutex[lockorder.Upstreams] // guards what is below
+	lifetime context.Context                      // of what runs; nil: nothing does yet
 	running  sync.WaitGroup
 	now      []*running
 	sharers  int // instances that share the limits of the fleet; zero: not known

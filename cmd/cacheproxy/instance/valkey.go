@@ -27,7 +27,7 @@ type sharedCopies struct {
 // server answers.
 func (f *fleet) newSharedCopies(maxObject int64) sharedCopies {
 	tier := valkey.New(valkey.Options{
-		Connection: f.data, Prefix: f.settings.Prefix, Chart: f.entries, Timeout: f.settings.Timeout, MaxObject: maxObject,
+		Connection: f.data, Prefix: f.settings.Prefix, Positions: f.entries, Timeout: f.settings.Timeout, MaxObject: maxObject,
 		Compress: f.settings.Compress, Alive: f.entries.Alive, Observe: f.observe, Log: f.log,
 	})
 	claims, held := valkey.NewClaims(tier), new(atomic.Pointer[valkey.Stats])

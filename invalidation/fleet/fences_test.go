@@ -20,7 +20,7 @@ func TestQuietOfAFence(t *testing.T) {
 	}
 	// gap has the fence come again with a snapshot after what the instance has missed.
 	gap := func(d *desk, missed ...invalidation.Record) {
-		s := Snapshot{History: d.f.history, Fences: []invalidation.Record{begun}}
+		s := Snapshot{History: d.f.positions.history, Fences: []invalidation.Record{begun}}
 		for _, r := range missed {
 			d.write(r)
 			for _, id := range r.IDs {
@@ -29,8 +29,8 @@ func TestQuietOfAFence(t *testing.T) {
 		}
 		last := d.log[len(d.log)-1]
 		s.Seq, s.Nonce = last.Seq, last.Nonce
-		d.f.Hear(d.f.Ask(d.now), Answer{Status: Gap, Server: d.server}, d.now)
-		d.f.Load(s, d.now)
+		d.f.Receive(d.f.Request(d.now), SyncReply{Status: Gap, Server: d.server}, d.now)
+		d.f.InstallSnapshot(s, d.now)
 	}
 	end := invalidation.Record{Operation: invalidation.EndFence, IDs: []invalidation.ID{simKeyID(1), simKeyID(3)}, Fence: fence}
 	undone := invalidation.Record{Operation: invalidation.EndFence, IDs: begun.IDs, Fence: fence, Life: time.Millisecond}
@@ -47,7 +47,7 @@ func TestQuietOfAFence(t *testing.T) {
 		{"its member is purged, renewed", func(d *desk) { apply(d, entryOf(1), begun, begun) }, false, true},
 		{"renewed, its member is purged, renewed", func(d *desk) { apply(d, begun, entryOf(1), begun) }, false, true},
 		{"its member is purged here alone, renewed", func(d *desk) {
-			d.f.ApplyHere(false, []invalidation.ID{simKeyID(1)}, d.now)
+			d.f.ApplyLocally(false, []invalidation.ID{simKeyID(1)}, d.now)
 			apply(d, begun)
 		}, false, true},
 		{"what only its end names is purged", func(d *desk) { apply(d, entryOf(3)) }, false, false},

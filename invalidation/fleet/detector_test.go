@@ -14,55 +14,55 @@ func TestReaping(t *testing.T) {
 	d.pass(time.Hour)
 	c := d.f.Confirm(1)
 	me := Peer{Name: "me", Applied: 1}
-	hear := func(beat uint64) (done bool, reap []Peer) {
+	sync := func(beat uint64) (done bool, reap []Peer) {
 		d.live = []Peer{me, {Name: "other", Beat: beat}}
 		d.beat()
-		done, reap = c.Hear(d.live, d.now)
-		if silent := d.f.Silent(d.now); !slices.Equal(silent, reap) {
-			t.Fatalf("silent %v, to reap %v", silent, reap)
+		done, reap = c.Observe(d.live, d.now)
+		if suspected := d.f.Suspected(d.now); !slices.Equal(suspected, reap) {
+			t.Fatalf("suspected %v, to reap %v", suspected, reap)
 		}
 		return done, reap
 	}
 	for beat := range uint64(5) {
 		for range 5 {
-			if done, reap := hear(beat); done || len(reap) > 0 {
+			if done, reap := sync(beat); done || len(reap) > 0 {
 				t.Fatalf("an instance that lives is given up: %v, %v", done, reap)
 			}
 			d.pass(deskLease / 5)
 		}
 	}
-	hear(5)
+	sync(5)
 	for range 5 {
 		d.pass(deskLease / 5)
-		if done, reap := hear(5); done || len(reap) > 0 {
+		if done, reap := sync(5); done || len(reap) > 0 {
 			t.Fatalf("given up while it may have its lease: %v, %v", done, reap)
 		}
 	}
 	d.pass(invalidation.Margin(deskLease))
-	if done, reap := hear(5); done || len(reap) != 1 || reap[0].Name != "other" {
+	if done, reap := sync(5); done || len(reap) != 1 || reap[0].Name != "other" {
 		t.Fatalf("silent for longer than its lease: %v, %v", done, reap)
 	}
-	if done, _ := c.Hear([]Peer{me}, d.now); !done || len(c.Reaped()) != 1 || len(c.Acked()) != 1 {
+	if done, _ := c.Observe([]Peer{me}, d.now); !done || len(c.Reaped()) != 1 || len(c.Acked()) != 1 {
 		t.Errorf("not done once it was taken off: acked %v, reaped %v", c.Acked(), c.Reaped())
 	}
 }
 
-// Who has heard nothing itself for a while cannot tell that others were silent.
-func TestSilenceBeginsAnew(t *testing.T) {
+// An instance that has had no replies for a while cannot tell whether the others were silent.
+func TestOwnSilenceIsNotThatOfOthers(t *testing.T) {
 	d := newDesk(t)
 	d.live = []Peer{{Name: "me"}, {Name: "other", Beat: 1}}
 	d.beat()
 	d.pass(2 * deskLease)
 	d.beat()
-	if silent := d.f.Silent(d.now); len(silent) > 0 {
-		t.Fatalf("silent: %v", silent)
+	if suspected := d.f.Suspected(d.now); len(suspected) > 0 {
+		t.Fatalf("suspected: %v", suspected)
 	}
 	for range 3 {
 		d.pass(deskLease * 2 / 5)
 		d.beat()
 	}
-	if silent := d.f.Silent(d.now); len(silent) != 1 {
-		t.Errorf("silent: %v", silent)
+	if suspected := d.f.Suspected(d.now); len(suspected) != 1 {
+		t.Errorf("suspected: %v", suspected)
 	}
 }
 
@@ -78,7 +78,7 @@ func TestReapedIsWhoIsGone(t *testing.T) {
 		{me, {Name: "slow", Applied: 7}, {Name: "quick", Applied: 7}},
 		{me, {Name: "slow", Applied: 7}, {Name: "back", Applied: 8}},
 	} {
-		c.Hear(live, d.now)
+		c.Observe(live, d.now)
 	}
 	if acked, reaped := c.Acked(), c.Reaped(); !slices.Equal(acked, []string{"back", "me", "slow"}) || !slices.Equal(reaped, []string{"stopped"}) {
 		t.Errorf("acked %v, reaped %v", acked, reaped)

@@ -15,10 +15,10 @@ import (
 	"github.com/valkey-io/valkey-go"
 )
 
-// errAnswer says that the server's answer cannot be read: something else than this program writes under its keys.
-var errAnswer = errors.New("answer of the log is not understood")
+// errReply says that the server's reply cannot be read: something else than this program writes under its keys.
+var errReply = errors.New("reply of the log is not understood")
 
-// reader takes the answer of a script apart. After a failure everything it gives is zero.
+// reader takes the reply of a script apart. After a failure all its methods give zero.
 type reader struct {
 	rest []valkey.ValkeyMessage
 	err  error
@@ -34,7 +34,7 @@ func newReader(r valkey.ValkeyResult) (*reader, error) {
 
 func (r *reader) fail(err error) {
 	if r.err == nil {
-		r.err = fmt.Errorf("%w: %w", errAnswer, err)
+		r.err = fmt.Errorf("%w: %w", errReply, err)
 	}
 }
 
@@ -85,36 +85,36 @@ func (r *reader) list() []valkey.ValkeyMessage {
 	return l
 }
 
-// answer reads what syncScript says.
-func answer(result valkey.ValkeyResult, alone bool) (a fleet.Answer, unread error, err error) {
+// readSyncReply reads the reply of syncScript. unread tells of an entry that could not be read, and invalidates everything.
+func readSyncReply(result valkey.ValkeyResult, onlyServer bool) (reply fleet.SyncReply, unread error, err error) {
 	r, err := newReader(result)
 	if err != nil {
-		return a, nil, err
+		return reply, nil, err
 	}
 	switch word := r.text(); word {
 	case "OK":
 	case "NOHIST":
-		a.Status = fleet.NoHistory
-		return a, nil, r.err
+		reply.Status = fleet.NoHistory
+		return reply, nil, r.err
 	case "HIST":
-		a.Status = fleet.OtherHistory
-		return a, nil, r.err
+		reply.Status = fleet.OtherHistory
+		return reply, nil, r.err
 	case "DIVERGED":
-		a.Status = fleet.Diverged
+		reply.Status = fleet.Diverged
 	case "GAP":
-		a.Status = fleet.Gap
+		reply.Status = fleet.Gap
 	default:
 		r.fail(fmt.Errorf("it begins with %q", word))
 	}
-	a.Server, a.Up = serverLife(r.text())
-	if !alone {
-		a.Up = 0
+	reply.Server, reply.Up = serverLife(r.text())
+	if !onlyServer {
+		reply.Up = 0
 	}
-	if a.Status != fleet.Current {
-		return a, nil, r.err
+	if reply.Status != fleet.Current {
+		return reply, nil, r.err
 	}
-	a.Terms = r.terms()
-	a.Seq, a.Floor = r.number(), r.number()
+	reply.Terms = r.terms()
+	reply.Seq, reply.Floor = r.number(), r.number()
 	for _, m := range r.list() {
 		record, problem := entry(m)
 		if unread == nil {
@@ -124,10 +124,10 @@ func answer(result valkey.ValkeyResult, alone bool) (a fleet.Answer, unread erro
 			r.fail(problem)
 			break
 		}
-		a.Records = append(a.Records, record)
+		reply.Records = append(reply.Records, record)
 	}
-	a.Live = r.peers()
-	return a, unread, r.err
+	reply.Live = r.peers()
+	return reply, unread, r.err
 }
 
 // entry reads an entry of the stream. With an error the record invalidates everything, or has no Seq if not even that could be
@@ -135,16 +135,16 @@ func answer(result valkey.ValkeyResult, alone bool) (a fleet.Answer, unread erro
 func entry(m valkey.ValkeyMessage) (invalidation.Record, error) {
 	e, err := m.AsXRangeEntry()
 	if err != nil {
-		return invalidation.Record{}, fmt.Errorf("%w: %w", errAnswer, err)
+		return invalidation.Record{}, fmt.Errorf("%w: %w", errReply, err)
 	}
 	id, _, _ := strings.Cut(e.ID, "-")
 	seq, err := strconv.ParseUint(id, 10, 64)
 	if err != nil {
-		return invalidation.Record{}, fmt.Errorf("%w: entry %q", errAnswer, e.ID)
+		return invalidation.Record{}, fmt.Errorf("%w: entry %q", errReply, e.ID)
 	}
 	nonce, err := strconv.ParseUint(e.FieldValues["n"], 16, 64)
 	if err != nil {
-		return invalidation.Record{}, fmt.Errorf("%w: entry %q has nonce %q", errAnswer, e.ID, e.FieldValues["n"])
+		return invalidation.Record{}, fmt.Errorf("%w: entry %q has nonce %q", errReply, e.ID, e.FieldValues["n"])
 	}
 	return invalidation.ParseRecord(seq, nonce, []byte(e.FieldValues["e"]))
 }
@@ -172,8 +172,8 @@ func (r *reader) peers() []fleet.Peer {
 	return peers
 }
 
-// serverLife reads from INFO what one life of the server is called, and for how long it has lasted at least. INFO counts whole
-// seconds of the clock, of which the first has hardly begun: less than it says may have passed, by up to a second.
+// serverLife reads from INFO what one life of the server process is called, and how long it has lasted at least. INFO counts the seconds
+// that the clock has begun, so that up to one second less may have passed than INFO says.
 func serverLife(info string) (id string, up time.Duration) {
 	for lines := bufio.NewScanner(strings.NewReader(info)); lines.Scan(); {
 		name, value, _ := strings.Cut(lines.Text(), ":")
@@ -196,7 +196,7 @@ func historyText(h fleet.History) string { return hex.EncodeToString(h[:]) }
 func parseHistory(s string) (h fleet.History, err error) {
 	b, err := hex.DecodeString(s)
 	if err != nil || len(b) != len(h) {
-		return h, fmt.Errorf("%w: history %q", errAnswer, s)
+		return h, fmt.Errorf("%w: history %q", errReply, s)
 	}
 	return fleet.History(b), nil
 }

@@ -1,0 +1,64 @@
+package fleet
+
+import "time"
+
+// failureDetector tells which instances must have lost their lease (R14). It judges by this instance's clock alone: what counts is
+// for how long a heartbeat has not changed here. Times that other instances or the server wrote would make the verdict depend on
+// the difference of two clocks, and after a failover on the clock of another server.
+//
+// Follower.mu guards all fields. Receive writes them, the reapers and the confirmations read them.
+type failureDetector struct {
+	name         string        // of this instance, which is not watched
+	pause        time.Duration // without a reply for longer than this, nothing is known of the others
+	leaseTimeout time.Duration // after which an instance that gives no sign of life holds no lease: a lease and the margin
+
+	live      []Peer // by the last reply
+	replied   time.Time
+	heartbeat map[string]heartbeat
+}
+
+// heartbeat is when an instance's Beat was last seen to change.
+type heartbeat struct {
+	beat uint64
+	at   time.Time
+}
+
+// observe notes whose heartbeats have changed. After a pause without replies all of them count as changed: this instance may have
+// been cut off or frozen while the others beat on, and would otherwise take its own silence for theirs, reap instances that
+// hold a lease, and confirm a purge that those have not applied.
+func (d *failureDetector) observe(live []Peer, now time.Time) {
+	if now.Sub(d.replied) > d.pause {
+		d.heartbeat = nil
+	}
+	d.live, d.replied = live, now
+	before := d.heartbeat
+	d.heartbeat = make(map[string]heartbeat, len(live))
+	for _, p := range live {
+		if p.Name == d.name {
+			continue
+		}
+		h, known := before[p.Name]
+		if !known || h.beat != p.Beat {
+			h = heartbeat{p.Beat, now}
+		}
+		d.heartbeat[p.Name] = h
+	}
+}
+
+// suspects reports whether an instance, as a reply listed it, must have lost its lease. An instance whose Beat is not the one
+// that observe has seen has given a sign of life since.
+func (d *failureDetector) suspects(p Peer, now time.Time) bool {
+	h, watched := d.heartbeat[p.Name]
+	return watched && h.beat == p.Beat && now.Sub(h.at) >= d.leaseTimeout
+}
+
+// suspected are all instances of the last reply that must have lost their lease.
+func (d *failureDetector) suspected(now time.Time) []Peer {
+	var suspected []Peer
+	for _, p := range d.live {
+		if d.suspects(p, now) {
+			suspected = append(suspected, p)
+		}
+	}
+	return suspected
+}

@@ -1,0 +1,109 @@
+package fleet
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"cacheproxy/invalidation"
+)
+
+// openFences are the fences that stand around a write (R15). Follower.mu guards all fields. The goroutine that applies the log
+// opens and ends fences; those that write through this instance hold and abandon their own.
+type openFences struct {
+	ledger   *invalidation.Ledger // in which the members of a fence are marked
+	byNumber map[uint64]*openFence
+}
+
+// openFence is a fence that has begun and not ended.
+type openFence struct {
+	ids   []invalidation.ID
+	first uint64 // position of the first beginning that this instance has applied
+	begun uint64 // position of the latest
+	// before is where the members stood in the ledger at the first beginning: there they stand again if nothing came of the write.
+	before []uint64
+	// disturbed is the last position at which something else had named the members, as of the latest renewal. A renewal sets
+	// the marks of the members anew, so that afterwards the ledger shows the renewal and not what the renewal covers.
+	disturbed uint64
+	expires   time.Time // when the fence ends by itself
+	renewAt   time.Time // when this instance, the writer, has to renew the fence; zero: another instance's, or abandoned
+}
+
+// begin notes the beginning of a fence, before the ledger applies it, and reports whether the fence was open already. A fence
+// begins again with every renewal, and with every snapshot.
+func (o *openFences) begin(r invalidation.Record, position uint64, now time.Time) (open bool) {
+	s := o.byNumber[r.Fence]
+	if open = s != nil; open {
+		s.disturbed = max(s.disturbed, o.ledger.Disturbed(s.ids, s.begun))
+	} else {
+		s = &openFence{ids: r.IDs, first: position, before: o.ledger.Before(r.IDs)}
+		o.byNumber[r.Fence] = s
+	}
+	s.begun, s.expires = position, now.Add(r.Life)
+	return open
+}
+
+// end removes a fence, before the ledger applies the end. It completes the ledger's entry, and says the last position at which
+// something else has named the members of the fence, or those that the end names besides.
+func (o *openFences) end(r invalidation.Record, entry invalidation.Entry) (_ invalidation.Entry, disturbed uint64) {
+	s := o.byNumber[r.Fence]
+	if s == nil {
+		entry.Operation = invalidation.Invalidate
+		return entry, entry.Position
+	}
+	delete(o.byNumber, r.Fence)
+	disturbed = max(s.disturbed, o.ledger.Disturbed(s.ids, s.begun), o.ledger.Disturbed(invalidation.Without(r.IDs, s.ids), 0))
+	// The ledger counts the fences of each member: the members counted down are those counted up at the beginning, whatever the
+	// end names.
+	entry.Fenced = len(s.ids)
+	if r.Life > 0 && disturbed < s.first {
+		entry.IDs, entry.Before = s.ids, s.before
+		return entry, disturbed
+	}
+	entry.IDs = append(slices.Clone(s.ids), r.IDs...)
+	return entry, disturbed
+}
+
+// renewals are the beginnings that this instance has to write again, as the writer of fences that are still open.
+func (o *openFences) renewals(now time.Time) (renewals []invalidation.Record) {
+	for _, number := range slices.Sorted(maps.Keys(o.byNumber)) {
+		if s := o.byNumber[number]; !s.renewAt.IsZero() && !now.Before(s.renewAt) {
+			s.renewAt = now.Add(FenceLife / 3)
+			renewals = append(renewals, invalidation.Record{Operation: invalidation.BeginFence, IDs: s.ids, Fence: number, Life: FenceLife})
+		}
+	}
+	return renewals
+}
+
+// expired are the ends of fences whose writer has given no sign of life.
+func (o *openFences) expired(now time.Time) (ends []invalidation.Record) {
+	for _, number := range slices.Sorted(maps.Keys(o.byNumber)) {
+		if s := o.byNumber[number]; s.renewAt.IsZero() && !now.Before(s.expires) {
+			ends = append(ends, invalidation.Record{Operation: invalidation.EndFence, IDs: s.ids, Fence: number})
+		}
+	}
+	return ends
+}
+
+// Hold makes this instance the writer of a fence, and so the one that renews it, until the fence ends or Abandon is called. The
+// fence must have been applied.
+func (f *Follower) Hold(fence uint64, now time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if s := f.fences.byNumber[fence]; s != nil {
+		s.renewAt = now.Add(FenceLife / 3)
+	}
+}
+
+// Abandon leaves a fence to end by itself after hold: its last renewal has that for a life.
+func (f *Follower) Abandon(fence uint64, hold time.Duration, now time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s := f.fences.byNumber[fence]
+	if s == nil {
+		return
+	}
+	s.renewAt = time.Time{}
+	r := invalidation.Record{Operation: invalidation.BeginFence, IDs: s.ids, Fence: fence, Life: hold}
+	f.pending.add(f.pending.ownKey(fence, "abandon"), r, now, false)
+}

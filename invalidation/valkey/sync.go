@@ -1,0 +1,244 @@
+package valkey
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"cacheproxy/invalidation"
+	"cacheproxy/invalidation/fleet"
+	"cacheproxy/lockorder"
+)
+
+const (
+	// syncCount is how many entries one heartbeat brings at most.
+	syncCount = 500
+	// confirmEvery is the pause between heartbeats while somebody waits for other instances.
+	confirmEvery = 2 * time.Millisecond
+	// confirmHurry is for how long that pause is kept; after that an instance is probably dead, and heartbeats come at a
+	// tenth of their usual pause.
+	confirmHurry = 100 * time.Millisecond
+	tidyEvery    = 10 * time.Second
+	tidyAtMost   = 2000 // marks, of each sort, in one step
+)
+
+// syncer carries the follower's requests to the server and the replies back, and does what the follower makes of them.
+type syncer struct {
+	options       Options
+	keys          keys
+	onlyServer    bool          // no other server could take the place of this one
+	heartbeat     time.Duration // pause between heartbeats
+	replyTimeout  time.Duration // for the reply to one heartbeat
+	follower      *fleet.Follower
+	confirmations *confirmations
+	writer        *writer
+
+	kick    chan struct{} // has room for one
+	applied broadcast     // sends when entries have been applied
+	contact contact
+
+	// mu is held during a heartbeat, across its I/O: leave waits for the heartbeat that is under way, which could otherwise
+	// register this instance again after it was taken off the list, and the next purge would wait for a process that has ended.
+	mu     lockorder.Mutex[lockorder.Syncer]
+	left   bool      // set by leave; guarded by mu
+	tidied time.Time // guarded by mu
+}
+
+// run sends heartbeats until ctx ends: at regular intervals, when there is something new, and often while somebody waits for
+// other instances.
+func (s *syncer) run(ctx context.Context) error {
+	var failing bool
+	for ctx.Err() == nil {
+		step, err := s.sync(ctx)
+		switch {
+		case err == nil && failing:
+			failing = false
+			s.options.Log.Info("log of invalidations reached again", "position", s.follower.Applied())
+		case err != nil && !failing && ctx.Err() == nil && !errors.Is(err, errLeft) && !s.contact.last().IsZero():
+			failing = true
+			s.options.Log.Error("log of invalidations not reached; copies are trusted until the lease lapses", "lease", s.options.Lease.String(), "error", err)
+		}
+		more := s.contact.alive.Load() && s.writer.writeDue(ctx)
+		if err == nil && (more || step == fleet.SyncAgain) {
+			continue
+		}
+		s.pause(ctx, err)
+	}
+	return nil
+}
+
+// pause waits for the next heartbeat, or for a reason to be earlier.
+func (s *syncer) pause(ctx context.Context, failed error) {
+	wait := s.heartbeat
+	if since := s.confirmations.since(); failed == nil && !since.IsZero() {
+		wait = s.heartbeat / 10
+		if time.Since(since) < confirmHurry {
+			wait = confirmEvery
+		}
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	kick := s.kick
+	if failed != nil {
+		kick = nil // whoever waits for the server does not make it come back earlier
+	}
+	select {
+	case <-timer.C:
+	case <-kick:
+	case <-ctx.Done():
+	}
+}
+
+// wake has the next heartbeat come at once.
+func (s *syncer) wake() {
+	select {
+	case s.kick <- struct{}{}:
+	default:
+	}
+}
+
+var errLeft = errors.New("this instance has left")
+
+// leave takes this instance off the server's list. No heartbeat follows.
+func (s *syncer) leave(ctx context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.left = true
+	client, err := s.options.Connection.Client()
+	if err != nil {
+		return err
+	}
+	if err := client.Do(ctx, client.B().Hdel().Key(s.keys.live).Field(s.options.Instance).Build()).Error(); err != nil {
+		return fmt.Errorf("leave the fleet: %w", err)
+	}
+	return nil
+}
+
+// sync is one heartbeat and what its reply asks for.
+func (s *syncer) sync(ctx context.Context) (fleet.Step, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.left {
+		return fleet.Idle, errLeft
+	}
+	client, err := s.options.Connection.Client()
+	if err != nil {
+		return fleet.Idle, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.replyTimeout)
+	defer cancel()
+	q := s.follower.Request(time.Now())
+	r, err := s.send(ctx, client, q)
+	s.options.observe("sync", q.Sent, err)
+	if err != nil {
+		s.contact.failed()
+		return fleet.Idle, fmt.Errorf("follow log: %w", err)
+	}
+	now := time.Now()
+	step := s.follower.Receive(q, r, now)
+	s.contact.replied(now)
+	s.deliver()
+	switch step {
+	case fleet.CreateLog:
+		return fleet.SyncAgain, s.create(ctx, client)
+	case fleet.FetchSnapshot:
+		return fleet.SyncAgain, s.fetchSnapshot(ctx, client)
+	case fleet.CompareLogs:
+		return fleet.SyncAgain, s.compare(ctx, client)
+	}
+	if r.Status == fleet.Current {
+		s.confirm(ctx, client, r.Live, now)
+	}
+	if step == fleet.Idle {
+		s.tidy(ctx, client)
+	}
+	return step, nil
+}
+
+// send runs the script that carries out a request on the server.
+func (s *syncer) send(ctx context.Context, client commander, q fleet.SyncRequest) (fleet.SyncReply, error) {
+	result := syncScript.run(ctx, client, []string{s.keys.meta, s.keys.terms, s.keys.log, s.keys.live}, []string{
+		historyText(q.History), s.options.Instance, strconv.FormatUint(q.Beat, 10), strconv.FormatUint(q.Applied, 10),
+		nonceText(q.Nonce), strconv.Itoa(syncCount), strconv.FormatInt(q.Retention.Milliseconds(), 10),
+		fmt.Sprintf("%08x", q.Term), flag(q.Owes),
+	})
+	r, unread, err := readSyncReply(result, s.onlyServer)
+	if unread != nil {
+		s.options.Log.Warn("entry of another version invalidates everything", "error", unread)
+	}
+	if known := r.Status != fleet.NoHistory && r.Status != fleet.OtherHistory; known && r.Server == "" {
+		r.Server = s.contact.assumedServer() // INFO is not allowed: after a break the server may be another
+	}
+	return r, err
+}
+
+// deliver tells those who wait, and those who listen to notices, what the log has brought.
+func (s *syncer) deliver() {
+	events := s.follower.Events()
+	if len(events) == 0 {
+		return
+	}
+	for _, e := range events {
+		if e.Notice.Subject != "" && !e.Lost && s.options.OnNotice != nil {
+			s.options.OnNotice(e.Notice)
+		}
+	}
+	s.confirmations.deliver(events, s.follower)
+	s.applied.send()
+}
+
+// confirm tells those whose entries hold everywhere, and takes the instances off the list whose lease must have lapsed.
+func (s *syncer) confirm(ctx context.Context, client commander, live []fleet.Peer, now time.Time) {
+	suspected := map[fleet.Peer]bool{}
+	for _, p := range s.follower.Suspected(now) {
+		suspected[p] = true
+	}
+	for _, p := range s.confirmations.observe(live, now) {
+		suspected[p] = true
+	}
+	for p := range suspected {
+		s.reap(ctx, client, p)
+	}
+}
+
+func (s *syncer) reap(ctx context.Context, client commander, p fleet.Peer) {
+	state := strconv.FormatUint(p.Beat, 10) + ":" + strconv.FormatUint(p.Applied, 10) + ":" + flag(p.Owes)
+	r, err := newReader(reapScript.run(ctx, client, []string{s.keys.meta, s.keys.live}, []string{historyText(s.follower.View().History), p.Name, state}))
+	switch {
+	case err != nil:
+		s.options.Log.Warn("dead instance not taken off the list", "instance", p.Name, "error", err)
+		return
+	case r.text() != "OK" || r.text() != "1":
+		return // its heartbeat has changed since, or another instance was faster
+	}
+	s.options.Log.Warn("instance is dead, or cut off for longer than its lease, and was taken off the list", "instance", p.Name)
+}
+
+// tidy has marks forgotten, now and then. The caller holds mu.
+func (s *syncer) tidy(ctx context.Context, client commander) {
+	if time.Since(s.tidied) < tidyEvery {
+		return
+	}
+	k := s.keys
+	r, err := newReader(tidyScript.run(ctx, client, []string{k.meta, k.hard, k.soft, k.clock}, []string{
+		historyText(s.follower.View().History), strconv.FormatInt(invalidation.MaxFill.Milliseconds(), 10), strconv.Itoa(tidyAtMost),
+	}))
+	if err != nil {
+		s.options.Log.Warn("old marks not forgotten on the server", "error", err)
+		s.tidied = time.Now()
+		return
+	}
+	if r.text() == "OK" && r.text() != "0" {
+		return // more at the next heartbeat
+	}
+	s.tidied = time.Now()
+}
+
+func flag(set bool) string {
+	if set {
+		return "1"
+	}
+	return "0"
+}

@@ -1,0 +1,60 @@
+// Package lockorder holds the order in which the locks of this program are taken, and checks it.
+//
+// A mutex names its class: `mu lockorder.Mutex[lockorder.Follower]`. A goroutine that holds a lock may take only locks of classes
+// that stand further down in the order. Two goroutines can then never wait for each other, each with the lock that the other
+// wants. The order also forbids two locks of one class at once, such as those of two shards of a ledger.
+//
+// In an ordinary build the types are sync.Mutex and sync.RWMutex themselves, and cost nothing more. With the build tag lockorder
+// each remembers the goroutine that holds it, and a goroutine that takes a lock out of order panics with both names.
+// docs/architecture.md says why the order is what it is.
+package lockorder
+
+// Class is implemented by the types that stand for a class of locks.
+type Class interface{ isClass() }
+
+type class struct{}
+
+func (class) isClass() {}
+
+// The classes. Each is the lock of one type, whose comment says what the lock guards.
+type (
+	Generations struct{ class } // cmd/cacheproxy/instance: generations
+	Syncer      struct{ class } // invalidation/valkey: syncer
+	Switches    struct{ class } // cmd/cacheproxy/instance: switches
+	Upstreams   struct{ class } // cmd/cacheproxy/instance: upstreams
+	Gauges      struct{ class } // observe: gauges
+
+	Confirmations struct{ class } // invalidation/valkey: confirmations
+	Local         struct{ class } // invalidation: Local
+	Follower      struct{ class } // invalidation/fleet: Follower
+	LedgerShard   struct{ class } // invalidation: shard
+
+	Claims       struct{ class } // store/valkey: Claims
+	Budget       struct{ class } // store: Budget
+	Metrics      struct{ class } // observe: Metrics
+	FleetMetrics struct{ class } // observe: FleetMetrics
+	Contact      struct{ class } // invalidation/valkey: contact
+	Broadcast    struct{ class } // invalidation/valkey: broadcastState
+	LineWriter   struct{ class } // observe: LineWriter
+)
+
+// order is the order: what stands first is taken first.
+var order = []Class{
+	Generations{},
+	Syncer{},
+	Switches{},
+	Upstreams{},
+	Gauges{},
+	Confirmations{},
+	Local{},
+	Follower{},
+	LedgerShard{},
+	// Under those below no other lock of this program is taken.
+	Claims{},
+	Budget{},
+	Metrics{},
+	FleetMetrics{},
+	Contact{},
+	Broadcast{},
+	LineWriter{},
+}
