@@ -128,11 +128,6 @@ var libraries = []library{
 		may:   func(f *file) bool { return within(f.folder(), "observe") || f.test() },
 	},
 	{
-		paths: []string{"github.com/fsnotify/fsnotify"},
-		where: "cmd/cacheproxy/instance/watch.go",
-		may:   func(f *file) bool { return f.folder() == "cmd/cacheproxy/instance" && named(f, "watch") },
-	},
-	{
 		paths: []string{"github.com/klauspost/compress", "github.com/andybalholm/brotli"},
 		where: "store/coding, tests and test",
 		may: func(f *file) bool {

@@ -82,8 +82,6 @@ func TestRulesCatch(t *testing.T) {
 		{"compression elsewhere", "libraries stay where they belong", "store/x.go", imports("github.com/klauspost/compress/zstd")},
 		{"compression in its folder", "", "store/coding/x.go", imports("github.com/andybalholm/brotli")},
 		{"coding sees only policy", "imports run one way", "store/coding/x.go", imports(module + "/store")},
-		{"fsnotify elsewhere", "libraries stay where they belong", "cmd/cacheproxy/instance/x.go", imports("github.com/fsnotify/fsnotify")},
-		{"fsnotify in its file", "", "cmd/cacheproxy/instance/watch.go", imports("github.com/fsnotify/fsnotify")},
 		{"cobra elsewhere", "libraries stay where they belong", "config/x.go", imports("github.com/spf13/cobra")},
 		{"cobra in an instance", "libraries stay where they belong", "cmd/cacheproxy/instance/x.go", imports("github.com/spf13/cobra")},
 		{"cobra in cmd", "", "cmd/cacheproxy/x.go", imports("github.com/spf13/cobra")},
