@@ -9,7 +9,7 @@ import (
 const (
 	// lookEvery is how often the files of the configuration are compared with what was read. Comparing needs no help of the file
 	// system: a link on the way, a mounted volume and a folder that is replaced show like any other change.
-	lookEvery = 2 * time.Second
+	lookEvery = time.Second
 	// settleTime is what a change has to come to its end: editors and volume managers make one in several steps, a certificate
 	// and its key are two files.
 	settleTime = 100 * time.Millisecond
