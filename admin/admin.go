@@ -78,7 +78,7 @@ func New(o Options) *Handler {
 	if o.Refused == nil {
 		o.Refused = func(string) {}
 	}
-	h := &handler{Options: o}
+	h := &handler{Options: o, guesses: newGuesses()}
 	h.tokens.Store(newTokenSet(o.Tokens))
 	metrics := promhttp.HandlerFor(o.Gatherer, promhttp.HandlerOpts{ErrorLog: slog.NewLogLogger(o.Log.Handler(), slog.LevelError)})
 	h.calls = map[string]call{
