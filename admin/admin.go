@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"cacheproxy/invalidation"
 	"cacheproxy/policy"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -29,8 +30,9 @@ type Options struct {
 	// counts.
 	Refused func(reason string)
 
-	// Purge makes the copies unusable. Its context does not end with the client: what was accepted is carried out.
-	Purge func(ctx context.Context, p Purge) (Receipt, error)
+	// Purge makes the copies unusable. What waits for all is answered with 200 only if the receipt says that it holds, whatever
+	// else it says. Its context does not end with the client: what was accepted is carried out.
+	Purge func(ctx context.Context, p Purge) (invalidation.Receipt, error)
 	// ConfirmTimeout bounds Purge and SetMode. It must be longer than it takes to declare a silent instance dead, counted from
 	// when the connection to the shared log was made anew. Zero: DefaultConfirmTimeout.
 	ConfirmTimeout time.Duration
@@ -47,7 +49,7 @@ type Options struct {
 	// SetMode switches a route on every instance, or back to what is configured. Of the receipt only Recorded and Held
 	// count. When it fails, or the receipt does not say that it holds, it is in force on this instance all the same. Its
 	// context does not end with the client.
-	SetMode func(ctx context.Context, o ModeOrder) (Receipt, error)
+	SetMode func(ctx context.Context, o ModeOrder) (invalidation.Receipt, error)
 	// Modes tells the modes in force of all routes, in the order of the configuration.
 	Modes func() []RouteMode
 	// Config is the configuration in force with its secrets removed, to be shown as JSON.

@@ -17,7 +17,7 @@ var layers = map[string][]string{
 	"proxy":              {"policy", "invalidation", "store", "observe"},
 	"proxy/upstream":     {"policy", "invalidation", "store", "observe"},
 	"proxy/server":       {},
-	"admin":              {"policy"},
+	"admin":              {"policy", "invalidation"},
 	"leaderboard":        {"policy"},
 	"config":             {"policy", "invalidation", "store", "observe", "proxy", "admin", "leaderboard"},
 	"cmd":                {"policy", "invalidation", "proxy/upstream", "admin", "config"},
@@ -35,6 +35,7 @@ var layers = map[string][]string{
 var above = map[string][]string{
 	"invalidation":       {"invalidation/fleet", "invalidation/valkey"},
 	"invalidation/fleet": {"invalidation/valkey"},
+	"admin":              {"invalidation/fleet", "invalidation/valkey"},
 }
 
 func checkImports(files []*file) (findings []string) {
