@@ -17,8 +17,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// DefaultConfirmTimeout is how long a purge or a mode may wait for every instance when Options does not say.
-const DefaultConfirmTimeout = 30 * time.Second
+// defaultConfirmTimeout is how long a purge or a mode may wait for every instance when Options does not say.
+const defaultConfirmTimeout = 30 * time.Second
 
 // Options are what the listener is made of. Every func must be set and safe for concurrent use. Errors of Explain
 // are shown to the caller as 400.
@@ -34,7 +34,7 @@ type Options struct {
 	// else it says. Its context does not end with the client: what was accepted is carried out.
 	Purge func(ctx context.Context, p Purge) (invalidation.Receipt, error)
 	// ConfirmTimeout bounds Purge and SetMode. It must be longer than it takes to declare a silent instance dead, counted from
-	// when the connection to the shared log was made anew. Zero: DefaultConfirmTimeout.
+	// when the connection to the shared log was made anew. Zero: defaultConfirmTimeout.
 	ConfirmTimeout time.Duration
 
 	// URLMembers names the copies of a URL with a query, which is to be taken as it stands and as the route that the URL
@@ -72,7 +72,7 @@ type Handler struct{ inner *handler }
 // http.ServeMux: names in purges are taken from the path as it came.
 func New(o Options) *Handler {
 	if o.ConfirmTimeout == 0 {
-		o.ConfirmTimeout = DefaultConfirmTimeout
+		o.ConfirmTimeout = defaultConfirmTimeout
 	}
 	if o.Log == nil {
 		o.Log = slog.Default()

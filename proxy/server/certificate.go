@@ -24,8 +24,8 @@ func (c *Certificate) Replace(pair tls.Certificate, minVersion uint16) {
 	})
 }
 
-// ServerConfig is for a server whose handshakes use the certificate as it is at that time.
-func (c *Certificate) ServerConfig() *tls.Config {
+// serverConfig is for a server whose handshakes use the certificate as it is at that time.
+func (c *Certificate) serverConfig() *tls.Config {
 	return &tls.Config{
 		MinVersion:         tls.VersionTLS12,
 		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return c.current.Load(), nil },

@@ -53,7 +53,7 @@ func NewServer(h http.Handler, o ServerOptions) *http.Server {
 	s.Protocols.SetUnencryptedHTTP2(o.H2C)
 	if o.Certificate != nil {
 		s.Protocols.SetHTTP2(true)
-		s.TLSConfig = o.Certificate.ServerConfig()
+		s.TLSConfig = o.Certificate.serverConfig()
 	}
 	return s
 }

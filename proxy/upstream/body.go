@@ -46,7 +46,7 @@ func (b *heldBody) Read(p []byte) (int, error) {
 	b.stall.begin()
 	n, err := b.ReadCloser.Read(p)
 	if b.stall.end() && err != nil && !errors.Is(err, io.EOF) {
-		err = ErrStalled
+		err = errStalled
 	}
 	if err != nil {
 		b.done()

@@ -9,11 +9,11 @@ import (
 	"cacheproxy/policy"
 )
 
-// ErrTimeout means that the origin kept the proxy waiting longer than Options.Timeout before its response header.
-var ErrTimeout = errors.New("the upstream did not answer in time")
+// errTimeout means that the origin kept the proxy waiting longer than Options.Timeout before its response header.
+var errTimeout = errors.New("the upstream did not answer in time")
 
-// ErrStalled means that the origin paused in the middle of its response's body for longer than Options.ReadTimeout.
-var ErrStalled = errors.New("the upstream stopped in the middle of its response")
+// errStalled means that the origin paused in the middle of its response's body for longer than Options.ReadTimeout.
+var errStalled = errors.New("the upstream stopped in the middle of its response")
 
 // RequestBodyError is a failure to read the request's own body: the client broke off, sent malformed framing or
 // exceeded a limit. The origin is not to blame.
@@ -24,8 +24,8 @@ func (e *RequestBodyError) Error() string { return "read request body: " + e.Err
 // Unwrap returns what the body's reader said, such as an *http.MaxBytesError.
 func (e *RequestBodyError) Unwrap() error { return e.Err }
 
-// StatusClientGone is never sent: it stands in logs for a client that left before it was answered.
-const StatusClientGone = 499
+// statusClientGone is never sent: it stands in logs for a client that left before it was answered.
+const statusClientGone = 499
 
 // Classify names an error of RoundTrip, or of reading a response's body. NoReason for nil.
 func Classify(err error) policy.Reason {
@@ -34,11 +34,11 @@ func Classify(err error) policy.Reason {
 	switch {
 	case err == nil:
 		return policy.NoReason
-	case errors.Is(err, ErrQueueFull), errors.Is(err, ErrStreamsFull):
+	case errors.Is(err, errQueueFull), errors.Is(err, errStreamsFull):
 		return policy.QueueFull
-	case errors.Is(err, ErrQueueTimeout):
+	case errors.Is(err, errQueueTimeout):
 		return policy.QueueTimeout
-	case errors.Is(err, ErrTimeout), errors.Is(err, ErrStalled), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, errTimeout), errors.Is(err, errStalled), errors.Is(err, context.DeadlineExceeded):
 		return policy.OriginTimeout
 	case errors.Is(err, context.Canceled), errors.As(err, &body):
 		return policy.ClientGone
@@ -50,7 +50,7 @@ func Classify(err error) policy.Reason {
 }
 
 // Status is the status with which the proxy answers for a reason that Classify gives (RFC 9110 §15.6): 502, 503 or 504.
-// For ClientGone it is StatusClientGone, which is for logs only.
+// For ClientGone it is statusClientGone, which is for logs only.
 func Status(r policy.Reason) int {
 	switch r {
 	case policy.OriginTimeout:
@@ -58,7 +58,7 @@ func Status(r policy.Reason) int {
 	case policy.QueueFull, policy.QueueTimeout:
 		return http.StatusServiceUnavailable
 	case policy.ClientGone:
-		return StatusClientGone
+		return statusClientGone
 	default:
 		return http.StatusBadGateway
 	}

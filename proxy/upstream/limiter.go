@@ -35,13 +35,13 @@ type Place struct {
 }
 
 var (
-	// ErrQueueFull means that every place is taken and so is the queue for them, or that the waiting request was pushed
+	// errQueueFull means that every place is taken and so is the queue for them, or that the waiting request was pushed
 	// out of a full queue by one of a higher class, or of a route with fewer waiting.
-	ErrQueueFull = errors.New("every place at the upstream and in its queue is taken")
-	// ErrQueueTimeout means that no place became free within the queue's deadline.
-	ErrQueueTimeout = errors.New("no place at the upstream became free in time")
-	// ErrStreamsFull means that the response is a stream and that as many as allowed are open.
-	ErrStreamsFull = errors.New("as many streams as the upstream may have are open")
+	errQueueFull = errors.New("every place at the upstream and in its queue is taken")
+	// errQueueTimeout means that no place became free within the queue's deadline.
+	errQueueTimeout = errors.New("no place at the upstream became free in time")
+	// errStreamsFull means that the response is a stream and that as many as allowed are open.
+	errStreamsFull = errors.New("as many streams as the upstream may have are open")
 )
 
 // limiter hands out places. It has no goroutine of its own: a place is passed on by the request that gives it back.
@@ -72,7 +72,7 @@ func newLimiter(o Options) *limiter {
 	return l
 }
 
-// acquire returns a place, at once or after waiting for one. It fails with ErrQueueFull, ErrQueueTimeout or, as soon as
+// acquire returns a place, at once or after waiting for one. It fails with errQueueFull, errQueueTimeout or, as soon as
 // ctx ends, with the cause of that.
 func (l *limiter) acquire(ctx context.Context, p Place) (*Slot, error) {
 	if ctx.Err() != nil {
@@ -102,7 +102,7 @@ func (l *limiter) enter(p Place) (*waiter, error) {
 	}
 	if l.queued >= l.maxQueue && !l.pushOutFor(p) {
 		l.shed++
-		return nil, ErrQueueFull
+		return nil, errQueueFull
 	}
 	w := &waiter{place: p, patience: l.queueTimeout, settled: make(chan struct{})}
 	l.queues[p.Class].push(w)
@@ -135,7 +135,7 @@ func (l *limiter) wait(ctx context.Context, w *waiter) (*Slot, error) {
 	select {
 	case <-w.settled:
 	case <-deadline.C:
-		err = ErrQueueTimeout
+		err = errQueueTimeout
 	case <-ctx.Done():
 		err = fmt.Errorf("wait for a place: %w", endOf(ctx))
 	}
@@ -146,9 +146,9 @@ func (l *limiter) wait(ctx context.Context, w *waiter) (*Slot, error) {
 	case admitted: // possibly in the same instant in which it gave up: a place in hand is used
 		return &Slot{limiter: l, held: heldPlace}, nil
 	case pushedOut:
-		return nil, ErrQueueFull
+		return nil, errQueueFull
 	}
-	if errors.Is(err, ErrQueueTimeout) {
+	if errors.Is(err, errQueueTimeout) {
 		l.shed++
 	}
 	l.settle(w, left)

@@ -64,10 +64,10 @@ func TestLimiterRefuses(t *testing.T) {
 		queued := make(chan error)
 		go func() { _, err := l.acquire(t.Context(), Place{Class: Write}); queued <- err }()
 		synctest.Wait()
-		if _, err := l.acquire(t.Context(), Place{Class: Write}); !errors.Is(err, ErrQueueFull) {
+		if _, err := l.acquire(t.Context(), Place{Class: Write}); !errors.Is(err, errQueueFull) {
 			t.Errorf("full queue, same class: %v", err)
 		}
-		if err := <-queued; !errors.Is(err, ErrQueueTimeout) || time.Since(start) != time.Second {
+		if err := <-queued; !errors.Is(err, errQueueTimeout) || time.Since(start) != time.Second {
 			t.Errorf("waited %v: %v", time.Since(start), err)
 		}
 		if l.shed != 2 || l.queued != 0 {
@@ -102,11 +102,11 @@ func TestLimiterPushesOutNewestOfLowestClass(t *testing.T) {
 		enter("refresh old", Refresh)
 		enter("refresh new", Refresh)
 		enter("write", Write) // pushes out refresh new
-		if err := <-results["refresh new"]; !errors.Is(err, ErrQueueFull) {
+		if err := <-results["refresh new"]; !errors.Is(err, errQueueFull) {
 			t.Errorf("newest of the lowest class: %v", err)
 		}
 		enter("refresh late", Refresh) // nothing is below it
-		if err := <-results["refresh late"]; !errors.Is(err, ErrQueueFull) {
+		if err := <-results["refresh late"]; !errors.Is(err, errQueueFull) {
 			t.Errorf("late: %v", err)
 		}
 		held.Release()
@@ -143,11 +143,11 @@ func TestLimiterLetsGoOfThoseWhoLeave(t *testing.T) {
 func TestStreamsCountApart(t *testing.T) {
 	l := testLimiter(1, 0)
 	s := mustAcquire(t, l, Write)
-	if err := s.Stream(); err != nil {
+	if err := s.stream(); err != nil {
 		t.Fatal(err)
 	}
 	second := mustAcquire(t, l, Write) // the place is free again
-	if err := second.Stream(); !errors.Is(err, ErrStreamsFull) {
+	if err := second.stream(); !errors.Is(err, errStreamsFull) {
 		t.Errorf("second stream: %v", err)
 	}
 	if l.inFlight != 1 || l.streams != 1 {
@@ -158,7 +158,7 @@ func TestStreamsCountApart(t *testing.T) {
 	if l.inFlight != 0 || l.streams != 0 {
 		t.Errorf("after release: in flight %d, streams %d", l.inFlight, l.streams)
 	}
-	if err := s.Stream(); err != nil || l.streams != 0 {
+	if err := s.stream(); err != nil || l.streams != 0 {
 		t.Errorf("a released slot took a stream: %v, %d", err, l.streams)
 	}
 }
@@ -211,7 +211,7 @@ func TestLimiterProperty(t *testing.T) {
 						now.Add(-1)
 						s.Release()
 						served.Add(1)
-					case errors.Is(err, ErrQueueFull), errors.Is(err, ErrQueueTimeout):
+					case errors.Is(err, errQueueFull), errors.Is(err, errQueueTimeout):
 						refused.Add(1)
 					case errors.Is(err, context.DeadlineExceeded):
 						leftEarly.Add(1)

@@ -79,7 +79,7 @@ func TestNotSent(t *testing.T) {
 			})
 		})
 	}
-	if NotSent(nil) || NotSent(errBroken) || NotSent(ErrStreamsFull) {
+	if NotSent(nil) || NotSent(errBroken) || NotSent(errStreamsFull) {
 		t.Error("not sent, without a word of that")
 	}
 }
@@ -93,7 +93,7 @@ func TestNotSentForWantOfAPlace(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer slot.Release()
-		if _, err := o.RoundTrip(request(t, o, "POST", nil)); !errors.Is(err, ErrQueueTimeout) || !NotSent(err) {
+		if _, err := o.RoundTrip(request(t, o, "POST", nil)); !errors.Is(err, errQueueTimeout) || !NotSent(err) {
 			t.Errorf("after waiting: %v", err)
 		}
 		ctx, leave := context.WithTimeout(t.Context(), time.Millisecond)
@@ -103,7 +103,7 @@ func TestNotSentForWantOfAPlace(t *testing.T) {
 		}
 		go o.Acquire(t.Context(), Place{})
 		synctest.Wait()
-		if _, err := o.RoundTrip(request(t, o, "POST", nil)); !errors.Is(err, ErrQueueFull) || !NotSent(err) {
+		if _, err := o.RoundTrip(request(t, o, "POST", nil)); !errors.Is(err, errQueueFull) || !NotSent(err) {
 			t.Errorf("queue full: %v", err)
 		}
 	})

@@ -24,8 +24,8 @@ const (
 	DefaultMaxStreams     = 1000
 	DefaultDialTimeout    = 3 * time.Second
 	DefaultReadTimeout    = time.Minute
-	DefaultIdleTimeout    = 30 * time.Second
-	DefaultMaxHeaderBytes = 1 << 20
+	defaultIdleTimeout    = 30 * time.Second
+	defaultMaxHeaderBytes = 1 << 20
 
 	DefaultHealthInterval = 2 * time.Second
 	DefaultHealthTimeout  = time.Second
@@ -136,8 +136,8 @@ func (o Options) withDefaults() Options {
 	defaultTo(&o.MaxStreams, DefaultMaxStreams)
 	defaultTo(&o.DialTimeout, min(DefaultDialTimeout, o.Timeout/2))
 	defaultTo(&o.ReadTimeout, DefaultReadTimeout)
-	defaultTo(&o.IdleTimeout, DefaultIdleTimeout)
-	defaultTo(&o.MaxHeaderBytes, DefaultMaxHeaderBytes)
+	defaultTo(&o.IdleTimeout, defaultIdleTimeout)
+	defaultTo(&o.MaxHeaderBytes, defaultMaxHeaderBytes)
 	defaultTo(&o.Health.Interval, DefaultHealthInterval)
 	defaultTo(&o.Health.Timeout, DefaultHealthTimeout)
 	if o.Log == nil {

@@ -103,7 +103,7 @@ func (o *Origin) RetryAfter() time.Duration {
 	return time.Duration(1+rand.IntN(2*patience+1)) * time.Second
 }
 
-// Acquire waits for a place at the origin; the slot must be released. It fails with ErrQueueFull, ErrQueueTimeout, or
+// Acquire waits for a place at the origin; the slot must be released. It fails with errQueueFull, errQueueTimeout, or
 // the cause of ctx's end; NotSent is true of all of these. RoundTrip does this by itself.
 func (o *Origin) Acquire(ctx context.Context, p Place) (*Slot, error) {
 	slot, err := o.limiter.acquire(ctx, p)

@@ -91,7 +91,7 @@ func TestStreamsAreRecognized(t *testing.T) {
 	if err != nil || o.InFlight() != 0 || o.Streams() != 1 {
 		t.Fatalf("in flight %d, streams %d: %v", o.InFlight(), o.Streams(), err)
 	}
-	if _, err := o.RoundTrip(request(t, o, "GET", nil)); !errors.Is(err, ErrStreamsFull) || o.InFlight() != 0 {
+	if _, err := o.RoundTrip(request(t, o, "GET", nil)); !errors.Is(err, errStreamsFull) || o.InFlight() != 0 {
 		t.Errorf("second stream: %v, in flight %d", err, o.InFlight())
 	}
 	first.Body.Close()
@@ -119,14 +119,14 @@ func TestTimeoutCountsOnlyTheOriginsTurn(t *testing.T) {
 		start := time.Now()
 		o := silent(true)
 		_, err := o.RoundTrip(request(t, o, "GET", nil))
-		if !errors.Is(err, ErrTimeout) || Classify(err) != policy.OriginTimeout || time.Since(start) != 2*time.Second {
+		if !errors.Is(err, errTimeout) || Classify(err) != policy.OriginTimeout || time.Since(start) != 2*time.Second {
 			t.Errorf("GET: %v after %v", err, time.Since(start))
 		}
 
 		start = time.Now()
 		o = silent(false)
 		_, err = o.RoundTrip(request(t, o, "POST", strings.NewReader("never taken")))
-		if !errors.Is(err, ErrTimeout) || time.Since(start) != 2*time.Second {
+		if !errors.Is(err, errTimeout) || time.Since(start) != 2*time.Second {
 			t.Errorf("origin that reads nothing: %v after %v", err, time.Since(start))
 		}
 
@@ -141,7 +141,7 @@ func TestTimeoutCountsOnlyTheOriginsTurn(t *testing.T) {
 			pw.Close()
 		}()
 		_, err = o.RoundTrip(request(t, o, "POST", pr))
-		if took := time.Since(start); !errors.Is(err, ErrTimeout) || took != 272*time.Second {
+		if took := time.Since(start); !errors.Is(err, errTimeout) || took != 272*time.Second {
 			t.Errorf("slow upload: %v after %v, want 2s after its end", err, took)
 		}
 		if o.InFlight() != 0 {
@@ -187,7 +187,7 @@ func TestSilentCallsHoldNoPlace(t *testing.T) {
 		}
 		ask("application/grpc")
 		<-time.After(3 * time.Second)
-		if err := <-failed; !errors.Is(err, ErrStreamsFull) || Classify(err) != policy.QueueFull {
+		if err := <-failed; !errors.Is(err, errStreamsFull) || Classify(err) != policy.QueueFull {
 			t.Errorf("one conversation too many: %v", err)
 		}
 		for _, w := range bodies {
@@ -208,15 +208,15 @@ func TestClassify(t *testing.T) {
 		status int
 	}{
 		{nil, policy.NoReason, 502},
-		{ErrQueueFull, policy.QueueFull, 503},
-		{ErrStreamsFull, policy.QueueFull, 503},
-		{fmt.Errorf("x: %w", ErrQueueTimeout), policy.QueueTimeout, 503},
-		{fmt.Errorf("x: %w", ErrTimeout), policy.OriginTimeout, 504},
+		{errQueueFull, policy.QueueFull, 503},
+		{errStreamsFull, policy.QueueFull, 503},
+		{fmt.Errorf("x: %w", errQueueTimeout), policy.QueueTimeout, 503},
+		{fmt.Errorf("x: %w", errTimeout), policy.OriginTimeout, 504},
 		{context.DeadlineExceeded, policy.OriginTimeout, 504},
 		{opErr, policy.OriginTimeout, 504},
-		{context.Canceled, policy.ClientGone, StatusClientGone},
-		{&RequestBodyError{Err: io.ErrUnexpectedEOF}, policy.ClientGone, StatusClientGone},
-		{&RequestBodyError{Err: opErr}, policy.ClientGone, StatusClientGone},
+		{context.Canceled, policy.ClientGone, statusClientGone},
+		{&RequestBodyError{Err: io.ErrUnexpectedEOF}, policy.ClientGone, statusClientGone},
+		{&RequestBodyError{Err: opErr}, policy.ClientGone, statusClientGone},
 		{io.ErrUnexpectedEOF, policy.OriginError, 502},
 	} {
 		got := Classify(c.err)

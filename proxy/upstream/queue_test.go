@@ -38,7 +38,7 @@ func (q *line) enter(c Class, route, name string) {
 		case err == nil:
 			q.order = append(q.order, name)
 			s.Release()
-		case errors.Is(err, ErrQueueFull):
+		case errors.Is(err, errQueueFull):
 			q.full = append(q.full, name)
 		default:
 			q.t.Errorf("%s: %v", name, err)

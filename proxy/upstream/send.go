@@ -56,7 +56,7 @@ func (o *Origin) attempt(req *http.Request, to *address, slot *Slot, d *delivery
 	o.balancer.judge(to, fault(err))
 	stream := err == nil && isStream(res)
 	if stream {
-		if err = slot.Stream(); err != nil {
+		if err = slot.stream(); err != nil {
 			res.Body.Close()
 		}
 	}
@@ -79,7 +79,7 @@ func conversation(req *http.Request, slot *Slot, cancel context.CancelCauseFunc)
 		return nil
 	}
 	return func() {
-		if err := slot.Stream(); err != nil {
+		if err := slot.stream(); err != nil {
 			cancel(err)
 			req.Body.Close() // which the transport waits for; its error cannot matter any more
 		}
@@ -145,7 +145,7 @@ func (o *Origin) aim(req *http.Request, to *address) *http.Request {
 // endOf tells why ctx ended: as the kind of end, and as its cause where one was given.
 func endOf(ctx context.Context) error {
 	err, cause := ctx.Err(), context.Cause(ctx)
-	if errors.Is(cause, ErrTimeout) || errors.Is(cause, err) {
+	if errors.Is(cause, errTimeout) || errors.Is(cause, err) {
 		return cause
 	}
 	return fmt.Errorf("%w: %w", err, cause)

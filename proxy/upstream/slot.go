@@ -23,9 +23,9 @@ func (s *Slot) Release() {
 	l.admit()
 }
 
-// Stream exchanges the place for a stream, of which there are more: an upgraded connection or an event stream would
-// otherwise hold a place for hours. With ErrStreamsFull the slot keeps its place.
-func (s *Slot) Stream() error {
+// stream exchanges the place for a stream, of which there are more: an upgraded connection or an event stream would
+// otherwise hold a place for hours. With errStreamsFull the slot keeps its place.
+func (s *Slot) stream() error {
 	l := s.limiter
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -34,7 +34,7 @@ func (s *Slot) Stream() error {
 	}
 	if l.streams >= l.maxStreams {
 		l.shed++
-		return ErrStreamsFull
+		return errStreamsFull
 	}
 	s.drop()
 	s.held = heldStream

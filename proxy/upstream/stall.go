@@ -61,5 +61,5 @@ func (s *stall) expire() {
 		return
 	}
 	s.ended = true
-	s.cancel(ErrStalled)
+	s.cancel(errStalled)
 }

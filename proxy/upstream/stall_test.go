@@ -54,7 +54,7 @@ func TestStalledBodyEnds(t *testing.T) {
 		err               error
 	}{
 		{"slow", "text/plain", 9 * time.Second, 0, "part part part ", nil},
-		{"stalled", "text/plain", 11 * time.Second, 0, "part ", ErrStalled},
+		{"stalled", "text/plain", 11 * time.Second, 0, "part ", errStalled},
 		{"a stream pauses as it likes", "text/event-stream", time.Hour, 0, "part part part ", nil},
 		{"a slow reader is not the origin's fault", "text/plain", 0, time.Hour, "part part part ", nil},
 	} {
@@ -112,7 +112,7 @@ func TestStallWaitsForTheClient(t *testing.T) {
 		}
 		start := time.Now()
 		got, err := io.ReadAll(res.Body)
-		if string(got) != "late" || !errors.Is(err, ErrStalled) || time.Since(start) < time.Hour || time.Since(start) > time.Hour+20*time.Second {
+		if string(got) != "late" || !errors.Is(err, errStalled) || time.Since(start) < time.Hour || time.Since(start) > time.Hour+20*time.Second {
 			t.Errorf("got %q, %v after %v", got, err, time.Since(start))
 		}
 	})

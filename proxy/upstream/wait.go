@@ -35,7 +35,7 @@ func (w *wait) expire() {
 	w.mu.Lock()
 	quiet := w.quiet
 	if !w.over && !w.read {
-		w.cancel(ErrTimeout)
+		w.cancel(errTimeout)
 	}
 	if w.over || !w.read {
 		quiet = nil
