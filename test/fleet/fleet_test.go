@@ -1,14 +1,10 @@
 package fleet
 
 import (
-	"bufio"
 	"context"
 	"fmt"
-	"net/http"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -98,8 +94,10 @@ func (m *Member) AwaitLease(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	for {
-		if v, err := m.Metric(ctx, "cacheproxy_lease_valid"); err == nil && v == 1 {
-			return nil
+		if p := m.now(); p != nil {
+			if v, err := p.Gauge(ctx, "cacheproxy_lease_valid"); err == nil && v == 1 {
+				return nil
+			}
 		}
 		select {
 		case <-time.After(20 * time.Millisecond):
@@ -107,29 +105,6 @@ func (m *Member) AwaitLease(ctx context.Context) error {
 			return fmt.Errorf("%s takes no lease: %w; it printed: %s", m.Name, ctx.Err(), m.Output())
 		}
 	}
-}
-
-// Metric is the value of one of the member's metrics, as it is written with its labels.
-func (m *Member) Metric(ctx context.Context, name string) (float64, error) {
-	base, ok := m.Admin()
-	if !ok {
-		return 0, fmt.Errorf("read metrics of %s: it is down", m.Name)
-	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/metrics", nil)
-	if err != nil {
-		return 0, fmt.Errorf("read metrics of %s: %w", m.Name, err)
-	}
-	res, err := http.DefaultClient.Do(r)
-	if err != nil {
-		return 0, fmt.Errorf("read metrics of %s: %w", m.Name, err)
-	}
-	defer res.Body.Close()
-	for lines := bufio.NewScanner(res.Body); lines.Scan(); {
-		if value, ok := strings.CutPrefix(lines.Text(), name+" "); ok {
-			return strconv.ParseFloat(value, 64)
-		}
-	}
-	return 0, fmt.Errorf("read metrics of %s: there is no %s", m.Name, name)
 }
 
 // Data and Admin are the URLs of the member as it runs now; ok is false while it is down.

@@ -34,7 +34,7 @@ func measure(ctx context.Context, o options, origin *origin, proxy *servers.Cach
 	if r.before, err = send(ctx, "before", proxy.URL, half, calm, 2*o.work, &serial); err != nil {
 		return r, err
 	}
-	waited, err := queueWaits(ctx, proxy.Admin)
+	waited, err := queueWaits(ctx, proxy)
 	if err != nil {
 		return r, err
 	}
@@ -57,7 +57,7 @@ func measure(ctx context.Context, o options, origin *origin, proxy *servers.Cach
 		return r, err
 	}
 	r.memory = samples
-	all, err := queueWaits(ctx, proxy.Admin)
+	all, err := queueWaits(ctx, proxy)
 	if err != nil {
 		return r, err
 	}
