@@ -69,13 +69,6 @@ func (o *Origin) Queued() int { return o.read(func(l *limiter) int { return l.qu
 // Streams is how many streams are open.
 func (o *Origin) Streams() int { return o.read(func(l *limiter) int { return l.streams }) }
 
-// Shed is how many requests were refused a place, or a stream, since the start.
-func (o *Origin) Shed() uint64 {
-	o.limiter.mu.Lock()
-	defer o.limiter.mu.Unlock()
-	return o.limiter.shed
-}
-
 func (o *Origin) read(f func(*limiter) int) int {
 	o.limiter.mu.Lock()
 	defer o.limiter.mu.Unlock()

@@ -53,8 +53,8 @@ func TestPlaceIsHeldUntilTheBodyEnds(t *testing.T) {
 	if o.InFlight() != 1 {
 		t.Errorf("in flight %d while the body is unread", o.InFlight())
 	}
-	if _, err := o.RoundTrip(request(t, o, "GET", nil)); Classify(err) != policy.QueueFull || o.Shed() != 1 {
-		t.Errorf("second request: %v, shed %d", err, o.Shed())
+	if _, err := o.RoundTrip(request(t, o, "GET", nil)); Classify(err) != policy.QueueFull || o.limiter.shed != 1 {
+		t.Errorf("second request: %v, shed %d", err, o.limiter.shed)
 	}
 	if _, err := io.ReadAll(res.Body); err != nil || o.InFlight() != 0 {
 		t.Errorf("in flight %d after the body's end: %v", o.InFlight(), err)
