@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"cacheproxy/test/bench"
 	"cacheproxy/test/servers"
 
 	"golang.org/x/sync/errgroup"
@@ -38,7 +39,7 @@ func measure(ctx context.Context, o options, origin *origin, proxy *servers.Cach
 	if err != nil {
 		return r, err
 	}
-	watch := watchMemory(proxy.Process.PID())
+	watch := bench.WatchMemory(proxy.Process.PID(), bench.ResidentMemory)
 	answered := origin.answered.Load()
 	var calmed errgroup.Group
 	calmed.Go(func() (err error) {

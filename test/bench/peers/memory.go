@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"sync"
-	"time"
 
 	"cacheproxy/test/bench"
 )
@@ -147,36 +147,19 @@ func (s *session) measureChurn(ctx context.Context, p peer) churnRow {
 func (s *session) churn(ctx context.Context, w *churnRow, b *bed, server *server, hot, new material) error {
 	w.Misses = max(1, s.options.rate/2)
 	duration := 10 * s.options.time
-	var missing, watching error
-	var both sync.WaitGroup
+	var missing error
+	var misses sync.WaitGroup
 	prefix := s.uniquePrefix()
-	both.Go(func() {
+	misses.Go(func() {
 		_, missing = runPaced(ctx, new, server.address, prefix, w.Misses, duration)
 	})
-	end := make(chan struct{})
-	both.Go(func() { w.Resident, watching = mostResident(server.process.PID(), end) })
+	watched := bench.WatchMemory(server.process.PID(), bench.ResidentMemoryOfTree)
 	var err error
 	w.Hits, err = runPaced(ctx, hot, server.address, "", churnHits, duration)
-	close(end)
-	both.Wait()
+	samples, watching := watched()
+	w.Resident = slices.Max(samples)
+	misses.Wait()
 	return errors.Join(err, missing, watching)
-}
-
-func mostResident(pid int, end <-chan struct{}) (most int64, err error) {
-	again := time.NewTicker(500 * time.Millisecond)
-	defer again.Stop()
-	for {
-		now, err := bench.ResidentMemoryOfTree(pid)
-		if err != nil {
-			return most, err
-		}
-		most = max(most, now)
-		select {
-		case <-again.C:
-		case <-end:
-			return most, nil
-		}
-	}
 }
 
 func printMemory(to io.Writer, all []memoryRow) error {
