@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"cacheproxy/invalidation"
 	"cacheproxy/policy"
 	"cacheproxy/policy/httpcache"
 
@@ -17,8 +18,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// DefaultConfirmTimeout is how long a purge or a mode may wait for every instance when Options does not say.
-const DefaultConfirmTimeout = 30 * time.Second
+// defaultConfirmTimeout is how long a purge or a mode may wait for every instance when Options does not say.
+const defaultConfirmTimeout = 30 * time.Second
 
 // Options are what the listener is made of. Every func must be set and safe for concurrent use. Errors of Explain
 // are shown to the caller as 400.
@@ -30,10 +31,11 @@ type Options struct {
 	// counts.
 	Refused func(reason string)
 
-	// Purge makes the copies unusable. Its context does not end with the client: what was accepted is carried out.
-	Purge func(ctx context.Context, p Purge) (Receipt, error)
+	// Purge makes the copies unusable. What waits for all is answered with 200 only if the receipt says that it holds, whatever
+	// else it says. Its context does not end with the client: what was accepted is carried out.
+	Purge func(ctx context.Context, p Purge) (invalidation.Receipt, error)
 	// ConfirmTimeout bounds Purge and SetMode. It must be longer than it takes to declare a silent instance dead, counted from
-	// when the connection to the shared log was made anew. Zero: DefaultConfirmTimeout.
+	// when the connection to the shared log was made anew. Zero: defaultConfirmTimeout.
 	ConfirmTimeout time.Duration
 
 	// URLMembers names the copies of a URL with a query, which is to be taken as it stands and as the route that the URL
@@ -48,7 +50,7 @@ type Options struct {
 	// SetMode switches a route on every instance, or back to what is configured. Of the receipt only Recorded and Held
 	// count. When it fails, or the receipt does not say that it holds, it is in force on this instance all the same. Its
 	// context does not end with the client.
-	SetMode func(ctx context.Context, o ModeOrder) (Receipt, error)
+	SetMode func(ctx context.Context, o ModeOrder) (invalidation.Receipt, error)
 	// Modes tells the modes in force of all routes, in the order of the configuration.
 	Modes func() []RouteMode
 	// Config is the configuration in force with its secrets removed, to be shown as JSON.
@@ -71,7 +73,7 @@ type Handler struct{ inner *handler }
 // http.ServeMux: names in purges are taken from the path as it came.
 func New(o Options) *Handler {
 	if o.ConfirmTimeout == 0 {
-		o.ConfirmTimeout = DefaultConfirmTimeout
+		o.ConfirmTimeout = defaultConfirmTimeout
 	}
 	if o.Log == nil {
 		o.Log = slog.Default()
@@ -79,7 +81,7 @@ func New(o Options) *Handler {
 	if o.Refused == nil {
 		o.Refused = func(string) {}
 	}
-	h := &handler{Options: o}
+	h := &handler{Options: o, guesses: newGuesses()}
 	h.tokens.Store(newTokenSet(o.Tokens))
 	metrics := promhttp.HandlerFor(o.Gatherer, promhttp.HandlerOpts{ErrorLog: slog.NewLogLogger(o.Log.Handler(), slog.LevelError)})
 	h.calls = map[string]call{

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"cacheproxy/invalidation"
 	"cacheproxy/policy"
 )
 
@@ -44,7 +45,7 @@ func TestPurgeByName(t *testing.T) {
 			t.Errorf("%s: %d %s", c.target, res.StatusCode, body)
 			continue
 		}
-		if p := l.last(t); len(p.Members) != 1 || string(p.Members[0]) != c.member || p.Soft || p.Wait != WaitAll {
+		if p := l.last(t); len(p.Members) != 1 || string(p.Members[0]) != c.member || p.Soft || p.Wait != invalidation.WaitAll {
 			t.Errorf("%s: purged %+v", c.target, p)
 		}
 	}
@@ -54,21 +55,21 @@ func TestPurgeReceipt(t *testing.T) {
 	lost := errors.New("valkey: connection refused")
 	for _, c := range []struct {
 		name, wait string
-		receipt    Receipt
+		receipt    invalidation.Receipt
 		err        error
 		status     int
 		body       string
 	}{
 		{"held", "all", held(), nil, 200, `{"id":"7-1","seq":7,"instances":2,"acked":["a","b"],"reaped":[],"took_ms":1.5}`},
-		{"reaped", "all", Receipt{Reaped: []string{"c"}, Held: true}, nil, 200, `{"id":"","seq":0,"instances":0,"acked":[],"reaped":["c"],"took_ms":0}`},
-		{"not held, no error", "all", Receipt{Recorded: true}, nil, 503, `{"recorded":true,"held":false}`},
-		{"not confirmed", "all", Receipt{Recorded: true}, lost, 503, `{"recorded":true,"held":false}`},
+		{"reaped", "all", invalidation.Receipt{Reaped: []string{"c"}, Held: true}, nil, 200, `{"id":"","seq":0,"instances":0,"acked":[],"reaped":["c"],"took_ms":0}`},
+		{"not held, no error", "all", invalidation.Receipt{Recorded: true}, nil, 503, `{"recorded":true,"held":false}`},
+		{"not confirmed", "all", invalidation.Receipt{Recorded: true}, lost, 503, `{"recorded":true,"held":false}`},
 		{"held, but an error", "all", held(), lost, 503, `{"recorded":true,"held":false}`},
-		{"not recorded", "all", Receipt{}, lost, 503, `{"recorded":false,"held":false,"error":"the purge is not recorded, repeat it: valkey: connection refused"}`},
-		{"recorded", "none", Receipt{ID: "7-1", Seq: 7, Recorded: true}, nil, 202, `{"id":"7-1","seq":7,"recorded":true,"held":false,"took_ms":0}`},
-		{"nothing recorded", "none", Receipt{}, nil, 503, `{"recorded":false,"held":false,"error":"the purge is not recorded: repeat it"}`},
-		{"applied here", "local", Receipt{ID: "x"}, nil, 202, `{"id":"x","seq":0,"recorded":false,"held":false,"took_ms":0}`},
-		{"not applied here", "local", Receipt{}, lost, 503, `{"recorded":false,"held":false,"error":"the purge is not recorded, repeat it: valkey: connection refused"}`},
+		{"not recorded", "all", invalidation.Receipt{}, lost, 503, `{"recorded":false,"held":false,"error":"the purge is not recorded, repeat it: valkey: connection refused"}`},
+		{"recorded", "none", invalidation.Receipt{ID: "7-1", Seq: 7, Recorded: true}, nil, 202, `{"id":"7-1","seq":7,"recorded":true,"held":false,"took_ms":0}`},
+		{"nothing recorded", "none", invalidation.Receipt{}, nil, 503, `{"recorded":false,"held":false,"error":"the purge is not recorded: repeat it"}`},
+		{"applied here", "local", invalidation.Receipt{ID: "x"}, nil, 202, `{"id":"x","seq":0,"recorded":false,"held":false,"took_ms":0}`},
+		{"not applied here", "local", invalidation.Receipt{}, lost, 503, `{"recorded":false,"held":false,"error":"the purge is not recorded, repeat it: valkey: connection refused"}`},
 	} {
 		l := newListener()
 		l.receipt, l.err = c.receipt, c.err
@@ -80,7 +81,7 @@ func TestPurgeReceipt(t *testing.T) {
 		if got := res.Header.Get("Retry-After") != ""; got != (c.status == 503) {
 			t.Errorf("%s: Retry-After %v", c.name, got)
 		}
-		if p := l.last(t); !p.Soft || p.Wait != c.wait || p.Kind != "key" {
+		if p := l.last(t); !p.Soft || wordOf(p.Wait) != c.wait || p.Kind != "key" {
 			t.Errorf("%s: purge %+v", c.name, p)
 		}
 		for _, word := range []string{"msg=purge", "who=127.0.0.1:", "members=[key:a]", "took_ms=", fmt.Sprint("status=", c.status)} {
@@ -179,7 +180,7 @@ func TestPurgeBody(t *testing.T) {
 			continue
 		}
 		p := l.last(t)
-		if got := fmt.Sprintf("%q %s %s %v", p.Members, p.Kind, p.Wait, p.Soft); got != c.want {
+		if got := fmt.Sprintf("%q %s %s %v", p.Members, p.Kind, wordOf(p.Wait), p.Soft); got != c.want {
 			t.Errorf("%s: purged %s, want %s", name, got, c.want)
 		}
 	}
@@ -308,17 +309,17 @@ func TestFailingFuncs(t *testing.T) {
 // A mode that does not hold everywhere is never answered with 200, and the answer says how far it has come.
 func TestModeThatDoesNotHold(t *testing.T) {
 	for _, c := range []struct {
-		receipt Receipt
+		receipt invalidation.Receipt
 		err     error
 		want    string
 	}{
-		{Receipt{}, errors.New("log is dead"), `"mode":"off","recorded":false,"held":false,"error":"the mode is in force on this instance only;`},
-		{Receipt{Recorded: true}, errors.New("not confirmed"), `"recorded":true,"held":false,"error":"the mode is in force on this instance, and recorded for all;`},
-		{Receipt{Recorded: true}, nil, `"recorded":true,"held":false`},
-		{Receipt{Recorded: true, Held: true}, errors.New("odd"), `"held":false`},
+		{invalidation.Receipt{}, errors.New("log is dead"), `"mode":"off","recorded":false,"held":false,"error":"the mode is in force on this instance only;`},
+		{invalidation.Receipt{Recorded: true}, errors.New("not confirmed"), `"recorded":true,"held":false,"error":"the mode is in force on this instance, and recorded for all;`},
+		{invalidation.Receipt{Recorded: true}, nil, `"recorded":true,"held":false`},
+		{invalidation.Receipt{Recorded: true, Held: true}, errors.New("odd"), `"held":false`},
 	} {
 		l := newListener()
-		l.Options.SetMode = func(context.Context, ModeOrder) (Receipt, error) { return c.receipt, c.err }
+		l.Options.SetMode = func(context.Context, ModeOrder) (invalidation.Receipt, error) { return c.receipt, c.err }
 		l.start(t)
 		res, answer := l.ask(t, "POST /routes/stock/mode", `{"mode":"off"}`)
 		if res.StatusCode != 503 || res.Header.Get("Retry-After") == "" || !strings.Contains(answer, c.want) {
@@ -333,7 +334,7 @@ func TestModeThatDoesNotHold(t *testing.T) {
 // A purge that was accepted goes on when the client leaves.
 func TestPurgeOutlivesClient(t *testing.T) {
 	l := newListener()
-	l.Options.Purge = func(ctx context.Context, _ Purge) (Receipt, error) { return held(), ctx.Err() }
+	l.Options.Purge = func(ctx context.Context, _ Purge) (invalidation.Receipt, error) { return held(), ctx.Err() }
 	ctx, cancel := context.WithCancel(context.WithValue(t.Context(), http.LocalAddrContextKey, loopback))
 	cancel()
 	w := httptest.NewRecorder()
@@ -346,7 +347,7 @@ func TestPurgeOutlivesClient(t *testing.T) {
 func TestUnixSocket(t *testing.T) {
 	l := newListener().serve(t, "unix", filepath.Join(t.TempDir(), "admin.sock"))
 	res, body := l.raw(t, "unix", "DELETE /keys/a//b HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-	if res.StatusCode != 200 || l.last(t).Members[0] != "ka//b" || l.last(t).Who != "unix socket" {
+	if res.StatusCode != 200 || l.last(t).Members[0] != "ka//b" || l.who() != "unix socket" {
 		t.Errorf("%d %s %v", res.StatusCode, body, l.purges)
 	}
 }

@@ -16,9 +16,7 @@ type entry struct {
 	what    string // empty: nothing in particular
 	attrs   []slog.Attr
 	problem *problem // the answer, where the call failed
-	// refusedLately is how many calls from this address were turned away, this one included; zero: this one was not, or not for
-	// want of a token that is known.
-	refusedLately int
+	silent  bool     // the call was turned away, as many before it: the metric counts them all
 }
 
 // tell adds what a call did.
@@ -45,8 +43,8 @@ func (e *entry) refused() bool { return e.problem != nil && e.problem.refusal !=
 // explanation can hold credentials, and what a purge names is told apart.
 func (h *handler) audit(r *request, status int) {
 	e := &r.entry
-	if n := e.refusedLately; n > loudRefusals && n&(n-1) != 0 {
-		return // the metric counts them all
+	if e.silent {
+		return
 	}
 	level := e.level(r, status)
 	if !h.Log.Enabled(context.Background(), level) {
@@ -70,9 +68,6 @@ func (h *handler) audit(r *request, status int) {
 		if level == slog.LevelWarn {
 			what = "refuse admin call"
 		}
-	}
-	if e.refusedLately > 1 {
-		attrs = append(attrs, slog.Int("refused_lately", e.refusedLately))
 	}
 	h.Log.LogAttrs(context.Background(), level, what, attrs...)
 }

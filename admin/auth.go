@@ -21,21 +21,6 @@ const (
 	ScopeAll   = ScopePurge | ScopeMode | ScopeRead             // everything
 )
 
-// ParseScope reads one word of a token's allow list: purge, mode, read or all.
-func ParseScope(word string) (Scope, error) {
-	switch word {
-	case "purge":
-		return ScopePurge, nil
-	case "mode":
-		return ScopeMode, nil
-	case "read":
-		return ScopeRead, nil
-	case "all":
-		return ScopeAll, nil
-	}
-	return 0, fmt.Errorf("unknown scope %q: use purge, mode, read or all", word)
-}
-
 // String lists the words of a scope.
 func (s Scope) String() string {
 	if s == ScopeAll {

@@ -89,8 +89,8 @@ func TestTokens(t *testing.T) {
 		if got := w.Header().Get("WWW-Authenticate"); strings.HasPrefix(got, "Bearer ") != (c.status == 401) {
 			t.Errorf("%s with %q: WWW-Authenticate %q", c.call, c.authorization, got)
 		}
-		if c.who != "" && l.last(t).Who != c.who {
-			t.Errorf("%s with %q: purged by %q", c.call, c.authorization, l.last(t).Who)
+		if c.who != "" && l.who() != c.who {
+			t.Errorf("%s with %q: purged by %q", c.call, c.authorization, l.who())
 		}
 		if c.who == "" && len(l.purges) > 0 {
 			t.Errorf("%s with %q: purged", c.call, c.authorization)
@@ -171,12 +171,9 @@ func TestOnlyEmptySecrets(t *testing.T) {
 
 func TestScopes(t *testing.T) {
 	for word, want := range map[string]Scope{"purge": ScopePurge, "mode": ScopeMode, "read": ScopeRead, "all": ScopeAll} {
-		if got, err := ParseScope(word); err != nil || got != want || got.String() != word {
-			t.Errorf("%s: %v %v", word, got, err)
+		if got := want.String(); got != word {
+			t.Errorf("%s: %v", word, got)
 		}
-	}
-	if _, err := ParseScope("Purge"); err == nil {
-		t.Error("Purge is a scope")
 	}
 	if got := (ScopeMode | ScopeRead).String(); got != "mode, read" {
 		t.Error(got)

@@ -26,7 +26,7 @@ func FuzzPurgeOrder(f *testing.F) {
 			}
 			return
 		}
-		if o.all && !o.confirm || o.kind() == "" || checkWait(o.wait) != nil {
+		if _, err := readWait(o.wait); o.all && !o.confirm || o.kind() == "" || err != nil {
 			t.Fatalf("accepted %+v", o)
 		}
 		members, err := h.membersOf(o)

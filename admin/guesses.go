@@ -2,81 +2,47 @@ package admin
 
 import (
 	"net/http"
-	"net/netip"
-	"sync"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
 const (
-	// loudRefusals is how many calls of one address, turned away without a token that is known here, each have a line in the
-	// log; of those after that, every power of two.
-	loudRefusals = 10
-	// freeGuesses is how many wrong tokens are answered at once: a secret that was rotated is no attack.
+	// freeGuesses is how many wrong tokens are answered at once: a secret that was rotated is no attack. They come back one a
+	// second.
 	freeGuesses = 5
-	firstDelay  = 50 * time.Millisecond
-	maxDelay    = time.Second
-	// forgetAfter is how long an address is remembered after the last call that was turned away.
-	forgetAfter = time.Minute
-	maxGuessers = 1024 // addresses remembered; all others count as one
-	maxHeld     = 64   // answers held back at a time
+	// maxDelay is how long the answer to a wrong token is held back at most.
+	maxDelay = time.Second
+	// maxDebt is how many wrong tokens beyond the free ones count: as many seconds after the last of them, all is forgotten.
+	maxDebt = 60
+	// maxHeld is how many answers are held back at a time.
+	maxHeld = 64
+	// loudRefusals is how many calls that were turned away without a token that is known here have a line in the log at once.
+	// One comes back every quietTime.
+	loudRefusals = 10
+	quietTime    = 6 * time.Second
 )
 
-// guesses slows down who tries tokens out. Only the answer to a wrong token is held back: a right one is never kept waiting,
-// or anyone could keep an operator from purging. It is safe for concurrent use, and its zero value is ready.
+// guesses slows down whoever tries tokens out, from however many addresses. Only the answer to a wrong token is held back: a
+// right one is never kept waiting, or anyone could keep an operator from purging. It is safe for concurrent use.
 type guesses struct {
-	mu   sync.Mutex
-	by   map[netip.Prefix]guesser
-	held int
+	pace *rate.Limiter // of wrong tokens
+	loud *rate.Limiter // of lines in the log
+	held chan struct{} // has one for each answer that is held back
 }
 
-// guesser is one address, and what it did lately.
-type guesser struct {
-	refused int // calls turned away
-	wrong   int // those among them that presented a wrong token
-	last    time.Time
-}
-
-// note counts a call from an address that was turned away, and returns what the address did lately.
-func (g *guesses) note(from netip.Prefix, wrong bool, now time.Time) guesser {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.by == nil {
-		g.by = map[netip.Prefix]guesser{}
-	}
-	if _, known := g.by[from]; !known && len(g.by) >= maxGuessers {
-		g.forget(now)
-		if len(g.by) >= maxGuessers {
-			from = netip.Prefix{}
-		}
-	}
-	who := g.by[from]
-	if now.Sub(who.last) > forgetAfter {
-		who = guesser{}
-	}
-	who.refused++
-	if wrong {
-		who.wrong++
-	}
-	who.last = now
-	g.by[from] = who
-	return who
-}
-
-// forget drops the addresses that have been quiet. The caller holds mu.
-func (g *guesses) forget(now time.Time) {
-	for from, who := range g.by {
-		if now.Sub(who.last) > forgetAfter {
-			delete(g.by, from)
-		}
+func newGuesses() guesses {
+	return guesses{
+		pace: rate.NewLimiter(1, freeGuesses), loud: rate.NewLimiter(rate.Every(quietTime), loudRefusals), held: make(chan struct{}, maxHeld),
 	}
 }
 
-// delayOf is how long the answer to the n-th wrong token is held back.
-func delayOf(n int) time.Duration {
-	if n <= freeGuesses {
-		return 0
+// delay counts a wrong token, and says how long its answer is to be held back.
+func (g *guesses) delay(now time.Time) time.Duration {
+	if g.pace.TokensAt(now) <= -maxDebt {
+		return maxDelay
 	}
-	return min(maxDelay, firstDelay<<min(n-freeGuesses-1, 10))
+	return min(maxDelay, g.pace.ReserveN(now, 1).DelayFrom(now))
 }
 
 // hold holds an answer back. It reports false, at once, where too many are held already.
@@ -84,33 +50,17 @@ func (g *guesses) hold(r *http.Request, d time.Duration) bool {
 	if d == 0 {
 		return true
 	}
-	if !g.take() {
+	select {
+	case g.held <- struct{}{}:
+	default:
 		return false
 	}
-	defer g.give()
-	timer := time.NewTimer(d)
-	defer timer.Stop()
+	defer func() { <-g.held }()
 	select {
-	case <-timer.C:
+	case <-time.After(d):
 	case <-r.Context().Done():
 	}
 	return true
-}
-
-func (g *guesses) take() bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.held >= maxHeld {
-		return false
-	}
-	g.held++
-	return true
-}
-
-func (g *guesses) give() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.held--
 }
 
 // refused counts a caller that was turned away, and keeps who guesses waiting. One that presented a token which is known
@@ -120,26 +70,9 @@ func (h *handler) refused(r *request, p *problem) {
 	if p.refusal == refusedScope {
 		return
 	}
-	wrong := p.refusal == refusedUnknown
-	lately := h.guesses.note(networkOf(r.from), wrong, time.Now())
-	r.entry.refusedLately = lately.refused
-	if wrong && !h.guesses.hold(r.Request, delayOf(lately.wrong)) {
+	now := time.Now()
+	r.entry.silent = !h.guesses.loud.AllowN(now, 1)
+	if p.refusal == refusedUnknown && !h.guesses.hold(r.Request, h.guesses.delay(now)) {
 		p.header.Set("Connection", "close") // each further guess costs a connection
 	}
-}
-
-// networkOf is whom an address belongs to: in IPv6 a host has a whole network to call from. The zero Prefix stands for a
-// Unix socket.
-func networkOf(peer string) netip.Prefix {
-	ap, err := netip.ParseAddrPort(peer)
-	if err != nil {
-		return netip.Prefix{}
-	}
-	addr := ap.Addr().Unmap().WithZone("")
-	bits := 32
-	if addr.Is6() {
-		bits = 64
-	}
-	network, _ := addr.Prefix(bits) // the bits fit the family
-	return network
 }

@@ -10,11 +10,13 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"cacheproxy/invalidation"
 	"cacheproxy/policy"
 	"cacheproxy/policy/httpcache"
 
@@ -33,12 +35,12 @@ type listener struct {
 	explain []string
 	refused []string // reasons
 
-	receipt Receipt // what the next purges end with
+	receipt invalidation.Receipt // what the next purges end with
 	err     error
 }
 
-func held() Receipt {
-	return Receipt{ID: "7-1", Seq: 7, Instances: 2, Acked: []string{"a", "b"}, Took: 1500 * time.Microsecond, Recorded: true, Held: true}
+func held() invalidation.Receipt {
+	return invalidation.Receipt{ID: "7-1", Seq: 7, Instances: 2, Acked: []string{"a", "b"}, Took: 1500 * time.Microsecond, Recorded: true, Held: true}
 }
 
 // newListener makes a listener's handler; tests may change Options before they call start.
@@ -46,9 +48,9 @@ func newListener(tokens ...Token) *listener {
 	l := &listener{log: &bytes.Buffer{}, receipt: held()}
 	l.Options = Options{
 		Tokens: tokens,
-		Purge: func(ctx context.Context, p Purge) (Receipt, error) {
+		Purge: func(ctx context.Context, p Purge) (invalidation.Receipt, error) {
 			if _, ok := ctx.Deadline(); !ok {
-				return Receipt{}, errors.New("no deadline")
+				return invalidation.Receipt{}, errors.New("no deadline")
 			}
 			l.mu.Lock()
 			defer l.mu.Unlock()
@@ -66,9 +68,9 @@ func newListener(tokens ...Token) *listener {
 			l.explain = append(l.explain, fmt.Sprint(method, " ", url, " ", header))
 			return map[string]string{"route": "product"}, nil
 		},
-		SetMode: func(_ context.Context, o ModeOrder) (Receipt, error) {
+		SetMode: func(_ context.Context, o ModeOrder) (invalidation.Receipt, error) {
 			l.modes = append(l.modes, fmt.Sprint(o.Route, " ", o.Mode, " ", o.Share, " ", o.For, " ", o.Reset))
-			return Receipt{Recorded: true, Held: l.err == nil}, l.err
+			return invalidation.Receipt{Recorded: true, Held: l.err == nil}, l.err
 		},
 		Modes: func() []RouteMode {
 			until := time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
@@ -139,6 +141,17 @@ func (l *listener) ask(t *testing.T, line, body string, header ...string) (*http
 	t.Helper()
 	lines := append([]string{line + " HTTP/1.1", "Host: HOST", "Connection: close", fmt.Sprint("Content-Length: ", len(body))}, header...)
 	return l.raw(t, "tcp", strings.Join(lines, "\r\n")+"\r\n\r\n"+body)
+}
+
+// who is the caller by the last line of the log.
+func (l *listener) who() string {
+	_, line, _ := strings.Cut(l.log.String()[strings.LastIndex(strings.TrimSpace(l.log.String()), "\n")+1:], " who=")
+	if quoted, err := strconv.QuotedPrefix(line); err == nil {
+		line, _ = strconv.Unquote(quoted)
+		return line
+	}
+	name, _, _ := strings.Cut(line, " ")
+	return name
 }
 
 func (l *listener) last(t *testing.T) Purge {

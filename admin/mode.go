@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"cacheproxy/invalidation"
 	"cacheproxy/policy"
 )
 
@@ -97,7 +98,7 @@ type unheldMode struct {
 	Error    string `json:"error"`
 }
 
-func unheldModeText(r Receipt, err error) string {
+func unheldModeText(r invalidation.Receipt, err error) string {
 	text := "the mode is in force on this instance only; the others do not know of it: repeat it, or give it to each of them"
 	if r.Recorded {
 		text = "the mode is in force on this instance, and recorded for all; instances that are cut off may not go by it yet: repeat it"

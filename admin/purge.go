@@ -12,43 +12,29 @@ import (
 	"strings"
 	"time"
 
+	"cacheproxy/invalidation"
 	"cacheproxy/policy"
 	"cacheproxy/policy/httpcache"
 )
 
-// What a purge may wait for.
-const (
-	WaitAll   = "all"   // every instance has applied it, or has provably lost its lease
-	WaitNone  = "none"  // it is recorded
-	WaitLocal = "local" // this instance has applied it; for when the shared log is dead
-)
+// waitAll is what a purge waits for unless it says otherwise.
+const waitAll = "all"
 
-// Purge is what one call makes unusable.
-type Purge struct {
-	Members []policy.Member // at least one
-	Soft    bool            // mark stale instead of unusable
-	Wait    string          // WaitAll, WaitNone or WaitLocal
-	Who     string          // the token's name, or the peer's address where there are no tokens
-	Kind    string          // key, tag, url, prefix, route, all or mixed; a label of the metrics
+// waits are what a purge may wait for, by the word of the call. The last is for when the shared log is dead.
+var waits = map[string]invalidation.Wait{
+	waitAll: invalidation.WaitAll, "none": invalidation.WaitRecorded, "local": invalidation.WaitLocal,
 }
 
-// Receipt says where a purge stands. Held means that it holds on every instance from now on; without it a call that
-// waits for all is never answered with 200, whatever else the receipt says.
-type Receipt struct {
-	ID        string
-	Seq       uint64   // position in the log
-	Instances int      // live when it was confirmed
-	Acked     []string // instances that have applied it
-	Reaped    []string // instances that were found dead meanwhile
-	Took      time.Duration
-	Recorded  bool // it is in the log and will be applied by every instance
-	Held      bool
+// Purge is what one call makes unusable. How long after the order is to be repeated is not the caller's to say.
+type Purge struct {
+	invalidation.Order
+	Kind string // key, tag, url, prefix, route, all or mixed; a label of the metrics
 }
 
 // purgeName serves DELETE /keys/{key...} and DELETE /tags/{tag...}.
 func (h *handler) purgeName(kind policy.MemberKind) func(http.ResponseWriter, *request) error {
 	return func(w http.ResponseWriter, r *request) error {
-		p := Purge{Members: []policy.Member{policy.NewMember(kind, r.name)}, Kind: kind.String(), Wait: WaitAll}
+		p := Purge{invalidation.Order{Members: []policy.Member{policy.NewMember(kind, r.name)}}, kind.String()}
 		raw := strings.TrimPrefix(r.target.Path, "/"+kind.String()+"s/")
 		if err := checkName(kind, raw, r.name); err != nil {
 			return badRequest(err)
@@ -76,20 +62,31 @@ func readPurgeQuery(raw string, p *Purge) error {
 				return fmt.Errorf("soft is %q: use 1 or 0", values[0])
 			}
 		case "wait":
-			p.Wait = values[0]
+			if p.Wait, err = readWait(values[0]); err != nil {
+				return err
+			}
 		default:
 			return fmt.Errorf("unknown query parameter %q: use soft and wait; a '?' in a name is sent as %%3F", shorten(name))
 		}
 	}
-	return checkWait(p.Wait)
+	return nil
 }
 
-func checkWait(wait string) error {
-	switch wait {
-	case WaitAll, WaitNone, WaitLocal:
-		return nil
+func readWait(word string) (invalidation.Wait, error) {
+	wait, ok := waits[word]
+	if !ok {
+		return 0, fmt.Errorf("wait is %q: use all, none or local", shorten(word))
 	}
-	return fmt.Errorf("wait is %q: use all, none or local", shorten(wait))
+	return wait, nil
+}
+
+func wordOf(wait invalidation.Wait) string {
+	for word, w := range waits {
+		if w == wait {
+			return word
+		}
+	}
+	return ""
 }
 
 // purgeURL serves PURGE: the request's own target and Host name what to purge.
@@ -98,7 +95,7 @@ func (h *handler) purgeURL(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return badRequest(err)
 	}
-	return h.purge(w, r, Purge{Members: h.urlMembers(target), Wait: WaitAll, Kind: policy.KindURL.String()})
+	return h.purge(w, r, Purge{invalidation.Order{Members: h.urlMembers(target)}, policy.KindURL.String()})
 }
 
 // purgeBody serves POST /purge.
@@ -114,7 +111,7 @@ func (h *handler) purgeBody(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return badRequest(err)
 	}
-	return h.purge(w, r, Purge{Members: members, Soft: order.soft, Wait: order.wait, Kind: order.kind()})
+	return h.purge(w, r, Purge{invalidation.Order{Members: members, Soft: order.soft, Wait: waits[order.wait]}, order.kind()})
 }
 
 // membersOf names everything in an order, or fails without having named anything.
@@ -177,7 +174,6 @@ func (h *handler) purge(w http.ResponseWriter, r *request, p Purge) error {
 	if len(p.Members) == 0 {
 		return problemf(http.StatusBadRequest, "the purge names nothing")
 	}
-	p.Who = r.who
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), h.ConfirmTimeout)
 	defer cancel()
 	receipt, err := h.Purge(ctx, p)
@@ -186,13 +182,13 @@ func (h *handler) purge(w http.ResponseWriter, r *request, p Purge) error {
 }
 
 // purgeStatus decides what may be promised. Only what holds everywhere is 200.
-func purgeStatus(wait string, receipt Receipt, err error) int {
+func purgeStatus(wait invalidation.Wait, receipt invalidation.Receipt, err error) int {
 	switch {
 	case err != nil:
 		return http.StatusServiceUnavailable
-	case wait == WaitAll && receipt.Held:
+	case wait == invalidation.WaitAll && receipt.Held:
 		return http.StatusOK
-	case wait == WaitNone && (receipt.Recorded || receipt.Held), wait == WaitLocal:
+	case wait == invalidation.WaitRecorded && (receipt.Recorded || receipt.Held), wait == invalidation.WaitLocal:
 		return http.StatusAccepted
 	}
 	return http.StatusServiceUnavailable
@@ -221,7 +217,7 @@ type unheldAnswer struct {
 	Error    string `json:"error,omitempty"`
 }
 
-func answerPurge(w http.ResponseWriter, status int, r Receipt, err error) error {
+func answerPurge(w http.ResponseWriter, status int, r invalidation.Receipt, err error) error {
 	took := milliseconds(r.Took)
 	switch status {
 	case http.StatusOK:
@@ -252,7 +248,7 @@ func orEmpty(s []string) []string {
 }
 
 // purgeAttrs is what the audit log says of a purge.
-func purgeAttrs(p Purge, r Receipt, err error) []slog.Attr {
+func purgeAttrs(p Purge, r invalidation.Receipt, err error) []slog.Attr {
 	const listed = 50
 	names := make([]string, 0, min(len(p.Members), listed))
 	for _, m := range p.Members[:cap(names)] {
@@ -260,7 +256,7 @@ func purgeAttrs(p Purge, r Receipt, err error) []slog.Attr {
 	}
 	attrs := []slog.Attr{
 		slog.String("kind", p.Kind), slog.Any("members", names), slog.Int("count", len(p.Members)), slog.Bool("soft", p.Soft),
-		slog.String("wait", p.Wait), slog.String("id", r.ID), slog.Uint64("seq", r.Seq), slog.Bool("recorded", r.Recorded), slog.Bool("held", r.Held),
+		slog.String("wait", wordOf(p.Wait)), slog.String("id", r.ID), slog.Uint64("seq", r.Seq), slog.Bool("recorded", r.Recorded), slog.Bool("held", r.Held),
 	}
 	if err != nil {
 		attrs = append(attrs, slog.String("error", err.Error()))

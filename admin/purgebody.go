@@ -29,7 +29,7 @@ type purgeOrder struct {
 // readPurgeOrder reads a body and refuses everything that could mean something else than it says: an order that is
 // misread would be acknowledged although what was meant is still being served.
 func readPurgeOrder(body []byte) (purgeOrder, error) {
-	o := purgeOrder{wait: WaitAll}
+	o := purgeOrder{wait: waitAll}
 	err := readObject(body, map[string]any{
 		"keys": &o.keys, "tags": &o.tags, "urls": &o.urls, "prefixes": &o.prefixes, "routes": &o.routes,
 		"all": &o.all, "confirm": &o.confirm, "soft": &o.soft, "wait": &o.wait,
@@ -59,7 +59,8 @@ func (o *purgeOrder) check() error {
 	case count == 0 && !o.all:
 		return errors.New("the purge names nothing: give keys, tags, urls, prefixes, routes, or all with confirm")
 	}
-	return checkWait(o.wait)
+	_, err := readWait(o.wait)
+	return err
 }
 
 type orderField struct {

@@ -30,8 +30,8 @@ func (l *loader) server(doc *document, s *Snapshot) {
 	if doc.CacheStatusKey {
 		l.warn("cache_status_key", "shows storage keys to every client in Cache-Status; remove it unless you are debugging")
 	}
-	if doc.ReusePort && s.Valkey == nil {
-		l.warn("reuse_port", "lets two instances answer at a time: while they do, a purge or a write reaches the memory of only one of them; a socket that the service manager hands over has no such time")
+	if doc.ReusePort {
+		l.warn("reuse_port", "has no effect, and the next release refuses it; remove it. To restart without losing a request let the service manager keep the socket (LISTEN_FDS), or stop one of several instances at a time")
 	}
 }
 

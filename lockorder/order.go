@@ -36,6 +36,7 @@ type (
 	Contact      struct{ class } // invalidation/valkey: contact
 	Broadcast    struct{ class } // invalidation/valkey: broadcastState
 	LineWriter   struct{ class } // observe: LineWriter
+	Throttle     struct{ class } // observe: Throttle
 )
 
 // order is the order: what stands first is taken first.
@@ -57,4 +58,5 @@ var order = []Class{
 	Contact{},
 	Broadcast{},
 	LineWriter{},
+	Throttle{},
 }

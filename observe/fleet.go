@@ -45,7 +45,7 @@ func (m *Metrics) Fleet(read func() FleetGauges, kinds []string) *Fleet {
 		errors:  counters("valkey_errors_total", "Operations of the shared server that failed, by how.", "op", "kind"),
 		kinds:   kinds, ops: map[string]*fleetOp{},
 	}
-	m.register(f.seconds, f.errors, newFleetGauges(read))
+	m.register(f.seconds, f.errors, readings(func(tell reading) { read().collect(tell) }))
 	return f
 }
 
@@ -73,53 +73,14 @@ func (f *Fleet) op(name string) *fleetOp {
 	return o
 }
 
-// fleetGauges collects FleetGauges.
-type fleetGauges struct {
-	read  func() FleetGauges
-	shown []fleetGauge
-}
-
-type fleetGauge struct {
-	desc  *prometheus.Desc
-	kind  prometheus.ValueType
-	value func(FleetGauges) float64
-}
-
-func newFleetGauges(read func() FleetGauges) *fleetGauges {
-	g := &fleetGauges{read: read}
-	add := func(name, help string, kind prometheus.ValueType, value func(FleetGauges) float64) {
-		g.shown = append(g.shown, fleetGauge{prometheus.NewDesc(namespace+"_"+name, help, nil, nil), kind, value})
-	}
-	const gauge, counter = prometheus.GaugeValue, prometheus.CounterValue
-	add("ledger_lag_seconds", "Time since this instance was last known to have applied all that is in the shared log.", gauge,
-		func(n FleetGauges) float64 { return n.Lag.Seconds() })
-	add("lease_valid", "1 while this instance may use copies, 0 while it has no news of purges.", gauge, func(n FleetGauges) float64 {
-		if n.Lease {
-			return 1
-		}
-		return 0
-	})
-	add("lease_lapsed_total", "How often this instance has lost its lease.", counter, func(n FleetGauges) float64 { return float64(n.Lapsed) })
-	add("instances", "Live instances that share the log, by the last that was heard of them.", gauge, func(n FleetGauges) float64 { return float64(n.Instances) })
-	add("ledger_position", "Position in the shared log up to which this instance has applied it.", gauge, func(n FleetGauges) float64 { return float64(n.Position) })
-	add("ledger_floor", "Position in the shared log below which copies are unusable because the ledger is full.", gauge,
-		func(n FleetGauges) float64 { return float64(n.Floor) })
-	add("ledger_members", "Names that the ledger tells apart.", gauge, func(n FleetGauges) float64 { return float64(n.Members) })
-	add("ledger_pending", "Entries that wait to be recorded in the shared log.", gauge, func(n FleetGauges) float64 { return float64(n.Pending) })
-	return g
-}
-
-// Describe implements prometheus.Collector.
-func (g *fleetGauges) Describe(to chan<- *prometheus.Desc) {
-	for _, s := range g.shown {
-		to <- s.desc
-	}
-}
-
-// Collect implements prometheus.Collector.
-func (g *fleetGauges) Collect(to chan<- prometheus.Metric) {
-	now := g.read()
-	for _, s := range g.shown {
-		to <- prometheus.MustNewConstMetric(s.desc, s.kind, s.value(now))
-	}
+// collect tells a reading of the gauges.
+func (n FleetGauges) collect(tell reading) {
+	tell(gauge, "ledger_lag_seconds", "Time since this instance was last known to have applied all that is in the shared log.", n.Lag.Seconds())
+	tell(gauge, "lease_valid", "1 while this instance may use copies, 0 while it has no news of purges.", flag(n.Lease))
+	tell(counter, "lease_lapsed_total", "How often this instance has lost its lease.", float64(n.Lapsed))
+	tell(gauge, "instances", "Live instances that share the log, by the last that was heard of them.", float64(n.Instances))
+	tell(gauge, "ledger_position", "Position in the shared log up to which this instance has applied it.", float64(n.Position))
+	tell(gauge, "ledger_floor", "Position in the shared log below which copies are unusable because the ledger is full.", float64(n.Floor))
+	tell(gauge, "ledger_members", "Names that the ledger tells apart.", float64(n.Members))
+	tell(gauge, "ledger_pending", "Entries that wait to be recorded in the shared log.", float64(n.Pending))
 }

@@ -25,83 +25,53 @@ type TierGauges struct {
 
 // SetUpstream makes an upstream's gauges known, in place of earlier ones under the same name.
 func (m *Metrics) SetUpstream(name string, g UpstreamGauges) {
-	m.gauges.mu.Lock()
-	defer m.gauges.mu.Unlock()
-	m.gauges.upstreams[name] = g
+	m.held.mu.Lock()
+	defer m.held.mu.Unlock()
+	m.held.upstreams[name] = g
 }
 
 // SetTier makes a store tier's gauges known, in place of earlier ones under the same name.
 func (m *Metrics) SetTier(name string, g TierGauges) {
-	m.gauges.mu.Lock()
-	defer m.gauges.mu.Unlock()
-	m.gauges.tiers[name] = g
+	m.held.mu.Lock()
+	defer m.held.mu.Unlock()
+	m.held.tiers[name] = g
 }
 
-// gauges collects what others hold. Unlike prometheus.GaugeFunc it lets them come and go with the configuration.
-type gauges struct {
-	inFlight, streams, queued *prometheus.Desc
-	retries, healthy          *prometheus.Desc
-	bytes, entries, evictions *prometheus.Desc
-
-	mu        lockorder.Mutex[lockorder.Gauges]
+// held is what others hold, which comes and goes with the configuration.
+type held struct {
+	mu        lockorder.Mutex[lockorder.Gauges] // guards what is below
 	upstreams map[string]UpstreamGauges
 	tiers     map[string]TierGauges
 }
 
-func newGauges() *gauges {
-	desc := func(name, help string, labels ...string) *prometheus.Desc {
-		return prometheus.NewDesc(namespace+"_"+name, help, labels, nil)
+// collect tells a reading of all of them.
+func (h *held) collect(tell reading) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for name, u := range h.upstreams {
+		u.collect(func(kind prometheus.ValueType, metric, help string, value float64, labels ...string) {
+			tell(kind, metric, help, value, append(labels, "upstream", name)...)
+		})
 	}
-	return &gauges{
-		inFlight:  desc("origin_in_flight", "Requests that an origin is working on.", "upstream"),
-		streams:   desc("origin_streams", "Upgrades, event streams and gRPC calls that are open at an origin.", "upstream"),
-		queued:    desc("origin_queued", "Requests waiting for a place at an origin.", "upstream"),
-		retries:   desc("retries_total", "Requests that went on to another address of an origin because one could not be reached, or out once more because a kept connection was lost.", "upstream"),
-		healthy:   desc("upstream_healthy", "1 when nothing speaks against an address of an origin, else 0.", "upstream", "address"),
-		bytes:     desc("store_bytes", "Bytes held by a tier of the store.", "tier"),
-		entries:   desc("store_entries", "Copies held by a tier of the store.", "tier"),
-		evictions: desc("evictions_total", "Copies that a tier of the store gave up for want of room.", "tier"),
-		upstreams: map[string]UpstreamGauges{},
-		tiers:     map[string]TierGauges{},
+	for name, t := range h.tiers {
+		tell(gauge, "store_bytes", "Bytes held by a tier of the store.", float64(t.Bytes()), "tier", name)
+		tell(gauge, "store_entries", "Copies held by a tier of the store.", float64(t.Entries()), "tier", name)
+		tell(counter, "evictions_total", "Copies that a tier of the store gave up for want of room.", float64(t.Evictions()), "tier", name)
 	}
 }
 
-// Describe implements prometheus.Collector.
-func (g *gauges) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{g.inFlight, g.streams, g.queued, g.retries, g.healthy, g.bytes, g.entries, g.evictions} {
-		to <- d
+func (u UpstreamGauges) collect(tell reading) {
+	tell(gauge, "origin_in_flight", "Requests that an origin is working on.", float64(u.InFlight()))
+	tell(gauge, "origin_queued", "Requests waiting for a place at an origin.", float64(u.Queued()))
+	if u.Streams != nil {
+		tell(gauge, "origin_streams", "Upgrades, event streams and gRPC calls that are open at an origin.", float64(u.Streams()))
 	}
-}
-
-// Collect implements prometheus.Collector.
-func (g *gauges) Collect(to chan<- prometheus.Metric) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	emit := func(d *prometheus.Desc, kind prometheus.ValueType, value float64, labels ...string) {
-		to <- prometheus.MustNewConstMetric(d, kind, value, labels...)
+	if u.Retries != nil {
+		tell(counter, "retries_total", "Requests that went on to another address of an origin because one could not be reached, or out once more because a kept connection was lost.", float64(u.Retries()))
 	}
-	for name, u := range g.upstreams {
-		emit(g.inFlight, prometheus.GaugeValue, float64(u.InFlight()), name)
-		emit(g.queued, prometheus.GaugeValue, float64(u.Queued()), name)
-		if u.Streams != nil {
-			emit(g.streams, prometheus.GaugeValue, float64(u.Streams()), name)
-		}
-		if u.Retries != nil {
-			emit(g.retries, prometheus.CounterValue, float64(u.Retries()), name)
-		}
-		if u.Health != nil {
-			u.Health(func(address string, healthy bool) {
-				value := 0.0
-				if healthy {
-					value = 1
-				}
-				emit(g.healthy, prometheus.GaugeValue, value, name, address)
-			})
-		}
-	}
-	for name, t := range g.tiers {
-		emit(g.bytes, prometheus.GaugeValue, float64(t.Bytes()), name)
-		emit(g.entries, prometheus.GaugeValue, float64(t.Entries()), name)
-		emit(g.evictions, prometheus.CounterValue, float64(t.Evictions()), name)
+	if u.Health != nil {
+		u.Health(func(address string, healthy bool) {
+			tell(gauge, "upstream_healthy", "1 when nothing speaks against an address of an origin, else 0.", flag(healthy), "address", address)
+		})
 	}
 }

@@ -57,7 +57,7 @@ type Metrics struct {
 	accessLogDropped prometheus.Counter
 	spansDropped     prometheus.Counter
 
-	gauges *gauges
+	held held
 
 	labelled []labelled // all that have labels
 
@@ -78,21 +78,12 @@ func NewMetrics(version string) *Metrics {
 			"Refills after expiry that differed although nothing was invalidated: an invalidation is missing.", "route"),
 		unconfirmed: counters("writes_unconfirmed_total",
 			"Writes answered although their invalidation could not be confirmed; it is made up for.", "route"),
-		mode: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Namespace: namespace, Name: "mode", Help: "Mode in force of a route: 0 on, 1 observe, 2 off.",
-		}, []string{"route"}),
-		modeShare: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Namespace: namespace, Name: "mode_share", Help: "Share of a route's requests that its mode is for, 0 to 1; the others go as with off.",
-		}, []string{"route"}),
-		reloadSuccess: prometheus.NewGauge(prometheus.GaugeOpts{
-			Namespace: namespace, Name: "config_reload_success", Help: "1 when the configuration was last read without a problem, else 0.",
-		}),
-		reloadedAt: prometheus.NewGauge(prometheus.GaugeOpts{
-			Namespace: namespace, Name: "config_last_reload_success_timestamp_seconds", Help: "When the configuration was last read without a problem.",
-		}),
-		certificate: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Namespace: namespace, Name: "certificate_expiry_timestamp_seconds", Help: "When the certificate in use on a listener expires.",
-		}, []string{"listener"}),
+		mode:          gauges("mode", "Mode in force of a route: 0 on, 1 observe, 2 off.", "route"),
+		modeShare:     gauges("mode_share", "Share of a route's requests that its mode is for, 0 to 1; the others go as with off.", "route"),
+		reloadSuccess: gauges("config_reload_success", "1 when the configuration was last read without a problem, else 0.").WithLabelValues(),
+		reloadedAt: gauges("config_last_reload_success_timestamp_seconds",
+			"When the configuration was last read without a problem.").WithLabelValues(),
+		certificate:    gauges("certificate_expiry_timestamp_seconds", "When the certificate in use on a listener expires.", "listener"),
 		originRequests: counters("origin_requests_total", "Requests sent to an origin, by why no copy could answer.", "upstream", "route", "reason"),
 		originSeconds:  histograms("origin_seconds", "Time from a request to an origin to the head of its answer.", originBuckets, "upstream"),
 		queueSeconds:   histograms("origin_queue_seconds", "Time that a request waited for a place at an origin, whether or not it got it.", queueBuckets, "upstream"),
@@ -106,27 +97,20 @@ func NewMetrics(version string) *Metrics {
 		purgeSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Namespace: namespace, Name: "purge_seconds", Help: "Time from a purge to its confirmation.", Buckets: purgeBuckets,
 		}),
-		purgesUnconfirmed: prometheus.NewCounter(prometheus.CounterOpts{
-			Namespace: namespace, Name: "purges_unconfirmed_total", Help: "Purges that asked to hold everywhere, and of which that could not be said in time.",
-		}),
-		accessLogDropped: prometheus.NewCounter(prometheus.CounterOpts{
-			Namespace: namespace, Name: "access_log_dropped_total", Help: "Lines of the access log lost because their reader was too slow.",
-		}),
-		spansDropped: prometheus.NewCounter(prometheus.CounterOpts{
-			Namespace: namespace, Name: "spans_dropped_total", Help: "Spans of traces lost because their endpoint was too slow or failed.",
-		}),
-		gauges:    newGauges(),
-		routes:    map[string]*RouteMetrics{},
-		upstreams: map[string]*UpstreamMetrics{},
+		purgesUnconfirmed: counters("purges_unconfirmed_total",
+			"Purges that asked to hold everywhere, and of which that could not be said in time.").WithLabelValues(),
+		accessLogDropped: counters("access_log_dropped_total", "Lines of the access log lost because their reader was too slow.").WithLabelValues(),
+		spansDropped:     counters("spans_dropped_total", "Spans of traces lost because their endpoint was too slow or failed.").WithLabelValues(),
+		held:             held{upstreams: map[string]UpstreamGauges{}, tiers: map[string]TierGauges{}},
+		routes:           map[string]*RouteMetrics{},
+		upstreams:        map[string]*UpstreamMetrics{},
 	}
-	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{
-		Namespace: namespace, Name: "build_info", Help: "Always 1; the labels say which build runs.",
-	}, []string{"version", "goversion"})
+	build := gauges("build_info", "Always 1; the labels say which build runs.", "version", "goversion")
 	build.WithLabelValues(version, runtime.Version()).Set(1)
 	m.register(
 		m.requests, m.requestSeconds, m.coalesced, m.notStored, m.missed, m.unconfirmed, m.mode, m.modeShare, m.reloadSuccess, m.reloadedAt, m.certificate,
 		m.originRequests, m.originSeconds, m.queueSeconds, m.shed, m.observedSaved, m.observedOrigin, m.adminAuthFailures,
-		m.purges, m.purgeSeconds, m.purgesUnconfirmed, m.accessLogDropped, m.spansDropped, m.gauges, build,
+		m.purges, m.purgeSeconds, m.purgesUnconfirmed, m.accessLogDropped, m.spansDropped, readings(m.held.collect), build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	return m
@@ -143,9 +127,6 @@ func (m *Metrics) register(all ...prometheus.Collector) {
 
 // Gatherer gives what is to be scraped.
 func (m *Metrics) Gatherer() prometheus.Gatherer { return m.registry }
-
-// Registerer takes metrics of parts that are not always there, such as a shared store.
-func (m *Metrics) Registerer() prometheus.Registerer { return m.registry }
 
 // Purge counts a purge that holds everywhere. The source is admin, write or feed; the kind that of admin.Purge; took is the
 // time to the last confirmation.
@@ -184,6 +165,10 @@ func (m *Metrics) SetMode(route string, mode policy.Mode, share float64) {
 	}
 	m.mode.WithLabelValues(route).Set(float64(mode))
 	m.modeShare.WithLabelValues(route).Set(share)
+}
+
+func gauges(name, help string, labels ...string) *prometheus.GaugeVec {
+	return prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: namespace, Name: name, Help: help}, labels)
 }
 
 func counters(name, help string, labels ...string) *prometheus.CounterVec {

@@ -17,9 +17,9 @@ func (m *Metrics) RemoveUpstream(name string) {
 	delete(m.upstreams, name)
 	m.removeSeries("upstream", name)
 	m.mu.Unlock()
-	m.gauges.mu.Lock()
-	defer m.gauges.mu.Unlock()
-	delete(m.gauges.upstreams, name)
+	m.held.mu.Lock()
+	defer m.held.mu.Unlock()
+	delete(m.held.upstreams, name)
 }
 
 // removeSeries takes away the series with a label's value from every metric that has the label. The caller holds m.mu,

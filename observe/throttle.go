@@ -1,8 +1,9 @@
 package observe
 
 import (
-	"sync"
 	"time"
+
+	"cacheproxy/lockorder"
 )
 
 const (
@@ -13,7 +14,7 @@ const (
 // Throttle lets five events of a minute pass, and counts the others: lines of the log that tend to be alike. The zero value is
 // ready, and safe for concurrent use.
 type Throttle struct {
-	mu              sync.Mutex
+	mu              lockorder.Mutex[lockorder.Throttle]
 	began           time.Time
 	passed, skipped int
 }

@@ -71,11 +71,7 @@ func reportServer(t table, s *config.Snapshot) {
 	if len(s.TrustedProxies) > 0 {
 		t.row("trusted proxies", strings.Trim(fmt.Sprint(s.TrustedProxies), "[]"))
 	}
-	port := ""
-	if s.ReusePort {
-		port = "; both ports shared with the next instance"
-	}
-	t.row("drain", fmt.Sprintf("%s, then %s to finish%s", short(s.DrainDelay), short(s.ShutdownTimeout), port))
+	t.row("drain", fmt.Sprintf("%s, then %s to finish", short(s.DrainDelay), short(s.ShutdownTimeout)))
 	t.row("limits", limitsOf(s))
 	t.row("access log", fmt.Sprintf("%s of hits, %s of the rest, all errors", percent(s.Log.Hits), percent(s.Log.Others)))
 	if s.Tracing != nil {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"cacheproxy/admin"
+	"cacheproxy/invalidation"
 	"cacheproxy/policy"
 	"cacheproxy/policy/httpcache"
 
@@ -25,7 +26,7 @@ import (
 type operated struct {
 	url     string
 	told    []string
-	receipt admin.Receipt
+	receipt invalidation.Receipt
 	err     error
 }
 
@@ -33,14 +34,14 @@ const secret = "s3cret"
 
 func operate(t *testing.T) *operated {
 	t.Helper()
-	o := &operated{receipt: admin.Receipt{
+	o := &operated{receipt: invalidation.Receipt{
 		ID: "a-7", Seq: 7, Instances: 2, Acked: []string{"a", "b"}, Reaped: []string{"c"}, Took: 4 * time.Millisecond, Recorded: true, Held: true,
 	}}
 	tell := func(format string, args ...any) { o.told = append(o.told, fmt.Sprintf(format, args...)) }
 	srv := httptest.NewServer(admin.New(admin.Options{
 		Tokens: []admin.Token{{Name: "sre", Secret: secret, Allow: admin.ScopeAll}},
-		Purge: func(_ context.Context, p admin.Purge) (admin.Receipt, error) {
-			tell("%q %v %s", p.Members, p.Soft, p.Wait)
+		Purge: func(_ context.Context, p admin.Purge) (invalidation.Receipt, error) {
+			tell("%q %v %s", p.Members, p.Soft, [...]string{"all", "none", "local"}[p.Wait])
 			return o.receipt, o.err
 		},
 		URLMembers: func(u httpcache.Target) []policy.Member {
@@ -58,7 +59,7 @@ func operate(t *testing.T) *operated {
 				} `json:"fresh"`
 			}{Route: "stock", Members: []string{"key:a", "evil\x1b[2J"}}, nil
 		},
-		SetMode: func(_ context.Context, m admin.ModeOrder) (admin.Receipt, error) {
+		SetMode: func(_ context.Context, m admin.ModeOrder) (invalidation.Receipt, error) {
 			tell("%s %s %v %v %v", m.Route, m.Mode, m.Share, m.For, m.Reset)
 			return o.receipt, o.err
 		},
@@ -95,7 +96,7 @@ func TestCommands(t *testing.T) {
 		name    string
 		cmd     func() *cobra.Command
 		args    []string
-		receipt *admin.Receipt
+		receipt *invalidation.Receipt
 		err     error
 		told    string
 		out     string
@@ -109,14 +110,14 @@ func TestCommands(t *testing.T) {
 		{name: "purge URL", cmd: purgeCommand, args: []string{"--url", "http://h/p?a=1"},
 			told: fmt.Sprintf("%q false all", policy.URLMembers("h", "/p", "a=1", true)), out: receipt},
 		{name: "purge, unconfirmed wanted", cmd: purgeCommand, args: []string{"--key", "a", "--wait", "none"},
-			receipt: &admin.Receipt{ID: "a-8", Recorded: true}, told: `["key:a"] false none`, out: "purge a-8: recorded, not confirmed (0 ms)\n"},
+			receipt: &invalidation.Receipt{ID: "a-8", Recorded: true}, told: `["key:a"] false none`, out: "purge a-8: recorded, not confirmed (0 ms)\n"},
 		{name: "purge here", cmd: purgeCommand, args: []string{"--key", "a", "--wait", "local"},
-			receipt: &admin.Receipt{ID: "a-8"}, told: `["key:a"] false local`, out: "purge a-8: applied on this instance only (0 ms)\n"},
+			receipt: &invalidation.Receipt{ID: "a-8"}, told: `["key:a"] false local`, out: "purge a-8: applied on this instance only (0 ms)\n"},
 		{name: "purge, not confirmed", cmd: purgeCommand, args: []string{"--key", "a"},
-			receipt: &admin.Receipt{Recorded: true}, told: `["key:a"] false all`, fails: "recorded but not confirmed"},
+			receipt: &invalidation.Receipt{Recorded: true}, told: `["key:a"] false all`, fails: "recorded but not confirmed"},
 		{name: "purge, not recorded", cmd: purgeCommand, args: []string{"--key", "a"},
-			receipt: &admin.Receipt{}, err: lost, told: `["key:a"] false all`, fails: "valkey is gone"},
-		{name: "purge as JSON", cmd: purgeCommand, args: []string{"--key", "a", "--json"}, receipt: &admin.Receipt{Recorded: true}, told: `["key:a"] false all`,
+			receipt: &invalidation.Receipt{}, err: lost, told: `["key:a"] false all`, fails: "valkey is gone"},
+		{name: "purge as JSON", cmd: purgeCommand, args: []string{"--key", "a", "--json"}, receipt: &invalidation.Receipt{Recorded: true}, told: `["key:a"] false all`,
 			out: `{"recorded":true,"held":false}` + "\n", fails: "not confirmed"},
 		{name: "purge nothing", cmd: purgeCommand, fails: "at least one of the flags"},
 		{name: "purge a route that is not there", cmd: purgeCommand, args: []string{"--route", "x"}, fails: "stock, a/b"},
@@ -136,7 +137,7 @@ func TestCommands(t *testing.T) {
 		{name: "mode as configured", cmd: modeCommand, args: []string{"--route", "stock", "--reset"}, told: "stock on 0 0s true",
 			out: "route stock: on for 10% of the requests, as configured\n"},
 		{name: "mode as configured, and not", cmd: modeCommand, args: []string{"--route", "stock", "off", "--reset"}, fails: "leave out"},
-		{name: "mode, on this instance only", cmd: modeCommand, args: []string{"--route", "stock", "off"}, receipt: &admin.Receipt{}, err: lost,
+		{name: "mode, on this instance only", cmd: modeCommand, args: []string{"--route", "stock", "off"}, receipt: &invalidation.Receipt{}, err: lost,
 			told: "stock off 1 0s false", fails: "in force on this instance only"},
 		{name: "modes", cmd: modeCommand, out: "ROUTE  MODE  SHARE  CONFIGURED  SET BY  SINCE                 UNTIL\n" +
 			"stock  on    10%    as is                                     \n" +

@@ -8,20 +8,10 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"cacheproxy/admin"
+
 	"github.com/spf13/cobra"
 )
-
-// modeList is what the proxy answers to GET /routes.
-type modeList struct {
-	Routes []struct {
-		Route, Mode, Share string
-		Configured         struct{ Mode, Share string }
-		Override           *struct {
-			By           string
-			Since, Until time.Time
-		}
-	}
-}
 
 // listModes prints the modes of all routes.
 func listModes(cmd *cobra.Command, client *adminClient) error {
@@ -32,19 +22,19 @@ func listModes(cmd *cobra.Command, client *adminClient) error {
 	if answer.status != http.StatusOK {
 		return answer.problem()
 	}
-	var list modeList
+	var list struct{ Routes []admin.RouteMode }
 	if err := json.Unmarshal(answer.body, &list); err != nil || list.Routes == nil {
 		return errors.New("the answer is not a list of routes: is --admin right?")
 	}
 	out := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
 	fmt.Fprintln(out, "ROUTE\tMODE\tSHARE\tCONFIGURED\tSET BY\tSINCE\tUNTIL")
 	for _, r := range list.Routes {
-		if r.Override == nil {
+		if r.Override == nil || r.Configured == nil {
 			fmt.Fprintf(out, "%s\t%s\t%s\t%s\t\t\t\n", r.Route, r.Mode, r.Share, "as is")
 			continue
 		}
 		until := "switched again"
-		if !r.Override.Until.IsZero() {
+		if r.Override.Until != nil {
 			until = r.Override.Until.Format(time.RFC3339)
 		}
 		fmt.Fprintf(out, "%s\t%s\t%s\t%s %s\t%s\t%s\t%s\n", r.Route, r.Mode, r.Share, r.Configured.Mode, r.Configured.Share,

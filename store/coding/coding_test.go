@@ -32,7 +32,7 @@ func noise(n int) []byte {
 
 func TestRoundTrip(t *testing.T) {
 	for _, c := range all {
-		for _, n := range []int{Least, piece - 1, piece, piece + 1, 3 * piece, 3 << 20} {
+		for _, n := range []int{least, piece - 1, piece, piece + 1, 3 * piece, 3 << 20} {
 			plain := text(n)
 			held := Encode(c, plain)
 			if held == nil || len(held) != cap(held) || len(held) > n/2 {
@@ -67,7 +67,7 @@ func TestOthersCanReadIt(t *testing.T) {
 
 func TestNotWorthIt(t *testing.T) {
 	for _, c := range append(all, httpcache.Identity) {
-		for about, plain := range map[string][]byte{"nothing": nil, "too short": text(Least - 1), "noise": noise(10 << 10)} {
+		for about, plain := range map[string][]byte{"nothing": nil, "too short": text(least - 1), "noise": noise(10 << 10)} {
 			if got := Encode(c, plain); got != nil {
 				t.Errorf("%s of %s: %d bytes of %d", c, about, len(got), len(plain))
 			}
@@ -133,7 +133,7 @@ func TestConcurrently(t *testing.T) {
 			for i := range 8 {
 				t.Run("", func(t *testing.T) {
 					t.Parallel()
-					n := Least + i*20_000
+					n := least + i*20_000
 					for range 20 {
 						if got, err := Decode(c, Encode(c, text(n)), n); err != nil || !bytes.Equal(got, text(n)) {
 							t.Fatalf("%d bytes: %d bytes, %v", n, len(got), err)
@@ -147,7 +147,7 @@ func TestConcurrently(t *testing.T) {
 
 func FuzzDecode(f *testing.F) {
 	for _, c := range all {
-		f.Add(uint8(c), Encode(c, text(Least)), Least)
+		f.Add(uint8(c), Encode(c, text(least)), least)
 	}
 	f.Fuzz(func(t *testing.T, c uint8, body []byte, length int) {
 		length = max(0, length%(4*piece))

@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	// Least is the length below which bodies are left as they are: what a copy takes besides its body outweighs the gain.
-	Least = 512
+	// least is the length below which bodies are left as they are: what a copy takes besides its body outweighs the gain.
+	least = 512
 	// worthwhile is the part of a body that must go away, one eighth, for its decoding to be worth it.
 	worthwhile = 8
 	// window bounds what a decoder has to remember. Zstandard in HTTP allows 8 MiB (RFC 9659 §3).
@@ -25,7 +25,7 @@ const (
 
 // Encode compresses a body. It gives nil where that is not worth it. The result is as large as it says, and no larger.
 func Encode(c httpcache.Coding, plain []byte) []byte {
-	if len(plain) < Least {
+	if len(plain) < least {
 		return nil
 	}
 	scratch := buffers.Get().(*bytes.Buffer)

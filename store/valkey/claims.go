@@ -110,7 +110,7 @@ func (c *Claims) Claim(ctx context.Context, key string) (store.Claim, error) {
 	holder, left, err := a.ask(ctx, "claim", a.name)
 	if err != nil {
 		c.forget(a)
-		if Kind(err) != "down" {
+		if !unsent(err) {
 			c.abandon(a)
 		}
 		return nil, fmt.Errorf("claim fetch: %w", err)

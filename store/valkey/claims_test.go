@@ -304,7 +304,7 @@ func TestSlowServerGivesNoClaim(t *testing.T) {
 	claimed(t, b, "another").Release(store.Vacant) // the server knows the scripts from now on, and needs to be asked once
 	g.set(true, true)
 	began := time.Now()
-	if _, err := a.Claim(t.Context(), "key"); Kind(err) != "timeout" || time.Since(began) > time.Second {
+	if _, err := a.Claim(t.Context(), "key"); kind(err) != "timeout" || time.Since(began) > time.Second {
 		t.Fatalf("claim at a slow server: %v after %v", err, time.Since(began))
 	}
 	if len(a.waiting) != 0 || len(a.held) != 0 {

@@ -18,8 +18,8 @@ import (
 )
 
 var (
-	// errGarbled says that a value is damaged, or was not written by this program.
-	errGarbled = errors.New("decode item: it is damaged")
+	// ErrGarbled says that a value is damaged, or was not written by this program.
+	ErrGarbled = errors.New("decode item: it is damaged")
 	// errUnusable says that a value is in order and yet of no use here: of another version of this program, of another storage
 	// key, too old or too new.
 	errUnusable = errors.New("decode item: it is of no use here")
@@ -43,24 +43,24 @@ type stored struct {
 // open reads the front of a value that must belong to a storage key.
 func open(value []byte, key string) (stored, error) {
 	if len(value) < stampEnd+checksumed || string(value[:len(magic)]) != magic {
-		return stored{}, errGarbled
+		return stored{}, ErrGarbled
 	}
 	if value[len(magic)] != version {
 		return stored{}, errUnusable
 	}
 	end := len(value) - checksumed
 	if xxhash.Sum64(value[:end]) != binary.BigEndian.Uint64(value[end:]) {
-		return stored{}, errGarbled
+		return stored{}, ErrGarbled
 	}
 	s := stored{flags: value[historyAt-1], key: key, rest: reader{left: value[stampEnd:end]}}
 	copy(s.at.History[:], value[historyAt:seqAt])
 	s.at.Seq, s.at.Nonce = binary.BigEndian.Uint64(value[seqAt:]), binary.BigEndian.Uint64(value[nonceAt:])
 	if s.flags&^(flagVariants|flagPacked) != 0 {
-		return stored{}, errGarbled
+		return stored{}, ErrGarbled
 	}
 	if s.rest.text() != key {
 		if s.rest.failed {
-			return stored{}, errGarbled
+			return stored{}, ErrGarbled
 		}
 		return stored{}, errUnusable
 	}
@@ -79,22 +79,22 @@ func (s *stored) copy(most int64) (*store.Copy, error) {
 	length := r.number(uint64(most))
 	head, body := r.number(uint64(most)), r.number(uint64(most))
 	if r.failed || head+body > uint64(most) {
-		return nil, errGarbled
+		return nil, ErrGarbled
 	}
 	plain := r.left
 	if s.flags&flagPacked != 0 {
 		var err error
 		if plain, err = coding.Decode(httpcache.Zstd, plain, int(head+body)); err != nil {
-			return nil, errGarbled
+			return nil, ErrGarbled
 		}
 	}
 	if uint64(len(plain)) != head+body {
-		return nil, errGarbled
+		return nil, ErrGarbled
 	}
 	// The head is a string of its own, and the body a slice: neither keeps the value alive.
 	c, err := store.Restore(int(status), string(plain[:head]), exact(plain[head:]), held, int(length))
 	if err != nil {
-		return nil, errGarbled
+		return nil, ErrGarbled
 	}
 	c.Life, c.Vary, c.Members, c.Digest = life, vary, members, digest
 	return c, nil
@@ -119,7 +119,7 @@ func (s *stored) variants() (*store.Variants, error) {
 		}
 	}
 	if r.failed || len(r.left) > 0 || len(v.Selections) == 0 || slices.ContainsFunc(v.Selections, unsorted) {
-		return nil, errGarbled
+		return nil, ErrGarbled
 	}
 	return v, nil
 }

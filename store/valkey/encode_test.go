@@ -166,7 +166,7 @@ func TestBombIsRefused(t *testing.T) {
 		runtime.ReadMemStats(&before)
 		_, _, err := decoded(value, "key", most)
 		runtime.ReadMemStats(&after)
-		if !errors.Is(err, errGarbled) {
+		if !errors.Is(err, ErrGarbled) {
 			t.Errorf("%s: %v", about, err)
 		}
 		if n := after.TotalAlloc - before.TotalAlloc; n > 8*most {

@@ -133,7 +133,7 @@ func TestStalledServer(t *testing.T) {
 			t.Fatalf("down after %d failures", n)
 		}
 		began := time.Now()
-		if _, err := a.Get(t.Context(), "key"); Kind(err) != "timeout" || time.Since(began) > time.Second {
+		if _, err := a.Get(t.Context(), "key"); kind(err) != "timeout" || time.Since(began) > time.Second {
 			t.Fatalf("get of a stalled server: %v after %v", err, time.Since(began))
 		}
 	}
@@ -266,7 +266,7 @@ func TestFullServer(t *testing.T) {
 	put(t, a, "first", response(1, "body"))
 	body, refused := strings.Repeat("a", 512<<10), 0
 	for n := range 40 {
-		if err := a.Put(t.Context(), fmt.Sprint(n), response(1, body)); Kind(err) == "refused" {
+		if err := a.Put(t.Context(), fmt.Sprint(n), response(1, body)); kind(err) == "refused" {
 			refused++
 		} else if err != nil {
 			t.Fatal(err)
@@ -302,7 +302,7 @@ func TestWritesAreBounded(t *testing.T) {
 		close(results)
 		kinds := map[string]int{}
 		for err := range results {
-			kinds[Kind(err)]++
+			kinds[kind(err)]++
 		}
 		g.set(false, false)
 		if busy := c.items - c.most; kinds["busy"] < busy || kinds["timeout"] < tripAfter {
@@ -381,12 +381,12 @@ func TestKind(t *testing.T) {
 	got := map[string]string{}
 	for want, err := range map[string]error{
 		"": nil, "down": store.ErrDown, "busy": store.ErrBusy, "timeout": context.DeadlineExceeded, "canceled": context.Canceled,
-		"refused": refused, "network": io.EOF, "garbled": errGarbled,
+		"refused": refused, "network": io.EOF, "garbled": ErrGarbled,
 	} {
 		if err != nil {
 			err = fmt.Errorf("read copy: %w", err)
 		}
-		got[want] = Kind(err)
+		got[want] = kind(err)
 	}
 	for want, kind := range got {
 		if kind != want {

@@ -101,7 +101,7 @@ func (c *tally) note(op string, _ time.Duration, err error) {
 	if c.ends == nil {
 		c.ends = make(map[string]int)
 	}
-	c.ends[strings.TrimSpace(op+" "+Kind(err))]++
+	c.ends[strings.TrimSpace(op+" "+kind(err))]++
 }
 
 func (c *tally) of(end string) int {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"cacheproxy/invalidation/valkey"
 	"cacheproxy/store"
 
 	client "github.com/valkey-io/valkey-go"
@@ -150,4 +151,15 @@ func (t *Tier) probe(ctx context.Context) bool {
 			return false
 		}
 	}
+}
+
+// replied reports whether an error is the server's answer.
+func replied(err error) bool {
+	var answer *client.ValkeyError
+	return errors.As(err, &answer)
+}
+
+// unsent reports whether an operation was not tried, since nobody answers.
+func unsent(err error) bool {
+	return errors.Is(err, store.ErrDown) || errors.Is(err, valkey.ErrNotConnected)
 }

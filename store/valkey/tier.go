@@ -75,7 +75,7 @@ func (t *Tier) Get(ctx context.Context, key string) (store.Item, error) {
 	}
 	item, err := t.decode(v, key, began)
 	if err != nil {
-		if errors.Is(err, errGarbled) {
+		if errors.Is(err, ErrGarbled) {
 			t.options.observe("decode", began, err)
 			t.discard(ctx, key)
 		}
@@ -88,7 +88,7 @@ func (t *Tier) Get(ctx context.Context, key string) (store.Item, error) {
 func (t *Tier) decode(v value, key string, asked time.Time) (store.Item, error) {
 	most := t.maxObject.Load() + overhead
 	if int64(len(v.bytes)) > most || v.left <= 0 {
-		return nil, errGarbled // nothing here writes longer values, or some that stay for ever
+		return nil, ErrGarbled // nothing here writes longer values, or some that stay for ever
 	}
 	s, err := open(v.bytes, key)
 	if err != nil {

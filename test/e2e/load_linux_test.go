@@ -97,7 +97,6 @@ const loadConfig = `
 listen: "%s"
 admin: {listen: "%s"}
 drain_delay: %s
-reuse_port: %v
 log: {hits: 0%%, others: 0%%}
 upstreams: [{name: origin, url: "%s"}]
 routes:

@@ -9,39 +9,7 @@ import (
 	"testing"
 )
 
-// freePort is an address that nothing listens on. Another program may take it before it is used.
-func freePort(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
 func isServing(line string) bool { return strings.Contains(line, `"msg":"serving"`) }
-
-// With reuse_port the next instance listens before the one before it stops, and no request fails on the way, twice.
-func TestTakeoverOnSharedPort(t *testing.T) {
-	data, adminAddress := freePort(t), freePort(t)
-	file := writeFile(t, "cacheproxy.yaml", fmt.Sprintf(loadConfig, data, adminAddress, "1s", true, constantOrigin(t)))
-	start := func() *process {
-		p := launch(t, "serve", "--config", file)
-		p.line(t, "that it serves", isServing)
-		return p
-	}
-	now := start()
-	clients := startLoad(t, "http://"+data)
-	for range 2 {
-		next := start()
-		clients.more(t, 100)
-		now.stop(t, patience)
-		clients.more(t, 100)
-		now = next
-	}
-	clients.stop(t)
-}
 
 // A socket that a service manager hands over outlives the process: what arrives between two instances waits for the next.
 func TestTakeoverOfInheritedSocket(t *testing.T) {
@@ -55,7 +23,7 @@ func TestTakeoverOfInheritedSocket(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer socket.Close()
-	file := writeFile(t, "cacheproxy.yaml", fmt.Sprintf(loadConfig, "192.0.2.1:1", "127.0.0.1:0", "0s", false, constantOrigin(t)))
+	file := writeFile(t, "cacheproxy.yaml", fmt.Sprintf(loadConfig, "192.0.2.1:1", "127.0.0.1:0", "0s", constantOrigin(t)))
 	start := func() *process {
 		p := launchWith(t, []*os.File{socket}, "serve", "--config", file)
 		if line := p.line(t, "that it serves", isServing); !strings.Contains(line, l.Addr().String()) {

@@ -20,7 +20,7 @@ var layers = map[string][]string{
 	"proxy/upstream":     {"policy", "invalidation", "store", "observe"},
 	"proxy/pass":         {"policy", "proxy/upstream", "proxy/server"},
 	"proxy/server":       {"policy/httpcache"},
-	"admin":              {"policy"},
+	"admin":              {"policy", "invalidation"},
 	"leaderboard":        {"policy"},
 	"lockorder":          {},
 	"config":             {"policy", "invalidation", "store", "observe", "proxy", "admin", "leaderboard"},
@@ -39,6 +39,7 @@ var layers = map[string][]string{
 var above = map[string][]string{
 	"invalidation":       {"invalidation/fleet", "invalidation/valkey"},
 	"invalidation/fleet": {"invalidation/valkey"},
+	"admin":              {"invalidation/fleet", "invalidation/valkey"},
 }
 
 func checkImports(files []*file) (findings []string) {
@@ -133,11 +134,6 @@ var libraries = []library{
 		paths: []string{"go.opentelemetry.io"},
 		where: "observe and tests",
 		may:   func(f *file) bool { return within(f.folder(), "observe") || f.test() },
-	},
-	{
-		paths: []string{"github.com/fsnotify/fsnotify"},
-		where: "cmd/cacheproxy/instance/watch.go",
-		may:   func(f *file) bool { return f.folder() == "cmd/cacheproxy/instance" && named(f, "watch") },
 	},
 	{
 		paths: []string{"github.com/klauspost/compress", "github.com/andybalholm/brotli"},

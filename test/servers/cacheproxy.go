@@ -10,6 +10,10 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
+
+	metrics "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
 )
 
 // Cacheproxy is a running proxy, the built binary in a process of its own.
@@ -93,4 +97,34 @@ func (p *Cacheproxy) awaitReady(ctx context.Context) error {
 			return fmt.Errorf("wait for cacheproxy: %w; its last output:\n%s", ctx.Err(), p.Process.Output())
 		}
 	}
+}
+
+// Metrics reads what the proxy counts, by name.
+func (p *Cacheproxy) Metrics(ctx context.Context) (map[string]*metrics.MetricFamily, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, p.Admin+"/metrics", nil)
+	if err != nil {
+		return nil, fmt.Errorf("read metrics: %w", err)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return nil, fmt.Errorf("read metrics: %w", err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("read metrics: %s", response.Status)
+	}
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	return parser.TextToMetricFamilies(response.Body)
+}
+
+// Gauge is the value of a gauge without labels.
+func (p *Cacheproxy) Gauge(ctx context.Context, name string) (float64, error) {
+	all, err := p.Metrics(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if len(all[name].GetMetric()) != 1 {
+		return 0, fmt.Errorf("read metrics: there is no %s", name)
+	}
+	return all[name].Metric[0].GetGauge().GetValue(), nil
 }

@@ -109,11 +109,11 @@ func TestFleet(t *testing.T) {
 		t.Errorf("names %q and %q", a.fleet.name, b.fleet.name)
 	}
 	until(t, "both hear of each other", func() bool { return a.fleet.gauges().Instances == 2 && b.fleet.gauges().Instances == 2 })
-	got, err := a.purge(t.Context(), admin.Purge{Members: []policy.Member{policy.All}, Wait: admin.WaitAll, Kind: "all"})
+	got, err := a.purge(t.Context(), purgeAll(invalidation.WaitAll))
 	if err != nil || !got.Held || got.Instances != 2 || got.Seq == 0 {
 		t.Errorf("purge: %+v, %v", got, err)
 	}
-	if got, err := a.purge(t.Context(), admin.Purge{Members: []policy.Member{policy.All}, Wait: admin.WaitNone, Kind: "all"}); err != nil || !got.Recorded || got.Held {
+	if got, err := a.purge(t.Context(), purgeAll(invalidation.WaitRecorded)); err != nil || !got.Recorded || got.Held {
 		t.Errorf("purge without waiting: %+v, %v", got, err)
 	}
 	if got, err := a.setMode(t.Context(), off("all")); err != nil || !got.Held || a.modeOf("all") != "off" || b.modeOf("all") != "off" {
@@ -129,10 +129,14 @@ func TestFleet(t *testing.T) {
 		t.Errorf("shown: %s, %v", shown, err)
 	}
 	began := time.Now()
-	got, err = a.purge(t.Context(), admin.Purge{Members: []policy.Member{policy.All}, Wait: admin.WaitAll, Kind: "all"})
+	got, err = a.purge(t.Context(), purgeAll(invalidation.WaitAll))
 	if err != nil || !got.Held || len(got.Reaped) > 0 || time.Since(began) > time.Second {
 		t.Errorf("purge after one has left: %+v, %v, after %v", got, err, time.Since(began))
 	}
+}
+
+func purgeAll(wait invalidation.Wait) admin.Purge {
+	return admin.Purge{Order: invalidation.Order{Members: []policy.Member{policy.All}, Wait: wait}, Kind: "all"}
 }
 
 // sharing is how many instances the origins know of.
@@ -157,10 +161,10 @@ func TestStartWithoutValkey(t *testing.T) {
 	if g := m.fleet.gauges(); g.Lease || g.Instances != 0 {
 		t.Errorf("gauges: %+v", g)
 	}
-	if got, err := m.purge(t.Context(), admin.Purge{Members: []policy.Member{policy.All}, Wait: admin.WaitLocal, Kind: "all"}); err != nil || got.Recorded || got.Held {
+	if got, err := m.purge(t.Context(), purgeAll(invalidation.WaitLocal)); err != nil || got.Recorded || got.Held {
 		t.Errorf("purge here: %+v, %v", got, err)
 	}
-	if got, err := m.purge(t.Context(), admin.Purge{Members: []policy.Member{policy.All}, Wait: admin.WaitAll, Kind: "all"}); err == nil || got.Held {
+	if got, err := m.purge(t.Context(), purgeAll(invalidation.WaitAll)); err == nil || got.Held {
 		t.Errorf("purge everywhere: %+v, %v", got, err)
 	}
 	if err := server.Start(t.Context()); err != nil {
@@ -241,14 +245,14 @@ func TestPurgeOrder(t *testing.T) {
 	told := &orders{entries: r.entries}
 	r.entries = told
 	r.with(strings.ReplaceAll(strings.ReplaceAll(reloadingRoutes, `"URL"}`, `"URL", settle: 3s}`), "URL", r.url))
-	for word, wait := range map[string]invalidation.Wait{
-		admin.WaitAll: invalidation.WaitAll, admin.WaitNone: invalidation.WaitRecorded, admin.WaitLocal: invalidation.WaitLocal,
-	} {
-		if _, err := r.purge(t.Context(), admin.Purge{Members: []policy.Member{policy.All}, Soft: true, Wait: word, Kind: "all"}); err != nil {
+	for _, wait := range []invalidation.Wait{invalidation.WaitAll, invalidation.WaitRecorded, invalidation.WaitLocal} {
+		soft := purgeAll(wait)
+		soft.Soft = true
+		if _, err := r.purge(t.Context(), soft); err != nil {
 			t.Fatal(err)
 		}
 		if got := told.last; got.Wait != wait || !got.Soft || got.Settle != 3*time.Second || len(got.Members) != 1 {
-			t.Errorf("wait %s: %+v", word, got)
+			t.Errorf("wait %d: %+v", wait, got)
 		}
 	}
 	if shown := scrapeText(t, r.Instance); !strings.Contains(shown, "cacheproxy_purges_unconfirmed_total 1\n") || !strings.Contains(shown, `cacheproxy_purges_total{kind="all",source="admin"} 2`) ||

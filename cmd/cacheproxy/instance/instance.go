@@ -19,6 +19,7 @@ import (
 	"cacheproxy/proxy/server"
 	"cacheproxy/store"
 
+	"github.com/coreos/go-systemd/v22/daemon"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -192,7 +193,7 @@ func (i *Instance) Serve(ctx context.Context, data, operators net.Listener) erro
 	}
 	group.Go(func() error { return served(serveOn(i.data, i.accepting)) })
 	i.phase.now.Store(serving)
-	notify("READY=1")
+	notify(daemon.SdNotifyReady)
 	i.log.Info("serving", "started_in", time.Since(started).String(), "listen", i.dataListener.Addr().String(), "admin", i.adminListener.Addr().String(),
 		"routes", len(i.snapshot.Routes), "memory", i.snapshot.Memory.Size, "files", openFiles(), "build", i.build)
 	select {

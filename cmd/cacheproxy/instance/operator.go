@@ -61,32 +61,19 @@ func (i *Instance) modes() []admin.RouteMode {
 	return all
 }
 
-// waits are what a purge can wait for, by the word of the call.
-var waits = map[string]invalidation.Wait{
-	admin.WaitAll: invalidation.WaitAll, admin.WaitNone: invalidation.WaitRecorded, admin.WaitLocal: invalidation.WaitLocal,
-}
-
 // purge carries out an operator's purge. It may be about any upstream.
-func (i *Instance) purge(ctx context.Context, p admin.Purge) (admin.Receipt, error) {
-	r, err := i.entries.Invalidate(ctx, invalidation.Order{
-		Members: p.Members, Soft: p.Soft, Wait: waits[p.Wait], Settle: i.generations.current.Load().LongestSettle(),
-	})
+func (i *Instance) purge(ctx context.Context, p admin.Purge) (invalidation.Receipt, error) {
+	p.Settle = i.generations.current.Load().LongestSettle()
+	r, err := i.entries.Invalidate(ctx, p.Order)
 	switch {
-	case p.Wait == admin.WaitAll && (err != nil || !r.Held):
+	case p.Wait == invalidation.WaitAll && (err != nil || !r.Held):
 		i.metrics.PurgeUnconfirmed()
 	case err == nil && r.Held:
 		i.metrics.Purge("admin", p.Kind, r.Took)
 	case err == nil:
 		i.metrics.PurgeRecorded("admin", p.Kind)
 	}
-	return receiptOf(r), err
-}
-
-func receiptOf(r invalidation.Receipt) admin.Receipt {
-	return admin.Receipt{
-		ID: r.ID, Seq: r.Seq, Instances: r.Instances, Acked: r.Acked, Reaped: r.Reaped, Took: r.Took,
-		Recorded: r.Recorded, Held: r.Held,
-	}
+	return r, err
 }
 
 func tokens(configured []config.Token) []admin.Token {
@@ -99,9 +86,6 @@ func tokens(configured []config.Token) []admin.Token {
 			if t.Allow.Has(permission) {
 				scopes |= scope
 			}
-		}
-		if t.Allow.Has(config.AllowAll) {
-			scopes = admin.ScopeAll
 		}
 		all = append(all, admin.Token{Name: t.Name, Secret: string(t.Secret), Allow: scopes})
 	}

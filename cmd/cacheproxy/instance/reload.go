@@ -26,13 +26,10 @@ type generations struct {
 	since   time.Time // when current came into force
 	refused []string  // problems of what was read last; empty: it is in force
 	number  int       // of current, from 1
-
-	rearm chan struct{} // has room for one; has a token after sources changed
 }
 
 // begin takes in the configuration of the start.
 func (g *generations) begin(o Options) {
-	g.rearm = make(chan struct{}, 1)
 	g.source, g.level = o.Source, o.Level
 	if g.level == nil {
 		g.level = new(slog.LevelVar) // which no log heeds
@@ -180,10 +177,6 @@ func (i *Instance) reloaded(changes []config.Change) admin.Reloaded {
 // holds g.mu.
 func (g *generations) watch(read config.Sources) {
 	g.sources = g.current.Load().Sources.And(read)
-	select {
-	case g.rearm <- struct{}{}:
-	default:
-	}
 }
 
 // watched are the files whose changes matter.

@@ -3,9 +3,10 @@ package instance
 import (
 	"context"
 	"errors"
-	"net"
 	"sync/atomic"
 	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
 )
 
 // phase is where an instance is in its life.
@@ -30,9 +31,6 @@ func (p *phase) ready() error {
 }
 
 const (
-	// handover is how long new connections are left to another instance before this one's socket closes: longer than
-	// handshakes under way take.
-	handover = time.Second
 	// goodbye is how long HTTP/2 clients have to go away once they have nothing open any more.
 	goodbye = 2 * time.Second
 	// cutOff is how long requests have to end once their connections are closed.
@@ -43,19 +41,15 @@ const (
 // at work, then cutting off what is not done. A failure elsewhere cuts the drain short.
 func (i *Instance) stop(failed context.Context) {
 	i.phase.now.Store(draining)
-	notify("STOPPING=1")
+	notify(daemon.SdNotifyStopping)
 	s := i.generations.current.Load()
 	drain := s.DrainDelay
 	i.log.Info("stopping", "drain", drain.String(), "then_at_most", s.ShutdownTimeout.String())
-	if i.leave() {
-		drain = max(drain, handover)
-	}
 	pause(failed, drain/2)
 	i.connections.Retire()
 	pause(failed, drain-drain/2)
 	ctx, cancel := context.WithTimeout(context.Background(), s.ShutdownTimeout)
 	defer cancel()
-	i.emptyQueue(ctx)
 	i.accepting.Close()
 	i.finish(ctx)
 	i.proxy.Close()
@@ -93,51 +87,5 @@ func (i *Instance) finish(ctx context.Context) {
 	defer cancel()
 	if left := i.connections.Gone(ended); left > 0 {
 		i.log.Error("requests do not end although their connections are closed", "requests", left)
-	}
-}
-
-// leave directs new connections to the other instance where the port is shared. It reports whether it did.
-func (i *Instance) leave() bool {
-	if !i.snapshot.ReusePort {
-		return false
-	}
-	left := false
-	for _, l := range []net.Listener{i.dataListener, i.adminListener} {
-		if err := onSocket(l, steer); err != nil {
-			i.log.Warn("connections that arrive at the last moment may be reset", "error", err)
-			continue
-		}
-		left = true
-	}
-	return left
-}
-
-// emptyQueue waits until what has arrived was accepted: the system resets what is left.
-func (i *Instance) emptyQueue(ctx context.Context) {
-	if !i.snapshot.ReusePort {
-		return // the port goes with the queue, or the service manager keeps both
-	}
-	ctx, cancel := context.WithTimeout(ctx, handover)
-	defer cancel()
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for {
-		waiting := 0
-		err := onSocket(i.dataListener, func(fd int) (err error) {
-			waiting, err = queued(fd)
-			return err
-		})
-		if err != nil {
-			i.log.Warn("connections that arrive at the last moment may be reset", "error", err)
-			return
-		}
-		if waiting == 0 {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return
-		}
 	}
 }

@@ -130,10 +130,10 @@ func noticeOf(o admin.ModeOrder, now time.Time) (invalidation.Notice, error) {
 }
 
 // setMode tells every instance. It is in force on this one in any case: the switch must work when nothing else does.
-func (i *Instance) setMode(ctx context.Context, o admin.ModeOrder) (admin.Receipt, error) {
+func (i *Instance) setMode(ctx context.Context, o admin.ModeOrder) (invalidation.Receipt, error) {
 	n, err := noticeOf(o, time.Now())
 	if err != nil {
-		return admin.Receipt{}, err
+		return invalidation.Receipt{}, err
 	}
 	cutOff := !i.fleet.leased(time.Now())
 	if cutOff {
@@ -143,5 +143,5 @@ func (i *Instance) setMode(ctx context.Context, o admin.ModeOrder) (admin.Receip
 	if !cutOff && (err != nil || !r.Held) {
 		i.switches.heed(n)
 	}
-	return receiptOf(r), err
+	return r, err
 }

@@ -21,7 +21,7 @@ type Level uint8
 const (
 	Fine    Level = iota // as it should be, or good to know
 	Warning              // works, until something happens
-	Wrong                // a promise of the proxy is not kept, or nothing works
+	wrong                // a promise of the proxy is not kept, or nothing works
 )
 
 // Finding is one thing that was found.
@@ -57,12 +57,12 @@ func Inspect(ctx context.Context, u Use) []Finding {
 	in := &inspection{Use: u}
 	connection := valkey.NewConnection(u.Server, 0)
 	if err := connection.Connect(); err != nil {
-		in.add(Wrong, "connection", "%s", cannotConnect(err))
+		in.add(wrong, "connection", "%s", cannotConnect(err))
 		return in.findings
 	}
 	var err error
 	if in.client, err = connection.Client(); err != nil {
-		in.add(Wrong, "connection", "%v", err)
+		in.add(wrong, "connection", "%v", err)
 		return in.findings
 	}
 	defer in.client.Close()
@@ -194,12 +194,12 @@ func (in *inspection) version(n node) {
 	switch {
 	case version == "":
 	case major < 7:
-		in.add(Wrong, n.of("version"), "is %s %s; run Valkey 7.2 or later, or Redis 7", name, version)
+		in.add(wrong, n.of("version"), "is %s %s; run Valkey 7.2 or later, or Redis 7", name, version)
 	default:
 		in.add(Fine, n.of("version"), "%s %s, up for %v", name, version, time.Duration(number(n.info["uptime_in_seconds"]))*time.Second)
 	}
 	if n.info["role"] == "slave" {
-		in.add(Wrong, n.of("role"), "is a replica of %s: it takes no writes; name its primary in valkey.url, or use sentinel", n.info["master_host"])
+		in.add(wrong, n.of("role"), "is a replica of %s: it takes no writes; name its primary in valkey.url, or use sentinel", n.info["master_host"])
 	}
 }
 

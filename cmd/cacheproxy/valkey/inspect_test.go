@@ -61,7 +61,7 @@ func TestServerThatFits(t *testing.T) {
 		t.Run(program, func(t *testing.T) {
 			s := servers.Valkey(t, servers.ValkeyOptions{Program: program, Args: []string{"--maxmemory", "64mb", "--maxmemory-policy", "volatile-lfu", "--appendonly", "yes"}})
 			all := Inspect(t.Context(), use(s.Address()))
-			if len(told(all, Warning))+len(told(all, Wrong)) > 0 {
+			if len(told(all, Warning))+len(told(all, wrong)) > 0 {
 				t.Errorf("found:\n%s", everything(all))
 			}
 			expect(t, all, Fine, "permissions", "user default may do all")
@@ -85,11 +85,11 @@ func TestServerThatDoesNot(t *testing.T) {
 	u := use(s.Address())
 	u.Replicas = 1
 	all = Inspect(t.Context(), u)
-	expect(t, all, Wrong, "maxmemory-policy", "set it to volatile-lfu")
-	expect(t, all, Wrong, "replicas", "0 are connected, and durability: replicas waits for 1")
-	expect(t, all, Wrong, "WAIT", "0 replicas confirmed")
+	expect(t, all, wrong, "maxmemory-policy", "set it to volatile-lfu")
+	expect(t, all, wrong, "replicas", "0 are connected, and durability: replicas waits for 1")
+	expect(t, all, wrong, "WAIT", "0 replicas confirmed")
 	command(t, s, "CONFIG", "SET", "maxmemory-policy", "noeviction", "maxmemory", "1")
-	expect(t, Inspect(t.Context(), use(s.Address())), Wrong, "writing", "the memory is full")
+	expect(t, Inspect(t.Context(), use(s.Address())), wrong, "writing", "the memory is full")
 }
 
 // A server with a replica is held against what a failover may do.
@@ -110,14 +110,14 @@ func TestReplicas(t *testing.T) {
 	u := use(primary.Address())
 	u.Replicas = 1
 	all := Inspect(t.Context(), u)
-	expect(t, all, Wrong, "min-replicas-to-write", "set min-replicas-to-write 1")
+	expect(t, all, wrong, "min-replicas-to-write", "set min-replicas-to-write 1")
 	expect(t, all, Fine, "WAIT", "confirmed")
 	command(t, primary, "CONFIG", "SET", "min-replicas-to-write", "1", "min-replicas-max-lag", "5")
 	expect(t, Inspect(t.Context(), u), Fine, "min-replicas-to-write", "only 9.15s or more after")
 
 	all = Inspect(t.Context(), use(replica.Address()))
-	expect(t, all, Wrong, "role", "is a replica of "+host)
-	expect(t, all, Wrong, "writing", "this is a replica")
+	expect(t, all, wrong, "role", "is a replica of "+host)
+	expect(t, all, wrong, "writing", "this is a replica")
 }
 
 // What a user may not do is named, with what to grant; and having granted it is enough.
@@ -125,31 +125,31 @@ func TestPermissions(t *testing.T) {
 	s := servers.Valkey(t, servers.ValkeyOptions{Args: []string{"--maxmemory", "64mb", "--maxmemory-policy", "volatile-lfu"}})
 	u := use(s.Address())
 	u.Server.Username, u.Server.Password = "app", "secret"
-	expect(t, Inspect(t.Context(), u), Wrong, "connection", "user or password is wrong")
+	expect(t, Inspect(t.Context(), u), wrong, "connection", "user or password is wrong")
 	command(t, s, "ACL", "SETUSER", "app", "on", ">secret", "~shop:*", "~{shop}:*", "+@connection", "+@read", "+info", "+time")
 	all := Inspect(t.Context(), u)
-	expect(t, all, Wrong, "permissions", "may not use SET, ")
-	expect(t, all, Wrong, "permissions", "XADD")
-	_, grant, _ := strings.Cut(strings.Join(told(all, Wrong), "\n"), "grant: ")
+	expect(t, all, wrong, "permissions", "may not use SET, ")
+	expect(t, all, wrong, "permissions", "XADD")
+	_, grant, _ := strings.Cut(strings.Join(told(all, wrong), "\n"), "grant: ")
 	command(t, s, strings.Fields(grant)...)
 	all = Inspect(t.Context(), u)
-	if len(told(all, Wrong)) > 0 {
+	if len(told(all, wrong)) > 0 {
 		t.Errorf("not enough: %s\n%s", grant, everything(all))
 	}
 	for name, less := range map[string]string{"XADD": "-xadd", "EVALSHA": "-evalsha", "EVAL of SET": "-eval", "SUBSCRIBE and PUBLISH": "-subscribe", "MULTI": "-multi", "PTTL": "-pttl"} {
 		command(t, s, "ACL", "SETUSER", "app", less)
-		expect(t, Inspect(t.Context(), u), Wrong, "permissions", name)
+		expect(t, Inspect(t.Context(), u), wrong, "permissions", name)
 		command(t, s, "ACL", "SETUSER", "app", "+"+less[1:])
 	}
 	command(t, s, "ACL", "SETUSER", "app", "resetkeys", "~other:*", "~{other}:*")
-	expect(t, Inspect(t.Context(), u), Wrong, "permissions", "may not use SET, ")
+	expect(t, Inspect(t.Context(), u), wrong, "permissions", "may not use SET, ")
 }
 
 // Where a service tells neither CONFIG nor INFO, it is said what to look up there.
 func TestManaged(t *testing.T) {
 	s := servers.Valkey(t, servers.ValkeyOptions{Args: []string{"--maxmemory", "64mb", "--maxmemory-policy", "volatile-lfu", "--rename-command", "CONFIG", ""}})
 	all := Inspect(t.Context(), use(s.Address()))
-	if len(told(all, Warning))+len(told(all, Wrong)) > 0 {
+	if len(told(all, Warning))+len(told(all, wrong)) > 0 {
 		t.Errorf("INFO says all that matters here:\n%s", everything(all))
 	}
 	u := use(s.Address())
@@ -172,7 +172,7 @@ func TestSplitBrain(t *testing.T) {
 		words    string
 	}{
 		{5, 15 * time.Second, 1, Fine, "5.85s before another"},
-		{5, 9150 * time.Millisecond, 1, Wrong, "set that to 15000 or more"},
+		{5, 9150 * time.Millisecond, 1, wrong, "set that to 15000 or more"},
 		{10, 5 * time.Second, 0, Warning, "need 14.15s"},
 		{5, 0, 1, Fine, "by hand only 9.15s"},
 	} {
@@ -190,7 +190,7 @@ func TestNobodyThere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	expect(t, Inspect(t.Context(), use(net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))), Wrong, "connection", "nothing listens there")
+	expect(t, Inspect(t.Context(), use(net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))), wrong, "connection", "nothing listens there")
 }
 
 func TestKind(t *testing.T) {
@@ -240,5 +240,5 @@ func TestSentinel(t *testing.T) {
 	expect(t, all, Fine, "permissions", "may do all")
 	expect(t, all, Warning, "min-replicas-to-write", "is off")
 	u.Server.Sentinel.Master = "nobody"
-	expect(t, Inspect(t.Context(), u), Wrong, "connection", "")
+	expect(t, Inspect(t.Context(), u), wrong, "connection", "")
 }

@@ -61,7 +61,7 @@ func Kind(err error) string {
 		return kindTimeout
 	case errors.Is(err, store.ErrBusy):
 		return kindDropped
-	case copies.Kind(err) == kindGarbled:
+	case errors.Is(err, copies.ErrGarbled):
 		return kindGarbled
 	case errors.Is(err, valkey.ErrNotConnected), errors.As(err, &dial) && dial.Op == "dial":
 		return kindRefused

@@ -57,7 +57,7 @@ func (a *attempts) note(name string, err error) bool {
 		}
 	case !a.broken: // the same goes for all that write
 		a.broken = true
-		a.add(Wrong, "writing", "fails: %s", unwritable(kind, err))
+		a.add(wrong, "writing", "fails: %s", unwritable(kind, err))
 	}
 	return false
 }
@@ -77,7 +77,7 @@ func (in *inspection) permissions(ctx context.Context) {
 	a.note("DEL", in.run(ctx, log, "DEL", []string{log}))
 	switch {
 	case len(a.refused) > 0:
-		in.add(Wrong, "permissions", "user %s may not use %s; grant: ACL SETUSER %[1]s ~%[3]s:* ~{%[3]s}:* &%[3]s:* +@read +@write +@scripting +@pubsub +@transaction +@connection +info +time +wait",
+		in.add(wrong, "permissions", "user %s may not use %s; grant: ACL SETUSER %[1]s ~%[3]s:* ~{%[3]s}:* &%[3]s:* +@read +@write +@scripting +@pubsub +@transaction +@connection +info +time +wait",
 			in.user(), strings.Join(a.refused, ", "), in.Prefix)
 	case !a.broken:
 		in.add(Fine, "permissions", "user %s may do all that the proxy does", in.user())
@@ -187,7 +187,7 @@ func (in *inspection) wait(ctx context.Context, key string) error {
 		return err
 	})
 	if err == nil && confirmed < int64(in.Replicas) {
-		in.add(Wrong, "WAIT", "%d replicas confirmed a write within %v, and durability: replicas needs %d; look at their lag and their links", confirmed, in.Lease/3, in.Replicas)
+		in.add(wrong, "WAIT", "%d replicas confirmed a write within %v, and durability: replicas needs %d; look at their lag and their links", confirmed, in.Lease/3, in.Replicas)
 	} else if err == nil {
 		in.add(Fine, "WAIT", "a write is confirmed by a replica")
 	}

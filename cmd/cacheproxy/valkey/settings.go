@@ -40,7 +40,7 @@ func (in *inspection) memory(n node) {
 	}
 	switch {
 	case strings.HasPrefix(policy, "allkeys-"):
-		in.add(Wrong, n.of("maxmemory-policy"), "is %s, which may throw away the log of purges with the copies; set it to volatile-lfu: copies have a lifetime, the log has none", policy)
+		in.add(wrong, n.of("maxmemory-policy"), "is %s, which may throw away the log of purges with the copies; set it to volatile-lfu: copies have a lifetime, the log has none", policy)
 	case policy == "noeviction":
 		in.add(Warning, n.of("maxmemory-policy"), "is noeviction: when the memory is full, no purge can be recorded; set it to volatile-lfu, so that copies give way")
 	default:
@@ -86,7 +86,7 @@ func (in *inspection) replicas(n node, failover bool) {
 	switch {
 	case n.info["role"] == "":
 	case in.Replicas > n.replicas:
-		in.add(Wrong, n.of("replicas"), "%d are connected, and durability: replicas waits for %d: no purge is confirmed; add a replica, or write durability: none", n.replicas, in.Replicas)
+		in.add(wrong, n.of("replicas"), "%d are connected, and durability: replicas waits for %d: no purge is confirmed; add a replica, or write durability: none", n.replicas, in.Replicas)
 	case in.Replicas == 0 && n.replicas > 0:
 		in.add(Warning, n.of("replicas"), "%d are connected, and durability: none does not wait for them: a failover can lose the last purges until an instance that has applied them puts them right; write durability: replicas", n.replicas)
 	case in.Replicas > 0 && n.replicas > in.Replicas:
@@ -105,7 +105,7 @@ func (in *inspection) replicas(n node, failover bool) {
 func (in *inspection) splitBrain(n node, failover time.Duration, from string) {
 	level := Warning
 	if in.Replicas > 0 {
-		level = Wrong
+		level = wrong
 	}
 	write, lag := n.config["min-replicas-to-write"], time.Duration(number(n.config["min-replicas-max-lag"]))*time.Second
 	need := lag + time.Second + in.silent()

@@ -1,19 +1,18 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
-	"strings"
-	"sync"
 	"syscall"
 	"time"
 
 	"cacheproxy/test/servers"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // failure is a way in which Valkey fails.
@@ -80,16 +79,14 @@ func startFleet(ctx context.Context, o options, f failure, binary, dir string) (
 	if fl.valkey, err = servers.StartValkey(ctx, where, servers.ValkeyOptions{Args: f.args}); err != nil {
 		return nil, err
 	}
-	if fl.origin, err = startOrigin(o.instances, o.work); err != nil {
-		return nil, err
-	}
+	fl.origin = startOrigin(o.instances, o.work)
 	for i := range o.instances {
 		where, err := folder(fmt.Sprint("p", i+1))
 		if err != nil {
 			return nil, err
 		}
 		p, err := servers.StartCacheproxy(ctx, binary, where,
-			fmt.Sprintf(configuration, fl.valkey.Address(), o.lease, i+1, fl.origin.urls[i], o.places, o.fleet))
+			fmt.Sprintf(configuration, fl.valkey.Address(), o.lease, i+1, fl.origin.servers[i].URL, o.places, o.fleet))
 		if err != nil {
 			return nil, err
 		}
@@ -103,7 +100,7 @@ func (f *fleet) stop() (err error) {
 		err = errors.Join(err, p.Process.Stop())
 	}
 	if f.origin != nil {
-		err = errors.Join(err, f.origin.stop())
+		f.origin.stop()
 	}
 	if f.valkey != nil {
 		f.valkey.Kill()
@@ -117,31 +114,15 @@ const fillers = 8
 // fill has every proxy hold every copy.
 func (f *fleet) fill(ctx context.Context, o options) error {
 	for _, p := range f.proxies {
-		work := make(chan string)
-		failed := make(chan error, 1)
-		var fetching sync.WaitGroup
-		for range fillers {
-			fetching.Go(func() {
-				for path := range work {
-					if err := f.get(ctx, p.URL+path); err != nil {
-						select {
-						case failed <- err:
-						default:
-						}
-					}
-				}
-			})
-		}
+		fetching, ctx := errgroup.WithContext(ctx)
+		fetching.SetLimit(fillers)
 		for id := range o.keys {
-			work <- fmt.Sprint("/stale/", id)
-			work <- fmt.Sprint("/origin/", id)
+			for _, route := range routes {
+				fetching.Go(func() error { return f.get(ctx, fmt.Sprintf("%s/%s/%d", p.URL, route, id)) })
+			}
 		}
-		close(work)
-		fetching.Wait()
-		select {
-		case err := <-failed:
+		if err := fetching.Wait(); err != nil {
 			return err
-		default:
 		}
 	}
 	return nil
@@ -164,6 +145,9 @@ func (f *fleet) get(ctx context.Context, url string) error {
 	return nil
 }
 
+// leaseGauge is 1 while an instance uses copies.
+const leaseGauge = "cacheproxy_lease_valid"
+
 // leases looks at the leases until ctx ends, and gives when each instance lost its lease and held it again.
 func (f *fleet) leases(ctx context.Context) []turn {
 	var turns []turn
@@ -175,7 +159,8 @@ func (f *fleet) leases(ctx context.Context) []turn {
 	defer tick.Stop()
 	for {
 		for i, p := range f.proxies {
-			if now, err := f.lease(ctx, p); err == nil && now != held[i] {
+			v, err := p.Gauge(ctx, leaseGauge)
+			if now := v == 1; err == nil && now != held[i] {
 				held[i] = now
 				turns = append(turns, turn{time.Now(), i, now})
 			}
@@ -195,31 +180,13 @@ type turn struct {
 	held     bool
 }
 
-func (f *fleet) lease(ctx context.Context, p *servers.Cacheproxy) (bool, error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, p.Admin+"/metrics", nil)
-	if err != nil {
-		return false, fmt.Errorf("read metrics: %w", err)
-	}
-	res, err := f.client.Do(r)
-	if err != nil {
-		return false, fmt.Errorf("read metrics: %w", err)
-	}
-	defer res.Body.Close()
-	for lines := bufio.NewScanner(res.Body); lines.Scan(); {
-		if value, ok := strings.CutPrefix(lines.Text(), "cacheproxy_lease_valid "); ok {
-			return value == "1", nil
-		}
-	}
-	return false, errors.New("read metrics: there is no cacheproxy_lease_valid")
-}
-
 // awaitLeases waits until every instance uses copies.
 func (f *fleet) awaitLeases(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	for _, p := range f.proxies {
 		for {
-			if held, err := f.lease(ctx, p); err == nil && held {
+			if v, err := p.Gauge(ctx, leaseGauge); err == nil && v == 1 {
 				break
 			}
 			select {

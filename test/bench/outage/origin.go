@@ -1,12 +1,10 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -19,10 +17,8 @@ var body = strings.Repeat("x", 1024)
 // origin is a server that takes the same time for every request. It has an address for each proxy, and notes when how many
 // requests each has with it.
 type origin struct {
-	urls   []string
-	work   time.Duration
-	server *http.Server
-	ended  chan error
+	servers []*httptest.Server
+	work    time.Duration
 
 	loaded atomic.Bool // until then it takes no time
 
@@ -37,35 +33,15 @@ type arrival struct {
 	of, most int // requests at work: of its proxy, and of all
 }
 
-type proxyNumber struct{}
-
-func startOrigin(proxies int, work time.Duration) (*origin, error) {
-	o := &origin{work: work, ended: make(chan error, proxies), now: make([]int, proxies)}
-	numbers := map[net.Addr]int{}
-	o.server = &http.Server{
-		Handler: o, ReadHeaderTimeout: 10 * time.Second,
-		BaseContext: func(l net.Listener) context.Context {
-			return context.WithValue(context.Background(), proxyNumber{}, numbers[l.Addr()])
-		},
-	}
-	var listeners []net.Listener
+func startOrigin(proxies int, work time.Duration) *origin {
+	o := &origin{work: work, now: make([]int, proxies)}
 	for i := range proxies {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, fmt.Errorf("start origin: %w", err)
-		}
-		numbers[l.Addr()] = i
-		listeners = append(listeners, l)
-		o.urls = append(o.urls, "http://"+l.Addr().String())
+		o.servers = append(o.servers, httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { o.serve(w, i) })))
 	}
-	for _, l := range listeners {
-		go func() { o.ended <- o.server.Serve(l) }()
-	}
-	return o, nil
+	return o
 }
 
-func (o *origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	proxy := r.Context().Value(proxyNumber{}).(int)
+func (o *origin) serve(w http.ResponseWriter, proxy int) {
 	o.mu.Lock()
 	o.now[proxy]++
 	all := 0
@@ -92,17 +68,8 @@ func (o *origin) arrivals() []arrival {
 	return append([]arrival(nil), o.seen...)
 }
 
-func (o *origin) stop() error {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	err := o.server.Shutdown(ctx)
-	for range o.urls {
-		if served := <-o.ended; !errors.Is(served, http.ErrServerClosed) {
-			err = errors.Join(err, served)
-		}
+func (o *origin) stop() {
+	for _, s := range o.servers {
+		s.Close()
 	}
-	if err != nil {
-		return fmt.Errorf("stop origin: %w", err)
-	}
-	return nil
 }

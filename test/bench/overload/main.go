@@ -15,6 +15,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http/httptest"
 	"os"
 
 	"cacheproxy/test/bench"
@@ -59,13 +60,11 @@ func (o options) measureIn(ctx context.Context, dir string) (_ result, err error
 	if err != nil {
 		return result{}, err
 	}
-	origin, err := startOrigin(o.work)
-	if err != nil {
-		return result{}, err
-	}
-	defer func() { err = errors.Join(err, origin.stop()) }()
+	origin := &origin{work: o.work}
+	served := httptest.NewServer(origin)
+	defer served.Close()
 	proxy, err := servers.StartCacheproxy(ctx, binary, dir,
-		fmt.Sprintf(configuration, origin.url, o.places, o.queue, o.queueTimeout))
+		fmt.Sprintf(configuration, served.URL, o.places, o.queue, o.queueTimeout))
 	if err != nil {
 		return result{}, err
 	}

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"cacheproxy/test/bench"
 	"cacheproxy/test/servers"
 
 	"golang.org/x/sync/errgroup"
@@ -34,11 +35,11 @@ func measure(ctx context.Context, o options, origin *origin, proxy *servers.Cach
 	if r.before, err = send(ctx, "before", proxy.URL, half, calm, 2*o.work, &serial); err != nil {
 		return r, err
 	}
-	waited, err := queueWaits(ctx, proxy.Admin)
+	waited, err := queueWaits(ctx, proxy)
 	if err != nil {
 		return r, err
 	}
-	watch := watchMemory(proxy.Process.PID())
+	watch := bench.WatchMemory(proxy.Process.PID(), bench.ResidentMemory)
 	answered := origin.answered.Load()
 	var calmed errgroup.Group
 	calmed.Go(func() (err error) {
@@ -57,7 +58,7 @@ func measure(ctx context.Context, o options, origin *origin, proxy *servers.Cach
 		return r, err
 	}
 	r.memory = samples
-	all, err := queueWaits(ctx, proxy.Admin)
+	all, err := queueWaits(ctx, proxy)
 	if err != nil {
 		return r, err
 	}

@@ -1,11 +1,8 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -18,23 +15,8 @@ var body = strings.Repeat("x", 1024)
 // origin is a server that takes the same time for every request, and notes how
 // many it had at once.
 type origin struct {
-	url    string
-	work   time.Duration
-	server *http.Server
-	ended  chan error
-
+	work                time.Duration
 	now, most, answered atomic.Int64
-}
-
-func startOrigin(work time.Duration) (*origin, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, fmt.Errorf("start origin: %w", err)
-	}
-	o := &origin{url: "http://" + listener.Addr().String(), work: work, ended: make(chan error, 1)}
-	o.server = &http.Server{Handler: o, ReadHeaderTimeout: 10 * time.Second}
-	go func() { o.ended <- o.server.Serve(listener) }()
-	return o, nil
 }
 
 func (o *origin) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
@@ -47,17 +29,4 @@ func (o *origin) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	// Before the last byte is sent: what comes next over the same place is not beside this one.
 	o.now.Add(-1)
 	io.WriteString(w, body)
-}
-
-func (o *origin) stop() error {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	err := o.server.Shutdown(ctx)
-	if served := <-o.ended; !errors.Is(served, http.ErrServerClosed) {
-		err = errors.Join(err, served)
-	}
-	if err != nil {
-		return fmt.Errorf("stop origin: %w", err)
-	}
-	return nil
 }

@@ -1,15 +1,12 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
-	"fmt"
-	"io"
-	"net/http"
-	"regexp"
-	"strconv"
+	"math"
 	"time"
+
+	"cacheproxy/test/servers"
 )
 
 // histogram is cacheproxy_origin_queue_seconds: how many waited at most how
@@ -21,51 +18,22 @@ type bucket struct {
 	count int64
 }
 
-func queueWaits(ctx context.Context, admin string) (histogram, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, admin+"/metrics", nil)
+func queueWaits(ctx context.Context, proxy *servers.Cacheproxy) (h histogram, err error) {
+	all, err := proxy.Metrics(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("read metrics: %w", err)
+		return nil, err
 	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return nil, fmt.Errorf("read metrics: %w", err)
-	}
-	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("read metrics: %s", response.Status)
-	}
-	return parseWaits(response.Body)
-}
-
-var bucketLine = regexp.MustCompile(`^cacheproxy_origin_queue_seconds_bucket\{.*le="([^"]+)"\}\s+(\S+)$`)
-
-func parseWaits(text io.Reader) (histogram, error) {
-	var h histogram
-	lines := bufio.NewScanner(text)
-	for lines.Scan() {
-		sample := bucketLine.FindStringSubmatch(lines.Text())
-		if sample == nil {
-			continue
-		}
-		most := time.Duration(-1)
-		if sample[1] != "+Inf" {
-			seconds, err := strconv.ParseFloat(sample[1], 64)
-			if err != nil {
-				return nil, fmt.Errorf("parse metrics: %q: %w", lines.Text(), err)
+	for _, m := range all["cacheproxy_origin_queue_seconds"].GetMetric() {
+		for _, b := range m.Histogram.Bucket {
+			most := time.Duration(-1)
+			if !math.IsInf(b.GetUpperBound(), 1) {
+				most = time.Duration(b.GetUpperBound() * float64(time.Second))
 			}
-			most = time.Duration(seconds * float64(time.Second))
+			h = append(h, bucket{most, int64(b.GetCumulativeCount())})
 		}
-		count, err := strconv.ParseFloat(sample[2], 64)
-		if err != nil {
-			return nil, fmt.Errorf("parse metrics: %q: %w", lines.Text(), err)
-		}
-		h = append(h, bucket{most, int64(count)})
-	}
-	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("read metrics: %w", err)
 	}
 	if len(h) == 0 {
-		return nil, errors.New("parse metrics: there is no cacheproxy_origin_queue_seconds")
+		return nil, errors.New("read metrics: there is no cacheproxy_origin_queue_seconds")
 	}
 	return h, nil
 }

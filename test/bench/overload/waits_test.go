@@ -1,8 +1,12 @@
 package main
 
 import (
-	"strings"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"testing"
+
+	"cacheproxy/test/servers"
 )
 
 func TestWaits(t *testing.T) {
@@ -11,8 +15,13 @@ cacheproxy_origin_queue_seconds_bucket{upstream="origin",le="0.001"} 10
 cacheproxy_origin_queue_seconds_bucket{upstream="origin",le="0.5"} 30
 cacheproxy_origin_queue_seconds_bucket{upstream="origin",le="+Inf"} 40
 cacheproxy_origin_queue_seconds_sum{upstream="origin"} 4
+cacheproxy_origin_queue_seconds_count{upstream="origin"} 40
 `
-	h, err := parseWaits(strings.NewReader(text))
+	said := text
+	admin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, said) }))
+	defer admin.Close()
+	proxy := &servers.Cacheproxy{Admin: admin.URL}
+	h, err := queueWaits(t.Context(), proxy)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -22,7 +31,8 @@ cacheproxy_origin_queue_seconds_sum{upstream="origin"} 4
 	if got := h.since(h).String(); got != "nobody" {
 		t.Error(got)
 	}
-	if _, err := parseWaits(strings.NewReader("")); err == nil {
+	said = ""
+	if _, err := queueWaits(t.Context(), proxy); err == nil {
 		t.Error("no histogram, no error")
 	}
 }

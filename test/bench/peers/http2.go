@@ -2,25 +2,17 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"crypto/tls"
-	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"net"
-	"os"
-	"os/exec"
 	"strings"
-	"sync"
 	"time"
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
+	"golang.org/x/sync/errgroup"
 )
-
-// http2Command is the word after which this program sends requests over HTTP/2, which wrk does not know.
-const http2Command = "send-http2"
 
 // http2Connections is over how many connections a load's requests go; all of these are under way at once.
 const http2Connections = 4
@@ -28,77 +20,36 @@ const http2Connections = 4
 // http2Window is what answers may be under way: more than there is.
 const http2Window = 1 << 30
 
-func runHTTP2(ctx context.Context, c cores, m material, l load, address string, duration time.Duration) (traffic, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return traffic{}, fmt.Errorf("find own binary: %w", err)
-	}
-	command := pinned(c.Load, self, http2Command, "--address", address, "--heads", m.heads, "--paths", m.paths,
-		"--time", duration.String(), "--streams", fmt.Sprint(l.connections/http2Connections))
-	out, err := exec.CommandContext(ctx, command[0], command[1:]...).CombinedOutput()
-	if err != nil {
-		return traffic{}, fmt.Errorf("send over HTTP/2: %w: %s", err, out)
-	}
-	return parseTraffic(out)
-}
-
-// sendHTTP2 keeps a number of streams busy on each of a few connections, and prints what came of it as wrk's script does.
-func sendHTTP2(args []string) error {
-	flags := flag.NewFlagSet(http2Command, flag.ContinueOnError)
-	address, heads, paths := flags.String("address", "", ""), flags.String("heads", "", ""), flags.String("paths", "", "")
-	duration, streams := flags.Duration("time", time.Second, ""), flags.Int("streams", 1, "")
-	if err := flags.Parse(args); err != nil {
-		return err
-	}
-	requests, err := readRequests(*heads, *paths)
-	if err != nil {
-		return err
-	}
-	var all traffic
-	var mu sync.Mutex // guards all and failed
-	var failed error
-	var senders sync.WaitGroup
+// runHTTP2 sends requests over HTTP/2, which wrk does not know. It keeps a number of streams busy on each of a few connections.
+func runHTTP2(m material, l load, address string, duration time.Duration) (traffic, error) {
+	requests := m.fields()
+	var results [http2Connections]traffic
+	var senders errgroup.Group
 	began := time.Now()
-	for i := range http2Connections {
-		senders.Go(func() {
-			one, err := sendOver(*address, requests[i*len(requests)/http2Connections:], *streams, began.Add(*duration))
-			mu.Lock()
-			defer mu.Unlock()
-			all.Requests, all.Bytes, all.Status = all.Requests+one.Requests, all.Bytes+one.Bytes, all.Status+one.Status
-			failed = errors.Join(failed, err)
+	for i := range results {
+		senders.Go(func() (err error) {
+			results[i], err = sendOver(address, requests[i*len(requests)/http2Connections:], l.connections/http2Connections, began.Add(duration))
+			return err
 		})
 	}
-	senders.Wait()
-	if failed != nil {
-		return failed
+	if err := senders.Wait(); err != nil {
+		return traffic{}, fmt.Errorf("send over HTTP/2: %w", err)
 	}
-	all.Microseconds = time.Since(began).Microseconds()
-	line, err := json.Marshal(all)
-	if err != nil {
-		return fmt.Errorf("print result: %w", err)
+	all := traffic{Microseconds: time.Since(began).Microseconds()}
+	for _, one := range results {
+		all.Requests, all.Bytes, all.Status = all.Requests+one.Requests, all.Bytes+one.Bytes, all.Status+one.Status
 	}
-	fmt.Printf("wrk %s\n", line)
-	return nil
+	return all, nil
 }
 
-// readRequests gives each head with a path, as HTTP/2 fields.
-func readRequests(headsFile, pathsFile string) ([][]hpack.HeaderField, error) {
-	heads, err := os.ReadFile(headsFile)
-	if err != nil {
-		return nil, fmt.Errorf("read heads: %w", err)
-	}
-	text, err := os.ReadFile(pathsFile)
-	if err != nil {
-		return nil, fmt.Errorf("read paths: %w", err)
-	}
-	paths := strings.Fields(string(text))
-	var requests [][]hpack.HeaderField
-	for head := range strings.SplitSeq(strings.TrimSuffix(string(heads), "\r\n\r\n"), "\r\n\r\n") {
+// fields gives each head with a path, as HTTP/2 fields.
+func (m material) fields() (requests [][]hpack.HeaderField) {
+	for i, head := range m.allHeads {
 		fields := []hpack.HeaderField{
-			{Name: ":method", Value: "GET"}, {Name: ":scheme", Value: "https"}, {Name: ":path", Value: paths[len(requests)%len(paths)]},
+			{Name: ":method", Value: "GET"}, {Name: ":scheme", Value: "https"}, {Name: ":path", Value: m.allPaths[i%len(m.allPaths)]},
 		}
 		var others []hpack.HeaderField
-		for line := range strings.SplitSeq(head, "\r\n") {
+		for line := range strings.SplitSeq(strings.TrimSuffix(head, "\r\n\r\n"), "\r\n") {
 			name, value, _ := strings.Cut(line, ": ")
 			if name == "Host" {
 				fields = append(fields, hpack.HeaderField{Name: ":authority", Value: value})
@@ -108,7 +59,7 @@ func readRequests(headsFile, pathsFile string) ([][]hpack.HeaderField, error) {
 		}
 		requests = append(requests, append(fields, others...))
 	}
-	return requests, nil
+	return requests
 }
 
 // sender is one connection. Its fields are of one goroutine.

@@ -67,7 +67,7 @@ func (s *session) measureLatency(ctx context.Context, l latencyLoad) (w latencyR
 	for range s.options.rounds {
 		for i, server := range there.servers {
 			c := &w.Cells[first+i]
-			one, err := runPaced(ctx, b.cores, m, server.address, s.uniquePrefix(), w.Rate, 2*s.options.time)
+			one, err := runPaced(ctx, m, server.address, s.uniquePrefix(), w.Rate, 2*s.options.time)
 			if ctx.Err() != nil {
 				return w, ctx.Err()
 			}
@@ -104,36 +104,58 @@ func medianLatency(rounds []latency) latency {
 	return l
 }
 
-// percentile is a column of the table.
-type percentile struct {
-	title string
-	of    func(latency) time.Duration
+func (w latencyRow) print(to io.Writer) error {
+	var rows []textRow
+	for _, c := range w.Cells {
+		l := c.Median
+		rows = append(rows, textRow{c.Peer, times(l.P50, l.P99, l.P999, l.Longest), c.Errors})
+	}
+	return printTable(to, fmt.Sprintf("%s, latency at %d requests/s, with the wait for a connection", w.Title, w.Rate),
+		[]string{"p50", "p99", "p99.9", "longest"}, rows)
 }
 
-func (w latencyRow) print(to io.Writer) error {
+// textRow is what is printed of a peer: a cell for each column, or why there is none.
+type textRow struct {
+	peer  string
+	cells []string
+	why   []string
+}
+
+// printTable prints a table with a row for each peer, and below what was not measured; nothing where there are no rows.
+func printTable(to io.Writer, title string, columns []string, rows []textRow) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	numbers := make([]int, len(columns))
+	for i := range numbers {
+		numbers[i] = i
+	}
 	var out bench.Report
-	fmt.Fprintf(&out, "\n%s, latency at %d requests/s, with the wait for a connection\n", w.Title, w.Rate)
-	t := bench.NewTable(&out, []percentile{
-		{"p50", func(l latency) time.Duration { return l.P50 }},
-		{"p99", func(l latency) time.Duration { return l.P99 }},
-		{"p99.9", func(l latency) time.Duration { return l.P999 }},
-		{"longest", func(l latency) time.Duration { return l.Longest }},
-	})
-	t.Line("", func(c percentile) string {
-		return c.title
-	})
-	for _, cell := range w.Cells {
-		t.Line(cell.Peer, func(c percentile) string {
-			return bench.Milliseconds(c.of(cell.Median))
+	fmt.Fprintf(&out, "\n%s\n", title)
+	t := bench.NewTable(&out, numbers)
+	t.Line("", func(i int) string { return columns[i] })
+	for _, r := range rows {
+		t.Line(r.peer, func(i int) string {
+			if len(r.cells) == 0 {
+				return "-"
+			}
+			return r.cells[i]
 		})
 	}
 	if err := t.Close(); err != nil {
 		return err
 	}
-	for _, cell := range w.Cells {
-		for _, why := range cell.Errors {
-			fmt.Fprintf(&out, "%s, not measured: %s\n", cell.Peer, why)
+	for _, r := range rows {
+		for _, why := range r.why {
+			fmt.Fprintf(&out, "%s, not measured: %s\n", r.peer, why)
 		}
 	}
 	return out.Print(to)
+}
+
+func times(all ...time.Duration) (cells []string) {
+	for _, d := range all {
+		cells = append(cells, bench.Milliseconds(d))
+	}
+	return cells
 }

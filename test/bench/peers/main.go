@@ -32,20 +32,12 @@ func main() {
 	bench.Main("bench", runBench)
 }
 
-// subcommand runs a part of the measurement that is a process of its own.
+// subcommand runs the servers that this program is itself, each a process of its own.
 func subcommand(args []string) (done bool, err error) {
-	if len(args) == 0 {
+	if len(args) == 0 || args[0] != limitCommand {
 		return false, nil
 	}
-	switch args[0] {
-	case limitCommand:
-		return true, serveLimit(args[1:])
-	case http2Command:
-		return true, sendHTTP2(args[1:])
-	case paceCommand:
-		return true, sendPaced(args[1:])
-	}
-	return false, nil
+	return true, serveLimit(args[1:])
 }
 
 // allPeers are the servers that there are, in the order of the report.

@@ -193,7 +193,7 @@ func (s *session) runInto(ctx context.Context, r *run, b *bed, of *server, m mat
 	}
 	duration := s.options.time * time.Duration(b.load.longer)
 	if b.load.http2 {
-		r.Traffic, err = runHTTP2(ctx, b.cores, m, b.load, of.address, duration)
+		r.Traffic, err = runHTTP2(m, b.load, of.address, duration)
 	} else {
 		r.Traffic, err = runWrk(ctx, b.cores, s.script, m, b.load, of.address, s.uniquePrefix(), duration)
 	}

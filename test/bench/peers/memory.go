@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"sync"
-	"time"
 
 	"cacheproxy/test/bench"
 )
@@ -147,104 +147,55 @@ func (s *session) measureChurn(ctx context.Context, p peer) churnRow {
 func (s *session) churn(ctx context.Context, w *churnRow, b *bed, server *server, hot, new material) error {
 	w.Misses = max(1, s.options.rate/2)
 	duration := 10 * s.options.time
-	var missing, watching error
-	var both sync.WaitGroup
+	var missing error
+	var misses sync.WaitGroup
 	prefix := s.uniquePrefix()
-	both.Go(func() {
-		_, missing = runPaced(ctx, b.cores, new, server.address, prefix, w.Misses, duration)
+	misses.Go(func() {
+		_, missing = runPaced(ctx, new, server.address, prefix, w.Misses, duration)
 	})
-	end := make(chan struct{})
-	both.Go(func() { w.Resident, watching = mostResident(server.process.PID(), end) })
+	watched := bench.WatchMemory(server.process.PID(), bench.ResidentMemoryOfTree)
 	var err error
-	w.Hits, err = runPaced(ctx, b.cores, hot, server.address, "", churnHits, duration)
-	close(end)
-	both.Wait()
+	w.Hits, err = runPaced(ctx, hot, server.address, "", churnHits, duration)
+	samples, watching := watched()
+	w.Resident = slices.Max(samples)
+	misses.Wait()
 	return errors.Join(err, missing, watching)
 }
 
-func mostResident(pid int, end <-chan struct{}) (most int64, err error) {
-	again := time.NewTicker(500 * time.Millisecond)
-	defer again.Stop()
-	for {
-		now, err := bench.ResidentMemoryOfTree(pid)
-		if err != nil {
-			return most, err
+func printMemory(to io.Writer, all []memoryRow) error {
+	var rows []textRow
+	for _, w := range all {
+		row := textRow{peer: w.Peer}
+		if w.Error != "" {
+			row.why = []string{w.Error}
+		} else {
+			row.cells = []string{mebibytes(w.Empty), mebibytes(w.Full), fmt.Sprintf("%.0f", w.Each)}
 		}
-		most = max(most, now)
-		select {
-		case <-again.C:
-		case <-end:
-			return most, nil
-		}
+		rows = append(rows, row)
 	}
+	title := ""
+	if len(all) > 0 {
+		title = fmt.Sprintf("Memory for %d objects with bodies of 2,048 bytes", all[0].Objects)
+	}
+	return printTable(to, title, []string{"resident, empty", "resident, full", "bytes per object"}, rows)
 }
 
-func printMemory(to io.Writer, rows []memoryRow) error {
-	if len(rows) == 0 {
-		return nil
-	}
-	var out bench.Report
-	fmt.Fprintf(&out, "\nMemory for %d objects with bodies of 2,048 bytes\n", rows[0].Objects)
-	t := bench.NewTable(&out, []string{"resident, empty", "resident, full", "bytes per object"})
-	t.Line("", func(title string) string { return title })
-	for _, w := range rows {
-		t.Line(w.Peer, func(title string) string {
-			switch {
-			case w.Error != "":
-				return "-"
-			case title == "resident, empty":
-				return mebibytes(w.Empty)
-			case title == "resident, full":
-				return mebibytes(w.Full)
-			default:
-				return fmt.Sprintf("%.0f", w.Each)
-			}
-		})
-	}
-	if err := t.Close(); err != nil {
-		return err
-	}
-	for _, w := range rows {
+func printChurn(to io.Writer, all []churnRow) error {
+	var rows []textRow
+	for _, w := range all {
+		row := textRow{peer: w.Peer}
 		if w.Error != "" {
-			fmt.Fprintf(&out, "%s, not measured: %s\n", w.Peer, w.Error)
+			row.why = []string{w.Error}
+		} else {
+			row.cells = append([]string{mebibytes(w.Resident)}, times(w.Hits.P50, w.Hits.P999, w.Hits.Longest)...)
 		}
+		rows = append(rows, row)
 	}
-	return out.Print(to)
-}
-
-func printChurn(to io.Writer, rows []churnRow) error {
-	if len(rows) == 0 {
-		return nil
+	title := ""
+	if len(all) > 0 {
+		title = fmt.Sprintf("Churn: %s for copies, full; %d misses/s come in, one object is asked for %d times/s", mebibytes(churnMemory), all[0].Misses, churnHits)
 	}
-	var out bench.Report
-	fmt.Fprintf(&out, "\nChurn: %s for copies, full; %d misses/s come in, one object is asked for %d times/s\n", mebibytes(churnMemory), rows[0].Misses, churnHits)
-	t := bench.NewTable(&out, []string{"resident at most", "hit p50", "hit p99.9", "longest pause"})
-	t.Line("", func(title string) string { return title })
-	for _, w := range rows {
-		t.Line(w.Peer, func(title string) string {
-			switch {
-			case w.Error != "":
-				return "-"
-			case title == "resident at most":
-				return mebibytes(w.Resident)
-			case title == "hit p50":
-				return bench.Milliseconds(w.Hits.P50)
-			case title == "hit p99.9":
-				return bench.Milliseconds(w.Hits.P999)
-			default:
-				return bench.Milliseconds(w.Hits.Longest)
-			}
-		})
-	}
-	if err := t.Close(); err != nil {
-		return err
-	}
-	for _, w := range rows {
-		if w.Error != "" {
-			fmt.Fprintf(&out, "%s, not measured: %s\n", w.Peer, w.Error)
-		}
-	}
-	return out.Print(to)
+	return printTable(to, title, []string{"resident at most", "hit p50", "hit p99.9", "longest pause"}, rows)
 }
 
 func mebibytes(n int64) string { return fmt.Sprintf("%.0f MiB", float64(n)/(1<<20)) }

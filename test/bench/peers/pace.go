@@ -2,22 +2,14 @@ package main
 
 import (
 	"context"
-	"encoding/json"
-	"flag"
 	"fmt"
 	"net/http"
-	"os"
-	"os/exec"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 )
-
-// paceCommand is the word after which this program sends requests at a steady rate.
-const paceCommand = "send-paced"
 
 // settle is how long connections are made; nothing is counted meanwhile.
 const settle = 500 * time.Millisecond
@@ -66,45 +58,17 @@ func perMille(sorted []time.Duration, p int) time.Duration {
 	return sorted[max(0, (len(sorted)*p+999)/1000-1)]
 }
 
-// runPaced sends requests in a process of its own, on the cores of the load.
-func runPaced(ctx context.Context, c cores, m material, address, prefix string, rate int, duration time.Duration) (latency, error) {
-	self, err := os.Executable()
+// runPaced sends requests of a material at a steady rate. It fails where more than one in a thousand does.
+func runPaced(ctx context.Context, m material, address, prefix string, rate int, duration time.Duration) (latency, error) {
+	all, err := paced(ctx, address, m.requests(prefix), rate, int((duration+settle).Seconds()*float64(rate)))
 	if err != nil {
-		return latency{}, fmt.Errorf("find own binary: %w", err)
+		return latency{}, fmt.Errorf("send at a steady rate: %w", err)
 	}
-	command := pinned(c.Load, self, paceCommand, "--address", address, "--heads", m.heads, "--paths", m.paths, "--prefix", prefix,
-		"--rate", strconv.Itoa(rate), "--time", (duration + settle).String())
-	out, err := exec.CommandContext(ctx, command[0], command[1:]...).CombinedOutput()
-	if err != nil {
-		return latency{}, fmt.Errorf("send at a steady rate: %w: %s", err, out)
-	}
-	var l latency
-	if err := json.Unmarshal(out, &l); err != nil {
-		return latency{}, fmt.Errorf("send at a steady rate: %w: %s", err, out)
-	}
+	l := summarize(all, settle)
 	if l.Failed*1000 > l.Requests {
 		return l, fmt.Errorf("send at a steady rate: %d of %d requests failed", l.Failed, l.Requests)
 	}
 	return l, nil
-}
-
-func sendPaced(args []string) error {
-	flags := flag.NewFlagSet(paceCommand, flag.ContinueOnError)
-	address, heads, paths := flags.String("address", "", ""), flags.String("heads", "", ""), flags.String("paths", "", "")
-	prefix := flags.String("prefix", "", "")
-	rate, duration := flags.Int("rate", 1, ""), flags.Duration("time", time.Second, "")
-	if err := flags.Parse(args); err != nil {
-		return err
-	}
-	requests, err := pacedRequests(*heads, *paths, *prefix)
-	if err != nil {
-		return err
-	}
-	all, err := paced(context.Background(), *address, requests, *rate, int(duration.Seconds()*float64(*rate)))
-	if err != nil {
-		return err
-	}
-	return json.NewEncoder(os.Stdout).Encode(summarize(all, settle))
 }
 
 // paced hands a request to whichever connection is free whenever one is due. The time of an answer begins there: a request
@@ -161,23 +125,13 @@ func redial(ctx context.Context, w *wire, address string) (*wire, error) {
 	return again, nil
 }
 
-// pacedRequests gives the request with a number.
-func pacedRequests(headsFile, pathsFile, prefix string) (func(int) exchange, error) {
-	text, err := os.ReadFile(headsFile)
-	if err != nil {
-		return nil, fmt.Errorf("read heads: %w", err)
-	}
-	heads := strings.SplitAfter(string(text), "\r\n\r\n")
-	heads = heads[:len(heads)-1] // behind the last there is nothing
-	if text, err = os.ReadFile(pathsFile); err != nil {
-		return nil, fmt.Errorf("read paths: %w", err)
-	}
-	paths := strings.Fields(string(text))
+// requests gives the request with a number.
+func (m material) requests(prefix string) func(int) exchange {
 	return func(i int) exchange {
-		path := paths[i%len(paths)]
+		path := m.allPaths[i%len(m.allPaths)]
 		if path == unique {
 			path = prefix + strconv.Itoa(i)
 		}
-		return exchange{path, heads[i%len(heads)]}
-	}, nil
+		return exchange{path, m.allHeads[i%len(m.allHeads)]}
+	}
 }

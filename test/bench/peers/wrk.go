@@ -50,17 +50,19 @@ func (t traffic) failure() error {
 	return nil
 }
 
-// material is the files that a load generator reads.
-type material struct{ heads, paths string }
+// material is what a load sends, also as the files that wrk reads.
+type material struct {
+	allHeads, allPaths []string
+	heads, paths       string
+}
 
 // writeMaterial writes the heads, with fields added to each, and the paths.
 func writeMaterial(dir, name string, heads []string, fields string, paths []string) (material, error) {
-	m := material{filepath.Join(dir, name+".heads"), filepath.Join(dir, name+".paths")}
-	var text strings.Builder
+	m := material{allPaths: paths, heads: filepath.Join(dir, name+".heads"), paths: filepath.Join(dir, name+".paths")}
 	for _, head := range heads {
-		text.WriteString(withFields(head, fields))
+		m.allHeads = append(m.allHeads, withFields(head, fields))
 	}
-	for file, text := range map[string]string{m.heads: text.String(), m.paths: strings.Join(paths, "\n") + "\n"} {
+	for file, text := range map[string]string{m.heads: strings.Join(m.allHeads, ""), m.paths: strings.Join(paths, "\n") + "\n"} {
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			return material{}, fmt.Errorf("write material of the load: %w", err)
 		}

@@ -32,9 +32,8 @@ routes:
 
 // cacheproxy is a running proxy.
 type cacheproxy struct {
-	process    *servers.Process
-	url, admin string
-	client     *http.Client
+	*servers.Cacheproxy
+	client *http.Client
 }
 
 func startProxy(ctx context.Context, binary, dir, origin string, ttl time.Duration) (*cacheproxy, error) {
@@ -42,18 +41,18 @@ func startProxy(ctx context.Context, binary, dir, origin string, ttl time.Durati
 	if err != nil {
 		return nil, err
 	}
-	return &cacheproxy{process: p.Process, url: p.URL, admin: p.Admin, client: &http.Client{Timeout: 10 * time.Second}}, nil
+	return &cacheproxy{p, &http.Client{Timeout: 10 * time.Second}}, nil
 }
 
 func (p *cacheproxy) stop() error {
 	p.client.CloseIdleConnections()
-	return p.process.Stop()
+	return p.Process.Stop()
 }
 
 // purge removes the copies of a product. A nil error means that from now on
 // nobody is served an older one.
 func (p *cacheproxy) purge(ctx context.Context, id int) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodDelete, fmt.Sprintf("%s/keys/v2:product:%d", p.admin, id), nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodDelete, fmt.Sprintf("%s/keys/v2:product:%d", p.Admin, id), nil)
 	if err != nil {
 		return fmt.Errorf("purge product %d: %w", id, err)
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"time"
 )
 
@@ -22,24 +21,21 @@ const (
 
 // measureDirect measures the shop without the proxy: as fast as it can, one
 // request at a time, and then at the rate wanted, or what it sustains of it.
-func (sc *scene) measureDirect(ctx context.Context, r *report) (err error) {
-	o, err := startOrigin(sc.db, 10*time.Minute)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, o.stop()) }()
+func (sc *scene) measureDirect(ctx context.Context, r *report) error {
+	o := startOrigin(sc.db, 10*time.Minute)
+	defer o.Close()
 	reads := newReader(sc.popularity, sc.options.seed)
 	progress("looking for the rate that the shop can sustain")
-	most, err := reads.flatOut(ctx, o.url, probeClients, sc.options.probe)
+	most, err := reads.flatOut(ctx, o.URL, probeClients, sc.options.probe)
 	if err != nil {
 		return err
 	}
-	alone, err := reads.flatOut(ctx, o.url, 1, min(sc.options.probe, 3*time.Second))
+	alone, err := reads.flatOut(ctx, o.URL, 1, min(sc.options.probe, 3*time.Second))
 	if err != nil {
 		return err
 	}
 	r.capacity, r.alone = most.rate, alone.p50
-	w, err := sc.measureSustained(ctx, reads, o.url, min(sc.options.rate, max(1, int(most.rate))))
+	w, err := sc.measureSustained(ctx, reads, o.URL, min(sc.options.rate, max(1, int(most.rate))))
 	if err != nil {
 		return err
 	}

@@ -73,7 +73,7 @@ func (e editor) edit(ctx context.Context, id int, price int64) (purged time.Dura
 		return 0, false, err
 	}
 	purged = time.Since(started)
-	body, err := get(ctx, e.proxy.client, fmt.Sprintf("%s/products/%d", e.proxy.url, id))
+	body, err := get(ctx, e.proxy.client, fmt.Sprintf("%s/products/%d", e.proxy.URL, id))
 	if err != nil {
 		return 0, false, fmt.Errorf("read edited product: %w", err)
 	}

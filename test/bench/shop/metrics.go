@@ -1,71 +1,33 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"net/http"
-	"regexp"
-	"strconv"
+
+	"cacheproxy/test/servers"
 )
 
 // outcomes are the requests of one route by outcome, since the proxy started.
 type outcomes map[string]float64
 
-// scrape reads cacheproxy_requests_total of a route from the admin listener.
-func scrape(ctx context.Context, client *http.Client, admin, route string) (outcomes, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, admin+"/metrics", nil)
+// scrape reads cacheproxy_requests_total of a route.
+func scrape(ctx context.Context, proxy *servers.Cacheproxy, route string) (outcomes, error) {
+	all, err := proxy.Metrics(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("read metrics: %w", err)
+		return nil, err
 	}
-	response, err := client.Do(request)
-	if err != nil {
-		return nil, fmt.Errorf("read metrics: %w", err)
-	}
-	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("read metrics: %s", response.Status)
-	}
-	return parseOutcomes(response.Body, route)
-}
-
-var (
-	// counterLine is a sample of the counter: its labels and its value.
-	counterLine = regexp.MustCompile(`^cacheproxy_requests_total\{(.*)\}\s+(\S+)`)
-
-	// label is one label; neither routes nor outcomes have characters that
-	// would be escaped.
-	label = regexp.MustCompile(`([a-z_]+)="([^"]*)"`)
-)
-
-func parseOutcomes(text io.Reader, route string) (outcomes, error) {
-	counts, found := outcomes{}, false
-	lines := bufio.NewScanner(text)
-	for lines.Scan() {
-		sample := counterLine.FindStringSubmatch(lines.Text())
-		if sample == nil {
-			continue
-		}
-		found = true
+	counts := outcomes{}
+	for _, m := range all["cacheproxy_requests_total"].GetMetric() {
 		labels := map[string]string{}
-		for _, l := range label.FindAllStringSubmatch(sample[1], -1) {
-			labels[l[1]] = l[2]
-		}
-		value, err := strconv.ParseFloat(sample[2], 64)
-		if err != nil {
-			return nil, fmt.Errorf("parse metrics: %q: %w", lines.Text(), err)
+		for _, l := range m.Label {
+			labels[l.GetName()] = l.GetValue()
 		}
 		if labels["route"] == route {
-			counts[labels["outcome"]] += value
+			counts[labels["outcome"]] = m.Counter.GetValue()
 		}
 	}
-	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("read metrics: %w", err)
-	}
-	if !found {
-		return nil, errors.New("parse metrics: there is no cacheproxy_requests_total")
+	if len(counts) == 0 {
+		return nil, fmt.Errorf("read metrics: there is no cacheproxy_requests_total of route %s", route)
 	}
 	return counts, nil
 }

@@ -1,9 +1,13 @@
 package main
 
 import (
+	"fmt"
 	"maps"
-	"strings"
+	"net/http"
+	"net/http/httptest"
 	"testing"
+
+	"cacheproxy/test/servers"
 )
 
 const exposition = `# TYPE cacheproxy_requests_total counter
@@ -13,7 +17,10 @@ cacheproxy_requests_total{route="list",outcome="hit"} 5
 `
 
 func TestOutcomesOfOneRoute(t *testing.T) {
-	got, err := parseOutcomes(strings.NewReader(exposition), "product")
+	admin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, exposition) }))
+	defer admin.Close()
+	proxy := &servers.Cacheproxy{Admin: admin.URL}
+	got, err := scrape(t.Context(), proxy, "product")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -27,7 +34,7 @@ func TestOutcomesOfOneRoute(t *testing.T) {
 	if r := got.ratio("hit"); r != 0.9 {
 		t.Errorf("hit ratio %v, want 0.9", r)
 	}
-	if _, err := parseOutcomes(strings.NewReader("other 1\n"), "product"); err == nil {
-		t.Error("metrics without the counter gave no error")
+	if _, err := scrape(t.Context(), proxy, "stock"); err == nil {
+		t.Error("metrics without the route gave no error")
 	}
 }

@@ -37,12 +37,9 @@ func (sc *scene) measureProxied(ctx context.Context, r *report) error {
 // measureScenario starts a shop and a proxy of its own, so that nothing is left
 // over from the one before. An error beside a row is of stopping them.
 func (sc *scene) measureScenario(ctx context.Context, s scenario) (_ row, err error) {
-	o, err := startOrigin(sc.db, s.ttl)
-	if err != nil {
-		return row{}, err
-	}
-	defer func() { err = errors.Join(err, o.stop()) }()
-	p, err := startProxy(ctx, sc.binary, sc.dir, o.url, s.ttl)
+	o := startOrigin(sc.db, s.ttl)
+	defer o.Close()
+	p, err := startProxy(ctx, sc.binary, sc.dir, o.URL, s.ttl)
 	if err != nil {
 		return row{}, err
 	}
@@ -55,20 +52,20 @@ func (sc *scene) measureScenario(ctx context.Context, s scenario) (_ row, err er
 		return row{}, err
 	}
 	reads := newReader(sc.popularity, sc.options.seed+1)
-	if _, err := reads.steady(ctx, p.url, sc.options.rate, settle); err != nil {
+	if _, err := reads.steady(ctx, p.URL, sc.options.rate, settle); err != nil {
 		return row{}, err
 	}
 	progress("%s: measuring at %d requests/s for %v", s.name, sc.options.rate, sc.options.duration)
-	before, err := scrape(ctx, p.client, p.admin, routeName)
+	before, err := scrape(ctx, p.Cacheproxy, routeName)
 	if err != nil {
 		return row{}, err
 	}
 	measured := row{name: s.name, scenario: s, copies: copies, allowed: w.hitRatio(), proxied: true}
-	measured.work, err = sc.watch(ctx, p.process.PID(), func(ctx context.Context) (traffic, error) {
+	measured.work, err = sc.watch(ctx, p.Process.PID(), func(ctx context.Context) (traffic, error) {
 		if s.edits == 0 {
-			return reads.steady(ctx, p.url, sc.options.rate, sc.options.duration)
+			return reads.steady(ctx, p.URL, sc.options.rate, sc.options.duration)
 		}
-		e := editor{proxy: p, origin: o.url, popularity: sc.popularity, perSecond: s.edits, seed: sc.options.seed}
+		e := editor{proxy: p, origin: o.URL, popularity: sc.popularity, perSecond: s.edits, seed: sc.options.seed}
 		t, edited, err := readWhileEditing(ctx, reads, e, sc.options.rate, sc.options.duration)
 		measured.editing = edited
 		return t, err
@@ -76,7 +73,7 @@ func (sc *scene) measureScenario(ctx context.Context, s scenario) (_ row, err er
 	if err != nil {
 		return row{}, err
 	}
-	after, err := scrape(ctx, p.client, p.admin, routeName)
+	after, err := scrape(ctx, p.Cacheproxy, routeName)
 	if err != nil {
 		return row{}, err
 	}
@@ -97,7 +94,7 @@ func readWhileEditing(ctx context.Context, reads *reader, e editor, rate int, d 
 		done, err := e.run(edit)
 		edited <- result{done, err}
 	}()
-	t, err := reads.steady(ctx, e.proxy.url, rate, d)
+	t, err := reads.steady(ctx, e.proxy.URL, rate, d)
 	stop()
 	done := <-edited
 	return t, done.editing, errors.Join(err, done.err)

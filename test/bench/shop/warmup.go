@@ -41,7 +41,7 @@ func warmUp(ctx context.Context, p *cacheproxy, o *origin, w workload, seed uint
 		group.Go(func() error {
 			for i := n; i < len(copies); i += warmClients {
 				ages[copies[i].id].Store(ageNow(copies[i].seconds, time.Since(started), i, len(copies)))
-				if _, err := get(ctx, client, fmt.Sprintf("%s/products/%d", p.url, copies[i].id)); err != nil {
+				if _, err := get(ctx, client, fmt.Sprintf("%s/products/%d", p.URL, copies[i].id)); err != nil {
 					return fmt.Errorf("warm up: %w", err)
 				}
 			}

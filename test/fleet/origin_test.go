@@ -88,7 +88,7 @@ func (o *Origin) work() {
 	if rand.IntN(10) == 0 {
 		pause *= 40
 	}
-	time.Sleep(pause)
+	<-time.After(pause)
 }
 
 func raise(v *atomic.Int64, to int64) {

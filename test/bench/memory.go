@@ -1,19 +1,17 @@
-package main
+package bench
 
 import (
 	"errors"
 	"sync"
 	"time"
-
-	"cacheproxy/test/bench"
 )
 
 // sampleEvery is the time between two looks at the memory.
 const sampleEvery = 500 * time.Millisecond
 
-// watchMemory samples a process's resident memory until the func that it
-// returns is called, which gives the samples in bytes.
-func watchMemory(pid int) func() ([]int64, error) {
+// WatchMemory samples a process's memory, as read tells it in bytes, until the
+// func that it returns is called, which gives the samples, one at least.
+func WatchMemory(pid int, read func(pid int) (int64, error)) func() ([]int64, error) {
 	var samples []int64
 	var failed error
 	end := make(chan struct{})
@@ -22,7 +20,7 @@ func watchMemory(pid int) func() ([]int64, error) {
 		tick := time.NewTicker(sampleEvery)
 		defer tick.Stop()
 		for {
-			n, err := bench.ResidentMemory(pid)
+			n, err := read(pid)
 			failed = errors.Join(failed, err)
 			samples = append(samples, n)
 			select {
