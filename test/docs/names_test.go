@@ -279,10 +279,13 @@ func (p *program) hasTest(folder, name string) bool {
 func (p *program) goCommand(command string) (problems []string) {
 	wrong := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
 	words := strings.Fields(strings.ReplaceAll(command, "'", ""))
-	var folder string
-	for _, w := range words {
+	var module, folder string
+	for i, w := range words {
+		if w == "-C" && i+1 < len(words) {
+			module = words[i+1]
+		}
 		if strings.HasPrefix(w, "./") && w != "./..." {
-			folder = strings.TrimPrefix(w, "./")
+			folder = filepath.Join(module, w)
 			if !exists(folder) || !strings.HasPrefix(w, "./cmd/") && p.tests[folder] == nil && !exists(folder+"/*_test.go") {
 				wrong("there is no package %s with tests", w)
 				return problems
@@ -303,7 +306,7 @@ func (p *program) goCommand(command string) (problems []string) {
 					wrong("%s has no test %s", folder, name)
 				}
 			}
-		case ours && strings.HasPrefix(w, "-"):
+		case ours && strings.HasPrefix(w, "-") && w != "-C":
 			name, _, _ := strings.Cut("-"+strings.TrimLeft(w, "-"), "=")
 			if folder != "" && !strings.HasPrefix(folder, "cmd/") && !slices.Contains(p.tests[folder], name) {
 				wrong("%s has no flag %s", folder, name)

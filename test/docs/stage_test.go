@@ -1,8 +1,7 @@
 package docs
 
 import (
-	"bufio"
-	"encoding/json"
+	"context"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -11,7 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -191,57 +190,43 @@ func (s *stage) run(script string) (string, error) {
 	return s.documented(out), err
 }
 
-var tourEnd = regexp.MustCompile(`^Metrics: http://(.*)/metrics`)
+// What the program prints when it serves, and where it then says on which addresses.
+const (
+	serveReady, demoReady = `"msg":"serving"`, "End: Ctrl-C"
+)
+
+var (
+	serveAddresses = regexp.MustCompile(`"msg":"serving".*"listen":"([^"]+)".*"admin":"([^"]+)"`)
+	demoAddresses  = regexp.MustCompile(`(?s)^http://(\S+)\n.*\nMetrics: http://([^/]+)/metrics`)
+)
 
 // launch starts the program, and returns what it has printed when it serves. It runs until the test ends.
 func (s *stage) launch(arguments ...string) (string, error) {
-	cmd := exec.Command(binary, append(arguments, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0")...)
-	cmd.Dir, cmd.Env = s.dir, withoutClient(s.environment())
-	reader, writer, err := os.Pipe()
-	if err != nil {
-		return "", err
+	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
+	defer cancel()
+	ready, addresses := serveReady, serveAddresses
+	if arguments[0] == "demo" {
+		ready, addresses = demoReady, demoAddresses
 	}
-	cmd.Stdout, cmd.Stderr = writer, writer
-	err = cmd.Start()
-	writer.Close()
-	if err != nil {
-		reader.Close()
-		return "", err
-	}
-	var said transcript
-	serving, done := make(chan [2]string, 1), make(chan struct{})
-	go func() {
-		defer close(done)
-		defer reader.Close()
-		first := ""
-		for lines := bufio.NewScanner(reader); lines.Scan(); {
-			said.add(lines.Text())
-			if first == "" {
-				first = strings.TrimPrefix(lines.Text(), "http://")
-			}
-			var start struct{ Msg, Listen, Admin string }
-			if json.Unmarshal(lines.Bytes(), &start) == nil && start.Msg == "serving" {
-				serving <- [2]string{start.Listen, start.Admin}
-			}
-			if m := tourEnd.FindStringSubmatch(lines.Text()); m != nil {
-				serving <- [2]string{first, m[1]}
-			}
-		}
-	}()
-	s.t.Cleanup(func() {
-		cmd.Process.Kill()
-		<-done
-		cmd.Wait() //nolint:errcheck // it was killed
+	process, err := servers.StartProcess(ctx, servers.Command{
+		Path: binary, Args: append(arguments, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"), Dir: s.dir,
+		Env: withoutClient(s.environment()), Ready: ready, Interrupt: syscall.SIGKILL,
 	})
-	select {
-	case at := <-serving:
-		s.data, s.admin, s.set = at[0], at[1], nil
-		return s.documented(said.String()), nil
-	case <-done:
-		return "", fmt.Errorf("%v ended:\n%s", arguments, said.String())
-	case <-time.After(patience):
-		return "", fmt.Errorf("%v does not serve:\n%s", arguments, said.String())
+	if err != nil {
+		return "", err
 	}
+	s.t.Cleanup(func() {
+		if err := process.Stop(); err != nil {
+			s.t.Error(err)
+		}
+	})
+	said := process.Output()
+	at := addresses.FindStringSubmatch(said)
+	if at == nil {
+		return "", fmt.Errorf("%v does not say where it serves:\n%s", arguments, said)
+	}
+	s.data, s.admin, s.set = at[1], at[2], nil
+	return s.documented(said), nil
 }
 
 // withoutClient leaves out what is for commands that call a running proxy.
@@ -252,22 +237,4 @@ func withoutClient(environment []string) (kept []string) {
 		}
 	}
 	return kept
-}
-
-// transcript is what a program says while it runs.
-type transcript struct {
-	mu    sync.Mutex
-	lines []string
-}
-
-func (o *transcript) add(line string) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.lines = append(o.lines, line)
-}
-
-func (o *transcript) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return strings.Join(o.lines, "\n")
 }
