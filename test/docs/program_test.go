@@ -125,8 +125,8 @@ func (p *program) readProduct(file *ast.File, folder string) {
 				p.addMetric(field(n, "Name"), field(n, "Help"))
 			}
 		case *ast.CallExpr:
-			if folder == "observe" && len(n.Args) > 1 {
-				p.addMetric(n.Args[0], n.Args[1])
+			for i := 1; folder == "observe" && i < len(n.Args); i++ {
+				p.addMetric(n.Args[i-1], n.Args[i])
 			}
 		}
 		return true
