@@ -256,7 +256,7 @@ func (p *program) field(name string) bool {
 func (p *program) knows(word string) bool {
 	_, isCommand := p.commands[word]
 	_, isOther := others[word]
-	return p.literals[word] || p.keys[word] || p.metrics[word] || p.metrics["cacheproxy_"+word] || p.reasons[word] || p.outcomes[word] || isCommand || isOther || exists(word)
+	return p.literals[word] || p.keys[word] || p.metrics[word] || p.metrics["cacheproxy_"+word] || p.reasons[word] || p.outcomes[word] || p.types[word] || isCommand || isOther || exists(word)
 }
 
 // hasTest tells whether a folder, or any for the empty one, has tests whose names begin so.

@@ -26,6 +26,7 @@ type program struct {
 	folded   map[string]bool            // the same in lower case, for names of fields
 	reasons  map[string]bool            // words of policy.Reason
 	outcomes map[string]bool            // words of policy.Outcome
+	types    map[string]bool            // of the product's code, which the architecture speaks of
 	metrics  map[string]bool            // with their prefix
 	keys     map[string]bool            // of the configuration: every segment of a path
 	targets  map[string]bool            // of the Makefile
@@ -47,7 +48,7 @@ var readProgram = func() func(t *testing.T) *program {
 
 func newProgram() (*program, error) {
 	p := &program{
-		literals: map[string]bool{}, folded: map[string]bool{}, reasons: map[string]bool{}, outcomes: map[string]bool{}, metrics: map[string]bool{},
+		literals: map[string]bool{}, folded: map[string]bool{}, reasons: map[string]bool{}, outcomes: map[string]bool{}, types: map[string]bool{}, metrics: map[string]bool{},
 		keys: map[string]bool{}, targets: map[string]bool{}, commands: map[string]map[string]bool{}, tests: map[string][]string{},
 	}
 	for _, read := range []func() error{p.readCode, p.readKeys, p.readTargets, p.readCommands} {
@@ -114,6 +115,8 @@ func (p *program) readProduct(file *ast.File, folder string) {
 			if n.Kind == token.STRING {
 				add(unquote(n))
 			}
+		case *ast.TypeSpec:
+			p.types[n.Name.Name] = true
 		case *ast.ValueSpec:
 			for i, name := range n.Names {
 				if i < len(n.Values) {
