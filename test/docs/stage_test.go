@@ -43,7 +43,7 @@ func testMain(m *testing.M) int {
 	}
 	defer os.RemoveAll(folder)
 	binary = filepath.Join(folder, "cacheproxy")
-	build := exec.Command("go", "build", "-o", binary, "./cmd/cacheproxy")
+	build := exec.Command("go", "build", "-ldflags", "-s -w", "-o", binary, "./cmd/cacheproxy")
 	build.Dir = root
 	if out, err := output(build); err != nil {
 		fmt.Fprintf(os.Stderr, "%v\n%s", err, out)
