@@ -2,10 +2,8 @@ package deploy
 
 import (
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 )
@@ -29,34 +27,6 @@ routes:
     ttl: 60s
     tags: [product-list]
 `
-
-var shellBlock = regexp.MustCompile("(?ms)^ *```sh\n(.*?)^ *```$")
-
-// Every shell block of the runbook does what it should on a running proxy: its commands end with status 0.
-func TestRunbookCommands(t *testing.T) {
-	folder := t.TempDir()
-	config := write(t, filepath.Join(folder, "cacheproxy.yaml"), fmt.Sprintf(runbookConfig, token, api(t)))
-	p := serveFile(t, config)
-	blocks := shellBlock.FindAllStringSubmatch(read(t, runbookFile), -1)
-	if len(blocks) < 15 {
-		t.Fatalf("only %d blocks found", len(blocks))
-	}
-	for _, block := range blocks {
-		for _, line := range strings.Split(strings.TrimSpace(block[1]), "\n") {
-			line = strings.TrimSpace(line)
-			t.Run(line, func(t *testing.T) {
-				if strings.HasPrefix(line, "curl ") {
-					optional(t, "curl", "curl")
-					line = strings.Replace(line, "curl ", "curl --fail ", 1)
-				}
-				cmd := exec.Command("/bin/sh", "-eu", "-c", line)
-				cmd.Dir = folder
-				cmd.Env = environment("PATH="+filepath.Dir(program)+":"+os.Getenv("PATH"), "CACHEPROXY_ADMIN="+p.admin, "CACHEPROXY_ADMIN_TOKEN="+token)
-				run(t, cmd)
-			})
-		}
-	}
-}
 
 // The first thing that the runbook says holds: off is off at once, and nothing stale comes back with on.
 func TestRollbackInOneStep(t *testing.T) {

@@ -165,12 +165,12 @@ func wantNoSeriesOfItsOwn(t *testing.T, p *process) {
 	}
 }
 
-// Every metric that the program shows is explained in the README, and the other way round.
+// Every metric that the program shows is explained in docs/operations.md, and the other way round.
 func TestMetricsAreDocumented(t *testing.T) {
 	valkey := fmt.Sprintf("valkey: {url: \"valkey://%s\"}\n", servers.Valkey(t, servers.ValkeyOptions{}).Address())
 	p := serveConfig(t, fmt.Sprintf(shopConfig, newOrigin(t).url)+valkey)
 	fill(t, p)
-	text, err := os.ReadFile("../../README.md")
+	text, err := os.ReadFile("../../docs/operations.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,7 +182,7 @@ func TestMetricsAreDocumented(t *testing.T) {
 	}
 	for _, m := range regexp.MustCompile(`(?m)^# HELP (cacheproxy_\S+) (.*)$`).FindAllStringSubmatch(get(t, p.admin+"/metrics").body, -1) {
 		if !documented[m[1]] {
-			t.Errorf("%s (%s) is not in the README", m[1], m[2])
+			t.Errorf("%s (%s) is not in docs/operations.md", m[1], m[2])
 		}
 		delete(documented, m[1])
 		if !strings.HasSuffix(m[2], ".") || len(m[2]) < 20 {
@@ -193,7 +193,7 @@ func TestMetricsAreDocumented(t *testing.T) {
 		// Without a request that was not stored, purged and so on, and without TLS, a metric with labels has no series and
 		// no help yet.
 		if !strings.Contains("cacheproxy_not_stored_total cacheproxy_purges_total cacheproxy_certificate_expiry_timestamp_seconds", name) {
-			t.Errorf("%s is in the README and not shown", name)
+			t.Errorf("%s is in docs/operations.md and not shown", name)
 		}
 	}
 }

@@ -55,7 +55,7 @@ func command(t *testing.T, s *servers.ValkeyServer, args ...string) string {
 	return out
 }
 
-// A server that is set up as the README says has nothing to say against it, and keeps nothing of the inspection.
+// A server that is set up as docs/fleet.md says has nothing to say against it, and keeps nothing of the inspection.
 func TestServerThatFits(t *testing.T) {
 	for _, program := range servers.ValkeyPrograms() {
 		t.Run(program, func(t *testing.T) {
