@@ -22,7 +22,7 @@ type (
 	Syncer      struct{ class } // invalidation/valkey: syncer
 	Switches    struct{ class } // cmd/cacheproxy/instance: switches
 	Upstreams   struct{ class } // cmd/cacheproxy/instance: upstreams
-	Gauges      struct{ class } // observe: gauges
+	Gauges      struct{ class } // observe: held
 
 	Confirmations struct{ class } // invalidation/valkey: confirmations
 	Local         struct{ class } // invalidation: Local
