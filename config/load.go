@@ -2,13 +2,12 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"reflect"
-	"regexp"
-	"strconv"
 	"strings"
 
-	"go.yaml.in/yaml/v3"
+	"go.yaml.in/yaml/v4"
 )
 
 // maxFile bounds the configuration file.
@@ -106,16 +105,14 @@ func isNull(document *yaml.Node) bool {
 	return len(document.Content) == 0 || document.Content[0].ShortTag() == "!!null"
 }
 
-var syntaxError = regexp.MustCompile(`(?s)^yaml: (?:line ([0-9]+): )?(.*)$`)
-
 // syntax reports what the parser, which stops at the first error, has found.
 func (l *loader) syntax(err error) {
 	line, text := 1, err.Error()
-	if m := syntaxError.FindStringSubmatch(text); m != nil {
-		if n, err := strconv.Atoi(m[1]); err == nil && n > 0 {
-			line = n
+	if found, ok := errors.AsType[*yaml.LoadError](err); ok {
+		line, text = max(1, found.Mark.Line), found.Message
+		if begun := found.ContextMark.Line; begun > 0 && begun < line {
+			text = fmt.Sprintf("%s, %s that begins on line %d", text, found.ContextMsg, begun)
 		}
-		text = m[2]
 	}
 	l.problemAt(line, "", "is not YAML: %s; check indentation, colons and quotes here and on the line before", text)
 }
