@@ -10,12 +10,12 @@ import (
 )
 
 // compile checks the document and turns it into a Snapshot, which is worthless when there were problems.
-func (l *loader) compile(doc *document) *Snapshot {
+func (l *loader) compile(doc *part) *Snapshot {
 	s := &Snapshot{doc: doc}
 	l.server(doc, s)
-	s.Upstreams = l.upstreams(doc.Upstreams)
-	s.Settle = l.settles(doc.Upstreams)
-	s.Routes = l.routes(doc.Routes, s)
+	s.Upstreams = l.upstreams(doc.sections("upstreams"))
+	s.Settle = l.settles(doc.sections("upstreams"))
+	s.Routes = l.routes(doc.sections("routes"), s)
 	if len(l.problems) == 0 {
 		var err error
 		if s.Table, err = policy.NewTable(s.Routes); err != nil {
@@ -72,38 +72,44 @@ func (l *loader) written(routes []*policy.Route, p policy.RoutePattern, last boo
 	return path
 }
 
-// positive is the duration at path, or fallback where none was written. Zero is refused.
-func (l *loader) positive(path string, d, fallback time.Duration) time.Duration {
-	if !l.has(path) {
-		return fallback
-	}
-	switch {
-	case d == 0 && fallback == 0:
-		l.problem(path, "is zero; write a duration such as 10m, or remove it")
-	case d == 0:
-		l.problem(path, "is zero; write %s, the default, or another duration", fallback)
+// positive is the duration under a key. Zero is refused where it was written.
+func (l *loader) positive(p *part, name string) time.Duration {
+	d := p.duration(name)
+	switch byDefault := p.row(name).byDefault; {
+	case !l.has(p.at(name)) || d > 0:
+	case byDefault != "":
+		l.problem(p.at(name), "is zero; write %s, the default, or another duration", byDefault)
+	default:
+		l.problem(p.at(name), "is zero; write a duration such as 10m, or remove it")
 	}
 	return d
 }
 
-// atLeastOne is the number at path, or fallback where none was written.
-func (l *loader) atLeastOne(path string, n, fallback int) int {
-	if !l.has(path) {
-		return fallback
+// positiveOr is positive where other keys decide what holds by default.
+func (l *loader) positiveOr(p *part, name string, derived time.Duration) time.Duration {
+	d := derived
+	if at := p.at(name); l.has(at) {
+		if d = p.duration(name); d == 0 {
+			l.problem(at, "is zero; write %s, the default, or another duration", derived)
+		}
 	}
-	if n == 0 {
-		l.problem(path, "is zero; write %d, the default, or another number", fallback)
+	p.holds(name, d)
+	return d
+}
+
+// atLeastOne is the number under a key. Zero is refused.
+func (l *loader) atLeastOne(p *part, name string) int {
+	n := p.number(name)
+	if l.has(p.at(name)) && n == 0 {
+		l.problem(p.at(name), "is zero; write %s, the default, or another number", p.row(name).byDefault)
 	}
 	return n
 }
 
-// noneOrMore is atLeastOne where zero means none, which the options of an upstream write as -1.
-func (l *loader) noneOrMore(path string, n, fallback int) int {
-	switch {
-	case !l.has(path):
-		return fallback
-	case n == 0:
-		return -1
+// noneOrMore is the number under a key. Zero means none, which the options of an upstream write as -1.
+func noneOrMore(p *part, name string) int {
+	if n := p.number(name); n > 0 {
+		return n
 	}
-	return n
+	return -1
 }

@@ -2,7 +2,6 @@ package config
 
 import (
 	"os"
-	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -35,8 +34,7 @@ func TestExampleIsComplete(t *testing.T) {
 	whole := commented.ReplaceAllString(string(text), "$1$2")
 	whole = commented.ReplaceAllString(whole, "$1$2") // a key below one that is commented out itself
 	l := newLoader("example", t.TempDir())
-	doc := defaults()
-	l.decode(l.parse([]byte(whole)), reflect.ValueOf(doc).Elem(), "")
+	l.mapping(l.parse([]byte(whole)), newPart(top, ""))
 	for _, p := range l.problems {
 		if !strings.Contains(p.Text, "/run/secrets/") {
 			t.Errorf("uncommented: %v", p)
@@ -46,32 +44,11 @@ func TestExampleIsComplete(t *testing.T) {
 	for path := range l.places {
 		written = append(written, inList.ReplaceAllString(path, ""))
 	}
-	for _, path := range allPaths(reflect.TypeFor[document](), "") {
+	top.walk("", inherited, func(path string, _ *key, _ effect) {
 		if !slices.Contains(written, path) && !strings.HasPrefix(path, "routes.invalidates.otherwise.") {
 			t.Errorf("%s is not in the example", path)
 		}
-	}
+	})
 }
 
 var inList = regexp.MustCompile(`\[[0-9]+\]`)
-
-// allPaths lists every key that can be written, with those in lists.
-func allPaths(t reflect.Type, path string) (paths []string) {
-	for i := range t.NumField() {
-		f := t.Field(i)
-		if f.Anonymous {
-			paths = append(paths, allPaths(f.Type, path)...)
-			continue
-		}
-		name := join(path, f.Tag.Get("key"))
-		paths = append(paths, name)
-		of := f.Type
-		if of.Kind() == reflect.Slice {
-			of = of.Elem()
-		}
-		if isSection(of) {
-			paths = append(paths, allPaths(of, name)...)
-		}
-	}
-	return paths
-}

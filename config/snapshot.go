@@ -41,9 +41,9 @@ type Snapshot struct {
 	// Sources are the files that it was made of.
 	Sources Sources
 
-	text     []byte    // of the file
-	doc      *document // for what is shown as it was written
-	settings settings  // what the document came to
+	text     []byte   // of the file
+	doc      *part    // for what is shown
+	settings settings // what the document came to
 }
 
 // Admin is the operator's listener.
