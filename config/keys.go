@@ -77,7 +77,7 @@ func (k *key) otherwise() any {
 	switch {
 	case k.byDefault == "":
 		return k.is.zero
-	case k.is.shape == several:
+	case k.is.shape != single:
 		return splitList(k.byDefault)
 	}
 	value, err := k.is.parse(k.byDefault)

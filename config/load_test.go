@@ -17,7 +17,7 @@ import (
 	"cacheproxy/proxy/upstream"
 )
 
-var update = flag.Bool("update", false, "write what the bad files give into their .txt")
+var update = flag.Bool("update", false, "write golden files, the reference and the schema")
 
 // Each file in testdata/bad breaks one rule or a few that belong together; the .txt beside it has the exact problems.
 func TestBadFiles(t *testing.T) {
