@@ -122,7 +122,7 @@ var inBrackets = regexp.MustCompile(`\[[^]]*\]`)
 
 // note takes the values of a section into the settings. A default that is written is no change, and a policy that heeds a key is
 // none of that key.
-func (s settings) note(p *part, path string) {
+func (s settings) note(p *Part, path string) {
 	for i := range p.keys {
 		k := &p.keys[i]
 		at := join(path, k.name)
@@ -142,7 +142,7 @@ func (s settings) note(p *part, path string) {
 }
 
 // noteList takes in a list of named sections. The name is enough to tell them apart: it is checked to be unique.
-func (s settings) noteList(list []*part, path string) {
+func (s settings) noteList(list []*Part, path string) {
 	for _, p := range list {
 		at := fmt.Sprintf("%s[%s]", path, p.text("name"))
 		s[at] = ""
@@ -151,7 +151,7 @@ func (s settings) noteList(list []*part, path string) {
 }
 
 // noteDocument takes in all of a valid document.
-func (l *loader) noteDocument(doc *part) {
+func (l *loader) noteDocument(doc *Part) {
 	s, upstreams := l.settings, doc.sections("upstreams")
 	placed := maps.Clone(s) // what files held was noted under places, before names were known to be unique
 	clear(s)
@@ -165,7 +165,7 @@ func (l *loader) noteDocument(doc *part) {
 		s[path] = content
 	}
 	s.note(doc, "")
-	for _, listener := range []*part{doc, doc.section("admin")} {
+	for _, listener := range []*Part{doc, doc.section("admin")} {
 		if tls := listener.section("tls"); tls.text("cert") != "" {
 			s[tls.path] = "on"
 		}

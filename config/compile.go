@@ -10,7 +10,7 @@ import (
 )
 
 // compile checks the document and turns it into a Snapshot, which is worthless when there were problems.
-func (l *loader) compile(doc *part) *Snapshot {
+func (l *loader) compile(doc *Part) *Snapshot {
 	s := &Snapshot{doc: doc}
 	l.server(doc, s)
 	s.Upstreams = l.upstreams(doc.sections("upstreams"))
@@ -73,7 +73,7 @@ func (l *loader) written(routes []*policy.Route, p policy.RoutePattern, last boo
 }
 
 // positive is the duration under a key. Zero is refused where it was written.
-func (l *loader) positive(p *part, name string) time.Duration {
+func (l *loader) positive(p *Part, name string) time.Duration {
 	d := p.duration(name)
 	switch byDefault := p.row(name).byDefault; {
 	case !l.has(p.at(name)) || d > 0:
@@ -86,7 +86,7 @@ func (l *loader) positive(p *part, name string) time.Duration {
 }
 
 // positiveOr is positive where other keys decide what holds by default.
-func (l *loader) positiveOr(p *part, name string, derived time.Duration) time.Duration {
+func (l *loader) positiveOr(p *Part, name string, derived time.Duration) time.Duration {
 	d := derived
 	if at := p.at(name); l.has(at) {
 		if d = p.duration(name); d == 0 {
@@ -98,7 +98,7 @@ func (l *loader) positiveOr(p *part, name string, derived time.Duration) time.Du
 }
 
 // atLeastOne is the number under a key. Zero is refused.
-func (l *loader) atLeastOne(p *part, name string) int {
+func (l *loader) atLeastOne(p *Part, name string) int {
 	n := p.number(name)
 	if l.has(p.at(name)) && n == 0 {
 		l.problem(p.at(name), "is zero; write %s, the default, or another number", p.row(name).byDefault)
@@ -107,7 +107,7 @@ func (l *loader) atLeastOne(p *part, name string) int {
 }
 
 // noneOrMore is the number under a key. Zero means none, which the options of an upstream write as -1.
-func noneOrMore(p *part, name string) int {
+func noneOrMore(p *Part, name string) int {
 	if n := p.number(name); n > 0 {
 		return n
 	}

@@ -13,7 +13,7 @@ const (
 )
 
 // mapping reads n into the part.
-func (l *loader) mapping(n *yaml.Node, p *part) {
+func (l *loader) mapping(n *yaml.Node, p *Part) {
 	n, ok := l.resolve(n, p.path)
 	if !ok {
 		return
@@ -43,7 +43,7 @@ func (l *loader) mapping(n *yaml.Node, p *part) {
 }
 
 // sequence reads a list of sections.
-func (l *loader) sequence(n *yaml.Node, k *key, path string) []*part {
+func (l *loader) sequence(n *yaml.Node, k *key, path string) []*Part {
 	n, ok := l.resolve(n, path)
 	if !ok {
 		return nil
@@ -53,7 +53,7 @@ func (l *loader) sequence(n *yaml.Node, k *key, path string) []*part {
 		l.spoil(path, "is %s; write a list, each entry beginning with \"- \"", kindOf(n))
 		return nil
 	}
-	parts := make([]*part, len(n.Content))
+	parts := make([]*Part, len(n.Content))
 	for i, item := range n.Content {
 		parts[i] = newPart(k.is.keys, index(path, i))
 		l.mapping(item, parts[i])

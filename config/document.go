@@ -8,26 +8,26 @@ import (
 	"cacheproxy/policy"
 )
 
-// part is one section of a document: the values that were written, by key, and what they have come to. A section in it is there
+// Part is one section of a document: the values that were written, by key, and what they have come to. A section in it is there
 // even where it was not written; the loader knows what was. Reading a key that the table does not have, or as something else
 // than what it is there, is a mistake in the program and panics.
-type part struct {
+type Part struct {
 	keys   section
 	path   string
 	policy policy.Kind // of a route: its keys that the policy does not heed have no default
 
 	values map[string]any     // as written
-	parts  map[string]*part   // the sections in it
-	lists  map[string][]*part // the lists of sections in it
+	parts  map[string]*Part   // the sections in it
+	lists  map[string][]*Part // the lists of sections in it
 
 	inForce map[string]any     // where that is not what was written, nor the default
 	beside  map[string][]Field // what is shown after a key, and is none
 	there   bool               // a quiet section is in force
 }
 
-func newPart(keys section, path string) *part {
-	p := &part{
-		keys: keys, path: path, values: map[string]any{}, parts: map[string]*part{}, lists: map[string][]*part{},
+func newPart(keys section, path string) *Part {
+	p := &Part{
+		keys: keys, path: path, values: map[string]any{}, parts: map[string]*Part{}, lists: map[string][]*Part{},
 		inForce: map[string]any{}, beside: map[string][]Field{},
 	}
 	for _, k := range keys {
@@ -39,9 +39,9 @@ func newPart(keys section, path string) *part {
 }
 
 // at is the path of a key.
-func (p *part) at(name string) string { return join(p.path, name) }
+func (p *Part) at(name string) string { return join(p.path, name) }
 
-func (p *part) row(name string) *key {
+func (p *Part) row(name string) *key {
 	k, ok := p.keys.row(name)
 	if !ok {
 		panic(fmt.Sprintf("BUG: the table has no key %s", p.at(name)))
@@ -50,7 +50,7 @@ func (p *part) row(name string) *key {
 }
 
 // value is what was written under the key, else what holds by default.
-func (p *part) value(k *key) any {
+func (p *Part) value(k *key) any {
 	if v, written := p.values[k.name]; written {
 		return v
 	}
@@ -61,7 +61,7 @@ func (p *part) value(k *key) any {
 }
 
 // read is the value of a key of which the type is known.
-func read[T any](p *part, name string) T {
+func read[T any](p *Part, name string) T {
 	v, ok := p.value(p.row(name)).(T)
 	if !ok {
 		panic(fmt.Sprintf("BUG: %s is %s in the table, and is not read as such", p.at(name), p.row(name).is.called))
@@ -69,23 +69,31 @@ func read[T any](p *part, name string) T {
 	return v
 }
 
-func (p *part) text(name string) string            { return read[string](p, name) }
-func (p *part) flag(name string) bool              { return read[bool](p, name) }
-func (p *part) number(name string) int             { return read[int](p, name) }
-func (p *part) bytes(name string) int64            { return read[int64](p, name) }
-func (p *part) duration(name string) time.Duration { return read[time.Duration](p, name) }
-func (p *part) share(name string) float64          { return read[float64](p, name) }
-func (p *part) list(name string) []string          { return slices.Clone(read[[]string](p, name)) }
+func (p *Part) text(name string) string            { return read[string](p, name) }
+func (p *Part) flag(name string) bool              { return read[bool](p, name) }
+func (p *Part) number(name string) int             { return read[int](p, name) }
+func (p *Part) bytes(name string) int64            { return read[int64](p, name) }
+func (p *Part) duration(name string) time.Duration { return read[time.Duration](p, name) }
+func (p *Part) share(name string) float64          { return read[float64](p, name) }
+func (p *Part) list(name string) []string          { return slices.Clone(read[[]string](p, name)) }
 
 // section is the section under a key, and sections the list of them.
-func (p *part) section(name string) *part {
+func (p *Part) section(name string) *Part {
 	if p.row(name).is.shape != mapping {
 		panic(fmt.Sprintf("BUG: %s is no section in the table", p.at(name)))
 	}
 	return p.parts[name]
 }
 
-func (p *part) sections(name string) []*part { return p.lists[p.row(name).name] }
+func (p *Part) sections(name string) []*Part { return p.lists[p.row(name).name] }
+
+// holding is what is in force under a key.
+func (p *Part) holding(k *key) any {
+	if value, known := p.inForce[k.name]; known {
+		return value
+	}
+	return p.value(k)
+}
 
 // holds says what is in force under a key, where that is not what was written.
-func (p *part) holds(name string, value any) { p.inForce[p.row(name).name] = value }
+func (p *Part) holds(name string, value any) { p.inForce[p.row(name).name] = value }

@@ -41,7 +41,7 @@ var (
 	aByteCount  = one("size, or bytes", parseBytes, asItIs)
 	aMemorySize = one("size, or auto", parseMemory, func(m memorySize) any { return m.bytes })
 	aShare      = one("share", parseShare, asItIs)
-	aPercentage = one("share", parseShare, func(share float64) any { return percentage(share) })
+	aPercentage = one("share", parseShare, func(share float64) any { return ShareText(share) })
 	aLogLevel   = shownAs(aWordOf(logLevels), slog.Level.String)
 	aTLSVersion = shownAs(aWordOf(tlsVersions), tls.VersionName)
 )
@@ -79,7 +79,7 @@ func (f *form) none(value any) bool {
 	case listOrAll:
 		return !value.all && len(value.names) == 0
 	}
-	return value == f.zero
+	return f.words == nil && value == f.zero
 }
 
 // one is the form of a single value that parse reads.

@@ -9,7 +9,7 @@ const (
 )
 
 // limits compiles what one client may take.
-func (l *loader) limits(doc *part) server.Limits {
+func (l *loader) limits(doc *Part) server.Limits {
 	limits := server.Limits{
 		ReadHeaderTimeout: doc.duration("read_header_timeout"), IdleTimeout: doc.duration("idle_timeout"),
 		BodyTimeout: doc.duration("body_timeout"), WriteTimeout: doc.duration("write_timeout"),

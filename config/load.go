@@ -35,7 +35,7 @@ func (l *loader) load(text []byte, o Overrides) *Snapshot {
 }
 
 // document reads the file, and lets environment and flags override it.
-func (l *loader) document(root *yaml.Node, o Overrides) *part {
+func (l *loader) document(root *yaml.Node, o Overrides) *Part {
 	doc := newPart(top, "")
 	l.mapping(root, doc)
 	l.override(doc, o, viper.New())

@@ -23,7 +23,7 @@ func preset(kind policy.Kind) *policy.Route {
 }
 
 // unheeded reports keys that the route's policy does not heed.
-func (l *loader) unheeded(route *part, kind policy.Kind) {
+func (l *loader) unheeded(route *Part, kind policy.Kind) {
 	for _, k := range route.keys {
 		if at := route.at(k.name); l.has(at) && !k.heeds(kind) {
 			l.problem(at, "has no effect with policy: %s; remove it, or use policy: %s", kind, oneOf(names(k.heededBy)))

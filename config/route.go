@@ -11,7 +11,7 @@ import (
 )
 
 // routes compiles all routes and what they say about each other.
-func (l *loader) routes(list []*part, s *Snapshot) []*policy.Route {
+func (l *loader) routes(list []*Part, s *Snapshot) []*policy.Route {
 	if len(list) == 0 && !l.spoiled("routes") {
 		l.warn("routes", "is missing or empty: everything passes through to the first upstream, and nothing is cached")
 	}
@@ -40,8 +40,8 @@ func (l *loader) hostsUntold(routes []*policy.Route, s *Snapshot) {
 type routeCompiler struct {
 	*loader
 	path  string // routes[i]
-	doc   *part
-	docs  []*part // all routes
+	doc   *Part
+	docs  []*Part // all routes
 	route *policy.Route
 
 	trusting bool // there are proxies that are believed whom they forward for

@@ -32,7 +32,7 @@ func (c *routeCompiler) lifetimes() {
 }
 
 // storeIf compiles which answers are stored, of those that may be.
-func (c *routeCompiler) storeIf(doc *part) {
+func (c *routeCompiler) storeIf(doc *Part) {
 	var types []string
 	for i, text := range doc.list("content_type") {
 		lower := strings.ToLower(text)

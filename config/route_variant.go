@@ -182,7 +182,7 @@ func (c *routeCompiler) relaxations() {
 		}
 		r.Override |= one
 	}
-	c.doc.holds("override", OverrideNames(r.Override))
+	c.doc.holds("override", overrideNames(r.Override))
 	if r.StripSetCookie && r.Override.Has(policy.OverrideSetCookie) {
 		c.problem(c.key("strip_set_cookie"), "contradicts override: [set-cookie], which keeps the cookies; remove one")
 	}

@@ -44,7 +44,7 @@ func (c *routeCompiler) onWrite(at string) {
 	}
 }
 
-func (c *routeCompiler) invalidates(doc *part) *policy.Invalidates {
+func (c *routeCompiler) invalidates(doc *Part) *policy.Invalidates {
 	at, inv := doc.path, c.targets(doc)
 	templates := slices.Concat(inv.Keys, inv.Tags, inv.URLs, inv.Prefixes)
 	usesBody := slices.ContainsFunc(templates, policy.Template.UsesBody)
@@ -71,7 +71,7 @@ func (c *routeCompiler) invalidates(doc *part) *policy.Invalidates {
 }
 
 // targets compiles one list of what a write makes unusable.
-func (c *routeCompiler) targets(doc *part) *policy.Invalidates {
+func (c *routeCompiler) targets(doc *Part) *policy.Invalidates {
 	inv := &policy.Invalidates{
 		Keys:     c.targetTemplates(doc, "keys", anyForm),
 		Tags:     c.targetTemplates(doc, "tags", anyForm),
@@ -95,7 +95,7 @@ func (c *routeCompiler) spoiledBelow(path string) bool {
 	return false
 }
 
-func (c *routeCompiler) targetTemplates(doc *part, name string, wrong func(string) string) (templates []policy.Template) {
+func (c *routeCompiler) targetTemplates(doc *Part, name string, wrong func(string) string) (templates []policy.Template) {
 	for i, text := range doc.list(name) {
 		at := index(doc.at(name), i)
 		if fault := wrong(text); fault != "" && !c.spoiled(at) {
@@ -109,11 +109,11 @@ func (c *routeCompiler) targetTemplates(doc *part, name string, wrong func(strin
 }
 
 // targetRoutes checks that routes exist and keep copies.
-func (c *routeCompiler) targetRoutes(doc *part) []string {
+func (c *routeCompiler) targetRoutes(doc *Part) []string {
 	list := doc.list("routes")
 	for i, name := range list {
 		at := index(doc.at("routes"), i)
-		found := slices.IndexFunc(c.docs, func(d *part) bool { return d.text("name") == name })
+		found := slices.IndexFunc(c.docs, func(d *Part) bool { return d.text("name") == name })
 		switch {
 		case c.spoiled(at):
 		case found < 0:

@@ -16,7 +16,7 @@ const minToken = 16
 var nameForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
 // server compiles everything outside upstreams and routes.
-func (l *loader) server(doc *part, s *Snapshot) {
+func (l *loader) server(doc *Part, s *Snapshot) {
 	log := doc.section("log")
 	l.address("listen", doc.text("listen"))
 	s.Listen, s.DrainDelay, s.CacheStatusKey = doc.text("listen"), doc.duration("drain_delay"), doc.flag("cache_status_key")
@@ -53,7 +53,7 @@ func (l *loader) address(path, text string) (host string) {
 	return host
 }
 
-func (l *loader) trustedProxies(doc *part) []netip.Prefix {
+func (l *loader) trustedProxies(doc *Part) []netip.Prefix {
 	var prefixes []netip.Prefix
 	for i, text := range doc.list("trusted_proxies") {
 		at := index("trusted_proxies", i)
@@ -89,7 +89,7 @@ func parsePrefix(text string) (netip.Prefix, error) {
 	return prefix.Masked(), err
 }
 
-func (l *loader) admin(doc *part, clients string) Admin {
+func (l *loader) admin(doc *Part, clients string) Admin {
 	a := Admin{Listen: doc.text("listen"), TLS: l.listenerTLS(doc.section("tls"))}
 	host := l.address("admin.listen", a.Listen)
 	for _, token := range doc.sections("tokens") {
@@ -119,7 +119,7 @@ var permissions = []choice[Permission]{
 	{"purge", AllowPurge}, {"mode", AllowMode}, {"read", AllowRead}, {"all", AllowAll},
 }
 
-func (l *loader) token(doc *part, others []Token) Token {
+func (l *loader) token(doc *Part, others []Token) Token {
 	t := Token{Name: l.name(doc, "ci"), Secret: Secret(doc.text("token"))}
 	at := doc.at("token")
 	switch {
@@ -141,7 +141,7 @@ func (l *loader) token(doc *part, others []Token) Token {
 	return t
 }
 
-func (l *loader) permissions(doc *part) (allowed Permission) {
+func (l *loader) permissions(doc *Part) (allowed Permission) {
 	words, at := doc.list("allow"), doc.at("allow")
 	if len(words) == 0 && !l.spoiled(at) {
 		l.problem(at, "is missing; write allow: [purge], or any of purge, mode, read, all")
@@ -166,7 +166,7 @@ func (l *loader) permissions(doc *part) (allowed Permission) {
 }
 
 // name is the name of an entry of a list, which must be there.
-func (l *loader) name(p *part, example string) string {
+func (l *loader) name(p *Part, example string) string {
 	text, at := p.text("name"), p.at("name")
 	switch {
 	case l.spoiled(at):
@@ -179,8 +179,8 @@ func (l *loader) name(p *part, example string) string {
 }
 
 // duplicates reports names that are taken, with the line of the first.
-func (l *loader) duplicates(list []*part, what string) {
-	first := map[string]*part{}
+func (l *loader) duplicates(list []*Part, what string) {
+	first := map[string]*Part{}
 	for _, p := range list {
 		name := p.text("name")
 		if before := first[name]; before == nil {

@@ -42,7 +42,7 @@ type Snapshot struct {
 	Sources Sources
 
 	text     []byte   // of the file
-	doc      *part    // for what is shown
+	doc      *Part    // for what is shown
 	settings settings // what the document came to
 }
 

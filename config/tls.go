@@ -24,7 +24,7 @@ type TLS struct {
 
 var tlsVersions = []choice[uint16]{{"1.2", tls.VersionTLS12}, {"1.3", tls.VersionTLS13}}
 
-func (l *loader) tls(doc *part) *TLS {
+func (l *loader) tls(doc *Part) *TLS {
 	t := l.listenerTLS(doc.section("tls"))
 	if doc.flag("h2c") && t != nil {
 		l.problem("h2c", "is HTTP/2 without TLS, but tls is set, which brings HTTP/2 by itself; remove one of them")
@@ -33,7 +33,7 @@ func (l *loader) tls(doc *part) *TLS {
 }
 
 // listenerTLS is the section; nil where there is none.
-func (l *loader) listenerTLS(doc *part) *TLS {
+func (l *loader) listenerTLS(doc *Part) *TLS {
 	if doc.text("cert") == "" && doc.text("key") == "" {
 		if l.has(doc.path) || l.has(doc.at("min_version")) {
 			l.problem(doc.path, "names no files; write cert: and key:, or remove tls")
@@ -54,7 +54,7 @@ func (l *loader) listenerTLS(doc *part) *TLS {
 }
 
 // pair reads the certificate chain and the key that a section names; nil, and a problem, where it cannot.
-func (l *loader) pair(doc *part) *tls.Certificate {
+func (l *loader) pair(doc *Part) *tls.Certificate {
 	certAt, keyAt := doc.at("cert"), doc.at("key")
 	switch {
 	case l.spoiled(certAt) || l.spoiled(keyAt):

@@ -16,7 +16,7 @@ type Tracing struct {
 }
 
 // tracing compiles the section; nil: no traces.
-func (l *loader) tracing(doc *part) *Tracing {
+func (l *loader) tracing(doc *Part) *Tracing {
 	endpoint, headers := doc.text("endpoint"), read[map[string]string](doc, "headers")
 	if endpoint == "" {
 		for _, path := range []string{"tracing", "tracing.sample", "tracing.service", "tracing.headers"} {

@@ -13,7 +13,7 @@ import (
 // hostForm is a Host as it may be sent: a name or an address, and perhaps a port (RFC 9110 §7.2).
 var hostForm = regexp.MustCompile(`^([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?$`)
 
-func (l *loader) upstreams(list []*part) []upstream.Options {
+func (l *loader) upstreams(list []*Part) []upstream.Options {
 	if len(list) == 0 && !l.spoiled("upstreams") && !l.spoiled("") {
 		l.problem("upstreams", "is missing or empty; write at least one: - {name: api, url: \"http://127.0.0.1:9000\"}")
 	}
@@ -25,7 +25,7 @@ func (l *loader) upstreams(list []*part) []upstream.Options {
 	return options
 }
 
-func (l *loader) upstream(doc *part) upstream.Options {
+func (l *loader) upstream(doc *Part) upstream.Options {
 	o := upstream.Options{
 		Name:         l.name(doc, "api"),
 		Timeout:      l.positive(doc, "timeout"),
@@ -47,7 +47,7 @@ func (l *loader) upstream(doc *part) upstream.Options {
 }
 
 // fleetLimit is how many requests of all instances may be at work; zero: that is not limited.
-func (l *loader) fleetLimit(doc *part) int {
+func (l *loader) fleetLimit(doc *Part) int {
 	n, at := doc.number("fleet_max_in_flight"), doc.at("fleet_max_in_flight")
 	switch {
 	case !l.has(at):
@@ -62,7 +62,7 @@ func (l *loader) fleetLimit(doc *part) int {
 }
 
 // settles are the delays after which what was invalidated is invalidated once more, by upstream.
-func (l *loader) settles(list []*part) map[string]time.Duration {
+func (l *loader) settles(list []*Part) map[string]time.Duration {
 	all := map[string]time.Duration{}
 	for _, doc := range list {
 		if d := l.positive(doc, "settle"); d > 0 {
@@ -73,7 +73,7 @@ func (l *loader) settles(list []*part) map[string]time.Duration {
 }
 
 // connectTimeout is a part of timeout, since the time for connecting counts in both.
-func (l *loader) connectTimeout(doc *part, timeout time.Duration) time.Duration {
+func (l *loader) connectTimeout(doc *Part, timeout time.Duration) time.Duration {
 	d := l.positiveOr(doc, "connect_timeout", min(upstream.DefaultDialTimeout, timeout/2))
 	if at := doc.at("connect_timeout"); l.has(at) && d > timeout {
 		l.problem(at, "is longer than timeout, which is %s and ends a request first; write a shorter one, or raise timeout", timeout)
@@ -82,7 +82,7 @@ func (l *loader) connectTimeout(doc *part, timeout time.Duration) time.Duration 
 }
 
 // addresses are the URLs of one upstream, without those that are refused.
-func (l *loader) addresses(doc *part) (urls []*url.URL) {
+func (l *loader) addresses(doc *Part) (urls []*url.URL) {
 	list, path := doc.list("url"), doc.at("url")
 	if l.spoiled(path) {
 		return nil
@@ -111,7 +111,7 @@ func (l *loader) addresses(doc *part) (urls []*url.URL) {
 }
 
 // showAddresses shows the first address as the upstream's, and the others beside it, without user information.
-func showAddresses(doc *part, urls []*url.URL) {
+func showAddresses(doc *Part, urls []*url.URL) {
 	var shown []string
 	for _, u := range urls {
 		shown = append(shown, u.Redacted())
@@ -135,7 +135,7 @@ func (l *loader) addressAt(path, text string) *url.URL {
 	return u
 }
 
-func (l *loader) health(doc *part) upstream.HealthCheck {
+func (l *loader) health(doc *Part) upstream.HealthCheck {
 	h := upstream.HealthCheck{Path: doc.text("path"), Interval: l.positive(doc, "interval"), Timeout: l.positive(doc, "timeout")}
 	switch at := doc.at("path"); {
 	case !l.has(doc.path) || l.spoiled(at):
@@ -156,7 +156,7 @@ func (l *loader) health(doc *part) upstream.HealthCheck {
 var healthPath = regexp.MustCompile(`^/[!-~]*$`)
 
 // hostRule also says whether each address sees itself.
-func (l *loader) hostRule(doc *part, first *url.URL) (rule policy.HostRule, ofAddress bool) {
+func (l *loader) hostRule(doc *Part, first *url.URL) (rule policy.HostRule, ofAddress bool) {
 	text, path := doc.text("host"), doc.at("host")
 	switch {
 	case l.spoiled(path) || text == "pass":

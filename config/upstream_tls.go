@@ -13,7 +13,7 @@ var serverName = regexp.MustCompile(`^([A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?
 // upstreamTLS is what the keys of the upstream at path come to; nil: the system's authorities and no client certificate.
 // Without server_name the transport verifies, and sends as SNI, the host of the URL that it connects to, whatever Host the
 // requests carry.
-func (l *loader) upstreamTLS(doc *part, u *url.URL) *tls.Config {
+func (l *loader) upstreamTLS(doc *Part, u *url.URL) *tls.Config {
 	written := false
 	for _, name := range []string{"ca", "cert", "key", "server_name"} {
 		at := doc.at(name)
@@ -35,7 +35,7 @@ func (l *loader) upstreamTLS(doc *part, u *url.URL) *tls.Config {
 }
 
 // clientTLS is what the keys of a section for a connection of the proxy come to.
-func (l *loader) clientTLS(doc *part) *tls.Config {
+func (l *loader) clientTLS(doc *Part) *tls.Config {
 	c := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: l.authorities(doc.at("ca"), doc.text("ca"))}
 	if l.has(doc.at("cert")) || l.has(doc.at("key")) {
 		if pair := l.pair(doc); pair != nil {

@@ -77,7 +77,7 @@ const (
 var keyPrefix = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$`)
 
 // valkey compiles the section; nil where there is none.
-func (l *loader) valkey(doc *part) *Valkey {
+func (l *loader) valkey(doc *Part) *Valkey {
 	if !l.wroteBelow("valkey") {
 		return nil
 	}
@@ -116,7 +116,7 @@ func (l *loader) wroteBelow(section string) bool {
 }
 
 // valkeyServer compiles where the server is and how to get in.
-func (l *loader) valkeyServer(doc *part, s *valkey.Server) {
+func (l *loader) valkeyServer(doc *Part, s *valkey.Server) {
 	url, found, secure := doc.text("url"), l.wroteBelow("valkey.sentinel"), l.wroteBelow("valkey.tls")
 	switch {
 	case l.spoiled("valkey") || l.spoiled("valkey.url") || l.spoiled("valkey.sentinel"):
@@ -142,7 +142,7 @@ func (l *loader) valkeyServer(doc *part, s *valkey.Server) {
 }
 
 // sentinel compiles the sentinels that know where the server is.
-func (l *loader) sentinel(doc *part, s *valkey.Server) {
+func (l *loader) sentinel(doc *Part, s *valkey.Server) {
 	s.Sentinel = &valkey.Sentinel{Master: doc.text("master"), Username: doc.text("username"), Password: doc.text("password")}
 	if at := doc.at("master"); s.Sentinel.Master == "" && !l.spoiled(at) {
 		l.problem(at, "is missing; write the name under which the sentinels watch the server, such as master: mymaster")
@@ -231,7 +231,7 @@ func (l *loader) node(path string, before []string, text, port string) []string 
 }
 
 // credentials takes user and password from keys of their own, where secrets need no escapes.
-func (l *loader) credentials(doc *part, s *valkey.Server) {
+func (l *loader) credentials(doc *Part, s *valkey.Server) {
 	username, password := doc.text("username"), doc.text("password")
 	if (s.Username != "" || s.Password != "") && (username != "" || password != "") {
 		at := "valkey.password"

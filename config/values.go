@@ -67,8 +67,8 @@ var (
 	}
 )
 
-// OverrideNames are the words of the configuration for what o holds.
-func OverrideNames(o policy.Override) (names []string) {
+// overrideNames are the words of the configuration for what o holds.
+func overrideNames(o policy.Override) (names []string) {
 	for _, c := range overrides {
 		if o.Has(c.value) {
 			names = append(names, c.name)
@@ -227,8 +227,4 @@ func parseShare(text string) (float64, error) {
 		return 0, errors.New("is more than 100%; write 0% to 100%")
 	}
 	return n / 100, nil
-}
-
-func percentage(share float64) string {
-	return fmt.Sprintf("%.4g%%", share*100)
 }

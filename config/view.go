@@ -47,7 +47,7 @@ func (s *Snapshot) View() View {
 	return v
 }
 
-func (p *part) view() View {
+func (p *Part) view() View {
 	var v View
 	for i := range p.keys {
 		k := &p.keys[i]
@@ -60,7 +60,7 @@ func (p *part) view() View {
 }
 
 // shown is what is shown under a key; false: nothing.
-func (p *part) shown(k *key) (any, bool) {
+func (p *Part) shown(k *key) (any, bool) {
 	switch k.is.shape {
 	case mapping:
 		section := p.parts[k.name]
@@ -72,10 +72,7 @@ func (p *part) shown(k *key) (any, bool) {
 		}
 		return list, list != nil || k.byDefault != ""
 	}
-	value, known := p.inForce[k.name]
-	if !known {
-		value = p.value(k)
-	}
+	value := p.holding(k)
 	return k.is.show(value), !k.optional() || !k.is.none(value)
 }
 
