@@ -120,8 +120,8 @@ func needsRestart(path string, all []Change) (restart bool) {
 // inBrackets is which entry of a list a path leads into.
 var inBrackets = regexp.MustCompile(`\[[^]]*\]`)
 
-// note takes the values of a section into the settings. A default that is written is no change, and a policy that heeds a key is
-// none of that key.
+// note takes the values of a section into the settings. A default that is written is no change, and neither is one that comes or
+// goes with the policy.
 func (s settings) note(p *Part, path string) {
 	for i := range p.keys {
 		k := &p.keys[i]

@@ -93,7 +93,7 @@ func (l *loader) positiveOr(p *Part, name string, derived time.Duration) time.Du
 			l.problem(at, "is zero; write %s, the default, or another duration", derived)
 		}
 	}
-	p.holds(name, d)
+	p.setInForce(name, d)
 	return d
 }
 

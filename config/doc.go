@@ -12,7 +12,8 @@
 //	override   environment and flags win over the file                  override.go
 //	compile    parts → Snapshot: rules, combinations                    compile.go, server.go, tls.go, upstream*.go, route*.go
 //
-// A part knows what was written; where something else is in force, compiling tells it, for GET /config: view.go.
+// A part knows what was written; where something else is in force, compiling tells the part, for GET /config (view.go) and for check
+// (written.go).
 //
 // A Source is read again when one of its Sources, the files it was made of, changes; changes.go says what that changes and
 // what needs a restart.

@@ -20,15 +20,15 @@ type Part struct {
 	parts  map[string]*Part   // the sections in it
 	lists  map[string][]*Part // the lists of sections in it
 
-	inForce map[string]any     // where that is not what was written, nor the default
-	beside  map[string][]Field // what is shown after a key, and is none
-	there   bool               // a quiet section is in force
+	resolved map[string]any     // what is in force where that is not what was written, nor the default
+	beside   map[string][]Field // what is shown after a key, and is none
+	there    bool               // a quiet section is in force
 }
 
 func newPart(keys section, path string) *Part {
 	p := &Part{
 		keys: keys, path: path, values: map[string]any{}, parts: map[string]*Part{}, lists: map[string][]*Part{},
-		inForce: map[string]any{}, beside: map[string][]Field{},
+		resolved: map[string]any{}, beside: map[string][]Field{},
 	}
 	for _, k := range keys {
 		if k.is.shape == mapping {
@@ -87,13 +87,13 @@ func (p *Part) section(name string) *Part {
 
 func (p *Part) sections(name string) []*Part { return p.lists[p.row(name).name] }
 
-// holding is what is in force under a key.
-func (p *Part) holding(k *key) any {
-	if value, known := p.inForce[k.name]; known {
+// inForce is what is in force under a key.
+func (p *Part) inForce(k *key) any {
+	if value, known := p.resolved[k.name]; known {
 		return value
 	}
 	return p.value(k)
 }
 
-// holds says what is in force under a key, where that is not what was written.
-func (p *Part) holds(name string, value any) { p.inForce[p.row(name).name] = value }
+// setInForce says what is in force under a key, where that is not what was written.
+func (p *Part) setInForce(name string, value any) { p.resolved[p.row(name).name] = value }

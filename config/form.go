@@ -100,8 +100,10 @@ func aWordOf[T comparable](choices []choice[T]) *form {
 	return f
 }
 
-// aSection is the form of a mapping with known keys, and sections that of a list of such.
+// aSection is the form of a mapping with known keys.
 func aSection(keys section) *form { return &form{called: "section", shape: mapping, keys: keys} }
+
+// sections is the form of a list of such mappings.
 func sections(keys section) *form {
 	return &form{called: "list of sections", shape: mappings, keys: keys}
 }

@@ -19,7 +19,7 @@ func (l *loader) memory(doc *Part) Memory {
 			return m
 		}
 		m.Size, m.GoLimit = int64(limit/2), GoLimit(int64(limit))
-		doc.holds("size", memorySize{bytes: m.Size})
+		doc.setInForce("size", memorySize{bytes: m.Size})
 	}
 	if l.spoiled("memory.size") || l.spoiled("memory.max_object") {
 		return m

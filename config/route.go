@@ -85,7 +85,7 @@ func (c *routeCompiler) modeShare() {
 	if share < 1 {
 		c.route.ModeShare = share
 	}
-	c.doc.holds("mode_share", c.route.ModeShare)
+	c.doc.setInForce("mode_share", c.route.ModeShare)
 	switch {
 	case !c.wrote("mode_share"):
 	case share == 0:
@@ -107,7 +107,7 @@ func (c *routeCompiler) upstreamOf(upstreams []upstream.Options) upstream.Option
 	switch {
 	case c.spoiled(at) || len(upstreams) == 0:
 	case name == "" && len(upstreams) == 1:
-		c.doc.holds("upstream", upstreams[0].Name)
+		c.doc.setInForce("upstream", upstreams[0].Name)
 		return upstreams[0]
 	case name == "":
 		c.problem(at, "is missing; write upstream: %s", oneOf(known))

@@ -43,7 +43,7 @@ func (c *routeCompiler) storeIf(doc *Part) {
 	}
 	slices.Sort(types)
 	c.route.StoreIf = policy.StoreIf{ContentTypes: slices.Compact(types), MinBytes: doc.bytes("min_bytes")}
-	doc.holds("content_type", c.route.StoreIf.ContentTypes)
+	doc.setInForce("content_type", c.route.StoreIf.ContentTypes)
 	doc.there = len(types) > 0 || c.route.StoreIf.MinBytes > 0
 }
 
@@ -63,7 +63,7 @@ func (c *routeCompiler) directives() {
 			c.route.Targets = append(c.route.Targets, canonical)
 		}
 	}
-	c.doc.holds("targeted_cache_control", c.route.Targets)
+	c.doc.setInForce("targeted_cache_control", c.route.Targets)
 }
 
 // refresh compiles when refresh-ahead renews copies.

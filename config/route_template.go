@@ -19,8 +19,8 @@ func (c *routeCompiler) templates() {
 	}
 	slices.Sort(c.route.Headers)
 	slices.Sort(c.route.Cookies)
-	c.doc.holds("headers", c.route.Headers)
-	c.doc.holds("cookies", c.route.Cookies)
+	c.doc.setInForce("headers", c.route.Headers)
+	c.doc.setInForce("cookies", c.route.Cookies)
 	if len(c.route.Headers) > maxKeyed || len(c.route.Cookies) > maxKeyed {
 		c.problem(c.path, "keys more than %d headers or cookies; name fewer", maxKeyed)
 	}

@@ -29,7 +29,7 @@ func (c *routeCompiler) query() {
 	wrote := c.has(doc.at("unlisted"))
 	if len(q.Include) == 0 && len(q.Exclude) > 0 && !wrote {
 		q.Unlisted = policy.UnlistedKey
-		doc.holds("unlisted", q.Unlisted)
+		doc.setInForce("unlisted", q.Unlisted)
 	}
 	c.route.Query = q
 	c.parameterNames(doc.at("include"), q.Include)
@@ -162,7 +162,7 @@ func (c *routeCompiler) ignoredHeaders() {
 			c.route.IgnoreHeaders = declare(c.route.IgnoreHeaders, canonical)
 		}
 	}
-	c.doc.holds("ignore_headers", c.route.IgnoreHeaders)
+	c.doc.setInForce("ignore_headers", c.route.IgnoreHeaders)
 }
 
 // relaxations compiles what a route does less strictly than RFC 9111. Each of them is warned about.
@@ -182,7 +182,7 @@ func (c *routeCompiler) relaxations() {
 		}
 		r.Override |= one
 	}
-	c.doc.holds("override", overrideNames(r.Override))
+	c.doc.setInForce("override", overrideNames(r.Override))
 	if r.StripSetCookie && r.Override.Has(policy.OverrideSetCookie) {
 		c.problem(c.key("strip_set_cookie"), "contradicts override: [set-cookie], which keeps the cookies; remove one")
 	}
@@ -207,7 +207,7 @@ func (c *routeCompiler) ignoredCookies() {
 	}
 	slices.Sort(r.IgnoreCookies)
 	r.IgnoreCookies = slices.Compact(r.IgnoreCookies)
-	c.doc.holds("ignore_cookies", listOrAll{ignored.all, r.IgnoreCookies})
+	c.doc.setInForce("ignore_cookies", listOrAll{ignored.all, r.IgnoreCookies})
 }
 
 // cautions warns about everything in the route that is less safe than the default.

@@ -16,10 +16,10 @@ func (c *routeCompiler) writes(timeout time.Duration) {
 		r.RefusesWrites = read[storeDown](c.doc, "store_down") == storeDownReject
 	}
 	if r.RefusesWrites {
-		c.doc.holds("store_down", storeDownReject)
+		c.doc.setInForce("store_down", storeDownReject)
 	}
 	c.onWrite(c.key("on_write"))
-	c.doc.holds("on_write", r.OnWrite)
+	c.doc.setInForce("on_write", r.OnWrite)
 	// A fence must outlast a write whose outcome is unknown, which the origin may still carry out after its timeout.
 	r.FenceHold = c.positiveOr(c.doc, "fence_hold", 2*timeout)
 	if c.wrote("invalidates") {

@@ -70,7 +70,7 @@ func (l *loader) trustedProxies(doc *Part) []netip.Prefix {
 		}
 		prefixes = append(prefixes, prefix)
 	}
-	doc.holds("trusted_proxies", texted(prefixes))
+	doc.setInForce("trusted_proxies", texted(prefixes))
 	return prefixes
 }
 
@@ -161,7 +161,7 @@ func (l *loader) permissions(doc *Part) (allowed Permission) {
 			shown = append(shown, p.name)
 		}
 	}
-	doc.holds("allow", shown)
+	doc.setInForce("allow", shown)
 	return allowed
 }
 

@@ -45,8 +45,8 @@ func (l *loader) listenerTLS(doc *Part) *TLS {
 		t.Certificate = *pair
 	}
 	doc.there = true
-	doc.holds("cert", t.Cert)
-	doc.holds("key", t.Key)
+	doc.setInForce("cert", t.Cert)
+	doc.setInForce("key", t.Key)
 	if leaf := t.Certificate.Leaf; leaf != nil {
 		doc.beside["key"] = []Field{{"subject", leaf.Subject.String()}, {"expires", leaf.NotAfter}}
 	}

@@ -55,7 +55,7 @@ func (l *loader) fleetLimit(doc *Part) int {
 		l.problem(at, "is zero, which would let no instance ask; write 64, or remove it")
 	case !l.wroteBelow("valkey"):
 		l.warn(at, "has no effect without valkey: this instance knows of no other, and keeps to max_in_flight")
-		doc.holds("fleet_max_in_flight", 0)
+		doc.setInForce("fleet_max_in_flight", 0)
 		return 0
 	}
 	return n
@@ -116,7 +116,7 @@ func showAddresses(doc *Part, urls []*url.URL) {
 	for _, u := range urls {
 		shown = append(shown, u.Redacted())
 	}
-	doc.holds("url", shown)
+	doc.setInForce("url", shown)
 	if len(shown) > 1 {
 		doc.beside["url"] = []Field{{"replicas", shown[1:]}}
 	}
@@ -147,7 +147,7 @@ func (l *loader) health(doc *Part) upstream.HealthCheck {
 	}
 	doc.there = true
 	if path, _, query := strings.Cut(h.Path, "?"); query { // where a service may want a token
-		doc.holds("path", path+"?"+Secret("").String())
+		doc.setInForce("path", path+"?"+Secret("").String())
 	}
 	return h
 }

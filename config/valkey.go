@@ -97,10 +97,10 @@ func (l *loader) valkey(doc *Part) *Valkey {
 		l.problem("valkey.instance", "%s is not a name; use up to 64 letters, digits, dots, dashes and underscores, such as ${HOSTNAME}", quote(v.Instance))
 	}
 	doc.there, doc.section("sentinel").there, doc.section("tls").there = true, v.Server.Sentinel != nil, v.Server.TLS != nil
-	doc.holds("username", v.Server.Username)
-	doc.holds("password", v.Server.Password)
+	doc.setInForce("username", v.Server.Username)
+	doc.setInForce("password", v.Server.Password)
 	if v.Server.Sentinel == nil {
-		doc.holds("url", v.Shown())
+		doc.setInForce("url", v.Shown())
 	}
 	return v
 }
@@ -156,7 +156,7 @@ func (l *loader) sentinel(doc *Part, s *valkey.Server) {
 			s.Addresses = l.node(at, s.Addresses, text, sentinelPort)
 		}
 	}
-	doc.holds("addresses", s.Addresses)
+	doc.setInForce("addresses", s.Addresses)
 }
 
 // valkeyURL takes a URL apart: scheme://user:password@host:port,host:port/database. It says whether it asks for TLS, and

@@ -72,7 +72,7 @@ func (p *Part) shown(k *key) (any, bool) {
 		}
 		return list, list != nil || k.byDefault != ""
 	}
-	value := p.holding(k)
+	value := p.inForce(k)
 	return k.is.show(value), !k.optional() || !k.is.none(value)
 }
 

@@ -40,7 +40,7 @@ func (p *Part) listed(keys []string, which func(usual, none bool) bool) string {
 	var texts []string
 	for _, name := range keys {
 		k := p.row(name)
-		value := p.holding(k)
+		value := p.inForce(k)
 		if text := k.is.written(value); which(text == k.is.written(k.otherwise()), k.is.none(value)) {
 			texts = append(texts, name+" "+text)
 		}
