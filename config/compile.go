@@ -72,38 +72,13 @@ func (l *loader) written(routes []*policy.Route, p policy.RoutePattern, last boo
 	return path
 }
 
-// positive is the duration under a key. Zero is refused where it was written.
-func (l *loader) positive(p *Part, name string) time.Duration {
-	d := p.duration(name)
-	switch byDefault := p.row(name).byDefault; {
-	case !l.has(p.at(name)) || d > 0:
-	case byDefault != "":
-		l.problem(p.at(name), "is zero; write %s, the default, or another duration", byDefault)
-	default:
-		l.problem(p.at(name), "is zero; write a duration such as 10m, or remove it")
+// durationOr is the duration under a key where other keys decide what holds by default.
+func (l *loader) durationOr(p *Part, name string, derived time.Duration) time.Duration {
+	if l.has(p.at(name)) {
+		return p.duration(name)
 	}
-	return d
-}
-
-// positiveOr is positive where other keys decide what holds by default.
-func (l *loader) positiveOr(p *Part, name string, derived time.Duration) time.Duration {
-	d := derived
-	if at := p.at(name); l.has(at) {
-		if d = p.duration(name); d == 0 {
-			l.problem(at, "is zero; write %s, the default, or another duration", derived)
-		}
-	}
-	p.setInForce(name, d)
-	return d
-}
-
-// atLeastOne is the number under a key. Zero is refused.
-func (l *loader) atLeastOne(p *Part, name string) int {
-	n := p.number(name)
-	if l.has(p.at(name)) && n == 0 {
-		l.problem(p.at(name), "is zero; write %s, the default, or another number", p.row(name).byDefault)
-	}
-	return n
+	p.setInForce(name, derived)
+	return derived
 }
 
 // noneOrMore is the number under a key. Zero means none, which the options of an upstream write as -1.

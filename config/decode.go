@@ -35,10 +35,21 @@ func (l *loader) mapping(n *yaml.Node, p *Part) {
 		case k.is.shape == mappings:
 			p.lists[k.name] = l.sequence(e.value, k, at)
 		default:
-			if value, ok := l.decode(e.value, k.is, at); ok {
-				p.values[k.name] = value
-			}
+			value, ok := l.decode(e.value, k.is, at)
+			l.store(p, k, value, ok)
 		}
+	}
+}
+
+// store puts a value under its key. One that was refused leaves the default there.
+func (l *loader) store(p *Part, k *key, value any, ok bool) {
+	delete(p.values, k.name)
+	switch {
+	case !ok:
+	case k.positive && value == k.is.zero:
+		l.spoil(p.at(k.name), "%s", k.refuseZero())
+	default:
+		p.values[k.name] = value
 	}
 }
 

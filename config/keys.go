@@ -15,6 +15,8 @@ type key struct {
 	byDefault string        // what holds where it is not written, as it would be written; empty: none, or see derived
 	derived   string        // where other keys decide what holds: in words
 	required  bool          // it has to be written
+	positive  bool          // zero is refused
+	zeroWould string        // why, where that is not plain
 	heededBy  []policy.Kind // on a route: by which policies; nil: by all
 	takes     effect        // when a change of it is in force
 	quiet     bool          // a number that is not shown where it is zero, or a section that is not shown where it is not in force
@@ -85,6 +87,18 @@ func (k *key) otherwise() any {
 		panic("BUG: the default of " + k.name + " " + err.Error())
 	}
 	return value
+}
+
+// refuseZero says what to write instead of zero.
+func (k *key) refuseZero() string {
+	text := "is zero"
+	if k.zeroWould != "" {
+		text += ", which would " + k.zeroWould
+	}
+	if k.byDefault != "" {
+		return text + "; write " + k.byDefault + ", the default, or another " + k.is.called
+	}
+	return text + "; write " + map[string]string{"duration": "a duration such as 10m", "number": "a number such as 64"}[k.is.called] + ", or remove it"
 }
 
 // splitList is the list that "[a, b]" stands for.

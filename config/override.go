@@ -50,11 +50,8 @@ func (l *loader) override(p *Part, o Overrides, v *viper.Viper) {
 		}
 		text := v.GetString(path)
 		l.places[path] = place{source: source}
-		if value, ok := l.value(k.is, text, quote(text), path); ok {
-			p.values[k.name] = value
-		} else {
-			delete(p.values, k.name)
-		}
+		value, ok := l.value(k.is, text, quote(text), path)
+		l.store(p, &k, value, ok)
 	}
 }
 

@@ -94,7 +94,10 @@ func withoutEmpty(heads []string, rows [][]string) (kept []string, left [][]stri
 }
 
 func valueOf(k *key) string {
-	if k.is.words == nil {
+	switch {
+	case k.positive:
+		return k.is.called + ", not zero"
+	case k.is.words == nil:
 		return k.is.called
 	}
 	return "`" + strings.Join(k.is.words, "`, `") + "`"

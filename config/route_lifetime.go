@@ -20,7 +20,7 @@ var mediaType = regexp.MustCompile(`^[a-z0-9!#$&^_.+-]+/([a-z0-9!#$&^_.+-]+|\*)$
 // much of them.
 func (c *routeCompiler) lifetimes() {
 	d, r := c.doc, c.route
-	r.TTL = c.positive(d, "ttl")
+	r.TTL = d.duration("ttl")
 	r.StaleWhileRevalidate, r.StaleIfError, r.NegativeTTL = d.duration("stale_while_revalidate"), d.duration("stale_if_error"), d.duration("negative_ttl")
 	if r.Jitter = d.share("jitter"); r.Jitter == 1 {
 		c.problem(c.key("jitter"), "takes the whole lifetime away; write 10%%, the default, or at most 99%%")
@@ -93,13 +93,13 @@ func (c *routeCompiler) leaseLoss() {
 	default:
 		c.warn(word, "has no effect without valkey: this process runs alone, and hears of every purge")
 	}
-	c.route.LeaseLossMax = c.positive(c.doc, "lease_loss_max")
+	c.route.LeaseLossMax = c.doc.duration("lease_loss_max")
 }
 
 // limits compiles how many requests wait for one fill, and for how long.
 func (c *routeCompiler) limits(timeout time.Duration) {
-	c.route.MaxWaiters = c.atLeastOne(c.doc, "max_waiters")
+	c.route.MaxWaiters = c.doc.number("max_waiters")
 	if c.route.Caches { // a request should not wait longer than the fill may take
-		c.route.WaitTimeout = c.positiveOr(c.doc, "wait_timeout", timeout)
+		c.route.WaitTimeout = c.durationOr(c.doc, "wait_timeout", timeout)
 	}
 }

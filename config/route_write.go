@@ -21,7 +21,7 @@ func (c *routeCompiler) writes(timeout time.Duration) {
 	c.onWrite(c.key("on_write"))
 	c.doc.setInForce("on_write", r.OnWrite)
 	// A fence must outlast a write whose outcome is unknown, which the origin may still carry out after its timeout.
-	r.FenceHold = c.positiveOr(c.doc, "fence_hold", 2*timeout)
+	r.FenceHold = c.durationOr(c.doc, "fence_hold", 2*timeout)
 	if c.wrote("invalidates") {
 		r.Invalidates = c.invalidates(c.doc.section("invalidates"))
 	}

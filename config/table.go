@@ -30,12 +30,12 @@ var listenerTLSKeys = section{
 
 // Connections that are open keep the timeouts they began with, and a lower number could not be kept to.
 var limitsKeys = section{
-	{name: "max_connections", is: aNumber, byDefault: "10000", means: "Connections at a time; one more replaces the one that waits longest without a request. Lowered to what ulimit -n leaves."},
+	{name: "max_connections", is: aNumber, byDefault: "10000", positive: true, zeroWould: "let nobody in", means: "Connections at a time; one more replaces the one that waits longest without a request. Lowered to what ulimit -n leaves."},
 	{name: "max_connections_per_client", is: aNumber, byDefault: "0", means: "Connections of one address; not where clients come through a balancer or NAT. 0: no limit."},
-	{name: "read_header_timeout", is: aDuration, byDefault: "10s", means: "For a request's header."},
-	{name: "idle_timeout", is: aDuration, byDefault: "75s", means: "For the next request of a connection; longer than that of your balancer."},
-	{name: "body_timeout", is: aDuration, byDefault: "30s", means: "Without a byte of a request's body while one is awaited: 408. Not for gRPC."},
-	{name: "write_timeout", is: aDuration, byDefault: "60s", means: "Without a byte of the answer taken: the connection is closed."},
+	{name: "read_header_timeout", is: aDuration, byDefault: "10s", positive: true, zeroWould: "let clients hold connections for nothing", means: "For a request's header."},
+	{name: "idle_timeout", is: aDuration, byDefault: "75s", positive: true, zeroWould: "keep idle connections for ever", means: "For the next request of a connection; longer than that of your balancer."},
+	{name: "body_timeout", is: aDuration, byDefault: "30s", positive: true, zeroWould: "let clients hold requests for nothing", means: "Without a byte of a request's body while one is awaited: 408. Not for gRPC."},
+	{name: "write_timeout", is: aDuration, byDefault: "60s", positive: true, zeroWould: "let clients hold answers for ever", means: "Without a byte of the answer taken: the connection is closed."},
 	{name: "max_header_bytes", is: aSize, byDefault: "64KiB", means: "Of a request; more: 431."},
 	{name: "max_body", is: aByteCount, byDefault: "0", takes: afterReload, means: "Of a request; more: 413. 0: any size."},
 }

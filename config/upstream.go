@@ -28,10 +28,10 @@ func (l *loader) upstreams(list []*Part) []upstream.Options {
 func (l *loader) upstream(doc *Part) upstream.Options {
 	o := upstream.Options{
 		Name:         l.name(doc, "api"),
-		Timeout:      l.positive(doc, "timeout"),
-		ReadTimeout:  l.positive(doc, "read_timeout"),
-		QueueTimeout: l.positive(doc, "queue_timeout"),
-		MaxInFlight:  l.atLeastOne(doc, "max_in_flight"),
+		Timeout:      doc.duration("timeout"),
+		ReadTimeout:  doc.duration("read_timeout"),
+		QueueTimeout: doc.duration("queue_timeout"),
+		MaxInFlight:  doc.number("max_in_flight"),
 		MaxQueue:     noneOrMore(doc, "max_queue"),
 		MaxStreams:   noneOrMore(doc, "max_streams"),
 	}
@@ -51,8 +51,6 @@ func (l *loader) fleetLimit(doc *Part) int {
 	n, at := doc.number("fleet_max_in_flight"), doc.at("fleet_max_in_flight")
 	switch {
 	case !l.has(at):
-	case n == 0:
-		l.problem(at, "is zero, which would let no instance ask; write 64, or remove it")
 	case !l.wroteBelow("valkey"):
 		l.warn(at, "has no effect without valkey: this instance knows of no other, and keeps to max_in_flight")
 		doc.setInForce("fleet_max_in_flight", 0)
@@ -65,7 +63,7 @@ func (l *loader) fleetLimit(doc *Part) int {
 func (l *loader) settles(list []*Part) map[string]time.Duration {
 	all := map[string]time.Duration{}
 	for _, doc := range list {
-		if d := l.positive(doc, "settle"); d > 0 {
+		if d := doc.duration("settle"); d > 0 {
 			all[doc.text("name")] = d
 		}
 	}
@@ -74,7 +72,7 @@ func (l *loader) settles(list []*Part) map[string]time.Duration {
 
 // connectTimeout is a part of timeout, since the time for connecting counts in both.
 func (l *loader) connectTimeout(doc *Part, timeout time.Duration) time.Duration {
-	d := l.positiveOr(doc, "connect_timeout", min(upstream.DefaultDialTimeout, timeout/2))
+	d := l.durationOr(doc, "connect_timeout", min(upstream.DefaultDialTimeout, timeout/2))
 	if at := doc.at("connect_timeout"); l.has(at) && d > timeout {
 		l.problem(at, "is longer than timeout, which is %s and ends a request first; write a shorter one, or raise timeout", timeout)
 	}
@@ -136,7 +134,7 @@ func (l *loader) addressAt(path, text string) *url.URL {
 }
 
 func (l *loader) health(doc *Part) upstream.HealthCheck {
-	h := upstream.HealthCheck{Path: doc.text("path"), Interval: l.positive(doc, "interval"), Timeout: l.positive(doc, "timeout")}
+	h := upstream.HealthCheck{Path: doc.text("path"), Interval: doc.duration("interval"), Timeout: doc.duration("timeout")}
 	switch at := doc.at("path"); {
 	case !l.has(doc.path) || l.spoiled(at):
 		return upstream.HealthCheck{}

@@ -82,7 +82,7 @@ func (l *loader) valkey(doc *Part) *Valkey {
 		return nil
 	}
 	v := &Valkey{
-		Prefix: doc.text("prefix"), Timeout: l.positive(doc, "timeout"), Lease: l.positive(doc, "lease"), Required: doc.flag("required"),
+		Prefix: doc.text("prefix"), Timeout: doc.duration("timeout"), Lease: doc.duration("lease"), Required: doc.flag("required"),
 		Compress: read[compress](doc, "compress") == compressZstd, Instance: doc.text("instance"),
 	}
 	if read[durability](doc, "durability") == durableReplicas {
