@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"cacheproxy/proxy/server"
 	"cacheproxy/proxy/upstream"
 )
 
@@ -109,6 +110,13 @@ func TestDefaults(t *testing.T) {
 	}
 	if s.Log != (Log{Format: LogJSON, Level: slog.LevelInfo, Hits: 0.01, Others: 1}) {
 		t.Errorf("log: %+v", s.Log)
+	}
+	limits := server.Limits{
+		ReadHeaderTimeout: server.DefaultReadHeaderTimeout, IdleTimeout: server.DefaultIdleTimeout, BodyTimeout: server.DefaultBodyTimeout,
+		WriteTimeout: server.DefaultWriteTimeout, MaxHeaderBytes: server.DefaultMaxHeaderBytes, MaxConnections: server.DefaultMaxConnections,
+	}
+	if s.Limits != limits {
+		t.Errorf("limits %+v are not those of a server that is told nothing, %+v", s.Limits, limits)
 	}
 	if s.TLS != nil || s.H2C || s.CacheStatusKey || len(s.TrustedProxies)+len(s.Routes) > 0 || s.Table == nil {
 		t.Errorf("the rest: %+v", s)
