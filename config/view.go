@@ -16,19 +16,20 @@ type Field struct {
 	Value any
 }
 
-// MarshalJSON is the object of the fields.
+// MarshalJSON is the object of the fields. What is to be escaped beyond JSON is for the encoder around to say.
 func (v View) MarshalJSON() ([]byte, error) {
 	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
 	b.WriteByte('{')
 	for i, f := range v {
 		if i > 0 {
 			b.WriteByte(',')
 		}
-		text, err := json.Marshal(f.Value)
-		if err != nil {
+		fmt.Fprintf(&b, "%q:", f.Name)
+		if err := encoder.Encode(f.Value); err != nil {
 			return nil, fmt.Errorf("show %s: %w", f.Name, err)
 		}
-		fmt.Fprintf(&b, "%q:%s", f.Name, text)
 	}
 	b.WriteByte('}')
 	return b.Bytes(), nil

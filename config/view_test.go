@@ -166,6 +166,16 @@ func TestViewIsComplete(t *testing.T) {
 	}
 }
 
+// A view can be printed with < and & as they are.
+func TestViewIsNotEscaped(t *testing.T) {
+	var b strings.Builder
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(View{{"a", 1}, {"b", View{{"c", "<&>"}, {"d", []View(nil)}}}}); err != nil || b.String() != `{"a":1,"b":{"c":"<&>","d":null}}`+"\n" {
+		t.Errorf("%s %v", b.String(), err)
+	}
+}
+
 // flatten lists the values in a tree by path, without the places in lists.
 func flatten(values map[string][]string, node any, path string) {
 	values[path] = append(values[path], fmt.Sprint(node))
