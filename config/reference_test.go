@@ -49,7 +49,7 @@ func writeReference(b *strings.Builder, path string, s section, takes effect, si
 	for i := range s {
 		k := &s[i]
 		rows = append(rows, []string{
-			"`" + k.name + "`", valueOf(k), defaultOf(k), changeOf(k, takes), variableOf(k, join(path, k.name), single), policiesOf(k), k.means,
+			"`" + k.name + "`", valueOf(k), defaultOf(k), changeOf(k, takes), variableOf(k, join(path, k.name), single), policiesOf(k), strings.ReplaceAll(k.means, "*", `\*`),
 		})
 	}
 	b.WriteByte('\n')
@@ -134,7 +134,18 @@ func variableOf(k *key, path string, outsideLists bool) string {
 	return "`" + environmentName(path) + "`"
 }
 
-func policiesOf(k *key) string { return strings.Join(names(k.heededBy), ", ") }
+func policiesOf(k *key) string {
+	var others []string
+	for _, c := range kinds {
+		if !k.heeds(c.value) {
+			others = append(others, c.name)
+		}
+	}
+	if len(others) == 1 {
+		return "all but " + others[0]
+	}
+	return strings.Join(names(k.heededBy), ", ")
+}
 
 // golden holds what was made against a file, or writes it there.
 func golden(t *testing.T, file, got string) {
