@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
-	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -19,53 +19,32 @@ type Change struct {
 // String is the change as an operator reads it.
 func (c Change) String() string { return c.Path + " " + c.What }
 
-// restart is a key that is heeded only at the start. A section stands for everything in it.
-type restart struct {
-	path     string
-	except   []string // keys in it that a reload changes
-	switched bool     // only its being there or not; what is in it changes with a reload
-}
-
-var restarts = []restart{
-	// Sockets are open, and with them what they speak is settled.
-	{path: "listen"},
-	{path: "reuse_port"},
-	{path: "tls", switched: true},
-	{path: "h2c"},
-	{path: "admin.listen"},
-	{path: "admin.tls", switched: true},
-	// Connections that are open keep the timeouts they began with, and a lower number could not be kept to.
-	{path: "limits", except: []string{"limits.max_body"}},
-	// Lines of two forms in one stream cannot be parsed.
-	{path: "log.format"},
-	// Spans under way belong to the exporter that runs.
-	{path: "tracing"},
-	// The fleet that this instance has joined goes by it. Connections that are made anew show the certificate of then.
-	{path: "valkey", except: []string{"valkey.tls.cert", "valkey.tls.key"}},
-}
-
-// String is the key as an operator reads it.
-func (r restart) String() string {
-	switch {
-	case r.switched:
-		return r.path + " on or off"
-	case len(r.except) > 0:
-		return r.path + " but " + strings.Join(r.except, " and ")
-	}
-	return r.path
-}
-
-// RestartKeys lists the keys that need a restart to take effect.
+// RestartKeys lists the keys that need a restart to take effect, as an operator reads them.
 func RestartKeys() []string {
-	keys := make([]string, len(restarts))
-	for i, r := range restarts {
-		keys[i] = r.String()
-	}
+	var keys []string
+	top.walk("", afterReload, func(path string, k *key, _ effect) {
+		switch k.takes {
+		case atStart:
+			keys = append(keys, path)
+			if but := k.is.keys.reloading(path); len(but) > 0 {
+				keys[len(keys)-1] += " but " + strings.Join(but, " and ")
+			}
+		case switched:
+			keys = append(keys, path+" on or off")
+		}
+	})
 	return keys
 }
 
-// Keys lists the keys at the top of a configuration.
-func Keys() []string { return keysOf(reflect.TypeFor[document]()) }
+// reloading lists the keys of a section that a reload changes, although the section needs a restart.
+func (s section) reloading(path string) (paths []string) {
+	s.walk(path, atStart, func(path string, k *key, _ effect) {
+		if k.takes == afterReload {
+			paths = append(paths, path)
+		}
+	})
+	return paths
+}
 
 // settings are the values of a document by path, as texts to be compared, never to be shown: they hold secrets.
 type settings map[string]string
@@ -123,69 +102,76 @@ func element(path string) (string, bool) {
 	return path[:i+1], true
 }
 
-func needsRestart(path string, all []Change) bool {
-	return slices.ContainsFunc(restarts, func(r restart) bool {
+// needsRestart reports whether a change at the path waits for a restart, in view of all changes: what is in a section that was
+// switched on or off goes with it.
+func needsRestart(path string, all []Change) (restart bool) {
+	path = inBrackets.ReplaceAllString(path, "")
+	top.walk("", afterReload, func(at string, k *key, takes effect) {
 		switch {
-		case path == r.path:
-			return true
-		case !strings.HasPrefix(path, r.path+".") || slices.Contains(r.except, path):
-			return false
-		case r.switched: // everything in a section that was switched on or off goes with it
-			return slices.ContainsFunc(all, func(c Change) bool { return c.Path == r.path })
+		case at == path:
+			restart = restart || takes == atStart || takes == switched
+		case k.takes == switched && strings.HasPrefix(path, at+"."):
+			restart = slices.ContainsFunc(all, func(c Change) bool { return c.Path == at })
 		}
-		return true
 	})
+	return restart
 }
 
-// note takes the values of a section into the settings.
-func (s settings) note(v reflect.Value, path string) {
-	for i := range v.NumField() {
-		f := v.Type().Field(i)
-		switch field, name := v.Field(i), join(path, f.Tag.Get("key")); {
-		case f.Anonymous:
-			s.note(field, path)
-		case isSection(f.Type):
-			s.note(field, name)
-		case f.Type.Kind() == reflect.Slice && f.Type.Elem().Kind() == reflect.Struct:
-			s.noteList(field, name)
+// inBrackets is which entry of a list a path leads into.
+var inBrackets = regexp.MustCompile(`\[[^]]*\]`)
+
+// note takes the values of a section into the settings. A default that is written is no change, and neither is one that comes or
+// goes with the policy.
+func (s settings) note(p *Part, path string) {
+	for i := range p.keys {
+		k := &p.keys[i]
+		at := join(path, k.name)
+		switch k.is.shape {
+		case mapping:
+			s.note(p.parts[k.name], at)
+		case mappings:
+			s.noteList(p.lists[k.name], at)
 		default:
-			s[name] = fmt.Sprintf("%#v", field) // fmt reads what reflection may not, and sorts maps
+			value, written := p.values[k.name]
+			if !written {
+				value = k.otherwise()
+			}
+			s[at] = fmt.Sprintf("%#v", value) // fmt sorts maps
 		}
 	}
 }
 
 // noteList takes in a list of named sections. The name is enough to tell them apart: it is checked to be unique.
-func (s settings) noteList(list reflect.Value, path string) {
-	for i := range list.Len() {
-		name, _ := fieldOf(list.Index(i), "name")
-		at := fmt.Sprintf("%s[%s]", path, name)
+func (s settings) noteList(list []*Part, path string) {
+	for _, p := range list {
+		at := fmt.Sprintf("%s[%s]", path, p.text("name"))
 		s[at] = ""
-		s.note(list.Index(i), at)
+		s.note(p, at)
 	}
 }
 
 // noteDocument takes in all of a valid document.
-func (l *loader) noteDocument(doc *document) {
-	s := l.settings
+func (l *loader) noteDocument(doc *Part) {
+	s, upstreams := l.settings, doc.sections("upstreams")
 	placed := maps.Clone(s) // what files held was noted under places, before names were known to be unique
 	clear(s)
 	for path, content := range placed {
-		for i, u := range doc.Upstreams {
-			if key, ok := strings.CutPrefix(path, index("upstreams", i)+"."); ok {
-				path = "upstreams[" + u.Name + "]." + key
+		for _, u := range upstreams {
+			if key, ok := strings.CutPrefix(path, u.path+"."); ok {
+				path = "upstreams[" + u.text("name") + "]." + key
 				break
 			}
 		}
 		s[path] = content
 	}
-	s.note(reflect.ValueOf(doc).Elem(), "")
-	for path, t := range map[string]tlsDoc{"tls": doc.TLS, "admin.tls": doc.Admin.TLS} {
-		if t.Cert != "" {
-			s[path] = "on"
+	s.note(doc, "")
+	for _, listener := range []*Part{doc, doc.section("admin")} {
+		if tls := listener.section("tls"); tls.text("cert") != "" {
+			s[tls.path] = "on"
 		}
 	}
 	// What matches no route goes to the first upstream; otherwise order means nothing.
-	if len(doc.Upstreams) > 0 {
-		s["upstreams"] = doc.Upstreams[0].Name
+	if len(upstreams) > 0 {
+		s["upstreams"] = upstreams[0].text("name")
 	}
 }

@@ -10,12 +10,12 @@ import (
 )
 
 // compile checks the document and turns it into a Snapshot, which is worthless when there were problems.
-func (l *loader) compile(doc *document) *Snapshot {
+func (l *loader) compile(doc *Part) *Snapshot {
 	s := &Snapshot{doc: doc}
 	l.server(doc, s)
-	s.Upstreams = l.upstreams(doc.Upstreams)
-	s.Settle = l.settles(doc.Upstreams)
-	s.Routes = l.routes(doc.Routes, s)
+	s.Upstreams = l.upstreams(doc.sections("upstreams"))
+	s.Settle = l.settles(doc.sections("upstreams"))
+	s.Routes = l.routes(doc.sections("routes"), s)
 	if len(l.problems) == 0 {
 		var err error
 		if s.Table, err = policy.NewTable(s.Routes); err != nil {
@@ -72,38 +72,19 @@ func (l *loader) written(routes []*policy.Route, p policy.RoutePattern, last boo
 	return path
 }
 
-// positive is the duration at path, or fallback where none was written. Zero is refused.
-func (l *loader) positive(path string, d, fallback time.Duration) time.Duration {
-	if !l.has(path) {
-		return fallback
+// durationOr is the duration under a key where other keys decide what holds by default.
+func (l *loader) durationOr(p *Part, name string, derived time.Duration) time.Duration {
+	if l.has(p.at(name)) {
+		return p.duration(name)
 	}
-	switch {
-	case d == 0 && fallback == 0:
-		l.problem(path, "is zero; write a duration such as 10m, or remove it")
-	case d == 0:
-		l.problem(path, "is zero; write %s, the default, or another duration", fallback)
-	}
-	return d
+	p.setInForce(name, derived)
+	return derived
 }
 
-// atLeastOne is the number at path, or fallback where none was written.
-func (l *loader) atLeastOne(path string, n, fallback int) int {
-	if !l.has(path) {
-		return fallback
+// noneOrMore is the number under a key. Zero means none, which the options of an upstream write as -1.
+func noneOrMore(p *Part, name string) int {
+	if n := p.number(name); n > 0 {
+		return n
 	}
-	if n == 0 {
-		l.problem(path, "is zero; write %d, the default, or another number", fallback)
-	}
-	return n
-}
-
-// noneOrMore is atLeastOne where zero means none, which the options of an upstream write as -1.
-func (l *loader) noneOrMore(path string, n, fallback int) int {
-	switch {
-	case !l.has(path):
-		return fallback
-	case n == 0:
-		return -1
-	}
-	return n
+	return -1
 }

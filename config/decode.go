@@ -2,10 +2,9 @@ package config
 
 import (
 	"fmt"
-	"reflect"
 	"strings"
 
-	"go.yaml.in/yaml/v3"
+	"go.yaml.in/yaml/v4"
 )
 
 const (
@@ -13,71 +12,104 @@ const (
 	maxMerges = 32      // merge keys in merge keys; an anchor that merges itself has no end
 )
 
-// decode reads the value n into the document's field v.
-func (l *loader) decode(n *yaml.Node, v reflect.Value, path string) {
-	n, ok := l.resolve(n, path)
+// mapping reads n into the part.
+func (l *loader) mapping(n *yaml.Node, p *Part) {
+	n, ok := l.resolve(n, p.path)
 	if !ok {
 		return
 	}
-	l.places[path] = place{line: n.Line, path: path}
-	switch dst := v.Addr().Interface().(type) {
-	case *texts:
-		*dst = l.list(n, path)
-	case *oneOrMore:
-		if n.Kind == yaml.ScalarNode {
-			*dst = l.single(n, path)
-		} else {
-			*dst = oneOrMore(l.list(n, path))
-		}
-	case *namesOrAll:
-		if n.Kind == yaml.ScalarNode && n.Value == "all" {
-			dst.all = true
-		} else {
-			dst.names = l.list(n, path)
-		}
-	default:
-		l.decodeKind(n, v, path)
-	}
-}
-
-func (l *loader) decodeKind(n *yaml.Node, v reflect.Value, path string) {
-	switch {
-	case v.Kind() == reflect.Slice:
-		l.sequence(n, v, path)
-	case v.Kind() == reflect.Map:
-		l.dictionary(n, v, path)
-	case v.Kind() == reflect.Struct && v.Type() != reflect.TypeFor[memorySize]():
-		l.mapping(n, v, path)
-	default:
-		if text, ok := l.scalar(n, path, "one value"); ok {
-			l.set(v.Addr().Interface(), text, l.shown(n, text), path)
-		}
-	}
-}
-
-// set parses text into dst, and reports what is wrong with it as shown.
-func (l *loader) set(dst any, text, shown, path string) {
-	if err := setScalar(dst, text); err != nil {
-		l.spoil(path, "%s %w", shown, err)
-	}
-}
-
-// mapping reads a section with known keys.
-func (l *loader) mapping(n *yaml.Node, v reflect.Value, path string) {
+	l.places[p.path] = place{line: n.Line, path: p.path}
 	if n.Kind != yaml.MappingNode {
-		l.spoil(path, "is %s; write keys below it: %s", kindOf(n), strings.Join(keysOf(v.Type()), ", "))
+		l.spoil(p.path, "is %s; write keys below it: %s", kindOf(n), strings.Join(p.keys.names(), ", "))
 		return
 	}
-	for _, e := range l.entries(n, path, 0) {
-		name := join(path, e.key.Value)
-		field, known := fieldOf(v, e.key.Value)
-		if !known {
-			l.places[name] = place{line: e.key.Line, path: name, spoiled: true}
-			l.problem(name, "%s", unknownKey(e.key.Value, keysOf(v.Type())))
-			continue
+	for _, e := range l.entries(n, p.path, 0) {
+		k, known := p.keys.row(e.key.Value)
+		at := p.at(e.key.Value)
+		switch {
+		case !known:
+			l.places[at] = place{line: e.key.Line, path: at, spoiled: true}
+			l.problem(at, "%s", unknownKey(e.key.Value, p.keys.names()))
+		case k.is.shape == mapping:
+			l.mapping(e.value, p.parts[k.name])
+		case k.is.shape == mappings:
+			p.lists[k.name] = l.sequence(e.value, k, at)
+		default:
+			value, ok := l.decode(e.value, k.is, at)
+			l.store(p, k, value, ok)
 		}
-		l.decode(e.value, field, name)
 	}
+}
+
+// store puts a value under its key. One that was refused leaves the default there.
+func (l *loader) store(p *Part, k *key, value any, ok bool) {
+	delete(p.values, k.name)
+	switch {
+	case !ok:
+	case k.positive && value == k.is.zero:
+		l.spoil(p.at(k.name), "%s", k.refuseZero())
+	default:
+		p.values[k.name] = value
+	}
+}
+
+// sequence reads a list of sections.
+func (l *loader) sequence(n *yaml.Node, k *key, path string) []*Part {
+	n, ok := l.resolve(n, path)
+	if !ok {
+		return nil
+	}
+	l.places[path] = place{line: n.Line, path: path}
+	if n.Kind != yaml.SequenceNode {
+		l.spoil(path, "is %s; write a list, each entry beginning with \"- \"", kindOf(n))
+		return nil
+	}
+	parts := make([]*Part, len(n.Content))
+	for i, item := range n.Content {
+		parts[i] = newPart(k.is.keys, index(path, i))
+		l.mapping(item, parts[i])
+	}
+	return parts
+}
+
+// decode reads a value that is no section; false: it was refused.
+func (l *loader) decode(n *yaml.Node, f *form, path string) (any, bool) {
+	n, ok := l.resolve(n, path)
+	if !ok {
+		return nil, false
+	}
+	l.places[path] = place{line: n.Line, path: path}
+	switch {
+	case f.shape == oneOrMore && n.Kind == yaml.ScalarNode:
+		l.places[index(path, 0)] = l.places[path]
+		text, ok := l.scalar(n, path, "one value, or a list of them")
+		return []string{text}, ok
+	case f.shape == namesOrAll && n.Kind == yaml.ScalarNode && n.Value == "all":
+		return listOrAll{all: true}, true
+	case f.shape == namesOrAll:
+		names, ok := l.list(n, path)
+		return listOrAll{names: names}, ok
+	case f.shape == several || f.shape == oneOrMore:
+		return anyOf(l.list(n, path))
+	case f.shape == dictionary:
+		return anyOf(l.dictionary(n, path))
+	}
+	text, ok := l.scalar(n, path, "one value")
+	if !ok {
+		return nil, false
+	}
+	return l.value(f, text, l.shown(n, text), path)
+}
+
+func anyOf[T any](value T, ok bool) (any, bool) { return value, ok }
+
+// value reads a single value, and reports what is wrong with it as shown.
+func (l *loader) value(f *form, text, shown, path string) (any, bool) {
+	value, err := f.parse(text)
+	if err != nil {
+		l.spoil(path, "%s %w", shown, err)
+	}
+	return value, err == nil
 }
 
 func unknownKey(name string, known []string) string {
@@ -88,38 +120,26 @@ func unknownKey(name string, known []string) string {
 }
 
 // dictionary reads a section whose keys the user chooses.
-func (l *loader) dictionary(n *yaml.Node, v reflect.Value, path string) {
+func (l *loader) dictionary(n *yaml.Node, path string) (map[string]string, bool) {
 	if n.Kind != yaml.MappingNode {
 		l.spoil(path, "is %s; write name: value below it", kindOf(n))
-		return
+		return nil, false
 	}
-	v.Set(reflect.MakeMap(v.Type()))
+	all := map[string]string{}
 	for _, e := range l.entries(n, path, 0) {
-		value := reflect.New(v.Type().Elem()).Elem()
-		l.decode(e.value, value, join(path, e.key.Value))
-		v.SetMapIndex(reflect.ValueOf(e.key.Value), value)
+		text, _ := l.decode(e.value, aText, join(path, e.key.Value))
+		all[e.key.Value], _ = text.(string)
 	}
-}
-
-// sequence reads a list of sections.
-func (l *loader) sequence(n *yaml.Node, v reflect.Value, path string) {
-	if n.Kind != yaml.SequenceNode {
-		l.spoil(path, "is %s; write a list, each entry beginning with \"- \"", kindOf(n))
-		return
-	}
-	v.Set(reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content)))
-	for i, item := range n.Content {
-		l.decode(item, v.Index(i), index(path, i))
-	}
+	return all, true
 }
 
 // list reads a list of texts.
-func (l *loader) list(n *yaml.Node, path string) texts {
+func (l *loader) list(n *yaml.Node, path string) ([]string, bool) {
 	if n.Kind != yaml.SequenceNode {
 		l.spoil(path, "is %s; write a list: [a, b]", kindOf(n))
-		return nil
+		return nil, false
 	}
-	items := make(texts, 0, len(n.Content))
+	items := make([]string, 0, len(n.Content))
 	for i, item := range n.Content {
 		at := index(path, i)
 		item, ok := l.resolve(item, at)
@@ -133,17 +153,7 @@ func (l *loader) list(n *yaml.Node, path string) texts {
 		}
 		items = append(items, text)
 	}
-	return items
-}
-
-// single reads one text where a list may stand.
-func (l *loader) single(n *yaml.Node, path string) oneOrMore {
-	text, ok := l.scalar(n, path, "one value, or a list of them")
-	if !ok {
-		return nil
-	}
-	l.places[index(path, 0)] = l.places[path]
-	return oneOrMore{text}
+	return items, true
 }
 
 // scalar is the text of a single value, with ${...} filled in.

@@ -1,186 +1,99 @@
 package config
 
 import (
-	"log/slog"
+	"fmt"
+	"slices"
 	"time"
 
 	"cacheproxy/policy"
-	"cacheproxy/policy/httpcache"
 )
 
-// document is the file as its users see it: one field for every key that exists. A key that is not here is refused as
-// unknown. Whether a key was written is known to the loader, not to the field.
-type document struct {
-	Listen          string        `key:"listen"`
-	TLS             tlsDoc        `key:"tls"`
-	H2C             bool          `key:"h2c"`
-	TrustedProxies  texts         `key:"trusted_proxies"`
-	ReusePort       bool          `key:"reuse_port"`
-	DrainDelay      time.Duration `key:"drain_delay"`
-	ShutdownTimeout time.Duration `key:"shutdown_timeout"`
-	CacheStatusKey  bool          `key:"cache_status_key"`
-	Limits          limitsDoc     `key:"limits"`
-	Admin           adminDoc      `key:"admin"`
-	Log             logDoc        `key:"log"`
-	Tracing         tracingDoc    `key:"tracing"`
-	Memory          memoryDoc     `key:"memory"`
-	Valkey          valkeyDoc     `key:"valkey"`
-	Upstreams       []upstreamDoc `key:"upstreams"`
-	Routes          []routeDoc    `key:"routes"`
+// Part is one section of a document: the values that were written, by key, and what they have come to. A section in it is there
+// even where it was not written; the loader knows what was. Reading a key that the table does not have, or as something else
+// than what it is there, is a mistake in the program and panics.
+type Part struct {
+	keys   section
+	path   string
+	policy policy.Kind // of a route: its keys that the policy does not heed have no default
+
+	values map[string]any     // as written
+	parts  map[string]*Part   // the sections in it
+	lists  map[string][]*Part // the lists of sections in it
+
+	resolved map[string]any     // what is in force where that is not what was written, nor the default
+	beside   map[string][]Field // what is shown after a key, and is none
+	there    bool               // a quiet section is in force
 }
 
-type limitsDoc struct {
-	MaxConnections int           `key:"max_connections"`
-	MaxPerClient   int           `key:"max_connections_per_client"`
-	HeaderTimeout  time.Duration `key:"read_header_timeout"`
-	IdleTimeout    time.Duration `key:"idle_timeout"`
-	BodyTimeout    time.Duration `key:"body_timeout"`
-	WriteTimeout   time.Duration `key:"write_timeout"`
-	MaxHeaderBytes size          `key:"max_header_bytes"`
-	MaxBody        byteNum       `key:"max_body"`
+func newPart(keys section, path string) *Part {
+	p := &Part{
+		keys: keys, path: path, values: map[string]any{}, parts: map[string]*Part{}, lists: map[string][]*Part{},
+		resolved: map[string]any{}, beside: map[string][]Field{},
+	}
+	for _, k := range keys {
+		if k.is.shape == mapping {
+			p.parts[k.name] = newPart(k.is.keys, join(path, k.name))
+		}
+	}
+	return p
 }
 
-type tlsDoc struct {
-	Cert       string     `key:"cert"`
-	Key        string     `key:"key"`
-	MinVersion tlsVersion `key:"min_version"`
+// at is the path of a key.
+func (p *Part) at(name string) string { return join(p.path, name) }
+
+func (p *Part) row(name string) *key {
+	k, ok := p.keys.row(name)
+	if !ok {
+		panic(fmt.Sprintf("BUG: the table has no key %s", p.at(name)))
+	}
+	return k
 }
 
-type adminDoc struct {
-	Listen string     `key:"listen"`
-	TLS    tlsDoc     `key:"tls"`
-	Tokens []tokenDoc `key:"tokens"`
+// value is what was written under the key, else what holds by default.
+func (p *Part) value(k *key) any {
+	if v, written := p.values[k.name]; written {
+		return v
+	}
+	if !k.heeds(p.policy) {
+		return k.is.zero
+	}
+	return k.otherwise()
 }
 
-type tokenDoc struct {
-	Name  string `key:"name"`
-	Token string `key:"token"`
-	Allow texts  `key:"allow"`
+// read is the value of a key of which the type is known.
+func read[T any](p *Part, name string) T {
+	v, ok := p.value(p.row(name)).(T)
+	if !ok {
+		panic(fmt.Sprintf("BUG: %s is %s in the table, and is not read as such", p.at(name), p.row(name).is.called))
+	}
+	return v
 }
 
-type logDoc struct {
-	Format LogFormat  `key:"format"`
-	Level  slog.Level `key:"level"`
-	Hits   ratio      `key:"hits"`
-	Others ratio      `key:"others"`
+func (p *Part) text(name string) string            { return read[string](p, name) }
+func (p *Part) flag(name string) bool              { return read[bool](p, name) }
+func (p *Part) number(name string) int             { return read[int](p, name) }
+func (p *Part) bytes(name string) int64            { return read[int64](p, name) }
+func (p *Part) duration(name string) time.Duration { return read[time.Duration](p, name) }
+func (p *Part) share(name string) float64          { return read[float64](p, name) }
+func (p *Part) list(name string) []string          { return slices.Clone(read[[]string](p, name)) }
+
+// section is the section under a key, and sections the list of them.
+func (p *Part) section(name string) *Part {
+	if p.row(name).is.shape != mapping {
+		panic(fmt.Sprintf("BUG: %s is no section in the table", p.at(name)))
+	}
+	return p.parts[name]
 }
 
-type tracingDoc struct {
-	Endpoint string            `key:"endpoint"`
-	Sample   ratio             `key:"sample"`
-	Service  string            `key:"service"`
-	Headers  map[string]string `key:"headers"`
+func (p *Part) sections(name string) []*Part { return p.lists[p.row(name).name] }
+
+// inForce is what is in force under a key.
+func (p *Part) inForce(k *key) any {
+	if value, known := p.resolved[k.name]; known {
+		return value
+	}
+	return p.value(k)
 }
 
-type memoryDoc struct {
-	Size      memorySize `key:"size"`
-	MaxObject size       `key:"max_object"`
-}
-
-type upstreamDoc struct {
-	Name           string        `key:"name"`
-	URL            oneOrMore     `key:"url"`
-	Host           string        `key:"host"`
-	Health         healthDoc     `key:"health"`
-	Timeout        time.Duration `key:"timeout"`
-	ConnectTimeout time.Duration `key:"connect_timeout"`
-	ReadTimeout    time.Duration `key:"read_timeout"`
-	MaxInFlight    int           `key:"max_in_flight"`
-	MaxQueue       int           `key:"max_queue"`
-	QueueTimeout   time.Duration `key:"queue_timeout"`
-	MaxStreams     int           `key:"max_streams"`
-	FleetInFlight  int           `key:"fleet_max_in_flight"`
-	Settle         time.Duration `key:"settle"`
-	upstreamTLSDoc
-}
-
-type healthDoc struct {
-	Path     string        `key:"path"`
-	Interval time.Duration `key:"interval"`
-	Timeout  time.Duration `key:"timeout"`
-}
-
-type routeDoc struct {
-	Name     string            `key:"name"`
-	Match    oneOrMore         `key:"match"`
-	Where    map[string]string `key:"where"`
-	Upstream string            `key:"upstream"`
-	Policy   policy.Kind       `key:"policy"`
-	Mode     policy.Mode       `key:"mode"`
-
-	ModeShare ratio `key:"mode_share"`
-
-	Key            string            `key:"key"`
-	Tags           texts             `key:"tags"`
-	Query          queryDoc          `key:"query"`
-	Headers        texts             `key:"headers"`
-	Cookies        texts             `key:"cookies"`
-	ForwardHeaders policy.Forwarding `key:"forward_headers"`
-	Unlisted       policy.Unlisted   `key:"unlisted_headers"`
-	Content        contentDoc        `key:"content"`
-
-	TTL                  time.Duration    `key:"ttl"`
-	Jitter               ratio            `key:"jitter"`
-	StaleWhileRevalidate time.Duration    `key:"stale_while_revalidate"`
-	StaleIfError         time.Duration    `key:"stale_if_error"`
-	NegativeTTL          time.Duration    `key:"negative_ttl"`
-	Override             texts            `key:"override"`
-	StoreIf              storeIfDoc       `key:"store_if"`
-	Compression          httpcache.Coding `key:"compression"`
-
-	ClientCacheControl   policy.ClientDirectives `key:"client_cache_control"`
-	TargetedCacheControl texts                   `key:"targeted_cache_control"`
-
-	Range policy.RangeFetch `key:"range"`
-
-	IgnoreHeaders   texts      `key:"ignore_headers"`
-	IgnoreCookies   namesOrAll `key:"ignore_cookies"`
-	StripSetCookie  bool       `key:"strip_set_cookie"`
-	ShareAuthorized bool       `key:"share_authorized"`
-
-	RefreshAt ratio `key:"refresh_at"`
-	MinHits   int   `key:"min_hits"`
-
-	MaxWaiters  int           `key:"max_waiters"`
-	WaitTimeout time.Duration `key:"wait_timeout"`
-
-	OnWrite     policy.OnWrite     `key:"on_write"`
-	FailedWrite policy.FailedWrite `key:"failed_writes"`
-	StoreDown   storeDown          `key:"store_down"`
-	FenceHold   time.Duration      `key:"fence_hold"`
-
-	OnLeaseLoss  policy.LeaseLoss `key:"on_lease_loss"`
-	LeaseLossMax time.Duration    `key:"lease_loss_max"`
-
-	Invalidates invalidatesDoc `key:"invalidates"`
-}
-
-type queryDoc struct {
-	Include  texts           `key:"include"`
-	Exclude  texts           `key:"exclude"`
-	Sort     bool            `key:"sort"`
-	Unlisted policy.Unlisted `key:"unlisted"`
-}
-
-type contentDoc struct {
-	Max     byteNum `key:"max"`
-	GraphQL bool    `key:"graphql"`
-}
-
-type storeIfDoc struct {
-	ContentType texts   `key:"content_type"`
-	MinBytes    byteNum `key:"min_bytes"`
-}
-
-type invalidatesDoc struct {
-	targetsDoc
-	Otherwise targetsDoc `key:"otherwise"`
-}
-
-type targetsDoc struct {
-	Keys     texts `key:"keys"`
-	Tags     texts `key:"tags"`
-	URLs     texts `key:"urls"`
-	Prefixes texts `key:"prefixes"`
-	Routes   texts `key:"routes"`
-}
+// setInForce says what is in force under a key, where that is not what was written.
+func (p *Part) setInForce(name string, value any) { p.resolved[p.row(name).name] = value }

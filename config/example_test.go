@@ -25,8 +25,9 @@ func TestExampleIsValid(t *testing.T) {
 // commented is a line of the example that shows a key without setting it.
 var commented = regexp.MustCompile(`(?m)^( *)# ( *(?:# *)?(?:- )?\{?[a-z0-9_]+:)`)
 
-// Every key that can be written stands in the example, set or commented out; what is commented out is valid too.
-func TestExampleIsComplete(t *testing.T) {
+// uncommented is the example with every key set, and what it comes to.
+func uncommented(t *testing.T) (lines []string, doc *Part, l *loader) {
+	t.Helper()
 	text, err := os.ReadFile("../config.example.yaml")
 	if err != nil {
 		t.Fatal(err)
@@ -34,9 +35,14 @@ func TestExampleIsComplete(t *testing.T) {
 	t.Setenv("CACHEPROXY_ADMIN_TOKEN", "0123456789abcdef")
 	whole := commented.ReplaceAllString(string(text), "$1$2")
 	whole = commented.ReplaceAllString(whole, "$1$2") // a key below one that is commented out itself
-	l := newLoader("example", t.TempDir())
-	doc := defaults()
-	l.decode(l.parse([]byte(whole)), reflect.ValueOf(doc).Elem(), "")
+	l, doc = newLoader("example", t.TempDir()), newPart(top, "")
+	l.mapping(l.parse([]byte(whole)), doc)
+	return strings.Split(whole, "\n"), doc, l
+}
+
+// Every key that can be written stands in the example, set or commented out; what is commented out is valid too.
+func TestExampleIsComplete(t *testing.T) {
+	_, _, l := uncommented(t)
 	for _, p := range l.problems {
 		if !strings.Contains(p.Text, "/run/secrets/") {
 			t.Errorf("uncommented: %v", p)
@@ -46,32 +52,50 @@ func TestExampleIsComplete(t *testing.T) {
 	for path := range l.places {
 		written = append(written, inList.ReplaceAllString(path, ""))
 	}
-	for _, path := range allPaths(reflect.TypeFor[document](), "") {
+	top.walk("", inherited, func(path string, _ *key, _ effect) {
 		if !slices.Contains(written, path) && !strings.HasPrefix(path, "routes.invalidates.otherwise.") {
 			t.Errorf("%s is not in the example", path)
 		}
+	})
+}
+
+// saidDefault is what a line of the example says of a default.
+var saidDefault = regexp.MustCompile(`# (?:.*\W)?default:? ([^#]*)`)
+
+// The example is true of every default: a value is the default, or the line says what is. A key that stands there several times is
+// explained where it stands first.
+func TestExampleTellsDefaults(t *testing.T) {
+	lines, doc, l := uncommented(t)
+	explained := map[string]bool{}
+	var look func(p *Part, path string, quiet bool)
+	look = func(p *Part, path string, quiet bool) {
+		for i := range p.keys {
+			k := &p.keys[i]
+			at := join(path, k.name)
+			if k.is.shape == mapping {
+				look(p.parts[k.name], at, k.quiet)
+			}
+			for _, entry := range p.lists[k.name] {
+				look(entry, at, false)
+			}
+			value, written := p.values[k.name]
+			line := l.places[p.at(k.name)].line
+			if !written || k.required || explained[at] || line == l.places[p.path].line || strings.HasPrefix(at, "routes.invalidates") {
+				continue
+			}
+			explained[at] = true
+			said := saidDefault.FindStringSubmatch(lines[line-1])
+			holds := strings.Trim(defaultOf(k), "`")
+			switch {
+			case said == nil && holds == "none" && quiet: // the line of the section says so
+			case said == nil && !reflect.DeepEqual(value, k.otherwise()):
+				t.Errorf("line %d: %s is not the default, %s, and the line does not say so: %s", line, at, holds, lines[line-1])
+			case said != nil && !strings.HasPrefix(said[1], holds):
+				t.Errorf("line %d: %s: the default is %s, and the line says %q", line, at, holds, said[1])
+			}
+		}
 	}
+	look(doc, "", false)
 }
 
 var inList = regexp.MustCompile(`\[[0-9]+\]`)
-
-// allPaths lists every key that can be written, with those in lists.
-func allPaths(t reflect.Type, path string) (paths []string) {
-	for i := range t.NumField() {
-		f := t.Field(i)
-		if f.Anonymous {
-			paths = append(paths, allPaths(f.Type, path)...)
-			continue
-		}
-		name := join(path, f.Tag.Get("key"))
-		paths = append(paths, name)
-		of := f.Type
-		if of.Kind() == reflect.Slice {
-			of = of.Elem()
-		}
-		if isSection(of) {
-			paths = append(paths, allPaths(of, name)...)
-		}
-	}
-	return paths
-}

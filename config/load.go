@@ -2,13 +2,12 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"io"
-	"reflect"
-	"regexp"
-	"strconv"
 	"strings"
 
-	"go.yaml.in/yaml/v3"
+	"github.com/spf13/viper"
+	"go.yaml.in/yaml/v4"
 )
 
 // maxFile bounds the configuration file.
@@ -32,52 +31,53 @@ func (l *loader) load(text []byte, o Overrides) *Snapshot {
 	if root == nil {
 		return nil
 	}
-	doc := defaults()
-	l.decode(root, reflect.ValueOf(doc).Elem(), "")
-	l.override(doc, o)
-	return l.compile(doc)
+	return l.compile(l.document(root, o))
 }
+
+// document reads the file, and lets environment and flags override it.
+func (l *loader) document(root *yaml.Node, o Overrides) *Part {
+	doc := newPart(top, "")
+	l.mapping(root, doc)
+	l.override(doc, o, viper.New())
+	return doc
+}
+
+// withoutFile is the configuration of a proxy without a file but for the upstream's URL.
+const withoutFile = `
+upstreams: [{name: upstream, url: ""}]
+routes:
+  - name: everything
+    match: /
+    policy: cache-aside
+    # Plain RFC 9111: what the origin and the RFC say, and no more.
+    jitter: 0%
+    query: {unlisted: key}
+    forward_headers: all
+    on_write: store
+    failed_writes: keep # §4.4
+    # Nobody said that what is behind is small: a byte of a large file must not cost all of it.
+    range: part
+    # A cache whose origin cannot be reached may serve what is stale (§4.2.4), for no longer than a restart takes.
+    stale_if_error: 1m
+`
 
 // ForUpstream is the configuration of a proxy in front of the origin at url without a file: plain RFC 9111 caching of
 // everything, by what the origin says and the RFC's heuristics. Environment and flags override the defaults.
 func ForUpstream(url string, o Overrides) (*Snapshot, error) {
 	l := newLoader("", ".")
-	doc := defaults()
-	l.adopt(doc, url)
-	l.override(doc, o)
+	doc := newPart(top, "")
+	l.mapping(l.parse([]byte(withoutFile)), doc)
+	doc.sections("upstreams")[0].values["url"] = []string{url}
+	for path := range l.places {
+		l.places[path] = place{source: "flag --upstream"}
+	}
+	l.override(doc, o, viper.New())
 	snapshot := l.compile(doc)
 	if len(l.problems) > 0 {
 		return nil, l.problems.sorted()
 	}
 	snapshot.Sources = Sources{l.sources}
 	return snapshot, nil
-}
-
-// adopt fills in the one upstream and the one route of a proxy without a file.
-func (l *loader) adopt(doc *document, url string) {
-	l.places[""] = place{source: "flag --upstream"}
-	doc.Upstreams = []upstreamDoc{{Name: "upstream", URL: oneOrMore{url}}}
-	doc.Routes = []routeDoc{{Name: "everything", Match: oneOrMore{"/"}}}
-	for _, path := range []string{
-		"upstreams", "upstreams[0]", "upstreams[0].name", "upstreams[0].url", "routes", "routes[0]", "routes[0].name",
-		"routes[0].match", "routes[0].match[0]", "routes[0].policy", "routes[0].jitter", "routes[0].query",
-		"routes[0].query.unlisted", "routes[0].forward_headers", "routes[0].range",
-		"routes[0].failed_writes", "routes[0].on_write", "routes[0].stale_if_error",
-	} {
-		l.places[path] = l.places[""]
-	}
-	route := &doc.Routes[0]
-	l.set(&route.Policy, "cache-aside", "", "routes[0].policy")
-	l.set(&route.Jitter, "0%", "", "routes[0].jitter")
-	l.set(&route.Query.Unlisted, "key", "", "routes[0].query.unlisted")
-	l.set(&route.ForwardHeaders, "all", "", "routes[0].forward_headers")
-	// Nobody said that what is behind is small: a byte of a large file must not cost all of it.
-	l.set(&route.Range, "part", "", "routes[0].range")
-	// A cache whose origin cannot be reached may serve what is stale (RFC 9111 §4.2.4), for no longer than a restart takes.
-	l.set(&route.StaleIfError, "1m", "", "routes[0].stale_if_error")
-	// What nobody has said is as the RFC has it (§4.4).
-	l.set(&route.OnWrite, "store", "", "routes[0].on_write")
-	l.set(&route.FailedWrite, "keep", "", "routes[0].failed_writes")
 }
 
 // parse returns the one document of the file, or nil and a problem.
@@ -106,16 +106,14 @@ func isNull(document *yaml.Node) bool {
 	return len(document.Content) == 0 || document.Content[0].ShortTag() == "!!null"
 }
 
-var syntaxError = regexp.MustCompile(`(?s)^yaml: (?:line ([0-9]+): )?(.*)$`)
-
 // syntax reports what the parser, which stops at the first error, has found.
 func (l *loader) syntax(err error) {
 	line, text := 1, err.Error()
-	if m := syntaxError.FindStringSubmatch(text); m != nil {
-		if n, err := strconv.Atoi(m[1]); err == nil && n > 0 {
-			line = n
+	if found, ok := errors.AsType[*yaml.LoadError](err); ok {
+		line, text = max(1, found.Mark.Line), found.Message
+		if begun := found.ContextMark.Line; begun > 0 && begun < line {
+			text = fmt.Sprintf("%s, %s that begins on line %d", text, found.ContextMsg, begun)
 		}
-		text = m[2]
 	}
 	l.problemAt(line, "", "is not YAML: %s; check indentation, colons and quotes here and on the line before", text)
 }

@@ -14,10 +14,11 @@ import (
 	"testing"
 	"time"
 
+	"cacheproxy/proxy/server"
 	"cacheproxy/proxy/upstream"
 )
 
-var update = flag.Bool("update", false, "write what the bad files give into their .txt")
+var update = flag.Bool("update", false, "write golden files, the reference and the schema")
 
 // Each file in testdata/bad breaks one rule or a few that belong together; the .txt beside it has the exact problems.
 func TestBadFiles(t *testing.T) {
@@ -109,6 +110,13 @@ func TestDefaults(t *testing.T) {
 	}
 	if s.Log != (Log{Format: LogJSON, Level: slog.LevelInfo, Hits: 0.01, Others: 1}) {
 		t.Errorf("log: %+v", s.Log)
+	}
+	limits := server.Limits{
+		ReadHeaderTimeout: server.DefaultReadHeaderTimeout, IdleTimeout: server.DefaultIdleTimeout, BodyTimeout: server.DefaultBodyTimeout,
+		WriteTimeout: server.DefaultWriteTimeout, MaxHeaderBytes: server.DefaultMaxHeaderBytes, MaxConnections: server.DefaultMaxConnections,
+	}
+	if s.Limits != limits {
+		t.Errorf("limits %+v are not those of a server that is told nothing, %+v", s.Limits, limits)
 	}
 	if s.TLS != nil || s.H2C || s.CacheStatusKey || len(s.TrustedProxies)+len(s.Routes) > 0 || s.Table == nil {
 		t.Errorf("the rest: %+v", s)

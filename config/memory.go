@@ -9,15 +9,17 @@ import (
 // memoryLimit is how much memory the process may use: what its control group allows, else what the machine has.
 var memoryLimit = memlimit.ApplyFallback(memlimit.FromCgroup, memlimit.FromSystem)
 
-func (l *loader) memory(doc memoryDoc) Memory {
-	m := Memory{Size: int64(doc.Size.bytes), MaxObject: int64(doc.MaxObject)}
-	if doc.Size.auto {
+func (l *loader) memory(doc *Part) Memory {
+	size := read[memorySize](doc, "size")
+	m := Memory{Size: size.bytes, MaxObject: doc.bytes("max_object")}
+	if size.auto {
 		limit, err := memoryLimit()
 		if err != nil {
 			l.problem("memory.size", "auto finds no memory limit (%w); write a size such as 512MiB", err)
 			return m
 		}
 		m.Size, m.GoLimit = int64(limit/2), GoLimit(int64(limit))
+		doc.setInForce("size", memorySize{bytes: m.Size})
 	}
 	if l.spoiled("memory.size") || l.spoiled("memory.max_object") {
 		return m

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"reflect"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -18,18 +17,24 @@ type Overrides struct {
 // flagKeys are the flags that override keys.
 var flagKeys = map[string]string{"listen": "listen", "admin.listen": "admin"}
 
-// EnvironmentName is the variable that overrides the key at path.
-func EnvironmentName(path string) string {
+// environmentName is the variable that overrides the key at path, which is a single value outside lists.
+func environmentName(path string) string {
 	return "CACHEPROXY_" + strings.ToUpper(strings.ReplaceAll(path, ".", "_"))
 }
 
 // override puts what environment and flags say in place of what the file says. viper knows which of them wins; lines
 // and strictness it does not know, which is why it does not see the file.
-func (l *loader) override(doc *document, o Overrides) {
-	v := viper.New()
-	for _, path := range scalarPaths(reflect.TypeFor[document](), "") {
-		source := "environment " + EnvironmentName(path)
-		if err := v.BindEnv(path, EnvironmentName(path)); err != nil {
+func (l *loader) override(p *Part, o Overrides, v *viper.Viper) {
+	for _, k := range p.keys {
+		path := p.at(k.name)
+		if k.is.shape == mapping {
+			l.override(p.parts[k.name], o, v)
+		}
+		if k.is.shape != single {
+			continue
+		}
+		source := "environment " + environmentName(path)
+		if err := v.BindEnv(path, environmentName(path)); err != nil {
 			l.problem("", "bind environment: %w", err)
 		}
 		if flag := o.flag(flagKeys[path]); flag != nil {
@@ -45,7 +50,8 @@ func (l *loader) override(doc *document, o Overrides) {
 		}
 		text := v.GetString(path)
 		l.places[path] = place{source: source}
-		l.set(scalarAt(reflect.ValueOf(doc).Elem(), path).Addr().Interface(), text, quote(text), path)
+		value, ok := l.value(k.is, text, quote(text), path)
+		l.store(p, &k, value, ok)
 	}
 }
 

@@ -12,18 +12,16 @@ import (
 )
 
 // routes compiles all routes and what they say about each other.
-func (l *loader) routes(list []routeDoc, s *Snapshot) []*policy.Route {
+func (l *loader) routes(list []*Part, s *Snapshot) []*policy.Route {
 	if len(list) == 0 && !l.spoiled("routes") {
 		l.warn("routes", "is missing or empty: everything passes through to the first upstream, and nothing is cached")
 	}
 	routes := make([]*policy.Route, len(list))
-	taken := make([]string, len(list))
-	for i := range list {
-		c := &routeCompiler{loader: l, path: index("routes", i), doc: &list[i], docs: list, trusting: len(s.TrustedProxies) > 0}
+	for i, doc := range list {
+		c := &routeCompiler{loader: l, path: doc.path, doc: doc, docs: list, trusting: len(s.TrustedProxies) > 0}
 		routes[i] = c.compile(s)
-		taken[i] = list[i].Name
 	}
-	l.duplicates("routes", "route", taken)
+	l.duplicates(list, "route")
 	l.conflicts(routes)
 	l.hostsUntold(routes, s)
 	return routes
@@ -43,8 +41,8 @@ func (l *loader) hostsUntold(routes []*policy.Route, s *Snapshot) {
 type routeCompiler struct {
 	*loader
 	path  string // routes[i]
-	doc   *routeDoc
-	docs  []routeDoc // all routes
+	doc   *Part
+	docs  []*Part // all routes
 	route *policy.Route
 
 	trusting bool // there are proxies that are believed whom they forward for
@@ -57,11 +55,11 @@ func (c *routeCompiler) key(name string) string { return join(c.path, name) }
 func (c *routeCompiler) wrote(name string) bool { return c.has(c.key(name)) }
 
 func (c *routeCompiler) compile(s *Snapshot) *policy.Route {
-	c.name(c.key("name"), c.doc.Name, "product")
-	upstream := c.upstreamOf(s.Upstreams)
-	c.route = preset(c.doc.Policy, upstream)
-	c.route.Name, c.route.Upstream, c.route.Mode = c.doc.Name, upstream.Name, c.doc.Mode
-	c.route.Settle = s.Settle[upstream.Name]
+	name, upstream := c.name(c.doc, "product"), c.upstreamOf(s.Upstreams)
+	c.doc.policy = read[policy.Kind](c.doc, "policy")
+	c.route = preset(c.doc.policy)
+	c.route.Name, c.route.Upstream, c.route.Host, c.route.Settle = name, upstream.Name, upstream.Host, s.Settle[upstream.Name]
+	c.route.Mode = read[policy.Mode](c.doc, "mode")
 	c.modeShare()
 	c.patterns()
 	c.where()
@@ -72,9 +70,9 @@ func (c *routeCompiler) compile(s *Snapshot) *policy.Route {
 	c.templates()
 	c.lifetimes()
 	c.relaxations()
-	c.limits()
+	c.limits(upstream.Timeout)
 	c.leaseLoss()
-	c.writes()
+	c.writes(upstream.Timeout)
 	c.cautions()
 	if upstream.URL != nil {
 		c.route.Fingerprint = fingerprint(c.route, upstream.URL)
@@ -84,47 +82,48 @@ func (c *routeCompiler) compile(s *Snapshot) *policy.Route {
 
 // modeShare compiles the share of the requests that the mode is for.
 func (c *routeCompiler) modeShare() {
-	at := c.key("mode_share")
-	if !c.wrote("mode_share") {
-		return
+	at, share := c.key("mode_share"), c.doc.share("mode_share")
+	if share < 1 {
+		c.route.ModeShare = share
 	}
-	c.route.ModeShare = float64(c.doc.ModeShare)
+	c.doc.setInForce("mode_share", c.route.ModeShare)
 	switch {
-	case c.doc.ModeShare == 0:
+	case !c.wrote("mode_share"):
+	case share == 0:
 		c.problem(at, "is none of the requests; write mode: off instead, or a share such as 10%%")
-	case c.doc.Mode == policy.Off:
+	case c.route.Mode == policy.Off:
 		c.problem(at, "has no effect with mode: off, which the other requests have too; remove it, or write mode: on or observe")
 	}
 }
 
 // upstreamOf is the upstream that the route names, which it need not where there is only one.
 func (c *routeCompiler) upstreamOf(upstreams []upstream.Options) upstream.Options {
-	at := c.key("upstream")
-	i := slices.IndexFunc(upstreams, func(o upstream.Options) bool { return o.Name == c.doc.Upstream && o.Name != "" })
+	name, at := c.doc.text("upstream"), c.key("upstream")
 	var known []string
 	for _, o := range upstreams {
-		known = append(known, o.Name)
+		if known = append(known, o.Name); o.Name == name && name != "" {
+			return o
+		}
 	}
 	switch {
-	case i >= 0:
-		return upstreams[i]
 	case c.spoiled(at) || len(upstreams) == 0:
-	case c.doc.Upstream == "" && len(upstreams) == 1:
+	case name == "" && len(upstreams) == 1:
+		c.doc.setInForce("upstream", upstreams[0].Name)
 		return upstreams[0]
-	case c.doc.Upstream == "":
+	case name == "":
 		c.problem(at, "is missing; write upstream: %s", oneOf(known))
 	default:
-		c.problem(at, "%s is not an upstream; write %s, or add it to upstreams", quote(c.doc.Upstream), oneOf(known))
+		c.problem(at, "%s is not an upstream; write %s, or add it to upstreams", quote(name), oneOf(known))
 	}
 	return upstream.Options{}
 }
 
 func (c *routeCompiler) patterns() {
-	at := c.key("match")
-	if len(c.doc.Match) == 0 && !c.spoiled(at) {
+	at, list := c.key("match"), c.doc.list("match")
+	if len(list) == 0 && !c.spoiled(at) {
 		c.spoil(at, "is missing; write match: GET /products/{id}, or a list of patterns")
 	}
-	for i, text := range c.doc.Match {
+	for i, text := range list {
 		if c.spoiled(index(at, i)) {
 			c.mark(at)
 			continue
@@ -147,8 +146,9 @@ func (c *routeCompiler) mark(path string) {
 }
 
 func (c *routeCompiler) where() {
-	for _, wildcard := range slices.Sorted(maps.Keys(c.doc.Where)) {
-		text, at := c.doc.Where[wildcard], join(c.key("where"), wildcard)
+	where := read[map[string]string](c.doc, "where")
+	for _, wildcard := range slices.Sorted(maps.Keys(where)) {
+		text, at := where[wildcard], join(c.key("where"), wildcard)
 		if c.spoiled(at) {
 			continue
 		}
@@ -198,7 +198,7 @@ func (c *routeCompiler) kind() {
 		return
 	}
 	kind, caches := c.route.Policy, c.route.Caches
-	c.unheeded(c.path, kind)
+	c.unheeded(c.doc, kind)
 	if c.spoiled(c.key("match")) {
 		return
 	}

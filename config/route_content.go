@@ -7,25 +7,20 @@ import (
 	"cacheproxy/policy"
 )
 
-const (
-	// defaultContent is how large the content of a read may be, in bytes: enough for searches and GraphQL documents.
-	defaultContent = 64 << 10
-	// maxContent bounds what a file may ask for: the content is held in memory while its answer is fetched.
-	maxContent = 1 << 20
-)
+// maxContent bounds what a file may ask for: the content is held in memory while its answer is fetched.
+const maxContent = 1 << 20
 
 // content compiles which requests with content are reads.
 func (c *routeCompiler) content() {
 	if !c.wrote("content") || c.spoiled(c.key("content")) {
 		return
 	}
-	at := c.key("content")
-	rule := policy.ContentReads{Max: defaultContent, GraphQL: c.doc.Content.GraphQL}
-	if most := join(at, "max"); c.has(most) {
-		if rule.Max = int64(c.doc.Content.Max); rule.Max < 1 || rule.Max > maxContent {
-			c.problem(most, "is not between 1B and 1MiB; write 64KiB, the default")
-		}
+	doc, at := c.doc.section("content"), c.key("content")
+	rule := policy.ContentReads{Max: doc.bytes("max"), GraphQL: doc.flag("graphql")}
+	if most := doc.at("max"); c.has(most) && (rule.Max < 1 || rule.Max > maxContent) {
+		c.problem(most, "is not between 1B and 1MiB; write 64KiB, the default")
 	}
+	doc.there = true
 	c.route.Content = rule
 	posts := c.names(http.MethodPost)
 	switch {

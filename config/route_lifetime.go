@@ -21,40 +21,38 @@ var mediaType = regexp.MustCompile(`^[a-z0-9!#$&^_.+-]+/([a-z0-9!#$&^_.+-]+|\*)$
 // much of them.
 func (c *routeCompiler) lifetimes() {
 	d, r := c.doc, c.route
-	r.TTL = c.positive(c.key("ttl"), d.TTL, 0)
-	r.StaleWhileRevalidate, r.StaleIfError, r.NegativeTTL = d.StaleWhileRevalidate, d.StaleIfError, d.NegativeTTL
-	if c.wrote("jitter") {
-		r.Jitter = float64(d.Jitter)
-		if r.Jitter == 1 {
-			c.problem(c.key("jitter"), "takes the whole lifetime away; write 10%%, the default, or at most 99%%")
-		}
+	r.TTL = d.duration("ttl")
+	r.StaleWhileRevalidate, r.StaleIfError, r.NegativeTTL = d.duration("stale_while_revalidate"), d.duration("stale_if_error"), d.duration("negative_ttl")
+	if r.Jitter = d.share("jitter"); r.Jitter == 1 {
+		c.problem(c.key("jitter"), "takes the whole lifetime away; write 10%%, the default, or at most 99%%")
 	}
 	c.refresh()
 	c.directives()
-	r.Range = d.Range
-	r.StoreIf.MinBytes = int64(d.StoreIf.MinBytes)
-	at := join(c.key("store_if"), "content_type")
-	for i, text := range d.StoreIf.ContentType {
+	r.Range, r.Compression = read[policy.RangeFetch](d, "range"), read[httpcache.Coding](d, "compression")
+	c.storeIf(d.section("store_if"))
+}
+
+// storeIf compiles which answers are stored, of those that may be.
+func (c *routeCompiler) storeIf(doc *Part) {
+	var types []string
+	for i, text := range doc.list("content_type") {
 		lower := strings.ToLower(text)
-		if at := index(at, i); !c.spoiled(at) && !mediaType.MatchString(lower) {
+		if at := index(doc.at("content_type"), i); !c.spoiled(at) && !mediaType.MatchString(lower) {
 			c.problem(at, "%s is not a media type; write one without parameters, such as application/json or image/*", quote(text))
 		}
-		r.StoreIf.ContentTypes = append(r.StoreIf.ContentTypes, lower)
+		types = append(types, lower)
 	}
-	slices.Sort(r.StoreIf.ContentTypes)
-	r.StoreIf.ContentTypes = slices.Compact(r.StoreIf.ContentTypes)
-	r.Compression = d.Compression
+	slices.Sort(types)
+	c.route.StoreIf = policy.StoreIf{ContentTypes: slices.Compact(types), MinBytes: doc.bytes("min_bytes")}
+	doc.setInForce("content_type", c.route.StoreIf.ContentTypes)
+	doc.there = len(types) > 0 || c.route.StoreIf.MinBytes > 0
 }
 
 // directives compiles whose words on caching are heeded.
 func (c *routeCompiler) directives() {
-	c.route.Client = c.doc.ClientCacheControl
+	c.route.Client = read[policy.ClientDirectives](c.doc, "client_cache_control")
 	at := c.key("targeted_cache_control")
-	if !c.wrote("targeted_cache_control") {
-		return
-	}
-	c.route.Targets = nil
-	for i, name := range c.doc.TargetedCacheControl {
+	for i, name := range c.doc.list("targeted_cache_control") {
 		canonical := http.CanonicalHeaderKey(name)
 		switch at := index(at, i); {
 		case c.spoiled(at):
@@ -66,27 +64,22 @@ func (c *routeCompiler) directives() {
 			c.route.Targets = append(c.route.Targets, canonical)
 		}
 	}
+	c.doc.setInForce("targeted_cache_control", c.route.Targets)
 }
 
 // refresh compiles when refresh-ahead renews copies.
 func (c *routeCompiler) refresh() {
-	if c.wrote("refresh_at") {
-		c.route.RefreshAt = float64(c.doc.RefreshAt)
-		if c.route.RefreshAt == 0 || c.route.RefreshAt == 1 {
-			c.problem(c.key("refresh_at"), "is not inside the lifetime; write 80%%, the default, or 1%% to 99%%")
-		}
-	}
-	if c.wrote("min_hits") {
-		c.route.MinHits = c.doc.MinHits
+	c.route.RefreshAt, c.route.MinHits = c.doc.share("refresh_at"), c.doc.number("min_hits")
+	if c.wrote("refresh_at") && (c.route.RefreshAt == 0 || c.route.RefreshAt == 1) {
+		c.problem(c.key("refresh_at"), "is not inside the lifetime; write 80%%, the default, or 1%% to 99%%")
 	}
 }
 
 // leaseLoss compiles what becomes of copies while there is no news of purges.
 func (c *routeCompiler) leaseLoss() {
-	d, r := c.doc, c.route
-	r.OnLeaseLoss = d.OnLeaseLoss
+	c.route.OnLeaseLoss = read[policy.LeaseLoss](c.doc, "on_lease_loss")
 	word, most := c.key("on_lease_loss"), c.key("lease_loss_max")
-	stale := d.OnLeaseLoss == policy.LeaseLossServeStale
+	stale, bound := c.route.OnLeaseLoss == policy.LeaseLossServeStale, c.doc.duration("lease_loss_max")
 	switch {
 	case c.spoiled(word) || c.spoiled(most):
 		return
@@ -97,17 +90,17 @@ func (c *routeCompiler) leaseLoss() {
 	case !c.wrote("lease_loss_max"):
 		c.problem(word, "serve_stale needs a bound; write lease_loss_max: 60s, the oldest purge that clients may miss")
 	case c.wroteBelow("valkey"):
-		c.warn(word, "an instance that is cut off from Valkey serves copies for up to %s whatever was purged meanwhile: what a purge or a write promises on this route excludes such instances", d.LeaseLossMax)
+		c.warn(word, "an instance that is cut off from Valkey serves copies for up to %s whatever was purged meanwhile: what a purge or a write promises on this route excludes such instances", bound)
 	default:
 		c.warn(word, "has no effect without valkey: this process runs alone, and hears of every purge")
 	}
-	if stale {
-		r.LeaseLossMax = c.positive(most, d.LeaseLossMax, 0)
-	}
+	c.route.LeaseLossMax = c.doc.duration("lease_loss_max")
 }
 
 // limits compiles how many requests wait for one fill, and for how long.
-func (c *routeCompiler) limits() {
-	c.route.MaxWaiters = c.atLeastOne(c.key("max_waiters"), c.doc.MaxWaiters, c.route.MaxWaiters)
-	c.route.WaitTimeout = c.positive(c.key("wait_timeout"), c.doc.WaitTimeout, c.route.WaitTimeout)
+func (c *routeCompiler) limits(timeout time.Duration) {
+	c.route.MaxWaiters = c.doc.number("max_waiters")
+	if c.route.Caches { // a request should not wait longer than the fill may take
+		c.route.WaitTimeout = c.durationOr(c.doc, "wait_timeout", timeout)
+	}
 }

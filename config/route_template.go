@@ -10,15 +10,17 @@ import (
 // templates compiles the names under which the route's copies are purged.
 func (c *routeCompiler) templates() {
 	if c.wrote("key") {
-		c.route.Key, _ = c.copyTemplate(c.key("key"), c.doc.Key)
+		c.route.Key, _ = c.copyTemplate(c.key("key"), c.doc.text("key"))
 	}
-	for i, text := range c.doc.Tags {
+	for i, text := range c.doc.list("tags") {
 		if t, ok := c.copyTemplate(index(c.key("tags"), i), text); ok {
 			c.route.Tags = append(c.route.Tags, t)
 		}
 	}
 	slices.Sort(c.route.Headers)
 	slices.Sort(c.route.Cookies)
+	c.doc.setInForce("headers", c.route.Headers)
+	c.doc.setInForce("cookies", c.route.Cookies)
 	if len(c.route.Headers) > maxKeyed || len(c.route.Cookies) > maxKeyed {
 		c.problem(c.path, "keys more than %d headers or cookies; name fewer", maxKeyed)
 	}

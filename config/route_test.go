@@ -1,7 +1,9 @@
 package config
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -113,6 +115,29 @@ func TestStoreDown(t *testing.T) {
 		s := mustLoad(t, oneUpstream+"routes: [{name: a, match: /, policy: "+text+"}]")
 		if got := s.Routes[0].RefusesWrites; got != want {
 			t.Errorf("%s: refuses writes: %v", text, got)
+		}
+	}
+}
+
+// A key is an error where the route's policy does not heed it, and no error of this kind where it does.
+func TestUnheededKeys(t *testing.T) {
+	samples := map[string]string{
+		"text": "x", "true or false": "true", "number": "1", "duration": "1s", "share": "50%", "list": "[x]", "list, or all": "[x]", "section": "{}",
+	}
+	for _, k := range routeKeys {
+		for _, kind := range kinds {
+			value := samples[k.is.called]
+			if k.is.words != nil {
+				value = k.is.words[0]
+			}
+			if k.heededBy == nil {
+				continue
+			}
+			_, err := load1(t, fmt.Sprintf("%sroutes: [{name: a, match: [GET /, PUT /], policy: %s, %s: %s}]", oneUpstream, kind.name, k.name, value))
+			refused := fmt.Sprintf("routes[0].%s: has no effect with policy: %s; remove it, or use policy: ", k.name, kind.name)
+			if got := strings.Contains(fmt.Sprint(err), refused); got == slices.Contains(k.heededBy, kind.value) {
+				t.Errorf("%s with %s: %v", k.name, kind.name, err)
+			}
 		}
 	}
 }

@@ -25,22 +25,25 @@ const maxKeyed = 64
 
 // query compiles which query parameters are keyed. Where only exclude is written, the rest is keyed.
 func (c *routeCompiler) query() {
-	q, at := c.doc.Query, c.key("query")
-	c.route.Query = policy.Query{Include: q.Include, Exclude: q.Exclude, Sort: q.Sort, Unlisted: q.Unlisted}
-	if len(q.Include) == 0 && len(q.Exclude) > 0 && !c.has(join(at, "unlisted")) {
-		c.route.Query.Unlisted = policy.UnlistedKey
+	doc, at := c.doc.section("query"), c.key("query")
+	q := policy.Query{Include: doc.list("include"), Exclude: doc.list("exclude"), Sort: doc.flag("sort"), Unlisted: read[policy.Unlisted](doc, "unlisted")}
+	wrote := c.has(doc.at("unlisted"))
+	if len(q.Include) == 0 && len(q.Exclude) > 0 && !wrote {
+		q.Unlisted = policy.UnlistedKey
+		doc.setInForce("unlisted", q.Unlisted)
 	}
-	c.parameterNames(join(at, "include"), q.Include)
-	c.parameterNames(join(at, "exclude"), q.Exclude)
+	c.route.Query = q
+	c.parameterNames(doc.at("include"), q.Include)
+	c.parameterNames(doc.at("exclude"), q.Exclude)
 	for i, excluded := range q.Exclude {
 		for _, included := range q.Include {
 			if overlap(excluded, included) {
-				c.problem(index(join(at, "exclude"), i), "%s overlaps with %s in include; a parameter is either kept or dropped, remove one",
+				c.problem(index(doc.at("exclude"), i), "%s overlaps with %s in include; a parameter is either kept or dropped, remove one",
 					quote(excluded), quote(included))
 			}
 		}
 	}
-	if c.wrote("query") && len(q.Include)+len(q.Exclude) == 0 && !c.has(join(at, "unlisted")) && !c.spoiled(join(at, "unlisted")) {
+	if c.wrote("query") && len(q.Include)+len(q.Exclude) == 0 && !wrote && !c.spoiled(doc.at("unlisted")) {
 		c.problem(at, "names no parameters; write include:, exclude: or unlisted:, or remove it")
 	}
 }
@@ -86,11 +89,11 @@ func keyed(q policy.Query, name string) bool {
 
 // variant compiles the request headers and cookies that are part of the storage key.
 func (c *routeCompiler) variant() {
-	c.route.ForwardHeaders, c.route.OnUnlisted = c.doc.ForwardHeaders, c.doc.Unlisted
-	if c.doc.ForwardHeaders == policy.ForwardAll && c.wrote("unlisted_headers") {
+	c.route.ForwardHeaders, c.route.OnUnlisted = read[policy.Forwarding](c.doc, "forward_headers"), read[policy.Unlisted](c.doc, "unlisted_headers")
+	if c.route.ForwardHeaders == policy.ForwardAll && c.wrote("unlisted_headers") {
 		c.problem(c.key("unlisted_headers"), "has no effect with forward_headers: all; remove one of them")
 	}
-	for i, name := range c.doc.Headers {
+	for i, name := range c.doc.list("headers") {
 		at := index(c.key("headers"), i)
 		canonical := http.CanonicalHeaderKey(name)
 		switch {
@@ -101,7 +104,7 @@ func (c *routeCompiler) variant() {
 			c.problem(at, "%s cannot tell copies apart; remove it", canonical)
 		case slices.Contains(c.route.Headers, canonical):
 			c.problem(at, "%s is there twice; remove one", canonical)
-		case canonical == "Accept-Encoding" && c.doc.Compression != httpcache.Identity:
+		case canonical == "Accept-Encoding" && read[httpcache.Coding](c.doc, "compression") != httpcache.Identity:
 			c.problem(at, "has no effect with compression: the origin is asked for answers without a coding; remove one of them")
 		default:
 			c.route.Headers = append(c.route.Headers, canonical)
@@ -114,7 +117,7 @@ func (c *routeCompiler) variant() {
 			c.route.Headers = declare(c.route.Headers, name)
 		}
 	}
-	for i, name := range c.doc.Cookies {
+	for i, name := range c.doc.list("cookies") {
 		at := index(c.key("cookies"), i)
 		if c.cookieName(at, name) {
 			c.route.Cookies = declare(c.route.Cookies, name)
@@ -135,7 +138,7 @@ func (c *routeCompiler) cookieName(path, name string) bool {
 
 // ignoredHeaders compiles the request headers that the route declares not to matter.
 func (c *routeCompiler) ignoredHeaders() {
-	for i, name := range c.doc.IgnoreHeaders {
+	for i, name := range c.doc.list("ignore_headers") {
 		at := index(c.key("ignore_headers"), i)
 		prefix, family := strings.CutSuffix(name, "*")
 		canonical := http.CanonicalHeaderKey(prefix)
@@ -160,14 +163,40 @@ func (c *routeCompiler) ignoredHeaders() {
 			c.route.IgnoreHeaders = declare(c.route.IgnoreHeaders, canonical)
 		}
 	}
+	c.doc.setInForce("ignore_headers", c.route.IgnoreHeaders)
 }
 
 // relaxations compiles what a route does less strictly than RFC 9111. Each of them is warned about.
 func (c *routeCompiler) relaxations() {
-	d, r := c.doc, c.route
+	r := c.route
 	c.ignoredHeaders()
-	r.IgnoreAllCookies, r.StripSetCookie, r.ShareAuthorized = d.IgnoreCookies.all, d.StripSetCookie, d.ShareAuthorized
-	for i, name := range d.IgnoreCookies.names {
+	c.ignoredCookies()
+	r.StripSetCookie, r.ShareAuthorized = c.doc.flag("strip_set_cookie"), c.doc.flag("share_authorized")
+	for i, word := range c.doc.list("override") {
+		at := index(c.key("override"), i)
+		if c.spoiled(at) {
+			continue
+		}
+		one, err := pick(word, overrides)
+		if err != nil {
+			c.problem(at, "%s %w", quote(word), err)
+		}
+		r.Override |= one
+	}
+	c.doc.setInForce("override", overrideNames(r.Override))
+	if r.StripSetCookie && r.Override.Has(policy.OverrideSetCookie) {
+		c.problem(c.key("strip_set_cookie"), "contradicts override: [set-cookie], which keeps the cookies; remove one")
+	}
+	const lifetime = policy.OverrideMaxAge | policy.OverrideSMaxAge | policy.OverrideExpires
+	if r.Override&lifetime != 0 && !c.wrote("ttl") && !c.spoiled(c.key("ttl")) {
+		c.problem(c.key("override"), "takes the origin's lifetime away and puts none in its place; write ttl: as well")
+	}
+}
+
+func (c *routeCompiler) ignoredCookies() {
+	r, ignored := c.route, read[listOrAll](c.doc, "ignore_cookies")
+	r.IgnoreAllCookies = ignored.all
+	for i, name := range ignored.names {
 		at := index(c.key("ignore_cookies"), i)
 		switch {
 		case !c.cookieName(at, name):
@@ -179,24 +208,7 @@ func (c *routeCompiler) relaxations() {
 	}
 	slices.Sort(r.IgnoreCookies)
 	r.IgnoreCookies = slices.Compact(r.IgnoreCookies)
-	for i, word := range d.Override {
-		at := index(c.key("override"), i)
-		var one policy.Override
-		if c.spoiled(at) {
-			continue
-		}
-		if err := pick(&one, word, overrides); err != nil {
-			c.problem(at, "%s %w", quote(word), err)
-		}
-		r.Override |= one
-	}
-	if r.StripSetCookie && r.Override.Has(policy.OverrideSetCookie) {
-		c.problem(c.key("strip_set_cookie"), "contradicts override: [set-cookie], which keeps the cookies; remove one")
-	}
-	const lifetime = policy.OverrideMaxAge | policy.OverrideSMaxAge | policy.OverrideExpires
-	if r.Override&lifetime != 0 && !c.wrote("ttl") && !c.spoiled(c.key("ttl")) {
-		c.problem(c.key("override"), "takes the origin's lifetime away and puts none in its place; write ttl: as well")
-	}
+	c.doc.setInForce("ignore_cookies", listOrAll{ignored.all, r.IgnoreCookies})
 }
 
 // cautions warns about everything in the route that is less safe than the default.
@@ -205,7 +217,7 @@ func (c *routeCompiler) cautions() {
 	if !r.Caches || c.at(c.path).source != "" { // without a file there is nothing to reconsider
 		return
 	}
-	c.caution(r.Override != 0, "override", "the origin's word on caching is not heeded ("+strings.Join(c.doc.Override, ", ")+"); be sure that no answer of this route is personal")
+	c.caution(r.Override != 0, "override", "the origin's word on caching is not heeded ("+strings.Join(c.doc.list("override"), ", ")+"); be sure that no answer of this route is personal")
 	c.caution(len(r.IgnoreHeaders) > 0, "ignore_headers", "requests with these headers share copies, and the origin does not see the headers on a fill ("+strings.Join(r.IgnoreHeaders, ", ")+"); be sure that no answer depends on them")
 	c.caution(r.OnUnlisted == policy.UnlistedDrop, "unlisted_headers", "requests share copies whatever headers they bring, and the origin does not see them on a fill; be sure that no answer depends on who asks")
 	c.caution(r.IgnoreAllCookies || len(r.IgnoreCookies) > 0, "ignore_cookies", "requests with these cookies share copies, and the origin does not see the cookies on a fill; be sure that no answer depends on them")

@@ -3,20 +3,27 @@ package config
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"cacheproxy/policy"
 )
 
 // writes compiles what a write does to copies.
-func (c *routeCompiler) writes() {
-	c.route.OnWrite, c.route.FailedWrite = c.doc.OnWrite, c.doc.FailedWrite
+func (c *routeCompiler) writes(timeout time.Duration) {
+	r := c.route
+	r.OnWrite, r.FailedWrite = read[policy.OnWrite](c.doc, "on_write"), read[policy.FailedWrite](c.doc, "failed_writes")
 	if c.wrote("store_down") {
-		c.route.RefusesWrites = c.doc.StoreDown == storeDownReject
+		r.RefusesWrites = read[storeDown](c.doc, "store_down") == storeDownReject
+	}
+	if r.RefusesWrites {
+		c.doc.setInForce("store_down", storeDownReject)
 	}
 	c.onWrite(c.key("on_write"))
-	c.route.FenceHold = c.positive(c.key("fence_hold"), c.doc.FenceHold, c.route.FenceHold)
+	c.doc.setInForce("on_write", r.OnWrite)
+	// A fence must outlast a write whose outcome is unknown, which the origin may still carry out after its timeout.
+	r.FenceHold = c.durationOr(c.doc, "fence_hold", 2*timeout)
 	if c.wrote("invalidates") {
-		c.route.Invalidates = c.invalidates(c.key("invalidates"))
+		r.Invalidates = c.invalidates(c.doc.section("invalidates"))
 	}
 }
 
@@ -24,7 +31,7 @@ func (c *routeCompiler) writes() {
 // are kept by RFC 9110 §9.3.3 alone, where nothing was configured, and nowhere else. That is no error, since a route without
 // the copy does all that it promises.
 func (c *routeCompiler) onWrite(at string) {
-	kind, stores := c.route.Policy, c.doc.OnWrite == policy.OnWriteStore
+	kind, stores := c.route.Policy, c.route.OnWrite == policy.OnWriteStore
 	switch {
 	case !c.has(at) || c.at(at).source != "" || !c.has(c.key("policy")):
 	case !c.route.Caches:
@@ -37,8 +44,8 @@ func (c *routeCompiler) onWrite(at string) {
 	}
 }
 
-func (c *routeCompiler) invalidates(at string) *policy.Invalidates {
-	inv := c.targets(at, &c.doc.Invalidates.targetsDoc)
+func (c *routeCompiler) invalidates(doc *Part) *policy.Invalidates {
+	at, inv := doc.path, c.targets(doc)
 	templates := slices.Concat(inv.Keys, inv.Tags, inv.URLs, inv.Prefixes)
 	usesBody := slices.ContainsFunc(templates, policy.Template.UsesBody)
 	mayMiss := slices.ContainsFunc(templates, func(t policy.Template) bool { return !dependable(t) })
@@ -48,7 +55,7 @@ func (c *routeCompiler) invalidates(at string) *policy.Invalidates {
 	case wrote && !mayMiss:
 		c.problem(other, "has no effect: no template of invalidates names {body...}, {query...}, {header...} or {cookie...}; remove it")
 	case wrote:
-		inv.Otherwise = c.targets(other, &c.doc.Invalidates.Otherwise)
+		inv.Otherwise = c.targets(doc.section("otherwise"))
 		for _, t := range slices.Concat(inv.Otherwise.Keys, inv.Otherwise.Tags, inv.Otherwise.URLs, inv.Otherwise.Prefixes) {
 			if !dependable(t) {
 				c.problem(other, "%s may be as impossible to fill in as what it stands in for; name routes, tags or prefixes, with wildcards at most", quote(t.String()))
@@ -64,16 +71,16 @@ func (c *routeCompiler) invalidates(at string) *policy.Invalidates {
 }
 
 // targets compiles one list of what a write makes unusable.
-func (c *routeCompiler) targets(path string, doc *targetsDoc) *policy.Invalidates {
+func (c *routeCompiler) targets(doc *Part) *policy.Invalidates {
 	inv := &policy.Invalidates{
-		Keys:     c.targetTemplates(join(path, "keys"), doc.Keys, anyForm),
-		Tags:     c.targetTemplates(join(path, "tags"), doc.Tags, anyForm),
-		URLs:     c.targetTemplates(join(path, "urls"), doc.URLs, urlForm),
-		Prefixes: c.targetTemplates(join(path, "prefixes"), doc.Prefixes, prefixForm),
-		Routes:   c.targetRoutes(join(path, "routes"), doc.Routes),
+		Keys:     c.targetTemplates(doc, "keys", anyForm),
+		Tags:     c.targetTemplates(doc, "tags", anyForm),
+		URLs:     c.targetTemplates(doc, "urls", urlForm),
+		Prefixes: c.targetTemplates(doc, "prefixes", prefixForm),
+		Routes:   c.targetRoutes(doc),
 	}
-	if len(doc.Keys)+len(doc.Tags)+len(doc.URLs)+len(doc.Prefixes)+len(doc.Routes) == 0 && !c.spoiledBelow(path) {
-		c.problem(path, "names nothing; write keys:, tags:, urls:, prefixes: or routes:, or remove it")
+	if doc.there = true; len(doc.view()) == 0 && !c.spoiledBelow(doc.path) {
+		c.problem(doc.path, "names nothing; write keys:, tags:, urls:, prefixes: or routes:, or remove it")
 	}
 	return inv
 }
@@ -88,9 +95,9 @@ func (c *routeCompiler) spoiledBelow(path string) bool {
 	return false
 }
 
-func (c *routeCompiler) targetTemplates(path string, list texts, wrong func(string) string) (templates []policy.Template) {
-	for i, text := range list {
-		at := index(path, i)
+func (c *routeCompiler) targetTemplates(doc *Part, name string, wrong func(string) string) (templates []policy.Template) {
+	for i, text := range doc.list(name) {
+		at := index(doc.at(name), i)
 		if fault := wrong(text); fault != "" && !c.spoiled(at) {
 			c.spoil(at, "%s %s", quote(text), fault)
 		}
@@ -102,15 +109,16 @@ func (c *routeCompiler) targetTemplates(path string, list texts, wrong func(stri
 }
 
 // targetRoutes checks that routes exist and keep copies.
-func (c *routeCompiler) targetRoutes(path string, list texts) []string {
+func (c *routeCompiler) targetRoutes(doc *Part) []string {
+	list := doc.list("routes")
 	for i, name := range list {
-		at := index(path, i)
-		found := slices.IndexFunc(c.docs, func(d routeDoc) bool { return d.Name == name })
+		at := index(doc.at("routes"), i)
+		found := slices.IndexFunc(c.docs, func(d *Part) bool { return d.text("name") == name })
 		switch {
 		case c.spoiled(at):
 		case found < 0:
 			c.problem(at, "%s is not a route%s", quote(name), c.routeHint(name))
-		case !presetOf(c.docs[found].Policy).Caches && c.has(index("routes", found)+".policy"):
+		case !preset(read[policy.Kind](c.docs[found], "policy")).Caches && c.has(c.docs[found].at("policy")):
 			c.problem(at, "%s is a bypass route and never has copies; remove it", quote(name))
 		}
 	}
@@ -120,7 +128,7 @@ func (c *routeCompiler) targetRoutes(path string, list texts) []string {
 func (c *routeCompiler) routeHint(name string) string {
 	var known []string
 	for _, d := range c.docs {
-		known = append(known, d.Name)
+		known = append(known, d.text("name"))
 	}
 	if near := nearest(name, known); near != "" {
 		return "; did you mean " + near + "?"

@@ -1,10 +1,11 @@
 package config
 
 import (
+	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"regexp"
-	"slices"
 	"strconv"
 )
 
@@ -15,22 +16,23 @@ const minToken = 16
 var nameForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
 // server compiles everything outside upstreams and routes.
-func (l *loader) server(doc *document, s *Snapshot) {
-	l.address("listen", doc.Listen)
-	s.Listen, s.DrainDelay, s.CacheStatusKey = doc.Listen, doc.DrainDelay, doc.CacheStatusKey
-	s.ReusePort, s.ShutdownTimeout = doc.ReusePort, doc.ShutdownTimeout
-	s.Limits, s.MaxBody = l.limits(doc.Limits), int64(doc.Limits.MaxBody)
-	s.TLS, s.H2C = l.tls(doc), doc.H2C
-	s.TrustedProxies = l.trustedProxies(doc.TrustedProxies)
-	s.Admin = l.admin(doc)
-	s.Log = Log{doc.Log.Format, doc.Log.Level, float64(doc.Log.Hits), float64(doc.Log.Others)}
-	s.Tracing = l.tracing(doc.Tracing)
-	s.Memory = l.memory(doc.Memory)
-	s.Valkey = l.valkey(&doc.Valkey)
-	if doc.CacheStatusKey {
+func (l *loader) server(doc *Part, s *Snapshot) {
+	log := doc.section("log")
+	l.address("listen", doc.text("listen"))
+	s.Listen, s.DrainDelay, s.CacheStatusKey = doc.text("listen"), doc.duration("drain_delay"), doc.flag("cache_status_key")
+	s.ShutdownTimeout = doc.duration("shutdown_timeout")
+	s.Limits, s.MaxBody = l.limits(doc.section("limits")), doc.section("limits").bytes("max_body")
+	s.TLS, s.H2C = l.tls(doc), doc.flag("h2c")
+	s.TrustedProxies = l.trustedProxies(doc)
+	s.Admin = l.admin(doc.section("admin"), s.Listen)
+	s.Log = Log{read[LogFormat](log, "format"), read[slog.Level](log, "level"), log.share("hits"), log.share("others")}
+	s.Tracing = l.tracing(doc.section("tracing"))
+	s.Memory = l.memory(doc.section("memory"))
+	s.Valkey = l.valkey(doc.section("valkey"))
+	if s.CacheStatusKey {
 		l.warn("cache_status_key", "shows storage keys to every client in Cache-Status; remove it unless you are debugging")
 	}
-	if doc.ReusePort {
+	if doc.flag("reuse_port") {
 		l.warn("reuse_port", "has no effect, and the next release refuses it; remove it. To restart without losing a request let the service manager keep the socket (LISTEN_FDS), or stop one of several instances at a time")
 	}
 }
@@ -51,9 +53,9 @@ func (l *loader) address(path, text string) (host string) {
 	return host
 }
 
-func (l *loader) trustedProxies(list texts) []netip.Prefix {
+func (l *loader) trustedProxies(doc *Part) []netip.Prefix {
 	var prefixes []netip.Prefix
-	for i, text := range list {
+	for i, text := range doc.list("trusted_proxies") {
 		at := index("trusted_proxies", i)
 		if l.spoiled(at) {
 			continue
@@ -68,7 +70,15 @@ func (l *loader) trustedProxies(list texts) []netip.Prefix {
 		}
 		prefixes = append(prefixes, prefix)
 	}
+	doc.setInForce("trusted_proxies", texted(prefixes))
 	return prefixes
+}
+
+func texted[T fmt.Stringer](list []T) (texts []string) {
+	for _, one := range list {
+		texts = append(texts, one.String())
+	}
+	return texts
 }
 
 func parsePrefix(text string) (netip.Prefix, error) {
@@ -79,16 +89,16 @@ func parsePrefix(text string) (netip.Prefix, error) {
 	return prefix.Masked(), err
 }
 
-func (l *loader) admin(doc *document) Admin {
-	host := l.address("admin.listen", doc.Admin.Listen)
-	a := Admin{Listen: doc.Admin.Listen, TLS: l.listenerTLS("admin.tls", doc.Admin.TLS)}
-	for i, token := range doc.Admin.Tokens {
-		a.Tokens = append(a.Tokens, l.token(index("admin.tokens", i), token, a.Tokens))
+func (l *loader) admin(doc *Part, clients string) Admin {
+	a := Admin{Listen: doc.text("listen"), TLS: l.listenerTLS(doc.section("tls"))}
+	host := l.address("admin.listen", a.Listen)
+	for _, token := range doc.sections("tokens") {
+		a.Tokens = append(a.Tokens, l.token(token, a.Tokens))
 	}
 	if len(a.Tokens) == 0 && !loopback(host) && !l.spoiled("admin.listen") && !l.spoiled("admin.tokens") {
 		l.problem("admin.listen", "%s can be reached from other machines, which needs admin.tokens; write them, or listen on 127.0.0.1", quote(a.Listen))
 	}
-	if a.Listen == doc.Listen && !l.spoiled("listen") && !portZero(a.Listen) {
+	if a.Listen == clients && !l.spoiled("listen") && !portZero(a.Listen) {
 		l.problem("admin.listen", "is the address of listen; give the admin listener one of its own, such as 127.0.0.1:8081")
 	}
 	return a
@@ -109,60 +119,74 @@ var permissions = []choice[Permission]{
 	{"purge", AllowPurge}, {"mode", AllowMode}, {"read", AllowRead}, {"all", AllowAll},
 }
 
-func (l *loader) token(path string, doc tokenDoc, others []Token) Token {
-	t := Token{Name: doc.Name, Secret: Secret(doc.Token)}
-	l.name(join(path, "name"), doc.Name, "ci")
-	at := join(path, "token")
+func (l *loader) token(doc *Part, others []Token) Token {
+	t := Token{Name: l.name(doc, "ci"), Secret: Secret(doc.text("token"))}
+	at := doc.at("token")
 	switch {
 	case l.spoiled(at):
-	case doc.Token == "":
+	case t.Secret == "":
 		l.problem(at, "is missing; write token: \"${file:/run/secrets/token}\"")
-	case len(doc.Token) < minToken:
+	case len(t.Secret) < minToken:
 		l.problem(at, "is shorter than %d characters; make one with: openssl rand -hex 32", minToken)
 	}
 	for _, other := range others {
 		if other.Name == t.Name && t.Name != "" {
-			l.problem(join(path, "name"), "%s is another token's name; give each its own", quote(t.Name))
+			l.problem(doc.at("name"), "%s is another token's name; give each its own", quote(t.Name))
 		}
 		if other.Secret == t.Secret && t.Secret != "" {
 			l.problem(at, "is the same as token %s has; give each its own", quote(other.Name))
 		}
 	}
-	at = join(path, "allow")
-	if len(doc.Allow) == 0 && !l.spoiled(at) {
-		l.problem(at, "is missing; write allow: [purge], or any of purge, mode, read, all")
-	}
-	for i, word := range doc.Allow {
-		if at := index(at, i); !l.spoiled(at) {
-			var one Permission
-			if err := pick(&one, word, permissions); err != nil {
-				l.problem(at, "%s %w", quote(word), err)
-			}
-			t.Allow |= one
-		}
-	}
+	t.Allow = l.permissions(doc)
 	return t
 }
 
-// name checks a name that must be there.
-func (l *loader) name(path, text, example string) {
-	switch {
-	case l.spoiled(path):
-	case text == "":
-		l.problem(path, "is missing; write name: %s", example)
-	case !nameForm.MatchString(text):
-		l.spoil(path, "%s is not a name; use up to 64 letters, digits, dots, dashes and underscores, such as %s", quote(text), example)
+func (l *loader) permissions(doc *Part) (allowed Permission) {
+	words, at := doc.list("allow"), doc.at("allow")
+	if len(words) == 0 && !l.spoiled(at) {
+		l.problem(at, "is missing; write allow: [purge], or any of purge, mode, read, all")
 	}
+	for i, word := range words {
+		if at := index(at, i); !l.spoiled(at) {
+			one, err := pick(word, permissions)
+			if err != nil {
+				l.problem(at, "%s %w", quote(word), err)
+			}
+			allowed |= one
+		}
+	}
+	var shown []string
+	for _, p := range permissions {
+		if allowed.Has(p.value) && (p.value == AllowAll || allowed != AllowAll) {
+			shown = append(shown, p.name)
+		}
+	}
+	doc.setInForce("allow", shown)
+	return allowed
+}
+
+// name is the name of an entry of a list, which must be there.
+func (l *loader) name(p *Part, example string) string {
+	text, at := p.text("name"), p.at("name")
+	switch {
+	case l.spoiled(at):
+	case text == "":
+		l.problem(at, "is missing; write name: %s", example)
+	case !nameForm.MatchString(text):
+		l.spoil(at, "%s is not a name; use up to 64 letters, digits, dots, dashes and underscores, such as %s", quote(text), example)
+	}
+	return text
 }
 
 // duplicates reports names that are taken, with the line of the first.
-func (l *loader) duplicates(path, what string, names []string) {
-	for i, name := range names {
-		first := slices.Index(names, name)
-		if first == i || name == "" {
-			continue
+func (l *loader) duplicates(list []*Part, what string) {
+	first := map[string]*Part{}
+	for _, p := range list {
+		name := p.text("name")
+		if before := first[name]; before == nil {
+			first[name] = p
+		} else if name != "" {
+			l.problem(p.at("name"), "%s is the name of the %s on line %d; rename one of them", quote(name), what, l.at(before.at("name")).line)
 		}
-		l.problem(join(index(path, i), "name"), "%s is the name of the %s on line %d; rename one of them", quote(name), what,
-			l.at(join(index(path, first), "name")).line)
 	}
 }

@@ -18,7 +18,6 @@ type Snapshot struct {
 	TLS             *TLS           // nil: plain HTTP
 	H2C             bool           // HTTP/2 without TLS on the data listener
 	TrustedProxies  []netip.Prefix // whose X-Forwarded-* and Forwarded are believed
-	ReusePort       bool           // has no effect; it is shown as it was written
 	DrainDelay      time.Duration  // from SIGTERM, or not ready, to the end of accepting
 	ShutdownTimeout time.Duration  // from the end of accepting to cutting off what is still at work
 	Limits          server.Limits  // of the data listener
@@ -41,9 +40,9 @@ type Snapshot struct {
 	// Sources are the files that it was made of.
 	Sources Sources
 
-	text     []byte    // of the file
-	doc      *document // for what is shown as it was written
-	settings settings  // what the document came to
+	text     []byte   // of the file
+	doc      *Part    // for what is shown
+	settings settings // what the document came to
 }
 
 // Admin is the operator's listener.

@@ -22,48 +22,51 @@ type TLS struct {
 	MinVersion  uint16 // tls.VersionTLS12 or tls.VersionTLS13
 }
 
-// tlsVersion is a version that a listener may demand.
-type tlsVersion uint16
+var tlsVersions = []choice[uint16]{{"1.2", tls.VersionTLS12}, {"1.3", tls.VersionTLS13}}
 
-var tlsVersions = []choice[tlsVersion]{{"1.2", tls.VersionTLS12}, {"1.3", tls.VersionTLS13}}
-
-func (l *loader) tls(doc *document) *TLS {
-	t := l.listenerTLS("tls", doc.TLS)
-	if doc.H2C && t != nil {
+func (l *loader) tls(doc *Part) *TLS {
+	t := l.listenerTLS(doc.section("tls"))
+	if doc.flag("h2c") && t != nil {
 		l.problem("h2c", "is HTTP/2 without TLS, but tls is set, which brings HTTP/2 by itself; remove one of them")
 	}
 	return t
 }
 
-// listenerTLS is the section at path; nil where there is none.
-func (l *loader) listenerTLS(path string, doc tlsDoc) *TLS {
-	if doc.Cert == "" && doc.Key == "" {
-		if l.has(path) || l.has(join(path, "min_version")) {
-			l.problem(path, "names no files; write cert: and key:, or remove tls")
+// listenerTLS is the section; nil where there is none.
+func (l *loader) listenerTLS(doc *Part) *TLS {
+	if doc.text("cert") == "" && doc.text("key") == "" {
+		if l.has(doc.path) || l.has(doc.at("min_version")) {
+			l.problem(doc.path, "names no files; write cert: and key:, or remove tls")
 		}
 		return nil
 	}
-	t := &TLS{Cert: l.resolvePath(doc.Cert), Key: l.resolvePath(doc.Key), MinVersion: uint16(doc.MinVersion)}
-	if pair := l.pair(path, doc.Cert, doc.Key); pair != nil {
+	t := &TLS{Cert: l.resolvePath(doc.text("cert")), Key: l.resolvePath(doc.text("key")), MinVersion: read[uint16](doc, "min_version")}
+	if pair := l.pair(doc); pair != nil {
 		t.Certificate = *pair
+	}
+	doc.there = true
+	doc.setInForce("cert", t.Cert)
+	doc.setInForce("key", t.Key)
+	if leaf := t.Certificate.Leaf; leaf != nil {
+		doc.beside["key"] = []Field{{"subject", leaf.Subject.String()}, {"expires", leaf.NotAfter}}
 	}
 	return t
 }
 
-// pair reads the certificate chain and the key that the section at path names; nil, and a problem, where it cannot.
-func (l *loader) pair(path, certFile, keyFile string) *tls.Certificate {
-	certAt, keyAt := join(path, "cert"), join(path, "key")
+// pair reads the certificate chain and the key that a section names; nil, and a problem, where it cannot.
+func (l *loader) pair(doc *Part) *tls.Certificate {
+	certAt, keyAt := doc.at("cert"), doc.at("key")
 	switch {
 	case l.spoiled(certAt) || l.spoiled(keyAt):
 		return nil
-	case keyFile == "":
+	case doc.text("key") == "":
 		l.problem(certAt, "has no %s beside it; write key: server.key", keyAt)
 		return nil
-	case certFile == "":
+	case doc.text("cert") == "":
 		l.problem(keyAt, "has no %s beside it; write cert: server.pem", certAt)
 		return nil
 	}
-	chain, key := l.pem(certAt, certFile), l.pem(keyAt, keyFile)
+	chain, key := l.pem(certAt, doc.text("cert")), l.pem(keyAt, doc.text("key"))
 	if chain == nil || key == nil {
 		return nil
 	}

@@ -16,8 +16,9 @@ type Tracing struct {
 }
 
 // tracing compiles the section; nil: no traces.
-func (l *loader) tracing(doc tracingDoc) *Tracing {
-	if doc.Endpoint == "" {
+func (l *loader) tracing(doc *Part) *Tracing {
+	endpoint, headers := doc.text("endpoint"), read[map[string]string](doc, "headers")
+	if endpoint == "" {
 		for _, path := range []string{"tracing", "tracing.sample", "tracing.service", "tracing.headers"} {
 			if l.has(path) && !l.spoiled("tracing.endpoint") {
 				l.problem(path, "has no tracing.endpoint beside it; write endpoint: http://127.0.0.1:4318, or remove tracing")
@@ -26,8 +27,8 @@ func (l *loader) tracing(doc tracingDoc) *Tracing {
 		}
 		return nil
 	}
-	t := &Tracing{Sample: float64(doc.Sample), Service: doc.Service, Headers: map[string]Secret{}}
-	u, err := url.Parse(doc.Endpoint)
+	t := &Tracing{Sample: doc.share("sample"), Service: doc.text("service"), Headers: map[string]Secret{}}
+	u, err := url.Parse(endpoint)
 	switch {
 	case err != nil || (u.Scheme != "http" && u.Scheme != "https") || !hostForm.MatchString(u.Host):
 		// The parser's own error would repeat a password.
@@ -35,13 +36,13 @@ func (l *loader) tracing(doc tracingDoc) *Tracing {
 	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
 		l.spoil("tracing.endpoint", "has more than host and path; write http://127.0.0.1:4318, and credentials under tracing.headers")
 	}
-	t.Endpoint = u
-	if doc.Service == "" && !l.spoiled("tracing.service") {
+	t.Endpoint, doc.there = u, true
+	if t.Service == "" && !l.spoiled("tracing.service") {
 		l.problem("tracing.service", "is empty; write a name for your traces to be found by, or remove it")
 	}
-	for _, name := range slices.Sorted(maps.Keys(doc.Headers)) {
+	for _, name := range slices.Sorted(maps.Keys(headers)) {
 		at := join("tracing.headers", name)
-		switch value := doc.Headers[name]; {
+		switch value := headers[name]; {
 		case l.spoiled(at):
 		case !token.MatchString(name):
 			l.problem(at, "is not the name of a header field; write Authorization: \"Bearer ${file:/run/secrets/token}\"")

@@ -3,6 +3,7 @@ package config
 import (
 	"net/url"
 	"regexp"
+	"strings"
 	"time"
 
 	"cacheproxy/policy"
@@ -12,77 +13,75 @@ import (
 // hostForm is a Host as it may be sent: a name or an address, and perhaps a port (RFC 9110 §7.2).
 var hostForm = regexp.MustCompile(`^([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?$`)
 
-func (l *loader) upstreams(list []upstreamDoc) []upstream.Options {
+func (l *loader) upstreams(list []*Part) []upstream.Options {
 	if len(list) == 0 && !l.spoiled("upstreams") && !l.spoiled("") {
 		l.problem("upstreams", "is missing or empty; write at least one: - {name: api, url: \"http://127.0.0.1:9000\"}")
 	}
 	options := make([]upstream.Options, len(list))
-	taken := make([]string, len(list))
-	for i := range list {
-		options[i] = l.upstream(index("upstreams", i), &list[i])
-		taken[i] = list[i].Name
+	for i, doc := range list {
+		options[i] = l.upstream(doc)
 	}
-	l.duplicates("upstreams", "upstream", taken)
+	l.duplicates(list, "upstream")
 	return options
 }
 
-func (l *loader) upstream(path string, doc *upstreamDoc) upstream.Options {
-	l.name(join(path, "name"), doc.Name, "api")
+func (l *loader) upstream(doc *Part) upstream.Options {
 	o := upstream.Options{
-		Name:         doc.Name,
-		Timeout:      l.positive(join(path, "timeout"), doc.Timeout, upstream.DefaultTimeout),
-		ReadTimeout:  l.positive(join(path, "read_timeout"), doc.ReadTimeout, upstream.DefaultReadTimeout),
-		QueueTimeout: l.positive(join(path, "queue_timeout"), doc.QueueTimeout, upstream.DefaultQueueTimeout),
-		MaxInFlight:  l.atLeastOne(join(path, "max_in_flight"), doc.MaxInFlight, upstream.DefaultMaxInFlight),
-		MaxQueue:     l.noneOrMore(join(path, "max_queue"), doc.MaxQueue, upstream.DefaultMaxQueue),
-		MaxStreams:   l.noneOrMore(join(path, "max_streams"), doc.MaxStreams, upstream.DefaultMaxStreams),
+		Name:         l.name(doc, "api"),
+		Timeout:      doc.duration("timeout"),
+		ReadTimeout:  doc.duration("read_timeout"),
+		QueueTimeout: doc.duration("queue_timeout"),
+		MaxInFlight:  doc.number("max_in_flight"),
+		MaxQueue:     noneOrMore(doc, "max_queue"),
+		MaxStreams:   noneOrMore(doc, "max_streams"),
 	}
-	o.FleetMaxInFlight = l.fleetLimit(join(path, "fleet_max_in_flight"), doc.FleetInFlight)
-	o.DialTimeout = l.connectTimeout(join(path, "connect_timeout"), doc.ConnectTimeout, o.Timeout)
-	if urls := l.addresses(join(path, "url"), doc.URL); len(urls) > 0 {
+	o.FleetMaxInFlight = l.fleetLimit(doc)
+	o.DialTimeout = l.connectTimeout(doc, o.Timeout)
+	if urls := l.addresses(doc); len(urls) > 0 {
 		o.URL, o.Replicas = urls[0], urls[1:]
 	}
-	o.Health = l.health(join(path, "health"), doc.Health)
-	o.Host, o.HostOfAddress = l.hostRule(join(path, "host"), doc.Host, o.URL)
-	o.TLS = l.upstreamTLS(path, doc.upstreamTLSDoc, o.URL)
+	o.Health = l.health(doc.section("health"))
+	o.Host, o.HostOfAddress = l.hostRule(doc, o.URL)
+	o.TLS = l.upstreamTLS(doc, o.URL)
 	return o
 }
 
 // fleetLimit is how many requests of all instances may be at work; zero: that is not limited.
-func (l *loader) fleetLimit(path string, n int) int {
+func (l *loader) fleetLimit(doc *Part) int {
+	n, at := doc.number("fleet_max_in_flight"), doc.at("fleet_max_in_flight")
 	switch {
-	case !l.has(path):
-	case n == 0:
-		l.problem(path, "is zero, which would let no instance ask; write 64, or remove it")
+	case !l.has(at):
 	case !l.wroteBelow("valkey"):
-		l.warn(path, "has no effect without valkey: this instance knows of no other, and keeps to max_in_flight")
+		l.warn(at, "has no effect without valkey: this instance knows of no other, and keeps to max_in_flight")
+		doc.setInForce("fleet_max_in_flight", 0)
 		return 0
 	}
 	return n
 }
 
 // settles are the delays after which what was invalidated is invalidated once more, by upstream.
-func (l *loader) settles(list []upstreamDoc) map[string]time.Duration {
+func (l *loader) settles(list []*Part) map[string]time.Duration {
 	all := map[string]time.Duration{}
-	for i, doc := range list {
-		if d := l.positive(join(index("upstreams", i), "settle"), doc.Settle, 0); d > 0 {
-			all[doc.Name] = d
+	for _, doc := range list {
+		if d := doc.duration("settle"); d > 0 {
+			all[doc.text("name")] = d
 		}
 	}
 	return all
 }
 
 // connectTimeout is a part of timeout, since the time for connecting counts in both.
-func (l *loader) connectTimeout(path string, d, timeout time.Duration) time.Duration {
-	d = l.positive(path, d, min(upstream.DefaultDialTimeout, timeout/2))
-	if l.has(path) && d > timeout {
-		l.problem(path, "is longer than timeout, which is %s and ends a request first; write a shorter one, or raise timeout", timeout)
+func (l *loader) connectTimeout(doc *Part, timeout time.Duration) time.Duration {
+	d := l.durationOr(doc, "connect_timeout", min(upstream.DefaultDialTimeout, timeout/2))
+	if at := doc.at("connect_timeout"); l.has(at) && d > timeout {
+		l.problem(at, "is longer than timeout, which is %s and ends a request first; write a shorter one, or raise timeout", timeout)
 	}
 	return d
 }
 
 // addresses are the URLs of one upstream, without those that are refused.
-func (l *loader) addresses(path string, list oneOrMore) (urls []*url.URL) {
+func (l *loader) addresses(doc *Part) (urls []*url.URL) {
+	list, path := doc.list("url"), doc.at("url")
 	if l.spoiled(path) {
 		return nil
 	}
@@ -105,7 +104,20 @@ func (l *loader) addresses(path string, list oneOrMore) (urls []*url.URL) {
 			urls = urls[:len(urls)-1]
 		}
 	}
+	showAddresses(doc, urls)
 	return urls
+}
+
+// showAddresses shows the first address as the upstream's, and the others beside it, without user information.
+func showAddresses(doc *Part, urls []*url.URL) {
+	var shown []string
+	for _, u := range urls {
+		shown = append(shown, u.Redacted())
+	}
+	doc.setInForce("url", shown)
+	if len(shown) > 1 {
+		doc.beside["url"] = []Field{{"replicas", shown[1:]}}
+	}
 }
 
 func (l *loader) addressAt(path, text string) *url.URL {
@@ -121,19 +133,19 @@ func (l *loader) addressAt(path, text string) *url.URL {
 	return u
 }
 
-func (l *loader) health(path string, doc healthDoc) upstream.HealthCheck {
-	h := upstream.HealthCheck{
-		Path:     doc.Path,
-		Interval: l.positive(join(path, "interval"), doc.Interval, upstream.DefaultHealthInterval),
-		Timeout:  l.positive(join(path, "timeout"), doc.Timeout, upstream.DefaultHealthTimeout),
-	}
-	switch at := join(path, "path"); {
-	case !l.has(path) || l.spoiled(at):
+func (l *loader) health(doc *Part) upstream.HealthCheck {
+	h := upstream.HealthCheck{Path: doc.text("path"), Interval: doc.duration("interval"), Timeout: doc.duration("timeout")}
+	switch at := doc.at("path"); {
+	case !l.has(doc.path) || l.spoiled(at):
 		return upstream.HealthCheck{}
-	case doc.Path == "":
+	case h.Path == "":
 		l.problem(at, "is missing; write path: /healthz, or remove health")
-	case !healthPath.MatchString(doc.Path):
-		l.problem(at, "%s is not a path; write one that begins with / such as /healthz", quote(doc.Path))
+	case !healthPath.MatchString(h.Path):
+		l.problem(at, "%s is not a path; write one that begins with / such as /healthz", quote(h.Path))
+	}
+	doc.there = true
+	if path, _, query := strings.Cut(h.Path, "?"); query { // where a service may want a token
+		doc.setInForce("path", path+"?"+Secret("").String())
 	}
 	return h
 }
@@ -142,9 +154,10 @@ func (l *loader) health(path string, doc healthDoc) upstream.HealthCheck {
 var healthPath = regexp.MustCompile(`^/[!-~]*$`)
 
 // hostRule also says whether each address sees itself.
-func (l *loader) hostRule(path, text string, first *url.URL) (rule policy.HostRule, ofAddress bool) {
+func (l *loader) hostRule(doc *Part, first *url.URL) (rule policy.HostRule, ofAddress bool) {
+	text, path := doc.text("host"), doc.at("host")
 	switch {
-	case l.spoiled(path) || text == "pass" || !l.has(path):
+	case l.spoiled(path) || text == "pass":
 		return policy.HostRule{}, false
 	case text == "upstream":
 		if first == nil {

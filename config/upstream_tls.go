@@ -7,26 +7,16 @@ import (
 	"regexp"
 )
 
-// upstreamTLSDoc is how an https upstream is authenticated, and how the proxy authenticates itself there.
-type upstreamTLSDoc struct {
-	CA         string `key:"ca"`
-	Cert       string `key:"cert"`
-	Key        string `key:"key"`
-	ServerName string `key:"server_name"`
-}
-
 // serverName is a DNS name or an address that a certificate can be for.
 var serverName = regexp.MustCompile(`^([A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*|[0-9A-Fa-f:.]+)$`)
 
 // upstreamTLS is what the keys of the upstream at path come to; nil: the system's authorities and no client certificate.
 // Without server_name the transport verifies, and sends as SNI, the host of the URL that it connects to, whatever Host the
 // requests carry.
-func (l *loader) upstreamTLS(path string, doc upstreamTLSDoc, u *url.URL) *tls.Config {
+func (l *loader) upstreamTLS(doc *Part, u *url.URL) *tls.Config {
 	written := false
-	for _, k := range []struct{ key, value string }{
-		{"ca", doc.CA}, {"cert", doc.Cert}, {"key", doc.Key}, {"server_name", doc.ServerName},
-	} {
-		at := join(path, k.key)
+	for _, name := range []string{"ca", "cert", "key", "server_name"} {
+		at := doc.at(name)
 		if !l.has(at) {
 			continue
 		}
@@ -34,29 +24,29 @@ func (l *loader) upstreamTLS(path string, doc upstreamTLSDoc, u *url.URL) *tls.C
 		switch {
 		case u != nil && u.Scheme != "https":
 			l.spoil(at, "has no effect with a %s:// url; write url: https://%s, or remove it", u.Scheme, u.Host)
-		case k.value == "":
+		case doc.text(name) == "":
 			l.spoil(at, "is empty; write a value or remove the key")
 		}
 	}
 	if !written {
 		return nil
 	}
-	return l.clientTLS(path, doc)
+	return l.clientTLS(doc)
 }
 
-// clientTLS is what the keys of the section at path come to.
-func (l *loader) clientTLS(path string, doc upstreamTLSDoc) *tls.Config {
-	c := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: l.authorities(join(path, "ca"), doc.CA)}
-	if l.has(join(path, "cert")) || l.has(join(path, "key")) {
-		if pair := l.pair(path, doc.Cert, doc.Key); pair != nil {
+// clientTLS is what the keys of a section for a connection of the proxy come to.
+func (l *loader) clientTLS(doc *Part) *tls.Config {
+	c := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: l.authorities(doc.at("ca"), doc.text("ca"))}
+	if l.has(doc.at("cert")) || l.has(doc.at("key")) {
+		if pair := l.pair(doc); pair != nil {
 			c.Certificates = []tls.Certificate{*pair}
 		}
 	}
-	if at := join(path, "server_name"); l.has(at) {
-		if !serverName.MatchString(doc.ServerName) {
-			l.problem(at, "%s is not a name that a certificate can have; write one such as api.example.com, without a port", quote(doc.ServerName))
+	if at := doc.at("server_name"); l.has(at) {
+		c.ServerName = doc.text("server_name")
+		if !serverName.MatchString(c.ServerName) {
+			l.problem(at, "%s is not a name that a certificate can have; write one such as api.example.com, without a port", quote(c.ServerName))
 		}
-		c.ServerName = doc.ServerName
 	}
 	return c
 }

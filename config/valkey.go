@@ -43,28 +43,6 @@ func (v *Valkey) Shown() string {
 // Cluster reports whether the server is one of several nodes.
 func (v *Valkey) Cluster() bool { return len(v.Server.Addresses) > 1 && v.Server.Sentinel == nil }
 
-type valkeyDoc struct {
-	URL        string         `key:"url"`
-	Sentinel   sentinelDoc    `key:"sentinel"`
-	Username   string         `key:"username"`
-	Password   string         `key:"password"`
-	TLS        upstreamTLSDoc `key:"tls"`
-	Prefix     string         `key:"prefix"`
-	Timeout    time.Duration  `key:"timeout"`
-	Lease      time.Duration  `key:"lease"`
-	Required   bool           `key:"required"`
-	Durability durability     `key:"durability"`
-	Compress   compress       `key:"compress"`
-	Instance   string         `key:"instance"`
-}
-
-type sentinelDoc struct {
-	Master    string `key:"master"`
-	Addresses texts  `key:"addresses"`
-	Username  string `key:"username"`
-	Password  string `key:"password"`
-}
-
 // durability says who must have an entry of the log before it is acknowledged.
 type durability uint8
 
@@ -99,24 +77,30 @@ const (
 var keyPrefix = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$`)
 
 // valkey compiles the section; nil where there is none.
-func (l *loader) valkey(doc *valkeyDoc) *Valkey {
+func (l *loader) valkey(doc *Part) *Valkey {
 	if !l.wroteBelow("valkey") {
 		return nil
 	}
 	v := &Valkey{
-		Prefix: doc.Prefix, Timeout: doc.Timeout, Lease: doc.Lease, Required: doc.Required,
-		Compress: doc.Compress == compressZstd, Instance: doc.Instance,
+		Prefix: doc.text("prefix"), Timeout: doc.duration("timeout"), Lease: doc.duration("lease"), Required: doc.flag("required"),
+		Compress: read[compress](doc, "compress") == compressZstd, Instance: doc.text("instance"),
 	}
-	if doc.Durability == durableReplicas {
+	if read[durability](doc, "durability") == durableReplicas {
 		v.Replicas = 1
 	}
 	l.valkeyServer(doc, &v.Server)
 	l.valkeyTimes(v)
-	if !l.spoiled("valkey.prefix") && !keyPrefix.MatchString(doc.Prefix) {
-		l.problem("valkey.prefix", "%s cannot begin keys; use up to 64 letters, digits, dots, dashes, underscores and colons, such as shop", quote(doc.Prefix))
+	if !l.spoiled("valkey.prefix") && !keyPrefix.MatchString(v.Prefix) {
+		l.problem("valkey.prefix", "%s cannot begin keys; use up to 64 letters, digits, dots, dashes, underscores and colons, such as shop", quote(v.Prefix))
 	}
-	if l.has("valkey.instance") && !nameForm.MatchString(doc.Instance) {
-		l.problem("valkey.instance", "%s is not a name; use up to 64 letters, digits, dots, dashes and underscores, such as ${HOSTNAME}", quote(doc.Instance))
+	if l.has("valkey.instance") && !nameForm.MatchString(v.Instance) {
+		l.problem("valkey.instance", "%s is not a name; use up to 64 letters, digits, dots, dashes and underscores, such as ${HOSTNAME}", quote(v.Instance))
+	}
+	doc.there, doc.section("sentinel").there, doc.section("tls").there = true, v.Server.Sentinel != nil, v.Server.TLS != nil
+	doc.setInForce("username", v.Server.Username)
+	doc.setInForce("password", v.Server.Password)
+	if v.Server.Sentinel == nil {
+		doc.setInForce("url", v.Shown())
 	}
 	return v
 }
@@ -132,53 +116,54 @@ func (l *loader) wroteBelow(section string) bool {
 }
 
 // valkeyServer compiles where the server is and how to get in.
-func (l *loader) valkeyServer(doc *valkeyDoc, s *valkey.Server) {
-	found, secure := l.wroteBelow("valkey.sentinel"), l.wroteBelow("valkey.tls")
+func (l *loader) valkeyServer(doc *Part, s *valkey.Server) {
+	url, found, secure := doc.text("url"), l.wroteBelow("valkey.sentinel"), l.wroteBelow("valkey.tls")
 	switch {
 	case l.spoiled("valkey") || l.spoiled("valkey.url") || l.spoiled("valkey.sentinel"):
 		return
-	case found && doc.URL != "":
+	case found && url != "":
 		l.problem("valkey.sentinel", "is there beside url, and finds the server itself; remove one of them")
 		return
 	case found:
-		l.sentinel(&doc.Sentinel, s)
-	case doc.URL == "":
+		l.sentinel(doc.section("sentinel"), s)
+	case url == "":
 		l.problem("valkey", "names no server; write url: valkey://127.0.0.1:6379, or sentinel: {master: mymaster, addresses: [\"10.0.0.1:26379\"]}")
 		return
 	default:
 		var ok bool
-		if secure, ok = l.valkeyURL(doc, s); !ok {
+		if secure, ok = l.valkeyURL(url, s); !ok {
 			return
 		}
 	}
 	l.credentials(doc, s)
 	if secure {
-		s.TLS = l.clientTLS("valkey.tls", doc.TLS)
+		s.TLS = l.clientTLS(doc.section("tls"))
 	}
 }
 
 // sentinel compiles the sentinels that know where the server is.
-func (l *loader) sentinel(doc *sentinelDoc, s *valkey.Server) {
-	const at = "valkey.sentinel"
-	if doc.Master == "" && !l.spoiled(at+".master") {
-		l.problem(at+".master", "is missing; write the name under which the sentinels watch the server, such as master: mymaster")
+func (l *loader) sentinel(doc *Part, s *valkey.Server) {
+	s.Sentinel = &valkey.Sentinel{Master: doc.text("master"), Username: doc.text("username"), Password: doc.text("password")}
+	if at := doc.at("master"); s.Sentinel.Master == "" && !l.spoiled(at) {
+		l.problem(at, "is missing; write the name under which the sentinels watch the server, such as master: mymaster")
 	}
-	if len(doc.Addresses) == 0 && !l.spoiled(at+".addresses") {
-		l.problem(at+".addresses", "is missing or empty; write addresses: [\"10.0.0.1:26379\"], best of all sentinels")
+	addresses, at := doc.list("addresses"), doc.at("addresses")
+	if len(addresses) == 0 && !l.spoiled(at) {
+		l.problem(at, "is missing or empty; write addresses: [\"10.0.0.1:26379\"], best of all sentinels")
 	}
-	s.Sentinel = &valkey.Sentinel{Master: doc.Master, Username: doc.Username, Password: doc.Password}
-	for i, text := range doc.Addresses {
-		if at := index(at+".addresses", i); !l.spoiled(at) {
+	for i, text := range addresses {
+		if at := index(at, i); !l.spoiled(at) {
 			s.Addresses = l.node(at, s.Addresses, text, sentinelPort)
 		}
 	}
+	doc.setInForce("addresses", s.Addresses)
 }
 
 // valkeyURL takes a URL apart: scheme://user:password@host:port,host:port/database. It says whether it asks for TLS, and
 // whether all is well. What it reports never holds the URL, which may hold a password.
-func (l *loader) valkeyURL(doc *valkeyDoc, s *valkey.Server) (secure, ok bool) {
+func (l *loader) valkeyURL(text string, s *valkey.Server) (secure, ok bool) {
 	const at, form = "valkey.url", "write valkey://127.0.0.1:6379, valkeys:// for TLS, user:password@ before the host, several hosts of one cluster with commas between them"
-	scheme, rest, _ := strings.Cut(doc.URL, "://")
+	scheme, rest, _ := strings.Cut(text, "://")
 	switch scheme {
 	case "valkey", "redis":
 		if l.wroteBelow("valkey.tls") {
@@ -206,8 +191,8 @@ func (l *loader) valkeyURL(doc *valkeyDoc, s *valkey.Server) (secure, ok bool) {
 		l.spoil(at, "has something after the database, or a character in its password that has to be escaped; %s", form)
 		return false, false
 	}
-	for text := range strings.SplitSeq(hosts, ",") {
-		s.Addresses = l.node(at, s.Addresses, text, valkeyPort)
+	for host := range strings.SplitSeq(hosts, ",") {
+		s.Addresses = l.node(at, s.Addresses, host, valkeyPort)
 	}
 	if path != "" {
 		n, err := strconv.ParseUint(path, 10, 16)
@@ -246,17 +231,18 @@ func (l *loader) node(path string, before []string, text, port string) []string 
 }
 
 // credentials takes user and password from keys of their own, where secrets need no escapes.
-func (l *loader) credentials(doc *valkeyDoc, s *valkey.Server) {
-	if (s.Username != "" || s.Password != "") && (doc.Username != "" || doc.Password != "") {
+func (l *loader) credentials(doc *Part, s *valkey.Server) {
+	username, password := doc.text("username"), doc.text("password")
+	if (s.Username != "" || s.Password != "") && (username != "" || password != "") {
 		at := "valkey.password"
-		if doc.Password == "" {
+		if password == "" {
 			at = "valkey.username"
 		}
 		l.problem(at, "is there beside a user or password in url; keep one")
 		return
 	}
-	if doc.Username != "" || doc.Password != "" {
-		s.Username, s.Password = doc.Username, doc.Password
+	if username != "" || password != "" {
+		s.Username, s.Password = username, password
 	}
 	if s.Username != "" && s.Password == "" {
 		l.problem("valkey", "names a user without a password; write password: \"${file:/run/secrets/valkey}\"")
@@ -265,8 +251,6 @@ func (l *loader) credentials(doc *valkeyDoc, s *valkey.Server) {
 
 // valkeyTimes holds the lease and the timeout of a read against each other.
 func (l *loader) valkeyTimes(v *Valkey) {
-	v.Timeout = l.positive("valkey.timeout", v.Timeout, defaultValkeyTimeout)
-	v.Lease = l.positive("valkey.lease", v.Lease, defaultLease)
 	switch {
 	case l.spoiled("valkey.lease") || v.Lease == 0:
 	case v.Lease < minLease:
@@ -278,8 +262,3 @@ func (l *loader) valkeyTimes(v *Valkey) {
 			v.Lease, v.Lease/readsPerLease)
 	}
 }
-
-const (
-	defaultValkeyTimeout = 50 * time.Millisecond
-	defaultLease         = 3 * time.Second
-)

@@ -14,16 +14,10 @@ import (
 	"cacheproxy/policy/httpcache"
 )
 
-type (
-	size    int64   // bytes, written with a unit
-	byteNum int64   // bytes, written with or without a unit
-	ratio   float64 // 0 to 1, written as a percentage
-)
-
-// memorySize is a size, or auto.
+// memorySize is a size in bytes, or auto.
 type memorySize struct {
 	auto  bool
-	bytes size
+	bytes int64
 }
 
 // storeDown is what becomes of a write whose invalidation cannot be recorded beforehand.
@@ -36,69 +30,6 @@ const (
 
 // maxDuration keeps sums of a few durations and a date far from overflow.
 const maxDuration = 10 * 365 * 24 * time.Hour
-
-// setScalar parses text into what dst points to. Its error follows the quoted text in a sentence.
-func setScalar(dst any, text string) (err error) {
-	switch dst := dst.(type) {
-	case *string:
-		*dst = text
-	case *bool:
-		*dst, err = parseBool(text)
-	case *int:
-		*dst, err = parseInt(text)
-	case *time.Duration:
-		*dst, err = parseDuration(text)
-	case *size:
-		*dst, err = parseSize(text)
-	case *byteNum:
-		*dst, err = parseByteNum(text)
-	case *memorySize:
-		*dst, err = parseMemorySize(text)
-	case *ratio:
-		*dst, err = parseRatio(text)
-	default:
-		return setChoice(dst, text)
-	}
-	return err
-}
-
-func setChoice(dst any, text string) error {
-	switch dst := dst.(type) {
-	case *policy.Kind:
-		return pick(dst, text, kinds)
-	case *policy.Mode:
-		return pick(dst, text, modes)
-	case *policy.Forwarding:
-		return pick(dst, text, forwardings)
-	case *httpcache.Coding:
-		return pick(dst, text, compressions)
-	case *policy.OnWrite:
-		return pick(dst, text, onWrites)
-	case *policy.FailedWrite:
-		return pick(dst, text, failedWrites)
-	case *policy.ClientDirectives:
-		return pick(dst, text, clientDirectives)
-	case *storeDown:
-		return pick(dst, text, storeDowns)
-	case *policy.Unlisted:
-		return pick(dst, text, unlisteds)
-	case *policy.RangeFetch:
-		return pick(dst, text, rangeFetches)
-	case *policy.LeaseLoss:
-		return pick(dst, text, leaseLosses)
-	case *durability:
-		return pick(dst, text, durabilities)
-	case *compress:
-		return pick(dst, text, compresses)
-	case *LogFormat:
-		return pick(dst, text, logFormats)
-	case *slog.Level:
-		return pick(dst, text, logLevels)
-	case *tlsVersion:
-		return pick(dst, text, tlsVersions)
-	}
-	panic(fmt.Sprintf("BUG: document has a field of type %T, which setScalar does not know", dst))
-}
 
 // choice is one word of a closed vocabulary.
 type choice[T any] struct {
@@ -137,8 +68,8 @@ var (
 	}
 )
 
-// OverrideNames are the words of the configuration for what o holds.
-func OverrideNames(o policy.Override) (names []string) {
+// overrideNames are the words of the configuration for what o holds.
+func overrideNames(o policy.Override) (names []string) {
 	for _, c := range overrides {
 		if o.Has(c.value) {
 			names = append(names, c.name)
@@ -147,16 +78,16 @@ func OverrideNames(o policy.Override) (names []string) {
 	return names
 }
 
-func pick[T any](dst *T, text string, choices []choice[T]) error {
+// pick is the value that the word stands for.
+func pick[T any](text string, choices []choice[T]) (value T, err error) {
 	names := make([]string, len(choices))
 	for i, c := range choices {
 		if c.name == text {
-			*dst = c.value
-			return nil
+			return c.value, nil
 		}
 		names[i] = c.name
 	}
-	return errors.New("is not known here; write " + oneOf(names))
+	return value, errors.New("is not known here; write " + oneOf(names))
 }
 
 // word is what a value is called in the configuration.
@@ -226,7 +157,7 @@ var (
 	}
 )
 
-func parseSize(text string) (size, error) {
+func parseSize(text string) (int64, error) {
 	m := sizeForm.FindStringSubmatch(text)
 	if m == nil {
 		return 0, errors.New("is not a size; write 64KiB or 512MiB")
@@ -243,7 +174,7 @@ func parseSize(text string) (size, error) {
 	if err != nil || n > math.MaxInt64/unit {
 		return 0, errors.New("is larger than any memory; write 512MiB")
 	}
-	return size(n * unit), nil
+	return n * unit, nil
 }
 
 func likelyUnit(unit string) string {
@@ -258,15 +189,15 @@ func likelyUnit(unit string) string {
 	return "MiB"
 }
 
-func parseByteNum(text string) (byteNum, error) {
+// parseBytes is parseSize where the unit may be left out.
+func parseBytes(text string) (int64, error) {
 	if digits.MatchString(text) {
 		text += "B"
 	}
-	n, err := parseSize(text)
-	return byteNum(n), err
+	return parseSize(text)
 }
 
-func parseMemorySize(text string) (memorySize, error) {
+func parseMemory(text string) (memorySize, error) {
 	if text == "auto" {
 		return memorySize{auto: true}, nil
 	}
@@ -277,11 +208,12 @@ func parseMemorySize(text string) (memorySize, error) {
 	return memorySize{bytes: n}, nil
 }
 
-var ratioForm = regexp.MustCompile(`^[0-9]{1,6}(\.[0-9]{1,6})?$`)
+var shareForm = regexp.MustCompile(`^[0-9]{1,6}(\.[0-9]{1,6})?$`)
 
-func parseRatio(text string) (ratio, error) {
+// parseShare reads a percentage as a number from 0 to 1.
+func parseShare(text string) (float64, error) {
 	number, hasUnit := strings.CutSuffix(text, "%")
-	if !ratioForm.MatchString(number) {
+	if !shareForm.MatchString(number) {
 		return 0, errors.New("is not a percentage; write 10%")
 	}
 	n, err := strconv.ParseFloat(number, 64)
@@ -295,5 +227,5 @@ func parseRatio(text string) (ratio, error) {
 	case n > 100:
 		return 0, errors.New("is more than 100%; write 0% to 100%")
 	}
-	return ratio(n / 100), nil
+	return n / 100, nil
 }

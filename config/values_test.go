@@ -25,7 +25,7 @@ func TestParseDuration(t *testing.T) {
 }
 
 func TestParseSize(t *testing.T) {
-	for text, want := range map[string]size{
+	for text, want := range map[string]int64{
 		"0B": 0, "64KiB": 64 << 10, "8MiB": 8 << 20, "2GiB": 2 << 30, "1TiB": 1 << 40, "1kB": 1000, "1KB": 1000,
 		"5MB": 5e6, "1GB": 1e9, "1TB": 1e12,
 	} {
@@ -40,15 +40,15 @@ func TestParseSize(t *testing.T) {
 	}
 }
 
-func TestParseRatio(t *testing.T) {
-	for text, want := range map[string]ratio{"0%": 0, "10%": 0.1, "12.5%": 0.125, "100%": 1} {
-		if got, err := parseRatio(text); err != nil || got != want {
-			t.Errorf("parseRatio(%q) = %v, %v", text, got, err)
+func TestParseShare(t *testing.T) {
+	for text, want := range map[string]float64{"0%": 0, "10%": 0.1, "12.5%": 0.125, "100%": 1} {
+		if got, err := parseShare(text); err != nil || got != want {
+			t.Errorf("parseShare(%q) = %v, %v", text, got, err)
 		}
 	}
 	for _, text := range []string{"", "%", "10", "0.1", "-1%", "100.1%", "NaN%", "1e1%", "10 %"} {
-		if got, err := parseRatio(text); err == nil {
-			t.Errorf("parseRatio(%q) = %v", text, got)
+		if got, err := parseShare(text); err == nil {
+			t.Errorf("parseShare(%q) = %v", text, got)
 		}
 	}
 }

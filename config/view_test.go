@@ -3,9 +3,7 @@ package config
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -151,14 +149,30 @@ func TestViewIsComplete(t *testing.T) {
 			}
 		}
 	}
-	leaves := leavesOf(reflect.TypeFor[document](), "")
-	for path, secret := range leaves {
-		switch value, ok := shown[path]; {
+	top.walk("", inherited, func(path string, k *key, _ effect) {
+		value, ok := shown[path]
+		switch {
+		case k.is.keys != nil:
 		case !ok:
-			t.Errorf("%s is not shown, or not what it is set to; write it in fullViews, and in View", path)
-		case secret && !strings.Contains(value, Secret("").String()):
+			t.Errorf("%s is not shown, or not what it is set to; write it in fullViews", path)
+		case (k.is == aSecret || k.is == secretsByName) && !strings.Contains(value, Secret("").String()):
 			t.Errorf("%s: %q", path, value)
 		}
+	})
+	for _, path := range []string{"admin.tokens.token", "valkey.password", "valkey.sentinel.password", "tracing.headers"} {
+		if !strings.Contains(shown[path], Secret("").String()) {
+			t.Errorf("%s: %q", path, shown[path])
+		}
+	}
+}
+
+// A view can be printed with < and & as they are.
+func TestViewIsNotEscaped(t *testing.T) {
+	var b strings.Builder
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(View{{"a", 1}, {"b", View{{"c", "<&>"}, {"d", []View(nil)}}}}); err != nil || b.String() != `{"a":1,"b":{"c":"<&>","d":null}}`+"\n" {
+		t.Errorf("%s %v", b.String(), err)
 	}
 }
 
@@ -177,25 +191,4 @@ func flatten(values map[string][]string, node any, path string) {
 			}
 		}
 	}
-}
-
-// leavesOf lists the keys that hold values, and whether these are secrets.
-func leavesOf(section reflect.Type, path string) map[string]bool {
-	all := map[string]bool{}
-	for i := range section.NumField() {
-		f := section.Field(i)
-		name, of := path, f.Type
-		if !f.Anonymous {
-			name = join(path, f.Tag.Get("key"))
-		}
-		if of.Kind() == reflect.Slice {
-			of = of.Elem()
-		}
-		if f.Anonymous || isSection(of) {
-			maps.Copy(all, leavesOf(of, name))
-		} else {
-			all[name] = strings.HasSuffix(name, ".password") || strings.HasSuffix(name, ".token") || name == "tracing.headers"
-		}
-	}
-	return all
 }

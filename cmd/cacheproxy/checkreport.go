@@ -43,7 +43,7 @@ func report(out io.Writer, file string, s *config.Snapshot) error {
 		reportUpstream(t, o, s)
 	}
 	for _, r := range s.Routes {
-		reportRoute(t, r, s.Valkey)
+		reportRoute(t, r, s)
 	}
 	if err := t.w.Flush(); err != nil {
 		return fmt.Errorf("align report: %w", err)
@@ -71,15 +71,15 @@ func reportServer(t table, s *config.Snapshot) {
 	if len(s.TrustedProxies) > 0 {
 		t.row("trusted proxies", strings.Trim(fmt.Sprint(s.TrustedProxies), "[]"))
 	}
-	t.row("drain", fmt.Sprintf("%s, then %s to finish", short(s.DrainDelay), short(s.ShutdownTimeout)))
-	t.row("limits", limitsOf(s))
-	t.row("access log", fmt.Sprintf("%s of hits, %s of the rest, all errors", percent(s.Log.Hits), percent(s.Log.Others)))
+	t.row("drain", fmt.Sprintf("%s, then %s to finish", config.DurationText(s.DrainDelay), config.DurationText(s.ShutdownTimeout)))
+	t.row("limits", s.Part("limits").Written())
+	t.row("access log", fmt.Sprintf("%s of hits, %s of the rest, all errors", config.ShareText(s.Log.Hits), config.ShareText(s.Log.Others)))
 	if s.Tracing != nil {
-		t.row("tracing", fmt.Sprintf("%s of requests, and all that belong to a sampled trace, to %s as %s", percent(s.Tracing.Sample), s.Tracing.Endpoint, s.Tracing.Service))
+		t.row("tracing", fmt.Sprintf("%s of requests, and all that belong to a sampled trace, to %s as %s", config.ShareText(s.Tracing.Sample), s.Tracing.Endpoint, s.Tracing.Service))
 	}
-	memory := fmt.Sprintf("memory of this process, which cannot be down: %s, copies up to %s", bytesOf(s.Memory.Size), bytesOf(s.Memory.MaxObject))
+	memory := fmt.Sprintf("memory of this process, which cannot be down: %s, copies up to %s", config.SizeText(s.Memory.Size), config.SizeText(s.Memory.MaxObject))
 	if s.Memory.GoLimit > 0 {
-		memory += ", Go memory limit " + bytesOf(s.Memory.GoLimit)
+		memory += ", Go memory limit " + config.SizeText(s.Memory.GoLimit)
 	}
 	if s.Valkey != nil {
 		memory += "; then Valkey, below"
@@ -93,20 +93,6 @@ func tlsOf(l *config.TLS) string {
 	return fmt.Sprintf("%s or later, as %s until %s", tls.VersionName(l.MinVersion), leaf.Subject, leaf.NotAfter.Format(time.DateOnly))
 }
 
-func limitsOf(s *config.Snapshot) string {
-	l := s.Limits
-	text := fmt.Sprintf("%d connections", l.MaxConnections)
-	if l.MaxPerClient > 0 {
-		text += fmt.Sprintf(", %d of one address", l.MaxPerClient)
-	}
-	text += fmt.Sprintf("; header %s within %s", bytesOf(int64(l.MaxHeaderBytes)), short(l.ReadHeaderTimeout))
-	text += fmt.Sprintf("; idle %s, body stalled %s, answer stalled %s", short(l.IdleTimeout), short(l.BodyTimeout), short(l.WriteTimeout))
-	if s.MaxBody > 0 {
-		text += "; body " + bytesOf(s.MaxBody)
-	}
-	return text
-}
-
 func reportUpstream(t table, o upstream.Options, s *config.Snapshot) {
 	t.title("upstream %s", o.Name)
 	t.row("url", join(append([]*url.URL{o.URL}, o.Replicas...), (*url.URL).String))
@@ -118,17 +104,23 @@ func reportUpstream(t table, o upstream.Options, s *config.Snapshot) {
 		host = o.Host.Literal + ", not keyed"
 	}
 	t.row("host", host)
-	t.row("limits", fmt.Sprintf("%d in flight, %s waiting for %s at most, %s", o.MaxInFlight, orNone(o.MaxQueue), short(o.QueueTimeout), count(max(o.MaxStreams, 0), "stream")))
-	t.row("timeout", fmt.Sprintf("%s to the response header, %s of it to connect; %s between two parts of the body",
-		short(o.Timeout), short(o.DialTimeout), short(o.ReadTimeout)))
+	entry := s.Entry("upstreams", o.Name)
+	t.row("limits", entry.Written("max_in_flight", "max_queue", "queue_timeout", "max_streams"))
+	t.row("timeouts", entry.Written("timeout", "connect_timeout", "read_timeout"))
 	if o.FleetMaxInFlight > 0 && s.Valkey != nil {
 		t.row("fleet", fmt.Sprintf("%d in flight of all instances together: each takes its share, at most %d", o.FleetMaxInFlight, o.MaxInFlight))
 	}
 	if d := s.Settle[o.Name]; d > 0 {
-		t.row("settle", "what is invalidated is invalidated once more after "+short(d))
+		t.row("settle", "what is invalidated is invalidated once more after "+config.DurationText(d))
 	}
 	t.row("tls", upstreamTLSOf(o.TLS))
-	t.row("health", healthOf(o))
+	if o.Health.Path != "" {
+		health := entry.Part("health").Written()
+		if len(o.Replicas) == 0 {
+			health += "; measured only, an only address stays in use"
+		}
+		t.row("health", health)
+	}
 }
 
 func upstreamTLSOf(c *tls.Config) string {
@@ -149,26 +141,7 @@ func upstreamTLSOf(c *tls.Config) string {
 	return text
 }
 
-func healthOf(o upstream.Options) string {
-	if o.Health.Path == "" {
-		return ""
-	}
-	text := fmt.Sprintf("GET %s every %s, %s to answer", o.Health.Path, short(o.Health.Interval), short(o.Health.Timeout))
-	if len(o.Replicas) == 0 {
-		text += "; measured only, an only address stays in use"
-	}
-	return text
-}
-
-// orNone prints a limit whose zero stands below zero.
-func orNone(n int) string {
-	if n < 0 {
-		return "none"
-	}
-	return fmt.Sprint(n)
-}
-
-func reportRoute(t table, r *policy.Route, shared *config.Valkey) {
+func reportRoute(t table, r *policy.Route, s *config.Snapshot) {
 	t.title("route %s", r.Name)
 	t.row("match", join(r.Patterns, policy.Pattern.String))
 	t.row("where", where(r))
@@ -185,8 +158,8 @@ func reportRoute(t table, r *policy.Route, shared *config.Valkey) {
 	t.row("on a miss", onMiss(r))
 	t.row("a write", onWrite(r))
 	t.row("store down", onStoreDown(r))
-	if shared != nil {
-		t.row("no news", onLeaseLoss(r, shared))
+	if s.Valkey != nil {
+		t.row("no news", onLeaseLoss(r, s.Valkey))
 	}
 	if !r.Caches {
 		return
@@ -196,8 +169,10 @@ func reportRoute(t table, r *policy.Route, shared *config.Valkey) {
 	t.row("forwarded", forwarded(r))
 	t.row("purged by", purgedBy(r))
 	t.row("lifetime", lifetime(r))
-	t.row("stored", stored(r))
-	t.row("relaxed", relaxed(r))
+	entry := s.Entry("routes", r.Name)
+	t.row("compressed", compressed(r))
+	t.row("stored", entry.Part("store_if").Written())
+	t.row("relaxed", entry.Unusual("override", "ignore_headers", "ignore_cookies", "strip_set_cookie", "share_authorized", "client_cache_control"))
 }
 
 // partial reports whether the mode is for a share of the requests only.
@@ -207,31 +182,7 @@ func outside(r *policy.Route) string {
 	if !partial(r) {
 		return ""
 	}
-	return "; for " + percent(r.ModeShare) + " of the requests, the others pass through"
-}
-
-// short prints a duration without zeros at the end.
-func short(d time.Duration) string {
-	text := d.String()
-	if strings.HasSuffix(text, "m0s") {
-		text = strings.TrimSuffix(text, "0s")
-	}
-	if strings.HasSuffix(text, "h0m") {
-		text = strings.TrimSuffix(text, "0m")
-	}
-	return text
-}
-
-func percent(share float64) string { return fmt.Sprintf("%.4g%%", share*100) }
-
-// bytesOf prints a size in the largest unit that it is a whole number of.
-func bytesOf(n int64) string {
-	units := []string{"B", "KiB", "MiB", "GiB", "TiB"}
-	i := 0
-	for ; n >= 1024 && n%1024 == 0 && i < len(units)-1; i++ {
-		n /= 1024
-	}
-	return fmt.Sprint(n) + units[i]
+	return "; for " + config.ShareText(r.ModeShare) + " of the requests, the others pass through"
 }
 
 func join[T any](list []T, text func(T) string) string {

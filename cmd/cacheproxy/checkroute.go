@@ -24,7 +24,7 @@ func staleness(r *policy.Route) string {
 		return "the last acknowledged write through the proxy; of writes around it: " + age(r)
 	case r.RenewsAhead:
 		return fmt.Sprintf("near none where a copy is read %s or more since its last fill (renewed at %s of its lifetime); for the rest: %s",
-			count(r.MinHits, "time"), percent(r.RefreshAt), age(r))
+			count(r.MinHits, "time"), config.ShareText(r.RefreshAt), age(r))
 	}
 	return age(r)
 }
@@ -38,11 +38,11 @@ func age(r *policy.Route) string {
 	text := "the origin's lifetime"
 	switch {
 	case r.TTL > 0 && window > 0:
-		text = fmt.Sprintf("%s (%s, and %s %s)", short(r.TTL+window), short(r.TTL), short(window), name)
+		text = fmt.Sprintf("%s (%s, and %s %s)", config.DurationText(r.TTL+window), config.DurationText(r.TTL), config.DurationText(window), name)
 	case r.TTL > 0:
-		text = short(r.TTL)
+		text = config.DurationText(r.TTL)
 	case window > 0:
-		text = fmt.Sprintf("the origin's lifetime, and %s %s", short(window), name)
+		text = fmt.Sprintf("the origin's lifetime, and %s %s", config.DurationText(window), name)
 	}
 	if r.TTL > 0 && !r.Override.Has(lifetimeOverrides) {
 		text += ", unless the origin names a lifetime"
@@ -57,7 +57,7 @@ func onMiss(r *policy.Route) string {
 	if !r.Caches || r.Mode != policy.On {
 		return "each request reads the origin itself"
 	}
-	text := fmt.Sprintf("the proxy reads the origin once; up to %d requests wait, %s each", r.MaxWaiters, short(r.WaitTimeout))
+	text := fmt.Sprintf("the proxy reads the origin once; up to %d requests wait, %s each", r.MaxWaiters, config.DurationText(r.WaitTimeout))
 	if r.RenewsAhead {
 		text += "; hot copies before they expire"
 	}
@@ -87,7 +87,7 @@ func onWrite(r *policy.Route) string {
 		return "the origin; then gone everywhere, before the answer: " + gone
 	}
 	text := "a fence, then the origin; then gone everywhere, before the answer: " + gone
-	text += "; an unknown outcome keeps the fence for " + short(r.FenceHold)
+	text += "; an unknown outcome keeps the fence for " + config.DurationText(r.FenceHold)
 	if r.OnWrite == policy.OnWriteStore {
 		text += "; an answer whose Content-Location is the URL is stored"
 	}
@@ -175,7 +175,7 @@ func content(r *policy.Route) string {
 	case posts:
 		text = "of QUERY and POST the content"
 	}
-	return text + ", up to " + bytesOf(r.Content.Max)
+	return text + ", up to " + config.SizeText(r.Content.Max)
 }
 
 func queryRule(q policy.Query) string {
@@ -228,14 +228,14 @@ func lifetime(r *policy.Route) string {
 	text := "the origin's"
 	switch {
 	case r.Override.Has(lifetimeOverrides):
-		text = short(r.TTL)
+		text = config.DurationText(r.TTL)
 	case r.TTL > 0:
-		text += ", else " + short(r.TTL)
+		text += ", else " + config.DurationText(r.TTL)
 	default:
 		text += ", else a tenth of the time since Last-Modified"
 	}
 	if r.TTL > 0 && r.Jitter > 0 {
-		text += " less up to " + percent(r.Jitter)
+		text += " less up to " + config.ShareText(r.Jitter)
 	}
 	for _, window := range []struct {
 		name string
@@ -244,50 +244,17 @@ func lifetime(r *policy.Route) string {
 		{"stale while revalidating", r.StaleWhileRevalidate}, {"stale if error", r.StaleIfError}, {"404 and 410", r.NegativeTTL},
 	} {
 		if window.d > 0 {
-			text += "; " + window.name + " " + short(window.d)
+			text += "; " + window.name + " " + config.DurationText(window.d)
 		}
 	}
 	return text
 }
 
-func stored(r *policy.Route) string {
-	var parts []string
-	if r.Compression != httpcache.Identity {
-		parts = append(parts, "compressed with "+r.Compression.String()+", and sent so to clients that accept it")
+func compressed(r *policy.Route) string {
+	if r.Compression == httpcache.Identity {
+		return ""
 	}
-	if len(r.StoreIf.ContentTypes) > 0 {
-		parts = append(parts, "only "+strings.Join(r.StoreIf.ContentTypes, ", "))
-	}
-	if r.StoreIf.MinBytes > 0 {
-		parts = append(parts, fmt.Sprintf("from %s", bytesOf(r.StoreIf.MinBytes)))
-	}
-	return strings.Join(parts, ", ")
-}
-
-// relaxed lists what the route heeds less than RFC 9111 asks.
-func relaxed(r *policy.Route) string {
-	var parts []string
-	if r.Override != 0 {
-		parts = append(parts, "not heeded: "+strings.Join(config.OverrideNames(r.Override), ", "))
-	}
-	if len(r.IgnoreHeaders) > 0 {
-		parts = append(parts, "headers ignored: "+strings.Join(r.IgnoreHeaders, ", "))
-	}
-	if r.IgnoreAllCookies {
-		parts = append(parts, "cookies ignored")
-	} else if len(r.IgnoreCookies) > 0 {
-		parts = append(parts, "cookies ignored: "+strings.Join(r.IgnoreCookies, ", "))
-	}
-	if r.StripSetCookie {
-		parts = append(parts, "Set-Cookie removed")
-	}
-	if r.ShareAuthorized {
-		parts = append(parts, "Authorization shares copies")
-	}
-	if r.Client == policy.HonorClient {
-		parts = append(parts, "clients can ask past the cache")
-	}
-	return strings.Join(parts, "; ")
+	return "with " + r.Compression.String() + ", and sent so to clients that accept it"
 }
 
 func where(r *policy.Route) string {

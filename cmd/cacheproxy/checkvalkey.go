@@ -27,9 +27,9 @@ func reportValkey(t table, v *config.Valkey) {
 	if v.Compress {
 		bodies = "compressed with zstd"
 	}
-	t.row("copies", fmt.Sprintf("of one instance serve all, %s; a read that takes longer than %s is a miss", bodies, short(v.Timeout)))
-	t.row("a purge", fmt.Sprintf("is answered with 200 when it holds on every instance; one that has died or is cut off holds it up for %s, once", short(v.Lease+invalidation.Margin(v.Lease))))
-	t.row("lease", fmt.Sprintf("an instance without news of purges uses copies for %s at most, then as each route says", short(v.Lease)))
+	t.row("copies", fmt.Sprintf("of one instance serve all, %s; a read that takes longer than %s is a miss", bodies, config.DurationText(v.Timeout)))
+	t.row("a purge", fmt.Sprintf("is answered with 200 when it holds on every instance; one that has died or is cut off holds it up for %s, once", config.DurationText(v.Lease+invalidation.Margin(v.Lease))))
+	t.row("lease", fmt.Sprintf("an instance without news of purges uses copies for %s at most, then as each route says", config.DurationText(v.Lease)))
 	durable := "acknowledged when the server has it: a failover can lose the last of it, which the instances that are left notice and put right"
 	if v.Replicas > 0 {
 		durable = "acknowledged when a replica has it, too; without one, no purge is confirmed. check --live says what the server has to be set to"
@@ -63,7 +63,7 @@ func onLeaseLoss(r *policy.Route, v *config.Valkey) string {
 		return ""
 	case r.OnLeaseLoss == policy.LeaseLossServeStale:
 		return fmt.Sprintf("after %s, copies in memory are served for %s more, whatever was purged and confirmed meanwhile; then no copy is used",
-			short(v.Lease), short(r.LeaseLossMax))
+			config.DurationText(v.Lease), config.DurationText(r.LeaseLossMax))
 	}
-	return "after " + short(v.Lease) + ", no copy is used until there is; requests for one answer still share one fetch"
+	return "after " + config.DurationText(v.Lease) + ", no copy is used until there is; requests for one answer still share one fetch"
 }

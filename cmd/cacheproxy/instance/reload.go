@@ -186,21 +186,21 @@ func (g *generations) watched() config.Sources {
 	return g.sources
 }
 
-// configView is the configuration in force and how it came about, as operators see it.
-type configView struct {
-	Generation int       `json:"generation"`
-	Since      time.Time `json:"since"`
-	Restart    []string  `json:"waits_for_restart"` // keys of which the value at the start is in force
-	Refused    []string  `json:"refused,omitempty"` // problems of what was read since, which is not in force
-	config.View
-	Fleet *fleetView `json:"fleet,omitempty"` // what the instances share; null: this process runs alone
-}
-
+// viewConfig shows the configuration in force and how it came about: the keys of which the value at the start is in force, the
+// problems of what was read since, and, unless the process runs alone, what the instances share.
 func (i *Instance) viewConfig() any {
 	g := &i.generations
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return configView{
-		Generation: g.number, Since: g.since.UTC(), Restart: i.reloaded(nil).Restart, Refused: g.refused, View: g.current.Load().View(), Fleet: i.fleet.view(),
+	view := config.View{
+		{Name: "generation", Value: g.number}, {Name: "since", Value: g.since.UTC()}, {Name: "waits_for_restart", Value: i.reloaded(nil).Restart},
 	}
+	if len(g.refused) > 0 {
+		view = append(view, config.Field{Name: "refused", Value: g.refused})
+	}
+	view = append(view, g.current.Load().View()...)
+	if fleet := i.fleet.view(); fleet != nil {
+		view = append(view, config.Field{Name: "fleet", Value: fleet})
+	}
+	return view
 }

@@ -1,0 +1,126 @@
+package config
+
+import (
+	"crypto/tls"
+	"log/slog"
+	"time"
+)
+
+// form is how a value is written, read and shown.
+type form struct {
+	called string // in the reference
+	shape  shape
+	parse  func(text string) (any, error) // of a single value; its error follows the quoted text in a sentence
+	show   func(value any) any            // in GET /config
+	zero   any                            // what is read where nothing is written and there is no default
+	words  []string                       // all that may be written, where the vocabulary is closed
+	keys   section                        // of a mapping, or of each mapping in a list
+}
+
+// shape is what a value is in YAML.
+type shape uint8
+
+const (
+	single     shape = iota // one value
+	several                 // a list of texts
+	oneOrMore               // a list of texts, of which a single one may stand without brackets
+	namesOrAll              // a list of texts, or the word all; read as listOrAll
+	dictionary              // a mapping whose keys the user chooses
+	mapping                 // a section
+	mappings                // a list of sections
+)
+
+// The forms of single values.
+var (
+	aText       = one("text", func(s string) (string, error) { return s, nil }, asItIs)
+	aSecret     = one("secret", func(s string) (string, error) { return s, nil }, func(s string) any { return Secret(s) })
+	aFlag       = one("true or false", parseBool, asItIs)
+	aNumber     = one("number", parseInt, asItIs)
+	aDuration   = one("duration", parseDuration, func(d time.Duration) any { return d.String() })
+	aSize       = one("size", parseSize, asItIs)
+	aByteCount  = one("size, or bytes", parseBytes, asItIs)
+	aMemorySize = one("size, or auto", parseMemory, func(m memorySize) any { return m.bytes })
+	aShare      = one("share", parseShare, asItIs)
+	aPercentage = one("share", parseShare, func(share float64) any { return ShareText(share) })
+	aLogLevel   = shownAs(aWordOf(logLevels), slog.Level.String)
+	aTLSVersion = shownAs(aWordOf(tlsVersions), tls.VersionName)
+)
+
+// The forms of several values.
+var (
+	aList           = &form{called: "list", shape: several, zero: []string(nil), show: asItIs[any]}
+	aTextOrList     = &form{called: "text, or a list", shape: oneOrMore, zero: []string(nil), show: asItIs[any]}
+	anAddressOrList = shownAs(aTextOrList, func(addresses []string) string { return addresses[0] }) // the others beside it
+	aListOrAll      = &form{called: "list, or all", shape: namesOrAll, zero: listOrAll{}, show: func(value any) any { return value.(listOrAll).shown() }}
+	textsByName     = &form{called: "texts by name", shape: dictionary, zero: map[string]string(nil), show: asItIs[any]}
+	secretsByName   = &form{called: "secrets by name", shape: dictionary, zero: map[string]string(nil), show: hidden}
+)
+
+// listOrAll is a list of names, or the word all.
+type listOrAll struct {
+	all   bool
+	names []string
+}
+
+func (l listOrAll) shown() any {
+	if l.all {
+		return []string{"all"}
+	}
+	return l.names
+}
+
+// none reports whether there is nothing in the value.
+func (f *form) none(value any) bool {
+	switch value := value.(type) {
+	case []string:
+		return len(value) == 0
+	case map[string]string:
+		return len(value) == 0
+	case listOrAll:
+		return !value.all && len(value.names) == 0
+	}
+	return f.words == nil && value == f.zero
+}
+
+// one is the form of a single value that parse reads.
+func one[T any](called string, parse func(string) (T, error), show func(T) any) *form {
+	var zero T
+	return &form{
+		called: called, zero: zero, show: func(value any) any { return show(value.(T)) },
+		parse: func(text string) (any, error) { return parse(text) },
+	}
+}
+
+// aWordOf is the form of one word out of a closed vocabulary.
+func aWordOf[T comparable](choices []choice[T]) *form {
+	f := one("word", func(text string) (T, error) { return pick(text, choices) }, func(v T) any { return word(choices, v) })
+	for _, c := range choices {
+		f.words = append(f.words, c.name)
+	}
+	return f
+}
+
+// aSection is the form of a mapping with known keys.
+func aSection(keys section) *form { return &form{called: "section", shape: mapping, keys: keys} }
+
+// sections is the form of a list of such mappings.
+func sections(keys section) *form {
+	return &form{called: "list of sections", shape: mappings, keys: keys}
+}
+
+// shownAs is the form with another way to be shown.
+func shownAs[T any](f *form, show func(T) string) *form {
+	other := *f
+	other.show = func(value any) any { return show(value.(T)) }
+	return &other
+}
+
+func asItIs[T any](value T) any { return value }
+
+func hidden(value any) any {
+	all := map[string]Secret{}
+	for name, text := range value.(map[string]string) {
+		all[name] = Secret(text)
+	}
+	return all
+}

@@ -1,0 +1,74 @@
+package config
+
+// top is the table of keys: what may stand at the top of a file, and with it everything below. A key is added by its row, by its
+// use where the section is compiled, and by its line in config.example.yaml.
+var top = section{
+	{name: "listen", is: aText, byDefault: "127.0.0.1:8080", takes: atStart, means: "host:port where clients connect; :8080 stands for every interface. HTTP/1.1; with tls or h2c also HTTP/2."},
+	{name: "tls", is: aSection(listenerTLSKeys), takes: switched, quiet: true, means: "The certificate of the listener. With it, clients may speak HTTP/2."},
+	{name: "h2c", is: aFlag, byDefault: "false", takes: atStart, means: "HTTP/2 without TLS, for gRPC clients or a balancer that speaks it."},
+	{name: "trusted_proxies", is: aList, means: "Networks of proxies in front: whose X-Forwarded-*, Forwarded and X-Request-Id are believed. From others they are replaced."},
+	{name: "reuse_port", is: aFlag, byDefault: "false", takes: atStart, means: "Without effect, and refused by the next release: let the service manager keep the socket (LISTEN_FDS)."},
+	{name: "drain_delay", is: aDuration, byDefault: "5s", means: "From SIGTERM, when the instance says that it is not ready, to the end of accepting; longer than your balancer takes to notice."},
+	{name: "shutdown_timeout", is: aDuration, byDefault: "30s", means: "From the end of accepting to the end of requests, streams and WebSockets that are still under way."},
+	{name: "cache_status_key", is: aFlag, byDefault: "false", means: "Cache-Status tells the storage key, to every client: for debugging."},
+	{name: "limits", is: aSection(limitsKeys), takes: atStart, means: "What clients can take. None bounds how long a transfer that makes progress may last."},
+	{name: "admin", is: aSection(adminKeys), means: "The listener of operators: health, metrics, purge, explain, modes."},
+	{name: "log", is: aSection(logKeys), means: "What is logged."},
+	{name: "tracing", is: aSection(tracingKeys), takes: atStart, quiet: true, means: "OpenTelemetry traces, over OTLP/HTTP. Without endpoint: none."},
+	{name: "memory", is: aSection(memoryKeys), means: "The copies in this process."},
+	{name: "valkey", is: aSection(valkeyKeys), takes: atStart, quiet: true, means: "The server that several instances share: copies, and every word of a purge. Without it, this process runs alone."},
+	{name: "upstreams", is: sections(upstreamKeys), required: true, means: "The APIs behind. What matches no route goes to the first."},
+	{name: "routes", is: sections(routeKeys), byDefault: "[]", means: "What is done with which requests. The most specific pattern wins, whatever the order."},
+}
+
+// Files are read again when they change. Connections that are open go on with what they began with.
+var listenerTLSKeys = section{
+	{name: "cert", is: aText, means: "PEM file of the chain, the server's own certificate first."},
+	{name: "key", is: aText, means: "PEM file of its private key."},
+	{name: "min_version", is: aTLSVersion, byDefault: "1.2", means: "The oldest TLS that is spoken; 1.3 shuts out old clients."},
+}
+
+// Connections that are open keep the timeouts they began with, and a lower number could not be kept to.
+var limitsKeys = section{
+	{name: "max_connections", is: aNumber, byDefault: "10000", positive: true, zeroWould: "let nobody in", means: "Connections at a time; one more replaces the one that waits longest without a request. Lowered to what ulimit -n leaves."},
+	{name: "max_connections_per_client", is: aNumber, byDefault: "0", means: "Connections of one address; not where clients come through a balancer or NAT. 0: no limit."},
+	{name: "read_header_timeout", is: aDuration, byDefault: "10s", positive: true, zeroWould: "let clients hold connections for nothing", means: "For a request's header."},
+	{name: "idle_timeout", is: aDuration, byDefault: "75s", positive: true, zeroWould: "keep idle connections for ever", means: "For the next request of a connection; longer than that of your balancer."},
+	{name: "body_timeout", is: aDuration, byDefault: "30s", positive: true, zeroWould: "let clients hold requests for nothing", means: "Without a byte of a request's body while one is awaited: 408. Not for gRPC."},
+	{name: "write_timeout", is: aDuration, byDefault: "60s", positive: true, zeroWould: "let clients hold answers for ever", means: "Without a byte of the answer taken: the connection is closed."},
+	{name: "max_header_bytes", is: aSize, byDefault: "64KiB", means: "Of a request; more: 431."},
+	{name: "max_body", is: aByteCount, byDefault: "0", takes: afterReload, means: "Of a request; more: 413. 0: any size."},
+}
+
+var adminKeys = section{
+	{name: "listen", is: aText, byDefault: "127.0.0.1:8081", takes: atStart, means: "host:port of the listener of operators; never that of clients."},
+	{name: "tls", is: aSection(listenerTLSKeys), takes: switched, quiet: true, means: "The certificate of this listener, where tokens go over a network."},
+	{name: "tokens", is: sections(tokenKeys), means: "Who may call, and what; several, to rotate. Required unless the address is loopback."},
+}
+
+var tokenKeys = section{
+	{name: "name", is: aText, required: true, means: "Whose token it is, in the log."},
+	{name: "token", is: aSecret, required: true, means: "The text after Authorization: Bearer; 16 characters or more."},
+	{name: "allow", is: aList, required: true, means: "What it may be used for: purge, mode, read, all."},
+}
+
+var logKeys = section{
+	// Lines of two forms in one stream cannot be parsed.
+	{name: "format", is: aWordOf(logFormats), byDefault: "json", takes: atStart, means: "json: one object a line; text: logfmt; off: nothing, not even errors."},
+	{name: "level", is: aLogLevel, byDefault: "info", means: "The least level that is written. Operators' calls are in the log at any level."},
+	{name: "hits", is: aShare, byDefault: "1%", means: "The share of hits in the access log: they are many and alike."},
+	{name: "others", is: aShare, byDefault: "100%", means: "The share of everything else. Errors (500 and above, broken off, refused) are always written."},
+}
+
+// Spans under way belong to the exporter that runs.
+var tracingKeys = section{
+	{name: "endpoint", is: aText, means: "URL of the collector; without a path: /v1/traces."},
+	{name: "sample", is: aShare, byDefault: "1%", means: "Of requests; one that belongs to a trace already is sampled if that is."},
+	{name: "service", is: aText, byDefault: "cacheproxy", means: "service.name: give each fleet its own."},
+	{name: "headers", is: secretsByName, means: "Header fields that are sent with every export."},
+}
+
+var memoryKeys = section{
+	{name: "size", is: aMemorySize, byDefault: "512MiB", means: "Of all copies in this process; auto: half of the memory limit of the container, which also sets the Go memory limit."},
+	{name: "max_object", is: aSize, byDefault: "8MiB", means: "Of one copy; larger responses stream through unstored."},
+}

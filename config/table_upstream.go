@@ -1,0 +1,27 @@
+package config
+
+var upstreamKeys = section{
+	{name: "name", is: aText, required: true, means: "In routes, metrics and the log."},
+	{name: "url", is: anAddressOrList, required: true, means: "http://, https://, or h2c:// for gRPC; several addresses of one service as a list."},
+	{name: "host", is: aText, byDefault: "pass", means: "The Host that the upstream sees. pass: the client's, part of the storage key; upstream: that of the address used; or a literal. The last two are not keyed, and a shared fetch says nothing of the client's."},
+	{name: "health", is: aSection(healthKeys), quiet: true, means: "GET to every address; one that fails three times gets no requests until it answers twice."},
+	{name: "timeout", is: aDuration, byDefault: "5s", positive: true, means: "To the response headers; then 504. Longer than your slowest endpoint."},
+	{name: "connect_timeout", is: aDuration, derived: "3s, or half of timeout where that is less", positive: true, means: "To connect, and once more for TLS; then another address is tried."},
+	{name: "read_timeout", is: aDuration, byDefault: "1m", positive: true, means: "Without a byte in the middle of a response; then it breaks off. Streams are exempt."},
+	{name: "max_in_flight", is: aNumber, byDefault: "64", positive: true, means: "Concurrent requests to all addresses together: about what the database behind can work on."},
+	{name: "max_queue", is: aNumber, byDefault: "256", means: "Requests that wait for a place, routes taking turns; beyond it: 503 with Retry-After. 0: none wait."},
+	{name: "queue_timeout", is: aDuration, byDefault: "1s", positive: true, means: "How long they wait; then 503 too."},
+	{name: "max_streams", is: aNumber, byDefault: "1000", means: "Upgrades, event streams and gRPC, which are counted apart. 0: none."},
+	{name: "fleet_max_in_flight", is: aNumber, positive: true, zeroWould: "let no instance ask", quiet: true, means: "Concurrent requests of all instances together, of which each takes its share. With valkey."},
+	{name: "settle", is: aDuration, positive: true, quiet: true, means: "What is invalidated is invalidated once more after this long: for an API that reads from replicas which lag, or is told of a change before it commits."},
+	{name: "ca", is: aText, derived: "the system's authorities", means: caMeans + " With https://."},
+	{name: "cert", is: aText, means: certMeans + " With https://."},
+	{name: "key", is: aText, means: clientKeyMeans},
+	{name: "server_name", is: aText, derived: "the host of url", means: serverNameMeans},
+}
+
+var healthKeys = section{
+	{name: "path", is: aText, required: true, means: "Path, and perhaps query, of the GET; any status from 200 to 399 is well."},
+	{name: "interval", is: aDuration, byDefault: "2s", positive: true, means: "Between two checks of an address."},
+	{name: "timeout", is: aDuration, byDefault: "1s", positive: true, means: "For the whole answer."},
+}
