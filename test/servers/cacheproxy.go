@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -20,11 +21,21 @@ type Cacheproxy struct {
 	URL, Admin string
 }
 
-// BuildCacheproxy builds the proxy into dir and returns the path of the binary.
+// BuildCacheproxy builds the proxy into dir and returns the path of the binary. It is built in the folder of its own module,
+// so that it is made of the versions that it is shipped with, whichever module asks for it.
 func BuildCacheproxy(ctx context.Context, dir string) (string, error) {
-	binary := filepath.Join(dir, "cacheproxy")
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", binary, "cacheproxy/cmd/cacheproxy")
-	if out, err := cmd.CombinedOutput(); err != nil {
+	find := exec.CommandContext(ctx, "go", "list", "-find", "-f", "{{.Module.Dir}}", "cacheproxy/cmd/cacheproxy")
+	root, err := find.Output()
+	if err != nil {
+		return "", fmt.Errorf("find module of cacheproxy: %w", err)
+	}
+	binary, err := filepath.Abs(filepath.Join(dir, "cacheproxy"))
+	if err != nil {
+		return "", fmt.Errorf("find folder for cacheproxy: %w", err)
+	}
+	build := exec.CommandContext(ctx, "go", "build", "-o", binary, "./cmd/cacheproxy")
+	build.Dir = strings.TrimSpace(string(root))
+	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build cacheproxy: %w:\n%s", err, out)
 	}
 	return binary, nil

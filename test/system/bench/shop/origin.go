@@ -1,0 +1,69 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"cacheproxy/cmd/cacheproxy/demo"
+	"cacheproxy/test/system/shop"
+)
+
+// origin is the shop on a port of its own.
+type origin struct {
+	url    string
+	server *http.Server
+	ended  chan error
+
+	// ages, while the cache is being warmed up, are the Age in seconds with
+	// which product pages are answered, by id; nil at any other time.
+	ages atomic.Pointer[[]atomic.Int64]
+}
+
+func startOrigin(db *shop.Database, maxAge time.Duration) (*origin, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, fmt.Errorf("start shop: %w", err)
+	}
+	o := &origin{url: "http://" + listener.Addr().String(), ended: make(chan error, 1)}
+	o.server = &http.Server{
+		Handler:           o.aged(demo.New(db, demo.Options{MaxAge: maxAge})),
+		ReadHeaderTimeout: 10 * time.Second,
+	}
+	go func() { o.ended <- o.server.Serve(listener) }()
+	return o, nil
+}
+
+func (o *origin) stop() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	err := o.server.Shutdown(ctx)
+	if served := <-o.ended; !errors.Is(served, http.ErrServerClosed) {
+		err = errors.Join(err, served)
+	}
+	if err != nil {
+		return fmt.Errorf("stop shop: %w", err)
+	}
+	return nil
+}
+
+// aged lets product pages look as if a cache before the shop had held them for
+// a while (RFC 9111, section 5.1), so that the copies of a warm-up expire when
+// those of a cache that has run for long would.
+func (o *origin) aged(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if ages := o.ages.Load(); ages != nil {
+			id, err := strconv.Atoi(strings.TrimPrefix(r.URL.Path, "/products/"))
+			if err == nil && id > 0 && id < len(*ages) {
+				w.Header().Set("Age", strconv.FormatInt((*ages)[id].Load(), 10))
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
