@@ -104,6 +104,10 @@ bench-overload: ## offer an origin behind the proxy ten times what it can do
 bench-outage: deps ## take Valkey away from proxies under load, and give it back
 	go run -C test/system ./bench/outage
 
+.PHONY: rename
+rename: ## give the module another path, MODULE=example.org/x/cacheproxy, everywhere: the one that go install is to find it by
+	@go run ./test/rename '$(MODULE)'
+
 .PHONY: demo
 demo: ## run a sample shop behind the proxy
 	go run ./cmd/cacheproxy demo
