@@ -23,14 +23,40 @@ help: ## list the targets
 build: ## build bin/cacheproxy, one static binary
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.release=$(RELEASE)' -o bin/cacheproxy ./cmd/cacheproxy
 
-# With -count 1, since Go's cache of results does not know that tests build and run the program.
+# make test has to take less than seven minutes on two cores; make test-slow shows where they go. So the tests are two groups that
+# run side by side, since what starts servers waits while what compares models works, and then the fleet, whose measurements
+# want the machine for themselves. In the second group, without the race detector, is what that would falsify (test/norace), what
+# looks at the source, and the built program, into whose process it does not see.
+# With -count 1, since Go's cache of results does not know that tests build and run the program; without vet, which check runs.
+GOTEST  := go test $(JSON) -vet off -timeout $(TIMEOUT) -count 1
+SOURCE  := house|mutants|conformance|rename
+PROCESS := e2e|fleet
+
 .PHONY: test
-test: deps check ## everything a change has to pass
-	test/norace -timeout $(TIMEOUT) -count 1
-	go test -race -timeout $(TIMEOUT) -count 1 ./...
-	cd test/system && go test -race -timeout $(TIMEOUT) -count 1 $$(go list ./... | grep -v '/fleet$$')
-	go test -C test/system -timeout $(TIMEOUT) -count 1 ./fleet # alone: three proxies, a server and their load need the machine
-	go test -C test/deploy -timeout $(TIMEOUT) -count 1 ./...
+test: deps check test-all ## everything a change has to pass
+
+.PHONY: test-all
+test-all:
+	@$(MAKE) --no-print-directory -j 2 -k -O test-race test-plain
+	cd test/system && $(GOTEST) ./fleet
+
+.PHONY: test-race
+test-race:
+	$(GOTEST) -race $$(go list ./... | grep -vE '/test/($(SOURCE))$$')
+	cd test/system && $(GOTEST) -race $$(go list ./... | grep -vE '/($(PROCESS))$$')
+
+.PHONY: test-plain
+test-plain:
+	cd test/system && $(GOTEST) ./e2e
+	test/norace $(JSON) -vet off -timeout $(TIMEOUT) -count 1
+	$(GOTEST) $$(go list ./... | grep -E '/test/($(SOURCE))$$')
+	cd test/deploy && $(GOTEST) ./...
+
+.PHONY: test-slow
+test-slow: deps ## run all tests, and say which packages take long, whether they work or wait, and which tests it is
+	@mkdir -p bin
+	@$(MAKE) --no-print-directory -k test-all JSON='-json -exec $(CURDIR)/test/cputime' >bin/test.json || true
+	@go run ./test/slow <bin/test.json
 
 .PHONY: deps
 deps: ## install what the tests need beside Go
