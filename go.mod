@@ -67,4 +67,5 @@ require (
 	honnef.co/go/tools v0.8.2 // indirect
 )
 
+// A tool reaches no binary: no package imports it, and go list -deps ./cmd/cacheproxy does not name its modules.
 tool honnef.co/go/tools/cmd/staticcheck
