@@ -131,9 +131,19 @@ func TestBrokenRulesAreNoticed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	overlay, dir := switched(t, root, mutants), t.TempDir()
+	made := map[int]mutant{}
+	for n, m := range mutants {
+		if err := m.apply(root); err != nil {
+			t.Errorf("%s: %v", m.name, err)
+			continue
+		}
+		made[n] = m
+	}
+	overlay, dir := switched(t, root, made), t.TempDir()
 	binaries := map[string]string{} // by package
-	for _, m := range mutants {
+	passed := map[string]bool{}     // by package and test
+	for _, n := range sortedKeys(made) {
+		m := made[n]
 		if binaries[m.pkg] == "" {
 			binaries[m.pkg] = filepath.Join(dir, fmt.Sprint(len(binaries), ".test"))
 			build := exec.CommandContext(t.Context(), "go", "test", "-c", "-vet", "off", "-overlay", overlay, "-o", binaries[m.pkg], m.pkg)
@@ -142,9 +152,6 @@ func TestBrokenRulesAreNoticed(t *testing.T) {
 				t.Fatalf("build tests of %s: %v\n%s", m.pkg, err, out)
 			}
 		}
-	}
-	passed := map[string]bool{} // by package and test
-	for n, m := range mutants {
 		if !passed[m.pkg+m.run] {
 			passed[m.pkg+m.run] = true
 			t.Run("none: "+m.run, func(t *testing.T) {

@@ -15,18 +15,40 @@ import (
 // variable names the mutant that a test binary is to be; unset: it is the product.
 const variable = "CACHEPROXY_MUTANT"
 
+// apply says why a mutant cannot be made, such as that the product does not hold what is to be replaced.
+func (m mutant) apply(root string) error {
+	for file, edits := range m.byFile() {
+		source, err := os.ReadFile(filepath.Join(root, file))
+		if err != nil {
+			return fmt.Errorf("read file: %w", err)
+		}
+		if _, _, err := withMutants(file, string(source), map[int][]edit{0: edits}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (m mutant) byFile() map[string][]edit {
+	edits := map[string][]edit{}
+	for _, e := range m.edits {
+		edits[e.file] = append(edits[e.file], e)
+	}
+	return edits
+}
+
 // switched lays over the product's files others that hold every mutant at once, so that the tests are compiled once and not
 // once for each: a function with a rule to be switched off begins with a look at what this process is to be, and is followed by
 // a copy of itself without the rule. It returns the file for -overlay.
-func switched(t *testing.T, root string, mutants []mutant) string {
+func switched(t *testing.T, root string, mutants map[int]mutant) string {
 	t.Helper()
 	edits := map[string]map[int][]edit{} // by file and mutant
 	for n, m := range mutants {
-		for _, e := range m.edits {
-			if edits[e.file] == nil {
-				edits[e.file] = map[int][]edit{}
+		for file, of := range m.byFile() {
+			if edits[file] == nil {
+				edits[file] = map[int][]edit{}
 			}
-			edits[e.file][n] = append(edits[e.file][n], e)
+			edits[file][n] = of
 		}
 	}
 	dir := t.TempDir()
