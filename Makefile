@@ -37,7 +37,7 @@ test: deps check test-all ## everything a change has to pass
 
 .PHONY: test-all
 test-all:
-	@$(MAKE) --no-print-directory -j 2 -k -O test-race test-plain
+	@$(MAKE) --no-print-directory -j 2 -k test-race test-plain
 	cd test/system && $(GOTEST) ./fleet
 
 .PHONY: test-race
