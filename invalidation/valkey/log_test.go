@@ -383,7 +383,7 @@ func TestSettle(t *testing.T) {
 
 // However many marks there are, and however short leases, an instance that joins gets to know them all.
 func TestJoiningWithManyMarks(t *testing.T) {
-	const marks = 600_000
+	const marks = 300_000
 	server := servers.Valkey(t, servers.ValkeyOptions{})
 	a := join(t, serverAt(server.Address()), "a")
 	a.end()
@@ -395,7 +395,7 @@ func TestJoiningWithManyMarks(t *testing.T) {
 	}
 	run(t, server, "EVAL", `redis.call('HSET', KEYS[1], 's', ARGV[1])
 redis.call('XADD', KEYS[2], ARGV[1] .. '-0', 'n', 'abc', 'e', '')`, "2", "{test}:meta", "{test}:log", strconv.Itoa(marks))
-	b := start(t, serverAt(server.Address()), "b", func(o *Options) { o.Lease = 60 * time.Millisecond })
+	b := start(t, serverAt(server.Address()), "b", func(o *Options) { o.Lease = 120 * time.Millisecond })
 	b.await(t, "end of the log", func() bool { return b.State().Position == marks })
 	if n := b.ledger.Marks(); n != marks {
 		t.Errorf("%d marks, want %d", n, marks)
