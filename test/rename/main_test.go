@@ -22,6 +22,9 @@ func TestRename(t *testing.T) {
 		if out, err := in(t, folder, "go", "list", "-m"); err != nil || strings.TrimSpace(out) != strings.TrimSuffix(renamed+"/"+module, "/.") {
 			t.Errorf("module in %s: %v\n%s", module, err, out)
 		}
+		if module == "test/deploy" {
+			continue // it imports nothing of the others
+		}
 		if out, err := in(t, folder, "go", "vet", "./..."); err != nil {
 			t.Errorf("go vet in %s: %v\n%s", module, err, out)
 		}
