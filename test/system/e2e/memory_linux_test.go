@@ -16,24 +16,24 @@ import (
 )
 
 const (
-	memorySize   = 32 << 20 // of the configuration
+	memorySize   = 48 << 20 // of the configuration
 	floodClients = 4
 	hotURLs      = 500
 	// floodBound is what the whole process may take, code and buffers included.
 	floodBound = memorySize*2 + 32<<20
 )
 
-var floodURLs = flag.Int("flood-urls", 60_000, "URLs that TestMemoryIsBounded asks for once each; several times what fits")
+var floodURLs = flag.Int("flood-urls", 90_000, "URLs that TestMemoryIsBounded asks for once each; several times what fits")
 
 // A flood of URLs that are asked for once neither grows the process nor drives out what is read all the time.
 func TestMemoryIsBounded(t *testing.T) {
 	if testing.Short() {
-		t.Skip("takes 10 s")
+		t.Skip("takes 15 s")
 	}
 	p := serveConfig(t, fmt.Sprintf(`
 drain_delay: 0s
 log: {hits: 0%%, others: 0%%}
-memory: {size: 32MiB}
+memory: {size: 48MiB}
 upstreams: [{name: origin, url: "%s"}]
 routes: [{name: all, match: /, policy: cache-aside, ttl: 1h}]
 `, constantOrigin(t)))
