@@ -10,6 +10,11 @@ TIMEOUT  ?= 10m
 SOAK     ?= 5m
 SEEDS    ?= 100
 
+# The program is one module, and its dependencies are what runs in the binary. What only tests need is a module of its own:
+# test/system runs the built program, test/deploy reads what is shipped around it. The tools of the program's module
+# (go tool) are in its go.mod too and reach no binary, since no package imports them.
+MODULES := . test/system test/deploy
+
 .PHONY: help
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## /\1\t/p' Makefile | expand -t 16
@@ -18,14 +23,41 @@ help: ## list the targets
 build: ## build bin/cacheproxy, one static binary
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.release=$(RELEASE)' -o bin/cacheproxy ./cmd/cacheproxy
 
-# With -count 1, since Go's cache of results does not know that tests build and run the program. With the tag lockorder, locks that are taken
-# out of order panic (docs/architecture.md).
+# make test has to take less than seven minutes on two cores; make test-slow shows where they go. So the tests are two groups that
+# run side by side, since what starts servers waits while what compares models works, and then the fleet, whose measurements
+# want the machine for themselves. In the second group, without the race detector, is what that would falsify (test/norace), what
+# looks at the source, and the built program, into whose process it does not see.
+# With the tag lockorder, locks that are taken out of order panic (docs/architecture.md).
+# With -count 1, since Go's cache of results does not know that tests build and run the program; without vet, which check runs.
+GOTEST  := go test $(JSON) -vet off -timeout $(TIMEOUT) -count 1
+SOURCE  := house|mutants|conformance|rename
+PROCESS := e2e|fleet
+
 .PHONY: test
-test: deps check ## everything a change has to pass
-	test/norace -timeout $(TIMEOUT) -count 1
-	go test -race -tags lockorder -timeout $(TIMEOUT) -count 1 $$(go list ./... | grep -v '/test/fleet$$')
-	go test -timeout $(TIMEOUT) -count 1 ./test/fleet # alone: three proxies, a server and their load need the machine
-	cd test/deploy && go test -timeout $(TIMEOUT) -count 1 ./...
+test: deps check test-all ## everything a change has to pass
+
+.PHONY: test-all
+test-all:
+	@$(MAKE) --no-print-directory -j 2 -k test-race test-plain
+	cd test/system && $(GOTEST) ./fleet
+
+.PHONY: test-race
+test-race:
+	$(GOTEST) -race -tags lockorder $$(go list ./... | grep -vE '/test/($(SOURCE))$$')
+	cd test/system && $(GOTEST) -race $$(go list ./... | grep -vE '/($(PROCESS))$$')
+
+.PHONY: test-plain
+test-plain:
+	cd test/system && $(GOTEST) ./e2e
+	test/norace $(JSON) -vet off -timeout $(TIMEOUT) -count 1
+	$(GOTEST) $$(go list ./... | grep -E '/test/($(SOURCE))$$')
+	cd test/deploy && $(GOTEST) ./...
+
+.PHONY: test-slow
+test-slow: deps ## run all tests, and say which packages take long, whether they work or wait, and which tests it is
+	@mkdir -p bin
+	@$(MAKE) --no-print-directory -k test-all JSON='-json -exec $(CURDIR)/test/cputime' >bin/test.json || true
+	@go run ./test/slow <bin/test.json
 
 .PHONY: deps
 deps: ## install what the tests need beside Go
@@ -35,9 +67,15 @@ deps: ## install what the tests need beside Go
 check: ## formatting, go vet, staticcheck
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then \
 	  echo "not formatted, run gofmt -w on:"; echo "$$unformatted"; exit 1; fi
-	go vet ./...
-	go tool staticcheck ./...
-	staticcheck=$$(go tool -n staticcheck) && cd test/deploy && go vet ./... && "$$staticcheck" ./...
+	@set -euo pipefail; staticcheck=$$(go tool -n staticcheck); \
+	for module in $(MODULES); do ( \
+	  echo "$$module: go vet, staticcheck"; cd "$$module"; \
+	  go vet ./...; "$$staticcheck" ./... ); \
+	done
+
+.PHONY: tidy
+tidy: ## bring go.mod and go.sum of every module up to date
+	set -e; for module in $(MODULES); do go mod tidy -C "$$module"; done
 
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME (10s)
@@ -46,7 +84,7 @@ fuzz: ## run each fuzz target for FUZZTIME (10s)
 	while IFS=: read -r file target; do \
 	  [ -n "$$file" ] || continue; \
 	  echo "$$(dirname "$$file") $${target#func }"; \
-	  go test -run '^$$' -fuzz "^$${target#func }\$$" -fuzztime $(FUZZTIME) "$$(dirname "$$file")"; \
+	  go test -C "$$(dirname "$$file")" -run '^$$' -fuzz "^$${target#func }\$$" -fuzztime $(FUZZTIME) .; \
 	done <<<"$$targets"
 
 # Six ways of running a fleet take SOAK each, on each of two servers; the simulation takes about 20 s for each seed.
@@ -54,7 +92,7 @@ fuzz: ## run each fuzz target for FUZZTIME (10s)
 soak: deps ## look for stale reads: SEEDS (100) simulations, a fleet of processes for SOAK (5m) in each way, and with rules switched off
 	go test -count 1 -v -timeout 0 ./invalidation/fleet -run '^TestSimulation$$' -args -sim-seeds $(SEEDS) -sim-time 60s
 	set -e; for server in valkey-server redis-server; do \
-	  go test -count 1 -v -timeout 0 ./test/fleet -run '^TestNothingStale' -args -server $$server -for $(SOAK) -idle 1ms; \
+	  go test -C test/system -count 1 -v -timeout 0 ./fleet -run '^TestNothingStale' -args -server $$server -for $(SOAK) -idle 1ms; \
 	done
 	go test -count 1 -v -timeout 0 ./test/mutants -run '^TestBrokenRulesAreSeenOnAFleet$$' -args -fleet $(SOAK)
 
@@ -66,12 +104,12 @@ conformance: ## hold the proxy against http-cache-tests, as it was last written 
 conformance-update: ## write down what http-cache-tests says now
 	go test -count 1 -v ./test/conformance -require -update
 
-# BASELINE is another cacheproxy binary to be measured beside this one, FLAGS are more flags of test/bench/peers, as in
+# BASELINE is another cacheproxy binary to be measured beside this one, FLAGS are more flags of test/system/bench/peers, as in
 # make bench FLAGS='--loads hit,miss'. It takes 15 to 30 minutes, more the busier the machine; all figures are in bin/bench.json too, the plot in bin/bench.svg.
 .PHONY: bench
 bench: ## measure the proxy beside the caches that are installed, and beside BASELINE
 	@mkdir -p bin
-	go run ./test/bench/peers --json bin/bench.json --svg bin/bench.svg $(if $(BASELINE),--baseline $(BASELINE)) $(FLAGS)
+	go run -C test/system ./bench/peers --json $(CURDIR)/bin/bench.json --svg $(CURDIR)/bin/bench.svg $(if $(BASELINE),--baseline $(abspath $(BASELINE))) $(FLAGS)
 
 .PHONY: bench-peers
 bench-peers: ## install what make bench measures beside the proxy, and wrk
@@ -83,15 +121,19 @@ bench-go: ## run the Go benchmarks that match BENCH
 
 .PHONY: bench-shop
 bench-shop: deps ## load the sample shop on PostgreSQL, with and without the proxy
-	go run ./test/bench/shop
+	go run -C test/system ./bench/shop
 
 .PHONY: bench-overload
 bench-overload: ## offer an origin behind the proxy ten times what it can do
-	go run ./test/bench/overload
+	go run -C test/system ./bench/overload
 
 .PHONY: bench-outage
 bench-outage: deps ## take Valkey away from proxies under load, and give it back
-	go run ./test/bench/outage
+	go run -C test/system ./bench/outage
+
+.PHONY: rename
+rename: ## give the module another path, MODULE=example.org/x/cacheproxy, everywhere: the one that go install is to find it by
+	@go run ./test/rename '$(MODULE)'
 
 .PHONY: demo
 demo: ## run a sample shop behind the proxy

@@ -16,7 +16,7 @@ import (
 	"cacheproxy/policy/httpcache"
 	"cacheproxy/proxy/upstream"
 	"cacheproxy/store"
-	"cacheproxy/test/shop"
+	"cacheproxy/test/products"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -28,7 +28,7 @@ func warm(b *testing.B, told int, held httpcache.Coding) (*Proxy, []*http.Reques
 	b.Helper()
 	back := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id, _ := strconv.ParseInt(r.URL.Path[len("/products/"):], 10, 64)
-		body := shop.Sample(id, told)
+		body := products.Sample(id, told)
 		h := w.Header()
 		h.Set("Content-Type", "application/json")
 		h.Set("Cache-Control", "public, max-age=3600")
@@ -102,7 +102,7 @@ func BenchmarkCompression(b *testing.B) {
 func BenchmarkDictionary(b *testing.B) {
 	var samples []byte
 	for id := int64(benchProducts + 1); id <= benchProducts+8; id++ {
-		samples = append(samples, shop.Sample(id, 10)...)
+		samples = append(samples, products.Sample(id, 10)...)
 	}
 	for about, option := range map[string]zstd.EOption{"without": zstd.WithEncoderCRC(false), "with": zstd.WithEncoderDictRaw(1, samples)} {
 		b.Run(about, func(b *testing.B) {
@@ -112,7 +112,7 @@ func BenchmarkDictionary(b *testing.B) {
 			}
 			total, n := 0, 0
 			for b.Loop() {
-				total += len(e.EncodeAll(shop.Sample(int64(n%benchProducts+1), 10), nil))
+				total += len(e.EncodeAll(products.Sample(int64(n%benchProducts+1), 10), nil))
 				n++
 			}
 			b.ReportMetric(float64(total)/float64(n), "B/body")

@@ -3,10 +3,11 @@
 FROM golang:1.26 AS build
 WORKDIR /src
 COPY go.mod go.sum ./
-RUN --mount=type=cache,target=/go/pkg/mod go mod download
+COPY test/system/go.mod test/system/go.sum test/system/
+RUN --mount=type=cache,target=/go/pkg/mod go mod download && go mod download -C test/system
 COPY . .
 RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
-    CGO_ENABLED=0 go build -trimpath -buildvcs=false -o /shop ./test/shop/cmd/shop
+    CGO_ENABLED=0 go build -C test/system -trimpath -buildvcs=false -o /shop ./shop/cmd/shop
 
 FROM scratch
 COPY --from=build /shop /shop

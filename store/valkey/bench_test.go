@@ -11,7 +11,7 @@ import (
 	"cacheproxy/policy"
 	"cacheproxy/policy/httpcache"
 	"cacheproxy/store"
-	"cacheproxy/test/shop"
+	"cacheproxy/test/products"
 )
 
 const benchProducts = 1000
@@ -19,7 +19,7 @@ const benchProducts = 1000
 // product is a copy of a product of the sample shop, with the header and the members that it has behind the proxy, and its
 // storage key.
 func product(id int64) (key string, c *store.Copy) {
-	body := shop.Sample(id, 10)
+	body := products.Sample(id, 10)
 	c = store.NewCopy(200, http.Header{
 		"Content-Type": {"application/json"}, "Cache-Control": {"public, max-age=3600"}, "Content-Length": {strconv.Itoa(len(body))},
 		"Date": {"Fri, 02 Jan 2026 03:04:05 GMT"}, "Etag": {fmt.Sprintf(`"%016x"`, store.Digest(200, body))},

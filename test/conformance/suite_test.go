@@ -49,12 +49,11 @@ func install(t *testing.T) suite {
 			t.Fatal(err)
 		}
 	}
-	s := suite{dir: dir, node: node, program: filepath.Join(t.TempDir(), "cacheproxy")}
-	build := exec.Command("go", "build", "-o", s.program, "cacheproxy/cmd/cacheproxy")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build cacheproxy: %v\n%s", err, out)
+	program, err := servers.BuildCacheproxy(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
 	}
-	return s
+	return suite{dir: dir, node: node, program: program}
 }
 
 func missing(t *testing.T, why string) {

@@ -48,34 +48,39 @@ func alerts(t *testing.T) []alert {
 	return all
 }
 
+// ruleTests are the files that the rules are tested with.
+var ruleTests = []string{"rules_test.yaml", "rules_day_test.yaml"}
+
 func TestRules(t *testing.T) {
 	promtool := optional(t, "promtool", "prometheus")
 	cmd := exec.Command(promtool, "check", "rules", "rules.yaml")
 	cmd.Dir = filepath.Join(root, filepath.Dir(rulesFile))
 	run(t, cmd)
-	cmd = exec.Command(promtool, "test", "rules", "rules_test.yaml")
+	cmd = exec.Command(promtool, append([]string{"test", "rules"}, ruleTests...)...)
 	cmd.Dir = filepath.Join(root, filepath.Dir(rulesFile))
 	run(t, cmd)
 }
 
 // Every alert is tested with series that fire it and with series that do not.
 func TestEveryRuleIsTested(t *testing.T) {
-	var file struct {
-		Tests []struct {
-			AlertRuleTest []struct {
-				Alertname string
-				ExpAlerts []any `json:"exp_alerts"`
-			} `json:"alert_rule_test"`
-		}
-	}
-	if err := yaml.Unmarshal([]byte(read(t, "deploy/prometheus/rules_test.yaml")), &file); err != nil {
-		t.Fatal(err)
-	}
 	fires, quiet := map[string]bool{}, map[string]bool{}
-	for _, c := range file.Tests {
-		for _, a := range c.AlertRuleTest {
-			fires[a.Alertname] = fires[a.Alertname] || len(a.ExpAlerts) > 0
-			quiet[a.Alertname] = quiet[a.Alertname] || len(a.ExpAlerts) == 0
+	for _, name := range ruleTests {
+		var file struct {
+			Tests []struct {
+				AlertRuleTest []struct {
+					Alertname string
+					ExpAlerts []any `json:"exp_alerts"`
+				} `json:"alert_rule_test"`
+			}
+		}
+		if err := yaml.Unmarshal([]byte(read(t, "deploy/prometheus/"+name)), &file); err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range file.Tests {
+			for _, a := range c.AlertRuleTest {
+				fires[a.Alertname] = fires[a.Alertname] || len(a.ExpAlerts) > 0
+				quiet[a.Alertname] = quiet[a.Alertname] || len(a.ExpAlerts) == 0
+			}
 		}
 	}
 	for _, a := range alerts(t) {

@@ -145,7 +145,7 @@ func (p *program) everywhere(text string) (problems []string) {
 		}
 	}
 	for _, m := range makeUse.FindAllStringSubmatch(text, -1) {
-		if !p.targets[m[1]] && !slices.Contains(aheadTargets, m[1]) {
+		if !p.targets[m[1]] {
 			wrong("the Makefile has no target %s", m[1])
 		}
 	}
@@ -226,8 +226,8 @@ func (p *program) span(text string) (problems []string) {
 }
 
 func exists(path string) bool {
-	path = today(strings.TrimSuffix(path, "/"))
-	if slices.Contains(aheadFolders, path) || slices.Contains(generated, path) || strings.HasPrefix(path, "bin/") {
+	path = strings.TrimSuffix(path, "/")
+	if slices.Contains(generated, path) || strings.HasPrefix(path, "bin/") {
 		return true
 	}
 	for _, folder := range []string{"", "cmd/cacheproxy", "policy", "deploy"} {
@@ -282,7 +282,7 @@ func (p *program) goCommand(command string) (problems []string) {
 			module = words[i+1]
 		}
 		if strings.HasPrefix(w, "./") && w != "./..." {
-			folder = today(filepath.Join(module, w))
+			folder = filepath.Join(module, w)
 			if !exists(folder) || !strings.HasPrefix(w, "./cmd/") && p.tests[folder] == nil && !exists(folder+"/*_test.go") {
 				wrong("there is no package %s with tests", w)
 				return problems

@@ -110,8 +110,10 @@ var libraries = []library{
 	},
 	{
 		paths: []string{"go.yaml.in/yaml", "gopkg.in/yaml.v2", "gopkg.in/yaml.v3", "sigs.k8s.io/yaml", "github.com/goccy/go-yaml", "github.com/spf13/viper"},
-		where: "config, and test/deploy, which reads the files of others",
-		may:   func(f *file) bool { return within(f.folder(), "config") || within(f.folder(), "test/deploy") },
+		where: "config, and test/deploy and test/system/schema, which read the files of others",
+		may: func(f *file) bool {
+			return within(f.folder(), "config") || within(f.folder(), "test/deploy") || within(f.folder(), "test/system/schema")
+		},
 	},
 	{
 		paths: []string{"github.com/maypok86/otter"},

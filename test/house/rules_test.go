@@ -75,7 +75,7 @@ func TestRulesCatch(t *testing.T) {
 		{"a look at the server runs nothing", "imports run one way", "cmd/cacheproxy/valkey/x.go", imports(module + "/cmd/cacheproxy/instance")},
 		{"cmd does not see test", "imports run one way", "cmd/cacheproxy/x.go", imports(module + "/test/servers")},
 		{"a test sees test", "", "store/x_test.go", imports(module + "/test/servers")},
-		{"test sees the packages", "", "test/bench/x.go", imports(module + "/proxy")},
+		{"test sees the packages", "", "test/system/bench/x.go", imports(module + "/proxy")},
 		{"a folder without a layer", "imports run one way", "util/x.go", documented},
 		{"a name that only begins alike", "imports run one way", "store/x.go", imports(module + "/policyx")},
 
@@ -87,7 +87,7 @@ func TestRulesCatch(t *testing.T) {
 		{"pgx in the file's test", "", "test/servers/postgres_test.go", imports("github.com/jackc/pgx/v5")},
 		{"yaml elsewhere", "libraries stay where they belong", "cmd/cacheproxy/x.go", imports("go.yaml.in/yaml/v4")},
 		{"viper elsewhere", "libraries stay where they belong", "cmd/cacheproxy/x.go", imports("github.com/spf13/viper")},
-		{"yaml in another test", "libraries stay where they belong", "test/e2e/x_test.go", imports("sigs.k8s.io/yaml")},
+		{"yaml in another test", "libraries stay where they belong", "test/system/e2e/x_test.go", imports("sigs.k8s.io/yaml")},
 		{"yaml in the tests of what is shipped", "", "test/deploy/x_test.go", imports("sigs.k8s.io/yaml")},
 		{"yaml in config", "", "config/x.go", imports("go.yaml.in/yaml/v4")},
 		{"otter elsewhere", "libraries stay where they belong", "store/x.go", imports("github.com/maypok86/otter/v2")},

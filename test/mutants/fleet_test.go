@@ -66,9 +66,9 @@ func TestBrokenRulesAreSeenOnAFleet(t *testing.T) {
 	}
 	for _, b := range fleet {
 		t.Run(b.name, func(t *testing.T) {
-			cmd := exec.CommandContext(t.Context(), "go", "test", "-count", "1", "-v", "-run", "^"+strings.ReplaceAll(b.run, "/", "$/^")+"$", "./test/fleet",
+			cmd := exec.CommandContext(t.Context(), "go", "test", "-count", "1", "-v", "-run", "^"+strings.ReplaceAll(b.run, "/", "$/^")+"$", "./fleet",
 				"-args", "-enough", "10", "-for", fleetFor.String(), "-fault", b.fault, "-server", *server, "-idle", time.Millisecond.String())
-			cmd.Dir = root
+			cmd.Dir = filepath.Join(root, "test/system")
 			// The proxies are built in the course of the test.
 			cmd.Env = append(os.Environ(), "GOFLAGS="+os.Getenv("GOFLAGS")+" -overlay="+mutant{edits: b.edits}.overlay(t, root))
 			out, err := cmd.CombinedOutput()

@@ -4,9 +4,12 @@ package mutants
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -137,16 +140,47 @@ var mutants = append([]mutant{
 	},
 }, followers...)
 
+// Every test passes on the product, and fails on its mutant, both in the same binary.
 func TestBrokenRulesAreNoticed(t *testing.T) {
 	root, err := filepath.Abs("../..")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, m := range mutants {
+	made := map[int]mutant{}
+	for n, m := range mutants {
+		if err := m.apply(root); err != nil {
+			t.Errorf("%s: %v", m.name, err)
+			continue
+		}
+		made[n] = m
+	}
+	overlay, dir := switched(t, root, made), t.TempDir()
+	binaries := map[string]string{} // by package
+	passed := map[string]bool{}     // by package and test
+	for _, n := range sortedKeys(made) {
+		m := made[n]
+		if binaries[m.pkg] == "" {
+			binaries[m.pkg] = filepath.Join(dir, fmt.Sprint(len(binaries), ".test"))
+			build := exec.CommandContext(t.Context(), "go", "test", "-c", "-vet", "off", "-overlay", overlay, "-o", binaries[m.pkg], m.pkg)
+			build.Dir = root
+			if out, err := build.CombinedOutput(); err != nil {
+				t.Fatalf("build tests of %s: %v\n%s", m.pkg, err, out)
+			}
+		}
+		if !passed[m.pkg+m.run] {
+			passed[m.pkg+m.run] = true
+			t.Run("none: "+m.run, func(t *testing.T) {
+				t.Parallel()
+				if out, err := m.test(t, root, binaries[m.pkg], ""); err != nil || !strings.Contains(out, "--- PASS") {
+					t.Errorf("%s fails with every rule in place: %v\n%s", m.run, err, out)
+				}
+			})
+		}
 		t.Run(m.name, func(t *testing.T) {
-			out, err := m.test(t, root)
+			t.Parallel()
+			out, err := m.test(t, root, binaries[m.pkg], strconv.Itoa(n))
 			if err == nil {
-				t.Errorf("%s passes with the rule switched off", m.run)
+				t.Fatalf("%s passes with the rule switched off:\n%s", m.run, out)
 			}
 			if !strings.Contains(out, "--- FAIL") {
 				t.Fatalf("the test did not run: %v\n%s", err, out)
@@ -155,13 +189,22 @@ func TestBrokenRulesAreNoticed(t *testing.T) {
 	}
 }
 
-// test runs the mutant's test with the changed file laid over the real one.
-func (m mutant) test(t *testing.T, root string) (string, error) {
+// test runs the mutant's test in a binary that is to be a mutant.
+func (m mutant) test(t *testing.T, root, binary, name string) (string, error) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "go", "test", "-vet", "off", "-gcflags", "-N -l", "-overlay", m.overlay(t, root), "-count", "1", "-run", "^"+strings.ReplaceAll(m.run, "/", "$/^")+"$", m.pkg)
-	cmd.Dir = root
+	cmd := exec.CommandContext(t.Context(), binary, "-test.v", "-test.timeout", "10m", "-test.run", "^"+strings.ReplaceAll(m.run, "/", "$/^")+"$")
+	cmd.Dir = filepath.Join(root, m.pkg)
+	cmd.Env = append(os.Environ(), variable+"="+name)
 	out, err := cmd.CombinedOutput()
 	return string(out), err
+}
+
+// find tells where the text to be replaced stands.
+func (e edit) find(source string) (int, error) {
+	if n := strings.Count(source, e.old); n != 1 {
+		return 0, fmt.Errorf("%s holds what is to be replaced %d times, want once: %q", e.file, n, e.old)
+	}
+	return strings.Index(source, e.old), nil
 }
 
 // overlay writes the changed files, and the file that lays them over the real ones.
@@ -175,14 +218,21 @@ func (m mutant) overlay(t *testing.T, root string) string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if n := strings.Count(string(source), e.old); n != 1 {
-			t.Fatalf("%s holds what is to be replaced %d times, want once", e.file, n)
+		at, err := e.find(string(source))
+		if err != nil {
+			t.Fatal(err)
 		}
 		replace[path] = filepath.Join(dir, filepath.Base(e.file))
-		if err := os.WriteFile(replace[path], []byte(strings.Replace(string(source), e.old, e.new, 1)), 0o600); err != nil {
+		if err := os.WriteFile(replace[path], slices.Concat(source[:at], []byte(e.new), source[at+len(e.old):]), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
+	return overlayFile(t, dir, replace)
+}
+
+// overlayFile writes what -overlay reads.
+func overlayFile(t *testing.T, dir string, replace map[string]string) string {
+	t.Helper()
 	overlay, err := json.Marshal(map[string]map[string]string{"Replace": replace})
 	if err != nil {
 		t.Fatal(err)

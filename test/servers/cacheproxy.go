@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
+	"syscall"
 	"time"
 
 	metrics "github.com/prometheus/client_model/go"
@@ -24,14 +26,52 @@ type Cacheproxy struct {
 	URL, Admin string
 }
 
-// BuildCacheproxy builds the proxy into dir and returns the path of the binary.
+// BuildCacheproxy builds the proxy into dir and returns the path of the binary. It is built in the folder of its own module,
+// so that it is made of the versions that it is shipped with, whichever module asks for it; and there once for all that ask,
+// since the go command links a binary anew only where none made of the same is in its place.
 func BuildCacheproxy(ctx context.Context, dir string) (string, error) {
-	binary := filepath.Join(dir, "cacheproxy")
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", binary, "cacheproxy/cmd/cacheproxy")
-	if out, err := cmd.CombinedOutput(); err != nil {
+	find := exec.CommandContext(ctx, "go", "list", "-find", "-f", "{{.Module.Dir}}", "cacheproxy/cmd/cacheproxy")
+	found, err := find.Output()
+	if err != nil {
+		return "", fmt.Errorf("find module of cacheproxy: %w", err)
+	}
+	root := strings.TrimSpace(string(found))
+	shared := filepath.Join(root, "bin", "test", "cacheproxy")
+	if err := os.MkdirAll(filepath.Dir(shared), 0o755); err != nil {
+		return "", fmt.Errorf("build cacheproxy: %w", err)
+	}
+	unlock, err := lockFile(shared + ".lock")
+	if err != nil {
+		return "", fmt.Errorf("build cacheproxy: %w", err)
+	}
+	defer unlock()
+	build := exec.CommandContext(ctx, "go", "build", "-o", shared, "./cmd/cacheproxy")
+	build.Dir = root
+	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build cacheproxy: %w:\n%s", err, out)
 	}
+	// A copy: what is built next, such as a mutant, takes the place of the shared one while this one runs.
+	binary := filepath.Join(dir, "cacheproxy")
+	content, err := os.ReadFile(shared)
+	if err != nil {
+		return "", fmt.Errorf("copy cacheproxy: %w", err)
+	}
+	if err := os.WriteFile(binary, content, 0o755); err != nil {
+		return "", fmt.Errorf("copy cacheproxy: %w", err)
+	}
 	return binary, nil
+}
+
+// lockFile waits until no other process holds the file, and makes it where there is none.
+func lockFile(path string) (unlock func(), err error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("open lock: %w", err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
+		return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), f.Close())
+	}
+	return func() { _ = f.Close() }, nil // which gives the lock back
 }
 
 // StartCacheproxy starts the proxy with a configuration, which must name

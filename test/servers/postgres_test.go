@@ -8,30 +8,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 )
-
-func TestPostgresAnswers(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	conn, err := pgx.Connect(ctx, Postgres(t, "work_mem=7MB"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := conn.Close(ctx); err != nil {
-			t.Error(err)
-		}
-	}()
-	var setting string
-	if err := conn.QueryRow(ctx, "SHOW work_mem").Scan(&setting); err != nil {
-		t.Fatal(err)
-	}
-	if setting != "7MB" {
-		t.Errorf("work_mem is %s, want the setting given, 7MB", setting)
-	}
-}
 
 func TestStoppedPostgresLeavesNoProcess(t *testing.T) {
 	dir, err := os.MkdirTemp("", "postgres-")

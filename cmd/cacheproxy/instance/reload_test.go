@@ -140,7 +140,7 @@ var inForce = map[string]struct {
 
 // elsewhere names what shows the keys that a test without sockets cannot.
 var elsewhere = []string{
-	"tls", "drain_delay", "shutdown_timeout", // test/e2e: TestCertificateRotation, TestReloadBeforeExit
+	"tls", "drain_delay", "shutdown_timeout", // test/system/e2e: TestCertificateRotation, TestReloadBeforeExit
 	"valkey", // but for its client certificate: TestCertificateForValkey
 }
 

@@ -1,0 +1,272 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"cacheproxy/test/system/bench"
+)
+
+// Kinds of heads.
+const (
+	realistic = "realistic"
+	constants = "constant"
+)
+
+// run is one peer under one load in one round.
+type run struct {
+	Load    string  `json:"load"`
+	Heads   string  `json:"heads"`
+	Peer    string  `json:"peer"`
+	Round   int     `json:"round"`
+	Rate    float64 `json:"requests_per_second"`
+	CPU     float64 `json:"cpu_microseconds_per_request"`
+	Origin  float64 `json:"origin_requests_per_request"`
+	Answer  string  `json:"answer,omitempty"` // to a probe: the fields that say where it comes from
+	Traffic traffic `json:"traffic"`
+	Error   string  `json:"error,omitempty"` // why the figures are not to be used
+}
+
+// session is everything that all loads share.
+type session struct {
+	options   options
+	base      bed // for every load
+	script    string
+	heads     map[string][]string
+	peers     []peer
+	progress  io.Writer
+	uniqueSet int // how many sets of unique paths were made
+}
+
+// uniquePrefix is what paths begin with that nobody has asked for before.
+func (s *session) uniquePrefix() string {
+	s.uniqueSet++
+	return fmt.Sprintf("/%d/u%d-", 2<<10, s.uniqueSet)
+}
+
+// measure measures all peers under one load, in interleaved rounds.
+func (s *session) measure(ctx context.Context, l load) (runs []run, err error) {
+	b, stop, err := s.makeBed(ctx, l)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, stop()) }()
+	failed := func(peer string, err error) {
+		runs = append(runs, run{Load: l.name, Heads: s.kinds(l)[0], Peer: peer, Error: err.Error()})
+	}
+	there := b.start(ctx, s.ableTo(l), failed)
+	defer func() { err = errors.Join(err, there.stop()) }()
+	paths := l.paths()
+	materials := map[string]material{}
+	for _, kind := range s.kinds(l) {
+		if materials[kind], err = writeMaterial(b.dir, l.name+"-"+kind, s.heads[kind], l.fields, paths); err != nil {
+			return runs, err
+		}
+	}
+	if err := s.warmAll(ctx, b, there, paths, failed); err != nil {
+		return runs, err
+	}
+	for round := range s.options.rounds {
+		for _, kind := range s.kinds(l) {
+			for i := range there.servers { // another begins in each round
+				server := there.servers[(i+round)%len(there.servers)]
+				r := s.runOnce(ctx, b, server, kind, materials[kind], paths)
+				if ctx.Err() != nil {
+					return runs, ctx.Err()
+				}
+				r.Round = round + 1
+				runs = append(runs, r)
+			}
+		}
+	}
+	return runs, nil
+}
+
+// ableTo are the peers that are measured with a load.
+func (s *session) ableTo(l load) (able []peer) {
+	for _, p := range s.peers {
+		if p.unable(l) == "" {
+			able = append(able, p)
+		}
+	}
+	return able
+}
+
+func (s *session) kinds(l load) (kinds []string) {
+	if s.options.heads != constants {
+		kinds = append(kinds, realistic)
+	}
+	if s.options.heads == constants || s.options.heads == "both" && l.constant {
+		kinds = append(kinds, constants)
+	}
+	return kinds
+}
+
+// warmAll warms the servers. One that fails is stopped, and why is told.
+func (s *session) warmAll(ctx context.Context, b *bed, there *running, paths []string, failed func(peer string, err error)) error {
+	var warm []*server
+	var stopping error
+	for _, server := range there.servers {
+		err := s.warm(ctx, b, server, paths)
+		if err == nil {
+			warm = append(warm, server)
+			continue
+		}
+		failed(server.name, fmt.Errorf("warm: %w", err))
+		stopping = errors.Join(stopping, server.process.Stop())
+	}
+	there.servers = warm
+	return errors.Join(stopping, ctx.Err())
+}
+
+// warm asks for every path with one head or another, and for a single one with every head, until next to nothing of that
+// reaches the origin.
+func (s *session) warm(ctx context.Context, b *bed, to *server, paths []string) error {
+	if to.limit {
+		return nil
+	}
+	var distinct []string
+	seen := map[string]bool{unique: true}
+	for _, path := range paths {
+		if !seen[path] {
+			seen[path] = true
+			distinct = append(distinct, path)
+		}
+	}
+	if len(distinct) == 0 {
+		return nil
+	}
+	heads := s.heads[realistic]
+	requests := max(len(distinct), len(heads))
+	for pass := 0; ; pass++ {
+		before, err := count(ctx, b.origin.address)
+		if err != nil {
+			return err
+		}
+		err = send(ctx, to.address, b.load.tls, func(yield func(exchange) bool) {
+			for i := range requests {
+				if !yield(exchange{distinct[i%len(distinct)], heads[(i+pass)%len(heads)]}) {
+					return
+				}
+			}
+		})
+		if err != nil {
+			return err
+		}
+		after, err := count(ctx, b.origin.address)
+		if err != nil || pass > 4 || (after-before)*2000 < requests {
+			return err
+		}
+	}
+}
+
+// runOnce measures one server once. What keeps it from that is in the run.
+func (s *session) runOnce(ctx context.Context, b *bed, of *server, kind string, m material, paths []string) run {
+	r := run{Load: b.load.name, Heads: kind, Peer: of.name}
+	if err := s.runInto(ctx, &r, b, of, m, paths); err != nil {
+		r.Error = err.Error()
+		fmt.Fprintf(s.progress, "%s, %s: not measured: %v\n", b.load.name, of.name, err)
+	}
+	return r
+}
+
+func (s *session) runInto(ctx context.Context, r *run, b *bed, of *server, m material, paths []string) (err error) {
+	if r.Answer, err = s.probe(ctx, b, of, r.Heads, paths); err != nil {
+		return err
+	}
+	originBefore, err := count(ctx, b.origin.address)
+	if err != nil {
+		return err
+	}
+	foundBefore, err := b.foundInValkey(ctx)
+	if err != nil {
+		return err
+	}
+	cpuBefore, err := bench.CPUOfTree(of.process.PID())
+	if err != nil {
+		return err
+	}
+	duration := s.options.time * time.Duration(b.load.longer)
+	if b.load.http2 {
+		r.Traffic, err = runHTTP2(m, b.load, of.address, duration)
+	} else {
+		r.Traffic, err = runWrk(ctx, b.cores, s.script, m, b.load, of.address, s.uniquePrefix(), duration)
+	}
+	if err != nil {
+		return err
+	}
+	cpuAfter, err := bench.CPUOfTree(of.process.PID())
+	if err != nil {
+		return err
+	}
+	originAfter, err := count(ctx, b.origin.address)
+	if err != nil {
+		return err
+	}
+	found, err := b.foundInValkey(ctx)
+	if err != nil {
+		return err
+	}
+	requests := float64(max(1, r.Traffic.Requests))
+	r.Rate = r.Traffic.perSecond()
+	r.CPU = float64((cpuAfter - cpuBefore).Microseconds()) / requests
+	r.Origin = float64(originAfter-originBefore) / requests
+	if err := r.Traffic.failure(); err != nil {
+		return err
+	}
+	if !of.limit && !b.load.origin.fits(r.Traffic.Requests, originAfter-originBefore, b.load.connections) {
+		return fmt.Errorf("of %d requests %d reached the origin, which is not this load; an answer says: %s",
+			r.Traffic.Requests, originAfter-originBefore, r.Answer)
+	}
+	if b.valkey != nil && float64(found-foundBefore) < leastInValkey*requests {
+		return fmt.Errorf("of %d requests %d found a copy in Valkey, which is not this load", r.Traffic.Requests, found-foundBefore)
+	}
+	_, err = s.probe(ctx, b, of, r.Heads, paths)
+	return err
+}
+
+// probes are how many requests are looked at before and after each run.
+const probes = 3
+
+// probe looks whether answers are what they should be, and gives what the last of them says of itself.
+func (s *session) probe(ctx context.Context, b *bed, of *server, kind string, paths []string) (answer string, err error) {
+	for i := range probes {
+		path := paths[i%len(paths)]
+		if path == unique {
+			path = s.uniquePrefix()
+		}
+		w, err := dial(ctx, of.address, b.load.tls)
+		if err != nil {
+			return "", fmt.Errorf("probe: %w", err)
+		}
+		heads := s.heads[kind]
+		response, _, err := w.get(path, withFields(heads[(i*331)%len(heads)], b.load.fields))
+		if err != nil {
+			return "", fmt.Errorf("probe: %w", err)
+		}
+		if err := w.close(); err != nil {
+			return "", fmt.Errorf("probe: %w", err)
+		}
+		if response.StatusCode != b.load.status || response.StatusCode == http.StatusOK && response.ContentLength != int64(b.load.size) {
+			return "", fmt.Errorf("probe: %s with %d bytes, want status %d with %d", response.Status, response.ContentLength, b.load.status, b.load.size)
+		}
+		answer = origins(response.Header)
+	}
+	return answer, nil
+}
+
+// origins are the fields that say where an answer comes from.
+func origins(h http.Header) string {
+	var said []string
+	for _, name := range []string{"Cache-Status", "X-Cache", "X-Varnish", "Via", "Age"} {
+		if value := h.Get(name); value != "" {
+			said = append(said, name+": "+value)
+		}
+	}
+	return strings.Join(said, "; ")
+}

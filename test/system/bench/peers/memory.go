@@ -1,0 +1,201 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"sync"
+
+	"cacheproxy/test/system/bench"
+)
+
+// room for an object of 2 KiB in the measurement of memory: more than any peer takes.
+const roomPerObject = 8 << 10
+
+// Churn: memory for copies, how many times that is filled before, and the rate of one object that stays in use.
+const (
+	churnMemory = 32 << 20
+	churnTimes  = 2
+	churnHits   = 500
+)
+
+// memoryRow is what a peer takes for many objects.
+type memoryRow struct {
+	Peer    string  `json:"peer"`
+	Objects int     `json:"objects"`
+	Empty   int64   `json:"resident_bytes_when_empty"`
+	Full    int64   `json:"resident_bytes_with_objects"`
+	Each    float64 `json:"resident_bytes_per_object"`
+	Error   string  `json:"error,omitempty"`
+}
+
+// churnRow is what happens to memory, and to hits, while copies are made all the time and others leave.
+type churnRow struct {
+	Peer     string  `json:"peer"`
+	Memory   int64   `json:"memory_bytes"`
+	Resident int64   `json:"resident_bytes_at_most"`
+	Misses   int     `json:"misses_per_second"`
+	Hits     latency `json:"hits"` // the longest is the longest pause that a client has seen
+	Error    string  `json:"error,omitempty"`
+}
+
+// memoryPeers hold copies in memory of their own. (HAProxy's cache ends at 4 GiB, all of it taken at once; nginx's and
+// Traffic Server's are files.)
+var memoryPeers = []string{ours, baseline, "Varnish"}
+
+// cachesOf are the caches among the peers, those with these names only where there are any.
+func (s *session) cachesOf(names ...string) (caches []peer) {
+	for _, p := range s.peers {
+		if p.limit {
+			continue
+		}
+		for _, name := range names {
+			if p.name == name {
+				caches = append(caches, p)
+			}
+		}
+		if len(names) == 0 {
+			caches = append(caches, p)
+		}
+	}
+	return caches
+}
+
+// alone starts one peer, measures it, and stops it. It has all cores: only memory is looked at.
+func (s *session) alone(ctx context.Context, l load, p peer, memory int64, pin bool, measure func(*bed, *server) error) (err error) {
+	b, stop, err := s.makeBed(ctx, l)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stop()) }()
+	b.memory = memory
+	if !pin {
+		b.cores.Server = ""
+	}
+	server, err := b.startOne(ctx, p)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, server.process.Stop()) }()
+	return measure(b, server)
+}
+
+// fill asks for objects that nobody has asked for.
+func (s *session) fill(ctx context.Context, b *bed, server *server, objects int) error {
+	prefix, heads := s.uniquePrefix(), s.heads[realistic]
+	return send(ctx, server.address, false, func(yield func(exchange) bool) {
+		for i := range objects {
+			if !yield(exchange{prefix + strconv.Itoa(i), heads[i%len(heads)]}) {
+				return
+			}
+		}
+	})
+}
+
+func (s *session) measureMemory(ctx context.Context, p peer) memoryRow {
+	l := load{name: memoryName, size: 2 << 10, paths: onlyUnique}
+	w := memoryRow{Peer: p.name, Objects: s.options.objects}
+	err := s.alone(ctx, l, p, int64(s.options.objects)*roomPerObject, false, func(b *bed, server *server) (err error) {
+		if err := s.fill(ctx, b, server, 1000); err != nil { // what the first requests leave behind is not of objects
+			return err
+		}
+		if w.Empty, err = bench.ResidentMemoryOfTree(server.process.PID()); err != nil {
+			return err
+		}
+		if err := s.fill(ctx, b, server, s.options.objects); err != nil {
+			return err
+		}
+		if w.Full, err = bench.ResidentMemoryOfTree(server.process.PID()); err != nil {
+			return err
+		}
+		w.Each = float64(w.Full-w.Empty) / float64(w.Objects)
+		return nil
+	})
+	if err != nil {
+		w.Error = err.Error()
+	}
+	return w
+}
+
+func (s *session) measureChurn(ctx context.Context, p peer) churnRow {
+	l := load{name: churnName, size: 2 << 10, paths: objects(2<<10, 1)}
+	w := churnRow{Peer: p.name, Memory: churnMemory}
+	err := s.alone(ctx, l, p, churnMemory, true, func(b *bed, server *server) error {
+		if err := s.fill(ctx, b, server, churnTimes*churnMemory/l.size); err != nil {
+			return err
+		}
+		hot, err := writeMaterial(b.dir, "hot", s.heads[realistic], "", l.paths())
+		if err != nil {
+			return err
+		}
+		new, err := writeMaterial(b.dir, "new", s.heads[realistic], "", onlyUnique())
+		if err != nil {
+			return err
+		}
+		return s.churn(ctx, &w, b, server, hot, new)
+	})
+	if err != nil {
+		w.Error = err.Error()
+	}
+	return w
+}
+
+// churn asks for one object that stays and for others that come, and looks at the memory meanwhile.
+func (s *session) churn(ctx context.Context, w *churnRow, b *bed, server *server, hot, new material) error {
+	w.Misses = max(1, s.options.rate/2)
+	duration := 10 * s.options.time
+	var missing error
+	var misses sync.WaitGroup
+	prefix := s.uniquePrefix()
+	misses.Go(func() {
+		_, missing = runPaced(ctx, new, server.address, prefix, w.Misses, duration)
+	})
+	watched := bench.WatchMemory(server.process.PID(), bench.ResidentMemoryOfTree)
+	var err error
+	w.Hits, err = runPaced(ctx, hot, server.address, "", churnHits, duration)
+	samples, watching := watched()
+	w.Resident = slices.Max(samples)
+	misses.Wait()
+	return errors.Join(err, missing, watching)
+}
+
+func printMemory(to io.Writer, all []memoryRow) error {
+	var rows []textRow
+	for _, w := range all {
+		row := textRow{peer: w.Peer}
+		if w.Error != "" {
+			row.why = []string{w.Error}
+		} else {
+			row.cells = []string{mebibytes(w.Empty), mebibytes(w.Full), fmt.Sprintf("%.0f", w.Each)}
+		}
+		rows = append(rows, row)
+	}
+	title := ""
+	if len(all) > 0 {
+		title = fmt.Sprintf("Memory for %d objects with bodies of 2,048 bytes", all[0].Objects)
+	}
+	return printTable(to, title, []string{"resident, empty", "resident, full", "bytes per object"}, rows)
+}
+
+func printChurn(to io.Writer, all []churnRow) error {
+	var rows []textRow
+	for _, w := range all {
+		row := textRow{peer: w.Peer}
+		if w.Error != "" {
+			row.why = []string{w.Error}
+		} else {
+			row.cells = append([]string{mebibytes(w.Resident)}, times(w.Hits.P50, w.Hits.P999, w.Hits.Longest)...)
+		}
+		rows = append(rows, row)
+	}
+	title := ""
+	if len(all) > 0 {
+		title = fmt.Sprintf("Churn: %s for copies, full; %d misses/s come in, one object is asked for %d times/s", mebibytes(churnMemory), all[0].Misses, churnHits)
+	}
+	return printTable(to, title, []string{"resident at most", "hit p50", "hit p99.9", "longest pause"}, rows)
+}
+
+func mebibytes(n int64) string { return fmt.Sprintf("%.0f MiB", float64(n)/(1<<20)) }
