@@ -66,12 +66,13 @@ func (d *decision) served() *store.Copy {
 // decide says what is to become of a request at a time, by its plan, the configuration, and what is stored, invalidated and
 // reachable then. It changes nothing. A request that shared a fetch which was not for it is decided once more.
 func (p *Proxy) decide(rq *request, now time.Time) decision {
-	d := p.decided(rq, now)
+	d := p.choose(rq, now)
 	d.apart = rq.waited
 	return d
 }
 
-func (p *Proxy) decided(rq *request, now time.Time) decision {
+// choose is decide, but for what the request has been through before.
+func (p *Proxy) choose(rq *request, now time.Time) decision {
 	switch {
 	case rq.action == policy.PassAction:
 		return passing(rq.reason)

@@ -1,19 +1,27 @@
-// Package proxy is the path of a request.
+// Package proxy is the path of a request: what it asks, what is to become of it, and doing that.
 //
-//	ServeHTTP    match the route, plan, and go one of three ways     proxy.go
-//	  read       look for a copy; deliver it, or fetch               read.go
-//	    fetch    join or start a flight, wait for its header         fetch.go, flight.go
-//	    fill     token → origin → may it be shared, stored           fill.go, pump.go, body.go
-//	             below memory, before the origin                   recall.go
-//	    deliver  a copy or a growing body to one client              deliver.go
-//	  write      invalidate around the origin's work                 write.go
-//	  pass       the request itself goes to the origin               through.go
-//	  observe    pass, and compare with what would have been served  observe.go
+//	ServeHTTP      one request, from its head to its answer               exchange.go
+//	  resolve      the route, and what the configuration says of it       request.go
+//	  receive      the content, as far as it must be known                requestbody.go, content.go
+//	  plan         read, write or pass; the storage key of a read         request.go
+//	  decide       which copy, which step, what is told: data             decide.go, find.go, parts.go
+//	  execute      does what was decided                                  exchange.go
+//	    serveCopy  deliver a copy                                         deliver.go, coded.go, ranges.go
+//	    together   fetch with whoever asks for the same, or alone         fetch.go
+//	    write      invalidate around the origin's work                    write.go, acknowledge.go, keepwrite.go
+//	    pass       the request itself goes to the origin                  pass.go, head.go
+//	    observe    pass, and compare with what would have been served     observe.go, difference.go
+//	    refuse     an error of the proxy's own                            delivery.go, failure.go
+//	  report       the log, the metrics and the trace                     report.go, trace.go
 //
-// The connections of clients are below it, in package server; the upstreams' are in package upstream; package pass sends one
-// request through between the two.
+// A decision is a value, made without touching anything: Explain prints the same decision that ServeHTTP carries out. Each answer
+// has one policy.Status, settled once, before its head is made. Cache-Status, the access log, the metrics and the trace print it.
 //
-// Copies are renewed in the background by refresh.go. One generation of the configuration takes the place of another in
-// reconfigure.go. Every request ends with one policy.Outcome and one policy.Reason, from which Cache-Status, the access log
-// and the metrics are printed.
+// A request that shares a fetch may find that what comes is not for it: it is decided once more, a few times at most, and then goes
+// to the origin by itself. That is the one loop on the path.
+//
+// What belongs to no client is below, in package fill: flights, the fetch of an answer that many share, the one way to store it,
+// the tiers below memory, and renewals. Package pass sends one request through, byte for byte. The connections of clients are in
+// package server, the upstreams' in package upstream. One generation of the configuration takes the place of another in
+// reconfigure.go; the modes of routes are switched in modes.go.
 package proxy

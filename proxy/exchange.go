@@ -98,10 +98,10 @@ func (ex *exchange) execute(d *decision) bool {
 
 // serveCopy answers with a copy.
 func (ex *exchange) serveCopy(d *decision) {
-	ex.deliver(d, d.status(ex.start))
-	if d.renews {
+	if d.renews { // before the copy goes out: a slow client is not to hold it up
 		ex.p.fills.Renew(ex.start, d.found.Copy, func() fill.Renewal { return ex.renewal(d.found, d.class, ex.span) })
 	}
+	ex.deliver(d, d.status(ex.start))
 }
 
 // deliver answers with the copy of a decision, and counts the read.

@@ -16,7 +16,7 @@ const maxAttempts = 4
 
 // alone fetches for this request only; what comes may still be stored.
 func (ex *exchange) alone(d *decision) {
-	q := ex.fetch(d.found, upstream.Fill, ex.span)
+	q := ex.fillRequest(d.found, upstream.Fill, ex.span)
 	q.Hints = true
 	if d.part {
 		q.Range, q.IfRange = ex.r.Header.Get("Range"), ex.r.Header.Get("If-Range")
@@ -50,7 +50,7 @@ func (ex *exchange) together(d *decision) (answered bool) {
 		if now.use == httpcache.Fresh {
 			return nil
 		}
-		q := ex.fetch(now, upstream.Fill, ex.span)
+		q := ex.fillRequest(now, upstream.Fill, ex.span)
 		q.Hints = true
 		return q
 	})

@@ -33,7 +33,7 @@ func (ex *exchange) head(d *decision) {
 // invalidated since the request came, before which the copy was looked up. A later token would not do: what was purged between
 // the look-up and the token would come back by it.
 func (ex *exchange) confirmed(c candidate, head http.Header, requested time.Time) bool {
-	q := ex.fetch(c, upstream.Fill, ex.span)
+	q := ex.fillRequest(c, upstream.Fill, ex.span)
 	header := httpcache.MergeNotModified(c.Copy.Header(), head)
 	verdict := ex.route.Judge(policy.Fetch{
 		Method: http.MethodGet, Requested: requested, Received: time.Now(), Status: c.Copy.Status, Header: header,

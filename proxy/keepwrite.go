@@ -43,7 +43,7 @@ func (w *writing) keep(res *http.Response) {
 		return
 	}
 	res.Body = &capture{ReadCloser: res.Body, limit: ex.cfg.MaxObject, done: func(body []byte) {
-		a := fill.NewAnswer(ex.fetch(candidate{}, upstream.Fill, ex.span), http.StatusOK, header, verdict, token, ex.start)
+		a := fill.NewAnswer(ex.fillRequest(candidate{}, upstream.Fill, ex.span), http.StatusOK, header, verdict, token, ex.start)
 		a.EndOfWrite = true
 		ex.p.fills.Store(a, body)
 	}}

@@ -71,7 +71,7 @@ func (o *observation) answer(res *http.Response) error {
 		o.same = o.would && store.Digest(o.status, body) == o.found.Copy.Digest && len(telling(o.found.Copy, o.header)) == 0
 		// A copy that would have been served would still be there: the comparisons to come are to be true to life.
 		if verdict.Store && (!o.would || o.renewed) {
-			a := fill.NewAnswer(ex.fetch(o.found, upstream.Fill, ex.span), o.status, o.header, verdict, o.token, ex.start)
+			a := fill.NewAnswer(ex.fillRequest(o.found, upstream.Fill, ex.span), o.status, o.header, verdict, o.token, ex.start)
 			a.Selection, a.Observed = ex.r.Header, true
 			ex.p.fills.Store(a, body)
 		}

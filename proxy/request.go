@@ -187,8 +187,8 @@ func (rq *request) flightKey(c candidate) string {
 	return string(httpcache.VariantKey(nil, string(rq.key), names, rq.selection(names)))
 }
 
-// fetch describes the fetch that this request needs, detached from its connection. asker is the request's span.
-func (rq *request) fetch(c candidate, class upstream.Class, asker *observe.Span) *fill.Request {
+// fillRequest describes the fetch that this request needs, detached from its connection. asker is the request's span.
+func (rq *request) fillRequest(c candidate, class upstream.Class, asker *observe.Span) *fill.Request {
 	names := rq.selecting(c)
 	q := &fill.Request{
 		Route: rq.route.Route, Match: rq.match, Target: rq.target, Query: rq.query, Key: string(rq.key),
@@ -222,7 +222,7 @@ func (rq *request) renewal(found candidate, class upstream.Class, asker *observe
 	found.use, found.reason = httpcache.NeedsValidation, policy.Renewal
 	r := rq.route
 	return fill.Renewal{
-		Request: rq.fetch(found, class, asker), Key: rq.flightKey(found), Known: rq.known(), Copy: found.Copy,
+		Request: rq.fillRequest(found, class, asker), Key: rq.flightKey(found), Known: rq.known(), Copy: found.Copy,
 		Wanted: func(now time.Time) bool {
 			mode, _ := r.mode(now)
 			return mode == policy.On

@@ -110,7 +110,7 @@ var mutants = append([]mutant{
 	},
 	{
 		name:  "copies are used without a lease",
-		edits: []edit{{"proxy/trust.go", "	if l.Valid(now) {\n", "	if true {\n"}},
+		edits: []edit{{"proxy/lease.go", "	if l.Valid(now) {\n", "	if true {\n"}},
 		pkg:   "./proxy", run: "TestLapsedLease/origin",
 	},
 	{
@@ -135,7 +135,7 @@ var mutants = append([]mutant{
 	},
 	{
 		name:  "a write that is not confirmed is answered at once",
-		edits: []edit{{"proxy/confirm.go", "		case <-pause.C:\n", "		default:\n			return receipt, err\n"}},
+		edits: []edit{{"proxy/acknowledge.go", "		case <-pause.C:\n", "		default:\n			return receipt, err\n"}},
 		pkg:   "./proxy", run: "TestInvalidationThatFailsIsMadeUpFor",
 	},
 }, followers...)
