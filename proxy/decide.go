@@ -68,6 +68,9 @@ func (d *decision) served() *store.Copy {
 func (p *Proxy) decide(rq *request, now time.Time) decision {
 	d := p.choose(rq, now)
 	d.apart = rq.waited
+	if rq.attempts > 0 && d.outcome == policy.Miss && d.reason == d.found.reason {
+		d.reason = rq.missed
+	}
 	return d
 }
 

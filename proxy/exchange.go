@@ -65,7 +65,9 @@ func (ex *exchange) serve() {
 		if ex.execute(&d) {
 			return
 		}
-		ex.attempts++
+		if ex.attempts++; ex.attempts == 1 {
+			ex.missed = d.reason
+		}
 	}
 }
 

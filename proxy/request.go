@@ -45,9 +45,10 @@ type request struct {
 
 	// What a shared fetch has shown that was not for this request.
 
-	attempts int  // how many there were
-	waited   bool // the last one was another's
-	apart    bool // every request has to have the copy confirmed for itself: waiting for another's answer is of no use
+	attempts int           // how many there were
+	missed   policy.Reason // why the first was made, which is what is told
+	waited   bool          // the last one was another's
+	apart    bool          // every request has to have the copy confirmed for itself: waiting for another's answer is of no use
 }
 
 // maxHops is how often a request may have passed a cacheproxy, by its Via: a chain of a few is legitimate, more is a loop.
