@@ -65,8 +65,10 @@ func (s *shelf) filled() int {
 	return len(s.items)
 }
 
-// forget empties memory of all that a tier below it has, as a restart does.
+// forget empties memory of all that a tier below it has, as a restart does. What was fetched is stored by then: a client has its
+// answer a moment before.
 func (r *rig) forget(below *shelf) {
+	r.settle(r.t)
 	below.mu.Lock()
 	defer below.mu.Unlock()
 	for key := range below.items {
