@@ -17,7 +17,8 @@
 // A write takes a Fence around the origin's work (R15): from Begin to End copies with its members are neither used nor stored.
 //
 // Local is the log of a process that runs alone. Package fleet is the protocol by which several instances follow one log; its
-// comment holds all rules, and says what goes wrong without each.
+// comment holds all rules, and says what goes wrong without each. Package valkey carries that log. What feeds invalidations from
+// elsewhere, such as the changes of a database, is a package of its own beside it, and calls Log.Invalidate like a purge.
 //
 // Invalidating costs one map write for each member named, however many copies carry it; there is no index of copies.
 // Checking a copy costs two atomic loads as long as nothing was invalidated since it was last checked.

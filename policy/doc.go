@@ -14,7 +14,8 @@
 //	httpcache.ParseRanges            which part of the answer is wanted
 //	Route.AppendKey                  the storage key                          key.go
 //	Route.FillHeader                 what of the header a fill forwards       fillheader.go
-//	Route.Judge                      may it be shared, stored, for how long   storable.go, lifetime.go
+//	Route.Judge                      may it be shared or stored, and why not  storable.go
+//	                                 for how long: lifetimes, their jitter    lifetime.go
 //	Route.Members                    what its copy can be purged by           names.go, template.go
 //	Route.JudgePart                  may a 206 be kept as a part              partial.go
 //	httpcache.RequestDirectives.Use  what the client makes of it

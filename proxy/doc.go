@@ -5,6 +5,7 @@
 //	  receive      the content, as far as it must be known                requestbody.go, content.go
 //	  plan         read, write or pass; the storage key of a read         request.go
 //	  decide       which copy, which step, what is told: data             decide.go, find.go, parts.go
+//	               while the store is down, or purges may be unknown      decide.go, lease.go
 //	  execute      does what was decided                                  exchange.go
 //	    serveCopy  deliver a copy                                         deliver.go, coded.go, ranges.go
 //	    together   fetch with whoever asks for the same, or alone         fetch.go
