@@ -3,7 +3,7 @@
 //
 //	filler.go      Filler, which package proxy holds; what it works with
 //	request.go     Request, what a fill needs to know; route.go, learned.go: of the route
-//	join.go        a request joins a flight, or leads one, and waits for the header of the answer
+//	join.go        when a request may join a flight, or leads one, and how it waits for the header of the answer
 //	flight.go      flights, which requests share
 //	running.go     one fill: the tiers, the origin, the header, the body
 //	lookuptiers.go   below memory, before the origin; claim.go: one instance for all

@@ -54,30 +54,6 @@ type flight struct {
 	response  Response // meaningful once published
 }
 
-// Joiner is a request that wants to share a flight.
-type Joiner struct {
-	Key        string            // of the flight
-	Known      []invalidation.ID // members of the answer that are known beforehand
-	MaxWaiters int               // of those who wait for one flight
-	// Uninformed is set where an invalidation that the request must heed may not be known here. It shares only what is sent to
-	// the origin after it came, and waits its turn for that.
-	Uninformed bool
-}
-
-// Role is what a request is to a flight.
-type Role uint8
-
-const (
-	// Leads: the request has started the flight. The zero value.
-	Leads Role = iota
-	// Joined: the request waits for the answer, or follows its body.
-	Joined
-	// Full: too many wait already, and the request has no part in the flight.
-	Full
-	// AlreadyStored: there is a copy that has come since the request looked, and no flight.
-	AlreadyStored
-)
-
 func (fs *flights) init(ledger *invalidation.Ledger) {
 	fs.ledger, fs.seed = ledger, maphash.MakeSeed()
 	for i := range fs.shards {
@@ -128,21 +104,6 @@ func (fs *flights) join(j Joiner, start func(*flight, *Request) Response) (t Tic
 func (fs *flights) alone(key string, known []invalidation.ID) (t Ticket, results chan<- result) {
 	c := make(chan result, 1)
 	return Ticket{Role: Leads, flight: &flight{shard: &flightShard{}, key: key, known: known, answered: make(chan struct{})}, result: c}, c
-}
-
-// joinable reports whether a request that arrives now may share f: nothing that concerns it was invalidated since its token, and
-// it is known that nothing was. The caller holds the lock of the shard.
-func (fs *flights) joinable(f *flight, uninformed bool) bool {
-	switch {
-	case uninformed:
-		return !f.sent
-	case f.published:
-		return !fs.ledger.Since(f.token, f.response.Members)
-	case f.sent:
-		return !fs.ledger.Since(f.token, f.known)
-	default:
-		return true
-	}
 }
 
 // send takes the token: from here on the flight's answer may be older than what happens.

@@ -9,6 +9,30 @@ import (
 	"cacheproxy/policy"
 )
 
+// Joiner is a request that wants to share a flight.
+type Joiner struct {
+	Key        string            // of the flight
+	Known      []invalidation.ID // members of the answer that are known beforehand
+	MaxWaiters int               // of those who wait for one flight
+	// Uninformed is set where an invalidation that the request must heed may not be known here. It shares only what is sent to
+	// the origin after it came, and waits its turn for that.
+	Uninformed bool
+}
+
+// Role is what a request is to a flight.
+type Role uint8
+
+const (
+	// Leads: the request has started the flight. The zero value.
+	Leads Role = iota
+	// Joined: the request waits for the answer, or follows its body.
+	Joined
+	// Full: too many wait already, and the request has no part in the flight.
+	Full
+	// AlreadyStored: there is a copy that has come since the request looked, and no flight.
+	AlreadyStored
+)
+
 // Ticket is a request's place in a flight.
 type Ticket struct {
 	Role Role
@@ -115,4 +139,19 @@ func (t *Ticket) Abandon() {
 			res.lead.Detach()
 		}
 	})
+}
+
+// joinable reports whether a request that arrives now may share f: nothing that concerns it was invalidated since its token, and
+// it is known that nothing was. The caller holds the lock of the shard.
+func (fs *flights) joinable(f *flight, uninformed bool) bool {
+	switch {
+	case uninformed:
+		return !f.sent
+	case f.published:
+		return !fs.ledger.Since(f.token, f.response.Members)
+	case f.sent:
+		return !fs.ledger.Since(f.token, f.known)
+	default:
+		return true
+	}
 }

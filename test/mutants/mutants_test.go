@@ -36,7 +36,7 @@ var shareAnyway = edit{"proxy/fetch.go", "	return !res.Token.Before(ex.arrival) 
 var (
 	stampLate  = []edit{{"proxy/fill/header.go", "Length: length, Token: c.token,", "Length: length, Token: c.f.ledger.Token(),"}}
 	joinAlways = []edit{
-		{"proxy/fill/flight.go", "	case f.published:\n		return !fs.ledger.Since(f.token, f.response.Members)\n	case f.sent:\n		return !fs.ledger.Since(f.token, f.known)\n",
+		{"proxy/fill/join.go", "	case f.published:\n		return !fs.ledger.Since(f.token, f.response.Members)\n	case f.sent:\n		return !fs.ledger.Since(f.token, f.known)\n",
 			"	case f.published || f.sent:\n		return true\n"},
 		shareAnyway,
 	}
@@ -115,7 +115,7 @@ var mutants = append([]mutant{
 	},
 	{
 		name:  "without a lease, an earlier fetch is shared",
-		edits: []edit{{"proxy/fill/flight.go", "	case uninformed:\n		return !f.sent\n", ""}},
+		edits: []edit{{"proxy/fill/join.go", "	case uninformed:\n		return !f.sent\n", ""}},
 		pkg:   "./proxy", run: "TestRequestsWithoutALeaseShareTheNextFetch",
 	},
 	{
