@@ -145,3 +145,21 @@ func TestReadsWithContentAreCoalesced(t *testing.T) {
 		}
 	})
 }
+
+// A question may have no content at all, however that is framed: what is asked stands in the query then.
+func TestReadsWithEmptyContent(t *testing.T) {
+	var asked atomic.Int64
+	inBubble(t, counted(&asked, nil), rigOptions{}, searching(t, false), func(b *bubble) {
+		b.do("GET", "/search?q=a").want(t, "a GET", 200, "1", "stored")
+		for i, method := range []string{"QUERY", "POST"} {
+			for _, body := range []io.Reader{nil, http.NoBody, strings.NewReader(""), io.MultiReader()} {
+				a := b.serve(b.t.Context(), method, "/search?q=a", body)
+				synctest.Wait()
+				if a.body != fmt.Sprint(2+i) {
+					t.Errorf("%s with %T: got %q, %s; want %d", method, body, a.body, a.header.Get("Cache-Status"), 2+i)
+				}
+			}
+		}
+		b.do("GET", "/search?q=a").want(t, "which wrote nothing", 200, "1", "hit")
+	})
+}

@@ -152,7 +152,9 @@ func (p *Proxy) withCredentials(rq *request, found candidate, now time.Time) dec
 		return refusing(withheld)
 	}
 	d := fetching(fetchAlone, found)
-	d.reason = policy.Authorization
+	if found.Copy == nil { // else what is wrong with the copy is the reason
+		d.reason = policy.Authorization
+	}
 	return d
 }
 

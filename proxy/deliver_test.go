@@ -33,8 +33,8 @@ func TestWhoLeavesWithAllOfIt(t *testing.T) {
 			d.follow(&fill.Response{Length: c.length}, from, everything)
 			return false
 		}()
-		if broken != c.broken || (d.status.Reason == policy.ClientGone) != c.broken {
-			t.Errorf("length %d: broken off %v, %v", c.length, broken, d.status.Reason)
+		if broken != c.broken || (d.finalReason() == policy.ClientGone) != c.broken {
+			t.Errorf("length %d: broken off %v, %v", c.length, broken, d.finalReason())
 		}
 	}
 }

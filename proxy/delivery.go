@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"strconv"
@@ -16,6 +17,8 @@ type delivery struct {
 
 	status  policy.Status // set once, by settle
 	settled bool
+	ended   policy.Reason  // why the answer did not come to its end, for the log; NoReason: it did, or broke off without a word
+	shown   policy.Outcome // of a comparison, for the log and the metrics; Pass: there was none
 
 	requestID string // empty: nobody needed one yet
 	originID  string // the one that the origin was asked with or answered with, where it may be another
@@ -35,10 +38,16 @@ func (d *delivery) settle(s policy.Status) {
 var settledTwice = func(_, _ policy.Status) {}
 
 // broke notes why an answer whose head is out did not come to its end.
-func (d *delivery) broke(why policy.Reason) { d.status.Reason = why }
+func (d *delivery) broke(why policy.Reason) { d.ended = why }
 
 // compared notes what came of comparing an answer with a copy, for which its head could not wait.
-func (d *delivery) compared(outcome policy.Outcome) { d.status.Outcome = outcome }
+func (d *delivery) compared(outcome policy.Outcome) { d.shown = outcome }
+
+// finalOutcome is what is counted and logged: what was told, or what a comparison has shown since.
+func (d *delivery) finalOutcome() policy.Outcome { return cmp.Or(d.shown, d.status.Outcome) }
+
+// finalReason is what is logged: what was told, or what has cut the answer off since.
+func (d *delivery) finalReason() policy.Reason { return cmp.Or(d.ended, d.status.Reason) }
 
 // abort ends an answer whose head is out, so that the client does not take a part for the whole.
 func (d *delivery) abort(why policy.Reason) {
@@ -48,7 +57,7 @@ func (d *delivery) abort(why policy.Reason) {
 
 // aborted reports whether the answer did not come to its end.
 func (d *delivery) aborted() bool {
-	return !d.whole || d.w.failed || d.status.Reason == policy.ClientGone || d.status.Reason == policy.Incomplete
+	return !d.whole || d.w.failed || d.finalReason() == policy.ClientGone || d.finalReason() == policy.Incomplete
 }
 
 // refuse answers a request that the proxy cannot or must not serve.

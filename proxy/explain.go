@@ -108,7 +108,7 @@ func (p *Proxy) explanation(rq *request, d *decision) *Explanation {
 	e := &Explanation{
 		Request: rq.r.Method + " " + rq.target.Scheme + "://" + rq.target.Host + rq.target.String(),
 		Route:   rq.route.Name, Policy: rq.route.Policy.String(), Upstream: rq.route.Upstream,
-		Decision: d.outcome.String(), Reason: d.reason.String(), CacheStatus: string(status.Append(nil)), Note: rq.note(d), Lease: p.leaseText(rq),
+		Decision: d.outcome.String(), Reason: d.reason.String(), CacheStatus: string(status.Append(nil)), Note: p.note(rq, d), Lease: p.leaseText(rq),
 	}
 	if d.step == compare {
 		e.Decision, e.Reason = policy.Pass.String(), policy.Observe.String()
@@ -145,7 +145,7 @@ func (p *Proxy) explanation(rq *request, d *decision) *Explanation {
 }
 
 // note says what makes the explanation differ from what a client may see.
-func (rq *request) note(d *decision) string {
+func (p *Proxy) note(rq *request, d *decision) string {
 	switch {
 	case d.note != "":
 		return d.note
@@ -155,6 +155,8 @@ func (rq *request) note(d *decision) string {
 		return "with content that the route takes for a read it is one, which the content decides"
 	case rq.target.Host == "" && rq.route.Host.Literal == "" && len(rq.key) > 0:
 		return "no host was given, and the host is part of the storage key: give the whole URL, as clients ask for it"
+	case d.outcome == policy.Miss && p.store.Deep():
+		return "memory has no copy that answers; the shared store is asked before the upstream, and may have one"
 	}
 	return ""
 }

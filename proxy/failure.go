@@ -56,13 +56,19 @@ func (ex *exchange) passFailed(w http.ResponseWriter, status policy.Status, err 
 		// net/http ends the request, as if the client had left, before it reports that the body did not come.
 		err, status.Reason = &upstream.RequestBodyError{Err: os.ErrDeadlineExceeded}, policy.RequestBody
 	}
+	var refused *refusal
+	if errors.As(err, new(*upstream.RequestBodyError)) {
+		if refused = bodyRefusal(err); ex.r.Context().Err() == nil {
+			status.Reason = refused.why
+		}
+	}
 	var code int
 	var text string
 	status.Outcome, code, text = failure(status.Reason)
 	ex.settle(status)
 	switch {
-	case errors.As(err, new(*upstream.RequestBodyError)):
-		code, text = bodyFailure(err)
+	case refused != nil:
+		code, text = refused.code, refused.text
 	case status.Reason == policy.ClientGone:
 		ex.w.code = upstream.StatusClientGone
 		panic(http.ErrAbortHandler) // returning would send an empty 200

@@ -110,7 +110,7 @@ func (o *observation) conclude() {
 		ex.compared(policy.WouldDiffer)
 		o.tell()
 	}
-	ex.route.Metrics.Observed(ex.origin, ex.status.Outcome == policy.WouldHit)
+	ex.route.Metrics.Observed(ex.origin, ex.finalOutcome() == policy.WouldHit)
 }
 
 func (o *observation) invalidated() bool {

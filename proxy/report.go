@@ -13,12 +13,12 @@ import (
 // report counts an answered request, and logs and traces it where the sample says so.
 func (ex *exchange) report() {
 	took := time.Since(ex.start)
-	ex.route.Metrics.Observe(ex.status.Outcome, took)
+	ex.route.Metrics.Observe(ex.finalOutcome(), took)
 	if ex.status.Outcome == policy.Shed {
 		ex.route.Requests.Shed()
 	}
 	ex.endTrace()
-	record := observe.Record{Time: ex.start, Status: ex.w.code, Aborted: ex.aborted(), Outcome: ex.status.Outcome}
+	record := observe.Record{Time: ex.start, Status: ex.w.code, Aborted: ex.aborted(), Outcome: ex.finalOutcome()}
 	if ex.p.access.Sampled(&record) {
 		record.Duration = took
 		ex.describeTo(&record)
@@ -33,7 +33,7 @@ func (ex *exchange) describeTo(r *observe.Record) {
 		r.Path = ex.r.URL.Path // a target that could not be understood
 	}
 	r.Protocol, r.UserAgent, r.Client = ex.r.Proto, ex.r.Header.Get("User-Agent"), addrText(ex.clientAddr())
-	r.Bytes, r.Route, r.Reason, r.Key = ex.w.bytes, ex.route.Name, ex.status.Reason, ex.name()
+	r.Bytes, r.Route, r.Reason, r.Key = ex.w.bytes, ex.route.Name, ex.finalReason(), ex.name()
 	r.Cache = string(ex.status.Append(nil))
 	if ex.origin > 0 || ex.status.FwdStatus != 0 {
 		r.Origin, r.Upstream = ex.origin, ex.route.Upstream

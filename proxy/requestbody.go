@@ -19,17 +19,15 @@ const collected = 16 << 10
 // The refusal is nil where the request may go on.
 func (ex *exchange) receive() *refusal {
 	r, limit := ex.r, ex.cfg.MaxBody
-	if r.ContentLength == 0 || r.Body == nil {
-		return nil
-	}
-	if limit > 0 {
+	there := r.ContentLength != 0 && r.Body != nil
+	if there && limit > 0 {
 		if r.ContentLength > limit {
-			return &refusal{http.StatusRequestEntityTooLarge, policy.TooLarge, bodyTooLarge}
+			return &bodyTooLarge
 		}
 		r.Body = http.MaxBytesReader(ex.w.ResponseWriter, r.Body, limit)
 	}
 	// Else it is a conversation, or the origin's word comes first, or it is too much to hold.
-	if r.ContentLength >= 0 && r.ContentLength <= collected && r.Header["Expect"] == nil && !server.Silent(r) {
+	if there && r.ContentLength >= 0 && r.ContentLength <= collected && r.Header["Expect"] == nil && !server.Silent(r) {
 		whole, err := io.ReadAll(r.Body)
 		if err != nil {
 			return bodyRefusal(err)
@@ -46,21 +44,16 @@ func (ex *exchange) receive() *refusal {
 	return nil
 }
 
-const bodyTooLarge = "the request body is larger than allowed"
+var bodyTooLarge = refusal{http.StatusRequestEntityTooLarge, policy.TooLarge, "the request body is larger than allowed"}
 
-// bodyFailure is what a client is told whose request body could not be read.
-func bodyFailure(err error) (status int, text string) {
+// bodyRefusal is what a client is told whose request body could not be read.
+func bodyRefusal(err error) *refusal {
 	switch {
 	case errors.As(err, new(*http.MaxBytesError)):
-		return http.StatusRequestEntityTooLarge, bodyTooLarge
+		return &bodyTooLarge
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return http.StatusRequestTimeout, "the request body did not come any further"
+		return &refusal{http.StatusRequestTimeout, policy.RequestBody, "the request body did not come any further"}
 	default:
-		return http.StatusBadRequest, "the request body broke off or is malformed"
+		return &refusal{http.StatusBadRequest, policy.RequestBody, "the request body broke off or is malformed"}
 	}
-}
-
-func bodyRefusal(err error) *refusal {
-	code, text := bodyFailure(err)
-	return &refusal{code, policy.RequestBody, text}
 }

@@ -27,7 +27,7 @@ func (ex *exchange) endTrace() {
 	}
 	ex.span.EndRequest(observe.RequestTrace{
 		Request: ex.r, Scheme: ex.target.Scheme, Path: ex.target.Path, Pattern: pattern, Client: addrText(ex.clientAddr()),
-		Status: ex.w.code, Aborted: ex.aborted(), Route: ex.route.Name, Outcome: ex.status.Outcome, Reason: ex.status.Reason,
+		Status: ex.w.code, Aborted: ex.aborted(), Route: ex.route.Name, Outcome: ex.finalOutcome(), Reason: ex.finalReason(),
 		Key: ex.name(), RequestID: ex.requestID,
 	})
 }
