@@ -208,17 +208,8 @@ func least(value *time.Duration, has *bool, a argument) {
 
 // parseDelta reads delta-seconds: digits and nothing else, cut at maxDelta (RFC 9111 §1.2.2).
 func parseDelta(s string) (time.Duration, bool) {
-	if s == "" {
-		return 0, false
-	}
-	var n int64
-	for i := range len(s) {
-		if s[i] < '0' || s[i] > '9' {
-			return 0, false
-		}
-		n = min(n*10+int64(s[i]-'0'), int64(maxDelta/time.Second))
-	}
-	return time.Duration(n) * time.Second, true
+	n, ok := parsePosition(s)
+	return time.Duration(min(n, int64(maxDelta/time.Second))) * time.Second, ok
 }
 
 // fieldNames reads the list of field names of a qualified no-cache or private.
