@@ -219,20 +219,18 @@ func (h *handler) find(r *request) (c call, err error) {
 	return c, nil
 }
 
+// profiles are those that pprof.Index does not serve.
+var profiles = map[string]http.HandlerFunc{
+	"cmdline": pprof.Cmdline, "profile": pprof.Profile, "symbol": pprof.Symbol, "trace": pprof.Trace,
+}
+
 // profile serves net/http/pprof. POST is there for symbol, which takes addresses in a body.
 func profile(w http.ResponseWriter, r *request) error {
-	switch r.name {
-	case "cmdline":
-		pprof.Cmdline(w, r.Request)
-	case "profile":
-		pprof.Profile(w, r.Request)
-	case "symbol":
-		pprof.Symbol(w, r.Request)
-	case "trace":
-		pprof.Trace(w, r.Request)
-	default:
-		pprof.Index(w, r.Request)
+	serve, ok := profiles[r.name]
+	if !ok {
+		serve = pprof.Index
 	}
+	serve(w, r.Request)
 	return nil
 }
 

@@ -74,10 +74,7 @@ func (p *problem) write(w http.ResponseWriter) {
 	for name, values := range p.header {
 		w.Header()[name] = values
 	}
-	body := struct {
-		Error string `json:"error"`
-	}{p.text}
-	if err := writeJSON(w, p.status, body); err != nil {
+	if err := writeJSON(w, p.status, map[string]string{"error": p.text}); err != nil {
 		http.Error(w, p.text, p.status)
 	}
 }

@@ -29,9 +29,7 @@ func (h *handler) ready(w http.ResponseWriter, _ *request) error {
 	if err := h.Ready(); err != nil {
 		return problemf(http.StatusServiceUnavailable, "not ready: %v", err)
 	}
-	return writeJSON(w, http.StatusOK, struct {
-		Status string `json:"status"`
-	}{"ready"})
+	return writeJSON(w, http.StatusOK, map[string]string{"status": "ready"})
 }
 
 // config serves GET /config.

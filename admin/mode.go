@@ -60,9 +60,7 @@ func (h *handler) modes(w http.ResponseWriter, _ *request) error {
 	if all == nil {
 		all = []RouteMode{}
 	}
-	return writeJSON(w, http.StatusOK, struct {
-		Routes []RouteMode `json:"routes"`
-	}{all})
+	return writeJSON(w, http.StatusOK, map[string][]RouteMode{"routes": all})
 }
 
 // setMode serves POST and DELETE /routes/{name}/mode.
@@ -177,8 +175,9 @@ func readModeOrder(body []byte) (o ModeOrder, err error) {
 	if err = readObject(body, map[string]any{"mode": &mode, "share": &share, "for": &duration}); err != nil {
 		return o, err
 	}
-	if o.Mode, err = parseMode(mode); err != nil {
-		return o, err
+	var known bool
+	if o.Mode, known = policy.ParseMode(mode); !known {
+		return o, fmt.Errorf("mode is %q: use on, observe or off", shorten(mode))
 	}
 	if o.Share, err = parseShare(share); err != nil {
 		return o, err
@@ -193,15 +192,6 @@ func readModeOrder(body []byte) (o ModeOrder, err error) {
 		return o, fmt.Errorf("for is %q: give a positive duration such as 30m or 1h, or leave it out", shorten(duration))
 	}
 	return o, nil
-}
-
-func parseMode(word string) (policy.Mode, error) {
-	for _, m := range []policy.Mode{policy.On, policy.Observe, policy.Off} {
-		if word == m.String() {
-			return m, nil
-		}
-	}
-	return 0, fmt.Errorf("mode is %q: use on, observe or off", shorten(word))
 }
 
 // minPercent is the smallest share that PercentOf does not print as none.

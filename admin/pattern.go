@@ -91,14 +91,5 @@ func checkName(kind policy.MemberKind, raw, name string) error {
 
 // percentEncode writes as %XX every byte that could be a sign.
 func percentEncode(name string) string {
-	var b strings.Builder
-	for i := range len(name) {
-		switch c := name[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', strings.IndexByte("-_.~:", c) >= 0:
-			b.WriteByte(c)
-		default:
-			fmt.Fprintf(&b, "%%%02X", c)
-		}
-	}
-	return b.String()
+	return httpcache.Escape(name, func(c byte) bool { return !httpcache.IsUnreserved(c) && c != ':' })
 }

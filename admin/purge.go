@@ -252,7 +252,7 @@ func purgeAttrs(p Purge, r invalidation.Receipt, err error) []slog.Attr {
 	const listed = 50
 	names := make([]string, 0, min(len(p.Members), listed))
 	for _, m := range p.Members[:cap(names)] {
-		names = append(names, describe(m))
+		names = append(names, shorten(m.String()))
 	}
 	attrs := []slog.Attr{
 		slog.String("kind", p.Kind), slog.Any("members", names), slog.Int("count", len(p.Members)), slog.Bool("soft", p.Soft),
@@ -262,11 +262,4 @@ func purgeAttrs(p Purge, r invalidation.Receipt, err error) []slog.Attr {
 		attrs = append(attrs, slog.String("error", err.Error()))
 	}
 	return attrs
-}
-
-func describe(m policy.Member) string {
-	if m == policy.All {
-		return policy.KindAll.String()
-	}
-	return m.Kind().String() + ":" + shorten(m.Value())
 }

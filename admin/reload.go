@@ -32,10 +32,9 @@ func (h *handler) reload(w http.ResponseWriter, r *request) error {
 	switch {
 	case errors.As(err, &invalid):
 		r.entry.tell("reload", slog.Any("problems", invalid.Problems))
-		return writeJSON(w, http.StatusUnprocessableEntity, struct {
-			Error    string   `json:"error"`
-			Problems []string `json:"problems"`
-		}{"the configuration is not valid; the one before stays in force", invalid.Problems})
+		return writeJSON(w, http.StatusUnprocessableEntity, map[string]any{
+			"error": "the configuration is not valid; the one before stays in force", "problems": invalid.Problems,
+		})
 	case err != nil:
 		p := problemf(http.StatusServiceUnavailable, "reload: %v", err)
 		p.header.Set("Retry-After", "1")

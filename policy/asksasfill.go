@@ -16,10 +16,9 @@ func (r *Route) AsksAsFill(client http.Header, selected []string) bool {
 	for name, lines := range client {
 		switch {
 		case name == "Connection":
-			if !slices.ContainsFunc(lines, namesFields) {
-				continue
+			if namesFields(lines) {
+				return false
 			}
-			return false
 		case toldByAll[name] && len(fill[name]) == 0:
 		case name == encodingField && !r.fields().declares(encodingField):
 			if httpcache.Combined(fill[name]) != httpcache.CanonicalEncoding(lines) {
@@ -40,12 +39,10 @@ var toldByAll = map[string]bool{
 	"Cache-Control": true, "Pragma": true, // wishes to caches
 }
 
-// namesFields reports whether a line of Connection has more than the options that are about the connection itself.
-func namesFields(line string) bool {
-	for option := range strings.SplitSeq(line, ",") {
-		switch strings.ToLower(httpcache.TrimOWS(option)) {
-		case "", "close", "keep-alive", "te", "upgrade":
-		default:
+// namesFields reports whether the lines of Connection have more than the options that are about the connection itself.
+func namesFields(lines []string) bool {
+	for option := range httpcache.Elements(lines) {
+		if !slices.Contains([]string{"", "close", "keep-alive", "te", "upgrade"}, strings.ToLower(option)) {
 			return true
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"cacheproxy/policy/httpcache"
@@ -112,14 +113,7 @@ func (in *Invalidates) members(v Values, body []byte) (_ []Member, missing bool,
 }
 
 func (in *Invalidates) usesBody() bool {
-	for _, list := range [][]Template{in.Keys, in.Tags, in.URLs, in.Prefixes} {
-		for _, t := range list {
-			if t.UsesBody() {
-				return true
-			}
-		}
-	}
-	return false
+	return slices.ContainsFunc(slices.Concat(in.Keys, in.Tags, in.URLs, in.Prefixes), Template.UsesBody)
 }
 
 // uriEffects are the members that invalidating one URI of this host names, with its exact query and also with the query

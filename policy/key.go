@@ -24,7 +24,7 @@ func (r *Route) AppendKey(dst []byte, t httpcache.Target, host, query string, h 
 	dst = httpcache.AppendField(dst, t.Query)
 	dst = appendFields(dst, r.Headers, h)
 	for _, name := range r.Cookies {
-		dst = appendCookies(dst, h["Cookie"], name)
+		dst = appendCookies(dst, h, name)
 	}
 	fields := r.fields()
 	if names := fields.keyedUnlisted(h); names != nil {
@@ -39,17 +39,11 @@ func (r *Route) AppendKey(dst []byte, t httpcache.Target, host, query string, h 
 }
 
 // appendCookies appends all cookies of a name. Their number is not known before, so each is announced by a flag.
-func appendCookies(dst []byte, lines []string, name string) []byte {
+func appendCookies(dst []byte, h http.Header, name string) []byte {
 	dst = httpcache.AppendField(dst, name)
-	for _, line := range lines {
-		for line != "" {
-			var n, value string
-			n, value, line = httpcache.CutCookie(line)
-			if n == name {
-				dst = httpcache.AppendFlag(dst, true)
-				dst = httpcache.AppendField(dst, value)
-			}
-		}
+	for value := range httpcache.CookieValues(h, name) {
+		dst = httpcache.AppendFlag(dst, true)
+		dst = httpcache.AppendField(dst, value)
 	}
 	return httpcache.AppendFlag(dst, false)
 }

@@ -1,5 +1,7 @@
 package policy
 
+import "cmp"
+
 // Member is one name under which a copy can be made unusable: a kind and a value, such as the key v2:product:17 or the
 // tag product-list. A copy has several members; an invalidation names some; they meet in the ledger. The first byte is
 // the kind, the rest the value.
@@ -46,27 +48,10 @@ func (m Member) Value() string {
 const MaxMembers = 256
 
 // String is the kind's word in purges, logs and metrics.
-func (k MemberKind) String() string {
-	switch k {
-	case KindAll:
-		return "all"
-	case KindRoute:
-		return "route"
-	case KindKey:
-		return "key"
-	case KindTag:
-		return "tag"
-	case KindGroup:
-		return "group"
-	case KindURL:
-		return "url"
-	case KindPath:
-		return "path"
-	case KindPrefix:
-		return "prefix"
-	default:
-		return "unknown"
-	}
+func (k MemberKind) String() string { return cmp.Or(kindWords[k], "unknown") }
+
+var kindWords = map[MemberKind]string{
+	KindAll: "all", KindRoute: "route", KindKey: "key", KindTag: "tag", KindGroup: "group", KindURL: "url", KindPath: "path", KindPrefix: "prefix",
 }
 
 // String is the member in words: its kind and value, such as key:v2:product:17.

@@ -9,6 +9,8 @@ import (
 	"unicode"
 
 	"cacheproxy/policy/httpcache"
+
+	"golang.org/x/net/http/httpguts"
 )
 
 // Pattern is one parsed pattern of a route: [METHOD ][HOST]/[PATH] in the syntax of net/http.ServeMux. The zero value
@@ -47,7 +49,7 @@ func ParsePattern(s string) (Pattern, error) {
 	after := s
 	if i := strings.IndexAny(s, " \t"); i >= 0 {
 		p.method, after = s[:i], strings.TrimLeft(s[i+1:], " \t")
-		if p.method != "" && !validMethod(p.method) {
+		if p.method != "" && !httpguts.ValidHeaderFieldName(p.method) {
 			return Pattern{}, patternError(s, 0, fmt.Errorf("invalid method %q", p.method))
 		}
 	}
@@ -184,13 +186,6 @@ func isIdentifier(s string) bool {
 		}
 	}
 	return s != ""
-}
-
-// validMethod reports whether s is a method of RFC 9110 §9.1: a token.
-func validMethod(s string) bool {
-	return s != "" && strings.IndexFunc(s, func(c rune) bool {
-		return c <= ' ' || c >= 0x7f || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, c)
-	}) < 0
 }
 
 // cleanPath is the path that ServeMux would redirect to.

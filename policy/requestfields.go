@@ -156,12 +156,10 @@ func (f fieldRules) declares(name string) bool { return slices.Contains(f.keyed,
 
 // ignores reports whether the route says that the field does not matter.
 func (f fieldRules) ignores(name string) bool {
-	for _, pattern := range f.ignored {
-		if prefix, family := strings.CutSuffix(pattern, "*"); name == pattern || family && strings.HasPrefix(name, prefix) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(f.ignored, func(pattern string) bool {
+		prefix, family := strings.CutSuffix(pattern, "*")
+		return name == pattern || family && strings.HasPrefix(name, prefix)
+	})
 }
 
 // keyedUnlisted are the unlisted fields of a request, sorted, where they are part of the storage key; nil elsewhere.

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"regexp"
+	"slices"
 	"time"
 
 	"cacheproxy/policy/httpcache"
@@ -42,7 +43,15 @@ const (
 )
 
 // String is the name in the configuration, the admin API and the metric.
-func (m Mode) String() string { return [...]string{"on", "observe", "off"}[m] }
+func (m Mode) String() string { return modeWords[m] }
+
+// ParseMode is the mode that a word names, if it names one.
+func ParseMode(word string) (Mode, bool) {
+	i := slices.Index(modeWords[:], word)
+	return Mode(max(i, 0)), i >= 0
+}
+
+var modeWords = [...]string{On: "on", Observe: "observe", Off: "off"}
 
 // HostRule says which Host an upstream sees, and so whether the client's is part of the storage key.
 type HostRule struct {

@@ -1,12 +1,15 @@
 package policy
 
 import (
-	"cacheproxy/policy/httpcache"
 	"errors"
 	"fmt"
 	"net/textproto"
 	"slices"
 	"strings"
+
+	"cacheproxy/policy/httpcache"
+
+	"golang.org/x/net/http/httpguts"
 )
 
 // Template is a parsed text with placeholders such as v2:product:{id}. The zero value is no template. It is immutable.
@@ -101,12 +104,12 @@ func parsePlaceholder(s string) (Placeholder, error) {
 	case "query":
 		return Placeholder{Kind: FromQuery, Name: name}, nil
 	case "header":
-		if !validMethod(name) {
+		if !httpguts.ValidHeaderFieldName(name) {
 			return Placeholder{}, errors.New("bad header field name")
 		}
 		return Placeholder{Kind: FromHeader, Name: textproto.CanonicalMIMEHeaderKey(name)}, nil
 	case "cookie":
-		if !validMethod(name) {
+		if !httpguts.ValidHeaderFieldName(name) {
 			return Placeholder{}, errors.New("bad cookie name")
 		}
 		return Placeholder{Kind: FromCookie, Name: name}, nil

@@ -36,37 +36,30 @@ func (f *adminFlags) register(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.tokenFile, "token-file", "", "file that holds the token (or the token itself in CACHEPROXY_ADMIN_TOKEN)")
 }
 
-// client makes the client that the flags describe, without connecting.
-func (f *adminFlags) client() (*adminClient, error) {
-	base, err := url.Parse(f.url)
-	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" || base.User != nil {
-		return nil, fmt.Errorf("--admin %q is not a URL such as %s", f.url, defaultAdminURL)
+// read gives the URL that paths follow, and the token; empty: none.
+func (f *adminFlags) read() (base, token string, err error) {
+	u, err := url.Parse(f.url)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil {
+		return "", "", fmt.Errorf("--admin %q is not a URL such as %s", f.url, defaultAdminURL)
 	}
-	token := os.Getenv("CACHEPROXY_ADMIN_TOKEN")
+	token = os.Getenv("CACHEPROXY_ADMIN_TOKEN")
 	if f.tokenFile != "" {
 		content, err := os.ReadFile(f.tokenFile)
 		if err != nil {
-			return nil, fmt.Errorf("read token: %w", err)
+			return "", "", fmt.Errorf("read token: %w", err)
 		}
 		if token = strings.TrimSpace(string(content)); token == "" {
-			return nil, fmt.Errorf("token file %s is empty", f.tokenFile)
+			return "", "", fmt.Errorf("token file %s is empty", f.tokenFile)
 		}
 	}
-	return &adminClient{
-		base: strings.TrimRight(base.Scheme+"://"+base.Host+base.EscapedPath(), "/"), token: token,
-		http: &http.Client{
-			Timeout: instance.LongestAnswer,
-			// No proxy from the environment, and no redirects: the token is for this listener only.
-			Transport:     &http.Transport{DisableKeepAlives: true},
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		},
-	}, nil
+	return strings.TrimRight(u.Scheme+"://"+u.Host+u.EscapedPath(), "/"), token, nil
 }
 
-// adminClient calls the operator's listener.
-type adminClient struct {
-	base, token string
-	http        *http.Client
+// adminClient follows no proxy from the environment, and no redirects: the token is for the operator's listener only.
+var adminClient = &http.Client{
+	Timeout:       instance.LongestAnswer,
+	Transport:     &http.Transport{DisableKeepAlives: true},
+	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 }
 
 // adminAnswer is what the listener said.
@@ -77,7 +70,11 @@ type adminAnswer struct {
 
 // call makes one call. The path is raw; a body that is not nil is sent as JSON. An error means that there is no answer;
 // one with an error status is an answer.
-func (c *adminClient) call(ctx context.Context, method, path string, body any) (adminAnswer, error) {
+func (f *adminFlags) call(ctx context.Context, method, path string, body any) (adminAnswer, error) {
+	base, token, err := f.read()
+	if err != nil {
+		return adminAnswer{}, err
+	}
 	var content io.Reader
 	if body != nil {
 		encoded, err := json.Marshal(body)
@@ -86,17 +83,17 @@ func (c *adminClient) call(ctx context.Context, method, path string, body any) (
 		}
 		content = bytes.NewReader(encoded)
 	}
-	req, err := http.NewRequestWithContext(ctx, method, c.base+path, content)
+	req, err := http.NewRequestWithContext(ctx, method, base+path, content)
 	if err != nil {
 		return adminAnswer{}, fmt.Errorf("make call: %w", err)
 	}
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	if c.token != "" {
-		req.Header.Set("Authorization", "Bearer "+c.token)
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
 	}
-	res, err := c.http.Do(req)
+	res, err := adminClient.Do(req)
 	if err != nil {
 		return adminAnswer{}, fmt.Errorf("call the proxy, is it running and is --admin right? %w", err)
 	}
@@ -106,6 +103,15 @@ func (c *adminClient) call(ctx context.Context, method, path string, body any) (
 		return adminAnswer{}, fmt.Errorf("read answer: %w", err)
 	}
 	return adminAnswer{res.StatusCode, answer}, nil
+}
+
+// ask makes one call, and gives what is answered with 200. Any other answer is an error.
+func (f *adminFlags) ask(ctx context.Context, method, path string, body any) ([]byte, error) {
+	answer, err := f.call(ctx, method, path, body)
+	if err == nil && answer.status != http.StatusOK {
+		err = answer.problem()
+	}
+	return answer.body, err
 }
 
 // problem is the answer as an error: the proxy's own words, and what a token is given with where one is missing.

@@ -21,25 +21,18 @@ func explainCommand() *cobra.Command {
 		Args:         cobra.ExactArgs(2),
 		SilenceUsage: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			client, err := admin.client()
-			if err != nil {
-				return err
-			}
 			query := url.Values{"method": {args[0]}, "url": {args[1]}, "header": header}
-			answer, err := client.call(cmd.Context(), http.MethodGet, "/explain?"+query.Encode(), nil)
+			answer, err := admin.ask(cmd.Context(), http.MethodGet, "/explain?"+query.Encode(), nil)
 			if err != nil {
 				return err
-			}
-			if answer.status != http.StatusOK {
-				return answer.problem()
 			}
 			if !asJSON {
-				return printOutline(cmd.OutOrStdout(), answer.body)
+				return printOutline(cmd.OutOrStdout(), answer)
 			}
-			if !json.Valid(answer.body) {
+			if !json.Valid(answer) {
 				return errors.New("the proxy's answer is not JSON: is --admin right?")
 			}
-			_, err = cmd.OutOrStdout().Write(answer.body)
+			_, err = cmd.OutOrStdout().Write(answer)
 			return err
 		},
 	}

@@ -22,24 +22,17 @@ is not yet ready is alive.`,
 		Args:         cobra.NoArgs,
 		SilenceUsage: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			client, err := admin.client()
-			if err != nil {
-				return err
-			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), timeout)
 			defer cancel()
 			path := "/readyz"
 			if live {
 				path = "/healthz"
 			}
-			answer, err := client.call(ctx, http.MethodGet, path, nil)
+			answer, err := admin.ask(ctx, http.MethodGet, path, nil)
 			if err != nil {
 				return err
 			}
-			if answer.status != http.StatusOK {
-				return answer.problem()
-			}
-			return printOutline(cmd.OutOrStdout(), answer.body)
+			return printOutline(cmd.OutOrStdout(), answer)
 		},
 	}
 	cmd.Flags().BoolVar(&live, "live", false, "ask whether the process answers, not whether it should get traffic")

@@ -45,14 +45,10 @@ The exit status is 0 when it is done, else 1.`,
 			if err != nil {
 				return err
 			}
-			client, err := admin.client()
-			if err != nil {
-				return err
-			}
 			if list {
-				return listModes(cmd, client)
+				return listModes(cmd, &admin)
 			}
-			return flags.apply(cmd, client, args)
+			return flags.apply(cmd, &admin, args)
 		},
 	}
 	cmd.Flags().StringVar(&flags.route, "route", "", "the route's name")
@@ -83,7 +79,7 @@ func (f *modeFlags) check(cmd *cobra.Command, args []string) (list bool, err err
 }
 
 // apply makes the call that the flags stand for.
-func (f *modeFlags) apply(cmd *cobra.Command, client *adminClient, args []string) error {
+func (f *modeFlags) apply(cmd *cobra.Command, admin *adminFlags, args []string) error {
 	method, order := http.MethodDelete, any(nil)
 	if !f.reset {
 		fields := map[string]string{"mode": args[0]}
@@ -95,15 +91,12 @@ func (f *modeFlags) apply(cmd *cobra.Command, client *adminClient, args []string
 		}
 		method, order = http.MethodPost, fields
 	}
-	answer, err := client.call(cmd.Context(), method, "/routes/"+url.PathEscape(f.route)+"/mode", order)
+	answer, err := admin.ask(cmd.Context(), method, "/routes/"+url.PathEscape(f.route)+"/mode", order)
 	if err != nil {
 		return err
 	}
-	if answer.status != http.StatusOK {
-		return answer.problem()
-	}
 	var now struct{ Route, Mode, Share, For string }
-	if err := json.Unmarshal(answer.body, &now); err != nil {
+	if err := json.Unmarshal(answer, &now); err != nil {
 		return fmt.Errorf("read answer: %w", err)
 	}
 	if now.Share != "" {

@@ -14,16 +14,13 @@ import (
 )
 
 // listModes prints the modes of all routes.
-func listModes(cmd *cobra.Command, client *adminClient) error {
-	answer, err := client.call(cmd.Context(), http.MethodGet, "/routes", nil)
+func listModes(cmd *cobra.Command, flags *adminFlags) error {
+	answer, err := flags.ask(cmd.Context(), http.MethodGet, "/routes", nil)
 	if err != nil {
 		return err
 	}
-	if answer.status != http.StatusOK {
-		return answer.problem()
-	}
 	var list struct{ Routes []admin.RouteMode }
-	if err := json.Unmarshal(answer.body, &list); err != nil || list.Routes == nil {
+	if err := json.Unmarshal(answer, &list); err != nil || list.Routes == nil {
 		return errors.New("the answer is not a list of routes: is --admin right?")
 	}
 	out := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)

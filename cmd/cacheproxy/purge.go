@@ -52,11 +52,7 @@ The exit status is 0 when the purge holds everywhere (with --wait none or local:
 			if order.Confirm = confirm; order.All && !confirm {
 				return errors.New("--all empties the whole cache, and the origins get all the load: repeat it with --confirm, or name a --route or --prefix")
 			}
-			client, err := admin.client()
-			if err != nil {
-				return err
-			}
-			answer, err := client.call(cmd.Context(), http.MethodPost, "/purge", order)
+			answer, err := admin.call(cmd.Context(), http.MethodPost, "/purge", order)
 			if err != nil {
 				return err
 			}

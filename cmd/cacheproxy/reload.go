@@ -25,11 +25,7 @@ then the configuration before is still in force, and what is wrong is printed wi
 		Args:         cobra.NoArgs,
 		SilenceUsage: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			client, err := flags.client()
-			if err != nil {
-				return err
-			}
-			answer, err := client.call(cmd.Context(), http.MethodPost, "/reload", nil)
+			answer, err := flags.call(cmd.Context(), http.MethodPost, "/reload", nil)
 			if err != nil {
 				return err
 			}

@@ -22,23 +22,17 @@ const (
 func parseAcceptEncoding(lines []string) acceptances {
 	a := acceptances{weights: [codings]int16{unlisted, unlisted, unlisted, unlisted}}
 	star := unlisted
-	for _, line := range lines {
-		for element := range strings.SplitSeq(line, ",") {
-			name, weight, ok := codingWeight(element)
-			if name == "*" {
-				if ok {
-					star = lesser(star, weight)
-				}
-				continue
-			}
-			c, known := codingOf(name)
-			switch {
-			case !known:
-			case ok:
-				a.weights[c] = lesser(a.weights[c], weight)
-			case c != Identity:
-				a.weights[c] = 0
-			}
+	for element := range Elements(lines) {
+		name, weight, ok := codingWeight(element)
+		c, known := codingOf(name)
+		switch {
+		case name == "*" && ok:
+			star = lesser(star, weight)
+		case !known:
+		case ok:
+			a.weights[c] = lesser(a.weights[c], weight)
+		case c != Identity:
+			a.weights[c] = 0
 		}
 	}
 	for c, weight := range a.weights {

@@ -74,12 +74,11 @@ func floorSeconds(d time.Duration) int64 {
 
 // appendString appends a String (RFC 8941 §3.3.3). Bytes that it cannot hold are percent-encoded.
 func appendString(dst []byte, s string) []byte {
-	const hex = "0123456789ABCDEF"
 	dst = append(dst, '"')
 	for i := range len(s) {
 		switch c := s[i]; {
 		case c < ' ' || c >= 0x7f:
-			dst = append(dst, '%', hex[c>>4], hex[c&15])
+			dst = append(dst, '%', upperHex[c>>4], upperHex[c&15])
 		case c == '"' || c == '\\':
 			dst = append(dst, '\\', c)
 		default:
@@ -91,12 +90,5 @@ func appendString(dst []byte, s string) []byte {
 
 // isSFToken reports whether s is a Token (RFC 8941 §3.3.4).
 func isSFToken(s string) bool {
-	for i := range len(s) {
-		c := s[i]
-		alpha := c|0x20 >= 'a' && c|0x20 <= 'z'
-		if i == 0 && !alpha && c != '*' || i > 0 && !tokenBytes[c] && c != ':' && c != '/' {
-			return false
-		}
-	}
-	return s != ""
+	return s != "" && (s[0] == '*' || s[0]|0x20 >= 'a' && s[0]|0x20 <= 'z') && sfTokenBytes.all(s)
 }

@@ -40,11 +40,9 @@ func Unaccepted(accepting []string, h http.Header) bool {
 		return false
 	}
 	a := parseAcceptEncoding(accepting)
-	for _, line := range h["Content-Encoding"] {
-		for name := range strings.SplitSeq(line, ",") {
-			if c, known := codingOf(TrimOWS(name)); known && c != Identity && !a.accepts(c) {
-				return true
-			}
+	for name := range Elements(h["Content-Encoding"]) {
+		if c, known := codingOf(name); known && c != Identity && !a.accepts(c) {
+			return true
 		}
 	}
 	return false
@@ -52,11 +50,9 @@ func Unaccepted(accepting []string, h http.Header) bool {
 
 // Coded reports whether an answer comes with a content coding.
 func Coded(h http.Header) bool {
-	for _, line := range h["Content-Encoding"] {
-		for name := range strings.SplitSeq(line, ",") {
-			if name = TrimOWS(name); name != "" && !strings.EqualFold(name, Identity.String()) {
-				return true
-			}
+	for name := range Elements(h["Content-Encoding"]) {
+		if name != "" && !strings.EqualFold(name, Identity.String()) {
+			return true
 		}
 	}
 	return false

@@ -67,16 +67,20 @@ func matchesAny(lines, etag []string) bool {
 		return false
 	}
 	if have.unreadable {
-		return hasExactly(lines, have.opaque)
+		return slices.Contains(slices.Collect(Elements(lines)), have.opaque)
 	}
-	match := false
+	return anyTag(lines, func(tag entityTag) bool { return tag.opaque == have.opaque })
+}
+
+// anyTag reports whether one of a list of entity tags matches. Where the list cannot be read, none does.
+func anyTag(lines []string, matches func(entityTag) bool) (match bool) {
 	for _, line := range lines {
 		for rest := strings.TrimLeft(line, " \t,"); rest != ""; rest = strings.TrimLeft(rest, " \t,") {
-			var tag entityTag
-			if tag, rest, ok = cutEntityTag(rest); !ok {
+			tag, left, ok := cutEntityTag(rest)
+			if !ok {
 				return false
 			}
-			match = match || tag.opaque == have.opaque
+			match, rest = match || matches(tag), left
 		}
 	}
 	return match
@@ -206,18 +210,6 @@ func storedTag(lines []string) (entityTag, bool) {
 	whole := TrimOWS(lines[0])
 	return entityTag{opaque: whole, weak: true, unreadable: true},
 		whole != "" && whole != "*" && !strings.ContainsFunc(whole, func(c rune) bool { return c < ' ' || c == 0x7f || c == ',' })
-}
-
-// hasExactly reports whether a list over all lines has the element.
-func hasExactly(lines []string, element string) bool {
-	for _, line := range lines {
-		for one := range strings.SplitSeq(line, ",") {
-			if TrimOWS(one) == element {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // cutEntityTag reads an entity-tag from the start of s and returns what follows it and the space after it. Another

@@ -40,11 +40,5 @@ func isCookieValue(s string) bool {
 	if len(s) >= 2 && s[0] == '"' && s[len(s)-1] == '"' {
 		s = s[1 : len(s)-1]
 	}
-	for i := range len(s) {
-		switch c := s[i]; {
-		case c <= ' ', c >= 0x7f, c == '"', c == ',', c == ';', c == '\\':
-			return false
-		}
-	}
-	return true
+	return cookieBytes.all(s)
 }

@@ -1,7 +1,6 @@
 package httpcache
 
 import (
-	"net/textproto"
 	"strings"
 	"time"
 )
@@ -13,16 +12,12 @@ const maxDelta = (1 << 31) * time.Second
 // message without the field. Of a directive that is given several times, the least fresh reading counts (§4.2.1).
 type Directives struct {
 	NoStore         bool
-	NoCache         bool     // also when qualified: no-cache="x" is read as no-cache
-	NoCacheFields   []string // canonical field names that no-cache="…" lists; informative
-	Private         bool     // also when qualified: private="x" is read as private
-	PrivateFields   []string // canonical field names that private="…" lists; informative
+	NoCache         bool // also when qualified: no-cache="x" is read as no-cache
+	Private         bool // also when qualified: private="x" is read as private
 	Public          bool
 	MustRevalidate  bool
 	ProxyRevalidate bool
 	MustUnderstand  bool
-	Immutable       bool // RFC 8246
-	NoTransform     bool
 	OnlyIfCached    bool // of requests (§5.2.1.7)
 
 	// The durations count only where their Has flag is set. An argument that is not a number is zero: such a response
@@ -141,10 +136,8 @@ func (d *Directives) add(name string, a argument) {
 		d.NoStore = true
 	case "no-cache":
 		d.NoCache = true
-		d.NoCacheFields = append(d.NoCacheFields, fieldNames(a)...)
 	case "private":
 		d.Private = true
-		d.PrivateFields = append(d.PrivateFields, fieldNames(a)...)
 	case "public":
 		d.Public = d.Public || !a.given
 	case "must-revalidate":
@@ -154,10 +147,6 @@ func (d *Directives) add(name string, a argument) {
 		d.ProxyRevalidate = true
 	case "must-understand":
 		d.MustUnderstand = true
-	case "immutable":
-		d.Immutable = d.Immutable || !a.given
-	case "no-transform":
-		d.NoTransform = true
 	case "only-if-cached":
 		d.OnlyIfCached = true
 	case "min-fresh":
@@ -208,28 +197,8 @@ func least(value *time.Duration, has *bool, a argument) {
 
 // parseDelta reads delta-seconds: digits and nothing else, cut at maxDelta (RFC 9111 §1.2.2).
 func parseDelta(s string) (time.Duration, bool) {
-	if s == "" {
-		return 0, false
-	}
-	var n int64
-	for i := range len(s) {
-		if s[i] < '0' || s[i] > '9' {
-			return 0, false
-		}
-		n = min(n*10+int64(s[i]-'0'), int64(maxDelta/time.Second))
-	}
-	return time.Duration(n) * time.Second, true
-}
-
-// fieldNames reads the list of field names of a qualified no-cache or private.
-func fieldNames(a argument) []string {
-	var names []string
-	for name := range strings.SplitSeq(a.text, ",") {
-		if name = strings.TrimSpace(name); isToken(name) {
-			names = append(names, textproto.CanonicalMIMEHeaderKey(name))
-		}
-	}
-	return names
+	n, ok := parsePosition(s)
+	return time.Duration(min(n, int64(maxDelta/time.Second))) * time.Second, ok
 }
 
 // SharesAuthorized reports whether the origin allows to share the answer to a request with credentials (§3.5).

@@ -108,13 +108,12 @@ func writeEscaped(b *strings.Builder, c byte, escaped bool) {
 
 // IsUnreserved reports whether c is unreserved in a URI (RFC 3986 §2.3).
 func IsUnreserved(c byte) bool {
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' ||
-		c == '-' || c == '.' || c == '_' || c == '~'
+	return unreservedBytes[c]
 }
 
 // isPathByte reports whether c stands for itself in a path: pchar of RFC 3986 §3.3, or a slash.
 func isPathByte(c byte) bool {
-	return IsUnreserved(c) || strings.IndexByte("!$&'()*+,;=:@/", c) >= 0
+	return pathBytes[c]
 }
 
 // isQueryByte reports whether c stands for itself in a query (RFC 3986 §3.4).

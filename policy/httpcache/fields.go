@@ -2,6 +2,7 @@ package httpcache
 
 import (
 	"encoding/binary"
+	"iter"
 	"strings"
 )
 
@@ -37,48 +38,38 @@ func TrimOWS(s string) string { return strings.Trim(s, " \t") }
 
 // Contradictory reports whether the lines of a field that may have one value only have several.
 func Contradictory(lines []string) bool {
-	for _, line := range lines {
-		for value := range strings.SplitSeq(line, ",") {
-			if TrimOWS(value) != TrimOWS(firstElement(lines[0])) {
-				return true
-			}
+	first, seen := "", false
+	for value := range Elements(lines) {
+		if seen && value != first {
+			return true
 		}
+		first, seen = value, true
 	}
 	return false
 }
 
-// firstElement is the first member of a comma-separated list.
-func firstElement(list string) string {
-	first, _, _ := strings.Cut(list, ",")
-	return first
+// Elements are the members of a list over all lines (RFC 9110 §5.6.1), without the whitespace around them; some can be empty.
+func Elements(lines []string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, line := range lines {
+			for element := range strings.SplitSeq(line, ",") {
+				if !yield(TrimOWS(element)) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // HasElement reports whether a list over all lines has the token, in any case.
 func HasElement(lines []string, token string) bool {
-	for _, line := range lines {
-		for element := range strings.SplitSeq(line, ",") {
-			if strings.EqualFold(TrimOWS(element), token) {
-				return true
-			}
+	for element := range Elements(lines) {
+		if strings.EqualFold(element, token) {
+			return true
 		}
 	}
 	return false
 }
 
-// tokenBytes are the bytes of a token (RFC 9110 §5.6.2).
-var tokenBytes = func() (table [256]bool) {
-	for _, c := range []byte("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") {
-		table[c] = true
-	}
-	return table
-}()
-
 // isToken reports whether s is a token (RFC 9110 §5.6.2).
-func isToken(s string) bool {
-	for i := range len(s) {
-		if !tokenBytes[s[i]] {
-			return false
-		}
-	}
-	return s != ""
-}
+func isToken(s string) bool { return s != "" && tokenBytes.all(s) }

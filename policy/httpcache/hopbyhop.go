@@ -3,6 +3,7 @@ package httpcache
 import (
 	"net/http"
 	"net/textproto"
+	"slices"
 	"strings"
 )
 
@@ -43,12 +44,9 @@ func IsHopByHop(name string) bool { return hopByHop[name] }
 // RemoveHopByHop deletes from h what must not be forwarded or stored: the fields of one connection and those that
 // Connection names (RFC 9110 §7.6.1). A name that Connection has no business listing is ignored: the field stays.
 func RemoveHopByHop(h http.Header) {
-	for _, line := range h["Connection"] {
-		for name := range strings.SplitSeq(line, ",") {
-			name = textproto.CanonicalMIMEHeaderKey(TrimOWS(name))
-			if name != "" && !isEndToEnd(name) {
-				delete(h, name)
-			}
+	for name := range Elements(h["Connection"]) {
+		if name = textproto.CanonicalMIMEHeaderKey(name); !isEndToEnd(name) {
+			delete(h, name)
 		}
 	}
 	for name := range hopByHop {
@@ -57,13 +55,5 @@ func RemoveHopByHop(h http.Header) {
 }
 
 func isEndToEnd(name string) bool {
-	if endToEnd[name] {
-		return true
-	}
-	for _, prefix := range endToEndPrefixes {
-		if strings.HasPrefix(name, prefix) {
-			return true
-		}
-	}
-	return false
+	return endToEnd[name] || slices.ContainsFunc(endToEndPrefixes[:], func(prefix string) bool { return strings.HasPrefix(name, prefix) })
 }

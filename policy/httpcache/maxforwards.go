@@ -1,6 +1,7 @@
 package httpcache
 
 import (
+	"math"
 	"net/http"
 	"strconv"
 )
@@ -13,21 +14,14 @@ func ForwardOnce(method string, h http.Header) bool {
 	if method != http.MethodOptions && method != http.MethodTrace || len(values) != 1 {
 		return true
 	}
-	for _, c := range []byte(values[0]) {
-		if c < '0' || c > '9' {
-			return true
-		}
+	n, ok := parsePosition(values[0])
+	if !ok || n == 0 {
+		return !ok
 	}
-	n, err := strconv.ParseUint(values[0], 10, 32)
-	switch {
-	case values[0] == "":
-		return true
-	case err != nil: // out of range: "the recipient's maximum supported value"
+	if n > math.MaxUint32 { // "the recipient's maximum supported value"
 		n = 1 << 31
-	case n == 0:
-		return false
 	}
-	h["Max-Forwards"] = []string{strconv.FormatUint(n-1, 10)}
+	h["Max-Forwards"] = []string{strconv.FormatInt(n-1, 10)}
 	return true
 }
 

@@ -2,7 +2,6 @@ package httpcache
 
 import (
 	"net/http"
-	"strings"
 	"time"
 )
 
@@ -37,17 +36,7 @@ func matchesStrongly(lines, etag []string) bool {
 	if !ok || have.weak {
 		return false
 	}
-	match := false
-	for _, line := range lines {
-		for rest := strings.TrimLeft(line, " \t,"); rest != ""; rest = strings.TrimLeft(rest, " \t,") {
-			var tag entityTag
-			if tag, rest, ok = cutEntityTag(rest); !ok {
-				return false
-			}
-			match = match || tag == have
-		}
-	}
-	return match
+	return anyTag(lines, func(tag entityTag) bool { return tag == have })
 }
 
 // RangeApplies reports whether the ranges of a request are to be heeded for a response with this header: there is no

@@ -4,6 +4,7 @@ import (
 	"math"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -107,19 +108,11 @@ func parseRangeSpec(s string) (rangeSpec, bool) {
 
 // parsePosition reads 1*DIGIT.
 func parsePosition(s string) (int64, bool) {
-	n := int64(0)
-	for i := range len(s) {
-		digit := int64(s[i]) - '0'
-		switch {
-		case digit < 0 || digit > 9:
-			return 0, false
-		case n > (math.MaxInt64-digit)/10:
-			n = math.MaxInt64
-		case n != math.MaxInt64:
-			n = 10*n + digit
-		}
+	if s == "" || !digitBytes.all(s) {
+		return 0, false
 	}
-	return n, s != ""
+	n, _ := strconv.ParseInt(s, 10, 64) // out of its range: math.MaxInt64
+	return n, true
 }
 
 // Select is what the ranges are of a body of size bytes, in the order in which they were asked for (RFC 9110 §15.3.7.2).

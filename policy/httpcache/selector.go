@@ -83,17 +83,11 @@ func preferences(list []preference, value string) (_ []preference, ok bool) {
 		if element == "" { // a recipient accepts empty list elements (§5.6.1.2)
 			continue
 		}
-		item, parameter, weighted := strings.Cut(element, ";")
-		p := preference{item: strings.ToLower(TrimOWS(item)), weight: 1000}
-		if !isToken(p.item) {
+		item, weight, ok := codingWeight(element)
+		if !ok || !isToken(item) {
 			return nil, false
 		}
-		if weighted {
-			if p.weight, ok = parseWeight(parameter); !ok {
-				return nil, false
-			}
-		}
-		list = append(list, p)
+		list = append(list, preference{strings.ToLower(item), weight})
 	}
 	return list, true
 }

@@ -72,7 +72,7 @@ func validHost(s string) bool {
 	name, port, colon := s, "", false
 	if strings.HasPrefix(s, "[") {
 		end := strings.IndexByte(s, ']')
-		if end < 0 || !isHostText(s[1:end], true) {
+		if end < 2 || !literalBytes.all(s[1:end]) {
 			return false
 		}
 		name, port = "", s[end+1:]
@@ -83,30 +83,8 @@ func validHost(s string) bool {
 	} else {
 		name, port, colon = strings.Cut(s, ":")
 	}
-	if colon && len(port) > 5 {
-		return false
-	}
-	number := 0
-	for i := range len(port) {
-		if port[i] < '0' || port[i] > '9' {
-			return false
-		}
-		number = 10*number + int(port[i]-'0')
-	}
-	return number <= 65535 && isHostText(name, false) && (name != "" || !colon || s[0] == '[')
-}
-
-// isHostText reports whether all bytes may be in a reg-name, or within the brackets of an IP-literal.
-func isHostText(s string, literal bool) bool {
-	for i := range len(s) {
-		switch c := s[i]; {
-		case 'a' <= c|0x20 && c|0x20 <= 'z', '0' <= c && c <= '9', strings.IndexByte("-._~%!$&'()*+,;=", c) >= 0:
-		case c == ':' && literal:
-		default:
-			return false
-		}
-	}
-	return s != "" || !literal
+	number, ok := parsePosition(port)
+	return (port == "" || ok && number <= 65535 && len(port) <= 5) && hostBytes.all(name) && (name != "" || !colon || s[0] == '[')
 }
 
 // String is path and query, byte for byte as they came.

@@ -1,6 +1,9 @@
 package httpcache
 
-import "net/http"
+import (
+	"net/http"
+	"strings"
+)
 
 // Length of a traceparent of version 00: version, trace id, parent id and flags, with dashes between them.
 const traceparentLength = 2 + 1 + 32 + 1 + 16 + 1 + 2
@@ -18,33 +21,17 @@ func TraceID(h http.Header) string {
 	}
 	version, trace, parent, flags := s[:2], s[3:35], s[36:52], s[53:55]
 	switch {
-	case !lowerHex(version) || version == "ff" || !lowerHex(flags):
+	case !hexBytes.all(version) || version == "ff" || !hexBytes.all(flags):
 		return ""
 	case len(s) > traceparentLength && (version == "00" || s[traceparentLength] != '-'):
 		return "" // only later versions may say more (§3.2.4)
-	case !lowerHex(trace) || !lowerHex(parent) || zeros(trace) || zeros(parent):
+	case !hexBytes.all(trace) || !hexBytes.all(parent) || zeros(trace) || zeros(parent):
 		return ""
 	}
 	return trace
 }
 
-func lowerHex(s string) bool {
-	for i := range len(s) {
-		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
-			return false
-		}
-	}
-	return true
-}
-
-func zeros(s string) bool {
-	for i := range len(s) {
-		if s[i] != '0' {
-			return false
-		}
-	}
-	return true
-}
+func zeros(s string) bool { return strings.Trim(s, "0") == "" }
 
 // maxRequestID bounds a request id that is taken over, in bytes.
 const maxRequestID = 128
@@ -53,17 +40,5 @@ const maxRequestID = 128
 // header field and the text of an error, and searched for. There is no standard; these are the characters of UUIDs,
 // base64, and the ids of load balancers.
 func ValidRequestID(id string) bool {
-	if id == "" || len(id) > maxRequestID {
-		return false
-	}
-	for i := range len(id) {
-		c := id[i]
-		switch {
-		case c|0x20 >= 'a' && c|0x20 <= 'z', c >= '0' && c <= '9':
-		case c == '-' || c == '_' || c == '.' || c == ':' || c == '/' || c == '+' || c == '=' || c == '@' || c == '~':
-		default:
-			return false
-		}
-	}
-	return true
+	return id != "" && len(id) <= maxRequestID && requestIDBytes.all(id)
 }

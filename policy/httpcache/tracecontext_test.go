@@ -50,7 +50,7 @@ func FuzzTraceID(f *testing.F) {
 	f.Add("cc-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-what")
 	f.Fuzz(func(t *testing.T, line string) {
 		got := TraceID(http.Header{"Traceparent": {line}})
-		if got != "" && (len(got) != 32 || !lowerHex(got) || !strings.HasPrefix(line[3:], got)) {
+		if got != "" && (len(got) != 32 || !hexBytes.all(got) || !strings.HasPrefix(line[3:], got)) {
 			t.Fatalf("%q gives %q", line, got)
 		}
 	})

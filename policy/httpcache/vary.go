@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/textproto"
 	"slices"
-	"strings"
 )
 
 // maxVary is how many field names a Vary may hold. A longer one would never match again anyway.
@@ -15,17 +14,14 @@ const maxVary = 16
 // ParseVary reads Vary field lines (RFC 9110 §12.5.5): the canonical names, sorted, each once. star is set where no
 // request can ever match: for "*", for what is not a field name, and for more names than are compared.
 func ParseVary(lines []string) (names []string, star bool) {
-	for _, line := range lines {
-		for name := range strings.SplitSeq(line, ",") {
-			name = TrimOWS(name)
-			if name == "" {
-				continue
-			}
-			if name == "*" || !isToken(name) {
-				return nil, true
-			}
-			names = append(names, textproto.CanonicalMIMEHeaderKey(name))
+	for name := range Elements(lines) {
+		if name == "" {
+			continue
 		}
+		if name == "*" || !isToken(name) {
+			return nil, true
+		}
+		names = append(names, textproto.CanonicalMIMEHeaderKey(name))
 	}
 	slices.Sort(names)
 	names = slices.Compact(names)

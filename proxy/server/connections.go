@@ -3,6 +3,7 @@ package server
 import (
 	"cmp"
 	"context"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -168,55 +169,39 @@ const settleEvery = 10 * time.Millisecond
 // Settle waits until no request is at work, upgraded connections and streams included, no new connection is about to send its
 // first, and no client still sends a body that has its answer. It returns how many were left when ctx ended.
 func (c *Connections) Settle(ctx context.Context) int {
-	return c.wait(ctx, func(conn *connection, now time.Time) bool {
-		return !conn.waits() || conn.lingering.Load() || !conn.served.Load() && now.Sub(time.Unix(0, conn.since.Load())) < freshFor
+	return untilNone(ctx, func() (n int) {
+		now := time.Now()
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		for conn := range c.open {
+			if !conn.waits() || conn.lingering.Load() || !conn.served.Load() && now.Sub(time.Unix(0, conn.since.Load())) < freshFor {
+				n++
+			}
+		}
+		return n
 	})
 }
 
 // Gone closes every connection and waits until their requests have ended. It returns how many were left when ctx ended.
 func (c *Connections) Gone(ctx context.Context) int {
 	c.mu.Lock()
-	left := make([]*connection, 0, len(c.open))
-	for conn := range c.open {
-		left = append(left, conn)
-	}
+	left := slices.Collect(maps.Keys(c.open))
 	c.mu.Unlock()
 	for _, conn := range left {
 		conn.drop()
 	}
-	atWork := func() (n int) {
+	return untilNone(ctx, func() (n int) {
 		for _, conn := range left {
 			if work := conn.atWork.Load(); work > 0 && work < taken {
 				n++
 			}
 		}
 		return n
-	}
-	tick := time.NewTicker(settleEvery)
-	defer tick.Stop()
-	for atWork() > 0 {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return atWork()
-		}
-	}
-	return 0
+	})
 }
 
-// wait waits until busy holds for no open connection, and returns for how many it does when ctx ends.
-func (c *Connections) wait(ctx context.Context, busy func(*connection, time.Time) bool) int {
-	count := func() (n int) {
-		now := time.Now()
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		for conn := range c.open {
-			if busy(conn, now) {
-				n++
-			}
-		}
-		return n
-	}
+// untilNone waits until count gives zero. It returns what count gives when ctx ends.
+func untilNone(ctx context.Context, count func() int) int {
 	tick := time.NewTicker(settleEvery)
 	defer tick.Stop()
 	for count() > 0 {

@@ -135,13 +135,7 @@ func (b *balancer) earn() {
 
 // mayRetry reports whether a request that these addresses did not take may go on to another, and counts it.
 func (b *balancer) mayRetry(tried []*address) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if len(tried) == len(b.addresses) || !b.budget.spend() {
-		return false
-	}
-	b.retries++
-	return true
+	return len(tried) < len(b.addresses) && b.mayRepeat()
 }
 
 // mayRepeat reports whether a request that was sent may be sent once more, and counts it.

@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
+
+	"cacheproxy/policy/httpcache"
 )
 
 // checkHead refuses a response that nobody can be given. net/http reads any three digits as a status and panics when it is to
@@ -52,7 +55,7 @@ func checkUpgrade(req *http.Request, res *http.Response) error {
 	}
 	offered := UpgradeProtocols(req.Header["Upgrade"])
 	for _, protocol := range chosen {
-		if !contains(offered, protocol) {
+		if !slices.ContainsFunc(offered, func(o string) bool { return strings.EqualFold(o, protocol) }) {
 			return fmt.Errorf("read response: 101 to %q where %q was offered", protocol, offered)
 		}
 	}
@@ -64,22 +67,5 @@ func checkUpgrade(req *http.Request, res *http.Response) error {
 
 // UpgradeProtocols are the elements of an Upgrade field.
 func UpgradeProtocols(lines []string) []string {
-	var protocols []string
-	for _, line := range lines {
-		for element := range strings.SplitSeq(line, ",") {
-			if element = strings.Trim(element, " \t"); element != "" {
-				protocols = append(protocols, element)
-			}
-		}
-	}
-	return protocols
-}
-
-func contains(protocols []string, protocol string) bool {
-	for _, p := range protocols {
-		if strings.EqualFold(p, protocol) {
-			return true
-		}
-	}
-	return false
+	return slices.DeleteFunc(slices.Collect(httpcache.Elements(lines)), func(element string) bool { return element == "" })
 }

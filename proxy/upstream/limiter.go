@@ -117,11 +117,11 @@ func (l *limiter) pushOutFor(p Place) bool {
 	}
 	q := &l.queues[lowest]
 	longest := q.longest()
-	if longest == nil || lowest == p.Class && longest.length <= q.length(p.Route)+1 {
+	if longest == nil || lowest == p.Class && longest.waiters.Len() <= q.length(p.Route)+1 {
 		return false
 	}
 	l.shed++
-	l.settle(longest.newest, pushedOut)
+	l.settle(longest.newest(), pushedOut)
 	return true
 }
 

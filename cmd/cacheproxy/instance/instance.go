@@ -84,7 +84,7 @@ func New(o Options) (*Instance, error) {
 	i.lines = observe.NewLineWriter(o.AccessLog, i.metrics.AccessLogDropped)
 	var err error
 	i.access, err = observe.NewAccessLog(observe.AccessLogOptions{
-		Format: formatWord(s.Log.Format), Hits: s.Log.Hits, Others: s.Log.Others, Output: i.lines,
+		Format: formatWords[s.Log.Format], Hits: s.Log.Hits, Others: s.Log.Others, Output: i.lines,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open access log: %w", err)
@@ -247,13 +247,4 @@ func NewLogger(c config.Log, level slog.Leveler, w io.Writer) *slog.Logger {
 	}
 }
 
-func formatWord(f config.LogFormat) string {
-	switch f {
-	case config.LogText:
-		return "text"
-	case config.LogOff:
-		return "off"
-	default:
-		return "json"
-	}
-}
+var formatWords = map[config.LogFormat]string{config.LogJSON: "json", config.LogText: "text", config.LogOff: "off"}

@@ -36,10 +36,7 @@ func (i *Instance) boundMemory() {
 
 // connectionCounts tells the metrics of the clients' connections.
 func (i *Instance) connectionCounts() observe.ConnectionGauges {
-	n := i.connections.Counts()
-	return observe.ConnectionGauges{
-		Open: n.Open, AtWork: n.AtWork, Reclaimed: n.Reclaimed, Refused: n.Refused, Stalled: n.Stalled, Flooding: n.Flooding,
-	}
+	return observe.ConnectionGauges(i.connections.Counts())
 }
 
 // openFiles is how many files the process may have open, for the log; 0 where that is not known.

@@ -80,7 +80,7 @@ func (s *switches) apply(route string, order switched) {
 		delete(s.last, route)
 		return
 	}
-	mode, known := modeOf(order.Mode)
+	mode, known := policy.ParseMode(order.Mode)
 	if !known {
 		s.log.Error("a mode that this version does not know is not in force", "route", route, "mode", order.Mode, "by", order.By)
 		return
@@ -101,15 +101,6 @@ func (s *switches) renew(before []string) {
 			s.apply(route, order)
 		}
 	}
-}
-
-func modeOf(word string) (policy.Mode, bool) {
-	for _, m := range []policy.Mode{policy.On, policy.Observe, policy.Off} {
-		if m.String() == word {
-			return m, true
-		}
-	}
-	return 0, false
 }
 
 // noticeOf is an operator's order as every instance hears it.

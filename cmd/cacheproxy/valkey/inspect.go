@@ -82,19 +82,14 @@ func (in *inspection) add(l Level, topic, format string, args ...any) {
 }
 
 // cannotConnect says what to look at.
-func cannotConnect(err error) string {
-	text := err.Error()
-	switch Kind(err) {
-	case "noperm":
-		return text + ": user or password is wrong, or the user is off; look at valkey.username and valkey.password"
-	case kindRefused:
-		return text + ": nothing listens there, or a firewall is between; look at the address"
-	case kindTimeout:
-		return text + ": no answer; look at the address and what is between, and at valkeys:// where the server speaks TLS"
-	case kindClosed:
-		return text + ": it hangs up; look at valkeys:// where the server speaks TLS, and at valkey:// where it does not"
-	}
-	return text
+func cannotConnect(err error) string { return err.Error() + unreachable[Kind(err)] }
+
+// unreachable says by kind of error what to do about it.
+var unreachable = map[string]string{
+	"noperm":    ": user or password is wrong, or the user is off; look at valkey.username and valkey.password",
+	kindRefused: ": nothing listens there, or a firewall is between; look at the address",
+	kindTimeout: ": no answer; look at the address and what is between, and at valkeys:// where the server speaks TLS",
+	kindClosed:  ": it hangs up; look at valkeys:// where the server speaks TLS, and at valkey:// where it does not",
 }
 
 // latency measures what the proxy's requests wait for, and how far the clocks are apart.

@@ -57,7 +57,7 @@ func (a *attempts) note(name string, err error) bool {
 		}
 	case !a.broken: // the same goes for all that write
 		a.broken = true
-		a.add(wrong, "writing", "fails: %s", unwritable(kind, err))
+		a.add(wrong, "writing", "fails: %v%s", err, unwritable[kind])
 	}
 	return false
 }
@@ -134,11 +134,12 @@ func (in *inspection) run(ctx context.Context, key, name string, args []string) 
 
 // evalsha runs a script by its hash, which the server has from EVAL.
 func (in *inspection) evalsha(ctx context.Context, key string) error {
-	err := client.NewLuaScript("return 1").Exec(ctx, in.client, []string{key}, nil).Error()
-	if err != nil {
-		return err
+	for range 2 {
+		if err := client.NewLuaScript("return 1").Exec(ctx, in.client, []string{key}, nil).Error(); err != nil {
+			return err
+		}
 	}
-	return client.NewLuaScript("return 1").Exec(ctx, in.client, []string{key}, nil).Error()
+	return nil
 }
 
 // subscribe hears what it says itself.
@@ -199,19 +200,11 @@ func unknown(err error) bool {
 	return strings.Contains(strings.ToLower(err.Error()), "unknown command")
 }
 
-// unwritable says what to do about a server that takes no writes.
-func unwritable(kind string, err error) string {
-	switch kind {
-	case "readonly":
-		return err.Error() + ": this is a replica; name its primary, or use sentinel"
-	case "noreplicas":
-		return err.Error() + ": min-replicas-to-write is not met; bring the replicas back. Until then no instance has a lease"
-	case "oom":
-		return err.Error() + ": the memory is full; set maxmemory-policy to volatile-lfu, or raise maxmemory"
-	case "misconf":
-		return err.Error() + ": it cannot write to its disk; make room, or look at its log"
-	case "down":
-		return err.Error() + ": a part of the cluster has no primary"
-	}
-	return err.Error()
+// unwritable says by kind of error what to do where writing fails.
+var unwritable = map[string]string{
+	"readonly":   ": this is a replica; name its primary, or use sentinel",
+	"noreplicas": ": min-replicas-to-write is not met; bring the replicas back. Until then no instance has a lease",
+	"oom":        ": the memory is full; set maxmemory-policy to volatile-lfu, or raise maxmemory",
+	"misconf":    ": it cannot write to its disk; make room, or look at its log",
+	"down":       ": a part of the cluster has no primary",
 }
