@@ -53,16 +53,19 @@ type settings map[string]string
 // that names it.
 func (s *Snapshot) Changes(before *Snapshot) []Change {
 	var list []Change
-	for _, path := range slices.Sorted(maps.Keys(union(s.settings, before.settings))) {
-		now, is := s.settings[path]
-		was, existed := before.settings[path]
+	ours, theirs := settingsOf(s.doc), settingsOf(before.doc)
+	all := maps.Clone(ours)
+	maps.Copy(all, theirs)
+	for _, path := range slices.Sorted(maps.Keys(all)) {
+		now, is := ours[path]
+		was, existed := theirs[path]
 		if is && existed && now == was {
 			continue
 		}
-		c := Change{Path: shownPath(path), What: "changed"}
+		c := Change{Path: strings.TrimSuffix(path, inFile), What: "changed"}
 		if name, listed := element(path); listed && is != existed {
-			_, sectionIs := s.settings[name]
-			_, sectionWas := before.settings[name]
+			_, sectionIs := ours[name]
+			_, sectionWas := theirs[name]
 			if sectionIs != sectionWas {
 				c.Path = name
 				if c.What = "added"; sectionWas {
@@ -80,15 +83,6 @@ func (s *Snapshot) Changes(before *Snapshot) []Change {
 	slices.SortStableFunc(list, func(a, b Change) int { return cmp.Compare(a.Path, b.Path) })
 	return list
 }
-
-func union(a, b settings) settings {
-	all := maps.Clone(a)
-	maps.Copy(all, b)
-	return all
-}
-
-// shownPath takes away what tells the content of a file from its path.
-func shownPath(path string) string { return strings.TrimSuffix(path, inFile) }
 
 // inFile follows the path of a key whose value names a file, in the setting of the file's content.
 const inFile = " in file"
@@ -138,6 +132,9 @@ func (s settings) note(p *Part, path string) {
 			}
 			s[at] = fmt.Sprintf("%#v", value) // fmt sorts maps
 		}
+		if content, read := p.content[k.name]; read {
+			s[at+inFile] = fmt.Sprintf("%x", content)
+		}
 	}
 }
 
@@ -150,28 +147,16 @@ func (s settings) noteList(list []*Part, path string) {
 	}
 }
 
-// noteDocument takes in all of a valid document.
-func (l *loader) noteDocument(doc *Part) {
-	s, upstreams := l.settings, doc.sections("upstreams")
-	placed := maps.Clone(s) // what files held was noted under places, before names were known to be unique
-	clear(s)
-	for path, content := range placed {
-		for _, u := range upstreams {
-			if key, ok := strings.CutPrefix(path, u.path+"."); ok {
-				path = "upstreams[" + u.text("name") + "]." + key
-				break
-			}
-		}
-		s[path] = content
-	}
+// settingsOf takes in all of a valid document.
+func settingsOf(doc *Part) settings {
+	s := settings{}
 	s.note(doc, "")
-	for _, listener := range []*Part{doc, doc.section("admin")} {
-		if tls := listener.section("tls"); tls.text("cert") != "" {
+	for _, tls := range []*Part{doc.Part("tls"), doc.Part("admin").Part("tls")} {
+		if tls.text("cert") != "" {
 			s[tls.path] = "on"
 		}
 	}
 	// What matches no route goes to the first upstream; otherwise order means nothing.
-	if len(upstreams) > 0 {
-		s["upstreams"] = upstreams[0].text("name")
-	}
+	s["upstreams"] = doc.sections("upstreams")[0].text("name")
+	return s
 }

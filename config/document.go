@@ -2,7 +2,9 @@ package config
 
 import (
 	"fmt"
+	"iter"
 	"slices"
+	"strings"
 	"time"
 
 	"cacheproxy/policy"
@@ -14,6 +16,7 @@ import (
 type Part struct {
 	keys   section
 	path   string
+	report *report
 	policy policy.Kind // of a route: its keys that the policy does not heed have no default
 
 	values map[string]any     // as written
@@ -23,23 +26,78 @@ type Part struct {
 	resolved map[string]any     // what is in force where that is not what was written, nor the default
 	beside   map[string][]Field // what is shown after a key, and is none
 	there    bool               // a quiet section is in force
+	content  map[string]digest  // of the files that keys name
 }
 
-func newPart(keys section, path string) *Part {
+func newPart(keys section, path string, r *report) *Part {
 	p := &Part{
-		keys: keys, path: path, values: map[string]any{}, parts: map[string]*Part{}, lists: map[string][]*Part{},
-		resolved: map[string]any{}, beside: map[string][]Field{},
+		keys: keys, path: path, report: r, values: map[string]any{}, parts: map[string]*Part{}, lists: map[string][]*Part{},
+		resolved: map[string]any{}, beside: map[string][]Field{}, content: map[string]digest{},
 	}
 	for _, k := range keys {
 		if k.is.shape == mapping {
-			p.parts[k.name] = newPart(k.is.keys, join(path, k.name))
+			p.parts[k.name] = newPart(k.is.keys, join(path, k.name), r)
 		}
 	}
 	return p
 }
 
-// at is the path of a key.
-func (p *Part) at(name string) string { return join(p.path, name) }
+// at is the path of a key, or of an entry such as headers[0]; of an empty name, the section's own.
+func (p *Part) at(name string) string {
+	if p.path == "" || name == "" {
+		return p.path + name
+	}
+	return p.path + "." + name
+}
+
+// has reports whether the value under the name was written and is usable so far.
+func (p *Part) has(name string) bool { return p.report.has(p.at(name)) }
+
+// spoiled reports whether the value under the name was refused.
+func (p *Part) spoiled(name string) bool { return p.report.places[p.at(name)].spoiled }
+
+// written reports whether the section was, or something in it, be it in the environment.
+func (p *Part) written() bool {
+	if _, written := p.report.places[p.path]; written {
+		return true
+	}
+	for path := range p.report.places {
+		if strings.HasPrefix(path, p.path+".") {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *Part) problem(name, format string, args ...any) {
+	p.report.problem(p.at(name), format, args...)
+}
+
+func (p *Part) spoil(name, format string, args ...any) { p.report.spoil(p.at(name), format, args...) }
+
+func (p *Part) warn(name, format string, args ...any) { p.report.warn(p.at(name), format, args...) }
+
+// entries are those of a list that are not refused, each with the name for reporting it.
+func (p *Part) entries(name string) iter.Seq2[string, string] {
+	k := p.row(name)
+	list, _ := p.value(k).([]string)
+	if either, ok := p.value(k).(listOrAll); ok {
+		list = either.names
+	}
+	return func(yield func(at, text string) bool) {
+		for i, text := range list {
+			at := index(name, i)
+			if p.spoiled(at) {
+				continue
+			}
+			if _, err := k.is.each.parse(text); err != nil {
+				p.spoil(at, "%s %w", quote(text), err)
+			} else if !yield(at, text) {
+				return
+			}
+		}
+	}
+}
 
 func (p *Part) row(name string) *key {
 	k, ok := p.keys.row(name)
@@ -77,8 +135,8 @@ func (p *Part) duration(name string) time.Duration { return read[time.Duration](
 func (p *Part) share(name string) float64          { return read[float64](p, name) }
 func (p *Part) list(name string) []string          { return slices.Clone(read[[]string](p, name)) }
 
-// section is the section under a key, and sections the list of them.
-func (p *Part) section(name string) *Part {
+// Part is the section under a key, and sections the list of them.
+func (p *Part) Part(name string) *Part {
 	if p.row(name).is.shape != mapping {
 		panic(fmt.Sprintf("BUG: %s is no section in the table", p.at(name)))
 	}
