@@ -9,7 +9,7 @@ var permissions = []choice[Permission]{
 	{"purge", AllowPurge}, {"mode", AllowMode}, {"read", AllowRead}, {"all", allowAll},
 }
 
-func compileAdmin(doc *Part, beside *files) admin {
+func compileAdmin(doc *part, beside *files) admin {
 	a := admin{Listen: doc.text("listen"), TLS: compileListenerTLS(doc.Part("tls"), beside)}
 	for _, token := range doc.sections("tokens") {
 		a.Tokens = append(a.Tokens, compileToken(token, a.Tokens))
@@ -29,7 +29,7 @@ func loopback(host string) bool {
 // shortToken reports whether a text could be guessed.
 func shortToken(text string) bool { return text != "" && len(text) < 16 }
 
-func compileToken(doc *Part, others []Token) Token {
+func compileToken(doc *part, others []Token) Token {
 	t := Token{Name: doc.text("name"), Secret: secret(doc.text("token"))}
 	for _, other := range others {
 		if other.Name == t.Name && t.Name != "" {

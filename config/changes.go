@@ -12,12 +12,12 @@ import (
 // Change is one key whose value is not what it was.
 type Change struct {
 	Path    string // such as routes[product].ttl, with the name of a route, an upstream or a token
-	What    string // added, removed or changed; routes, upstreams and tokens are added and removed as a whole
+	what    string // added, removed or changed; routes, upstreams and tokens are added and removed as a whole
 	Restart bool   // it takes effect only when the process starts again
 }
 
 // String is the change as an operator reads it.
-func (c Change) String() string { return c.Path + " " + c.What }
+func (c Change) String() string { return c.Path + " " + c.what }
 
 // RestartKeys lists the keys that need a restart to take effect, as an operator reads them.
 func RestartKeys() []string {
@@ -62,14 +62,14 @@ func (s *Snapshot) Changes(before *Snapshot) []Change {
 		if is && existed && now == was {
 			continue
 		}
-		c := Change{Path: strings.TrimSuffix(path, inFile), What: "changed"}
+		c := Change{Path: strings.TrimSuffix(path, inFile), what: "changed"}
 		if name, listed := element(path); listed && is != existed {
 			_, sectionIs := ours[name]
 			_, sectionWas := theirs[name]
 			if sectionIs != sectionWas {
 				c.Path = name
-				if c.What = "added"; sectionWas {
-					c.What = "removed"
+				if c.what = "added"; sectionWas {
+					c.what = "removed"
 				}
 			}
 		}
@@ -116,7 +116,7 @@ var inBrackets = regexp.MustCompile(`\[[^]]*\]`)
 
 // note takes the values of a section into the settings. A default that is written is no change, and neither is one that comes or
 // goes with the policy.
-func (s settings) note(p *Part, path string) {
+func (s settings) note(p *part, path string) {
 	for i := range p.keys {
 		k := &p.keys[i]
 		at := join(path, k.name)
@@ -139,7 +139,7 @@ func (s settings) note(p *Part, path string) {
 }
 
 // noteList takes in a list of named sections. The name is enough to tell them apart: it is checked to be unique.
-func (s settings) noteList(list []*Part, path string) {
+func (s settings) noteList(list []*part, path string) {
 	for _, p := range list {
 		at := fmt.Sprintf("%s[%s]", path, p.text("name"))
 		s[at] = ""
@@ -148,10 +148,10 @@ func (s settings) noteList(list []*Part, path string) {
 }
 
 // settingsOf takes in all of a valid document.
-func settingsOf(doc *Part) settings {
+func settingsOf(doc *part) settings {
 	s := settings{}
 	s.note(doc, "")
-	for _, tls := range []*Part{doc.Part("tls"), doc.Part("admin").Part("tls")} {
+	for _, tls := range []*part{doc.Part("tls"), doc.Part("admin").Part("tls")} {
 		if tls.text("cert") != "" {
 			s[tls.path] = "on"
 		}

@@ -14,7 +14,7 @@ import (
 
 // compile checks the document and turns it into a Snapshot, which is worthless when there were problems. Each section has a function
 // that returns what the section comes to, and reports to the section what is wrong.
-func compile(doc *Part, beside *files) *Snapshot {
+func compile(doc *part, beside *files) *Snapshot {
 	checkKeys(doc)
 	log, limits, admin := doc.Part("log"), doc.Part("limits"), doc.Part("admin")
 	s := &Snapshot{
@@ -58,7 +58,7 @@ func compile(doc *Part, beside *files) *Snapshot {
 
 // checkKeys reports what the table says of the keys of a section and of those in it: which have to be written, and which values are
 // refused. The entries of lists are for their compilers.
-func checkKeys(p *Part) {
+func checkKeys(p *part) {
 	for i := range p.keys {
 		k := &p.keys[i]
 		section, is := p.parts[k.name]
@@ -77,7 +77,7 @@ func checkKeys(p *Part) {
 }
 
 // missing reports whether there is nothing under the key.
-func (k *key) missing(p *Part) bool {
+func (k *key) missing(p *part) bool {
 	if k.is.shape == mappings {
 		return len(p.lists[k.name]) == 0
 	}
@@ -86,7 +86,7 @@ func (k *key) missing(p *Part) bool {
 	return !written || k.is.none(value) || len(texts) == 1 && texts[0] == "" && !p.spoiled(index(k.name, 0))
 }
 
-func compileLimits(doc *Part) server.Limits {
+func compileLimits(doc *part) server.Limits {
 	limits := server.Limits{
 		ReadHeaderTimeout: doc.duration("read_header_timeout"), IdleTimeout: doc.duration("idle_timeout"),
 		BodyTimeout: doc.duration("body_timeout"), WriteTimeout: doc.duration("write_timeout"),
@@ -98,7 +98,7 @@ func compileLimits(doc *Part) server.Limits {
 	return limits
 }
 
-func compileTrustedProxies(doc *Part) (prefixes []netip.Prefix) {
+func compileTrustedProxies(doc *part) (prefixes []netip.Prefix) {
 	var shown []string
 	for at, text := range doc.entries("trusted_proxies") {
 		prefix, _ := parsePrefix(text)
@@ -112,8 +112,8 @@ func compileTrustedProxies(doc *Part) (prefixes []netip.Prefix) {
 }
 
 // reportDuplicates reports names that are taken, with the line of the first.
-func reportDuplicates(list []*Part, what string) {
-	first := map[string]*Part{}
+func reportDuplicates(list []*part, what string) {
+	first := map[string]*part{}
 	for _, p := range list {
 		name := p.text("name")
 		if before := first[name]; before == nil {
@@ -164,7 +164,7 @@ func placesOf(routes []*policy.Route, p policy.RoutePattern) (paths []string) {
 }
 
 // durationOr is the duration under a key where other keys decide what holds by default.
-func durationOr(p *Part, name string, derived time.Duration) time.Duration {
+func durationOr(p *part, name string, derived time.Duration) time.Duration {
 	if p.has(name) {
 		return p.duration(name)
 	}

@@ -20,7 +20,7 @@ type decoder struct {
 }
 
 // mapping reads n into the part.
-func (d *decoder) mapping(n *yaml.Node, p *Part) {
+func (d *decoder) mapping(n *yaml.Node, p *part) {
 	n, ok := d.resolve(n, p.path)
 	if !ok {
 		return
@@ -48,7 +48,7 @@ func (d *decoder) mapping(n *yaml.Node, p *Part) {
 }
 
 // store puts a value under its key. One that was refused leaves the default there.
-func (d *decoder) store(p *Part, k *key, value any, ok bool) {
+func (d *decoder) store(p *part, k *key, value any, ok bool) {
 	delete(p.values, k.name)
 	switch {
 	case !ok:
@@ -60,7 +60,7 @@ func (d *decoder) store(p *Part, k *key, value any, ok bool) {
 }
 
 // sequence reads a list of sections.
-func (d *decoder) sequence(n *yaml.Node, k *key, path string) []*Part {
+func (d *decoder) sequence(n *yaml.Node, k *key, path string) []*part {
 	n, ok := d.resolve(n, path)
 	if !ok {
 		return nil
@@ -69,7 +69,7 @@ func (d *decoder) sequence(n *yaml.Node, k *key, path string) []*Part {
 		d.spoil(path, "is %s; write a list, each entry beginning with \"- \"", kindOf(n))
 		return nil
 	}
-	parts := make([]*Part, len(n.Content))
+	parts := make([]*part, len(n.Content))
 	for i, item := range n.Content {
 		parts[i] = newPart(k.is.keys, index(path, i), d.report)
 		d.mapping(item, parts[i])

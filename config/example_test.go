@@ -26,7 +26,7 @@ func TestExampleIsValid(t *testing.T) {
 var commented = regexp.MustCompile(`(?m)^( *)# ( *(?:# *)?(?:- )?\{?[a-z0-9_]+:)`)
 
 // uncommented is the example with every key set, and what it comes to.
-func uncommented(t *testing.T) (lines []string, doc *Part, d *decoder) {
+func uncommented(t *testing.T) (lines []string, doc *part, d *decoder) {
 	t.Helper()
 	text, err := os.ReadFile("../config.example.yaml")
 	if err != nil {
@@ -68,8 +68,8 @@ var saidDefault = regexp.MustCompile(`# (?:.*\W)?default:? ([^#]*)`)
 func TestExampleTellsDefaults(t *testing.T) {
 	lines, doc, d := uncommented(t)
 	explained := map[string]bool{}
-	var look func(p *Part, path string, quiet bool)
-	look = func(p *Part, path string, quiet bool) {
+	var look func(p *part, path string, quiet bool)
+	look = func(p *part, path string, quiet bool) {
 		for i := range p.keys {
 			k := &p.keys[i]
 			at := join(path, k.name)

@@ -48,7 +48,7 @@ routes:
 // forUpstream is the configuration of a proxy in front of the origin at url without a file: plain RFC 9111 caching of
 // everything, by what the origin says and the RFC's heuristics. Environment and flags override the defaults.
 func forUpstream(url string, o Overrides) (*Snapshot, Sources, error) {
-	return load("", ".", []byte(withoutFile), o, func(d *decoder, doc *Part) {
+	return load("", ".", []byte(withoutFile), o, func(d *decoder, doc *part) {
 		doc.sections("upstreams")[0].values["url"] = []string{url}
 		for path := range d.places {
 			d.places[path] = place{source: "flag --upstream"}
@@ -57,7 +57,7 @@ func forUpstream(url string, o Overrides) (*Snapshot, Sources, error) {
 }
 
 // load turns the text of a file in the folder dir into a Snapshot. What amend does to the document comes before environment and flags.
-func load(file, dir string, text []byte, o Overrides, amend func(*decoder, *Part)) (*Snapshot, Sources, error) {
+func load(file, dir string, text []byte, o Overrides, amend func(*decoder, *part)) (*Snapshot, Sources, error) {
 	d := &decoder{report: newReport(file), files: newFiles(dir)}
 	var s *Snapshot
 	if root := d.parse(text); root != nil {

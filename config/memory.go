@@ -9,7 +9,7 @@ import (
 // memoryLimit is how much memory the process may use: what its control group allows, else what the machine has.
 var memoryLimit = memlimit.ApplyFallback(memlimit.FromCgroup, memlimit.FromSystem)
 
-func compileMemory(doc *Part) memory {
+func compileMemory(doc *part) memory {
 	size := read[memorySize](doc, "size")
 	m := memory{Size: size.bytes, MaxObject: doc.bytes("max_object")}
 	if size.auto {

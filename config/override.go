@@ -24,7 +24,7 @@ func environmentName(path string) string {
 
 // override puts what environment and flags say in place of what the file says. viper knows which of them wins; lines
 // and strictness it does not know, which is why it does not see the file.
-func (d *decoder) override(p *Part, o Overrides, v *viper.Viper) {
+func (d *decoder) override(p *part, o Overrides, v *viper.Viper) {
 	for _, k := range p.keys {
 		path := p.at(k.name)
 		if k.is.shape == mapping {

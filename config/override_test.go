@@ -47,7 +47,7 @@ func TestOverrides(t *testing.T) {
 		if s.Listen != test.listen || s.Admin.Listen != test.admin {
 			t.Errorf("%v: listen %q, admin %q", test.args, s.Listen, s.Admin.Listen)
 		}
-		if s.Memory.Size != 64<<20 || s.DrainDelay != time.Second || s.TLS == nil || s.TLS.Cert != cert {
+		if s.Memory.Size != 64<<20 || s.DrainDelay != time.Second || s.TLS == nil || s.TLS.cert != cert {
 			t.Errorf("%v: %+v", test.args, s)
 		}
 	}

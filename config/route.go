@@ -12,7 +12,7 @@ import (
 )
 
 // compileRoutes compiles all routes and what they say about each other, after the rest of the snapshot.
-func compileRoutes(doc *Part, s *Snapshot) []*policy.Route {
+func compileRoutes(doc *part, s *Snapshot) []*policy.Route {
 	list := doc.sections("routes")
 	if len(list) == 0 && !doc.spoiled("routes") {
 		doc.warn("routes", "is missing or empty: everything passes through to the first upstream, and nothing is cached")
@@ -34,7 +34,7 @@ func compileRoutes(doc *Part, s *Snapshot) []*policy.Route {
 
 // compileRoute is one route among all. The steps stand in the order in which they need each other: templates and what is ignored need
 // to know what is keyed.
-func compileRoute(doc *Part, all []*Part, s *Snapshot) *policy.Route {
+func compileRoute(doc *part, all []*part, s *Snapshot) *policy.Route {
 	checkKeys(doc)
 	api := upstreamOf(doc, s.Upstreams)
 	doc.policy = read[policy.Kind](doc, "policy")
@@ -65,7 +65,7 @@ func compileRoute(doc *Part, all []*Part, s *Snapshot) *policy.Route {
 }
 
 // compileShare is the share of the requests that the mode is for; zero: all.
-func compileShare(doc *Part) float64 {
+func compileShare(doc *part) float64 {
 	share := doc.share("mode_share")
 	switch {
 	case !doc.has("mode_share"):
@@ -82,7 +82,7 @@ func compileShare(doc *Part) float64 {
 }
 
 // upstreamOf is the upstream that the route names, which it need not where there is only one.
-func upstreamOf(doc *Part, upstreams []upstream.Options) upstream.Options {
+func upstreamOf(doc *part, upstreams []upstream.Options) upstream.Options {
 	name := doc.text("upstream")
 	var known []string
 	for _, o := range upstreams {
@@ -103,7 +103,7 @@ func upstreamOf(doc *Part, upstreams []upstream.Options) upstream.Options {
 	return upstream.Options{}
 }
 
-func compilePatterns(doc *Part) (patterns []policy.Pattern) {
+func compilePatterns(doc *part) (patterns []policy.Pattern) {
 	for i, text := range doc.list("match") {
 		at := index("match", i)
 		if doc.spoiled(at) {
@@ -121,7 +121,7 @@ func compilePatterns(doc *Part) (patterns []policy.Pattern) {
 	return patterns
 }
 
-func compileWhere(doc *Part, r *policy.Route) map[string]*regexp.Regexp {
+func compileWhere(doc *part, r *policy.Route) map[string]*regexp.Regexp {
 	where, all := read[map[string]string](doc, "where"), map[string]*regexp.Regexp{}
 	for _, wildcard := range slices.Sorted(maps.Keys(where)) {
 		at := join("where", wildcard)
@@ -163,7 +163,7 @@ func wildcardHint(r *policy.Route) string {
 }
 
 // checkPolicy holds the policy against the route's keys and patterns.
-func checkPolicy(doc *Part, r *policy.Route) {
+func checkPolicy(doc *part, r *policy.Route) {
 	if doc.spoiled("policy") {
 		return
 	}
@@ -196,7 +196,7 @@ func matches(r *policy.Route, f func(method string) bool) bool {
 }
 
 // compileContent says which requests with content are reads.
-func compileContent(route *Part, r *policy.Route) (reads policy.ContentReads) {
+func compileContent(route *part, r *policy.Route) (reads policy.ContentReads) {
 	doc := route.Part("content")
 	if !doc.has("") {
 		return reads

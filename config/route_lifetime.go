@@ -15,7 +15,7 @@ const longTTL = 24 * time.Hour
 
 // compileLifetimes says how long copies are fresh and may be served stale, when they are renewed, whose words on caching are heeded,
 // which answers are stored, and how much of them.
-func compileLifetimes(doc *Part, r *policy.Route) {
+func compileLifetimes(doc *part, r *policy.Route) {
 	r.TTL, r.Jitter = doc.duration("ttl"), doc.share("jitter")
 	r.StaleWhileRevalidate, r.StaleIfError, r.NegativeTTL = doc.duration("stale_while_revalidate"), doc.duration("stale_if_error"), doc.duration("negative_ttl")
 	r.RefreshAt, r.MinHits = doc.share("refresh_at"), doc.number("min_hits")
@@ -41,7 +41,7 @@ func compileLifetimes(doc *Part, r *policy.Route) {
 }
 
 // compileLeaseLoss is for how long copies are used while there is no news of purges, where they are at all.
-func compileLeaseLoss(doc *Part, stale, shared bool) time.Duration {
+func compileLeaseLoss(doc *part, stale, shared bool) time.Duration {
 	most := doc.duration("lease_loss_max")
 	switch {
 	case doc.spoiled("on_lease_loss") || doc.spoiled("lease_loss_max"):

@@ -7,7 +7,7 @@ import (
 )
 
 // compileNames says under which names the route's copies are purged. What the names are made of is keyed.
-func compileNames(doc *Part, r *policy.Route) {
+func compileNames(doc *part, r *policy.Route) {
 	if doc.has("key") {
 		r.Key, _ = copyTemplate(doc, r, "key", doc.text("key"))
 	}
@@ -27,7 +27,7 @@ func compileNames(doc *Part, r *policy.Route) {
 
 // copyTemplate parses a template that is rendered when a copy is read or stored. What the template names must be part of the
 // storage key, or two requests could share a copy that has the name of only one of them.
-func copyTemplate(doc *Part, r *policy.Route, at, text string) (policy.Template, bool) {
+func copyTemplate(doc *part, r *policy.Route, at, text string) (policy.Template, bool) {
 	t, ok := compileTemplate(doc, r, at, text)
 	for _, p := range t.Placeholders() {
 		switch p.Kind {
@@ -59,7 +59,7 @@ func declare(names []string, name string) []string {
 }
 
 // compileTemplate parses any template. Every pattern of the route must have the wildcards that the template names.
-func compileTemplate(doc *Part, r *policy.Route, at, text string) (t policy.Template, ok bool) {
+func compileTemplate(doc *part, r *policy.Route, at, text string) (t policy.Template, ok bool) {
 	if text == "" {
 		doc.problem(at, "is empty; write a name such as v1:product:{id}, or remove it")
 		return t, false

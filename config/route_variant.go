@@ -20,7 +20,7 @@ var unkeyable = []string{
 const maxKeyed = 64
 
 // compileQuery says which query parameters are keyed. Where only exclude is written, the rest is keyed.
-func compileQuery(doc *Part) policy.Query {
+func compileQuery(doc *part) policy.Query {
 	q := policy.Query{Include: doc.list("include"), Exclude: doc.list("exclude"), Sort: doc.flag("sort"), Unlisted: read[policy.Unlisted](doc, "unlisted")}
 	if len(q.Include) == 0 && len(q.Exclude) > 0 && !doc.has("unlisted") {
 		q.Unlisted = policy.UnlistedKey
@@ -77,7 +77,7 @@ var saidByProxies = []string{"X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarde
 
 // compileVariant says which request headers and cookies are part of the storage key. trusting: there are proxies that are believed
 // whom they forward for.
-func compileVariant(doc *Part, r *policy.Route, trusting bool) {
+func compileVariant(doc *part, r *policy.Route, trusting bool) {
 	r.ForwardHeaders, r.OnUnlisted = read[policy.Forwarding](doc, "forward_headers"), read[policy.Unlisted](doc, "unlisted_headers")
 	if r.ForwardHeaders == policy.ForwardAll && doc.has("unlisted_headers") {
 		doc.problem("unlisted_headers", "has no effect with forward_headers: all; remove one of them")
@@ -106,7 +106,7 @@ func compileVariant(doc *Part, r *policy.Route, trusting bool) {
 }
 
 // compileIgnoredHeaders lists the request headers that the route declares not to matter.
-func compileIgnoredHeaders(doc *Part, r *policy.Route) (ignored []string) {
+func compileIgnoredHeaders(doc *part, r *policy.Route) (ignored []string) {
 	for at, name := range doc.entries("ignore_headers") {
 		prefix, family := strings.CutSuffix(name, "*")
 		canonical := http.CanonicalHeaderKey(prefix)
@@ -133,7 +133,7 @@ func compileIgnoredHeaders(doc *Part, r *policy.Route) (ignored []string) {
 }
 
 // compileRelaxations says what a route does less strictly than RFC 9111. Each of them is warned about.
-func compileRelaxations(doc *Part, r *policy.Route) {
+func compileRelaxations(doc *part, r *policy.Route) {
 	r.IgnoreHeaders = compileIgnoredHeaders(doc, r)
 	ignored := read[listOrAll](doc, "ignore_cookies")
 	r.IgnoreAllCookies = ignored.all
@@ -162,7 +162,7 @@ func compileRelaxations(doc *Part, r *policy.Route) {
 }
 
 // warnOfRelaxations warns about everything in the route that is less safe than the default.
-func warnOfRelaxations(doc *Part, r *policy.Route) {
+func warnOfRelaxations(doc *part, r *policy.Route) {
 	if !r.Caches || doc.report.at(doc.path).source != "" { // without a file there is nothing to reconsider
 		return
 	}

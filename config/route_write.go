@@ -8,7 +8,7 @@ import (
 )
 
 // compileWrites says what a write does to copies.
-func compileWrites(doc *Part, r *policy.Route, all []*Part, timeout time.Duration) {
+func compileWrites(doc *part, r *policy.Route, all []*part, timeout time.Duration) {
 	r.FailedWrite, r.OnWrite = read[policy.FailedWrite](doc, "failed_writes"), compileOnWrite(doc, r)
 	if doc.has("store_down") {
 		r.RefusesWrites = doc.flag("store_down")
@@ -24,7 +24,7 @@ func compileWrites(doc *Part, r *policy.Route, all []*Part, timeout time.Duratio
 // compileOnWrite refuses what has no effect, and warns where answers to writes cannot be kept: without a fence around a write, they
 // are kept by RFC 9110 §9.3.3 alone, where nothing was configured, and nowhere else. That is no error, since a route without
 // the copy does all that it promises.
-func compileOnWrite(doc *Part, r *policy.Route) policy.OnWrite {
+func compileOnWrite(doc *part, r *policy.Route) policy.OnWrite {
 	rule := read[policy.OnWrite](doc, "on_write")
 	stores := rule == policy.OnWriteStore
 	switch {
@@ -41,7 +41,7 @@ func compileOnWrite(doc *Part, r *policy.Route) policy.OnWrite {
 	return rule
 }
 
-func compileInvalidates(doc *Part, r *policy.Route, all []*Part) *policy.Invalidates {
+func compileInvalidates(doc *part, r *policy.Route, all []*part) *policy.Invalidates {
 	inv, templates := compileTargets(doc, r, all)
 	mayMiss := slices.ContainsFunc(templates, undependable)
 	switch wrote := doc.has("otherwise"); {
@@ -66,7 +66,7 @@ func compileInvalidates(doc *Part, r *policy.Route, all []*Part) *policy.Invalid
 }
 
 // compileTargets is one list of what a write makes unusable, and all templates in it.
-func compileTargets(doc *Part, r *policy.Route, all []*Part) (*policy.Invalidates, []policy.Template) {
+func compileTargets(doc *part, r *policy.Route, all []*part) (*policy.Invalidates, []policy.Template) {
 	templates := func(name string) (list []policy.Template) {
 		for at, text := range doc.entries(name) {
 			if t, ok := compileTemplate(doc, r, at, text); ok {
@@ -77,7 +77,7 @@ func compileTargets(doc *Part, r *policy.Route, all []*Part) (*policy.Invalidate
 	}
 	inv := &policy.Invalidates{Keys: templates("keys"), Tags: templates("tags"), URLs: templates("urls"), Prefixes: templates("prefixes"), Routes: doc.list("routes")}
 	for at, name := range doc.entries("routes") {
-		i := slices.IndexFunc(all, func(route *Part) bool { return route.text("name") == name })
+		i := slices.IndexFunc(all, func(route *part) bool { return route.text("name") == name })
 		switch {
 		case i < 0:
 			doc.problem(at, "%s is not a route%s", quote(name), routeHint(name, all))
@@ -91,7 +91,7 @@ func compileTargets(doc *Part, r *policy.Route, all []*Part) (*policy.Invalidate
 	return inv, slices.Concat(inv.Keys, inv.Tags, inv.URLs, inv.Prefixes)
 }
 
-func routeHint(name string, all []*Part) string {
+func routeHint(name string, all []*part) string {
 	var known []string
 	for _, route := range all {
 		known = append(known, route.text("name"))

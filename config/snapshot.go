@@ -41,7 +41,7 @@ type Snapshot struct {
 	Sources Sources
 
 	text []byte // of the file
-	doc  *Part  // for what is shown, and for what changes
+	doc  *part  // for what is shown, and for what changes
 }
 
 // admin is the operator's listener.

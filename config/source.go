@@ -42,5 +42,5 @@ func (s Source) Renew(before *Snapshot) (*Snapshot, error) {
 }
 
 func (s Source) parse(text []byte) (*Snapshot, Sources, error) {
-	return load(s.File, filepath.Dir(s.File), text, s.Overrides, func(*decoder, *Part) {})
+	return load(s.File, filepath.Dir(s.File), text, s.Overrides, func(*decoder, *part) {})
 }

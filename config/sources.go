@@ -18,8 +18,8 @@ type Sources struct{ digests map[string]digest }
 // digest stands for what a file held. Zero: it could not be read.
 type digest [sha256.Size]byte
 
-// Paths lists the files, also those that could not be read.
-func (s Sources) Paths() []string { return slices.Sorted(maps.Keys(s.digests)) }
+// paths lists the files, also those that could not be read.
+func (s Sources) paths() []string { return slices.Sorted(maps.Keys(s.digests)) }
 
 // Changed reads the files again and tells whether one does not hold what it did, or cannot be read any more, or can again.
 func (s Sources) Changed() bool {

@@ -15,7 +15,7 @@ const (
 
 // TLS is the certificate chain of a listener, and what it demands of clients.
 type TLS struct {
-	Cert, Key   string // the files it was read from, as absolute paths or relative to the working directory
+	cert, key   string // the files it was read from, as absolute paths or relative to the working directory
 	Certificate tls.Certificate
 	MinVersion  uint16 // tls.VersionTLS12 or tls.VersionTLS13
 }
@@ -23,20 +23,20 @@ type TLS struct {
 var tlsVersions = []choice[uint16]{{"1.2", tls.VersionTLS12}, {"1.3", tls.VersionTLS13}}
 
 // compileListenerTLS is nil where the section is not written.
-func compileListenerTLS(doc *Part, beside *files) *TLS {
+func compileListenerTLS(doc *part, beside *files) *TLS {
 	if doc.text("cert") == "" && doc.text("key") == "" {
 		if doc.has("") || doc.has("min_version") {
 			doc.problem("", "names no files; write cert: and key:, or remove tls")
 		}
 		return nil
 	}
-	t := &TLS{Cert: beside.absolute(doc.text("cert")), Key: beside.absolute(doc.text("key")), MinVersion: read[uint16](doc, "min_version")}
+	t := &TLS{cert: beside.absolute(doc.text("cert")), key: beside.absolute(doc.text("key")), MinVersion: read[uint16](doc, "min_version")}
 	if pair := compilePair(doc, beside); pair != nil {
 		t.Certificate = *pair
 	}
 	doc.there = true
-	doc.setInForce("cert", t.Cert)
-	doc.setInForce("key", t.Key)
+	doc.setInForce("cert", t.cert)
+	doc.setInForce("key", t.key)
 	if leaf := t.Certificate.Leaf; leaf != nil {
 		doc.beside["key"] = []Field{{"subject", leaf.Subject.String()}, {"expires", leaf.NotAfter}}
 	}
@@ -44,7 +44,7 @@ func compileListenerTLS(doc *Part, beside *files) *TLS {
 }
 
 // compilePair reads the certificate chain and the key that a section names; nil, and a problem, where it cannot.
-func compilePair(doc *Part, beside *files) *tls.Certificate {
+func compilePair(doc *part, beside *files) *tls.Certificate {
 	switch {
 	case doc.spoiled("cert") || doc.spoiled("key"):
 		return nil
@@ -76,7 +76,7 @@ func compilePair(doc *Part, beside *files) *tls.Certificate {
 
 // readPEM is the file of certificates or keys that a key names, whose content counts as the key's value; nil, and a problem, where it
 // cannot be read.
-func readPEM(doc *Part, name string, beside *files) []byte {
+func readPEM(doc *part, name string, beside *files) []byte {
 	text, err := beside.read(beside.absolute(doc.text(name)), maxPEM)
 	if err != nil {
 		doc.spoil(name, "names a file that cannot be used: %w; write the path of a PEM file that this user may read", err)
@@ -88,7 +88,7 @@ func readPEM(doc *Part, name string, beside *files) []byte {
 
 // compileClientTLS is what the keys of a section for a connection of the proxy come to. Without server_name the transport verifies, and
 // sends as SNI, the host that it connects to, whatever Host the requests carry.
-func compileClientTLS(doc *Part, beside *files) *tls.Config {
+func compileClientTLS(doc *part, beside *files) *tls.Config {
 	c := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: doc.text("server_name")}
 	for _, name := range clientTLSKeys {
 		if doc.has(name) && doc.text(name) == "" {

@@ -16,7 +16,7 @@ type tracing struct {
 }
 
 // compileTracing is nil where nothing is traced.
-func compileTracing(doc *Part) *tracing {
+func compileTracing(doc *part) *tracing {
 	endpoint, headers := doc.text("endpoint"), read[map[string]string](doc, "headers")
 	if endpoint == "" {
 		for _, name := range []string{"", "sample", "service", "headers"} {

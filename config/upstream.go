@@ -9,7 +9,7 @@ import (
 )
 
 // compileUpstream is one API behind. shared: there are other instances.
-func compileUpstream(doc *Part, beside *files, shared bool) upstream.Options {
+func compileUpstream(doc *part, beside *files, shared bool) upstream.Options {
 	checkKeys(doc)
 	o := upstream.Options{
 		Name:             doc.text("name"),
@@ -64,7 +64,7 @@ func noneOrMore(n int) int {
 
 // compileAddresses are the URLs of one upstream, without those that are refused. The first is shown as the upstream's, and the others
 // beside it, without user information.
-func compileAddresses(doc *Part) (urls []*url.URL) {
+func compileAddresses(doc *part) (urls []*url.URL) {
 	list := doc.list("url")
 	if doc.spoiled("url") {
 		return nil
@@ -98,7 +98,7 @@ func compileAddresses(doc *Part) (urls []*url.URL) {
 	return urls
 }
 
-func compileHealth(doc *Part) upstream.HealthCheck {
+func compileHealth(doc *part) upstream.HealthCheck {
 	h := upstream.HealthCheck{Path: doc.text("path"), Interval: doc.duration("interval"), Timeout: doc.duration("timeout")}
 	if !doc.has("") || doc.spoiled("path") {
 		return upstream.HealthCheck{}

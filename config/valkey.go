@@ -56,7 +56,7 @@ const (
 )
 
 // compileValkey is nil where the section is not written.
-func compileValkey(doc *Part, beside *files) *Valkey {
+func compileValkey(doc *part, beside *files) *Valkey {
 	if !doc.written() {
 		return nil
 	}
@@ -78,7 +78,7 @@ func compileValkey(doc *Part, beside *files) *Valkey {
 }
 
 // compileServer says where the server is and how to get in.
-func compileServer(doc *Part, beside *files) (s valkey.Server) {
+func compileServer(doc *part, beside *files) (s valkey.Server) {
 	url, sentinel, secure := doc.text("url"), doc.Part("sentinel"), doc.Part("tls").written()
 	switch found := sentinel.written(); {
 	case doc.spoiled("") || doc.spoiled("url") || doc.spoiled("sentinel"):
@@ -109,7 +109,7 @@ func compileServer(doc *Part, beside *files) (s valkey.Server) {
 
 // takeApart reads a URL: scheme://user:password@host:port,host:port/database. It says whether the URL asks for TLS. What is reported
 // never holds the URL, which may hold a password.
-func takeApart(doc *Part, text string, s *valkey.Server) (secure bool) {
+func takeApart(doc *part, text string, s *valkey.Server) (secure bool) {
 	const form = "write valkey://127.0.0.1:6379, valkeys:// for TLS, user:password@ before the host, several hosts of one cluster with commas between them"
 	scheme, rest, _ := strings.Cut(text, "://")
 	switch scheme {
@@ -155,7 +155,7 @@ func takeApart(doc *Part, text string, s *valkey.Server) (secure bool) {
 }
 
 // appendNode adds the address in text, with a default port, to those before it.
-func appendNode(before []string, doc *Part, at, text, port string) []string {
+func appendNode(before []string, doc *part, at, text, port string) []string {
 	if doc.spoiled(at) {
 		return before
 	}
@@ -178,7 +178,7 @@ func appendNode(before []string, doc *Part, at, text, port string) []string {
 }
 
 // takeCredentials takes user and password from keys of their own, where secrets need no escapes.
-func takeCredentials(doc *Part, s *valkey.Server) {
+func takeCredentials(doc *part, s *valkey.Server) {
 	username, password := doc.text("username"), doc.text("password")
 	switch own := username != "" || password != ""; {
 	case own && (s.Username != "" || s.Password != ""):

@@ -48,7 +48,7 @@ func (s *Snapshot) View() View {
 	return v
 }
 
-func (p *Part) view() View {
+func (p *part) view() View {
 	var v View
 	for i := range p.keys {
 		k := &p.keys[i]
@@ -61,7 +61,7 @@ func (p *Part) view() View {
 }
 
 // shownIn is what is shown under the key of a part; false: nothing.
-func (k *key) shownIn(p *Part) (any, bool) {
+func (k *key) shownIn(p *part) (any, bool) {
 	switch k.is.shape {
 	case mapping:
 		section := p.parts[k.name]

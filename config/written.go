@@ -7,10 +7,10 @@ import (
 )
 
 // Part is a section of the document at the top.
-func (s *Snapshot) Part(section string) *Part { return s.doc.Part(section) }
+func (s *Snapshot) Part(section string) *part { return s.doc.Part(section) }
 
 // Entry is the upstream or the route of that name, of the list "upstreams" or "routes"; it has to exist.
-func (s *Snapshot) Entry(list, name string) *Part {
+func (s *Snapshot) Entry(list, name string) *part {
 	for _, p := range s.doc.sections(list) {
 		if p.text("name") == name {
 			return p
@@ -21,7 +21,7 @@ func (s *Snapshot) Entry(list, name string) *Part {
 
 // Written lists what is in force under the keys, as a file would have it: "max_queue 256, queue_timeout 1s". It says nothing
 // of what is zero, empty or false and is so by default. No keys: all.
-func (p *Part) Written(keys ...string) string {
+func (p *part) Written(keys ...string) string {
 	if keys == nil {
 		keys = p.keys.names()
 	}
@@ -29,11 +29,11 @@ func (p *Part) Written(keys ...string) string {
 }
 
 // Unusual is Written without what holds by default.
-func (p *Part) Unusual(keys ...string) string {
+func (p *part) Unusual(keys ...string) string {
 	return listed(p, keys, func(usual, _ bool) bool { return !usual })
 }
 
-func listed(p *Part, keys []string, which func(usual, none bool) bool) string {
+func listed(p *part, keys []string, which func(usual, none bool) bool) string {
 	var texts []string
 	for _, name := range keys {
 		k := p.row(name)
