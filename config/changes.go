@@ -63,7 +63,7 @@ func (s *Snapshot) Changes(before *Snapshot) []Change {
 			continue
 		}
 		c := Change{Path: strings.TrimSuffix(path, inFile), what: "changed"}
-		if name, listed := element(path); listed && is != existed {
+		if name := path[:strings.LastIndexByte(path, ']')+1]; name != "" && is != existed { // an entry of a list
 			_, sectionIs := ours[name]
 			_, sectionWas := theirs[name]
 			if sectionIs != sectionWas {
@@ -86,15 +86,6 @@ func (s *Snapshot) Changes(before *Snapshot) []Change {
 
 // inFile follows the path of a key whose value names a file, in the setting of the file's content.
 const inFile = " in file"
-
-// element is the named entry of a list that a path leads into.
-func element(path string) (string, bool) {
-	i := strings.LastIndexByte(path, ']')
-	if i < 0 {
-		return "", false
-	}
-	return path[:i+1], true
-}
 
 // needsRestart reports whether a change at the path waits for a restart, in view of all changes: what is in a section that was
 // switched on or off goes with it.
@@ -124,7 +115,11 @@ func (s settings) note(p *part, path string) {
 		case mapping:
 			s.note(p.parts[k.name], at)
 		case mappings:
-			s.noteList(p.lists[k.name], at)
+			for _, entry := range p.lists[k.name] {
+				named := fmt.Sprintf("%s[%s]", at, entry.text("name")) // names are checked to be unique
+				s[named] = ""
+				s.note(entry, named)
+			}
 		default:
 			value, written := p.values[k.name]
 			if !written {
@@ -135,15 +130,6 @@ func (s settings) note(p *part, path string) {
 		if content, read := p.content[k.name]; read {
 			s[at+inFile] = fmt.Sprintf("%x", content)
 		}
-	}
-}
-
-// noteList takes in a list of named sections. The name is enough to tell them apart: it is checked to be unique.
-func (s settings) noteList(list []*part, path string) {
-	for _, p := range list {
-		at := fmt.Sprintf("%s[%s]", path, p.text("name"))
-		s[at] = ""
-		s.note(p, at)
 	}
 }
 

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"fmt"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
@@ -35,7 +34,11 @@ func (d *decoder) mapping(n *yaml.Node, p *part) {
 		switch {
 		case !known:
 			d.places[at] = place{line: e.key.Line, path: at}
-			d.spoil(at, "%s", unknownKey(e.key.Value, p.keys.names()))
+			if near := nearest(e.key.Value, p.keys.names()); near != "" {
+				d.spoil(at, "unknown key; did you mean %s?", near)
+			} else {
+				d.spoil(at, "unknown key; remove it, or use one of %s", strings.Join(p.keys.names(), ", "))
+			}
 		case k.is.shape == mapping:
 			d.mapping(e.value, p.parts[k.name])
 		case k.is.shape == mappings:
@@ -114,13 +117,6 @@ func (d *decoder) value(f *form, text, shown, path string) (any, bool) {
 		d.spoil(path, "%s %w", shown, err)
 	}
 	return value, err == nil
-}
-
-func unknownKey(name string, known []string) string {
-	if near := nearest(name, known); near != "" {
-		return fmt.Sprintf("unknown key; did you mean %s?", near)
-	}
-	return "unknown key; remove it, or use one of " + strings.Join(known, ", ")
 }
 
 // dictionary reads a section whose keys the user chooses.
@@ -236,7 +232,7 @@ func (d *decoder) entries(n *yaml.Node, path string, depth int) []entry {
 		}
 	}
 	for _, m := range merges {
-		for _, e := range d.merged(m, path, depth+1) {
+		for _, e := range d.merged(m, path, depth+1, false) {
 			if seen[e.key.Value] == nil {
 				seen[e.key.Value] = e.key
 				list = append(list, e)
@@ -247,29 +243,21 @@ func (d *decoder) entries(n *yaml.Node, path string, depth int) []entry {
 }
 
 // merged lists what the value of a merge key brings in: one mapping, or a list of them.
-func (d *decoder) merged(n *yaml.Node, path string, depth int) []entry {
+func (d *decoder) merged(n *yaml.Node, path string, depth int, listed bool) (list []entry) {
 	if n.Kind == yaml.AliasNode {
 		n = n.Alias
 	}
-	switch n.Kind {
-	case yaml.MappingNode:
+	switch {
+	case n.Kind == yaml.MappingNode:
 		return d.entries(n, path, depth)
-	case yaml.SequenceNode:
-		var list []entry
+	case n.Kind == yaml.SequenceNode && !listed:
 		for _, item := range n.Content {
-			if item.Kind == yaml.AliasNode {
-				item = item.Alias
-			}
-			if item.Kind != yaml.MappingNode {
-				d.problemAt(item.Line, path, "merges %s (<<); merge mappings only", kindOf(item))
-				continue
-			}
-			list = append(list, d.entries(item, path, depth)...)
+			list = append(list, d.merged(item, path, depth, true)...)
 		}
-		return list
+	default:
+		d.problemAt(n.Line, path, "merges %s (<<); merge mappings only", kindOf(n))
 	}
-	d.problemAt(n.Line, path, "merges %s (<<); merge mappings only", kindOf(n))
-	return nil
+	return list
 }
 
 func kindOf(n *yaml.Node) string {

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -146,7 +147,9 @@ func parseDuration(text string) (time.Duration, error) {
 
 var (
 	sizeForm = regexp.MustCompile(`^([0-9]+)([A-Za-z]*)$`)
-	units    = map[string]int64{
+	// likelyUnits are what somebody meant whose unit begins so.
+	likelyUnits = map[string]string{"k": "KiB", "g": "GiB", "t": "TiB"}
+	units       = map[string]int64{
 		"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40,
 		"kB": 1e3, "KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12,
 	}
@@ -163,25 +166,13 @@ func parseSize(text string) (int64, error) {
 		return 0, fmt.Errorf("has no unit; write %sMiB or %sB", m[1], m[1])
 	case !known:
 		return 0, fmt.Errorf("has an unknown unit; write %s%s, or any of B, KiB, MiB, GiB, TiB, KB, MB, GB, TB", m[1],
-			likelyUnit(m[2]))
+			cmp.Or(likelyUnits[strings.ToLower(m[2][:1])], "MiB"))
 	}
 	n, err := strconv.ParseInt(m[1], 10, 64)
 	if err != nil || n > math.MaxInt64/unit {
 		return 0, errors.New("is larger than any memory; write 512MiB")
 	}
 	return n * unit, nil
-}
-
-func likelyUnit(unit string) string {
-	switch strings.ToLower(unit[:1]) {
-	case "k":
-		return "KiB"
-	case "g":
-		return "GiB"
-	case "t":
-		return "TiB"
-	}
-	return "MiB"
 }
 
 // parseBytes is parseSize where the unit may be left out.
