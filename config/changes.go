@@ -12,12 +12,12 @@ import (
 // Change is one key whose value is not what it was.
 type Change struct {
 	Path    string // such as routes[product].ttl, with the name of a route, an upstream or a token
-	What    string // added, removed or changed; routes, upstreams and tokens are added and removed as a whole
+	what    string // added, removed or changed; routes, upstreams and tokens are added and removed as a whole
 	Restart bool   // it takes effect only when the process starts again
 }
 
 // String is the change as an operator reads it.
-func (c Change) String() string { return c.Path + " " + c.What }
+func (c Change) String() string { return c.Path + " " + c.what }
 
 // RestartKeys lists the keys that need a restart to take effect, as an operator reads them.
 func RestartKeys() []string {
@@ -53,20 +53,23 @@ type settings map[string]string
 // that names it.
 func (s *Snapshot) Changes(before *Snapshot) []Change {
 	var list []Change
-	for _, path := range slices.Sorted(maps.Keys(union(s.settings, before.settings))) {
-		now, is := s.settings[path]
-		was, existed := before.settings[path]
+	ours, theirs := settingsOf(s.doc), settingsOf(before.doc)
+	all := maps.Clone(ours)
+	maps.Copy(all, theirs)
+	for _, path := range slices.Sorted(maps.Keys(all)) {
+		now, is := ours[path]
+		was, existed := theirs[path]
 		if is && existed && now == was {
 			continue
 		}
-		c := Change{Path: shownPath(path), What: "changed"}
-		if name, listed := element(path); listed && is != existed {
-			_, sectionIs := s.settings[name]
-			_, sectionWas := before.settings[name]
+		c := Change{Path: strings.TrimSuffix(path, inFile), what: "changed"}
+		if name := path[:strings.LastIndexByte(path, ']')+1]; name != "" && is != existed { // an entry of a list
+			_, sectionIs := ours[name]
+			_, sectionWas := theirs[name]
 			if sectionIs != sectionWas {
 				c.Path = name
-				if c.What = "added"; sectionWas {
-					c.What = "removed"
+				if c.what = "added"; sectionWas {
+					c.what = "removed"
 				}
 			}
 		}
@@ -81,26 +84,8 @@ func (s *Snapshot) Changes(before *Snapshot) []Change {
 	return list
 }
 
-func union(a, b settings) settings {
-	all := maps.Clone(a)
-	maps.Copy(all, b)
-	return all
-}
-
-// shownPath takes away what tells the content of a file from its path.
-func shownPath(path string) string { return strings.TrimSuffix(path, inFile) }
-
 // inFile follows the path of a key whose value names a file, in the setting of the file's content.
 const inFile = " in file"
-
-// element is the named entry of a list that a path leads into.
-func element(path string) (string, bool) {
-	i := strings.LastIndexByte(path, ']')
-	if i < 0 {
-		return "", false
-	}
-	return path[:i+1], true
-}
 
 // needsRestart reports whether a change at the path waits for a restart, in view of all changes: what is in a section that was
 // switched on or off goes with it.
@@ -122,7 +107,7 @@ var inBrackets = regexp.MustCompile(`\[[^]]*\]`)
 
 // note takes the values of a section into the settings. A default that is written is no change, and neither is one that comes or
 // goes with the policy.
-func (s settings) note(p *Part, path string) {
+func (s settings) note(p *part, path string) {
 	for i := range p.keys {
 		k := &p.keys[i]
 		at := join(path, k.name)
@@ -130,7 +115,11 @@ func (s settings) note(p *Part, path string) {
 		case mapping:
 			s.note(p.parts[k.name], at)
 		case mappings:
-			s.noteList(p.lists[k.name], at)
+			for _, entry := range p.lists[k.name] {
+				named := fmt.Sprintf("%s[%s]", at, entry.text("name")) // names are checked to be unique
+				s[named] = ""
+				s.note(entry, named)
+			}
 		default:
 			value, written := p.values[k.name]
 			if !written {
@@ -138,40 +127,22 @@ func (s settings) note(p *Part, path string) {
 			}
 			s[at] = fmt.Sprintf("%#v", value) // fmt sorts maps
 		}
-	}
-}
-
-// noteList takes in a list of named sections. The name is enough to tell them apart: it is checked to be unique.
-func (s settings) noteList(list []*Part, path string) {
-	for _, p := range list {
-		at := fmt.Sprintf("%s[%s]", path, p.text("name"))
-		s[at] = ""
-		s.note(p, at)
-	}
-}
-
-// noteDocument takes in all of a valid document.
-func (l *loader) noteDocument(doc *Part) {
-	s, upstreams := l.settings, doc.sections("upstreams")
-	placed := maps.Clone(s) // what files held was noted under places, before names were known to be unique
-	clear(s)
-	for path, content := range placed {
-		for _, u := range upstreams {
-			if key, ok := strings.CutPrefix(path, u.path+"."); ok {
-				path = "upstreams[" + u.text("name") + "]." + key
-				break
-			}
+		if content, read := p.content[k.name]; read {
+			s[at+inFile] = fmt.Sprintf("%x", content)
 		}
-		s[path] = content
 	}
+}
+
+// settingsOf takes in all of a valid document.
+func settingsOf(doc *part) settings {
+	s := settings{}
 	s.note(doc, "")
-	for _, listener := range []*Part{doc, doc.section("admin")} {
-		if tls := listener.section("tls"); tls.text("cert") != "" {
+	for _, tls := range []*part{doc.Part("tls"), doc.Part("admin").Part("tls")} {
+		if tls.text("cert") != "" {
 			s[tls.path] = "on"
 		}
 	}
 	// What matches no route goes to the first upstream; otherwise order means nothing.
-	if len(upstreams) > 0 {
-		s["upstreams"] = upstreams[0].text("name")
-	}
+	s["upstreams"] = doc.sections("upstreams")[0].text("name")
+	return s
 }

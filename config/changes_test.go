@@ -112,7 +112,7 @@ func TestSources(t *testing.T) {
 	for _, name := range []string{"cacheproxy.yaml", "cert.pem", "none.pem", "token"} {
 		want = append(want, filepath.Join(dir, name))
 	}
-	if got := sources.Paths(); !slices.Equal(got, want) {
+	if got := sources.paths(); !slices.Equal(got, want) {
 		t.Errorf("sources %v, want %v", got, want)
 	}
 	if sources.Changed() {
@@ -172,7 +172,7 @@ func TestSourcesOfPipe(t *testing.T) {
 	}
 	w.Close()
 	_, sources, err := Source{File: fmt.Sprintf("/dev/fd/%d", r.Fd())}.Read()
-	if err != nil || len(sources.Paths()) > 0 {
-		t.Errorf("sources %v: %v", sources.Paths(), err)
+	if err != nil || len(sources.paths()) > 0 {
+		t.Errorf("sources %v: %v", sources.paths(), err)
 	}
 }

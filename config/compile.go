@@ -3,88 +3,171 @@ package config
 import (
 	"errors"
 	"fmt"
+	"log/slog"
+	"net/netip"
 	"strings"
 	"time"
 
 	"cacheproxy/policy"
+	"cacheproxy/proxy/server"
 )
 
-// compile checks the document and turns it into a Snapshot, which is worthless when there were problems.
-func (l *loader) compile(doc *Part) *Snapshot {
-	s := &Snapshot{doc: doc}
-	l.server(doc, s)
-	s.Upstreams = l.upstreams(doc.sections("upstreams"))
-	s.Settle = l.settles(doc.sections("upstreams"))
-	s.Routes = l.routes(doc.sections("routes"), s)
-	if len(l.problems) == 0 {
+// compile checks the document and turns it into a Snapshot, which is worthless when there were problems. Each section has a function
+// that returns what the section comes to, and reports to the section what is wrong.
+func compile(doc *part, beside *files) *Snapshot {
+	checkKeys(doc)
+	log, limits, admin := doc.Part("log"), doc.Part("limits"), doc.Part("admin")
+	s := &Snapshot{
+		doc: doc, Listen: doc.text("listen"), DrainDelay: doc.duration("drain_delay"), ShutdownTimeout: doc.duration("shutdown_timeout"),
+		CacheStatusKey: doc.flag("cache_status_key"), H2C: doc.flag("h2c"), MaxBody: limits.bytes("max_body"),
+		Log:    Log{read[LogFormat](log, "format"), read[slog.Level](log, "level"), log.share("hits"), log.share("others")},
+		Limits: compileLimits(limits), TLS: compileListenerTLS(doc.Part("tls"), beside), TrustedProxies: compileTrustedProxies(doc),
+		Admin: compileAdmin(admin, beside), Tracing: compileTracing(doc.Part("tracing")), Memory: compileMemory(doc.Part("memory")),
+		Valkey: compileValkey(doc.Part("valkey"), beside),
+	}
+	if s.Listen == s.Admin.Listen && !strings.HasSuffix(s.Listen, ":0") && !doc.spoiled("listen") { // of port 0, the system picks another for each
+		admin.problem("listen", "is the address of listen; give the admin listener one of its own, such as 127.0.0.1:8081")
+	}
+	if s.H2C && s.TLS != nil {
+		doc.problem("h2c", "is HTTP/2 without TLS, but tls is set, which brings HTTP/2 by itself; remove one of them")
+	}
+	if s.CacheStatusKey {
+		doc.warn("cache_status_key", "shows storage keys to every client in Cache-Status; remove it unless you are debugging")
+	}
+	if doc.flag("reuse_port") {
+		doc.warn("reuse_port", "has no effect, and the next release refuses it; remove it. To restart without losing a request let the service manager keep the socket (LISTEN_FDS), or stop one of several instances at a time")
+	}
+	s.Settle = map[string]time.Duration{}
+	for _, part := range doc.sections("upstreams") {
+		s.Upstreams = append(s.Upstreams, compileUpstream(part, beside, s.Valkey != nil))
+		if d := part.duration("settle"); d > 0 {
+			s.Settle[part.text("name")] = d
+		}
+	}
+	reportDuplicates(doc.sections("upstreams"), "upstream")
+	s.Routes = compileRoutes(doc, s)
+	if len(doc.report.problems) == 0 {
 		var err error
 		if s.Table, err = policy.NewTable(s.Routes); err != nil {
-			l.problem("routes", "%w", err)
+			doc.problem("routes", "%w", err)
 		}
-		l.noteDocument(doc)
-		s.settings = l.settings
 	}
-	s.Warnings = l.warnings.sorted()
+	s.Warnings = doc.report.warnings.sorted()
 	return s
 }
 
-// conflicts reports pairs of patterns of which neither is more specific. It also looks at routes that have other
-// problems, so that all are reported at once.
-func (l *loader) conflicts(routes []*policy.Route) {
-	nameless := make([]*policy.Route, len(routes)) // known by their place, since names may be missing or taken
-	for i, r := range routes {
-		nameless[i] = &policy.Route{Name: index("routes", i), Patterns: r.Patterns}
-	}
-	_, err := policy.NewTable(nameless)
-	for _, err := range unjoin(err) {
-		var conflict *policy.ConflictError
-		if !errors.As(err, &conflict) {
-			l.problem("routes", "%w", err)
-			continue
-		}
-		a, b := l.written(nameless, conflict.A, false), l.written(nameless, conflict.B, true)
-		_, reason, _ := strings.Cut(err.Error(), fmt.Sprintf("of route %q: ", conflict.A.Route))
-		l.problem(b, "%s conflicts with %s on line %d: %s", quote(conflict.B.Pattern.String()),
-			quote(conflict.A.Pattern.String()), l.at(a).line, reason)
-	}
-}
-
-// unjoin lists the errors that errors.Join made one.
-func unjoin(err error) []error {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		return joined.Unwrap()
-	}
-	if err != nil {
-		return []error{err}
-	}
-	return nil
-}
-
-// written is the path where a pattern stands: the last one of those that are equal, or the first.
-func (l *loader) written(routes []*policy.Route, p policy.RoutePattern, last bool) (path string) {
-	for _, r := range routes {
-		for i, pattern := range r.Patterns {
-			if r.Name == p.Route && pattern.String() == p.Pattern.String() && (last || path == "") {
-				path = index(r.Name+".match", i)
+// checkKeys reports what the table says of the keys of a section and of those in it: which have to be written, and which values are
+// refused. The entries of lists are for their compilers.
+func checkKeys(p *part) {
+	for i := range p.keys {
+		k := &p.keys[i]
+		section, is := p.parts[k.name]
+		switch {
+		case p.spoiled("") || p.spoiled(k.name):
+		case is && section.written():
+			checkKeys(section)
+		case k.required != "" && k.missing(p):
+			p.spoil(k.name, "%s", k.required)
+		case k.refuse != nil && p.has(k.name):
+			if fault := k.refuse(p.value(k)); fault != "" {
+				p.spoil(k.name, "%s", fault)
 			}
 		}
 	}
-	return path
+}
+
+// missing reports whether there is nothing under the key.
+func (k *key) missing(p *part) bool {
+	if k.is.shape == mappings {
+		return len(p.lists[k.name]) == 0
+	}
+	value, written := p.values[k.name]
+	texts, _ := value.([]string)
+	return !written || k.is.none(value) || len(texts) == 1 && texts[0] == "" && !p.spoiled(index(k.name, 0))
+}
+
+func compileLimits(doc *part) server.Limits {
+	limits := server.Limits{
+		ReadHeaderTimeout: doc.duration("read_header_timeout"), IdleTimeout: doc.duration("idle_timeout"),
+		BodyTimeout: doc.duration("body_timeout"), WriteTimeout: doc.duration("write_timeout"),
+		MaxHeaderBytes: int(doc.bytes("max_header_bytes")), MaxConnections: doc.number("max_connections"), MaxPerClient: doc.number("max_connections_per_client"),
+	}
+	if limits.MaxPerClient > limits.MaxConnections {
+		doc.problem("max_connections_per_client", "is more than max_connections, so that it limits nothing; write less, or remove it")
+	}
+	return limits
+}
+
+func compileTrustedProxies(doc *part) (prefixes []netip.Prefix) {
+	var shown []string
+	for at, text := range doc.entries("trusted_proxies") {
+		prefix, _ := parsePrefix(text)
+		if prefix.Bits() == 0 {
+			doc.warn(at, "trusts everyone: any client can claim another address, scheme or host; name the networks of your own proxies")
+		}
+		prefixes, shown = append(prefixes, prefix), append(shown, prefix.String())
+	}
+	doc.setInForce("trusted_proxies", shown)
+	return prefixes
+}
+
+// reportDuplicates reports names that are taken, with the line of the first.
+func reportDuplicates(list []*part, what string) {
+	first := map[string]*part{}
+	for _, p := range list {
+		name := p.text("name")
+		if before := first[name]; before == nil {
+			first[name] = p
+		} else if name != "" {
+			p.problem("name", "%s is the name of the %s on line %d; rename one of them", quote(name), what, p.report.at(before.at("name")).line)
+		}
+	}
+}
+
+// reportConflicts reports pairs of patterns of which neither is more specific. Routes that have other problems are looked at, too,
+// so that all are reported at once.
+func reportConflicts(routes []*policy.Route, r *report) {
+	nameless := make([]*policy.Route, len(routes)) // known by their place, since names may be missing or taken
+	for i, route := range routes {
+		nameless[i] = &policy.Route{Name: index("routes", i), Patterns: route.Patterns}
+	}
+	_, err := policy.NewTable(nameless)
+	all := []error{err}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		all = joined.Unwrap()
+	}
+	for _, err := range all {
+		conflict, ok := errors.AsType[*policy.ConflictError](err)
+		switch {
+		case err == nil:
+		case !ok:
+			r.problem("routes", "%w", err)
+		default:
+			a, b := placesOf(nameless, conflict.A), placesOf(nameless, conflict.B)
+			_, reason, _ := strings.Cut(err.Error(), fmt.Sprintf("of route %q: ", conflict.A.Route))
+			r.problem(b[len(b)-1], "%s conflicts with %s on line %d: %s", quote(conflict.B.Pattern.String()),
+				quote(conflict.A.Pattern.String()), r.at(a[0]).line, reason)
+		}
+	}
+}
+
+// placesOf lists the paths where a pattern stands in the file.
+func placesOf(routes []*policy.Route, p policy.RoutePattern) (paths []string) {
+	for _, r := range routes {
+		for i, pattern := range r.Patterns {
+			if r.Name == p.Route && pattern.String() == p.Pattern.String() {
+				paths = append(paths, index(r.Name+".match", i))
+			}
+		}
+	}
+	return paths
 }
 
 // durationOr is the duration under a key where other keys decide what holds by default.
-func (l *loader) durationOr(p *Part, name string, derived time.Duration) time.Duration {
-	if l.has(p.at(name)) {
+func durationOr(p *part, name string, derived time.Duration) time.Duration {
+	if p.has(name) {
 		return p.duration(name)
 	}
 	p.setInForce(name, derived)
 	return derived
-}
-
-// noneOrMore is the number under a key. Zero means none, which the options of an upstream write as -1.
-func noneOrMore(p *Part, name string) int {
-	if n := p.number(name); n > 0 {
-		return n
-	}
-	return -1
 }

@@ -10,7 +10,12 @@
 //	parse      text → YAML nodes, which know their lines                load.go
 //	decode     nodes → parts, strictly: every key must be in the table  decode.go, document.go, values.go, expand.go
 //	override   environment and flags win over the file                  override.go
-//	compile    parts → Snapshot: rules, combinations                    compile.go, server.go, tls.go, upstream*.go, route*.go
+//	compile    parts → Snapshot: rules, combinations                    compile.go, admin.go, memory.go, tls.go, tracing.go, upstream.go, valkey.go, route*.go
+//
+// Problems and warnings go to one report (report.go), which knows where every value was written. Each part holds the report, and each
+// section is compiled by a function that takes its part, returns what the section comes to, and reports by the names of keys. What a
+// single key demands of its value is said in its row (required, positive, refuse) and checked by checkKeys; what an entry of a list
+// has to be is the list's form, and checked as the entries are read.
 //
 // A part knows what was written; where something else is in force, compiling tells the part, for GET /config (view.go) and for check
 // (written.go).

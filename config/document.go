@@ -2,46 +2,104 @@ package config
 
 import (
 	"fmt"
+	"iter"
 	"slices"
+	"strings"
 	"time"
 
 	"cacheproxy/policy"
 )
 
-// Part is one section of a document: the values that were written, by key, and what they have come to. A section in it is there
+// part is one section of a document: the values that were written, by key, and what they have come to. A section in it is there
 // even where it was not written; the loader knows what was. Reading a key that the table does not have, or as something else
 // than what it is there, is a mistake in the program and panics.
-type Part struct {
+type part struct {
 	keys   section
 	path   string
+	report *report
 	policy policy.Kind // of a route: its keys that the policy does not heed have no default
 
 	values map[string]any     // as written
-	parts  map[string]*Part   // the sections in it
-	lists  map[string][]*Part // the lists of sections in it
+	parts  map[string]*part   // the sections in it
+	lists  map[string][]*part // the lists of sections in it
 
 	resolved map[string]any     // what is in force where that is not what was written, nor the default
 	beside   map[string][]Field // what is shown after a key, and is none
 	there    bool               // a quiet section is in force
+	content  map[string]digest  // of the files that keys name
 }
 
-func newPart(keys section, path string) *Part {
-	p := &Part{
-		keys: keys, path: path, values: map[string]any{}, parts: map[string]*Part{}, lists: map[string][]*Part{},
-		resolved: map[string]any{}, beside: map[string][]Field{},
+func newPart(keys section, path string, r *report) *part {
+	p := &part{
+		keys: keys, path: path, report: r, values: map[string]any{}, parts: map[string]*part{}, lists: map[string][]*part{},
+		resolved: map[string]any{}, beside: map[string][]Field{}, content: map[string]digest{},
 	}
 	for _, k := range keys {
 		if k.is.shape == mapping {
-			p.parts[k.name] = newPart(k.is.keys, join(path, k.name))
+			p.parts[k.name] = newPart(k.is.keys, join(path, k.name), r)
 		}
 	}
 	return p
 }
 
-// at is the path of a key.
-func (p *Part) at(name string) string { return join(p.path, name) }
+// at is the path of a key, or of an entry such as headers[0]; of an empty name, the section's own.
+func (p *part) at(name string) string {
+	if p.path == "" || name == "" {
+		return p.path + name
+	}
+	return p.path + "." + name
+}
 
-func (p *Part) row(name string) *key {
+// has reports whether the value under the name was written and is usable so far.
+func (p *part) has(name string) bool { return p.report.has(p.at(name)) }
+
+// spoiled reports whether the value under the name was refused.
+func (p *part) spoiled(name string) bool { return p.report.places[p.at(name)].spoiled }
+
+// written reports whether the section was, or something in it, be it in the environment.
+func (p *part) written() bool {
+	if _, written := p.report.places[p.path]; written {
+		return true
+	}
+	for path := range p.report.places {
+		if strings.HasPrefix(path, p.path+".") {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *part) problem(name, format string, args ...any) {
+	p.report.problem(p.at(name), format, args...)
+}
+
+func (p *part) spoil(name, format string, args ...any) { p.report.spoil(p.at(name), format, args...) }
+
+func (p *part) warn(name, format string, args ...any) { p.report.warn(p.at(name), format, args...) }
+
+// entries are those of a list that are not refused, each with the name for reporting it.
+func (p *part) entries(name string) iter.Seq2[string, string] {
+	k := p.row(name)
+	list, _ := p.value(k).([]string)
+	if either, ok := p.value(k).(listOrAll); ok {
+		list = either.names
+	}
+	return func(yield func(at, text string) bool) {
+		for i, text := range list {
+			at := index(name, i)
+			if p.spoiled(at) {
+				continue
+			}
+			if _, err := k.is.each.parse(text); err != nil {
+				p.spoil(at, "%s %w", quote(text), err)
+			} else if !yield(at, text) {
+				return
+			}
+		}
+	}
+}
+
+func (p *part) row(name string) *key {
 	k, ok := p.keys.row(name)
 	if !ok {
 		panic(fmt.Sprintf("BUG: the table has no key %s", p.at(name)))
@@ -50,7 +108,7 @@ func (p *Part) row(name string) *key {
 }
 
 // value is what was written under the key, else what holds by default.
-func (p *Part) value(k *key) any {
+func (p *part) value(k *key) any {
 	if v, written := p.values[k.name]; written {
 		return v
 	}
@@ -61,7 +119,7 @@ func (p *Part) value(k *key) any {
 }
 
 // read is the value of a key of which the type is known.
-func read[T any](p *Part, name string) T {
+func read[T any](p *part, name string) T {
 	v, ok := p.value(p.row(name)).(T)
 	if !ok {
 		panic(fmt.Sprintf("BUG: %s is %s in the table, and is not read as such", p.at(name), p.row(name).is.called))
@@ -69,26 +127,26 @@ func read[T any](p *Part, name string) T {
 	return v
 }
 
-func (p *Part) text(name string) string            { return read[string](p, name) }
-func (p *Part) flag(name string) bool              { return read[bool](p, name) }
-func (p *Part) number(name string) int             { return read[int](p, name) }
-func (p *Part) bytes(name string) int64            { return read[int64](p, name) }
-func (p *Part) duration(name string) time.Duration { return read[time.Duration](p, name) }
-func (p *Part) share(name string) float64          { return read[float64](p, name) }
-func (p *Part) list(name string) []string          { return slices.Clone(read[[]string](p, name)) }
+func (p *part) text(name string) string            { return read[string](p, name) }
+func (p *part) flag(name string) bool              { return read[bool](p, name) }
+func (p *part) number(name string) int             { return read[int](p, name) }
+func (p *part) bytes(name string) int64            { return read[int64](p, name) }
+func (p *part) duration(name string) time.Duration { return read[time.Duration](p, name) }
+func (p *part) share(name string) float64          { return read[float64](p, name) }
+func (p *part) list(name string) []string          { return slices.Clone(read[[]string](p, name)) }
 
-// section is the section under a key, and sections the list of them.
-func (p *Part) section(name string) *Part {
+// Part is the section under a key, and sections the list of them.
+func (p *part) Part(name string) *part {
 	if p.row(name).is.shape != mapping {
 		panic(fmt.Sprintf("BUG: %s is no section in the table", p.at(name)))
 	}
 	return p.parts[name]
 }
 
-func (p *Part) sections(name string) []*Part { return p.lists[p.row(name).name] }
+func (p *part) sections(name string) []*part { return p.lists[p.row(name).name] }
 
 // inForce is what is in force under a key.
-func (p *Part) inForce(k *key) any {
+func (p *part) inForce(k *key) any {
 	if value, known := p.resolved[k.name]; known {
 		return value
 	}
@@ -96,4 +154,4 @@ func (p *Part) inForce(k *key) any {
 }
 
 // setInForce says what is in force under a key, where that is not what was written.
-func (p *Part) setInForce(name string, value any) { p.resolved[p.row(name).name] = value }
+func (p *part) setInForce(name string, value any) { p.resolved[p.row(name).name] = value }

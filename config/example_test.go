@@ -26,7 +26,7 @@ func TestExampleIsValid(t *testing.T) {
 var commented = regexp.MustCompile(`(?m)^( *)# ( *(?:# *)?(?:- )?\{?[a-z0-9_]+:)`)
 
 // uncommented is the example with every key set, and what it comes to.
-func uncommented(t *testing.T) (lines []string, doc *Part, l *loader) {
+func uncommented(t *testing.T) (lines []string, doc *part, d *decoder) {
 	t.Helper()
 	text, err := os.ReadFile("../config.example.yaml")
 	if err != nil {
@@ -35,21 +35,22 @@ func uncommented(t *testing.T) (lines []string, doc *Part, l *loader) {
 	t.Setenv("CACHEPROXY_ADMIN_TOKEN", "0123456789abcdef")
 	whole := commented.ReplaceAllString(string(text), "$1$2")
 	whole = commented.ReplaceAllString(whole, "$1$2") // a key below one that is commented out itself
-	l, doc = newLoader("example", t.TempDir()), newPart(top, "")
-	l.mapping(l.parse([]byte(whole)), doc)
-	return strings.Split(whole, "\n"), doc, l
+	d = &decoder{report: newReport("example"), files: newFiles(t.TempDir())}
+	doc = newPart(top, "", d.report)
+	d.mapping(d.parse([]byte(whole)), doc)
+	return strings.Split(whole, "\n"), doc, d
 }
 
 // Every key that can be written stands in the example, set or commented out; what is commented out is valid too.
 func TestExampleIsComplete(t *testing.T) {
-	_, _, l := uncommented(t)
-	for _, p := range l.problems {
+	_, _, d := uncommented(t)
+	for _, p := range d.problems {
 		if !strings.Contains(p.Text, "/run/secrets/") {
 			t.Errorf("uncommented: %v", p)
 		}
 	}
 	var written []string
-	for path := range l.places {
+	for path := range d.places {
 		written = append(written, inList.ReplaceAllString(path, ""))
 	}
 	top.walk("", inherited, func(path string, _ *key, _ effect) {
@@ -65,10 +66,10 @@ var saidDefault = regexp.MustCompile(`# (?:.*\W)?default:? ([^#]*)`)
 // The example is true of every default: a value is the default, or the line says what is. A key that stands there several times is
 // explained where it stands first.
 func TestExampleTellsDefaults(t *testing.T) {
-	lines, doc, l := uncommented(t)
+	lines, doc, d := uncommented(t)
 	explained := map[string]bool{}
-	var look func(p *Part, path string, quiet bool)
-	look = func(p *Part, path string, quiet bool) {
+	var look func(p *part, path string, quiet bool)
+	look = func(p *part, path string, quiet bool) {
 		for i := range p.keys {
 			k := &p.keys[i]
 			at := join(path, k.name)
@@ -79,8 +80,8 @@ func TestExampleTellsDefaults(t *testing.T) {
 				look(entry, at, false)
 			}
 			value, written := p.values[k.name]
-			line := l.places[p.at(k.name)].line
-			if !written || k.required || explained[at] || line == l.places[p.path].line || strings.HasPrefix(at, "routes.invalidates") {
+			line := d.places[p.at(k.name)].line
+			if !written || k.required != "" || explained[at] || line == d.places[p.path].line || strings.HasPrefix(at, "routes.invalidates") {
 				continue
 			}
 			explained[at] = true

@@ -15,7 +15,7 @@ var variable = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
 // expand fills in ${NAME}, ${NAME:-default} (used when NAME is unset or empty) and ${file:PATH}, whose trailing newline
 // is dropped. $${ stands for a literal ${. Relative paths begin at the file's folder. What is filled in is not expanded again.
-func (l *loader) expand(text string) (string, error) {
+func (f *files) expand(text string) (string, error) {
 	var b strings.Builder
 	for {
 		i := strings.Index(text, "${")
@@ -32,7 +32,7 @@ func (l *loader) expand(text string) (string, error) {
 		if !closed {
 			return "", errors.New(`has "${" without "}"; close it, or write "$${" for the characters themselves`)
 		}
-		value, err := l.fill(inner)
+		value, err := f.fill(inner)
 		if err != nil {
 			return "", err
 		}
@@ -42,9 +42,9 @@ func (l *loader) expand(text string) (string, error) {
 }
 
 // fill is the value of what stands between ${ and }.
-func (l *loader) fill(inner string) (string, error) {
+func (f *files) fill(inner string) (string, error) {
 	if path, isFile := strings.CutPrefix(inner, "file:"); isFile {
-		return l.secret(path)
+		return f.secret(path)
 	}
 	name, fallback, hasFallback := strings.Cut(inner, ":-")
 	if !variable.MatchString(name) {
@@ -61,12 +61,12 @@ func (l *loader) fill(inner string) (string, error) {
 	return value, nil
 }
 
-func (l *loader) secret(path string) (string, error) {
+func (f *files) secret(path string) (string, error) {
 	if path == "" {
 		return "", errors.New("has ${file:} without a path; write ${file:/run/secrets/name}")
 	}
-	path = l.resolvePath(path)
-	text, err := l.read(path, maxSecret)
+	path = f.absolute(path)
+	text, err := f.read(path, maxSecret)
 	switch {
 	case errors.Is(err, errNotRegular):
 		return "", fmt.Errorf("names %s, which is not a regular file", path)

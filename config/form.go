@@ -2,7 +2,9 @@ package config
 
 import (
 	"crypto/tls"
+	"errors"
 	"log/slog"
+	"regexp"
 	"time"
 )
 
@@ -13,6 +15,7 @@ type form struct {
 	parse  func(text string) (any, error) // of a single value; its error follows the quoted text in a sentence
 	show   func(value any) any            // in GET /config
 	zero   any                            // what is read where nothing is written and there is no default
+	each   *form                          // of an entry of a list
 	words  []string                       // all that may be written, where the vocabulary is closed
 	keys   section                        // of a mapping, or of each mapping in a list
 }
@@ -33,7 +36,7 @@ const (
 // The forms of single values.
 var (
 	aText       = one("text", func(s string) (string, error) { return s, nil }, asItIs)
-	aSecret     = one("secret", func(s string) (string, error) { return s, nil }, func(s string) any { return Secret(s) })
+	aSecret     = one("secret", func(s string) (string, error) { return s, nil }, func(s string) any { return secret(s) })
 	aFlag       = one("true or false", parseBool, asItIs)
 	aNumber     = one("number", parseInt, asItIs)
 	aDuration   = one("duration", parseDuration, func(d time.Duration) any { return d.String() })
@@ -46,12 +49,26 @@ var (
 	aTLSVersion = shownAs(aWordOf(tlsVersions), tls.VersionName)
 )
 
+// The forms of the entries of lists of which not all will do.
+var (
+	aCookie       = aTextLike(token, "is not the name of a cookie; write one such as region")
+	aMediaType    = aTextLike(mediaType, "is not a media type; write one without parameters, such as application/json or image/*")
+	aHeader       = aTextLike(headerName, "is not the name of a header; write one such as X-Tenant")
+	aHeaderFamily = aTextLike(headerFamily, "is not the name of a header; write one such as X-Client-Version, the beginning of some such as X-Client-*, or for every one unlisted_headers: drop")
+	aURLTemplate  = aTextLike(urlTemplate, "is neither a path nor a URL; begin it with / or http://")
+	aPathTemplate = aTextLike(pathTemplate, "has a query, but a prefix ends at a path segment; write the path only, or use urls:")
+	aPrefix       = one("text", both(aPathTemplate, aURLTemplate), asItIs)
+	aNetwork      = one("text", parsePrefix, asItIs)
+	aParameter    = one("text", parseParameter, asItIs)
+	aTarget       = one("text", parseTarget, asItIs)
+)
+
 // The forms of several values.
 var (
-	aList           = &form{called: "list", shape: several, zero: []string(nil), show: asItIs[any]}
-	aTextOrList     = &form{called: "text, or a list", shape: oneOrMore, zero: []string(nil), show: asItIs[any]}
+	aList           = aListOf(aText)
+	aTextOrList     = &form{called: "text, or a list", shape: oneOrMore, each: aText, zero: []string(nil), show: asItIs[any]}
 	anAddressOrList = shownAs(aTextOrList, func(addresses []string) string { return addresses[0] }) // the others beside it
-	aListOrAll      = &form{called: "list, or all", shape: namesOrAll, zero: listOrAll{}, show: func(value any) any { return value.(listOrAll).shown() }}
+	cookiesOrAll    = &form{called: "list, or all", shape: namesOrAll, each: aCookie, zero: listOrAll{}, show: func(value any) any { return value.(listOrAll).shown() }}
 	textsByName     = &form{called: "texts by name", shape: dictionary, zero: map[string]string(nil), show: asItIs[any]}
 	secretsByName   = &form{called: "secrets by name", shape: dictionary, zero: map[string]string(nil), show: hidden}
 )
@@ -80,6 +97,31 @@ func (f *form) none(value any) bool {
 		return !value.all && len(value.names) == 0
 	}
 	return f.words == nil && value == f.zero
+}
+
+// aTextLike is the form of a text that fits the pattern.
+func aTextLike(pattern *regexp.Regexp, otherwise string) *form {
+	return one("text", func(text string) (string, error) {
+		if !pattern.MatchString(text) {
+			return "", errors.New(otherwise)
+		}
+		return text, nil
+	}, asItIs)
+}
+
+// both parses what is of two forms.
+func both(first, second *form) func(string) (any, error) {
+	return func(text string) (any, error) {
+		if _, err := first.parse(text); err != nil {
+			return nil, err
+		}
+		return second.parse(text)
+	}
+}
+
+// aListOf is the form of a list of texts of a form each.
+func aListOf(each *form) *form {
+	return &form{called: "list", shape: several, each: each, zero: []string(nil), show: asItIs[any]}
 }
 
 // one is the form of a single value that parse reads.
@@ -118,9 +160,9 @@ func shownAs[T any](f *form, show func(T) string) *form {
 func asItIs[T any](value T) any { return value }
 
 func hidden(value any) any {
-	all := map[string]Secret{}
+	all := map[string]secret{}
 	for name, text := range value.(map[string]string) {
-		all[name] = Secret(text)
+		all[name] = secret(text)
 	}
 	return all
 }

@@ -1,6 +1,8 @@
 package config
 
 import (
+	"cmp"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -14,9 +16,10 @@ type key struct {
 	is        *form         // how its value is written
 	byDefault string        // what holds where it is not written, as it would be written; empty: none, or see derived
 	derived   string        // where other keys decide what holds: in words
-	required  bool          // it has to be written
+	required  string        // it has to be written: what is said where it is not; empty: it need not
 	positive  bool          // zero is refused
 	zeroWould string        // why, where that is not plain
+	refuse    refusal       // what else is refused; nil: nothing
 	heededBy  []policy.Kind // on a route: by which policies; nil: by all
 	takes     effect        // when a change of it is in force
 	quiet     bool          // a number that is not shown where it is zero, or a section that is not shown where it is not in force
@@ -107,6 +110,50 @@ func splitList(text string) []string {
 		return nil
 	}
 	return strings.Split(text, ", ")
+}
+
+// refusal says what is wrong with a value, and what to write instead; empty: nothing is wrong.
+type refusal func(value any) string
+
+// refuse is the refusal of values that are as wrong says.
+func refuse[T any](wrong func(T) bool, text string) refusal {
+	return func(value any) string {
+		if wrong(value.(T)) {
+			return text
+		}
+		return ""
+	}
+}
+
+// unlike is the refusal of texts that do not fit the pattern, which are shown.
+func unlike(pattern *regexp.Regexp, otherwise string) refusal {
+	return func(value any) string {
+		if text := value.(string); !pattern.MatchString(text) {
+			return quote(text) + " " + otherwise
+		}
+		return ""
+	}
+}
+
+// notAName is the refusal of texts that cannot be names, with one that can.
+func notAName(example string) refusal {
+	return unlike(nameForm, "is not a name; use up to 64 letters, digits, dots, dashes and underscores, such as "+example)
+}
+
+// notAServer is the refusal of texts that no certificate can be for. An empty one is refused where TLS is compiled.
+var notAServer = unlike(regexp.MustCompile("^$|"+serverName.String()), "is not a name that a certificate can have; write one such as api.example.com, without a port")
+
+// outside is the refusal of values that are less than least or more than most.
+func outside[T cmp.Ordered](least, most T, less, more string) refusal {
+	return func(value any) string {
+		switch value := value.(T); {
+		case value < least:
+			return less
+		case value > most:
+			return more
+		}
+		return ""
+	}
 }
 
 // Keys lists the keys at the top of a configuration.

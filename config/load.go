@@ -26,22 +26,6 @@ func Parse(name string, text []byte, o Overrides) (*Snapshot, error) {
 	return snapshot, err
 }
 
-func (l *loader) load(text []byte, o Overrides) *Snapshot {
-	root := l.parse(text)
-	if root == nil {
-		return nil
-	}
-	return l.compile(l.document(root, o))
-}
-
-// document reads the file, and lets environment and flags override it.
-func (l *loader) document(root *yaml.Node, o Overrides) *Part {
-	doc := newPart(top, "")
-	l.mapping(root, doc)
-	l.override(doc, o, viper.New())
-	return doc
-}
-
 // withoutFile is the configuration of a proxy without a file but for the upstream's URL.
 const withoutFile = `
 upstreams: [{name: upstream, url: ""}]
@@ -61,43 +45,54 @@ routes:
     stale_if_error: 1m
 `
 
-// ForUpstream is the configuration of a proxy in front of the origin at url without a file: plain RFC 9111 caching of
+// forUpstream is the configuration of a proxy in front of the origin at url without a file: plain RFC 9111 caching of
 // everything, by what the origin says and the RFC's heuristics. Environment and flags override the defaults.
-func ForUpstream(url string, o Overrides) (*Snapshot, error) {
-	l := newLoader("", ".")
-	doc := newPart(top, "")
-	l.mapping(l.parse([]byte(withoutFile)), doc)
-	doc.sections("upstreams")[0].values["url"] = []string{url}
-	for path := range l.places {
-		l.places[path] = place{source: "flag --upstream"}
+func forUpstream(url string, o Overrides) (*Snapshot, Sources, error) {
+	return load("", ".", []byte(withoutFile), o, func(d *decoder, doc *part) {
+		doc.sections("upstreams")[0].values["url"] = []string{url}
+		for path := range d.places {
+			d.places[path] = place{source: "flag --upstream"}
+		}
+	})
+}
+
+// load turns the text of a file in the folder dir into a Snapshot. What amend does to the document comes before environment and flags.
+func load(file, dir string, text []byte, o Overrides, amend func(*decoder, *part)) (*Snapshot, Sources, error) {
+	d := &decoder{report: newReport(file), files: newFiles(dir)}
+	var s *Snapshot
+	if root := d.parse(text); root != nil {
+		doc := newPart(top, "", d.report)
+		d.mapping(root, doc)
+		amend(d, doc)
+		d.override(doc, o, viper.New())
+		s = compile(doc, d.files)
 	}
-	l.override(doc, o, viper.New())
-	snapshot := l.compile(doc)
-	if len(l.problems) > 0 {
-		return nil, l.problems.sorted()
+	sources := Sources{d.digests}
+	if len(d.problems) > 0 {
+		return nil, sources, d.problems.sorted()
 	}
-	snapshot.Sources = Sources{l.sources}
-	return snapshot, nil
+	s.text, s.Sources = text, sources
+	return s, sources, nil
 }
 
 // parse returns the one document of the file, or nil and a problem.
-func (l *loader) parse(text []byte) *yaml.Node {
+func (d *decoder) parse(text []byte) *yaml.Node {
 	decoder := yaml.NewDecoder(strings.NewReader(string(text)))
 	var root, second yaml.Node
 	err := decoder.Decode(&root)
 	switch {
 	case errors.Is(err, io.EOF) || err == nil && isNull(&root):
-		l.problemAt(1, "", "the file is empty; write at least upstreams: and routes:, or run serve --upstream URL without a file")
+		d.problemAt(1, "", "the file is empty; write at least upstreams: and routes:, or run serve --upstream URL without a file")
 		return nil
 	case err != nil:
-		l.syntax(err)
+		d.syntax(err)
 		return nil
 	}
 	switch err := decoder.Decode(&second); {
 	case err == nil:
-		l.problemAt(max(1, second.Line), "", "a second document begins here; keep one, without \"---\" in between")
+		d.problemAt(max(1, second.Line), "", "a second document begins here; keep one, without \"---\" in between")
 	case !errors.Is(err, io.EOF):
-		l.syntax(err)
+		d.syntax(err)
 	}
 	return root.Content[0]
 }
@@ -107,7 +102,7 @@ func isNull(document *yaml.Node) bool {
 }
 
 // syntax reports what the parser, which stops at the first error, has found.
-func (l *loader) syntax(err error) {
+func (d *decoder) syntax(err error) {
 	line, text := 1, err.Error()
 	if found, ok := errors.AsType[*yaml.LoadError](err); ok {
 		line, text = max(1, found.Mark.Line), found.Message
@@ -115,5 +110,5 @@ func (l *loader) syntax(err error) {
 			text = fmt.Sprintf("%s, %s that begins on line %d", text, found.ContextMsg, begun)
 		}
 	}
-	l.problemAt(line, "", "is not YAML: %s; check indentation, colons and quotes here and on the line before", text)
+	d.problemAt(line, "", "is not YAML: %s; check indentation, colons and quotes here and on the line before", text)
 }

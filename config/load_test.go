@@ -105,10 +105,10 @@ func TestDefaults(t *testing.T) {
 	if s.Listen != "127.0.0.1:8080" || s.Admin.Listen != "127.0.0.1:8081" || s.DrainDelay != 5*time.Second {
 		t.Errorf("listeners: %q, %q, %v", s.Listen, s.Admin.Listen, s.DrainDelay)
 	}
-	if s.Memory != (Memory{Size: 512 << 20, MaxObject: 8 << 20}) {
+	if s.Memory != (memory{Size: 512 << 20, MaxObject: 8 << 20}) {
 		t.Errorf("memory: %+v", s.Memory)
 	}
-	if s.Log != (Log{Format: LogJSON, Level: slog.LevelInfo, Hits: 0.01, Others: 1}) {
+	if s.Log != (Log{Format: logJSON, Level: slog.LevelInfo, Hits: 0.01, Others: 1}) {
 		t.Errorf("log: %+v", s.Log)
 	}
 	limits := server.Limits{
@@ -156,7 +156,7 @@ upstreams:
 	if s.Log != (Log{Format: LogText, Level: slog.LevelWarn, Hits: 0.125}) {
 		t.Errorf("log: %+v", s.Log)
 	}
-	if s.Memory != (Memory{Size: 1e9, MaxObject: 64 << 10}) {
+	if s.Memory != (memory{Size: 1e9, MaxObject: 64 << 10}) {
 		t.Errorf("memory: %+v", s.Memory)
 	}
 	cms, sre := s.Admin.Tokens[0], s.Admin.Tokens[1]

@@ -9,25 +9,25 @@ import (
 // memoryLimit is how much memory the process may use: what its control group allows, else what the machine has.
 var memoryLimit = memlimit.ApplyFallback(memlimit.FromCgroup, memlimit.FromSystem)
 
-func (l *loader) memory(doc *Part) Memory {
+func compileMemory(doc *part) memory {
 	size := read[memorySize](doc, "size")
-	m := Memory{Size: size.bytes, MaxObject: doc.bytes("max_object")}
+	m := memory{Size: size.bytes, MaxObject: doc.bytes("max_object")}
 	if size.auto {
 		limit, err := memoryLimit()
 		if err != nil {
-			l.problem("memory.size", "auto finds no memory limit (%w); write a size such as 512MiB", err)
+			doc.problem("size", "auto finds no memory limit (%w); write a size such as 512MiB", err)
 			return m
 		}
 		m.Size, m.GoLimit = int64(limit/2), GoLimit(int64(limit))
 		doc.setInForce("size", memorySize{bytes: m.Size})
 	}
-	if l.spoiled("memory.size") || l.spoiled("memory.max_object") {
+	if doc.spoiled("size") || doc.spoiled("max_object") {
 		return m
 	}
 	if m.Size < minMemory {
-		l.problem("memory.size", "is less than 1MiB, too little to keep anything; write 64MiB or more")
+		doc.problem("size", "is less than 1MiB, too little to keep anything; write 64MiB or more")
 	} else if m.MaxObject > m.Size || m.MaxObject == 0 {
-		l.problem("memory.max_object", "is not between 1B and memory.size; write 8MiB, or less than memory.size")
+		doc.problem("max_object", "is not between 1B and memory.size; write 8MiB, or less than memory.size")
 	}
 	return m
 }

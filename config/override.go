@@ -24,22 +24,22 @@ func environmentName(path string) string {
 
 // override puts what environment and flags say in place of what the file says. viper knows which of them wins; lines
 // and strictness it does not know, which is why it does not see the file.
-func (l *loader) override(p *Part, o Overrides, v *viper.Viper) {
+func (d *decoder) override(p *part, o Overrides, v *viper.Viper) {
 	for _, k := range p.keys {
 		path := p.at(k.name)
 		if k.is.shape == mapping {
-			l.override(p.parts[k.name], o, v)
+			d.override(p.parts[k.name], o, v)
 		}
 		if k.is.shape != single {
 			continue
 		}
 		source := "environment " + environmentName(path)
 		if err := v.BindEnv(path, environmentName(path)); err != nil {
-			l.problem("", "bind environment: %w", err)
+			d.problem("", "bind environment: %w", err)
 		}
 		if flag := o.flag(flagKeys[path]); flag != nil {
 			if err := v.BindPFlag(path, flag); err != nil {
-				l.problem("", "bind flags: %w", err)
+				d.problem("", "bind flags: %w", err)
 			}
 			if flag.Changed {
 				source = "flag --" + flag.Name
@@ -49,9 +49,9 @@ func (l *loader) override(p *Part, o Overrides, v *viper.Viper) {
 			continue
 		}
 		text := v.GetString(path)
-		l.places[path] = place{source: source}
-		value, ok := l.value(k.is, text, quote(text), path)
-		l.store(p, &k, value, ok)
+		d.places[path] = place{source: source}
+		value, ok := d.value(k.is, text, quote(text), path)
+		d.store(p, &k, value, ok)
 	}
 }
 

@@ -47,7 +47,7 @@ func TestOverrides(t *testing.T) {
 		if s.Listen != test.listen || s.Admin.Listen != test.admin {
 			t.Errorf("%v: listen %q, admin %q", test.args, s.Listen, s.Admin.Listen)
 		}
-		if s.Memory.Size != 64<<20 || s.DrainDelay != time.Second || s.TLS == nil || s.TLS.Cert != cert {
+		if s.Memory.Size != 64<<20 || s.DrainDelay != time.Second || s.TLS == nil || s.TLS.cert != cert {
 			t.Errorf("%v: %+v", test.args, s)
 		}
 	}
@@ -96,7 +96,7 @@ var errNoLimit = errors.New("no limit")
 
 // Without a file the proxy is a plain RFC 9111 cache of one origin.
 func TestForUpstream(t *testing.T) {
-	s, err := ForUpstream("https://api.example:8443", flags(t, "--listen", ":9"))
+	s, _, err := forUpstream("https://api.example:8443", flags(t, "--listen", ":9"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,7 +117,7 @@ func TestForUpstream(t *testing.T) {
 }
 
 func TestForUpstreamProblems(t *testing.T) {
-	_, err := ForUpstream("api.example", Overrides{})
+	_, _, err := forUpstream("api.example", Overrides{})
 	want := "flag --upstream: is not the URL of a server; write http://host:port, https://host:port or h2c://host:port"
 	if err == nil || err.Error() != want {
 		t.Errorf("ForUpstream = %v", err)

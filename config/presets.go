@@ -22,15 +22,6 @@ func preset(kind policy.Kind) *policy.Route {
 	return &r
 }
 
-// unheeded reports keys that the route's policy does not heed.
-func (l *loader) unheeded(route *Part, kind policy.Kind) {
-	for _, k := range route.keys {
-		if at := route.at(k.name); l.has(at) && !k.heeds(kind) {
-			l.problem(at, "has no effect with policy: %s; remove it, or use policy: %s", kind, oneOf(names(k.heededBy)))
-		}
-	}
-}
-
 func names(list []policy.Kind) []string {
 	words := make([]string, len(list))
 	for i, kind := range list {

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Problem is one thing that is wrong with a configuration, or, as a warning, less safe than it could be.
-type Problem struct {
+// problem is one thing that is wrong with a configuration, or, as a warning, less safe than it could be.
+type problem struct {
 	File   string // as given to Load; empty where Source is set
 	Line   int    // from 1; 0 where Source is set
 	Source string // "environment CACHEPROXY_LISTEN" or "flag --listen", for a value that did not come from the file
@@ -17,7 +17,7 @@ type Problem struct {
 }
 
 // String is file:line: path: text, or the source instead of file, line and path.
-func (p Problem) String() string {
+func (p problem) String() string {
 	switch {
 	case p.Source != "":
 		return p.Source + ": " + p.Text
@@ -28,20 +28,20 @@ func (p Problem) String() string {
 }
 
 // Problems are all that is wrong with a configuration, in the order of their lines. As an error it has one per line.
-type Problems []Problem
+type Problems []problem
 
 // Error is one problem per line.
 func (p Problems) Error() string {
 	lines := make([]string, len(p))
-	for i, problem := range p {
-		lines[i] = problem.String()
+	for i, one := range p {
+		lines[i] = one.String()
 	}
 	return strings.Join(lines, "\n")
 }
 
 // sorted orders by line, problems with a source first, and drops repetitions.
 func (p Problems) sorted() Problems {
-	slices.SortStableFunc(p, func(a, b Problem) int {
+	slices.SortStableFunc(p, func(a, b problem) int {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Source, b.Source))
 	})
 	return slices.Compact(p)

@@ -105,7 +105,7 @@ func valueOf(k *key) string {
 
 func defaultOf(k *key) string {
 	switch {
-	case k.required:
+	case k.required != "":
 		return "required"
 	case k.byDefault != "":
 		return "`" + k.byDefault + "`"
@@ -169,7 +169,7 @@ func TestRows(t *testing.T) {
 		if k.means == "" || !strings.HasSuffix(k.means, ".") || strings.Contains(k.means, "|") {
 			t.Errorf("%s: meaning %q", path, k.means)
 		}
-		if k.required && k.byDefault+k.derived != "" || k.byDefault != "" && k.derived != "" {
+		if k.required != "" && k.byDefault+k.derived != "" || k.byDefault != "" && k.derived != "" {
 			t.Errorf("%s: required %v, by default %q, derived %q", path, k.required, k.byDefault, k.derived)
 		}
 	})

@@ -11,94 +11,79 @@ import (
 	"cacheproxy/proxy/upstream"
 )
 
-// routes compiles all routes and what they say about each other.
-func (l *loader) routes(list []*Part, s *Snapshot) []*policy.Route {
-	if len(list) == 0 && !l.spoiled("routes") {
-		l.warn("routes", "is missing or empty: everything passes through to the first upstream, and nothing is cached")
+// compileRoutes compiles all routes and what they say about each other, after the rest of the snapshot.
+func compileRoutes(doc *part, s *Snapshot) []*policy.Route {
+	list := doc.sections("routes")
+	if len(list) == 0 && !doc.spoiled("routes") {
+		doc.warn("routes", "is missing or empty: everything passes through to the first upstream, and nothing is cached")
 	}
 	routes := make([]*policy.Route, len(list))
-	for i, doc := range list {
-		c := &routeCompiler{loader: l, path: doc.path, doc: doc, docs: list, trusting: len(s.TrustedProxies) > 0}
-		routes[i] = c.compile(s)
+	for i, part := range list {
+		routes[i] = compileRoute(part, list, s)
 	}
-	l.duplicates(list, "route")
-	l.conflicts(routes)
-	l.hostsUntold(routes, s)
-	return routes
-}
-
-// hostsUntold warns of upstreams that make the answers of all without knowing for which host.
-func (l *loader) hostsUntold(routes []*policy.Route, s *Snapshot) {
+	reportDuplicates(list, "route")
+	reportConflicts(routes, doc.report)
 	for i, u := range s.Upstreams {
 		cached := slices.ContainsFunc(routes, func(r *policy.Route) bool { return r.Upstream == u.Name && r.Caches })
 		if cached && u.Host.Literal != "" {
-			l.warn(join(index("upstreams", i), "host"), "a shared fetch does not tell the upstream the client's Host: links and redirects in its answers will name the upstream; write host: pass if it makes any")
+			doc.sections("upstreams")[i].warn("host", "a shared fetch does not tell the upstream the client's Host: links and redirects in its answers will name the upstream; write host: pass if it makes any")
 		}
 	}
+	return routes
 }
 
-// routeCompiler turns one route of the document into a policy.Route.
-type routeCompiler struct {
-	*loader
-	path  string // routes[i]
-	doc   *Part
-	docs  []*Part // all routes
-	route *policy.Route
-
-	trusting bool // there are proxies that are believed whom they forward for
-}
-
-// key is the path of one of the route's keys.
-func (c *routeCompiler) key(name string) string { return join(c.path, name) }
-
-// wrote reports whether the route has a usable value for the key.
-func (c *routeCompiler) wrote(name string) bool { return c.has(c.key(name)) }
-
-func (c *routeCompiler) compile(s *Snapshot) *policy.Route {
-	name, upstream := c.name(c.doc, "product"), c.upstreamOf(s.Upstreams)
-	c.doc.policy = read[policy.Kind](c.doc, "policy")
-	c.route = preset(c.doc.policy)
-	c.route.Name, c.route.Upstream, c.route.Host, c.route.Settle = name, upstream.Name, upstream.Host, s.Settle[upstream.Name]
-	c.route.Mode = read[policy.Mode](c.doc, "mode")
-	c.modeShare()
-	c.patterns()
-	c.where()
-	c.kind()
-	c.query()
-	c.variant()
-	c.content()
-	c.templates()
-	c.lifetimes()
-	c.relaxations()
-	c.limits(upstream.Timeout)
-	c.leaseLoss()
-	c.writes(upstream.Timeout)
-	c.cautions()
-	if upstream.URL != nil {
-		c.route.Fingerprint = fingerprint(c.route, upstream.URL)
+// compileRoute is one route among all. The steps stand in the order in which they need each other: templates and what is ignored need
+// to know what is keyed.
+func compileRoute(doc *part, all []*part, s *Snapshot) *policy.Route {
+	checkKeys(doc)
+	api := upstreamOf(doc, s.Upstreams)
+	doc.policy = read[policy.Kind](doc, "policy")
+	r := preset(doc.policy)
+	r.Name, r.Upstream, r.Host, r.Settle = doc.text("name"), api.Name, api.Host, s.Settle[api.Name]
+	r.Mode, r.ModeShare = read[policy.Mode](doc, "mode"), compileShare(doc)
+	r.Patterns = compilePatterns(doc)
+	r.Where = compileWhere(doc, r)
+	checkPolicy(doc, r)
+	r.Query = compileQuery(doc.Part("query"))
+	compileVariant(doc, r, len(s.TrustedProxies) > 0)
+	r.Content = compileContent(doc, r)
+	compileNames(doc, r)
+	compileLifetimes(doc, r)
+	compileRelaxations(doc, r)
+	r.MaxWaiters = doc.number("max_waiters")
+	if r.Caches { // a request should not wait longer than the fill may take
+		r.WaitTimeout = durationOr(doc, "wait_timeout", api.Timeout)
 	}
-	return c.route
+	r.OnLeaseLoss = read[policy.LeaseLoss](doc, "on_lease_loss")
+	r.LeaseLossMax = compileLeaseLoss(doc, r.OnLeaseLoss == policy.LeaseLossServeStale, s.Valkey != nil)
+	compileWrites(doc, r, all, api.Timeout)
+	warnOfRelaxations(doc, r)
+	if api.URL != nil {
+		r.Fingerprint = fingerprint(r, api.URL)
+	}
+	return r
 }
 
-// modeShare compiles the share of the requests that the mode is for.
-func (c *routeCompiler) modeShare() {
-	at, share := c.key("mode_share"), c.doc.share("mode_share")
-	if share < 1 {
-		c.route.ModeShare = share
-	}
-	c.doc.setInForce("mode_share", c.route.ModeShare)
+// compileShare is the share of the requests that the mode is for; zero: all.
+func compileShare(doc *part) float64 {
+	share := doc.share("mode_share")
 	switch {
-	case !c.wrote("mode_share"):
+	case !doc.has("mode_share"):
 	case share == 0:
-		c.problem(at, "is none of the requests; write mode: off instead, or a share such as 10%%")
-	case c.route.Mode == policy.Off:
-		c.problem(at, "has no effect with mode: off, which the other requests have too; remove it, or write mode: on or observe")
+		doc.problem("mode_share", "is none of the requests; write mode: off instead, or a share such as 10%%")
+	case read[policy.Mode](doc, "mode") == policy.Off:
+		doc.problem("mode_share", "has no effect with mode: off, which the other requests have too; remove it, or write mode: on or observe")
 	}
+	if share == 1 {
+		share = 0
+	}
+	doc.setInForce("mode_share", share)
+	return share
 }
 
 // upstreamOf is the upstream that the route names, which it need not where there is only one.
-func (c *routeCompiler) upstreamOf(upstreams []upstream.Options) upstream.Options {
-	name, at := c.doc.text("upstream"), c.key("upstream")
+func upstreamOf(doc *part, upstreams []upstream.Options) upstream.Options {
+	name := doc.text("upstream")
 	var known []string
 	for _, o := range upstreams {
 		if known = append(known, o.Name); o.Name == name && name != "" {
@@ -106,79 +91,69 @@ func (c *routeCompiler) upstreamOf(upstreams []upstream.Options) upstream.Option
 		}
 	}
 	switch {
-	case c.spoiled(at) || len(upstreams) == 0:
+	case doc.spoiled("upstream") || len(upstreams) == 0:
 	case name == "" && len(upstreams) == 1:
-		c.doc.setInForce("upstream", upstreams[0].Name)
+		doc.setInForce("upstream", upstreams[0].Name)
 		return upstreams[0]
 	case name == "":
-		c.problem(at, "is missing; write upstream: %s", oneOf(known))
+		doc.problem("upstream", "is missing; write upstream: %s", oneOf(known))
 	default:
-		c.problem(at, "%s is not an upstream; write %s, or add it to upstreams", quote(name), oneOf(known))
+		doc.problem("upstream", "%s is not an upstream; write %s, or add it to upstreams", quote(name), oneOf(known))
 	}
 	return upstream.Options{}
 }
 
-func (c *routeCompiler) patterns() {
-	at, list := c.key("match"), c.doc.list("match")
-	if len(list) == 0 && !c.spoiled(at) {
-		c.spoil(at, "is missing; write match: GET /products/{id}, or a list of patterns")
-	}
-	for i, text := range list {
-		if c.spoiled(index(at, i)) {
-			c.mark(at)
+func compilePatterns(doc *part) (patterns []policy.Pattern) {
+	for i, text := range doc.list("match") {
+		at := index("match", i)
+		if doc.spoiled(at) {
+			doc.report.mark(doc.at("match"))
 			continue
 		}
 		p, err := policy.ParsePattern(text)
 		if err != nil {
-			c.spoil(index(at, i), "%w; write [METHOD ][HOST]/path/{wildcard}", err)
-			c.mark(at)
+			doc.spoil(at, "%w; write [METHOD ][HOST]/path/{wildcard}", err)
+			doc.report.mark(doc.at("match"))
 			continue
 		}
-		c.route.Patterns = append(c.route.Patterns, p)
+		patterns = append(patterns, p)
 	}
+	return patterns
 }
 
-// mark keeps rules about all of a list from repeating what was said about an entry.
-func (c *routeCompiler) mark(path string) {
-	p := c.at(path)
-	p.spoiled = true
-	c.places[path] = p
-}
-
-func (c *routeCompiler) where() {
-	where := read[map[string]string](c.doc, "where")
+func compileWhere(doc *part, r *policy.Route) map[string]*regexp.Regexp {
+	where, all := read[map[string]string](doc, "where"), map[string]*regexp.Regexp{}
 	for _, wildcard := range slices.Sorted(maps.Keys(where)) {
-		text, at := where[wildcard], join(c.key("where"), wildcard)
-		if c.spoiled(at) {
+		at := join("where", wildcard)
+		if doc.spoiled(at) {
 			continue
 		}
-		re, err := regexp.Compile(text)
+		re, err := regexp.Compile(where[wildcard])
 		if err == nil {
-			_, err = regexp.Compile(`\A(?:` + text + `)\z`) // as it is matched; an open \Q would swallow the end
+			_, err = regexp.Compile(`\A(?:` + where[wildcard] + `)\z`) // as it is matched; an open \Q would swallow the end
 		}
 		if err != nil {
-			c.problem(at, "%s is not a regular expression (%w); write one such as \"[0-9]+\"", quote(text), err)
+			doc.problem(at, "%s is not a regular expression (%w); write one such as \"[0-9]+\"", quote(where[wildcard]), err)
 			continue
 		}
 		has := func(p policy.Pattern) bool { return slices.Contains(p.Wildcards(), wildcard) }
-		if !c.spoiled(c.key("match")) && !slices.ContainsFunc(c.route.Patterns, has) {
-			c.problem(at, "no pattern of this route has the wildcard {%s}; %s", wildcard, c.wildcardHint())
+		if !doc.spoiled("match") && !slices.ContainsFunc(r.Patterns, has) {
+			doc.problem(at, "no pattern of this route has the wildcard {%s}; %s", wildcard, wildcardHint(r))
 		}
-		if c.route.Where == nil {
-			c.route.Where = map[string]*regexp.Regexp{}
-		}
-		c.route.Where[wildcard] = re
+		all[wildcard] = re
 	}
+	if len(all) == 0 {
+		return nil
+	}
+	return all
 }
 
 // wildcardHint says which wildcards the route's patterns have.
-func (c *routeCompiler) wildcardHint() string {
+func wildcardHint(r *policy.Route) string {
 	var known []string
-	for _, p := range c.route.Patterns {
+	for _, p := range r.Patterns {
 		for _, name := range p.Wildcards() {
-			if !slices.Contains(known, "{"+name+"}") {
-				known = append(known, "{"+name+"}")
-			}
+			known = declare(known, "{"+name+"}")
 		}
 	}
 	if len(known) == 0 {
@@ -187,39 +162,57 @@ func (c *routeCompiler) wildcardHint() string {
 	return "use " + oneOf(known)
 }
 
-// kind checks the policy against the route's keys and patterns.
-func (c *routeCompiler) kind() {
-	at := c.key("policy")
-	if c.spoiled(at) {
+// checkPolicy holds the policy against the route's keys and patterns.
+func checkPolicy(doc *part, r *policy.Route) {
+	if doc.spoiled("policy") {
 		return
 	}
-	if !c.wrote("policy") {
-		c.spoil(at, "is missing; write policy: cache-aside, or bypass to cache nothing")
+	for _, k := range doc.keys {
+		if doc.has(k.name) && !k.heeds(r.Policy) {
+			doc.problem(k.name, "has no effect with policy: %s; remove it, or use policy: %s", r.Policy, oneOf(names(k.heededBy)))
+		}
+	}
+	if doc.spoiled("match") {
 		return
 	}
-	kind, caches := c.route.Policy, c.route.Caches
-	c.unheeded(c.doc, kind)
-	if c.spoiled(c.key("match")) {
-		return
+	writes := matches(r, func(method string) bool { return !httpcache.Safe(method) })
+	reads := matches(r, func(method string) bool { return method == http.MethodGet || method == http.MethodHead })
+	if r.Caches && !reads && !doc.has("content") {
+		doc.problem("policy", "%s needs a pattern that reads; add GET to match, or write policy: bypass", r.Policy)
 	}
-	if caches && !c.matches(isRead) && !c.wrote("content") {
-		c.problem(at, "%s needs a pattern that reads; add GET to match, or write policy: bypass", kind)
-	}
-	if c.route.FencesWrites && !c.matches(isWrite) {
-		c.problem(at, "write-through needs a pattern that writes; add PUT, PATCH, POST or DELETE to match, or write policy: cache-aside")
+	if r.FencesWrites && !writes {
+		doc.problem("policy", "write-through needs a pattern that writes; add PUT, PATCH, POST or DELETE to match, or write policy: cache-aside")
 	}
 	for _, key := range []string{"invalidates", "store_down", "failed_writes", "on_write"} {
-		if c.wrote(key) && !c.matches(isWrite) && (key != "on_write" || caches) {
-			c.problem(c.key(key), "has no effect: no pattern of this route writes; add PUT, PATCH, POST or DELETE to match, or remove it")
+		if doc.has(key) && !writes && (key != "on_write" || r.Caches) {
+			doc.problem(key, "has no effect: no pattern of this route writes; add PUT, PATCH, POST or DELETE to match, or remove it")
 		}
 	}
 }
 
 // matches reports whether the route has a pattern with a method that f accepts. A pattern without one has them all.
-func (c *routeCompiler) matches(f func(method string) bool) bool {
-	return slices.ContainsFunc(c.route.Patterns, func(p policy.Pattern) bool { return p.Method() == "" || f(p.Method()) })
+func matches(r *policy.Route, f func(method string) bool) bool {
+	return slices.ContainsFunc(r.Patterns, func(p policy.Pattern) bool { return p.Method() == "" || f(p.Method()) })
 }
 
-func isRead(method string) bool { return method == http.MethodGet || method == http.MethodHead }
-
-func isWrite(method string) bool { return !httpcache.Safe(method) }
+// compileContent says which requests with content are reads.
+func compileContent(route *part, r *policy.Route) (reads policy.ContentReads) {
+	doc := route.Part("content")
+	if !doc.has("") {
+		return reads
+	}
+	reads, doc.there = policy.ContentReads{Max: doc.bytes("max"), GraphQL: doc.flag("graphql")}, true
+	names := func(method string) bool {
+		return slices.ContainsFunc(r.Patterns, func(p policy.Pattern) bool { return p.Method() == method })
+	}
+	switch posts := names(http.MethodPost); {
+	case route.spoiled("match"):
+	case !posts && !names("QUERY"):
+		doc.problem("", "has no effect: no pattern of this route names QUERY or POST; add one to match, such as QUERY /search, or remove it")
+	case reads.GraphQL && !posts:
+		doc.problem("graphql", "has no effect: no pattern of this route names POST; add one to match, such as POST /graphql, or remove it")
+	case posts && !reads.GraphQL:
+		doc.warn("", "every POST of this route is taken for a read, and may be answered from a copy; be sure that none changes anything, or write graphql: true where it is GraphQL")
+	}
+	return reads
+}

@@ -46,7 +46,7 @@ func schemaOf(t *testing.T, s section) object {
 	for i := range s {
 		k := &s[i]
 		properties[k.name] = schemaOfKey(t, k)
-		if k.required {
+		if k.required != "" {
 			required = append(required, k.name)
 		}
 	}
@@ -79,7 +79,7 @@ func schemaOfKey(t *testing.T, k *key) object {
 		schema = ref(k.is.called)
 	}
 	text := k.means
-	if holds := defaultOf(k); holds != "" && holds != "none" && !k.required {
+	if holds := defaultOf(k); holds != "" && holds != "none" && k.required == "" {
 		text += " Default: " + strings.Trim(holds, "`") + "."
 	}
 	if k.heededBy != nil {

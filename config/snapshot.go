@@ -23,10 +23,10 @@ type Snapshot struct {
 	Limits          server.Limits  // of the data listener
 	MaxBody         int64          // of a request, in bytes; 0: any size
 	CacheStatusKey  bool           // show the copy's name in Cache-Status
-	Admin           Admin
+	Admin           admin
 	Log             Log
-	Tracing         *Tracing // nil: none
-	Memory          Memory
+	Tracing         *tracing // nil: none
+	Memory          memory
 	Valkey          *Valkey            // nil: this process runs alone
 	Upstreams       []upstream.Options // at least one; what matches no route goes to the first
 	Routes          []*policy.Route    // in the order of the file
@@ -40,13 +40,12 @@ type Snapshot struct {
 	// Sources are the files that it was made of.
 	Sources Sources
 
-	text     []byte   // of the file
-	doc      *Part    // for what is shown
-	settings settings // what the document came to
+	text []byte // of the file
+	doc  *part  // for what is shown, and for what changes
 }
 
-// Admin is the operator's listener.
-type Admin struct {
+// admin is the operator's listener.
+type admin struct {
 	Listen string
 	TLS    *TLS    // nil: plain HTTP
 	Tokens []Token // empty only where Listen is a loopback address
@@ -55,21 +54,21 @@ type Admin struct {
 // Token lets its bearer do what Allow says.
 type Token struct {
 	Name   string
-	Secret Secret
+	Secret secret
 	Allow  Permission
 }
 
-// Secret is a text that does not print itself.
-type Secret string
+// secret is a text that does not print itself.
+type secret string
 
 // String hides the secret; convert to string to use it.
-func (Secret) String() string { return "[redacted]" }
+func (secret) String() string { return "[redacted]" }
 
 // GoString hides the secret from %#v.
-func (Secret) GoString() string { return "[redacted]" }
+func (secret) GoString() string { return "[redacted]" }
 
 // MarshalText hides the secret from JSON and logs.
-func (Secret) MarshalText() ([]byte, error) { return []byte("[redacted]"), nil }
+func (secret) MarshalText() ([]byte, error) { return []byte("[redacted]"), nil }
 
 // Permission is what a token may do: a set.
 type Permission uint8
@@ -78,7 +77,7 @@ const (
 	AllowPurge Permission = 1 << iota // purge
 	AllowMode                         // change the mode of routes, reload
 	AllowRead                         // explain, configuration, profiles
-	AllowAll   = AllowPurge | AllowMode | AllowRead | 1<<7
+	allowAll   = AllowPurge | AllowMode | AllowRead | 1<<7
 )
 
 // Has reports whether p contains all of x.
@@ -88,7 +87,7 @@ func (p Permission) Has(x Permission) bool { return p&x == x }
 type LogFormat uint8
 
 const (
-	LogJSON LogFormat = iota // one JSON object per line. The zero value.
+	logJSON LogFormat = iota // one JSON object per line. The zero value.
 	LogText                  // logfmt
 	LogOff                   // nothing, not even errors
 )
@@ -101,8 +100,8 @@ type Log struct {
 	Others float64 // 0 to 1: the share of everything else; errors are always written
 }
 
-// Memory bounds the copies in this process.
-type Memory struct {
+// memory bounds the copies in this process.
+type memory struct {
 	Size      int64 // bytes of all copies
 	MaxObject int64 // bytes of one; larger responses stream through unstored
 	// GoLimit is the memory limit to set for the Go runtime, in bytes; 0: leave it alone.

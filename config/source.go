@@ -9,7 +9,7 @@ import (
 // Source is where a configuration comes from, to be read as often as it changes. Either File or Upstream is set.
 type Source struct {
 	File     string // path of the YAML file
-	Upstream string // without a file: see ForUpstream
+	Upstream string // without a file: the URL of the origin to cache plainly
 	Overrides
 }
 
@@ -17,8 +17,7 @@ type Source struct {
 // Load.
 func (s Source) Read() (*Snapshot, Sources, error) {
 	if s.File == "" {
-		snapshot, err := ForUpstream(s.Upstream, s.Overrides)
-		return snapshot, sourcesOf(snapshot), err
+		return forUpstream(s.Upstream, s.Overrides)
 	}
 	text, err := readFile(s.File, maxFile)
 	if err != nil {
@@ -35,26 +34,13 @@ func (s Source) Read() (*Snapshot, Sources, error) {
 // It is for when the file itself has become invalid, which must not keep a certificate from being replaced.
 func (s Source) Renew(before *Snapshot) (*Snapshot, error) {
 	if s.File == "" {
-		return ForUpstream(s.Upstream, s.Overrides)
+		snapshot, _, err := forUpstream(s.Upstream, s.Overrides)
+		return snapshot, err
 	}
 	snapshot, _, err := s.parse(before.text)
 	return snapshot, err
 }
 
 func (s Source) parse(text []byte) (*Snapshot, Sources, error) {
-	l := newLoader(s.File, filepath.Dir(s.File))
-	snapshot := l.load(text, s.Overrides)
-	sources := Sources{l.sources}
-	if len(l.problems) > 0 {
-		return nil, sources, l.problems.sorted()
-	}
-	snapshot.text, snapshot.Sources = text, sources
-	return snapshot, sources, nil
-}
-
-func sourcesOf(s *Snapshot) Sources {
-	if s == nil {
-		return Sources{}
-	}
-	return s.Sources
+	return load(s.File, filepath.Dir(s.File), text, s.Overrides, func(*decoder, *part) {})
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 )
 
@@ -17,8 +18,8 @@ type Sources struct{ digests map[string]digest }
 // digest stands for what a file held. Zero: it could not be read.
 type digest [sha256.Size]byte
 
-// Paths lists the files, also those that could not be read.
-func (s Sources) Paths() []string { return slices.Sorted(maps.Keys(s.digests)) }
+// paths lists the files, also those that could not be read.
+func (s Sources) paths() []string { return slices.Sorted(maps.Keys(s.digests)) }
 
 // Changed reads the files again and tells whether one does not hold what it did, or cannot be read any more, or can again.
 func (s Sources) Changed() bool {
@@ -73,9 +74,25 @@ func readFile(path string, limit int64) (text []byte, err error) {
 	return text, err
 }
 
-// read is what a file beside the configuration holds, which becomes one of the sources.
-func (l *loader) read(path string, limit int64) ([]byte, error) {
+// files reads what lies beside the configuration, and knows what it has read.
+type files struct {
+	dir     string            // relative paths begin here
+	digests map[string]digest // by path
+}
+
+func newFiles(dir string) *files { return &files{dir: dir, digests: map[string]digest{}} }
+
+// absolute is a path of the configuration as the process can use it.
+func (f *files) absolute(path string) string {
+	if path == "" || filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(f.dir, path)
+}
+
+// read is what a file holds, which becomes one of the sources.
+func (f *files) read(path string, limit int64) ([]byte, error) {
 	text, err := readRegular(path, limit)
-	l.sources[path] = digestOf(text, err)
+	f.digests[path] = digestOf(text, err)
 	return text, err
 }

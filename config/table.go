@@ -3,10 +3,10 @@ package config
 // top is the table of keys: what may stand at the top of a file, and with it everything below. A key is added by its row, by its
 // use where the section is compiled, and by its line in config.example.yaml.
 var top = section{
-	{name: "listen", is: aText, byDefault: "127.0.0.1:8080", takes: atStart, means: "host:port where clients connect; :8080 stands for every interface. HTTP/1.1; with tls or h2c also HTTP/2."},
+	{name: "listen", is: aText, byDefault: "127.0.0.1:8080", refuse: notAnAddress, takes: atStart, means: "host:port where clients connect; :8080 stands for every interface. HTTP/1.1; with tls or h2c also HTTP/2."},
 	{name: "tls", is: aSection(listenerTLSKeys), takes: switched, quiet: true, means: "The certificate of the listener. With it, clients may speak HTTP/2."},
 	{name: "h2c", is: aFlag, byDefault: "false", takes: atStart, means: "HTTP/2 without TLS, for gRPC clients or a balancer that speaks it."},
-	{name: "trusted_proxies", is: aList, means: "Networks of proxies in front: whose X-Forwarded-*, Forwarded and X-Request-Id are believed. From others they are replaced."},
+	{name: "trusted_proxies", is: aListOf(aNetwork), means: "Networks of proxies in front: whose X-Forwarded-*, Forwarded and X-Request-Id are believed. From others they are replaced."},
 	{name: "reuse_port", is: aFlag, byDefault: "false", takes: atStart, means: "Without effect, and refused by the next release: let the service manager keep the socket (LISTEN_FDS)."},
 	{name: "drain_delay", is: aDuration, byDefault: "5s", means: "From SIGTERM, when the instance says that it is not ready, to the end of accepting; longer than your balancer takes to notice."},
 	{name: "shutdown_timeout", is: aDuration, byDefault: "30s", means: "From the end of accepting to the end of requests, streams and WebSockets that are still under way."},
@@ -17,7 +17,7 @@ var top = section{
 	{name: "tracing", is: aSection(tracingKeys), takes: atStart, quiet: true, means: "OpenTelemetry traces, over OTLP/HTTP. Without endpoint: none."},
 	{name: "memory", is: aSection(memoryKeys), means: "The copies in this process."},
 	{name: "valkey", is: aSection(valkeyKeys), takes: atStart, quiet: true, means: "The server that several instances share: copies, and every word of a purge. Without it, this process runs alone."},
-	{name: "upstreams", is: sections(upstreamKeys), required: true, means: "The APIs behind. What matches no route goes to the first."},
+	{name: "upstreams", is: sections(upstreamKeys), required: `is missing or empty; write at least one: - {name: api, url: "http://127.0.0.1:9000"}`, means: "The APIs behind. What matches no route goes to the first."},
 	{name: "routes", is: sections(routeKeys), byDefault: "[]", means: "What is done with which requests. The most specific pattern wins, whatever the order."},
 }
 
@@ -36,20 +36,20 @@ var limitsKeys = section{
 	{name: "idle_timeout", is: aDuration, byDefault: "75s", positive: true, zeroWould: "keep idle connections for ever", means: "For the next request of a connection; longer than that of your balancer."},
 	{name: "body_timeout", is: aDuration, byDefault: "30s", positive: true, zeroWould: "let clients hold requests for nothing", means: "Without a byte of a request's body while one is awaited: 408. Not for gRPC."},
 	{name: "write_timeout", is: aDuration, byDefault: "60s", positive: true, zeroWould: "let clients hold answers for ever", means: "Without a byte of the answer taken: the connection is closed."},
-	{name: "max_header_bytes", is: aSize, byDefault: "64KiB", means: "Of a request; more: 431."},
+	{name: "max_header_bytes", is: aSize, byDefault: "64KiB", refuse: outside[int64](4<<10, 16<<20, "is less than 4KiB, which browsers exceed; write 64KiB", "is more than 16MiB, which every client can make the proxy hold; write 64KiB"), means: "Of a request; more: 431."},
 	{name: "max_body", is: aByteCount, byDefault: "0", takes: afterReload, means: "Of a request; more: 413. 0: any size."},
 }
 
 var adminKeys = section{
-	{name: "listen", is: aText, byDefault: "127.0.0.1:8081", takes: atStart, means: "host:port of the listener of operators; never that of clients."},
+	{name: "listen", is: aText, byDefault: "127.0.0.1:8081", refuse: notAnAddress, takes: atStart, means: "host:port of the listener of operators; never that of clients."},
 	{name: "tls", is: aSection(listenerTLSKeys), takes: switched, quiet: true, means: "The certificate of this listener, where tokens go over a network."},
 	{name: "tokens", is: sections(tokenKeys), means: "Who may call, and what; several, to rotate. Required unless the address is loopback."},
 }
 
 var tokenKeys = section{
-	{name: "name", is: aText, required: true, means: "Whose token it is, in the log."},
-	{name: "token", is: aSecret, required: true, means: "The text after Authorization: Bearer; 16 characters or more."},
-	{name: "allow", is: aList, required: true, means: "What it may be used for: purge, mode, read, all."},
+	{name: "name", is: aText, required: "is missing; write name: ci", refuse: notAName("ci"), means: "Whose token it is, in the log."},
+	{name: "token", is: aSecret, required: `is missing; write token: "${file:/run/secrets/token}"`, refuse: refuse(shortToken, "is shorter than 16 characters; make one with: openssl rand -hex 32"), means: "The text after Authorization: Bearer; 16 characters or more."},
+	{name: "allow", is: aListOf(aWordOf(permissions)), required: "is missing; write allow: [purge], or any of purge, mode, read, all", means: "What it may be used for: purge, mode, read, all."},
 }
 
 var logKeys = section{

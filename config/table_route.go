@@ -12,39 +12,39 @@ var (
 )
 
 var routeKeys = section{
-	{name: "name", is: aText, required: true, means: "In metrics, the access log and purges; renaming a route empties its cache."},
-	{name: "match", is: aTextOrList, required: true, means: "[METHOD ][HOST]/path patterns of Go's net/http.ServeMux, or a list of them. HEAD comes with GET; without a method: all."},
+	{name: "name", is: aText, required: "is missing; write name: product", refuse: notAName("product"), means: "In metrics, the access log and purges; renaming a route empties its cache."},
+	{name: "match", is: aTextOrList, required: "is missing; write match: GET /products/{id}, or a list of patterns", means: "[METHOD ][HOST]/path patterns of Go's net/http.ServeMux, or a list of them. HEAD comes with GET; without a method: all."},
 	{name: "where", is: textsByName, means: "Regular expressions by wildcard, for the whole value. A request that does not fit is not this route's."},
 	{name: "upstream", is: aText, derived: "the only one", means: "The name of an upstream."},
-	{name: "policy", is: aWordOf(kinds), required: true, means: "What the cache promises. cache-aside: copies, and the origin where the store cannot answer; read-through: no copy, no answer, while the store is down; write-through: reads after a write see it; refresh-ahead: copies that are read often are renewed before they expire; bypass: nothing is cached, and writes still invalidate."},
+	{name: "policy", is: aWordOf(kinds), required: "is missing; write policy: cache-aside, or bypass to cache nothing", means: "What the cache promises. cache-aside: copies, and the origin where the store cannot answer; read-through: no copy, no answer, while the store is down; write-through: reads after a write see it; refresh-ahead: copies that are read often are renewed before they expire; bypass: nothing is cached, and writes still invalidate."},
 	{name: "mode", is: aWordOf(modes), byDefault: "on", heededBy: caching, means: "observe: never serve a copy, only measure; off: pass through."},
 	{name: "mode_share", is: aPercentage, byDefault: "100%", heededBy: caching, quiet: true, means: "Of the requests, drawn one by one; the others go as with mode: off. 10% to begin carefully."},
 
 	{name: "key", is: aText, heededBy: caching, means: "The copy's name, to purge it by: a template of {wildcard}, {query.NAME}, {header.NAME}, {cookie.NAME} and {host}."},
 	{name: "tags", is: aList, heededBy: caching, means: "Templates of names that many copies share; the origin can add its own with Surrogate-Key."},
 	{name: "query", is: aSection(queryKeys), heededBy: caching, means: "Which query parameters are part of the storage key, and seen by the origin on a fill."},
-	{name: "headers", is: aList, heededBy: caching, means: "Request headers that are part of the storage key and seen by the origin."},
-	{name: "cookies", is: aList, heededBy: caching, means: "Cookies that are part of the storage key and seen by the origin."},
+	{name: "headers", is: aListOf(aHeader), heededBy: caching, means: "Request headers that are part of the storage key and seen by the origin."},
+	{name: "cookies", is: aListOf(aCookie), heededBy: caching, means: "Cookies that are part of the storage key and seen by the origin."},
 	{name: "forward_headers", is: aWordOf(forwardings), byDefault: "listed", heededBy: caching, means: "Which request headers a fill forwards. all: plain RFC 9111, which trusts Vary to name what matters."},
 	{name: "unlisted_headers", is: aWordOf(unlisteds), byDefault: "bypass", heededBy: caching, means: "Requests with a header that is not known to be harmless, not keyed and never named by Vary go past the cache. drop: ignore all such; key: each is part of the storage key."},
 	{name: "content", is: aSection(contentKeys), heededBy: asking, quiet: true, means: "Reads that carry their question in the content, which is part of the storage key: QUERY, and POST where a pattern names it. Without it QUERY passes, and POST is a write."},
 
 	{name: "ttl", is: aDuration, derived: "a tenth of the time since Last-Modified", positive: true, heededBy: caching, means: "Lifetime of a copy where the origin names none; longer needs purging to be reliable."},
-	{name: "jitter", is: aPercentage, byDefault: "10%", heededBy: caching, means: "Of the ttl, downwards only: copies filled together do not expire together."},
+	{name: "jitter", is: aPercentage, byDefault: "10%", refuse: refuse(func(share float64) bool { return share == 1 }, "takes the whole lifetime away; write 10%, the default, or at most 99%"), heededBy: caching, means: "Of the ttl, downwards only: copies filled together do not expire together."},
 	{name: "stale_while_revalidate", is: aDuration, byDefault: "0s", heededBy: caching, means: "How long after its lifetime a copy is served while a new one is fetched: nobody waits (RFC 5861)."},
 	{name: "stale_if_error", is: aDuration, byDefault: "0s", heededBy: caching, means: "How long after its lifetime a copy is served while the origin is failing (RFC 5861)."},
 	{name: "negative_ttl", is: aDuration, byDefault: "0s", heededBy: caching, means: "Lifetime of 404 and 410: keeps requests for what is not there from the database."},
-	{name: "override", is: aList, heededBy: caching, means: "What the origin says and is not heeded: max-age, s-maxage, expires, no-cache, no-store, private, must-revalidate, set-cookie (kept, and sent to everyone), malformed (what cannot be read in Cache-Control)."},
+	{name: "override", is: aListOf(aWordOf(overrides)), heededBy: caching, means: "What the origin says and is not heeded: max-age, s-maxage, expires, no-cache, no-store, private, must-revalidate, set-cookie (kept, and sent to everyone), malformed (what cannot be read in Cache-Control)."},
 	{name: "store_if", is: aSection(storeIfKeys), heededBy: caching, quiet: true, means: "Which responses are stored, of those that HTTP allows."},
 	{name: "compression", is: aWordOf(compressions), byDefault: "none", heededBy: caching, means: "Text is held compressed, sent so to clients that accept it, and unpacked for others. ETags of compressed answers are weak: not where writes carry If-Match."},
 	{name: "client_cache_control", is: aWordOf(clientDirectives), byDefault: "ignore", heededBy: caching, means: "honor: heed what clients ask of caches (no-cache, max-age, max-stale), so that each can send load past this one. only-if-cached is always heeded."},
-	{name: "targeted_cache_control", is: aList, byDefault: "[CacheProxy-Cache-Control, CDN-Cache-Control, Surrogate-Control]", heededBy: caching, means: "Response fields for caches like this one; the first that is there goes before Cache-Control (RFC 9213). []: none."},
+	{name: "targeted_cache_control", is: aListOf(aTarget), byDefault: "[CacheProxy-Cache-Control, CDN-Cache-Control, Surrogate-Control]", heededBy: caching, means: "Response fields for caches like this one; the first that is there goes before Cache-Control (RFC 9213). []: none."},
 	{name: "range", is: aWordOf(rangeFetches), byDefault: "whole", heededBy: caching, means: "What a Range request fetches when no copy can answer it. whole: once for all ranges; part: only that part, which is kept; for large files."},
-	{name: "ignore_headers", is: aList, heededBy: caching, means: "Request headers that neither matter nor reach the origin on a fill; * ends the beginning of some."},
-	{name: "ignore_cookies", is: aListOrAll, heededBy: caching, means: "Cookies that neither matter nor reach the origin on a fill; or all."},
+	{name: "ignore_headers", is: aListOf(aHeaderFamily), heededBy: caching, means: "Request headers that neither matter nor reach the origin on a fill; * ends the beginning of some."},
+	{name: "ignore_cookies", is: cookiesOrAll, heededBy: caching, means: "Cookies that neither matter nor reach the origin on a fill; or all."},
 	{name: "strip_set_cookie", is: aFlag, byDefault: "false", heededBy: caching, means: "Answers are stored without their Set-Cookie, instead of not at all."},
 	{name: "share_authorized", is: aFlag, byDefault: "false", heededBy: caching, means: "Requests with Authorization use the cache like any other."},
-	{name: "refresh_at", is: aPercentage, byDefault: "80%", heededBy: renewing, quiet: true, means: "Share of its lifetime after which a copy is renewed."},
+	{name: "refresh_at", is: aPercentage, byDefault: "80%", refuse: refuse(func(share float64) bool { return share == 0 || share == 1 }, "is not inside the lifetime; write 80%, the default, or 1% to 99%"), heededBy: renewing, quiet: true, means: "Share of its lifetime after which a copy is renewed."},
 	{name: "min_hits", is: aNumber, byDefault: "2", heededBy: renewing, means: "Reads since the last fill that make a copy worth renewing."},
 	{name: "max_waiters", is: aNumber, byDefault: "10000", positive: true, heededBy: caching, means: "Requests that may wait for one fill."},
 	{name: "wait_timeout", is: aDuration, derived: "the upstream's timeout", positive: true, heededBy: caching, means: "How long they wait before they go to the origin themselves."},
@@ -61,26 +61,26 @@ var routeKeys = section{
 }
 
 var queryKeys = section{
-	{name: "include", is: aList, means: "Parameters that are part of the storage key and seen by the origin; utm_* for a prefix."},
-	{name: "exclude", is: aList, means: "Parameters that are dropped. Where only exclude is written, the rest is keyed."},
+	{name: "include", is: aListOf(aParameter), means: "Parameters that are part of the storage key and seen by the origin; utm_* for a prefix."},
+	{name: "exclude", is: aListOf(aParameter), means: "Parameters that are dropped. Where only exclude is written, the rest is keyed."},
 	{name: "sort", is: aFlag, byDefault: "false", means: "?a&b and ?b&a share a copy."},
 	{name: "unlisted", is: aWordOf(unlisteds), byDefault: "bypass", means: "Requests with other parameters. bypass: go past the cache; drop: the parameters are removed; key: they are kept, so that anyone can make new copies."},
 }
 
 var contentKeys = section{
-	{name: "max", is: aByteCount, byDefault: "64KiB", means: "Larger content goes the usual way. 1B to 1MiB."},
+	{name: "max", is: aByteCount, byDefault: "64KiB", refuse: outside[int64](1, 1<<20, "is not between 1B and 1MiB; write 64KiB, the default", "is not between 1B and 1MiB; write 64KiB, the default"), means: "Larger content goes the usual way. 1B to 1MiB."},
 	{name: "graphql", is: aFlag, byDefault: "false", means: "A POST is a read only if it holds GraphQL queries and no other operation."},
 }
 
 var storeIfKeys = section{
-	{name: "content_type", is: aList, means: "Media types; image/* for a family."},
+	{name: "content_type", is: aListOf(aMediaType), means: "Media types; image/* for a family."},
 	{name: "min_bytes", is: aByteCount, byDefault: "0", means: "Some origins answer errors with 200 and nothing."},
 }
 
 var targetKeys = section{
 	{name: "keys", is: aList, means: "Templates of keys of copies; {body.PATH} is a value of the JSON body, # in it every element."},
 	{name: "tags", is: aList, means: "Templates of tags."},
-	{name: "urls", is: aList, means: "Templates of a path for every host, or of http://host/path; without a query: with every query."},
-	{name: "prefixes", is: aList, means: "Templates of a path and everything below it."},
+	{name: "urls", is: aListOf(aURLTemplate), means: "Templates of a path for every host, or of http://host/path; without a query: with every query."},
+	{name: "prefixes", is: aListOf(aPrefix), means: "Templates of a path and everything below it."},
 	{name: "routes", is: aList, means: "Every copy of a route."},
 }

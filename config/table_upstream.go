@@ -1,9 +1,9 @@
 package config
 
 var upstreamKeys = section{
-	{name: "name", is: aText, required: true, means: "In routes, metrics and the log."},
-	{name: "url", is: anAddressOrList, required: true, means: "http://, https://, or h2c:// for gRPC; several addresses of one service as a list."},
-	{name: "host", is: aText, byDefault: "pass", means: "The Host that the upstream sees. pass: the client's, part of the storage key; upstream: that of the address used; or a literal. The last two are not keyed, and a shared fetch says nothing of the client's."},
+	{name: "name", is: aText, required: "is missing; write name: api", refuse: notAName("api"), means: "In routes, metrics and the log."},
+	{name: "url", is: anAddressOrList, required: "is missing; write url: http://127.0.0.1:9000", means: "http://, https://, or h2c:// for gRPC; several addresses of one service as a list."},
+	{name: "host", is: aText, byDefault: "pass", refuse: unlike(hostForm, "is not a host; write pass, upstream or a name such as api.example.com"), means: "The Host that the upstream sees. pass: the client's, part of the storage key; upstream: that of the address used; or a literal. The last two are not keyed, and a shared fetch says nothing of the client's."},
 	{name: "health", is: aSection(healthKeys), quiet: true, means: "GET to every address; one that fails three times gets no requests until it answers twice."},
 	{name: "timeout", is: aDuration, byDefault: "5s", positive: true, means: "To the response headers; then 504. Longer than your slowest endpoint."},
 	{name: "connect_timeout", is: aDuration, derived: "3s, or half of timeout where that is less", positive: true, means: "To connect, and once more for TLS; then another address is tried."},
@@ -17,11 +17,11 @@ var upstreamKeys = section{
 	{name: "ca", is: aText, derived: "the system's authorities", means: caMeans + " With https://."},
 	{name: "cert", is: aText, means: certMeans + " With https://."},
 	{name: "key", is: aText, means: clientKeyMeans},
-	{name: "server_name", is: aText, derived: "the host of url", means: serverNameMeans},
+	{name: "server_name", is: aText, derived: "the host of url", refuse: notAServer, means: serverNameMeans},
 }
 
 var healthKeys = section{
-	{name: "path", is: aText, required: true, means: "Path, and perhaps query, of the GET; any status from 200 to 399 is well."},
+	{name: "path", is: aText, required: "is missing; write path: /healthz, or remove health", refuse: unlike(healthPath, "is not a path; write one that begins with / such as /healthz"), means: "Path, and perhaps query, of the GET; any status from 200 to 399 is well."},
 	{name: "interval", is: aDuration, byDefault: "2s", positive: true, means: "Between two checks of an address."},
 	{name: "timeout", is: aDuration, byDefault: "1s", positive: true, means: "For the whole answer."},
 }

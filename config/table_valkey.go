@@ -1,5 +1,7 @@
 package config
 
+import "time"
+
 // The fleet that this instance has joined goes by these keys. Connections that are made anew show the certificate of then.
 var valkeyKeys = section{
 	{name: "url", is: aText, means: "valkey://host:port/database; valkeys:// for TLS; user:password@ before the host; several hosts, comma-separated: a cluster. Valkey 7.2 or later, or Redis 7."},
@@ -10,20 +12,20 @@ var valkeyKeys = section{
 		{name: "ca", is: aText, derived: "the system's authorities", means: caMeans},
 		{name: "cert", is: aText, takes: afterReload, means: certMeans},
 		{name: "key", is: aText, takes: afterReload, means: clientKeyMeans},
-		{name: "server_name", is: aText, derived: "the host it connects to", means: serverNameMeans},
+		{name: "server_name", is: aText, derived: "the host it connects to", refuse: notAServer, means: serverNameMeans},
 	}), quiet: true, means: "With valkeys://, or with sentinel, which then speaks TLS too."},
-	{name: "prefix", is: aText, byDefault: "cacheproxy", means: "Of every key in it: each fleet has its own."},
+	{name: "prefix", is: aText, byDefault: "cacheproxy", refuse: unlike(keyPrefix, "cannot begin keys; use up to 64 letters, digits, dots, dashes, underscores and colons, such as shop"), means: "Of every key in it: each fleet has its own."},
 	{name: "timeout", is: aDuration, byDefault: "50ms", positive: true, means: "For one read; then it counts as a miss. At most a quarter of lease."},
-	{name: "lease", is: aDuration, byDefault: "3s", positive: true, means: "How long an instance may use copies without news of purges, and a purge waits for one that died. 500ms to 1m."},
+	{name: "lease", is: aDuration, byDefault: "3s", positive: true, refuse: outside(500*time.Millisecond, time.Minute, "is less than 500ms, so that a pause of the server or of this process would make every copy unusable; write 3s", "is more than 1m0s; a purge waits that long for an instance that has died; write 3s"), means: "How long an instance may use copies without news of purges, and a purge waits for one that died. 500ms to 1m."},
 	{name: "required", is: aFlag, byDefault: "false", means: "Do not start without it."},
 	{name: "durability", is: aWordOf(durabilities), byDefault: "none", means: "replicas: a purge or write is acknowledged only when a replica has it (WAIT)."},
 	{name: "compress", is: aWordOf(compresses), byDefault: "none", means: "zstd: copies are compressed on their way there and in its memory."},
-	{name: "instance", is: aText, derived: "the machine's name", means: "Of this process, in receipts of purges; each process adds something of its own."},
+	{name: "instance", is: aText, derived: "the machine's name", refuse: notAName("${HOSTNAME}"), means: "Of this process, in receipts of purges; each process adds something of its own."},
 }
 
 var sentinelKeys = section{
-	{name: "master", is: aText, required: true, means: "The name under which the sentinels watch the server."},
-	{name: "addresses", is: aList, required: true, means: "host:port of the sentinels, best of all."},
+	{name: "master", is: aText, required: "is missing; write the name under which the sentinels watch the server, such as master: mymaster", means: "The name under which the sentinels watch the server."},
+	{name: "addresses", is: aList, required: `is missing or empty; write addresses: ["10.0.0.1:26379"], best of all sentinels`, means: "host:port of the sentinels, best of all."},
 	{name: "username", is: aText, means: "At the sentinels."},
 	{name: "password", is: aSecret, means: "At the sentinels."},
 }

@@ -37,7 +37,7 @@ func TestListenerTLS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.TLS.Cert != filepath.Join(dir, "cert.pem") || s.TLS.Certificate.Leaf.Subject.CommonName != "server" || s.TLS.MinVersion != tls.VersionTLS13 {
+	if s.TLS.cert != filepath.Join(dir, "cert.pem") || s.TLS.Certificate.Leaf.Subject.CommonName != "server" || s.TLS.MinVersion != tls.VersionTLS13 {
 		t.Errorf("tls: %+v", s.TLS)
 	}
 	if s.Admin.TLS.Certificate.Leaf == nil || s.Admin.TLS.MinVersion != tls.VersionTLS12 {

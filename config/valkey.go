@@ -3,7 +3,6 @@ package config
 import (
 	"net"
 	"net/url"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -43,29 +42,12 @@ func (v *Valkey) Shown() string {
 // Cluster reports whether the server is one of several nodes.
 func (v *Valkey) Cluster() bool { return len(v.Server.Addresses) > 1 && v.Server.Sentinel == nil }
 
-// durability says who must have an entry of the log before it is acknowledged.
-type durability uint8
-
-const (
-	durableNowhere durability = iota
-	durableReplicas
-)
-
-// compress is how copies are packed for the server.
-type compress uint8
-
-const (
-	compressNone compress = iota
-	compressZstd
-)
-
 var (
-	durabilities = []choice[durability]{{"none", durableNowhere}, {"replicas", durableReplicas}}
-	compresses   = []choice[compress]{{"none", compressNone}, {"zstd", compressZstd}}
+	durabilities = []choice[int]{{"none", 0}, {"replicas", 1}} // who must have an entry of the log before it is acknowledged
+	compresses   = []choice[bool]{{"none", false}, {"zstd", true}}
 )
 
 const (
-	minLease, maxLease = 500 * time.Millisecond, time.Minute
 	// readsPerLease is how many times a read must fit into the lease: what comes later might not be used any more.
 	readsPerLease = 4
 
@@ -73,30 +55,20 @@ const (
 	sentinelPort = "26379"
 )
 
-// keyPrefix has no braces, which would decide where a cluster keeps a key.
-var keyPrefix = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$`)
-
-// valkey compiles the section; nil where there is none.
-func (l *loader) valkey(doc *Part) *Valkey {
-	if !l.wroteBelow("valkey") {
+// compileValkey is nil where the section is not written.
+func compileValkey(doc *part, beside *files) *Valkey {
+	if !doc.written() {
 		return nil
 	}
 	v := &Valkey{
 		Prefix: doc.text("prefix"), Timeout: doc.duration("timeout"), Lease: doc.duration("lease"), Required: doc.flag("required"),
-		Compress: read[compress](doc, "compress") == compressZstd, Instance: doc.text("instance"),
+		Compress: read[bool](doc, "compress"), Replicas: read[int](doc, "durability"), Instance: doc.text("instance"),
+		Server: compileServer(doc, beside),
 	}
-	if read[durability](doc, "durability") == durableReplicas {
-		v.Replicas = 1
+	if most := v.Lease / readsPerLease; v.Timeout > most && !doc.spoiled("lease") && !doc.spoiled("timeout") {
+		doc.problem("timeout", "is more than a quarter of valkey.lease (%s): a copy that is read that slowly could not be used any more; write %s or less, or a longer lease", v.Lease, most)
 	}
-	l.valkeyServer(doc, &v.Server)
-	l.valkeyTimes(v)
-	if !l.spoiled("valkey.prefix") && !keyPrefix.MatchString(v.Prefix) {
-		l.problem("valkey.prefix", "%s cannot begin keys; use up to 64 letters, digits, dots, dashes, underscores and colons, such as shop", quote(v.Prefix))
-	}
-	if l.has("valkey.instance") && !nameForm.MatchString(v.Instance) {
-		l.problem("valkey.instance", "%s is not a name; use up to 64 letters, digits, dots, dashes and underscores, such as ${HOSTNAME}", quote(v.Instance))
-	}
-	doc.there, doc.section("sentinel").there, doc.section("tls").there = true, v.Server.Sentinel != nil, v.Server.TLS != nil
+	doc.there, doc.Part("sentinel").there, doc.Part("tls").there = true, v.Server.Sentinel != nil, v.Server.TLS != nil
 	doc.setInForce("username", v.Server.Username)
 	doc.setInForce("password", v.Server.Password)
 	if v.Server.Sentinel == nil {
@@ -105,75 +77,51 @@ func (l *loader) valkey(doc *Part) *Valkey {
 	return v
 }
 
-// wroteBelow reports whether a value of the section was written, be it in the environment.
-func (l *loader) wroteBelow(section string) bool {
-	for path := range l.places {
-		if path == section || strings.HasPrefix(path, section+".") {
-			return true
-		}
-	}
-	return false
-}
-
-// valkeyServer compiles where the server is and how to get in.
-func (l *loader) valkeyServer(doc *Part, s *valkey.Server) {
-	url, found, secure := doc.text("url"), l.wroteBelow("valkey.sentinel"), l.wroteBelow("valkey.tls")
-	switch {
-	case l.spoiled("valkey") || l.spoiled("valkey.url") || l.spoiled("valkey.sentinel"):
-		return
+// compileServer says where the server is and how to get in.
+func compileServer(doc *part, beside *files) (s valkey.Server) {
+	url, sentinel, secure := doc.text("url"), doc.Part("sentinel"), doc.Part("tls").written()
+	switch found := sentinel.written(); {
+	case doc.spoiled("") || doc.spoiled("url") || doc.spoiled("sentinel"):
+		return s
 	case found && url != "":
-		l.problem("valkey.sentinel", "is there beside url, and finds the server itself; remove one of them")
-		return
+		doc.problem("sentinel", "is there beside url, and finds the server itself; remove one of them")
+		return s
 	case found:
-		l.sentinel(doc.section("sentinel"), s)
+		s.Sentinel = &valkey.Sentinel{Master: sentinel.text("master"), Username: sentinel.text("username"), Password: sentinel.text("password")}
+		for at, text := range sentinel.entries("addresses") {
+			s.Addresses = appendNode(s.Addresses, sentinel, at, text, sentinelPort)
+		}
+		sentinel.setInForce("addresses", s.Addresses)
 	case url == "":
-		l.problem("valkey", "names no server; write url: valkey://127.0.0.1:6379, or sentinel: {master: mymaster, addresses: [\"10.0.0.1:26379\"]}")
-		return
+		doc.problem("", "names no server; write url: valkey://127.0.0.1:6379, or sentinel: {master: mymaster, addresses: [\"10.0.0.1:26379\"]}")
+		return s
 	default:
-		var ok bool
-		if secure, ok = l.valkeyURL(url, s); !ok {
-			return
+		if secure = takeApart(doc, url, &s); doc.spoiled("url") {
+			return s
 		}
 	}
-	l.credentials(doc, s)
+	takeCredentials(doc, &s)
 	if secure {
-		s.TLS = l.clientTLS(doc.section("tls"))
+		s.TLS = compileClientTLS(doc.Part("tls"), beside)
 	}
+	return s
 }
 
-// sentinel compiles the sentinels that know where the server is.
-func (l *loader) sentinel(doc *Part, s *valkey.Server) {
-	s.Sentinel = &valkey.Sentinel{Master: doc.text("master"), Username: doc.text("username"), Password: doc.text("password")}
-	if at := doc.at("master"); s.Sentinel.Master == "" && !l.spoiled(at) {
-		l.problem(at, "is missing; write the name under which the sentinels watch the server, such as master: mymaster")
-	}
-	addresses, at := doc.list("addresses"), doc.at("addresses")
-	if len(addresses) == 0 && !l.spoiled(at) {
-		l.problem(at, "is missing or empty; write addresses: [\"10.0.0.1:26379\"], best of all sentinels")
-	}
-	for i, text := range addresses {
-		if at := index(at, i); !l.spoiled(at) {
-			s.Addresses = l.node(at, s.Addresses, text, sentinelPort)
-		}
-	}
-	doc.setInForce("addresses", s.Addresses)
-}
-
-// valkeyURL takes a URL apart: scheme://user:password@host:port,host:port/database. It says whether it asks for TLS, and
-// whether all is well. What it reports never holds the URL, which may hold a password.
-func (l *loader) valkeyURL(text string, s *valkey.Server) (secure, ok bool) {
-	const at, form = "valkey.url", "write valkey://127.0.0.1:6379, valkeys:// for TLS, user:password@ before the host, several hosts of one cluster with commas between them"
+// takeApart reads a URL: scheme://user:password@host:port,host:port/database. It says whether the URL asks for TLS. What is reported
+// never holds the URL, which may hold a password.
+func takeApart(doc *part, text string, s *valkey.Server) (secure bool) {
+	const form = "write valkey://127.0.0.1:6379, valkeys:// for TLS, user:password@ before the host, several hosts of one cluster with commas between them"
 	scheme, rest, _ := strings.Cut(text, "://")
 	switch scheme {
 	case "valkey", "redis":
-		if l.wroteBelow("valkey.tls") {
-			l.problem("valkey.tls", "has no effect with a %s:// url; write url: %ss://, or remove it", scheme, scheme)
+		if doc.Part("tls").written() {
+			doc.problem("tls", "has no effect with a %s:// url; write url: %ss://, or remove it", scheme, scheme)
 		}
 	case "valkeys", "rediss":
 		secure = true
 	default:
-		l.spoil(at, "is not the URL of a server; %s", form)
-		return false, false
+		doc.spoil("url", "is not the URL of a server; %s", form)
+		return false
 	}
 	if i := strings.LastIndexByte(rest, '@'); i >= 0 {
 		user, password, _ := strings.Cut(rest[:i], ":")
@@ -181,35 +129,34 @@ func (l *loader) valkeyURL(text string, s *valkey.Server) (secure, ok bool) {
 		s.Username, failed = url.PathUnescape(user)
 		s.Password, failedToo = url.PathUnescape(password)
 		if failed != nil || failedToo != nil {
-			l.spoil(at, "has a %% in its user or password that begins no escape; write %%25, or use username: and password: instead")
-			return false, false
+			doc.spoil("url", "has a %% in its user or password that begins no escape; write %%25, or use username: and password: instead")
+			return false
 		}
 		rest = rest[i+1:]
 	}
-	hosts, path, _ := strings.Cut(rest, "/")
-	if strings.ContainsAny(hosts+path, "?#@") {
-		l.spoil(at, "has something after the database, or a character in its password that has to be escaped; %s", form)
-		return false, false
+	hosts, database, _ := strings.Cut(rest, "/")
+	if strings.ContainsAny(hosts+database, "?#@") {
+		doc.spoil("url", "has something after the database, or a character in its password that has to be escaped; %s", form)
+		return false
 	}
 	for host := range strings.SplitSeq(hosts, ",") {
-		s.Addresses = l.node(at, s.Addresses, host, valkeyPort)
+		s.Addresses = appendNode(s.Addresses, doc, "url", host, valkeyPort)
 	}
-	if path != "" {
-		n, err := strconv.ParseUint(path, 10, 16)
-		switch {
-		case err != nil:
-			l.spoil(at, "ends in %s, which is not the number of a database; write /0, or nothing", quote("/"+path))
-		case n > 0 && len(s.Addresses) > 1:
-			l.spoil(at, "names database %d of a cluster, which has only 0; remove it: valkey.prefix keeps keys apart", n)
-		}
-		s.Database = int(n)
+	n, err := strconv.ParseUint(database, 10, 16)
+	switch {
+	case database == "":
+	case err != nil:
+		doc.spoil("url", "ends in %s, which is not the number of a database; write /0, or nothing", quote("/"+database))
+	case n > 0 && len(s.Addresses) > 1:
+		doc.spoil("url", "names database %d of a cluster, which has only 0; remove it: valkey.prefix keeps keys apart", n)
 	}
-	return secure, !l.spoiled(at)
+	s.Database = int(n)
+	return secure
 }
 
-// node adds the address in text, with a default port, to those before it.
-func (l *loader) node(path string, before []string, text, port string) []string {
-	if l.spoiled(path) {
+// appendNode adds the address in text, with a default port, to those before it.
+func appendNode(before []string, doc *part, at, text, port string) []string {
+	if doc.spoiled(at) {
 		return before
 	}
 	address := text
@@ -220,45 +167,31 @@ func (l *loader) node(path string, before []string, text, port string) []string 
 	}
 	n, failed := strconv.ParseUint(given, 10, 16)
 	switch {
-	case host == "" || failed != nil || n == 0 || !serverName.MatchString(host) || err != nil && strings.Contains(host, ":") && !strings.HasPrefix(text, "["):
-		l.spoil(path, "has something else in the place of an address; write host:port") // not what: it may be part of a password
+	case failed != nil || n == 0 || !serverName.MatchString(host) || err != nil && strings.Contains(host, ":") && !strings.HasPrefix(text, "["):
+		doc.spoil(at, "has something else in the place of an address; write host:port") // not what: it may be part of a password
 	case slices.Contains(before, address):
-		l.spoil(path, "names %s twice; remove one", address)
+		doc.spoil(at, "names %s twice; remove one", address)
 	default:
 		return append(before, address)
 	}
 	return before
 }
 
-// credentials takes user and password from keys of their own, where secrets need no escapes.
-func (l *loader) credentials(doc *Part, s *valkey.Server) {
+// takeCredentials takes user and password from keys of their own, where secrets need no escapes.
+func takeCredentials(doc *part, s *valkey.Server) {
 	username, password := doc.text("username"), doc.text("password")
-	if (s.Username != "" || s.Password != "") && (username != "" || password != "") {
-		at := "valkey.password"
+	switch own := username != "" || password != ""; {
+	case own && (s.Username != "" || s.Password != ""):
+		at := "password"
 		if password == "" {
-			at = "valkey.username"
+			at = "username"
 		}
-		l.problem(at, "is there beside a user or password in url; keep one")
+		doc.problem(at, "is there beside a user or password in url; keep one")
 		return
-	}
-	if username != "" || password != "" {
+	case own:
 		s.Username, s.Password = username, password
 	}
 	if s.Username != "" && s.Password == "" {
-		l.problem("valkey", "names a user without a password; write password: \"${file:/run/secrets/valkey}\"")
-	}
-}
-
-// valkeyTimes holds the lease and the timeout of a read against each other.
-func (l *loader) valkeyTimes(v *Valkey) {
-	switch {
-	case l.spoiled("valkey.lease") || v.Lease == 0:
-	case v.Lease < minLease:
-		l.problem("valkey.lease", "is less than %s, so that a pause of the server or of this process would make every copy unusable; write 3s", minLease)
-	case v.Lease > maxLease:
-		l.problem("valkey.lease", "is more than %s; a purge waits that long for an instance that has died; write 3s", maxLease)
-	case !l.spoiled("valkey.timeout") && v.Timeout > v.Lease/readsPerLease:
-		l.problem("valkey.timeout", "is more than a quarter of valkey.lease (%s): a copy that is read that slowly could not be used any more; write %s or less, or a longer lease",
-			v.Lease, v.Lease/readsPerLease)
+		doc.problem("", "names a user without a password; write password: \"${file:/run/secrets/valkey}\"")
 	}
 }

@@ -1,10 +1,14 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
 	"math"
+	"net"
+	"net/http"
+	"net/netip"
 	"regexp"
 	"strconv"
 	"strings"
@@ -19,14 +23,6 @@ type memorySize struct {
 	auto  bool
 	bytes int64
 }
-
-// storeDown is what becomes of a write whose invalidation cannot be recorded beforehand.
-type storeDown uint8
-
-const (
-	storeDownForward storeDown = iota
-	storeDownReject
-)
 
 // maxDuration keeps sums of a few durations and a date far from overflow.
 const maxDuration = 10 * 365 * 24 * time.Hour
@@ -50,13 +46,13 @@ var (
 	compressions     = []choice[httpcache.Coding]{
 		{"none", httpcache.Identity}, {"zstd", httpcache.Zstd}, {"gzip", httpcache.Gzip}, {"br", httpcache.Brotli},
 	}
-	storeDowns = []choice[storeDown]{{"reject", storeDownReject}, {"forward", storeDownForward}}
+	storeDowns = []choice[bool]{{"reject", true}, {"forward", false}}
 	unlisteds  = []choice[policy.Unlisted]{
 		{"bypass", policy.UnlistedBypass}, {"drop", policy.UnlistedDrop}, {"key", policy.UnlistedKey},
 	}
 	rangeFetches = []choice[policy.RangeFetch]{{"whole", policy.RangeWhole}, {"part", policy.RangePart}}
 	leaseLosses  = []choice[policy.LeaseLoss]{{"origin", policy.LeaseLossOrigin}, {"serve_stale", policy.LeaseLossServeStale}}
-	logFormats   = []choice[LogFormat]{{"json", LogJSON}, {"text", LogText}, {"off", LogOff}}
+	logFormats   = []choice[LogFormat]{{"json", logJSON}, {"text", LogText}, {"off", LogOff}}
 	logLevels    = []choice[slog.Level]{
 		{"debug", slog.LevelDebug}, {"info", slog.LevelInfo}, {"warn", slog.LevelWarn}, {"error", slog.LevelError},
 	}
@@ -151,7 +147,9 @@ func parseDuration(text string) (time.Duration, error) {
 
 var (
 	sizeForm = regexp.MustCompile(`^([0-9]+)([A-Za-z]*)$`)
-	units    = map[string]int64{
+	// likelyUnits are what somebody meant whose unit begins so.
+	likelyUnits = map[string]string{"k": "KiB", "g": "GiB", "t": "TiB"}
+	units       = map[string]int64{
 		"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40,
 		"kB": 1e3, "KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12,
 	}
@@ -168,25 +166,13 @@ func parseSize(text string) (int64, error) {
 		return 0, fmt.Errorf("has no unit; write %sMiB or %sB", m[1], m[1])
 	case !known:
 		return 0, fmt.Errorf("has an unknown unit; write %s%s, or any of B, KiB, MiB, GiB, TiB, KB, MB, GB, TB", m[1],
-			likelyUnit(m[2]))
+			cmp.Or(likelyUnits[strings.ToLower(m[2][:1])], "MiB"))
 	}
 	n, err := strconv.ParseInt(m[1], 10, 64)
 	if err != nil || n > math.MaxInt64/unit {
 		return 0, errors.New("is larger than any memory; write 512MiB")
 	}
 	return n * unit, nil
-}
-
-func likelyUnit(unit string) string {
-	switch strings.ToLower(unit[:1]) {
-	case "k":
-		return "KiB"
-	case "g":
-		return "GiB"
-	case "t":
-		return "TiB"
-	}
-	return "MiB"
 }
 
 // parseBytes is parseSize where the unit may be left out.
@@ -228,4 +214,71 @@ func parseShare(text string) (float64, error) {
 		return 0, errors.New("is more than 100%; write 0% to 100%")
 	}
 	return n / 100, nil
+}
+
+// The texts of which not all will do.
+var (
+	// nameForm is what routes, upstreams and tokens may be called: names become metric labels and parts of URLs.
+	nameForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+	// keyPrefix has no braces, which would decide where a cluster keeps a key.
+	keyPrefix = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$`)
+	// hostForm is a Host as it may be sent: a name or an address, and perhaps a port (RFC 9110 §7.2).
+	hostForm = regexp.MustCompile(`^([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?$`)
+	// serverName is a DNS name or an address that a certificate can be for.
+	serverName = regexp.MustCompile(`^([A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*|[0-9A-Fa-f:.]+)$`)
+	// healthPath is an absolute path, perhaps with a query, as it goes out.
+	healthPath = regexp.MustCompile(`^/[!-~]*$`)
+	// urlTemplate is the beginning of a template of a path or URL. A prefix covers every query by itself.
+	urlTemplate  = regexp.MustCompile(`^(/|https?://)`)
+	pathTemplate = regexp.MustCompile(`^[^?]*$`)
+	// mediaType is a media type or a family of them (RFC 9110 §8.3.1).
+	mediaType = regexp.MustCompile(`^(?i)[a-z0-9!#$&^_.+-]+/([a-z0-9!#$&^_.+-]+|\*)$`)
+	// token is a name as header fields and cookies have it (RFC 9110 §5.6.2). The names of fields in keys have no *, which means others.
+	token        = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
+	headerName   = regexp.MustCompile("^[!#$%&'+.^_`|~0-9A-Za-z-]+$")
+	headerFamily = regexp.MustCompile("^[!#$%&'+.^_`|~0-9A-Za-z-]+[*]?$")
+)
+
+// notAnAddress is the refusal of what is not host:port.
+func notAnAddress(value any) string {
+	_, port, err := net.SplitHostPort(value.(string))
+	if err != nil {
+		return quote(value.(string)) + " is not an address; write 127.0.0.1:8080, or :8080 for every interface"
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || port != strconv.FormatUint(n, 10) {
+		return quote(value.(string)) + " has no port between 0 and 65535; write 127.0.0.1:8080"
+	}
+	return ""
+}
+
+// parsePrefix reads a network, or an address that stands for itself alone.
+func parsePrefix(text string) (netip.Prefix, error) {
+	if address, err := netip.ParseAddr(text); err == nil {
+		return netip.PrefixFrom(address.Unmap().WithZone(""), address.Unmap().BitLen()), nil
+	}
+	prefix, err := netip.ParsePrefix(text)
+	if err != nil {
+		return prefix, errors.New("is not a network; write 10.0.0.0/8 or a single address")
+	}
+	return prefix.Masked(), nil
+}
+
+// parseParameter checks the name of a query parameter, or the beginning of some.
+func parseParameter(text string) (string, error) {
+	switch prefix := strings.TrimSuffix(text, "*"); {
+	case prefix == "":
+		return "", errors.New("stands for every parameter; write unlisted: key, or unlisted: drop")
+	case strings.Contains(prefix, "*"):
+		return "", errors.New("has a * that is not at the end; write a name, or the beginning of one such as utm_*")
+	}
+	return text, nil
+}
+
+// parseTarget checks the name of a field with directives for caches like this one (RFC 9213 §2.2).
+func parseTarget(text string) (string, error) {
+	canonical := http.CanonicalHeaderKey(text)
+	if !token.MatchString(text) || canonical != httpcache.TargetSurrogate && !strings.HasSuffix(canonical, "-Cache-Control") {
+		return "", errors.New("is not a field with directives for some caches; write CDN-Cache-Control, another that ends in -Cache-Control, or Surrogate-Control")
+	}
+	return text, nil
 }

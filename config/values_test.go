@@ -75,19 +75,19 @@ func TestExpand(t *testing.T) {
 		"${file:secret}":                         "s3cret",
 		"${file:" + dir + "/secret}!":            "s3cret!",
 	} {
-		if got, err := newLoader("", dir).expand(text); err != nil || got != want {
+		if got, err := newFiles(dir).expand(text); err != nil || got != want {
 			t.Errorf("expand(%q) = %q, %v, want %q", text, got, err, want)
 		}
 	}
 	for _, text := range []string{"${", "${}", "${a b}", "${1A}", "${CACHEPROXY_TEST_NONE}", "${file:}", "${file:none}", "${file:.}"} {
-		if got, err := newLoader("", dir).expand(text); err == nil {
+		if got, err := newFiles(dir).expand(text); err == nil {
 			t.Errorf("expand(%q) = %q", text, got)
 		}
 	}
 	if err := os.WriteFile(filepath.Join(dir, "large"), make([]byte, maxSecret+1), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := newLoader("", dir).expand("${file:large}"); err == nil {
+	if _, err := newFiles(dir).expand("${file:large}"); err == nil {
 		t.Error("a large file is filled in")
 	}
 }

@@ -48,11 +48,11 @@ func (s *Snapshot) View() View {
 	return v
 }
 
-func (p *Part) view() View {
+func (p *part) view() View {
 	var v View
 	for i := range p.keys {
 		k := &p.keys[i]
-		if value, shown := p.shown(k); shown {
+		if value, shown := k.shownIn(p); shown {
 			v = append(v, Field{k.name, value})
 		}
 		v = append(v, p.beside[k.name]...)
@@ -60,8 +60,8 @@ func (p *Part) view() View {
 	return v
 }
 
-// shown is what is shown under a key; false: nothing.
-func (p *Part) shown(k *key) (any, bool) {
+// shownIn is what is shown under the key of a part; false: nothing.
+func (k *key) shownIn(p *part) (any, bool) {
 	switch k.is.shape {
 	case mapping:
 		section := p.parts[k.name]

@@ -7,10 +7,10 @@ import (
 )
 
 // Part is a section of the document at the top.
-func (s *Snapshot) Part(section string) *Part { return s.doc.section(section) }
+func (s *Snapshot) Part(section string) *part { return s.doc.Part(section) }
 
 // Entry is the upstream or the route of that name, of the list "upstreams" or "routes"; it has to exist.
-func (s *Snapshot) Entry(list, name string) *Part {
+func (s *Snapshot) Entry(list, name string) *part {
 	for _, p := range s.doc.sections(list) {
 		if p.text("name") == name {
 			return p
@@ -19,24 +19,21 @@ func (s *Snapshot) Entry(list, name string) *Part {
 	panic(fmt.Sprintf("BUG: no entry of %s is called %s", list, name))
 }
 
-// Part is a section in this one.
-func (p *Part) Part(section string) *Part { return p.section(section) }
-
 // Written lists what is in force under the keys, as a file would have it: "max_queue 256, queue_timeout 1s". It says nothing
 // of what is zero, empty or false and is so by default. No keys: all.
-func (p *Part) Written(keys ...string) string {
+func (p *part) Written(keys ...string) string {
 	if keys == nil {
 		keys = p.keys.names()
 	}
-	return p.listed(keys, func(usual, none bool) bool { return !usual || !none })
+	return listed(p, keys, func(usual, none bool) bool { return !usual || !none })
 }
 
 // Unusual is Written without what holds by default.
-func (p *Part) Unusual(keys ...string) string {
-	return p.listed(keys, func(usual, _ bool) bool { return !usual })
+func (p *part) Unusual(keys ...string) string {
+	return listed(p, keys, func(usual, _ bool) bool { return !usual })
 }
 
-func (p *Part) listed(keys []string, which func(usual, none bool) bool) string {
+func listed(p *part, keys []string, which func(usual, none bool) bool) string {
 	var texts []string
 	for _, name := range keys {
 		k := p.row(name)

@@ -42,7 +42,7 @@ routes: [{name: a, match: /a, policy: cache-aside, jitter: 0%, override: [privat
 		{api.Written("fleet_max_in_flight"), ""}, // without effect
 		{a.Unusual("jitter", "ttl", "override", "ignore_cookies"), "jitter 0%, override [no-cache, private], ignore_cookies all"},
 		{a.Part("store_if").Written(), "min_bytes 2B"},
-		{s.doc.section("admin").sections("tokens")[0].Written(), "name a, token [redacted], allow [purge, read]"},
+		{s.doc.Part("admin").sections("tokens")[0].Written(), "name a, token [redacted], allow [purge, read]"},
 	} {
 		if c.got != c.want {
 			t.Errorf("got %q, want %q", c.got, c.want)

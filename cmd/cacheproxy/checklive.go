@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"text/tabwriter"
 
 	"cacheproxy/config"
 
@@ -15,8 +14,7 @@ import (
 // checkLive asks the servers of a valid configuration. What is as it should be goes to the output, the rest to the error
 // output; its error is what breaks a promise.
 func checkLive(ctx context.Context, file string, s *config.Snapshot, out, errOut io.Writer) error {
-	var b, problems bytes.Buffer
-	t := table{tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)}
+	t, problems := newTable(), bytes.Buffer{}
 	t.title("servers, asked just now")
 	wrong := 0
 	if s.Valkey == nil {
@@ -25,11 +23,8 @@ func checkLive(ctx context.Context, file string, s *config.Snapshot, out, errOut
 		t.row("valkey", s.Valkey.Shown())
 		wrong = printFindings(t, &problems, file, inspect.Inspect(ctx, useOf(s.Valkey)))
 	}
-	if err := t.w.Flush(); err != nil {
-		return fmt.Errorf("align report: %w", err)
-	}
-	if _, err := out.Write(b.Bytes()); err != nil {
-		return fmt.Errorf("print report: %w", err)
+	if err := t.print(out); err != nil {
+		return err
 	}
 	if _, err := errOut.Write(problems.Bytes()); err != nil {
 		return fmt.Errorf("print findings: %w", err)

@@ -15,24 +15,44 @@ import (
 	"cacheproxy/proxy/upstream"
 )
 
-// table is lines of a name and a text, aligned.
-type table struct{ w *tabwriter.Writer }
+// table is lines of a name and a text, aligned when they are printed.
+type table struct {
+	w *tabwriter.Writer
+	b *bytes.Buffer
+}
+
+func newTable() table {
+	var b bytes.Buffer
+	return table{tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0), &b}
+}
 
 // row adds a line, unless there is nothing to say.
 func (t table) row(name, text string) {
 	if text != "" {
-		fmt.Fprintf(t.w, "  %s\t%s\n", name, text) // the buffer below does not fail
+		fmt.Fprintf(t.w, "  %s\t%s\n", name, text) // a buffer does not fail
 	}
 }
+
+// rowf is row for a text that is put together.
+func (t table) rowf(name, format string, args ...any) { t.row(name, fmt.Sprintf(format, args...)) }
 
 func (t table) title(format string, args ...any) {
 	fmt.Fprintf(t.w, "\n"+format+"\n", args...)
 }
 
+func (t table) print(out io.Writer) error {
+	if err := t.w.Flush(); err != nil {
+		return fmt.Errorf("align report: %w", err)
+	}
+	if _, err := out.Write(t.b.Bytes()); err != nil {
+		return fmt.Errorf("print report: %w", err)
+	}
+	return nil
+}
+
 // report prints what a valid configuration means.
 func report(out io.Writer, file string, s *config.Snapshot) error {
-	var b bytes.Buffer
-	t := table{tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)}
+	t := newTable()
 	fmt.Fprintf(t.w, "%s is valid: %s, %s, %s\n", file, count(len(s.Upstreams), "upstream"), count(len(s.Routes), "route"),
 		count(len(s.Warnings), "warning"))
 	reportServer(t, s)
@@ -45,13 +65,7 @@ func report(out io.Writer, file string, s *config.Snapshot) error {
 	for _, r := range s.Routes {
 		reportRoute(t, r, s)
 	}
-	if err := t.w.Flush(); err != nil {
-		return fmt.Errorf("align report: %w", err)
-	}
-	if _, err := out.Write(b.Bytes()); err != nil {
-		return fmt.Errorf("print report: %w", err)
-	}
-	return nil
+	return t.print(out)
 }
 
 func reportServer(t table, s *config.Snapshot) {
@@ -71,11 +85,11 @@ func reportServer(t table, s *config.Snapshot) {
 	if len(s.TrustedProxies) > 0 {
 		t.row("trusted proxies", strings.Trim(fmt.Sprint(s.TrustedProxies), "[]"))
 	}
-	t.row("drain", fmt.Sprintf("%s, then %s to finish", config.DurationText(s.DrainDelay), config.DurationText(s.ShutdownTimeout)))
+	t.rowf("drain", "%s, then %s to finish", config.DurationText(s.DrainDelay), config.DurationText(s.ShutdownTimeout))
 	t.row("limits", s.Part("limits").Written())
-	t.row("access log", fmt.Sprintf("%s of hits, %s of the rest, all errors", config.ShareText(s.Log.Hits), config.ShareText(s.Log.Others)))
+	t.rowf("access log", "%s of hits, %s of the rest, all errors", config.ShareText(s.Log.Hits), config.ShareText(s.Log.Others))
 	if s.Tracing != nil {
-		t.row("tracing", fmt.Sprintf("%s of requests, and all that belong to a sampled trace, to %s as %s", config.ShareText(s.Tracing.Sample), s.Tracing.Endpoint, s.Tracing.Service))
+		t.rowf("tracing", "%s of requests, and all that belong to a sampled trace, to %s as %s", config.ShareText(s.Tracing.Sample), s.Tracing.Endpoint, s.Tracing.Service)
 	}
 	memory := fmt.Sprintf("memory of this process, which cannot be down: %s, copies up to %s", config.SizeText(s.Memory.Size), config.SizeText(s.Memory.MaxObject))
 	if s.Memory.GoLimit > 0 {
@@ -108,7 +122,7 @@ func reportUpstream(t table, o upstream.Options, s *config.Snapshot) {
 	t.row("limits", entry.Written("max_in_flight", "max_queue", "queue_timeout", "max_streams"))
 	t.row("timeouts", entry.Written("timeout", "connect_timeout", "read_timeout"))
 	if o.FleetMaxInFlight > 0 && s.Valkey != nil {
-		t.row("fleet", fmt.Sprintf("%d in flight of all instances together: each takes its share, at most %d", o.FleetMaxInFlight, o.MaxInFlight))
+		t.rowf("fleet", "%d in flight of all instances together: each takes its share, at most %d", o.FleetMaxInFlight, o.MaxInFlight)
 	}
 	if d := s.Settle[o.Name]; d > 0 {
 		t.row("settle", "what is invalidated is invalidated once more after "+config.DurationText(d))

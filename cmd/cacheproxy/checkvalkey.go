@@ -22,14 +22,14 @@ func reportValkey(t table, v *config.Valkey) {
 	t.row("server", server)
 	t.row("login", login(v))
 	t.row("tls", upstreamTLSOf(v.Server.TLS))
-	t.row("keys", fmt.Sprintf("begin with %s: instances with another prefix are another fleet", v.Prefix))
+	t.rowf("keys", "begin with %s: instances with another prefix are another fleet", v.Prefix)
 	bodies := "as they are"
 	if v.Compress {
 		bodies = "compressed with zstd"
 	}
-	t.row("copies", fmt.Sprintf("of one instance serve all, %s; a read that takes longer than %s is a miss", bodies, config.DurationText(v.Timeout)))
-	t.row("a purge", fmt.Sprintf("is answered with 200 when it holds on every instance; one that has died or is cut off holds it up for %s, once", config.DurationText(v.Lease+invalidation.Margin(v.Lease))))
-	t.row("lease", fmt.Sprintf("an instance without news of purges uses copies for %s at most, then as each route says", config.DurationText(v.Lease)))
+	t.rowf("copies", "of one instance serve all, %s; a read that takes longer than %s is a miss", bodies, config.DurationText(v.Timeout))
+	t.rowf("a purge", "is answered with 200 when it holds on every instance; one that has died or is cut off holds it up for %s, once", config.DurationText(v.Lease+invalidation.Margin(v.Lease)))
+	t.rowf("lease", "an instance without news of purges uses copies for %s at most, then as each route says", config.DurationText(v.Lease))
 	durable := "acknowledged when the server has it: a failover can lose the last of it, which the instances that are left notice and put right"
 	if v.Replicas > 0 {
 		durable = "acknowledged when a replica has it, too; without one, no purge is confirmed. check --live says what the server has to be set to"
