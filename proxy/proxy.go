@@ -71,8 +71,8 @@ func New(o Options) *Proxy {
 	lifetime, stop := context.WithCancel(context.Background())
 	p := &Proxy{
 		store: o.Store, ledger: o.Ledger, log: o.Log, metrics: o.Metrics, access: o.Access, tracer: o.Tracer, logger: o.Logger,
-		lease: o.Lease, confirmTimeout: cmp.Or(o.ConfirmTimeout, DefaultConfirmTimeout),
-		silence: cmp.Or(o.Silence, o.ConfirmTimeout, DefaultConfirmTimeout), began: time.Now(), passer: pass.New(o.Logger),
+		lease: o.Lease, confirmTimeout: cmp.Or(o.ConfirmTimeout, defaultConfirmTimeout),
+		silence: cmp.Or(o.Silence, o.ConfirmTimeout, defaultConfirmTimeout), began: time.Now(), passer: pass.New(o.Logger),
 		fills: fill.New(fill.Options{
 			Store: o.Store, Ledger: o.Ledger, Logger: o.Logger, Tracer: o.Tracer, Lease: o.Lease, Claims: o.Claims,
 		}),
