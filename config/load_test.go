@@ -108,7 +108,7 @@ func TestDefaults(t *testing.T) {
 	if s.Memory != (memory{Size: 512 << 20, MaxObject: 8 << 20}) {
 		t.Errorf("memory: %+v", s.Memory)
 	}
-	if s.Log != (Log{Format: logJSON, Level: slog.LevelInfo, Hits: 0.01, Others: 1}) {
+	if s.Log != (Log{Format: LogJSON, Level: slog.LevelInfo, Hits: 0.01, Others: 1}) {
 		t.Errorf("log: %+v", s.Log)
 	}
 	limits := server.Limits{

@@ -87,7 +87,7 @@ func (p Permission) Has(x Permission) bool { return p&x == x }
 type LogFormat uint8
 
 const (
-	logJSON LogFormat = iota // one JSON object per line. The zero value.
+	LogJSON LogFormat = iota // one JSON object per line. The zero value.
 	LogText                  // logfmt
 	LogOff                   // nothing, not even errors
 )

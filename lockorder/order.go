@@ -18,16 +18,33 @@ func (class) isClass() {}
 
 // The classes. Each is the lock of one type, whose comment says what the lock guards.
 type (
-	Generations struct{ class } // cmd/cacheproxy/instance: generations
-	Syncer      struct{ class } // invalidation/valkey: syncer
-	Switches    struct{ class } // cmd/cacheproxy/instance: switches
-	Upstreams   struct{ class } // cmd/cacheproxy/instance: upstreams
-	Gauges      struct{ class } // observe: held
+	Generations    struct{ class } // cmd/cacheproxy/instance: generations
+	Configurations struct{ class } // proxy: Proxy.operating
+	Syncer         struct{ class } // invalidation/valkey: syncer
+	Switches       struct{ class } // cmd/cacheproxy/instance: switches
+	Upstreams      struct{ class } // cmd/cacheproxy/instance: upstreams
+	Modes          struct{ class } // proxy: Proxy.switching
+	Gauges         struct{ class } // observe: held
 
 	Confirmations struct{ class } // invalidation/valkey: confirmations
 	Local         struct{ class } // invalidation: Local
 	Follower      struct{ class } // invalidation/fleet: Follower
+	Flights       struct{ class } // proxy/fill: flightShard
 	LedgerShard   struct{ class } // invalidation: shard
+
+	Body       struct{ class } // proxy/fill: body
+	Stall      struct{ class } // proxy/upstream: stall
+	PassWriter struct{ class } // proxy/pass: writer
+	TimedBody  struct{ class } // proxy/server: timedBody
+
+	Tasks       struct{ class } // proxy/fill: Tasks
+	Limiter     struct{ class } // proxy/upstream: limiter
+	Balancer    struct{ class } // proxy/upstream: balancer
+	Wait        struct{ class } // proxy/upstream: wait
+	Trip        struct{ class } // proxy/upstream: trip
+	KeptBody    struct{ class } // proxy/upstream: keptBody
+	Connections struct{ class } // proxy/server: Connections
+	Connection  struct{ class } // proxy/server: connection
 
 	Claims       struct{ class } // store/valkey: Claims
 	Budget       struct{ class } // store: Budget
@@ -42,15 +59,30 @@ type (
 // order is the order: what stands first is taken first.
 var order = []Class{
 	Generations{},
+	Configurations{},
 	Syncer{},
 	Switches{},
 	Upstreams{},
+	Modes{},
 	Gauges{},
 	Confirmations{},
 	Local{},
 	Follower{},
+	Flights{},
 	LedgerShard{},
+	Body{},
+	Stall{},
+	PassWriter{},
+	TimedBody{},
 	// Under those below no other lock of this program is taken.
+	Tasks{},
+	Limiter{},
+	Balancer{},
+	Wait{},
+	Trip{},
+	KeptBody{},
+	Connections{},
+	Connection{},
 	Claims{},
 	Budget{},
 	Metrics{},

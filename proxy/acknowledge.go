@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	// DefaultConfirmTimeout is the default of Options.ConfirmTimeout.
-	DefaultConfirmTimeout = 10 * time.Second
+	// defaultConfirmTimeout is the default of Options.ConfirmTimeout.
+	defaultConfirmTimeout = 10 * time.Second
 	// leastPatience is how long an attempt may take even where no lease can be left.
 	leastPatience = 100 * time.Millisecond
 	// announceTimeout is how long it may take to put up a fence, which waits for no other instance.

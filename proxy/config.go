@@ -39,7 +39,7 @@ func NewConfig(c Config, routes []*policy.Route, upstreams []*upstream.Upstream,
 		c.order = append(c.order, state)
 	}
 	first := upstreams[0]
-	c.unmatched = newRoute(&policy.Route{Name: Unmatched, Upstream: first.Name(), Host: first.HostRule()}, first, m)
+	c.unmatched = newRoute(&policy.Route{Name: unmatchedName, Upstream: first.Name(), Host: first.HostRule()}, first, m)
 	return &c
 }
 
@@ -47,8 +47,8 @@ func newRoute(r *policy.Route, o *upstream.Upstream, m *observe.Metrics) *route 
 	return &route{Route: fill.NewRoute(r, o, m), override: new(atomic.Pointer[modeOverride])}
 }
 
-// Unmatched is the name under which requests without a route are reported.
-const Unmatched = "(unmatched)"
+// unmatchedName is the name under which requests without a route are reported.
+const unmatchedName = "(unmatched)"
 
 // route is a configured route with what changes at run time.
 type route struct {

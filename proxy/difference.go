@@ -41,13 +41,13 @@ func (o *observation) tell() {
 	attrs := []slog.Attr{
 		slog.String("route", ex.route.Name), slog.String("method", ex.r.Method), slog.String("host", ex.target.Host), slog.String("path", ex.target.Path),
 		slog.String("copy_age", c.Life.Age(ex.start).Round(time.Millisecond).String()),
-		slog.Int("copy_status", c.Status), slog.Int("status", o.status), slog.Int("copy_bytes", len(c.Body)),
+		slog.Int("copy_status", c.Status), slog.Int("status", o.code), slog.Int("copy_bytes", len(c.Body)),
 	}
 	if name := ex.name(); name != "" {
 		attrs = append(attrs, slog.String("key", name))
 	}
 	if o.body != nil {
-		attrs = append(attrs, o.body.differs(c, o.status)...)
+		attrs = append(attrs, o.body.differs(c, o.code)...)
 	}
 	for _, list := range [...]struct {
 		name  string

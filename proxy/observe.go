@@ -29,7 +29,7 @@ type observation struct {
 	answered bool // the head of the origin's answer is there
 	compared bool // all of it is, and what follows has a meaning
 	same     bool
-	status   int
+	code     int
 	header   http.Header
 	body     *capture // nil: the answer has none to compare
 }
@@ -51,27 +51,27 @@ func (ex *exchange) observe(d *decision) {
 // answer looks at the head of the origin's answer, and has its body compared as it goes by.
 func (o *observation) answer(res *http.Response) error {
 	ex := o.ex
-	o.answered, o.status, o.header = true, res.StatusCode, res.Header.Clone()
-	if o.would && o.status == http.StatusNotModified {
+	o.answered, o.code, o.header = true, res.StatusCode, res.Header.Clone()
+	if o.would && o.code == http.StatusNotModified {
 		o.compared, o.same = true, httpcache.ConfirmsStored(o.found.Copy.Header(), o.header)
 		return nil
 	}
 	if ex.r.Method == http.MethodHead {
 		o.compared = true
-		o.same = o.would && o.status == o.found.Copy.Status && o.header.Get("Etag") == o.found.Copy.Get("Etag")
+		o.same = o.would && o.code == o.found.Copy.Status && o.header.Get("Etag") == o.found.Copy.Get("Etag")
 		return nil
 	}
 	verdict := ex.route.Judge(policy.Fetch{
-		Method: ex.semantics(), Requested: o.requested, Received: time.Now(), Status: o.status, Header: o.header,
+		Method: ex.semantics(), Requested: o.requested, Received: time.Now(), Status: o.code, Header: o.header,
 		BodyLength: res.ContentLength, MaxObject: ex.cfg.MaxObject, Jitter: rand.Float64(), Through: true,
 		Forwarded: ex.selection(ex.selecting(o.found)),
 	})
 	o.body = &capture{ReadCloser: res.Body, limit: ex.cfg.MaxObject, done: func(body []byte) {
 		o.compared = true
-		o.same = o.would && store.Digest(o.status, body) == o.found.Copy.Digest && len(telling(o.found.Copy, o.header)) == 0
+		o.same = o.would && store.Digest(o.code, body) == o.found.Copy.Digest && len(telling(o.found.Copy, o.header)) == 0
 		// A copy that would have been served would still be there: the comparisons to come are to be true to life.
 		if verdict.Store && (!o.would || o.renewed) {
-			a := fill.NewAnswer(ex.fillRequest(o.found, upstream.Fill, ex.span), o.status, o.header, verdict, o.token, ex.start)
+			a := fill.NewAnswer(ex.fillRequest(o.found, upstream.Fill, ex.span), o.code, o.header, verdict, o.token, ex.start)
 			a.Selection, a.Observed = ex.r.Header, true
 			ex.p.fills.Store(a, body)
 		}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"cacheproxy/invalidation"
+	"cacheproxy/lockorder"
 	"cacheproxy/observe"
 	"cacheproxy/proxy/fill"
 	"cacheproxy/proxy/pass"
@@ -41,10 +42,10 @@ type Options struct {
 type Proxy struct {
 	snapshot atomic.Pointer[Config]
 	// operating is held while generations change, which waits for the log.
-	operating sync.Mutex
+	operating lockorder.Mutex[lockorder.Configurations]
 	// switching is held while modes or generations change hands, so that neither is lost to the other. Nothing is waited for
 	// with it: the goroutine that applies the log switches modes.
-	switching sync.Mutex
+	switching lockorder.Mutex[lockorder.Modes]
 	store     *store.Store
 	ledger    *invalidation.Ledger
 	log       invalidation.Log
@@ -71,8 +72,8 @@ func New(o Options) *Proxy {
 	lifetime, stop := context.WithCancel(context.Background())
 	p := &Proxy{
 		store: o.Store, ledger: o.Ledger, log: o.Log, metrics: o.Metrics, access: o.Access, tracer: o.Tracer, logger: o.Logger,
-		lease: o.Lease, confirmTimeout: cmp.Or(o.ConfirmTimeout, DefaultConfirmTimeout),
-		silence: cmp.Or(o.Silence, o.ConfirmTimeout, DefaultConfirmTimeout), began: time.Now(), passer: pass.New(o.Logger),
+		lease: o.Lease, confirmTimeout: cmp.Or(o.ConfirmTimeout, defaultConfirmTimeout),
+		silence: cmp.Or(o.Silence, o.ConfirmTimeout, defaultConfirmTimeout), began: time.Now(), passer: pass.New(o.Logger),
 		fills: fill.New(fill.Options{
 			Store: o.Store, Ledger: o.Ledger, Logger: o.Logger, Tracer: o.Tracer, Lease: o.Lease, Claims: o.Claims,
 		}),

@@ -27,9 +27,9 @@ func (ex *exchange) write(d *decision) {
 		ex.refuse(refusal{http.StatusBadRequest, policy.TooManyMembers, "the write was not made, because it has " + excess.Error() + "; send fewer at once"})
 		return
 	}
-	w := &writing{ex: ex, members: members, status: d.status(ex.start)}
+	w := &writing{ex: ex, members: members, told: d.status(ex.start)}
 	if fallback {
-		w.status.Detail = "otherwise"
+		w.told.Detail = "otherwise"
 	}
 	if !w.begin() {
 		ex.refuse(notAnnounced)
@@ -38,7 +38,7 @@ func (ex *exchange) write(d *decision) {
 	w.before = ex.p.ledger.Token()
 	// Whatever happens, a write that may have reached the origin is not forgotten, and a fence does not stand for ever.
 	defer w.leave()
-	ex.through(passage{status: &w.status, sending: func() { w.sent = true }, answered: w.answered, unanswered: w.unanswered})
+	ex.through(passage{status: &w.told, sending: func() { w.sent = true }, answered: w.answered, unanswered: w.unanswered})
 }
 
 var notAnnounced = refusal{http.StatusServiceUnavailable, policy.StoreUnavailable, "the write cannot be announced to the caches, so it was not made; try again"}
@@ -67,7 +67,7 @@ func (ex *exchange) inspect() ([]byte, error) {
 type writing struct {
 	ex      *exchange
 	members []policy.Member
-	status  policy.Status       // what is told about it
+	told    policy.Status       // about it
 	fence   *invalidation.Fence // nil: the route has none
 	sent    bool                // it may have reached the origin
 	settled bool                // what became of it was applied
@@ -176,7 +176,7 @@ func (w *writing) end(further []policy.Member) {
 		w.receipt, w.named = receipt, slices.Concat(w.members, further)
 		return
 	}
-	w.status.Detail = policy.NotConfirmed.String()
+	w.told.Detail = policy.NotConfirmed.String()
 	r.Metrics.WriteNotConfirmed()
 	p.logger.Error("write not confirmed to all caches", "route", r.Name, "target", w.ex.r.RequestURI, "error", err)
 	p.makeUpFor(apply)

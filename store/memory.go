@@ -50,17 +50,17 @@ func (m *Memory) Get(key string) (Item, bool) { return m.cache.GetIfPresent(key)
 // Set stores an item.
 func (m *Memory) Set(key string, item Item) { m.cache.Set(key, item) }
 
-// Update replaces the item under key by what f makes of it, atomically. f gets nil when there is none, must return an
+// update replaces the item under key by what f makes of it, atomically. f gets nil when there is none, must return an
 // item and must not call the Memory.
-func (m *Memory) Update(key string, f func(Item) Item) {
+func (m *Memory) update(key string, f func(Item) Item) {
 	m.cache.Compute(key, func(old Item, _ bool) (Item, otter.ComputeOp) { return f(old), otter.WriteOp })
 }
 
 // Delete removes an item.
 func (m *Memory) Delete(key string) { m.cache.Invalidate(key) }
 
-// DeleteCopy removes what is stored under key if it is still c.
-func (m *Memory) DeleteCopy(key string, c *Copy) {
+// deleteCopy removes what is stored under key if it is still c.
+func (m *Memory) deleteCopy(key string, c *Copy) {
 	m.cache.ComputeIfPresent(key, func(old Item) (Item, otter.ComputeOp) {
 		if old == Item(c) {
 			return nil, otter.InvalidateOp

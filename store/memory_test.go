@@ -154,26 +154,26 @@ func TestMillionURLs(t *testing.T) {
 func TestMemoryOperations(t *testing.T) {
 	m := NewMemory(1 << 20)
 	a, b := typical(1), typical(2)
-	m.Update("key", func(old Item) Item {
+	m.update("key", func(old Item) Item {
 		if old != nil {
-			t.Errorf("Update of nothing gets %v", old)
+			t.Errorf("update of nothing gets %v", old)
 		}
 		return a
 	})
-	m.DeleteCopy("key", b)
+	m.deleteCopy("key", b)
 	if got, ok := m.Get("key"); !ok || got != Item(a) {
-		t.Error("DeleteCopy of another copy removed this one")
+		t.Error("deleteCopy of another copy removed this one")
 	}
-	m.Update("key", func(old Item) Item {
+	m.update("key", func(old Item) Item {
 		if old != Item(a) {
-			t.Errorf("Update gets %v, want the copy", old)
+			t.Errorf("update gets %v, want the copy", old)
 		}
 		return b
 	})
-	m.DeleteCopy("key", b)
-	m.DeleteCopy("key", b)
+	m.deleteCopy("key", b)
+	m.deleteCopy("key", b)
 	if _, ok := m.Get("key"); ok {
-		t.Error("DeleteCopy left the copy")
+		t.Error("deleteCopy left the copy")
 	}
 	m.Set("key", a)
 	m.Delete("key")

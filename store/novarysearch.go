@@ -35,7 +35,7 @@ func (a *alias) cost() int { return otherOverhead + len(a.key) }
 // PutAlias lets the copy under key be found by every query of its path that v makes like this one. Path is a key that all
 // queries of the path share, and that no copy is stored under.
 func (s *Store) PutAlias(path, key, query string, v httpcache.SearchVariance) {
-	s.memory.Update(path, func(old Item) Item {
+	s.memory.update(path, func(old Item) Item {
 		o, _ := old.(*searches)
 		if o != nil && o.rules[0].Equal(v) {
 			return o

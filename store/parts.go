@@ -192,7 +192,7 @@ func (s *Store) PutParts(key string, h http.Header, p *Parts, limit int64, combi
 	}
 	variant := ""
 	var displaced []string
-	s.memory.Update(partsKey(key), func(old Item) Item {
+	s.memory.update(partsKey(key), func(old Item) Item {
 		v, varies := old.(*Variants)
 		if !varies && len(p.Of.Vary) == 0 {
 			return merge(old)
@@ -203,7 +203,7 @@ func (s *Store) PutParts(key string, h http.Header, p *Parts, limit int64, combi
 		return next
 	})
 	if variant != "" {
-		s.memory.Update(variant, merge)
+		s.memory.update(variant, merge)
 	}
 	for _, k := range displaced {
 		s.memory.Delete(k)

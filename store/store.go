@@ -130,7 +130,7 @@ func (s *Store) Put(key string, h http.Header, c *Copy) {
 	var displaced []string
 	variant, language := "", "" // where the copy goes if not under key itself
 	least := s.leastRead(key)
-	s.memory.Update(key, func(old Item) Item {
+	s.memory.update(key, func(old Item) Item {
 		v, varies := old.(*Variants)
 		if !varies && (len(c.Vary) == 0 || later(old, c)) {
 			return newer(old, c)
@@ -148,7 +148,7 @@ func (s *Store) Put(key string, h http.Header, c *Copy) {
 	})
 	for _, k := range [...]string{variant, language} {
 		if k != "" {
-			s.memory.Update(k, func(old Item) Item { return newer(old, c) })
+			s.memory.update(k, func(old Item) Item { return newer(old, c) })
 		}
 	}
 	for _, k := range displaced {
@@ -199,7 +199,7 @@ func later(old Item, c *Copy) bool {
 func (s *Store) MarkShareless(key string, h http.Header, until time.Time, why policy.Reason) {
 	mark := &Mark{Until: until, Why: why}
 	var variants *Variants
-	s.memory.Update(key, func(old Item) Item {
+	s.memory.update(key, func(old Item) Item {
 		if v, ok := old.(*Variants); ok {
 			variants = v
 			return v
@@ -212,4 +212,4 @@ func (s *Store) MarkShareless(key string, h http.Header, until time.Time, why po
 }
 
 // Drop removes a copy that turned out to be unusable.
-func (s *Store) Drop(key string, c *Copy) { s.memory.DeleteCopy(key, c) }
+func (s *Store) Drop(key string, c *Copy) { s.memory.deleteCopy(key, c) }

@@ -67,7 +67,7 @@ func (s *Store) raise(ctx context.Context, key string, now time.Time) (held Item
 			if c, ok := item.(*Copy); ok {
 				s.sunk(c)
 			}
-			s.memory.Update(key, func(old Item) Item {
+			s.memory.update(key, func(old Item) Item {
 				held = promoted(old, item, now)
 				return held
 			})

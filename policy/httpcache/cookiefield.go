@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// CutCookie takes the first pair off a Cookie field (RFC 6265 §4.2.1). Name and value are as they stand, without the
+// cutCookie takes the first pair off a Cookie field (RFC 6265 §4.2.1). Name and value are as they stand, without the
 // blanks around the pair. A piece without "=" has no name.
-func CutCookie(line string) (name, value, left string) {
+func cutCookie(line string) (name, value, left string) {
 	pair, left, _ := strings.Cut(line, ";")
 	pair = strings.Trim(pair, " \t")
 	name, value, found := strings.Cut(pair, "=")
@@ -24,7 +24,7 @@ func CookieValues(h http.Header, name string) iter.Seq[string] {
 		for _, line := range h["Cookie"] {
 			for line != "" {
 				var n, value string
-				n, value, line = CutCookie(line)
+				n, value, line = cutCookie(line)
 				if n == name && !yield(value) {
 					return
 				}

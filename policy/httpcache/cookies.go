@@ -22,7 +22,7 @@ func (c *CookieReader) Next() (name, value string, ok bool) {
 			}
 			c.line, c.lines = c.lines[0], c.lines[1:]
 		}
-		name, value, c.line = CutCookie(c.line)
+		name, value, c.line = cutCookie(c.line)
 		if name == "" && value == "" {
 			continue // two semicolons, or one at the end
 		}

@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"sync"
 	"time"
 
+	"cacheproxy/lockorder"
 	"cacheproxy/policy"
 	"cacheproxy/store"
 )
@@ -35,7 +35,7 @@ type body struct {
 	// anybody else has the body.
 	unread func()
 
-	mu sync.Mutex // guards what follows
+	mu lockorder.Mutex[lockorder.Body] // guards what follows
 
 	// The appender writes these until the body has ended; then nobody does.
 	data     []byte        // what is retained; bytes once written never change, so that readers use them without the lock

@@ -4,9 +4,9 @@ import (
 	"context"
 	"fmt"
 	"hash/maphash"
-	"sync"
 
 	"cacheproxy/invalidation"
+	"cacheproxy/lockorder"
 
 	"golang.org/x/sync/singleflight"
 )
@@ -31,7 +31,7 @@ type flights struct {
 type flightShard struct {
 	group singleflight.Group
 
-	mu   sync.Mutex
+	mu   lockorder.Mutex[lockorder.Flights]
 	open map[string]*flight // by flight key; guarded by mu. A flight is removed when its copy is stored, or will not be
 }
 

@@ -1,6 +1,6 @@
 package fill
 
-import "sync"
+import "cacheproxy/lockorder"
 
 // Tasks counts what runs on behalf of no client, so that a proxy can wait for it. The zero value is ready.
 //
@@ -8,7 +8,7 @@ import "sync"
 // handler at shutdown, Close waits and the count is zero, and the handler starts a fill. Here the fill is refused. One that starts
 // another while it runs itself is not: it has to write its copy to the tiers and give back its claim.
 type Tasks struct {
-	mu      sync.Mutex
+	mu      lockorder.Mutex[lockorder.Tasks]
 	running int
 	idle    chan struct{} // set by Close; closed when nothing runs any more
 }

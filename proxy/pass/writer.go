@@ -6,8 +6,8 @@ import (
 	"maps"
 	"net"
 	"net/http"
-	"sync"
 
+	"cacheproxy/lockorder"
 	"cacheproxy/policy/httpcache"
 	"cacheproxy/proxy/server"
 )
@@ -32,10 +32,10 @@ type writer struct {
 	// unmeasured says that the length of the final response's body is unknown. Set before its head goes out.
 	unmeasured bool
 
-	mu        sync.Mutex  // guards what is below, and inner until the final head
-	header    http.Header // of the next head; inner's own is touched only with the head
-	final     bool        // no head may be sent any more: the final one is out, or Serve is over
-	continued bool        // a 100 is out
+	mu        lockorder.Mutex[lockorder.PassWriter] // guards what is below, and inner until the final head
+	header    http.Header                           // of the next head; inner's own is touched only with the head
+	final     bool                                  // no head may be sent any more: the final one is out, or Serve is over
+	continued bool                                  // a 100 is out
 }
 
 func newWriter(w http.ResponseWriter, r *http.Request) *writer {

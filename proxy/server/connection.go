@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"cacheproxy/lockorder"
 )
 
 // connection is a client's connection below TLS and HTTP. It bounds how long a client may read nothing, and knows
@@ -36,9 +38,9 @@ type connection struct {
 	lingering atomic.Bool // it is closed, but for what the client still sends
 	closed    sync.Once
 
-	mu    sync.Mutex // guards what is below
-	asked time.Time  // the write deadline that the layers above wish; zero: none
-	armed time.Time  // the write deadline that is set
+	mu    lockorder.Mutex[lockorder.Connection] // guards what is below
+	asked time.Time                             // the write deadline that the layers above wish; zero: none
+	armed time.Time                             // the write deadline that is set
 }
 
 // taken is more requests than a connection can have.

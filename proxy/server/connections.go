@@ -7,9 +7,10 @@ import (
 	"net"
 	"net/netip"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
+
+	"cacheproxy/lockorder"
 )
 
 // Connections are the clients' connections of one data listener: as many as allowed, and known to the end, those that
@@ -20,7 +21,7 @@ type Connections struct {
 
 	reclaimed, refused, stalled, flooding atomic.Uint64 // see Counts
 
-	mu      sync.Mutex // guards what is below; nothing is waited for with it
+	mu      lockorder.Mutex[lockorder.Connections] // guards what is below; nothing is waited for with it
 	open    map[*connection]struct{}
 	clients map[netip.Addr]int // counted only where there is a limit
 	changed chan struct{}      // has a token after a connection closed

@@ -5,9 +5,10 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"sync"
 	"sync/atomic"
 	"time"
+
+	"cacheproxy/lockorder"
 )
 
 // watchdog calls bark when something takes longer than it may. It is for one goroutine.
@@ -56,8 +57,8 @@ type timedBody struct {
 	timeout time.Duration
 	ended   atomic.Bool // it was read to its end
 
-	mu     sync.Mutex // held by who reads; guards what is below
-	done   bool       // its request is over
+	mu     lockorder.Mutex[lockorder.TimedBody] // held by who reads; guards what is below
+	done   bool                                 // its request is over
 	dog    watchdog
 	waited time.Duration // for the client, less what the bytes that came may have taken
 }

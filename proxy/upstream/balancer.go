@@ -5,9 +5,9 @@ import (
 	"math/rand/v2"
 	"net/url"
 	"slices"
-	"sync"
 	"time"
 
+	"cacheproxy/lockorder"
 	"cacheproxy/policy"
 )
 
@@ -18,8 +18,8 @@ type balancer struct {
 	upstream string
 	log      *slog.Logger
 
-	mu        sync.Mutex // guards what is below, and every address
-	addresses []*address // the list itself does not change
+	mu        lockorder.Mutex[lockorder.Balancer] // guards what is below, and every address
+	addresses []*address                          // the list itself does not change
 	budget    retryBudget
 	retries   uint64
 }

@@ -3,7 +3,8 @@ package upstream
 import (
 	"io"
 	"net/http"
-	"sync"
+
+	"cacheproxy/lockorder"
 )
 
 // keptBody is a request's body that outlives attempts in which nobody read it: a transport that makes no connection
@@ -12,10 +13,10 @@ type keptBody struct {
 	io.ReadCloser
 
 	// A transport reads and closes on its own goroutine, also after the attempt has failed, while Send decides about the next.
-	mu     sync.Mutex // guards what is below; not held while the body is read
-	read   bool       // somebody has read, or tried to
-	final  bool       // no further attempt follows
-	closed bool       // a transport has closed it
+	mu     lockorder.Mutex[lockorder.KeptBody] // guards what is below; not held while the body is read
+	read   bool                                // somebody has read, or tried to
+	final  bool                                // no further attempt follows
+	closed bool                                // a transport has closed it
 }
 
 // keepBody puts a keptBody in req.

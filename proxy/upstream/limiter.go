@@ -4,8 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
+
+	"cacheproxy/lockorder"
 )
 
 // Class says who is served first when the upstream has no place free: strictly the higher class, so that a request of a lower
@@ -45,11 +46,11 @@ var (
 type limiter struct {
 	waited func(time.Duration) // never nil
 
-	mu           sync.Mutex // guards everything below, and the fields of every waiter and slot
-	max          int        // places of this instance
-	own          int        // of which it has no more, however few instances there are
-	fleet        int        // places of all instances together; 0: they do not share
-	instances    int        // among which fleet is divided; at least 1
+	mu           lockorder.Mutex[lockorder.Limiter] // guards everything below, and the fields of every waiter and slot
+	max          int                                // places of this instance
+	own          int                                // of which it has no more, however few instances there are
+	fleet        int                                // places of all instances together; 0: they do not share
+	instances    int                                // among which fleet is divided; at least 1
 	maxQueue     int
 	maxStreams   int
 	queueTimeout time.Duration

@@ -17,16 +17,16 @@ import (
 
 // Defaults of Options.
 const (
-	DefaultTimeout      = 5 * time.Second
-	DefaultMaxInFlight  = 64
-	DefaultMaxQueue     = 256
-	DefaultQueueTimeout = time.Second
-	DefaultMaxStreams   = 1000
+	defaultTimeout      = 5 * time.Second
+	defaultMaxInFlight  = 64
+	defaultMaxQueue     = 256
+	defaultQueueTimeout = time.Second
+	defaultMaxStreams   = 1000
 	DefaultDialTimeout  = 3 * time.Second
-	DefaultReadTimeout  = time.Minute
+	defaultReadTimeout  = time.Minute
 
-	DefaultHealthInterval = 2 * time.Second
-	DefaultHealthTimeout  = time.Second
+	defaultHealthInterval = 2 * time.Second
+	defaultHealthTimeout  = time.Second
 )
 
 // Options describe one upstream. A zero field takes its default, except where it says otherwise.
@@ -123,15 +123,15 @@ func validateAddress(u *url.URL) error {
 }
 
 func (o Options) withDefaults() Options {
-	defaultTo(&o.Timeout, DefaultTimeout)
-	defaultTo(&o.MaxInFlight, DefaultMaxInFlight)
-	defaultTo(&o.MaxQueue, DefaultMaxQueue)
-	defaultTo(&o.QueueTimeout, DefaultQueueTimeout)
-	defaultTo(&o.MaxStreams, DefaultMaxStreams)
+	defaultTo(&o.Timeout, defaultTimeout)
+	defaultTo(&o.MaxInFlight, defaultMaxInFlight)
+	defaultTo(&o.MaxQueue, defaultMaxQueue)
+	defaultTo(&o.QueueTimeout, defaultQueueTimeout)
+	defaultTo(&o.MaxStreams, defaultMaxStreams)
 	defaultTo(&o.DialTimeout, min(DefaultDialTimeout, o.Timeout/2))
-	defaultTo(&o.ReadTimeout, DefaultReadTimeout)
-	defaultTo(&o.Health.Interval, DefaultHealthInterval)
-	defaultTo(&o.Health.Timeout, DefaultHealthTimeout)
+	defaultTo(&o.ReadTimeout, defaultReadTimeout)
+	defaultTo(&o.Health.Interval, defaultHealthInterval)
+	defaultTo(&o.Health.Timeout, defaultHealthTimeout)
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}

@@ -2,8 +2,9 @@ package upstream
 
 import (
 	"context"
-	"sync"
 	"time"
+
+	"cacheproxy/lockorder"
 )
 
 // stall ends a response whose body makes no progress. Its clock runs while a Read waits: a client that takes what came
@@ -15,7 +16,7 @@ type stall struct {
 
 	// The reader of the body begins and ends; the timer's goroutine expires, perhaps at the moment in which a read ends. Then
 	// reading says who was first.
-	mu      sync.Mutex // guards what is below
+	mu      lockorder.Mutex[lockorder.Stall] // guards what is below
 	timer   *time.Timer
 	reading bool
 	yielded bool // the client had its turn when the clock last ran out

@@ -6,7 +6,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
-	"sync"
+
+	"cacheproxy/lockorder"
 )
 
 // trip is one request's way through a transport: which connection it has, and whether anything was written there since. It
@@ -17,13 +18,13 @@ type trip struct {
 	cancel context.CancelCauseFunc // of the request on this trip
 
 	// The transport tells of its steps on goroutines of its own; Send asks what came of them.
-	mu     sync.Mutex   // guards what is below
-	conn   *countedConn // which the request has to itself; nil: none yet
-	before int64        // what was written to conn before the request had it
-	kept   bool         // conn had been used by others
-	heard  bool         // something came back
-	sent   bool         // on an earlier connection, or on one that is shared, where nobody can tell
-	barred bool         // the transport was about to send what was sent
+	mu     lockorder.Mutex[lockorder.Trip] // guards what is below
+	conn   *countedConn                    // which the request has to itself; nil: none yet
+	before int64                           // what was written to conn before the request had it
+	kept   bool                            // conn had been used by others
+	heard  bool                            // something came back
+	sent   bool                            // on an earlier connection, or on one that is shared, where nobody can tell
+	barred bool                            // the transport was about to send what was sent
 }
 
 // through sends req through t. The request's context is that of the response's body too.

@@ -5,8 +5,9 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"sync"
 	"time"
+
+	"cacheproxy/lockorder"
 )
 
 // wait bounds how long the upstream may keep a request waiting for its response header. The clock runs while it is the
@@ -19,7 +20,7 @@ type wait struct {
 	quiet   func() // called when the client says nothing for as long; nil: nothing
 
 	// The transport's goroutine pauses and resumes as it reads the client's body; the timer's expires; Send's ends.
-	mu    sync.Mutex // guards what is below
+	mu    lockorder.Mutex[lockorder.Wait] // guards what is below
 	timer *time.Timer
 	over  bool  // the header is there, or nobody waits for it any more
 	read  bool  // the client's next bytes are waited for

@@ -1,5 +1,5 @@
 // Package house holds the rules of this code base as tests: which package may import which, what the pure packages may
-// not do, how long files and functions may be, and a few habits. A rule that has to change is changed here, in the same
+// not do, how long files and functions may be, how many methods a type has, what packages export, and a few habits. A rule that has to change is changed here, in the same
 // commit as the code that needs it.
 package house
 
@@ -15,6 +15,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -38,6 +39,9 @@ var rules = []rule{
 	{"files are formatted", checkFormat},
 	{"rules that are cited are written down", checkCitations},
 	{"locks have an order", checkLocks},
+	{"exported names are used outside", checkExported},
+	{"types have few methods", checkMethods},
+	{"the status of an answer is set once", checkStatus},
 }
 
 func TestHouse(t *testing.T) {
@@ -48,6 +52,38 @@ func TestHouse(t *testing.T) {
 				t.Error(finding)
 			}
 		})
+	}
+}
+
+// Every exception is needed, and whatever the layers allow is used: the tables say what is, and grow narrower with the code.
+func TestExceptionsAreNeeded(t *testing.T) {
+	files := load(t)
+	findings := slices.Concat(staleMethods(files, manyMethods), staleExports(files, vocabularies, unusedYet), unusedLayers(files, layers))
+	for _, finding := range findings {
+		t.Error(finding)
+	}
+}
+
+// The floors are those that docs/architecture.md names, and what the layers allow goes down from one to the next.
+func TestFloors(t *testing.T) {
+	findRoot(t)
+	for _, finding := range upward(layers, floors) {
+		t.Error(finding)
+	}
+	text, err := os.ReadFile("../../docs/architecture.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var named []string
+	for _, floor := range floors {
+		var names []string
+		for _, folder := range floor {
+			names = append(names, "`"+path.Base(folder)+"`")
+		}
+		named = append(named, strings.Join(names, " and "))
+	}
+	if want := "From the ground up: " + strings.Join(named, ", ") + "."; !bytes.Contains(text, []byte(want)) {
+		t.Errorf("docs/architecture.md does not say %q", want)
 	}
 }
 

@@ -1,45 +1,57 @@
 package house
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 )
 
-// layers says which folders the files of a folder may import, the folders below each included. A folder may always
-// import what is below itself; the entry for the longest path holds. Tests are free to import any of these.
+// layers says which packages the code of a folder may import, each by its whole path; the entry for the longest path holds for the
+// folders below it, and a folder without one of its own may be imported by the code of its entry. A test may besides import what
+// these may in turn, and whatever is below test.
 var layers = map[string][]string{
-	"policy":             {},
-	"policy/httpcache":   {},
-	"invalidation":       {"policy"},
-	"invalidation/fleet": {"policy", "invalidation"},
-	"store":              {"policy", "invalidation"},
-	"store/coding":       {"policy"},
-	"observe":            {"policy"},
-	"proxy":              {"policy", "invalidation", "store", "observe"},
-	"proxy/fill":         {"policy", "invalidation", "store", "observe", "proxy/upstream"},
-	"proxy/upstream":     {"policy", "invalidation", "store", "observe"},
-	"proxy/pass":         {"policy", "proxy/upstream", "proxy/server"},
-	"proxy/server":       {"policy/httpcache"},
-	"admin":              {"policy", "invalidation"},
-	"leaderboard":        {"policy"},
-	"lockorder":          {},
-	"config":             {"policy", "invalidation", "store", "observe", "proxy", "admin", "leaderboard"},
-	"cmd":                {"policy", "invalidation", "proxy/upstream", "admin", "config"},
-	"test":               {"policy", "invalidation", "store", "observe", "proxy", "admin", "leaderboard", "config", "cmd/cacheproxy/demo"},
-
-	"cmd/cacheproxy/demo":   {},
-	"cmd/cacheproxy/valkey": {"invalidation", "store"},
-	"cmd/cacheproxy/instance": {
-		"policy", "invalidation", "store", "observe", "proxy", "admin", "leaderboard", "config", "cmd/cacheproxy/valkey",
+	"lockorder":           {},
+	"policy/httpcache":    {},
+	"policy":              {"policy/httpcache"},
+	"invalidation":        {"policy"},
+	"invalidation/fleet":  {"policy", "invalidation"},
+	"invalidation/valkey": {"policy", "invalidation", "invalidation/fleet"},
+	"store":               {"policy/httpcache", "policy", "invalidation"},
+	"store/coding":        {"policy/httpcache"},
+	"store/valkey": {
+		"policy/httpcache", "policy", "invalidation", "invalidation/fleet", "invalidation/valkey", "store", "store/coding",
 	},
+	"observe":        {"policy"},
+	"proxy/server":   {"policy/httpcache"},
+	"proxy/upstream": {"policy/httpcache", "policy"},
+	"proxy/fill": {
+		"policy/httpcache", "policy", "invalidation", "store", "store/coding", "observe", "proxy/upstream",
+	},
+	"proxy/pass": {"policy/httpcache", "proxy/server", "proxy/upstream"},
+	"proxy": {
+		"policy/httpcache", "policy", "invalidation", "store", "store/coding", "observe", "proxy/server", "proxy/upstream", "proxy/fill",
+		"proxy/pass",
+	},
+	"admin":                 {"policy/httpcache", "policy", "invalidation"},
+	"config":                {"policy/httpcache", "policy", "invalidation/valkey", "proxy/server", "proxy/upstream"},
+	"cmd/cacheproxy/demo":   {},
+	"cmd/cacheproxy/valkey": {"invalidation", "invalidation/valkey", "store", "store/valkey"},
+	"cmd/cacheproxy/instance": {
+		"policy", "invalidation", "invalidation/valkey", "store", "store/valkey", "observe", "proxy/server", "proxy/upstream", "proxy",
+		"admin", "config", "cmd/cacheproxy/valkey",
+	},
+	"cmd/cacheproxy": {
+		"policy/httpcache", "policy", "invalidation", "proxy/upstream", "admin", "config", "cmd/cacheproxy/demo", "cmd/cacheproxy/valkey",
+		"cmd/cacheproxy/instance",
+	},
+	"test": {"config", "cmd/cacheproxy/demo"},
 }
 
-// above are the folders that a folder may not import, code or test, although it could by what layers says: they lie below it
-// and stand above it, as the protocol of many instances does above the ledger of one.
-var above = map[string][]string{
-	"invalidation":       {"invalidation/fleet", "invalidation/valkey"},
-	"invalidation/fleet": {"invalidation/valkey"},
-	"admin":              {"invalidation/fleet", "invalidation/valkey"},
+// floors are those of docs/architecture.md, from the ground up. What is on one of them imports nothing of its own floor and none
+// above; what is on none stands beside.
+var floors = [][]string{
+	{"policy/httpcache"}, {"policy"}, {"invalidation"}, {"invalidation/fleet"}, {"store"}, {"proxy/upstream"}, {"proxy/fill", "proxy/pass"},
+	{"proxy"}, {"config"}, {"cmd/cacheproxy/instance"}, {"cmd/cacheproxy"},
 }
 
 func checkImports(files []*file) (findings []string) {
@@ -54,24 +66,27 @@ func checkImports(files []*file) (findings []string) {
 			if !ours || mayImport(f, layer, target) {
 				continue
 			}
-			findings = append(findings, f.at(spec.Pos(), "%s imports %s, and may import only [%s], none of [%s]: pass a value or a func in from above",
-				f.folder(), target, strings.Join(layers[layer], " "), strings.Join(above[f.folder()], " ")))
+			findings = append(findings, f.at(spec.Pos(), "%s imports %s, and may import only [%s]: pass a value or a func in from above",
+				f.folder(), target, strings.Join(layers[layer], " ")))
 		}
 	}
 	return findings
 }
 
 func mayImport(f *file, layer, target string) bool {
-	if slices.ContainsFunc(above[f.folder()], func(folder string) bool { return within(target, folder) }) {
-		return false
-	}
-	if target == "lockorder" && layer != "policy" {
-		return true // sync.Mutex by another name
-	}
-	if within(target, layer) || f.test() && !within(target, "cmd") {
+	switch {
+	case layerOf(target) == layer || slices.Contains(layers[layer], target):
 		return true
+	case target == "lockorder":
+		return !within(layer, "policy") // sync.Mutex by another name
+	default:
+		return f.test() && (within(target, "test") || inTurn(layer, target))
 	}
-	return slices.ContainsFunc(layers[layer], func(allowed string) bool { return within(target, allowed) })
+}
+
+// inTurn tells whether target is imported, by what the layers say, by something that the layer imports.
+func inTurn(layer, target string) bool {
+	return slices.ContainsFunc(layers[layer], func(between string) bool { return between == target || inTurn(between, target) })
 }
 
 // layerOf gives the entry of layers that holds for a folder; empty if none does.
@@ -86,6 +101,52 @@ func layerOf(folder string) (layer string) {
 
 func within(folder, parent string) bool {
 	return folder == parent || strings.HasPrefix(folder, parent+"/")
+}
+
+// unusedLayers finds what may be imported and is not. Below test, where there is little but tests, these count as code.
+func unusedLayers(files []*file, layers map[string][]string) (findings []string) {
+	used := map[string]bool{}
+	for _, f := range files {
+		layer := layerOf(f.folder())
+		if f.test() && layer != "test" {
+			continue
+		}
+		used[layer] = true
+		for _, imported := range f.imports {
+			used[layer+" imports "+strings.TrimPrefix(imported, module+"/")] = true
+		}
+	}
+	for layer, allowed := range layers {
+		if !used[layer] {
+			findings = append(findings, fmt.Sprintf("%s has no code: take it out of the layers", layer))
+			continue
+		}
+		for _, target := range allowed {
+			if !used[layer+" imports "+target] {
+				findings = append(findings, fmt.Sprintf("%s may import %s, and does not: take it out of the layers", layer, target))
+			}
+		}
+	}
+	return findings
+}
+
+// upward finds imports that the layers allow and that do not go down from floor to floor.
+func upward(layers map[string][]string, floors [][]string) (findings []string) {
+	height := map[string]int{}
+	for i, floor := range floors {
+		for _, folder := range floor {
+			height[folder] = i
+		}
+	}
+	for layer, allowed := range layers {
+		own, placed := height[layer]
+		for _, target := range allowed {
+			if h, ok := height[target]; ok && placed && h >= own {
+				findings = append(findings, fmt.Sprintf("%s may import %s, which is on no floor below it", layer, target))
+			}
+		}
+	}
+	return findings
 }
 
 // library is code of others that only some files may see.

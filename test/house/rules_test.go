@@ -1,6 +1,7 @@
 package house
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -9,6 +10,15 @@ import (
 
 // documented is a package clause as the rules want it.
 const documented = "// Package p is a sample.\npackage p\n"
+
+// manyMethodsOf is a file with a type that has n methods, every other of them on the pointer.
+func manyMethodsOf(receiver string, n int) string {
+	source := documented
+	for i := range n {
+		source += fmt.Sprintf("\nfunc (%s%s) m%d() {}\n", []string{"", "*"}[i%2], receiver, i)
+	}
+	return source
+}
 
 // Every rule breaks on code that breaks it, and on nothing beside.
 func TestRulesCatch(t *testing.T) {
@@ -56,7 +66,6 @@ func TestRulesCatch(t *testing.T) {
 		{"admin sees not the proxy", "imports run one way", "admin/x.go", imports(module + "/proxy")},
 		{"admin sees invalidation", "", "admin/x.go", imports(module + "/invalidation")},
 		{"admin sees not how instances share", "imports run one way", "admin/x.go", imports(module + "/invalidation/fleet")},
-		{"leaderboard sees only policy", "imports run one way", "leaderboard/x.go", imports(module + "/store")},
 		{"config sees options", "", "config/x.go", imports(module + "/proxy/upstream")},
 		{"config does not see cmd", "imports run one way", "config/x.go", imports(module + "/cmd/cacheproxy")},
 		{"a test sees the sample shop", "", "test/x/x_test.go", imports(module + "/cmd/cacheproxy/demo")},
@@ -75,7 +84,15 @@ func TestRulesCatch(t *testing.T) {
 		{"a look at the server runs nothing", "imports run one way", "cmd/cacheproxy/valkey/x.go", imports(module + "/cmd/cacheproxy/instance")},
 		{"cmd does not see test", "imports run one way", "cmd/cacheproxy/x.go", imports(module + "/test/servers")},
 		{"a test sees test", "", "store/x_test.go", imports(module + "/test/servers")},
-		{"test sees the packages", "", "test/system/bench/x.go", imports(module + "/proxy")},
+		{"a test program sees the sample shop", "", "test/system/bench/x.go", imports(module + "/cmd/cacheproxy/demo")},
+		{"a test program takes no product apart", "imports run one way", "test/system/bench/x.go", imports(module + "/proxy")},
+		{"a test sees what the code below sees", "", "config/x_test.go", imports(module + "/invalidation")},
+		{"a test sees nothing beside", "imports run one way", "config/x_test.go", imports(module + "/proxy/fill")},
+		{"a folder below sees what the one above may", "", "config/x/x.go", imports(module + "/policy")},
+		{"a folder is seen from the one above", "", "config/x.go", imports(module + "/config/x")},
+		{"what is seen is named", "imports run one way", "config/x.go", imports(module + "/invalidation")},
+		{"the proxy's parent sees not how instances share", "imports run one way", "proxy/x.go", imports(module + "/invalidation/fleet")},
+		{"admin sees no server", "imports run one way", "admin/x.go", imports(module + "/invalidation/valkey")},
 		{"a folder without a layer", "imports run one way", "util/x.go", documented},
 		{"a name that only begins alike", "imports run one way", "store/x.go", imports(module + "/policyx")},
 
@@ -134,6 +151,30 @@ func TestRulesCatch(t *testing.T) {
 		{"no package comment", "packages are documented", "store/x.go", "package store\n"},
 		{"package comment only in a test", "", "test/x/x_test.go", documented},
 
+		{"as many methods as may be", "", "store/x.go", manyMethodsOf("t", maxMethods)},
+		{"a method more", "types have few methods", "store/x.go", manyMethodsOf("t", maxMethods+1)},
+		{"a method more on a value and a generic type", "types have few methods", "store/x.go", manyMethodsOf("t[K]", maxMethods+1)},
+		{"methods of a type of the tests", "", "store/x_test.go", manyMethodsOf("t", maxMethods+1)},
+		{"a type that is to be divided", "", "config/x.go", manyMethodsOf("loader", maxMethods+1)},
+		{"its name in another package", "types have few methods", "store/x.go", manyMethodsOf("loader", maxMethods+1)},
+
+		{"the status of an answer is settled", "", "proxy/delivery.go", documented + "\nfunc (d *delivery) settle(s int) { d.status = s }\n"},
+		{"it is corrected", "", "proxy/delivery.go", documented + "\nfunc (d *delivery) broke(why int) { d.status.Reason = why }\n"},
+		{"it is set elsewhere", "the status of an answer is set once", "proxy/delivery.go", documented + "\nfunc (d *delivery) abort(s int) { d.status = s }\n"},
+		{"it is set in another file", "the status of an answer is set once", "proxy/x.go", documented + "\nfunc (d *delivery) settle(s int) { d.status = s }\n"},
+		{"it is set by another type", "the status of an answer is set once", "proxy/delivery.go", documented + "\nfunc (d *exchange) settle(s int) { d.status = s }\n"},
+		{"a part of it is set", "the status of an answer is set once", "proxy/x.go", documented + "\nfunc f(ex *exchange) { ex.delivery.status.Age++ }\n"},
+		{"it is set among others", "the status of an answer is set once", "proxy/x.go", documented + "\nfunc f(ex *exchange) { _, ex.status = g() }\n"},
+		{"it is handed out", "the status of an answer is set once", "proxy/x.go", documented + "\nfunc f(ex *exchange) { g(&ex.status) }\n"},
+		{"it is set from the beginning", "the status of an answer is set once", "proxy/x.go", documented + "\nfunc f(s int) *delivery { return &delivery{status: s} }\n"},
+		{"it is read", "", "proxy/x.go", documented + "\nfunc f(ex *exchange) int { status := ex.status; status.Age = 1; return status.Age }\n"},
+		{"another package's", "", "proxy/fill/x.go", documented + "\nfunc f(d *delivery) { d.status = 1 }\n"},
+		{"a test sets it", "", "proxy/x_test.go", documented + "\nfunc f(d *delivery) { d.status = 1 }\n"},
+
+		{"a lock of the proxy without an order", "locks have an order", "proxy/fill/x.go", documented + "\nimport \"sync\"\n\nvar mu sync.Mutex\n"},
+		{"a lock of the operator's listener", "locks have an order", "admin/x.go", documented + "\nimport \"sync\"\n\nvar mu sync.Mutex\n"},
+		{"a lock of the sample shop", "", "cmd/cacheproxy/demo/x.go", documented + "\nimport \"sync\"\n\nvar mu sync.Mutex\n"},
+
 		{"a test sleeps", "tests do not sleep", "store/x_test.go", documented + "\nimport \"time\"\n\nfunc f() { time.Sleep(1) }\n"},
 		{"a test sleeps in a bubble", "", "store/x_test.go", documented +
 			"\nimport (\n\t\"testing/synctest\"\n\t\"time\"\n)\n\nfunc f() { synctest.Test(nil, func() { time.Sleep(1) }) }\n"},
@@ -174,6 +215,142 @@ func TestPackageDocOfFolder(t *testing.T) {
 		}
 		if got := checkPackageDoc([]*file{bare, other}); len(got) != want {
 			t.Errorf("beside %s: findings %q, want %d", path, got, want)
+		}
+	}
+}
+
+// parseAll parses files by their paths.
+func parseAll(t *testing.T, sources map[string]string) (files []*file) {
+	t.Helper()
+	for _, path := range slices.Sorted(maps.Keys(sources)) {
+		f, err := parse(path, []byte(sources[path]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, f)
+	}
+	return files
+}
+
+// An exported name has to be used by code outside its package, or be said by one that is.
+func TestExportedNames(t *testing.T) {
+	findRoot(t)
+	const (
+		own   = "package store\n\n"
+		other = "package proxy\n\nimport \"MODULE/store\"\n\n"
+	)
+	for _, c := range []struct {
+		name    string
+		own     string // what a package has
+		path    string // of a file that may use it; empty: none
+		source  string
+		unused  []string // names
+		ofTests bool     // the package has them in a test
+	}{
+		{name: "a func", own: "func F() {}", unused: []string{"F"}},
+		{name: "names of all sorts", own: "type T int\n\nconst A, b = 1, 2\n\nvar V, w T\n\nfunc (T) M() {}", unused: []string{"T", "A", "V", "M"}},
+		{name: "a small one", own: "func f() {}"},
+		{name: "of a test", own: "func F() {}", ofTests: true},
+		{name: "used by code", own: "func F() {}", path: "proxy/x.go", source: other + "var _ = store.F"},
+		{name: "used under another name", own: "func F() {}", path: "proxy/x.go", source: "package proxy\n\nimport s \"MODULE/store\"\n\nvar _ = s.F"},
+		{name: "used by a test of another package", own: "func F() {}", path: "proxy/x_test.go", source: other + "var _ = store.F"},
+		{name: "used by a program of the tests", own: "func F() {}", path: "test/x/x.go", source: other + "var _ = store.F"},
+		{name: "used by its own tests", own: "func F() {}", path: "store/x_test.go", source: "package store_test\n\nimport \"MODULE/store\"\n\nvar _ = store.F", unused: []string{"F"}},
+		{name: "used by its own package", own: "func F() {}", path: "store/y.go", source: own + "var _ = F", unused: []string{"F"}},
+		{name: "of another package by the same name", own: "func F() {}", path: "proxy/x.go", source: "package proxy\n\nimport \"MODULE/policy/store\"\n\nvar _ = store.F", unused: []string{"F"}},
+		{name: "a field by the same name", own: "func F() {}", path: "proxy/x.go", source: other + "var _ = store.x.F", unused: []string{"F"}},
+		{name: "a method that is called", own: "func New() *T { return nil }\n\ntype T int\n\nfunc (*T) M() {}", path: "proxy/x.go", source: other + "func f() { store.New().M() }"},
+		{name: "a method that is not", own: "func New() *T { return nil }\n\ntype T int\n\nfunc (*T) M() {}", path: "proxy/x.go", source: other + "var _ = store.New", unused: []string{"M"}},
+		{name: "a method of a library's interface", own: "type T int\n\nfunc (T) String() string { return \"\" }", path: "proxy/x.go", source: other + "var _ store.T"},
+		{name: "a method of a small type", own: "type t int\n\nfunc (t) M() {}"},
+		{name: "a type that a field says", own: "type T struct{ Of []U }\n\ntype U int", path: "proxy/x.go", source: other + "var _ store.T"},
+		{name: "a type that a small field says", own: "type T struct{ of U }\n\ntype U int", path: "proxy/x.go", source: other + "var _ store.T", unused: []string{"U"}},
+		{name: "a type by the name of a field", own: "type T struct{ U int }\n\ntype U int", path: "proxy/x.go", source: other + "var _ store.T", unused: []string{"U"}},
+		{name: "a type that a bound says", own: "type T[C U] int\n\ntype U any", path: "proxy/x.go", source: other + "var _ store.T[int]"},
+		{name: "a type that only what is unused says", own: "func F() T { return 0 }\n\ntype T int", unused: []string{"F", "T"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			path := "store/x.go"
+			if c.ofTests {
+				path = "store/w_test.go"
+			}
+			sources := map[string]string{path: own + c.own}
+			if c.path != "" {
+				sources[c.path] = strings.ReplaceAll(c.source, "MODULE", module)
+			}
+			findings := checkExported(parseAll(t, sources))
+			for _, name := range c.unused {
+				if !slices.ContainsFunc(findings, func(f string) bool { return strings.Contains(f, ": "+name+" is exported") }) {
+					t.Errorf("nothing about %s in %q", name, findings)
+				}
+			}
+			if len(findings) != len(c.unused) {
+				t.Errorf("findings %q, want %d", findings, len(c.unused))
+			}
+		})
+	}
+}
+
+// exporting is a package with n exported names, methods apart, and another that uses them.
+func exporting(t *testing.T, folder string, n int) []*file {
+	own, other := "package p\n\ntype T int\n\nfunc (T) String() string { return \"\" }\n", fmt.Sprintf("package q\n\nimport p %q\n\nvar _ p.T\n", module+"/"+folder)
+	for i := range n - 1 {
+		own += fmt.Sprintf("\nconst C%d = 0\n", i)
+		other += fmt.Sprintf("\nvar _ = p.C%d\n", i)
+	}
+	return parseAll(t, map[string]string{folder + "/x.go": own, "cmd/x.go": other})
+}
+
+// A package exports few names, or as many as the list says, which has no larger number than it needs.
+func TestVocabularies(t *testing.T) {
+	findRoot(t)
+	for folder, most := range map[string]int{"store": maxExported, "policy": vocabularies["policy"].names} {
+		if got := checkExported(exporting(t, folder, most)); len(got) != 0 {
+			t.Errorf("%s: findings %q, want none", folder, got)
+		}
+		if got := checkExported(exporting(t, folder, most+1)); len(got) != 1 {
+			t.Errorf("%s, one more: findings %q, want one", folder, got)
+		}
+	}
+	for names, want := range map[int]int{maxExported: 1, 79: 1, 80: 0} {
+		if got := staleExports(exporting(t, "store", names), map[string]vocabulary{"store": {names: 80}}, nil); len(got) != want {
+			t.Errorf("list with 80, %d names: findings %q, want %d", names, got, want)
+		}
+	}
+	for source, want := range map[string]int{"func F() {}": 0, "func f() {}": 1} {
+		if got := staleExports(parseAll(t, map[string]string{"store/x.go": "package store\n\n" + source}), nil, []string{"store.F"}); len(got) != want {
+			t.Errorf("exception for F with %q: findings %q, want %d", source, got, want)
+		}
+	}
+}
+
+// An exception for a type with many methods goes when the type has few, or is gone.
+func TestStaleMethods(t *testing.T) {
+	for n, want := range map[int]int{0: 1, maxMethods: 1, maxMethods + 1: 0} {
+		if got := staleMethods(parseAll(t, map[string]string{"store/x.go": manyMethodsOf("t", n)}), []string{"store.t"}); len(got) != want {
+			t.Errorf("%d methods: findings %q, want %d", n, got, want)
+		}
+	}
+}
+
+// What the layers allow is used, and goes down from floor to floor.
+func TestLayersAreNarrow(t *testing.T) {
+	findRoot(t)
+	allowed := map[string][]string{"store": {"policy"}}
+	for source, want := range map[string]int{
+		"store/x.go":      0,
+		"store/x_test.go": 1,
+		"proxy/x.go":      1,
+	} {
+		files := parseAll(t, map[string]string{source: "package p\n\nimport _ \"" + module + "/policy\"\n"})
+		if got := unusedLayers(files, allowed); len(got) != want {
+			t.Errorf("%s: findings %q, want %d", source, got, want)
+		}
+	}
+	floors := [][]string{{"policy"}, {"store", "observe"}, {"proxy"}}
+	for target, want := range map[string]int{"policy": 0, "store": 1, "observe": 1, "proxy": 1, "lockorder": 0} {
+		if got := upward(map[string][]string{"store": {target}}, floors); len(got) != want {
+			t.Errorf("store to %s: findings %q, want %d", target, got, want)
 		}
 	}
 }
