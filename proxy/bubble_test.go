@@ -96,6 +96,8 @@ func inBubble(t *testing.T, backend http.HandlerFunc, o rigOptions, route *polic
 		ctx, stop := context.WithCancel(context.Background())
 		running.Go(func() { _ = local.Run(ctx) })
 		var ends []func()
+		var stores []*store.Store
+		made := copiesMade.count()
 		b.another = func() *bubble {
 			next := *b
 			next.metrics = observe.NewMetrics("test")
@@ -104,6 +106,7 @@ func inBubble(t *testing.T, backend http.HandlerFunc, o rigOptions, route *polic
 			next.start(config, o)
 			running.Go(func() { _ = next.proxy.Run(ctx) })
 			ends = append(ends, next.proxy.Close, shop.CloseIdle)
+			stores = append(stores, next.store)
 			return &next
 		}
 		t.Cleanup(func() {
@@ -113,6 +116,9 @@ func inBubble(t *testing.T, backend http.HandlerFunc, o rigOptions, route *polic
 			}
 			server.Close()
 			running.Wait()
+			synctest.Wait() // for clients that the test has left
+			empty(o.below)
+			wantAllFree(t, made, stores...)
 		})
 		f(b.another())
 	})
@@ -156,6 +162,7 @@ func (b *bubble) planned(method, target string, header ...string) *request {
 		b.t.Fatal(refused.text)
 	}
 	rq.plan()
+	b.t.Cleanup(rq.held.release)
 	return rq
 }
 

@@ -364,6 +364,7 @@ func (b *bubble) failures(t *testing.T) uint32 {
 	if found.Copy == nil {
 		t.Fatal("no copy")
 	}
+	defer found.Release()
 	return found.Copy.Use.Failures.Load()
 }
 
@@ -382,17 +383,10 @@ func TestRequestJoinsARenewalThatIsLeft(t *testing.T) {
 		all[0].do("GET", "/a") // renews it
 		synctest.Wait()
 		all[1].store.Memory().Delete(onlyKey(t, &c.shelf))
-		c.forget()
+		c.empty()
 		all[1].do("GET", "/a").want(t, "without a copy of its own", 200, "2", "hit")
 		if n := asked.Load(); n != 2 {
 			t.Errorf("the origin was asked %d times", n)
 		}
 	})
-}
-
-// forget empties the tier.
-func (c *copies) forget() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	clear(c.items)
 }

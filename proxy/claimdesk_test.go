@@ -122,6 +122,7 @@ func (c *copies) Get(ctx context.Context, key string) (store.Item, error) {
 		own := held.WithHeader(held.Header())
 		own.Life, own.Members = held.Life, held.Members
 		own.Stamp.Set(held.Stamp.Token())
+		held.Release()
 		return own, err
 	}
 	return item, err

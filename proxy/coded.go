@@ -36,7 +36,7 @@ func (d *delivery) deliverCoded(c *store.Copy) error {
 	switch {
 	case d.rq.r.Method == http.MethodHead:
 	case asHeld:
-		_, _ = d.w.Write(c.Body) // a client that has left; nothing more to do for it
+		_, _ = d.w.Write(c.Body()) // a client that has left; nothing more to do for it
 	default:
 		return d.unpack(c)
 	}
@@ -46,7 +46,7 @@ func (d *delivery) deliverCoded(c *store.Copy) error {
 // deliverCodedRanges answers with ranges of what the origin sent, which is what a Range selects from here. Unpacking all of
 // it is bounded by max_object.
 func (d *delivery) deliverCodedRanges(c *store.Copy) bool {
-	plain, err := coding.Decode(c.Coding(), c.Body, c.Length())
+	plain, err := coding.Decode(c.Coding(), c.Body(), c.Length())
 	if err != nil {
 		return false // the whole fails in the same way, and is reported
 	}
@@ -56,7 +56,7 @@ func (d *delivery) deliverCodedRanges(c *store.Copy) bool {
 // unpack sends the body of a copy without the coding that it is held in. The error is one of the copy, not of the client.
 func (d *delivery) unpack(c *store.Copy) error {
 	w := &clientWriter{to: &d.w}
-	err := coding.Stream(w, c.Coding(), c.Body, c.Length())
+	err := coding.Stream(w, c.Coding(), c.Body(), c.Length())
 	if err == nil || w.gone {
 		return nil // a client that has left; nothing more to do for it
 	}

@@ -41,7 +41,7 @@ func (o *observation) tell() {
 	attrs := []slog.Attr{
 		slog.String("route", ex.route.Name), slog.String("method", ex.r.Method), slog.String("host", ex.target.Host), slog.String("path", ex.target.Path),
 		slog.String("copy_age", c.Life.Age(ex.start).Round(time.Millisecond).String()),
-		slog.Int("copy_status", c.Status), slog.Int("status", o.code), slog.Int("copy_bytes", len(c.Body)),
+		slog.Int("copy_status", c.Status), slog.Int("status", o.code), slog.Int("copy_bytes", len(c.Body())),
 	}
 	if name := ex.name(); name != "" {
 		attrs = append(attrs, slog.String("key", name))
@@ -76,10 +76,10 @@ func (b *capture) differs(c *store.Copy, status int) []slog.Attr {
 		slog.Int("bytes", len(b.data)), slog.String("copy_digest", digest(c.Digest)), slog.String("digest", digest(store.Digest(status, b.data))),
 	}
 	at := 0
-	for at < len(c.Body) && at < len(b.data) && c.Body[at] == b.data[at] {
+	for at < len(c.Body()) && at < len(b.data) && c.Body()[at] == b.data[at] {
 		at++
 	}
-	if at < len(c.Body) || at < len(b.data) {
+	if at < len(c.Body()) || at < len(b.data) {
 		attrs = append(attrs, slog.Int("first_difference_at", at))
 	}
 	return attrs

@@ -82,6 +82,7 @@ func (p *Proxy) Explain(method, rawURL string, header http.Header) (*Explanation
 		},
 		cfg: p.config(), start: time.Now(),
 	}
+	defer rq.held.release()
 	delete(rq.r.Header, "Host")
 	refused := rq.resolve(scheme)
 	rq.lease = rq.route.leaseState(p.lease, rq.start)
@@ -134,6 +135,7 @@ func (p *Proxy) explanation(rq *request, d *decision) *Explanation {
 	}
 	e.Forwards, e.NotStored = slices.Sorted(maps.Keys(rq.selection(rq.selecting(found)))), found.Why.String()
 	if parts := p.store.LookupParts(string(rq.key), rq.selection(rq.selecting(found))); parts != nil {
+		rq.held.keep(parts.Of)
 		for _, s := range parts.Have() {
 			e.Parts = append(e.Parts, httpcache.PartOf{Span: s, Size: parts.Size}.String())
 		}
@@ -188,7 +190,7 @@ func (p *Proxy) describe(c *store.Copy, now time.Time) *Copy {
 		Hits: c.Use.Hits.Load(), Vary: c.Vary, ETag: c.Get("Etag"), ContentType: c.Get("Content-Type"),
 	}
 	if coding := c.Coding(); coding != httpcache.Identity {
-		d.Held = fmt.Sprintf("%s, %d bytes", coding, len(c.Body))
+		d.Held = fmt.Sprintf("%s, %d bytes", coding, len(c.Body()))
 	}
 	if w := c.Life.StaleWhileRevalidate; w > 0 {
 		d.StaleWhile = w.String()

@@ -25,8 +25,8 @@ type candidate struct {
 	unusable *store.Copy
 }
 
-// find looks for the copy of this request and says what it may be used for. It changes nothing. The key of what it found may
-// lie in the buffer of the request.
+// find looks for the copy of this request and says what it may be used for. It changes nothing but what the request holds. The key
+// of what it found may lie in the buffer of the request.
 //
 // Two kinds of facts are kept apart. Which copy it is, and whether that may answer requests of this kind, follow from the stored
 // header and the configuration. Whether it may now follows from the ledger and the clock, in Usable.
@@ -71,16 +71,18 @@ func (p *Proxy) discard(c candidate) {
 	}
 }
 
-// selected is the copy that is stored for a request like this one.
+// selected is the copy that is stored for a request like this one, which holds it.
 func (p *Proxy) selected(rq *request, now time.Time) store.Found {
 	key, unlisted := unsafe.String(unsafe.SliceData(rq.key), len(rq.key)), rq.route.SelectingUnlisted()
 	found := p.store.Lookup(key, rq.r.Header, now, unlisted...)
+	rq.held.keep(found.Copy)
 	if found.Copy != nil || found.Variants == nil {
 		return found
 	}
 	// None, perhaps because of a field that no fill forwards, which cannot have selected anything.
 	names := found.Variants.Names()
 	found = p.store.Lookup(key, rq.selection(names), now, unlisted...)
+	rq.held.keep(found.Copy)
 	if found.Copy != nil && !selectedBy(found.Copy, names) {
 		found.Copy = nil
 	}
@@ -120,6 +122,7 @@ func (p *Proxy) anyOrigin(rq *request, now time.Time) (candidate, bool) {
 		return candidate{}, false
 	}
 	found := p.store.Lookup(string(rq.appendKey(nil, header)), header, now, rq.route.SelectingUnlisted()...)
+	rq.held.keep(found.Copy)
 	if found.Copy == nil || !httpcache.AnyOrigin(found.Copy.Header()) {
 		return candidate{}, false
 	}
@@ -134,6 +137,7 @@ func (p *Proxy) searched(rq *request, now time.Time) (candidate, bool) {
 	}
 	var known []invalidation.ID
 	for found := range p.store.Aliases(rq.route.PathKey(rq.target, rq.r.Header), rq.query, rq.r.Header, now) {
+		rq.held.keep(found.Copy)
 		c, ok := p.fresh(rq, found, now)
 		if !ok {
 			continue

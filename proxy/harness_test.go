@@ -54,6 +54,7 @@ type rigOptions struct {
 // newRig starts a proxy with these routes before an origin.
 func newRig(t testing.TB, backend http.HandlerFunc, o rigOptions, routes ...*policy.Route) *rig {
 	t.Helper()
+	made := copiesMade.count()
 	r := &rig{t: t, ledger: invalidation.NewLedger(), metrics: observe.NewMetrics("test")}
 	r.back = httptest.NewServer(backend)
 	t.Cleanup(r.back.Close)
@@ -105,6 +106,8 @@ func newRig(t testing.TB, backend http.HandlerFunc, o rigOptions, routes ...*pol
 		<-done
 		<-done
 		r.proxy.Close()
+		empty(o.below)
+		wantAllFree(t, made, r.store)
 	})
 	return r
 }

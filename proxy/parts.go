@@ -22,6 +22,7 @@ func (p *Proxy) fromParts(rq *request, found candidate, now time.Time) (answer p
 	if parts == nil {
 		return partsAnswer{}, false
 	}
+	rq.held.keep(parts.Of)
 	of := candidate{Found: store.Found{Copy: parts.Of}}
 	rq.judge(&of, p.ledger, now)
 	header := parts.Of.Header()

@@ -29,7 +29,7 @@ func (s *shelf) Get(_ context.Context, key string) (store.Item, error) {
 	if s.fails {
 		return nil, errors.New("the shelf is gone")
 	}
-	return s.items[key], nil
+	return hold(s.items[key]), nil
 }
 
 func (s *shelf) Down() bool { return false }
@@ -43,8 +43,19 @@ func (s *shelf) Put(_ context.Context, key string, item store.Item) error {
 	if s.items == nil {
 		s.items = make(map[string]store.Item)
 	}
-	s.items[key] = item
+	release(s.items[key])
+	s.items[key] = hold(item)
 	return nil
+}
+
+// empty lets go of everything.
+func (s *shelf) empty() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, item := range s.items {
+		release(item)
+	}
+	clear(s.items)
 }
 
 func (s *shelf) read() int {

@@ -43,6 +43,8 @@ type request struct {
 	directives httpcache.RequestDirectives // Cache-Control of the client, where the route heeds it
 	personal   bool                        // with credentials, on a route that does not share what they get
 
+	held handles // the copies that were found for it
+
 	// What a shared fetch has shown that was not for this request.
 
 	attempts int           // how many there were

@@ -16,9 +16,9 @@ type coded struct {
 }
 
 // NewCoded seals a response whose body is held in a coding. header is that of the plain body, and so is the copy's digest.
-// None of the arguments is used afterwards by the caller but plain, of which nothing is kept.
+// None of the arguments is used afterwards by the caller but plain, of which nothing is kept. The caller has a reference to the copy.
 func NewCoded(status int, header http.Header, plain []byte, coding httpcache.Coding, body []byte) *Copy {
-	c := &Copy{Status: status, Body: body, Digest: digest(status, plain), coded: &coded{coding: coding, length: len(plain)}}
+	c := (&Copy{Status: status, Digest: digest(status, plain), coded: &coded{coding: coding, length: len(plain)}}).make(body)
 	c.setHeader(header)
 	c.coded.describe(c)
 	return c
@@ -26,10 +26,10 @@ func NewCoded(status int, header http.Header, plain []byte, coding httpcache.Cod
 
 // describe writes the lines for the header and body of c.
 func (d *coded) describe(c *Copy) {
-	d.lines = [3]string{d.coding.String(), strconv.Itoa(len(c.Body)), httpcache.WeakETag(c.Values("Etag"))}
+	d.lines = [3]string{d.coding.String(), strconv.Itoa(len(c.body)), httpcache.WeakETag(c.Values("Etag"))}
 }
 
-// Coding is the coding that Body is held in and the header says nothing of; Identity: none.
+// Coding is the coding that the body is held in and the header says nothing of; Identity: none.
 func (c *Copy) Coding() httpcache.Coding {
 	if c.coded == nil {
 		return httpcache.Identity
@@ -40,7 +40,7 @@ func (c *Copy) Coding() httpcache.Coding {
 // Length is the length of the body without the coding that it is held in.
 func (c *Copy) Length() int {
 	if c.coded == nil {
-		return len(c.Body)
+		return len(c.body)
 	}
 	return c.coded.length
 }

@@ -14,15 +14,13 @@ import (
 	"github.com/cespare/xxhash/v2"
 )
 
-// Copy is a stored response. Its fields must not be changed once it was handed to a Store; it is then safe for concurrent
-// use.
+// Copy is a stored response, and a handle to the bytes of its body: see the package's contract on references. Its fields must not be
+// changed once it was handed to a Store; it is then safe for concurrent use.
 type Copy struct {
 	Status int
 	// Head is the header section ready to write: "Name: value\r\n" for each field line, in canonical case and sorted
 	// by name, without those that differ from answer to answer (Age, Cache-Status, Connection).
 	Head string
-	// Body is the response's, unless Coding says that it is held in another form than the header describes.
-	Body []byte
 	Life httpcache.Lifetime
 	// Vary names the request header fields that selected this copy, canonical and sorted.
 	Vary    []string
@@ -34,10 +32,23 @@ type Copy struct {
 	// which the copy is handed to a Store, and is read without a lock. Stamp alone moves on, by itself.
 	Use Use
 
+	// references counts those who may read the body: everybody who has taken one, and every key under which the copy is stored. It
+	// stands beside Use, which a hit writes to as well.
+	references atomic.Int32
+
+	body   []byte
+	with   *sharers // the copies that have the same body
 	fields []field
 	values []string
-	coded  *coded // nil: Body is as it came
+	coded  *coded // nil: the body is as it came
 }
+
+// sharers counts the copies of one body that are not free. A hit does not touch it.
+type sharers struct{ atomic.Int32 }
+
+// Body is the response's, unless Coding says that it is held in another form than the header describes. The caller must have a
+// reference to the copy, may read the bytes until that is given back, and must not write to them.
+func (c *Copy) Body() []byte { return c.body }
 
 // Use is what happens to a copy while it is stored.
 type Use struct {
@@ -55,17 +66,18 @@ type field struct {
 	first, last int // in values
 }
 
-// NewCopy seals a response: header is what policy keeps of the origin's, and neither it nor body is used afterwards by
-// the caller.
+// NewCopy seals a response: header is what policy keeps of the origin's, and neither it nor body is written to afterwards by the
+// caller, who has a reference to the copy.
 func NewCopy(status int, header http.Header, body []byte) *Copy {
-	c := &Copy{Status: status, Body: slices.Clip(body), Digest: digest(status, body)}
+	c := &Copy{Status: status, Digest: digest(status, body)}
 	c.setHeader(header)
-	return c
+	return c.make(slices.Clip(body))
 }
 
-// WithHeader makes a copy of the same body with another header section, as after a 304 (RFC 9111 §4.3.4).
+// WithHeader makes a copy of the same body with another header section, as after a 304 (RFC 9111 §4.3.4). The caller must have a
+// reference to the first, and has one to the second.
 func (c *Copy) WithHeader(header http.Header) *Copy {
-	n := &Copy{Status: c.Status, Body: c.Body, Digest: c.Digest, Vary: c.Vary}
+	n := (&Copy{Status: c.Status, Digest: c.Digest, Vary: c.Vary}).share(c)
 	n.setHeader(header)
 	if c.coded != nil {
 		n.coded = &coded{coding: c.coded.coding, length: c.coded.length}
@@ -202,7 +214,7 @@ func allocated(n int) int {
 }
 
 func (c *Copy) cost() int {
-	n := copyOverhead + len(c.Head) + allocated(cap(c.Body)) + 8*cap(c.Members) + 16*cap(c.values) + 32*cap(c.fields) + c.coded.cost()
+	n := copyOverhead + len(c.Head) + allocated(cap(c.body)) + 8*cap(c.Members) + 16*cap(c.values) + 32*cap(c.fields) + c.coded.cost()
 	for _, v := range c.Vary {
 		n += 16 + len(v)
 	}

@@ -111,7 +111,7 @@ func TestWithHeader(t *testing.T) {
 	if n.Head != "Etag: \"def\"\r\n" || n.Status != 200 || n.Digest != c.Digest || n.Vary[0] != "Accept" {
 		t.Errorf("%+v", n)
 	}
-	if unsafe.SliceData(n.Body) != unsafe.SliceData(c.Body) {
+	if unsafe.SliceData(n.Body()) != unsafe.SliceData(c.Body()) {
 		t.Error("the body was copied")
 	}
 	if c.Get("Etag") != `"abc"` || n.Use.Hits.Load() != 0 {
@@ -127,9 +127,9 @@ func TestDigest(t *testing.T) {
 	if c.Digest == Digest(404, []byte("body")) || c.Digest == Digest(200, []byte("bodY")) {
 		t.Error("Digest does not tell answers apart")
 	}
-	if spare := NewCopy(200, nil, append(make([]byte, 0, 100), "body"...)); cap(spare.Body) != 4 {
+	if spare := NewCopy(200, nil, append(make([]byte, 0, 100), "body"...)); cap(spare.Body()) != 4 {
 		t.Error("appending to a body would write into the copy's array")
-	} else if !bytes.Equal(spare.Body, c.Body) {
+	} else if !bytes.Equal(spare.Body(), c.Body()) {
 		t.Error("the body changed")
 	}
 }

@@ -2,6 +2,7 @@ package store
 
 import (
 	"math"
+	"runtime"
 	"sync/atomic"
 
 	"github.com/maypok86/otter/v2"
@@ -25,10 +26,13 @@ func NewMemory(maximum int64) *Memory {
 		Weigher: func(key string, item Item) uint32 {
 			return uint32(min(uint64(len(key)+item.cost()), math.MaxUint32))
 		},
-		OnDeletion: func(e otter.DeletionEvent[string, Item]) {
+		// It is called for whatever leaves its place: evicted, deleted, or replaced, by itself too. The atomic one is called before
+		// others see the change, so that what has left is free when Delete or Update return.
+		OnAtomicDeletion: func(e otter.DeletionEvent[string, Item]) {
 			if e.WasEvicted() {
 				m.evictions.Add(1)
 			}
+			counted(e.Value).Release()
 		},
 	})
 	m.budget = Budget{limit: maximum / fillShare, changed: func(reserved int64) {
@@ -44,16 +48,37 @@ func (m *Memory) Resize(maximum int64) {
 	m.budget.resize(maximum / fillShare)
 }
 
-// Get is the item stored under key. The key is not kept.
+// Get is the item stored under key, to which the caller has no reference. The key is not kept.
 func (m *Memory) Get(key string) (Item, bool) { return m.cache.GetIfPresent(key) }
 
-// Set stores an item.
-func (m *Memory) Set(key string, item Item) { m.cache.Set(key, item) }
+// Take is the item stored under key, and a reference to it for the caller. The key is not kept.
+func (m *Memory) Take(key string) (Item, bool) {
+	for {
+		item, ok := m.cache.GetIfPresent(key)
+		if !ok {
+			return nil, false
+		}
+		if c := counted(item); c == nil || c.Take() {
+			return item, true
+		}
+		runtime.Gosched() // the item is on its way out of the table, and gave its reference back just before
+	}
+}
+
+// Set stores an item, to which the caller has a reference. The place where it is stored has one more.
+func (m *Memory) Set(key string, item Item) {
+	counted(item).Hold()
+	m.cache.Set(key, item)
+}
 
 // update replaces the item under key by what f makes of it, atomically. f gets nil when there is none, must return an
-// item and must not call the Memory.
+// item and must not call the Memory. The caller has a reference to what f returns, unless that is what was there.
 func (m *Memory) update(key string, f func(Item) Item) {
-	m.cache.Compute(key, func(old Item, _ bool) (Item, otter.ComputeOp) { return f(old), otter.WriteOp })
+	m.cache.Compute(key, func(old Item, _ bool) (Item, otter.ComputeOp) {
+		next := f(old)
+		counted(next).Hold()
+		return next, otter.WriteOp
+	})
 }
 
 // Delete removes an item.

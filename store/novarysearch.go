@@ -59,7 +59,7 @@ func (s *searches) all() []httpcache.SearchVariance {
 }
 
 // Aliases yields the copies of other queries of the path whose own search variance says that they answer this one too. The
-// URL of the request has members that they do not have.
+// URL of the request has members that they do not have. Each is to be released by whoever ranges over them.
 func (s *Store) Aliases(path, query string, h http.Header, now time.Time) iter.Seq[Found] {
 	return func(yield func(Found) bool) {
 		item, _ := s.memory.Get(path)
@@ -72,7 +72,11 @@ func (s *Store) Aliases(path, query string, h http.Header, now time.Time) iter.S
 			}
 			found := s.Lookup(a.key, h, now)
 			// The copy may have been replaced by one that says otherwise.
-			if found.Copy != nil && httpcache.ParseSearchVariance(found.Copy.Values(httpcache.NoVarySearch)).Equal(v) && !yield(found) {
+			if found.Copy == nil || !httpcache.ParseSearchVariance(found.Copy.Values(httpcache.NoVarySearch)).Equal(v) {
+				found.Release()
+				continue
+			}
+			if !yield(found) {
 				return
 			}
 		}

@@ -8,7 +8,8 @@ import (
 )
 
 // Parts is what is there of one response of which not all has come (RFC 9111 §3.3). It is an Item of its own, kept under
-// a key of its own, so that nothing that looks for a Copy can take it for one. It is immutable and stays in memory.
+// a key of its own, so that nothing that looks for a Copy can take it for one. It is immutable and stays in memory. References to
+// it are counted in Of.
 type Parts struct {
 	// Of describes the response as it last came: header of the whole, lifetime, members and stamp. It has status 206 and
 	// no body.
@@ -30,7 +31,7 @@ func (p piece) end() int64 { return p.first + int64(len(p.bytes)) }
 // maxPieces bounds how many stretches are kept apart: a client that asks for single bytes shall not make a list of them.
 const maxPieces = 256
 
-// NewParts is one part of a response whose size is known. data must not be empty.
+// NewParts is one part of a response whose size is known. data must not be empty. A reference to of is one to the parts.
 func NewParts(of *Copy, part httpcache.PartOf, data []byte) *Parts {
 	return &Parts{Of: of, Size: part.Size, pieces: []piece{{first: part.First, bytes: data}}}
 }
@@ -48,7 +49,8 @@ func (p *Parts) Have() []httpcache.Span {
 	return have
 }
 
-// Bytes is a stretch that lies within one of Have, in as many slices as it came in. They must not be changed.
+// Bytes is a stretch that lies within one of Have, in as many slices as it came in. The caller must have a reference to the parts,
+// may read the bytes until that is given back, and must not write to them.
 func (p *Parts) Bytes(s httpcache.Span) [][]byte {
 	var parts [][]byte
 	for _, x := range p.pieces {
@@ -85,7 +87,8 @@ func (p *Parts) Whole() (body []byte, ok bool) {
 	return body, true
 }
 
-// with is p and the older parts of the same whole, of at most limit bytes. The newer bytes stay where both have some.
+// with is p and the older parts of the same whole, of at most limit bytes. The newer bytes stay where both have some. The caller has
+// a reference to both, and one more to what is returned.
 func (p *Parts) with(older *Parts, limit int64) *Parts {
 	next := &Parts{Size: p.Size, pieces: slices.Clone(p.pieces)}
 	for _, x := range older.pieces {
@@ -101,6 +104,7 @@ func (p *Parts) with(older *Parts, limit int64) *Parts {
 		}
 	}
 	if len(next.pieces) > maxPieces || next.bytes() > limit {
+		p.Of.Hold()
 		return p
 	}
 	next.Of = updated(older.Of, p.Of)
@@ -160,19 +164,24 @@ func (p *Parts) cost() int {
 // partsKey is where the parts of what belongs under a storage key are. No storage key is the beginning of another.
 func partsKey(key string) string { return key + "p" }
 
-// LookupParts finds the parts for a request header under a storage key; nil: none are there.
+// LookupParts finds the parts for a request header under a storage key, and gives a reference to them; nil: none are there.
 func (s *Store) LookupParts(key string, h http.Header) *Parts {
-	item, _ := s.memory.Get(partsKey(key))
+	item, _ := s.memory.Take(partsKey(key))
 	switch item := item.(type) {
 	case *Parts:
 		return item
 	case *Variants:
 		var found *Parts
 		for _, names := range item.Selections {
-			other, _ := s.memory.Get(string(httpcache.VariantKey(nil, partsKey(key), names, h)))
-			if p, ok := other.(*Parts); ok && (found == nil || p.Of.Life.Date.After(found.Of.Life.Date)) {
-				found = p
+			other, _ := s.memory.Take(string(httpcache.VariantKey(nil, partsKey(key), names, h)))
+			p, ok := other.(*Parts)
+			if !ok {
+				continue
 			}
+			if found == nil || p.Of.Life.Date.After(found.Of.Life.Date) {
+				p, found = found, p
+			}
+			p.Release()
 		}
 		return found
 	default:
@@ -180,13 +189,15 @@ func (s *Store) LookupParts(key string, h http.Header) *Parts {
 	}
 }
 
-// PutParts keeps a part for the request header that fetched it, and returns what is there now: together with what is there
-// already, if combine allows it, and up to limit bytes.
+// PutParts keeps a part, to which the caller has a reference and keeps it, for the request header that fetched it. It returns what is
+// there now, and a reference to that: the part together with what is there already, if combine allows it, and up to limit bytes.
 func (s *Store) PutParts(key string, h http.Header, p *Parts, limit int64, combine func(older *Parts) bool) *Parts {
 	now := p
 	merge := func(old Item) Item {
 		if older, ok := old.(*Parts); ok && older.Size == p.Size && combine(older) {
 			now = p.with(older, limit)
+		} else {
+			p.Of.Hold()
 		}
 		return now
 	}

@@ -8,14 +8,14 @@ import (
 	"cacheproxy/policy/httpcache"
 )
 
-// Restore makes a copy again from what another process has kept of one: its status, its Head, its Body and the coding that the
+// Restore makes a copy again from what another process has kept of one: its status, its Head, its body and the coding that the
 // body is held in, with the length of the body without it. Nothing is taken on trust: a head that could not have been written
-// here is refused. Life, Vary, Members, Stamp and Digest are the caller's to set.
+// here is refused. The caller has a reference to the copy. Life, Vary, Members, Stamp and Digest are the caller's to set.
 func Restore(status int, head string, body []byte, coding httpcache.Coding, length int) (*Copy, error) {
 	if status < 200 || status > 999 {
 		return nil, errors.New("restore copy: it has no final status")
 	}
-	c := &Copy{Status: status, Body: body}
+	c := &Copy{Status: status, body: body}
 	if err := c.setHead(head); err != nil {
 		return nil, err
 	}
@@ -28,7 +28,7 @@ func Restore(status int, head string, body []byte, coding httpcache.Coding, leng
 	case length != len(body):
 		return nil, errors.New("restore copy: its body has another length than it should")
 	}
-	return c, nil
+	return c.make(body), nil
 }
 
 var errHead = errors.New("restore copy: its header is not one that was written here")

@@ -23,7 +23,7 @@ func New(m *Memory, below ...Tier) *Store { return &Store{memory: m, below: belo
 // Memory is the tier in this process.
 func (s *Store) Memory() *Memory { return s.memory }
 
-// Found is what a look-up came upon.
+// Found is what a look-up came upon. Whoever has it has a reference to Copy, and must call Release once.
 type Found struct {
 	// Copy is the copy selected by the request; nil: none.
 	Copy *Copy
@@ -43,13 +43,14 @@ type Found struct {
 // point into a buffer that is used again. selected are fields that only copies may answer which were told apart by those of
 // them that the header has.
 func (s *Store) Lookup(key string, h http.Header, now time.Time, selected ...string) Found {
-	item, ok := s.memory.Get(key)
+	item, ok := s.memory.Take(key)
 	if !ok {
 		return Found{}
 	}
 	switch item := item.(type) {
 	case *Copy:
 		if !httpcache.Selects(item.Vary, selected, h) {
+			item.Release()
 			return Found{Unselected: true}
 		}
 		return Found{Copy: item, Key: key}
@@ -71,15 +72,13 @@ func (s *Store) selectVariant(key string, v *Variants, h http.Header, now time.T
 			continue
 		}
 		variant := string(httpcache.VariantKey(nil, key, names, h))
-		item, ok := s.memory.Get(variant)
+		item, ok := s.memory.Take(variant)
 		if !ok {
 			continue
 		}
 		switch item := item.(type) {
 		case *Copy:
-			if better(item, found.Copy, now) {
-				found.Copy, found.Key = item, variant
-			}
+			found.improve(item, variant, now)
 		case *Mark:
 			if now.Before(item.Until) {
 				found.Shareless, found.Why = true, item.Why
@@ -102,12 +101,22 @@ func (s *Store) selectLanguage(found *Found, key string, v *Variants, h http.Hea
 		if !ok {
 			continue
 		}
-		if item, ok := s.memory.Get(string(variant)); ok {
-			if c, ok := item.(*Copy); ok && better(c, found.Copy, now) {
-				found.Copy, found.Key = c, string(variant)
+		if item, ok := s.memory.Take(string(variant)); ok {
+			if c, ok := item.(*Copy); ok {
+				found.improve(c, string(variant), now)
 			}
 		}
 	}
+}
+
+// improve takes over a copy that was taken where it is better than the one that is there, and gives the other one back.
+func (f *Found) improve(c *Copy, key string, now time.Time) {
+	if !better(c, f.Copy, now) {
+		c.Release()
+		return
+	}
+	f.Copy.Release()
+	f.Copy, f.Key = c, key
 }
 
 // better reports whether c rather than other, which may be nil, answers a request that selects both.
@@ -123,7 +132,7 @@ func better(c, other *Copy, now time.Time) bool {
 	return c.Life.Date.After(other.Life.Date)
 }
 
-// Put stores a copy for the request header that fetched it. A copy that was fetched before the one that is there does not
+// Put stores a copy, to which the caller has a reference and keeps it, for the request header that fetched it. A copy that was fetched before the one that is there does not
 // replace it.
 func (s *Store) Put(key string, h http.Header, c *Copy) {
 	s.sunk(c)
@@ -211,5 +220,5 @@ func (s *Store) MarkShareless(key string, h http.Header, until time.Time, why po
 	}
 }
 
-// Drop removes a copy that turned out to be unusable.
+// Drop removes a copy that turned out to be unusable, and to which the caller has a reference.
 func (s *Store) Drop(key string, c *Copy) { s.memory.deleteCopy(key, c) }

@@ -53,7 +53,7 @@ func body(f Found) string {
 	if f.Copy == nil {
 		return ""
 	}
-	return string(f.Copy.Body)
+	return string(f.Copy.Body())
 }
 
 func expect(t *testing.T, s *Store, h http.Header, want string) {

@@ -22,9 +22,10 @@ var (
 // Tier is a place for items below the memory of the process: larger, slower, and it may fail. It must be safe for concurrent
 // use. What it gives is asked of the ledger like any other copy, so it may give what was invalidated.
 type Tier interface {
-	// Get gives the item under a storage key; nil: there is none.
+	// Get gives the item under a storage key, and a reference to it; nil: there is none.
 	Get(ctx context.Context, key string) (Item, error)
-	// Put keeps an item, which it must not change, or fails with ErrBusy at once where too much is on its way already.
+	// Put keeps what an item says, or fails with ErrBusy at once where too much is on its way already. It must not
+	// change the item, and reads it only until it returns.
 	Put(ctx context.Context, key string, item Item) error
 	// Down reports whether the tier is known not to answer. It costs nothing to ask; Get and Put of a tier that is down fail
 	// with ErrDown at once.
@@ -38,8 +39,8 @@ func (s *Store) Deep() bool { return len(s.below) > 0 }
 func (s *Store) Down() bool { return slices.ContainsFunc(s.below, Tier.Down) }
 
 // Recall looks for the copy in the tiers below memory, the nearest first, and brings what it finds into memory. selected is as
-// for Lookup. An error
-// tells of tiers that failed; those after them were asked all the same, so Found counts either way.
+// for Lookup. An error tells of tiers that failed; those after them were asked all the same, so Found counts either way, and is to be
+// released.
 func (s *Store) Recall(ctx context.Context, key string, h http.Header, now time.Time, selected ...string) (Found, error) {
 	item, err := s.raise(ctx, key, now)
 	if item == nil {
@@ -54,8 +55,8 @@ func (s *Store) Recall(ctx context.Context, key string, h http.Header, now time.
 	return s.Lookup(key, h, now, selected...), err
 }
 
-// raise brings the item under a key from the nearest tier that has it into memory, and gives what memory holds then. Nil: no
-// tier has any.
+// raise brings the item under a key from the nearest tier that has it into memory, and gives what memory holds then, without a
+// reference to it. Nil: no tier has any.
 func (s *Store) raise(ctx context.Context, key string, now time.Time) (held Item, failed error) {
 	for i, t := range s.below {
 		item, err := t.Get(ctx, key)
@@ -66,6 +67,7 @@ func (s *Store) raise(ctx context.Context, key string, now time.Time) (held Item
 		if item != nil {
 			if c, ok := item.(*Copy); ok {
 				s.sunk(c)
+				defer c.Release()
 			}
 			s.memory.update(key, func(old Item) Item {
 				held = promoted(old, item, now)
@@ -116,16 +118,18 @@ func fetchedAfter(a, b *Copy) bool {
 
 // Sink puts what memory holds for a request into the tiers below it.
 func (s *Store) Sink(ctx context.Context, key string, h http.Header) error {
-	item, ok := s.memory.Get(key)
+	item, ok := s.memory.Take(key)
 	if !ok {
 		return nil // evicted already
 	}
+	defer counted(item).Release()
 	err := s.sink(ctx, key, item)
 	if v, varies := item.(*Variants); varies {
 		for _, names := range v.Selections {
 			variant := string(httpcache.VariantKey(nil, key, names, h))
-			if item, ok := s.memory.Get(variant); ok {
+			if item, ok := s.memory.Take(variant); ok {
 				err = errors.Join(err, s.sink(ctx, variant, item))
+				counted(item).Release()
 			}
 		}
 	}

@@ -46,13 +46,13 @@ func NewAnswer(q *Request, status int, origin http.Header, v policy.Verdict, tok
 // content is what there is of an answer.
 type content struct {
 	size  int64              // of the whole, without a coding
-	copy  func() *store.Copy // makes the copy; called once, if at all
+	copy  func() *store.Copy // makes the copy, and gives a reference to it; called once, if at all
 	place func(*store.Copy)  // stores it by other means than under the key of the request; nil: there are none
 }
 
-// contentOf is those of a copy that is made already.
+// contentOf is that of a copy that is made already. The caller has a reference to it, and keeps it.
 func contentOf(c *store.Copy) content {
-	return content{size: int64(c.Length()), copy: func() *store.Copy { return c }}
+	return content{size: int64(c.Length()), copy: c.Hold}
 }
 
 // Store stores an answer that is whole, or says why not.
@@ -67,11 +67,12 @@ func (f *Filler) Store(a Answer, body []byte) policy.Reason {
 	return why
 }
 
-// Confirm stores the copy that an answer without content renews, or says why not. What was stored under key is dropped where it
+// Confirm stores the copy that an answer without content renews, or says why not. The caller has a reference to base. What was stored under key is dropped where it
 // must not be kept any longer.
 func (f *Filler) Confirm(a Answer, key string, base *store.Copy) policy.Reason {
 	a.Header = a.Request.Route.negotiated(a.Status, a.Header)
 	fresh, err := renewCopy(a.Request.Route, base, a.Header, a.Verdict.Store)
+	defer fresh.Release()
 	switch {
 	case !a.Verdict.Store: // the copy is still right, but by what the origin says now it must not be kept (RFC 9111 §4.3.4, §3)
 		f.store.Drop(key, base)
@@ -85,7 +86,8 @@ func (f *Filler) Confirm(a Answer, key string, base *store.Copy) policy.Reason {
 	return why
 }
 
-// put is the one way to a copy: every answer is stored by it. These are its steps, in this order, and what would go wrong
+// put is the one way to a copy: every answer is stored by it. Of the copy that it returns, to which the caller has no reference, all
+// but the body may be read. These are its steps, in this order, and what would go wrong
 // without each or in another order.
 //
 //  1. The answer may be kept, is large enough, and does not belong to more than a copy may.
@@ -125,6 +127,7 @@ func (f *Filler) put(a Answer, b content) (*store.Copy, policy.Reason) {
 		return nil, policy.OriginStatus
 	}
 	copied := b.copy()
+	defer copied.Release()
 	copied.Life, copied.Vary, copied.Members = a.Verdict.Lifetime, a.Verdict.Vary, a.Members
 	copied.Stamp.Set(a.Token)
 	f.ledger.Retain(copied.Life.Retention())

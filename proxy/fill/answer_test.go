@@ -25,7 +25,7 @@ func (s *shelf) Down() bool { return false }
 func (s *shelf) Get(_ context.Context, key string) (store.Item, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.items[key], nil
+	return hold(s.items[key]), nil
 }
 
 func (s *shelf) Put(_ context.Context, key string, item store.Item) error {
@@ -37,12 +37,24 @@ func (s *shelf) Put(_ context.Context, key string, item store.Item) error {
 	if s.items == nil {
 		s.items = make(map[string]store.Item)
 	}
-	s.items[key] = item
+	release(s.items[key])
+	s.items[key] = hold(item)
 	return nil
+}
+
+// empty lets go of everything.
+func (s *shelf) empty() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, item := range s.items {
+		release(item)
+	}
+	clear(s.items)
 }
 
 func (s *shelf) has(key string) bool {
 	item, _ := s.Get(context.Background(), key)
+	defer release(item)
 	return item != nil
 }
 
@@ -92,6 +104,7 @@ func TestWhatIsNotStored(t *testing.T) {
 			copied.Life, copied.Members = a.Verdict.Lifetime, a.Members
 			copied.Stamp.Set(a.Token)
 			_ = below.Put(r.t.Context(), a.Request.Key, copied)
+			copied.Release()
 		}, why: policy.OriginStatus},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -108,8 +121,8 @@ func TestWhatIsNotStored(t *testing.T) {
 				t.Errorf("%v, want %v", why, c.why)
 			}
 			r.idle()
-			found := r.store.Lookup("/a", http.Header{}, time.Now())
-			if stored := found.Copy != nil && string(found.Copy.Body) == "body"; stored != (c.why == policy.NoReason) {
+			body, _ := r.stored()
+			if stored := body == "body"; stored != (c.why == policy.NoReason) {
 				t.Errorf("stored: %v", stored)
 			}
 		})
@@ -139,11 +152,12 @@ func TestWhereACopyIsFound(t *testing.T) {
 				t.Fatal(why)
 			}
 			r.idle()
-			if r.store.Lookup("/a", http.Header{}, time.Now()).Copy == nil {
+			if _, ok := r.stored(); !ok {
 				t.Error("not found under its own key")
 			}
 			others := 0
-			for range r.store.Aliases(q.Route.PathKey(q.Target, q.Header), "page=1&by=phone", http.Header{}, time.Now()) {
+			for found := range r.store.Aliases(q.Route.PathKey(q.Target, q.Header), "page=1&by=phone", http.Header{}, time.Now()) {
+				found.Release()
 				others++
 			}
 			if (others == 1) != c.others || below.has("/a") != c.tier {

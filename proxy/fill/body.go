@@ -34,6 +34,9 @@ type body struct {
 	// unread is called with mu held when the last reader leaves a body that is not kept; nil: nothing is. The fill sets it before
 	// anybody else has the body.
 	unread func()
+	// copied is the copy that has the bytes, where the body was complete from the start; nil: data has bytes of its own. Each reader
+	// has a reference to it. Set when the body is made.
+	copied *store.Copy
 
 	mu lockorder.Mutex[lockorder.Body] // guards what follows
 
@@ -70,16 +73,16 @@ func newBody(budget *store.Budget, limit, size int64) *body {
 	return b
 }
 
-// wholeBody is a body that is complete already.
-func wholeBody(data []byte) *body {
-	return &body{data: data, keeping: true, ended: true, readers: map[*Reader]struct{}{}, moved: make(chan struct{})}
+// wholeBody is the body of a copy.
+func wholeBody(c *store.Copy) *body {
+	return &body{copied: c, data: c.Body(), keeping: true, ended: true, readers: map[*Reader]struct{}{}, moved: make(chan struct{})}
 }
 
-// attach starts a reader at the beginning; ok is false when the beginning is gone.
+// attach starts a reader at the beginning; ok is false when the beginning is gone, or the copy that had it.
 func (b *body) attach() (*Reader, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.base > 0 {
+	if b.base > 0 || b.copied != nil && !b.copied.Take() {
 		return nil, false
 	}
 	r := &Reader{b: b}
@@ -87,10 +90,13 @@ func (b *body) attach() (*Reader, bool) {
 	return r, true
 }
 
-// Detach ends a reader.
+// Detach ends a reader, whose bytes must not be read after it. A second call does nothing.
 func (r *Reader) Detach() {
 	r.b.mu.Lock()
 	defer r.b.mu.Unlock()
+	if _, attached := r.b.readers[r]; attached {
+		r.b.copied.Release()
+	}
 	delete(r.b.readers, r)
 	r.b.wake()
 	r.b.checkUnread()

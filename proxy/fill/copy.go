@@ -50,7 +50,7 @@ func renewCopy(r *Route, c *store.Copy, header http.Header, stored bool) (*store
 	if c.Coding() == httpcache.Identity || stored && r.Compresses(c.Status, header) {
 		return c.WithHeader(header), nil
 	}
-	plain, err := coding.Decode(c.Coding(), c.Body, c.Length())
+	plain, err := coding.Decode(c.Coding(), c.Body(), c.Length())
 	if err != nil {
 		return nil, fmt.Errorf("unpack copy: %w", err)
 	}

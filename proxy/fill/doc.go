@@ -70,6 +70,14 @@
 // A published response. Requests read it under no lock, while F goes on. It is passed by value, and what F changes in its own is
 // seen by nobody (Response).
 //
+// # References
+//
+// Copies are handles, whose references are counted (package store). A fill outlives the request that set it off: so Join and Alone take
+// references to Base and Previous while that one has its own, the fill adds those that it comes upon, and end gives all back. A
+// renewal in the queue has one, and so has a copy on its way to the tiers. The body that a 304 confirms is read in the copy itself, to
+// which each Reader has a reference. Reader R has been told of the copy, and it is replaced and free before R attaches: then R is told
+// that the beginning is gone, and its request looks again.
+//
 // # Locks and goroutines
 //
 // The lock of a shard of flights is taken first, those of singleflight and of the ledger under it. The lock of a body is taken

@@ -72,6 +72,7 @@ func (f *Filler) Run(ctx context.Context) error {
 func (f *Filler) Close() {
 	f.stop()
 	f.tasks.Close()
+	f.forgetQueued()
 }
 
 // Load is how much is under way.
@@ -88,7 +89,8 @@ func (f *Filler) Load() Load {
 	return l
 }
 
-// Rewarm writes a copy that was found under a storage key to the tiers below memory, which have lost it. Nobody waits for it.
+// Rewarm writes a copy that was found under a storage key to the tiers below memory, which have lost it. Nobody waits for it. The
+// caller has a reference to the copy.
 func (f *Filler) Rewarm(r *Route, key string, found store.Found) { f.tiers.warm(r, key, found) }
 
 // Withholds reports whether a read of the route that no copy answers must not go on to the origin: read-through promises that

@@ -26,6 +26,7 @@ type rig struct {
 
 func newRig(t testing.TB, origin http.HandlerFunc, below ...store.Tier) *rig {
 	t.Helper()
+	made := copiesMade.count()
 	server := httptest.NewServer(origin)
 	t.Cleanup(server.Close)
 	address, err := url.Parse(server.URL)
@@ -35,7 +36,12 @@ func newRig(t testing.TB, origin http.HandlerFunc, below ...store.Tier) *rig {
 	shop := upstream.New(upstream.Options{Name: "shop", URL: address, Timeout: 30 * time.Second, MaxInFlight: 1000})
 	r := &policy.Route{Name: "all", Upstream: "shop", Policy: policy.CacheAside, TTL: time.Minute, WaitTimeout: 30 * time.Second}
 	f := New(Options{Store: store.New(store.NewMemory(16<<20), below...), Ledger: invalidation.NewLedger(), Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
-	t.Cleanup(func() { f.Close(); shop.CloseIdle() })
+	t.Cleanup(func() {
+		f.Close()
+		shop.CloseIdle()
+		empty(below)
+		wantAllFree(t, made, f.store)
+	})
 	return &rig{f, t, NewRoute(r, shop, observe.NewMetrics("test"))}
 }
 
@@ -51,6 +57,16 @@ func (r *rig) request(header ...string) *Request {
 		h.Set(header[i], header[i+1])
 	}
 	return &Request{Route: r.route, Target: target, Key: "/a", Header: h, Forward: http.Header{}, Method: "GET", ID: "1", MaxObject: 1 << 20}
+}
+
+// stored is the body of the copy that is stored for /a; ok: there is one.
+func (r *rig) stored() (body string, ok bool) {
+	found := r.store.Lookup("/a", http.Header{}, time.Now())
+	if found.Copy == nil {
+		return "", false
+	}
+	defer found.Release()
+	return string(found.Copy.Body()), true
 }
 
 // joiner is a request for the flight of /a.

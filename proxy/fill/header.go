@@ -149,8 +149,9 @@ func (c *running) confirm(resp *http.Response, res Response) Response {
 		c.f.store.Drop(c.baseKey, c.base)
 		return c.failed(err)
 	}
+	defer fresh.Release()
 	fresh.Life = res.Verdict.Lifetime
-	res.Confirmed, res.body = fresh, wholeBody(fresh.Body)
+	res.Confirmed, res.body = fresh, wholeBody(fresh)
 	res.lead = res.body.leader()
 	res.Stored = c.keep(res, contentOf(fresh))
 	if !res.Verdict.Store && !c.q.Personal {

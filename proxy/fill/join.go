@@ -59,6 +59,7 @@ func (f *Filler) Join(j Joiner, prepare func() *Request) Ticket {
 	if q = prepare(); q == nil {
 		return Ticket{Role: AlreadyStored, filler: f}
 	}
+	q.hold()
 	t.hints = t.flight.hinted(q)
 	return t
 }
@@ -67,6 +68,7 @@ func (f *Filler) Join(j Joiner, prepare func() *Request) Ticket {
 // those of a Joiner.
 func (f *Filler) Alone(ctx context.Context, key string, known []invalidation.ID, q *Request) Ticket {
 	t, results := f.flights.alone(key, known)
+	q.hold()
 	t.filler, t.hints = f, t.flight.hinted(q)
 	start := func() { results <- result{Val: f.fill(t.flight, q, ctx)} }
 	if !f.tasks.Go(start) {

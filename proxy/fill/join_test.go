@@ -67,7 +67,7 @@ func TestNobodyFallsBetweenFlightAndCopy(t *testing.T) {
 	r := newRig(t, func(w http.ResponseWriter, _ *http.Request) { asked.Add(1); io.WriteString(w, "body") })
 	for range 200 {
 		t := r.Join(joiner(), func() *Request {
-			if r.store.Lookup("/a", http.Header{}, time.Now()).Copy != nil {
+			if _, ok := r.stored(); ok {
 				return nil
 			}
 			return r.request()

@@ -39,6 +39,7 @@ func (c *running) lookupTiers() (res Response, found bool) {
 func (c *running) promoted() bool {
 	q, now := c.q, time.Now()
 	found := c.f.tiers.promote(c.ctx, q.Route, q.Key, q.Forward, now)
+	c.held = append(c.held, found.Copy)
 	if found.Copy == nil || q.Why == policy.Renewal && found.Copy == c.previous {
 		return false
 	}

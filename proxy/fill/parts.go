@@ -21,9 +21,14 @@ type missing struct {
 
 // lookupMissing looks for parts of the answer of which only one stretch is missing, so that the origin need not send the rest.
 // Nil: there are none.
-func lookupMissing(s *store.Store, q *Request) *missing {
-	p := s.LookupParts(q.Key, q.Forward)
-	if p == nil || p.Size > q.MaxObject || httpcache.StrongValidator(p.Of.Header()) == "" {
+func (c *running) lookupMissing() *missing {
+	q := c.q
+	p := c.f.store.LookupParts(q.Key, q.Forward)
+	if p == nil {
+		return nil
+	}
+	c.held = append(c.held, p.Of)
+	if p.Size > q.MaxObject || httpcache.StrongValidator(p.Of.Header()) == "" {
 		return nil
 	}
 	if gap, ok := p.Missing(); ok {
@@ -87,7 +92,8 @@ func (c *running) keepPart(res Response, part httpcache.PartOf, data []byte) {
 		c.q.Route.Metrics.NotStored(policy.Partial) // it is not what it says
 		return
 	}
-	var now *store.Parts
+	var now *store.Parts // nil: nothing was stored
+	defer func() { now.Release() }()
 	header := httpcache.WholeHeader(res.Header)
 	a := c.answer(res)
 	a.Status = http.StatusPartialContent
@@ -107,7 +113,9 @@ func (c *running) keepPart(res Response, part httpcache.PartOf, data []byte) {
 	// The last part makes it whole. Without a validator, that it is one and the same is the origin's word only.
 	if body, ok := now.Whole(); ok && httpcache.StrongValidator(header) != "" {
 		res.Members = now.Of.Members
-		if c.keep(res, contentOf(store.NewCopy(http.StatusOK, withLength(now.Of.Header(), len(body)), body))) {
+		whole := store.NewCopy(http.StatusOK, withLength(now.Of.Header(), len(body)), body)
+		defer whole.Release()
+		if c.keep(res, contentOf(whole)) {
 			c.f.store.DropParts(c.q.Key, c.q.Forward)
 		}
 	}

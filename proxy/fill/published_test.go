@@ -54,13 +54,13 @@ func TestPublishedAnswerDoesNotChange(t *testing.T) {
 			})
 		}
 		close(breaks)
-		waitFor(t, func() bool { return r.store.Lookup("/a", http.Header{}, time.Now()).Copy != nil })
+		waitFor(t, func() bool { _, ok := r.stored(); return ok })
 		lead.Detach()
 		close(done)
 		all.Wait()
 		r.idle()
-		if found := r.store.Lookup("/a", http.Header{}, time.Now()); found.Copy == nil || string(found.Copy.Body) != letters {
-			t.Fatalf("the parts have not become whole: %+v", found)
+		if body, _ := r.stored(); body != letters {
+			t.Fatalf("the parts have not become whole: %q", body)
 		}
 		if len(res.Members) != members {
 			t.Errorf("%d members, and %d before", len(res.Members), members)

@@ -35,15 +35,30 @@ type Renewal struct {
 
 // Renew queues a copy for renewal on behalf of a request that came at now and does not wait. Describe is called only where the
 // copy is to be renewed at all: nobody renews it, and it is not left alone after a failure. Where the queue is full the copy is
-// offered again by its next reader.
+// offered again by its next reader. The caller has a reference to the copy, and the queue one of its own.
 func (f *Filler) Renew(now time.Time, c *store.Copy, describe func() Renewal) {
 	if !c.Use.StartRenewal(now) {
 		return
 	}
+	r := describe()
+	r.Copy.Hold()
 	select {
-	case f.renewals <- describe():
+	case f.renewals <- r:
 	default:
+		r.Copy.Release()
 		c.Use.EndRenewal(now, 0)
+	}
+}
+
+// forgetQueued lets go of the renewals whose turn does not come any more.
+func (f *Filler) forgetQueued() {
+	for {
+		select {
+		case r := <-f.renewals:
+			r.Copy.Release()
+		default:
+			return
+		}
 	}
 }
 
@@ -67,11 +82,16 @@ func (f *Filler) renewQueued(ctx context.Context) {
 func (f *Filler) renew(ctx context.Context, r Renewal) {
 	now := time.Now()
 	pause := time.Duration(0)
+	defer r.Copy.Release()
 	defer func() { r.Copy.Use.EndRenewal(time.Now(), pause) }()
 	if !r.Wanted(now) || f.Withholds(r.Request.Route, now) {
 		return // nobody will read the copy; or the origin is to be left alone
 	}
-	replaced := func() bool { return f.store.Lookup(r.Request.Key, r.Request.Forward, time.Now()).Copy != r.Copy }
+	replaced := func() bool {
+		found := f.store.Lookup(r.Request.Key, r.Request.Forward, time.Now())
+		defer found.Release()
+		return found.Copy != r.Copy
+	}
 	t := f.Join(Joiner{Key: r.Key, Known: r.Known, MaxWaiters: 1 << 30}, func() *Request {
 		if replaced() {
 			return nil

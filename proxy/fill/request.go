@@ -26,9 +26,10 @@ type Request struct {
 	Method  string
 	Content []byte // of the request; nil: none
 
+	// The caller of Join, Alone or Renew has a reference to these two; the fill takes its own.
 	Base     *store.Copy // what a 304 would confirm; nil: the answer is fetched whole
-	BaseKey  string      // under which Base is stored
 	Previous *store.Copy // what was stored before, to notice changes that nothing announced; nil: nothing
+	BaseKey  string      // under which Base is stored
 
 	// Personal is set where Forward has the credentials of the one client that the fill is for.
 	Personal bool
@@ -46,6 +47,19 @@ type Request struct {
 
 // RequestIDField carries the id of one request, from a trusted proxy, to the origin, and back to the client.
 const RequestIDField = "X-Request-Id"
+
+// hold takes the references that a fill has to the copies of its request. It is called by whoever hands the request over, who has
+// references: the fill may begin when that one is gone.
+func (q *Request) hold() {
+	q.Base.Hold()
+	q.Previous.Hold()
+}
+
+// release gives back what hold has taken, where no fill has begun.
+func (q *Request) release() {
+	q.Base.Release()
+	q.Previous.Release()
+}
 
 // members is what the answer to a request belongs to, by what the request and the header of the answer say. ok is false where
 // that is more than a copy may belong to.

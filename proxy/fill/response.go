@@ -23,7 +23,7 @@ type Response struct {
 	Members   []invalidation.ID // what the answer belongs to
 	Token     invalidation.Token
 	Forward   http.Header // what the origin got of the request's header; selects the variant
-	Confirmed *store.Copy // the copy that a 304 renewed; nil: the answer came whole
+	Confirmed *store.Copy // the copy that a 304 renewed; nil: the answer came whole. Its body may be read as long as a Reader is attached
 	Ranged    bool        // a part was asked for
 	Completed bool        // only the part came that was missing of what is stored; the origin's status is 206
 	Stored    bool        // Confirmed was stored

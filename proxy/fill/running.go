@@ -37,8 +37,9 @@ type running struct {
 	base     *store.Copy // what a 304 would confirm; nil: nothing, or nothing any more
 	baseKey  string
 	previous *store.Copy
-	missing  *missing    // what lacks of the answer, where the rest is stored; nil: the answer is fetched whole
-	claim    store.Claim // the right to fetch for all instances; nil: not this one, or not any more
+	held     []*store.Copy // the references of this fill, which end gives back: base, previous and missing are among them
+	missing  *missing      // what lacks of the answer, where the rest is stored; nil: the answer is fetched whole
+	claim    store.Claim   // the right to fetch for all instances; nil: not this one, or not any more
 
 	// Of the request that was sent last.
 	taken time.Time // when token was
@@ -53,6 +54,7 @@ type running struct {
 // that the fill is for; nil: it is for whoever joins.
 func (f *Filler) fill(of *flight, q *Request, only context.Context) (res Response) {
 	if !f.tasks.begin() {
+		q.release()
 		res = Response{Reason: policy.OriginError, Err: errors.New("fetch from upstream: the proxy is closed")}
 		of.publish(res, false)
 		return res
@@ -61,7 +63,7 @@ func (f *Filler) fill(of *flight, q *Request, only context.Context) (res Respons
 	ctx, cancel := context.WithCancelCause(f.lifetime)
 	c := &running{
 		f: f, flight: of, q: q, alone: only != nil, ctx: ctx, cancel: cancel, began: time.Now(), span: f.trace(q),
-		base: q.Base, baseKey: q.BaseKey, previous: q.Previous,
+		base: q.Base, baseKey: q.BaseKey, previous: q.Previous, held: []*store.Copy{q.Base, q.Previous},
 	}
 	defer func() {
 		if err := c.panicked(recover()); err != nil {
@@ -110,8 +112,18 @@ func (c *running) end() {
 		c.unbind()
 	}
 	c.disclaim(store.Vacant)
+	c.letGo()
 	c.cancel(nil)
 	c.span.End()
+}
+
+// letGo gives back the references of the fill, each once, also where it is called again after a panic in it.
+func (c *running) letGo() {
+	for len(c.held) > 0 {
+		last := c.held[len(c.held)-1]
+		c.held = c.held[:len(c.held)-1]
+		last.Release()
+	}
 }
 
 // run asks the origin until its answer is one to what was asked for: once, once more without the part that is there already, and
@@ -121,7 +133,7 @@ func (c *running) run() Response {
 		return res
 	}
 	if c.base == nil && c.q.Range == "" {
-		c.missing = lookupMissing(c.f.store, c.q)
+		c.missing = c.lookupMissing()
 	}
 	requested := time.Now()
 	resp, err := c.roundTrip()

@@ -19,10 +19,13 @@ func (f *Filler) keepsStandIn(status int, r *Route, key string, h http.Header) b
 		return false
 	}
 	now := time.Now()
-	if found := f.store.Lookup(key, h, now, r.SelectingUnlisted()...); found.Copy != nil && mayStandIn(found.Copy, f.ledger, now) {
+	found := f.store.Lookup(key, h, now, r.SelectingUnlisted()...)
+	defer found.Release()
+	if found.Copy != nil && mayStandIn(found.Copy, f.ledger, now) {
 		return true
 	}
 	parts := f.store.LookupParts(key, h)
+	defer parts.Release()
 	return parts != nil && mayStandIn(parts.Of, f.ledger, now)
 }
 
@@ -34,7 +37,7 @@ func (f *Filler) keepsStandInBelow(status int, r *Route, key string, h http.Head
 	}
 	ctx, cancel := context.WithTimeout(f.lifetime, claimTimeout)
 	defer cancel()
-	f.tiers.promote(ctx, r, key, h, time.Now())
+	f.tiers.promote(ctx, r, key, h, time.Now()).Release()
 	return f.keepsStandIn(status, r, key, h)
 }
 

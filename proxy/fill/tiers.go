@@ -39,8 +39,8 @@ type tiers struct {
 	trouble observe.Throttle
 }
 
-// promote brings what the nearest tier has for a request header into memory, and finds it there. It finds nothing where there
-// are no tiers, or what they hold may have been purged for all that is known here. A tier that fails costs a miss.
+// promote brings what the nearest tier has for a request header into memory, and finds it there, for the caller to release. It finds
+// nothing where there are no tiers, or what they hold may have been purged for all that is known here. A tier that fails costs a miss.
 func (t *tiers) promote(ctx context.Context, r *Route, key string, h http.Header, now time.Time) store.Found {
 	if !t.store.Deep() || !t.lease.Valid(now) {
 		return store.Found{}
@@ -73,15 +73,17 @@ func (t *tiers) write(r *Route, key string, h http.Header, done func(store.Claim
 }
 
 // warm writes a copy that was found under a storage key to the tiers, which have lost it. Nobody waits for it. Copies that find no
-// place are offered again by their next readers.
+// place are offered again by their next readers. The caller has a reference to the copy, and the task one of its own.
 func (t *tiers) warm(r *Route, key string, found store.Found) {
 	write := func() {
 		ctx, cancel := context.WithTimeout(t.lifetime, writeTimeout)
 		defer cancel()
 		t.failed("copy not written below memory again", r, t.store.SinkFound(ctx, key, found))
 	}
-	if !t.within(t.warming, write, func() {}) {
+	found.Copy.Hold()
+	if !t.within(t.warming, write, found.Release) {
 		t.store.StillLacks(found.Copy)
+		found.Release()
 	}
 }
 

@@ -98,7 +98,7 @@ func wantBody(t *testing.T, about string, tier store.Tier, key, want string) {
 	switch item := get(t, tier, key).(type) {
 	case nil:
 	case *store.Copy:
-		got = string(item.Body)
+		got = string(item.Body())
 	default:
 		t.Errorf("%s: there is a %T", about, item)
 	}
@@ -135,7 +135,7 @@ func conformRoundTrip(t *testing.T, open opener) {
 		if got.Stamp.Token() != want.Stamp.Token() {
 			t.Errorf("%s: it stands at %v, want %v", about, got.Stamp.Token(), want.Stamp.Token())
 		}
-		if got.Status != want.Status || got.Head != want.Head || string(got.Body) != string(want.Body) || got.Coding() != want.Coding() || got.Length() != want.Length() ||
+		if got.Status != want.Status || got.Head != want.Head || string(got.Body()) != string(want.Body()) || got.Coding() != want.Coding() || got.Length() != want.Length() ||
 			got.Digest != want.Digest || !reflect.DeepEqual(got.Life, want.Life) || !reflect.DeepEqual(got.Members, want.Members) || !reflect.DeepEqual(got.Vary, want.Vary) {
 			t.Errorf("%s: %+v came back, want %+v", about, got, want)
 		}
@@ -231,7 +231,7 @@ func conformConcurrency(t *testing.T, open opener) {
 				item, err := tier.Get(t.Context(), t.Name())
 				if err != nil {
 					t.Error(err)
-				} else if c, ok := item.(*store.Copy); !ok || c.Stamp.Token().Before(token(seq)) || c.Get("Etag") != `"`+string(c.Body)+`"` {
+				} else if c, ok := item.(*store.Copy); !ok || c.Stamp.Token().Before(token(seq)) || c.Get("Etag") != `"`+string(c.Body())+`"` {
 					t.Errorf("after %d: %+v", seq, item)
 				}
 			})

@@ -69,12 +69,12 @@ func encodeCopy(key string, c *store.Copy, at fleet.LogPosition, pack bool) []by
 	flags, packed := byte(0), []byte(nil)
 	// What is compressed already, by the origin or here, does not become shorter.
 	if pack && c.Coding() == httpcache.Identity && len(c.Values("Content-Encoding")) == 0 {
-		plain := append(append(make([]byte, 0, len(c.Head)+len(c.Body)), c.Head...), c.Body...)
+		plain := append(append(make([]byte, 0, len(c.Head)+len(c.Body())), c.Head...), c.Body()...)
 		if packed = coding.Encode(httpcache.Zstd, plain); packed != nil {
 			flags = flagPacked
 		}
 	}
-	dst := make([]byte, 0, stampEnd+len(key)+256+8*len(c.Members)+len(c.Head)+len(c.Body))
+	dst := make([]byte, 0, stampEnd+len(key)+256+8*len(c.Members)+len(c.Head)+len(c.Body()))
 	dst = appendFront(dst, flags, at, key)
 	dst = binary.AppendUvarint(dst, uint64(c.Status))
 	dst = appendLife(dst, c.Life)
@@ -87,11 +87,11 @@ func encodeCopy(key string, c *store.Copy, at fleet.LogPosition, pack bool) []by
 	dst = append(dst, byte(c.Coding()))
 	dst = binary.AppendUvarint(dst, uint64(c.Length()))
 	dst = binary.AppendUvarint(dst, uint64(len(c.Head)))
-	dst = binary.AppendUvarint(dst, uint64(len(c.Body)))
+	dst = binary.AppendUvarint(dst, uint64(len(c.Body())))
 	if packed != nil {
 		dst = append(dst, packed...)
 	} else {
-		dst = append(append(dst, c.Head...), c.Body...)
+		dst = append(append(dst, c.Head...), c.Body()...)
 	}
 	return appendChecksum(dst)
 }

@@ -109,6 +109,7 @@ func (t *Tier) decode(v value, key string, asked time.Time) (store.Item, error) 
 	// this one's. The older counts.
 	resident := max(c.Life.Keep-v.left, asked.Sub(c.Life.Received), 0)
 	if resident >= c.Life.Keep || int64(c.Length()) > t.maxObject.Load() {
+		c.Release()
 		return nil, errUnusable
 	}
 	c.Life.Received = asked.Add(-resident)
@@ -123,7 +124,7 @@ func (t *Tier) Put(ctx context.Context, key string, item store.Item) error {
 	}
 	size := int64(overhead)
 	if c, ok := item.(*store.Copy); ok {
-		size = int64(len(key) + len(c.Head) + len(c.Body))
+		size = int64(len(key) + len(c.Head) + len(c.Body()))
 	}
 	if !t.reserve(size) {
 		t.options.observe("put", time.Now(), store.ErrBusy)

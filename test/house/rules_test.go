@@ -155,8 +155,6 @@ func TestRulesCatch(t *testing.T) {
 		{"a method more", "types have few methods", "store/x.go", manyMethodsOf("t", maxMethods+1)},
 		{"a method more on a value and a generic type", "types have few methods", "store/x.go", manyMethodsOf("t[K]", maxMethods+1)},
 		{"methods of a type of the tests", "", "store/x_test.go", manyMethodsOf("t", maxMethods+1)},
-		{"a type that is to be divided", "", "config/x.go", manyMethodsOf("loader", maxMethods+1)},
-		{"its name in another package", "types have few methods", "store/x.go", manyMethodsOf("loader", maxMethods+1)},
 
 		{"the status of an answer is settled", "", "proxy/delivery.go", documented + "\nfunc (d *delivery) settle(s int) { d.status = s }\n"},
 		{"it is corrected", "", "proxy/delivery.go", documented + "\nfunc (d *delivery) broke(why int) { d.status.Reason = why }\n"},
