@@ -295,6 +295,7 @@ func TestCompressedCopyDamaged(t *testing.T) {
 	damaged.Life = httpcache.Lifetime{Received: time.Now(), Date: time.Now(), Fresh: time.Hour, Keep: time.Hour}
 	damaged.Stamp.Set(r.ledger.Token())
 	r.store.Put(key, nil, damaged)
+	damaged.Release()
 	if got, err := r.try("GET", "/p", nil); err == nil {
 		t.Errorf("the client took it for whole: %d bytes, %v", len(got.body), got.header)
 	}
