@@ -15,10 +15,10 @@ Every key of the file, made of the table that the program itself reads (` + "`co
 
 **Values.** Durations are written as ` + "`250ms`, `10m`, `1h30m`" + `; sizes as ` + "`64KiB`, `512MiB`, `1GB`" + `; shares as ` + "`10%`" + `; numbers are whole, from 0. Any value may have
 ` + "`${NAME}`, `${NAME:-default}` and `${file:/run/secrets/x}`" + ` in it, which are filled in; ` + "`$${`" + ` stands for ` + "`${`" + ` itself. Relative paths begin at the folder of the file.
-A key that is not here is an error, and so is one that has no effect where it stands.
+A key that is not here is an error, and so is one that the route's policy does not heed; ` + "`check`" + ` warns of what has no effect otherwise.
 
 **Changes.** The file, and every file that it names, is read again when it changes. Keys that are marked *restart* keep the value that they had at
-the start; ` + "`GET /config`" + ` of the admin listener shows what is in force, and what waits.
+the start; ` + "`GET /config`" + ` of the admin listener shows what was read last, and names under ` + "`waits_for_restart`" + ` what is not in force yet.
 
 **Environment.** Every single value outside lists has a variable, which wins over the file: ` + "`CACHEPROXY_`" + ` and the path of the key in capitals, with
 ` + "`_`" + ` for each dot. An empty one counts as unset. The flags ` + "`--listen` and `--admin`" + ` of ` + "`serve`" + ` win over both.

@@ -16,7 +16,7 @@ func explainCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "explain METHOD URL",
 		Short: "Say what the proxy would do with a request, and why",
-		Example: `  cacheproxy explain GET /products/17
+		Example: `  cacheproxy explain GET https://shop.example/products/17
   cacheproxy explain GET 'https://shop.example/products?page=2' -H 'Accept-Language: de'`,
 		Args:         cobra.ExactArgs(2),
 		SilenceUsage: true,
