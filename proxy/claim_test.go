@@ -35,7 +35,7 @@ func TestColdKeyIsFetchedOnceForAllInstances(t *testing.T) {
 			t.Errorf("the origin was asked %d times, want once", n)
 		}
 		for _, how := range d.released {
-			if how != store.Landed {
+			if how != store.Shared {
 				t.Errorf("a claim was given back as %v", how)
 			}
 		}
@@ -63,7 +63,7 @@ func TestClaimAfterTheCopyLanded(t *testing.T) {
 		behind := all[1]
 		behind.do("GET", "/a").want(t, "the one behind", 200, "1", "hit")
 		synctest.Wait()
-		d.want(t, "both", store.Landed, store.Landed)
+		d.want(t, "both", store.Shared, store.Shared)
 	})
 }
 
@@ -162,8 +162,8 @@ func TestFillThatCameToNothingIsTakenOver(t *testing.T) {
 		meanwhile func(b *bubble)
 		released  []store.ClaimResult
 	}{
-		"closed":   {func(b *bubble) { b.proxy.Close() }, []store.ClaimResult{store.Vacant, store.Landed}},
-		"outdated": {func(b *bubble) { b.invalidate(key("a")) }, []store.ClaimResult{store.Vacant, store.Landed}},
+		"closed":   {func(b *bubble) { b.proxy.Close() }, []store.ClaimResult{store.Vacant, store.Shared}},
+		"outdated": {func(b *bubble) { b.invalidate(key("a")) }, []store.ClaimResult{store.Vacant, store.Shared}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var asked atomic.Int64
@@ -192,7 +192,7 @@ func TestPanicGivesTheClaimBack(t *testing.T) {
 		synctest.Wait()
 		all[1].do("GET", "/a").want(t, "another instance", 200, "2", "stored")
 		synctest.Wait()
-		d.want(t, "both", store.Vacant, store.Landed)
+		d.want(t, "both", store.Vacant, store.Shared)
 	})
 }
 
@@ -224,7 +224,7 @@ func TestClaimsThatFail(t *testing.T) {
 		"never answer":                       {func(ctx context.Context, _ string) (store.Claim, error) { <-ctx.Done(); return nil, ctx.Err() }, 1, 200 * time.Millisecond},
 		"fail":                               {func(context.Context, string) (store.Claim, error) { return nil, errors.New("valkey is gone") }, 1, 0},
 		"are vacant":                         {func(context.Context, string) (store.Claim, error) { return stuck{how: store.Vacant}, nil }, 4, 0},
-		"land nothing":                       {func(context.Context, string) (store.Claim, error) { return stuck{how: store.Landed}, nil }, 4, 0},
+		"land nothing":                       {func(context.Context, string) (store.Claim, error) { return stuck{how: store.Shared}, nil }, 4, 0},
 		"are held by an instance that hangs": {func(context.Context, string) (store.Claim, error) { return stuck{waits: true}, nil }, 1, patience / 4 * 3},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -344,7 +344,7 @@ func TestOneInstanceRenews(t *testing.T) {
 					t.Errorf("%d renewals count as failed that were left to another instance", n)
 				}
 				for _, how := range d.released {
-					if how != store.Landed {
+					if how != store.Shared {
 						t.Errorf("a claim was given back as %v", how)
 					}
 				}

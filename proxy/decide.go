@@ -148,8 +148,8 @@ func (p *Proxy) withCredentials(rq *request, found candidate, now time.Time) dec
 		return refusing(uncached)
 	case !alone:
 		return passing(policy.Authorization)
-	case p.fills.Withholds(rq.route.Route, now):
-		return refusing(withheld)
+	case p.fills.RefusesRead(rq.route.Route, now):
+		return refusing(storeDown)
 	}
 	d := fetching(fetchAlone, found)
 	if found.Copy == nil { // else what is wrong with the copy is the reason
@@ -172,11 +172,11 @@ func (p *Proxy) missing(rq *request, found candidate, now time.Time) decision {
 	switch {
 	case onlyIfCached(rq.r.Header):
 		return refusing(uncached)
-	case p.fills.Withholds(rq.route.Route, now):
+	case p.fills.RefusesRead(rq.route.Route, now):
 		if found.Copy != nil && found.use >= httpcache.StaleOnError {
 			return rq.fromCopy(found, policy.Stale, policy.StoreUnavailable, now)
 		}
-		return refusing(withheld)
+		return refusing(storeDown)
 	case rq.r.Method == http.MethodHead:
 		return decision{step: passHead, outcome: policy.Pass, reason: policy.HeadMiss, found: found}
 	}
@@ -233,7 +233,7 @@ func refusing(r refusal) decision {
 }
 
 var (
-	uncached = refusal{http.StatusGatewayTimeout, policy.OnlyIfCached, "no copy is stored, and the request allows nothing else (only-if-cached)"}
-	withheld = refusal{http.StatusServiceUnavailable, policy.StoreUnavailable,
+	uncached  = refusal{http.StatusGatewayTimeout, policy.OnlyIfCached, "no copy is stored, and the request allows nothing else (only-if-cached)"}
+	storeDown = refusal{http.StatusServiceUnavailable, policy.StoreUnavailable,
 		"the shared store cannot be reached, and this route's reads do not go to the upstream without it; try again"}
 )

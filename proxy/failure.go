@@ -21,7 +21,7 @@ func failure(why policy.Reason) (outcome policy.Outcome, code int, text string) 
 	case policy.QueueFull, policy.QueueTimeout:
 		outcome, text = policy.Shed, "the upstream has no place for this request, try again"
 	case policy.StoreUnavailable:
-		code, text = withheld.code, withheld.text
+		code, text = storeDown.code, storeDown.text
 	case policy.Panic:
 		code, text = http.StatusInternalServerError, "the proxy failed; its log says how"
 	}

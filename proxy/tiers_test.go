@@ -206,7 +206,7 @@ func TestClaimsLastUntilTheCopyLanded(t *testing.T) {
 		if took := time.Since(start); took != time.Second {
 			t.Errorf("took %v, want as long as the copy takes to the tier, 1s", took)
 		}
-		d.want(t, "the first", store.Landed)
+		d.want(t, "the first", store.Shared)
 	})
 }
 

@@ -8,8 +8,8 @@ type ClaimResult uint8
 const (
 	// Vacant: whoever was fetching has died or given up its claim. Claim again. The zero value.
 	Vacant ClaimResult = iota
-	// Landed: a copy is in the tier that all instances share.
-	Landed
+	// Shared: a copy is in the tier that all instances share.
+	Shared
 	// Unshared: an answer came, and there is no copy of it to share. Each instance fetches for itself.
 	Unshared
 )
@@ -25,7 +25,7 @@ type Claims interface {
 // itself only when its process has died.
 type Claim interface {
 	// Held reports whether the caller has the right. It then must call Release once, and otherwise Await. Before it fetches it
-	// looks into the tier once more: a copy may have landed since it last did, and the right be free for that reason.
+	// looks into the tier once more: a copy may have come since it last did, and the right be free for that reason.
 	Held() bool
 	// Release gives the right back and tells those who wait how it ended. It blocks for as long as a write to the tier may take.
 	Release(how ClaimResult)

@@ -44,7 +44,7 @@ func TestRecalledCopyIsTheLaterOne(t *testing.T) {
 		}
 		s := New(NewMemory(8<<20), box{"key": test.below})
 		s.Memory().Set("key", test.memory)
-		if found, err := s.Recall(t.Context(), "key", nil, now); err != nil || body(found) != want {
+		if found, err := s.Promote(t.Context(), "key", nil, now); err != nil || body(found) != want {
 			t.Errorf("%s: found %q, want %q", name, body(found), want)
 		}
 	}
@@ -93,12 +93,12 @@ func TestVariantsTakeThePlaceOfACopy(t *testing.T) {
 	far.Put("key", de, response(c.next(), "de", 0, "X-Lang"))
 	below := box{}
 	sunk := New(far.Memory(), below)
-	if err := sunk.Sink(t.Context(), "key", de); err != nil {
+	if err := sunk.WriteBelow(t.Context(), "key", de); err != nil {
 		t.Fatal(err)
 	}
 	s := New(NewMemory(8<<20), below)
 	s.Memory().Set("key", response(c.next(), "for all", 0))
-	if found, err := s.Recall(t.Context(), "key", de, now); err != nil || body(found) != "de" || !slices.Equal(found.Variants.Names(), []string{"X-Lang"}) {
+	if found, err := s.Promote(t.Context(), "key", de, now); err != nil || body(found) != "de" || !slices.Equal(found.Variants.Names(), []string{"X-Lang"}) {
 		t.Errorf("found %q, %+v, %v", body(found), found.Variants, err)
 	}
 }
@@ -124,7 +124,7 @@ func TestRewarm(t *testing.T) {
 	fresh, recalled := response(c.next(), "fresh", 0), response(c.next(), "recalled", 0)
 	s.Put("fresh", nil, fresh)
 	below["recalled"] = recalled
-	if _, err := s.Recall(t.Context(), "recalled", nil, now); err != nil {
+	if _, err := s.Promote(t.Context(), "recalled", nil, now); err != nil {
 		t.Fatal(err)
 	}
 	lacks(false, fresh, recalled)
@@ -134,7 +134,7 @@ func TestRewarm(t *testing.T) {
 	lacks(true, old)
 	s.Rewarm()
 	lacks(true, old, fresh, recalled)
-	if err := s.SinkFound(t.Context(), "old", Found{Copy: old, Key: "old"}); err != nil || below["old"] != Item(old) {
+	if err := s.WriteFoundBelow(t.Context(), "old", Found{Copy: old, Key: "old"}); err != nil || below["old"] != Item(old) {
 		t.Errorf("the tier has %v, %v", below["old"], err)
 	}
 }
@@ -142,7 +142,7 @@ func TestRewarm(t *testing.T) {
 // A tier that is down can be told from one that fails, however many there are.
 func TestErrorsOfTiersAreTold(t *testing.T) {
 	s := New(NewMemory(8<<20), broken{ErrDown}, box{})
-	_, err := s.Recall(t.Context(), "key", nil, now)
+	_, err := s.Promote(t.Context(), "key", nil, now)
 	if !errors.Is(err, ErrDown) || !strings.Contains(err.Error(), "tier 1") {
 		t.Errorf("%v", err)
 	}
@@ -184,7 +184,7 @@ func TestErrorsGiveWayToWhatMayStandIn(t *testing.T) {
 		}
 		s := New(NewMemory(8<<20), box{"key": later(second)})
 		s.Put("key", nil, copied())
-		if found, err := s.Recall(t.Context(), "key", nil, now); err != nil || body(found) != tt.want {
+		if found, err := s.Promote(t.Context(), "key", nil, now); err != nil || body(found) != tt.want {
 			t.Errorf("%s: recalled %q, want %q", tt.about, body(found), tt.want)
 		}
 		de := headers("X-Lang", "de")

@@ -20,11 +20,11 @@ func (s *Store) Lacks(c *Copy) bool {
 // StillLacks takes back that a copy was asked for by Lacks: nobody has written it.
 func (s *Store) StillLacks(c *Copy) { c.Use.round.Store(s.round.Load() - 1) }
 
-// sunk notes that the tiers below have a copy, or are about to.
-func (s *Store) sunk(c *Copy) { c.Use.round.Store(s.round.Load()) }
+// writtenBelow notes that the tiers below have a copy, or are about to.
+func (s *Store) writtenBelow(c *Copy) { c.Use.round.Store(s.round.Load()) }
 
-// SinkFound puts a copy that was found under a storage key, and to which the caller has a reference, into the tiers below memory.
-func (s *Store) SinkFound(ctx context.Context, key string, found Found) error {
+// WriteFoundBelow puts a copy that was found under a storage key, and to which the caller has a reference, into the tiers below memory.
+func (s *Store) WriteFoundBelow(ctx context.Context, key string, found Found) error {
 	err := s.sink(ctx, found.Key, found.Copy)
 	if found.Variants != nil {
 		err = errors.Join(err, s.sink(ctx, key, found.Variants))

@@ -135,7 +135,7 @@ func better(c, other *Copy, now time.Time) bool {
 // Put stores a copy, to which the caller has a reference and keeps it, for the request header that fetched it. A copy that was fetched before the one that is there does not
 // replace it.
 func (s *Store) Put(key string, h http.Header, c *Copy) {
-	s.sunk(c)
+	s.writtenBelow(c)
 	var displaced []string
 	variant, language := "", "" // where the copy goes if not under key itself
 	least := s.leastRead(key)

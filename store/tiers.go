@@ -38,10 +38,10 @@ func (s *Store) Deep() bool { return len(s.below) > 0 }
 // Down reports whether a tier below memory is known not to answer.
 func (s *Store) Down() bool { return slices.ContainsFunc(s.below, Tier.Down) }
 
-// Recall looks for the copy in the tiers below memory, the nearest first, and brings what it finds into memory. selected is as
+// Promote looks for the copy in the tiers below memory, the nearest first, and brings what it finds into memory. selected is as
 // for Lookup. An error tells of tiers that failed; those after them were asked all the same, so Found counts either way, and is to be
 // released.
-func (s *Store) Recall(ctx context.Context, key string, h http.Header, now time.Time, selected ...string) (Found, error) {
+func (s *Store) Promote(ctx context.Context, key string, h http.Header, now time.Time, selected ...string) (Found, error) {
 	item, err := s.raise(ctx, key, now)
 	if item == nil {
 		item, _ = s.memory.Get(key)
@@ -66,7 +66,7 @@ func (s *Store) raise(ctx context.Context, key string, now time.Time) (held Item
 		}
 		if item != nil {
 			if c, ok := item.(*Copy); ok {
-				s.sunk(c)
+				s.writtenBelow(c)
 				defer c.Release()
 			}
 			s.memory.update(key, func(old Item) Item {
@@ -116,8 +116,8 @@ func fetchedAfter(a, b *Copy) bool {
 	return a.Life.Received.After(b.Life.Received)
 }
 
-// Sink puts what memory holds for a request into the tiers below it.
-func (s *Store) Sink(ctx context.Context, key string, h http.Header) error {
+// WriteBelow puts what memory holds for a request into the tiers below it.
+func (s *Store) WriteBelow(ctx context.Context, key string, h http.Header) error {
 	item, ok := s.memory.Take(key)
 	if !ok {
 		return nil // evicted already

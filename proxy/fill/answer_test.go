@@ -189,7 +189,7 @@ func TestClaimGoesWithTheCopy(t *testing.T) {
 	default:
 	}
 	open()
-	if how := <-right.released; how != store.Landed || !below.has("/a") {
+	if how := <-right.released; how != store.Shared || !below.has("/a") {
 		t.Errorf("given back as %v; the copy is there: %v", how, below.has("/a"))
 	}
 }

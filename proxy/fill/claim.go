@@ -43,7 +43,7 @@ func (c *running) claimed() bool {
 		if err != nil || how == store.Unshared || !c.mayClaim() {
 			return false
 		}
-		if how == store.Landed && c.promoted() {
+		if how == store.Shared && c.promoted() {
 			return true
 		}
 	}

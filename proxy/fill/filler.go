@@ -93,8 +93,8 @@ func (f *Filler) Load() Load {
 // caller has a reference to the copy.
 func (f *Filler) Rewarm(r *Route, key string, found store.Found) { f.tiers.warm(r, key, found) }
 
-// Withholds reports whether a read of the route that no copy answers must not go on to the origin: read-through promises that
+// RefusesRead reports whether a read of the route that no copy answers must not go on to the origin: read-through promises that
 // the origin sees no more than what the store lets through.
-func (f *Filler) Withholds(r *Route, now time.Time) bool {
+func (f *Filler) RefusesRead(r *Route, now time.Time) bool {
 	return r.RefusesReads && (f.store.Down() || !f.lease.Valid(now))
 }

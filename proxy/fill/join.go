@@ -14,9 +14,9 @@ type Joiner struct {
 	Key        string            // of the flight
 	Known      []invalidation.ID // members of the answer that are known beforehand
 	MaxWaiters int               // of those who wait for one flight
-	// Uninformed is set where an invalidation that the request must heed may not be known here. It shares only what is sent to
+	// LeaseLost is set where an invalidation that the request must heed may not be known here. It shares only what is sent to
 	// the origin after it came, and waits its turn for that.
-	Uninformed bool
+	LeaseLost bool
 }
 
 // Role is what a request is to a flight.
@@ -145,9 +145,9 @@ func (t *Ticket) Abandon() {
 
 // joinable reports whether a request that arrives now may share f: nothing that concerns it was invalidated since its token, and
 // it is known that nothing was. The caller holds the lock of the shard.
-func (fs *flights) joinable(f *flight, uninformed bool) bool {
+func (fs *flights) joinable(f *flight, leaseLost bool) bool {
 	switch {
-	case uninformed:
+	case leaseLost:
 		return !f.sent
 	case f.published:
 		return !fs.ledger.Since(f.token, f.response.Members)

@@ -22,12 +22,12 @@ func (c *running) lookupTiers() (res Response, found bool) {
 	}
 	if c.promoted() || c.claimed() {
 		res = Response{Again: true}
-		c.disclaim(store.Landed)
+		c.disclaim(store.Shared)
 		c.flight.publish(res, false)
 		c.end()
 		return res, true
 	}
-	if c.f.Withholds(c.q.Route, time.Now()) {
+	if c.f.RefusesRead(c.q.Route, time.Now()) {
 		return c.refused(policy.StoreUnavailable, errWithheld), true
 	}
 	return Response{}, false

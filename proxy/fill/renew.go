@@ -84,7 +84,7 @@ func (f *Filler) renew(ctx context.Context, r Renewal) {
 	pause := time.Duration(0)
 	defer r.Copy.Release()
 	defer func() { r.Copy.Use.EndRenewal(time.Now(), pause) }()
-	if !r.Wanted(now) || f.Withholds(r.Request.Route, now) {
+	if !r.Wanted(now) || f.RefusesRead(r.Request.Route, now) {
 		return // nobody will read the copy; or the origin is to be left alone
 	}
 	replaced := func() bool {

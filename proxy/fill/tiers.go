@@ -45,7 +45,7 @@ func (t *tiers) promote(ctx context.Context, r *Route, key string, h http.Header
 	if !t.store.Deep() || !t.lease.Valid(now) {
 		return store.Found{}
 	}
-	found, err := t.store.Recall(ctx, key, h, now, r.SelectingUnlisted()...)
+	found, err := t.store.Promote(ctx, key, h, now, r.SelectingUnlisted()...)
 	t.failed("copy not recalled", r, err)
 	return found
 }
@@ -61,10 +61,10 @@ func (t *tiers) write(r *Route, key string, h http.Header, done func(store.Claim
 	write := func() {
 		ctx, cancel := context.WithTimeout(t.lifetime, writeTimeout)
 		defer cancel()
-		err := t.store.Sink(ctx, key, h)
+		err := t.store.WriteBelow(ctx, key, h)
 		t.failed("copy not kept below memory", r, err)
 		if err == nil {
-			how = store.Landed
+			how = store.Shared
 		}
 	}
 	if !t.within(t.writing, write, func() { done(how) }) {
@@ -78,7 +78,7 @@ func (t *tiers) warm(r *Route, key string, found store.Found) {
 	write := func() {
 		ctx, cancel := context.WithTimeout(t.lifetime, writeTimeout)
 		defer cancel()
-		t.failed("copy not written below memory again", r, t.store.SinkFound(ctx, key, found))
+		t.failed("copy not written below memory again", r, t.store.WriteFoundBelow(ctx, key, found))
 	}
 	found.Copy.Hold()
 	if !t.within(t.warming, write, found.Release) {

@@ -98,13 +98,13 @@ type claim struct {
 
 	holder string            // who has the right, by name; empty until that is known; guarded by Claims.mu
 	early  []word            // that arrived before; guarded by Claims.mu
-	landed chan struct{}     // closed when how is set
-	how    store.ClaimResult // guarded by Claims.mu until landed is closed
+	ended  chan struct{}     // closed when how is set
+	how    store.ClaimResult // guarded by Claims.mu until ended is closed
 }
 
 // Claim implements store.Claims.
 func (c *Claims) Claim(ctx context.Context, key string) (store.Claim, error) {
-	a := &claim{claims: c, hash: hash(key), name: rand.Text(), landed: make(chan struct{})}
+	a := &claim{claims: c, hash: hash(key), name: rand.Text(), ended: make(chan struct{})}
 	// Before the server is asked: no word is missed that comes when it has answered.
 	c.listenFor(a)
 	holder, left, err := a.ask(ctx, "claim", a.name)
@@ -164,7 +164,7 @@ func (a *claim) Await(ctx context.Context) (store.ClaimResult, error) {
 		}
 		timer := time.NewTimer(pause)
 		select {
-		case <-a.landed:
+		case <-a.ended:
 		case <-a.changes:
 		case <-timer.C:
 		case <-ctx.Done():
@@ -189,7 +189,7 @@ func (a *claim) Await(ctx context.Context) (store.ClaimResult, error) {
 
 func (a *claim) over() bool {
 	select {
-	case <-a.landed:
+	case <-a.ended:
 		return true
 	default:
 		return false

@@ -66,7 +66,7 @@ func await(a store.Claim) <-chan awaited {
 func TestOneOfAllFetches(t *testing.T) {
 	everywhere(t, func(t *testing.T, s valkey.Server) {
 		instances := []*instance{newInstance(t, s), newInstance(t, s), newInstance(t, s)}
-		for _, how := range []store.ClaimResult{store.Landed, store.Unshared, store.Vacant} {
+		for _, how := range []store.ClaimResult{store.Shared, store.Unshared, store.Vacant} {
 			key := fmt.Sprint("key", how)
 			var held store.Claim
 			var mu sync.Mutex
@@ -162,12 +162,12 @@ func TestLateReleaseIsNotAnothers(t *testing.T) {
 	}
 	third := claimed(t, c, "key")
 	end := await(third)
-	late.Release(store.Landed)
+	late.Release(store.Shared)
 	if claimed(t, a, "key").Held() {
 		t.Error("a late release has freed the claim of another")
 	}
 	// Nor is a word of it taken for one of the other's.
-	if err := cl.Do(t.Context(), cl.B().Publish().Channel(c.channel).Message(word{hash("key"), late.(*claim).name, store.Landed}.String()).Build()).Error(); err != nil {
+	if err := cl.Do(t.Context(), cl.B().Publish().Channel(c.channel).Message(word{hash("key"), late.(*claim).name, store.Shared}.String()).Build()).Error(); err != nil {
 		t.Fatal(err)
 	}
 	now.Release(store.Unshared)
@@ -205,14 +205,14 @@ func TestNoWordWithoutEars(t *testing.T) {
 		}
 		return strings.Contains(info, "cmdstat_publish")
 	}
-	claimed(t, a, "key").Release(store.Landed)
+	claimed(t, a, "key").Release(store.Shared)
 	if published() {
 		t.Error("a word was published that nobody waits for")
 	}
 	held := claimed(t, a, "key")
 	end := await(claimed(t, b, "key"))
-	held.Release(store.Landed)
-	if got := <-end; got.how != store.Landed || !published() {
+	held.Release(store.Shared)
+	if got := <-end; got.how != store.Shared || !published() {
 		t.Errorf("who waits is told %v", got.how)
 	}
 }
@@ -230,7 +230,7 @@ func TestLostSubscription(t *testing.T) {
 		if _, err := v.CLI(t.Context(), "CLIENT", "KILL", "TYPE", "pubsub"); err != nil {
 			t.Fatal(err)
 		}
-		held.Release(store.Landed)
+		held.Release(store.Shared)
 		if end == nil { // it began to wait after all that
 			end = await(waits)
 		}
@@ -252,7 +252,7 @@ func TestDeafInstance(t *testing.T) {
 	b := NewClaims(tier(t, options(connect(t, s), following(9)))) // it does not run
 	held := claimed(t, a, "key")
 	end := await(claimed(t, b, "key"))
-	held.Release(store.Landed)
+	held.Release(store.Shared)
 	if got := <-end; got.how != store.Vacant || got.err != nil || got.took > claimKeep/2 {
 		t.Errorf("who waits is told %v, %v after %v", got.how, got.err, got.took)
 	}
@@ -327,7 +327,7 @@ func TestServerGoesWhileWaiting(t *testing.T) {
 	if got := <-end; got.how != store.Vacant || got.err != nil {
 		t.Errorf("who waits is told %v, %v", got.how, got.err)
 	}
-	held.Release(store.Landed) // there is nobody to tell
+	held.Release(store.Shared) // there is nobody to tell
 	if _, err := b.Claim(t.Context(), "key"); err == nil {
 		t.Error("a dead server gives a claim")
 	}
@@ -392,7 +392,7 @@ func TestForeignWords(t *testing.T) {
 	if waits.over() {
 		t.Error("a word that makes no sense ended the wait")
 	}
-	b.receive(word{hash("key"), held.(*claim).name, store.Landed}.String())
+	b.receive(word{hash("key"), held.(*claim).name, store.Shared}.String())
 	if !waits.over() {
 		t.Error("the word did not end the wait")
 	}

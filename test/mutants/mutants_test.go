@@ -115,12 +115,12 @@ var mutants = append([]mutant{
 	},
 	{
 		name:  "without a lease, an earlier fetch is shared",
-		edits: []edit{{"proxy/fill/join.go", "	case uninformed:\n		return !f.sent\n", ""}},
+		edits: []edit{{"proxy/fill/join.go", "	case leaseLost:\n		return !f.sent\n", ""}},
 		pkg:   "./proxy", run: "TestRequestsWithoutALeaseShareTheNextFetch",
 	},
 	{
 		name:  "without a lease, requests for one key do not take turns",
-		edits: []edit{{"proxy/fill/flight.go", "	if j.Uninformed && before != nil {", "	if false {"}},
+		edits: []edit{{"proxy/fill/flight.go", "	if j.LeaseLost && before != nil {", "	if false {"}},
 		pkg:   "./proxy", run: "TestRequestsWithoutALeaseShareTheNextFetch",
 	},
 	{
@@ -130,7 +130,7 @@ var mutants = append([]mutant{
 	},
 	{
 		name:  "a claim is given back before the copy landed",
-		edits: []edit{{"proxy/fill/answer.go", "	return claim.Release\n", "	claim.Release(store.Landed)\n	return func(store.ClaimResult) {}\n"}},
+		edits: []edit{{"proxy/fill/answer.go", "	return claim.Release\n", "	claim.Release(store.Shared)\n	return func(store.ClaimResult) {}\n"}},
 		pkg:   "./proxy", run: "TestClaimsLastUntilTheCopyLanded",
 	},
 	{

@@ -77,7 +77,7 @@ func (a *claim) receive(w word) {
 		}
 	case a.holder == w.name && !a.over():
 		a.how = w.how
-		close(a.landed)
+		close(a.ended)
 	}
 }
 
