@@ -18,7 +18,15 @@
 //
 // Local is the log of a process that runs alone. Package fleet is the protocol by which several instances follow one log; its
 // comment holds all rules, and says what goes wrong without each. Package valkey carries that log. What feeds invalidations from
-// elsewhere, such as the changes of a database, is a package of its own beside it, and calls Log.Invalidate like a purge.
+// elsewhere, such as the changes of a database, is a package of its own
+// in this folder, and calls Log.Invalidate like a purge.
+//
+//	ledger.go, id.go     for each member, the position of its last invalidation
+//	stamp.go             when a copy was fetched, and whether that is checked already
+//	entry.go, record.go  an entry of the log, and how it is written
+//	log.go, local.go     the log, and that of a process that runs alone
+//	fence.go             around a write
+//	lease.go             until when a ledger may be trusted
 //
 // Invalidating costs one map write for each member named, however many copies carry it; there is no index of copies.
 // Checking a copy costs two atomic loads as long as nothing was invalidated since it was last checked.

@@ -204,4 +204,17 @@
 //
 // After a cut connection, within what the server keeps: the next reply has the missing entries, in pages, and the last page
 // extends the lease. Beyond that: Gap, FetchSnapshot, InstallSnapshot (R9b), sync.
+//
+// # Files
+//
+//	follower.go      an instance: what it knows of the log, and what it is asked
+//	sync.go          a heartbeat: what is requested, and what a reply brings
+//	apply.go         an entry is taken into the ledger, on every instance: purges, writes, fences
+//	confirmation.go  when an entry holds everywhere
+//	detector.go      who has not been heard of, and is given up
+//	fences.go        writes that are under way
+//	positions.go     positions here and in the log; history.go, ring.go: entries that are kept
+//	pending.go       entries that were sent and not seen yet
+//	grace.go         what is not trusted yet after a start or a loss
+//	recover.go       the log was lost, or is another
 package fleet
