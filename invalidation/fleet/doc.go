@@ -213,7 +213,7 @@
 //	confirmation.go  when an entry holds everywhere
 //	detector.go      who has not been heard of, and is given up
 //	fences.go        writes that are under way
-//	positions.go     positions here and in the log; history.go, ring.go: entries that are kept
+//	positions.go     positions here and in the log; ring.go: the last entries; history.go: one life of a log
 //	pending.go       entries that were sent and not seen yet
 //	grace.go         what is not trusted yet after a start or a loss
 //	recover.go       the log was lost, or is another
