@@ -85,14 +85,14 @@ func (d *decoder) parse(text []byte) *yaml.Node {
 		d.problemAt(1, "", "the file is empty; write at least upstreams: and routes:, or run serve --upstream URL without a file")
 		return nil
 	case err != nil:
-		d.syntax(err)
+		d.syntax(text, err)
 		return nil
 	}
 	switch err := decoder.Decode(&second); {
 	case err == nil:
 		d.problemAt(max(1, second.Line), "", "a second document begins here; keep one, without \"---\" in between")
 	case !errors.Is(err, io.EOF):
-		d.syntax(err)
+		d.syntax(text, err)
 	}
 	return root.Content[0]
 }
@@ -101,14 +101,20 @@ func isNull(document *yaml.Node) bool {
 	return len(document.Content) == 0 || document.Content[0].ShortTag() == "!!null"
 }
 
-// syntax reports what the parser, which stops at the first error, has found.
-func (d *decoder) syntax(err error) {
-	line, text := 1, err.Error()
+// syntax reports what the parser, which stops at the first error, has found: where the text went wrong, and not where it ended.
+func (d *decoder) syntax(text []byte, err error) {
+	line, what := 1, err.Error()
 	if found, ok := errors.AsType[*yaml.LoadError](err); ok {
-		line, text = max(1, found.Mark.Line), found.Message
-		if begun := found.ContextMark.Line; begun > 0 && begun < line {
-			text = fmt.Sprintf("%s, %s that begins on line %d", text, found.ContextMsg, begun)
+		line, what = max(1, found.Mark.Line), found.Message
+		begun := found.ContextMark.Line
+		switch {
+		case begun > 0 && strings.Contains(found.ContextMsg, "quoted scalar"): // which may have swallowed the rest of the file
+			line = begun
+			what += ", " + found.ContextMsg + " that begins here"
+		case begun > 0 && begun < line:
+			what += fmt.Sprintf(", %s that begins on line %d", found.ContextMsg, begun)
 		}
 	}
-	d.problemAt(line, "", "is not YAML: %s; check indentation, colons and quotes here and on the line before", text)
+	line = min(line, max(1, strings.Count(strings.TrimRight(string(text), " \t\r\n"), "\n")+1))
+	d.problemAt(line, "", "is not YAML: %s; check indentation, colons and quotes here and on the line before, and quote text that has {, [ or * in it", what)
 }
