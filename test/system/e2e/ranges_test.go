@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"net/http"
+	neturl "net/url"
 	"regexp"
 	"strings"
 	"sync"
@@ -99,6 +100,10 @@ func TestPartsAreCompleted(t *testing.T) {
 		if a := get(t, p.data+"/a", fields); a.status != 206 {
 			t.Fatalf("%v: %d %q", fields, a.status, a.cacheStatus())
 		}
+		// A client has its answer a moment before that is stored.
+		eventually(t, "the part is stored", func() bool {
+			return strings.Contains(get(t, p.admin+"/explain?method=GET&url="+neturl.QueryEscape(p.data+"/a")).body, "0-99/1000")
+		})
 	}
 	if a := get(t, p.data+"/a"); a.status != 200 || a.body != body || !strings.Contains(a.cacheStatus(), "fwd-status=206; stored") {
 		t.Errorf("the whole: %d, %d bytes, %q", a.status, len(a.body), a.cacheStatus())
