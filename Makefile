@@ -23,10 +23,10 @@ help: ## list the targets
 build: ## build bin/cacheproxy, one static binary
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.release=$(RELEASE)' -o bin/cacheproxy ./cmd/cacheproxy
 
-# make test has to take less than seven minutes on two cores; make test-slow shows where they go. So the tests are two groups that
+# A developer waits for make test, for seven minutes at most if it can be done; make test-slow shows where they go. So the tests are two groups that
 # run side by side, since what starts servers waits while what compares models works, and then the fleet, whose measurements
-# want the machine for themselves. In the second group, without the race detector, is what that would falsify (test/norace), what
-# looks at the source, and the built program, into whose process it does not see.
+# want the machine for themselves. The second group has no race detector: it
+# looks at the source, and runs the built program, into whose process the detector does not see. test/norace runs what that would falsify.
 # With the tag lockorder, locks that are taken out of order panic (docs/architecture.md).
 # With -count 1, since Go's cache of results does not know that tests build and run the program; without vet, which check runs.
 GOTEST  := go test $(JSON) -vet off -timeout $(TIMEOUT) -count 1
@@ -45,11 +45,11 @@ test-all:
 test-race:
 	$(GOTEST) -race -tags lockorder $$(go list ./... | grep -vE '/test/($(SOURCE))$$')
 	cd test/system && $(GOTEST) -race $$(go list ./... | grep -vE '/($(PROCESS))$$')
+	test/norace $(JSON) -vet off -timeout $(TIMEOUT) -count 1
 
 .PHONY: test-plain
 test-plain:
 	cd test/system && $(GOTEST) ./e2e
-	test/norace $(JSON) -vet off -timeout $(TIMEOUT) -count 1
 	$(GOTEST) $$(go list ./... | grep -E '/test/($(SOURCE))$$')
 	cd test/deploy && $(GOTEST) ./...
 
