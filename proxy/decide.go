@@ -64,7 +64,8 @@ func (d *decision) served() *store.Copy {
 }
 
 // decide says what is to become of a request at a time, by its plan, the configuration, and what is stored, invalidated and
-// reachable then. It changes nothing but what the request holds. A request that shared a fetch which was not for it is decided once more.
+// reachable then. It changes nothing but what the request holds. A request that shared a fetch which was not for it is decided
+// once more.
 func (p *Proxy) decide(rq *request, now time.Time) decision {
 	d := p.choose(rq, now)
 	d.apart = rq.waited

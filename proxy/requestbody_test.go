@@ -32,6 +32,9 @@ func TestMaxBody(t *testing.T) {
 		if err != nil || a.status != c.status {
 			t.Errorf("%s: %d, %v; want %d", c.name, a.status, err, c.status)
 		}
+		if told := a.header.Get("Cache-Status"); c.status == 413 && !strings.HasSuffix(told, "detail=too-large") {
+			t.Errorf("%s: %q", c.name, told)
+		}
 		if n := count(t, r.metrics, "cacheproxy_origin_requests_total", ""); n != c.asked {
 			t.Errorf("%s: the origin was asked %d times, want %d", c.name, n, c.asked)
 		}

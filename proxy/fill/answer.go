@@ -67,8 +67,8 @@ func (f *Filler) Store(a Answer, body []byte) policy.Reason {
 	return why
 }
 
-// Confirm stores the copy that an answer without content renews, or says why not. The caller has a reference to base. What was stored under key is dropped where it
-// must not be kept any longer.
+// Confirm stores the copy that an answer without content renews, or says why not. The caller has a reference to base. What was
+// stored under key is dropped where it must not be kept any longer.
 func (f *Filler) Confirm(a Answer, key string, base *store.Copy) policy.Reason {
 	a.Header = a.Request.Route.negotiated(a.Status, a.Header)
 	fresh, err := renewCopy(a.Request.Route, base, a.Header, a.Verdict.Store)
@@ -87,8 +87,7 @@ func (f *Filler) Confirm(a Answer, key string, base *store.Copy) policy.Reason {
 }
 
 // put is the one way to a copy: every answer is stored by it. Of the copy that it returns, to which the caller has no reference, all
-// but the body may be read. These are its steps, in this order, and what would go wrong
-// without each or in another order.
+// but the body may be read. These are its steps, in this order, and what would go wrong without each or in another order.
 //
 //  1. The answer may be kept, is large enough, and does not belong to more than a copy may.
 //  2. The token was taken no longer ago than invalidation.MaxFill. The ledger keeps the mark of an invalidation for that long
