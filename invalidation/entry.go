@@ -20,8 +20,10 @@ const (
 	EndFence
 	// Announce leaves copies alone: the entry carries a Notice.
 	Announce
+	// InvalidateConfirm has copies confirmed by the origin before they are used, because nobody knows whether they have changed.
+	InvalidateConfirm
 
-	lastOperation = Announce
+	lastOperation = InvalidateConfirm
 )
 
 // Entry is one entry of the log.
@@ -73,6 +75,8 @@ func (l *Ledger) set(id ID, e Entry, i int, at time.Duration) {
 	switch {
 	case e.Operation == InvalidateSoft:
 		m.soft = e.Position
+	case e.Operation == InvalidateConfirm:
+		m.confirm = e.Position
 	case e.Before != nil:
 		m.hard = e.Before[i]
 	default:

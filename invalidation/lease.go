@@ -20,6 +20,12 @@ type Lease struct {
 	wall  atomic.Int64 // Unix ns
 }
 
+// MaxLease is the longest lease that can be configured.
+const MaxLease = time.Minute
+
+// Timeout is after what time without a sign of life an instance with this lease holds none, by whatever clock.
+func Timeout(lease time.Duration) time.Duration { return lease + Margin(lease) }
+
 // Margin is what a lease leaves to clocks that run at different rates: the holder stops that much earlier, and an instance that
 // waits for the end of another's lease waits that much longer.
 func Margin(lease time.Duration) time.Duration { return max(50*time.Millisecond, lease/20) }

@@ -53,12 +53,12 @@ type shard struct {
 
 // mark is what the ledger knows of one member.
 type mark struct {
-	hard, soft uint64        // positions of the last invalidation of each sort; 0: none
-	fences     int32         // open fences
-	at         time.Duration // when the mark was last set, since Ledger.base
+	hard, soft, confirm uint64        // positions of the last invalidation of each sort; 0: none
+	fences              int32         // open fences
+	at                  time.Duration // when the mark was last set, since Ledger.base
 }
 
-func (m mark) last() uint64 { return max(m.hard, m.soft) }
+func (m mark) last() uint64 { return max(m.hard, m.soft, m.confirm) }
 
 // NewLedger makes an empty ledger at position 0.
 func NewLedger() *Ledger {
@@ -135,8 +135,10 @@ func (l *Ledger) scan(position uint64, ids []ID) Verdict {
 			return Purged
 		case m.fences > 0:
 			return Fenced
+		case m.confirm > position:
+			verdict = Unconfirmed
 		case m.soft > position:
-			verdict = Soft
+			verdict = max(verdict, Soft)
 		}
 	}
 	return verdict

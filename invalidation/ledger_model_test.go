@@ -16,9 +16,12 @@ func (m *model) verdict(token Token, ids map[ID]bool) Verdict {
 			if e.Position <= token.position || !ids[id] {
 				continue
 			}
-			if e.Operation == InvalidateSoft {
+			switch e.Operation {
+			case InvalidateSoft:
 				worst = max(worst, Soft)
-			} else {
+			case InvalidateConfirm:
+				worst = max(worst, Unconfirmed)
+			default:
 				worst = Purged
 			}
 		}
@@ -100,7 +103,7 @@ func (w *world) step() {
 	case p < 25:
 		w.append(Entry{IDs: w.someIDs(3)})
 	case p < 32:
-		w.append(Entry{Operation: InvalidateSoft, IDs: w.someIDs(2)})
+		w.append(Entry{Operation: []Operation{InvalidateSoft, InvalidateConfirm}[w.r.IntN(2)], IDs: w.someIDs(2)})
 	case p < 36 && len(w.open) < 3:
 		ids := w.someIDs(2)
 		w.open = append(w.open, ids)
@@ -164,7 +167,7 @@ func (w *world) checkOne() {
 	}
 	seen := c.stamp.checked.Load()
 	got, want := w.l.Check(c.stamp, c.ids), w.m.verdict(c.stamp.token, c.set)
-	usable := func(v Verdict) bool { return v <= Soft }
+	usable := func(v Verdict) bool { return v <= Unconfirmed }
 	switch {
 	case got == want:
 	case usable(want) && got == Purged && seen < w.l.floor.Load():

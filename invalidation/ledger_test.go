@@ -32,6 +32,7 @@ func TestVerdictAndAdmission(t *testing.T) {
 	a, b, other := tagID("a"), tagID("b"), tagID("other")
 	hard := func(ids ...ID) Entry { return Entry{IDs: ids} }
 	soft := func(ids ...ID) Entry { return Entry{Operation: InvalidateSoft, IDs: ids} }
+	confirm := func(ids ...ID) Entry { return Entry{Operation: InvalidateConfirm, IDs: ids} }
 	begin := func(ids ...ID) Entry { return Entry{Operation: BeginFence, IDs: ids} }
 	end := func(ids ...ID) Entry { return Entry{Operation: EndFence, IDs: ids, Fenced: len(ids)} }
 	for _, tc := range []struct {
@@ -55,6 +56,12 @@ func TestVerdictAndAdmission(t *testing.T) {
 		{"hard, then soft: still purged", nil, []Entry{hard(a), soft(a)}, []ID{a}, Purged, false},
 		{"soft on one member, hard on another", nil, []Entry{soft(a), hard(b)}, []ID{a, b}, Purged, false},
 		{"hard before, soft after", []Entry{hard(a)}, []Entry{soft(a)}, []ID{a}, Soft, false},
+		{"to be confirmed", nil, []Entry{confirm(a)}, []ID{a}, Unconfirmed, false},
+		{"to be confirmed, before the token", []Entry{confirm(a)}, nil, []ID{a}, Valid, true},
+		{"to be confirmed, and soft", nil, []Entry{confirm(a), soft(a)}, []ID{a}, Unconfirmed, false},
+		{"to be confirmed on one member, soft on another", nil, []Entry{confirm(a), soft(b)}, []ID{a, b}, Unconfirmed, false},
+		{"to be confirmed on one member, hard on another", nil, []Entry{hard(b), confirm(a)}, []ID{a, b}, Purged, false},
+		{"hard, then to be confirmed: still purged", nil, []Entry{hard(a), confirm(a)}, []ID{a}, Purged, false},
 		{"fence open", nil, []Entry{begin(a)}, []ID{a}, Fenced, false},
 		{"fence ended", nil, []Entry{begin(a), end(a)}, []ID{a}, Purged, false},
 		{"fetched within the fence, fence ended", []Entry{begin(a)}, []Entry{end(a)}, []ID{a}, Purged, false},
@@ -257,7 +264,7 @@ func TestIDs(t *testing.T) {
 }
 
 func TestVerdictNames(t *testing.T) {
-	for v, want := range map[Verdict]string{Valid: "valid", Soft: "soft-purged", Fenced: "fenced", Purged: "purged"} {
+	for v, want := range map[Verdict]string{Valid: "valid", Soft: "soft-purged", Unconfirmed: "unconfirmed", Fenced: "fenced", Purged: "purged"} {
 		if v.String() != want {
 			t.Errorf("%d = %q, want %q", v, v, want)
 		}

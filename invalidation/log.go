@@ -32,6 +32,9 @@ const (
 type Order struct {
 	Members []policy.Member // at least one
 	Soft    bool            // mark stale instead of unusable
+	// Confirm has copies confirmed by the origin before they are used, instead of making them unusable: for members that have
+	// changed for all that is known, such as those of a write whose outcome nobody knows. Soft then has no meaning.
+	Confirm bool
 	Wait    Wait
 	// Settle repeats the order once after this delay, by whichever instance is alive then: for origins that read from lagging
 	// replicas, and for changes that are announced before they are committed. Zero: never.
@@ -43,7 +46,10 @@ type Order struct {
 
 // Operation is what the entry of an order does to its members.
 func (o Order) Operation() Operation {
-	if o.Soft {
+	switch {
+	case o.Confirm:
+		return InvalidateConfirm
+	case o.Soft:
 		return InvalidateSoft
 	}
 	return Invalidate

@@ -11,7 +11,7 @@ import (
 // What was read can be written again and read alike; what cannot be read invalidates everything.
 func FuzzParseRecord(f *testing.F) {
 	for _, r := range []Record{
-		{}, {Operation: InvalidateSoft, IDs: []ID{allID, IDOf(policy.NewMember(policy.KindKey, "1"))}}, {Operation: BeginFence, IDs: []ID{tagID("1")}, Fence: 1 << 60, Life: time.Minute},
+		{}, {Operation: InvalidateConfirm, IDs: []ID{allID}}, {Operation: InvalidateSoft, IDs: []ID{allID, IDOf(policy.NewMember(policy.KindKey, "1"))}}, {Operation: BeginFence, IDs: []ID{tagID("1")}, Fence: 1 << 60, Life: time.Minute},
 		{Operation: Announce, Notice: Notice{"mode/x", []byte("off")}, Settle: time.Second, Repeats: 9},
 	} {
 		f.Add(r.Append(nil))

@@ -54,6 +54,9 @@ const (
 	Valid Verdict = iota
 	// Soft: a soft purge has made the copy stale, which may be revalidated, and served where stale copies may.
 	Soft
+	// Unconfirmed: the copy may have changed, and nobody knows. The origin has to confirm the copy before it is used; where the
+	// origin fails, the copy may stand in if stale ones may.
+	Unconfirmed
 	// Fenced: a write to a member is under way, and the copy must not be used.
 	Fenced
 	// Purged: the copy must not be used for anything, not even to answer a 304 (R11).
@@ -62,5 +65,5 @@ const (
 
 // String names the verdict for explanations.
 func (v Verdict) String() string {
-	return [...]string{"valid", "soft-purged", "fenced", "purged"}[v]
+	return [...]string{"valid", "soft-purged", "unconfirmed", "fenced", "purged"}[v]
 }

@@ -39,6 +39,7 @@ const (
 	Expired     // stored, but not fresh any more
 	Purged      // stored, but invalidated
 	SoftPurged  // stored, but marked stale by a soft purge
+	Unconfirmed // stored, but it may have changed, and the origin has to confirm it
 	HeadMiss    // a HEAD request without a stored GET
 	LeaseLapsed // there is no news of purges: nothing stored is used, or only as the route allows
 	PartMiss    // stored, but not all that is asked for
@@ -88,7 +89,7 @@ var reasonNames = [reasons]string{
 	MethodUnsafe: "method", methodOther: "method-other", RequestBody: "request-body", Authorization: "authorization",
 	cookie: "cookie", queryUnlisted: "query-unlisted", queryMalformed: "query-malformed", HeaderUnlisted: "header-unlisted", RangeRequest: "range", Precondition: "precondition", codingRefused: "coding-refused",
 	upgrade: "upgrade", HitForMiss: "hit-for-miss", WaitersFull: "waiters-full", WaitTimeout: "wait-timeout", ClientDirective: "client-cache-control", Fenced: "fenced",
-	URIMiss: "uri-miss", VaryMiss: "vary-miss", Expired: "expired", Purged: "purged", SoftPurged: "soft-purged", HeadMiss: "head-miss", LeaseLapsed: "lease-lapsed", PartMiss: "part-miss", Renewal: "renewal",
+	URIMiss: "uri-miss", VaryMiss: "vary-miss", Expired: "expired", Purged: "purged", SoftPurged: "soft-purged", Unconfirmed: "unconfirmed", HeadMiss: "head-miss", LeaseLapsed: "lease-lapsed", PartMiss: "part-miss", Renewal: "renewal",
 	noStore: "no-store", private: "private", setCookie: "set-cookie", authorizedShare: "authorized", statusNotStored: "status",
 	varyStar: "vary-star", noFreshness: "no-freshness", TooLarge: "too-large", stream: "stream", contentTypeOther: "content-type",
 	TooSmall: "too-small", TooManyMembers: "too-many-members", Incomplete: "incomplete", Partial: "partial",

@@ -107,7 +107,7 @@ func (r Reason) missed() string {
 		return "uri-miss"
 	case VaryMiss:
 		return "vary-miss"
-	case Expired, SoftPurged:
+	case Expired, SoftPurged, Unconfirmed:
 		return "stale"
 	case ClientDirective:
 		return "request"

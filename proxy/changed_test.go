@@ -39,6 +39,9 @@ func TestChangedWithoutInvalidation(t *testing.T) {
 		{name: "purged while fresh", between: func(b *bubble) { b.purgeAll(false) }},
 		{name: "purged, with a validator", origin: etag, between: func(b *bubble) { b.pass(2 * time.Minute); b.purgeAll(false) }},
 		{name: "purged softly", origin: etag, between: func(b *bubble) { b.purgeAll(true) }},
+		{name: "to be confirmed", origin: etag, between: func(b *bubble) {
+			b.order(invalidation.Order{Members: []policy.Member{policy.All}, Confirm: true})
+		}},
 		{name: "written through the proxy", between: func(b *bubble) { b.do("PUT", "/a"); b.pass(2 * time.Minute) }},
 		{name: "another variant", origin: "vary", second: func(b *bubble) { b.do("GET", "/a", "Accept-Language", "fr") }},
 		{name: "an origin that begins to vary", origin: "vary second"},

@@ -260,6 +260,9 @@ func (rq *request) semantics() string {
 // judge says what a copy may be used for at a time, by this request, and why for no more.
 func (rq *request) judge(c *candidate, ledger *invalidation.Ledger, now time.Time) {
 	c.use, c.reason = c.Copy.Usable(ledger, now)
+	if c.reason == policy.Unconfirmed && rq.route.FencesWrites {
+		c.use, c.reason = httpcache.Dead, policy.Purged // no read may see what was there before a write
+	}
 	if rq.directives == (httpcache.RequestDirectives{}) || c.use == httpcache.Dead {
 		return
 	}

@@ -139,7 +139,11 @@ func TestWriteByAnUnknownMethod(t *testing.T) {
 						b.wantUndone(kind, since)
 						return
 					}
-					b.do("GET", "/a").want(t, "after", 200, "3", "fwd=miss")
+					lookup := "fwd=stale; fwd-status=200; stored; detail=unconfirmed"
+					if kind == policy.WriteThrough || c.status == http.StatusOK {
+						lookup = "fwd=miss"
+					}
+					b.do("GET", "/a").want(t, "after", 200, "3", lookup)
 				})
 			})
 		})

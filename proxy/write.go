@@ -97,7 +97,7 @@ func (w *writing) begin() bool {
 func (w *writing) answered(res *http.Response) error {
 	switch {
 	case res.StatusCode < 400:
-		w.end(w.ex.match.ResponseEffects(w.ex.target, res.Header))
+		w.end(invalidation.Order{Members: w.ex.match.ResponseEffects(w.ex.target, res.Header)})
 	case refused(w.ex.r.Method, res.StatusCode):
 		w.undone()
 	case w.fence == nil && w.ex.route.FailedWrite == policy.FailedKeep:
@@ -150,26 +150,29 @@ func (w *writing) undone() {
 	}
 }
 
-// doubt treats a write whose outcome is unknown as one that may happen yet: the fence stays up for a while.
+// doubt treats a write whose outcome is unknown as one that may happen yet: the fence stays up for a while. Without a fence copies
+// are confirmed before they are used: what nobody knows to have changed may carry the clients of an origin that fails, and a write
+// that breaks off, which anybody can send, costs no copy.
 func (w *writing) doubt() {
 	if w.fence == nil {
-		w.end(nil)
+		w.end(invalidation.Order{Confirm: !w.ex.route.FencesWrites})
 		return
 	}
 	// A fetch that began inside the fence may have read the row before the write came to it, and who asks after the client has its
 	// answer would share that fetch: the entry tells the two apart, as the end of the fence does elsewhere.
 	fence := w.fence
 	w.fence = nil
-	w.end(nil)
+	w.end(invalidation.Order{})
 	w.ex.p.log.Abandon(fence, w.ex.route.FenceHold)
 }
 
-// end makes the members unusable everywhere, or tells that it could not.
-func (w *writing) end(further []policy.Member) {
+// end carries out the order on the members, and on its own, everywhere, or tells that it could not.
+func (w *writing) end(o invalidation.Order) {
 	p, r := w.ex.p, w.ex.route
 	// A write that began under an earlier generation does not know how the routes of this one name their copies.
-	further = append(further, p.config().begunSince(w.ex.cfg)...)
-	apply := p.invalidateOf(w.fence, w.members, invalidation.Order{Members: further, Settle: r.Settle})
+	o.Members, o.Settle = append(o.Members, p.config().begunSince(w.ex.cfg)...), r.Settle
+	further := o.Members
+	apply := p.invalidateOf(w.fence, w.members, o)
 	receipt, err := p.confirm(apply)
 	if err == nil {
 		p.metrics.Purge("write", "mixed", receipt.Took)

@@ -22,6 +22,8 @@ func (c *Copy) Usable(ledger *invalidation.Ledger, now time.Time) (httpcache.Fre
 	switch {
 	case state == httpcache.Dead:
 		return httpcache.Dead, policy.Expired
+	case verdict == invalidation.Unconfirmed:
+		return min(c.Life.JustStale(state), httpcache.StaleOnError), policy.Unconfirmed
 	case verdict == invalidation.Soft:
 		return c.Life.JustStale(state), policy.SoftPurged
 	case state == httpcache.Fresh:

@@ -39,10 +39,10 @@ func (f *Follower) apply(r invalidation.Record, now time.Time) {
 
 // ApplyLocally makes copies unusable on this instance, also where the server cannot be reached. The entry is not in the log: the
 // caller hands it to Queue, or has tried to write it and failed.
-func (f *Follower) ApplyLocally(soft bool, ids []invalidation.ID, now time.Time) (position uint64) {
+func (f *Follower) ApplyLocally(op invalidation.Operation, ids []invalidation.ID, now time.Time) (position uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.applyLocally(invalidation.Entry{Operation: invalidation.Order{Soft: soft}.Operation(), IDs: ids}, now)
+	f.applyLocally(invalidation.Entry{Operation: op, IDs: ids}, now)
 	return f.positions.local
 }
 

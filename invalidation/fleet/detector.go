@@ -1,6 +1,10 @@
 package fleet
 
-import "time"
+import (
+	"time"
+
+	"cacheproxy/invalidation"
+)
 
 // failureDetector tells which instances must have lost their lease (R14). It judges by this instance's clock alone: what counts is
 // for how long a heartbeat has not changed here. Times that other instances or the server wrote would make the verdict depend on
@@ -8,9 +12,8 @@ import "time"
 //
 // Follower.mu guards all fields. Receive writes them, the reapers and the confirmations read them.
 type failureDetector struct {
-	name         string        // of this instance, which is not watched
-	pause        time.Duration // without a reply for longer than this, nothing is known of the others
-	leaseTimeout time.Duration // after which an instance that gives no sign of life holds no lease: a lease and the margin
+	name  string        // of this instance, which is not watched
+	pause time.Duration // without a reply for longer than this, nothing is known of the others
 
 	live      []Peer // by the last reply
 	replied   time.Time
@@ -45,11 +48,11 @@ func (d *failureDetector) observe(live []Peer, now time.Time) {
 	}
 }
 
-// suspects reports whether an instance, as a reply listed it, must have lost its lease. An instance whose Beat is not the one
+// suspects reports whether an instance, as a reply listed it, must have lost its lease, by the length that it has itself said. An instance whose Beat is not the one
 // that observe has seen has given a sign of life since.
 func (d *failureDetector) suspects(p Peer, now time.Time) bool {
 	h, watched := d.heartbeat[p.Name]
-	return watched && h.beat == p.Beat && now.Sub(h.at) >= d.leaseTimeout
+	return watched && h.beat == p.Beat && now.Sub(h.at) >= invalidation.Timeout(p.LeaseOf())
 }
 
 // suspected are all instances of the last reply that must have lost their lease.

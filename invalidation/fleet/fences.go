@@ -65,11 +65,11 @@ func (o *openFences) end(r invalidation.Record, entry invalidation.Entry) (_ inv
 }
 
 // renewals are the beginnings that this instance has to write again, as the writer of fences that are still open.
-func (o *openFences) renewals(now time.Time) (renewals []invalidation.Record) {
+func (o *openFences) renewals(life time.Duration, now time.Time) (renewals []invalidation.Record) {
 	for _, number := range slices.Sorted(maps.Keys(o.byNumber)) {
 		if s := o.byNumber[number]; !s.renewAt.IsZero() && !now.Before(s.renewAt) {
-			s.renewAt = now.Add(FenceLife / 3)
-			renewals = append(renewals, invalidation.Record{Operation: invalidation.BeginFence, IDs: s.ids, Fence: number, Life: FenceLife})
+			s.renewAt = now.Add(life / 3)
+			renewals = append(renewals, invalidation.Record{Operation: invalidation.BeginFence, IDs: s.ids, Fence: number, Life: life})
 		}
 	}
 	return renewals
@@ -91,7 +91,7 @@ func (f *Follower) Hold(fence uint64, now time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if s := f.fences.byNumber[fence]; s != nil {
-		s.renewAt = now.Add(FenceLife / 3)
+		s.renewAt = now.Add(f.limits.fenceLife / 3)
 	}
 }
 

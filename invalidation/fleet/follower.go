@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"slices"
 	"time"
 
 	"cacheproxy/invalidation"
@@ -8,17 +9,24 @@ import (
 )
 
 const (
-	// ringSize is how many entries of the log a follower remembers at least, to tell whether the log of the server is still
-	// the one that was applied.
-	ringSize = 1 << 15
-	// reissueWindow is for how long after its application an entry is written again, should the whole log be lost.
-	reissueWindow = time.Minute
 	// resendAfter is how long an entry that was written has to come back in the log before it is written again.
 	resendAfter = time.Second
 	// FenceLife is how long a fence stays open whose writer gives no sign of life. A writer renews its fence after a third of
 	// that, for as long as its write is at the origin.
 	FenceLife = time.Minute
 )
+
+// limits are what a follower remembers and for how long. They are always the defaults but in tests.
+type limits struct {
+	// ring is how many entries of the log are remembered at least, to tell whether the log of the server is still the one that
+	// was applied.
+	ring int
+	// reissue is for how long after its application an entry is written again, should the whole log be lost.
+	reissue   time.Duration
+	fenceLife time.Duration
+}
+
+var defaultLimits = limits{ring: 1 << 15, reissue: time.Minute, fenceLife: FenceLife}
 
 // Follower is one instance's part in the protocol: it says what to ask the server, what a reply means, which entries to write,
 // and until when the copies of the instance may be used. It has no I/O, no clock, no dice and no goroutine. A driver carries its
@@ -31,8 +39,8 @@ type Follower struct {
 	ledger   *invalidation.Ledger // fed by the follower alone, under mu
 	lease    *invalidation.Lease  // extended and revoked by the follower alone, under mu; read by everybody without
 	duration time.Duration        // of the lease
-	margin   time.Duration
 	name     string
+	limits   limits
 
 	// mu guards everything below. It is never held across I/O: the follower does none. Under it the ledger's locks are taken.
 	mu        lockorder.RWMutex[lockorder.Follower]
@@ -45,8 +53,11 @@ type Follower struct {
 	notices   map[string][]byte // the last on each subject, to be written into a new log
 	events    []Event           // since the last call of Events
 	complete  time.Time         // when the ledger was last known to hold the whole log; zero: never
+	heldSince time.Time         // since when the lease has held without a break
+	heldIn    History           // in which log and term
 	behind    uint64            // entries that the log had beyond the ledger at the last reply
 	floor     uint64            // of the log, at the last reply
+	logLease  time.Duration     // SyncReply.Longest of the last reply
 }
 
 // Event is something that the log has brought, for those who wait for an entry or listen to notices.
@@ -63,14 +74,14 @@ type Event struct {
 // NewFollower makes a follower that feeds a ledger which nothing else feeds, and extends a lease which nothing else extends.
 // salt spreads in time what several instances would do at once, and should differ between them.
 func NewFollower(l *invalidation.Ledger, lease *invalidation.Lease, duration time.Duration, name string, salt uint64) *Follower {
-	margin := invalidation.Margin(duration)
 	return &Follower{
-		ledger: l, lease: lease, duration: duration, margin: margin, name: name,
-		grace:    grace{name: name, lease: lease, leaseTimeout: duration + margin},
-		detector: failureDetector{name: name, pause: duration / 2, leaseTimeout: duration + margin},
-		fences:   openFences{ledger: l, byNumber: map[uint64]*openFence{}},
-		pending:  pendingEntries{salt: salt, byKey: map[uint64]*pendingEntry{}},
-		notices:  map[string][]byte{},
+		ledger: l, lease: lease, duration: duration, name: name, limits: defaultLimits,
+		grace:     grace{name: name, lease: lease, own: duration, longest: duration},
+		detector:  failureDetector{name: name, pause: duration / 2},
+		fences:    openFences{ledger: l, byNumber: map[uint64]*openFence{}},
+		pending:   pendingEntries{salt: salt, byKey: map[uint64]*pendingEntry{}},
+		notices:   map[string][]byte{},
+		positions: positions{keep: defaultLimits.ring},
 	}
 }
 
@@ -82,8 +93,16 @@ func (f *Follower) Request(now time.Time) SyncRequest {
 	p := &f.positions
 	return SyncRequest{
 		History: p.history, Term: p.term(), Beat: f.beat, Applied: p.applied, Nonce: p.nonce, Retention: f.ledger.Retention(),
-		Owes: f.pending.owes(), Sent: now,
+		Owes: f.pending.owes(), Lease: f.duration, Held: f.held(now), Sent: now,
 	}
+}
+
+// held is for how long the lease has held in the present term. The caller holds mu.
+func (f *Follower) held(now time.Time) time.Duration {
+	if !f.lease.Valid(now) || f.heldIn != f.positions.history.in(f.positions.term()) {
+		return 0
+	}
+	return now.Sub(f.heldSince)
 }
 
 // Receive takes in the reply to a request, and says what to do next. The order of its steps is rule R7: the entries are in the
@@ -113,13 +132,16 @@ func (f *Follower) Receive(q SyncRequest, r SyncReply, now time.Time) Step {
 		}
 		f.apply(record, now)
 	}
-	f.floor, f.behind = r.Floor, r.Seq-f.positions.applied
+	f.floor, f.logLease, f.behind = r.Floor, r.Longest, r.Seq-f.positions.applied
+	f.grace.heed(r, now)
 	f.detector.observe(r.Live, now)
 	if f.behind > 0 {
 		return SyncAgain
 	}
 	f.complete = q.Sent
-	f.extendLease(q.Sent, r.Live, now)
+	if r.Server != "" {
+		f.extendLease(q.Sent, r.Live, now)
+	}
 	if len(r.Records) > 0 {
 		return SyncAgain
 	}
@@ -130,14 +152,21 @@ func (f *Follower) Receive(q SyncRequest, r SyncReply, now time.Time) Step {
 // (R7). The others count from when they see this instance's heartbeat change, which is after the request was sent, and so never
 // give up an instance that holds a lease. Counted from the arrival of a reply that was slow, or that waited for a frozen process
 // to go on, the lease would end later than the others believe.
+//
+// A server that does not name itself extends no lease: its terms could not be told apart, and a copy whose entry a failover has lost
+// would pass for one of the present log.
 func (f *Follower) extendLease(sent time.Time, live []Peer, now time.Time) {
-	if settled := f.grace.quorumSettled(live); !settled || now.Before(f.grace.until) || f.pending.owes() {
+	term := f.positions.term()
+	if over := f.grace.over(live, term, now); !over || f.pending.owes() {
 		return
 	}
 	if f.grace.end(live) {
 		f.invalidateAll(now)
 	}
-	f.lease.Extend(sent.Add(f.duration - f.margin))
+	if in := f.positions.history.in(term); in != f.heldIn || !f.lease.Valid(now) {
+		f.heldSince, f.heldIn = now, in
+	}
+	f.lease.Extend(sent.Add(f.duration - invalidation.Margin(f.duration)))
 }
 
 // Events are those since the last call, in the order of the log.
@@ -171,7 +200,9 @@ type View struct {
 	Floor    uint64 // of the log
 	Complete time.Time
 	Peers    []Peer
-	Pending  int // entries that wait to be written
+	Pending  int           // entries that wait to be written
+	LogLease time.Duration // the longest lease that the log knows of
+	Longest  time.Duration // what it is by the instances that are left
 }
 
 // View is a snapshot for operators. Its slices must not be changed.
@@ -180,7 +211,7 @@ func (f *Follower) View() View {
 	defer f.mu.RUnlock()
 	return View{
 		History: f.positions.history, Applied: f.positions.applied, Behind: f.behind, Floor: f.floor, Complete: f.complete,
-		Peers: f.detector.live, Pending: len(f.pending.byKey),
+		Peers: f.detector.live, Pending: len(f.pending.byKey), LogLease: f.logLease, Longest: f.grace.longestLeft(f.logLease, f.detector.live, f.complete),
 	}
 }
 
@@ -199,9 +230,30 @@ func (f *Follower) ToLog(t invalidation.Token) (LogPosition, bool) {
 	return f.positions.toLog(t)
 }
 
-// FromLog implements Positions.
+// FromLog implements Positions. It vouches for nothing while this instance owes an entry: a log that came back without a purge that
+// was applied here holds copies from before that purge at Seqs that are applied now, and so at later positions of the ledger than the
+// purge. Once the purge is in the log again, its position is the later one.
 func (f *Follower) FromLog(p LogPosition) (invalidation.Token, bool) {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
+	if f.pending.owes() {
+		return invalidation.Token{}, false
+	}
 	return f.positions.fromLog(p)
+}
+
+// LeaseTimeout is after what time without a sign of life no instance of the fleet holds a lease, by the longest that this instance
+// has heard of.
+func (f *Follower) LeaseTimeout() time.Duration {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.grace.leaseTimeout()
+}
+
+// Understood reports whether every live instance can read an entry with this operation as it is meant. A version that cannot
+// takes it for one that invalidates everything.
+func (f *Follower) Understood(op invalidation.Operation) bool {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return op != invalidation.InvalidateConfirm || !slices.ContainsFunc(f.detector.live, func(p Peer) bool { return p.Lease == 0 })
 }

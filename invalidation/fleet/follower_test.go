@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -19,6 +20,7 @@ type desk struct {
 	terms  []Term
 	live   []Peer
 	living bool // the others' heartbeats go on
+	old    bool // they are of a version that does not say its lease
 }
 
 var deskHistory = NewHistory([16]byte{1, 2, 3})
@@ -35,6 +37,8 @@ func newDesk(t *testing.T) *desk {
 		t.Fatalf("a newcomer is told to %v", step)
 	}
 	d.f.InstallSnapshot(Snapshot{History: deskHistory}, d.now)
+	d.beat()
+	d.pass(invalidation.Timeout(deskLease))
 	d.beat()
 	return d
 }
@@ -58,6 +62,9 @@ func (d *desk) beat() {
 // reply gives at most so many entries to the next request.
 func (d *desk) reply(most int) Step {
 	for i := range d.live {
+		if d.live[i].Lease == 0 && !d.old {
+			d.live[i].Lease = deskLease
+		}
 		if d.living && d.live[i].Name != "me" {
 			d.live[i].Beat++
 		}
@@ -186,43 +193,35 @@ func TestQuorumSettlesFirst(t *testing.T) {
 func TestConfirmationInANewLog(t *testing.T) {
 	for _, c := range []struct {
 		name string
-		age  time.Duration // of the log
 		does func(d *desk)
 		at   time.Duration // from when purges can be confirmed
 	}{
-		{"it was emptied", 0, func(d *desk) {
+		{"it was emptied", func(d *desk) {
 			d.f.Receive(d.f.Request(d.now), SyncReply{Status: NoHistory}, d.now)
 			d.f.Receive(d.f.Request(d.now), SyncReply{Status: OtherHistory}, d.now)
 		}, deskLease + invalidation.Margin(deskLease)},
-		{"it was emptied before this instance came", time.Second, func(d *desk) {
+		{"it was emptied before this instance came, or has been there for long", func(d *desk) {
 			d.lease = invalidation.NewLease(d.now)
 			d.f = NewFollower(invalidation.NewLedger(), d.lease, deskLease, "me", 1)
 			d.f.Receive(d.f.Request(d.now), SyncReply{Status: OtherHistory}, d.now)
-		}, deskLease + invalidation.Margin(deskLease) - time.Second},
-		{"it has been there for long", time.Hour, func(d *desk) {
-			d.lease = invalidation.NewLease(d.now)
-			d.f = NewFollower(invalidation.NewLedger(), d.lease, deskLease, "me", 1)
-			d.f.Receive(d.f.Request(d.now), SyncReply{Status: OtherHistory}, d.now)
-		}, 0},
+		}, deskLease + invalidation.Margin(deskLease)},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d := newDesk(t)
 			d.pass(time.Second)
 			d.log = nil
 			c.does(d)
-			d.f.InstallSnapshot(Snapshot{History: NewHistory([16]byte{7}), Age: c.age}, d.now)
-			d.f.Receive(d.f.Request(d.now), SyncReply{Server: d.server, Up: time.Hour, Live: d.live}, d.now)
+			d.f.InstallSnapshot(Snapshot{History: NewHistory([16]byte{7}), Previous: deskHistory}, d.now)
+			d.f.Receive(d.f.Request(d.now), SyncReply{Server: d.server, Live: d.live}, d.now)
 			done := func() bool {
 				done, _ := d.f.Confirm(1).Observe([]Peer{{Name: "me", Applied: 1}}, d.now)
 				return done
 			}
-			if c.at > 0 {
-				d.pass(c.at - 1)
-				if done() {
-					t.Error("confirmed while others may not have come over")
-				}
-				d.pass(1)
+			d.pass(c.at - 1)
+			if done() {
+				t.Error("confirmed while others may not have come over")
 			}
+			d.pass(1)
 			if !done() {
 				t.Error("not confirmed")
 			}
@@ -264,7 +263,7 @@ func TestCopiesMoveToAnotherHistory(t *testing.T) {
 	d.beat()
 	d.log = nil
 	d.f.Receive(d.f.Request(d.now), SyncReply{Status: OtherHistory, Server: "s2"}, d.now)
-	d.f.InstallSnapshot(Snapshot{History: NewHistory([16]byte{7})}, d.now)
+	d.f.InstallSnapshot(Snapshot{History: NewHistory([16]byte{7}), Previous: deskHistory}, d.now)
 	if _, ok := d.f.ToLog(s.Token()); ok {
 		t.Error("a position of the log before is handed on as one of this one")
 	}
@@ -276,5 +275,187 @@ func TestCopiesMoveToAnotherHistory(t *testing.T) {
 	at, ok := d.f.ToLog(s.Checked())
 	if !ok || at.Seq != 1 {
 		t.Errorf("checked, it stands at %+v, %v", at, ok)
+	}
+}
+
+// newcomer is a follower that has just read a snapshot of the desk's log.
+func (d *desk) newcomer() {
+	d.ledger, d.lease = invalidation.NewLedger(), invalidation.NewLease(d.now)
+	d.f = NewFollower(d.ledger, d.lease, deskLease, "me", 1)
+	d.f.Receive(d.f.Request(d.now), SyncReply{Status: OtherHistory}, d.now)
+	d.f.InstallSnapshot(Snapshot{History: deskHistory}, d.now)
+}
+
+// A newcomer waits until no other instance can know more than the log (R16), and is spared that by an instance that has waited, or
+// has been there all the time.
+func TestNewcomerWaits(t *testing.T) {
+	timeout := invalidation.Timeout(deskLease)
+	for _, c := range []struct {
+		name string
+		peer Peer // with the term, which the desk gives
+		beat bool // its heartbeat goes on
+		old  bool
+		want time.Duration // until the newcomer holds a lease
+	}{
+		{"a peer that has held its lease in this term for long", Peer{Lease: deskLease, Term: 1, Held: timeout}, true, false, 0},
+		{"whose heartbeat stands: the list may be from before", Peer{Lease: deskLease, Term: 1, Held: time.Hour}, false, false, timeout},
+		{"in another term", Peer{Lease: deskLease, Term: 2, Held: time.Hour}, true, false, timeout},
+		{"for not so long", Peer{Lease: deskLease, Term: 1, Held: timeout - 1}, true, false, timeout},
+		{"with a longer lease than the newcomer's", Peer{Lease: 2 * deskLease, Term: 1, Held: timeout}, true, false, invalidation.Timeout(2 * deskLease)},
+		{"of a version that does not say", Peer{}, true, true, invalidation.Timeout(invalidation.MaxLease)},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d := newDesk(t)
+			d.terms = []Term{{Name: 1}}
+			c.peer.Name = "other"
+			d.live, d.living, d.old = []Peer{{Name: "me", Lease: deskLease}, c.peer}, c.beat, c.old
+			d.newcomer()
+			began := d.now
+			d.beat()
+			for wait := range int64(c.want/time.Second) + 1 {
+				if d.now = began.Add(time.Duration(wait) * time.Second); d.now.Sub(began) >= c.want {
+					break
+				}
+				if d.beat(); d.valid() {
+					t.Fatalf("a lease after %v", d.now.Sub(began))
+				}
+			}
+			d.now = began.Add(c.want)
+			if !c.beat {
+				d.live = d.live[:1] // somebody has taken it off the list
+			}
+			d.beat()
+			if !d.valid() {
+				t.Fatalf("no lease after %v", c.want)
+			}
+			if done, _ := d.f.Confirm(0).Observe(d.live, d.now); !done {
+				t.Error("a lease, and no purge can be confirmed")
+			}
+		})
+	}
+}
+
+// An instance whose lease has lapsed has not held it for long, however long it did before.
+func TestHeldIsWithoutABreak(t *testing.T) {
+	d := newDesk(t)
+	d.terms = []Term{{Name: 1}}
+	d.beat()
+	d.pass(deskLease / 2)
+	d.beat()
+	if held := d.f.Request(d.now).Held; held != deskLease/2 {
+		t.Errorf("held for %v, want %v", held, deskLease/2)
+	}
+	d.terms = append(d.terms, Term{Name: 2})
+	d.beat()
+	if held := d.f.Request(d.now).Held; held != 0 {
+		t.Errorf("held for %v in a term that has just begun", held)
+	}
+	d.pass(deskLease)
+	if held := d.f.Request(d.now).Held; held != 0 {
+		t.Errorf("held for %v after it lapsed", held)
+	}
+	d.beat()
+	if held := d.f.Request(d.now).Held; held != 0 {
+		t.Errorf("held for %v after a break", held)
+	}
+}
+
+// Whoever waits for an instance waits for its lease and not by its own (R14), and a lease that only the log knows of counts until
+// the epoch has settled (R13).
+func TestLeasesOfOthersCount(t *testing.T) {
+	d := newDesk(t)
+	d.living = true
+	d.live = append(d.live, Peer{Name: "long", Lease: 3 * deskLease}, Peer{Name: "short", Lease: deskLease / 2})
+	d.beat()
+	d.living = false
+	suspected := func() (names []string) {
+		for _, p := range d.f.Suspected(d.now) {
+			names = append(names, p.Name)
+		}
+		return names
+	}
+	start := d.now
+	for _, c := range []struct {
+		after time.Duration
+		want  []string
+	}{
+		{invalidation.Timeout(deskLease/2) - 1, nil},
+		{invalidation.Timeout(deskLease / 2), []string{"short"}},
+		{invalidation.Timeout(3*deskLease) - 1, []string{"short"}},
+		{invalidation.Timeout(3 * deskLease), []string{"long", "short"}},
+	} {
+		for d.now.Before(start.Add(c.after)) {
+			d.pass(min(deskLease/4, start.Add(c.after).Sub(d.now)))
+			d.beat()
+		}
+		if got := suspected(); !slices.Equal(got, c.want) {
+			t.Errorf("after %v suspected are %v, want %v", c.after, got, c.want)
+		}
+	}
+	d.live = d.live[:1]
+	d.server = "s2"
+	d.beat()
+	if got := d.f.LeaseTimeout(); got != invalidation.Timeout(3*deskLease) {
+		t.Errorf("at a server that knows nobody, leases are waited for %v", got)
+	}
+	for range 20 {
+		d.pass(deskLease / 4)
+		d.beat()
+	}
+	for range 20 {
+		d.pass(deskLease / 4)
+		d.beat()
+	}
+	if got := d.f.LeaseTimeout(); got != invalidation.Timeout(deskLease) {
+		t.Errorf("long after, they are waited for %v", got)
+	}
+}
+
+// A server that does not name itself extends no lease: its terms cannot be told apart.
+func TestNoLeaseFromAServerWithoutAName(t *testing.T) {
+	d := newDesk(t)
+	d.pass(deskLease)
+	d.server = ""
+	for range 50 {
+		d.pass(deskLease / 4)
+		if d.beat(); d.valid() {
+			t.Fatal("a lease")
+		}
+	}
+}
+
+// No position is vouched for while an entry is owed: a log that came back without a purge holds copies from before it (R3).
+func TestNoPositionWhileOwing(t *testing.T) {
+	d := newDesk(t)
+	d.terms = []Term{{Name: 1}}
+	d.write(entryOf(1))
+	d.beat()
+	at, ok := d.f.ToLog(d.ledger.Token())
+	if _, vouched := d.f.FromLog(at); !ok || !vouched {
+		t.Fatal("the position of the last entry is not vouched for")
+	}
+	d.f.Queue(9, entryOf(2), d.now)
+	if _, vouched := d.f.FromLog(at); vouched {
+		t.Error("vouched for while an entry is owed")
+	}
+	r := entryOf(2)
+	r.Repeats = 9
+	d.write(r)
+	d.beat()
+	if _, vouched := d.f.FromLog(at); !vouched {
+		t.Error("not vouched for after the entry has come back")
+	}
+}
+
+// Of a version that does not say its lease it is not known that it reads entries that ask for confirmation.
+func TestUnderstood(t *testing.T) {
+	d := newDesk(t)
+	if !d.f.Understood(invalidation.InvalidateConfirm) {
+		t.Error("alone, it is not understood")
+	}
+	d.old, d.live = true, append(d.live, Peer{Name: "old"})
+	d.beat()
+	if d.f.Understood(invalidation.InvalidateConfirm) || !d.f.Understood(invalidation.InvalidateSoft) {
+		t.Error("an older version is there")
 	}
 }

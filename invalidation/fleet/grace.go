@@ -7,23 +7,25 @@ import (
 	"cacheproxy/invalidation"
 )
 
-// grace keeps this instance from taking a lease too early, and a purge from being confirmed too early, after the server or the log
-// has become another one (R13, R16). Entries of the server before may be lost then, and the instances that have applied them need
-// time to write them again.
+// grace keeps this instance from taking a lease too early, and a purge from being confirmed too early, after a start, and after the
+// server or the log has become another one (R13, R16). Entries of the server before may be lost then, and the instances that have
+// applied them need time to write them again.
 //
-// Follower.mu guards all fields. Receive, InstallSnapshot and Rewind write them; Confirmation reads epochStart.
+// Follower.mu guards all fields. Receive, InstallSnapshot and Rewind write them; Confirmation reads epochStart and longest.
 type grace struct {
-	name         string
-	lease        *invalidation.Lease
-	leaseTimeout time.Duration
+	name  string
+	lease *invalidation.Lease
+	own   time.Duration // this instance's lease
 
-	server string // as the server last named itself
+	// longest is the longest lease that any instance may hold, as far as this one has heard. It goes down only where the epoch has
+	// settled: until then an instance may hold a lease that the present server does not know of.
+	longest time.Duration
+	server  string // as the server last named itself
 	// epochStart is when the present epoch began: until then instances may have been registered with another server, or at
-	// positions of another log. Zero: no server has answered yet. It only moves forward.
+	// positions of another log. Zero: no server has answered yet.
 	epochStart time.Time
-	// until is the end of the grace period: no lease is taken before. Zero: none was needed yet.
-	until time.Time
-	// firstBeats are the heartbeats of the others as they were first seen in the grace period. Nil: nobody is waited for.
+	began      time.Time // when the grace period began; zero: none has
+	// firstBeats are the heartbeats of the others as they were first seen in the grace period. Nil: none is under way.
 	firstBeats map[string]uint64
 	// missing are the instances that were live in the log before. One that does not come over to the new log may have taken with
 	// it the only record of an invalidation.
@@ -31,25 +33,46 @@ type grace struct {
 }
 
 // observeServer notes which server has replied. Where the server is not the one before, entries may have been lost, and an
-// instance whose lease has lapsed does not know which: it may have missed them while they were in the log. An instance whose
-// lease holds has applied everything that a purge was confirmed for, and goes on.
-//
-// For the first server that this instance meets, Up says whether others may know more: a young server may have followed on
-// another, whose last entries only the others have.
+// instance whose lease has lapsed does not know which: it may have missed them while they were in the log. So may an instance that
+// has just started. How long the server has been up says nothing: a replica that was up all the time may have taken over without the
+// last entries. An instance whose lease holds has applied everything that a purge was confirmed for, and goes on.
 func (g *grace) observeServer(r SyncReply, now time.Time) {
 	if r.Server == "" || r.Server == g.server {
 		return
 	}
-	first := g.server == ""
 	g.server = r.Server
-	if young := r.Up > 0 && r.Up < g.leaseTimeout; (!first || young) && !g.lease.Valid(now) {
+	if !g.lease.Valid(now) {
 		g.begin(now)
 	}
-	if !first {
-		r.Up = 0 // how long ago the server before went away is not known
-	}
-	g.startEpoch(now.Add(-r.Up))
+	g.startEpoch(now)
 }
+
+// heed notes how long the others may hold a lease.
+func (g *grace) heed(r SyncReply, now time.Time) {
+	longest := max(g.own, r.Longest)
+	for _, p := range r.Live {
+		longest = max(longest, p.LeaseOf())
+	}
+	if longest > g.longest || !now.Before(g.settled()) {
+		g.longest = longest
+	}
+}
+
+// longestLeft is what the longest lease of the log may be set to at a time: to that of the instances that are on the list, once the
+// epoch has settled. Whoever went off the list holds no lease.
+func (g *grace) longestLeft(inLog time.Duration, live []Peer, now time.Time) time.Duration {
+	if now.Before(g.settled()) {
+		return inLog
+	}
+	left := g.own
+	for _, p := range live {
+		left = max(left, p.LeaseOf())
+	}
+	return left
+}
+
+// leaseTimeout is how long any instance may hold a lease without a sign of life.
+func (g *grace) leaseTimeout() time.Duration { return invalidation.Timeout(g.longest) }
 
 // startEpoch notes since when all instances have had reason to come over to the present server and log.
 func (g *grace) startEpoch(since time.Time) {
@@ -59,21 +82,27 @@ func (g *grace) startEpoch(since time.Time) {
 }
 
 // settled is from when on an instance that is not registered can hold no lease from before the present epoch.
-func (g *grace) settled() time.Time { return g.epochStart.Add(g.leaseTimeout) }
+func (g *grace) settled() time.Time { return g.epochStart.Add(g.leaseTimeout()) }
 
 // begin starts a grace period: it lasts for as long as another instance may hold a lease from before, and until all live
 // instances have said what they know (quorumSettled).
 func (g *grace) begin(now time.Time) {
-	g.until, g.firstBeats = now.Add(g.leaseTimeout), map[string]uint64{}
+	g.began, g.firstBeats = now, map[string]uint64{}
+}
+
+// over reports whether there is no grace period, or whether the one that began may end now. term is the present one.
+func (g *grace) over(live []Peer, term uint32, now time.Time) bool {
+	if g.firstBeats == nil {
+		return true
+	}
+	quorum, vouched := g.quorumSettled(live), g.vouched(live, term, now)
+	return vouched || quorum && now.Sub(g.began) >= g.leaseTimeout()
 }
 
 // quorumSettled reports whether all live instances have said what they know: the heartbeat of each has changed since the grace
 // period began, and none has an entry left to write. The quorum is all of them, since any one may be the only one to know an entry.
 // An instance that has died does not hold up the others for ever: it is suspected, and taken off the list.
 func (g *grace) quorumSettled(live []Peer) bool {
-	if g.firstBeats == nil {
-		return true
-	}
 	settled := true
 	for _, p := range live {
 		first, seen := g.firstBeats[p.Name]
@@ -85,6 +114,24 @@ func (g *grace) quorumSettled(live []Peer) bool {
 		}
 	}
 	return settled
+}
+
+// vouched reports whether another instance has gone through all that this one would wait for: it has held its lease in the present
+// term for as long as any instance may hold one. What was confirmed before the term, it had applied, and has written again where that
+// was lost; and whoever has not come over to the term since can hold no lease. Its heartbeat must have changed in the grace period: a
+// server that comes back has a list from before, which says what was true then.
+func (g *grace) vouched(live []Peer, term uint32, now time.Time) bool {
+	for _, p := range live {
+		first, seen := g.firstBeats[p.Name]
+		if p.Name == g.name || !seen || p.Beat == first || p.Term != term || p.Held < g.leaseTimeout() {
+			continue
+		}
+		if since := now.Add(-p.Held); since.Before(g.epochStart) {
+			g.epochStart = since
+		}
+		return true
+	}
+	return false
 }
 
 // end ends the grace period, and reports whether an instance of the log before has not come over.

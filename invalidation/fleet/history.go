@@ -41,7 +41,7 @@ type Term struct {
 
 // allows reports whether the log still holds an entry that was at seq in a term. When another server takes over, entries of the one
 // before may be lost, and others may come to stand in their places: a position counts only up to where the next term began. Terms
-// are in their order. There are none where servers do not name themselves, and positions bear term zero.
+// are in their order.
 func allows(terms []Term, name uint32, seq uint64) bool {
 	for _, t := range slices.Backward(terms) {
 		if t.Name == name {
@@ -51,7 +51,7 @@ func allows(terms []Term, name uint32, seq uint64) bool {
 			return false
 		}
 	}
-	return len(terms) == 0 && name == 0
+	return false
 }
 
 // LogPosition is a position in the log, in the form in which instances tell it each other. The zero LogPosition is none.

@@ -11,7 +11,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 )
 
-// maxPending bounds the entries that wait to be written. Beyond it one entry takes the place of all, and invalidates everything.
+// maxPending bounds the entries that wait to be written. Beyond it one entry takes the place of all: everything is to be confirmed.
 const maxPending = 1 << 16
 
 // pendingEntries are the entries that this instance has to write to the log, unless another instance does so first. Each has a
@@ -35,7 +35,7 @@ type pendingEntry struct {
 func (p *pendingEntries) add(key uint64, r invalidation.Record, due time.Time, owed bool) {
 	if len(p.byKey) >= maxPending {
 		clear(p.byKey)
-		key, r = p.ownKey(0, "everything"), invalidation.Record{Operation: invalidation.Invalidate, IDs: []invalidation.ID{allID}}
+		key, r = p.ownKey(0, "everything"), invalidation.Record{Operation: invalidation.InvalidateConfirm, IDs: []invalidation.ID{allID}}
 	}
 	r.Seq, r.Nonce, r.Repeats = 0, 0, key
 	p.byKey[key] = &pendingEntry{record: r, due: due, owed: owed}
@@ -62,7 +62,7 @@ func (p *pendingEntries) observe(r invalidation.Record, now time.Time) {
 	}
 	if r.Settle > 0 && r.Operation != invalidation.Announce {
 		op := r.Operation
-		if op != invalidation.InvalidateSoft {
+		if op == invalidation.BeginFence || op == invalidation.EndFence {
 			op = invalidation.Invalidate
 		}
 		key := keyOf(r.Nonce, "settle")
@@ -115,7 +115,7 @@ func (f *Follower) Queue(key uint64, r invalidation.Record, now time.Time) {
 func (f *Follower) Due(most int, now time.Time) []invalidation.Record {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	due := f.fences.renewals(now)
+	due := f.fences.renewals(f.limits.fenceLife, now)
 	for _, end := range f.fences.expired(now) {
 		if key := expiryKey(end.Fence); f.pending.byKey[key] == nil {
 			f.pending.add(key, end, now.Add(f.pending.jitter(key)), false)

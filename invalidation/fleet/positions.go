@@ -18,6 +18,7 @@ type positions struct {
 	local    uint64  // position of the ledger
 	segments []segment
 	ring     ring
+	keep     int // how many entries the ring holds at least; never changes
 }
 
 // segment says where the entries of the log stand in the ledger from one Seq on: at Seq plus offset. Positions of the ledger only
@@ -34,7 +35,7 @@ const maxSegments = 256
 // advance notes that an entry of the log has been applied, at a position of the ledger.
 func (p *positions) advance(r invalidation.Record, position uint64, now time.Time) {
 	p.local, p.applied, p.nonce = position, r.Seq, r.Nonce
-	p.ring.push(r, now)
+	p.ring.push(r, p.keep, now)
 }
 
 // offset is that of the entries to come.
@@ -53,7 +54,7 @@ func (p *positions) beginSegment() {
 
 // enter begins to follow another log. The ledger keeps its position.
 func (p *positions) enter(h History) {
-	*p = positions{history: h, local: p.local, segments: []segment{{first: 0, offset: p.local}}}
+	*p = positions{history: h, local: p.local, keep: p.keep, segments: []segment{{first: 0, offset: p.local}}}
 }
 
 // rewind goes back to an entry that the ring holds, from where the log is applied anew, and returns the entries after it. The ledger

@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"cmp"
+	"encoding/binary"
 	"slices"
 	"time"
 
@@ -12,13 +13,14 @@ import (
 // Seq, since marks only rise: what a part shows beyond Seq comes again with the entries after Seq.
 type Snapshot struct {
 	History History
-	Seq     uint64
-	Nonce   uint64        // of the entry at Seq
-	Floor   uint64        // Seq below which the server has forgotten marks
-	Age     time.Duration // how long the history is known to have lasted
-	Marks   []Mark
-	Fences  []invalidation.Record // BeginFence of the open ones
-	Notices []invalidation.Notice
+	// Previous is the history that the instance followed which began this one; zero: none, or not known.
+	Previous History
+	Seq      uint64
+	Nonce    uint64 // of the entry at Seq
+	Floor    uint64 // Seq below which the server has forgotten marks
+	Marks    []Mark
+	Fences   []invalidation.Record // BeginFence of the open ones
+	Notices  []invalidation.Notice
 }
 
 // Mark is the last invalidation of one member.
@@ -34,8 +36,7 @@ func (f *Follower) InstallSnapshot(s Snapshot, now time.Time) {
 	defer f.mu.Unlock()
 	newLog := s.History != f.positions.history
 	if newLog {
-		f.grace.startEpoch(now.Add(-s.Age))
-		f.enterHistory(s.History, now)
+		f.enterHistory(s.History, s.Previous, now)
 	} else if s.Seq < f.positions.applied {
 		return // the log has lost its end since: the next reply says so
 	}
@@ -89,9 +90,13 @@ func (f *Follower) installFences(fences []invalidation.Record, now time.Time) {
 
 // enterHistory leaves one log for another (R10). The late entries of the old log are written into the new one: an instance that
 // had not applied them yet must not miss them. An instance whose lease has lapsed may be the one that has missed something: it waits for
-// the others to write, and gives up its copies after a time out of touch that is longer than the others remember. The caller holds mu.
-func (f *Follower) enterHistory(h History, now time.Time) {
-	if f.positions.history != (History{}) {
+// the others to write, and gives up its copies after a time out of touch that is longer than the others remember.
+//
+// The new log may also be an old one: a server that was restored holds copies from before purges that are older than the others
+// remember. Only a log that was begun by an instance which left the same log as this one is known to have come after it; in any other,
+// everything has to be confirmed. The caller holds mu.
+func (f *Follower) enterHistory(h, previous History, now time.Time) {
+	if left := f.positions.history; left != (History{}) {
 		f.grace.startEpoch(now) // no instance has to be in the new log yet
 		if !f.lease.Valid(now) {
 			f.grace.begin(now)
@@ -101,18 +106,29 @@ func (f *Follower) enterHistory(h History, now time.Time) {
 					f.grace.missing = append(f.grace.missing, p.Name)
 				}
 			}
-			if now.Sub(f.complete) > reissueWindow-f.grace.leaseTimeout {
+			if now.Sub(f.complete) > f.limits.reissue-f.grace.leaseTimeout() {
 				f.invalidateAll(now) // longer than the others remember
 			}
 		}
 		for _, e := range f.positions.ring.entries {
-			f.lose(e.record, now, now.Sub(e.at) <= reissueWindow && e.record.Operation != invalidation.Announce)
+			f.lose(e.record, now, now.Sub(e.at) <= f.limits.reissue && e.record.Operation != invalidation.Announce)
 		}
-		if now.Sub(f.complete) <= reissueWindow {
+		if now.Sub(f.complete) <= f.limits.reissue {
 			f.announceAgain(now)
+		}
+		if previous != left {
+			f.confirmEverything(left, now)
 		}
 	}
 	f.positions.enter(h)
+}
+
+// confirmEverything has all copies confirmed by the origin before they are used, on all instances. All that have left the same log
+// derive the same key. The caller holds mu.
+func (f *Follower) confirmEverything(left History, now time.Time) {
+	key := keyOf(binary.BigEndian.Uint64(left[:]), "confirm everything")
+	r := invalidation.Record{Operation: invalidation.InvalidateConfirm, IDs: []invalidation.ID{allID}}
+	f.pending.add(key, r, now.Add(f.pending.jitter(key)), true)
 }
 
 // lose tells of an entry that is not in the log any more, and reissues it where asked to. The caller holds mu.
@@ -169,7 +185,7 @@ func (f *Follower) Rewind(common Place, found bool, now time.Time) {
 	f.grace.startEpoch(now) // others may be registered at positions that are not in this log
 	if !found || !known {
 		f.invalidateAll(now)
-		f.enterHistory(History{}, now)
+		f.enterHistory(History{}, History{}, now)
 		return
 	}
 	for _, e := range f.positions.rewind(common) {

@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -69,7 +70,7 @@ func TestLostEntriesAreWrittenAgain(t *testing.T) {
 func TestOwedEntriesGoBeforeTheLease(t *testing.T) {
 	d := newDesk(t)
 	d.pass(deskLease)
-	d.f.ApplyLocally(false, []invalidation.ID{simKeyID(1)}, d.now)
+	d.f.ApplyLocally(invalidation.Invalidate, []invalidation.ID{simKeyID(1)}, d.now)
 	d.f.Queue(55, entryOf(1), d.now)
 	if d.beat(); d.valid() {
 		t.Fatal("a lease although a purge is queued")
@@ -106,13 +107,49 @@ func TestLostFence(t *testing.T) {
 	}
 }
 
+// A log that nobody has begun who left the same one may be older than purges that were applied here (R10): everything is confirmed,
+// and nothing of it is used before.
+func TestOlderHistory(t *testing.T) {
+	older := NewHistory([16]byte{9})
+	for _, c := range []struct {
+		name     string
+		previous History
+		want     int
+	}{
+		{"it was begun by who left the log of before", deskHistory, 0},
+		{"by a newcomer", History{}, 1},
+		{"by who left a third", NewHistory([16]byte{8}), 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d := newDesk(t)
+			d.pass(defaultLimits.reissue)
+			d.log = nil
+			d.f.Receive(d.f.Request(d.now), SyncReply{Status: OtherHistory}, d.now)
+			d.f.InstallSnapshot(Snapshot{History: older, Previous: c.previous}, d.now)
+			d.pass(time.Second)
+			confirms := 0
+			for _, r := range d.f.Due(10, d.now) {
+				if r.Operation == invalidation.InvalidateConfirm && slices.Equal(r.IDs, []invalidation.ID{allID}) {
+					confirms++
+				}
+			}
+			if confirms != c.want {
+				t.Errorf("%d entries ask for confirmation of everything, want %d", confirms, c.want)
+			}
+			if d.beat(); c.want > 0 && d.valid() {
+				t.Error("a lease before everything is known to be confirmed")
+			}
+		})
+	}
+}
+
 // A log that begins anew holds nothing of what was purged in the one before.
 func TestAnotherHistory(t *testing.T) {
 	other := NewHistory([16]byte{9})
 	enter := func(d *desk) {
 		d.log, d.server = nil, "s9"
 		d.f.Receive(d.f.Request(d.now), SyncReply{Status: OtherHistory, Server: d.server}, d.now)
-		d.f.InstallSnapshot(Snapshot{History: other}, d.now)
+		d.f.InstallSnapshot(Snapshot{History: other, Previous: deskHistory}, d.now)
 		d.pass(time.Second)
 		for _, r := range d.f.Due(100, d.now) {
 			d.write(r)
@@ -128,7 +165,7 @@ func TestAnotherHistory(t *testing.T) {
 		{"with the lease held", time.Second, nil, true},
 		{"out of touch, and all come over", deskLease, []Peer{{Name: "other"}}, true},
 		{"out of touch, and one does not", deskLease, nil, false},
-		{"out of touch for longer than others remember", reissueWindow, []Peer{{Name: "other"}}, false},
+		{"out of touch for longer than others remember", defaultLimits.reissue, []Peer{{Name: "other"}}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d := newDesk(t)
@@ -141,7 +178,7 @@ func TestAnotherHistory(t *testing.T) {
 			d.live = append([]Peer{{Name: "me"}}, c.peers...)
 			enter(d)
 			d.beat()
-			if c.away < reissueWindow && (len(d.log) != 1 || d.log[0].IDs[0] != simKeyID(1)) {
+			if c.away < defaultLimits.reissue && (len(d.log) != 1 || d.log[0].IDs[0] != simKeyID(1)) {
 				t.Errorf("written into the new log: %+v", d.log)
 			}
 			d.pass(deskLease + invalidation.Margin(deskLease))
@@ -240,7 +277,7 @@ func TestNoticesAreKept(t *testing.T) {
 		t.Errorf("told of %q after a gap", told)
 	}
 	d.f.Receive(d.f.Request(d.now), SyncReply{Status: OtherHistory, Server: "s2"}, d.now)
-	d.f.InstallSnapshot(Snapshot{History: NewHistory([16]byte{7})}, d.now)
+	d.f.InstallSnapshot(Snapshot{History: NewHistory([16]byte{7}), Previous: deskHistory}, d.now)
 	for _, e := range d.f.Events() {
 		if e.Notice.Subject != "" {
 			t.Errorf("a log that begins anew takes back what was announced: %+v", e)

@@ -6,7 +6,7 @@ import (
 	"cacheproxy/invalidation"
 )
 
-// ring holds the latest entries of the log, without gaps: at least ringSize once there were as many.
+// ring holds the latest entries of the log, without gaps: at least as many as are asked for, once there were as many.
 type ring struct {
 	entries []ringEntry
 	first   uint64 // Seq of entries[0]
@@ -18,13 +18,13 @@ type ringEntry struct {
 }
 
 // push adds the entry after the latest one. An entry that does not follow that one begins the ring anew.
-func (r *ring) push(record invalidation.Record, now time.Time) {
+func (r *ring) push(record invalidation.Record, least int, now time.Time) {
 	switch {
 	case len(r.entries) == 0 || record.Seq != r.next():
 		r.entries, r.first = nil, record.Seq
-	case len(r.entries) == 2*ringSize:
-		r.first += ringSize
-		r.entries = append(make([]ringEntry, 0, 2*ringSize), r.entries[ringSize:]...)
+	case len(r.entries) == 2*least:
+		r.first += uint64(least)
+		r.entries = append(make([]ringEntry, 0, 2*least), r.entries[least:]...)
 	}
 	r.entries = append(r.entries, ringEntry{record, now})
 }

@@ -50,11 +50,32 @@ func (i *simInstance) boot() {
 	i.up, i.paused, i.cut, i.server = true, 0, 0, w.primary
 	i.name = fmt.Sprintf("i%d.%d", i.number, i.life)
 	i.ledger, i.lease = invalidation.NewLedger(), invalidation.NewLease(w.clock())
-	i.follower = NewFollower(i.ledger, i.lease, simLease, i.name, uint64(i.number*1000+i.life))
+	i.follower = NewFollower(i.ledger, i.lease, i.leaseLength(), i.name, uint64(i.number*1000+i.life))
+	i.follower.limits, i.follower.positions.keep = simLimits, simLimits.ring
 	i.syncing, i.wanted = false, false
 	i.memory, i.flights, i.waiting = map[int]*simCopy{}, map[int]*simFlight{}, map[uint64]*simWait{}
 	i.early = map[uint64]Event{}
 	i.tick()
+}
+
+// restart kills the instance and starts it anew a little later.
+func (i *simInstance) restart() {
+	w := i.world
+	i.up = false
+	i.life++
+	life := i.life
+	w.after(w.between(10*time.Millisecond, 2*time.Second), func() {
+		if i.life == life {
+			i.boot()
+		}
+	})
+}
+
+func (i *simInstance) leaseLength() time.Duration {
+	if i.world.unequal {
+		return simLeases[i.number%len(simLeases)]
+	}
+	return simLease
 }
 
 func (i *simInstance) after(d time.Duration, run func()) {
@@ -118,7 +139,7 @@ func (i *simInstance) sync() {
 			}
 		}
 	})
-	i.after(simLease/3, func() {
+	i.after(i.leaseLength()/3, func() {
 		if replied() && i.wanted {
 			i.sync()
 		}
@@ -135,7 +156,8 @@ func (i *simInstance) receive(q SyncRequest, a SyncReply) {
 	case SyncAgain:
 		i.sync()
 	case CreateLog:
-		i.call(func(n *node) func() { n.found(); return i.sync })
+		previous := i.follower.View().History
+		i.call(func(n *node) func() { n.found(previous); return i.sync })
 	case FetchSnapshot:
 		i.world.count["snapshots"]++
 		i.call(func(n *node) func() {
@@ -249,7 +271,7 @@ func (i *simInstance) send(r invalidation.Record, s *simWait) {
 			return nil
 		}
 		expect := func() { i.waiting[r.Nonce] = s }
-		if !w.failovers {
+		if !w.failovers || w.unreplicated {
 			return func() { expect(); i.recall(r.Nonce) }
 		}
 		if replicated < 0 {

@@ -12,17 +12,19 @@ import (
 type node struct {
 	world   *simWorld
 	name    string
-	since   time.Duration // when it was started
 	dead    bool
 	history History
-	keeper  string // which server kept the log last
-	terms   []Term
-	log     []invalidation.Record // the last of them; the first has number first+1
-	first   uint64
-	marks   map[invalidation.ID]Mark
-	fences  map[uint64]invalidation.Record
-	live    map[string]Peer
-	keys    map[int]shelved // copies
+	// previous is the history that the instance followed which began this one.
+	previous History
+	keeper   string        // which server kept the log last
+	longest  time.Duration // lease
+	terms    []Term
+	log      []invalidation.Record // the last of them; the first has number first+1
+	first    uint64
+	marks    map[invalidation.ID]Mark
+	fences   map[uint64]invalidation.Record
+	live     map[string]Peer
+	keys     map[int]shelved // copies
 }
 
 // shelved is a copy on the server.
@@ -32,7 +34,7 @@ type shelved struct {
 }
 
 func (n *node) clone() *node {
-	c := &node{world: n.world, history: n.history, keeper: n.keeper, terms: slices.Clone(n.terms), log: slices.Clone(n.log), first: n.first, marks: map[invalidation.ID]Mark{}, fences: map[uint64]invalidation.Record{}, live: map[string]Peer{}, keys: map[int]shelved{}}
+	c := &node{world: n.world, history: n.history, previous: n.previous, keeper: n.keeper, longest: n.longest, terms: slices.Clone(n.terms), log: slices.Clone(n.log), first: n.first, marks: map[invalidation.ID]Mark{}, fences: map[uint64]invalidation.Record{}, live: map[string]Peer{}, keys: map[int]shelved{}}
 	for k, v := range n.marks {
 		c.marks[k] = v
 	}
@@ -57,8 +59,8 @@ func (n *node) at(seq uint64) (invalidation.Record, bool) {
 	return n.log[seq-n.first-1], true
 }
 
-// found begins a history where there is none.
-func (n *node) found() {
+// found begins a history where there is none, for an instance that has followed another.
+func (n *node) found(previous History) {
 	if n.history != (History{}) {
 		return
 	}
@@ -66,7 +68,7 @@ func (n *node) found() {
 	binary.BigEndian.PutUint64(random[:], n.world.r.Uint64())
 	h := NewHistory(random)
 	begin := func(n *node) {
-		n.history, n.log, n.first, n.keeper, n.terms = h, nil, 0, "", nil
+		n.history, n.previous, n.log, n.first, n.keeper, n.terms, n.longest = h, previous, nil, 0, "", nil, 0
 		n.marks, n.fences, n.live = map[invalidation.ID]Mark{}, map[uint64]invalidation.Record{}, map[string]Peer{}
 	}
 	begin(n)
@@ -75,7 +77,7 @@ func (n *node) found() {
 
 // take begins a term where another server kept the log before.
 func (n *node) take() {
-	if n.keeper == n.name || n.history == (History{}) {
+	if n.keeper == n.name || n.history == (History{}) || n.world.nameless {
 		return
 	}
 	name, term := n.name, Term{n.world.r.Uint32(), n.seq()}
@@ -87,11 +89,8 @@ func (n *node) take() {
 func (n *node) sync(q SyncRequest, name string) SyncReply {
 	n.take()
 	a := SyncReply{Server: n.name}
-	if !n.world.failovers {
-		a.Up = n.world.now - n.since
-	}
-	if n.history == (History{}) || n.history != q.History {
-		a.Server, a.Up = "", 0
+	if n.history == (History{}) || n.history != q.History || n.world.nameless {
+		a.Server = ""
 	}
 	if last := len(n.terms) - 1; last >= 0 && n.terms[last].Name != q.Term {
 		a.Terms = slices.Clone(n.terms)
@@ -113,9 +112,11 @@ func (n *node) sync(q SyncRequest, name string) SyncReply {
 	if a.Status != Current {
 		return a
 	}
-	p := Peer{Name: name, Beat: q.Beat, Applied: q.Applied, Owes: q.Owes}
-	n.live[name] = p
-	n.world.replicate(n, func(r *node) { r.live[name] = p })
+	p := Peer{Name: name, Beat: q.Beat, Applied: q.Applied, Owes: q.Owes, Lease: q.Lease, Held: q.Held, Term: q.Term}
+	register := func(n *node) { n.live[name], n.longest = p, max(n.longest, q.Lease) }
+	register(n)
+	n.world.replicate(n, register)
+	a.Longest = n.longest
 	a.Seq = n.seq()
 	if q.Applied >= n.first {
 		missing := n.log[q.Applied-n.first:]
@@ -157,7 +158,7 @@ func (n *node) add(r invalidation.Record) {
 	case invalidation.EndFence:
 		delete(n.fences, r.Fence)
 	}
-	if over := len(n.log) - simLogSize; over > 100 {
+	if over := len(n.log) - n.world.logSize(); over > n.world.logSize()/4 {
 		n.log, n.first = slices.Clone(n.log[over:]), n.first+uint64(over)
 	}
 }
@@ -177,7 +178,7 @@ func (n *node) cutOff(count int) {
 }
 
 func (n *node) snapshot() Snapshot {
-	s := Snapshot{History: n.history, Seq: n.seq()}
+	s := Snapshot{History: n.history, Previous: n.previous, Seq: n.seq()}
 	if e, ok := n.at(s.Seq); ok {
 		s.Nonce = e.Nonce
 	}

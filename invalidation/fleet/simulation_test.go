@@ -30,6 +30,13 @@ func TestSimulation(t *testing.T) {
 		{"failovers under stress", faults{failovers: true, partitions: true, pauses: true, crashes: true, stress: true}, []string{"diverged"}},
 		{"losses", faults{losses: true}, []string{"losses", "emptied", "cuts", "diverged", "kept"}},
 		{"losses and partitions", faults{losses: true, partitions: true, pauses: true}, []string{"losses", "emptied", "cuts", "diverged", "reaped", "kept"}},
+		{"long writes", faults{longWrites: true, shortLog: true, partitions: true, pauses: true}, []string{"long writes", "snapshots", "reaped", "kept"}},
+		{"failovers without replicas", faults{failovers: true, unreplicated: true, crashes: true}, []string{"diverged", "crashes"}},
+		{"servers that know nobody", faults{failovers: true, unreplicated: true, restarts: true, forgets: true}, []string{"diverged"}},
+		{"servers that return", faults{failovers: true, unreplicated: true, returns: true}, []string{"diverged", "returns"}},
+		{"restored servers", faults{restores: true}, []string{"diverged", "restores", "emptied", "snapshots"}},
+		{"leases of different length", faults{unequal: true, partitions: true, pauses: true, crashes: true}, []string{"reaped"}},
+		{"servers without a name", faults{nameless: true, failovers: true, unreplicated: true, returns: true}, []string{"failovers", "without lease"}},
 		{"fifty instances", faults{instances: 50, partitions: true, pauses: true, crashes: true}, []string{"reaped", "kept"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -49,7 +56,11 @@ func TestSimulation(t *testing.T) {
 					t.Errorf("seed %d: %s", seed, finding)
 				}
 			}
-			for _, must := range append(c.must, "reads", "purges", "writes", "not kept", "from memory", "from origin") {
+			must := append(c.must, "reads", "purges", "writes", "from origin")
+			if !c.nameless {
+				must = append(must, "not kept", "from memory")
+			}
+			for _, must := range must {
 				if total[must] == 0 {
 					t.Errorf("no %s: nothing was tested", must)
 				}

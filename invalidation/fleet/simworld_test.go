@@ -14,13 +14,18 @@ import (
 // the server, its replica, the network and the origin, on one thread and in simulated time. A seed decides everything.
 
 const (
-	simLease   = time.Second
-	simBeat    = 100 * time.Millisecond
-	simKeys    = 24
-	simTags    = 6
-	simLogSize = 400 // entries that the server keeps: who has missed more reads a snapshot
-	simFence   = 3 * time.Second
+	simLease = time.Second
+	simBeat  = 100 * time.Millisecond
+	simKeys  = 24
+	simTags  = 6
+	simFence = 3 * time.Second
 )
+
+// simLimits are small enough for a run to exceed them.
+var simLimits = limits{ring: 60, reissue: 5 * time.Second, fenceLife: simFence}
+
+// simLeases are those of a fleet whose instances do not agree.
+var simLeases = []time.Duration{simLease, 500 * time.Millisecond, 3 * time.Second}
 
 // faults says what goes wrong in a run.
 type faults struct {
@@ -31,6 +36,27 @@ type faults struct {
 	crashes    bool
 	stress     bool // more of all that
 	instances  int  // zero: three
+
+	unreplicated bool // an entry counts as written that no replica has yet
+	returns      bool // after a failover the server before takes over again, with what it had
+	restarts     bool // an instance starts anew whenever the server becomes another
+	forgets      bool // a server that takes over knows of no instance
+	restores     bool // the server is set back to what it held some time ago
+	longWrites   bool // some writes take longer than the life of a fence
+	shortLog     bool // the server keeps few entries, so that whoever misses some reads a snapshot
+	unequal      bool // the instances have leases of different length
+	nameless     bool // the server does not name itself
+}
+
+// lossy reports whether an entry may be lost with all who have applied it.
+func (f faults) lossy() bool { return f.losses || f.unreplicated || f.restores }
+
+// logSize is how many entries the server keeps: who has missed more reads a snapshot.
+func (f faults) logSize() int {
+	if f.shortLog {
+		return 30
+	}
+	return 400
 }
 
 // event is something that happens at a time, unless the instance that it is for has died since.
@@ -68,6 +94,7 @@ type simWorld struct {
 	replayed  time.Duration // until when the replica has work
 	epoch     int
 	nodes     int
+	saved     []*node // what the server held earlier
 	instances []*simInstance
 
 	version   []int // of each key, at the origin
@@ -139,6 +166,7 @@ func newWorld(f faults, seed uint64) *simWorld {
 	w.after(2*time.Second, w.cms)
 	w.after(2500*time.Millisecond, w.writer)
 	w.after(3*time.Second, w.chaos)
+	w.after(3*time.Second, w.save)
 	return w
 }
 
@@ -200,7 +228,12 @@ func (w *simWorld) writer() {
 			i.follower.Hold(fence, w.clock())
 			life, before := i.life, i.ledger.Token()
 			sent := w.r.IntN(4) > 0
-			w.after(w.between(time.Millisecond, 30*time.Millisecond), func() {
+			takes := w.between(time.Millisecond, 30*time.Millisecond)
+			if w.longWrites && w.r.IntN(10) == 0 {
+				w.count["long writes"]++
+				takes = w.between(0, 2*simFence)
+			}
+			w.after(takes, func() {
 				if !sent {
 					w.undo(i, life, fence, ids)
 					return
@@ -227,7 +260,7 @@ func (w *simWorld) undo(i *simInstance, life int, fence uint64, ids []invalidati
 func (w *simWorld) commit(i *simInstance, life, k int, fence uint64, ids []invalidation.ID, before invalidation.Token) {
 	w.version[k]++
 	v := w.version[k]
-	if !w.losses {
+	if !w.lossy() {
 		// Should the writer die now, its fence still leads to what it has changed.
 		w.after(simFence+simLease+4*time.Second, func() { w.converged[k] = max(w.converged[k], v) })
 	}
@@ -246,7 +279,7 @@ func (w *simWorld) commit(i *simInstance, life, k int, fence uint64, ids []inval
 // chaos breaks something, again and again.
 func (w *simWorld) chaos() {
 	lo, hi := 1500*time.Millisecond, 6*time.Second
-	if w.stress || w.losses {
+	if w.stress || w.losses || w.returns {
 		lo, hi = 700*time.Millisecond, 2500*time.Millisecond
 	}
 	i := w.any()
@@ -265,12 +298,11 @@ func (w *simWorld) chaos() {
 		}},
 		{w.crashes, func() {
 			w.count["crashes"]++
-			i.up = false
-			i.life++
-			w.after(w.between(100*time.Millisecond, 2*time.Second), i.boot)
+			i.restart()
 		}},
 		{w.failovers, w.failover},
 		{w.losses, w.lose},
+		{w.restores, w.restore},
 	} {
 		breaks[f.enabled] = append(breaks[f.enabled], f.do)
 	}
@@ -283,11 +315,60 @@ func (w *simWorld) chaos() {
 // failover has the replica take the place of the primary.
 func (w *simWorld) failover() {
 	w.count["failovers"]++
-	w.promote(w.replica)
+	before := w.primary
+	w.promote(w.replica, false)
+	if w.forgets {
+		clear(w.primary.live)
+		clear(w.replica.live)
+	}
+	w.move()
+	if w.restarts {
+		w.any().restart()
+	}
+	if !w.returns || w.r.IntN(2) == 0 {
+		return
+	}
+	epoch, same := w.epoch, w.r.IntN(2) == 0
+	w.after(w.between(300*time.Millisecond, 3*time.Second), func() {
+		if w.epoch == epoch {
+			w.count["returns"]++
+			w.promote(before, same)
+			w.move()
+		}
+	})
+}
+
+// move has all instances find the primary.
+func (w *simWorld) move() {
 	for _, i := range w.instances {
 		i.cut = 0
 		i.after(w.between(0, 300*time.Millisecond), func() { i.server = w.primary })
 	}
+}
+
+// save keeps what the server holds.
+func (w *simWorld) save() {
+	if !w.restores {
+		return
+	}
+	if w.saved = append(w.saved, w.primary.clone()); len(w.saved) > 4 {
+		w.saved = w.saved[1:]
+	}
+	w.after(3*time.Second, w.save)
+}
+
+// restore sets the server back to what it held some time ago.
+func (w *simWorld) restore() {
+	w.count["restores"]++
+	if w.r.IntN(3) == 0 {
+		w.count["emptied"]++
+		w.promote(&node{world: w, keys: map[int]shelved{}}, false)
+		w.move()
+	}
+	w.after(w.between(0, 3*time.Second), func() {
+		w.promote(w.saved[w.r.IntN(len(w.saved))].clone(), false)
+		w.move()
+	})
 }
 
 // lose empties the server, or restarts it without its last entries, or without any. Nobody reaches it meanwhile.
@@ -303,7 +384,7 @@ func (w *simWorld) lose() {
 	case 1:
 		w.count["emptied"]++
 		p := w.primary
-		*p = node{world: w, name: p.name, since: p.since, keys: map[int]shelved{}}
+		*p = node{world: w, name: p.name, keys: map[int]shelved{}}
 		return
 	default:
 		w.count["cuts"]++
@@ -312,17 +393,20 @@ func (w *simWorld) lose() {
 	away := w.between(10*time.Millisecond, 3*time.Second)
 	w.primary.dead = true
 	w.after(away, func() {
-		w.promote(next)
+		w.promote(next, false)
 		for _, i := range w.instances {
 			i.after(w.between(0, 300*time.Millisecond), func() { i.server = w.primary })
 		}
 	})
 }
 
-func (w *simWorld) promote(n *node) {
+// promote makes a server the primary: the same process as before, or another.
+func (w *simWorld) promote(n *node, same bool) {
 	w.epoch++
 	w.nodes++
 	w.primary.dead = true
-	n.name, n.since, n.dead = fmt.Sprintf("n%d", w.nodes), w.now, false
+	if n.dead = false; !same {
+		n.name = fmt.Sprintf("n%d", w.nodes)
+	}
 	w.primary, w.replica, w.replayed = n, n.clone(), w.now
 }

@@ -16,8 +16,10 @@ type SyncRequest struct {
 	Applied   uint64  // Seq of the last entry applied: the acknowledgement
 	Nonce     uint64  // of that entry, by which the server sees whether both mean the same entry
 	Retention time.Duration
-	Owes      bool      // the instance has entries to write that no other instance may know of
-	Sent      time.Time // by the clock of the instance, before the request leaves; it is not sent
+	Owes      bool          // the instance has entries to write that no other instance may know of
+	Lease     time.Duration // how long the instance uses copies without news: others may wait by it
+	Held      time.Duration // for how long the instance has held a lease in Term without a break; zero: it holds none
+	Sent      time.Time     // by the clock of the instance, before the request leaves; it is not sent
 }
 
 // Status is how the server's log stands to the entry that a SyncRequest acknowledges.
@@ -40,14 +42,13 @@ const (
 type SyncReply struct {
 	Status Status
 	// Server names one life of the server process: after a restart and after a failover the name is another. Empty: the
-	// server did not say.
+	// server did not say, and no lease is taken.
 	Server string
-	// Up is how long the server has been the only one that an instance could have reached, as far as is known. Zero: not known.
-	Up time.Duration
 
 	Terms   []Term                // all of them, if the latest is not the one of the request
 	Seq     uint64                // of the last entry of the log
 	Floor   uint64                // Seq below which the server has forgotten marks
+	Longest time.Duration         // the longest lease that instances of this log are known to use; zero: not known
 	Records []invalidation.Record // the entries after SyncRequest.Applied, as many as fit
 	Live    []Peer                // the instances that are registered, including the one that asks
 }
@@ -58,6 +59,18 @@ type Peer struct {
 	Beat    uint64
 	Applied uint64
 	Owes    bool
+	Lease   time.Duration // zero: a version that does not say; see LeaseOf
+	Term    uint32        // in which Held is counted
+	Held    time.Duration
+}
+
+// LeaseOf is how long a peer may use copies without news, at most. A version that does not say may use any lease that can be
+// configured.
+func (p Peer) LeaseOf() time.Duration {
+	if p.Lease <= 0 {
+		return invalidation.MaxLease
+	}
+	return p.Lease
 }
 
 // Step is what the driver of a Follower has to do after a reply.

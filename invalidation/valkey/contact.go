@@ -1,7 +1,6 @@
 package valkey
 
 import (
-	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -12,22 +11,22 @@ import (
 type contact struct {
 	alive atomic.Bool // the last heartbeat was answered
 
-	mu       lockorder.Mutex[lockorder.Contact]
-	at       time.Time // of the last reply; zero: there was none
-	failures int       // heartbeats that were not answered
+	mu  lockorder.Mutex[lockorder.Contact]
+	at  time.Time // of the last reply; zero: there was none
+	err error     // of the last heartbeat; nil: it was answered
 }
 
 func (c *contact) replied(now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.at = now
+	c.at, c.err = now, nil
 	c.alive.Store(true)
 }
 
-func (c *contact) failed() {
+func (c *contact) failed(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.failures++
+	c.err = err
 	c.alive.Store(false)
 }
 
@@ -37,11 +36,11 @@ func (c *contact) last() time.Time {
 	return c.at
 }
 
-// assumedServer stands for the name of a server that does not tell its own: after every failure the server may be another.
-func (c *contact) assumedServer() string {
+// problem is why the last heartbeat was not answered; nil: it was.
+func (c *contact) problem() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return fmt.Sprintf("unnamed-%d", c.failures)
+	return c.err
 }
 
 // broadcast wakes all who wait. It is safe for concurrent use.

@@ -25,25 +25,21 @@ func (l *Log) Invalidate(ctx context.Context, o invalidation.Order) (invalidatio
 	if o.Wait == invalidation.WaitLocal {
 		return l.here(ctx, o, records)
 	}
-	return l.record(ctx, o.Wait, records, o.Soft)
+	return l.record(ctx, o.Wait, records, o.Operation())
 }
 
 // recordsOf are the records of an order, of which none is too long.
 func recordsOf(o invalidation.Order) []invalidation.Record {
-	op := invalidation.Invalidate
-	if o.Soft {
-		op = invalidation.InvalidateSoft
-	}
 	var records []invalidation.Record
 	for ids := range slices.Chunk(invalidation.IDsOf(o.Members), invalidation.MaxRecordIDs) {
-		records = append(records, invalidation.Record{Operation: op, IDs: ids, Settle: o.Settle})
+		records = append(records, invalidation.Record{Operation: o.Operation(), IDs: ids, Settle: o.Settle})
 	}
 	return records
 }
 
 // Announce implements invalidation.Log.
 func (l *Log) Announce(ctx context.Context, n invalidation.Notice) (invalidation.Receipt, error) {
-	return l.record(ctx, invalidation.WaitAll, []invalidation.Record{{Operation: invalidation.Announce, Notice: n}}, false)
+	return l.record(ctx, invalidation.WaitAll, []invalidation.Record{{Operation: invalidation.Announce, Notice: n}}, invalidation.Announce)
 }
 
 // Begin implements invalidation.Log. Other instances are not waited for: the fence is in the log, and if the writer dies, all
@@ -82,7 +78,7 @@ func (l *Log) End(ctx context.Context, f *invalidation.Fence, o invalidation.Ord
 	var records []invalidation.Record
 	if len(ids) > invalidation.MaxRecordIDs {
 		// The response has named very many members, which go before the end in records of their own.
-		o.Soft = false
+		o.Soft, o.Confirm = false, false
 		records, ids = recordsOf(o), around(f)
 	}
 	end := invalidation.Record{Operation: invalidation.EndFence, IDs: ids, Fence: f.Number(), Settle: o.Settle}
@@ -90,7 +86,7 @@ func (l *Log) End(ctx context.Context, f *invalidation.Fence, o invalidation.Ord
 		end.Life = time.Millisecond
 	}
 	records = append(records, end)
-	receipt, err := l.record(ctx, o.Wait, records, false)
+	receipt, err := l.record(ctx, o.Wait, records, invalidation.Invalidate)
 	if f.Ended() {
 		receipt.Quiet = 0
 	}
@@ -110,7 +106,7 @@ func (l *Log) Abandon(f *invalidation.Fence, hold time.Duration) {
 func (l *Log) here(ctx context.Context, o invalidation.Order, records []invalidation.Record) (invalidation.Receipt, error) {
 	start := time.Now()
 	receipt := invalidation.Receipt{Instances: 1, Acked: []string{l.options.Instance}}
-	receipt.Position = l.follower.ApplyLocally(o.Soft, invalidation.IDsOf(o.Members), start)
+	receipt.Position = l.follower.ApplyLocally(o.Operation(), invalidation.IDsOf(o.Members), start)
 	for _, r := range records {
 		l.follower.Queue(rand.Uint64(), r, time.Now())
 	}
@@ -122,7 +118,7 @@ func (l *Log) here(ctx context.Context, o invalidation.Order, records []invalida
 
 // record writes records one after another and waits for the last as the order says. Instances apply the log in order: where the last
 // record holds, those before hold too.
-func (l *Log) record(ctx context.Context, wait invalidation.Wait, records []invalidation.Record, soft bool) (invalidation.Receipt, error) {
+func (l *Log) record(ctx context.Context, wait invalidation.Wait, records []invalidation.Record, op invalidation.Operation) (invalidation.Receipt, error) {
 	start := time.Now()
 	var got result
 	for i, r := range records {
@@ -132,7 +128,7 @@ func (l *Log) record(ctx context.Context, wait invalidation.Wait, records []inva
 		}
 		var err error
 		if got, err = l.until(ctx, w, r); err != nil {
-			return l.unconfirmed(ctx, start, records, got, soft, err)
+			return l.unconfirmed(ctx, start, records, got, op, err)
 		}
 	}
 	receipt := l.receipt(start, got)
@@ -159,13 +155,13 @@ func (l *Log) receipt(start time.Time, got result) invalidation.Receipt {
 
 // unconfirmed makes what could not be confirmed hold here, and waits until no instance that was cut off when the order came can hold
 // a lease any more.
-func (l *Log) unconfirmed(ctx context.Context, start time.Time, records []invalidation.Record, got result, soft bool, err error) (invalidation.Receipt, error) {
+func (l *Log) unconfirmed(ctx context.Context, start time.Time, records []invalidation.Record, got result, op invalidation.Operation, err error) (invalidation.Receipt, error) {
 	for _, r := range records {
 		if r.Operation != invalidation.Announce {
-			l.follower.ApplyLocally(soft, r.IDs, time.Now())
+			l.follower.ApplyLocally(op, r.IDs, time.Now())
 		}
 	}
-	timer := time.NewTimer(time.Until(start.Add(l.options.Lease + invalidation.Margin(l.options.Lease))))
+	timer := time.NewTimer(time.Until(start.Add(l.LeaseTimeout())))
 	defer timer.Stop()
 	select {
 	case <-timer.C:
@@ -182,7 +178,7 @@ func (l *Log) unconfirmed(ctx context.Context, start time.Time, records []invali
 // reached it gives up after a lease timeout. A record that is in the log is waited for three times as long: one instance may have to be
 // reaped, and while that is waited for another may die.
 func (l *Log) until(ctx context.Context, wait invalidation.Wait, r invalidation.Record) (got result, err error) {
-	leaseTimeout := l.options.Lease + invalidation.Margin(l.options.Lease)
+	leaseTimeout := l.LeaseTimeout()
 	ctx, cancel := context.WithTimeoutCause(ctx, 3*leaseTimeout, errTimeout)
 	defer cancel()
 	for start := time.Now(); ; {

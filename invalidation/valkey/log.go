@@ -42,12 +42,12 @@ var (
 // New makes the log of an instance, and dials nothing.
 func New(o Options) *Log {
 	l := &Log{options: o, lease: invalidation.NewLease(time.Now())}
-	server, keys := o.Connection.server, keysOf(o.Prefix)
+	keys := keysOf(o.Prefix)
 	heartbeat, replyTimeout := o.Lease/6, o.Lease/3
 	l.follower = fleet.NewFollower(o.Ledger, l.lease, o.Lease, o.Instance, maphash.Comparable(maphash.MakeSeed(), o.Instance))
 	l.confirmations = &confirmations{byNonce: map[uint64]*waiter{}}
 	l.syncer = &syncer{
-		options: o, keys: keys, onlyServer: server.Sentinel == nil && len(server.Addresses) == 1, heartbeat: heartbeat,
+		options: o, keys: keys, heartbeat: heartbeat,
 		replyTimeout: replyTimeout, follower: l.follower, confirmations: l.confirmations, kick: make(chan struct{}, 1), applied: newBroadcast(),
 	}
 	l.writer = &writer{
@@ -91,6 +91,12 @@ func (l *Log) Lease() *invalidation.Lease { return l.lease }
 
 // Alive reports whether the last heartbeat was answered, at the cost of one atomic load.
 func (l *Log) Alive() bool { return l.syncer.contact.alive.Load() }
+
+// Problem is why the last heartbeat was not answered; nil: it was, or there was none.
+func (l *Log) Problem() error { return l.syncer.contact.problem() }
+
+// LeaseTimeout is after what time without a sign of life no instance holds a lease, by the longest that is known of here.
+func (l *Log) LeaseTimeout() time.Duration { return l.follower.LeaseTimeout() }
 
 // ToLog implements fleet.Positions.
 func (l *Log) ToLog(t invalidation.Token) (fleet.LogPosition, bool) { return l.follower.ToLog(t) }

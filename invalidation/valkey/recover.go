@@ -18,8 +18,12 @@ func (s *syncer) create(ctx context.Context, client commander) error {
 	_, _ = rand.Read(random[:]) // never fails
 	fresh := fleet.NewHistory(random)
 	k := s.keys
-	_, err := createScript.run(ctx, client, []string{k.meta, k.log, k.hard, k.soft, k.fences, k.notices, k.live, k.clock, k.terms},
-		[]string{historyText(fresh)}).ToString()
+	previous := ""
+	if followed := s.follower.View().History; followed != (fleet.History{}) {
+		previous = historyText(followed)
+	}
+	_, err := createScript.run(ctx, client, []string{k.meta, k.log, k.hard, k.soft, k.fences, k.notices, k.live, k.leases, k.clock, k.terms},
+		[]string{historyText(fresh), previous}).ToString()
 	if err != nil {
 		return fmt.Errorf("begin log: %w", err)
 	}

@@ -18,6 +18,10 @@ import (
 // errReply says that the server's reply cannot be read: something else than this program writes under its keys.
 var errReply = errors.New("reply of the log is not understood")
 
+// errUnnamed says that the server does not tell one life of its process from the next, so that what a failover loses could not be
+// noticed.
+var errUnnamed = errors.New("the server does not say its run_id: the user of this instance must be allowed to call INFO there (ACL: +info)")
+
 // reader takes the reply of a script apart. After a failure all its methods give zero.
 type reader struct {
 	rest []valkey.ValkeyMessage
@@ -86,7 +90,7 @@ func (r *reader) list() []valkey.ValkeyMessage {
 }
 
 // readSyncReply reads the reply of syncScript. unread tells of an entry that could not be read, and invalidates everything.
-func readSyncReply(result valkey.ValkeyResult, onlyServer bool) (reply fleet.SyncReply, unread error, err error) {
+func readSyncReply(result valkey.ValkeyResult) (reply fleet.SyncReply, unread error, err error) {
 	r, err := newReader(result)
 	if err != nil {
 		return reply, nil, err
@@ -106,9 +110,9 @@ func readSyncReply(result valkey.ValkeyResult, onlyServer bool) (reply fleet.Syn
 	default:
 		r.fail(fmt.Errorf("it begins with %q", word))
 	}
-	reply.Server, reply.Up = serverLife(r.text())
-	if !onlyServer {
-		reply.Up = 0
+	reply.Server = serverLife(r.text())
+	if reply.Server == "" && r.err == nil {
+		r.err = errUnnamed
 	}
 	if reply.Status != fleet.Current {
 		return reply, nil, r.err
@@ -127,6 +131,8 @@ func readSyncReply(result valkey.ValkeyResult, onlyServer bool) (reply fleet.Syn
 		reply.Records = append(reply.Records, record)
 	}
 	reply.Live = r.peers()
+	reply.Longest = r.milliseconds(r.text())
+	r.leases(reply.Live)
 	return reply, unread, r.err
 }
 
@@ -172,21 +178,35 @@ func (r *reader) peers() []fleet.Peer {
 	return peers
 }
 
-// serverLife reads from INFO what one life of the server process is called, and how long it has lasted at least. INFO counts the seconds
-// that the clock has begun, so that up to one second less may have passed than INFO says.
-func serverLife(info string) (id string, up time.Duration) {
+// leases reads the hash of leases into the peers that it names.
+func (r *reader) leases(peers []fleet.Peer) {
+	said := map[string]string{}
+	for pair := (reader{rest: r.list()}); len(pair.rest) >= 2 && r.err == nil; {
+		said[pair.text()] = pair.text()
+	}
+	for i := range peers {
+		lease, rest, ok := strings.Cut(said[peers[i].Name], ":")
+		if !ok {
+			continue // a version that does not say
+		}
+		held, term, _ := strings.Cut(rest, ":")
+		peers[i].Lease, peers[i].Held, peers[i].Term = r.milliseconds(lease), r.milliseconds(held), uint32(r.parse(term, 16))
+	}
+}
+
+// milliseconds reads a duration that no lease and no process can exceed.
+func (r *reader) milliseconds(s string) time.Duration {
+	return time.Duration(min(r.parse(s, 10), 1<<40)) * time.Millisecond
+}
+
+// serverLife reads from INFO what one life of the server process is called; empty: the server does not say.
+func serverLife(info string) string {
 	for lines := bufio.NewScanner(strings.NewReader(info)); lines.Scan(); {
-		name, value, _ := strings.Cut(lines.Text(), ":")
-		switch name {
-		case "run_id":
-			id = value
-		case "uptime_in_seconds":
-			if seconds, err := strconv.ParseUint(value, 10, 31); err == nil { // otherwise it stays zero: not known
-				up = max(time.Duration(seconds)*time.Second-time.Second, time.Nanosecond)
-			}
+		if id, ok := strings.CutPrefix(lines.Text(), "run_id:"); ok {
+			return id
 		}
 	}
-	return id, up
+	return ""
 }
 
 func nonceText(n uint64) string { return strconv.FormatUint(n, 16) }

@@ -12,20 +12,23 @@ import (
 // Keys of the log. The prefix is their hash tag, so that in a cluster all of them are in one slot, as scripts need them to
 // be. None has a lifetime: the server must not evict keys without one.
 type keys struct {
-	meta    string // hash: h history, s last seq, f floor, r retention in ms, k who kept it last, b when it began
+	// meta is a hash: h history, p the history that it followed on, s last seq, f floor, r retention in ms, l longest lease in ms,
+	// k who kept it last, b when it began, which versions before this one read
+	meta    string
 	log     string // stream: id "<seq>-0", n nonce, e the record
 	hard    string // sorted set: member → seq of its last invalidation
 	soft    string // the same of soft ones
 	fences  string // hash: number → record of its beginning
 	notices string // hash: subject → record
 	live    string // hash: instance → "<beat>:<applied>:<1 if it owes entries>"
+	leases  string // hash: instance → "<lease in ms>:<for how long it has held one in ms>:<in which term>"
 	clock   string // sorted set: seq → server time in seconds, at long intervals
 	terms   string // list: the latest terms, "<first eight digits of the server's run_id> <start>"
 }
 
 func keysOf(prefix string) keys {
 	k := func(name string) string { return "{" + prefix + "}:" + name }
-	return keys{k("meta"), k("log"), k("hard"), k("soft"), k("fences"), k("notices"), k("live"), k("clock"), k("terms")}
+	return keys{k("meta"), k("log"), k("hard"), k("soft"), k("fences"), k("notices"), k("live"), k("leases"), k("clock"), k("terms")}
 }
 
 // script is run by its hash, and sent whole where the server does not know it.
@@ -62,13 +65,13 @@ func unknownScript(err error) bool {
 
 // Every script checks first that the log is the one that is meant. KEYS[1] is meta, ARGV[1] the history.
 const guard = `
-local m = redis.call('HMGET', KEYS[1], 'h', 's', 'f', 'r', 'k')
+local m = redis.call('HMGET', KEYS[1], 'h', 's', 'f', 'r', 'k', 'l')
 if not m[1] then return {'NOHIST'} end
 if m[1] ~= ARGV[1] then return {'HIST'} end
 `
 
 // termed begins a term where another server kept the log before, or this one in another life. KEYS[2] is the list of terms.
-// Where INFO is not allowed, there are none.
+// Where INFO is not allowed there are none, and the reply names no server.
 const termed = guard + `
 local who = redis.pcall('INFO', 'server')
 if type(who) ~= 'string' then who = '' end
@@ -82,7 +85,7 @@ end
 
 // createScript begins a history where there is none, or where the last entry is gone although its position is not. The rest
 // of another log goes in the same step: the position is counted anew, and the stream would refuse entries whose numbers it has
-// had. The script returns the history in force.
+// had. The script returns the history in force. ARGV: the history that begins, the one that the caller has followed.
 var createScript = newScript(`
 local m = redis.call('HMGET', KEYS[1], 'h', 's')
 if m[1] and m[2] then
@@ -91,14 +94,15 @@ if m[1] and m[2] then
   if #redis.call('XRANGE', KEYS[2], id, id) > 0 then return m[1] end
 end
 redis.call('DEL', unpack(KEYS))
-redis.call('HSET', KEYS[1], 'h', ARGV[1], 's', '0', 'f', '0', 'b', redis.call('TIME')[1])
+redis.call('HSET', KEYS[1], 'h', ARGV[1], 'p', ARGV[2], 's', '0', 'f', '0', 'b', redis.call('TIME')[1])
 return ARGV[1]
 `)
 
 // syncScript is the heartbeat: it acknowledges what the caller has applied, gives what is new, and tells who is live. The
 // script writes, so that a server which was demoted, or has lost its replicas, refuses to run it.
 //
-// ARGV: history, instance, beat, applied, nonce of that, count, retention in ms, term, 1 if it owes entries
+// ARGV: history, instance, beat, applied, nonce of that, count, retention in ms, term, 1 if it owes entries, lease in ms, for how
+// long it has held one in ms. The two last have a hash of their own: versions that do not know them compare the other as a whole.
 var syncScript = newScript(termed + `
 local a, s = tonumber(ARGV[4]), tonumber(m[2])
 if a > s then return {'DIVERGED', who} end
@@ -110,9 +114,14 @@ if a > 0 then
 end
 if tonumber(ARGV[7]) > tonumber(m[4] or '0') then redis.call('HSET', KEYS[1], 'r', ARGV[7]) end
 redis.call('HSET', KEYS[4], ARGV[2], ARGV[3] .. ':' .. ARGV[4] .. ':' .. ARGV[9])
+redis.call('HSET', KEYS[5], ARGV[2], ARGV[10] .. ':' .. ARGV[11] .. ':' .. ARGV[8])
+if tonumber(ARGV[10]) > tonumber(m[6] or '0') then
+  redis.call('HSET', KEYS[1], 'l', ARGV[10])
+  m[6] = ARGV[10]
+end
 local terms = {}
 if run and string.sub(run, 1, 8) ~= ARGV[8] then terms = redis.call('LRANGE', KEYS[2], 0, -1) end
-return {'OK', who, terms, m[2], m[3] or '0', redis.call('XRANGE', KEYS[3], '(' .. ARGV[4] .. '-0', '+', 'COUNT', ARGV[6]), redis.call('HGETALL', KEYS[4])}
+return {'OK', who, terms, m[2], m[3] or '0', redis.call('XRANGE', KEYS[3], '(' .. ARGV[4] .. '-0', '+', 'COUNT', ARGV[6]), redis.call('HGETALL', KEYS[4]), m[6], redis.call('HGETALL', KEYS[5])}
 `)
 
 // appendScript adds an entry. KEYS[4] is the set of marks that its members go to, KEYS[5] where it is kept beside the log.
@@ -141,7 +150,7 @@ return {'OK', q}
 
 // snapshotScript reads what is small of a snapshot in one step.
 var snapshotScript = newScript(`
-local m = redis.call('HMGET', KEYS[1], 'h', 's', 'f', 'b')
+local m = redis.call('HMGET', KEYS[1], 'h', 's', 'f', 'p')
 if not m[1] then return {'NOHIST'} end
 local nonce = ''
 if m[2] ~= '0' then
@@ -150,20 +159,27 @@ if m[2] ~= '0' then
   if #e == 0 then return {'BROKEN'} end
   nonce = e[1][2][2]
 end
-local age = math.max(0, tonumber(redis.call('TIME')[1]) - tonumber(m[4] or '0') - 1)
-return {'OK', m[1], m[2], nonce, m[3] or '0', string.format('%.0f', age), redis.call('HVALS', KEYS[3]), redis.call('HVALS', KEYS[4])}
+return {'OK', m[1], m[2], nonce, m[3] or '0', m[4] or '', redis.call('HVALS', KEYS[3]), redis.call('HVALS', KEYS[4])}
 `)
 
 // reapScript takes an instance off the list unless its entry there has changed since. ARGV: history, instance, what the list says of it
 var reapScript = newScript(guard + `
-if redis.call('HGET', KEYS[2], ARGV[2]) == ARGV[3] then return {'OK', tostring(redis.call('HDEL', KEYS[2], ARGV[2]))} end
+if redis.call('HGET', KEYS[2], ARGV[2]) == ARGV[3] then
+  redis.call('HDEL', KEYS[3], ARGV[2])
+  return {'OK', tostring(redis.call('HDEL', KEYS[2], ARGV[2]))}
+end
 return {'OK', '0'}
 `)
 
 // tidyScript forgets marks that no copy can be concerned by any more: those older than the longest lifetime in force. It
-// dates positions by the server's clock. ARGV: history, further time to keep marks in ms, most marks to remove at once.
-// It returns how many marks are left to remove.
+// dates positions by the server's clock, and forgets the leases of instances that are not live. ARGV: history, further time to keep
+// marks in ms, most marks to remove at once, the longest lease in ms as the caller has read it, and what it is by the instances that
+// are left. It returns how many marks are left to remove.
 var tidyScript = newScript(guard + `
+if m[6] and m[6] == ARGV[4] and ARGV[5] ~= ARGV[4] then redis.call('HSET', KEYS[1], 'l', ARGV[5]) end
+for _, name in ipairs(redis.call('HKEYS', KEYS[6])) do
+  if redis.call('HEXISTS', KEYS[5], name) == 0 then redis.call('HDEL', KEYS[6], name) end
+end
 local now = tonumber(redis.call('TIME')[1])
 local keep = math.ceil((tonumber(m[4] or '0') + tonumber(ARGV[2])) / 1000)
 local last = redis.call('ZRANGE', KEYS[4], -1, -1, 'WITHSCORES')

@@ -53,13 +53,18 @@ func (s *snapshotReader) read(ctx context.Context) (snapshot fleet.Snapshot, sta
 		snapshot.Nonce = r.parse(nonce, 16)
 	}
 	snapshot.Floor = r.number()
-	snapshot.Age = time.Duration(min(r.number(), 1<<31)) * time.Second
+	previous := r.text()
 	fences, notices := r.list(), r.list()
 	if r.err != nil {
 		return snapshot, whole, r.err
 	}
 	if snapshot.History, err = parseHistory(history); err != nil {
 		return snapshot, whole, err
+	}
+	if previous != "" {
+		if snapshot.Previous, err = parseHistory(previous); err != nil {
+			return snapshot, whole, err
+		}
 	}
 	for _, m := range fences {
 		if record, ok := s.kept(m); ok {

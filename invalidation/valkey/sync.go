@@ -28,7 +28,6 @@ const (
 type syncer struct {
 	options       Options
 	keys          keys
-	onlyServer    bool          // no other server could take the place of this one
 	heartbeat     time.Duration // pause between heartbeats
 	replyTimeout  time.Duration // for the reply to one heartbeat
 	follower      *fleet.Follower
@@ -110,8 +109,10 @@ func (s *syncer) leave(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := client.Do(ctx, client.B().Hdel().Key(s.keys.live).Field(s.options.Instance).Build()).Error(); err != nil {
-		return fmt.Errorf("leave the fleet: %w", err)
+	for _, hash := range []string{s.keys.live, s.keys.leases} {
+		if err := client.Do(ctx, client.B().Hdel().Key(hash).Field(s.options.Instance).Build()).Error(); err != nil {
+			return fmt.Errorf("leave the fleet: %w", err)
+		}
 	}
 	return nil
 }
@@ -133,7 +134,7 @@ func (s *syncer) sync(ctx context.Context) (fleet.Step, error) {
 	r, err := s.send(ctx, client, q)
 	s.options.observe("sync", q.Sent, err)
 	if err != nil {
-		s.contact.failed()
+		s.contact.failed(err)
 		return fleet.Idle, fmt.Errorf("follow log: %w", err)
 	}
 	now := time.Now()
@@ -159,17 +160,14 @@ func (s *syncer) sync(ctx context.Context) (fleet.Step, error) {
 
 // send runs the script that carries out a request on the server.
 func (s *syncer) send(ctx context.Context, client commander, q fleet.SyncRequest) (fleet.SyncReply, error) {
-	result := syncScript.run(ctx, client, []string{s.keys.meta, s.keys.terms, s.keys.log, s.keys.live}, []string{
+	result := syncScript.run(ctx, client, []string{s.keys.meta, s.keys.terms, s.keys.log, s.keys.live, s.keys.leases}, []string{
 		historyText(q.History), s.options.Instance, strconv.FormatUint(q.Beat, 10), strconv.FormatUint(q.Applied, 10),
 		nonceText(q.Nonce), strconv.Itoa(syncCount), strconv.FormatInt(q.Retention.Milliseconds(), 10),
-		fmt.Sprintf("%08x", q.Term), flag(q.Owes),
+		fmt.Sprintf("%08x", q.Term), flag(q.Owes), milliseconds(q.Lease), milliseconds(q.Held),
 	})
-	r, unread, err := readSyncReply(result, s.onlyServer)
+	r, unread, err := readSyncReply(result)
 	if unread != nil {
 		s.options.Log.Warn("entry of another version invalidates everything", "error", unread)
-	}
-	if known := r.Status != fleet.NoHistory && r.Status != fleet.OtherHistory; known && r.Server == "" {
-		r.Server = s.contact.assumedServer() // INFO is not allowed: after a break the server may be another
 	}
 	return r, err
 }
@@ -205,7 +203,7 @@ func (s *syncer) confirm(ctx context.Context, client commander, live []fleet.Pee
 
 func (s *syncer) reap(ctx context.Context, client commander, p fleet.Peer) {
 	state := strconv.FormatUint(p.Beat, 10) + ":" + strconv.FormatUint(p.Applied, 10) + ":" + flag(p.Owes)
-	r, err := newReader(reapScript.run(ctx, client, []string{s.keys.meta, s.keys.live}, []string{historyText(s.follower.View().History), p.Name, state}))
+	r, err := newReader(reapScript.run(ctx, client, []string{s.keys.meta, s.keys.live, s.keys.leases}, []string{historyText(s.follower.View().History), p.Name, state}))
 	switch {
 	case err != nil:
 		s.options.Log.Warn("dead instance not taken off the list", "instance", p.Name, "error", err)
@@ -221,9 +219,9 @@ func (s *syncer) tidy(ctx context.Context, client commander) {
 	if time.Since(s.tidied) < tidyEvery {
 		return
 	}
-	k := s.keys
-	r, err := newReader(tidyScript.run(ctx, client, []string{k.meta, k.hard, k.soft, k.clock}, []string{
-		historyText(s.follower.View().History), strconv.FormatInt(invalidation.MaxFill.Milliseconds(), 10), strconv.Itoa(tidyAtMost),
+	k, v := s.keys, s.follower.View()
+	r, err := newReader(tidyScript.run(ctx, client, []string{k.meta, k.hard, k.soft, k.clock, k.live, k.leases}, []string{
+		historyText(v.History), milliseconds(invalidation.MaxFill), strconv.Itoa(tidyAtMost), milliseconds(v.LogLease), milliseconds(v.Longest),
 	}))
 	if err != nil {
 		s.options.Log.Warn("old marks not forgotten on the server", "error", err)
@@ -235,6 +233,8 @@ func (s *syncer) tidy(ctx context.Context, client commander) {
 	}
 	s.tidied = time.Now()
 }
+
+func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
 
 func flag(set bool) string {
 	if set {

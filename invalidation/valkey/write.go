@@ -169,7 +169,12 @@ func (a *attempt) read(result valkey.ValkeyResult) error {
 }
 
 func (w *writer) appendArgs(r invalidation.Record) (keys, args []string) {
+	// The mark of an entry that asks for confirmation stands among those that make unusable: a snapshot, which only an instance reads
+	// that has just started or was long cut off, then tells it as one of them, to versions as well that know of no confirmation.
 	marks, beside, op, name := w.keys.hard, w.keys.fences, "mark", ""
+	if !w.follower.Understood(r.Operation) {
+		r.Operation = invalidation.Invalidate
+	}
 	switch r.Operation {
 	case invalidation.InvalidateSoft:
 		marks = w.keys.soft

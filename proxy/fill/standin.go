@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"cacheproxy/invalidation"
+	"cacheproxy/policy"
 	"cacheproxy/policy/httpcache"
 	"cacheproxy/store"
 )
@@ -21,12 +22,12 @@ func (f *Filler) keepsStandIn(status int, r *Route, key string, h http.Header) b
 	now := time.Now()
 	found := f.store.Lookup(key, h, now, r.SelectingUnlisted()...)
 	defer found.Release()
-	if found.Copy != nil && mayStandIn(found.Copy, f.ledger, now) {
+	if found.Copy != nil && mayStandIn(found.Copy, r, f.ledger, now) {
 		return true
 	}
 	parts := f.store.LookupParts(key, h)
 	defer parts.Release()
-	return parts != nil && mayStandIn(parts.Of, f.ledger, now)
+	return parts != nil && mayStandIn(parts.Of, r, f.ledger, now)
 }
 
 // keepsStandInBelow is keepsStandIn after a look into the tiers: while the origin was failing this fill, another instance may
@@ -41,8 +42,9 @@ func (f *Filler) keepsStandInBelow(status int, r *Route, key string, h http.Head
 	return f.keepsStandIn(status, r, key, h)
 }
 
-// mayStandIn reports whether a copy may be served where the origin fails, whatever a client wishes: fresh ones are, too.
-func mayStandIn(c *store.Copy, ledger *invalidation.Ledger, now time.Time) bool {
-	use, _ := c.Usable(ledger, now)
-	return use >= httpcache.StaleOnError && !httpcache.Passing(c.Status)
+// mayStandIn reports whether a copy may be served where the origin fails, whatever a client wishes: fresh ones are, too. One that
+// has to be confirmed may not where no read may see what was there before a write.
+func mayStandIn(c *store.Copy, r *Route, ledger *invalidation.Ledger, now time.Time) bool {
+	use, why := c.Usable(ledger, now)
+	return (why != policy.Unconfirmed || !r.FencesWrites) && use >= httpcache.StaleOnError && !httpcache.Passing(c.Status)
 }
