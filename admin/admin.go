@@ -35,8 +35,8 @@ type Options struct {
 	// else it says. Its context does not end with the client: what was accepted is carried out.
 	Purge func(ctx context.Context, p Purge) (invalidation.Receipt, error)
 	// ConfirmTimeout bounds Purge and SetMode. It must be longer than it takes to declare a silent instance dead, counted from
-	// when the connection to the shared log was made anew. Zero: defaultConfirmTimeout.
-	ConfirmTimeout time.Duration
+	// when the connection to the shared log was made anew. Nil: defaultConfirmTimeout.
+	ConfirmTimeout func() time.Duration
 
 	// URLMembers names the copies of a URL with a query, which is to be taken as it stands and as the route that the URL
 	// belongs to forwards it. An empty Host stands for any host, an empty Scheme for any scheme.
@@ -72,8 +72,8 @@ type Handler struct{ inner *handler }
 // New returns the handler of the operator's listener. It does not belong behind anything that cleans paths, such as
 // http.ServeMux: names in purges are taken from the path as it came.
 func New(o Options) *Handler {
-	if o.ConfirmTimeout == 0 {
-		o.ConfirmTimeout = defaultConfirmTimeout
+	if o.ConfirmTimeout == nil {
+		o.ConfirmTimeout = func() time.Duration { return defaultConfirmTimeout }
 	}
 	if o.Log == nil {
 		o.Log = slog.Default()

@@ -73,7 +73,7 @@ func (h *handler) setMode(w http.ResponseWriter, r *request) error {
 		return problemf(http.StatusNotFound, "%v", unknownRoute(r.name, known))
 	}
 	order.Route, order.Who = r.name, r.who
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), h.ConfirmTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), h.ConfirmTimeout())
 	defer cancel()
 	receipt, err := h.SetMode(ctx, order)
 	attrs := append(order.attrs(), slog.Bool("recorded", receipt.Recorded), slog.Bool("held", err == nil && receipt.Held))

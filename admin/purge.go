@@ -174,7 +174,7 @@ func (h *handler) purge(w http.ResponseWriter, r *request, p Purge) error {
 	if len(p.Members) == 0 {
 		return problemf(http.StatusBadRequest, "the purge names nothing")
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), h.ConfirmTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), h.ConfirmTimeout())
 	defer cancel()
 	receipt, err := h.Purge(ctx, p)
 	r.entry.tell("purge", purgeAttrs(p, receipt, err)...)

@@ -25,7 +25,7 @@ func (e *InvalidConfigError) Error() string { return strings.Join(e.Problems, "\
 
 // reload serves POST /reload. It answers when requests that arrive from then on go by what was read.
 func (h *handler) reload(w http.ResponseWriter, r *request) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), h.ConfirmTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), h.ConfirmTimeout())
 	defer cancel()
 	done, err := h.Reload(ctx)
 	var invalid *InvalidConfigError

@@ -97,7 +97,7 @@ type Log interface {
 	// Begin fences the members. On an error there is no fence.
 	Begin(ctx context.Context, members []policy.Member) (*Fence, error)
 	// End carries out the order on the fence's members and the order's, of which there may be none, and ends the fence. The order
-	// is never soft. A fence ends once; further calls only invalidate.
+	// is never soft. A fence ends once; further calls only invalidate. With WaitLocal the fence stands until its end is recorded.
 	End(ctx context.Context, f *Fence, o Order) (Receipt, error)
 	// Announce tells every instance.
 	Announce(ctx context.Context, n Notice) (Receipt, error)

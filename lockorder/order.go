@@ -37,7 +37,7 @@ type (
 	PassWriter struct{ class } // proxy/pass: writer
 	TimedBody  struct{ class } // proxy/server: timedBody
 
-	Tasks       struct{ class } // proxy/fill: Tasks
+	Tasks       struct{ class } // proxy/fill: tasks
 	Limiter     struct{ class } // proxy/upstream: limiter
 	Balancer    struct{ class } // proxy/upstream: balancer
 	Wait        struct{ class } // proxy/upstream: wait

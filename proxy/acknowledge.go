@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"cacheproxy/invalidation"
@@ -29,13 +28,13 @@ func (p *Proxy) announce(members []policy.Member) (*invalidation.Fence, error) {
 
 // confirm carries out an invalidation that holds everywhere when it returns, because each instance has applied it or can
 // have no lease any more. Where the first could not be confirmed there is an error, and the second has been waited for.
-func (p *Proxy) confirm(apply func(context.Context) (invalidation.Receipt, error)) (invalidation.Receipt, error) {
+func (p *Proxy) confirm(f *invalidation.Fence, o invalidation.Order) (invalidation.Receipt, error) {
 	now := time.Now()
 	end := now.Add(p.patience(now))
 	ctx, cancel := context.WithTimeout(p.lifetime, max(end.Sub(now), leastPatience))
 	defer cancel()
 	for {
-		receipt, err := apply(ctx)
+		receipt, err := p.carryOut(ctx, f, o)
 		now = time.Now()
 		left := min(end.Sub(now), p.patience(now)) // the store may have been found to be down meanwhile
 		if err == nil || left <= 0 || ctx.Err() != nil {
@@ -55,41 +54,26 @@ func (p *Proxy) confirm(apply func(context.Context) (invalidation.Receipt, error
 // writes do not pile up waiting for it.
 func (p *Proxy) patience(now time.Time) time.Duration {
 	if !p.store.Down() {
-		return p.confirmTimeout
+		return p.confirmTimeout()
 	}
 	own := p.lease.Left(now) - min(p.lease.Lapsed(now), now.Sub(p.began))
-	return min(p.confirmTimeout, max(0, p.silence+own))
+	return min(p.confirmTimeout(), max(0, p.silence()+own))
 }
 
-// makeUpFor has an invalidation tried until it is confirmed or the proxy ends. Nobody waits for it.
-func (p *Proxy) makeUpFor(apply func(context.Context) (invalidation.Receipt, error)) {
-	if !p.tasks.Go(func() { p.makeUp(apply) }) {
-		p.givenUp()
+// makeUpFor leaves an invalidation that could not be confirmed to the log, which applies it here and writes it as soon as it can.
+// Until then this instance takes no lease. Nobody waits, and however many writes fail while the store is away, they cost a place each
+// in the log's queue, which is bounded.
+func (p *Proxy) makeUpFor(f *invalidation.Fence, o invalidation.Order) {
+	o.Wait = invalidation.WaitLocal
+	if _, err := p.carryOut(p.lifetime, f, o); err != nil {
+		p.logger.Error("invalidation neither confirmed nor queued; copies elsewhere may be stale until they expire", "error", err)
 	}
 }
 
-func (p *Proxy) makeUp(apply func(context.Context) (invalidation.Receipt, error)) {
-	ticker := time.NewTicker(retryEvery)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ticker.C:
-		case <-p.lifetime.Done():
-			p.givenUp()
-			return
-		}
-		ctx, cancel := context.WithTimeout(p.lifetime, p.confirmTimeout)
-		_, err := apply(ctx)
-		cancel()
-		if err == nil {
-			return
-		}
-		if !errors.Is(err, context.Canceled) {
-			p.logger.Error("invalidation still not confirmed", "error", err)
-		}
+// carryOut ends a write, or does what else the order says. With a fence it is carried out on the fence's members as well.
+func (p *Proxy) carryOut(ctx context.Context, f *invalidation.Fence, o invalidation.Order) (invalidation.Receipt, error) {
+	if f != nil {
+		return p.log.End(ctx, f, o)
 	}
-}
-
-func (p *Proxy) givenUp() {
-	p.logger.Error("invalidation given up at exit; copies elsewhere may be stale until they expire")
+	return p.log.Invalidate(ctx, o)
 }

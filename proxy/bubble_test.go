@@ -53,7 +53,7 @@ func (b *bubble) start(config *Config, o rigOptions) {
 	}
 	b.proxy = New(Options{
 		Config: config, Store: b.store, Ledger: b.ledger, Log: b.log, Metrics: b.metrics, Access: access, Logger: o.logger,
-		Lease: b.lease, Claims: o.claims, ConfirmTimeout: o.confirm, Silence: o.silence,
+		Lease: b.lease, Claims: o.claims, ConfirmTimeout: timeout(o.confirm), Silence: timeout(o.silence),
 	})
 }
 
@@ -238,4 +238,12 @@ func (a answer) want(t testing.TB, what string, status int, body, cache string) 
 	if a.status != status || (body != "*" && a.body != body) || !strings.Contains(got, cache) {
 		t.Errorf("%s: got %d %q, Cache-Status %q; want %d %q, %q", what, a.status, a.body, got, status, body, cache)
 	}
+}
+
+// timeout is one that does not change; nil: none.
+func timeout(d time.Duration) func() time.Duration {
+	if d == 0 {
+		return nil
+	}
+	return func() time.Duration { return d }
 }

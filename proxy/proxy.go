@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"cmp"
 	"context"
 	"log/slog"
 	"sync"
@@ -31,10 +30,10 @@ type Options struct {
 	// Claims lets one of several instances fetch what none has; nil: there is only this one.
 	Claims store.Claims
 	// ConfirmTimeout is how long the answer to a write waits for its invalidation to be confirmed, after which it goes out all
-	// the same; 0: 10s. It must not be less than a lease and its margin: then, whoever could not be reached uses no copies.
-	ConfirmTimeout time.Duration
-	// Silence is for how long an instance that is not heard of may still use copies; 0: ConfirmTimeout.
-	Silence time.Duration
+	// the same; nil: 10s. It must not be less than Silence: then, whoever could not be reached uses no copies.
+	ConfirmTimeout func() time.Duration
+	// Silence is for how long an instance that is not heard of may still use copies; nil: ConfirmTimeout.
+	Silence func() time.Duration
 }
 
 // Proxy answers requests from copies, or from the origin. It is safe for concurrent use. Close must be called after the
@@ -56,15 +55,14 @@ type Proxy struct {
 	lease     *invalidation.Lease // nil: always holds
 	fills     *fill.Filler
 
-	confirmTimeout time.Duration
-	silence        time.Duration
+	confirmTimeout func() time.Duration
+	silence        func() time.Duration
 	began          time.Time
 
 	passer *pass.Passer
 
 	lifetime context.Context // of everything that belongs to no client
 	stop     context.CancelFunc
-	tasks    fill.Tasks // what makes up for invalidations
 }
 
 // New makes a proxy. It starts nothing.
@@ -72,12 +70,17 @@ func New(o Options) *Proxy {
 	lifetime, stop := context.WithCancel(context.Background())
 	p := &Proxy{
 		store: o.Store, ledger: o.Ledger, log: o.Log, metrics: o.Metrics, access: o.Access, tracer: o.Tracer, logger: o.Logger,
-		lease: o.Lease, confirmTimeout: cmp.Or(o.ConfirmTimeout, defaultConfirmTimeout),
-		silence: cmp.Or(o.Silence, o.ConfirmTimeout, defaultConfirmTimeout), began: time.Now(), passer: pass.New(o.Logger),
+		lease: o.Lease, confirmTimeout: o.ConfirmTimeout, silence: o.Silence, began: time.Now(), passer: pass.New(o.Logger),
 		fills: fill.New(fill.Options{
 			Store: o.Store, Ledger: o.Ledger, Logger: o.Logger, Tracer: o.Tracer, Lease: o.Lease, Claims: o.Claims,
 		}),
 		lifetime: lifetime, stop: stop,
+	}
+	if p.confirmTimeout == nil {
+		p.confirmTimeout = func() time.Duration { return defaultConfirmTimeout }
+	}
+	if p.silence == nil {
+		p.silence = p.confirmTimeout
 	}
 	p.snapshot.Store(o.Config)
 	p.publish(o.Config)
@@ -97,7 +100,6 @@ func (p *Proxy) Run(ctx context.Context) error {
 func (p *Proxy) Close() {
 	p.stop()
 	p.fills.Close()
-	p.tasks.Close()
 }
 
 func (p *Proxy) config() *Config { return p.snapshot.Load() }

@@ -51,10 +51,9 @@ func (p *Proxy) replace(before, next *Config) {
 
 // endFence ends a fence now, or as soon as that can be confirmed.
 func (p *Proxy) endFence(ctx context.Context, fence *invalidation.Fence) {
-	apply := p.invalidateOf(fence, nil, invalidation.Order{})
-	if _, err := apply(ctx); err != nil {
+	if _, err := p.log.End(ctx, fence, invalidation.Order{}); err != nil {
 		p.logger.Error("new routes not confirmed to all caches; they store nothing yet", "error", err)
-		p.makeUpFor(apply)
+		p.makeUpFor(fence, invalidation.Order{})
 	}
 }
 

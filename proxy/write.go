@@ -171,38 +171,30 @@ func (w *writing) end(o invalidation.Order) {
 	p, r := w.ex.p, w.ex.route
 	// A write that began under an earlier generation does not know how the routes of this one name their copies.
 	o.Members, o.Settle = append(o.Members, p.config().begunSince(w.ex.cfg)...), r.Settle
-	further := o.Members
-	apply := p.invalidateOf(w.fence, w.members, o)
-	receipt, err := p.confirm(apply)
+	named := slices.Concat(w.members, o.Members)
+	if w.fence == nil {
+		o.Members = named
+	}
+	receipt, err := p.confirm(w.fence, o)
 	if err == nil {
 		p.metrics.Purge("write", "mixed", receipt.Took)
-		w.receipt, w.named = receipt, slices.Concat(w.members, further)
+		w.receipt, w.named = receipt, named
 		return
 	}
 	w.told.Detail = policy.NotConfirmed.String()
 	r.Metrics.WriteNotConfirmed()
 	p.logger.Error("write not confirmed to all caches", "route", r.Name, "target", w.ex.r.RequestURI, "error", err)
-	p.makeUpFor(apply)
+	p.makeUpFor(w.fence, o)
 }
 
 // lift takes away the fence of a write that has changed nothing. What it stood around is as it was before.
 func (w *writing) lift() {
 	p := w.ex.p
-	apply := p.invalidateOf(w.fence, nil, invalidation.Order{Wait: invalidation.WaitRecorded, Undone: true})
+	undone := invalidation.Order{Wait: invalidation.WaitRecorded, Undone: true}
 	ctx, cancel := context.WithTimeout(p.lifetime, announceTimeout)
 	defer cancel()
-	if _, err := apply(ctx); err != nil {
+	if _, err := p.log.End(ctx, w.fence, undone); err != nil {
 		p.logger.Error("fence not lifted; what it stands around is not stored yet", "route", w.ex.route.Name, "error", err)
-		p.makeUpFor(apply)
+		p.makeUpFor(w.fence, undone)
 	}
-}
-
-// invalidateOf is the invalidation that ends a write, to be tried as often as it takes. It is carried out on members and on
-// those of the order; after a fence on those of the fence instead.
-func (p *Proxy) invalidateOf(f *invalidation.Fence, members []policy.Member, o invalidation.Order) func(context.Context) (invalidation.Receipt, error) {
-	if f != nil {
-		return func(ctx context.Context) (invalidation.Receipt, error) { return p.log.End(ctx, f, o) }
-	}
-	o.Members = append(append([]policy.Member(nil), members...), o.Members...)
-	return func(ctx context.Context) (invalidation.Receipt, error) { return p.log.Invalidate(ctx, o) }
 }

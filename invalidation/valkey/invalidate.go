@@ -23,7 +23,7 @@ const retryPause = 20 * time.Millisecond
 func (l *Log) Invalidate(ctx context.Context, o invalidation.Order) (invalidation.Receipt, error) {
 	records := recordsOf(o)
 	if o.Wait == invalidation.WaitLocal {
-		return l.here(ctx, o, records)
+		return l.here(o.Operation(), invalidation.IDsOf(o.Members), records)
 	}
 	return l.record(ctx, o.Wait, records, o.Operation())
 }
@@ -86,6 +86,13 @@ func (l *Log) End(ctx context.Context, f *invalidation.Fence, o invalidation.Ord
 		end.Life = time.Millisecond
 	}
 	records = append(records, end)
+	if o.Wait == invalidation.WaitLocal {
+		if o.Undone {
+			ids = nil
+		}
+		f.Over()
+		return l.here(invalidation.Invalidate, ids, records)
+	}
 	receipt, err := l.record(ctx, o.Wait, records, invalidation.Invalidate)
 	if f.Ended() {
 		receipt.Quiet = 0
@@ -102,11 +109,11 @@ func (l *Log) Abandon(f *invalidation.Fence, hold time.Duration) {
 	l.syncer.wake()
 }
 
-// here applies an order on this instance, and owes its records to the log (R12).
-func (l *Log) here(ctx context.Context, o invalidation.Order, records []invalidation.Record) (invalidation.Receipt, error) {
+// here invalidates on this instance, and owes the records to the log (R12).
+func (l *Log) here(op invalidation.Operation, ids []invalidation.ID, records []invalidation.Record) (invalidation.Receipt, error) {
 	start := time.Now()
 	receipt := invalidation.Receipt{Instances: 1, Acked: []string{l.options.Instance}}
-	receipt.Position = l.follower.ApplyLocally(o.Operation(), invalidation.IDsOf(o.Members), start)
+	receipt.Position = l.follower.ApplyLocally(op, ids, start)
 	for _, r := range records {
 		l.follower.Queue(rand.Uint64(), r, time.Now())
 	}

@@ -18,9 +18,9 @@ import (
 // errReply says that the server's reply cannot be read: something else than this program writes under its keys.
 var errReply = errors.New("reply of the log is not understood")
 
-// errUnnamed says that the server does not tell one life of its process from the next, so that what a failover loses could not be
+// ErrUnnamed says that the server does not tell one life of its process from the next, so that what a failover loses could not be
 // noticed.
-var errUnnamed = errors.New("the server does not say its run_id: the user of this instance must be allowed to call INFO there (ACL: +info)")
+var ErrUnnamed = errors.New("the server does not say its run_id: the user of this instance must be allowed to call INFO there (ACL: +info)")
 
 // reader takes the reply of a script apart. After a failure all its methods give zero.
 type reader struct {
@@ -112,7 +112,7 @@ func readSyncReply(result valkey.ValkeyResult) (reply fleet.SyncReply, unread er
 	}
 	reply.Server = serverLife(r.text())
 	if reply.Server == "" && r.err == nil {
-		r.err = errUnnamed
+		r.err = ErrUnnamed
 	}
 	if reply.Status != fleet.Current {
 		return reply, nil, r.err

@@ -39,7 +39,7 @@ type Filler struct {
 
 	lifetime context.Context // of all fills; ends with Close
 	stop     context.CancelFunc
-	tasks    Tasks // fills, and copies on their way to the tiers
+	tasks    tasks // fills, and copies on their way to the tiers
 }
 
 // New makes a filler. It starts nothing.

@@ -2,19 +2,19 @@ package fill
 
 import "cacheproxy/lockorder"
 
-// Tasks counts what runs on behalf of no client, so that a proxy can wait for it. The zero value is ready.
+// tasks counts what runs on behalf of no client, so that a proxy can wait for it. The zero value is ready.
 //
 // A sync.WaitGroup would not do. Its Add from zero must not run beside Wait, and just that happens: the server gave up on a
 // handler at shutdown, Close waits and the count is zero, and the handler starts a fill. Here the fill is refused. One that starts
 // another while it runs itself is not: it has to write its copy to the tiers and give back its claim.
-type Tasks struct {
+type tasks struct {
 	mu      lockorder.Mutex[lockorder.Tasks]
 	running int
 	idle    chan struct{} // set by Close; closed when nothing runs any more
 }
 
 // begin counts one more task, which must call end. After Close, only what runs already may start more.
-func (t *Tasks) begin() bool {
+func (t *tasks) begin() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.idle != nil && t.running == 0 {
@@ -24,7 +24,7 @@ func (t *Tasks) begin() bool {
 	return true
 }
 
-func (t *Tasks) end() {
+func (t *tasks) end() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.running--
@@ -34,7 +34,7 @@ func (t *Tasks) end() {
 }
 
 // Go runs f as a task. It reports false, and does not run it, when the tasks have come to their end.
-func (t *Tasks) Go(f func()) bool {
+func (t *tasks) Go(f func()) bool {
 	if !t.begin() {
 		return false
 	}
@@ -46,7 +46,7 @@ func (t *Tasks) Go(f func()) bool {
 }
 
 // Close waits until nothing runs.
-func (t *Tasks) Close() {
+func (t *tasks) Close() {
 	t.mu.Lock()
 	if t.idle == nil {
 		t.idle = make(chan struct{})
@@ -58,7 +58,7 @@ func (t *Tasks) Close() {
 	<-t.idle
 }
 
-func (t *Tasks) count() int {
+func (t *tasks) count() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.running

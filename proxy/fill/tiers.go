@@ -32,7 +32,7 @@ type tiers struct {
 	lease    *invalidation.Lease // nil: always holds
 	logger   *slog.Logger
 	lifetime context.Context // bounds every write
-	tasks    *Tasks          // the writes under way
+	tasks    *tasks          // the writes under way
 
 	writing chan struct{} // a place for each new copy on its way down
 	warming chan struct{} // a place for each copy on its way to a tier that has lost it

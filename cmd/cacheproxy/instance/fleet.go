@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -159,18 +160,15 @@ func (f *fleet) claims() store.Claims {
 // confirmTimeout is longer than the log itself tries to have a purge confirmed: it has to find silent instances dead, and
 // anew after a connection that was made anew.
 func (f *fleet) confirmTimeout() time.Duration {
-	if f == nil {
-		return 0
-	}
 	return 3*f.silence() + time.Second
 }
 
-// silence is for how long an instance that is not heard of may still use copies.
+// silence is for how long an instance that is not heard of may still use copies, as far as this one knows.
 func (f *fleet) silence() time.Duration {
 	if f == nil {
 		return 0
 	}
-	return f.settings.Lease + invalidation.Margin(f.settings.Lease)
+	return f.entries.LeaseTimeout()
 }
 
 // emptied has f called whenever the server has lost its data. It must be called before the fleet runs.
@@ -188,8 +186,10 @@ func (f *fleet) open() {
 	f.wires.Go(func() { _ = f.data.Run(wires) })
 }
 
-// await waits until the log is followed. The first lease may come later: others may have something to say first. It fails only
-// where the configuration demands the server and it is not to be had.
+// await waits until the log is followed and copies may be used: an instance that takes requests before that sends them all to the
+// origins. The first lease comes when nobody else can know of a purge that the log has lost, which takes as long as leases do where
+// nobody vouches for the log. await fails where the configuration demands the server and it is not to be had, and where the server can
+// never be followed safely.
 func (f *fleet) await(ctx context.Context) error {
 	if f == nil {
 		return nil
@@ -208,6 +208,7 @@ func (f *fleet) await(ctx context.Context) error {
 		}
 	}
 	f.log.Info("Valkey answers", "server", f.settings.Shown(), "instances", f.entries.Instances())
+	f.awaitLease(ctx)
 	if f.shares && f.entries.Instances() > 1 {
 		// Until the others have noticed, and have given up what is this one's share of the origins.
 		pause(ctx, f.settings.Lease/noticed+2*look)
@@ -215,8 +216,29 @@ func (f *fleet) await(ctx context.Context) error {
 	return nil
 }
 
+// awaitLease waits for the first lease: for twice as long as leases are waited for, since an instance that does not say what it knows
+// has to be found dead first.
+func (f *fleet) awaitLease(ctx context.Context) {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for began := time.Now(); !f.leased(time.Now()); {
+		if waited := time.Since(began); waited > 2*f.silence()+time.Second {
+			f.log.Warn("no lease yet; this instance starts without it, and every request goes to its origin until it has one", "waited", waited.Round(time.Millisecond).String(), "error", f.entries.Problem())
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
 // without says that the server cannot be had, which is an error where the configuration demands it.
 func (f *fleet) without(why error) error {
+	if errors.Is(why, valkey.ErrUnnamed) {
+		return fmt.Errorf("follow the log on %s: %w", f.settings.Shown(), why)
+	}
 	if f.settings.Required {
 		return fmt.Errorf("valkey.required is true, and after %v there is no working connection to %s: %w", f.patience, f.settings.Shown(), why)
 	}
@@ -240,6 +262,9 @@ func (f *fleet) why() error {
 		return err
 	}
 	if err := f.data.Connect(); err != nil {
+		return err
+	}
+	if err := f.entries.Problem(); err != nil {
 		return err
 	}
 	return fmt.Errorf("it answers, but the log on it cannot be followed; cacheproxy check --live says what is missing")

@@ -19,6 +19,7 @@ import (
 	"cacheproxy/admin"
 	"cacheproxy/config"
 	"cacheproxy/invalidation"
+	"cacheproxy/invalidation/valkey"
 	"cacheproxy/policy"
 	"cacheproxy/test/servers"
 )
@@ -218,11 +219,14 @@ func TestCertificateForValkey(t *testing.T) {
 
 // A purge may take as long as the log tries, and a process that runs alone needs no time.
 func TestConfirmTimeout(t *testing.T) {
-	f := &fleet{settings: &config.Valkey{Lease: 3 * time.Second}}
+	withLease := func(lease time.Duration) *fleet {
+		return &fleet{entries: valkey.New(valkey.Options{Ledger: invalidation.NewLedger(), Lease: lease})}
+	}
+	f := withLease(3 * time.Second)
 	if got := f.confirmTimeout(); got <= 3*(3*time.Second+invalidation.Margin(3*time.Second)) || got > LongestAnswer {
 		t.Errorf("%v", got)
 	}
-	longest := &fleet{settings: &config.Valkey{Lease: time.Minute}}
+	longest := withLease(time.Minute)
 	if got := longest.confirmTimeout(); got >= LongestAnswer {
 		t.Errorf("the command gives up after %v, and the proxy after %v", LongestAnswer, got)
 	}

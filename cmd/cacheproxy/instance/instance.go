@@ -107,7 +107,7 @@ func New(o Options) (*Instance, error) {
 	i.proxy = proxy.New(proxy.Options{
 		Config: i.proxyConfig(s, ups), Store: copies, Ledger: i.ledger, Log: i.entries,
 		Metrics: i.metrics, Access: i.access, Logger: log, Tracer: i.tracer, Lease: i.fleet.leaseOf(), Claims: i.fleet.claims(),
-		ConfirmTimeout: i.fleet.confirmTimeout(), Silence: i.fleet.silence(),
+		ConfirmTimeout: i.fleet.confirmTimeout, Silence: i.fleet.silence,
 	})
 	i.switches.proxy = i.proxy
 	i.upstreams.replace(ups)

@@ -19,7 +19,7 @@ const LongestAnswer = 200 * time.Second
 func (i *Instance) adminOptions() admin.Options {
 	return admin.Options{
 		Tokens: tokens(i.snapshot.Admin.Tokens),
-		Purge:  i.purge, ConfirmTimeout: i.fleet.confirmTimeout(),
+		Purge:  i.purge, ConfirmTimeout: i.fleet.confirmTimeout,
 		URLMembers: i.proxy.URLMembers,
 		RouteNames: i.proxy.RouteNames,
 		Explain: func(_ context.Context, method, url string, header http.Header) (any, error) {
