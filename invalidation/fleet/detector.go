@@ -52,7 +52,7 @@ func (d *failureDetector) observe(live []Peer, now time.Time) {
 // that observe has seen has given a sign of life since.
 func (d *failureDetector) suspects(p Peer, now time.Time) bool {
 	h, watched := d.heartbeat[p.Name]
-	return watched && h.beat == p.Beat && now.Sub(h.at) >= invalidation.Timeout(p.LeaseOf())
+	return watched && h.beat == p.Beat && now.Sub(h.at) >= invalidation.Timeout(p.lease())
 }
 
 // suspected are all instances of the last reply that must have lost their lease.

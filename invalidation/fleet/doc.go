@@ -14,6 +14,9 @@
 //   - Entry: one item of the log (invalidation.Record). Its Seq counts from 1 without gaps. Its nonce is drawn anew for every
 //     attempt to write it, so that equal nonces at equal Seqs mean equal logs up to there (Raft calls this log matching).
 //   - Mark: for one member, the position of the last entry that has named it.
+//   - Strength: what an entry does to copies. Hard: they are unusable. Soft: they are stale. Confirm: they may have changed, and the
+//     origin has to confirm them before they are used; where it fails they may stand in as stale ones do, but not on a route whose
+//     writes are fenced.
 //   - Ledger: the marks, in the memory of each instance (invalidation.Ledger). An instance applies an entry by setting the marks
 //     of its members, in the order of the log.
 //   - Floor: the position at or below which marks may have been forgotten, to bound memory. Copies from before the floor are
@@ -22,20 +25,23 @@
 //     LogPosition (History, Term, Seq, nonce) is the same for all instances; Positions translates between the two.
 //   - Stamp: the token of a copy, taken before the request that fetched it went to the origin.
 //   - Lease: until when an instance may use copies without news from the log (invalidation.Lease). Chubby's clients keep the same
-//     kind of lease on their caches. The lease timeout is the lease and the margin: after that long without a sign of life, an
-//     instance holds no lease, by whatever clock.
+//     kind of lease on their caches. Its length is configured for each instance, which tells it with every heartbeat. The lease
+//     timeout of an instance is its lease and the margin: after that long without a sign of life the instance holds no lease, by
+//     whatever clock. The lease timeout of the fleet is the longest of them. The server keeps the longest lease with the log, for
+//     those who come when its instance is gone; a version that does not tell its lease counts as invalidation.MaxLease.
 //   - Margin: 5 % of a lease and at least 50 ms, for clocks that run at different rates. The holder of a lease stops a margin
 //     early, and an instance that waits for the end of the lease waits a margin longer. No two clocks are ever compared.
 //   - Heartbeat: a SyncRequest. Its Beat counts up; others see the instance live by seeing the number change.
 //   - Live, suspected, reaped: an instance is live while the server lists it. Another instance suspects it when the heartbeat has
-//     not changed for the lease timeout, and reaps it by taking it off the list for that reason.
+//     not changed for the lease timeout of the one that is watched, and reaps it by taking it off the list for that reason.
 //   - Fence: a mark that stays open around a write, from before the origin sees the write until its outcome is known. Meanwhile
 //     copies with a member of the fence are neither used nor stored. Its writer is the instance through which the write goes.
 //   - Owed entry: an entry that this instance has applied and that no other may know of, because the server could not be reached
 //     or has lost it.
-//   - History: the name of one life of the log, 12 random bytes. A log that lost everything begins with another History.
+//   - History: the name of one life of the log, 12 random bytes. A log that lost everything begins with another History, and names
+//     the one that its first instance had followed (Snapshot.Previous).
 //   - Term: one server's time as keeper of the log within a History. It begins at a Seq, and bears the name of the server's
-//     process.
+//     process. The terms of a log are its lineage: two positions compare only within it.
 //   - Epoch: the time since all instances have had reason to be registered with the present server, in the present log. It has no
 //     number; each instance keeps the moment of its start by its own clock.
 //   - Quorum: who must agree. Here that is every live instance: any single one may be the only one that knows an entry, or the one
@@ -44,17 +50,19 @@
 // # Messages
 //
 // An instance sends one SyncRequest after another and waits for each reply; only the reply to the latest counts. A request says
-// which log and term the instance follows (History, Term), the last entry applied (Applied, Nonce), and whether the instance owes
-// entries (Owes). The server must carry it out in one atomic step, which writes: a server that was demoted, or that has lost its
+// which log and term the instance follows (History, Term), the last entry applied (Applied, Nonce), whether the instance owes
+// entries (Owes), how long its lease is, and for how long it has held one in this term (Lease, Held). The server must carry it out in one atomic step, which writes: a server that was demoted, or that has lost its
 // replicas, refuses writes, and so extends no lease. In this order the server
 //
 //  1. compares the logs: it has none (NoHistory), or another History (OtherHistory). With either the reply ends here;
 //  2. begins a Term at its last Seq, when another server process has kept this log before;
 //  3. compares the positions: its log ends before Applied or has another nonce there (Diverged), or is trimmed beyond Applied
 //     (Gap). With either the reply ends here, and bears the name of the server beside the status;
-//  4. registers the instance as Peer{Name, Beat, Applied, Owes}: the acknowledgement of all entries up to Applied;
+//  4. registers the instance as a Peer: the acknowledgement of all entries up to Applied;
 //  5. returns the entries after Applied, as many as fit, the last Seq, the Floor, the terms if the latest is not the one of the
-//     request, and the live instances.
+//     request, the live instances, and the longest lease.
+//
+// A server that does not name its process extends no lease: without terms, what a failover has lost could not be told.
 //
 // The Step that Receive returns is what the driver does next:
 //
@@ -62,7 +70,7 @@
 //   - SyncAgain: sync at once: there are more entries, or the ones just applied have to be acknowledged.
 //   - CreateLog: have the server begin a History. In one step the server clears whatever is left of another log, unless a log
 //     exists.
-//   - FetchSnapshot: read History, Seq, nonce, Floor, age, all marks, open fences and notices; call InstallSnapshot.
+//   - FetchSnapshot: read History, Previous, Seq, nonce, Floor, all marks, open fences and notices; call InstallSnapshot.
 //   - CompareLogs: read the log backwards, look for an entry in common (LastCommon), call Rewind.
 //
 // Appending an entry is one atomic step too: the server compares the History, gives the next Seq, appends, and sets the marks of
@@ -89,8 +97,10 @@
 //
 // R3 Use. Before a copy is used, Ledger.Check compares its stamp with the marks of all its members. A copy from the shared tier
 // bears a LogPosition, and Positions.FromLog must vouch for that first: same History, Seq already applied here, the term had not
-// ended before that Seq, the same nonce there. Otherwise a copy stamped in a part of the log that a failover has lost would pass
-// for newer than an entry that now stands at a lower Seq.
+// ended before that Seq, the same nonce there; and the instance owes nothing. Otherwise a copy stamped in a part of the log that a
+// failover has lost would pass for newer than an entry that now stands at a lower Seq. And where a server comes back with a branch of
+// the log that ends before a purge which was applied here, the entries of that branch are applied now, at later positions of the
+// ledger than the purge, and copies stamped there would outlive it until the purge is in the log again.
 //
 // R4 Join. A request that arrived when the ledger stood at p may share a fetch with token t only if nothing among the copy's
 // members was invalidated between t and p, which is Ledger.Since, asked anew when the response has named its tags. Otherwise the
@@ -123,8 +133,14 @@
 // R9b Gap. An instance that has missed more than the server keeps installs a snapshot of the same log: marks beyond what it has
 // applied, the floor, and the open fences; fences that are not open there end here. Copies stay and are judged by the new marks.
 //
+// R9c Everything. Marks that are older than the entries which this instance remembers cannot be written again one by one. Where a
+// log may lack them, because there is no entry in common, or because its History is not known to have come after the one that was
+// followed, an entry that has everything confirmed is written into it, and is owed. The copies that a server brings back with an old
+// log may have been purged since; made unusable at once, they would leave the origin to carry everybody.
+//
 // R10 Another history. When the server's log has another History, everything of the old log that was applied within the last
-// minute is written into the new one, with the standing notices. LogPositions of the old History are refused (R3). An instance
+// minute is written into the new one, with the standing notices. LogPositions of the old History are refused (R3). Of a History that
+// names the old one as its Previous it is known that it began later; in any other R9c holds: it may be the past, restored. An instance
 // that still held its lease keeps its copies: it had applied everything. One without a lease waits as in R16, and gives up all
 // copies after a time out of touch that is longer than the others remember, or when an instance that was live in the old log does
 // not appear in the new one: that instance may have taken the only record of a purge with it.
@@ -136,12 +152,13 @@
 // with a server that lacks a purge which this instance has applied alone.
 //
 // R13 Confirm. The instance that has written an entry acknowledges the entry when one reply shows that every live instance has
-// applied it, and a lease timeout has passed since the epoch began (Confirmation). An instance that does not apply the entry holds
+// applied it, and a lease timeout has passed since the epoch began (Confirmation): that of the
+// fleet, since an instance that the server does not know of may have a longer lease than the writer. An instance that does not apply the entry holds
 // up the others until it is reaped. Without the second condition a server that has just taken over, whose list is still empty,
 // would confirm at once, while instances on the old server use their leases to the end.
 //
-// R14 Reap. An instance may be taken off the list by who has watched its heartbeat not change for the lease timeout, by the
-// watcher's clock, and only if the list still says what the watcher saw. A watcher that got no replies for half a lease begins to
+// R14 Reap. An instance may be taken off the list by who has watched its heartbeat not change for its own lease timeout, by
+// the watcher's clock, and only if the list still says what the watcher saw. A watcher that got no replies for half a lease begins to
 // watch anew: it may have been the one that was silent. Any shorter wait could reap an instance that holds a lease, and confirm a
 // purge that it has not applied.
 //
@@ -156,8 +173,12 @@
 //
 // R16 Grace. When another server answers, entries of the one before may be lost, and an instance whose lease has lapsed cannot
 // know which. It takes no lease for a lease timeout, nor before the heartbeat of each live instance has changed and the instance
-// owes nothing. An instance that holds its lease goes on. The same holds after R9 and R10, and for a newcomer at a server that is
-// known to have been up for less than a lease timeout; where that is not known, the epoch begins when the newcomer does (R13).
+// owes nothing. An instance that holds its lease goes on. The same holds after R9 and R10, and for every newcomer: it knows
+// nothing of what a log may have lost, and for how long the server has been up says nothing of that, since a replica that was up all
+// the time may have taken over. The wait ends at once when another instance vouches: one whose heartbeat has changed meanwhile, and
+// says that it has held its lease in the present term for a lease timeout of the fleet. What was confirmed before the term that
+// instance had applied, and has written again if it was lost; who had not come over to the term by then has no lease. A heartbeat that
+// does not change may stand on the list of a server that has come back from before.
 //
 // # What is lost when
 //
@@ -176,6 +197,11 @@
 //     refuses (R3).
 //   - The server restarts empty, or is flushed: as before, from the memory of the instances (R10), for the last minute; who was
 //     out of touch for longer gives up its copies. Open fences live on where they were applied.
+//   - The server is set back to an old snapshot: what the instances remember is written again, and everything is confirmed once by
+//     the origin (R9c), at the pace of the origin's limit. If no instance lives that has followed the later log, nobody can know
+//     that there was one: what was purged since the snapshot is lost, and its copies are used until they expire.
+//   - The only server that has heard of a longer lease is lost, and the instance with that lease is cut off: it is waited for by the
+//     longest lease that is left.
 //   - A partition leaves an old server with some instances while another is promoted for the rest: two servers extend leases, and
 //     the promise is broken, unless the old server refuses writes without its replicas before the new one is promoted. The
 //     server's settings must see to that; operators find them in the runbook.

@@ -22,7 +22,7 @@ type grace struct {
 	longest time.Duration
 	server  string // as the server last named itself
 	// epochStart is when the present epoch began: until then instances may have been registered with another server, or at
-	// positions of another log. Zero: no server has answered yet.
+	// positions of another log, and had no reason to come over. Zero: no server has answered yet.
 	epochStart time.Time
 	began      time.Time // when the grace period began; zero: none has
 	// firstBeats are the heartbeats of the others as they were first seen in the grace period. Nil: none is under way.
@@ -44,15 +44,12 @@ func (g *grace) observeServer(r SyncReply, now time.Time) {
 	if !g.lease.Valid(now) {
 		g.begin(now)
 	}
-	g.startEpoch(now)
+	g.epochStart = now
 }
 
 // heed notes how long the others may hold a lease.
 func (g *grace) heed(r SyncReply, now time.Time) {
-	longest := max(g.own, r.Longest)
-	for _, p := range r.Live {
-		longest = max(longest, p.LeaseOf())
-	}
+	longest := max(r.Longest, g.longestOf(r.Live))
 	if longest > g.longest || !now.Before(g.settled()) {
 		g.longest = longest
 	}
@@ -64,22 +61,19 @@ func (g *grace) longestLeft(inLog time.Duration, live []Peer, now time.Time) tim
 	if now.Before(g.settled()) {
 		return inLog
 	}
-	left := g.own
+	return g.longestOf(live)
+}
+
+func (g *grace) longestOf(live []Peer) time.Duration {
+	longest := g.own
 	for _, p := range live {
-		left = max(left, p.LeaseOf())
+		longest = max(longest, p.lease())
 	}
-	return left
+	return longest
 }
 
 // leaseTimeout is how long any instance may hold a lease without a sign of life.
 func (g *grace) leaseTimeout() time.Duration { return invalidation.Timeout(g.longest) }
-
-// startEpoch notes since when all instances have had reason to come over to the present server and log.
-func (g *grace) startEpoch(since time.Time) {
-	if g.epochStart.Before(since) {
-		g.epochStart = since
-	}
-}
 
 // settled is from when on an instance that is not registered can hold no lease from before the present epoch.
 func (g *grace) settled() time.Time { return g.epochStart.Add(g.leaseTimeout()) }

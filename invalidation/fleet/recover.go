@@ -97,7 +97,7 @@ func (f *Follower) installFences(fences []invalidation.Record, now time.Time) {
 // everything has to be confirmed. The caller holds mu.
 func (f *Follower) enterHistory(h, previous History, now time.Time) {
 	if left := f.positions.history; left != (History{}) {
-		f.grace.startEpoch(now) // no instance has to be in the new log yet
+		f.grace.epochStart = now // no instance has to be in the new log yet
 		if !f.lease.Valid(now) {
 			f.grace.begin(now)
 			f.grace.missing = nil
@@ -127,8 +127,8 @@ func (f *Follower) enterHistory(h, previous History, now time.Time) {
 // derive the same key. The caller holds mu.
 func (f *Follower) confirmEverything(left History, now time.Time) {
 	key := keyOf(binary.BigEndian.Uint64(left[:]), "confirm everything")
-	r := invalidation.Record{Operation: invalidation.InvalidateConfirm, IDs: []invalidation.ID{allID}}
-	f.pending.add(key, r, now.Add(f.pending.jitter(key)), true)
+	due := now.Add(f.pending.jitter(key))
+	f.pending.add(key, invalidation.Record{Operation: invalidation.InvalidateConfirm, IDs: []invalidation.ID{allID}}, due, true)
 }
 
 // lose tells of an entry that is not in the log any more, and reissues it where asked to. The caller holds mu.
@@ -182,7 +182,7 @@ func (f *Follower) Rewind(common Place, found bool, now time.Time) {
 	if !f.lease.Valid(now) {
 		f.grace.begin(now)
 	}
-	f.grace.startEpoch(now) // others may be registered at positions that are not in this log
+	f.grace.epochStart = now // others may be registered at positions that are not in this log
 	if !found || !known {
 		f.invalidateAll(now)
 		f.enterHistory(History{}, History{}, now)

@@ -59,14 +59,14 @@ type Peer struct {
 	Beat    uint64
 	Applied uint64
 	Owes    bool
-	Lease   time.Duration // zero: a version that does not say; see LeaseOf
+	Lease   time.Duration // zero: a version that does not say; see lease
 	Term    uint32        // in which Held is counted
 	Held    time.Duration
 }
 
-// LeaseOf is how long a peer may use copies without news, at most. A version that does not say may use any lease that can be
+// lease is how long a peer may use copies without news, at most. A version that does not say may use any lease that can be
 // configured.
-func (p Peer) LeaseOf() time.Duration {
+func (p Peer) lease() time.Duration {
 	if p.Lease <= 0 {
 		return invalidation.MaxLease
 	}

@@ -12,13 +12,13 @@ var followers = []mutant{
 	},
 	{
 		name: "a lease is extended before everything is applied",
-		edits: []edit{{"invalidation/fleet/follower.go", "	if f.behind > 0 {\n		return SyncAgain\n	}\n	f.complete = q.Sent\n	f.extendLease(q.Sent, r.Live, now)",
-			"	f.complete = q.Sent\n	f.extendLease(q.Sent, r.Live, now)\n	if f.behind > 0 {\n		return SyncAgain\n	}"}},
+		edits: []edit{{"invalidation/fleet/follower.go", "	if f.behind > 0 {\n		return SyncAgain\n	}\n	f.complete = q.Sent\n	if r.Server != \"\" {\n		f.extendLease(q.Sent, r.Live, now)\n	}",
+			"	f.complete = q.Sent\n	if r.Server != \"\" {\n		f.extendLease(q.Sent, r.Live, now)\n	}\n	if f.behind > 0 {\n		return SyncAgain\n	}"}},
 		pkg: "./invalidation/fleet", run: "TestLeaseNeedsEverything",
 	},
 	{
 		name:  "a lease counts from the reply",
-		edits: []edit{{"invalidation/fleet/follower.go", "	f.lease.Extend(sent.Add(f.duration - f.margin))", "	f.lease.Extend(now.Add(f.duration - f.margin))"}},
+		edits: []edit{{"invalidation/fleet/follower.go", "	f.lease.Extend(sent.Add(f.duration - invalidation.Margin(f.duration)))", "	f.lease.Extend(now.Add(f.duration - invalidation.Margin(f.duration)))"}},
 		pkg:   "./invalidation/fleet", run: "TestLeaseCountsFromTheRequest",
 	},
 	{
@@ -28,32 +28,32 @@ var followers = []mutant{
 	},
 	{
 		name:  "a lease is taken from another server at once",
-		edits: []edit{{"invalidation/fleet/grace.go", "		g.begin(now)\n	}\n	if !first {", "	}\n	if !first {"}},
+		edits: []edit{{"invalidation/fleet/grace.go", "		g.begin(now)\n	}\n	g.epochStart = now", "	}\n	g.epochStart = now"}},
 		pkg:   "./invalidation/fleet", run: "TestGraceAfterAnotherServer",
 	},
 	{
 		name:  "a lease is taken before others can know what this instance knows",
-		edits: []edit{{"invalidation/fleet/follower.go", "!settled || now.Before(f.grace.until) || f.pending.owes() {", "!settled || now.Before(f.grace.until) {"}},
+		edits: []edit{{"invalidation/fleet/follower.go", "!over || f.pending.owes() {", "!over {"}},
 		pkg:   "./invalidation/fleet", run: "TestOwedEntriesGoBeforeTheLease",
 	},
 	{
 		name:  "others are not heard before a lease is taken from another server",
-		edits: []edit{{"invalidation/fleet/follower.go", "!settled || now.Before(f.grace.until)", "!settled && false || now.Before(f.grace.until)"}},
+		edits: []edit{{"invalidation/fleet/grace.go", "vouched || quorum && now.Sub", "vouched || (quorum || true) && now.Sub"}},
 		pkg:   "./invalidation/fleet", run: "TestQuorumSettlesFirst",
 	},
 	{
 		name:  "a log that was emptied counts as old as its server",
-		edits: []edit{{"invalidation/fleet/grace.go", "	if g.epochStart.Before(since) {", "	if true {"}},
+		edits: []edit{{"invalidation/fleet/recover.go", "		f.grace.epochStart = now // no instance has to be in the new log yet\n", ""}},
 		pkg:   "./invalidation/fleet", run: "TestConfirmationInANewLog",
 	},
 	{
 		name:  "no grace after a server has taken over",
-		edits: []edit{{"invalidation/fleet/grace.go", "return g.epochStart.Add(g.leaseTimeout)", "return g.epochStart"}},
+		edits: []edit{{"invalidation/fleet/grace.go", "return g.epochStart.Add(g.leaseTimeout())", "return g.epochStart"}},
 		pkg:   "./invalidation/fleet", run: "TestConfirmationAfterTakeover",
 	},
 	{
 		name:  "instances are reaped before their lease has lapsed",
-		edits: []edit{{"invalidation/fleet/detector.go", "now.Sub(h.at) >= d.leaseTimeout", "now.Sub(h.at) >= 0"}},
+		edits: []edit{{"invalidation/fleet/detector.go", "now.Sub(h.at) >= invalidation.Timeout(p.lease())", "now.Sub(h.at) >= 0"}},
 		pkg:   "./invalidation/fleet", run: "TestSimulation/instances",
 	},
 	{
@@ -91,6 +91,51 @@ var followers = []mutant{
 		name:  "a fence of which nothing came takes back what came meanwhile, alone",
 		edits: []edit{{"invalidation/local.go", "!f.ended && disturbed < f.begun", "!f.ended"}},
 		pkg:   "./invalidation", run: "TestUndoneFence",
+	},
+	{
+		name:  "a newcomer trusts the log at once",
+		edits: []edit{{"invalidation/fleet/grace.go", "	if !g.lease.Valid(now) {", "	if !g.epochStart.IsZero() && !g.lease.Valid(now) {"}},
+		pkg:   "./invalidation/fleet", run: "TestSimulation/servers_that_know_nobody",
+	},
+	{
+		name:  "an instance vouches for a log that it has just met",
+		edits: []edit{{"invalidation/fleet/grace.go", " || p.Held < g.leaseTimeout() {", " {"}},
+		pkg:   "./invalidation/fleet", run: "TestNewcomerWaits",
+	},
+	{
+		name:  "an instance vouches that has not been heard of",
+		edits: []edit{{"invalidation/fleet/grace.go", "!seen || p.Beat == first || p.Term != term", "!seen || p.Beat == first && false || p.Term != term"}},
+		pkg:   "./invalidation/fleet", run: "TestNewcomerWaits",
+	},
+	{
+		name:  "an instance vouches for another term",
+		edits: []edit{{"invalidation/fleet/grace.go", " || p.Term != term || p.Held", " || p.Held"}},
+		pkg:   "./invalidation/fleet", run: "TestNewcomerWaits",
+	},
+	{
+		name:  "a branch of the log that came back is newer than what was applied",
+		edits: []edit{{"invalidation/fleet/follower.go", "	if f.pending.owes() {\n		return invalidation.Token{}, false\n	}\n", ""}},
+		pkg:   "./invalidation/fleet", run: "TestNoPositionWhileOwing",
+	},
+	{
+		name:  "a log from an old snapshot is newer than what was applied",
+		edits: []edit{{"invalidation/fleet/recover.go", "			f.confirmEverything(left, now)\n", ""}},
+		pkg:   "./invalidation/fleet", run: "TestOlderHistory",
+	},
+	{
+		name:  "others are waited for by one's own lease",
+		edits: []edit{{"invalidation/fleet/detector.go", "invalidation.Timeout(p.lease())", "invalidation.Timeout(2 * d.pause)"}},
+		pkg:   "./invalidation/fleet", run: "TestSimulation/leases_of_different_length",
+	},
+	{
+		name:  "an epoch settles by one's own lease",
+		edits: []edit{{"invalidation/fleet/grace.go", "	if longest > g.longest || ", "	if false && "}},
+		pkg:   "./invalidation/fleet", run: "TestLeasesOfOthersCount",
+	},
+	{
+		name:  "a server without a name extends leases",
+		edits: []edit{{"invalidation/fleet/follower.go", "	if r.Server != \"\" {\n		f.extend", "	if true {\n		f.extend"}},
+		pkg:   "./invalidation/fleet", run: "TestNoLeaseFromAServerWithoutAName",
 	},
 	{
 		name:  "terms do not count",

@@ -152,7 +152,7 @@ func (in *inspection) nodes(ctx context.Context) (list []node) {
 		}
 		text, err := c.Do(ctx, c.B().Info().Build()).ToString()
 		if err != nil {
-			in.add(Warning, n.of("INFO"), "is not allowed (%v), and the proxy cannot tell whether the server was replaced; grant +info. Look up by yourself: %s", err, strings.Join(asked, ", "))
+			in.add(wrong, n.of("INFO"), "is not allowed (%v): the proxy could not tell whether the server was replaced, and does not use it; grant +info. Look up by yourself: %s", err, strings.Join(asked, ", "))
 		}
 		for line := range strings.Lines(text) {
 			if name, value, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {

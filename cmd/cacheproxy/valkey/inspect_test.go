@@ -158,7 +158,7 @@ func TestManaged(t *testing.T) {
 	expect(t, in.findings, Warning, "min-replicas-to-write", "look up in the settings of the service")
 	command(t, s, "ACL", "SETUSER", "default", "-info")
 	all = Inspect(t.Context(), u)
-	expect(t, all, Warning, "INFO", "grant +info")
+	expect(t, all, wrong, "INFO", "grant +info")
 	expect(t, all, Warning, "maxmemory-policy", "look up that maxmemory is set")
 }
 
