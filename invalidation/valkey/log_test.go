@@ -364,6 +364,76 @@ func TestServerLosesTheEnd(t *testing.T) {
 }
 
 // An invalidation with a delay comes twice, also when the instance that ordered it has died.
+// What somebody has deleted or overwritten among what the server keeps of the log is found, and made good or begun anew.
+func TestDamagedLog(t *testing.T) {
+	server := servers.Valkey(t, servers.ValkeyOptions{})
+	for _, field := range []string{"h", "s", "f", "r", "k", "l", "p", "b"} {
+		for _, command := range [][]string{{"HDEL", field}, {"HSET", field, "-"}} {
+			t.Run(command[0]+" "+field, func(t *testing.T) {
+				t.Parallel()
+				prefix := func(o *Options) { o.Prefix = command[0] + field }
+				a, b := join(t, serverAt(server.Address()), "a", prefix), join(t, serverAt(server.Address()), "b", prefix)
+				purge(t, a, key("k"))
+				token := b.ledger.Token()
+				if _, err := server.CLI(t.Context(), append([]string{command[0], "{" + command[0] + field + "}:meta"}, command[1:]...)...); err != nil {
+					t.Fatal(err)
+				}
+				a.await(t, "purge", func() bool {
+					_, err := a.Invalidate(t.Context(), invalidation.Order{Members: []policy.Member{key("k")}})
+					return err == nil
+				})
+				if !b.ledger.Since(token, []invalidation.ID{invalidation.IDOf(key("k"))}) {
+					t.Error("a purge is confirmed that the other has not applied")
+				}
+				for _, m := range []*member{a, b, join(t, serverAt(server.Address()), "c", prefix)} {
+					m.await(t, "lease", func() bool { return m.Lease().Valid(time.Now()) })
+				}
+			})
+		}
+	}
+}
+
+// Orders that wait for nobody are applied here, and written when the server is back: those of the end of a fence, too.
+func TestQueuedWhileTheServerIsAway(t *testing.T) {
+	server := servers.Valkey(t, servers.ValkeyOptions{Args: []string{"--appendonly", "yes", "--appendfsync", "always"}})
+	a, b := join(t, serverAt(server.Address()), "a"), join(t, serverAt(server.Address()), "b")
+	members := []policy.Member{key("k")}
+	ids := invalidation.IDsOf(members)
+	fences := map[bool]*invalidation.Fence{}
+	for _, undone := range []bool{false, true} {
+		f, err := a.Begin(t.Context(), []policy.Member{key("fenced %v", undone)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		fences[undone] = f
+	}
+	token := b.ledger.Token()
+	server.Kill()
+	a.await(t, "break", func() bool { return !a.Alive() })
+	for undone, f := range fences {
+		if _, err := a.End(t.Context(), f, invalidation.Order{Undone: undone, Wait: invalidation.WaitLocal}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := a.Invalidate(t.Context(), invalidation.Order{Members: members, Wait: invalidation.WaitLocal}); err != nil {
+		t.Fatal(err)
+	}
+	if !a.ledger.Since(token, ids) {
+		t.Error("not applied here")
+	}
+	if err := server.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	b.await(t, "what was queued", func() bool { return b.ledger.Since(token, ids) })
+	for undone, f := range fences {
+		b.await(t, "end of the fence", func() bool { return b.ledger.Admits(b.ledger.Token(), f.IDs()) })
+		if changed := b.ledger.Since(token, f.IDs()); changed == undone {
+			t.Errorf("a fence that ended with undone %v has changed its members: %v", undone, changed)
+		}
+	}
+	a.await(t, "an empty queue", func() bool { return a.State().Pending == 0 })
+}
+
 func TestSettle(t *testing.T) {
 	s := serverAt(servers.Valkey(t, servers.ValkeyOptions{}).Address())
 	a, b := join(t, s, "a"), join(t, s, "b")

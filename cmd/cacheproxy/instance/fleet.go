@@ -30,6 +30,8 @@ const (
 	// firstContact is how long a start waits for the server before it goes on without it, and requiredContact before it fails
 	// where it may not.
 	firstContact, requiredContact = 2 * time.Second, 10 * time.Second
+	// unnamedAgain is how often it is said that a server does not name itself.
+	unnamedAgain = 30 * time.Second
 	// look is how often the lease is looked at, and who is there.
 	look = 100 * time.Millisecond
 	// noticed is the part of a lease after which every instance has asked who is there.
@@ -188,8 +190,8 @@ func (f *fleet) open() {
 
 // await waits until the log is followed and copies may be used: an instance that takes requests before that sends them all to the
 // origins. The first lease comes when nobody else can know of a purge that the log has lost, which takes as long as leases do where
-// nobody vouches for the log. await fails where the configuration demands the server and it is not to be had, and where the server can
-// never be followed safely.
+// nobody vouches for the log. await fails where the configuration demands the server and it is not to be had. A server that is there
+// and does not say its name it waits for, and says so: this instance would never use a copy, and nobody would know why.
 func (f *fleet) await(ctx context.Context) error {
 	if f == nil {
 		return nil
@@ -204,7 +206,12 @@ func (f *fleet) await(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-patience.C:
-			return f.without(f.why())
+			why := f.why()
+			if !errors.Is(why, valkey.ErrUnnamed) {
+				return f.without(why)
+			}
+			f.log.Error("not ready: the log of invalidations cannot be followed", "server", f.settings.Shown(), "error", why)
+			patience.Reset(unnamedAgain)
 		}
 	}
 	f.log.Info("Valkey answers", "server", f.settings.Shown(), "instances", f.entries.Instances())
@@ -236,9 +243,6 @@ func (f *fleet) awaitLease(ctx context.Context) {
 
 // without says that the server cannot be had, which is an error where the configuration demands it.
 func (f *fleet) without(why error) error {
-	if errors.Is(why, valkey.ErrUnnamed) {
-		return fmt.Errorf("follow the log on %s: %w", f.settings.Shown(), why)
-	}
 	if f.settings.Required {
 		return fmt.Errorf("valkey.required is true, and after %v there is no working connection to %s: %w", f.patience, f.settings.Shown(), why)
 	}

@@ -154,7 +154,6 @@ func TestStartWithoutValkey(t *testing.T) {
 		t.Fatal(err)
 	}
 	m := newMember(t, fmt.Sprintf("url: \"valkey://%s\", lease: 500ms", server.Address()))
-	m.fleet.patience = 50 * time.Millisecond
 	m.join()
 	if said := m.log.String(); !strings.Contains(said, "starts without it") || !strings.Contains(said, server.Address()) {
 		t.Errorf("log: %s", said)
@@ -197,6 +196,32 @@ func TestRequired(t *testing.T) {
 	cancel()
 	if err := m.fleet.await(ended); err != nil {
 		t.Errorf("a start that is called off: %v", err)
+	}
+}
+
+// An instance is not ready before it may use copies, nor at a server that does not name itself; as soon as the server does, it is.
+func TestAwaitsTheLease(t *testing.T) {
+	server := servers.Valkey(t, servers.ValkeyOptions{})
+	allow := func(info string) {
+		t.Helper()
+		if _, err := server.CLI(t.Context(), "ACL", "SETUSER", "u", "on", ">secret123", "~*", "&*", "+@all", info); err != nil {
+			t.Fatal(err)
+		}
+	}
+	allow("-info")
+	m := newMember(t, fmt.Sprintf("url: \"valkey://u:secret123@%s\", lease: 500ms", server.Address()))
+	joined := make(chan struct{})
+	go func() { defer close(joined); m.join() }()
+	until(t, "the log says what to grant", func() bool { return strings.Contains(m.log.String(), "+info") })
+	select {
+	case <-joined:
+		t.Fatal("ready without a lease")
+	default:
+	}
+	allow("+info")
+	<-joined
+	if !m.fleet.leased(time.Now()) {
+		t.Error("ready, and no lease")
 	}
 }
 
