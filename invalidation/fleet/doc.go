@@ -178,7 +178,9 @@
 // the time may have taken over. The wait ends at once when another instance vouches: one whose heartbeat has changed meanwhile, and
 // says that it has held its lease in the present term for a lease timeout of the fleet. What was confirmed before the term that
 // instance had applied, and has written again if it was lost; who had not come over to the term by then has no lease. A heartbeat that
-// does not change may stand on the list of a server that has come back from before.
+// does not change may stand on the list of a server that has come back from before. An instance on the list that has not spoken to the
+// server in its present term, and goes off the list instead, may be the only one that knew an entry, and may be cut off: then
+// everything is confirmed (R9c) before the lease is taken.
 //
 // # What is lost when
 //

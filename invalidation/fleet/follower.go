@@ -160,10 +160,13 @@ func (f *Follower) extendLease(sent time.Time, live []Peer, now time.Time) {
 	if over := f.grace.over(live, term, now); !over || f.pending.owes() {
 		return
 	}
+	in := f.positions.history.in(term)
 	if f.grace.end(live) {
 		f.invalidateAll(now)
+		f.confirmEverything(in, now) // for the others, who would take this instance's lease for a sign that the log is whole
+		return
 	}
-	if in := f.positions.history.in(term); in != f.heldIn || !f.lease.Valid(now) {
+	if in != f.heldIn || !f.lease.Valid(now) {
 		f.heldSince, f.heldIn = now, in
 	}
 	f.lease.Extend(sent.Add(f.duration - invalidation.Margin(f.duration)))

@@ -335,6 +335,37 @@ func TestNewcomerWaits(t *testing.T) {
 	}
 }
 
+// An instance that stands on the list of a server to which it has not spoken in its present term may have taken the only record of a
+// purge with it (R16): everything is confirmed, for all instances.
+func TestInstanceThatDoesNotComeOver(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		term uint32 // in which it has last spoken
+		want bool
+	}{{"it has not spoken to this server", 1, true}, {"it died later", 2, false}} {
+		t.Run(c.name, func(t *testing.T) {
+			d := newDesk(t)
+			d.terms = []Term{{Name: 1}, {Name: 2}}
+			d.live = append(d.live, Peer{Name: "other", Lease: deskLease, Term: c.term})
+			d.newcomer()
+			d.beat()
+			d.pass(invalidation.Timeout(deskLease))
+			d.live = d.live[:1] // it was taken off the list
+			d.beat()
+			due := d.f.Due(10, d.now.Add(time.Second))
+			if confirms := len(due) == 1 && due[0].Operation == invalidation.InvalidateConfirm; confirms != c.want || d.valid() == c.want {
+				t.Errorf("a lease: %v; to be written: %+v", d.valid(), due)
+			}
+			for _, r := range due {
+				d.write(r)
+			}
+			if d.beat(); !d.valid() {
+				t.Error("no lease after everything is confirmed")
+			}
+		})
+	}
+}
+
 // An instance whose lease has lapsed has not held it for long, however long it did before.
 func TestHeldIsWithoutABreak(t *testing.T) {
 	d := newDesk(t)

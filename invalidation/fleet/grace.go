@@ -27,8 +27,8 @@ type grace struct {
 	began      time.Time // when the grace period began; zero: none has
 	// firstBeats are the heartbeats of the others as they were first seen in the grace period. Nil: none is under way.
 	firstBeats map[string]uint64
-	// missing are the instances that were live in the log before. One that does not come over to the new log may have taken with
-	// it the only record of an invalidation.
+	// missing are the instances that were live in the log before, or on the list of a server that they have not spoken to in its
+	// present term. One that does not come over may have taken with it the only record of an invalidation.
 	missing []string
 }
 
@@ -89,19 +89,26 @@ func (g *grace) over(live []Peer, term uint32, now time.Time) bool {
 	if g.firstBeats == nil {
 		return true
 	}
-	quorum, vouched := g.quorumSettled(live), g.vouched(live, term, now)
-	return vouched || quorum && now.Sub(g.began) >= g.leaseTimeout()
+	quorum := g.quorumSettled(live, term)
+	if g.vouched(live, term, now) {
+		g.missing = nil
+		return true
+	}
+	return quorum && now.Sub(g.began) >= g.leaseTimeout()
 }
 
 // quorumSettled reports whether all live instances have said what they know: the heartbeat of each has changed since the grace
 // period began, and none has an entry left to write. The quorum is all of them, since any one may be the only one to know an entry.
 // An instance that has died does not hold up the others for ever: it is suspected, and taken off the list.
-func (g *grace) quorumSettled(live []Peer) bool {
+func (g *grace) quorumSettled(live []Peer, term uint32) bool {
 	settled := true
 	for _, p := range live {
 		first, seen := g.firstBeats[p.Name]
 		if !seen {
 			g.firstBeats[p.Name] = p.Beat
+			if p.Lease > 0 && p.Term != term { // a version that does not say its lease does not say its term either
+				g.missing = append(g.missing, p.Name)
+			}
 		}
 		if p.Name != g.name && (!seen || p.Beat == first || p.Owes) {
 			settled = false
@@ -128,7 +135,7 @@ func (g *grace) vouched(live []Peer, term uint32, now time.Time) bool {
 	return false
 }
 
-// end ends the grace period, and reports whether an instance of the log before has not come over.
+// end ends the grace period, and reports whether an instance has not come over that may know more than the log.
 func (g *grace) end(live []Peer) (someMissing bool) {
 	gone := func(name string) bool {
 		return !slices.ContainsFunc(live, func(p Peer) bool { return p.Name == name })

@@ -123,10 +123,10 @@ func (f *Follower) enterHistory(h, previous History, now time.Time) {
 	f.positions.enter(h)
 }
 
-// confirmEverything has all copies confirmed by the origin before they are used, on all instances. All that have left the same log
-// derive the same key. The caller holds mu.
-func (f *Follower) confirmEverything(left History, now time.Time) {
-	key := keyOf(binary.BigEndian.Uint64(left[:]), "confirm everything")
+// confirmEverything has all copies confirmed by the origin before they are used, on all instances. All that have the same reason, a
+// log that was left or a term that began, derive the same key. The caller holds mu.
+func (f *Follower) confirmEverything(reason History, now time.Time) {
+	key := keyOf(binary.BigEndian.Uint64(reason[:])^binary.BigEndian.Uint64(reason[len(reason)-8:]), "confirm everything")
 	due := now.Add(f.pending.jitter(key))
 	f.pending.add(key, invalidation.Record{Operation: invalidation.InvalidateConfirm, IDs: []invalidation.ID{allID}}, due, true)
 }

@@ -182,6 +182,10 @@ func TestAnotherHistory(t *testing.T) {
 				t.Errorf("written into the new log: %+v", d.log)
 			}
 			d.pass(deskLease + invalidation.Margin(deskLease))
+			d.beat()
+			for _, r := range d.f.Due(100, d.now.Add(time.Second)) {
+				d.write(r) // an instance is missing, and everything is to be confirmed
+			}
 			if d.beat(); !d.valid() {
 				t.Fatal("no lease")
 			}

@@ -31,7 +31,7 @@ func TestSimulation(t *testing.T) {
 		{"losses", faults{losses: true}, []string{"losses", "emptied", "cuts", "diverged", "kept"}},
 		{"losses and partitions", faults{losses: true, partitions: true, pauses: true}, []string{"losses", "emptied", "cuts", "diverged", "reaped", "kept"}},
 		{"long writes", faults{longWrites: true, shortLog: true, partitions: true, pauses: true}, []string{"long writes", "snapshots", "reaped", "kept"}},
-		{"failovers without replicas", faults{failovers: true, unreplicated: true, crashes: true}, []string{"diverged", "crashes"}},
+		{"failovers without replicas", faults{failovers: true, unreplicated: true, crashes: true, partitions: true, pauses: true}, []string{"diverged", "crashes"}},
 		{"servers that know nobody", faults{failovers: true, unreplicated: true, restarts: true, forgets: true}, []string{"diverged"}},
 		{"servers that return", faults{failovers: true, unreplicated: true, returns: true}, []string{"diverged", "returns"}},
 		{"restored servers", faults{restores: true}, []string{"diverged", "restores", "emptied", "snapshots"}},

@@ -98,6 +98,11 @@ var followers = []mutant{
 		pkg:   "./invalidation/fleet", run: "TestSimulation/servers_that_know_nobody",
 	},
 	{
+		name:  "an instance that has not come over is forgotten",
+		edits: []edit{{"invalidation/fleet/grace.go", "			if p.Lease > 0 && p.Term != term {", "			if false {"}},
+		pkg:   "./invalidation/fleet", run: "TestInstanceThatDoesNotComeOver",
+	},
+	{
 		name:  "an instance vouches for a log that it has just met",
 		edits: []edit{{"invalidation/fleet/grace.go", " || p.Held < g.leaseTimeout() {", " {"}},
 		pkg:   "./invalidation/fleet", run: "TestNewcomerWaits",
