@@ -198,18 +198,22 @@ func (w *simWorld) read() {
 	w.after(w.between(100*time.Microsecond, 1200*time.Microsecond), w.read)
 }
 
-// cms changes everything that has a tag, and purges the tag.
+// cms changes everything that has a tag, and purges the tag; or one key by its own, where writes are long: there a tag is purged
+// sooner than any of them ends.
 func (w *simWorld) cms() {
 	i, t := w.any(), w.r.IntN(simTags)
-	changed := map[int]int{}
+	member, changed := simTagID(t), map[int]int{}
 	for k, tags := range w.tags {
-		if tags[0] == t || tags[1] == t {
+		if w.longWrites && k == t || !w.longWrites && (tags[0] == t || tags[1] == t) {
 			w.version[k]++
 			changed[k] = w.version[k]
 		}
 	}
+	if w.longWrites {
+		member = simKeyID(t)
+	}
 	i.after(w.latency(), func() {
-		i.write(invalidation.Record{Operation: invalidation.Invalidate, IDs: []invalidation.ID{simTagID(t)}}, invalidation.WaitAll, func(Event) {
+		i.write(invalidation.Record{Operation: invalidation.Invalidate, IDs: []invalidation.ID{member}}, invalidation.WaitAll, func(Event) {
 			w.count["purges"]++
 			for k, v := range changed {
 				w.promised[k] = max(w.promised[k], v)
@@ -228,17 +232,17 @@ func (w *simWorld) writer() {
 			i.follower.Hold(fence, w.clock())
 			life, before := i.life, i.ledger.Token()
 			sent := w.r.IntN(4) > 0
-			takes := w.between(time.Millisecond, 30*time.Millisecond)
+			takes, answers := w.between(time.Millisecond, 30*time.Millisecond), w.between(time.Millisecond, 10*time.Millisecond)
 			if w.longWrites && w.r.IntN(10) == 0 {
 				w.count["long writes"]++
-				takes = w.between(0, 2*simFence)
+				takes, answers = w.between(0, simFence), w.between(0, 2*simFence)
 			}
 			w.after(takes, func() {
 				if !sent {
 					w.undo(i, life, fence, ids)
 					return
 				}
-				w.commit(i, life, k, fence, ids, before)
+				w.commit(i, life, k, fence, ids, before, answers)
 			})
 		})
 	})
@@ -257,17 +261,17 @@ func (w *simWorld) undo(i *simInstance, life int, fence uint64, ids []invalidati
 	})
 }
 
-func (w *simWorld) commit(i *simInstance, life, k int, fence uint64, ids []invalidation.ID, before invalidation.Token) {
+func (w *simWorld) commit(i *simInstance, life, k int, fence uint64, ids []invalidation.ID, before invalidation.Token, answers time.Duration) {
 	w.version[k]++
 	v := w.version[k]
 	if !w.lossy() {
 		// Should the writer die now, its fence still leads to what it has changed.
-		w.after(simFence+simLease+4*time.Second, func() { w.converged[k] = max(w.converged[k], v) })
+		w.after(answers+simFence+simLease+4*time.Second, func() { w.converged[k] = max(w.converged[k], v) })
 	}
 	if i.life != life {
 		return // it did not live to see it
 	}
-	i.after(w.between(time.Millisecond, 10*time.Millisecond), func() {
+	i.after(answers, func() {
 		i.write(invalidation.Record{Operation: invalidation.EndFence, IDs: ids, Fence: fence}, invalidation.WaitAll, func(e Event) {
 			w.count["writes"]++
 			i.keepReply(k, v, e, before, ids)
