@@ -328,6 +328,54 @@ func TestServerAndInstanceLost(t *testing.T) {
 	}
 }
 
+// A log that comes back from before, with the copies that lay beside it, is not trusted for what was purged since, however long ago:
+// the origin has to confirm what it holds.
+func TestServerIsRestored(t *testing.T) {
+	server := servers.Valkey(t, servers.ValkeyOptions{})
+	a, b := join(t, serverAt(server.Address()), "a"), join(t, serverAt(server.Address()), "b")
+	purge(t, a, key("before"))
+	saved, _ := a.ToLog(a.ledger.Token())
+	cli := func(args ...string) string {
+		t.Helper()
+		out, err := server.CLI(t.Context(), args...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	var names []string
+	for _, name := range []string{"meta", "log", "hard", "soft", "fences", "notices", "live", "leases", "clock", "terms"} {
+		if cli("COPY", "{test}:"+name, "{test}:saved-"+name) == "1" {
+			names = append(names, name)
+		}
+	}
+	cli("DEL", "{test}:meta")
+	a.await(t, "another history", func() bool {
+		at, ok := a.ToLog(a.ledger.Token())
+		return ok && at.History != saved.History && a.Lease().Valid(time.Now())
+	})
+	purge(t, a, key("since"))
+	back := "for _, name in ipairs(ARGV) do redis.call('RENAME', '{test}:saved-' .. name, '{test}:' .. name) end return 1"
+	cli(append([]string{"EVAL", back, "0"}, names...)...)
+	for _, m := range []*member{a, b} {
+		m.await(t, "the saved history", func() bool {
+			at, ok := m.ToLog(m.ledger.Token())
+			return ok && at.History == saved.History && m.Lease().Valid(time.Now())
+		})
+		token, ok := m.FromLog(saved)
+		if !ok {
+			continue // such copies are of no use, which is right as well
+		}
+		var stamp invalidation.Stamp
+		stamp.Set(token)
+		for k, want := range map[string]invalidation.Verdict{"since": invalidation.Purged, "any": invalidation.Unconfirmed} {
+			if got := m.ledger.Check(&stamp, invalidation.IDsOf([]policy.Member{key("%s", k), policy.All})); got != want {
+				t.Errorf("%s: a copy of %q from before is %v, want %v", m.name, k, got, want)
+			}
+		}
+	}
+}
+
 // A server that has lost the end of its log, as after a failover, gets it back.
 func TestServerLosesTheEnd(t *testing.T) {
 	server := servers.Valkey(t, servers.ValkeyOptions{})
