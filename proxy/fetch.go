@@ -17,7 +17,7 @@ const maxAttempts = 4
 // alone fetches for this request only; what comes may still be stored.
 func (ex *exchange) alone(d *decision) {
 	q := ex.fillRequest(d.found, upstream.Fill, ex.span)
-	q.Hints = true
+	q.Hints, q.Asker = true, ex.asker()
 	if d.part {
 		q.Range, q.IfRange = ex.r.Header.Get("Range"), ex.r.Header.Get("If-Range")
 	}
@@ -51,7 +51,7 @@ func (ex *exchange) together(d *decision) (answered bool) {
 			return nil
 		}
 		q := ex.fillRequest(now, upstream.Fill, ex.span)
-		q.Hints = true
+		q.Hints, q.Asker = true, ex.asker()
 		return q
 	})
 	switch t.Role {

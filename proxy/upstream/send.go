@@ -57,7 +57,7 @@ func (u *Upstream) attempt(req *http.Request, to *address, slot *Slot, d *delive
 	})
 	wait := newWait(u.options.Timeout, cancel, conversation(req, slot, cancel))
 	res, err := u.send(u.aim(req, to).WithContext(ctx), wait, d)
-	u.balancer.judge(to, fault(err))
+	u.balancer.judge(to, fault(err), u.balancer.failureOf(req, slot.client))
 	stream := err == nil && isStream(res)
 	if stream {
 		if err = slot.stream(); err != nil {
@@ -70,7 +70,7 @@ func (u *Upstream) attempt(req *http.Request, to *address, slot *Slot, d *delive
 	}
 	h := heldBody{ReadCloser: res.Body, done: func() { done(); slot.Release() }}
 	if !stream {
-		h.stall = &stall{timeout: u.options.ReadTimeout, cancel: cancel, wait: wait}
+		h.stall = &stall{timeout: u.options.ReadTimeout, cancel: cancel, wait: wait, slot: slot, give: h.done}
 	}
 	res.Body = held(h)
 	return res, nil
