@@ -31,7 +31,7 @@ func askAs(t *testing.T, u *Upstream, client string) (*http.Response, error) {
 // that it has places until somebody else wants one.
 func TestSlowReadersHoldNoPlace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const places, streams = 4, 8
+		const places, streams = 6, 8
 		large := strings.Repeat("x", 1<<20) // more than the buffers on the way
 		u := serveInBubble(t, Options{MaxInFlight: places, MaxStreams: streams, MaxQueue: 8, QueueTimeout: time.Second}, func(w http.ResponseWriter, r *http.Request) {
 			io.WriteString(w, large)
