@@ -83,6 +83,8 @@ func (ex *exchange) together(d *decision) (answered bool) {
 			return true
 		}
 		lead.Detach()
+	case failed(&res) && !ex.sharesFailure(&res, d.found):
+		ex.elect(&res)
 	case ex.mayShare(&res):
 		ex.route.Metrics.Coalesced()
 		status.Outcome, status.Collapsed = policy.Collapsed, true
