@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -93,17 +94,22 @@ func conversation(req *http.Request, slot *Slot, cancel context.CancelCauseFunc)
 // send returns the response as soon as its header is there. Its error tells the end of a patience from the end of a
 // client from a failure of the upstream, and a request that was not sent at all.
 func (u *Upstream) send(req *http.Request, wait *wait, d *delivery) (*http.Response, error) {
-	req.Body = wait.watch(req.Body)
+	over := u.connectionsFor(req)
+	replay := u.replayed(req, wait.watch(req.Body))
+	defer replay.end()
 	if u.upgrades.kept != nil && req.Header.Get("Expect") != "" {
 		// On a connection that is kept, the transport would send the body of a request that was just refused, and so
 		// ask the client for it.
 		req.Close = true
 	}
-	over, way := u.connectionsFor(req), &trip{}
+	way := &trip{replay: replay, repeat: u.balancer.mayRepeat}
 	res, err := way.through(over.kept, req)
 	if err != nil && req.Context().Err() == nil && u.again(req, way, d) {
 		d.sent = d.sent || !way.unsent()
-		way = &trip{}
+		way = &trip{replay: replay, repeat: u.balancer.mayRepeat}
+		if replay != nil {
+			req.Body, _ = replay.begin() // which nobody has read
+		}
 		res, err = way.through(over.anew, req)
 	}
 	bodyErr := wait.end()
@@ -125,6 +131,17 @@ func (u *Upstream) send(req *http.Request, wait *wait, d *delivery) (*http.Respo
 	}
 	d.sent = true
 	return nil, err
+}
+
+// replayed makes body the body of a request, which can be sent again where connections may be HTTP/2. Nil: it cannot.
+func (u *Upstream) replayed(req *http.Request, body io.ReadCloser) *replay {
+	if req.Body = body; body == nil || body == http.NoBody || u.options.URL.Scheme == "http" || req.Header.Get("Upgrade") != "" {
+		return nil
+	}
+	r := newReplay(body)
+	req.Body, _ = r.begin()
+	req.GetBody = r.begin
+	return r
 }
 
 // aim points a request that SetTarget aimed at the first address at another.

@@ -16,6 +16,8 @@ import (
 // request with Idempotency-Key for one that may be repeated.
 type trip struct {
 	cancel context.CancelCauseFunc // of the request on this trip
+	replay *replay                 // of its body; nil: it has none, or the body cannot be sent again
+	repeat func() bool             // asks whether the request may be sent once more, and counts that
 
 	// The transport tells of its steps on goroutines of its own; Send asks what came of them.
 	mu     lockorder.Mutex[lockorder.Trip] // guards what is below
@@ -25,6 +27,7 @@ type trip struct {
 	heard  bool                            // something came back
 	sent   bool                            // on an earlier connection, or on one that is shared, where nobody can tell
 	barred bool                            // the transport was about to send what was sent
+	again  int                             // how often HTTP/2 has let it
 }
 
 // through sends req through t. The request's context is that of the response's body too.
@@ -43,8 +46,7 @@ func (w *trip) through(t *http.Transport, req *http.Request) (*http.Response, er
 	return res, err
 }
 
-// connecting is called before each connection that the transport takes. HTTP/2 says what was not processed (RFC 9113 §8.7),
-// and the transport's repeats there are of that.
+// connecting is called before each connection that the transport takes.
 func (w *trip) connecting(string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -54,12 +56,20 @@ func (w *trip) connecting(string) {
 	}
 }
 
+// connected is called with each of them. HTTP/2 says what was not processed (RFC 9113 §8.7), and the transport's repeats there are of
+// that.
 func (w *trip) connected(info httptrace.GotConnInfo) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	repeated := w.sent && w.conn == nil
 	w.sent = w.wrote()
 	w.conn, w.kept = exclusive(info.Conn), info.Reused
 	switch {
+	case w.conn == nil && repeated && (w.again == maxReplays || !w.repeat()):
+		w.barred = true
+		w.cancel(errLost)
+	case w.conn == nil && repeated:
+		w.again++
 	case w.conn == nil:
 		w.sent = true
 	case w.barred:
@@ -68,6 +78,7 @@ func (w *trip) connected(info httptrace.GotConnInfo) {
 		fallthrough
 	default:
 		w.before = w.conn.written.Load()
+		w.replay.only()
 	}
 }
 
