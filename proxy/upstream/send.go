@@ -54,6 +54,7 @@ func (u *Upstream) attempt(req *http.Request, to *address, slot *Slot, d *delive
 	done := sync.OnceFunc(func() {
 		cancel(nil)
 		u.balancer.leave(to)
+		d.over.left()
 		u.left()
 	})
 	wait := newWait(u.options.Timeout, cancel, conversation(req, slot, cancel))
@@ -95,15 +96,16 @@ func conversation(req *http.Request, slot *Slot, cancel context.CancelCauseFunc)
 // client from a failure of the upstream, and a request that was not sent at all.
 func (u *Upstream) send(req *http.Request, wait *wait, d *delivery) (*http.Response, error) {
 	over := u.connectionsFor(req)
+	d.over = over.kept()
 	replay := u.replayed(req, wait.watch(req.Body))
 	defer replay.end()
-	if u.upgrades.kept != nil && req.Header.Get("Expect") != "" {
+	if u.upgrades != nil && req.Header.Get("Expect") != "" {
 		// On a connection that is kept, the transport would send the body of a request that was just refused, and so
 		// ask the client for it.
 		req.Close = true
 	}
 	way := &trip{replay: replay, repeat: u.balancer.mayRepeat}
-	res, err := way.through(over.kept, req)
+	res, err := way.through(d.over.Transport, req)
 	if err != nil && req.Context().Err() == nil && u.again(req, way, d) {
 		d.sent = d.sent || !way.unsent()
 		way = &trip{replay: replay, repeat: u.balancer.mayRepeat}
@@ -174,11 +176,11 @@ func endOf(ctx context.Context) error {
 
 // connectionsFor also takes the wish to upgrade out of a request to an h2c upstream, where it is not allowed
 // (RFC 9113 §8.2.2) and an upstream may always ignore it (RFC 9110 §7.8).
-func (u *Upstream) connectionsFor(req *http.Request) connections {
+func (u *Upstream) connectionsFor(req *http.Request) *connections {
 	if req.Header.Get("Upgrade") == "" {
 		return u.plain
 	}
-	if u.upgrades.kept != nil {
+	if u.upgrades != nil {
 		return u.upgrades
 	}
 	req.Header = req.Header.Clone()

@@ -18,11 +18,11 @@ import (
 // All fields but retired are set before New or Succeed returns, and do not change.
 type Upstream struct {
 	options  Options
-	limiter  *limiter    // shared with the upstream that this one succeeds
-	balancer *balancer   // shared with it too where the addresses are the same
-	plain    connections // of requests that switch to no other protocol
-	upgrades connections // HTTP/1.1, the only version with Upgrade; none for h2c, which cannot be upgraded
-	retired  atomic.Bool // set by Retire, asked at the end of each request
+	limiter  *limiter     // shared with the upstream that this one succeeds
+	balancer *balancer    // shared with it too where the addresses are the same
+	plain    *connections // of requests that switch to no other protocol
+	upgrades *connections // HTTP/1.1, the only version with Upgrade; nil for h2c, which cannot be upgraded
+	retired  atomic.Bool  // set by Retire, asked at the end of each request
 }
 
 // New returns the upstream that o describes, which must be valid.
@@ -109,8 +109,8 @@ func (u *Upstream) Acquire(ctx context.Context, p Place) (*Slot, error) {
 
 // CloseIdle closes connections that no request uses.
 func (u *Upstream) CloseIdle() {
-	u.plain.kept.CloseIdleConnections()
-	if u.upgrades.kept != nil {
-		u.upgrades.kept.CloseIdleConnections()
+	u.plain.now.Load().CloseIdleConnections()
+	if u.upgrades != nil {
+		u.upgrades.now.Load().CloseIdleConnections()
 	}
 }
