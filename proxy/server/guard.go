@@ -55,6 +55,14 @@ func twoLengths(conn *connection, r *http.Request) bool {
 	return r.ProtoMajor == 1 && len(r.TransferEncoding) > 0 && (r.TLS != nil || conn.hasLength.Load())
 }
 
+// Bound has the body of a request that is Silent come as every other has to, where it turns out to be no conversation. It must not have
+// been read yet. Where no connection of a set is below, nothing happens.
+func Bound(r *http.Request) {
+	if conn := connectionOf(r.Context()); conn != nil && Silent(r) && r.Body != nil && r.Body != http.NoBody {
+		r.Body = newTimedBody(r.Body, conn, r.ProtoMajor, conn.all.limits.BodyTimeout)
+	}
+}
+
 // Silent reports whether a client may rightly send nothing for long while its request is open: a gRPC call, for which there
 // has to be HTTP/2, is a conversation.
 func Silent(r *http.Request) bool {

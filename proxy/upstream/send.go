@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"time"
 )
 
 // Send sends req, whose URL SetTarget has set. It takes over slot, which is released with an error, or else when the response's
@@ -58,6 +59,7 @@ func (u *Upstream) attempt(req *http.Request, to *address, slot *Slot, d *delive
 		u.left()
 	})
 	wait := newWait(u.options.Timeout, cancel, conversation(req, slot, cancel))
+	wait.patience = min(u.options.Timeout, callersTime)
 	res, err := u.send(u.aim(req, to).WithContext(ctx), wait, d)
 	u.balancer.judge(to, fault(err), u.balancer.failureOf(req, slot.client))
 	stream := err == nil && isStream(res)
@@ -77,6 +79,12 @@ func (u *Upstream) attempt(req *http.Request, to *address, slot *Slot, d *delive
 	res.Body = held(h)
 	return res, nil
 }
+
+// callersTime is how long the client of a gRPC call may say nothing before its place counts as a stream's.
+const callersTime = 2 * time.Second
+
+// Converses reports whether gRPC calls can be made to the upstream, which need HTTP/2.
+func (u *Upstream) Converses() bool { return u.options.URL.Scheme != "http" }
 
 // conversation is what a client means that says nothing for long in a gRPC call, which nothing else bounds: no answer is due
 // yet, so the call counts as a stream from there on. Nil for other requests.
