@@ -86,7 +86,6 @@ func (ex *exchange) together(d *decision) (answered bool) {
 	case failed(&res) && !ex.sharesFailure(&res, d.found):
 		ex.elect(&res)
 	case ex.mayShare(&res):
-		ex.route.Metrics.Coalesced()
 		status.Outcome, status.Collapsed = policy.Collapsed, true
 		if ex.accept(&res, d, status, nil) {
 			return true
@@ -125,6 +124,9 @@ func (ex *exchange) accept(res *fill.Response, d *decision, status policy.Status
 			return false
 		}
 	}
+	if status.Collapsed {
+		ex.route.Metrics.Coalesced()
+	}
 	if from != nil {
 		defer from.Detach()
 	}
@@ -156,7 +158,11 @@ func (ex *exchange) accept(res *fill.Response, d *decision, status policy.Status
 		ex.fail(status, why, err)
 		return true
 	}
-	ex.settle(fetched(res, status))
+	status = fetched(res, status)
+	if res.Length < 0 && d.found.Shareless && d.found.Why == policy.TooLarge && status.Stored {
+		status.Stored, status.Detail = false, policy.TooLarge.String() // as it was found to be when it came last
+	}
+	ex.settle(status)
 	if err := ex.deliverFill(res, from, shown); err != nil {
 		ex.unpackFailed(err)
 	}

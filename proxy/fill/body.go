@@ -195,21 +195,27 @@ func (r *Reader) Idle() bool {
 	return r.offset >= r.b.size
 }
 
-// append adds bytes, which it copies. It reports whether the body is still kept whole.
-func (b *body) append(ctx context.Context, p []byte) (kept bool, err error) {
+// keep takes memory for n more bytes, and reports whether the body is still kept whole. It comes before the append, which waits for
+// readers where it is not.
+func (b *body) keep(n int64) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.why = b.reserve(n); b.why != policy.NoReason {
+		b.open()
+	}
+	return b.keeping
+}
+
+// append adds bytes, which it copies, and for which keep has taken memory if the body is kept.
+func (b *body) append(ctx context.Context, p []byte) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	n := int64(len(p))
 	if b.keeping {
-		if b.why = b.reserve(n); b.why != policy.NoReason {
-			b.open()
-		}
-	}
-	if b.keeping {
 		b.data = append(b.data, p...)
 	} else {
 		if err := b.makeRoom(ctx, n); err != nil {
-			return false, err
+			return err
 		}
 		if cap(b.last.data)-len(b.last.data) < len(p) {
 			b.last.next = &chunk{start: b.size, data: make([]byte, 0, max(len(p), chunkSize))}
@@ -219,7 +225,7 @@ func (b *body) append(ctx context.Context, p []byte) (kept bool, err error) {
 	}
 	b.size += n
 	b.wake()
-	return b.keeping, nil
+	return nil
 }
 
 // open makes a window of a body that was kept. The caller holds mu.

@@ -33,12 +33,16 @@ func follow(r *Reader, pause time.Duration) (n int64, err error) {
 
 // produce appends size bytes, one part each millisecond, and ends the body.
 func produce(b *body, size int64) (err error) {
+	kept := b.keeping
 	for at := int64(0); at < size && err == nil; {
 		p := make([]byte, min(readSize, size-at))
 		for i := range p {
 			p[i] = pattern(at + int64(i))
 		}
-		_, err = b.append(context.Background(), p)
+		if kept {
+			kept = b.keep(int64(len(p)))
+		}
+		err = b.append(context.Background(), p)
 		at += int64(len(p))
 		<-time.After(time.Millisecond)
 	}
