@@ -63,7 +63,7 @@ func inBubble(t *testing.T, backend http.HandlerFunc, o rigOptions, route *polic
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		b := &bubble{t: t, ledger: invalidation.NewLedger(), metrics: observe.NewMetrics("test")}
-		ln := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
+		ln := newPipes()
 		var running sync.WaitGroup
 		handler := func(w http.ResponseWriter, r *http.Request) {
 			running.Add(1)
@@ -104,7 +104,7 @@ func inBubble(t *testing.T, backend http.HandlerFunc, o rigOptions, route *polic
 			next := *b
 			next.metrics = observe.NewMetrics("test")
 			shop := upstream.New(o.origin)
-			config := NewConfig(Config{Table: table, MaxObject: 1 << 20}, routes, []*upstream.Upstream{shop}, next.metrics)
+			config := NewConfig(Config{Table: table, MaxObject: 1 << 20, MaxBody: o.maxBody}, routes, []*upstream.Upstream{shop}, next.metrics)
 			next.start(config, o)
 			running.Go(func() { _ = next.proxy.Run(ctx) })
 			ends = append(ends, next.proxy.Close, shop.CloseIdle)
@@ -211,6 +211,8 @@ type pipes struct {
 	closed chan struct{}
 	once   sync.Once
 }
+
+func newPipes() *pipes { return &pipes{conns: make(chan net.Conn), closed: make(chan struct{})} }
 
 func (p *pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	near, far := net.Pipe()

@@ -106,7 +106,7 @@ func TestCallsInNameOnly(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			back := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
+			back := newPipes()
 			reached := make(chan struct{})
 			api := &http.Server{Protocols: new(http.Protocols), Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 				close(reached)
@@ -121,7 +121,7 @@ func TestCallsInNameOnly(t *testing.T) {
 			b.log = invalidation.NewLocal(b.ledger, "test")
 			b.start(NewConfig(Config{Table: table, MaxObject: 1 << 20}, []*policy.Route{route}, []*upstream.Upstream{o}, b.metrics), rigOptions{memory: 1 << 20})
 			all := server.NewConnections(server.Limits{BodyTimeout: 5 * time.Second})
-			ln := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
+			ln := newPipes()
 			s := server.New(b.proxy, server.Options{H2C: true, Connections: all, Log: slog.New(slog.DiscardHandler)})
 			go func() { s.Serve(all.Listen(ln)); ended <- struct{}{} }()
 			client := &http.Transport{Protocols: new(http.Protocols), DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return ln.dial(ctx, "", "") }}

@@ -30,6 +30,7 @@ func (c *Connections) guard(next http.Handler) http.Handler {
 			next.ServeHTTP(newTimedWriter(w, c), r)
 			return
 		}
+		conn.body.Store(body)
 		if body != nil {
 			// What of the body nobody has read is read before the answer goes out, by net/http, which has no limit of its own.
 			defer conn.hasten(c.limits.BodyTimeout)
