@@ -51,25 +51,31 @@ func (w *trip) connecting(string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.wroteAlone() {
-		w.barred = true
-		w.cancel(errLost)
+		w.barLocked()
 	}
 }
 
 // connected is called with each of them. HTTP/2 says what was not processed (RFC 9113 §8.7), and the transport's repeats there are of
-// that.
+// that; they are counted, and bounded like others.
 func (w *trip) connected(info httptrace.GotConnInfo) {
+	if w.shares(info) && !w.repeat() {
+		w.bar()
+	}
+}
+
+// shares takes note of a connection, and reports whether the request is to be sent once more on one that it shares with others.
+func (w *trip) shares(info httptrace.GotConnInfo) (again bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	repeated := w.sent && w.conn == nil
+	again = w.sent && w.conn == nil
 	w.sent = w.wrote()
 	w.conn, w.kept = exclusive(info.Conn), info.Reused
 	switch {
-	case w.conn == nil && repeated && (w.again == maxReplays || !w.repeat()):
-		w.barred = true
-		w.cancel(errLost)
-	case w.conn == nil && repeated:
-		w.again++
+	case w.conn == nil && again:
+		if w.again++; w.again <= maxReplays {
+			return true
+		}
+		w.barLocked()
 	case w.conn == nil:
 		w.sent = true
 	case w.barred:
@@ -80,6 +86,20 @@ func (w *trip) connected(info httptrace.GotConnInfo) {
 		w.before = w.conn.written.Load()
 		w.replay.only()
 	}
+	return false
+}
+
+// bar keeps the transport from sending what was sent.
+func (w *trip) bar() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.barLocked()
+}
+
+// barLocked is bar for who holds mu.
+func (w *trip) barLocked() {
+	w.barred = true
+	w.cancel(errLost)
 }
 
 func (w *trip) hearing() {
