@@ -48,7 +48,8 @@ type Options struct {
 	// ReadTimeout bounds how long the upstream may pause in the middle of a response's body while somebody waits for more,
 	// which ends the response; 0: 1m. The body as a whole may take as long as it likes, and a stream pauses as it likes.
 	ReadTimeout time.Duration
-	// MaxInFlight is how many requests may be at the upstream at once, from sending to the last byte of the body; 0: 64.
+	// MaxInFlight is how many requests may be at the upstream at once, from sending to the last byte of the body, or until their client
+	// has left what came lying for clientsTime; 0: 64.
 	MaxInFlight int
 	// FleetMaxInFlight is how many requests all instances together may have at the upstream, of which each takes its share: see
 	// SetInstances. Zero: each has MaxInFlight to itself.

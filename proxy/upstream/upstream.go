@@ -81,8 +81,8 @@ func (u *Upstream) read(f func(*limiter) int) int {
 // there are taken to be AssumedInstances. Where there is only ever one instance, somebody has to say so.
 func (u *Upstream) SetInstances(n int) { u.limiter.setInstances(n) }
 
-// Retries is how many requests went on to another address, or out once more because a kept connection was lost, since the
-// start.
+// Retries is how many requests went on to another address, or out once more because a kept connection was lost or because HTTP/2 said
+// that they were not processed, since the start.
 func (u *Upstream) Retries() uint64 {
 	u.balancer.mu.Lock()
 	defer u.balancer.mu.Unlock()
