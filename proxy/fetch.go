@@ -159,8 +159,8 @@ func (ex *exchange) accept(res *fill.Response, d *decision, status policy.Status
 		return true
 	}
 	status = fetched(res, status)
-	if res.Length < 0 && d.found.Shareless && d.found.Why == policy.TooLarge && status.Stored {
-		status.Stored, status.Detail = false, policy.TooLarge.String() // as it was found to be when it came last
+	if res.Length < 0 && d.found.Shareless && d.found.Why == policy.TooLarge {
+		status.Stored = false // it was found to be too large when it came last
 	}
 	ex.settle(status)
 	if err := ex.deliverFill(res, from, shown); err != nil {

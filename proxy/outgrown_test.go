@@ -38,7 +38,7 @@ func TestWordsAboutWhatOutgrewItsLimit(t *testing.T) {
 		if a.status != 200 || len(a.body) != size {
 			t.Errorf("%d, %d bytes", a.status, len(a.body))
 		}
-		if said := a.header.Get("Cache-Status"); strings.Contains(said, "stored") || strings.Contains(said, "collapsed") || !strings.Contains(said, "detail="+policy.TooLarge.String()) {
+		if said := a.header.Get("Cache-Status"); strings.Contains(said, "stored") || strings.Contains(said, "collapsed") || !strings.Contains(said, "detail="+policy.HitForMiss.String()) {
 			t.Errorf("Cache-Status: %s", said)
 		}
 	}
