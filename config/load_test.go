@@ -124,7 +124,7 @@ func TestDefaults(t *testing.T) {
 	api, ok := s.Upstream("api")
 	want := upstream.Options{
 		Name: "api", URL: api.URL, Timeout: 5 * time.Second, MaxInFlight: 64, MaxQueue: 256, QueueTimeout: time.Second,
-		MaxStreams: 1000, DialTimeout: 2500 * time.Millisecond, ReadTimeout: time.Minute, Replicas: []*url.URL{},
+		MaxStreams: 1000, DialTimeout: 2500 * time.Millisecond, ReadTimeout: time.Minute, MaxConnectionAge: time.Minute, Replicas: []*url.URL{},
 	}
 	if !ok || !reflect.DeepEqual(api, want) || api.URL.String() != "http://127.0.0.1:9000" {
 		t.Errorf("upstream: %+v", api)

@@ -21,6 +21,10 @@ func compileUpstream(doc *part, beside *files, shared bool) upstream.Options {
 		MaxStreams:       noneOrMore(doc.number("max_streams")),
 		FleetMaxInFlight: doc.number("fleet_max_in_flight"),
 		Health:           compileHealth(doc.Part("health")),
+		MaxConnectionAge: doc.duration("max_connection_age"),
+	}
+	if o.MaxConnectionAge == 0 {
+		o.MaxConnectionAge = -1 // as long as it lasts
 	}
 	if doc.has("fleet_max_in_flight") && !shared {
 		doc.warn("fleet_max_in_flight", "has no effect without valkey: this instance knows of no other, and keeps to max_in_flight")

@@ -53,6 +53,7 @@ upstreams:
     timeout: 9s
     connect_timeout: 1s
     read_timeout: 8s
+    max_connection_age: 7s
     max_in_flight: 3
     max_queue: 4
     queue_timeout: 5s

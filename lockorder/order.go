@@ -42,7 +42,7 @@ type (
 	Balancer    struct{ class } // proxy/upstream: balancer
 	Wait        struct{ class } // proxy/upstream: wait
 	Trip        struct{ class } // proxy/upstream: trip
-	KeptBody    struct{ class } // proxy/upstream: keptBody
+	KeptBody    struct{ class } // proxy/upstream: keptBody, replay
 	Connections struct{ class } // proxy/server: Connections
 	Connection  struct{ class } // proxy/server: connection
 

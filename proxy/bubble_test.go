@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -62,7 +63,7 @@ func inBubble(t *testing.T, backend http.HandlerFunc, o rigOptions, route *polic
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		b := &bubble{t: t, ledger: invalidation.NewLedger(), metrics: observe.NewMetrics("test")}
-		ln := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
+		ln := newPipes()
 		var running sync.WaitGroup
 		handler := func(w http.ResponseWriter, r *http.Request) {
 			running.Add(1)
@@ -97,15 +98,17 @@ func inBubble(t *testing.T, backend http.HandlerFunc, o rigOptions, route *polic
 		running.Go(func() { _ = local.Run(ctx) })
 		var ends []func()
 		var stores []*store.Store
+		var shops []*upstream.Upstream
 		made := copiesMade.count()
 		b.another = func() *bubble {
 			next := *b
 			next.metrics = observe.NewMetrics("test")
 			shop := upstream.New(o.origin)
-			config := NewConfig(Config{Table: table, MaxObject: 1 << 20}, routes, []*upstream.Upstream{shop}, next.metrics)
+			config := NewConfig(Config{Table: table, MaxObject: 1 << 20, MaxBody: o.maxBody}, routes, []*upstream.Upstream{shop}, next.metrics)
 			next.start(config, o)
 			running.Go(func() { _ = next.proxy.Run(ctx) })
 			ends = append(ends, next.proxy.Close, shop.CloseIdle)
+			shops = append(shops, shop)
 			stores = append(stores, next.store)
 			return &next
 		}
@@ -114,9 +117,14 @@ func inBubble(t *testing.T, backend http.HandlerFunc, o rigOptions, route *polic
 			for _, end := range ends {
 				end()
 			}
+			synctest.Wait()
+			for _, shop := range shops {
+				wantPlacesFree(t, shop)
+			}
+			wantNoneLeft(t, "bodies of the origin", 0, func() int { return int(ln.open.Load()) })
 			server.Close()
 			running.Wait()
-			synctest.Wait() // for clients that the test has left
+			synctest.Wait() // for clients that the test has left; goroutines that do not end are a failure of the bubble
 			empty(o.below)
 			wantAllFree(t, made, stores...)
 		})
@@ -198,21 +206,37 @@ func count(t testing.TB, m *observe.Metrics, name, label string) (n int) {
 
 // pipes is a listener whose connections are dialled in memory.
 type pipes struct {
+	open   atomic.Int64 // connections that the dialling side has not closed
 	conns  chan net.Conn
 	closed chan struct{}
 	once   sync.Once
 }
 
+func newPipes() *pipes { return &pipes{conns: make(chan net.Conn), closed: make(chan struct{})} }
+
 func (p *pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	near, far := net.Pipe()
 	select {
 	case p.conns <- far:
-		return near, nil
+		p.open.Add(1)
+		return &countedPipe{Conn: near, open: &p.open}, nil
 	case <-p.closed:
 		return nil, net.ErrClosed
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
+}
+
+// countedPipe is an open connection until it is closed.
+type countedPipe struct {
+	net.Conn
+	open *atomic.Int64
+	once sync.Once
+}
+
+func (c *countedPipe) Close() error {
+	c.once.Do(func() { c.open.Add(-1) })
+	return c.Conn.Close()
 }
 
 func (p *pipes) Accept() (net.Conn, error) {

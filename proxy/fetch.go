@@ -17,7 +17,7 @@ const maxAttempts = 4
 // alone fetches for this request only; what comes may still be stored.
 func (ex *exchange) alone(d *decision) {
 	q := ex.fillRequest(d.found, upstream.Fill, ex.span)
-	q.Hints = true
+	q.Hints, q.Asker = true, ex.asker()
 	if d.part {
 		q.Range, q.IfRange = ex.r.Header.Get("Range"), ex.r.Header.Get("If-Range")
 	}
@@ -51,7 +51,7 @@ func (ex *exchange) together(d *decision) (answered bool) {
 			return nil
 		}
 		q := ex.fillRequest(now, upstream.Fill, ex.span)
-		q.Hints = true
+		q.Hints, q.Asker = true, ex.asker()
 		return q
 	})
 	switch t.Role {
@@ -83,8 +83,9 @@ func (ex *exchange) together(d *decision) (answered bool) {
 			return true
 		}
 		lead.Detach()
+	case failed(&res) && !ex.sharesFailure(&res, d.found):
+		ex.elect(&res)
 	case ex.mayShare(&res):
-		ex.route.Metrics.Coalesced()
 		status.Outcome, status.Collapsed = policy.Collapsed, true
 		if ex.accept(&res, d, status, nil) {
 			return true
@@ -123,6 +124,9 @@ func (ex *exchange) accept(res *fill.Response, d *decision, status policy.Status
 			return false
 		}
 	}
+	if status.Collapsed {
+		ex.route.Metrics.Coalesced()
+	}
 	if from != nil {
 		defer from.Detach()
 	}
@@ -154,7 +158,11 @@ func (ex *exchange) accept(res *fill.Response, d *decision, status policy.Status
 		ex.fail(status, why, err)
 		return true
 	}
-	ex.settle(fetched(res, status))
+	status = fetched(res, status)
+	if res.Length < 0 && d.found.Shareless && d.found.Why == policy.TooLarge {
+		status.Stored = false // it was found to be too large when it came last
+	}
+	ex.settle(status)
 	if err := ex.deliverFill(res, from, shown); err != nil {
 		ex.unpackFailed(err)
 	}

@@ -54,9 +54,11 @@ type rigOptions struct {
 // newRig starts a proxy with these routes before an origin.
 func newRig(t testing.TB, backend http.HandlerFunc, o rigOptions, routes ...*policy.Route) *rig {
 	t.Helper()
+	wantGoroutinesBack(t)
 	made := copiesMade.count()
 	r := &rig{t: t, ledger: invalidation.NewLedger(), metrics: observe.NewMetrics("test")}
-	r.back = httptest.NewServer(backend)
+	back, open := newBack(t, backend)
+	r.back = back
 	t.Cleanup(r.back.Close)
 	o.origin.Name = "shop"
 	o.origin.URL, _ = url.Parse(r.back.URL)
@@ -86,8 +88,9 @@ func newRig(t testing.TB, backend http.HandlerFunc, o rigOptions, routes ...*pol
 	if err != nil {
 		t.Fatal(err)
 	}
+	origin := upstream.New(o.origin)
 	r.proxy = New(Options{
-		Config: NewConfig(Config{Table: table, MaxObject: o.maxObject, MaxBody: o.maxBody}, routes, []*upstream.Upstream{upstream.New(o.origin)}, r.metrics),
+		Config: NewConfig(Config{Table: table, MaxObject: o.maxObject, MaxBody: o.maxBody}, routes, []*upstream.Upstream{origin}, r.metrics),
 		Store:  r.store, Ledger: r.ledger, Log: r.log, Metrics: r.metrics, Access: access,
 		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	})
@@ -96,16 +99,23 @@ func newRig(t testing.TB, backend http.HandlerFunc, o rigOptions, routes ...*pol
 	go func() { _ = r.proxy.Run(ctx); done <- struct{}{} }()
 	go func() { _ = local.Run(ctx); done <- struct{}{} }()
 	r.front = httptest.NewUnstartedServer(nil)
-	r.front.Config = server.New(r.proxy, server.Options{Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	handler := &underWay{Handler: r.proxy}
+	r.front.Config = server.New(handler, server.Options{Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	r.front.Start()
 	r.client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 2000, DisableCompression: true}}
 	t.Cleanup(func() {
 		r.client.CloseIdleConnections()
 		r.front.Close()
+		wantNoneLeft(t, "requests under way", 0, func() int { return int(handler.n.Load()) })
 		stop()
 		<-done
 		<-done
 		r.proxy.Close()
+		for _, o := range append(r.origins(), origin) {
+			wantPlacesFree(t, o)
+			o.CloseIdle()
+		}
+		wantNoneLeft(t, "bodies of the origin", 0, func() int { return int(open.n.Load()) })
 		empty(o.below)
 		wantAllFree(t, made, r.store)
 	})

@@ -57,6 +57,15 @@ func (rq *request) clientAddr() netip.Addr {
 	return addr
 }
 
+// asker is on whose account is what lasts, and what an upstream fails on: who asked, or nobody in particular where all that is known
+// is a proxy that stands for many.
+func (rq *request) asker() netip.Addr {
+	if addr := rq.clientAddr(); !rq.cfg.trusts(addr) {
+		return addr
+	}
+	return netip.Addr{}
+}
+
 // trusts reports whether a peer's word about whom it forwards for is believed.
 func (c *Config) trusts(peer netip.Addr) bool {
 	for _, prefix := range c.Trusted {

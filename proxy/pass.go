@@ -69,8 +69,9 @@ func (ex *exchange) through(o passage) {
 	start := time.Now()
 	status, why := o.status, o.status.Reason
 	arrived := false
+	place := upstream.Place{Class: upstream.Write, Route: ex.route.Name, Client: ex.asker()}
 	ex.p.passer.Serve(&ex.w, ex.r, pass.Options{
-		Upstream: ex.route.Origin, Place: upstream.Place{Class: upstream.Write, Route: ex.route.Name}, Target: ex.target, Trusted: ex.trusted,
+		Upstream: ex.route.Origin, Place: place, Target: ex.target, Trusted: ex.trusted,
 		Sending: func(req *http.Request) func(*http.Response, error) {
 			req.Header[requestIDField] = []string{ex.id()}
 			if o.sending != nil {

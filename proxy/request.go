@@ -50,6 +50,8 @@ type request struct {
 	attempts int           // how many there were
 	missed   policy.Reason // why the first was made, which is what is told
 	waited   bool          // the last one was another's
+	elected  bool          // one has failed, and another leader was elected
+	byItself bool          // it is fetched together only with those who forward the same
 	apart    bool          // every request has to have the copy confirmed for itself: waiting for another's answer is of no use
 }
 
@@ -181,8 +183,20 @@ func (rq *request) selecting(c candidate) []string {
 	return names
 }
 
+// forwarded is the header of a fetch for this request.
+func (rq *request) forwarded(c candidate) http.Header {
+	h := rq.selection(rq.selecting(c))
+	if rq.content != nil {
+		policy.ContentHeader(h, rq.r.Header)
+	}
+	return h
+}
+
 // flightKey is the key under which this request is coalesced: one for each value of the fields that Vary is known to name.
 func (rq *request) flightKey(c candidate) string {
+	if rq.byItself {
+		return rq.fieldsKey(c)
+	}
 	names := rq.selecting(c)
 	if len(names) == 0 {
 		return string(rq.key)
@@ -195,7 +209,7 @@ func (rq *request) fillRequest(c candidate, class upstream.Class, asker *observe
 	names := rq.selecting(c)
 	q := &fill.Request{
 		Route: rq.route.Route, Match: rq.match, Target: rq.target, Query: rq.query, Key: string(rq.key),
-		Header: rq.r.Header.Clone(), Forward: rq.selection(names), Method: http.MethodGet,
+		Header: rq.r.Header.Clone(), Forward: rq.forwarded(c), Method: http.MethodGet,
 		Previous: c.previous, Class: class, Why: c.reason, MaxObject: rq.cfg.MaxObject, Span: asker,
 	}
 	if rq.personal {

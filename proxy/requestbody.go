@@ -20,6 +20,10 @@ const collected = 16 << 10
 func (ex *exchange) receive() *refusal {
 	r, limit := ex.r, ex.cfg.MaxBody
 	there := r.ContentLength != 0 && r.Body != nil
+	silent := server.Silent(r) && ex.route.Origin.Converses()
+	if there && !silent {
+		server.Bound(r) // one that only says that it is a call has no reason to be silent
+	}
 	if there && limit > 0 {
 		if r.ContentLength > limit {
 			return &bodyTooLarge
@@ -27,7 +31,7 @@ func (ex *exchange) receive() *refusal {
 		r.Body = http.MaxBytesReader(ex.w.ResponseWriter, r.Body, limit)
 	}
 	// Else it is a conversation, or the origin's word comes first, or it is too much to hold.
-	if there && r.ContentLength >= 0 && r.ContentLength <= collected && r.Header["Expect"] == nil && !server.Silent(r) {
+	if there && r.ContentLength >= 0 && r.ContentLength <= collected && r.Header["Expect"] == nil && !silent {
 		whole, err := io.ReadAll(r.Body)
 		if err != nil {
 			return bodyRefusal(err)

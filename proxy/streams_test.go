@@ -1,11 +1,21 @@
 package proxy
 
 import (
+	"context"
 	"fmt"
+	"io"
+	"log/slog"
+	"net"
 	"net/http"
+	"net/url"
 	"testing"
+	"testing/synctest"
+	"time"
 
+	"cacheproxy/invalidation"
+	"cacheproxy/observe"
 	"cacheproxy/policy"
+	"cacheproxy/proxy/server"
 	"cacheproxy/proxy/upstream"
 )
 
@@ -84,4 +94,79 @@ func TestStreamsLeaveTheirPlace(t *testing.T) {
 			r.do("GET", "/ends").want(t, "while the stream is open", 200, "", "fwd=uri-miss; fwd-status=200; stored")
 		})
 	}
+}
+
+// A call of gRPC may be silent for as long as it likes, where it can be one: to an upstream without HTTP/2 it is a request like any
+// other, whose body has to come.
+func TestCallsInNameOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for scheme, want := range map[string]int{"http": http.StatusRequestTimeout, "h2c": 0} {
+			route := routeFor(t, "all", func(r *policy.Route) { r.Policy = policy.Bypass }, "/")
+			table, err := policy.NewTable([]*policy.Route{route})
+			if err != nil {
+				t.Fatal(err)
+			}
+			back := newPipes()
+			reached := make(chan struct{})
+			api := &http.Server{Protocols: new(http.Protocols), Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				close(reached)
+				_, _ = io.Copy(io.Discard, r.Body) // which breaks off
+			})}
+			api.Protocols.SetHTTP1(true)
+			api.Protocols.SetUnencryptedHTTP2(true)
+			ended := make(chan struct{}, 2)
+			go func() { api.Serve(back); ended <- struct{}{} }()
+			o := upstream.New(upstream.Options{Name: "shop", URL: &url.URL{Scheme: scheme, Host: "api.test"}, Dial: back.dial})
+			b := &bubble{t: t, ledger: invalidation.NewLedger(), metrics: observe.NewMetrics("test")}
+			b.log = invalidation.NewLocal(b.ledger, "test")
+			b.start(NewConfig(Config{Table: table, MaxObject: 1 << 20}, []*policy.Route{route}, []*upstream.Upstream{o}, b.metrics), rigOptions{memory: 1 << 20})
+			all := server.NewConnections(server.Limits{BodyTimeout: 5 * time.Second})
+			ln := newPipes()
+			s := server.New(b.proxy, server.Options{H2C: true, Connections: all, Log: slog.New(slog.DiscardHandler)})
+			go func() { s.Serve(all.Listen(ln)); ended <- struct{}{} }()
+			client := &http.Transport{Protocols: new(http.Protocols), DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return ln.dial(ctx, "", "") }}
+			client.Protocols.SetUnencryptedHTTP2(true)
+			ctx, leave := context.WithCancel(t.Context())
+			r, w := io.Pipe()
+			req, err := http.NewRequestWithContext(ctx, "POST", "http://a/call", r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("Content-Type", "application/grpc")
+			status := make(chan int, 1)
+			go func() {
+				res, err := client.RoundTrip(req)
+				if err != nil {
+					status <- 0
+					return
+				}
+				res.Body.Close()
+				status <- res.StatusCode
+			}()
+			<-reached
+			select {
+			case got := <-status:
+				if got != want {
+					t.Errorf("%s: %d, want %d", scheme, got, want)
+				}
+			case <-time.After(time.Hour):
+				if want != 0 {
+					t.Errorf("%s: open for an hour", scheme)
+				}
+				if o.InFlight() != 0 || o.Streams() != 1 {
+					t.Errorf("%s: %d in flight, %d streams; a silent call is a stream", scheme, o.InFlight(), o.Streams())
+				}
+			}
+			leave()
+			w.Close()
+			client.CloseIdleConnections()
+			s.Close()
+			b.proxy.Close()
+			wantPlacesFree(t, o)
+			o.CloseIdle()
+			api.Close()
+			<-ended
+			<-ended
+		}
+	})
 }

@@ -32,6 +32,17 @@ func (b *Budget) Reserve(n int64) bool {
 	return true
 }
 
+// ReserveSpare is Reserve for what must not keep fills from being stored: half of what they may hold is left to them.
+func (b *Budget) ReserveSpare(n int64) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if n > b.limit/2-b.reserved {
+		return false
+	}
+	b.move(n)
+	return true
+}
+
 // Release gives n bytes back.
 func (b *Budget) Release(n int64) {
 	b.mu.Lock()

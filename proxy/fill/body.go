@@ -12,10 +12,12 @@ import (
 )
 
 const (
-	// streamWindow is how much of a body that is not kept may wait for its readers, in bytes.
+	// streamWindow is how much of a body that is not kept may wait for its readers, in bytes. It is not in the budget.
 	streamWindow = 256 << 10
-	// laggardLimit is how long one reader of a body that is not kept may hold up the others.
-	laggardLimit = 10 * time.Second
+	// spoolLimit is how much more than would be kept may wait for those that are slower than others, in bytes of the budget.
+	spoolLimit = 32 << 20
+	// laggardLimit is how long, over the whole of such a body, they may hold up others where no more of it can wait.
+	laggardLimit = time.Second
 )
 
 var (
@@ -25,7 +27,8 @@ var (
 
 // body is a response body while it is being fetched. One goroutine appends, which is the fill's; any number of readers follow.
 // The body is kept whole as long as it may be stored. A body that outgrows its limit goes over to a window, once and for good: it
-// has only what attached readers have still to read, and the appender waits for the slowest of them.
+// has only what attached readers have still to read. The appender goes by the fastest of them; for the slower ones what they have
+// not read waits in memory, up to spoolLimit and as long as the budget has room to spare.
 //
 // A sync.Cond would not do in the place of moved: readers wait for their client to leave as well, and the appender for the end of
 // its fill, and neither is told by a condition.
@@ -41,33 +44,53 @@ type body struct {
 	mu lockorder.Mutex[lockorder.Body] // guards what follows
 
 	// The appender writes these until the body has ended; then nobody does.
-	data     []byte        // what is retained; bytes once written never change, so that readers use them without the lock
-	base     int64         // offset of data[0]; above 0 only in a window
-	limit    int64         // bytes kept while keeping; never changes
-	keeping  bool          // false: the body is a window
-	why      policy.Reason // of the change to a window
-	reserved int64         // of the budget; given back at the end, or when the window drops its first bytes
-	ended    bool
-	err      error       // why the body ended early; nil: all of it came
-	trailer  http.Header // set just before the end
+	data    []byte        // of a body that is kept; bytes once written never change, so that readers use them without the lock
+	limit   int64         // bytes kept while keeping; never changes
+	keeping bool          // false: the body is a window
+	why     policy.Reason // of the change to a window
+	ended   bool
+	err     error       // why the body ended early; nil: all of it came
+	trailer http.Header // set just before the end
+
+	// Of a window, the appender's until the body has ended. What no reader has still to read is garbage.
+	first    *chunk        // of the body; nil: it is no window, or a reader has begun to leave the beginning behind
+	last     *chunk        // to which is appended; nil: it is no window
+	patience time.Duration // that is left for laggards
 
 	// Everybody writes these.
-	readers map[*Reader]struct{} // of those that have not left; the appender takes out laggards
-	moved   chan struct{}        // closed and replaced at every change; who waits takes it under the lock, and waits without
+	size     int64                // bytes that have come
+	reserved int64                // of the budget; given back at the end, by a window when its readers have read
+	readers  map[*Reader]struct{} // of those that have not left; the appender takes out laggards
+	moved    chan struct{}        // closed and replaced at every change; who waits takes it under the lock, and waits without
 }
+
+// chunk is a part of a window. The body's mu guards it; its bytes once written never change.
+type chunk struct {
+	start int64 // offset of data[0]
+	data  []byte
+	next  *chunk // nil: it is the last
+}
+
+// chunkSize is the least that a chunk has room for, in bytes.
+const chunkSize = 4 << 10
 
 // Reader is one follower's place in a body.
 type Reader struct {
 	b      *body
-	leads  bool  // its request leads the flight; set when the reader is made
-	offset int64 // of what comes next; the reader's own goroutine writes it, the appender reads it; guarded by b.mu
-	cut    bool  // the appender has given the reader up; guarded by b.mu
+	leads  bool   // its request leads the flight; set when the reader is made
+	offset int64  // of what comes next; the reader's own goroutine writes it, the appender reads it; guarded by b.mu
+	at     *chunk // of a window, where offset is, or just before; guarded by b.mu
+	cut    bool   // the appender has given the reader up; guarded by b.mu
 }
 
 // newBody makes a body that keeps up to limit bytes; zero keeps nothing. size is the expected length, or -1.
 func newBody(budget *store.Budget, limit, size int64) *body {
-	b := &body{budget: budget, limit: limit, keeping: limit > 0, readers: map[*Reader]struct{}{}, moved: make(chan struct{})}
-	if b.keeping && size > 0 && size <= 64<<10 { // what an origin says of its length is not worth more memory than that
+	b := &body{budget: budget, limit: limit, keeping: limit > 0, patience: laggardLimit, readers: map[*Reader]struct{}{}, moved: make(chan struct{})}
+	switch {
+	case !b.keeping:
+		b.first = &chunk{}
+		b.last = b.first
+	case size > 0 && size <= 64<<10: // what an origin says of its length is not worth more memory than that
 		b.data = make([]byte, 0, size)
 	}
 	return b
@@ -75,17 +98,17 @@ func newBody(budget *store.Budget, limit, size int64) *body {
 
 // wholeBody is the body of a copy.
 func wholeBody(c *store.Copy) *body {
-	return &body{copied: c, data: c.Body(), keeping: true, ended: true, readers: map[*Reader]struct{}{}, moved: make(chan struct{})}
+	return &body{copied: c, data: c.Body(), size: int64(len(c.Body())), keeping: true, ended: true, readers: map[*Reader]struct{}{}, moved: make(chan struct{})}
 }
 
 // attach starts a reader at the beginning; ok is false when the beginning is gone, or the copy that had it.
 func (b *body) attach() (*Reader, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.base > 0 || b.copied != nil && !b.copied.Take() {
+	if b.last != nil && b.first == nil || b.copied != nil && !b.copied.Take() {
 		return nil, false
 	}
-	r := &Reader{b: b}
+	r := &Reader{b: b, at: b.first}
 	b.readers[r] = struct{}{}
 	return r, true
 }
@@ -98,6 +121,8 @@ func (r *Reader) Detach() {
 		r.b.copied.Release()
 	}
 	delete(r.b.readers, r)
+	r.at = nil
+	r.b.giveBack()
 	r.b.wake()
 	r.b.checkUnread()
 }
@@ -125,9 +150,10 @@ func (r *Reader) Next(ctx context.Context) ([]byte, error) {
 		if r.cut {
 			return nil, errLaggard
 		}
-		if p := b.data[r.offset-b.base:]; len(p) > 0 {
+		if p := r.next(); len(p) > 0 {
 			r.offset += int64(len(p))
 			if !b.keeping {
+				b.giveBack()
 				b.wake() // the appender may wait for this reader to make room
 			}
 			return p, nil
@@ -148,31 +174,69 @@ func (r *Reader) Next(ctx context.Context) ([]byte, error) {
 	}
 }
 
+// next is what has come and was not read. The caller holds mu.
+func (r *Reader) next() []byte {
+	if r.b.keeping {
+		return r.b.data[r.offset:]
+	}
+	for r.at != nil {
+		if p := r.at.data[r.offset-r.at.start:]; len(p) > 0 || r.at.next == nil {
+			return p
+		}
+		r.at = r.at.next
+	}
+	return nil // it has left
+}
+
 // Idle reports whether the reader has nothing to read at the moment.
 func (r *Reader) Idle() bool {
 	r.b.mu.Lock()
 	defer r.b.mu.Unlock()
-	return r.offset-r.b.base >= int64(len(r.b.data))
+	return r.offset >= r.b.size
 }
 
-// append adds bytes, which it copies. It reports whether the body is still kept whole.
-func (b *body) append(ctx context.Context, p []byte) (kept bool, err error) {
+// keep takes memory for n more bytes, and reports whether the body is still kept whole. It comes before the append, which waits for
+// readers where it is not.
+func (b *body) keep(n int64) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.why = b.reserve(n); b.why != policy.NoReason {
+		b.open()
+	}
+	return b.keeping
+}
+
+// append adds bytes, which it copies, and for which keep has taken memory if the body is kept.
+func (b *body) append(ctx context.Context, p []byte) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	n := int64(len(p))
 	if b.keeping {
-		if b.why = b.reserve(int64(len(p))); b.why != policy.NoReason {
-			b.keeping = false
-			b.wake() // those who wait for all of it have waited in vain
+		b.data = append(b.data, p...)
+	} else {
+		if err := b.makeRoom(ctx, n); err != nil {
+			return err
 		}
-	}
-	if !b.keeping {
-		if err := b.makeRoom(ctx); err != nil {
-			return false, err
+		if cap(b.last.data)-len(b.last.data) < len(p) {
+			b.last.next = &chunk{start: b.size, data: make([]byte, 0, max(len(p), chunkSize))}
+			b.last = b.last.next
 		}
+		b.last.data = append(b.last.data, p...)
 	}
-	b.data = append(b.data, p...)
+	b.size += n
 	b.wake()
-	return b.keeping, nil
+	return nil
+}
+
+// open makes a window of a body that was kept. The caller holds mu.
+func (b *body) open() {
+	b.keeping = false
+	b.first = &chunk{data: b.data[:len(b.data):len(b.data)]}
+	b.last, b.data = b.first, nil
+	for r := range b.readers {
+		r.at = b.first
+	}
+	b.wake() // those who wait for all of it have waited in vain
 }
 
 // reserve takes memory for n more bytes, or says why it cannot. The caller holds mu.
@@ -194,77 +258,110 @@ func (b *body) dropped() policy.Reason {
 	return b.why
 }
 
-// makeRoom waits until the slowest reader has come near enough, and forgets what all have read. A reader that holds up others for
-// laggardLimit is given up; where all are slow, the origin waits for them as it would for one client. The caller holds mu, which is
-// not held while it waits: readers come and go meanwhile.
-func (b *body) makeRoom(ctx context.Context) error {
-	var blocked *time.Timer
-	var late <-chan time.Time
+// makeRoom waits until the fastest reader has come near enough for n more bytes, as the origin would wait for an only client, and until
+// they can wait for the others. Those who hold up others are given up, the slowest first, when there is no patience left. The caller
+// holds mu, which is not held while it waits: readers come and go meanwhile.
+func (b *body) makeRoom(ctx context.Context, n int64) error {
 	for {
-		if len(b.readers) == 0 {
+		slowest, fastest := b.pace()
+		if slowest == nil {
 			return errAbandoned
 		}
-		if b.forget(); int64(len(b.data)) < streamWindow {
+		if slowest.offset > 0 {
+			b.first = nil
+		}
+		var err error
+		switch patience := b.patience; {
+		case b.size-fastest.offset >= streamWindow:
+			_, err = b.await(ctx, 0)
+		case b.spool(n, slowest):
 			return nil
+		case patience > 0:
+			var waited time.Duration
+			waited, err = b.await(ctx, patience)
+			b.patience -= waited
+		default:
+			slowest.cut, slowest.at = true, nil
+			delete(b.readers, slowest)
+			b.wake()
 		}
-		if blocked == nil {
-			blocked = time.NewTimer(laggardLimit)
-			defer blocked.Stop()
-			late = blocked.C
-		}
-		moved := b.moved
-		b.mu.Unlock()
-		expired := false
-		select {
-		case <-moved:
-		case <-late:
-			expired, late = true, nil
-		case <-ctx.Done():
-		}
-		b.mu.Lock()
-		if err := ctx.Err(); err != nil {
+		if err != nil {
 			return err
 		}
-		if expired {
-			b.cutLaggards()
-		}
 	}
 }
 
-// forget drops what every reader has read. The caller holds mu.
-func (b *body) forget() {
-	lowest := b.base + int64(len(b.data))
+// pace is the readers that have read least and most; nil: there are none. The caller holds mu.
+func (b *body) pace() (slowest, fastest *Reader) {
 	for r := range b.readers {
-		lowest = min(lowest, r.offset)
-	}
-	if lowest > b.base {
-		// A new array: readers may still hold parts of the old one.
-		b.data = append(make([]byte, 0, streamWindow), b.data[lowest-b.base:]...)
-		b.base = lowest
-		if b.reserved > 0 {
-			b.budget.Release(b.reserved)
-			b.reserved = 0
+		if slowest == nil || r.offset < slowest.offset {
+			slowest = r
+		}
+		if fastest == nil || r.offset > fastest.offset {
+			fastest = r
 		}
 	}
+	return slowest, fastest
 }
 
-// cutLaggards ends the readers that hold up others. The caller holds mu.
-func (b *body) cutLaggards() {
-	end := b.base + int64(len(b.data))
-	ahead := false
-	for r := range b.readers {
-		ahead = ahead || r.offset == end
+// waiting is what of a window is in the budget, or has to be, while a reader has read no further. The caller holds mu.
+func (b *body) waiting(slowest *Reader) int64 {
+	if slowest == nil {
+		return 0
 	}
-	if !ahead {
+	slowest.next() // it may have come to the end of its chunk
+	return max(0, b.size-slowest.at.start-streamWindow)
+}
+
+// spool reports whether n more bytes may wait for the slowest reader. The caller holds mu.
+func (b *body) spool(n int64, slowest *Reader) bool {
+	b.giveBack()
+	if b.size-slowest.offset < streamWindow {
+		return true
+	}
+	need := b.waiting(slowest) + n
+	if need > b.limit+spoolLimit {
+		return false
+	}
+	if need > b.reserved {
+		if !b.budget.ReserveSpare(need - b.reserved) {
+			return false
+		}
+		b.reserved = need
+	}
+	return true
+}
+
+// giveBack gives back what of the budget the readers of a window have read. The caller holds mu.
+func (b *body) giveBack() {
+	if b.keeping || b.reserved == 0 {
 		return
 	}
-	for r := range b.readers {
-		if end-r.offset >= streamWindow {
-			r.cut = true
-			delete(b.readers, r)
-		}
+	slowest, _ := b.pace()
+	if d := b.reserved - b.waiting(slowest); d > 0 {
+		b.budget.Release(d)
+		b.reserved -= d
 	}
-	b.wake()
+}
+
+// await waits for a change, for at most so long; 0: for as long as it takes. It returns how long it was. The caller holds mu, which is
+// not held meanwhile.
+func (b *body) await(ctx context.Context, longest time.Duration) (time.Duration, error) {
+	var over <-chan time.Time
+	if longest > 0 {
+		timer := time.NewTimer(longest)
+		defer timer.Stop()
+		over = timer.C
+	}
+	moved, began := b.moved, time.Now()
+	b.mu.Unlock()
+	select {
+	case <-moved:
+	case <-over:
+	case <-ctx.Done():
+	}
+	b.mu.Lock()
+	return time.Since(began), ctx.Err()
 }
 
 // end closes the body: with nil after its last byte, with an error when it broke off.
@@ -272,7 +369,7 @@ func (b *body) end(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.ended, b.err = true, err
-	if b.reserved > 0 {
+	if b.giveBack(); b.keeping && b.reserved > 0 {
 		b.budget.Release(b.reserved)
 		b.reserved = 0
 	}

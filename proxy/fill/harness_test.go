@@ -38,6 +38,7 @@ func newRig(t testing.TB, origin http.HandlerFunc, below ...store.Tier) *rig {
 	f := New(Options{Store: store.New(store.NewMemory(16<<20), below...), Ledger: invalidation.NewLedger(), Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	t.Cleanup(func() {
 		f.Close()
+		waitFor(t, func() bool { return shop.InFlight()+shop.Streams()+shop.Queued() == 0 })
 		shop.CloseIdle()
 		empty(below)
 		wantAllFree(t, made, f.store)

@@ -34,12 +34,12 @@ func (c *running) pump(resp *http.Response, res Response) {
 	for {
 		n, err := resp.Body.Read(buf)
 		if n > 0 {
-			still, werr := res.body.append(c.ctx, buf[:n])
-			if kept && !still {
+			// The flight is closed before readers are waited for: whoever joined meanwhile would find the beginning gone.
+			if kept && !res.body.keep(int64(n)) {
 				kept = false
 				c.outgrown(res)
 			}
-			if werr != nil {
+			if werr := res.body.append(c.ctx, buf[:n]); werr != nil {
 				err = werr
 			}
 		}
@@ -57,8 +57,7 @@ func (c *running) pump(resp *http.Response, res Response) {
 	}
 }
 
-// outgrown lets go of a body that cannot be kept any longer: it streams on to those who already read it. The flight is closed first:
-// whoever joined now would find the beginning gone.
+// outgrown lets go of a body that cannot be kept any longer: it streams on to those who already read it.
 func (c *running) outgrown(res Response) {
 	c.flight.close()
 	c.releaseUnshared()

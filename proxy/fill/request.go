@@ -37,6 +37,7 @@ type Request struct {
 	Range    string     // Range of the one client that the fill is for; empty: the answer is fetched whole
 	IfRange  string     // the If-Range that came with Range
 
+	Asker     netip.Addr     // on whose account the place at the origin is; zero: nobody's. The origin is not told
 	Class     upstream.Class // of the place at the origin
 	Why       policy.Reason  // labels the request to the origin
 	ID        string         // X-Request-Id of the request to the origin

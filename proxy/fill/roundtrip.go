@@ -22,7 +22,7 @@ import (
 // on the word of the first token have asked for nothing younger than that one.
 func (c *running) roundTrip() (*http.Response, error) {
 	q := c.q
-	slot, err := q.Route.Origin.Acquire(c.ctx, upstream.Place{Class: q.Class, Route: q.Route.Name})
+	slot, err := q.Route.Origin.Acquire(c.ctx, upstream.Place{Class: q.Class, Route: q.Route.Name, Client: q.Asker})
 	if err != nil {
 		return nil, fmt.Errorf("fetch from upstream %s: %w", q.Route.Origin.Name(), err)
 	}

@@ -55,7 +55,7 @@ type running struct {
 func (f *Filler) fill(of *flight, q *Request, only context.Context) (res Response) {
 	if !f.tasks.begin() {
 		q.release()
-		res = Response{Reason: policy.OriginError, Err: errors.New("fetch from upstream: the proxy is closed")}
+		res = Response{Reason: policy.OriginError, Forward: q.Forward, Err: errors.New("fetch from upstream: the proxy is closed")}
 		of.publish(res, false)
 		return res
 	}
@@ -67,7 +67,7 @@ func (f *Filler) fill(of *flight, q *Request, only context.Context) (res Respons
 	}
 	defer func() {
 		if err := c.panicked(recover()); err != nil {
-			res = Response{Reason: policy.Panic, Err: err}
+			res = Response{Reason: policy.Panic, Forward: q.Forward, Err: err}
 			c.release()
 			of.publish(res, false)
 			c.end()
@@ -170,5 +170,5 @@ func (c *running) failed(err error) Response {
 func (c *running) refused(reason policy.Reason, err error) Response {
 	c.releaseUnshared()
 	c.span.Failed(reason)
-	return Response{Reason: reason, Err: err, Took: time.Since(c.began), ID: c.q.ID, Span: c.span}
+	return Response{Reason: reason, Err: err, Forward: c.q.Forward, Took: time.Since(c.began), ID: c.q.ID, Span: c.span}
 }

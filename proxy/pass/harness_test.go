@@ -21,7 +21,10 @@ import (
 func passThrough(t *testing.T, base *url.URL, change func(*Options)) string {
 	t.Helper()
 	o := upstream.New(upstream.Options{Name: "test", URL: base, Timeout: 10 * time.Second})
-	t.Cleanup(o.CloseIdle)
+	t.Cleanup(func() {
+		wire.WaitFor(t, func() bool { return o.InFlight()+o.Streams()+o.Queued() == 0 })
+		o.CloseIdle()
+	})
 	p := New(slog.New(slog.DiscardHandler))
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		target, query, has := strings.Cut(r.RequestURI, "?")

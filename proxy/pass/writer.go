@@ -128,9 +128,10 @@ func (w *writer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return conn, rw, nil
 }
 
-// unreadBody reports whether the client may still send parts of its body on this very connection.
+// unreadBody reports whether the client may still send parts of its body on this very connection. A body that was received before it
+// was sent on may be all there, and the transport not have come to its end when the answer is.
 func (w *writer) unreadBody() bool {
-	return w.body != nil && w.request.ProtoMajor == 1 && !w.body.ended.Load()
+	return w.body != nil && w.request.ProtoMajor == 1 && !w.body.ended.Load() && !server.Received(w.request.Context())
 }
 
 // close ends the writer with Serve, however Serve ends: the transport, which may still read the request's body, writes to inner

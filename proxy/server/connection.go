@@ -33,9 +33,10 @@ type connection struct {
 
 	resets, answered atomic.Int32 // HTTP/2 requests that the client reset early, and all
 
-	late      atomic.Bool // a body did not come in time, or nobody wants it any more (HTTP/1.1), which ends the connection
-	unread    atomic.Bool // the last request was answered before all of its body was read (HTTP/1.1)
-	lingering atomic.Bool // it is closed, but for what the client still sends
+	body      atomic.Pointer[timedBody] // of the request that is at work (HTTP/1.1); nil: it has none
+	late      atomic.Bool               // a body did not come in time, or nobody wants it any more (HTTP/1.1), which ends the connection
+	unread    atomic.Bool               // the last request was answered before all of its body was read (HTTP/1.1)
+	lingering atomic.Bool               // it is closed, but for what the client still sends
 	closed    sync.Once
 
 	mu    lockorder.Mutex[lockorder.Connection] // guards what is below
@@ -213,6 +214,17 @@ func GiveUp(ctx context.Context) {
 	if c := connectionOf(ctx); c != nil {
 		c.giveUp()
 	}
+}
+
+// Received reports whether all of the body of an HTTP/1.1 request with this context has been read from its client. False where no
+// connection of a set is below.
+func Received(ctx context.Context) bool {
+	c := connectionOf(ctx)
+	if c == nil {
+		return false
+	}
+	body := c.body.Load()
+	return body == nil || body.ended.Load()
 }
 
 // Late reports whether reading what the client sends was ended, by GiveUp or because a body did not come in time. net/http

@@ -30,6 +30,7 @@ func (c *Connections) guard(next http.Handler) http.Handler {
 			next.ServeHTTP(newTimedWriter(w, c), r)
 			return
 		}
+		conn.body.Store(body)
 		if body != nil {
 			// What of the body nobody has read is read before the answer goes out, by net/http, which has no limit of its own.
 			defer conn.hasten(c.limits.BodyTimeout)
@@ -53,6 +54,14 @@ func (c *Connections) leave(conn *connection, r *http.Request) {
 // so that every chunked one may.
 func twoLengths(conn *connection, r *http.Request) bool {
 	return r.ProtoMajor == 1 && len(r.TransferEncoding) > 0 && (r.TLS != nil || conn.hasLength.Load())
+}
+
+// Bound has the body of a request that is Silent come as every other has to, where it turns out to be no conversation. It must not have
+// been read yet. Where no connection of a set is below, nothing happens.
+func Bound(r *http.Request) {
+	if conn := connectionOf(r.Context()); conn != nil && Silent(r) && r.Body != nil && r.Body != http.NoBody {
+		r.Body = newTimedBody(r.Body, conn, r.ProtoMajor, conn.all.limits.BodyTimeout)
+	}
 }
 
 // Silent reports whether a client may rightly send nothing for long while its request is open: a gRPC call, for which there

@@ -2,12 +2,13 @@ package upstream
 
 import (
 	"math/rand/v2"
+	"net/netip"
 	"net/url"
 	"time"
 )
 
 const (
-	// ejectAfter is how many requests in a row get no answer before an address is out of use.
+	// ejectAfter is how many failures in a row speak against an address before it is out of use.
 	ejectAfter = 3
 	// An address is left alone for minEjection the first time, then for twice as long each time, up to maxEjection.
 	minEjection = time.Second
@@ -25,7 +26,8 @@ type address struct {
 	url      *url.URL // does not change
 	inFlight int      // requests and streams
 
-	silent    int       // requests in a row that got no answer
+	unreached int       // requests in a row for which there was no connection
+	failures  []failure // of those that were sent and got no answer, since the last answer; the last few that count
 	ejections int       // since the last answer
 	outUntil  time.Time // meaningful when ejected
 	trying    bool      // a request tries whether an ejected address works again
@@ -35,7 +37,13 @@ type address struct {
 	against int  // results in a row that contradict it
 }
 
-func (a *address) ejected() bool { return a.silent >= ejectAfter }
+// failure is what is known of a request that was sent and got no answer.
+type failure struct {
+	target uint64       // of its method, host and target
+	client netip.Prefix // who asked
+}
+
+func (a *address) ejected() bool { return a.unreached+len(a.failures) >= ejectAfter }
 
 // healthy reports whether nothing speaks against the address.
 func (a *address) healthy() bool { return !a.sick && !a.ejected() }
@@ -46,12 +54,42 @@ func (a *address) usable(now time.Time) bool {
 }
 
 // answered notes that a request got an answer, whichever.
-func (a *address) answered() { a.silent, a.ejections, a.trying = 0, 0, false }
+func (a *address) answered() { a.unreached, a.failures, a.ejections, a.trying = 0, nil, 0, false }
 
-// unanswered notes that a request got none, and not because of its client.
-func (a *address) unanswered(now time.Time) {
+// unreachable notes that there was no connection for a request, which no client can bring about.
+func (a *address) unreachable(now time.Time) {
 	a.trying = false
-	a.silent++
+	a.unreached++
+	a.eject(now)
+}
+
+// unanswered notes that a request was sent and got no answer. What the upstream fails on may be that very request: it says something
+// of the address only together with others, for other targets and, unless the client is the only one there is, of another client.
+// Where the address was being tried, it is tried again soon.
+func (a *address) unanswered(now time.Time, f failure, only bool) {
+	a.trying = false
+	if a.ejected() && now.Before(a.outUntil) {
+		return
+	}
+	known, others := false, only
+	for _, before := range a.failures {
+		known = known || before.target == f.target
+		others = others || before.client != f.client
+	}
+	if known || !others && a.unreached+len(a.failures)+1 >= ejectAfter {
+		if a.ejected() {
+			a.outUntil = now.Add(ejection(0))
+		}
+		return
+	}
+	if a.failures = append(a.failures, f); len(a.failures) > ejectAfter {
+		a.failures = a.failures[1:]
+	}
+	a.eject(now)
+}
+
+// eject leaves the address alone for a while, if enough speaks against it.
+func (a *address) eject(now time.Time) {
 	if !a.ejected() || now.Before(a.outUntil) {
 		return // of the requests that were under way together, one counts
 	}

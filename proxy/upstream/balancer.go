@@ -1,8 +1,11 @@
 package upstream
 
 import (
+	"hash/maphash"
 	"log/slog"
 	"math/rand/v2"
+	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"time"
@@ -17,15 +20,22 @@ import (
 type balancer struct {
 	upstream string
 	log      *slog.Logger
+	seed     maphash.Seed
 
 	mu        lockorder.Mutex[lockorder.Balancer] // guards what is below, and every address
 	addresses []*address                          // the list itself does not change
 	budget    retryBudget
 	retries   uint64
+	judged    bool         // there was a request
+	client    netip.Prefix // of the last one
+	others    time.Time    // when two in a row were of different clients
 }
 
+// onlyClient is for how long one client has to be the only one before its failures alone speak against an address.
+const onlyClient = time.Minute
+
 func newBalancer(o Options) *balancer {
-	b := &balancer{upstream: o.Name, log: o.Log, budget: newRetryBudget(o.MaxInFlight)}
+	b := &balancer{upstream: o.Name, log: o.Log, seed: maphash.MakeSeed(), budget: newRetryBudget(o.MaxInFlight)}
 	for _, u := range append([]*url.URL{o.URL}, o.Replicas...) {
 		b.addresses = append(b.addresses, &address{url: u})
 	}
@@ -84,17 +94,37 @@ func (b *balancer) leave(a *address) {
 }
 
 // judge takes what became of a request: nil where there was an answer.
-func (b *balancer) judge(a *address, err error) {
+func (b *balancer) judge(a *address, err error, of failure) {
 	b.change(a, err, "requests", func() {
+		now := time.Now()
+		if of.client != b.client && b.judged {
+			b.others = now
+		}
+		b.client, b.judged = of.client, true
 		switch Classify(err) {
 		case policy.NoReason:
 			a.answered()
 		case policy.OriginError, policy.OriginTimeout:
-			a.unanswered(time.Now())
+			if NotSent(err) {
+				a.unreachable(now)
+			} else {
+				a.unanswered(now, of, now.Sub(b.others) > onlyClient)
+			}
 		default: // the client's doing
 			a.trying = false
 		}
 	})
+}
+
+// failureOf is what req would be known by if it failed.
+func (b *balancer) failureOf(req *http.Request, client netip.Prefix) failure {
+	var h maphash.Hash
+	h.SetSeed(b.seed)
+	for _, part := range [...]string{req.Method, req.Host, req.URL.RequestURI()} {
+		h.WriteString(part) // which does not fail
+		h.WriteByte(0)
+	}
+	return failure{target: h.Sum64(), client: client}
 }
 
 // check takes the result of a health check.

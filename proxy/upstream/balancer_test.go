@@ -2,7 +2,9 @@ package upstream
 
 import (
 	"errors"
+	"net/netip"
 	"net/url"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,12 +19,15 @@ func addresses(n int) *balancer {
 	return newBalancer(o.withDefaults())
 }
 
-var errBroken = errors.New("connection refused")
+var (
+	errBroken       = errors.New("connection refused")
+	errAway   error = &notSentError{err: errBroken} // which no client can bring about
+)
 
 // turn sends a request through b that ends at once, and says where it went.
 func turn(b *balancer, answer func(host string) error) string {
 	a := b.pick(nil)
-	b.judge(a, answer(a.url.Host))
+	b.judge(a, answer(a.url.Host), failure{})
 	b.leave(a)
 	return a.url.Host
 }
@@ -33,7 +38,7 @@ func up(string) error { return nil }
 func down(host string) func(string) error {
 	return func(to string) error {
 		if to == host {
-			return errBroken
+			return errAway
 		}
 		return nil
 	}
@@ -116,7 +121,7 @@ func TestLossOfAnAddressCountsOnce(t *testing.T) {
 			}
 		}
 		for _, a := range lost {
-			b.judge(a, errBroken)
+			b.judge(a, errAway, failure{})
 			b.leave(a)
 		}
 		<-time.After(minEjection)
@@ -147,11 +152,11 @@ func TestOneRequestTries(t *testing.T) {
 		if trial == nil {
 			t.Fatal("no request tries the address")
 		}
-		b.judge(trial, &RequestBodyError{Err: errBroken})
+		b.judge(trial, &RequestBodyError{Err: errBroken}, failure{})
 		b.leave(trial)
 		for range 20 {
 			if a := b.pick(nil); a == trial {
-				b.judge(a, nil)
+				b.judge(a, nil, failure{})
 			}
 		}
 		if !trial.healthy() {
@@ -166,7 +171,7 @@ func TestAllOutMeansAllInUse(t *testing.T) {
 		b := addresses(n)
 		asked := map[string]int{}
 		for range 300 {
-			asked[turn(b, func(string) error { return errBroken })]++
+			asked[turn(b, func(string) error { return errAway })]++
 		}
 		for _, a := range b.addresses {
 			if a.healthy() {
@@ -179,7 +184,7 @@ func TestAllOutMeansAllInUse(t *testing.T) {
 		}
 		asked = map[string]int{}
 		for range 300 {
-			asked[turn(b, func(string) error { return errBroken })]++
+			asked[turn(b, func(string) error { return errAway })]++
 		}
 		if len(asked) != n {
 			t.Errorf("%d addresses, all of them sick: %v", n, asked)
@@ -254,5 +259,56 @@ func TestRetryBudget(t *testing.T) {
 	all := addresses(2)
 	if all.mayRetry(all.addresses) {
 		t.Error("a retry without an address that was not tried")
+	}
+}
+
+// A failure after a request was sent may be that request's own fault. It takes several targets to speak against an address, and more
+// than one client where there is more than one.
+func TestFailuresOfOneClientOrTarget(t *testing.T) {
+	errDied := errors.New("unexpected EOF")
+	for _, c := range []struct {
+		name     string
+		requests string // client and target of each: those of z are answered by another address
+		pause    time.Duration
+		out      bool
+	}{
+		{"one target, many clients", "a1 b1 c1 d1 e1 f1", 0, false},
+		{"one client, many targets", "z9 a1 a2 a3 a4 a5", 0, false},
+		{"one client, and there is no other", "a1 a2 a3", 0, true},
+		{"one client, and for long there was no other", "z9 a8 a1 a2 a3", time.Minute, true},
+		{"three targets of two clients", "z9 a1 a2 b3", 0, true},
+		{"three targets of three clients", "a1 b2 c3", 0, true},
+		{"two targets", "a1 b2 a2 b1 c1 c2", 0, false},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			b := addresses(2)
+			at := b.addresses[0]
+			for i, r := range strings.Fields(c.requests) {
+				of := failure{target: uint64(r[1]), client: netip.PrefixFrom(netip.AddrFrom4([4]byte{r[0]}), 32)}
+				if r[0] == 'z' {
+					b.judge(b.addresses[1], nil, of)
+					continue
+				}
+				<-time.After(c.pause)
+				at.trying = i%2 == 0
+				b.judge(at, errDied, of)
+				if at.trying {
+					t.Errorf("%s: nobody else may try the address", c.name)
+				}
+			}
+			if at.ejected() != c.out {
+				t.Errorf("%s: out of use: %v", c.name, !c.out)
+			}
+			// One client cannot keep an address out either: it comes back as soon as after the first failure.
+			for range 20 {
+				at.unreached = ejectAfter
+				<-time.After(time.Until(at.outUntil))
+				b.judge(b.addresses[1], nil, failure{client: netip.MustParsePrefix("192.0.2.1/32")})
+				b.judge(at, errDied, failure{client: netip.PrefixFrom(netip.AddrFrom4([4]byte{'a'}), 32), target: '1'})
+			}
+			if pause := time.Until(at.outUntil); pause > minEjection {
+				t.Errorf("%s: after 20 failures of one request it is left alone for %v", c.name, pause)
+			}
+		})
 	}
 }

@@ -35,16 +35,18 @@ type heldBody struct {
 func (b *heldBody) Read(p []byte) (int, error) {
 	b.stall.begin()
 	n, err := b.ReadCloser.Read(p)
-	if b.stall.end() && err != nil && !errors.Is(err, io.EOF) {
-		err = errStalled
+	if ended := b.stall.end(); ended != nil && err != nil && !errors.Is(err, io.EOF) {
+		err = ended
 	}
 	if err != nil {
+		b.stall.stop()
 		b.done()
 	}
 	return n, err
 }
 
 func (b *heldBody) Close() error {
+	b.stall.stop()
 	err := b.ReadCloser.Close()
 	b.done()
 	return err

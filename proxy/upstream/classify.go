@@ -35,7 +35,7 @@ func Classify(err error) policy.Reason {
 	switch {
 	case err == nil:
 		return policy.NoReason
-	case errors.Is(err, errQueueFull), errors.Is(err, errStreamsFull):
+	case errors.Is(err, errQueueFull), errors.Is(err, errStreamsFull), errors.Is(err, errClientStreams), errors.Is(err, errUntaken):
 		return policy.QueueFull
 	case errors.Is(err, errQueueTimeout):
 		return policy.QueueTimeout

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"cacheproxy/lockorder"
@@ -30,6 +31,26 @@ const (
 type Place struct {
 	Class Class
 	Route string // the route's name; empty is a route like any other
+	// Client is who asked, as far as that is believed. What lasts is bounded for each; see Options.MaxStreams. The zero value is
+	// nobody in particular, for whom nothing but the bounds for all hold.
+	Client netip.Addr
+}
+
+// clientShare is the part of Options.MaxStreams, and of the places, that what lasts for one client may take: one fourth, and one
+// at least.
+const clientShare = 4
+
+// ipv6Site is the bits of an IPv6 address that tell one client's network from another's: a client chooses the others itself.
+const ipv6Site = 64
+
+// clientOf is what counts as one client: an IPv4 address, or an IPv6 network. The zero Prefix is nobody in particular.
+func clientOf(a netip.Addr) netip.Prefix {
+	a = a.Unmap().WithZone("")
+	p, err := a.Prefix(min(a.BitLen(), ipv6Site)) // an IPv4 address has fewer
+	if err != nil {
+		return netip.Prefix{} // the zero address
+	}
+	return p
 }
 
 var (
@@ -40,6 +61,8 @@ var (
 	errQueueTimeout = errors.New("no place at the upstream became free in time")
 	// errStreamsFull means that the response is a stream and that as many as allowed are open.
 	errStreamsFull = errors.New("as many streams as the upstream may have are open")
+	// errClientStreams means that as many streams as one client may have are open for it.
+	errClientStreams = errors.New("as many streams of the upstream as one client may have are open")
 )
 
 // limiter hands out places. It has no goroutine of its own: a place is passed on by the request that gives it back.
@@ -54,15 +77,16 @@ type limiter struct {
 	maxQueue     int
 	maxStreams   int
 	queueTimeout time.Duration
-	inFlight     int    // places given out; above max only after max was lowered
-	streams      int    // open; not in inFlight
-	queued       int    // requests in all of queues
-	shed         uint64 // requests refused a place or a stream, since the start
+	inFlight     int                  // places given out; above max only after max was lowered
+	streams      int                  // open; not in inFlight
+	streamsOf    map[netip.Prefix]int // of which so many for each client that has any
+	queued       int                  // requests in all of queues
+	shed         uint64               // requests refused a place or a stream, since the start
 	queues       [classes]fairQueue
 }
 
 func newLimiter(o Options) *limiter {
-	l := &limiter{instances: AssumedInstances, waited: o.Waited}
+	l := &limiter{instances: AssumedInstances, waited: o.Waited, streamsOf: make(map[netip.Prefix]int)}
 	if l.waited == nil {
 		l.waited = func(time.Duration) {}
 	}
@@ -82,7 +106,7 @@ func (l *limiter) acquire(ctx context.Context, p Place) (*Slot, error) {
 	}
 	if w == nil {
 		l.waited(0)
-		return &Slot{limiter: l, held: heldPlace}, nil
+		return newSlot(l, p), nil
 	}
 	since := time.Now()
 	slot, err := l.wait(ctx, w)
@@ -142,7 +166,7 @@ func (l *limiter) wait(ctx context.Context, w *waiter) (*Slot, error) {
 	defer l.mu.Unlock()
 	switch w.state {
 	case admitted: // possibly in the same instant in which it gave up: a place in hand is used
-		return &Slot{limiter: l, held: heldPlace}, nil
+		return newSlot(l, w.place), nil
 	case pushedOut:
 		return nil, errQueueFull
 	}

@@ -194,7 +194,7 @@ func TestLimiterProperty(t *testing.T) {
 			var wg sync.WaitGroup
 			const requests = 200
 			for range requests {
-				place := Place{Class(rng.IntN(int(classes))), string(rune('a' + rng.IntN(4)))}
+				place := Place{Class: Class(rng.IntN(int(classes))), Route: string(rune('a' + rng.IntN(4)))}
 				arrive := time.Duration(rng.IntN(3000)) * time.Millisecond
 				work, patience := time.Duration(rng.IntN(300))*time.Millisecond, time.Duration(1+rng.IntN(1500))*time.Millisecond
 				wg.Go(func() {

@@ -24,6 +24,7 @@ const (
 	defaultMaxStreams   = 1000
 	DefaultDialTimeout  = 3 * time.Second
 	defaultReadTimeout  = time.Minute
+	defaultMaxAge       = time.Minute
 
 	defaultHealthInterval = 2 * time.Second
 	defaultHealthTimeout  = time.Second
@@ -47,7 +48,8 @@ type Options struct {
 	// ReadTimeout bounds how long the upstream may pause in the middle of a response's body while somebody waits for more,
 	// which ends the response; 0: 1m. The body as a whole may take as long as it likes, and a stream pauses as it likes.
 	ReadTimeout time.Duration
-	// MaxInFlight is how many requests may be at the upstream at once, from sending to the last byte of the body; 0: 64.
+	// MaxInFlight is how many requests may be at the upstream at once, from sending to the last byte of the body, or until their client
+	// has left what came lying for clientsTime; 0: 64.
 	MaxInFlight int
 	// FleetMaxInFlight is how many requests all instances together may have at the upstream, of which each takes its share: see
 	// SetInstances. Zero: each has MaxInFlight to itself.
@@ -57,7 +59,7 @@ type Options struct {
 	// QueueTimeout is how long one waits at most; 0: 1s.
 	QueueTimeout time.Duration
 	// MaxStreams is how many upgraded connections, event streams and gRPC calls may be open, which count apart from
-	// MaxInFlight; 0: 1000, below 0: none.
+	// MaxInFlight, as do answers that their client does not take; 0: 1000, below 0: none. One client has a quarter of them at most.
 	MaxStreams int
 	// Host says which Host the upstream sees. The zero value passes on the client's.
 	Host policy.HostRule
@@ -66,6 +68,9 @@ type Options struct {
 	// DialTimeout bounds connecting, and apart from it the TLS handshake; 0: 3s, or half of Timeout where that is less,
 	// which leaves time for another address.
 	DialTimeout time.Duration
+	// MaxConnectionAge is for how long a connection takes further requests, after which its name is asked for anew; up to a quarter
+	// less, varied; 0: 1m, below 0: for as long as it lasts.
+	MaxConnectionAge time.Duration
 	// TLS holds authorities and client certificates for an https URL; nil: the system's. It is cloned before use.
 	TLS *tls.Config
 	// Dial makes connections instead of TCP; nil: TCP.
@@ -130,6 +135,7 @@ func (o Options) withDefaults() Options {
 	defaultTo(&o.MaxStreams, defaultMaxStreams)
 	defaultTo(&o.DialTimeout, min(DefaultDialTimeout, o.Timeout/2))
 	defaultTo(&o.ReadTimeout, defaultReadTimeout)
+	defaultTo(&o.MaxConnectionAge, defaultMaxAge)
 	defaultTo(&o.Health.Interval, defaultHealthInterval)
 	defaultTo(&o.Health.Timeout, defaultHealthTimeout)
 	if o.Log == nil {

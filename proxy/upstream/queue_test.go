@@ -31,7 +31,7 @@ func newLine(t *testing.T, room int) *line {
 func (q *line) enter(c Class, route, name string) {
 	q.t.Helper()
 	go func() {
-		s, err := q.l.acquire(q.t.Context(), Place{c, route})
+		s, err := q.l.acquire(q.t.Context(), Place{Class: c, Route: route})
 		q.mu.Lock()
 		defer q.mu.Unlock()
 		switch {
@@ -123,7 +123,7 @@ func TestFloodOnOneRouteDoesNotStarveAnother(t *testing.T) {
 					<-tick.C
 					wg.Go(func() {
 						start := time.Now()
-						s, err := l.acquire(t.Context(), Place{Fill, route})
+						s, err := l.acquire(t.Context(), Place{Class: Fill, Route: route})
 						mu.Lock()
 						sent[route]++
 						if err == nil {

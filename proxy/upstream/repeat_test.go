@@ -68,7 +68,7 @@ func newMortal(t *testing.T, scheme string, o Options) *mortal {
 	t.Cleanup(srv.Close)
 	o.Name, o.URL = "mortal", &url.URL{Scheme: scheme, Host: srv.Listener.Addr().String()}
 	m.Upstream = New(o)
-	t.Cleanup(m.CloseIdle)
+	t.Cleanup(func() { wantNothingLeft(t, m.Upstream); m.CloseIdle() })
 	return m
 }
 

@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"sync"
+	"time"
 )
 
 // Send sends req, whose URL SetTarget has set. It takes over slot, which is released with an error, or else when the response's
@@ -53,11 +55,13 @@ func (u *Upstream) attempt(req *http.Request, to *address, slot *Slot, d *delive
 	done := sync.OnceFunc(func() {
 		cancel(nil)
 		u.balancer.leave(to)
+		d.over.left()
 		u.left()
 	})
 	wait := newWait(u.options.Timeout, cancel, conversation(req, slot, cancel))
+	wait.patience = min(u.options.Timeout, callersTime)
 	res, err := u.send(u.aim(req, to).WithContext(ctx), wait, d)
-	u.balancer.judge(to, fault(err))
+	u.balancer.judge(to, fault(err), u.balancer.failureOf(req, slot.client))
 	stream := err == nil && isStream(res)
 	if stream {
 		if err = slot.stream(); err != nil {
@@ -70,11 +74,17 @@ func (u *Upstream) attempt(req *http.Request, to *address, slot *Slot, d *delive
 	}
 	h := heldBody{ReadCloser: res.Body, done: func() { done(); slot.Release() }}
 	if !stream {
-		h.stall = &stall{timeout: u.options.ReadTimeout, cancel: cancel, wait: wait}
+		h.stall = &stall{timeout: u.options.ReadTimeout, cancel: cancel, wait: wait, slot: slot, give: h.done}
 	}
 	res.Body = held(h)
 	return res, nil
 }
+
+// callersTime is how long the client of a gRPC call may say nothing before its place counts as a stream's.
+const callersTime = 2 * time.Second
+
+// Converses reports whether gRPC calls can be made to the upstream, which need HTTP/2.
+func (u *Upstream) Converses() bool { return u.options.URL.Scheme != "http" }
 
 // conversation is what a client means that says nothing for long in a gRPC call, which nothing else bounds: no answer is due
 // yet, so the call counts as a stream from there on. Nil for other requests.
@@ -93,17 +103,23 @@ func conversation(req *http.Request, slot *Slot, cancel context.CancelCauseFunc)
 // send returns the response as soon as its header is there. Its error tells the end of a patience from the end of a
 // client from a failure of the upstream, and a request that was not sent at all.
 func (u *Upstream) send(req *http.Request, wait *wait, d *delivery) (*http.Response, error) {
-	req.Body = wait.watch(req.Body)
-	if u.upgrades.kept != nil && req.Header.Get("Expect") != "" {
+	over := u.connectionsFor(req)
+	d.over = over.kept()
+	replay := u.replayed(req, wait.watch(req.Body))
+	defer replay.end()
+	if u.upgrades != nil && req.Header.Get("Expect") != "" {
 		// On a connection that is kept, the transport would send the body of a request that was just refused, and so
 		// ask the client for it.
 		req.Close = true
 	}
-	over, way := u.connectionsFor(req), &trip{}
-	res, err := way.through(over.kept, req)
+	way := &trip{replay: replay, repeat: u.balancer.mayRepeat}
+	res, err := way.through(d.over.Transport, req)
 	if err != nil && req.Context().Err() == nil && u.again(req, way, d) {
 		d.sent = d.sent || !way.unsent()
-		way = &trip{}
+		way = &trip{replay: replay, repeat: u.balancer.mayRepeat}
+		if replay != nil {
+			req.Body, _ = replay.begin() // which nobody has read
+		}
 		res, err = way.through(over.anew, req)
 	}
 	bodyErr := wait.end()
@@ -125,6 +141,17 @@ func (u *Upstream) send(req *http.Request, wait *wait, d *delivery) (*http.Respo
 	}
 	d.sent = true
 	return nil, err
+}
+
+// replayed makes body the body of a request, which can be sent again where connections may be HTTP/2. Nil: it cannot.
+func (u *Upstream) replayed(req *http.Request, body io.ReadCloser) *replay {
+	if req.Body = body; body == nil || body == http.NoBody || u.options.URL.Scheme == "http" || req.Header.Get("Upgrade") != "" {
+		return nil
+	}
+	r := newReplay(body)
+	req.Body, _ = r.begin()
+	req.GetBody = r.begin
+	return r
 }
 
 // aim points a request that SetTarget aimed at the first address at another.
@@ -157,11 +184,11 @@ func endOf(ctx context.Context) error {
 
 // connectionsFor also takes the wish to upgrade out of a request to an h2c upstream, where it is not allowed
 // (RFC 9113 §8.2.2) and an upstream may always ignore it (RFC 9110 §7.8).
-func (u *Upstream) connectionsFor(req *http.Request) connections {
+func (u *Upstream) connectionsFor(req *http.Request) *connections {
 	if req.Header.Get("Upgrade") == "" {
 		return u.plain
 	}
-	if u.upgrades.kept != nil {
+	if u.upgrades != nil {
 		return u.upgrades
 	}
 	req.Header = req.Header.Clone()

@@ -54,7 +54,7 @@ func newTwins(t *testing.T, o Options, dial func(context.Context) (net.Conn, err
 		return near, nil
 	}
 	w.Upstream = New(o)
-	t.Cleanup(func() { w.CloseIdle(); close(ln.conns); server.Close(); <-ended })
+	t.Cleanup(func() { wantNothingLeft(t, w.Upstream); w.CloseIdle(); close(ln.conns); server.Close(); <-ended })
 	return w
 }
 

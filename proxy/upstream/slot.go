@@ -1,10 +1,13 @@
 package upstream
 
-// Slot is a place at the upstream, held by one request. Its methods are safe for concurrent use: the place of a silent gRPC call
-// becomes a stream's by a timer, while the request itself may be ending.
+import "net/netip"
+
+// Slot is a place at the upstream, held by one request. Its methods are safe for concurrent use: the place of a silent gRPC call, or
+// of a client that does not take its answer, becomes a stream's by a timer, while the request itself may be ending.
 type Slot struct {
 	limiter *limiter
-	held    slotKind // guarded by limiter.mu
+	client  netip.Prefix // on whose account a stream is; zero: nobody's. Does not change
+	held    slotKind     // guarded by limiter.mu
 }
 
 type slotKind uint8
@@ -14,6 +17,11 @@ const (
 	heldPlace
 	heldStream
 )
+
+// newSlot is a place that was taken for p.
+func newSlot(l *limiter, p Place) *Slot {
+	return &Slot{limiter: l, client: clientOf(p.Client), held: heldPlace}
+}
 
 // Release gives back what the slot holds. Calling it again does nothing.
 func (s *Slot) Release() {
@@ -25,32 +33,63 @@ func (s *Slot) Release() {
 }
 
 // stream exchanges the place for a stream's, of which there are more: an upgraded connection or an event stream would
-// otherwise hold a place for hours. With errStreamsFull the slot keeps its place.
+// otherwise hold a place for hours. With errStreamsFull or errClientStreams the slot keeps its place.
 func (s *Slot) stream() error {
 	l := s.limiter
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if s.held != heldPlace {
-		return nil
-	}
-	if l.streams >= l.maxStreams {
+	err := s.exchange()
+	if err != nil {
 		l.shed++
+	}
+	return err
+}
+
+// yield is stream for a response whose client does not take it. Where the client has its share of the streams the slot keeps its
+// place, and wanted says whether others are kept waiting for one.
+func (s *Slot) yield() (given, wanted bool) {
+	l := s.limiter
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	err := s.exchange()
+	return err == nil, err == errClientStreams && l.inFlight >= l.max
+}
+
+// exchange is stream under the limiter's mu, which the caller holds.
+func (s *Slot) exchange() error {
+	l := s.limiter
+	switch {
+	case s.held != heldPlace:
+		return nil
+	case l.streams >= l.maxStreams:
 		return errStreamsFull
+	case s.client.IsValid() && l.streamsOf[s.client] >= max(1, l.maxStreams/clientShare):
+		return errClientStreams
 	}
 	s.drop()
 	s.held = heldStream
 	l.streams++
+	if s.client.IsValid() {
+		l.streamsOf[s.client]++
+	}
 	l.admit()
 	return nil
 }
 
 // drop forgets what the slot holds. The caller holds the limiter's mu.
 func (s *Slot) drop() {
+	l := s.limiter
 	switch s.held {
 	case heldPlace:
-		s.limiter.inFlight--
+		l.inFlight--
 	case heldStream:
-		s.limiter.streams--
+		l.streams--
+		if !s.client.IsValid() {
+			break
+		}
+		if l.streamsOf[s.client]--; l.streamsOf[s.client] == 0 {
+			delete(l.streamsOf, s.client)
+		}
 	}
 	s.held = heldNothing
 }

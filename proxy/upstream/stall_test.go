@@ -42,7 +42,7 @@ func serveInBubble(t *testing.T, o Options, h http.HandlerFunc) *Upstream {
 		return near, nil
 	}
 	upstream := New(o)
-	t.Cleanup(func() { upstream.CloseIdle(); close(ln.conns); server.Close(); <-ended })
+	t.Cleanup(func() { wantNothingLeft(t, upstream); upstream.CloseIdle(); close(ln.conns); server.Close(); <-ended })
 	return upstream
 }
 

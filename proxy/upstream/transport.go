@@ -2,8 +2,10 @@ package upstream
 
 import (
 	"context"
+	"math/rand/v2"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 )
 
@@ -24,17 +26,61 @@ const (
 
 // connections are those to one upstream over the same protocols.
 type connections struct {
-	kept *http.Transport // between requests
+	dial func() *http.Transport // makes a transport that keeps connections
+	age  time.Duration          // for which one is used; 0 or below: for as long as it lasts
+	now  atomic.Pointer[keptConns]
 	// anew makes one for each request: for a request that a kept one has lost, and for a health check, since connecting can
 	// fail too.
 	anew *http.Transport
 }
 
-func newConnections(o Options, protocols *http.Protocols) connections {
-	c := connections{kept: newTransport(o, protocols)}
-	c.anew = c.kept.Clone()
+// keptConns are connections that are kept between requests, and that no further request uses from some time on. A name is asked for
+// where its upstream is when a connection is made: one that is in use all the time would else be used for as long as somebody holds
+// the old address. Together they are few enough to be made anew together.
+type keptConns struct {
+	*http.Transport
+	until   time.Time
+	retired atomic.Bool // others have taken their place
+}
+
+func newConnections(o Options, protocols *http.Protocols) *connections {
+	c := &connections{dial: func() *http.Transport { return newTransport(o, protocols) }, age: o.MaxConnectionAge}
+	c.now.Store(c.begin())
+	c.anew = c.dial()
 	c.anew.DisableKeepAlives = true
 	return c
+}
+
+// begin makes connections for the requests to come. Their age is varied, so that instances that began together do not for ever.
+func (c *connections) begin() *keptConns {
+	k := &keptConns{Transport: c.dial()}
+	if c.age > 0 {
+		k.until = time.Now().Add(c.age - rand.N(c.age/4+1))
+	}
+	return k
+}
+
+// kept is the connections for a request that is sent now.
+func (c *connections) kept() *keptConns {
+	k := c.now.Load()
+	if k.until.IsZero() || time.Now().Before(k.until) {
+		return k
+	}
+	next := c.begin()
+	if !c.now.CompareAndSwap(k, next) {
+		return c.now.Load()
+	}
+	k.retired.Store(true)
+	k.CloseIdleConnections()
+	return next
+}
+
+// left is told of the end of each request on these connections, by which its own has become idle. retired is set before what is idle
+// is closed: a connection that becomes idle too late for that finds the word here.
+func (k *keptConns) left() {
+	if k != nil && k.retired.Load() {
+		k.CloseIdleConnections()
+	}
 }
 
 // newTransport returns connections to one upstream that add nothing and decode nothing. protocols decides between

@@ -16,6 +16,8 @@ import (
 // request with Idempotency-Key for one that may be repeated.
 type trip struct {
 	cancel context.CancelCauseFunc // of the request on this trip
+	replay *replay                 // of its body; nil: it has none, or the body cannot be sent again
+	repeat func() bool             // asks whether the request may be sent once more, and counts that
 
 	// The transport tells of its steps on goroutines of its own; Send asks what came of them.
 	mu     lockorder.Mutex[lockorder.Trip] // guards what is below
@@ -25,6 +27,7 @@ type trip struct {
 	heard  bool                            // something came back
 	sent   bool                            // on an earlier connection, or on one that is shared, where nobody can tell
 	barred bool                            // the transport was about to send what was sent
+	again  int                             // how often HTTP/2 has let it
 }
 
 // through sends req through t. The request's context is that of the response's body too.
@@ -43,23 +46,36 @@ func (w *trip) through(t *http.Transport, req *http.Request) (*http.Response, er
 	return res, err
 }
 
-// connecting is called before each connection that the transport takes. HTTP/2 says what was not processed (RFC 9113 §8.7),
-// and the transport's repeats there are of that.
+// connecting is called before each connection that the transport takes.
 func (w *trip) connecting(string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.wroteAlone() {
-		w.barred = true
-		w.cancel(errLost)
+		w.barLocked()
 	}
 }
 
+// connected is called with each of them. HTTP/2 says what was not processed (RFC 9113 §8.7), and the transport's repeats there are of
+// that; they are counted, and bounded like others.
 func (w *trip) connected(info httptrace.GotConnInfo) {
+	if w.shares(info) && !w.repeat() {
+		w.bar()
+	}
+}
+
+// shares takes note of a connection, and reports whether the request is to be sent once more on one that it shares with others.
+func (w *trip) shares(info httptrace.GotConnInfo) (again bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	again = w.sent && w.conn == nil
 	w.sent = w.wrote()
 	w.conn, w.kept = exclusive(info.Conn), info.Reused
 	switch {
+	case w.conn == nil && again:
+		if w.again++; w.again <= maxReplays {
+			return true
+		}
+		w.barLocked()
 	case w.conn == nil:
 		w.sent = true
 	case w.barred:
@@ -68,7 +84,22 @@ func (w *trip) connected(info httptrace.GotConnInfo) {
 		fallthrough
 	default:
 		w.before = w.conn.written.Load()
+		w.replay.only()
 	}
+	return false
+}
+
+// bar keeps the transport from sending what was sent.
+func (w *trip) bar() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.barLocked()
+}
+
+// barLocked is bar for who holds mu.
+func (w *trip) barLocked() {
+	w.barred = true
+	w.cancel(errLost)
 }
 
 func (w *trip) hearing() {

@@ -18,11 +18,11 @@ import (
 // All fields but retired are set before New or Succeed returns, and do not change.
 type Upstream struct {
 	options  Options
-	limiter  *limiter    // shared with the upstream that this one succeeds
-	balancer *balancer   // shared with it too where the addresses are the same
-	plain    connections // of requests that switch to no other protocol
-	upgrades connections // HTTP/1.1, the only version with Upgrade; none for h2c, which cannot be upgraded
-	retired  atomic.Bool // set by Retire, asked at the end of each request
+	limiter  *limiter     // shared with the upstream that this one succeeds
+	balancer *balancer    // shared with it too where the addresses are the same
+	plain    *connections // of requests that switch to no other protocol
+	upgrades *connections // HTTP/1.1, the only version with Upgrade; nil for h2c, which cannot be upgraded
+	retired  atomic.Bool  // set by Retire, asked at the end of each request
 }
 
 // New returns the upstream that o describes, which must be valid.
@@ -81,8 +81,8 @@ func (u *Upstream) read(f func(*limiter) int) int {
 // there are taken to be AssumedInstances. Where there is only ever one instance, somebody has to say so.
 func (u *Upstream) SetInstances(n int) { u.limiter.setInstances(n) }
 
-// Retries is how many requests went on to another address, or out once more because a kept connection was lost, since the
-// start.
+// Retries is how many requests went on to another address, or out once more because a kept connection was lost or because HTTP/2 said
+// that they were not processed, since the start.
 func (u *Upstream) Retries() uint64 {
 	u.balancer.mu.Lock()
 	defer u.balancer.mu.Unlock()
@@ -109,8 +109,8 @@ func (u *Upstream) Acquire(ctx context.Context, p Place) (*Slot, error) {
 
 // CloseIdle closes connections that no request uses.
 func (u *Upstream) CloseIdle() {
-	u.plain.kept.CloseIdleConnections()
-	if u.upgrades.kept != nil {
-		u.upgrades.kept.CloseIdleConnections()
+	u.plain.now.Load().CloseIdleConnections()
+	if u.upgrades != nil {
+		u.upgrades.now.Load().CloseIdleConnections()
 	}
 }

@@ -15,9 +15,10 @@ import (
 // was sent. It stands still while the proxy waits for the client's next bytes, so that a slow upload or a silent gRPC
 // client is not the upstream's fault.
 type wait struct {
-	timeout time.Duration
-	cancel  context.CancelCauseFunc
-	quiet   func() // called when the client says nothing for as long; nil: nothing
+	timeout  time.Duration
+	cancel   context.CancelCauseFunc
+	quiet    func() // called when the client says nothing for patience; nil: nothing
+	patience time.Duration
 
 	// The transport's goroutine pauses and resumes as it reads the client's body; the timer's expires; Send's ends.
 	mu    lockorder.Mutex[lockorder.Wait] // guards what is below
@@ -54,7 +55,7 @@ func (w *wait) pause() {
 	defer w.mu.Unlock()
 	w.read = true
 	if w.timer.Stop(); w.quiet != nil && !w.over {
-		w.timer.Reset(w.timeout)
+		w.timer.Reset(w.patience)
 	}
 }
 

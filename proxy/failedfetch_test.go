@@ -1,0 +1,131 @@
+package proxy
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"cacheproxy/policy"
+	"cacheproxy/proxy/upstream"
+)
+
+// What a fetch fails on may be what its leader has sent. Nobody who sends something else fails with it, whatever the failure is.
+func TestFailureOfALeaderIsItsOwn(t *testing.T) {
+	const work = 100 * time.Millisecond
+	for name, fail := range map[string]func(http.ResponseWriter, *http.Request){
+		"hangs up":    func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+		"answers 500": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) },
+		"answers 503": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) },
+		"is silent":   func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
+		"answers 400": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadRequest) },
+		"101, unasked": func(w http.ResponseWriter, r *http.Request) {
+			answerRaw(w, "HTTP/1.1 101 No\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
+		},
+		"status 000": func(w http.ResponseWriter, r *http.Request) {
+			answerRaw(w, "HTTP/1.1 000 No\r\nContent-Length: 0\r\n\r\n")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			backend := func(w http.ResponseWriter, r *http.Request) {
+				<-time.After(work)
+				if len(r.Header.Get("Accept")) > 100 {
+					fail(w, r)
+					return
+				}
+				io.WriteString(w, "good")
+			}
+			o := rigOptions{origin: upstream.Options{Timeout: time.Second}}
+			inBubble(t, backend, o, routeFor(t, "all", nil, "/"), func(b *bubble) {
+				var all sync.WaitGroup
+				for i := range 40 {
+					all.Go(func() {
+						// Strangers come before each of the others, so that most fetches are theirs, the elected ones too.
+						if i%2 == 0 {
+							b.do("GET", "/a", "Accept", strings.Repeat("a", 1000+i))
+							return
+						}
+						if a := b.do("GET", "/a", "Accept", "text/html", "Traceparent", fmt.Sprint(i)); a.status != 200 || a.body != "good" {
+							t.Errorf("%d %q, %v", a.status, a.body, a.header["Cache-Status"])
+						}
+					})
+					<-time.After(time.Millisecond)
+				}
+				all.Wait()
+			})
+		})
+	}
+}
+
+// An origin that is down is not asked by each of those who wait.
+func TestHerdWhileTheOriginIsDown(t *testing.T) {
+	for _, c := range []struct {
+		languages, asked int64
+	}{{1, 1}, {5, 2 + 5}} {
+		var asked atomic.Int64
+		inBubble(t, func(http.ResponseWriter, *http.Request) {
+			asked.Add(1)
+			<-time.After(100 * time.Millisecond)
+			panic(http.ErrAbortHandler)
+		}, rigOptions{}, routeFor(t, "all", nil, "/"), func(b *bubble) {
+			var herd sync.WaitGroup
+			for i := range int64(200) {
+				herd.Go(func() {
+					a := b.do("GET", "/a", "Accept-Language", fmt.Sprint("l", i%c.languages), "Traceparent", fmt.Sprint(i))
+					if a.status != http.StatusBadGateway {
+						t.Errorf("%d", a.status)
+					}
+				})
+			}
+			herd.Wait()
+			synctest.Wait()
+			if n := asked.Load(); n > c.asked {
+				t.Errorf("%d languages: asked %d times, want %d at most", c.languages, n, c.asked)
+			}
+		})
+	}
+}
+
+// One whose copy may stand in does not wait for another fetch.
+func TestFailureWithACopyIsNotWaitedForAgain(t *testing.T) {
+	var down atomic.Bool
+	backend := func(w http.ResponseWriter, _ *http.Request) {
+		if down.Load() {
+			<-time.After(time.Second)
+			panic(http.ErrAbortHandler)
+		}
+		w.Header().Set("Cache-Control", "max-age=1, stale-if-error=3600")
+		io.WriteString(w, "good")
+	}
+	inBubble(t, backend, rigOptions{}, routeFor(t, "all", nil, "/"), func(b *bubble) {
+		b.do("GET", "/a")
+		b.pass(time.Minute)
+		down.Store(true)
+		var all sync.WaitGroup
+		for i := range 10 {
+			all.Go(func() {
+				start := time.Now()
+				b.do("GET", "/a", "Accept-Language", fmt.Sprint(i)).want(t, "stale", 200, "good", policy.OriginError.String())
+				if took := time.Since(start); took > time.Second {
+					t.Errorf("it took %v", took)
+				}
+			})
+		}
+		all.Wait()
+	})
+}
+
+// answerRaw answers with bytes, and closes the connection.
+func answerRaw(w http.ResponseWriter, answer string) {
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		panic(err)
+	}
+	defer conn.Close()
+	io.WriteString(conn, answer)
+}
