@@ -30,6 +30,7 @@ func TestFillHeader(t *testing.T) {
 		}
 		return header(all...)
 	}
+	rerouting := []string{"X-Original-Url: /admin", "X-Rewrite-Url: /admin", "X-Http-Method-Override: DELETE", "X-Method-Override: DELETE", "X-Host: evil"}
 	client := join(hostile, known, unlisted)
 	tests := []struct {
 		about    string
@@ -47,8 +48,8 @@ func TestFillHeader(t *testing.T) {
 			header("Accept: a", "Accept-Encoding: gzip", "Traceparent: t", "Tracestate: s", "Via: 1.1 x")},
 		{"what Vary must not select", Route{}, []string{"Authorization", "Cookie", "Range", "If-None-Match", "X-Original-Url", "X-Forwarded-Host", "X_forwarded_host", "Te"}, join(known)},
 		{"what nobody can declare", Route{Headers: []string{"If-None-Match", "Range", "Te", "Connection", "Upgrade"}}, nil, join(known)},
-		{"all end-to-end fields", Route{ForwardHeaders: ForwardAll}, nil, join(known, unlisted)},
-		{"all, and credentials that are declared", Route{ForwardHeaders: ForwardAll, Headers: []string{"Authorization"}}, nil, join(known, unlisted, []string{"Authorization: Basic x"})},
+		{"all end-to-end fields, of which those that reroute are keyed", Route{ForwardHeaders: ForwardAll}, nil, join(known, unlisted, rerouting)},
+		{"all, and credentials that are declared", Route{ForwardHeaders: ForwardAll, Headers: []string{"Authorization"}}, nil, join(known, unlisted, rerouting, []string{"Authorization: Basic x"})},
 	}
 	for _, tt := range tests {
 		if got := tt.route.FillHeader(client, tt.selected); !reflect.DeepEqual(got, tt.want) {

@@ -76,7 +76,7 @@ func (ex *exchange) execute(d *decision) bool {
 	ex.traceLookup(d)
 	switch d.step {
 	case passOn:
-		ex.pass(d.reason)
+		ex.passFor(d)
 	case passWrite:
 		ex.write(d)
 	case compare:
@@ -88,10 +88,8 @@ func (ex *exchange) execute(d *decision) bool {
 	case serveParts:
 		ex.settle(d.status(ex.start))
 		ex.deliverParts(d.parts)
-	case fetchShared:
-		return ex.together(d)
-	case fetchAlone:
-		ex.alone(d)
+	case fetchShared, fetchAlone:
+		return ex.fetch(d)
 	case refuseIt:
 		ex.refuse(d.refusal)
 	}
@@ -110,7 +108,7 @@ func (ex *exchange) serveCopy(d *decision) {
 func (ex *exchange) deliver(d *decision, status policy.Status) {
 	c := d.found.Copy
 	ex.settle(status)
-	c.Use.Hit()
+	c.Use.Hit(ex.start)
 	if status.Outcome == policy.Hit && ex.lease == leaseHeld && !d.found.other && ex.p.store.Lacks(c) {
 		found := d.found.Found
 		found.Key = strings.Clone(found.Key) // which may lie in the buffer of this request

@@ -14,6 +14,19 @@ import (
 // to the origin itself.
 const maxAttempts = 4
 
+// fetch fetches the answer, with others or alone. Of the requests that a copy could answer where the origin fails, the one that asks first is
+// the probe: the others are given the copy until it has its answer, if the origin failed before.
+func (ex *exchange) fetch(d *decision) (answered bool) {
+	if c := d.found.Copy; c != nil && d.found.use == httpcache.StaleOnError && c.Use.StartRenewal(ex.start) {
+		defer func() { c.Use.EndRenewal(ex.start, 0) }()
+	}
+	if d.step == fetchShared {
+		return ex.together(d)
+	}
+	ex.alone(d)
+	return true
+}
+
 // alone fetches for this request only; what comes may still be stored.
 func (ex *exchange) alone(d *decision) {
 	q := ex.fillRequest(d.found, upstream.Fill, ex.span)
@@ -21,7 +34,7 @@ func (ex *exchange) alone(d *decision) {
 	if d.part {
 		q.Range, q.IfRange = ex.r.Header.Get("Range"), ex.r.Header.Get("If-Range")
 	}
-	t := ex.p.fills.Alone(ex.r.Context(), ex.flightKey(d.found), ex.known(), q)
+	t := ex.p.fills.Alone(ex.r.Context(), ex.flightKey(d.found, q.Forward), ex.known(), q)
 	res, lead, why := t.Await(ex.r.Context(), 0, ex.inform)
 	if why != policy.NoReason { // nobody but the client ends this wait
 		t.Abandon()
@@ -44,7 +57,7 @@ func (ex *exchange) alone(d *decision) {
 // together joins or leads the flight for this request's key. It reports false where the request has to be decided once more.
 func (ex *exchange) together(d *decision) (answered bool) {
 	status := d.status(ex.start)
-	j := fill.Joiner{Key: ex.flightKey(d.found), Known: ex.known(), MaxWaiters: ex.route.MaxWaiters, LeaseLost: ex.lease == leaseLost}
+	j := fill.Joiner{Key: ex.flightKey(d.found, ex.forward(ex.selecting(d.found))), Known: ex.known(), MaxWaiters: ex.route.MaxWaiters, LeaseLost: ex.lease == leaseLost}
 	t := ex.p.fills.Join(j, func() *fill.Request {
 		now := ex.p.lookUp(&ex.request, time.Now())
 		if now.use == httpcache.Fresh {
@@ -93,6 +106,9 @@ func (ex *exchange) together(d *decision) (answered bool) {
 	ex.waited = t.Role == fill.Joined
 	// What is stored but has to be confirmed for each request is not marked shareless: it is a copy.
 	ex.apart = res.Verdict.Store && !res.Verdict.Share
+	if !res.Verdict.Store && !res.Verdict.Share {
+		ex.unshared++
+	}
 	return false
 }
 
@@ -195,13 +211,7 @@ func (rq *request) notForThis(res *fill.Response) policy.Reason {
 func isSuccess(status int) bool { return status >= 200 && status < 300 }
 
 // originFailed reports whether a status counts as an error for stale-if-error (RFC 5861 §4).
-func originFailed(status int) bool {
-	switch status {
-	case http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		return true
-	}
-	return false
-}
+func originFailed(status int) bool { return fill.OriginFailed(status) }
 
 // serveStaleOnError serves a stale copy in place of an error, where the copy allows it.
 func (ex *exchange) serveStaleOnError(res *fill.Response, found candidate, status policy.Status) bool {
@@ -219,12 +229,14 @@ func (ex *exchange) serveStaleOnError(res *fill.Response, found candidate, statu
 		why = policy.OriginStatus
 	}
 	status.FwdStatus = res.Status
-	ex.serveInstead(found, why, status)
+	ex.serveInstead(found, why, status, res.Header)
 	return true
 }
 
-// serveInstead serves a copy for an origin that has failed. status is what is told besides.
-func (ex *exchange) serveInstead(found candidate, why policy.Reason, status policy.Status) {
+// serveInstead serves a copy for an origin that has failed, which then is left alone for a while: until then the copy stands in at once,
+// and then one request asks again. status is what is told besides; header is that of the origin's answer, nil: there was none.
+func (ex *exchange) serveInstead(found candidate, why policy.Reason, status policy.Status, header http.Header) {
+	fill.Failed(found.Copy, true, header)
 	d := ex.fromCopy(found, policy.Stale, why, time.Now())
 	if d.step != serveCopy {
 		ex.execute(&d)

@@ -11,19 +11,20 @@ import (
 	"cacheproxy/proxy/upstream"
 )
 
-// head sends a HEAD that no copy answers through. What it brings renews the copy that it is about, and ends a copy of
-// something else (RFC 9111 §4.3.5).
+// head sends a HEAD that no copy answers through. What it brings renews the copy that it is about, and makes a copy of something else
+// stale, which may stand in for the origin all the same (RFC 9111 §4.3.5). That holds for a HEAD that asks what a fill asks: what an
+// origin would answer to other fields is no word about the copy.
 func (ex *exchange) head(d *decision) {
 	requested, c := time.Now(), d.found
 	status := d.status(ex.start)
 	ex.passUnless(c, &status, func(res *http.Response) {
-		if c.Copy == nil || !isSuccess(c.Copy.Status) || res.StatusCode != http.StatusOK {
+		if c.Copy == nil || !isSuccess(c.Copy.Status) || res.StatusCode != http.StatusOK || !ex.route.AsksAsFill(ex.r.Header, ex.selecting(c)) {
 			return
 		}
 		switch stored := c.Copy.Header(); {
 		case httpcache.HeadContradicts(stored, res.Header):
-			ex.p.store.Drop(c.Key, c.Copy)
-		case httpcache.HeadConfirms(stored, res.Header) && ex.route.AsksAsFill(ex.r.Header, ex.selecting(c)):
+			c.Copy.Use.Outdate()
+		case httpcache.HeadConfirms(stored, res.Header):
 			status.Stored = ex.confirmed(c, res.Header, requested)
 		}
 	})

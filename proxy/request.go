@@ -51,6 +51,7 @@ type request struct {
 	missed   policy.Reason // why the first was made, which is what is told
 	waited   bool          // the last one was another's
 	apart    bool          // every request has to have the copy confirmed for itself: waiting for another's answer is of no use
+	unshared int           // how many of them were for nobody but another who asked something else: there is one more election, and then it goes alone
 }
 
 // maxHops is how often a request may have passed a cacheproxy, by its Via: a chain of a few is legitimate, more is a loop.
@@ -181,13 +182,31 @@ func (rq *request) selecting(c candidate) []string {
 	return names
 }
 
-// flightKey is the key under which this request is coalesced: one for each value of the fields that Vary is known to name.
-func (rq *request) flightKey(c candidate) string {
+// flightKey is the key under which this request is coalesced, given the header of its fill: one for each value of the fields that Vary
+// is known to name, and where all fields are forwarded, one for each question, since nobody knows before the answer what Vary will name.
+func (rq *request) flightKey(c candidate, forward http.Header) string {
 	names := rq.selecting(c)
-	if len(names) == 0 {
+	switch {
+	case rq.route.ForwardHeaders == policy.ForwardAll:
+		return fill.Question(string(rq.key), forward)
+	case len(names) == 0:
 		return string(rq.key)
 	}
-	return string(httpcache.VariantKey(nil, string(rq.key), names, rq.selection(names)))
+	return string(httpcache.VariantKey(nil, string(rq.key), names, forward))
+}
+
+// question is the key of what this request asks.
+func (rq *request) question(c candidate) string {
+	return fill.Question(string(rq.key), rq.forward(rq.selecting(c)))
+}
+
+// forward is the header of a fill for this request. names are the fields that Vary is known to name.
+func (rq *request) forward(names []string) http.Header {
+	h := rq.selection(names)
+	if rq.content != nil {
+		policy.ContentHeader(h, rq.r.Header)
+	}
+	return h
 }
 
 // fillRequest describes the fetch that this request needs, detached from its connection. asker is the request's span.
@@ -195,7 +214,7 @@ func (rq *request) fillRequest(c candidate, class upstream.Class, asker *observe
 	names := rq.selecting(c)
 	q := &fill.Request{
 		Route: rq.route.Route, Match: rq.match, Target: rq.target, Query: rq.query, Key: string(rq.key),
-		Header: rq.r.Header.Clone(), Forward: rq.selection(names), Method: http.MethodGet,
+		Header: rq.r.Header.Clone(), Forward: rq.forward(names), Method: http.MethodGet,
 		Previous: c.previous, Class: class, Why: c.reason, MaxObject: rq.cfg.MaxObject, Span: asker,
 	}
 	if rq.personal {
@@ -203,11 +222,11 @@ func (rq *request) fillRequest(c candidate, class upstream.Class, asker *observe
 	}
 	if rq.content != nil {
 		q.Method, q.Content = rq.r.Method, rq.content
-		policy.ContentHeader(q.Forward, rq.r.Header)
 	}
 	if c.Copy != nil {
 		q.Previous = c.Copy
-		if c.use >= httpcache.NeedsValidation && policy.Confirmable(q.Method) {
+		// To anything but a safe method If-None-Match is a condition on carrying it out (RFC 9110 §13.1.2).
+		if c.use >= httpcache.NeedsValidation && httpcache.Safe(q.Method) {
 			q.Base, q.BaseKey = c.Copy, strings.Clone(c.Key) // which may lie in the buffer of this request
 		}
 	}
@@ -220,12 +239,14 @@ func (rq *request) fillRequest(c candidate, class upstream.Class, asker *observe
 	return q
 }
 
-// renewal describes the renewal of a copy that this request has read.
+// renewal describes the renewal of a copy that this request has read. It asks what was asked when the copy was fetched, whatever the
+// reader asks beyond what has chosen the copy: else a stranger who reads last would choose what all others get.
 func (rq *request) renewal(found candidate, class upstream.Class, asker *observe.Span) fill.Renewal {
 	found.use, found.reason = httpcache.NeedsValidation, policy.Renewal
-	r := rq.route
+	r, q := rq.route, rq.fillRequest(found, class, asker)
+	q.Forward = r.RenewalHeader(q.Forward, found.Copy.Vary, found.Copy.Asked)
 	return fill.Renewal{
-		Request: rq.fillRequest(found, class, asker), Key: rq.flightKey(found), Known: rq.known(), Copy: found.Copy,
+		Request: q, Key: rq.flightKey(found, q.Forward), Known: rq.known(), Copy: found.Copy,
 		Wanted: func(now time.Time) bool {
 			mode, _ := r.mode(now)
 			return mode == policy.On

@@ -24,6 +24,8 @@ func (c *Copy) Usable(ledger *invalidation.Ledger, now time.Time) (httpcache.Fre
 		return httpcache.Dead, policy.Expired
 	case verdict == invalidation.Soft:
 		return c.Life.JustStale(state), policy.SoftPurged
+	case c.Use.outdated.Load():
+		return c.Life.JustStale(state), policy.Expired
 	case state == httpcache.Fresh:
 		return httpcache.Fresh, policy.NoReason
 	}

@@ -6,6 +6,7 @@ import (
 
 	"cacheproxy/invalidation"
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 	"cacheproxy/store"
 )
 
@@ -128,6 +129,7 @@ func (f *Filler) put(a Answer, b content) (*store.Copy, policy.Reason) {
 	copied := b.copy()
 	defer copied.Release()
 	copied.Life, copied.Vary, copied.Members = a.Verdict.Lifetime, a.Verdict.Vary, a.Members
+	copied.Asked = httpcache.Negotiation(q.Forward)
 	copied.Stamp.Set(a.Token)
 	f.ledger.Retain(copied.Life.Retention())
 	if !f.ledger.Admits(a.Token, a.Members) {
@@ -138,6 +140,7 @@ func (f *Filler) put(a Answer, b content) (*store.Copy, policy.Reason) {
 		return copied, policy.NoReason
 	}
 	f.store.Put(q.Key, a.Selection, copied)
+	f.store.Unmark(Question(q.Key, q.Forward))
 	if !a.Observed && !a.EndOfWrite {
 		f.alias(q, copied)
 	}
