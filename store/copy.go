@@ -219,7 +219,7 @@ func (u *Use) EndRenewal(now time.Time, pause time.Duration) {
 // Sizes of what the memory tier holds around an item: its node, its place in the hash table and in the policy's queues,
 // slice headers. Measured as heap per entry minus payload.
 const (
-	copyOverhead  = 480
+	copyOverhead  = 512
 	otherOverhead = 170
 )
 
