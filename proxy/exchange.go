@@ -81,15 +81,13 @@ func (ex *exchange) execute(d *decision) bool {
 		ex.write(d)
 	case compare:
 		ex.observe(d)
-	case passHead:
-		ex.head(d)
 	case serveCopy:
 		ex.serveCopy(d)
 	case serveParts:
 		ex.settle(d.status(ex.start))
 		ex.deliverParts(d.parts)
-	case fetchShared, fetchAlone:
-		return ex.fetch(d)
+	case fetchShared, fetchAlone, passHead:
+		return ex.ask(d)
 	case refuseIt:
 		ex.refuse(d.refusal)
 	}

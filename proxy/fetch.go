@@ -14,16 +14,20 @@ import (
 // to the origin itself.
 const maxAttempts = 4
 
-// fetch fetches the answer, with others or alone. Of the requests that a copy could answer where the origin fails, the one that asks first is
-// the probe: the others are given the copy until it has its answer, if the origin failed before.
-func (ex *exchange) fetch(d *decision) (answered bool) {
+// ask asks the origin on behalf of a request, with others or alone. Of those that a copy could answer where the origin fails, the one that
+// asks first is the probe: if the origin failed before, the others are given the copy until that one has its answer.
+func (ex *exchange) ask(d *decision) (answered bool) {
 	if c := d.found.Copy; c != nil && d.found.use == httpcache.StaleOnError && c.Use.StartRenewal(ex.start) {
 		defer func() { c.Use.EndRenewal(ex.start, 0) }()
 	}
-	if d.step == fetchShared {
+	switch d.step {
+	case fetchShared:
 		return ex.together(d)
+	case passHead:
+		ex.head(d)
+	default:
+		ex.alone(d)
 	}
-	ex.alone(d)
 	return true
 }
 
