@@ -12,13 +12,17 @@ import (
 )
 
 // head sends a HEAD that no copy answers through. What it brings renews the copy that it is about, and makes a copy of something else
-// stale, which may stand in for the origin all the same (RFC 9111 §4.3.5). That holds for a HEAD that asks what a fill asks: what an
-// origin would answer to other fields is no word about the copy.
+// stale, which may stand in for the origin all the same (RFC 9111 §4.3.5). That holds for a HEAD that asks what was asked when the copy was
+// fetched: what an origin would answer to other fields is no word about the copy.
 func (ex *exchange) head(d *decision) {
 	requested, c := time.Now(), d.found
 	status := d.status(ex.start)
 	ex.passUnless(c, &status, func(res *http.Response) {
-		if c.Copy == nil || !isSuccess(c.Copy.Status) || res.StatusCode != http.StatusOK || !ex.route.AsksAsFill(ex.r.Header, ex.selecting(c)) {
+		if c.Copy == nil || !isSuccess(c.Copy.Status) || res.StatusCode != http.StatusOK {
+			return
+		}
+		selecting := ex.selecting(c)
+		if !ex.route.AsksAsFill(ex.r.Header, selecting) || c.Copy.Asked != httpcache.Negotiation(ex.forward(selecting)) {
 			return
 		}
 		switch stored := c.Copy.Header(); {
