@@ -237,10 +237,13 @@ func (ex *exchange) serveStaleOnError(res *fill.Response, found candidate, statu
 	return true
 }
 
-// serveInstead serves a copy for an origin that has failed, which then is left alone for a while: until then the copy stands in at once,
-// and then one request asks again. status is what is told besides; header is that of the origin's answer, nil: there was none.
+// serveInstead serves a copy for an answer that did not come. An origin that has failed is left alone for a while: until then the copy
+// stands in at once, and then one request asks again. status is what is told besides; header is that of the origin's answer, nil: there
+// was none.
 func (ex *exchange) serveInstead(found candidate, why policy.Reason, status policy.Status, header http.Header) {
-	fill.Failed(found.Copy, true, header)
+	if fill.FailedAtOrigin(why) {
+		fill.Failed(found.Copy, true, header)
+	}
 	d := ex.fromCopy(found, policy.Stale, why, time.Now())
 	if d.step != serveCopy {
 		ex.execute(&d)

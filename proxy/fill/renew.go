@@ -118,7 +118,7 @@ func (f *Filler) renew(ctx context.Context, r Renewal) {
 		return
 	}
 	if res.Reason != policy.NoReason || httpcache.Passing(res.Status) || res.Spared {
-		Failed(r.Copy, res.Reason != policy.NoReason || OriginFailed(res.Status), res.Header)
+		Failed(r.Copy, FailedAtOrigin(res.Reason) || OriginFailed(res.Status), res.Header)
 	}
 	if lead == nil {
 		return
@@ -145,6 +145,11 @@ func OriginFailed(status int) bool {
 		return true
 	}
 	return false
+}
+
+// FailedAtOrigin reports whether there is no answer because the origin failed, and not because it was not asked.
+func FailedAtOrigin(why policy.Reason) bool {
+	return why == policy.OriginError || why == policy.OriginTimeout || why == policy.OriginStatus
 }
 
 // Failed has a copy left alone, by renewals and where it may stand in for the origin, because the origin failed to give it anew: all who
