@@ -1,6 +1,7 @@
 package httpcache
 
 import (
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -10,13 +11,13 @@ import (
 // Fetch, "CORS protocol and HTTP caches").
 var negotiating = []string{"Accept", "Accept-Charset", acceptEncoding, "Accept-Language", "Origin"}
 
-// Negotiation writes down what a request says of the answer that it wants: "Name: value" and a line break for each field. Empty: it says
-// nothing.
+// Negotiation writes down what a request says of the answer that it wants: "Name: value" and a line break for each line of these fields.
+// Empty: it says nothing.
 func Negotiation(h http.Header) string {
 	var b strings.Builder
 	for _, name := range negotiating {
-		if lines := h[name]; len(lines) > 0 {
-			b.WriteString(name + ": " + Combined(lines) + "\n")
+		for _, line := range h[name] {
+			b.WriteString(name + ": " + line + "\n")
 		}
 	}
 	return b.String()
@@ -24,10 +25,12 @@ func Negotiation(h http.Header) string {
 
 // Negotiate has a request say what was written down by Negotiation. What that does not have stays as it is.
 func Negotiate(h http.Header, negotiation string) {
+	said := make(http.Header)
 	for line := range strings.Lines(negotiation) {
 		name, value, ok := strings.Cut(strings.TrimSuffix(line, "\n"), ": ")
 		if ok && slices.Contains(negotiating, name) {
-			h[name] = []string{value}
+			said[name] = append(said[name], value)
 		}
 	}
+	maps.Copy(h, said)
 }
