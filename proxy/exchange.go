@@ -10,6 +10,7 @@ import (
 	"cacheproxy/policy"
 	"cacheproxy/proxy/fill"
 	"cacheproxy/proxy/server"
+	"cacheproxy/store"
 )
 
 // exchange is one request on its way to its answer.
@@ -17,8 +18,9 @@ type exchange struct {
 	p *Proxy
 	request
 	delivery
-	origin time.Duration // time spent waiting for the origin
-	span   *observe.Span
+	origin  time.Duration // time spent waiting for the origin
+	probing *store.Copy   // that may stand in for the origin, and for which this request asks; nil: none
+	span    *observe.Span
 }
 
 var exchanges = sync.Pool{New: func() any { return &exchange{request: request{key: make([]byte, 0, 512)}} }}

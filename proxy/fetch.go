@@ -18,7 +18,8 @@ const maxAttempts = 4
 // asks first is the probe: if the origin failed before, the others are given the copy until that one has its answer.
 func (ex *exchange) ask(d *decision) (answered bool) {
 	if c := d.found.Copy; c != nil && d.found.use == httpcache.StaleOnError && c.Use.StartRenewal(ex.start) {
-		defer func() { c.Use.EndRenewal(ex.start, 0) }()
+		ex.probing = c
+		defer ex.probed()
 	}
 	switch d.step {
 	case fetchShared:
@@ -29,6 +30,14 @@ func (ex *exchange) ask(d *decision) (answered bool) {
 		ex.alone(d)
 	}
 	return true
+}
+
+// probed ends the probe: its answer is known, or will not be. It comes before any byte goes to the client, who may take its time.
+func (ex *exchange) probed() {
+	if ex.probing != nil {
+		ex.probing.Use.EndRenewal(ex.start, 0)
+		ex.probing = nil
+	}
 }
 
 // alone fetches for this request only; what comes may still be stored.
@@ -110,7 +119,7 @@ func (ex *exchange) together(d *decision) (answered bool) {
 	ex.waited = t.Role == fill.Joined
 	// What is stored but has to be confirmed for each request is not marked shareless: it is a copy.
 	ex.apart = res.Verdict.Store && !res.Verdict.Share
-	if !res.Verdict.Store && !res.Verdict.Share {
+	if !res.Verdict.Store && !res.Verdict.Share && !httpcache.Passing(res.Status) {
 		ex.unshared++
 	}
 	return false
@@ -152,6 +161,7 @@ func (ex *exchange) accept(res *fill.Response, d *decision, status policy.Status
 			return true
 		}
 	}
+	ex.probed()
 	if res.Reason != policy.NoReason {
 		ex.fail(status, res.Reason, res.Err)
 		return true
@@ -244,6 +254,7 @@ func (ex *exchange) serveInstead(found candidate, why policy.Reason, status poli
 	if fill.FailedAtOrigin(why) {
 		fill.Failed(found.Copy, true, header)
 	}
+	ex.probed()
 	d := ex.fromCopy(found, policy.Stale, why, time.Now())
 	if d.step != serveCopy {
 		ex.execute(&d)

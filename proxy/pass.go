@@ -58,6 +58,7 @@ func (ex *exchange) passUnless(found candidate, status *policy.Status, answered 
 				instead, failed = policy.OriginStatus, res.Header
 				return errSpared
 			}
+			ex.probed()
 			if answered != nil {
 				answered(res)
 			}

@@ -5,6 +5,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
@@ -240,5 +241,59 @@ func TestFailingOriginNamesThePause(t *testing.T) {
 		o.fail(nil)
 		b.pass(time.Second)
 		b.do("GET", "/a").want(t, "after it", 200, "good", "stored")
+	})
+}
+
+// A client that takes its time to read keeps nobody from asking again.
+func TestSlowReaderIsNoProbe(t *testing.T) {
+	o := &noting{}
+	route := routeFor(t, "all", func(r *policy.Route) { r.TTL, r.StaleIfError = 10*time.Second, time.Hour }, "/")
+	inBubble(t, o.ServeHTTP, rigOptions{}, route, func(b *bubble) {
+		b.do("GET", "/a").want(t, "fill", 200, "good", "stored")
+		b.pass(11 * time.Second)
+		o.fail(func(w http.ResponseWriter) bool { w.WriteHeader(http.StatusServiceUnavailable); return true })
+		b.do("GET", "/a").want(t, "the first that it fails", 200, "good", "fwd=stale")
+		b.pass(failedPause)
+		gone := make(chan struct{})
+		go func() {
+			defer close(gone)
+			b.proxy.ServeHTTP(slowWriter{httptest.NewRecorder()}, httptest.NewRequest("GET", "/a", nil))
+		}()
+		b.pass(20 * time.Second)
+		o.fail(nil)
+		b.do("GET", "/a").want(t, "while it reads", 200, "good", "fwd-status=200; stored")
+		<-gone
+	})
+}
+
+// slowWriter is a client that reads for an hour.
+type slowWriter struct{ *httptest.ResponseRecorder }
+
+func (w slowWriter) Write(p []byte) (int, error) {
+	<-time.After(time.Hour)
+	return w.ResponseRecorder.Write(p)
+}
+
+// A copy that a 304 confirms was asked for when it was fetched, and not by the one who has it confirmed.
+func TestConfirmedCopyKeepsItsQuestion(t *testing.T) {
+	o := &noting{}
+	origin := func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("ETag", `"e"`)
+		if r.Header.Get("If-None-Match") != "" {
+			o.fail(func(w http.ResponseWriter) bool { w.WriteHeader(http.StatusNotModified); return true })
+		}
+		o.ServeHTTP(w, r)
+	}
+	route := routeFor(t, "all", func(r *policy.Route) { r.TTL, r.StaleWhileRevalidate = 10*time.Second, 10*time.Second }, "/")
+	inBubble(t, origin, rigOptions{}, route, func(b *bubble) {
+		b.do("GET", "/a", "Accept", "text/html").want(t, "fill", 200, "good", "stored")
+		b.pass(30 * time.Second)
+		b.do("GET", "/a", "Accept", "strange").want(t, "confirmed", 200, "good", "fwd-status=304; stored")
+		b.pass(15 * time.Second)
+		b.do("GET", "/a", "Accept", "stranger").want(t, "stale", 200, "good", "; hit; ttl=-")
+		synctest.Wait()
+		if asked := o.asked(); len(asked) != 3 || asked[2] != asked[0] {
+			t.Errorf("the copy was fetched, confirmed and renewed by\n%s", strings.Join(asked, "\n\n"))
+		}
 	})
 }

@@ -190,11 +190,12 @@ func (u *Use) Outdate() { u.outdated.Store(true) }
 // a row. All who waited for one answer may note it: it counts once. standsIn says that it was an error for which a copy may be served.
 func (u *Use) Fail(now time.Time, standsIn bool, pause func(failures uint32) time.Duration) {
 	until, failures := u.notUntil.Load(), u.Failures.Load()+1
-	if now.UnixNano() < until || !u.notUntil.CompareAndSwap(until, now.Add(pause(failures)).UnixNano()) {
-		return
+	if now.UnixNano() >= until && u.notUntil.CompareAndSwap(until, now.Add(pause(failures)).UnixNano()) {
+		u.Failures.Store(failures)
+		u.failing.Store(standsIn)
+	} else if standsIn {
+		u.failing.Store(true)
 	}
-	u.Failures.Store(failures)
-	u.failing.Store(standsIn)
 }
 
 // Failing reports whether the copy, where it may stand in for the origin, is to do so without asking first: the origin failed and is
