@@ -44,7 +44,10 @@ func (r *Route) lifetime(f Fetch, d httpcache.Directives) (httpcache.Lifetime, R
 	}
 	// s-maxage means proxy-revalidate as well (§5.2.2.10).
 	l.MustRevalidate = d.MustRevalidate || d.ProxyRevalidate || d.HasSMaxAge && !r.Override.Has(OverrideMustRevalidate)
-	if f.Status < 400 {
+	// The windows of a route are for what its ttl, or the origin's word, makes one answer for all. Where all fields are forwarded, an
+	// answer without either may be that of the one who asked: it is given to nobody else for the reason that the origin fails.
+	forAll := explicit || r.TTL > 0 || r.ForwardHeaders != ForwardAll
+	if f.Status < 400 && forAll {
 		setWindows(&l, d, r.StaleWhileRevalidate, r.StaleIfError)
 	} else {
 		setWindows(&l, d, 0, 0) // those of a route are for what its ttl is for: a stale error or "not found" helps nobody

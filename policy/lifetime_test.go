@@ -143,6 +143,13 @@ func TestJudgeStaleWindows(t *testing.T) {
 				l.StaleWhileRevalidate, l.StaleIfError, tt.swr, tt.sie)
 		}
 	}
+	all := Route{ForwardHeaders: ForwardAll, StaleIfError: 20 * s}
+	for cc, sie := range map[string]time.Duration{"": 0, "public": 0, "max-age=60": 20 * s, "stale-if-error=2": 2 * s, "max-age=60, stale-if-error=2": 2 * s} {
+		// What nobody gave a lifetime may be the answer of the one who asked, by fields that no key holds.
+		if v := all.Judge(fetched("Cache-Control: "+cc, `ETag: "a"`)); !v.Store || v.Lifetime.StaleIfError != sie {
+			t.Errorf("all fields forwarded, %q: store %v, window %v; want %v", cc, v.Store, v.Lifetime.StaleIfError, sie)
+		}
+	}
 	l := route.Judge(fetched("Cache-Control: no-cache", `ETag: "a"`)).Lifetime
 	if l.StaleIfError != 0 || l.State(epoch) != httpcache.NeedsValidation || l.Keep != 10*time.Minute {
 		t.Errorf("no-cache: %+v", l)
