@@ -27,17 +27,12 @@ var forwardedFields = []string{
 var withheld = map[string]bool{
 	// Who asks. Cookies that the route declares are put together apart.
 	"Authorization": true, "Cookie": true, "Cookie2": true,
-	// Fields that make some origins take the request for one with another target, method or host.
-	"X-Original-Url": true, "X-Original-Uri": true, "X-Rewrite-Url": true, "X-Override-Url": true,
-	"X-Http-Method": true, "X-Http-Method-Override": true, "X-Method-Override": true, "X-Original-Method": true,
-	"X-Host": true, "X-Original-Host": true, "X-Http-Host-Override": true, "X-Http-Destinationurl": true,
-	"X-Middleware-Subrequest": true,
 	// What the proxy says itself about how it was reached; X-Forwarded-* is withheld as a family.
 	"Forwarded": true,
 	// Wishes to caches (RFC 9111 §5.2.1, §5.4). They are for this one: only-if-cached would make one upstream answer 504.
 	"Cache-Control": true, "Pragma": true,
-	// A fill has no content (RFC 9110 §8.6, §10.1.1), and is not a TRACE (§7.6.2).
-	"Content-Length": true, "Content-Encoding": true, "Expect": true, "Max-Forwards": true,
+	// A fill has no content but one that is keyed (RFC 9110 §8.6, §10.1.1), and is not a TRACE (§7.6.2).
+	"Content-Length": true, "Content-Encoding": true, "Content-Type": true, "Content-Language": true, "Expect": true, "Max-Forwards": true,
 }
 
 // FillHeader is the request header of a shared fill: of the client's fields those that may reach the origin although its
@@ -80,6 +75,20 @@ func (r *Route) FillHeader(client http.Header, selected []string) http.Header {
 	return h
 }
 
+// RenewalHeader is the request header of a fill that renews a copy, whoever has read it: a reader chose the copy by what is keyed and
+// by the fields of its Vary, and by nothing else. fill is what FillHeader makes of the reader's header; asked is what the request said
+// that fetched the copy, as httpcache.Negotiation writes it. The trace is the reader's. The result shares its lines with fill.
+func (r *Route) RenewalHeader(fill http.Header, vary []string, asked string) http.Header {
+	h := make(http.Header, len(fill))
+	for name, lines := range fill {
+		if slices.Contains(vary, name) || r.keyedField(name) || httpcache.IsTrace(name) {
+			h[name] = lines
+		}
+	}
+	httpcache.Negotiate(h, asked)
+	return h
+}
+
 // fillEncoding has a fill ask for what every client that shares it accepts. An absent field stays so: it accepts any coding,
 // and the answer belongs to a variant of its own (RFC 9110 §12.5.3). One that the route declares is part of the key as it
 // is.
@@ -109,7 +118,7 @@ func copyEndToEnd(dst, src http.Header) {
 // isWithheld reports whether a fill keeps the field back.
 func isWithheld(name string) bool {
 	name = textproto.CanonicalMIMEHeaderKey(strings.ReplaceAll(name, "_", "-"))
-	return withheld[name] || httpcache.IsHopByHop(name) || strings.HasPrefix(name, "X-Forwarded-") ||
+	return withheld[name] || reroutes(name) || httpcache.IsHopByHop(name) || strings.HasPrefix(name, "X-Forwarded-") ||
 		name == "Range" || httpcache.IsPrecondition(name)
 }
 

@@ -30,6 +30,7 @@ func TestFillHeader(t *testing.T) {
 		}
 		return header(all...)
 	}
+	rerouting := []string{"X-Original-Url: /admin", "X-Rewrite-Url: /admin", "X-Http-Method-Override: DELETE", "X-Method-Override: DELETE", "X-Host: evil"}
 	client := join(hostile, known, unlisted)
 	tests := []struct {
 		about    string
@@ -47,8 +48,8 @@ func TestFillHeader(t *testing.T) {
 			header("Accept: a", "Accept-Encoding: gzip", "Traceparent: t", "Tracestate: s", "Via: 1.1 x")},
 		{"what Vary must not select", Route{}, []string{"Authorization", "Cookie", "Range", "If-None-Match", "X-Original-Url", "X-Forwarded-Host", "X_forwarded_host", "Te"}, join(known)},
 		{"what nobody can declare", Route{Headers: []string{"If-None-Match", "Range", "Te", "Connection", "Upgrade"}}, nil, join(known)},
-		{"all end-to-end fields", Route{ForwardHeaders: ForwardAll}, nil, join(known, unlisted)},
-		{"all, and credentials that are declared", Route{ForwardHeaders: ForwardAll, Headers: []string{"Authorization"}}, nil, join(known, unlisted, []string{"Authorization: Basic x"})},
+		{"all end-to-end fields, of which those that reroute are keyed", Route{ForwardHeaders: ForwardAll}, nil, join(known, unlisted, rerouting)},
+		{"all, and credentials that are declared", Route{ForwardHeaders: ForwardAll, Headers: []string{"Authorization"}}, nil, join(known, unlisted, rerouting, []string{"Authorization: Basic x"})},
 	}
 	for _, tt := range tests {
 		if got := tt.route.FillHeader(client, tt.selected); !reflect.DeepEqual(got, tt.want) {
@@ -130,6 +131,32 @@ func TestFillEncoding(t *testing.T) {
 	} {
 		if got := tt.route.FillHeader(tt.client, nil)["Accept-Encoding"]; !slices.Equal(got, tt.want) {
 			t.Errorf("%s: %q, want %q", tt.about, got, tt.want)
+		}
+	}
+}
+
+// Where all fields are forwarded, those that are known to make gateways and frameworks take the request for another one, or answer it in
+// another form, are part of the key; everything else that reaches a shared fill is left to Vary (RFC 9111 §4.1), or selects by itself.
+func TestWhatReroutesIsKeyed(t *testing.T) {
+	leftToVary := []string{
+		"Save-Data", "Purpose", "Sec-Purpose", "Prefer", "Tracestate", "Via", "Cdn-Loop", "User-Agent", "Origin", "Referer", "Dnt",
+		"Upgrade-Insecure-Requests", "X-Real-Ip", "True-Client-Ip", "Client-Ip", "Cf-Connecting-Ip",
+	}
+	r := Route{ForwardHeaders: ForwardAll}
+	target := httpcache.Target{Scheme: "http", Host: "shop.example", Path: "/a"}
+	plain := string(r.AppendKey(nil, target, target.Host, "", http.Header{}))
+	for _, name := range append([]string{
+		"X-Forwarded", "Forwarded-Host", "Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Prefix", "X-Host", "X-Original-Url", "X-Original-Uri",
+		"X-Rewrite-Url", "X-Original-Path", "X-Envoy-Original-Path", "X-Ms-Original-Url", "X-Waws-Unencoded-Url", "X-Matched-Path",
+		"X-Invoke-Path", "X-Invoke-Query", "X-Middleware-Subrequest", "X-Middleware-Rewrite", "X-Now-Route-Matches", "X-Nextjs-Data", "Rsc",
+		"Next-Router-Prefetch", "X-Inertia", "Surrogate-Capability", "X-Url-Scheme", "X-Scheme", "X-Http-Host", "X-Server-Name", "X-Backend-Host",
+		"X-Http-Method-Override", "X-Http-Method", "X-Method-Override", "Content-Type", "Front-End-Https", "X-Arr-Ssl", "X_Forwarded_Host",
+	}, leftToVary...) {
+		h := http.Header{name: {"probe"}}
+		sent := len(r.FillHeader(h, nil)[name]) > 0
+		keyed := string(r.AppendKey(nil, target, target.Host, "", h)) != plain
+		if left := slices.Contains(leftToVary, name); sent && !keyed != left || left && !sent {
+			t.Errorf("%s: sent %v, keyed %v", name, sent, keyed)
 		}
 	}
 }

@@ -21,22 +21,19 @@ func ttlOf(status int, ttl, negative time.Duration) time.Duration {
 
 // lifetime works out for how long the response is fresh and may be kept, or why it is not worth storing.
 func (r *Route) lifetime(f Fetch, d httpcache.Directives) (httpcache.Lifetime, Reason) {
-	arrival, certain := httpcache.Arrival(f.Header, f.Requested, f.Received)
+	arrival := httpcache.Arrival(f.Header, f.Requested, f.Received)
 	l := arrival.ApparentAge()
 	l.NoCache = d.NoCache
 
 	fresh, explicit := r.Override.explicitFreshness(f.Header, l.Date, d)
 	switch ttl := ttlOf(f.Status, r.TTL, r.NegativeTTL); {
-	case explicit && certain:
-		l.Fresh = fresh
 	case explicit:
-		// Nobody knows how old it is (§4.2.1).
+		l.Fresh = fresh
 	case ttl > 0:
 		// The route's lifetime counts from the fetch, less the time spent in caches upstream: an origin whose clock is
 		// behind (apparent_age) shall not make its answers stale before they arrive.
 		l.InitialAge = arrival.InitialAge
 		l.Fresh = jittered(ttl, r.Jitter*f.Jitter)
-	case (httpcache.HeuristicStatus(f.Status) || d.Public) && !certain:
 	case httpcache.HeuristicStatus(f.Status) || d.Public:
 		l.Fresh = httpcache.HeuristicFreshness(f.Header, l.Date)
 	default:
@@ -47,7 +44,10 @@ func (r *Route) lifetime(f Fetch, d httpcache.Directives) (httpcache.Lifetime, R
 	}
 	// s-maxage means proxy-revalidate as well (§5.2.2.10).
 	l.MustRevalidate = d.MustRevalidate || d.ProxyRevalidate || d.HasSMaxAge && !r.Override.Has(OverrideMustRevalidate)
-	if f.Status < 400 {
+	// The windows of a route are for what its ttl, or the origin's word, makes one answer for all. Where all fields are forwarded, an
+	// answer without either may be that of the one who asked: it is given to nobody else for the reason that the origin fails.
+	forAll := explicit || r.TTL > 0 || r.ForwardHeaders != ForwardAll
+	if f.Status < 400 && forAll {
 		setWindows(&l, d, r.StaleWhileRevalidate, r.StaleIfError)
 	} else {
 		setWindows(&l, d, 0, 0) // those of a route are for what its ttl is for: a stale error or "not found" helps nobody
@@ -56,6 +56,9 @@ func (r *Route) lifetime(f Fetch, d httpcache.Directives) (httpcache.Lifetime, R
 	l.Keep = l.WorthKeeping(validator)
 	// A copy that can be neither served, now or when the origin fails, nor confirmed, would only take up memory.
 	if !validator && l.State(f.Received) <= httpcache.NeedsValidation {
+		if l.Fresh > arrival.InitialAge { // it would be fresh but for its Date
+			return httpcache.Lifetime{}, clockBehind
+		}
 		return httpcache.Lifetime{}, noFreshness
 	}
 	return l, NoReason

@@ -52,11 +52,16 @@ func TestJudgeFresh(t *testing.T) {
 		{"heuristic: a day at most (§4.2.2)", Route{}, []string{"Last-Modified: Thu, 01 Jan 1970 00:00:00 GMT"}, 24 * time.Hour, 0},
 
 		{"Age (§5.1)", Route{}, []string{"Cache-Control: max-age=60", "Age: 30"}, m, 30 * time.Second},
-		{"Age: nobody knows, so stale (§4.2.1)", Route{}, []string{"Cache-Control: max-age=60", "Age: 30, 0", lm}, 0, 0},
-		{"Age: two lines, so stale (§4.2.1)", Route{}, []string{"Cache-Control: max-age=60", "Age: 0", "Age: 0", lm}, 0, 0},
-		{"Age: not a number, so stale (§4.2.1)", Route{}, []string{"Cache-Control: max-age=60", "Age: 30s", lm}, 0, 0},
-		{"Age: negative, so stale (§4.2.1)", Route{}, []string{"Cache-Control: max-age=60", "Age: -30", lm}, 0, 0},
-		{"Age: not a number, no heuristics", Route{}, []string{"Age: ", lm}, 0, 0},
+		{"Age: the first member of a list counts (§5.1)", Route{}, []string{"Cache-Control: max-age=60", "Age: 30, 0"}, m, 30 * time.Second},
+		{"Age: of several lines, too (§5.1)", Route{}, []string{"Cache-Control: max-age=60", "Age: 0", "Age: 70"}, m, 0},
+		{"Age: the first may make it stale (§5.1)", Route{}, []string{"Cache-Control: max-age=60", "Age: 70, 0", lm}, m, 70 * time.Second},
+		{"Age: of an empty list there is none", Route{}, []string{"Cache-Control: max-age=60", "Age: ,"}, m, 0},
+		{"Age: what is no number is ignored (§5.1)", Route{}, []string{"Cache-Control: max-age=60", "Age: 30s"}, m, 0},
+		{"Age: and so is the list that it begins (§5.1)", Route{}, []string{"Cache-Control: max-age=60", "Age: soon, 30"}, m, 0},
+		{"Age: negative is ignored (§5.1)", Route{}, []string{"Cache-Control: max-age=60", "Age: -30"}, m, 0},
+		{"Age: a fraction is ignored (§5.1)", Route{}, []string{"Cache-Control: max-age=60", "Age: 30.5"}, m, 0},
+		{"Age: quoted is ignored (§5.1)", Route{}, []string{"Cache-Control: max-age=60", `Age: "30"`}, m, 0},
+		{"Age: what is ignored leaves heuristics", Route{}, []string{"Age: ", lm}, 10 * m, 0},
 		{"Age: not a number leaves the route's own lifetime", Route{TTL: m}, []string{"Age: soon"}, m, 0},
 		{"Age: enormous is cut (§1.2.2)", Route{}, []string{"Cache-Control: max-age=60", "Age: 99999999999999999999", lm}, m, maxAge},
 		{"apparent_age (§4.2.3)", Route{}, []string{"Cache-Control: max-age=60", "Date: " + httpDate(-20*time.Second)}, m, 20 * time.Second},
@@ -136,6 +141,13 @@ func TestJudgeStaleWindows(t *testing.T) {
 		if !v.Store || l.StaleWhileRevalidate != tt.swr || l.StaleIfError != tt.sie {
 			t.Errorf("%s: store %v (%s), windows %v, %v; want %v, %v", tt.about, v.Store, v.Reason,
 				l.StaleWhileRevalidate, l.StaleIfError, tt.swr, tt.sie)
+		}
+	}
+	all := Route{ForwardHeaders: ForwardAll, StaleIfError: 20 * s}
+	for cc, sie := range map[string]time.Duration{"": 0, "public": 0, "max-age=60": 20 * s, "stale-if-error=2": 2 * s, "max-age=60, stale-if-error=2": 2 * s} {
+		// What nobody gave a lifetime may be the answer of the one who asked, by fields that no key holds.
+		if v := all.Judge(fetched("Cache-Control: "+cc, `ETag: "a"`)); !v.Store || v.Lifetime.StaleIfError != sie {
+			t.Errorf("all fields forwarded, %q: store %v, window %v; want %v", cc, v.Store, v.Lifetime.StaleIfError, sie)
 		}
 	}
 	l := route.Judge(fetched("Cache-Control: no-cache", `ETag: "a"`)).Lifetime

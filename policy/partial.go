@@ -12,7 +12,7 @@ import (
 func (r *Route) JudgePart(f Fetch) (httpcache.PartOf, Verdict) {
 	part, v := r.judgePart(f)
 	if !v.Store {
-		v.Lifetime, _ = httpcache.Arrival(f.Header, f.Requested, f.Received)
+		v.Lifetime = httpcache.Arrival(f.Header, f.Requested, f.Received)
 	}
 	return part, v
 }

@@ -54,6 +54,7 @@ const (
 	statusNotStored  // a status that is not stored on this route
 	varyStar         // Vary: *
 	noFreshness      // neither the origin nor the route gives a lifetime, and no validator
+	clockBehind      // by its Date it was past its lifetime when it came
 	TooLarge         // larger than max_object
 	stream           // it has no end to wait for: an event stream, a gRPC call
 	contentTypeOther // not a content type of store_if
@@ -91,7 +92,7 @@ var reasonNames = [reasons]string{
 	upgrade: "upgrade", HitForMiss: "hit-for-miss", WaitersFull: "waiters-full", WaitTimeout: "wait-timeout", ClientDirective: "client-cache-control", Fenced: "fenced",
 	URIMiss: "uri-miss", VaryMiss: "vary-miss", Expired: "expired", Purged: "purged", SoftPurged: "soft-purged", Unconfirmed: "unconfirmed", HeadMiss: "head-miss", LeaseLapsed: "lease-lapsed", PartMiss: "part-miss", Renewal: "renewal",
 	noStore: "no-store", private: "private", setCookie: "set-cookie", authorizedShare: "authorized", statusNotStored: "status",
-	varyStar: "vary-star", noFreshness: "no-freshness", TooLarge: "too-large", stream: "stream", contentTypeOther: "content-type",
+	varyStar: "vary-star", noFreshness: "no-freshness", clockBehind: "clock-behind", TooLarge: "too-large", stream: "stream", contentTypeOther: "content-type",
 	TooSmall: "too-small", TooManyMembers: "too-many-members", Incomplete: "incomplete", Partial: "partial",
 	Outdated: "outdated", MemoryFull: "memory-full", malformedHeader: "malformed-header", codingUnasked: "coding-unasked",
 	cacheControlMalformed: "cache-control-malformed",

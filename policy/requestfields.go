@@ -18,6 +18,8 @@ import (
 //	ignored    Route.IgnoreHeaders: neutral by the route's word
 //	selected   a Vary of this route has named it: forwarded, and part of the variant that is stored
 //	unlisted   anything else; see Route.UnlistedHeaders
+//
+// Where all fields are forwarded, Vary names what matters, but for fields that reroute, which are keyed.
 
 // originField is where browsers say on whose behalf they ask. APIs answer with other Access-Control-* fields for each, and
 // often forget to say Vary (WHATWG Fetch, "CORS protocol and HTTP caches").
@@ -68,14 +70,9 @@ var fieldClasses = func() map[string]fieldClass {
 	add(neutralField, "Via", "Cdn-Loop", "Max-Forwards", "Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto",
 		"X-Forwarded-Port", "X-Forwarded-Server", "X-Forwarded-Scheme", "X-Forwarded-Ssl", "X-Original-Forwarded-For", "X-Scheme",
 		"X-Real-Ip", "X-Client-Ip", "X-Cluster-Client-Ip", "True-Client-Ip", "Fastly-Client-Ip", "Cf-Connecting-Ip",
-		"Cf-Connecting-Ipv6", "Cf-Ray", "Cf-Visitor", "Cf-Ew-Via", "X-Azure-Clientip", "X-Azure-Socketip", "X-Azure-Ref",
-		"X-Azure-Requestchain", "X-Fd-Healthprobe", "X-Amz-Cf-Id", "X-Varnish", "X-Timer", "Fastly-Ff", "Surrogate-Capability",
+		"Cf-Connecting-Ipv6", "Cf-Visitor", "Cf-Ew-Via", "X-Azure-Clientip", "X-Azure-Socketip",
+		"X-Azure-Requestchain", "X-Fd-Healthprobe", "Fastly-Ff", "Surrogate-Capability",
 		"X-Envoy-External-Address", "X-Envoy-Internal", "X-Envoy-Expected-Rq-Timeout-Ms", "X-Envoy-Attempt-Count", "X-Envoy-Peer-Metadata", "X-Envoy-Peer-Metadata-Id", "X-Envoy-Decorator-Operation")
-	// Of which trace it is a part.
-	add(neutralField, "Traceparent", "Tracestate", "Baggage", "Correlation-Context", "B3", "X-Request-Id", "X-Correlation-Id",
-		"Request-Id", "X-Trace-Id", "X-Amzn-Trace-Id", "X-Cloud-Trace-Context", "Grpc-Trace-Bin", "Sentry-Trace", "Uber-Trace-Id",
-		"Newrelic", "X-Newrelic-Id", "X-Newrelic-Transaction", "Elastic-Apm-Traceparent", "X-Ot-Span-Context", "Jaeger-Baggage", "Sw8",
-		"X-Request-Start", "X-Queue-Start", "Postman-Token")
 	// What is answered here: conditions, ranges, and wishes to caches.
 	add(neutralField, "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "If-Range", "Range",
 		"Cache-Control", "Pragma")
@@ -85,15 +82,36 @@ var fieldClasses = func() map[string]fieldClass {
 	return classes
 }()
 
-// neutralFamilies are the beginnings of the names of further neutral fields.
-var neutralFamilies = [...]string{"Sec-Fetch-", "X-B3-", "X-Datadog-", "X-Instana-", "Ot-Tracer-"}
-
 func classOf(name string) fieldClass {
 	class := fieldClasses[name]
-	if class == unlistedField && slices.ContainsFunc(neutralFamilies[:], func(f string) bool { return strings.HasPrefix(name, f) }) {
+	if class == unlistedField && (strings.HasPrefix(name, "Sec-Fetch-") || httpcache.IsTrace(name)) {
 		return neutralField
 	}
 	return class
+}
+
+// rerouting are the fields by which gateways and frameworks take a request for one with another target, host, scheme or method, or
+// answer it in another form, mostly without a word of it in Vary. What they choose must be told apart where all fields are forwarded.
+var rerouting = func() map[string]bool {
+	set := make(map[string]bool)
+	for _, name := range []string{
+		"X-Original-Url", "X-Original-Uri", "X-Original-Path", "X-Rewrite-Url", "X-Override-Url", "X-Request-Uri", "X-Envoy-Original-Path",
+		"X-Ms-Original-Url", "X-Waws-Unencoded-Url", "X-Matched-Path", "X-Http-Destinationurl",
+		"X-Http-Method", "X-Http-Method-Override", "X-Method-Override", "X-Original-Method",
+		"X-Host", "X-Original-Host", "X-Http-Host", "X-Http-Host-Override", "X-Server-Name", "X-Backend-Host",
+		"X-Forwarded", "Forwarded-Host", "Forwarded-Proto", "Forwarded-Server", "X-Scheme", "X-Url-Scheme", "X-Arr-Ssl", "Front-End-Https",
+		"X-Script-Name", "Script-Name", "X-Path-Prefix", "X-Inertia", "Rsc", "Surrogate-Capability",
+	} {
+		set[name] = true
+	}
+	return set
+}()
+
+// reroutingFamilies are the beginnings of the names of further such fields.
+var reroutingFamilies = [...]string{"X-Middleware-", "X-Invoke-", "X-Now-", "X-Nextjs-", "Next-"}
+
+func reroutes(name string) bool {
+	return rerouting[name] || slices.ContainsFunc(reroutingFamilies[:], func(f string) bool { return strings.HasPrefix(name, f) })
 }
 
 // Neutral reports whether a request field, by its canonical name, is known to choose no answer.
@@ -162,18 +180,27 @@ func (f fieldRules) ignores(name string) bool {
 	})
 }
 
-// keyedUnlisted are the unlisted fields of a request, sorted, where they are part of the storage key; nil elsewhere.
+// keyedUnlisted are the fields of a request, sorted, that are part of the storage key although the route does not declare them.
 func (f fieldRules) keyedUnlisted(h http.Header) (names []string) {
-	if f.others != UnlistedKey || f.forward == ForwardAll {
+	if f.others != UnlistedKey && f.forward != ForwardAll {
 		return nil
 	}
 	for name := range h {
-		if f.unlisted(name) {
+		if f.keysUnlisted(name) {
 			names = append(names, name)
 		}
 	}
 	slices.Sort(names)
 	return names
+}
+
+// keysUnlisted reports whether a field is part of the storage key although the route does not declare it: an unlisted one where the
+// route says so, and one that reroutes where all are forwarded, which Vary would have to name and does not.
+func (f fieldRules) keysUnlisted(name string) bool {
+	if f.forward == ForwardAll {
+		return reroutes(name) && !f.declares(name) && !f.ignores(name)
+	}
+	return f.others == UnlistedKey && f.unlisted(name)
 }
 
 // keysOrigin reports whether requests with an Origin have storage keys of their own.

@@ -188,7 +188,9 @@ func TestCommonFieldsHaveAClass(t *testing.T) {
 			seen++
 		}
 	}
-	for _, name := range []string{"Sec-Fetch-Dest", "Sec-Fetch-Mode", "Sec-Fetch-Site", "Sec-Fetch-User"} {
+	for _, name := range []string{
+		"Sec-Fetch-Dest", "Sec-Fetch-Mode", "Sec-Fetch-Site", "Sec-Fetch-User", "Traceparent", "Tracestate", "X-Request-Id",
+	} {
 		if !common(name) || classOf(name) != neutralField {
 			t.Errorf("%s is %v", name, classOf(name))
 		}

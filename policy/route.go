@@ -65,8 +65,8 @@ type Forwarding uint8
 const (
 	// ForwardListed forwards a fixed list, what the route declares, and what Vary selects. The zero value.
 	ForwardListed Forwarding = iota
-	// ForwardAll forwards every end-to-end field but credentials and those that reroute requests: plain RFC 9111,
-	// which trusts Vary to name what matters.
+	// ForwardAll forwards every end-to-end field but credentials: plain RFC 9111, which trusts Vary to name what matters. Fields
+	// that reroute requests are keyed.
 	ForwardAll
 )
 

@@ -41,7 +41,7 @@ type Verdict struct {
 func (r *Route) Judge(f Fetch) Verdict {
 	v := r.judge(f)
 	if !v.Store {
-		v.Lifetime, _ = httpcache.Arrival(f.Header, f.Requested, f.Received)
+		v.Lifetime = httpcache.Arrival(f.Header, f.Requested, f.Received)
 	}
 	return v
 }

@@ -44,8 +44,7 @@ func (r *Route) selectedBy(names []string, f Fetch) []string {
 // declared cookies, describing a content, or unlisted and keyed.
 func (r *Route) keyedField(name string) bool {
 	fields := r.fields()
-	return fields.declares(name) || name == "Cookie" || slices.Contains(contentFields, name) ||
-		r.OnUnlisted == UnlistedKey && fields.unlisted(name)
+	return fields.declares(name) || name == "Cookie" || slices.Contains(contentFields, name) || fields.keysUnlisted(name)
 }
 
 // withName is a sorted list with a name in it.

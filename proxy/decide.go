@@ -91,7 +91,7 @@ func (p *Proxy) choose(rq *request, now time.Time) decision {
 		return rq.fromCopy(found, policy.Hit, policy.NoReason, now)
 	case rq.personal:
 		return p.withCredentials(rq, found, now)
-	case found.use == httpcache.StaleServable:
+	case found.use == httpcache.StaleServable, found.use == httpcache.StaleOnError && found.Copy.Use.Failing(now) && !onlyIfCached(rq.r.Header):
 		return rq.fromCopy(found, policy.Stale, found.reason, now)
 	}
 	if rq.directives == (httpcache.RequestDirectives{}) {
@@ -181,6 +181,7 @@ func (p *Proxy) missing(rq *request, found candidate, now time.Time) decision {
 	case rq.r.Method == http.MethodHead:
 		return decision{step: passHead, outcome: policy.Pass, reason: policy.HeadMiss, found: found}
 	}
+	found.shareless, found.lasting = p.fills.Shareless(rq.question(found), now)
 	return rq.fetching(found)
 }
 
@@ -189,14 +190,16 @@ func (rq *request) fetching(found candidate) decision {
 	d := fetching(fetchAlone, found)
 	d.part = rq.wantsPart(found)
 	switch {
-	case d.part, rq.apart && found.Copy != nil, rq.attempts >= maxAttempts:
+	case d.part, rq.apart && found.Copy != nil, rq.unshared > 1, rq.attempts >= maxAttempts:
 		return d
-	case !found.Shareless:
+	case found.shareless == policy.NoReason:
 		d.step = fetchShared
 		return d
 	case len(rq.ranges) > 0, // a whole that is only for this request is more than it asks for
 		rq.route.Compression != httpcache.Identity: // what will not be held compressed is best had as the client and the origin agree on
-		return passing(policy.HitForMiss)
+		d = passing(policy.HitForMiss)
+		d.found = found
+		return d
 	}
 	d.reason = policy.HitForMiss
 	return d
@@ -210,7 +213,8 @@ func fetching(how step, found candidate) decision {
 // wantsPart reports whether this request asks the origin for a part instead of the whole: there is no copy that could be
 // confirmed, and nothing is known against keeping the answer but its size.
 func (rq *request) wantsPart(found candidate) bool {
-	return len(rq.ranges) > 0 && rq.route.Range == policy.RangePart && found.Copy == nil && (!found.Shareless || found.Why == policy.TooLarge)
+	return len(rq.ranges) > 0 && rq.route.Range == policy.RangePart && found.Copy == nil &&
+		(found.shareless == policy.NoReason || found.shareless == policy.TooLarge)
 }
 
 // due reports whether a copy is old enough to be renewed ahead of its expiry. Copies filled together become due apart:

@@ -53,6 +53,8 @@ type modelled struct {
 	mu     sync.Mutex // guards what follows and g, between compare and the origin
 	serial int
 	seen   []model.Exchange
+	made   map[int]time.Time // by serial
+	failed map[int]time.Time // when the origin last failed, by the copy that stood in
 }
 
 // compare makes one request and judges the answer by the model.
@@ -70,7 +72,47 @@ func (o *modelled) compare(b *bubble) error {
 		o.note(fmt.Sprintf("    origin: %+v control %s", e, controlled(e.Response.Control)))
 		o.cache.Learn(e)
 	}
-	return judge(want, got, seen)
+	if want.Instead != 0 && len(seen) == 0 && time.Since(o.failed[want.Instead]) < maxFailedPause {
+		// The origin failed a while ago, and is not asked again at once.
+		want = model.Answer{Kind: model.Stale, Serial: want.Instead, Age: want.Age}
+	}
+	if want.Instead != 0 && len(seen) > 0 && originFailed(seen[0].Response.Status) {
+		if o.failed == nil {
+			o.failed = map[int]time.Time{}
+		}
+		o.failed[want.Instead] = time.Now()
+	}
+	if err := judge(want, got, seen); err != nil {
+		return err
+	}
+	return o.young(got, seen)
+}
+
+// young holds the Age of an answer, wherever it comes from, against the time at which the origin made it: no more has passed since, by the
+// earliest that Date and Age of any exchange about it say.
+func (o *modelled) young(got answer, seen []model.Exchange) error {
+	if o.made == nil {
+		o.made = map[int]time.Time{}
+	}
+	for _, e := range seen {
+		serial := max(e.Renews, e.Response.Serial)
+		for _, made := range []time.Time{e.At.Add(-e.Response.Age), e.Response.Date} {
+			if before, known := o.made[serial]; !known || made.Before(before) {
+				o.made[serial] = made
+			}
+		}
+	}
+	said := got.header.Get("Age")
+	if said == "" {
+		return nil
+	}
+	age, err := strconv.Atoi(said)
+	serial, _ := strconv.Atoi(got.header.Get("X-Serial"))
+	made, known := o.made[serial]
+	if since := time.Since(made); err != nil || !known || age < 0 || time.Duration(age)*time.Second > since {
+		return fmt.Errorf("the Age of response %d is %q, which was made %v ago (%q)", serial, said, since, got.header["Cache-Status"])
+	}
+	return nil
 }
 
 func (o *modelled) note(line string) {

@@ -10,6 +10,7 @@ import (
 	"cacheproxy/policy"
 	"cacheproxy/proxy/fill"
 	"cacheproxy/proxy/server"
+	"cacheproxy/store"
 )
 
 // exchange is one request on its way to its answer.
@@ -17,8 +18,9 @@ type exchange struct {
 	p *Proxy
 	request
 	delivery
-	origin time.Duration // time spent waiting for the origin
-	span   *observe.Span
+	origin  time.Duration // time spent waiting for the origin
+	probing *store.Copy   // that may stand in for the origin, and for which this request asks; nil: none
+	span    *observe.Span
 }
 
 var exchanges = sync.Pool{New: func() any { return &exchange{request: request{key: make([]byte, 0, 512)}} }}
@@ -79,22 +81,18 @@ func (ex *exchange) execute(d *decision) bool {
 	ex.traceLookup(d)
 	switch d.step {
 	case passOn:
-		ex.pass(d.reason)
+		ex.passFor(d)
 	case passWrite:
 		ex.write(d)
 	case compare:
 		ex.observe(d)
-	case passHead:
-		ex.head(d)
 	case serveCopy:
 		ex.serveCopy(d)
 	case serveParts:
 		ex.settle(d.status(ex.start))
 		ex.deliverParts(d.parts)
-	case fetchShared:
-		return ex.together(d)
-	case fetchAlone:
-		ex.alone(d)
+	case fetchShared, fetchAlone, passHead:
+		return ex.ask(d)
 	case refuseIt:
 		ex.refuse(d.refusal)
 	}
@@ -113,7 +111,7 @@ func (ex *exchange) serveCopy(d *decision) {
 func (ex *exchange) deliver(d *decision, status policy.Status) {
 	c := d.found.Copy
 	ex.settle(status)
-	c.Use.Hit()
+	c.Use.Hit(ex.start)
 	if status.Outcome == policy.Hit && ex.lease == leaseHeld && !d.found.other && ex.p.store.Lacks(c) {
 		found := d.found.Found
 		found.Key = strings.Clone(found.Key) // which may lie in the buffer of this request

@@ -133,7 +133,8 @@ func (p *Proxy) explanation(rq *request, d *decision) *Explanation {
 	if found.Variants != nil {
 		e.Variants = found.Variants.Names()
 	}
-	e.Forwards, e.NotStored = slices.Sorted(maps.Keys(rq.selection(rq.selecting(found)))), found.Why.String()
+	why, _ := p.fills.Shareless(rq.question(found), rq.start)
+	e.Forwards, e.NotStored = slices.Sorted(maps.Keys(rq.selection(rq.selecting(found)))), why.String()
 	if parts := p.store.LookupParts(string(rq.key), rq.selection(rq.selecting(found))); parts != nil {
 		rq.held.keep(parts.Of)
 		for _, s := range parts.Have() {

@@ -1,12 +1,9 @@
 package proxy
 
 import (
-	"maps"
 	"net/http"
-	"slices"
 
 	"cacheproxy/policy"
-	"cacheproxy/policy/httpcache"
 	"cacheproxy/proxy/fill"
 )
 
@@ -20,7 +17,7 @@ import (
 func (ex *exchange) sharesFailure(res *fill.Response, found candidate) bool {
 	switch res.Reason {
 	case policy.OriginError, policy.OriginTimeout, policy.Panic, policy.NoReason:
-		return ex.standsIn(found) || sameFields(res.Forward, ex.forwarded(found))
+		return ex.standsIn(found) || fill.Question(string(ex.key), res.Forward) == ex.question(found)
 	}
 	return true // it came about before anything was sent
 }
@@ -35,38 +32,4 @@ func failed(res *fill.Response) bool {
 func (rq *request) elect(res *fill.Response) {
 	rq.byItself = rq.elected || res.Reason == policy.OriginTimeout
 	rq.elected = true
-}
-
-// traces are the fields that differ from request to request, and that no upstream answers by.
-var traces = []string{"Traceparent", "Tracestate"}
-
-// sameFields reports whether two headers are the same but for the traces.
-func sameFields(a, b http.Header) bool {
-	a, b = withoutTraces(a), withoutTraces(b)
-	return maps.EqualFunc(a, b, slices.Equal[[]string])
-}
-
-func withoutTraces(h http.Header) http.Header {
-	h = maps.Clone(h)
-	for _, name := range traces {
-		delete(h, name)
-	}
-	return h
-}
-
-// alike ends the keys of flights of those who forward the same, and the fields follow. No key is the beginning of another.
-const alike = 't'
-
-// fieldsKey is the key under which requests are coalesced that forward the very same.
-func (rq *request) fieldsKey(c candidate) string {
-	h := withoutTraces(rq.forwarded(c))
-	key := append(slices.Clone(rq.key), alike)
-	for _, name := range slices.Sorted(maps.Keys(h)) {
-		key = httpcache.AppendField(key, name)
-		for _, line := range h[name] {
-			key = httpcache.AppendField(append(key, alike), line)
-		}
-		key = append(key, 0)
-	}
-	return string(key)
 }

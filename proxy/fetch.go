@@ -14,6 +14,32 @@ import (
 // to the origin itself.
 const maxAttempts = 4
 
+// ask asks the origin on behalf of a request, with others or alone. Of those that a copy could answer where the origin fails, the one that
+// asks first is the probe: if the origin failed before, the others are given the copy until that one has its answer.
+func (ex *exchange) ask(d *decision) (answered bool) {
+	if c := d.found.Copy; c != nil && d.found.use == httpcache.StaleOnError && c.Use.StartRenewal(ex.start) {
+		ex.probing = c
+		defer ex.probed()
+	}
+	switch d.step {
+	case fetchShared:
+		return ex.together(d)
+	case passHead:
+		ex.head(d)
+	default:
+		ex.alone(d)
+	}
+	return true
+}
+
+// probed ends the probe: its answer is known, or will not be. It comes before any byte goes to the client, who may take its time.
+func (ex *exchange) probed() {
+	if ex.probing != nil {
+		ex.probing.Use.EndRenewal(ex.start, 0)
+		ex.probing = nil
+	}
+}
+
 // alone fetches for this request only; what comes may still be stored.
 func (ex *exchange) alone(d *decision) {
 	q := ex.fillRequest(d.found, upstream.Fill, ex.span)
@@ -21,7 +47,7 @@ func (ex *exchange) alone(d *decision) {
 	if d.part {
 		q.Range, q.IfRange = ex.r.Header.Get("Range"), ex.r.Header.Get("If-Range")
 	}
-	t := ex.p.fills.Alone(ex.r.Context(), ex.flightKey(d.found), ex.known(), q)
+	t := ex.p.fills.Alone(ex.r.Context(), ex.flightKey(d.found, q.Forward), ex.known(), q)
 	res, lead, why := t.Await(ex.r.Context(), 0, ex.inform)
 	if why != policy.NoReason { // nobody but the client ends this wait
 		t.Abandon()
@@ -44,7 +70,7 @@ func (ex *exchange) alone(d *decision) {
 // together joins or leads the flight for this request's key. It reports false where the request has to be decided once more.
 func (ex *exchange) together(d *decision) (answered bool) {
 	status := d.status(ex.start)
-	j := fill.Joiner{Key: ex.flightKey(d.found), Known: ex.known(), MaxWaiters: ex.route.MaxWaiters, LeaseLost: ex.lease == leaseLost}
+	j := fill.Joiner{Key: ex.flightKey(d.found, ex.forward(ex.selecting(d.found))), Known: ex.known(), MaxWaiters: ex.route.MaxWaiters, LeaseLost: ex.lease == leaseLost}
 	t := ex.p.fills.Join(j, func() *fill.Request {
 		now := ex.p.lookUp(&ex.request, time.Now())
 		if now.use == httpcache.Fresh {
@@ -94,6 +120,9 @@ func (ex *exchange) together(d *decision) (answered bool) {
 	ex.waited = t.Role == fill.Joined
 	// What is stored but has to be confirmed for each request is not marked shareless: it is a copy.
 	ex.apart = res.Verdict.Store && !res.Verdict.Share
+	if !res.Verdict.Store && !res.Verdict.Share && !failed(&res) && !httpcache.Passing(res.Status) {
+		ex.unshared++
+	}
 	return false
 }
 
@@ -136,6 +165,7 @@ func (ex *exchange) accept(res *fill.Response, d *decision, status policy.Status
 			return true
 		}
 	}
+	ex.probed()
 	if res.Reason != policy.NoReason {
 		ex.fail(status, res.Reason, res.Err)
 		return true
@@ -159,7 +189,7 @@ func (ex *exchange) accept(res *fill.Response, d *decision, status policy.Status
 		return true
 	}
 	status = fetched(res, status)
-	if res.Length < 0 && d.found.Shareless && d.found.Why == policy.TooLarge {
+	if res.Length < 0 && d.found.shareless == policy.TooLarge {
 		status.Stored = false // it was found to be too large when it came last
 	}
 	ex.settle(status)
@@ -203,13 +233,7 @@ func (rq *request) notForThis(res *fill.Response) policy.Reason {
 func isSuccess(status int) bool { return status >= 200 && status < 300 }
 
 // originFailed reports whether a status counts as an error for stale-if-error (RFC 5861 §4).
-func originFailed(status int) bool {
-	switch status {
-	case http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		return true
-	}
-	return false
-}
+func originFailed(status int) bool { return fill.OriginFailed(status) }
 
 // serveStaleOnError serves a stale copy in place of an error, where the copy allows it.
 func (ex *exchange) serveStaleOnError(res *fill.Response, found candidate, status policy.Status) bool {
@@ -227,12 +251,18 @@ func (ex *exchange) serveStaleOnError(res *fill.Response, found candidate, statu
 		why = policy.OriginStatus
 	}
 	status.FwdStatus = res.Status
-	ex.serveInstead(found, why, status)
+	ex.serveInstead(found, why, status, res.Header)
 	return true
 }
 
-// serveInstead serves a copy for an origin that has failed. status is what is told besides.
-func (ex *exchange) serveInstead(found candidate, why policy.Reason, status policy.Status) {
+// serveInstead serves a copy for an answer that did not come. An origin that has failed is left alone for a while: until then the copy
+// stands in at once, and then one request asks again. status is what is told besides; header is that of the origin's answer, nil: there
+// was none.
+func (ex *exchange) serveInstead(found candidate, why policy.Reason, status policy.Status, header http.Header) {
+	if fill.FailedAtOrigin(why) {
+		fill.Failed(found.Copy, true, header)
+	}
+	ex.probed()
 	d := ex.fromCopy(found, policy.Stale, why, time.Now())
 	if d.step != serveCopy {
 		ex.execute(&d)

@@ -19,8 +19,12 @@ type candidate struct {
 	reason policy.Reason
 	// previous is a copy that has expired for good: of no use but to tell whether what comes is different.
 	previous *store.Copy
-	looked   bool // there was a look-up
-	other    bool // it is the copy of another request, which an origin said makes no difference
+	// shareless is why the last answer to this request was not to be shared, where that decides about the next one; NoReason: nothing
+	// is known against sharing it.
+	shareless policy.Reason
+	lasting   bool // see fill.Filler.Shareless
+	looked    bool // there was a look-up
+	other     bool // it is the copy of another request, which an origin said makes no difference
 	// unusable is a copy that nobody may use any more; nil: there is none such.
 	unusable *store.Copy
 }

@@ -11,8 +11,9 @@ import (
 	"cacheproxy/proxy/upstream"
 )
 
-// head sends a HEAD that no copy answers through. What it brings renews the copy that it is about, and ends a copy of
-// something else (RFC 9111 §4.3.5).
+// head sends a HEAD that no copy answers through. What it brings renews the copy that it is about, and makes a copy of something else
+// stale, which may stand in for the origin all the same (RFC 9111 §4.3.5). That holds for a HEAD that asks what was asked when the copy was
+// fetched: what an origin would answer to other fields is no word about the copy.
 func (ex *exchange) head(d *decision) {
 	requested, c := time.Now(), d.found
 	status := d.status(ex.start)
@@ -20,10 +21,14 @@ func (ex *exchange) head(d *decision) {
 		if c.Copy == nil || !isSuccess(c.Copy.Status) || res.StatusCode != http.StatusOK {
 			return
 		}
+		selecting := ex.selecting(c)
+		if !ex.route.AsksAsFill(ex.r.Header, selecting) || c.Copy.Asked != httpcache.Negotiation(ex.forward(selecting)) {
+			return
+		}
 		switch stored := c.Copy.Header(); {
 		case httpcache.HeadContradicts(stored, res.Header):
-			ex.p.store.Drop(c.Key, c.Copy)
-		case httpcache.HeadConfirms(stored, res.Header) && ex.route.AsksAsFill(ex.r.Header, ex.selecting(c)):
+			c.Copy.Use.Outdate()
+		case httpcache.HeadConfirms(stored, res.Header):
 			status.Stored = ex.confirmed(c, res.Header, requested)
 		}
 	})

@@ -40,7 +40,7 @@ func (ex *exchange) observe(d *decision) {
 	if o.would {
 		// A read counts, as one that the copy answers does, and may have had it renewed in the background.
 		o.renewed = d.found.use == httpcache.StaleServable || ex.ahead(d.found.Copy, ex.start)
-		d.found.Copy.Use.Hit()
+		d.found.Copy.Use.Hit(ex.start)
 	}
 	o.token, o.requested = ex.p.ledger.Token(), time.Now()
 	defer o.conclude()

@@ -11,15 +11,38 @@ import (
 	"cacheproxy/proxy/upstream"
 )
 
+// passFor passes a request as it was decided. Where the last answer was not to be shared, the first that is ends that: the request
+// after it is fetched for all.
+func (ex *exchange) passFor(d *decision) {
+	if d.reason != policy.HitForMiss || d.found.lasting {
+		ex.pass(d.reason)
+		return
+	}
+	requested, question := time.Now(), ex.question(d.found)
+	ex.passAnswered(d.reason, func(res *http.Response) error {
+		verdict := ex.route.Judge(policy.Fetch{
+			Method: ex.semantics(), Requested: requested, Received: time.Now(), Status: res.StatusCode, Header: res.Header,
+			BodyLength: res.ContentLength, MaxObject: ex.cfg.MaxObject, Through: true,
+		})
+		if verdict.Store {
+			ex.p.fills.EndShareless(question)
+		}
+		return nil
+	})
+}
+
 // pass sends the request itself to the origin, untouched.
-func (ex *exchange) pass(why policy.Reason) {
+func (ex *exchange) pass(why policy.Reason) { ex.passAnswered(why, nil) }
+
+// passAnswered is pass; answered gets the head of the answer, and may be nil.
+func (ex *exchange) passAnswered(why policy.Reason, answered func(*http.Response) error) {
 	status := policy.Status{Outcome: policy.Pass, Reason: why, Apart: ex.waited}
 	if !httpcache.ForwardOnce(ex.r.Method, ex.r.Header) {
 		ex.settle(status)
 		ex.answerAsLast()
 		return
 	}
-	ex.through(passage{status: &status})
+	ex.through(passage{status: &status, answered: answered})
 }
 
 // passUnless sends a read to the origin by itself, because it cannot wait for another's answer; the copy stands in where the
@@ -27,13 +50,15 @@ func (ex *exchange) pass(why policy.Reason) {
 func (ex *exchange) passUnless(found candidate, status *policy.Status, answered func(*http.Response)) {
 	status.Outcome = policy.Pass
 	instead := policy.NoReason // why the copy is sent
+	var failed http.Header
 	ex.through(passage{
 		status: status,
 		answered: func(res *http.Response) error {
 			if originFailed(res.StatusCode) && ex.standsIn(found) {
-				instead = policy.OriginStatus
+				instead, failed = policy.OriginStatus, res.Header
 				return errSpared
 			}
+			ex.probed()
 			if answered != nil {
 				answered(res)
 			}
@@ -47,7 +72,7 @@ func (ex *exchange) passUnless(found candidate, status *policy.Status, answered 
 		},
 	})
 	if instead != policy.NoReason {
-		ex.serveInstead(found, instead, *status)
+		ex.serveInstead(found, instead, *status, failed)
 	}
 }
 

@@ -53,6 +53,7 @@ type request struct {
 	elected  bool          // one has failed, and another leader was elected
 	byItself bool          // it is fetched together only with those who forward the same
 	apart    bool          // every request has to have the copy confirmed for itself: waiting for another's answer is of no use
+	unshared int           // how many of them were for nobody but another who asked something else: there is one more election, and then it goes alone
 }
 
 // maxHops is how often a request may have passed a cacheproxy, by its Via: a chain of a few is legitimate, more is a loop.
@@ -183,25 +184,31 @@ func (rq *request) selecting(c candidate) []string {
 	return names
 }
 
-// forwarded is the header of a fetch for this request.
-func (rq *request) forwarded(c candidate) http.Header {
-	h := rq.selection(rq.selecting(c))
+// flightKey is the key under which this request is coalesced, given the header of its fill: one for each value of the fields that Vary
+// is known to name, and where all fields are forwarded, one for each question, since nobody knows before the answer what Vary will name.
+func (rq *request) flightKey(c candidate, forward http.Header) string {
+	names := rq.selecting(c)
+	switch {
+	case rq.byItself, rq.route.ForwardHeaders == policy.ForwardAll:
+		return fill.Question(string(rq.key), forward)
+	case len(names) == 0:
+		return string(rq.key)
+	}
+	return string(httpcache.VariantKey(nil, string(rq.key), names, forward))
+}
+
+// question is the key of what this request asks.
+func (rq *request) question(c candidate) string {
+	return fill.Question(string(rq.key), rq.forward(rq.selecting(c)))
+}
+
+// forward is the header of a fill for this request. names are the fields that Vary is known to name.
+func (rq *request) forward(names []string) http.Header {
+	h := rq.selection(names)
 	if rq.content != nil {
 		policy.ContentHeader(h, rq.r.Header)
 	}
 	return h
-}
-
-// flightKey is the key under which this request is coalesced: one for each value of the fields that Vary is known to name.
-func (rq *request) flightKey(c candidate) string {
-	if rq.byItself {
-		return rq.fieldsKey(c)
-	}
-	names := rq.selecting(c)
-	if len(names) == 0 {
-		return string(rq.key)
-	}
-	return string(httpcache.VariantKey(nil, string(rq.key), names, rq.selection(names)))
 }
 
 // fillRequest describes the fetch that this request needs, detached from its connection. asker is the request's span.
@@ -209,7 +216,7 @@ func (rq *request) fillRequest(c candidate, class upstream.Class, asker *observe
 	names := rq.selecting(c)
 	q := &fill.Request{
 		Route: rq.route.Route, Match: rq.match, Target: rq.target, Query: rq.query, Key: string(rq.key),
-		Header: rq.r.Header.Clone(), Forward: rq.forwarded(c), Method: http.MethodGet,
+		Header: rq.r.Header.Clone(), Forward: rq.forward(names), Method: http.MethodGet,
 		Previous: c.previous, Class: class, Why: c.reason, MaxObject: rq.cfg.MaxObject, Span: asker,
 	}
 	if rq.personal {
@@ -217,11 +224,11 @@ func (rq *request) fillRequest(c candidate, class upstream.Class, asker *observe
 	}
 	if rq.content != nil {
 		q.Method, q.Content = rq.r.Method, rq.content
-		policy.ContentHeader(q.Forward, rq.r.Header)
 	}
 	if c.Copy != nil {
 		q.Previous = c.Copy
-		if c.use >= httpcache.NeedsValidation && policy.Confirmable(q.Method) {
+		// To anything but a safe method If-None-Match is a condition on carrying it out (RFC 9110 §13.1.2).
+		if c.use >= httpcache.NeedsValidation && httpcache.Safe(q.Method) {
 			q.Base, q.BaseKey = c.Copy, strings.Clone(c.Key) // which may lie in the buffer of this request
 		}
 	}
@@ -234,12 +241,14 @@ func (rq *request) fillRequest(c candidate, class upstream.Class, asker *observe
 	return q
 }
 
-// renewal describes the renewal of a copy that this request has read.
+// renewal describes the renewal of a copy that this request has read. It asks what was asked when the copy was fetched, whatever the
+// reader asks beyond what has chosen the copy: else a stranger who reads last would choose what all others get.
 func (rq *request) renewal(found candidate, class upstream.Class, asker *observe.Span) fill.Renewal {
 	found.use, found.reason = httpcache.NeedsValidation, policy.Renewal
-	r := rq.route
+	r, q := rq.route, rq.fillRequest(found, class, asker)
+	q.Forward = r.RenewalHeader(q.Forward, found.Copy.Vary, found.Copy.Asked)
 	return fill.Renewal{
-		Request: rq.fillRequest(found, class, asker), Key: rq.flightKey(found), Known: rq.known(), Copy: found.Copy,
+		Request: q, Key: rq.flightKey(found, q.Forward), Known: rq.known(), Copy: found.Copy,
 		Wanted: func(now time.Time) bool {
 			mode, _ := r.mode(now)
 			return mode == policy.On

@@ -44,11 +44,12 @@ func TestSafeOverride(t *testing.T) {
 			r.ForwardHeaders = policy.ForwardAll
 		}, "/"), func(b *bubble) {
 			b.do("GET", "/a").want(t, "before", 200, "1", "stored")
-			want := "2"
+			b.do("GET", "/a", http.CanonicalHeaderKey("X-HTTP-Method-Override"), method).want(t, method, 200, "2", "fwd=")
+			want := "3"
 			if safe {
 				want = "1"
 			}
-			b.do("GET", "/a", http.CanonicalHeaderKey("X-HTTP-Method-Override"), method).want(t, method, 200, want, "")
+			b.do("GET", "/a").want(t, "after "+method, 200, want, "")
 		})
 	}
 }

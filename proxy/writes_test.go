@@ -203,8 +203,11 @@ func TestCacheGroupInvalidation(t *testing.T) {
 		if r.URL.Path != "/list" {
 			w.Header().Set("Cache-Group-Invalidation", `"products"`)
 		}
-		if r.URL.Path == "/refused" {
+		switch r.URL.Path {
+		case "/refused":
 			w.WriteHeader(http.StatusConflict)
+		case "/failed":
+			w.WriteHeader(http.StatusInternalServerError)
 		}
 		return true
 	}
@@ -214,8 +217,10 @@ func TestCacheGroupInvalidation(t *testing.T) {
 	r.do("GET", "/list").want(t, "a read invalidates nothing", 200, "1", "hit")
 	r.do("POST", "/refused").want(t, "a write that failed", 409, "*", "")
 	r.do("GET", "/list").want(t, "a write that failed invalidates nothing", 200, "1", "hit")
+	r.do("POST", "/failed").want(t, "a write that the origin failed at", 500, "*", "")
+	r.do("GET", "/list").want(t, "what it may have done is to its own URL", 200, "1", "hit")
 	r.do("POST", "/products").want(t, "a write", 200, "*", "")
-	r.do("GET", "/list").want(t, "its group is gone", 200, "5", "detail=purged")
+	r.do("GET", "/list").want(t, "its group is gone", 200, "6", "detail=purged")
 }
 
 // A write that names too much is refused before anything is made unusable or sent: it stands for no more than it says, and

@@ -23,7 +23,10 @@ type Copy struct {
 	Head string
 	Life httpcache.Lifetime
 	// Vary names the request header fields that selected this copy, canonical and sorted.
-	Vary    []string
+	Vary []string
+	// Asked is what the request that fetched the copy said of the answer that it wants, as httpcache.Negotiation writes it: a renewal
+	// says the same. Empty: it said nothing, or that is not known.
+	Asked   string
 	Members []invalidation.ID
 	Stamp   invalidation.Stamp
 	// Digest is a hash of status and body, to tell whether a later answer differs.
@@ -54,10 +57,13 @@ func (c *Copy) Body() []byte { return c.body }
 type Use struct {
 	Hits     atomic.Uint32 // reads since it was stored; saturates
 	Renewing atomic.Bool   // a renewal is queued or running
-	notUntil atomic.Int64  // Unix ns before which no renewal is tried, after one failed
-	Failures atomic.Uint32 // renewals that failed; a renewal that succeeds makes another copy
+	Failures atomic.Uint32 // times that the origin failed to give the copy anew; when it succeeds, that makes another copy
 
-	round atomic.Uint32 // of Store.Rewarm, in which it was last given to the tiers below memory, or came from there
+	read     atomic.Int64  // Unix ns of the last read of this copy, or of one that it has replaced; 0: none
+	notUntil atomic.Int64  // Unix ns before which the origin is not asked, after it failed
+	failing  atomic.Bool   // the last failure was an error for which a copy may be served
+	outdated atomic.Bool   // the origin has said that it is not fresh any more
+	round    atomic.Uint32 // of Store.Rewarm, in which it was last given to the tiers below memory, or came from there
 }
 
 // field is one header field: a name and its lines, which are substrings of Head.
@@ -77,7 +83,7 @@ func NewCopy(status int, header http.Header, body []byte) *Copy {
 // WithHeader makes a copy of the same body with another header section, as after a 304 (RFC 9111 §4.3.4). The caller must have a
 // reference to the first, and has one to the second.
 func (c *Copy) WithHeader(header http.Header) *Copy {
-	n := (&Copy{Status: c.Status, Digest: c.Digest, Vary: c.Vary}).share(c)
+	n := (&Copy{Status: c.Status, Digest: c.Digest, Vary: c.Vary, Asked: c.Asked}).share(c)
 	n.setHeader(header)
 	if c.coded != nil {
 		n.coded = &coded{coding: c.coded.coding, length: c.coded.length}
@@ -167,8 +173,9 @@ func (c *Copy) Get(name string) string {
 	return ""
 }
 
-// Hit counts a read and says the number of reads so far.
-func (u *Use) Hit() uint32 {
+// Hit counts a read at a time and says the number of reads so far.
+func (u *Use) Hit(now time.Time) uint32 {
+	u.read.Store(now.UnixNano())
 	n := u.Hits.Load()
 	if n == ^uint32(0) {
 		return n
@@ -176,13 +183,31 @@ func (u *Use) Hit() uint32 {
 	return u.Hits.Add(1)
 }
 
+// Outdate makes the copy stale, if it is not so already.
+func (u *Use) Outdate() { u.outdated.Store(true) }
+
+// Fail notes that the origin failed to give the copy anew, and has it left alone for as long as pause says after that many failures in
+// a row. All who waited for one answer may note it: it counts once. standsIn says that it was an error for which a copy may be served.
+func (u *Use) Fail(now time.Time, standsIn bool, pause func(failures uint32) time.Duration) {
+	until, failures := u.notUntil.Load(), u.Failures.Load()+1
+	if now.UnixNano() >= until && u.notUntil.CompareAndSwap(until, now.Add(pause(failures)).UnixNano()) {
+		u.Failures.Store(failures)
+		u.failing.Store(standsIn)
+	} else if standsIn {
+		u.failing.Store(true)
+	}
+}
+
+// Failing reports whether the copy, where it may stand in for the origin, is to do so without asking first: the origin failed and is
+// left alone, or somebody else is asking it again.
+func (u *Use) Failing(now time.Time) bool {
+	return u.failing.Load() && (now.UnixNano() < u.notUntil.Load() || u.Renewing.Load())
+}
+
 // StartRenewal reports whether the caller may renew the copy now; it then must call EndRenewal.
 func (u *Use) StartRenewal(now time.Time) bool {
 	return now.UnixNano() >= u.notUntil.Load() && u.Renewing.CompareAndSwap(false, true)
 }
-
-// FailRenewal counts a renewal that failed and says how many there were.
-func (u *Use) FailRenewal() uint32 { return u.Failures.Add(1) }
 
 // EndRenewal lets the next renewal start, after the pause.
 func (u *Use) EndRenewal(now time.Time, pause time.Duration) {
@@ -195,7 +220,7 @@ func (u *Use) EndRenewal(now time.Time, pause time.Duration) {
 // Sizes of what the memory tier holds around an item: its node, its place in the hash table and in the policy's queues,
 // slice headers. Measured as heap per entry minus payload.
 const (
-	copyOverhead  = 480
+	copyOverhead  = 512
 	otherOverhead = 170
 )
 
@@ -214,7 +239,7 @@ func allocated(n int) int {
 }
 
 func (c *Copy) cost() int {
-	n := copyOverhead + len(c.Head) + allocated(cap(c.body)) + 8*cap(c.Members) + 16*cap(c.values) + 32*cap(c.fields) + c.coded.cost()
+	n := copyOverhead + len(c.Head) + len(c.Asked) + allocated(cap(c.body)) + 8*cap(c.Members) + 16*cap(c.values) + 32*cap(c.fields) + c.coded.cost()
 	for _, v := range c.Vary {
 		n += 16 + len(v)
 	}

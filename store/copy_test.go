@@ -106,7 +106,7 @@ func TestCopyHeaderAllocatesNothing(t *testing.T) {
 func TestWithHeader(t *testing.T) {
 	c := NewCopy(200, someHeader(), []byte("body"))
 	c.Vary = []string{"Accept"}
-	c.Use.Hit()
+	c.Use.Hit(time.Now())
 	n := c.WithHeader(http.Header{"Etag": {`"def"`}})
 	if n.Head != "Etag: \"def\"\r\n" || n.Status != 200 || n.Digest != c.Digest || n.Vary[0] != "Accept" {
 		t.Errorf("%+v", n)
@@ -136,11 +136,11 @@ func TestDigest(t *testing.T) {
 
 func TestUse(t *testing.T) {
 	var u Use
-	if u.Hit() != 1 || u.Hit() != 2 {
+	if u.Hit(now) != 1 || u.Hit(now) != 2 {
 		t.Error("Hit does not count")
 	}
 	u.Hits.Store(^uint32(0))
-	if u.Hit() != ^uint32(0) {
+	if u.Hit(now) != ^uint32(0) {
 		t.Error("the count wraps")
 	}
 	if !u.StartRenewal(now) || u.StartRenewal(now) {
@@ -153,5 +153,32 @@ func TestUse(t *testing.T) {
 	u.EndRenewal(now, time.Second)
 	if u.StartRenewal(now.Add(time.Second-1)) || !u.StartRenewal(now.Add(time.Second)) {
 		t.Error("the pause after a failure is not kept")
+	}
+}
+
+// A failure counts once for all who waited for it, and the next when the pause is over; one at a time asks again.
+func TestUseFails(t *testing.T) {
+	var u Use
+	pause := func(n uint32) time.Duration { return time.Duration(n) * time.Second }
+	if u.Failing(now) {
+		t.Error("a copy is left alone before anything failed")
+	}
+	u.Fail(now, true, pause)
+	u.Fail(now, true, pause)
+	if u.Failures.Load() != 1 || !u.Failing(now.Add(time.Second-1)) || u.Failing(now.Add(time.Second)) {
+		t.Errorf("%d failures, of one answer, are to hold for a second", u.Failures.Load())
+	}
+	now := now.Add(time.Second)
+	if !u.StartRenewal(now) || !u.Failing(now) {
+		t.Error("while one asks again, the others are to be left with the copy")
+	}
+	u.Fail(now, true, pause)
+	u.EndRenewal(now, 0)
+	if u.Failures.Load() != 2 || !u.Failing(now.Add(2*time.Second-1)) || u.Failing(now.Add(2*time.Second)) {
+		t.Error("the second failure in a row is to hold for two seconds")
+	}
+	u.Fail(now.Add(time.Minute), false, pause)
+	if u.Failing(now.Add(time.Minute)) || u.StartRenewal(now.Add(time.Minute)) {
+		t.Error("after a failure for which no copy stands in, only renewals wait")
 	}
 }

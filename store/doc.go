@@ -2,8 +2,8 @@
 // the only one that a request reads before it joins a flight.
 //
 // What is kept under a storage key is an Item: a Copy (one response), Variants (the request header fields that select
-// among several copies, RFC 9111 §4.1), or a Mark (the last answer could not be shared, so requests for it do not wait
-// for each other: hit-for-miss). Copies are immutable once stored; whether one may be used is asked of the ledger, not
+// among several copies, RFC 9111 §4.1), or, under the key of a question, a Mark (the last answer to it could not be shared, so
+// those who ask it do not wait for each other: hit-for-miss). Copies are immutable once stored; whether one may be used is asked of the ledger, not
 // of the store, so nothing has to be found and removed when something is purged.
 //
 // # References

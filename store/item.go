@@ -2,18 +2,15 @@ package store
 
 import (
 	"slices"
-	"time"
-
-	"cacheproxy/policy"
 )
 
-// Item is what is stored under a storage key: a *Copy, *Parts, *Variants or *Mark.
+// Item is what is stored under a storage key: a *Copy, *Parts or *Variants. A *Mark has a key of its own.
 type Item interface {
 	// cost is the memory the item takes besides its key, in bytes.
 	cost() int
 }
 
-// MaxVariants is how many copies of one URL are told apart by Vary. Beyond it the one that was read least goes.
+// MaxVariants is how many copies of one URL are told apart by Vary. Beyond it the one that was not read for the longest goes.
 const MaxVariants = 64
 
 // maxSelections is how many different Vary fields of one URL are remembered.
@@ -100,12 +97,3 @@ func (v *Variants) cost() int {
 	}
 	return n
 }
-
-// Mark says that the last answer to a key could not be shared, and why: until then, requests for it do not wait for each
-// other.
-type Mark struct {
-	Until time.Time
-	Why   policy.Reason
-}
-
-func (*Mark) cost() int { return otherOverhead }

@@ -87,7 +87,7 @@ func TestWhatLeavesMemoryIsGivenBack(t *testing.T) {
 	}
 	for name, leave := range map[string]func(s *Store){
 		"deleted":            func(s *Store) { s.memory.Delete("key") },
-		"replaced":           func(s *Store) { s.MarkShareless("key", nil, time.Now(), 0) },
+		"replaced":           func(s *Store) { s.Mark("key", &Mark{}) },
 		"evicted":            func(s *Store) { s.memory.Resize(0); s.memory.Settle() },
 		"replaced by itself": func(s *Store) { s.memory.update("key", func(old Item) Item { return old }); s.memory.Delete("key") },
 	} {

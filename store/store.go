@@ -6,7 +6,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"cacheproxy/policy"
 	"cacheproxy/policy/httpcache"
 )
 
@@ -33,10 +32,6 @@ type Found struct {
 	Variants *Variants
 	// Unselected says that there is a copy, for requests without a field that this one has.
 	Unselected bool
-	// Shareless says that the last answer could not be shared (hit-for-miss).
-	Shareless bool
-	// Why is the reason for Shareless.
-	Why policy.Reason
 }
 
 // Lookup finds the copy for a request header under a storage key. The key is not kept unless Found says otherwise; so it may
@@ -54,8 +49,6 @@ func (s *Store) Lookup(key string, h http.Header, now time.Time, selected ...str
 			return Found{Unselected: true}
 		}
 		return Found{Copy: item, Key: key}
-	case *Mark:
-		return Found{Shareless: now.Before(item.Until), Why: item.Why}
 	case *Variants:
 		return s.selectVariant(key, item, h, now, selected)
 	default:
@@ -76,37 +69,11 @@ func (s *Store) selectVariant(key string, v *Variants, h http.Header, now time.T
 		if !ok {
 			continue
 		}
-		switch item := item.(type) {
-		case *Copy:
-			found.improve(item, variant, now)
-		case *Mark:
-			if now.Before(item.Until) {
-				found.Shareless, found.Why = true, item.Why
-			}
+		if c, ok := item.(*Copy); ok {
+			found.improve(c, variant, now)
 		}
-	}
-	if found.Copy == nil && !found.Shareless {
-		s.selectLanguage(&found, key, v, h, now, selected)
 	}
 	return found
-}
-
-// selectLanguage looks for a copy in the language that a request prefers to all others.
-func (s *Store) selectLanguage(found *Found, key string, v *Variants, h http.Header, now time.Time, selected []string) {
-	for _, names := range v.Selections {
-		if !httpcache.Selects(names, selected, h) {
-			continue
-		}
-		variant, ok := httpcache.LanguageKey(nil, key, names, h, httpcache.PreferredLanguage(h))
-		if !ok {
-			continue
-		}
-		if item, ok := s.memory.Take(string(variant)); ok {
-			if c, ok := item.(*Copy); ok {
-				found.improve(c, string(variant), now)
-			}
-		}
-	}
 }
 
 // improve takes over a copy that was taken where it is better than the one that is there, and gives the other one back.
@@ -132,12 +99,12 @@ func better(c, other *Copy, now time.Time) bool {
 	return c.Life.Date.After(other.Life.Date)
 }
 
-// Put stores a copy, to which the caller has a reference and keeps it, for the request header that fetched it. A copy that was fetched before the one that is there does not
-// replace it.
+// Put stores a copy, to which the caller has a reference and keeps it, for the request header that fetched it. A copy that was fetched
+// before the one that is there does not replace it.
 func (s *Store) Put(key string, h http.Header, c *Copy) {
 	s.writtenBelow(c)
 	var displaced []string
-	variant, language := "", "" // where the copy goes if not under key itself
+	variant := "" // where the copy goes if not under key itself
 	least := s.leastRead(key)
 	s.memory.update(key, func(old Item) Item {
 		v, varies := old.(*Variants)
@@ -147,52 +114,48 @@ func (s *Store) Put(key string, h http.Header, c *Copy) {
 		variant = string(httpcache.VariantKey(nil, key, c.Vary, h))
 		var next *Variants
 		next, displaced = v.with(c.Vary, variant, least)
-		if k, ok := httpcache.LanguageKey(nil, key, c.Vary, h, httpcache.ContentLanguage(c.Values("Content-Language"))); ok {
-			var more []string
-			language = string(k)
-			next, more = next.with(c.Vary, language, "")
-			displaced = append(displaced, more...)
-		}
 		return next
 	})
-	for _, k := range [...]string{variant, language} {
-		if k != "" {
-			s.memory.update(k, func(old Item) Item { return newer(old, c) })
-		}
+	if variant != "" {
+		s.memory.update(variant, func(old Item) Item { return newer(old, c) })
 	}
 	for _, k := range displaced {
 		s.memory.Delete(k)
 	}
 }
 
-// leastRead is the variant of a URL that gives way to another one where there are as many as there may be: of those that were
-// read least, the oldest. A client that makes up values of a field that selects then displaces what it has made up, and not
-// what is read all the time. Empty: there is room.
+// leastRead is the variant of a URL that gives way to another one where there are as many as there may be: the one that was not read
+// for the longest, and before all that were read the oldest of those that were not, since being fetched is no read. A client that
+// makes up values of a field that selects then displaces what it has made up, and not what is read all the time. Empty: there is room.
 func (s *Store) leastRead(key string) string {
 	item, _ := s.memory.Get(key)
 	v, varies := item.(*Variants)
 	if !varies || len(v.Keys) < MaxVariants {
 		return ""
 	}
-	least, fewest := "", uint64(math.MaxUint64)
+	least, earliest := "", int64(math.MaxInt64)
 	for _, k := range v.Keys {
-		reads := uint64(0)
+		read := int64(math.MinInt64) // nothing is stored there any more
 		if held, ok := s.memory.Get(k); ok {
 			if c, ok := held.(*Copy); ok {
-				reads = 1 + uint64(c.Use.Hits.Load())
+				read = c.Use.read.Load()
 			}
 		}
-		if reads < fewest {
-			least, fewest = k, reads
+		if read < earliest {
+			least, earliest = k, read
 		}
 	}
 	return least
 }
 
-// newer is c unless old is a copy fetched later.
+// newer is c unless old is a copy fetched later. The copy that takes the place of another was read when that was: else what is renewed
+// all the time would be the first to give way.
 func newer(old Item, c *Copy) Item {
 	if later(old, c) {
 		return old
+	}
+	if o, ok := old.(*Copy); ok && o != c {
+		c.Use.read.Store(o.Use.read.Load())
 	}
 	return c
 }
@@ -201,23 +164,6 @@ func newer(old Item, c *Copy) Item {
 func later(old Item, c *Copy) bool {
 	o, ok := old.(*Copy)
 	return ok && c.Stamp.Token().Before(o.Stamp.Token())
-}
-
-// MarkShareless remembers until when answers to this request are not worth waiting for. It takes the place of a copy, but
-// not of other variants.
-func (s *Store) MarkShareless(key string, h http.Header, until time.Time, why policy.Reason) {
-	mark := &Mark{Until: until, Why: why}
-	var variants *Variants
-	s.memory.update(key, func(old Item) Item {
-		if v, ok := old.(*Variants); ok {
-			variants = v
-			return v
-		}
-		return mark
-	})
-	if variants != nil {
-		s.memory.Set(string(httpcache.VariantKey(nil, key, variants.Selections[0], h)), mark)
-	}
 }
 
 // Drop removes a copy that turned out to be unusable, and to which the caller has a reference.

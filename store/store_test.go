@@ -67,7 +67,7 @@ func newStore() *Store { return New(NewMemory(8 << 20)) }
 
 func TestPutAndLookup(t *testing.T) {
 	s, c := newStore(), newClock()
-	if f := s.Lookup("key", nil, now); f.Copy != nil || f.Variants != nil || f.Shareless {
+	if f := s.Lookup("key", nil, now); f.Copy != nil || f.Variants != nil {
 		t.Errorf("an empty store finds %+v", f)
 	}
 	one := response(c.next(), "one", 0)
@@ -250,54 +250,36 @@ func TestVariantsAreNotChanged(t *testing.T) {
 	}
 }
 
-func TestMarkShareless(t *testing.T) {
-	s, c := newStore(), newClock()
-	de, en := headers("Accept-Language", "de"), headers("Accept-Language", "en")
-	s.Put("key", de, response(c.next(), "plain", 0))
-	s.MarkShareless("key", de, now.Add(time.Minute), policy.OriginStatus)
-	if f := s.Lookup("key", de, now); !f.Shareless || f.Why != policy.OriginStatus || f.Copy != nil {
-		t.Errorf("%+v, want a mark in the place of the copy", f)
-	}
-	if s.Lookup("key", de, now.Add(time.Minute)).Shareless {
-		t.Error("the mark does not end")
-	}
-	s.Put("key", de, response(c.next(), "german", 0, "Accept-Language"))
-	if f := s.Lookup("key", de, now); f.Shareless || body(f) != "german" {
-		t.Errorf("%+v, want the copy in the place of the mark", f)
-	}
-	s.MarkShareless("key", en, now.Add(time.Minute), policy.OriginStatus)
-	if f := s.Lookup("key", en, now); !f.Shareless || f.Why != policy.OriginStatus || f.Copy != nil {
-		t.Errorf("%+v, want the variant marked", f)
-	}
-	expect(t, s, de, "german")
-	if s.Lookup("key", de, now).Shareless {
-		t.Error("marking one variant marked another")
-	}
-	s.MarkShareless("key", de, now.Add(time.Minute), policy.OriginStatus)
-	expect(t, s, de, "")
-	s.Put("key", de, response(c.next(), "german again", 0, "Accept-Language"))
-	expect(t, s, de, "german again")
-}
-
-// A client that makes up values of what selects a variant does not push out the one that is read all the time.
+// A client that makes up values of what selects a variant does not push out the one that is read all the time, were it renewed just
+// before: the one that was not read for the longest goes, and before all that were read the oldest of those that were not.
 func TestMadeUpVariantsGiveWayFirst(t *testing.T) {
-	s, now := New(NewMemory(1<<20)), time.Now()
-	put := func(origin string) {
-		c := NewCopy(200, http.Header{}, []byte(origin))
-		c.Life, c.Vary = httpcache.Lifetime{Fresh: time.Hour, Received: now, Date: now}, []string{"Origin"}
-		s.Put("k", http.Header{"Origin": {origin}}, c)
+	s, c, now := New(NewMemory(1<<20)), newClock(), time.Now()
+	put := func(origin string) { s.Put("k", headers("Origin", origin), response(c.next(), origin, 0, "Origin")) }
+	read := func(origin string) *Copy { return s.Lookup("k", headers("Origin", origin), now).Copy }
+	put("once popular")
+	for range 1000 {
+		read("once popular").Use.Hit(now)
 	}
-	read := func(origin string) *Copy { return s.Lookup("k", http.Header{"Origin": {origin}}, now).Copy }
 	put("hot")
-	read("hot").Use.Hit()
+	read("hot").Use.Hit(now.Add(time.Second))
+	put("hot") // renewed
 	for i := range 3 * MaxVariants {
 		put(fmt.Sprint("made up ", i))
 	}
-	if read("hot") == nil {
-		t.Error("the variant that was read gave way to those that were not")
+	if read("hot") == nil || read("once popular") == nil {
+		t.Error("a variant that was read gave way to those that were not")
 	}
 	if read("made up 0") != nil || read(fmt.Sprint("made up ", 3*MaxVariants-1)) == nil {
 		t.Error("of those that nobody reads, the oldest is not the one that gave way")
+	}
+	for _, k := range s.Lookup("k", headers("Origin", "hot"), now).Variants.Keys {
+		if item, _ := s.Memory().Get(k); item.(*Copy).Use.read.Load() == 0 {
+			item.(*Copy).Use.Hit(now.Add(2 * time.Second))
+		}
+	}
+	put("one more")
+	if read("once popular") != nil || read("hot") == nil {
+		t.Error("of those that were read, the one that was not read for the longest is not the one that gave way")
 	}
 }
 

@@ -137,9 +137,6 @@ func (s *Store) WriteBelow(ctx context.Context, key string, h http.Header) error
 }
 
 func (s *Store) sink(ctx context.Context, key string, item Item) error {
-	if _, marked := item.(*Mark); marked {
-		return nil // what this process found worth no waiting says nothing to others
-	}
 	var failed error
 	for i, t := range s.below {
 		if err := t.Put(ctx, key, item); err != nil {

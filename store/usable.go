@@ -26,6 +26,8 @@ func (c *Copy) Usable(ledger *invalidation.Ledger, now time.Time) (httpcache.Fre
 		return min(c.Life.JustStale(state), httpcache.StaleOnError), policy.Unconfirmed
 	case verdict == invalidation.Soft:
 		return c.Life.JustStale(state), policy.SoftPurged
+	case c.Use.outdated.Load():
+		return c.Life.JustStale(state), policy.Expired
 	case state == httpcache.Fresh:
 		return httpcache.Fresh, policy.NoReason
 	}

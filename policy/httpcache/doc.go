@@ -5,7 +5,7 @@
 // Everything here is pure: the same input gives the same output. There is no I/O, no clock, no randomness and no goroutine.
 //
 //	RFC 9110  coding.go acceptencoding.go compression.go conditional.go precondition.go date.go range.go partial.go
-//	          method.go maxforwards.go retryafter.go hopbyhop.go contentlocation.go passing.go fields.go forwarded.go
+//	          method.go maxforwards.go retryafter.go hopbyhop.go contentlocation.go passing.go fields.go forwarded.go negotiation.go
 //	RFC 9111  directives.go requestdirectives.go lifetime.go freshness.go statuscode.go storedheader.go vary.go selector.go head.go
 //	RFC 9112  target.go
 //	RFC 9211  cachestatus.go

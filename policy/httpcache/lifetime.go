@@ -17,15 +17,12 @@ const maxHeuristic = 24 * time.Hour
 // 304 may be made of it (RFC 9111 §4.3.2). The age is corrected_age_value (§4.2.3); whether the origin's clock is behind is for the
 // client to judge, who gets the same Date. requested is when the request was sent, zero where nobody knows; received is when the
 // header was there.
-//
-// The age is not certain where the Age field is anything but one number.
-func Arrival(h http.Header, requested, received time.Time) (_ Lifetime, certain bool) {
+func Arrival(h http.Header, requested, received time.Time) Lifetime {
 	date, dated := headerTime(h["Date"])
 	if !dated {
 		date = received
 	}
-	byAge, certain := correctedAge(h, requested, received)
-	return Lifetime{Date: date, Received: received, InitialAge: byAge}, certain
+	return Lifetime{Date: date, Received: received, InitialAge: correctedAge(h, requested, received)}
 }
 
 // ApparentAge is the same lifetime with corrected_initial_age for its age: no less than what the origin's clock says (RFC 9111 §4.2.3).
@@ -65,19 +62,19 @@ func HeuristicFreshness(h http.Header, date time.Time) time.Duration {
 	return min(max(date.Sub(modified)/10, 0), maxHeuristic)
 }
 
-// correctedAge is corrected_age_value (RFC 9111 §4.2.3): what caches upstream say, and how long the exchange took. The age is not
-// certain where the field is anything but one number. §5.1 would take the first of several numbers, and ignore what is no number; here
-// both make the response stale, as §4.2.1 encourages for freshness information that is invalid: a mistake never makes anything fresher
-// than it is.
-func correctedAge(h http.Header, requested, received time.Time) (corrected time.Duration, certain bool) {
+// correctedAge is corrected_age_value (RFC 9111 §4.2.3): what caches upstream say, and how long the exchange took. Of several members of
+// Age, in one line or in many, the first counts, and one that is no non-negative integer is ignored (§5.1).
+func correctedAge(h http.Header, requested, received time.Time) time.Duration {
 	var age time.Duration
-	lines := h["Age"]
-	if certain = len(lines) == 0; len(lines) == 1 {
-		age, certain = parseDelta(TrimOWS(lines[0]))
+	for member := range Elements(h["Age"]) {
+		if member != "" {
+			age, _ = parseDelta(member)
+			break
+		}
 	}
 	delay := max(received.Sub(requested), 0)
 	if requested.IsZero() {
 		delay = 0
 	}
-	return min(age+min(delay, maxDelta), maxDelta), certain
+	return min(age+min(delay, maxDelta), maxDelta)
 }

@@ -1,7 +1,6 @@
 package httpcache
 
 import (
-	"net/http"
 	"slices"
 	"strings"
 )
@@ -112,64 +111,4 @@ func appendRanking(dst []byte, list []preference) []byte {
 		}
 	}
 	return dst
-}
-
-// languageField is where Vary names the choice of a language.
-const languageField = "Accept-Language"
-
-// chosen marks a language in the place of the preferences that chose it. No field value can have this byte.
-const chosen = "\x00"
-
-// LanguageKey is the storage key of the variant in one language. An origin that answers in it, and says with Vary that
-// it went by Accept-Language, gives the same to whoever prefers that language to all others (RFC 9111 §4.1, "a known
-// mechanism for ranking preference"). h is the request header as it is forwarded.
-//
-// For a copy, language is its Content-Language; for a request, PreferredLanguage. It is not ok where there is none or
-// names does not have Accept-Language.
-func LanguageKey(dst []byte, primary string, names []string, h http.Header, language string) ([]byte, bool) {
-	if language == "" || !slices.Contains(names, languageField) {
-		return dst, false
-	}
-	in := make(http.Header, len(names))
-	for _, name := range names {
-		if lines := h[name]; len(lines) > 0 {
-			in[name] = lines
-		}
-	}
-	in[languageField] = []string{chosen + strings.ToLower(language)}
-	return VariantKey(dst, primary, names, in), true
-}
-
-// PreferredLanguage is the one language that a request prefers to all others, in lower case; "" where there is none.
-func PreferredLanguage(h http.Header) string {
-	lines := h[languageField]
-	if len(lines) == 0 {
-		return ""
-	}
-	list, ok := preferences(nil, Combined(lines))
-	if !ok || len(list) == 0 {
-		return ""
-	}
-	best, alone := list[0], true
-	for _, p := range list[1:] {
-		switch {
-		case p.weight > best.weight:
-			best, alone = p, true
-		case p.weight == best.weight && p.item != best.item:
-			alone = false
-		}
-	}
-	if !alone || best.weight == 0 || best.item == "*" {
-		return ""
-	}
-	return best.item
-}
-
-// ContentLanguage is the one language that a response says it is in (RFC 9110 §8.5), in lower case; "" where it names
-// none or several.
-func ContentLanguage(lines []string) string {
-	if len(lines) != 1 || !isToken(TrimOWS(lines[0])) {
-		return ""
-	}
-	return strings.ToLower(TrimOWS(lines[0]))
 }

@@ -50,63 +50,6 @@ func TestSelector(t *testing.T) {
 	}
 }
 
-func TestPreferredLanguage(t *testing.T) {
-	tests := []struct{ about, field, want string }{
-		{"one", "de", "de"},
-		{"case (RFC 5646 §2.1.1)", "De-AT", "de-at"},
-		{"the highest weight (RFC 9110 §12.4.2)", "fr;q=0.5, de;q=1.0", "de"},
-		{"the highest weight last", "fr;q=0.5, en;q=0.1, de;q=0.7", "de"},
-		{"two with the same weight", "en, de", ""},
-		{"two, then a better one", "en;q=0.5, fr;q=0.5, de", "de"},
-		{"the same twice", "de, de;q=0.5", "de"},
-		{"any (RFC 4647 §2.1)", "*", ""},
-		{"nothing acceptable", "de;q=0", ""},
-		{"malformed", "de;level=1", ""},
-		{"empty", "", ""},
-	}
-	for _, tt := range tests {
-		if got := PreferredLanguage(header("Accept-Language: " + tt.field)); got != tt.want {
-			t.Errorf("%s: %q, want %q", tt.about, got, tt.want)
-		}
-	}
-	if got := PreferredLanguage(header()); got != "" {
-		t.Errorf("absent: %q", got)
-	}
-}
-
-func TestLanguageKey(t *testing.T) {
-	names := []string{"Accept", "Accept-Language"}
-	of := func(h http.Header, language string) string {
-		k, ok := LanguageKey(nil, "k", names, h, language)
-		if !ok {
-			return ""
-		}
-		return string(k)
-	}
-	h := header("Accept: a", "Accept-Language: en, de")
-	key := of(h, "de")
-	if key == "" || key != of(header("Accept: a", "Accept-Language: fr"), "DE") {
-		t.Error("the language decides, not the field that chose it")
-	}
-	if key == of(header("Accept: b"), "de") || key == of(h, "en") {
-		t.Error("the other selecting fields have to match, and the language")
-	}
-	if key == string(VariantKey(nil, "k", names, header("Accept: a", "Accept-Language: de"))) {
-		t.Error("the key of a language is the key of a field")
-	}
-	if of(h, "") != "" {
-		t.Error("a key without a language")
-	}
-	if _, ok := LanguageKey(nil, "k", []string{"Accept"}, h, "de"); ok {
-		t.Error("a key although nothing varies by language")
-	}
-	for about, lines := range map[string][]string{"none": nil, "a list": {"de, en"}, "two lines": {"de", "en"}, "not a language": {"de at"}} {
-		if got := ContentLanguage(lines); got != "" {
-			t.Errorf("Content-Language, %s: %q", about, got)
-		}
-	}
-}
-
 // The form of a value is its own form, and the order of preferences changes nothing (RFC 9111 §4.1).
 func FuzzSelector(f *testing.F) {
 	for _, seed := range []string{"en, de;q=0.5", "DE ,en", "*;q=0", "a;q=1.5", `"a, b", c`, `"a`, ",", "x;q=0.001,x"} {

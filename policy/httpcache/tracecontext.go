@@ -42,3 +42,24 @@ const maxRequestID = 128
 func ValidRequestID(id string) bool {
 	return id != "" && len(id) <= maxRequestID && requestIDBytes.all(id)
 }
+
+// traces are the fields that tell of which trace a request is a part, or that name or date the one request: no two requests need have
+// them alike, and no answer depends on them.
+var traces = func() map[string]bool {
+	set := make(map[string]bool)
+	for _, name := range []string{
+		"Traceparent", "Tracestate", "Baggage", "Correlation-Context", "B3", "X-Request-Id", "X-Correlation-Id", "Request-Id", "X-Trace-Id",
+		"X-Amzn-Trace-Id", "X-Cloud-Trace-Context", "Grpc-Trace-Bin", "Sentry-Trace", "Uber-Trace-Id", "Newrelic", "X-Newrelic-Id",
+		"X-Newrelic-Transaction", "Elastic-Apm-Traceparent", "X-Ot-Span-Context", "Jaeger-Baggage", "Sw8", "X-Request-Start",
+		"X-Queue-Start", "Postman-Token", "Cf-Ray", "X-Amz-Cf-Id", "X-Azure-Ref", "X-Varnish", "X-Timer",
+	} {
+		set[name] = true
+	}
+	return set
+}()
+
+// IsTrace reports whether a field, by its canonical name, tells of a trace or of the one request.
+func IsTrace(name string) bool {
+	return traces[name] || strings.HasPrefix(name, "X-B3-") || strings.HasPrefix(name, "X-Datadog-") ||
+		strings.HasPrefix(name, "X-Instana-") || strings.HasPrefix(name, "Ot-Tracer-")
+}

@@ -6,6 +6,7 @@ import (
 
 	"cacheproxy/invalidation"
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 	"cacheproxy/store"
 )
 
@@ -48,11 +49,13 @@ type content struct {
 	size  int64              // of the whole, without a coding
 	copy  func() *store.Copy // makes the copy, and gives a reference to it; called once, if at all
 	place func(*store.Copy)  // stores it by other means than under the key of the request; nil: there are none
+
+	confirmed bool // it is what was asked for when the copy was fetched, whatever the request asks that has it confirmed
 }
 
-// contentOf is that of a copy that is made already. The caller has a reference to it, and keeps it.
+// contentOf is that of a copy that was confirmed, and is made already. The caller has a reference to it, and keeps it.
 func contentOf(c *store.Copy) content {
-	return content{size: int64(c.Length()), copy: c.Hold}
+	return content{size: int64(c.Length()), copy: c.Hold, confirmed: true}
 }
 
 // Store stores an answer that is whole, or says why not.
@@ -128,6 +131,9 @@ func (f *Filler) put(a Answer, b content) (*store.Copy, policy.Reason) {
 	copied := b.copy()
 	defer copied.Release()
 	copied.Life, copied.Vary, copied.Members = a.Verdict.Lifetime, a.Verdict.Vary, a.Members
+	if !b.confirmed {
+		copied.Asked = httpcache.Negotiation(q.Forward)
+	}
 	copied.Stamp.Set(a.Token)
 	f.ledger.Retain(copied.Life.Retention())
 	if !f.ledger.Admits(a.Token, a.Members) {
@@ -138,6 +144,7 @@ func (f *Filler) put(a Answer, b content) (*store.Copy, policy.Reason) {
 		return copied, policy.NoReason
 	}
 	f.store.Put(q.Key, a.Selection, copied)
+	f.store.Unmark(Question(q.Key, q.Forward))
 	if !a.Observed && !a.EndOfWrite {
 		f.alias(q, copied)
 	}

@@ -2,7 +2,7 @@
 // the requests of clients nor how they are answered.
 //
 //	filler.go      Filler, which package proxy holds; what it works with
-//	request.go     Request, what a fill needs to know; route.go, learned.go: of the route
+//	request.go     Request, what a fill needs to know; route.go, learned.go: of the route; question.go: whom its answer concerns
 //	join.go        when a request may join a flight, or leads one, and how it waits for the header of the answer
 //	flight.go      flights, which requests share
 //	running.go     one fill: the tiers, the origin, the header, the body

@@ -11,9 +11,6 @@ import (
 	"cacheproxy/policy/httpcache"
 )
 
-// sharelessFor is how long an answer that could not be shared is remembered (hit-for-miss).
-const sharelessFor = time.Minute
-
 // receiveHeader decides from the header who may use the answer, before anybody sees a byte of it. Later is too late: who has begun
 // to read cannot be told that the answer is somebody else's. What is decided here only ever becomes narrower: a body that outgrows
 // its limit is not stored, and put asks once more for all that may have changed while the body came.
@@ -35,11 +32,12 @@ func (c *running) receiveHeader(resp *http.Response, requested time.Time) Respon
 		Status: status, Length: length, Token: c.token, Age: header["Age"], Forward: q.Forward, Took: received.Sub(c.began),
 		Ranged: q.Range != "", Completed: completed, ID: q.ID, Span: c.span,
 	}
-	res.Verdict, c.part = judge(q, policy.Fetch{
+	fetch := policy.Fetch{
 		Method: http.MethodGet, Authorized: len(q.Header["Authorization"]) > 0, Requested: requested, Received: received,
 		Status: status, Header: header, BodyLength: length, MaxObject: q.MaxObject, Jitter: rand.Float64(),
 		Accepting: q.Forward["Accept-Encoding"], Forwarded: q.Forward,
-	})
+	}
+	res.Verdict, c.part = judge(q, fetch)
 	ids, ok := q.members(header)
 	if confirmed {
 		// The stored header has no surrogate keys, and a 304 may leave them out: the copy keeps the ones it came with.
@@ -54,6 +52,15 @@ func (c *running) receiveHeader(resp *http.Response, requested time.Time) Respon
 	res.Members = ids
 	if res.Verdict.Store && !confirmed && c.f.keepsStandIn(status, r, q.Key, q.Forward) {
 		res.Verdict.Store, res.Verdict.Reason = false, policy.OriginStatus
+	}
+	if !confirmed && c.spares(status, res.Verdict.Store) {
+		res.Spared = true
+		if res.Verdict.Store {
+			res.Verdict.Store, res.Verdict.Reason = false, policy.OriginStatus
+		}
+	}
+	if !res.Verdict.Store && !confirmed {
+		c.remember(res, fetch)
 	}
 	if res.Verdict.Store {
 		r.Learn(res.Verdict.Vary)
@@ -114,29 +121,27 @@ func (c *running) publish(resp *http.Response, res Response) Response {
 	if !res.Verdict.Share || !res.Verdict.Store {
 		c.releaseUnshared()
 	}
-	if !res.Verdict.Share {
-		c.remember(res)
-		if !res.Verdict.Store {
-			// Only the first client reads on: the answer lasts as long as it does.
-			c.deadline.Stop()
-		}
+	if !res.Verdict.Share && !res.Verdict.Store {
+		// Only the first client reads on: the answer lasts as long as it does.
+		c.deadline.Stop()
 	}
 	c.flight.publish(res, res.Verdict.Share && res.Verdict.Store)
 	c.f.tasks.Go(func() { c.pump(resp, res) })
 	return res
 }
 
-// remember notes that waiting for such an answer is of no use.
-func (c *running) remember(res Response) {
-	if c.q.Personal {
-		return // it says nothing of what others get
-	}
-	if res.Ranged && res.Status != http.StatusOK {
-		return // it says nothing of the whole
-	}
-	// A client that is told to slow down learns nothing about the resource: a copy of it stays, and requests wait in line.
-	if !res.Verdict.Store && !httpcache.Passing(res.Status) {
-		c.f.store.MarkShareless(c.q.Key, c.q.Forward, time.Now().Add(sharelessFor), res.Verdict.Reason)
+// remember notes of an answer that is not stored that waiting for its like is of no use, and that there is nothing else any more.
+func (c *running) remember(res Response, fetch policy.Fetch) {
+	switch {
+	case c.q.Personal: // it says nothing of what others get
+	case res.Ranged && res.Status != http.StatusOK: // it says nothing of the whole
+	case res.Verdict.Share, httpcache.Passing(res.Status):
+		// A client that is told to slow down learns nothing about the resource: a copy of it stays, and requests wait in line.
+	case res.Spared:
+	default:
+		fetch.Through, fetch.Accepting = true, nil // as the answer to a request that is sent through is judged
+		c.markShareless(res, res.Verdict.Reason, c.q.Route.Judge(fetch).Store)
+		c.contradict(res.Token)
 	}
 }
 

@@ -44,7 +44,7 @@ func (c *running) promoted() bool {
 		return false
 	}
 	use, _ := found.Copy.Usable(c.f.ledger, now)
-	if use >= httpcache.NeedsValidation && policy.Confirmable(q.Method) {
+	if use >= httpcache.NeedsValidation && httpcache.Safe(q.Method) {
 		c.base, c.baseKey, c.previous = found.Copy, found.Key, found.Copy
 	}
 	return use == httpcache.Fresh

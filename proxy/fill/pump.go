@@ -65,7 +65,8 @@ func (c *running) outgrown(res Response) {
 	c.q.Route.Metrics.NotStored(why)
 	// Memory that is full now may be free for the next fill, and what an error is like says nothing of the next answer.
 	if why == policy.TooLarge && !httpcache.Passing(res.Status) {
-		c.f.store.MarkShareless(c.q.Key, c.q.Forward, time.Now().Add(sharelessFor), why)
+		c.markShareless(res, why, true)
+		c.contradict(res.Token)
 	}
 	c.deadline.Stop()
 }

@@ -2,7 +2,9 @@ package fill
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
+	"net/http"
 	"time"
 
 	"cacheproxy/invalidation"
@@ -14,7 +16,7 @@ import (
 const (
 	renewalWorkers = 16
 	renewalQueue   = 1024
-	// A copy that the origin failed to renew is left alone for renewalPause, then for twice as long each time, up to
+	// A copy that the origin failed to give anew is left alone for renewalPause, then for twice as long each time, up to
 	// maxRenewalPause. An origin may name a longer pause, up to maxRetryAfter.
 	renewalPause    = 5 * time.Second
 	maxRenewalPause = 5 * time.Minute
@@ -115,9 +117,8 @@ func (f *Filler) renew(ctx context.Context, r Renewal) {
 		}
 		return
 	}
-	if res.Reason != policy.NoReason || httpcache.Passing(res.Status) {
-		asked := min(httpcache.RetryAfter(res.Header, time.Now()), maxRetryAfter)
-		pause = max(pauseAfter(r.Copy.Use.FailRenewal()), asked)
+	if res.Reason != policy.NoReason || httpcache.Passing(res.Status) || res.Spared {
+		Failed(r.Copy, FailedAtOrigin(res.Reason) || OriginFailed(res.Status), res.Header)
 	}
 	if lead == nil {
 		return
@@ -127,13 +128,40 @@ func (f *Filler) renew(ctx context.Context, r Renewal) {
 		return // nobody to read it
 	}
 	for {
-		if p, err := lead.Next(ctx); err != nil || len(p) == 0 {
+		p, err := lead.Next(ctx)
+		if err != nil && ctx.Err() == nil && !errors.Is(err, errAbandoned) {
+			Failed(r.Copy, true, nil) // it broke off
+		}
+		if err != nil || len(p) == 0 {
 			return
 		}
 	}
 }
 
-// pauseAfter is how long a copy is left alone whose renewal failed n times in a row. It is varied: copies that failed
+// OriginFailed reports whether a status counts as an error for stale-if-error (RFC 5861 §4).
+func OriginFailed(status int) bool {
+	switch status {
+	case http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return true
+	}
+	return false
+}
+
+// FailedAtOrigin reports whether there is no answer because the origin failed, and not because it was not asked.
+func FailedAtOrigin(why policy.Reason) bool {
+	return why == policy.OriginError || why == policy.OriginTimeout || why == policy.OriginStatus
+}
+
+// Failed has a copy left alone, by renewals and where it may stand in for the origin, because the origin failed to give it anew: all who
+// were told so by the same answer may call it. header is that of the answer; nil: there was none. standsIn says that it was an error for
+// which a copy may be served.
+func Failed(c *store.Copy, standsIn bool, header http.Header) {
+	now := time.Now()
+	asked := min(httpcache.RetryAfter(header, now), maxRetryAfter)
+	c.Use.Fail(now, standsIn, func(failures uint32) time.Duration { return max(pauseAfter(failures), asked) })
+}
+
+// pauseAfter is how long a copy is left alone that the origin failed to give anew n times in a row. It is varied: copies that failed
 // together are not tried again together.
 func pauseAfter(n uint32) time.Duration {
 	d := maxRenewalPause

@@ -27,6 +27,7 @@ type Response struct {
 	Ranged    bool        // a part was asked for
 	Completed bool        // only the part came that was missing of what is stored; the origin's status is 206
 	Stored    bool        // Confirmed was stored
+	Spared    bool        // it came for a copy that is fresh, whose place it does not take
 	Took      time.Duration
 	ID        string // the X-Request-Id that the origin saw: the fill's own
 	Span      *observe.Span

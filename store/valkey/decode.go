@@ -55,7 +55,7 @@ func open(value []byte, key string) (stored, error) {
 	s := stored{flags: value[historyAt-1], key: key, rest: reader{left: value[stampEnd:end]}}
 	copy(s.at.History[:], value[historyAt:seqAt])
 	s.at.Seq, s.at.Nonce = binary.BigEndian.Uint64(value[seqAt:]), binary.BigEndian.Uint64(value[nonceAt:])
-	if s.flags&^(flagVariants|flagPacked) != 0 {
+	if s.flags&^(flagVariants|flagPacked|flagAsked) != 0 {
 		return stored{}, ErrGarbled
 	}
 	if s.rest.text() != key {
@@ -72,7 +72,10 @@ func (s *stored) copy(most int64) (*store.Copy, error) {
 	r := &s.rest
 	status := r.number(999)
 	life := r.life()
-	vary := r.texts()
+	vary, asked := r.texts(), ""
+	if s.flags&flagAsked != 0 {
+		asked = r.text()
+	}
 	members := r.members()
 	digest := r.word()
 	held := httpcache.Coding(r.byte())
@@ -96,7 +99,7 @@ func (s *stored) copy(most int64) (*store.Copy, error) {
 	if err != nil {
 		return nil, ErrGarbled
 	}
-	c.Life, c.Vary, c.Members, c.Digest = life, vary, members, digest
+	c.Life, c.Vary, c.Asked, c.Members, c.Digest = life, vary, asked, members, digest
 	return c, nil
 }
 

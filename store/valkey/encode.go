@@ -34,6 +34,7 @@ const (
 const (
 	flagVariants = 1 << iota
 	flagPacked   // head and body are one zstd frame
+	flagAsked    // a text of what the copy was asked for by follows the fields that select it
 )
 
 // Flags of a lifetime.
@@ -75,10 +76,16 @@ func encodeCopy(key string, c *store.Copy, at fleet.LogPosition, pack bool) []by
 		}
 	}
 	dst := make([]byte, 0, stampEnd+len(key)+256+8*len(c.Members)+len(c.Head)+len(c.Body()))
+	if c.Asked != "" {
+		flags |= flagAsked
+	}
 	dst = appendFront(dst, flags, at, key)
 	dst = binary.AppendUvarint(dst, uint64(c.Status))
 	dst = appendLife(dst, c.Life)
 	dst = appendTexts(dst, c.Vary)
+	if c.Asked != "" {
+		dst = appendText(dst, c.Asked)
+	}
 	dst = binary.AppendUvarint(dst, uint64(len(c.Members)))
 	for _, id := range c.Members {
 		dst = binary.BigEndian.AppendUint64(dst, uint64(id))

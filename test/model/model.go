@@ -63,7 +63,7 @@ type Answer struct {
 	Kind   Kind
 	Serial int           // of the copy
 	Age    time.Duration // of the copy
-	// Instead is the serial of the stale copy that may take the place of an error of the origin; 0: there is none.
+	// Instead is the serial of the stale copy, of that age, that may take the place of an error of the origin; 0: there is none.
 	Instead int
 }
 
@@ -93,7 +93,7 @@ func (c *Cache) Answer(r Request, now time.Time) Answer {
 			return Answer{Kind: Stale, Serial: s.response.Serial, Age: age}
 		case -left < s.response.errorWindow() && !r.OnlyIfCached && (!r.Credentials || r.Method == "GET"):
 			// Nobody else can renew it with a client's credentials: those wait.
-			return Answer{Kind: Origin, Instead: s.response.Serial}
+			return Answer{Kind: Origin, Instead: s.response.Serial, Age: age}
 		}
 	}
 	if r.OnlyIfCached {
@@ -131,9 +131,7 @@ func sameVariant(vary []string, a, b Request) bool {
 func (c *Cache) Learn(e Exchange) {
 	switch {
 	case e.Request.Method == "HEAD" && e.Renews == 0:
-		if old := c.selected(e.Request); old != nil && !e.Request.Credentials && contradicts(old.response, e.Response) {
-			old.gone = true // §4.3.5
-		}
+		// One that is about something else makes what is stored stale (§4.3.5). What is not stale has answered it.
 	case e.Request.Method == "HEAD" && e.Request.Credentials:
 	case e.Request.Method != "GET" && e.Request.Method != "HEAD":
 		if e.Response.Status >= 200 && e.Response.Status < 400 {
@@ -171,13 +169,6 @@ func (c *Cache) standsIn(r Request, now time.Time) bool {
 	d := s.response.control()
 	left := s.response.lifetime() - s.age(now)
 	return left > 0 || !d.MustRevalidate && d.SMaxAge == nil && -left < s.response.errorWindow()
-}
-
-// contradicts reports whether the 200 to a HEAD is about something else than a stored success (§4.3.5).
-func contradicts(old, head Response) bool {
-	return head.Status == 200 && old.Status < 300 &&
-		(old.ETag != nil && head.ETag != nil && *old.ETag != *head.ETag ||
-			old.LastModified != nil && head.LastModified != nil && !old.LastModified.Equal(*head.LastModified))
 }
 
 // Held is the response that a request selects, if that is a 200 with an ETag and was received no longer ago than recent; 0:
