@@ -81,7 +81,7 @@ var fieldClasses = func() map[string]fieldClass {
 		"Cache-Control", "Pragma")
 	// How the message is framed, and a content that is not there, or is keyed where it is.
 	add(neutralField, "Host", "Content-Length", "Content-Type", "Content-Encoding", "Content-Language", "Connection",
-		"Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding")
+		"Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Expect")
 	return classes
 }()
 

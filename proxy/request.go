@@ -69,9 +69,11 @@ func (rq *request) resolve(scheme string) *refusal {
 	}
 	rq.target, rq.query = target, target.Query
 	rq.match, rq.reason = rq.cfg.Table.Match(rq.r.Method, target)
-	if rq.reason == policy.UncleanPath && !httpcache.Safe(rq.r.Method) {
+	if rq.reason == policy.UncleanPath {
 		// An origin may clean the path: what it then writes to belongs to the route of the clean one.
-		rq.match, _ = rq.cfg.Table.Match(rq.r.Method, policy.CleanTarget(target))
+		if clean, _ := rq.cfg.Table.Match(rq.r.Method, policy.CleanTarget(target)); clean.Route.Writes(rq.asked()) {
+			rq.match = clean
+		}
 	}
 	if rq.match.Route != nil {
 		rq.route = rq.cfg.routes[rq.match.Route]
@@ -90,7 +92,7 @@ func (rq *request) resolve(scheme string) *refusal {
 func (rq *request) plan() {
 	if rq.reason != policy.NoReason { // no route
 		rq.action = policy.PassAction
-		if !httpcache.Safe(rq.r.Method) || httpcache.OverridesMethod(rq.r.Header) {
+		if rq.match.Route.Writes(rq.asked()) {
 			rq.action, rq.reason = policy.WriteAction, policy.MethodUnsafe
 		}
 		return
@@ -128,16 +130,20 @@ func (rq *request) plan() {
 
 // way is the way of the request in its mode.
 func (rq *request) way() (policy.Action, policy.Reason) {
-	plan := policy.PlanRequest
-	if rq.content != nil {
-		plan = policy.PlanContent
+	plan := func() (policy.Action, policy.Reason) {
+		return policy.PlanRequest(rq.route.Route.Route, rq.mode, rq.asked(), rq.route.Selecting())
 	}
-	action, reason := plan(rq.route.Route.Route, rq.mode, rq.r, rq.route.Selecting())
+	action, reason := plan()
 	if reason == policy.HeaderUnlisted && !rq.trusted && httpcache.StripForwarded(rq.r.Header) {
-		// What it says of proxies is not believed and would not be sent on: it is no reason to go past the cache.
-		return plan(rq.route.Route.Route, rq.mode, rq.r, rq.route.Selecting())
+		// What it says of proxies is not believed and would not be sent on: it is no reason to go past the cache, or to be a write.
+		return plan()
 	}
 	return action, reason
+}
+
+// asked is the request as plans see it.
+func (rq *request) asked() policy.Asked {
+	return policy.Asked{Request: rq.r, Target: rq.target, Question: rq.content != nil}
 }
 
 // appendKey appends the storage key of a read with this header.

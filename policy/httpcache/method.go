@@ -33,16 +33,6 @@ func NamesMethod(name string) bool {
 	})
 }
 
-// OverridesMethod reports whether the request may be taken for an unsafe one. In doubt it is a write.
-func OverridesMethod(h http.Header) bool {
-	for name, lines := range h {
-		if NamesUnsafe(name, lines) {
-			return true
-		}
-	}
-	return false
-}
-
 // NamesUnsafe reports whether a field may make its request an unsafe one.
 func NamesUnsafe(name string, lines []string) bool {
 	return NamesMethod(name) && slices.ContainsFunc(lines, func(method string) bool { return !Safe(strings.ToUpper(TrimOWS(method))) })
