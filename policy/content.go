@@ -49,7 +49,3 @@ func AppendContent(key []byte, method string, h http.Header, content []byte) []b
 
 // ContentHeader adds to the header of a fill what describes the content it carries.
 func ContentHeader(fill, client http.Header) { copyFields(fill, client, contentFields) }
-
-// Confirmable reports whether a fill with this method may ask to have a copy confirmed. To anything but a safe method
-// If-None-Match is a condition on carrying it out (RFC 9110 §13.1.2).
-func Confirmable(method string) bool { return httpcache.Safe(method) }

@@ -2,7 +2,6 @@ package policy
 
 import (
 	"net/http"
-	"net/textproto"
 	"slices"
 	"strings"
 
@@ -108,7 +107,7 @@ func copyEndToEnd(dst, src http.Header) {
 
 // isWithheld reports whether a fill keeps the field back.
 func isWithheld(name string) bool {
-	name = textproto.CanonicalMIMEHeaderKey(strings.ReplaceAll(name, "_", "-"))
+	name = dashed(name)
 	return withheld[name] || httpcache.IsHopByHop(name) || strings.HasPrefix(name, "X-Forwarded-") ||
 		name == "Range" || httpcache.IsPrecondition(name)
 }

@@ -71,6 +71,7 @@ func (ex *exchange) through(o passage) {
 	arrived := false
 	ex.p.passer.Serve(&ex.w, ex.r, pass.Options{
 		Upstream: ex.route.Origin, Place: upstream.Place{Class: upstream.Write, Route: ex.route.Name}, Target: ex.target, Trusted: ex.trusted,
+		Trailer: ex.match.Route.StripTrailer,
 		Sending: func(req *http.Request) func(*http.Response, error) {
 			req.Header[requestIDField] = []string{ex.id()}
 			if o.sending != nil {

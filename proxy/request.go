@@ -78,6 +78,9 @@ func (rq *request) resolve(scheme string) *refusal {
 	if rq.match.Route != nil {
 		rq.route = rq.cfg.routes[rq.match.Route]
 	}
+	if name, why := rq.match.Route.Misnamed(rq.r.Header); name != "" {
+		return &refusal{http.StatusBadRequest, why, "Connection names " + name + ", which is for every recipient and not for this connection"}
+	}
 	if rq.route.DeclaresForwarded() && !rq.trusted {
 		httpcache.StripForwarded(rq.r.Header)
 	}
@@ -213,7 +216,8 @@ func (rq *request) fillRequest(c candidate, class upstream.Class, asker *observe
 	}
 	if c.Copy != nil {
 		q.Previous = c.Copy
-		if c.use >= httpcache.NeedsValidation && policy.Confirmable(q.Method) {
+		// To anything but a safe method If-None-Match is a condition on carrying it out (RFC 9110 §13.1.2).
+		if c.use >= httpcache.NeedsValidation && httpcache.Safe(q.Method) {
 			q.Base, q.BaseKey = c.Copy, strings.Clone(c.Key) // which may lie in the buffer of this request
 		}
 	}

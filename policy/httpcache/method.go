@@ -29,7 +29,7 @@ func NamesMethod(name string) bool {
 		return false
 	}
 	return slices.ContainsFunc(methodOverrides[:], func(override string) bool {
-		return len(name) == len(override) && strings.EqualFold(strings.ReplaceAll(name, "_", "-"), override)
+		return len(name) == len(override) && strings.EqualFold(dashed(name), override)
 	})
 }
 
