@@ -63,7 +63,10 @@ type Options struct {
 
 	Gatherer prometheus.Gatherer
 	Log      *slog.Logger // audit and refusals; nil: slog.Default()
-	Build    string       // version, shown by /healthz
+	// AuditFull reports whether Log has no room for further lines, because nobody reads it. What would leave a line is refused then, so
+	// that nothing is done of which there is none. Nil: there is always room.
+	AuditFull func() bool
+	Build     string // version, shown by /healthz
 }
 
 // Handler is the handler of the operator's listener. It is safe for concurrent use.
@@ -77,6 +80,9 @@ func New(o Options) *Handler {
 	}
 	if o.Log == nil {
 		o.Log = slog.Default()
+	}
+	if o.AuditFull == nil {
+		o.AuditFull = func() bool { return false }
 	}
 	if o.Refused == nil {
 		o.Refused = func(string) {}
@@ -164,6 +170,10 @@ func (h *handler) serve(w http.ResponseWriter, r *request) error {
 	}
 	if unknown != nil {
 		return unknown
+	}
+	if !c.open && h.AuditFull() {
+		r.entry.silent = true
+		return problemf(http.StatusServiceUnavailable, "nothing was done: nobody reads the log, and its room for who did what is full; have the program's standard error read")
 	}
 	if !slices.Contains(c.methods, r.Method) {
 		allow := strings.Join(c.methods, ", ")

@@ -166,12 +166,17 @@ func (rq *request) members(answer http.Header) []policy.Member {
 // known is the members of this request's copy that are clear before the answer is there.
 func (rq *request) known() []invalidation.ID { return invalidation.IDsOf(rq.members(nil)) }
 
-// name is the name of the copy that would answer, for the log; empty where the route names none.
-func (rq *request) name() string {
+// name is the name of the copy that would answer; empty where the route names none.
+func (rq *request) name() string { return rq.named(policy.Template.Render) }
+
+// shownName is the name for logs and traces, which have the path of a request, and no values that came with it otherwise.
+func (rq *request) shownName() string { return rq.named(policy.Template.RenderMasked) }
+
+func (rq *request) named(render func(policy.Template, policy.Values) (string, bool)) string {
 	if rq.match.Route == nil || rq.route.Key.Zero() {
 		return ""
 	}
-	name, _ := rq.route.Key.Render(policy.Values{Match: &rq.match, Header: rq.r.Header, Target: rq.target, Query: rq.query})
+	name, _ := render(rq.route.Key, policy.Values{Match: &rq.match, Header: rq.r.Header, Target: rq.target, Query: rq.query})
 	return name
 }
 

@@ -180,7 +180,7 @@ func (w *writing) end(further []policy.Member) {
 	}
 	w.told.Detail = policy.NotConfirmed.String()
 	r.Metrics.WriteNotConfirmed()
-	p.logger.Error("write not confirmed to all caches", "route", r.Name, "target", w.ex.r.RequestURI, "error", err)
+	p.logger.Error("write not confirmed to all caches", "route", r.Name, "path", w.ex.target.Path, "error", err)
 	p.makeUpFor(apply)
 }
 

@@ -34,8 +34,8 @@ var started = time.Now()
 type Options struct {
 	Config    *config.Snapshot // as it is at the start
 	Source    *config.Source   // of Config, for reloads; nil: there is nothing to read again
-	Log       *slog.Logger
-	Level     *slog.LevelVar // of Log, which reloads set; nil: it stays as it is
+	Logs      *Logs            // which its owner runs, from before New until after Serve
+	Level     *slog.LevelVar   // of Logs, which reloads set; nil: it stays as it is
 	AccessLog io.Writer
 	Hangup    <-chan os.Signal // asks for a reload; nil: nobody does
 	Build     string           // which build of the program this is
@@ -45,6 +45,7 @@ type Options struct {
 type Instance struct {
 	snapshot *config.Snapshot // as it was at the start: for what a reload cannot change
 	log      *slog.Logger
+	logs     *Logs
 	build    string
 	metrics  *observe.Metrics
 	ledger   *invalidation.Ledger
@@ -74,14 +75,15 @@ type Instance struct {
 
 // New builds a proxy from a configuration. It opens no socket and starts no goroutine.
 func New(o Options) (*Instance, error) {
-	s, log := o.Config, o.Log
+	s, log := o.Config, o.Logs.Program
 	i := &Instance{
-		snapshot: s, log: log, build: o.Build, metrics: observe.NewMetrics(o.Build), ledger: invalidation.NewLedger(), hangup: o.Hangup,
+		snapshot: s, log: log, logs: o.Logs, build: o.Build, metrics: observe.NewMetrics(o.Build), ledger: invalidation.NewLedger(), hangup: o.Hangup,
 	}
 	i.metrics.ConfigRead(true)
 	i.upstreams.log, i.upstreams.metrics = log, i.metrics
 	i.generations.begin(o)
-	i.lines = observe.NewLineWriter(o.AccessLog, i.metrics.AccessLogDropped)
+	i.lines = observe.NewLineWriter(o.AccessLog)
+	i.metrics.SetLogs(i.lines.Dropped, i.logs.dropped)
 	var err error
 	i.access, err = observe.NewAccessLog(observe.AccessLogOptions{
 		Format: formatWords[s.Log.Format], Hits: s.Log.Hits, Others: s.Log.Others, Output: i.lines,
@@ -92,7 +94,7 @@ func New(o Options) (*Instance, error) {
 	if i.tracer, err = i.newTracer(); err != nil {
 		return nil, err
 	}
-	i.switches = &switches{log: log, last: map[string]switched{}}
+	i.switches = &switches{log: i.logs.audit, last: map[string]switched{}}
 	i.entries = i.newEntries()
 	i.memory = store.NewMemory(s.Memory.Size)
 	i.metrics.SetTier("memory", observe.TierGauges{
@@ -232,19 +234,6 @@ func served(err error) error {
 		return nil
 	}
 	return err
-}
-
-// NewLogger makes the log; level, which may change, is heeded in place of the configuration's.
-func NewLogger(c config.Log, level slog.Leveler, w io.Writer) *slog.Logger {
-	options := &slog.HandlerOptions{Level: level}
-	switch c.Format {
-	case config.LogText:
-		return slog.New(slog.NewTextHandler(w, options))
-	case config.LogOff:
-		return slog.New(slog.DiscardHandler)
-	default:
-		return slog.New(slog.NewJSONHandler(w, options))
-	}
 }
 
 var formatWords = map[config.LogFormat]string{config.LogJSON: "json", config.LogText: "text", config.LogOff: "off"}
