@@ -27,6 +27,10 @@ import (
 // who reaches the port can take the files that clients need.
 const maxAdminConnections = 128
 
+// adminTimeout is how long an operator's call may be silent while it comes, and half of how long nothing may be taken of its answer:
+// calls are short, and who asks is near.
+const adminTimeout = 5 * time.Second
+
 // started is when the process began, as near as it can know.
 var started = time.Now()
 
@@ -150,7 +154,9 @@ func (i *Instance) servers() {
 		H2C: i.snapshot.H2C, Certificate: i.certificate, Connections: i.connections, Log: i.log,
 	})
 	i.calls = admin.New(i.adminOptions())
-	i.adminConnections = server.NewConnections(server.Limits{MaxConnections: maxAdminConnections})
+	i.adminConnections = server.NewConnections(server.Limits{
+		MaxConnections: maxAdminConnections, ReadHeaderTimeout: adminTimeout, BodyTimeout: adminTimeout, WriteTimeout: 2 * adminTimeout,
+	})
 	i.operator = server.New(i.calls, server.Options{
 		Certificate: i.adminCertificate, Connections: i.adminConnections, Log: i.log,
 	})
