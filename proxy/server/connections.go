@@ -62,6 +62,7 @@ func (c *Connections) Counts() Counts {
 // admit takes a connection in, once there is room. It reports false when the connection was closed instead.
 func (c *Connections) admit(inner net.Conn, done <-chan struct{}) (*connection, bool) {
 	conn := &connection{Conn: inner, all: c, client: peerAddr(inner.RemoteAddr().String())}
+	conn.lengths.name, conn.codings.name = lengthField, codingField
 	conn.since.Store(time.Now().UnixNano())
 	for {
 		switch c.add(conn) {
