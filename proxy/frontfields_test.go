@@ -52,7 +52,7 @@ func TestClientsDoNotSpeakForProxies(t *testing.T) {
 		defer mu.Unlock()
 		headers = append(headers, r.Header, r.Trailer)
 	}, rigOptions{}, routeFor(t, "cached", nil, "/cached"), routeFor(t, "all", func(r *policy.Route) { r.ForwardHeaders = policy.ForwardAll }, "/all"))
-	names := []string{"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-User", "Forwarded", "X-Request-Id"}
+	names := []string{"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-User", "X-Forwarded", "Forwarded", "X-Request-Id"}
 	for _, name := range names[:len(names):len(names)] {
 		names = append(names, strings.ReplaceAll(name, "-", "_"), strings.ToUpper(strings.ReplaceAll(name, "-", "_")))
 	}

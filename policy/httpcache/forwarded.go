@@ -58,7 +58,7 @@ func StripForwarded(h http.Header) bool {
 // SaysWay reports whether a field, in canonical form but for "_" in place of "-", is one of those in which proxies say whom they
 // forward for.
 func SaysWay(name string) bool {
-	if name == "Forwarded" {
+	if name == "Forwarded" || name == "X-Forwarded" || name == "X_forwarded" {
 		return true
 	}
 	const family = "X-Forwarded-"
