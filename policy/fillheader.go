@@ -108,7 +108,7 @@ func copyEndToEnd(dst, src http.Header) {
 // isWithheld reports whether a fill keeps the field back.
 func isWithheld(name string) bool {
 	name = dashed(name)
-	return withheld[name] || httpcache.IsHopByHop(name) || strings.HasPrefix(name, "X-Forwarded-") ||
+	return withheld[name] || httpcache.IsHopByHop(name) || httpcache.SaysWay(name) ||
 		name == "Range" || httpcache.IsPrecondition(name)
 }
 
