@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -17,6 +18,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
+
+// maxCalls is how many calls may be at work that need a token. Health and metrics do not: with the answers that are held back (maxHeld)
+// they are fewer than the connections of the listener, which always has room for those who ask whether the process is well.
+const maxCalls = 64
 
 // defaultConfirmTimeout is how long a purge or a mode may wait for every instance when Options does not say.
 const defaultConfirmTimeout = 30 * time.Second
@@ -63,7 +68,10 @@ type Options struct {
 
 	Gatherer prometheus.Gatherer
 	Log      *slog.Logger // audit and refusals; nil: slog.Default()
-	Build    string       // version, shown by /healthz
+	// AuditFull reports whether Log has no room for further lines, because nobody reads it. What would leave a line is refused then, so
+	// that nothing is done of which there is none. Nil: there is always room.
+	AuditFull func() bool
+	Build     string // version, shown by /healthz
 }
 
 // Handler is the handler of the operator's listener. It is safe for concurrent use.
@@ -78,16 +86,19 @@ func New(o Options) *Handler {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
+	if o.AuditFull == nil {
+		o.AuditFull = func() bool { return false }
+	}
 	if o.Refused == nil {
 		o.Refused = func(string) {}
 	}
-	h := &handler{Options: o, guesses: newGuesses()}
+	h := &handler{Options: o, guesses: newGuesses(), places: make(chan struct{}, maxCalls)}
 	h.tokens.Store(newTokenSet(o.Tokens))
 	metrics := promhttp.HandlerFor(o.Gatherer, promhttp.HandlerOpts{ErrorLog: slog.NewLogLogger(o.Log.Handler(), slog.LevelError)})
 	h.calls = map[string]call{
 		"/healthz": {open: true, methods: reads, serve: h.health},
 		"/readyz":  {open: true, methods: reads, serve: h.ready},
-		"/metrics": {open: true, methods: reads, serve: plain(metrics.ServeHTTP)},
+		"/metrics": {open: true, named: true, methods: reads, serve: plain(metrics.ServeHTTP)},
 		"/purge":   {scope: ScopePurge, methods: []string{http.MethodPost}, purges: true, serve: h.purgeBody},
 		"/explain": {scope: ScopeRead, methods: reads, serve: h.explain},
 		"/config":  {scope: ScopeRead, methods: reads, serve: h.config},
@@ -110,12 +121,14 @@ type handler struct {
 	Options
 	tokens  atomic.Pointer[tokenSet]
 	guesses guesses
+	places  chan struct{}   // has one for each call at work that needs a token
 	calls   map[string]call // those with a fixed path
 }
 
 // call is one thing that an operator can ask for.
 type call struct {
 	open    bool  // needs no token
+	named   bool  // open, and refused under a name that is not the listener's, as after DNS rebinding
 	scope   Scope // what the token must allow one of; zero: nothing in particular
 	methods []string
 	anyHost bool // Host is an operand, not the listener's name
@@ -140,6 +153,12 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	out, req := &answer{ResponseWriter: w}, &request{Request: r, from: peer(r)}
+	if r.ContentLength != 0 && r.Body != nil {
+		// net/http would wait for what nobody reads of it, before the answer goes out.
+		out.unread = &tracked{ReadCloser: r.Body}
+		out.closes = r.ProtoMajor == 1
+		r.Body = out.unread
+	}
 	req.entry.start = time.Now()
 	defer func() { h.audit(req, out.status) }()
 	if err := h.serve(out, req); err != nil {
@@ -165,11 +184,27 @@ func (h *handler) serve(w http.ResponseWriter, r *request) error {
 	if unknown != nil {
 		return unknown
 	}
+	if !c.open && h.AuditFull() {
+		r.entry.silent = true
+		return problemf(http.StatusServiceUnavailable, "nothing was done: nobody reads the log, and its room for who did what is full; have the program's standard error read")
+	}
+	if c.named {
+		if err := admitName(r.Request); err != nil {
+			return err
+		}
+	}
+	if !c.open {
+		select {
+		case h.places <- struct{}{}:
+			defer func() { <-h.places }()
+		default:
+			p := problemf(http.StatusServiceUnavailable, "nothing was done: %d calls are at work, which is as many as may be; try again", maxCalls)
+			p.header.Set("Retry-After", "1")
+			return p
+		}
+	}
 	if !slices.Contains(c.methods, r.Method) {
-		allow := strings.Join(c.methods, ", ")
-		p := problemf(http.StatusMethodNotAllowed, "%s takes %s, not %s", shorten(r.target.Path), allow, r.Method)
-		p.header.Set("Allow", allow)
-		return p
+		return problemNotAllowed(r.target.Path, c.methods)
 	}
 	if c.purges {
 		var err error
@@ -190,12 +225,20 @@ func (h *handler) find(r *request) (c call, err error) {
 		return call{scope: ScopePurge, methods: []string{"PURGE"}, anyHost: true, purges: true, serve: h.purgeURL}, nil
 	}
 	path := r.target.Path
+	if r.Method == http.MethodTrace {
+		// Nobody is to be told what proxies on the way have added (RFC 9110 §9.3.8), whoever asks.
+		return call{open: true}, problemNotAllowed(path, reads)
+	}
 	if c, ok := h.calls[path]; ok {
 		return c, nil
 	}
 	if name, ok := strings.CutPrefix(path, "/debug/pprof/"); ok {
 		r.name = name
-		return call{scope: ScopeRead, methods: append([]string{http.MethodPost}, reads...), serve: profile}, nil
+		methods := reads
+		if name == "symbol" {
+			methods = append([]string{http.MethodPost}, reads...) // it takes addresses in a body
+		}
+		return call{scope: ScopeRead, methods: methods, serve: profile}, nil
 	}
 	var name string
 	switch {
@@ -224,8 +267,17 @@ var profiles = map[string]http.HandlerFunc{
 	"cmdline": pprof.Cmdline, "profile": pprof.Profile, "symbol": pprof.Symbol, "trace": pprof.Trace,
 }
 
-// profile serves net/http/pprof. POST is there for symbol, which takes addresses in a body.
+// maxProfile is how long a profile or a trace may take, in seconds.
+const maxProfile = 60
+
+// profile serves net/http/pprof.
 func profile(w http.ResponseWriter, r *request) error {
+	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+	if text := r.FormValue("seconds"); text != "" {
+		if seconds, err := strconv.ParseFloat(text, 64); err != nil || !(seconds > 0 && seconds <= maxProfile) {
+			return problemf(http.StatusBadRequest, "seconds is %q: a number above 0, and %d at most", shorten(text), maxProfile)
+		}
+	}
 	serve, ok := profiles[r.name]
 	if !ok {
 		serve = pprof.Index

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -35,13 +36,39 @@ func refusalf(status int, refusal, format string, args ...any) *problem {
 // answer notes the status that is sent. It hides nothing: http.ResponseController finds the server's writer through Unwrap.
 type answer struct {
 	http.ResponseWriter
-	status int // zero: nothing was sent
+	status int      // zero: nothing was sent
+	unread *tracked // the body of the call; nil: none
+	closes bool     // what is left of the body ends the connection
+}
+
+// tracked is a body of which it is known whether all was read.
+type tracked struct {
+	io.ReadCloser
+	ended bool
+}
+
+// Read implements io.Reader.
+func (t *tracked) Read(p []byte) (int, error) {
+	n, err := t.ReadCloser.Read(p)
+	t.ended = t.ended || errors.Is(err, io.EOF)
+	return n, err
+}
+
+func problemNotAllowed(path string, methods []string) *problem {
+	allow := strings.Join(methods, ", ")
+	p := problemf(http.StatusMethodNotAllowed, "%s takes %s", shorten(path), allow)
+	p.header.Set("Allow", allow)
+	return p
 }
 
 // WriteHeader implements http.ResponseWriter.
 func (a *answer) WriteHeader(status int) {
 	if a.status == 0 {
 		a.status = status
+		if a.closes && !a.unread.ended {
+			// What is left of the body goes nowhere, and is not waited for: the answer ends the connection (RFC 9112 §9.3, §9.6).
+			a.Header().Set("Connection", "close")
+		}
 	}
 	a.ResponseWriter.WriteHeader(status)
 }
@@ -49,7 +76,7 @@ func (a *answer) WriteHeader(status int) {
 // Write implements http.ResponseWriter.
 func (a *answer) Write(p []byte) (int, error) {
 	if a.status == 0 {
-		a.status = http.StatusOK
+		a.WriteHeader(http.StatusOK)
 	}
 	return a.ResponseWriter.Write(p)
 }

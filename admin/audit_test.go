@@ -54,3 +54,30 @@ func TestAudit(t *testing.T) {
 		t.Errorf("health at level debug: %q", l.log)
 	}
 }
+
+// Where the audit log has no room, a call that would leave a line is refused before anything is done, and leaves none; health and
+// metrics leave none and answer.
+func TestAuditIsFull(t *testing.T) {
+	l := newListener()
+	full := true
+	l.AuditFull = func() bool { return full }
+	l.start(t)
+	for _, call := range []string{"DELETE /keys/a", "POST /reload", "POST /routes/product/mode", "GET /config", "PURGE /a"} {
+		res, body := l.ask(t, call, "")
+		if res.StatusCode != 503 || !strings.Contains(body, "nothing was done") {
+			t.Errorf("%s: %d %s", call, res.StatusCode, body)
+		}
+	}
+	if len(l.purges) > 0 || len(l.modes) > 0 || l.log.Len() > 0 {
+		t.Errorf("done: %v %v; written: %s", l.purges, l.modes, l.log)
+	}
+	for _, call := range []string{"GET /healthz", "GET /readyz", "GET /metrics"} {
+		if res, body := l.ask(t, call, ""); res.StatusCode != 200 {
+			t.Errorf("%s: %d %s", call, res.StatusCode, body)
+		}
+	}
+	full = false
+	if res, _ := l.ask(t, "DELETE /keys/a", ""); res.StatusCode != 200 || len(l.purges) != 1 {
+		t.Errorf("with room again: %d, %v", res.StatusCode, l.purges)
+	}
+}

@@ -151,6 +151,17 @@ func admitLocal(r *http.Request, c call) error {
 	return nil
 }
 
+// admitName admits a call without a token to a listener on this machine only under a name of it: a page of another name that resolves
+// to 127.0.0.1 could read the answer, and what it has as Origin and Host is its own. A listener that can be reached from elsewhere
+// is asked under whatever name it has there.
+func admitName(r *http.Request) error {
+	local, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	if addrOf(local).Addr().IsLoopback() && !isLocalHost(r.Host, local) {
+		return refusalf(http.StatusForbidden, refusedHost, "Host %q is not the listener's address: use an IP address or localhost", shorten(r.Host))
+	}
+	return nil
+}
+
 // madeByPage says what betrays a request that a web page may have made; empty: none did. Every browser sends Origin with
 // what scripts post, and all but old ones Sec-Fetch-Site. What an old one's forms can post without either is urlencoded,
 // which cannot be JSON, or has one of the two other types that forms have.

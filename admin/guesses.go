@@ -16,7 +16,7 @@ const (
 	// maxDebt is how many wrong tokens beyond the free ones count: as many seconds after the last of them, all is forgotten.
 	maxDebt = 60
 	// maxHeld is how many answers are held back at a time.
-	maxHeld = 64
+	maxHeld = 32
 	// loudRefusals is how many calls that were turned away without a token that is known here have a line in the log at once.
 	// One comes back every quietTime.
 	loudRefusals = 10

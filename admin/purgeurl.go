@@ -98,18 +98,11 @@ func prefixMembers(t httpcache.Target) (members []policy.Member) {
 var encodedSign = regexp.MustCompile(`(?i)(?:%2A|%24)+$|\.(?:%2A)+`)
 
 // aliases are the targets that one target stands for. Nothing is stored under a path with empty segments or dots in it, as they
-// come of joining URLs: it also stands for the clean one. A host with the dot of the root is also the one without. A query
+// come of joining URLs: it also stands for the clean one. A query
 // with signs that had to be encoded also stands for the one in which they are not: unlike paths, the two have different
 // names, and the second has no other way to be called.
 func aliases(t httpcache.Target) []httpcache.Target {
 	all := []httpcache.Target{t}
-	if name, port := splitPort(t.Host); strings.HasSuffix(name, ".") {
-		undotted := t
-		if undotted.Host = strings.TrimSuffix(name, "."); port != "" {
-			undotted.Host += ":" + port
-		}
-		all = append(all, undotted)
-	}
 	for _, t := range all {
 		if clean := policy.CleanTarget(t); clean != t && !strings.ContainsAny(t.Path, `\%`) {
 			all = append(all, clean)

@@ -2,6 +2,8 @@ package invalidation
 
 import (
 	"math"
+	"math/bits"
+	"math/rand/v2"
 	"sync/atomic"
 	"time"
 
@@ -40,8 +42,10 @@ type Ledger struct {
 	limit     int          // marks per shard; never changes
 	// base is when the first entry was applied; only Apply touches it. Marks are dated from there and not from the Unix epoch,
 	// so that setting the wall clock does not age them while the copies that they concern stay young.
-	base   time.Time
-	shards [shards]shard
+	base time.Time
+	// seed and factor say in which shard a member is; see shard. They never change.
+	seed, factor uint64
+	shards       [shards]shard
 }
 
 type shard struct {
@@ -62,7 +66,7 @@ func (m mark) last() uint64 { return max(m.hard, m.soft, m.confirm) }
 
 // NewLedger makes an empty ledger at position 0.
 func NewLedger() *Ledger {
-	l := &Ledger{limit: maxMarks / shards}
+	l := &Ledger{limit: maxMarks / shards, seed: rand.Uint64(), factor: rand.Uint64()}
 	for i := range l.shards {
 		l.shards[i].marks = make(map[ID]mark)
 		l.shards[i].sweep = min(1024, l.limit)
@@ -204,7 +208,12 @@ func (l *Ledger) Before(ids []ID) []uint64 {
 	return positions
 }
 
-func (l *Ledger) shard(id ID) *shard { return &l.shards[id%shards] }
+// shard is where a member's mark is. Every ledger divides members in its own way: an ID is a hash that anybody can compute, and who
+// could aim at one shard would have its limit reached, and the floor raised for all copies, by a small part of what all shards hold.
+func (l *Ledger) shard(id ID) *shard {
+	high, low := bits.Mul64(uint64(id)^l.seed, l.factor)
+	return &l.shards[(high^low)%shards]
+}
 
 func (l *Ledger) mark(id ID) (mark, bool) {
 	s := l.shard(id)

@@ -188,7 +188,7 @@ func TestLedgerAgainstModel(t *testing.T) {
 	}
 	pruned, refused := 0, 0
 	for seed := range uint64(runs) {
-		w := &world{T: t, r: rand.New(rand.NewPCG(seed, 7)), l: NewLedger(), now: epoch}
+		w := &world{T: t, r: rand.New(rand.NewPCG(seed, 7)), l: aimed(), now: epoch}
 		small := seed%2 == 0
 		if small {
 			w.l.limit = 24 // overflows: the floor rises

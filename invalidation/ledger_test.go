@@ -143,7 +143,7 @@ func TestSince(t *testing.T) {
 
 // Marks in one shard beyond its limit: copies whose marks may have been given up are refused, not believed.
 func TestFloor(t *testing.T) {
-	l := NewLedger()
+	l := aimed()
 	early := l.Token()
 	var ids []ID
 	for i := range ID(l.limit + 1) {
@@ -203,7 +203,7 @@ func TestMarksAreForgottenByAge(t *testing.T) {
 		{"copies kept for ever, no time has passed", math.MaxInt64, 0, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			l := NewLedger()
+			l := aimed()
 			l.Retain(tc.retain)
 			l.Retain(time.Minute) // a shorter life later does not shorten the first
 			l.Apply(Entry{Position: 1, IDs: []ID{shards}}, epoch)
@@ -220,7 +220,7 @@ func TestMarksAreForgottenByAge(t *testing.T) {
 
 // A fence stands for as long as its writer needs, however old its mark is.
 func TestFenceIsNotForgottenByAge(t *testing.T) {
-	l := NewLedger()
+	l := aimed()
 	l.Apply(Entry{Position: 1, Operation: BeginFence, IDs: []ID{shards}}, epoch)
 	for i := uint64(2); i < 5000; i++ {
 		l.Apply(Entry{Position: i, IDs: []ID{ID(i) * shards}}, epoch.Add(24*time.Hour))
@@ -267,6 +267,34 @@ func TestVerdictNames(t *testing.T) {
 	for v, want := range map[Verdict]string{Valid: "valid", Soft: "soft-purged", Unconfirmed: "unconfirmed", Fenced: "fenced", Purged: "purged"} {
 		if v.String() != want {
 			t.Errorf("%d = %q, want %q", v, v, want)
+		}
+	}
+}
+
+// aimed is a ledger in which a test can say in which shard a member is.
+func aimed() *Ledger {
+	l := NewLedger()
+	l.seed, l.factor = 0, 1
+	return l
+}
+
+// Whoever knows how members become IDs, which is no secret, and whatever bits of them he chooses, does not know which of them meet in a
+// shard: the marks that one shard holds do not fill up before many times as many are there.
+func TestShardsCannotBeAimedAt(t *testing.T) {
+	for name, aim := range map[string]func(i uint64) ID{
+		"low bits":    func(i uint64) ID { return ID(6<<60 | i<<6) },
+		"middle bits": func(i uint64) ID { return ID(6<<60 | i<<20 | 5) },
+		"high bits":   func(i uint64) ID { return ID(6<<60 | i<<40) },
+		"in a row":    func(i uint64) ID { return ID(6<<60 | i) },
+	} {
+		l := NewLedger()
+		l.limit = 512
+		n := uint64(l.limit * shards / 2)
+		for i := range n {
+			l.Apply(Entry{Position: i + 1, IDs: []ID{aim(i)}}, epoch)
+		}
+		if floor := l.floor.Load(); floor != 0 || l.Marks() != int(n) {
+			t.Errorf("%s: floor %d with %d marks of %d", name, floor, l.Marks(), l.limit*shards)
 		}
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,8 +14,7 @@ import (
 func TestLineWriterWritesAllInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
-		var lost atomic.Int64
-		w := NewLineWriter(&out, func() { lost.Add(1) })
+		w := NewLineWriter(&out)
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan error)
 		go func() { done <- w.Run(ctx) }()
@@ -28,8 +26,8 @@ func TestLineWriterWritesAllInOrder(t *testing.T) {
 		io.WriteString(w, "two\n")
 		io.WriteString(w, "three\n")
 		stop()
-		if err := <-done; err != nil || out.String() != "one\ntwo\nthree\n" || lost.Load() != 0 {
-			t.Errorf("at the end: %q, %d lost, %v", &out, lost.Load(), err)
+		if err := <-done; err != nil || out.String() != "one\ntwo\nthree\n" || w.Dropped() != 0 {
+			t.Errorf("at the end: %q, %d lost, %v", &out, w.Dropped(), err)
 		}
 	})
 }
@@ -38,8 +36,7 @@ func TestLineWriterWritesAllInOrder(t *testing.T) {
 func TestLineWriterNeverWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		stuck, release := io.Pipe()
-		var lost atomic.Int64
-		w := NewLineWriter(release, func() { lost.Add(1) })
+		w := NewLineWriter(release)
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan error)
 		go func() { done <- w.Run(ctx) }()
@@ -53,8 +50,8 @@ func TestLineWriterNeverWaits(t *testing.T) {
 				t.Fatalf("a line was refused: %d, %v", n, err)
 			}
 		}
-		if lost.Load() != 7 || time.Since(start) != 0 {
-			t.Errorf("lost %d lines, want 7; took %v", lost.Load(), time.Since(start))
+		if w.Dropped() != 7 || time.Since(start) != 0 {
+			t.Errorf("lost %d lines, want 7; took %v", w.Dropped(), time.Since(start))
 		}
 		stop()
 		if err := <-done; err != nil || time.Since(start) != flushTimeout {
@@ -70,14 +67,69 @@ func (broken) Write([]byte) (int, error) { return 0, errors.New("disk full") }
 
 func TestLineWriterCountsWhatTheOutputLoses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var lost atomic.Int64
-		w := NewLineWriter(broken{}, func() { lost.Add(1) })
+		w := NewLineWriter(broken{})
 		ctx, stop := context.WithCancel(t.Context())
 		io.WriteString(w, "a\n")
 		io.WriteString(w, "b\n")
 		stop()
-		if err := w.Run(ctx); err != nil || lost.Load() != 2 {
-			t.Errorf("lost %d, %v", lost.Load(), err)
+		if err := w.Run(ctx); err != nil || w.Dropped() != 2 {
+			t.Errorf("lost %d, %v", w.Dropped(), err)
 		}
 	})
+}
+
+// Lines of audit have a room that no other lines fill, go out first, and outlast an output that fails for a while. Where nobody reads,
+// the room says that it is full; what comes all the same has an end, and is counted.
+func TestAuditLinesAreNotDropped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out := &faulty{fails: true}
+		w := NewLineWriter(out)
+		line := []byte(strings.Repeat("x", 1023) + "\n")
+		for range maxPending/1024 + 3 {
+			w.Write(line)
+		}
+		io.WriteString(w.Audit(), "purged\n")
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- w.Run(ctx) }()
+		synctest.Wait()
+		if lost := w.Dropped(); lost != maxPending/1024+3 || w.AuditFull() {
+			t.Errorf("lost %d lines before the output works, audit full: %t", lost, w.AuditFull())
+		}
+		out.fails = false
+		<-time.After(2 * retryEvery)
+		synctest.Wait()
+		if out.String() != "purged\n" {
+			t.Errorf("written: %q", out.String())
+		}
+		stop()
+		<-done
+	})
+}
+
+func TestAuditIsFull(t *testing.T) {
+	w := NewLineWriter(io.Discard)
+	line := []byte(strings.Repeat("x", 1023) + "\n")
+	for n := range maxAudit/1024 + 5 {
+		if w.AuditFull() != (n*1024 >= auditRoom) {
+			t.Fatalf("full after %d lines: %t", n, w.AuditFull())
+		}
+		w.Audit().Write(line)
+	}
+	if w.Dropped() != 5 {
+		t.Errorf("lost %d lines beyond the bound, want 5", w.Dropped())
+	}
+}
+
+// faulty is an output that fails and writes nothing as long as it says so.
+type faulty struct {
+	bytes.Buffer
+	fails bool
+}
+
+func (f *faulty) Write(p []byte) (int, error) {
+	if f.fails {
+		return 0, errors.New("disk full")
+	}
+	return f.Buffer.Write(p)
 }

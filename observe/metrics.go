@@ -54,8 +54,7 @@ type Metrics struct {
 	purgeSeconds      prometheus.Histogram
 	purgesUnconfirmed prometheus.Counter
 
-	accessLogDropped prometheus.Counter
-	spansDropped     prometheus.Counter
+	spansDropped prometheus.Counter
 
 	held held
 
@@ -99,18 +98,17 @@ func NewMetrics(version string) *Metrics {
 		}),
 		purgesUnconfirmed: counters("purges_unconfirmed_total",
 			"Purges that asked to hold everywhere, and of which that could not be said in time.").WithLabelValues(),
-		accessLogDropped: counters("access_log_dropped_total", "Lines of the access log lost because their reader was too slow.").WithLabelValues(),
-		spansDropped:     counters("spans_dropped_total", "Spans of traces lost because their endpoint was too slow or failed.").WithLabelValues(),
-		held:             held{upstreams: map[string]UpstreamGauges{}, tiers: map[string]TierGauges{}},
-		routes:           map[string]*RouteMetrics{},
-		upstreams:        map[string]*UpstreamMetrics{},
+		spansDropped: counters("spans_dropped_total", "Spans of traces lost because their endpoint was too slow or failed.").WithLabelValues(),
+		held:         held{upstreams: map[string]UpstreamGauges{}, tiers: map[string]TierGauges{}},
+		routes:       map[string]*RouteMetrics{},
+		upstreams:    map[string]*UpstreamMetrics{},
 	}
 	build := gauges("build_info", "Always 1; the labels say which build runs.", "version", "goversion")
 	build.WithLabelValues(version, runtime.Version()).Set(1)
 	m.register(
 		m.requests, m.requestSeconds, m.coalesced, m.notStored, m.missed, m.unconfirmed, m.mode, m.modeShare, m.reloadSuccess, m.reloadedAt, m.certificate,
 		m.originRequests, m.originSeconds, m.queueSeconds, m.shed, m.observedSaved, m.observedOrigin, m.adminAuthFailures,
-		m.purges, m.purgeSeconds, m.purgesUnconfirmed, m.accessLogDropped, m.spansDropped, readings(m.held.collect), build,
+		m.purges, m.purgeSeconds, m.purgesUnconfirmed, m.spansDropped, readings(m.held.collect), build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	return m
@@ -150,8 +148,14 @@ func (m *Metrics) AdminAuthFailures(reasons []string) func(reason string) {
 	return func(reason string) { m.adminAuthFailures.WithLabelValues(reason).Inc() }
 }
 
-// AccessLogDropped counts one lost line of the access log.
-func (m *Metrics) AccessLogDropped() { m.accessLogDropped.Inc() }
+// SetLogs makes known what tells how many lines of the access log and of the log were lost. They must be safe for concurrent use. It
+// may be called once.
+func (m *Metrics) SetLogs(access, log func() uint64) {
+	m.registry.MustRegister(readings(func(tell reading) {
+		tell(counter, "access_log_dropped_total", "Lines of the access log lost because their reader was too slow.", float64(access()))
+		tell(counter, "log_dropped_total", "Lines of the log lost because their reader was too slow.", float64(log()))
+	}))
+}
 
 // SpansDropped counts lost spans.
 func (m *Metrics) SpansDropped(n int) { m.spansDropped.Add(float64(n)) }

@@ -42,11 +42,16 @@ var toldByAll = map[string]bool{
 // namesFields reports whether the lines of Connection have more than the options that are about the connection itself.
 func namesFields(lines []string) bool {
 	for option := range httpcache.Elements(lines) {
-		if !slices.Contains([]string{"", "close", "keep-alive", "te", "upgrade"}, strings.ToLower(option)) {
+		if !aboutConnection(option) {
 			return true
 		}
 	}
 	return false
+}
+
+// aboutConnection reports whether an option of Connection is about the connection itself.
+func aboutConnection(option string) bool {
+	return option == "" || slices.ContainsFunc([]string{"close", "keep-alive", "te", "upgrade"}, func(known string) bool { return strings.EqualFold(option, known) })
 }
 
 // whoWords are parts of names of fields by which APIs are told who asks.

@@ -86,12 +86,12 @@ func TestSelectedByCoding(t *testing.T) {
 func TestPlanCodingRefused(t *testing.T) {
 	for field, want := range map[string]Reason{"identity;q=0, zstd": codingRefused, "zstd, *;q=0": codingRefused, "zstd": NoReason, "": NoReason} {
 		r := &Route{Caches: true, Compression: httpcache.Zstd}
-		_, reason := PlanRequest(r, On, &http.Request{Method: "GET", Header: header("Accept-Encoding: " + field)}, nil)
+		_, reason := PlanRequest(r, On, Asked{Request: &http.Request{Method: "GET", Header: header("Accept-Encoding: " + field)}}, nil)
 		if reason != want {
 			t.Errorf("%q: %v, want %v", field, reason, want)
 		}
 		r.Compression = httpcache.Identity
-		if _, reason := PlanRequest(r, On, &http.Request{Method: "GET", Header: header("Accept-Encoding: " + field)}, nil); reason != NoReason {
+		if _, reason := PlanRequest(r, On, Asked{Request: &http.Request{Method: "GET", Header: header("Accept-Encoding: " + field)}}, nil); reason != NoReason {
 			t.Errorf("%q without compression: %v", field, reason)
 		}
 	}

@@ -3,7 +3,6 @@ package policy
 import (
 	"crypto/sha256"
 	"net/http"
-	"strings"
 
 	"cacheproxy/policy/httpcache"
 )
@@ -35,41 +34,6 @@ func (c ContentReads) Reads(method string, t httpcache.Target, h http.Header, co
 		return false
 	}
 	return method == query || !c.GraphQL || !namesOperation(t.Query) && asksGraphQL(h, content)
-}
-
-// namesOperation reports whether a query has a parameter of a GraphQL request.
-func namesOperation(query string) bool {
-	for piece := range strings.SplitSeq(query, "&") {
-		for name := range graphQLMembers {
-			if httpcache.HasName(httpcache.PieceName(piece), name, false) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// PlanContent is PlanRequest for a read with content.
-func PlanContent(r *Route, mode Mode, req *http.Request, selected []string) (Action, Reason) {
-	override, unlisted := r.fields().heeded(req.Header, selected)
-	switch {
-	case override:
-		return WriteAction, MethodUnsafe
-	case mode == Off:
-		return PassAction, ModeOff
-	case !r.Caches:
-		return PassAction, routeBypass
-	}
-	if len(req.Header["Range"]) > 0 {
-		return PassAction, RangeRequest
-	}
-	if reason := r.special(req); reason != NoReason {
-		return PassAction, reason
-	}
-	if r.OnUnlisted == UnlistedBypass && unlisted {
-		return PassAction, HeaderUnlisted
-	}
-	return ReadAction, NoReason
 }
 
 // AppendContent appends to a storage key what makes it that of a read with content: method, description and digest of the content.

@@ -127,7 +127,7 @@ func TestPlanContent(t *testing.T) {
 		{"credentials", On, request("Authorization", "x"), "pass authorization"},
 		{"a cookie", On, request("Cookie", "a=b"), "pass cookie"},
 	} {
-		action, reason := PlanContent(r, c.mode, c.req, nil)
+		action, reason := PlanRequest(r, c.mode, Asked{Request: c.req, Question: true}, nil)
 		if got := strings.TrimSpace(action.String() + " " + reason.String()); got != c.want {
 			t.Errorf("%s: %s, want %s", c.name, got, c.want)
 		}
@@ -168,7 +168,7 @@ func FuzzAsksGraphQL(f *testing.F) {
 func TestPlanContentWithAnotherMethod(t *testing.T) {
 	r := &Route{Caches: true, Content: ContentReads{Max: 1 << 10}}
 	req := &http.Request{Method: "POST", Header: header("X-Http-Method-Override: PUT")}
-	if action, reason := PlanContent(r, On, req, nil); action != WriteAction || reason != MethodUnsafe {
+	if action, reason := PlanRequest(r, On, Asked{Request: req, Question: true}, nil); action != WriteAction || reason != MethodUnsafe {
 		t.Errorf("%v %v", action, reason)
 	}
 }

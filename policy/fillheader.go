@@ -2,7 +2,6 @@ package policy
 
 import (
 	"net/http"
-	"net/textproto"
 	"slices"
 	"strings"
 
@@ -117,8 +116,8 @@ func copyEndToEnd(dst, src http.Header) {
 
 // isWithheld reports whether a fill keeps the field back.
 func isWithheld(name string) bool {
-	name = textproto.CanonicalMIMEHeaderKey(strings.ReplaceAll(name, "_", "-"))
-	return withheld[name] || reroutes(name) || httpcache.IsHopByHop(name) || strings.HasPrefix(name, "X-Forwarded-") ||
+	name = dashed(name)
+	return withheld[name] || reroutes(name) || httpcache.IsHopByHop(name) || httpcache.SaysWay(name) ||
 		name == "Range" || httpcache.IsPrecondition(name)
 }
 

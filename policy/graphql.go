@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"iter"
 	"mime"
 	"net/http"
 	"strings"
@@ -39,9 +40,11 @@ func asksGraphQL(h http.Header, content []byte) bool {
 		}
 		return true
 	})
-	if !known || text == "" {
-		return false
-	}
+	return known && onlyQueries(text)
+}
+
+// onlyQueries reports whether a GraphQL document has queries and no other operation, whichever of them is meant.
+func onlyQueries(text string) bool {
 	parsed, err := parser.ParseQueryWithTokenLimit(&ast.Source{Input: text}, maxGraphQLTokens)
 	if err != nil || len(parsed.Operations) == 0 {
 		return false
@@ -52,4 +55,42 @@ func asksGraphQL(h http.Header, content []byte) bool {
 		}
 	}
 	return true
+}
+
+// operates reports whether a request with a safe method may change something all the same where the API speaks GraphQL: by a
+// document in its URL that is more than queries, or cannot be read, and by a content beside it. GraphQL over HTTP §6.2.1 has
+// servers refuse a mutation by GET; not all of them do. A request that names a document without having it is what its method
+// says.
+func operates(a Asked) bool {
+	if a.Method != query && a.hasContent() {
+		return true
+	}
+	for piece := range pieces(a.Target.Query) {
+		if !httpcache.HasName(httpcache.PieceName(piece), "query", false) {
+			continue
+		}
+		for text := range httpcache.QueryValues(piece, "query") {
+			if !onlyQueries(text) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// namesOperation reports whether a query has a parameter of a GraphQL request.
+func namesOperation(query string) bool {
+	for piece := range pieces(query) {
+		for name := range graphQLMembers {
+			if httpcache.HasName(httpcache.PieceName(piece), name, false) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// pieces are the parameters of a query as any server may cut it: some take a semicolon for an ampersand (HTML 4.01 §B.2.2).
+func pieces(query string) iter.Seq[string] {
+	return strings.FieldsFuncSeq(query, func(c rune) bool { return c == '&' || c == ';' })
 }

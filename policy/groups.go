@@ -24,8 +24,12 @@ func groupOrigin(scheme, host string) string {
 }
 
 // groupEffects are the groups that the answer to a write to t says have changed. Copies that all hosts share are copies
-// of this host too.
+// of this host too. With more groups than a copy can have, all copies of the host are named instead: they are a few names to remember,
+// where a header has room for a hundred thousand, and what one API says must not cost others the place for their own.
 func groupEffects(t httpcache.Target, response http.Header) []Member {
 	lines := response["Cache-Group-Invalidation"]
+	if len(httpcache.Groups(lines)) > MaxMembers {
+		return PrefixMembers(t.Host, "/")
+	}
 	return append(groupMembers(t.Scheme, t.Host, lines), groupMembers(t.Scheme, sharedHost, lines)...)
 }

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -88,4 +89,34 @@ func FuzzCacheGroups(f *testing.F) {
 			t.Fatalf("%q and %q on two lines name %q, on one line %q", a, b, all, joined)
 		}
 	})
+}
+
+// An answer that names more groups than a copy can have names its whole host, in as many words as that takes: none of its groups is
+// forgotten, and no other host is touched.
+func TestTooManyGroups(t *testing.T) {
+	r := newRoute(t, "product", "GET /products/{id}")
+	table := mustTable(t, r)
+	lines := make([]string, MaxMembers+1)
+	for i := range lines {
+		lines[i] = fmt.Sprintf(`"g-%d"`, i)
+	}
+	at := func(host, group string) []Member {
+		u, err := httpcache.ParseTarget("http", host, "/products/1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, _ := table.Match("GET", u)
+		return r.Members(&m, u, "", nil, http.Header{"Cache-Groups": {group}})
+	}
+	for n, want := range map[int]int{MaxMembers: 2 * MaxMembers, MaxMembers + 1: 2} {
+		u := target(t, "/w")
+		m, _ := table.Match("POST", u)
+		named := m.ResponseEffects(u, http.Header{"Cache-Group-Invalidation": lines[:n]})
+		if len(named) != want {
+			t.Errorf("%d groups: %d names, want %d", n, len(named), want)
+		}
+		if !meet(at(u.Host, lines[0]), named) || meet(at("other.example", lines[0]), named) {
+			t.Errorf("%d groups: of the host %t, of another %t", n, meet(at(u.Host, lines[0]), named), meet(at("other.example", lines[0]), named))
+		}
+	}
 }

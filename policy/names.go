@@ -150,8 +150,10 @@ func urlMember(host, path, query string, hasQuery bool) Member {
 	return NewMember(KindURL, host+path)
 }
 
-// memberHost is a host as members name it. The port is left out: at most that makes more unusable than was asked.
-func memberHost(host string) string { return strings.ToLower(httpcache.HostOnly(host)) }
+// memberHost is a host as members name it, without the dot of the root. The port is left out: at most that makes more unusable than was asked.
+func memberHost(host string) string {
+	return strings.ToLower(strings.TrimSuffix(httpcache.HostOnly(host), "."))
+}
 
 // memberPath is a path as members name it. It always begins with a slash, so that none is taken for a host.
 func memberPath(path string) string {

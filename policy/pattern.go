@@ -108,7 +108,7 @@ func (p *Pattern) setHost(host string) error {
 	if httpcache.HostOnly(host) != host {
 		return errors.New("host contains a port, but requests are matched by host alone: leave the port out")
 	}
-	p.host = strings.ToLower(host)
+	p.host = strings.ToLower(strings.TrimSuffix(host, "."))
 	return nil
 }
 

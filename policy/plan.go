@@ -24,24 +24,77 @@ const (
 // String is the word used in explanations.
 func (a Action) String() string { return [...]string{"pass", "read", "pass", "write"}[a] }
 
-// PlanRequest decides the way of a request from everything but its query, which Query decides on. mode is the one in
-// force. r is nil where no route matches. Writes invalidate whatever the route or its mode (RFC 9111 §4.4); a method
-// that is not known to be safe is a write. selected are the request fields that Vary is known to name on the route.
-func PlanRequest(r *Route, mode Mode, req *http.Request, selected []string) (Action, Reason) {
-	override, unlisted := r.fields().heeded(req.Header, selected)
+// Asked is a request as plans see it.
+type Asked struct {
+	*http.Request
+	Target   httpcache.Target // of the request
+	Question bool             // its content is what a read with content asks; see ContentReads
+}
+
+// hasContent reports whether content comes with the request, or may come.
+func (a Asked) hasContent() bool { return a.ContentLength != 0 || len(a.TransferEncoding) > 0 }
+
+// hasTrailer reports whether fields came after the content. Names that were announced and did not come are none.
+func (a Asked) hasTrailer() bool {
+	for _, lines := range a.Trailer {
+		if len(lines) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// Writes reports whether a request may change what copies hold. It is the one answer to that for every path: with a route and without
+// (nil), looked up and passed, answered and explained.
+func (r *Route) Writes(a Asked) bool {
+	override, unlisted := r.fields().heeded(a.Header, nil)
+	return r.writes(a, override, unlisted) != NoReason
+}
+
+// writes says why a request may change something; NoReason: it does not. In doubt it does (RFC 9111 §4.4): a write that is taken for
+// a read leaves copies that are wrong. override and unlisted are what heeded says.
+//
+// A question is a read by the word of the route, or because its content says so. That does not cover what the route does not
+// know: a parameter or field that nobody has declared may make the request another one.
+func (r *Route) writes(a Asked, override, unlisted bool) Reason {
+	switch safe := httpcache.Safe(a.Method); {
+	case override, r != nil && r.Content.GraphQL && safe && operates(a):
+		return MethodUnsafe
+	case safe:
+		return NoReason
+	case !a.Question:
+		return MethodUnsafe
+	}
+	if _, reason := r.Query.Apply(a.Target.Query); reason != NoReason {
+		return reason
+	}
+	if unlisted && r.OnUnlisted == UnlistedBypass {
+		return HeaderUnlisted
+	}
+	return NoReason
+}
+
+// PlanRequest decides the way of a request; what becomes of the query of a read, Query decides. mode is the one in
+// force. r is nil where no route matches. Writes invalidate whatever the route or its mode. selected are the request fields that
+// Vary is known to name on the route.
+func PlanRequest(r *Route, mode Mode, a Asked, selected []string) (Action, Reason) {
+	override, unlisted := r.fields().heeded(a.Header, selected)
+	if reason := r.writes(a, override, unlisted); reason != NoReason {
+		return WriteAction, reason
+	}
+	req := a.Request
 	switch {
-	case override, !httpcache.Safe(req.Method):
-		return WriteAction, MethodUnsafe
 	case r == nil:
 		return PassAction, NoRoute
 	case mode == Off:
 		return PassAction, ModeOff
-	case req.Method != http.MethodGet && req.Method != http.MethodHead:
+	case !a.Question && req.Method != http.MethodGet && req.Method != http.MethodHead:
 		return PassAction, methodOther
 	case !r.Caches:
 		return PassAction, routeBypass
-	}
-	if req.ContentLength != 0 || len(req.TransferEncoding) > 0 {
+	case a.Question:
+		return r.planQuestion(a, unlisted)
+	case a.hasContent():
 		return PassAction, RequestBody
 	}
 	action, reason := PassAction, r.special(req)
@@ -59,6 +112,21 @@ func PlanRequest(r *Route, mode Mode, req *http.Request, selected []string) (Act
 		return PassAction, reason
 	}
 	return PassAction, HeaderUnlisted
+}
+
+// planQuestion decides the way of a read with content.
+func (r *Route) planQuestion(a Asked, unlisted bool) (Action, Reason) {
+	switch reason := r.special(a.Request); {
+	case a.hasTrailer(): // which no key holds, and no fill sends
+		return PassAction, RequestBody
+	case len(a.Header["Range"]) > 0:
+		return PassAction, RangeRequest
+	case reason != NoReason:
+		return PassAction, reason
+	case r.OnUnlisted == UnlistedBypass && unlisted:
+		return PassAction, HeaderUnlisted
+	}
+	return ReadAction, NoReason
 }
 
 // special names what makes a read one that a shared copy must not answer.

@@ -56,7 +56,7 @@ func TestPlanRequest(t *testing.T) {
 		{"Proxy-Authorization, always", &Route{Caches: true, ShareAuthorized: true}, On, req("GET", "Proxy-Authorization: x"), PassAction, Authorization},
 	}
 	for _, tt := range tests {
-		if action, reason := PlanRequest(tt.route, tt.mode, tt.req, nil); action != tt.action || reason != tt.reason {
+		if action, reason := PlanRequest(tt.route, tt.mode, Asked{Request: tt.req}, nil); action != tt.action || reason != tt.reason {
 			t.Errorf("%s: %v, %q; want %v, %q", tt.about, action, reason, tt.action, tt.reason)
 		}
 	}
@@ -90,7 +90,7 @@ func TestPlanCookies(t *testing.T) {
 	}
 	for _, tt := range tests {
 		tt.route.Caches = true
-		if _, got := PlanRequest(&tt.route, On, &http.Request{Method: "GET", Header: header(tt.lines...)}, nil); got != tt.want {
+		if _, got := PlanRequest(&tt.route, On, Asked{Request: &http.Request{Method: "GET", Header: header(tt.lines...)}}, nil); got != tt.want {
 			t.Errorf("%s: %q, want %q", tt.about, got, tt.want)
 		}
 	}
@@ -99,7 +99,7 @@ func TestPlanCookies(t *testing.T) {
 func TestPlanDoesNotAllocate(t *testing.T) {
 	r := &Route{Caches: true, IgnoreCookies: []string{"_ga"}, Cookies: []string{"region"}}
 	req := &http.Request{Method: "GET", Header: header("Accept: a", "Connection: keep-alive", "Cookie: _ga=1; region=eu")}
-	if n := testing.AllocsPerRun(100, func() { PlanRequest(r, On, req, nil) }); n != 0 {
+	if n := testing.AllocsPerRun(100, func() { PlanRequest(r, On, Asked{Request: req}, nil) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 }
@@ -111,7 +111,7 @@ func FuzzCookies(f *testing.F) {
 	r := Route{Caches: true, Cookies: []string{"region"}, IgnoreCookies: []string{"a"}}
 	f.Fuzz(func(t *testing.T, line string) {
 		h := http.Header{"Cookie": {line}}
-		_, reason := PlanRequest(&r, On, &http.Request{Method: "GET", Header: h}, nil)
+		_, reason := PlanRequest(&r, On, Asked{Request: &http.Request{Method: "GET", Header: h}}, nil)
 		if reason != NoReason {
 			return
 		}

@@ -27,6 +27,21 @@ var (
 // percent-encoded (escapeName), so that two requests never give the same name through them. Without a value for a
 // placeholder it reports false and renders that one as empty; the body has no values here.
 func (t Template) Render(v Values) (string, bool) {
+	return t.renderFirst(v, func(_ Placeholder, value string) string { return escapeName(value) })
+}
+
+// RenderMasked is Render for what others read than who may know all that a client sends: values of the query, of header fields and of
+// cookies are "…".
+func (t Template) RenderMasked(v Values) (string, bool) {
+	return t.renderFirst(v, func(p Placeholder, value string) string {
+		if p.Kind != FromWildcard && p.Kind != FromHost {
+			return "…"
+		}
+		return escapeName(value)
+	})
+}
+
+func (t Template) renderFirst(v Values, write func(Placeholder, string) string) (string, bool) {
 	var b strings.Builder
 	complete := true
 	for _, p := range t.parts {
@@ -39,7 +54,7 @@ func (t Template) Render(v Values) (string, bool) {
 			complete = false
 			continue
 		}
-		b.WriteString(escapeName(values[0]))
+		b.WriteString(write(p.placeholder, values[0]))
 	}
 	return b.String(), complete
 }

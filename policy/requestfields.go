@@ -78,7 +78,7 @@ var fieldClasses = func() map[string]fieldClass {
 		"Cache-Control", "Pragma")
 	// How the message is framed, and a content that is not there, or is keyed where it is.
 	add(neutralField, "Host", "Content-Length", "Content-Type", "Content-Encoding", "Content-Language", "Connection",
-		"Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding")
+		"Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Expect")
 	return classes
 }()
 
@@ -99,7 +99,7 @@ var rerouting = func() map[string]bool {
 		"X-Ms-Original-Url", "X-Waws-Unencoded-Url", "X-Matched-Path", "X-Http-Destinationurl",
 		"X-Http-Method", "X-Http-Method-Override", "X-Method-Override", "X-Original-Method",
 		"X-Host", "X-Original-Host", "X-Http-Host", "X-Http-Host-Override", "X-Server-Name", "X-Backend-Host",
-		"X-Forwarded", "Forwarded-Host", "Forwarded-Proto", "Forwarded-Server", "X-Scheme", "X-Url-Scheme", "X-Arr-Ssl", "Front-End-Https",
+		"Forwarded-Host", "Forwarded-Proto", "Forwarded-Server", "X-Scheme", "X-Url-Scheme", "X-Arr-Ssl", "Front-End-Https",
 		"X-Script-Name", "Script-Name", "X-Path-Prefix", "X-Inertia", "Rsc", "Surrogate-Capability",
 	} {
 		set[name] = true

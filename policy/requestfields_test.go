@@ -91,7 +91,7 @@ func TestPlanOfUnlistedHeaders(t *testing.T) {
 	}
 	for _, tt := range tests {
 		req := &http.Request{Method: "GET", Header: header(tt.lines...)}
-		if action, reason := PlanRequest(tt.route, tt.mode, req, tt.selected); action != tt.action || reason != tt.reason {
+		if action, reason := PlanRequest(tt.route, tt.mode, Asked{Request: req}, tt.selected); action != tt.action || reason != tt.reason {
 			t.Errorf("%s: %v %v, want %v %v", tt.about, action, reason, tt.action, tt.reason)
 		}
 	}

@@ -137,7 +137,7 @@ func (b *bubble) do(method, target string, header ...string) answer {
 	return b.serve(b.t.Context(), method, target, nil, header...)
 }
 
-func (b *bubble) serve(ctx context.Context, method, target string, body io.Reader, header ...string) (a answer) {
+func (b *bubble) serve(ctx context.Context, method, target string, body io.Reader, header ...string) answer {
 	r := httptest.NewRequestWithContext(ctx, method, target, body)
 	for i := 0; i+1 < len(header); i += 2 {
 		if header[i] == "Host" {
@@ -146,6 +146,11 @@ func (b *bubble) serve(ctx context.Context, method, target string, body io.Reade
 		}
 		r.Header.Add(header[i], header[i+1])
 	}
+	return b.answer(r)
+}
+
+// answer answers a request.
+func (b *bubble) answer(r *http.Request) (a answer) {
 	w := httptest.NewRecorder()
 	defer func() {
 		if v := recover(); v != nil {

@@ -12,7 +12,7 @@ const asked = 'c'
 // readContent reads the content of a request that may be a read by it. Nil: it is none, and goes on as it came.
 func (ex *exchange) readContent() ([]byte, error) {
 	r, most := ex.r, ex.route.Content.Max
-	if most == 0 || !ex.route.Content.MayRead(ex.match.Pattern(), r.Method) || r.Body == nil || r.ContentLength > most || len(r.Trailer) > 0 {
+	if most == 0 || !ex.route.Content.MayRead(ex.match.Pattern(), r.Method) || r.Body == nil || r.ContentLength > most {
 		return nil, nil
 	}
 	content, rest, err := peek(r.Body, most)

@@ -43,7 +43,7 @@ func (o *observation) tell() {
 		slog.String("copy_age", c.Life.Age(ex.start).Round(time.Millisecond).String()),
 		slog.Int("copy_status", c.Status), slog.Int("status", o.code), slog.Int("copy_bytes", len(c.Body())),
 	}
-	if name := ex.name(); name != "" {
+	if name := ex.shownName(); name != "" {
 		attrs = append(attrs, slog.String("key", name))
 	}
 	if o.body != nil {

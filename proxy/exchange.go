@@ -48,6 +48,9 @@ func (ex *exchange) begin(p *Proxy, w http.ResponseWriter, r *http.Request) {
 // for this request, which then is decided once more.
 func (ex *exchange) serve() {
 	refused := ex.resolve(ex.scheme())
+	if refused == nil && ex.target.Host == "" && (ex.r.ProtoAtLeast(1, 1) || ex.match.Route.Writes(ex.asked())) {
+		refused = &hostless
+	}
 	if refused == nil {
 		refused = ex.receive()
 	}
@@ -75,6 +78,10 @@ func (ex *exchange) serve() {
 		}
 	}
 }
+
+// hostless is the answer to a request that does not say whose resource it is about: what it changes would be that of every host. Before
+// HTTP/1.1 there is no Host (RFC 9112 §3.2), and monitors ask without one.
+var hostless = refusal{http.StatusBadRequest, policy.UncleanPath, "the request target cannot be understood: no host is given"}
 
 // execute does what was decided. It reports whether the request is answered.
 func (ex *exchange) execute(d *decision) bool {

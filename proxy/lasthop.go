@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"net/http"
 
-	"cacheproxy/policy/httpcache"
+	"cacheproxy/policy"
 )
 
 // answerAsLast answers an OPTIONS or TRACE that may not go any further, as its final recipient (RFC 9110 §7.6.2).
@@ -19,7 +19,7 @@ func (d *delivery) answerAsLast() {
 	var b bytes.Buffer
 	b.WriteString(d.rq.r.Method + " " + d.rq.r.RequestURI + " " + d.rq.r.Proto + "\r\nHost: " + d.rq.r.Host + "\r\n")
 	// Writing to memory does not fail, nor does sending to a client that has left matter.
-	_ = httpcache.TraceHeader(d.rq.r.Header).Write(&b)
+	_ = policy.TraceHeader(d.rq.r.Header).Write(&b)
 	b.WriteString("\r\n")
 	_, _ = d.w.Write(b.Bytes())
 }

@@ -66,7 +66,7 @@ func (o *observation) answer(res *http.Response) error {
 		BodyLength: res.ContentLength, MaxObject: ex.cfg.MaxObject, Jitter: rand.Float64(), Through: true,
 		Forwarded: ex.selection(ex.selecting(o.found)),
 	})
-	o.body = &capture{ReadCloser: res.Body, limit: ex.cfg.MaxObject, done: func(body []byte) {
+	o.body = &capture{ReadCloser: res.Body, budget: ex.p.store.Memory().Budget(), limit: ex.cfg.MaxObject, done: func(body []byte) {
 		o.compared = true
 		o.same = o.would && store.Digest(o.code, body) == o.found.Copy.Digest && len(telling(o.found.Copy, o.header)) == 0
 		// A copy that would have been served would still be there: the comparisons to come are to be true to life.
@@ -94,7 +94,10 @@ func (o *observation) conclude() {
 	case !o.would:
 	case !o.compared:
 		why := policy.Incomplete
-		if ex.r.Context().Err() != nil {
+		switch {
+		case o.body != nil && o.body.full:
+			why = policy.MemoryFull
+		case ex.r.Context().Err() != nil:
 			why = policy.ClientGone
 		}
 		ex.broke(why)

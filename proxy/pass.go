@@ -96,7 +96,7 @@ func (ex *exchange) through(o passage) {
 	arrived := false
 	place := upstream.Place{Class: upstream.Write, Route: ex.route.Name, Client: ex.asker()}
 	ex.p.passer.Serve(&ex.w, ex.r, pass.Options{
-		Upstream: ex.route.Origin, Place: place, Target: ex.target, Trusted: ex.trusted,
+		Upstream: ex.route.Origin, Place: place, Target: ex.target, Trusted: ex.trusted, Trailer: ex.match.Route.StripTrailer,
 		Sending: func(req *http.Request) func(*http.Response, error) {
 			req.Header[requestIDField] = []string{ex.id()}
 			if o.sending != nil {

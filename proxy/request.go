@@ -72,12 +72,17 @@ func (rq *request) resolve(scheme string) *refusal {
 	}
 	rq.target, rq.query = target, target.Query
 	rq.match, rq.reason = rq.cfg.Table.Match(rq.r.Method, target)
-	if rq.reason == policy.UncleanPath && !httpcache.Safe(rq.r.Method) {
+	if rq.reason == policy.UncleanPath {
 		// An origin may clean the path: what it then writes to belongs to the route of the clean one.
-		rq.match, _ = rq.cfg.Table.Match(rq.r.Method, policy.CleanTarget(target))
+		if clean, _ := rq.cfg.Table.Match(rq.r.Method, policy.CleanTarget(target)); clean.Route.Writes(rq.asked()) {
+			rq.match = clean
+		}
 	}
 	if rq.match.Route != nil {
 		rq.route = rq.cfg.routes[rq.match.Route]
+	}
+	if name, why := rq.match.Route.Misnamed(rq.r.Header); name != "" {
+		return &refusal{http.StatusBadRequest, why, "Connection names " + name + ", which is for every recipient and not for this connection"}
 	}
 	if rq.route.DeclaresForwarded() && !rq.trusted {
 		httpcache.StripForwarded(rq.r.Header)
@@ -93,7 +98,7 @@ func (rq *request) resolve(scheme string) *refusal {
 func (rq *request) plan() {
 	if rq.reason != policy.NoReason { // no route
 		rq.action = policy.PassAction
-		if !httpcache.Safe(rq.r.Method) || httpcache.OverridesMethod(rq.r.Header) {
+		if rq.match.Route.Writes(rq.asked()) {
 			rq.action, rq.reason = policy.WriteAction, policy.MethodUnsafe
 		}
 		return
@@ -131,16 +136,20 @@ func (rq *request) plan() {
 
 // way is the way of the request in its mode.
 func (rq *request) way() (policy.Action, policy.Reason) {
-	plan := policy.PlanRequest
-	if rq.content != nil {
-		plan = policy.PlanContent
+	plan := func() (policy.Action, policy.Reason) {
+		return policy.PlanRequest(rq.route.Route.Route, rq.mode, rq.asked(), rq.route.Selecting())
 	}
-	action, reason := plan(rq.route.Route.Route, rq.mode, rq.r, rq.route.Selecting())
+	action, reason := plan()
 	if reason == policy.HeaderUnlisted && !rq.trusted && httpcache.StripForwarded(rq.r.Header) {
-		// What it says of proxies is not believed and would not be sent on: it is no reason to go past the cache.
-		return plan(rq.route.Route.Route, rq.mode, rq.r, rq.route.Selecting())
+		// What it says of proxies is not believed and would not be sent on: it is no reason to go past the cache, or to be a write.
+		return plan()
 	}
 	return action, reason
+}
+
+// asked is the request as plans see it.
+func (rq *request) asked() policy.Asked {
+	return policy.Asked{Request: rq.r, Target: rq.target, Question: rq.content != nil}
 }
 
 // appendKey appends the storage key of a read with this header.
@@ -160,12 +169,17 @@ func (rq *request) members(answer http.Header) []policy.Member {
 // known is the members of this request's copy that are clear before the answer is there.
 func (rq *request) known() []invalidation.ID { return invalidation.IDsOf(rq.members(nil)) }
 
-// name is the name of the copy that would answer, for the log; empty where the route names none.
-func (rq *request) name() string {
+// name is the name of the copy that would answer; empty where the route names none.
+func (rq *request) name() string { return rq.named(policy.Template.Render) }
+
+// shownName is the name for logs and traces, which have the path of a request, and no values that came with it otherwise.
+func (rq *request) shownName() string { return rq.named(policy.Template.RenderMasked) }
+
+func (rq *request) named(render func(policy.Template, policy.Values) (string, bool)) string {
 	if rq.match.Route == nil || rq.route.Key.Zero() {
 		return ""
 	}
-	name, _ := rq.route.Key.Render(policy.Values{Match: &rq.match, Header: rq.r.Header, Target: rq.target, Query: rq.query})
+	name, _ := render(rq.route.Key, policy.Values{Match: &rq.match, Header: rq.r.Header, Target: rq.target, Query: rq.query})
 	return name
 }
 

@@ -37,7 +37,7 @@ func TestNoTwoRequestsShareACopy(t *testing.T) {
 			{target: "/p/x/y?a=2&a=1"}, {target: "/p/x/y?a=1%26a=2"}, {target: "/p/x/y?a=1,2"}, {target: "/p/x/y?a"},
 			{target: "/p/x/y?a="}, {target: "/p/x/y?a=+"}, {target: "/p/x/y?a=%20"}, {target: "/q/x/y/z"}, {target: "/q/x/y%2Fz"},
 			{target: "/q/x/y?z"}, {target: "/q/x/y%3Fz"},
-			{target: "/p/x/y", host: "other.example"}, {target: "/p/x/y", host: "example.com:80"},
+			{target: "/p/x/y", host: "other.example"}, {target: "/p/x/y", host: "example.com:8080"},
 			{target: "/p/x/y", header: []string{"X-Tenant", "a"}}, {target: "/p/x/y", header: []string{"X-Tenant", "a, b"}},
 			{target: "/p/x/y", header: []string{"X-Tenant", "a", "X-Tenant", "b"}}, {target: "/p/x/y", header: []string{"X-Tenant", ""}},
 			{target: "/p/x/y", header: []string{"X-Tenant", "a,b"}}, {target: "/p/x/y", header: []string{"X-Tenant", "A"}},

@@ -12,7 +12,7 @@ func (ex *exchange) traceLookup(d *decision) {
 	}
 	found := [...]string{httpcache.Dead: "miss", httpcache.NeedsValidation: "validate", httpcache.StaleOnError: "stale-on-error", httpcache.StaleServable: "stale", httpcache.Fresh: "hit"}[d.found.use]
 	ex.span.Lookup(observe.LookupTrace{
-		Began: ex.start, Route: ex.route.Name, Found: found, Reason: d.found.reason, Key: ex.name(),
+		Began: ex.start, Route: ex.route.Name, Found: found, Reason: d.found.reason, Key: ex.shownName(),
 	})
 }
 
@@ -28,6 +28,6 @@ func (ex *exchange) endTrace() {
 	ex.span.EndRequest(observe.RequestTrace{
 		Request: ex.r, Scheme: ex.target.Scheme, Path: ex.target.Path, Pattern: pattern, Client: addrText(ex.clientAddr()),
 		Status: ex.w.code, Aborted: ex.aborted(), Route: ex.route.Name, Outcome: ex.finalOutcome(), Reason: ex.finalReason(),
-		Key: ex.name(), RequestID: ex.requestID,
+		Key: ex.shownName(), RequestID: ex.requestID,
 	})
 }

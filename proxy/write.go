@@ -9,6 +9,7 @@ import (
 
 	"cacheproxy/invalidation"
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 	"cacheproxy/proxy/upstream"
 )
 
@@ -113,11 +114,12 @@ func (w *writing) answered(res *http.Response) error {
 // refused reports whether an origin has declined to do what it was asked. To say that it knows no such method there is 501
 // (RFC 9110 §15.6.2); of one that everybody knows, what fails after it was begun may be answered with it too.
 func refused(method string, status int) bool {
+	known := httpcache.Safe(method)
 	switch method {
 	case http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete:
-		return status >= 400 && status < 500
+		known = true
 	}
-	return status >= 400 && status < 500 || status == http.StatusNotImplemented
+	return status >= 400 && status < 500 || status == http.StatusNotImplemented && !known
 }
 
 // unanswered applies what is known of a write without an answer. Of what was not sent, nothing can have come: there was no
@@ -183,7 +185,7 @@ func (w *writing) end(o invalidation.Order) {
 	}
 	w.told.Detail = policy.NotConfirmed.String()
 	r.Metrics.WriteNotConfirmed()
-	p.logger.Error("write not confirmed to all caches", "route", r.Name, "target", w.ex.r.RequestURI, "error", err)
+	p.logger.Error("write not confirmed to all caches", "route", r.Name, "path", w.ex.target.Path, "error", err)
 	p.makeUpFor(w.fence, o)
 }
 

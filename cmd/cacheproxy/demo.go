@@ -70,8 +70,10 @@ func runDemo(ctx context.Context, out io.Writer, listen, adminListen string) (er
 	if err != nil {
 		return err
 	}
+	logs := instance.NewLogs(snapshot.Log, snapshot.Log.Level, os.Stderr)
+	defer beside(logs.Run)()
 	i, err := instance.New(instance.Options{
-		Config: snapshot, Log: instance.NewLogger(snapshot.Log, snapshot.Log.Level, os.Stderr), AccessLog: io.Discard, Build: buildVersion(),
+		Config: snapshot, Logs: logs, AccessLog: io.Discard, Build: buildVersion(),
 	})
 	if err != nil {
 		return err

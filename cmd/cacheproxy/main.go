@@ -15,14 +15,28 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 )
 
 func main() {
 	if err := rootCommand().ExecuteContext(untilSignal()); err != nil {
-		fmt.Fprintln(os.Stderr, err)
+		tell(err)
 		os.Exit(1)
+	}
+}
+
+// tell prints why the program ends. Somebody who does not read it must not keep the program from its end.
+func tell(err error) {
+	told := make(chan struct{})
+	go func() {
+		defer close(told)
+		fmt.Fprintln(os.Stderr, err)
+	}()
+	select {
+	case <-told:
+	case <-time.After(2 * time.Second):
 	}
 }
 

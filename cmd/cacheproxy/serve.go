@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -38,12 +39,14 @@ func serveCommand() *cobra.Command {
 			}
 			level := new(slog.LevelVar)
 			level.Set(snapshot.Log.Level)
-			log := instance.NewLogger(snapshot.Log, level, cmd.ErrOrStderr())
+			logs := instance.NewLogs(snapshot.Log, level, cmd.ErrOrStderr())
+			defer beside(logs.Run)()
+			logs.TakeOver()
 			for _, w := range snapshot.Warnings {
-				log.Warn("relaxed safety", "where", w.String())
+				logs.Program.Warn("relaxed safety", "where", w.String())
 			}
 			i, err := instance.New(instance.Options{
-				Config: snapshot, Source: source, Log: log, Level: level, AccessLog: cmd.OutOrStdout(), Hangup: hangup, Build: buildVersion(),
+				Config: snapshot, Source: source, Logs: logs, Level: level, AccessLog: cmd.OutOrStdout(), Hangup: hangup, Build: buildVersion(),
 			})
 			if err != nil {
 				return err
@@ -56,6 +59,20 @@ func serveCommand() *cobra.Command {
 	cmd.Flags().String("listen", "", "address of the data listener, in place of the file's")
 	cmd.Flags().String("admin", "", "address of the admin listener, in place of the file's")
 	return cmd
+}
+
+// beside starts something that lasts until the func it returns is called, which waits for its end.
+func beside(what func(context.Context) error) (end func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = what(ctx) // it ends with ctx
+	}()
+	return func() {
+		cancel()
+		<-ended
+	}
 }
 
 func sourceOf(cmd *cobra.Command, file, upstream string) (*config.Source, error) {

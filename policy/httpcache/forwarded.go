@@ -20,6 +20,11 @@ func Forward(h http.Header, clientAddr netip.Addr, scheme, host string, trusted 
 	if !trusted {
 		StripForwarded(h)
 	}
+	for name := range h {
+		if strings.Contains(name, "_") && saidHere[dashed(name)] {
+			delete(h, name)
+		}
+	}
 	clientAddr = clientAddr.Unmap().WithZone("")
 	if clientAddr.IsValid() {
 		extend(h, "X-Forwarded-For", clientAddr.String())
@@ -33,6 +38,12 @@ func Forward(h http.Header, clientAddr netip.Addr, scheme, host string, trusted 
 	extend(h, "Forwarded", forwardedElement(clientAddr, scheme, host))
 }
 
+// saidHere are the fields in which this proxy speaks. In another spelling of the name nobody may say them beside it: not all proxies
+// that are trusted know that spelling, and what they have not replaced is their client's word.
+var saidHere = map[string]bool{
+	"X-Forwarded-For": true, "X-Forwarded-Host": true, "X-Forwarded-Proto": true, "X-Request-Id": true,
+}
+
 // StripForwarded removes what a client says of the way that its request came, and reports whether there was any of it.
 func StripForwarded(h http.Header) bool {
 	before := len(h)
@@ -44,8 +55,18 @@ func StripForwarded(h http.Header) bool {
 	return len(h) < before
 }
 
-// SaysWay reports whether a field, in canonical form, is one of those in which proxies say whom they forward for.
-func SaysWay(name string) bool { return name == "Forwarded" || strings.HasPrefix(name, "X-Forwarded-") }
+// SaysWay reports whether a field, in canonical form but for "_" in place of "-", is one of those in which proxies say whom they
+// forward for.
+func SaysWay(name string) bool {
+	if name == "Forwarded" || name == "X-Forwarded" || name == "X_forwarded" {
+		return true
+	}
+	const family = "X-Forwarded-"
+	if !strings.Contains(name, "_") {
+		return strings.HasPrefix(name, family)
+	}
+	return strings.HasPrefix(dashed(name), family)
+}
 
 // forwardedElement is one hop in Forwarded (RFC 7239 §4). An IPv6 address is bracketed and so has to be quoted (§6).
 func forwardedElement(addr netip.Addr, scheme, host string) string {

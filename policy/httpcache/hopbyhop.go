@@ -41,11 +41,20 @@ var endToEndPrefixes = [...]string{"Content-", "If-", "X-Forwarded-"}
 // IsHopByHop reports whether a field, by its canonical name, concerns one connection only.
 func IsHopByHop(name string) bool { return hopByHop[name] }
 
+// dashed is the canonical name of a field with "-" for "_": servers that hand requests on by the rules of CGI
+// (RFC 3875 §4.1.18) make the same variable of both.
+func dashed(name string) string {
+	if !strings.Contains(name, "_") {
+		return textproto.CanonicalMIMEHeaderKey(name)
+	}
+	return textproto.CanonicalMIMEHeaderKey(strings.ReplaceAll(name, "_", "-"))
+}
+
 // RemoveHopByHop deletes from h what must not be forwarded or stored: the fields of one connection and those that
 // Connection names (RFC 9110 §7.6.1). A name that Connection has no business listing is ignored: the field stays.
 func RemoveHopByHop(h http.Header) {
 	for name := range Elements(h["Connection"]) {
-		if name = textproto.CanonicalMIMEHeaderKey(name); !isEndToEnd(name) {
+		if name = textproto.CanonicalMIMEHeaderKey(name); !IsEndToEnd(name) {
 			delete(h, name)
 		}
 	}
@@ -54,6 +63,7 @@ func RemoveHopByHop(h http.Header) {
 	}
 }
 
-func isEndToEnd(name string) bool {
+// IsEndToEnd reports whether a field, by its canonical name, is one that Connection must not name.
+func IsEndToEnd(name string) bool {
 	return endToEnd[name] || slices.ContainsFunc(endToEndPrefixes[:], func(prefix string) bool { return strings.HasPrefix(name, prefix) })
 }

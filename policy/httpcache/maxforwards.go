@@ -24,13 +24,3 @@ func ForwardOnce(method string, h http.Header) bool {
 	h["Max-Forwards"] = []string{strconv.FormatInt(n-1, 10)}
 	return true
 }
-
-// TraceHeader is what of a request's header may be sent back in the answer to a TRACE: nothing that a script should not
-// see, which could not read it otherwise (RFC 9110 §9.3.8).
-func TraceHeader(h http.Header) http.Header {
-	h = h.Clone()
-	for _, name := range []string{"Authorization", "Cookie", "Proxy-Authorization", "Forwarded", "X-Forwarded-For"} {
-		delete(h, name)
-	}
-	return h
-}

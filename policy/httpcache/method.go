@@ -29,18 +29,8 @@ func NamesMethod(name string) bool {
 		return false
 	}
 	return slices.ContainsFunc(methodOverrides[:], func(override string) bool {
-		return len(name) == len(override) && strings.EqualFold(strings.ReplaceAll(name, "_", "-"), override)
+		return len(name) == len(override) && strings.EqualFold(dashed(name), override)
 	})
-}
-
-// OverridesMethod reports whether the request may be taken for an unsafe one. In doubt it is a write.
-func OverridesMethod(h http.Header) bool {
-	for name, lines := range h {
-		if NamesUnsafe(name, lines) {
-			return true
-		}
-	}
-	return false
 }
 
 // NamesUnsafe reports whether a field may make its request an unsafe one.

@@ -57,7 +57,9 @@ func sameAuthority(scheme, a, b string) bool {
 // withPort is an authority with the port of the scheme where it names none.
 func withPort(scheme, authority string) string {
 	host := HostOnly(authority)
-	if port := strings.TrimPrefix(authority[len(host):], ":"); port != "" {
+	port := strings.TrimPrefix(authority[len(host):], ":")
+	host = strings.TrimSuffix(host, ".")
+	if port != "" {
 		return host + ":" + port
 	}
 	if strings.EqualFold(scheme, "https") {

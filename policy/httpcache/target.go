@@ -9,7 +9,7 @@ import (
 // Target is the request target as it came, taken apart without decoding anything (RFC 9112 §3.2).
 type Target struct {
 	Scheme   string // "http" or "https": how the client reached us
-	Host     string // as sent
+	Host     string // in one form: see ParseTarget
 	Path     string // raw, begins with "/" ("*" for OPTIONS *)
 	Query    string // raw, without "?"
 	HasQuery bool   // "?" was there, even with nothing after it
@@ -17,10 +17,11 @@ type Target struct {
 
 // ParseTarget takes a request target apart. Scheme is how the client reached us and host the Host field of the request;
 // requestURI is the origin-form, the absolute-form, whose host then wins over the field (RFC 9112 §3.2.2), or "*". The
-// scheme of an absolute-form is checked and not believed. Nothing is decoded; an empty path becomes "/" as RFC 9110
+// scheme of an absolute-form is checked and not believed. A host has one form, which is what is keyed, sent on, and purged: without
+// the dot of the root (RFC 1034 §3.1) and without a port that the scheme has anyway (RFC 9110 §4.2.3). Nothing is decoded; an empty path becomes "/" as RFC 9110
 // §4.2.3 says.
 func ParseTarget(scheme, host, requestURI string) (Target, error) {
-	t := Target{Scheme: scheme, Host: host}
+	t := Target{Scheme: scheme, Host: oneHost(scheme, host)}
 	if i := strings.IndexFunc(requestURI, func(c rune) bool { return c <= ' ' || c == 0x7f }); i >= 0 {
 		return Target{}, fmt.Errorf("parse request target: byte %#02x is not allowed", requestURI[i])
 	}
@@ -61,7 +62,7 @@ func (t *Target) cutAuthority(uri string) (string, error) {
 	if authority == "" || !validHost(authority) {
 		return "", errors.New("parse request target: want a host, and no user information, in the URI")
 	}
-	t.Host = authority
+	t.Host = oneHost(t.Scheme, authority)
 	return rest[end:], nil
 }
 
@@ -84,7 +85,24 @@ func validHost(s string) bool {
 		name, port, colon = strings.Cut(s, ":")
 	}
 	number, ok := parsePosition(port)
+	if strings.HasSuffix(strings.TrimSuffix("."+name, "."), ".") && name != "" {
+		return false // nothing is before the dot of the root
+	}
 	return (port == "" || ok && number <= 65535 && len(port) <= 5) && hostBytes.all(name) && (name != "" || !colon || s[0] == '[')
+}
+
+// oneHost is the one form of a valid host with an optional port.
+func oneHost(scheme, host string) string {
+	name := HostOnly(host)
+	port := host[len(name):]
+	switch {
+	case port == ":", scheme == "http" && port == ":80", scheme == "https" && port == ":443":
+		port = ""
+	}
+	if rooted := strings.TrimSuffix(name, "."); rooted != name || len(rooted)+len(port) != len(host) {
+		return rooted + port
+	}
+	return host
 }
 
 // String is path and query, byte for byte as they came.

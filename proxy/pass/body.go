@@ -15,19 +15,24 @@ type body struct {
 	writer  *writer
 	in      *http.Request // its Trailer is complete when the body was read to its end
 	trailer http.Header   // of the outgoing request; the transport reads it after the end of the body, on the same goroutine
-	expects atomic.Bool   // the client waits for a 100 before it sends
-	ended   atomic.Bool   // read to its end; set by the transport's goroutine, asked by Serve's
+	strip   func(http.Header)
+	expects atomic.Bool // the client waits for a 100 before it sends
+	ended   atomic.Bool // read to its end; set by the transport's goroutine, asked by Serve's
 }
 
 // newBody returns the body of out, which is in's, and prepares out for the trailer fields that may follow it.
-func newBody(pw *writer, in, out *http.Request) *body {
-	b := &body{ReadCloser: out.Body, writer: pw, in: in}
+func newBody(pw *writer, in, out *http.Request, strip func(http.Header)) *body {
+	if strip == nil {
+		strip = func(http.Header) {}
+	}
+	b := &body{ReadCloser: out.Body, writer: pw, in: in, strip: strip}
 	b.expects.Store(in.Header.Get("Expect") != "")
 	pw.body = b
 	pw.control.EnableFullDuplex() //nolint:errcheck // where it is not supported, HTTP/2, it is always on
 	if out.Trailer == nil {
 		out.Trailer = make(http.Header) // they need not be announced (RFC 9110 §6.6.2)
 	}
+	strip(out.Trailer)
 	if len(out.Trailer) > 0 {
 		out.ContentLength = -1 // HTTP/1.1 has trailers only after chunks (RFC 9112 §7.1.2)
 	}
@@ -44,6 +49,7 @@ func (b *body) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if errors.Is(err, io.EOF) {
 		maps.Copy(b.trailer, b.in.Trailer)
+		b.strip(b.trailer)
 		b.ended.Store(true)
 	}
 	return n, err

@@ -41,6 +41,9 @@ type Options struct {
 	Target   httpcache.Target   // as forwarded
 	// Trusted says that the peer's X-Forwarded-* and Forwarded are believed and extended instead of replaced.
 	Trusted bool
+	// Trailer is called with the names of the trailer fields that the request announces, and with those that came; what it deletes
+	// is not sent on. Nil: all are.
+	Trailer func(http.Header)
 	// Sending is called when the request has its place at the upstream and is about to be sent; it may add to the header. The
 	// func that Sending returns, never nil, gets the head of the response, or the error. Nil: nothing.
 	Sending func(*http.Request) func(*http.Response, error)

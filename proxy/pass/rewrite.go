@@ -29,6 +29,6 @@ func rewrite(pr *httputil.ProxyRequest, pw *writer, upgrade string, o Options) {
 	out.Host = o.Upstream.Host(o.Target.Host)
 	upstream.SetTarget(out, o.Upstream.URL(), o.Target)
 	if out.Body != nil {
-		out.Body = newBody(pw, in, out)
+		out.Body = newBody(pw, in, out, o.Trailer)
 	}
 }

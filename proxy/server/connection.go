@@ -26,10 +26,10 @@ type connection struct {
 	since  atomic.Int64 // Unix nanoseconds: when it was accepted, or ended its last request
 	served atomic.Bool  // it had a request
 
-	// lengths sees what is read, and belongs to whoever reads, one goroutine at a time. hasLength is what it found, for the
+	// lengths and codings see what is read, and belong to whoever reads, one goroutine at a time. hasLength and hasCoding are what they found, for the
 	// goroutines of requests.
-	lengths   lengthWatch
-	hasLength atomic.Bool
+	lengths, codings     fieldWatch
+	hasLength, hasCoding atomic.Bool
 
 	resets, answered atomic.Int32 // HTTP/2 requests that the client reset early, and all
 
@@ -106,6 +106,11 @@ func (c *connection) Read(p []byte) (int, error) {
 	if !c.lengths.found {
 		if c.lengths.see(p[:n]); c.lengths.found {
 			c.hasLength.Store(true)
+		}
+	}
+	if !c.codings.found {
+		if c.codings.see(p[:n]); c.codings.found {
+			c.hasCoding.Store(true)
 		}
 	}
 	return n, err

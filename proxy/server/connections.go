@@ -62,6 +62,7 @@ func (c *Connections) Counts() Counts {
 // admit takes a connection in, once there is room. It reports false when the connection was closed instead.
 func (c *Connections) admit(inner net.Conn, done <-chan struct{}) (*connection, bool) {
 	conn := &connection{Conn: inner, all: c, client: peerAddr(inner.RemoteAddr().String())}
+	conn.lengths.name, conn.codings.name = lengthField, codingField
 	conn.since.Store(time.Now().UnixNano())
 	for {
 		switch c.add(conn) {
@@ -135,13 +136,18 @@ const reclaimPart = 64
 func (c *Connections) reclaim() (n int) {
 	type waiting struct {
 		conn  *connection
-		since int64
+		since int64 // when it began to wait, and in the future where it may still be sent its answer
 	}
 	var all []waiting
 	c.mu.Lock()
 	for conn := range c.open {
 		if conn.waits() {
-			all = append(all, waiting{conn, conn.since.Load()})
+			since := conn.since.Load()
+			if conn.lingering.Load() {
+				// To close it now would reset it, and its client could lose an answer that it has not read yet: the last of all to go.
+				since += int64(lingerFor)
+			}
+			all = append(all, waiting{conn, since})
 		}
 	}
 	c.mu.Unlock()

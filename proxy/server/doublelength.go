@@ -2,31 +2,38 @@ package server
 
 import "bytes"
 
-// lengthWatch looks for a Content-Length in what a client sends. A request that has one beside Transfer-Encoding is framed by
+// fieldWatch looks for a field in what a client sends, which net/http removes before anybody else sees it. It is wrong on the safe
+// side: a line of a body, or of another request, counts too.
+//
+// Of Content-Length: a request that has one beside Transfer-Encoding is framed by
 // the latter, and its connection must be closed after the answer (RFC 9112 §6.1): somebody on the way may have framed it by
-// the former, and would take what follows for another's request. net/http frames it so and removes the field before anybody
-// else sees it. The watch is wrong on the safe side: a line of a body, or of another request, counts too.
-type lengthWatch struct {
+// the former, and would take what follows for another's request. Of Transfer-Encoding: in HTTP/1.0 it frames nothing, and its
+// connection must be closed as well.
+type fieldWatch struct {
+	name  string // in lower case
 	found bool
 	at    int // how much of the name this line has begun with; negative: the line begins otherwise
 }
 
-const lengthField = "content-length"
+const (
+	lengthField = "content-length"
+	codingField = "transfer-encoding"
+)
 
 // see takes the next bytes.
-func (w *lengthWatch) see(b []byte) {
+func (w *fieldWatch) see(b []byte) {
 	for !w.found && len(b) > 0 {
 		for w.at >= 0 && len(b) > 0 {
 			c := b[0]
 			if 'A' <= c && c <= 'Z' {
 				c += 'a' - 'A'
 			}
-			if c != lengthField[w.at] {
+			if c != w.name[w.at] {
 				w.at = -1
 				break
 			}
 			b = b[1:]
-			if w.at++; w.at == len(lengthField) {
+			if w.at++; w.at == len(w.name) {
 				w.found = true
 				return
 			}

@@ -21,6 +21,9 @@ func TestTwoLengths(t *testing.T) {
 		{"both", []string{"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"}, true},
 		{"both, in pieces", []string{"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\ncOnTe", "nt-lengt", "h: 5\r\n\r\n0\r\n\r\n"}, true},
 		{"named in a value", []string{"POST / HTTP/1.1\r\nHost: a\r\nX: Content-Length\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"}, false},
+		{"a coding in HTTP/1.0", []string{"POST / HTTP/1.0\r\nConnection: keep-alive\r\nContent-Length: 1\r\ntransfer-", "Encoding: chunked\r\n\r\nx"}, true},
+		{"a coding in HTTP/1.0, and no length", []string{"GET / HTTP/1.0\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n"}, true},
+		{"HTTP/1.0", []string{"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"}, false},
 		{"a length alone", []string{"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx"}, false},
 	} {
 		inFront(t, Limits{}, func(s *front) {
@@ -42,7 +45,7 @@ func FuzzLengthWatch(f *testing.F) {
 	f.Add([]byte("GET / HTTP/1.1\r\nContent-Length: 1"), 3)
 	f.Add([]byte("content-lengtcontent-length\ncontent-\nContent-Length"), 1)
 	f.Fuzz(func(t *testing.T, b []byte, piece int) {
-		var w lengthWatch
+		w := fieldWatch{name: lengthField}
 		for rest := b; len(rest) > 0; {
 			n := min(len(rest), max(1, piece))
 			w.see(rest[:n])

@@ -18,7 +18,7 @@ func (c *Connections) guard(next http.Handler) http.Handler {
 			panic(http.ErrAbortHandler) // it was closed while the request came in
 		}
 		defer c.leave(conn, r)
-		if c.closing.Load() || twoLengths(conn, r) {
+		if c.closing.Load() || framedTwice(conn, r) {
 			w.Header()["Connection"] = []string{"close"}
 		}
 		var body *timedBody
@@ -50,10 +50,17 @@ func (c *Connections) leave(conn *connection, r *http.Request) {
 	conn.end()
 }
 
-// twoLengths reports whether a request may have both Transfer-Encoding and Content-Length. Below TLS that cannot be seen,
-// so that every chunked one may.
-func twoLengths(conn *connection, r *http.Request) bool {
-	return r.ProtoMajor == 1 && len(r.TransferEncoding) > 0 && (r.TLS != nil || conn.hasLength.Load())
+// framedTwice reports whether a request may have both Transfer-Encoding and Content-Length, or a Transfer-Encoding in HTTP/1.0, which
+// does not know it: somebody on the way may take another end for that of the request, and its connection must be closed
+// after the answer (RFC 9112 §6.1). Below TLS that cannot be seen, so that every chunked one may, and every one of HTTP/1.0.
+func framedTwice(conn *connection, r *http.Request) bool {
+	switch {
+	case r.ProtoMajor != 1:
+		return false
+	case r.ProtoMinor == 0:
+		return r.TLS != nil || conn.hasCoding.Load()
+	}
+	return len(r.TransferEncoding) > 0 && (r.TLS != nil || conn.hasLength.Load())
 }
 
 // Bound has the body of a request that is Silent come as every other has to, where it turns out to be no conversation. It must not have

@@ -27,8 +27,9 @@ func held(h heldBody) io.ReadCloser {
 // heldBody is a response's body that gives something back at its end.
 type heldBody struct {
 	io.ReadCloser
-	done  func()
-	stall *stall // nil: it may pause as long as it likes
+	done    func()
+	stall   *stall       // nil: it may pause as long as it likes
+	trailer *http.Header // of the response; nil: it can have none
 }
 
 // Read calls done at the end, whether or not the caller closes the body then.
@@ -40,6 +41,9 @@ func (b *heldBody) Read(p []byte) (int, error) {
 	}
 	if err != nil {
 		b.stall.stop()
+		if b.trailer != nil {
+			httpcache.StripTrailer(*b.trailer)
+		}
 		b.done()
 	}
 	return n, err

@@ -72,7 +72,8 @@ func (u *Upstream) attempt(req *http.Request, to *address, slot *Slot, d *delive
 		done()
 		return nil, err
 	}
-	h := heldBody{ReadCloser: res.Body, done: func() { done(); slot.Release() }}
+	httpcache.StripTrailer(res.Trailer) // of what is announced; the body does it to what comes
+	h := heldBody{ReadCloser: res.Body, trailer: &res.Trailer, done: func() { done(); slot.Release() }}
 	if !stream {
 		h.stall = &stall{timeout: u.options.ReadTimeout, cancel: cancel, wait: wait, slot: slot, give: h.done}
 	}

@@ -27,6 +27,10 @@ import (
 // who reaches the port can take the files that clients need.
 const maxAdminConnections = 128
 
+// adminTimeout is how long an operator's call may be silent while it comes, and half of how long nothing may be taken of its answer:
+// calls are short, and who asks is near.
+const adminTimeout = 5 * time.Second
+
 // started is when the process began, as near as it can know.
 var started = time.Now()
 
@@ -34,8 +38,8 @@ var started = time.Now()
 type Options struct {
 	Config    *config.Snapshot // as it is at the start
 	Source    *config.Source   // of Config, for reloads; nil: there is nothing to read again
-	Log       *slog.Logger
-	Level     *slog.LevelVar // of Log, which reloads set; nil: it stays as it is
+	Logs      *Logs            // which its owner runs, from before New until after Serve
+	Level     *slog.LevelVar   // of Logs, which reloads set; nil: it stays as it is
 	AccessLog io.Writer
 	Hangup    <-chan os.Signal // asks for a reload; nil: nobody does
 	Build     string           // which build of the program this is
@@ -45,6 +49,7 @@ type Options struct {
 type Instance struct {
 	snapshot *config.Snapshot // as it was at the start: for what a reload cannot change
 	log      *slog.Logger
+	logs     *Logs
 	build    string
 	metrics  *observe.Metrics
 	ledger   *invalidation.Ledger
@@ -74,14 +79,15 @@ type Instance struct {
 
 // New builds a proxy from a configuration. It opens no socket and starts no goroutine.
 func New(o Options) (*Instance, error) {
-	s, log := o.Config, o.Log
+	s, log := o.Config, o.Logs.Program
 	i := &Instance{
-		snapshot: s, log: log, build: o.Build, metrics: observe.NewMetrics(o.Build), ledger: invalidation.NewLedger(), hangup: o.Hangup,
+		snapshot: s, log: log, logs: o.Logs, build: o.Build, metrics: observe.NewMetrics(o.Build), ledger: invalidation.NewLedger(), hangup: o.Hangup,
 	}
 	i.metrics.ConfigRead(true)
 	i.upstreams.log, i.upstreams.metrics = log, i.metrics
 	i.generations.begin(o)
-	i.lines = observe.NewLineWriter(o.AccessLog, i.metrics.AccessLogDropped)
+	i.lines = observe.NewLineWriter(o.AccessLog)
+	i.metrics.SetLogs(i.lines.Dropped, i.logs.dropped)
 	var err error
 	i.access, err = observe.NewAccessLog(observe.AccessLogOptions{
 		Format: formatWords[s.Log.Format], Hits: s.Log.Hits, Others: s.Log.Others, Output: i.lines,
@@ -92,7 +98,7 @@ func New(o Options) (*Instance, error) {
 	if i.tracer, err = i.newTracer(); err != nil {
 		return nil, err
 	}
-	i.switches = &switches{log: log, last: map[string]switched{}}
+	i.switches = &switches{log: i.logs.audit, last: map[string]switched{}}
 	i.entries = i.newEntries()
 	i.memory = store.NewMemory(s.Memory.Size)
 	i.metrics.SetTier("memory", observe.TierGauges{
@@ -148,7 +154,9 @@ func (i *Instance) servers() {
 		H2C: i.snapshot.H2C, Certificate: i.certificate, Connections: i.connections, Log: i.log,
 	})
 	i.calls = admin.New(i.adminOptions())
-	i.adminConnections = server.NewConnections(server.Limits{MaxConnections: maxAdminConnections})
+	i.adminConnections = server.NewConnections(server.Limits{
+		MaxConnections: maxAdminConnections, ReadHeaderTimeout: adminTimeout, BodyTimeout: adminTimeout, WriteTimeout: 2 * adminTimeout,
+	})
 	i.operator = server.New(i.calls, server.Options{
 		Certificate: i.adminCertificate, Connections: i.adminConnections, Log: i.log,
 	})
@@ -232,19 +240,6 @@ func served(err error) error {
 		return nil
 	}
 	return err
-}
-
-// NewLogger makes the log; level, which may change, is heeded in place of the configuration's.
-func NewLogger(c config.Log, level slog.Leveler, w io.Writer) *slog.Logger {
-	options := &slog.HandlerOptions{Level: level}
-	switch c.Format {
-	case config.LogText:
-		return slog.New(slog.NewTextHandler(w, options))
-	case config.LogOff:
-		return slog.New(slog.DiscardHandler)
-	default:
-		return slog.New(slog.NewJSONHandler(w, options))
-	}
 }
 
 var formatWords = map[config.LogFormat]string{config.LogJSON: "json", config.LogText: "text", config.LogOff: "off"}

@@ -31,12 +31,25 @@ func (i *Instance) adminOptions() admin.Options {
 		Config:   i.viewConfig,
 		Reload:   func(ctx context.Context) (admin.Reloaded, error) { return i.reload(ctx, "admin") },
 		Ready:    i.phase.ready,
-		Gatherer: i.metrics.Gatherer(), Log: slog.New(auditLog{i.log.Handler()}), Build: i.build,
+		Gatherer: i.metrics.Gatherer(), Log: slog.New(auditLog{i.logs.audit.Handler(), i.log.Handler()}),
+		AuditFull: i.logs.auditFull, Build: i.build,
 	}
 }
 
-// auditLog writes who did what whatever the level of the log, which is for what the program itself has to say.
-type auditLog struct{ slog.Handler }
+// auditLog writes who did what whatever the level of the log, which is for what the program itself has to say. Below level info
+// it is of no account, and goes with the other lines.
+type auditLog struct {
+	slog.Handler
+	others slog.Handler
+}
+
+// Handle implements slog.Handler.
+func (a auditLog) Handle(ctx context.Context, r slog.Record) error {
+	if r.Level < slog.LevelInfo {
+		return a.others.Handle(ctx, r)
+	}
+	return a.Handler.Handle(ctx, r)
+}
 
 // Enabled implements slog.Handler.
 func (a auditLog) Enabled(ctx context.Context, l slog.Level) bool {

@@ -56,22 +56,22 @@ func (i *Instance) reload(ctx context.Context, by string) (admin.Reloaded, error
 	changes := next.Changes(g.current.Load())
 	if err := i.apply(ctx, next, changes); err != nil {
 		i.metrics.ConfigRead(false)
-		i.log.Error("configuration not applied; the one before stays in force", "by", by, "error", err)
+		i.logs.audit.Error("configuration not applied; the one before stays in force", "by", by, "error", err)
 		return admin.Reloaded{}, err
 	}
 	g.refused = nil
 	i.metrics.ConfigRead(true)
 	done := i.reloaded(changes)
 	if len(changes) == 0 {
-		i.log.Info("configuration read again; nothing has changed", "by", by)
+		i.logs.audit.Info("configuration read again; nothing has changed", "by", by)
 		return done, nil
 	}
 	for _, w := range next.Warnings {
-		i.log.Warn("relaxed safety", "where", w.String())
+		i.logs.audit.Warn("relaxed safety", "where", w.String())
 	}
-	i.log.Info("configuration reloaded", "by", by, "generation", g.number, "changed", done.Changed)
+	i.logs.audit.Info("configuration reloaded", "by", by, "generation", g.number, "changed", done.Changed)
 	if len(done.Restart) > 0 {
-		i.log.Warn("changed keys wait for a restart", "keys", done.Restart)
+		i.logs.audit.Warn("changed keys wait for a restart", "keys", done.Restart)
 	}
 	return done, nil
 }
@@ -88,7 +88,7 @@ func (i *Instance) refuse(by string, err error) {
 		}
 	}
 	i.metrics.ConfigRead(false)
-	i.log.Error("configuration refused; the one before stays in force", "by", by, "problems", g.refused)
+	i.logs.audit.Error("configuration refused; the one before stays in force", "by", by, "problems", g.refused)
 }
 
 // renew takes what the files beside a refused configuration bring, such as a new certificate, into the one in force: a
@@ -104,10 +104,10 @@ func (i *Instance) renew(ctx context.Context) {
 		return
 	}
 	if err := i.apply(ctx, next, changes); err != nil {
-		i.log.Error("secrets and certificates not renewed", "error", err)
+		i.logs.audit.Error("secrets and certificates not renewed", "error", err)
 		return
 	}
-	i.log.Info("secrets and certificates renewed", "generation", g.number, "changed", i.reloaded(changes).Changed)
+	i.logs.audit.Info("secrets and certificates renewed", "generation", g.number, "changed", i.reloaded(changes).Changed)
 }
 
 // apply puts a valid configuration in force. Once the routes have changed, nothing can fail any more.
@@ -127,7 +127,7 @@ func (i *Instance) apply(ctx context.Context, next *config.Snapshot, changes []c
 		i.fleet.limit(next.Memory.MaxObject)
 		g.level.Set(next.Log.Level)
 		if err := i.access.SetShares(next.Log.Hits, next.Log.Others); err != nil {
-			i.log.Error("BUG: a valid share of the access log was refused", "error", err)
+			i.logs.audit.Error("BUG: a valid share of the access log was refused", "error", err)
 		}
 		g.number++
 		g.since = time.Now()

@@ -53,7 +53,7 @@ func newReloadingWith(t *testing.T, more string, log *slog.Logger) *reloading {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.Instance, err = New(Options{Config: s, Source: source, Log: log, AccessLog: io.Discard}); err != nil {
+	if r.Instance, err = New(Options{Config: s, Source: source, Logs: logTo(log), AccessLog: io.Discard}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -196,7 +196,7 @@ func TestReloadOfUpstreams(t *testing.T) {
 func TestReloadRefused(t *testing.T) {
 	r := newReloading(t)
 	var log bytes.Buffer
-	r.log = slog.New(slog.NewTextHandler(&log, nil))
+	r.logs = logTo(slog.New(slog.NewTextHandler(&log, nil)))
 	r.write("lisen: :80\n")
 	if _, err := r.reload(t.Context(), "test"); err == nil || !strings.Contains(err.Error(), "cacheproxy.yaml:6: lisen: unknown key") {
 		t.Errorf("reload: %v", err)
