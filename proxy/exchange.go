@@ -128,10 +128,11 @@ func (ex *exchange) unpackFailed(err error) {
 	ex.abort(policy.Incomplete)
 }
 
-// finish gives back the copies, reports the request and lets go of it. It runs however the request has ended, and when the last byte
+// finish gives back the copies and the room of the body, reports the request and lets go of it. It runs however the request has ended, and when the last byte
 // of a body was written.
 func (ex *exchange) finish() {
 	ex.held.release()
+	ex.gathered.room.Release()
 	ex.report()
 	if ex.status.Outcome != policy.Hit {
 		return // what serves other requests may hold on to it beyond their end

@@ -56,7 +56,9 @@ func (u *Upstream) attempt(req *http.Request, to *address, slot *Slot, d *delive
 		u.left()
 	})
 	wait := newWait(u.options.Timeout, cancel, conversation(req, slot, cancel))
-	res, err := u.send(u.aim(req, to).WithContext(ctx), wait, d)
+	out := u.aim(req, to).WithContext(ctx)
+	sendWith(out, slot, cancel)
+	res, err := u.send(out, wait, d)
 	u.balancer.judge(to, fault(err))
 	stream := err == nil && isStream(res)
 	if stream {

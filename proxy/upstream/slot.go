@@ -4,7 +4,11 @@ package upstream
 // becomes a stream's by a timer, while the request itself may be ending.
 type Slot struct {
 	limiter *limiter
-	held    slotKind // guarded by limiter.mu
+
+	// Guarded by limiter.mu.
+	held  slotKind
+	sends bool // the client's next bytes are waited for, see sending
+	away  bool // the place is a stream's until they come
 }
 
 type slotKind uint8
@@ -30,11 +34,21 @@ func (s *Slot) stream() error {
 	l := s.limiter
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if s.held != heldPlace {
-		return nil
-	}
-	if l.streams >= l.maxStreams {
+	s.away = false
+	err := s.exchange()
+	if err != nil {
 		l.shed++
+	}
+	return err
+}
+
+// exchange is stream under the limiter's mu, which the caller holds.
+func (s *Slot) exchange() error {
+	l := s.limiter
+	switch {
+	case s.held != heldPlace:
+		return nil
+	case l.streams >= l.maxStreams:
 		return errStreamsFull
 	}
 	s.drop()
