@@ -1,28 +1,69 @@
 package proxy
 
-import "io"
+import (
+	"io"
 
-// capture keeps a body that streams by, up to a limit, and hands it over when it has come whole.
+	"cacheproxy/store"
+)
+
+// capture keeps a body that streams by, up to a limit and as long as there is memory for it, and hands it over when it has come whole.
+// What it keeps is in the budget until release.
 type capture struct {
 	io.ReadCloser
-	limit int64
-	data  []byte
-	over  bool
-	done  func(data []byte) // called once at the end of a body within the limit
+	limit    int64
+	budget   *store.Budget
+	data     []byte
+	reserved int64
+	over     bool              // it is longer than the limit
+	full     bool              // there was no memory for it
+	done     func(data []byte) // called once at the end of a body that was kept
+}
+
+// capture keeps the body that an answer brings, until this request is answered.
+func (ex *exchange) capture(body io.ReadCloser, done func(data []byte)) *capture {
+	ex.captured = &capture{ReadCloser: body, limit: ex.cfg.MaxObject, budget: ex.p.store.Memory().Budget(), done: done}
+	return ex.captured
 }
 
 // Read implements io.Reader.
 func (c *capture) Read(p []byte) (int, error) {
 	n, err := c.ReadCloser.Read(p)
-	if int64(len(c.data)+n) > c.limit {
-		c.over, c.data = true, nil
+	if c.keeps() {
+		c.keep(p[:n])
 	}
-	if !c.over {
-		c.data = append(c.data, p[:n]...)
-	}
-	if err == io.EOF && !c.over && c.done != nil {
+	if err == io.EOF && c.keeps() && c.done != nil {
 		c.done(c.data)
 		c.done = nil
 	}
 	return n, err
+}
+
+func (c *capture) keeps() bool { return !c.over && !c.full }
+
+func (c *capture) keep(p []byte) {
+	need := int64(len(c.data) + len(p))
+	switch {
+	case need > c.limit:
+		c.over = true
+	case need > int64(cap(c.data)):
+		next := min(max(2*int64(cap(c.data)), need), c.limit)
+		if c.full = !c.budget.Reserve(next - c.reserved); !c.full {
+			c.reserved = next
+			c.data = append(make([]byte, 0, next), c.data...)
+		}
+	}
+	if !c.keeps() {
+		c.release()
+		return
+	}
+	c.data = append(c.data, p...)
+}
+
+// release lets go of what was kept. Nil has nothing.
+func (c *capture) release() {
+	if c == nil {
+		return
+	}
+	c.budget.Release(c.reserved)
+	c.data, c.reserved = nil, 0
 }

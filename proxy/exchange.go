@@ -17,8 +17,9 @@ type exchange struct {
 	p *Proxy
 	request
 	delivery
-	origin time.Duration // time spent waiting for the origin
-	span   *observe.Span
+	origin   time.Duration // time spent waiting for the origin
+	captured *capture      // of the answer's body; nil: none is kept
+	span     *observe.Span
 }
 
 var exchanges = sync.Pool{New: func() any { return &exchange{request: request{key: make([]byte, 0, 512)}} }}
@@ -128,11 +129,12 @@ func (ex *exchange) unpackFailed(err error) {
 	ex.abort(policy.Incomplete)
 }
 
-// finish gives back the copies and the room of the body, reports the request and lets go of it. It runs however the request has ended, and when the last byte
+// finish gives back the copies and the memory of bodies, reports the request and lets go of it. It runs however the request has ended, and when the last byte
 // of a body was written.
 func (ex *exchange) finish() {
 	ex.held.release()
 	ex.gathered.room.Release()
+	ex.captured.release()
 	ex.report()
 	if ex.status.Outcome != policy.Hit {
 		return // what serves other requests may hold on to it beyond their end

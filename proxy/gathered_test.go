@@ -73,7 +73,9 @@ func TestBodiesAreBounded(t *testing.T) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		w.Header().Set("Cache-Control", "max-age=60")
 	}
-	write := routeFor(t, "write", func(r *policy.Route) { r.Invalidates = &policy.Invalidates{Keys: []policy.Template{template(t, "k-{body.id}")}, Otherwise: &policy.Invalidates{}} }, "POST /w")
+	write := routeFor(t, "write", func(r *policy.Route) {
+		r.Invalidates = &policy.Invalidates{Keys: []policy.Template{template(t, "k-{body.id}")}, Otherwise: &policy.Invalidates{}}
+	}, "POST /w")
 	o := rigOptions{routes: []*policy.Route{write}}
 	inBubble(t, backend, o, routeFor(t, "question", question, "POST /q"), func(b *bubble) {
 		budget := b.store.Memory().Budget()
