@@ -46,7 +46,9 @@ func TestDeepPaths(t *testing.T) {
 	}
 }
 
-func target(path string) httpcache.Target { return httpcache.Target{Scheme: "http", Host: "shop.example", Path: path} }
+func target(path string) httpcache.Target {
+	return httpcache.Target{Scheme: "http", Host: "shop.example", Path: path}
+}
 
 func BenchmarkIDsOfDeepPath(b *testing.B) {
 	for _, segments := range []int{1, 240} {
