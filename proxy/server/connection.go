@@ -33,6 +33,7 @@ type connection struct {
 	// up: reclaim and a request that comes in at the same moment both change atWork, and one of them finds the other.
 	atWork atomic.Int32
 	since  atomic.Int64 // Unix nanoseconds: when it was accepted, or ended its last request
+	header atomic.Int64 // bytes of headers on their way in and of requests at work; see grow
 	served atomic.Bool  // it had a request
 
 	// lengths sees what is read, and belongs to whoever reads, one goroutine at a time. hasLength is what it found, for the
@@ -69,6 +70,9 @@ func (c *connection) begin() bool {
 // end ends a request.
 func (c *connection) end() {
 	c.since.Store(time.Now().UnixNano())
+	if c.atWork.Load() == 1 { // else others are at work on it, and the last of them forgets
+		c.forget()
+	}
 	c.atWork.Add(-1)
 }
 
@@ -120,6 +124,9 @@ func (c *connection) Read(p []byte) (int, error) {
 		c.ahead = c.ahead[n:]
 	} else {
 		n, err = c.Conn.Read(p)
+	}
+	if err := c.received(n); err != nil {
+		return 0, err
 	}
 	if !c.lengths.found {
 		if c.lengths.see(p[:n]); c.lengths.found {

@@ -19,7 +19,10 @@ type Connections struct {
 	limits  Limits      // does not change
 	closing atomic.Bool // answers end their connection; set by Retire for good, asked by each request
 
-	reclaimed, refused, stalled, flooding, unintroduced atomic.Uint64 // see Counts
+	reclaimed, refused, stalled, flooding, unintroduced, headerless atomic.Uint64 // see Counts
+
+	headers atomic.Int64 // bytes of headers beyond ownHeader of each connection
+	streams atomic.Int64 // requests of HTTP/2 at work
 
 	mu      lockorder.Mutex[lockorder.Connections] // guards what is below; nothing is waited for with it
 	open    map[*connection]struct{}
@@ -40,15 +43,15 @@ type Counts struct {
 	AtWork int // of these, with a request, a stream or an upgraded protocol
 	// Closed since the start: Reclaimed for others while they waited, Refused for their client had too many, Stalled
 	// since their client took nothing, Flooding for resetting their HTTP/2 requests, Unintroduced for a PROXY header that
-	// was malformed or did not come.
-	Reclaimed, Refused, Stalled, Flooding, Unintroduced uint64
+	// was malformed or did not come, Headerless since there was no memory for their header.
+	Reclaimed, Refused, Stalled, Flooding, Unintroduced, Headerless uint64
 }
 
 // Counts counts the connections.
 func (c *Connections) Counts() Counts {
 	n := Counts{
 		Reclaimed: c.reclaimed.Load(), Refused: c.refused.Load(), Stalled: c.stalled.Load(), Flooding: c.flooding.Load(),
-		Unintroduced: c.unintroduced.Load(),
+		Unintroduced: c.unintroduced.Load(), Headerless: c.headerless.Load(),
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -48,6 +48,9 @@ func (c *connection) linger() {
 // drop closes the connection at once and makes room for another.
 func (c *connection) drop() error {
 	err := c.Conn.Close()
-	c.closed.Do(func() { c.all.remove(c) })
+	c.closed.Do(func() {
+		c.all.remove(c)
+		c.forget()
+	})
 	return err
 }

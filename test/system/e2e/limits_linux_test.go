@@ -21,10 +21,10 @@ const limitsConfig = `
 h2c: true
 drain_delay: 0s
 shutdown_timeout: 1s
-log: {hits: 0%%, others: 0%%}
+log: {format: "off"}
 memory: {size: 64MiB}
 limits: {max_connections: 12000}
-upstreams: [{name: origin, url: "%s", max_in_flight: 200, max_queue: 4000, queue_timeout: 20s, max_streams: 4000}]
+upstreams: [{name: origin, url: "%s", max_in_flight: 64, max_queue: 4000, queue_timeout: 20s, max_streams: 1000}]
 routes:
   - {name: coded, match: GET /coded, policy: cache-aside, ttl: 1h, compression: zstd}
   - {name: plain, match: GET /plain, policy: cache-aside, ttl: 1h}
