@@ -8,7 +8,7 @@ const (
 	// lingerSilent is how long it may send nothing of it: it has the answer by then, however busy it is.
 	lingerSilent = 5 * time.Second
 	// lingerBuffer is how much of it is read at a time, in bytes.
-	lingerBuffer = 32 << 10
+	lingerBuffer = 4 << 10
 )
 
 // halfCloser is a connection of which one direction can be closed.

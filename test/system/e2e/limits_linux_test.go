@@ -12,6 +12,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
 )
 
 var floodConnections = flag.Int("flood-connections", 600, "connections of each kind that TestMemoryOfConnections opens")
@@ -21,7 +24,7 @@ const limitsConfig = `
 h2c: true
 drain_delay: 0s
 shutdown_timeout: 1s
-log: {format: "off"}
+log: {hits: 0%%, others: 0%%}
 memory: {size: 64MiB}
 limits: {max_connections: 12000}
 upstreams: [{name: origin, url: "%s", max_in_flight: 64, max_queue: 4000, queue_timeout: 20s, max_streams: 1000}]
@@ -38,12 +41,14 @@ routes:
 const (
 	ownMemory        = 64 << 20
 	connectionMemory = 32 << 10
+	upstreamMemory   = (64 + 1000) * 32 << 10 // of its places and streams
 )
 
 // idler is one kind of client that takes memory. Each connection sends the same and reads nothing.
 type idler struct {
 	name  string
 	sends string
+	more  int // what a connection may take besides, in bytes
 }
 
 // idlers are all the ways in which a client can take its time.
@@ -52,25 +57,58 @@ func idlers() []idler {
 	large := strings.Repeat("x", 200<<10)
 	wide := strings.Repeat("X-Large: "+strings.Repeat("x", 990)+"\r\n", 30)
 	return []idler{
-		{"idle", ""},
-		{"header that does not end", "GET /plain HTTP/1.1\r\n" + host + "X: y"},
-		{"large header that does not end", "GET /plain HTTP/1.1\r\n" + host + wide},
-		{"kept alive", "HEAD /plain HTTP/1.1\r\n" + host + "\r\n"},
-		{"short body that does not come", "POST /x HTTP/1.1\r\n" + host + "Content-Length: 1000\r\n\r\n"},
-		{"short body that stops", "POST /x HTTP/1.1\r\n" + host + "Content-Length: 16000\r\n\r\n" + large[:15999]},
-		{"short body in chunks that stops", "POST /x HTTP/1.1\r\n" + host + "Transfer-Encoding: chunked\r\n\r\n3e80\r\n" + large[:15999]},
-		{"expectation", "POST /x HTTP/1.1\r\n" + host + "Content-Length: 1000\r\nExpect: 100-continue\r\n\r\n"},
-		{"long body that stops", "POST /x HTTP/1.1\r\n" + host + "Content-Length: 1000000\r\n\r\n" + large},
-		{"large header and a body that stops", "POST /x HTTP/1.1\r\n" + host + wide + "Content-Length: 1000\r\n\r\nx"},
-		{"content that stops", "POST /question HTTP/1.1\r\n" + host + "Content-Length: 1000000\r\n\r\n" + large},
-		{"names that stop", "POST /named HTTP/1.1\r\n" + host + "Content-Length: 1000000\r\n\r\n" + large},
-		{"reader of a copy", "GET /plain HTTP/1.1\r\n" + host + "\r\n"},
-		{"reader of a copy that is unpacked", "GET /coded HTTP/1.1\r\n" + host + "Accept-Encoding: identity\r\n\r\n"},
-		{"reader of ranges that are unpacked", "GET /coded HTTP/1.1\r\n" + host + "Accept-Encoding: identity\r\nRange: bytes=0-4000000,5000000-\r\n\r\n"},
-		{"reader of what passes", "GET /long HTTP/1.1\r\n" + host + "\r\n"},
-		{"reader of what is compared", "GET /observed/1 HTTP/1.1\r\n" + host + "\r\n"},
-		{"stream", "GET /events HTTP/1.1\r\n" + host + "\r\n"},
+		{"idle", "", 0},
+		{"header that does not end", "GET /plain HTTP/1.1\r\n" + host + "X: y", 0},
+		{"large header that does not end", "GET /plain HTTP/1.1\r\n" + host + wide, 0},
+		{"kept alive", "HEAD /plain HTTP/1.1\r\n" + host + "\r\n", 0},
+		{"short body that does not come", "POST /x HTTP/1.1\r\n" + host + "Content-Length: 1000\r\n\r\n", 0},
+		{"short body that stops", "POST /x HTTP/1.1\r\n" + host + "Content-Length: 16000\r\n\r\n" + large[:15999], 0},
+		{"short body in chunks that stops", "POST /x HTTP/1.1\r\n" + host + "Transfer-Encoding: chunked\r\n\r\n3e80\r\n" + large[:15999], 0},
+		{"expectation", "POST /x HTTP/1.1\r\n" + host + "Content-Length: 1000\r\nExpect: 100-continue\r\n\r\n", 0},
+		{"long body that stops", "POST /x HTTP/1.1\r\n" + host + "Content-Length: 1000000\r\n\r\n" + large, 0},
+		{"large header and a body that stops", "POST /x HTTP/1.1\r\n" + host + wide + "Content-Length: 1000\r\n\r\nx", 0},
+		{"content that stops", "POST /question HTTP/1.1\r\n" + host + "Content-Length: 1000000\r\n\r\n" + large, 0},
+		{"names that stop", "POST /named HTTP/1.1\r\n" + host + "Content-Length: 1000000\r\n\r\n" + large, 0},
+		{"reader of a copy", "GET /plain HTTP/1.1\r\n" + host + "\r\n", 0},
+		{"reader of a copy that is unpacked", "GET /coded HTTP/1.1\r\n" + host + "Accept-Encoding: identity\r\n\r\n", 0},
+		{"reader of ranges that are unpacked", "GET /coded HTTP/1.1\r\n" + host + "Accept-Encoding: identity\r\nRange: bytes=0-4000000,5000000-\r\n\r\n", 0},
+		{"reader of what passes", "GET /long HTTP/1.1\r\n" + host + "\r\n", 0},
+		{"reader of what is compared", "GET /observed/1 HTTP/1.1\r\n" + host + "\r\n", 0},
+		{"stream", "GET /events HTTP/1.1\r\n" + host + "\r\n", 0},
+		{"HTTP/2, idle", overHTTP2(func(*http2.Framer, []byte) {}, "GET", "/plain"), 16 << 10},
+		{"HTTP/2, readers of a copy", overHTTP2(func(f *http2.Framer, fields []byte) {
+			for i := range uint32(streams) {
+				_ = f.WriteHeaders(http2.HeadersFrameParam{StreamID: 2*i + 1, BlockFragment: fields, EndHeaders: true, EndStream: true})
+			}
+		}, "GET", "/plain"), 16<<10 + streams*connectionMemory},
+		{"HTTP/2, bodies that stop", overHTTP2(func(f *http2.Framer, fields []byte) {
+			_ = f.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: fields, EndHeaders: true})
+			for range 15 {
+				_ = f.WriteData(1, false, make([]byte, 16<<10))
+			}
+		}, "POST", "/x"), 16<<10 + connectionMemory + uploadBuffer},
 	}
+}
+
+// streams is how many streams each connection of HTTP/2 opens, and uploadBuffer what one may send ahead.
+const (
+	streams      = 4
+	uploadBuffer = 256 << 10
+)
+
+// overHTTP2 is what a client sends over HTTP/2 that opens no window for the answers. send gets the fields of a request.
+func overHTTP2(send func(f *http2.Framer, fields []byte), method, path string) string {
+	var b, fields bytes.Buffer
+	b.WriteString(http2.ClientPreface)
+	f := http2.NewFramer(&b, nil)
+	_ = f.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
+	enc := hpack.NewEncoder(&fields)
+	enc.SetMaxDynamicTableSize(0) // so that each stream can send the same
+	for _, field := range []hpack.HeaderField{{Name: ":method", Value: method}, {Name: ":scheme", Value: "http"}, {Name: ":authority", Value: "a"}, {Name: ":path", Value: path}} {
+		_ = enc.WriteField(field)
+	}
+	send(f, fields.Bytes())
+	return b.String()
 }
 
 // longOrigin has long answers, streams, and eats what it is sent.
@@ -100,9 +138,15 @@ func longOrigin(t *testing.T) string {
 	return s.URL
 }
 
+// settling is for how long the process is watched after all clients are there: streams are given away after a second.
+const settling = 2 * time.Second
+
 // What clients can have the process keep for them is memory.size, and a bounded amount for each connection, by whatever they keep it
 // waiting.
 func TestMemoryOfConnections(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes a minute")
+	}
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil || limit.Cur < uint64(2**floodConnections+2000) {
 		t.Skipf("this process may have %d files open: %v", limit.Cur, err)
@@ -117,10 +161,10 @@ func TestMemoryOfConnections(t *testing.T) {
 			before := p.memory(t, "VmRSS")
 			swarmOf(t, p, kind, *floodConnections)
 			peak := 0
-			for end := time.Now().Add(4 * time.Second); time.Now().Before(end); <-time.After(100 * time.Millisecond) {
+			for end := time.Now().Add(settling); time.Now().Before(end); <-time.After(100 * time.Millisecond) {
 				peak = max(peak, p.memory(t, "VmRSS"))
 			}
-			most := 64<<20 + ownMemory + *floodConnections*connectionMemory
+			most := 64<<20 + ownMemory + upstreamMemory + *floodConnections*(connectionMemory+kind.more)
 			t.Logf("%d MiB, %d MiB before, at most %d; %.1f KiB a connection", peak>>20, before>>20, most>>20, float64(peak-before)/float64(*floodConnections)/1024)
 			if peak > most {
 				t.Errorf("%d connections: the process took %d MiB, want at most %d", *floodConnections, peak>>20, most>>20)
