@@ -3,6 +3,7 @@ package server
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"crypto/tls"
 	"encoding/binary"
 	"errors"
@@ -210,7 +211,7 @@ func TestIntroducedTLS(t *testing.T) {
 	for _, protocol := range []string{"http/1.1", "h2"} {
 		client := &http.Client{Transport: &http.Transport{
 			ForceAttemptHTTP2: protocol == "h2", TLSClientConfig: &tls.Config{InsecureSkipVerify: true, NextProtos: []string{protocol}},
-			Dial: func(string, string) (net.Conn, error) {
+			DialContext: func(context.Context, string, string) (net.Conn, error) {
 				conn := dial()
 				_, err := io.WriteString(conn, binaryHeader(0x21, 0x11, ends4))
 				return conn, err
