@@ -21,8 +21,9 @@ func compile(doc *part, beside *files) *Snapshot {
 		doc: doc, Listen: doc.text("listen"), DrainDelay: doc.duration("drain_delay"), ShutdownTimeout: doc.duration("shutdown_timeout"),
 		CacheStatusKey: doc.flag("cache_status_key"), H2C: doc.flag("h2c"), MaxBody: limits.bytes("max_body"),
 		Log:    Log{read[LogFormat](log, "format"), read[slog.Level](log, "level"), log.share("hits"), log.share("others")},
-		Limits: compileLimits(limits), TLS: compileListenerTLS(doc.Part("tls"), beside), TrustedProxies: compileTrustedProxies(doc),
-		Admin: compileAdmin(admin, beside), Tracing: compileTracing(doc.Part("tracing")), Memory: compileMemory(doc.Part("memory")),
+		Limits: compileLimits(limits), TLS: compileListenerTLS(doc.Part("tls"), beside), TrustedProxies: compileNetworks(doc, "trusted_proxies"),
+		ProxyProtocol: compileNetworks(doc, "proxy_protocol"),
+		Admin:         compileAdmin(admin, beside), Tracing: compileTracing(doc.Part("tracing")), Memory: compileMemory(doc.Part("memory")),
 		Valkey: compileValkey(doc.Part("valkey"), beside),
 	}
 	if s.Listen == s.Admin.Listen && !strings.HasSuffix(s.Listen, ":0") && !doc.spoiled("listen") { // of port 0, the system picks another for each
@@ -98,16 +99,17 @@ func compileLimits(doc *part) server.Limits {
 	return limits
 }
 
-func compileTrustedProxies(doc *part) (prefixes []netip.Prefix) {
+// compileNetworks is a list of networks that are believed.
+func compileNetworks(doc *part, key string) (prefixes []netip.Prefix) {
 	var shown []string
-	for at, text := range doc.entries("trusted_proxies") {
+	for at, text := range doc.entries(key) {
 		prefix, _ := parsePrefix(text)
 		if prefix.Bits() == 0 {
 			doc.warn(at, "trusts everyone: any client can claim another address, scheme or host; name the networks of your own proxies")
 		}
 		prefixes, shown = append(prefixes, prefix), append(shown, prefix.String())
 	}
-	doc.setInForce("trusted_proxies", shown)
+	doc.setInForce(key, shown)
 	return prefixes
 }
 

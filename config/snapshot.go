@@ -18,6 +18,7 @@ type Snapshot struct {
 	TLS             *TLS           // nil: plain HTTP
 	H2C             bool           // HTTP/2 without TLS on the data listener
 	TrustedProxies  []netip.Prefix // whose X-Forwarded-* and Forwarded are believed
+	ProxyProtocol   []netip.Prefix // who introduces clients by the PROXY protocol
 	DrainDelay      time.Duration  // from SIGTERM, or not ready, to the end of accepting
 	ShutdownTimeout time.Duration  // from the end of accepting to cutting off what is still at work
 	Limits          server.Limits  // of the data listener

@@ -7,6 +7,7 @@ var top = section{
 	{name: "tls", is: aSection(listenerTLSKeys), takes: switched, quiet: true, means: "The certificate of the listener. With it, clients may speak HTTP/2."},
 	{name: "h2c", is: aFlag, byDefault: "false", takes: atStart, means: "HTTP/2 without TLS, for gRPC clients or a balancer that speaks it."},
 	{name: "trusted_proxies", is: aListOf(aNetwork), means: "Networks of proxies in front: whose X-Forwarded-*, Forwarded and X-Request-Id are believed. From others they are replaced."},
+	{name: "proxy_protocol", is: aListOf(aNetwork), takes: atStart, means: "Networks of balancers that introduce each client by the PROXY protocol, version 1 or 2: their connections must begin with it, and count as the client's."},
 	{name: "reuse_port", is: aFlag, byDefault: "false", takes: atStart, means: "Without effect, and refused by the next release: let the service manager keep the socket (LISTEN_FDS)."},
 	{name: "drain_delay", is: aDuration, byDefault: "5s", means: "From SIGTERM, when the instance says that it is not ready, to the end of accepting; longer than your balancer takes to notice."},
 	{name: "shutdown_timeout", is: aDuration, byDefault: "30s", means: "From the end of accepting to the end of requests, streams and WebSockets that are still under way."},

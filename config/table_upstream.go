@@ -12,7 +12,7 @@ var upstreamKeys = section{
 	{name: "max_in_flight", is: aNumber, byDefault: "64", positive: true, means: "Concurrent requests to all addresses together: about what the database behind can work on."},
 	{name: "max_queue", is: aNumber, byDefault: "256", means: "Requests that wait for a place, routes taking turns; beyond it: 503 with Retry-After. 0: none wait."},
 	{name: "queue_timeout", is: aDuration, byDefault: "1s", positive: true, means: "How long they wait; then 503 too."},
-	{name: "max_streams", is: aNumber, byDefault: "1000", means: "Upgrades, event streams, gRPC, and answers that clients take slowly, which are counted apart; one client has a quarter of them at most. 0: none."},
+	{name: "max_streams", is: aNumber, byDefault: "1000", means: "Upgrades, event streams, gRPC, requests whose client is slow to send its body, and answers that clients take slowly, which are counted apart; one client has a quarter of them at most. 0: none."},
 	{name: "fleet_max_in_flight", is: aNumber, positive: true, zeroWould: "let no instance ask", quiet: true, means: "Concurrent requests of all instances together, of which each takes its share. With valkey."},
 	{name: "settle", is: aDuration, positive: true, quiet: true, means: "What is invalidated is invalidated once more after this long: for an API that reads from replicas which lag, or is told of a change before it commits."},
 	{name: "ca", is: aText, derived: "the system's authorities", means: caMeans + " With https://."},

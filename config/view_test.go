@@ -19,6 +19,7 @@ var fullViews = []string{`
 listen: 127.0.0.1:1
 tls: {cert: cert.pem, key: key.pem, min_version: "1.3"}
 trusted_proxies: [10.0.0.0/8]
+proxy_protocol: [10.0.1.0/24]
 reuse_port: true
 drain_delay: 1s
 shutdown_timeout: 2s

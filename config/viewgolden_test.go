@@ -15,6 +15,7 @@ import (
 // policyViews has a route for each policy, with nothing that need not be said, and a request header from a proxy in front.
 const policyViews = oneUpstream + `
 trusted_proxies: [10.1.2.3/8, "::1"]
+proxy_protocol: [192.0.2.0/24]
 admin: {tokens: [{name: a, token: 0123456789abcdef, allow: [all]}, {name: b, token: fedcba9876543210, allow: [read, purge]}]}
 memory: {size: 1GB}
 tracing: {endpoint: "http://127.0.0.1:4318"}

@@ -48,6 +48,7 @@ type (
 
 	Claims       struct{ class } // store/valkey: Claims
 	Budget       struct{ class } // store: Budget
+	Decoders     struct{ class } // store/coding: desk
 	Metrics      struct{ class } // observe: Metrics
 	FleetMetrics struct{ class } // observe: FleetMetrics
 	Contact      struct{ class } // invalidation/valkey: contact
@@ -85,6 +86,7 @@ var order = []Class{
 	Connection{},
 	Claims{},
 	Budget{},
+	Decoders{},
 	Metrics{},
 	FleetMetrics{},
 	Contact{},

@@ -3,8 +3,8 @@ package observe
 // ConnectionGauges are the numbers of clients' connections at the data listener: how many are open and how many of these
 // are at work, and how many were closed since the start and why.
 type ConnectionGauges struct {
-	Open, AtWork                          int
-	Reclaimed, Refused, Stalled, Flooding uint64
+	Open, AtWork                                                    int
+	Reclaimed, Refused, Stalled, Flooding, Unintroduced, Headerless uint64
 }
 
 // SetConnections makes the connections known. read is called at each scrape and must be safe for concurrent use. It may be
@@ -15,7 +15,7 @@ func (m *Metrics) SetConnections(read func() ConnectionGauges) {
 		for state, count := range map[string]int{"waiting": n.Open - n.AtWork, "at_work": n.AtWork} {
 			tell(gauge, "connections", "Connections of clients, by state: waiting for a request, or at work.", float64(count), "state", state)
 		}
-		for reason, count := range map[string]uint64{"reclaimed": n.Reclaimed, "per_client": n.Refused, "stalled": n.Stalled, "resets": n.Flooding} {
+		for reason, count := range map[string]uint64{"reclaimed": n.Reclaimed, "per_client": n.Refused, "stalled": n.Stalled, "resets": n.Flooding, "proxy_header": n.Unintroduced, "headers": n.Headerless} {
 			tell(counter, "connections_closed_total", "Connections of clients that were closed to protect the others, by reason.", float64(count), "reason", reason)
 		}
 	}))

@@ -6,58 +6,64 @@ import (
 	"cacheproxy/store"
 )
 
-// capture keeps a body that streams by, up to a limit, and hands it over when it has come whole. What it keeps is in the budget, as the
-// bodies of fills are. It is for one goroutine, and gives back the budget at the end, or when it is closed before.
+// capture keeps a body that streams by, up to a limit and as long as there is memory for it, and hands it over when it has come whole.
+// What it keeps is in the budget until release.
 type capture struct {
 	io.ReadCloser
-	budget *store.Budget
-	limit  int64
-	data   []byte
-	over   bool // it is longer than the limit
-	full   bool // the budget had no room for it
-	held   int64
-	done   func(data []byte) // called once at the end of a body that was kept
+	limit    int64
+	budget   *store.Budget
+	data     []byte
+	reserved int64
+	over     bool              // it is longer than the limit
+	full     bool              // there was no memory for it
+	done     func(data []byte) // called once at the end of a body that was kept
+}
+
+// capture keeps the body that an answer brings, until this request is answered.
+func (ex *exchange) capture(body io.ReadCloser, done func(data []byte)) *capture {
+	ex.captured = &capture{ReadCloser: body, limit: ex.cfg.MaxObject, budget: ex.p.store.Memory().Budget(), done: done}
+	return ex.captured
 }
 
 // Read implements io.Reader.
 func (c *capture) Read(p []byte) (int, error) {
 	n, err := c.ReadCloser.Read(p)
-	if !c.over && !c.full {
-		c.take(p[:n])
+	if c.keeps() {
+		c.keep(p[:n])
 	}
-	if err == io.EOF {
-		if !c.over && !c.full && c.done != nil {
-			c.done(c.data)
-			c.done = nil
-		}
-		c.giveBack()
+	if err == io.EOF && c.keeps() && c.done != nil {
+		c.done(c.data)
+		c.done = nil
 	}
 	return n, err
 }
 
-func (c *capture) take(p []byte) {
-	n := int64(len(p))
+func (c *capture) keeps() bool { return !c.over && !c.full }
+
+func (c *capture) keep(p []byte) {
+	need := int64(len(c.data) + len(p))
 	switch {
-	case int64(len(c.data))+n > c.limit:
+	case need > c.limit:
 		c.over = true
-	case !c.budget.Reserve(n):
-		c.full = true
-	default:
-		c.held += n
-		c.data = append(c.data, p...)
+	case need > int64(cap(c.data)):
+		next := min(max(2*int64(cap(c.data)), need), c.limit)
+		if c.full = !c.budget.Reserve(next - c.reserved); !c.full {
+			c.reserved = next
+			c.data = append(make([]byte, 0, next), c.data...)
+		}
+	}
+	if !c.keeps() {
+		c.release()
 		return
 	}
-	c.data = nil
-	c.giveBack()
+	c.data = append(c.data, p...)
 }
 
-// Close implements io.Closer.
-func (c *capture) Close() error {
-	c.giveBack()
-	return c.ReadCloser.Close()
-}
-
-func (c *capture) giveBack() {
-	c.budget.Release(c.held)
-	c.held = 0
+// release lets go of what was kept. Nil has nothing.
+func (c *capture) release() {
+	if c == nil {
+		return
+	}
+	c.budget.Release(c.reserved)
+	c.data, c.reserved = nil, 0
 }

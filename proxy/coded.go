@@ -1,8 +1,10 @@
 package proxy
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"cacheproxy/policy/httpcache"
 	"cacheproxy/store"
@@ -24,8 +26,10 @@ func (d *delivery) deliverCoded(c *store.Copy) error {
 			return nil
 		}
 	}
-	if len(d.rq.ranges) > 0 && c.Status == http.StatusOK && d.deliverCodedRanges(c) {
-		return nil
+	if len(d.rq.ranges) > 0 && c.Status == http.StatusOK {
+		if sent, err := d.deliverCodedRanges(c); sent {
+			return err
+		}
 	}
 	c.CopyHeader(h)
 	if asHeld {
@@ -43,15 +47,30 @@ func (d *delivery) deliverCoded(c *store.Copy) error {
 	return nil
 }
 
-// deliverCodedRanges answers with ranges of what the origin sent, which is what a Range selects from here. Unpacking all of
-// it is bounded by max_object.
-func (d *delivery) deliverCodedRanges(c *store.Copy) bool {
-	plain, err := coding.Decode(c.Coding(), c.Body(), c.Length())
-	if err != nil {
-		return false // the whole fails in the same way, and is reported
+// deliverCodedRanges answers with ranges of what the origin sent, which is what a Range selects from here. It is unpacked up to the
+// last byte wanted, and once: spans that go back would have it unpacked anew for each of them, and are answered with the whole
+// (RFC 9110 §14.2). The error is one of the copy, not of the client.
+func (d *delivery) deliverCodedRanges(c *store.Copy) (sent bool, err error) {
+	size := int64(c.Length())
+	if spans, ok := d.rq.ranges.Select(size); ok && !slices.IsSortedFunc(spans, byFirst) {
+		return false, nil
 	}
-	return d.deliverRanges(c.Header(), c.Life.Age(d.rq.start), int64(len(plain)), d.sliced(plain))
+	w, plain := &clientWriter{to: &d.w}, coding.NewReader(c.Coding(), c.Body(), c.Length())
+	defer plain.Close()
+	sent = d.deliverRanges(c.Header(), c.Life.Age(d.rq.start), size, func(s httpcache.Span) error {
+		unpacked := plain.Copy(w, int(s.First), int(s.Last)+1)
+		if err = unpacked; w.gone {
+			err = nil
+		}
+		return unpacked
+	})
+	if err != nil {
+		err = fmt.Errorf("unpack copy: %w", err)
+	}
+	return sent, err
 }
+
+func byFirst(a, b httpcache.Span) int { return cmp.Compare(a.First, b.First) }
 
 // unpack sends the body of a copy without the coding that it is held in. The error is one of the copy, not of the client.
 func (d *delivery) unpack(c *store.Copy) error {

@@ -295,6 +295,10 @@ func TestCompressedCopyDamaged(t *testing.T) {
 	damaged.Life = httpcache.Lifetime{Received: time.Now(), Date: time.Now(), Fresh: time.Hour, Keep: time.Hour}
 	damaged.Stamp.Set(r.ledger.Token())
 	r.store.Put(key, nil, damaged)
+	if got, err := r.try("GET", "/p", nil, "Range", "bytes=0-9"); err == nil && got.status == 206 {
+		t.Errorf("the client took it for a part: %q, %v", got.body, got.header)
+	}
+	r.store.Put(key, nil, damaged)
 	damaged.Release()
 	if got, err := r.try("GET", "/p", nil); err == nil {
 		t.Errorf("the client took it for whole: %d bytes, %v", len(got.body), got.header)
@@ -317,5 +321,19 @@ func TestCompressedRanges(t *testing.T) {
 	got = r.do("GET", "/p", "Accept-Encoding", "zstd", "Range", "bytes=10-19", "If-Range", `"v2"`)
 	if got.status != 200 || got.body != product || got.header.Get("Content-Encoding") != "" {
 		t.Errorf("a range of another version: %d %v", got.status, got.header)
+	}
+	got = r.do("GET", "/p", "Range", "bytes=10-19,1000-1009,-5")
+	_, params, _ := strings.Cut(got.header.Get("Content-Type"), "boundary=")
+	parts := strings.Split(got.body, "--"+params)
+	if got.status != 206 || len(parts) != 5 || !strings.HasSuffix(parts[1], "\r\n\r\n"+product[10:20]+"\r\n") ||
+		!strings.HasSuffix(parts[2], "\r\n\r\n"+product[1000:1010]+"\r\n") || !strings.HasSuffix(parts[3], "\r\n\r\n"+product[len(product)-5:]+"\r\n") {
+		t.Errorf("ranges: %d %v %q", got.status, got.header, got.body)
+	}
+	// Each of these would have the copy unpacked once more.
+	if got = r.do("GET", "/p", "Range", "bytes=1000-1009,10-19"); got.status != 200 || got.body != product {
+		t.Errorf("ranges that go back: %d %v", got.status, got.header)
+	}
+	if got = r.do("GET", "/p", "Range", fmt.Sprintf("bytes=%d-", len(product))); got.status != 416 {
+		t.Errorf("a range beyond the end: %d %v", got.status, got.header)
 	}
 }

@@ -62,7 +62,11 @@ func (d *delivery) aborted() bool {
 
 // refuse answers a request that the proxy cannot or must not serve.
 func (d *delivery) refuse(r refusal) {
-	d.settle(policy.Status{Outcome: policy.Failed, Reason: r.why})
+	outcome := policy.Failed
+	if r == noRoom {
+		outcome = policy.Shed
+	}
+	d.settle(policy.Status{Outcome: outcome, Reason: r.why})
 	d.answer(r.code, r.text)
 }
 

@@ -18,9 +18,10 @@ type exchange struct {
 	p *Proxy
 	request
 	delivery
-	origin  time.Duration // time spent waiting for the origin
-	probing *store.Copy   // that may stand in for the origin, and for which this request asks; nil: none
-	span    *observe.Span
+	origin   time.Duration // time spent waiting for the origin
+	probing  *store.Copy   // that may stand in for the origin, and for which this request asks; nil: none
+	captured *capture      // of the answer's body; nil: none is kept
+	span     *observe.Span
 }
 
 var exchanges = sync.Pool{New: func() any { return &exchange{request: request{key: make([]byte, 0, 512)}} }}
@@ -136,10 +137,12 @@ func (ex *exchange) unpackFailed(err error) {
 	ex.abort(policy.Incomplete)
 }
 
-// finish gives back the copies, reports the request and lets go of it. It runs however the request has ended, and when the last byte
+// finish gives back the copies and the memory of bodies, reports the request and lets go of it. It runs however the request has ended, and when the last byte
 // of a body was written.
 func (ex *exchange) finish() {
 	ex.held.release()
+	ex.gathered.room.Release()
+	ex.captured.release()
 	ex.report()
 	if ex.status.Outcome != policy.Hit {
 		return // what serves other requests may hold on to it beyond their end

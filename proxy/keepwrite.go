@@ -42,11 +42,11 @@ func (w *writing) keep(res *http.Response) {
 		ex.route.Metrics.NotStored(policy.Outdated)
 		return
 	}
-	res.Body = &capture{ReadCloser: res.Body, budget: ex.p.store.Memory().Budget(), limit: ex.cfg.MaxObject, done: func(body []byte) {
+	res.Body = ex.capture(res.Body, func(body []byte) {
 		a := fill.NewAnswer(ex.fillRequest(candidate{}, upstream.Fill, ex.span), http.StatusOK, header, verdict, token, ex.start)
 		a.EndOfWrite = true
 		ex.p.fills.Store(a, body)
-	}}
+	})
 }
 
 // asksAsFill reports whether a fill for the write's target would have told the origin what the write told it. Any other answer

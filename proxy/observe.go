@@ -66,7 +66,7 @@ func (o *observation) answer(res *http.Response) error {
 		BodyLength: res.ContentLength, MaxObject: ex.cfg.MaxObject, Jitter: rand.Float64(), Through: true,
 		Forwarded: ex.selection(ex.selecting(o.found)),
 	})
-	o.body = &capture{ReadCloser: res.Body, budget: ex.p.store.Memory().Budget(), limit: ex.cfg.MaxObject, done: func(body []byte) {
+	o.body = ex.capture(res.Body, func(body []byte) {
 		o.compared = true
 		o.same = o.would && store.Digest(o.code, body) == o.found.Copy.Digest && len(telling(o.found.Copy, o.header)) == 0
 		// A copy that would have been served would still be there: the comparisons to come are to be true to life.
@@ -75,13 +75,14 @@ func (o *observation) answer(res *http.Response) error {
 			a.Selection, a.Observed = ex.r.Header, true
 			ex.p.fills.Store(a, body)
 		}
-	}}
+	})
 	res.Body = o.body
 	return nil
 }
 
 // conclude says what the comparison has shown. It says nothing where the client left or the origin broke off before the
-// answer was whole, or where the copy was invalidated while the origin was answering: then both may be right.
+// answer was whole, where there was no memory to compare it, or where the copy was invalidated while the origin was answering: then
+// both may be right.
 func (o *observation) conclude() {
 	ex := o.ex
 	if !o.answered {
@@ -90,8 +91,14 @@ func (o *observation) conclude() {
 	if o.body != nil && o.body.over {
 		o.compared = true // no copy is that long
 	}
+	if o.body != nil && o.body.full {
+		ex.route.Metrics.NotStored(policy.MemoryFull)
+	}
 	switch {
 	case !o.would:
+	case !o.compared && o.body != nil && o.body.full:
+		ex.broke(policy.MemoryFull)
+		return
 	case !o.compared:
 		why := policy.Incomplete
 		switch {

@@ -110,6 +110,44 @@ func TestObserveBrokenOff(t *testing.T) {
 	})
 }
 
+// Answers that are compared are part of the memory. Where there is none, they are not compared, and counted as not stored.
+func TestObserveInMemory(t *testing.T) {
+	body := strings.Repeat("x", 300<<10)
+	backend := func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, body[1:])
+		if r.URL.Query().Has("slow") {
+			w.(http.Flusher).Flush()
+			<-time.After(30 * time.Second)
+		}
+		io.WriteString(w, body[:1])
+	}
+	inBubble(t, backend, rigOptions{memory: 2 << 20}, routeFor(t, "all", observing(nil), "/"), func(b *bubble) {
+		budget := b.store.Memory().Budget()
+		b.do("GET", "/a")
+		b.do("GET", "/a")
+		observations{hit: 1, miss: 1}.check(t, b, "with memory")
+		slow := make(chan struct{})
+		go func() {
+			defer close(slow)
+			b.do("GET", "/b?slow")
+		}()
+		b.pass(10 * time.Second)
+		if n := budget.Reserved(); n > 512<<10 || n < 300<<10 {
+			t.Errorf("%d bytes are taken, of a fourth of 2 MiB", n)
+		}
+		b.do("GET", "/a")
+		observations{hit: 1, miss: 1, pass: 1}.check(t, b, "without memory")
+		if n := count(t, b.metrics, "cacheproxy_not_stored_total", "memory-full"); n != 1 {
+			t.Errorf("%d were counted as not stored, want one", n)
+		}
+		b.pass(time.Minute)
+		<-slow
+		if n := budget.Reserved(); n != 0 {
+			t.Errorf("%d bytes are taken in the end", n)
+		}
+	})
+}
+
 // No copy is as long as an answer that is too long to be stored.
 func TestObserveTooLong(t *testing.T) {
 	var long atomic.Bool

@@ -38,12 +38,13 @@ type request struct {
 
 	query      string                      // as the route forwards it
 	key        []byte                      // the storage key
-	content    []byte                      // that the read carries its question in; nil: none
+	content    []byte                      // that the read carries its question in, out of gathered; nil: none
 	ranges     httpcache.Ranges            // what of the answer is wanted; empty: all of it
 	directives httpcache.RequestDirectives // Cache-Control of the client, where the route heeds it
 	personal   bool                        // with credentials, on a route that does not share what they get
 
-	held handles // the copies that were found for it
+	held     handles  // the copies that were found for it
+	gathered gathered // of its body
 
 	// What a shared fetch has shown that was not for this request.
 
@@ -237,7 +238,7 @@ func (rq *request) fillRequest(c candidate, class upstream.Class, asker *observe
 		rq.identify(q, names)
 	}
 	if rq.content != nil {
-		q.Method, q.Content = rq.r.Method, rq.content
+		q.Method, q.Content, q.Room = rq.r.Method, rq.content, rq.gathered.room
 	}
 	if c.Copy != nil {
 		q.Previous = c.Copy

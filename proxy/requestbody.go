@@ -9,6 +9,7 @@ import (
 
 	"cacheproxy/policy"
 	"cacheproxy/proxy/server"
+	"cacheproxy/store"
 )
 
 // collected is up to which length a request's body is received before anything is asked of the origin, in bytes: a client
@@ -24,19 +25,21 @@ func (ex *exchange) receive() *refusal {
 	if there && !silent {
 		server.Bound(r) // one that only says that it is a call has no reason to be silent
 	}
-	if there && limit > 0 {
-		if r.ContentLength > limit {
-			return &bodyTooLarge
+	if there {
+		if limit > 0 {
+			if r.ContentLength > limit {
+				return &bodyTooLarge
+			}
+			r.Body = http.MaxBytesReader(ex.w.ResponseWriter, r.Body, limit)
 		}
-		r.Body = http.MaxBytesReader(ex.w.ResponseWriter, r.Body, limit)
-	}
-	// Else it is a conversation, or the origin's word comes first, or it is too much to hold.
-	if there && r.ContentLength >= 0 && r.ContentLength <= collected && r.Header["Expect"] == nil && !silent {
-		whole, err := io.ReadAll(r.Body)
-		if err != nil {
-			return bodyRefusal(err)
+		ex.gathered = gathered{budget: ex.p.store.Memory().Budget(), body: r.Body}
+		// Else it is a conversation, or the origin's word comes first, or it is too much to hold.
+		if r.ContentLength <= collected && r.Header["Expect"] == nil && !silent {
+			// Where there is no room it is sent as it comes.
+			if err := ex.gather(collected); err != nil && !errors.Is(err, errNoRoom) {
+				return bodyRefusal(err)
+			}
 		}
-		r.Body = io.NopCloser(bytes.NewReader(whole))
 	}
 	if ex.reason != policy.NoReason { // no route
 		return nil
@@ -48,13 +51,88 @@ func (ex *exchange) receive() *refusal {
 	return nil
 }
 
-var bodyTooLarge = refusal{http.StatusRequestEntityTooLarge, policy.TooLarge, "the request body is larger than allowed"}
+// gathered is what was received of a request's body before it was known what becomes of the request. The zero value is that of a
+// request without one.
+//
+// Every byte of it is in the budget: clients who send all but the last byte take no more memory than bodies may have together.
+type gathered struct {
+	budget *store.Budget
+	body   io.ReadCloser // what follows; nil: there is no body
+	read   []byte        // shared with everybody who reads the body again; never changed, and not nil once it is whole
+	whole  bool          // nothing follows
+	room   *store.Room   // for read; nil: none was needed
+}
+
+// errNoRoom means that the bodies of requests hold all the memory they may.
+var errNoRoom = errors.New("read request body: no memory is left for the bodies of requests")
+
+// gather receives the request's body until it is whole or longer than most. Whatever it returns, the body can be read from its
+// beginning afterwards.
+func (ex *exchange) gather(most int64) error {
+	g := &ex.gathered
+	if g.body == nil {
+		g.whole, g.read = true, []byte{}
+		return nil
+	}
+	err := g.upTo(most)
+	switch {
+	case g.whole:
+		ex.r.Body = io.NopCloser(bytes.NewReader(g.read)) // and not http.NoBody: an empty one may have been in chunks
+	case len(g.read) > 0:
+		ex.r.Body = struct {
+			io.Reader
+			io.Closer
+		}{io.MultiReader(bytes.NewReader(g.read), g.body), g.body}
+	}
+	return err
+}
+
+func (g *gathered) upTo(most int64) error {
+	for !g.whole && int64(len(g.read)) <= most {
+		if len(g.read) == cap(g.read) && !g.grow(most+1) {
+			return errNoRoom
+		}
+		n, err := g.body.Read(g.read[len(g.read):min(int64(cap(g.read)), most+1)])
+		g.read = g.read[:len(g.read)+n]
+		switch {
+		case err == io.EOF:
+			g.whole = true
+			return g.body.Close()
+		case err != nil:
+			return err
+		}
+	}
+	return nil
+}
+
+// leastGathered is how much room a body has at first, in bytes.
+const leastGathered = 512
+
+// grow makes room for twice as much, but no more than most bytes. It reports false where there is none.
+func (g *gathered) grow(most int64) bool {
+	if g.room == nil {
+		g.room = g.budget.Room()
+	}
+	next := min(max(leastGathered, 2*int64(cap(g.read))), most)
+	if !g.room.Grow(next - int64(cap(g.read))) {
+		return false
+	}
+	g.read = append(make([]byte, 0, next), g.read...)
+	return true
+}
+
+var (
+	bodyTooLarge = refusal{http.StatusRequestEntityTooLarge, policy.TooLarge, "the request body is larger than allowed"}
+	noRoom       = refusal{http.StatusServiceUnavailable, policy.MemoryFull, "the bodies of requests take all the memory that they may, try again"}
+)
 
 // bodyRefusal is what a client is told whose request body could not be read.
 func bodyRefusal(err error) *refusal {
 	switch {
 	case errors.As(err, new(*http.MaxBytesError)):
 		return &bodyTooLarge
+	case errors.Is(err, errNoRoom):
+		return &noRoom
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return &refusal{http.StatusRequestTimeout, policy.RequestBody, "the request body did not come any further"}
 	default:

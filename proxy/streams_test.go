@@ -143,7 +143,9 @@ func TestCallsInNameOnly(t *testing.T) {
 				res.Body.Close()
 				status <- res.StatusCode
 			}()
-			<-reached
+			if want == 0 {
+				<-reached // what is no call is received before the API is asked
+			}
 			select {
 			case got := <-status:
 				if got != want {

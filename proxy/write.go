@@ -1,9 +1,7 @@
 package proxy
 
 import (
-	"bytes"
 	"context"
-	"io"
 	"net/http"
 	"slices"
 
@@ -46,22 +44,13 @@ var notAnnounced = refusal{http.StatusServiceUnavailable, policy.StoreUnavailabl
 
 // inspect reads the body where the route's invalidations are found in it. A body that is too large is not inspected.
 func (ex *exchange) inspect() ([]byte, error) {
-	if ex.r.Body == nil || !ex.route.Invalidates.ReadsBody() {
+	if ex.r.Body == nil || ex.r.ContentLength > maxInspected || !ex.route.Invalidates.ReadsBody() {
 		return nil, nil
 	}
-	read, err := io.ReadAll(io.LimitReader(ex.r.Body, maxInspected+1))
-	if err != nil {
+	if err := ex.gather(maxInspected); err != nil || !ex.gathered.whole {
 		return nil, err
 	}
-	rest := ex.r.Body
-	ex.r.Body = struct {
-		io.Reader
-		io.Closer
-	}{io.MultiReader(bytes.NewReader(read), rest), rest}
-	if len(read) > maxInspected {
-		return nil, nil
-	}
-	return read, nil
+	return ex.gathered.read, nil
 }
 
 // writing is what one write does to the copies.

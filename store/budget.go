@@ -1,15 +1,23 @@
 package store
 
-import "cacheproxy/lockorder"
+import (
+	"sync/atomic"
+
+	"cacheproxy/lockorder"
+)
 
 const (
 	// fillShare is the part of the memory that fills in flight may take: one fourth.
 	fillShare = 4
+	// requestShare is the part that the bodies of requests may take, one eighth, and leastRequests what they may in any case, in bytes.
+	requestShare  = 8
+	leastRequests = 4 << 20
 	// budgetStep is how far reservations move, in bytes, before the cache's maximum follows.
 	budgetStep = 1 << 20
 )
 
-// Budget counts the bytes of bodies that are being fetched, for which the stored copies make room. It is safe for concurrent use.
+// Budget counts the bytes of bodies that are under way, for which the stored copies make room: those of answers that are being fetched,
+// and beside them those of requests, which have a share of their own. It is safe for concurrent use.
 type Budget struct {
 	// changed has the copies make room. It is called with mu held, so that of two changes the later one counts: called without, the
 	// one that was overtaken could set the room back. It must not call the Budget.
@@ -17,18 +25,20 @@ type Budget struct {
 
 	mu       lockorder.Mutex[lockorder.Budget]
 	limit    int64 // guarded by mu
-	reserved int64 // guarded by mu
+	reserved int64 // for answers; guarded by mu
+	requests int64 // for requests; guarded by mu
 	told     int64 // the argument of the last call of changed; guarded by mu
 }
 
-// Reserve takes n bytes, or reports that fills in flight hold all they may.
+// Reserve takes n bytes for an answer, or reports that fills in flight hold all they may.
 func (b *Budget) Reserve(n int64) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if n > b.limit-b.reserved { // so written, no n overflows
 		return false
 	}
-	b.move(n)
+	b.reserved += n
+	b.moved()
 	return true
 }
 
@@ -39,7 +49,8 @@ func (b *Budget) ReserveSpare(n int64) bool {
 	if n > b.limit/2-b.reserved {
 		return false
 	}
-	b.move(n)
+	b.reserved += n
+	b.moved()
 	return true
 }
 
@@ -47,14 +58,15 @@ func (b *Budget) ReserveSpare(n int64) bool {
 func (b *Budget) Release(n int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.move(-n)
+	b.reserved -= n
+	b.moved()
 }
 
-// Reserved is the number of bytes taken.
+// Reserved is the number of bytes taken, for answers and requests.
 func (b *Budget) Reserved() int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.reserved
+	return b.reserved + b.requests
 }
 
 // resize changes the limit. Fills in flight keep what they have.
@@ -62,14 +74,63 @@ func (b *Budget) resize(limit int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.limit = limit
-	b.told = b.reserved
-	b.changed(b.reserved)
+	b.told = b.reserved + b.requests
+	b.changed(b.told)
 }
 
-func (b *Budget) move(n int64) {
-	b.reserved += n
-	if d := b.reserved - b.told; d >= budgetStep || d <= -budgetStep {
-		b.told = b.reserved
-		b.changed(b.reserved)
+// moved has the copies make room. The caller holds mu.
+func (b *Budget) moved() {
+	now := b.reserved + b.requests
+	if d := now - b.told; d >= budgetStep || d <= -budgetStep {
+		b.told = now
+		b.changed(now)
 	}
+}
+
+// Room is the memory that one request's body takes of a Budget. Whoever has the body has a reference to its room: the request itself,
+// and what goes on without it, such as a fetch with its content. The last one gives the memory back.
+type Room struct {
+	budget     *Budget
+	bytes      int64 // written by the first owner alone, before there are others
+	references atomic.Int32
+}
+
+// Room is room for no bytes yet, with one reference.
+func (b *Budget) Room() *Room {
+	r := &Room{budget: b}
+	r.references.Store(1)
+	return r
+}
+
+// Grow takes n bytes more, or reports that the bodies of requests hold all they may. Nobody else may have a reference yet.
+func (r *Room) Grow(n int64) bool {
+	b := r.budget
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if most := max(b.limit*fillShare/requestShare, leastRequests); n > most-b.requests {
+		return false
+	}
+	b.requests += n
+	r.bytes += n
+	b.moved()
+	return true
+}
+
+// Hold adds a reference. Nil has none.
+func (r *Room) Hold() {
+	if r != nil {
+		r.references.Add(1)
+	}
+}
+
+// Release gives a reference back. Nil has none.
+func (r *Room) Release() {
+	if r == nil || r.references.Add(-1) > 0 {
+		return
+	}
+	b := r.budget
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.requests -= r.bytes
+	b.moved()
 }

@@ -44,12 +44,19 @@ func (f *Filler) Renew(now time.Time, c *store.Copy, describe func() Renewal) {
 	}
 	r := describe()
 	r.Copy.Hold()
+	r.Request.Room.Hold()
 	select {
 	case f.renewals <- r:
 	default:
-		r.Copy.Release()
+		r.letGo()
 		c.Use.EndRenewal(now, 0)
 	}
+}
+
+// letGo gives back what the queue holds of a renewal.
+func (r *Renewal) letGo() {
+	r.Copy.Release()
+	r.Request.Room.Release()
 }
 
 // forgetQueued lets go of the renewals whose turn does not come any more.
@@ -57,7 +64,7 @@ func (f *Filler) forgetQueued() {
 	for {
 		select {
 		case r := <-f.renewals:
-			r.Copy.Release()
+			r.letGo()
 		default:
 			return
 		}
@@ -84,7 +91,7 @@ func (f *Filler) renewQueued(ctx context.Context) {
 func (f *Filler) renew(ctx context.Context, r Renewal) {
 	now := time.Now()
 	pause := time.Duration(0)
-	defer r.Copy.Release()
+	defer r.letGo()
 	defer func() { r.Copy.Use.EndRenewal(time.Now(), pause) }()
 	if !r.Wanted(now) || f.RefusesRead(r.Request.Route, now) {
 		return // nobody will read the copy; or the origin is to be left alone

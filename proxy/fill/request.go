@@ -25,6 +25,8 @@ type Request struct {
 	Forward http.Header // what the origin gets of it; selects the variant
 	Method  string
 	Content []byte // of the request; nil: none
+	// Room is the memory that Content takes; nil: none. The caller has a reference to it as to the copies below.
+	Room *store.Room
 
 	// The caller of Join, Alone or Renew has a reference to these two; the fill takes its own.
 	Base     *store.Copy // what a 304 would confirm; nil: the answer is fetched whole
@@ -54,12 +56,14 @@ const RequestIDField = "X-Request-Id"
 func (q *Request) hold() {
 	q.Base.Hold()
 	q.Previous.Hold()
+	q.Room.Hold()
 }
 
 // release gives back what hold has taken, where no fill has begun.
 func (q *Request) release() {
 	q.Base.Release()
 	q.Previous.Release()
+	q.Room.Release()
 }
 
 // members is what the answer to a request belongs to, by what the request and the header of the answer say. ok is false where

@@ -37,6 +37,7 @@ type running struct {
 	base     *store.Copy // what a 304 would confirm; nil: nothing, or nothing any more
 	baseKey  string
 	previous *store.Copy
+	room     *store.Room   // the reference of this fill to the room of its request's content; nil: none, or given back
 	held     []*store.Copy // the references of this fill, which end gives back: base, previous and missing are among them
 	missing  *missing      // what lacks of the answer, where the rest is stored; nil: the answer is fetched whole
 	claim    store.Claim   // the right to fetch for all instances; nil: not this one, or not any more
@@ -63,7 +64,7 @@ func (f *Filler) fill(of *flight, q *Request, only context.Context) (res Respons
 	ctx, cancel := context.WithCancelCause(f.lifetime)
 	c := &running{
 		f: f, flight: of, q: q, alone: only != nil, ctx: ctx, cancel: cancel, began: time.Now(), span: f.trace(q),
-		base: q.Base, baseKey: q.BaseKey, previous: q.Previous, held: []*store.Copy{q.Base, q.Previous},
+		base: q.Base, baseKey: q.BaseKey, previous: q.Previous, held: []*store.Copy{q.Base, q.Previous}, room: q.Room,
 	}
 	defer func() {
 		if err := c.panicked(recover()); err != nil {
@@ -119,6 +120,9 @@ func (c *running) end() {
 
 // letGo gives back the references of the fill, each once, also where it is called again after a panic in it.
 func (c *running) letGo() {
+	room := c.room
+	c.room = nil
+	room.Release()
 	for len(c.held) > 0 {
 		last := c.held[len(c.held)-1]
 		c.held = c.held[:len(c.held)-1]

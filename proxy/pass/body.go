@@ -6,6 +6,8 @@ import (
 	"maps"
 	"net/http"
 	"sync/atomic"
+
+	"cacheproxy/proxy/server"
 )
 
 // body is the request's body on its way to the upstream. The transport reads it on a goroutine of its own, which may go on after
@@ -53,4 +55,13 @@ func (b *body) Read(p []byte) (int, error) {
 		b.ended.Store(true)
 	}
 	return n, err
+}
+
+// Abandon ends a read that is under way. Over HTTP/1.1 only the connection can, where closing a body waits for the read.
+func (b *body) Abandon() {
+	if b.in.ProtoMajor >= 2 {
+		b.ReadCloser.Close() // its error cannot matter any more
+		return
+	}
+	server.GiveUp(b.in.Context())
 }

@@ -18,12 +18,22 @@ import (
 type connection struct {
 	net.Conn
 	all    *Connections // does not change
-	client netip.Addr   // does not change; zero: no IP address
+	client netip.Addr   // as whose it is counted; zero: no IP address. Guarded by the lock of all
+	listed bool         // client is counted; guarded by the lock of all
+
+	// introduced says that the peer is a proxy which introduces its client first. Does not change. What follows it is set once, by
+	// introduce, which all who ask for it call.
+	introduced    bool
+	introducing   sync.Once
+	notIntroduced error
+	remote, local net.Addr // as the proxy says; nil: as they are
+	ahead         []byte   // what came with the introduction and was not read yet; belongs to whoever reads
 
 	// atWork is how many requests are at work. At taken or above none may begin any more, because the connection is being given
 	// up: reclaim and a request that comes in at the same moment both change atWork, and one of them finds the other.
 	atWork atomic.Int32
 	since  atomic.Int64 // Unix nanoseconds: when it was accepted, or ended its last request
+	header atomic.Int64 // bytes of headers on their way in and of requests at work; see grow
 	served atomic.Bool  // it had a request
 
 	// lengths and codings see what is read, and belong to whoever reads, one goroutine at a time. hasLength and hasCoding are what they found, for the
@@ -61,6 +71,9 @@ func (c *connection) begin() bool {
 // end ends a request.
 func (c *connection) end() {
 	c.since.Store(time.Now().UnixNano())
+	if c.atWork.Load() == 1 { // else others are at work on it, and the last of them forgets
+		c.forget()
+	}
 	c.atWork.Add(-1)
 }
 
@@ -102,7 +115,20 @@ func (c *connection) giveUp() {
 
 // Read reads what the client sends.
 func (c *connection) Read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
+	if err := c.introduce(); err != nil {
+		return 0, err
+	}
+	var n int
+	var err error
+	if len(c.ahead) > 0 {
+		n = copy(p, c.ahead)
+		c.ahead = c.ahead[n:]
+	} else {
+		n, err = c.Conn.Read(p)
+	}
+	if err := c.received(n); err != nil {
+		return 0, err
+	}
 	if !c.lengths.found {
 		if c.lengths.see(p[:n]); c.lengths.found {
 			c.hasLength.Store(true)

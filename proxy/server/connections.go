@@ -19,7 +19,10 @@ type Connections struct {
 	limits  Limits      // does not change
 	closing atomic.Bool // answers end their connection; set by Retire for good, asked by each request
 
-	reclaimed, refused, stalled, flooding atomic.Uint64 // see Counts
+	reclaimed, refused, stalled, flooding, unintroduced, headerless atomic.Uint64 // see Counts
+
+	headers atomic.Int64 // bytes of headers beyond ownHeader of each connection
+	streams atomic.Int64 // requests of HTTP/2 at work
 
 	mu      lockorder.Mutex[lockorder.Connections] // guards what is below; nothing is waited for with it
 	open    map[*connection]struct{}
@@ -39,14 +42,16 @@ type Counts struct {
 	Open   int // now, those included that end as soon as their client sends no more
 	AtWork int // of these, with a request, a stream or an upgraded protocol
 	// Closed since the start: Reclaimed for others while they waited, Refused for their client had too many, Stalled
-	// since their client took nothing, Flooding for resetting their HTTP/2 requests.
-	Reclaimed, Refused, Stalled, Flooding uint64
+	// since their client took nothing, Flooding for resetting their HTTP/2 requests, Unintroduced for a PROXY header that
+	// was malformed or did not come, Headerless since there was no memory for their header.
+	Reclaimed, Refused, Stalled, Flooding, Unintroduced, Headerless uint64
 }
 
 // Counts counts the connections.
 func (c *Connections) Counts() Counts {
 	n := Counts{
 		Reclaimed: c.reclaimed.Load(), Refused: c.refused.Load(), Stalled: c.stalled.Load(), Flooding: c.flooding.Load(),
+		Unintroduced: c.unintroduced.Load(), Headerless: c.headerless.Load(),
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -59,10 +64,12 @@ func (c *Connections) Counts() Counts {
 	return n
 }
 
-// admit takes a connection in, once there is room. It reports false when the connection was closed instead.
-func (c *Connections) admit(inner net.Conn, done <-chan struct{}) (*connection, bool) {
+// admit takes a connection in, once there is room. It reports false when the connection was closed instead. One whose peer is among
+// the proxies is counted as its client's when that was introduced.
+func (c *Connections) admit(inner net.Conn, proxies []netip.Prefix, done <-chan struct{}) (*connection, bool) {
 	conn := &connection{Conn: inner, all: c, client: peerAddr(inner.RemoteAddr().String())}
 	conn.lengths.name, conn.codings.name = lengthField, codingField
+	conn.introduced = slices.ContainsFunc(proxies, func(p netip.Prefix) bool { return p.Contains(conn.client) })
 	conn.since.Store(time.Now().UnixNano())
 	for {
 		switch c.add(conn) {
@@ -100,26 +107,48 @@ const (
 func (c *Connections) add(conn *connection) admission {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if limit := c.limits.MaxPerClient; limit > 0 {
-		if c.clients[conn.client] >= limit {
-			return tooMany
-		}
+	if !conn.introduced && c.limits.MaxPerClient > 0 && c.clients[conn.client] >= c.limits.MaxPerClient {
+		return tooMany
 	}
 	if len(c.open) >= c.limits.MaxConnections {
 		return noPlace
 	}
-	if c.limits.MaxPerClient > 0 {
-		c.clients[conn.client]++
+	if !conn.introduced {
+		c.list(conn)
 	}
 	c.open[conn] = struct{}{}
 	return added
 }
 
+// list counts a connection as its client's. The caller holds mu.
+func (c *Connections) list(conn *connection) {
+	if c.limits.MaxPerClient > 0 {
+		c.clients[conn.client]++
+		conn.listed = true
+	}
+}
+
+// count counts a connection as that of the client that was introduced. It reports false where the client has too many.
+func (c *Connections) count(conn *connection, client netip.Addr) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	conn.client = client
+	if c.limits.MaxPerClient > 0 && c.clients[client] >= c.limits.MaxPerClient {
+		return false
+	}
+	if _, open := c.open[conn]; open {
+		c.list(conn)
+	}
+	return true
+}
+
 func (c *Connections) remove(conn *connection) {
 	c.mu.Lock()
 	delete(c.open, conn)
-	if c.clients[conn.client]--; c.clients[conn.client] <= 0 {
-		delete(c.clients, conn.client)
+	if conn.listed {
+		if c.clients[conn.client]--; c.clients[conn.client] <= 0 {
+			delete(c.clients, conn.client)
+		}
 	}
 	c.mu.Unlock()
 	select {

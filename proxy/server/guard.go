@@ -17,7 +17,16 @@ func (c *Connections) guard(next http.Handler) http.Handler {
 		if !conn.begin() {
 			panic(http.ErrAbortHandler) // it was closed while the request came in
 		}
-		defer c.leave(conn, r)
+		header := int64(0)
+		if r.ProtoMajor >= 2 {
+			header = headerBytes(r) // over HTTP/1.1 it was counted as it came
+			defer c.streams.Add(-1)
+		}
+		defer c.leave(conn, r, header)
+		if r.ProtoMajor >= 2 && (c.streams.Add(1) > int64(c.limits.MaxConnections) || !conn.grow(header)) {
+			refuse(w)
+			return
+		}
 		if c.closing.Load() || framedTwice(conn, r) {
 			w.Header()["Connection"] = []string{"close"}
 		}
@@ -42,10 +51,13 @@ func (c *Connections) guard(next http.Handler) http.Handler {
 }
 
 // leave ends a request.
-func (c *Connections) leave(conn *connection, r *http.Request) {
+func (c *Connections) leave(conn *connection, r *http.Request, header int64) {
 	if r.ProtoMajor >= 2 && conn.floods(r.Context().Err() != nil) {
 		c.flooding.Add(1)
 		conn.drop()
+	}
+	if header > 0 {
+		conn.grow(-header)
 	}
 	conn.end()
 }

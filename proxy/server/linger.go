@@ -8,7 +8,7 @@ const (
 	// lingerSilent is how long it may send nothing of it: it has the answer by then, however busy it is.
 	lingerSilent = 5 * time.Second
 	// lingerBuffer is how much of it is read at a time, in bytes.
-	lingerBuffer = 32 << 10
+	lingerBuffer = 4 << 10
 )
 
 // halfCloser is a connection of which one direction can be closed.
@@ -48,6 +48,9 @@ func (c *connection) linger() {
 // drop closes the connection at once and makes room for another.
 func (c *connection) drop() error {
 	err := c.Conn.Close()
-	c.closed.Do(func() { c.all.remove(c) })
+	c.closed.Do(func() {
+		c.all.remove(c)
+		c.forget()
+	})
 	return err
 }

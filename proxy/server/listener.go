@@ -3,21 +3,25 @@ package server
 import (
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 )
 
 // Listener accepts a data listener's connections into their set.
 type Listener struct {
 	net.Listener
-	all   *Connections
-	done  chan struct{} // closed by Close
-	close func() error
+	all     *Connections
+	proxies []netip.Prefix
+	done    chan struct{} // closed by Close
+	close   func() error
 }
 
-// Listen makes the connections that l accepts part of the set.
-func (c *Connections) Listen(l net.Listener) *Listener {
+// Listen makes the connections that l accepts part of the set. Peers among the proxies must introduce the client of each connection by a
+// header of the PROXY protocol, version 1 or 2, and are believed: its addresses are those of the connection, in Request.RemoteAddr as
+// in the limit for each client. Others speak for themselves, and such a header of theirs is malformed HTTP.
+func (c *Connections) Listen(l net.Listener, proxies ...netip.Prefix) *Listener {
 	done := make(chan struct{})
-	return &Listener{Listener: l, all: c, done: done, close: sync.OnceValue(func() error {
+	return &Listener{Listener: l, all: c, proxies: proxies, done: done, close: sync.OnceValue(func() error {
 		close(done)
 		return l.Close()
 	})}
@@ -36,7 +40,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 				return nil, err
 			}
 		}
-		if conn, ok := l.all.admit(inner, l.done); ok {
+		if conn, ok := l.all.admit(inner, l.proxies, l.done); ok {
 			return conn, nil
 		}
 	}

@@ -12,6 +12,10 @@ const (
 	clientPingTimeout = 15 * time.Second
 )
 
+// uploadBuffer is how much of its uploads an HTTP/2 client may send ahead of who takes them, in bytes; it is kept for each connection. A
+// client at a distance of 50 ms uploads 5 MiB a second with it.
+const uploadBuffer = 256 << 10
+
 // Options describe the data listener's server. The zero value serves HTTP/1.1 in cleartext.
 type Options struct {
 	// Certificate makes it a TLS server, with HTTP/2 beside HTTP/1.1; nil: cleartext. It is for Server.ServeTLS with
@@ -47,7 +51,10 @@ func New(h http.Handler, o Options) *http.Server {
 		MaxHeaderBytes:               limits.MaxHeaderBytes,
 		ErrorLog:                     slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
 		Protocols:                    new(http.Protocols),
-		HTTP2:                        &http.HTTP2Config{SendPingTimeout: clientPingAfter, PingTimeout: clientPingTimeout},
+		HTTP2: &http.HTTP2Config{
+			SendPingTimeout: clientPingAfter, PingTimeout: clientPingTimeout,
+			MaxReceiveBufferPerConnection: uploadBuffer, MaxReceiveBufferPerStream: uploadBuffer,
+		},
 	}
 	s.Protocols.SetHTTP1(true)
 	s.Protocols.SetUnencryptedHTTP2(o.H2C)

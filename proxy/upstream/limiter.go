@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"container/list"
 	"context"
 	"errors"
 	"fmt"
@@ -83,6 +84,7 @@ type limiter struct {
 	queued       int                  // requests in all of queues
 	shed         uint64               // requests refused a place or a stream, since the start
 	queues       [classes]fairQueue
+	returning    list.List // of returning: they go before all queues
 }
 
 func newLimiter(o Options) *limiter {
@@ -187,6 +189,7 @@ func (l *limiter) settle(w *waiter, state waiterState) {
 
 // admit fills free places from the queue: the highest class first, its routes in turn. The caller holds mu.
 func (l *limiter) admit() {
+	l.readmit()
 	for l.inFlight < l.max && l.queued > 0 {
 		for c := range l.queues {
 			if w := l.queues[c].next(); w != nil {

@@ -60,7 +60,9 @@ func (u *Upstream) attempt(req *http.Request, to *address, slot *Slot, d *delive
 	})
 	wait := newWait(u.options.Timeout, cancel, conversation(req, slot, cancel))
 	wait.patience = min(u.options.Timeout, callersTime)
-	res, err := u.send(u.aim(req, to).WithContext(ctx), wait, d)
+	out := u.aim(req, to).WithContext(ctx)
+	u.sendWith(out, slot, cancel)
+	res, err := u.send(out, wait, d)
 	u.balancer.judge(to, fault(err), u.balancer.failureOf(req, slot.client))
 	stream := err == nil && isStream(res)
 	if stream {

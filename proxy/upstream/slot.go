@@ -7,7 +7,11 @@ import "net/netip"
 type Slot struct {
 	limiter *limiter
 	client  netip.Prefix // on whose account a stream is; zero: nobody's. Does not change
-	held    slotKind     // guarded by limiter.mu
+
+	// Guarded by limiter.mu.
+	held  slotKind
+	sends bool // the client's next bytes are waited for, see sending
+	away  bool // the place is a stream's until they come
 }
 
 type slotKind uint8
@@ -38,6 +42,7 @@ func (s *Slot) stream() error {
 	l := s.limiter
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	s.away = false
 	err := s.exchange()
 	if err != nil {
 		l.shed++

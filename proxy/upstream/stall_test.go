@@ -32,10 +32,15 @@ func pausing(t *testing.T, contentType string, pause time.Duration) *Upstream {
 
 func serveInBubble(t *testing.T, o Options, h http.HandlerFunc) *Upstream {
 	ln := pipeListener{conns: make(chan net.Conn)}
-	server := &http.Server{Handler: h}
+	server := &http.Server{Handler: h, Protocols: new(http.Protocols)}
+	server.Protocols.SetHTTP1(true)
+	server.Protocols.SetUnencryptedHTTP2(true)
 	ended := make(chan struct{})
 	go func() { server.Serve(ln); close(ended) }()
-	o.Name, o.URL = "test", &url.URL{Scheme: "http", Host: "test.test"}
+	o.Name = "test"
+	if o.URL == nil {
+		o.URL = &url.URL{Scheme: "http", Host: "test.test"}
+	}
 	o.Dial = func(context.Context, string, string) (net.Conn, error) {
 		near, far := net.Pipe()
 		ln.conns <- far

@@ -156,7 +156,8 @@ func TestTimeoutCountsOnlyTheUpstreamsTurn(t *testing.T) {
 // A gRPC call whose client says nothing counts as a stream before it is answered: a few of them must not hold every place.
 func TestSilentCallsHoldNoPlace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		o := serveInBubble(t, Options{MaxInFlight: 2, MaxStreams: 1, Timeout: 2 * time.Second}, func(_ http.ResponseWriter, r *http.Request) {
+		h2c := &url.URL{Scheme: "h2c", Host: "test.test"}
+		o := serveInBubble(t, Options{URL: h2c, MaxInFlight: 2, MaxStreams: 2, Timeout: 3 * time.Second}, func(_ http.ResponseWriter, r *http.Request) {
 			_, _ = io.Copy(io.Discard, r.Body) // which breaks off
 		})
 		var calls sync.WaitGroup
@@ -179,16 +180,20 @@ func TestSilentCallsHoldNoPlace(t *testing.T) {
 		}
 		ask("application/grpc+proto")
 		ask("text/plain")
-		<-time.After(time.Second)
+		<-time.After(sendersTime - 1)
 		if o.InFlight() != 2 || o.Streams() != 0 {
 			t.Errorf("at first %d in flight, %d streams", o.InFlight(), o.Streams())
 		}
-		<-time.After(2 * time.Second)
+		<-time.After(time.Second)
 		if o.InFlight() != 1 || o.Streams() != 1 {
-			t.Errorf("then %d in flight, %d streams; an upload holds its place", o.InFlight(), o.Streams())
+			t.Errorf("then %d in flight, %d streams; an upload gives way sooner", o.InFlight(), o.Streams())
+		}
+		<-time.After(2 * time.Second)
+		if o.InFlight() != 0 || o.Streams() != 2 {
+			t.Errorf("then %d in flight, %d streams", o.InFlight(), o.Streams())
 		}
 		ask("application/grpc")
-		<-time.After(3 * time.Second)
+		<-time.After(4 * time.Second)
 		if err := <-failed; !errors.Is(err, errStreamsFull) || Classify(err) != policy.QueueFull {
 			t.Errorf("one conversation too many: %v", err)
 		}

@@ -32,7 +32,7 @@ func noise(n int) []byte {
 
 func TestRoundTrip(t *testing.T) {
 	for _, c := range all {
-		for _, n := range []int{least, piece - 1, piece, piece + 1, 3 * piece, 3 << 20} {
+		for _, n := range []int{least, pieceSize - 1, pieceSize, pieceSize + 1, 3 * pieceSize, 3 << 20} {
 			plain := text(n)
 			held := Encode(c, plain)
 			if held == nil || len(held) != cap(held) || len(held) > n/2 {
@@ -81,7 +81,7 @@ func TestNotWorthIt(t *testing.T) {
 // A body that is not what it was taken for is never passed off as whole, and never grows beyond what it should be.
 func TestDamaged(t *testing.T) {
 	for _, c := range all {
-		for _, n := range []int{1000, 3 * piece} {
+		for _, n := range []int{1000, 3 * pieceSize} {
 			held := Encode(c, text(n))
 			for about, b := range map[string]struct {
 				body   []byte
@@ -120,8 +120,8 @@ func (g *gone) Write(p []byte) (int, error) {
 
 func TestClientGone(t *testing.T) {
 	for _, c := range all {
-		held := Encode(c, text(3*piece))
-		if err := Stream(&gone{left: piece}, c, held, 3*piece); !errors.Is(err, errGone) {
+		held := Encode(c, text(3*pieceSize))
+		if err := Stream(&gone{left: pieceSize}, c, held, 3*pieceSize); !errors.Is(err, errGone) {
 			t.Errorf("%s: %v", c, err)
 		}
 	}
@@ -150,7 +150,7 @@ func FuzzDecode(f *testing.F) {
 		f.Add(uint8(c), Encode(c, text(least)), least)
 	}
 	f.Fuzz(func(t *testing.T, c uint8, body []byte, length int) {
-		length = max(0, length%(4*piece))
+		length = max(0, length%(4*pieceSize))
 		var got bytes.Buffer
 		err := Stream(&got, all[int(c)%len(all)], body, length)
 		if got.Len() > length || err == nil && got.Len() != length {

@@ -8,14 +8,7 @@ import (
 	"sync"
 
 	"cacheproxy/policy/httpcache"
-
-	"github.com/andybalholm/brotli"
-	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/compress/zstd"
 )
-
-// piece is how much of a body is decoded at a time, in bytes.
-const piece = 32 << 10
 
 var errLength = errors.New("decode body: it has another length than it should")
 
@@ -29,113 +22,176 @@ func Decode(c httpcache.Coding, body []byte, length int) ([]byte, error) {
 // Stream writes a body of the given length to w, a piece at a time. It writes no more than that length, whatever the body
 // holds. Errors of w are returned as they are.
 func Stream(w io.Writer, c httpcache.Coding, body []byte, length int) error {
-	buf := pieces.Get().(*[piece]byte)
-	defer pieces.Put(buf)
-	if c == httpcache.Zstd && length <= piece {
-		return whole(w, buf[:0:length], body)
+	r := NewReader(c, body, length)
+	defer r.Close()
+	return r.Copy(w, 0, length)
+}
+
+// Reader unpacks stretches of one body. It belongs to one goroutine, which must call Close.
+//
+// What it holds while w waits for a client is what it has just unpacked, and a decoder that others may take: a client that reads
+// nothing keeps nobody from a decoder, and however many clients there are, there are no more decoders than their desk has.
+type Reader struct {
+	coding httpcache.Coding
+	body   []byte
+	length int
+
+	desk   *desk
+	from   *decoder // nil: none; another reader may have taken it meanwhile, see desk
+	at     int      // how far from has unpacked
+	pieces []*piece // what is unpacked before from is lent; none: nothing was needed yet
+	more   [1]byte  // what comes after the end
+}
+
+// NewReader returns a reader of a body that has the given length when it is unpacked.
+func NewReader(c httpcache.Coding, body []byte, length int) *Reader {
+	r := readers.Get().(*Reader)
+	r.coding, r.body, r.length, r.desk = c, body, length, deskOf(c)
+	return r
+}
+
+var readers = sync.Pool{New: func() any { return new(Reader) }}
+
+// Copy writes the bytes from first up to, but not including, end. It unpacks no more than up to there, and begins where the last
+// stretch ended unless this one lies before that. Errors of w are returned as they are. Only a stretch that ends with the body tells
+// whether that has its length, and its last part is not written where it has not.
+func (r *Reader) Copy(w io.Writer, first, end int) error {
+	if len(r.pieces) == 0 {
+		r.pieces = append(r.pieces, takePiece())
 	}
-	from, err := open(c, bytes.NewReader(body))
-	if err != nil {
-		return fmt.Errorf("decode body: %w", err)
+	if r.coding == httpcache.Zstd && first == 0 && end == r.length && r.length <= len(r.pieces[0].bytes) {
+		return r.whole(w, r.pieces[0].bytes[:0:r.length])
 	}
-	defer from.give()
 	for {
-		n, err := io.ReadFull(from, buf[:])
-		if length -= n; length < 0 {
-			return errLength
+		if err := r.seek(first); err != nil {
+			return err
 		}
-		if n > 0 {
-			if _, err := w.Write(buf[:n]); err != nil {
-				return err
-			}
+		n, err := r.unpack(end - first)
+		if err != nil {
+			return err
 		}
-		switch {
-		case err == nil:
-		case !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):
-			return fmt.Errorf("decode body: %w", err)
-		case length > 0:
-			return errLength
-		default:
-			return nil
+		if first += n; first == r.length {
+			r.done()
+		} else {
+			r.desk.lend(r.from) // while the client is waited for
+		}
+		if err := r.write(w, n); err != nil || first == end {
+			return err
 		}
 	}
 }
 
+// seek brings the reader's decoder to an offset.
+func (r *Reader) seek(offset int) error {
+	if r.from != nil && !r.desk.back(r.from, r) {
+		r.from = nil
+		r.takeMore()
+	}
+	if r.at > offset {
+		r.done()
+	}
+	if r.from == nil {
+		r.from, r.at = r.desk.take(r), 0
+		if err := r.from.begin(r.body); err != nil {
+			return fmt.Errorf("decode body: %w", err)
+		}
+	}
+	for skipped := r.pieces[0].bytes; r.at < offset; {
+		if err := r.fill(skipped[:min(offset-r.at, len(skipped))]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// takeMore has a reader that has lost its decoder unpack twice as much at a time: one that loses it again and again does not begin
+// anew for every piece. It does not where there are no pieces.
+func (r *Reader) takeMore() {
+	for range min(len(r.pieces), mostPieces-len(r.pieces)) {
+		p := tryPiece()
+		if p == nil {
+			return
+		}
+		r.pieces = append(r.pieces, p)
+	}
+}
+
+// unpack fills the pieces with up to most bytes. At the end of the body it makes sure that there is no more.
+func (r *Reader) unpack(most int) (n int, err error) {
+	for _, p := range r.pieces {
+		part := p.bytes[:min(most-n, len(p.bytes))]
+		if err := r.fill(part); err != nil {
+			return 0, err
+		}
+		n += len(part)
+	}
+	if r.at < r.length {
+		return n, nil
+	}
+	switch read, err := io.ReadFull(r.from, r.more[:]); {
+	case read > 0:
+		return 0, errLength
+	case !errors.Is(err, io.EOF):
+		return 0, fmt.Errorf("decode body: %w", err)
+	}
+	return n, nil
+}
+
+// fill unpacks as many bytes as p has.
+func (r *Reader) fill(p []byte) error {
+	n, err := io.ReadFull(r.from, p)
+	r.at += n
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
+		return errLength
+	default:
+		return fmt.Errorf("decode body: %w", err)
+	}
+}
+
+// write writes the first n bytes of the pieces.
+func (r *Reader) write(w io.Writer, n int) error {
+	for _, p := range r.pieces {
+		part := p.bytes[:min(n, len(p.bytes))]
+		if n -= len(part); len(part) == 0 {
+			return nil
+		}
+		if _, err := w.Write(part); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // whole decodes a short body at once, which is faster than in pieces. dst has as much room as the body may take.
-func whole(w io.Writer, dst, body []byte) error {
-	plain, err := zstdReader().DecodeAll(body, dst)
+func (r *Reader) whole(w io.Writer, dst []byte) error {
+	plain, err := zstdReader().DecodeAll(r.body, dst)
 	if err != nil {
 		return fmt.Errorf("decode body: %w", err)
 	}
-	if len(plain) != cap(dst) {
+	if len(plain) != r.length {
 		return errLength
 	}
 	_, err = w.Write(plain)
 	return err
 }
 
-// decoder is a decompressor with the pool that it came from.
-type decoder struct {
-	io.Reader
-	reset func(io.Reader) error
-	pool  *sync.Pool
-}
-
-var (
-	pieces        = sync.Pool{New: func() any { return new([piece]byte) }}
-	gzipReaders   sync.Pool
-	brotliReaders sync.Pool
-	zstdReaders   sync.Pool
-	// zstdReader is one for all: DecodeAll may be called concurrently.
-	zstdReader = sync.OnceValue(func() *zstd.Decoder { return newZstdReader(zstd.WithDecodeAllCapLimit(true)) })
-)
-
-// open starts to decode src.
-func open(c httpcache.Coding, src io.Reader) (*decoder, error) {
-	pool, fresh := &gzipReaders, newGzip
-	switch c {
-	case httpcache.Brotli:
-		pool, fresh = &brotliReaders, newBrotli
-	case httpcache.Zstd:
-		pool, fresh = &zstdReaders, newZstd
+// done gives the decoder back, if it is still the reader's.
+func (r *Reader) done() {
+	if r.from != nil && r.desk.back(r.from, r) {
+		r.desk.give(r.from)
 	}
-	d, ok := pool.Get().(*decoder)
-	if !ok {
-		d = fresh()
-		d.pool = pool
+	r.from = nil
+}
+
+// Close gives back what the reader holds. Nothing else may be called after it.
+func (r *Reader) Close() {
+	r.done()
+	for _, p := range r.pieces {
+		p.give()
 	}
-	if err := d.reset(src); err != nil {
-		return nil, err
-	}
-	return d, nil
-}
-
-// give puts the decoder back, without what it has read.
-func (d *decoder) give() {
-	_ = d.reset(bytes.NewReader(nil)) // fails for want of a header, and is reset again before it is used
-	d.pool.Put(d)
-}
-
-func newGzip() *decoder {
-	r := new(gzip.Reader)
-	return &decoder{Reader: r, reset: r.Reset}
-}
-
-func newBrotli() *decoder {
-	r := new(brotli.Reader)
-	return &decoder{Reader: r, reset: r.Reset}
-}
-
-func newZstd() *decoder {
-	// One at a time decodes without goroutines, which nobody would wait for.
-	r := newZstdReader(zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true))
-	return &decoder{Reader: r, reset: r.Reset}
-}
-
-func newZstdReader(options ...zstd.DOption) *zstd.Decoder {
-	r, err := zstd.NewReader(nil, append(options, zstd.WithDecoderMaxWindow(window))...)
-	if err != nil {
-		panic("BUG: zstd decoder: " + err.Error())
-	}
-	return r
+	*r = Reader{pieces: r.pieces[:0]}
+	readers.Put(r)
 }

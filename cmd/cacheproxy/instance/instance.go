@@ -182,7 +182,7 @@ func (i *Instance) Run(ctx context.Context) error {
 // serves once.
 func (i *Instance) Serve(ctx context.Context, data, operators net.Listener) error {
 	i.dataListener, i.adminListener = data, operators
-	i.accepting = i.connections.Listen(i.dataListener)
+	i.accepting = i.connections.Listen(i.dataListener, i.snapshot.ProxyProtocol...)
 	i.boundMemory()
 	background, endBackground := context.WithCancel(context.WithoutCancel(ctx))
 	defer endBackground()

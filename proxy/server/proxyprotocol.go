@@ -1,0 +1,187 @@
+package server
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// maxIntroduction is the longest introduction that is read, in bytes: more than both addresses take in either version of the PROXY
+// protocol, and enough for the TLVs that balancers add.
+const maxIntroduction = 536
+
+// maxLine is the longest introduction of version 1, its end included (PROXY protocol §2.1).
+const maxLine = 107
+
+const signature = "\r\n\r\n\x00\r\nQUIT\n" // of version 2 (§2.2)
+
+var (
+	errNotIntroduced = errors.New("read PROXY header: malformed, or none")
+	errIncomplete    = errors.New("read PROXY header: not there yet")
+)
+
+// introduction is what a proxy says of a connection that it makes for a client. The zero value says nothing: the connection is the
+// proxy's own, or the client has no address (LOCAL, UNKNOWN), and the addresses of the connection stay.
+type introduction struct{ client, target netip.AddrPort }
+
+// parseIntroduction reads a header of either version at the beginning of b. What follows n bytes belongs to the client. With
+// errIncomplete more is needed.
+func parseIntroduction(b []byte) (in introduction, n int, err error) {
+	switch {
+	case begins(b, signature):
+		return parseBinary(b)
+	case begins(b, "PROXY "):
+		return parseLine(b)
+	default:
+		return in, 0, errNotIntroduced
+	}
+}
+
+// begins reports whether b begins with what, as far as it is there.
+func begins(b []byte, what string) bool {
+	n := min(len(b), len(what))
+	return string(b[:n]) == what[:n]
+}
+
+// parseLine reads version 1 (§2.1).
+func parseLine(b []byte) (in introduction, n int, err error) {
+	end := bytes.Index(b[:min(len(b), maxLine)], []byte("\r\n"))
+	switch {
+	case end < 0 && len(b) < maxLine:
+		return in, 0, errIncomplete
+	case end < 0:
+		return in, 0, errNotIntroduced
+	}
+	n = end + len("\r\n")
+	fields := strings.Split(string(b[:end]), " ")
+	if len(fields) > 1 && fields[1] == "UNKNOWN" { // whatever follows
+		return in, n, nil
+	}
+	if len(fields) != 6 {
+		return in, 0, errNotIntroduced
+	}
+	var ok, also bool
+	in.client, ok = parseEnd(fields[1], fields[2], fields[4])
+	in.target, also = parseEnd(fields[1], fields[3], fields[5])
+	if !ok || !also {
+		return introduction{}, 0, errNotIntroduced
+	}
+	return in, n, nil
+}
+
+// parseEnd reads an address and a port of version 1.
+func parseEnd(family, address, port string) (netip.AddrPort, bool) {
+	a, err := netip.ParseAddr(address)
+	if err != nil || a.Zone() != "" || family != "TCP4" && family != "TCP6" || a.Is4() != (family == "TCP4") {
+		return netip.AddrPort{}, false
+	}
+	p, err := strconv.ParseUint(port, 10, 16)
+	return netip.AddrPortFrom(a.Unmap(), uint16(p)), err == nil && strconv.FormatUint(p, 10) == port
+}
+
+// parseBinary reads version 2 (§2.2).
+func parseBinary(b []byte) (in introduction, n int, err error) {
+	const fixed = len(signature) + 4
+	if len(b) < fixed {
+		return in, 0, errIncomplete
+	}
+	command, family := b[12], b[13]
+	n = fixed + int(binary.BigEndian.Uint16(b[14:]))
+	switch {
+	case command != 0x20 && command != 0x21 || n > maxIntroduction:
+		return in, 0, errNotIntroduced
+	case len(b) < n:
+		return in, 0, errIncomplete
+	}
+	ends := b[fixed:n]
+	address := 0 // how long one is, in bytes
+	switch {
+	case command == 0x20, family == 0x00, family == 0x31: // LOCAL; UNSPEC and UNIX, which have no address
+		return in, n, nil
+	case family == 0x11: // TCP over IPv4
+		address = 4
+	case family == 0x21: // TCP over IPv6
+		address = 16
+	}
+	if address == 0 || len(ends) < 2*address+4 {
+		return in, 0, errNotIntroduced
+	}
+	end := func(address, port []byte) netip.AddrPort {
+		a, _ := netip.AddrFromSlice(address) // as long as one
+		return netip.AddrPortFrom(a.Unmap(), binary.BigEndian.Uint16(port))
+	}
+	in.client = end(ends[:address], ends[2*address:])
+	in.target = end(ends[address:2*address], ends[2*address+2:])
+	return in, n, nil // TLVs follow, which say nothing that is asked for
+}
+
+// introduce reads the introduction of a connection whose peer has to introduce its client. It is called by whoever asks first what the
+// introduction says, or what follows it: the goroutine that serves the connection, before it is read and before TLS. It never is that
+// which accepts, so that a proxy that says nothing holds up nobody else.
+func (c *connection) introduce() error {
+	if !c.introduced {
+		return nil
+	}
+	c.introducing.Do(func() {
+		if c.notIntroduced = c.readIntroduction(); c.notIntroduced != nil && !errors.Is(c.notIntroduced, net.ErrClosed) {
+			c.all.unintroduced.Add(1)
+			_ = c.drop()
+		}
+	})
+	return c.notIntroduced
+}
+
+func (c *connection) readIntroduction() error {
+	if err := c.Conn.SetReadDeadline(time.Now().Add(c.all.limits.ReadHeaderTimeout)); err != nil {
+		return err
+	}
+	var buf [maxIntroduction]byte
+	for n := 0; ; {
+		m, err := c.Conn.Read(buf[n:])
+		n += m
+		in, read, malformed := parseIntroduction(buf[:n])
+		switch {
+		case malformed == nil:
+			c.ahead = bytes.Clone(buf[read:n])
+			return c.accept(in)
+		case !errors.Is(malformed, errIncomplete):
+			return malformed
+		case err != nil:
+			return err
+		}
+	}
+}
+
+// accept takes over what an introduction says.
+func (c *connection) accept(in introduction) error {
+	if in.client.IsValid() {
+		c.remote, c.local = net.TCPAddrFromAddrPort(in.client), net.TCPAddrFromAddrPort(in.target)
+		if !c.all.count(c, in.client.Addr()) {
+			c.all.refused.Add(1)
+			_ = c.drop()
+			return net.ErrClosed
+		}
+	}
+	return c.Conn.SetReadDeadline(time.Time{})
+}
+
+// RemoteAddr is the client's address, which its proxy may have told.
+func (c *connection) RemoteAddr() net.Addr {
+	if _ = c.introduce(); c.remote != nil {
+		return c.remote
+	}
+	return c.Conn.RemoteAddr()
+}
+
+// LocalAddr is the address that the client has connected to, likewise.
+func (c *connection) LocalAddr() net.Addr {
+	if _ = c.introduce(); c.local != nil {
+		return c.local
+	}
+	return c.Conn.LocalAddr()
+}

@@ -1,0 +1,156 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"time"
+
+	"cacheproxy/policy/httpcache"
+)
+
+const (
+	// sendersTime is how long a client may keep its request's body waiting before its place is given to others.
+	sendersTime = time.Second
+	// placeRate is how fast a client must send to keep its place, in bytes a second: each byte gives it so much of sendersTime back.
+	placeRate = 64 << 10
+)
+
+// sending is the body of a request that holds a place: places are for the upstream's time, not for the client's. A client that is
+// silent for sendersTime, or as slow as that, gives its place away, and its request counts as a stream until bytes come: these wait
+// for a place before the upstream gets them. So it never has more to work on than there are places. Who may have no further stream
+// keeps the place as long as nobody else wants it, and is given up else.
+//
+// The transport's goroutine reads, and the timer's gives the place away. Slot.sends says whose turn it is when both come at once.
+type sending struct {
+	io.ReadCloser
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	slot   *Slot
+	timer  *time.Timer
+	waited time.Duration // for the client, less what it was given back
+}
+
+// sendWith has the body of a request give way. A gRPC call does by a rule of its own, see conversation.
+func (u *Upstream) sendWith(req *http.Request, slot *Slot, cancel context.CancelCauseFunc) {
+	if req.Body == nil || req.Body == http.NoBody || u.Converses() && httpcache.GRPC(req.Header) {
+		return
+	}
+	s := &sending{ReadCloser: req.Body, ctx: req.Context(), cancel: cancel, slot: slot}
+	s.timer = time.AfterFunc(sendersTime, s.giveWay)
+	s.timer.Stop() // until it is the client's turn
+	req.Body = s
+}
+
+func (s *sending) Read(p []byte) (int, error) {
+	start := time.Now()
+	s.slot.awaitClient()
+	s.timer.Reset(sendersTime - s.waited)
+	n, err := s.ReadCloser.Read(p)
+	s.timer.Stop()
+	s.waited = min(sendersTime, max(0, s.waited+time.Since(start)-time.Duration(n)*time.Second/placeRate))
+	if err == nil || errors.Is(err, io.EOF) {
+		if err := s.slot.comeBack(s.ctx); err != nil {
+			return 0, err
+		}
+	}
+	return n, err
+}
+
+// giveWay is what happens when the client's time is over.
+func (s *sending) giveWay() {
+	kept, wanted := s.slot.giveWay()
+	switch {
+	case wanted:
+		s.cancel(errSilent)
+		abandon(s.ReadCloser)
+	case kept:
+		s.timer.Reset(sendersTime)
+	}
+}
+
+// errSilent is the end of a request whose client does not send its body.
+var errSilent = &RequestBodyError{Err: fmt.Errorf("the client keeps a place from others and may have no further stream: %w", os.ErrDeadlineExceeded)}
+
+// abandon ends a read of a request's body, for which the transport waits.
+func abandon(body io.ReadCloser) {
+	if b, ok := body.(interface{ Abandon() }); ok {
+		b.Abandon()
+		return
+	}
+	body.Close() // its error cannot matter any more
+}
+
+// Abandon ends a read that is under way.
+func (b *keptBody) Abandon() { abandon(b.ReadCloser) }
+
+// awaitClient says that the client's next bytes are waited for.
+func (s *Slot) awaitClient() {
+	s.limiter.mu.Lock()
+	defer s.limiter.mu.Unlock()
+	s.sends = true
+}
+
+// giveWay exchanges the place for a stream's until comeBack. Kept says that it could not, though it still is the client's turn, and
+// wanted that all places are taken besides.
+func (s *Slot) giveWay() (kept, wanted bool) {
+	l := s.limiter
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !s.sends || s.held != heldPlace {
+		return false, false
+	}
+	if s.exchange() == nil {
+		s.away = true
+		return false, false
+	}
+	return true, l.inFlight >= l.max
+}
+
+// comeBack ends the client's turn. A slot that has given way waits for a place, before all who have not had one, and as long as ctx
+// allows: what the upstream has begun to read goes on.
+func (s *Slot) comeBack(ctx context.Context) error {
+	l := s.limiter
+	l.mu.Lock()
+	s.sends = false
+	if !s.away {
+		l.mu.Unlock()
+		return nil
+	}
+	s.away = false
+	back := returning{slot: s, settled: make(chan struct{})}
+	at := l.returning.PushBack(back)
+	l.admit()
+	l.mu.Unlock()
+	select {
+	case <-back.settled:
+		return nil
+	case <-ctx.Done():
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.returning.Remove(at) // or it was admitted in the same instant, and gives the place back at its end
+		return fmt.Errorf("wait for a place: %w", endOf(ctx))
+	}
+}
+
+// returning is a slot that waits for the place that it had given away.
+type returning struct {
+	slot    *Slot
+	settled chan struct{} // closed when it has one
+}
+
+// readmit gives free places to those that had one. The caller holds mu.
+func (l *limiter) readmit() {
+	for l.inFlight < l.max && l.returning.Len() > 0 {
+		back := l.returning.Remove(l.returning.Front()).(returning)
+		if s := back.slot; s.held == heldStream { // else the request has ended
+			s.drop()
+			s.held = heldPlace
+			l.inFlight++
+		}
+		close(back.settled)
+	}
+}

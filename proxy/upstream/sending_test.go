@@ -1,0 +1,173 @@
+package upstream
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"cacheproxy/policy"
+)
+
+// uploads are requests whose bodies a test writes.
+type uploads struct {
+	t       *testing.T
+	o       *Upstream
+	calls   sync.WaitGroup
+	failed  chan error
+	readers []*io.PipeReader
+}
+
+func (u *uploads) start() *io.PipeWriter {
+	r, w := io.Pipe()
+	u.readers = append(u.readers, r)
+	req := request(u.t, u.o, "POST", r)
+	u.calls.Go(func() {
+		res, err := u.o.RoundTrip(req)
+		if err != nil {
+			u.failed <- err
+			return
+		}
+		res.Body.Close()
+	})
+	return w
+}
+
+func (u *uploads) want(what string, inFlight, streams int) {
+	u.t.Helper()
+	synctest.Wait()
+	if u.o.InFlight() != inFlight || u.o.Streams() != streams {
+		u.t.Errorf("%s: %d in flight, %d streams; want %d and %d", what, u.o.InFlight(), u.o.Streams(), inFlight, streams)
+	}
+}
+
+// send writes n bytes.
+func send(w io.Writer, n int) { _, _ = w.Write(make([]byte, n)) }
+
+// A client that sends nothing, or as good as nothing, keeps its place for sendersTime. What comes after it waits for a place, before
+// those who have not had one, so that no more is under way than there are places for.
+func TestSilentClientsGiveWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		working, most := 0, 0
+		var mu sync.Mutex
+		o := serveInBubble(t, Options{MaxInFlight: 2, MaxQueue: 1, Timeout: time.Hour, QueueTimeout: time.Hour}, func(_ http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body)
+			mu.Lock()
+			working++
+			most = max(most, working)
+			mu.Unlock()
+			<-time.After(10 * time.Second)
+			mu.Lock()
+			working--
+			mu.Unlock()
+		})
+		u := &uploads{t: t, o: o, failed: make(chan error, 10)}
+		var bodies []*io.PipeWriter
+		for range 2 {
+			bodies = append(bodies, u.start())
+		}
+		for range 2 {
+			<-time.After(sendersTime / 2)
+			for _, w := range bodies {
+				send(w, 1) // now and then one, which is no progress
+			}
+		}
+		<-time.After(time.Millisecond) // what the two bytes are worth
+		u.want("after their time", 0, 2)
+		for range 2 {
+			w := u.start()
+			send(w, 3)
+			w.Close()
+		}
+		u.want("others have come", 2, 2)
+		w := u.start() // in the queue
+		go func() { send(w, 3); w.Close() }()
+		for _, w := range bodies {
+			w.Close()
+		}
+		u.want("they have sent the rest and wait", 2, 2)
+		<-time.After(10*time.Second + 1)
+		u.want("they go before the queue", 2, 0)
+		if o.Queued() != 1 {
+			t.Errorf("%d in the queue, want the one that came last", o.Queued())
+		}
+		u.calls.Wait()
+		u.want("in the end", 0, 0)
+		if most != 2 || len(u.failed) > 0 {
+			t.Errorf("%d at work at once, and there are 2 places; %d failed", most, len(u.failed))
+		}
+	})
+}
+
+// A client that sends fast enough keeps its place.
+func TestSendersKeepTheirPlace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := serveInBubble(t, Options{MaxInFlight: 1, MaxStreams: 1}, func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) })
+		u := &uploads{t: t, o: o, failed: make(chan error, 10)}
+		w := u.start()
+		for range 20 {
+			<-time.After(sendersTime / 2)
+			send(w, placeRate/2)
+			u.want("in time", 1, 0)
+		}
+		w.Close()
+		u.calls.Wait()
+		u.want("in the end", 0, 0)
+	})
+}
+
+// Who may have no stream keeps the place until others want it, and is given up then.
+func TestSilentClientsWithoutStreams(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := serveInBubble(t, Options{MaxInFlight: 2, MaxStreams: -1, QueueTimeout: time.Hour}, func(_ http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body)
+		})
+		u := &uploads{t: t, o: o, failed: make(chan error, 10)}
+		u.start()
+		<-time.After(time.Minute)
+		u.want("alone", 1, 0)
+		u.start()
+		<-time.After(2 * sendersTime)
+		if err := <-u.failed; Classify(err) != policy.ClientGone || !errors.Is(err, os.ErrDeadlineExceeded) || !errors.As(err, new(*RequestBodyError)) {
+			t.Errorf("given up with %v", err)
+		}
+		for _, r := range u.readers {
+			r.CloseWithError(io.EOF)
+		}
+		u.calls.Wait()
+		u.want("in the end", 0, 0)
+	})
+}
+
+// A request that ends while it waits for the place that it had given away holds nothing.
+func TestEndWhileComingBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimiter(Options{MaxInFlight: 1, MaxStreams: 1})
+		slot := &Slot{limiter: l, held: heldPlace}
+		l.inFlight = 1
+		slot.awaitClient()
+		if kept, wanted := slot.giveWay(); kept || wanted || l.inFlight != 0 || l.streams != 1 {
+			t.Fatal(kept, wanted, l.inFlight, l.streams)
+		}
+		other, err := l.acquire(t.Context(), Place{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		back := make(chan error)
+		go func() { back <- slot.comeBack(t.Context()) }()
+		synctest.Wait()
+		slot.Release()
+		other.Release()
+		if err := <-back; err != nil || l.inFlight != 0 || l.streams != 0 || l.returning.Len() != 0 {
+			t.Error(err, l.inFlight, l.streams, l.returning.Len())
+		}
+		// The timer of a turn that is over changes nothing.
+		if kept, wanted := slot.giveWay(); kept || wanted {
+			t.Error(kept, wanted)
+		}
+	})
+}

@@ -1,0 +1,53 @@
+package coding
+
+import (
+	"sync"
+	"sync/atomic"
+)
+
+const (
+	// pieceSize is how much of a body is unpacked at a time, in bytes.
+	pieceSize = 32 << 10
+	// smallPiece is as much, for who comes while all others are lent.
+	smallPiece = 4 << 10
+	// maxPieces is how many pieces of pieceSize there are: 8 MiB. Each is held while its client takes what it has, which may be a minute
+	// for one that reads nothing. Whoever finds all of them lent unpacks a smallPiece at a time, and so is slower, but waits for nobody.
+	maxPieces = 256
+	// mostPieces is how many of them one body may take.
+	mostPieces = 32
+)
+
+// piece is a stretch of what was unpacked, on its way to a client.
+type piece struct{ bytes []byte }
+
+var (
+	lentPieces  atomic.Int64 // of pieceSize
+	pieces      = sync.Pool{New: func() any { return &piece{make([]byte, pieceSize)} }}
+	smallPieces = sync.Pool{New: func() any { return &piece{make([]byte, smallPiece)} }}
+)
+
+// takePiece lends a piece.
+func takePiece() *piece {
+	if p := tryPiece(); p != nil {
+		return p
+	}
+	return smallPieces.Get().(*piece)
+}
+
+// tryPiece lends a piece of pieceSize; nil: all of them are lent.
+func tryPiece() *piece {
+	if lentPieces.Add(1) > maxPieces {
+		lentPieces.Add(-1)
+		return nil
+	}
+	return pieces.Get().(*piece)
+}
+
+func (p *piece) give() {
+	if len(p.bytes) == smallPiece {
+		smallPieces.Put(p)
+		return
+	}
+	pieces.Put(p)
+	lentPieces.Add(-1)
+}
