@@ -164,7 +164,7 @@ func (s *syncer) send(ctx context.Context, client commander, q fleet.SyncRequest
 		nonceText(q.Nonce), strconv.Itoa(syncCount), strconv.FormatInt(q.Retention.Milliseconds(), 10),
 		fmt.Sprintf("%08x", q.Term), flag(q.Owes),
 	})
-	r, unread, err := readSyncReply(result, s.onlyServer)
+	r, unread, err := readSyncReply(result, s.onlyServer, s.options.Signer, q.History)
 	if unread != nil {
 		s.options.Log.Warn("entry of another version invalidates everything", "error", unread)
 	}
