@@ -52,6 +52,7 @@ type Signer struct {
 
 // signing is what one signature is computed with.
 type signing struct {
+	front   []byte // what is signed before the content
 	content hash.Hash
 	keyed   []hash.Hash // one for each secret
 	digest  [sha256.Size]byte
@@ -129,7 +130,7 @@ func (s *Signer) kept(h fleet.History, record, signature string) bool {
 	if len(signature) >= 8 {
 		nonce, signature = binary.BigEndian.Uint64([]byte(signature)), signature[8:]
 	}
-	return s.verify("kept entry", []byte(signature), place(h, nonce), []byte(record)) == nil
+	return s.verify("entry", []byte(signature), place(h, nonce), []byte(record)) == nil
 }
 
 // place is what tells an entry apart from any other, of this log and of others.
@@ -142,12 +143,10 @@ func place(h fleet.History, nonce uint64) []byte {
 func (s *Signer) take(purpose string, front, content []byte) *signing {
 	n := s.states.Get().(*signing)
 	n.content.Reset()
-	for _, part := range []string{purpose, s.options.Prefix} {
-		_, _ = n.content.Write(binary.AppendUvarint(nil, uint64(len(part)))) // a hash never fails
-		_, _ = n.content.Write([]byte(part))
-	}
-	_, _ = n.content.Write(binary.AppendUvarint(nil, uint64(len(front))))
-	_, _ = n.content.Write(front)
+	b := append(binary.AppendUvarint(n.front[:0], uint64(len(purpose))), purpose...)
+	b = append(binary.AppendUvarint(b, uint64(len(s.options.Prefix))), s.options.Prefix...)
+	n.front = append(binary.AppendUvarint(b, uint64(len(front))), front...)
+	_, _ = n.content.Write(n.front) // a hash never fails
 	_, _ = n.content.Write(content)
 	n.content.Sum(n.digest[:0])
 	return n

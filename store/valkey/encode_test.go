@@ -146,7 +146,7 @@ func TestDamagedIsNothing(t *testing.T) {
 			t.Errorf("%s of another key: %v", about, err)
 		}
 		newer := bytes.Clone(value[:len(value)-checksumed])
-		newer[2]++
+		newer[2] = versionSigned + 1
 		if _, _, err := decoded(appendChecksum(newer), "key", most); !errors.Is(err, errUnusable) {
 			t.Errorf("%s of another version: %v", about, err)
 		}
