@@ -226,6 +226,12 @@ func TestKubernetesValkey(t *testing.T) {
 	for i, arg := range args {
 		args[i] = strings.NewReplacer("$(VALKEY_PASSWORD)", password, "/run/secrets/valkey", mounted).Replace(arg)
 	}
+	_, documented, _ := strings.Cut(read(t, "docs/fleet.md"), "user cacheproxy on >PASSWORD ")
+	documented, _, _ = strings.Cut(documented, "`")
+	documented = strings.ReplaceAll(strings.Join(strings.Fields(documented), " "), "shop", "api")
+	if _, shipped, _ := strings.Cut(strings.Join(args, " "), ">"+password+" "); shipped != documented {
+		t.Errorf("docs/fleet.md grants %s, and the manifest %s", documented, shipped)
+	}
 	address := valkey(t, append(args, "--user", "auditor", "on", ">"+token, "+@all", "~*", "&*")...)
 	env := []string{"CACHEPROXY_VALKEY_TLS_SERVER_NAME=valkey", "CACHEPROXY_VALKEY_LEASE=1s"}
 	for _, v := range pods.Spec.Template.Spec.Containers[0].Env {

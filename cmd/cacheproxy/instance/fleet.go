@@ -45,7 +45,7 @@ type fleet struct {
 	log           *slog.Logger
 	patience      time.Duration      // of a start, for the server
 	control, data *valkey.Connection // heartbeats do not wait for bodies
-	signer        *valkey.Signer // nil: nothing is signed
+	signer        *valkey.Signer     // nil: nothing is signed
 	entries       *valkey.Log
 	lease         *invalidation.Lease
 	metrics       *observe.Fleet
