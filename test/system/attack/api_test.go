@@ -279,7 +279,7 @@ func (a *api) answer(c net.Conn, h *heard) bool {
 		e.xlang = e.x
 	}
 	work := rand.N(2 * time.Millisecond)
-	if rand.IntN(20) == 0 {
+	if rand.IntN(50) == 0 {
 		work *= 20
 	}
 	pause(work)

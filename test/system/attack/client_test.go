@@ -82,7 +82,11 @@ func (q *request) text(r *rand.Rand) []byte {
 
 // exchange sends a request and reads the answer to it.
 func (c *connection) exchange(q *request, r *rand.Rand) *answer {
-	_ = c.SetDeadline(time.Now().Add(patience))
+	wait := patience
+	if q.broken != "" {
+		wait = 2 * time.Second // more may be waited for
+	}
+	_ = c.SetDeadline(time.Now().Add(wait))
 	sent := make(chan error, 1)
 	go func() {
 		_, err := c.Write(q.text(r))

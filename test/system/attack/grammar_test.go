@@ -145,6 +145,8 @@ func planOf(seed uint64, path string) plan {
 func (p plan) lifetime(usual time.Duration) (fresh time.Duration, ok bool) {
 	c := strings.ToLower(p.control)
 	switch {
+	case strings.Contains(c, "must-understand"):
+		return time.Minute, true // the no-store beside it is for who does not understand the status (RFC 9111 §5.2.2.3)
 	case strings.Contains(c, "no-store"), strings.Contains(c, "private"), p.cookie, p.vary == "*":
 		return 0, false
 	case strings.Contains(c, "no-cache"), strings.Contains(c, "max-age=60, max-age=1"):
@@ -262,10 +264,10 @@ func breakRequest(r *rand.Rand, q *request) {
 		{"chunked twice", head("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n") + smuggled},
 		{"another coding", head("Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n") + smuggled},
 		{"space before the colon", head("Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n") + smuggled},
-		{"folded", head("X-A: b\r\n Transfer-Encoding: chunked\r\nContent-Length: 0\r\n\r\n") + smuggled},
+		{"folded", head("X-A: b\r\n Transfer-Encoding: chunked\r\nContent-Length: 0\r\n\r\n")}, // a space is as good (RFC 9112 §5.2)
 		{"bad chunk", head("Transfer-Encoding: chunked\r\n\r\nxyz\r\n") + smuggled},
 		{"long chunk", head("Transfer-Encoding: chunked\r\n\r\nffffffffffffffff1\r\n") + smuggled},
-		{"bare LF", strings.ReplaceAll(head("Content-Length: 0\n\n"), "\r\n", "\n") + smuggled},
+		{"bare LF", strings.ReplaceAll(head("Content-Length: 0\n\n"), "\r\n", "\n")}, // may be taken for CRLF (RFC 9112 §2.2)
 		{"NUL", head("X-A: a\x00b\r\nContent-Length: 0\r\n\r\n") + smuggled},
 		{"no host", "GET " + q.path + " HTTP/1.1\r\nUser-Agent: " + q.nonce + "\r\n\r\n"},
 		{"two hosts", head("Host: other.example\r\nContent-Length: 0\r\n\r\n")},
