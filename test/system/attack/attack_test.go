@@ -68,7 +68,7 @@ type target struct {
 	find    *findings
 	check   *promise.Check
 
-	exchanges, cut, writes, purges, unconfirmed atomic.Int64
+	exchanges, hits, cut, writes, purges, unconfirmed atomic.Int64
 }
 
 func (t *target) address(i int) string { return strings.TrimPrefix(t.proxies[i].URL, "http://") }
@@ -102,12 +102,12 @@ func attack(t *testing.T, seed uint64, n int) {
 	g.settle(t, idle)
 	g.panics()
 	list, total := g.find.found()
-	t.Logf("%d exchanges, %d broken off, %d writes, %d purges, %d neither of which was confirmed; %d reads at risk of %d, %d stale; %d findings",
-		g.exchanges.Load(), g.cut.Load(), g.writes.Load(), g.purges.Load(), g.unconfirmed.Load(), g.check.AtRisk.Load(), g.check.Reads.Load(), g.check.Stale.Load(), total)
+	t.Logf("%d exchanges, %d hits, %d broken off, %d writes, %d purges, %d neither of which was confirmed; %d reads at risk of %d, %d stale; %d findings",
+		g.exchanges.Load(), g.hits.Load(), g.cut.Load(), g.writes.Load(), g.purges.Load(), g.unconfirmed.Load(), g.check.AtRisk.Load(), g.check.Reads.Load(), g.check.Stale.Load(), total)
 	for _, f := range list {
 		t.Error(f)
 	}
-	if g.exchanges.Load() < 100 {
+	if g.exchanges.Load() < 100 || g.hits.Load() < 10 {
 		t.Error("too little happened to say anything")
 	}
 }
@@ -161,8 +161,12 @@ func (g *target) lane(ctx context.Context, proxy, number int) {
 		}
 	}
 	defer drop()
+	tags := map[string]string{} // by path
 	for n := 0; ctx.Err() == nil; n++ {
 		q := newRequest(r, user, fmt.Sprintf("%s-%d", user, n))
+		if tag := tags[q.path]; tag != "" && oneIn(r, 6) {
+			q.fields = append(q.fields, field{pick(r, "If-None-Match", "If-None-Match", "If-Range", "If-Match"), tag})
+		}
 		if oneIn(r, 25) {
 			drop()
 			breakRequest(r, q)
@@ -184,8 +188,11 @@ func (g *target) lane(ctx context.Context, proxy, number int) {
 		want, risky := g.check.Expected(keyOf(q.path))
 		asked := time.Now()
 		a := c.exchange(q, r)
-		e := g.judge(q, a, asked, want, risky, fmt.Sprintf("%s at %d", user, proxy), false)
+		e := g.judge(q, a, asked, want, risky, fmt.Sprintf("%s at %d", user, proxy))
 		g.acknowledged(q, a, e)
+		if tag := a.get("ETag"); tag != "" {
+			tags[q.path] = tag
+		}
 		if q.broken != "" || q.proto == "HTTP/1.0" || a.closes() || oneIn(r, 30) {
 			drop()
 		}
@@ -195,7 +202,7 @@ func (g *target) lane(ctx context.Context, proxy, number int) {
 // breakOff sends a part of a request, or all, reads a part of the answer, slowly or not, and leaves.
 func (c *connection) breakOff(q *request, r *rand.Rand) {
 	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(patience))
+	_ = c.SetDeadline(time.Now().Add(time.Duration(r.IntN(int(100 * time.Millisecond)))))
 	text := q.text(r)
 	if oneIn(r, 2) {
 		_, _ = c.Write(text[:r.IntN(len(text))])
@@ -242,7 +249,7 @@ func (g *target) laneH2(ctx context.Context, proxy int) {
 			g.cut.Add(1)
 			continue
 		}
-		e := g.judge(q, a, asked, want, risky, fmt.Sprintf("%s at %d", user, proxy), true)
+		e := g.judge(q, a, asked, want, risky, fmt.Sprintf("%s at %d", user, proxy))
 		g.acknowledged(q, a, e)
 	}
 }
@@ -279,7 +286,7 @@ func (g *target) verify(key int) {
 			q := &request{method: "GET", path: pathOf(key), proto: "HTTP/1.1", nonce: fmt.Sprintf("verify-%d", rand.Uint64())}
 			want, risky := g.check.Expected(key)
 			asked := time.Now()
-			g.judge(q, c.exchange(q, rand.New(rand.NewPCG(1, 2))), asked, want, risky, fmt.Sprintf("verify at %d", i), false)
+			g.judge(q, c.exchange(q, rand.New(rand.NewPCG(1, 2))), asked, want, risky, fmt.Sprintf("verify at %d", i))
 		})
 	}
 	reading.Wait()

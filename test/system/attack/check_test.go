@@ -78,7 +78,7 @@ const usual = 5 * time.Second
 const slack = 2500 * time.Millisecond
 
 // comparable is the fields that must be the same on both sides, sorted.
-func comparable(fields []field, h2 bool) (lines []string) {
+func comparable(fields []field) (lines []string) {
 	for _, f := range fields {
 		name := strings.ToLower(f.name)
 		if slices.Contains(mayChange, name) || slices.Contains(hops, name) {
@@ -104,7 +104,7 @@ func said(q *request, a *answer, where string) string {
 }
 
 // judge holds an answer against what the API has said. want is the version that was acknowledged before it was asked for.
-func (t *target) judge(q *request, a *answer, asked time.Time, want int64, risky bool, where string, h2 bool) (e *record) {
+func (t *target) judge(q *request, a *answer, asked time.Time, want int64, risky bool, where string) (e *record) {
 	line := said(q, a, where)
 	wrong := func(rule, format string, args ...any) {
 		t.find.add(rule, q.path, fmt.Sprintf(format, args...)+"\n  "+line)
@@ -145,13 +145,18 @@ func (t *target) judge(q *request, a *answer, asked time.Time, want int64, risky
 			wrong("stale", "version %d, and %d was acknowledged", e.version, want)
 		}
 	}
-	if e.who != "" && e.who != q.who {
-		wrong("personal", "for %s, and %q asks", e.who, q.who)
+	// Nobody's answer is right for who has a token, where the API itself permits to share (RFC 9111 §3.5).
+	shared := e.plan.permits() && q.get("Authorization") != "" && q.get("Cookie") == ""
+	if e.who != q.who && (e.who != "" || e.plan.personal && !shared) && q.broken == "" {
+		wrong("personal", "for %q, and %q asks", e.who, q.who)
+	}
+	if strings.Contains(a.get("Cache-Status"), "; hit") {
+		t.hits.Add(1)
 	}
 	t.bytes(q, a, e, wrong)
 	t.rules(q, a, e, asked, now, wrong)
 	if passes(q.path) && q.broken == "" {
-		t.fields(q, a, e, h2, wrong)
+		t.fields(q, a, e, wrong)
 	}
 	return e
 }
@@ -219,8 +224,12 @@ func (t *target) rules(q *request, a *answer, e *record, asked, now time.Time, w
 }
 
 // fields holds what passed against what was sent, both ways.
-func (t *target) fields(q *request, a *answer, e *record, h2 bool, wrong func(rule, format string, args ...any)) {
-	if got, want := comparable(a.fields, h2), comparable(e.sent, h2); !slices.Equal(got, want) {
+func (t *target) fields(q *request, a *answer, e *record, wrong func(rule, format string, args ...any)) {
+	sent := e.sent
+	if a.status == 304 { // has no content, and net/http no type for it then (RFC 9110 §15.4.5 wants neither)
+		sent = slices.DeleteFunc(slices.Clone(sent), func(f field) bool { return f.name == "Content-Type" })
+	}
+	if got, want := comparable(a.fields), comparable(sent); !slices.Equal(got, want) {
 		wrong("fields", "the client got %q\n    of %q", got, want)
 	}
 	h := t.api.take(q.nonce)
@@ -230,8 +239,11 @@ func (t *target) fields(q *request, a *answer, e *record, h2 bool, wrong func(ru
 	if want := q.method + " " + q.target() + " HTTP/1.1"; h.line != want {
 		wrong("fields", "the API heard %q, want %q", h.line, want)
 	}
-	if got, want := comparable(h.fields, h2), comparable(append(q.fields, field{"User-Agent", q.nonce}), h2); !slices.Equal(got, want) {
+	if got, want := comparable(h.fields), comparable(append(q.fields, field{"User-Agent", q.nonce})); !slices.Equal(got, want) {
 		wrong("fields", "the API heard %q\n    of %q", got, want)
+	}
+	if get(h.fields, "X-Hop") != "" || get(h.fields, "Keep-Alive") != "" {
+		wrong("fields", "the API heard a field of the client's connection: %q", h.fields)
 	}
 	if h.whole && !bytes.Equal(h.body, q.body) {
 		wrong("bytes", "the API heard a body of %d bytes, and %d were sent", len(h.body), len(q.body))
