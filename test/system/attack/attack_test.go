@@ -187,6 +187,16 @@ func (g *target) lane(ctx context.Context, proxy, number int) {
 		}
 		want, risky := g.check.Expected(keyOf(q.path))
 		asked := time.Now()
+		if next := newRequest(r, user, fmt.Sprintf("%s-%d+", user, n)); simple(q) && simple(next) && oneIn(r, 8) {
+			after, riskier := g.check.Expected(keyOf(next.path))
+			first, second := c.pipeline(q, next, r)
+			g.judge(q, first, asked, want, risky, fmt.Sprintf("%s at %d, pipelined", user, proxy))
+			if second != nil {
+				g.judge(next, second, asked, after, riskier, fmt.Sprintf("%s at %d, pipelined second", user, proxy))
+			}
+			drop()
+			continue
+		}
 		a := c.exchange(q, r)
 		e := g.judge(q, a, asked, want, risky, fmt.Sprintf("%s at %d", user, proxy))
 		g.acknowledged(q, a, e)
@@ -197,6 +207,11 @@ func (g *target) lane(ctx context.Context, proxy, number int) {
 			drop()
 		}
 	}
+}
+
+// simple reports whether a request can be pipelined: nothing comes of it but its answer.
+func simple(q *request) bool {
+	return q.broken == "" && q.method == "GET" && q.proto == "HTTP/1.1" && len(q.body) == 0 && !q.expect
 }
 
 // breakOff sends a part of a request, or all, reads a part of the answer, slowly or not, and leaves.

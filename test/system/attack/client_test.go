@@ -100,6 +100,18 @@ func (c *connection) exchange(q *request, r *rand.Rand) *answer {
 	return a
 }
 
+// pipeline sends two requests at once, and reads both answers; the second is nil where the first was the last of the connection.
+func (c *connection) pipeline(q, next *request, r *rand.Rand) (first, second *answer) {
+	_ = c.SetDeadline(time.Now().Add(patience))
+	if _, err := c.Write(append(q.text(r), next.text(r)...)); err != nil {
+		return &answer{err: err}, nil
+	}
+	if first = c.read(q); !first.closes() {
+		second = c.read(next)
+	}
+	return first, second
+}
+
 // read reads an answer.
 func (c *connection) read(q *request) *answer {
 	a := &answer{}
