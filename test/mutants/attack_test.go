@@ -20,7 +20,7 @@ var attacked = []struct {
 	{"no token", stampLate, "stale"},
 	{"the ledger is not asked", []edit{{"invalidation/ledger.go", "	verdict := l.scan(seen, ids)", "	verdict := Valid"}}, "stale"},
 	{"who has a cookie is answered from copies", []edit{{"policy/plan.go", "	case len(h[\"Cookie\"]) > 0 && !r.cookies().harmless(h):", "	case false:"}}, "personal"},
-	{"what broke off is taken for whole", []edit{{"proxy/fill/pump.go", "		if err == io.EOF {", "		if err != nil {"}}, "bytes"},
+	{"what broke off is taken for whole", []edit{{"proxy/fill/pump.go", "		if err == io.EOF {", "		if err == io.EOF || err != nil {"}}, "bytes"},
 	{"places are not given back", []edit{{"proxy/upstream/slot.go", "	s.drop()\n	l.admit()\n}", "	l.admit()\n}"}}, "rest"},
 	{"the age of an answer that came with one is not counted", []edit{{"policy/httpcache/freshness.go",
 		"	return min(max(l.InitialAge, 0)+l.resident(now), maxDelta)", "	return min(l.resident(now), maxDelta)"}}, "rfc9111"},
