@@ -24,6 +24,7 @@ var attacked = []struct {
 	{"places are not given back", []edit{{"proxy/upstream/slot.go", "	s.drop()\n	l.admit()\n}", "	l.admit()\n}"}}, "rest"},
 	{"the age of an answer that came with one is not counted", []edit{{"policy/httpcache/freshness.go",
 		"	return min(max(l.InitialAge, 0)+l.resident(now), maxDelta)", "	return min(l.resident(now), maxDelta)"}}, "rfc9111"},
+	{"signatures are not compared", []edit{{"invalidation/valkey/signature.go", "			if subtle.ConstantTimeCompare(n.mac(i), signature) == 1 {", "			if subtle.ConstantTimeCompare(n.mac(i), signature) <= 1 {"}}, "bytes"},
 	{"copies of other variants are used", []edit{{"policy/httpcache/vary.go", "		value := appendSelector(buf[:0], name, lines)\n", "		value := buf[:0]\n"}}, "rfc9111"},
 }
 

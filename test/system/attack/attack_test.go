@@ -26,7 +26,7 @@ var (
 	lanes    = flag.Int("lanes", 6, "how many clients of HTTP/1 each proxy has")
 )
 
-var binary string
+var program string
 
 func TestMain(m *testing.M) {
 	flag.Parse()
@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 			panic(err)
 		}
 		defer os.RemoveAll(dir)
-		if binary, err = servers.BuildCacheproxy(context.Background(), dir); err != nil {
+		if program, err = servers.BuildCacheproxy(context.Background(), dir); err != nil {
 			panic(err)
 		}
 		return m.Run()
@@ -64,11 +64,12 @@ routes:
 type target struct {
 	proxies []*servers.Cacheproxy
 	logs    []string // files
+	valkey  string   // address; empty: there is none
 	api     *api
 	find    *findings
 	check   *promise.Check
 
-	exchanges, hits, cut, writes, purges, unconfirmed atomic.Int64
+	exchanges, hits, cut, writes, purges, unconfirmed, forged atomic.Int64
 }
 
 func (t *target) address(i int) string { return strings.TrimPrefix(t.proxies[i].URL, "http://") }
@@ -97,13 +98,16 @@ func attack(t *testing.T, seed uint64, n int) {
 		running.Go(func() { g.laneH2(ctx, i) })
 	}
 	running.Go(func() { g.purger(ctx) })
+	if g.valkey != "" {
+		running.Go(func() { g.stranger(ctx, g.valkey) })
+	}
 	running.Go(func() { g.watch(ctx, cancel) })
 	running.Wait()
 	g.settle(t, idle)
 	g.panics()
 	list, total := g.find.found()
-	t.Logf("%d exchanges, %d hits, %d broken off, %d writes, %d purges, %d neither of which was confirmed; %d reads at risk of %d, %d stale; %d findings",
-		g.exchanges.Load(), g.hits.Load(), g.cut.Load(), g.writes.Load(), g.purges.Load(), g.unconfirmed.Load(), g.check.AtRisk.Load(), g.check.Reads.Load(), g.check.Stale.Load(), total)
+	t.Logf("%d exchanges, %d hits, %d broken off, %d writes, %d copies forged, %d purges, %d neither of which was confirmed; %d reads at risk of %d, %d stale; %d findings",
+		g.exchanges.Load(), g.hits.Load(), g.cut.Load(), g.writes.Load(), g.forged.Load(), g.purges.Load(), g.unconfirmed.Load(), g.check.AtRisk.Load(), g.check.Reads.Load(), g.check.Stale.Load(), total)
 	for _, f := range list {
 		t.Error(f)
 	}
@@ -124,12 +128,13 @@ func aim(t *testing.T, seed uint64, n int) *target {
 	shared := ""
 	if n > 1 {
 		v := servers.Valkey(t, servers.ValkeyOptions{})
+		g.valkey = v.Address()
 		shared = fmt.Sprintf("valkey: {url: \"valkey://%s\", prefix: attack, timeout: 200ms, lease: 3s, secrets: [%s], signatures: require}", v.Address(), strings.Repeat("attack", 6))
 	}
 	for range n {
 		dir := t.TempDir()
 		log := filepath.Join(dir, "log")
-		command := []string{"/bin/sh", "-c", `exec "$0" "$@" >>"` + log + `" 2>&1`, binary}
+		command := []string{"/bin/sh", "-c", `exec "$0" "$@" >>"` + log + `" 2>&1`, program}
 		p, err := servers.StartCacheproxyBy(t.Context(), command, dir, fmt.Sprintf(configuration, shared, g.api.listener.Addr()))
 		if err != nil {
 			text, _ := os.ReadFile(log)

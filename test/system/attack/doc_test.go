@@ -10,6 +10,7 @@
 //   - bytes: a body is that of one answer of the API, whole, or a range of it, or is seen to be cut. What the API has cut is never
 //     taken for whole.
 //   - fields: of what passes, the API hears every field that the client sent, and the client every one of the API, but those of a stated list.
+//   - forged: what somebody without a secret has written to Valkey is not served; it would break the rule of bytes.
 //   - smuggled: no bytes of a body become a request.
 //   - rfc9111: a copy is used only if the API let it be stored, only for its lifetime, only for who its Vary fits, and with the age
 //     that it has (RFC 9111 §3, §4).
