@@ -177,6 +177,12 @@ func (t *target) bytes(q *request, a *answer, e *record, wrong func(rule, format
 		if len(a.body) > 0 {
 			wrong("bytes", "%d bytes where there are none", len(a.body))
 		}
+		if n := a.get("Content-Length"); n != "" && q.method == "HEAD" && a.status == e.plan.status && n != strconv.Itoa(len(content)) {
+			wrong("bytes", "Content-Length %s where the content has %d bytes", n, len(content))
+		}
+		if tags := q.get("If-None-Match"); a.status == 304 && tags != "" && !strings.Contains(tags, "*") && !strings.Contains(tags, strings.TrimPrefix(e.etag(), "W/")) {
+			wrong("bytes", "304 to %s, and it is %s", tags, e.etag())
+		}
 	case a.status == 206 && strings.HasPrefix(a.get("Content-Type"), "multipart/"):
 	case a.status == 206:
 		var first, last, size int
@@ -212,6 +218,8 @@ func (t *target) rules(q *request, a *answer, e *record, asked, now time.Time, w
 		wrong("rfc9111", "a copy of the answer to a request with a cookie")
 	case e.authorize && !e.plan.permits():
 		wrong("rfc9111", "a copy of the answer to a request with Authorization")
+	case fresh == 0 || err == nil && time.Duration(age)*time.Second >= fresh:
+		wrong("rfc9111", "Age %s of a copy that is fresh for %v", a.get("Age"), fresh)
 	case began+time.Duration(e.plan.age)*time.Second > fresh+slack:
 		wrong("rfc9111", "a copy of %v, of age %d when it came, fresh for %v", began, e.plan.age, fresh)
 	case err != nil || age < e.plan.age+int((began-slack)/time.Second) || age > e.plan.age+int((resident+slack)/time.Second):

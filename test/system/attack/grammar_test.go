@@ -149,8 +149,10 @@ func (p plan) lifetime(usual time.Duration) (fresh time.Duration, ok bool) {
 		return time.Minute, true // the no-store beside it is for who does not understand the status (RFC 9111 §5.2.2.3)
 	case strings.Contains(c, "no-store"), strings.Contains(c, "private"), p.cookie, p.vary == "*":
 		return 0, false
-	case strings.Contains(c, "no-cache"), strings.Contains(c, "max-age=60, max-age=1"):
-		return time.Second, true // confirmed, or a second at most
+	case strings.Contains(c, "no-cache"):
+		return 0, true // the API confirms it each time
+	case strings.Contains(c, "max-age=60, max-age=1"):
+		return time.Minute, true // either, or none at all (RFC 9111 §4.2.1)
 	case strings.Contains(c, "s-maxage=60"):
 		return time.Minute, true
 	case c == "":
