@@ -109,7 +109,7 @@ func attack(t *testing.T, seed uint64, n int) {
 	t.Logf("%d exchanges, %d hits, %d broken off, %d writes, %d copies forged, %d purges, %d neither of which was confirmed; %d reads at risk of %d, %d stale; %d findings",
 		g.exchanges.Load(), g.hits.Load(), g.cut.Load(), g.writes.Load(), g.forged.Load(), g.purges.Load(), g.unconfirmed.Load(), g.check.AtRisk.Load(), g.check.Reads.Load(), g.check.Stale.Load(), total)
 	for _, f := range list {
-		t.Error(f)
+		t.Error(f + g.logged(f))
 	}
 	if g.exchanges.Load() < 100 || g.hits.Load() < 10 {
 		t.Error("too little happened to say anything")
@@ -365,6 +365,23 @@ func (g *target) watch(ctx context.Context, end context.CancelFunc) {
 			}
 		}
 	}
+}
+
+// logged is what the proxies have in their logs of the request that a finding tells of.
+func (g *target) logged(finding string) (lines string) {
+	_, id, found := strings.Cut(finding, "request id: ")
+	if !found || len(id) < 32 {
+		return ""
+	}
+	for _, name := range g.logs {
+		text, _ := os.ReadFile(name)
+		for line := range strings.Lines(string(text)) {
+			if strings.Contains(line, id[:32]) {
+				lines += "\n  log: " + strings.TrimSpace(line)
+			}
+		}
+	}
+	return lines
 }
 
 // panics looks into the logs.
