@@ -69,7 +69,7 @@ type target struct {
 	find    *findings
 	check   *promise.Check
 
-	exchanges, hits, cut, writes, purges, unconfirmed, forged atomic.Int64
+	exchanges, hits, cut, writes, purges, unconfirmed, refused, forged atomic.Int64
 }
 
 func (t *target) address(i int) string { return strings.TrimPrefix(t.proxies[i].URL, "http://") }
@@ -110,6 +110,9 @@ func attack(t *testing.T, seed uint64, n int) {
 		g.exchanges.Load(), g.hits.Load(), g.cut.Load(), g.writes.Load(), g.forged.Load(), g.purges.Load(), g.unconfirmed.Load(), g.check.AtRisk.Load(), g.check.Reads.Load(), g.check.Stale.Load(), total)
 	for _, f := range list {
 		t.Error(f + g.logged(f))
+	}
+	if n := g.refused.Load() + g.unconfirmed.Load(); n > 5+(g.writes.Load()+g.purges.Load())/50 {
+		t.Errorf("%d purges and writes were refused or not confirmed, and nothing was broken", n)
 	}
 	if g.exchanges.Load() < 100 || g.hits.Load() < 10 {
 		t.Error("too little happened to say anything")

@@ -130,6 +130,8 @@ func (t *target) judge(q *request, a *answer, asked time.Time, want int64, risky
 			wrong("bytes", "an answer that the API never gave, or minutes ago")
 		case a.status == 304 && own, a.status == 412, a.status == 416:
 			t.etagged(q, a, want, wrong)
+		case a.status == 503 && strings.Contains(a.get("Cache-Status"), "detail=store-down"):
+			t.refused.Add(1) // see attack: a machine that stands still for long is as good as a server that does
 		case a.status >= 500 && !p.rough && q.broken == "" && !strings.Contains(strings.ToLower(q.get("Cache-Control")), "only-if-cached"):
 			wrong("cause", "a %d of the proxy's own: %.200q", a.status, a.body)
 		}
