@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -15,8 +14,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"golang.org/x/net/http2"
 )
 
 // patience is how long a client waits for anything.
@@ -168,11 +165,11 @@ func (a *answer) closes() bool {
 
 // newH2 is a client of HTTP/2 without TLS.
 func newH2() *http.Client {
+	protocols := new(http.Protocols)
+	protocols.SetUnencryptedHTTP2(true)
 	return &http.Client{
-		Timeout: patience,
-		Transport: &http2.Transport{AllowHTTP: true, DisableCompression: true, DialTLSContext: func(ctx context.Context, network, address string, _ *tls.Config) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, network, address)
-		}},
+		Timeout:       patience,
+		Transport:     &http.Transport{Protocols: protocols, DisableCompression: true},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }
@@ -182,7 +179,6 @@ func exchangeH2(client *http.Client, address string, q *request, abort bool) *an
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	if abort {
-		context.AfterFunc(ctx, func() {})
 		timer := time.AfterFunc(rand.N(3*time.Millisecond), cancel)
 		defer timer.Stop()
 	}
