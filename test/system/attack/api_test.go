@@ -381,7 +381,12 @@ func (a *api) write(c net.Conn, h *heard, e *record, control string) (again bool
 		}
 	}
 	all := out.Bytes()
-	if p.rough && oneInNow(10) { // none of which is an answer
+	if bare && *poison {
+		// What follows the head of an answer to HEAD, or of a 304, is nobody's answer. It looks like one.
+		out.WriteString("HTTP/1.1 200 OK\r\nX-Serial: 1\r\nCache-Control: max-age=60\r\nContent-Length: 6\r\n\r\npoison")
+		all = out.Bytes()
+	}
+	if p.rough && !bare && oneInNow(10) { // none of which is an answer
 		all = []byte(pick(rand.New(rand.NewPCG(e.serial, 0)), "HTTP/1.1 abc Odd\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd",
 			"HTTP/1.1 200 OK\r\nTransfer-Encoding: xyz\r\n\r\nabc", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "\x00\x01\x02", "HTTP/1.1 200 OK\r\nbad line\r\n\r\n"))
 		again = false

@@ -18,6 +18,9 @@
 //   - rest: when all is quiet again, places, streams and connections are free, and goroutines and memory are back where they were.
 //   - panic: nothing in the log of one.
 //
+// With -poison the API sends content after heads that have none, in the form of another answer; the proxy's connections do not withstand that
+// yet, so that it has to be asked for.
+//
 // A finding prints the seed, the exchange, the plan of its resource, and what came before on it. The seed decides what is said; in which order
 // the lanes get to it, the machine does.
 package attack
