@@ -8,6 +8,8 @@ FUZZTIME ?= 10s
 BENCH    ?= .
 TIMEOUT  ?= 10m
 SOAK     ?= 5m
+DURATION ?= 1m
+SEED     ?= 0
 SEEDS    ?= 100
 
 # The program is one module, and its dependencies are what runs in the binary. What only tests need is a module of its own:
@@ -31,7 +33,7 @@ build: ## build bin/cacheproxy, one static binary
 # With -count 1, since Go's cache of results does not know that tests build and run the program; without vet, which check runs.
 GOTEST  := go test $(JSON) -vet off -timeout $(TIMEOUT) -count 1
 SOURCE  := house|mutants|conformance|rename
-PROCESS := e2e|fleet
+PROCESS := e2e|fleet|attack
 
 .PHONY: test
 test: deps check test-all ## everything a change has to pass
@@ -40,6 +42,7 @@ test: deps check test-all ## everything a change has to pass
 test-all:
 	@$(MAKE) --no-print-directory -j 2 -k test-race test-plain
 	cd test/system && $(GOTEST) ./fleet
+	cd test/system && $(GOTEST) ./attack -args -for 30s
 
 .PHONY: test-race
 test-race:
@@ -95,6 +98,12 @@ soak: deps ## look for stale reads: SEEDS (100) simulations, a fleet of processe
 	  go test -C test/system -count 1 -v -timeout 0 ./fleet -run '^TestNothingStale' -args -server $$server -for $(SOAK) -idle 1ms; \
 	done
 	go test -count 1 -v -timeout 0 ./test/mutants -run '^TestBrokenRulesAreSeenOnAFleet$$' -args -fleet $(SOAK)
+	go test -count 1 -v -timeout 0 ./test/mutants -run '^TestBrokenRulesAreFoundByAttack$$' -args -attack 30s
+
+# Clients and an API that say and do what HTTP allows, and some of what it does not. SEED=0 draws one, and prints it.
+.PHONY: attack
+attack: deps ## attack one proxy, and three on a Valkey, for DURATION (1m), with what SEED decides
+	go test -C test/system -count 1 -v -timeout 0 ./attack -args -for $(DURATION) -seed $(SEED)
 
 .PHONY: conformance
 conformance: ## hold the proxy against http-cache-tests, as it was last written down

@@ -66,6 +66,7 @@ var (
 // The forms of several values.
 var (
 	aList           = aListOf(aText)
+	secretList      = &form{called: "list", shape: several, each: aSecret, zero: []string(nil), show: hiddenEach}
 	aTextOrList     = &form{called: "text, or a list", shape: oneOrMore, each: aText, zero: []string(nil), show: asItIs[any]}
 	anAddressOrList = shownAs(aTextOrList, func(addresses []string) string { return addresses[0] }) // the others beside it
 	cookiesOrAll    = &form{called: "list, or all", shape: namesOrAll, each: aCookie, zero: listOrAll{}, show: func(value any) any { return value.(listOrAll).shown() }}
@@ -158,6 +159,14 @@ func shownAs[T any](f *form, show func(T) string) *form {
 }
 
 func asItIs[T any](value T) any { return value }
+
+func hiddenEach(value any) any {
+	var all []secret
+	for _, text := range value.([]string) {
+		all = append(all, secret(text))
+	}
+	return all
+}
 
 func hidden(value any) any {
 	all := map[string]secret{}

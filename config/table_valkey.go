@@ -14,6 +14,8 @@ var valkeyKeys = section{
 		{name: "key", is: aText, takes: afterReload, means: clientKeyMeans},
 		{name: "server_name", is: aText, derived: "the host it connects to", refuse: notAServer, means: serverNameMeans},
 	}), quiet: true, means: "With valkeys://, or with sentinel, which then speaks TLS too."},
+	{name: "secrets", is: secretList, means: "What copies and entries there are signed with, by the first, and verified by, any of them; 32 bytes or more each. The same on every instance."},
+	{name: "signatures", is: aWordOf(signatures), byDefault: "verify", means: "With secrets. verify: a signature that is there has to be right; require: it has to be there, once every instance has the secrets."},
 	{name: "prefix", is: aText, byDefault: "cacheproxy", refuse: unlike(keyPrefix, "cannot begin keys; use up to 64 letters, digits, dots, dashes, underscores and colons, such as shop"), means: "Of every key in it: each fleet has its own."},
 	{name: "timeout", is: aDuration, byDefault: "50ms", positive: true, means: "For one read; then it counts as a miss. At most a quarter of lease."},
 	{name: "lease", is: aDuration, byDefault: "3s", positive: true, refuse: outside(500*time.Millisecond, time.Minute, "is less than 500ms, so that a pause of the server or of this process would make every copy unusable; write 3s", "is more than 1m0s; a purge waits that long for an instance that has died; write 3s"), means: "How long an instance may use copies without news of purges, and a purge waits for one that died. 500ms to 1m."},

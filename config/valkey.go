@@ -20,6 +20,8 @@ type Valkey struct {
 	Required bool          // do not start without it
 	Replicas int           // how many must have an entry before it is acknowledged
 	Compress bool          // copies, with zstd
+	Secrets  []string      // that sign what is kept there, the first, and verify it; empty: nothing is signed
+	Signed   bool          // what has no signature is refused
 	Instance string        // the name of this process but for what makes it unique; empty: the machine's
 }
 
@@ -45,6 +47,7 @@ func (v *Valkey) Cluster() bool { return len(v.Server.Addresses) > 1 && v.Server
 var (
 	durabilities = []choice[int]{{"none", 0}, {"replicas", 1}} // who must have an entry of the log before it is acknowledged
 	compresses   = []choice[bool]{{"none", false}, {"zstd", true}}
+	signatures   = []choice[bool]{{"verify", false}, {"require", true}} // what becomes of what has none
 )
 
 const (
@@ -63,7 +66,7 @@ func compileValkey(doc *part, beside *files) *Valkey {
 	v := &Valkey{
 		Prefix: doc.text("prefix"), Timeout: doc.duration("timeout"), Lease: doc.duration("lease"), Required: doc.flag("required"),
 		Compress: read[bool](doc, "compress"), Replicas: read[int](doc, "durability"), Instance: doc.text("instance"),
-		Server: compileServer(doc, beside),
+		Server: compileServer(doc, beside), Secrets: compileSecrets(doc), Signed: read[bool](doc, "signatures"),
 	}
 	if most := v.Lease / readsPerLease; v.Timeout > most && !doc.spoiled("lease") && !doc.spoiled("timeout") {
 		doc.problem("timeout", "is more than a quarter of valkey.lease (%s): a copy that is read that slowly could not be used any more; write %s or less, or a longer lease", v.Lease, most)
@@ -75,6 +78,30 @@ func compileValkey(doc *part, beside *files) *Valkey {
 		doc.setInForce("url", v.Shown())
 	}
 	return v
+}
+
+// secretBytes is the least length of a secret: as much as the hash has inside (RFC 2104 §3).
+const secretBytes = 32
+
+// compileSecrets are what signatures are made with. What is reported never holds one.
+func compileSecrets(doc *part) (secrets []string) {
+	for at, text := range doc.entries("secrets") {
+		switch {
+		case len(text) < secretBytes:
+			doc.problem(at, "is shorter than %d bytes; make one with: openssl rand -hex 32", secretBytes)
+		case slices.Contains(secrets, text):
+			doc.problem(at, "is there twice; remove one")
+		default:
+			secrets = append(secrets, text)
+		}
+	}
+	switch written := len(read[[]string](doc, "secrets")) > 0; {
+	case !written && doc.has("signatures"):
+		doc.problem("signatures", "has no effect without valkey.secrets; write secrets: [\"${file:/run/secrets/valkey-sign}\"], or remove it")
+	case written && !read[bool](doc, "signatures"):
+		doc.warn("secrets", "what has no signature is taken as before, so that whoever can write to Valkey leaves it out; once every instance has the secrets, write signatures: require")
+	}
+	return secrets
 }
 
 // compileServer says where the server is and how to get in.

@@ -45,6 +45,8 @@ valkey:
   required: true
   durability: replicas
   compress: zstd
+  secrets: [hunter2-hunter2-hunter2-hunter2-]
+  signatures: require
   instance: pod
 upstreams:
   - name: full
@@ -157,11 +159,11 @@ func TestViewIsComplete(t *testing.T) {
 		case k.is.keys != nil:
 		case !ok:
 			t.Errorf("%s is not shown, or not what it is set to; write it in fullViews", path)
-		case (k.is == aSecret || k.is == secretsByName) && !strings.Contains(value, secret("").String()):
+		case (k.is == aSecret || k.is == secretsByName || k.is == secretList) && !strings.Contains(value, secret("").String()):
 			t.Errorf("%s: %q", path, value)
 		}
 	})
-	for _, path := range []string{"admin.tokens.token", "valkey.password", "valkey.sentinel.password", "tracing.headers"} {
+	for _, path := range []string{"admin.tokens.token", "valkey.password", "valkey.secrets", "valkey.sentinel.password", "tracing.headers"} {
 		if !strings.Contains(shown[path], secret("").String()) {
 			t.Errorf("%s: %q", path, shown[path])
 		}

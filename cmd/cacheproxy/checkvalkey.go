@@ -23,6 +23,7 @@ func reportValkey(t table, v *config.Valkey) {
 	t.row("login", login(v))
 	t.row("tls", upstreamTLSOf(v.Server.TLS))
 	t.rowf("keys", "begin with %s: instances with another prefix are another fleet", v.Prefix)
+	t.row("signatures", signatures(v))
 	bodies := "as they are"
 	if v.Compress {
 		bodies = "compressed with zstd"
@@ -40,6 +41,17 @@ func reportValkey(t table, v *config.Valkey) {
 		start = "fails where it cannot be reached"
 	}
 	t.row("a start", start)
+}
+
+// signatures says what keeps others from writing in an instance's place.
+func signatures(v *config.Valkey) string {
+	switch {
+	case len(v.Secrets) == 0:
+		return "none: whoever can write to it can put answers of his own in the place of copies"
+	case !v.Signed:
+		return "are written, and verified where they are; what has none is taken"
+	}
+	return "are required of copies and entries of the log: what no instance has signed is not used"
 }
 
 func login(v *config.Valkey) string {

@@ -24,7 +24,7 @@ type Sentinel struct {
 	Username, Password string
 }
 
-// Options is what a Log works with. All fields but OnNotice and Observe are required.
+// Options is what a Log works with. All fields but Signer, OnNotice and Observe are required.
 type Options struct {
 	Connection *Connection // of its own: bodies on it would delay heartbeats
 	Prefix     string      // of every key
@@ -33,6 +33,7 @@ type Options struct {
 	Lease      time.Duration
 	// Replicas is how many replicas must have an entry before it is acknowledged (WAIT). Zero: none.
 	Replicas int
+	Signer   *Signer // nil: entries are not signed
 	Log      *slog.Logger
 	// OnNotice is called with every notice, in the order of the log, by the goroutine that follows the log. It must not block, since
 	// no heartbeat goes out meanwhile, and must take no lock under which anybody waits for the log (docs/architecture.md).

@@ -22,7 +22,7 @@ func (s *syncer) create(ctx context.Context, client commander) error {
 	if followed := s.follower.View().History; followed != (fleet.History{}) {
 		previous = historyText(followed)
 	}
-	_, err := createScript.run(ctx, client, []string{k.meta, k.log, k.hard, k.soft, k.fences, k.notices, k.live, k.leases, k.clock, k.terms},
+	_, err := createScript.run(ctx, client, []string{k.meta, k.log, k.hard, k.soft, k.fences, k.notices, k.live, k.leases, k.clock, k.terms, k.signed},
 		[]string{historyText(fresh), previous}).ToString()
 	if err != nil {
 		return fmt.Errorf("begin log: %w", err)
@@ -32,7 +32,7 @@ func (s *syncer) create(ctx context.Context, client commander) error {
 
 // fetchSnapshot reads a snapshot and installs it in the follower.
 func (s *syncer) fetchSnapshot(ctx context.Context, client valkey.Client) error {
-	reader := snapshotReader{client: client, keys: s.keys, pageTimeout: 10 * s.replyTimeout, log: s.options.Log}
+	reader := snapshotReader{client: client, keys: s.keys, pageTimeout: 10 * s.replyTimeout, signer: s.options.Signer, log: s.options.Log}
 	snapshot, state, err := reader.read(ctx)
 	switch {
 	case err != nil:

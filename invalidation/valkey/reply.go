@@ -89,8 +89,18 @@ func (r *reader) list() []valkey.ValkeyMessage {
 	return l
 }
 
-// readSyncReply reads the reply of syncScript. unread tells of an entry that could not be read, and invalidates everything.
-func readSyncReply(result valkey.ValkeyResult) (reply fleet.SyncReply, unread error, err error) {
+// pairs reads a hash.
+func (r *reader) pairs() map[string]string {
+	pairs := map[string]string{}
+	for list := (reader{rest: r.list()}); len(list.rest) > 0 && r.err == nil; {
+		name := list.text()
+		pairs[name], r.err = list.text(), list.err
+	}
+	return pairs
+}
+
+// readSyncReply reads the reply of syncScript about a history. unread tells of an entry that could not be read, and invalidates everything.
+func readSyncReply(result valkey.ValkeyResult, signer *Signer, history fleet.History) (reply fleet.SyncReply, unread error, err error) {
 	r, err := newReader(result)
 	if err != nil {
 		return reply, nil, err
@@ -120,7 +130,7 @@ func readSyncReply(result valkey.ValkeyResult) (reply fleet.SyncReply, unread er
 	reply.Terms = r.terms()
 	reply.Seq, reply.Floor = r.number(), r.number()
 	for _, m := range r.list() {
-		record, problem := entry(m)
+		record, problem := entry(m, signer, history)
 		if unread == nil {
 			unread = problem
 		}
@@ -138,7 +148,7 @@ func readSyncReply(result valkey.ValkeyResult) (reply fleet.SyncReply, unread er
 
 // entry reads an entry of the stream. With an error the record invalidates everything, or has no Seq if not even that could be
 // read.
-func entry(m valkey.ValkeyMessage) (invalidation.Record, error) {
+func entry(m valkey.ValkeyMessage, signer *Signer, history fleet.History) (invalidation.Record, error) {
 	e, err := m.AsXRangeEntry()
 	if err != nil {
 		return invalidation.Record{}, fmt.Errorf("%w: %w", errReply, err)
@@ -152,7 +162,7 @@ func entry(m valkey.ValkeyMessage) (invalidation.Record, error) {
 	if err != nil {
 		return invalidation.Record{}, fmt.Errorf("%w: entry %q has nonce %q", errReply, e.ID, e.FieldValues["n"])
 	}
-	return invalidation.ParseRecord(seq, nonce, []byte(e.FieldValues["e"]))
+	return signer.entry(history, seq, nonce, []byte(e.FieldValues["e"]), e.FieldValues["m"])
 }
 
 // terms reads the list of terms.

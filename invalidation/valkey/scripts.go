@@ -15,7 +15,7 @@ type keys struct {
 	// meta is a hash: h history, p the history that it followed on, s last seq, f floor, r retention in ms, l longest lease in ms,
 	// k who kept it last, b when it began, which versions before this one read
 	meta    string
-	log     string // stream: id "<seq>-0", n nonce, e the record
+	log     string // stream: id "<seq>-0", n nonce, e the record, m its signature where there is one
 	hard    string // sorted set: member → seq of its last invalidation
 	soft    string // the same of soft ones
 	fences  string // hash: number → record of its beginning
@@ -24,11 +24,14 @@ type keys struct {
 	leases  string // hash: instance → "<lease in ms>:<for how long it has held one in ms>:<in which term>"
 	clock   string // sorted set: seq → server time in seconds, at long intervals
 	terms   string // list: the latest terms, "<first eight digits of the server's run_id> <start>"
+	// signed is a hash: key and field of a record in fences or notices, with a space between → nonce and signature. It is a key of its
+	// own, since versions that know nothing of signatures read every value in the other two as a record.
+	signed string
 }
 
 func keysOf(prefix string) keys {
 	k := func(name string) string { return "{" + prefix + "}:" + name }
-	return keys{k("meta"), k("log"), k("hard"), k("soft"), k("fences"), k("notices"), k("live"), k("leases"), k("clock"), k("terms")}
+	return keys{k("meta"), k("log"), k("hard"), k("soft"), k("fences"), k("notices"), k("live"), k("leases"), k("clock"), k("terms"), k("signed")}
 }
 
 // script is run by its hash, and sent whole where the server does not know it.
@@ -135,20 +138,24 @@ if run and string.sub(run, 1, 8) ~= ARGV[8] then terms = redis.call('LRANGE', KE
 return {'OK', who, terms, m[2], m[3], redis.call('XRANGE', KEYS[3], '(' .. ARGV[4] .. '-0', '+', 'COUNT', ARGV[6]), redis.call('HGETALL', KEYS[4]), m[6], redis.call('HGETALL', KEYS[5])}
 `)
 
-// appendScript adds an entry. KEYS[4] is the set of marks that its members go to, KEYS[5] where it is kept beside the log.
+// appendScript adds an entry. KEYS[4] is the set of marks that its members go to, KEYS[5] where it is kept beside the log, KEYS[6]
+// where the signatures of those are. The nonce stays the first field of an entry: scripts take it by its place.
 //
 // ARGV: history, nonce, length of the log, most marks, operation, number of the fence or subject of the notice, record,
-// members
+// signature of the entry, signature to keep, both empty where there is none, members
 var appendScript = newScript(termed + `
 local s = tonumber(m[2]) + 1
 local q = string.format('%.0f', s)
-for i = 8, #ARGV do redis.call('ZADD', KEYS[4], q, ARGV[i]) end
-redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[3], q .. '-0', 'n', ARGV[2], 'e', ARGV[7])
+for i = 10, #ARGV do redis.call('ZADD', KEYS[4], q, ARGV[i]) end
+if ARGV[8] == '' then redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[3], q .. '-0', 'n', ARGV[2], 'e', ARGV[7])
+else redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[3], q .. '-0', 'n', ARGV[2], 'e', ARGV[7], 'm', ARGV[8]) end
 redis.call('HSET', KEYS[1], 's', q)
-if ARGV[5] == 'begin' then redis.call('HSET', KEYS[5], ARGV[6], ARGV[7])
-elseif ARGV[5] == 'end' then redis.call('HDEL', KEYS[5], ARGV[6])
-elseif ARGV[5] == 'announce' then redis.call('HSET', KEYS[5], ARGV[6], ARGV[7])
-elseif ARGV[5] == 'withdraw' then redis.call('HDEL', KEYS[5], ARGV[6])
+if ARGV[5] ~= 'mark' then
+  local kept = KEYS[5] .. ' ' .. ARGV[6]
+  if ARGV[5] == 'begin' or ARGV[5] == 'announce' then redis.call('HSET', KEYS[5], ARGV[6], ARGV[7])
+  else redis.call('HDEL', KEYS[5], ARGV[6]) end
+  if ARGV[9] ~= '' then redis.call('HSET', KEYS[6], kept, ARGV[9])
+  else redis.call('HDEL', KEYS[6], kept) end
 end
 local over = redis.call('ZCARD', KEYS[4]) - tonumber(ARGV[4])
 if over > 0 then
@@ -170,7 +177,7 @@ if m[2] ~= '0' then
   if #e == 0 then return {'BROKEN'} end
   nonce = e[1][2][2]
 end
-return {'OK', m[1], m[2], nonce, string.match(m[3] or '', '^%d+$') or '0', m[4] or '', redis.call('HVALS', KEYS[3]), redis.call('HVALS', KEYS[4])}
+return {'OK', m[1], m[2], nonce, string.match(m[3] or '', '^%d+$') or '0', m[4] or '', redis.call('HGETALL', KEYS[3]), redis.call('HGETALL', KEYS[4]), redis.call('HGETALL', KEYS[5])}
 `)
 
 // reapScript takes an instance off the list unless its entry there has changed since. ARGV: history, instance, what the list says of it

@@ -32,12 +32,13 @@ type snapshotReader struct {
 	client      valkey.Client
 	keys        keys
 	pageTimeout time.Duration
+	signer      *Signer // nil: nothing is verified
 	log         *slog.Logger
 }
 
 func (s *snapshotReader) read(ctx context.Context) (snapshot fleet.Snapshot, state logState, err error) {
 	k := s.keys
-	r, err := newReader(snapshotScript.run(ctx, s.client, []string{k.meta, k.log, k.fences, k.notices}, nil))
+	r, err := newReader(snapshotScript.run(ctx, s.client, []string{k.meta, k.log, k.fences, k.notices, k.signed}, nil))
 	if err != nil {
 		return snapshot, whole, fmt.Errorf("read snapshot of log: %w", err)
 	}
@@ -54,7 +55,7 @@ func (s *snapshotReader) read(ctx context.Context) (snapshot fleet.Snapshot, sta
 	}
 	snapshot.Floor = r.number()
 	previous := r.text()
-	fences, notices := r.list(), r.list()
+	fences, notices, signed := r.pairs(), r.pairs(), r.pairs()
 	if r.err != nil {
 		return snapshot, whole, r.err
 	}
@@ -62,13 +63,17 @@ func (s *snapshotReader) read(ctx context.Context) (snapshot fleet.Snapshot, sta
 		return snapshot, whole, err
 	}
 	snapshot.Previous, _ = parseHistory(previous) // what cannot be read is not known
-	for _, m := range fences {
-		if record, ok := s.kept(m); ok {
+	for name, text := range fences {
+		if !s.signer.kept(snapshot.History, text, signed[k.fences+" "+name]) {
+			snapshot.Floor = snapshot.Seq // what it stands around is not known: no copy from before is used
+		} else if record, ok := s.kept(text); ok {
 			snapshot.Fences = append(snapshot.Fences, record)
 		}
 	}
-	for _, m := range notices {
-		if record, ok := s.kept(m); ok {
+	for subject, text := range notices {
+		if !s.signer.kept(snapshot.History, text, signed[k.notices+" "+subject]) {
+			s.log.Warn("notice without a right signature is not heeded; announce it again", "subject", subject)
+		} else if record, ok := s.kept(text); ok {
 			snapshot.Notices = append(snapshot.Notices, record.Notice)
 		}
 	}
@@ -79,11 +84,7 @@ func (s *snapshotReader) read(ctx context.Context) (snapshot fleet.Snapshot, sta
 }
 
 // kept reads a record that is kept beside the log. One that cannot be read belongs to another version, which looks after it.
-func (s *snapshotReader) kept(m valkey.ValkeyMessage) (invalidation.Record, bool) {
-	text, err := m.ToString()
-	if err != nil {
-		return invalidation.Record{}, false
-	}
+func (s *snapshotReader) kept(text string) (invalidation.Record, bool) {
 	record, err := invalidation.ParseRecord(0, 0, []byte(text))
 	if err != nil {
 		s.log.Warn("word of another version not understood", "error", err)

@@ -165,7 +165,7 @@ func (s *syncer) send(ctx context.Context, client commander, q fleet.SyncRequest
 		nonceText(q.Nonce), strconv.Itoa(syncCount), strconv.FormatInt(q.Retention.Milliseconds(), 10),
 		fmt.Sprintf("%08x", q.Term), flag(q.Owes), milliseconds(q.Lease), milliseconds(q.Held),
 	})
-	r, unread, err := readSyncReply(result)
+	r, unread, err := readSyncReply(result, s.options.Signer, q.History)
 	if unread != nil {
 		s.options.Log.Warn("entry of another version invalidates everything", "error", unread)
 	}

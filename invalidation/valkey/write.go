@@ -188,13 +188,18 @@ func (w *writer) appendArgs(r invalidation.Record) (keys, args []string) {
 			op = "withdraw"
 		}
 	}
+	history, record := w.follower.View().History, r.Append(nil)
+	signature, kept := w.options.Signer.signRecord(history, r.Nonce, record), ""
+	if op == "begin" || op == "announce" {
+		kept = keptSignature(r.Nonce, signature)
+	}
 	args = []string{
-		historyText(w.follower.View().History), nonceText(r.Nonce), strconv.Itoa(maxLog), strconv.Itoa(maxMarks), op, name, string(r.Append(nil)),
+		historyText(history), nonceText(r.Nonce), strconv.Itoa(maxLog), strconv.Itoa(maxMarks), op, name, string(record), signature, kept,
 	}
 	for _, id := range r.IDs {
 		args = append(args, string(binary.BigEndian.AppendUint64(nil, uint64(id))))
 	}
-	return []string{w.keys.meta, w.keys.terms, w.keys.log, marks, beside}, args
+	return []string{w.keys.meta, w.keys.terms, w.keys.log, marks, beside, w.keys.signed}, args
 }
 
 // writeDue queues what the follower has to write, and reports whether there may be more. Nobody waits for the outcome: what does not

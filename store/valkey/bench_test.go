@@ -42,7 +42,7 @@ func BenchmarkForm(b *testing.B) {
 		bodies, total := 0, 0
 		for id := range int64(benchProducts) {
 			key, c := product(id + 1)
-			value, err := encode(key, c, shared, pack)
+			value, err := encode(key, c, shared, pack, nil)
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -56,7 +56,7 @@ func BenchmarkForm(b *testing.B) {
 		b.Run("encode/"+about, func(b *testing.B) {
 			b.ReportAllocs()
 			for n := 0; b.Loop(); n++ {
-				if _, err := encode(keys[n%benchProducts], copies[n%benchProducts], shared, pack); err != nil {
+				if _, err := encode(keys[n%benchProducts], copies[n%benchProducts], shared, pack, nil); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -9,6 +9,7 @@ import (
 
 	"cacheproxy/invalidation"
 	"cacheproxy/invalidation/fleet"
+	"cacheproxy/invalidation/valkey"
 	"cacheproxy/policy"
 	"cacheproxy/policy/httpcache"
 	"cacheproxy/store"
@@ -40,17 +41,29 @@ type stored struct {
 	rest  reader
 }
 
-// open reads the front of a value that must belong to a storage key.
-func open(value []byte, key string) (stored, error) {
+// open reads the front of a value that must belong to a storage key, and be signed as the signer wants it. Without a signer a
+// signature is not looked at. Nothing of the value is read before both are known to be right.
+func open(value []byte, key string, signer *valkey.Signer) (stored, error) {
 	if len(value) < stampEnd+checksumed || string(value[:len(magic)]) != magic {
 		return stored{}, ErrGarbled
 	}
-	if value[len(magic)] != version {
+	end := len(value) - checksumed
+	if v := value[len(magic)]; v != version && v != versionSigned {
 		return stored{}, errUnusable
 	}
-	end := len(value) - checksumed
 	if xxhash.Sum64(value[:end]) != binary.BigEndian.Uint64(value[end:]) {
 		return stored{}, ErrGarbled
+	}
+	var signature []byte
+	if value[len(magic)] == versionSigned {
+		if end < stampEnd+valkey.SignatureSize {
+			return stored{}, ErrGarbled
+		}
+		end -= valkey.SignatureSize
+		signature = value[end : end+valkey.SignatureSize]
+	}
+	if err := signer.VerifyCopy(signature, value[:end]); err != nil {
+		return stored{}, err
 	}
 	s := stored{flags: value[historyAt-1], key: key, rest: reader{left: value[stampEnd:end]}}
 	copy(s.at.History[:], value[historyAt:seqAt])

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"cacheproxy/invalidation/fleet"
+	"cacheproxy/invalidation/valkey"
 	"cacheproxy/policy/httpcache"
 	"cacheproxy/store"
 	"cacheproxy/store/coding"
@@ -15,13 +16,16 @@ import (
 
 // What is kept under a key, integers being big endian and lengths being varints:
 //
-//	magic 2 | version 1 | flags 1 | history 16 | seq 8 | nonce 8 | storage key | item | checksum 8
+//	magic 2 | version 1 | flags 1 | history 16 | seq 8 | nonce 8 | storage key | item | [signature 16] | checksum 8
 //
 // The script that writes compares what stands before the storage key, which all versions keep in its place. Of variants,
-// which have no position in the log, these bytes are zero.
+// which have no position in the log, these bytes are zero. The signature covers everything before it. A signed item is a version of
+// its own: for a program that knows nothing of signatures it is of another version, and a miss; for this one without secrets it is
+// an item like any other.
 const (
-	magic   = "cp"
-	version = 1
+	magic         = "cp"
+	version       = 1
+	versionSigned = 2
 
 	historyAt  = 4
 	seqAt      = historyAt + 16
@@ -46,15 +50,21 @@ const (
 var errKind = errors.New("encode item: it is of no kind that is shared")
 
 // encode writes an item as it is kept on the server.
-func encode(key string, item store.Item, at fleet.LogPosition, pack bool) ([]byte, error) {
+func encode(key string, item store.Item, at fleet.LogPosition, pack bool, signer *valkey.Signer) ([]byte, error) {
+	var value []byte
 	switch item := item.(type) {
 	case *store.Copy:
-		return encodeCopy(key, item, at, pack), nil
+		value = encodeCopy(key, item, at, pack)
 	case *store.Variants:
-		return encodeVariants(key, item), nil
+		value = encodeVariants(key, item)
 	default:
 		return nil, errKind
 	}
+	if signer != nil {
+		value[len(magic)] = versionSigned
+		value = signer.SignCopy(value, value)
+	}
+	return appendChecksum(value), nil
 }
 
 func appendFront(dst []byte, flags byte, at fleet.LogPosition, key string) []byte {
@@ -100,7 +110,7 @@ func encodeCopy(key string, c *store.Copy, at fleet.LogPosition, pack bool) []by
 	} else {
 		dst = append(append(dst, c.Head...), c.Body()...)
 	}
-	return appendChecksum(dst)
+	return dst
 }
 
 func appendLife(dst []byte, l httpcache.Lifetime) []byte {
@@ -138,7 +148,7 @@ func encodeVariants(key string, v *store.Variants) []byte {
 		}
 		dst = appendText(binary.AppendUvarint(dst, uint64(shared)), k[shared:])
 	}
-	return appendChecksum(dst)
+	return dst
 }
 
 func appendText(dst []byte, s string) []byte {

@@ -62,7 +62,7 @@ func samples() map[string]store.Item {
 
 // decoded is what a value is taken for.
 func decoded(value []byte, key string, most int64) (store.Item, fleet.LogPosition, error) {
-	s, err := open(value, key)
+	s, err := open(value, key, nil)
 	if err != nil {
 		return nil, s.at, err
 	}
@@ -77,7 +77,7 @@ func decoded(value []byte, key string, most int64) (store.Item, fleet.LogPositio
 func TestEncodedIsDecoded(t *testing.T) {
 	for about, item := range samples() {
 		for _, pack := range []bool{false, true} {
-			value, err := encode("key", item, shared, pack)
+			value, err := encode("key", item, shared, pack, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -90,20 +90,20 @@ func TestEncodedIsDecoded(t *testing.T) {
 			}
 		}
 	}
-	if _, err := encode("key", &store.Mark{}, shared, false); err == nil {
+	if _, err := encode("key", &store.Mark{}, shared, false, nil); err == nil {
 		t.Error("a mark is encoded")
 	}
 }
 
 func TestPackedIsShorter(t *testing.T) {
 	text := sample(strings.Repeat("a line of text. ", 100))
-	plain, _ := encode("key", text, shared, false)
-	packed, _ := encode("key", text, shared, true)
+	plain, _ := encode("key", text, shared, false, nil)
+	packed, _ := encode("key", text, shared, true, nil)
 	if len(packed) > len(plain)/4 {
 		t.Errorf("packed: %d bytes, plain: %d", len(packed), len(plain))
 	}
 	for about, c := range map[string]*store.Copy{"short": sample("body"), "held compressed": held(httpcache.Gzip, strings.Repeat("text ", 1000))} {
-		if value, _ := encode("key", c, shared, true); value[historyAt-1]&flagPacked != 0 {
+		if value, _ := encode("key", c, shared, true, nil); value[historyAt-1]&flagPacked != 0 {
 			t.Errorf("%s: it is packed, which is of no use", about)
 		}
 	}
@@ -112,7 +112,7 @@ func TestPackedIsShorter(t *testing.T) {
 // The front is where the script that writes looks for it, whatever the item.
 func TestFront(t *testing.T) {
 	for about, item := range samples() {
-		value, _ := encode("key", item, shared, true)
+		value, _ := encode("key", item, shared, true, nil)
 		want := fleet.LogPosition{}
 		if about != "variants" {
 			want = shared
@@ -129,7 +129,7 @@ func TestFront(t *testing.T) {
 // No damage makes a copy of anything else than what was written.
 func TestDamagedIsNothing(t *testing.T) {
 	for about, item := range samples() {
-		value, _ := encode("key", item, shared, true)
+		value, _ := encode("key", item, shared, true, nil)
 		for n := range len(value) {
 			if _, _, err := decoded(value[:n], "key", most); err == nil {
 				t.Fatalf("%s: the first %d of %d bytes are taken for whole", about, n, len(value))
@@ -146,7 +146,7 @@ func TestDamagedIsNothing(t *testing.T) {
 			t.Errorf("%s of another key: %v", about, err)
 		}
 		newer := bytes.Clone(value[:len(value)-checksumed])
-		newer[2]++
+		newer[2] = versionSigned + 1
 		if _, _, err := decoded(appendChecksum(newer), "key", most); !errors.Is(err, errUnusable) {
 			t.Errorf("%s of another version: %v", about, err)
 		}
@@ -156,7 +156,7 @@ func TestDamagedIsNothing(t *testing.T) {
 // A value that unfolds to more than may be is refused, and nobody makes room for what it says.
 func TestBombIsRefused(t *testing.T) {
 	bomb := sample(strings.Repeat("\x00", 64<<20))
-	value, _ := encode("key", bomb, shared, true)
+	value, _ := encode("key", bomb, shared, true, nil)
 	if len(value) > 64<<10 {
 		t.Fatalf("the bomb has %d bytes", len(value))
 	}
@@ -178,7 +178,7 @@ func TestBombIsRefused(t *testing.T) {
 // Head and body together are no longer than may be.
 func TestLongerThanMayBe(t *testing.T) {
 	c := sample("body")
-	value, _ := encode("key", c, shared, false)
+	value, _ := encode("key", c, shared, false, nil)
 	for most, want := range map[int]bool{len(c.Head) + len(c.Body()): true, len(c.Head) + len(c.Body()) - 1: false} {
 		if _, _, err := decoded(value, "key", int64(most)); (err == nil) != want {
 			t.Errorf("up to %d bytes: %v", most, err)
@@ -189,7 +189,7 @@ func TestLongerThanMayBe(t *testing.T) {
 func FuzzDecode(f *testing.F) {
 	for _, item := range samples() {
 		for _, pack := range []bool{false, true} {
-			value, _ := encode("key", item, shared, pack)
+			value, _ := encode("key", item, shared, pack, nil)
 			f.Add(value[:len(value)-checksumed], "key")
 		}
 	}
@@ -202,7 +202,7 @@ func FuzzDecode(f *testing.F) {
 		if c, ok := item.(*store.Copy); ok && len(c.Head)+len(c.Body()) > most {
 			t.Fatalf("a head of %d bytes and a body of %d", len(c.Head), len(c.Body()))
 		}
-		again, err := encode(key, item, at, false)
+		again, err := encode(key, item, at, false, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -222,7 +222,7 @@ func FuzzRoundTrip(f *testing.F) {
 		}
 		c.Vary, c.Members = []string{vary}, []invalidation.ID{invalidation.ID(member)}
 		for _, pack := range []bool{false, true} {
-			value, err := encode(key, c, shared, pack)
+			value, err := encode(key, c, shared, pack, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

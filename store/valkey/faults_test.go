@@ -96,7 +96,7 @@ func TestAgeIsTheServers(t *testing.T) {
 		t.Errorf("fetched 30 minutes ago, it is %v old", age)
 	}
 	old.Life.Received = time.Now().Add(-old.Life.Keep)
-	value, err := encode("key", old, a.options.Positions.(*samplePositions).at(2), false)
+	value, err := encode("key", old, a.options.Positions.(*samplePositions).at(2), false, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

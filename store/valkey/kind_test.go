@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 
+	"cacheproxy/invalidation/valkey"
 	"cacheproxy/store"
 )
 
@@ -19,6 +20,8 @@ func kind(err error) string {
 		return "busy"
 	case errors.Is(err, ErrGarbled):
 		return "garbled"
+	case errors.Is(err, valkey.ErrSignature):
+		return "signature"
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
 		return "timeout"
 	case errors.Is(err, context.Canceled):

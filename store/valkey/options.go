@@ -8,14 +8,15 @@ import (
 	"cacheproxy/invalidation/valkey"
 )
 
-// Options is what a Tier works with. All fields but Compress, Alive and Observe are required.
+// Options is what a Tier works with. All fields but Compress, Signer, Alive and Observe are required.
 type Options struct {
 	Connection *valkey.Connection // for data: bodies on it must not delay the heartbeats of the log
 	Prefix     string             // of every key, without braces
 	Positions  fleet.Positions
-	Timeout    time.Duration // of one read, which then is a miss, and of one claim
-	MaxObject  int64         // longer bodies are neither written nor read, in bytes
-	Compress   bool          // pack what is written with zstd, where that is worth it. Packed copies are read in any case
+	Timeout    time.Duration  // of one read, which then is a miss, and of one claim
+	MaxObject  int64          // longer bodies are neither written nor read, in bytes
+	Compress   bool           // pack what is written with zstd, where that is worth it. Packed copies are read in any case
+	Signer     *valkey.Signer // nil: what is written is not signed, and what is read is not verified
 	// Alive reports whether the server is known to answer. Where it does not, the tier is down without having to find out by
 	// itself. Nil: nobody knows.
 	Alive func() bool

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"cacheproxy/invalidation/fleet"
+	"cacheproxy/invalidation/valkey"
 	"cacheproxy/store"
 
 	client "github.com/valkey-io/valkey-go"
@@ -59,7 +60,7 @@ func (t *Tier) Down() bool {
 	return err != nil
 }
 
-// Get implements store.Tier. What cannot be read, is damaged, or stands at a position that this process cannot place is not
+// Get implements store.Tier. What cannot be read, is damaged, is not signed as it must be, or stands at a position that this process cannot place is not
 // there.
 func (t *Tier) Get(ctx context.Context, key string) (store.Item, error) {
 	if t.Down() {
@@ -75,8 +76,11 @@ func (t *Tier) Get(ctx context.Context, key string) (store.Item, error) {
 	}
 	item, err := t.decode(v, key, began)
 	if err != nil {
-		if errors.Is(err, ErrGarbled) {
+		switch {
+		case errors.Is(err, ErrGarbled):
 			t.options.observe("decode", began, err)
+			t.discard(ctx, key)
+		case errors.Is(err, valkey.ErrSignature): // the signer has counted it
 			t.discard(ctx, key)
 		}
 		return nil, nil
@@ -90,7 +94,7 @@ func (t *Tier) decode(v value, key string, asked time.Time) (store.Item, error) 
 	if int64(len(v.bytes)) > most || v.left <= 0 {
 		return nil, ErrGarbled // nothing here writes longer values, or some that stay for ever
 	}
-	s, err := open(v.bytes, key)
+	s, err := open(v.bytes, key, t.options.Signer)
 	if err != nil {
 		return nil, err
 	}
@@ -152,14 +156,14 @@ func (t *Tier) encode(key string, item store.Item) (v value, err error) {
 	switch item := item.(type) {
 	case *store.Variants:
 		v.left = variantsKeep
-		v.bytes, err = encode(key, item, fleet.LogPosition{}, false)
+		v.bytes, err = encode(key, item, fleet.LogPosition{}, false, t.options.Signer)
 	case *store.Copy:
 		at, ok := t.options.Positions.ToLog(item.Stamp.Checked())
 		v.left = item.Life.Keep - max(time.Since(item.Life.Received), 0)
 		if !ok || v.left < time.Millisecond || int64(item.Length()) > t.maxObject.Load() {
 			return value{}, nil
 		}
-		v.bytes, err = encode(key, item, at, t.options.Compress)
+		v.bytes, err = encode(key, item, at, t.options.Compress, t.options.Signer)
 	}
 	if int64(len(v.bytes)) > t.maxObject.Load()+overhead {
 		return value{}, nil

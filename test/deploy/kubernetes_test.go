@@ -2,6 +2,8 @@ package deploy
 
 import (
 	"fmt"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -31,6 +33,18 @@ var kinds = map[string]func() any{
 	"Service":             func() any { return new(core.Service) },
 }
 
+// certificateCommand is how the manifests say that the certificate of Valkey is made.
+func certificateCommand(t *testing.T) string {
+	t.Helper()
+	optional(t, "openssl", "openssl")
+	_, rest, found := strings.Cut(read(t, "deploy/kubernetes-valkey/kustomization.yaml"), "#   openssl req ")
+	command, _, closed := strings.Cut(rest, "#   kubectl")
+	if !found || !closed {
+		t.Fatal("nothing says how the certificate is made")
+	}
+	return "openssl req " + strings.ReplaceAll(command, "#", "")
+}
+
 // build is what `kubectl apply -k` would send, decoded, by kind and name.
 func build(t *testing.T, folder string) map[string]any {
 	t.Helper()
@@ -40,6 +54,11 @@ func build(t *testing.T, folder string) map[string]any {
 	}
 	for _, name := range []string{"kubernetes/tokens/sre", "kubernetes/tokens/cms", "kubernetes-valkey/tokens/valkey"} {
 		write(t, filepath.Join(all, name), filepath.Base(name)+token)
+	}
+	certificate := exec.Command("bash", "-ec", certificateCommand(t))
+	certificate.Dir = filepath.Join(all, "kubernetes-valkey")
+	if out, err := certificate.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
 	}
 	from := filepath.Join(all, strings.TrimPrefix(folder, "deploy/"))
 	built, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), from)
@@ -199,14 +218,24 @@ func TestKubernetesValkey(t *testing.T) {
 		t.Errorf("let in: %v", from)
 	}
 	password := string(all["Secret/cacheproxy-valkey"].(*core.Secret).Data["password"])
+	mounted := t.TempDir()
+	for name, content := range all["Secret/cacheproxy-valkey-tls"].(*core.Secret).Data {
+		write(t, filepath.Join(mounted, name), string(content))
+	}
 	args := server.Spec.Containers[0].Args[1:]
 	for i, arg := range args {
-		args[i] = strings.ReplaceAll(arg, "$(VALKEY_PASSWORD)", password)
+		args[i] = strings.NewReplacer("$(VALKEY_PASSWORD)", password, "/run/secrets/valkey", mounted).Replace(arg)
 	}
-	address := valkey(t, args...)
-	var env []string
+	_, documented, _ := strings.Cut(read(t, "docs/fleet.md"), "user cacheproxy on >PASSWORD ")
+	documented, _, _ = strings.Cut(documented, "`")
+	documented = strings.ReplaceAll(strings.Join(strings.Fields(documented), " "), "shop", "api")
+	if _, shipped, _ := strings.Cut(strings.Join(args, " "), ">"+password+" "); shipped != documented {
+		t.Errorf("docs/fleet.md grants %s, and the manifest %s", documented, shipped)
+	}
+	address := valkey(t, append(args, "--user", "auditor", "on", ">"+token, "+@all", "~*", "&*")...)
+	env := []string{"CACHEPROXY_VALKEY_TLS_SERVER_NAME=valkey", "CACHEPROXY_VALKEY_LEASE=1s"}
 	for _, v := range pods.Spec.Template.Spec.Containers[0].Env {
-		value := strings.Replace(v.Value, "valkey:6379", address, 1)
+		value := strings.NewReplacer("valkey:6379", address, "/run/secrets/valkey", mounted).Replace(v.Value)
 		switch from := v.ValueFrom; {
 		case from == nil:
 		case from.SecretKeyRef != nil && from.SecretKeyRef.Name == "cacheproxy-valkey" && from.SecretKeyRef.Key == "password":
@@ -223,6 +252,61 @@ func TestKubernetesValkey(t *testing.T) {
 	if said := run(t, live); strings.Contains(said, "warning:") || !strings.Contains(said, "may do all that the proxy does") || !strings.Contains(said, address) {
 		t.Errorf("check --live: %s", said)
 	}
+	refused := refusals(t, address)
+	if strings.TrimSpace(strings.ReplaceAll(refused, "config|get", "")) != "" { // what CONFIG would say, INFO says too
+		t.Errorf("check --live was refused %s", refused)
+	}
+	// What pods say to the server while they serve, purge and set a mode is allowed, too.
+	content, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file = write(t, filepath.Join(t.TempDir(), "config.yaml"), strings.NewReplacer("mode: observe", "mode: on", "http://127.0.0.1:9000", api(t)).Replace(string(content)))
+	var last running
+	for range 2 {
+		pod := exec.Command(program, append([]string{"serve", "--config", file}, anyPorts...)...)
+		pod.Dir, pod.Env = t.TempDir(), environment(env...)
+		last = serve(t, pod)
+	}
+	for range 2 {
+		if status, _, body := get(t, last.data+"/products/1"); status != 200 {
+			t.Errorf("product: %d %s", status, body)
+		}
+	}
+	for path, order := range map[string]string{"/purge": `{"keys":["v2:product:1"]}`, "/routes/product/mode": `{"mode":"off"}`} {
+		request, err := http.NewRequest(http.MethodPost, last.admin+path, strings.NewReader(order))
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Authorization", "Bearer sre"+token)
+		request.Header.Set("Content-Type", "application/json")
+		answer, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		if answer.StatusCode != http.StatusOK {
+			t.Errorf("%s: %d", path, answer.StatusCode)
+		}
+	}
+	if now := refusals(t, address); now != refused {
+		t.Errorf("pods were refused %s", now)
+	}
+}
+
+// refusals are the commands that the server has refused to somebody, for want of rights.
+func refusals(t *testing.T, address string) string {
+	t.Helper()
+	_, port, _ := net.SplitHostPort(address)
+	log := run(t, exec.Command(optional(t, "valkey-cli", "valkey-tools"), "-p", port, "--tls", "--insecure", "--user", "auditor", "--pass", token, "--no-auth-warning", "ACL", "LOG"))
+	var refused []string
+	lines := strings.Split(log, "\n")
+	for i, line := range lines {
+		if line == "object" && i+1 < len(lines) {
+			refused = append(refused, lines[i+1])
+		}
+	}
+	return strings.Join(refused, " ")
 }
 
 func TestManifestsAreDecodedStrictly(t *testing.T) {

@@ -244,6 +244,11 @@ func valkey(t *testing.T, args ...string) string {
 	address := l.Addr().(*net.TCPAddr)
 	l.Close()
 	args = append([]string{"--bind", "127.0.0.1", "--port", strconv.Itoa(address.Port), "--dir", t.TempDir()}, args...)
+	for i := range args {
+		if args[i] == "6379" {
+			args[i] = strconv.Itoa(address.Port)
+		}
+	}
 	cmd := exec.Command(optional(t, "valkey-server", "valkey-server"), args...)
 	out, err := cmd.StdoutPipe()
 	if err != nil {

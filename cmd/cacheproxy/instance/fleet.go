@@ -48,6 +48,7 @@ type fleet struct {
 	log           *slog.Logger
 	patience      time.Duration      // of a start, for the server
 	control, data *valkey.Connection // heartbeats do not wait for bodies
+	signer        *valkey.Signer     // nil: nothing is signed
 	entries       *valkey.Log
 	lease         *invalidation.Lease
 	metrics       *observe.Fleet
@@ -77,9 +78,10 @@ func newFleet(v *config.Valkey, i *Instance) *fleet {
 	}
 	f.control, f.data = valkey.NewConnection(server, 0), valkey.NewConnection(server, dataSockets)
 	f.metrics = i.metrics.Fleet(f.gauges, inspect.Kinds())
+	f.signer = valkey.NewSigner(valkey.SignerOptions{Prefix: v.Prefix, Secrets: v.Secrets, Require: v.Signed, Log: i.log, Observe: f.observe})
 	f.entries = valkey.New(valkey.Options{
 		Connection: f.control, Prefix: v.Prefix, Instance: f.name, Ledger: i.ledger, Lease: v.Lease, Replicas: v.Replicas,
-		Log: i.log, OnNotice: func(n invalidation.Notice) { i.switches.heed(n) }, Observe: f.observe,
+		Signer: f.signer, Log: i.log, OnNotice: func(n invalidation.Notice) { i.switches.heed(n) }, Observe: f.observe,
 	})
 	f.lease = f.entries.Lease()
 	f.below = f.newSharedCopies(i.snapshot.Memory.MaxObject)

@@ -28,7 +28,7 @@ type sharedCopies struct {
 func (f *fleet) newSharedCopies(maxObject int64) sharedCopies {
 	tier := valkey.New(valkey.Options{
 		Connection: f.data, Prefix: f.settings.Prefix, Positions: f.entries, Timeout: f.settings.Timeout, MaxObject: maxObject,
-		Compress: f.settings.Compress, Alive: f.entries.Alive, Observe: f.observe, Log: f.log,
+		Compress: f.settings.Compress, Signer: f.signer, Alive: f.entries.Alive, Observe: f.observe, Log: f.log,
 	})
 	claims, held := valkey.NewClaims(tier), new(atomic.Pointer[valkey.Stats])
 	held.Store(new(valkey.Stats))

@@ -16,12 +16,13 @@ import (
 
 // The kinds of errors: a closed vocabulary, for metrics.
 const (
-	kindTimeout = "timeout" // no answer in time
-	kindRefused = "refused" // no connection
-	kindClosed  = "closed"  // the connection broke off
-	kindDropped = "dropped" // too much was on its way already
-	kindGarbled = "garbled" // what was there cannot be read
-	kindOther   = "other"
+	kindTimeout   = "timeout"   // no answer in time
+	kindRefused   = "refused"   // no connection
+	kindClosed    = "closed"    // the connection broke off
+	kindDropped   = "dropped"   // too much was on its way already
+	kindGarbled   = "garbled"   // what was there cannot be read
+	kindSignature = "signature" // it was not written by an instance with a secret
+	kindOther     = "other"
 )
 
 // replies are the words that error replies begin with, by kind.
@@ -33,7 +34,7 @@ var replies = []struct{ begins, kind string }{
 
 // Kinds lists what Kind can say of an error.
 func Kinds() []string {
-	return []string{kindTimeout, kindRefused, kindClosed, "readonly", "noreplicas", "oom", "noperm", "loading", "busy", "misconf", "down", kindDropped, kindGarbled, kindOther}
+	return []string{kindTimeout, kindRefused, kindClosed, "readonly", "noreplicas", "oom", "noperm", "loading", "busy", "misconf", "down", kindDropped, kindGarbled, kindSignature, kindOther}
 }
 
 // Kind is what an error is called in metrics. Empty: there is none, or it was this process that broke off.
@@ -63,6 +64,8 @@ func Kind(err error) string {
 		return kindDropped
 	case errors.Is(err, copies.ErrGarbled):
 		return kindGarbled
+	case errors.Is(err, valkey.ErrSignature):
+		return kindSignature
 	case errors.Is(err, valkey.ErrNotConnected), errors.As(err, &dial) && dial.Op == "dial":
 		return kindRefused
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, client.ErrClosing), errors.Is(err, net.ErrClosed), dial != nil:

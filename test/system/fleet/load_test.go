@@ -10,6 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"cacheproxy/test/system/promise"
 )
 
 // host is the Host of every request, which is part of what copies are stored under: clients know a fleet by one name.
@@ -26,7 +28,7 @@ const absent = 10 * time.Millisecond
 type Load struct {
 	Members []*Member
 	Origin  *Origin
-	Check   *Check
+	Check   *promise.Check
 	Keys    int
 	Readers int           // of each member
 	Pause   time.Duration // between two reads of one reader; zero: none

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"cacheproxy/test/servers"
+	"cacheproxy/test/system/promise"
 )
 
 // places is what all instances together may have at the origin.
@@ -25,7 +26,7 @@ func TestOriginIsShared(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = origin.Close() })
-	r.Load = &Load{Origin: origin, Check: NewCheck(100), Keys: 100, Readers: 60}
+	r.Load = &Load{Origin: origin, Check: promise.NewCheck(100), Keys: 100, Readers: 60}
 	r.Members = members(t, 3, Settings{
 		Binary: binary, Dir: t.TempDir(), Origin: origin.URL(), Valkey: r.valkey.Address(), Lease: lease,
 		MoreUpstream: ", max_in_flight: 12, fleet_max_in_flight: 12", Routes: sharedRoutes,

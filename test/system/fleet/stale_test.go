@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"cacheproxy/test/servers"
+	"cacheproxy/test/system/promise"
 )
 
 var (
@@ -34,7 +35,7 @@ const (
 
 var (
 	binary string
-	all    = NewCheck(0) // the sum of what was read
+	all    = promise.NewCheck(0) // the sum of what was read
 )
 
 func TestMain(m *testing.M) {
@@ -81,7 +82,7 @@ func rigOn(t *testing.T, keys int, s Settings) *rig {
 	}
 	t.Cleanup(func() { _ = origin.Close() })
 	s.Binary, s.Dir, s.Origin, s.Lease = binary, t.TempDir(), origin.URL(), lease
-	return &rig{Load: &Load{Origin: origin, Check: NewCheck(keys), Keys: keys, Members: members(t, 3, s)}}
+	return &rig{Load: &Load{Origin: origin, Check: promise.NewCheck(keys), Keys: keys, Members: members(t, 3, s)}}
 }
 
 func members(t *testing.T, n int, s Settings) []*Member {

@@ -1,4 +1,6 @@
-package fleet
+// Package promise is what readers of a proxy have been promised, and whether they got it: the independent check of all tests that look for
+// stale reads.
+package promise
 
 import (
 	"fmt"
@@ -73,3 +75,12 @@ func (c *Check) Findings() []string {
 
 // Bound is the share of reads at risk that may be stale with a probability of 95 %, given that none was: the rule of three.
 func (c *Check) Bound() float64 { return 3 / float64(max(c.AtRisk.Load(), 1)) }
+
+func raise(v *atomic.Int64, to int64) {
+	for {
+		have := v.Load()
+		if have >= to || v.CompareAndSwap(have, to) {
+			return
+		}
+	}
+}
