@@ -102,13 +102,13 @@ func differing(a, b http.Header) []string {
 }
 
 // unkeyedHeaders names the fields of the request that are not part of the storage key and do not select the variant.
-func (ex *exchange) unkeyedHeaders(c *store.Copy) []string {
-	header := ex.r.Header.Clone()
+func (rq *request) unkeyedHeaders(c *store.Copy) []string {
+	header := rq.r.Header.Clone()
 	httpcache.RemoveHopByHop(header)
 	var names []string
 	for name := range header {
-		cookies := name == "Cookie" && len(ex.route.Cookies) > 0
-		if !cookies && !slices.Contains(ex.route.Headers, name) && !slices.Contains(c.Vary, name) {
+		cookies := name == "Cookie" && len(rq.route.Cookies) > 0
+		if !cookies && !slices.Contains(rq.route.Headers, name) && !slices.Contains(c.Vary, name) {
 			names = append(names, name)
 		}
 	}
@@ -116,10 +116,10 @@ func (ex *exchange) unkeyedHeaders(c *store.Copy) []string {
 }
 
 // unkeyedParameters names the parameters of the query that the route drops.
-func (ex *exchange) unkeyedParameters() []string {
-	kept := parameterNames(ex.query)
+func (rq *request) unkeyedParameters() []string {
+	kept := parameterNames(rq.query)
 	var names []string
-	for _, name := range parameterNames(ex.target.Query) {
+	for _, name := range parameterNames(rq.target.Query) {
 		if !slices.Contains(kept, name) {
 			names = append(names, name)
 		}

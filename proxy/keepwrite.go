@@ -52,15 +52,15 @@ func (w *writing) keep(res *http.Response) {
 // asksAsFill reports whether a fill for the write's target would have told the origin what the write told it. Any other answer
 // is not one for everybody: the origin may have gone by what no key holds. A Host that is not keyed is told with a write and not
 // with a fill; fields may also follow the content.
-func (ex *exchange) asksAsFill() bool {
-	query, reason := ex.route.Query.Apply(ex.target.Query)
-	whole := reason == policy.NoReason && ex.target.WithQuery(query) == ex.target
-	h := ex.r.Header
-	if !whole || ex.route.Host.Literal != "" || len(ex.r.Trailer) > 0 || len(h["Cache-Control"]) > 0 || len(h["Pragma"]) > 0 {
+func (rq *request) asksAsFill() bool {
+	query, reason := rq.route.Query.Apply(rq.target.Query)
+	whole := reason == policy.NoReason && rq.target.WithQuery(query) == rq.target
+	h := rq.r.Header
+	if !whole || rq.route.Host.Literal != "" || len(rq.r.Trailer) > 0 || len(h["Cache-Control"]) > 0 || len(h["Pragma"]) > 0 {
 		return false
 	}
-	ex.query = query
-	return ex.route.AsksAsFill(h, ex.route.Selecting()) && !ex.route.SaysWho(h)
+	rq.query = query
+	return rq.route.AsksAsFill(h, rq.route.Selecting()) && !rq.route.SaysWho(h)
 }
 
 // overtaken reports whether something that the answer's copy belongs to was invalidated after the write was sent and before
