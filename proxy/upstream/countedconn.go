@@ -4,20 +4,96 @@ import (
 	"context"
 	"net"
 	"sync/atomic"
+	"time"
 )
 
-// countedConn is a connection that knows how many bytes were written to it, TLS included.
+// countedConn is a connection that knows how many bytes were written to it, TLS included, and whether its reader has read all that
+// came.
 type countedConn struct {
 	net.Conn
 	shared  bool         // by many requests at once; does not change
 	written atomic.Int64 // bytes; counted by the transport's writer, compared by trips
+	writers atomic.Int32 // calls of Write under way
 	refused atomic.Bool  // set by a trip on its way to a connection that it must not use; asked by the transport's writer
+
+	reading atomic.Bool   // the transport's reader waits for bytes
+	closed  atomic.Bool   // the transport has closed it
+	changed chan struct{} // is told of reading and closed while awaited; has room for one
+	awaited atomic.Bool   // a trip is in awaitReader
 }
 
 // refuse makes every further Write fail before it has written anything.
 func (c *countedConn) refuse() { c.refused.Store(true) }
 
+func (c *countedConn) Read(p []byte) (int, error) {
+	c.reading.Store(true)
+	c.tell()
+	n, err := c.Conn.Read(p)
+	c.reading.Store(false)
+	return n, err
+}
+
+// Close implements net.Conn.
+func (c *countedConn) Close() error {
+	c.closed.Store(true)
+	c.tell()
+	return c.Conn.Close()
+}
+
+func (c *countedConn) tell() {
+	if !c.awaited.Load() {
+		return
+	}
+	select {
+	case c.changed <- struct{}{}:
+	default:
+	}
+}
+
+// readerTime is how long the transport's reader has to find out what there is to read.
+const readerTime = time.Second
+
+// awaitReader waits, before a request takes a connection that has carried others, until the transport's reader waits for bytes, and so
+// has read all that came, or has closed the connection.
+//
+// An upstream may send more than its answer: content after the head of an answer to HEAD, or of a 304, or more content than it
+// announced. The transport gives a connection back as soon as the answer is whole, and looks for what follows only afterwards, on
+// another goroutine. A request that takes the connection in between would get what follows for its own answer, and the next one that
+// request's: the answers of one client would go to another. Nobody has asked for anything on the connection as long as this waits, so
+// that the reader closes it when it finds something.
+func (c *countedConn) awaitReader() {
+	if c.reading.Load() || c.closed.Load() {
+		return
+	}
+	c.awaited.Store(true)
+	defer c.awaited.Store(false)
+	patience := time.NewTimer(readerTime)
+	defer patience.Stop()
+	for !c.reading.Load() && !c.closed.Load() {
+		select {
+		case <-c.changed:
+		case <-patience.C:
+			c.refuse()
+			return
+		}
+	}
+}
+
+// retire closes the connection unless another request has it by now, which has written to it since so many bytes were written, or is
+// about to. A request that comes too late to write finds the connection refused, and nothing of it was written. Close is left to the
+// transport: closed would tell a request in awaitReader that the transport's reader is done, which may have the surplus still to read.
+func (c *countedConn) retire(since int64) {
+	c.refused.Store(true)
+	if c.writers.Load() > 0 || c.written.Load() != since {
+		c.refused.Store(false)
+		return
+	}
+	c.Conn.Close()
+}
+
 func (c *countedConn) Write(p []byte) (int, error) {
+	c.writers.Add(1)
+	defer c.writers.Add(-1)
 	if c.refused.Load() {
 		return 0, errLost
 	}
@@ -41,7 +117,7 @@ func counted(dial dialFunc, shared bool) dialFunc {
 		if err != nil {
 			return nil, err
 		}
-		return &countedConn{Conn: conn, shared: shared}, nil
+		return &countedConn{Conn: conn, shared: shared, changed: make(chan struct{}, 1)}, nil
 	}
 }
 

@@ -281,6 +281,7 @@ func TestBarredConnectionTakesNothing(t *testing.T) {
 	var cause error
 	way := &trip{cancel: func(err error) { cause = err }}
 	for _, c := range conns {
+		c.reading.Store(true) // as the transport's reader does
 		way.connecting("")
 		way.connected(httptrace.GotConnInfo{Conn: c, Reused: true})
 		io.WriteString(c, "GET / HTTP/1.1\r\n\r\n")

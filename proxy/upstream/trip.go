@@ -25,6 +25,7 @@ type trip struct {
 	before int64                           // what was written to conn before the request had it
 	kept   bool                            // conn had been used by others
 	heard  bool                            // something came back
+	asked  int64                           // what had been written to conn by then: a request without content was whole
 	sent   bool                            // on an earlier connection, or on one that is shared, where nobody can tell
 	barred bool                            // the transport was about to send what was sent
 	again  int                             // how often HTTP/2 has let it
@@ -37,13 +38,27 @@ func (w *trip) through(t *http.Transport, req *http.Request) (*http.Response, er
 	res, err := t.RoundTrip(req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GetConn: w.connecting, GotConn: w.connected, GotFirstResponseByte: w.hearing,
 	})))
-	if err != nil {
+	switch {
+	case err != nil:
 		cancel(nil)
 		if w.ended() {
 			err = errLost
 		}
+	case req.Method == http.MethodHead:
+		w.retire()
 	}
 	return res, err
+}
+
+// retire has no other request use the connection of one that asked with HEAD: many an upstream sends the content all the same, and it
+// may come when the next request has been written, whose answer it would be taken for.
+func (w *trip) retire() {
+	w.mu.Lock()
+	conn, asked := w.conn, w.asked
+	w.mu.Unlock()
+	if conn != nil {
+		conn.retire(asked)
+	}
 }
 
 // connecting is called before each connection that the transport takes.
@@ -58,6 +73,9 @@ func (w *trip) connecting(string) {
 // connected is called with each of them. HTTP/2 says what was not processed (RFC 9113 §8.7), and the transport's repeats there are of
 // that; they are counted, and bounded like others.
 func (w *trip) connected(info httptrace.GotConnInfo) {
+	if conn := exclusive(info.Conn); conn != nil && info.Reused {
+		conn.awaitReader()
+	}
 	if w.shares(info) && !w.repeat() {
 		w.bar()
 	}
@@ -106,6 +124,9 @@ func (w *trip) hearing() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.heard = true
+	if w.conn != nil {
+		w.asked = w.conn.written.Load()
+	}
 }
 
 // wroteAlone reports whether something was written on the connection that the request has to itself. It is final once

@@ -381,7 +381,7 @@ func (a *api) write(c net.Conn, h *heard, e *record, control string) (again bool
 		}
 	}
 	all := out.Bytes()
-	if bare && *poison {
+	if bare && oneInNow(3) {
 		// What follows the head of an answer to HEAD, or of a 304, is nobody's answer. It looks like one.
 		out.WriteString("HTTP/1.1 200 OK\r\nX-Serial: 1\r\nCache-Control: max-age=60\r\nContent-Length: 6\r\n\r\npoison")
 		all = out.Bytes()

@@ -23,7 +23,6 @@ var (
 	duration = flag.Duration("for", 5*time.Second, "how long the attack lasts")
 	seedFlag = flag.Uint64("seed", 0, "what decides what is said; 0: another each time")
 	enough   = flag.Int("enough", 0, "end after as many findings; 0: do not")
-	poison   = flag.Bool("poison", false, "have the API send content after the heads of answers that have none (HEAD, 304), in the form of an answer")
 	lanes    = flag.Int("lanes", 6, "how many clients of HTTP/1 each proxy has")
 )
 

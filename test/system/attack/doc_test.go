@@ -18,8 +18,7 @@
 //   - rest: when all is quiet again, places, streams and connections are free, and goroutines and memory are back where they were.
 //   - panic: nothing in the log of one.
 //
-// With -poison the API sends content after heads that have none, in the form of another answer; the proxy's connections do not withstand that
-// yet, so that it has to be asked for.
+// After heads that have no content, of answers to HEAD and of 304, the API sometimes sends content in the form of another answer.
 //
 // A finding prints the seed, the exchange, the plan of its resource, and what came before on it. The seed decides what is said; in which order
 // the lanes get to it, the machine does.
