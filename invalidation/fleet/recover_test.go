@@ -172,6 +172,8 @@ func TestAnotherHistory(t *testing.T) {
 			d.living = true
 			d.live = append(d.live, Peer{Name: "other"})
 			token := d.ledger.Token()
+			var stamp invalidation.Stamp
+			stamp.Set(token)
 			d.write(entryOf(1))
 			d.beat()
 			d.pass(c.away)
@@ -191,6 +193,9 @@ func TestAnotherHistory(t *testing.T) {
 			}
 			if d.admits(token, simKeyID(2)) != c.kept || d.admits(token, simKeyID(1)) {
 				t.Errorf("copies kept: %v, want %v", d.admits(token, simKeyID(2)), c.kept)
+			}
+			if v := d.ledger.Check(&stamp, []invalidation.ID{allID, simKeyID(2)}); v != map[bool]invalidation.Verdict{true: invalidation.Valid, false: invalidation.Purged}[c.kept] {
+				t.Errorf("a copy of this instance is %v; kept: %v", v, c.kept)
 			}
 			if _, ok := d.f.FromLog(LogPosition{History: deskHistory.in(1)}); ok {
 				t.Error("a position of the log before is taken")

@@ -38,7 +38,7 @@ var followers = []mutant{
 	},
 	{
 		name:  "others are not heard before a lease is taken from another server",
-		edits: []edit{{"invalidation/fleet/grace.go", "vouched || quorum && now.Sub", "vouched || (quorum || true) && now.Sub"}},
+		edits: []edit{{"invalidation/fleet/grace.go", "return quorum && now.Sub", "return (quorum || true) && now.Sub"}},
 		pkg:   "./invalidation/fleet", run: "TestQuorumSettlesFirst",
 	},
 	{
@@ -80,7 +80,7 @@ var followers = []mutant{
 	{
 		name:  "the end of a fence hides what it stands over",
 		edits: []edit{{"invalidation/fleet/fences.go", "	disturbed = max(s.disturbed, o.ledger.Disturbed(s.ids, s.begun), ", "	disturbed = max(s.disturbed, "}},
-		pkg:   "./invalidation/fleet", run: "TestSimulation/quiet",
+		pkg:   "./invalidation/fleet", run: "TestSimulation/long_writes",
 	},
 	{
 		name:  "a fence of which nothing came takes back what came meanwhile",
