@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -82,7 +83,8 @@ func TestLineWriterCountsWhatTheOutputLoses(t *testing.T) {
 // the room says that it is full; what comes all the same has an end, and is counted.
 func TestAuditLinesAreNotDropped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		out := &faulty{fails: true}
+		out := new(faulty)
+		out.fails.Store(true)
 		w := NewLineWriter(out)
 		line := []byte(strings.Repeat("x", 1023) + "\n")
 		for range maxPending/1024 + 3 {
@@ -96,7 +98,7 @@ func TestAuditLinesAreNotDropped(t *testing.T) {
 		if lost := w.Dropped(); lost != maxPending/1024+3 || w.AuditFull() {
 			t.Errorf("lost %d lines before the output works, audit full: %t", lost, w.AuditFull())
 		}
-		out.fails = false
+		out.fails.Store(false)
 		<-time.After(2 * retryEvery)
 		synctest.Wait()
 		if out.String() != "purged\n" {
@@ -124,11 +126,11 @@ func TestAuditIsFull(t *testing.T) {
 // faulty is an output that fails and writes nothing as long as it says so.
 type faulty struct {
 	bytes.Buffer
-	fails bool
+	fails atomic.Bool
 }
 
 func (f *faulty) Write(p []byte) (int, error) {
-	if f.fails {
+	if f.fails.Load() {
 		return 0, errors.New("disk full")
 	}
 	return f.Buffer.Write(p)
