@@ -17,9 +17,14 @@ const maxAttempts = 4
 // ask asks the origin on behalf of a request, with others or alone. Of those that a copy could answer where the origin fails, the one that
 // asks first is the probe: if the origin failed before, the others are given the copy until that one has its answer.
 func (ex *exchange) ask(d *decision) (answered bool) {
-	if c := d.found.Copy; c != nil && d.found.use == httpcache.StaleOnError && c.Use.StartRenewal(ex.start) {
-		ex.probing = c
-		defer ex.probed()
+	if c := d.found.Copy; c != nil && d.found.use == httpcache.StaleOnError {
+		switch now := time.Now(); {
+		case c.Use.StartRenewal(now):
+			ex.probing = c
+			defer ex.probed()
+		case c.Use.Failing(now) && !onlyIfCached(ex.r.Header):
+			return false // another has become the probe since this request was decided
+		}
 	}
 	switch d.step {
 	case fetchShared:
