@@ -256,18 +256,26 @@ func (ex *exchange) serveStaleOnError(res *fill.Response, found candidate, statu
 		why = policy.OriginStatus
 	}
 	status.FwdStatus = res.Status
-	ex.serveInstead(found, why, status, res.Header)
+	ex.serveInstead(found, why, status, res.Header, res.Forward)
 	return true
 }
 
 // serveInstead serves a copy for an answer that did not come. An origin that has failed is left alone for a while: until then the copy
 // stands in at once, and then one request asks again. status is what is told besides; header is that of the origin's answer, nil: there
-// was none.
-func (ex *exchange) serveInstead(found candidate, why policy.Reason, status policy.Status, header http.Header) {
-	if fill.FailedAtOrigin(why) {
+// was none; asked is what was forwarded to it.
+//
+// Only who asked what the copy was fetched with has found out that the origin fails to give it anew: an origin may fail of what one client
+// says that it accepts, and then everybody would get the old copy while all is well. After any other failure the copy is renewed as it
+// was fetched, and what becomes of that counts.
+func (ex *exchange) serveInstead(found candidate, why policy.Reason, status policy.Status, header, asked http.Header) {
+	alike := httpcache.Negotiation(asked) == found.Copy.Asked
+	if fill.FailedAtOrigin(why) && alike {
 		fill.Failed(found.Copy, true, header)
 	}
 	ex.probed()
+	if fill.FailedAtOrigin(why) && !alike {
+		ex.p.fills.Renew(time.Now(), found.Copy, func() fill.Renewal { return ex.renewal(found, upstream.Fill, ex.span) })
+	}
 	d := ex.fromCopy(found, policy.Stale, why, time.Now())
 	if d.step != serveCopy {
 		ex.execute(&d)

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -43,7 +44,7 @@ func TestShortBodiesComeFirst(t *testing.T) {
 			})
 			_, _ = io.WriteString(pw, "a")
 		}
-		b.pass(time.Hour)
+		b.pass(gatherTime / 2)
 		if asked != 0 || origin.InFlight() != 0 || origin.Streams() != 0 {
 			t.Errorf("asked %d times, %d in flight, %d streams, though no client has sent its body", asked, origin.InFlight(), origin.Streams())
 		}
@@ -67,6 +68,44 @@ func TestShortBodiesComeFirst(t *testing.T) {
 
 // Bodies that are received before a place is asked for take no more memory than bodies may have together. Beyond that, one that has to
 // be read first is refused for now, and another is sent as it comes.
+// A short body that does not come at once is sent as it comes: it may be half of a conversation. Its place is for others until it goes on.
+func TestLateBodiesAreSentAsTheyCome(t *testing.T) {
+	var began atomic.Int64
+	backend := func(w http.ResponseWriter, r *http.Request) {
+		if n, _ := r.Body.Read(make([]byte, 1)); n > 0 {
+			began.Add(1)
+		}
+		rest, _ := io.ReadAll(r.Body)
+		_, _ = w.Write(append([]byte("a"), rest...))
+	}
+	o := rigOptions{origin: upstream.Options{MaxInFlight: 1, MaxQueue: 8, QueueTimeout: time.Second, MaxStreams: 100}}
+	inBubble(t, backend, o, routeFor(t, "all", nil, "/"), func(b *bubble) {
+		origin := b.proxy.config().unmatched.Origin
+		var clients sync.WaitGroup
+		var bodies []*io.PipeWriter
+		for range 3 {
+			pr, pw := io.Pipe()
+			bodies = append(bodies, pw)
+			clients.Go(func() {
+				b.serve(b.t.Context(), "POST", "/a", pr).want(t, "late", 200, "abc", "fwd=")
+				pr.CloseWithError(io.ErrClosedPipe)
+			})
+			_, _ = io.WriteString(pw, "a")
+		}
+		b.pass(gatherTime + time.Second)
+		if began.Load() != 3 || origin.InFlight() != 0 || origin.Streams() != 3 {
+			t.Errorf("%d have begun, %d in flight, %d streams", began.Load(), origin.InFlight(), origin.Streams())
+		}
+		b.do("GET", "/b").want(t, "meanwhile", 200, "a", "stored")
+		for _, pw := range bodies {
+			_, _ = io.WriteString(pw, "bc")
+			pw.Close()
+			synctest.Wait()
+		}
+		clients.Wait()
+	})
+}
+
 func TestBodiesAreBounded(t *testing.T) {
 	const most, each = 8 << 20, 1 << 20 // of 64 MiB
 	backend := func(w http.ResponseWriter, r *http.Request) {

@@ -72,7 +72,7 @@ func (ex *exchange) passUnless(found candidate, status *policy.Status, answered 
 		},
 	})
 	if instead != policy.NoReason {
-		ex.serveInstead(found, instead, *status, failed)
+		ex.serveInstead(found, instead, *status, failed, ex.forward(ex.selecting(found)))
 	}
 }
 
@@ -94,7 +94,7 @@ func (ex *exchange) through(o passage) {
 	start := time.Now()
 	status, why := o.status, o.status.Reason
 	arrived := false
-	place := upstream.Place{Class: upstream.Write, Route: ex.route.Name, Client: ex.asker()}
+	place := upstream.Place{Class: upstream.Write, Route: ex.route.Name, Client: ex.asker(), Silent: ex.gathered.late}
 	ex.p.passer.Serve(&ex.w, ex.r, pass.Options{
 		Upstream: ex.route.Origin, Place: place, Target: ex.target, Trusted: ex.trusted, Trailer: ex.match.Route.StripTrailer,
 		Sending: func(req *http.Request) func(*http.Response, error) {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"time"
 
 	"cacheproxy/policy"
 	"cacheproxy/proxy/server"
@@ -35,8 +36,9 @@ func (ex *exchange) receive() *refusal {
 		ex.gathered = gathered{budget: ex.p.store.Memory().Budget(), body: r.Body}
 		// Else it is a conversation, or the origin's word comes first, or it is too much to hold.
 		if r.ContentLength <= collected && r.Header["Expect"] == nil && !silent {
-			// Where there is no room it is sent as it comes.
-			if err := ex.gather(collected); err != nil && !errors.Is(err, errNoRoom) {
+			// Where there is no room it is sent as it comes, and so is one that does not come at once.
+			ex.gathered.patience = gatherTime
+			if err := ex.gather(collected); err != nil && !errors.Is(err, errNoRoom) && !errors.Is(err, errLate) {
 				return bodyRefusal(err)
 			}
 		}
@@ -60,7 +62,67 @@ type gathered struct {
 	body   io.ReadCloser // what follows; nil: there is no body
 	read   []byte        // shared with everybody who reads the body again; never changed, and not nil once it is whole
 	whole  bool          // nothing follows
+	late   bool          // it has not come in time
 	room   *store.Room   // for read; nil: none was needed
+	// patience is for how long the body is waited for; zero: for as long as the server waits.
+	patience time.Duration
+}
+
+// gatherTime is how long a short body is waited for before its request asks for a place. One that takes longer may be one half of a
+// conversation, whose other half comes from the origin; whoever is silent all the same gives the place away (upstream's sending).
+const gatherTime = time.Second
+
+// errLate means that a body has not come whole in time.
+var errLate = errors.New("read request body: it does not come at once")
+
+// lateBody is a body of which a read was under way when nobody wanted to wait for it any more. It is for one reader.
+type lateBody struct {
+	io.ReadCloser
+	pending <-chan arrival // of that read; nil: it has been taken
+	rest    []byte         // of what it brought
+	err     error          // likewise
+}
+
+type arrival struct {
+	bytes []byte
+	err   error
+}
+
+func (b *lateBody) Read(p []byte) (int, error) {
+	if b.pending != nil {
+		came := <-b.pending // it ends with the request: the server sees to that
+		b.pending, b.rest, b.err = nil, came.bytes, came.err
+	}
+	if n := copy(p, b.rest); n > 0 {
+		b.rest = b.rest[n:]
+		return n, nil
+	}
+	if b.err != nil {
+		return 0, b.err
+	}
+	return b.ReadCloser.Read(p)
+}
+
+// readWithin reads into p what comes before the deadline, by a goroutine that the end of the request ends at the latest. Without a
+// deadline it waits.
+func (g *gathered) readWithin(deadline <-chan time.Time, p []byte) (int, error) {
+	if deadline == nil {
+		return g.body.Read(p)
+	}
+	pending, body := make(chan arrival, 1), g.body
+	go func() {
+		came := make([]byte, len(p))
+		n, err := body.Read(came)
+		pending <- arrival{came[:n], err}
+	}()
+	select {
+	case came := <-pending:
+		return copy(p, came.bytes), came.err
+	case <-deadline:
+		g.late = true
+		g.body = &lateBody{ReadCloser: body, pending: pending}
+		return 0, errLate
+	}
 }
 
 // errNoRoom means that the bodies of requests hold all the memory they may.
@@ -78,7 +140,7 @@ func (ex *exchange) gather(most int64) error {
 	switch {
 	case g.whole:
 		ex.r.Body = io.NopCloser(bytes.NewReader(g.read)) // and not http.NoBody: an empty one may have been in chunks
-	case len(g.read) > 0:
+	case len(g.read) > 0 || errors.Is(err, errLate):
 		ex.r.Body = struct {
 			io.Reader
 			io.Closer
@@ -88,11 +150,17 @@ func (ex *exchange) gather(most int64) error {
 }
 
 func (g *gathered) upTo(most int64) error {
+	var deadline <-chan time.Time
+	if g.patience > 0 {
+		timer := time.NewTimer(g.patience)
+		defer timer.Stop()
+		deadline, g.patience = timer.C, 0
+	}
 	for !g.whole && int64(len(g.read)) <= most {
 		if len(g.read) == cap(g.read) && !g.grow(most+1) {
 			return errNoRoom
 		}
-		n, err := g.body.Read(g.read[len(g.read):min(int64(cap(g.read)), most+1)])
+		n, err := g.readWithin(deadline, g.read[len(g.read):min(int64(cap(g.read)), most+1)])
 		g.read = g.read[:len(g.read)+n]
 		switch {
 		case err == io.EOF:

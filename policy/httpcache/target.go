@@ -22,7 +22,7 @@ type Target struct {
 // §4.2.3 says.
 func ParseTarget(scheme, host, requestURI string) (Target, error) {
 	t := Target{Scheme: scheme, Host: oneHost(scheme, host)}
-	if i := strings.IndexFunc(requestURI, func(c rune) bool { return c <= ' ' || c == 0x7f }); i >= 0 {
+	if i := strings.IndexFunc(requestURI, func(c rune) bool { return c <= ' ' || c == 0x7f || c == '#' }); i >= 0 {
 		return Target{}, fmt.Errorf("parse request target: byte %#02x is not allowed", requestURI[i])
 	}
 	if !validHost(host) {

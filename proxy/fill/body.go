@@ -17,7 +17,7 @@ const (
 	// spoolLimit is how much more than would be kept may wait for those that are slower than others, in bytes of the budget.
 	spoolLimit = 32 << 20
 	// laggardLimit is how long, over the whole of such a body, they may hold up others where no more of it can wait.
-	laggardLimit = time.Second
+	laggardLimit = 5 * time.Second
 )
 
 var (

@@ -35,6 +35,8 @@ type Place struct {
 	// Client is who asked, as far as that is believed. What lasts is bounded for each; see Options.MaxStreams. The zero value is
 	// nobody in particular, for whom nothing but the bounds for all hold.
 	Client netip.Addr
+	// Silent says that the client has kept the request's body waiting already: the place is for others until it sends on.
+	Silent bool
 }
 
 // clientShare is the part of Options.MaxStreams, and of the places, that what lasts for one client may take: one fourth, and one

@@ -42,6 +42,9 @@ func (u *Upstream) sendWith(req *http.Request, slot *Slot, cancel context.Cancel
 	s := &sending{ReadCloser: req.Body, ctx: req.Context(), cancel: cancel, slot: slot}
 	s.timer = time.AfterFunc(sendersTime, s.giveWay)
 	s.timer.Stop() // until it is the client's turn
+	if slot.silent {
+		s.waited = sendersTime
+	}
 	req.Body = s
 }
 

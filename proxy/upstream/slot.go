@@ -7,6 +7,7 @@ import "net/netip"
 type Slot struct {
 	limiter *limiter
 	client  netip.Prefix // on whose account a stream is; zero: nobody's. Does not change
+	silent  bool         // Place.Silent; does not change
 
 	// Guarded by limiter.mu.
 	held  slotKind
@@ -24,7 +25,7 @@ const (
 
 // newSlot is a place that was taken for p.
 func newSlot(l *limiter, p Place) *Slot {
-	return &Slot{limiter: l, client: clientOf(p.Client), held: heldPlace}
+	return &Slot{limiter: l, client: clientOf(p.Client), silent: p.Silent, held: heldPlace}
 }
 
 // Release gives back what the slot holds. Calling it again does nothing.
