@@ -125,7 +125,7 @@ func newRig(t testing.TB, backend http.HandlerFunc, o rigOptions, routes ...*pol
 // settle waits until what was fetched is stored: a client has its answer a moment before.
 func (r *rig) settle(t testing.TB) {
 	t.Helper()
-	waitFor(t, func() bool { return r.proxy.fills.Load().Flights == 0 })
+	waitFor(t, func() bool { l := r.proxy.fills.Load(); return l.Flights == 0 && l.Tasks == 0 })
 }
 
 // answer is what a client got.

@@ -336,6 +336,7 @@ func TestExplainShowsParts(t *testing.T) {
 	s := newLibrary(letters, "Etag", `"v"`, "Cache-Control", "max-age=60")
 	r := newRig(t, s.ServeHTTP, rigOptions{}, routeFor(t, "all", func(r *policy.Route) { r.Range = policy.RangePart }, "/"))
 	r.do("GET", "/a", "Range", "bytes=0-4")
+	r.settle(t)
 	e, err := r.proxy.Explain("GET", r.front.URL+"/a", http.Header{})
 	if err != nil || len(e.Parts) != 1 || e.Parts[0] != "bytes 0-4/26" || e.Decision != "miss" {
 		t.Errorf("%v, %+v", err, e)

@@ -30,8 +30,6 @@ const (
 	// firstContact is how long a start waits for the server before it goes on without it, and requiredContact before it fails
 	// where it may not.
 	firstContact, requiredContact = 2 * time.Second, 10 * time.Second
-	// unnamedAgain is how often it is said that a server does not name itself.
-	unnamedAgain = 30 * time.Second
 	// look is how often the lease is looked at, and who is there.
 	look = 100 * time.Millisecond
 	// noticed is the part of a lease after which every instance has asked who is there.
@@ -55,6 +53,7 @@ type fleet struct {
 	below         sharedCopies
 	certificate   atomic.Pointer[tls.Certificate] // shown to the server; nil: none
 
+	blind   atomic.Bool   // the log cannot be followed, as long as there was no lease
 	shares  bool          // an upstream has a limit for all instances together
 	lapsed  atomic.Uint64 // how often the lease has
 	onEmpty func()        // is called when the server has lost its data
@@ -131,6 +130,18 @@ func (f *fleet) observe(op string, took time.Duration, err error) {
 // leased reports whether this instance has news of purges.
 func (f *fleet) leased(now time.Time) bool { return f == nil || f.lease.Valid(now) }
 
+// ready says what keeps an instance that serves from being ready.
+func (f *fleet) ready() error {
+	switch {
+	case f == nil || !f.blind.Load():
+		return nil
+	case f.leased(time.Now()):
+		f.blind.Store(false)
+		return nil
+	}
+	return errors.New("the log of invalidations on Valkey cannot be followed; the log of this instance says why")
+}
+
 // leaseOf is the lease of a fleet; nil: this process runs alone.
 func (f *fleet) leaseOf() *invalidation.Lease {
 	if f == nil {
@@ -192,8 +203,8 @@ func (f *fleet) open() {
 
 // await waits until the log is followed and copies may be used: an instance that takes requests before that sends them all to the
 // origins. The first lease comes when nobody else can know of a purge that the log has lost, which takes as long as leases do where
-// nobody vouches for the log. await fails where the configuration demands the server and it is not to be had. A server that is there
-// and does not say its name it waits for, and says so: this instance would never use a copy, and nobody would know why.
+// nobody vouches for the log. await fails where the configuration demands the server and it is not to be had. At a server that is there
+// and does not say its name the instance would never use a copy, and nobody would know why: it serves, and is not ready.
 func (f *fleet) await(ctx context.Context) error {
 	if f == nil {
 		return nil
@@ -212,8 +223,9 @@ func (f *fleet) await(ctx context.Context) error {
 			if !errors.Is(why, valkey.ErrUnnamed) {
 				return f.without(why)
 			}
-			f.log.Error("not ready: the log of invalidations cannot be followed", "server", f.settings.Shown(), "error", why)
-			patience.Reset(unnamedAgain)
+			f.log.Error("not ready: the log of invalidations cannot be followed, and every request goes to its origin", "server", f.settings.Shown(), "error", why)
+			f.blind.Store(true)
+			return nil
 		}
 	}
 	f.log.Info("Valkey answers", "server", f.settings.Shown(), "instances", f.entries.Instances())

@@ -199,7 +199,7 @@ func TestRequired(t *testing.T) {
 	}
 }
 
-// An instance is not ready before it may use copies, nor at a server that does not name itself; as soon as the server does, it is.
+// An instance that starts at a server which does not name itself serves, and is not ready before it may use copies.
 func TestAwaitsTheLease(t *testing.T) {
 	server := servers.Valkey(t, servers.ValkeyOptions{})
 	allow := func(info string) {
@@ -210,18 +210,19 @@ func TestAwaitsTheLease(t *testing.T) {
 	}
 	allow("-info")
 	m := newMember(t, fmt.Sprintf("url: \"valkey://u:secret123@%s\", lease: 500ms", server.Address()))
-	joined := make(chan struct{})
-	go func() { defer close(joined); m.join() }()
-	until(t, "the log says what to grant", func() bool { return strings.Contains(m.log.String(), "+info") })
-	select {
-	case <-joined:
-		t.Fatal("ready without a lease")
-	default:
+	m.join()
+	if !strings.Contains(m.log.String(), "+info") || m.fleet.ready() == nil || m.fleet.leased(time.Now()) {
+		t.Errorf("ready: %v; log %s", m.fleet.ready(), m.log)
 	}
 	allow("+info")
-	<-joined
+	until(t, "ready", func() bool { return m.fleet.ready() == nil })
 	if !m.fleet.leased(time.Now()) {
 		t.Error("ready, and no lease")
+	}
+	allow("-info")
+	until(t, "lapse", func() bool { return !m.fleet.leased(time.Now()) })
+	if err := m.fleet.ready(); err != nil {
+		t.Errorf("an instance that loses the log later, perhaps with all others, goes out of service: %v", err)
 	}
 }
 

@@ -2,6 +2,7 @@ package instance
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"time"
@@ -30,7 +31,7 @@ func (i *Instance) adminOptions() admin.Options {
 		Refused:  i.metrics.AdminAuthFailures(admin.Refusals()),
 		Config:   i.viewConfig,
 		Reload:   func(ctx context.Context) (admin.Reloaded, error) { return i.reload(ctx, "admin") },
-		Ready:    i.phase.ready,
+		Ready:    func() error { return errors.Join(i.phase.ready(), i.fleet.ready()) },
 		Gatherer: i.metrics.Gatherer(), Log: slog.New(auditLog{i.logs.audit.Handler(), i.log.Handler()}),
 		AuditFull: i.logs.auditFull, Build: i.build,
 	}
