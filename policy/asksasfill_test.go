@@ -25,7 +25,7 @@ func TestAsksAsFill(t *testing.T) {
 		{"one that never is", all, []string{"X-Forwarded-Prefix: /other"}, nil, false},
 		{"a cookie", all, []string{"Cookie: a=1"}, nil, false},
 		{"a condition", all, []string{`If-None-Match: "a"`}, nil, false},
-		{"what all clients say, and the trace", listed, []string{"User-Agent: a", "X-Forwarded-For: 10.0.0.1", "Traceparent: 1"}, nil, true},
+		{"what all clients say, and the trace", listed, []string{"User-Agent: a", "X-Forwarded-For: 10.0.0.1", "Traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}, nil, true},
 		{"what some choose to say", listed, []string{"X-Real-Ip: 10.0.0.1"}, nil, false},
 		{"where they come from", listed, []string{"Referer: http://a.example/"}, nil, false},
 		{"who asks, where fills say it", all, []string{"User-Agent: a"}, nil, true},

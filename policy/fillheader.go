@@ -49,6 +49,10 @@ func (r *Route) FillHeader(client http.Header, selected []string) http.Header {
 	} else {
 		copyFields(h, client, forwardedFields)
 	}
+	if httpcache.TraceID(client) == "" { // it is no trace, and an origin that fails of it would fail for all
+		delete(h, "Traceparent")
+		delete(h, "Tracestate")
+	}
 	for _, name := range selected {
 		if !isWithheld(name) {
 			copyField(h, client, name)

@@ -21,7 +21,7 @@ var hostile = []string{
 }
 
 func TestFillHeader(t *testing.T) {
-	known := []string{"Accept: a", "Accept-Encoding: gzip", "Accept-Language: de", "Origin: o", "Traceparent: t", "Tracestate: s", "Via: 1.1 x"}
+	known := []string{"Accept: a", "Accept-Encoding: gzip", "Accept-Language: de", "Origin: o", "Traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "Tracestate: s", "Via: 1.1 x"}
 	unlisted := []string{"User-Agent: u", "Referer: r", "X-Tenant: a"}
 	join := func(lists ...[]string) http.Header {
 		var all []string
@@ -45,7 +45,7 @@ func TestFillHeader(t *testing.T) {
 		{"Authorization is shared but not declared", Route{ShareAuthorized: true}, nil, join(known)},
 		{"what Vary selects (RFC 9111 §4.1)", Route{}, []string{"X-Tenant", "User-Agent", "X-Absent"}, join(known, []string{"X-Tenant: a", "User-Agent: u"})},
 		{"not what it ignores, whatever Vary says", Route{IgnoreHeaders: []string{"X-Ten*", "Accept-Language", "Origin"}}, []string{"X-Tenant"},
-			header("Accept: a", "Accept-Encoding: gzip", "Traceparent: t", "Tracestate: s", "Via: 1.1 x")},
+			header("Accept: a", "Accept-Encoding: gzip", "Traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "Tracestate: s", "Via: 1.1 x")},
 		{"what Vary must not select", Route{}, []string{"Authorization", "Cookie", "Range", "If-None-Match", "X-Original-Url", "X-Forwarded-Host", "X_forwarded_host", "Te"}, join(known)},
 		{"what nobody can declare", Route{Headers: []string{"If-None-Match", "Range", "Te", "Connection", "Upgrade"}}, nil, join(known)},
 		{"all end-to-end fields, of which those that reroute are keyed", Route{ForwardHeaders: ForwardAll}, nil, join(known, unlisted, rerouting)},
@@ -152,11 +152,23 @@ func TestWhatReroutesIsKeyed(t *testing.T) {
 		"Next-Router-Prefetch", "X-Inertia", "Surrogate-Capability", "X-Url-Scheme", "X-Scheme", "X-Http-Host", "X-Server-Name", "X-Backend-Host",
 		"X-Http-Method-Override", "X-Http-Method", "X-Method-Override", "Content-Type", "Front-End-Https", "X-Arr-Ssl", "X_Forwarded_Host",
 	}, leftToVary...) {
-		h := http.Header{name: {"probe"}}
+		h := http.Header{"Traceparent": {"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}, name: {"probe"}}
 		sent := len(r.FillHeader(h, nil)[name]) > 0
 		keyed := string(r.AppendKey(nil, target, target.Host, "", h)) != plain
 		if left := slices.Contains(leftToVary, name); sent && !keyed != left || left && !sent {
 			t.Errorf("%s: sent %v, keyed %v", name, sent, keyed)
+		}
+	}
+}
+
+// A trace context that cannot be read is none, and an origin that fails of it does so for whoever sent it alone.
+func TestFillsForwardNoBrokenTrace(t *testing.T) {
+	for _, forward := range []Forwarding{ForwardListed, ForwardAll} {
+		for _, lines := range [][]string{{"zz"}, {""}, {"00-00000000000000000000000000000000-00f067aa0ba902b7-01"}, {"a", "b"}} {
+			h := (&Route{ForwardHeaders: forward}).FillHeader(http.Header{"Traceparent": lines, "Tracestate": {"a=1"}}, nil)
+			if h["Traceparent"] != nil || h["Tracestate"] != nil {
+				t.Errorf("%q is forwarded: %v", lines, h)
+			}
 		}
 	}
 }

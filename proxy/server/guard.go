@@ -30,6 +30,11 @@ func (c *Connections) guard(next http.Handler) http.Handler {
 		if c.closing.Load() || framedTwice(conn, r) {
 			w.Header()["Connection"] = []string{"close"}
 		}
+		if r.ProtoMajor == 1 && r.ProtoMinor == 0 && r.ContentLength <= 0 && conn.hasCoding.Load() {
+			// Its content would be taken for none, and a write that empties what it was to fill.
+			http.Error(w, "HTTP/1.0 has no Transfer-Encoding; say Content-Length, or HTTP/1.1", http.StatusBadRequest)
+			return
+		}
 		var body *timedBody
 		if r.Body != nil && r.Body != http.NoBody && !Silent(r) {
 			body = newTimedBody(r.Body, conn, r.ProtoMajor, c.limits.BodyTimeout)
