@@ -39,7 +39,15 @@ func (ex *exchange) fail(status policy.Status, why policy.Reason, err error) {
 	status.Reason = why
 	ex.settle(status)
 	ex.unanswered(err)
-	ex.answer(code, text)
+	ex.answer(code, refusedTo(err, text))
+}
+
+// refusedTo is what a client is told: text, unless the limit is its own and not that of all.
+func refusedTo(err error, text string) string {
+	if upstream.ClientsShare(err) {
+		return "this client has as many streams open as one may have, a quarter of max_streams; a proxy before this one belongs in trusted_proxies"
+	}
+	return text
 }
 
 // gone ends a request whose client has left.
@@ -80,7 +88,7 @@ func (ex *exchange) passFailed(w http.ResponseWriter, status policy.Status, err 
 		setRetryAfter(w.Header(), ex.route.Origin.RetryAfter())
 	}
 	w.Header().Set("Cache-Control", "no-store")
-	http.Error(w, identified(text, w.Header()), code)
+	http.Error(w, identified(refusedTo(err, text), w.Header()), code)
 }
 
 // unanswered logs a request that got no answer from its origin. One that was refused a place is the limit at work: there

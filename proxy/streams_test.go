@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -66,6 +67,30 @@ func TestStreamsAreNotShared(t *testing.T) {
 	inBubble(t, origin, rigOptions{}, routeFor(t, "all", nil, "/"), func(b *bubble) {
 		b.do("GET", "/a").want(t, "first", 503, "1", "detail=stream")
 	})
+}
+
+// Who has as many streams as one client may is told so, and what to change where a proxy makes many clients one.
+func TestOneClientsStreamsAreTold(t *testing.T) {
+	backend := func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		_ = http.NewResponseController(w).Flush() // of a client that has gone, nobody is told
+		<-r.Context().Done()
+	}
+	for _, kind := range []policy.Kind{policy.CacheAside, policy.Bypass} {
+		r := newRig(t, backend, rigOptions{origin: upstream.Options{MaxStreams: 4}}, routeFor(t, "all", func(r *policy.Route) { r.Policy = kind }, "/"))
+		req, err := http.NewRequestWithContext(t.Context(), "GET", r.front.URL+"/stream", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := r.client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a := r.do("GET", "/another"); a.status != 503 || !strings.Contains(a.body, "trusted_proxies") {
+			t.Errorf("%v: %d %q", kind, a.status, a.body)
+		}
+		res.Body.Close()
+	}
 }
 
 // Every kind of stream leaves its place at the origin to requests that end.

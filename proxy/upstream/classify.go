@@ -64,3 +64,6 @@ func Status(r policy.Reason) int {
 		return http.StatusBadGateway
 	}
 }
+
+// ClientsShare reports whether a request was refused because its client has as many streams as one client may have.
+func ClientsShare(err error) bool { return errors.Is(err, errClientStreams) }
