@@ -36,8 +36,10 @@ func (ex *exchange) receive() *refusal {
 		ex.gathered = gathered{budget: ex.p.store.Memory().Budget(), body: r.Body}
 		// Else it is a conversation, or the origin's word comes first, or it is too much to hold.
 		if r.ContentLength <= collected && r.Header["Expect"] == nil && !silent {
-			// Where there is no room it is sent as it comes, and so is one that does not come at once.
-			ex.gathered.patience = gatherTime
+			// Where there is no room it is sent as it comes, and so is one of unknown length that does not come at once.
+			if r.ContentLength < 0 {
+				ex.gathered.patience = gatherTime
+			}
 			if err := ex.gather(collected); err != nil && !errors.Is(err, errNoRoom) && !errors.Is(err, errLate) {
 				return bodyRefusal(err)
 			}
@@ -68,8 +70,8 @@ type gathered struct {
 	patience time.Duration
 }
 
-// gatherTime is how long a short body is waited for before its request asks for a place. One that takes longer may be one half of a
-// conversation, whose other half comes from the origin; whoever is silent all the same gives the place away (upstream's sending).
+// gatherTime is how long a body of unknown length is waited for before its request asks for a place. One that takes longer may be one half
+// of a conversation, whose other half comes from the origin; whoever is silent all the same gives the place away (upstream's sending).
 const gatherTime = time.Second
 
 // errLate means that a body has not come whole in time.
