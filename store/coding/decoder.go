@@ -108,10 +108,18 @@ func (k *desk) idle() *decoder {
 		if left <= 0 {
 			return first
 		}
-		defer time.AfterFunc(left, k.changed.Broadcast).Stop()
+		defer time.AfterFunc(left, k.wake).Stop()
 	}
 	k.changed.Wait()
 	return nil
+}
+
+// wake has all who wait look again. It takes mu: between the moment at which idle has looked and its wait the word would reach nobody,
+// and where no other decoder is given back, nobody would ever look again.
+func (k *desk) wake() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.changed.Broadcast()
 }
 
 // lend lets others take the decoder until its user wants it back.
