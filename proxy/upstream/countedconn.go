@@ -13,7 +13,6 @@ type countedConn struct {
 	net.Conn
 	shared  bool         // by many requests at once; does not change
 	written atomic.Int64 // bytes; counted by the transport's writer, compared by trips
-	writers atomic.Int32 // calls of Write under way
 	refused atomic.Bool  // set by a trip on its way to a connection that it must not use; asked by the transport's writer
 
 	reading atomic.Bool   // the transport's reader waits for bytes
@@ -79,21 +78,7 @@ func (c *countedConn) awaitReader() {
 	}
 }
 
-// retire closes the connection unless another request has it by now, which has written to it since so many bytes were written, or is
-// about to. A request that comes too late to write finds the connection refused, and nothing of it was written. Close is left to the
-// transport: closed would tell a request in awaitReader that the transport's reader is done, which may have the surplus still to read.
-func (c *countedConn) retire(since int64) {
-	c.refused.Store(true)
-	if c.writers.Load() > 0 || c.written.Load() != since {
-		c.refused.Store(false)
-		return
-	}
-	c.Conn.Close()
-}
-
 func (c *countedConn) Write(p []byte) (int, error) {
-	c.writers.Add(1)
-	defer c.writers.Add(-1)
 	if c.refused.Load() {
 		return 0, errLost
 	}

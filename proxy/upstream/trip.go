@@ -25,7 +25,7 @@ type trip struct {
 	before int64                           // what was written to conn before the request had it
 	kept   bool                            // conn had been used by others
 	heard  bool                            // something came back
-	asked  int64                           // what had been written to conn by then: a request without content was whole
+	head   bool                            // it asks with HEAD; set before the transport begins
 	sent   bool                            // on an earlier connection, or on one that is shared, where nobody can tell
 	barred bool                            // the transport was about to send what was sent
 	again  int                             // how often HTTP/2 has let it
@@ -35,6 +35,7 @@ type trip struct {
 func (w *trip) through(t *http.Transport, req *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(req.Context())
 	w.cancel = cancel // the request's own context ends this one
+	w.head = req.Method == http.MethodHead
 	res, err := t.RoundTrip(req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GetConn: w.connecting, GotConn: w.connected, GotFirstResponseByte: w.hearing,
 	})))
@@ -44,20 +45,21 @@ func (w *trip) through(t *http.Transport, req *http.Request) (*http.Response, er
 		if w.ended() {
 			err = errLost
 		}
-	case req.Method == http.MethodHead:
+	case w.head:
 		w.retire()
 	}
 	return res, err
 }
 
-// retire has no other request use the connection of one that asked with HEAD: many an upstream sends the content all the same, and it
-// may come when the next request has been written, whose answer it would be taken for.
+// retire closes the connection of a request that asked with HEAD, which is refused to all others from the first byte of the answer on:
+// many an upstream sends the content all the same, and it may come when the next request has been written, whose answer it would be
+// taken for. Of a request that the transport gives the connection in between nothing is written, and it goes out on another.
 func (w *trip) retire() {
 	w.mu.Lock()
-	conn, asked := w.conn, w.asked
+	conn := w.conn
 	w.mu.Unlock()
 	if conn != nil {
-		conn.retire(asked)
+		conn.Conn.Close() // and not conn.Close, which tells a request in awaitReader that the transport's reader is done
 	}
 }
 
@@ -124,8 +126,8 @@ func (w *trip) hearing() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.heard = true
-	if w.conn != nil {
-		w.asked = w.conn.written.Load()
+	if w.head && w.conn != nil {
+		w.conn.refuse() // before the transport can give it to another; see retire
 	}
 }
 
