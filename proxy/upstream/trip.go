@@ -35,7 +35,8 @@ type trip struct {
 func (w *trip) through(t *http.Transport, req *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(req.Context())
 	w.cancel = cancel // the request's own context ends this one
-	w.head = req.Method == http.MethodHead
+	// Of a HEAD with content something may be left to write when the answer comes.
+	w.head = req.Method == http.MethodHead && (req.Body == nil || req.Body == http.NoBody)
 	res, err := t.RoundTrip(req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GetConn: w.connecting, GotConn: w.connected, GotFirstResponseByte: w.hearing,
 	})))
@@ -76,7 +77,9 @@ func (w *trip) connecting(string) {
 // that; they are counted, and bounded like others.
 func (w *trip) connected(info httptrace.GotConnInfo) {
 	if conn := exclusive(info.Conn); conn != nil && info.Reused {
-		conn.awaitReader()
+		if conn.awaitReader(); conn.refused.Load() {
+			w.bar() // it goes out on another, since nothing of it was sent
+		}
 	}
 	if w.shares(info) && !w.repeat() {
 		w.bar()
