@@ -35,7 +35,10 @@ func (r *Route) lifetime(f Fetch, d httpcache.Directives) (httpcache.Lifetime, R
 		l.InitialAge = arrival.InitialAge
 		l.Fresh = jittered(ttl, r.Jitter*f.Jitter)
 	case httpcache.HeuristicStatus(f.Status) || d.Public:
-		l.Fresh = httpcache.HeuristicFreshness(f.Header, l.Date)
+		// A guess is for who has no word of the owner: a route with a ttl of seconds keeps no 404 for a day by its Last-Modified.
+		if r.TTL == 0 {
+			l.Fresh = httpcache.HeuristicFreshness(f.Header, l.Date)
+		}
 	default:
 		return httpcache.Lifetime{}, statusNotStored
 	}
