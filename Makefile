@@ -30,8 +30,9 @@ build: ## build bin/cacheproxy, one static binary
 # want the machine for themselves. The second group has no race detector: it
 # looks at the source, and runs the built program, into whose process the detector does not see. test/norace runs what that would falsify.
 # With the tag lockorder, locks that are taken out of order panic (docs/architecture.md).
+# Tests that say they are parallel wait for servers, and so more of them run than there are cores.
 # With -count 1, since Go's cache of results does not know that tests build and run the program; without vet, which check runs.
-GOTEST  := go test $(JSON) -vet off -timeout $(TIMEOUT) -count 1
+GOTEST  := go test $(JSON) -vet off -timeout $(TIMEOUT) -count 1 -parallel 8
 SOURCE  := house|mutants|conformance|rename
 PROCESS := e2e|fleet|attack
 

@@ -10,6 +10,7 @@ import (
 // A server that was emptied goes on as if it had just started: an instance that has not noticed uses copies until its lease
 // lapses, and a purge waits for that although nobody is registered.
 func TestServerEmptied(t *testing.T) {
+	t.Parallel()
 	server := servers.Valkey(t, servers.ValkeyOptions{})
 	a, b := join(t, serverAt(server.Address()), "a"), join(t, serverAt(server.Address()), "b")
 	purge(t, a, key("before"))
@@ -33,6 +34,7 @@ func TestServerEmptied(t *testing.T) {
 }
 
 func TestServerLife(t *testing.T) {
+	t.Parallel()
 	for info, want := range map[string]string{
 		"# Server\r\nrun_id:abc\r\nuptime_in_seconds:7\r\n": "abc",
 		"run_id:abc\n":          "abc",

@@ -116,10 +116,12 @@ func purge(t *testing.T, m *member, members ...policy.Member) invalidation.Recei
 func eachServer(t *testing.T, test func(t *testing.T, s Server)) {
 	for _, program := range servers.ValkeyPrograms() {
 		t.Run(program, func(t *testing.T) {
+			t.Parallel()
 			test(t, serverAt(servers.Valkey(t, servers.ValkeyOptions{Program: program}).Address()))
 		})
 	}
 	t.Run("cluster", func(t *testing.T) {
+		t.Parallel()
 		var s Server
 		for _, node := range servers.ValkeyCluster(t, servers.ValkeyPrograms()[0]) {
 			s.Addresses = append(s.Addresses, node.Address())

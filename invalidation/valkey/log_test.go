@@ -15,6 +15,7 @@ import (
 
 // What one instance invalidates is invalid on all of them when the call returns.
 func TestPurgeHoldsEverywhere(t *testing.T) {
+	t.Parallel()
 	eachServer(t, func(t *testing.T, s Server) {
 		fleet := []*member{join(t, s, "a"), join(t, s, "b"), join(t, s, "c")}
 		for round := range 20 {
@@ -47,6 +48,7 @@ func TestPurgeHoldsEverywhere(t *testing.T) {
 
 // A fence stands everywhere, and its end says whether anybody else touched what it stood around.
 func TestFence(t *testing.T) {
+	t.Parallel()
 	eachServer(t, func(t *testing.T, s Server) {
 		a, b := join(t, s, "a"), join(t, s, "b")
 		for _, disturbed := range []bool{false, true} {
@@ -80,6 +82,7 @@ func TestFence(t *testing.T) {
 
 // The receipt of an order says whether anybody else named its members, on whatever instance.
 func TestExclusiveOrders(t *testing.T) {
+	t.Parallel()
 	eachServer(t, func(t *testing.T, s Server) {
 		a, b := join(t, s, "a"), join(t, s, "b")
 		for _, named := range []string{"another", "k"} {
@@ -102,6 +105,7 @@ func TestExclusiveOrders(t *testing.T) {
 
 // However much the answer to a write names, all of that is made unusable, and nothing else.
 func TestEndThatNamesVeryMuch(t *testing.T) {
+	t.Parallel()
 	eachServer(t, func(t *testing.T, s Server) {
 		a, b := join(t, s, "a"), join(t, s, "b")
 		f, err := a.Begin(t.Context(), []policy.Member{key("fenced")})
@@ -131,6 +135,7 @@ func TestEndThatNamesVeryMuch(t *testing.T) {
 
 // An instance that joins knows what was invalidated before, which fences stand, and what was announced.
 func TestJoining(t *testing.T) {
+	t.Parallel()
 	eachServer(t, func(t *testing.T, s Server) {
 		a := join(t, s, "a")
 		for i := range 50 {
@@ -191,6 +196,7 @@ func TestJoining(t *testing.T) {
 // A purge waits for an instance that has fallen silent until its lease has lapsed, and no longer once it was reaped. One that
 // leaves is not waited for.
 func TestSilentInstance(t *testing.T) {
+	t.Parallel()
 	s := serverAt(servers.Valkey(t, servers.ValkeyOptions{}).Address())
 	a, b, c := join(t, s, "a"), join(t, s, "b"), join(t, s, "c")
 	if err := c.Leave(t.Context()); err != nil {
@@ -217,6 +223,7 @@ func TestSilentInstance(t *testing.T) {
 // An instance that has died is taken off the list although nobody waits for it: what all share is not shared with it, and the
 // next purge is as quick as any.
 func TestSilentInstanceIsTakenOffTheList(t *testing.T) {
+	t.Parallel()
 	s := serverAt(servers.Valkey(t, servers.ValkeyOptions{}).Address())
 	a, b := join(t, s, "a"), join(t, s, "b")
 	a.await(t, "other instance", func() bool { return a.Instances() == 2 })
@@ -232,6 +239,7 @@ func TestSilentInstanceIsTakenOffTheList(t *testing.T) {
 }
 
 func TestSettle(t *testing.T) {
+	t.Parallel()
 	s := serverAt(servers.Valkey(t, servers.ValkeyOptions{}).Address())
 	a, b := join(t, s, "a"), join(t, s, "b")
 	if _, err := a.Invalidate(t.Context(), invalidation.Order{Members: []policy.Member{key("k")}, Settle: 3 * time.Second}); err != nil {
@@ -250,6 +258,7 @@ func TestSettle(t *testing.T) {
 
 // However many marks there are, and however short leases, an instance that joins gets to know them all.
 func TestJoiningWithManyMarks(t *testing.T) {
+	t.Parallel()
 	const marks = 300_000
 	server := servers.Valkey(t, servers.ValkeyOptions{})
 	a := join(t, serverAt(server.Address()), "a")
@@ -271,6 +280,7 @@ redis.call('XADD', KEYS[2], ARGV[1] .. '-0', 'n', 'abc', 'e', '')`, "2", "{test}
 
 // A fence whose writer has died ends by itself, and an abandoned one when its time has come.
 func TestFenceWithoutWriter(t *testing.T) {
+	t.Parallel()
 	s := serverAt(servers.Valkey(t, servers.ValkeyOptions{}).Address())
 	a, b := join(t, s, "a"), join(t, s, "b")
 	f, err := a.Begin(t.Context(), []policy.Member{key("k")})
@@ -288,6 +298,7 @@ func TestFenceWithoutWriter(t *testing.T) {
 
 // An entry that this version does not know invalidates everything.
 func TestEntryOfAnotherVersion(t *testing.T) {
+	t.Parallel()
 	server := servers.Valkey(t, servers.ValkeyOptions{})
 	a := join(t, serverAt(server.Address()), "a")
 	purge(t, a, key("k"))

@@ -14,6 +14,7 @@ import (
 // Where the server cannot be reached, nothing is confirmed before every lease has lapsed; here it holds at once, and is written
 // when the server is back.
 func TestServerDown(t *testing.T) {
+	t.Parallel()
 	server := servers.Valkey(t, servers.ValkeyOptions{Args: []string{"--appendonly", "yes", "--appendfsync", "always"}})
 	a, b := join(t, serverAt(server.Address()), "a"), join(t, serverAt(server.Address()), "b")
 	purge(t, a, key("before"))
@@ -60,6 +61,7 @@ func TestServerDown(t *testing.T) {
 // A server that comes back without its data begins another log. What the instances have applied is written again for those
 // that had not, and copies in memory stay.
 func TestServerLosesEverything(t *testing.T) {
+	t.Parallel()
 	server := servers.Valkey(t, servers.ValkeyOptions{})
 	a, b := join(t, serverAt(server.Address()), "a"), join(t, serverAt(server.Address()), "b")
 	purge(t, a, key("before"))
@@ -90,6 +92,7 @@ func TestServerLosesEverything(t *testing.T) {
 
 // Where an instance that was there before does not come back with the others, the rest cannot know what it had heard.
 func TestServerAndInstanceLost(t *testing.T) {
+	t.Parallel()
 	server := servers.Valkey(t, servers.ValkeyOptions{})
 	a, b := join(t, serverAt(server.Address()), "a"), join(t, serverAt(server.Address()), "b")
 	purge(t, a, key("before")) // so that each has seen the other
@@ -110,6 +113,7 @@ func TestServerAndInstanceLost(t *testing.T) {
 // A log that comes back from before, with the copies that lay beside it, is not trusted for what was purged since, however long ago:
 // the origin has to confirm what it holds.
 func TestServerIsRestored(t *testing.T) {
+	t.Parallel()
 	server := servers.Valkey(t, servers.ValkeyOptions{})
 	a, b := join(t, serverAt(server.Address()), "a"), join(t, serverAt(server.Address()), "b")
 	purge(t, a, key("before"))
@@ -157,6 +161,7 @@ func TestServerIsRestored(t *testing.T) {
 
 // A server that has lost the end of its log, as after a failover, gets it back.
 func TestServerLosesTheEnd(t *testing.T) {
+	t.Parallel()
 	server := servers.Valkey(t, servers.ValkeyOptions{})
 	a, b := join(t, serverAt(server.Address()), "a"), join(t, serverAt(server.Address()), "b")
 	for _, k := range []string{"1", "2", "3"} {
@@ -193,6 +198,7 @@ func TestServerLosesTheEnd(t *testing.T) {
 // An invalidation with a delay comes twice, also when the instance that ordered it has died.
 // What somebody has deleted or overwritten among what the server keeps of the log is found, and made good or begun anew.
 func TestDamagedLog(t *testing.T) {
+	t.Parallel()
 	server := servers.Valkey(t, servers.ValkeyOptions{})
 	for _, field := range []string{"h", "s", "f", "r", "k", "l", "p", "b"} {
 		for _, command := range [][]string{{"HDEL", field}, {"HSET", field, "-"}} {
@@ -222,6 +228,7 @@ func TestDamagedLog(t *testing.T) {
 
 // Orders that wait for nobody are applied here, and written when the server is back: those of the end of a fence, too.
 func TestQueuedWhileTheServerIsAway(t *testing.T) {
+	t.Parallel()
 	server := servers.Valkey(t, servers.ValkeyOptions{Args: []string{"--appendonly", "yes", "--appendfsync", "always"}})
 	a, b := join(t, serverAt(server.Address()), "a"), join(t, serverAt(server.Address()), "b")
 	members := []policy.Member{key("k")}

@@ -15,6 +15,7 @@ func withReplica(o *Options) { o.Replicas = 1 }
 
 // Where a replica has to have it, nothing is acknowledged that only the primary has.
 func TestDurability(t *testing.T) {
+	t.Parallel()
 	s := servers.StartValkeySentinel(t, "")
 	at := serverAt(s.Primary.Address())
 	a, b := join(t, at, "a", withReplica), join(t, at, "b", withReplica)
@@ -38,6 +39,7 @@ func TestDurability(t *testing.T) {
 // When a replica takes over, the instances follow it, with what they know: a purge that was acknowledged before holds after, and
 // copies stay.
 func TestFailover(t *testing.T) {
+	t.Parallel()
 	for _, killed := range []bool{false, true} {
 		name := map[bool]string{false: "ordered", true: "the primary is killed"}[killed]
 		t.Run(name, func(t *testing.T) {

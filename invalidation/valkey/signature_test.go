@@ -28,6 +28,7 @@ func signed(require bool, secrets ...string) func(*Options) {
 // A signature is for one content of one sort, in one fleet, one log and one entry of it, by the first secret; and any secret
 // verifies.
 func TestSignature(t *testing.T) {
+	t.Parallel()
 	s, value := signer(true, secretA, secretB), []byte("a copy with its storage key")
 	signature := s.SignCopy(nil, value)
 	if len(signature) != SignatureSize {
@@ -98,6 +99,7 @@ func TestSignature(t *testing.T) {
 
 // Failures are told at most once a minute, and counted each.
 func TestSignatureFailuresAreTold(t *testing.T) {
+	t.Parallel()
 	var lines strings.Builder
 	var counted int
 	s := NewSigner(SignerOptions{Prefix: "test", Secrets: []string{secretA}, Log: slog.New(slog.NewTextHandler(&lines, nil)), Observe: func(op string, _ time.Duration, err error) {
@@ -116,6 +118,7 @@ func TestSignatureFailuresAreTold(t *testing.T) {
 // Whoever can write to the server without a secret neither has an entry of his own heeded, nor an altered one, nor one of another
 // log: each makes all copies unusable, and none sets a mode.
 func TestForgedEntries(t *testing.T) {
+	t.Parallel()
 	s := serverAt(servers.Valkey(t, servers.ValkeyOptions{}).Address())
 	a := join(t, s, "a", signed(true, secretA))
 	purge(t, a, key("k"))
@@ -160,6 +163,7 @@ func TestForgedEntries(t *testing.T) {
 
 // Fences and notices that are kept beside the log are heeded by who joins, if an instance wrote them as they are.
 func TestForgedKeptRecords(t *testing.T) {
+	t.Parallel()
 	s := serverAt(servers.Valkey(t, servers.ValkeyOptions{}).Address())
 	a := join(t, s, "a", signed(true, secretA))
 	client, _ := a.options.Connection.Client()
@@ -222,6 +226,7 @@ func TestForgedKeptRecords(t *testing.T) {
 
 // While secrets come to the instances one by one, and while they change, nothing is lost and nothing more than named is invalidated.
 func TestSecretsOneByOne(t *testing.T) {
+	t.Parallel()
 	eachServer(t, func(t *testing.T, s Server) {
 		instances := []*member{
 			join(t, s, "without"), join(t, s, "first", signed(false, secretA)), join(t, s, "both", signed(false, secretA, secretB)),
