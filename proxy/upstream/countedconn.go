@@ -14,6 +14,7 @@ type countedConn struct {
 	shared  bool         // by many requests at once; does not change
 	written atomic.Int64 // bytes; counted by the transport's writer, compared by trips
 	refused atomic.Bool  // set by a trip on its way to a connection that it must not use; asked by the transport's writer
+	spent   atomic.Bool  // it is for no further request; set by the trip that has it, asked by the next
 
 	reading atomic.Bool   // the transport's reader waits for bytes
 	closed  atomic.Bool   // the transport has closed it
@@ -53,16 +54,16 @@ func (c *countedConn) tell() {
 const readerTime = time.Second
 
 // awaitReader waits, before a request takes a connection that has carried others, until the transport's reader waits for bytes, and so
-// has read all that came, or has closed the connection.
+// has read all that came, or has closed the connection. Not ready says that it does neither.
 //
 // An upstream may send more than its answer: content after the head of an answer to HEAD, or of a 304, or more content than it
 // announced. The transport gives a connection back as soon as the answer is whole, and looks for what follows only afterwards, on
 // another goroutine. A request that takes the connection in between would get what follows for its own answer, and the next one that
 // request's: the answers of one client would go to another. Nobody has asked for anything on the connection as long as this waits, so
 // that the reader closes it when it finds something.
-func (c *countedConn) awaitReader() {
+func (c *countedConn) awaitReader() (ready bool) {
 	if c.reading.Load() || c.closed.Load() {
-		return
+		return true
 	}
 	c.awaited.Store(true)
 	defer c.awaited.Store(false)
@@ -72,10 +73,10 @@ func (c *countedConn) awaitReader() {
 		select {
 		case <-c.changed:
 		case <-patience.C:
-			c.refuse()
-			return
+			return false
 		}
 	}
+	return true
 }
 
 func (c *countedConn) Write(p []byte) (int, error) {

@@ -7,7 +7,9 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -96,5 +98,55 @@ func TestSurplusIsNobodysAnswer(t *testing.T) {
 			}
 			clients.Wait()
 		})
+	}
+}
+
+// After HEAD no connection is used again, with content or without, since what an upstream sends beyond its answer may come when the
+// next request was written.
+func TestNothingFollowsHead(t *testing.T) {
+	for _, content := range []string{"", "content"} {
+		var mu sync.Mutex
+		on := map[string][]string{} // methods by connection
+		api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body)
+			mu.Lock()
+			defer mu.Unlock()
+			on[r.RemoteAddr] = append(on[r.RemoteAddr], r.Method)
+		}))
+		defer api.Close()
+		at, err := url.Parse(api.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := New(Options{Name: "test", URL: at, MaxInFlight: 8})
+		defer o.CloseIdle()
+		var clients sync.WaitGroup
+		for range 4 {
+			clients.Go(func() {
+				for n := range 200 {
+					method, body := "GET", io.Reader(http.NoBody)
+					if n%3 == 0 {
+						method = "HEAD"
+						if content != "" {
+							body = strings.NewReader(content)
+						}
+					}
+					res, err := o.RoundTrip(request(t, o, method, body))
+					if err != nil {
+						t.Errorf("%s: %v", method, err)
+						return
+					}
+					_, _ = io.Copy(io.Discard, res.Body)
+					res.Body.Close()
+				}
+			})
+		}
+		clients.Wait()
+		for _, methods := range on {
+			if at := slices.Index(methods, "HEAD"); at >= 0 && at < len(methods)-1 {
+				t.Errorf("HEAD with content %q: a connection carried %v after it", content, methods[at+1:])
+				break
+			}
+		}
 	}
 }

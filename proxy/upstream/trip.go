@@ -35,8 +35,7 @@ type trip struct {
 func (w *trip) through(t *http.Transport, req *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(req.Context())
 	w.cancel = cancel // the request's own context ends this one
-	// Of a HEAD with content something may be left to write when the answer comes.
-	w.head = req.Method == http.MethodHead && (req.Body == nil || req.Body == http.NoBody)
+	w.head = req.Method == http.MethodHead
 	res, err := t.RoundTrip(req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GetConn: w.connecting, GotConn: w.connected, GotFirstResponseByte: w.hearing,
 	})))
@@ -52,9 +51,10 @@ func (w *trip) through(t *http.Transport, req *http.Request) (*http.Response, er
 	return res, err
 }
 
-// retire closes the connection of a request that asked with HEAD, which is refused to all others from the first byte of the answer on:
-// many an upstream sends the content all the same, and it may come when the next request has been written, whose answer it would be
-// taken for. Of a request that the transport gives the connection in between nothing is written, and it goes out on another.
+// retire closes the connection of a request that asked with HEAD, which is spent from the first byte of the answer on: many an upstream
+// sends the content all the same, and it may come when the next request has been written, whose answer it would be taken for. Of a
+// request that the transport gives the connection in between nothing is written, and it goes out on another. What is left to write
+// of the content of the HEAD itself nobody waits for.
 func (w *trip) retire() {
 	w.mu.Lock()
 	conn := w.conn
@@ -77,7 +77,9 @@ func (w *trip) connecting(string) {
 // that; they are counted, and bounded like others.
 func (w *trip) connected(info httptrace.GotConnInfo) {
 	if conn := exclusive(info.Conn); conn != nil && info.Reused {
-		if conn.awaitReader(); conn.refused.Load() {
+		// Once the reader is ready, whoever had the connection has its answer: a connection that fails before would take that along.
+		if !conn.awaitReader() || conn.spent.Load() {
+			conn.refuse()
 			w.bar() // it goes out on another, since nothing of it was sent
 		}
 	}
@@ -130,7 +132,7 @@ func (w *trip) hearing() {
 	defer w.mu.Unlock()
 	w.heard = true
 	if w.head && w.conn != nil {
-		w.conn.refuse() // before the transport can give it to another; see retire
+		w.conn.spent.Store(true) // before the transport can give it to another; see retire
 	}
 }
 
