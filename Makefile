@@ -43,7 +43,7 @@ test: deps check test-all ## everything a change has to pass
 test-all:
 	@$(MAKE) --no-print-directory -j 2 -k test-race test-plain
 	cd test/system && $(GOTEST) ./fleet
-	cd test/system && $(GOTEST) ./attack -args -for 30s
+	cd test/system && $(GOTEST) ./attack -args -for 20s -seed 1
 
 .PHONY: test-race
 test-race:

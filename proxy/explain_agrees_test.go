@@ -19,7 +19,7 @@ import (
 // explanation says is what the request then gets. The origin answers what it is asked, so that nothing else can come in between.
 func TestExplainAgrees(t *testing.T) {
 	seen := map[string]int{} // how often each word was explained
-	for seed := range uint64(300) {
+	for seed := range uint64(unlessRace(300)) {
 		g := rand.New(rand.NewPCG(seed, 1))
 		answered := randomAnswers(g)
 		backend := func(w http.ResponseWriter, r *http.Request) { answered(w, r) }
@@ -52,7 +52,7 @@ func TestExplainAgrees(t *testing.T) {
 		})
 	}
 	for _, word := range []string{"hit", "stale", "miss", "pass", "write", "error"} {
-		if seen[word] < 20 {
+		if seen[word] < unlessRace(20) {
 			t.Errorf("%q was explained %d times: the test does not show much about it (all: %v)", word, seen[word], seen)
 		}
 	}

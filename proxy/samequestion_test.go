@@ -229,7 +229,7 @@ func TestWhoeverSharesACopyAsksTheSame(t *testing.T) {
 					inBubble(t, o.ServeHTTP, rigOptions{origin: upstream.Options{Host: route.Host}}, route, func(b *bubble) {
 						b.proxy.config().Trusted = []netip.Prefix{netip.MustParsePrefix(peer)}
 						g := rand.New(rand.NewPCG(uint64(len(name)), uint64(len(vary))))
-						for range 150 {
+						for range unlessRace(150) {
 							q := asker{method: "GET", target: "/a", host: "shop.example", peer: anyOf(g, trustedPeer, strangerPeer), major: 1, minor: 1, header: http.Header{}}
 							for range g.IntN(5) {
 								q = q.change(g)

@@ -142,7 +142,10 @@ func everywhere(t *testing.T, test func(t *testing.T, s valkey.Server)) {
 			"sentinel":    func(t *testing.T) valkey.Server { _, s := sentinel(t, program); return s },
 			"cluster":     func(t *testing.T) valkey.Server { return cluster(t, program) },
 		} {
-			t.Run(program+" "+about, func(t *testing.T) { test(t, start(t)) })
+			t.Run(program+" "+about, func(t *testing.T) {
+				t.Parallel()
+				test(t, start(t))
+			})
 		}
 	}
 }
