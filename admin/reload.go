@@ -6,13 +6,16 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"time"
 )
 
 // Reloaded says what reading the configuration again has changed, by the paths of keys.
 type Reloaded struct {
-	Changed  []string `json:"changed"`  // in force now
-	Restart  []string `json:"restart"`  // changed since the process started, and wait for it to start again
-	Warnings []string `json:"warnings"` // of the configuration in force
+	Changed    []string  `json:"changed"`    // in force now, and by this reading
+	Restart    []string  `json:"restart"`    // changed since the process started, and wait for it to start again
+	Warnings   []string  `json:"warnings"`   // of the configuration in force
+	Generation int       `json:"generation"` // of the configuration in force, from 1
+	Since      time.Time `json:"since"`      // when it came into force: where nothing changed, an edit may have been read before
 }
 
 // InvalidConfigError is a configuration that was refused. The one before stays in force.

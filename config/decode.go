@@ -170,6 +170,9 @@ func (d *decoder) scalar(n *yaml.Node, path string) (string, bool) {
 		d.spoil(path, "%s %w", quote(n.Value), err)
 		return "", false
 	}
+	if strings.Contains(text, standsIn) {
+		d.warn(path, "%s is not there, and was not checked", quote(n.Value))
+	}
 	return text, true
 }
 

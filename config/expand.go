@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"regexp"
 	"strings"
@@ -50,10 +51,13 @@ func (f *files) fill(inner string) (string, error) {
 	if !variable.MatchString(name) {
 		return "", errors.New("has a ${...} that is neither ${NAME}, ${NAME:-default} nor ${file:/path}")
 	}
+	f.filled[name] = true
 	value, set := os.LookupEnv(name)
 	switch {
 	case hasFallback && value == "":
 		return fallback, nil
+	case !set && f.absent:
+		return standIn(inner), nil
 	case !set:
 		return "", fmt.Errorf("names the environment variable %s, which is not set; set it, or write ${%s:-default}",
 			name, name)
@@ -68,6 +72,8 @@ func (f *files) secret(path string) (string, error) {
 	path = f.absolute(path)
 	text, err := f.read(path, maxSecret)
 	switch {
+	case f.absent && errors.Is(err, fs.ErrNotExist):
+		return standIn(path), nil
 	case errors.Is(err, errNotRegular):
 		return "", fmt.Errorf("names %s, which is not a regular file", path)
 	case err != nil:
@@ -75,3 +81,9 @@ func (f *files) secret(path string) (string, error) {
 	}
 	return strings.TrimRight(string(text), "\r\n"), nil
 }
+
+// standsIn begins what stands in for a secret that is not there.
+const standsIn = "stands-in-for-a-secret-that-is-not-here:"
+
+// standIn is long enough for any secret, and another for each.
+func standIn(of string) string { return standsIn + of }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 
 	"github.com/spf13/viper"
@@ -59,12 +60,14 @@ func forUpstream(url string, o Overrides) (*Snapshot, Sources, error) {
 // load turns the text of a file in the folder dir into a Snapshot. What amend does to the document comes before environment and flags.
 func load(file, dir string, text []byte, o Overrides, amend func(*decoder, *part)) (*Snapshot, Sources, error) {
 	d := &decoder{report: newReport(file), files: newFiles(dir)}
+	d.files.absent = o.WithoutSecrets
 	var s *Snapshot
 	if root := d.parse(text); root != nil {
 		doc := newPart(top, "", d.report)
 		d.mapping(root, doc)
 		amend(d, doc)
 		d.override(doc, o, viper.New())
+		d.unknownVariables(os.Environ(), doc)
 		s = compile(doc, d.files)
 	}
 	sources := Sources{d.digests}

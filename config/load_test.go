@@ -22,7 +22,7 @@ var update = flag.Bool("update", false, "write golden files, the reference and t
 
 // Each file in testdata/bad breaks one rule or a few that belong together; the .txt beside it has the exact problems.
 func TestBadFiles(t *testing.T) {
-	t.Setenv("CACHEPROXY_TEST_SECRET", "hunter2hunter2")
+	t.Setenv("TEST_CACHEPROXY_SECRET", "hunter2hunter2")
 	t.Chdir("testdata/bad")
 	files, err := filepath.Glob("*.yaml")
 	if err != nil || len(files) == 0 {

@@ -12,6 +12,9 @@ import (
 type Overrides struct {
 	// Flags are a command's: --listen and --admin win over environment and file where they were given. nil: none.
 	Flags *pflag.FlagSet
+	// WithoutSecrets checks a configuration where its secrets are not, such as in a pipeline: variables and files that it fills in,
+	// and files of certificates and keys, may be missing, and are warned about. What comes of it cannot be served.
+	WithoutSecrets bool
 }
 
 // flagKeys are the flags that override keys.

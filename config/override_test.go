@@ -123,3 +123,28 @@ func TestForUpstreamProblems(t *testing.T) {
 		t.Errorf("ForUpstream = %v", err)
 	}
 }
+
+// A variable that looks like an override and is none has no effect, and is refused; not those that the file fills in, those of
+// commands, and those that Kubernetes sets.
+func TestUnknownVariables(t *testing.T) {
+	t.Setenv("CACHEPROXY_MEMROY_SIZE", "64MiB")
+	t.Setenv("CACHEPROXY_SHOP_PASSWORD_THAT_NOBODY_READS", "x")
+	t.Setenv("CACHEPROXY_EMPTY", "")
+	t.Setenv("CACHEPROXY_PREFIX_OF_KEYS", "v2")
+	t.Setenv("CACHEPROXY_ADMIN", "http://127.0.0.1:8081")
+	for _, link := range []string{"CACHEPROXY_SERVICE_HOST", "CACHEPROXY_SERVICE_PORT", "CACHEPROXY_SERVICE_PORT_HTTP", "CACHEPROXY_PORT", "CACHEPROXY_ADMIN_PORT_8081_TCP", "CACHEPROXY_PORT_8080_TCP_ADDR"} {
+		t.Setenv(link, "tcp://10.0.0.1:8080")
+	}
+	_, err := Parse("cacheproxy.yaml", []byte(oneUpstream+"log: {level: \"${CACHEPROXY_PREFIX_OF_KEYS:-info}\"}\n"), Overrides{})
+	for _, want := range []string{
+		"environment CACHEPROXY_MEMROY_SIZE: overrides no key: did you mean CACHEPROXY_MEMORY_SIZE?",
+		"environment CACHEPROXY_SHOP_PASSWORD_THAT_NOBODY_READS: overrides no key: unset it, or fill it into the file with ${CACHEPROXY_SHOP_PASSWORD_THAT_NOBODY_READS}",
+	} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v\n  does not say %s", err, want)
+		}
+	}
+	if err != nil && strings.Count(err.Error(), "overrides no key") != 2 {
+		t.Errorf("refused besides: %v", err)
+	}
+}

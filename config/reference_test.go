@@ -21,7 +21,7 @@ A key that is not here is an error, and so is one that the route's policy does n
 the start; ` + "`GET /config`" + ` of the admin listener shows what was read last, and names under ` + "`waits_for_restart`" + ` what is not in force yet.
 
 **Environment.** Every single value outside lists has a variable, which wins over the file: ` + "`CACHEPROXY_`" + ` and the path of the key in capitals, with
-` + "`_`" + ` for each dot. An empty one counts as unset. The flags ` + "`--listen` and `--admin`" + ` of ` + "`serve`" + ` win over both.
+` + "`_`" + ` for each dot. An empty one counts as unset; one that stands for no key is refused, unless the file fills it in. The flags ` + "`--listen` and `--admin`" + ` of ` + "`serve`" + ` win over both.
 
 **Policies.** A route's key is an error where its policy does not heed it; *Policies* says which do, and nothing where all do.
 

@@ -178,6 +178,7 @@ func warnOfRelaxations(doc *part, r *policy.Route) {
 		{r.ShareAuthorized, "share_authorized", "requests with Authorization share copies; be sure that no answer depends on who asks"},
 		{r.ForwardHeaders == policy.ForwardAll, "forward_headers", "the origin sees headers that are not keyed; be sure that Vary names every one that changes the answer"},
 		{r.Client == policy.HonorClient, "client_cache_control", "every client can send its requests past the cache; be sure that the upstream's limits hold that load"},
+		{r.FailedWrite == policy.FailedKeep, "failed_writes", "a write that the origin answers with 5xx leaves copies as they are, although it may have taken effect; be sure that a failed write changes nothing"},
 		{r.FencesWrites && !r.RefusesWrites, "store_down", "writes go through while the store cannot be told, and reads elsewhere may be stale until it can"},
 		{r.TTL > longTTL && r.Key.Zero() && len(r.Tags) == 0, "ttl", "copies live for more than 24h and have neither key nor tags of the route to purge them by; add key:, or make sure that responses carry tags"},
 	} {

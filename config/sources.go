@@ -78,9 +78,13 @@ func readFile(path string, limit int64) (text []byte, err error) {
 type files struct {
 	dir     string            // relative paths begin here
 	digests map[string]digest // by path
+	filled  map[string]bool   // the variables of the environment that were filled in, by name
+	absent  bool              // what is not there is no problem; see Overrides.WithoutSecrets
 }
 
-func newFiles(dir string) *files { return &files{dir: dir, digests: map[string]digest{}} }
+func newFiles(dir string) *files {
+	return &files{dir: dir, digests: map[string]digest{}, filled: map[string]bool{}}
+}
 
 // absolute is a path of the configuration as the process can use it.
 func (f *files) absolute(path string) string {

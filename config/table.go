@@ -70,6 +70,6 @@ var tracingKeys = section{
 }
 
 var memoryKeys = section{
-	{name: "size", is: aMemorySize, byDefault: "512MiB", means: "Of all copies in this process; auto: half of the memory limit of the container, which also sets the Go memory limit."},
+	{name: "size", is: aMemorySize, byDefault: "512MiB", means: "Of all copies in this process; auto: half of the memory limit of the container, or of the machine where there is none, which also sets the Go memory limit."},
 	{name: "max_object", is: aSize, byDefault: "8MiB", means: "Of one copy; larger responses stream through unstored."},
 }

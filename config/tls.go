@@ -3,6 +3,8 @@ package config
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
+	"io/fs"
 	"time"
 )
 
@@ -78,7 +80,11 @@ func compilePair(doc *part, beside *files) *tls.Certificate {
 // cannot be read.
 func readPEM(doc *part, name string, beside *files) []byte {
 	text, err := beside.read(beside.absolute(doc.text(name)), maxPEM)
-	if err != nil {
+	switch {
+	case beside.absent && errors.Is(err, fs.ErrNotExist):
+		doc.warn(name, "names %s, which is not there, and was not checked", beside.absolute(doc.text(name)))
+		return nil
+	case err != nil:
 		doc.spoil(name, "names a file that cannot be used: %w; write the path of a PEM file that this user may read", err)
 		return nil
 	}

@@ -58,20 +58,20 @@ func TestExpand(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "secret"), []byte("s3cret\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	t.Setenv("CACHEPROXY_TEST", "value")
-	t.Setenv("CACHEPROXY_TEST_EMPTY", "")
-	t.Setenv("CACHEPROXY_TEST_NESTED", "${CACHEPROXY_TEST}")
+	t.Setenv("TEST_CACHEPROXY", "value")
+	t.Setenv("TEST_CACHEPROXY_EMPTY", "")
+	t.Setenv("TEST_CACHEPROXY_NESTED", "${TEST_CACHEPROXY}")
 	for text, want := range map[string]string{
 		"":                                       "",
 		"plain $ { } $x":                         "plain $ { } $x",
-		"${CACHEPROXY_TEST}":                     "value",
-		"a${CACHEPROXY_TEST}b${CACHEPROXY_TEST}": "avaluebvalue",
-		"${CACHEPROXY_TEST_EMPTY}":               "",
-		"${CACHEPROXY_TEST_EMPTY:-d}":            "d",
-		"${CACHEPROXY_TEST_NONE:-d e}":           "d e",
-		"${CACHEPROXY_TEST_NONE:-}":              "",
-		"${CACHEPROXY_TEST_NESTED}":              "${CACHEPROXY_TEST}",
-		"$${CACHEPROXY_TEST}":                    "${CACHEPROXY_TEST}",
+		"${TEST_CACHEPROXY}":                     "value",
+		"a${TEST_CACHEPROXY}b${TEST_CACHEPROXY}": "avaluebvalue",
+		"${TEST_CACHEPROXY_EMPTY}":               "",
+		"${TEST_CACHEPROXY_EMPTY:-d}":            "d",
+		"${TEST_CACHEPROXY_NONE:-d e}":           "d e",
+		"${TEST_CACHEPROXY_NONE:-}":              "",
+		"${TEST_CACHEPROXY_NESTED}":              "${TEST_CACHEPROXY}",
+		"$${TEST_CACHEPROXY}":                    "${TEST_CACHEPROXY}",
 		"${file:secret}":                         "s3cret",
 		"${file:" + dir + "/secret}!":            "s3cret!",
 	} {
@@ -79,7 +79,7 @@ func TestExpand(t *testing.T) {
 			t.Errorf("expand(%q) = %q, %v, want %q", text, got, err, want)
 		}
 	}
-	for _, text := range []string{"${", "${}", "${a b}", "${1A}", "${CACHEPROXY_TEST_NONE}", "${file:}", "${file:none}", "${file:.}"} {
+	for _, text := range []string{"${", "${}", "${a b}", "${1A}", "${TEST_CACHEPROXY_NONE}", "${file:}", "${file:none}", "${file:.}"} {
 		if got, err := newFiles(dir).expand(text); err == nil {
 			t.Errorf("expand(%q) = %q", text, got)
 		}
@@ -94,9 +94,9 @@ func TestExpand(t *testing.T) {
 
 // What is filled in is a value, never structure.
 func TestExpandCannotInject(t *testing.T) {
-	t.Setenv("CACHEPROXY_TEST", "json, level: debug}\nlisten: 0.0.0.0:80")
-	_, err := load1(t, oneUpstream+"log: {format: \"${CACHEPROXY_TEST}\"}")
-	want := `cacheproxy.yaml:2: log.format: "${CACHEPROXY_TEST}" (as filled in) is not known here; write json, text or off`
+	t.Setenv("TEST_CACHEPROXY", "json, level: debug}\nlisten: 0.0.0.0:80")
+	_, err := load1(t, oneUpstream+"log: {format: \"${TEST_CACHEPROXY}\"}")
+	want := `cacheproxy.yaml:2: log.format: "${TEST_CACHEPROXY}" (as filled in) is not known here; write json, text or off`
 	if err == nil || err.Error() != want {
 		t.Errorf("Load = %v", err)
 	}

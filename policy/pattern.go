@@ -38,9 +38,9 @@ type segment struct {
 	text string // the unescaped literal, or the wildcard's name
 }
 
-// ParsePattern parses a pattern in the syntax of net/http.ServeMux, with its errors. It refuses two more things that
-// would silently never match: a host with a port, since requests are matched without theirs, and an unclean path
-// whatever the method, since Table.Match matches no unclean path.
+// ParsePattern parses a pattern in the syntax of net/http.ServeMux, with its errors. It refuses three more things that
+// would silently never match: a host with a port, since requests are matched without theirs; an unclean path
+// whatever the method, since Table.Match matches no unclean path; and the wildcards of other routers, :name and *.
 func ParsePattern(s string) (Pattern, error) {
 	if s == "" {
 		return Pattern{}, errors.New("empty pattern")
@@ -140,6 +140,10 @@ func parseSegment(text string, atEnd bool) (segment, error) {
 		return segment{kind: segRest}, nil
 	}
 	switch brace := strings.IndexByte(text, '{'); {
+	case text[0] == ':' && isIdentifier(text[1:]):
+		return segment{}, fmt.Errorf("%q is no wildcard; write {%s}, or %%3A%s for the text itself", text, text[1:], text[1:])
+	case strings.Contains(text, "*"):
+		return segment{}, errors.New("'*' is no wildcard; write {name} for one segment, {rest...} at the end for all that is left, or %2A for the character itself")
 	case brace < 0:
 		return parseLiteral(text)
 	case brace > 0:

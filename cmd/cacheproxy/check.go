@@ -13,9 +13,9 @@ import (
 // checkCommand validates a file without serving it. What is wrong goes to the error output, with an error; what the file
 // means goes to the output.
 func checkCommand() *cobra.Command {
-	var live bool
+	var live, withoutSecrets bool
 	cmd := &cobra.Command{
-		Use:   "check [--live] FILE",
+		Use:   "check FILE",
 		Short: "Validate a configuration and print what it means",
 		Long: `Validate a configuration, offline. Every problem is printed at once, as
 file:line: path: what is wrong and what to write instead; the exit status is 1.
@@ -25,12 +25,15 @@ as they do for serve.
 
 With --live, the servers that the file names are asked too, as this machine and the user in the file see them: whether
 they can be reached, are set up as the proxy needs them, and let it do what it does. Keys that this writes are its own,
-and removed. What breaks a promise of the proxy makes the exit status 1; what may break one some day is a warning.`,
-		Args:          cobra.ExactArgs(1),
+and removed. What breaks a promise of the proxy makes the exit status 1; what may break one some day is a warning.
+Of upstreams it asks each address: the health check where there is one, else it connects.
+
+With --without-secrets, variables and files that are not here, such as in a pipeline, are warned about and stood in for.`,
+		Args:          takes(1),
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			s, err := check(args[0], cmd.OutOrStdout(), cmd.ErrOrStderr())
+			s, err := check(args[0], config.Overrides{WithoutSecrets: withoutSecrets}, cmd.OutOrStdout(), cmd.ErrOrStderr())
 			if err != nil || !live {
 				return err
 			}
@@ -38,11 +41,13 @@ and removed. What breaks a promise of the proxy makes the exit status 1; what ma
 		},
 	}
 	cmd.Flags().BoolVar(&live, "live", false, "ask the servers that the file names, too")
+	cmd.Flags().BoolVar(&withoutSecrets, "without-secrets", false, "do without the variables and files that are not here")
+	cmd.MarkFlagsMutuallyExclusive("live", "without-secrets")
 	return cmd
 }
 
-func check(file string, out, errOut io.Writer) (*config.Snapshot, error) {
-	s, err := config.Load(file, config.Overrides{})
+func check(file string, o config.Overrides, out, errOut io.Writer) (*config.Snapshot, error) {
+	s, err := config.Load(file, o)
 	var problems config.Problems
 	if errors.As(err, &problems) {
 		if _, err := fmt.Fprintln(errOut, problems); err != nil {

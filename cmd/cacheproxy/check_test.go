@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"flag"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -73,5 +75,63 @@ func TestCheckMissingFile(t *testing.T) {
 	got := runCheck("none.yaml")
 	if got != "error: read configuration: open none.yaml: no such file or directory\n" {
 		t.Errorf("got: %s", got)
+	}
+}
+
+// A pipeline has no secrets: with --without-secrets it checks all the rest, and says what it did not.
+func TestCheckWithoutSecrets(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "c.yaml")
+	err := os.WriteFile(file, []byte(`
+listen: 127.0.0.1:8443
+tls: {cert: /nowhere/cert.pem, key: /nowhere/key.pem}
+admin: {tokens: [{name: sre, token: "${file:/nowhere/token}", allow: [all]}, {name: cms, token: "${TEST_NOT_SET}", allow: [purge]}]}
+valkey: {url: "valkey://127.0.0.1:6379", password: "${TEST_NOT_SET_EITHER}", secrets: ["${file:/nowhere/secret}"], signatures: require}
+upstreams: [{name: api, url: "https://127.0.0.1:9000", ca: /nowhere/ca.pem}]
+routes: [{name: all, match: /, policy: cache-aside, ttl: 1m}]
+`), 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := runCheck("--without-secrets", file)
+	for _, want := range []string{
+		"is valid: 1 upstream, 1 route, 7 warnings", `c.yaml:3: tls.cert: names /nowhere/cert.pem, which is not there, and was not checked`,
+		`"${file:/nowhere/token}" is not there`, `"${TEST_NOT_SET}" is not there`, "upstreams[0].ca",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q is not in:\n%s", want, got)
+		}
+	}
+	if got := runCheck(file); !strings.Contains(got, "is not valid: ") {
+		t.Errorf("with secrets:\n%s", got)
+	}
+}
+
+// With --live, the addresses of upstreams are asked as well.
+func TestCheckAsksUpstreams(t *testing.T) {
+	healthy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/ready" {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	}))
+	defer healthy.Close()
+	gone := httptest.NewServer(nil)
+	gone.Close()
+	file := filepath.Join(t.TempDir(), "c.yaml")
+	err := os.WriteFile(file, []byte(`
+upstreams:
+  - {name: asked, url: "`+healthy.URL+`", health: {path: /ready}}
+  - {name: sick, url: "`+healthy.URL+`", health: {path: /sick}}
+  - {name: met, url: "`+healthy.URL+`"}
+  - {name: gone, url: "`+gone.URL+`"}
+routes: [{name: all, match: /, upstream: met, policy: cache-aside, ttl: 1m}]
+`), 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := runCheck("--live", file)
+	for _, want := range []string{"upstream asked", "answers /ready", "upstream sick: 127.0.0.1:", "503", "can be connected to", "upstream gone: 127.0.0.1:", "connection refused", "does not fit its servers: 2 problems"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q is not in:\n%s", want, got)
+		}
 	}
 }

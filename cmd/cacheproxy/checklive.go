@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"cacheproxy/config"
+	"cacheproxy/proxy/upstream"
 
 	inspect "cacheproxy/cmd/cacheproxy/valkey"
 )
@@ -22,6 +23,19 @@ func checkLive(ctx context.Context, file string, s *config.Snapshot, out, errOut
 	} else {
 		t.row("valkey", s.Valkey.Shown())
 		wrong = printFindings(t, &problems, file, inspect.Inspect(ctx, useOf(s.Valkey)))
+	}
+	for _, o := range s.Upstreams {
+		upstream.New(o).Probe(ctx, func(address string, err error) {
+			switch {
+			case err != nil:
+				fmt.Fprintf(&problems, "%s: upstream %s: %s: %v\n", file, o.Name, address, err) // the buffer does not fail
+				wrong++
+			case o.Health.Path != "":
+				t.row("upstream "+o.Name, address+" answers "+o.Health.Path)
+			default:
+				t.row("upstream "+o.Name, address+" can be connected to")
+			}
+		})
 	}
 	if err := t.print(out); err != nil {
 		return err

@@ -104,6 +104,9 @@ func reportServer(t table, s *config.Snapshot) {
 
 func tlsOf(l *config.TLS) string {
 	leaf := l.Certificate.Leaf
+	if leaf == nil { // with --without-secrets
+		return tls.VersionName(l.MinVersion) + " or later, as a certificate that is not here"
+	}
 	return fmt.Sprintf("%s or later, as %s until %s", tls.VersionName(l.MinVersion), leaf.Subject, leaf.NotAfter.Format(time.DateOnly))
 }
 

@@ -121,12 +121,13 @@ func TestCommands(t *testing.T) {
 			out: `{"recorded":true,"held":false}` + "\n", fails: "not confirmed"},
 		{name: "purge nothing", cmd: purgeCommand, fails: "at least one of the flags"},
 		{name: "purge a route that is not there", cmd: purgeCommand, args: []string{"--route", "x"}, fails: "stock, a/b"},
-		{name: "purge with arguments", cmd: purgeCommand, args: []string{"--key", "a", "b"}, fails: "unknown command"},
+		{name: "purge with arguments", cmd: purgeCommand, args: []string{"--key", "a", "b"}, fails: `"b" is one argument too many; write: purge [flags]`},
 
 		{name: "explain", cmd: explainCommand, args: []string{"GET", "/a?b=c&d", "-H", "Accept: x", "-H", "Accept: y"}, told: "GET /a?b=c&d map[Accept:[x y]]",
 			out: "route: stock\nmembers:\n  - key:a\n  - \"evil\\x1b[2J\"\ncopy: none\nfresh:\n  ttl: 0\n"},
 		{name: "explain as JSON", cmd: explainCommand, args: []string{"GET", "/", "--json"}, told: "GET / map[]",
 			out: `{"route":"stock","members":["key:a","evil\u001b[2J"],"copy":null,"fresh":{"ttl":0}}` + "\n"},
+		{name: "explain half a request", cmd: explainCommand, args: []string{"GET"}, fails: "1 argument missing; write: explain METHOD URL [flags]"},
 		{name: "explain what is no URL", cmd: explainCommand, args: []string{"GET", "a"}, fails: "begins with '/'"},
 
 		{name: "mode", cmd: modeCommand, args: []string{"--route", "stock", "off", "--for", "90m"}, told: "stock off 1 1h30m0s false", out: "route stock: off for 1h30m0s\n"},

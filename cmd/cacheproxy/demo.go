@@ -36,7 +36,7 @@ func demoCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:          "demo",
 		Short:        "Run a sample shop with the proxy in front of it; nothing else is needed",
-		Args:         cobra.NoArgs,
+		Args:         takes(0),
 		SilenceUsage: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return runDemo(cmd.Context(), cmd.OutOrStdout(), listen, adminListen)

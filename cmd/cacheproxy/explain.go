@@ -18,7 +18,7 @@ func explainCommand() *cobra.Command {
 		Short: "Say what the proxy would do with a request, and why",
 		Example: `  cacheproxy explain GET https://shop.example/products/17
   cacheproxy explain GET 'https://shop.example/products?page=2' -H 'Accept-Language: de'`,
-		Args:         cobra.ExactArgs(2),
+		Args:         takes(2),
 		SilenceUsage: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			query := url.Values{"method": {args[0]}, "url": {args[1]}, "header": header}

@@ -19,7 +19,7 @@ func healthCommand() *cobra.Command {
 
 For container health checks. With --live the question is only whether the process answers: an instance that drains or
 is not yet ready is alive.`,
-		Args:         cobra.NoArgs,
+		Args:         takes(0),
 		SilenceUsage: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, cancel := context.WithTimeout(cmd.Context(), timeout)

@@ -7,6 +7,7 @@
 //	purge.go, mode.go, reload.go,  ask a running proxy, by client.go; outline.go prints its answers for people
 //	explain.go, health.go
 //	version.go                     which build this is
+//	arguments.go                   what is wrong with how a command was written
 package main
 
 import (
@@ -64,6 +65,7 @@ func rootCommand() *cobra.Command {
 		Short:         "A transparent caching reverse proxy that takes read load off the database behind an HTTP API",
 		SilenceErrors: true,
 	}
+	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(
 		serveCommand(), demoCommand(), checkCommand(), explainCommand(), purgeCommand(), modeCommand(), reloadCommand(), healthCommand(), versionCommand(),
 	)

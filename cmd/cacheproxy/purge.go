@@ -46,7 +46,7 @@ The exit status is 0 when the purge holds everywhere (with --wait none or local:
   cacheproxy purge --tag product-list --tag category:9 --soft
   cacheproxy purge --prefix https://shop.example/products
   cacheproxy purge --route product --soft`,
-		Args:         cobra.NoArgs,
+		Args:         takes(0),
 		SilenceUsage: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if order.Confirm = confirm; order.All && !confirm {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
 	"cacheproxy/admin"
 
@@ -22,7 +23,7 @@ changes, and at SIGHUP; this command waits for the result. It needs a token that
 
 The exit status is 0 when what the file says is in force, but for keys that need a restart, which are printed; else 1:
 then the configuration before is still in force, and what is wrong is printed with its line.`,
-		Args:         cobra.NoArgs,
+		Args:         takes(0),
 		SilenceUsage: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			answer, err := flags.call(cmd.Context(), http.MethodPost, "/reload", nil)
@@ -52,7 +53,7 @@ func printReloaded(cmd *cobra.Command, answer adminAnswer) error {
 		return fmt.Errorf("read answer: %w", err)
 	}
 	if len(done.Changed) == 0 {
-		fmt.Fprintln(cmd.OutOrStdout(), "nothing has changed")
+		fmt.Fprintf(cmd.OutOrStdout(), "nothing has changed: the file is in force since %s (generation %d)\n", done.Since.Format(time.RFC3339), done.Generation)
 	}
 	for _, line := range done.Changed {
 		fmt.Fprintln(cmd.OutOrStdout(), line)

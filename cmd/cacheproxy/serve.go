@@ -22,7 +22,7 @@ func serveCommand() *cobra.Command {
 		Short: "Run the proxy",
 		Example: `  cacheproxy serve --config cacheproxy.yaml
   cacheproxy serve --upstream http://127.0.0.1:9000 --listen :8080`,
-		Args:         cobra.NoArgs,
+		Args:         takes(0),
 		SilenceUsage: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			// Before the file is read: a signal that comes right after must not end the process, and is not lost.

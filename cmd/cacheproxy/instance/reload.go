@@ -156,7 +156,9 @@ func (i *Instance) present(s *config.Snapshot) {
 // generations.mu.
 func (i *Instance) reloaded(changes []config.Change) admin.Reloaded {
 	now := i.generations.current.Load()
-	r := admin.Reloaded{Changed: []string{}, Restart: []string{}, Warnings: []string{}}
+	r := admin.Reloaded{
+		Changed: []string{}, Restart: []string{}, Warnings: []string{}, Generation: i.generations.number, Since: i.generations.since.UTC(),
+	}
 	for _, c := range changes {
 		if !c.Restart {
 			r.Changed = append(r.Changed, c.String())

@@ -1,0 +1,43 @@
+package config
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// commandVariables are those that commands read which ask a running proxy.
+var commandVariables = []string{"CACHEPROXY_ADMIN", "CACHEPROXY_ADMIN_TOKEN"}
+
+// serviceLink is what Kubernetes sets in every container beside a service whose name begins with "cacheproxy" (enableServiceLinks).
+var serviceLink = regexp.MustCompile(`_(SERVICE_(HOST|PORT(_[A-Z0-9_]+)?)|PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$`)
+
+// unknownVariables refuses variables of the environment that look like overrides and are none: a value that somebody has set and that has
+// no effect would be believed. Those that the file fills in with ${NAME} are its own.
+func (d *decoder) unknownVariables(environ []string, doc *part) {
+	known := append(overridable(doc), commandVariables...)
+	for _, entry := range environ {
+		name, value, _ := strings.Cut(entry, "=")
+		if !strings.HasPrefix(name, "CACHEPROXY_") || value == "" || slices.Contains(known, name) || d.files.filled[name] || serviceLink.MatchString(name) {
+			continue
+		}
+		hint := "unset it, or fill it into the file with ${" + name + "}"
+		if near := nearest(name, known); near != "" {
+			hint = "did you mean " + near + "?"
+		}
+		d.problems = append(d.problems, problem{Source: "environment " + name, Text: "overrides no key: " + hint})
+	}
+}
+
+// overridable are the variables of all keys of a part and below.
+func overridable(p *part) (names []string) {
+	for _, k := range p.keys {
+		switch k.is.shape {
+		case mapping:
+			names = append(names, overridable(p.parts[k.name])...)
+		case single:
+			names = append(names, environmentName(p.at(k.name)))
+		}
+	}
+	return names
+}
