@@ -34,7 +34,7 @@ build: ## build bin/cacheproxy, one static binary
 # With -count 1, since Go's cache of results does not know that tests build and run the program; without vet, which check runs.
 GOTEST  := go test $(JSON) -vet off -timeout $(TIMEOUT) -count 1 -parallel 8
 SOURCE  := house|mutants|conformance|rename
-PROCESS := e2e|fleet|attack
+PROCESS := e2e|fleet|attack|transparency
 
 .PHONY: test
 test: deps check test-all ## everything a change has to pass
@@ -53,7 +53,7 @@ test-race:
 
 .PHONY: test-plain
 test-plain:
-	cd test/system && $(GOTEST) ./e2e
+	cd test/system && $(GOTEST) ./e2e ./transparency
 	$(GOTEST) $$(go list ./... | grep -E '/test/($(SOURCE))$$')
 	cd test/deploy && $(GOTEST) ./...
 
@@ -105,6 +105,10 @@ soak: deps ## look for stale reads: SEEDS (100) simulations, a fleet of processe
 .PHONY: attack
 attack: deps ## attack one proxy, and three on a Valkey, for DURATION (1m), with what SEED decides
 	go test -C test/system -count 1 -v -timeout 0 ./attack -args -for $(DURATION) -seed $(SEED)
+
+.PHONY: transparency
+transparency: ## say the same to an API directly and through the proxy, and compare what both ends get
+	go test -C test/system -count 1 -v -parallel 4 ./transparency
 
 .PHONY: conformance
 conformance: ## hold the proxy against http-cache-tests, as it was last written down
