@@ -114,8 +114,8 @@ func reroutes(name string) bool {
 	return rerouting[name] || slices.ContainsFunc(reroutingFamilies[:], func(f string) bool { return strings.HasPrefix(name, f) })
 }
 
-// Neutral reports whether a request field, by its canonical name, is known to choose no answer.
-func Neutral(name string) bool { return classOf(name) == neutralField }
+// Neutral reports whether a request field, by its canonical name, is known to choose no answer, on this route as on any other.
+func (*Route) Neutral(name string) bool { return classOf(name) == neutralField }
 
 // UnlistedHeaders are the fields of the request that are in no other class, sorted. selected are the fields that Vary is known
 // to name. On a route that forwards all fields none is unlisted: there, Vary names what matters.
@@ -162,9 +162,7 @@ func (f fieldRules) passes(name string, selected []string) bool {
 	return f.forward != ForwardAll && f.unlisted(name) && (!slices.Contains(selected, name) || isWithheld(name))
 }
 
-// Unlisted reports whether a field, by its canonical name, is in no class that is known, nor declared by the route.
-func (r *Route) Unlisted(name string) bool { return r.fields().unlisted(name) }
-
+// unlisted reports whether a field, by its canonical name, is in no class that is known, nor declared by the route.
 func (f fieldRules) unlisted(name string) bool {
 	return classOf(name) == unlistedField && !f.declares(name) && !f.ignores(name)
 }
