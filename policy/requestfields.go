@@ -108,7 +108,7 @@ var rerouting = func() map[string]bool {
 var reroutingFamilies = [...]string{
 	// the target, the method, the host or the scheme, as something on the way has seen or wants it
 	"X-Original-", "X-Rewrite", "X-Rewritten-", "X-Override-", "X-Envoy-Original-", "X-Ms-Original-", "X-Waws-", "X-Matched-", "X-Http-", "Http-", "X-Url", "X-Path-", "X-Script-",
-	"X-Destination", "X-Host", "X-Server-", "X-Backend-", "X-Upstream-", "X-Forward", "Forwarded-",
+	"X-Destination", "X-Host", "X-Server-", "X-Backend-", "X-Upstream-", "X-Forward", "Forwarded-", "X-Accel-", "X-Sendfile",
 	// what frameworks tell themselves
 	"X-Middleware-", "X-Invoke-", "X-Now-", "X-Nextjs-", "Next-",
 }
