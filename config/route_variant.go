@@ -118,7 +118,7 @@ func compileIgnoredHeaders(doc *part, r *policy.Route) (ignored []string) {
 			doc.problem(at, "Cookie says who asks; use ignore_cookies")
 		case slices.Contains(unkeyable, canonical):
 			doc.problem(at, "%s cannot be ignored: it says how the message travels, or for whom; remove it", canonical)
-		case policy.Neutral(canonical):
+		case r.Neutral(canonical):
 			doc.problem(at, "%s is left out of a shared fetch in any case; remove it", canonical)
 		case httpcache.NamesMethod(canonical):
 			doc.problem(at, "%s makes its request a write to some frameworks and cannot be ignored; remove it", canonical)

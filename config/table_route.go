@@ -47,7 +47,7 @@ var routeKeys = section{
 	{name: "refresh_at", is: aPercentage, byDefault: "80%", refuse: refuse(func(share float64) bool { return share == 0 || share == 1 }, "is not inside the lifetime; write 80%, the default, or 1% to 99%"), heededBy: renewing, quiet: true, means: "Share of its lifetime after which a copy is renewed."},
 	{name: "min_hits", is: aNumber, byDefault: "2", heededBy: renewing, means: "Reads since the last fill that make a copy worth renewing."},
 	{name: "max_waiters", is: aNumber, byDefault: "10000", positive: true, heededBy: caching, means: "Requests that may wait for one fill."},
-	{name: "wait_timeout", is: aDuration, derived: "the upstream's timeout", positive: true, heededBy: caching, means: "How long they wait before they go to the origin themselves."},
+	{name: "wait_timeout", is: aDuration, derived: "the upstream's timeout", positive: true, heededBy: caching, means: "How long they wait before they go to the origin themselves; where it is not shorter than the upstream's timeout, for the end of the fetch."},
 
 	{name: "on_write", is: aWordOf(onWrites), byDefault: "invalidate", means: "store: keep the response to a write where it says that it is what a GET would get, by a Content-Location that is the URL. With policy: write-through."},
 	{name: "failed_writes", is: aWordOf(failedWrites), byDefault: "invalidate", heededBy: unfenced, means: "keep: believe a 5xx answer that nothing has changed, as RFC 9111 §4.4 does. Otherwise copies are confirmed by the origin before they are used. Without an answer they are in any case."},

@@ -64,7 +64,7 @@ var whoWords = [...]string{
 // forwards all fields there is no list by which to know, so that their names have to do. It is for what is shared without need.
 func (r *Route) SaysWho(h http.Header) bool {
 	for name := range h {
-		if Neutral(name) || classOf(name) == negotiatingField || r.fields().declares(name) {
+		if r.Neutral(name) || classOf(name) == negotiatingField || r.fields().declares(name) {
 			continue
 		}
 		lower := strings.ToLower(name)

@@ -66,13 +66,15 @@ func hasDotSegment(p string) bool {
 	return others == 0 && (dots == 1 || dots == 2)
 }
 
-// CleanTarget is t with the path that an origin which resolves dots, backslashes and empty segments would see. It is
-// for the effects of a write whose own path is unclean; nothing is served or stored under it, and it is never forwarded.
+// CleanTarget is t with the path that an origin which resolves dots, backslashes, empty segments and escaped separators would see. An
+// escaped slash is another name than a slash (RFC 3986 §2.2), and many an origin decodes it before it looks. This is for the effects of a write,
+// which names both, and so at most makes more unusable than had to be; nothing is served or stored under it, and it is never forwarded.
 func CleanTarget(t httpcache.Target) httpcache.Target {
-	if isCleanPath(t.Path) || t.Path == "*" {
+	if t.Path == "*" || isCleanPath(t.Path) && !hasEscapedSeparator(t.Path) {
 		return t
 	}
-	segments := strings.FieldsFunc(unescapeSeparators(t.Path), func(c rune) bool { return c == '/' })
+	plain := unescapeSeparators(t.Path)
+	segments := strings.FieldsFunc(plain, func(c rune) bool { return c == '/' })
 	for i, s := range segments {
 		if name, _, _ := strings.Cut(s, ";"); name == "." || name == ".." {
 			segments[i] = name
@@ -80,11 +82,21 @@ func CleanTarget(t httpcache.Target) httpcache.Target {
 	}
 	joined := "/" + strings.Join(segments, "/")
 	clean := path.Clean(joined)
-	if n := len(t.Path); n > 0 && (t.Path[n-1] == '/' || t.Path[n-1] == '\\') && clean != "/" {
+	if strings.HasSuffix(plain, "/") && clean != "/" {
 		clean += "/"
 	}
 	t.Path = httpcache.CanonicalPath(clean)
 	return t
+}
+
+// hasEscapedSeparator reports whether a slash or a backslash is escaped in p.
+func hasEscapedSeparator(p string) bool {
+	for i := strings.IndexByte(p, '%'); i >= 0 && i < len(p); i++ {
+		if b, ok := httpcache.UnescapeAt(p, i); ok && (b == '/' || b == '\\') {
+			return true
+		}
+	}
+	return false
 }
 
 // unescapeSeparators undoes the escapes of dots, slashes and backslashes, and makes all of these slashes forward ones.

@@ -17,6 +17,12 @@ func TestCleanTarget(t *testing.T) {
 		"/../../products":      "/products",
 		"products":             "/products",
 		"/products/./17%zz":    "/products/17%25zz",
+		"/products%2F17":       "/products/17",
+		"/products%2f%2f17":    "/products/17",
+		"/products%5C17":       "/products/17",
+		"/products%2F":         "/products/",
+		"/products/a%20b":      "/products/a%20b",
+		"/products%252F17":     "/products%252F17",
 	} {
 		got := CleanTarget(httpcache.Target{Path: in}).Path
 		if got != want || !isCleanPath(got) {

@@ -117,7 +117,7 @@ func (in *Invalidates) usesBody() bool {
 }
 
 // uriEffects are the members that invalidating one URI of this host names, with its exact query and also with the query
-// as the route that reads it forwards it, since that is how the copies are named. An unclean path also stands for the
+// as the route that reads it forwards it, since that is how the copies are named. A path that is unclean, or has escaped separators, also stands for the
 // one that an origin would make of it. It needs no matched route.
 func (m *Match) uriEffects(t httpcache.Target) []Member {
 	var s memberSet
@@ -125,6 +125,7 @@ func (m *Match) uriEffects(t httpcache.Target) []Member {
 	clean := CleanTarget(t)
 	s.add(URLMembers(clean.Host, clean.Path, clean.Query, clean.HasQuery)...)
 	if m != nil && m.table != nil {
+		s.add(m.table.URLMembers(t)...)
 		s.add(m.table.URLMembers(clean)...)
 	}
 	return s.list

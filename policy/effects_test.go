@@ -31,10 +31,10 @@ func TestEffects(t *testing.T) {
 	u := target(t, "/products/a%2Fb?q=1%26&x=1")
 	m, _ := table.Match("PUT", u)
 	got, fallback, err := product.Effects(&m, u, u.Query, nil, nil)
-	want := "ushop.example/products/a%2Fb?q=1%26&x=1 u*/products/a%2Fb?q=1%26&x=1" +
+	want := "ushop.example/products/a%2Fb?q=1%26&x=1 u*/products/a%2Fb?q=1%26&x=1 ushop.example/products/a/b?q=1%26&x=1 u*/products/a/b?q=1%26&x=1" +
 		" ushop.example/products/a%2Fb u*/products/a%2Fb" +
 		" kv2:product:a%2Fb kv1:stock:a%2Fb kx: tlist" +
-		" q/all u/all?id=a%2Fb ushop.example/by/a%2Fb?q=1%26 u*/by/a%2Fb?q=1%26" +
+		" q/all u/all?id=a%2Fb ushop.example/by/a%2Fb?q=1%26 u*/by/a%2Fb?q=1%26 ushop.example/by/a/b?q=1%26 u*/by/a/b?q=1%26" +
 		" p/lists pother.example/a%2Fb p*/a%2Fb rsearch"
 	if spell(got) != want || fallback || err != nil {
 		t.Errorf("effects: %t, %v\n%s\nwant:\n%s", fallback, err, spell(got), want)
@@ -91,6 +91,12 @@ func TestWriteMeetsCopies(t *testing.T) {
 		"//products/17?lang=en":           true,
 		"/x/%2e%2e/products/17?lang=en":   true,
 		"/x/..%2fproducts/17?lang=en":     true,
+		"/products%2F17?lang=en":          true,
+		"/products%2f17?utm=1&lang=en":    true,
+		"/products%5C17?lang=en":          true,
+		"/x%2F..%2Fproducts%2F17?lang=en": true,
+		"/products%252F17?lang=en":        false,
+		"/products%2F18?lang=en":          false,
 		"/products/18?lang=en":            false,
 		"/products/17?lang=de":            false,
 		"/other/..;/products/17?lang=en":  true,

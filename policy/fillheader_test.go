@@ -141,6 +141,7 @@ func TestWhatReroutesIsKeyed(t *testing.T) {
 	leftToVary := []string{
 		"Save-Data", "Purpose", "Sec-Purpose", "Prefer", "Tracestate", "Via", "Cdn-Loop", "User-Agent", "Origin", "Referer", "Dnt",
 		"Upgrade-Insecure-Requests", "X-Real-Ip", "True-Client-Ip", "Client-Ip", "Cf-Connecting-Ip",
+		"X-Original-Forwarded-For", "X-Request-Start", "Accept", "X-Api-Key", "X-Theme",
 	}
 	r := Route{ForwardHeaders: ForwardAll}
 	target := httpcache.Target{Scheme: "http", Host: "shop.example", Path: "/a"}
@@ -151,6 +152,12 @@ func TestWhatReroutesIsKeyed(t *testing.T) {
 		"X-Invoke-Path", "X-Invoke-Query", "X-Middleware-Subrequest", "X-Middleware-Rewrite", "X-Now-Route-Matches", "X-Nextjs-Data", "Rsc",
 		"Next-Router-Prefetch", "X-Inertia", "Surrogate-Capability", "X-Url-Scheme", "X-Scheme", "X-Http-Host", "X-Server-Name", "X-Backend-Host",
 		"X-Http-Method-Override", "X-Http-Method", "X-Method-Override", "Content-Type", "Front-End-Https", "X-Arr-Ssl", "X_Forwarded_Host",
+		"X-Original-Host", "X-Original-Scheme", "X-Original-Anything", "X-Rewrite-Uri", "X-Rewrite-Path", "X-Rewritten-Url", "X-Forward-Host", "X-Forwarder-For",
+		"X-Forwarded-Anything", "X-Backend-Server", "X-Upstream-Host", "X-Hostname", "X-Http-Host-Override", "X-Http-Path-Info", "X-Http-Destinationurl", "X-Override-Url",
+		"X-Path-Prefix", "X-Script-Name", "X-Request-Uri", "Request-Uri", "Destination", "Base-Url", "Proxy-Host",
+		"X-Astro-Path", "X-Astro-Locals", "X-Sveltekit-Action", "X-Sveltekit-Invalidated", "X-Inertia-Partial-Data", "X-Inertia-Partial-Component",
+		"X-Inertia-Version", "Hx-Request", "Hx-Target", "Hx-Boosted", "X-Pjax", "X-Pjax-Container", "Turbo-Frame", "X-Turbo-Request-Id", "X-Up-Target",
+		"X-Livewire", "X-Requested-With", "X-Remix-Reload-Document", "X-Nuxt-Prerender-Cache",
 	}, leftToVary...) {
 		h := http.Header{"Traceparent": {"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}, name: {"probe"}}
 		sent := len(r.FillHeader(h, nil)[name]) > 0
@@ -158,6 +165,17 @@ func TestWhatReroutesIsKeyed(t *testing.T) {
 		if left := slices.Contains(leftToVary, name); sent && !keyed != left || left && !sent {
 			t.Errorf("%s: sent %v, keyed %v", name, sent, keyed)
 		}
+	}
+}
+
+// On a route that forwards listed fields, an answer that names in Vary by what it was reshaped is shared by that.
+func TestVarySelectsWhatReshapes(t *testing.T) {
+	h := http.Header{"Hx-Request": {"true"}}
+	if got := (&Route{}).FillHeader(h, []string{"Hx-Request"}); !reflect.DeepEqual(got, h) {
+		t.Errorf("%v is forwarded", got)
+	}
+	if names := (&Route{}).UnlistedHeaders(h, []string{"Hx-Request"}); names != nil {
+		t.Errorf("%v passes", names)
 	}
 }
 

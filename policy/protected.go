@@ -32,7 +32,7 @@ func protected(name string) bool {
 		return true
 	}
 	lower := strings.ToLower(name)
-	return slices.ContainsFunc(protectedFamilies[:], func(family string) bool { return strings.HasPrefix(name, family) }) ||
+	return begins(name, protectedFamilies[:]) ||
 		slices.ContainsFunc(whoWords[:], func(word string) bool { return strings.Contains(lower, word) })
 }
 
@@ -58,7 +58,7 @@ func (r *Route) StripTrailer(trailer http.Header) {
 	for name := range trailer {
 		dashed := dashed(name)
 		if classOf(dashed) != unlistedField || isWithheld(dashed) || httpcache.NamesMethod(dashed) || r.fields().declares(dashed) ||
-			slices.ContainsFunc(protectedFamilies[:], func(family string) bool { return strings.HasPrefix(dashed, family) && !checksum(dashed) }) {
+			begins(dashed, protectedFamilies[:]) && !checksum(dashed) {
 			delete(trailer, name)
 		}
 	}

@@ -77,6 +77,7 @@ const (
 	QueueFull        // no place at the origin, nor in its queue
 	QueueTimeout     // no place at the origin within the queue's deadline
 	ClientGone       // the client left before there was an answer
+	Laggard          // the client took its answer so slowly that it held up those who shared it, and was cut off
 	OnlyIfCached     // Cache-Control: only-if-cached, and no copy
 	StoreUnavailable // the route's policy forbids going on without the store
 	NotConfirmed     // an invalidation could not be confirmed
@@ -97,7 +98,7 @@ var reasonNames = [reasons]string{
 	Outdated: "outdated", MemoryFull: "memory-full", malformedHeader: "malformed-header", codingUnasked: "coding-unasked",
 	cacheControlMalformed: "cache-control-malformed",
 	OriginError:           "origin-error", OriginTimeout: "origin-timeout", OriginStatus: "origin-status", QueueFull: "queue-full",
-	QueueTimeout: "queue-timeout", ClientGone: "client-gone", OnlyIfCached: "only-if-cached", StoreUnavailable: "store-down",
+	QueueTimeout: "queue-timeout", ClientGone: "client-gone", Laggard: "laggard", OnlyIfCached: "only-if-cached", StoreUnavailable: "store-down",
 	NotConfirmed: "not-confirmed", Panic: "panic",
 }
 

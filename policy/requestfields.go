@@ -19,7 +19,7 @@ import (
 //	selected   a Vary of this route has named it: forwarded, and part of the variant that is stored
 //	unlisted   anything else; see Route.UnlistedHeaders
 //
-// Where all fields are forwarded, Vary names what matters, but for fields that reroute, which are keyed.
+// Where all fields are forwarded, Vary names what matters, but for fields that reroute or reshape, which are keyed.
 
 // originField is where browsers say on whose behalf they ask. APIs answer with other Access-Control-* fields for each, and
 // often forget to say Vary (WHATWG Fetch, "CORS protocol and HTTP caches").
@@ -95,27 +95,45 @@ func classOf(name string) fieldClass {
 var rerouting = func() map[string]bool {
 	set := make(map[string]bool)
 	for _, name := range []string{
-		"X-Original-Url", "X-Original-Uri", "X-Original-Path", "X-Rewrite-Url", "X-Override-Url", "X-Request-Uri", "X-Envoy-Original-Path",
-		"X-Ms-Original-Url", "X-Waws-Unencoded-Url", "X-Matched-Path", "X-Http-Destinationurl",
-		"X-Http-Method", "X-Http-Method-Override", "X-Method-Override", "X-Original-Method",
-		"X-Host", "X-Original-Host", "X-Http-Host", "X-Http-Host-Override", "X-Server-Name", "X-Backend-Host",
-		"Forwarded-Host", "Forwarded-Proto", "Forwarded-Server", "X-Scheme", "X-Url-Scheme", "X-Arr-Ssl", "Front-End-Https",
-		"X-Script-Name", "Script-Name", "X-Path-Prefix", "X-Inertia", "Rsc", "Surrogate-Capability",
+		"X-Request-Uri", "X-Request-Url", "X-Request-Path", "X-Request-Host", "X-Request-Method", "Request-Uri", "Request-Url", "Destination", "Base-Url", "Uri", "Url",
+		"X-Method-Override", "X-Scheme", "X-Arr-Ssl", "Front-End-Https", "Script-Name", "Proxy-Host", "Proxy-Url", "X-Proxy-Host", "X-Proxy-Url", "X-Base-Url",
+		"X-Inertia", "Rsc", "Surrogate-Capability",
 	} {
 		set[name] = true
 	}
 	return set
 }()
 
-// reroutingFamilies are the beginnings of the names of further such fields.
-var reroutingFamilies = [...]string{"X-Middleware-", "X-Invoke-", "X-Now-", "X-Nextjs-", "Next-"}
-
-func reroutes(name string) bool {
-	return rerouting[name] || slices.ContainsFunc(reroutingFamilies[:], func(f string) bool { return strings.HasPrefix(name, f) })
+// reroutingFamilies are the beginnings of the names of further such fields: by kind, since each gateway has a name of its own.
+var reroutingFamilies = [...]string{
+	// the target, the method, the host or the scheme, as something on the way has seen or wants it
+	"X-Original-", "X-Rewrite", "X-Rewritten-", "X-Override-", "X-Envoy-Original-", "X-Ms-Original-", "X-Waws-", "X-Matched-", "X-Http-", "Http-", "X-Url", "X-Path-", "X-Script-",
+	"X-Destination", "X-Host", "X-Server-", "X-Backend-", "X-Upstream-", "X-Forward", "Forwarded-", "X-Accel-", "X-Sendfile",
+	// what frameworks tell themselves
+	"X-Middleware-", "X-Invoke-", "X-Now-", "X-Nextjs-", "Next-",
 }
 
-// Neutral reports whether a request field, by its canonical name, is known to choose no answer.
-func Neutral(name string) bool { return classOf(name) == neutralField }
+// reroutes reports whether a field, by its canonical name with "-" for "_", is of that kind. What belongs to a class by its whole name is
+// what that says, and the way has rules of its own.
+func reroutes(name string) bool {
+	return rerouting[name] || fieldClasses[name] == unlistedField && !httpcache.SaysWay(name) && begins(name, reroutingFamilies[:])
+}
+
+// reshapingFamilies are the beginnings of the names of fields by which frameworks ask for a part of a page, or for its data, under the
+// URL of the page. Some name them in Vary, and then a route that forwards listed fields shares by them; where all fields are forwarded
+// they are told apart whether it is said or not.
+var reshapingFamilies = [...]string{
+	"Hx-", "Turbo-", "X-Turbo", "X-Pjax", "X-Inertia-", "X-Up-", "X-Unpoly", "X-Livewire", "X-Alpine-", "X-Ajax", "X-Requested-With", "X-Fragment", "X-Partial",
+	"X-Astro-", "Astro-", "X-Sveltekit-", "Sveltekit-", "X-Remix-", "X-React-Router-", "X-Nuxt-", "X-Gatsby-", "X-Qwik-", "Datastar-",
+}
+
+// begins reports whether a name is of one of these families.
+func begins(name string, families []string) bool {
+	return slices.ContainsFunc(families, func(family string) bool { return strings.HasPrefix(name, family) })
+}
+
+// Neutral reports whether a request field, by its canonical name, is known to choose no answer, on this route as on any other.
+func (*Route) Neutral(name string) bool { return classOf(name) == neutralField }
 
 // UnlistedHeaders are the fields of the request that are in no other class, sorted. selected are the fields that Vary is known
 // to name. On a route that forwards all fields none is unlisted: there, Vary names what matters.
@@ -162,9 +180,7 @@ func (f fieldRules) passes(name string, selected []string) bool {
 	return f.forward != ForwardAll && f.unlisted(name) && (!slices.Contains(selected, name) || isWithheld(name))
 }
 
-// Unlisted reports whether a field, by its canonical name, is in no class that is known, nor declared by the route.
-func (r *Route) Unlisted(name string) bool { return r.fields().unlisted(name) }
-
+// unlisted reports whether a field, by its canonical name, is in no class that is known, nor declared by the route.
 func (f fieldRules) unlisted(name string) bool {
 	return classOf(name) == unlistedField && !f.declares(name) && !f.ignores(name)
 }
@@ -186,7 +202,7 @@ func (f fieldRules) keyedUnlisted(h http.Header) (names []string) {
 		return nil
 	}
 	for name := range h {
-		if f.keysUnlisted(name) {
+		if !common(name) && f.keysUnlisted(name) {
 			names = append(names, name)
 		}
 	}
@@ -195,10 +211,10 @@ func (f fieldRules) keyedUnlisted(h http.Header) (names []string) {
 }
 
 // keysUnlisted reports whether a field is part of the storage key although the route does not declare it: an unlisted one where the
-// route says so, and one that reroutes where all are forwarded, which Vary would have to name and does not.
+// route says so, and one that reroutes or reshapes where all are forwarded, which Vary would have to name and does not.
 func (f fieldRules) keysUnlisted(name string) bool {
 	if f.forward == ForwardAll {
-		return reroutes(name) && !f.declares(name) && !f.ignores(name)
+		return (reroutes(name) || begins(name, reshapingFamilies[:])) && !f.declares(name) && !f.ignores(name)
 	}
 	return f.others == UnlistedKey && f.unlisted(name)
 }

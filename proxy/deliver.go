@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"context"
+	"errors"
 	"net/http"
 	"strconv"
 	"time"
@@ -110,11 +112,7 @@ func (d *delivery) follow(res *fill.Response, from *fill.Reader, wanted httpcach
 			if at == res.Length && ctx.Err() != nil {
 				return // all of it is there, and who had nothing else to ask has left
 			}
-			why := policy.Incomplete
-			if ctx.Err() != nil {
-				why = policy.ClientGone
-			}
-			d.abort(why)
+			d.abort(brokenBy(ctx, err))
 		}
 		if len(p) == 0 {
 			break
@@ -138,4 +136,15 @@ func (d *delivery) follow(res *fill.Response, from *fill.Reader, wanted httpcach
 	for name, values := range from.Trailer() {
 		d.w.Header()[http.TrailerPrefix+name] = values
 	}
+}
+
+// brokenBy is why a body that is followed did not come to its end, given the error of its reader and the context of the request.
+func brokenBy(ctx context.Context, err error) policy.Reason {
+	switch {
+	case ctx.Err() != nil:
+		return policy.ClientGone
+	case errors.Is(err, fill.ErrLaggard):
+		return policy.Laggard
+	}
+	return policy.Incomplete
 }

@@ -8,7 +8,7 @@
 //	               while the store is down, or purges may be unknown      decide.go, lease.go
 //	  execute      does what was decided                                  exchange.go
 //	    serveCopy  deliver a copy                                         deliver.go, coded.go, ranges.go
-//	    together   fetch with whoever asks for the same, or alone         fetch.go
+//	    together   fetch with whoever asks for the same, or alone         fetch.go, failedfetch.go
 //	    write      invalidate around the origin's work                    write.go, acknowledge.go, keepwrite.go
 //	    pass       the request itself goes to the origin                  pass.go, head.go
 //	    observe    pass, and compare with what would have been served     observe.go, difference.go

@@ -1,7 +1,9 @@
 package proxy
 
 import (
+	"math"
 	"net/http"
+	"time"
 
 	"cacheproxy/policy"
 	"cacheproxy/proxy/fill"
@@ -13,13 +15,35 @@ import (
 // client sends then costs another two requests at most, and an upstream that is down is asked twice for all, and once more for each
 // different set of fields that those who wait have.
 
+// An answer that breaks off after its head is a failure too; see fill.BreaksOff.
+
 // sharesFailure reports whether the failure of another's fetch is one for this request too.
 func (ex *exchange) sharesFailure(res *fill.Response, found candidate) bool {
 	switch res.Reason {
 	case policy.OriginError, policy.OriginTimeout, policy.Panic, policy.NoReason:
-		return ex.standsIn(found) || fill.Question(string(ex.key), res.Forward) == ex.question(found)
+		return ex.standsIn(found) || ex.asksSame(res, found)
 	}
 	return true // it came about before anything was sent
+}
+
+// asksSame reports whether this request asks what the fetch asked that brought res.
+func (rq *request) asksSame(res *fill.Response, found candidate) bool {
+	return fill.Question(string(rq.key), res.Forward) == rq.question(found)
+}
+
+// proved reports whether an answer that was fetched with what another forwards has not broken off before this request is sent any of it,
+// and returns where this request reads it; nil: nowhere yet.
+func (ex *exchange) proved(res *fill.Response, found candidate) (from *fill.Reader, ok bool) {
+	if ex.asksSame(res, found) {
+		return nil, true
+	}
+	if from, ok = res.Attach(); !ok {
+		return nil, true // its beginning is gone, which is for accept to see
+	}
+	if ok = from.Proves(ex.r.Context()); !ok {
+		from.Detach()
+	}
+	return from, ok
 }
 
 // failed reports whether a fetch brought no answer to the question, but a word of the moment's trouble.
@@ -32,4 +56,14 @@ func failed(res *fill.Response) bool {
 func (rq *request) elect(res *fill.Response) {
 	rq.byItself = rq.elected || res.Reason == policy.OriginTimeout
 	rq.elected = true
+}
+
+// patience is how long a request of the route waits for the head of another's answer before it asks for itself. Who would wait for as long
+// as the upstream may take waits for the end of the fetch, which is bounded: the two would run out at one time, and those whose timer came
+// first would all ask an upstream that has just let the first one wait in vain.
+func (r *route) patience() time.Duration {
+	if timeout := r.Origin.Timeout(); timeout > 0 && r.WaitTimeout >= timeout {
+		return math.MaxInt64
+	}
+	return r.WaitTimeout
 }

@@ -24,6 +24,18 @@ func TestFailureOfALeaderIsItsOwn(t *testing.T) {
 		"answers 503": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) },
 		"is silent":   func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
 		"answers 400": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadRequest) },
+		"breaks off": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", "99")
+			io.WriteString(w, "abc")
+			http.NewResponseController(w).Flush() //nolint:errcheck // the head has to be out
+			panic(http.ErrAbortHandler)
+		},
+		"breaks off later": func(w http.ResponseWriter, _ *http.Request) {
+			io.WriteString(w, "abc")
+			http.NewResponseController(w).Flush() //nolint:errcheck // the head has to be out
+			<-time.After(work / 2)
+			panic(http.ErrAbortHandler)
+		},
 		"101, unasked": func(w http.ResponseWriter, r *http.Request) {
 			answerRaw(w, "HTTP/1.1 101 No\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
 		},
@@ -90,6 +102,87 @@ func TestHerdWhileTheOriginIsDown(t *testing.T) {
 		})
 	}
 }
+
+// While the origin hangs, all who wait under one key ask it once for the first, and once more for each other question that they have,
+// also where they may wait for no longer than the origin may take.
+func TestHerdWhileTheOriginHangs(t *testing.T) {
+	const timeout = 5 * time.Second
+	for _, c := range []struct {
+		languages, asked int64
+	}{{1, 1}, {5, 5}} {
+		var asked atomic.Int64
+		route := routeFor(t, "all", func(r *policy.Route) { r.WaitTimeout = timeout }, "/")
+		inBubble(t, func(_ http.ResponseWriter, r *http.Request) {
+			asked.Add(1)
+			<-r.Context().Done()
+		}, rigOptions{origin: upstream.Options{Timeout: timeout}}, route, func(b *bubble) {
+			var herd sync.WaitGroup
+			for i := range int64(200) {
+				herd.Go(func() {
+					start := time.Now()
+					a := b.do("GET", "/a", "Accept-Language", fmt.Sprint("l", i%c.languages))
+					if took := time.Since(start); a.status != http.StatusGatewayTimeout || took > 2*timeout {
+						t.Errorf("%d after %v", a.status, took)
+					}
+				})
+			}
+			herd.Wait()
+			synctest.Wait()
+			if n := asked.Load(); n > c.asked {
+				t.Errorf("%d languages: asked %d times, want %d at most", c.languages, n, c.asked)
+			}
+		})
+	}
+}
+
+// Of an answer that breaks off, nobody gets a part as the whole; who has been sent some of it is cut. Then, for a while, nobody who asks
+// something else shares a fetch with those for whom it breaks off.
+func TestAnswersThatBreakOffAreNotSharedForAWhile(t *testing.T) {
+	const work = time.Second
+	var asked atomic.Int64
+	backend := func(w http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		<-time.After(work)
+		if r.Header.Get("Accept") == "evil/evil" {
+			io.WriteString(w, "abc")
+			http.NewResponseController(w).Flush() //nolint:errcheck // the head has to be out
+			<-time.After(work)
+			panic(http.ErrAbortHandler)
+		}
+		w.Header().Set("Cache-Control", "max-age=10")
+		io.WriteString(w, "good")
+	}
+	inBubble(t, backend, rigOptions{}, routeFor(t, "all", nil, "/"), func(b *bubble) {
+		together := func(want string) {
+			t.Helper()
+			before := asked.Load()
+			var all sync.WaitGroup
+			all.Go(func() { b.do("GET", "/a", "Accept", "evil/evil") })
+			synctest.Wait()
+			for range 20 {
+				all.Go(func() {
+					if a := b.do("GET", "/a", "Accept", "text/html"); a.body != want {
+						t.Errorf("%d %q, want %q", a.status, a.body, want)
+					}
+				})
+			}
+			all.Wait()
+			if n := asked.Load() - before; want == "good" && n > 2 {
+				t.Errorf("asked %d times, want once for each question", n)
+			}
+		}
+		together("aborted")
+		for range 10 {
+			b.pass(brokenPause)
+			together("good")
+		}
+		b.pass(10 * time.Minute)
+		together("aborted") // it is forgotten
+	})
+}
+
+// brokenPause is less than it is remembered for that an answer broke off.
+const brokenPause = 30 * time.Second
 
 // One whose copy may stand in does not wait for another fetch.
 func TestFailureWithACopyIsNotWaitedForAgain(t *testing.T) {

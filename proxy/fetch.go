@@ -92,7 +92,7 @@ func (ex *exchange) together(d *decision) (answered bool) {
 		ex.passUnless(d.found, &policy.Status{Reason: policy.WaitersFull, Apart: true}, nil)
 		return true
 	}
-	res, lead, why := t.Await(ex.r.Context(), ex.route.WaitTimeout, ex.inform)
+	res, lead, why := t.Await(ex.r.Context(), ex.route.patience(), ex.inform)
 	switch {
 	case why == policy.ClientGone:
 		t.Abandon()
@@ -117,8 +117,12 @@ func (ex *exchange) together(d *decision) (answered bool) {
 	case failed(&res) && !ex.sharesFailure(&res, d.found):
 		ex.elect(&res)
 	case ex.mayShare(&res):
+		from, proved := ex.proved(&res, d.found)
+		if !proved {
+			break
+		}
 		status.Outcome, status.Collapsed = policy.Collapsed, true
-		if ex.accept(&res, d, status, nil) {
+		if ex.accept(&res, d, status, from) {
 			return true
 		}
 	}

@@ -2,8 +2,11 @@ package proxy
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -66,8 +69,6 @@ func TestShortBodiesComeFirst(t *testing.T) {
 	})
 }
 
-// Bodies that are received before a place is asked for take no more memory than bodies may have together. Beyond that, one that has to
-// be read first is refused for now, and another is sent as it comes.
 // A short body that does not come at once is sent as it comes: it may be half of a conversation. Its place is for others until it goes on.
 func TestLateBodiesAreSentAsTheyCome(t *testing.T) {
 	var began atomic.Int64
@@ -106,6 +107,56 @@ func TestLateBodiesAreSentAsTheyCome(t *testing.T) {
 	})
 }
 
+// from is a request of a client of its own.
+func (b *bubble) from(client int, method, target string, body io.Reader) *http.Request {
+	r := httptest.NewRequestWithContext(b.t.Context(), method, target, body)
+	r.RemoteAddr = fmt.Sprintf("198.51.100.%d:1234", client)
+	return r
+}
+
+// One client that sends all but the end of its bodies takes no more of the memory for bodies than it leaves to others, whose bodies are
+// received and answered meanwhile.
+func TestBodiesOfOneClientLeaveRoom(t *testing.T) {
+	const most, each = 8 << 20, 1 << 20 // of 64 MiB
+	backend := func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.Header().Set("Cache-Control", "max-age=60")
+	}
+	inBubble(t, backend, rigOptions{}, routeFor(t, "question", question, "POST /q"), func(b *bubble) {
+		budget := b.store.Memory().Budget()
+		var clients sync.WaitGroup
+		var bodies []*io.PipeWriter
+		for i := range 2 * most / each {
+			pr, pw := io.Pipe()
+			bodies = append(bodies, pw)
+			clients.Go(func() {
+				b.answer(b.from(1, "POST", "/q", pr))
+				pr.CloseWithError(io.ErrClosedPipe)
+			})
+			body := make([]byte, each-1)
+			body[0] = byte(i)
+			_, _ = pw.Write(body)
+			synctest.Wait()
+		}
+		if n := budget.Reserved(); n > most/2 || n < most/2-each {
+			t.Errorf("one client has %d bytes, want half of %d", n, most)
+		}
+		for client := 2; client < 10; client++ {
+			b.answer(b.from(client, "POST", "/q", strings.NewReader(strings.Repeat(fmt.Sprint(client), each/2)))).want(t, "another", 200, "", "fwd=")
+		}
+		for _, pw := range bodies {
+			pw.Close()
+		}
+		clients.Wait()
+		synctest.Wait()
+		if n := budget.Reserved(); n != 0 {
+			t.Errorf("%d bytes are taken in the end", n)
+		}
+	})
+}
+
+// Bodies that are received before a place is asked for take no more memory than bodies may have together. Beyond that, one that has to
+// be read first is refused for now, and another is sent as it comes.
 func TestBodiesAreBounded(t *testing.T) {
 	const most, each = 8 << 20, 1 << 20 // of 64 MiB
 	backend := func(w http.ResponseWriter, r *http.Request) {
@@ -117,6 +168,7 @@ func TestBodiesAreBounded(t *testing.T) {
 	}, "POST /w")
 	o := rigOptions{routes: []*policy.Route{write}}
 	inBubble(t, backend, o, routeFor(t, "question", question, "POST /q"), func(b *bubble) {
+		b.proxy.config().Trusted = []netip.Prefix{netip.MustParsePrefix(peer)} // who stands for many, and is no client
 		budget := b.store.Memory().Budget()
 		for _, target := range []string{"/q", "/w"} {
 			var clients sync.WaitGroup

@@ -73,8 +73,8 @@ func (rq *request) resolve(scheme string) *refusal {
 	}
 	rq.target, rq.query = target, target.Query
 	rq.match, rq.reason = rq.cfg.Table.Match(rq.r.Method, target)
-	if rq.reason == policy.UncleanPath {
-		// An origin may clean the path: what it then writes to belongs to the route of the clean one.
+	if rq.reason == policy.UncleanPath || rq.reason == policy.NoRoute {
+		// An origin may clean the path, or decode it: what it then writes to belongs to the route of the clean one.
 		if clean, _ := rq.cfg.Table.Match(rq.r.Method, policy.CleanTarget(target)); clean.Route.Writes(rq.asked()) {
 			rq.match = clean
 		}

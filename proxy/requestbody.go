@@ -5,11 +5,13 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/netip"
 	"os"
 	"time"
 
 	"cacheproxy/policy"
 	"cacheproxy/proxy/server"
+	"cacheproxy/proxy/upstream"
 	"cacheproxy/store"
 )
 
@@ -33,7 +35,7 @@ func (ex *exchange) receive() *refusal {
 			}
 			r.Body = http.MaxBytesReader(ex.w.ResponseWriter, r.Body, limit)
 		}
-		ex.gathered = gathered{budget: ex.p.store.Memory().Budget(), body: r.Body}
+		ex.gathered = gathered{budget: ex.p.store.Memory().Budget(), client: upstream.ClientOf(ex.asker()), body: r.Body}
 		// Else it is a conversation, or the origin's word comes first, or it is too much to hold.
 		if r.ContentLength <= collected && r.Header["Expect"] == nil && !silent {
 			// Where there is no room it is sent as it comes, and so is one of unknown length that does not come at once.
@@ -58,9 +60,11 @@ func (ex *exchange) receive() *refusal {
 // gathered is what was received of a request's body before it was known what becomes of the request. The zero value is that of a
 // request without one.
 //
-// Every byte of it is in the budget: clients who send all but the last byte take no more memory than bodies may have together.
+// Every byte of it is in the budget: clients who send all but the last byte take no more memory than bodies may have together, and one
+// leaves something to others.
 type gathered struct {
 	budget *store.Budget
+	client netip.Prefix  // on whose account its memory is
 	body   io.ReadCloser // what follows; nil: there is no body
 	read   []byte        // shared with everybody who reads the body again; never changed, and not nil once it is whole
 	whole  bool          // nothing follows
@@ -127,7 +131,7 @@ func (g *gathered) readWithin(deadline <-chan time.Time, p []byte) (int, error) 
 	}
 }
 
-// errNoRoom means that the bodies of requests hold all the memory they may.
+// errNoRoom means that the bodies of requests hold all the memory they may, or those of the client all that one may.
 var errNoRoom = errors.New("read request body: no memory is left for the bodies of requests")
 
 // gather receives the request's body until it is whole or longer than most. Whatever it returns, the body can be read from its
@@ -181,7 +185,7 @@ const leastGathered = 512
 // grow makes room for twice as much, but no more than most bytes. It reports false where there is none.
 func (g *gathered) grow(most int64) bool {
 	if g.room == nil {
-		g.room = g.budget.Room()
+		g.room = g.budget.Room(g.client)
 	}
 	next := min(max(leastGathered, 2*int64(cap(g.read))), most)
 	if !g.room.Grow(next - int64(cap(g.read))) {
@@ -193,7 +197,7 @@ func (g *gathered) grow(most int64) bool {
 
 var (
 	bodyTooLarge = refusal{http.StatusRequestEntityTooLarge, policy.TooLarge, "the request body is larger than allowed"}
-	noRoom       = refusal{http.StatusServiceUnavailable, policy.MemoryFull, "the bodies of requests take all the memory that they may, try again"}
+	noRoom       = refusal{http.StatusServiceUnavailable, policy.MemoryFull, "the bodies of requests, or those of this client, take all the memory that they may, try again"}
 )
 
 // bodyRefusal is what a client is told whose request body could not be read.

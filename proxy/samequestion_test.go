@@ -66,6 +66,7 @@ var sayable = []string{
 	"Authorization", "Proxy-Authorization", "If-None-Match", "If-Modified-Since", "If-Match", "If-Range", "Range", "Cache-Control", "Pragma",
 	"Te", "Upgrade", "Keep-Alive", "Proxy-Connection", "Expect", "Max-Forwards", "Content-Type", "Content-Encoding", "Content-Language", "Trailer",
 	"X-Http-Method-Override", "Prefer", "Save-Data", "Priority",
+	"X-Original-Host", "X-Rewrite-Path", "X-Astro-Path", "Hx-Target", "Turbo-Frame", "X-Pjax", "X-Inertia-Partial-Data", "X-Backend-Server", "Request-Uri", "Destination",
 }
 
 // values are what the fields of sayable are given; others are given made-up words.
@@ -188,7 +189,8 @@ func traceOrLoop(name string) bool {
 // it are none of these.
 func mayDifferOfAll(name string) bool {
 	switch name {
-	case "X-Host", "X-Original-Url", "X-Original-Path", "X-Matched-Path", "X-Middleware-Subrequest", "X-Invoke-Path", "X-Scheme", "X-Forwarded",
+	case "X-Original-Host", "X-Rewrite-Path", "X-Astro-Path", "Hx-Target", "Turbo-Frame", "X-Pjax", "X-Inertia-Partial-Data", "X-Backend-Server", "Request-Uri", "Destination",
+		"X-Host", "X-Original-Url", "X-Original-Path", "X-Matched-Path", "X-Middleware-Subrequest", "X-Invoke-Path", "X-Scheme", "X-Forwarded",
 		"Surrogate-Capability", "X-Http-Method-Override", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-For", "X-Forwarded-Port", "X-Forwarded-Prefix",
 		"X-Forwarded-User", "Forwarded", "Authorization", "Cookie", "Content-Type", "Content-Encoding", "Content-Language", "Range", "X-Tenant":
 		return false

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"net/netip"
 	"sync/atomic"
 
 	"cacheproxy/lockorder"
@@ -24,10 +25,11 @@ type Budget struct {
 	changed func(reserved int64)
 
 	mu       lockorder.Mutex[lockorder.Budget]
-	limit    int64 // guarded by mu
-	reserved int64 // for answers; guarded by mu
-	requests int64 // for requests; guarded by mu
-	told     int64 // the argument of the last call of changed; guarded by mu
+	limit    int64                  // guarded by mu
+	reserved int64                  // for answers; guarded by mu
+	requests int64                  // for requests; guarded by mu
+	of       map[netip.Prefix]int64 // of that, for each client that has any; nil: none ever had; guarded by mu
+	told     int64                  // the argument of the last call of changed; guarded by mu
 }
 
 // Reserve takes n bytes for an answer, or reports that fills in flight hold all they may.
@@ -91,25 +93,30 @@ func (b *Budget) moved() {
 // and what goes on without it, such as a fetch with its content. The last one gives the memory back.
 type Room struct {
 	budget     *Budget
+	client     netip.Prefix
 	bytes      int64 // written by the first owner alone, before there are others
 	references atomic.Int32
 }
 
-// Room is room for no bytes yet, with one reference.
-func (b *Budget) Room() *Room {
-	r := &Room{budget: b}
+// Room is room for no bytes yet, with one reference, on the account of a client; the zero Prefix is nobody in particular.
+func (b *Budget) Room(client netip.Prefix) *Room {
+	r := &Room{budget: b, client: client}
 	r.references.Store(1)
 	return r
 }
 
-// Grow takes n bytes more, or reports that the bodies of requests hold all they may. Nobody else may have a reference yet.
+// Grow takes n bytes more, or reports that the bodies of requests hold all they may, or those of the client as much as one may: no more
+// than it leaves to others. So a client alone has half of the share, two have a third each, and whoever comes finds something. Nobody else
+// may have a reference yet.
 func (r *Room) Grow(n int64) bool {
 	b := r.budget
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if most := max(b.limit*fillShare/requestShare, leastRequests); n > most-b.requests {
+	left := max(b.limit*fillShare/requestShare, leastRequests) - b.requests
+	if n > left || r.client.IsValid() && b.of[r.client]+n > left-n {
 		return false
 	}
+	b.account(r.client, n)
 	b.requests += n
 	r.bytes += n
 	b.moved()
@@ -131,6 +138,20 @@ func (r *Room) Release() {
 	b := r.budget
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.account(r.client, -r.bytes)
 	b.requests -= r.bytes
 	b.moved()
+}
+
+// account puts n bytes to what a client has. The caller holds mu.
+func (b *Budget) account(client netip.Prefix, n int64) {
+	if !client.IsValid() {
+		return
+	}
+	if b.of == nil {
+		b.of = make(map[netip.Prefix]int64)
+	}
+	if b.of[client] += n; b.of[client] == 0 {
+		delete(b.of, client)
+	}
 }

@@ -3,6 +3,7 @@ package store
 import (
 	"math"
 	"math/rand/v2"
+	"net/netip"
 	"sync"
 	"testing"
 )
@@ -79,5 +80,40 @@ func TestReservationsEvict(t *testing.T) {
 	fillUp(m, 2000, 16<<10)
 	if m.Bytes() < maximum*9/10 {
 		t.Errorf("only %d bytes are used after the fills have ended", m.Bytes())
+	}
+}
+
+// However clients come and go, one has no more than it leaves to others, and one that has nothing finds something.
+func TestRoomOfClients(t *testing.T) {
+	const most = 8 << 20
+	b := Budget{limit: most * requestShare / fillShare, changed: func(int64) {}}
+	client := func(i int) netip.Prefix { return netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(i)}), 32) }
+	r := rand.New(rand.NewPCG(1, 1))
+	rooms, of := map[*Room]int{}, map[int]int64{}
+	for range 20000 {
+		if i := r.IntN(6); r.IntN(3) > 0 {
+			room, n := b.Room(client(i)), r.Int64N(most/4)
+			if room.Grow(n) {
+				rooms[room], of[i] = i, of[i]+n
+				if left := most - b.Reserved(); of[i] > left {
+					t.Fatalf("a client has %d bytes, and %d are left", of[i], left)
+				}
+			} else if of[i]+n <= most-b.Reserved()-n {
+				t.Fatalf("%d bytes were refused to one that has %d, while %d are left", n, of[i], most-b.Reserved())
+			}
+			continue
+		}
+		for room, i := range rooms {
+			of[i] -= room.bytes
+			delete(rooms, room)
+			room.Release()
+			break
+		}
+	}
+	for room := range rooms {
+		room.Release()
+	}
+	if nobody := b.Room(netip.Prefix{}); b.Reserved() != 0 || len(b.of) != 0 || !nobody.Grow(most) {
+		t.Errorf("%d bytes are taken in the end, of %d clients", b.Reserved(), len(b.of))
 	}
 }

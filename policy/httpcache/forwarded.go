@@ -21,7 +21,7 @@ func Forward(h http.Header, clientAddr netip.Addr, scheme, host string, trusted 
 		StripForwarded(h)
 	}
 	for name := range h {
-		if strings.Contains(name, "_") && saidHere[dashed(name)] {
+		if strings.Contains(name, "_") && ownName(dashed(name)) {
 			delete(h, name)
 		}
 	}
@@ -38,10 +38,16 @@ func Forward(h http.Header, clientAddr netip.Addr, scheme, host string, trusted 
 	extend(h, "Forwarded", forwardedElement(clientAddr, scheme, host))
 }
 
-// saidHere are the fields in which this proxy speaks. In another spelling of the name nobody may say them beside it: not all proxies
-// that are trusted know that spelling, and what they have not replaced is their client's word.
-var saidHere = map[string]bool{
-	"X-Forwarded-For": true, "X-Forwarded-Host": true, "X-Forwarded-Proto": true, "X-Request-Id": true,
+// ownName reports whether a field is one in which this proxy speaks, or one that frames or describes the message, about which every hop
+// decides for itself. In another spelling of the name nobody may say them beside it: servers that hand requests on by the rules of CGI
+// (RFC 3875 §4.1.18) take the two for one, and go by the wrong one. Not all proxies that are trusted know that spelling, and what they
+// have not replaced is their client's word.
+func ownName(name string) bool {
+	switch name {
+	case "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Request-Id", "Surrogate-Capability":
+		return true
+	}
+	return hopByHop[name] || strings.HasPrefix(name, "Content-")
 }
 
 // StripForwarded removes what a client says of the way that its request came, and reports whether there was any of it.

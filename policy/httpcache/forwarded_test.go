@@ -1,8 +1,11 @@
 package httpcache
 
 import (
+	"net/http"
 	"net/netip"
+	"net/textproto"
 	"reflect"
+	"strings"
 	"testing"
 )
 
@@ -65,5 +68,36 @@ func TestVia(t *testing.T) {
 	}
 	if n := ViaHops(header(`Via: 1.1 x (a \) , 1.1 cacheproxy), HTTP/1.1 CacheProxy (y)`, "Via: cacheproxy")); n != 1 {
 		t.Errorf("%d hops, want 1", n)
+	}
+}
+
+// What this proxy says itself, and what frames or describes a message, cannot be said in a spelling that servers by the rules of CGI take
+// for it (RFC 3875 §4.1.18), by nobody. Other names with "_" pass.
+func TestForwardLeavesNoOtherSpelling(t *testing.T) {
+	own := []string{"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Request-Id", "Surrogate-Capability",
+		"Content-Length", "Content-Type", "Content-Encoding", "Content-Language", "Content-Range", "Content-Anything"}
+	for name := range hopByHop {
+		own = append(own, name)
+	}
+	for _, trusted := range []bool{false, true} {
+		for _, name := range own {
+			for _, spelled := range []string{strings.ReplaceAll(name, "-", "_"), strings.Replace(name, "-", "_", 1)} {
+				for _, spelled = range []string{spelled, strings.ToUpper(spelled), strings.ToLower(spelled)} {
+					if spelled = textproto.CanonicalMIMEHeaderKey(spelled); !strings.Contains(spelled, "_") {
+						continue // of one word
+					}
+					h := http.Header{spelled: {"evil"}}
+					if Forward(h, netip.Addr{}, "http", "", trusted); h[spelled] != nil {
+						t.Errorf("trusted %v: %s is forwarded", trusted, spelled)
+					}
+				}
+			}
+		}
+		for _, name := range []string{"X_api_key", "User_agent", "Content", "Contents_x", "X_content_type", "Session_id"} {
+			h := http.Header{name: {"x"}}
+			if Forward(h, netip.Addr{}, "http", "", trusted); h[name] == nil {
+				t.Errorf("trusted %v: %s is taken off", trusted, name)
+			}
+		}
 	}
 }

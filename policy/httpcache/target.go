@@ -3,6 +3,7 @@ package httpcache
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 )
 
@@ -73,7 +74,7 @@ func validHost(s string) bool {
 	name, port, colon := s, "", false
 	if strings.HasPrefix(s, "[") {
 		end := strings.IndexByte(s, ']')
-		if end < 2 || !literalBytes.all(s[1:end]) {
+		if end < 2 || !literalBytes.all(s[1:end]) || !isLiteral(s[1:end]) {
 			return false
 		}
 		name, port = "", s[end+1:]
@@ -89,6 +90,18 @@ func validHost(s string) bool {
 		return false // nothing is before the dot of the root
 	}
 	return (port == "" || ok && number <= 65535 && len(port) <= 5) && hostBytes.all(name) && (name != "" || !colon || s[0] == '[')
+}
+
+// isLiteral reports whether s stands for an address that has to be in brackets: of version 6, with a zone or without, or of a version that
+// is still to come (RFC 3986 §3.2.2).
+func isLiteral(s string) bool {
+	if s[0]|0x20 == 'v' {
+		version, address, dotted := strings.Cut(s[1:], ".")
+		return dotted && version != "" && address != "" && strings.Trim(version, "0123456789abcdefABCDEF") == "" && !strings.Contains(address, "%")
+	}
+	address, zone, zoned := strings.Cut(s, "%")
+	addr, err := netip.ParseAddr(address)
+	return err == nil && addr.Is6() && (!zoned || zone != "")
 }
 
 // oneHost is the one form of a valid host with an optional port.

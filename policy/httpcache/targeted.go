@@ -92,47 +92,63 @@ func parseTargeted(lines []string) (d Directives, ok bool) {
 	return d, true
 }
 
-// parseSurrogate reads Surrogate-Control. Directives may be for one surrogate, which is then named as a parameter. Of
-// max-age=60+30 the second number, for how long more the copy may be served stale, is not used. The field does not apply
-// where it says nothing about storing to this cache; a lifetime that is no number is zero. What cannot be read may have
-// been for this cache and forbidden to store.
+// parseSurrogate reads Surrogate-Control: directives separated by commas, each for all surrogates or for those that are named behind
+// semicolons. Of max-age=60+30 the second number, for how long more the copy may be served stale, is not used. The field does not apply
+// where it says nothing about storing to this cache; a lifetime that is no number is zero.
+//
+// What cannot be read may have been for this cache and forbidden to store: any shape but the grammar's makes the answer less cacheable,
+// never more. So what stands behind a semicolon is a surrogate's name, or the directive is for everybody and the field malformed; and
+// words of Cache-Control count that forbid something, of which the grammar has only no-store.
 func parseSurrogate(lines []string) (d Directives, ok bool) {
 	for _, line := range lines {
 		for _, element := range splitUnquoted(line, ',') {
-			directive, parameters, targeted := strings.Cut(TrimOWS(element), ";")
-			if d.restrict(parameters) { // no surrogate has such a name: it was meant for a directive
-				d.Malformed = true
-			}
-			if directive == "" || targeted && !namesSurrogate(parameters) {
+			if element = TrimOWS(element); element == "" {
 				continue
 			}
-			name, value, given := strings.Cut(directive, "=")
-			if a, rest := readArgument(value); !isToken(name) || given && (!a.valid || rest != "") {
+			parts := splitUnquoted(element, ';')
+			sound, forThis := surrogates(parts[1:])
+			if sound && !forThis {
+				continue
+			}
+			name, value, given := strings.Cut(TrimOWS(parts[0]), "=")
+			if a, rest := readArgument(value); !sound || !isToken(name) || given && (!a.valid || rest != "") {
 				d.Malformed = true
 				d.restrict(element)
 			}
-			switch strings.ToLower(name) {
-			case "no-store":
-				d.NoStore = true
-			case "max-age":
-				fresh, stale, extended := strings.Cut(value, "+")
-				_, valid := parseDelta(stale)
-				if !given || extended && !valid {
-					fresh = ""
-				}
-				least(&d.MaxAge, &d.HasMaxAge, argument{given: given, valid: isToken(fresh), text: fresh})
-			}
+			d.addSurrogate(strings.ToLower(TrimOWS(name)), value, given)
 		}
 	}
+	d.NoStore = d.NoStore || d.NoCache || d.Private // the other words for it
 	return d, d.NoStore || d.HasMaxAge
 }
 
-// namesSurrogate reports whether the parameters of a directive name this cache.
-func namesSurrogate(parameters string) bool {
-	for name := range strings.SplitSeq(parameters, ";") {
-		if TrimOWS(name) == surrogate {
-			return true
+// addSurrogate counts one directive of Surrogate-Control in.
+func (d *Directives) addSurrogate(name, value string, given bool) {
+	switch name {
+	case "max-age":
+		fresh, stale, extended := strings.Cut(value, "+")
+		_, valid := parseDelta(stale)
+		if !given || extended && !valid {
+			fresh = ""
 		}
+		least(&d.MaxAge, &d.HasMaxAge, argument{given: given, valid: isToken(fresh), text: fresh})
+	default:
+		d.restrict(name)
 	}
-	return false
+}
+
+// surrogates reads what stands behind the semicolons of a directive. It is sound where each is the name of a surrogate: a token that is
+// no directive. forThis says that the directive is for this cache: it is named, or nobody is.
+func surrogates(names []string) (sound, forThis bool) {
+	sound, forThis = true, len(names) == 0
+	for _, name := range names {
+		name = TrimOWS(name)
+		forThis = forThis || name == surrogate
+		switch strings.ToLower(name) {
+		case "max-age", "content", "no-store-remote":
+			sound = false
+		}
+		sound = sound && isToken(name) && !new(Directives).restrict(name)
+	}
+	return sound, forThis
 }

@@ -21,7 +21,8 @@ const (
 )
 
 var (
-	errLaggard   = errors.New("read response: too slow for the other readers")
+	// ErrLaggard is what a Reader ends with that was given up for the sake of the others.
+	ErrLaggard   = errors.New("read response: too slow for the other readers")
 	errAbandoned = errors.New("fetch response: nobody reads it any more")
 )
 
@@ -148,7 +149,7 @@ func (r *Reader) Next(ctx context.Context) ([]byte, error) {
 	defer b.mu.Unlock()
 	for {
 		if r.cut {
-			return nil, errLaggard
+			return nil, ErrLaggard
 		}
 		if p := r.next(); len(p) > 0 {
 			r.offset += int64(len(p))

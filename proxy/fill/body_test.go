@@ -104,7 +104,7 @@ func TestReadersGoAtTheirOwnPace(t *testing.T) {
 					t.Errorf("%d bytes are reserved for the slow reader", reserved)
 				}
 				r := <-slowDone
-				if cut := errors.Is(r.err, errLaggard); cut != c.cut || !cut && (r.err != nil || r.n != c.size) {
+				if cut := errors.Is(r.err, ErrLaggard); cut != c.cut || !cut && (r.err != nil || r.n != c.size) {
 					t.Errorf("the slow reader: %d of %d bytes, %v", r.n, c.size, r.err)
 				}
 				if reserved := budget.Reserved(); reserved != 0 {

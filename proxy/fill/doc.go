@@ -9,7 +9,7 @@
 //	lookuptiers.go   below memory, before the origin; claim.go: one instance for all
 //	roundtrip.go     token, request, answer
 //	header.go        who may have the answer, by its header
-//	pump.go          the body, to its end; body.go: the body as it grows
+//	pump.go          the body, to its end; body.go: the body as it grows; brokenoff.go: whom its breaking off concerns
 //	response.go    Response, which a flight publishes
 //	answer.go      the one way to a copy; copy.go, standin.go, novarysearch.go: its steps
 //	parts.go       parts of a response of which not all has come
@@ -59,6 +59,10 @@
 // A request that cannot know. Without a lease, P may be confirmed to others and not be known here. S comes after P, and F has its
 // token from before. Nothing here tells that F is too old. So S shares only what is sent after S came: it opens the next flight,
 // which waits until F has its answer, and all who come meanwhile join that one. The origin sees one request of a key at a time.
+//
+// An answer that breaks off. F breaks off because of what R forwards, which S does not. S learns of the end and asks again; were what has
+// happened not noted before, S would join the next fetch that R leads. And R2, which asks as R does, would join F after its end, if F were
+// open still. So F notes it and closes its flight before its readers learn of the end (pump).
 //
 // An invalidation between the ledger's word and the store. Put asks the ledger; P is applied; put stores. The copy's stamp stands
 // before P, and is checked at every use (put).

@@ -1,6 +1,7 @@
 package fill
 
 import (
+	"net/http"
 	"slices"
 	"sync/atomic"
 
@@ -40,12 +41,12 @@ func (r *Route) SelectingUnlisted() []string {
 // apart, by its variants: one answer that varies by User-Agent would else split the copies of all URLs.
 func (r *Route) Learn(names []string) {
 	for _, name := range names {
-		if r.ForwardHeaders == policy.ForwardListed && policy.Neutral(name) {
+		if r.ForwardHeaders == policy.ForwardListed && r.Neutral(name) {
 			continue
 		}
 		for {
 			old := r.learned.fields.Load()
-			next := old.with(name, r.ForwardHeaders == policy.ForwardListed && r.Unlisted(name))
+			next := old.with(name, len(r.UnlistedHeaders(http.Header{name: nil}, nil)) > 0)
 			if next == old || r.learned.fields.CompareAndSwap(old, next) {
 				break
 			}

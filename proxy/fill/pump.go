@@ -51,6 +51,8 @@ func (c *running) pump(resp *http.Response, res Response) {
 			c.q.Route.Metrics.NotStored(policy.Incomplete)
 			c.releaseUnshared()
 			c.keepBroken(resp, res)
+			c.rememberBroken(res)
+			c.flight.close() // as in complete: nobody joins what is known to be broken
 			res.body.end(fmt.Errorf("read response body: %w", err))
 			return
 		}

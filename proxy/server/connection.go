@@ -40,6 +40,7 @@ type connection struct {
 	// goroutines of requests.
 	lengths, codings     fieldWatch
 	hasLength, hasCoding atomic.Bool
+	coded                atomic.Bool // the coding was found in the head of the first request
 
 	resets, answered atomic.Int32 // HTTP/2 requests that the client reset early, and all
 
@@ -136,6 +137,7 @@ func (c *connection) Read(p []byte) (int, error) {
 	}
 	if !c.codings.found {
 		if c.codings.see(p[:n]); c.codings.found {
+			c.coded.Store(!c.codings.later)
 			c.hasCoding.Store(true)
 		}
 	}

@@ -12,7 +12,9 @@ import "bytes"
 type fieldWatch struct {
 	name  string // in lower case
 	found bool
-	at    int // how much of the name this line has begun with; negative: the line begins otherwise
+	later bool // what is seen comes after the first head, which an empty line ends
+	at    int  // how much of the name this line has begun with; negative: the line begins otherwise
+	empty bool // of this line there is nothing but a carriage return
 }
 
 const (
@@ -25,10 +27,18 @@ func (w *fieldWatch) see(b []byte) {
 	for !w.found && len(b) > 0 {
 		for w.at >= 0 && len(b) > 0 {
 			c := b[0]
+			switch {
+			case w.at == 0 && !w.empty && c == '\r':
+				w.empty = true
+				b = b[1:]
+				continue
+			case w.at == 0 && c == '\n':
+				w.later = true
+			}
 			if 'A' <= c && c <= 'Z' {
 				c += 'a' - 'A'
 			}
-			if c != w.name[w.at] {
+			if w.empty || c != w.name[w.at] {
 				w.at = -1
 				break
 			}
@@ -42,6 +52,6 @@ func (w *fieldWatch) see(b []byte) {
 		if end < 0 {
 			return
 		}
-		b, w.at = b[end+1:], 0
+		b, w.at, w.empty = b[end+1:], 0, false
 	}
 }

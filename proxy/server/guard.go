@@ -14,6 +14,7 @@ func (c *Connections) guard(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
+		first := !conn.served.Load()
 		if !conn.begin() {
 			panic(http.ErrAbortHandler) // it was closed while the request came in
 		}
@@ -30,9 +31,8 @@ func (c *Connections) guard(next http.Handler) http.Handler {
 		if c.closing.Load() || framedTwice(conn, r) {
 			w.Header()["Connection"] = []string{"close"}
 		}
-		if r.ProtoMajor == 1 && r.ProtoMinor == 0 && r.ContentLength <= 0 && conn.hasCoding.Load() {
-			// Its content would be taken for none, and a write that empties what it was to fill.
-			http.Error(w, "HTTP/1.0 has no Transfer-Encoding; say Content-Length, or HTTP/1.1", http.StatusBadRequest)
+		if misframed(conn, r, first) {
+			http.Error(w, "HTTP/1.0 has no Transfer-Encoding; say Content-Length alone, or HTTP/1.1", http.StatusBadRequest)
 			return
 		}
 		var body *timedBody
@@ -78,6 +78,14 @@ func framedTwice(conn *connection, r *http.Request) bool {
 		return r.TLS != nil || conn.hasCoding.Load()
 	}
 	return len(r.TransferEncoding) > 0 && (r.TLS != nil || conn.hasLength.Load())
+}
+
+// misframed reports whether a request in HTTP/1.0 has a Transfer-Encoding, which makes its framing faulty (RFC 9112 §6.1): without a
+// Content-Length its content would be taken for none, and a write would empty what it was to fill; with one, somebody on the way may take
+// what follows the content for part of it, or the other way round. A line of a first request's content is none of its head; further
+// requests of such a connection are in doubt, and refused.
+func misframed(conn *connection, r *http.Request, first bool) bool {
+	return r.ProtoMajor == 1 && r.ProtoMinor == 0 && conn.hasCoding.Load() && (r.ContentLength <= 0 || !first || conn.coded.Load())
 }
 
 // Bound has the body of a request that is Silent come as every other has to, where it turns out to be no conversation. It must not have

@@ -46,8 +46,8 @@ const clientShare = 4
 // ipv6Site is the bits of an IPv6 address that tell one client's network from another's: a client chooses the others itself.
 const ipv6Site = 64
 
-// clientOf is what counts as one client: an IPv4 address, or an IPv6 network. The zero Prefix is nobody in particular.
-func clientOf(a netip.Addr) netip.Prefix {
+// ClientOf is what counts as one client: an IPv4 address, or an IPv6 network. The zero Prefix is nobody in particular.
+func ClientOf(a netip.Addr) netip.Prefix {
 	a = a.Unmap().WithZone("")
 	p, err := a.Prefix(min(a.BitLen(), ipv6Site)) // an IPv4 address has fewer
 	if err != nil {

@@ -25,7 +25,7 @@ const (
 
 // newSlot is a place that was taken for p.
 func newSlot(l *limiter, p Place) *Slot {
-	return &Slot{limiter: l, client: clientOf(p.Client), silent: p.Silent, held: heldPlace}
+	return &Slot{limiter: l, client: ClientOf(p.Client), silent: p.Silent, held: heldPlace}
 }
 
 // Release gives back what the slot holds. Calling it again does nothing.

@@ -89,6 +89,10 @@ func (u *Upstream) Retries() uint64 {
 	return u.balancer.retries
 }
 
+// Timeout is how long the upstream may keep a request waiting for the header of its answer, from when it is the upstream's turn; 0: for
+// ever.
+func (u *Upstream) Timeout() time.Duration { return u.options.Timeout }
+
 // RetryAfter is when a request that was refused a place may come again: whole seconds from one to twice the queue's
 // deadline and one, drawn anew for each, so that those refused together do not return together.
 func (u *Upstream) RetryAfter() time.Duration {

@@ -27,7 +27,7 @@ var others = map[string]string{
 // examples are header fields that stand for any.
 var examples = []string{
 	"X-Api-Key", "X-Tenant", "CF-IPCountry", "Save-Data", "X-Forwarded-User", "X-Forwarded-Client-Cert", "X-Requested-With", "X-XSRF-TOKEN",
-	"X-App-Version", "X-Client-*",
+	"X-App-Version", "X-Client-*", "X-Forward-*",
 }
 
 var languages = map[string][]string{ // and where they may stand; nil: anywhere
