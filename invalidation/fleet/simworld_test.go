@@ -46,6 +46,7 @@ type faults struct {
 	shortLog     bool // the server keeps few entries, so that whoever misses some reads a snapshot
 	unequal      bool // the instances have leases of different length
 	nameless     bool // the server does not name itself
+	strangers    bool // somebody writes into the log, and on the list of instances
 }
 
 // lossy reports whether an entry may be lost with all who have applied it.
@@ -307,6 +308,7 @@ func (w *simWorld) chaos() {
 		{w.failovers, w.failover},
 		{w.losses, w.lose},
 		{w.restores, w.restore},
+		{w.strangers, w.stranger},
 	} {
 		breaks[f.enabled] = append(breaks[f.enabled], f.do)
 	}
@@ -402,6 +404,30 @@ func (w *simWorld) lose() {
 			i.after(w.between(0, 300*time.Millisecond), func() { i.server = w.primary })
 		}
 	})
+}
+
+// stranger puts an item into the log that is no entry, so that the log cannot go on, or an instance on the list that never acknowledges:
+// it shows signs of life for a while, or has shown its last one, and says that it owes entries.
+func (w *simWorld) stranger() {
+	p := w.primary
+	if w.r.IntN(3) == 0 {
+		w.count["foreign"]++
+		p.foreign = true
+		return
+	}
+	w.count["phantoms"]++
+	w.nodes++
+	name, until := fmt.Sprintf("phantom%d", w.nodes), w.now+w.between(0, 10*time.Second)
+	phantom := Peer{Name: name, Owes: w.r.IntN(2) == 0, Lease: simLease}
+	var beat func()
+	beat = func() {
+		phantom.Beat++
+		w.primary.live[name] = phantom
+		if w.now < until {
+			w.after(simBeat, beat)
+		}
+	}
+	beat()
 }
 
 // promote makes a server the primary: the same process as before, or another.

@@ -92,6 +92,20 @@ func (c *confirmations) deliver(events []fleet.Event, follower *fleet.Follower) 
 	c.settle()
 }
 
+// lose tells those whose entries have not come back when this instance goes over to another log, another server, or a snapshot: what was
+// written before may be gone without having been applied here, and nothing would tell of it. An entry that is there all the same is
+// written twice, which is harmless.
+func (c *confirmations) lose() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for nonce, w := range c.byNonce {
+		if w.watch == nil {
+			delete(c.byNonce, nonce)
+			w.result <- outcome{lost: true}
+		}
+	}
+}
+
 // observe tells those whose entries hold on every instance, and returns the instances to reap.
 func (c *confirmations) observe(live []fleet.Peer, now time.Time) (reap []fleet.Peer) {
 	c.mu.Lock()

@@ -134,13 +134,11 @@ func TestForgedEntries(t *testing.T) {
 	} {
 		token := a.ledger.Token()
 		seq := itoa(a.follower.Applied() + 1)
-		for _, command := range []valkey.Completed{
-			client.B().Xadd().Key("{test}:log").Id(seq+"-0").FieldValue().FieldValue("n", "1").FieldValue("e", forged.record).FieldValue("m", forged.signature).Build(),
-			client.B().Hset().Key("{test}:meta").FieldValue().FieldValue("s", seq).Build(),
-		} {
-			if err := client.Do(t.Context(), command).Error(); err != nil {
-				t.Fatal(err)
-			}
+		// In one step, as instances write: a stream that is ahead of the position is a damaged log.
+		const forge = "redis.call('XADD', KEYS[1], ARGV[1] .. '-0', 'n', '1', 'e', ARGV[2], 'm', ARGV[3]); return redis.call('HSET', KEYS[2], 's', ARGV[1])"
+		command := client.B().Eval().Script(forge).Numkeys(2).Key("{test}:log", "{test}:meta").Arg(seq, forged.record, forged.signature).Build()
+		if err := client.Do(t.Context(), command).Error(); err != nil {
+			t.Fatal(err)
 		}
 		a.await(t, "entry "+name, func() bool { return itoa(a.follower.Applied()) == seq })
 		if a.admits(token, key("whatever")) {
