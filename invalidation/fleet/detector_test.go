@@ -12,7 +12,7 @@ import (
 func TestReaping(t *testing.T) {
 	d := newDesk(t)
 	d.pass(time.Hour)
-	c := d.f.Confirm(1)
+	c := d.f.Confirm(1, d.now)
 	me := Peer{Name: "me", Applied: 1}
 	sync := func(beat uint64) (done bool, reap []Peer) {
 		d.live = []Peer{me, {Name: "other", Beat: beat}}
@@ -23,14 +23,23 @@ func TestReaping(t *testing.T) {
 		}
 		return done, reap
 	}
+	began := d.now
 	for beat := range uint64(5) {
 		for range 5 {
-			if done, reap := sync(beat); done || len(reap) > 0 {
-				t.Fatalf("an instance that lives is given up: %v, %v", done, reap)
+			done, reap := sync(beat)
+			if len(reap) > 0 {
+				t.Fatalf("an instance that lives is given up: %v", reap)
+			}
+			if waited := d.now.Sub(began); done != (waited >= invalidation.Timeout(deskLease)) {
+				t.Fatalf("done after %v: %v", waited, done)
 			}
 			d.pass(deskLease / 5)
 		}
 	}
+	if !slices.Equal(c.Acked(), []string{"me"}) || !slices.Equal(c.Reaped(), []string{"other"}) {
+		t.Errorf("waited out: acked %v, reaped %v", c.Acked(), c.Reaped())
+	}
+	c = d.f.Confirm(1, d.now)
 	sync(5)
 	for range 5 {
 		d.pass(deskLease / 5)
@@ -39,8 +48,8 @@ func TestReaping(t *testing.T) {
 		}
 	}
 	d.pass(invalidation.Margin(deskLease))
-	if done, reap := sync(5); done || len(reap) != 1 || reap[0].Name != "other" {
-		t.Fatalf("silent for longer than its lease: %v, %v", done, reap)
+	if _, reap := sync(5); len(reap) != 1 || reap[0].Name != "other" {
+		t.Fatalf("silent for longer than its lease: %v", reap)
 	}
 	if done, _ := c.Observe([]Peer{me}, d.now); !done || len(c.Reaped()) != 1 || len(c.Acked()) != 1 {
 		t.Errorf("not done once it was taken off: acked %v, reaped %v", c.Acked(), c.Reaped())
@@ -71,7 +80,7 @@ func TestReapedIsWhoIsGone(t *testing.T) {
 	d := newDesk(t)
 	d.pass(time.Hour)
 	d.beat()
-	c := d.f.Confirm(7)
+	c := d.f.Confirm(7, d.now)
 	me := Peer{Name: "me", Applied: 7}
 	for _, live := range [][]Peer{
 		{me, {Name: "stopped"}, {Name: "slow", Applied: 6}, {Name: "back", Applied: 5}, {Name: "quick", Applied: 7}},

@@ -168,6 +168,7 @@ func newWorld(f faults, seed uint64) *simWorld {
 	w.after(2500*time.Millisecond, w.writer)
 	w.after(3*time.Second, w.chaos)
 	w.after(3*time.Second, w.save)
+	w.after(3*time.Second, w.stranger)
 	return w
 }
 
@@ -308,7 +309,6 @@ func (w *simWorld) chaos() {
 		{w.failovers, w.failover},
 		{w.losses, w.lose},
 		{w.restores, w.restore},
-		{w.strangers, w.stranger},
 	} {
 		breaks[f.enabled] = append(breaks[f.enabled], f.do)
 	}
@@ -409,15 +409,18 @@ func (w *simWorld) lose() {
 // stranger puts an item into the log that is no entry, so that the log cannot go on, or an instance on the list that never acknowledges:
 // it shows signs of life for a while, or has shown its last one, and says that it owes entries.
 func (w *simWorld) stranger() {
-	p := w.primary
+	if !w.strangers {
+		return
+	}
+	w.after(w.between(time.Second, 6*time.Second), w.stranger)
 	if w.r.IntN(3) == 0 {
 		w.count["foreign"]++
-		p.foreign = true
+		w.primary.foreign = true
 		return
 	}
 	w.count["phantoms"]++
 	w.nodes++
-	name, until := fmt.Sprintf("phantom%d", w.nodes), w.now+w.between(0, 10*time.Second)
+	name, until := fmt.Sprintf("phantom%d", w.nodes), w.now+w.between(0, 5*time.Second)
 	phantom := Peer{Name: name, Owes: w.r.IntN(2) == 0, Lease: simLease}
 	var beat func()
 	beat = func() {

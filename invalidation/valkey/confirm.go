@@ -85,7 +85,7 @@ func (c *confirmations) deliver(events []fleet.Event, follower *fleet.Follower) 
 			delete(c.byNonce, e.Nonce)
 			w.result <- outcome{event: e}
 		default:
-			w.event, w.watch = e, follower.Confirm(e.Seq)
+			w.event, w.watch = e, follower.Confirm(e.Seq, time.Now())
 			c.open = append(c.open, w)
 		}
 	}
