@@ -53,7 +53,7 @@ func TestLogWrittenOver(t *testing.T) {
 		one("a fence and a notice that are none", false, "EVAL", "redis.call('HSET', KEYS[1], 'x', 'y') return redis.call('HSET', KEYS[2], 'x', 'y')", "2", name+"fences", name+"notices"),
 		one("a clock that is none", false, "ZADD", name+"clock", "1", "x"),
 	}
-	for _, key := range []string{"meta", "log", "hard", "soft", "fences", "notices", "live", "leases", "clock", "terms", "signed"} {
+	for _, key := range []string{"meta", "log", "hard", "soft", "fences", "notices", "live", "leases", "clock", "terms", "signed", "vouch"} {
 		cases = append(cases, damage{what: "another type: " + key, anew: true, commands: [][]string{{"DEL", name + key}, {"SET", name + key, "x"}}})
 		cases = append(cases, damage{what: "no " + key, commands: [][]string{{"DEL", name + key}}})
 	}

@@ -157,6 +157,7 @@ func readSyncReply(result valkey.ValkeyResult, signer *Signer, history fleet.His
 	reply.Live = r.peers()
 	reply.Longest = r.lease(r.text())
 	r.leases(reply.Live)
+	signer.heartbeats(history, reply.Live, r.pairs())
 	return reply, r.err
 }
 

@@ -27,11 +27,12 @@ type keys struct {
 	// signed is a hash: key and field of a record in fences or notices, with a space between → nonce and signature. It is a key of its
 	// own, since versions that know nothing of signatures read every value in the other two as a record.
 	signed string
+	vouch  string // hash: instance → signature of what live and leases say of it, where it has a secret
 }
 
 func keysOf(prefix string) keys {
 	k := func(name string) string { return "{" + prefix + "}:" + name }
-	return keys{k("meta"), k("log"), k("hard"), k("soft"), k("fences"), k("notices"), k("live"), k("leases"), k("clock"), k("terms"), k("signed")}
+	return keys{k("meta"), k("log"), k("hard"), k("soft"), k("fences"), k("notices"), k("live"), k("leases"), k("clock"), k("terms"), k("signed"), k("vouch")}
 }
 
 // script is run by its hash, and sent whole where the server does not know it.
@@ -148,7 +149,7 @@ end
 // done to it is not known: whoever comes over has everything confirmed (fleet R17). The script returns the history in force, and what
 // was amiss. ARGV: the history that begins, the one that the caller has followed, the id of an item that may be no entry.
 var createScript = newScript(amiss + `
-local types, why, m = {'hash', 'stream', 'zset', 'zset', 'hash', 'hash', 'hash', 'hash', 'zset', 'list', 'hash'}, '', {}
+local types, why, m = {'hash', 'stream', 'zset', 'zset', 'hash', 'hash', 'hash', 'hash', 'zset', 'list', 'hash', 'hash'}, '', {}
 for i, k in ipairs(KEYS) do
   local t = redis.call('TYPE', k).ok
   if t ~= 'none' and t ~= types[i] then why = k end
@@ -175,7 +176,8 @@ return {ARGV[1], why}
 // script writes, so that a server which was demoted, or has lost its replicas, refuses to run it.
 //
 // ARGV: history, instance, beat, applied, nonce of that, count, retention in ms, term, 1 if it owes entries, lease in ms, for how
-// long it has held one in ms. The two last have a hash of their own: versions that do not know them compare the other as a whole.
+// long it has held one in ms, signature of the heartbeat or nothing. The leases and the signatures have hashes of their own: versions
+// that do not know them compare the other as a whole.
 var syncScript = newScript(termed + `
 local a, s = tonumber(ARGV[4]), tonumber(m[2])
 if a > s then return {'DIVERGED', who} end
@@ -188,6 +190,7 @@ end
 if tonumber(ARGV[7]) > tonumber(m[4]) then redis.call('HSET', KEYS[1], 'r', ARGV[7]) end
 redis.call('HSET', KEYS[4], ARGV[2], ARGV[3] .. ':' .. ARGV[4] .. ':' .. ARGV[9])
 redis.call('HSET', KEYS[5], ARGV[2], ARGV[10] .. ':' .. ARGV[11] .. ':' .. ARGV[8])
+if ARGV[12] ~= '' then redis.call('HSET', KEYS[6], ARGV[2], ARGV[12]) end
 if tonumber(ARGV[10]) > tonumber(m[6]) then
   redis.call('HSET', KEYS[1], 'l', ARGV[10])
   m[6] = ARGV[10]
@@ -198,7 +201,7 @@ if not named(terms) then return {'AMISS', KEYS[2]} end
 local fresh = redis.call('XRANGE', KEYS[3], '(' .. ARGV[4] .. '-0', '+', 'COUNT', ARGV[6])
 wrong = strange(fresh)
 if wrong then return {'AMISS', wrong} end
-return {'OK', who, terms, m[2], m[3], fresh, redis.call('HGETALL', KEYS[4]), m[6], redis.call('HGETALL', KEYS[5])}
+return {'OK', who, terms, m[2], m[3], fresh, redis.call('HGETALL', KEYS[4]), m[6], redis.call('HGETALL', KEYS[5]), redis.call('HGETALL', KEYS[6])}
 `)
 
 // appendScript adds an entry. KEYS[4] is the set of marks that its members go to, KEYS[5] where it is kept beside the log, KEYS[6]
@@ -244,6 +247,7 @@ return {'OK', m[1], m[2], nonce, number(m[3]) and m[3] or '0', m[4] or '', redis
 var reapScript = newScript(guard + `
 if redis.call('HGET', KEYS[2], ARGV[2]) == ARGV[3] then
   redis.call('HDEL', KEYS[3], ARGV[2])
+  redis.call('HDEL', KEYS[4], ARGV[2])
   return {'OK', tostring(redis.call('HDEL', KEYS[2], ARGV[2]))}
 end
 return {'OK', '0'}
@@ -255,8 +259,10 @@ return {'OK', '0'}
 // are left. It returns how many marks are left to remove.
 var tidyScript = newScript(guard + `
 if m[6] == ARGV[4] and ARGV[5] ~= ARGV[4] then redis.call('HSET', KEYS[1], 'l', ARGV[5]) end
-for _, name in ipairs(redis.call('HKEYS', KEYS[6])) do
-  if redis.call('HEXISTS', KEYS[5], name) == 0 then redis.call('HDEL', KEYS[6], name) end
+for i = 6, 7 do
+  for _, name in ipairs(redis.call('HKEYS', KEYS[i])) do
+    if redis.call('HEXISTS', KEYS[5], name) == 0 then redis.call('HDEL', KEYS[i], name) end
+  end
 end
 local now = tonumber(redis.call('TIME')[1])
 local keep = math.ceil((tonumber(m[4]) + tonumber(ARGV[2])) / 1000)

@@ -3,6 +3,7 @@ package valkey
 import (
 	"errors"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -259,6 +260,76 @@ func TestSecretsOneByOne(t *testing.T) {
 		late := join(t, s, "late", signed(false, secretB))
 		if told := late.told(); len(told) != 4 {
 			t.Errorf("who joins heeds %+v", told)
+		}
+	})
+}
+
+// An instance vouches for the log where it has signed what its heartbeat says, as it says it and for the log that is followed. All else
+// of a heartbeat is heeded in any case: whoever may hold a lease is waited for.
+func TestForgedHeartbeats(t *testing.T) {
+	h, other := fleet.History{7}, fleet.History{8}
+	said := fleet.Peer{Name: "a", Beat: 5, Applied: 6, Lease: time.Second, Term: 9, Held: time.Minute}
+	right := signer(false, secretA).signHeartbeat(h, said)
+	for name, c := range map[string]struct {
+		alter     func(*fleet.Peer)
+		history   fleet.History
+		signature string
+		vouches   bool
+	}{
+		"as it was":         {func(*fleet.Peer) {}, h, right, true},
+		"not signed":        {func(*fleet.Peer) {}, h, "", false},
+		"by another secret": {func(*fleet.Peer) {}, h, signer(true, secretB).signHeartbeat(h, said), false},
+		"in another log":    {func(*fleet.Peer) {}, other, right, false},
+		"of another":        {func(p *fleet.Peer) { p.Name = "b" }, h, right, false},
+		"another beat":      {func(p *fleet.Peer) { p.Beat++ }, h, right, false},
+		"another position":  {func(p *fleet.Peer) { p.Applied++ }, h, right, false},
+		"owing":             {func(p *fleet.Peer) { p.Owes = true }, h, right, false},
+		"another lease":     {func(p *fleet.Peer) { p.Lease *= 2 }, h, right, false},
+		"another term":      {func(p *fleet.Peer) { p.Term++ }, h, right, false},
+		"held for longer":   {func(p *fleet.Peer) { p.Held *= 2 }, h, right, false},
+	} {
+		p := said
+		c.alter(&p)
+		want := p
+		if !c.vouches {
+			want.Held = 0
+		}
+		live := []fleet.Peer{p}
+		signer(true, secretA).heartbeats(c.history, live, map[string]string{p.Name: c.signature})
+		if live[0] != want {
+			t.Errorf("%s: %+v, want %+v", name, live[0], want)
+		}
+		live[0] = p
+		for _, s := range []*Signer{nil, signer(false, secretA)} {
+			if s.heartbeats(c.history, live, nil); live[0] != p {
+				t.Errorf("%s, where no signature is required: %+v", name, live[0])
+			}
+		}
+	}
+	eachServer(t, func(t *testing.T, s Server) {
+		a, plain := join(t, s, "a", signed(false, secretA)), join(t, s, "plain")
+		for name, c := range map[string]struct {
+			reader  *member
+			vouches []string
+		}{
+			"the same":  {join(t, s, "same", signed(true, secretA)), []string{"a"}},
+			"another":   {join(t, s, "another", signed(true, secretB)), nil},
+			"all taken": {join(t, s, "taker", signed(false, secretB)), []string{"a", "plain"}},
+		} {
+			for _, p := range []*member{a, plain} {
+				held := func(is bool) func() bool {
+					return func() bool {
+						for _, seen := range c.reader.follower.View().Peers {
+							if seen.Name == p.name {
+								return (seen.Held > 0) == is
+							}
+						}
+						return false
+					}
+				}
+				c.reader.await(t, name+": word of "+p.name, held(slices.Contains(c.vouches, p.name)))
+			}
+			purge(t, c.reader, key("k"))
 		}
 	})
 }

@@ -116,7 +116,7 @@ func (s *syncer) leave(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, hash := range []string{s.keys.live, s.keys.leases} {
+	for _, hash := range []string{s.keys.live, s.keys.leases, s.keys.vouch} {
 		if err := client.Do(ctx, client.B().Hdel().Key(hash).Field(s.options.Instance).Build()).Error(); err != nil {
 			return fmt.Errorf("leave the fleet: %w", err)
 		}
@@ -174,10 +174,12 @@ func (s *syncer) sync(ctx context.Context) (fleet.Step, error) {
 
 // send runs the script that carries out a request on the server.
 func (s *syncer) send(ctx context.Context, client commander, q fleet.SyncRequest) (reading, error) {
-	result := syncScript.run(ctx, client, []string{s.keys.meta, s.keys.terms, s.keys.log, s.keys.live, s.keys.leases}, []string{
+	me := fleet.Peer{Name: s.options.Instance, Beat: q.Beat, Applied: q.Applied, Owes: q.Owes, Lease: q.Lease, Term: q.Term, Held: q.Held}
+	result := syncScript.run(ctx, client, []string{s.keys.meta, s.keys.terms, s.keys.log, s.keys.live, s.keys.leases, s.keys.vouch}, []string{
 		historyText(q.History), s.options.Instance, strconv.FormatUint(q.Beat, 10), strconv.FormatUint(q.Applied, 10),
 		nonceText(q.Nonce), strconv.Itoa(syncCount), strconv.FormatInt(q.Retention.Milliseconds(), 10),
 		fmt.Sprintf("%08x", q.Term), flag(q.Owes), milliseconds(q.Lease), milliseconds(q.Held),
+		s.options.Signer.signHeartbeat(q.History, me),
 	})
 	if wrongType(result.Error()) {
 		return reading{SyncReply: fleet.SyncReply{Status: fleet.NoHistory}}, nil
@@ -220,7 +222,7 @@ func (s *syncer) confirm(ctx context.Context, client commander, live []fleet.Pee
 
 func (s *syncer) reap(ctx context.Context, client commander, p fleet.Peer) {
 	state := strconv.FormatUint(p.Beat, 10) + ":" + strconv.FormatUint(p.Applied, 10) + ":" + flag(p.Owes)
-	r, err := newReader(reapScript.run(ctx, client, []string{s.keys.meta, s.keys.live, s.keys.leases}, []string{historyText(s.follower.View().History), p.Name, state}))
+	r, err := newReader(reapScript.run(ctx, client, []string{s.keys.meta, s.keys.live, s.keys.leases, s.keys.vouch}, []string{historyText(s.follower.View().History), p.Name, state}))
 	switch {
 	case err != nil:
 		s.options.Log.Warn("dead instance not taken off the list", "instance", p.Name, "error", err)
@@ -237,7 +239,7 @@ func (s *syncer) tidy(ctx context.Context, client commander) {
 		return
 	}
 	k, v := s.keys, s.follower.View()
-	r, err := newReader(tidyScript.run(ctx, client, []string{k.meta, k.hard, k.soft, k.clock, k.live, k.leases}, []string{
+	r, err := newReader(tidyScript.run(ctx, client, []string{k.meta, k.hard, k.soft, k.clock, k.live, k.leases, k.vouch}, []string{
 		historyText(v.History), milliseconds(invalidation.MaxFill), strconv.Itoa(tidyAtMost), milliseconds(v.LogLease), milliseconds(v.Longest),
 	}))
 	if err != nil {
