@@ -75,6 +75,28 @@ func TestOwnSilenceIsNotThatOfOthers(t *testing.T) {
 	}
 }
 
+// The lease that an instance has said counts also where the list is silent about it: it is not waited for by the longest that can be.
+func TestLeaseThatWasSaid(t *testing.T) {
+	d := newDesk(t)
+	other := Peer{Name: "other", Lease: 2 * deskLease}
+	d.live = append(d.live, other)
+	d.beat()
+	d.old = true
+	d.live = []Peer{{Name: "me", Lease: deskLease}, {Name: "other"}}
+	for range 3 {
+		d.beat()
+		if got := d.f.LeaseTimeout(); got != invalidation.Timeout(other.Lease) {
+			t.Errorf("others are waited for %v", got)
+		}
+		d.live[1].Lease = 0
+	}
+	d.live = append(d.live, Peer{Name: "new"})
+	d.beat()
+	if got := d.f.LeaseTimeout(); got != invalidation.Timeout(invalidation.MaxLease) {
+		t.Errorf("one that has said nothing is waited for %v", got)
+	}
+}
+
 // Whoever has not applied the entry and is not on the list any more was given up, also where another instance did it.
 func TestReapedIsWhoIsGone(t *testing.T) {
 	d := newDesk(t)

@@ -76,10 +76,11 @@ local function legible(m)
 end
 `
 
-// amiss says what keeps a log from going on: nil where it is whole, 'gone' where its last entry was lost, and otherwise what somebody has
-// written there that no instance writes. A log is whole if the last id that the stream has given is that of the last entry, since the
-// stream refuses every entry that is not beyond it, and if each item is an entry: with a position of its own, a nonce and a record
-// (strange). Only the last item is looked at here, since nothing can be put before it; others are when they are read.
+// amiss says what keeps a log from going on: nil where it is whole, 'gone' where the stream was lost, and otherwise where it holds what no
+// instance writes. A log is whole if the last item of the stream stands at the position of the log, since the stream refuses every entry
+// that is not beyond it, and if each item is an entry: with a position of its own, a nonce and a record (strange). Only the last item is
+// looked at here, since nothing can be put before it; others are when they are read. What an item leaves that was removed, or an id that
+// was set, is found by appendScript.
 const amiss = legible + `
 local function entry(e)
   local f = e[2]
@@ -93,21 +94,17 @@ local function strange(items)
     if not entry(e) then return e[1] end
   end
 end
+local function foreign(reply)
+  return type(reply) == 'table' and reply.err and string.find(reply.err, 'WRONGTYPE', 1, true)
+end
 local function amiss(log, s)
-  local t = redis.call('TYPE', log).ok
-  if t ~= 'none' and t ~= 'stream' then return log end
-  local last, tip = '0-0', nil
-  if t == 'stream' then
-    local x = redis.call('XINFO', 'STREAM', log)
-    for i = 1, #x, 2 do
-      if x[i] == 'last-generated-id' then last = x[i + 1] end
-      if x[i] == 'last-entry' then tip = x[i + 1] end
-    end
-  end
-  if t == 'none' and s ~= '0' then return 'gone' end
-  if last ~= s .. '-0' then return last end
-  if s ~= '0' and not (tip and tip[1] == last) then return 'gone' end
-  return strange({tip})
+  local items = redis.pcall('XREVRANGE', log, '+', '-', 'COUNT', 1)
+  if foreign(items) then return log end
+  if items.err then redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1) end -- ends the script with the same error
+  local tip = items[1]
+  if not tip and s ~= '0' then return 'gone' end
+  if tip and tip[1] ~= s .. '-0' then return tip[1] end
+  return strange(items)
 end
 local function named(terms)
   for _, t in ipairs(terms) do
@@ -149,16 +146,19 @@ end
 // done to it is not known: whoever comes over has everything confirmed (fleet R17). The script returns the history in force, and what
 // was amiss. ARGV: the history that begins, the one that the caller has followed, the id of an item that may be no entry.
 var createScript = newScript(amiss + `
+local reads = {
+  hash = function(k) return redis.pcall('HEXISTS', k, '') end, zset = function(k) return redis.pcall('ZCARD', k) end,
+  list = function(k) return redis.pcall('LRANGE', k, 0, 0) end, stream = function(k) return redis.pcall('XRANGE', k, '+', '-') end
+}
 local types, why, m = {'hash', 'stream', 'zset', 'zset', 'hash', 'hash', 'hash', 'hash', 'zset', 'list', 'hash', 'hash'}, '', {}
 for i, k in ipairs(KEYS) do
-  local t = redis.call('TYPE', k).ok
-  if t ~= 'none' and t ~= types[i] then why = k end
+  if foreign(reads[types[i]](k)) then why = k end
 end
 if why == '' then
   m = redis.call('HMGET', KEYS[1], 'h', 's', 'l')
   if legible(m) then
     local items = {}
-    if redis.call('EXISTS', KEYS[2]) == 1 and string.match(ARGV[3], '^%d+%-%d+$') then items = redis.call('XRANGE', KEYS[2], ARGV[3], ARGV[3]) end
+    if string.match(ARGV[3], '^%d+%-%d+$') then items = redis.call('XRANGE', KEYS[2], ARGV[3], ARGV[3]) end
     why = amiss(KEYS[2], m[2]) or strange(items) or ''
     if not named(redis.call('LRANGE', KEYS[10], 0, -1)) then why = KEYS[10] end
     if why == '' then return {m[1], ''} end
@@ -204,7 +204,8 @@ if wrong then return {'AMISS', wrong} end
 return {'OK', who, terms, m[2], m[3], fresh, redis.call('HGETALL', KEYS[4]), m[6], redis.call('HGETALL', KEYS[5]), redis.call('HGETALL', KEYS[6])}
 `)
 
-// appendScript adds an entry. KEYS[4] is the set of marks that its members go to, KEYS[5] where it is kept beside the log, KEYS[6]
+// appendScript adds an entry. Where the stream refuses it, somebody has moved its last id: then the position of the log is taken away, so
+// that the log is none, and another begins. KEYS[4] is the set of marks that its members go to, KEYS[5] where it is kept beside the log, KEYS[6]
 // where the signatures of those are. The nonce stays the first field of an entry: scripts take it by its place.
 //
 // ARGV: history, nonce, length of the log, most marks, operation, number of the fence or subject of the notice, record,
@@ -213,8 +214,14 @@ var appendScript = newScript(termed + `
 local s = tonumber(m[2]) + 1
 local q = string.format('%.0f', s)
 for i = 10, #ARGV do redis.call('ZADD', KEYS[4], q, ARGV[i]) end
-if ARGV[8] == '' then redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[3], q .. '-0', 'n', ARGV[2], 'e', ARGV[7])
-else redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[3], q .. '-0', 'n', ARGV[2], 'e', ARGV[7], 'm', ARGV[8]) end
+local item = {'n', ARGV[2], 'e', ARGV[7]}
+if ARGV[8] ~= '' then item = {'n', ARGV[2], 'e', ARGV[7], 'm', ARGV[8]} end
+local added = redis.pcall('XADD', KEYS[3], 'MAXLEN', '~', ARGV[3], q .. '-0', unpack(item))
+if type(added) == 'table' and added.err then
+  if not string.find(added.err, 'equal or smaller', 1, true) then return added end
+  redis.call('HDEL', KEYS[1], 's')
+  return {'AMISS', KEYS[3]}
+end
 redis.call('HSET', KEYS[1], 's', q)
 if ARGV[5] ~= 'mark' then
   local kept = KEYS[5] .. ' ' .. ARGV[6]

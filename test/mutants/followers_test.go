@@ -109,8 +109,63 @@ var followers = []mutant{
 	},
 	{
 		name:  "an instance vouches that has not been heard of",
-		edits: []edit{{"invalidation/fleet/grace.go", "!seen || p.Beat == first || p.Term != term", "!seen || p.Beat == first && false || p.Term != term"}},
+		edits: []edit{{"invalidation/fleet/grace.go", "!seen || p.Beat <= first || p.Term != term", "!seen || p.Term != term"}},
 		pkg:   "./invalidation/fleet", run: "TestNewcomerWaits",
+	},
+	{
+		name:  "an instance vouches whose heartbeat counts back",
+		edits: []edit{{"invalidation/fleet/grace.go", "!seen || p.Beat <= first || p.Term != term", "!seen || p.Beat == first || p.Term != term"}},
+		pkg:   "./invalidation/fleet", run: "TestNewcomerWaits",
+	},
+	{
+		name:  "an instance vouches that has not signed",
+		edits: []edit{{"invalidation/valkey/signature.go", "			live[i].Held = 0\n", ""}},
+		pkg:   "./invalidation/valkey", run: "TestForgedHeartbeats",
+	},
+	{
+		name:  "an instance that never acknowledges is waited for while it shows signs of life",
+		edits: []edit{{"invalidation/fleet/confirmation.go", "		if now.Sub(c.begun) < invalidation.Timeout(p.lease()) {", "		if true {"}},
+		pkg:   "./invalidation/fleet", run: "TestReaping",
+	},
+	{
+		name:  "an instance that has not acknowledged is not waited for until its lease has lapsed",
+		edits: []edit{{"invalidation/fleet/confirmation.go", "		if now.Sub(c.begun) < invalidation.Timeout(p.lease()) {", "		if now.Sub(c.begun) < invalidation.Timeout(p.lease())/4 {"}},
+		pkg:   "./invalidation/fleet", run: "TestSimulation/strangers",
+	},
+	{
+		name:  "an instance that owes for ever keeps others from a lease for ever",
+		edits: []edit{{"invalidation/fleet/grace.go", "	g.unheard = !quorum && waited >=", "	g.unheard = false && waited >="}},
+		pkg:   "./invalidation/fleet", run: "TestInstanceThatNeverSettles",
+	},
+	{
+		name:  "a lease is taken over the head of an instance that owes, as if nothing were",
+		edits: []edit{{"invalidation/fleet/grace.go", "gone) || g.unheard", "gone)"}},
+		pkg:   "./invalidation/fleet", run: "TestInstanceThatNeverSettles",
+	},
+	{
+		name:  "a lease that an instance has said is forgotten when the list is silent",
+		edits: []edit{{"invalidation/fleet/follower.go", "	f.detector.recall(r.Live)\n", ""}},
+		pkg:   "./invalidation/fleet", run: "TestLeaseThatWasSaid",
+	},
+	{
+		name:  "an item that is no entry ends the log",
+		edits: []edit{{"invalidation/valkey/scripts.go", "  if tip and tip[1] ~= s .. '-0' then return tip[1] end\n", ""}},
+		pkg:   "./invalidation/valkey", run: "TestLogWrittenOver/valkey-server/an_item_by_the_clock",
+	},
+	{
+		name:  "an id that was moved ends the log",
+		edits: []edit{{"invalidation/valkey/scripts.go", "  redis.call('HDEL', KEYS[1], 's')\n", ""}},
+		pkg:   "./invalidation/valkey", run: "TestLogWrittenOver/valkey-server/a_last_id",
+	},
+	{
+		name:  "copies are trusted as they are after somebody has written into the log",
+		edits: []edit{{"invalidation/valkey/scripts.go", "if why ~= '' and why ~= 'gone' then previous = '' end\n", ""}},
+		pkg:   "./invalidation/valkey", run: "TestLogWrittenOver/valkey-server/an_item_by_the_clock",
+	},
+	{
+		name:  "who waits for an entry that went with the log is not told",
+		edits: []edit{{"invalidation/valkey/recover.go", "	s.confirmations.lose()\n", ""}},
+		pkg:   "./invalidation/valkey", run: "TestLogWrittenOver/valkey-server/another_type:_live",
 	},
 	{
 		name:  "an instance vouches for another term",
