@@ -119,7 +119,7 @@ var followers = []mutant{
 	},
 	{
 		name:  "an instance vouches that has not signed",
-		edits: []edit{{"invalidation/valkey/signature.go", "			live[i].Held = 0\n", ""}},
+		edits: []edit{{"invalidation/valkey/signature.go", "			live[i].Held = 0\n", "			live[i].Held += 0\n"}},
 		pkg:   "./invalidation/valkey", run: "TestForgedHeartbeats",
 	},
 	{
