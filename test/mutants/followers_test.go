@@ -154,7 +154,7 @@ var followers = []mutant{
 	},
 	{
 		name:  "who waits for an entry that went with the log is not told",
-		edits: []edit{{"invalidation/valkey/recover.go", "	s.confirmations.lose()\n", ""}},
+		edits: []edit{{"invalidation/valkey/confirm.go", "		if w.watch == nil {\n			delete", "		if w.watch == nil && false {\n			delete"}},
 		pkg:   "./invalidation/valkey", run: "TestLogWrittenOver/valkey-server/another_type:_live",
 	},
 	{
