@@ -1,8 +1,11 @@
 package proxy
 
 import (
+	"bytes"
 	"context"
+	"log/slog"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -174,6 +177,42 @@ func TestStoreIsFoundToBeDown(t *testing.T) {
 		b.do("PUT", "/a").want(t, "write", 200, "1", "detail=not-confirmed")
 		if took := time.Since(start); took.Round(time.Millisecond) != 5*time.Second {
 			t.Errorf("took %v, want until 4s after the lease lapsed", took)
+		}
+	})
+}
+
+// While the log is away every write is without a fence and unconfirmed: it is told when that begins, and how many there were when it is
+// over.
+func TestWritesWhileTheLogIsAwayAreToldOnce(t *testing.T) {
+	var asked atomic.Int64
+	var log *brokenLog
+	var lines bytes.Buffer
+	o := withBrokenLog(&log)
+	o.logger = slog.New(slog.NewTextHandler(&lines, nil))
+	route := storing(t)
+	route.RefusesWrites = false
+	inBubble(t, counted(&asked, nil), o, route, func(b *bubble) {
+		write := func(times int) {
+			for range times {
+				b.do("PUT", "/a")
+			}
+		}
+		told := func(what string) int { return strings.Count(lines.String(), what) }
+		write(1)
+		if lines.Len() > 0 {
+			t.Errorf("told of nothing: %s", &lines)
+		}
+		for round := range 2 {
+			log.broken.Store(true)
+			write(20)
+			if told("fence not set") != round+1 || told("write not confirmed") != round+1 || told("again") != 2*round {
+				t.Errorf("while it is away: %s", &lines)
+			}
+			log.mend()
+			write(3)
+			if told("fence not set") != round+1 || told("write not confirmed") != round+1 || told("writes=20") != 2*(round+1) {
+				t.Errorf("when it is back: %s", &lines)
+			}
 		}
 	})
 }

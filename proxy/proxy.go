@@ -61,6 +61,8 @@ type Proxy struct {
 
 	passer *pass.Passer
 
+	unfenced, unconfirmed spell // of the lines about writes
+
 	lifetime context.Context // of everything that belongs to no client
 	stop     context.CancelFunc
 }

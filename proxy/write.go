@@ -2,10 +2,14 @@ package proxy
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"slices"
+	"sync/atomic"
+	"time"
 
 	"cacheproxy/invalidation"
+	"cacheproxy/observe"
 	"cacheproxy/policy"
 	"cacheproxy/policy/httpcache"
 	"cacheproxy/proxy/upstream"
@@ -75,12 +79,40 @@ func (w *writing) begin() bool {
 		return !r.RefusesWrites || !p.store.Down() && p.lease.Valid(w.ex.start)
 	}
 	fence, err := p.announce(w.members)
+	p.unfenced.tell(p.logger, w.ex, err, "fence not set", "fences around writes are set again")
 	if err == nil {
 		w.fence = fence
 		return true
 	}
-	p.logger.Error("fence not set", "route", r.Name, "error", err)
 	return !r.RefusesWrites
+}
+
+// spell is a time in which writes go wrong for the same reason: while Valkey is away every one does. The log tells of the first, and how
+// many there were once one goes right. The zero value is ready, and safe for concurrent use.
+type spell struct {
+	writes atomic.Int64 // that went wrong since the last that went right
+	told   atomic.Bool
+	lines  observe.Throttle
+}
+
+// tell takes in how a write went: what says what is wrong with it, over that this is over.
+func (s *spell) tell(to *slog.Logger, ex *exchange, err error, what, over string) {
+	if err == nil {
+		if s.writes.Load() == 0 {
+			return
+		}
+		if n := s.writes.Swap(0); n > 0 && s.told.Swap(false) {
+			to.Info(over, "route", ex.route.Name, "writes", n)
+		}
+		return
+	}
+	if s.writes.Add(1) > 1 {
+		return
+	}
+	if ok, skipped := s.lines.Pass(time.Now()); ok {
+		s.told.Store(true)
+		to.Error(what+"; more are counted until that is over", "route", ex.route.Name, "path", ex.target.Path, "error", err, "more_since_last", skipped)
+	}
 }
 
 // answered applies what the origin's answer says of the write (RFC 9111 §4.4).
@@ -167,6 +199,7 @@ func (w *writing) end(o invalidation.Order) {
 		o.Members = named
 	}
 	receipt, err := p.confirm(w.fence, o)
+	p.unconfirmed.tell(p.logger, w.ex, err, "write not confirmed to all caches", "writes are confirmed to all caches again")
 	if err == nil {
 		p.metrics.Purge("write", "mixed", receipt.Took)
 		w.receipt, w.named = receipt, named
@@ -174,7 +207,6 @@ func (w *writing) end(o invalidation.Order) {
 	}
 	w.told.Detail = policy.NotConfirmed.String()
 	r.Metrics.WriteNotConfirmed()
-	p.logger.Error("write not confirmed to all caches", "route", r.Name, "path", w.ex.target.Path, "error", err)
 	p.makeUpFor(w.fence, o)
 }
 

@@ -20,10 +20,21 @@ type failureDetector struct {
 	heartbeat map[string]heartbeat
 }
 
-// heartbeat is when an instance's Beat was last seen to change.
+// heartbeat is when an instance's Beat was last seen to change, and the lease that it has said.
 type heartbeat struct {
-	beat uint64
-	at   time.Time
+	beat  uint64
+	at    time.Time
+	lease time.Duration
+}
+
+// recall puts in the lease that an instance has said before, where the list says none: it never changes, and without it the instance
+// would be waited for by the longest that can be.
+func (d *failureDetector) recall(live []Peer) {
+	for i, p := range live {
+		if p.Lease == 0 {
+			live[i].Lease = d.heartbeat[p.Name].lease
+		}
+	}
 }
 
 // observe notes whose heartbeats have changed. After a pause without replies all of them count as changed: this instance may have
@@ -42,8 +53,9 @@ func (d *failureDetector) observe(live []Peer, now time.Time) {
 		}
 		h, known := before[p.Name]
 		if !known || h.beat != p.Beat {
-			h = heartbeat{p.Beat, now}
+			h = heartbeat{beat: p.Beat, at: now}
 		}
+		h.lease = p.Lease
 		d.heartbeat[p.Name] = h
 	}
 }

@@ -12,7 +12,7 @@ import (
 func TestReaping(t *testing.T) {
 	d := newDesk(t)
 	d.pass(time.Hour)
-	c := d.f.Confirm(1)
+	c := d.f.Confirm(1, d.now)
 	me := Peer{Name: "me", Applied: 1}
 	sync := func(beat uint64) (done bool, reap []Peer) {
 		d.live = []Peer{me, {Name: "other", Beat: beat}}
@@ -23,14 +23,23 @@ func TestReaping(t *testing.T) {
 		}
 		return done, reap
 	}
+	began := d.now
 	for beat := range uint64(5) {
 		for range 5 {
-			if done, reap := sync(beat); done || len(reap) > 0 {
-				t.Fatalf("an instance that lives is given up: %v, %v", done, reap)
+			done, reap := sync(beat)
+			if len(reap) > 0 {
+				t.Fatalf("an instance that lives is given up: %v", reap)
+			}
+			if waited := d.now.Sub(began); done != (waited >= invalidation.Timeout(deskLease)) {
+				t.Fatalf("done after %v: %v", waited, done)
 			}
 			d.pass(deskLease / 5)
 		}
 	}
+	if !slices.Equal(c.Acked(), []string{"me"}) || !slices.Equal(c.Reaped(), []string{"other"}) {
+		t.Errorf("waited out: acked %v, reaped %v", c.Acked(), c.Reaped())
+	}
+	c = d.f.Confirm(1, d.now)
 	sync(5)
 	for range 5 {
 		d.pass(deskLease / 5)
@@ -39,8 +48,8 @@ func TestReaping(t *testing.T) {
 		}
 	}
 	d.pass(invalidation.Margin(deskLease))
-	if done, reap := sync(5); done || len(reap) != 1 || reap[0].Name != "other" {
-		t.Fatalf("silent for longer than its lease: %v, %v", done, reap)
+	if _, reap := sync(5); len(reap) != 1 || reap[0].Name != "other" {
+		t.Fatalf("silent for longer than its lease: %v", reap)
 	}
 	if done, _ := c.Observe([]Peer{me}, d.now); !done || len(c.Reaped()) != 1 || len(c.Acked()) != 1 {
 		t.Errorf("not done once it was taken off: acked %v, reaped %v", c.Acked(), c.Reaped())
@@ -66,12 +75,34 @@ func TestOwnSilenceIsNotThatOfOthers(t *testing.T) {
 	}
 }
 
+// The lease that an instance has said counts also where the list is silent about it: it is not waited for by the longest that can be.
+func TestLeaseThatWasSaid(t *testing.T) {
+	d := newDesk(t)
+	other := Peer{Name: "other", Lease: 2 * deskLease}
+	d.live = append(d.live, other)
+	d.beat()
+	d.old = true
+	d.live = []Peer{{Name: "me", Lease: deskLease}, {Name: "other"}}
+	for range 3 {
+		d.beat()
+		if got := d.f.LeaseTimeout(); got != invalidation.Timeout(other.Lease) {
+			t.Errorf("others are waited for %v", got)
+		}
+		d.live[1].Lease = 0
+	}
+	d.live = append(d.live, Peer{Name: "new"})
+	d.beat()
+	if got := d.f.LeaseTimeout(); got != invalidation.Timeout(invalidation.MaxLease) {
+		t.Errorf("one that has said nothing is waited for %v", got)
+	}
+}
+
 // Whoever has not applied the entry and is not on the list any more was given up, also where another instance did it.
 func TestReapedIsWhoIsGone(t *testing.T) {
 	d := newDesk(t)
 	d.pass(time.Hour)
 	d.beat()
-	c := d.f.Confirm(7)
+	c := d.f.Confirm(7, d.now)
 	me := Peer{Name: "me", Applied: 7}
 	for _, live := range [][]Peer{
 		{me, {Name: "stopped"}, {Name: "slow", Applied: 6}, {Name: "back", Applied: 5}, {Name: "quick", Applied: 7}},

@@ -28,7 +28,8 @@
 //     kind of lease on their caches. Its length is configured for each instance, which tells it with every heartbeat. The lease
 //     timeout of an instance is its lease and the margin: after that long without a sign of life the instance holds no lease, by
 //     whatever clock. The lease timeout of the fleet is the longest of them. The server keeps the longest lease with the log, for
-//     those who come when its instance is gone; a version that does not tell its lease counts as invalidation.MaxLease.
+//     those who come when its instance is gone; a version that does not tell its lease counts as invalidation.MaxLease, and so
+//     does whatever claims a longer one.
 //   - Margin: 5 % of a lease and at least 50 ms, for clocks that run at different rates. The holder of a lease stops a margin
 //     early, and an instance that waits for the end of the lease waits a margin longer. No two clocks are ever compared.
 //   - Heartbeat: a SyncRequest. Its Beat counts up; others see the instance live by seeing the number change.
@@ -157,6 +158,12 @@
 // up the others until it is reaped. Without the second condition a server that has just taken over, whose list is still empty,
 // would confirm at once, while instances on the old server use their leases to the end.
 //
+// R13b Bound. An instance on the list that has not applied the entry is waited for until its lease timeout has passed since the entry was
+// seen in the log, and no longer, whether or not its heartbeat changes. By R7 a lease comes from a reply that brings everything. A reply
+// to a request that the server has carried out after the entry brings the entry; one from before was sent before, and so was the lease
+// that it gave counted. Waited for as long as it shows signs of life, an instance that cannot apply anything would hold up every purge, and
+// so would whatever somebody has written on the list.
+//
 // R14 Reap. An instance may be taken off the list by who has watched its heartbeat not change for its own lease timeout, by
 // the watcher's clock, and only if the list still says what the watcher saw. A watcher that got no replies for half a lease begins to
 // watch anew: it may have been the one that was silent. Any shorter wait could reap an instance that holds a lease, and confirm a
@@ -180,7 +187,14 @@
 // instance had applied, and has written again if it was lost; who had not come over to the term by then has no lease. A heartbeat that
 // does not change may stand on the list of a server that has come back from before. An instance on the list that has not spoken to the
 // server in its present term, and goes off the list instead, may be the only one that knew an entry, and may be cut off: then
-// everything is confirmed (R9c) before the lease is taken.
+// everything is confirmed (R9c) before the lease is taken. So it is where an instance on the list neither settles nor goes off it within
+// three lease timeouts of the fleet: its own copies are given up, and what that one may owe can concern no other. A heartbeat vouches
+// only if it is higher than it was; where signatures are required, only if it is signed.
+//
+// R17 Damage. A log is one if the last item of its list stands at its position, and if its items are entries. Otherwise somebody else has
+// written there: by his own item the server counts on, and refuses every entry. No entry, no snapshot and no reply is taken from such a
+// log; the server begins another, which does not name the one before as its Previous. By R9c everything is confirmed once, since what
+// else was written over, or is gone, is not known.
 //
 // # What is lost when
 //
@@ -204,6 +218,8 @@
 //     that there was one: what was purged since the snapshot is lost, and its copies are used until they expire.
 //   - The only server that has heard of a longer lease is lost, and the instance with that lease is cut off: it is waited for by the
 //     longest lease that is left.
+//   - Somebody writes into the log, or over parts of it: as after a flush, and everything is confirmed once (R17). Done again and again
+//     it keeps purges from being confirmed, and leases from being taken.
 //   - A partition leaves an old server with some instances while another is promoted for the rest: two servers extend leases, and
 //     the promise is broken, unless the old server refuses writes without its replicas before the new one is promoted. The
 //     server's settings must see to that; operators find them in the runbook.

@@ -133,6 +133,7 @@ func (f *Follower) Receive(q SyncRequest, r SyncReply, now time.Time) Step {
 		f.apply(record, now)
 	}
 	f.floor, f.logLease, f.behind = r.Floor, r.Longest, r.Seq-f.positions.applied
+	f.detector.recall(r.Live)
 	f.grace.heed(r, now)
 	f.detector.observe(r.Live, now)
 	if f.behind > 0 {

@@ -30,6 +30,8 @@ type grace struct {
 	// missing are the instances that were live in the log before, or on the list of a server that they have not spoken to in its
 	// present term. One that does not come over may have taken with it the only record of an invalidation.
 	missing []string
+	// unheard says that the grace period has ended without all live instances having said what they know.
+	unheard bool
 }
 
 // observeServer notes which server has replied. Where the server is not the one before, entries may have been lost, and an
@@ -81,8 +83,13 @@ func (g *grace) settled() time.Time { return g.epochStart.Add(g.leaseTimeout()) 
 // begin starts a grace period: it lasts for as long as another instance may hold a lease from before, and until all live
 // instances have said what they know (quorumSettled).
 func (g *grace) begin(now time.Time) {
-	g.began, g.firstBeats = now, map[string]uint64{}
+	g.began, g.firstBeats, g.unheard = now, map[string]uint64{}, false
 }
+
+// graceAtMost is how many lease timeouts of the fleet a grace period takes at most: who owes an entry has written it after one, and
+// whoever has died is off the list after two. One on the list that goes on owing, or whose heartbeat never changes although nobody
+// takes it off, is none that will tell anything, and counts as one that has not come over.
+const graceAtMost = 3
 
 // over reports whether there is no grace period, or whether the one that began may end now. term is the present one.
 func (g *grace) over(live []Peer, term uint32, now time.Time) bool {
@@ -91,15 +98,17 @@ func (g *grace) over(live []Peer, term uint32, now time.Time) bool {
 	}
 	quorum := g.quorumSettled(live, term)
 	if g.vouched(live, term, now) {
-		g.missing = nil
+		g.missing, g.unheard = nil, false
 		return true
 	}
-	return quorum && now.Sub(g.began) >= g.leaseTimeout()
+	waited := now.Sub(g.began)
+	g.unheard = !quorum && waited >= graceAtMost*g.leaseTimeout()
+	return g.unheard || quorum && waited >= g.leaseTimeout()
 }
 
 // quorumSettled reports whether all live instances have said what they know: the heartbeat of each has changed since the grace
 // period began, and none has an entry left to write. The quorum is all of them, since any one may be the only one to know an entry.
-// An instance that has died does not hold up the others for ever: it is suspected, and taken off the list.
+// An instance that has died does not hold up the others for ever: it is suspected, and taken off the list (and see graceAtMost).
 func (g *grace) quorumSettled(live []Peer, term uint32) bool {
 	settled := true
 	for _, p := range live {
@@ -120,11 +129,11 @@ func (g *grace) quorumSettled(live []Peer, term uint32) bool {
 // vouched reports whether another instance has gone through all that this one would wait for: it has held its lease in the present
 // term for as long as any instance may hold one. What was confirmed before the term, it had applied, and has written again where that
 // was lost; and whoever has not come over to the term since can hold no lease. Its heartbeat must have changed in the grace period: a
-// server that comes back has a list from before, which says what was true then.
+// server that comes back has a list from before, which says what was true then. A lower one is from before, too: no instance counts back.
 func (g *grace) vouched(live []Peer, term uint32, now time.Time) bool {
 	for _, p := range live {
 		first, seen := g.firstBeats[p.Name]
-		if p.Name == g.name || !seen || p.Beat == first || p.Term != term || p.Held < g.leaseTimeout() {
+		if p.Name == g.name || !seen || p.Beat <= first || p.Term != term || p.Held < g.leaseTimeout() {
 			continue
 		}
 		if since := now.Add(-p.Held); since.Before(g.epochStart) {
@@ -140,7 +149,7 @@ func (g *grace) end(live []Peer) (someMissing bool) {
 	gone := func(name string) bool {
 		return !slices.ContainsFunc(live, func(p Peer) bool { return p.Name == name })
 	}
-	someMissing = slices.ContainsFunc(g.missing, gone)
-	g.firstBeats, g.missing = nil, nil
+	someMissing = slices.ContainsFunc(g.missing, gone) || g.unheard
+	g.firstBeats, g.missing, g.unheard = nil, nil, false
 	return someMissing
 }

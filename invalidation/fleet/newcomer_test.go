@@ -32,6 +32,7 @@ func TestNewcomerWaits(t *testing.T) {
 		{"in another term", Peer{Lease: deskLease, Term: 2, Held: time.Hour}, true, false, timeout},
 		{"for not so long", Peer{Lease: deskLease, Term: 1, Held: timeout - 1}, true, false, timeout},
 		{"with a longer lease than the newcomer's", Peer{Lease: 2 * deskLease, Term: 1, Held: timeout}, true, false, invalidation.Timeout(2 * deskLease)},
+		{"whose heartbeat counts back", Peer{Lease: deskLease, Term: 1, Held: time.Hour, Beat: 1<<64 - 2}, true, false, timeout},
 		{"of a version that does not say", Peer{}, true, true, invalidation.Timeout(invalidation.MaxLease)},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -58,7 +59,7 @@ func TestNewcomerWaits(t *testing.T) {
 			if !d.valid() {
 				t.Fatalf("no lease after %v", c.want)
 			}
-			if done, _ := d.f.Confirm(0).Observe(d.live, d.now); !done {
+			if done, _ := d.f.Confirm(0, d.now).Observe(d.live, d.now); !done {
 				t.Error("a lease, and no purge can be confirmed")
 			}
 		})
@@ -89,6 +90,42 @@ func TestInstanceThatDoesNotComeOver(t *testing.T) {
 			for _, r := range due {
 				d.write(r)
 			}
+			if d.beat(); !d.valid() {
+				t.Error("no lease after everything is confirmed")
+			}
+		})
+	}
+}
+
+// One on the list that goes on owing entries, or that neither speaks nor goes off the list, does not keep a newcomer waiting for ever:
+// it counts as one that may have taken the only record of a purge with it, and everything is confirmed (R16).
+func TestInstanceThatNeverSettles(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		peer   Peer
+		living bool
+	}{
+		{"it owes", Peer{Name: "other", Lease: deskLease, Term: 1, Owes: true}, true},
+		{"it is silent", Peer{Name: "other", Lease: deskLease, Term: 1}, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d := newDesk(t)
+			d.terms = []Term{{Name: 1}}
+			d.live, d.living = append(d.live, c.peer), c.living
+			d.newcomer()
+			began, before := d.now, d.ledger.Token()
+			for d.now.Sub(began) < graceAtMost*invalidation.Timeout(deskLease) {
+				if d.beat(); d.valid() || len(d.f.Due(10, d.now.Add(time.Second))) > 0 {
+					t.Fatalf("the wait has ended after %v", d.now.Sub(began))
+				}
+				d.pass(deskLease / 4)
+			}
+			d.beat()
+			due := d.f.Due(10, d.now.Add(time.Second))
+			if d.valid() || len(due) != 1 || due[0].Operation != invalidation.InvalidateConfirm || d.ledger.Admits(before, []invalidation.ID{allID}) {
+				t.Fatalf("a lease: %v; to be written: %+v", d.valid(), due)
+			}
+			d.write(due[0])
 			if d.beat(); !d.valid() {
 				t.Error("no lease after everything is confirmed")
 			}

@@ -192,7 +192,7 @@ func (i *simInstance) deliver() {
 			delete(i.waiting, e.Nonce)
 			i.write(s.record, s.wait, s.done)
 		case s.wait == invalidation.WaitAll:
-			s.event, s.watch = e, i.follower.Confirm(e.Seq)
+			s.event, s.watch = e, i.follower.Confirm(e.Seq, i.world.clock())
 		default:
 			i.finish(e.Nonce, s, e)
 		}
@@ -231,6 +231,9 @@ func (i *simInstance) confirm(live []Peer) {
 			})
 		}
 		if done {
+			if slices.ContainsFunc(live, func(p Peer) bool { return p.Applied < s.event.Seq }) {
+				i.world.count["waited out"]++
+			}
 			i.finish(n, s, s.event)
 		}
 		again = again || !done
@@ -300,7 +303,7 @@ func (i *simInstance) recall(nonce uint64) {
 				s.event = early
 			}
 			if s.wait == invalidation.WaitAll {
-				s.watch = i.follower.Confirm(e.record.Seq)
+				s.watch = i.follower.Confirm(e.record.Seq, i.world.clock())
 				i.sync()
 				return
 			}

@@ -25,6 +25,7 @@ type node struct {
 	fences   map[uint64]invalidation.Record
 	live     map[string]Peer
 	keys     map[int]shelved // copies
+	foreign  bool            // the log holds what is no entry
 }
 
 // shelved is a copy on the server.
@@ -59,16 +60,20 @@ func (n *node) at(seq uint64) (invalidation.Record, bool) {
 	return n.log[seq-n.first-1], true
 }
 
-// found begins a history where there is none, for an instance that has followed another.
+// found begins a history where there is none, for an instance that has followed another. It does not name the one that somebody has
+// damaged.
 func (n *node) found(previous History) {
-	if n.history != (History{}) {
+	if n.history != (History{}) && !n.foreign {
 		return
+	}
+	if n.foreign {
+		previous = History{}
 	}
 	var random History
 	binary.BigEndian.PutUint64(random[:], n.world.r.Uint64())
 	h := NewHistory(random)
 	begin := func(n *node) {
-		n.history, n.previous, n.log, n.first, n.keeper, n.terms, n.longest = h, previous, nil, 0, "", nil, 0
+		n.history, n.previous, n.log, n.first, n.keeper, n.terms, n.longest, n.foreign = h, previous, nil, 0, "", nil, 0, false
 		n.marks, n.fences, n.live = map[invalidation.ID]Mark{}, map[uint64]invalidation.Record{}, map[string]Peer{}
 	}
 	begin(n)
@@ -89,7 +94,7 @@ func (n *node) take() {
 func (n *node) sync(q SyncRequest, name string) SyncReply {
 	n.take()
 	a := SyncReply{Server: n.name}
-	if n.history == (History{}) || n.history != q.History || n.world.nameless {
+	if n.history == (History{}) || n.history != q.History || n.foreign || n.world.nameless {
 		a.Server = ""
 	}
 	if last := len(n.terms) - 1; last >= 0 && n.terms[last].Name != q.Term {
@@ -100,6 +105,8 @@ func (n *node) sync(q SyncRequest, name string) SyncReply {
 		a.Status = NoHistory
 	case n.history != q.History:
 		a.Status = OtherHistory
+	case n.foreign:
+		a.Status = NoHistory
 	case q.Applied > n.seq():
 		a.Status = Diverged
 	default:
@@ -133,7 +140,7 @@ func (n *node) sync(q SyncRequest, name string) SyncReply {
 
 // append adds an entry, and says when the replica has it; never, if there is none.
 func (n *node) append(h History, r invalidation.Record) (seq uint64, replicated time.Duration, ok bool) {
-	if n.history != h || h == (History{}) {
+	if n.history != h || h == (History{}) || n.foreign {
 		return 0, 0, false
 	}
 	n.take()

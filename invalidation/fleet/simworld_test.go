@@ -46,6 +46,7 @@ type faults struct {
 	shortLog     bool // the server keeps few entries, so that whoever misses some reads a snapshot
 	unequal      bool // the instances have leases of different length
 	nameless     bool // the server does not name itself
+	strangers    bool // somebody writes into the log, and on the list of instances
 }
 
 // lossy reports whether an entry may be lost with all who have applied it.
@@ -167,6 +168,7 @@ func newWorld(f faults, seed uint64) *simWorld {
 	w.after(2500*time.Millisecond, w.writer)
 	w.after(3*time.Second, w.chaos)
 	w.after(3*time.Second, w.save)
+	w.after(3*time.Second, w.stranger)
 	return w
 }
 
@@ -402,6 +404,33 @@ func (w *simWorld) lose() {
 			i.after(w.between(0, 300*time.Millisecond), func() { i.server = w.primary })
 		}
 	})
+}
+
+// stranger puts an item into the log that is no entry, so that the log cannot go on, or an instance on the list that never acknowledges:
+// it shows signs of life for a while, or has shown its last one, and says that it owes entries.
+func (w *simWorld) stranger() {
+	if !w.strangers {
+		return
+	}
+	w.after(w.between(time.Second, 6*time.Second), w.stranger)
+	if w.r.IntN(3) == 0 {
+		w.count["foreign"]++
+		w.primary.foreign = true
+		return
+	}
+	w.count["phantoms"]++
+	w.nodes++
+	name, until := fmt.Sprintf("phantom%d", w.nodes), w.now+w.between(0, 5*time.Second)
+	phantom := Peer{Name: name, Owes: w.r.IntN(2) == 0, Lease: simLease}
+	var beat func()
+	beat = func() {
+		phantom.Beat++
+		w.primary.live[name] = phantom
+		if w.now < until {
+			w.after(simBeat, beat)
+		}
+	}
+	beat()
 }
 
 // promote makes a server the primary: the same process as before, or another.

@@ -85,11 +85,25 @@ func (c *confirmations) deliver(events []fleet.Event, follower *fleet.Follower) 
 			delete(c.byNonce, e.Nonce)
 			w.result <- outcome{event: e}
 		default:
-			w.event, w.watch = e, follower.Confirm(e.Seq)
+			w.event, w.watch = e, follower.Confirm(e.Seq, time.Now())
 			c.open = append(c.open, w)
 		}
 	}
 	c.settle()
+}
+
+// lose tells those whose entries have not come back when this instance goes over to another log, another server, or a snapshot: what was
+// written before may be gone without having been applied here, and nothing would tell of it. An entry that is there all the same is
+// written twice, which is harmless.
+func (c *confirmations) lose() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for nonce, w := range c.byNonce {
+		if w.watch == nil {
+			delete(c.byNonce, nonce)
+			w.result <- outcome{lost: true}
+		}
+	}
 }
 
 // observe tells those whose entries hold on every instance, and returns the instances to reap.

@@ -51,7 +51,7 @@ func New(o Options) *Log {
 		replyTimeout: replyTimeout, follower: l.follower, confirmations: l.confirmations, kick: make(chan struct{}, 1), applied: newBroadcast(),
 	}
 	l.writer = &writer{
-		options: o, keys: keys, replyTimeout: replyTimeout, follower: l.follower, wake: l.syncer.wake, queue: make(chan *attempt, maxBatch),
+		options: o, keys: keys, replyTimeout: replyTimeout, follower: l.follower, wake: l.syncer.wake, suspect: &l.syncer.suspect, queue: make(chan *attempt, maxBatch),
 	}
 	l.syncer.writer = l.writer
 	l.hinter = &hinter{connection: o.Connection, log: keys.log, heartbeat: heartbeat, follower: l.follower, syncer: l.syncer}

@@ -3,8 +3,10 @@ package valkey
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"cacheproxy/invalidation/fleet"
@@ -12,22 +14,76 @@ import (
 	"github.com/valkey-io/valkey-go"
 )
 
-// create begins a log, unless another instance has done so.
-func (s *syncer) create(ctx context.Context, client commander) error {
+// recoveries is how many recoveries may follow on each other without a pause: a log is begun, read and compared in a few steps.
+// Whoever damages it time and again must not have the instances do nothing else.
+const recoveries = 4
+
+// gone is what amiss says of a log whose last entry was lost.
+const gone = "gone"
+
+// recovered says what is next after a step that was to bring this instance back into the log.
+func (s *syncer) recovered(err error) (fleet.Step, error) {
+	s.confirmations.lose()
+	s.recoveries++
+	if s.recoveries > recoveries {
+		return fleet.Idle, err
+	}
+	return fleet.SyncAgain, err
+}
+
+// wrongType reports whether a key holds something of another type than the log has there.
+func wrongType(err error) bool {
+	var said *valkey.ValkeyError
+	return errors.As(err, &said) && strings.Contains(said.Error(), "WRONGTYPE")
+}
+
+// foreign takes it for a damaged log where a command met a key of another type. Any other error is returned as it is.
+func (s *syncer) foreign(ctx context.Context, client commander, err error) error {
+	if !wrongType(err) {
+		return err
+	}
+	return s.create(ctx, client, "")
+}
+
+// create begins a log, unless another instance has done so. item is what may be amiss with the log that there is.
+func (s *syncer) create(ctx context.Context, client commander, item string) error {
+	began := time.Now()
 	var random [16]byte
 	_, _ = rand.Read(random[:]) // never fails
-	fresh := fleet.NewHistory(random)
+	fresh := historyText(fleet.NewHistory(random))
 	k := s.keys
 	previous := ""
 	if followed := s.follower.View().History; followed != (fleet.History{}) {
 		previous = historyText(followed)
 	}
-	_, err := createScript.run(ctx, client, []string{k.meta, k.log, k.hard, k.soft, k.fences, k.notices, k.live, k.leases, k.clock, k.terms, k.signed},
-		[]string{historyText(fresh), previous}).ToString()
+	r, err := newReader(createScript.run(ctx, client, []string{k.meta, k.log, k.hard, k.soft, k.fences, k.notices, k.live, k.leases, k.clock, k.terms, k.signed, k.vouch},
+		[]string{fresh, previous, item}))
 	if err != nil {
 		return fmt.Errorf("begin log: %w", err)
 	}
+	history, why := r.text(), r.text()
+	if r.err != nil {
+		return fmt.Errorf("begin log: %w", r.err)
+	}
+	if history == fresh && why != "" {
+		s.tell(began, why)
+	}
 	return nil
+}
+
+// tell says why a log began anew. Of a stranger's doing there is at most a line a minute: he may do it again at once.
+func (s *syncer) tell(began time.Time, why string) {
+	if why == gone {
+		s.options.Log.Error("server has evicted keys of the log, and a new one begins; its maxmemory-policy must be noeviction or volatile-*")
+		return
+	}
+	s.options.observe("sync", began, ErrForeign)
+	s.damaged++
+	if !s.toldDamage.IsZero() && began.Sub(s.toldDamage) < signatureWarnings {
+		return
+	}
+	s.toldDamage = began
+	s.options.Log.Error("somebody who is no instance has written to the log of invalidations in Valkey; a new log begins, and every copy is confirmed by its origin once", "found", why, "times", s.damaged)
 }
 
 // fetchSnapshot reads a snapshot and installs it in the follower.
@@ -39,9 +95,8 @@ func (s *syncer) fetchSnapshot(ctx context.Context, client valkey.Client) error 
 		return err
 	case state == noLog:
 		return nil // the next heartbeat begins one
-	case state == evicted:
-		s.options.Log.Error("server has evicted keys of the log, and a new one begins; its maxmemory-policy must be noeviction or volatile-*")
-		return s.create(ctx, client)
+	case state == damaged:
+		return s.create(ctx, client, "")
 	}
 	s.follower.InstallSnapshot(snapshot, time.Now())
 	s.deliver()
@@ -59,11 +114,12 @@ func (s *syncer) compare(ctx context.Context, client commander) error {
 		var places []fleet.Place
 		for _, e := range entries {
 			var p fleet.Place
-			if _, err := fmt.Sscanf(e.ID, "%d-0", &p.Seq); err != nil {
-				return fmt.Errorf("compare logs: %w: entry %q", errReply, e.ID)
+			seq, ofEntry := strings.CutSuffix(e.ID, "-0")
+			p.Seq, _ = strconv.ParseUint(seq, 10, 64)
+			p.Nonce, err = strconv.ParseUint(e.FieldValues["n"], 16, 64)
+			if ofEntry && err == nil { // what is no entry is not in common
+				places = append(places, p)
 			}
-			p.Nonce, _ = strconv.ParseUint(e.FieldValues["n"], 16, 64) // what cannot be read is not in common
-			places = append(places, p)
 		}
 		common, found := s.follower.LastCommon(places)
 		if found || len(entries) < page {

@@ -18,6 +18,9 @@ import (
 // errReply says that the server's reply cannot be read: something else than this program writes under its keys.
 var errReply = errors.New("reply of the log is not understood")
 
+// ErrForeign says that somebody who is no instance has written to the log, which therefore begins anew.
+var ErrForeign = errors.New("the log holds what no instance writes")
+
 // ErrUnnamed says that the server does not tell one life of its process from the next, so that what a failover loses could not be
 // noticed.
 var ErrUnnamed = errors.New("the server does not say its run_id: the user of this instance must be allowed to call INFO there (ACL: +info)")
@@ -99,20 +102,30 @@ func (r *reader) pairs() map[string]string {
 	return pairs
 }
 
-// readSyncReply reads the reply of syncScript about a history. unread tells of an entry that could not be read, and invalidates everything.
-func readSyncReply(result valkey.ValkeyResult, signer *Signer, history fleet.History) (reply fleet.SyncReply, unread error, err error) {
+// reading is a reply of syncScript as it was read.
+type reading struct {
+	fleet.SyncReply
+	unread error  // of an entry that could not be read, and invalidates everything; nil: there was none
+	amiss  string // with the log, which then is none: as amiss and createScript name it; empty: nothing
+}
+
+// readSyncReply reads the reply of syncScript about a history.
+func readSyncReply(result valkey.ValkeyResult, signer *Signer, history fleet.History) (reply reading, err error) {
 	r, err := newReader(result)
 	if err != nil {
-		return reply, nil, err
+		return reply, err
 	}
 	switch word := r.text(); word {
 	case "OK":
 	case "NOHIST":
 		reply.Status = fleet.NoHistory
-		return reply, nil, r.err
+		return reply, r.err
+	case "AMISS":
+		reply.Status, reply.amiss = fleet.NoHistory, r.text()
+		return reply, r.err
 	case "HIST":
 		reply.Status = fleet.OtherHistory
-		return reply, nil, r.err
+		return reply, r.err
 	case "DIVERGED":
 		reply.Status = fleet.Diverged
 	case "GAP":
@@ -125,14 +138,15 @@ func readSyncReply(result valkey.ValkeyResult, signer *Signer, history fleet.His
 		r.err = ErrUnnamed
 	}
 	if reply.Status != fleet.Current {
-		return reply, nil, r.err
+		return reply, r.err
 	}
 	reply.Terms = r.terms()
-	reply.Seq, reply.Floor = r.number(), r.number()
+	reply.Seq = r.number()
+	reply.Floor = min(r.number(), reply.Seq) // nothing is invalidated beyond the last entry
 	for _, m := range r.list() {
 		record, problem := entry(m, signer, history)
-		if unread == nil {
-			unread = problem
+		if reply.unread == nil {
+			reply.unread = problem
 		}
 		if record.Seq == 0 {
 			r.fail(problem)
@@ -141,9 +155,10 @@ func readSyncReply(result valkey.ValkeyResult, signer *Signer, history fleet.His
 		reply.Records = append(reply.Records, record)
 	}
 	reply.Live = r.peers()
-	reply.Longest = r.milliseconds(r.text())
+	reply.Longest = r.lease(r.text())
 	r.leases(reply.Live)
-	return reply, unread, r.err
+	signer.heartbeats(history, reply.Live, r.pairs())
+	return reply, r.err
 }
 
 // entry reads an entry of the stream. With an error the record invalidates everything, or has no Seq if not even that could be
@@ -174,40 +189,48 @@ func (r *reader) terms() (terms []fleet.Term) {
 	return terms
 }
 
-// peers reads the hash of instances.
+// peers reads the hash of instances. What no version writes there is no instance.
 func (r *reader) peers() []fleet.Peer {
 	list := r.list()
 	var peers []fleet.Peer
 	for pair := (reader{rest: list}); len(pair.rest) >= 2 && r.err == nil; {
 		p := fleet.Peer{Name: pair.text()}
+		said := reader{}
 		beat, rest, _ := strings.Cut(pair.text(), ":")
 		applied, owes, _ := strings.Cut(rest, ":")
-		p.Beat, p.Applied, p.Owes = r.parse(beat, 10), r.parse(applied, 10), owes == flag(true)
-		peers = append(peers, p)
+		p.Beat, p.Applied, p.Owes = said.parse(beat, 10), said.parse(applied, 10), owes == flag(true)
+		if said.err == nil && pair.err == nil {
+			peers = append(peers, p)
+		}
 	}
 	return peers
 }
 
-// leases reads the hash of leases into the peers that it names.
+// leases reads the hash of leases into the peers that it names. An instance of which it says nothing that can be read counts as a
+// version that does not say.
 func (r *reader) leases(peers []fleet.Peer) {
 	said := map[string]string{}
 	for pair := (reader{rest: r.list()}); len(pair.rest) >= 2 && r.err == nil; {
 		said[pair.text()] = pair.text()
 	}
 	for i := range peers {
-		lease, rest, ok := strings.Cut(said[peers[i].Name], ":")
-		if !ok {
-			continue // a version that does not say
-		}
+		word := reader{}
+		lease, rest, _ := strings.Cut(said[peers[i].Name], ":")
 		held, term, _ := strings.Cut(rest, ":")
-		peers[i].Lease, peers[i].Held, peers[i].Term = r.milliseconds(lease), r.milliseconds(held), uint32(r.parse(term, 16))
+		l, h, t := word.lease(lease), word.milliseconds(held), uint32(word.parse(term, 16))
+		if word.err == nil {
+			peers[i].Lease, peers[i].Held, peers[i].Term = l, h, t
+		}
 	}
 }
 
-// milliseconds reads a duration that no lease and no process can exceed.
+// milliseconds reads a duration that no process can exceed.
 func (r *reader) milliseconds(s string) time.Duration {
 	return time.Duration(min(r.parse(s, 10), 1<<40)) * time.Millisecond
 }
+
+// lease reads the length of a lease, which is never longer than the longest that can be configured, whoever has written it.
+func (r *reader) lease(s string) time.Duration { return min(r.milliseconds(s), invalidation.MaxLease) }
 
 // serverLife reads from INFO what one life of the server process is called; empty: the server does not say.
 func serverLife(info string) string {

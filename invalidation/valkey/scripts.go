@@ -27,11 +27,12 @@ type keys struct {
 	// signed is a hash: key and field of a record in fences or notices, with a space between → nonce and signature. It is a key of its
 	// own, since versions that know nothing of signatures read every value in the other two as a record.
 	signed string
+	vouch  string // hash: instance → signature of what live and leases say of it, where it has a secret
 }
 
 func keysOf(prefix string) keys {
 	k := func(name string) string { return "{" + prefix + "}:" + name }
-	return keys{k("meta"), k("log"), k("hard"), k("soft"), k("fences"), k("notices"), k("live"), k("leases"), k("clock"), k("terms"), k("signed")}
+	return keys{k("meta"), k("log"), k("hard"), k("soft"), k("fences"), k("notices"), k("live"), k("leases"), k("clock"), k("terms"), k("signed"), k("vouch")}
 }
 
 // script is run by its hash, and sent whole where the server does not know it.
@@ -67,26 +68,68 @@ func unknownScript(err error) bool {
 }
 
 // legible reports whether meta names a history and its last seq. What somebody has damaged there is no log, and another begins.
+// A number of more digits than the server's counts exactly is none.
 const legible = `
+local function number(s) return string.match(s or '', '^%d+$') and #s <= 15 end
 local function legible(m)
-  return string.match(m[1] or '', '^%x+$') and #m[1] == 32 and string.match(m[2] or '', '^%d+$')
+  return string.match(m[1] or '', '^%x+$') and #m[1] == 32 and number(m[2])
+end
+`
+
+// amiss says what keeps a log from going on: nil where it is whole, 'gone' where the stream was lost, and otherwise where it holds what no
+// instance writes. A log is whole if the last item of the stream stands at the position of the log, since the stream refuses every entry
+// that is not beyond it, and if each item is an entry: with a position of its own, a nonce and a record (strange). Only the last item is
+// looked at here, since nothing can be put before it; others are when they are read. What an item leaves that was removed, or an id that
+// was set, is found by appendScript.
+const amiss = legible + `
+local function entry(e)
+  local f = e[2]
+  for i = 5, #f, 2 do
+    if f[i] == 'n' or f[i] == 'e' then return false end
+  end
+  return string.match(e[1], '^%d+%-0$') and f[1] == 'n' and string.match(f[2], '^%x+$') and #f[2] <= 16 and f[3] == 'e'
+end
+local function strange(items)
+  for _, e in ipairs(items) do
+    if not entry(e) then return e[1] end
+  end
+end
+local function foreign(reply)
+  return type(reply) == 'table' and reply.err and string.find(reply.err, 'WRONGTYPE', 1, true)
+end
+local function amiss(log, s)
+  local items = redis.pcall('XREVRANGE', log, '+', '-', 'COUNT', 1)
+  if foreign(items) then return log end
+  if items.err then redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1) end -- ends the script with the same error
+  local tip = items[1]
+  if not tip and s ~= '0' then return 'gone' end
+  if tip and tip[1] ~= s .. '-0' then return tip[1] end
+  return strange(items)
+end
+local function named(terms)
+  for _, t in ipairs(terms) do
+    if not string.match(t, '^%x%x%x%x%x%x%x%x %d+$') or #t > 24 then return false end
+  end
+  return true
 end
 `
 
 // Every script checks first that the log is the one that is meant. KEYS[1] is meta, ARGV[1] the history. Other fields of meta that
 // cannot be read count as missing.
-const guard = legible + `
+const guard = amiss + `
 local m = redis.call('HMGET', KEYS[1], 'h', 's', 'f', 'r', 'k', 'l')
 if not legible(m) then return {'NOHIST'} end
 if m[1] ~= ARGV[1] then return {'HIST'} end
 for _, i in ipairs({3, 4, 6}) do
-  if not string.match(m[i] or '', '^%d+$') then m[i] = '0' end
+  if not number(m[i]) then m[i] = '0' end
 end
 `
 
-// termed begins a term where another server kept the log before, or this one in another life. KEYS[2] is the list of terms.
-// Where INFO is not allowed there are none, and the reply names no server.
+// termed begins a term where another server kept the log before, or this one in another life. KEYS[2] is the list of terms, KEYS[3]
+// the log. Where INFO is not allowed there are none, and the reply names no server.
 const termed = guard + `
+local wrong = amiss(KEYS[3], m[2])
+if wrong then return {'AMISS', wrong} end
 local who = redis.pcall('INFO', 'server')
 if type(who) ~= 'string' then who = '' end
 local run = string.match(who, 'run_id:(%w+)')
@@ -97,26 +140,44 @@ if run and run ~= m[5] then
 end
 `
 
-// createScript begins a history where there is none, or where the last entry is gone although its position is not. The rest
-// of another log goes in the same step: the position is counted anew, and the stream would refuse entries whose numbers it has
-// had. The script returns the history in force. ARGV: the history that begins, the one that the caller has followed.
-var createScript = newScript(legible + `
-local m = redis.call('HMGET', KEYS[1], 'h', 's')
-if legible(m) then
-  if m[2] == '0' then return m[1] end
-  local id = m[2] .. '-0'
-  if #redis.call('XRANGE', KEYS[2], id, id) > 0 then return m[1] end
+// createScript begins a history where there is none, or where something is amiss with the one that there is. The rest of another log
+// goes in the same step: the position is counted anew, and the stream would refuse entries whose numbers it has had. The longest lease
+// stays: instances may hold leases from before. A log that somebody has damaged is not named as the one before, since what else he has
+// done to it is not known: whoever comes over has everything confirmed (fleet R17). The script returns the history in force, and what
+// was amiss. ARGV: the history that begins, the one that the caller has followed, the id of an item that may be no entry.
+var createScript = newScript(amiss + `
+local reads = {
+  hash = function(k) return redis.pcall('HEXISTS', k, '') end, zset = function(k) return redis.pcall('ZCARD', k) end,
+  list = function(k) return redis.pcall('LRANGE', k, 0, 0) end, stream = function(k) return redis.pcall('XRANGE', k, '+', '-') end
+}
+local types, why, m = {'hash', 'stream', 'zset', 'zset', 'hash', 'hash', 'hash', 'hash', 'zset', 'list', 'hash', 'hash'}, '', {}
+for i, k in ipairs(KEYS) do
+  if foreign(reads[types[i]](k)) then why = k end
+end
+if why == '' then
+  m = redis.call('HMGET', KEYS[1], 'h', 's', 'l')
+  if legible(m) then
+    local items = {}
+    if string.match(ARGV[3], '^%d+%-%d+$') then items = redis.call('XRANGE', KEYS[2], ARGV[3], ARGV[3]) end
+    why = amiss(KEYS[2], m[2]) or strange(items) or ''
+    if not named(redis.call('LRANGE', KEYS[10], 0, -1)) then why = KEYS[10] end
+    if why == '' then return {m[1], ''} end
+  elseif m[1] or m[2] then why = KEYS[1] end
 end
 redis.call('DEL', unpack(KEYS))
-redis.call('HSET', KEYS[1], 'h', ARGV[1], 'p', ARGV[2], 's', '0', 'f', '0', 'b', redis.call('TIME')[1])
-return ARGV[1]
+local previous = ARGV[2]
+if why ~= '' and why ~= 'gone' then previous = '' end
+redis.call('HSET', KEYS[1], 'h', ARGV[1], 'p', previous, 's', '0', 'f', '0', 'b', redis.call('TIME')[1])
+if number(m[3]) then redis.call('HSET', KEYS[1], 'l', m[3]) end
+return {ARGV[1], why}
 `)
 
 // syncScript is the heartbeat: it acknowledges what the caller has applied, gives what is new, and tells who is live. The
 // script writes, so that a server which was demoted, or has lost its replicas, refuses to run it.
 //
 // ARGV: history, instance, beat, applied, nonce of that, count, retention in ms, term, 1 if it owes entries, lease in ms, for how
-// long it has held one in ms. The two last have a hash of their own: versions that do not know them compare the other as a whole.
+// long it has held one in ms, signature of the heartbeat or nothing. The leases and the signatures have hashes of their own: versions
+// that do not know them compare the other as a whole.
 var syncScript = newScript(termed + `
 local a, s = tonumber(ARGV[4]), tonumber(m[2])
 if a > s then return {'DIVERGED', who} end
@@ -129,16 +190,22 @@ end
 if tonumber(ARGV[7]) > tonumber(m[4]) then redis.call('HSET', KEYS[1], 'r', ARGV[7]) end
 redis.call('HSET', KEYS[4], ARGV[2], ARGV[3] .. ':' .. ARGV[4] .. ':' .. ARGV[9])
 redis.call('HSET', KEYS[5], ARGV[2], ARGV[10] .. ':' .. ARGV[11] .. ':' .. ARGV[8])
+if ARGV[12] ~= '' then redis.call('HSET', KEYS[6], ARGV[2], ARGV[12]) end
 if tonumber(ARGV[10]) > tonumber(m[6]) then
   redis.call('HSET', KEYS[1], 'l', ARGV[10])
   m[6] = ARGV[10]
 end
 local terms = {}
 if run and string.sub(run, 1, 8) ~= ARGV[8] then terms = redis.call('LRANGE', KEYS[2], 0, -1) end
-return {'OK', who, terms, m[2], m[3], redis.call('XRANGE', KEYS[3], '(' .. ARGV[4] .. '-0', '+', 'COUNT', ARGV[6]), redis.call('HGETALL', KEYS[4]), m[6], redis.call('HGETALL', KEYS[5])}
+if not named(terms) then return {'AMISS', KEYS[2]} end
+local fresh = redis.call('XRANGE', KEYS[3], '(' .. ARGV[4] .. '-0', '+', 'COUNT', ARGV[6])
+wrong = strange(fresh)
+if wrong then return {'AMISS', wrong} end
+return {'OK', who, terms, m[2], m[3], fresh, redis.call('HGETALL', KEYS[4]), m[6], redis.call('HGETALL', KEYS[5]), redis.call('HGETALL', KEYS[6])}
 `)
 
-// appendScript adds an entry. KEYS[4] is the set of marks that its members go to, KEYS[5] where it is kept beside the log, KEYS[6]
+// appendScript adds an entry. Where the stream refuses it, somebody has moved its last id: then the position of the log is taken away, so
+// that the log is none, and another begins. KEYS[4] is the set of marks that its members go to, KEYS[5] where it is kept beside the log, KEYS[6]
 // where the signatures of those are. The nonce stays the first field of an entry: scripts take it by its place.
 //
 // ARGV: history, nonce, length of the log, most marks, operation, number of the fence or subject of the notice, record,
@@ -147,8 +214,14 @@ var appendScript = newScript(termed + `
 local s = tonumber(m[2]) + 1
 local q = string.format('%.0f', s)
 for i = 10, #ARGV do redis.call('ZADD', KEYS[4], q, ARGV[i]) end
-if ARGV[8] == '' then redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[3], q .. '-0', 'n', ARGV[2], 'e', ARGV[7])
-else redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[3], q .. '-0', 'n', ARGV[2], 'e', ARGV[7], 'm', ARGV[8]) end
+local item = {'n', ARGV[2], 'e', ARGV[7]}
+if ARGV[8] ~= '' then item = {'n', ARGV[2], 'e', ARGV[7], 'm', ARGV[8]} end
+local added = redis.pcall('XADD', KEYS[3], 'MAXLEN', '~', ARGV[3], q .. '-0', unpack(item))
+if type(added) == 'table' and added.err then
+  if not string.find(added.err, 'equal or smaller', 1, true) then return added end
+  redis.call('HDEL', KEYS[1], 's')
+  return {'AMISS', KEYS[3]}
+end
 redis.call('HSET', KEYS[1], 's', q)
 if ARGV[5] ~= 'mark' then
   local kept = KEYS[5] .. ' ' .. ARGV[6]
@@ -167,23 +240,21 @@ return {'OK', q}
 `)
 
 // snapshotScript reads what is small of a snapshot in one step.
-var snapshotScript = newScript(legible + `
+var snapshotScript = newScript(amiss + `
 local m = redis.call('HMGET', KEYS[1], 'h', 's', 'f', 'p')
 if not legible(m) then return {'NOHIST'} end
+local wrong = amiss(KEYS[2], m[2])
+if wrong then return {'AMISS', wrong} end
 local nonce = ''
-if m[2] ~= '0' then
-  local id = m[2] .. '-0'
-  local e = redis.call('XRANGE', KEYS[2], id, id)
-  if #e == 0 then return {'BROKEN'} end
-  nonce = e[1][2][2]
-end
-return {'OK', m[1], m[2], nonce, string.match(m[3] or '', '^%d+$') or '0', m[4] or '', redis.call('HGETALL', KEYS[3]), redis.call('HGETALL', KEYS[4]), redis.call('HGETALL', KEYS[5])}
+if m[2] ~= '0' then nonce = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)[1][2][2] end
+return {'OK', m[1], m[2], nonce, number(m[3]) and m[3] or '0', m[4] or '', redis.call('HGETALL', KEYS[3]), redis.call('HGETALL', KEYS[4]), redis.call('HGETALL', KEYS[5])}
 `)
 
 // reapScript takes an instance off the list unless its entry there has changed since. ARGV: history, instance, what the list says of it
 var reapScript = newScript(guard + `
 if redis.call('HGET', KEYS[2], ARGV[2]) == ARGV[3] then
   redis.call('HDEL', KEYS[3], ARGV[2])
+  redis.call('HDEL', KEYS[4], ARGV[2])
   return {'OK', tostring(redis.call('HDEL', KEYS[2], ARGV[2]))}
 end
 return {'OK', '0'}
@@ -195,8 +266,10 @@ return {'OK', '0'}
 // are left. It returns how many marks are left to remove.
 var tidyScript = newScript(guard + `
 if m[6] == ARGV[4] and ARGV[5] ~= ARGV[4] then redis.call('HSET', KEYS[1], 'l', ARGV[5]) end
-for _, name in ipairs(redis.call('HKEYS', KEYS[6])) do
-  if redis.call('HEXISTS', KEYS[5], name) == 0 then redis.call('HDEL', KEYS[6], name) end
+for i = 6, 7 do
+  for _, name in ipairs(redis.call('HKEYS', KEYS[i])) do
+    if redis.call('HEXISTS', KEYS[5], name) == 0 then redis.call('HDEL', KEYS[i], name) end
+  end
 end
 local now = tonumber(redis.call('TIME')[1])
 local keep = math.ceil((tonumber(m[4]) + tonumber(ARGV[2])) / 1000)

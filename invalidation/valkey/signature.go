@@ -7,6 +7,7 @@ import (
 	"crypto/subtle"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"hash"
 	"log/slog"
 	"sync"
@@ -133,6 +134,34 @@ func (s *Signer) kept(h fleet.History, record, signature string) bool {
 	return s.verify("entry", []byte(signature), place(h, nonce), []byte(record)) == nil
 }
 
+// signHeartbeat is the signature of what the server keeps of an instance. It covers the log and the term, in which what an instance has
+// held stays true. Empty without a signer.
+func (s *Signer) signHeartbeat(h fleet.History, p fleet.Peer) string {
+	if s == nil {
+		return ""
+	}
+	return string(s.sign(make([]byte, 0, SignatureSize), "heartbeat", h[:], heartbeat(p)))
+}
+
+// heartbeats has no instance vouch for the log (fleet R16) that has not signed its heartbeat: a forged voucher would have a lease taken
+// before what was lost is known. All else that a heartbeat says is heeded all the same, since it only has this instance wait: an instance
+// of another version, or with other secrets, may hold a lease, and what keeps that one from using a copy is that it is waited for.
+func (s *Signer) heartbeats(h fleet.History, live []fleet.Peer, signatures map[string]string) {
+	if s == nil || !s.options.Require {
+		return
+	}
+	for i, p := range live {
+		if p.Held > 0 && s.verify("heartbeat", []byte(signatures[p.Name]), h[:], heartbeat(p)) != nil {
+			live[i].Held = 0
+		}
+	}
+}
+
+// heartbeat is what is signed of a heartbeat, as it comes back from the server.
+func heartbeat(p fleet.Peer) []byte {
+	return fmt.Appendf(nil, "%d:%d:%t:%d:%d:%08x %s", p.Beat, p.Applied, p.Owes, p.Lease.Milliseconds(), p.Held.Milliseconds(), p.Term, p.Name)
+}
+
 // place is what tells an entry apart from any other, of this log and of others.
 func place(h fleet.History, nonce uint64) []byte {
 	return binary.BigEndian.AppendUint64(bytes.Clone(h[:]), nonce)
@@ -194,6 +223,6 @@ func (s *Signer) tell(purpose string, missing bool, began time.Time) {
 	if last != 0 && began.UnixNano()-last < int64(signatureWarnings) || !s.warned.CompareAndSwap(last, began.UnixNano()) {
 		return
 	}
-	s.options.Log.Error("what Valkey holds was not written by an instance that has one of valkey.secrets: a copy is a miss, an entry invalidates everything, a mode is not in force",
+	s.options.Log.Error("what Valkey holds was not written by an instance that has one of valkey.secrets: a copy is a miss, an entry invalidates everything, a mode is not in force, an instance does not vouch for the log",
 		"what", purpose, "missing", missing, "failed", failed)
 }

@@ -3,6 +3,7 @@ package valkey
 import (
 	"errors"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -137,13 +138,11 @@ func TestForgedEntries(t *testing.T) {
 	} {
 		token := a.ledger.Token()
 		seq := itoa(a.follower.Applied() + 1)
-		for _, command := range []valkey.Completed{
-			client.B().Xadd().Key("{test}:log").Id(seq+"-0").FieldValue().FieldValue("n", "1").FieldValue("e", forged.record).FieldValue("m", forged.signature).Build(),
-			client.B().Hset().Key("{test}:meta").FieldValue().FieldValue("s", seq).Build(),
-		} {
-			if err := client.Do(t.Context(), command).Error(); err != nil {
-				t.Fatal(err)
-			}
+		// In one step, as instances write: a stream that is ahead of the position is a damaged log.
+		const forge = "redis.call('XADD', KEYS[1], ARGV[1] .. '-0', 'n', '1', 'e', ARGV[2], 'm', ARGV[3]); return redis.call('HSET', KEYS[2], 's', ARGV[1])"
+		command := client.B().Eval().Script(forge).Numkeys(2).Key("{test}:log", "{test}:meta").Arg(seq, forged.record, forged.signature).Build()
+		if err := client.Do(t.Context(), command).Error(); err != nil {
+			t.Fatal(err)
 		}
 		a.await(t, "entry "+name, func() bool { return itoa(a.follower.Applied()) == seq })
 		if a.admits(token, key("whatever")) {
@@ -266,6 +265,76 @@ func TestSecretsOneByOne(t *testing.T) {
 		late := join(t, s, "late", signed(false, secretB))
 		if told := late.told(); len(told) != 4 {
 			t.Errorf("who joins heeds %+v", told)
+		}
+	})
+}
+
+// An instance vouches for the log where it has signed what its heartbeat says, as it says it and for the log that is followed. All else
+// of a heartbeat is heeded in any case: whoever may hold a lease is waited for.
+func TestForgedHeartbeats(t *testing.T) {
+	h, other := fleet.History{7}, fleet.History{8}
+	said := fleet.Peer{Name: "a", Beat: 5, Applied: 6, Lease: time.Second, Term: 9, Held: time.Minute}
+	right := signer(false, secretA).signHeartbeat(h, said)
+	for name, c := range map[string]struct {
+		alter     func(*fleet.Peer)
+		history   fleet.History
+		signature string
+		vouches   bool
+	}{
+		"as it was":         {func(*fleet.Peer) {}, h, right, true},
+		"not signed":        {func(*fleet.Peer) {}, h, "", false},
+		"by another secret": {func(*fleet.Peer) {}, h, signer(true, secretB).signHeartbeat(h, said), false},
+		"in another log":    {func(*fleet.Peer) {}, other, right, false},
+		"of another":        {func(p *fleet.Peer) { p.Name = "b" }, h, right, false},
+		"another beat":      {func(p *fleet.Peer) { p.Beat++ }, h, right, false},
+		"another position":  {func(p *fleet.Peer) { p.Applied++ }, h, right, false},
+		"owing":             {func(p *fleet.Peer) { p.Owes = true }, h, right, false},
+		"another lease":     {func(p *fleet.Peer) { p.Lease *= 2 }, h, right, false},
+		"another term":      {func(p *fleet.Peer) { p.Term++ }, h, right, false},
+		"held for longer":   {func(p *fleet.Peer) { p.Held *= 2 }, h, right, false},
+	} {
+		p := said
+		c.alter(&p)
+		want := p
+		if !c.vouches {
+			want.Held = 0
+		}
+		live := []fleet.Peer{p}
+		signer(true, secretA).heartbeats(c.history, live, map[string]string{p.Name: c.signature})
+		if live[0] != want {
+			t.Errorf("%s: %+v, want %+v", name, live[0], want)
+		}
+		live[0] = p
+		for _, s := range []*Signer{nil, signer(false, secretA)} {
+			if s.heartbeats(c.history, live, nil); live[0] != p {
+				t.Errorf("%s, where no signature is required: %+v", name, live[0])
+			}
+		}
+	}
+	eachServer(t, func(t *testing.T, s Server) {
+		a, plain := join(t, s, "a", signed(false, secretA)), join(t, s, "plain")
+		for name, c := range map[string]struct {
+			reader  *member
+			vouches []string
+		}{
+			"the same":  {join(t, s, "same", signed(true, secretA)), []string{"a"}},
+			"another":   {join(t, s, "another", signed(true, secretB)), nil},
+			"all taken": {join(t, s, "taker", signed(false, secretB)), []string{"a", "plain"}},
+		} {
+			for _, p := range []*member{a, plain} {
+				held := func(is bool) func() bool {
+					return func() bool {
+						for _, seen := range c.reader.follower.View().Peers {
+							if seen.Name == p.name {
+								return (seen.Held > 0) == is
+							}
+						}
+						return false
+					}
+				}
+				c.reader.await(t, name+": word of "+p.name, held(slices.Contains(c.vouches, p.name)))
+			}
+			purge(t, c.reader, key("k"))
 		}
 	})
 }

@@ -23,7 +23,7 @@ type logState uint8
 const (
 	whole   logState = iota // the zero value
 	noLog                   // there is no log
-	evicted                 // the server has evicted parts of the log
+	damaged                 // the server has lost the end of the log, or somebody has written there
 )
 
 // snapshotReader reads a snapshot from the server. Only the head is of one moment: marks only rise, so that one which is read later
@@ -45,15 +45,15 @@ func (s *snapshotReader) read(ctx context.Context) (snapshot fleet.Snapshot, sta
 	switch r.text() {
 	case "NOHIST":
 		return snapshot, noLog, nil
-	case "BROKEN":
-		return snapshot, evicted, nil
+	case "AMISS":
+		return snapshot, damaged, nil
 	}
 	history := r.text()
 	snapshot.Seq = r.number()
 	if nonce := r.text(); nonce != "" {
 		snapshot.Nonce = r.parse(nonce, 16)
 	}
-	snapshot.Floor = r.number()
+	snapshot.Floor = min(r.number(), snapshot.Seq)
 	previous := r.text()
 	fences, notices, signed := r.pairs(), r.pairs(), r.pairs()
 	if r.err != nil {
@@ -104,8 +104,8 @@ func (s *snapshotReader) marks(ctx context.Context, key string, soft bool, all [
 		}
 		for _, m := range page {
 			mark := fleet.Mark{Seq: uint64(m.Score), Soft: soft}
-			if len(m.Member) != 8 {
-				return nil, fmt.Errorf("read marks of log: %w: member of %d bytes", errReply, len(m.Member))
+			if len(m.Member) != 8 || !(m.Score >= 0) {
+				continue // no instance has written it
 			}
 			mark.ID = invalidation.ID(binary.BigEndian.Uint64([]byte(m.Member)))
 			all = append(all, mark)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"cacheproxy/invalidation"
@@ -43,6 +44,12 @@ type syncer struct {
 	mu     lockorder.Mutex[lockorder.Syncer]
 	left   bool      // set by leave; guarded by mu
 	tidied time.Time // guarded by mu
+	// recoveries is how many steps to come back into the log have followed on each other; guarded by mu
+	recoveries int
+	damaged    uint64    // how often somebody has damaged the log; guarded by mu
+	toldDamage time.Time // when that was last told of; guarded by mu
+
+	suspect atomic.Bool // the writer has met a key of another type
 }
 
 // run sends heartbeats until ctx ends: at regular intervals, when there is something new, and often while somebody waits for
@@ -109,7 +116,7 @@ func (s *syncer) leave(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, hash := range []string{s.keys.live, s.keys.leases} {
+	for _, hash := range []string{s.keys.live, s.keys.leases, s.keys.vouch} {
 		if err := client.Do(ctx, client.B().Hdel().Key(hash).Field(s.options.Instance).Build()).Error(); err != nil {
 			return fmt.Errorf("leave the fleet: %w", err)
 		}
@@ -138,17 +145,24 @@ func (s *syncer) sync(ctx context.Context) (fleet.Step, error) {
 		return fleet.Idle, fmt.Errorf("follow log: %w", err)
 	}
 	now := time.Now()
-	step := s.follower.Receive(q, r, now)
+	step := s.follower.Receive(q, r.SyncReply, now)
 	s.contact.replied(now)
 	s.deliver()
+	if len(r.Terms) > 0 {
+		s.confirmations.lose()
+	}
 	switch step {
 	case fleet.CreateLog:
-		return fleet.SyncAgain, s.create(ctx, client)
+		return s.recovered(s.create(ctx, client, r.amiss))
 	case fleet.FetchSnapshot:
-		return fleet.SyncAgain, s.fetchSnapshot(ctx, client)
+		return s.recovered(s.foreign(ctx, client, s.fetchSnapshot(ctx, client)))
 	case fleet.CompareLogs:
-		return fleet.SyncAgain, s.compare(ctx, client)
+		return s.recovered(s.foreign(ctx, client, s.compare(ctx, client)))
 	}
+	if s.suspect.Swap(false) {
+		return s.recovered(s.create(ctx, client, ""))
+	}
+	s.recoveries = 0
 	if r.Status == fleet.Current {
 		s.confirm(ctx, client, r.Live, now)
 	}
@@ -159,15 +173,20 @@ func (s *syncer) sync(ctx context.Context) (fleet.Step, error) {
 }
 
 // send runs the script that carries out a request on the server.
-func (s *syncer) send(ctx context.Context, client commander, q fleet.SyncRequest) (fleet.SyncReply, error) {
-	result := syncScript.run(ctx, client, []string{s.keys.meta, s.keys.terms, s.keys.log, s.keys.live, s.keys.leases}, []string{
+func (s *syncer) send(ctx context.Context, client commander, q fleet.SyncRequest) (reading, error) {
+	me := fleet.Peer{Name: s.options.Instance, Beat: q.Beat, Applied: q.Applied, Owes: q.Owes, Lease: q.Lease, Term: q.Term, Held: q.Held}
+	result := syncScript.run(ctx, client, []string{s.keys.meta, s.keys.terms, s.keys.log, s.keys.live, s.keys.leases, s.keys.vouch}, []string{
 		historyText(q.History), s.options.Instance, strconv.FormatUint(q.Beat, 10), strconv.FormatUint(q.Applied, 10),
 		nonceText(q.Nonce), strconv.Itoa(syncCount), strconv.FormatInt(q.Retention.Milliseconds(), 10),
 		fmt.Sprintf("%08x", q.Term), flag(q.Owes), milliseconds(q.Lease), milliseconds(q.Held),
+		s.options.Signer.signHeartbeat(q.History, me),
 	})
-	r, unread, err := readSyncReply(result, s.options.Signer, q.History)
-	if unread != nil {
-		s.options.Log.Warn("entry of another version invalidates everything", "error", unread)
+	if wrongType(result.Error()) {
+		return reading{SyncReply: fleet.SyncReply{Status: fleet.NoHistory}}, nil
+	}
+	r, err := readSyncReply(result, s.options.Signer, q.History)
+	if r.unread != nil {
+		s.options.Log.Warn("entry of another version invalidates everything", "error", r.unread)
 	}
 	return r, err
 }
@@ -203,7 +222,7 @@ func (s *syncer) confirm(ctx context.Context, client commander, live []fleet.Pee
 
 func (s *syncer) reap(ctx context.Context, client commander, p fleet.Peer) {
 	state := strconv.FormatUint(p.Beat, 10) + ":" + strconv.FormatUint(p.Applied, 10) + ":" + flag(p.Owes)
-	r, err := newReader(reapScript.run(ctx, client, []string{s.keys.meta, s.keys.live, s.keys.leases}, []string{historyText(s.follower.View().History), p.Name, state}))
+	r, err := newReader(reapScript.run(ctx, client, []string{s.keys.meta, s.keys.live, s.keys.leases, s.keys.vouch}, []string{historyText(s.follower.View().History), p.Name, state}))
 	switch {
 	case err != nil:
 		s.options.Log.Warn("dead instance not taken off the list", "instance", p.Name, "error", err)
@@ -220,10 +239,11 @@ func (s *syncer) tidy(ctx context.Context, client commander) {
 		return
 	}
 	k, v := s.keys, s.follower.View()
-	r, err := newReader(tidyScript.run(ctx, client, []string{k.meta, k.hard, k.soft, k.clock, k.live, k.leases}, []string{
+	r, err := newReader(tidyScript.run(ctx, client, []string{k.meta, k.hard, k.soft, k.clock, k.live, k.leases, k.vouch}, []string{
 		historyText(v.History), milliseconds(invalidation.MaxFill), strconv.Itoa(tidyAtMost), milliseconds(v.LogLease), milliseconds(v.Longest),
 	}))
 	if err != nil {
+		s.suspect.Store(wrongType(err))
 		s.options.Log.Warn("old marks not forgotten on the server", "error", err)
 		s.tidied = time.Now()
 		return

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"cacheproxy/invalidation"
@@ -35,7 +36,8 @@ type writer struct {
 	keys         keys
 	replyTimeout time.Duration // for the reply to one batch
 	follower     *fleet.Follower
-	wake         func() // has the syncer fetch what was written
+	wake         func()       // has the syncer fetch what was written
+	suspect      *atomic.Bool // set where a key of the log holds something else
 	queue        chan *attempt
 }
 
@@ -143,6 +145,9 @@ func (w *writer) send(ctx context.Context, c commander, batch []*attempt) error 
 			result = appendScript.run(ctx, c, keys, args)
 		}
 		if err := a.read(result); err != nil {
+			if wrongType(err) {
+				w.suspect.Store(true)
+			}
 			a.done <- err
 		}
 	}

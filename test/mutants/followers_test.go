@@ -38,7 +38,7 @@ var followers = []mutant{
 	},
 	{
 		name:  "others are not heard before a lease is taken from another server",
-		edits: []edit{{"invalidation/fleet/grace.go", "return quorum && now.Sub", "return (quorum || true) && now.Sub"}},
+		edits: []edit{{"invalidation/fleet/grace.go", "return g.unheard || quorum && waited", "return g.unheard || (quorum || true) && waited"}},
 		pkg:   "./invalidation/fleet", run: "TestQuorumSettlesFirst",
 	},
 	{
@@ -109,8 +109,53 @@ var followers = []mutant{
 	},
 	{
 		name:  "an instance vouches that has not been heard of",
-		edits: []edit{{"invalidation/fleet/grace.go", "!seen || p.Beat == first || p.Term != term", "!seen || p.Beat == first && false || p.Term != term"}},
+		edits: []edit{{"invalidation/fleet/grace.go", "!seen || p.Beat <= first || p.Term != term", "!seen || p.Beat <= first && false || p.Term != term"}},
 		pkg:   "./invalidation/fleet", run: "TestNewcomerWaits",
+	},
+	{
+		name:  "an instance vouches whose heartbeat counts back",
+		edits: []edit{{"invalidation/fleet/grace.go", "!seen || p.Beat <= first || p.Term != term", "!seen || p.Beat == first || p.Term != term"}},
+		pkg:   "./invalidation/fleet", run: "TestNewcomerWaits",
+	},
+	{
+		name:  "an instance vouches that has not signed",
+		edits: []edit{{"invalidation/valkey/signature.go", "			live[i].Held = 0\n", "			live[i].Held += 0\n"}},
+		pkg:   "./invalidation/valkey", run: "TestForgedHeartbeats",
+	},
+	{
+		name:  "an instance that never acknowledges is waited for while it shows signs of life",
+		edits: []edit{{"invalidation/fleet/confirmation.go", "		if now.Sub(c.begun) < invalidation.Timeout(p.lease()) {", "		if true {"}},
+		pkg:   "./invalidation/fleet", run: "TestReaping",
+	},
+	{
+		name:  "an instance that has not acknowledged is not waited for until its lease has lapsed",
+		edits: []edit{{"invalidation/fleet/confirmation.go", "		if now.Sub(c.begun) < invalidation.Timeout(p.lease()) {", "		if now.Sub(c.begun) < invalidation.Timeout(p.lease())/4 {"}},
+		pkg:   "./invalidation/fleet", run: "TestSimulation/strangers",
+	},
+	{
+		name:  "an instance that owes for ever keeps others from a lease for ever",
+		edits: []edit{{"invalidation/fleet/grace.go", "	g.unheard = !quorum && waited >=", "	g.unheard = false && waited >="}},
+		pkg:   "./invalidation/fleet", run: "TestInstanceThatNeverSettles",
+	},
+	{
+		name:  "a lease is taken over the head of an instance that owes, as if nothing were",
+		edits: []edit{{"invalidation/fleet/grace.go", "gone) || g.unheard", "gone)"}},
+		pkg:   "./invalidation/fleet", run: "TestInstanceThatNeverSettles",
+	},
+	{
+		name:  "a lease that an instance has said is forgotten when the list is silent",
+		edits: []edit{{"invalidation/fleet/follower.go", "	f.detector.recall(r.Live)\n", ""}},
+		pkg:   "./invalidation/fleet", run: "TestLeaseThatWasSaid",
+	},
+	{
+		name:  "an item that is no entry ends the log",
+		edits: []edit{{"invalidation/valkey/reply.go", "	case \"AMISS\":\n		reply.Status", "	case \"\":\n		reply.Status"}},
+		pkg:   "./invalidation/valkey", run: "TestLogWrittenOver/valkey-server/an_item_by_the_clock",
+	},
+	{
+		name:  "who waits for an entry that went with the log is not told",
+		edits: []edit{{"invalidation/valkey/confirm.go", "		if w.watch == nil {\n			delete", "		if w.watch == nil && false {\n			delete"}},
+		pkg:   "./invalidation/valkey", run: "TestLogWrittenOver/valkey-server/another_type:_live",
 	},
 	{
 		name:  "an instance vouches for another term",

@@ -136,7 +136,7 @@ func TestPermissions(t *testing.T) {
 	if len(told(all, wrong)) > 0 {
 		t.Errorf("not enough: %s\n%s", grant, everything(all))
 	}
-	for name, less := range map[string]string{"XADD": "-xadd", "EVALSHA": "-evalsha", "EVAL of SET": "-eval", "SUBSCRIBE and PUBLISH": "-subscribe", "MULTI": "-multi", "PTTL": "-pttl"} {
+	for name, less := range map[string]string{"XADD": "-xadd", "EVALSHA": "-evalsha", "EVAL of SET": "-eval", "SUBSCRIBE and PUBLISH": "-subscribe", "MULTI": "-multi", "PTTL": "-pttl", "INFO": "-info", "LTRIM": "-ltrim"} {
 		command(t, s, "ACL", "SETUSER", "app", less)
 		expect(t, Inspect(t.Context(), u), wrong, "permissions", name)
 		command(t, s, "ACL", "SETUSER", "app", "+"+less[1:])
@@ -159,6 +159,7 @@ func TestManaged(t *testing.T) {
 	command(t, s, "ACL", "SETUSER", "default", "-info")
 	all = Inspect(t.Context(), u)
 	expect(t, all, wrong, "INFO", "grant +info")
+	expect(t, all, wrong, "permissions", "may not use INFO; grant: ")
 	expect(t, all, Warning, "maxmemory-policy", "look up that maxmemory is set")
 }
 

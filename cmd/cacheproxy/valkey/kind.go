@@ -22,6 +22,7 @@ const (
 	kindDropped   = "dropped"   // too much was on its way already
 	kindGarbled   = "garbled"   // what was there cannot be read
 	kindSignature = "signature" // it was not written by an instance with a secret
+	kindForeign   = "foreign"   // somebody who is no instance has written to the log
 	kindOther     = "other"
 )
 
@@ -34,7 +35,7 @@ var replies = []struct{ begins, kind string }{
 
 // Kinds lists what Kind can say of an error.
 func Kinds() []string {
-	return []string{kindTimeout, kindRefused, kindClosed, "readonly", "noreplicas", "oom", "noperm", "loading", "busy", "misconf", "down", kindDropped, kindGarbled, kindSignature, kindOther}
+	return []string{kindTimeout, kindRefused, kindClosed, "readonly", "noreplicas", "oom", "noperm", "loading", "busy", "misconf", "down", kindDropped, kindGarbled, kindSignature, kindForeign, kindOther}
 }
 
 // Kind is what an error is called in metrics. Empty: there is none, or it was this process that broke off.
@@ -66,6 +67,8 @@ func Kind(err error) string {
 		return kindGarbled
 	case errors.Is(err, valkey.ErrSignature):
 		return kindSignature
+	case errors.Is(err, valkey.ErrForeign):
+		return kindForeign
 	case errors.Is(err, valkey.ErrNotConnected), errors.As(err, &dial) && dial.Op == "dial":
 		return kindRefused
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, client.ErrClosing), errors.Is(err, net.ErrClosed), dial != nil:

@@ -30,6 +30,7 @@ var (
 		{"ZADD", []string{"KEY", "1", "a"}}, {"ZRANGE", []string{"KEY", "0", "-1", "WITHSCORES"}}, {"ZCARD", []string{"KEY"}},
 		{"ZCOUNT", []string{"KEY", "-inf", "0"}}, {"ZREVRANGEBYSCORE", []string{"KEY", "0", "-inf"}},
 		{"ZREMRANGEBYRANK", []string{"KEY", "0", "0"}}, {"ZREMRANGEBYSCORE", []string{"KEY", "0", "0"}}, {"DEL", []string{"KEY"}},
+		{"RPUSH", []string{"KEY", "a"}}, {"LTRIM", []string{"KEY", "-64", "-1"}}, {"LRANGE", []string{"KEY", "0", "-1"}}, {"DEL", []string{"KEY"}},
 		{"XADD", []string{"KEY", "MAXLEN", "~", "10", "*", "n", "v"}}, {"XRANGE", []string{"KEY", "-", "+"}}, {"XREVRANGE", []string{"KEY", "+", "-"}},
 		{"XREAD", []string{"COUNT", "1", "STREAMS", "KEY", "0"}}, {"DEL", []string{"KEY"}},
 	}
@@ -74,6 +75,7 @@ func (in *inspection) permissions(ctx context.Context) {
 	a.note("MULTI", in.transaction(ctx, of))
 	a.note("SUBSCRIBE and PUBLISH", in.subscribe(ctx, in.Prefix+":check:"+id))
 	a.note("WAIT", in.wait(ctx, log))
+	a.note("INFO", in.client.Do(ctx, in.client.B().Info().Section("server").Build()).Error())
 	a.note("DEL", in.run(ctx, log, "DEL", []string{log}))
 	switch {
 	case len(a.refused) > 0:
