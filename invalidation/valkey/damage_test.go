@@ -20,6 +20,7 @@ import (
 // Whatever somebody writes over any part of the log, purges hold and instances use copies again within seconds, also those that come
 // later, and without anybody's doing. What it has cost is told: copies from before are not used unconfirmed where the log was damaged.
 func TestLogWrittenOver(t *testing.T) {
+	t.Parallel()
 	const name = "{P}:" // P stands for the prefix of the case
 	type damage struct {
 		what     string
