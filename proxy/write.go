@@ -17,7 +17,7 @@ const maxInspected = 1 << 20
 // write sends an unsafe request to the origin, and makes unusable what it changed before the client learns that it did.
 func (ex *exchange) write(d *decision) {
 	body, err := ex.inspect()
-	if err != nil {
+	if err != nil && !ex.spared(err) {
 		ex.refuse(*bodyRefusal(err))
 		return
 	}
@@ -71,8 +71,12 @@ type writing struct {
 // when it cannot be announced is refused before the origin is touched.
 func (w *writing) begin() bool {
 	p, r := w.ex.p, w.ex.route
+	announced, refuses := !p.store.Down() && p.lease.Valid(w.ex.start), r.RefusesWrites && !w.ex.letBy()
 	if !r.FencesWrites {
-		return !r.RefusesWrites || !p.store.Down() && p.lease.Valid(w.ex.start)
+		return !refuses || announced
+	}
+	if !announced && w.ex.letBy() {
+		return true // without a fence, which it would wait for in vain; its end is confirmed, or left to the log
 	}
 	fence, err := p.announce(w.members)
 	if err == nil {
@@ -80,7 +84,7 @@ func (w *writing) begin() bool {
 		return true
 	}
 	p.logger.Error("fence not set", "route", r.Name, "error", err)
-	return !r.RefusesWrites
+	return !refuses
 }
 
 // answered applies what the origin's answer says of the write (RFC 9111 §4.4).

@@ -132,6 +132,9 @@ var inForce = map[string]struct {
 	"upstreams": {strings.ReplaceAll(reloadingRoutes, `"URL"`, `"http://127.0.0.1:1"`), func(r *reloading) string {
 		return fmt.Sprint(r.ask("GET", "/u", "").Code)
 	}, "502"},
+	"shared_limits": {"shared_limits: [{name: db, max_in_flight: 3}]\n" + strings.ReplaceAll(reloadingRoutes, `url: "URL"}`, `url: "URL", limit: db}`), func(r *reloading) string {
+		return fmt.Sprint(r.upstreams.now[0].Limited(), " ", r.upstreams.now[1].Limit())
+	}, "true db"},
 	"routes": {strings.ReplaceAll(reloadingRoutes, "match: \"GET /\"", "match: GET /none/"), func(r *reloading) string {
 		r.ask("GET", "/r", "")
 		return status(r.ask("GET", "/r", ""))

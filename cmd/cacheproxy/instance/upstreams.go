@@ -43,10 +43,18 @@ func (u *upstreams) next(s *config.Snapshot, changes []config.Change) []*running
 		switch {
 		case i < 0:
 			list = append(list, &running{Upstream: upstream.New(o)})
-		case changed("upstreams["+o.Name+"]", changes):
+		case changed("upstreams["+o.Name+"]", changes) || o.Limit != "" && changed("shared_limits["+o.Limit+"]", changes):
 			list = append(list, &running{Upstream: upstream.Succeed(u.now[i].Upstream, o)})
 		default:
 			list = append(list, u.now[i])
+		}
+		if now := list[len(list)-1]; now.Limit() != "" {
+			for _, other := range slices.Concat(list[:len(list)-1], u.now) {
+				if other.Limit() == now.Limit() {
+					now.Share(other.Upstream)
+					break
+				}
+			}
 		}
 		list[len(list)-1].sharedBy(u.sharers)
 	}
@@ -84,7 +92,7 @@ func (u *upstreams) replace(next []*running) {
 	for _, up := range next {
 		if !slices.Contains(u.now, up) {
 			u.metrics.SetUpstream(up.Name(), observe.UpstreamGauges{
-				InFlight: up.InFlight, Streams: up.Streams, Queued: up.Queued, Retries: up.Retries, Health: up.Health,
+				InFlight: up.InFlight, Peak: up.Peak, Streams: up.Streams, Queued: up.Queued, WouldShed: up.WouldShed, Retries: up.Retries, Health: up.Health,
 			})
 			u.start(up)
 		}
