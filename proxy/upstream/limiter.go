@@ -176,11 +176,11 @@ func (l *limiter) take(p Place) *Slot {
 func (l *limiter) room(c Class) bool {
 	least := l.max / reserved
 	switch {
-	case c == Unlisted:
-		return l.inFlight < l.max-least
+	case c == Unlisted && l.of[c] >= l.max-least:
+		return false
 	case l.inFlight < l.max:
 		return true
-	case c == Refresh:
+	case c == Unlisted, c == Refresh:
 		return false
 	}
 	// What is not held has taken the places. Those that are were not to pay for it with all of theirs.
