@@ -9,13 +9,15 @@ import (
 // UpstreamGauges are read when metrics are scraped. Every func must be safe for concurrent use; those that may be nil are
 // then not shown.
 type UpstreamGauges struct {
-	InFlight  func() int                                    // requests that the origin is working on
-	Peak      func() int                                    // the most that InFlight was since the start; may be nil
-	Streams   func() int                                    // upgrades, event streams and gRPC calls that are open; may be nil
-	Queued    func() int                                    // requests waiting for a place
-	WouldShed func() uint64                                 // requests that the limit does not hold and would have refused, since the start; may be nil
-	Retries   func() uint64                                 // requests that went on to another address, since the start; may be nil
-	Health    func(tell func(address string, healthy bool)) // of every address; may be nil
+	InFlight  func() int    // requests that the origin is working on
+	Peak      func() int    // the most that InFlight was since the start; may be nil
+	Streams   func() int    // upgrades, event streams and gRPC calls that are open; may be nil
+	Queued    func() int    // requests waiting for a place
+	WouldShed func() uint64 // requests that the limit does not hold and would have refused, since the start; may be nil
+	// Unprotected reports whether the origin gets a small part of what is read, and no limit holds the rest when copies are lost; may be nil.
+	Unprotected func() bool
+	Retries     func() uint64                                 // requests that went on to another address, since the start; may be nil
+	Health      func(tell func(address string, healthy bool)) // of every address; may be nil
 }
 
 // TierGauges are read when metrics are scraped. Every func must be set and safe for concurrent use.
@@ -70,6 +72,9 @@ func (u UpstreamGauges) collect(tell reading) {
 	}
 	if u.WouldShed != nil {
 		tell(counter, "would_shed_total", "Requests that went to an origin although its limit, which does not hold them, would have refused them.", float64(u.WouldShed()))
+	}
+	if u.Unprotected != nil {
+		tell(gauge, "upstream_unprotected", "1 when an origin gets a third or less of what is read and has no limit that would hold the rest, else 0.", flag(u.Unprotected()))
 	}
 	if u.Streams != nil {
 		tell(gauge, "origin_streams", "Upgrades, event streams and gRPC calls that are open at an origin.", float64(u.Streams()))

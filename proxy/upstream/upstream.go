@@ -111,6 +111,23 @@ func (u *Upstream) RetryAfter() time.Duration {
 	return time.Duration(1+rand.IntN(2*patience+1)) * time.Second
 }
 
+// maxOrphans is how many requests the upstream may have of which nobody waits for the answer, where no limit says how many it may have
+// at all.
+const maxOrphans = 16
+
+// Adopt counts a request of which nobody waits for the answer any more, and which goes on for the sake of its copy; Disown ends that. False:
+// there are as many as there may be, and it is to end.
+func (u *Upstream) Adopt() bool {
+	if u.account.orphans.Add(1) > maxOrphans {
+		u.account.orphans.Add(-1)
+		return false
+	}
+	return true
+}
+
+// Disown ends what Adopt began.
+func (u *Upstream) Disown() { u.account.orphans.Add(-1) }
+
 // Acquire waits for a place at the upstream, which the caller gives back with Slot.Release. It fails when the queue is full
 // (Classify: policy.QueueFull), when no place became free within QueueTimeout (policy.QueueTimeout), or with the cause of
 // ctx's end; NotSent is true of all of these.

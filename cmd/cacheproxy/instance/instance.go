@@ -216,7 +216,7 @@ func (i *Instance) Serve(ctx context.Context, data, operators net.Listener) erro
 // parts are what runs in the background for as long as the instance does.
 func (i *Instance) parts() []func(context.Context) error {
 	parts := []func(context.Context) error{
-		i.entries.Run, i.proxy.Run, i.upstreams.run, i.lines.Run, i.tracer.Run,
+		i.entries.Run, i.proxy.Run, i.upstreams.run, i.upstreams.watchLoad, i.lines.Run, i.tracer.Run,
 		func(ctx context.Context) error { return i.follow(ctx, i.hangup) },
 	}
 	if i.fleet != nil {

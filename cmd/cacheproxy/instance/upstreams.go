@@ -22,7 +22,8 @@ type upstreams struct {
 	lifetime context.Context                      // of what runs; nil: nothing does yet
 	running  sync.WaitGroup
 	now      []*running
-	sharers  int // instances that share the limits of the fleet; zero: not known
+	sharers  int              // instances that share the limits of the fleet; zero: not known
+	loads    map[string]*load // by upstream
 }
 
 // running is an upstream with what runs for it.
@@ -92,7 +93,7 @@ func (u *upstreams) replace(next []*running) {
 	for _, up := range next {
 		if !slices.Contains(u.now, up) {
 			u.metrics.SetUpstream(up.Name(), observe.UpstreamGauges{
-				InFlight: up.InFlight, Peak: up.Peak, Streams: up.Streams, Queued: up.Queued, WouldShed: up.WouldShed, Retries: up.Retries, Health: up.Health,
+				InFlight: up.InFlight, Peak: up.Peak, Streams: up.Streams, Queued: up.Queued, WouldShed: up.WouldShed, Unprotected: u.load(up.Name()).unprotected.Load, Retries: up.Retries, Health: up.Health,
 			})
 			u.start(up)
 		}
@@ -107,6 +108,7 @@ func (u *upstreams) replace(next []*running) {
 		up.Retire()
 		if !slices.ContainsFunc(next, func(n *running) bool { return n.Name() == up.Name() }) {
 			u.metrics.RemoveUpstream(up.Name())
+			delete(u.loads, up.Name())
 		}
 	}
 	u.now = next
