@@ -127,6 +127,36 @@ func TestNoTimeoutEndsWhatIsLetBy(t *testing.T) {
 	}
 }
 
+// What is let by goes on as it comes: the origin has the head at once, and each part of the body when its client sends it.
+func TestBodiesAreLetByAsTheyCome(t *testing.T) {
+	for name, way := range ways() {
+		for _, holds := range []bool{false, true} {
+			var asked atomic.Int64
+			var began time.Time
+			var waited time.Duration
+			backend := func(_ int64, w http.ResponseWriter, r *http.Request) bool {
+				waited = time.Since(began)
+				io.Copy(io.Discard, r.Body)
+				return true
+			}
+			o := rigOptions{origin: upstream.Options{MaxInFlight: 8, Timeout: time.Hour, LimitPassing: holds}}
+			inBubble(t, counted(&asked, backend), o, routeFor(t, "all", way, "/"), func(b *bubble) {
+				began = time.Now()
+				r, w := io.Pipe()
+				go func() {
+					<-time.After(time.Minute)
+					io.WriteString(w, "body")
+					w.Close()
+				}()
+				b.serve(b.t.Context(), "POST", "/a", r).want(t, name, 200, "1", "")
+				if want := name != "on" && name != "bypass" && !holds; want != (waited == 0) {
+					t.Errorf("%s, the limit holds all %v: the origin was asked after %v", name, holds, waited)
+				}
+			})
+		}
+	}
+}
+
 // No store keeps from the origin what is only let by: writes go through, and what they invalidate is left to the log.
 func TestStoreRefusesNothingThatIsLetBy(t *testing.T) {
 	for _, mode := range []policy.Mode{policy.Observe, policy.Off, policy.On} {

@@ -43,23 +43,26 @@ func (u *upstreams) next(s *config.Snapshot, changes []config.Change) []*running
 		o.Log, o.Waited = u.log, u.metrics.Upstream(o.Name).Waited
 		switch {
 		case i < 0:
-			list = append(list, &running{Upstream: upstream.New(o)})
+			list = append(list, u.joined(&running{Upstream: upstream.New(o)}, list))
 		case changed("upstreams["+o.Name+"]", changes) || o.Limit != "" && changed("shared_limits["+o.Limit+"]", changes):
-			list = append(list, &running{Upstream: upstream.Succeed(u.now[i].Upstream, o)})
+			list = append(list, u.joined(&running{Upstream: upstream.Succeed(u.now[i].Upstream, o)}, list))
 		default:
 			list = append(list, u.now[i])
-		}
-		if now := list[len(list)-1]; now.Limit() != "" {
-			for _, other := range slices.Concat(list[:len(list)-1], u.now) {
-				if other.Limit() == now.Limit() {
-					now.Share(other.Upstream)
-					break
-				}
-			}
 		}
 		list[len(list)-1].sharedBy(u.sharers)
 	}
 	return list
+}
+
+// joined has an origin that is new keep to the limit that it shares with others, of this generation or the one before.
+func (u *upstreams) joined(up *running, list []*running) *running {
+	for _, other := range slices.Concat(list, u.now) {
+		if up.Limit() != "" && other.Limit() == up.Limit() {
+			up.Share(other.Upstream)
+			break
+		}
+	}
+	return up
 }
 
 // share tells the origins how many instances share what the fleet may have at work.
