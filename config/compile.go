@@ -38,9 +38,10 @@ func compile(doc *part, beside *files) *Snapshot {
 	if doc.flag("reuse_port") {
 		doc.warn("reuse_port", "has no effect, and the next release refuses it; remove it. To restart without losing a request let the service manager keep the socket (LISTEN_FDS), or stop one of several instances at a time")
 	}
+	limitsOfSeveral := compileSharedLimits(doc, s.Valkey != nil)
 	s.Settle = map[string]time.Duration{}
 	for _, part := range doc.sections("upstreams") {
-		s.Upstreams = append(s.Upstreams, compileUpstream(part, beside, s.Valkey != nil))
+		s.Upstreams = append(s.Upstreams, compileUpstream(part, beside, limitsOfSeveral, s.Valkey != nil))
 		if d := part.duration("settle"); d > 0 {
 			s.Settle[part.text("name")] = d
 		}

@@ -95,7 +95,7 @@ func TestWarnings(t *testing.T) {
 		t.Errorf("got:\n%swant:\n%s", got, want)
 	}
 	quiet := mustLoad(t, oneUpstream+"routes: [{name: a, match: /a, policy: cache-aside, ttl: 48h, tags: [a], ignore_cookies: []}]")
-	if len(quiet.Warnings) > 0 {
+	if len(quiet.Warnings) != 1 || quiet.Warnings[0].Path != "upstreams[0].max_in_flight" {
 		t.Errorf("warnings about nothing: %v", quiet.Warnings)
 	}
 }
@@ -123,13 +123,13 @@ func TestDefaults(t *testing.T) {
 	}
 	api, ok := s.Upstream("api")
 	want := upstream.Options{
-		Name: "api", URL: api.URL, Timeout: 5 * time.Second, MaxInFlight: 64, MaxQueue: 256, QueueTimeout: time.Second,
-		MaxStreams: 1000, DialTimeout: 2500 * time.Millisecond, ReadTimeout: time.Minute, MaxConnectionAge: time.Minute, Replicas: []*url.URL{},
+		Name: "api", URL: api.URL, Timeout: time.Minute, MaxQueue: 256, QueueTimeout: time.Second,
+		DialTimeout: 3 * time.Second, ReadTimeout: time.Minute, MaxConnectionAge: time.Minute, Replicas: []*url.URL{},
 	}
 	if !ok || !reflect.DeepEqual(api, want) || api.URL.String() != "http://127.0.0.1:9000" {
 		t.Errorf("upstream: %+v", api)
 	}
-	if len(s.Warnings) != 1 || s.Warnings[0].Path != "routes" {
+	if len(s.Warnings) != 2 || s.Warnings[0].Path != "upstreams[0].max_in_flight" || s.Warnings[1].Path != "routes" {
 		t.Errorf("nothing cached, warnings: %v", s.Warnings)
 	}
 }
@@ -146,7 +146,7 @@ admin:
     - {name: cms, token: 0123456789abcdef, allow: [purge, read]}
     - {name: sre, token: fedcba9876543210, allow: [all]}
 upstreams:
-  - {name: api, url: "h2c://api:9000/", host: api.example, max_queue: 0, max_streams: 0, timeout: 2s}
+  - {name: api, url: "h2c://api:9000/", host: api.example, max_in_flight: 1, max_queue: 0, max_streams: 0, timeout: 2s}
   - {name: web, url: "https://web.example", host: upstream, timeout: 30s}
   - {name: many, url: ["http://10.0.0.1:9000", "http://10.0.0.2:9000"], health: {path: "/up?deep"}, connect_timeout: 1s, read_timeout: 10s}
 `)

@@ -105,13 +105,13 @@ func TestForUpstream(t *testing.T) {
 	}
 	r := s.Route("everything")
 	if r == nil || r.Policy != policy.CacheAside || r.TTL != 0 || r.Jitter != 0 || r.Query.Unlisted != policy.UnlistedKey ||
-		r.ForwardHeaders != policy.ForwardAll || r.MaxWaiters != 10_000 || r.WaitTimeout != 5*time.Second {
+		r.ForwardHeaders != policy.ForwardAll || r.MaxWaiters != 10_000 || r.WaitTimeout != time.Minute {
 		t.Errorf("route: %+v", r)
 	}
 	if m, _ := s.Table.Match("GET", httpcache.Target{Scheme: "http", Host: "any", Path: "/a/b"}); m.Route != r {
 		t.Errorf("the route does not match everything")
 	}
-	if len(s.Warnings) > 0 {
+	if len(s.Warnings) != 1 || !strings.Contains(s.Warnings[0].Text, "no request that a client makes waits or is refused") {
 		t.Errorf("warnings: %v", s.Warnings)
 	}
 }

@@ -53,7 +53,7 @@ func TestExpiry(t *testing.T) {
 		authority.Lifetime = lifetime
 		authority.Write(dir, "server", "localhost")
 		file := filepath.Join(dir, "cacheproxy.yaml")
-		write(t, file, oneUpstream+"tls: {cert: cert.pem, key: key.pem}\nroutes: [{name: all, match: /, policy: cache-aside}]\n")
+		write(t, file, strings.Replace(oneUpstream, "}", ", max_in_flight: 64}", 1)+"tls: {cert: cert.pem, key: key.pem}\nroutes: [{name: all, match: /, policy: cache-aside}]\n")
 		s, err := Load(file, Overrides{})
 		if err != nil {
 			t.Fatal(err)

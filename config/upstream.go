@@ -2,35 +2,27 @@ package config
 
 import (
 	"net/url"
+	"slices"
 	"strings"
 
 	"cacheproxy/policy"
 	"cacheproxy/proxy/upstream"
 )
 
-// compileUpstream is one API behind. shared: there are other instances.
-func compileUpstream(doc *part, beside *files, shared bool) upstream.Options {
+// compileUpstream is one API behind, of which limits are shared ones. shared: there are other instances.
+func compileUpstream(doc *part, beside *files, limits []*part, shared bool) upstream.Options {
 	checkKeys(doc)
 	o := upstream.Options{
 		Name:             doc.text("name"),
 		Timeout:          doc.duration("timeout"),
 		ReadTimeout:      doc.duration("read_timeout"),
-		QueueTimeout:     doc.duration("queue_timeout"),
-		MaxInFlight:      doc.number("max_in_flight"),
-		MaxQueue:         noneOrMore(doc.number("max_queue")),
-		MaxStreams:       noneOrMore(doc.number("max_streams")),
-		FleetMaxInFlight: doc.number("fleet_max_in_flight"),
 		Health:           compileHealth(doc.Part("health")),
 		MaxConnectionAge: doc.duration("max_connection_age"),
 	}
+	compilePlaces(doc, limits, shared, &o)
 	if o.MaxConnectionAge == 0 {
 		o.MaxConnectionAge = -1 // as long as it lasts
 	}
-	if doc.has("fleet_max_in_flight") && !shared {
-		doc.warn("fleet_max_in_flight", "has no effect without valkey: this instance knows of no other, and keeps to max_in_flight")
-		o.FleetMaxInFlight = 0
-	}
-	doc.setInForce("fleet_max_in_flight", o.FleetMaxInFlight)
 	// The time for connecting counts in both timeouts.
 	o.DialTimeout = durationOr(doc, "connect_timeout", min(upstream.DefaultDialTimeout, o.Timeout/2))
 	if doc.has("connect_timeout") && o.DialTimeout > o.Timeout {
@@ -56,6 +48,89 @@ func compileUpstream(doc *part, beside *files, shared bool) upstream.Options {
 		o.TLS = compileClientTLS(doc, beside)
 	}
 	return o
+}
+
+// compilePlaces is the limit of an upstream: its own, or the shared one that it names.
+func compilePlaces(doc *part, limits []*part, shared bool, o *upstream.Options) {
+	if !doc.has("limit") {
+		limitOf(doc, shared, o)
+		if o.MaxInFlight == 0 && !doc.spoiled("max_in_flight") {
+			doc.warn("max_in_flight", "is not set: no request that a client makes waits or is refused, so that whoever loses the cache loses the database; write about what that can work on at once. What it has had at most is in cacheproxy_origin_in_flight_peak")
+		}
+		return
+	}
+	for _, k := range placeKeys {
+		if doc.has(k.name) {
+			doc.problem(k.name, "is not heeded beside limit; write it under shared_limits, or remove limit")
+		}
+	}
+	var names []string
+	for _, l := range limits {
+		if name := l.text("name"); name == doc.text("limit") {
+			o.Limit = name
+			readLimit(l, o)
+			for i := range placeKeys {
+				doc.setInForce(placeKeys[i].name, l.inForce(&placeKeys[i]))
+			}
+		} else {
+			names = append(names, name)
+		}
+	}
+	switch {
+	case o.Limit != "":
+	case len(names) == 0:
+		doc.problem("limit", "%s is a shared limit, and there is none; write shared_limits: [{name: db, max_in_flight: 64}], or max_in_flight here", quote(doc.text("limit")))
+	default:
+		doc.problem("limit", "%s is not a shared limit; write %s, or add it to shared_limits", quote(doc.text("limit")), oneOf(names))
+	}
+}
+
+// compileSharedLimits checks the shared limits, of which each has to be of use.
+func compileSharedLimits(doc *part, shared bool) []*part {
+	all := doc.sections("shared_limits")
+	for _, l := range all {
+		checkKeys(l)
+		if limitOf(l, shared, new(upstream.Options)); !l.has("max_in_flight") && !l.spoiled("max_in_flight") {
+			l.problem("max_in_flight", "is missing; write about what the database behind can work on at once, such as max_in_flight: 64")
+		}
+		if !slices.ContainsFunc(doc.sections("upstreams"), func(u *part) bool { return u.text("limit") == l.text("name") }) {
+			l.warn("name", "is the limit of no upstream; write limit: %s there, or remove it", l.text("name"))
+		}
+	}
+	reportDuplicates(all, "shared limit")
+	return all
+}
+
+// limitOf checks a limit, and writes it to o.
+func limitOf(doc *part, shared bool, o *upstream.Options) {
+	if !doc.has("max_in_flight") && !doc.spoiled("max_in_flight") {
+		for _, name := range []string{"max_queue", "queue_timeout", "fleet_max_in_flight", "limit_passing"} {
+			if doc.has(name) {
+				doc.problem(name, "means nothing without max_in_flight; write that too, about what the database behind can work on at once, or remove this")
+			}
+		}
+	}
+	if doc.has("fleet_max_in_flight") && !shared {
+		doc.warn("fleet_max_in_flight", "has no effect without valkey: this instance knows of no other, and keeps to max_in_flight")
+		doc.setInForce("fleet_max_in_flight", 0)
+	}
+	readLimit(doc, o)
+}
+
+// readLimit writes a limit that was checked to o.
+func readLimit(doc *part, o *upstream.Options) {
+	o.MaxInFlight, o.LimitPassing = doc.number("max_in_flight"), doc.flag("limit_passing")
+	o.MaxQueue, o.QueueTimeout = noneOrMore(doc.number("max_queue")), doc.duration("queue_timeout")
+	o.FleetMaxInFlight, _ = doc.inForce(doc.row("fleet_max_in_flight")).(int)
+	switch {
+	case doc.has("max_streams"):
+		if o.MaxStreams = noneOrMore(doc.number("max_streams")); o.MaxStreams < 0 {
+			doc.beside["max_streams"] = []Field{{"max_streams", 0}} // which is not shown as a number that was not written
+		}
+	case o.MaxInFlight > 0:
+		o.MaxStreams = upstream.DefaultMaxStreams
+		doc.setInForce("max_streams", o.MaxStreams)
+	}
 }
 
 // noneOrMore is n where zero means none, which the options of an upstream write as -1.

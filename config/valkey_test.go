@@ -85,9 +85,9 @@ func TestValkeyValues(t *testing.T) {
 	s = mustLoad(t, `
 valkey: {url: "valkey://a,b", prefix: "shop:v1", timeout: 20ms, lease: 500ms, required: true, durability: replicas, compress: zstd, instance: pod-7}
 upstreams:
-  - {name: primary, url: "http://127.0.0.1:9000", fleet_max_in_flight: 24}
-  - {name: replica, url: "http://127.0.0.1:9001", settle: 2s}
-  - {name: slow, url: "http://127.0.0.1:9002", settle: 7s}
+  - {name: primary, url: "http://127.0.0.1:9000", max_in_flight: 64, fleet_max_in_flight: 24}
+  - {name: replica, url: "http://127.0.0.1:9001", max_in_flight: 64, settle: 2s}
+  - {name: slow, url: "http://127.0.0.1:9002", max_in_flight: 64, settle: 7s}
 routes:
   - {name: a, match: /a, upstream: replica, policy: cache-aside, ttl: 1s, on_lease_loss: serve_stale, lease_loss_max: 60s}
   - {name: b, match: /b, upstream: primary, policy: cache-aside, ttl: 1s}
@@ -112,7 +112,7 @@ routes:
 // One file may serve with and without the shared server: what needs it is a warning.
 func TestWithoutValkey(t *testing.T) {
 	s := mustLoad(t, `
-upstreams: [{name: api, url: "http://127.0.0.1:9000", fleet_max_in_flight: 24, settle: 1s}]
+upstreams: [{name: api, url: "http://127.0.0.1:9000", max_in_flight: 64, fleet_max_in_flight: 24, settle: 1s}]
 routes: [{name: a, match: /a, policy: cache-aside, ttl: 1s, on_lease_loss: serve_stale, lease_loss_max: 60s}]
 `)
 	if s.Valkey != nil || s.Route("a").Settle != time.Second {

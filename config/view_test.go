@@ -48,7 +48,10 @@ valkey:
   secrets: [hunter2-hunter2-hunter2-hunter2-]
   signatures: require
   instance: pod
+shared_limits:
+  - {name: db, max_in_flight: 8, max_queue: 9, queue_timeout: 10s, max_streams: 11, fleet_max_in_flight: 12, limit_passing: true}
 upstreams:
+  - {name: shared, url: "http://10.0.0.2", limit: db}
   - name: full
     url: "https://10.0.0.1"
     host: api.example.com
@@ -62,6 +65,7 @@ upstreams:
     queue_timeout: 5s
     max_streams: 6
     fleet_max_in_flight: 7
+    limit_passing: true
     settle: 1s
     ca: ca.pem
     cert: cert.pem
@@ -71,6 +75,7 @@ routes:
   - name: full
     match: ["GET /full/{id}", "PUT /full/{id}"]
     where: {id: "[0-9]+"}
+    upstream: full
     policy: write-through
     mode: observe
     mode_share: 25%

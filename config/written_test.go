@@ -28,7 +28,7 @@ func TestWritten(t *testing.T) {
 	s := mustLoad(t, `
 memory: {size: 1GiB}
 admin: {tokens: [{name: a, token: 0123456789abcdef, allow: [purge, read]}]}
-upstreams: [{name: api, url: "http://127.0.0.1:9000", timeout: 90s, max_queue: 0, fleet_max_in_flight: 7}]
+upstreams: [{name: api, url: "http://127.0.0.1:9000", timeout: 90s, max_in_flight: 8, max_queue: 0, fleet_max_in_flight: 7}]
 routes: [{name: a, match: /a, policy: cache-aside, jitter: 0%, override: [private, no-cache], ignore_cookies: all, store_if: {min_bytes: 2}}]
 `)
 	api, a := s.Entry("upstreams", "api"), s.Entry("routes", "a")

@@ -38,6 +38,7 @@ type (
 	TimedBody  struct{ class } // proxy/server: timedBody
 
 	Tasks       struct{ class } // proxy/fill: tasks
+	Renewals    struct{ class } // proxy/fill: renewals
 	Limiter     struct{ class } // proxy/upstream: limiter
 	Balancer    struct{ class } // proxy/upstream: balancer
 	Wait        struct{ class } // proxy/upstream: wait
@@ -77,6 +78,7 @@ var order = []Class{
 	TimedBody{},
 	// Under those below no other lock of this program is taken.
 	Tasks{},
+	Renewals{},
 	Limiter{},
 	Balancer{},
 	Wait{},

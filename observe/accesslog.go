@@ -16,7 +16,7 @@ import (
 // AccessLogOptions say what is written, and where.
 type AccessLogOptions struct {
 	Format string  // json, text or off
-	Hits   float64 // the share of answers from a copy, fresh or stale, that is written: 0 to 1
+	Hits   float64 // the share of answers from a copy, fresh or stale, or that a copy would have given just so, that is written: 0 to 1
 	Others float64 // the share of everything else: 0 to 1
 	Output io.Writer
 	// Sample gives numbers from 0 up to but not including 1. It must be safe for concurrent use. Nil: random ones.
@@ -112,7 +112,8 @@ func (l *AccessLog) Log(r *Record) {
 func (l *AccessLog) Sampled(r *Record) bool {
 	shares := l.shares.Load()
 	share := shares.others
-	if r.Outcome == policy.Hit || r.Outcome == policy.Stale {
+	switch r.Outcome {
+	case policy.Hit, policy.Stale, policy.WouldHit: // as many, and as alike, before a route is switched on as after
 		share = shares.hits
 	}
 	switch {

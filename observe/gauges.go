@@ -9,11 +9,15 @@ import (
 // UpstreamGauges are read when metrics are scraped. Every func must be safe for concurrent use; those that may be nil are
 // then not shown.
 type UpstreamGauges struct {
-	InFlight func() int                                    // requests that the origin is working on
-	Streams  func() int                                    // upgrades, event streams and gRPC calls that are open; may be nil
-	Queued   func() int                                    // requests waiting for a place
-	Retries  func() uint64                                 // requests that went on to another address, since the start; may be nil
-	Health   func(tell func(address string, healthy bool)) // of every address; may be nil
+	InFlight  func() int    // requests that the origin is working on
+	Peak      func() int    // the most that InFlight was since the start; may be nil
+	Streams   func() int    // upgrades, event streams and gRPC calls that are open; may be nil
+	Queued    func() int    // requests waiting for a place
+	WouldShed func() uint64 // requests that the limit does not hold and would have refused, since the start; may be nil
+	// Unprotected reports whether the origin gets a small part of what is read, and no limit holds the rest when copies are lost; may be nil.
+	Unprotected func() bool
+	Retries     func() uint64                                 // requests that went on to another address, since the start; may be nil
+	Health      func(tell func(address string, healthy bool)) // of every address; may be nil
 }
 
 // TierGauges are read when metrics are scraped. Every func must be set and safe for concurrent use.
@@ -63,6 +67,15 @@ func (h *held) collect(tell reading) {
 func (u UpstreamGauges) collect(tell reading) {
 	tell(gauge, "origin_in_flight", "Requests that an origin is working on.", float64(u.InFlight()))
 	tell(gauge, "origin_queued", "Requests waiting for a place at an origin.", float64(u.Queued()))
+	if u.Peak != nil {
+		tell(gauge, "origin_in_flight_peak", "The most requests that an origin was working on at once, since the start.", float64(u.Peak()))
+	}
+	if u.WouldShed != nil {
+		tell(counter, "would_shed_total", "Requests that went to an origin although its limit, which does not hold them, would have refused them.", float64(u.WouldShed()))
+	}
+	if u.Unprotected != nil {
+		tell(gauge, "upstream_unprotected", "1 when an origin gets a third or less of what is read and has no limit that would hold the rest, else 0.", flag(u.Unprotected()))
+	}
 	if u.Streams != nil {
 		tell(gauge, "origin_streams", "Upgrades, event streams and gRPC calls that are open at an origin.", float64(u.Streams()))
 	}

@@ -1,6 +1,7 @@
 package observe
 
 import (
+	"sync/atomic"
 	"time"
 
 	"cacheproxy/policy"
@@ -15,6 +16,8 @@ type UpstreamMetrics struct {
 	seconds prometheus.Observer
 	queue   prometheus.Observer
 	shed    prometheus.Counter
+	reads   atomic.Uint64
+	asked   atomic.Uint64
 }
 
 // Upstream gives the metrics of an upstream, the same for the same name.
@@ -36,6 +39,7 @@ func (m *Metrics) Upstream(name string) *UpstreamMetrics {
 
 // Request counts one request sent to the origin for a route, and why no copy could answer.
 func (u *UpstreamMetrics) Request(route string, why policy.Reason) {
+	u.asked.Add(1)
 	m := u.metrics
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -43,6 +47,13 @@ func (u *UpstreamMetrics) Request(route string, why policy.Reason) {
 		m.originRequests.WithLabelValues(u.name, route, why.String()).Inc()
 	}
 }
+
+// Read counts one read that the origin would get if there were no copies.
+func (u *UpstreamMetrics) Read() { u.reads.Add(1) }
+
+// Load is how many reads there were that the origin would get if there were no copies, and how many requests were sent to it, both since the
+// start.
+func (u *UpstreamMetrics) Load() (reads, asked uint64) { return u.reads.Load(), u.asked.Load() }
 
 // Answered tells how long the origin took to the head of its answer.
 func (u *UpstreamMetrics) Answered(took time.Duration) { u.seconds.Observe(took.Seconds()) }

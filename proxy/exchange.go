@@ -52,6 +52,7 @@ func (ex *exchange) serve() {
 	if refused == nil && ex.target.Host == "" && (ex.r.ProtoAtLeast(1, 1) || ex.match.Route.Writes(ex.asked())) {
 		refused = &hostless
 	}
+	ex.mode, ex.share = ex.route.draw(ex.start)
 	if refused == nil {
 		refused = ex.receive()
 	}
@@ -66,7 +67,6 @@ func (ex *exchange) serve() {
 		return
 	}
 	ex.lease = ex.route.leaseState(ex.p.lease, ex.start)
-	ex.mode, ex.share = ex.route.draw(ex.start)
 	ex.plan()
 	for now := ex.start; ; now = time.Now() {
 		d := ex.p.decide(&ex.request, now)

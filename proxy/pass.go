@@ -94,7 +94,10 @@ func (ex *exchange) through(o passage) {
 	start := time.Now()
 	status, why := o.status, o.status.Reason
 	arrived := false
-	place := upstream.Place{Class: upstream.Write, Route: ex.route.Name, Client: ex.asker(), Silent: ex.gathered.late}
+	place := upstream.Place{Class: upstream.Write, Route: ex.route.Name, Client: ex.asker(), Silent: ex.gathered.late, Passing: ex.letBy()}
+	if ex.unlisted {
+		place.Class = upstream.Unlisted
+	}
 	ex.p.passer.Serve(&ex.w, ex.r, pass.Options{
 		Upstream: ex.route.Origin, Place: place, Target: ex.target, Trusted: ex.trusted, Trailer: ex.match.Route.StripTrailer,
 		Sending: func(req *http.Request) func(*http.Response, error) {

@@ -14,8 +14,11 @@ import (
 func (ex *exchange) report() {
 	took := time.Since(ex.start)
 	ex.route.Metrics.Observe(ex.finalOutcome(), took)
-	if ex.status.Outcome == policy.Shed {
+	switch ex.finalOutcome() {
+	case policy.Shed:
 		ex.route.Requests.Shed()
+	case policy.Hit, policy.Stale, policy.Revalidated, policy.Miss, policy.Collapsed:
+		ex.route.Requests.Read()
 	}
 	ex.endTrace()
 	record := observe.Record{Time: ex.start, Status: ex.w.code, Aborted: ex.aborted(), Outcome: ex.finalOutcome()}

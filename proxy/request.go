@@ -31,8 +31,9 @@ type request struct {
 	mode   policy.Mode // by which this request goes
 	share  bool        // it fell outside the share of the requests that the route's mode is for
 
-	action policy.Action // of the plan
-	reason policy.Reason // why it passes, or is a write
+	action   policy.Action // of the plan
+	reason   policy.Reason // why it passes, or is a write
+	unlisted bool          // it passes for something that its route does not list, and that anybody can send
 
 	// Of reads only.
 
@@ -105,6 +106,7 @@ func (rq *request) plan() {
 		return
 	}
 	rq.action, rq.reason = rq.way()
+	rq.unlisted = rq.action == policy.PassAction && (rq.reason == policy.HeaderUnlisted || rq.reason == policy.RequestBody)
 	if rq.share && rq.reason == policy.ModeOff {
 		rq.reason = policy.ModeShare
 	}
@@ -114,7 +116,7 @@ func (rq *request) plan() {
 	rq.personal = rq.action == policy.CredentialsAction
 	query, reason := rq.route.Query.Apply(rq.target.Query)
 	if reason != policy.NoReason {
-		rq.action, rq.reason = policy.PassAction, reason
+		rq.action, rq.reason, rq.unlisted = policy.PassAction, reason, true
 		return
 	}
 	rq.query = query
@@ -124,7 +126,7 @@ func (rq *request) plan() {
 	switch {
 	case rq.personal:
 	case rq.directives.NoStore && rq.mode == policy.On:
-		rq.action, rq.reason = policy.PassAction, policy.ClientDirective
+		rq.action, rq.reason, rq.unlisted = policy.PassAction, policy.ClientDirective, true
 	case rq.mode != policy.Observe:
 	case len(rq.ranges) > 0: // nothing to compare a part with
 		rq.action, rq.reason = policy.PassAction, policy.RangeRequest
@@ -134,6 +136,14 @@ func (rq *request) plan() {
 		rq.key = append(rq.key, observed)
 	}
 }
+
+// letBy reports whether the proxy only lets the request by: no route matches, or the route is observed or off for it. It is not refused
+// for want of anything that is the proxy's. The mode is known by then.
+func (rq *request) letBy() bool { return rq.route == rq.cfg.unmatched || rq.mode != policy.On }
+
+// unheld reports whether the request is let by, and no limit wants to hold it all the same: it is never made to wait, and no timeout
+// ends it.
+func (rq *request) unheld() bool { return rq.letBy() && !rq.route.Origin.HoldsPassing() }
 
 // way is the way of the request in its mode.
 func (rq *request) way() (policy.Action, policy.Reason) {

@@ -25,7 +25,11 @@ func (ex *exchange) receive() *refusal {
 	r, limit := ex.r, ex.cfg.MaxBody
 	there := r.ContentLength != 0 && r.Body != nil
 	silent := server.Silent(r) && ex.route.Origin.Converses()
-	if there && !silent {
+	switch {
+	case !there:
+	case ex.unheld():
+		server.Unbound(r)
+	case !silent:
 		server.Bound(r) // one that only says that it is a call has no reason to be silent
 	}
 	if there {
@@ -36,8 +40,8 @@ func (ex *exchange) receive() *refusal {
 			r.Body = http.MaxBytesReader(ex.w.ResponseWriter, r.Body, limit)
 		}
 		ex.gathered = gathered{budget: ex.p.store.Memory().Budget(), client: upstream.ClientOf(ex.asker()), body: r.Body}
-		// Else it is a conversation, or the origin's word comes first, or it is too much to hold.
-		if r.ContentLength <= collected && r.Header["Expect"] == nil && !silent {
+		// Else it is a conversation, or the origin's word comes first, or it is too much to hold, or no place is held while it comes.
+		if r.ContentLength <= collected && r.Header["Expect"] == nil && !silent && !ex.unheld() {
 			// Where there is no room it is sent as it comes, and so is one of unknown length that does not come at once.
 			if r.ContentLength < 0 {
 				ex.gathered.patience = gatherTime
@@ -51,11 +55,14 @@ func (ex *exchange) receive() *refusal {
 		return nil
 	}
 	var err error
-	if ex.content, err = ex.readContent(); err != nil {
+	if ex.content, err = ex.readContent(); err != nil && !ex.spared(err) {
 		return bodyRefusal(err)
 	}
 	return nil
 }
+
+// spared reports whether a request goes on although the memory for its body is used up: in doubt it is a write, of unknown effects.
+func (ex *exchange) spared(err error) bool { return errors.Is(err, errNoRoom) && ex.letBy() }
 
 // gathered is what was received of a request's body before it was known what becomes of the request. The zero value is that of a
 // request without one.

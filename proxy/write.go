@@ -21,7 +21,7 @@ const maxInspected = 1 << 20
 // write sends an unsafe request to the origin, and makes unusable what it changed before the client learns that it did.
 func (ex *exchange) write(d *decision) {
 	body, err := ex.inspect()
-	if err != nil {
+	if err != nil && !ex.spared(err) {
 		ex.refuse(*bodyRefusal(err))
 		return
 	}
@@ -75,8 +75,12 @@ type writing struct {
 // when it cannot be announced is refused before the origin is touched.
 func (w *writing) begin() bool {
 	p, r := w.ex.p, w.ex.route
+	announced, refuses := !p.store.Down() && p.lease.Valid(w.ex.start), r.RefusesWrites && !w.ex.letBy()
 	if !r.FencesWrites {
-		return !r.RefusesWrites || !p.store.Down() && p.lease.Valid(w.ex.start)
+		return !refuses || announced
+	}
+	if !announced && w.ex.letBy() {
+		return true // without a fence, which it would wait for in vain; its end is confirmed, or left to the log
 	}
 	fence, err := p.announce(w.members)
 	p.unfenced.tell(p.logger, w.ex, err, "fence not set", "fences around writes are set again")
@@ -84,7 +88,7 @@ func (w *writing) begin() bool {
 		w.fence = fence
 		return true
 	}
-	return !r.RefusesWrites
+	return !refuses
 }
 
 // spell is a time in which writes go wrong for the same reason: while Valkey is away every one does. The log tells of the first, and how

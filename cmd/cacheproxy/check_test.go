@@ -86,7 +86,7 @@ listen: 127.0.0.1:8443
 tls: {cert: /nowhere/cert.pem, key: /nowhere/key.pem}
 admin: {tokens: [{name: sre, token: "${file:/nowhere/token}", allow: [all]}, {name: cms, token: "${TEST_NOT_SET}", allow: [purge]}]}
 valkey: {url: "valkey://127.0.0.1:6379", password: "${TEST_NOT_SET_EITHER}", secrets: ["${file:/nowhere/secret}"], signatures: require}
-upstreams: [{name: api, url: "https://127.0.0.1:9000", ca: /nowhere/ca.pem}]
+upstreams: [{name: api, url: "https://127.0.0.1:9000", max_in_flight: 64, ca: /nowhere/ca.pem}]
 routes: [{name: all, match: /, policy: cache-aside, ttl: 1m}]
 `), 0o600)
 	if err != nil {

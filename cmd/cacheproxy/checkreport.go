@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/tls"
 	"fmt"
 	"io"
@@ -122,11 +123,8 @@ func reportUpstream(t table, o upstream.Options, s *config.Snapshot) {
 	}
 	t.row("host", host)
 	entry := s.Entry("upstreams", o.Name)
-	t.row("limits", entry.Written("max_in_flight", "max_queue", "queue_timeout", "max_streams"))
+	reportLimit(t, o, s)
 	t.row("timeouts", entry.Written("timeout", "connect_timeout", "read_timeout"))
-	if o.FleetMaxInFlight > 0 && s.Valkey != nil {
-		t.rowf("fleet", "%d in flight of all instances together: each takes its share, at most %d", o.FleetMaxInFlight, o.MaxInFlight)
-	}
 	if d := s.Settle[o.Name]; d > 0 {
 		t.row("settle", "what is invalidated is invalidated once more after "+config.DurationText(d))
 	}
@@ -137,6 +135,29 @@ func reportUpstream(t table, o upstream.Options, s *config.Snapshot) {
 			health += "; measured only, an only address stays in use"
 		}
 		t.row("health", health)
+	}
+}
+
+// reportLimit says how much of what is at work at an upstream at once, and what it does not hold.
+func reportLimit(t table, o upstream.Options, s *config.Snapshot) {
+	list, name := "upstreams", o.Name
+	if o.Limit != "" {
+		list, name = "shared_limits", o.Limit
+		t.row("limit", o.Limit+", shared with all upstreams that name it")
+	}
+	entry := s.Entry(list, name)
+	if o.MaxInFlight == 0 {
+		t.row("limits", "none: no request that a client makes waits or is refused; "+cmp.Or(entry.Written("max_streams"), "any number of streams"))
+		return
+	}
+	t.row("limits", entry.Written("max_in_flight", "max_queue", "queue_timeout", "max_streams"))
+	if o.LimitPassing {
+		t.row("held", "everything, routes that are observed or off and requests without a route too")
+	} else {
+		t.row("held", "all but routes that are observed or off, and requests without a route: these count")
+	}
+	if o.FleetMaxInFlight > 0 {
+		t.rowf("fleet", "%d in flight of all instances together: each takes its share, at most %d", o.FleetMaxInFlight, o.MaxInFlight)
 	}
 }
 

@@ -128,13 +128,14 @@ func invalidated(in *policy.Invalidates) string {
 func onStoreDown(r *policy.Route) string {
 	var parts []string
 	switch {
+	case r.Mode != policy.On:
 	case r.RefusesReads:
 		parts = append(parts, "reads fail with 503, the origin is not touched")
 	case r.Caches:
 		parts = append(parts, "reads fall back to the origin, under its limit")
 	}
 	if writes(r) {
-		if r.RefusesWrites {
+		if r.RefusesWrites && r.Mode == policy.On {
 			parts = append(parts, "writes fail with 503 before the origin is touched")
 		} else {
 			parts = append(parts, "writes go through, and what they invalidate is made up for later")

@@ -86,5 +86,5 @@
 //
 // The lock of a shard of flights is taken first, those of singleflight and of the ledger under it. The lock of a body is taken
 // under none. Each fill has a goroutine of singleflight up to the header of the answer, and then one that fetches the body; both
-// are counted by tasks, for which Close waits. Run has renewalWorkers goroutines for renewals and one that watches the tiers.
+// are counted by tasks, for which Close waits. Run has up to renewalWorkers goroutines for the renewals of each upstream and one that watches the tiers.
 package fill

@@ -8,6 +8,7 @@ import (
 
 	"cacheproxy/invalidation"
 	"cacheproxy/observe"
+	"cacheproxy/proxy/upstream"
 	"cacheproxy/store"
 )
 
@@ -35,7 +36,7 @@ type Filler struct {
 
 	flights  flights
 	tiers    tiers
-	renewals chan Renewal // a full queue drops what is offered
+	renewals renewals // a full queue drops what is offered
 
 	lifetime context.Context // of all fills; ends with Close
 	stop     context.CancelFunc
@@ -47,8 +48,9 @@ func New(o Options) *Filler {
 	lifetime, stop := context.WithCancel(context.Background())
 	f := &Filler{
 		store: o.Store, ledger: o.Ledger, lease: o.Lease, claims: o.Claims, tracer: o.Tracer, logger: o.Logger,
-		renewals: make(chan Renewal, renewalQueue), lifetime: lifetime, stop: stop,
+		lifetime: lifetime, stop: stop,
 	}
+	f.renewals.renew, f.renewals.of = f.renew, make(map[*upstream.Upstream]*renewalsOf)
 	f.tiers = tiers{
 		store: o.Store, lease: o.Lease, logger: o.Logger, lifetime: lifetime, tasks: &f.tasks,
 		writing: make(chan struct{}, maxWriting), warming: make(chan struct{}, maxWarming),
@@ -61,9 +63,7 @@ func New(o Options) *Filler {
 func (f *Filler) Run(ctx context.Context) error {
 	var workers sync.WaitGroup
 	workers.Go(func() { f.tiers.watch(ctx) })
-	for range renewalWorkers {
-		workers.Go(func() { f.renewQueued(ctx) })
-	}
+	workers.Go(func() { f.renewals.run(ctx) })
 	workers.Wait()
 	return nil
 }
@@ -72,7 +72,7 @@ func (f *Filler) Run(ctx context.Context) error {
 func (f *Filler) Close() {
 	f.stop()
 	f.tasks.Close()
-	f.forgetQueued()
+	f.renewals.forget()
 }
 
 // Load is how much is under way.

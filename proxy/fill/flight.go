@@ -48,6 +48,9 @@ type flight struct {
 	// What follows is guarded by the lock of the shard. The fill writes sent and token when it sends a request, and response and
 	// published once, when the header of the answer is there; the requests that join write waiters and read all.
 	waiters   int
+	left      bool               // who leads does not wait for the answer any more
+	begun     *running           // the fill; nil: not yet
+	adopted   bool               // nobody waits for it, and the upstream may have it all the same; see orphaned
 	sent      bool               // the request is on its way to the origin
 	token     invalidation.Token // taken just before; meaningful once sent
 	published bool
@@ -134,11 +137,41 @@ func (f *flight) close() {
 	f.remove()
 }
 
-// leave gives up a waiter's place.
+// leave gives up a waiter's place, once it has waited.
 func (f *flight) leave() {
 	f.shard.mu.Lock()
 	defer f.shard.mu.Unlock()
 	f.waiters--
+	f.orphaned()
+}
+
+// desert is called when who leads does not wait for the answer any more.
+func (f *flight) desert() {
+	f.shard.mu.Lock()
+	defer f.shard.mu.Unlock()
+	f.left = true
+	f.orphaned()
+}
+
+// begin notes the fill, of which nobody may want the answer any more.
+func (f *flight) begin(c *running) {
+	f.shard.mu.Lock()
+	defer f.shard.mu.Unlock()
+	f.begun = c
+	f.orphaned()
+}
+
+// orphaned ends a fill for whose answer nobody waits, where the upstream has no limit and as many of them as it may have: clients that ask
+// and leave would else pile them up. It is taken out of its shard in the same step, so that nobody joins what ends. The caller holds the
+// lock.
+func (f *flight) orphaned() {
+	if !f.left || f.waiters > 0 || f.published || f.begun == nil || f.begun.alone || f.adopted || f.begun.q.Route.Origin.Limited() {
+		return
+	}
+	if f.adopted = f.begun.q.Route.Origin.Adopt(); !f.adopted {
+		f.remove()
+		f.begun.cancel(context.Canceled)
+	}
 }
 
 // remove takes the flight out of its shard, unless another one has its place. The caller holds the lock.

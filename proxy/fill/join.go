@@ -131,11 +131,13 @@ func (t *Ticket) informAll(inform func(status int, h http.Header)) {
 	}
 }
 
-// Abandon gives up the place of a request that did not wait for its answer. An answer that nobody shares ends with it.
+// Abandon gives up the place of a request that did not wait for its answer. An answer that nobody shares ends with it, and so
+// does the fetch where the upstream has too many of which nobody waits for the answer.
 func (t *Ticket) Abandon() {
 	if t.Role != Leads {
 		return
 	}
+	t.flight.desert()
 	t.filler.tasks.Go(func() {
 		if res := responseOf(<-t.result); res.lead != nil {
 			res.lead.Detach()

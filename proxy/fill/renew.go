@@ -5,15 +5,19 @@ import (
 	"errors"
 	"math/rand/v2"
 	"net/http"
+	"sync"
 	"time"
 
 	"cacheproxy/invalidation"
+	"cacheproxy/lockorder"
 	"cacheproxy/policy"
 	"cacheproxy/policy/httpcache"
+	"cacheproxy/proxy/upstream"
 	"cacheproxy/store"
 )
 
 const (
+	// For each upstream renewalWorkers are at work at a time, and renewalQueue wait at most.
 	renewalWorkers = 16
 	renewalQueue   = 1024
 	// A copy that the origin failed to give anew is left alone for renewalPause, then for twice as long each time, up to
@@ -45,11 +49,100 @@ func (f *Filler) Renew(now time.Time, c *store.Copy, describe func() Renewal) {
 	r := describe()
 	r.Copy.Hold()
 	r.Request.Room.Hold()
-	select {
-	case f.renewals <- r:
-	default:
+	if !f.renewals.offer(r) {
 		r.letGo()
 		c.Use.EndRenewal(now, 0)
+	}
+}
+
+// renewals are the copies that wait to be fetched anew: a queue for each upstream, so that one that hangs holds up nobody else's.
+type renewals struct {
+	renew func(context.Context, Renewal)
+
+	mu      lockorder.Mutex[lockorder.Renewals] // guards what is below
+	ctx     context.Context                     // of the workers; nil: there are none, before run and after
+	workers sync.WaitGroup
+	of      map[*upstream.Upstream]*renewalsOf // only those that have any
+}
+
+// renewalsOf are the renewals of one upstream.
+type renewalsOf struct {
+	waiting []Renewal
+	workers int
+}
+
+// offer queues a renewal. It reports false where the queue is full.
+func (rs *renewals) offer(r Renewal) bool {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	origin := r.Request.Route.Origin
+	q := rs.of[origin]
+	switch {
+	case q == nil:
+		q = &renewalsOf{}
+		rs.of[origin] = q
+	case len(q.waiting) >= renewalQueue:
+		return false
+	}
+	q.waiting = append(q.waiting, r)
+	rs.employ(origin, q)
+	return true
+}
+
+// employ has another worker for an upstream, where it may have one more. The caller holds mu.
+func (rs *renewals) employ(origin *upstream.Upstream, q *renewalsOf) {
+	if ctx := rs.ctx; ctx != nil && q.workers < renewalWorkers {
+		q.workers++
+		rs.workers.Go(func() {
+			for r, ok := rs.next(ctx, origin, q); ok; r, ok = rs.next(ctx, origin, q) {
+				rs.renew(ctx, r)
+			}
+		})
+	}
+}
+
+// next is the next renewal of an upstream; false: there is none, and the worker ends.
+func (rs *renewals) next(ctx context.Context, origin *upstream.Upstream, q *renewalsOf) (r Renewal, ok bool) {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	if ctx.Err() == nil && len(q.waiting) > 0 {
+		r, q.waiting[0] = q.waiting[0], Renewal{}
+		q.waiting = q.waiting[1:]
+		return r, true
+	}
+	if q.workers--; q.workers == 0 && len(q.waiting) == 0 {
+		delete(rs.of, origin)
+	}
+	return r, false
+}
+
+// run works off the queues until ctx ends. No worker begins after that: then they are waited for.
+func (rs *renewals) run(ctx context.Context) {
+	rs.mu.Lock()
+	rs.ctx = ctx
+	for origin, q := range rs.of {
+		for range min(len(q.waiting), renewalWorkers) {
+			rs.employ(origin, q)
+		}
+	}
+	rs.mu.Unlock()
+	<-ctx.Done()
+	rs.mu.Lock()
+	rs.ctx = nil
+	rs.mu.Unlock()
+	rs.workers.Wait()
+}
+
+// forget lets go of the renewals whose turn does not come any more.
+func (rs *renewals) forget() {
+	rs.mu.Lock()
+	left := rs.of
+	rs.of = make(map[*upstream.Upstream]*renewalsOf)
+	rs.mu.Unlock()
+	for _, q := range left { // which no worker has any more
+		for i := range q.waiting {
+			q.waiting[i].letGo()
+		}
 	}
 }
 
@@ -57,30 +150,6 @@ func (f *Filler) Renew(now time.Time, c *store.Copy, describe func() Renewal) {
 func (r *Renewal) letGo() {
 	r.Copy.Release()
 	r.Request.Room.Release()
-}
-
-// forgetQueued lets go of the renewals whose turn does not come any more.
-func (f *Filler) forgetQueued() {
-	for {
-		select {
-		case r := <-f.renewals:
-			r.letGo()
-		default:
-			return
-		}
-	}
-}
-
-// renewQueued works off the queue until ctx ends.
-func (f *Filler) renewQueued(ctx context.Context) {
-	for {
-		select {
-		case r := <-f.renewals:
-			f.renew(ctx, r)
-		case <-ctx.Done():
-			return
-		}
-	}
 }
 
 // renew fetches one copy anew, unless somebody does already or it has given way to another. The second is asked when the flight is

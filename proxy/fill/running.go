@@ -74,6 +74,7 @@ func (f *Filler) fill(of *flight, q *Request, only context.Context) (res Respons
 			c.end()
 		}
 	}()
+	of.begin(c)
 	c.deadline = time.AfterFunc(fillDeadline, func() { cancel(context.DeadlineExceeded) })
 	if only != nil {
 		c.unbind = context.AfterFunc(only, func() { cancel(context.Cause(only)) })
@@ -108,6 +109,13 @@ func (c *running) release() {
 
 // end lets go of all that a fill holds. A claim that nobody has taken over by then is free for others.
 func (c *running) end() {
+	c.flight.shard.mu.Lock()
+	adopted := c.flight.adopted
+	c.flight.adopted = false // and it does not become so again: it is published
+	c.flight.shard.mu.Unlock()
+	if adopted {
+		c.q.Route.Origin.Disown()
+	}
 	c.deadline.Stop()
 	if c.unbind != nil {
 		c.unbind()

@@ -230,6 +230,46 @@ func TestSilentStreamBody(t *testing.T) {
 }
 
 // readBody tells how much of a body came, and what a client is told where it did not come whole.
+// A body that nobody wants in time may come as slowly as its client likes, and its connection is kept.
+func TestUnboundBody(t *testing.T) {
+	for _, protocol := range []string{"HTTP/1.1", "HTTP/2.0"} {
+		inFront(t, Limits{BodyTimeout: 30 * time.Second, IdleTimeout: time.Hour}, func(s *front) {
+			s.handle = func(w http.ResponseWriter, r *http.Request) {
+				Unbound(r)
+				readBody(w, r)
+			}
+			slow := func(w io.Writer) {
+				for range 3 {
+					<-time.After(10 * time.Minute)
+					io.WriteString(w, "x")
+				}
+			}
+			var res *http.Response
+			var err error
+			if protocol == "HTTP/1.1" {
+				conn := s.dial()
+				io.WriteString(conn, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n")
+				slow(conn)
+				res, err = http.ReadResponse(bufio.NewReader(conn), nil)
+			} else {
+				r, w := io.Pipe()
+				go func() {
+					slow(w)
+					w.Close()
+				}()
+				res, err = s.http2().Post("http://a/", "text/plain", r)
+			}
+			if err != nil {
+				t.Fatalf("%s: %v", protocol, err)
+			}
+			defer res.Body.Close()
+			if body, err := io.ReadAll(res.Body); err != nil || res.StatusCode != 200 || string(body) != "3 bytes" || res.Close {
+				t.Errorf("%s: %d %q, %v", protocol, res.StatusCode, body, err)
+			}
+		})
+	}
+}
+
 func readBody(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	switch {

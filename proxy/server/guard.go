@@ -96,6 +96,13 @@ func Bound(r *http.Request) {
 	}
 }
 
+// Unbound has the body of a request come as slowly as it likes. It must not have been read.
+func Unbound(r *http.Request) {
+	if body, ok := r.Body.(*timedBody); ok {
+		body.timeout = 0
+	}
+}
+
 // Silent reports whether a client may rightly send nothing for long while its request is open: a gRPC call, for which there
 // has to be HTTP/2, is a conversation.
 func Silent(r *http.Request) bool {

@@ -54,8 +54,8 @@ func atLeast(n int64) time.Duration { return time.Duration(n) * time.Second / mi
 type timedBody struct {
 	io.ReadCloser
 	conn    *connection
-	timeout time.Duration
-	ended   atomic.Bool // it was read to its end
+	timeout time.Duration // 0: none
+	ended   atomic.Bool   // it was read to its end
 
 	mu     lockorder.Mutex[lockorder.TimedBody] // held by who reads; guards what is below
 	done   bool                                 // its request is over
@@ -82,9 +82,11 @@ func (b *timedBody) Read(p []byte) (int, error) {
 		return 0, http.ErrBodyReadAfterClose
 	}
 	start := time.Now()
-	b.dog.start(b.timeout - b.waited)
+	if b.timeout > 0 {
+		b.dog.start(b.timeout - b.waited)
+	}
 	n, err := b.ReadCloser.Read(p)
-	if b.dog.stop() && err != io.EOF {
+	if b.timeout > 0 && b.dog.stop() && err != io.EOF {
 		return n, fmt.Errorf("client sends too slowly or not at all: %w", os.ErrDeadlineExceeded)
 	}
 	if err == io.EOF {

@@ -46,4 +46,8 @@ func wantNothingLeft(t *testing.T, u *Upstream) {
 }
 
 // shedBy is how many requests were refused a place, or a stream.
-func shedBy(u *Upstream) int { return u.read(func(l *limiter) int { return int(l.shed) }) }
+func shedBy(u *Upstream) int {
+	u.limiter.mu.Lock()
+	defer u.limiter.mu.Unlock()
+	return int(u.limiter.shed)
+}

@@ -5,27 +5,37 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/netip"
 	"time"
 
 	"cacheproxy/lockorder"
 )
 
-// Class says who is served first when the upstream has no place free: strictly the higher class, so that a request of a lower
-// one may wait in vain for as long as higher ones fill the upstream. Options.QueueTimeout bounds that wait.
+// Class says what a request is to the upstream. Inside a limit, classes that wait share the places by their weights; see limiter.turn.
 type Class uint8
 
 const (
-	// Write is a request of a client that nothing but the upstream can answer: writes and everything passed through. The
-	// zero value.
+	// Write is a request of a client that nothing but the upstream can answer: writes and what is passed through. The zero
+	// value.
 	Write Class = iota
-	// Fill is a read that found no usable copy.
+	// Fill is a read that found no usable copy. One may answer thousands.
 	Fill
+	// Unlisted is a read that goes past the cache because of something that its client sent and its route does not list. Anybody can
+	// send such a thing, and has the smallest share for it.
+	Unlisted
 	// Refresh renews a copy that still serves; nobody waits for it.
 	Refresh
 
 	classes
 )
+
+// weights are the shares of the classes in the places and in the queue, where they compete for them.
+var weights = [classes]int{Write: 4, Fill: 4, Unlisted: 1, Refresh: 1}
+
+// reserved is the part of the places that fills keep while others wait, that is never Unlisted, and that writes and fills each have where
+// requests that no limit holds have taken more than there are: one fourth.
+const reserved = 4
 
 // Place says on whose behalf a place is asked for. Inside a class routes take turns, and inside a route the longest
 // waiting goes first.
@@ -37,6 +47,11 @@ type Place struct {
 	Client netip.Addr
 	// Silent says that the client has kept the request's body waiting already: the place is for others until it sends on.
 	Silent bool
+	// Passing says that the request would be none of the proxy's business but for the way that it takes: the limit counts it and does not
+	// hold it, unless Options.LimitPassing says so. It neither waits nor is refused, and no timeout of Options ends it but DialTimeout.
+	Passing bool
+
+	account *account // of the upstream that it asks; nil: nobody counts
 }
 
 // clientShare is the part of Options.MaxStreams, and of the places, that what lasts for one client may take: one fourth, and one
@@ -69,31 +84,38 @@ var (
 )
 
 // limiter hands out places. It has no goroutine of its own: a place is passed on by the request that gives it back.
+//
+// What it holds has never more places than max, and what it does not hold as many as it likes; both count. Invariant: inFlight is the sum
+// of of and passing, and no class waits for which there is room.
 type limiter struct {
-	waited func(time.Duration) // never nil
-
 	mu           lockorder.Mutex[lockorder.Limiter] // guards everything below, and the fields of every waiter and slot
-	max          int                                // places of this instance
+	max          int                                // places of this instance; unlimited: nothing ever waits
 	own          int                                // of which it has no more, however few instances there are
 	fleet        int                                // places of all instances together; 0: they do not share
 	instances    int                                // among which fleet is divided; at least 1
 	maxQueue     int
 	maxStreams   int
 	queueTimeout time.Duration
-	inFlight     int                  // places given out; above max only after max was lowered
+	holdsPassing bool                 // Options.LimitPassing
+	inFlight     int                  // places given out; of those that are held above max only after max was lowered
+	of           [classes]int         // of which so many are held, by class
+	passing      int                  // and so many are not
 	streams      int                  // open; not in inFlight
 	streamsOf    map[netip.Prefix]int // of which so many for each client that has any
 	queued       int                  // requests in all of queues
 	shed         uint64               // requests refused a place or a stream, since the start
 	queues       [classes]fairQueue
-	returning    list.List // of returning: they go before all queues
+	served       [classes]float64 // what each class was given out of its queue, by its weight; see turn
+	clock        float64          // served of the class that was given the last place
+	returning    list.List        // of returning: they go before all queues
+	over         []overdue        // what is not held and found no place, in the order of its coming; see overtake
 }
 
+// unlimited is more places than can ever be taken.
+const unlimited = math.MaxInt
+
 func newLimiter(o Options) *limiter {
-	l := &limiter{instances: AssumedInstances, waited: o.Waited, streamsOf: make(map[netip.Prefix]int)}
-	if l.waited == nil {
-		l.waited = func(time.Duration) {}
-	}
+	l := &limiter{instances: AssumedInstances, streamsOf: make(map[netip.Prefix]int)}
 	l.setLimits(o)
 	return l
 }
@@ -104,49 +126,84 @@ func (l *limiter) acquire(ctx context.Context, p Place) (*Slot, error) {
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("wait for a place: %w", endOf(ctx))
 	}
-	w, err := l.enter(p)
+	slot, w, err := l.enter(p)
 	if err != nil {
 		return nil, err
 	}
 	if w == nil {
-		l.waited(0)
-		return newSlot(l, p), nil
+		p.account.wait(0)
+		return slot, nil
 	}
 	since := time.Now()
-	slot, err := l.wait(ctx, w)
-	l.waited(time.Since(since))
+	slot, err = l.wait(ctx, w)
+	p.account.wait(time.Since(since))
 	return slot, err
 }
 
-// enter takes a free place (a nil waiter) or joins the queue.
-func (l *limiter) enter(p Place) (*waiter, error) {
+// enter takes a free place or joins the queue.
+func (l *limiter) enter(p Place) (*Slot, *waiter, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.inFlight < l.max {
-		l.inFlight++
-		return nil, nil
+	p.Passing = p.Passing && !l.holdsPassing
+	if p.Passing {
+		l.overtake(p.account)
+	}
+	if p.Passing || l.room(p.Class) {
+		return l.take(p), nil, nil
 	}
 	if l.queued >= l.maxQueue && !l.pushOutFor(p) {
 		l.shed++
-		return nil, errQueueFull
+		return nil, nil, errQueueFull
 	}
 	w := &waiter{place: p, patience: l.queueTimeout, settled: make(chan struct{})}
+	if l.queues[p.Class].empty() {
+		l.served[p.Class] = max(l.served[p.Class], l.clock) // it has no claim for the time in which it did not want a place
+	}
 	l.queues[p.Class].push(w)
 	l.queued++
-	return w, nil
+	p.account.count(inQueue, 1)
+	return nil, w, nil
 }
 
-// pushOutFor makes room in a full queue. Who has to go is of the lowest class that waits, of its route with the most
-// waiting, and there the newest, which has waited least for nothing. A newcomer of that class itself is let in only at the
-// cost of a route that has more waiting than its own would have with it: a flood on one route takes no other's room.
-func (l *limiter) pushOutFor(p Place) bool {
-	lowest := classes - 1
-	for lowest > p.Class && l.queues[lowest].empty() {
-		lowest--
+// take gives out a place. The caller holds mu.
+func (l *limiter) take(p Place) *Slot {
+	s := &Slot{limiter: l, client: ClientOf(p.Client), class: p.Class, silent: p.Silent, passing: p.Passing, account: p.account}
+	s.hold()
+	return s
+}
+
+// room reports whether a request of a class may have a place now. The caller holds mu.
+func (l *limiter) room(c Class) bool {
+	least := l.max / reserved
+	switch {
+	case c == Unlisted && l.of[c] >= l.max-least:
+		return false
+	case l.inFlight < l.max:
+		return true
+	case c == Unlisted, c == Refresh:
+		return false
 	}
-	q := &l.queues[lowest]
-	longest := q.longest()
-	if longest == nil || lowest == p.Class && longest.waiters.Len() <= q.length(p.Route)+1 {
+	// What is not held has taken the places. Those that are were not to pay for it with all of theirs.
+	return l.inFlight-l.passing < l.max && l.of[c] < max(1, least)
+}
+
+// pushOutFor makes room in a full queue. Who has to go is of the class that has the most waiting for its share, of its route with the
+// most waiting, and there the newest, which has waited least for nothing. A newcomer is let in only at the cost of a class, or in its
+// own class of a route, that has more waiting than its own would have with it: a flood takes neither another class's room nor, in its
+// own, another route's.
+func (l *limiter) pushOutFor(p Place) bool {
+	load := func(c Class, more int) float64 { return float64(l.queues[c].waiting+more) / float64(weights[c]) }
+	most := p.Class
+	for c := range classes {
+		if load(c, 0) > load(most, 0) {
+			most = c
+		}
+	}
+	if load(p.Class, 1) >= load(most, 0) {
+		most = p.Class
+	}
+	longest := l.queues[most].longest()
+	if longest == nil || most == p.Class && longest.waiters.Len() <= l.queues[most].length(p.Route)+1 {
 		return false
 	}
 	l.shed++
@@ -170,7 +227,7 @@ func (l *limiter) wait(ctx context.Context, w *waiter) (*Slot, error) {
 	defer l.mu.Unlock()
 	switch w.state {
 	case admitted: // possibly in the same instant in which it gave up: a place in hand is used
-		return newSlot(l, w.place), nil
+		return w.slot, nil
 	case pushedOut:
 		return nil, errQueueFull
 	}
@@ -185,22 +242,41 @@ func (l *limiter) wait(ctx context.Context, w *waiter) (*Slot, error) {
 func (l *limiter) settle(w *waiter, state waiterState) {
 	l.queues[w.place.Class].remove(w)
 	l.queued--
+	w.place.account.count(inQueue, -1)
 	w.state = state
 	close(w.settled)
 }
 
-// admit fills free places from the queue: the highest class first, its routes in turn. The caller holds mu.
+// admit fills free places from the queue: the class whose turn it is, its routes in turn. The caller holds mu.
 func (l *limiter) admit() {
 	l.readmit()
-	for l.inFlight < l.max && l.queued > 0 {
-		for c := range l.queues {
-			if w := l.queues[c].next(); w != nil {
-				l.inFlight++
-				l.settle(w, admitted)
-				break
-			}
+	for l.queued > 0 {
+		c, ok := l.turn()
+		if !ok {
+			return
+		}
+		w := l.queues[c].next()
+		l.clock = l.served[c]
+		l.served[c] += 1 / float64(weights[c])
+		w.slot = l.take(w.place)
+		l.settle(w, admitted)
+	}
+}
+
+// turn is the class that gets the next place: fills, as long as they have less than what is reserved for them; else the one that was given
+// least for its weight since it has had somebody waiting. So a class that is slow at the upstream keeps fills from no more than what is
+// beyond their part, and none waits for ever. The caller holds mu.
+func (l *limiter) turn() (next Class, ok bool) {
+	for c := range classes {
+		switch {
+		case l.queues[c].empty() || !l.room(c):
+		case c == Fill && l.of[Fill] < l.max/reserved:
+			return Fill, true
+		case !ok || l.served[c] < l.served[next]:
+			next, ok = c, true
 		}
 	}
+	return next, ok
 }
 
 // setLimits changes all limits. Who waits already keeps the deadline of then.
@@ -208,6 +284,10 @@ func (l *limiter) setLimits(o Options) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.own, l.fleet, l.maxQueue, l.maxStreams, l.queueTimeout = o.MaxInFlight, o.FleetMaxInFlight, o.MaxQueue, o.MaxStreams, o.QueueTimeout
+	l.holdsPassing = o.LimitPassing
+	if l.own == 0 {
+		l.own = unlimited
+	}
 	l.divide()
 }
 

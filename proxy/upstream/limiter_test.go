@@ -25,7 +25,7 @@ func mustAcquire(t *testing.T, l *limiter, c Class) *Slot {
 	return s
 }
 
-func TestLimiterServesHigherClassesFirstAndInOrder(t *testing.T) {
+func TestLimiterServesClassesInTurnAndInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := testLimiter(1, 10)
 		first := mustAcquire(t, l, Write)
@@ -46,7 +46,7 @@ func TestLimiterServesHigherClassesFirstAndInOrder(t *testing.T) {
 		}
 		first.Release()
 		synctest.Wait()
-		want := []string{"write1", "write2", "fill1", "fill2", "refresh1", "refresh2"}
+		want := []string{"write1", "fill1", "refresh1", "write2", "fill2", "refresh2"}
 		if !slices.Equal(order, want) {
 			t.Errorf("order %v, want %v", order, want)
 		}
@@ -81,7 +81,7 @@ func TestLimiterRefuses(t *testing.T) {
 	})
 }
 
-func TestLimiterPushesOutNewestOfLowestClass(t *testing.T) {
+func TestLimiterPushesOutNewestOfWhoHasMostForItsShare(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := testLimiter(1, 3)
 		held := mustAcquire(t, l, Write)
@@ -103,9 +103,9 @@ func TestLimiterPushesOutNewestOfLowestClass(t *testing.T) {
 		enter("refresh new", Refresh)
 		enter("write", Write) // pushes out refresh new
 		if err := <-results["refresh new"]; !errors.Is(err, errQueueFull) {
-			t.Errorf("newest of the lowest class: %v", err)
+			t.Errorf("newest of the class with most for its share: %v", err)
 		}
-		enter("refresh late", Refresh) // nothing is below it
+		enter("refresh late", Refresh) // nobody has more for its share
 		if err := <-results["refresh late"]; !errors.Is(err, errQueueFull) {
 			t.Errorf("late: %v", err)
 		}
@@ -176,7 +176,7 @@ func TestRaisedLimitAdmitsWaiters(t *testing.T) {
 		s := <-admitted
 		l.setInstances(2)
 		s.Release()
-		if _, err := l.enter(Place{}); err != nil || l.inFlight != 1 || l.queued != 1 {
+		if _, _, err := l.enter(Place{}); err != nil || l.inFlight != 1 || l.queued != 1 {
 			t.Errorf("lowered limit: in flight %d, queued %d, %v", l.inFlight, l.queued, err)
 		}
 		held.Release()

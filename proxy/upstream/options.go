@@ -17,11 +17,10 @@ import (
 
 // Defaults of Options.
 const (
-	defaultTimeout      = 5 * time.Second
-	defaultMaxInFlight  = 64
+	defaultTimeout      = time.Minute
 	defaultMaxQueue     = 256
 	defaultQueueTimeout = time.Second
-	defaultMaxStreams   = 1000
+	DefaultMaxStreams   = 1000
 	DefaultDialTimeout  = 3 * time.Second
 	defaultReadTimeout  = time.Minute
 	defaultMaxAge       = time.Minute
@@ -41,7 +40,7 @@ type Options struct {
 	Replicas []*url.URL
 	// Health asks every address regularly whether it can work.
 	Health HealthCheck
-	// Timeout bounds how long the upstream may keep a request waiting for the response header; 0: 5s. It counts
+	// Timeout bounds how long the upstream may keep a request waiting for the response header; 0: 1m. It counts
 	// connecting, writing and thinking, not the time that the client takes to send its body. A request that goes on to
 	// another address because one could not be reached has it anew.
 	Timeout time.Duration
@@ -49,8 +48,13 @@ type Options struct {
 	// which ends the response; 0: 1m. The body as a whole may take as long as it likes, and a stream pauses as it likes.
 	ReadTimeout time.Duration
 	// MaxInFlight is how many requests may be at the upstream at once, from sending to the last byte of the body, or until their client
-	// has left what came lying for clientsTime; 0: 64.
+	// has left what came lying for clientsTime; 0: any number.
 	MaxInFlight int
+	// LimitPassing has the limits hold requests with Place.Passing too, and the timeouts end them.
+	LimitPassing bool
+	// Limit names the limits above and below that upstreams share: those of one name, with the same numbers, are to be joined with Share.
+	// Empty: the upstream has its own.
+	Limit string
 	// FleetMaxInFlight is how many requests all instances together may have at the upstream, of which each takes its share: see
 	// SetInstances. Zero: each has MaxInFlight to itself.
 	FleetMaxInFlight int
@@ -59,7 +63,8 @@ type Options struct {
 	// QueueTimeout is how long one waits at most; 0: 1s.
 	QueueTimeout time.Duration
 	// MaxStreams is how many upgraded connections, event streams and gRPC calls may be open, which count apart from
-	// MaxInFlight, as do answers that their client does not take; 0: 1000, below 0: none. One client has a quarter of them at most.
+	// MaxInFlight, as do answers that their client does not take; 0: 1000, or any number where MaxInFlight is 0; below 0: none. One
+	// client has a quarter of them at most.
 	MaxStreams int
 	// Host says which Host the upstream sees. The zero value passes on the client's.
 	Host policy.HostRule
@@ -129,10 +134,12 @@ func validateAddress(u *url.URL) error {
 
 func (o Options) withDefaults() Options {
 	defaultTo(&o.Timeout, defaultTimeout)
-	defaultTo(&o.MaxInFlight, defaultMaxInFlight)
 	defaultTo(&o.MaxQueue, defaultMaxQueue)
 	defaultTo(&o.QueueTimeout, defaultQueueTimeout)
-	defaultTo(&o.MaxStreams, defaultMaxStreams)
+	if o.MaxInFlight == 0 {
+		defaultTo(&o.MaxStreams, unlimited)
+	}
+	defaultTo(&o.MaxStreams, DefaultMaxStreams)
 	defaultTo(&o.DialTimeout, min(DefaultDialTimeout, o.Timeout/2))
 	defaultTo(&o.ReadTimeout, defaultReadTimeout)
 	defaultTo(&o.MaxConnectionAge, defaultMaxAge)
@@ -141,7 +148,7 @@ func (o Options) withDefaults() Options {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	o.MaxInFlight = max(o.MaxInFlight, 1)
+	o.MaxInFlight = max(o.MaxInFlight, 0)
 	if o.TLS != nil {
 		o.TLS = o.TLS.Clone()
 	}

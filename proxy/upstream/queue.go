@@ -8,8 +8,9 @@ import (
 // fairQueue is the requests of one class that wait: a queue for each route that has any, and the routes in the order of their
 // turns. The zero value is empty. The limiter's mu guards it.
 type fairQueue struct {
-	routes map[string]*routeQueue
-	turns  list.List // of *routeQueue; whose turn it is stands in front
+	waiting int // in all of routes
+	routes  map[string]*routeQueue
+	turns   list.List // of *routeQueue; whose turn it is stands in front
 }
 
 // routeQueue is the waiters of one route in the order of their arrival. It exists only while there are any.
@@ -26,6 +27,7 @@ type waiter struct {
 	patience time.Duration // for a place
 	at       *list.Element // of routeQueue.waiters
 	state    waiterState
+	slot     *Slot         // once admitted
 	settled  chan struct{} // closed when state changes
 }
 
@@ -70,6 +72,7 @@ func (q *fairQueue) next() *waiter {
 
 // push adds a waiter. A route that had none comes last.
 func (q *fairQueue) push(w *waiter) {
+	q.waiting++
 	r := q.routes[w.place.Route]
 	if r == nil {
 		if q.routes == nil {
@@ -82,6 +85,7 @@ func (q *fairQueue) push(w *waiter) {
 }
 
 func (q *fairQueue) remove(w *waiter) {
+	q.waiting--
 	r := q.routes[w.place.Route]
 	if r.waiters.Remove(w.at); r.waiters.Len() == 0 {
 		delete(q.routes, w.place.Route)

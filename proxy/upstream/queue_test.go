@@ -92,11 +92,11 @@ func TestFullQueueIsSharedByRoutes(t *testing.T) {
 		q.enter(Fill, "a", "fill")
 		q.enter(Refresh, "a", "r0")
 		q.enter(Refresh, "b", "r1")
-		q.enter(Write, "c", "w0") // the lowest class has to go first, whoever has more
+		q.enter(Write, "c", "w0") // who has most for its share has to go first
 		q.enter(Write, "c", "w1")
-		q.enter(Write, "c", "w2")
+		q.enter(Write, "c", "w2") // that is writes themselves now
 		q.enter(Write, "c", "w3")
-		q.want("w0 w1 w2", "r1 r0 fill w3")
+		q.want("w0 fill w1", "r1 r0 w2 w3")
 	})
 }
 

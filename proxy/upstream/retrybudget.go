@@ -1,7 +1,11 @@
 package upstream
 
-// retryShare is how many retries each request earns.
-const retryShare = 0.1
+const (
+	// retryShare is how many retries each request earns.
+	retryShare = 0.1
+	// defaultRetries is how many there may be at once where nobody has said how many places there are.
+	defaultRetries = 64
+)
 
 // retryBudget bounds retries to a share of the requests, so that an upstream that goes down is not asked many times more
 // than one that is up. It starts full, and full means one retry for each place: as many requests may meet an address that
@@ -9,6 +13,9 @@ const retryShare = 0.1
 type retryBudget struct{ left, most float64 }
 
 func newRetryBudget(places int) retryBudget {
+	if places == 0 {
+		places = defaultRetries
+	}
 	return retryBudget{left: float64(places), most: float64(places)}
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"strings"
 	"sync"
@@ -58,8 +59,12 @@ func (u *Upstream) attempt(req *http.Request, to *address, slot *Slot, d *delive
 		d.over.left()
 		u.left()
 	})
-	wait := newWait(u.options.Timeout, cancel, conversation(req, slot, cancel))
-	wait.patience = min(u.options.Timeout, callersTime)
+	timeout, readTimeout := u.options.Timeout, u.options.ReadTimeout
+	if slot.passing {
+		timeout, readTimeout = never, never
+	}
+	wait := newWait(timeout, cancel, conversation(req, slot, cancel))
+	wait.patience = min(timeout, callersTime)
 	out := u.aim(req, to).WithContext(ctx)
 	u.sendWith(out, slot, cancel)
 	res, err := u.send(out, wait, d)
@@ -77,11 +82,14 @@ func (u *Upstream) attempt(req *http.Request, to *address, slot *Slot, d *delive
 	httpcache.StripTrailer(res.Trailer) // of what is announced; the body does it to what comes
 	h := heldBody{ReadCloser: res.Body, trailer: &res.Trailer, done: func() { done(); slot.Release() }}
 	if !stream {
-		h.stall = &stall{timeout: u.options.ReadTimeout, cancel: cancel, wait: wait, slot: slot, give: h.done}
+		h.stall = &stall{timeout: readTimeout, cancel: cancel, wait: wait, slot: slot, give: h.done}
 	}
 	res.Body = held(h)
 	return res, nil
 }
+
+// never is a timeout that does not come.
+const never = time.Duration(math.MaxInt64)
 
 // callersTime is how long the client of a gRPC call may say nothing before its place counts as a stream's.
 const callersTime = 2 * time.Second

@@ -124,6 +124,14 @@ func (s *Slot) comeBack(ctx context.Context) error {
 		return nil
 	}
 	s.away = false
+	if s.passing {
+		if s.held == heldStream { // else the request has ended
+			s.drop()
+			s.hold()
+		}
+		l.mu.Unlock()
+		return nil
+	}
 	back := returning{slot: s, settled: make(chan struct{})}
 	at := l.returning.PushBack(back)
 	l.admit()
@@ -147,12 +155,13 @@ type returning struct {
 
 // readmit gives free places to those that had one. The caller holds mu.
 func (l *limiter) readmit() {
-	for l.inFlight < l.max && l.returning.Len() > 0 {
+	// Beside what no limit holds, those that are held keep a part.
+	free := func() bool { return l.inFlight < l.max || l.inFlight-l.passing < max(1, l.max/reserved) }
+	for free() && l.returning.Len() > 0 {
 		back := l.returning.Remove(l.returning.Front()).(returning)
 		if s := back.slot; s.held == heldStream { // else the request has ended
 			s.drop()
-			s.held = heldPlace
-			l.inFlight++
+			s.hold()
 		}
 		close(back.settled)
 	}

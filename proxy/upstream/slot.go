@@ -6,8 +6,11 @@ import "net/netip"
 // of a client that does not take its answer, becomes a stream's by a timer, while the request itself may be ending.
 type Slot struct {
 	limiter *limiter
+	account *account     // of its upstream; does not change
 	client  netip.Prefix // on whose account a stream is; zero: nobody's. Does not change
+	class   Class        // does not change
 	silent  bool         // Place.Silent; does not change
+	passing bool         // no limit holds it; does not change
 
 	// Guarded by limiter.mu.
 	held  slotKind
@@ -23,9 +26,17 @@ const (
 	heldStream
 )
 
-// newSlot is a place that was taken for p.
-func newSlot(l *limiter, p Place) *Slot {
-	return &Slot{limiter: l, client: ClientOf(p.Client), silent: p.Silent, held: heldPlace}
+// hold takes a place, whether or not there is one. The caller holds the limiter's mu.
+func (s *Slot) hold() {
+	l := s.limiter
+	s.held = heldPlace
+	l.inFlight++
+	if s.passing {
+		l.passing++
+	} else {
+		l.of[s.class]++
+	}
+	s.account.count(inFlight, 1)
 }
 
 // Release gives back what the slot holds. Calling it again does nothing.
@@ -67,6 +78,7 @@ func (s *Slot) exchange() error {
 	switch {
 	case s.held != heldPlace:
 		return nil
+	case s.passing:
 	case l.streams >= l.maxStreams:
 		return errStreamsFull
 	case s.client.IsValid() && l.streamsOf[s.client] >= max(1, l.maxStreams/clientShare):
@@ -75,6 +87,7 @@ func (s *Slot) exchange() error {
 	s.drop()
 	s.held = heldStream
 	l.streams++
+	s.account.count(inStreams, 1)
 	if s.client.IsValid() {
 		l.streamsOf[s.client]++
 	}
@@ -88,8 +101,16 @@ func (s *Slot) drop() {
 	switch s.held {
 	case heldPlace:
 		l.inFlight--
+		if s.passing {
+			l.passing--
+		} else {
+			l.of[s.class]--
+		}
+		s.account.count(inFlight, -1)
+		l.overtaken()
 	case heldStream:
 		l.streams--
+		s.account.count(inStreams, -1)
 		if !s.client.IsValid() {
 			break
 		}

@@ -8,15 +8,25 @@ import (
 // Succeed returns the upstream that o describes, to be used in place of before. The new one has connections of its own, before's
 // places, and before's knowledge of the addresses where these are the same. The requests under way at both are counted together,
 // so that a change of the configuration does not double the load on what is behind. The limits of o hold for both from now on;
-// places above a lowered limit are not taken away, only not given out again.
+// places above a lowered limit are not taken away, only not given out again. Where the limit itself becomes another, shared or not,
+// what before has under way counts in the former.
 func Succeed(before *Upstream, o Options) *Upstream {
 	next := New(o)
-	next.limiter = before.limiter
-	next.limiter.setLimits(next.options)
+	next.account = before.account
+	if before.options.Limit == o.Limit {
+		next.limiter = before.limiter
+		next.limiter.setLimits(next.options)
+	}
 	if sameAddresses(before.options, next.options) {
 		next.balancer = before.balancer // with what it knows of them
 	}
 	return next
+}
+
+// Share has u hold to the limits of other, together with it. It must be called before the first request.
+func (u *Upstream) Share(other *Upstream) {
+	u.limiter = other.limiter
+	u.limiter.setLimits(u.options)
 }
 
 // sameAddresses reports whether two upstreams have the same addresses and judge them in the same way.

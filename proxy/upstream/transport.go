@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"context"
+	"math"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -100,9 +101,8 @@ func newTransport(o Options, protocols *http.Protocols) *http.Transport {
 		DialContext:            counted(dial, protocols.UnencryptedHTTP2()),
 		TLSClientConfig:        o.TLS,
 		TLSHandshakeTimeout:    o.DialTimeout,
-		DisableCompression:     true, // adding Accept-Encoding changes what the upstream sends
-		MaxIdleConns:           o.MaxInFlight,
-		MaxIdleConnsPerHost:    o.MaxInFlight,
+		DisableCompression:     true,        // adding Accept-Encoding changes what the upstream sends
+		MaxIdleConnsPerHost:    math.MaxInt, // as many as there were requests at once in idleTimeout
 		IdleConnTimeout:        idleTimeout,
 		ExpectContinueTimeout:  expectContinue,
 		MaxResponseHeaderBytes: maxHeaderBytes,

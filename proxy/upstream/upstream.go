@@ -18,7 +18,8 @@ import (
 // All fields but retired are set before New or Succeed returns, and do not change.
 type Upstream struct {
 	options  Options
-	limiter  *limiter     // shared with the upstream that this one succeeds
+	limiter  *limiter     // shared with the upstream that this one succeeds, and with those of the same Options.Limit
+	account  *account     // of this upstream in it; shared with the one that it succeeds
 	balancer *balancer    // shared with it too where the addresses are the same
 	plain    *connections // of requests that switch to no other protocol
 	upgrades *connections // HTTP/1.1, the only version with Upgrade; nil for h2c, which cannot be upgraded
@@ -28,7 +29,7 @@ type Upstream struct {
 // New returns the upstream that o describes, which must be valid.
 func New(o Options) *Upstream {
 	o = o.withDefaults()
-	u := &Upstream{options: o, limiter: newLimiter(o), balancer: newBalancer(o)}
+	u := &Upstream{options: o, limiter: newLimiter(o), account: &account{waited: o.Waited}, balancer: newBalancer(o)}
 	http1, http2, h2c := (*http.Protocols).SetHTTP1, (*http.Protocols).SetHTTP2, (*http.Protocols).SetUnencryptedHTTP2
 	switch o.URL.Scheme {
 	case "h2c":
@@ -61,19 +62,33 @@ func (u *Upstream) Host(client string) string {
 }
 
 // InFlight is how many requests are at the upstream, streams not counted.
-func (u *Upstream) InFlight() int { return u.read(func(l *limiter) int { return l.inFlight }) }
+func (u *Upstream) InFlight() int { return int(u.account.now[inFlight].Load()) }
+
+// Peak is the most that InFlight has been since the start.
+func (u *Upstream) Peak() int { return int(u.account.peak.Load()) }
 
 // Queued is how many requests wait for a place.
-func (u *Upstream) Queued() int { return u.read(func(l *limiter) int { return l.queued }) }
+func (u *Upstream) Queued() int { return int(u.account.now[inQueue].Load()) }
 
 // Streams is how many streams are open.
-func (u *Upstream) Streams() int { return u.read(func(l *limiter) int { return l.streams }) }
+func (u *Upstream) Streams() int { return int(u.account.now[inStreams].Load()) }
 
-func (u *Upstream) read(f func(*limiter) int) int {
+// WouldShed is how many requests with Place.Passing the limit would have refused if it had held them, since the start.
+func (u *Upstream) WouldShed() uint64 {
 	u.limiter.mu.Lock()
 	defer u.limiter.mu.Unlock()
-	return f(u.limiter)
+	u.limiter.expire()
+	return u.account.wouldShed.Load()
 }
+
+// Limited reports whether somebody has said how many requests may be at the upstream at once.
+func (u *Upstream) Limited() bool { return u.options.MaxInFlight > 0 }
+
+// Limit is the name of the limit that it shares with others; empty: it has its own.
+func (u *Upstream) Limit() string { return u.options.Limit }
+
+// HoldsPassing reports whether the limits hold requests with Place.Passing too.
+func (u *Upstream) HoldsPassing() bool { return u.options.LimitPassing }
 
 // SetInstances says how many instances share FleetMaxInFlight. Each may have as many requests at the upstream as that divided
 // by n, rounded down so that all together never have more, but at least one, and never more than MaxInFlight. A number that
@@ -100,10 +115,28 @@ func (u *Upstream) RetryAfter() time.Duration {
 	return time.Duration(1+rand.IntN(2*patience+1)) * time.Second
 }
 
+// maxOrphans is how many requests the upstream may have of which nobody waits for the answer, where no limit says how many it may have
+// at all.
+const maxOrphans = 16
+
+// Adopt counts a request of which nobody waits for the answer any more, and which goes on for the sake of its copy; Disown ends that. False:
+// there are as many as there may be, and it is to end.
+func (u *Upstream) Adopt() bool {
+	if u.account.orphans.Add(1) > maxOrphans {
+		u.account.orphans.Add(-1)
+		return false
+	}
+	return true
+}
+
+// Disown ends what Adopt began.
+func (u *Upstream) Disown() { u.account.orphans.Add(-1) }
+
 // Acquire waits for a place at the upstream, which the caller gives back with Slot.Release. It fails when the queue is full
 // (Classify: policy.QueueFull), when no place became free within QueueTimeout (policy.QueueTimeout), or with the cause of
 // ctx's end; NotSent is true of all of these.
 func (u *Upstream) Acquire(ctx context.Context, p Place) (*Slot, error) {
+	p.account = u.account
 	slot, err := u.limiter.acquire(ctx, p)
 	if err != nil {
 		return nil, &notSentError{err: err, over: true}

@@ -24,7 +24,7 @@ func TestRulesCatch(t *testing.T) {
 		{"unknown reason", names, "`detail=cookies`", "no reason"},
 		{"unknown reason of a metric", names, "`cacheproxy_not_stored_total{reason=\"no-storage\"}`", "no reason"},
 		{"variable", names, "`CACHEPROXY_MEMORY_SIZE`", ""},
-		{"unknown variable", names, "`CACHEPROXY_MEMORY_LIMIT`", "overrides no key"},
+		{"unknown variable", names, "`CACHEPROXY_MEMORY_BOUND`", "overrides no key"},
 		{"unknown target", names, "`make deploy`", "no target"},
 		{"unknown target in a block", names, "```sh\nmake deploy\n```", "no target"},
 		{"unknown command", names, "`cacheproxy flush`", "no command"},

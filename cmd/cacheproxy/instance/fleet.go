@@ -213,6 +213,8 @@ func (f *fleet) await(ctx context.Context) error {
 	defer patience.Stop()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
+	f.log.Info("waiting for Valkey before the first request", "server", f.settings.Shown(), "at_most", f.patience.String(), "required", f.settings.Required)
+	notify("STATUS=waiting for Valkey")
 	for !f.connected() || !f.entries.Alive() || f.entries.Instances() == 0 {
 		select {
 		case <-tick.C:
@@ -301,6 +303,13 @@ func (f *fleet) leave(by time.Time) {
 	defer cancel()
 	if err := f.entries.Leave(ctx); err != nil {
 		f.log.Warn("this instance could not take its leave; purges wait for it until its lease has run out", "error", err, "not_recorded", f.entries.State().Pending)
+	}
+}
+
+// leaveIfThere is leave for an instance that has not served, and may not have met anybody who would wait for it.
+func (f *fleet) leaveIfThere() {
+	if f != nil && f.connected() && f.entries.Alive() {
+		f.leave(time.Now())
 	}
 }
 

@@ -302,3 +302,34 @@ func scrapeText(t *testing.T, i *Instance) string {
 	}
 	return w.Body.String()
 }
+
+// An instance that waits for the server says so at once. What ends it meanwhile ends it in order: it has opened nothing to clients, and
+// says neither that it serves nor that it is ready.
+func TestEndWhileWaitingForValkey(t *testing.T) {
+	for _, more := range []string{"required: true", "required: false"} {
+		listen, operators := nowhere(t), nowhere(t)
+		log := &safeBuffer{}
+		section := fmt.Sprintf("listen: %q\nadmin: {listen: %q}\nvalkey: {url: \"valkey://%s\", %s}\n", listen, operators, nowhere(t), more)
+		m := newReloadingWith(t, section, slog.New(slog.NewTextHandler(log, nil)))
+		m.fleet.patience = time.Hour
+		ctx, end := context.WithCancel(t.Context())
+		defer end()
+		ended := make(chan error, 1)
+		go func() { ended <- m.Run(ctx) }()
+		until(t, "the log says that it waits", func() bool { return strings.Contains(log.String(), "waiting for Valkey") })
+		if conn, err := net.Dial("tcp", listen); err == nil {
+			conn.Close()
+			t.Errorf("%s: the port of clients is open", more)
+		}
+		if got := get(t, "http://"+operators+"/readyz"); !strings.Contains(got, "starting") {
+			t.Errorf("%s: an operator got %q", more, got)
+		}
+		end()
+		if err := <-ended; err != nil {
+			t.Errorf("%s: ended with %v", more, err)
+		}
+		if said := log.String(); strings.Contains(said, "msg=serving") || !strings.Contains(said, "stopped before the first request") {
+			t.Errorf("%s: the log says %s", more, said)
+		}
+	}
+}

@@ -179,10 +179,9 @@ func (i *Instance) Run(ctx context.Context) error {
 
 // Serve serves clients and operators until ctx ends, and then ends in order: not ready, drain, finish what is under way,
 // end the background. It closes both listeners, and returns when every goroutine of the instance has ended. An instance
-// serves once.
+// serves once. Data may be nil: the address in the configuration is then opened as soon as clients can be served.
 func (i *Instance) Serve(ctx context.Context, data, operators net.Listener) error {
 	i.dataListener, i.adminListener = data, operators
-	i.accepting = i.connections.Listen(i.dataListener, i.snapshot.ProxyProtocol...)
 	i.boundMemory()
 	background, endBackground := context.WithCancel(context.WithoutCancel(ctx))
 	defer endBackground()
@@ -192,13 +191,18 @@ func (i *Instance) Serve(ctx context.Context, data, operators net.Listener) erro
 	}
 	group.Go(func() error { return served(serveOn(i.operator, i.adminConnections.Listen(i.adminListener))) })
 	defer i.fleet.close() // after all that uses it has ended
-	if err := i.fleet.await(ctx); err != nil {
+	if err := i.begin(ctx); err != nil || ctx.Err() != nil {
+		i.fleet.leaveIfThere()
 		i.operator.Close()
-		i.dataListener.Close()
+		if i.dataListener != nil {
+			i.dataListener.Close()
+		}
 		i.proxy.Close()
 		endBackground()
+		i.log.Info("stopped before the first request")
 		return errors.Join(err, group.Wait())
 	}
+	i.accepting = i.connections.Listen(i.dataListener, i.snapshot.ProxyProtocol...)
 	group.Go(func() error { return served(serveOn(i.data, i.accepting)) })
 	i.phase.now.Store(serving)
 	notify(daemon.SdNotifyReady)
@@ -213,10 +217,24 @@ func (i *Instance) Serve(ctx context.Context, data, operators net.Listener) erro
 	return group.Wait()
 }
 
+// begin waits until clients can be served, and opens their socket where it is not there yet. Whether ctx has ended meanwhile, and nothing is
+// to be served, is for the caller to see.
+func (i *Instance) begin(ctx context.Context) error {
+	if err := i.fleet.await(ctx); err != nil || ctx.Err() != nil || i.dataListener != nil {
+		return err
+	}
+	var err error
+	if i.dataListener, err = net.Listen("tcp", i.snapshot.Listen); err != nil {
+		i.dataListener = nil
+		return fmt.Errorf("open data listener: %w", err)
+	}
+	return nil
+}
+
 // parts are what runs in the background for as long as the instance does.
 func (i *Instance) parts() []func(context.Context) error {
 	parts := []func(context.Context) error{
-		i.entries.Run, i.proxy.Run, i.upstreams.run, i.lines.Run, i.tracer.Run,
+		i.entries.Run, i.proxy.Run, i.upstreams.run, i.upstreams.watchLoad, i.lines.Run, i.tracer.Run,
 		func(ctx context.Context) error { return i.follow(ctx, i.hangup) },
 	}
 	if i.fleet != nil {

@@ -8,8 +8,8 @@ import (
 	"github.com/coreos/go-systemd/v22/activation"
 )
 
-// listen opens the sockets: the operator's first, so that a start that fails can be seen. Those that the service manager
-// has handed over are taken as they are.
+// listen opens the operator's socket, so that a start that waits or fails can be seen. That of clients is opened when they can be served;
+// those that the service manager has handed over are taken as they are.
 func (i *Instance) listen() error {
 	given, err := inherited(activation.Files(true))
 	if err != nil {
@@ -19,9 +19,8 @@ func (i *Instance) listen() error {
 		closeAll(given)
 		return fmt.Errorf("open admin listener: %w", err)
 	}
-	if i.dataListener, err = open(given["data"], i.snapshot.Listen); err != nil {
-		i.adminListener.Close()
-		return fmt.Errorf("open data listener: %w", err)
+	if data, is := given["data"]; is {
+		i.dataListener = data
 	}
 	return nil
 }

@@ -172,6 +172,7 @@ func (i *Instance) reloaded(changes []config.Change) admin.Reloaded {
 	for _, w := range now.Warnings {
 		r.Warnings = append(r.Warnings, w.String())
 	}
+	r.Warnings = append(r.Warnings, i.upstreams.peaks()...)
 	return r
 }
 

@@ -132,6 +132,9 @@ var inForce = map[string]struct {
 	"upstreams": {strings.ReplaceAll(reloadingRoutes, `"URL"`, `"http://127.0.0.1:1"`), func(r *reloading) string {
 		return fmt.Sprint(r.ask("GET", "/u", "").Code)
 	}, "502"},
+	"shared_limits": {"shared_limits: [{name: db, max_in_flight: 3}]\n" + strings.ReplaceAll(reloadingRoutes, `url: "URL"}`, `url: "URL", limit: db}`), func(r *reloading) string {
+		return fmt.Sprint(r.upstreams.now[0].Limited(), " ", r.upstreams.now[1].Limit())
+	}, "true db"},
 	"routes": {strings.ReplaceAll(reloadingRoutes, "match: \"GET /\"", "match: GET /none/"), func(r *reloading) string {
 		r.ask("GET", "/r", "")
 		return status(r.ask("GET", "/r", ""))
@@ -190,6 +193,43 @@ func TestReloadOfUpstreams(t *testing.T) {
 	if len(r.upstreams.now) != 1 || r.upstreams.now[0] != a {
 		t.Error("the upstream that stays was replaced")
 	}
+}
+
+// Upstreams that share a limit have it together from the reload on that names it, and with those that come later.
+func TestReloadOfSharedLimits(t *testing.T) {
+	r := newReloading(t)
+	shared := func(most int, names ...string) {
+		t.Helper()
+		text := fmt.Sprintf("shared_limits: [{name: db, max_in_flight: %d, max_queue: 0}]\nupstreams:\n", most)
+		for _, name := range names {
+			text += fmt.Sprintf("  - {name: %s, url: %q, limit: db}\n", name, r.url)
+		}
+		r.with(text + "routes: [{name: all, match: \"GET /\", upstream: a, policy: cache-aside, ttl: 1h}]\n")
+	}
+	take := func(i int) *upstream.Slot {
+		slot, err := r.upstreams.now[i].Acquire(t.Context(), upstream.Place{})
+		if err != nil {
+			return nil
+		}
+		return slot
+	}
+	shared(1, "a", "b")
+	first := take(0)
+	if first == nil || take(1) != nil {
+		t.Fatal("a and b do not share the limit")
+	}
+	before := r.upstreams.now[0]
+	shared(1, "a", "b", "c")
+	if r.upstreams.now[0] != before || take(2) != nil {
+		t.Error("c does not share the limit of the others, or these were replaced")
+	}
+	shared(2, "a", "b", "c")
+	second := take(2)
+	if second == nil || take(0) != nil || r.upstreams.now[0].InFlight() != 1 {
+		t.Error("the limit that was raised is not that of all")
+	}
+	first.Release()
+	second.Release()
 }
 
 // What is refused is in the log with its place, and changes nothing.

@@ -58,6 +58,9 @@ func (i *Instance) limits() server.Limits {
 	}
 	others := spareFiles
 	for _, o := range i.snapshot.Upstreams {
+		if o.MaxInFlight == 0 {
+			others = max(others, files/2) // each request may have a connection to the upstream, too
+		}
 		others += o.MaxInFlight + max(o.MaxStreams, 0)
 	}
 	if possible := max(files-others, files/2); l.MaxConnections > possible {

@@ -22,7 +22,8 @@ type upstreams struct {
 	lifetime context.Context                      // of what runs; nil: nothing does yet
 	running  sync.WaitGroup
 	now      []*running
-	sharers  int // instances that share the limits of the fleet; zero: not known
+	sharers  int              // instances that share the limits of the fleet; zero: not known
+	loads    map[string]*load // by upstream
 }
 
 // running is an upstream with what runs for it.
@@ -42,15 +43,26 @@ func (u *upstreams) next(s *config.Snapshot, changes []config.Change) []*running
 		o.Log, o.Waited = u.log, u.metrics.Upstream(o.Name).Waited
 		switch {
 		case i < 0:
-			list = append(list, &running{Upstream: upstream.New(o)})
-		case changed("upstreams["+o.Name+"]", changes):
-			list = append(list, &running{Upstream: upstream.Succeed(u.now[i].Upstream, o)})
+			list = append(list, u.joined(&running{Upstream: upstream.New(o)}, list))
+		case changed("upstreams["+o.Name+"]", changes) || o.Limit != "" && changed("shared_limits["+o.Limit+"]", changes):
+			list = append(list, u.joined(&running{Upstream: upstream.Succeed(u.now[i].Upstream, o)}, list))
 		default:
 			list = append(list, u.now[i])
 		}
 		list[len(list)-1].sharedBy(u.sharers)
 	}
 	return list
+}
+
+// joined has an origin that is new keep to the limit that it shares with others, of this generation or the one before.
+func (u *upstreams) joined(up *running, list []*running) *running {
+	for _, other := range slices.Concat(list, u.now) {
+		if up.Limit() != "" && other.Limit() == up.Limit() {
+			up.Share(other.Upstream)
+			break
+		}
+	}
+	return up
 }
 
 // share tells the origins how many instances share what the fleet may have at work.
@@ -84,7 +96,7 @@ func (u *upstreams) replace(next []*running) {
 	for _, up := range next {
 		if !slices.Contains(u.now, up) {
 			u.metrics.SetUpstream(up.Name(), observe.UpstreamGauges{
-				InFlight: up.InFlight, Streams: up.Streams, Queued: up.Queued, Retries: up.Retries, Health: up.Health,
+				InFlight: up.InFlight, Peak: up.Peak, Streams: up.Streams, Queued: up.Queued, WouldShed: up.WouldShed, Unprotected: u.load(up.Name()).unprotected.Load, Retries: up.Retries, Health: up.Health,
 			})
 			u.start(up)
 		}
@@ -99,6 +111,7 @@ func (u *upstreams) replace(next []*running) {
 		up.Retire()
 		if !slices.ContainsFunc(next, func(n *running) bool { return n.Name() == up.Name() }) {
 			u.metrics.RemoveUpstream(up.Name())
+			delete(u.loads, up.Name())
 		}
 	}
 	u.now = next
