@@ -26,7 +26,7 @@ type AccessLogOptions struct {
 // Record is one answered request. Texts that are empty and times that are zero are left out of the line.
 type Record struct {
 	Time      time.Time // when the request's head was there
-	Method    string
+	Method    string    // empty: what came could not be taken for a request
 	Host      string
 	Path      string // raw, without the query
 	Query     string // raw; only the names of its parameters are written, values can be personal
@@ -42,6 +42,7 @@ type Record struct {
 	Unlisted  string        // the names of the request headers for which it went past the cache
 	Key       string        // the copy's name, to purge it by
 	Upstream  string        // the name of the upstream that was asked; empty: none was
+	Address   string        // IP:port from which it answered
 	Origin    time.Duration // waiting for the upstream, its queue included
 	Client    string        // address
 	UserAgent string
@@ -132,14 +133,16 @@ func (l *AccessLog) Write(r *Record) {
 		return
 	}
 	line := slog.NewRecord(r.Time, slog.LevelInfo, "request", 0)
+	if r.Method != "" {
+		line.AddAttrs(slog.String("method", r.Method), slog.String("host", bounded(r.Host)), slog.String("path", bounded(r.Path)))
+	}
 	line.AddAttrs(
-		slog.String("method", r.Method), slog.String("host", bounded(r.Host)), slog.String("path", bounded(r.Path)),
 		slog.Int("status", r.Status), slog.Int64("bytes", r.Bytes), slog.Float64("duration_ms", milliseconds(r.Duration)),
-		slog.String("route", r.Route), slog.String("outcome", r.Outcome.String()),
+		slog.String("outcome", r.Outcome.String()),
 	)
 	for _, field := range [...]struct{ name, value string }{
-		{"reason", r.Reason.String()}, {"cache_status", r.Cache}, {"unlisted_headers", r.Unlisted}, {"query", parameterNames(r.Query)}, {"key", r.Key},
-		{"upstream", r.Upstream}, {"client", r.Client}, {"protocol", r.Protocol}, {"user_agent", r.UserAgent},
+		{"route", r.Route}, {"reason", r.Reason.String()}, {"cache_status", r.Cache}, {"unlisted_headers", r.Unlisted}, {"query", parameterNames(r.Query)}, {"key", r.Key},
+		{"upstream", r.Upstream}, {"upstream_address", r.Address}, {"client", r.Client}, {"protocol", r.Protocol}, {"user_agent", r.UserAgent},
 		{"request_id", r.RequestID}, {"origin_request_id", r.OriginID}, {"trace_id", r.TraceID},
 	} {
 		if field.value != "" {

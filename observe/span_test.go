@@ -43,7 +43,7 @@ func TestNoTracer(t *testing.T) {
 		span := tracer.Request(r, time.Time{})
 		fill := tracer.Fill(span, true, FillTrace{})
 		client := fill.Origin(r, "shop")
-		client.EndOrigin(200)
+		client.EndOrigin(200, "10.0.0.7:9000")
 		client.Failed(0)
 		fill.Link(span)
 		fill.End()

@@ -19,6 +19,7 @@ type exchange struct {
 	request
 	delivery
 	origin   time.Duration // time spent waiting for the origin
+	address  string        // from which the origin answered; empty: it did not
 	probing  *store.Copy   // that may stand in for the origin, and for which this request asks; nil: none
 	captured *capture      // of the answer's body; nil: none is kept
 	span     *observe.Span

@@ -105,7 +105,7 @@ func (ex *exchange) through(o passage) {
 			return ex.route.Sending(why, ex.span, req)
 		},
 		OnResponse: func(res *http.Response) error {
-			arrived, ex.origin = true, time.Since(start)
+			arrived, ex.origin, ex.address = true, time.Since(start), upstream.Peer(res)
 			if why == policy.HeaderUnlisted {
 				names, _ := httpcache.ParseVary(res.Header["Vary"])
 				ex.route.Learn(names) // from then on the field selects a variant

@@ -58,6 +58,7 @@ func (u *Upstream) attempt(req *http.Request, to *address, slot *Slot, d *delive
 		d.over.left()
 		u.left()
 	})
+	began := time.Now()
 	wait := newWait(u.options.Timeout, cancel, conversation(req, slot, cancel))
 	wait.patience = min(u.options.Timeout, callersTime)
 	out := u.aim(req, to).WithContext(ctx)
@@ -74,9 +75,11 @@ func (u *Upstream) attempt(req *http.Request, to *address, slot *Slot, d *delive
 		done()
 		return nil, err
 	}
+	u.options.Answered(res)
 	httpcache.StripTrailer(res.Trailer) // of what is announced; the body does it to what comes
-	h := heldBody{ReadCloser: res.Body, trailer: &res.Trailer, done: func() { done(); slot.Release() }}
+	h := heldBody{ReadCloser: res.Body, trailer: &res.Trailer, received: u.options.Received, done: func() { done(); slot.Release() }}
 	if !stream {
+		h.whole = func() { u.options.Completed(time.Since(began)) }
 		h.stall = &stall{timeout: u.options.ReadTimeout, cancel: cancel, wait: wait, slot: slot, give: h.done}
 	}
 	res.Body = held(h)

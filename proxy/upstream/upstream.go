@@ -69,6 +69,13 @@ func (u *Upstream) Queued() int { return u.read(func(l *limiter) int { return l.
 // Streams is how many streams are open.
 func (u *Upstream) Streams() int { return u.read(func(l *limiter) int { return l.streams }) }
 
+// Limits are the numbers in force of requests at the upstream, of those that wait for a place, and of streams.
+func (u *Upstream) Limits() (inFlight, queued, streams int) {
+	u.limiter.mu.Lock()
+	defer u.limiter.mu.Unlock()
+	return u.limiter.max, u.limiter.maxQueue, u.limiter.maxStreams
+}
+
 func (u *Upstream) read(f func(*limiter) int) int {
 	u.limiter.mu.Lock()
 	defer u.limiter.mu.Unlock()
