@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 
 	"github.com/spf13/viper"
@@ -65,6 +66,7 @@ func load(file, dir string, text []byte, o Overrides, amend func(*decoder, *part
 		d.mapping(root, doc)
 		amend(d, doc)
 		d.override(doc, o, viper.New())
+		d.otel(doc.Part("tracing"), os.Getenv)
 		s = compile(doc, d.files)
 	}
 	sources := Sources{d.digests}

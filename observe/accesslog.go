@@ -16,6 +16,7 @@ import (
 // AccessLogOptions say what is written, and where.
 type AccessLogOptions struct {
 	Format string  // json, text or off
+	OTel   bool    // fields have the names of OpenTelemetry's semantic conventions
 	Hits   float64 // the share of answers from a copy, fresh or stale, that is written: 0 to 1
 	Others float64 // the share of everything else: 0 to 1
 	Output io.Writer
@@ -77,11 +78,15 @@ func NewAccessLog(o AccessLogOptions) (*AccessLog, error) {
 	if l.sample == nil {
 		l.sample = rand.Float64
 	}
+	options := &slog.HandlerOptions{}
+	if o.OTel {
+		options.ReplaceAttr = ConventionalNames
+	}
 	switch o.Format {
 	case "json":
-		l.handler = slog.NewJSONHandler(o.Output, nil)
+		l.handler = slog.NewJSONHandler(o.Output, options)
 	case "text":
-		l.handler = slog.NewTextHandler(o.Output, nil)
+		l.handler = slog.NewTextHandler(o.Output, options)
 	case "off":
 	default:
 		return nil, fmt.Errorf("unknown format %q of the access log: use json, text or off", o.Format)
@@ -138,10 +143,13 @@ func (l *AccessLog) Write(r *Record) {
 	}
 	line.AddAttrs(
 		slog.Int("status", r.Status), slog.Int64("bytes", r.Bytes), slog.Float64("duration_ms", milliseconds(r.Duration)),
-		slog.String("outcome", r.Outcome.String()),
 	)
+	if r.Method != "" {
+		line.AddAttrs(slog.String("route", r.Route))
+	}
+	line.AddAttrs(slog.String("outcome", r.Outcome.String()))
 	for _, field := range [...]struct{ name, value string }{
-		{"route", r.Route}, {"reason", r.Reason.String()}, {"cache_status", r.Cache}, {"unlisted_headers", r.Unlisted}, {"query", parameterNames(r.Query)}, {"key", r.Key},
+		{"reason", r.Reason.String()}, {"cache_status", r.Cache}, {"unlisted_headers", r.Unlisted}, {"query", parameterNames(r.Query)}, {"key", r.Key},
 		{"upstream", r.Upstream}, {"upstream_address", r.Address}, {"client", r.Client}, {"protocol", r.Protocol}, {"user_agent", r.UserAgent},
 		{"request_id", r.RequestID}, {"origin_request_id", r.OriginID}, {"trace_id", r.TraceID},
 	} {

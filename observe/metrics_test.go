@@ -64,7 +64,7 @@ func TestMetrics(t *testing.T) {
 		`cacheproxy_origin_in_flight_limit{upstream="shop"} 64`,
 		`cacheproxy_origin_streams_limit{upstream="shop"} 1000`,
 		`cacheproxy_store_limit_bytes{tier="memory"} 8192`,
-		`cacheproxy_request_seconds_bucket{outcome="hit",route="product",le="5e-05"} 1`,
+		`cacheproxy_request_seconds_bucket{outcome="hit",route="product",le="5e-05"} 2`,
 		`cacheproxy_request_seconds_bucket{outcome="hit",route="product",le="0.0001"} 3`,
 		`cacheproxy_request_seconds_count{outcome="miss",route="product"} 1`,
 		`cacheproxy_coalesced_total{route="product"} 1`,

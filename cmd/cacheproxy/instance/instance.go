@@ -90,7 +90,7 @@ func New(o Options) (*Instance, error) {
 	i.metrics.SetLogs(i.lines.Dropped, i.logs.dropped)
 	var err error
 	i.access, err = observe.NewAccessLog(observe.AccessLogOptions{
-		Format: formatWords[s.Log.Format], Hits: s.Log.Hits, Others: s.Log.Others, Output: i.lines,
+		Format: formatWords[s.Log.Format], OTel: s.Log.OTel, Hits: s.Log.Hits, Others: s.Log.Others, Output: i.lines,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open access log: %w", err)
