@@ -161,3 +161,32 @@ func FuzzParameterNames(f *testing.F) {
 		}
 	})
 }
+
+// Every field has its name in the conventions, but for those that every line has.
+func TestConventionalNames(t *testing.T) {
+	r := full
+	r.Host = "shop.example:8080"
+	r.Unlisted = "X-A"
+	line := func(otel bool) map[string]any {
+		var out bytes.Buffer
+		newLog(t, AccessLogOptions{Format: "json", OTel: otel, Hits: 1, Others: 1, Output: &out}).Log(&r)
+		var got map[string]any
+		if err := json.Unmarshal(out.Bytes(), &got); err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	short, got := line(false), line(true)
+	for name := range short {
+		other, known := conventional[name]
+		if !known && !slices.Contains([]string{"time", "level", "msg", "trace_id"}, name) {
+			t.Errorf("%s has no name in the conventions", name)
+		}
+		if _, there := got[other]; known && !there {
+			t.Errorf("%s is not there as %s: %v", name, other, got)
+		}
+	}
+	if len(got) != len(short) || got["http.response.status_code"] != 200.0 || got["server.address"] != "shop.example" || got["network.protocol.version"] != "1.1" {
+		t.Errorf("got %v", got)
+	}
+}
