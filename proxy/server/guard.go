@@ -24,7 +24,7 @@ func (c *Connections) guard(next http.Handler) http.Handler {
 		}
 		defer c.leave(conn, r, header)
 		if r.ProtoMajor >= 2 && (c.streams.Add(1) > int64(c.limits.MaxConnections) || !conn.grow(header)) {
-			refuse(w)
+			refuse(w, r)
 			c.rejected(PeerAddr(r), http.StatusServiceUnavailable)
 			return
 		}
@@ -34,7 +34,7 @@ func (c *Connections) guard(next http.Handler) http.Handler {
 		if r.ProtoMajor == 1 && r.ProtoMinor == 0 && r.ContentLength <= 0 && conn.hasCoding.Load() {
 			// Its content would be taken for none, and a write that empties what it was to fill.
 			c.rejected(PeerAddr(r), http.StatusBadRequest)
-			http.Error(w, "HTTP/1.0 has no Transfer-Encoding; say Content-Length, or HTTP/1.1", http.StatusBadRequest)
+			Error(w, r, http.StatusBadRequest, "HTTP/1.0 has no Transfer-Encoding; say Content-Length, or HTTP/1.1", "")
 			return
 		}
 		var body *timedBody
