@@ -54,6 +54,7 @@ type (
 	Contact      struct{ class } // invalidation/valkey: contact
 	Broadcast    struct{ class } // invalidation/valkey: broadcastState
 	LineWriter   struct{ class } // observe: LineWriter
+	Names        struct{ class } // observe: sketch
 	Throttle     struct{ class } // observe: Throttle
 )
 
@@ -92,5 +93,6 @@ var order = []Class{
 	Contact{},
 	Broadcast{},
 	LineWriter{},
+	Names{},
 	Throttle{},
 }

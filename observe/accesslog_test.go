@@ -166,7 +166,7 @@ func FuzzParameterNames(f *testing.F) {
 func TestConventionalNames(t *testing.T) {
 	r := full
 	r.Host = "shop.example:8080"
-	r.Unlisted = "X-A"
+	r.Unlisted, r.UnlistedKind = "X-A", KindHeader
 	line := func(otel bool) map[string]any {
 		var out bytes.Buffer
 		newLog(t, AccessLogOptions{Format: "json", OTel: otel, Hits: 1, Others: 1, Output: &out}).Log(&r)

@@ -15,7 +15,8 @@ var conventional = map[string]string{
 	"route": string(routeKey), "outcome": string(outcomeKey), "reason": string(reasonKey), "key": string(copyKey),
 	"request_id": string(requestIDKey), "upstream": string(upstreamKey), "duration_ms": "cacheproxy.duration_ms",
 	"origin_ms": "cacheproxy.origin_ms", "query": "cacheproxy.query_names", "cache_status": "cacheproxy.cache_status",
-	"unlisted_headers": "cacheproxy.unlisted_headers", "upstream_address": "cacheproxy.upstream_address",
+	"unlisted_headers": "cacheproxy.unlisted_headers", "unlisted_parameters": "cacheproxy.unlisted_parameters",
+	"unlisted_cookies": "cacheproxy.unlisted_cookies", "upstream_address": "cacheproxy.upstream_address",
 	"origin_request_id": "cacheproxy.origin_request_id", "aborted": "cacheproxy.aborted",
 }
 

@@ -23,6 +23,8 @@ type RouteMetrics struct {
 	missed    prometheus.Counter
 
 	unconfirmed prometheus.Counter
+
+	names map[string]*sketch // for which requests went past the cache, by kind; the map does not change
 }
 
 // Route gives the metrics of a route, the same for the same name. Its counters start at zero, so that the first
@@ -43,6 +45,7 @@ func (m *Metrics) Route(name string) *RouteMetrics {
 		missed:    m.missed.WithLabelValues(name),
 
 		unconfirmed: m.unconfirmed.WithLabelValues(name),
+		names:       map[string]*sketch{KindHeader: {}, KindQuery: {}, KindCookie: {}},
 	}
 	for _, o := range all {
 		for _, c := range expected(o) {

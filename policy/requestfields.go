@@ -17,7 +17,7 @@ import (
 //	keyed      Route.Headers: forwarded and part of the storage key
 //	ignored    Route.IgnoreHeaders: neutral by the route's word
 //	selected   a Vary of this route has named it: forwarded, and part of the variant that is stored
-//	unlisted   anything else; see Route.UnlistedHeaders
+//	unlisted   anything else; see Route.unlistedHeaders
 //
 // Where all fields are forwarded, Vary names what matters, but for fields that reroute, which are keyed.
 
@@ -117,9 +117,9 @@ func reroutes(name string) bool {
 // Neutral reports whether a request field, by its canonical name, is known to choose no answer.
 func Neutral(name string) bool { return classOf(name) == neutralField }
 
-// UnlistedHeaders are the fields of the request that are in no other class, sorted. selected are the fields that Vary is known
+// unlistedHeaders are the fields of the request that are in no other class, sorted. selected are the fields that Vary is known
 // to name. On a route that forwards all fields none is unlisted: there, Vary names what matters.
-func (r *Route) UnlistedHeaders(h http.Header, selected []string) (names []string) {
+func (r *Route) unlistedHeaders(h http.Header, selected []string) (names []string) {
 	f := r.fields()
 	for name := range h {
 		if f.passes(name, selected) {
@@ -130,8 +130,31 @@ func (r *Route) UnlistedHeaders(h http.Header, selected []string) (names []strin
 	return names
 }
 
+// BypassedFor is what of a request sends it past the cache for reason why, by names: of header fields, of query parameters, or of cookies.
+// All are empty where it is another reason. selected is as for unlistedHeaders.
+func (r *Route) BypassedFor(why Reason, a Asked, selected []string) (headers, parameters, cookies []string) {
+	switch why {
+	case HeaderUnlisted:
+		headers = r.unlistedHeaders(a.Header, selected)
+	case queryUnlisted:
+		for piece := range strings.SplitSeq(a.Target.Query, "&") {
+			if name := httpcache.PieceName(piece); r.Query.decide(name) == UnlistedBypass {
+				parameters = append(parameters, name)
+			}
+		}
+	case cookie:
+		cookies = r.cookies().harmful(a.Header)
+	}
+	return headers, sortedSet(parameters), sortedSet(cookies)
+}
+
+func sortedSet(names []string) []string {
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
 // heeded looks through the fields of a request once: whether one of them may make it unsafe, and whether one sends it past the
-// cache. selected is as for UnlistedHeaders.
+// cache. selected is as for unlistedHeaders.
 func (f fieldRules) heeded(h http.Header, selected []string) (override, unlisted bool) {
 	for name, lines := range h {
 		if common(name) || fieldClasses[name] != unlistedField {

@@ -50,7 +50,7 @@ func TestUnlistedHeaders(t *testing.T) {
 		{"where all is forwarded", &Route{ForwardHeaders: ForwardAll}, []string{"X-Api-Key: k"}, nil, ""},
 	}
 	for _, tt := range tests {
-		if got := strings.Join(tt.route.UnlistedHeaders(header(tt.lines...), tt.selected), " "); got != tt.want {
+		if got := strings.Join(tt.route.unlistedHeaders(header(tt.lines...), tt.selected), " "); got != tt.want {
 			t.Errorf("%s: %q, want %q", tt.about, got, tt.want)
 		}
 	}

@@ -141,7 +141,7 @@ type Route struct {
 	Headers        []string // canonical names of request header fields that are part of the storage key, sorted
 	Cookies        []string // names of request cookies that are part of the storage key, sorted
 	ForwardHeaders Forwarding
-	// OnUnlisted says what becomes of requests with header fields that are in no class; see UnlistedHeaders.
+	// OnUnlisted says what becomes of requests with header fields that are in no class; see unlistedHeaders.
 	OnUnlisted Unlisted
 	Content    ContentReads
 

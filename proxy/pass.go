@@ -14,6 +14,10 @@ import (
 // passFor passes a request as it was decided. Where the last answer was not to be shared, the first that is ends that: the request
 // after it is fetched for all.
 func (ex *exchange) passFor(d *decision) {
+	if d.reason == policy.HeaderUnlisted && ex.mode == policy.Observe {
+		ex.passUnlisted(d)
+		return
+	}
 	if d.reason != policy.HitForMiss || d.found.lasting {
 		ex.pass(d.reason)
 		return
