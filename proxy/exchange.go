@@ -23,7 +23,7 @@ type exchange struct {
 	probing  *store.Copy   // that may stand in for the origin, and for which this request asks; nil: none
 	captured *capture      // of the answer's body; nil: none is kept
 	span     *observe.Span
-	unlisted unlisted // for which it went past the cache
+	bypass   bypass // for which it goes past the cache
 }
 
 var exchanges = sync.Pool{New: func() any { return &exchange{request: request{key: make([]byte, 0, 512)}} }}
@@ -90,7 +90,8 @@ var hostless = refusal{http.StatusBadRequest, policy.UncleanPath, "the request t
 func (ex *exchange) execute(d *decision) bool {
 	ex.traceLookup(d)
 	if d.step == passOn || d.step == passWrite {
-		ex.unlisted = ex.unlistedFor(d.reason) // before the answer, by which the route may learn that it is none
+		ex.bypass = ex.bypassFor(d.reason) // before the answer, by which the route may learn that it is none
+		ex.route.Metrics.Bypassed(ex.bypass.kind, ex.bypass.names)
 	}
 	switch d.step {
 	case passOn:

@@ -17,9 +17,6 @@ func (ex *exchange) report() {
 	if ex.status.Outcome == policy.Shed {
 		ex.route.Requests.Shed()
 	}
-	if len(ex.unlisted.names) > 0 {
-		ex.route.Metrics.Bypassed(ex.unlisted.kind, ex.unlisted.names)
-	}
 	ex.endTrace()
 	record := observe.Record{Time: ex.start, Status: ex.w.code, Aborted: ex.aborted(), Outcome: ex.finalOutcome()}
 	if ex.p.access.Sampled(&record) {
@@ -41,7 +38,7 @@ func (ex *exchange) describeTo(r *observe.Record) {
 	if ex.origin > 0 || ex.status.FwdStatus != 0 {
 		r.Origin, r.Upstream, r.Address = ex.origin, ex.route.Upstream, ex.address
 	}
-	r.UnlistedKind, r.Unlisted = ex.unlisted.kind, strings.Join(ex.unlisted.names, ",")
+	r.UnlistedKind, r.Unlisted = ex.bypass.kind, strings.Join(ex.bypass.names, ",")
 	r.RequestID = ex.requestID
 	if ex.originID != ex.requestID {
 		r.OriginID = ex.originID

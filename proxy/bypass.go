@@ -10,21 +10,21 @@ import (
 	"cacheproxy/policy/httpcache"
 )
 
-// unlisted is what of a request sends it past the cache; the zero value is nothing.
-type unlisted struct {
+// bypass is what of a request sends it past the cache; the zero value is nothing.
+type bypass struct {
 	kind  string // one of observe's
 	names []string
 }
 
-// unlistedFor is what sends the request past the cache, where it is for a reason that has names.
-func (rq *request) unlistedFor(why policy.Reason) unlisted {
+// bypassFor is what sends the request past the cache, where it is for a reason that has names.
+func (rq *request) bypassFor(why policy.Reason) bypass {
 	headers, parameters, cookies := rq.route.BypassedFor(why, rq.asked(), rq.route.Selecting())
-	for _, u := range [...]unlisted{{observe.KindHeader, headers}, {observe.KindQuery, parameters}, {observe.KindCookie, cookies}} {
-		if len(u.names) > 0 {
-			return u
+	for _, b := range [...]bypass{{observe.KindHeader, headers}, {observe.KindQuery, parameters}, {observe.KindCookie, cookies}} {
+		if len(b.names) > 0 {
+			return b
 		}
 	}
-	return unlisted{}
+	return bypass{}
 }
 
 // passUnlisted has the origin answer a request of an observed route that goes past the cache for header fields, and compares the answer
@@ -38,7 +38,7 @@ func (ex *exchange) passUnlisted(d *decision) {
 	}
 	defer func() {
 		if o.answered && (o.compared || o.body != nil && o.body.over) && !(!o.same && (o.invalidated() || o.recoded())) {
-			ex.route.Metrics.Compared(ex.unlisted.kind, ex.unlisted.names, !o.same)
+			ex.route.Metrics.Compared(ex.bypass.kind, ex.bypass.names, !o.same)
 		}
 	}()
 	ex.passAnswered(d.reason, o.answer)
