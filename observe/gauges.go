@@ -77,18 +77,14 @@ func (u UpstreamGauges) collect(tell reading) {
 	}
 	if u.Limits != nil {
 		inFlight, queued, streams := u.Limits()
-		for _, limit := range []struct {
-			name, help string
-			value      int
-		}{
-			{"origin_in_flight_limit", "Requests that an origin may work on for this instance.", inFlight},
-			{"origin_queued_limit", "Requests that may wait for a place at an origin.", queued},
-			{"origin_streams_limit", "Upgrades, event streams and gRPC calls that may be open at an origin.", streams},
-		} {
-			if limit.value > 0 {
-				tell(gauge, limit.name, limit.help, float64(limit.value))
+		limit := func(name, help string, value int) {
+			if value > 0 {
+				tell(gauge, name, help, float64(value))
 			}
 		}
+		limit("origin_in_flight_limit", "Requests that an origin may work on for this instance.", inFlight)
+		limit("origin_queued_limit", "Requests that may wait for a place at an origin.", queued)
+		limit("origin_streams_limit", "Upgrades, event streams and gRPC calls that may be open at an origin.", streams)
 	}
 	if u.Health != nil {
 		u.Health(func(address string, healthy bool) {

@@ -138,9 +138,14 @@ func (r *Route) BypassedFor(why Reason, a Asked, selected []string) (headers, pa
 		headers = r.unlistedHeaders(a.Header, selected)
 	case queryUnlisted:
 		for piece := range strings.SplitSeq(a.Target.Query, "&") {
-			if name := httpcache.PieceName(piece); r.Query.decide(name) == UnlistedBypass {
-				parameters = append(parameters, name)
+			name := httpcache.PieceName(piece)
+			if r.Query.decide(name) != UnlistedBypass {
+				continue
 			}
+			if !strings.Contains(piece, "=") {
+				name = "…" // for all that is known it is a value
+			}
+			parameters = append(parameters, name)
 		}
 	case cookie:
 		cookies = r.cookies().harmful(a.Header)

@@ -31,7 +31,7 @@ func (rq *request) bypassFor(why policy.Reason) bypass {
 // with the copy for requests without them: whether the fields choose the answer is what has to be known before they are ignored. It
 // stores nothing, since nobody knows yet whose answer it is.
 func (ex *exchange) passUnlisted(d *decision) {
-	o := ex.withoutUnlisted()
+	o := withoutUnlisted(ex)
 	if o == nil {
 		ex.pass(d.reason)
 		return
@@ -45,7 +45,7 @@ func (ex *exchange) passUnlisted(d *decision) {
 }
 
 // withoutUnlisted is the comparison with the copy that would answer the request without its unlisted fields; nil: there is none.
-func (ex *exchange) withoutUnlisted() *observation {
+func withoutUnlisted(ex *exchange) *observation {
 	rq := &ex.request
 	query, why := rq.route.Query.Apply(rq.target.Query)
 	if why != policy.NoReason || rq.r.Method != http.MethodGet || len(rq.r.Header["Range"]) > 0 {
