@@ -20,6 +20,8 @@ const (
 const (
 	// sketchSize is how many names of one kind a route tells apart.
 	sketchSize = 32
+	// leastSeen is how many requests a name has before it is a label: no request adds a series of its own.
+	leastSeen = 10
 	// mostNames is how many names of one request count.
 	mostNames = 16
 	// otherNames stands for all names that are not told apart.
@@ -34,9 +36,9 @@ var plainName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._\[\]-]{0,63}$`)
 // that was seen least, and its count, which then is an overestimate by at most that. So whatever is in more than one of
 // sketchSize requests has a place, however many other names there are.
 //
-// A name is shown once more than half of its count is its own. Each time that a place changes hands its count doubles before the
-// new name is shown: junk makes as many series as its number has binary digits, in each place, and no more. What is shown grows from
-// one, as a counter does, and ends when another name takes its place; what is not shown counts as otherNames.
+// A name is shown once it has leastSeen requests and more than half of its count is its own. Each time that a place changes hands its count
+// doubles before the new name is shown: junk makes as many series as its number has binary digits, in each place, and no more. What
+// is shown grows from one, as a counter does, and ends when another name takes its place; what is not shown counts as otherNames.
 type sketch struct {
 	mu    lockorder.Mutex[lockorder.Names] // guards what is below
 	names []named                          // at most sketchSize
@@ -45,7 +47,7 @@ type sketch struct {
 
 type named struct {
 	name         string
-	count, taken uint64 // of which taken were another's
+	count, taken uint64 // of which taken were of those who had the place before
 	shown        uint64 // requests since it is shown; 0: it is not
 
 	same, differed uint64 // answers that were compared, while the name had its place
@@ -75,12 +77,18 @@ func (s *sketch) add(name string) {
 		*n = named{name: name, count: n.count, taken: n.count}
 	}
 	n.count++
-	if n.shown > 0 || n.count > 2*n.taken {
+	if n.shown > 0 || n.certain() && n.own() >= leastSeen {
 		n.shown++
 	} else {
 		s.other++
 	}
 }
+
+// own is how many requests had the name, at least.
+func (n *named) own() uint64 { return n.count - n.taken }
+
+// certain reports whether that is most of its count.
+func (n *named) certain() bool { return n.own() > n.taken }
 
 // compare counts an answer that was compared with a copy.
 func (s *sketch) compare(name string, differs bool) {
@@ -105,16 +113,17 @@ func (s *sketch) find(name string) *named {
 	return &s.names[i]
 }
 
-// read gives the names that are shown, the most frequent first, and the number of others.
+// read gives the names of which the count is certain, the most frequent first, and the number of requests for others than those
+// that are shown.
 func (s *sketch) read() (all []named, other uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, n := range s.names {
-		if n.shown > 0 {
+		if n.certain() {
 			all = append(all, n)
 		}
 	}
-	slices.SortFunc(all, func(a, b named) int { return cmp.Or(cmp.Compare(b.shown, a.shown), cmp.Compare(a.name, b.name)) })
+	slices.SortFunc(all, func(a, b named) int { return cmp.Or(cmp.Compare(b.own(), a.own()), cmp.Compare(a.name, b.name)) })
 	return all, s.other
 }
 
@@ -135,7 +144,7 @@ func (r *RouteMetrics) Compared(kind string, names []string, differs bool) {
 // Bypass is a name for which requests of a route went past the cache since the start.
 type Bypass struct {
 	Kind, Name               string
-	Requests, Same, Differed uint64 // Same and Differed are answers that were compared with a copy
+	Requests, Same, Differed uint64 // Requests is the least that it can be; Same and Differed are answers that were compared with a copy
 }
 
 // Bypasses are the names for which most requests of a route went past the cache, by kind.
@@ -143,7 +152,7 @@ func (r *RouteMetrics) Bypasses() (all []Bypass) {
 	for _, kind := range slices.Sorted(maps.Keys(r.names)) {
 		names, _ := r.names[kind].read()
 		for _, n := range names {
-			all = append(all, Bypass{kind, n.name, n.shown, n.same, n.differed})
+			all = append(all, Bypass{kind, n.name, n.own(), n.same, n.differed})
 		}
 	}
 	return all
@@ -162,6 +171,9 @@ func (m *Metrics) collectNames(tell reading) {
 					float64(requests), "route", r.name, "kind", kind, "name", name)
 			}
 			for _, n := range names {
+				if n.shown == 0 {
+					continue
+				}
 				count(n.name, n.shown)
 				for result, answers := range map[string]uint64{"same": n.same, "differed": n.differed} {
 					if n.same+n.differed > 0 {

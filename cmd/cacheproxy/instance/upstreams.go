@@ -66,7 +66,7 @@ func (u *upstreams) watch(o *upstream.Options) {
 			return
 		}
 		if ok, skipped := failing.Pass(time.Now()); ok {
-			u.log.Warn("upstream answers with an error", "upstream", name, "address", upstream.Peer(res), "status", res.StatusCode,
+			u.log.Warn("upstream answers with an error", "upstream", name, "upstream_address", upstream.Peer(res), "status", res.StatusCode,
 				"method", res.Request.Method, "request_id", res.Request.Header.Get("X-Request-Id"), "more_since_last", skipped)
 		}
 	}
