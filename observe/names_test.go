@@ -68,7 +68,7 @@ func TestSketchBoundsSeries(t *testing.T) {
 	}
 }
 
-// A series that is shown only grows, until it ends.
+// A series that is shown begins at one and only grows, until it ends.
 func TestSketchCounts(t *testing.T) {
 	s, chance := &sketch{}, rand.New(rand.NewPCG(3, 4))
 	last := map[string]uint64{}
@@ -79,6 +79,9 @@ func TestSketchCounts(t *testing.T) {
 		now := map[string]uint64{}
 		for _, n := range shown {
 			now[n.name] = n.shown
+			if last[n.name] == 0 && n.shown > 1 {
+				t.Fatalf("%s begins at %d", n.name, n.shown)
+			}
 			if n.shown < last[n.name] {
 				t.Fatalf("%s fell from %d to %d", n.name, last[n.name], n.shown)
 			}
