@@ -20,7 +20,7 @@ func compile(doc *part, beside *files) *Snapshot {
 	s := &Snapshot{
 		doc: doc, Listen: doc.text("listen"), DrainDelay: doc.duration("drain_delay"), ShutdownTimeout: doc.duration("shutdown_timeout"),
 		CacheStatusKey: doc.flag("cache_status_key"), H2C: doc.flag("h2c"), MaxBody: limits.bytes("max_body"),
-		Log:    Log{read[LogFormat](log, "format"), read[slog.Level](log, "level"), log.share("hits"), log.share("others")},
+		Log:    Log{read[LogFormat](log, "format"), read[bool](log, "fields"), read[slog.Level](log, "level"), log.share("hits"), log.share("others")},
 		Limits: compileLimits(limits), TLS: compileListenerTLS(doc.Part("tls"), beside), TrustedProxies: compileNetworks(doc, "trusted_proxies"),
 		ProxyProtocol: compileNetworks(doc, "proxy_protocol"),
 		Admin:         compileAdmin(admin, beside), Tracing: compileTracing(doc.Part("tracing")), Memory: compileMemory(doc.Part("memory")),

@@ -68,6 +68,7 @@ func load(file, dir string, text []byte, o Overrides, amend func(*decoder, *part
 		amend(d, doc)
 		d.override(doc, o, viper.New())
 		d.unknownVariables(os.Environ(), doc)
+		d.otel(doc.Part("tracing"), os.Getenv)
 		s = compile(doc, d.files)
 	}
 	sources := Sources{d.digests}

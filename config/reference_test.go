@@ -18,7 +18,7 @@ Every key of the file, made of the table that the program itself reads (` + "`co
 A key that is not here is an error, and so is one that the route's policy does not heed; ` + "`check`" + ` warns of what has no effect otherwise.
 
 **Changes.** The file, and every file that it names, is read again when it changes. Keys that are marked *restart* keep the value that they had at
-the start; ` + "`GET /config`" + ` of the admin listener shows what was read last, and names under ` + "`waits_for_restart`" + ` what is not in force yet.
+the start; ` + "`GET /config`" + ` of the admin listener shows what is in force, and under ` + "`waits_for_restart`" + ` what was read and is not yet.
 
 **Environment.** Every single value outside lists has a variable, which wins over the file: ` + "`CACHEPROXY_`" + ` and the path of the key in capitals, with
 ` + "`_`" + ` for each dot. An empty one counts as unset; one that stands for no key is refused, unless the file fills it in. The flags ` + "`--listen` and `--admin`" + ` of ` + "`serve`" + ` win over both.

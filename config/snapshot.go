@@ -96,6 +96,7 @@ const (
 // Log says what is logged.
 type Log struct {
 	Format LogFormat
+	OTel   bool // fields have the names of OpenTelemetry's semantic conventions
 	Level  slog.Level
 	Hits   float64 // 0 to 1: the share of hits in the access log
 	Others float64 // 0 to 1: the share of everything else; errors are always written

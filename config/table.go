@@ -15,7 +15,7 @@ var top = section{
 	{name: "limits", is: aSection(limitsKeys), takes: atStart, means: "What clients can take. None bounds how long a transfer that makes progress may last."},
 	{name: "admin", is: aSection(adminKeys), means: "The listener of operators: health, metrics, purge, explain, modes."},
 	{name: "log", is: aSection(logKeys), means: "What is logged."},
-	{name: "tracing", is: aSection(tracingKeys), takes: atStart, quiet: true, means: "OpenTelemetry traces, over OTLP/HTTP. Without endpoint: none."},
+	{name: "tracing", is: aSection(tracingKeys), takes: atStart, quiet: true, means: "OpenTelemetry traces, over OTLP. Without endpoint, here or in OTEL_EXPORTER_OTLP_ENDPOINT: none."},
 	{name: "memory", is: aSection(memoryKeys), means: "The copies in this process."},
 	{name: "valkey", is: aSection(valkeyKeys), takes: atStart, quiet: true, means: "The server that several instances share: copies, and every word of a purge. Without it, this process runs alone."},
 	{name: "shared_limits", is: sections(sharedLimitKeys), means: "Limits that upstreams share, by limit: where several APIs stand before one database. Those of clients are limits."},
@@ -57,6 +57,7 @@ var tokenKeys = section{
 var logKeys = section{
 	// Lines of two forms in one stream cannot be parsed.
 	{name: "format", is: aWordOf(logFormats), byDefault: "json", takes: atStart, means: "json: one object a line; text: logfmt; off: nothing, not even errors."},
+	{name: "fields", is: aWordOf(logFields), byDefault: "short", takes: atStart, means: "short: names such as status and route; otel: those of OpenTelemetry's semantic conventions, such as http.response.status_code."},
 	{name: "level", is: aLogLevel, byDefault: "info", means: "The least level that is written. Operators' calls are in the log at any level."},
 	{name: "hits", is: aShare, byDefault: "1%", means: "The share of hits in the access log, and of would_hit on observed routes: they are many and alike."},
 	{name: "others", is: aShare, byDefault: "100%", means: "The share of everything else. Errors (500 and above, broken off, refused) are always written."},
@@ -65,9 +66,11 @@ var logKeys = section{
 // Spans under way belong to the exporter that runs.
 var tracingKeys = section{
 	{name: "endpoint", is: aText, means: "URL of the collector; without a path: /v1/traces."},
+	{name: "protocol", is: aWordOf(exportProtocols), byDefault: "http/protobuf", means: "http/protobuf or grpc."},
 	{name: "sample", is: aShare, byDefault: "1%", means: "Of requests; one that belongs to a trace already is sampled if that is."},
 	{name: "service", is: aText, byDefault: "cacheproxy", means: "service.name: give each fleet its own."},
 	{name: "headers", is: secretsByName, means: "Header fields that are sent with every export."},
+	{name: "timeout", is: aDuration, byDefault: "5s", positive: true, means: "For one export, after which its spans are lost."},
 }
 
 var memoryKeys = section{

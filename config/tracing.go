@@ -5,21 +5,36 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 )
+
+// exportProtocol is how spans go to a collector.
+type exportProtocol uint8
+
+const (
+	overHTTP exportProtocol = iota // OTLP/HTTP with protobuf. The zero value
+	overGRPC
+)
+
+// The words are those of OTEL_EXPORTER_OTLP_PROTOCOL.
+var exportProtocols = []choice[exportProtocol]{{"http/protobuf", overHTTP}, {"grpc", overGRPC}}
 
 // tracing says where traces go.
 type tracing struct {
-	Endpoint *url.URL // of an OTLP receiver over HTTP
-	Sample   float64  // 0 to 1: the share of the requests that do not belong to a trace already
+	Endpoint *url.URL      // of an OTLP receiver
+	GRPC     bool          // which speaks gRPC, and HTTP otherwise
+	Timeout  time.Duration // of one export
+	Sample   float64       // 0 to 1: the share of the requests that do not belong to a trace already
 	Service  string
 	Headers  map[string]secret // sent with every export
 }
 
 // compileTracing is nil where nothing is traced.
 func compileTracing(doc *part) *tracing {
+	protocol := read[exportProtocol](doc, "protocol")
 	endpoint, headers := doc.text("endpoint"), read[map[string]string](doc, "headers")
 	if endpoint == "" {
-		for _, name := range []string{"", "sample", "service", "headers"} {
+		for _, name := range []string{"", "protocol", "sample", "service", "headers", "timeout"} {
 			if doc.has(name) && !doc.spoiled("endpoint") {
 				doc.problem(name, "has no tracing.endpoint beside it; write endpoint: http://127.0.0.1:4318, or remove tracing")
 				break
@@ -27,14 +42,19 @@ func compileTracing(doc *part) *tracing {
 		}
 		return nil
 	}
-	t := &tracing{Sample: doc.share("sample"), Service: doc.text("service"), Headers: map[string]secret{}}
+	t := &tracing{
+		GRPC: protocol == overGRPC, Timeout: doc.duration("timeout"), Sample: doc.share("sample"), Service: doc.text("service"), Headers: map[string]secret{},
+	}
 	u, err := url.Parse(endpoint)
 	switch {
 	case err != nil || (u.Scheme != "http" && u.Scheme != "https") || !hostForm.MatchString(u.Host):
 		// The parser's own error would repeat a password.
-		doc.spoil("endpoint", "is not the URL of an OTLP receiver over HTTP; write http://127.0.0.1:4318")
+		doc.spoil("endpoint", "is not the URL of an OTLP receiver; write http://127.0.0.1:4318, or for gRPC http://127.0.0.1:4317")
 	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
 		doc.spoil("endpoint", "has more than host and path; write http://127.0.0.1:4318, and credentials under tracing.headers")
+	}
+	if err == nil && t.GRPC && strings.Trim(u.Path, "/") != "" && !doc.spoiled("endpoint") {
+		doc.spoil("endpoint", "has a path, which gRPC knows none of; write http://127.0.0.1:4317")
 	}
 	t.Endpoint, doc.there = u, true
 	if t.Service == "" && !doc.spoiled("service") {

@@ -134,7 +134,7 @@ routes: [{name: a, match: /a, policy: cache-aside, ttl: 1s, on_lease_loss: serve
 func TestValkeySecretsAreNotShown(t *testing.T) {
 	s := mustLoad(t, oneUpstream+"valkey: {sentinel: {master: m, addresses: [a], password: hunter2hunter2}, username: app, password: hunter2hunter2}\n")
 	other := mustLoad(t, oneUpstream+"valkey: {url: \"valkey://app:hunter2hunter2@a\"}\n")
-	text, err := json.Marshal([]View{s.View(), other.View()})
+	text, err := json.Marshal([]View{s.View(s), other.View(other)})
 	if err != nil {
 		t.Fatal(err)
 	}

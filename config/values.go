@@ -53,6 +53,7 @@ var (
 	rangeFetches = []choice[policy.RangeFetch]{{"whole", policy.RangeWhole}, {"part", policy.RangePart}}
 	leaseLosses  = []choice[policy.LeaseLoss]{{"origin", policy.LeaseLossOrigin}, {"serve_stale", policy.LeaseLossServeStale}}
 	logFormats   = []choice[LogFormat]{{"json", LogJSON}, {"text", LogText}, {"off", LogOff}}
+	logFields    = []choice[bool]{{"short", false}, {"otel", true}}
 	logLevels    = []choice[slog.Level]{
 		{"debug", slog.LevelDebug}, {"info", slog.LevelInfo}, {"warn", slog.LevelWarn}, {"error", slog.LevelError},
 	}

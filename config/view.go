@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"strings"
 )
 
 // View is a section as it is shown: what is in force, after defaults, environment and flags, without secrets. It marshals as an
@@ -35,9 +36,10 @@ func (v View) MarshalJSON() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// View shows the snapshot without its secrets: a value under every key that means something in it.
-func (s *Snapshot) View() View {
-	v := s.doc.view()
+// View shows what is in force of the snapshot in a process that began with start, without secrets: a value under every key that means
+// something.
+func (s *Snapshot) View(start *Snapshot) View {
+	v := s.doc.since(start.doc, afterReload)
 	var warnings []string
 	for _, w := range s.Warnings {
 		warnings = append(warnings, w.String())
@@ -48,16 +50,57 @@ func (s *Snapshot) View() View {
 	return v
 }
 
-func (p *part) view() View {
+// Waiting shows what of the snapshot is not in force in a process that began with start, by path; nil is shown for what is gone.
+func (s *Snapshot) Waiting(start *Snapshot) View {
+	waiting := View{}
+	for _, c := range s.Changes(start) {
+		last := len(waiting) - 1
+		if c.Restart && (last < 0 || !strings.HasPrefix(c.Path, waiting[last].Name+".")) {
+			waiting = append(waiting, Field{c.Path, s.doc.shownAt(c.Path)})
+		}
+	}
+	return waiting
+}
+
+func (p *part) view() View { return p.since(p, afterReload) }
+
+// since is what is in force of a section where start was at the start. takes is that of the section.
+func (p *part) since(start *part, takes effect) View {
 	var v View
 	for i := range p.keys {
 		k := &p.keys[i]
-		if value, shown := k.shownIn(p); shown {
+		when, from := takes, p
+		if k.takes != inherited {
+			when = k.takes
+		}
+		if when == atStart {
+			from = start
+		}
+		if k.is.shape == mapping {
+			if section, shown := k.sectionSince(p, start, when); shown {
+				v = append(v, Field{k.name, section})
+			}
+		} else if value, shown := k.shownIn(from); shown {
 			v = append(v, Field{k.name, value})
 		}
-		v = append(v, p.beside[k.name]...)
+		v = append(v, from.beside[k.name]...)
 	}
 	return v
+}
+
+// sectionSince is what is in force of the section under the key; false: nothing is.
+func (k *key) sectionSince(p, start *part, takes effect) (View, bool) {
+	section, before := p.parts[k.name], start.parts[k.name]
+	there := section.there
+	if takes == atStart || takes == switched {
+		if there = before.there; there && !section.there {
+			section = before // which goes on as it was, until it ends with the process
+		}
+	}
+	if takes == switched {
+		takes = afterReload
+	}
+	return section.since(before, takes), there || !k.quiet
 }
 
 // shownIn is what is shown under the key of a part; false: nothing.
@@ -75,6 +118,22 @@ func (k *key) shownIn(p *part) (any, bool) {
 	}
 	value := p.inForce(k)
 	return k.is.show(value), !k.optional() || !k.is.none(value)
+}
+
+// shownAt is what is shown at the path of a key outside lists; nil: nothing.
+func (p *part) shownAt(path string) any {
+	name, below, deeper := strings.Cut(path, ".")
+	k, known := p.keys.row(name)
+	switch {
+	case !known:
+		return nil
+	case deeper && k.is.shape == mapping:
+		return p.parts[name].shownAt(below)
+	}
+	if value, shown := k.shownIn(p); shown {
+		return value
+	}
+	return nil
 }
 
 // optional reports whether the key is not shown where there is nothing to show: lists and texts, unless they have a default.

@@ -31,8 +31,8 @@ admin:
   listen: 127.0.0.1:2
   tls: {cert: cert.pem, key: key.pem, min_version: "1.3"}
   tokens: [{name: ci, token: hunter2-0123456789, allow: [purge, read]}]
-log: {format: text, level: warn, hits: 2%, others: 3%}
-tracing: {endpoint: "http://127.0.0.1:4318", sample: 4%, service: shop, headers: {Authorization: Bearer hunter2}}
+log: {format: text, fields: otel, level: warn, hits: 2%, others: 3%}
+tracing: {endpoint: "http://127.0.0.1:4318", protocol: grpc, sample: 4%, service: shop, headers: {Authorization: Bearer hunter2}, timeout: 3s}
 memory: {size: 100MiB, max_object: 1MiB}
 valkey:
   url: "valkeys://a:1,b:2"
@@ -131,7 +131,7 @@ func TestViewIsComplete(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		shown, err := json.Marshal(s.View())
+		shown, err := json.Marshal(s.View(s))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -199,5 +199,50 @@ func flatten(values map[string][]string, node any, path string) {
 				flatten(values, value, path)
 			}
 		}
+	}
+}
+
+// What is shown is in force: what waits for a restart is shown with the value that the process began with, and beside it.
+func TestViewOfWhatWaits(t *testing.T) {
+	dir := t.TempDir()
+	certificates.NewAuthority(t, "authority").Write(dir, "server", "localhost")
+	parse := func(t *testing.T, text string) *Snapshot {
+		t.Helper()
+		s, err := Parse(dir+"/x.yaml", []byte(text+"upstreams: [{name: api, url: 'http://127.0.0.1:9000'}]\n"), Overrides{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	show := func(v View) string {
+		text, err := json.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	for _, c := range []struct{ about, before, after, waiting, inForce, not string }{
+		{"nothing", "", "", "{}", "", "\x00"},
+		{"after a reload", "", "drain_delay: 7s\n", "{}", `"drain_delay":"7s"`, "\x00"},
+		{"at the start", "", "listen: ':9090'\n", `{"listen":":9090"}`, `"listen":"127.0.0.1:8080"`, ":9090"},
+		{"a section with both", "", "limits: {max_connections: 7, max_body: 8MiB}\n", `{"limits.max_connections":7}`, `"max_connections":10000`, `"max_connections":7`},
+		{"a section with both, the other", "", "limits: {max_connections: 7, max_body: 8MiB}\n", `{"limits.max_connections":7}`, `"max_body":8388608`, "\x00"},
+		{"a section that comes", "", "tracing: {endpoint: 'http://c:1'}\n", `{"tracing.endpoint":"http://c:1"}`, "", "tracing"},
+		{"a section that goes", "tracing: {endpoint: 'http://c:1'}\n", "", `{"tracing.endpoint":null}`, `"tracing":{"endpoint":"http://c:1"`, "\x00"},
+		{"a section that is switched on", "", "tls: {cert: cert.pem, key: key.pem}\n", `{"tls":{"cert":"`, "", `"tls":{"cert"`},
+		{"a section that is switched off", "tls: {cert: cert.pem, key: key.pem}\n", "", `{"tls":null}`, `"tls":{"cert":"`, "\x00"},
+		{"a secret", "tracing: {endpoint: 'http://c:1'}\n", "tracing: {endpoint: 'http://c:1', headers: {A: hunter2}}\n", `{"tracing.headers":{"A":"[redacted]"}}`, "", "hunter2"},
+	} {
+		t.Run(c.about, func(t *testing.T) {
+			start := parse(t, c.before)
+			now := parse(t, c.after)
+			view, waiting := show(now.View(start)), show(now.Waiting(start))
+			if !strings.HasPrefix(waiting, c.waiting) {
+				t.Errorf("waiting %s, want %s", waiting, c.waiting)
+			}
+			if !strings.Contains(view, c.inForce) || strings.Contains(view, c.not) {
+				t.Errorf("in force %s: want %s and not %s", view, c.inForce, c.not)
+			}
+		})
 	}
 }

@@ -49,7 +49,7 @@ func TestViewGolden(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			shown, err := json.Marshal(s.View())
+			shown, err := json.Marshal(s.View(s))
 			if err != nil {
 				t.Fatal(err)
 			}

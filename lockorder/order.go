@@ -55,6 +55,7 @@ type (
 	Contact      struct{ class } // invalidation/valkey: contact
 	Broadcast    struct{ class } // invalidation/valkey: broadcastState
 	LineWriter   struct{ class } // observe: LineWriter
+	Names        struct{ class } // observe: sketch
 	Throttle     struct{ class } // observe: Throttle
 )
 
@@ -94,5 +95,6 @@ var order = []Class{
 	Contact{},
 	Broadcast{},
 	LineWriter{},
+	Names{},
 	Throttle{},
 }

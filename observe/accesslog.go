@@ -16,6 +16,7 @@ import (
 // AccessLogOptions say what is written, and where.
 type AccessLogOptions struct {
 	Format string  // json, text or off
+	OTel   bool    // fields have the names of OpenTelemetry's semantic conventions
 	Hits   float64 // the share of answers from a copy, fresh or stale, or that a copy would have given just so, that is written: 0 to 1
 	Others float64 // the share of everything else: 0 to 1
 	Output io.Writer
@@ -25,27 +26,30 @@ type AccessLogOptions struct {
 
 // Record is one answered request. Texts that are empty and times that are zero are left out of the line.
 type Record struct {
-	Time      time.Time // when the request's head was there
-	Method    string
-	Host      string
-	Path      string // raw, without the query
-	Query     string // raw; only the names of its parameters are written, values can be personal
-	Protocol  string // HTTP/1.1, HTTP/2.0
-	Status    int
-	Bytes     int64 // of the answer's content
-	Duration  time.Duration
-	Aborted   bool // the answer did not come to its end
-	Route     string
-	Outcome   policy.Outcome
-	Reason    policy.Reason
-	Cache     string        // the Cache-Status of this proxy
-	Unlisted  string        // the names of the request headers for which it went past the cache
-	Key       string        // the copy's name, to purge it by
-	Upstream  string        // the name of the upstream that was asked; empty: none was
-	Origin    time.Duration // waiting for the upstream, its queue included
-	Client    string        // address
-	UserAgent string
-	RequestID string
+	Time     time.Time // when the request's head was there
+	Method   string    // empty: what came could not be taken for a request
+	Host     string
+	Path     string // raw, without the query
+	Query    string // raw; only the names of its parameters are written, values can be personal
+	Protocol string // HTTP/1.1, HTTP/2.0
+	Status   int
+	Bytes    int64 // of the answer's content
+	Duration time.Duration
+	Aborted  bool // the answer did not come to its end
+	Route    string
+	Outcome  policy.Outcome
+	Reason   policy.Reason
+	Cache    string // the Cache-Status of this proxy
+	Unlisted string // the names of what of the request sent it past the cache
+	// UnlistedKind says what Unlisted names: a kind of RouteMetrics.Bypassed.
+	UnlistedKind string
+	Key          string        // the copy's name, to purge it by
+	Upstream     string        // the name of the upstream that was asked; empty: none was
+	Address      string        // IP:port from which it answered
+	Origin       time.Duration // waiting for the upstream, its queue included
+	Client       string        // address
+	UserAgent    string
+	RequestID    string
 	// OriginID is the request id that the upstream saw or answered with, where it is not RequestID: a fetch that several
 	// requests share has an id of its own.
 	OriginID string
@@ -76,11 +80,15 @@ func NewAccessLog(o AccessLogOptions) (*AccessLog, error) {
 	if l.sample == nil {
 		l.sample = rand.Float64
 	}
+	options := &slog.HandlerOptions{}
+	if o.OTel {
+		options.ReplaceAttr = ConventionalNames
+	}
 	switch o.Format {
 	case "json":
-		l.handler = slog.NewJSONHandler(o.Output, nil)
+		l.handler = slog.NewJSONHandler(o.Output, options)
 	case "text":
-		l.handler = slog.NewTextHandler(o.Output, nil)
+		l.handler = slog.NewTextHandler(o.Output, options)
 	case "off":
 	default:
 		return nil, fmt.Errorf("unknown format %q of the access log: use json, text or off", o.Format)
@@ -133,14 +141,19 @@ func (l *AccessLog) Write(r *Record) {
 		return
 	}
 	line := slog.NewRecord(r.Time, slog.LevelInfo, "request", 0)
+	if r.Method != "" {
+		line.AddAttrs(slog.String("method", r.Method), slog.String("host", bounded(r.Host)), slog.String("path", bounded(r.Path)))
+	}
 	line.AddAttrs(
-		slog.String("method", r.Method), slog.String("host", bounded(r.Host)), slog.String("path", bounded(r.Path)),
 		slog.Int("status", r.Status), slog.Int64("bytes", r.Bytes), slog.Float64("duration_ms", milliseconds(r.Duration)),
-		slog.String("route", r.Route), slog.String("outcome", r.Outcome.String()),
 	)
+	if r.Method != "" {
+		line.AddAttrs(slog.String("route", r.Route))
+	}
+	line.AddAttrs(slog.String("outcome", r.Outcome.String()))
 	for _, field := range [...]struct{ name, value string }{
-		{"reason", r.Reason.String()}, {"cache_status", r.Cache}, {"unlisted_headers", r.Unlisted}, {"query", parameterNames(r.Query)}, {"key", r.Key},
-		{"upstream", r.Upstream}, {"client", r.Client}, {"protocol", r.Protocol}, {"user_agent", r.UserAgent},
+		{"reason", r.Reason.String()}, {"cache_status", r.Cache}, {unlistedFields[r.UnlistedKind], r.Unlisted}, {"query", parameterNames(r.Query)}, {"key", r.Key},
+		{"upstream", r.Upstream}, {"upstream_address", r.Address}, {"client", r.Client}, {"protocol", r.Protocol}, {"user_agent", r.UserAgent},
 		{"request_id", r.RequestID}, {"origin_request_id", r.OriginID}, {"trace_id", r.TraceID},
 	} {
 		if field.value != "" {
@@ -156,6 +169,9 @@ func (l *AccessLog) Write(r *Record) {
 	// slog's own loggers drop this error too: a request is not to fail because the log cannot be written.
 	_ = l.handler.Handle(context.Background(), line)
 }
+
+// unlistedFields are the names of what Record.Unlisted is written as, by its kind.
+var unlistedFields = map[string]string{KindHeader: "unlisted_headers", KindQuery: "unlisted_parameters", KindCookie: "unlisted_cookies"}
 
 // maxField bounds one text of a line, in bytes: a client can send many kilobytes of path or User-Agent.
 const maxField = 1 << 10

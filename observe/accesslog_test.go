@@ -36,7 +36,7 @@ var full = Record{
 	Time: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Method: "GET", Host: "shop.example", Path: "/a%2Fb", Query: "page=2&mail=a@b&tok",
 	Status: 200, Bytes: 512, Duration: 12345 * time.Microsecond, Route: "product", Outcome: policy.Miss, Reason: policy.URIMiss,
 	Key: "v2:product:17", Origin: 10 * time.Millisecond, Client: "10.0.0.9", RequestID: "r-1\nx", OriginID: "r-2",
-	Protocol: "HTTP/1.1", Cache: "cacheproxy; fwd=uri-miss", Upstream: "shop", UserAgent: strings.Repeat("u", 2000), TraceID: "t-1", Aborted: true,
+	Protocol: "HTTP/1.1", Cache: "cacheproxy; fwd=uri-miss", Upstream: "shop", Address: "10.0.0.7:9000", UserAgent: strings.Repeat("u", 2000), TraceID: "t-1", Aborted: true,
 }
 
 func TestAccessLogLine(t *testing.T) {
@@ -51,7 +51,7 @@ func TestAccessLogLine(t *testing.T) {
 		"time": "2026-01-02T03:04:05Z", "level": "INFO", "msg": "request", "method": "GET", "host": "shop.example", "path": "/a%2Fb",
 		"query": "page,mail,…", "status": 200.0, "bytes": 512.0, "duration_ms": 12.345, "route": "product", "outcome": "miss",
 		"reason": "uri-miss", "key": "v2:product:17", "origin_ms": 10.0, "client": "10.0.0.9", "request_id": "r-1\nx",
-		"origin_request_id": "r-2", "protocol": "HTTP/1.1", "cache_status": "cacheproxy; fwd=uri-miss", "upstream": "shop",
+		"origin_request_id": "r-2", "protocol": "HTTP/1.1", "cache_status": "cacheproxy; fwd=uri-miss", "upstream": "shop", "upstream_address": "10.0.0.7:9000",
 		"user_agent": strings.Repeat("u", maxField) + "…", "trace_id": "t-1", "aborted": true,
 	}
 	if !reflect.DeepEqual(got, want) {
@@ -160,4 +160,33 @@ func FuzzParameterNames(f *testing.F) {
 			t.Fatalf("%q became %q", query, got)
 		}
 	})
+}
+
+// Every field has its name in the conventions, but for those that every line has.
+func TestConventionalNames(t *testing.T) {
+	r := full
+	r.Host = "shop.example:8080"
+	r.Unlisted, r.UnlistedKind = "X-A", KindHeader
+	line := func(otel bool) map[string]any {
+		var out bytes.Buffer
+		newLog(t, AccessLogOptions{Format: "json", OTel: otel, Hits: 1, Others: 1, Output: &out}).Log(&r)
+		var got map[string]any
+		if err := json.Unmarshal(out.Bytes(), &got); err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	short, got := line(false), line(true)
+	for name := range short {
+		other, known := conventional[name]
+		if !known && !slices.Contains([]string{"time", "level", "msg", "trace_id"}, name) {
+			t.Errorf("%s has no name in the conventions", name)
+		}
+		if _, there := got[other]; known && !there {
+			t.Errorf("%s is not there as %s: %v", name, other, got)
+		}
+	}
+	if len(got) != len(short) || got["http.response.status_code"] != 200.0 || got["server.address"] != "shop.example" || got["network.protocol.version"] != "1.1" {
+		t.Errorf("got %v", got)
+	}
 }

@@ -1,9 +1,9 @@
 package observe
 
-// ConnectionGauges are the numbers of clients' connections at the data listener: how many are open and how many of these
-// are at work, and how many were closed since the start and why.
+// ConnectionGauges are the numbers of clients' connections at the data listener: how many are open, how many of these are at work
+// and how many may be open, and how many were closed since the start and why.
 type ConnectionGauges struct {
-	Open, AtWork                                                    int
+	Open, AtWork, Limit                                             int
 	Reclaimed, Refused, Stalled, Flooding, Unintroduced, Headerless uint64
 }
 
@@ -12,6 +12,7 @@ type ConnectionGauges struct {
 func (m *Metrics) SetConnections(read func() ConnectionGauges) {
 	m.registry.MustRegister(readings(func(tell reading) {
 		n := read()
+		tell(gauge, "connections_limit", "Connections of clients that may be open.", float64(n.Limit))
 		for state, count := range map[string]int{"waiting": n.Open - n.AtWork, "at_work": n.AtWork} {
 			tell(gauge, "connections", "Connections of clients, by state: waiting for a request, or at work.", float64(count), "state", state)
 		}

@@ -3,11 +3,15 @@
 // log allocate nothing for a request that was answered from a copy and is not sampled; nor do traces that are off.
 //
 //	metrics.go    the metrics and their registry
+//	class.go      answers by the hundred of their status
+//	names.go      what requests went past the cache for, however many names strangers make up
 //	route.go      what is counted for each request, bound to a route beforehand
 //	upstream.go   what is counted for each request to an origin
 //	fleet.go      the log and the server that several instances share
 //	gauges.go     values that others hold and that are read when they are scraped
 //	accesslog.go  one line for a sample of requests
+//	fields.go     other names for its fields
+//	libraries.go  what libraries print
 //	linewriter.go how lines get out without anybody waiting for them
 //	tracer.go     OpenTelemetry traces: who makes spans, and how they hang together
 //	span.go       what the spans say

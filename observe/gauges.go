@@ -18,6 +18,8 @@ type UpstreamGauges struct {
 	Unprotected func() bool
 	Retries     func() uint64                                 // requests that went on to another address, since the start; may be nil
 	Health      func(tell func(address string, healthy bool)) // of every address; may be nil
+	// Limits are those in force of InFlight, Queued and Streams; zero: there is none. May be nil.
+	Limits func() (inFlight, queued, streams int)
 }
 
 // TierGauges are read when metrics are scraped. Every func must be set and safe for concurrent use.
@@ -25,6 +27,7 @@ type TierGauges struct {
 	Bytes     func() int64
 	Entries   func() int64
 	Evictions func() uint64 // since the start; copies that had to go for want of room
+	Limit     func() int64  // of Bytes; may be nil
 }
 
 // SetUpstream makes an upstream's gauges known, in place of earlier ones under the same name.
@@ -61,6 +64,9 @@ func (h *held) collect(tell reading) {
 		tell(gauge, "store_bytes", "Bytes held by a tier of the store.", float64(t.Bytes()), "tier", name)
 		tell(gauge, "store_entries", "Copies held by a tier of the store.", float64(t.Entries()), "tier", name)
 		tell(counter, "evictions_total", "Copies that a tier of the store gave up for want of room.", float64(t.Evictions()), "tier", name)
+		if t.Limit != nil {
+			tell(gauge, "store_limit_bytes", "Bytes that a tier of the store may hold.", float64(t.Limit()), "tier", name)
+		}
 	}
 }
 
@@ -81,6 +87,17 @@ func (u UpstreamGauges) collect(tell reading) {
 	}
 	if u.Retries != nil {
 		tell(counter, "retries_total", "Requests that went on to another address of an origin because one could not be reached, or out once more because a kept connection was lost.", float64(u.Retries()))
+	}
+	if u.Limits != nil {
+		inFlight, queued, streams := u.Limits()
+		limit := func(name, help string, value int) {
+			if value > 0 {
+				tell(gauge, name, help, float64(value))
+			}
+		}
+		limit("origin_in_flight_limit", "Requests that an origin may work on for this instance.", inFlight)
+		limit("origin_queued_limit", "Requests that may wait for a place at an origin.", queued)
+		limit("origin_streams_limit", "Upgrades, event streams and gRPC calls that may be open at an origin.", streams)
 	}
 	if u.Health != nil {
 		u.Health(func(address string, healthy bool) {

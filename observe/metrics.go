@@ -1,7 +1,9 @@
 package observe
 
 import (
+	"net/http"
 	"runtime"
+	"strconv"
 	"time"
 
 	"cacheproxy/lockorder"
@@ -29,6 +31,8 @@ type Metrics struct {
 	registry *prometheus.Registry
 
 	requests       *prometheus.CounterVec
+	bytes          *prometheus.CounterVec
+	rejected       *prometheus.CounterVec
 	requestSeconds *prometheus.HistogramVec
 	coalesced      *prometheus.CounterVec
 	notStored      *prometheus.CounterVec
@@ -40,10 +44,13 @@ type Metrics struct {
 	reloadedAt     prometheus.Gauge
 	certificate    *prometheus.GaugeVec
 
-	originRequests *prometheus.CounterVec
-	originSeconds  *prometheus.HistogramVec
-	queueSeconds   *prometheus.HistogramVec
-	shed           *prometheus.CounterVec
+	originRequests  *prometheus.CounterVec
+	originResponses *prometheus.CounterVec
+	originBytes     *prometheus.CounterVec
+	originSeconds   *prometheus.HistogramVec
+	originWhole     *prometheus.HistogramVec
+	queueSeconds    *prometheus.HistogramVec
+	shed            *prometheus.CounterVec
 
 	observedSaved  *prometheus.CounterVec
 	observedOrigin *prometheus.CounterVec
@@ -68,8 +75,11 @@ type Metrics struct {
 // NewMetrics makes the metrics of a build, which is shown as cacheproxy_build_info{version}.
 func NewMetrics(version string) *Metrics {
 	m := &Metrics{
-		registry:       prometheus.NewRegistry(),
-		requests:       counters("requests_total", "Requests answered, by how.", "route", "outcome"),
+		registry: prometheus.NewRegistry(),
+		requests: counters("requests_total", "Requests answered, by how, and by the class of the status that the client got.", "route", "outcome", "code"),
+		bytes:    counters("response_bytes_total", "Bytes of content sent to clients.", "route"),
+		rejected: counters("requests_rejected_total",
+			"Requests that were refused before they could be taken for one of a route, by status.", "code"),
 		requestSeconds: histograms("request_seconds", "Time from a request's head to the end of its answer.", requestBuckets, "route", "outcome"),
 		coalesced:      counters("coalesced_total", "Requests that shared another request's fetch from the origin.", "route"),
 		notStored:      counters("not_stored_total", "Answers of an origin that were not stored, by why.", "route", "reason"),
@@ -82,11 +92,15 @@ func NewMetrics(version string) *Metrics {
 		reloadSuccess: gauges("config_reload_success", "1 when the configuration was last read without a problem, else 0.").WithLabelValues(),
 		reloadedAt: gauges("config_last_reload_success_timestamp_seconds",
 			"When the configuration was last read without a problem.").WithLabelValues(),
-		certificate:    gauges("certificate_expiry_timestamp_seconds", "When the certificate in use on a listener expires.", "listener"),
-		originRequests: counters("origin_requests_total", "Requests sent to an origin, by why no copy could answer.", "upstream", "route", "reason"),
-		originSeconds:  histograms("origin_seconds", "Time from a request to an origin to the head of its answer.", originBuckets, "upstream"),
-		queueSeconds:   histograms("origin_queue_seconds", "Time that a request waited for a place at an origin, whether or not it got it.", queueBuckets, "upstream"),
-		shed:           counters("shed_total", "Requests refused because the origin had no place for them.", "upstream"),
+		certificate:     gauges("certificate_expiry_timestamp_seconds", "When the certificate in use on a listener expires.", "listener"),
+		originRequests:  counters("origin_requests_total", "Requests sent to an origin, by why no copy could answer.", "upstream", "route", "reason"),
+		originResponses: counters("origin_responses_total", "Answers of an origin, by the class of their status.", "upstream", "code"),
+		originBytes:     counters("origin_response_bytes_total", "Bytes of content that came from an origin.", "upstream"),
+		originWhole: histograms("origin_complete_seconds",
+			"Time from a request to an origin to the last byte of its answer, streams apart.", originBuckets, "upstream"),
+		originSeconds: histograms("origin_seconds", "Time from a request to an origin to the head of its answer.", originBuckets, "upstream"),
+		queueSeconds:  histograms("origin_queue_seconds", "Time that a request waited for a place at an origin, whether or not it got it.", queueBuckets, "upstream"),
+		shed:          counters("shed_total", "Requests refused because the origin had no place for them.", "upstream"),
 		observedSaved: counters("observed_saved_seconds_total",
 			"On observed routes, time of the origin that copies would have saved: to the head of answers that a copy would have given just so.", "route"),
 		observedOrigin: counters("observed_origin_seconds_total",
@@ -105,10 +119,13 @@ func NewMetrics(version string) *Metrics {
 	}
 	build := gauges("build_info", "Always 1; the labels say which build runs.", "version", "goversion")
 	build.WithLabelValues(version, runtime.Version()).Set(1)
+	for _, status := range []int{http.StatusBadRequest, http.StatusRequestHeaderFieldsTooLarge} {
+		m.rejected.WithLabelValues(strconv.Itoa(status)) // the first one is to be seen
+	}
 	m.register(
-		m.requests, m.requestSeconds, m.coalesced, m.notStored, m.missed, m.unconfirmed, m.mode, m.modeShare, m.reloadSuccess, m.reloadedAt, m.certificate,
-		m.originRequests, m.originSeconds, m.queueSeconds, m.shed, m.observedSaved, m.observedOrigin, m.adminAuthFailures,
-		m.purges, m.purgeSeconds, m.purgesUnconfirmed, m.spansDropped, readings(m.held.collect), build,
+		m.requests, m.bytes, m.rejected, m.requestSeconds, m.coalesced, m.notStored, m.missed, m.unconfirmed, m.mode, m.modeShare, m.reloadSuccess, m.reloadedAt, m.certificate,
+		m.originRequests, m.originResponses, m.originBytes, m.originWhole, m.originSeconds, m.queueSeconds, m.shed, m.observedSaved, m.observedOrigin, m.adminAuthFailures,
+		m.purges, m.purgeSeconds, m.purgesUnconfirmed, m.spansDropped, readings(m.held.collect), readings(m.collectNames), build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	return m
@@ -156,6 +173,9 @@ func (m *Metrics) SetLogs(access, log func() uint64) {
 		tell(counter, "log_dropped_total", "Lines of the log lost because their reader was too slow.", float64(log()))
 	}))
 }
+
+// Rejected counts a request that was refused before it could be taken for one of a route.
+func (m *Metrics) Rejected(status int) { m.rejected.WithLabelValues(strconv.Itoa(status)).Inc() }
 
 // SpansDropped counts lost spans.
 func (m *Metrics) SpansDropped(n int) { m.spansDropped.Add(float64(n)) }

@@ -16,34 +16,56 @@ import (
 func TestMetrics(t *testing.T) {
 	m := NewMetrics("v1.2.3")
 	r := m.Route("product")
-	r.Observe(policy.Hit, 30*time.Microsecond)
-	r.Observe(policy.Hit, 70*time.Microsecond)
-	r.Observe(policy.Miss, 20*time.Millisecond)
+	r.Observe(Answer{policy.Hit, 200, 1000, 30 * time.Microsecond})
+	r.Observe(Answer{policy.Hit, 200, 24, 70 * time.Microsecond})
+	r.Observe(Answer{policy.Hit, 304, 0, time.Microsecond})
+	r.Observe(Answer{policy.Miss, 503, 0, 20 * time.Millisecond})
 	r.Coalesced()
 	r.NotStored(policy.OriginStatus)
 	r.ChangedWithoutInvalidation()
 	u := m.Upstream("shop")
 	u.Request("product", policy.URIMiss)
 	u.Answered(15 * time.Millisecond)
+	u.Response(500)
+	u.Response(503)
+	u.Response(999)
+	u.Received(7)
+	u.Completed(time.Second)
 	u.Waited(0)
 	u.Waited(400 * time.Millisecond)
 	u.Shed()
+	m.Rejected(431)
 	m.Purge("admin", "tag", 3*time.Millisecond)
 	m.SetMode("product", policy.Observe, 0.25)
 	m.SetUpstream("shop", UpstreamGauges{
 		InFlight: func() int { return 3 }, Streams: func() int { return 5 }, Queued: func() int { return 1 }, Retries: func() uint64 { return 7 },
 		Health: func(tell func(string, bool)) { tell("a:80", true); tell("b:80", false) },
+		Limits: func() (int, int, int) { return 64, 0, 1000 },
 	})
 	m.SetTier("memory", TierGauges{
 		Bytes: func() int64 { return 4096 }, Entries: func() int64 { return 2 }, Evictions: func() uint64 { return 9 },
+		Limit: func() int64 { return 8192 },
 	})
 	got := scrape(t, m)
 	for _, line := range []string{
-		`cacheproxy_requests_total{outcome="hit",route="product"} 2`,
-		`cacheproxy_requests_total{outcome="miss",route="product"} 1`,
-		`cacheproxy_requests_total{outcome="stale",route="product"} 0`,
-		`cacheproxy_request_seconds_bucket{outcome="hit",route="product",le="5e-05"} 1`,
-		`cacheproxy_request_seconds_bucket{outcome="hit",route="product",le="0.0001"} 2`,
+		`cacheproxy_requests_total{code="2xx",outcome="hit",route="product"} 2`,
+		`cacheproxy_requests_total{code="3xx",outcome="hit",route="product"} 1`,
+		`cacheproxy_requests_total{code="5xx",outcome="miss",route="product"} 1`,
+		`cacheproxy_requests_total{code="2xx",outcome="miss",route="product"} 0`,
+		`cacheproxy_requests_total{code="2xx",outcome="stale",route="product"} 0`,
+		`cacheproxy_response_bytes_total{route="product"} 1024`,
+		`cacheproxy_requests_rejected_total{code="400"} 0`,
+		`cacheproxy_requests_rejected_total{code="431"} 1`,
+		`cacheproxy_origin_responses_total{code="5xx",upstream="shop"} 2`,
+		`cacheproxy_origin_responses_total{code="2xx",upstream="shop"} 0`,
+		`cacheproxy_origin_responses_total{code="other",upstream="shop"} 1`,
+		`cacheproxy_origin_response_bytes_total{upstream="shop"} 7`,
+		`cacheproxy_origin_complete_seconds_count{upstream="shop"} 1`,
+		`cacheproxy_origin_in_flight_limit{upstream="shop"} 64`,
+		`cacheproxy_origin_streams_limit{upstream="shop"} 1000`,
+		`cacheproxy_store_limit_bytes{tier="memory"} 8192`,
+		`cacheproxy_request_seconds_bucket{outcome="hit",route="product",le="5e-05"} 2`,
+		`cacheproxy_request_seconds_bucket{outcome="hit",route="product",le="0.0001"} 3`,
 		`cacheproxy_request_seconds_count{outcome="miss",route="product"} 1`,
 		`cacheproxy_coalesced_total{route="product"} 1`,
 		`cacheproxy_not_stored_total{reason="origin-status",route="product"} 1`,
@@ -72,6 +94,9 @@ func TestMetrics(t *testing.T) {
 			t.Errorf("lacks %s", line)
 		}
 	}
+	if strings.Contains(got, "cacheproxy_origin_queued_limit") {
+		t.Error("a limit is shown where there is none")
+	}
 	if strings.Contains(got, `cacheproxy_request_seconds_count{outcome="stale"`) {
 		t.Error("a histogram was made for an outcome that was not seen")
 	}
@@ -98,11 +123,11 @@ func TestGaugesFollowTheConfiguration(t *testing.T) {
 func TestRemoved(t *testing.T) {
 	m := NewMetrics("v1")
 	r, u := m.Route("old"), m.Upstream("oldshop")
-	m.Route("kept").Observe(policy.Hit, time.Millisecond)
+	m.Route("kept").Observe(Answer{Outcome: policy.Hit, Status: 200})
 	m.SetUpstream("oldshop", UpstreamGauges{InFlight: func() int { return 1 }, Queued: func() int { return 1 }})
 	use := func() {
 		for _, o := range policy.Outcomes() {
-			r.Observe(o, time.Millisecond)
+			r.Observe(Answer{Outcome: o, Status: 418, Bytes: 1})
 		}
 		r.Coalesced()
 		r.NotStored(policy.OriginStatus)
@@ -124,7 +149,7 @@ func TestRemoved(t *testing.T) {
 			t.Errorf("still there: %s", line)
 		}
 	}
-	if !strings.Contains(got, `cacheproxy_requests_total{outcome="hit",route="kept"} 1`) {
+	if !strings.Contains(got, `cacheproxy_requests_total{code="2xx",outcome="hit",route="kept"} 1`) {
 		t.Error("another route lost its series")
 	}
 	if m.Route("old") == r {
@@ -144,7 +169,7 @@ func TestSameHandles(t *testing.T) {
 	for range 8 {
 		wg.Go(func() {
 			for range 100 {
-				m.Route("a").Observe(policy.Hit, time.Millisecond)
+				m.Route("a").Observe(Answer{Outcome: policy.Hit, Status: 200})
 			}
 		})
 	}
@@ -157,8 +182,8 @@ func TestSameHandles(t *testing.T) {
 func TestObserveDoesNotAllocate(t *testing.T) {
 	r := NewMetrics("v1").Route("product")
 	for _, o := range policy.Outcomes() {
-		r.Observe(o, time.Millisecond)
-		if n := testing.AllocsPerRun(100, func() { r.Observe(o, 73*time.Microsecond) }); n != 0 {
+		r.Observe(Answer{Outcome: o, Status: 418, Bytes: 1})
+		if n := testing.AllocsPerRun(100, func() { r.Observe(Answer{o, 418, 1, 73 * time.Microsecond}) }); n != 0 {
 			t.Errorf("%s: %v allocations", o, n)
 		}
 	}
@@ -168,7 +193,7 @@ func BenchmarkObserve(b *testing.B) {
 	r := NewMetrics("v1").Route("product")
 	b.ReportAllocs()
 	for b.Loop() {
-		r.Observe(policy.Hit, 73*time.Microsecond)
+		r.Observe(Answer{policy.Hit, 200, 512, 73 * time.Microsecond})
 	}
 }
 
@@ -176,7 +201,7 @@ func BenchmarkObserveParallel(b *testing.B) {
 	r := NewMetrics("v1").Route("product")
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
-			r.Observe(policy.Hit, 73*time.Microsecond)
+			r.Observe(Answer{policy.Hit, 200, 512, 73 * time.Microsecond})
 		}
 	})
 }

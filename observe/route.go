@@ -14,14 +14,17 @@ import (
 type RouteMetrics struct {
 	name    string
 	metrics *Metrics
-	// by outcome
-	requests []prometheus.Counter
+	// by outcome and class; those that are not expected are bound at the first request
+	requests [][classes]atomic.Pointer[prometheus.Counter]
 	// by outcome; bound at the first request, since most routes see few of the outcomes and each histogram is twenty series
 	seconds   []atomic.Pointer[prometheus.Observer]
+	bytes     prometheus.Counter
 	coalesced prometheus.Counter
 	missed    prometheus.Counter
 
 	unconfirmed prometheus.Counter
+
+	names map[string]*sketch // for which requests went past the cache, by kind; the map does not change
 }
 
 // Route gives the metrics of a route, the same for the same name. Its counters start at zero, so that the first
@@ -35,15 +38,19 @@ func (m *Metrics) Route(name string) *RouteMetrics {
 	all := policy.Outcomes()
 	r := &RouteMetrics{
 		name: name, metrics: m,
-		requests:  make([]prometheus.Counter, len(all)),
+		requests:  make([][classes]atomic.Pointer[prometheus.Counter], len(all)),
 		seconds:   make([]atomic.Pointer[prometheus.Observer], len(all)),
+		bytes:     m.bytes.WithLabelValues(name),
 		coalesced: m.coalesced.WithLabelValues(name),
 		missed:    m.missed.WithLabelValues(name),
 
 		unconfirmed: m.unconfirmed.WithLabelValues(name),
+		names:       map[string]*sketch{KindHeader: {}, KindQuery: {}, KindCookie: {}},
 	}
 	for _, o := range all {
-		r.requests[o] = m.requests.WithLabelValues(name, o.String())
+		for _, c := range expected(o) {
+			r.count(o, c)
+		}
 	}
 	m.observedSaved.WithLabelValues(name)
 	m.observedOrigin.WithLabelValues(name)
@@ -51,16 +58,40 @@ func (m *Metrics) Route(name string) *RouteMetrics {
 	return r
 }
 
+// count makes the counter of an outcome and a class. The caller holds the lock of the metrics.
+func (r *RouteMetrics) count(o policy.Outcome, c class) *prometheus.Counter {
+	counter := r.metrics.requests.WithLabelValues(r.name, o.String(), c.String())
+	r.requests[o][c].Store(&counter)
+	return &counter
+}
+
+// Answer is what became of a request.
+type Answer struct {
+	Outcome policy.Outcome
+	Status  int   // 0: there was no answer
+	Bytes   int64 // of the answer's content, to the client
+	Took    time.Duration
+}
+
 // Observe counts one answered request.
-func (r *RouteMetrics) Observe(o policy.Outcome, took time.Duration) {
-	r.requests[o].Inc()
+func (r *RouteMetrics) Observe(a Answer) {
+	o, c := a.Outcome, classOf(a.Status)
+	counter := r.requests[o][c].Load()
+	if counter == nil {
+		r.unlessRemoved(func() { counter = r.count(o, c) })
+		if counter == nil {
+			return
+		}
+	}
+	(*counter).Inc()
+	r.bytes.Add(float64(a.Bytes))
 	bound := r.seconds[o].Load()
 	if bound == nil {
 		if bound = r.bind(o); bound == nil {
 			return
 		}
 	}
-	(*bound).Observe(took.Seconds())
+	(*bound).Observe(a.Took.Seconds())
 }
 
 // bind makes the histogram of an outcome; nil: the route was removed.

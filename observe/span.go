@@ -3,6 +3,7 @@ package observe
 import (
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
@@ -156,11 +157,15 @@ func withoutQuery(u *url.URL) string {
 }
 
 // EndOrigin ends the span of a request that an origin has answered. To whoever asked, 400s are errors too.
-func (s *Span) EndOrigin(status int) {
+// peer is the address that answered, as IP:port.
+func (s *Span) EndOrigin(status int, peer string) {
 	if s == nil {
 		return
 	}
 	s.span.SetAttributes(semconv.HTTPResponseStatusCode(status))
+	if at, err := netip.ParseAddrPort(peer); err == nil {
+		s.span.SetAttributes(semconv.NetworkPeerAddress(at.Addr().String()), semconv.NetworkPeerPort(int(at.Port())))
+	}
 	if status >= http.StatusBadRequest {
 		s.fail(strconv.Itoa(status))
 	}

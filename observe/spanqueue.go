@@ -12,7 +12,6 @@ const (
 	maxSpans      = 4096 // waiting; beyond it they are dropped
 	batchSpans    = 512
 	batchDelay    = time.Second
-	exportTimeout = 5 * time.Second // of one batch
 	flushSpans    = 3 * time.Second // of all that is left at the end
 	complainEvery = time.Minute
 )
@@ -21,6 +20,7 @@ const (
 // the SDK's SpanProcessor; unlike the SDK's own it counts what it drops and has an owner that waits for its end.
 type spanQueue struct {
 	exporter   sdk.SpanExporter
+	timeout    time.Duration // of one batch
 	waiting    chan sdk.ReadOnlySpan
 	dropped    func(spans int)
 	logger     *slog.Logger
@@ -29,8 +29,8 @@ type spanQueue struct {
 
 var _ sdk.SpanProcessor = (*spanQueue)(nil)
 
-func newSpanQueue(e sdk.SpanExporter, dropped func(int), log *slog.Logger) *spanQueue {
-	return &spanQueue{exporter: e, waiting: make(chan sdk.ReadOnlySpan, maxSpans), dropped: dropped, logger: log}
+func newSpanQueue(e sdk.SpanExporter, timeout time.Duration, dropped func(int), log *slog.Logger) *spanQueue {
+	return &spanQueue{exporter: e, timeout: timeout, waiting: make(chan sdk.ReadOnlySpan, maxSpans), dropped: dropped, logger: log}
 }
 
 // OnStart implements sdk.SpanProcessor.
@@ -96,7 +96,7 @@ func (q *spanQueue) export(ctx context.Context, batch []sdk.ReadOnlySpan) []sdk.
 	}
 	if _, bounded := ctx.Deadline(); !bounded {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), exportTimeout)
+		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), q.timeout)
 		defer cancel()
 	}
 	if err := q.exporter.ExportSpans(ctx, batch); err != nil {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/sdk/resource"
@@ -19,9 +20,11 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// TracerOptions say where traces go, and how many. All fields but Headers are required.
+// TracerOptions say where traces go, and how many. All fields but GRPC and Headers are required.
 type TracerOptions struct {
-	Endpoint *url.URL          // of an OTLP receiver over HTTP; without a path: /v1/traces
+	Endpoint *url.URL          // of an OTLP receiver; over HTTP without a path: /v1/traces
+	GRPC     bool              // the receiver speaks gRPC, and HTTP otherwise
+	Timeout  time.Duration     // of one export
 	Headers  map[string]string // sent with every export, such as a token
 	Sample   float64           // the share of requests without a traced parent: 0 to 1
 	Service  string            // service.name
@@ -42,23 +45,32 @@ var propagator propagation.TraceContext
 
 // NewTracer makes a tracer. It dials nothing and starts nothing: spans wait until Run, and beyond a bound are dropped.
 func NewTracer(o TracerOptions) (*Tracer, error) {
-	endpoint := *o.Endpoint
-	if strings.Trim(endpoint.Path, "/") == "" {
-		endpoint.Path = "/v1/traces"
-	}
-	exporter, err := otlptracehttp.New(context.Background(), // which it does not wait for: it dials when it exports
-		otlptracehttp.WithEndpointURL(endpoint.String()), otlptracehttp.WithHeaders(o.Headers),
-		otlptracehttp.WithTimeout(exportTimeout), otlptracehttp.WithCompression(otlptracehttp.GzipCompression),
-		// An endpoint that is down costs the spans of its downtime; memory and connections are for requests.
-		otlptracehttp.WithRetry(otlptracehttp.RetryConfig{Enabled: false}))
+	exporter, err := newExporter(o)
 	if err != nil {
 		return nil, fmt.Errorf("make OTLP exporter: %w", err)
 	}
-	queue := newSpanQueue(exporter, o.Dropped, o.Logger)
+	queue := newSpanQueue(exporter, o.Timeout, o.Dropped, o.Logger)
 	provider := sdk.NewTracerProvider(
 		sdk.WithSampler(sdk.ParentBased(sdk.TraceIDRatioBased(o.Sample))),
 		sdk.WithSpanProcessor(queue), sdk.WithResource(describe(o)))
 	return &Tracer{tracer: provider.Tracer("cacheproxy", trace.WithInstrumentationVersion(o.Version)), spans: queue}, nil
+}
+
+// newExporter makes what sends spans. It does not try again: an endpoint that is down costs the spans of its downtime; memory and
+// connections are for requests. The context is for starting, which waits for nothing: it dials when it exports.
+func newExporter(o TracerOptions) (sdk.SpanExporter, error) {
+	if o.GRPC {
+		return otlptracegrpc.New(context.Background(),
+			otlptracegrpc.WithEndpointURL(o.Endpoint.String()), otlptracegrpc.WithHeaders(o.Headers), otlptracegrpc.WithTimeout(o.Timeout),
+			otlptracegrpc.WithCompressor("gzip"), otlptracegrpc.WithRetry(otlptracegrpc.RetryConfig{Enabled: false}))
+	}
+	endpoint := *o.Endpoint
+	if strings.Trim(endpoint.Path, "/") == "" {
+		endpoint.Path = "/v1/traces"
+	}
+	return otlptracehttp.New(context.Background(),
+		otlptracehttp.WithEndpointURL(endpoint.String()), otlptracehttp.WithHeaders(o.Headers), otlptracehttp.WithTimeout(o.Timeout),
+		otlptracehttp.WithCompression(otlptracehttp.GzipCompression), otlptracehttp.WithRetry(otlptracehttp.RetryConfig{Enabled: false}))
 }
 
 // describe says which process the spans come from. OTEL_RESOURCE_ATTRIBUTES can add to it, as everywhere.

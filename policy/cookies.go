@@ -42,6 +42,23 @@ func (c cookieRules) harmless(h http.Header) bool {
 	return !cookies.Malformed
 }
 
+// harmful names the cookies that are neither ignored nor declared, and those that are declared and there twice. There is none where the
+// field is malformed.
+func (c cookieRules) harmful(h http.Header) (names []string) {
+	var seen []string
+	cookies := httpcache.RequestCookies(h)
+	for name, _, ok := cookies.Next(); ok; name, _, ok = cookies.Next() {
+		declared := slices.Contains(c.keyed, name)
+		switch {
+		case declared && !slices.Contains(seen, name):
+			seen = append(seen, name)
+		case declared, !c.ignoreAll && !slices.Contains(c.ignored, name):
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
 // declared puts together a Cookie field of the cookies that are part of the storage key (RFC 6265 §4.2.1), in the client's
 // order.
 func (c cookieRules) declared(client http.Header) string {

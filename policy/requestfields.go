@@ -148,6 +148,34 @@ func (r *Route) UnlistedHeaders(h http.Header, selected []string) (names []strin
 	return names
 }
 
+// BypassedFor is what of a request sends it past the cache for reason why, by names: of header fields, of query parameters, or of cookies.
+// All are empty where it is another reason. selected is as for UnlistedHeaders.
+func (r *Route) BypassedFor(why Reason, a Asked, selected []string) (headers, parameters, cookies []string) {
+	switch why {
+	case HeaderUnlisted:
+		headers = r.UnlistedHeaders(a.Header, selected)
+	case queryUnlisted:
+		for piece := range strings.SplitSeq(a.Target.Query, "&") {
+			name := httpcache.PieceName(piece)
+			if r.Query.decide(name) != UnlistedBypass {
+				continue
+			}
+			if !strings.Contains(piece, "=") {
+				name = "…" // for all that is known it is a value
+			}
+			parameters = append(parameters, name)
+		}
+	case cookie:
+		cookies = r.cookies().harmful(a.Header)
+	}
+	return headers, sortedSet(parameters), sortedSet(cookies)
+}
+
+func sortedSet(names []string) []string {
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
 // heeded looks through the fields of a request once: whether one of them may make it unsafe, and whether one sends it past the
 // cache. selected is as for UnlistedHeaders.
 func (f fieldRules) heeded(h http.Header, selected []string) (override, unlisted bool) {

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -198,5 +199,37 @@ func TestCommonFieldsHaveAClass(t *testing.T) {
 	}
 	if seen != 34 {
 		t.Errorf("of the common fields %d have a class", seen)
+	}
+}
+
+// What sends a request past the cache is named, and nothing else of it is.
+func TestBypassedFor(t *testing.T) {
+	r := &Route{
+		Caches: true, Headers: []string{"X-Tenant"}, Cookies: []string{"region"}, IgnoreCookies: []string{"seen"},
+		Query: Query{Include: []string{"page"}, Exclude: []string{"utm_*"}},
+	}
+	ignoring := &Route{IgnoreAllCookies: true, Cookies: []string{"region"}}
+	for _, tt := range []struct {
+		about string
+		route *Route
+		why   Reason
+		query string
+		lines []string
+		want  string
+	}{
+		{"headers", r, HeaderUnlisted, "a=1", []string{"X-B: 1", "X-A: 1", "X-Tenant: t", "User-Agent: u", "Cookie: sid=1"}, "[X-A X-B] [] []"},
+		{"parameters", r, queryUnlisted, "q=1&page=2&utm_x=3&q=2&a=", []string{"X-A: 1"}, "[] [a q] []"},
+		{"a parameter that may be a value", r, queryUnlisted, "secret&q=1", nil, "[] [q …] []"},
+		{"cookies", r, cookie, "q=1", []string{"Cookie: sid=1; region=eu; seen=1; a=2; sid=3"}, "[] [] [a sid]"},
+		{"a declared cookie that is there twice", r, cookie, "", []string{"Cookie: region=eu; region=us"}, "[] [] [region]"},
+		{"where all others are ignored", ignoring, cookie, "", []string{"Cookie: sid=1; region=eu; region=us"}, "[] [] [region]"},
+		{"another reason", r, ModeOff, "q=1", []string{"X-A: 1", "Cookie: sid=1"}, "[] [] []"},
+		{"no route", nil, NoRoute, "q=1", []string{"X-A: 1"}, "[] [] []"},
+	} {
+		asked := Asked{Request: &http.Request{Method: "GET", Header: header(tt.lines...)}, Target: httpcache.Target{Query: tt.query}}
+		headers, parameters, cookies := tt.route.BypassedFor(tt.why, asked, nil)
+		if got := fmt.Sprint(headers, parameters, cookies); got != tt.want {
+			t.Errorf("%s: got %s, want %s", tt.about, got, tt.want)
+		}
 	}
 }

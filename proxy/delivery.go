@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"cacheproxy/policy"
+	"cacheproxy/proxy/server"
 )
 
 // delivery is the answer to one request on its way to the client, and what is told about it.
@@ -78,20 +79,12 @@ func (d *delivery) answer(code int, text string) {
 		setRetryAfter(h, d.rq.route.Origin.RetryAfter())
 	}
 	d.addCacheStatus(h)
-	http.Error(&d.w, identified(text, h), code)
+	server.Error(&d.w, d.rq.r, code, text, h.Get(requestIDField))
 }
 
 // setRetryAfter tells a client when to come back, in whole seconds (RFC 9110 §10.2.3).
 func setRetryAfter(h http.Header, wait time.Duration) {
 	h.Set("Retry-After", strconv.Itoa(int(wait/time.Second)))
-}
-
-// identified adds to the text of an error what to search the log for.
-func identified(text string, h http.Header) string {
-	if id := h.Get(requestIDField); id != "" {
-		text += "\nrequest id: " + id
-	}
-	return text
 }
 
 // addHeader adds to the header of an answer from a copy what differs from answer to answer.

@@ -19,9 +19,11 @@ type exchange struct {
 	request
 	delivery
 	origin   time.Duration // time spent waiting for the origin
+	address  string        // from which the origin answered; empty: it did not
 	probing  *store.Copy   // that may stand in for the origin, and for which this request asks; nil: none
 	captured *capture      // of the answer's body; nil: none is kept
 	span     *observe.Span
+	bypass   bypass // for which it goes past the cache
 }
 
 var exchanges = sync.Pool{New: func() any { return &exchange{request: request{key: make([]byte, 0, 512)}} }}
@@ -87,6 +89,10 @@ var hostless = refusal{http.StatusBadRequest, policy.UncleanPath, "the request t
 // execute does what was decided. It reports whether the request is answered.
 func (ex *exchange) execute(d *decision) bool {
 	ex.traceLookup(d)
+	if d.step == passOn || d.step == passWrite {
+		ex.bypass = ex.bypassFor(d.reason) // before the answer, by which the route may learn that it is none
+		ex.route.Metrics.Bypassed(ex.bypass.kind, ex.bypass.names)
+	}
 	switch d.step {
 	case passOn:
 		ex.passFor(d)

@@ -28,19 +28,24 @@ type Explanation struct {
 	Decision  string `json:"decision"` // hit, stale, miss, pass, write, error
 	Reason    string `json:"reason,omitempty"`
 	// CacheStatus is what Cache-Status would say, but for what only the answer of the upstream adds.
-	CacheStatus string   `json:"cache_status"`
-	Unlisted    []string `json:"unlisted_headers,omitempty"` // the names of the headers for which the request passes
-	Note        string   `json:"note,omitempty"`             // what makes the explanation differ from a client's request
-	Lease       string   `json:"lease,omitempty"`            // whether copies may be used; only where there are other instances
-	Name        string   `json:"name,omitempty"`
-	StorageKey  string   `json:"storage_key,omitempty"` // in hexadecimal: it is binary
-	Query       string   `json:"query_forwarded,omitempty"`
-	NotStored   string   `json:"not_stored,omitempty"` // why the last answer was not
-	Variants    []string `json:"variants_by,omitempty"`
-	Forwards    []string `json:"fill_forwards,omitempty"` // names of the header fields that a fill would forward
-	Members     []string `json:"members,omitempty"`
-	Copy        *Copy    `json:"copy,omitempty"`
-	Parts       []string `json:"parts,omitempty"` // what is there of an answer that is not complete, as Content-Range says it
+	CacheStatus string `json:"cache_status"`
+	// The names of what of the request sends it past the cache.
+	Unlisted           []string `json:"unlisted_headers,omitempty"`
+	UnlistedParameters []string `json:"unlisted_parameters,omitempty"`
+	UnlistedCookies    []string `json:"unlisted_cookies,omitempty"`
+	// Bypasses says for what most requests of the route went past the cache since the start of this instance.
+	Bypasses   []string `json:"route_bypassed_for,omitempty"`
+	Note       string   `json:"note,omitempty"`  // what makes the explanation differ from a client's request
+	Lease      string   `json:"lease,omitempty"` // whether copies may be used; only where there are other instances
+	Name       string   `json:"name,omitempty"`
+	StorageKey string   `json:"storage_key,omitempty"` // in hexadecimal: it is binary
+	Query      string   `json:"query_forwarded,omitempty"`
+	NotStored  string   `json:"not_stored,omitempty"` // why the last answer was not
+	Variants   []string `json:"variants_by,omitempty"`
+	Forwards   []string `json:"fill_forwards,omitempty"` // names of the header fields that a fill would forward
+	Members    []string `json:"members,omitempty"`
+	Copy       *Copy    `json:"copy,omitempty"`
+	Parts      []string `json:"parts,omitempty"` // what is there of an answer that is not complete, as Content-Range says it
 }
 
 // Copy is the state of a stored copy.
@@ -117,8 +122,9 @@ func (p *Proxy) explanation(rq *request, d *decision) *Explanation {
 	if rq.match.Route != nil {
 		e.Pattern = rq.match.Pattern().String()
 	}
-	if d.reason == policy.HeaderUnlisted {
-		e.Unlisted = rq.route.UnlistedHeaders(rq.r.Header, rq.route.Selecting())
+	e.Unlisted, e.UnlistedParameters, e.UnlistedCookies = rq.route.BypassedFor(d.reason, rq.asked(), rq.route.Selecting())
+	for _, b := range rq.route.Metrics.Bypasses() {
+		e.Bypasses = append(e.Bypasses, bypassText(b))
 	}
 	if len(rq.key) == 0 {
 		return e

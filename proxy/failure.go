@@ -88,7 +88,7 @@ func (ex *exchange) passFailed(w http.ResponseWriter, status policy.Status, err 
 		setRetryAfter(w.Header(), ex.route.Origin.RetryAfter())
 	}
 	w.Header().Set("Cache-Control", "no-store")
-	http.Error(w, identified(refusedTo(err, text), w.Header()), code)
+	server.Error(w, ex.r, code, refusedTo(err, text), w.Header().Get(requestIDField))
 }
 
 // unanswered logs a request that got no answer from its origin. One that was refused a place is the limit at work: there

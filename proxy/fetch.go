@@ -168,7 +168,7 @@ func (ex *exchange) accept(res *fill.Response, d *decision, status policy.Status
 	if from != nil {
 		defer from.Detach()
 	}
-	ex.origin, ex.originID = min(res.Took, time.Since(ex.start)), res.ID
+	ex.origin, ex.originID, ex.address = min(res.Took, time.Since(ex.start)), res.ID, res.Address
 	if res.Reason != policy.NoReason || originFailed(res.Status) {
 		if ex.serveStaleOnError(res, d.found, status) {
 			return true

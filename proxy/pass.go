@@ -14,6 +14,10 @@ import (
 // passFor passes a request as it was decided. Where the last answer was not to be shared, the first that is ends that: the request
 // after it is fetched for all.
 func (ex *exchange) passFor(d *decision) {
+	if d.reason == policy.HeaderUnlisted && ex.mode == policy.Observe {
+		ex.passUnlisted(d)
+		return
+	}
 	if d.reason != policy.HitForMiss || d.found.lasting {
 		ex.pass(d.reason)
 		return
@@ -108,7 +112,7 @@ func (ex *exchange) through(o passage) {
 			return ex.route.Sending(why, ex.span, req)
 		},
 		OnResponse: func(res *http.Response) error {
-			arrived, ex.origin = true, time.Since(start)
+			arrived, ex.origin, ex.address = true, time.Since(start), upstream.Peer(res)
 			if why == policy.HeaderUnlisted {
 				names, _ := httpcache.ParseVary(res.Header["Vary"])
 				ex.route.Learn(names) // from then on the field selects a variant

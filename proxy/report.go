@@ -13,7 +13,7 @@ import (
 // report counts an answered request, and logs and traces it where the sample says so.
 func (ex *exchange) report() {
 	took := time.Since(ex.start)
-	ex.route.Metrics.Observe(ex.finalOutcome(), took)
+	ex.route.Metrics.Observe(observe.Answer{Outcome: ex.finalOutcome(), Status: ex.w.code, Bytes: ex.w.bytes, Took: took})
 	switch ex.finalOutcome() {
 	case policy.Shed:
 		ex.route.Requests.Shed()
@@ -39,11 +39,9 @@ func (ex *exchange) describeTo(r *observe.Record) {
 	r.Bytes, r.Route, r.Reason, r.Key = ex.w.bytes, ex.route.Name, ex.finalReason(), ex.shownName()
 	r.Cache = string(ex.status.Append(nil))
 	if ex.origin > 0 || ex.status.FwdStatus != 0 {
-		r.Origin, r.Upstream = ex.origin, ex.route.Upstream
+		r.Origin, r.Upstream, r.Address = ex.origin, ex.route.Upstream, ex.address
 	}
-	if r.Reason == policy.HeaderUnlisted {
-		r.Unlisted = strings.Join(ex.route.UnlistedHeaders(ex.r.Header, ex.route.Selecting()), ",")
-	}
+	r.UnlistedKind, r.Unlisted = ex.bypass.kind, strings.Join(ex.bypass.names, ",")
 	r.RequestID = ex.requestID
 	if ex.originID != ex.requestID {
 		r.OriginID = ex.originID

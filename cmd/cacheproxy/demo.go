@@ -72,6 +72,7 @@ func runDemo(ctx context.Context, out io.Writer, listen, adminListen string) (er
 	}
 	logs := instance.NewLogs(snapshot.Log, snapshot.Log.Level, os.Stderr)
 	defer beside(logs.Run)()
+	logs.TakeOver()
 	i, err := instance.New(instance.Options{
 		Config: snapshot, Logs: logs, AccessLog: io.Discard, Build: buildVersion(),
 	})

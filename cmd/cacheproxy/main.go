@@ -12,6 +12,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -23,7 +24,9 @@ import (
 
 func main() {
 	if err := rootCommand().ExecuteContext(untilSignal()); err != nil {
-		tell(err)
+		if !errors.As(err, new(toldError)) {
+			tell(err)
+		}
 		os.Exit(1)
 	}
 }

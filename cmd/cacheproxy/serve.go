@@ -45,13 +45,13 @@ func serveCommand() *cobra.Command {
 			for _, w := range snapshot.Warnings {
 				logs.Program.Warn("relaxed safety", "where", w.String())
 			}
-			i, err := instance.New(instance.Options{
+			err = runProxy(cmd.Context(), instance.Options{
 				Config: snapshot, Source: source, Logs: logs, Level: level, AccessLog: cmd.OutOrStdout(), Hangup: hangup, Build: buildVersion(),
 			})
-			if err != nil {
-				return err
+			if err != nil && logs.End(err) {
+				return toldError{err}
 			}
-			return i.Run(cmd.Context())
+			return err
 		},
 	}
 	cmd.Flags().StringVar(&file, "config", "", "configuration file (see config.example.yaml)")
@@ -60,6 +60,17 @@ func serveCommand() *cobra.Command {
 	cmd.Flags().String("admin", "", "address of the admin listener, in place of the file's")
 	return cmd
 }
+
+func runProxy(ctx context.Context, o instance.Options) error {
+	i, err := instance.New(o)
+	if err != nil {
+		return err
+	}
+	return i.Run(ctx)
+}
+
+// toldError is the end of a process whose log has told why: what goes to the standard error has one form.
+type toldError struct{ error }
 
 // beside starts something that lasts until the func it returns is called, which waits for its end.
 func beside(what func(context.Context) error) (end func()) {

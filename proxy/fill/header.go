@@ -9,6 +9,7 @@ import (
 	"cacheproxy/invalidation"
 	"cacheproxy/policy"
 	"cacheproxy/policy/httpcache"
+	"cacheproxy/proxy/upstream"
 )
 
 // receiveHeader decides from the header who may use the answer, before anybody sees a byte of it. Later is too late: who has begun
@@ -30,7 +31,7 @@ func (c *running) receiveHeader(resp *http.Response, requested time.Time) Respon
 	}
 	res := Response{
 		Status: status, Length: length, Token: c.token, Age: header["Age"], Forward: q.Forward, Took: received.Sub(c.began),
-		Ranged: q.Range != "", Completed: completed, ID: q.ID, Span: c.span,
+		Ranged: q.Range != "", Completed: completed, ID: q.ID, Span: c.span, Address: upstream.Peer(resp),
 	}
 	fetch := policy.Fetch{
 		Method: http.MethodGet, Authorized: len(q.Header["Authorization"]) > 0, Requested: requested, Received: received,

@@ -29,6 +29,7 @@ type Response struct {
 	Stored    bool        // Confirmed was stored
 	Spared    bool        // it came for a copy that is fresh, whose place it does not take
 	Took      time.Duration
+	Address   string // from which the origin answered; empty: it did not
 	ID        string // the X-Request-Id that the origin saw: the fill's own
 	Span      *observe.Span
 

@@ -28,6 +28,6 @@ func (r *Route) Sending(why policy.Reason, parent *observe.Span, req *http.Reque
 			span.End()
 			return
 		}
-		span.EndOrigin(res.StatusCode)
+		span.EndOrigin(res.StatusCode, upstream.Peer(res))
 	}
 }

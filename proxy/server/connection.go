@@ -35,6 +35,8 @@ type connection struct {
 	since  atomic.Int64 // Unix nanoseconds: when it was accepted, or ended its last request
 	header atomic.Int64 // bytes of headers on their way in and of requests at work; see grow
 	served atomic.Bool  // it had a request
+	// heading says that a head was read over HTTP/1.1 and no handler has it yet; see rejects
+	heading atomic.Bool
 
 	// lengths and codings see what is read, and belong to whoever reads, one goroutine at a time. hasLength and hasCoding are what they found, for the
 	// goroutines of requests.
@@ -65,6 +67,9 @@ func (c *connection) begin() bool {
 	}
 	if !c.served.Load() {
 		c.served.Store(true)
+	}
+	if c.heading.Load() {
+		c.heading.Store(false)
 	}
 	return true
 }
@@ -146,6 +151,9 @@ func (c *connection) Read(p []byte) (int, error) {
 
 // Write writes all of p as long as the client takes some of it within every WriteTimeout, and it as a whole not too slowly.
 func (c *connection) Write(p []byte) (n int, err error) {
+	if c.heading.Load() {
+		c.rejects(p)
+	}
 	stall := c.all.limits.WriteTimeout
 	progress := time.Now()
 	last := progress.Add(atLeast(int64(len(p)))) // progress after it does not count

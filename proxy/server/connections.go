@@ -21,6 +21,8 @@ type Connections struct {
 
 	reclaimed, refused, stalled, flooding, unintroduced, headerless atomic.Uint64 // see Counts
 
+	rejected func(client netip.Addr, status int) // see Options.Rejected; set before the first connection
+
 	headers atomic.Int64 // bytes of headers beyond ownHeader of each connection
 	streams atomic.Int64 // requests of HTTP/2 at work
 
@@ -34,6 +36,7 @@ type Connections struct {
 func NewConnections(l Limits) *Connections {
 	return &Connections{
 		limits: l.withDefaults(), open: map[*connection]struct{}{}, clients: map[netip.Addr]int{}, changed: make(chan struct{}, 1),
+		rejected: func(netip.Addr, int) {},
 	}
 }
 
@@ -41,6 +44,7 @@ func NewConnections(l Limits) *Connections {
 type Counts struct {
 	Open   int // now, those included that end as soon as their client sends no more
 	AtWork int // of these, with a request, a stream or an upgraded protocol
+	Limit  int // of Open
 	// Closed since the start: Reclaimed for others while they waited, Refused for their client had too many, Stalled
 	// since their client took nothing, Flooding for resetting their HTTP/2 requests, Unintroduced for a PROXY header that
 	// was malformed or did not come, Headerless since there was no memory for their header.
@@ -50,7 +54,7 @@ type Counts struct {
 // Counts counts the connections.
 func (c *Connections) Counts() Counts {
 	n := Counts{
-		Reclaimed: c.reclaimed.Load(), Refused: c.refused.Load(), Stalled: c.stalled.Load(), Flooding: c.flooding.Load(),
+		Limit: c.limits.MaxConnections, Reclaimed: c.reclaimed.Load(), Refused: c.refused.Load(), Stalled: c.stalled.Load(), Flooding: c.flooding.Load(),
 		Unintroduced: c.unintroduced.Load(), Headerless: c.headerless.Load(),
 	}
 	c.mu.Lock()

@@ -25,14 +25,16 @@ func (c *Connections) guard(next http.Handler) http.Handler {
 		}
 		defer c.leave(conn, r, header)
 		if r.ProtoMajor >= 2 && (c.streams.Add(1) > int64(c.limits.MaxConnections) || !conn.grow(header)) {
-			refuse(w)
+			refuse(w, r)
+			c.rejected(PeerAddr(r), http.StatusServiceUnavailable)
 			return
 		}
 		if c.closing.Load() || framedTwice(conn, r) {
 			w.Header()["Connection"] = []string{"close"}
 		}
 		if misframed(conn, r, first) {
-			http.Error(w, "HTTP/1.0 has no Transfer-Encoding; say Content-Length alone, or HTTP/1.1", http.StatusBadRequest)
+			c.rejected(PeerAddr(r), http.StatusBadRequest)
+			Error(w, r, http.StatusBadRequest, "HTTP/1.0 has no Transfer-Encoding; say Content-Length alone, or HTTP/1.1", "")
 			return
 		}
 		var body *timedBody

@@ -52,8 +52,8 @@ func headerBytes(r *http.Request) int64 {
 }
 
 // refuse answers a request of HTTP/2 for which there is no room.
-func refuse(w http.ResponseWriter) {
+func refuse(w http.ResponseWriter, r *http.Request) {
 	w.Header()["Retry-After"] = []string{"1"}
 	w.Header()["Cache-Control"] = []string{"no-store"}
-	http.Error(w, "too many requests, or too long headers, are under way; try again", http.StatusServiceUnavailable)
+	Error(w, r, http.StatusServiceUnavailable, "too many requests, or too long headers, are under way; try again", "")
 }

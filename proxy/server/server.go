@@ -3,6 +3,7 @@ package server
 import (
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"time"
 )
 
@@ -26,6 +27,9 @@ type Options struct {
 	// Connections hold the limits, and watch the requests on what their Listen accepts; nil: a set of their own, with
 	// the default limits.
 	Connections *Connections
+	// Rejected is told of each request that is answered with an error before the handler gets it: what net/http cannot take for one,
+	// over HTTP/1.1 only, and what there is no room for. It is called concurrently and must not block. Nil: nobody wants to know.
+	Rejected func(client netip.Addr, status int)
 	// Log gets what net/http has to say of broken clients, at level Debug, since any client can cause it; nil:
 	// slog.Default.
 	Log *slog.Logger
@@ -41,10 +45,14 @@ func New(h http.Handler, o Options) *http.Server {
 	if o.Connections == nil {
 		o.Connections = NewConnections(Limits{})
 	}
+	if o.Rejected != nil {
+		o.Connections.rejected = o.Rejected
+	}
 	limits := o.Connections.limits
 	s := &http.Server{
 		Handler:                      o.Connections.guard(h),
 		ConnContext:                  withConnection,
+		ConnState:                    o.Connections.heading,
 		DisableGeneralOptionsHandler: true, // OPTIONS * is the upstream's to answer
 		ReadHeaderTimeout:            limits.ReadHeaderTimeout,
 		IdleTimeout:                  limits.IdleTimeout,

@@ -15,6 +15,9 @@ func isStream(res *http.Response) bool {
 // held returns h as the body of a response. An upgraded connection stays writable.
 func held(h heldBody) io.ReadCloser {
 	if h.ReadCloser == http.NoBody {
+		if h.whole != nil {
+			h.whole()
+		}
 		h.done()
 		return h.ReadCloser
 	}
@@ -27,15 +30,23 @@ func held(h heldBody) io.ReadCloser {
 // heldBody is a response's body that gives something back at its end.
 type heldBody struct {
 	io.ReadCloser
-	done    func()
-	stall   *stall       // nil: it may pause as long as it likes
-	trailer *http.Header // of the response; nil: it can have none
+	done func()
+	// received is told of the bytes that came. whole is called once, when the last of them did; nil: nobody wants to know.
+	received func(int)
+	whole    func()
+	stall    *stall       // nil: it may pause as long as it likes
+	trailer  *http.Header // of the response; nil: it can have none
 }
 
 // Read calls done at the end, whether or not the caller closes the body then.
 func (b *heldBody) Read(p []byte) (int, error) {
 	b.stall.begin()
 	n, err := b.ReadCloser.Read(p)
+	b.received(n)
+	if errors.Is(err, io.EOF) && b.whole != nil {
+		b.whole()
+		b.whole = nil
+	}
 	if ended := b.stall.end(); ended != nil && err != nil && !errors.Is(err, io.EOF) {
 		err = ended
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -83,6 +84,12 @@ type Options struct {
 	// Waited is told how long each request waited for its place, whether or not it got it; those who were refused at once
 	// did not wait. It is called concurrently. Nil: nobody wants to know.
 	Waited func(time.Duration)
+	// Answered is told of the head of each answer, before anybody else sees it; Received of the bytes of content as they come, those of
+	// upgraded connections apart; Completed how long an answer took from its request to its last byte, streams apart. They are called
+	// concurrently. Nil: nobody wants to know.
+	Answered  func(*http.Response)
+	Received  func(bytes int)
+	Completed func(time.Duration)
 	// Log is told when an address goes out of use or comes back; nil: nobody.
 	Log *slog.Logger
 }
@@ -145,6 +152,15 @@ func (o Options) withDefaults() Options {
 	defaultTo(&o.MaxConnectionAge, defaultMaxAge)
 	defaultTo(&o.Health.Interval, defaultHealthInterval)
 	defaultTo(&o.Health.Timeout, defaultHealthTimeout)
+	if o.Answered == nil {
+		o.Answered = func(*http.Response) {}
+	}
+	if o.Received == nil {
+		o.Received = func(int) {}
+	}
+	if o.Completed == nil {
+		o.Completed = func(time.Duration) {}
+	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}

@@ -59,6 +59,7 @@ func (u *Upstream) attempt(req *http.Request, to *address, slot *Slot, d *delive
 		d.over.left()
 		u.left()
 	})
+	began := time.Now()
 	timeout, readTimeout := u.options.Timeout, u.options.ReadTimeout
 	if slot.passing {
 		timeout, readTimeout = never, never
@@ -79,9 +80,11 @@ func (u *Upstream) attempt(req *http.Request, to *address, slot *Slot, d *delive
 		done()
 		return nil, err
 	}
+	u.options.Answered(res)
 	httpcache.StripTrailer(res.Trailer) // of what is announced; the body does it to what comes
-	h := heldBody{ReadCloser: res.Body, trailer: &res.Trailer, done: func() { done(); slot.Release() }}
+	h := heldBody{ReadCloser: res.Body, trailer: &res.Trailer, received: u.options.Received, done: func() { done(); slot.Release() }}
 	if !stream {
+		h.whole = func() { u.options.Completed(time.Since(began)) }
 		h.stall = &stall{timeout: readTimeout, cancel: cancel, wait: wait, slot: slot, give: h.done}
 	}
 	res.Body = held(h)

@@ -29,11 +29,29 @@ type trip struct {
 	sent   bool                            // on an earlier connection, or on one that is shared, where nobody can tell
 	barred bool                            // the transport was about to send what was sent
 	again  int                             // how often HTTP/2 has let it
+	peer   net.Addr                        // of the last connection; nil: there was none
+}
+
+// tripKey is where a request's context has its trip.
+type tripKey struct{}
+
+// Peer is the address, as IP:port, that a response which Send has returned came from.
+func Peer(res *http.Response) string {
+	w, _ := res.Request.Context().Value(tripKey{}).(*trip)
+	if w == nil {
+		return ""
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.peer == nil {
+		return ""
+	}
+	return w.peer.String()
 }
 
 // through sends req through t. The request's context is that of the response's body too.
 func (w *trip) through(t *http.Transport, req *http.Request) (*http.Response, error) {
-	ctx, cancel := context.WithCancelCause(req.Context())
+	ctx, cancel := context.WithCancelCause(context.WithValue(req.Context(), tripKey{}, w))
 	w.cancel = cancel // the request's own context ends this one
 	w.head = req.Method == http.MethodHead
 	res, err := t.RoundTrip(req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
@@ -94,7 +112,7 @@ func (w *trip) shares(info httptrace.GotConnInfo) (again bool) {
 	defer w.mu.Unlock()
 	again = w.sent && w.conn == nil
 	w.sent = w.wrote()
-	w.conn, w.kept = exclusive(info.Conn), info.Reused
+	w.conn, w.kept, w.peer = exclusive(info.Conn), info.Reused, info.Conn.RemoteAddr()
 	switch {
 	case w.conn == nil && again:
 		if w.again++; w.again <= maxReplays {

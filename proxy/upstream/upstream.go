@@ -73,6 +73,16 @@ func (u *Upstream) Queued() int { return int(u.account.now[inQueue].Load()) }
 // Streams is how many streams are open.
 func (u *Upstream) Streams() int { return int(u.account.now[inStreams].Load()) }
 
+// Limits are the numbers in force of requests at the upstream, of those that wait for a place, and of streams; zero: there is none.
+func (u *Upstream) Limits() (inFlight, queued, streams int) {
+	u.limiter.mu.Lock()
+	defer u.limiter.mu.Unlock()
+	if u.limiter.max == unlimited {
+		return 0, 0, 0
+	}
+	return u.limiter.max, u.limiter.maxQueue, u.limiter.maxStreams
+}
+
 // WouldShed is how many requests with Place.Passing the limit would have refused if it had held them, since the start.
 func (u *Upstream) WouldShed() uint64 {
 	u.limiter.mu.Lock()

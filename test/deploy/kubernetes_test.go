@@ -2,11 +2,13 @@ package deploy
 
 import (
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -120,6 +122,31 @@ func TestKubernetes(t *testing.T) {
 		}
 	}
 	drain(t, pod.Spec)
+}
+
+// The job of each fleet is its own, and is one that the alert rules are for.
+func TestPodMonitorNamesTheFleet(t *testing.T) {
+	monitor := build(t, "deploy/kubernetes/monitoring")["PodMonitor/cacheproxy"].(*monitoring.PodMonitor)
+	selected := maps.Keys(monitor.Spec.Selector.MatchLabels)
+	for _, r := range monitor.Spec.PodMetricsEndpoints[0].RelabelConfigs {
+		if r.TargetLabel != "job" {
+			continue
+		}
+		var from []string
+		for _, source := range r.SourceLabels {
+			from = append(from, string(source))
+		}
+		for label := range selected {
+			if !slices.Contains(from, "__meta_kubernetes_pod_label_"+strings.NewReplacer(".", "_", "/", "_").Replace(label)) {
+				t.Errorf("the job is made of %v, and pods are selected by %s", from, label)
+			}
+		}
+		if !slices.Contains(from, "__meta_kubernetes_namespace") || r.Replacement == nil || !strings.HasPrefix(*r.Replacement, "cacheproxy/$1") || r.Regex != "" {
+			t.Errorf("the job is made of %v as %v", from, r.Replacement)
+		}
+		return
+	}
+	t.Error("the job is not named")
 }
 
 // restricted holds a container against the restricted Pod Security Standard, and a root file system that is read-only.

@@ -183,6 +183,7 @@ func metrics(t *testing.T) map[string]map[string]bool {
 			t.Fatalf("%s: %d %s", path, status, body)
 		}
 	}
+	get(t, p.data+"/products/1", "X-Flag", "goes past the cache")
 	get(t, p.admin+"/config", "Authorization", "Bearer wrong")
 	purge := exec.Command(program, "purge", "--admin", p.admin, "--key", "v2:product:1")
 	purge.Env = environment("CACHEPROXY_ADMIN_TOKEN=" + token)

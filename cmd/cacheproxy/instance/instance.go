@@ -90,7 +90,7 @@ func New(o Options) (*Instance, error) {
 	i.metrics.SetLogs(i.lines.Dropped, i.logs.dropped)
 	var err error
 	i.access, err = observe.NewAccessLog(observe.AccessLogOptions{
-		Format: formatWords[s.Log.Format], Hits: s.Log.Hits, Others: s.Log.Others, Output: i.lines,
+		Format: formatWords[s.Log.Format], OTel: s.Log.OTel, Hits: s.Log.Hits, Others: s.Log.Others, Output: i.lines,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open access log: %w", err)
@@ -103,6 +103,7 @@ func New(o Options) (*Instance, error) {
 	i.memory = store.NewMemory(s.Memory.Size)
 	i.metrics.SetTier("memory", observe.TierGauges{
 		Bytes: i.memory.Bytes, Entries: func() int64 { return int64(i.memory.Entries()) }, Evictions: i.memory.Evictions,
+		Limit: func() int64 { return i.generations.current.Load().Memory.Size },
 	})
 	if i.fleet == nil {
 		i.upstreams.sharers = 1
@@ -151,7 +152,7 @@ func (i *Instance) servers() {
 	i.certificate, i.adminCertificate = certificateOf(i.snapshot.TLS), certificateOf(i.snapshot.Admin.TLS)
 	i.present(i.snapshot)
 	i.data = server.New(i.proxy, server.Options{
-		H2C: i.snapshot.H2C, Certificate: i.certificate, Connections: i.connections, Log: i.log,
+		H2C: i.snapshot.H2C, Certificate: i.certificate, Connections: i.connections, Rejected: i.rejected, Log: i.log,
 	})
 	i.calls = admin.New(i.adminOptions())
 	i.adminConnections = server.NewConnections(server.Limits{

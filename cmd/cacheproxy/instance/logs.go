@@ -3,7 +3,6 @@ package instance
 import (
 	"context"
 	"io"
-	"log"
 	"log/slog"
 
 	"cacheproxy/config"
@@ -25,6 +24,11 @@ func NewLogs(c config.Log, level slog.Leveler, w io.Writer) *Logs {
 	}
 	lines := observe.NewLineWriter(w)
 	options := &slog.HandlerOptions{Level: level, ReplaceAttr: observe.MaskErrors}
+	if c.OTel {
+		options.ReplaceAttr = func(groups []string, a slog.Attr) slog.Attr {
+			return observe.ConventionalNames(groups, observe.MaskErrors(groups, a))
+		}
+	}
 	handler := func(w io.Writer) *slog.Logger {
 		if c.Format == config.LogText {
 			return slog.New(slog.NewTextHandler(w, options))
@@ -46,12 +50,18 @@ func (l *Logs) Run(ctx context.Context) error {
 	return l.lines.Run(ctx)
 }
 
-// TakeOver has what libraries print go to the log as well, at level warn: their lines are lines like others, do not wait for who reads
-// them, and do not repeat what peers have sent. It is for the process, not for an instance: there is one standard logger.
+// TakeOver has what libraries print go to the log as well: their lines do not wait for who reads them, and do not repeat what peers
+// have sent. It is for the process, not for an instance.
 func (l *Logs) TakeOver() {
-	slog.SetDefault(l.Program)
-	log.SetFlags(0)
-	log.SetOutput(slog.NewLogLogger(l.Program.Handler(), slog.LevelWarn).Writer())
+	observe.HearLibraries(l.Program)
+}
+
+// End tells why the process ends, and reports whether anybody is told: where the log is off, its owner has to say it.
+func (l *Logs) End(why error) bool {
+	if l.lines != nil {
+		l.Program.Error("ended", "error", why)
+	}
+	return l.lines != nil
 }
 
 func (l *Logs) dropped() uint64 {

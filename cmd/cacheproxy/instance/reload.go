@@ -189,19 +189,18 @@ func (g *generations) watched() config.Sources {
 	return g.sources
 }
 
-// viewConfig shows the configuration in force and how it came about: the keys of which the value at the start is in force, the
-// problems of what was read since, and, unless the process runs alone, what the instances share.
+// viewConfig shows the configuration in force and how it came about: what was read and waits for a restart, the problems of what was read since, and, unless the process runs alone, what the instances share.
 func (i *Instance) viewConfig() any {
 	g := &i.generations
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	view := config.View{
-		{Name: "generation", Value: g.number}, {Name: "since", Value: g.since.UTC()}, {Name: "waits_for_restart", Value: i.reloaded(nil).Restart},
+		{Name: "generation", Value: g.number}, {Name: "since", Value: g.since.UTC()}, {Name: "waits_for_restart", Value: g.current.Load().Waiting(i.snapshot)},
 	}
 	if len(g.refused) > 0 {
 		view = append(view, config.Field{Name: "refused", Value: g.refused})
 	}
-	view = append(view, g.current.Load().View()...)
+	view = append(view, g.current.Load().View(i.snapshot)...)
 	if fleet := i.fleet.view(); fleet != nil {
 		view = append(view, config.Field{Name: "fleet", Value: fleet})
 	}

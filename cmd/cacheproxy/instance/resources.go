@@ -1,11 +1,14 @@
 package instance
 
 import (
+	"net/netip"
 	"os"
 	"runtime/debug"
+	"time"
 
 	"cacheproxy/config"
 	"cacheproxy/observe"
+	"cacheproxy/policy"
 	"cacheproxy/proxy/server"
 )
 
@@ -37,6 +40,16 @@ func (i *Instance) boundMemory() {
 // connectionCounts tells the metrics of the clients' connections.
 func (i *Instance) connectionCounts() observe.ConnectionGauges {
 	return observe.ConnectionGauges(i.connections.Counts())
+}
+
+// rejected counts a request that was refused before the proxy got it, and logs it like every error.
+func (i *Instance) rejected(client netip.Addr, status int) {
+	i.metrics.Rejected(status)
+	record := observe.Record{Time: time.Now(), Status: status, Outcome: policy.Failed}
+	if client.IsValid() {
+		record.Client = client.String()
+	}
+	i.access.Log(&record)
 }
 
 // openFiles is how many files the process may have open, for the log; 0 where that is not known.

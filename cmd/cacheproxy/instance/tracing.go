@@ -13,7 +13,7 @@ func (i *Instance) newTracer() (*observe.Tracer, error) {
 		headers[name] = string(value)
 	}
 	return observe.NewTracer(observe.TracerOptions{
-		Endpoint: t.Endpoint, Headers: headers, Sample: t.Sample, Service: t.Service, Version: i.build,
+		Endpoint: t.Endpoint, GRPC: t.GRPC, Timeout: t.Timeout, Headers: headers, Sample: t.Sample, Service: t.Service, Version: i.build,
 		Dropped: i.metrics.SpansDropped, Logger: i.log,
 	})
 }

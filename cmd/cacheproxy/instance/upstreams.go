@@ -3,9 +3,11 @@ package instance
 import (
 	"context"
 	"log/slog"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"cacheproxy/config"
 	"cacheproxy/lockorder"
@@ -40,7 +42,7 @@ func (u *upstreams) next(s *config.Snapshot, changes []config.Change) []*running
 	var list []*running
 	for _, o := range s.Upstreams {
 		i := slices.IndexFunc(u.now, func(up *running) bool { return up.Name() == o.Name })
-		o.Log, o.Waited = u.log, u.metrics.Upstream(o.Name).Waited
+		u.watch(&o)
 		switch {
 		case i < 0:
 			list = append(list, u.joined(&running{Upstream: upstream.New(o)}, list))
@@ -63,6 +65,23 @@ func (u *upstreams) joined(up *running, list []*running) *running {
 		}
 	}
 	return up
+}
+
+// watch has the metrics and the log see what an origin does. Where all of its answers are errors, a few lines a minute say so.
+func (u *upstreams) watch(o *upstream.Options) {
+	m, failing := u.metrics.Upstream(o.Name), new(observe.Throttle)
+	name := o.Name
+	o.Log, o.Waited, o.Received, o.Completed = u.log, m.Waited, m.Received, m.Completed
+	o.Answered = func(res *http.Response) {
+		m.Response(res.StatusCode)
+		if res.StatusCode < http.StatusInternalServerError {
+			return
+		}
+		if ok, skipped := failing.Pass(time.Now()); ok {
+			u.log.Warn("upstream answers with an error", "upstream", name, "upstream_address", upstream.Peer(res), "status", res.StatusCode,
+				"method", res.Request.Method, "request_id", res.Request.Header.Get("X-Request-Id"), "more_since_last", skipped)
+		}
+	}
 }
 
 // share tells the origins how many instances share what the fleet may have at work.
@@ -97,6 +116,7 @@ func (u *upstreams) replace(next []*running) {
 		if !slices.Contains(u.now, up) {
 			u.metrics.SetUpstream(up.Name(), observe.UpstreamGauges{
 				InFlight: up.InFlight, Peak: up.Peak, Streams: up.Streams, Queued: up.Queued, WouldShed: up.WouldShed, Unprotected: u.load(up.Name()).unprotected.Load, Retries: up.Retries, Health: up.Health,
+				Limits: up.Limits,
 			})
 			u.start(up)
 		}

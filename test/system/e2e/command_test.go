@@ -74,7 +74,7 @@ func TestModeCommand(t *testing.T) {
 	mode("observe")
 	wantHit(t, p.data+"/products/1", false)
 	wantHit(t, p.data+"/products/1", false)
-	wantCounted(t, p, `cacheproxy_requests_total{outcome="would_differ",route="product"}`)
+	wantCounted(t, p, `cacheproxy_requests_total{code="2xx",outcome="would_differ",route="product"}`)
 
 	mode("off", "--for", "1s")
 	wantHit(t, p.data+"/products/2", false)

@@ -15,7 +15,10 @@ var contract = []string{
 	"cacheproxy_coalesced_total{route=", "cacheproxy_not_stored_total{", "cacheproxy_store_bytes{tier=", "cacheproxy_store_entries{tier=",
 	"cacheproxy_evictions_total{tier=", "cacheproxy_purges_total{", "cacheproxy_purge_seconds_bucket{",
 	"cacheproxy_changed_without_invalidation_total{route=", "cacheproxy_config_reload_success", "cacheproxy_mode{route=", "cacheproxy_mode_share{route=",
-	"cacheproxy_admin_auth_failures_total{reason=",
+	"cacheproxy_admin_auth_failures_total{reason=", "cacheproxy_origin_responses_total{", "cacheproxy_origin_complete_seconds_bucket{",
+	"cacheproxy_response_bytes_total{route=", "cacheproxy_origin_response_bytes_total{upstream=", "cacheproxy_requests_rejected_total{code=",
+	"cacheproxy_origin_in_flight_limit{upstream=", "cacheproxy_origin_queued_limit{upstream=", "cacheproxy_origin_streams_limit{upstream=",
+	"cacheproxy_store_limit_bytes{tier=", "cacheproxy_connections_limit",
 	"cacheproxy_build_info{", "go_goroutines", "process_resident_memory_bytes",
 }
 
@@ -57,9 +60,9 @@ func TestMetrics(t *testing.T) {
 		}
 	}
 	for _, c := range []struct{ name, want string }{
-		{`cacheproxy_requests_total{outcome="hit",route="product"}`, "2"},
-		{`cacheproxy_requests_total{outcome="miss",route="product"}`, "4"},
-		{`cacheproxy_requests_total{outcome="pass",route="rest"}`, "3"},
+		{`cacheproxy_requests_total{code="2xx",outcome="hit",route="product"}`, "2"},
+		{`cacheproxy_requests_total{code="2xx",outcome="miss",route="product"}`, "4"},
+		{`cacheproxy_requests_total{code="2xx",outcome="pass",route="rest"}`, "3"},
 		{`cacheproxy_not_stored_total{reason="set-cookie",route="product"}`, "3"},
 		{`cacheproxy_not_stored_total{reason="too-small",route="small"}`, "1"},
 		{`cacheproxy_purges_total{kind="key",source="admin"}`, "1"},

@@ -68,7 +68,7 @@ func TestObservedShop(t *testing.T) {
 		{"right", "4", "0", "2"}, {"wrong", "2", "3", "1"}, {"product", "3", "0", "3"},
 	} {
 		for outcome, want := range map[string]string{"would_hit": c.hit, "would_differ": c.differ, "would_miss": c.miss} {
-			wantMetric(t, p, fmt.Sprintf(`cacheproxy_requests_total{outcome="%s",route="%s"}`, outcome, c.route), want)
+			wantMetric(t, p, fmt.Sprintf(`cacheproxy_requests_total{code="2xx",outcome="%s",route="%s"}`, outcome, c.route), want)
 		}
 		saved := metric(t, p, fmt.Sprintf(`cacheproxy_observed_saved_seconds_total{route="%s"}`, c.route))
 		if all := metric(t, p, fmt.Sprintf(`cacheproxy_observed_origin_seconds_total{route="%s"}`, c.route)); saved == "" || saved == "0" || all == "" || all == saved {

@@ -78,29 +78,32 @@ func TestOutcomes(t *testing.T) {
 		once  bool
 	}{
 		{func() { get(t, p.data+"/cached/1") }, []string{
-			`requests_total{outcome="miss",route="cached"}`, `request_seconds_count{outcome="miss",route="cached"}`,
+			`requests_total{code="2xx",outcome="miss",route="cached"}`, `request_seconds_count{outcome="miss",route="cached"}`,
 			`origin_requests_total{reason="uri-miss",route="cached",upstream="shop"}`, `origin_seconds_count{upstream="shop"}`,
 			`store_bytes{tier="memory"}`, `store_entries{tier="memory"}`}, false},
 		{func() { get(t, p.data+"/cached/1") }, []string{
-			`requests_total{outcome="hit",route="cached"}`, `request_seconds_count{outcome="hit",route="cached"}`}, false},
+			`requests_total{code="2xx",outcome="hit",route="cached"}`, `request_seconds_count{outcome="hit",route="cached"}`}, false},
 		{func() {
 			wantReceipt(t, call(t, "POST", p.admin+"/purge", `{"keys":["k"],"soft":true}`))
 			get(t, p.data+"/cached/1")
-		}, []string{`purges_total{kind="key",source="admin"}`, `purge_seconds_count`, `requests_total{outcome="stale",route="cached"}`}, false},
-		{func() { get(t, p.data+"/brief/etag"); get(t, p.data+"/brief/etag") }, []string{`requests_total{outcome="revalidated",route="brief"}`}, false},
+		}, []string{`purges_total{kind="key",source="admin"}`, `purge_seconds_count`, `requests_total{code="2xx",outcome="stale",route="cached"}`}, false},
+		{func() { get(t, p.data+"/brief/etag"); get(t, p.data+"/brief/etag") }, []string{`requests_total{code="2xx",outcome="revalidated",route="brief"}`}, false},
 		{func() { get(t, p.data+"/brief/changes"); get(t, p.data+"/brief/changes") }, []string{`changed_without_invalidation_total{route="brief"}`}, false},
 		{func() { get(t, p.data+"/cached/private") }, []string{`not_stored_total{reason="private",route="cached"}`}, false},
 		{func() { get(t, p.data+"/cached/1", "Authorization: Basic x") }, []string{
-			`requests_total{outcome="pass",route="cached"}`, `origin_requests_total{reason="authorization",route="cached",upstream="shop"}`}, false},
+			`requests_total{code="2xx",outcome="pass",route="cached"}`, `origin_requests_total{reason="authorization",route="cached",upstream="shop"}`}, false},
 		{func() { call(t, "POST", p.data+"/written", "x") }, []string{
-			`requests_total{outcome="write",route="written"}`, `purges_total{kind="mixed",source="write"}`}, false},
-		{func() { get(t, p.data+"/cached/dies") }, []string{`requests_total{outcome="error",route="cached"}`}, false},
-		{func() { get(t, p.data+"/watched/1") }, []string{`requests_total{outcome="would_miss",route="watched"}`}, false},
-		{func() { get(t, p.data+"/watched/1") }, []string{`requests_total{outcome="would_hit",route="watched"}`}, false},
-		{func() { get(t, p.data+"/watched/changes"); get(t, p.data+"/watched/changes") }, []string{`requests_total{outcome="would_differ",route="watched"}`}, false},
-		{func() { get(t, p.data+"/no/route") }, []string{`requests_total{outcome="pass",route="(unmatched)"}`}, false},
+			`requests_total{code="2xx",outcome="write",route="written"}`, `purges_total{kind="mixed",source="write"}`}, false},
+		{func() { get(t, p.data+"/cached/dies") }, []string{`requests_total{code="5xx",outcome="error",route="cached"}`}, false},
+		{func() { get(t, p.data+"/watched/1") }, []string{`requests_total{code="2xx",outcome="would_miss",route="watched"}`}, false},
+		{func() { get(t, p.data+"/watched/1") }, []string{`requests_total{code="2xx",outcome="would_hit",route="watched"}`}, false},
+		{func() { get(t, p.data+"/watched/changes"); get(t, p.data+"/watched/changes") }, []string{`requests_total{code="2xx",outcome="would_differ",route="watched"}`}, false},
+		{func() { get(t, p.data+"/cached/1", "X-Flag: 1") }, []string{`bypassed_total{kind="header",name="X-Flag",route="cached"}`}, false},
+		{func() { get(t, p.data+"/watched/1", "X-Flag: 1") }, []string{`bypassed_compared_total{kind="header",name="X-Flag",result="same",route="watched"}`}, false},
+		{func() { sendRaw(t, p.data, "nonsense\r\n\r\n") }, []string{`requests_rejected_total{code="400"}`}, false},
+		{func() { get(t, p.data+"/no/route") }, []string{`requests_total{code="2xx",outcome="pass",route="(unmatched)"}`}, false},
 		{func() { slow("/narrow/slow"); <-o.asked }, []string{`origin_in_flight{upstream="narrow"}`}, true},
-		{func() { get(t, p.data+"/narrow/1") }, []string{`requests_total{outcome="shed",route="narrow"}`, `shed_total{upstream="narrow"}`}, false},
+		{func() { get(t, p.data+"/narrow/1") }, []string{`requests_total{code="5xx",outcome="shed",route="narrow"}`, `shed_total{upstream="narrow"}`}, false},
 		{func() {
 			slow("/cached/slow")
 			<-o.asked
@@ -111,7 +114,7 @@ func TestOutcomes(t *testing.T) {
 			close(o.release)
 			res.Body.Close()
 			wg.Wait()
-		}, []string{`requests_total{outcome="collapsed",route="cached"}`, `coalesced_total{route="cached"}`}, true},
+		}, []string{`requests_total{code="2xx",outcome="collapsed",route="cached"}`, `coalesced_total{route="cached"}`}, true},
 		{func() {
 			for i := range 10 {
 				get(t, p.data+"/cached/"+strconv.Itoa(i)+"/large")
@@ -190,9 +193,9 @@ func TestMetricsAreDocumented(t *testing.T) {
 		}
 	}
 	for name := range documented {
-		// Without a request that was not stored, purged and so on, and without TLS, a metric with labels has no series and
+		// Without a request that was not stored, went past the cache by name, purged and so on, and without TLS, a metric with labels has no series and
 		// no help yet.
-		if !strings.Contains("cacheproxy_not_stored_total cacheproxy_purges_total cacheproxy_certificate_expiry_timestamp_seconds", name) {
+		if !strings.Contains("cacheproxy_not_stored_total cacheproxy_bypassed_total cacheproxy_bypassed_compared_total cacheproxy_purges_total cacheproxy_certificate_expiry_timestamp_seconds", name) {
 			t.Errorf("%s is in docs/operations.md and not shown", name)
 		}
 	}

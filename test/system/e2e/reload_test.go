@@ -163,7 +163,7 @@ func TestReloadOnRequest(t *testing.T) {
 	if got := fmt.Sprint(a.fields(t)["restart"]); got != "[h2c]" {
 		t.Errorf("what waits for a restart: %s", got)
 	}
-	if got := fmt.Sprint(get(t, p.admin+"/config").fields(t)["waits_for_restart"]); got != "[h2c]" {
+	if got := fmt.Sprint(get(t, p.admin+"/config").fields(t)["waits_for_restart"]); got != "map[h2c:true]" {
 		t.Errorf("GET /config: %s", got)
 	}
 	p.says(t, "wait for a restart", "h2c")

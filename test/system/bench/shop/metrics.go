@@ -23,7 +23,7 @@ func scrape(ctx context.Context, proxy *servers.Cacheproxy, route string) (outco
 			labels[l.GetName()] = l.GetValue()
 		}
 		if labels["route"] == route {
-			counts[labels["outcome"]] = m.Counter.GetValue()
+			counts[labels["outcome"]] += m.Counter.GetValue() // of each class of statuses
 		}
 	}
 	if len(counts) == 0 {

@@ -1,0 +1,74 @@
+package proxy
+
+import (
+	"fmt"
+	"net/http"
+	"time"
+
+	"cacheproxy/observe"
+	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
+)
+
+// bypass is what of a request sends it past the cache; the zero value is nothing.
+type bypass struct {
+	kind  string // one of observe's
+	names []string
+}
+
+// bypassFor is what sends the request past the cache, where it is for a reason that has names.
+func (rq *request) bypassFor(why policy.Reason) bypass {
+	headers, parameters, cookies := rq.route.BypassedFor(why, rq.asked(), rq.route.Selecting())
+	for _, b := range [...]bypass{{observe.KindHeader, headers}, {observe.KindQuery, parameters}, {observe.KindCookie, cookies}} {
+		if len(b.names) > 0 {
+			return b
+		}
+	}
+	return bypass{}
+}
+
+// passUnlisted has the origin answer a request of an observed route that goes past the cache for header fields, and compares the answer
+// with the copy for requests without them: whether the fields choose the answer is what has to be known before they are ignored. It
+// stores nothing, since nobody knows yet whose answer it is.
+func (ex *exchange) passUnlisted(d *decision) {
+	o := withoutUnlisted(ex)
+	if o == nil {
+		ex.pass(d.reason)
+		return
+	}
+	defer func() {
+		if o.answered && (o.compared || o.body != nil && o.body.over) && !(!o.same && (o.invalidated() || o.recoded())) {
+			ex.route.Metrics.Compared(ex.bypass.kind, ex.bypass.names, !o.same)
+		}
+	}()
+	ex.passAnswered(d.reason, o.answer)
+}
+
+// withoutUnlisted is the comparison with the copy that would answer the request without its unlisted fields; nil: there is none.
+func withoutUnlisted(ex *exchange) *observation {
+	rq := &ex.request
+	query, why := rq.route.Query.Apply(rq.target.Query)
+	if why != policy.NoReason || rq.r.Method != http.MethodGet || len(rq.r.Header["Range"]) > 0 {
+		return nil
+	}
+	asked := rq.query
+	rq.query = query
+	rq.key = append(rq.appendKey(rq.key[:0], rq.r.Header), observed)
+	found := ex.p.find(rq, ex.start)
+	rq.query, rq.key = asked, rq.key[:0] // as a request has them that goes past the cache
+	if found.use < httpcache.Fresh {
+		return nil
+	}
+	return &observation{ex: ex, found: found, would: true, token: ex.p.ledger.Token(), requested: time.Now()}
+}
+
+// bypassText says for what requests of the route went past the cache, and whether that was of use.
+func bypassText(b observe.Bypass) string {
+	text := fmt.Sprintf("%s %s: %d requests", b.Kind, b.Name, b.Requests)
+	if compared := b.Same + b.Differed; compared > 0 {
+		if text += fmt.Sprintf(", %d of %d compared answers differed", b.Differed, compared); b.Differed == 0 {
+			text += ": a candidate for ignore_headers"
+		}
+	}
+	return text
+}
