@@ -31,7 +31,9 @@ const (
 // Order is one invalidation.
 type Order struct {
 	Members []policy.Member // at least one
-	Soft    bool            // mark stale instead of unusable
+	// Older are members by which versions before this one know the same copies, and others too: see Record.Older.
+	Older []policy.Member
+	Soft  bool // mark stale instead of unusable
 	// Confirm has copies confirmed by the origin before they are used, instead of making them unusable: for members that have
 	// changed for all that is known, such as those of a write whose outcome nobody knows. Soft then has no meaning.
 	Confirm bool

@@ -87,7 +87,8 @@ func (w *writing) begin() bool {
 func (w *writing) answered(res *http.Response) error {
 	switch {
 	case res.StatusCode < 400:
-		w.end(invalidation.Order{Members: w.ex.match.ResponseEffects(w.ex.target, res.Header)})
+		named, older := w.ex.route.ResponseEffects(&w.ex.match, w.ex.target, res.Header)
+		w.end(invalidation.Order{Members: named, Older: older})
 	case refused(w.ex.r.Method, res.StatusCode):
 		w.undone()
 	case w.fence == nil && w.ex.route.FailedWrite == policy.FailedKeep:

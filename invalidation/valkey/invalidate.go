@@ -34,6 +34,9 @@ func recordsOf(o invalidation.Order) []invalidation.Record {
 	for ids := range slices.Chunk(invalidation.IDsOf(o.Members), invalidation.MaxRecordIDs) {
 		records = append(records, invalidation.Record{Operation: o.Operation(), IDs: ids, Settle: o.Settle})
 	}
+	if len(records) > 0 {
+		records[len(records)-1].Older = invalidation.IDsOf(o.Older)
+	}
 	return records
 }
 
@@ -81,7 +84,7 @@ func (l *Log) End(ctx context.Context, f *invalidation.Fence, o invalidation.Ord
 		o.Soft, o.Confirm = false, false
 		records, ids = recordsOf(o), around(f)
 	}
-	end := invalidation.Record{Operation: invalidation.EndFence, IDs: ids, Fence: f.Number(), Settle: o.Settle}
+	end := invalidation.Record{Operation: invalidation.EndFence, IDs: ids, Older: invalidation.IDsOf(o.Older), Fence: f.Number(), Settle: o.Settle}
 	if o.Undone {
 		end.Life = time.Millisecond
 	}
