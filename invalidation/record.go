@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"cacheproxy/policy"
@@ -23,7 +24,9 @@ type Record struct {
 	// one applies them to nothing: they are those of more copies than are meant, which it names more closely. Its own copies bear them
 	// too, for the entries of those versions.
 	Older []ID
-	Fence uint64 // of BeginFence and EndFence
+	// Spared is Entry.Spared. Versions that do not know of this field spare nothing.
+	Spared []ID
+	Fence  uint64 // of BeginFence and EndFence
 	// Life is, of BeginFence, after what time the fence ends by itself, in case its writer has died. Of EndFence, any but zero says
 	// that nothing came of the write; a version that does not know this ends the fence like any other.
 	Life   time.Duration
@@ -51,8 +54,11 @@ func (r *Record) Append(dst []byte) []byte {
 	dst = binary.AppendUvarint(dst, uint64(max(r.Settle.Milliseconds(), 0)))
 	dst = appendBytes(dst, []byte(r.Notice.Subject))
 	body := r.Notice.Body
-	if len(r.Older) > 0 {
-		body = binary.AppendUvarint(nil, uint64(len(r.Older))) // where versions before this one look at nothing but Announce
+	if len(r.Older)+len(r.Spared) > 0 { // versions before this one look at it in Announce alone
+		body = binary.AppendUvarint(nil, uint64(len(r.Older)))
+		for _, id := range r.Spared {
+			body = binary.BigEndian.AppendUint64(body, uint64(id))
+		}
 	}
 	dst = appendBytes(dst, body)
 	dst = binary.AppendUvarint(dst, uint64(len(r.IDs)+len(r.Older)))
@@ -86,8 +92,10 @@ func ParseRecord(seq, nonce uint64, data []byte) (Record, error) {
 		r.Notice.Body = append([]byte(nil), body...)
 	default:
 		after := parser{rest: body}
-		older = after.uvarint()
-		p.failed = p.failed || after.failed || len(after.rest) > 0
+		for older = after.uvarint(); len(after.rest) > 0; {
+			r.Spared = append(r.Spared, ID(after.uint64()))
+		}
+		p.failed = p.failed || after.failed || !slices.IsSorted(r.Spared)
 	}
 	n := p.uvarint()
 	if p.failed || older > n || version != recordVersion || r.Operation > lastOperation || n != uint64(len(p.rest)/8) || len(p.rest)%8 != 0 {

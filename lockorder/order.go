@@ -37,6 +37,7 @@ type (
 	PassWriter struct{ class } // proxy/pass: writer
 	TimedBody  struct{ class } // proxy/server: timedBody
 
+	Crowd       struct{ class } // invalidation: Crowd
 	Tasks       struct{ class } // proxy/fill: tasks
 	Limiter     struct{ class } // proxy/upstream: limiter
 	Balancer    struct{ class } // proxy/upstream: balancer
@@ -76,6 +77,7 @@ var order = []Class{
 	PassWriter{},
 	TimedBody{},
 	// Under those below no other lock of this program is taken.
+	Crowd{},
 	Tasks{},
 	Limiter{},
 	Balancer{},

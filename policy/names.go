@@ -75,12 +75,23 @@ func (r *Route) Members(m *Match, t httpcache.Target, query string, h http.Heade
 		s.add(urlMember(host, path, t.Query, t.HasQuery), NewMember(KindPath, host+path))
 		s.addPrefixes(host, path)
 	}
+	if len(hosts) > 2 {
+		for i, m := range s.list {
+			if m.Kind() == KindPrefix && slices.Contains(hosts[:len(hosts)-1], m.Value()) {
+				s.list[i] = hostOfSeveral(m.Value())
+			}
+		}
+	}
 	if err != nil {
 		// What it would be called by is not known in full: it is called by too much to be stored.
 		s.list = append(s.list, make([]Member, MaxMembers)...)
 	}
 	return s.list
 }
+
+// hostOfSeveral names everything of a host on copies that several hosts may ask for. By the other name for that, copies are spared which
+// are of no other host (Table.Wider).
+func hostOfSeveral(host string) Member { return NewMember(KindPrefix, host+"//") }
 
 // askedHosts are the hosts whose clients may ask for a copy of a route whose upstream is sent a Host of its own, and whose writes
 // therefore concern it: those of the route's patterns, so that a write at the host of one API leaves alone what another API has
@@ -201,7 +212,11 @@ func (n hostNaming) path(host, path string) []Member {
 
 func (n hostNaming) prefix(host, path string) []Member {
 	path = strings.TrimRight(memberPath(path), "/")
-	return n.members(host, func(host string) Member { return NewMember(KindPrefix, host+path) })
+	members := n.members(host, func(host string) Member { return NewMember(KindPrefix, host+path) })
+	if host != "" && path == "" {
+		members = append(members, hostOfSeveral(memberHost(host)))
+	}
+	return members
 }
 
 // urlMember is the KindURL of a canonical path.

@@ -57,6 +57,7 @@ func (ex *exchange) inspect() ([]byte, error) {
 type writing struct {
 	ex      *exchange
 	members []policy.Member
+	wide    []invalidation.Wide // beside members; none on a route that fences
 	told    policy.Status       // about it
 	fence   *invalidation.Fence // nil: the route has none
 	sent    bool                // it may have reached the origin
@@ -67,6 +68,29 @@ type writing struct {
 	receipt invalidation.Receipt // of its end; zero: it has none that was confirmed
 }
 
+// bounded are the members as the log is told them: in the place of those that would crowd the ledger stand wider ones. A fence spares
+// nothing, and stands around what is named exactly where a wider name would need that.
+//
+// A write that is refused has named nothing and crowds nobody: what does not fence is bounded at its end.
+func (w *writing) bounded(members []policy.Member) []policy.Member {
+	bounded := make([]policy.Member, 0, len(members))
+	for _, m := range members {
+		wider, spared := w.ex.cfg.Table.Wider(m)
+		switch {
+		case wider == "" || w.ex.p.crowd.Admits(m, wider, w.ex.start):
+			bounded = append(bounded, m)
+		case len(spared) == 0:
+			bounded = append(bounded, wider)
+		case w.ex.route.FencesWrites:
+			bounded = append(bounded, m)
+		case slices.ContainsFunc(w.wide, func(w invalidation.Wide) bool { return w.Members[0] == wider && slices.Equal(w.Spared, spared) }):
+		default:
+			w.wide = append(w.wide, invalidation.Wide{Members: []policy.Member{wider}, Spared: spared})
+		}
+	}
+	return bounded
+}
+
 // begin fences the members where the route's policy does, and reports whether the write may go on. One that is to be refused
 // when it cannot be announced is refused before the origin is touched.
 func (w *writing) begin() bool {
@@ -74,6 +98,7 @@ func (w *writing) begin() bool {
 	if !r.FencesWrites {
 		return !r.RefusesWrites || !p.store.Down() && p.lease.Valid(w.ex.start)
 	}
+	w.members = w.bounded(w.members)
 	fence, err := p.announce(w.members)
 	if err == nil {
 		w.fence = fence
@@ -161,11 +186,14 @@ func (w *writing) doubt() {
 // end carries out the order on the members, and on its own, everywhere, or tells that it could not.
 func (w *writing) end(o invalidation.Order) {
 	p, r := w.ex.p, w.ex.route
+	if !r.FencesWrites { // which has bounded them
+		w.members = w.bounded(w.members)
+	}
 	// A write that began under an earlier generation does not know how the routes of this one name their copies.
-	o.Members, o.Settle = append(o.Members, p.config().begunSince(w.ex.cfg)...), r.Settle
+	o.Members, o.Settle = append(w.bounded(o.Members), p.config().begunSince(w.ex.cfg)...), r.Settle
 	named := slices.Concat(w.members, o.Members)
 	if w.fence == nil {
-		o.Members = named
+		o.Members, o.Wide = named, w.wide
 	}
 	receipt, err := p.confirm(w.fence, o)
 	if err == nil {
