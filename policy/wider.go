@@ -33,20 +33,20 @@ func below(path, prefix string) bool {
 	return ok && (rest == "" || rest[0] == '/')
 }
 
-// Wider is a name that finds every copy that a URL's, path's or prefix's name finds, and is one of few: the deepest prefix of the path
-// that begins a pattern. Copies that bear one of the spared names, other patterns' prefixes below it, are not meant: it costs the
-// copies that the patterns with this beginning have, and no others. It is empty for members that have none: they are no names of URLs,
-// or as wide already, or would have too many exceptions.
+// Wider are names that find every copy that a URL's, path's or prefix's name finds, and are of few: the deepest prefix of the path
+// that begins a pattern. Copies that bear one of the spared names, other patterns' prefixes below it, are not meant: they cost the
+// copies that the patterns with this beginning have, and no others. There are none for members that are no
+// names of URLs, or as wide already, or would have too many exceptions.
 //
 // What is found does not depend on whose table this is: each copy below a prefix bears the prefix's name, whatever route it belongs to on
 // another instance or after the next change of the configuration, and no copy that the name finds bears a spared one. The name of a
 // route would not do.
 //
 // A client makes up hosts as it makes up paths. A host that is in no pattern is widened to every host, but for those in patterns.
-func (t *Table) Wider(m Member) (wider Member, spared []Member) {
+func (t *Table) Wider(m Member) (wider, spared []Member) {
 	host, path, ok := strings.Cut(m.Value(), "/")
 	if k := m.Kind(); !ok || host == purgedHost || k != KindURL && k != KindPath && k != KindPrefix {
-		return "", nil
+		return nil, nil
 	}
 	if path = "/" + path; m.Kind() == KindURL {
 		path, _, _ = strings.Cut(path, "?")
@@ -66,8 +66,11 @@ func (t *Table) Wider(m Member) (wider Member, spared []Member) {
 			}
 		}
 	}
-	if wider = NewMember(KindPrefix, host+deepest); wider == m {
-		return "", nil
+	if wider = []Member{NewMember(KindPrefix, host+deepest)}; wider[0] == m {
+		return nil, nil
+	}
+	if deepest == "" && host != "" && host != sharedHost {
+		wider = append(wider, hostOfSeveral(host))
 	}
 	var s memberSet
 	for _, list := range lists {
@@ -83,7 +86,7 @@ func (t *Table) Wider(m Member) (wider Member, spared []Member) {
 		}
 	}
 	if len(s.list) > maxSpared {
-		return "", nil
+		return nil, nil
 	}
 	return wider, s.list
 }

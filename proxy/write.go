@@ -77,15 +77,15 @@ func (w *writing) bounded(members []policy.Member) []policy.Member {
 	for _, m := range members {
 		wider, spared := w.ex.cfg.Table.Wider(m)
 		switch {
-		case wider == "" || w.ex.p.crowd.Admits(m, wider, w.ex.start):
+		case len(wider) == 0 || w.ex.p.crowd.Admits(m, wider[0], w.ex.start):
 			bounded = append(bounded, m)
 		case len(spared) == 0:
-			bounded = append(bounded, wider)
+			bounded = append(bounded, wider...)
 		case w.ex.route.FencesWrites:
 			bounded = append(bounded, m)
-		case slices.ContainsFunc(w.wide, func(w invalidation.Wide) bool { return w.Members[0] == wider && slices.Equal(w.Spared, spared) }):
+		case slices.ContainsFunc(w.wide, func(w invalidation.Wide) bool { return w.Members[0] == wider[0] && slices.Equal(w.Spared, spared) }):
 		default:
-			w.wide = append(w.wide, invalidation.Wide{Members: []policy.Member{wider}, Spared: spared})
+			w.wide = append(w.wide, invalidation.Wide{Members: wider, Spared: spared})
 		}
 	}
 	return bounded
