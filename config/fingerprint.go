@@ -39,6 +39,7 @@ type meaning struct {
 	ShareAuthorized  bool
 	Compression      string `json:",omitempty"` // whatever is not compressed keeps the fingerprint that it had before there was any
 	Targets          []string
+	Names            int `json:",omitempty"` // 1: copies of an API that is sent a Host of its own are named as its own, and not as of all such APIs
 }
 
 // fingerprint stands for the route's meaning. It is the same in every process and version of Go.
@@ -53,6 +54,9 @@ func fingerprint(r *policy.Route, upstream *url.URL) uint64 {
 	}
 	if r.Compression != httpcache.Identity {
 		m.Compression = r.Compression.String()
+	}
+	if r.Host.Literal != "" {
+		m.Names = 1
 	}
 	for _, p := range r.Patterns {
 		m.Patterns = append(m.Patterns, p.String())

@@ -22,6 +22,7 @@
 // in this folder, and calls Log.Invalidate like a purge.
 //
 //	ledger.go, id.go     for each member, the position of its last invalidation
+//	crowd.go             which names may have a mark of their own
 //	stamp.go             when a copy was fetched, and whether that is checked already
 //	entry.go, record.go  an entry of the log, and how it is written
 //	log.go, local.go     the log, and that of a process that runs alone

@@ -31,6 +31,9 @@ type Entry struct {
 	Position  uint64
 	Operation Operation
 	IDs       []ID
+	// Spared are members of copies that the entry leaves alone although it names them: of a prefix, what is below others. Sorted; not
+	// of a fence.
+	Spared []ID
 	// Fenced is, of an EndFence, how many of the first IDs the fence held. The others are only invalidated.
 	Fenced int
 	// Before is, of an EndFence after which copies are as they were, what Ledger.Before gave for the IDs when the fence began; nil:
@@ -46,9 +49,17 @@ func (l *Ledger) Apply(e Entry, now time.Time) {
 	}
 	at := now.Sub(l.base)
 	for i, id := range e.IDs {
-		l.set(id, e, i, at)
+		if len(e.Spared) > 0 {
+			l.setSparing(id, e, at)
+		} else {
+			l.set(id, e, i, at)
+		}
 		l.touched[id.kind()].Store(e.Position)
 	}
+	if len(e.Spared) > 0 {
+		l.sparing.Store(e.Position)
+	}
+	l.sweepNext(at)
 	// Last: a reader that sees this position has to see the marks.
 	l.applied.Store(e.Position)
 }
@@ -88,27 +99,92 @@ func (l *Ledger) set(id ID, e Entry, i int, at time.Duration) {
 	case e.Operation == EndFence && i < e.Fenced:
 		m.fences = max(0, m.fences-1)
 	}
-	s.marks[id] = m
+	if m.last() == 0 && m.fences == 0 { // all that there was is a write that came to nothing
+		delete(s.marks, id)
+	} else {
+		s.marks[id] = m
+	}
+	l.recount(s)
 	if len(s.marks) >= s.sweep {
 		l.prune(s, at)
 	}
 }
 
+// setSparing sets the mark of a member for the copies that are not spared.
+func (l *Ledger) setSparing(id ID, e Entry, at time.Duration) {
+	s := l.shard(id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m, had := s.sparing[id]
+	switch {
+	case !had:
+		m.spared = e.Spared
+	case !slices.Equal(m.spared, e.Spared):
+		// Instances with other routes spare others: what both spare was named by neither.
+		m.spared = slices.DeleteFunc(slices.Clone(m.spared), func(id ID) bool {
+			_, found := slices.BinarySearch(e.Spared, id)
+			return !found
+		})
+	}
+	m.at = at
+	switch e.Operation {
+	case InvalidateSoft:
+		m.soft = e.Position
+	case InvalidateConfirm:
+		m.confirm = e.Position
+	default:
+		m.hard = e.Position
+	}
+	if s.sparing == nil {
+		s.sparing = map[ID]sparing{}
+	}
+	s.sparing[id] = m
+}
+
+// sweepNext prunes one shard after another, each several times within what marks are kept for: those that concern no copy any more
+// must not take the room of others (Crowd), also in shards that no entry comes to.
+func (l *Ledger) sweepNext(at time.Duration) {
+	if at < l.nextSweep {
+		return
+	}
+	l.nextSweep = at + l.kept()/(8*shards)
+	s := &l.shards[l.turn%shards]
+	l.turn++
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l.prune(s, at)
+}
+
+// kept is for how long marks may concern a copy, or a fetch from before them.
+func (l *Ledger) kept() time.Duration { return MaxFill + time.Duration(l.retention.Load()) }
+
 // prune forgets the marks of a shard that can concern no copy any more: a copy fetched before them has outlived its lifetime, and
 // a fetch from before them its time. Where that is not enough, the older half of the others goes, and the floor rises. The
 // caller holds s.mu.
 func (l *Ledger) prune(s *shard, at time.Duration) {
-	horizon := at - MaxFill - time.Duration(l.retention.Load())
+	horizon := at - l.kept()
 	for id, m := range s.marks {
 		if m.at < horizon && m.fences == 0 {
 			delete(s.marks, id)
 		}
 	}
+	for id, m := range s.sparing {
+		if m.at < horizon {
+			delete(s.sparing, id)
+		}
+	}
 	if len(s.marks) >= l.limit {
 		l.raiseFloor(s)
 	}
+	l.recount(s)
 	// Sweeping again only after the shard has doubled keeps the cost of a mark constant.
 	s.sweep = min(max(1024, 2*len(s.marks)), l.limit)
+}
+
+// recount notes how many marks a shard has. The caller holds s.mu.
+func (l *Ledger) recount(s *shard) {
+	l.count.Add(int64(len(s.marks) - s.counted))
+	s.counted = len(s.marks)
 }
 
 // raiseFloor gives up the older half of a shard's marks.

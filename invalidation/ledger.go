@@ -4,6 +4,7 @@ import (
 	"math"
 	"math/bits"
 	"math/rand/v2"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -38,11 +39,16 @@ type Ledger struct {
 	// touched holds for each kind of member the position of the last entry that named one, so that a copy's members are looked up
 	// only where their kind was named since the copy was last checked.
 	touched   [1 << kindBits]atomic.Uint64
-	retention atomic.Int64 // the longest time, in ns, that any copy may be held; only rises
-	limit     int          // marks per shard; never changes
+	sparing   atomic.Uint64 // position of the last entry that spared copies
+	count     atomic.Int64  // marks in all shards
+	retention atomic.Int64  // the longest time, in ns, that any copy may be held; only rises
+	limit     int           // marks per shard; never changes
 	// base is when the first entry was applied; only Apply touches it. Marks are dated from there and not from the Unix epoch,
 	// so that setting the wall clock does not age them while the copies that they concern stay young.
 	base time.Time
+	// nextSweep is when a shard is pruned next, since base, and turn which; only Apply touches them.
+	nextSweep time.Duration
+	turn      int
 	// seed and factor say in which shard a member is; see shard. They never change.
 	seed, factor uint64
 	shards       [shards]shard
@@ -51,8 +57,12 @@ type Ledger struct {
 type shard struct {
 	mu    lockorder.RWMutex[lockorder.LedgerShard]
 	marks map[ID]mark // guarded by mu
-	sweep int         // number of marks at which the shard is swept next; only Apply touches it
-	_     [64]byte    // keeps the locks of two shards off one cache line
+	// sparing has what was set for all copies with a member but some. There is one for each prefix and host of a configuration that
+	// Crowd has ever named in the place of URLs; guarded by mu; nil: none.
+	sparing map[ID]sparing
+	counted int      // len(marks) as it is in Ledger.count; only Apply touches it
+	sweep   int      // number of marks at which the shard is swept next; only Apply touches it
+	_       [64]byte // keeps the locks of two shards off one cache line
 }
 
 // mark is what the ledger knows of one member.
@@ -63,6 +73,30 @@ type mark struct {
 }
 
 func (m mark) last() uint64 { return max(m.hard, m.soft, m.confirm) }
+
+// sparing is a mark that leaves some copies alone.
+type sparing struct {
+	hard, soft, confirm uint64 // as of mark
+	spared              []ID   // members of the copies that are left alone; sorted; never changes
+	at                  time.Duration
+}
+
+// verdict is what the mark means to a copy with these members that is known to be valid up to position.
+func (m sparing) verdict(position uint64, ids []ID) Verdict {
+	if max(m.hard, m.soft, m.confirm) <= position || slices.ContainsFunc(ids, func(id ID) bool {
+		_, found := slices.BinarySearch(m.spared, id)
+		return found
+	}) {
+		return Valid
+	}
+	switch {
+	case m.hard > position:
+		return Purged
+	case m.confirm > position:
+		return Unconfirmed
+	}
+	return Soft
+}
 
 // NewLedger makes an empty ledger at position 0.
 func NewLedger() *Ledger {
@@ -81,16 +115,7 @@ func (l *Ledger) Token() Token { return Token{l.applied.Load()} }
 func (l *Ledger) Retention() time.Duration { return time.Duration(l.retention.Load()) }
 
 // Marks is how many members the ledger tells apart.
-func (l *Ledger) Marks() int {
-	n := 0
-	for i := range l.shards {
-		s := &l.shards[i]
-		s.mu.RLock()
-		n += len(s.marks)
-		s.mu.RUnlock()
-	}
-	return n
-}
+func (l *Ledger) Marks() int { return int(l.count.Load()) }
 
 // Retain notes that a copy may be held for d from now on. Marks are forgotten only when no copy that they concern can be left.
 func (l *Ledger) Retain(d time.Duration) {
@@ -145,6 +170,27 @@ func (l *Ledger) scan(position uint64, ids []ID) Verdict {
 			verdict = max(verdict, Soft)
 		}
 	}
+	return max(verdict, l.scanSparing(position, ids))
+}
+
+// scanSparing looks for later marks that spare some copies, and not this one.
+func (l *Ledger) scanSparing(position uint64, ids []ID) Verdict {
+	verdict := Valid
+	if l.sparing.Load() <= position {
+		return verdict
+	}
+	for _, id := range ids {
+		if l.touched[id.kind()].Load() <= position {
+			continue
+		}
+		s := l.shard(id)
+		s.mu.RLock()
+		m, ok := s.sparing[id]
+		s.mu.RUnlock()
+		if ok {
+			verdict = max(verdict, m.verdict(position, ids))
+		}
+	}
 	return verdict
 }
 
@@ -165,7 +211,7 @@ func (l *Ledger) Since(t Token, ids []ID) bool {
 			return true
 		}
 	}
-	return t.position < l.floor.Load()
+	return l.scanSparing(t.position, ids) != Valid || t.position < l.floor.Load()
 }
 
 func (l *Ledger) fenced(ids []ID) bool {

@@ -46,6 +46,11 @@ func (l *Local) Invalidate(_ context.Context, o Order) (Receipt, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	disturbed := l.ledger.Disturbed(e.IDs, 0)
+	for _, w := range o.Wide {
+		wide := w.entry(e.Operation)
+		l.append(wide, start)
+		l.settle(wide, o.Settle, start)
+	}
 	l.append(e, start)
 	l.settle(e, o.Settle, start)
 	return l.quiet(l.receipt(start), disturbed), nil

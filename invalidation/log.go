@@ -31,7 +31,11 @@ const (
 // Order is one invalidation.
 type Order struct {
 	Members []policy.Member // at least one
-	Soft    bool            // mark stale instead of unusable
+	// Older are members by which versions before this one know the same copies, and others too: see Record.Older.
+	Older []policy.Member
+	// Wide are names that stand for many, and spare some; not with a fence.
+	Wide []Wide
+	Soft bool // mark stale instead of unusable
 	// Confirm has copies confirmed by the origin before they are used, instead of making them unusable: for members that have
 	// changed for all that is known, such as those of a write whose outcome nobody knows. Soft then has no meaning.
 	Confirm bool
@@ -42,6 +46,14 @@ type Order struct {
 	// Undone says, of the end of a fence, that nothing came of the write: copies are as they were before the fence, where
 	// nothing else has named its members meanwhile. The order then has no members.
 	Undone bool
+}
+
+// Wide names members of copies, but for those copies that have one of the spared members as well.
+type Wide struct{ Members, Spared []policy.Member }
+
+// entry is what a wide name becomes in the ledger.
+func (w Wide) entry(op Operation) Entry {
+	return Entry{Operation: op, IDs: IDsOf(w.Members), Spared: IDsOf(w.Spared)}
 }
 
 // Operation is what the entry of an order does to its members.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"cacheproxy/policy"
@@ -19,7 +20,13 @@ type Record struct {
 	Repeats   uint64
 	Operation Operation
 	IDs       []ID
-	Fence     uint64 // of BeginFence and EndFence
+	// Older are members by which versions that do not know of this field have to find copies that this version finds by IDs. This
+	// one applies them to nothing: they are those of more copies than are meant, which it names more closely. Its own copies bear them
+	// too, for the entries of those versions.
+	Older []ID
+	// Spared is Entry.Spared. Versions that do not know of this field spare nothing.
+	Spared []ID
+	Fence  uint64 // of BeginFence and EndFence
 	// Life is, of BeginFence, after what time the fence ends by itself, in case its writer has died. Of EndFence, any but zero says
 	// that nothing came of the write; a version that does not know this ends the fence like any other.
 	Life   time.Duration
@@ -46,10 +53,19 @@ func (r *Record) Append(dst []byte) []byte {
 	dst = binary.AppendUvarint(dst, uint64(max(r.Life.Milliseconds(), 0)))
 	dst = binary.AppendUvarint(dst, uint64(max(r.Settle.Milliseconds(), 0)))
 	dst = appendBytes(dst, []byte(r.Notice.Subject))
-	dst = appendBytes(dst, r.Notice.Body)
-	dst = binary.AppendUvarint(dst, uint64(len(r.IDs)))
-	for _, id := range r.IDs {
-		dst = binary.BigEndian.AppendUint64(dst, uint64(id))
+	body := r.Notice.Body
+	if len(r.Older)+len(r.Spared) > 0 { // versions before this one look at it in Announce alone
+		body = binary.AppendUvarint(nil, uint64(len(r.Older)))
+		for _, id := range r.Spared {
+			body = binary.BigEndian.AppendUint64(body, uint64(id))
+		}
+	}
+	dst = appendBytes(dst, body)
+	dst = binary.AppendUvarint(dst, uint64(len(r.IDs)+len(r.Older)))
+	for _, ids := range [][]ID{r.IDs, r.Older} {
+		for _, id := range ids {
+			dst = binary.BigEndian.AppendUint64(dst, uint64(id))
+		}
 	}
 	return dst
 }
@@ -69,11 +85,20 @@ func ParseRecord(seq, nonce uint64, data []byte) (Record, error) {
 	r.Repeats, r.Fence = p.uint64(), p.uint64()
 	r.Life, r.Settle = p.milliseconds(), p.milliseconds()
 	r.Notice.Subject = string(p.bytes())
-	if body := p.bytes(); len(body) > 0 {
+	body, older := p.bytes(), uint64(0)
+	switch {
+	case len(body) == 0:
+	case r.Operation == Announce:
 		r.Notice.Body = append([]byte(nil), body...)
+	default:
+		after := parser{rest: body}
+		for older = after.uvarint(); len(after.rest) > 0; {
+			r.Spared = append(r.Spared, ID(after.uint64()))
+		}
+		p.failed = p.failed || after.failed || !slices.IsSorted(r.Spared)
 	}
 	n := p.uvarint()
-	if p.failed || version != recordVersion || r.Operation > lastOperation || n != uint64(len(p.rest)/8) || len(p.rest)%8 != 0 {
+	if p.failed || older > n || version != recordVersion || r.Operation > lastOperation || n != uint64(len(p.rest)/8) || len(p.rest)%8 != 0 {
 		return everything(seq, nonce), fmt.Errorf("%w: %d bytes of version %d, operation %d", errRecord, len(data), version, operation)
 	}
 	r.IDs = make([]ID, 0, n)
@@ -83,6 +108,9 @@ func ParseRecord(seq, nonce uint64, data []byte) (Record, error) {
 			return everything(seq, nonce), fmt.Errorf("%w: member of kind %d", errRecord, id.kind())
 		}
 		r.IDs = append(r.IDs, id)
+	}
+	if named := n - older; older > 0 {
+		r.IDs, r.Older = r.IDs[:named:named], r.IDs[named:]
 	}
 	return r, nil
 }

@@ -13,6 +13,7 @@ func FuzzParseRecord(f *testing.F) {
 	for _, r := range []Record{
 		{}, {Operation: InvalidateConfirm, IDs: []ID{allID}}, {Operation: InvalidateSoft, IDs: []ID{allID, IDOf(policy.NewMember(policy.KindKey, "1"))}}, {Operation: BeginFence, IDs: []ID{tagID("1")}, Fence: 1 << 60, Life: time.Minute},
 		{Operation: Announce, Notice: Notice{"mode/x", []byte("off")}, Settle: time.Second, Repeats: 9},
+		{IDs: []ID{tagID("1")}, Older: []ID{tagID("2")}},
 	} {
 		f.Add(r.Append(nil))
 	}

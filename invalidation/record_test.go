@@ -1,7 +1,9 @@
 package invalidation
 
 import (
+	"bytes"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -21,5 +23,33 @@ func TestRecordsOfOthers(t *testing.T) {
 		if !errors.Is(err, errRecord) || r.Operation != Invalidate || len(r.IDs) != 1 || r.IDs[0] != IDOf(policy.All) || r.Seq != 4 || r.Nonce != 5 {
 			t.Errorf("%s: %+v, %v", name, r, err)
 		}
+	}
+}
+
+// An entry with names for versions before this one is to them an entry that names all of it, and they read nothing else into it; this
+// one applies its own names, and writes the others again where the log has lost the entry.
+func TestNamesForOlderVersions(t *testing.T) {
+	a, b, old := tagID("a"), tagID("b"), tagID("old")
+	for _, op := range []Operation{Invalidate, InvalidateSoft, InvalidateConfirm, BeginFence, EndFence} {
+		r := Record{Operation: op, IDs: []ID{a, b}, Older: []ID{old}, Fence: 7, Settle: time.Second}
+		data := r.Append(nil)
+		got, err := ParseRecord(1, 2, data)
+		if err != nil || !slices.Equal(got.IDs, r.IDs) || !slices.Equal(got.Older, r.Older) || !bytes.Equal(got.Append(nil), data) {
+			t.Errorf("%d: %+v, %v", op, got, err)
+		}
+		// The reader of those versions: a notice's body is read of every operation, and means something on Announce alone.
+		before := parser{rest: data}
+		before.take(2 + 8 + 8)
+		before.uvarint()
+		before.uvarint()
+		before.bytes()
+		before.bytes()
+		if n := before.uvarint(); n != 3 || len(before.rest) != 3*8 || before.failed {
+			t.Errorf("%d: a version before this one reads %d members in %d bytes", op, n, len(before.rest))
+		}
+	}
+	r := Record{IDs: []ID{a}, Notice: Notice{Body: []byte{2}}}
+	if got, err := ParseRecord(1, 2, r.Append(nil)); err == nil {
+		t.Errorf("more names for older versions than there are: %+v", got)
 	}
 }

@@ -37,6 +37,7 @@ type (
 	PassWriter struct{ class } // proxy/pass: writer
 	TimedBody  struct{ class } // proxy/server: timedBody
 
+	Crowd       struct{ class } // invalidation: Crowd
 	Tasks       struct{ class } // proxy/fill: tasks
 	Renewals    struct{ class } // proxy/fill: renewals
 	Limiter     struct{ class } // proxy/upstream: limiter
@@ -78,6 +79,7 @@ var order = []Class{
 	PassWriter{},
 	TimedBody{},
 	// Under those below no other lock of this program is taken.
+	Crowd{},
 	Tasks{},
 	Renewals{},
 	Limiter{},

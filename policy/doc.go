@@ -23,5 +23,6 @@
 //	httpcache.NotModified            is 304 the answer
 //	httpcache.MeetsPreconditions     If-Match and its like, If-Range
 //	Route.Effects                    what a write makes unusable              effects.go
+//	Table.Wider                      by which few names for many              wider.go
 //	Status.Append                    one Outcome and one Reason, in words     outcome.go, reason.go, status.go
 package policy

@@ -20,8 +20,8 @@ import (
 func (r *Route) Effects(m *Match, t httpcache.Target, query string, h http.Header, body []byte) (members []Member, fallback bool, excess *ExcessError) {
 	v := Values{Match: m, Header: h, Target: t, Query: query}
 	var s memberSet
-	s.add(m.uriEffects(t)...)
-	s.add(m.uriEffects(t.WithQuery(query))...)
+	s.add(m.uriEffects(t, askedAs)...)
+	s.add(m.uriEffects(t.WithQuery(query), askedAs)...)
 	keys, err := r.keyNames(v)
 	if errors.As(err, &excess) {
 		return nil, false, excess
@@ -74,10 +74,10 @@ func (in *Invalidates) members(v Values, body []byte) (_ []Member, missing bool,
 		templates []Template
 		as        form
 		partly    bool // a name without one of its values is one all the same
-		named     func(name string) []Member
+		named     func(name string, as hostNaming) []Member
 	}{
-		{in.Keys, nameForm, true, func(name string) []Member { return []Member{NewMember(KindKey, name)} }},
-		{in.Tags, nameForm, false, func(name string) []Member { return []Member{NewMember(KindTag, name)} }},
+		{in.Keys, nameForm, true, func(name string, _ hostNaming) []Member { return []Member{NewMember(KindKey, name)} }},
+		{in.Tags, nameForm, false, func(name string, _ hostNaming) []Member { return []Member{NewMember(KindTag, name)} }},
 		{in.URLs, urlForm, false, v.Match.urlEffects},
 		{in.Prefixes, prefixForm, false, prefixEffects},
 	}
@@ -100,7 +100,7 @@ func (in *Invalidates) members(v Values, body []byte) (_ []Member, missing bool,
 				continue
 			}
 			for _, name := range names {
-				members := kind.named(name)
+				members := kind.named(name, t.hostsNamed())
 				missing = missing || len(members) == 0
 				if s.add(members...); len(s.list) > MaxEffects {
 					return nil, false, &ExcessError{what: "names of copies", limit: MaxEffects, ofBody: in.usesBody()}
@@ -119,14 +119,14 @@ func (in *Invalidates) usesBody() bool {
 // uriEffects are the members that invalidating one URI of this host names, with its exact query and also with the query
 // as the route that reads it forwards it, since that is how the copies are named. A path that is unclean, or has escaped separators, also stands for the
 // one that an origin would make of it. It needs no matched route.
-func (m *Match) uriEffects(t httpcache.Target) []Member {
+func (m *Match) uriEffects(t httpcache.Target, as hostNaming) []Member {
 	var s memberSet
-	s.add(URLMembers(t.Host, t.Path, t.Query, t.HasQuery)...)
+	s.add(as.url(t)...)
 	clean := CleanTarget(t)
-	s.add(URLMembers(clean.Host, clean.Path, clean.Query, clean.HasQuery)...)
+	s.add(as.url(clean)...)
 	if m != nil && m.table != nil {
-		s.add(m.table.URLMembers(t)...)
-		s.add(m.table.URLMembers(clean)...)
+		s.add(m.table.urlMembers(t, as)...)
+		s.add(m.table.urlMembers(clean, as)...)
 	}
 	return s.list
 }
@@ -134,38 +134,50 @@ func (m *Match) uriEffects(t httpcache.Target) []Member {
 // URLMembers are what an invalidation of one URL names: with its query as it stands, and as the route that reads the URL
 // forwards it. With an empty host it meets every host, but only the query rules of routes for any host are known.
 func (t *Table) URLMembers(u httpcache.Target) []Member {
+	return t.urlMembers(u, purgedAs)
+}
+
+func (t *Table) urlMembers(u httpcache.Target, as hostNaming) []Member {
 	var s memberSet
-	s.add(URLMembers(u.Host, u.Path, u.Query, u.HasQuery)...)
+	s.add(as.url(u)...)
 	if m, _ := t.Match(http.MethodGet, u); m.Route != nil && u.HasQuery {
 		if query, reason := m.Route.Query.Apply(u.Query); reason == NoReason {
-			u = u.WithQuery(query)
-			s.add(URLMembers(u.Host, u.Path, u.Query, u.HasQuery)...)
+			s.add(as.url(u.WithQuery(query))...)
 		}
 	}
 	return s.list
 }
 
 // urlEffects names what a rendered URL makes unusable: with a query exactly that, without one the path with every query.
-func (m *Match) urlEffects(url string) []Member {
+func (m *Match) urlEffects(url string, as hostNaming) []Member {
 	host, pathQuery, ok := cutURL(url)
 	if !ok {
 		return nil
 	}
 	path, query, hasQuery := strings.Cut(pathQuery, "?")
 	if !hasQuery {
-		return PathMembers(host, path)
+		return as.path(host, path)
 	}
 	t := httpcache.Target{Host: host, Path: path, Query: query, HasQuery: true}
-	return m.uriEffects(t)
+	return m.uriEffects(t, as)
 }
 
 // prefixEffects names what a rendered prefix makes unusable.
-func prefixEffects(url string) []Member {
+func prefixEffects(url string, as hostNaming) []Member {
 	host, path, ok := cutURL(url)
 	if !ok {
 		return nil
 	}
-	return PrefixMembers(host, path)
+	return as.prefix(host, path)
+}
+
+// hostsNamed is how a template of a URL or prefix names its host. One that the configuration spells out is an order; one that comes
+// from a request is that of the client, who may order nothing at the hosts of others.
+func (t Template) hostsNamed() hostNaming {
+	if host, _, _ := cutURL(t.text); strings.Contains(host, "{") {
+		return askedAs
+	}
+	return purgedAs
 }
 
 // cutURL takes apart a URL of a template: a path, for every host, or http://host/path. It is not ok without a host where one
@@ -182,20 +194,32 @@ func cutURL(url string) (host, pathQuery string, ok bool) {
 	return host, pathQuery, memberHost(host) != ""
 }
 
-// ResponseEffects are the members that the answer to a successful write makes unusable besides: the URIs in Location and
+// ResponseEffects are the members that the answer of this route to a successful write makes unusable besides: the URIs in Location and
 // Content-Location, where they are of the same origin as the target (RFC 9111 §4.4), and the groups of that origin in
-// Cache-Group-Invalidation (RFC 9875 §3).
-func (m *Match) ResponseEffects(t httpcache.Target, response http.Header) []Member {
+// Cache-Group-Invalidation (RFC 9875 §3). For before see groupEffects.
+func (r *Route) ResponseEffects(m *Match, t httpcache.Target, response http.Header) (members, before []Member) {
 	var s memberSet
 	for _, field := range []string{"Location", "Content-Location"} {
 		for _, value := range response[field] {
-			if u, ok := httpcache.ResolveReference(t, value); ok {
-				s.add(m.uriEffects(u)...)
+			if u, ok := httpcache.ResolveReference(t, value); ok && r.speaksFor(m, u) {
+				s.add(m.uriEffects(u, askedAs)...)
 			}
 		}
 	}
-	s.add(groupEffects(t, response)...)
-	return s.list
+	groups, before := r.groupEffects(t, response)
+	s.add(groups...)
+	return s.list, before
+}
+
+// speaksFor reports whether the API of this route can mean the copies of a URI that its answer names. Where the URI is read from an API
+// that is sent a Host of its own, and this one is sent another, they are two origins behind one host, of which either sees its own
+// alone (RFC 9111 §4.4 has a cache invalidate nothing of another origin). A write to the URI itself always concerns its copies.
+func (r *Route) speaksFor(m *Match, u httpcache.Target) bool {
+	if m == nil || m.table == nil {
+		return true
+	}
+	read, _ := m.table.Match(http.MethodGet, CleanTarget(u))
+	return read.Route == nil || read.Route.Host.Literal == "" || read.Route.Host.Literal == r.Host.Literal
 }
 
 // ReadsBody reports whether the names depend on the request's body. A nil Invalidates does not.

@@ -35,7 +35,7 @@ func TestEffects(t *testing.T) {
 		" ushop.example/products/a%2Fb u*/products/a%2Fb" +
 		" kv2:product:a%2Fb kv1:stock:a%2Fb kx: tlist" +
 		" q/all u/all?id=a%2Fb ushop.example/by/a%2Fb?q=1%26 u*/by/a%2Fb?q=1%26 ushop.example/by/a/b?q=1%26 u*/by/a/b?q=1%26" +
-		" p/lists pother.example/a%2Fb p*/a%2Fb rsearch"
+		" p/lists pother.example/a%2Fb p*/a%2Fb p**/a%2Fb rsearch"
 	if spell(got) != want || fallback || err != nil {
 		t.Errorf("effects: %t, %v\n%s\nwant:\n%s", fallback, err, spell(got), want)
 	}
@@ -108,7 +108,7 @@ func TestWriteMeetsCopies(t *testing.T) {
 	} {
 		u := target(t, uri)
 		w, _ := table.Match("PUT", u)
-		if got := meet(w.uriEffects(u), members); got != want {
+		if got := meet(w.uriEffects(u, askedAs), members); got != want {
 			t.Errorf("a write to %s meets the copy: %t, want %t", uri, got, want)
 		}
 	}
@@ -139,13 +139,13 @@ func TestResponseEffects(t *testing.T) {
 		{"RFC 3986 §5.4 query alone", "?a=1", "/products/17?a=1"},
 		{"RFC 3986 §5.4 the document itself", "#x", "/products/17?lang=en"},
 	} {
-		got := m.ResponseEffects(u, http.Header{"Content-Location": {c.location}})
+		got, _ := m.Route.ResponseEffects(&m, u, http.Header{"Content-Location": {c.location}})
 		want := NewMember(KindURL, "shop.example"+c.want)
 		if c.want == "" && len(got) != 0 || c.want != "" && !meet(got, []Member{want}) {
 			t.Errorf("%s: %q gives %q, want %q", c.name, c.location, got, want)
 		}
 	}
-	both := m.ResponseEffects(u, http.Header{"Location": {"/a"}, "Content-Location": {"/b"}})
+	both, _ := m.Route.ResponseEffects(&m, u, http.Header{"Location": {"/a"}, "Content-Location": {"/b"}})
 	if got := spell(both); got != "ushop.example/a u*/a ushop.example/b u*/b" {
 		t.Errorf("both fields: %s", got)
 	}
@@ -153,7 +153,7 @@ func TestResponseEffects(t *testing.T) {
 
 func TestEffectsWithoutRoute(t *testing.T) {
 	u := target(t, "/x?y")
-	if got := spell((&Match{}).uriEffects(u)); got != "ushop.example/x?y u*/x?y" {
+	if got := spell((&Match{}).uriEffects(u, askedAs)); got != "ushop.example/x?y u*/x?y" {
 		t.Error(got)
 	}
 }

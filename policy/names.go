@@ -9,9 +9,15 @@ import (
 	"cacheproxy/policy/httpcache"
 )
 
-// sharedHost stands in members for the host of copies that every host shares: those of routes whose upstream is sent a
-// Host of its own. No Host of a request can be "*".
-const sharedHost = "*"
+// Copies of routes whose upstream is sent a Host of its own are not of the host that a client has named. Their members bear one of
+// these in its place, which no Host of a request can be.
+const (
+	// sharedHost stands for all hosts where any may ask for the copy.
+	sharedHost = "*"
+	// purgedHost stands for all hosts in what is purged by order: the host of such a copy may be named by a client, by the API, or
+	// by whoever wrote the order.
+	purgedHost = "**"
+)
 
 // memberSet collects members, each once, in their order.
 type memberSet struct {
@@ -55,21 +61,61 @@ func (r *Route) Members(m *Match, t httpcache.Target, query string, h http.Heade
 		err = cmp.Or(err, tooMany)
 	}
 	s.addNames(KindTag, responseTags(response))
-	host, origin := memberHost(t.Host), t.Host
-	if r.Host.Literal != "" {
-		host, origin = sharedHost, sharedHost
-	}
-	s.add(groupMembers(t.Scheme, origin, response["Cache-Groups"])...)
 	path := memberPath(t.Path)
-	for _, host := range []string{host, ""} {
+	hosts := []string{memberHost(t.Host)}
+	if literal := r.Host.Literal; literal == "" {
+		s.add(groupMembers(httpcache.Origin(t.Scheme, t.Host), response["Cache-Groups"])...)
+	} else {
+		s.add(groupMembers(upstreamHost(literal), response["Cache-Groups"])...)
+		s.add(groupMembers(sharedHost, response["Cache-Groups"])...)
+		s.add(NewMember(KindPrefix, upstreamHost(literal)))
+		hosts = r.askedHosts(strings.Count(path, "/"))
+	}
+	for _, host := range append(hosts, "") {
 		s.add(urlMember(host, path, t.Query, t.HasQuery), NewMember(KindPath, host+path))
 		s.addPrefixes(host, path)
+	}
+	if len(hosts) > 2 {
+		for i, m := range s.list {
+			if m.Kind() == KindPrefix && slices.Contains(hosts[:len(hosts)-1], m.Value()) {
+				s.list[i] = hostOfSeveral(m.Value())
+			}
+		}
 	}
 	if err != nil {
 		// What it would be called by is not known in full: it is called by too much to be stored.
 		s.list = append(s.list, make([]Member, MaxMembers)...)
 	}
 	return s.list
+}
+
+// hostOfSeveral names everything of a host on copies that several hosts may ask for. By the other name for that, copies are spared which
+// are of no other host (Table.Wider).
+func hostOfSeveral(host string) Member { return NewMember(KindPrefix, host+"//") }
+
+// askedHosts are the hosts whose clients may ask for a copy of a route whose upstream is sent a Host of its own, and whose writes
+// therefore concern it: those of the route's patterns, so that a write at the host of one API leaves alone what another API has
+// under the same path at its own. A copy that any host may ask for bears sharedHost, which every write names as well: a write does not
+// know what another configuration has made of its URL, and a copy has to bear each name that a write to one of its URLs can have.
+//
+// Members with each host are as many as the path has segments. More than a few hosts are not worth the room; sharedHost then
+// stands for them.
+func (r *Route) askedHosts(segments int) []string {
+	const most = 64
+	var hosts []string
+	for _, p := range r.Patterns {
+		host := memberHost(p.host)
+		if host == "" {
+			return []string{sharedHost}
+		}
+		if !slices.Contains(hosts, host) {
+			hosts = append(hosts, host)
+		}
+	}
+	if len(hosts) == 0 || len(hosts)*(segments+3) > most {
+		return []string{sharedHost}
+	}
+	return append(hosts, purgedHost)
 }
 
 // keyNames are the names that the route's key gives. A value that the request does not have is empty in them, on copies
@@ -116,30 +162,61 @@ func responseTags(h http.Header) (tags []string) {
 // query as forwarded. With an empty host it meets the copies of every host. Equivalent escapes name the same URL.
 // Table.URLMembers also applies the query rules of the route.
 func URLMembers(host, path, query string, hasQuery bool) []Member {
-	path = memberPath(path)
-	return forHosts(host, func(host string) Member { return urlMember(host, path, query, hasQuery) })
+	return purgedAs.url(httpcache.Target{Host: host, Path: path, Query: query, HasQuery: hasQuery})
 }
 
 // PathMembers are what an invalidation of a path with every query names. With an empty host it meets every host.
 func PathMembers(host, path string) []Member {
-	path = memberPath(path)
-	return forHosts(host, func(host string) Member { return NewMember(KindPath, host+path) })
+	return purgedAs.path(host, path)
 }
 
 // PrefixMembers are what an invalidation of a path and everything below it names. A prefix ends at a segment: /a meets
 // /a, /a/ and /a/b, not /ab. A trailing slash makes no difference; "/" and "" are everything of the host, or of every
 // host when that is empty.
 func PrefixMembers(host, path string) []Member {
-	path = strings.TrimRight(memberPath(path), "/")
-	return forHosts(host, func(host string) Member { return NewMember(KindPrefix, host+path) })
+	return purgedAs.prefix(host, path)
 }
 
-// forHosts names a member for a host. The copies that all hosts share are copies of this host too.
-func forHosts(host string, name func(string) Member) []Member {
+// hostNaming are the hosts that are named beside one, for the copies that are not of the host that a client has named.
+type hostNaming []string
+
+var (
+	// askedAs names the copies for which a client of the host may ask: what a write to one of its URLs makes unusable.
+	askedAs = hostNaming{sharedHost}
+	// purgedAs names all copies that may be meant by whoever names the host in an order.
+	purgedAs = hostNaming{sharedHost, purgedHost}
+)
+
+// members names a member for a host; empty: for every host.
+func (n hostNaming) members(host string, name func(string) Member) []Member {
 	if host == "" {
 		return []Member{name("")}
 	}
-	return []Member{name(memberHost(host)), name(sharedHost)}
+	members := append(make([]Member, 0, 1+len(n)), name(memberHost(host)))
+	for _, other := range n {
+		members = append(members, name(other))
+	}
+	return members
+}
+
+// url are what an invalidation of one URL names.
+func (n hostNaming) url(t httpcache.Target) []Member {
+	path := memberPath(t.Path)
+	return n.members(t.Host, func(host string) Member { return urlMember(host, path, t.Query, t.HasQuery) })
+}
+
+func (n hostNaming) path(host, path string) []Member {
+	path = memberPath(path)
+	return n.members(host, func(host string) Member { return NewMember(KindPath, host+path) })
+}
+
+func (n hostNaming) prefix(host, path string) []Member {
+	path = strings.TrimRight(memberPath(path), "/")
+	members := n.members(host, func(host string) Member { return NewMember(KindPrefix, host+path) })
+	if host != "" && path == "" {
+		members = append(members, hostOfSeveral(memberHost(host)))
+	}
+	return members
 }
 
 // urlMember is the KindURL of a canonical path.

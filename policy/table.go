@@ -22,6 +22,7 @@ type Table struct {
 type methodTree struct {
 	methods   map[string]*node
 	anyMethod node
+	prefixes  prefixes
 }
 
 // leaf is where a pattern ends.
@@ -100,6 +101,7 @@ func (t *Table) add(l *leaf) {
 		}
 		tree = t.hosts[host]
 	}
+	tree.prefixes.add(l)
 	n := &tree.anyMethod
 	if method := l.pattern.method; method != "" {
 		if tree.methods == nil {

@@ -47,6 +47,7 @@ type Proxy struct {
 	switching lockorder.Mutex[lockorder.Modes]
 	store     *store.Store
 	ledger    *invalidation.Ledger
+	crowd     *invalidation.Crowd // of what writes name
 	log       invalidation.Log
 	metrics   *observe.Metrics
 	access    *observe.AccessLog
@@ -71,7 +72,7 @@ type Proxy struct {
 func New(o Options) *Proxy {
 	lifetime, stop := context.WithCancel(context.Background())
 	p := &Proxy{
-		store: o.Store, ledger: o.Ledger, log: o.Log, metrics: o.Metrics, access: o.Access, tracer: o.Tracer, logger: o.Logger,
+		store: o.Store, ledger: o.Ledger, crowd: invalidation.NewCrowd(o.Ledger), log: o.Log, metrics: o.Metrics, access: o.Access, tracer: o.Tracer, logger: o.Logger,
 		lease: o.Lease, confirmTimeout: o.ConfirmTimeout, silence: o.Silence, began: time.Now(), passer: pass.New(o.Logger),
 		fills: fill.New(fill.Options{
 			Store: o.Store, Ledger: o.Ledger, Logger: o.Logger, Tracer: o.Tracer, Lease: o.Lease, Claims: o.Claims,

@@ -61,6 +61,7 @@ func (ex *exchange) inspect() ([]byte, error) {
 type writing struct {
 	ex      *exchange
 	members []policy.Member
+	wide    []invalidation.Wide // beside members; none on a route that fences
 	told    policy.Status       // about it
 	fence   *invalidation.Fence // nil: the route has none
 	sent    bool                // it may have reached the origin
@@ -69,6 +70,29 @@ type writing struct {
 	before  invalidation.Token   // taken before the write was sent, after its fence began
 	named   []policy.Member      // all that its end has named
 	receipt invalidation.Receipt // of its end; zero: it has none that was confirmed
+}
+
+// bounded are the members as the log is told them: in the place of those that would crowd the ledger stand wider ones. A fence spares
+// nothing, and stands around what is named exactly where a wider name would need that.
+//
+// A write that is refused has named nothing and crowds nobody: what does not fence is bounded at its end.
+func (w *writing) bounded(members []policy.Member) []policy.Member {
+	bounded := make([]policy.Member, 0, len(members))
+	for _, m := range members {
+		wider, spared := w.ex.cfg.Table.Wider(m)
+		switch {
+		case len(wider) == 0 || w.ex.p.crowd.Admits(m, wider[0], w.ex.start):
+			bounded = append(bounded, m)
+		case len(spared) == 0:
+			bounded = append(bounded, wider...)
+		case w.ex.route.FencesWrites:
+			bounded = append(bounded, m)
+		case slices.ContainsFunc(w.wide, func(w invalidation.Wide) bool { return w.Members[0] == wider[0] && slices.Equal(w.Spared, spared) }):
+		default:
+			w.wide = append(w.wide, invalidation.Wide{Members: wider, Spared: spared})
+		}
+	}
+	return bounded
 }
 
 // begin fences the members where the route's policy does, and reports whether the write may go on. One that is to be refused
@@ -82,6 +106,7 @@ func (w *writing) begin() bool {
 	if !announced && w.ex.letBy() {
 		return true // without a fence, which it would wait for in vain; its end is confirmed, or left to the log
 	}
+	w.members = w.bounded(w.members)
 	fence, err := p.announce(w.members)
 	p.unfenced.tell(p.logger, w.ex, err, "fence not set", "fences around writes are set again")
 	if err == nil {
@@ -123,7 +148,8 @@ func (s *spell) tell(to *slog.Logger, ex *exchange, err error, what, over string
 func (w *writing) answered(res *http.Response) error {
 	switch {
 	case res.StatusCode < 400:
-		w.end(invalidation.Order{Members: w.ex.match.ResponseEffects(w.ex.target, res.Header)})
+		named, older := w.ex.route.ResponseEffects(&w.ex.match, w.ex.target, res.Header)
+		w.end(invalidation.Order{Members: named, Older: older})
 	case refused(w.ex.r.Method, res.StatusCode):
 		w.undone()
 	case w.fence == nil && w.ex.route.FailedWrite == policy.FailedKeep:
@@ -196,11 +222,14 @@ func (w *writing) doubt() {
 // end carries out the order on the members, and on its own, everywhere, or tells that it could not.
 func (w *writing) end(o invalidation.Order) {
 	p, r := w.ex.p, w.ex.route
+	if !r.FencesWrites { // which has bounded them
+		w.members = w.bounded(w.members)
+	}
 	// A write that began under an earlier generation does not know how the routes of this one name their copies.
-	o.Members, o.Settle = append(o.Members, p.config().begunSince(w.ex.cfg)...), r.Settle
+	o.Members, o.Settle = append(w.bounded(o.Members), p.config().begunSince(w.ex.cfg)...), r.Settle
 	named := slices.Concat(w.members, o.Members)
 	if w.fence == nil {
-		o.Members = named
+		o.Members, o.Wide = named, w.wide
 	}
 	receipt, err := p.confirm(w.fence, o)
 	p.unconfirmed.tell(p.logger, w.ex, err, "write not confirmed to all caches", "writes are confirmed to all caches again")

@@ -30,6 +30,7 @@ func (f *Follower) apply(r invalidation.Record, now time.Time) {
 		f.keepNotice(r.Notice)
 	default:
 		e.Quiet = e.Position - f.ledger.Disturbed(r.IDs, 0)
+		entry.Spared = r.Spared
 	}
 	f.ledger.Apply(entry, now)
 	f.positions.advance(r, e.Position, now)
@@ -38,11 +39,11 @@ func (f *Follower) apply(r invalidation.Record, now time.Time) {
 }
 
 // ApplyLocally makes copies unusable on this instance, also where the server cannot be reached. The entry is not in the log: the
-// caller hands it to Queue, or has tried to write it and failed.
-func (f *Follower) ApplyLocally(op invalidation.Operation, ids []invalidation.ID, now time.Time) (position uint64) {
+// caller hands it to Queue, or has tried to write it and failed. The entry's position is given here.
+func (f *Follower) ApplyLocally(e invalidation.Entry, now time.Time) (position uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.applyLocally(invalidation.Entry{Operation: op, IDs: ids}, now)
+	f.applyLocally(e, now)
 	return f.positions.local
 }
 

@@ -48,6 +48,19 @@
 //   - Quorum: who must agree. Here that is every live instance: any single one may be the only one that knows an entry, or the one
 //     that still uses a copy. Instances that are not live are waited for by time, not by vote.
 //
+// # Names
+//
+// An entry names members, and two things beside them, each of which a version that does not know it does without, and then takes more
+// copies than are meant and never fewer. Both stand where those versions read a notice, in entries that announce none.
+//
+//   - Older (Record.Older): members that this version applies to nothing. Versions before it know copies of APIs that are sent a Host of
+//     their own by one name for all of these APIs. They find theirs by that name in the entries of this version; the copies of this
+//     version bear it for their entries; among instances of this version it makes nothing unusable. Copies of either version in the
+//     shared tier are not found by the other: their route's fingerprint differs.
+//   - Spared (Record.Spared): copies that have one of these members are left alone. A writer that has named very many URLs (Crowd)
+//     names the prefix that they begin with, and spares the prefixes of other routes below. The marks at the server know of nothing
+//     spared: an instance that reads a snapshot takes them in whole.
+//
 // # Messages
 //
 // An instance sends one SyncRequest after another and waits for each reply; only the reply to the latest counts. A request says

@@ -47,7 +47,7 @@ func TestQuietOfAFence(t *testing.T) {
 		{"its member is purged, renewed", func(d *desk) { apply(d, entryOf(1), begun, begun) }, false, true},
 		{"renewed, its member is purged, renewed", func(d *desk) { apply(d, begun, entryOf(1), begun) }, false, true},
 		{"its member is purged here alone, renewed", func(d *desk) {
-			d.f.ApplyLocally(invalidation.Invalidate, []invalidation.ID{simKeyID(1)}, d.now)
+			d.f.ApplyLocally(invalidation.Entry{IDs: []invalidation.ID{simKeyID(1)}}, d.now)
 			apply(d, begun)
 		}, false, true},
 		{"what only its end names is purged", func(d *desk) { apply(d, entryOf(3)) }, false, false},

@@ -66,7 +66,7 @@ func (p *pendingEntries) observe(r invalidation.Record, now time.Time) {
 			op = invalidation.Invalidate
 		}
 		key := keyOf(r.Nonce, "settle")
-		p.add(key, invalidation.Record{Operation: op, IDs: r.IDs}, now.Add(r.Settle+p.jitter(key)), false)
+		p.add(key, invalidation.Record{Operation: op, IDs: r.IDs, Older: r.Older, Spared: r.Spared}, now.Add(r.Settle+p.jitter(key)), false)
 	}
 }
 

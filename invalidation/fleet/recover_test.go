@@ -70,7 +70,7 @@ func TestLostEntriesAreWrittenAgain(t *testing.T) {
 func TestOwedEntriesGoBeforeTheLease(t *testing.T) {
 	d := newDesk(t)
 	d.pass(deskLease)
-	d.f.ApplyLocally(invalidation.Invalidate, []invalidation.ID{simKeyID(1)}, d.now)
+	d.f.ApplyLocally(invalidation.Entry{IDs: []invalidation.ID{simKeyID(1)}}, d.now)
 	d.f.Queue(55, entryOf(1), d.now)
 	if d.beat(); d.valid() {
 		t.Fatal("a lease although a purge is queued")

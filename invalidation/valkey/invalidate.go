@@ -31,8 +31,16 @@ func (l *Log) Invalidate(ctx context.Context, o invalidation.Order) (invalidatio
 // recordsOf are the records of an order, of which none is too long.
 func recordsOf(o invalidation.Order) []invalidation.Record {
 	var records []invalidation.Record
+	for _, w := range o.Wide {
+		records = append(records, invalidation.Record{
+			Operation: o.Operation(), IDs: invalidation.IDsOf(w.Members), Spared: invalidation.IDsOf(w.Spared), Settle: o.Settle,
+		})
+	}
 	for ids := range slices.Chunk(invalidation.IDsOf(o.Members), invalidation.MaxRecordIDs) {
 		records = append(records, invalidation.Record{Operation: o.Operation(), IDs: ids, Settle: o.Settle})
+	}
+	if len(records) > 0 {
+		records[len(records)-1].Older = invalidation.IDsOf(o.Older)
 	}
 	return records
 }
@@ -81,7 +89,7 @@ func (l *Log) End(ctx context.Context, f *invalidation.Fence, o invalidation.Ord
 		o.Soft, o.Confirm = false, false
 		records, ids = recordsOf(o), around(f)
 	}
-	end := invalidation.Record{Operation: invalidation.EndFence, IDs: ids, Fence: f.Number(), Settle: o.Settle}
+	end := invalidation.Record{Operation: invalidation.EndFence, IDs: ids, Older: invalidation.IDsOf(o.Older), Fence: f.Number(), Settle: o.Settle}
 	if o.Undone {
 		end.Life = time.Millisecond
 	}
@@ -109,11 +117,16 @@ func (l *Log) Abandon(f *invalidation.Fence, hold time.Duration) {
 	l.syncer.wake()
 }
 
-// here invalidates on this instance, and owes the records to the log (R12).
+// here invalidates ids on this instance, and what records spare copies of, and owes the records to the log (R12).
 func (l *Log) here(op invalidation.Operation, ids []invalidation.ID, records []invalidation.Record) (invalidation.Receipt, error) {
 	start := time.Now()
 	receipt := invalidation.Receipt{Instances: 1, Acked: []string{l.options.Instance}}
-	receipt.Position = l.follower.ApplyLocally(op, ids, start)
+	for _, r := range records {
+		if len(r.Spared) > 0 {
+			l.follower.ApplyLocally(invalidation.Entry{Operation: op, IDs: r.IDs, Spared: r.Spared}, start)
+		}
+	}
+	receipt.Position = l.follower.ApplyLocally(invalidation.Entry{Operation: op, IDs: ids}, start)
 	for _, r := range records {
 		l.follower.Queue(rand.Uint64(), r, time.Now())
 	}
@@ -165,7 +178,7 @@ func (l *Log) receipt(start time.Time, got result) invalidation.Receipt {
 func (l *Log) unconfirmed(ctx context.Context, start time.Time, records []invalidation.Record, got result, op invalidation.Operation, err error) (invalidation.Receipt, error) {
 	for _, r := range records {
 		if r.Operation != invalidation.Announce {
-			l.follower.ApplyLocally(op, r.IDs, time.Now())
+			l.follower.ApplyLocally(invalidation.Entry{Operation: op, IDs: r.IDs, Spared: r.Spared}, time.Now())
 		}
 	}
 	timer := time.NewTimer(time.Until(start.Add(l.LeaseTimeout())))

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -201,7 +202,7 @@ func (w *writer) appendArgs(r invalidation.Record) (keys, args []string) {
 	args = []string{
 		historyText(history), nonceText(r.Nonce), strconv.Itoa(maxLog), strconv.Itoa(maxMarks), op, name, string(record), signature, kept,
 	}
-	for _, id := range r.IDs {
+	for _, id := range slices.Concat(r.IDs, r.Older) {
 		args = append(args, string(binary.BigEndian.AppendUint64(nil, uint64(id))))
 	}
 	return []string{w.keys.meta, w.keys.terms, w.keys.log, marks, beside, w.keys.signed}, args

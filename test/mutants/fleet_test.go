@@ -45,7 +45,7 @@ var fleet = []broken{
 	},
 	{
 		name:  "the end of a write is not waited for",
-		edits: []edit{{"proxy/write.go", "		w.end(invalidation.Order{Members: w.ex.match.ResponseEffects(w.ex.target, res.Header)})", "		go w.end(invalidation.Order{Members: w.ex.match.ResponseEffects(w.ex.target, res.Header)})"}},
+		edits: []edit{{"proxy/write.go", "		w.end(invalidation.Order{Members: named, Older: older})", "		go w.end(invalidation.Order{Members: named, Older: older})"}},
 		run:   faulty, fault: "cut off",
 	},
 }

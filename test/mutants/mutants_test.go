@@ -80,7 +80,7 @@ var mutants = append([]mutant{
 	},
 	{
 		name:  "a write does not invalidate before its answer",
-		edits: []edit{{"proxy/write.go", "		w.end(invalidation.Order{Members: w.ex.match.ResponseEffects(w.ex.target, res.Header)})\n", ""}},
+		edits: []edit{{"proxy/write.go", "		w.end(invalidation.Order{Members: named, Older: older})\n", "		_, _ = named, older\n"}},
 		pkg:   "./proxy", run: promise + "/write",
 	},
 	{
