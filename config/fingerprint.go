@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"slices"
 
 	"cacheproxy/policy"
 	"cacheproxy/policy/httpcache"
@@ -39,6 +40,7 @@ type meaning struct {
 	ShareAuthorized  bool
 	Compression      string `json:",omitempty"` // whatever is not compressed keeps the fingerprint that it had before there was any
 	Targets          []string
+	TagHeaders       []string
 }
 
 // fingerprint stands for the route's meaning. It is the same in every process and version of Go.
@@ -49,7 +51,7 @@ func fingerprint(r *policy.Route, upstream *url.URL) uint64 {
 		UnlistedHeaders: r.OnUnlisted, IgnoreHeaders: r.IgnoreHeaders,
 		Override: r.Override, ContentTypes: r.StoreIf.ContentTypes, MinBytes: r.StoreIf.MinBytes,
 		IgnoreCookies: r.IgnoreCookies, IgnoreAllCookies: r.IgnoreAllCookies,
-		StripSetCookie: r.StripSetCookie, ShareAuthorized: r.ShareAuthorized, Targets: r.Targets,
+		StripSetCookie: r.StripSetCookie, ShareAuthorized: r.ShareAuthorized, Targets: r.Targets, TagHeaders: slices.Sorted(slices.Values(r.TagHeaders)),
 	}
 	if r.Compression != httpcache.Identity {
 		m.Compression = r.Compression.String()

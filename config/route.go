@@ -40,6 +40,7 @@ func compileRoute(doc *part, all []*part, s *Snapshot) *policy.Route {
 	doc.policy = read[policy.Kind](doc, "policy")
 	r := preset(doc.policy)
 	r.Name, r.Upstream, r.Host, r.Settle = doc.text("name"), api.Name, api.Host, s.Settle[api.Name]
+	r.TagHeaders = s.TagHeaders
 	r.Mode, r.ModeShare = read[policy.Mode](doc, "mode"), compileShare(doc)
 	r.Patterns = compilePatterns(doc)
 	r.Where = compileWhere(doc, r)

@@ -54,7 +54,7 @@ func (r *Route) Members(m *Match, t httpcache.Target, query string, h http.Heade
 		}
 		err = cmp.Or(err, tooMany)
 	}
-	s.addNames(KindTag, responseTags(response))
+	s.addNames(KindTag, responseTags(response, r.tagHeaders()))
 	host, origin := memberHost(t.Host), t.Host
 	if r.Host.Literal != "" {
 		host, origin = sharedHost, sharedHost
@@ -95,21 +95,54 @@ func (s *memberSet) addPrefixes(host, path string) {
 	s.add(whole[:root], whole)
 }
 
-// responseTags are the tags that an answer carries: Surrogate-Key separated by spaces, xkey by spaces or commas,
-// Cache-Tag by commas.
-func responseTags(h http.Header) (tags []string) {
-	for _, line := range h["Surrogate-Key"] {
-		tags = append(tags, strings.Fields(line)...)
-	}
-	for _, line := range h["Xkey"] {
-		tags = append(tags, strings.FieldsFunc(line, func(c rune) bool { return c == ' ' || c == '\t' || c == ',' })...)
-	}
-	for _, line := range h["Cache-Tag"] {
-		for tag := range strings.SplitSeq(line, ",") {
-			tags = append(tags, strings.TrimSpace(tag))
+// knownTagHeaders are the fields in which responses list tags where a route does not say, by their canonical names.
+var knownTagHeaders = []string{"Surrogate-Key", "Xkey", "Cache-Tag", "Cache-Tags", "X-Cache-Tags", "X-Magento-Tags"}
+
+// responseTags are the tags that an answer carries in the fields of these names. Each is read so that the calls which purge by it name the
+// same: the keys of Surrogate-Key stand between spaces, those of xkey between spaces or commas, the tags of Cache-Tag and X-Magento-Tags
+// between commas, and those of the others between commas or spaces, where a tag with a space in it is one, too, and so is a key with a comma.
+func responseTags(h http.Header, names []string) (tags []string) {
+	for _, name := range names {
+		for _, line := range h[name] {
+			switch name {
+			case "Surrogate-Key":
+				for key := range strings.FieldsSeq(line) {
+					if key = strings.Trim(key, ","); strings.Contains(key, ",") {
+						tags = append(tags, strings.Split(key, ",")...)
+					}
+					tags = append(tags, key)
+				}
+			case "Xkey":
+				tags = append(tags, strings.FieldsFunc(line, func(c rune) bool { return c == ' ' || c == '\t' || c == ',' })...)
+			default:
+				for tag := range strings.SplitSeq(line, ",") {
+					if tag = strings.TrimSpace(tag); name != "Cache-Tag" && name != "X-Magento-Tags" {
+						if parts := strings.Fields(tag); len(parts) > 1 {
+							tags = append(tags, parts...)
+						}
+					}
+					tags = append(tags, tag)
+				}
+			}
 		}
 	}
 	return slices.DeleteFunc(tags, func(tag string) bool { return tag == "" })
+}
+
+// StripTags takes the fields that list tags off what a client gets. Cache-Tag stays, for caches on the way that purge by it.
+func (r *Route) StripTags(h http.Header) {
+	for _, name := range r.tagHeaders() {
+		if name != "Cache-Tag" {
+			delete(h, name)
+		}
+	}
+}
+
+func (r *Route) tagHeaders() []string {
+	if r.TagHeaders == nil {
+		return knownTagHeaders
+	}
+	return r.TagHeaders
 }
 
 // URLMembers are what an invalidation of one URL names, so that it meets the members of its copies: the path raw, the

@@ -71,6 +71,7 @@ func (c *running) receiveHeader(resp *http.Response, requested time.Time) Respon
 	kept := r.StoredHeader(header)
 	if !res.Verdict.Store && !res.Verdict.Share {
 		kept = httpcache.FilledHeader(header) // its cookies are for the one who asked
+		r.StripTags(kept)
 	}
 	res.Header = r.negotiated(status, dated(kept, received))
 	if confirmed {

@@ -95,13 +95,15 @@ func tokens(configured []config.Token) []admin.Token {
 	for _, t := range configured {
 		var scopes admin.Scope
 		for permission, scope := range map[config.Permission]admin.Scope{
-			config.AllowPurge: admin.ScopePurge, config.AllowMode: admin.ScopeMode, config.AllowRead: admin.ScopeRead,
+			config.AllowPurge: admin.ScopePurge, config.AllowPurgeAll: admin.ScopePurge | admin.ScopePurgeAll, config.AllowMode: admin.ScopeMode, config.AllowRead: admin.ScopeRead,
 		} {
 			if t.Allow.Has(permission) {
 				scopes |= scope
 			}
 		}
-		all = append(all, admin.Token{Name: t.Name, Secret: string(t.Secret), Allow: scopes})
+		all = append(all, admin.Token{
+			Name: t.Name, Secret: string(t.Secret), Allow: scopes, From: t.From, Sites: t.Sites, Tags: t.Tags, AnyTags: t.AnyTags,
+		})
 	}
 	return all
 }
