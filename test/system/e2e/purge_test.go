@@ -259,7 +259,7 @@ func TestPurgeOfWhatLooksLikeAPattern(t *testing.T) {
 				return strings.TrimPrefix(said, "HTTP/1.1 ")[:3]
 			}
 			eventually(t, c.cached+" is answered from a copy", func() bool { return isHit(c.cached) })
-			if c.cached != c.purge {
+			if c.cached != c.purge && (by != "PURGE" || c.cached != "/other/(.*)") { // which is understood, as everything below
 				if status := purge(c.cached); status != "400" || !isHit(c.cached) {
 					t.Errorf("%s of %s: %s, or the copy is gone", by, c.cached, status)
 				}

@@ -36,6 +36,8 @@ func TestTokens(t *testing.T) {
 		{"DELETE", "/tags/catalogue", "", "cms sre"},
 		{"PURGE", "/products/1", "", "cms sre"},
 		{"POST", "/purge", `{"keys":["v2:product:1"]}`, "cms sre"},
+		{"POST", "/purge", `{"all":true,"confirm":true}`, "sre"},
+		{"PURGE", "/.*", "", "sre"},
 		{"POST", "/routes/product/mode", `{"mode":"on"}`, "ops sre"},
 		{"GET", "/explain?url=/products/1", "", "eye sre"},
 		{"GET", "/config", "", "eye sre"},
