@@ -23,6 +23,7 @@ func (i *Instance) adminOptions() admin.Options {
 		Purge:  i.purge, ConfirmTimeout: i.fleet.confirmTimeout,
 		URLMembers: i.proxy.URLMembers,
 		RouteNames: i.proxy.RouteNames,
+		Seen:       i.memory.Seen,
 		Explain: func(_ context.Context, method, url string, header http.Header) (any, error) {
 			return i.proxy.Explain(method, url, header)
 		},

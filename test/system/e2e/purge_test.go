@@ -251,6 +251,9 @@ func TestPurgeAsPluginsDo(t *testing.T) {
 		if !strings.HasPrefix(said, "HTTP/1.1 200") || !strings.Contains(said, c.said) {
 			t.Errorf("%q: %s", c.head, said)
 		}
+		if c.said == `"acked"` && strings.Contains(said, "unseen_here") != strings.Contains(c.head, "other") && !strings.Contains(c.head, "node:2") {
+			t.Errorf("%q: what is unseen in %s", c.head, said)
+		}
 		a := wantHit(t, p.data+"/products/1", false)
 		if name, _, _ := strings.Cut(c.tags, ":"); name != "X-A" && name != "Cache-Tag" && a.header.Get(name) != "" {
 			t.Errorf("a client gets %s: %s", name, a.header.Get(name))
