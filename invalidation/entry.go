@@ -49,6 +49,7 @@ func (l *Ledger) Apply(e Entry, now time.Time) {
 		l.set(id, e, i, at)
 		l.touched[id.kind()].Store(e.Position)
 	}
+	l.recent.note(e.Position, e.IDs)
 	// Last: a reader that sees this position has to see the marks.
 	l.applied.Store(e.Position)
 }

@@ -46,6 +46,7 @@ type Ledger struct {
 	// seed and factor say in which shard a member is; see shard. They never change.
 	seed, factor uint64
 	shards       [shards]shard
+	recent       recent
 }
 
 type shard struct {
@@ -104,7 +105,7 @@ func (l *Ledger) Retain(d time.Duration) {
 }
 
 // Check says whether a copy with this stamp and these members may be used now (R3). The position up to which the copy was found
-// valid is kept in the stamp, so that the next Check looks only at what has come since.
+// valid is kept in the stamp, so that the next Check looks only at what has come since. The members are sorted, as IDsOf has them.
 func (l *Ledger) Check(s *Stamp, ids []ID) Verdict {
 	now := l.applied.Load()
 	seen := s.checked.Load()
@@ -122,8 +123,14 @@ func (l *Ledger) Check(s *Stamp, ids []ID) Verdict {
 	return verdict
 }
 
-// scan looks for marks later than position.
+// scan looks for marks later than position. Of many members, only those are looked up that were named since, if that is known.
 func (l *Ledger) scan(position uint64, ids []ID) Verdict {
+	if len(ids) > fewMembers {
+		var room [16]ID
+		if named, ok := l.recent.since(position, ids, room[:0]); ok {
+			ids = named
+		}
+	}
 	verdict := Valid
 	for _, id := range ids {
 		if l.touched[id.kind()].Load() <= position {

@@ -28,7 +28,7 @@ func groupOrigin(scheme, host string) string {
 // where a header has room for a hundred thousand, and what one API says must not cost others the place for their own.
 func groupEffects(t httpcache.Target, response http.Header) []Member {
 	lines := response["Cache-Group-Invalidation"]
-	if len(httpcache.Groups(lines)) > MaxMembers {
+	if len(httpcache.Groups(lines)) > maxNames {
 		return PrefixMembers(t.Host, "/")
 	}
 	return append(groupMembers(t.Scheme, t.Host, lines), groupMembers(t.Scheme, sharedHost, lines)...)

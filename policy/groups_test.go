@@ -96,7 +96,7 @@ func FuzzCacheGroups(f *testing.F) {
 func TestTooManyGroups(t *testing.T) {
 	r := newRoute(t, "product", "GET /products/{id}")
 	table := mustTable(t, r)
-	lines := make([]string, MaxMembers+1)
+	lines := make([]string, maxNames+1)
 	for i := range lines {
 		lines[i] = fmt.Sprintf(`"g-%d"`, i)
 	}
@@ -108,7 +108,7 @@ func TestTooManyGroups(t *testing.T) {
 		m, _ := table.Match("GET", u)
 		return r.Members(&m, u, "", nil, http.Header{"Cache-Groups": {group}})
 	}
-	for n, want := range map[int]int{MaxMembers: 2 * MaxMembers, MaxMembers + 1: 2} {
+	for n, want := range map[int]int{maxNames: 2 * maxNames, maxNames + 1: 2} {
 		u := target(t, "/w")
 		m, _ := table.Match("POST", u)
 		named := m.ResponseEffects(u, http.Header{"Cache-Group-Invalidation": lines[:n]})

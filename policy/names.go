@@ -17,7 +17,11 @@ const sharedHost = "*"
 type memberSet struct {
 	list []Member
 	seen map[Member]bool
+	tags int // of them, that the response lists
 }
+
+// excessive reports whether a copy has too many of these, so that no more need to be known.
+func (s *memberSet) excessive() bool { return s.tags > maxTags || len(s.list)-s.tags > maxNames }
 
 func (s *memberSet) add(members ...Member) {
 	if s.seen == nil {
@@ -54,7 +58,9 @@ func (r *Route) Members(m *Match, t httpcache.Target, query string, h http.Heade
 		}
 		err = cmp.Or(err, tooMany)
 	}
+	own := len(s.list)
 	s.addNames(KindTag, responseTags(response, r.tagHeaders()))
+	s.tags = len(s.list) - own
 	host, origin := memberHost(t.Host), t.Host
 	if r.Host.Literal != "" {
 		host, origin = sharedHost, sharedHost
@@ -65,8 +71,8 @@ func (r *Route) Members(m *Match, t httpcache.Target, query string, h http.Heade
 		s.add(urlMember(host, path, t.Query, t.HasQuery), NewMember(KindPath, host+path))
 		s.addPrefixes(host, path)
 	}
-	if err != nil {
-		// What it would be called by is not known in full: it is called by too much to be stored.
+	if err != nil || s.excessive() {
+		// What it would be called by is not known in full, or too much: it is called by too much to be stored.
 		s.list = append(s.list, make([]Member, MaxMembers)...)
 	}
 	return s.list
@@ -87,7 +93,7 @@ func (s *memberSet) addPrefixes(host, path string) {
 	whole := NewMember(KindPrefix, host+strings.TrimRight(path, "/"))
 	root := len(host) + 1
 	// Each takes as long as the path is: with more than a copy may have, the others make no difference.
-	for i := root; i < len(whole) && len(s.list) <= MaxMembers; i++ {
+	for i := root; i < len(whole) && !s.excessive(); i++ {
 		if whole[i] == '/' {
 			s.add(whole[:i])
 		}

@@ -54,6 +54,27 @@ func TestMembersTooMany(t *testing.T) {
 	}
 }
 
+// A response may list some thousand tags, and each is a member; a path and a query that a stranger makes up give no more than before,
+// however many tags there are.
+func TestMembersOfManyTags(t *testing.T) {
+	r := newRoute(t, "it", "/")
+	for _, c := range []struct {
+		tags, segments int
+		stored         bool
+	}{{1, 1, true}, {maxTags, 1, true}, {maxTags + 1, 1, false}, {maxTags, 100, true}, {1, 200, false}, {maxTags, 200, false}, {0, 5000, false}} {
+		u := target(t, strings.Repeat("/s", c.segments))
+		m, _ := mustTable(t, r).Match("GET", u)
+		tags := numbered(c.tags, "cat_p_%d")
+		got := r.Members(&m, u, "", nil, http.Header{"X-Magento-Tags": {strings.Join(tags, ",")}})
+		if stored := len(got) <= MaxMembers; stored != c.stored {
+			t.Errorf("%d tags and %d segments: %d members", c.tags, c.segments, len(got))
+		}
+		if c.stored && (!slices.Contains(got, NewMember(KindTag, tags[c.tags-1])) || !slices.Contains(got, NewMember(KindPrefix, "h"+u.Path)) && !slices.Contains(got, NewMember(KindPrefix, u.Path))) {
+			t.Errorf("%d tags and %d segments: not all members are there", c.tags, c.segments)
+		}
+	}
+}
+
 // TestPurgesMeetCopies holds the names of an invalidation against those of copies.
 func TestPurgesMeetCopies(t *testing.T) {
 	r := newRoute(t, "list", "/")
