@@ -321,7 +321,7 @@ func addrOf(a net.Addr) netip.AddrPort {
 func broughtByProxy(header http.Header) bool {
 	for name := range header {
 		switch foldName(name) {
-		case "forwarded", "via", "x-forwarded-for", "x-real-ip":
+		case "forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip":
 			return true
 		}
 	}

@@ -95,7 +95,7 @@ func readForeign(r *request) (order, error) {
 		return o, errors.New("PURGEKEYS names no tags: send them in xkey-purge or xkey-softpurge, separated by spaces")
 	case strings.HasPrefix(r.target.Path, "/souin-api/"):
 		if o.all = r.target.Path == "/souin-api/souin/flush"; o.all {
-			return o, restOfTarget(r, &o)
+			return o, readWords(r.target.Query, &o)
 		}
 		return o, fmt.Errorf("%q is understood as /souin-api/souin with Surrogate-Key, or as /souin-api/souin/flush alone: %s", shorten(r.target.Path), insteadCall)
 	}
@@ -121,7 +121,7 @@ func softField(words wordHeader) (bool, error) {
 
 // restOfTarget checks the target of a call that says in its fields what it purges: nothing of the target may be passed over.
 func restOfTarget(r *request, o *order) error {
-	if !tagPaths[r.target.Path] && !o.all {
+	if !tagPaths[r.target.Path] {
 		return fmt.Errorf("the call names tags or patterns in its fields, and the path %q: send two calls, that of the fields to /", shorten(r.target.Path))
 	}
 	return readWords(r.target.Query, o)

@@ -184,6 +184,10 @@ func TestForeignNotUnderstood(t *testing.T) {
 		{"PURGE /a?soft=maybe HTTP/1.1|Host: s", "", "part of the URL or a word"},
 		{"PURGE /souin-api/souin/http://s/a HTTP/1.1|Host: s", "", "is understood as"},
 		{"PURGE /souin-api/souin HTTP/1.1|Host: s", "", "is understood as"},
+		{"PURGE /souin-api/souin/flush HTTP/1.1|Host: s|Surrogate-Key: a", "", "send two calls"},
+		{"PURGE /souin-api/souin/flush?x HTTP/1.1|Host: s", "", "unknown query parameter"},
+		{"PURGE /a HTTP/1.1|Host: s|X-Magento-Tags-Pattern: .*", "", "send two calls"},
+		{"BAN /a HTTP/1.1|Host: s|X-Host: .*|X-Url: .*", "", "send two calls"},
 
 		{"BAN / HTTP/1.1|Host: s", "", "a BAN says in"},
 		{"BAN /a HTTP/1.1|Host: s", "", "a BAN says in"},
