@@ -35,6 +35,20 @@ admin:
 	}
 }
 
+// Where all hosts share copies, a bound token purges them by the name of any site, and is warned about.
+func TestTokenBoundsOfSharedCopies(t *testing.T) {
+	for host, warned := range map[string]bool{"pass": false, "api.example": true} {
+		s := mustLoad(t, fmt.Sprintf(`
+upstreams: [{name: api, url: "http://127.0.0.1:9000", host: %s}]
+admin: {tokens: [{name: shop, token: 0123456789abcdef, sites: [shop.example], allow: [purge]}]}
+routes: [{name: all, match: GET /, policy: cache-aside, ttl: 1m}]
+`, host))
+		if strings.Contains(s.Warnings.Error(), "admin.tokens[0].sites: binds nothing on route all") != warned {
+			t.Errorf("host: %s: warnings %s", host, s.Warnings.Error())
+		}
+	}
+}
+
 // What is written, what holds by default, and what a route without a word about it does are one.
 func TestTagHeadersByDefault(t *testing.T) {
 	byDefault := mustLoad(t, oneUpstream).TagHeaders
