@@ -73,7 +73,7 @@ func (r *Route) Members(m *Match, t httpcache.Target, query string, h http.Heade
 	}
 	if err != nil || s.excessive() {
 		// What it would be called by is not known in full, or too much: it is called by too much to be stored.
-		s.list = append(s.list, make([]Member, MaxMembers)...)
+		s.list = append(s.list, make([]Member, max(0, MaxMembers+1-len(s.list)))...)
 	}
 	return s.list
 }
