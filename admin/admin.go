@@ -48,6 +48,9 @@ type Options struct {
 	URLMembers func(httpcache.Target) []policy.Member
 	// RouteNames lists the routes in force.
 	RouteNames func() []string
+	// Seen reports whether a copy of this instance has carried a member lately; it may say so of one that none has. Nil: nobody
+	// knows, and receipts say nothing.
+	Seen func(policy.Member) bool
 
 	// Explain says, without asking the origin, what would become of a request. What it returns is shown as JSON. The
 	// method is a token, the URL absolute or a path, the header well-formed; none of it is trusted.
@@ -131,21 +134,24 @@ type call struct {
 	named   bool  // open, and refused under a name that is not the listener's, as after DNS rebinding
 	scope   Scope // what the token must allow one of; zero: nothing in particular
 	methods []string
-	anyHost bool // Host is an operand, not the listener's name
-	purges  bool // refused unless all of the request is understood
+	anyHost bool            // Host is an operand, not the listener's name
+	purges  bool            // refused unless all of the request is understood
+	fields  map[string]bool // that the call has a meaning for, by their folded names
 	serve   func(http.ResponseWriter, *request) error
 }
 
 // request is one call on its way to its answer.
 type request struct {
 	*http.Request
-	target httpcache.Target // raw
-	name   string           // what follows the call's prefix in the path, unescaped once
-	body   []byte           // of a purge
-	who    string           // the token's name, or the peer's address where there are no tokens; empty: not admitted
-	from   string           // the peer's address
-	open   bool             // the call needs no token
-	entry  entry            // of the audit log
+	target   httpcache.Target // raw
+	name     string           // what follows the call's prefix in the path, unescaped once
+	body     []byte           // of a purge
+	caller   caller           // the zero value: not admitted
+	bySecret bool             // the caller has presented one
+	form     form             // of the answer
+	from     string           // the peer's address
+	open     bool             // the call needs no token
+	entry    entry            // of the audit log
 }
 
 // ServeHTTP implements http.Handler.
@@ -167,7 +173,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if p.refusal != "" {
 			h.refused(req, p)
 		}
-		p.write(out)
+		p.write(out, req.form)
 	}
 }
 
@@ -176,7 +182,8 @@ func (h *handler) serve(w http.ResponseWriter, r *request) error {
 	c, unknown := h.find(r)
 	if r.open = c.open; !c.open {
 		who, err := h.admit(r.Request, c)
-		r.who = who // known, too, of one that is not allowed this
+		r.caller = who // known, too, of one that is not allowed this
+		r.bySecret = h.tokens.Load().configured && err == nil
 		if err != nil {
 			return err
 		}
@@ -208,7 +215,7 @@ func (h *handler) serve(w http.ResponseWriter, r *request) error {
 	}
 	if c.purges {
 		var err error
-		if r.body, err = readPurge(w, r); err != nil {
+		if r.body, err = readPurge(w, r, c.fields); err != nil {
 			return err
 		}
 	}
@@ -221,10 +228,13 @@ func (h *handler) find(r *request) (c call, err error) {
 	if r.target, err = splitTarget(r.RequestURI); err != nil {
 		return call{}, badRequest(err)
 	}
-	if r.Method == "PURGE" {
-		return call{scope: ScopePurge, methods: []string{"PURGE"}, anyHost: true, purges: true, serve: h.purgeURL}, nil
-	}
 	path := r.target.Path
+	if fields, ok := foreignFields[r.Method]; ok && (r.Method == "PURGE" || !h.isOwnPath(path)) {
+		if r.Method == "PURGE" && (len(r.Header.Values("Fastly-Key")) > 0 || len(r.Header.Values("Fastly-Soft-Purge")) > 0) {
+			r.form = formFastly
+		}
+		return call{scope: ScopePurge, methods: []string{r.Method}, anyHost: true, purges: true, fields: fields, serve: h.purgeForeign}, nil
+	}
 	if r.Method == http.MethodTrace {
 		// Nobody is to be told what proxies on the way have added (RFC 9110 §9.3.8), whoever asks.
 		return call{open: true}, problemNotAllowed(path, reads)
@@ -239,6 +249,12 @@ func (h *handler) find(r *request) (c call, err error) {
 			methods = append([]string{http.MethodPost}, reads...) // it takes addresses in a body
 		}
 		return call{scope: ScopeRead, methods: methods, serve: profile}, nil
+	}
+	if c, found, err := h.findForeignAPI(r); found {
+		if err != nil {
+			return c, badRequest(err)
+		}
+		return c, nil
 	}
 	var name string
 	switch {
@@ -260,6 +276,14 @@ func (h *handler) find(r *request) (c call, err error) {
 		return c, badRequest(err)
 	}
 	return c, nil
+}
+
+// isOwnPath reports whether a path is that of a call, and so not one that a method of another cache can name.
+func (h *handler) isOwnPath(path string) bool {
+	if _, ok := h.calls[path]; ok {
+		return true
+	}
+	return slices.ContainsFunc([]string{"/keys/", "/tags/", "/routes/", "/debug/pprof/"}, func(prefix string) bool { return strings.HasPrefix(path, prefix) })
 }
 
 // profiles are those that pprof.Index does not serve.

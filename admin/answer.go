@@ -97,11 +97,11 @@ func problemOf(err error) *problem {
 	return problemf(http.StatusInternalServerError, "%v", err)
 }
 
-func (p *problem) write(w http.ResponseWriter) {
+func (p *problem) write(w http.ResponseWriter, f form) {
 	for name, values := range p.header {
 		w.Header()[name] = values
 	}
-	if err := writeJSON(w, p.status, map[string]string{"error": p.text}); err != nil {
+	if err := writeJSON(w, p.status, f.problem(p.status, p.text)); err != nil {
 		http.Error(w, p.text, p.status)
 	}
 }

@@ -52,7 +52,7 @@ func (h *handler) audit(r *request, status int) {
 	}
 	path, _, _ := strings.Cut(r.RequestURI, "?")
 	attrs := []slog.Attr{
-		slog.String("who", r.who), slog.String("from", r.from), slog.String("method", shorten(r.Method)), slog.String("target", shorten(path)),
+		slog.String("who", r.caller.name), slog.String("from", r.from), slog.String("method", shorten(r.Method)), slog.String("target", shorten(path)),
 		slog.Int("status", status), slog.Float64("took_ms", milliseconds(time.Since(e.start))),
 	}
 	attrs = append(attrs, e.attrs...)

@@ -107,7 +107,7 @@ func TestTokens(t *testing.T) {
 }
 
 func TestTwoAuthorizationFields(t *testing.T) {
-	l := newListener(Token{"sre", "s", ScopeAll})
+	l := newListener(Token{Name: "sre", Secret: "s", Allow: ScopeAll})
 	w := serveAt(l, loopback, "DELETE", "/keys/a", "Authorization: Bearer s", "Authorization: Bearer wrong")
 	if w.Code != 401 {
 		t.Errorf("%d %s", w.Code, w.Body)

@@ -11,7 +11,7 @@ const (
 	insteadToken    = `a token goes into Authorization: Bearer`
 	insteadSoft     = `for a soft purge send DELETE /tags/{tag}?soft=1, DELETE /keys/{key}?soft=1, or POST /purge with {"tags":["…"],"soft":true} or {"urls":["/path"],"soft":true}`
 	insteadTags     = `to purge by tags send DELETE /tags/{tag} for one, or POST /purge with {"tags":["…"]}, each tag by itself`
-	insteadPattern  = `patterns are not taken; for everything below a path send POST /purge with {"prefixes":["http://host/path"]}, for one URL {"urls":["http://host/path"]}`
+	insteadPattern  = `other patterns are not taken; for everything below a path send POST /purge with {"prefixes":["http://host/path"]}, for one URL {"urls":["http://host/path"]}`
 	insteadURL      = `to purge one URL send PURGE with the site's name as Host, or POST /purge with {"urls":["http://host/path"]}`
 	insteadAll      = `to purge everything send POST /purge with {"all":true,"confirm":true}`
 	insteadOverride = `send the method itself`

@@ -26,10 +26,10 @@ func FuzzPurgeOrder(f *testing.F) {
 			}
 			return
 		}
-		if _, err := readWait(o.wait); o.all && !o.confirm || o.kind() == "" || err != nil {
+		if o.kind() == "" || o.all && !strings.Contains(body, "confirm") {
 			t.Fatalf("accepted %+v", o)
 		}
-		members, err := h.membersOf(o)
+		members, err := h.membersOf(o, nil)
 		if err == nil && len(members) == 0 {
 			t.Fatalf("an order that names nothing: %q", body)
 		}

@@ -67,7 +67,7 @@ func (g *guesses) hold(r *http.Request, d time.Duration) bool {
 // here is not a stranger.
 func (h *handler) refused(r *request, p *problem) {
 	h.Refused(p.refusal)
-	if p.refusal == refusedScope {
+	if p.refusal == refusedScope || p.refusal == refusedBounds {
 		return
 	}
 	now := time.Now()

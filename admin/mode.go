@@ -72,7 +72,7 @@ func (h *handler) setMode(w http.ResponseWriter, r *request) error {
 	if known := h.RouteNames(); !slices.Contains(known, r.name) {
 		return problemf(http.StatusNotFound, "%v", unknownRoute(r.name, known))
 	}
-	order.Route, order.Who = r.name, r.who
+	order.Route, order.Who = r.name, r.caller.name
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), h.ConfirmTimeout())
 	defer cancel()
 	receipt, err := h.SetMode(ctx, order)

@@ -74,15 +74,22 @@ func below(t httpcache.Target, sign int) string {
 	return shorten(prefix)
 }
 
-// checkName refuses a key or tag that is meant as a pattern. A name may have such a form all the same: then it is sent
+// checkName refuses a key or tag that is meant as a pattern, or as several. A name may have such a form all the same: then it is sent
 // where it can be percent-encoded. raw is the name as it came there, else the name itself.
 func checkName(kind policy.MemberKind, raw, name string) error {
-	switch {
-	case signInName.MatchString(raw):
-	case kind == policy.KindTag && strings.ContainsAny(raw, ", \t\r\n"):
+	if err := checkNoPattern(kind, raw, name); err != nil {
+		return err
+	}
+	if kind == policy.KindTag && strings.ContainsAny(raw, ", \t\r\n") {
 		return fmt.Errorf("tag %q looks like several: send each tag by itself, as POST /purge with {\"tags\":[\"…\",\"…\"]}; a tag of just this name goes with DELETE /tags/%s",
 			shorten(name), shorten(percentEncode(name)))
-	default:
+	}
+	return nil
+}
+
+// checkNoPattern refuses a name that is meant as a pattern.
+func checkNoPattern(kind policy.MemberKind, raw, name string) error {
+	if !signInName.MatchString(raw) {
 		return nil
 	}
 	return fmt.Errorf("%s %q looks like a pattern: for many copies purge a tag that they share, or send POST /purge with {\"prefixes\":[\"/path\"]} or {\"routes\":[\"…\"]}; a %[1]s of just this name goes with DELETE /%[1]ss/%[3]s",

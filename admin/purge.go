@@ -6,15 +6,12 @@ import (
 	"log/slog"
 	"math"
 	"net/http"
-	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"cacheproxy/invalidation"
 	"cacheproxy/policy"
-	"cacheproxy/policy/httpcache"
 )
 
 // waitAll is what a purge waits for unless it says otherwise.
@@ -34,42 +31,21 @@ type Purge struct {
 // purgeName serves DELETE /keys/{key...} and DELETE /tags/{tag...}.
 func (h *handler) purgeName(kind policy.MemberKind) func(http.ResponseWriter, *request) error {
 	return func(w http.ResponseWriter, r *request) error {
-		p := Purge{invalidation.Order{Members: []policy.Member{policy.NewMember(kind, r.name)}}, kind.String()}
+		o := order{}
+		if kind == policy.KindKey {
+			o.keys = []string{r.name}
+		} else {
+			o.tags = []string{r.name}
+		}
 		raw := strings.TrimPrefix(r.target.Path, "/"+kind.String()+"s/")
 		if err := checkName(kind, raw, r.name); err != nil {
 			return badRequest(err)
 		}
-		if err := readPurgeQuery(r.target.Query, &p); err != nil {
+		if err := readWords(r.target.Query, &o); err != nil {
 			return badRequest(err)
 		}
-		return h.purge(w, r, p)
+		return h.carryOut(w, r, o)
 	}
-}
-
-// readPurgeQuery reads ?soft=&wait=, refusing what it does not know.
-func readPurgeQuery(raw string, p *Purge) error {
-	query, err := url.ParseQuery(raw)
-	if err != nil {
-		return fmt.Errorf("parse query: %w", err)
-	}
-	for name, values := range query {
-		if len(values) != 1 {
-			return fmt.Errorf("query parameter %q is there %d times: give it once", name, len(values))
-		}
-		switch name {
-		case "soft":
-			if p.Soft, err = strconv.ParseBool(values[0]); err != nil {
-				return fmt.Errorf("soft is %q: use 1 or 0", values[0])
-			}
-		case "wait":
-			if p.Wait, err = readWait(values[0]); err != nil {
-				return err
-			}
-		default:
-			return fmt.Errorf("unknown query parameter %q: use soft and wait; a '?' in a name is sent as %%3F", shorten(name))
-		}
-	}
-	return nil
 }
 
 func readWait(word string) (invalidation.Wait, error) {
@@ -89,66 +65,16 @@ func wordOf(wait invalidation.Wait) string {
 	return ""
 }
 
-// purgeURL serves PURGE: the request's own target and Host name what to purge.
-func (h *handler) purgeURL(w http.ResponseWriter, r *request) error {
-	target, err := readPurgeTarget(r)
-	if err != nil {
-		return badRequest(err)
-	}
-	return h.purge(w, r, Purge{invalidation.Order{Members: h.urlMembers(target)}, policy.KindURL.String()})
-}
-
 // purgeBody serves POST /purge.
 func (h *handler) purgeBody(w http.ResponseWriter, r *request) error {
-	if r.target.Query != "" {
-		return problemf(http.StatusBadRequest, "POST /purge takes no query parameters: write soft and wait into the body, as {\"tags\":[…],\"soft\":true}")
-	}
 	order, err := readPurgeOrder(r.body)
-	if err != nil {
-		return err
+	if err == nil {
+		err = readWords(r.target.Query, &order)
 	}
-	members, err := h.membersOf(order)
 	if err != nil {
 		return badRequest(err)
 	}
-	return h.purge(w, r, Purge{invalidation.Order{Members: members, Soft: order.soft, Wait: waits[order.wait]}, order.kind()})
-}
-
-// membersOf names everything in an order, or fails without having named anything.
-func (h *handler) membersOf(o purgeOrder) ([]policy.Member, error) {
-	if err := h.checkRoutes(o.routes); err != nil {
-		return nil, err
-	}
-	var members []policy.Member
-	if o.all {
-		members = append(members, policy.All)
-	}
-	for _, named := range [...]struct {
-		kind   policy.MemberKind
-		values []string
-	}{{policy.KindKey, o.keys}, {policy.KindTag, o.tags}, {policy.KindRoute, o.routes}} {
-		for _, value := range named.values {
-			members = append(members, policy.NewMember(named.kind, value))
-		}
-	}
-	for _, rooted := range [...]struct {
-		values   []string
-		split    func(string) (httpcache.Target, error)
-		isPrefix bool
-		members  func(httpcache.Target) []policy.Member
-	}{{o.urls, splitTarget, false, h.urlMembers}, {o.prefixes, splitPrefix, true, prefixMembers}} {
-		for _, value := range rooted.values {
-			target, err := rooted.split(value)
-			if err == nil {
-				err = checkLiteral(target, rooted.isPrefix)
-			}
-			if err != nil {
-				return nil, err
-			}
-			members = append(members, rooted.members(target)...)
-		}
-	}
-	return members, nil
+	return h.carryOut(w, r, order)
 }
 
 // checkRoutes refuses routes that do not exist: a misspelt one would be purged with success and without effect.
@@ -169,16 +95,43 @@ func unknownRoute(name string, known []string) error {
 	return fmt.Errorf("no route is named %q; there are: %s", shorten(name), strings.Join(known, ", "))
 }
 
-// purge carries a purge out, tells the audit log, and answers. It goes on when the client leaves.
-func (h *handler) purge(w http.ResponseWriter, r *request, p Purge) error {
-	if len(p.Members) == 0 {
+// purge carries a purge out, tells the audit log, and answers. It goes on when the client leaves. What hard names goes for good
+// before the others become stale.
+func (h *handler) purge(w http.ResponseWriter, r *request, o order, members, hard []policy.Member) error {
+	if len(members) == 0 {
 		return problemf(http.StatusBadRequest, "the purge names nothing")
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), h.ConfirmTimeout())
 	defer cancel()
-	receipt, err := h.Purge(ctx, p)
+	p := Purge{invalidation.Order{Members: hard, Wait: o.wait}, o.kind()}
+	var receipt invalidation.Receipt
+	var err error
+	status := http.StatusOK
+	if len(hard) > 0 {
+		receipt, err = h.Purge(ctx, p)
+		status = h.settle(ctx, o, p, receipt, err)
+	}
+	if p.Members, p.Soft = members, o.soft; status < http.StatusBadRequest {
+		receipt, err = h.Purge(ctx, p)
+		status = h.settle(ctx, o, p, receipt, err)
+	} else {
+		_ = h.settle(ctx, o, p, invalidation.Receipt{}, err)
+	}
 	r.entry.tell("purge", purgeAttrs(p, receipt, err)...)
-	return answerPurge(w, purgeStatus(p.Wait, receipt, err), receipt, err)
+	return o.form.receipt(w, o, status, receipt, h.unseen(o, r.caller.bounds), err)
+}
+
+// settle says how a purge is answered. One that is not confirmed, and whose caller does not repeat it, is applied on this instance and
+// queued until the log has it; from then on it holds wherever the log is followed. The answer is the same: it does not hold yet.
+func (h *handler) settle(ctx context.Context, o order, p Purge, receipt invalidation.Receipt, err error) int {
+	status := purgeStatus(p.Wait, receipt, err)
+	if o.repeats && status == http.StatusServiceUnavailable {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.ConfirmTimeout()) // the time for the confirmation is over
+		defer cancel()
+		p.Wait = invalidation.WaitLocal
+		_, _ = h.Purge(ctx, p) // does not fail: what cannot be written is queued
+	}
+	return status
 }
 
 // purgeStatus decides what may be promised. Only what holds everywhere is 200.
@@ -201,14 +154,21 @@ type heldAnswer struct {
 	Acked     []string `json:"acked"`
 	Reaped    []string `json:"reaped"`
 	TookMS    float64  `json:"took_ms"`
+	Unseen    []string `json:"unseen_here,omitempty"`
+}
+
+// receiptOf is the receipt of a purge that holds everywhere.
+func receiptOf(r invalidation.Receipt, unseen []string) heldAnswer {
+	return heldAnswer{r.ID, r.Seq, r.Instances, orEmpty(r.Acked), orEmpty(r.Reaped), milliseconds(r.Took), unseen}
 }
 
 type acceptedAnswer struct {
-	ID       string  `json:"id"`
-	Seq      uint64  `json:"seq"`
-	Recorded bool    `json:"recorded"`
-	Held     bool    `json:"held"`
-	TookMS   float64 `json:"took_ms"`
+	ID       string   `json:"id"`
+	Seq      uint64   `json:"seq"`
+	Recorded bool     `json:"recorded"`
+	Held     bool     `json:"held"`
+	TookMS   float64  `json:"took_ms"`
+	Unseen   []string `json:"unseen_here,omitempty"`
 }
 
 type unheldAnswer struct {
@@ -217,13 +177,12 @@ type unheldAnswer struct {
 	Error    string `json:"error,omitempty"`
 }
 
-func answerPurge(w http.ResponseWriter, status int, r invalidation.Receipt, err error) error {
-	took := milliseconds(r.Took)
+func answerPurge(w http.ResponseWriter, status int, r invalidation.Receipt, unseen []string, err error) error {
 	switch status {
 	case http.StatusOK:
-		return writeJSON(w, status, heldAnswer{r.ID, r.Seq, r.Instances, orEmpty(r.Acked), orEmpty(r.Reaped), took})
+		return writeJSON(w, status, receiptOf(r, unseen))
 	case http.StatusAccepted:
-		return writeJSON(w, status, acceptedAnswer{r.ID, r.Seq, r.Recorded, r.Held, took})
+		return writeJSON(w, status, acceptedAnswer{r.ID, r.Seq, r.Recorded, r.Held, milliseconds(r.Took), unseen})
 	}
 	answer := unheldAnswer{Recorded: r.Recorded}
 	if !r.Recorded {

@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 )
 
 const (
@@ -19,48 +20,60 @@ const (
 	maxMembers = 10_000  // names in one purge
 )
 
-// purgeOrder is the body of POST /purge, checked.
-type purgeOrder struct {
-	keys, tags, urls, prefixes, routes []string
-	all, confirm, soft                 bool
-	wait                               string
-}
-
-// readPurgeOrder reads a body and refuses everything that could mean something else than it says: an order that is
-// misread would be acknowledged although what was meant is still being served.
-func readPurgeOrder(body []byte) (purgeOrder, error) {
-	o := purgeOrder{wait: waitAll}
-	err := readObject(body, map[string]any{
-		"keys": &o.keys, "tags": &o.tags, "urls": &o.urls, "prefixes": &o.prefixes, "routes": &o.routes,
-		"all": &o.all, "confirm": &o.confirm, "soft": &o.soft, "wait": &o.wait,
-	})
+// readPurgeOrder reads the body of POST /purge, and refuses everything that could mean something else than it says: an order that
+// is misread would be acknowledged although what was meant is still being served.
+func readPurgeOrder(body []byte) (order, error) {
+	var o order
+	var urls, prefixes []string
+	var confirm bool
+	wait := waitAll
+	if err := readObject(body, map[string]any{
+		"keys": &o.keys, "tags": &o.tags, "urls": &urls, "prefixes": &prefixes, "routes": &o.routes,
+		"all": &o.all, "confirm": &confirm, "soft": &o.soft, "wait": &wait,
+	}); err != nil {
+		return order{}, badRequest(err)
+	}
+	count := 0
+	for _, field := range []orderField{
+		{policy.KindKey, o.keys}, {policy.KindTag, o.tags}, {policy.KindURL, urls}, {policy.KindPrefix, prefixes}, {policy.KindRoute, o.routes},
+	} {
+		count += len(field.values)
+		if err := field.check(); err != nil {
+			return order{}, badRequest(err)
+		}
+	}
+	var err error
+	switch {
+	case count > maxMembers:
+		err = fmt.Errorf("the purge names %d things, %d at most: send several, or purge a tag, a prefix or a route", count, maxMembers)
+	case o.all && !confirm:
+		err = errors.New(`"all" empties the whole cache: repeat it with "confirm": true`)
+	case count == 0 && !o.all:
+		err = errors.New("the purge names nothing: give keys, tags, urls, prefixes, routes, or all with confirm")
+	default:
+		o.wait, err = readWait(wait)
+	}
 	if err == nil {
-		err = o.check()
+		o.urls, err = splitEach(urls, splitTarget)
+	}
+	if err == nil {
+		o.prefixes, err = splitEach(prefixes, splitPrefix)
 	}
 	if err != nil {
-		return purgeOrder{}, badRequest(err)
+		return order{}, badRequest(err)
 	}
 	return o, nil
 }
 
-func (o *purgeOrder) check() error {
-	count := 0
-	for _, field := range o.fields() {
-		count += len(field.values)
-		if err := field.check(); err != nil {
-			return err
+func splitEach(values []string, split func(string) (httpcache.Target, error)) (targets []httpcache.Target, err error) {
+	for _, value := range values {
+		target, err := split(value)
+		if err != nil {
+			return nil, err
 		}
+		targets = append(targets, target)
 	}
-	switch {
-	case count > maxMembers:
-		return fmt.Errorf("the purge names %d things, %d at most: send several, or purge a tag, a prefix or a route", count, maxMembers)
-	case o.all && !o.confirm:
-		return errors.New(`"all" empties the whole cache: repeat it with "confirm": true`)
-	case count == 0 && !o.all:
-		return errors.New("the purge names nothing: give keys, tags, urls, prefixes, routes, or all with confirm")
-	}
-	_, err := readWait(o.wait)
-	return err
+	return targets, nil
 }
 
 type orderField struct {
@@ -83,30 +96,6 @@ func (f orderField) check() error {
 		}
 	}
 	return nil
-}
-
-func (o *purgeOrder) fields() []orderField {
-	return []orderField{
-		{policy.KindKey, o.keys}, {policy.KindTag, o.tags}, {policy.KindURL, o.urls}, {policy.KindPrefix, o.prefixes}, {policy.KindRoute, o.routes},
-	}
-}
-
-// kind is the one kind of thing that the order names, else "mixed".
-func (o *purgeOrder) kind() string {
-	if o.all {
-		return policy.KindAll.String()
-	}
-	kind := ""
-	for _, field := range o.fields() {
-		switch {
-		case len(field.values) == 0:
-		case kind != "":
-			return "mixed"
-		default:
-			kind = field.kind.String()
-		}
-	}
-	return kind
 }
 
 // readObject decodes one JSON object into the variables that fields point to. Unlike json.Unmarshal it refuses unknown

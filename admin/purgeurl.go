@@ -11,26 +11,21 @@ import (
 	"cacheproxy/policy/httpcache"
 )
 
-// readPurgeTarget is the URL that a PURGE names. The host of an absolute target wins over Host (RFC 9112 §3.2.2). One with
-// the port of this listener was not meant as the host of a site, so it stands for any: purging too much is harmless, too
-// little is not.
-func readPurgeTarget(r *request) (httpcache.Target, error) {
+// siteNamed is the host of the URL that a call is made to; empty: any host. That of an absolute target wins over Host (RFC 9112
+// §3.2.2). One with the port of this listener was not meant as the host of a site, so it stands for any: purging too much is harmless,
+// too little is not.
+func siteNamed(r *request) (string, error) {
 	t := r.target
-	if err := checkParameters(t.Path, t.Query); err != nil {
-		return t, err
-	}
 	switch {
 	case isOwnHost(r.Request):
-		t.Host = ""
-	case t.Host == "" && r.Host == "":
-		return t, errors.New("the request has no Host, which names the site: send one, or for every host a path by POST /purge with {\"urls\":[…]}")
-	case t.Host == "":
-		t.Host = strings.ToLower(r.Host)
-		if err := checkForwardedHost(r.Header, t); err != nil {
-			return t, err
-		}
+		return "", nil
+	case t.Host != "":
+		return t.Host, nil
+	case r.Host == "":
+		return "", errors.New("the request has no Host, which names the site: send one, or for every host a path by POST /purge with {\"urls\":[…]}")
 	}
-	return t, checkLiteral(t, false)
+	t.Host = strings.ToLower(r.Host)
+	return t.Host, checkForwardedHost(r.Header, t)
 }
 
 // forwardedHost is a host that Forwarded gives (RFC 7239 §5.3).
@@ -73,8 +68,8 @@ func (h *handler) urlMembers(t httpcache.Target) (members []policy.Member) {
 	return members
 }
 
-// checkParameters refuses a PURGE whose query has what elsewhere is a word to the proxy. Here it is part of the URL to
-// purge, and whoever sends it may mean either.
+// checkParameters refuses a URL in a call whose query has what elsewhere is a word to the proxy, and is not read here. It is part of
+// the URL to purge, and whoever sends it may mean either.
 func checkParameters(path, query string) error {
 	for parameter := range strings.SplitSeq(query, "&") {
 		name, _, _ := strings.Cut(parameter, "=")
@@ -85,13 +80,6 @@ func checkParameters(path, query string) error {
 		}
 	}
 	return nil
-}
-
-func prefixMembers(t httpcache.Target) (members []policy.Member) {
-	for _, t := range aliases(t) {
-		members = append(members, policy.PrefixMembers(t.Host, t.Path)...)
-	}
-	return members
 }
 
 // encodedSign is a sign of a pattern in a query, encoded. To encode it makes another query (RFC 3986 §2.2).

@@ -61,6 +61,7 @@ func TestRefusalsAreCounted(t *testing.T) {
 		{"malformed", []Token{token}, loopback, "DELETE /keys/a", []string{"Authorization: Bearer s", "Authorization: Bearer s"}},
 		{"unknown", []Token{token}, loopback, "DELETE /keys/a", []string{"Authorization: Bearer x"}},
 		{"scope", []Token{token}, loopback, "GET /config", []string{"Authorization: Bearer s"}},
+		{"bounds", []Token{{Name: "cms", Secret: "s", Allow: ScopePurge, Sites: []string{"shop.example"}}}, loopback, "DELETE /keys/a", []string{"Authorization: Bearer s"}},
 		{"not-loopback", nil, elsewhere, "GET /config", []string{"Host: 10.0.0.1:8081"}},
 		{"web-page", nil, loopback, "DELETE /keys/a", []string{"Host: localhost", "Origin: null"}},
 		{"host", nil, loopback, "DELETE /keys/a", []string{"Host: evil.example"}},

@@ -61,12 +61,13 @@ func isNeutral(name string) bool {
 	return neutralFields[name] || slices.ContainsFunc(neutralFamilies, func(family string) bool { return strings.HasPrefix(name, family) })
 }
 
-// checkFields refuses a purge call with a field that it does not understand. Values are not shown: some are secrets.
-func checkFields(fields http.Header) error {
+// checkFields refuses a purge call with a field that it does not understand, neutral or one of its own. Values are not shown: some are
+// secrets.
+func checkFields(fields http.Header, own map[string]bool) error {
 	const shown = 8
 	var foreign, instead []string
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
-		if isNeutral(name) {
+		if isNeutral(name) || own[foldName(name)] {
 			continue
 		}
 		foreign = append(foreign, strconv.Quote(shorten(name)))
@@ -84,8 +85,15 @@ func checkFields(fields http.Header) error {
 }
 
 // readPurge reads the content of a purge call, and refuses a call of which a part would be passed over.
-func readPurge(w http.ResponseWriter, r *request) ([]byte, error) {
-	if err := checkFields(r.Header); err != nil {
+func readPurge(w http.ResponseWriter, r *request, own map[string]bool) ([]byte, error) {
+	if r.bySecret && len(r.Header.Values("Fastly-Key")) == 1 {
+		own = maps.Clone(own) // it has been understood
+		if own == nil {
+			own = map[string]bool{}
+		}
+		own["fastly-key"] = true
+	}
+	if err := checkFields(r.Header, own); err != nil {
 		return nil, badRequest(err)
 	}
 	// In HTTP/2 the field may be there beside :authority, which is what counts (RFC 9113 §8.3.1).
@@ -113,7 +121,7 @@ func readPurge(w http.ResponseWriter, r *request) ([]byte, error) {
 		return nil, bodyNotTaken(r)
 	}
 	// Trailers are complete where the body has ended, not before.
-	if err := checkFields(r.Trailer); err != nil {
+	if err := checkFields(r.Trailer, nil); err != nil {
 		return nil, badRequest(err)
 	}
 	return body, nil

@@ -38,13 +38,17 @@ func TestDialectFields(t *testing.T) {
 				chunked = fmt.Sprintf("%x\r\n%s\r\n0\r\n", len(call.body), call.body)
 			}
 			head := call.line + " HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\n"
-			for _, request := range []string{
+			for i, request := range []string{
 				head + fmt.Sprintf("%s: hush\r\nContent-Length: %d\r\n\r\n%s", field, len(call.body), call.body),
 				head + fmt.Sprintf("%s:\r\nContent-Length: %d\r\n\r\n%s", strings.ToLower(strings.ReplaceAll(field, "-", "_")), len(call.body), call.body),
 				head + "Transfer-Encoding: chunked\r\nTrailer: " + field + "\r\n\r\n" + chunked + field + ": hush\r\n\r\n",
 				head + "Transfer-Encoding: chunked\r\n\r\n" + chunked + field + ": hush\r\n\r\n",
 			} {
 				l.log.Reset()
+				method, _, _ := strings.Cut(call.line, " ")
+				if i < 2 && foreignFields[method][foldName(field)] {
+					continue // it has a meaning there; see TestForeignPurges
+				}
 				res, body := l.raw(t, "tcp", request)
 				if res.StatusCode != 400 || len(l.purges) > 0 {
 					t.Fatalf("%q: %d %s, purged %v", request, res.StatusCode, body, l.purges)
@@ -64,7 +68,7 @@ func TestDialectFields(t *testing.T) {
 
 // What clients, proxies, meshes and tracers add by themselves keeps nobody from purging.
 func TestNeutralFields(t *testing.T) {
-	l := newListener(Token{"cms", "s", ScopePurge}).start(t)
+	l := newListener(Token{Name: "cms", Secret: "s", Allow: ScopePurge}).start(t)
 	fields := []string{"Authorization: Bearer s"}
 	for _, name := range strings.Fields(`
 		User-Agent Accept Accept-Encoding Accept-Language Cookie Cache-Control Pragma Origin Referer Sec-Fetch-Site Sec-CH-UA
@@ -91,23 +95,22 @@ func TestNotUnderstood(t *testing.T) {
 		field      string
 		want       string
 	}{
-		{"PURGE /", "", "xkey: a b", `header "Xkey", and so is not carried out: to purge by tags send DELETE /tags/{tag}`},
-		{"PURGE /", "", "Surrogate-Key: a", `{"tags":["…"]}`},
-		{"PURGE /", "", "X-Magento-Tags-Pattern: .*", `{"tags":["…"]}`},
-		{"PURGE /", "", "xkey-softpurge: a", "?soft=1"},
-		{"PURGE /a", "", "Fastly-Soft-Purge: 1", `"soft":true`},
-		{"PURGE /a", "", "Fastly-Key: x", "Authorization: Bearer"},
-		{"PURGE /.*", "", "X-Purge-Method: regex", `{"prefixes":["http://host/path"]}`},
+		{"DELETE /keys/a", "", "xkey: a b", `header "Xkey", and so is not carried out: to purge by tags send DELETE /tags/{tag}`},
+		{"DELETE /keys/a", "", "Surrogate-Key: a", `{"tags":["…"]}`},
+		{"DELETE /keys/a", "", "X-Magento-Tags-Pattern: .*", `{"tags":["…"]}`},
+		{"DELETE /keys/a", "", "xkey-softpurge: a", "?soft=1"},
+		{"DELETE /keys/a", "", "Fastly-Soft-Purge: 1", `"soft":true`},
+		{"DELETE /keys/a", "", "Fastly-Key: x", "Authorization: Bearer"},
+		{"DELETE /keys/a", "", "X-Purge-Method: regex", `{"prefixes":["http://host/path"]}`},
 		{"PURGE /", "", "X-Url: /a", `{"urls":["http://host/path"]}`},
 		{"PURGE /", "", "X-HTTP-Method-Override: BAN", "send the method itself"},
 		{"DELETE /keys/a", "", "If-Match: x", "conditions"},
 		{"PURGE /", "", "X-Team: a", `"X-Team", and so is not carried out: leave it out`},
 		{"PURGE /", "", "X-1: \r\nX-2: \r\nX-3: \r\nX-4: \r\nX-5: \r\nX-6: \r\nX-7: \r\nX-8: \r\nX-9: ", `"X-8", 1 more`},
 
-		{"PURGE /.*", "", "", `{"prefixes":["/"]}`},
-		{"PURGE /(.*)", "", "", `{"prefixes":["/"]}`},
-		{"PURGE /products/.*", "", "Forwarded: for=10.0.0.1", `{"prefixes":["/products"]}; where "*" stands for itself, send it as %2A`},
-		{"PURGE http://Shop.example/products/(.*)", "", "", `{"prefixes":["http://shop.example/products"]}`},
+		{"PURGE /products/.+/.*", "", "Forwarded: for=10.0.0.1", `{"prefixes":["/products"]}; where "+" stands for itself, send it as %2B`},
+		{"PURGE http://Shop.example/products.*", "", "", `{"prefixes":["http://shop.example/products"]}`},
+		{"PURGE /a?soft=maybe", "", "", `POST /purge with {"urls":["/a"],"soft":…}, for a URL that has it {"urls":["/a?soft=maybe"]}`},
 		{"PURGE http://shop.example/*", "", "", `{"prefixes":["http://shop.example/"]}`},
 		{"PURGE /products*", "", "", `{"prefixes":["/products"]}`},
 		{"PURGE /*/reviews", "", "", "looks like a pattern"},
@@ -121,7 +124,6 @@ func TestNotUnderstood(t *testing.T) {
 		{"PURGE /products?page=*", "", "", "without a query"},
 		{"PURGE /products?.*&a=b", "", "", "without a query"},
 		{"PURGE /products/?$", "", "", "%24"},
-		{"PURGE /a?soft=1", "", "", `POST /purge with {"urls":["/a"],"soft":…}, for a URL that has it {"urls":["/a?soft=1"]}`},
 		{"PURGE /a?b=c&Soft", "", "", "part of the URL or a word to the proxy"},
 		{"PURGE /a?wait=none", "", "", `"wait"`},
 		{"PURGE /a", "tags=b", "", "takes no body"},
@@ -145,9 +147,9 @@ func TestNotUnderstood(t *testing.T) {
 		{"POST /purge", `{"tags":["a b"]}`, "", "DELETE /tags/a%20b"},
 		{"POST /purge", `{"urls":["//shop.example/a"]}`, "", "http://shop.example/a"},
 
-		{"POST /purge?soft=1", `{"keys":["a"]}`, "", "no query parameters"},
-		{"POST /purge?wait=none", `{"keys":["a"]}`, "", "no query parameters"},
-		{"POST /purge?tags=b", `{"keys":["a"]}`, "", "no query parameters"},
+		{"POST /purge?soft=maybe", `{"keys":["a"]}`, "", "use 1 or 0"},
+		{"POST /purge?wait=some", `{"keys":["a"]}`, "", "all, none or local"},
+		{"POST /purge?tags=b", `{"keys":["a"]}`, "", "unknown query parameter"},
 		{"POST /purge", `{"tags":["product-*"]}`, "", `a tag of just this name goes with DELETE /tags/product-%2A`},
 		{"POST /purge", `{"tags":["((^|,)cat_p_1(,|$))"]}`, "", "looks like a pattern"},
 		{"POST /purge", `{"keys":["b",".*"]}`, "", "looks like a pattern"},
@@ -180,7 +182,7 @@ func TestNotUnderstood(t *testing.T) {
 // Methods of other caches are no calls, and the answer says which are.
 func TestDialectMethods(t *testing.T) {
 	for method, want := range map[string]string{
-		"BAN": "DELETE /tags/{tag}", "URIBAN": "prefixes", "PURGEKEYS": "DELETE /tags/{tag}", "REFRESH": "soft", "FULLBAN": `"all":true`,
+		"RMKEYS": "DELETE /tags/{tag}", "REFRESH": "soft", "FULLBAN": `"all":true`,
 		"PURGEALL": `"all":true`, "SOFTPURGE": "soft", "purge": "capitals", "RMTAG": "DELETE /tags/{tag}", "INVALIDATE": "prefixes", "SOMETHING": "send PURGE",
 	} {
 		for _, host := range []string{"HOST", "shop.example"} {
@@ -190,6 +192,8 @@ func TestDialectMethods(t *testing.T) {
 				t.Errorf("%s: %d %s, want %q", method, res.StatusCode, body, want)
 			}
 		}
+	}
+	for _, method := range []string{"BAN", "URIBAN", "PURGEKEYS", "REFRESH", "FULLBAN", "PURGEALL", "SOFTPURGE", "purge", "RMTAG", "RMKEYS", "INVALIDATE", "SOMETHING"} {
 		for _, path := range []string{"/purge", "/keys/a", "/tags/a", "/healthz"} {
 			l := newListener().start(t)
 			if res, body := l.ask(t, method+" "+path, ""); res.StatusCode != 405 || len(l.purges) > 0 {
@@ -201,16 +205,13 @@ func TestDialectMethods(t *testing.T) {
 
 // Who may not purge is told that, and nothing about what they sent.
 func TestNotUnderstoodAfterNotAllowed(t *testing.T) {
-	tokens := []Token{{"cms", "right", ScopePurge}, {"eye", "read", ScopeRead}}
+	tokens := []Token{{Name: "cms", Secret: "right", Allow: ScopePurge}, {Name: "eye", Secret: "read", Allow: ScopeRead}}
 	for secret, status := range map[string]int{"": 401, "wrong": 401, "read": 403, "right": 400} {
-		for _, call := range []string{"PURGE /.*", "DELETE /tags/*", "POST /purge?soft=1", "BAN /"} {
+		for _, call := range []string{"PURGE /.*", "DELETE /tags/*", "POST /purge?soft=maybe", "BAN /"} {
 			l := newListener(tokens...)
 			method, target, _ := strings.Cut(call, " ")
 			want := status
-			if method == "BAN" && status == 400 {
-				want = 405
-			}
-			w := serveAt(l, loopback, method, target, "Xkey: a", "Authorization: Bearer "+secret)
+			w := serveAt(l, loopback, method, target, "X-Team: a", "Authorization: Bearer "+secret)
 			if told := strings.Contains(w.Body.String(), "underst"); w.Code != want || told != (secret == "right") || len(l.purges) > 0 {
 				t.Errorf("%s with %q: %d %s, want %d", call, secret, w.Code, w.Body, want)
 			}
@@ -311,7 +312,7 @@ func distinct(members []policy.Member) map[policy.Member]bool {
 
 // HTTP/2 has the same fields and trailers, and may have a Host beside the authority.
 func TestNotUnderstoodOverHTTP2(t *testing.T) {
-	l := newListener(Token{"cms", "s", ScopePurge})
+	l := newListener(Token{Name: "cms", Secret: "s", Allow: ScopePurge})
 	srv := httptest.NewUnstartedServer(New(l.Options))
 	srv.EnableHTTP2 = true
 	srv.StartTLS()

@@ -6,7 +6,7 @@ import (
 )
 
 var permissions = []choice[Permission]{
-	{"purge", AllowPurge}, {"mode", AllowMode}, {"read", AllowRead}, {"all", allowAll},
+	{"purge", AllowPurge}, {"purge-all", AllowPurgeAll}, {"mode", AllowMode}, {"read", AllowRead}, {"all", allowAll},
 }
 
 func compileAdmin(doc *part, beside *files) admin {
@@ -51,5 +51,52 @@ func compileToken(doc *part, others []Token) Token {
 		}
 	}
 	doc.setInForce("allow", shown)
+	compileBounds(doc, &t)
 	return t
+}
+
+// compileBounds says what binds a token besides its secret: where its calls come from, and whose copies it may purge.
+func compileBounds(doc *part, t *Token) {
+	t.From = compileFrom(doc, t)
+	for _, site := range doc.entries("sites") {
+		t.Sites = append(t.Sites, site)
+	}
+	tags := read[listOrAll](doc, "tags")
+	t.AnyTags = tags.all
+	for _, prefix := range doc.entries("tags") {
+		t.Tags = append(t.Tags, prefix)
+	}
+	_, written := doc.values["token"]
+	switch secretless := t.Secret == ""; {
+	case doc.spoiled("token") || doc.report.spoiledBelow(doc.at("from")):
+	case secretless && (written || len(t.From) == 0): // a variable that is empty must not open what its value would close
+		doc.problem("token", `is missing; write token: "${file:/run/secrets/token}", or for a plugin that can send none, without the key: from: [10.0.3.7] and sites: [shop.example]`)
+	case doc.spoiled("sites") || doc.spoiled("tags") || doc.spoiled("allow"):
+	case secretless && len(t.Sites) == 0:
+		doc.problem("sites", "is missing, and there is no token: write the hosts that may be purged from there, sites: [shop.example]")
+	case secretless && t.Allow != AllowPurge:
+		doc.problem("allow", "is more than purge, and there is no token: write allow: [purge], or a token")
+	case secretless:
+		doc.warn("from", "lets whoever connects from there purge %s without a secret; be sure that nothing translates addresses on the way, as the networks of clusters do, which make everybody one address", oneOf(t.Sites))
+	case (len(t.Sites) > 0 || len(t.Tags) > 0 || t.AnyTags) && t.Allow&^(AllowPurge|AllowPurgeAll) != 0:
+		doc.problem("allow", "is more than purges, and sites and tags bind no more than these; write allow: [purge], and for the rest another token")
+	}
+}
+
+// compileFrom reads the networks in which the peers of a token are.
+func compileFrom(doc *part, t *Token) (networks []netip.Prefix) {
+	var shown []string
+	for at, text := range doc.entries("from") {
+		network, _ := parsePrefix(text)
+		if network.Bits() == 0 {
+			if t.Secret == "" {
+				doc.spoil(at, "is everybody, and there is no token: write the addresses of the callers")
+				continue
+			}
+			doc.warn(at, "is everybody, and so binds nothing; write the addresses of the callers, or remove it")
+		}
+		networks, shown = append(networks, network), append(shown, network.String())
+	}
+	doc.setInForce("from", shown)
+	return networks
 }

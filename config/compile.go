@@ -4,11 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 	"cacheproxy/proxy/server"
 )
 
@@ -29,6 +32,7 @@ func compile(doc *part, beside *files) *Snapshot {
 	if s.Listen == s.Admin.Listen && !strings.HasSuffix(s.Listen, ":0") && !doc.spoiled("listen") { // of port 0, the system picks another for each
 		admin.problem("listen", "is the address of listen; give the admin listener one of its own, such as 127.0.0.1:8081")
 	}
+	s.TagHeaders = compileTagHeaders(doc)
 	if s.H2C && s.TLS != nil {
 		doc.problem("h2c", "is HTTP/2 without TLS, but tls is set, which brings HTTP/2 by itself; remove one of them")
 	}
@@ -113,6 +117,24 @@ func compileNetworks(doc *part, key string) (prefixes []netip.Prefix) {
 	doc.setInForce(key, shown)
 	return prefixes
 }
+
+// compileTagHeaders reads the names of the fields that list tags. Clients do not get these, so none can be one that they need.
+func compileTagHeaders(doc *part) []string {
+	names, known := []string{}, splitList(doc.row("tag_headers").byDefault)
+	for at, name := range doc.entries("tag_headers") {
+		name = http.CanonicalHeaderKey(name)
+		if !slices.Contains(known, name) && (httpcache.IsHopByHop(name) || httpcache.IsEndToEnd(name) || slices.Contains(needed, name)) {
+			doc.spoil(at, "%s means something else, and clients would not get it; write the header in which your API lists tags, such as X-Cache-Tags", quote(name))
+		} else if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	doc.setInForce("tag_headers", names)
+	return names
+}
+
+// needed are fields of responses that clients act on, besides those that a Connection field must not name.
+var needed = []string{"Accept-Ranges", "Allow", "Alt-Svc", "Link", "Retry-After", "Server", "Strict-Transport-Security", "Www-Authenticate"}
 
 // reportDuplicates reports names that are taken, with the line of the first.
 func reportDuplicates(list []*part, what string) {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"slices"
 
 	"cacheproxy/policy"
 	"cacheproxy/policy/httpcache"
@@ -40,6 +41,7 @@ type meaning struct {
 	Compression      string `json:",omitempty"` // whatever is not compressed keeps the fingerprint that it had before there was any
 	Targets          []string
 	Names            int `json:",omitempty"` // 1: copies of an API that is sent a Host of its own are named as its own, and not as of all such APIs
+	TagHeaders       []string
 }
 
 // fingerprint stands for the route's meaning. It is the same in every process and version of Go.
@@ -50,7 +52,7 @@ func fingerprint(r *policy.Route, upstream *url.URL) uint64 {
 		UnlistedHeaders: r.OnUnlisted, IgnoreHeaders: r.IgnoreHeaders,
 		Override: r.Override, ContentTypes: r.StoreIf.ContentTypes, MinBytes: r.StoreIf.MinBytes,
 		IgnoreCookies: r.IgnoreCookies, IgnoreAllCookies: r.IgnoreAllCookies,
-		StripSetCookie: r.StripSetCookie, ShareAuthorized: r.ShareAuthorized, Targets: r.Targets,
+		StripSetCookie: r.StripSetCookie, ShareAuthorized: r.ShareAuthorized, Targets: r.Targets, TagHeaders: slices.Sorted(slices.Values(r.TagHeaders)),
 	}
 	if r.Compression != httpcache.Identity {
 		m.Compression = r.Compression.String()

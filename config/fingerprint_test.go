@@ -23,7 +23,7 @@ var meaningful = map[string]bool{
 	"MinHits": false, "Range": false, "MaxWaiters": false, "WaitTimeout": false, "OnWrite": false, "Caches": false,
 	"RefusesReads": false, "FencesWrites": false, "RefusesWrites": false, "RenewsAhead": false,
 	"FenceHold": false, "Invalidates": false, "Content": false,
-	"Client": false, "Targets": true, "FailedWrite": false, "Settle": false, "OnLeaseLoss": false, "LeaseLossMax": false,
+	"Client": false, "Targets": true, "TagHeaders": true, "FailedWrite": false, "Settle": false, "OnLeaseLoss": false, "LeaseLossMax": false,
 }
 
 func TestFingerprintCoversRoute(t *testing.T) {
@@ -70,7 +70,7 @@ func TestFingerprintOfParts(t *testing.T) {
 // Instances and restarts agree: a change of this number empties every cache.
 func TestFingerprintIsStable(t *testing.T) {
 	s := mustLoad(t, oneUpstream+`routes: [{name: product, match: "GET /products/{id}", policy: cache-aside, key: "p:{id}", ttl: 1m}]`)
-	const want = 0xab3b6101aa7b962c
+	const want = 0xdfe3632704dc8dbf
 	if got := s.Routes[0].Fingerprint; got != want {
 		t.Errorf("fingerprint %#x, want %#x", got, uint64(want))
 	}

@@ -61,6 +61,8 @@ var (
 	aNetwork      = one("text", parsePrefix, asItIs)
 	aParameter    = one("text", parseParameter, asItIs)
 	aTarget       = one("text", parseTarget, asItIs)
+	aSite         = aTextLike(hostForm, "is not the name of a host; write one such as shop.example, without a scheme")
+	aTagPrefix    = aTextLike(tagPrefix, "is not how a tag can begin; write the beginning as it is, such as cat_, or for every tag tags: all")
 )
 
 // The forms of several values.
@@ -70,6 +72,7 @@ var (
 	aTextOrList     = &form{called: "text, or a list", shape: oneOrMore, each: aText, zero: []string(nil), show: asItIs[any]}
 	anAddressOrList = shownAs(aTextOrList, func(addresses []string) string { return addresses[0] }) // the others beside it
 	cookiesOrAll    = &form{called: "list, or all", shape: namesOrAll, each: aCookie, zero: listOrAll{}, show: func(value any) any { return value.(listOrAll).shown() }}
+	tagsOrAll       = &form{called: "list, or all", shape: namesOrAll, each: aTagPrefix, zero: listOrAll{}, show: func(value any) any { return value.(listOrAll).shown() }}
 	textsByName     = &form{called: "texts by name", shape: dictionary, zero: map[string]string(nil), show: asItIs[any]}
 	secretsByName   = &form{called: "secrets by name", shape: dictionary, zero: map[string]string(nil), show: hidden}
 )

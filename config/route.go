@@ -23,6 +23,7 @@ func compileRoutes(doc *part, s *Snapshot) []*policy.Route {
 	}
 	reportDuplicates(list, "route")
 	reportConflicts(routes, doc.report)
+	warnOfSharedSites(doc, routes, s)
 	for i, u := range s.Upstreams {
 		cached := slices.ContainsFunc(routes, func(r *policy.Route) bool { return r.Upstream == u.Name && r.Caches })
 		if cached && u.Host.Literal != "" {
@@ -30,6 +31,15 @@ func compileRoutes(doc *part, s *Snapshot) []*policy.Route {
 		}
 	}
 	return routes
+}
+
+// warnOfSharedSites warns of copies that are every site's, where tokens are bound to some: who may purge one site purges them.
+func warnOfSharedSites(doc *part, routes []*policy.Route, s *Snapshot) {
+	shared := slices.IndexFunc(routes, func(r *policy.Route) bool { return r.Caches && r.Host.Literal != "" })
+	bound := slices.IndexFunc(s.Admin.Tokens, func(t Token) bool { return len(t.Sites) > 0 })
+	if shared >= 0 && bound >= 0 {
+		doc.Part("admin").sections("tokens")[bound].warn("sites", "binds nothing on route %s, and on others whose upstream has a host of its own: all hosts share their copies; write host: pass there if they are several sites", routes[shared].Name)
+	}
 }
 
 // compileRoute is one route among all. The steps stand in the order in which they need each other: templates and what is ignored need
@@ -40,6 +50,7 @@ func compileRoute(doc *part, all []*part, s *Snapshot) *policy.Route {
 	doc.policy = read[policy.Kind](doc, "policy")
 	r := preset(doc.policy)
 	r.Name, r.Upstream, r.Host, r.Settle = doc.text("name"), api.Name, api.Host, s.Settle[api.Name]
+	r.TagHeaders = s.TagHeaders
 	r.Mode, r.ModeShare = read[policy.Mode](doc, "mode"), compileShare(doc)
 	r.Patterns = compilePatterns(doc)
 	r.Where = compileWhere(doc, r)

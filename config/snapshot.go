@@ -23,6 +23,7 @@ type Snapshot struct {
 	ShutdownTimeout time.Duration  // from the end of accepting to cutting off what is still at work
 	Limits          server.Limits  // of the data listener
 	MaxBody         int64          // of a request, in bytes; 0: any size
+	TagHeaders      []string       // in which responses list tags, canonical
 	CacheStatusKey  bool           // show the copy's name in Cache-Status
 	Admin           admin
 	Log             Log
@@ -54,9 +55,13 @@ type admin struct {
 
 // Token lets its bearer do what Allow says.
 type Token struct {
-	Name   string
-	Secret secret
-	Allow  Permission
+	Name    string
+	Secret  secret // empty: From stands for it, and Sites bind it
+	Allow   Permission
+	From    []netip.Prefix // where callers have to be; empty: anywhere
+	Sites   []string       // whose URLs may be purged; empty, with Tags, and not AnyTags: of all
+	Tags    []string       // how the tags begin that may be
+	AnyTags bool
 }
 
 // secret is a text that does not print itself.
@@ -75,10 +80,11 @@ func (secret) MarshalText() ([]byte, error) { return []byte("[redacted]"), nil }
 type Permission uint8
 
 const (
-	AllowPurge Permission = 1 << iota // purge
-	AllowMode                         // change the mode of routes, reload
-	AllowRead                         // explain, configuration, profiles
-	allowAll   = AllowPurge | AllowMode | AllowRead | 1<<7
+	AllowPurge    Permission = 1 << iota // purge
+	AllowMode                            // change the mode of routes, reload
+	AllowRead                            // explain, configuration, profiles
+	AllowPurgeAll                        // purge everything of a host or of all; and what AllowPurge is for
+	allowAll      = AllowPurge | AllowMode | AllowRead | AllowPurgeAll | 1<<7
 )
 
 // Has reports whether p contains all of x.

@@ -12,6 +12,7 @@ var top = section{
 	{name: "drain_delay", is: aDuration, byDefault: "5s", means: "From SIGTERM, when the instance says that it is not ready, to the end of accepting; longer than your balancer takes to notice."},
 	{name: "shutdown_timeout", is: aDuration, byDefault: "30s", means: "From the end of accepting to the end of requests, streams and WebSockets that are still under way."},
 	{name: "cache_status_key", is: aFlag, byDefault: "false", means: "Cache-Status tells the storage key, to every client: for debugging."},
+	{name: "tag_headers", is: aListOf(aHeader), byDefault: "[Surrogate-Key, Xkey, Cache-Tag, Cache-Tags, X-Cache-Tags, X-Magento-Tags]", means: "Headers in which responses of the APIs list tags. Clients do not get them, but for Cache-Tag. A change begins the copies of every route anew."},
 	{name: "limits", is: aSection(limitsKeys), takes: atStart, means: "What clients can take. None bounds how long a transfer that makes progress may last."},
 	{name: "admin", is: aSection(adminKeys), means: "The listener of operators: health, metrics, purge, explain, modes."},
 	{name: "log", is: aSection(logKeys), means: "What is logged."},
@@ -50,8 +51,11 @@ var adminKeys = section{
 
 var tokenKeys = section{
 	{name: "name", is: aText, required: "is missing; write name: ci", refuse: notAName("ci"), means: "Whose token it is, in the log."},
-	{name: "token", is: aSecret, required: `is missing; write token: "${file:/run/secrets/token}"`, refuse: refuse(shortToken, "is shorter than 16 characters; make one with: openssl rand -hex 32"), means: "The text after Authorization: Bearer; 16 characters or more."},
-	{name: "allow", is: aListOf(aWordOf(permissions)), required: "is missing; write allow: [purge], or any of purge, mode, read, all", means: "What it may be used for: purge, mode, read, all."},
+	{name: "token", is: aSecret, refuse: refuse(shortToken, "is shorter than 16 characters; make one with: openssl rand -hex 32"), means: "The secret: after Authorization: Bearer, as the password of Authorization: Basic, or in Fastly-Key; 16 characters or more. Required, unless from and sites stand for it."},
+	{name: "from", is: aListOf(aNetwork), means: "Networks in which the other end of the connection has to be, whatever X-Forwarded-For says; with token, both are needed. Without token: for plugins that can send no secret, and purges alone."},
+	{name: "sites", is: aListOf(aSite), means: "Hosts of which it may purge URLs and prefixes, and of no other; keys and routes then not at all. Required without token: Host has to be one of them."},
+	{name: "tags", is: tagsOrAll, means: "How the tags begin that a token with sites, or with this, may purge; all: any. A tag has no host: copies of all sites that carry it go. Default: none where there are sites."},
+	{name: "allow", is: aListOf(aWordOf(permissions)), required: "is missing; write allow: [purge], or any of purge, purge-all, mode, read, all", means: "What it may be used for: purge; purge-all (that, and everything of a host or of all); mode; read; all. With sites or tags, or without token: purge, and with a token purge-all."},
 }
 
 var logKeys = section{

@@ -227,6 +227,8 @@ var (
 	hostForm = regexp.MustCompile(`^([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?$`)
 	// serverName is a DNS name or an address that a certificate can be for.
 	serverName = regexp.MustCompile(`^([A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*|[0-9A-Fa-f:.]+)$`)
+	// tagPrefix has nothing that separates tags, or is a sign of a pattern that is none here.
+	tagPrefix = regexp.MustCompile(`^[^\s,*]+$`)
 	// healthPath is an absolute path, perhaps with a query, as it goes out.
 	healthPath = regexp.MustCompile(`^/[!-~]*$`)
 	// urlTemplate is the beginning of a template of a path or URL. A prefix covers every query by itself.

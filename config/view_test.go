@@ -24,13 +24,16 @@ reuse_port: true
 drain_delay: 1s
 shutdown_timeout: 2s
 cache_status_key: true
+tag_headers: [x-tags]
 limits:
   {max_connections: 2, max_connections_per_client: 1, read_header_timeout: 3s, idle_timeout: 4s, body_timeout: 5s, write_timeout: 6s,
    max_header_bytes: 7KiB, max_body: 8MiB}
 admin:
   listen: 127.0.0.1:2
   tls: {cert: cert.pem, key: key.pem, min_version: "1.3"}
-  tokens: [{name: ci, token: hunter2-0123456789, allow: [purge, read]}]
+  tokens:
+    - {name: ci, token: hunter2-0123456789, allow: [purge, read]}
+    - {name: cms, from: [10.0.3.7/24], sites: [shop.example], tags: [cat_], allow: [purge]}
 log: {format: text, fields: otel, level: warn, hits: 2%, others: 3%}
 tracing: {endpoint: "http://127.0.0.1:4318", protocol: grpc, sample: 4%, service: shop, headers: {Authorization: Bearer hunter2}, timeout: 3s}
 memory: {size: 100MiB, max_object: 1MiB}

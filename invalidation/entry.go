@@ -60,6 +60,7 @@ func (l *Ledger) Apply(e Entry, now time.Time) {
 		l.sparing.Store(e.Position)
 	}
 	l.sweepNext(at)
+	l.recent.note(e.Position, e.IDs)
 	// Last: a reader that sees this position has to see the marks.
 	l.applied.Store(e.Position)
 }

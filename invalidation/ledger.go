@@ -52,6 +52,7 @@ type Ledger struct {
 	// seed and factor say in which shard a member is; see shard. They never change.
 	seed, factor uint64
 	shards       [shards]shard
+	recent       recent
 }
 
 type shard struct {
@@ -129,7 +130,7 @@ func (l *Ledger) Retain(d time.Duration) {
 }
 
 // Check says whether a copy with this stamp and these members may be used now (R3). The position up to which the copy was found
-// valid is kept in the stamp, so that the next Check looks only at what has come since.
+// valid is kept in the stamp, so that the next Check looks only at what has come since. The members are sorted, as IDsOf has them.
 func (l *Ledger) Check(s *Stamp, ids []ID) Verdict {
 	now := l.applied.Load()
 	seen := s.checked.Load()
@@ -147,10 +148,17 @@ func (l *Ledger) Check(s *Stamp, ids []ID) Verdict {
 	return verdict
 }
 
-// scan looks for marks later than position.
+// scan looks for marks later than position. Of many members, only those are looked up that were named since, if that is known.
 func (l *Ledger) scan(position uint64, ids []ID) Verdict {
+	named := ids
+	if len(ids) > fewMembers {
+		var room [16]ID
+		if some, ok := l.recent.since(position, ids, room[:0]); ok {
+			named = some
+		}
+	}
 	verdict := Valid
-	for _, id := range ids {
+	for _, id := range named {
 		if l.touched[id.kind()].Load() <= position {
 			continue
 		}
@@ -170,16 +178,16 @@ func (l *Ledger) scan(position uint64, ids []ID) Verdict {
 			verdict = max(verdict, Soft)
 		}
 	}
-	return max(verdict, l.scanSparing(position, ids))
+	return max(verdict, l.scanSparing(position, named, ids))
 }
 
-// scanSparing looks for later marks that spare some copies, and not this one.
-func (l *Ledger) scanSparing(position uint64, ids []ID) Verdict {
+// scanSparing looks for later marks of named that spare some copies, and not the one with these members.
+func (l *Ledger) scanSparing(position uint64, named, ids []ID) Verdict {
 	verdict := Valid
 	if l.sparing.Load() <= position {
 		return verdict
 	}
-	for _, id := range ids {
+	for _, id := range named {
 		if l.touched[id.kind()].Load() <= position {
 			continue
 		}
@@ -211,7 +219,7 @@ func (l *Ledger) Since(t Token, ids []ID) bool {
 			return true
 		}
 	}
-	return l.scanSparing(t.position, ids) != Valid || t.position < l.floor.Load()
+	return l.scanSparing(t.position, ids, ids) != Valid || t.position < l.floor.Load()
 }
 
 func (l *Ledger) fenced(ids []ID) bool {

@@ -10,8 +10,8 @@ import (
 // What one request may name through templates. It is for anybody to send: beyond this it is refused, since all of it could not
 // be made unusable, and what stands for more than all of it would be more than its sender may decide on.
 const (
-	// maxNames is how many names one template may give.
-	maxNames = MaxMembers
+	// maxNames is how many names one template may give, and a copy may have besides the tags of its response.
+	maxNames = 256
 	// maxNameBytes is how long they may be together. A request line and header are shorter; a body may be longer.
 	maxNameBytes = 1 << 20
 	// MaxEffects is how many members one write may make unusable, by what the request says.

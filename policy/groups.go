@@ -31,7 +31,7 @@ func upstreamHost(literal string) string { return sharedHost + strings.ToLower(l
 func (r *Route) groupEffects(t httpcache.Target, response http.Header) (members, before []Member) {
 	lines := response["Cache-Group-Invalidation"]
 	literal := r.Host.Literal
-	if len(httpcache.Groups(lines)) > MaxMembers {
+	if len(httpcache.Groups(lines)) > maxNames {
 		members = append(members, NewMember(KindPrefix, memberHost(t.Host)))
 		if literal != "" {
 			members = append(members, NewMember(KindPrefix, upstreamHost(literal)))

@@ -96,7 +96,7 @@ func FuzzCacheGroups(f *testing.F) {
 func TestTooManyGroups(t *testing.T) {
 	r := newRoute(t, "product", "GET /products/{id}")
 	table := mustTable(t, r)
-	lines := make([]string, MaxMembers+1)
+	lines := make([]string, maxNames+1)
 	for i := range lines {
 		lines[i] = fmt.Sprintf(`"g-%d"`, i)
 	}
@@ -108,7 +108,7 @@ func TestTooManyGroups(t *testing.T) {
 		m, _ := table.Match("GET", u)
 		return r.Members(&m, u, "", nil, http.Header{"Cache-Groups": {group}})
 	}
-	for n, want := range map[int]int{MaxMembers: MaxMembers, MaxMembers + 1: 1} {
+	for n, want := range map[int]int{maxNames: maxNames, maxNames + 1: 1} {
 		u := target(t, "/w")
 		named, _ := r.ResponseEffects(nil, u, http.Header{"Cache-Group-Invalidation": lines[:n]})
 		if len(named) != want {

@@ -43,9 +43,13 @@ func (m Member) Value() string {
 	return string(m[1:])
 }
 
-// MaxMembers is how many members a copy may have. A copy with more is not stored: dropping one silently would make a
-// purge miss it.
-const MaxMembers = 256
+// MaxMembers is how many members a copy may have: the tags that the response lists, which are the API's, and all others, of which a
+// stranger decides by the path and the parameters that he makes up. A copy with more of either is not stored: dropping one silently
+// would make a purge miss it.
+const MaxMembers = maxNames + maxTags
+
+// maxTags is how many tags a response may list.
+const maxTags = 4096
 
 // String is the kind's word in purges, logs and metrics.
 func (k MemberKind) String() string { return cmp.Or(kindWords[k], "unknown") }

@@ -23,7 +23,11 @@ const (
 type memberSet struct {
 	list []Member
 	seen map[Member]bool
+	tags int // of them, that the response lists
 }
+
+// excessive reports whether a copy has too many of these, so that no more need to be known.
+func (s *memberSet) excessive() bool { return s.tags > maxTags || len(s.list)-s.tags > maxNames }
 
 func (s *memberSet) add(members ...Member) {
 	if s.seen == nil {
@@ -60,7 +64,9 @@ func (r *Route) Members(m *Match, t httpcache.Target, query string, h http.Heade
 		}
 		err = cmp.Or(err, tooMany)
 	}
-	s.addNames(KindTag, responseTags(response))
+	own := len(s.list)
+	s.addNames(KindTag, responseTags(response, r.tagHeaders()))
+	s.tags = len(s.list) - own
 	path := memberPath(t.Path)
 	hosts := []string{memberHost(t.Host)}
 	if literal := r.Host.Literal; literal == "" {
@@ -82,9 +88,9 @@ func (r *Route) Members(m *Match, t httpcache.Target, query string, h http.Heade
 			}
 		}
 	}
-	if err != nil {
-		// What it would be called by is not known in full: it is called by too much to be stored.
-		s.list = append(s.list, make([]Member, MaxMembers)...)
+	if err != nil || s.excessive() {
+		// What it would be called by is not known in full, or too much: it is called by too much to be stored.
+		s.list = append(s.list, make([]Member, max(0, MaxMembers+1-len(s.list)))...)
 	}
 	return s.list
 }
@@ -133,7 +139,7 @@ func (s *memberSet) addPrefixes(host, path string) {
 	whole := NewMember(KindPrefix, host+strings.TrimRight(path, "/"))
 	root := len(host) + 1
 	// Each takes as long as the path is: with more than a copy may have, the others make no difference.
-	for i := root; i < len(whole) && len(s.list) <= MaxMembers; i++ {
+	for i := root; i < len(whole) && !s.excessive(); i++ {
 		if whole[i] == '/' {
 			s.add(whole[:i])
 		}
@@ -141,21 +147,54 @@ func (s *memberSet) addPrefixes(host, path string) {
 	s.add(whole[:root], whole)
 }
 
-// responseTags are the tags that an answer carries: Surrogate-Key separated by spaces, xkey by spaces or commas,
-// Cache-Tag by commas.
-func responseTags(h http.Header) (tags []string) {
-	for _, line := range h["Surrogate-Key"] {
-		tags = append(tags, strings.Fields(line)...)
-	}
-	for _, line := range h["Xkey"] {
-		tags = append(tags, strings.FieldsFunc(line, func(c rune) bool { return c == ' ' || c == '\t' || c == ',' })...)
-	}
-	for _, line := range h["Cache-Tag"] {
-		for tag := range strings.SplitSeq(line, ",") {
-			tags = append(tags, strings.TrimSpace(tag))
+// knownTagHeaders are the fields in which responses list tags where a route does not say, by their canonical names.
+var knownTagHeaders = []string{"Surrogate-Key", "Xkey", "Cache-Tag", "Cache-Tags", "X-Cache-Tags", "X-Magento-Tags"}
+
+// responseTags are the tags that an answer carries in the fields of these names. Each is read so that the calls which purge by it name the
+// same: the keys of Surrogate-Key stand between spaces, those of xkey between spaces or commas, the tags of Cache-Tag and X-Magento-Tags
+// between commas, and those of the others between commas or spaces, where a tag with a space in it is one, too, and so is a key with a comma.
+func responseTags(h http.Header, names []string) (tags []string) {
+	for _, name := range names {
+		for _, line := range h[name] {
+			switch name {
+			case "Surrogate-Key":
+				for key := range strings.FieldsSeq(line) {
+					if key = strings.Trim(key, ","); strings.Contains(key, ",") {
+						tags = append(tags, strings.Split(key, ",")...)
+					}
+					tags = append(tags, key)
+				}
+			case "Xkey":
+				tags = append(tags, strings.FieldsFunc(line, func(c rune) bool { return c == ' ' || c == '\t' || c == ',' })...)
+			default:
+				for tag := range strings.SplitSeq(line, ",") {
+					if tag = strings.TrimSpace(tag); name != "Cache-Tag" && name != "X-Magento-Tags" {
+						if parts := strings.Fields(tag); len(parts) > 1 {
+							tags = append(tags, parts...)
+						}
+					}
+					tags = append(tags, tag)
+				}
+			}
 		}
 	}
 	return slices.DeleteFunc(tags, func(tag string) bool { return tag == "" })
+}
+
+// StripTags takes the fields that list tags off what a client gets. Cache-Tag stays, for caches on the way that purge by it.
+func (r *Route) StripTags(h http.Header) {
+	for _, name := range r.tagHeaders() {
+		if name != "Cache-Tag" {
+			delete(h, name)
+		}
+	}
+}
+
+func (r *Route) tagHeaders() []string {
+	if r.TagHeaders == nil {
+		return knownTagHeaders
+	}
+	return r.TagHeaders
 }
 
 // URLMembers are what an invalidation of one URL names, so that it meets the members of its copies: the path raw, the

@@ -54,6 +54,27 @@ func TestMembersTooMany(t *testing.T) {
 	}
 }
 
+// A response may list some thousand tags, and each is a member; a path and a query that a stranger makes up give no more than before,
+// however many tags there are.
+func TestMembersOfManyTags(t *testing.T) {
+	r := newRoute(t, "it", "/")
+	for _, c := range []struct {
+		tags, segments int
+		stored         bool
+	}{{1, 1, true}, {maxTags, 1, true}, {maxTags + 1, 1, false}, {maxTags, 100, true}, {1, 200, false}, {maxTags, 200, false}, {0, 5000, false}} {
+		u := target(t, strings.Repeat("/s", c.segments))
+		m, _ := mustTable(t, r).Match("GET", u)
+		tags := numbered(c.tags, "cat_p_%d")
+		got := r.Members(&m, u, "", nil, http.Header{"X-Magento-Tags": {strings.Join(tags, ",")}})
+		if stored := len(got) <= MaxMembers; stored != c.stored {
+			t.Errorf("%d tags and %d segments: %d members", c.tags, c.segments, len(got))
+		}
+		if c.stored && (!slices.Contains(got, NewMember(KindTag, tags[c.tags-1])) || !slices.Contains(got, NewMember(KindPrefix, "h"+u.Path)) && !slices.Contains(got, NewMember(KindPrefix, u.Path))) {
+			t.Errorf("%d tags and %d segments: not all members are there", c.tags, c.segments)
+		}
+	}
+}
+
 // TestPurgesMeetCopies holds the names of an invalidation against those of copies.
 func TestPurgesMeetCopies(t *testing.T) {
 	r := newRoute(t, "list", "/")
@@ -109,20 +130,52 @@ func meet(a, b []Member) bool {
 	return slices.ContainsFunc(a, func(m Member) bool { return slices.Contains(b, m) })
 }
 
+// Each field has a separator of its own, and a route says which fields count and are kept from clients.
+func TestTagHeaders(t *testing.T) {
+	for _, c := range []struct {
+		names []string // nil: those that are known
+		field string
+		value string
+		want  string
+		kept  bool // by a client
+	}{
+		{nil, "Surrogate-Key", "a b:c,d e,", "a b:c d b:c,d e", false},
+		{nil, "Xkey", "a, b c", "a b c", false},
+		{nil, "Cache-Tag", "a b, c", "a b c", true},
+		{nil, "Cache-Tags", "node:1 node_list", "node:1 node_list node:1 node_list", false},
+		{nil, "Cache-Tags", "a,b c,d", "a b c b c d", false},
+		{nil, "X-Cache-Tags", "a,b", "a b", false},
+		{nil, "X-Magento-Tags", "cat_c_3,cat_p_1,cat_p,FPC", "cat_c_3 cat_p_1 cat_p FPC", false},
+		{nil, "X-Tags", "a", "", true},
+		{[]string{"X-Tags"}, "X-Tags", "a, b", "a b", false},
+		{[]string{"X-Tags"}, "X-Cache-Tags", "a", "", true},
+		{[]string{}, "X-Magento-Tags", "a", "", true},
+	} {
+		h := http.Header{c.field: {c.value}}
+		r := &Route{Name: "r", TagHeaders: c.names}
+		if got := strings.Join(responseTags(h, r.tagHeaders()), " "); got != c.want {
+			t.Errorf("%s: %s has %q, want %q", c.field, c.value, got, c.want)
+		}
+		if _, kept := r.StoredHeader(h)[c.field]; kept != c.kept {
+			t.Errorf("%s with %q: kept %v", c.field, c.names, kept)
+		}
+	}
+}
+
 // A line more never takes a tag away, and no tag is empty: an answer is purged by whatever it carries.
 func FuzzResponseTags(f *testing.F) {
 	f.Add("a b", "a,b c", "x, y z,,", "more")
 	f.Add("\u00a0", ",", " ", "\x00")
 	f.Fuzz(func(t *testing.T, surrogate, xkey, tag, more string) {
-		h := http.Header{"Surrogate-Key": {surrogate}, "Xkey": {xkey}, "Cache-Tag": {tag}}
-		tags := responseTags(h)
+		h := http.Header{"Surrogate-Key": {surrogate}, "Xkey": {xkey}, "Cache-Tag": {tag}, "X-Cache-Tags": {xkey}, "X-Magento-Tags": {tag}}
+		tags := responseTags(h, knownTagHeaders)
 		if slices.Contains(tags, "") {
 			t.Fatalf("%v: an empty tag in %q", h, tags)
 		}
 		for name := range h {
 			h[name] = append(h[name], more)
 		}
-		all := responseTags(h)
+		all := responseTags(h, knownTagHeaders)
 		for _, tag := range tags {
 			if !slices.Contains(all, tag) {
 				t.Fatalf("%q is lost with %q", tag, more)

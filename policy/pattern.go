@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"path"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -79,6 +80,11 @@ func (p Pattern) String() string { return p.text }
 
 // Method is the method that the pattern asks for; empty for any. GET also matches HEAD.
 func (p Pattern) Method() string { return p.method }
+
+// Names reports whether a pattern of the route asks for just this method. A nil route has none.
+func (r *Route) Names(method string) bool {
+	return r != nil && slices.ContainsFunc(r.Patterns, func(p Pattern) bool { return p.method == method })
+}
 
 // Path is the pattern's path, with its wildcards.
 func (p Pattern) Path() string { return p.text[strings.IndexByte(p.text, '/'):] }

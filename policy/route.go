@@ -137,6 +137,7 @@ type Route struct {
 
 	Key            Template   // the copy's name; zero: none
 	Tags           []Template // tags that every copy of the route carries
+	TagHeaders     []string   // canonical names of the response fields that list tags; nil: those that are known
 	Query          Query
 	Headers        []string // canonical names of request header fields that are part of the storage key, sorted
 	Cookies        []string // names of request cookies that are part of the storage key, sorted

@@ -18,6 +18,7 @@ type Config struct {
 	MaxObject      int64          // larger answers are not stored, in bytes
 	MaxBody        int64          // larger request bodies are answered 413, in bytes; 0: any size
 	CacheStatusKey bool           // Cache-Status tells the storage key
+	TagHeaders     []string       // in which responses that no route is for list tags
 	Trusted        []netip.Prefix // peers whose X-Forwarded-* and Forwarded are believed
 	routes         map[*policy.Route]*route
 	byName         map[string]*route
@@ -39,7 +40,7 @@ func NewConfig(c Config, routes []*policy.Route, upstreams []*upstream.Upstream,
 		c.order = append(c.order, state)
 	}
 	first := upstreams[0]
-	c.unmatched = newRoute(&policy.Route{Name: unmatchedName, Upstream: first.Name(), Host: first.HostRule()}, first, m)
+	c.unmatched = newRoute(&policy.Route{Name: unmatchedName, Upstream: first.Name(), Host: first.HostRule(), TagHeaders: c.TagHeaders}, first, m)
 	return &c
 }
 

@@ -125,6 +125,7 @@ func (ex *exchange) through(o passage) {
 			}
 			res.Header.Del("Surrogate-Key")
 			res.Header.Del("Xkey")
+			ex.route.StripTags(res.Header)
 			ex.settle(*status)
 			ex.addCacheStatus(res.Header)
 			return nil

@@ -83,6 +83,9 @@ func (rq *request) resolve(scheme string) *refusal {
 	if rq.match.Route != nil {
 		rq.route = rq.cfg.routes[rq.match.Route]
 	}
+	if purgeMethods[rq.r.Method] && !rq.match.Route.Names(rq.r.Method) {
+		return &purgeHere
+	}
 	if name, why := rq.match.Route.Misnamed(rq.r.Header); name != "" {
 		return &refusal{http.StatusBadRequest, why, "Connection names " + name + ", which is for every recipient and not for this connection"}
 	}
@@ -94,6 +97,14 @@ func (rq *request) resolve(scheme string) *refusal {
 	}
 	return nil
 }
+
+// purgeMethods are those by which plugins purge caches, and which no API has of itself.
+var purgeMethods = map[string]bool{"PURGE": true, "BAN": true, "URIBAN": true, "PURGEKEYS": true}
+
+// purgeHere is the answer to a purge on the port of clients. Anybody can send one there, so it purges nothing; and passed on, many an
+// API would answer it like a GET, which its sender takes for success.
+var purgeHere = refusal{http.StatusForbidden, policy.MethodUnsafe, "nothing was purged: this is the port of clients. Purges go to the admin listener (admin.listen); " +
+	"if the API is to get this method, name it in a route: match: PURGE /, policy: bypass"}
 
 // plan decides the way of the request as far as the request itself and the configuration do, and makes the key of a read. The
 // mode, the lease and the content are known by then.

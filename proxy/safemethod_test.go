@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 
 	"cacheproxy/policy"
@@ -12,7 +13,7 @@ import (
 func TestSafeMethods(t *testing.T) {
 	for method, safe := range map[string]bool{
 		"OPTIONS": true, "TRACE": true, "PROPFIND": true, "REPORT": true, "SEARCH": true, "QUERY": true,
-		"POST": false, "PUT": false, "PATCH": false, "DELETE": false, "PROPPATCH": false, "MKCOL": false, "LOCK": false, "PURGE": false,
+		"POST": false, "PUT": false, "PATCH": false, "DELETE": false, "PROPPATCH": false, "MKCOL": false, "LOCK": false,
 		"ANY": false, "search": false,
 	} {
 		for name, patterns := range map[string][]string{"of the route": {"/"}, "of no route": {"GET /"}} {
@@ -34,6 +35,29 @@ func TestSafeMethods(t *testing.T) {
 				})
 			})
 		}
+	}
+}
+
+// A purge on the port of clients purges nothing and is not passed on, in whatever way caches are purged, with a route and without one;
+// a route that names the method has it passed on, as a write.
+func TestPurgeOfClients(t *testing.T) {
+	for _, method := range []string{"PURGE", "BAN", "URIBAN", "PURGEKEYS"} {
+		for _, pattern := range []string{"/", "GET /"} {
+			inBubble(t, counting(with("Cache-Control", "max-age=60")), rigOptions{}, routeFor(t, "all", nil, pattern), func(b *bubble) {
+				b.do("GET", "/a").want(t, "before", 200, "1", "stored")
+				w := b.do(method, "/a")
+				w.want(t, method, 403, "*", "cacheproxy")
+				if !strings.Contains(string(w.body), "admin listener") {
+					t.Errorf("%s on %s: no hint in %s", method, pattern, w.body)
+				}
+				b.do("GET", "/a").want(t, "after", 200, "1", "cacheproxy; hit")
+			})
+		}
+		inBubble(t, counting(with("Cache-Control", "max-age=60")), rigOptions{}, routeFor(t, "all", nil, "/", method+" /"), func(b *bubble) {
+			b.do("GET", "/a").want(t, "before", 200, "1", "stored")
+			b.do(method, "/a").want(t, method, 200, "2", "fwd=method")
+			b.do("GET", "/a").want(t, "after", 200, "3", "stored")
+		})
 	}
 }
 

@@ -230,7 +230,7 @@ func TestWriteThatNamesTooMuch(t *testing.T) {
 		t.Run(kind.String(), func(t *testing.T) {
 			var asked atomic.Int64
 			var regions, values []string
-			for i := range policy.MaxMembers + 1 {
+			for i := range 256 + 1 {
 				regions = append(regions, "X-Region", fmt.Sprint(i))
 				values = append(values, fmt.Sprint("q=", i))
 			}

@@ -27,7 +27,7 @@ type Copy struct {
 	// Asked is what the request that fetched the copy said of the answer that it wants, as httpcache.Negotiation writes it: a renewal
 	// says the same. Empty: it said nothing, or that is not known.
 	Asked   string
-	Members []invalidation.ID
+	Members []invalidation.ID // sorted, as Ledger.Check wants them
 	Stamp   invalidation.Stamp
 	// Digest is a hash of status and body, to tell whether a later answer differs.
 	Digest uint64

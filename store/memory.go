@@ -5,6 +5,9 @@ import (
 	"runtime"
 	"sync/atomic"
 
+	"cacheproxy/invalidation"
+	"cacheproxy/policy"
+
 	"github.com/maypok86/otter/v2"
 )
 
@@ -14,6 +17,7 @@ type Memory struct {
 	cache     *otter.Cache[string, Item]
 	maximum   atomic.Int64
 	evictions atomic.Uint64
+	seen      invalidation.Seen
 	budget    Budget
 }
 
@@ -74,12 +78,22 @@ func (m *Memory) Set(key string, item Item) {
 // update replaces the item under key by what f makes of it, atomically. f gets nil when there is none, must return an
 // item and must not call the Memory. The caller has a reference to what f returns, unless that is what was there.
 func (m *Memory) update(key string, f func(Item) Item) {
+	var stored *Copy // nil: what was there has stayed
 	m.cache.Compute(key, func(old Item, _ bool) (Item, otter.ComputeOp) {
 		next := f(old)
+		if stored = counted(next); next == old {
+			stored = nil
+		}
 		counted(next).Hold()
 		return next, otter.WriteOp
 	})
+	if stored != nil {
+		m.seen.Add(stored.Members)
+	}
 }
+
+// Seen reports whether a copy that was stored lately has carried a member; it may say so of one that none has.
+func (m *Memory) Seen(member policy.Member) bool { return m.seen.Has(invalidation.IDOf(member)) }
 
 // Delete removes an item.
 func (m *Memory) Delete(key string) { m.cache.Invalidate(key) }

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"cacheproxy/invalidation"
+	"cacheproxy/policy"
 )
 
 // typical is a copy as an API answers: a dozen header lines, nine members.
@@ -205,5 +206,23 @@ func BenchmarkPut(b *testing.B) {
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
 		s.Put(keyOf(i), nil, typical(1<<10))
+	}
+}
+
+// What a copy carries is seen from when it is stored, also after it is gone.
+func TestSeen(t *testing.T) {
+	s := New(NewMemory(1 << 20))
+	c := NewCopy(200, http.Header{}, []byte("x"))
+	defer c.Release()
+	c.Members = invalidation.IDsOf([]policy.Member{"tshelf", "qhost/a"})
+	if s.Memory().Seen("tshelf") {
+		t.Error("seen before it was stored")
+	}
+	s.Put("key", http.Header{}, c)
+	s.Memory().Delete("key")
+	for member, want := range map[policy.Member]bool{"tshelf": true, "qhost/a": true, "tself": false, "kshelf": false} {
+		if got := s.Memory().Seen(member); got != want {
+			t.Errorf("%s: seen %v", member, got)
+		}
 	}
 }

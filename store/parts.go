@@ -119,12 +119,9 @@ func updated(older, newer *Copy) *Copy {
 	newer.CopyHeader(header)
 	c := newer.WithHeader(header)
 	c.Life = newer.Life
-	c.Members = slices.Clone(newer.Members)
-	for _, id := range older.Members {
-		if !slices.Contains(c.Members, id) {
-			c.Members = append(c.Members, id)
-		}
-	}
+	c.Members = slices.Concat(newer.Members, older.Members)
+	slices.Sort(c.Members)
+	c.Members = slices.Clip(slices.Compact(c.Members))
 	c.Stamp.Set(newer.Stamp.Token())
 	return c
 }

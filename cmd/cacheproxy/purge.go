@@ -84,6 +84,7 @@ type purgeReceipt struct {
 	Reaped    []string `json:"reaped"`
 	TookMS    float64  `json:"took_ms"`
 	Recorded  bool     `json:"recorded"`
+	Unseen    []string `json:"unseen_here"`
 }
 
 // reportPurge prints what became of a purge. Its error is the exit status.
@@ -121,6 +122,7 @@ func printReceipt(out io.Writer, status int, r purgeReceipt) {
 			state = "recorded, not confirmed"
 		}
 		fmt.Fprintf(out, "purge %s: %s (%g ms)\n", r.ID, state, r.TookMS)
+		printUnseen(out, r)
 		return
 	}
 	fmt.Fprintf(out, "purge %s: holds everywhere since position %d (%g ms)\n", r.ID, r.Seq, r.TookMS)
@@ -132,5 +134,13 @@ func printReceipt(out io.Writer, status int, r purgeReceipt) {
 		if len(group.names) > 0 {
 			fmt.Fprintf(out, "%s: %s\n", group.name, strings.Join(group.names, ", "))
 		}
+	}
+	printUnseen(out, r)
+}
+
+// printUnseen says which names may be misspelt.
+func printUnseen(out io.Writer, r purgeReceipt) {
+	if len(r.Unseen) > 0 {
+		fmt.Fprintf(out, "no copy of the instance that was asked has carried lately: %s\n", strings.Join(r.Unseen, ", "))
 	}
 }

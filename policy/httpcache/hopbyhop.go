@@ -30,7 +30,7 @@ var endToEnd = map[string]bool{
 	"Pragma": true, "Set-Cookie": true, "Set-Cookie2": true, "Vary": true, "Location": true,
 	"Cache-Groups": true, "Cache-Group-Invalidation": true, "Cache-Status": true, "Cache-Tag": true, "Cdn-Cache-Control": true,
 	"Cacheproxy-Cache-Control": true,
-	"Surrogate-Control":        true, "Surrogate-Key": true, "Xkey": true,
+	"Surrogate-Control":        true, "Surrogate-Key": true, "Xkey": true, "Cache-Tags": true, "X-Cache-Tags": true, "X-Magento-Tags": true,
 	"Authorization": true, "Cookie": true, "Host": true, "Range": true,
 	"Forwarded": true, "Via": true, "Cdn-Loop": true,
 }

@@ -72,6 +72,7 @@ func (c *running) receiveHeader(resp *http.Response, requested time.Time) Respon
 	kept := r.StoredHeader(header)
 	if !res.Verdict.Store && !res.Verdict.Share {
 		kept = httpcache.FilledHeader(header) // its cookies are for the one who asked
+		r.StripTags(kept)
 	}
 	res.Header = r.negotiated(status, dated(kept, received))
 	if confirmed {
@@ -97,14 +98,11 @@ func judge(q *Request, f policy.Fetch) (policy.Verdict, *httpcache.PartOf) {
 	return verdict, &part
 }
 
-// union is all of a and what only b has.
+// union is what a or b has, sorted as invalidation.IDsOf has it.
 func union(a, b []invalidation.ID) []invalidation.ID {
-	for _, id := range b {
-		if !slices.Contains(a, id) {
-			a = append(a, id)
-		}
-	}
-	return a
+	all := slices.Concat(a, b)
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // publish lets the waiting requests have the answer, or sends them on their way, and has the body fetched. The leader's reader is

@@ -210,6 +210,7 @@ func (r *reader) members() []invalidation.ID {
 	for i := range members {
 		members[i] = invalidation.ID(r.word())
 	}
+	slices.Sort(members) // whoever wrote them
 	return members
 }
 

@@ -20,6 +20,7 @@ var others = map[string]string{
 	"min-replicas-to-write": "the same", "min-replicas-max-lag": "the same",
 	"go_goroutines": "a metric of the Go client", "page": "a parameter in an example", "sleep": "of tests",
 	"l5d-*": "headers of Linkerd", "multipart/byteranges": "a media type", "multipart/form-data": "the same", "text/plain": "the same",
+	"varnish_image_purge": "a module of Drupal", "http_cache_hosts": "a setting of Magento",
 	"testing/synctest":           "a package",
 	"conditional-lm-fresh-no-lm": "a test of that suite", "partial-store-partial-reuse-*": "the same", "partial-store-partial-complete": "the same",
 }
@@ -27,7 +28,7 @@ var others = map[string]string{
 // examples are header fields that stand for any.
 var examples = []string{
 	"X-Api-Key", "X-Tenant", "CF-IPCountry", "Save-Data", "X-Forwarded-User", "X-Forwarded-Client-Cert", "X-Requested-With", "X-XSRF-TOKEN",
-	"X-App-Version", "X-Client-*", "X-Forward-*",
+	"X-App-Version", "X-Client-*", "X-Forward-*", "Purge-Cache-Tags",
 }
 
 var languages = map[string][]string{ // and where they may stand; nil: anywhere

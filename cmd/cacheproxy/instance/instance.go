@@ -143,6 +143,7 @@ func (i *Instance) newEntries() entries {
 func (i *Instance) proxyConfig(s *config.Snapshot, ups []*running) *proxy.Config {
 	return proxy.NewConfig(proxy.Config{
 		Table: s.Table, MaxObject: s.Memory.MaxObject, MaxBody: s.MaxBody, CacheStatusKey: s.CacheStatusKey, Trusted: s.TrustedProxies,
+		TagHeaders: s.TagHeaders,
 	}, s.Routes, origins(ups), i.metrics)
 }
 

@@ -23,6 +23,7 @@ func (i *Instance) adminOptions() admin.Options {
 		Purge:  i.purge, ConfirmTimeout: i.fleet.confirmTimeout,
 		URLMembers: i.proxy.URLMembers,
 		RouteNames: i.proxy.RouteNames,
+		Seen:       i.memory.Seen,
 		Explain: func(_ context.Context, method, url string, header http.Header) (any, error) {
 			return i.proxy.Explain(method, url, header)
 		},
@@ -95,13 +96,15 @@ func tokens(configured []config.Token) []admin.Token {
 	for _, t := range configured {
 		var scopes admin.Scope
 		for permission, scope := range map[config.Permission]admin.Scope{
-			config.AllowPurge: admin.ScopePurge, config.AllowMode: admin.ScopeMode, config.AllowRead: admin.ScopeRead,
+			config.AllowPurge: admin.ScopePurge, config.AllowPurgeAll: admin.ScopePurge | admin.ScopePurgeAll, config.AllowMode: admin.ScopeMode, config.AllowRead: admin.ScopeRead,
 		} {
 			if t.Allow.Has(permission) {
 				scopes |= scope
 			}
 		}
-		all = append(all, admin.Token{Name: t.Name, Secret: string(t.Secret), Allow: scopes})
+		all = append(all, admin.Token{
+			Name: t.Name, Secret: string(t.Secret), Allow: scopes, From: t.From, Sites: t.Sites, Tags: t.Tags, AnyTags: t.AnyTags,
+		})
 	}
 	return all
 }

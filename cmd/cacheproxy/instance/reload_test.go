@@ -43,6 +43,7 @@ func newReloading(t *testing.T) *reloading {
 func newReloadingWith(t *testing.T, more string, log *slog.Logger) *reloading {
 	t.Helper()
 	back := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Tags", "t")
 		fmt.Fprint(w, r.Method, " ", r.URL.Path, " from ", r.Header.Get("X-Forwarded-For"))
 	}))
 	t.Cleanup(back.Close)
@@ -117,6 +118,9 @@ var inForce = map[string]struct {
 	"cache_status_key": {"cache_status_key: true", func(r *reloading) string {
 		return fmt.Sprint(strings.Contains(status(r.ask("GET", "/k", "")), "key="))
 	}, "true"},
+	"tag_headers": {"tag_headers: [X-Tags]", func(r *reloading) string {
+		return fmt.Sprintf("tags %q", r.ask("GET", "/t", "").Header()["X-Tags"])
+	}, "tags []"},
 	"limits": {"limits: {max_body: 3}", func(r *reloading) string { return fmt.Sprint(r.ask("POST", "/x", "four").Code) }, "413"},
 	"admin": {"admin: {tokens: [{name: a, token: 0123456789abcdef, allow: [read]}]}", func(r *reloading) string {
 		return fmt.Sprint(r.ask("GET", "/config", "", "Authorization", "Bearer 0123456789abcdef").Code)

@@ -36,6 +36,8 @@ func TestTokens(t *testing.T) {
 		{"DELETE", "/tags/catalogue", "", "cms sre"},
 		{"PURGE", "/products/1", "", "cms sre"},
 		{"POST", "/purge", `{"keys":["v2:product:1"]}`, "cms sre"},
+		{"POST", "/purge", `{"all":true,"confirm":true}`, "sre"},
+		{"PURGE", "/.*", "", "sre"},
 		{"POST", "/routes/product/mode", `{"mode":"on"}`, "ops sre"},
 		{"GET", "/explain?url=/products/1", "", "eye sre"},
 		{"GET", "/config", "", "eye sre"},
@@ -120,5 +122,44 @@ func TestCommandToken(t *testing.T) {
 				t.Errorf("exit status %d, %q %q, want %d and %q", got.status, got.out, got.err, c.status, c.want)
 			}
 		})
+	}
+}
+
+// A plugin without a secret purges its site from its address, and nothing else; check says that it can.
+func TestTokenWithoutSecret(t *testing.T) {
+	o := newOrigin(t, "X-Cache-Tags: cat_1,other", "Cache-Control: max-age=600")
+	p := serveConfig(t, fmt.Sprintf(shopConfig, o.url)+`
+admin:
+  tokens:
+    - {name: blog, from: [127.0.0.1], sites: [127.0.0.1], tags: [cat_], allow: [purge]}
+    - {name: far, from: [192.0.2.0/24], sites: [far.example], allow: [purge]}
+`)
+	for _, c := range []struct {
+		method, target, body string
+		fields               []string
+		status               int
+	}{
+		{"PURGE", "/products/1", "", []string{"Host: 127.0.0.1"}, 200},
+		{"PURGE", "/", "", []string{"Host: 127.0.0.1", "X-Cache-Tags: cat_1"}, 200},
+		{"PURGE", "/", "", []string{"Host: 127.0.0.1", "X-Cache-Tags: other"}, 403},
+		{"PURGE", "/.*", "", []string{"Host: 127.0.0.1"}, 403},
+		{"PURGE", "/products/1", "", []string{"Host: far.example"}, 403},
+		{"PURGE", "/products/1", "", []string{"Host: 127.0.0.1", "X-Forwarded-For: 192.0.2.1"}, 401},
+		{"PURGE", "/products/1", "", []string{"Host: 127.0.0.1", "Origin: http://127.0.0.1"}, 403},
+		{"DELETE", "/keys/v2:product:1", "", nil, 403},
+		{"POST", "/purge", `{"all":true,"confirm":true}`, nil, 403},
+		{"POST", "/purge", `{"urls":["http://far.example/a"]}`, nil, 403},
+		{"GET", "/config", "", nil, 403},
+	} {
+		fill(t, p)
+		a := call(t, c.method, p.admin+c.target, c.body, c.fields...)
+		if a.status != c.status {
+			t.Errorf("%s %s %q: %d %s, want %d", c.method, c.target, c.fields, a.status, a.body, c.status)
+		}
+		wantHit(t, p.data+"/products/1", c.status != 200)
+	}
+	wantCounted(t, p, `cacheproxy_admin_auth_failures_total{reason="bounds"}`)
+	if !strings.Contains(p.output(), "without a secret") {
+		t.Errorf("no warning in %s", p.output())
 	}
 }

@@ -1,0 +1,348 @@
+package admin
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
+)
+
+// How plugins and scripts for other caches purge: by methods of their own, with fields of their own. What is read here is what they
+// are known to send; a field, a path or a pattern that does not fit is refused like any that is not understood.
+
+// foreignFields say, by the method, which fields a call of another cache may have, besides those that mean nothing to a purge.
+var foreignFields = map[string]map[string]bool{
+	"PURGE":     wordSet(`xkey xkey-purge xkey-softpurge surrogate-key cache-tag cache-tags x-cache-tags purge-cache-tags x-magento-tags-pattern x-purge-method fastly-soft-purge fastly-key`),
+	"BAN":       wordSet(`xkey surrogate-key cache-tag cache-tags x-cache-tags purge-cache-tags x-host x-url x-content-type`),
+	"URIBAN":    {},
+	"PURGEKEYS": wordSet(`xkey xkey-purge xkey-softpurge`),
+}
+
+// tagFields are those of them that list tags.
+var tagFields = wordSet(`xkey xkey-purge xkey-softpurge surrogate-key cache-tag cache-tags x-cache-tags purge-cache-tags x-magento-tags-pattern`)
+
+// tagPaths are what a call that names tags may have as its path, which then names nothing.
+var tagPaths = wordSet(`/ /tags /souin-api/souin /souin-api/souin/`)
+
+// wordHeader is what the header of a call says in the fields of a vocabulary, by their folded names.
+type wordHeader map[string][]string
+
+// wordsOf are the fields of a header that are in a vocabulary.
+func wordsOf(header http.Header, vocabulary map[string]bool) wordHeader {
+	words := wordHeader{}
+	for name, values := range header {
+		if name = foldName(name); vocabulary[name] {
+			words[name] = append(words[name], values...)
+		}
+	}
+	return words
+}
+
+// one is the value of a field that stands alone; empty: there is no such field.
+func (w wordHeader) one(name string) (string, error) {
+	switch values := w[name]; {
+	case len(values) > 1:
+		return "", fmt.Errorf("header %q is there %d times: send it once", name, len(values))
+	case len(values) == 1:
+		return strings.TrimSpace(values[0]), nil
+	}
+	return "", nil
+}
+
+// purgeForeign serves PURGE, BAN, URIBAN and PURGEKEYS.
+func (h *handler) purgeForeign(w http.ResponseWriter, r *request) error {
+	o, err := readForeign(r)
+	if err != nil {
+		return badRequest(err)
+	}
+	o.repeats = true
+	return h.carryOut(w, r, o)
+}
+
+// readForeign reads a call of another cache: tags that its fields list, or else what its target names.
+func readForeign(r *request) (order, error) {
+	words := wordsOf(r.Header, foreignFields[r.Method])
+	o := order{form: r.form}
+	soft, err := softField(words)
+	if err != nil {
+		return o, err
+	}
+	o.soft = soft
+	if r.Method == "BAN" {
+		done, err := readBan(&o, words)
+		if err != nil || done {
+			return o, errors.Join(err, restOfTarget(r, &o))
+		}
+	}
+	named, err := readTagFields(&o, words)
+	switch {
+	case err != nil:
+		return o, err
+	case named:
+		if len(words["x-purge-method"]) > 0 {
+			return o, errors.New("X-Purge-Method is about a path, and the call names tags: send one of them")
+		}
+		return o, restOfTarget(r, &o)
+	case r.Method == "PURGEKEYS":
+		return o, errors.New("PURGEKEYS names no tags: send them in xkey-purge or xkey-softpurge, separated by spaces")
+	case strings.HasPrefix(r.target.Path, "/souin-api/"):
+		if o.all = r.target.Path == "/souin-api/souin/flush"; o.all {
+			return o, readWords(r.target.Query, &o)
+		}
+		return o, fmt.Errorf("%q is understood as /souin-api/souin with Surrogate-Key, or as /souin-api/souin/flush alone: %s", shorten(r.target.Path), insteadCall)
+	}
+	return o, readURL(r, &o, words)
+}
+
+// softField says whether a field asks for a soft purge.
+func softField(words wordHeader) (bool, error) {
+	hard := len(words["xkey-purge"]) + len(words["xkey"]) + len(words["surrogate-key"])
+	soft := len(words["xkey-softpurge"]) > 0
+	if soft && hard > 0 {
+		return false, errors.New("xkey-softpurge and another field list tags, for two kinds of purge: send two calls")
+	}
+	fastly, err := words.one("fastly-soft-purge")
+	if err != nil || len(words["fastly-soft-purge"]) == 0 {
+		return soft, err
+	}
+	if fastly, err := strconv.ParseBool(fastly); err == nil {
+		return soft || fastly, nil
+	}
+	return false, fmt.Errorf("Fastly-Soft-Purge is %q: use 1 or 0", shorten(fastly))
+}
+
+// restOfTarget checks the target of a call that says in its fields what it purges: nothing of the target may be passed over.
+func restOfTarget(r *request, o *order) error {
+	if !tagPaths[r.target.Path] {
+		return fmt.Errorf("the call names tags or patterns in its fields, and the path %q: send two calls, that of the fields to /", shorten(r.target.Path))
+	}
+	return readWords(r.target.Query, o)
+}
+
+// readWords reads ?soft=&wait= where the query can be nothing else.
+func readWords(raw string, o *order) error {
+	query, err := url.ParseQuery(raw)
+	if err != nil {
+		return fmt.Errorf("parse query: %w", err)
+	}
+	for name, values := range query {
+		if len(values) != 1 {
+			return fmt.Errorf("query parameter %q is there %d times: give it once", name, len(values))
+		}
+		switch name {
+		case "soft":
+			soft, err := strconv.ParseBool(values[0])
+			if err != nil {
+				return fmt.Errorf("soft is %q: use 1 or 0", shorten(values[0]))
+			}
+			o.soft = o.soft || soft
+		case "wait":
+			if o.wait, err = readWait(values[0]); err != nil {
+				return err
+			}
+		default:
+			return fmt.Errorf("unknown query parameter %q: use soft and wait; a '?' in a name is sent as %%3F", shorten(name))
+		}
+	}
+	return nil
+}
+
+// readTagFields takes in the tags that the fields list, and says whether any does.
+func readTagFields(o *order, words wordHeader) (named bool, err error) {
+	for _, name := range slices.Sorted(maps.Keys(words)) {
+		if !tagFields[name] {
+			continue
+		}
+		named = true
+		for _, value := range words[name] {
+			if name == "x-magento-tags-pattern" && strings.TrimSpace(value) == ".*" {
+				// Its Host is the address of the cache, and no site.
+				o.all = true
+				continue
+			}
+			tags, err := readTagField(name, value)
+			if err != nil {
+				return true, fmt.Errorf("header %q: %w", name, err)
+			}
+			if len(tags) == 0 {
+				return true, fmt.Errorf("header %q names no tags", name)
+			}
+			o.tags = append(o.tags, tags...)
+		}
+	}
+	return named, checkTags(o)
+}
+
+// readTagField reads the tags of a field.
+func readTagField(name, value string) ([]string, error) {
+	switch {
+	case name == "x-magento-tags-pattern":
+		return readMagentoPattern(value)
+	case name == "surrogate-key", strings.HasPrefix(name, "xkey"):
+		return readKeys(value)
+	}
+	return readTags(value)
+}
+
+// checkTags refuses tags that are patterns, and more than a purge may have.
+func checkTags(o *order) error {
+	if len(o.tags) > maxMembers {
+		return fmt.Errorf("the purge names %d things, %d at most: send several, or purge a prefix or a route", len(o.tags), maxMembers)
+	}
+	if o.all && len(o.tags) > 0 {
+		return errors.New("the call names everything, and tags besides: send one of them")
+	}
+	for _, tag := range o.tags {
+		if err := checkNoPattern(policy.KindTag, tag, tag); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tagsOf are the tags that a list of texts names, in the body of a call. Empty ones and those that no response can carry are refused.
+func tagsOf(list []string) (tags []string, err error) {
+	for _, tag := range list {
+		if tag == "" || strings.ContainsAny(tag, " \t\r\n") || strings.ContainsRune(tag, utf8.RuneError) {
+			return nil, fmt.Errorf("%q is no tag: send each by itself, without spaces", shorten(tag))
+		}
+		tags = append(tags, withParts(tag)...)
+	}
+	return tags, nil
+}
+
+// readBan reads what a BAN says in X-Host, X-Url and X-Content-Type, as FOSHttpCache sends them with every BAN, ".*" where they say
+// nothing. done says that they were there and that there is no list of tags.
+func readBan(o *order, words wordHeader) (done bool, err error) {
+	var says [3]string
+	for i, name := range [...]string{"x-host", "x-url", "x-content-type"} {
+		says[i], err = words.one(name)
+		if err != nil {
+			return false, err
+		}
+		if len(words[name]) > 0 && says[i] == "" {
+			return false, fmt.Errorf("header %q is empty: send .* for anything", name)
+		}
+	}
+	hosts, paths, types := says[0], says[1], says[2]
+	isAny := func(pattern string) bool { return pattern == "" || pattern == ".*" }
+	if !isAny(types) {
+		return false, errors.New("a purge by X-Content-Type is not understood: leave it out, or send .*")
+	}
+	for name := range words {
+		if !tagFields[name] {
+			continue
+		}
+		if !isAny(hosts) || !isAny(paths) {
+			return false, errors.New("tags are those of every host and path: leave X-Host and X-Url out, or send .*")
+		}
+		return false, nil
+	}
+	if hosts == "" && paths == "" && types == "" {
+		return false, nil
+	}
+	names := []string{""}
+	if !isAny(hosts) {
+		if names, err = readHostPattern(hosts); err != nil {
+			return false, err
+		}
+	}
+	if isAny(hosts) && isAny(paths) {
+		o.all = true
+		return true, nil
+	}
+	target, isPrefix := httpcache.Target{Path: "/"}, true
+	if !isAny(paths) {
+		if target, isPrefix, err = readPathPattern(paths); err != nil {
+			return false, err
+		}
+	}
+	for _, host := range names {
+		target.Host = host
+		if isPrefix {
+			o.prefixes = append(o.prefixes, target)
+		} else {
+			o.urls = append(o.urls, target)
+		}
+	}
+	return true, nil
+}
+
+// readURL reads the URL, or the prefix, that the target of a call names.
+func readURL(r *request, o *order, words wordHeader) error {
+	method, err := words.one("x-purge-method")
+	if err != nil {
+		return err
+	}
+	isPattern := false
+	switch strings.ToLower(method) {
+	case "":
+		if len(words["x-purge-method"]) > 0 {
+			return errors.New("X-Purge-Method is empty: send regex, exact or default")
+		}
+	case "default", "exact":
+	case "regex":
+		isPattern = true
+	default:
+		return fmt.Errorf("X-Purge-Method is %q: send regex, for everything below a path as /path/.*, or exact", shorten(method))
+	}
+	literal := r.target
+	prefix, isPrefix := prefixOf(literal, r.Method == "BAN")
+	switch {
+	case r.Method == "BAN" && !isPrefix:
+		return errors.New("a BAN says in Cache-Tags, X-Cache-Tags or Surrogate-Key, or in X-Host and X-Url, what is to go, or has a path that ends in /.*: " + insteadCall)
+	case isPattern && literal.Path == "/" && !literal.HasQuery:
+		prefix, isPrefix = literal, true // every path has a slash
+	case isPattern && !isPrefix:
+		return fmt.Errorf("%q is a pattern, and of these everything below a path is understood, as /path/.*: %s", shorten(literal.String()), insteadPattern)
+	}
+	host, err := siteNamed(r)
+	if err != nil {
+		return err
+	}
+	if literal.Host = host; isPrefix {
+		prefix.Host = host
+		o.prefixes = []httpcache.Target{prefix}
+		return checkLiteral(prefix, true)
+	}
+	target, said, err := readSoft(literal)
+	if err != nil {
+		return err
+	}
+	o.urls = []httpcache.Target{target}
+	if said != nil {
+		// The query may be the URL's as well: then that URL goes for good.
+		o.soft, o.hard = o.soft || *said, []httpcache.Target{literal}
+	}
+	return nil
+}
+
+// readSoft takes the word soft out of the query of a URL; said is nil where it is not there.
+func readSoft(t httpcache.Target) (rest httpcache.Target, said *bool, err error) {
+	var kept []string
+	for parameter := range strings.SplitSeq(t.Query, "&") {
+		value, ok := strings.CutPrefix(parameter, "soft=")
+		soft, failed := strconv.ParseBool(value)
+		switch {
+		case !ok || failed != nil:
+			kept = append(kept, parameter)
+		case said != nil:
+			return t, nil, errors.New("soft is there several times: give it once")
+		default:
+			said = &soft
+		}
+	}
+	t.Query = strings.Join(kept, "&")
+	if said != nil {
+		t.HasQuery = t.Query != ""
+	}
+	return t, said, checkParameters(t.Path, t.Query)
+}
