@@ -51,15 +51,16 @@ var (
 
 // The forms of the entries of lists of which not all will do.
 var (
-	aCookie       = aTextLike(token, "is not the name of a cookie; write one such as region")
 	aMediaType    = aTextLike(mediaType, "is not a media type; write one without parameters, such as application/json or image/*")
-	aHeader       = aTextLike(headerName, "is not the name of a header; write one such as X-Tenant")
-	aHeaderFamily = aTextLike(headerFamily, "is not the name of a header; write one such as X-Client-Version, the beginning of some such as X-Client-*, or for every one unlisted_headers: drop")
+	aParameter    = aNameOf("parameter", "page", "utm_*", "unlisted: key, or unlisted: drop", "")
+	aHeader       = aNameOf("header", "X-Tenant", "", "unlisted_headers: key", ", or unlisted_headers: key")
+	aHeaderFamily = aNameOf("header", "X-Client-Version", "X-Client-*", "unlisted_headers: drop", "")
+	aCookie       = aNameOf("cookie", "region", "", "", "")
+	aCookieFamily = aNameOf("cookie", "consent", "_ga*", "ignore_cookies: all", "")
 	aURLTemplate  = aTextLike(urlTemplate, "is neither a path nor a URL; begin it with / or http://")
 	aPathTemplate = aTextLike(pathTemplate, "has a query, but a prefix ends at a path segment; write the path only, or use urls:")
 	aPrefix       = one("text", both(aPathTemplate, aURLTemplate), asItIs)
 	aNetwork      = one("text", parsePrefix, asItIs)
-	aParameter    = one("text", parseParameter, asItIs)
 	aTarget       = one("text", parseTarget, asItIs)
 )
 
@@ -69,7 +70,7 @@ var (
 	secretList      = &form{called: "list", shape: several, each: aSecret, zero: []string(nil), show: hiddenEach}
 	aTextOrList     = &form{called: "text, or a list", shape: oneOrMore, each: aText, zero: []string(nil), show: asItIs[any]}
 	anAddressOrList = shownAs(aTextOrList, func(addresses []string) string { return addresses[0] }) // the others beside it
-	cookiesOrAll    = &form{called: "list, or all", shape: namesOrAll, each: aCookie, zero: listOrAll{}, show: func(value any) any { return value.(listOrAll).shown() }}
+	cookiesOrAll    = &form{called: "list, or all", shape: namesOrAll, each: aCookieFamily, zero: listOrAll{}, show: func(value any) any { return value.(listOrAll).shown() }}
 	textsByName     = &form{called: "texts by name", shape: dictionary, zero: map[string]string(nil), show: asItIs[any]}
 	secretsByName   = &form{called: "secrets by name", shape: dictionary, zero: map[string]string(nil), show: hidden}
 )

@@ -234,9 +234,8 @@ var (
 	// mediaType is a media type or a family of them (RFC 9110 §8.3.1).
 	mediaType = regexp.MustCompile(`^(?i)[a-z0-9!#$&^_.+-]+/([a-z0-9!#$&^_.+-]+|\*)$`)
 	// token is a name as header fields and cookies have it (RFC 9110 §5.6.2). The names of fields in keys have no *, which means others.
-	token        = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
-	headerName   = regexp.MustCompile("^[!#$%&'+.^_`|~0-9A-Za-z-]+$")
-	headerFamily = regexp.MustCompile("^[!#$%&'+.^_`|~0-9A-Za-z-]+[*]?$")
+	token      = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
+	headerName = regexp.MustCompile("^[!#$%&'+.^_`|~0-9A-Za-z-]+$")
 )
 
 // notAnAddress is the refusal of what is not host:port.
@@ -263,21 +262,29 @@ func parsePrefix(text string) (netip.Prefix, error) {
 	return prefix.Masked(), nil
 }
 
-// parseParameter checks the name of a query parameter, or the beginning of some.
-func parseParameter(text string) (string, error) {
-	switch prefix := strings.TrimSuffix(text, "*"); {
-	case prefix == "":
-		return "", errors.New("stands for every parameter; write unlisted: key, or unlisted: drop")
-	case strings.Contains(prefix, "*"):
-		return "", errors.New("has a * that is not at the end; write a name, or the beginning of one such as utm_*")
-	}
-	return text, nil
+// aNameOf is the form of names of one kind. family is the beginning of some of them, as it may be written with a * at its end;
+// empty: each is written out, and instead says how. all is what to write for every one of them.
+func aNameOf(what, example, family, all, instead string) *form {
+	return one("text", func(text string) (string, error) {
+		prefix := strings.TrimSuffix(text, "*")
+		switch {
+		case text == "*" && all != "":
+			return "", fmt.Errorf("stands for every %s; write %s", what, all)
+		case strings.Contains(text, "*") && family == "":
+			return "", fmt.Errorf("has a *, but each %s is named by itself here; write a name such as %s%s", what, example, instead)
+		case strings.Contains(prefix, "*"):
+			return "", fmt.Errorf("has a * that is not at the end; write the name of a %s, or the beginning of some such as %s", what, family)
+		case what != "parameter" && !headerName.MatchString(prefix):
+			return "", fmt.Errorf("is not the name of a %s; write one such as %s", what, example)
+		}
+		return text, nil
+	}, asItIs)
 }
 
 // parseTarget checks the name of a field with directives for caches like this one (RFC 9213 §2.2).
 func parseTarget(text string) (string, error) {
 	canonical := http.CanonicalHeaderKey(text)
-	if !token.MatchString(text) || canonical != httpcache.TargetSurrogate && !strings.HasSuffix(canonical, "-Cache-Control") {
+	if !headerName.MatchString(text) || canonical != httpcache.TargetSurrogate && !strings.HasSuffix(canonical, "-Cache-Control") {
 		return "", errors.New("is not a field with directives for some caches; write CDN-Cache-Control, another that ends in -Cache-Control, or Surrogate-Control")
 	}
 	return text, nil

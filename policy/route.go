@@ -158,7 +158,7 @@ type Route struct {
 	Compression          httpcache.Coding // in which copies are held, where it is worth it; Identity: as they come
 
 	IgnoreHeaders    []string // canonical names of request header fields that neither matter nor are forwarded on a fill; "X-Client-*" for a family
-	IgnoreCookies    []string // names of request cookies that neither matter nor are forwarded on a fill
+	IgnoreCookies    []string // names of request cookies that neither matter nor are forwarded on a fill; "_ga*" for a family
 	IgnoreAllCookies bool
 	StripSetCookie   bool // store the answer without its Set-Cookie
 	ShareAuthorized  bool // requests with Authorization use the cache like any other

@@ -44,7 +44,7 @@ func TestParseTemplate(t *testing.T) {
 			t.Errorf("%q: uses body %t", c.in, tmpl.UsesBody())
 		}
 	}
-	for _, in := range []string{"", "{", "a}", "{id", "{}", "{a b}", "{query.}", "{header.a b}", "{cookie.a=b}", "{other.x}", "{hosts.x}",
+	for _, in := range []string{"", "{", "a}", "{id", "{}", "{a b}", "{query.}", "{header.a b}", "{cookie.a=b}", "{header.x-*}", "{cookie.a*}", "{query.a*}", "{other.x}", "{hosts.x}",
 		"{body.}", "{body.a..b}", "{body.items.#}", "{body.items.#(a==1).x}", "{body.*}", "{body.@reverse}", "{body.a|b}", "{body.a\\.b}"} {
 		if tmpl, err := ParseTemplate(in); err == nil {
 			t.Errorf("%q: %v, want an error", in, tmpl.Placeholders())
