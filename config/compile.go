@@ -103,11 +103,13 @@ func compileLimits(doc *part) server.Limits {
 func compileNetworks(doc *part, key string) (prefixes []netip.Prefix) {
 	var shown []string
 	for at, text := range doc.entries(key) {
-		prefix, _ := parsePrefix(text)
-		if prefix.Bits() == 0 {
-			doc.warn(at, "trusts everyone: any client can claim another address, scheme or host; name the networks of your own proxies")
+		networks, _ := parseNetworks(text)
+		for _, network := range networks {
+			if network.Bits() == 0 {
+				doc.warn(at, "trusts everyone: any client can claim another address, scheme or host; name the networks of your own proxies")
+			}
+			prefixes, shown = append(prefixes, network), append(shown, network.String())
 		}
-		prefixes, shown = append(prefixes, prefix), append(shown, prefix.String())
 	}
 	doc.setInForce(key, shown)
 	return prefixes
@@ -131,7 +133,7 @@ func reportDuplicates(list []*part, what string) {
 func reportConflicts(routes []*policy.Route, r *report) {
 	nameless := make([]*policy.Route, len(routes)) // known by their place, since names may be missing or taken
 	for i, route := range routes {
-		nameless[i] = &policy.Route{Name: index("routes", i), Patterns: route.Patterns}
+		nameless[i] = &policy.Route{Name: index("routes", i), Patterns: route.Patterns, Where: route.Where, Clients: route.Clients}
 	}
 	_, err := policy.NewTable(nameless)
 	all := []error{err}

@@ -6,8 +6,8 @@ var top = section{
 	{name: "listen", is: aText, byDefault: "127.0.0.1:8080", refuse: notAnAddress, takes: atStart, means: "host:port where clients connect; :8080 stands for every interface. HTTP/1.1; with tls or h2c also HTTP/2."},
 	{name: "tls", is: aSection(listenerTLSKeys), takes: switched, quiet: true, means: "The certificate of the listener. With it, clients may speak HTTP/2."},
 	{name: "h2c", is: aFlag, byDefault: "false", takes: atStart, means: "HTTP/2 without TLS, for gRPC clients or a balancer that speaks it."},
-	{name: "trusted_proxies", is: aListOf(aNetwork), means: "Networks of proxies in front: whose X-Forwarded-*, Forwarded and X-Request-Id are believed. From others they are replaced."},
-	{name: "proxy_protocol", is: aListOf(aNetwork), takes: atStart, means: "Networks of balancers that introduce each client by the PROXY protocol, version 1 or 2: their connections must begin with it, and count as the client's."},
+	{name: "trusted_proxies", is: networksOrOne, means: "Networks of proxies in front: whose X-Forwarded-*, Forwarded and X-Request-Id are believed. From others they are replaced. private: 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, fc00::/7 and this machine."},
+	{name: "proxy_protocol", is: networksOrOne, takes: atStart, means: "Networks of balancers that introduce each client by the PROXY protocol, version 1 or 2: their connections must begin with it, and count as the client's."},
 	{name: "reuse_port", is: aFlag, byDefault: "false", takes: atStart, means: "Without effect, and refused by the next release: let the service manager keep the socket (LISTEN_FDS)."},
 	{name: "drain_delay", is: aDuration, byDefault: "5s", means: "From SIGTERM, when the instance says that it is not ready, to the end of accepting; longer than your balancer takes to notice."},
 	{name: "shutdown_timeout", is: aDuration, byDefault: "30s", means: "From the end of accepting to the end of requests, streams and WebSockets that are still under way."},
@@ -19,7 +19,7 @@ var top = section{
 	{name: "memory", is: aSection(memoryKeys), means: "The copies in this process."},
 	{name: "valkey", is: aSection(valkeyKeys), takes: atStart, quiet: true, means: "The server that several instances share: copies, and every word of a purge. Without it, this process runs alone."},
 	{name: "upstreams", is: sections(upstreamKeys), required: `is missing or empty; write at least one: - {name: api, url: "http://127.0.0.1:9000"}`, means: "The APIs behind. What matches no route goes to the first."},
-	{name: "routes", is: sections(routeKeys), byDefault: "[]", means: "What is done with which requests. The most specific pattern wins, whatever the order."},
+	{name: "routes", is: sections(routeKeys), byDefault: "[]", means: "What is done with which requests. The most specific pattern wins, whatever the order; of the same pattern routes with where come first, in their order."},
 }
 
 // Files are read again when they change. Connections that are open go on with what they began with.

@@ -14,7 +14,7 @@ var (
 var routeKeys = section{
 	{name: "name", is: aText, required: "is missing; write name: product", refuse: notAName("product"), means: "In metrics, the access log and purges; renaming a route empties its cache."},
 	{name: "match", is: aTextOrList, required: "is missing; write match: GET /products/{id}, or a list of patterns", means: "[METHOD ][HOST]/path patterns of Go's net/http.ServeMux, or a list of them. HEAD comes with GET; without a method: all."},
-	{name: "where", is: textsByName, means: "Regular expressions by wildcard, for the whole value. A request that does not fit is not this route's."},
+	{name: "where", is: listsByName, means: "What else has to hold of a request: regular expressions for the whole value of a wildcard, of header.NAME, cookie.NAME or query.NAME, and client, the networks that it may be from. A request that does not fit is not this route's. Of routes with the same pattern those with where are tried first, in their order in the file."},
 	{name: "upstream", is: aText, derived: "the only one", means: "The name of an upstream."},
 	{name: "policy", is: aWordOf(kinds), required: "is missing; write policy: cache-aside, or bypass to cache nothing", means: "What the cache promises. cache-aside: copies, and the origin where the store cannot answer; read-through: no copy, no answer, while the store is down; write-through: reads after a write see it; refresh-ahead: copies that are read often are renewed before they expire; bypass: nothing is cached, and writes still invalidate."},
 	{name: "mode", is: aWordOf(modes), byDefault: "on", heededBy: caching, means: "observe: never serve a copy, only measure; off: pass through."},

@@ -250,31 +250,42 @@ func notAnAddress(value any) string {
 	return ""
 }
 
-// parsePrefix reads a network, or an address that stands for itself alone.
-func parsePrefix(text string) (netip.Prefix, error) {
+// privateNetworks are addresses that nobody has on the internet: those of RFC 1918, of RFC 4193, and of this machine. Those of a link
+// (RFC 3927, RFC 4291 §2.5.6) and of carriers (RFC 6598) are not among them: others than one's own can be there.
+var privateNetworks = []netip.Prefix{
+	netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("172.16.0.0/12"), netip.MustParsePrefix("192.168.0.0/16"),
+	netip.MustParsePrefix("fc00::/7"), netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128"),
+}
+
+// parseNetworks reads a network, an address that stands for itself alone, or the word private.
+func parseNetworks(text string) ([]netip.Prefix, error) {
+	if text == "private" {
+		return privateNetworks, nil
+	}
 	if address, err := netip.ParseAddr(text); err == nil {
-		return netip.PrefixFrom(address.Unmap().WithZone(""), address.Unmap().BitLen()), nil
+		return []netip.Prefix{netip.PrefixFrom(address.Unmap().WithZone(""), address.Unmap().BitLen())}, nil
 	}
 	prefix, err := netip.ParsePrefix(text)
 	if err != nil {
-		return prefix, errors.New("is not a network; write 10.0.0.0/8 or a single address")
+		return nil, errors.New("is not a network; write 10.0.0.0/8, a single address, or private")
 	}
-	return prefix.Masked(), nil
+	return []netip.Prefix{prefix.Masked()}, nil
 }
 
 // aNameOf is the form of names of one kind. family is the beginning of some of them, as it may be written with a * at its end;
-// empty: each is written out, and instead says how. all is what to write for every one of them.
-func aNameOf(what, example, family, all, instead string) *form {
+// empty: each is written out. all is what
+// to write for every one of them.
+func aNameOf(what, example, family, all string) *form {
 	return one("text", func(text string) (string, error) {
 		prefix := strings.TrimSuffix(text, "*")
 		switch {
 		case text == "*" && all != "":
 			return "", fmt.Errorf("stands for every %s; write %s", what, all)
 		case strings.Contains(text, "*") && family == "":
-			return "", fmt.Errorf("has a *, but each %s is named by itself here; write a name such as %s%s", what, example, instead)
+			return "", fmt.Errorf("has a *, but each %s is named by itself here; write a name such as %s", what, example)
 		case strings.Contains(prefix, "*"):
 			return "", fmt.Errorf("has a * that is not at the end; write the name of a %s, or the beginning of some such as %s", what, family)
-		case what != "parameter" && !headerName.MatchString(prefix):
+		case text == "", what != "parameter" && !headerName.MatchString(prefix): // of a parameter anything may be the name
 			return "", fmt.Errorf("is not the name of a %s; write one such as %s", what, example)
 		}
 		return text, nil

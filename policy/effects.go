@@ -130,15 +130,18 @@ func (m *Match) uriEffects(t httpcache.Target) []Member {
 	return s.list
 }
 
-// URLMembers are what an invalidation of one URL names: with its query as it stands, and as the route that reads the URL
+// URLMembers are what an invalidation of one URL names: with its query as it stands, and as each route that may read the URL
 // forwards it. With an empty host it meets every host, but only the query rules of routes for any host are known.
 func (t *Table) URLMembers(u httpcache.Target) []Member {
 	var s memberSet
 	s.add(URLMembers(u.Host, u.Path, u.Query, u.HasQuery)...)
-	if m, _ := t.Match(http.MethodGet, u); m.Route != nil && u.HasQuery {
-		if query, reason := m.Route.Query.Apply(u.Query); reason == NoReason {
-			u = u.WithQuery(query)
-			s.add(URLMembers(u.Host, u.Path, u.Query, u.HasQuery)...)
+	if !u.HasQuery {
+		return s.list
+	}
+	for _, r := range t.readers(u) {
+		if query, reason := r.Query.Apply(u.Query); reason == NoReason {
+			forwarded := u.WithQuery(query)
+			s.add(URLMembers(forwarded.Host, forwarded.Path, forwarded.Query, forwarded.HasQuery)...)
 		}
 	}
 	return s.list

@@ -3,6 +3,7 @@ package policy
 import (
 	"fmt"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -15,12 +16,12 @@ func TestCacheGroups(t *testing.T) {
 	table := mustTable(t, r)
 	members := func(url string, field ...string) []Member {
 		u := target(t, url)
-		m, _ := table.Match("GET", u)
+		m, _ := table.Match("GET", u, nil, netip.Addr{})
 		return r.Members(&m, u, "", nil, http.Header{"Cache-Groups": field})
 	}
 	effects := func(url string, field ...string) []Member {
 		u := target(t, url)
-		m, _ := table.Match("POST", u)
+		m, _ := table.Match("POST", u, nil, netip.Addr{})
 		return m.ResponseEffects(u, http.Header{"Cache-Group-Invalidation": field})
 	}
 	for _, c := range []struct {
@@ -67,7 +68,7 @@ func TestCacheGroupsOfAnOrigin(t *testing.T) {
 	shared := newRoute(t, "shared", "GET /products/{id}")
 	shared.Host.Literal = "backend"
 	u := target(t, "/products/1")
-	m, _ := mustTable(t, shared).Match("GET", u)
+	m, _ := mustTable(t, shared).Match("GET", u, nil, netip.Addr{})
 	copies := shared.Members(&m, u, "", nil, http.Header{"Cache-Groups": {`"a"`}})
 	if !meet(copies, m.ResponseEffects(u, http.Header{"Cache-Group-Invalidation": {`"a"`}})) {
 		t.Error("a copy that all hosts share is not invalidated through one of them")
@@ -105,12 +106,12 @@ func TestTooManyGroups(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m, _ := table.Match("GET", u)
+		m, _ := table.Match("GET", u, nil, netip.Addr{})
 		return r.Members(&m, u, "", nil, http.Header{"Cache-Groups": {group}})
 	}
 	for n, want := range map[int]int{MaxMembers: 2 * MaxMembers, MaxMembers + 1: 2} {
 		u := target(t, "/w")
-		m, _ := table.Match("POST", u)
+		m, _ := table.Match("POST", u, nil, netip.Addr{})
 		named := m.ResponseEffects(u, http.Header{"Cache-Group-Invalidation": lines[:n]})
 		if len(named) != want {
 			t.Errorf("%d groups: %d names, want %d", n, len(named), want)

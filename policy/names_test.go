@@ -3,6 +3,7 @@ package policy
 import (
 	"fmt"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -24,7 +25,7 @@ func TestMembers(t *testing.T) {
 	r.Tags = templates(t, "cat:{cat}", "lang:{query.lang}")
 	u := target(t, "/shop/caf%c3%a9/%31?utm=1")
 	u.Host = "Shop.Example:8080"
-	m, _ := mustTable(t, r).Match("GET", u)
+	m, _ := mustTable(t, r).Match("GET", u, nil, netip.Addr{})
 	response := http.Header{"Surrogate-Key": {"a b", " a  c"}, "Xkey": {"d, e f"}, "Cache-Tag": {"g h, i ,,"}}
 	want := "* rproduct kv2:1: tcat:café ta tb tc td te tf tg h ti" +
 		" ushop.example/shop/caf%C3%A9/1 qshop.example/shop/caf%C3%A9/1" +
@@ -48,7 +49,7 @@ func TestMembersTooMany(t *testing.T) {
 		query = append(query, fmt.Sprintf("a=%d&b=%d", i, i+100))
 	}
 	u := target(t, "/x?"+strings.Join(query, "&"))
-	m, _ := mustTable(t, r).Match("GET", u)
+	m, _ := mustTable(t, r).Match("GET", u, nil, netip.Addr{})
 	if n := len(r.Members(&m, u, u.Query, nil, nil)); n <= MaxMembers {
 		t.Errorf("%d members of 400 tags: the copy would be stored without all of its names", n)
 	}
@@ -93,7 +94,7 @@ func TestPurgesMeetCopies(t *testing.T) {
 	} {
 		u := target(t, c.uri)
 		u.Host = c.host
-		m, reason := table.Match("GET", u)
+		m, reason := table.Match("GET", u, nil, netip.Addr{})
 		if m.Route == nil {
 			t.Fatalf("%s: %s", c.name, reason)
 		}

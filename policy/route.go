@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"net/netip"
 	"regexp"
 	"slices"
 	"time"
@@ -115,7 +116,11 @@ func (o Override) Has(x Override) bool { return o&x == x }
 type Route struct {
 	Name     string
 	Patterns []Pattern                 // at least one
-	Where    map[string]*regexp.Regexp // wildcard → the whole value must match
+	// Where is what else has to hold of a request that is this route's: of a wildcard, query parameter, header field or cookie
+	// the whole value has to match. What is not there is the empty text; lines of a field are one value, joined by ", " (RFC 9110
+	// §5.3), and of several cookies or parameters of a name each has to match. A wildcard is for the patterns that have it.
+	Where    map[Placeholder]*regexp.Regexp
+	Clients  []netip.Prefix // and whom it has to be from, one of these networks; empty: anybody
 	Upstream string                    // an upstream's name
 	Policy   Kind
 	Mode     Mode // as configured; the one in force may have been changed at run time

@@ -23,6 +23,7 @@ type Config struct {
 	byName         map[string]*route
 	order          []*route // as configured
 	unmatched      *route   // serves what no route matches
+	asksClient     bool     // a route is for some clients only
 }
 
 // NewConfig joins routes with their upstreams; c holds the rest. What matches no route goes to the first upstream.
@@ -37,6 +38,7 @@ func NewConfig(c Config, routes []*policy.Route, upstreams []*upstream.Upstream,
 		state := newRoute(r, byName[r.Upstream], m)
 		c.routes[r], c.byName[r.Name] = state, state
 		c.order = append(c.order, state)
+		c.asksClient = c.asksClient || len(r.Clients) > 0
 	}
 	first := upstreams[0]
 	c.unmatched = newRoute(&policy.Route{Name: unmatchedName, Upstream: first.Name(), Host: first.HostRule()}, first, m)

@@ -21,6 +21,7 @@ type Explanation struct {
 	Request   string `json:"request"`
 	Route     string `json:"route"`
 	Pattern   string `json:"pattern,omitempty"`
+	Skipped   string `json:"skipped,omitempty"` // the route whose pattern fits better, and whose where does not fit the request
 	Policy    string `json:"policy"`
 	Mode      string `json:"mode"`
 	ModeShare string `json:"mode_share,omitempty"` // of the requests that the mode is for, where not all; the decision is that for one of these
@@ -117,6 +118,9 @@ func (p *Proxy) explanation(rq *request, d *decision) *Explanation {
 	if rq.match.Route != nil {
 		e.Pattern = rq.match.Pattern().String()
 	}
+	if r := rq.match.Skipped; r != nil {
+		e.Skipped = r.Name
+	}
 	if d.reason == policy.HeaderUnlisted {
 		e.Unlisted = rq.route.UnlistedHeaders(rq.r.Header, rq.route.Selecting())
 	}
@@ -152,6 +156,8 @@ func (p *Proxy) note(rq *request, d *decision) string {
 	switch {
 	case d.note != "":
 		return d.note
+	case rq.match.Skipped != nil && len(rq.match.Skipped.Clients) > 0:
+		return "the route " + rq.match.Skipped.Name + " is for some clients only, of which nothing is known here: a request from one of them may be its own"
 	case rq.match.Route == nil:
 		return ""
 	case rq.route.Content.MayRead(rq.match.Pattern(), rq.r.Method):

@@ -2,8 +2,8 @@ package main
 
 import (
 	"fmt"
-	"maps"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -259,8 +259,13 @@ func compressed(r *policy.Route) string {
 
 func where(r *policy.Route) string {
 	var parts []string
-	for _, name := range slices.Sorted(maps.Keys(r.Where)) {
-		parts = append(parts, name+" is "+r.Where[name].String())
+	for of, value := range r.Where {
+		source := map[policy.PlaceholderKind]string{policy.FromHeader: "header.", policy.FromCookie: "cookie.", policy.FromQuery: "query."}[of.Kind]
+		parts = append(parts, source+of.Name+" is "+value.String())
+	}
+	slices.Sort(parts)
+	if len(r.Clients) > 0 {
+		parts = append(parts, "client is in "+join(r.Clients, netip.Prefix.String))
 	}
 	return strings.Join(parts, ", ")
 }
