@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"net/http"
 	"net/netip"
 	"net/url"
 	"reflect"
@@ -20,7 +21,7 @@ var meaningful = map[string]bool{
 	"IgnoreAllCookies": true, "Compression": true, "StripSetCookie": true, "ShareAuthorized": true,
 
 	// Whom a route is for is not what its copies are: a fetch tells the API nothing of that but what is keyed.
-	"Where": false, "Clients": false, "Upstream": false, "Policy": false, "Mode": false, "ModeShare": false, "Fingerprint": false, "TTL": false,
+	"Where": false, "Clients": false, "SetFields": false, "RemoveFields": false, "Upstream": false, "Policy": false, "Mode": false, "ModeShare": false, "Fingerprint": false, "TTL": false,
 	"Jitter": false, "StaleWhileRevalidate": false, "StaleIfError": false, "NegativeTTL": false, "RefreshAt": false,
 	"MinHits": false, "Range": false, "MaxWaiters": false, "WaitTimeout": false, "OnWrite": false, "Caches": false,
 	"RefusesReads": false, "FencesWrites": false, "RefusesWrites": false, "RenewsAhead": false,
@@ -102,6 +103,8 @@ func change(t *testing.T, v reflect.Value) {
 		v.Set(reflect.ValueOf(map[policy.Placeholder]*regexp.Regexp{{Name: "a"}: regexp.MustCompile("a")}))
 	case *[]netip.Prefix:
 		v.Set(reflect.ValueOf([]netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}))
+	case *http.Header:
+		v.Set(reflect.ValueOf(http.Header{"A": {"a"}}))
 	case *[]string:
 		v.Set(reflect.ValueOf([]string{"a"}))
 	case *policy.Query:

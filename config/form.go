@@ -74,6 +74,7 @@ var (
 	anAddressOrList = shownAs(aTextOrList, func(addresses []string) string { return addresses[0] }) // the others beside it
 	cookiesOrAll    = &form{called: "list, or all", shape: namesOrAll, each: aCookieFamily, zero: listOrAll{}, show: func(value any) any { return value.(listOrAll).shown() }}
 	listsByName     = &form{called: "texts or lists, by name", shape: dictionary, each: aTextOrList, zero: map[string][]string(nil), show: func(value any) any { return oneEach(value.(map[string][]string)) }}
+	textsByName     = &form{called: "texts by name", shape: dictionary, zero: map[string]string(nil), show: asItIs[any]}
 	secretsByName   = &form{called: "secrets by name", shape: dictionary, zero: map[string]string(nil), show: hidden}
 )
 

@@ -53,6 +53,7 @@ func compileRoute(doc *part, all []*part, s *Snapshot) *policy.Route {
 	compileLifetimes(doc, r)
 	compileRelaxations(doc, r)
 	warnOfWhere(doc, r)
+	compileResponse(doc.Part("response"), r)
 	r.MaxWaiters = doc.number("max_waiters")
 	if r.Caches { // a request should not wait longer than the fill may take
 		r.WaitTimeout = durationOr(doc, "wait_timeout", api.Timeout)

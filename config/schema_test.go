@@ -26,6 +26,7 @@ var forms = object{
 	"text, or a list":         object{"anyOf": []any{ref("text"), ref("list")}},
 	"list, or all":            object{"anyOf": []any{object{"const": "all"}, ref("list")}},
 	"texts or lists, by name": object{"type": "object", "additionalProperties": ref("text, or a list")},
+	"texts by name":           object{"type": "object", "additionalProperties": ref("text")},
 	"secrets by name":         object{"type": "object", "additionalProperties": ref("secret")},
 }
 

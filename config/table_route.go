@@ -42,6 +42,7 @@ var routeKeys = section{
 	{name: "range", is: aWordOf(rangeFetches), byDefault: "whole", heededBy: caching, means: "What a Range request fetches when no copy can answer it. whole: once for all ranges; part: only that part, which is kept; for large files."},
 	{name: "ignore_headers", is: aListOf(aHeaderFamily), heededBy: caching, means: "Request headers that neither matter nor reach the origin on a fill; * ends the beginning of some."},
 	{name: "ignore_cookies", is: cookiesOrAll, heededBy: caching, means: "Cookies that neither matter nor reach the origin on a fill; * ends the beginning of some, all stands for every one."},
+	{name: "response", is: aSection(responseKeys), quiet: true, means: "In what clients get other fields than the origin has said: of copies, and of what passes. Copies keep what the origin said; the proxy's own errors stay as they are."},
 	{name: "strip_set_cookie", is: aFlag, byDefault: "false", heededBy: caching, means: "Answers are stored without their Set-Cookie, instead of not at all."},
 	{name: "share_authorized", is: aFlag, byDefault: "false", heededBy: caching, means: "Requests with Authorization use the cache like any other."},
 	{name: "refresh_at", is: aPercentage, byDefault: "80%", refuse: refuse(func(share float64) bool { return share == 0 || share == 1 }, "is not inside the lifetime; write 80%, the default, or 1% to 99%"), heededBy: renewing, quiet: true, means: "Share of its lifetime after which a copy is renewed."},
@@ -65,6 +66,11 @@ var queryKeys = section{
 	{name: "exclude", is: aListOf(aParameter), means: "Parameters that are dropped. Where only exclude is written, the rest is keyed."},
 	{name: "sort", is: aFlag, byDefault: "false", means: "?a&b and ?b&a share a copy."},
 	{name: "unlisted", is: aWordOf(unlisteds), byDefault: "bypass", means: "Requests with other parameters. bypass: go past the cache; drop: the parameters are removed; key: they are kept, so that anyone can make new copies."},
+}
+
+var responseKeys = section{
+	{name: "set", is: textsByName, means: "Header fields by name, in place of the origin's of that name."},
+	{name: "remove", is: aListOf(aHeader), means: "Header fields that are taken off."},
 }
 
 var contentKeys = section{

@@ -93,6 +93,7 @@ routes:
     range: part
     ignore_headers: [x-client-*]
     ignore_cookies: [b]
+    response: {set: {x-frame-options: DENY}, remove: [X-Powered-By]}
     strip_set_cookie: true
     share_authorized: true
     max_waiters: 7

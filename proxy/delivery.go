@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 )
 
 // delivery is the answer to one request on its way to the client, and what is told about it.
@@ -111,8 +112,34 @@ func (d *delivery) addHeader(h http.Header, age time.Duration) {
 	if d.requestID != "" {
 		h[requestIDField] = []string{d.requestID}
 	}
+	d.edit(h, true)
 	keepUntyped(h)
 }
+
+// edit changes what the client gets of what the origin said, as the route has it: alike in a whole answer, in parts of one, and in the
+// 304 by which the client takes over the fields for what it holds (RFC 9110 §15.4.5, RFC 9111 §4.3.4). Who stores the header, or
+// judges it, does so before. Of an answer that is for its client alone (copied: it is no copy, nor becomes one), a Cache-Control that
+// forbids others to keep it stays.
+func (d *delivery) edit(h http.Header, copied bool) {
+	r := d.rq.route.Route.Route
+	if len(r.RemoveFields)+len(r.SetFields) == 0 {
+		return
+	}
+	said := h[cacheControlField]
+	for _, name := range r.RemoveFields {
+		delete(h, name)
+	}
+	for name, lines := range r.SetFields {
+		h[name] = lines
+	}
+	if !copied && len(said) > 0 {
+		if own := httpcache.ParseDirectives(said); own.NoStore || own.Private {
+			h[cacheControlField] = said
+		}
+	}
+}
+
+const cacheControlField = "Cache-Control"
 
 // keepUntyped stops net/http from guessing a type for an answer that has none.
 func keepUntyped(h http.Header) {

@@ -118,6 +118,7 @@ func (ex *exchange) through(o passage) {
 			}
 			res.Header.Del("Surrogate-Key")
 			res.Header.Del("Xkey")
+			ex.edit(res.Header, false)
 			ex.settle(*status)
 			ex.addCacheStatus(res.Header)
 			return nil

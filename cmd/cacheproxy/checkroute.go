@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -255,6 +256,18 @@ func compressed(r *policy.Route) string {
 		return ""
 	}
 	return "with " + r.Compression.String() + ", and sent so to clients that accept it"
+}
+
+// edited says what clients get that is not as the origin has said it.
+func edited(r *policy.Route) string {
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(r.SetFields)) {
+		parts = append(parts, name+": "+strings.Join(r.SetFields[name], ""))
+	}
+	for _, name := range r.RemoveFields {
+		parts = append(parts, "no "+name)
+	}
+	return strings.Join(parts, "; ")
 }
 
 func where(r *policy.Route) string {
