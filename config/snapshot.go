@@ -23,7 +23,7 @@ type Snapshot struct {
 	ShutdownTimeout time.Duration  // from the end of accepting to cutting off what is still at work
 	Limits          server.Limits  // of the data listener
 	MaxBody         int64          // of a request, in bytes; 0: any size
-	CacheStatusKey  bool           // show the copy's name in Cache-Status
+	CacheStatus     cacheStatus    // what clients are told in Cache-Status
 	Admin           admin
 	Log             Log
 	Tracing         *tracing // nil: none

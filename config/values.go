@@ -24,6 +24,12 @@ type memorySize struct {
 	bytes int64
 }
 
+// cacheStatus is what clients are told in Cache-Status. The zero value is all but the storage key.
+type cacheStatus struct {
+	Off bool // nothing
+	Key bool // the storage key too
+}
+
 // maxDuration keeps sums of a few durations and a date far from overflow.
 const maxDuration = 10 * 365 * 24 * time.Hour
 
@@ -50,10 +56,11 @@ var (
 	unlisteds  = []choice[policy.Unlisted]{
 		{"bypass", policy.UnlistedBypass}, {"drop", policy.UnlistedDrop}, {"key", policy.UnlistedKey},
 	}
-	rangeFetches = []choice[policy.RangeFetch]{{"whole", policy.RangeWhole}, {"part", policy.RangePart}}
-	leaseLosses  = []choice[policy.LeaseLoss]{{"origin", policy.LeaseLossOrigin}, {"serve_stale", policy.LeaseLossServeStale}}
-	logFormats   = []choice[LogFormat]{{"json", LogJSON}, {"text", LogText}, {"off", LogOff}}
-	logLevels    = []choice[slog.Level]{
+	rangeFetches  = []choice[policy.RangeFetch]{{"whole", policy.RangeWhole}, {"part", policy.RangePart}}
+	leaseLosses   = []choice[policy.LeaseLoss]{{"origin", policy.LeaseLossOrigin}, {"serve_stale", policy.LeaseLossServeStale}}
+	cacheStatuses = []choice[cacheStatus]{{"on", cacheStatus{}}, {"off", cacheStatus{Off: true}}, {"key", cacheStatus{Key: true}}}
+	logFormats    = []choice[LogFormat]{{"json", LogJSON}, {"text", LogText}, {"off", LogOff}}
+	logLevels     = []choice[slog.Level]{
 		{"debug", slog.LevelDebug}, {"info", slog.LevelInfo}, {"warn", slog.LevelWarn}, {"error", slog.LevelError},
 	}
 	overrides = []choice[policy.Override]{

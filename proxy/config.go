@@ -17,6 +17,7 @@ type Config struct {
 	Table          *policy.Table
 	MaxObject      int64          // larger answers are not stored, in bytes
 	MaxBody        int64          // larger request bodies are answered 413, in bytes; 0: any size
+	CacheStatusOff bool           // answers say nothing in Cache-Status of what came of them here
 	CacheStatusKey bool           // Cache-Status tells the storage key
 	Trusted        []netip.Prefix // peers whose X-Forwarded-* and Forwarded are believed
 	routes         map[*policy.Route]*route

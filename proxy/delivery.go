@@ -104,9 +104,11 @@ func (d *delivery) addHeader(h http.Header, age time.Duration) {
 	both := string(d.appendCacheStatus(text))
 	lines := []string{both[:n], both[n:]}
 	h["Age"] = lines[:1:1]
-	if before := h["Cache-Status"]; len(before) > 0 {
+	switch before := h["Cache-Status"]; {
+	case d.rq.cfg.CacheStatusOff: // what the origin says of caches before it stays
+	case len(before) > 0:
 		h["Cache-Status"] = append(before[:len(before):len(before)], lines[1])
-	} else {
+	default:
 		h["Cache-Status"] = lines[1:]
 	}
 	if d.requestID != "" {
@@ -151,6 +153,9 @@ func keepUntyped(h http.Header) {
 // addCacheStatus appends this cache to the list of those that handled the answer (RFC 9211 §2), and tells the request's id.
 func (d *delivery) addCacheStatus(h http.Header) {
 	d.addID(h)
+	if d.rq.cfg.CacheStatusOff {
+		return
+	}
 	var buf [128]byte
 	list := h["Cache-Status"]
 	h["Cache-Status"] = append(list[:len(list):len(list)], string(d.appendCacheStatus(buf[:0])))

@@ -95,3 +95,33 @@ func TestFieldsForClients(t *testing.T) {
 		})
 	}
 }
+
+// Who does not want to be told gets no word of this cache's, and what caches before it have said.
+func TestCacheStatusOff(t *testing.T) {
+	origin := func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/down" {
+			panic(http.ErrAbortHandler)
+		}
+		w.Header().Set("Cache-Status", "before; hit")
+		w.Header().Set("Cache-Control", "max-age=60")
+		io.WriteString(w, "body")
+	}
+	inBubble(t, origin, rigOptions{}, routeFor(t, "all", nil, "/"), func(b *bubble) {
+		for _, off := range []bool{true, false} {
+			b.proxy.config().CacheStatusOff = off
+			b.invalidate(policy.All)
+			for _, c := range [][]string{{"GET", "/a"}, {"GET", "/a"}, {"GET", "/a", "Range", "bytes=0-1"}, {"GET", "/a", "Cookie", "a=b"}, {"PUT", "/b"}, {"GET", "/down"}, {"TRACE", "/a", "Max-Forwards", "0"}} {
+				var want []string
+				if c[1] != "/down" && c[0] != "TRACE" {
+					want = append(want, "before; hit")
+				}
+				a := b.do(c[0], c[1], c[2:]...)
+				said := a.header["Cache-Status"]
+				own := len(said) == len(want)+1 && strings.HasPrefix(said[len(want)], "cacheproxy")
+				if own == off || off && len(said) != len(want) || len(want) > 0 && said[0] != want[0] {
+					t.Errorf("%v, off %v: %q", c, off, said)
+				}
+			}
+		}
+	})
+}

@@ -141,7 +141,8 @@ func (i *Instance) newEntries() entries {
 // proxyConfig joins the routes of a configuration with their upstreams.
 func (i *Instance) proxyConfig(s *config.Snapshot, ups []*running) *proxy.Config {
 	return proxy.NewConfig(proxy.Config{
-		Table: s.Table, MaxObject: s.Memory.MaxObject, MaxBody: s.MaxBody, CacheStatusKey: s.CacheStatusKey, Trusted: s.TrustedProxies,
+		Table: s.Table, MaxObject: s.Memory.MaxObject, MaxBody: s.MaxBody,
+		CacheStatusOff: s.CacheStatus.Off, CacheStatusKey: s.CacheStatus.Key, Trusted: s.TrustedProxies,
 	}, s.Routes, origins(ups), i.metrics)
 }
 
