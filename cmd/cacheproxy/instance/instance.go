@@ -84,7 +84,7 @@ func New(o Options) (*Instance, error) {
 		snapshot: s, log: log, logs: o.Logs, build: o.Build, metrics: observe.NewMetrics(o.Build), ledger: invalidation.NewLedger(), hangup: o.Hangup,
 	}
 	i.metrics.ConfigRead(true)
-	i.upstreams.log, i.upstreams.metrics = log, i.metrics
+	i.upstreams.log, i.upstreams.metrics, i.upstreams.agent = log, i.metrics, userAgent(o.Build)
 	i.generations.begin(o)
 	i.lines = observe.NewLineWriter(o.AccessLog)
 	i.metrics.SetLogs(i.lines.Dropped, i.logs.dropped)
