@@ -88,7 +88,7 @@ func TestFieldsForClients(t *testing.T) {
 					t.Errorf("%s: Cache-Control %q, want %q; %v", name, got, want, a.header)
 				}
 			}
-			time.Sleep(30 * time.Second) // half of the lifetime that the origin has named
+			b.pass(30 * time.Second) // half of the lifetime that the origin has named
 			if a := b.do("GET", "/a"); !strings.Contains(a.header.Get("Cache-Status"), "hit; ttl=30") {
 				t.Errorf("the copy lives by other words than the origin's: %s", a.header.Get("Cache-Status"))
 			}

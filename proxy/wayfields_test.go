@@ -123,7 +123,7 @@ func TestFieldsOnTheWay(t *testing.T) {
 					}
 					target := "/" + name + strings.Repeat("x", len(h))
 					b.do("GET", target)
-					time.Sleep(time.Second)
+					b.pass(time.Second)
 					a := b.do("GET", target)
 					if !strings.Contains(strings.Join(a.header["Cache-Status"], ","), "cacheproxy; hit") {
 						t.Errorf("%s: no hit: %v", name, a.header)
