@@ -94,3 +94,26 @@ func TestRouteForSomeClients(t *testing.T) {
 		})
 	}
 }
+
+// Who explains says from whom the request would be.
+func TestExplainForAClient(t *testing.T) {
+	chosen, usual := whereTwo(t, func(r *policy.Route) { r.Clients = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")} })
+	inBubble(t, func(http.ResponseWriter, *http.Request) {}, rigOptions{routes: []*policy.Route{usual}}, chosen, func(b *bubble) {
+		for _, c := range []struct {
+			from, route string
+			noted       bool
+		}{{"10.0.0.7", "chosen", false}, {"192.0.2.7", "usual", false}, {"10.0.0.7, 192.0.2.7", "usual", false}, {"", "usual", true}, {"unknown", "usual", true}} {
+			header := http.Header{}
+			if c.from != "" {
+				header.Set("X-Forwarded-For", c.from)
+			}
+			e, err := b.proxy.Explain("GET", "http://example.com/p", header)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if e.Route != c.route || (e.Skipped == "chosen") != (c.route == "usual") || strings.Contains(e.Note, "who asks") != c.noted {
+				t.Errorf("from %q: route %s, skipped %q, note %q", c.from, e.Route, e.Skipped, e.Note)
+			}
+		}
+	})
+}
