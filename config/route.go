@@ -134,6 +134,9 @@ func compileWhere(doc *part, r *policy.Route) (where map[policy.Placeholder]*reg
 			continue
 		}
 		if name == "client" && !hasWildcard(r, name) {
+			if len(values) == 0 {
+				doc.problem(at, "names nobody; write the networks that clients are in, such as [10.0.0.0/8], or remove it")
+			}
 			clients = compileClients(doc, at, values)
 			continue
 		}
@@ -161,6 +164,7 @@ func compileWhere(doc *part, r *policy.Route) (where map[policy.Placeholder]*reg
 	return where, clients
 }
 
+// nothing is an expression that no value matches.
 var nothing = regexp.MustCompile(`\z.`)
 
 func hasWildcard(r *policy.Route, name string) bool {
@@ -186,7 +190,10 @@ func compileClients(doc *part, at string, values []string) (networks []netip.Pre
 
 // compared is what a name of where stands for.
 func compared(doc *part, r *policy.Route, at, name string) (of policy.Placeholder) {
-	source, rest, _ := strings.Cut(name, ".")
+	source, rest, dotted := strings.Cut(name, ".")
+	if !dotted {
+		source = "" // a wildcard may be called query
+	}
 	check := func(kind policy.PlaceholderKind, form *form) policy.Placeholder {
 		if _, err := form.parse(rest); err != nil {
 			doc.problem(at, "%s %w", quote(rest), err)
