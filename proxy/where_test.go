@@ -46,12 +46,16 @@ func TestRoutesOfOneURLShareNoCopies(t *testing.T) {
 			}
 			return a.body, hit
 		}
-		for name, end := range map[string]func(){
-			"nothing yet": func() {},
-			"a write":     func() { b.do("PUT", "http://example.com/p") },
-			"a purge":     func() { b.invalidate(policy.URLMembers("example.com", "/p", "", false)...) },
+		for _, c := range []struct {
+			name string
+			end  func()
+		}{
+			{"nothing yet", func() {}},
+			{"a write", func() { b.do("PUT", "http://example.com/p") }},
+			{"a purge", func() { b.invalidate(policy.URLMembers("example.com", "/p", "", false)...) }},
 		} {
-			end()
+			name := c.name
+			c.end()
 			first, hit1 := ask("checkout")
 			second, hit2 := ask("display")
 			if hit1 || hit2 || first == second {
