@@ -3,6 +3,7 @@ package config
 import (
 	"net"
 	"net/netip"
+	"slices"
 )
 
 var permissions = []choice[Permission]{
@@ -87,15 +88,17 @@ func compileBounds(doc *part, t *Token) {
 func compileFrom(doc *part, t *Token) (networks []netip.Prefix) {
 	var shown []string
 	for at, text := range doc.entries("from") {
-		network, _ := parsePrefix(text)
-		if network.Bits() == 0 {
+		list, _ := parseNetworks(text)
+		if slices.ContainsFunc(list, func(n netip.Prefix) bool { return n.Bits() == 0 }) {
 			if t.Secret == "" {
 				doc.spoil(at, "is everybody, and there is no token: write the addresses of the callers")
 				continue
 			}
 			doc.warn(at, "is everybody, and so binds nothing; write the addresses of the callers, or remove it")
 		}
-		networks, shown = append(networks, network), append(shown, network.String())
+		for _, network := range list {
+			networks, shown = append(networks, network), append(shown, network.String())
+		}
 	}
 	doc.setInForce("from", shown)
 	return networks

@@ -22,7 +22,7 @@ func compile(doc *part, beside *files) *Snapshot {
 	log, limits, admin := doc.Part("log"), doc.Part("limits"), doc.Part("admin")
 	s := &Snapshot{
 		doc: doc, Listen: doc.text("listen"), DrainDelay: doc.duration("drain_delay"), ShutdownTimeout: doc.duration("shutdown_timeout"),
-		CacheStatusKey: doc.flag("cache_status_key"), H2C: doc.flag("h2c"), MaxBody: limits.bytes("max_body"),
+		CacheStatus: read[cacheStatus](doc, "cache_status"), H2C: doc.flag("h2c"), MaxBody: limits.bytes("max_body"),
 		Log:    Log{read[LogFormat](log, "format"), read[bool](log, "fields"), read[slog.Level](log, "level"), log.share("hits"), log.share("others")},
 		Limits: compileLimits(limits), TLS: compileListenerTLS(doc.Part("tls"), beside), TrustedProxies: compileNetworks(doc, "trusted_proxies"),
 		ProxyProtocol: compileNetworks(doc, "proxy_protocol"),
@@ -36,8 +36,22 @@ func compile(doc *part, beside *files) *Snapshot {
 	if s.H2C && s.TLS != nil {
 		doc.problem("h2c", "is HTTP/2 without TLS, but tls is set, which brings HTTP/2 by itself; remove one of them")
 	}
-	if s.CacheStatusKey {
-		doc.warn("cache_status_key", "shows storage keys to every client in Cache-Status; remove it unless you are debugging")
+	if doc.has("cache_status_key") {
+		doc.warn("cache_status_key", "is replaced by cache_status, and the next release refuses it; write cache_status: key in its place, or remove it")
+	}
+	if doc.flag("cache_status_key") {
+		if doc.has("cache_status") {
+			doc.problem("cache_status_key", "is cache_status: key in other words; remove it")
+		}
+		s.CacheStatus = cacheStatus{Key: true}
+		doc.setInForce("cache_status", s.CacheStatus)
+	}
+	if s.CacheStatus.Key {
+		at := "cache_status"
+		if !doc.has(at) {
+			at = "cache_status_key"
+		}
+		doc.warn(at, "shows storage keys to every client in Cache-Status; remove it unless you are debugging")
 	}
 	if doc.flag("reuse_port") {
 		doc.warn("reuse_port", "has no effect, and the next release refuses it; remove it. To restart without losing a request let the service manager keep the socket (LISTEN_FDS), or stop one of several instances at a time")
@@ -108,11 +122,13 @@ func compileLimits(doc *part) server.Limits {
 func compileNetworks(doc *part, key string) (prefixes []netip.Prefix) {
 	var shown []string
 	for at, text := range doc.entries(key) {
-		prefix, _ := parsePrefix(text)
-		if prefix.Bits() == 0 {
-			doc.warn(at, "trusts everyone: any client can claim another address, scheme or host; name the networks of your own proxies")
+		networks, _ := parseNetworks(text)
+		for _, network := range networks {
+			if network.Bits() == 0 {
+				doc.warn(at, "trusts everyone: any client can claim another address, scheme or host; name the networks of your own proxies")
+			}
+			prefixes, shown = append(prefixes, network), append(shown, network.String())
 		}
-		prefixes, shown = append(prefixes, prefix), append(shown, prefix.String())
 	}
 	doc.setInForce(key, shown)
 	return prefixes
@@ -154,7 +170,7 @@ func reportDuplicates(list []*part, what string) {
 func reportConflicts(routes []*policy.Route, r *report) {
 	nameless := make([]*policy.Route, len(routes)) // known by their place, since names may be missing or taken
 	for i, route := range routes {
-		nameless[i] = &policy.Route{Name: index("routes", i), Patterns: route.Patterns}
+		nameless[i] = &policy.Route{Name: index("routes", i), Patterns: route.Patterns, Where: route.Where, Clients: route.Clients}
 	}
 	_, err := policy.NewTable(nameless)
 	all := []error{err}

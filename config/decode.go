@@ -98,8 +98,10 @@ func (d *decoder) decode(n *yaml.Node, f *form, path string) (any, bool) {
 		return listOrAll{names: names}, ok
 	case f.shape == several || f.shape == oneOrMore:
 		return anyOf(d.list(n, path))
+	case f.shape == dictionary && f.each != nil:
+		return anyOf(dictionaryOf[[]string](d, n, path, f.each))
 	case f.shape == dictionary:
-		return anyOf(d.dictionary(n, path))
+		return anyOf(dictionaryOf[string](d, n, path, aText))
 	}
 	text, ok := d.scalar(n, path)
 	if !ok {
@@ -119,16 +121,16 @@ func (d *decoder) value(f *form, text, shown, path string) (any, bool) {
 	return value, err == nil
 }
 
-// dictionary reads a section whose keys the user chooses.
-func (d *decoder) dictionary(n *yaml.Node, path string) (map[string]string, bool) {
+// dictionaryOf reads a section whose keys the user chooses, with values of a form each.
+func dictionaryOf[T any](d *decoder, n *yaml.Node, path string, each *form) (map[string]T, bool) {
 	if n.Kind != yaml.MappingNode {
 		d.spoil(path, "is %s; write name: value below it", kindOf(n))
 		return nil, false
 	}
-	all := map[string]string{}
+	all := map[string]T{}
 	for _, e := range d.entries(n, path, 0) {
-		text, _ := d.decode(e.value, aText, join(path, e.key.Value))
-		all[e.key.Value], _ = text.(string)
+		value, _ := d.decode(e.value, each, join(path, e.key.Value))
+		all[e.key.Value], _ = value.(T)
 	}
 	return all, true
 }

@@ -2,6 +2,8 @@ package config
 
 import (
 	"fmt"
+	"net/http"
+	"net/netip"
 	"net/url"
 	"reflect"
 	"regexp"
@@ -18,7 +20,8 @@ var meaningful = map[string]bool{
 	"Cookies": true, "ForwardHeaders": true, "OnUnlisted": true, "IgnoreHeaders": true, "Override": true, "StoreIf": true, "IgnoreCookies": true,
 	"IgnoreAllCookies": true, "Compression": true, "StripSetCookie": true, "ShareAuthorized": true,
 
-	"Where": false, "Upstream": false, "Policy": false, "Mode": false, "ModeShare": false, "Fingerprint": false, "TTL": false,
+	// Whom a route is for is not what its copies are: a fetch tells the API nothing of that but what is keyed.
+	"Where": false, "Clients": false, "SetFields": false, "RemoveFields": false, "Upstream": false, "Policy": false, "Mode": false, "ModeShare": false, "Fingerprint": false, "TTL": false,
 	"Jitter": false, "StaleWhileRevalidate": false, "StaleIfError": false, "NegativeTTL": false, "RefreshAt": false,
 	"MinHits": false, "Range": false, "MaxWaiters": false, "WaitTimeout": false, "OnWrite": false, "Caches": false,
 	"RefusesReads": false, "FencesWrites": false, "RefusesWrites": false, "RenewsAhead": false,
@@ -96,8 +99,12 @@ func change(t *testing.T, v reflect.Value) {
 			value = reflect.ValueOf([]policy.Template{template})
 		}
 		v.Set(value)
-	case *map[string]*regexp.Regexp:
-		v.Set(reflect.ValueOf(map[string]*regexp.Regexp{"a": regexp.MustCompile("a")}))
+	case *map[policy.Placeholder]*regexp.Regexp:
+		v.Set(reflect.ValueOf(map[policy.Placeholder]*regexp.Regexp{{Name: "a"}: regexp.MustCompile("a")}))
+	case *[]netip.Prefix:
+		v.Set(reflect.ValueOf([]netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}))
+	case *http.Header:
+		v.Set(reflect.ValueOf(http.Header{"A": {"a"}}))
 	case *[]string:
 		v.Set(reflect.ValueOf([]string{"a"}))
 	case *policy.Query:

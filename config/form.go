@@ -51,15 +51,17 @@ var (
 
 // The forms of the entries of lists of which not all will do.
 var (
-	aCookie       = aTextLike(token, "is not the name of a cookie; write one such as region")
 	aMediaType    = aTextLike(mediaType, "is not a media type; write one without parameters, such as application/json or image/*")
-	aHeader       = aTextLike(headerName, "is not the name of a header; write one such as X-Tenant")
-	aHeaderFamily = aTextLike(headerFamily, "is not the name of a header; write one such as X-Client-Version, the beginning of some such as X-Client-*, or for every one unlisted_headers: drop")
+	aParameter    = aNameOf("parameter", "page", "utm_*", "unlisted: key, or unlisted: drop")
+	aName         = aNameOf("parameter", "page", "", "")
+	aHeader       = aNameOf("header", "X-Tenant", "", "")
+	aHeaderFamily = aNameOf("header", "X-Client-Version", "X-Client-*", "unlisted_headers: drop")
+	aCookie       = aNameOf("cookie", "region", "", "")
+	aCookieFamily = aNameOf("cookie", "consent", "_ga*", "ignore_cookies: all")
 	aURLTemplate  = aTextLike(urlTemplate, "is neither a path nor a URL; begin it with / or http://")
 	aPathTemplate = aTextLike(pathTemplate, "has a query, but a prefix ends at a path segment; write the path only, or use urls:")
 	aPrefix       = one("text", both(aPathTemplate, aURLTemplate), asItIs)
-	aNetwork      = one("text", parsePrefix, asItIs)
-	aParameter    = one("text", parseParameter, asItIs)
+	aNetwork      = one("text", parseNetworks, asItIs)
 	aTarget       = one("text", parseTarget, asItIs)
 	aSite         = aTextLike(hostForm, "is not the name of a host; write one such as shop.example, without a scheme")
 	aTagPrefix    = aTextLike(tagPrefix, "is not how a tag can begin; write the beginning as it is, such as cat_, or for every tag tags: all")
@@ -70,8 +72,10 @@ var (
 	aList           = aListOf(aText)
 	secretList      = &form{called: "list", shape: several, each: aSecret, zero: []string(nil), show: hiddenEach}
 	aTextOrList     = &form{called: "text, or a list", shape: oneOrMore, each: aText, zero: []string(nil), show: asItIs[any]}
+	networksOrOne   = &form{called: "text, or a list", shape: oneOrMore, each: aNetwork, zero: []string(nil), show: asItIs[any]}
 	anAddressOrList = shownAs(aTextOrList, func(addresses []string) string { return addresses[0] }) // the others beside it
-	cookiesOrAll    = &form{called: "list, or all", shape: namesOrAll, each: aCookie, zero: listOrAll{}, show: func(value any) any { return value.(listOrAll).shown() }}
+	cookiesOrAll    = &form{called: "list, or all", shape: namesOrAll, each: aCookieFamily, zero: listOrAll{}, show: func(value any) any { return value.(listOrAll).shown() }}
+	listsByName     = &form{called: "texts or lists, by name", shape: dictionary, each: aTextOrList, zero: map[string][]string(nil), show: func(value any) any { return oneEach(value.(map[string][]string)) }}
 	tagsOrAll       = &form{called: "list, or all", shape: namesOrAll, each: aTagPrefix, zero: listOrAll{}, show: func(value any) any { return value.(listOrAll).shown() }}
 	textsByName     = &form{called: "texts by name", shape: dictionary, zero: map[string]string(nil), show: asItIs[any]}
 	secretsByName   = &form{called: "secrets by name", shape: dictionary, zero: map[string]string(nil), show: hidden}
@@ -96,6 +100,8 @@ func (f *form) none(value any) bool {
 	case []string:
 		return len(value) == 0
 	case map[string]string:
+		return len(value) == 0
+	case map[string][]string:
 		return len(value) == 0
 	case listOrAll:
 		return !value.all && len(value.names) == 0
@@ -162,6 +168,17 @@ func shownAs[T any](f *form, show func(T) string) *form {
 }
 
 func asItIs[T any](value T) any { return value }
+
+// oneEach shows what is one text as that, and not as a list of it.
+func oneEach(lists map[string][]string) any {
+	all := map[string]any{}
+	for name, list := range lists {
+		if all[name] = list; len(list) == 1 {
+			all[name] = list[0]
+		}
+	}
+	return all
+}
 
 func hiddenEach(value any) any {
 	var all []secret

@@ -118,7 +118,7 @@ func TestDefaults(t *testing.T) {
 	if s.Limits != limits {
 		t.Errorf("limits %+v are not those of a server that is told nothing, %+v", s.Limits, limits)
 	}
-	if s.TLS != nil || s.H2C || s.CacheStatusKey || len(s.TrustedProxies)+len(s.Routes) > 0 || s.Table == nil {
+	if s.TLS != nil || s.H2C || s.CacheStatus.Key || len(s.TrustedProxies)+len(s.Routes) > 0 || s.Table == nil {
 		t.Errorf("the rest: %+v", s)
 	}
 	api, ok := s.Upstream("api")

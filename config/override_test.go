@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"net/netip"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -108,7 +109,7 @@ func TestForUpstream(t *testing.T) {
 		r.ForwardHeaders != policy.ForwardAll || r.MaxWaiters != 10_000 || r.WaitTimeout != time.Minute {
 		t.Errorf("route: %+v", r)
 	}
-	if m, _ := s.Table.Match("GET", httpcache.Target{Scheme: "http", Host: "any", Path: "/a/b"}); m.Route != r {
+	if m, _ := s.Table.Match("GET", httpcache.Target{Scheme: "http", Host: "any", Path: "/a/b"}, nil, netip.Addr{}); m.Route != r {
 		t.Errorf("the route does not match everything")
 	}
 	if len(s.Warnings) != 1 || !strings.Contains(s.Warnings[0].Text, "no request that a client makes waits or is refused") {

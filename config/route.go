@@ -3,8 +3,10 @@ package config
 import (
 	"maps"
 	"net/http"
+	"net/netip"
 	"regexp"
 	"slices"
+	"strings"
 
 	"cacheproxy/policy"
 	"cacheproxy/policy/httpcache"
@@ -53,7 +55,7 @@ func compileRoute(doc *part, all []*part, s *Snapshot) *policy.Route {
 	r.TagHeaders = s.TagHeaders
 	r.Mode, r.ModeShare = read[policy.Mode](doc, "mode"), compileShare(doc)
 	r.Patterns = compilePatterns(doc)
-	r.Where = compileWhere(doc, r)
+	r.Where, r.Clients = compileWhere(doc, r)
 	checkPolicy(doc, r)
 	r.Query = compileQuery(doc.Part("query"))
 	compileVariant(doc, r, len(s.TrustedProxies) > 0)
@@ -61,6 +63,8 @@ func compileRoute(doc *part, all []*part, s *Snapshot) *policy.Route {
 	compileNames(doc, r)
 	compileLifetimes(doc, r)
 	compileRelaxations(doc, r)
+	warnOfWhere(doc, r)
+	compileResponse(doc.Part("response"), r)
 	r.MaxWaiters = doc.number("max_waiters")
 	if r.Caches { // a request should not wait longer than the fill may take
 		r.WaitTimeout = durationOr(doc, "wait_timeout", api.Timeout)
@@ -132,31 +136,133 @@ func compilePatterns(doc *part) (patterns []policy.Pattern) {
 	return patterns
 }
 
-func compileWhere(doc *part, r *policy.Route) map[string]*regexp.Regexp {
-	where, all := read[map[string]string](doc, "where"), map[string]*regexp.Regexp{}
-	for _, wildcard := range slices.Sorted(maps.Keys(where)) {
-		at := join("where", wildcard)
+// compileWhere says what else has to hold of a request that is the route's, and from whom it has to be.
+func compileWhere(doc *part, r *policy.Route) (where map[policy.Placeholder]*regexp.Regexp, clients []netip.Prefix) {
+	written := read[map[string][]string](doc, "where")
+	for _, name := range slices.Sorted(maps.Keys(written)) {
+		at, values := join("where", name), written[name]
 		if doc.spoiled(at) {
 			continue
 		}
-		re, err := regexp.Compile(where[wildcard])
-		if err == nil {
-			_, err = regexp.Compile(`\A(?:` + where[wildcard] + `)\z`) // as it is matched; an open \Q would swallow the end
-		}
-		if err != nil {
-			doc.problem(at, "%s is not a regular expression (%w); write one such as \"[0-9]+\"", quote(where[wildcard]), err)
+		if name == "client" && !hasWildcard(r, name) {
+			if len(values) == 0 {
+				doc.problem(at, "names nobody; write the networks that clients are in, such as [10.0.0.0/8], or remove it")
+			}
+			clients = compileClients(doc, at, values)
 			continue
 		}
-		has := func(p policy.Pattern) bool { return slices.Contains(p.Wildcards(), wildcard) }
-		if !doc.spoiled("match") && !slices.ContainsFunc(r.Patterns, has) {
-			doc.problem(at, "no pattern of this route has the wildcard {%s}; %s", wildcard, wildcardHint(r))
+		of := compared(doc, r, at, name)
+		if where[of] != nil {
+			doc.problem(at, "%s is there twice; remove one", of.Name)
 		}
-		all[wildcard] = re
+		re, err := regexp.Compile(strings.Join(values, "|"))
+		if err == nil {
+			_, err = regexp.Compile(`\A(?:` + re.String() + `)\z`) // as it is matched; an open \Q would swallow the end
+		}
+		switch {
+		case len(values) != 1:
+			doc.problem(at, "is a list; write one regular expression, such as \"a|b\"")
+		case err != nil:
+			doc.problem(at, "%s is not a regular expression (%w); write one such as \"[0-9]+\"", quote(values[0]), err)
+		}
+		if where == nil {
+			where = map[policy.Placeholder]*regexp.Regexp{}
+		}
+		if where[of] = re; err != nil {
+			where[of] = nothing // what is refused counts as a condition: routes are not told to conflict for it
+		}
 	}
-	if len(all) == 0 {
-		return nil
+	return where, clients
+}
+
+// nothing is an expression that no value matches.
+var nothing = regexp.MustCompile(`\z.`)
+
+func hasWildcard(r *policy.Route, name string) bool {
+	return slices.ContainsFunc(r.Patterns, func(p policy.Pattern) bool { return slices.Contains(p.Wildcards(), name) })
+}
+
+// compileClients is the networks in which the clients of a route are.
+func compileClients(doc *part, at string, values []string) (networks []netip.Prefix) {
+	for i, text := range values {
+		at := index(at, i)
+		if doc.spoiled(at) {
+			continue
+		}
+		list, err := parseNetworks(text)
+		if err != nil {
+			doc.spoil(at, "%s %w", quote(text), err)
+			list = []netip.Prefix{{}} // as above: a condition all the same
+		}
+		networks = append(networks, list...)
 	}
-	return all
+	return networks
+}
+
+// compared is what a name of where stands for.
+func compared(doc *part, r *policy.Route, at, name string) (of policy.Placeholder) {
+	source, rest, dotted := strings.Cut(name, ".")
+	if !dotted {
+		source = "" // a wildcard may be called query
+	}
+	check := func(kind policy.PlaceholderKind, form *form) policy.Placeholder {
+		if _, err := form.parse(rest); err != nil {
+			doc.problem(at, "%s %w", quote(rest), err)
+		}
+		return policy.Placeholder{Kind: kind, Name: rest}
+	}
+	switch source {
+	case "query":
+		return check(policy.FromQuery, aName)
+	case "cookie":
+		return check(policy.FromCookie, aCookie)
+	case "header":
+		of = check(policy.FromHeader, aHeader)
+		of.Name = http.CanonicalHeaderKey(of.Name)
+		switch {
+		case of.Name == "Cookie":
+			doc.problem(at, "has all cookies; write cookie.NAME")
+		case of.Name == "Host":
+			doc.problem(at, "is part of patterns; write it into match, such as GET shop.example/products/{id}")
+		case httpcache.SaysWay(of.Name):
+			doc.problem(at, "is the word of proxies, which anybody can send; write client: with the networks that clients are in")
+		case slices.Contains(unkeyable, of.Name):
+			doc.problem(at, "cannot tell requests apart: it says how the message travels, or which part of an answer is wanted; remove it")
+		}
+		return of
+	}
+	if !doc.spoiled("match") && !hasWildcard(r, name) {
+		doc.problem(at, "no pattern of this route has the wildcard {%s}; %s; other conditions are header.NAME, cookie.NAME, query.NAME and client", name, wildcardHint(r))
+	}
+	return policy.Placeholder{Kind: policy.FromWildcard, Name: name}
+}
+
+// warnOfWhere warns about conditions that no request can meet which is answered from a copy.
+func warnOfWhere(doc *part, r *policy.Route) {
+	if !r.Caches {
+		return
+	}
+	for _, name := range slices.Sorted(maps.Keys(read[map[string][]string](doc, "where"))) {
+		source, rest, _ := strings.Cut(name, ".")
+		of := policy.Placeholder{Name: rest}
+		passes, add := false, ""
+		switch source {
+		case "header":
+			of.Kind, of.Name = policy.FromHeader, http.CanonicalHeaderKey(rest)
+			passes, add = r.ForwardHeaders == policy.ForwardListed && r.OnUnlisted == policy.UnlistedBypass && len(r.UnlistedHeaders(http.Header{of.Name: nil}, nil)) > 0, "headers if answers depend on it, else to ignore_headers"
+		case "cookie":
+			of.Kind = policy.FromCookie
+			passes = !r.IgnoreAllCookies && !slices.Contains(r.Cookies, rest) && !slices.ContainsFunc(r.IgnoreCookies, func(rule string) bool { return overlap(rule, rest) })
+			add = "cookies if answers depend on it, else to ignore_cookies"
+		case "query":
+			of.Kind = policy.FromQuery
+			passes = r.Query.Unlisted == policy.UnlistedBypass && !slices.ContainsFunc(slices.Concat(r.Query.Include, r.Query.Exclude), func(rule string) bool { return overlap(rule, rest) })
+			add = "query.include if answers depend on it, else to query.exclude"
+		}
+		if re := r.Where[of]; passes && re != nil && !regexp.MustCompile(`\A(?:`+re.String()+`)\z`).MatchString("") {
+			doc.warn(join("where", name), "every request of this route has it, and goes past the cache for it; add %s to %s", rest, add)
+		}
+	}
 }
 
 // wildcardHint says which wildcards the route's patterns have.

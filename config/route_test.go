@@ -80,7 +80,7 @@ routes:
 	r := s.Routes[0]
 	checks := map[string]bool{
 		"mode":        r.Mode == policy.Observe && r.ModeShare == 0.25,
-		"where":       r.Where["id"].String() == "[0-9]+",
+		"where":       r.Where[policy.Placeholder{Kind: policy.FromWildcard, Name: "id"}].String() == "[0-9]+",
 		"headers":     slices.Equal(r.Headers, []string{"Accept-Language", "X-Shop", "X-Tenant"}),
 		"cookies":     slices.Equal(r.Cookies, []string{"region", "shop"}),
 		"query":       slices.Equal(r.Query.Include, []string{"page"}) && r.Query.Sort && r.Query.Unlisted == policy.UnlistedDrop,

@@ -138,7 +138,7 @@ func compileRelaxations(doc *part, r *policy.Route) {
 	ignored := read[listOrAll](doc, "ignore_cookies")
 	r.IgnoreAllCookies = ignored.all
 	for at, name := range doc.entries("ignore_cookies") {
-		if slices.Contains(r.Cookies, name) {
+		if slices.ContainsFunc(r.Cookies, func(keyed string) bool { return overlap(name, keyed) }) {
 			doc.problem(at, "%s is part of the storage key and cannot be ignored; remove it here, or from cookies and key", quote(name))
 		}
 		r.IgnoreCookies = append(r.IgnoreCookies, name)

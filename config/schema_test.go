@@ -12,21 +12,22 @@ type object = map[string]any
 
 // forms are the schemas of values, by what the reference calls them.
 var forms = object{
-	"text":            object{"type": []string{"string", "number", "boolean"}},
-	"secret":          object{"type": []string{"string", "number"}},
-	"filled in":       object{"type": "string", "pattern": `\$\{`},
-	"true or false":   orFilledIn(object{"type": "boolean"}),
-	"number":          orFilledIn(object{"type": "integer", "minimum": 0}),
-	"duration":        orFilledIn(object{"type": "string", "pattern": `^([0-9]+(\.[0-9]*)?(ns|us|µs|ms|s|m|h))+$`}),
-	"size":            orFilledIn(sizePattern("")),
-	"size, or bytes":  orFilledIn(object{"type": "integer", "minimum": 0}, sizePattern("?")),
-	"size, or auto":   orFilledIn(object{"const": "auto"}, sizePattern("")),
-	"share":           orFilledIn(object{"type": "string", "pattern": `^[0-9]{1,6}(\.[0-9]{1,6})?%$`}),
-	"list":            object{"type": "array", "items": ref("text")},
-	"text, or a list": object{"anyOf": []any{ref("text"), ref("list")}},
-	"list, or all":    object{"anyOf": []any{object{"const": "all"}, ref("list")}},
-	"texts by name":   object{"type": "object", "additionalProperties": ref("text")},
-	"secrets by name": object{"type": "object", "additionalProperties": ref("secret")},
+	"text":                    object{"type": []string{"string", "number", "boolean"}},
+	"secret":                  object{"type": []string{"string", "number"}},
+	"filled in":               object{"type": "string", "pattern": `\$\{`},
+	"true or false":           orFilledIn(object{"type": "boolean"}),
+	"number":                  orFilledIn(object{"type": "integer", "minimum": 0}),
+	"duration":                orFilledIn(object{"type": "string", "pattern": `^([0-9]+(\.[0-9]*)?(ns|us|µs|ms|s|m|h))+$`}),
+	"size":                    orFilledIn(sizePattern("")),
+	"size, or bytes":          orFilledIn(object{"type": "integer", "minimum": 0}, sizePattern("?")),
+	"size, or auto":           orFilledIn(object{"const": "auto"}, sizePattern("")),
+	"share":                   orFilledIn(object{"type": "string", "pattern": `^[0-9]{1,6}(\.[0-9]{1,6})?%$`}),
+	"list":                    object{"type": "array", "items": ref("text")},
+	"text, or a list":         object{"anyOf": []any{ref("text"), ref("list")}},
+	"list, or all":            object{"anyOf": []any{object{"const": "all"}, ref("list")}},
+	"texts or lists, by name": object{"type": "object", "additionalProperties": ref("text, or a list")},
+	"texts by name":           object{"type": "object", "additionalProperties": ref("text")},
+	"secrets by name":         object{"type": "object", "additionalProperties": ref("secret")},
 }
 
 func ref(called string) object {

@@ -24,7 +24,7 @@ type Snapshot struct {
 	Limits          server.Limits  // of the data listener
 	MaxBody         int64          // of a request, in bytes; 0: any size
 	TagHeaders      []string       // in which responses list tags, canonical
-	CacheStatusKey  bool           // show the copy's name in Cache-Status
+	CacheStatus     cacheStatus    // what clients are told in Cache-Status
 	Admin           admin
 	Log             Log
 	Tracing         *tracing // nil: none

@@ -6,12 +6,13 @@ var top = section{
 	{name: "listen", is: aText, byDefault: "127.0.0.1:8080", refuse: notAnAddress, takes: atStart, means: "host:port where clients connect; :8080 stands for every interface. HTTP/1.1; with tls or h2c also HTTP/2."},
 	{name: "tls", is: aSection(listenerTLSKeys), takes: switched, quiet: true, means: "The certificate of the listener. With it, clients may speak HTTP/2."},
 	{name: "h2c", is: aFlag, byDefault: "false", takes: atStart, means: "HTTP/2 without TLS, for gRPC clients or a balancer that speaks it."},
-	{name: "trusted_proxies", is: aListOf(aNetwork), means: "Networks of proxies in front: whose X-Forwarded-*, Forwarded and X-Request-Id are believed. From others they are replaced."},
-	{name: "proxy_protocol", is: aListOf(aNetwork), takes: atStart, means: "Networks of balancers that introduce each client by the PROXY protocol, version 1 or 2: their connections must begin with it, and count as the client's."},
+	{name: "trusted_proxies", is: networksOrOne, means: "Networks of proxies in front: whose X-Forwarded-*, Forwarded and X-Request-Id are believed. From others they are replaced. private: 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, fc00::/7 and this machine."},
+	{name: "proxy_protocol", is: networksOrOne, takes: atStart, means: "Networks of balancers that introduce each client by the PROXY protocol, version 1 or 2: their connections must begin with it, and count as the client's."},
 	{name: "reuse_port", is: aFlag, byDefault: "false", takes: atStart, means: "Without effect, and refused by the next release: let the service manager keep the socket (LISTEN_FDS)."},
 	{name: "drain_delay", is: aDuration, byDefault: "5s", means: "From SIGTERM, when the instance says that it is not ready, to the end of accepting; longer than your balancer takes to notice."},
 	{name: "shutdown_timeout", is: aDuration, byDefault: "30s", means: "From the end of accepting to the end of requests, streams and WebSockets that are still under way."},
-	{name: "cache_status_key", is: aFlag, byDefault: "false", means: "Cache-Status tells the storage key, to every client: for debugging."},
+	{name: "cache_status", is: aWordOf(cacheStatuses), byDefault: "on", means: "What clients are told about an answer in Cache-Status (RFC 9211). key: the storage key too, for debugging; off: nothing, and the field passes as the API has it."},
+	{name: "cache_status_key", is: aFlag, byDefault: "false", quiet: true, means: "As cache_status: key, and refused by the next release: write that."},
 	{name: "tag_headers", is: aListOf(aHeader), byDefault: "[Surrogate-Key, Xkey, Cache-Tag, Cache-Tags, X-Cache-Tags, X-Magento-Tags]", means: "Headers in which responses of the APIs list tags. Clients do not get them, but for Cache-Tag. A change begins the copies of every route anew."},
 	{name: "limits", is: aSection(limitsKeys), takes: atStart, means: "What clients can take. None bounds how long a transfer that makes progress may last."},
 	{name: "admin", is: aSection(adminKeys), means: "The listener of operators: health, metrics, purge, explain, modes."},
@@ -21,7 +22,7 @@ var top = section{
 	{name: "valkey", is: aSection(valkeyKeys), takes: atStart, quiet: true, means: "The server that several instances share: copies, and every word of a purge. Without it, this process runs alone."},
 	{name: "shared_limits", is: sections(sharedLimitKeys), means: "Limits that upstreams share, by limit: where several APIs stand before one database. Those of clients are limits."},
 	{name: "upstreams", is: sections(upstreamKeys), required: `is missing or empty; write at least one: - {name: api, url: "http://127.0.0.1:9000"}`, means: "The APIs behind. What matches no route goes to the first."},
-	{name: "routes", is: sections(routeKeys), byDefault: "[]", means: "What is done with which requests. The most specific pattern wins, whatever the order."},
+	{name: "routes", is: sections(routeKeys), byDefault: "[]", means: "What is done with which requests. The most specific pattern wins, whatever the order; of the same pattern routes with where come first, in their order."},
 }
 
 // Files are read again when they change. Connections that are open go on with what they began with.

@@ -14,7 +14,7 @@ var (
 var routeKeys = section{
 	{name: "name", is: aText, required: "is missing; write name: product", refuse: notAName("product"), means: "In metrics, the access log and purges; renaming a route empties its cache."},
 	{name: "match", is: aTextOrList, required: "is missing; write match: GET /products/{id}, or a list of patterns", means: "[METHOD ][HOST]/path patterns of Go's net/http.ServeMux, or a list of them. HEAD comes with GET; without a method: all."},
-	{name: "where", is: textsByName, means: "Regular expressions by wildcard, for the whole value. A request that does not fit is not this route's."},
+	{name: "where", is: listsByName, means: "What else has to hold of a request: regular expressions for the whole value of a wildcard, of header.NAME, cookie.NAME or query.NAME, and client, the networks that it may be from. A request that does not fit is not this route's. Of routes with the same pattern those with where are tried first, in their order in the file."},
 	{name: "upstream", is: aText, derived: "the only one", means: "The name of an upstream."},
 	{name: "policy", is: aWordOf(kinds), required: "is missing; write policy: cache-aside, or bypass to cache nothing", means: "What the cache promises. cache-aside: copies, and the origin where the store cannot answer; read-through: no copy, no answer, while the store is down; write-through: reads after a write see it; refresh-ahead: copies that are read often are renewed before they expire; bypass: nothing is cached, and writes still invalidate."},
 	{name: "mode", is: aWordOf(modes), byDefault: "on", heededBy: caching, means: "observe: never serve a copy, only measure; off: pass through."},
@@ -41,7 +41,8 @@ var routeKeys = section{
 	{name: "targeted_cache_control", is: aListOf(aTarget), byDefault: "[CacheProxy-Cache-Control, CDN-Cache-Control, Surrogate-Control]", heededBy: caching, means: "Response fields for caches like this one; the first that is there goes before Cache-Control (RFC 9213). []: none."},
 	{name: "range", is: aWordOf(rangeFetches), byDefault: "whole", heededBy: caching, means: "What a Range request fetches when no copy can answer it. whole: once for all ranges; part: only that part, which is kept; for large files."},
 	{name: "ignore_headers", is: aListOf(aHeaderFamily), heededBy: caching, means: "Request headers that neither matter nor reach the origin on a fill; * ends the beginning of some."},
-	{name: "ignore_cookies", is: cookiesOrAll, heededBy: caching, means: "Cookies that neither matter nor reach the origin on a fill; or all."},
+	{name: "ignore_cookies", is: cookiesOrAll, heededBy: caching, means: "Cookies that neither matter nor reach the origin on a fill; * ends the beginning of some, all stands for every one."},
+	{name: "response", is: aSection(responseKeys), quiet: true, means: "In what clients get other fields than the origin has said: of copies, and of what passes. Copies keep what the origin said; the proxy's own errors stay as they are."},
 	{name: "strip_set_cookie", is: aFlag, byDefault: "false", heededBy: caching, means: "Answers are stored without their Set-Cookie, instead of not at all."},
 	{name: "share_authorized", is: aFlag, byDefault: "false", heededBy: caching, means: "Requests with Authorization use the cache like any other."},
 	{name: "refresh_at", is: aPercentage, byDefault: "80%", refuse: refuse(func(share float64) bool { return share == 0 || share == 1 }, "is not inside the lifetime; write 80%, the default, or 1% to 99%"), heededBy: renewing, quiet: true, means: "Share of its lifetime after which a copy is renewed."},
@@ -65,6 +66,11 @@ var queryKeys = section{
 	{name: "exclude", is: aListOf(aParameter), means: "Parameters that are dropped. Where only exclude is written, the rest is keyed."},
 	{name: "sort", is: aFlag, byDefault: "false", means: "?a&b and ?b&a share a copy."},
 	{name: "unlisted", is: aWordOf(unlisteds), byDefault: "bypass", means: "Requests with other parameters. bypass: go past the cache; drop: the parameters are removed; key: they are kept, so that anyone can make new copies."},
+}
+
+var responseKeys = section{
+	{name: "set", is: textsByName, means: "Header fields by name, in place of the origin's of that name."},
+	{name: "remove", is: aListOf(aHeader), means: "Header fields that are taken off."},
 }
 
 var contentKeys = section{

@@ -24,6 +24,12 @@ type memorySize struct {
 	bytes int64
 }
 
+// cacheStatus is what clients are told in Cache-Status. The zero value is all but the storage key.
+type cacheStatus struct {
+	Off bool // nothing
+	Key bool // the storage key too
+}
+
 // maxDuration keeps sums of a few durations and a date far from overflow.
 const maxDuration = 10 * 365 * 24 * time.Hour
 
@@ -50,11 +56,12 @@ var (
 	unlisteds  = []choice[policy.Unlisted]{
 		{"bypass", policy.UnlistedBypass}, {"drop", policy.UnlistedDrop}, {"key", policy.UnlistedKey},
 	}
-	rangeFetches = []choice[policy.RangeFetch]{{"whole", policy.RangeWhole}, {"part", policy.RangePart}}
-	leaseLosses  = []choice[policy.LeaseLoss]{{"origin", policy.LeaseLossOrigin}, {"serve_stale", policy.LeaseLossServeStale}}
-	logFormats   = []choice[LogFormat]{{"json", LogJSON}, {"text", LogText}, {"off", LogOff}}
-	logFields    = []choice[bool]{{"short", false}, {"otel", true}}
-	logLevels    = []choice[slog.Level]{
+	rangeFetches  = []choice[policy.RangeFetch]{{"whole", policy.RangeWhole}, {"part", policy.RangePart}}
+	leaseLosses   = []choice[policy.LeaseLoss]{{"origin", policy.LeaseLossOrigin}, {"serve_stale", policy.LeaseLossServeStale}}
+	cacheStatuses = []choice[cacheStatus]{{"on", cacheStatus{}}, {"off", cacheStatus{Off: true}}, {"key", cacheStatus{Key: true}}}
+	logFormats    = []choice[LogFormat]{{"json", LogJSON}, {"text", LogText}, {"off", LogOff}}
+	logFields     = []choice[bool]{{"short", false}, {"otel", true}}
+	logLevels     = []choice[slog.Level]{
 		{"debug", slog.LevelDebug}, {"info", slog.LevelInfo}, {"warn", slog.LevelWarn}, {"error", slog.LevelError},
 	}
 	overrides = []choice[policy.Override]{
@@ -237,9 +244,8 @@ var (
 	// mediaType is a media type or a family of them (RFC 9110 §8.3.1).
 	mediaType = regexp.MustCompile(`^(?i)[a-z0-9!#$&^_.+-]+/([a-z0-9!#$&^_.+-]+|\*)$`)
 	// token is a name as header fields and cookies have it (RFC 9110 §5.6.2). The names of fields in keys have no *, which means others.
-	token        = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
-	headerName   = regexp.MustCompile("^[!#$%&'+.^_`|~0-9A-Za-z-]+$")
-	headerFamily = regexp.MustCompile("^[!#$%&'+.^_`|~0-9A-Za-z-]+[*]?$")
+	token      = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
+	headerName = regexp.MustCompile("^[!#$%&'+.^_`|~0-9A-Za-z-]+$")
 )
 
 // notAnAddress is the refusal of what is not host:port.
@@ -254,33 +260,52 @@ func notAnAddress(value any) string {
 	return ""
 }
 
-// parsePrefix reads a network, or an address that stands for itself alone.
-func parsePrefix(text string) (netip.Prefix, error) {
+// privateNetworks are addresses that nobody has on the internet: those of RFC 1918, of RFC 4193, and of this machine. Those of a link
+// (RFC 3927, RFC 4291 §2.5.6) and of carriers (RFC 6598) are not among them: others than one's own can be there.
+var privateNetworks = []netip.Prefix{
+	netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("172.16.0.0/12"), netip.MustParsePrefix("192.168.0.0/16"),
+	netip.MustParsePrefix("fc00::/7"), netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128"),
+}
+
+// parseNetworks reads a network, an address that stands for itself alone, or the word private.
+func parseNetworks(text string) ([]netip.Prefix, error) {
+	if text == "private" {
+		return privateNetworks, nil
+	}
 	if address, err := netip.ParseAddr(text); err == nil {
-		return netip.PrefixFrom(address.Unmap().WithZone(""), address.Unmap().BitLen()), nil
+		return []netip.Prefix{netip.PrefixFrom(address.Unmap().WithZone(""), address.Unmap().BitLen())}, nil
 	}
 	prefix, err := netip.ParsePrefix(text)
 	if err != nil {
-		return prefix, errors.New("is not a network; write 10.0.0.0/8 or a single address")
+		return nil, errors.New("is not a network; write 10.0.0.0/8, a single address, or private")
 	}
-	return prefix.Masked(), nil
+	return []netip.Prefix{prefix.Masked()}, nil
 }
 
-// parseParameter checks the name of a query parameter, or the beginning of some.
-func parseParameter(text string) (string, error) {
-	switch prefix := strings.TrimSuffix(text, "*"); {
-	case prefix == "":
-		return "", errors.New("stands for every parameter; write unlisted: key, or unlisted: drop")
-	case strings.Contains(prefix, "*"):
-		return "", errors.New("has a * that is not at the end; write a name, or the beginning of one such as utm_*")
-	}
-	return text, nil
+// aNameOf is the form of names of one kind. family is the beginning of some of them, as it may be written with a * at its end;
+// empty: each is written out. all is what
+// to write for every one of them.
+func aNameOf(what, example, family, all string) *form {
+	return one("text", func(text string) (string, error) {
+		prefix := strings.TrimSuffix(text, "*")
+		switch {
+		case text == "*" && all != "":
+			return "", fmt.Errorf("stands for every %s; write %s", what, all)
+		case strings.Contains(text, "*") && family == "":
+			return "", fmt.Errorf("has a *, but each %s is named by itself here; write a name such as %s", what, example)
+		case strings.Contains(prefix, "*"):
+			return "", fmt.Errorf("has a * that is not at the end; write the name of a %s, or the beginning of some such as %s", what, family)
+		case text == "", what != "parameter" && !headerName.MatchString(prefix): // of a parameter anything may be the name
+			return "", fmt.Errorf("is not the name of a %s; write one such as %s", what, example)
+		}
+		return text, nil
+	}, asItIs)
 }
 
 // parseTarget checks the name of a field with directives for caches like this one (RFC 9213 §2.2).
 func parseTarget(text string) (string, error) {
 	canonical := http.CanonicalHeaderKey(text)
-	if !token.MatchString(text) || canonical != httpcache.TargetSurrogate && !strings.HasSuffix(canonical, "-Cache-Control") {
+	if !headerName.MatchString(text) || canonical != httpcache.TargetSurrogate && !strings.HasSuffix(canonical, "-Cache-Control") {
 		return "", errors.New("is not a field with directives for some caches; write CDN-Cache-Control, another that ends in -Cache-Control, or Surrogate-Control")
 	}
 	return text, nil

@@ -23,7 +23,7 @@ proxy_protocol: [10.0.1.0/24]
 reuse_port: true
 drain_delay: 1s
 shutdown_timeout: 2s
-cache_status_key: true
+cache_status: key
 tag_headers: [x-tags]
 limits:
   {max_connections: 2, max_connections_per_client: 1, read_header_timeout: 3s, idle_timeout: 4s, body_timeout: 5s, write_timeout: 6s,
@@ -101,6 +101,7 @@ routes:
     range: part
     ignore_headers: [x-client-*]
     ignore_cookies: [b]
+    response: {set: {x-frame-options: DENY}, remove: [X-Powered-By]}
     strip_set_cookie: true
     share_authorized: true
     max_waiters: 7
@@ -116,6 +117,7 @@ routes:
   - {name: ahead, match: [GET /ahead, PUT /ahead], upstream: full, policy: refresh-ahead, refresh_at: 50%, min_hits: 9, failed_writes: keep, store_down: reject}
   - {name: content, match: POST /content, upstream: full, policy: cache-aside, unlisted_headers: drop, content: {max: 1KiB, graphql: true}}
 `, `
+cache_status_key: true
 h2c: true
 valkey: {sentinel: {master: m, addresses: [a, b], username: s, password: hunter2}, password: hunter2}
 ` + oneUpstream,

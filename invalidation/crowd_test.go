@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -71,7 +72,7 @@ func TestCrowdMissesNothing(t *testing.T) {
 		for range 700 {
 			// A copy under one configuration, a write under another; all of a seed under the same, since what several spare is less.
 			u := target()
-			read, _ := tables[r.IntN(len(tables))].Match(http.MethodGet, u)
+			read, _ := tables[r.IntN(len(tables))].Match(http.MethodGet, u, nil, netip.Addr{})
 			if read.Route == nil {
 				continue
 			}
@@ -85,7 +86,7 @@ func TestCrowdMissesNothing(t *testing.T) {
 				if r.IntN(4) == 0 {
 					w = u
 				}
-				write, _ := table.Match(http.MethodPut, w)
+				write, _ := table.Match(http.MethodPut, w, nil, netip.Addr{})
 				route := write.Route
 				if route == nil {
 					route = &policy.Route{}
@@ -242,7 +243,7 @@ func TestFloodCostsItsBeginningAlone(t *testing.T) {
 		crowd, log := NewCrowd(l), NewLocal(l, "test")
 		stamps, members := map[string]*Stamp{}, map[string][]ID{}
 		for _, c := range copies {
-			m, _ := table.Match(http.MethodGet, at(c))
+			m, _ := table.Match(http.MethodGet, at(c), nil, netip.Addr{})
 			stamps[c], members[c] = stamped(l.Token()), IDsOf(m.Route.Members(&m, at(c), "", nil, nil))
 		}
 		for n := range 3 * 256 * shards {

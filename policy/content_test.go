@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -29,7 +30,7 @@ func TestMayAsk(t *testing.T) {
 		{"QUERY", "/all", false}, {"POST", "/all", false}, // a pattern that has all methods opts in to none
 		{"GET", "/all", false},
 	} {
-		m, _ := table.Match(c.method, target(t, c.path))
+		m, _ := table.Match(c.method, target(t, c.path), nil, netip.Addr{})
 		r.Content = ContentReads{}
 		if r.Content.MayRead(m.Pattern(), c.method) {
 			t.Errorf("%s %s may be a read without opting in", c.method, c.path)

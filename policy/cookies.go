@@ -35,7 +35,7 @@ func (c cookieRules) harmless(h http.Header) bool {
 			return false
 		case i >= 0:
 			seen |= 1 << i
-		case !c.ignoreAll && !slices.Contains(c.ignored, name):
+		case !c.ignoreAll && !named(c.ignored, name):
 			return false
 		}
 	}

@@ -22,12 +22,12 @@ func (r *Route) Effects(m *Match, t httpcache.Target, query string, h http.Heade
 	var s memberSet
 	s.add(m.uriEffects(t, askedAs)...)
 	s.add(m.uriEffects(t.WithQuery(query), askedAs)...)
-	keys, err := r.keyNames(v)
+	keys, err := r.Key.names(v)
 	if errors.As(err, &excess) {
 		return nil, false, excess
 	}
 	s.addNames(KindKey, keys)
-	named, fallback, excess := r.invalidated(v, body)
+	named, fallback, excess := r.Invalidates.of(r.Name, v, body)
 	if excess != nil {
 		return nil, fallback, excess
 	}
@@ -37,12 +37,12 @@ func (r *Route) Effects(m *Match, t httpcache.Target, query string, h http.Heade
 	return s.list, fallback, nil
 }
 
-// invalidated is what Invalidates names, and where not all of it can be filled in, what Otherwise names besides: what is named
+// of is what Invalidates of a route names, nil nothing, and where not all of it can be filled in, what Otherwise names besides: what is named
 // without doubt goes away in any case. Who may answer with Otherwise for too many values is the one who has written it, for
 // bodies; nobody else's request may stand for that.
-func (r *Route) invalidated(v Values, body []byte) (members []Member, fallback bool, excess *ExcessError) {
+func (in *Invalidates) of(route string, v Values, body []byte) (members []Member, fallback bool, excess *ExcessError) {
 	var s memberSet
-	for in := r.Invalidates; in != nil; in = in.Otherwise {
+	for ; in != nil; in = in.Otherwise {
 		list, missing, err := in.members(v, body)
 		if errors.As(err, &excess) && (in.Otherwise == nil || !excess.ofBody) {
 			return nil, fallback, excess
@@ -53,7 +53,7 @@ func (r *Route) invalidated(v Values, body []byte) (members []Member, fallback b
 		case err == nil && (!missing || in.Otherwise == nil):
 			return s.list, fallback, nil
 		case in.Otherwise == nil: // the body cannot be read: it may name any copy, of which the route's are those that it has to do with
-			s.add(NewMember(KindRoute, r.Name))
+			s.add(NewMember(KindRoute, route))
 		}
 		fallback = true
 	}
@@ -131,7 +131,7 @@ func (m *Match) uriEffects(t httpcache.Target, as hostNaming) []Member {
 	return s.list
 }
 
-// URLMembers are what an invalidation of one URL names: with its query as it stands, and as the route that reads the URL
+// URLMembers are what an invalidation of one URL names: with its query as it stands, and as each route that may read the URL
 // forwards it. With an empty host it meets every host, but only the query rules of routes for any host are known.
 func (t *Table) URLMembers(u httpcache.Target) []Member {
 	return t.urlMembers(u, purgedAs)
@@ -140,8 +140,11 @@ func (t *Table) URLMembers(u httpcache.Target) []Member {
 func (t *Table) urlMembers(u httpcache.Target, as hostNaming) []Member {
 	var s memberSet
 	s.add(as.url(u)...)
-	if m, _ := t.Match(http.MethodGet, u); m.Route != nil && u.HasQuery {
-		if query, reason := m.Route.Query.Apply(u.Query); reason == NoReason {
+	if !u.HasQuery {
+		return s.list
+	}
+	for _, r := range t.readers(u) {
+		if query, reason := r.Query.Apply(u.Query); reason == NoReason {
 			s.add(as.url(u.WithQuery(query))...)
 		}
 	}
@@ -206,7 +209,7 @@ func (r *Route) ResponseEffects(m *Match, t httpcache.Target, response http.Head
 			}
 		}
 	}
-	groups, before := r.groupEffects(t, response)
+	groups, before := groupEffects(r.Host.Literal, t, response)
 	s.add(groups...)
 	return s.list, before
 }
@@ -218,8 +221,8 @@ func (r *Route) speaksFor(m *Match, u httpcache.Target) bool {
 	if m == nil || m.table == nil {
 		return true
 	}
-	read, _ := m.table.Match(http.MethodGet, CleanTarget(u))
-	return read.Route == nil || read.Route.Host.Literal == "" || read.Route.Host.Literal == r.Host.Literal
+	read := m.table.readers(CleanTarget(u))
+	return len(read) == 0 || slices.ContainsFunc(read, func(by *Route) bool { return by.Host.Literal == "" || by.Host.Literal == r.Host.Literal })
 }
 
 // ReadsBody reports whether the names depend on the request's body. A nil Invalidates does not.

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"net/http"
+	"net/netip"
 	"strings"
 	"testing"
 )
@@ -29,7 +30,7 @@ func shop(t testing.TB) (table *Table, product, checkout *Route) {
 func TestEffects(t *testing.T) {
 	table, product, _ := shop(t)
 	u := target(t, "/products/a%2Fb?q=1%26&x=1")
-	m, _ := table.Match("PUT", u)
+	m, _ := table.Match("PUT", u, nil, netip.Addr{})
 	got, fallback, err := product.Effects(&m, u, u.Query, nil, nil)
 	want := "ushop.example/products/a%2Fb?q=1%26&x=1 u*/products/a%2Fb?q=1%26&x=1 ushop.example/products/a/b?q=1%26&x=1 u*/products/a/b?q=1%26&x=1" +
 		" ushop.example/products/a%2Fb u*/products/a%2Fb" +
@@ -44,7 +45,7 @@ func TestEffects(t *testing.T) {
 func TestEffectsOfBody(t *testing.T) {
 	table, _, checkout := shop(t)
 	u := target(t, "/checkout")
-	m, _ := table.Match("POST", u)
+	m, _ := table.Match("POST", u, nil, netip.Addr{})
 	const uri = "ushop.example/checkout u*/checkout "
 	for _, c := range []struct {
 		name, body, want string
@@ -70,7 +71,7 @@ func TestEffectsMissingValueUsesOtherwise(t *testing.T) {
 	table := mustTable(t, r)
 	for uri, want := range map[string]string{"/x?id=1": "tt:1", "/x": "tall", "/x?id=1&id=2": "tt:1 tt:2"} {
 		u := target(t, uri)
-		m, _ := table.Match("PUT", u)
+		m, _ := table.Match("PUT", u, nil, netip.Addr{})
 		got, fallback, err := r.Effects(&m, u, u.Query, nil, nil)
 		if !strings.HasSuffix(spell(got), " "+want) || fallback != (uri == "/x") || err != nil {
 			t.Errorf("%s: %s, %t, %v, want %s", uri, spell(got), fallback, err, want)
@@ -82,7 +83,7 @@ func TestEffectsMissingValueUsesOtherwise(t *testing.T) {
 func TestWriteMeetsCopies(t *testing.T) {
 	table, product, _ := shop(t)
 	read := target(t, "/products/17?lang=en")
-	m, _ := table.Match("GET", read)
+	m, _ := table.Match("GET", read, nil, netip.Addr{})
 	members := product.Members(&m, read, "lang=en", nil, nil)
 	for uri, want := range map[string]bool{
 		"/products/17?lang=en":            true,
@@ -107,7 +108,7 @@ func TestWriteMeetsCopies(t *testing.T) {
 		"http://shop.example/products/17": false,
 	} {
 		u := target(t, uri)
-		w, _ := table.Match("PUT", u)
+		w, _ := table.Match("PUT", u, nil, netip.Addr{})
 		if got := meet(w.uriEffects(u, askedAs), members); got != want {
 			t.Errorf("a write to %s meets the copy: %t, want %t", uri, got, want)
 		}
@@ -117,7 +118,7 @@ func TestWriteMeetsCopies(t *testing.T) {
 func TestResponseEffects(t *testing.T) {
 	table, _, _ := shop(t)
 	u := target(t, "/products/17?lang=en")
-	m, _ := table.Match("PUT", u)
+	m, _ := table.Match("PUT", u, nil, netip.Addr{})
 	for _, c := range []struct{ name, location, want string }{
 		{"RFC 9111 §4.4 same origin", "http://SHOP.example/a%2Fb?x", "/a%2Fb?x"},
 		{"default port", "http://shop.example:80/a", "/a"},

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -90,7 +91,7 @@ func TestEffectsOfTooMuch(t *testing.T) {
 			r.Key = mustTemplate(t, c.key)
 		}
 		u := target(t, c.uri)
-		m, _ := mustTable(t, r).Match("POST", u)
+		m, _ := mustTable(t, r).Match("POST", u, nil, netip.Addr{})
 		got, fallback, excess := r.Effects(&m, u, u.Query, c.header, []byte(c.body))
 		text := ""
 		switch {
@@ -118,7 +119,7 @@ func TestMembersOfTooMuch(t *testing.T) {
 		r := newRoute(t, "it", "GET /x")
 		change(r)
 		u := target(t, "/x?"+strings.Join(numbered(257, "q=%d"), "&"))
-		m, _ := mustTable(t, r).Match("GET", u)
+		m, _ := mustTable(t, r).Match("GET", u, nil, netip.Addr{})
 		if got := r.Members(&m, u, u.Query, nil, nil); len(got) <= MaxMembers || !slices.Contains(got, All) {
 			t.Errorf("%d members, want more than a copy may have, everything among them", len(got))
 		}

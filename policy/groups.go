@@ -21,16 +21,15 @@ func groupMembers(origin string, lines []string) (members []Member) {
 // outlives it.
 func upstreamHost(literal string) string { return sharedHost + strings.ToLower(literal) }
 
-// groupEffects are the groups that the answer of this route to a write to t says have changed: those of the origin that the client has
+// groupEffects are the groups that the answer to a write to t says have changed, of an API that is sent literal as its Host, or the client's where that is empty: those of the origin that the client has
 // named (RFC 9875 §2: scheme, host and port), and of the one that the API takes itself for, where it is sent a Host of its own. With more
 // groups than a copy can have, all copies of the host are named instead: they are a few names to remember, where a header has room
 // for a hundred thousand, and what one API says must not cost others the place for their own.
 //
 // Before has the names by which versions know these copies that have one name for the groups of all such APIs; see Order.Older of
 // package invalidation.
-func (r *Route) groupEffects(t httpcache.Target, response http.Header) (members, before []Member) {
+func groupEffects(literal string, t httpcache.Target, response http.Header) (members, before []Member) {
 	lines := response["Cache-Group-Invalidation"]
-	literal := r.Host.Literal
 	if len(httpcache.Groups(lines)) > maxNames {
 		members = append(members, NewMember(KindPrefix, memberHost(t.Host)))
 		if literal != "" {

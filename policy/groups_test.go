@@ -3,6 +3,7 @@ package policy
 import (
 	"fmt"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -15,7 +16,7 @@ func TestCacheGroups(t *testing.T) {
 	table := mustTable(t, r)
 	members := func(url string, field ...string) []Member {
 		u := target(t, url)
-		m, _ := table.Match("GET", u)
+		m, _ := table.Match("GET", u, nil, netip.Addr{})
 		return r.Members(&m, u, "", nil, http.Header{"Cache-Groups": field})
 	}
 	effects := func(url string, field ...string) []Member {
@@ -67,7 +68,7 @@ func TestCacheGroupsOfAnOrigin(t *testing.T) {
 	shared := newRoute(t, "shared", "GET /products/{id}")
 	shared.Host.Literal = "backend"
 	u := target(t, "/products/1")
-	m, _ := mustTable(t, shared).Match("GET", u)
+	m, _ := mustTable(t, shared).Match("GET", u, nil, netip.Addr{})
 	copies := shared.Members(&m, u, "", nil, http.Header{"Cache-Groups": {`"a"`}})
 	if named, _ := shared.ResponseEffects(&m, u, http.Header{"Cache-Group-Invalidation": {`"a"`}}); !meet(copies, named) {
 		t.Error("a copy that all hosts share is not invalidated through one of them")
@@ -105,7 +106,7 @@ func TestTooManyGroups(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m, _ := table.Match("GET", u)
+		m, _ := table.Match("GET", u, nil, netip.Addr{})
 		return r.Members(&m, u, "", nil, http.Header{"Cache-Groups": {group}})
 	}
 	for n, want := range map[int]int{maxNames: maxNames, maxNames + 1: 1} {

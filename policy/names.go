@@ -55,7 +55,7 @@ func (r *Route) Members(m *Match, t httpcache.Target, query string, h http.Heade
 	v := Values{Match: m, Header: h, Target: t, Query: query}
 	var s memberSet
 	s.add(All, NewMember(KindRoute, r.Name))
-	keys, err := r.keyNames(v)
+	keys, err := r.Key.names(v)
 	s.addNames(KindKey, keys)
 	for _, tag := range r.Tags {
 		names, missing, tooMany := tag.render(v, nil, nameForm)
@@ -75,7 +75,7 @@ func (r *Route) Members(m *Match, t httpcache.Target, query string, h http.Heade
 		s.add(groupMembers(upstreamHost(literal), response["Cache-Groups"])...)
 		s.add(groupMembers(sharedHost, response["Cache-Groups"])...)
 		s.add(NewMember(KindPrefix, upstreamHost(literal)))
-		hosts = r.askedHosts(strings.Count(path, "/"))
+		hosts = askedHosts(r.Patterns, strings.Count(path, "/"))
 	}
 	for _, host := range append(hosts, "") {
 		s.add(urlMember(host, path, t.Query, t.HasQuery), NewMember(KindPath, host+path))
@@ -106,10 +106,10 @@ func hostOfSeveral(host string) Member { return NewMember(KindPrefix, host+"//")
 //
 // Members with each host are as many as the path has segments. More than a few hosts are not worth the room; sharedHost then
 // stands for them.
-func (r *Route) askedHosts(segments int) []string {
+func askedHosts(patterns []Pattern, segments int) []string {
 	const most = 64
 	var hosts []string
-	for _, p := range r.Patterns {
+	for _, p := range patterns {
 		host := memberHost(p.host)
 		if host == "" {
 			return []string{sharedHost}
@@ -124,13 +124,13 @@ func (r *Route) askedHosts(segments int) []string {
 	return append(hosts, purgedHost)
 }
 
-// keyNames are the names that the route's key gives. A value that the request does not have is empty in them, on copies
+// names are those that the template of a key gives. A value that the request does not have is empty in them, on copies
 // and on what a write makes unusable alike.
-func (r *Route) keyNames(v Values) ([]string, error) {
-	if r.Key.Zero() {
+func (t Template) names(v Values) ([]string, error) {
+	if t.Zero() {
 		return nil, nil
 	}
-	names, _, err := r.Key.render(v, nil, nameForm)
+	names, _, err := t.render(v, nil, nameForm)
 	return names, err
 }
 

@@ -3,6 +3,7 @@ package policy
 import (
 	"fmt"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -24,7 +25,7 @@ func TestMembers(t *testing.T) {
 	r.Tags = templates(t, "cat:{cat}", "lang:{query.lang}")
 	u := target(t, "/shop/caf%c3%a9/%31?utm=1")
 	u.Host = "Shop.Example:8080"
-	m, _ := mustTable(t, r).Match("GET", u)
+	m, _ := mustTable(t, r).Match("GET", u, nil, netip.Addr{})
 	response := http.Header{"Surrogate-Key": {"a b", " a  c"}, "Xkey": {"d, e f"}, "Cache-Tag": {"g h, i ,,"}}
 	want := "* rproduct kv2:1: tcat:café ta tb tc td te tf tg h ti" +
 		" ushop.example/shop/caf%C3%A9/1 qshop.example/shop/caf%C3%A9/1" +
@@ -48,7 +49,7 @@ func TestMembersTooMany(t *testing.T) {
 		query = append(query, fmt.Sprintf("a=%d&b=%d", i, i+100))
 	}
 	u := target(t, "/x?"+strings.Join(query, "&"))
-	m, _ := mustTable(t, r).Match("GET", u)
+	m, _ := mustTable(t, r).Match("GET", u, nil, netip.Addr{})
 	if n := len(r.Members(&m, u, u.Query, nil, nil)); n <= MaxMembers {
 		t.Errorf("%d members of 400 tags: the copy would be stored without all of its names", n)
 	}
@@ -63,7 +64,7 @@ func TestMembersOfManyTags(t *testing.T) {
 		stored         bool
 	}{{1, 1, true}, {maxTags, 1, true}, {maxTags + 1, 1, false}, {maxTags, 100, true}, {1, 200, false}, {maxTags, 200, false}, {0, 5000, false}} {
 		u := target(t, strings.Repeat("/s", c.segments))
-		m, _ := mustTable(t, r).Match("GET", u)
+		m, _ := mustTable(t, r).Match("GET", u, nil, netip.Addr{})
 		tags := numbered(c.tags, "cat_p_%d")
 		got := r.Members(&m, u, "", nil, http.Header{"X-Magento-Tags": {strings.Join(tags, ",")}})
 		if stored := len(got) <= MaxMembers; stored != c.stored {
@@ -114,7 +115,7 @@ func TestPurgesMeetCopies(t *testing.T) {
 	} {
 		u := target(t, c.uri)
 		u.Host = c.host
-		m, reason := table.Match("GET", u)
+		m, reason := table.Match("GET", u, nil, netip.Addr{})
 		if m.Route == nil {
 			t.Fatalf("%s: %s", c.name, reason)
 		}

@@ -72,6 +72,8 @@ func TestPlanCookies(t *testing.T) {
 		{"any", Route{}, []string{"Cookie: a=1"}, cookie},
 		{"an empty field", Route{}, []string{"Cookie: "}, NoReason},
 		{"ignored", Route{IgnoreCookies: []string{"_ga"}}, []string{"Cookie: _ga=1"}, NoReason},
+		{"a family is ignored", Route{IgnoreCookies: []string{"_ga*"}}, []string{"Cookie: _ga=1; _ga_1ABC2DEF34=2"}, NoReason},
+		{"one is not of the family", Route{IgnoreCookies: []string{"_ga_*"}}, []string{"Cookie: _ga=1; _ga_1=2"}, cookie},
 		{"one is not ignored", Route{IgnoreCookies: []string{"_ga"}}, []string{"Cookie: _ga=1; sid=2"}, cookie},
 		{"one is not ignored, on another line (RFC 9113 §8.2.3)", Route{IgnoreCookies: []string{"_ga"}}, []string{"Cookie: _ga=1", "Cookie: sid=2"}, cookie},
 		{"names are case-sensitive", Route{IgnoreCookies: []string{"_ga"}}, []string{"Cookie: _GA=1"}, cookie},

@@ -31,6 +31,11 @@ func (p Pattern) conflicts(q Pattern) bool {
 	return r == equivalent || r == overlapping
 }
 
+// equals reports whether both match the same requests.
+func (p Pattern) equals(q Pattern) bool {
+	return p.host == q.host && p.method == q.method && comparePaths(p, q) == equivalent
+}
+
 func compareMethods(a, b string) relation {
 	switch {
 	case a == b:
@@ -116,7 +121,7 @@ func (e *ConflictError) reason() string {
 	methods, paths := compareMethods(a.method, b.method), comparePaths(a, b)
 	switch {
 	case combine(methods, paths) == equivalent:
-		return "both match the same requests: remove one"
+		return "both match the same requests: remove one, or tell them apart with where"
 	case paths == overlapping:
 		return fmt.Sprintf("both match paths like %q, but neither is more specific: %q matches only the first, %q only the second",
 			commonPath(a, b), differencePath(a, b), differencePath(b, a))

@@ -217,11 +217,18 @@ func (f fieldRules) unlisted(name string) bool {
 func (f fieldRules) declares(name string) bool { return slices.Contains(f.keyed, name) }
 
 // ignores reports whether the route says that the field does not matter.
-func (f fieldRules) ignores(name string) bool {
-	return slices.ContainsFunc(f.ignored, func(pattern string) bool {
-		prefix, family := strings.CutSuffix(pattern, "*")
-		return name == pattern || family && strings.HasPrefix(name, prefix)
-	})
+func (f fieldRules) ignores(name string) bool { return named(f.ignored, name) }
+
+// named reports whether a list of names has this one, or with a "*" at its end, the beginning of it. It is the one notation for
+// names of fields and of cookies; that of query parameters, which may be escaped, is listed.
+func named(list []string, name string) bool {
+	for _, entry := range list {
+		prefix, family := strings.CutSuffix(entry, "*")
+		if name == entry || family && strings.HasPrefix(name, prefix) {
+			return true
+		}
+	}
+	return false
 }
 
 // keyedUnlisted are the fields of a request, sorted, that are part of the storage key although the route does not declare them.

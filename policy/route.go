@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"net/http"
+	"net/netip"
 	"regexp"
 	"slices"
 	"time"
@@ -114,9 +116,13 @@ func (o Override) Has(x Override) bool { return o&x == x }
 // concurrent use. Durations of zero mean "none" unless the field says otherwise.
 type Route struct {
 	Name     string
-	Patterns []Pattern                 // at least one
-	Where    map[string]*regexp.Regexp // wildcard → the whole value must match
-	Upstream string                    // an upstream's name
+	Patterns []Pattern // at least one
+	// Where is what else has to hold of a request that is this route's: of a wildcard, query parameter, header field or cookie
+	// the whole value has to match. What is not there is the empty text; lines of a field are one value, joined by ", " (RFC 9110
+	// §5.3), and of several cookies or parameters of a name each has to match. A wildcard is for the patterns that have it.
+	Where    map[Placeholder]*regexp.Regexp
+	Clients  []netip.Prefix // and whom it has to be from, one of these networks; empty: anybody
+	Upstream string         // an upstream's name
 	Policy   Kind
 	Mode     Mode // as configured; the one in force may have been changed at run time
 	// ModeShare is the share of the requests that Mode is for, 0 to 1; the others go as with Off. Zero stands for all.
@@ -159,10 +165,14 @@ type Route struct {
 	Compression          httpcache.Coding // in which copies are held, where it is worth it; Identity: as they come
 
 	IgnoreHeaders    []string // canonical names of request header fields that neither matter nor are forwarded on a fill; "X-Client-*" for a family
-	IgnoreCookies    []string // names of request cookies that neither matter nor are forwarded on a fill
+	IgnoreCookies    []string // names of request cookies that neither matter nor are forwarded on a fill; "_ga*" for a family
 	IgnoreAllCookies bool
-	StripSetCookie   bool // store the answer without its Set-Cookie
-	ShareAuthorized  bool // requests with Authorization use the cache like any other
+	// What clients get of the route's answers differs in these fields from what the origin said, whoever it comes from; copies hold
+	// what the origin said. The values of SetFields, by canonical names, are never written to.
+	SetFields       http.Header
+	RemoveFields    []string // canonical names
+	StripSetCookie  bool     // store the answer without its Set-Cookie
+	ShareAuthorized bool     // requests with Authorization use the cache like any other
 
 	RefreshAt float64 // RenewsAhead: share of the lifetime after which a copy is renewed
 	MinHits   int     // RenewsAhead: reads since the last fill that make a copy worth renewing

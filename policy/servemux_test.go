@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"testing"
@@ -76,11 +77,11 @@ func compareWithServeMux(t *testing.T, patterns []string, method, host, path str
 	}
 	r := &http.Request{Method: method, URL: u, Host: host, RequestURI: path}
 	h, _ := mux.Handler(r)
-	m, reason := mustTable(t, routes...).Match(method, httpcache.Target{Host: host, Path: path})
+	m, reason := mustTable(t, routes...).Match(method, httpcache.Target{Host: host, Path: path}, nil, netip.Addr{})
 	_, found := h.(muxHandler)
 	if !found && m.Route != nil {
 		// ServeMux would rather redirect to the path with a slash than take a more general pattern.
-		if n, _ := mustTable(t, routes...).Match(method, httpcache.Target{Host: host, Path: path + "/"}); n.Route == nil {
+		if n, _ := mustTable(t, routes...).Match(method, httpcache.Target{Host: host, Path: path + "/"}, nil, netip.Addr{}); n.Route == nil {
 			t.Fatalf("%s %s%s: we match %s, ServeMux nothing (patterns %q)", method, host, path, m.Route.Name, patterns)
 		}
 		return

@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 
 	"cacheproxy/policy/httpcache"
@@ -29,13 +31,30 @@ type methodTree struct {
 type leaf struct {
 	route   *Route
 	pattern *Pattern
-	where   []constraint
+	path    []constraint // on wildcards, of which the i-th is the pattern's i-th; without an expression: none
+	rest    []constraint // on what else a request says
+	clients []netip.Prefix
 }
 
-// constraint is one condition of Route.Where on the value of a wildcard of the pattern.
+// conditional reports whether the pattern alone does not make a request the route's.
+func (l *leaf) conditional() bool { return len(l.path)+len(l.rest)+len(l.clients) > 0 }
+
+// constraint is one condition of Route.Where.
 type constraint struct {
-	wildcard int
+	of       Placeholder
+	wildcard int            // its place in the pattern, where the condition is on one
 	value    *regexp.Regexp // anchored at both ends
+}
+
+// asking is what conditions are tested on, besides the path.
+type asking struct {
+	query  string // as it came
+	header http.Header
+	client netip.Addr
+	// every has conditions on anything but the path taken for fulfilled or not, as may be: all routes are collected that a request
+	// for this path could be of.
+	every  bool
+	routes []*Route
 }
 
 // NewTable builds the table of routes. Every pair of patterns that conflicts is reported, as a *ConflictError each in
@@ -59,36 +78,53 @@ func NewTable(routes []*Route) (*Table, error) {
 
 func conflicts(routes []*Route) (errs []error) {
 	var seen []RoutePattern
+	var conditional []bool // of each seen
+	var owners []*Route
 	for _, r := range routes {
 		for _, p := range r.Patterns {
 			if len(p.segments) == 0 {
 				errs = append(errs, fmt.Errorf("build table: route %q has an empty pattern", r.Name))
 				continue
 			}
-			b := RoutePattern{Route: r.Name, Pattern: p}
-			for _, a := range seen {
-				if a.Pattern.conflicts(p) {
+			b, where := RoutePattern{Route: r.Name, Pattern: p}, r.conditional(p)
+			for i, a := range seen {
+				// Of routes with the same pattern those with conditions are tried first.
+				told := (where || conditional[i]) && owners[i] != r && a.Pattern.equals(p)
+				if a.Pattern.conflicts(p) && !told {
 					errs = append(errs, &ConflictError{A: a, B: b})
 				}
 			}
-			seen = append(seen, b)
+			seen, conditional, owners = append(seen, b), append(conditional, where), append(owners, r)
 		}
 	}
 	return errs
 }
 
-func newLeaf(r *Route, p *Pattern) (*leaf, error) {
-	l := &leaf{route: r, pattern: p}
-	for i, name := range p.Wildcards() {
-		re := r.Where[name]
-		if re == nil {
-			continue
+// conditional reports whether not all requests that the pattern matches are the route's.
+func (r *Route) conditional(p Pattern) bool {
+	for of := range r.Where {
+		if of.Kind != FromWildcard || slices.Contains(p.Wildcards(), of.Name) {
+			return true
 		}
+	}
+	return len(r.Clients) > 0
+}
+
+func newLeaf(r *Route, p *Pattern) (*leaf, error) {
+	l := &leaf{route: r, pattern: p, clients: r.Clients}
+	wildcards := p.Wildcards()
+	for of, re := range r.Where {
 		whole, err := regexp.Compile(`\A(?:` + re.String() + `)\z`)
 		if err != nil {
-			return nil, fmt.Errorf("build table: route %q: where %s: %w", r.Name, name, err)
+			return nil, fmt.Errorf("build table: route %q: where %s: %w", r.Name, of.Name, err)
 		}
-		l.where = append(l.where, constraint{wildcard: i, value: whole})
+		c := constraint{of: of, value: whole, wildcard: slices.Index(wildcards, of.Name)}
+		switch {
+		case of.Kind != FromWildcard:
+			l.rest = append(l.rest, c)
+		case c.wildcard >= 0:
+			l.path = append(l.path, c)
+		}
 	}
 	return l, nil
 }
@@ -121,7 +157,8 @@ const maxInline = 8
 // Match is the route of a request and what its wildcards stand for. It is a value of one request and not safe for
 // concurrent writing.
 type Match struct {
-	Route *Route // nil: none
+	Route   *Route // nil: none
+	Skipped *Route // the most specific one whose pattern matches and whose conditions do not hold; nil: none
 	// table is where it was found, also without a route: what a write makes unusable is named by the routes that read it.
 	table   *Table
 	pattern *Pattern
@@ -130,24 +167,41 @@ type Match struct {
 	count   int
 }
 
-// Match finds the route of a request by method, host and raw path. Without one the reason is NoRoute, or UncleanPath for
+// Match finds the route of a request by method, host and raw path, and where routes have conditions, by its query as it came, its
+// header and the address that it is from. Without one the reason is NoRoute, or UncleanPath for
 // a path that is not the same to everyone. Nothing is redirected, cleaned or answered, and nothing allocated as long as
-// the pattern has at most eight wildcards and no condition has to be tested on a value with escapes. A route whose
-// conditions do not hold is not the request's: the next most specific one is tried.
-func (t *Table) Match(method string, target httpcache.Target) (Match, Reason) {
+// the pattern has at most eight wildcards and no condition has to be tested on a value with escapes or in several lines. A route whose
+// conditions do not hold is not the request's: the next most specific one is tried, of those with the same pattern in the
+// order of the routes, and the one without conditions last.
+func (t *Table) Match(method string, target httpcache.Target, header http.Header, client netip.Addr) (Match, Reason) {
 	m := Match{table: t}
 	if !isCleanPath(target.Path) {
 		return m, UncleanPath
 	}
+	a := asking{query: target.Query, header: header, client: client}
+	if !t.find(method, target, &m, &a) {
+		return m, NoRoute
+	}
+	return m, NoReason
+}
+
+// readers are the routes that a GET of a target may be of, whatever else it says.
+func (t *Table) readers(target httpcache.Target) []*Route {
+	if !isCleanPath(target.Path) {
+		return nil
+	}
+	a := asking{every: true}
+	t.find(http.MethodGet, target, &Match{table: t}, &a)
+	return a.routes
+}
+
+func (t *Table) find(method string, target httpcache.Target, m *Match, a *asking) bool {
 	if len(t.hosts) > 0 {
-		if tree := t.tree(httpcache.HostOnly(target.Host)); tree != nil && tree.match(method, target.Path, &m) {
-			return m, NoReason
+		if tree := t.tree(httpcache.HostOnly(target.Host)); tree != nil && tree.match(method, target.Path, m, a) {
+			return true
 		}
 	}
-	if t.anyHost.match(method, target.Path, &m) {
-		return m, NoReason
-	}
-	return m, NoRoute
+	return t.anyHost.match(method, target.Path, m, a)
 }
 
 // tree finds the patterns of a host, whatever its case.
@@ -166,26 +220,75 @@ func (t *Table) tree(host string) *methodTree {
 	return t.hosts[string(buf[:len(host)])]
 }
 
-func (t *methodTree) match(method, path string, m *Match) bool {
-	if t.methods[method].match(path, m) {
+func (t *methodTree) match(method, path string, m *Match, a *asking) bool {
+	if t.methods[method].match(path, m, a) {
 		return true
 	}
-	if method == http.MethodHead && t.methods[http.MethodGet].match(path, m) {
+	if method == http.MethodHead && t.methods[http.MethodGet].match(path, m, a) {
 		return true
 	}
-	return t.anyMethod.match(path, m)
+	return t.anyMethod.match(path, m, a)
 }
 
-// take makes l the match if its conditions hold.
-func (m *Match) take(l *leaf) bool {
-	for _, c := range l.where {
-		value, ok := unescaped(m.raw(c.wildcard))
-		if !ok || !c.value.MatchString(value) {
+// take makes the first of the leaves the match whose conditions hold.
+func (m *Match) take(leaves []*leaf, a *asking) bool {
+	for _, l := range leaves {
+		if !m.fits(l, a) {
+			if m.Skipped == nil {
+				m.Skipped = l.route
+			}
+			continue
+		}
+		if a.every {
+			a.routes = append(a.routes, l.route)
+			if len(l.rest)+len(l.clients) > 0 {
+				continue
+			}
+		}
+		m.Route, m.pattern = l.route, l.pattern
+		return true
+	}
+	return false
+}
+
+func (m *Match) fits(l *leaf, a *asking) bool {
+	for i := range l.path {
+		c := &l.path[i]
+		if value, ok := unescaped(m.raw(c.wildcard)); !ok || !c.value.MatchString(value) {
 			return false
 		}
 	}
-	m.Route, m.pattern = l.route, l.pattern
-	return true
+	if a.every {
+		return true
+	}
+	for i := range l.rest {
+		if !a.meets(&l.rest[i]) {
+			return false
+		}
+	}
+	return len(l.clients) == 0 || slices.ContainsFunc(l.clients, func(p netip.Prefix) bool { return p.Contains(a.client) })
+}
+
+// meets reports whether what the request says meets a condition.
+func (a *asking) meets(c *constraint) bool {
+	there := false
+	switch c.of.Kind {
+	case FromHeader:
+		return c.value.MatchString(httpcache.Combined(a.header[c.of.Name]))
+	case FromQuery:
+		for value := range httpcache.QueryValues(a.query, c.of.Name) {
+			if there = true; !c.value.MatchString(value) {
+				return false
+			}
+		}
+	default:
+		for value := range httpcache.CookieValues(a.header, c.of.Name) {
+			if there = true; !c.value.MatchString(value) {
+				return false
+			}
+		}
+	}
+	return there || c.value.MatchString("")
 }
 
 func (m *Match) push(value string) {

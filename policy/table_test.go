@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"regexp"
 	"strings"
 	"testing"
@@ -149,7 +150,7 @@ func TestMatch(t *testing.T) {
 		{"GET", "shop.example", "/tree/.../..a/a../.a/a.b", "tree"},
 		{"GET", "shop.example", "/tree/a;../b", "tree"},
 	} {
-		m, reason := table.Match(c.method, httpcache.Target{Host: c.host, Path: c.path})
+		m, reason := table.Match(c.method, httpcache.Target{Host: c.host, Path: c.path}, nil, netip.Addr{})
 		if got := describe(m, reason); got != c.want {
 			t.Errorf("%s %s %s: %s, want %s", c.method, c.host, c.path, got, c.want)
 		}
@@ -171,9 +172,9 @@ func describe(m Match, reason Reason) string {
 
 func TestWhereTriesTheNextRoute(t *testing.T) {
 	product := newRoute(t, "product", "GET /products/{id}")
-	product.Where = map[string]*regexp.Regexp{"id": regexp.MustCompile("[0-9]+|new")}
+	product.Where = map[Placeholder]*regexp.Regexp{{FromWildcard, "id"}: regexp.MustCompile("[0-9]+|new")}
 	hosted := newRoute(t, "hosted", "GET shop.example/products/{id}")
-	hosted.Where = map[string]*regexp.Regexp{"id": regexp.MustCompile("(?i)x")}
+	hosted.Where = map[Placeholder]*regexp.Regexp{{FromWildcard, "id"}: regexp.MustCompile("(?i)x")}
 	table := mustTable(t, product, hosted, newRoute(t, "other", "/products/"), newRoute(t, "all", "/"))
 	for path, want := range map[string]string{
 		"/products/17":      "product id=17",
@@ -187,7 +188,7 @@ func TestWhereTriesTheNextRoute(t *testing.T) {
 		"/products/17/more": "other",
 		"/elsewhere":        "all",
 	} {
-		if got := describe(table.Match("GET", target(t, path))); got != want {
+		if got := describe(table.Match("GET", target(t, path), nil, netip.Addr{})); got != want {
 			t.Errorf("%s: %s, want %s", path, got, want)
 		}
 	}
@@ -244,7 +245,7 @@ func TestConflictExamples(t *testing.T) {
 }
 
 func matchesAlone(t *testing.T, p Pattern, path string) bool {
-	m, _ := mustTable(t, &Route{Patterns: []Pattern{p}}).Match("GET", httpcache.Target{Path: path})
+	m, _ := mustTable(t, &Route{Patterns: []Pattern{p}}).Match("GET", httpcache.Target{Path: path}, nil, netip.Addr{})
 	return m.Route != nil
 }
 
@@ -263,7 +264,7 @@ func TestMatchDoesNotAllocate(t *testing.T) {
 	table := largeTable(t)
 	for _, path := range []string{"/api/service123/17", "/api/service77/a%2Fb/parts/x/y", "/deep/1/2/3/4/5/6/7/8", "/a//b", "/x"} {
 		u := httpcache.Target{Host: "H.Example:8080", Path: path}
-		if n := testing.AllocsPerRun(100, func() { table.Match("GET", u) }); n != 0 {
+		if n := testing.AllocsPerRun(100, func() { table.Match("GET", u, nil, netip.Addr{}) }); n != 0 {
 			t.Errorf("%s: %v allocations, want 0", path, n)
 		}
 	}
@@ -272,10 +273,10 @@ func TestMatchDoesNotAllocate(t *testing.T) {
 func TestMatchMoreWildcardsThanInline(t *testing.T) {
 	table := mustTable(t, newRoute(t, "deep", "/{a}/{b}/{c}/{d}/{e}/{f}/{g}/{h}/{i}/{j}/x"),
 		newRoute(t, "deeper", "/{a}/{b}/{c}/{d}/{e}/{f}/{g}/{h}/{i}/{j...}"))
-	if got := describe(table.Match("GET", httpcache.Target{Path: "/1/2/3/4/5/6/7/8/9/10/y"})); got != "deeper a=1 b=2 c=3 d=4 e=5 f=6 g=7 h=8 i=9 j=10/y" {
+	if got := describe(table.Match("GET", httpcache.Target{Path: "/1/2/3/4/5/6/7/8/9/10/y"}, nil, netip.Addr{})); got != "deeper a=1 b=2 c=3 d=4 e=5 f=6 g=7 h=8 i=9 j=10/y" {
 		t.Error(got)
 	}
-	if got := describe(table.Match("GET", httpcache.Target{Path: "/1/2/3/4/5/6/7/8/9/10/x"})); got != "deep a=1 b=2 c=3 d=4 e=5 f=6 g=7 h=8 i=9 j=10" {
+	if got := describe(table.Match("GET", httpcache.Target{Path: "/1/2/3/4/5/6/7/8/9/10/x"}, nil, netip.Addr{})); got != "deep a=1 b=2 c=3 d=4 e=5 f=6 g=7 h=8 i=9 j=10" {
 		t.Error(got)
 	}
 }
@@ -285,7 +286,7 @@ func BenchmarkMatch(b *testing.B) {
 	u := httpcache.Target{Host: "shop.example", Path: "/api/service123/17"}
 	b.ReportAllocs()
 	for b.Loop() {
-		if m, _ := table.Match("GET", u); m.Route == nil {
+		if m, _ := table.Match("GET", u, nil, netip.Addr{}); m.Route == nil {
 			b.Fatal("no match")
 		}
 	}

@@ -99,6 +99,8 @@ func parsePlaceholder(s string) (Placeholder, error) {
 		return Placeholder{}, errors.New("bad wildcard name")
 	case name == "":
 		return Placeholder{}, fmt.Errorf("a name must follow %q", source+".")
+	case source != "body" && strings.Contains(name, "*"):
+		return Placeholder{}, errors.New("has a *, but stands for the value of one name: write that")
 	}
 	switch source {
 	case "query":

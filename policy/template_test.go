@@ -3,6 +3,7 @@ package policy
 import (
 	"fmt"
 	"net/http"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -44,7 +45,7 @@ func TestParseTemplate(t *testing.T) {
 			t.Errorf("%q: uses body %t", c.in, tmpl.UsesBody())
 		}
 	}
-	for _, in := range []string{"", "{", "a}", "{id", "{}", "{a b}", "{query.}", "{header.a b}", "{cookie.a=b}", "{other.x}", "{hosts.x}",
+	for _, in := range []string{"", "{", "a}", "{id", "{}", "{a b}", "{query.}", "{header.a b}", "{cookie.a=b}", "{header.x-*}", "{cookie.a*}", "{query.a*}", "{other.x}", "{hosts.x}",
 		"{body.}", "{body.a..b}", "{body.items.#}", "{body.items.#(a==1).x}", "{body.*}", "{body.@reverse}", "{body.a|b}", "{body.a\\.b}"} {
 		if tmpl, err := ParseTemplate(in); err == nil {
 			t.Errorf("%q: %v, want an error", in, tmpl.Placeholders())
@@ -59,7 +60,7 @@ func TestParseTemplate(t *testing.T) {
 func valuesOf(t testing.TB, pattern, uri string, header http.Header) Values {
 	t.Helper()
 	u := target(t, uri)
-	m, reason := mustTable(t, newRoute(t, "it", pattern)).Match("GET", u)
+	m, reason := mustTable(t, newRoute(t, "it", pattern)).Match("GET", u, nil, netip.Addr{})
 	if m.Route == nil {
 		t.Fatalf("%s does not match %s: %s", uri, pattern, reason)
 	}
@@ -154,7 +155,7 @@ func FuzzTemplate(f *testing.F) {
 		var names [2]string
 		var wild [2]string
 		for i, p := range []string{"/" + a1 + "/" + b1, "/" + a2 + "/" + b2} {
-			m, reason := table.Match("GET", httpcache.Target{Path: p})
+			m, reason := table.Match("GET", httpcache.Target{Path: p}, nil, netip.Addr{})
 			if reason != NoReason {
 				return
 			}

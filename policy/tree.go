@@ -10,9 +10,9 @@ import (
 // node is a place in the tree of patterns, after as many segments as it is deep. A request visits every node at most
 // once, so that no path can make matching cost more than the tree is large.
 type node struct {
-	leaf     *leaf         // the path ends here
-	dollar   *leaf         // a slash is left
-	rest     *leaf         // at least a slash is left
+	leaf     []*leaf       // the path ends here
+	dollar   []*leaf       // a slash is left
+	rest     []*leaf       // at least a slash is left
 	single   *node         // after any one segment
 	literals []literalNode // after one certain segment; sorted
 }
@@ -24,15 +24,15 @@ type literalNode struct {
 
 func (n *node) add(segments []segment, l *leaf) {
 	if len(segments) == 0 {
-		n.leaf = l
+		n.leaf = ordered(n.leaf, l)
 		return
 	}
 	s := segments[0]
 	switch s.kind {
 	case segRest:
-		n.rest = l
+		n.rest = ordered(n.rest, l)
 	case segDollar:
-		n.dollar = l
+		n.dollar = ordered(n.dollar, l)
 	case segSingle:
 		if n.single == nil {
 			n.single = &node{}
@@ -41,6 +41,14 @@ func (n *node) add(segments []segment, l *leaf) {
 	case segLiteral:
 		n.literal(s.text).add(segments[1:], l)
 	}
+}
+
+// ordered adds a leaf to those of the same pattern: in their order, but for the one without conditions, which is the last.
+func ordered(leaves []*leaf, l *leaf) []*leaf {
+	if last := len(leaves) - 1; last >= 0 && !leaves[last].conditional() {
+		return slices.Insert(leaves, last, l)
+	}
+	return append(leaves, l)
 }
 
 // literal is the child for a segment, made if there is none.
@@ -56,41 +64,41 @@ func (n *node) literal(text string) *node {
 
 // match finds the most specific pattern for what is left of a clean path: a literal before a wildcard before the rest.
 // A branch that leads nowhere is left again for the next one.
-func (n *node) match(path string, m *Match) bool {
+func (n *node) match(path string, m *Match, a *asking) bool {
 	switch {
 	case n == nil:
 		return false
 	case path == "":
-		return n.leaf != nil && m.take(n.leaf)
+		return m.take(n.leaf, a)
 	case path == "/":
-		return n.dollar != nil && m.take(n.dollar) || n.takeRest(path, m)
+		return m.take(n.dollar, a) || n.takeRest(path, m, a)
 	}
 	end := strings.IndexByte(path[1:], '/') + 1
 	if end == 0 {
 		end = len(path)
 	}
-	if n.find(path[1:end]).match(path[end:], m) {
+	if n.find(path[1:end]).match(path[end:], m, a) {
 		return true
 	}
 	if n.single != nil {
 		m.push(path[1:end])
-		if n.single.match(path[end:], m) {
+		if n.single.match(path[end:], m, a) {
 			return true
 		}
 		m.pop()
 	}
-	return n.takeRest(path, m)
+	return n.takeRest(path, m, a)
 }
 
-func (n *node) takeRest(path string, m *Match) bool {
-	if n.rest == nil {
+func (n *node) takeRest(path string, m *Match, a *asking) bool {
+	if len(n.rest) == 0 {
 		return false
 	}
-	if !n.rest.pattern.last().named() {
-		return m.take(n.rest)
+	if !slices.ContainsFunc(n.rest, func(l *leaf) bool { return l.pattern.last().named() }) {
+		return m.take(n.rest, a)
 	}
 	m.push(path[1:])
-	if m.take(n.rest) {
+	if m.take(n.rest, a) {
 		return true
 	}
 	m.pop()

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"net/http"
+	"net/netip"
 	"slices"
 	"testing"
 
@@ -31,12 +32,12 @@ func TestCopiesOfAnUpstreamsOwnHost(t *testing.T) {
 		with("four.internal", "four", "four.example/", "www.four.example/"), with("five.internal", "five", "five.example/"), newRoute(t, "six", "six.example/"))
 	copied := func(host, uri, group string) []Member {
 		u := at(t, host, uri)
-		m, _ := table.Match("GET", u)
+		m, _ := table.Match("GET", u, nil, netip.Addr{})
 		return m.Route.Members(&m, u, "", nil, http.Header{"Cache-Groups": {group}})
 	}
 	write := func(host, uri string, answer http.Header) (members, before []Member) {
 		u := at(t, host, uri)
-		m, _ := table.Match("PUT", u)
+		m, _ := table.Match("PUT", u, nil, netip.Addr{})
 		members, _, _ = m.Route.Effects(&m, u, "", nil, nil)
 		named, before := m.Route.ResponseEffects(&m, u, answer)
 		return append(members, named...), before
@@ -103,7 +104,7 @@ func TestCopiesOfManyHosts(t *testing.T) {
 	table := mustTable(t, r)
 	for uri, shared := range map[string]bool{"/a": false, "/a/b/c/d/e/f": true} {
 		u := at(t, "c.example", uri)
-		m, _ := table.Match("GET", u)
+		m, _ := table.Match("GET", u, nil, netip.Addr{})
 		members := r.Members(&m, u, "", nil, nil)
 		if got := slices.Contains(members, urlMember(sharedHost, uri, "", false)); got != shared || len(members) > MaxMembers {
 			t.Errorf("%s is of every host: %t, want %t; %d members", uri, got, shared, len(members))

@@ -3,6 +3,7 @@ package proxy
 import (
 	"fmt"
 	"net/http"
+	"net/netip"
 	"testing"
 
 	"cacheproxy/policy"
@@ -26,7 +27,7 @@ func TestFloodOfWritesCostsItsRouteAlone(t *testing.T) {
 			u := httpcache.Target{Scheme: "http", Host: "example.com", Path: fmt.Sprint("/v/", n)}
 			ex := &exchange{p: b.proxy}
 			ex.r, ex.cfg, ex.target = &http.Request{Method: http.MethodPut}, b.proxy.config(), u
-			ex.match, _ = ex.cfg.Table.Match(http.MethodPut, u)
+			ex.match, _ = ex.cfg.Table.Match(http.MethodPut, u, nil, netip.Addr{})
 			ex.route = ex.cfg.routes[ex.match.Route]
 			members, _, _ := ex.route.Effects(&ex.match, u, "", nil, nil)
 			w := &writing{ex: ex, members: members, sent: true}

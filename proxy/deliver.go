@@ -97,6 +97,7 @@ func (d *delivery) addFillHeader(h http.Header, res *fill.Response) {
 		h["Age"] = res.Age
 	}
 	d.addCacheStatus(h)
+	d.edit(h, res.Verdict.Store)
 	keepUntyped(h)
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 	"cacheproxy/proxy/server"
 )
 
@@ -96,16 +97,44 @@ func (d *delivery) addHeader(h http.Header, age time.Duration) {
 	both := string(d.appendCacheStatus(text))
 	lines := []string{both[:n], both[n:]}
 	h["Age"] = lines[:1:1]
-	if before := h["Cache-Status"]; len(before) > 0 {
+	switch before := h["Cache-Status"]; {
+	case d.rq.cfg.CacheStatusOff: // what the origin says of caches before it stays
+	case len(before) > 0:
 		h["Cache-Status"] = append(before[:len(before):len(before)], lines[1])
-	} else {
+	default:
 		h["Cache-Status"] = lines[1:]
 	}
 	if d.requestID != "" {
 		h[requestIDField] = []string{d.requestID}
 	}
+	d.edit(h, true)
 	keepUntyped(h)
 }
+
+// edit changes what the client gets of what the origin said, as the route has it: alike in a whole answer, in parts of one, and in the
+// 304 by which the client takes over the fields for what it holds (RFC 9110 §15.4.5, RFC 9111 §4.3.4). Who stores the header, or
+// judges it, does so before. Of an answer that is for its client alone (copied: it is no copy, nor becomes one), a Cache-Control that
+// forbids others to keep it stays.
+func (d *delivery) edit(h http.Header, copied bool) {
+	r := d.rq.route.Route.Route
+	if len(r.RemoveFields)+len(r.SetFields) == 0 {
+		return
+	}
+	said := h[cacheControlField]
+	for _, name := range r.RemoveFields {
+		delete(h, name)
+	}
+	for name, lines := range r.SetFields {
+		h[name] = lines
+	}
+	if !copied && len(said) > 0 {
+		if own := httpcache.ParseDirectives(said); own.NoStore || own.Private {
+			h[cacheControlField] = said
+		}
+	}
+}
+
+const cacheControlField = "Cache-Control"
 
 // keepUntyped stops net/http from guessing a type for an answer that has none.
 func keepUntyped(h http.Header) {
@@ -117,6 +146,9 @@ func keepUntyped(h http.Header) {
 // addCacheStatus appends this cache to the list of those that handled the answer (RFC 9211 §2), and tells the request's id.
 func (d *delivery) addCacheStatus(h http.Header) {
 	d.addID(h)
+	if d.rq.cfg.CacheStatusOff {
+		return
+	}
 	var buf [128]byte
 	list := h["Cache-Status"]
 	h["Cache-Status"] = append(list[:len(list):len(list)], string(d.appendCacheStatus(buf[:0])))

@@ -50,6 +50,7 @@ func (ex *exchange) begin(p *Proxy, w http.ResponseWriter, r *http.Request) {
 // serve is the path of a request: what it asks, what is to become of it, and doing that. What a shared fetch brings may not be
 // for this request, which then is decided once more.
 func (ex *exchange) serve() {
+	ex.warnUnbelieved() // before what is not believed is taken off
 	refused := ex.resolve(ex.scheme())
 	if refused == nil && ex.target.Host == "" && (ex.r.ProtoAtLeast(1, 1) || ex.match.Route.Writes(ex.asked())) {
 		refused = &hostless

@@ -7,12 +7,14 @@ import (
 	"maps"
 	"math"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"time"
 
 	"cacheproxy/policy"
 	"cacheproxy/policy/httpcache"
+	"cacheproxy/proxy/server"
 	"cacheproxy/store"
 )
 
@@ -21,6 +23,7 @@ type Explanation struct {
 	Request   string `json:"request"`
 	Route     string `json:"route"`
 	Pattern   string `json:"pattern,omitempty"`
+	Skipped   string `json:"skipped,omitempty"` // the route whose pattern fits better, and whose where does not fit the request
 	Policy    string `json:"policy"`
 	Mode      string `json:"mode"`
 	ModeShare string `json:"mode_share,omitempty"` // of the requests that the mode is for, where not all; the decision is that for one of these
@@ -68,7 +71,8 @@ type Copy struct {
 }
 
 // Explain says what would become of a request with this method, URL (absolute, or a path) and header, if it came from a peer that
-// is not trusted. It is the decision that the request itself would meet.
+// is not trusted. It is the decision that the request itself would meet. Where routes are for some clients, the last address in
+// X-Forwarded-For is the one that it would come from.
 func (p *Proxy) Explain(method, rawURL string, header http.Header) (*Explanation, error) {
 	u, err := url.Parse(rawURL)
 	if err != nil {
@@ -89,6 +93,9 @@ func (p *Proxy) Explain(method, rawURL string, header http.Header) (*Explanation
 	}
 	defer rq.held.release()
 	delete(rq.r.Header, "Host")
+	if hops := httpcache.ForwardedFor(header); len(hops) > 0 {
+		rq.r.RemoteAddr = netip.AddrPortFrom(hops[len(hops)-1], 0).String()
+	}
 	refused := rq.resolve(scheme)
 	rq.lease = rq.route.leaseState(p.lease, rq.start)
 	mode, share := rq.route.mode(rq.start)
@@ -121,6 +128,9 @@ func (p *Proxy) explanation(rq *request, d *decision) *Explanation {
 	}
 	if rq.match.Route != nil {
 		e.Pattern = rq.match.Pattern().String()
+	}
+	if r := rq.match.Skipped; r != nil {
+		e.Skipped = r.Name
 	}
 	e.Unlisted, e.UnlistedParameters, e.UnlistedCookies = rq.route.BypassedFor(d.reason, rq.asked(), rq.route.Selecting())
 	for _, b := range rq.route.Metrics.Bypasses() {
@@ -158,6 +168,8 @@ func (p *Proxy) note(rq *request, d *decision) string {
 	switch {
 	case d.note != "":
 		return d.note
+	case rq.match.Skipped != nil && len(rq.match.Skipped.Clients) > 0 && !server.PeerAddr(rq.r).IsValid():
+		return "the route " + rq.match.Skipped.Name + " is for some clients only, and it is not known who asks: say so with X-Forwarded-For"
 	case rq.match.Route == nil:
 		return ""
 	case rq.route.Content.MayRead(rq.match.Pattern(), rq.r.Method):

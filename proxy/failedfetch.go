@@ -21,7 +21,7 @@ import (
 func (ex *exchange) sharesFailure(res *fill.Response, found candidate) bool {
 	switch res.Reason {
 	case policy.OriginError, policy.OriginTimeout, policy.Panic, policy.NoReason:
-		return ex.standsIn(found) || ex.asksSame(res, found)
+		return ex.standsIn(found, ex.p.ledger) || ex.asksSame(res, found)
 	}
 	return true // it came about before anything was sent
 }

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"time"
 
+	"cacheproxy/invalidation"
 	"cacheproxy/policy"
 	"cacheproxy/policy/httpcache"
 	"cacheproxy/proxy/fill"
@@ -116,7 +117,7 @@ func (ex *exchange) together(d *decision) (answered bool) {
 		lead.Detach()
 	case failed(&res) && !ex.sharesFailure(&res, d.found):
 		ex.elect(&res)
-	case ex.mayShare(&res):
+	case ex.mayShare(&res, ex.p.ledger):
 		from, proved := ex.proved(&res, d.found)
 		if !proved {
 			break
@@ -136,15 +137,15 @@ func (ex *exchange) together(d *decision) (answered bool) {
 }
 
 // mayShare reports whether an answer that was fetched for another request is one for this request too.
-func (ex *exchange) mayShare(res *fill.Response) bool {
+func (rq *request) mayShare(res *fill.Response, ledger *invalidation.Ledger) bool {
 	if res.Reason != policy.NoReason {
 		return true // an error is everybody's
 	}
-	if !res.Verdict.Share || !ex.selects(res) {
+	if !res.Verdict.Share || !rq.selects(res) {
 		return false
 	}
 	// Something was invalidated after the token, perhaps before this request came: then the answer is too old for it.
-	return !res.Token.Before(ex.arrival) || !ex.p.ledger.Since(res.Token, res.Members)
+	return !res.Token.Before(rq.arrival) || !ledger.Since(res.Token, res.Members)
 }
 
 // selects reports whether the request selects the same variant as the one that was fetched (RFC 9111 §4.1).
@@ -252,7 +253,7 @@ func (ex *exchange) serveStaleOnError(res *fill.Response, found candidate, statu
 			return false
 		}
 	}
-	if !ex.standsIn(found) {
+	if !ex.standsIn(found, ex.p.ledger) {
 		return false
 	}
 	why := res.Reason
@@ -292,10 +293,10 @@ func (ex *exchange) serveInstead(found candidate, why policy.Reason, status poli
 
 // standsIn reports whether the copy may stand in for an error of the origin at this moment: it may have been purged since it was
 // found.
-func (ex *exchange) standsIn(found candidate) bool {
+func (rq *request) standsIn(found candidate, ledger *invalidation.Ledger) bool {
 	if found.Copy == nil {
 		return false
 	}
-	ex.judge(&found, ex.p.ledger, time.Now())
+	rq.judge(&found, ledger, time.Now())
 	return found.use >= httpcache.StaleOnError
 }

@@ -4,6 +4,8 @@ package proxy
 
 import (
 	"net/http"
+	"net/netip"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -17,14 +19,25 @@ import (
 const maxHitAllocs = 2
 
 func TestHitAllocations(t *testing.T) {
-	p, r := hot(t)
-	s := &sink{header: http.Header{}}
-	got := testing.AllocsPerRun(1000, func() {
-		s.reset()
-		p.ServeHTTP(s, r)
-	})
-	if got > maxHitAllocs {
-		t.Errorf("a hit allocates %v times, want at most %d", got, maxHitAllocs)
+	for name, change := range map[string]func(*policy.Route){
+		"as usual": func(*policy.Route) {},
+		"with conditions": func(r *policy.Route) {
+			r.Where = map[policy.Placeholder]*regexp.Regexp{{Kind: policy.FromHeader, Name: "X-App"}: regexp.MustCompile("(?:app)?")}
+			r.Clients = []netip.Prefix{netip.MustParsePrefix(peer)}
+		},
+		"with other fields for clients": func(r *policy.Route) {
+			r.SetFields, r.RemoveFields = http.Header{"Cache-Control": {"no-cache"}}, []string{"X-Powered-By"}
+		},
+	} {
+		p, r := hot(t, change)
+		s := &sink{header: http.Header{}}
+		got := testing.AllocsPerRun(1000, func() {
+			s.reset()
+			p.ServeHTTP(s, r)
+		})
+		if cache := s.header.Get("Cache-Status"); got > maxHitAllocs || !strings.Contains(cache, "; hit") {
+			t.Errorf("%s: a hit allocates %v times, want at most %d: %s", name, got, maxHitAllocs, cache)
+		}
 	}
 }
 

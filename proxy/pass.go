@@ -58,7 +58,7 @@ func (ex *exchange) passUnless(found candidate, status *policy.Status, answered 
 	ex.through(passage{
 		status: status,
 		answered: func(res *http.Response) error {
-			if originFailed(res.StatusCode) && ex.standsIn(found) {
+			if originFailed(res.StatusCode) && ex.standsIn(found, ex.p.ledger) {
 				instead, failed = policy.OriginStatus, res.Header
 				return errSpared
 			}
@@ -69,7 +69,7 @@ func (ex *exchange) passUnless(found candidate, status *policy.Status, answered 
 			return nil
 		},
 		failed: func(err error) bool {
-			if reason := upstream.Classify(err); instead == policy.NoReason && reason != policy.ClientGone && ex.standsIn(found) {
+			if reason := upstream.Classify(err); instead == policy.NoReason && reason != policy.ClientGone && ex.standsIn(found, ex.p.ledger) {
 				instead = reason
 			}
 			return instead != policy.NoReason
@@ -126,6 +126,7 @@ func (ex *exchange) through(o passage) {
 			res.Header.Del("Surrogate-Key")
 			res.Header.Del("Xkey")
 			ex.route.StripTags(res.Header)
+			ex.edit(res.Header, false)
 			ex.settle(*status)
 			ex.addCacheStatus(res.Header)
 			return nil

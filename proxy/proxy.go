@@ -62,7 +62,8 @@ type Proxy struct {
 
 	passer *pass.Passer
 
-	unfenced, unconfirmed spell // of the lines about writes
+	unfenced, unconfirmed spell        // of the lines about writes
+	unbelieved            atomic.Int64 // when the next line about what is not believed may be written, in nanoseconds since 1970
 
 	lifetime context.Context // of everything that belongs to no client
 	stop     context.CancelFunc

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -73,10 +74,14 @@ func (rq *request) resolve(scheme string) *refusal {
 		return &refusal{http.StatusBadRequest, policy.UncleanPath, "the request target cannot be understood: " + err.Error()}
 	}
 	rq.target, rq.query = target, target.Query
-	rq.match, rq.reason = rq.cfg.Table.Match(rq.r.Method, target)
+	var client netip.Addr
+	if rq.cfg.asksClient {
+		client = rq.clientAddr()
+	}
+	rq.match, rq.reason = rq.cfg.Table.Match(rq.r.Method, target, rq.r.Header, client)
 	if rq.reason == policy.UncleanPath || rq.reason == policy.NoRoute {
 		// An origin may clean the path, or decode it: what it then writes to belongs to the route of the clean one.
-		if clean, _ := rq.cfg.Table.Match(rq.r.Method, policy.CleanTarget(target)); clean.Route.Writes(rq.asked()) {
+		if clean, _ := rq.cfg.Table.Match(rq.r.Method, policy.CleanTarget(target), rq.r.Header, client); clean.Route.Writes(rq.asked()) {
 			rq.match = clean
 		}
 	}

@@ -55,14 +55,11 @@ func (ex *exchange) receive() *refusal {
 		return nil
 	}
 	var err error
-	if ex.content, err = ex.readContent(); err != nil && !ex.spared(err) {
+	if ex.content, err = ex.readContent(); err != nil && !(errors.Is(err, errNoRoom) && ex.letBy()) {
 		return bodyRefusal(err)
 	}
 	return nil
 }
-
-// spared reports whether a request goes on although the memory for its body is used up: in doubt it is a write, of unknown effects.
-func (ex *exchange) spared(err error) bool { return errors.Is(err, errNoRoom) && ex.letBy() }
 
 // gathered is what was received of a request's body before it was known what becomes of the request. The zero value is that of a
 // request without one.

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -21,7 +22,7 @@ const maxInspected = 1 << 20
 // write sends an unsafe request to the origin, and makes unusable what it changed before the client learns that it did.
 func (ex *exchange) write(d *decision) {
 	body, err := ex.inspect()
-	if err != nil && !ex.spared(err) {
+	if err != nil && !(errors.Is(err, errNoRoom) && ex.letBy()) { // in doubt a write has unknown effects
 		ex.refuse(*bodyRefusal(err))
 		return
 	}

@@ -195,6 +195,7 @@ func reportRoute(t table, r *policy.Route, s *config.Snapshot) {
 	t.row("worst staleness", staleness(r))
 	t.row("on a miss", onMiss(r))
 	t.row("a write", onWrite(r))
+	t.row("clients get", edited(r))
 	t.row("store down", onStoreDown(r))
 	if s.Valkey != nil {
 		t.row("no news", onLeaseLoss(r, s.Valkey))

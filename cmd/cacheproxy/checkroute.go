@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -258,10 +259,27 @@ func compressed(r *policy.Route) string {
 	return "with " + r.Compression.String() + ", and sent so to clients that accept it"
 }
 
+// edited says what clients get that is not as the origin has said it.
+func edited(r *policy.Route) string {
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(r.SetFields)) {
+		parts = append(parts, name+": "+strings.Join(r.SetFields[name], ""))
+	}
+	for _, name := range r.RemoveFields {
+		parts = append(parts, "no "+name)
+	}
+	return strings.Join(parts, "; ")
+}
+
 func where(r *policy.Route) string {
 	var parts []string
-	for _, name := range slices.Sorted(maps.Keys(r.Where)) {
-		parts = append(parts, name+" is "+r.Where[name].String())
+	for of, value := range r.Where {
+		source := map[policy.PlaceholderKind]string{policy.FromHeader: "header.", policy.FromCookie: "cookie.", policy.FromQuery: "query."}[of.Kind]
+		parts = append(parts, source+of.Name+" is "+value.String())
+	}
+	slices.Sort(parts)
+	if len(r.Clients) > 0 {
+		parts = append(parts, "client is in "+join(r.Clients, netip.Prefix.String))
 	}
 	return strings.Join(parts, ", ")
 }

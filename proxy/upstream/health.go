@@ -64,7 +64,7 @@ func (u *Upstream) check(ctx context.Context, a *address) error {
 		host = a.url.Host
 	}
 	req := (&http.Request{
-		Method: http.MethodGet, URL: &url.URL{}, Host: host, Header: http.Header{"User-Agent": {"cacheproxy-health"}},
+		Method: http.MethodGet, URL: &url.URL{}, Host: host, Header: http.Header{userAgentField: {u.options.UserAgent}},
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 	}).WithContext(ctx)
 	SetTarget(req, a.url, httpcache.Target{Path: path, Query: query, HasQuery: hasQuery})

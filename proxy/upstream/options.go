@@ -30,10 +30,14 @@ const (
 	defaultHealthTimeout  = time.Second
 )
 
+const userAgentField = "User-Agent"
+
 // Options describe one upstream. A zero field takes its default, except where it says otherwise.
 type Options struct {
 	// Name is the upstream's name in configuration, logs and metrics.
 	Name string
+	// UserAgent is what requests that have none say of it: those of the proxy's own, health checks among them. Empty: cacheproxy.
+	UserAgent string
 	// URL is scheme and host: http, https (HTTP/2 where the upstream offers it) or h2c (HTTP/2 without TLS, for gRPC).
 	URL *url.URL
 	// Replicas are further addresses of the same service, with the scheme of URL: any of them may answer any request. A
@@ -140,6 +144,7 @@ func validateAddress(u *url.URL) error {
 }
 
 func (o Options) withDefaults() Options {
+	defaultTo(&o.UserAgent, "cacheproxy")
 	defaultTo(&o.Timeout, defaultTimeout)
 	defaultTo(&o.MaxQueue, defaultMaxQueue)
 	defaultTo(&o.QueueTimeout, defaultQueueTimeout)

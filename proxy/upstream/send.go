@@ -22,6 +22,9 @@ import (
 // connection has lost goes out once more to the same address where that is safe, on a new connection; when that cannot be
 // made, the request goes on like any other.
 func (u *Upstream) Send(req *http.Request, slot *Slot) (*http.Response, error) {
+	if _, said := req.Header[userAgentField]; !said { // one that passes has its client's, or an empty one
+		req.Header[userAgentField] = []string{u.options.UserAgent}
+	}
 	d := &delivery{body: keepBody(req)}
 	u.balancer.earn()
 	var tried []*address

@@ -84,7 +84,7 @@ func New(o Options) (*Instance, error) {
 		snapshot: s, log: log, logs: o.Logs, build: o.Build, metrics: observe.NewMetrics(o.Build), ledger: invalidation.NewLedger(), hangup: o.Hangup,
 	}
 	i.metrics.ConfigRead(true)
-	i.upstreams.log, i.upstreams.metrics = log, i.metrics
+	i.upstreams.log, i.upstreams.metrics, i.upstreams.agent = log, i.metrics, userAgent(o.Build)
 	i.generations.begin(o)
 	i.lines = observe.NewLineWriter(o.AccessLog)
 	i.metrics.SetLogs(i.lines.Dropped, i.logs.dropped)
@@ -142,7 +142,8 @@ func (i *Instance) newEntries() entries {
 // proxyConfig joins the routes of a configuration with their upstreams.
 func (i *Instance) proxyConfig(s *config.Snapshot, ups []*running) *proxy.Config {
 	return proxy.NewConfig(proxy.Config{
-		Table: s.Table, MaxObject: s.Memory.MaxObject, MaxBody: s.MaxBody, CacheStatusKey: s.CacheStatusKey, Trusted: s.TrustedProxies,
+		Table: s.Table, MaxObject: s.Memory.MaxObject, MaxBody: s.MaxBody,
+		CacheStatusOff: s.CacheStatus.Off, CacheStatusKey: s.CacheStatus.Key, Trusted: s.TrustedProxies,
 		TagHeaders: s.TagHeaders,
 	}, s.Routes, origins(ups), i.metrics)
 }

@@ -115,6 +115,9 @@ var inForce = map[string]struct {
 	"trusted_proxies": {"trusted_proxies: [192.0.2.0/24]", func(r *reloading) string {
 		return r.ask("POST", "/x", "", "X-Forwarded-For", "203.0.113.9").Body.String()
 	}, "POST /x from 203.0.113.9, 192.0.2.1"},
+	"cache_status": {"cache_status: off", func(r *reloading) string {
+		return fmt.Sprint(len(r.ask("GET", "/k", "").Header()["Cache-Status"]))
+	}, "0"},
 	"cache_status_key": {"cache_status_key: true", func(r *reloading) string {
 		return fmt.Sprint(strings.Contains(status(r.ask("GET", "/k", "")), "key="))
 	}, "true"},

@@ -19,6 +19,7 @@ import (
 type upstreams struct {
 	log     *slog.Logger
 	metrics *observe.Metrics
+	agent   string // what requests of this program's own say in User-Agent
 
 	mu       lockorder.Mutex[lockorder.Upstreams] // guards what is below
 	lifetime context.Context                      // of what runs; nil: nothing does yet
@@ -42,6 +43,7 @@ func (u *upstreams) next(s *config.Snapshot, changes []config.Change) []*running
 	var list []*running
 	for _, o := range s.Upstreams {
 		i := slices.IndexFunc(u.now, func(up *running) bool { return up.Name() == o.Name })
+		o.UserAgent = u.agent
 		u.watch(&o)
 		switch {
 		case i < 0:
@@ -169,4 +171,18 @@ func origins(list []*running) []*upstream.Upstream {
 		all[i] = up.Upstream
 	}
 	return all
+}
+
+// userAgent names this program and which build it is (RFC 9110 §10.1.5). Builds that are no release have names that are no tokens.
+func userAgent(build string) string {
+	version := strings.Map(func(r rune) rune {
+		if strings.ContainsRune("()/ ", r) {
+			return -1
+		}
+		return r
+	}, strings.TrimPrefix(build, "v"))
+	if version == "" {
+		return "cacheproxy"
+	}
+	return "cacheproxy/" + version
 }

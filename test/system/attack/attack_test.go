@@ -46,7 +46,6 @@ func TestMain(m *testing.M) {
 const configuration = `
 h2c: true
 drain_delay: 0s
-cache_status_key: false
 log: {hits: 0%%, others: 0%%, level: warn}
 memory: {size: 32MiB, max_object: 64KiB}
 limits: {max_connections: 4096}
