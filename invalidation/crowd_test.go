@@ -133,6 +133,9 @@ func cutExtra(path string) string {
 // Names that one writer makes up never fill the ledger, however many there are, of however many beginnings, and by however many
 // instances: three quarters of it are what they have.
 func TestCrowdLeavesRoom(t *testing.T) {
+	if raceEnabled {
+		t.Skip("one goroutine, and many names: test/norace runs it")
+	}
 	for _, n := range []int{1, 16, 300} {
 		l := NewLedger()
 		l.limit = 512
@@ -157,6 +160,9 @@ func TestCrowdLeavesRoom(t *testing.T) {
 
 // An inventory of 100,000 names which 16 instances write all over stays exact, and so it does again after a flood has grown old.
 func TestCrowdKeepsAnInventoryExact(t *testing.T) {
+	if raceEnabled {
+		t.Skip("one goroutine, and many names: test/norace runs it")
+	}
 	l := NewLedger()
 	l.Retain(time.Hour)
 	position, now := uint64(0), epoch
@@ -224,6 +230,9 @@ func TestRefusedWritesLeaveNoMark(t *testing.T) {
 // Strangers write to many more names than a ledger has marks for. It costs the copies that begin as what they write to does, and no
 // others: neither those of routes beside it, above it or below it, nor those of other hosts, also where they make up the hosts.
 func TestFloodCostsItsBeginningAlone(t *testing.T) {
+	if raceEnabled {
+		t.Skip("one goroutine, and many names: test/norace runs it")
+	}
 	table := crowdTable(t, nil, "/", "/v/{id}", "/v/special/{id}", "/w/{id}", "/login", "tenant.example/")
 	at := func(text string) httpcache.Target {
 		host, path, _ := strings.Cut(text, "/")

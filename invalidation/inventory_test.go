@@ -26,6 +26,9 @@ func inventory(skus int) [][]ID {
 // 200,000 articles, each of which is written again and again, 500 times a second in all, cost the catalogue none of its copies,
 // which live for a day: marks of members that are written anew take no more room, and there is room for all of them.
 func TestInventoryLeavesTheCatalogueAlone(t *testing.T) {
+	if raceEnabled {
+		t.Skip("one goroutine, and many names: test/norace runs it")
+	}
 	const (
 		skus, rounds = 200_000, 3
 		day          = 24 * time.Hour

@@ -29,6 +29,9 @@ func inParts(l *Ledger, position uint64, ids []ID) (worst Verdict) {
 // Of a copy with thousands of members, the last marks tell what each member by itself does, whatever was done to them and however long
 // ago the copy was last asked about.
 func TestRecentAgreesWithEachMember(t *testing.T) {
+	if raceEnabled {
+		t.Skip("one goroutine, and many names: test/norace runs it")
+	}
 	random := rand.New(rand.NewPCG(1, 2))
 	l, now := NewLedger(), time.Unix(0, 0)
 	ids := manyIDs(1000, 7)
@@ -105,7 +108,11 @@ func TestRecentTogether(t *testing.T) {
 		})
 	}
 	random := rand.New(rand.NewPCG(3, 4))
-	for position := uint64(1); position < 200_000 && !over.Load(); position++ {
+	last := uint64(200_000)
+	if raceEnabled {
+		last = 40_000 // the detector makes each ten times as long
+	}
+	for position := uint64(1); position < last && !over.Load(); position++ {
 		e := Entry{Position: position, IDs: []ID{ids[0] + 1, ids[0] + 2, ids[0] + 3}}
 		if isNamed := random.IntN(500) == 0; isNamed {
 			e.IDs = append(e.IDs, ids[random.IntN(len(ids))])

@@ -17,6 +17,9 @@ func seenID(kind policy.MemberKind, i int) ID {
 // What was added lately is never taken for unseen; what was not rarely is for seen; and what was added long ago is forgotten, so that the
 // memory is bounded.
 func TestSeen(t *testing.T) {
+	if raceEnabled {
+		t.Skip("one goroutine, and many names: test/norace runs it")
+	}
 	var s Seen
 	if s.Has(seenID(policy.KindTag, 0)) {
 		t.Error("something was seen before anything was added")
