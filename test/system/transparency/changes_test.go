@@ -1,26 +1,72 @@
 package transparency
 
+import (
+	"net/http"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
 // changes are the fields that may differ on a way.
 type changes struct{ added, changed, removed []string }
 
 // framing is not compared: how long a message is, and what belongs to one connection, each hop says for itself (RFC 9110 §7.6.1, RFC 9112 §6).
 var framing = []string{"Content-Length", "Transfer-Encoding", "Connection", "Keep-Alive", "Trailer", "Te"}
 
-// way is what the program says of itself and of the client, who is not trusted here, in every request.
-var way = []string{"Via", "Forwarded", "X-Request-Id", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"}
-
-var (
-	// toClient is what the program does to answers.
-	toClient = changes{added: []string{"Cache-Status", "Age", "X-Request-Id"}, changed: []string{"Date", "Via"}}
-	// toAPI is what it does to requests that pass.
-	toAPI = changes{added: way, changed: []string{"X-Request-Id"}}
-	// toAPIShared is what it does besides to requests that it makes for many clients: what says who asks, and how, is left out, a fetch is whole
-	// and has the conditions of the copy that it renews, and codings that it cannot unpack are not offered.
-	toAPIShared = changes{
-		added: append(way, "Surrogate-Capability", "If-None-Match", "If-Modified-Since"), changed: []string{"User-Agent", "X-Request-Id", "If-None-Match", "If-Modified-Since", "Accept-Encoding"},
-		removed: []string{
-			"User-Agent", "Referer", "Dnt", "Priority", "Upgrade-Insecure-Requests", "Sec-Fetch-*", "X-Amzn-Trace-Id", "Cache-Control", "Pragma",
-			"Range", "If-Range", "If-Match", "If-None-Match", "If-Modified-Since",
-		},
+// documented are the changes of one column of a table of "What is added and taken off" in docs/caching.md, which begins with a heading:
+// 0 is a shared fetch or a copy, 1 what passes.
+func documented(t *testing.T, heading string, column int) (c changes) {
+	t.Helper()
+	text, err := os.ReadFile("../../../docs/caching.md")
+	if err != nil {
+		t.Fatal(err)
 	}
-)
+	_, table, found := strings.Cut(string(text), "| "+heading+" |")
+	table, _, _ = strings.Cut(table, "\n\n")
+	if !found {
+		t.Fatalf("docs/caching.md has no table %q", heading)
+	}
+	name := regexp.MustCompile("`([^`]+)`")
+	for line := range strings.Lines(table) {
+		cells := strings.Split(line, "|")
+		if len(cells) < 4 {
+			continue
+		}
+		var names []string
+		for _, m := range name.FindAllStringSubmatch(cells[1], -1) {
+			names = append(names, http.CanonicalHeaderKey(m[1]))
+		}
+		switch word, _, _ := strings.Cut(strings.TrimSpace(cells[2+column]), ";"); word {
+		case "kept":
+		case "kept, else added":
+			c.added = append(c.added, names...)
+		case "replaced", "extended":
+			c.added, c.changed = append(c.added, names...), append(c.changed, names...)
+		case "removed":
+			c.removed = append(c.removed, names...)
+		}
+	}
+	if len(c.added) == 0 || len(c.removed) == 0 {
+		t.Fatalf("docs/caching.md, %q: %v", heading, c)
+	}
+	return c
+}
+
+// documents are what may differ: on requests that pass, on those that the program makes for many clients, and on answers.
+type documents struct{ passing, shared, answers changes }
+
+func documentsOf(t *testing.T) documents {
+	d := documents{documented(t, "Request", 1), documented(t, "Request", 0), documented(t, "Answer", 1)}
+	copies := documented(t, "Answer", 0)
+	d.answers.added = slices.Concat(d.answers.added, copies.added)
+	d.answers.changed = append(slices.Concat(d.answers.changed, copies.changed), "Date") // of another second
+	// Of the neutral class, and of conditions, the table names some: the mix has these besides. A fetch is whole, has the conditions of the
+	// copy that it renews, and offers no coding that the program cannot unpack.
+	d.shared.removed = append(d.shared.removed, "Dnt", "Priority", "Upgrade-Insecure-Requests", "Sec-Fetch-*", "X-Amzn-Trace-Id", "Pragma",
+		"Range", "If-Range", "If-Match", "If-Modified-Since")
+	d.shared.added = append(d.shared.added, "If-None-Match", "If-Modified-Since")
+	d.shared.changed = append(d.shared.changed, "If-None-Match", "If-Modified-Since", "Accept-Encoding")
+	return d
+}

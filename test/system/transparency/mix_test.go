@@ -54,7 +54,7 @@ func (e exchange) slowly() exchange {
 // mix is all that is said.
 func mix() (all []exchange) {
 	add := func(e ...exchange) { all = append(all, e...) }
-	for _, method := range []string{"GET", "HEAD", "OPTIONS", "DELETE", "PROPFIND", "REPORT", "BREW", "MKCOL", "PURGE", "LOCK"} {
+	for _, method := range []string{"GET", "HEAD", "OPTIONS", "DELETE", "PROPFIND", "REPORT", "BREW", "MKCOL", "LOCK"} {
 		add(ask(method+" without content", method, "/plain"))
 	}
 	add(ask("OPTIONS of the server", "OPTIONS", "*"))
