@@ -30,7 +30,7 @@ const (
 )
 
 // shareAnyway switches off the question at the header of an answer.
-var shareAnyway = edit{"proxy/fetch.go", "	return !res.Token.Before(ex.arrival) || !ex.p.ledger.Since(res.Token, res.Members)", "	return true"}
+var shareAnyway = edit{"proxy/fetch.go", "	return !res.Token.Before(rq.arrival) || !ledger.Since(res.Token, res.Members)", "	return true"}
 
 // stampLate and joinAlways switch off the rules of fetches that were under way when something was invalidated.
 var (

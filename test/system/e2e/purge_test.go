@@ -13,7 +13,7 @@ listen: 127.0.0.1:0
 drain_delay: 0s
 log: {hits: 0%%, others: 0%%}
 memory: {size: 64MiB}
-upstreams: [{name: shop, url: "%s"}]
+upstreams: [{name: shop, url: "%s", max_in_flight: 64}]
 routes:
   - name: product
     match: GET /products/{id}
