@@ -103,7 +103,7 @@ func TestComposeValkey(t *testing.T) {
 	if !strings.Contains(config, written) {
 		t.Fatalf("the configuration does not name %s", written)
 	}
-	file := checked(t, "deploy/compose/cacheproxy.yaml", written, "valkey://"+valkey(t, service.Command[1:]...))
+	file := checked(t, "deploy/compose/cacheproxy.yaml", written, "valkey://"+valkey(t, service.Command[1:]...), "http://shop:9000", api(t))
 	live := exec.Command(program, "check", "--live", file)
 	live.Env = environment("CACHEPROXY_ADMIN_TOKEN=" + token)
 	if said := run(t, live); strings.Contains(said, "warning:") || !strings.Contains(said, "may do all that the proxy does") {

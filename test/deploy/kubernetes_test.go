@@ -272,8 +272,8 @@ func TestKubernetesValkey(t *testing.T) {
 		}
 		env = append(env, v.Name+"="+value)
 	}
-	file := write(t, filepath.Join(t.TempDir(), "config.yaml"), strings.ReplaceAll(strings.ReplaceAll(read(t, "deploy/kubernetes/cacheproxy.yaml"),
-		"${file:/run/secrets/cacheproxy/sre}", "sre"+token), "${file:/run/secrets/cacheproxy/cms}", "cms"+token))
+	file := write(t, filepath.Join(t.TempDir(), "config.yaml"), strings.ReplaceAll(strings.ReplaceAll(strings.ReplaceAll(read(t, "deploy/kubernetes/cacheproxy.yaml"),
+		"${file:/run/secrets/cacheproxy/sre}", "sre"+token), "${file:/run/secrets/cacheproxy/cms}", "cms"+token), "http://127.0.0.1:9000", api(t)))
 	live := exec.Command(program, "check", "--live", file)
 	live.Env = environment(env...)
 	if said := run(t, live); strings.Contains(said, "warning:") || !strings.Contains(said, "may do all that the proxy does") || !strings.Contains(said, address) {

@@ -13,7 +13,7 @@ const runbookConfig = `
 admin:
   tokens: [{name: sre, token: %s, allow: [all]}]
 upstreams:
-  - {name: shop, url: "%s"}
+  - {name: shop, url: "%s", max_in_flight: 64}
 routes:
   - name: product
     match: GET /products/{id}
