@@ -40,7 +40,7 @@ var fleet = []broken{
 	{name: "a lease never lapses", edits: holdForever, run: faulty, fault: "cut off"},
 	{
 		name:  "other instances are not waited for",
-		edits: []edit{{"invalidation/fleet/confirmation.go", "		done, c.late[p.Name] = false, true\n", "		c.late[p.Name] = true\n"}},
+		edits: []edit{{"invalidation/fleet/confirmation.go", "		if now.Sub(c.begun) < invalidation.Timeout(p.lease()) {", "		if false {"}},
 		run:   faulty, fault: "cut off",
 	},
 	{
