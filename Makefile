@@ -32,7 +32,7 @@ build: ## build bin/cacheproxy, one static binary
 # With the tag lockorder, locks that are taken out of order panic (docs/architecture.md).
 # Tests that say they are parallel wait for servers, and so more of them run than there are cores.
 # With -count 1, since Go's cache of results does not know that tests build and run the program; without vet, which check runs.
-GOTEST  := go test $(JSON) -vet off -timeout $(TIMEOUT) -count 1 -parallel 8
+GOTEST  := go test $(JSON) -vet off -timeout $(TIMEOUT) -count 1 -parallel 3
 SOURCE  := house|mutants|conformance|rename
 PROCESS := e2e|fleet|attack|transparency
 

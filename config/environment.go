@@ -16,13 +16,18 @@ var serviceLink = regexp.MustCompile(`_(SERVICE_(HOST|PORT(_[A-Z0-9_]+)?)|PORT(_
 // no effect would be believed. Those that the file fills in with ${NAME} are its own.
 func (d *decoder) unknownVariables(environ []string, doc *part) {
 	known := append(overridable(doc), commandVariables...)
+	var suffixes []string
+	for _, name := range known {
+		suffixes = append(suffixes, strings.TrimPrefix(name, "CACHEPROXY_"))
+	}
 	for _, entry := range environ {
 		name, value, _ := strings.Cut(entry, "=")
 		if !strings.HasPrefix(name, "CACHEPROXY_") || value == "" || slices.Contains(known, name) || d.files.filled[name] || serviceLink.MatchString(name) {
 			continue
 		}
 		hint := "unset it, or fill it into the file with ${" + name + "}"
-		if near := nearest(name, known); near != "" {
+		if near := nearest(strings.TrimPrefix(name, "CACHEPROXY_"), suffixes); near != "" {
+			near = "CACHEPROXY_" + near
 			hint = "did you mean " + near + "?"
 		}
 		d.problems = append(d.problems, problem{Source: "environment " + name, Text: "overrides no key: " + hint})

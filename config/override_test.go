@@ -130,6 +130,7 @@ func TestForUpstreamProblems(t *testing.T) {
 func TestUnknownVariables(t *testing.T) {
 	t.Setenv("CACHEPROXY_MEMROY_SIZE", "64MiB")
 	t.Setenv("CACHEPROXY_SHOP_PASSWORD_THAT_NOBODY_READS", "x")
+	t.Setenv("CACHEPROXY_FOO", "x") // is like nothing
 	t.Setenv("CACHEPROXY_EMPTY", "")
 	t.Setenv("CACHEPROXY_PREFIX_OF_KEYS", "v2")
 	t.Setenv("CACHEPROXY_ADMIN", "http://127.0.0.1:8081")
@@ -139,13 +140,14 @@ func TestUnknownVariables(t *testing.T) {
 	_, err := Parse("cacheproxy.yaml", []byte(oneUpstream+"log: {level: \"${CACHEPROXY_PREFIX_OF_KEYS:-info}\"}\n"), Overrides{})
 	for _, want := range []string{
 		"environment CACHEPROXY_MEMROY_SIZE: overrides no key: did you mean CACHEPROXY_MEMORY_SIZE?",
+		"environment CACHEPROXY_FOO: overrides no key: unset it",
 		"environment CACHEPROXY_SHOP_PASSWORD_THAT_NOBODY_READS: overrides no key: unset it, or fill it into the file with ${CACHEPROXY_SHOP_PASSWORD_THAT_NOBODY_READS}",
 	} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v\n  does not say %s", err, want)
 		}
 	}
-	if err != nil && strings.Count(err.Error(), "overrides no key") != 2 {
+	if err != nil && strings.Count(err.Error(), "overrides no key") != 3 {
 		t.Errorf("refused besides: %v", err)
 	}
 }

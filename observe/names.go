@@ -29,7 +29,7 @@ const (
 )
 
 // plainName is a name as a label may have it. Others, which are hardly a program's, count as otherNames.
-var plainName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._\[\]-]{0,63}$`)
+var plainName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._\[\]-]{0,63}$`)
 
 // sketch counts names that strangers choose, of which there may be any number, and tells the frequent ones apart (Space-Saving: Metwally,
 // Agrawal, El Abbadi, "Efficient Computation of Frequent and Top-k Elements in Data Streams"). A new name takes the place of the one

@@ -45,6 +45,9 @@ func serveCommand() *cobra.Command {
 			for _, w := range snapshot.Warnings {
 				logs.Program.Warn("relaxed safety", "where", w.String())
 			}
+			if upstream != "" {
+				logs.Program.Warn("without a file, every header reaches the API, and an answer is for all who send what its Vary names: see that it names each that chooses the answer, such as an API key")
+			}
 			err = runProxy(cmd.Context(), instance.Options{
 				Config: snapshot, Source: source, Logs: logs, Level: level, AccessLog: cmd.OutOrStdout(), Hangup: hangup, Build: buildVersion(),
 			})

@@ -104,8 +104,7 @@ func TestExclusiveOrders(t *testing.T) {
 }
 
 // However much the answer to a write names, all of that is made unusable, and nothing else.
-func TestEndThatNamesVeryMuch(t *testing.T) {
-	t.Parallel()
+func TestEndThatNamesVeryMuch(t *testing.T) { // not beside others, which it would starve
 	eachServer(t, func(t *testing.T, s Server) {
 		a, b := join(t, s, "a"), join(t, s, "b")
 		f, err := a.Begin(t.Context(), []policy.Member{key("fenced")})
@@ -257,8 +256,7 @@ func TestSettle(t *testing.T) {
 }
 
 // However many marks there are, and however short leases, an instance that joins gets to know them all.
-func TestJoiningWithManyMarks(t *testing.T) {
-	t.Parallel()
+func TestJoiningWithManyMarks(t *testing.T) { // not beside others, which it would starve
 	const marks = 300_000
 	server := servers.Valkey(t, servers.ValkeyOptions{})
 	a := join(t, serverAt(server.Address()), "a")
