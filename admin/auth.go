@@ -320,13 +320,18 @@ func addrOf(a net.Addr) netip.AddrPort {
 // broughtByProxy reports whether a request tells of another client than the peer.
 func broughtByProxy(header http.Header) bool {
 	for name := range header {
-		switch foldName(name) {
-		case "forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip":
+		if name = foldName(name); broughtFields[name] || strings.HasPrefix(name, "x-forwarded-") || strings.HasPrefix(name, "cf-") || strings.HasPrefix(name, "x-envoy-") {
 			return true
 		}
 	}
 	return false
 }
+
+// broughtFields are what proxies and content networks say of the client or of the way, in lower case.
+var broughtFields = wordSet(`
+	forwarded via cdn-loop x-real-ip x-client-ip x-cluster-client-ip x-original-forwarded-for x-originating-ip x-remote-ip x-remote-addr
+	x-proxyuser-ip true-client-ip client-ip fastly-client-ip fastly-ff wl-proxy-client-ip x-varnish akamai-origin-hop
+`)
 
 // peerAddr is where the other end of the connection is; the zero value, which is in no network, where that is no address.
 func peerAddr(r *http.Request) netip.Addr {

@@ -69,6 +69,9 @@ func (h *handler) purgeForeign(w http.ResponseWriter, r *request) error {
 
 // readForeign reads a call of another cache: tags that its fields list, or else what its target names.
 func readForeign(r *request) (order, error) {
+	if p := r.target.Path; strings.HasPrefix(p, "/client/v4/") || strings.HasPrefix(p, "/service/") && strings.Contains(p, "/purge") {
+		return order{}, errors.New("the path is a call of an API that is made with POST: send POST, or for the URL of a site POST /purge with {\"urls\":[…]}")
+	}
 	words := wordsOf(r.Header, foreignFields[r.Method])
 	o := order{form: r.form}
 	soft, err := softField(words)

@@ -83,6 +83,16 @@ func StartCacheproxy(ctx context.Context, binary, dir, configuration string) (*C
 // StartCacheproxyBy is StartCacheproxy with a command that runs the binary in
 // its own place, as taskset does: the words before the binary's arguments.
 func StartCacheproxyBy(ctx context.Context, command []string, dir, configuration string) (*Cacheproxy, error) {
+	for try := 1; ; try++ {
+		p, err := startCacheproxy(ctx, command, dir, configuration)
+		// Somebody else may take a port between the moment in which it was free and that in which the proxy opens it.
+		if err == nil || try == 5 || !strings.Contains(err.Error(), "address already in use") {
+			return p, err
+		}
+	}
+}
+
+func startCacheproxy(ctx context.Context, command []string, dir, configuration string) (*Cacheproxy, error) {
 	port, err := FreePort()
 	if err != nil {
 		return nil, err
