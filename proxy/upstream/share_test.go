@@ -151,7 +151,8 @@ func TestPassingIsNotHeld(t *testing.T) {
 	})
 }
 
-// Streams that no limit holds are as many as they like, and count.
+// Streams that no limit holds are as many as they like, and take none from those that it holds: whoever opens some on a URL without a
+// route does not end those of routes.
 func TestPassingStreamsAreNotHeld(t *testing.T) {
 	l := newLimiter(Options{MaxInFlight: 4, MaxStreams: 1})
 	for range 3 {
@@ -163,8 +164,13 @@ func TestPassingStreamsAreNotHeld(t *testing.T) {
 	}
 	s := mustAcquire(t, l, Write)
 	defer s.Release()
-	if err := s.stream(); !errors.Is(err, errStreamsFull) || l.streams != 3 {
-		t.Errorf("%d streams, and one that is held: %v", l.streams, err)
+	if err := s.stream(); err != nil || l.streams != 1 {
+		t.Errorf("%d streams, of which one is held: %v", l.streams, err)
+	}
+	second := mustAcquire(t, l, Write)
+	defer second.Release()
+	if err := second.stream(); !errors.Is(err, errStreamsFull) {
+		t.Errorf("a second that is held: %v", err)
 	}
 }
 

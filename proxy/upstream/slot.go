@@ -86,10 +86,12 @@ func (s *Slot) exchange() error {
 	}
 	s.drop()
 	s.held = heldStream
-	l.streams++
 	s.account.count(inStreams, 1)
-	if s.client.IsValid() {
-		l.streamsOf[s.client]++
+	if !s.passing { // else it takes none from those that the limit holds: a stranger's on a URL without a route must not end theirs
+		l.streams++
+		if s.client.IsValid() {
+			l.streamsOf[s.client]++
+		}
 	}
 	l.admit()
 	return nil
@@ -109,9 +111,11 @@ func (s *Slot) drop() {
 		s.account.count(inFlight, -1)
 		l.overtaken()
 	case heldStream:
-		l.streams--
 		s.account.count(inStreams, -1)
-		if !s.client.IsValid() {
+		if s.passing {
+			break
+		}
+		if l.streams--; !s.client.IsValid() {
 			break
 		}
 		if l.streamsOf[s.client]--; l.streamsOf[s.client] == 0 {
