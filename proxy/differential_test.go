@@ -33,7 +33,7 @@ func TestAgainstModel(t *testing.T) {
 				r.TTL, r.ForwardHeaders, r.FailedWrite = 0, policy.ForwardAll, policy.FailedKeep
 			}, "/")
 			inBubble(t, o.ServeHTTP, rigOptions{}, route, func(b *bubble) {
-				for i := range *steps {
+				for i := range unlessRace(*steps) {
 					b.pass(o.g.Pause())
 					if err := o.compare(b); err != nil {
 						b.t.Fatalf("exchange %d: %v\nbefore it:\n%s", i+1, err, strings.Join(o.told, "\n"))

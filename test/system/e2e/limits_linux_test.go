@@ -73,7 +73,8 @@ func idlers() []idler {
 		{"reader of a copy that is unpacked", "GET /coded HTTP/1.1\r\n" + host + "Accept-Encoding: identity\r\n\r\n", 0},
 		{"reader of ranges that are unpacked", "GET /coded HTTP/1.1\r\n" + host + "Accept-Encoding: identity\r\nRange: bytes=0-4000000,5000000-\r\n\r\n", 0},
 		{"reader of what passes", "GET /long HTTP/1.1\r\n" + host + "\r\n", 0},
-		{"reader of what is compared", "GET /observed/1 HTTP/1.1\r\n" + host + "\r\n", 0},
+		// No limit holds it, so that each has an exchange with the API of its own.
+		{"reader of what is compared", "GET /observed/1 HTTP/1.1\r\n" + host + "\r\n", connectionMemory},
 		{"stream", "GET /events HTTP/1.1\r\n" + host + "\r\n", 0},
 		{"HTTP/2, idle", overHTTP2(func(*http2.Framer, []byte) {}, "GET", "/plain"), 16 << 10},
 		{"HTTP/2, readers of a copy", overHTTP2(func(f *http2.Framer, fields []byte) {
