@@ -15,7 +15,7 @@ import (
 const (
 	largeBody = 80 << 20
 	// passBound is what the whole process may take while bodies of 80 MiB go through it, code and buffers included: less than one of them.
-	passBound = 70 << 20
+	passBound = 76 << 20
 )
 
 // Bodies of any size go through in either direction, byte for byte, without being held in memory.
