@@ -1,11 +1,13 @@
 package admin
 
 import (
+	"cacheproxy/policy/httpcache"
 	"context"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -240,3 +242,52 @@ func FuzzBounds(f *testing.F) {
 }
 
 func addr(ip string) *net.TCPAddr { return &net.TCPAddr{IP: net.ParseIP(ip), Port: 8081} }
+
+// What a caller with bounds purges finds every copy that clients of its site can get, also of an API that is sent a Host of its own and so
+// does not know the site, and none that only clients of other sites can get.
+func TestSiteFindsItsCopies(t *testing.T) {
+	copyOf := func(host string, patterns ...string) []policy.Member {
+		r := &policy.Route{Name: "r", Policy: policy.CacheAside, Caches: true, Host: policy.HostRule{Literal: "api.internal"}}
+		for _, text := range patterns {
+			p, err := policy.ParsePattern(text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Patterns = append(r.Patterns, p)
+		}
+		table, err := policy.NewTable([]*policy.Route{r})
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := httpcache.Target{Scheme: "http", Host: host, Path: "/a/1"}
+		m, _ := table.Match(http.MethodGet, at, nil, netip.Addr{})
+		if m.Route == nil {
+			t.Fatalf("%s has no route in %q", host, patterns)
+		}
+		return r.Members(&m, at, "", nil, http.Header{})
+	}
+	const own, other = "shop.example", "other.example"
+	for _, body := range []string{
+		`{"all":true,"confirm":true}`, `{"prefixes":["http://shop.example/"]}`, `{"prefixes":["/a"]}`, `{"urls":["http://shop.example/a/1"]}`, `{"urls":["/a/1"]}`,
+	} {
+		l := newListener(Token{Name: "site", Secret: "s-site", Allow: ScopePurge | ScopePurgeAll, Sites: []string{own}})
+		if w := serveFrom(l, "10.0.9.9:1", "POST", "/purge", body, "Authorization: Bearer s-site"); w.Code != http.StatusOK {
+			t.Fatalf("%s: %d %s", body, w.Code, w.Body)
+		}
+		named := l.last(t).Members
+		for _, c := range []struct {
+			members []policy.Member
+			want    bool
+		}{
+			{copyOf(own, "GET /a/{id}"), true},
+			{copyOf(own, "GET shop.example/a/{id}"), true},
+			{copyOf(own, "GET shop.example/a/{id}", "GET www.example/a/{id}", "GET m.example/a/{id}"), true},
+			{copyOf(other, "GET other.example/a/{id}"), false},
+			{copyOf(other, "GET other.example/a/{id}", "GET www.example/a/{id}"), false},
+		} {
+			if got := slices.ContainsFunc(c.members, func(m policy.Member) bool { return slices.Contains(named, m) }); got != c.want {
+				t.Errorf("%s names %q, which finds the copy of %q: %t, want %t", body, named, c.members, got, c.want)
+			}
+		}
+	}
+}

@@ -164,3 +164,21 @@ func BenchmarkCheckManyMembers(b *testing.B) {
 		})
 	}
 }
+
+// A copy with many members of which the last marks name some is spared by any of its members, and not only by those.
+func TestManyMembersAreSpared(t *testing.T) {
+	l, ids := NewLedger(), manyIDs(200, 10)
+	for position := range uint64(2) { // from which on it is known what was named since
+		l.Apply(Entry{Position: 1 + position, IDs: []ID{ids[0] + 1}}, time.Unix(0, 0))
+	}
+	spared, others := new(Stamp), new(Stamp)
+	spared.Set(l.Token())
+	others.Set(l.Token())
+	l.Apply(Entry{Position: 3, IDs: ids[:1], Spared: ids[150:151]}, time.Unix(0, 0))
+	if v := l.Check(spared, ids); v != Valid {
+		t.Errorf("a copy that is spared is %v", v)
+	}
+	if v := l.Check(others, slices.Delete(slices.Clone(ids), 150, 151)); v != Purged {
+		t.Errorf("a copy that is not spared is %v", v)
+	}
+}
