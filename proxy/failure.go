@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"time"
 
 	"cacheproxy/policy"
 	"cacheproxy/proxy/server"
@@ -70,6 +71,10 @@ func (ex *exchange) passFailed(w http.ResponseWriter, status policy.Status, err 
 			status.Reason = refused.why
 		}
 	}
+	overdue := status.Reason == policy.OriginError && server.Overdue(ex.r, time.Since(ex.start))
+	if overdue {
+		status.Reason = policy.ClientGone
+	}
 	var code int
 	var text string
 	status.Outcome, code, text = failure(status.Reason)
@@ -77,6 +82,8 @@ func (ex *exchange) passFailed(w http.ResponseWriter, status policy.Status, err 
 	switch {
 	case refused != nil:
 		code, text = refused.code, refused.text
+	case overdue:
+		text = "the deadline of the call passed before the upstream had answered"
 	case status.Reason == policy.ClientGone:
 		ex.w.code = upstream.StatusClientGone
 		panic(http.ErrAbortHandler) // returning would send an empty 200

@@ -18,9 +18,13 @@ type problem struct {
 	RequestID string `json:"request_id,omitempty"`
 }
 
-// Error answers with an error of the proxy's own: as application/problem+json where the client prefers JSON, else as plain text, which
-// ends with what to search the log for. An empty id has none.
+// Error answers with an error of the proxy's own: as application/problem+json where the client prefers JSON, as a status of gRPC where
+// the request is a call of it, else as plain text, which ends with what to search the log for. An empty id has none.
 func Error(w http.ResponseWriter, r *http.Request, status int, text, id string) {
+	if isGRPC(r) {
+		grpcError(w, status, text, id)
+		return
+	}
 	if !prefersJSON(r.Header["Accept"]) {
 		if id != "" {
 			text += "\nrequest id: " + id

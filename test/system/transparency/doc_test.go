@@ -16,4 +16,5 @@
 //	changes_test.go    what may differ, held against the documents
 //	live_test.go       what has to arrive before its end: streams, uploads, upgrades
 //	grpc_test.go       the public interoperability tests of gRPC
+//	grpcerror_test.go  what a call gets whose server breaks off
 package transparency
