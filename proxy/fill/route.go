@@ -40,8 +40,8 @@ func (r *Route) KeyedHost(client string) string {
 // anyQuery ends the keys that the queries of a path share. No key is the beginning of another.
 const anyQuery = 's'
 
-// PathKey is the key that all queries of a target's path share. No copy is stored under it.
+// PathKey is the key that all queries of a target's path share, for clients that prefer the same. No copy is stored under it.
 func (r *Route) PathKey(t httpcache.Target, h http.Header) string {
 	t.Query, t.HasQuery = "", false
-	return string(append(r.AppendKey(nil, t, r.KeyedHost(t.Host), "", h), anyQuery))
+	return string(append(r.AppendPreferred(r.AppendKey(nil, t, r.KeyedHost(t.Host), "", h), h), anyQuery))
 }
