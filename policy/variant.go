@@ -36,7 +36,7 @@ func (r *Route) selectedBy(names []string, f Fetch) []string {
 				names = withName(names, name)
 			}
 		case r.fields().prefers(name):
-			if !httpcache.IsPreferred(name, f.Forwarded[name]) {
+			if !isPreferred(name, f.Forwarded[name]) {
 				names = withName(names, name)
 			}
 		case !slices.Contains(forwardedFields, name) && !r.keyedField(name):

@@ -143,8 +143,8 @@ func (p *Proxy) explanation(rq *request, d *decision) *Explanation {
 	if len(rq.key) == 0 {
 		return e
 	}
-	preferred := policy.SplitPreferred(string(rq.key[rq.url:]))
-	for i, name := range rq.route.PreferredFields() {
+	preferred := rq.route.Prefers.Split(string(rq.key[rq.url:]))
+	for i, name := range rq.route.Prefers {
 		if preferred[i] != "" {
 			e.Prefers = append(e.Prefers, name+": "+preferred[i])
 		}

@@ -40,7 +40,7 @@ func (p *Proxy) find(rq *request, now time.Time) candidate {
 	case rq.lease == leaseLost:
 		c.Copy, c.reason = nil, policy.LeaseLapsed
 		return c
-	case c.Copy == nil && (c.Variants != nil || c.Unselected || rq.othersPrefer(p.store)):
+	case c.Copy == nil && (c.Variants != nil || c.Unselected || p.store.OtherPreferred(rq.key, rq.url)):
 		c.reason = policy.VaryMiss
 		return c
 	case c.Copy == nil:
@@ -59,11 +59,6 @@ func (p *Proxy) find(rq *request, now time.Time) candidate {
 		c.Copy, c.unusable = nil, c.Copy
 	}
 	return c
-}
-
-// othersPrefer reports whether there are copies of the URL for clients that prefer something else than this one.
-func (rq *request) othersPrefer(s *store.Store) bool {
-	return rq.url < len(rq.key) && s.OtherPreferred(string(rq.key[:rq.url]), string(rq.key))
 }
 
 // lookUp finds the copy of this request, and gives up one that nobody may use any more.
@@ -130,7 +125,8 @@ func (p *Proxy) anyOrigin(rq *request, now time.Time) (candidate, bool) {
 	if !ok {
 		return candidate{}, false
 	}
-	found := p.store.Lookup(string(rq.route.AppendPreferred(rq.appendURLKey(nil, header), header)), header, now, rq.route.SelectingUnlisted()...)
+	key, _ := rq.appendKey(nil, header, false)
+	found := p.store.Lookup(string(key), header, now, rq.route.SelectingUnlisted()...)
 	rq.held.keep(found.Copy)
 	if found.Copy == nil || !httpcache.AnyOrigin(found.Copy.Header()) {
 		return candidate{}, false

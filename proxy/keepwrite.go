@@ -27,7 +27,7 @@ func (w *writing) keep(res *http.Response) {
 	if !ex.asksAsFill() {
 		return
 	}
-	ex.makeKey(false)
+	ex.key, ex.url = ex.appendKey(ex.key[:0], ex.r.Header, false)
 	header, token := res.Header.Clone(), w.receipt.Token()
 	verdict := ex.route.Judge(policy.Fetch{
 		Method: http.MethodGet, Requested: ex.start, Received: time.Now(), Status: http.StatusOK, Header: header,

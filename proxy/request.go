@@ -137,9 +137,7 @@ func (rq *request) plan() {
 		return
 	}
 	rq.query = query
-	// The origin sees a request of an observed route as it came, with fields that no key holds. What it answers is compared, and never
-	// served: it is kept apart, where no read of another mode looks.
-	rq.makeKey(rq.mode == policy.Observe)
+	rq.key, rq.url = rq.appendKey(rq.key[:0], rq.r.Header, rq.mode == policy.Observe)
 	rq.ranges = httpcache.ParseRanges(rq.r.Method, rq.r.Header)
 	rq.directives = rq.route.Client.Heeded(rq.r.Header)
 	switch {
@@ -178,23 +176,20 @@ func (rq *request) asked() policy.Asked {
 	return policy.Asked{Request: rq.r, Target: rq.target, Question: rq.content != nil}
 }
 
-// makeKey makes the storage key of the request.
-func (rq *request) makeKey(observing bool) {
-	rq.key = rq.appendURLKey(rq.key[:0], rq.r.Header)
-	if observing {
-		rq.key = append(rq.key, observed) // no key is the beginning of another
-	}
-	rq.url = len(rq.key)
-	rq.key = rq.route.AppendPreferred(rq.key, rq.r.Header)
-}
-
-// appendURLKey appends the storage key of a read with this header, without what is told apart by preferences.
-func (rq *request) appendURLKey(dst []byte, h http.Header) []byte {
+// appendKey appends the storage key of a read with this header, and says how much of it all share that ask for the URL, whatever they
+// prefer.
+//
+// The origin sees a request of an observed route as it came, with fields that no key holds. What it answers is compared, and never
+// served: it is kept apart, where no read of another mode looks. No key is the beginning of another.
+func (rq *request) appendKey(dst []byte, h http.Header, observing bool) (key []byte, url int) {
 	dst = rq.route.AppendKey(dst, rq.target, rq.route.KeyedHost(rq.target.Host), rq.query, h)
 	if rq.content != nil {
 		dst = policy.AppendContent(append(dst, asked), rq.r.Method, h, rq.content)
 	}
-	return dst
+	if observing {
+		dst = append(dst, observed)
+	}
+	return rq.route.Prefers.AppendTo(dst, h), len(dst)
 }
 
 // members is what a copy of this answer would belong to; answer is nil where there is none yet.
@@ -269,7 +264,7 @@ func (rq *request) fillRequest(c candidate, class upstream.Class, asker *observe
 		Route: rq.route.Route, Match: rq.match, Target: rq.target, Query: rq.query, Key: key, URLKey: key[:rq.url],
 		Header: rq.r.Header.Clone(), Forward: rq.forward(names), Method: http.MethodGet,
 		Previous: c.previous, Class: class, Why: c.reason, MaxObject: rq.cfg.MaxObject, Span: asker,
-		Whole: rq.forward(append(rq.route.PreferredFields(), names...)),
+		Whole: rq.forward(slices.Concat(rq.route.Prefers, names)),
 	}
 	if rq.personal {
 		rq.identify(q, names)

@@ -36,11 +36,12 @@ func (s *Store) Preferred(url, key string) []string {
 	return next.Keys
 }
 
-// OtherPreferred reports whether copies of a URL were stored for clients that prefer something else, and none under key.
-func (s *Store) OtherPreferred(url, key string) bool {
-	item, _ := s.memory.Get(preferencesKey(url))
+// OtherPreferred reports whether copies of a URL were stored for clients that prefer something else, and none under key, of which the first
+// bytes are the URL's. The key is not kept.
+func (s *Store) OtherPreferred(key []byte, url int) bool {
+	item, _ := s.memory.Get(preferencesKey(string(key[:url])))
 	v, ok := item.(*Variants)
-	return ok && !slices.Contains(v.Keys, key)
+	return ok && !slices.Contains(v.Keys, string(key))
 }
 
 // forget removes what is stored under a key, with all that Vary tells apart there.

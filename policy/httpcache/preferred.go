@@ -260,9 +260,3 @@ func upper(b []byte) {
 		}
 	}
 }
-
-// IsPreferred reports whether lines are what AppendPreferred makes of them: nothing of them is lost where only that is told apart.
-func IsPreferred(name string, lines []string) bool {
-	var room [selectorSize]byte
-	return len(lines) == 0 || len(lines) == 1 && lines[0] == string(AppendPreferred(room[:0], name, lines))
-}

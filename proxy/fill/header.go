@@ -64,7 +64,7 @@ func (c *running) receiveHeader(resp *http.Response, requested time.Time) Respon
 		c.remember(res, fetch)
 	}
 	if res.Verdict.Store {
-		r.Learn(r.Told(res.Verdict.Vary, header))
+		r.Learn(r.Prefers.Told(res.Verdict.Vary, header))
 		if res.Ranged && status == http.StatusOK && c.unbind != nil {
 			c.unbind() // the whole came, and is worth more than the client that wants a part of it
 		}

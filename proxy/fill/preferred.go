@@ -5,7 +5,6 @@ import (
 	"slices"
 	"time"
 
-	"cacheproxy/policy"
 	"cacheproxy/policy/httpcache"
 	"cacheproxy/store"
 )
@@ -21,10 +20,11 @@ func (f *Filler) amongVariants(q *Request, selection http.Header, copied *store.
 		return
 	}
 	keys := f.store.Preferred(q.URLKey, q.Key)
-	fields, mine := q.Route.PreferredFields(), policy.SplitPreferred(q.Key[len(q.URLKey):])
+	fields := q.Route.Prefers
+	mine := fields.Split(q.Key[len(q.URLKey):])
 	now, pairs := time.Now(), 0
 	for i := len(keys) - 1; i >= 0 && pairs < maxPairs; i-- {
-		field := theOther(fields, mine, policy.SplitPreferred(keys[i][len(q.URLKey):]))
+		field := theOther(fields, mine, fields.Split(keys[i][len(q.URLKey):]))
 		if field == "" {
 			continue
 		}

@@ -13,6 +13,7 @@ import (
 // answers have taught about Vary.
 type Route struct {
 	*policy.Route
+	Prefers  policy.Preferences // what clients prefer, as keys have it
 	Origin   *upstream.Upstream
 	Metrics  *observe.RouteMetrics
 	Requests *observe.UpstreamMetrics // counts the requests to Origin
@@ -22,7 +23,7 @@ type Route struct {
 
 // NewRoute joins a configured route with its upstream.
 func NewRoute(r *policy.Route, o *upstream.Upstream, m *observe.Metrics) *Route {
-	return &Route{Route: r, Origin: o, Metrics: m.Route(r.Name), Requests: m.Upstream(o.Name()), learned: new(learned)}
+	return &Route{Route: r, Prefers: policy.PreferencesOf(r), Origin: o, Metrics: m.Route(r.Name), Requests: m.Upstream(o.Name()), learned: new(learned)}
 }
 
 // Inherit shares what answers have taught about Vary with the route of an earlier generation of the configuration. It must be
@@ -43,5 +44,5 @@ const anyQuery = 's'
 // PathKey is the key that all queries of a target's path share, for clients that prefer the same. No copy is stored under it.
 func (r *Route) PathKey(t httpcache.Target, h http.Header) string {
 	t.Query, t.HasQuery = "", false
-	return string(append(r.AppendPreferred(r.AppendKey(nil, t, r.KeyedHost(t.Host), "", h), h), anyQuery))
+	return string(append(r.Prefers.AppendTo(r.AppendKey(nil, t, r.KeyedHost(t.Host), "", h), h), anyQuery))
 }

@@ -187,7 +187,7 @@ func (c *running) answersOther(resp *http.Response) bool {
 	if c.q.Whole == nil || c.whole {
 		return false
 	}
-	named, again := c.q.Route.WholeFor(c.sent, c.q.Whole, resp.StatusCode, resp.Header)
+	named, again := c.q.Route.Prefers.Whole(c.sent, c.q.Whole, resp.StatusCode, resp.Header)
 	c.q.Route.Learn(named)
 	return again
 }
