@@ -144,7 +144,7 @@ func (p *Proxy) explanation(rq *request, d *decision) *Explanation {
 		return e
 	}
 	preferred := rq.route.Prefers.Split(string(rq.key[rq.url:]))
-	for i, name := range rq.route.Prefers {
+	for i, name := range rq.route.Prefers.Preferences {
 		if preferred[i] != "" {
 			e.Prefers = append(e.Prefers, name+": "+preferred[i])
 		}

@@ -264,7 +264,7 @@ func (rq *request) fillRequest(c candidate, class upstream.Class, asker *observe
 		Route: rq.route.Route, Match: rq.match, Target: rq.target, Query: rq.query, Key: key, URLKey: key[:rq.url],
 		Header: rq.r.Header.Clone(), Forward: rq.forward(names), Method: http.MethodGet,
 		Previous: c.previous, Class: class, Why: c.reason, MaxObject: rq.cfg.MaxObject, Span: asker,
-		Whole: rq.forward(slices.Concat(rq.route.Prefers, names)),
+		Whole: rq.forward(slices.Concat(rq.route.Prefers.Preferences, names)),
 	}
 	if rq.personal {
 		rq.identify(q, names)

@@ -46,6 +46,15 @@ func AppendPreferred(dst []byte, name string, lines []string) []byte {
 		for rest := line; rest != ""; {
 			var element string
 			element, rest = cutElement(rest)
+			if most == 1000 && how == oneOfThem { // nothing is preferred to that
+				if !media || anything || strings.IndexByte(element, '*') < 0 && strings.IndexByte(rest, '*') < 0 {
+					rest = ""
+					continue
+				}
+				if element = TrimOWS(element); element == "" || element[0] != '*' {
+					continue
+				}
+			}
 			item, weight, r := rankElement(element, media)
 			if weight <= 0 {
 				continue
@@ -111,7 +120,8 @@ func rankElement(element string, media bool) (item string, weight int16, how ran
 			return "", 0, 0
 		}
 		if len(name) < len(item) {
-			if weight, _ = parseWeight(parameters); weight <= 0 {
+			var ok bool
+			if weight, ok = parseWeight(parameters); !ok {
 				return "", 0, 0
 			}
 		}

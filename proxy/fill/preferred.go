@@ -20,7 +20,7 @@ func (f *Filler) amongVariants(q *Request, selection http.Header, copied *store.
 		return
 	}
 	keys := f.store.Preferred(q.URLKey, q.Key)
-	fields := q.Route.Prefers
+	fields := q.Route.Prefers.Preferences
 	mine := fields.Split(q.Key[len(q.URLKey):])
 	now, pairs := time.Now(), 0
 	for i := len(keys) - 1; i >= 0 && pairs < maxPairs; i-- {

@@ -13,7 +13,7 @@ import (
 // answers have taught about Vary.
 type Route struct {
 	*policy.Route
-	Prefers  policy.Preferences // what clients prefer, as keys have it
+	Prefers  *Prefers // what clients prefer, as keys have it
 	Origin   *upstream.Upstream
 	Metrics  *observe.RouteMetrics
 	Requests *observe.UpstreamMetrics // counts the requests to Origin
@@ -23,7 +23,7 @@ type Route struct {
 
 // NewRoute joins a configured route with its upstream.
 func NewRoute(r *policy.Route, o *upstream.Upstream, m *observe.Metrics) *Route {
-	return &Route{Route: r, Prefers: policy.PreferencesOf(r), Origin: o, Metrics: m.Route(r.Name), Requests: m.Upstream(o.Name()), learned: new(learned)}
+	return &Route{Route: r, Prefers: newPrefers(policy.PreferencesOf(r)), Origin: o, Metrics: m.Route(r.Name), Requests: m.Upstream(o.Name()), learned: new(learned)}
 }
 
 // Inherit shares what answers have taught about Vary with the route of an earlier generation of the configuration. It must be
