@@ -16,6 +16,7 @@ import (
 	"cacheproxy/policy"
 	"cacheproxy/policy/httpcache"
 	"cacheproxy/proxy/upstream"
+	"cacheproxy/store"
 )
 
 const (
@@ -338,6 +339,33 @@ func TestPreferencesOfOneURLAreBounded(t *testing.T) {
 		synctest.Wait()
 		if n := b.store.Memory().Entries(); n > 64+1 { // and the list of them
 			t.Errorf("%d entries", n)
+		}
+	})
+}
+
+// Instances share copies of those who prefer the same, with one look below memory, and bound them each for itself.
+func TestPreferencesOfAFleet(t *testing.T) {
+	var asked atomic.Int64
+	inBubble(t, tellsPreferences(&asked), rigOptions{below: []store.Tier{&copies{}}}, routeFor(t, "all", nil, "/"), func(b *bubble) {
+		for _, tag := range []string{"de", "fr"} {
+			b.do("GET", "/", "Accept-Language", tag+", en;q=0.1").want(t, "fill", 200, `[] [] ["`+tag+`"]`, "stored")
+		}
+		synctest.Wait()
+		other := b.another()
+		for _, tag := range []string{"fr", "de"} {
+			other.do("GET", "/", "Accept-Language", tag+", nl;q=0.1").want(t, "another instance", 200, `[] [] ["`+tag+`"]`, "; hit")
+		}
+		other.do("GET", "/", "Accept-Language", "it").want(t, "what none has", 200, `[] [] ["it"]`, "fwd=vary-miss")
+		for i := range 200 {
+			b.do("GET", "/", "Accept-Language", fmt.Sprintf("x%d", i))
+			synctest.Wait()
+			other.do("GET", "/", "Accept-Language", fmt.Sprintf("x%d", i)).want(t, "made up", 200, "*", "; hit")
+		}
+		if n := other.store.Memory().Entries(); n > 64+1 { // and the list of them
+			t.Errorf("%d entries", n)
+		}
+		if n := asked.Load(); n != 203 {
+			t.Errorf("the origin was asked %d times, want 203", n)
 		}
 	})
 }
