@@ -42,6 +42,7 @@ type meaning struct {
 	Targets          []string
 	Names            int `json:",omitempty"` // 1: copies of an API that is sent a Host of its own are named as its own, and not as of all such APIs
 	TagHeaders       []string
+	Preferences      int `json:",omitempty"` // 1: keys have what clients prefer most, and the API was told that. A build without it keeps copies of its own
 }
 
 // fingerprint stands for the route's meaning. It is the same in every process and version of Go.
@@ -59,6 +60,9 @@ func fingerprint(r *policy.Route, upstream *url.URL) uint64 {
 	}
 	if r.Host.Literal != "" {
 		m.Names = 1
+	}
+	if r.ForwardHeaders == policy.ForwardListed {
+		m.Preferences = 1
 	}
 	for _, p := range r.Patterns {
 		m.Patterns = append(m.Patterns, p.String())

@@ -5,6 +5,7 @@
 //	metrics.go    the metrics and their registry
 //	class.go      answers by the hundred of their status
 //	names.go      what requests went past the cache for, however many names strangers make up
+//	preferred.go  whether copies differ that what clients prefer tells apart
 //	route.go      what is counted for each request, bound to a route beforehand
 //	upstream.go   what is counted for each request to an origin
 //	fleet.go      the log and the server that several instances share

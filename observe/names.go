@@ -164,6 +164,9 @@ func (m *Metrics) collectNames(tell reading) {
 	routes := slices.Collect(maps.Values(m.routes))
 	m.mu.Unlock()
 	for _, r := range routes {
+		for _, p := range r.Preferences() {
+			p.tell(r.name, tell)
+		}
 		for kind, s := range r.names {
 			names, other := s.read()
 			count := func(name string, requests uint64) {

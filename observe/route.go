@@ -24,6 +24,8 @@ type RouteMetrics struct {
 
 	unconfirmed prometheus.Counter
 
+	preferences preferences
+
 	names map[string]*sketch // for which requests went past the cache, by kind; the map does not change
 }
 

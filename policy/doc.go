@@ -13,6 +13,7 @@
 //	Query.Apply                      the query as keyed and forwarded         query.go
 //	httpcache.ParseRanges            which part of the answer is wanted
 //	Route.AppendKey                  the storage key                          key.go
+//	Preferences.AppendTo             with what the client prefers most        preferred.go
 //	Route.FillHeader                 what of the header a fill forwards       fillheader.go
 //	Route.Judge                      may it be shared or stored, and why not  storable.go
 //	                                 for how long: lifetimes, their jitter    lifetime.go

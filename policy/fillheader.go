@@ -10,7 +10,7 @@ import (
 
 // forwardedFields are the client's fields that every fill forwards: they cannot change an answer unseen.
 var forwardedFields = []string{
-	// Content negotiation. An origin that heeds these has to say so with Vary (RFC 9110 §12.5.5).
+	// Content negotiation (RFC 9110 §12.5). What is preferred most is part of the key; see preferred.go.
 	"Accept", "Accept-Charset", "Accept-Encoding", "Accept-Language",
 	// Often heeded without a word, so that it is always part of the variant; see selectedBy.
 	originField,
@@ -36,7 +36,7 @@ var withheld = map[string]bool{
 
 // FillHeader is the request header of a shared fill: of the client's fields those that may reach the origin although its
 // answer is for everyone with the same key. selected names further fields, those that Vary selects (RFC 9111 §4.1): they
-// are part of the variant. Credentials are never selected that way. With Route.ShareAuthorized, Authorization is
+// are part of the variant, and those that rank what a client prefers are sent whole. Credentials are never selected that way. With Route.ShareAuthorized, Authorization is
 // forwarded only if the route declares it, as part of the key.
 //
 // The answer belongs to the variant that this header selects; see VariantKey. Forward and AppendVia add what the proxy
@@ -67,6 +67,7 @@ func (r *Route) FillHeader(client http.Header, selected []string) http.Header {
 		}
 	}
 	r.fillEncoding(h)
+	fields.prefer(h, selected)
 	// A fill asks for the whole answer, also where the route declares these.
 	httpcache.StripConditional(h)
 	delete(h, "Range")

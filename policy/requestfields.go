@@ -13,7 +13,8 @@ import (
 // matter, or its request is not one that a shared answer can serve.
 //
 //	neutral    says who asks, how, or for which trace; fills leave it out
-//	variant    negotiates: forwarded, and part of the variant where the API says Vary; Origin always
+//	variant    negotiates: forwarded, and part of the variant: Origin always, Accept-Encoding where the API says Vary, others by what is
+//	           preferred most, and whole where the API says Vary
 //	keyed      Route.Headers: forwarded and part of the storage key
 //	ignored    Route.IgnoreHeaders: neutral by the route's word
 //	selected   a Vary of this route has named it: forwarded, and part of the variant that is stored

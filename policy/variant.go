@@ -6,7 +6,7 @@ import (
 	"cacheproxy/policy/httpcache"
 )
 
-// selectedBy is the request fields that select among the variants of an answer, given those that its Vary names, sorted. Three
+// selectedBy is the request fields that select among the variants of an answer, given those that its Vary names, sorted. Four
 // things make it differ from Vary:
 //
 // Fills of a route that compresses never tell the origin what the client accepts, so that cannot have selected anything.
@@ -16,6 +16,8 @@ import (
 // answer says: the origin saw it, and no key has it. Without that, one client's value would be in the answer for all.
 //
 // Origin is part of the variant where the request had it, unless the answer is one for every Origin.
+//
+// A field of which the key has what is preferred most is part of the variant where the origin was told more of it.
 func (r *Route) selectedBy(names []string, f Fetch) []string {
 	told := r.Compression == httpcache.Identity || f.Through
 	switch {
@@ -31,6 +33,10 @@ func (r *Route) selectedBy(names []string, f Fetch) []string {
 		switch {
 		case name == originField:
 			if r.fields().keysOrigin(f.Forwarded) && !httpcache.AnyOrigin(f.Header) {
+				names = withName(names, name)
+			}
+		case r.fields().prefers(name):
+			if !isPreferred(name, f.Forwarded[name]) {
 				names = withName(names, name)
 			}
 		case !slices.Contains(forwardedFields, name) && !r.keyedField(name):

@@ -53,7 +53,7 @@ func withoutUnlisted(ex *exchange) *observation {
 	}
 	asked := rq.query
 	rq.query = query
-	rq.key = append(rq.appendKey(rq.key[:0], rq.r.Header), observed)
+	rq.key, rq.url = rq.appendKey(rq.key[:0], rq.r.Header, true)
 	found := ex.p.find(rq, ex.start)
 	rq.query, rq.key = asked, rq.key[:0] // as a request has them that goes past the cache
 	if found.use < httpcache.Fresh {

@@ -290,7 +290,7 @@ func TestCompressedCopyDamaged(t *testing.T) {
 		t.Fatal(err)
 	}
 	route := r.proxy.config().byName["product"]
-	key := string(route.AppendKey(nil, target, "", "", nil))
+	key := string(route.Prefers.AppendTo(route.AppendKey(nil, target, "", "", nil), nil))
 	damaged := store.NewCoded(200, http.Header{}, []byte(product), httpcache.Zstd, bytes.Repeat([]byte("x"), 100))
 	damaged.Life = httpcache.Lifetime{Received: time.Now(), Date: time.Now(), Fresh: time.Hour, Keep: time.Hour}
 	damaged.Stamp.Set(r.ledger.Token())

@@ -14,22 +14,6 @@ import (
 
 const maxNamed = 24 // names in one list of a log line
 
-// tellingFields are those by which two answers with the same body mean different things to a client.
-var tellingFields = [...]string{
-	"Access-Control-Allow-Credentials", "Access-Control-Allow-Headers", "Access-Control-Allow-Origin", "Access-Control-Expose-Headers",
-	"Content-Disposition", "Content-Encoding", "Content-Language", "Content-Location", "Content-Type", "Link", "Location", "Www-Authenticate",
-}
-
-// telling names the telling fields in which a copy and an answer differ.
-func telling(c *store.Copy, answer http.Header) (names []string) {
-	for _, name := range tellingFields {
-		if c.Get(name) != answer.Get(name) {
-			names = append(names, name)
-		}
-	}
-	return names
-}
-
 // tell writes what differed, and what the request has that the key leaves out, where a wrong key is to be looked for. It
 // shows names and lengths, and no value and no part of a body, which can be personal.
 func (o *observation) tell() {

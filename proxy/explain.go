@@ -12,6 +12,7 @@ import (
 	"slices"
 	"time"
 
+	"cacheproxy/observe"
 	"cacheproxy/policy"
 	"cacheproxy/policy/httpcache"
 	"cacheproxy/proxy/server"
@@ -37,7 +38,10 @@ type Explanation struct {
 	UnlistedParameters []string `json:"unlisted_parameters,omitempty"`
 	UnlistedCookies    []string `json:"unlisted_cookies,omitempty"`
 	// Bypasses says for what most requests of the route went past the cache since the start of this instance.
-	Bypasses   []string `json:"route_bypassed_for,omitempty"`
+	Bypasses []string `json:"route_bypassed_for,omitempty"`
+	// Prefers is what the client prefers, by which copies of the URL are told apart; Compared what comparing them has shown.
+	Prefers    []string `json:"prefers,omitempty"`
+	Compared   []string `json:"variants_compared,omitempty"`
 	Note       string   `json:"note,omitempty"`  // what makes the explanation differ from a client's request
 	Lease      string   `json:"lease,omitempty"` // whether copies may be used; only where there are other instances
 	Name       string   `json:"name,omitempty"`
@@ -139,6 +143,15 @@ func (p *Proxy) explanation(rq *request, d *decision) *Explanation {
 	if len(rq.key) == 0 {
 		return e
 	}
+	preferred := rq.route.Prefers.Split(string(rq.key[rq.url:]))
+	for i, name := range rq.route.Prefers.Preferences {
+		if preferred[i] != "" {
+			e.Prefers = append(e.Prefers, name+": "+preferred[i])
+		}
+	}
+	for _, p := range rq.route.Metrics.Preferences() {
+		e.Compared = append(e.Compared, comparedText(p))
+	}
 	e.StorageKey, e.Query, e.Name = hex.EncodeToString(rq.key), rq.query, rq.name()
 	for _, m := range rq.members(nil) {
 		if m != "" {
@@ -218,4 +231,13 @@ func (p *Proxy) describe(c *store.Copy, now time.Time) *Copy {
 		d.StaleError = w.String()
 	}
 	return d
+}
+
+// comparedText says what comparing copies that differ in a field has shown, and whether telling them apart was of use.
+func comparedText(p observe.Preference) string {
+	text := fmt.Sprintf("%s: %d pairs, %d differed", p.Name, p.Same+p.Differed, p.Differed)
+	if p.Differed == 0 {
+		text += ": a candidate for ignore_headers"
+	}
+	return text
 }

@@ -40,7 +40,7 @@ func (p *Proxy) find(rq *request, now time.Time) candidate {
 	case rq.lease == leaseLost:
 		c.Copy, c.reason = nil, policy.LeaseLapsed
 		return c
-	case c.Copy == nil && (c.Variants != nil || c.Unselected):
+	case c.Copy == nil && (c.Variants != nil || c.Unselected || p.store.OtherPreferred(rq.key, rq.url)):
 		c.reason = policy.VaryMiss
 		return c
 	case c.Copy == nil:
@@ -125,7 +125,8 @@ func (p *Proxy) anyOrigin(rq *request, now time.Time) (candidate, bool) {
 	if !ok {
 		return candidate{}, false
 	}
-	found := p.store.Lookup(string(rq.appendKey(nil, header)), header, now, rq.route.SelectingUnlisted()...)
+	key, _ := rq.appendKey(nil, header, false)
+	found := p.store.Lookup(string(key), header, now, rq.route.SelectingUnlisted()...)
 	rq.held.keep(found.Copy)
 	if found.Copy == nil || !httpcache.AnyOrigin(found.Copy.Header()) {
 		return candidate{}, false

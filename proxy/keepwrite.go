@@ -27,7 +27,7 @@ func (w *writing) keep(res *http.Response) {
 	if !ex.asksAsFill() {
 		return
 	}
-	ex.key = ex.route.AppendKey(ex.key[:0], ex.target, ex.route.KeyedHost(ex.target.Host), ex.query, ex.r.Header)
+	ex.key, ex.url = ex.appendKey(ex.key[:0], ex.r.Header, false)
 	header, token := res.Header.Clone(), w.receipt.Token()
 	verdict := ex.route.Judge(policy.Fetch{
 		Method: http.MethodGet, Requested: ex.start, Received: time.Now(), Status: http.StatusOK, Header: header,

@@ -68,7 +68,7 @@ func (o *observation) answer(res *http.Response) error {
 	})
 	o.body = ex.capture(res.Body, func(body []byte) {
 		o.compared = true
-		o.same = o.would && store.Digest(o.code, body) == o.found.Copy.Digest && len(telling(o.found.Copy, o.header)) == 0
+		o.same = o.would && store.Digest(o.code, body) == o.found.Copy.Digest && len(o.found.Copy.Telling(o.header)) == 0
 		// A copy that would have been served would still be there: the comparisons to come are to be true to life.
 		if verdict.Store && (!o.would || o.renewed) {
 			a := fill.NewAnswer(ex.fillRequest(o.found, upstream.Fill, ex.span), o.code, o.header, verdict, o.token, ex.start)

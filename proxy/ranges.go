@@ -3,9 +3,11 @@ package proxy
 import (
 	"context"
 	"crypto/rand"
+	"maps"
 	"math"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"cacheproxy/policy"
@@ -35,7 +37,7 @@ func (d *delivery) deliverRanges(header http.Header, age time.Duration, size int
 	}
 	spans, ok := d.rq.ranges.Select(size)
 	if !ok {
-		d.unsatisfiable(size)
+		d.unsatisfiable(header, size)
 		return true
 	}
 	if !worthParts(header, spans, size) {
@@ -79,8 +81,18 @@ func worthParts(header http.Header, spans []httpcache.Span, size int64) bool {
 	return len(spans) == 1 || len(spans) > 1 && newByteRanges(header, spans, size).length < size
 }
 
-// unsatisfiable answers a request for bytes that are not there (RFC 9110 §15.5.17).
-func (d *delivery) unsatisfiable(size int64) {
+// unsatisfiable answers a request for bytes that are not there (RFC 9110 §15.5.17), of what has this header, which is not changed. Who may
+// read the answer is what the origin has said of the whole, as clients get it: a browser would else hide the status from the script that has asked, and show an
+// error of CORS in its place (WHATWG Fetch §3.3).
+func (d *delivery) unsatisfiable(header http.Header, size int64) {
+	said := make(http.Header, len(header))
+	maps.Copy(said, header)
+	d.edit(said, true)
+	for name, lines := range said {
+		if strings.HasPrefix(name, "Access-Control-") || name == "Cross-Origin-Resource-Policy" || name == "Vary" {
+			d.w.Header()[name] = lines[:len(lines):len(lines)]
+		}
+	}
 	d.w.Header()["Content-Range"] = []string{"bytes */" + strconv.FormatInt(size, 10)}
 	d.answer(http.StatusRequestedRangeNotSatisfiable, "the ranges asked for begin beyond the end: there are "+strconv.FormatInt(size, 10)+" bytes")
 }

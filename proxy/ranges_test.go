@@ -3,14 +3,17 @@ package proxy
 import (
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"mime"
 	"mime/multipart"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"cacheproxy/policy"
@@ -365,4 +368,40 @@ func TestObservedRangesPass(t *testing.T) {
 	s := newLibrary(letters)
 	r := newRig(t, s.ServeHTTP, rigOptions{}, routeFor(t, "all", func(r *policy.Route) { r.Mode = policy.Observe }, "/"))
 	runPieces(t, r, s, []piece{{header: rng("0-2"), body: "ABC", span: "bytes 0-2/26", cache: "detail=range", origin: "bytes=0-2"}})
+}
+
+// A script of another site sees the status of a range that is not there where it may read the whole, from a copy and of what comes.
+func TestRangeThatIsNotThereIsReadable(t *testing.T) {
+	origin := func(w http.ResponseWriter, r *http.Request) {
+		for name, value := range map[string]string{
+			"Access-Control-Allow-Origin": "https://a.example", "Access-Control-Expose-Headers": "Content-Range", "Cross-Origin-Resource-Policy": "cross-origin",
+			"Vary": "Origin", "Cache-Control": "max-age=600", "Etag": `"v"`, "X-Powered-By": "x", "Access-Control-Max-Age": "5",
+		} {
+			w.Header().Set(name, value)
+		}
+		io.WriteString(w, letters)
+	}
+	route := routeFor(t, "all", func(r *policy.Route) { r.RemoveFields = []string{"Access-Control-Max-Age"} }, "/")
+	inBubble(t, origin, rigOptions{}, route, func(b *bubble) {
+		for _, cache := range []string{"stored", "; hit"} {
+			a := b.do("GET", "/", "Origin", "https://a.example", "Range", "bytes=26-")
+			synctest.Wait()
+			a.want(t, "a range beyond the end", 416, "*", cache)
+			var got []string
+			for _, name := range slices.Sorted(maps.Keys(a.header)) {
+				switch name {
+				case "Cache-Status", "Content-Length", "Content-Type", "Date", "X-Content-Type-Options", "X-Request-Id":
+				default:
+					got = append(got, name+": "+strings.Join(a.header[name], ", "))
+				}
+			}
+			want := []string{
+				"Access-Control-Allow-Origin: https://a.example", "Access-Control-Expose-Headers: Content-Range", "Cache-Control: no-store",
+				"Content-Range: bytes */26", "Cross-Origin-Resource-Policy: cross-origin", "Vary: Origin",
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("%s: %q, want %q", cache, got, want)
+			}
+		}
+	})
 }

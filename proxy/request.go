@@ -40,6 +40,7 @@ type request struct {
 
 	query      string                      // as the route forwards it
 	key        []byte                      // the storage key
+	url        int                         // length of what of the key all that is told apart by preferences shares; that of the key: nothing is
 	content    []byte                      // that the read carries its question in, out of gathered; nil: none
 	ranges     httpcache.Ranges            // what of the answer is wanted; empty: all of it
 	directives httpcache.RequestDirectives // Cache-Control of the client, where the route heeds it
@@ -136,7 +137,7 @@ func (rq *request) plan() {
 		return
 	}
 	rq.query = query
-	rq.key = rq.appendKey(rq.key[:0], rq.r.Header)
+	rq.key, rq.url = rq.appendKey(rq.key[:0], rq.r.Header, rq.mode == policy.Observe)
 	rq.ranges = httpcache.ParseRanges(rq.r.Method, rq.r.Header)
 	rq.directives = rq.route.Client.Heeded(rq.r.Header)
 	switch {
@@ -146,10 +147,6 @@ func (rq *request) plan() {
 	case rq.mode != policy.Observe:
 	case len(rq.ranges) > 0: // nothing to compare a part with
 		rq.action, rq.reason = policy.PassAction, policy.RangeRequest
-	default:
-		// The origin sees the request as it came, with fields that no key holds. What it answers is compared, and never
-		// served: it is kept apart, where no read of another mode looks. No key is the beginning of another.
-		rq.key = append(rq.key, observed)
 	}
 }
 
@@ -179,13 +176,20 @@ func (rq *request) asked() policy.Asked {
 	return policy.Asked{Request: rq.r, Target: rq.target, Question: rq.content != nil}
 }
 
-// appendKey appends the storage key of a read with this header.
-func (rq *request) appendKey(dst []byte, h http.Header) []byte {
+// appendKey appends the storage key of a read with this header, and says how much of it all share that ask for the URL, whatever they
+// prefer.
+//
+// The origin sees a request of an observed route as it came, with fields that no key holds. What it answers is compared, and never
+// served: it is kept apart, where no read of another mode looks. No key is the beginning of another.
+func (rq *request) appendKey(dst []byte, h http.Header, observing bool) (key []byte, url int) {
 	dst = rq.route.AppendKey(dst, rq.target, rq.route.KeyedHost(rq.target.Host), rq.query, h)
 	if rq.content != nil {
 		dst = policy.AppendContent(append(dst, asked), rq.r.Method, h, rq.content)
 	}
-	return dst
+	if observing {
+		dst = append(dst, observed)
+	}
+	return rq.route.Prefers.AppendTo(dst, h), len(dst)
 }
 
 // members is what a copy of this answer would belong to; answer is nil where there is none yet.
@@ -255,10 +259,12 @@ func (rq *request) forward(names []string) http.Header {
 // fillRequest describes the fetch that this request needs, detached from its connection. asker is the request's span.
 func (rq *request) fillRequest(c candidate, class upstream.Class, asker *observe.Span) *fill.Request {
 	names := rq.selecting(c)
+	key := string(rq.key)
 	q := &fill.Request{
-		Route: rq.route.Route, Match: rq.match, Target: rq.target, Query: rq.query, Key: string(rq.key),
+		Route: rq.route.Route, Match: rq.match, Target: rq.target, Query: rq.query, Key: key, URLKey: key[:rq.url],
 		Header: rq.r.Header.Clone(), Forward: rq.forward(names), Method: http.MethodGet,
 		Previous: c.previous, Class: class, Why: c.reason, MaxObject: rq.cfg.MaxObject, Span: asker,
+		Whole: rq.forward(slices.Concat(rq.route.Prefers.Preferences, names)),
 	}
 	if rq.personal {
 		rq.identify(q, names)
@@ -287,7 +293,7 @@ func (rq *request) fillRequest(c candidate, class upstream.Class, asker *observe
 func (rq *request) renewal(found candidate, class upstream.Class, asker *observe.Span) fill.Renewal {
 	found.use, found.reason = httpcache.NeedsValidation, policy.Renewal
 	r, q := rq.route, rq.fillRequest(found, class, asker)
-	q.Forward = r.RenewalHeader(q.Forward, found.Copy.Vary, found.Copy.Asked)
+	q.Forward, q.Whole = r.RenewalHeader(q.Forward, found.Copy.Vary, found.Copy.Asked), nil
 	return fill.Renewal{
 		Request: q, Key: rq.flightKey(found, q.Forward), Known: rq.known(), Copy: found.Copy,
 		Wanted: func(now time.Time) bool {

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"cacheproxy/policy"
@@ -73,6 +74,7 @@ func TestFieldsForClients(t *testing.T) {
 			for _, c := range ways {
 				name := fmt.Sprintf("%s, %v", c.about, coding)
 				a := b.do(c.method, c.path, c.header...)
+				synctest.Wait() // the whole of which a part was asked for is stored
 				own := c.status == 416 || c.status == 502
 				want, frame := "no-cache", "DENY"
 				if c.control != "" {

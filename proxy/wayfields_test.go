@@ -64,7 +64,7 @@ func TestFieldsOnTheWay(t *testing.T) {
 	values := map[string]string{
 		"Via": "1.0 client", "Forwarded": "for=203.0.113.9", "X-Forwarded-For": "203.0.113.9", "X-Forwarded-Host": "other.example", "X-Forwarded-Proto": "https",
 		"Traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "Te": "gzip", "Cache-Control": "max-age=61", "If-None-Match": `"x"`,
-		"Accept": "a/b", "Age": "7", "Cache-Status": "before; hit", "Date": "Sat, 01 Jan 2000 00:00:00 GMT", "Etag": `"v"`, "Vary": "Accept",
+		"Accept": "a/b, c/d;q=0.5", "Accept-Language": "de, en;q=0.5", "Age": "7", "Cache-Status": "before; hit", "Date": "Sat, 01 Jan 2000 00:00:00 GMT", "Etag": `"v"`, "Vary": "Accept",
 		"Surrogate-Control": "max-age=62", "CDN-Cache-Control": "max-age=63", "Content-Type": "a/b", "Surrogate-Capability": `client="Surrogate/1.0"`,
 	}
 	value := func(name string) string {

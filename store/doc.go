@@ -3,7 +3,7 @@
 //
 // What is kept under a storage key is an Item: a Copy (one response), Variants (the request header fields that select
 // among several copies, RFC 9111 §4.1), or, under the key of a question, a Mark (the last answer to it could not be shared, so
-// those who ask it do not wait for each other: hit-for-miss). Copies are immutable once stored; whether one may be used is asked of the ledger, not
+// those who ask it do not wait for each other: hit-for-miss). Copies of a URL that what clients prefer tells apart have keys of their own, which preferred.go lists. Copies are immutable once stored; whether one may be used is asked of the ledger, not
 // of the store, so nothing has to be found and removed when something is purged.
 //
 // # References

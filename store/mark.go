@@ -18,6 +18,8 @@ type Mark struct {
 	// Lasting is set where the answer to a request that is sent through, as its client sent it, does not tell whether the next fill
 	// brings one to be shared: only a copy ends the mark then.
 	Lasting bool
+	// Whole is set where the answer came only when the origin was told all that the client prefers.
+	Whole bool
 }
 
 func (m *Mark) cost() int { return otherOverhead + 8*cap(m.Members) }

@@ -135,17 +135,30 @@ func (s *Store) leastRead(key string) string {
 	}
 	least, earliest := "", int64(math.MaxInt64)
 	for _, k := range v.Keys {
-		read := int64(math.MinInt64) // nothing is stored there any more
-		if held, ok := s.memory.Get(k); ok {
-			if c, ok := held.(*Copy); ok {
-				read = c.Use.read.Load()
-			}
-		}
-		if read < earliest {
+		if read := s.lastRead(k); read < earliest {
 			least, earliest = k, read
 		}
 	}
 	return least
+}
+
+// lastRead is when what is stored under a key was last read, in Unix ns; 0: never since it was fetched. The least there is: nothing is stored
+// there any more.
+func (s *Store) lastRead(key string) int64 {
+	read := int64(math.MinInt64)
+	switch item, _ := s.memory.Get(key); item := item.(type) {
+	case *Copy:
+		return item.Use.read.Load()
+	case *Variants:
+		for _, k := range item.Keys {
+			if c, _ := s.memory.Get(k); c != nil {
+				if c, ok := c.(*Copy); ok {
+					read = max(read, c.Use.read.Load())
+				}
+			}
+		}
+	}
+	return read
 }
 
 // newer is c unless old is a copy fetched later. The copy that takes the place of another was read when that was: else what is renewed

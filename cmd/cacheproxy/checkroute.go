@@ -164,6 +164,9 @@ func keyed(r *policy.Route) string {
 	if r.Content.Max > 0 {
 		parts = append(parts, content(r))
 	}
+	if fields := policy.PreferencesOf(r); len(fields) > 0 {
+		parts = append(parts, "what is preferred most of "+strings.Join(fields, ", "))
+	}
 	return strings.Join(parts, ", ") + ", and what Vary names"
 }
 

@@ -6,6 +6,7 @@
 //
 //	RFC 9110  coding.go acceptencoding.go compression.go conditional.go precondition.go date.go range.go partial.go
 //	          method.go maxforwards.go retryafter.go hopbyhop.go contentlocation.go passing.go fields.go forwarded.go negotiation.go
+//	          preferred.go
 //	RFC 9111  directives.go requestdirectives.go lifetime.go freshness.go statuscode.go storedheader.go vary.go selector.go head.go
 //	RFC 9112  target.go
 //	RFC 9211  cachestatus.go

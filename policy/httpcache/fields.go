@@ -34,7 +34,15 @@ func Combined(lines []string) string {
 }
 
 // TrimOWS removes optional whitespace (RFC 9110 §5.6.3).
-func TrimOWS(s string) string { return strings.Trim(s, " \t") }
+func TrimOWS(s string) string {
+	for s != "" && isOWS(s[0]) {
+		s = s[1:]
+	}
+	for s != "" && isOWS(s[len(s)-1]) {
+		s = s[:len(s)-1]
+	}
+	return s
+}
 
 // Contradictory reports whether the lines of a field that may have one value only have several.
 func Contradictory(lines []string) bool {

@@ -28,6 +28,7 @@ type Answer struct {
 	// one that was purged in that time stands before the token, which could not tell any more.
 	EndOfWrite bool
 
+	sent  http.Header  // what the origin got of the client's header
 	claim *store.Claim // the fill's right to fetch, which goes to whoever writes the copy to the tiers; nil: the answer has none
 }
 
@@ -39,7 +40,7 @@ func NewAnswer(q *Request, status int, origin http.Header, v policy.Verdict, tok
 		keepFrom(&v, policy.TooManyMembers)
 	}
 	return Answer{
-		Request: q, Selection: q.Forward, Status: status, Header: dated(q.Route.StoredHeader(origin), v.Lifetime.Received),
+		Request: q, Selection: q.Forward, sent: q.Forward, Status: status, Header: dated(q.Route.StoredHeader(origin), v.Lifetime.Received),
 		Verdict: v, Members: ids, Token: token, Taken: taken,
 	}
 }
@@ -132,7 +133,7 @@ func (f *Filler) put(a Answer, b content) (*store.Copy, policy.Reason) {
 	defer copied.Release()
 	copied.Life, copied.Vary, copied.Members = a.Verdict.Lifetime, a.Verdict.Vary, a.Members
 	if !b.confirmed {
-		copied.Asked = httpcache.Negotiation(q.Forward)
+		copied.Asked = httpcache.Negotiation(a.sent)
 	}
 	copied.Stamp.Set(a.Token)
 	f.ledger.Retain(copied.Life.Retention())
@@ -144,6 +145,7 @@ func (f *Filler) put(a Answer, b content) (*store.Copy, policy.Reason) {
 		return copied, policy.NoReason
 	}
 	f.store.Put(q.Key, a.Selection, copied)
+	f.amongVariants(q, a.Selection, copied)
 	f.store.Unmark(Question(q.Key, q.Forward))
 	if !a.Observed && !a.EndOfWrite {
 		f.alias(q, copied)

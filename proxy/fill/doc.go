@@ -12,6 +12,7 @@
 //	pump.go          the body, to its end; body.go: the body as it grows; brokenoff.go: whom its breaking off concerns
 //	response.go    Response, which a flight publishes
 //	answer.go      the one way to a copy; copy.go, standin.go, novarysearch.go: its steps
+//	prefers.go     what clients prefer, as keys have it; preferred.go: copies that differ in that, and whether they differ in anything else
 //	parts.go       parts of a response of which not all has come
 //	tiers.go       copies on their way to and from the tiers below memory
 //	renew.go       copies that are fetched anew in the background

@@ -57,7 +57,7 @@ func (r *rig) request(header ...string) *Request {
 	for i := 0; i+1 < len(header); i += 2 {
 		h.Set(header[i], header[i+1])
 	}
-	return &Request{Route: r.route, Target: target, Key: "/a", Header: h, Forward: http.Header{}, Method: "GET", ID: "1", MaxObject: 1 << 20}
+	return &Request{Route: r.route, Target: target, Key: "/a", URLKey: "/a", Header: h, Forward: http.Header{}, Method: "GET", ID: "1", MaxObject: 1 << 20}
 }
 
 // stored is the body of the copy that is stored for /a; ok: there is one.

@@ -30,13 +30,13 @@ func (c *running) receiveHeader(resp *http.Response, requested time.Time) Respon
 		length = int64(c.base.Length())
 	}
 	res := Response{
-		Status: status, Length: length, Token: c.token, Age: header["Age"], Forward: q.Forward, Took: received.Sub(c.began),
+		Status: status, Length: length, Token: c.token, Age: header["Age"], Forward: c.sent, Took: received.Sub(c.began),
 		Ranged: q.Range != "", Completed: completed, ID: q.ID, Span: c.span, Address: upstream.Peer(resp),
 	}
 	fetch := policy.Fetch{
 		Method: http.MethodGet, Authorized: len(q.Header["Authorization"]) > 0, Requested: requested, Received: received,
 		Status: status, Header: header, BodyLength: length, MaxObject: q.MaxObject, Jitter: rand.Float64(),
-		Accepting: q.Forward["Accept-Encoding"], Forwarded: q.Forward,
+		Accepting: c.sent["Accept-Encoding"], Forwarded: c.sent,
 	}
 	res.Verdict, c.part = judge(q, fetch)
 	ids, ok := q.members(header)
@@ -51,7 +51,7 @@ func (c *running) receiveHeader(resp *http.Response, requested time.Time) Respon
 		keepFrom(&res.Verdict, policy.TooManyMembers)
 	}
 	res.Members = ids
-	if res.Verdict.Store && !confirmed && c.f.keepsStandIn(status, r, q.Key, q.Forward) {
+	if res.Verdict.Store && !confirmed && c.f.keepsStandIn(status, r, q.Key, c.sent) {
 		res.Verdict.Store, res.Verdict.Reason = false, policy.OriginStatus
 	}
 	if !confirmed && c.spares(status, res.Verdict.Store) {
@@ -64,7 +64,7 @@ func (c *running) receiveHeader(resp *http.Response, requested time.Time) Respon
 		c.remember(res, fetch)
 	}
 	if res.Verdict.Store {
-		r.Learn(res.Verdict.Vary)
+		r.Learn(r.Prefers.Told(res.Verdict.Vary, header))
 		if res.Ranged && status == http.StatusOK && c.unbind != nil {
 			c.unbind() // the whole came, and is worth more than the client that wants a part of it
 		}

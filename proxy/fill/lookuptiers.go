@@ -38,10 +38,13 @@ func (c *running) lookupTiers() (res Response, found bool) {
 // least something that the origin may confirm.
 func (c *running) promoted() bool {
 	q, now := c.q, time.Now()
-	found := c.f.tiers.promote(c.ctx, q.Route, q.Key, q.Forward, now)
+	found := c.f.tiers.promote(c.ctx, q.Route, q.Key, c.sent, now)
 	c.held = append(c.held, found.Copy)
 	if found.Copy == nil || q.Why == policy.Renewal && found.Copy == c.previous {
 		return false
+	}
+	if len(q.URLKey) < len(q.Key) {
+		c.f.store.Preferred(q.URLKey, q.Key)
 	}
 	use, _ := found.Copy.Usable(c.f.ledger, now)
 	// To anything but a safe method If-None-Match is a condition on carrying it out (RFC 9110 §13.1.2).

@@ -23,7 +23,7 @@ type missing struct {
 // Nil: there are none.
 func (c *running) lookupMissing() *missing {
 	q := c.q
-	p := c.f.store.LookupParts(q.Key, q.Forward)
+	p := c.f.store.LookupParts(q.Key, c.sent)
 	if p == nil {
 		return nil
 	}
@@ -101,7 +101,7 @@ func (c *running) keepPart(res Response, part httpcache.PartOf, data []byte) {
 		size: part.Size,
 		copy: func() *store.Copy { return store.NewCopy(http.StatusPartialContent, header, nil) },
 		place: func(of *store.Copy) {
-			now = c.f.store.PutParts(c.q.Key, c.q.Forward, store.NewParts(of, part, exact(data)), c.q.MaxObject, func(older *store.Parts) bool {
+			now = c.f.store.PutParts(c.q.Key, c.sent, store.NewParts(of, part, exact(data)), c.q.MaxObject, func(older *store.Parts) bool {
 				return c.f.ledger.Check(&older.Of.Stamp, older.Of.Members) <= invalidation.Soft && httpcache.Combinable(older.Of.Header(), header)
 			})
 		},
@@ -116,7 +116,7 @@ func (c *running) keepPart(res Response, part httpcache.PartOf, data []byte) {
 		whole := store.NewCopy(http.StatusOK, withLength(now.Of.Header(), len(body)), body)
 		defer whole.Release()
 		if c.keep(res, contentOf(whole)) {
-			c.f.store.DropParts(c.q.Key, c.q.Forward)
+			c.f.store.DropParts(c.q.Key, c.sent)
 		}
 	}
 }

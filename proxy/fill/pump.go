@@ -80,7 +80,7 @@ func (c *running) complete(resp *http.Response, res Response) {
 	case c.part != nil:
 		c.keepPart(res, *c.part, data)
 	case c.keep(res, content{size: int64(len(data)), copy: func() *store.Copy { return newCopy(c.q.Route, res.Status, res.Header, data) }}) && res.Completed:
-		c.f.store.DropParts(c.q.Key, c.q.Forward)
+		c.f.store.DropParts(c.q.Key, c.sent)
 	}
 	// The flight is closed before its readers learn of the end: a client that has its answer and asks again is to find the copy, or
 	// to have the origin asked, and not to join what it has read already.
@@ -106,7 +106,7 @@ func (c *running) keep(res Response, b content) bool {
 // answer is what came, on its way to become a copy.
 func (c *running) answer(res Response) Answer {
 	return Answer{
-		Request: c.q, Selection: c.q.Forward, Status: res.Status, Header: res.Header, Verdict: res.Verdict, Members: res.Members,
+		Request: c.q, Selection: c.sent, sent: c.sent, Status: res.Status, Header: res.Header, Verdict: res.Verdict, Members: res.Members,
 		Token: res.Token, Taken: c.taken, claim: &c.claim,
 	}
 }

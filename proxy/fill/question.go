@@ -14,7 +14,8 @@ import (
 // What a fill asks is its storage key and all that it forwards of the client's header, the trace apart. What the origin answers is known to
 // be an answer to that, and to no other question: a client that the origin refuses for its Accept has found out nothing about what the
 // next one gets, which comes under the same key. So what an answer shows besides a copy (that it is not to be shared, that there is
-// nothing any more) counts for those who ask the same.
+// nothing any more) counts for those who ask the same. Where the origin was asked again, with all that the client prefers, what it answered
+// counts for those who would have asked the same first.
 
 // questionMark ends the keys of questions. No key is the beginning of another.
 const questionMark = 'q'
@@ -40,7 +41,7 @@ func (c *running) markShareless(res Response, why policy.Reason, lasting bool) {
 	if len(members) > policy.MaxMembers {
 		members = c.flight.known
 	}
-	m := &store.Mark{Until: time.Now().Add(sharelessFor), Why: why, Members: members, Lasting: lasting}
+	m := &store.Mark{Until: time.Now().Add(sharelessFor), Why: why, Members: members, Lasting: lasting, Whole: c.whole}
 	m.Stamp.Set(res.Token)
 	c.f.ledger.Retain(sharelessFor)
 	c.f.store.Mark(Question(c.q.Key, c.q.Forward), m)
@@ -55,6 +56,13 @@ func (f *Filler) Shareless(question string, now time.Time) (why policy.Reason, l
 	return policy.NoReason, false
 }
 
+// answeredWhole reports whether the last answer to what a fill asks came only when the origin was told all that the client prefers, and was
+// not to be shared: the next fill need not find that out again.
+func (f *Filler) answeredWhole(q *Request) bool {
+	m := f.store.Marked(Question(q.Key, q.Forward), f.ledger, time.Now())
+	return m != nil && m.Whole
+}
+
 // EndShareless forgets that the last answer was not to be shared: one has come that is.
 func (f *Filler) EndShareless(question string) { f.store.Unmark(question) }
 
@@ -62,9 +70,9 @@ func (f *Filler) EndShareless(question string) { f.store.Unmark(question) }
 // answer any more. The copy of another question stays, and so does one that was fetched later.
 func (c *running) contradict(token invalidation.Token) {
 	q := c.q
-	found := c.f.store.Lookup(q.Key, q.Forward, time.Now(), q.Route.SelectingUnlisted()...)
+	found := c.f.store.Lookup(q.Key, c.sent, time.Now(), q.Route.SelectingUnlisted()...)
 	defer found.Release()
-	if found.Copy != nil && found.Copy.Asked == httpcache.Negotiation(q.Forward) && !token.Before(found.Copy.Stamp.Token()) {
+	if found.Copy != nil && found.Copy.Asked == httpcache.Negotiation(c.sent) && !token.Before(found.Copy.Stamp.Token()) {
 		c.f.store.Drop(found.Key, found.Copy)
 	}
 }

@@ -21,8 +21,10 @@ type Request struct {
 	Target  httpcache.Target
 	Query   string      // as the origin gets it
 	Key     string      // under which the answer is stored
+	URLKey  string      // what of Key is that of every answer to the URL, whatever clients prefer; Key: there are no others
 	Header  http.Header // the client's, for keys and members
 	Forward http.Header // what the origin gets of it; selects the variant
+	Whole   http.Header // Forward, with what the client prefers as it came, for an origin that chooses by more of it than the key has; nil: none
 	Method  string
 	Content []byte // of the request; nil: none
 	// Room is the memory that Content takes; nil: none. The caller has a reference to it as to the copies below.

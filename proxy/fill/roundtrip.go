@@ -49,7 +49,7 @@ func (c *running) roundTrip() (*http.Response, error) {
 // outgoing is the request as the origin gets it.
 func (c *running) outgoing() *http.Request {
 	q := c.q
-	h := q.Forward.Clone()
+	h := c.sent.Clone()
 	if c.base != nil {
 		httpcache.AddValidators(h, c.base.Header())
 	}

@@ -13,6 +13,7 @@ import (
 // answers have taught about Vary.
 type Route struct {
 	*policy.Route
+	Prefers  *Prefers // what clients prefer, as keys have it
 	Origin   *upstream.Upstream
 	Metrics  *observe.RouteMetrics
 	Requests *observe.UpstreamMetrics // counts the requests to Origin
@@ -22,7 +23,7 @@ type Route struct {
 
 // NewRoute joins a configured route with its upstream.
 func NewRoute(r *policy.Route, o *upstream.Upstream, m *observe.Metrics) *Route {
-	return &Route{Route: r, Origin: o, Metrics: m.Route(r.Name), Requests: m.Upstream(o.Name()), learned: new(learned)}
+	return &Route{Route: r, Prefers: newPrefers(policy.PreferencesOf(r)), Origin: o, Metrics: m.Route(r.Name), Requests: m.Upstream(o.Name()), learned: new(learned)}
 }
 
 // Inherit shares what answers have taught about Vary with the route of an earlier generation of the configuration. It must be
@@ -40,8 +41,8 @@ func (r *Route) KeyedHost(client string) string {
 // anyQuery ends the keys that the queries of a path share. No key is the beginning of another.
 const anyQuery = 's'
 
-// PathKey is the key that all queries of a target's path share. No copy is stored under it.
+// PathKey is the key that all queries of a target's path share, for clients that prefer the same. No copy is stored under it.
 func (r *Route) PathKey(t httpcache.Target, h http.Header) string {
 	t.Query, t.HasQuery = "", false
-	return string(append(r.AppendKey(nil, t, r.KeyedHost(t.Host), "", h), anyQuery))
+	return string(append(r.Prefers.AppendTo(r.AppendKey(nil, t, r.KeyedHost(t.Host), "", h), h), anyQuery))
 }

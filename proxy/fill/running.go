@@ -34,6 +34,8 @@ type running struct {
 	began    time.Time
 	span     *observe.Span
 
+	sent     http.Header // what the origin gets of the client's header: Forward of the request, or its Whole
+	whole    bool        // it is Whole
 	base     *store.Copy // what a 304 would confirm; nil: nothing, or nothing any more
 	baseKey  string
 	previous *store.Copy
@@ -64,7 +66,7 @@ func (f *Filler) fill(of *flight, q *Request, only context.Context) (res Respons
 	ctx, cancel := context.WithCancelCause(f.lifetime)
 	c := &running{
 		f: f, flight: of, q: q, alone: only != nil, ctx: ctx, cancel: cancel, began: time.Now(), span: f.trace(q),
-		base: q.Base, baseKey: q.BaseKey, previous: q.Previous, held: []*store.Copy{q.Base, q.Previous}, room: q.Room,
+		sent: q.Forward, base: q.Base, baseKey: q.BaseKey, previous: q.Previous, held: []*store.Copy{q.Base, q.Previous}, room: q.Room,
 	}
 	defer func() {
 		if err := c.panicked(recover()); err != nil {
@@ -74,6 +76,9 @@ func (f *Filler) fill(of *flight, q *Request, only context.Context) (res Respons
 			c.end()
 		}
 	}()
+	if q.Whole != nil && f.answeredWhole(q) {
+		c.sent, c.whole = q.Whole, true
+	}
 	of.begin(c)
 	c.deadline = time.AfterFunc(fillDeadline, func() { cancel(context.DeadlineExceeded) })
 	if only != nil {
@@ -138,8 +143,8 @@ func (c *running) letGo() {
 	}
 }
 
-// run asks the origin until its answer is one to what was asked for: once, once more without the part that is there already, and
-// once more without the copy that was to be confirmed.
+// run asks the origin until its answer is one to what was asked for: once, once more without the part that is there already, once
+// more with all that the client prefers, and once more without the copy that was to be confirmed.
 func (c *running) run() Response {
 	if res, found := c.lookupTiers(); found {
 		return res
@@ -153,6 +158,11 @@ func (c *running) run() Response {
 		// It is a part of something else, or 416 because there is less now.
 		resp.Body.Close()
 		c.missing, requested = nil, time.Now()
+		resp, err = c.roundTrip()
+	}
+	if err == nil && c.answersOther(resp) {
+		drain(resp)
+		c.sent, c.whole, requested = c.q.Whole, true, time.Now()
 		resp, err = c.roundTrip()
 	}
 	if err == nil && resp.StatusCode == http.StatusNotModified && c.base != nil && !httpcache.ConfirmsStored(c.base.Header(), resp.Header) {
@@ -171,6 +181,17 @@ func (c *running) run() Response {
 	return c.receiveHeader(resp, requested)
 }
 
+// answersOther reports whether an answer goes by more of what the client prefers than the origin was told. Fields that its Vary names
+// are told whole from the next fill of the route on.
+func (c *running) answersOther(resp *http.Response) bool {
+	if c.q.Whole == nil || c.whole {
+		return false
+	}
+	named, again := c.q.Route.Prefers.Whole(c.sent, c.q.Whole, resp.StatusCode, resp.Header)
+	c.q.Route.Learn(named)
+	return again
+}
+
 func (c *running) failed(err error) Response {
 	if cause := context.Cause(c.ctx); cause != nil && c.ctx.Err() != nil {
 		err = fmt.Errorf("%w: %w", err, cause)
@@ -182,5 +203,5 @@ func (c *running) failed(err error) Response {
 func (c *running) refused(reason policy.Reason, err error) Response {
 	c.releaseUnshared()
 	c.span.Failed(reason)
-	return Response{Reason: reason, Err: err, Forward: c.q.Forward, Took: time.Since(c.began), ID: c.q.ID, Span: c.span}
+	return Response{Reason: reason, Err: err, Forward: c.sent, Took: time.Since(c.began), ID: c.q.ID, Span: c.span}
 }

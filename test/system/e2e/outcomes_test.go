@@ -100,6 +100,10 @@ func TestOutcomes(t *testing.T) {
 		{func() { get(t, p.data+"/watched/changes"); get(t, p.data+"/watched/changes") }, []string{`requests_total{code="2xx",outcome="would_differ",route="watched"}`}, false},
 		{func() { get(t, p.data+"/cached/1", "X-Flag: 1") }, []string{`bypassed_total{kind="header",name="X-Flag",route="cached"}`}, false},
 		{func() { get(t, p.data+"/watched/1", "X-Flag: 1") }, []string{`bypassed_compared_total{kind="header",name="X-Flag",result="same",route="watched"}`}, false},
+		{func() {
+			get(t, p.data+"/cached/1", "Accept-Language: de")
+			get(t, p.data+"/cached/1", "Accept-Language: fr")
+		}, []string{`variants_compared_total{name="Accept-Language",result="same",route="cached"}`}, false},
 		{func() { sendRaw(t, p.data, "nonsense\r\n\r\n") }, []string{`requests_rejected_total{code="400"}`}, false},
 		{func() { get(t, p.data+"/no/route") }, []string{`requests_total{code="2xx",outcome="pass",route="(unmatched)"}`}, false},
 		{func() { slow("/narrow/slow"); <-o.asked }, []string{`origin_in_flight{upstream="narrow"}`}, true},
@@ -195,7 +199,7 @@ func TestMetricsAreDocumented(t *testing.T) {
 	for name := range documented {
 		// Without a request that was not stored, went past the cache by name, purged and so on, and without TLS, a metric with labels has no series and
 		// no help yet.
-		if !strings.Contains("cacheproxy_not_stored_total cacheproxy_bypassed_total cacheproxy_bypassed_compared_total cacheproxy_purges_total cacheproxy_certificate_expiry_timestamp_seconds", name) {
+		if !strings.Contains("cacheproxy_not_stored_total cacheproxy_bypassed_total cacheproxy_bypassed_compared_total cacheproxy_variants_compared_total cacheproxy_purges_total cacheproxy_certificate_expiry_timestamp_seconds", name) {
 			t.Errorf("%s is in docs/operations.md and not shown", name)
 		}
 	}

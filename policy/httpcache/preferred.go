@@ -1,0 +1,272 @@
+package httpcache
+
+import "strings"
+
+const (
+	// maxPreferences is the length of a field, in bytes and over all lines, beyond which it is not read: browsers send a few hundred.
+	maxPreferences = 1024
+	// maxPreferred is the length of an element that can be the preferred one; a longer one is malformed. A language tag that can be
+	// registered has 35 bytes at most (RFC 5646 §4.4.1), a media type 127 each side of its slash (RFC 6838 §4.2).
+	maxPreferred = 255
+	// anythingElse follows a preferred media range where the client takes any other as well: an origin that has none of the first then
+	// gives what it has, and does not refuse (RFC 9110 §12.5.1).
+	anythingElse = ", */*;q=0.1"
+)
+
+// rank says how specific a range is. Of two with the same weight the more specific one is preferred (RFC 9110 §12.5.1), and of
+// two of the same rank the one that comes first, as most origins have it.
+type rank uint8
+
+const (
+	anyRange  rank = iota + 1 // "*", "*/*"
+	family                    // "image/*"
+	oneOfThem                 // a media type, a language, a charset
+)
+
+// AppendPreferred appends what the lines of Accept, Accept-Charset or Accept-Language (RFC 9110 §12.5.1, §12.5.2, §12.5.4) prefer
+// most, in one spelling: one media range with its parameters, and whether any other will do; one charset; one language tag. It is the
+// same for all spellings that prefer the same, and its own canonical form.
+//
+// It appends nothing where nothing is preferred, which is what an absent field says: for no lines, for an empty field, for one that
+// has only elements of weight zero or none that can be read, and for one of more than maxPreferences bytes. Elements that are malformed
+// do not count. A value that a client makes up thus becomes a name of bounded length, or none. It allocates only to grow dst.
+func AppendPreferred(dst []byte, name string, lines []string) []byte {
+	length := 0
+	for _, line := range lines {
+		if length += len(line); length > maxPreferences {
+			return dst
+		}
+	}
+	media := name == "Accept"
+	var best string
+	var most int16
+	var how rank
+	anything := false
+	for _, line := range lines {
+		for rest := line; rest != ""; {
+			var element string
+			element, rest = cutElement(rest)
+			if most == 1000 && how == oneOfThem { // nothing is preferred to that
+				if !media || anything || strings.IndexByte(element, '*') < 0 && strings.IndexByte(rest, '*') < 0 {
+					rest = ""
+					continue
+				}
+				if element = TrimOWS(element); element == "" || element[0] != '*' {
+					continue
+				}
+			}
+			item, weight, r := rankElement(element, media)
+			if weight <= 0 {
+				continue
+			}
+			anything = anything || media && r == anyRange
+			if weight > most || weight == most && r > how {
+				best, most, how = item, weight, r
+			}
+		}
+	}
+	switch {
+	case how == 0:
+		return dst
+	case how == anyRange && media:
+		return append(dst, "*/*"...)
+	case media:
+		if dst = appendMediaRange(dst, best); anything {
+			dst = append(dst, anythingElse...)
+		}
+		return dst
+	case name == "Accept-Language":
+		return appendLanguage(dst, best)
+	}
+	return appendLower(dst, best)
+}
+
+// cutElement takes the first element off a list, whose commas within quoted-strings separate nothing.
+func cutElement(list string) (element, rest string) {
+	if i := strings.IndexByte(list, ','); i < 0 || strings.IndexByte(list[:i], '"') < 0 {
+		element, rest, _ = strings.Cut(list, ",")
+		return element, rest
+	}
+	quoted := false
+	for i := 0; i < len(list); i++ {
+		switch c := list[i]; {
+		case c == '\\' && quoted:
+			i++
+		case c == '"':
+			quoted = !quoted
+		case c == ',' && !quoted:
+			return list[:i], list[i+1:]
+		}
+	}
+	return list, ""
+}
+
+// rankElement reads one element: item *( parameter ) [ weight ]. Only media ranges have parameters, among which the weight may stand
+// anywhere (RFC 9110 §12.5.1). The item has the weight in it, where it is a media range. A weight of zero: it is malformed, or not
+// acceptable.
+func rankElement(element string, media bool) (item string, weight int16, how rank) {
+	item = TrimOWS(element)
+	name, parameters, _ := strings.Cut(item, ";")
+	name = TrimOWS(name)
+	if item == "" || len(item) > maxPreferred {
+		return "", 0, 0
+	}
+	how, weight = oneOfThem, 1000
+	if !media {
+		if name == "*" {
+			how = anyRange
+		}
+		if !isToken(name) {
+			return "", 0, 0
+		}
+		if len(name) < len(item) {
+			var ok bool
+			if weight, ok = parseWeight(parameters); !ok {
+				return "", 0, 0
+			}
+		}
+		return name, weight, how
+	}
+	kind, sub, slashed := strings.Cut(name, "/")
+	switch {
+	case !isToken(kind) || slashed && !isToken(sub):
+		return "", 0, 0
+	case kind == "*" && (!slashed || sub == "*"): // some clients say "*" for any
+		how = anyRange
+	case kind == "*":
+		return "", 0, 0
+	case sub == "*":
+		how = family
+	}
+	for parameters != "" {
+		var parameter string
+		parameter, parameters = cutParameter(parameters)
+		switch w, isWeight, ok := readParameter(parameter); {
+		case !ok:
+			return "", 0, 0
+		case isWeight:
+			weight = w
+		}
+	}
+	return item, weight, how
+}
+
+// cutParameter takes the first parameter off a list of them, whose semicolons within quoted-strings separate nothing.
+func cutParameter(list string) (parameter, rest string) {
+	quoted := false
+	for i := 0; i < len(list); i++ {
+		switch c := list[i]; {
+		case c == '\\' && quoted:
+			i++
+		case c == '"':
+			quoted = !quoted
+		case c == ';' && !quoted:
+			return list[:i], list[i+1:]
+		}
+	}
+	return list, ""
+}
+
+// readParameter reads a parameter of a media range (RFC 9110 §5.6.6), and whether it is the weight. An empty one is none.
+func readParameter(parameter string) (weight int16, isWeight, ok bool) {
+	parameter = TrimOWS(parameter)
+	if parameter == "" {
+		return 0, false, true
+	}
+	name, value, _ := strings.Cut(parameter, "=")
+	switch {
+	case name == "q" || name == "Q":
+		weight, ok = qvalue(value)
+		return weight, true, ok
+	case !isToken(name):
+		return 0, false, false
+	case isToken(value):
+		return 0, false, true
+	}
+	return 0, false, isQuoted(value)
+}
+
+// isQuoted reports whether a value is one quoted-string of what can be seen (RFC 9110 §5.6.4, without obs-text).
+func isQuoted(value string) bool {
+	if len(value) < 2 || value[0] != '"' || value[len(value)-1] != '"' {
+		return false
+	}
+	inner := value[1 : len(value)-1]
+	for i := 0; i < len(inner); i++ {
+		switch c := inner[i]; {
+		case c == '\\':
+			if i++; i >= len(inner) || inner[i] < ' ' || inner[i] > '~' {
+				return false
+			}
+		case c == '"', c < ' ', c > '~':
+			return false
+		}
+	}
+	return true
+}
+
+// appendMediaRange appends a media range in lower case, its parameters as they are but for their names, and no weight.
+func appendMediaRange(dst []byte, item string) []byte {
+	name, parameters, _ := strings.Cut(item, ";")
+	dst = appendLower(dst, TrimOWS(name))
+	for parameters != "" {
+		var parameter string
+		parameter, parameters = cutParameter(parameters)
+		parameter = TrimOWS(parameter)
+		key, value, _ := strings.Cut(parameter, "=")
+		if parameter == "" || key == "q" || key == "Q" {
+			continue
+		}
+		dst = append(dst, ';')
+		dst = appendLower(dst, key)
+		dst = append(dst, '=')
+		dst = append(dst, value...)
+	}
+	return dst
+}
+
+// appendLanguage appends a language tag as it is usually written: subtags of two letters in capitals and of four with one, unless
+// they come first or after a singleton (RFC 5646 §2.1.1). Any other token stays what it is, but for its case.
+func appendLanguage(dst []byte, tag string) []byte {
+	for i, single := 0, false; i < len(tag); {
+		end := i
+		for end < len(tag) && tag[end] != '-' {
+			end++
+		}
+		at := len(dst)
+		dst = appendLower(dst, tag[i:end])
+		if i > 0 && !single {
+			switch end - i {
+			case 2:
+				upper(dst[at:])
+			case 4:
+				upper(dst[at : at+1])
+			}
+		}
+		single = single || end-i == 1
+		if end < len(tag) {
+			dst = append(dst, '-')
+		}
+		i = end + 1
+	}
+	return dst
+}
+
+func appendLower(dst []byte, s string) []byte {
+	for i := range len(s) {
+		c := s[i]
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		dst = append(dst, c)
+	}
+	return dst
+}
+
+func upper(b []byte) {
+	for i, c := range b {
+		if 'a' <= c && c <= 'z' {
+			b[i] = c - ('a' - 'A')
+		}
+	}
+}

@@ -1,0 +1,56 @@
+package store
+
+import "slices"
+
+// What is told apart by what clients prefer has storage keys of its own, all of which begin with that of the URL. So that a client which
+// makes up preferences fills no memory with copies of one URL, the keys are listed beside them. A read does not look at the list: a copy
+// that is found is right, whatever the list says. The list may be evicted before the copies are; then it begins anew.
+
+// preferencesKey is where the list of a URL is. The keys in it are longer, and others that begin with the URL's go on otherwise.
+func preferencesKey(url string) string { return url + "n" }
+
+// Preferred notes that a copy of a URL is stored under key, which begins with the URL's and says what the client prefers, and lets go of
+// the copy that was not read for the longest where there are more than MaxVariants. It returns the keys of all, which must not be changed.
+func (s *Store) Preferred(url, key string) []string {
+	at := preferencesKey(url)
+	item, _ := s.memory.Get(at)
+	if v, ok := item.(*Variants); ok && slices.Contains(v.Keys, key) {
+		return v.Keys
+	}
+	least := s.leastRead(at)
+	var next *Variants
+	var displaced []string
+	s.memory.update(at, func(old Item) Item {
+		v, _ := old.(*Variants)
+		if v != nil && slices.Contains(v.Keys, key) {
+			next, displaced = v, nil
+			return v
+		}
+		next, displaced = v.with(nil, key, least)
+		return next
+	})
+	for _, k := range displaced {
+		s.forget(k)
+		s.forget(partsKey(k))
+	}
+	return next.Keys
+}
+
+// OtherPreferred reports whether copies of a URL were stored for clients that prefer something else, and none under key, of which the first
+// bytes are the URL's. The key is not kept.
+func (s *Store) OtherPreferred(key []byte, url int) bool {
+	item, _ := s.memory.Get(preferencesKey(string(key[:url])))
+	v, ok := item.(*Variants)
+	return ok && !slices.Contains(v.Keys, string(key))
+}
+
+// forget removes what is stored under a key, with all that Vary tells apart there.
+func (s *Store) forget(key string) {
+	item, _ := s.memory.Get(key)
+	if v, varies := item.(*Variants); varies {
+		for _, k := range v.Keys {
+			s.memory.Delete(k)
+		}
+	}
+	s.memory.Delete(key)
+}
