@@ -65,16 +65,18 @@ func cors(next http.Handler) http.Handler {
 	})
 }
 
-// product is in the language that the client prefers, which Vary does not say.
+// product has a short form for phones, which Vary does not say.
 func (a *api) product(w http.ResponseWriter, r *http.Request) {
 	id, ok := number(w, r)
 	if !ok {
 		return
 	}
-	language := cmp.Or(r.Header.Get("Accept-Language"), "en")[:2]
-	w.Header().Set("Content-Language", language)
 	w.Header().Set("Cache-Control", "public, max-age=600")
-	answer(w, r, map[string]any{"id": id, "name": a.name(id), "language": language})
+	if r.Header.Get("Sec-CH-UA-Mobile") == "?1" {
+		answer(w, r, map[string]any{"id": id, "name": a.name(id)})
+		return
+	}
+	answer(w, r, map[string]any{"id": id, "name": a.name(id), "text": "One of the finest things of its kind."})
 }
 
 func (a *api) rename(w http.ResponseWriter, r *http.Request) {

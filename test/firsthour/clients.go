@@ -25,7 +25,7 @@ func questions() (all []question) {
 		switch kind := random.IntN(20); {
 		case kind < 9:
 			q.target = fmt.Sprintf("/products/%d", id)
-			q.header.Set("Accept-Language", one("en", "en", "de"))
+			q.header.Set("Sec-CH-UA-Mobile", one("?0", "?0", "?1"))
 			if random.IntN(4) == 0 {
 				q.target += "?utm_source=" + one("mail", "ad")
 			}
