@@ -64,7 +64,7 @@ func (d *delivery) deliverFill(res *fill.Response, from *fill.Reader, shown stre
 		d.deliverNotModified(res.Header, res.Verdict.Lifetime.Age(time.Now()))
 		return nil
 	case shown.unsatisfiable:
-		d.unsatisfiable(res.Header, shown.size)
+		d.unsatisfiable(shown.size)
 		return nil
 	case len(shown.spans) > 0:
 		write := d.sliced(shown.data)

@@ -6,7 +6,6 @@ import (
 	"math"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"cacheproxy/policy"
@@ -36,7 +35,7 @@ func (d *delivery) deliverRanges(header http.Header, age time.Duration, size int
 	}
 	spans, ok := d.rq.ranges.Select(size)
 	if !ok {
-		d.unsatisfiable(header, size)
+		d.unsatisfiable(size)
 		return true
 	}
 	if !worthParts(header, spans, size) {
@@ -80,16 +79,9 @@ func worthParts(header http.Header, spans []httpcache.Span, size int64) bool {
 	return len(spans) == 1 || len(spans) > 1 && newByteRanges(header, spans, size).length < size
 }
 
-// unsatisfiable answers a request for bytes that are not there (RFC 9110 §15.5.17). Of what the origin says of the whole, the answer
-// has who may read it: without these fields a page of another site could not see the status.
-func (d *delivery) unsatisfiable(whole http.Header, size int64) {
-	h := d.w.Header()
-	for name, values := range whole {
-		if strings.HasPrefix(name, "Access-Control-") {
-			h[name] = values[:len(values):len(values)]
-		}
-	}
-	h["Content-Range"] = []string{"bytes */" + strconv.FormatInt(size, 10)}
+// unsatisfiable answers a request for bytes that are not there (RFC 9110 §15.5.17).
+func (d *delivery) unsatisfiable(size int64) {
+	d.w.Header()["Content-Range"] = []string{"bytes */" + strconv.FormatInt(size, 10)}
 	d.answer(http.StatusRequestedRangeNotSatisfiable, "the ranges asked for begin beyond the end: there are "+strconv.FormatInt(size, 10)+" bytes")
 }
 

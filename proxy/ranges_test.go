@@ -18,27 +18,6 @@ import (
 
 const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
-// A page of another site sees that there are no such bytes, as the origin would let it (WHATWG Fetch §3.3), from a fetch and from a copy.
-func TestUnsatisfiableRangeMayBeRead(t *testing.T) {
-	inBubble(t, func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Access-Control-Allow-Origin", r.Header.Get("Origin"))
-		w.Header().Set("Access-Control-Allow-Credentials", "true")
-		w.Header().Set("Cache-Control", "max-age=60")
-		io.WriteString(w, letters)
-	}, rigOptions{}, routeFor(t, "all", func(*policy.Route) {}, "/"), func(b *bubble) {
-		for _, cache := range []string{"stored", "hit"} {
-			a := b.do("GET", "/a", "Range", "bytes=26-", "Origin", "https://a.example")
-			if a.status != 416 || !strings.Contains(a.header.Get("Cache-Status"), cache) {
-				t.Errorf("%d, %s, want 416, %s", a.status, a.header.Get("Cache-Status"), cache)
-			}
-			if a.header.Get("Access-Control-Allow-Origin") != "https://a.example" || a.header.Get("Access-Control-Allow-Credentials") != "true" {
-				t.Errorf("%s: the page may not see it: %v", cache, a.header)
-			}
-			b.pass(time.Second)
-		}
-	})
-}
-
 func TestRangesOfAWhole(t *testing.T) {
 	tagged := []string{"Etag", `"v"`, "Last-Modified", "Mon, 02 Mar 2026 10:00:00 GMT", "Date", "Mon, 02 Mar 2026 10:00:05 GMT", "Cache-Control", "max-age=99999999"}
 	fetched := piece{header: rng("0-2"), body: "ABC", span: "bytes 0-2/26", cache: "fwd=uri-miss; fwd-status=200; stored", origin: ""}
