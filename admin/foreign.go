@@ -252,6 +252,7 @@ func readBan(o *order, words wordHeader) (done bool, err error) {
 	if hosts == "" && paths == "" && types == "" {
 		return false, nil
 	}
+	o.byHost = true
 	names := []string{""}
 	if !isAny(hosts) {
 		if names, err = readHostPattern(hosts); err != nil {
@@ -311,6 +312,7 @@ func readURL(r *request, o *order, words wordHeader) error {
 	if err != nil {
 		return err
 	}
+	o.byHost = true
 	if literal.Host = host; isPrefix {
 		prefix.Host = host
 		o.prefixes = []httpcache.Target{prefix}

@@ -200,6 +200,9 @@ func TestForeignNotUnderstood(t *testing.T) {
 		{"BAN / HTTP/1.1|Host: s|X-Url: /a|X-Url: /b", "", "send it once"},
 		{"BAN / HTTP/1.1|Host: s|X-Host: .*example|X-Url: .*", "", "X-Host"},
 		{"BAN / HTTP/1.1|Host: s|X-Host: ^(a¦)$|X-Url: .*", "", "alternative is empty"},
+		{"BAN / HTTP/1.1|Host: s|X-Host: shop.exampl.|X-Url: .*", "", "any character"},
+		{"BAN / HTTP/1.1|Host: s|X-Host: .hop.example|X-Url: .*", "", "any character"},
+		{"BAN / HTTP/1.1|Host: s|X-Host: ^(shop.example¦shop..xample)$|X-Url: ^/a$", "", "any character"},
 		{"BAN / HTTP/1.1|Host: s|X-Host: .*|X-Url: .*|X-Content-Type: image/png", "", "X-Content-Type"},
 		{"BAN / HTTP/1.1|Host: s|X-Host: s|X-Url: .*|X-Cache-Tags: a", "", "every host and path"},
 		{"BAN / HTTP/1.1|Host: s|X-Cache-Tags: (^¦,)(a¦.*)(,¦$)", "", "an expression"},
@@ -359,4 +362,26 @@ func FuzzForeignLists(f *testing.F) {
 			}
 		}
 	})
+}
+
+// What a call means whose host is where it was sent, or a pattern, its receipt says: a plugin that sends the address of the cache as Host
+// is told so. A call that writes out what is to go is answered without.
+func TestReceiptSaysWhichHostWasUnderstood(t *testing.T) {
+	for _, c := range []struct{ request, body, want string }{
+		{"PURGE /a HTTP/1.1|Host: shop.example", "", `"understood":["url:http://shop.example/a"]`},
+		{"PURGE /a HTTP/1.1|Host: 10.0.0.7", "", `"understood":["url:http://10.0.0.7/a"]`},
+		{"PURGE /a HTTP/1.1|Host: HOST", "", `"understood":["url:/a of every host"]`},
+		{"PURGE /.* HTTP/1.1|Host: varnish", "", `"understood":["prefix:http://varnish/"]`},
+		{"URIBAN /a HTTP/1.1|Host: varnish", "", `"understood":["url:http://varnish/a"]`},
+		{"BAN / HTTP/1.1|Host: varnish|X-Host: ^(a¦b)$|X-Url: ^/c$", "", `"understood":["url:http://a/c","url:http://b/c"]`},
+		{"BAN / HTTP/1.1|Host: varnish|X-Host: .*|X-Url: ^/c/.*", "", `"understood":["prefix:/c/ of every host"]`},
+		{"PURGE / HTTP/1.1|Host: varnish|xkey: a", "", ""},
+		{"POST /purge HTTP/1.1|Host: HOST|Content-Type: application/json", `{"urls":["/a"]}`, ""},
+	} {
+		l := newListener().start(t)
+		res, answer := l.raw(t, "tcp", wire(c.request, c.body))
+		if res.StatusCode != 200 || !strings.Contains(answer, c.want) || c.want == "" && strings.Contains(answer, "understood") {
+			t.Errorf("%s: %d %s, want %s", c.request, res.StatusCode, answer, c.want)
+		}
+	}
 }

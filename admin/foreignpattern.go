@@ -146,6 +146,9 @@ func readHostPattern(pattern string) ([]string, error) {
 		return nil, fmt.Errorf("header \"X-Host\": %w", err)
 	}
 	for i, host := range hosts {
+		if strings.HasPrefix(host, ".") || strings.HasSuffix(host, ".") || strings.Contains(host, "..") {
+			return nil, fmt.Errorf("header \"X-Host\": %q is an expression, in which a '.' is any character, or has a '.' too many: send the name of a host in full, several as ^(a|b)$, or .*", shorten(host))
+		}
 		if hosts[i] = strings.ToLower(host); !plainHost.MatchString(host) {
 			return nil, fmt.Errorf("header \"X-Host\": %q is not the name of a host: send one, several as ^(a|b)$, or .*", shorten(host))
 		}

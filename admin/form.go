@@ -41,8 +41,8 @@ func (f form) problem(status int, text string) any {
 	return map[string]string{"error": text}
 }
 
-// receipt answers a purge. unseen are the names that no copy has carried here lately.
-func (f form) receipt(w http.ResponseWriter, o order, status int, r invalidation.Receipt, unseen []string, err error) error {
+// receipt answers a purge, and says what t has of its names.
+func (f form) receipt(w http.ResponseWriter, o order, status int, r invalidation.Receipt, t told, err error) error {
 	if status == http.StatusOK && f != formOwn {
 		switch f {
 		case formFastly:
@@ -50,7 +50,7 @@ func (f form) receipt(w http.ResponseWriter, o order, status int, r invalidation
 				Status string   `json:"status"`
 				ID     string   `json:"id"`
 				Unseen []string `json:"unseen_here,omitempty"`
-			}{"ok", r.ID, unseen})
+			}{"ok", r.ID, t.unseen})
 		case formFastlyKeys:
 			ids := map[string]string{"status": "ok"}
 			for _, key := range o.tags {
@@ -58,10 +58,10 @@ func (f form) receipt(w http.ResponseWriter, o order, status int, r invalidation
 			}
 			return writeJSON(w, status, ids)
 		}
-		return writeJSON(w, status, cloudflareAnswer{true, []cloudflareError{}, []string{}, receiptOf(r, unseen)})
+		return writeJSON(w, status, cloudflareAnswer{true, []cloudflareError{}, []string{}, receiptOf(r, t)})
 	}
 	if status != http.StatusServiceUnavailable || !o.repeats {
-		return answerPurge(w, status, r, unseen, err)
+		return answerPurge(w, status, r, t, err)
 	}
 	text := "the purge does not hold everywhere yet: it is applied here, and repeated until it does"
 	if err != nil {

@@ -20,7 +20,44 @@ type order struct {
 	wait               invalidation.Wait
 	// repeats has what cannot be confirmed applied here and queued: the callers that other caches have do not repeat a call.
 	repeats bool
-	form    form
+	// byHost says that the host of what it names was taken from where the call was sent, or from a pattern, so that the answer has to tell
+	// which was understood.
+	byHost bool
+	form   form
+}
+
+// told is what a receipt says of the names of an order.
+type told struct {
+	understood []string // the URLs and prefixes, where their host was not written out
+	unseen     []string // those that no copy of this instance has carried lately
+}
+
+// mostTold is how many names a list of a receipt has.
+const mostTold = 20
+
+// tell is what the receipt of an order says of its names.
+func (h *handler) tell(o order, b *bounds) told {
+	t := told{unseen: h.unseen(o, b)}
+	if !o.byHost {
+		return t
+	}
+	for _, named := range [...]struct {
+		kind    policy.MemberKind
+		targets []httpcache.Target
+	}{{policy.KindURL, o.urls}, {policy.KindPrefix, o.prefixes}} {
+		for _, target := range named.targets {
+			for _, target := range b.perSite(target) {
+				name := named.kind.String() + ":" + inFull(target)
+				if target.Host == "" {
+					name += " of every host"
+				}
+				if len(t.understood) < mostTold {
+					t.understood = append(t.understood, shorten(name))
+				}
+			}
+		}
+	}
+	return t
 }
 
 // carryOut purges what an order names, if its caller may. Every call that purges comes through here, and nothing reaches
@@ -62,6 +99,9 @@ func (h *handler) membersOf(o order, b *bounds) ([]policy.Member, error) {
 		values []string
 	}{{policy.KindKey, o.keys}, {policy.KindTag, o.tags}, {policy.KindRoute, o.routes}} {
 		for _, value := range named.values {
+			if err := checkCarried(named.kind, value); err != nil {
+				return nil, err
+			}
 			members = append(members, policy.NewMember(named.kind, value))
 		}
 	}
@@ -133,12 +173,11 @@ func prefixMembers(t httpcache.Target) (members []policy.Member) {
 // unseen are the names of an order of which no copy of this instance has carried any member lately, so that a misspelt one does not look
 // like success. It is a hint: another instance may have such copies, and one name in a hundred is taken for seen though it is not.
 func (h *handler) unseen(o order, b *bounds) (names []string) {
-	const most = 20
 	if h.Seen == nil || o.all {
 		return nil
 	}
 	add := func(name string, members ...policy.Member) {
-		if len(names) < most && !slices.ContainsFunc(members, h.Seen) {
+		if len(names) < mostTold && !slices.ContainsFunc(members, h.Seen) {
 			names = append(names, shorten(name))
 		}
 	}

@@ -87,6 +87,17 @@ func checkName(kind policy.MemberKind, raw, name string) error {
 	return nil
 }
 
+// checkCarried refuses a name that no copy can have: a field of a response has no place for such a byte (RFC 9110 §5.5), and what a route
+// writes into a name from a request is percent-encoded there. Its purge would hold, and nothing would go.
+func checkCarried(kind policy.MemberKind, name string) error {
+	at := strings.IndexFunc(name, func(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f })
+	if at < 0 {
+		return nil
+	}
+	return fmt.Errorf("%s %q has the byte %%%02X, which no copy's %[1]s can have: where it came from a request, its name has %[4]q",
+		kind, shorten(name), name[at], shorten(percentEncode(name)))
+}
+
 // checkNoPattern refuses a name that is meant as a pattern.
 func checkNoPattern(kind policy.MemberKind, raw, name string) error {
 	if !signInName.MatchString(raw) {

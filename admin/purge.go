@@ -118,7 +118,7 @@ func (h *handler) purge(w http.ResponseWriter, r *request, o order, members, har
 		_ = h.settle(ctx, o, p, invalidation.Receipt{}, err)
 	}
 	r.entry.tell("purge", purgeAttrs(p, receipt, err)...)
-	return o.form.receipt(w, o, status, receipt, h.unseen(o, r.caller.bounds), err)
+	return o.form.receipt(w, o, status, receipt, h.tell(o, r.caller.bounds), err)
 }
 
 // settle says how a purge is answered. One that is not confirmed, and whose caller does not repeat it, is applied on this instance and
@@ -148,27 +148,29 @@ func purgeStatus(wait invalidation.Wait, receipt invalidation.Receipt, err error
 }
 
 type heldAnswer struct {
-	ID        string   `json:"id"`
-	Seq       uint64   `json:"seq"`
-	Instances int      `json:"instances"`
-	Acked     []string `json:"acked"`
-	Reaped    []string `json:"reaped"`
-	TookMS    float64  `json:"took_ms"`
-	Unseen    []string `json:"unseen_here,omitempty"`
+	ID         string   `json:"id"`
+	Seq        uint64   `json:"seq"`
+	Instances  int      `json:"instances"`
+	Acked      []string `json:"acked"`
+	Reaped     []string `json:"reaped"`
+	TookMS     float64  `json:"took_ms"`
+	Understood []string `json:"understood,omitempty"`
+	Unseen     []string `json:"unseen_here,omitempty"`
 }
 
 // receiptOf is the receipt of a purge that holds everywhere.
-func receiptOf(r invalidation.Receipt, unseen []string) heldAnswer {
-	return heldAnswer{r.ID, r.Seq, r.Instances, orEmpty(r.Acked), orEmpty(r.Reaped), milliseconds(r.Took), unseen}
+func receiptOf(r invalidation.Receipt, t told) heldAnswer {
+	return heldAnswer{r.ID, r.Seq, r.Instances, orEmpty(r.Acked), orEmpty(r.Reaped), milliseconds(r.Took), t.understood, t.unseen}
 }
 
 type acceptedAnswer struct {
-	ID       string   `json:"id"`
-	Seq      uint64   `json:"seq"`
-	Recorded bool     `json:"recorded"`
-	Held     bool     `json:"held"`
-	TookMS   float64  `json:"took_ms"`
-	Unseen   []string `json:"unseen_here,omitempty"`
+	ID         string   `json:"id"`
+	Seq        uint64   `json:"seq"`
+	Recorded   bool     `json:"recorded"`
+	Held       bool     `json:"held"`
+	TookMS     float64  `json:"took_ms"`
+	Understood []string `json:"understood,omitempty"`
+	Unseen     []string `json:"unseen_here,omitempty"`
 }
 
 type unheldAnswer struct {
@@ -177,12 +179,12 @@ type unheldAnswer struct {
 	Error    string `json:"error,omitempty"`
 }
 
-func answerPurge(w http.ResponseWriter, status int, r invalidation.Receipt, unseen []string, err error) error {
+func answerPurge(w http.ResponseWriter, status int, r invalidation.Receipt, t told, err error) error {
 	switch status {
 	case http.StatusOK:
-		return writeJSON(w, status, receiptOf(r, unseen))
+		return writeJSON(w, status, receiptOf(r, t))
 	case http.StatusAccepted:
-		return writeJSON(w, status, acceptedAnswer{r.ID, r.Seq, r.Recorded, r.Held, milliseconds(r.Took), unseen})
+		return writeJSON(w, status, acceptedAnswer{r.ID, r.Seq, r.Recorded, r.Held, milliseconds(r.Took), t.understood, t.unseen})
 	}
 	answer := unheldAnswer{Recorded: r.Recorded}
 	if !r.Recorded {

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -353,5 +354,34 @@ func TestNotUnderstoodOverHTTP2(t *testing.T) {
 	New(l.Options).ServeHTTP(w, two.WithContext(context.WithValue(t.Context(), http.LocalAddrContextKey, loopback)))
 	if w.Code != 400 || len(l.purges) > 0 {
 		t.Errorf("two hosts: %d %s", w.Code, w.Body)
+	}
+}
+
+// A key or a tag that no copy can have is refused by every call that can say it, since its purge would be acknowledged for nothing.
+func TestNamesThatNoCopyHas(t *testing.T) {
+	l := newListener().start(t)
+	for _, c := range []string{"\x00", "\x01", "\n", "\r", "\x1f", "\x7f"} {
+		quoted, err := json.Marshal("a" + c + "b")
+		if err != nil {
+			t.Fatal(err)
+		}
+		escaped := fmt.Sprintf("a%%%02Xb", c[0])
+		for _, call := range []struct{ line, body string }{
+			{"DELETE /tags/" + escaped, ""}, {"DELETE /keys/" + escaped, ""}, {"POST /service/1/purge/" + escaped, ""},
+			{"POST /purge", `{"tags":[` + string(quoted) + `]}`}, {"POST /purge", `{"keys":[` + string(quoted) + `]}`},
+			{"POST /service/1/purge", `{"surrogate_keys":[` + string(quoted) + `]}`},
+			{"POST /client/v4/zones/1/purge_cache", `{"tags":[` + string(quoted) + `]}`},
+		} {
+			if res, body := l.ask(t, call.line, call.body); res.StatusCode != 400 || len(l.purges) > 0 {
+				t.Errorf("%s %s: %d %s, purged %v", call.line, call.body, res.StatusCode, body, l.purges)
+			}
+		}
+	}
+	// What a field of a response can hold goes.
+	for _, line := range []string{"DELETE /tags/a%09b", "DELETE /tags/%C3%BC", "DELETE /tags/%FF", "DELETE /keys/a%20b"} {
+		l.purges = nil
+		if res, body := l.ask(t, line, ""); res.StatusCode != 200 || len(l.purges) != 1 {
+			t.Errorf("%s: %d %s", line, res.StatusCode, body)
+		}
 	}
 }

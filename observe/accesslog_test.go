@@ -83,6 +83,8 @@ func TestAccessLogSamples(t *testing.T) {
 		{"errors are always written", "json", 0, 0, []float64{0}, policy.Outcomes(), 2},
 		{"off", "off", 1, 1, []float64{0}, policy.Outcomes(), 0},
 		{"misses only", "text", 0, 1, []float64{0}, []policy.Outcome{policy.Hit, policy.Stale, policy.Miss}, 1},
+		{"what would have been a hit is logged like one", "json", 1, 0, []float64{0}, []policy.Outcome{policy.WouldHit, policy.WouldDiffer, policy.WouldMiss}, 1},
+		{"and not like what is left", "json", 0, 1, []float64{0}, []policy.Outcome{policy.WouldHit, policy.WouldDiffer, policy.WouldMiss}, 2},
 		{"hits only", "text", 1, 0, []float64{0}, []policy.Outcome{policy.Hit, policy.Stale, policy.Miss}, 2},
 		{"half", "json", .5, 0, []float64{.49, .5}, []policy.Outcome{policy.Hit, policy.Hit, policy.Hit, policy.Hit}, 2},
 	} {

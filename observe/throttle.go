@@ -19,6 +19,16 @@ type Throttle struct {
 	passed, skipped int
 }
 
+// Rest is how many events did not pass in a minute that is over, and of which no event since has told: once they have ended, none does.
+func (t *Throttle) Rest(now time.Time) (skipped int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if now.Sub(t.began) >= throttleSpan {
+		skipped, t.skipped = t.skipped, 0
+	}
+	return skipped
+}
+
 // Pass reports whether an event may pass, and if so, how many did not since the last one that did.
 func (t *Throttle) Pass(now time.Time) (ok bool, skipped int) {
 	t.mu.Lock()

@@ -10,6 +10,7 @@ const (
 	// Why the request itself went past the cache.
 
 	NoRoute         // no route matches
+	Observed        // the route is observed, and a copy would have answered
 	UncleanPath     // empty, dot or dot-dot segments: no route is tried
 	routeBypass     // the route's policy is bypass
 	ModeOff         // the route is switched off
@@ -87,7 +88,7 @@ const (
 )
 
 var reasonNames = [reasons]string{
-	NoReason: "", NoRoute: "no-route", UncleanPath: "unclean-path", routeBypass: "bypass", ModeOff: "mode-off", ModeShare: "mode-share",
+	NoReason: "", NoRoute: "no-route", Observed: "observe", UncleanPath: "unclean-path", routeBypass: "bypass", ModeOff: "mode-off", ModeShare: "mode-share",
 	MethodUnsafe: "method", methodOther: "method-other", RequestBody: "request-body", Authorization: "authorization",
 	cookie: "cookie", queryUnlisted: "query-unlisted", queryMalformed: "query-malformed", HeaderUnlisted: "header-unlisted", RangeRequest: "range", Precondition: "precondition", codingRefused: "coding-refused",
 	upgrade: "upgrade", HitForMiss: "hit-for-miss", WaitersFull: "waiters-full", WaitTimeout: "wait-timeout", ClientDirective: "client-cache-control", Fenced: "fenced",

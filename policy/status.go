@@ -18,6 +18,15 @@ type Status struct {
 	Collapsed bool // the answer came with another request's; Outcome Collapsed implies it
 	Apart     bool // it waited for another request's, which was not for it or did not come
 	Key       string
+
+	asked string // why the origin was asked that has failed; empty: the outcome and the reason tell
+}
+
+// Failing is s of a request that went through, whose origin gave no answer for a reason: why it was asked stays as it was.
+func (s Status) Failing(outcome Outcome, why Reason) Status {
+	s.asked = s.forward()
+	s.Outcome, s.Reason = outcome, why
+	return s
 }
 
 // Append appends the member of the Cache-Status list to dst, always valid whatever Detail and Key hold. It allocates only if dst
@@ -54,10 +63,13 @@ func (s Status) forward() string {
 		}
 		return ""
 	case Failed:
-		if s.FwdStatus != 0 || s.Reason.fromOrigin() {
-			return "miss"
+		switch {
+		case s.FwdStatus == 0 && !s.Reason.fromOrigin():
+			return ""
+		case s.asked != "":
+			return s.asked
 		}
-		return ""
+		return "miss"
 	case Miss, Collapsed:
 		return s.Reason.missed()
 	case Pass:

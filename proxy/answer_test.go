@@ -37,3 +37,31 @@ func TestFailedPassesAreAnswered(t *testing.T) {
 		}
 	}
 }
+
+// Where the origin fails, why it was asked is what it would have been had it answered (RFC 9211 §2.2).
+func TestFailureSaysWhyItWasForwarded(t *testing.T) {
+	fail := false
+	inBubble(t, func(w http.ResponseWriter, r *http.Request) {
+		if fail {
+			panic(http.ErrAbortHandler)
+		}
+		w.Header().Set("Cache-Control", "no-store")
+	}, rigOptions{}, routeFor(t, "known", func(*policy.Route) {}, "/known/"), func(b *bubble) {
+		for _, c := range []struct {
+			method, path string
+			header       []string
+		}{
+			{"GET", "/known/a", []string{"X-Other", "1"}}, {"PUT", "/known/a", nil}, {"DELETE", "/known/b", nil}, {"OPTIONS", "/known/a", nil},
+			{"GET", "/elsewhere", nil}, {"POST", "/elsewhere", nil}, {"GET", "/known/a?b=c", []string{"Cookie", "a=b"}},
+		} {
+			fail = false
+			well := b.do(c.method, c.path, c.header...).header.Get("Cache-Status")
+			fail = true
+			failed := b.do(c.method, c.path, c.header...)
+			got, _, _ := strings.Cut(failed.header.Get("Cache-Status"), "; detail=")
+			if want, _, _ := strings.Cut(well, "; fwd-status="); got != want || failed.status != 502 {
+				t.Errorf("%s %s: %d, %s, and where the origin answers %s", c.method, c.path, failed.status, failed.header.Get("Cache-Status"), well)
+			}
+		}
+	})
+}

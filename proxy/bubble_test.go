@@ -99,6 +99,7 @@ func inBubble(t *testing.T, backend http.HandlerFunc, o rigOptions, route *polic
 		var ends []func()
 		var stores []*store.Store
 		var shops []*upstream.Upstream
+		var measured []*observe.Metrics
 		made := copiesMade.count()
 		b.another = func() *bubble {
 			next := *b
@@ -108,7 +109,7 @@ func inBubble(t *testing.T, backend http.HandlerFunc, o rigOptions, route *polic
 			next.start(config, o)
 			running.Go(func() { _ = next.proxy.Run(ctx) })
 			ends = append(ends, next.proxy.Close, shop.CloseIdle)
-			shops = append(shops, shop)
+			shops, measured = append(shops, shop), append(measured, next.metrics)
 			stores = append(stores, next.store)
 			return &next
 		}
@@ -120,6 +121,9 @@ func inBubble(t *testing.T, backend http.HandlerFunc, o rigOptions, route *polic
 			synctest.Wait()
 			for _, shop := range shops {
 				wantPlacesFree(t, shop)
+			}
+			for _, m := range measured {
+				wantReasons(t, m)
 			}
 			wantNoneLeft(t, "bodies of the origin", 0, func() int { return int(ln.open.Load()) })
 			server.Close()
@@ -207,6 +211,24 @@ func count(t testing.TB, m *observe.Metrics, name, label string) (n int) {
 		}
 	}
 	return n
+}
+
+// wantReasons holds every request to the origin, and every answer that was not stored, to a word of the vocabulary.
+func wantReasons(t testing.TB, m *observe.Metrics) {
+	t.Helper()
+	families, err := m.Gatherer().Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range families {
+		for _, series := range family.GetMetric() {
+			for _, pair := range series.GetLabel() {
+				if pair.GetName() == "reason" && pair.GetValue() == "" {
+					t.Errorf("%s counts something for no reason: %v", family.GetName(), series)
+				}
+			}
+		}
+	}
 }
 
 // pipes is a listener whose connections are dialled in memory.

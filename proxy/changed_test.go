@@ -126,3 +126,36 @@ func (b *bubble) purgeAll(soft bool) {
 		b.t.Fatal(err)
 	}
 }
+
+// An answer that a purge has overtaken is not called stored (RFC 9211 §2.5), neither to the one who asked first nor to those who waited;
+// and it is not.
+func TestOvertakenIsNotCalledStored(t *testing.T) {
+	var b *bubble
+	overtaken := false
+	inBubble(t, func(w http.ResponseWriter, _ *http.Request) {
+		if overtaken {
+			b.invalidate(key("a"))
+		}
+		w.Header().Set("Cache-Control", "max-age=60")
+		io.WriteString(w, "x")
+	}, rigOptions{}, routeFor(t, "all", func(r *policy.Route) { r.Key = template(t, "a") }, "/"), func(in *bubble) {
+		b = in
+		for _, c := range []struct {
+			overtaken bool
+			want      string
+		}{
+			{true, "cacheproxy; fwd=uri-miss; fwd-status=200; detail=outdated"},
+			{false, "cacheproxy; fwd=uri-miss; fwd-status=200; stored"},
+			{false, "cacheproxy; hit; ttl=59"},
+		} {
+			overtaken = c.overtaken
+			if got := b.do("GET", "/").header.Get("Cache-Status"); got != c.want {
+				t.Errorf("%s, want %s", got, c.want)
+			}
+			b.pass(time.Second)
+		}
+		if n := count(t, b.metrics, "cacheproxy_not_stored_total", "outdated"); n != 1 {
+			t.Errorf("%d answers were outdated, want 1", n)
+		}
+	})
+}

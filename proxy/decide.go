@@ -113,7 +113,7 @@ func comparing(found candidate) decision {
 	d := decision{step: compare, outcome: policy.WouldMiss, reason: found.reason, found: found}
 	if found.use >= httpcache.StaleServable {
 		// Cache-Status goes out with the head, before the last byte has been compared.
-		d.outcome, d.detail = policy.Pass, policy.Observe.String()
+		d.outcome, d.reason = policy.Pass, policy.Observed
 	}
 	return d
 }

@@ -60,31 +60,29 @@ func (ex *exchange) gone() {
 
 // passFailed answers through w for an origin that gave no answer to a request that went through. status is as for fail.
 func (ex *exchange) passFailed(w http.ResponseWriter, status policy.Status, err error) {
-	status.Reason = upstream.Classify(err)
-	if status.Reason == policy.ClientGone && server.Late(ex.r.Context()) {
+	why := upstream.Classify(err)
+	if why == policy.ClientGone && server.Late(ex.r.Context()) {
 		// net/http ends the request, as if the client had left, before it reports that the body did not come.
-		err, status.Reason = &upstream.RequestBodyError{Err: os.ErrDeadlineExceeded}, policy.RequestBody
+		err, why = &upstream.RequestBodyError{Err: os.ErrDeadlineExceeded}, policy.RequestBody
 	}
 	var refused *refusal
 	if errors.As(err, new(*upstream.RequestBodyError)) {
 		if refused = bodyRefusal(err); ex.r.Context().Err() == nil {
-			status.Reason = refused.why
+			why = refused.why
 		}
 	}
-	overdue := status.Reason == policy.OriginError && server.Overdue(ex.r, time.Since(ex.start))
+	overdue := why == policy.OriginError && server.Overdue(ex.r, time.Since(ex.start))
 	if overdue {
-		status.Reason = policy.ClientGone
+		why = policy.ClientGone
 	}
-	var code int
-	var text string
-	status.Outcome, code, text = failure(status.Reason)
-	ex.settle(status)
+	outcome, code, text := failure(why)
+	ex.settle(status.Failing(outcome, why))
 	switch {
 	case refused != nil:
 		code, text = refused.code, refused.text
 	case overdue:
 		text = "the deadline of the call passed before the upstream had answered"
-	case status.Reason == policy.ClientGone:
+	case why == policy.ClientGone:
 		ex.w.code = upstream.StatusClientGone
 		panic(http.ErrAbortHandler) // returning would send an empty 200
 	default:

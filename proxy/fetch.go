@@ -202,6 +202,11 @@ func (ex *exchange) accept(res *fill.Response, d *decision, status policy.Status
 	if res.Length < 0 && d.found.shareless == policy.TooLarge {
 		status.Stored = false // it was found to be too large when it came last
 	}
+	// The head goes out before the answer is stored. What was invalidated until then will not be; what is between the head and the end of
+	// the body cannot be told any more.
+	if status.Stored && res.Confirmed == nil && !ex.p.ledger.Admits(res.Token, res.Members) {
+		status.Stored, status.Detail = false, policy.Outdated.String()
+	}
 	ex.settle(status)
 	if err := ex.deliverFill(res, from, shown); err != nil {
 		ex.unpackFailed(err)

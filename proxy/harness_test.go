@@ -115,6 +115,7 @@ func newRig(t testing.TB, backend http.HandlerFunc, o rigOptions, routes ...*pol
 			wantPlacesFree(t, o)
 			o.CloseIdle()
 		}
+		wantReasons(t, r.metrics)
 		wantNoneLeft(t, "bodies of the origin", 0, func() int { return int(open.n.Load()) })
 		empty(o.below)
 		wantAllFree(t, made, r.store)

@@ -334,3 +334,28 @@ func TestObserveLogsAFew(t *testing.T) {
 		observations{differ: 101, miss: 1}.check(t, b, "all are counted")
 	})
 }
+
+// The access log says of each request of an observed route what a copy would have made of it, and for which reason the origin was asked.
+func TestObservedInAccessLog(t *testing.T) {
+	var log bytes.Buffer
+	answer := "x"
+	inBubble(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Cache-Control", "max-age=60")
+		io.WriteString(w, answer)
+	}, rigOptions{}, routeFor(t, "all", func(r *policy.Route) { r.Mode = policy.Observe }, "/"), func(b *bubble) {
+		b.logTo(&log)
+		for _, c := range []struct{ answer, outcome, reason, detail string }{
+			{"x", "would_miss", "uri-miss", "would_miss"}, {"x", "would_hit", "observe", "observe"}, {"y", "would_differ", "observe", "observe"},
+		} {
+			log.Reset()
+			answer = c.answer
+			b.do("GET", "/")
+			b.pass(time.Second)
+			for _, want := range []string{`"outcome":"` + c.outcome + `"`, `"reason":"` + c.reason + `"`, `detail=` + c.detail + `"`} {
+				if !strings.Contains(log.String(), want) {
+					t.Errorf("%s is not in %s", want, log.String())
+				}
+			}
+		}
+	})
+}

@@ -167,7 +167,7 @@ func (l *limiter) enter(p Place) (*Slot, *waiter, error) {
 
 // take gives out a place. The caller holds mu.
 func (l *limiter) take(p Place) *Slot {
-	s := &Slot{limiter: l, client: ClientOf(p.Client), class: p.Class, silent: p.Silent, passing: p.Passing, account: p.account}
+	s := &Slot{limiter: l, client: ClientOf(p.Client), class: p.Class, route: p.Route, silent: p.Silent, passing: p.Passing, account: p.account}
 	s.hold()
 	return s
 }

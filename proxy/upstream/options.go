@@ -88,10 +88,10 @@ type Options struct {
 	// Waited is told how long each request waited for its place, whether or not it got it; those who were refused at once
 	// did not wait. It is called concurrently. Nil: nobody wants to know.
 	Waited func(time.Duration)
-	// Answered is told of the head of each answer, before anybody else sees it; Received of the bytes of content as they come, those of
+	// Answered is told of the head of each answer, before anybody else sees it, and of the route whose request it answers; Received of the bytes of content as they come, those of
 	// upgraded connections apart; Completed how long an answer took from its request to its last byte, streams apart. They are called
 	// concurrently. Nil: nobody wants to know.
-	Answered  func(*http.Response)
+	Answered  func(res *http.Response, route string)
 	Received  func(bytes int)
 	Completed func(time.Duration)
 	// Log is told when an address goes out of use or comes back; nil: nobody.
@@ -158,7 +158,7 @@ func (o Options) withDefaults() Options {
 	defaultTo(&o.Health.Interval, defaultHealthInterval)
 	defaultTo(&o.Health.Timeout, defaultHealthTimeout)
 	if o.Answered == nil {
-		o.Answered = func(*http.Response) {}
+		o.Answered = func(*http.Response, string) {}
 	}
 	if o.Received == nil {
 		o.Received = func(int) {}

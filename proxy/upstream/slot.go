@@ -9,6 +9,7 @@ type Slot struct {
 	account *account     // of its upstream; does not change
 	client  netip.Prefix // on whose account a stream is; zero: nobody's. Does not change
 	class   Class        // does not change
+	route   string       // does not change
 	silent  bool         // Place.Silent; does not change
 	passing bool         // no limit holds it; does not change
 

@@ -1,9 +1,12 @@
 package docs
 
 import (
+	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -72,6 +75,33 @@ func TestTables(t *testing.T) {
 	} {
 		for _, finding := range c.check(readDocument(t, c.path), c.section, p) {
 			t.Error(finding)
+		}
+	}
+}
+
+// Every status that calls are answered with is in the table of answers, but for those of calls that have a page of their own.
+func TestAnswersAreListed(t *testing.T) {
+	codes := map[string]int{}
+	for code := 100; code < 600; code++ {
+		codes["Status"+strings.NewReplacer(" ", "", "-", "").Replace(http.StatusText(code))] = code
+	}
+	files, err := filepath.Glob(filepath.Join(root, "admin/*.go"))
+	if err != nil || len(files) < 20 {
+		t.Fatalf("%d files of calls, %v", len(files), err)
+	}
+	table := strings.Join(readDocument(t, "docs/purging.md").section("By HTTP"), "\n")
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") || filepath.Base(file) == "reload.go" {
+			continue
+		}
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`http\.(Status[A-Z]\w+)\b[^(]`).FindAllSubmatch(text, -1) {
+			if code := codes[string(m[1])]; !regexp.MustCompile(fmt.Sprintf("(?m)^\\| `%d`", code)).MatchString(table) {
+				t.Errorf("%s answers with %d, and the table in docs/purging.md has no row for it", file, code)
+			}
 		}
 	}
 }

@@ -7,6 +7,7 @@
 //	blocks_test.go    configurations, commands and sessions
 //	session_test.go   a session: commands, what they print, and what may differ in it
 //	stage_test.go     what the commands run against
+//	firsthour_test.go the API and the clients of the first hour
 //	ahead_test.go     what documents name before every tree has it
 //	rules_test.go     every rule finds something in a document that breaks it
 package docs

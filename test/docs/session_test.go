@@ -61,6 +61,7 @@ var varying = []struct {
 	{regexp.MustCompile(`\b[0-9a-f]{16,}\b`), "ID"},
 	{regexp.MustCompile(`\bttl=\d+`), "ttl=SECONDS"},
 	{regexp.MustCompile(`^Age: \d+`), "Age: SECONDS"},
+	{regexp.MustCompile(`\b127\.0\.0\.1:\d{5}\b`), "ADDRESS"},
 	{regexp.MustCompile(`"took_ms":[\d.e-]+`), `"took_ms":MS`},
 	{regexp.MustCompile(`\([\d.e-]+ ms\)`), "(MS)"},
 	{regexp.MustCompile(`"seq":\d+`), `"seq":N`},

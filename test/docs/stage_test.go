@@ -3,12 +3,14 @@ package docs
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -80,6 +82,10 @@ type stage struct {
 	data  string       // addresses of the proxy that was started last
 	admin string
 	more  []string // further names of the document, each before what stands for it
+
+	written time.Time // when the document has shown a file last
+
+	copyTo string // the file that gets what the program prints that is started next; empty: none does
 }
 
 func newStage(t testing.TB, path string) *stage {
@@ -154,7 +160,7 @@ func (s *stage) real(text string) string { return strings.NewReplacer(s.names().
 
 // documented is a text of the program with the names of the document.
 func (s *stage) documented(text string) string {
-	names := s.names()
+	names := slices.Clone(s.names())
 	for i := 0; i < len(names); i += 2 {
 		names[i], names[i+1] = names[i+1], names[i]
 	}
@@ -208,10 +214,33 @@ func (s *stage) launch(arguments ...string) (string, error) {
 	if arguments[0] == "demo" {
 		ready, addresses = demoReady, demoAddresses
 	}
-	process, err := servers.StartProcess(ctx, servers.Command{
+	var log io.Writer
+	if s.copyTo != "" {
+		file, err := os.Create(filepath.Join(s.dir, s.copyTo))
+		if err != nil {
+			return "", err
+		}
+		s.t.Cleanup(func() { file.Close() })
+		log = file
+	}
+	said, err := s.start(ctx, servers.Command{
 		Path: binary, Args: append(arguments, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"), Dir: s.dir,
-		Env: withoutClient(s.environment()), Ready: ready, Interrupt: syscall.SIGKILL,
+		Env: withoutClient(s.environment()), Ready: ready, Interrupt: syscall.SIGKILL, Log: log,
 	})
+	if err != nil {
+		return "", err
+	}
+	at := addresses.FindStringSubmatch(said)
+	if at == nil {
+		return "", fmt.Errorf("%v does not say where it serves:\n%s", arguments, said)
+	}
+	s.data, s.admin, s.set = at[1], at[2], nil
+	return s.documented(said), nil
+}
+
+// start starts a program that runs until the test ends, and returns what it has printed when it is ready.
+func (s *stage) start(ctx context.Context, c servers.Command) (string, error) {
+	process, err := servers.StartProcess(ctx, c)
 	if err != nil {
 		return "", err
 	}
@@ -220,13 +249,7 @@ func (s *stage) launch(arguments ...string) (string, error) {
 			s.t.Error(err)
 		}
 	})
-	said := process.Output()
-	at := addresses.FindStringSubmatch(said)
-	if at == nil {
-		return "", fmt.Errorf("%v does not say where it serves:\n%s", arguments, said)
-	}
-	s.data, s.admin, s.set = at[1], at[2], nil
-	return s.documented(said), nil
+	return process.Output(), nil
 }
 
 // withoutClient leaves out what is for commands that call a running proxy.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"sync"
@@ -34,6 +35,9 @@ type Command struct {
 	// Interrupt asks the server to end in good order. Zero means SIGTERM.
 	Interrupt syscall.Signal
 
+	// Log also gets all that the server prints. Nil: nothing does.
+	Log io.Writer
+
 	credential *syscall.Credential
 }
 
@@ -56,7 +60,11 @@ func StartProcess(ctx context.Context, c Command) (*Process, error) {
 	cmd.SysProcAttr = childAttributes(c.credential)
 	cmd.WaitDelay = 5 * time.Second
 	out := &output{want: []byte(c.Ready), ready: make(chan struct{})}
-	cmd.Stdout, cmd.Stderr = out, out
+	cmd.Stdout = out
+	if c.Log != nil {
+		cmd.Stdout = io.MultiWriter(c.Log, out)
+	}
+	cmd.Stderr = cmd.Stdout
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", c.Path, err)
 	}

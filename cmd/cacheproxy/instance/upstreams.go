@@ -27,6 +27,7 @@ type upstreams struct {
 	now      []*running
 	sharers  int              // instances that share the limits of the fleet; zero: not known
 	loads    map[string]*load // by upstream
+	failures map[string]*failing
 }
 
 // running is an upstream with what runs for it.
@@ -69,19 +70,14 @@ func (u *upstreams) joined(up *running, list []*running) *running {
 	return up
 }
 
-// watch has the metrics and the log see what an origin does. Where all of its answers are errors, a few lines a minute say so.
+// watch has the metrics and the log see what an origin does. The caller holds u.mu.
 func (u *upstreams) watch(o *upstream.Options) {
-	m, failing := u.metrics.Upstream(o.Name), new(observe.Throttle)
-	name := o.Name
+	m, failing := u.metrics.Upstream(o.Name), u.failingOf(o.Name)
 	o.Log, o.Waited, o.Received, o.Completed = u.log, m.Waited, m.Received, m.Completed
-	o.Answered = func(res *http.Response) {
+	o.Answered = func(res *http.Response, route string) {
 		m.Response(res.StatusCode)
-		if res.StatusCode < http.StatusInternalServerError {
-			return
-		}
-		if ok, skipped := failing.Pass(time.Now()); ok {
-			u.log.Warn("upstream answers with an error", "upstream", name, "upstream_address", upstream.Peer(res), "status", res.StatusCode,
-				"method", res.Request.Method, "request_id", res.Request.Header.Get("X-Request-Id"), "more_since_last", skipped)
+		if res.StatusCode >= http.StatusInternalServerError {
+			failing.add(failedAnswer{res, route}, time.Now())
 		}
 	}
 }

@@ -27,7 +27,7 @@ func TestFailingAPIIsSeen(t *testing.T) {
 	wantMetric(t, p, `cacheproxy_origin_in_flight_limit{upstream="shop"}`, "64")
 	wantMetric(t, p, `cacheproxy_bypassed_total{kind="header",name="X-Api-Key",route="product"}`, "3")
 	address := strings.TrimPrefix(url, "http://")
-	p.says(t, "upstream answers with an error", `"cacheproxy.upstream_address":"`+address+`"`, `"http.response.status_code":500`)
+	p.says(t, "upstream answers with an error", `"cacheproxy.upstream_address":"`+address+`"`, `"http.response.status_code":500`, `"cacheproxy.route":"product"`, `"url.path":"/products/`)
 	p.says(t, `"msg":"request"`, `"cacheproxy.upstream_address":"`+address+`"`, `"cacheproxy.route":"product"`)
 	if n := strings.Count(p.output(), "upstream answers with an error"); n != 5 {
 		t.Errorf("%d lines about errors of the API, want five a minute", n)

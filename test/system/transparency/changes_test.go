@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"os"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 )
@@ -16,7 +15,7 @@ type changes struct{ added, changed, removed []string }
 var framing = []string{"Content-Length", "Transfer-Encoding", "Connection", "Keep-Alive", "Trailer", "Te"}
 
 // documented are the changes of one column of a table of "What is added and taken off" in docs/caching.md, which begins with a heading:
-// 0 is a shared fetch or a copy, 1 what passes.
+// 0 is a shared fetch or a copy, 1 what passes, 2 an answer that a shared fetch has brought.
 func documented(t *testing.T, heading string, column int) (c changes) {
 	t.Helper()
 	text, err := os.ReadFile("../../../docs/caching.md")
@@ -31,7 +30,7 @@ func documented(t *testing.T, heading string, column int) (c changes) {
 	name := regexp.MustCompile("`([^`]+)`")
 	for line := range strings.Lines(table) {
 		cells := strings.Split(line, "|")
-		if len(cells) < 4 {
+		if len(cells) < 4+column {
 			continue
 		}
 		var names []string
@@ -54,14 +53,28 @@ func documented(t *testing.T, heading string, column int) (c changes) {
 	return c
 }
 
-// documents are what may differ: on requests that pass, on those that the program makes for many clients, and on answers.
-type documents struct{ passing, shared, answers changes }
+// documents are what may differ: on requests that pass, on those that the program makes for many clients, and on answers that passed, from
+// a copy, and that were fetched.
+type documents struct{ passing, shared, passed, copied, fetched changes }
+
+// answers are what may differ on an answer, by its way.
+func (d documents) answers(status string) changes {
+	switch {
+	case strings.Contains(status, "fwd=bypass"), strings.Contains(status, "fwd=method"), status == "":
+		return d.passed
+	case strings.Contains(status, "; hit"), strings.Contains(status, "fwd-status=304"):
+		return d.copied
+	}
+	return d.fetched
+}
 
 func documentsOf(t *testing.T) documents {
-	d := documents{documented(t, "Request", 1), documented(t, "Request", 0), documented(t, "Answer", 1)}
-	copies := documented(t, "Answer", 0)
-	d.answers.added = slices.Concat(d.answers.added, copies.added)
-	d.answers.changed = append(slices.Concat(d.answers.changed, copies.changed), "Date") // of another second
+	d := documents{
+		documented(t, "Request", 1), documented(t, "Request", 0), documented(t, "Answer", 1), documented(t, "Answer", 0), documented(t, "Answer", 2),
+	}
+	for _, c := range []*changes{&d.passed, &d.copied, &d.fetched} {
+		c.changed = append(c.changed, "Date") // of another second
+	}
 	// Of the neutral class, and of conditions, the table names some: the mix has these besides. A fetch is whole, has the conditions of the
 	// copy that it renews, and offers no coding that the program cannot unpack.
 	d.shared.removed = append(d.shared.removed, "Dnt", "Priority", "Upgrade-Insecure-Requests", "Sec-Fetch-*", "X-Amzn-Trace-Id", "Pragma",

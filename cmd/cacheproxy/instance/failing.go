@@ -1,0 +1,64 @@
+package instance
+
+import (
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"cacheproxy/observe"
+	"cacheproxy/proxy/upstream"
+)
+
+// failing is what the log says of an upstream whose answers are errors: a few lines a minute, where all of them are. Safe for
+// concurrent use.
+type failing struct {
+	log      *slog.Logger
+	upstream string
+	lines    observe.Throttle
+}
+
+// failedAnswer is one such answer, to a request of a route.
+type failedAnswer struct {
+	res   *http.Response
+	route string
+}
+
+// failingOf is that of the upstream of that name. The caller holds u.mu.
+func (u *upstreams) failingOf(name string) *failing {
+	if u.failures == nil {
+		u.failures = map[string]*failing{}
+	}
+	if u.failures[name] == nil {
+		u.failures[name] = &failing{log: u.log, upstream: name}
+	}
+	return u.failures[name]
+}
+
+func (f *failing) add(a failedAnswer, now time.Time) {
+	ok, skipped := f.lines.Pass(now)
+	if !ok {
+		return
+	}
+	asked := a.res.Request
+	f.log.Warn("upstream answers with an error", "upstream", f.upstream, "upstream_address", upstream.Peer(a.res), "status", a.res.StatusCode,
+		"route", a.route, "method", asked.Method, "path", pathOf(asked.URL), "request_id", asked.Header.Get("X-Request-Id"), "more_since_last", skipped)
+}
+
+// pathOf is the path as it went out, which a target keeps in its opaque part. A query may be personal.
+func pathOf(target *url.URL) string {
+	sent := target.RequestURI()
+	if u, err := url.ParseRequestURI(sent); err == nil {
+		return u.EscapedPath()
+	}
+	path, _, _ := strings.Cut(sent, "?")
+	return path
+}
+
+// rest tells of the errors that had no line, when none has come since that would tell.
+func (f *failing) rest(now time.Time) {
+	if skipped := f.lines.Rest(now); skipped > 0 {
+		f.log.Warn("upstream has answered with more errors than have a line", "upstream", f.upstream, "more_since_last", skipped)
+	}
+}
