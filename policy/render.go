@@ -16,6 +16,13 @@ type Values struct {
 	Header http.Header
 	Target httpcache.Target
 	Query  string // as forwarded
+	row    *row   // nil: of a request
+}
+
+// row is a row of a table, whose columns stand in the place of wildcards.
+type row struct {
+	column  func(name string) (value string, ok bool)
+	slashes bool // a slash in a value separates segments of a path
 }
 
 var (
@@ -70,7 +77,7 @@ type form struct {
 var (
 	// nameForm is the form of keys and tags.
 	nameForm = form{write: func(_ Placeholder, _ Values, value string) string { return escapeName(value) }}
-	// urlForm is the form of URLs: a wildcard as it stands in the path, anything else percent-encoded.
+	// urlForm is the form of URLs: a wildcard as it stands in the path, anything else, columns among it, percent-encoded.
 	urlForm = form{write: writeURL}
 	// prefixForm is the form of prefixes.
 	prefixForm = form{write: writeURL, whole: true}
@@ -79,8 +86,11 @@ var (
 func writeURL(p Placeholder, v Values, value string) string {
 	switch p.Kind {
 	case FromWildcard:
-		raw, _ := v.Match.rawWildcard(p.Name)
-		return raw
+		if v.row == nil {
+			raw, _ := v.Match.rawWildcard(p.Name)
+			return raw
+		}
+		return httpcache.Escape(value, func(c byte) bool { return !httpcache.IsUnreserved(c) && (c != '/' || !v.row.slashes) })
 	case FromHost:
 		return value
 	}
@@ -102,7 +112,7 @@ func (t Template) render(v Values, doc *document, as form) (names []string, miss
 		if err != nil {
 			return nil, false, err
 		}
-		if as.whole && p.placeholder.Kind != FromWildcard {
+		if as.whole && (p.placeholder.Kind != FromWildcard || v.row != nil) {
 			values = slices.DeleteFunc(values, func(value string) bool { return value == "" })
 		}
 		if len(values) > 1 {
@@ -140,7 +150,11 @@ func (p Placeholder) values(v Values, doc *document) ([]string, error) {
 	var s valueSet
 	switch p.Kind {
 	case FromWildcard:
-		if value, ok := v.Match.wildcard(p.Name); ok {
+		value := v.Match.wildcard
+		if v.row != nil {
+			value = v.row.column
+		}
+		if value, ok := value(p.Name); ok {
 			s.add(value)
 		}
 	case FromQuery:
