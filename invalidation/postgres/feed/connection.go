@@ -20,17 +20,13 @@ const (
 	cancelGrace = time.Second
 )
 
-// parse reads a connection string or URL as libpq does, and with it the files and the environment that it names: anew for every
-// connection, so that a password file that was replaced counts. Nothing that is set here lives in a session, so that every statement may
-// run on another connection of a pooler.
-func parse(url string) (*pgx.ConnConfig, error) {
-	c, err := pgx.ParseConfig(url)
+// connect makes a connection, trying the hosts in turn. Nothing that is set here lives in a session, so that every statement may run on
+// another connection of a pooler. What source says is asked for anew each time, so that a password file that was replaced counts.
+func connect(ctx context.Context, source func() (*pgx.ConnConfig, error), changes ...func(*pgx.ConnConfig)) (*pgx.Conn, error) {
+	c, err := source()
 	if err != nil {
-		return nil, fmt.Errorf("read postgres.url: %w", err) // pgx leaves the password out
+		return nil, fmt.Errorf("postgres.url %w", err)
 	}
-	// A statement that was prepared under a name lives in one session, which a pooler may give to somebody else.
-	c.DefaultQueryExecMode = pgx.QueryExecModeExec
-	c.StatementCacheCapacity, c.DescriptionCacheCapacity = 0, 0
 	if c.ConnectTimeout == 0 {
 		c.ConnectTimeout = connectTimeout
 	}
@@ -38,10 +34,14 @@ func parse(url string) (*pgx.ConnConfig, error) {
 		// Of several hosts, a standby has the rows too, and can delete none.
 		c.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 	}
-	if c.RuntimeParams["application_name"] == "" {
-		c.RuntimeParams["application_name"] = "cacheproxy"
+	for _, change := range changes {
+		change(c)
 	}
-	return c, nil
+	conn, err := pgx.ConnectConfig(ctx, c)
+	if err != nil {
+		return nil, fmt.Errorf("connect to PostgreSQL: %w", err)
+	}
+	return conn, nil
 }
 
 // canceling has the server asked to cancel a statement whose context ends. Else the connection ends, and the server goes on until it
@@ -50,22 +50,6 @@ func canceling(c *pgx.ConnConfig) {
 	c.BuildContextWatcherHandler = func(conn *pgconn.PgConn) ctxwatch.Handler {
 		return &pgconn.CancelRequestContextWatcherHandler{Conn: conn, DeadlineDelay: cancelGrace}
 	}
-}
-
-// connect makes a connection, trying the hosts in turn.
-func connect(ctx context.Context, url string, change ...func(*pgx.ConnConfig)) (*pgx.Conn, error) {
-	c, err := parse(url)
-	if err != nil {
-		return nil, err
-	}
-	for _, f := range change {
-		f(c)
-	}
-	conn, err := pgx.ConnectConfig(ctx, c)
-	if err != nil {
-		return nil, fmt.Errorf("connect to PostgreSQL: %w", err)
-	}
-	return conn, nil
 }
 
 // hangUp ends a connection without waiting for a server that may not answer.

@@ -6,21 +6,15 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"cacheproxy/invalidation"
+	"cacheproxy/invalidation/postgres"
 	"cacheproxy/policy"
 
 	"github.com/jackc/pgx/v5"
 )
-
-// Mapping says what rows of the outbox name.
-type Mapping struct {
-	// Members are the names of one tuple of values, of which nil is NULL. An error stands for: everything that the mapping can name.
-	Members func(values []*string) ([]policy.Member, error)
-	Whole   []policy.Member // everything that the mapping can name; at least one
-	Settle  time.Duration   // invalidation.Order.Settle
-}
 
 // manyNames is how many names of one mapping a purge lists. Beyond it the mapping's whole is purged: the ledger tells a bounded number of
 // names apart, and a bulk change must not push out the marks of all others.
@@ -43,18 +37,18 @@ func (o *order) add(r row) {
 	if r.mapping != nil {
 		id = *r.mapping
 	}
-	m, known := o.feed.mapping(id)
+	m := o.feed.mapping(id)
 	names := o.names[id]
 	if names == nil {
 		names = map[policy.Member]struct{}{}
 		o.names[id] = names
 	}
 	switch {
-	case !known:
+	case m == nil && strings.Contains(id, "#"):
 		o.feed.count(UnknownMapping)
 		o.feed.tell(UnknownMapping, "a change bears the id of a mapping that this configuration does not have; what its table names is purged", "mapping", shortened(id))
 		o.whole[id] = true
-	case r.long, r.values == nil:
+	case m == nil, r.long, r.values == nil: // without a digest it is an order by hand
 		o.whole[id] = true
 	case o.whole[id]:
 	case r.width == nil || *r.width <= 0 || len(r.values)%int(*r.width) != 0:
@@ -92,60 +86,58 @@ func shortened(s string) string {
 	return s
 }
 
-// members are what is named, by how long answers may still be those from before the change.
-func (o *order) members() map[time.Duration][]policy.Member {
+// orders are what is named, by how long answers may still be those from before the change.
+func (o *order) orders() (orders []invalidation.Order) {
 	all := map[time.Duration]map[policy.Member]struct{}{}
 	for id, names := range o.names {
-		m, _ := o.feed.mapping(id)
-		of := all[m.Settle]
-		if of == nil {
-			of = map[policy.Member]struct{}{}
-			all[m.Settle] = of
+		settle := o.feed.config.Load().Settle
+		if m := o.feed.mapping(id); m != nil {
+			settle = m.Settle
 		}
-		if !o.whole[id] {
-			maps.Copy(of, names)
-			continue
+		if all[settle] == nil {
+			all[settle] = map[policy.Member]struct{}{}
 		}
-		for _, member := range m.Whole {
-			of[member] = struct{}{}
+		if o.whole[id] {
+			all[settle][tableTag(id)] = struct{}{}
+		} else {
+			maps.Copy(all[settle], names)
 		}
 	}
-	listed := map[time.Duration][]policy.Member{}
 	for settle, of := range all {
 		if len(of) > 0 {
-			listed[settle] = slices.Sorted(maps.Keys(of))
+			orders = append(orders, invalidation.Order{Members: slices.Sorted(maps.Keys(of)), Settle: settle})
 		}
 	}
-	return listed
+	return orders
 }
 
-// purge makes what is named unusable, and returns once that holds on every instance.
-func (o *order) purge(ctx context.Context) error {
-	for settle, members := range o.members() {
-		receipt, err := o.feed.log.Invalidate(ctx, invalidation.Order{Members: members, Settle: settle})
+// purge makes unusable what orders name, and returns without an error once that holds on every instance.
+func (f *Feed) purge(ctx context.Context, orders ...invalidation.Order) error {
+	for _, o := range orders {
+		receipt, err := f.log.Invalidate(ctx, o)
 		switch {
 		case err != nil:
 			return fmt.Errorf("purge what has changed: %w", err)
 		case !receipt.Held:
 			return fmt.Errorf("purge what has changed: %w", invalidation.ErrNotConfirmed)
 		}
-		o.feed.options.Purged(receipt.Took)
+		f.options.Purged(receipt.Took)
 	}
 	return nil
 }
 
-// mapping is that of an id. What no configuration of this instance knows may be that of another: what its table names is purged.
-func (f *Feed) mapping(id string) (m Mapping, known bool) {
-	c := f.config.Load()
-	if m, known = c.Mappings[id]; known {
-		return m, true
+// mapping is that of an id; nil: this configuration has none.
+func (f *Feed) mapping(id string) *postgres.Mapping {
+	all := f.config.Load().Mappings
+	if i := slices.IndexFunc(all, func(m *postgres.Mapping) bool { return m.ID == id }); i >= 0 {
+		return all[i]
 	}
-	m = Mapping{Whole: c.Unknown(id), Settle: c.LongestSettle}
-	if len(m.Whole) == 0 {
-		m.Whole = []policy.Member{policy.All}
-	}
-	return m, false
+	return nil
 }
+
+// deleteSQL deletes by the whole key of the table, of which the number of the transaction comes first.
+const deleteSQL = `delete from cacheproxy.outbox using unnest($1::text[], $2::bigint[]) as d(xid, id)
+	where outbox.xid = d.xid::xid8 and outbox.id = d.id`
 
 // consume purges what rows name until it holds, and then deletes them.
 func (f *Feed) consume(ctx context.Context, conn *pgx.Conn, rows []row) error {
@@ -156,20 +148,21 @@ func (f *Feed) consume(ctx context.Context, conn *pgx.Conn, rows []row) error {
 	for _, r := range rows {
 		o.add(r)
 	}
-	if err := f.untilHeld(ctx, o.purge); err != nil {
+	orders := o.orders()
+	if err := f.untilHeld(ctx, func(ctx context.Context) error { return f.purge(ctx, orders...) }); err != nil {
 		return err
 	}
-	ids := make([]int64, len(rows))
+	ids, xids := make([]int64, len(rows)), make([]string, len(rows))
 	for i, r := range rows {
-		ids[i] = r.id
+		ids[i], xids[i] = r.id, r.xid
 		f.options.Held(r.age + time.Since(r.read))
 	}
-	if f.options.beforeDelete != nil {
-		f.options.beforeDelete()
+	if f.options.between != nil {
+		f.options.between()
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
-	done, err := conn.Exec(ctx, "delete from cacheproxy.outbox where id = any($1::bigint[])", ids)
+	done, err := conn.Exec(ctx, deleteSQL, xids, ids)
 	if err != nil {
 		return fmt.Errorf("delete what was consumed: %w", err)
 	}

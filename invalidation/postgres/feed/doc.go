@@ -26,18 +26,18 @@
 // Whoever has just written through this instance has changed rows, too: Woken looks at once and consumes what it finds, so that the
 // echo of a write falls into the time in which the write itself is confirmed, and does not cost the copy that is fetched next.
 //
-// # Markers
+// # Owed
 //
-// Where nobody consumes, triggers stop writing rows: one row in cacheproxy.marker stands for all changes of its mapping from then on. See
-// marker.go for why that loses nothing.
+// Where nobody consumes, triggers stop writing rows, and owe the tag of the table instead. See owed.go for why that loses nothing.
 //
 // # Files
 //
-//	feed.go        what a feed is made of, and the loop
+//	feed.go        what a feed is made of
+//	session.go     one look after another over one connection
 //	connection.go  how the database is reached
 //	look.go        which rows have come into sight
 //	consume.go     what rows name; purge, then delete
-//	marker.go      rows that stand for all changes of a mapping
+//	owed.go        tags that are owed for changes without a row
 //	hint.go        NOTIFY, which only makes the next look come sooner
 //	sight.go       how far behind it is, and from when on it is blind
 package feed

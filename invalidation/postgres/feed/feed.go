@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"cacheproxy/invalidation"
-	"cacheproxy/policy"
+	"cacheproxy/invalidation/postgres"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -25,19 +25,21 @@ const (
 	// fullEvery is how often everything is looked at, whatever the looks before have seen; it takes at most one part in fullShare of
 	// the time.
 	fullEvery, fullShare = 30 * time.Second, 50
+	// progressPause is how often it is said how far the outbox is consumed.
+	progressPause = time.Second
 	// mostWaiting is how many rows are left for somebody else at once.
 	mostWaiting = 10_000
 )
 
 // Config is what a reload may change.
 type Config struct {
-	URL      string // as libpq has it
-	Mappings map[string]Mapping
-	// Unknown is what a row names whose mapping is not among them, by its id; none: everything.
-	Unknown       func(id string) []policy.Member
-	LongestSettle time.Duration // of what is unknown
-	Poll          time.Duration // how often the database is asked
-	Notify        bool          // hints are listened for
+	// Source says where the database is. It is asked for each connection, and must be safe for concurrent use.
+	Source   func() (*pgx.ConnConfig, error)
+	URL      string // stands for Source, to tell whether that is another
+	Mappings []*postgres.Mapping
+	Settle   time.Duration // the longest of all upstreams: for what may be about any of them
+	Poll     time.Duration // how often the database is asked
+	Notify   bool          // hints are listened for
 }
 
 // Options is what a Feed works with. All but the hooks of tests are required.
@@ -52,7 +54,7 @@ type Options struct {
 	// Pass reports whether a line about something that tends to come often may be logged.
 	Pass func(Kind) bool
 
-	beforeDelete func() // of tests
+	between func() // of tests: is called after what was read is purged, and before it is deleted
 }
 
 // Feed has the changes of a database purged. Its methods are safe for concurrent use.
@@ -115,7 +117,7 @@ func (f *Feed) Run(ctx context.Context) error {
 func (f *Feed) follow(ctx context.Context) {
 	defer f.sight.up.Store(false)
 	for pause := retryFirst; ctx.Err() == nil; {
-		s := &session{feed: f, waiting: map[int64]left{}}
+		s := &session{feed: f, waiting: map[int64]left{}, lost: -1}
 		err := s.run(ctx)
 		if ctx.Err() != nil {
 			return
@@ -132,177 +134,6 @@ func (f *Feed) follow(ctx context.Context) {
 		sleep(ctx, jittered(pause))
 		pause = min(2*pause, retryMost)
 	}
-}
-
-// left is a row that is left for somebody else.
-type left struct {
-	since time.Time // when it was first seen
-	clear time.Time // when it was not in sight yet
-}
-
-// session is what is known by one connection.
-type session struct {
-	feed    *Feed
-	conn    *pgx.Conn // nil: there is none
-	worked  bool
-	base    *snapshot // of the last look that was carried out whole; nil: everything has to be looked at
-	looked  time.Time // when that began
-	full    time.Time // when everything is to be looked at again
-	waiting map[int64]left
-	alone   time.Time // until then rows are consumed at once, since nobody else did
-	// unmarked is up to when changes that markers stand for are purged, and nextMarkers from when on they are worth another purge.
-	unmarked, nextMarkers time.Time
-}
-
-// run looks again and again until something fails.
-func (s *session) run(ctx context.Context) (err error) {
-	f := s.feed
-	if s.conn, err = connect(ctx, f.config.Load().URL, canceling); err != nil {
-		return err
-	}
-	defer hangUp(s.conn)
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	woken := false
-	for {
-		if err := s.pass(ctx, woken || s.eager(time.Now())); err != nil {
-			return err
-		}
-		if !s.worked {
-			s.worked = true
-			f.sight.up.Store(true)
-			f.options.Logger.Info("changes in PostgreSQL are seen", "server", s.conn.PgConn().Conn().RemoteAddr().String())
-		}
-		pause := f.config.Load().Poll
-		var hinted chan struct{}
-		if s.eager(time.Now()) {
-			hinted = f.hinted
-		} else {
-			pause = max(pause, aside)
-		}
-		timer.Reset(pause)
-		woken = false
-		select {
-		case <-timer.C:
-		case <-hinted:
-		case <-f.woken:
-			woken = true
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
-// eager reports whether rows are consumed as soon as they are seen.
-func (s *session) eager(now time.Time) bool { return now.Before(s.alone) || s.feed.options.Preferred() }
-
-// pass looks at all that has come into sight, and consumes it.
-func (s *session) pass(ctx context.Context, eager bool) error {
-	f, began := s.feed, time.Now()
-	everythingNow := s.base == nil || !began.Before(s.full)
-	in, timeout := everything(), fullTimeout
-	if !everythingNow {
-		in, timeout = since(*s.base, s.ids()), lookTimeout
-	}
-	var first snapshot
-	var markers []*string
-	for again := true; again; {
-		asked, cancel := context.WithTimeout(ctx, timeout)
-		p, err := look(asked, s.conn, in)
-		cancel()
-		if err != nil {
-			return err
-		}
-		if first.limit == "" {
-			first, markers = p.seen, p.markers
-		}
-		if s.base != nil && p.seen.older(*s.base) {
-			// Another server answers, or this one has been set back: what was seen says nothing about what is there.
-			s.base, s.waiting = nil, map[int64]left{}
-			return nil
-		}
-		rows := s.sort(p, in, began, eager)
-		f.sight.waiting.Store(int64(len(s.waiting) + len(rows)))
-		if err := f.consume(ctx, s.conn, rows); err != nil {
-			return err
-		}
-		f.sight.waiting.Store(int64(len(s.waiting)))
-		in.past(p.rows)
-		again = p.full
-	}
-	if everythingNow {
-		s.full = time.Now().Add(max(fullEvery, fullShare*time.Since(began)))
-	}
-	s.base, s.looked = &first, began
-	if err := s.consumeMarkers(ctx, markers, began, eager); err != nil {
-		return err
-	}
-	clear := s.unmarked
-	for _, l := range s.waiting {
-		if l.clear.Before(clear) {
-			clear = l.clear
-		}
-	}
-	f.sight.cleared(clear)
-	return nil
-}
-
-// consumeMarkers consumes the markers that a look has found, as often as is worth it.
-func (s *session) consumeMarkers(ctx context.Context, found []*string, began time.Time, eager bool) error {
-	s.feed.sight.markers.Store(int64(len(found)))
-	overdue := began.Sub(s.unmarked) >= patience
-	switch {
-	case len(found) == 0:
-		s.unmarked = began
-		return nil
-	case !eager && !overdue, began.Before(s.nextMarkers):
-		return nil
-	case !eager:
-		s.alone = began.Add(standIn)
-	}
-	if err := s.feed.markers(ctx, s.conn, found); err != nil {
-		return err
-	}
-	s.unmarked, s.nextMarkers = began, time.Now().Add(markerPause)
-	return nil
-}
-
-// sort decides which rows of a page are consumed, and leaves the others.
-func (s *session) sort(p page, in scope, began time.Time, eager bool) (now []row) {
-	there := map[int64]bool{}
-	for _, r := range p.rows {
-		there[r.id] = true
-		l, known := s.waiting[r.id]
-		if !known {
-			l = left{since: began, clear: s.looked}
-		}
-		overdue := began.Sub(l.since) >= patience || len(s.waiting) >= mostWaiting
-		if overdue && !eager {
-			s.alone = began.Add(standIn)
-		}
-		if eager || overdue {
-			now = append(now, r)
-			delete(s.waiting, r.id)
-			continue
-		}
-		s.waiting[r.id] = l
-	}
-	if !p.cut {
-		for _, id := range in.waiting {
-			if !there[id] {
-				delete(s.waiting, id) // somebody else has consumed it
-			}
-		}
-	}
-	return now
-}
-
-// ids are the rows that are left for somebody else.
-func (s *session) ids() (ids []int64) {
-	for id := range s.waiting {
-		ids = append(ids, id)
-	}
-	return ids
 }
 
 func (f *Feed) count(k Kind) { f.sight.failed[k].Add(1) }

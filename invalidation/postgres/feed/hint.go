@@ -33,7 +33,7 @@ func (f *Feed) hear(ctx context.Context) {
 
 // listen passes hints on until the connection fails. heard says that it has worked.
 func (f *Feed) listen(ctx context.Context) (heard bool, err error) {
-	conn, err := connect(ctx, f.config.Load().URL)
+	conn, err := connect(ctx, f.config.Load().Source)
 	if err != nil {
 		return false, err
 	}

@@ -62,28 +62,35 @@ func (s snapshot) older(t snapshot) bool {
 // transaction. One that a look could see, with a snapshot, was returned by it; one that it could not was written by a transaction that
 // was running then, or had not begun. So nothing is passed over, however late a transaction commits, and what is asked for does not
 // begin with what was consumed and is dead: while a foreign transaction of an hour keeps the server from forgetting dead rows, which
-// would otherwise be read past by each look, a look finds its place in the index of (xid, id) by a few steps.
+// would otherwise be read past by each look, a look finds its place in the index of (xid, id) by a few steps. The table has no other index,
+// which the server could take by mistake: of a table in which everything is dead it believes that each index costs the same.
 type scope struct {
 	xids  []string // transactions of which rows may have come into sight,
 	after []int64  // and up to which id each was read already
 	// Rows after (fromXID, fromID) are those of all later transactions.
 	fromXID string
 	fromID  int64
-	waiting []int64 // rows that were seen and left for somebody else
+	// waiting are rows that were seen and left for somebody else, by id, and of the transactions waitXIDs.
+	waiting  []int64
+	waitXIDs []string
 }
 
 // everything is the scope of a look that has none before it.
 func everything() scope { return scope{fromXID: "0", fromID: math.MinInt64} }
 
 // since is the scope after a look with snapshot s.
-func since(s snapshot, waiting []int64) scope {
+func since(s snapshot, waiting map[int64]left) scope {
 	after := slices.Repeat([]int64{math.MinInt64}, len(s.running))
-	return scope{xids: slices.Clone(s.running), after: after, fromXID: s.limit, fromID: math.MinInt64, waiting: waiting}
+	next := scope{xids: slices.Clone(s.running), after: after, fromXID: s.limit, fromID: math.MinInt64}
+	for id, l := range waiting {
+		next.waiting, next.waitXIDs = append(next.waiting, id), append(next.waitXIDs, l.xid)
+	}
+	return next
 }
 
 // past goes on after rows that were read.
 func (s *scope) past(rows []row) {
-	s.waiting = nil
+	s.waiting, s.waitXIDs = nil, nil
 	for _, r := range rows {
 		for i, xid := range s.xids {
 			if r.xid == xid {
@@ -105,13 +112,14 @@ func later(r row, xid string, id int64) bool {
 }
 
 // columns are those of a row as they are read. Casts leave no room for what somebody has made of the table.
-const columns = `id::bigint, xid::text, mapping::text, width::int,
+const columns = `outbox.id::bigint, outbox.xid::text, mapping::text, width::int,
 	case when pg_column_size(tuples) <= $6 then tuples::text[] end,
 	coalesce(pg_column_size(tuples) > $6, false),
 	case when isfinite(at) then extract(epoch from clock_timestamp() - at) else 0 end::float8`
 
 // lookSQL is one statement, and so has one snapshot, which it returns first; the markers come last.
-const lookSQL = `select 0::bigint, null::text, null::text, null::int, null::text[], false, 0::float8,
+const lookSQL = `select (select last_value from cacheproxy.outbox_id_seq)::bigint, null::text, null::text, null::int, null::text[], false,
+	(select case when is_called then last_value else 0 end from cacheproxy.lost)::float8,
 	pg_current_snapshot()::text, extract(epoch from pg_postmaster_start_time())::text
 union all
 select o.*, null, null from unnest($1::text[], $2::bigint[]) as r(x, after), lateral (
@@ -121,27 +129,31 @@ select o.*, null, null from (
 	select ` + columns + ` from cacheproxy.outbox where (outbox.xid, outbox.id) > ($3::text::xid8, $4::bigint) order by outbox.xid, outbox.id limit $7) o
 union all
 select o.*, null, null from (
-	select ` + columns + ` from cacheproxy.outbox where outbox.id = any($5::bigint[])) o
+	select ` + columns + ` from cacheproxy.outbox, unnest($8::text[], $5::bigint[]) as w(xid, id)
+	where outbox.xid = w.xid::xid8 and outbox.id = w.id) o
 union all
-select -1, null, o.mapping, null, null, true, 0, null, null from (select mapping::text from cacheproxy.marker limit 10000) o`
+select case coalesce(pg_sequence_last_value(owed), 0) when 1 then 1 else 0 end, null, mapping::text, null, null, true, 0, null, null
+	from cacheproxy.marker`
 
 // page is what a look has read.
 type page struct {
 	rows []row
 	seen snapshot
-	// markers are mappings for which triggers write no rows.
-	markers []*string
-	full    bool // there may be more
-	cut     bool // what was waited for may not have been reached
+	last int64           // id that was given out
+	lost float64         // statements whose change nothing tells of
+	owed map[string]bool // of each mapping that is installed, whether the tag of its table is owed
+	full bool            // there may be more
+	cut  bool            // what was waited for may not have been reached
 }
 
 // look reads a page of what is in scope.
 func look(ctx context.Context, conn *pgx.Conn, s scope) (p page, err error) {
-	found, err := conn.Query(ctx, lookSQL, s.xids, s.after, s.fromXID, s.fromID, s.waiting, int32(rowBytes), int32(pageRows))
+	found, err := conn.Query(ctx, lookSQL, s.xids, s.after, s.fromXID, s.fromID, s.waiting, int32(rowBytes), int32(pageRows), s.waitXIDs)
 	if err != nil {
 		return p, fmt.Errorf("look into the outbox: %w", err)
 	}
 	defer found.Close()
+	p.owed = map[string]bool{}
 	bytes, known, of := 0, map[int64]bool{}, map[string]int{} // of which transaction how many; "": of all later ones
 	for found.Next() {
 		var r row
@@ -152,14 +164,15 @@ func look(ctx context.Context, conn *pgx.Conn, s scope) (p page, err error) {
 		}
 		switch {
 		case snap != nil && server != nil:
+			p.last, p.lost = r.id, age
 			if p.seen, err = parseSnapshot(*snap, *server); err != nil {
 				return p, err
 			}
 			continue
-		case xid == nil:
-			p.markers = append(p.markers, r.mapping)
+		case xid == nil && r.mapping != nil:
+			p.owed[*r.mapping] = r.id == 1
 			continue
-		case known[r.id]:
+		case xid == nil || known[r.id]:
 			continue
 		case bytes > pageBytes:
 			p.full, p.cut = true, true // the parts of a page come in order: what is left out is read by the next

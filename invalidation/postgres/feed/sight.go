@@ -12,7 +12,8 @@ type sight struct {
 	clear   atomic.Int64
 	up      atomic.Bool
 	waiting atomic.Int64 // rows that were seen and are not deleted
-	markers atomic.Int64 // mappings that a marker stands for
+	owed    atomic.Int64 // mappings whose table's tag is owed
+	missing atomic.Int64 // mappings that are not installed
 	rows    atomic.Uint64
 	failed  [kinds]atomic.Uint64
 }
@@ -22,7 +23,8 @@ type State struct {
 	Up      bool          // the last look has come back
 	Lag     time.Duration // for how long changes may have been in sight that are not purged
 	Waiting int64         // rows that were seen and not consumed yet
-	Markers int64         // mappings for which triggers write no rows, since nobody has consumed them
+	Owed    int64         // mappings for whose changes triggers have written no rows, since nobody consumed them
+	Missing int64         // mappings that are not installed
 	Rows    uint64        // consumed by this instance
 	Failed  map[string]uint64
 }
@@ -30,8 +32,9 @@ type State struct {
 // State is safe for concurrent use.
 func (f *Feed) State() State {
 	s := State{
-		Up: f.sight.up.Load(), Lag: f.sight.lag(time.Now()), Waiting: f.sight.waiting.Load(), Markers: f.sight.markers.Load(),
-		Rows: f.sight.rows.Load(), Failed: make(map[string]uint64, kinds),
+		Up: f.sight.up.Load(), Lag: f.sight.lag(time.Now()), Waiting: f.sight.waiting.Load(), Owed: f.sight.owed.Load(),
+		Missing: f.sight.missing.Load(),
+		Rows:    f.sight.rows.Load(), Failed: make(map[string]uint64, kinds),
 	}
 	for k := range kinds {
 		s.Failed[k.String()] = f.sight.failed[k].Load()
@@ -39,8 +42,11 @@ func (f *Feed) State() State {
 	return s
 }
 
-// Blind reports whether changes may have been in sight for longer than that and are not purged. It costs one atomic load.
-func (f *Feed) Blind(now time.Time, longer time.Duration) bool { return f.sight.lag(now) > longer }
+// Blind reports whether changes may have been in sight for longer than that and are not purged, or nothing tells of some. It costs two
+// atomic loads.
+func (f *Feed) Blind(now time.Time, longer time.Duration) bool {
+	return f.sight.lag(now) > longer || f.sight.missing.Load() > 0
+}
 
 func (s *sight) lag(now time.Time) time.Duration {
 	return max(now.Sub(s.began)-time.Duration(s.clear.Load()), 0)
@@ -59,10 +65,12 @@ const (
 	Malformed                  // a row does not fit its mapping
 	UnknownMapping             // a row bears the id of a mapping that is not configured
 	Hint                       // the connection that hears NOTIFY
+	NotInstalled               // a mapping has no triggers
+	Lost                       // changes that nothing tells of
 	kinds
 )
 
 // String is the word in metrics.
 func (k Kind) String() string {
-	return [...]string{"connection", "look", "unconfirmed", "malformed", "unknown-mapping", "hint"}[k]
+	return [...]string{"connection", "look", "unconfirmed", "malformed", "unknown-mapping", "hint", "not-installed", "lost"}[k]
 }
