@@ -37,8 +37,11 @@ type Mapping struct {
 	Routes  *policy.Table       // by which URLs are named
 	Fed     []string            // the names of the routes whose copies carry the tag of the table
 	Settle  time.Duration       // of the upstreams of these routes: for invalidation.Order
-	Lossy   bool                // a statement goes on where its change cannot be told
-	Line    int                 // in the configuration
+	// Upstream is whose routes these are; empty: those of all.
+	Upstream   string
+	Lossy      bool // a statement goes on where its change cannot be told
+	Replicated bool // what logical replication brings counts, too
+	Line       int  // in the configuration
 }
 
 // Identify sets the mapping's id: the table, and a digest of everything that decides what the values in a row are and what they render to.
@@ -53,6 +56,7 @@ func (m *Mapping) Identify() {
 	for _, e := range m.On {
 		list(string(e))
 	}
+	list(strconv.FormatBool(m.Replicated))
 	list(m.Watched...)
 	list(m.Columns...)
 	for _, templates := range [][]policy.Template{m.Names.Keys, m.Names.Tags, m.Names.URLs, m.Names.Prefixes} {
