@@ -37,8 +37,11 @@ type Mapping struct {
 	Routes  *policy.Table       // by which URLs are named
 	Fed     []string            // the names of the routes whose copies carry the tag of the table
 	Settle  time.Duration       // of the upstreams of these routes: for invalidation.Order
-	Lossy   bool                // a statement goes on where its change cannot be told
-	Line    int                 // in the configuration
+	// Upstream is whose routes these are; empty: those of all.
+	Upstream   string
+	Lossy      bool // a statement goes on where its change cannot be told
+	Replicated bool // what logical replication brings counts, too
+	Line       int  // in the configuration
 }
 
 // Identify sets the mapping's id: the table, and a digest of everything that decides what the values in a row are and what they render to.
@@ -53,6 +56,7 @@ func (m *Mapping) Identify() {
 	for _, e := range m.On {
 		list(string(e))
 	}
+	list(strconv.FormatBool(m.Replicated))
 	list(m.Watched...)
 	list(m.Columns...)
 	for _, templates := range [][]policy.Template{m.Names.Keys, m.Names.Tags, m.Names.URLs, m.Names.Prefixes} {
@@ -73,11 +77,14 @@ func (m *Mapping) digest() string { return m.ID[strings.LastIndexByte(m.ID, '#')
 func (m *Mapping) Whole() policy.Member { return TableTag(m.ID) }
 
 // TableTag is the tag of the table in a mapping's id, known or not.
-func TableTag(id string) policy.Member {
+func TableTag(id string) policy.Member { return policy.NewMember(policy.KindTag, "table:"+tableOf(id)) }
+
+// tableOf is the schema and the table in a mapping's id.
+func tableOf(id string) string {
 	if i := strings.LastIndexByte(id, '#'); i >= 0 {
-		id = id[:i]
+		return id[:i]
 	}
-	return policy.NewMember(policy.KindTag, "table:"+id)
+	return id
 }
 
 // Members are what one tuple of column values names, in the order of Columns; nil is NULL. A key is named as copies are that
@@ -104,10 +111,14 @@ func (m *Mapping) Members(values []*string) ([]policy.Member, error) {
 // and whole, where the row stands for the table, no mapping has the id, or the row does not fit the mapping.
 func Resolve(all []*Mapping, id string, width int, tuples []*string) (members []policy.Member, whole bool) {
 	i := slices.IndexFunc(all, func(m *Mapping) bool { return m.ID == id })
-	if i < 0 || tuples == nil || width < 1 || len(tuples)%width != 0 {
+	if i < 0 || tuples == nil || width != len(all[i].Columns) || width > 0 && len(tuples)%width != 0 {
 		return []policy.Member{TableTag(id)}, true
 	}
+	if width == 0 {
+		tuples, width = []*string{nil}, 1
+	}
 	for tuple := range slices.Chunk(tuples, width) {
+		tuple = tuple[:len(all[i].Columns)]
 		named, err := all[i].Members(tuple)
 		if err != nil {
 			return []policy.Member{TableTag(id)}, true

@@ -10,14 +10,15 @@ import (
 // folders below it, and a folder without one of its own may be imported by the code of its entry. A test may besides import what
 // these may in turn, and whatever is below test.
 var layers = map[string][]string{
-	"lockorder":           {},
-	"policy/httpcache":    {},
-	"policy":              {"policy/httpcache"},
-	"invalidation":        {"policy"},
-	"invalidation/fleet":  {"policy", "invalidation"},
-	"invalidation/valkey": {"policy", "invalidation", "invalidation/fleet"},
-	"store":               {"policy/httpcache", "policy", "invalidation"},
-	"store/coding":        {"policy/httpcache"},
+	"lockorder":             {},
+	"policy/httpcache":      {},
+	"policy":                {"policy/httpcache"},
+	"invalidation":          {"policy"},
+	"invalidation/fleet":    {"policy", "invalidation"},
+	"invalidation/valkey":   {"policy", "invalidation", "invalidation/fleet"},
+	"invalidation/postgres": {"policy"},
+	"store":                 {"policy/httpcache", "policy", "invalidation"},
+	"store/coding":          {"policy/httpcache"},
 	"store/valkey": {
 		"policy/httpcache", "policy", "invalidation", "invalidation/fleet", "invalidation/valkey", "store", "store/coding",
 	},
@@ -33,7 +34,7 @@ var layers = map[string][]string{
 		"proxy/pass",
 	},
 	"admin":                 {"policy/httpcache", "policy", "invalidation"},
-	"config":                {"policy/httpcache", "policy", "invalidation/valkey", "proxy/server", "proxy/upstream"},
+	"config":                {"policy/httpcache", "policy", "invalidation/valkey", "invalidation/postgres", "proxy/server", "proxy/upstream"},
 	"cmd/cacheproxy/demo":   {},
 	"cmd/cacheproxy/valkey": {"invalidation", "invalidation/valkey", "store", "store/valkey"},
 	"cmd/cacheproxy/instance": {
