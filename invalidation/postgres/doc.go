@@ -31,14 +31,15 @@
 // All are in schema cacheproxy, which nothing else should be in, and which one fleet has for itself: instances of one configuration.
 //
 //	cacheproxy.installation  version int, notify bool         one row: the version of what is here
-//	cacheproxy.outbox        id bigint, identity, primary key
+//	cacheproxy.outbox        id bigint, identity
 //	                         mapping text     the id of the mapping; or "schema.table", of an order by hand: the tag of that table
 //	                         width   int      values in a tuple
 //	                         tuples  text[]   n tuples of width values, one after another, in one dimension; an element that is NULL is
 //	                                          NULL in the table; NULL in place of the array: the tag of the table. With a width of 0,
-	                                          an empty array is one tuple without values. Resolve reads all of this
+//	                                          an empty array is one tuple without values. Resolve reads all of this
 //	                         cause   text     why the tag: truncate, bulk, long, installed, removed, error SQLSTATE; NULL where there are tuples
 //	                         at      timestamptz, clock_timestamp() of the insert
+//	                         xid     xid8, the top-level transaction that has inserted it; the primary key is (xid, id)
 //	cacheproxy.marker        mapping text primary key, owed regclass, lossy bool, at timestamptz
 //	                         one row for each mapping that is installed; never updated, so that a lock of it fails in no
 //	                         isolation level

@@ -13,14 +13,17 @@ var layouts = [layoutVersion][]string{{
 	createSchema,
 	`CREATE TABLE cacheproxy.installation (version int NOT NULL, notify boolean NOT NULL)`,
 	`INSERT INTO cacheproxy.installation (version, notify) VALUES (1, false)`,
-	// Rows come and go: what is dead is cleared away by its number, however large the table has been.
+	// Rows come and go: what is dead is cleared away by its number, however large the table has been. The key begins with the transaction
+	// that has written the row, and there is no other index: see package feed for how rows are found past what is dead.
 	`CREATE TABLE cacheproxy.outbox (
-    id bigint GENERATED ALWAYS AS IDENTITY (SEQUENCE NAME cacheproxy.outbox_id_seq) PRIMARY KEY,
+    id bigint GENERATED ALWAYS AS IDENTITY (SEQUENCE NAME cacheproxy.outbox_id_seq),
     mapping text NOT NULL,
     width int NOT NULL,
     tuples text[],
     cause text,
-    at timestamptz NOT NULL DEFAULT clock_timestamp()
+    at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    PRIMARY KEY (xid, id)
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000)`,
 	`CREATE TABLE cacheproxy.marker (
     mapping text PRIMARY KEY,

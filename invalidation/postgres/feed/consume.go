@@ -33,48 +33,35 @@ func (f *Feed) newOrder() *order {
 
 // add takes in what a row names. What cannot be understood names everything that its mapping does.
 func (o *order) add(r row) {
-	id := ""
+	id, width := "", -1
 	if r.mapping != nil {
 		id = *r.mapping
 	}
-	m := o.feed.mapping(id)
-	names := o.names[id]
-	if names == nil {
-		names = map[policy.Member]struct{}{}
-		o.names[id] = names
+	if r.width != nil {
+		width = int(*r.width)
 	}
+	if o.names[id] == nil {
+		o.names[id] = map[policy.Member]struct{}{}
+	}
+	members, whole := postgres.Resolve(o.feed.config.Load().Mappings, id, width, r.values)
 	switch {
-	case m == nil && strings.Contains(id, "#"):
-		o.feed.count(UnknownMapping)
-		o.feed.tell(UnknownMapping, "a change bears the id of a mapping that this configuration does not have; what its table names is purged", "mapping", shortened(id))
-		o.whole[id] = true
-	case m == nil, r.long, r.values == nil: // without a digest it is an order by hand
-		o.whole[id] = true
-	case o.whole[id]:
-	case r.width == nil || *r.width <= 0 || len(r.values)%int(*r.width) != 0:
-		o.malformed(id, fmt.Errorf("%d values are no tuples of the width that it states", len(r.values)))
-	default:
-		for tuple := range slices.Chunk(r.values, int(*r.width)) {
-			members, err := m.Members(tuple)
-			if err != nil {
-				o.malformed(id, err)
-				return
-			}
-			for _, member := range members {
-				names[member] = struct{}{}
-			}
-			if len(names) > manyNames {
-				o.whole[id] = true
-				return
-			}
+	case !whole:
+	case o.feed.mapping(id) != nil:
+		if r.values != nil {
+			o.feed.count(Malformed)
+			o.feed.tell(Malformed, "a row of the outbox does not fit its mapping; everything that the mapping names is purged", "mapping", id, "width", width, "values", len(r.values))
 		}
+	case strings.Contains(id, "#"): // without a digest it is an order by hand
+		o.feed.count(UnknownMapping)
+		o.feed.tell(UnknownMapping, "a change bears the id of a mapping that this configuration does not have; its table's copies are purged", "mapping", shortened(id))
 	}
-}
-
-func (o *order) malformed(id string, err error) {
-	o.whole[id] = true
-	o.feed.count(Malformed)
-	o.feed.tell(Malformed, "a row of the outbox does not fit its mapping; everything that the mapping names is purged", "mapping", shortened(id), "error", err)
+	for _, member := range members {
+		o.names[id][member] = struct{}{}
+	}
+	o.whole[id] = o.whole[id] || whole || len(o.names[id]) > manyNames
+	if o.whole[id] {
+		clear(o.names[id])
+	}
 }
 
 // shortened keeps what strangers may have written into a row from filling the log.
@@ -135,9 +122,11 @@ func (f *Feed) mapping(id string) *postgres.Mapping {
 	return nil
 }
 
-// deleteSQL deletes by the whole key of the table, of which the number of the transaction comes first.
-const deleteSQL = `delete from cacheproxy.outbox using unnest($1::text[], $2::bigint[]) as d(xid, id)
-	where outbox.xid = d.xid::xid8 and outbox.id = d.id`
+// deleteSQL deletes by the key of the table, which it looks up as look does. The place of a row cannot become another's in the same
+// statement: what its snapshot sees is not cleared away.
+const deleteSQL = `delete from cacheproxy.outbox where ctid = any(array(
+	select o.ctid from unnest($1::text[], $2::bigint[]) as d(x, id), lateral (
+		select outbox.ctid from cacheproxy.outbox where outbox.xid = d.x::xid8 and outbox.id = d.id limit 1) o))`
 
 // consume purges what rows name until it holds, and then deletes them.
 func (f *Feed) consume(ctx context.Context, conn *pgx.Conn, rows []row) error {

@@ -5,28 +5,45 @@ import (
 	"testing"
 	"time"
 
+	"cacheproxy/invalidation/postgres"
+	"cacheproxy/policy"
 	"cacheproxy/test/servers"
 
 	"github.com/jackc/pgx/v5"
 )
 
-// objects are what an installation has made (package postgres).
-const objects = `
-create schema cacheproxy;
-create table cacheproxy.outbox(id bigint generated always as identity, mapping text not null, width int, tuples text[], cause text,
-	at timestamptz not null default clock_timestamp(), xid xid8 not null default pg_current_xact_id(), primary key (xid, id));
-create table cacheproxy.marker(mapping text primary key, owed regclass not null, lossy bool not null default false, at timestamptz default now());
-create sequence cacheproxy.consumed minvalue 0;
-create sequence cacheproxy.lost minvalue 0;
-create sequence cacheproxy.owed_1 minvalue 0;
-`
+// product is the mapping of the tests: a product's tag and its category's.
+func product() *postgres.Mapping {
+	m := &postgres.Mapping{
+		Schema: "public", Table: "product", Names: &policy.Invalidates{}, Columns: []string{"id", "category"},
+		On: []postgres.Event{postgres.Insert, postgres.Update, postgres.Delete, postgres.Truncate},
+	}
+	for _, tag := range []string{"product:{id}", "category:{category}"} {
+		t, err := policy.ParseTemplate(tag)
+		if err != nil {
+			panic(err)
+		}
+		m.Names.Tags = append(m.Names.Tags, t)
+	}
+	m.Identify()
+	return m
+}
 
-// database is a PostgreSQL server with the objects.
-func database(t testing.TB) (url string) {
+// database is a PostgreSQL server with products, of which changes are told.
+func database(t testing.TB, settings ...string) (url string) {
 	t.Helper()
-	url = servers.Postgres(t)
-	do(t, dial(t, url), objects)
+	url = servers.Postgres(t, settings...)
+	install(t, dial(t, url), product())
 	return url
+}
+
+func install(t testing.TB, conn *pgx.Conn, m *postgres.Mapping) {
+	t.Helper()
+	do(t, conn, "create table if not exists product(id int primary key, category int not null default 0, name text)")
+	if _, err := (&postgres.Installation{Mappings: []*postgres.Mapping{m}}).Install(context.Background(), conn); err != nil {
+		t.Fatal(err)
+	}
+	do(t, conn, "delete from cacheproxy.outbox")
 }
 
 // dial connects for as long as the test runs.

@@ -63,7 +63,8 @@ func (s snapshot) older(t snapshot) bool {
 // was running then, or had not begun. So nothing is passed over, however late a transaction commits, and what is asked for does not
 // begin with what was consumed and is dead: while a foreign transaction of an hour keeps the server from forgetting dead rows, which
 // would otherwise be read past by each look, a look finds its place in the index of (xid, id) by a few steps. The table has no other index,
-// which the server could take by mistake: of a table in which everything is dead it believes that each index costs the same.
+// which the server could take by mistake: of a table in which everything is dead it believes that each index, and the whole of one, costs
+// the same. For that reason rows are looked up one by one (lateral, limit), and not joined.
 type scope struct {
 	xids  []string // transactions of which rows may have come into sight,
 	after []int64  // and up to which id each was read already
@@ -128,9 +129,8 @@ union all
 select o.*, null, null from (
 	select ` + columns + ` from cacheproxy.outbox where (outbox.xid, outbox.id) > ($3::text::xid8, $4::bigint) order by outbox.xid, outbox.id limit $7) o
 union all
-select o.*, null, null from (
-	select ` + columns + ` from cacheproxy.outbox, unnest($8::text[], $5::bigint[]) as w(xid, id)
-	where outbox.xid = w.xid::xid8 and outbox.id = w.id) o
+select o.*, null, null from unnest($8::text[], $5::bigint[]) as w(x, id), lateral (
+	select ` + columns + ` from cacheproxy.outbox where outbox.xid = w.x::xid8 and outbox.id = w.id limit 1) o
 union all
 select case coalesce(pg_sequence_last_value(owed), 0) when 1 then 1 else 0 end, null, mapping::text, null, null, true, 0, null, null
 	from cacheproxy.marker`

@@ -30,9 +30,15 @@ func lookFor(t testing.TB, conn *pgx.Conn, in scope) (ids []int64, next scope) {
 func TestLookMissesNothing(t *testing.T) {
 	url := database(t)
 	reader, other := dial(t, url), dial(t, url)
+	do(t, other, insert) // the first may have any number
+	first, _ := lookFor(t, reader, everything())
+	do(t, other, "delete from cacheproxy.outbox")
 	want := func(in scope, ids ...int64) scope {
 		t.Helper()
 		found, next := lookFor(t, reader, in)
+		for i := range found {
+			found[i] -= first[0]
+		}
 		if !slices.Equal(found, ids) {
 			t.Fatalf("found %v, want %v", found, ids)
 		}
@@ -119,41 +125,5 @@ func TestLookPages(t *testing.T) {
 	}
 	if len(seen) != 2*each {
 		t.Fatalf("read %d rows, want %d", len(seen), 2*each)
-	}
-}
-
-// BenchmarkLookOverDead measures a poll while a foreign transaction keeps the server from forgetting rows: what an hour of 500 changes
-// a second leaves.
-func BenchmarkLookOverDead(b *testing.B) {
-	url := database(b)
-	foreign, err := dial(b, url).BeginTx(context.Background(), pgx.TxOptions{IsoLevel: pgx.RepeatableRead})
-	if err != nil {
-		b.Fatal(err)
-	}
-	do(b, foreign, "select pg_current_xact_id()")
-	conn := dial(b, url)
-	for _, dead := range []int{0, 1_800_000} {
-		if dead > 0 {
-			do(b, conn, fmt.Sprintf("insert into cacheproxy.outbox(mapping, width, tuples) select 'public.product#1', 1, array[i::text] from generate_series(1, %d - (select count(*) from cacheproxy.outbox)) i", dead))
-			do(b, conn, "delete from cacheproxy.outbox")
-			do(b, conn, "vacuum analyze cacheproxy.outbox")
-		}
-		b.Run(fmt.Sprintf("dead=%d/full", dead), func(b *testing.B) {
-			for b.Loop() {
-				lookFor(b, conn, everything())
-			}
-		})
-		b.Run(fmt.Sprintf("dead=%d/poll", dead), func(b *testing.B) {
-			_, in := lookFor(b, conn, everything())
-			for b.Loop() {
-				do(b, conn, insert)
-				p, err := look(context.Background(), conn, in)
-				if err != nil || len(p.rows) != 1 {
-					b.Fatalf("found %v: %v", p.rows, err)
-				}
-				do(b, conn, deleteSQL, []string{p.rows[0].xid}, []int64{p.rows[0].id})
-				in = since(p.seen, nil)
-			}
-		})
 	}
 }
