@@ -36,7 +36,7 @@
 //	                         width   int      values in a tuple
 //	                         tuples  text[]   n tuples of width values, one after another, in one dimension; an element that is NULL is
 //	                                          NULL in the table; NULL in place of the array: the tag of the table. With a width of 0,
-	                                          an empty array is one tuple without values. Resolve reads all of this
+//	                                          an empty array is one tuple without values. Resolve reads all of this
 //	                         cause   text     why the tag: truncate, bulk, long, installed, removed, error SQLSTATE; NULL where there are tuples
 //	                         at      timestamptz, clock_timestamp() of the insert
 //	cacheproxy.marker        mapping text primary key, owed regclass, lossy bool, at timestamptz
