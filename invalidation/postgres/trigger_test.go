@@ -61,14 +61,14 @@ func TestWatchedColumns(t *testing.T) {
 	d.install(mapping("product", "s:{slug}").watching("price", "name", "doc"))
 	d.expect(nil, "UPDATE product SET note = 'other'", "UPDATE product SET price = price, name = name, doc = doc")
 	d.expect([]string{"a"}, "UPDATE product SET price = 2 WHERE true AND id = 1")
-	d.expect([]string{"b"}, "UPDATE product SET price = 2")                                            // of NULL; the other is 2 already
-	d.expect([]string{"a"}, "UPDATE product SET price = 2.00 WHERE id = 1")                             // another text
-	d.expect([]string{"a"}, "UPDATE product SET name = 'X' WHERE id = 1")                               // equal by its collation
-	d.expect([]string{"a"}, `UPDATE product SET doc = '{"a":2}' WHERE id = 1`)                          // of a type without equality
-	d.expect([]string{"a c"}, "UPDATE product SET slug = 'c' WHERE id = 1")                             // in a name
-	d.expect([]string{"b c"}, "UPDATE product SET slug = CASE id WHEN 1 THEN 'b' ELSE 'c' END")          // swapped
-	d.expect([]string{"b c"}, "UPDATE product SET id = 3 - id")                                         // swapped by their keys
-	d.expect([]string{"b"}, "UPDATE product SET id = 7 WHERE slug = 'b'")                               // another key
+	d.expect([]string{"b"}, "UPDATE product SET price = 2")                                                 // of NULL; the other is 2 already
+	d.expect([]string{"a"}, "UPDATE product SET price = 2.00 WHERE id = 1")                                 // another text
+	d.expect([]string{"a"}, "UPDATE product SET name = 'X' WHERE id = 1")                                   // equal by its collation
+	d.expect([]string{"a"}, `UPDATE product SET doc = '{"a":2}' WHERE id = 1`)                              // of a type without equality
+	d.expect([]string{"a c"}, "UPDATE product SET slug = 'c' WHERE id = 1")                                 // in a name
+	d.expect([]string{"b c"}, "UPDATE product SET slug = CASE id WHEN 1 THEN 'b' ELSE 'c' END")             // swapped
+	d.expect([]string{"b c"}, "UPDATE product SET id = 3 - id")                                             // swapped by their keys
+	d.expect([]string{"b"}, "UPDATE product SET id = 7 WHERE slug = 'b'")                                   // another key
 	d.expect([]string{"b"}, "UPDATE product SET price = CASE WHEN id = 7 THEN 5 ELSE price END, note = ''") // one of two
 }
 
