@@ -92,7 +92,7 @@ func (d *database) session(role string) *database {
 func (d *database) do(sql ...string) {
 	d.tb.Helper()
 	for _, s := range sql {
-		if _, err := d.Exec(context.Background(), s, pgx.QueryExecModeSimpleProtocol); err != nil {
+		if _, err := d.Exec(context.Background(), s, simple); err != nil {
 			d.tb.Fatalf("%s: %v", s, err)
 		}
 	}
@@ -196,3 +196,6 @@ func (m *Mapping) watching(columns ...string) *Mapping {
 	m.Identify()
 	return m
 }
+
+// simple runs several statements at once.
+const simple = pgx.QueryExecModeSimpleProtocol
