@@ -1,6 +1,7 @@
 package config
 
 import (
+	"crypto/tls"
 	"net"
 	"slices"
 	"strconv"
@@ -10,6 +11,7 @@ import (
 	"cacheproxy/policy"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // Postgres is the database whose changes make copies unusable.
@@ -37,6 +39,9 @@ const (
 // Shown is where the database is, without secrets.
 func (p *Postgres) Shown() string {
 	c := p.Conn
+	if c == nil {
+		return ""
+	}
 	hosts := []string{hostPort(c.Host, c.Port)}
 	for _, f := range c.Fallbacks { // the same host may be there twice, with TLS and without
 		if at := hostPort(f.Host, f.Port); !slices.Contains(hosts, at) {
@@ -60,19 +65,7 @@ func compilePostgres(doc *part, s *Snapshot) *Postgres {
 	}
 	p := &Postgres{Notify: doc.flag("notify")}
 	doc.there = true
-	if url := doc.text("url"); url != "" && !doc.spoiled("url") && !strings.Contains(url, standsIn) {
-		conn, err := postgres.ParseURL(url, doc.text("password"))
-		if err != nil {
-			doc.spoil("url", "%w", err)
-			return p
-		}
-		p.Conn = conn
-		doc.setInForce("url", p.Shown())
-		doc.setInForce("password", conn.Password)
-		if host := unverified(conn); host != "" {
-			doc.warn("url", "does not have the server at %s prove who it is; write sslmode=verify-full, and sslrootcert=FILE where its authority is your own", host)
-		}
-	}
+	p.Conn = compileConn(doc)
 	feeds := doc.sections("feeds")
 	if len(feeds) > maxFeeds {
 		doc.problem("feeds", "are more than %d, and every copy carries a name for each; leave some out", maxFeeds)
@@ -90,22 +83,33 @@ func compilePostgres(doc *part, s *Snapshot) *Postgres {
 	return p
 }
 
+// compileConn says where the database is; nil: that is not known.
+func compileConn(doc *part) *pgx.ConnConfig {
+	url := doc.text("url")
+	if url == "" || doc.spoiled("url") || strings.Contains(url, standsIn) {
+		return nil
+	}
+	conn, err := postgres.ParseURL(url, doc.text("password"))
+	if err != nil {
+		doc.spoil("url", "%w", err)
+		return nil
+	}
+	doc.setInForce("url", (&Postgres{Conn: conn}).Shown())
+	doc.setInForce("password", conn.Password)
+	if host := unverified(conn); host != "" {
+		doc.warn("url", "does not have the server at %s prove who it is; write sslmode=verify-full, and sslrootcert=FILE where its authority is your own", host)
+	}
+	return conn
+}
+
 // unverified is the first host whose certificate is not verified, on the way to which anybody may listen; empty: none.
 func unverified(c *pgx.ConnConfig) string {
-	all := []*struct {
-		host string
-		safe bool
-	}{{c.Host, c.TLSConfig != nil && (!c.TLSConfig.InsecureSkipVerify || c.TLSConfig.VerifyPeerCertificate != nil)}}
-	for _, f := range c.Fallbacks {
-		all = append(all, &struct {
-			host string
-			safe bool
-		}{f.Host, f.TLSConfig != nil && (!f.TLSConfig.InsecureSkipVerify || f.TLSConfig.VerifyPeerCertificate != nil)})
-	}
+	verifies := func(c *tls.Config) bool { return c != nil && (!c.InsecureSkipVerify || c.VerifyPeerCertificate != nil) }
+	all := append([]*pgconn.FallbackConfig{{Host: c.Host, TLSConfig: c.TLSConfig}}, c.Fallbacks...)
 	for _, at := range all {
-		ip := net.ParseIP(at.host)
-		if !at.safe && at.host != "localhost" && !strings.HasPrefix(at.host, "/") && !(ip != nil && ip.IsLoopback()) {
-			return at.host
+		ip := net.ParseIP(at.Host)
+		if !verifies(at.TLSConfig) && at.Host != "localhost" && !strings.HasPrefix(at.Host, "/") && (ip == nil || !ip.IsLoopback()) {
+			return at.Host
 		}
 	}
 	return ""
@@ -130,11 +134,13 @@ func compileFeed(doc *part, s *Snapshot) *postgres.Mapping {
 				continue
 			}
 			list = append(list, t)
-			for _, p := range t.Placeholders() {
-				if p.Kind != policy.FromWildcard {
-					doc.problem(at, "%s names something of a request, and a row has only columns; write {column}", quote(text))
-				} else if !slices.Contains(m.Columns, p.Name) {
-					m.Columns = append(m.Columns, p.Name)
+			columns, ok := t.Columns()
+			if !ok {
+				doc.problem(at, "%s names something of a request, and a row has only columns; write {column}", quote(text))
+			}
+			for _, column := range columns {
+				if !slices.Contains(m.Columns, column) {
+					m.Columns = append(m.Columns, column)
 				}
 			}
 		}

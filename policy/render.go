@@ -19,12 +19,6 @@ type Values struct {
 	row    *row   // nil: of a request
 }
 
-// row is a row of a table, whose columns stand in the place of wildcards.
-type row struct {
-	column  func(name string) (value string, ok bool)
-	slashes bool // a slash in a value separates segments of a path
-}
-
 var (
 	errNoValue = errors.New("no value")
 	errNoBody  = errors.New("the body is not at hand")
@@ -84,14 +78,13 @@ var (
 )
 
 func writeURL(p Placeholder, v Values, value string) string {
-	switch p.Kind {
-	case FromWildcard:
-		if v.row == nil {
-			raw, _ := v.Match.rawWildcard(p.Name)
-			return raw
-		}
+	switch {
+	case v.row != nil:
 		return httpcache.Escape(value, func(c byte) bool { return !httpcache.IsUnreserved(c) && (c != '/' || !v.row.slashes) })
-	case FromHost:
+	case p.Kind == FromWildcard:
+		raw, _ := v.Match.rawWildcard(p.Name)
+		return raw
+	case p.Kind == FromHost:
 		return value
 	}
 	return httpcache.Escape(value, func(c byte) bool { return !httpcache.IsUnreserved(c) })
@@ -148,13 +141,15 @@ func (t Template) render(v Values, doc *document, as form) (names []string, miss
 // values are the values of one placeholder, each once, in a fresh slice; none when the request has none.
 func (p Placeholder) values(v Values, doc *document) ([]string, error) {
 	var s valueSet
+	if v.row != nil {
+		if value, ok := v.row.column(p.column()); ok {
+			s.add(value)
+		}
+		return s.list, nil
+	}
 	switch p.Kind {
 	case FromWildcard:
-		value := v.Match.wildcard
-		if v.row != nil {
-			value = v.row.column
-		}
-		if value, ok := value(p.Name); ok {
+		if value, ok := v.Match.wildcard(p.Name); ok {
 			s.add(value)
 		}
 	case FromQuery:

@@ -40,6 +40,8 @@ type installedFunction struct {
 	Definer      bool
 	Settings     []string
 	Public       bool // anybody may make triggers of it
+	Owner        string
+	Writes       bool // the owner may write to the outbox
 }
 
 type installedTrigger struct {
@@ -68,7 +70,9 @@ func readInstalled(ctx context.Context, q querier) (*installed, error) {
 		return nil, err
 	}
 	functions, err := list(ctx, q, `SELECT p.proname::text AS name, p.prosrc AS source, p.prosecdef AS definer, coalesce(p.proconfig, '{}') AS settings,
-		p.proacl IS NULL OR EXISTS (SELECT FROM pg_catalog.aclexplode(p.proacl) a WHERE a.grantee = 0) AS public
+		p.proacl IS NULL OR EXISTS (SELECT FROM pg_catalog.aclexplode(p.proacl) a WHERE a.grantee = 0) AS public,
+		pg_catalog.pg_get_userbyid(p.proowner)::text AS owner,
+		coalesce((SELECT pg_catalog.has_table_privilege(p.proowner, c.oid, 'INSERT') FROM pg_catalog.pg_class c WHERE c.relnamespace = n.oid AND c.relname = 'outbox'), true) AS writes
 		FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
 		WHERE n.nspname = 'cacheproxy' AND p.pronargs = 0`, pgx.RowToStructByName[installedFunction])
 	if err != nil {
@@ -86,6 +90,14 @@ func readInstalled(ctx context.Context, q querier) (*installed, error) {
 	}
 	if !in.has("installation") {
 		return in, nil
+	}
+	var reads bool
+	if err := q.QueryRow(ctx, `SELECT pg_catalog.bool_and(pg_catalog.has_schema_privilege(n.oid, 'USAGE') AND pg_catalog.has_table_privilege(c.oid, 'SELECT'))
+		FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'cacheproxy' AND c.relname IN ('installation', 'marker')`).Scan(&reads); err != nil {
+		return nil, fmt.Errorf("look at privileges: %w", err)
+	}
+	if !reads {
+		return nil, errors.New("read installation: this role may not read what is installed in schema cacheproxy; run cacheproxy pg install with --url of the role that has installed it")
 	}
 	if err := q.QueryRow(ctx, `SELECT version, notify FROM cacheproxy.installation`).Scan(&in.version, &in.notify); err != nil {
 		return nil, fmt.Errorf("read cacheproxy.installation: %w", err)

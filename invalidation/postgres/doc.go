@@ -34,7 +34,7 @@
 //	cacheproxy.outbox        id bigint, identity
 //	                         mapping text     the id of the mapping; or "schema.table", of an order by hand: the tag of that table
 //	                         width   int      values in a tuple
-//	                         tuples  text[]   n tuples of width values, one after another, in one dimension; an element that is NULL is
+//	                         tuples  text[]   n tuples of width values, one after another, in one dimension or two; an element that is NULL is
 //	                                          NULL in the table; NULL in place of the array: the tag of the table. With a width of 0,
 //	                                          an empty array is one tuple without values. Resolve reads all of this
 //	                         cause   text     why the tag: truncate, bulk, long, installed, removed, error SQLSTATE; NULL where there are tuples

@@ -89,21 +89,11 @@ func (b *builder) statement(e Event) string {
 	if e == Truncate {
 		return b.body("    _cause := 'truncate';\n")
 	}
-	rows := newRows
-	if e == Delete {
-		rows = oldRows
-	}
-	gather := fmt.Sprintf(`    IF NOT EXISTS (SELECT FROM %s) THEN
-        RETURN NULL;
-    END IF;
-    BEGIN
-        SELECT %s, count(*), bool_or(d.long) INTO _tuples, _count, _long
+	gather := fmt.Sprintf(`    BEGIN
+        SELECT %s, count(*), bool_or(%s) INTO _tuples, _count, _long
         FROM (
-            SELECT t.*, %s AS long
-            FROM (
 %s
-                LIMIT %d
-            ) t
+            LIMIT %d
         ) d;
         IF _count = 0 THEN
             RETURN NULL;
@@ -118,19 +108,19 @@ func (b *builder) statement(e Event) string {
         _tuples := NULL;
         _cause := 'error ' || SQLSTATE;
     END;
-`, rows, b.collected(), b.tooLong(), b.tuples(e), maxTuples+1, maxTuples)
+`, b.collected(), b.tooLong(), b.tuples(e), maxTuples+1, maxTuples)
 	return b.body(gather)
 }
 
-// collected are the tuples d in one array of one dimension.
+// collected are the tuples d in one array, without those that are too long: nobody wants them, and they may be more than fits into one.
 func (b *builder) collected() string {
 	switch columns := b.values("d"); len(b.Columns) {
 	case 0:
 		return "'{}'::text[]"
 	case 1:
-		return "array_agg(" + columns + ") FILTER (WHERE NOT d.long)"
+		return "array_agg(" + columns + ") FILTER (WHERE NOT (" + b.tooLong() + "))"
 	default:
-		return "ARRAY(SELECT unnest(array_agg(ARRAY[" + columns + "]) FILTER (WHERE NOT d.long)))"
+		return "array_agg(ARRAY[" + columns + "]) FILTER (WHERE NOT (" + b.tooLong() + "))"
 	}
 }
 
@@ -143,12 +133,16 @@ func (b *builder) values(of string) string {
 	return strings.Join(list, ", ")
 }
 
+// tooLong is whether a value of the tuple d is.
 func (b *builder) tooLong() string {
-	long := []string{"false"}
-	for i := range b.Columns {
-		long = append(long, fmt.Sprintf("coalesce(octet_length(t.v%d) > %d, false)", i, maxValue))
+	if len(b.Columns) == 0 {
+		return "false"
 	}
-	return strings.Join(long, " OR ")
+	lengths := make([]string, len(b.Columns))
+	for i := range b.Columns {
+		lengths[i] = fmt.Sprintf("octet_length(d.v%d)", i)
+	}
+	return fmt.Sprintf("coalesce(greatest(%s) > %d, false)", strings.Join(lengths, ", "), maxValue) // greatest ignores NULL
 }
 
 // asText is a column as it is compared and told: byte by byte, whatever collation it has.
@@ -168,7 +162,7 @@ func (b *builder) told(of string) string {
 
 // tuples is the query for the tuples of a statement, each once.
 func (b *builder) tuples(e Event) string {
-	const indent = "                "
+	const indent = "            "
 	from := func(rows string) string { return indent + "SELECT " + b.told("r") + " FROM " + rows + " r" }
 	switch {
 	case e == Insert:
@@ -257,17 +251,16 @@ func (b *builder) body(gather string) string {
 	if b.notify {
 		notify = "    PERFORM pg_notify('cacheproxy', '');\n"
 	}
-	owed := "cacheproxy." + identifier(b.owed())
-	write := fmt.Sprintf(`    IF (SELECT i.last_value - c.last_value > %d FROM cacheproxy.outbox_id_seq i, cacheproxy.consumed c) THEN
+	write := fmt.Sprintf(`    IF pg_sequence_last_value('cacheproxy.outbox_id_seq') - coalesce(pg_sequence_last_value('cacheproxy.consumed'), 0) > %d THEN
         PERFORM FROM cacheproxy.marker m WHERE m.mapping = %[2]s FOR KEY SHARE SKIP LOCKED;
         _marked := FOUND;
     END IF;
     IF NOT _marked THEN
         INSERT INTO cacheproxy.outbox (mapping, width, tuples, cause) VALUES (%[2]s, %[3]d, _tuples, _cause);
-    ELSIF (SELECT o.last_value <> 1 FROM %[4]s o) THEN
-        PERFORM setval(%[5]s, 1);
+    ELSIF pg_sequence_last_value(%[4]s) IS DISTINCT FROM 1 THEN
+        PERFORM setval(%[4]s, 1);
     END IF;
-%[6]s`, b.limit, literal(b.ID), len(b.Columns), owed, literal(owed), notify)
+%[5]s`, b.limit, literal(b.ID), len(b.Columns), literal("cacheproxy."+identifier(b.owed())), notify)
 	if b.Lossy {
 		write = "    BEGIN\n" + indented(write) + `    EXCEPTION WHEN OTHERS THEN
         RAISE LOG 'cacheproxy: a change of % is lost: %', ` + literal(b.Schema+"."+b.Table) + `, SQLERRM;

@@ -15,7 +15,7 @@ import (
 type Installation struct {
 	Mappings []*Mapping
 	Notify   bool
-	Consumer string // the role that consumes; it is given what it needs. Empty: whoever installs consumes
+	Consumer string // the role that consumes; it is given what it lacks. Empty: nobody is
 	limit    int    // see defaultLimit; zero: that
 }
 
@@ -213,6 +213,8 @@ func (p *planner) function(f function, name string) {
 		if !there || is.Public {
 			p.step(wrong, "REVOKE ALL ON FUNCTION cacheproxy."+identifier(f.name)+"() FROM PUBLIC")
 		}
+	case !is.Writes:
+		p.step("the owner of function "+f.name+" may not write to cacheproxy.outbox", "GRANT INSERT ON cacheproxy.outbox TO "+identifier(is.Owner))
 	case is.Public:
 		p.step("function "+f.name+" can be used in triggers of anybody", "REVOKE ALL ON FUNCTION cacheproxy."+identifier(f.name)+"() FROM PUBLIC")
 	}
@@ -305,12 +307,9 @@ func (p *planner) grant(ctx context.Context, q querier) error {
 	if role == "" {
 		return nil
 	}
-	var there, self bool
-	if err := q.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = $1), current_user = $1`, role).Scan(&there, &self); err != nil {
+	var there bool
+	if err := q.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = $1)`, role).Scan(&there); err != nil {
 		return fmt.Errorf("look for role %s: %w", role, err)
-	}
-	if self {
-		return nil
 	}
 	if !there {
 		return fmt.Errorf("plan installation: there is no role %s, which postgres.url names; create it: CREATE ROLE %s LOGIN PASSWORD '…'", role, identifier(role))

@@ -42,7 +42,8 @@ var layers = map[string][]string{
 		"admin", "config", "cmd/cacheproxy/valkey",
 	},
 	"cmd/cacheproxy": {
-		"policy/httpcache", "policy", "invalidation", "proxy/upstream", "admin", "config", "cmd/cacheproxy/demo", "cmd/cacheproxy/valkey",
+		"policy/httpcache", "policy", "invalidation", "invalidation/postgres", "proxy/upstream", "admin", "config", "cmd/cacheproxy/demo",
+		"cmd/cacheproxy/valkey",
 		"cmd/cacheproxy/instance",
 	},
 	"test": {"config", "cmd/cacheproxy/demo"},
