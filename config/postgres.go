@@ -1,11 +1,15 @@
 package config
 
 import (
+	"crypto/sha256"
 	"crypto/tls"
+	"encoding/hex"
+	"fmt"
 	"net"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"cacheproxy/invalidation/postgres"
 	"cacheproxy/policy"
@@ -18,6 +22,11 @@ import (
 type Postgres struct {
 	Conn     *pgx.ConnConfig // to be copied before it is changed
 	Notify   bool            // changes also send NOTIFY
+	Poll     time.Duration   // how often it is asked
+	MaxLag   time.Duration   // for how long changes may go unseen before the feed is blind
+	DownTTL  time.Duration   // how long copies are fresh while it is
+	url      string
+	password string
 	Mappings []*postgres.Mapping
 }
 
@@ -51,6 +60,15 @@ func (p *Postgres) Shown() string {
 	return "postgres://" + c.User + "@" + strings.Join(hosts, ",") + "/" + c.Database
 }
 
+// Source says anew where the database is, from the files and the environment of then: a password file may have been replaced.
+func (p *Postgres) Source() (*pgx.ConnConfig, error) { return postgres.ParseURL(p.url, p.password) }
+
+// Key is the same for what says the same of where the database is. It holds no secret in clear.
+func (p *Postgres) Key() string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%d:%s%s", len(p.url), p.url, p.password))
+	return hex.EncodeToString(sum[:])
+}
+
 func hostPort(host string, port uint16) string {
 	if strings.HasPrefix(host, "/") {
 		return host // the folder of a socket
@@ -63,7 +81,13 @@ func compilePostgres(doc *part, s *Snapshot) *Postgres {
 	if !doc.written() {
 		return nil
 	}
-	p := &Postgres{Notify: doc.flag("notify")}
+	p := &Postgres{
+		Notify: doc.flag("notify"), Poll: doc.duration("poll"), MaxLag: doc.duration("max_feed_lag"), DownTTL: doc.duration("feed_down_ttl"),
+		url: doc.text("url"), password: doc.text("password"),
+	}
+	if p.MaxLag <= p.Poll && !doc.spoiled("poll") && !doc.spoiled("max_feed_lag") {
+		doc.problem("max_feed_lag", "is not more than postgres.poll (%s), so that the feed would count as blind between two looks; write 10s", p.Poll)
+	}
 	doc.there = true
 	p.Conn = compileConn(doc)
 	feeds := doc.sections("feeds")
@@ -245,6 +269,14 @@ func cutName(text string) (name, rest string, ok bool) {
 		name = text
 	}
 	return name, rest, name != "" && len(name) < 64 && !strings.ContainsRune(name, 0)
+}
+
+// downTTL is how long the copies of an upstream's routes are fresh while the feed is blind; zero: no table feeds them.
+func (p *Postgres) downTTL(upstream string) time.Duration {
+	if len(p.fedBy(upstream)) == 0 {
+		return 0
+	}
+	return p.DownTTL
 }
 
 // fedBy are the tags of the tables that feed the copies of an upstream's routes.

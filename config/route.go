@@ -63,6 +63,7 @@ func compileRoute(doc *part, all []*part, s *Snapshot) *policy.Route {
 	compileNames(doc, r)
 	if r.Caches {
 		r.Tags = append(r.Tags, s.Postgres.fedBy(api.Name)...)
+		r.FeedDownTTL = s.Postgres.downTTL(api.Name)
 	}
 	compileLifetimes(doc, r)
 	compileRelaxations(doc, r)

@@ -1,10 +1,15 @@
 package config
 
-// Whoever follows the database has connected as it was told at the start; what a row names is what the routes in force are named by.
+import "time"
+
+// A reload has the database asked over connections of its own; what a row names is what the routes in force are named by.
 var postgresKeys = section{
-	{name: "url", is: aText, required: `is missing; write url: "postgres://cacheproxy@127.0.0.1:5432/shop?sslmode=verify-full"`, takes: atStart, means: "As libpq has it: several hosts, target_session_attrs, sslmode, passfile. It may be that of a pooler."},
-	{name: "password", is: aSecret, takes: atStart, means: "Here a secret needs no escapes, as it does in url."},
-	{name: "notify", is: aFlag, byDefault: "false", takes: atStart, means: "Changes also send NOTIFY, so that they are heard of at once. Not for databases with many writes: commits with it wait for each other."},
+	{name: "url", is: aText, required: `is missing; write url: "postgres://cacheproxy@127.0.0.1:5432/shop?sslmode=verify-full"`, means: "As libpq has it: several hosts, target_session_attrs, sslmode, passfile. It may be that of a pooler."},
+	{name: "password", is: aSecret, means: "Here a secret needs no escapes, as it does in url."},
+	{name: "poll", is: aDuration, byDefault: "100ms", positive: true, refuse: outside(5*time.Millisecond, time.Minute, "is less than 5ms, and would keep the database busy; write 100ms", "is more than 1m0s, for which every change would go unseen; write 100ms"), means: "How often the database is asked what has changed, by one of the instances. 5ms to 1m."},
+	{name: "max_feed_lag", is: aDuration, byDefault: "10s", positive: true, refuse: outside(5*time.Second, time.Hour, "is less than 5s, within which instances take over from each other; write 10s", "is more than 1h0m0s; write 10s, or a longer feed_down_ttl"), means: "For how long changes may go unseen before the feed counts as blind. 5s to 1h, and more than poll."},
+	{name: "feed_down_ttl", is: aDuration, byDefault: "30s", positive: true, means: "How long copies that the tables feed are fresh while the feed is blind, however long they would be else. Then they are confirmed."},
+	{name: "notify", is: aFlag, byDefault: "false", means: "Changes also send NOTIFY, so that they are heard of at once. Not for databases with many writes: commits with it wait for each other."},
 	{name: "on_error", is: aWordOf(onErrors), byDefault: "fail_write", means: "What becomes of a statement whose change cannot be told. fail_write: it fails; lose: it goes on, counted, and copies stay until they expire. Known to the database from pg install on."},
 	{name: "feeds", is: sections(feedKeys), required: "is missing or empty; write at least one: - {table: public.product, tags: [\"product:{id}\"]}", means: "Tables whose changes make copies unusable. Each is installed in the database with cacheproxy pg install."},
 }

@@ -40,6 +40,9 @@ memory: {size: 100MiB, max_object: 1MiB}
 postgres:
   url: "postgres://app:hunter2@a:1,b:2/shop?sslmode=verify-full"
   password: hunter2-too
+  poll: 20ms
+  max_feed_lag: 20s
+  feed_down_ttl: 40s
   notify: true
   on_error: lose
   feeds:

@@ -48,12 +48,12 @@ func (o *order) add(r row) {
 	case !whole:
 	case o.feed.mapping(id) != nil:
 		if r.values != nil {
-			o.feed.count(Malformed)
-			o.feed.tell(Malformed, "a row of the outbox does not fit its mapping; everything that the mapping names is purged", "mapping", id, "width", width, "values", len(r.values))
+			o.feed.count(malformed)
+			o.feed.tell(malformed, "a row of the outbox does not fit its mapping; everything that the mapping names is purged", "mapping", id, "width", width, "values", len(r.values))
 		}
 	case strings.Contains(id, "#"): // without a digest it is an order by hand
-		o.feed.count(UnknownMapping)
-		o.feed.tell(UnknownMapping, "a change bears the id of a mapping that this configuration does not have; its table's copies are purged", "mapping", shortened(id))
+		o.feed.count(unknownMapping)
+		o.feed.tell(unknownMapping, "a change bears the id of a mapping that this configuration does not have; its table's copies are purged", "mapping", shortened(id))
 	}
 	for _, member := range members {
 		o.names[id][member] = struct{}{}
@@ -169,8 +169,8 @@ func (f *Feed) untilHeld(ctx context.Context, purge func(context.Context) error)
 		if ctx.Err() != nil {
 			return errors.Join(err, ctx.Err())
 		}
-		f.count(Unconfirmed)
-		f.tell(Unconfirmed, "what has changed in PostgreSQL is not purged everywhere yet; it is tried again", "error", err)
+		f.count(unconfirmed)
+		f.tell(unconfirmed, "what has changed in PostgreSQL is not purged everywhere yet; it is tried again", "error", err)
 		if !sleep(ctx, jittered(pause)) {
 			return errors.Join(err, ctx.Err())
 		}

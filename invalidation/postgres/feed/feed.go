@@ -35,7 +35,7 @@ const (
 type Config struct {
 	// Source says where the database is. It is asked for each connection, and must be safe for concurrent use.
 	Source   func() (*pgx.ConnConfig, error)
-	URL      string // stands for Source, to tell whether that is another
+	Key      string // the same for what is the same Source
 	Mappings []*postgres.Mapping
 	Settle   time.Duration // the longest of all upstreams: for what may be about any of them
 	Poll     time.Duration // how often the database is asked
@@ -75,10 +75,10 @@ func New(o Options) *Feed {
 	return f
 }
 
-// Reconfigure puts another configuration in force. One with another URL makes a connection of its own.
+// Reconfigure puts another configuration in force. One with another Key makes a connection of its own.
 func (f *Feed) Reconfigure(c Config) {
 	before := f.config.Swap(&c)
-	if before.URL != c.URL || before.Notify != c.Notify {
+	if before.Key != c.Key || before.Notify != c.Notify {
 		f.nudge(f.renewed)
 	}
 }
@@ -125,9 +125,9 @@ func (f *Feed) follow(ctx context.Context) {
 		if s.worked {
 			pause = retryFirst
 		}
-		kind := Look
+		kind := lookFailed
 		if f.sight.up.Swap(false); s.conn == nil {
-			kind = Connection
+			kind = connectionFailed
 		}
 		f.count(kind)
 		f.tell(kind, "changes in PostgreSQL are not seen; it is tried again", "error", err)

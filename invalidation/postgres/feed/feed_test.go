@@ -75,7 +75,7 @@ func consume(t testing.TB, url string, change func(*Options)) *consumer {
 	}
 	o := Options{
 		Config: Config{
-			Source: func() (*pgx.ConnConfig, error) { return postgres.ParseURL(url, "") }, URL: url,
+			Source: func() (*pgx.ConnConfig, error) { return postgres.ParseURL(url, "") }, Key: url,
 			Mappings: []*postgres.Mapping{product()}, Poll: 10 * time.Millisecond,
 		},
 		Log: c.log, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)), Preferred: func() bool { return true },
@@ -190,17 +190,17 @@ func TestStrangeRows(t *testing.T) {
 		want   string
 		kind   Kind
 	}{
-		{[]any{id, 3, []string{"1", "2", "3"}, "now"}, "tag:table:public.product", Malformed},
-		{[]any{id, 2, []string{"1"}, "now"}, "tag:table:public.product", Malformed},
-		{[]any{id, nil, []string{"1", "2"}, "now"}, "tag:table:public.product", Malformed},
-		{[]any{id, -2, []string{}, "now"}, "tag:table:public.product", Malformed},
-		{[]any{id, 0, []string{}, "infinity"}, "tag:table:public.product", Malformed},
+		{[]any{id, 3, []string{"1", "2", "3"}, "now"}, "tag:table:public.product", malformed},
+		{[]any{id, 2, []string{"1"}, "now"}, "tag:table:public.product", malformed},
+		{[]any{id, nil, []string{"1", "2"}, "now"}, "tag:table:public.product", malformed},
+		{[]any{id, -2, []string{}, "now"}, "tag:table:public.product", malformed},
+		{[]any{id, 0, []string{}, "infinity"}, "tag:table:public.product", malformed},
 		{[]any{id, 2, [][]string{{"1"}, {"2"}}, nil}, "tag:category:2", kinds},
 		{[]any{id, 2, nil, "-infinity"}, "tag:table:public.product", kinds},
 		{[]any{id, 2, []string{strings.Repeat("x", 3<<20), "1"}, "now"}, "tag:table:public.product", kinds},
-		{[]any{"public.product#0000", 1, []string{"1"}, "now"}, "tag:table:public.product", UnknownMapping},
+		{[]any{"public.product#0000", 1, []string{"1"}, "now"}, "tag:table:public.product", unknownMapping},
 		{[]any{"public.product", 0, nil, "now"}, "tag:table:public.product", kinds},
-		{[]any{strings.Repeat("é#", 100_000), 1, []string{"1"}, "now"}, "tag:table:" + strings.TrimSuffix(strings.Repeat("é#", 100_000), "#"), UnknownMapping},
+		{[]any{strings.Repeat("é#", 100_000), 1, []string{"1"}, "now"}, "tag:table:" + strings.TrimSuffix(strings.Repeat("é#", 100_000), "#"), unknownMapping},
 		{[]any{nil, 1, []string{"1"}, "now"}, "all", kinds},
 	} {
 		c := consume(t, url, nil)
@@ -214,7 +214,7 @@ func TestStrangeRows(t *testing.T) {
 		if row.kind < kinds {
 			failed = c.State().Failed[row.kind.String()]
 		}
-		if row.kind < kinds && failed != 1 || c.State().Failed[Look.String()] > 0 {
+		if row.kind < kinds && failed != 1 || c.State().Failed[lookFailed.String()] > 0 {
 			t.Errorf("row %.100v: %v", row.values, c.State().Failed)
 		}
 	}
@@ -258,7 +258,7 @@ func TestUnconfirmed(t *testing.T) {
 	c.clear()
 	c.log.fail.Store(true)
 	do(t, conn, "insert into product values (1, 7)")
-	until(t, func() bool { return c.State().Failed[Unconfirmed.String()] > 1 })
+	until(t, func() bool { return c.State().Failed[unconfirmed.String()] > 1 })
 	if rows(t, conn) != 1 || !c.Blind(time.Now(), 50*time.Millisecond) {
 		t.Errorf("%d rows, state %+v", rows(t, conn), c.State())
 	}
@@ -305,7 +305,7 @@ func TestServerCrashes(t *testing.T) {
 	do(t, foreign, "insert into product values (3, 5)") // is rolled back by the crash
 	c.log.fail.Store(true)                              // so that the row is there when the server dies
 	do(t, conn, "insert into product values (1, 7)")
-	until(t, func() bool { return c.State().Failed[Unconfirmed.String()] > 0 })
+	until(t, func() bool { return c.State().Failed[unconfirmed.String()] > 0 })
 	if err := syscall.Kill(int(victim.PgConn().PID()), syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
@@ -377,7 +377,7 @@ func TestWrongPassword(t *testing.T) {
 		}
 		o.Pass = func(Kind) bool { return true }
 	})
-	until(t, func() bool { return c.State().Failed[Connection.String()] > 1 })
+	until(t, func() bool { return c.State().Failed[connectionFailed.String()] > 1 })
 	if !c.Blind(time.Now(), 10*time.Millisecond) || c.State().Up {
 		t.Errorf("state %+v", c.State())
 	}

@@ -24,8 +24,8 @@ func (f *Feed) hear(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		f.count(Hint)
-		f.tell(Hint, "hints of PostgreSQL are not heard; it is asked every poll all the same", "error", err)
+		f.count(hintFailed)
+		f.tell(hintFailed, "hints of PostgreSQL are not heard; it is asked every poll all the same", "error", err)
 		sleep(ctx, jittered(pause))
 		pause = min(2*pause, retryMost)
 	}

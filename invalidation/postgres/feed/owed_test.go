@@ -98,7 +98,7 @@ func TestLost(t *testing.T) {
 	c.clear()
 	do(t, conn, "select nextval('cacheproxy.lost')")
 	c.purges("tag:table:public.product")
-	if c.State().Failed[Lost.String()] != 1 {
+	if c.State().Failed[changesLost.String()] != 1 {
 		t.Errorf("state %+v", c.State())
 	}
 }

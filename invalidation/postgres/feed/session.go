@@ -221,10 +221,10 @@ func (s *session) missing(installed map[string]bool) {
 			continue
 		}
 		n++
-		f.tell(NotInstalled, "nothing tells of changes of this table; run: cacheproxy pg install", "mapping", m.ID)
+		f.tell(notInstalled, "nothing tells of changes of this table; run: cacheproxy pg install", "mapping", m.ID)
 	}
 	if n > 0 {
-		f.count(NotInstalled)
+		f.count(notInstalled)
 	}
 	f.sight.missing.Store(int64(n))
 }
@@ -236,8 +236,8 @@ func (s *session) lostChanges(ctx context.Context, lost float64) error {
 	if s.lost = lost; before < 0 || lost <= before {
 		return nil
 	}
-	f.count(Lost)
-	f.tell(Lost, "changes were made that PostgreSQL could not tell of (on_error: lose); the tables that allow it are purged", "changes", lost-before)
+	f.count(changesLost)
+	f.tell(changesLost, "changes were made that PostgreSQL could not tell of (on_error: lose); the tables that allow it are purged", "changes", lost-before)
 	var tags []policy.Member
 	for _, m := range f.config.Load().Mappings {
 		if m.Lossy {

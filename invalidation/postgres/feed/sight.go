@@ -59,16 +59,24 @@ func (s *sight) cleared(at time.Time) { s.clear.Store(max(int64(at.Sub(s.began))
 type Kind uint8
 
 const (
-	Connection     Kind = iota // the database cannot be reached, or does not let us in
-	Look                       // a statement failed
-	Unconfirmed                // a purge did not hold at the first attempt
-	Malformed                  // a row does not fit its mapping
-	UnknownMapping             // a row bears the id of a mapping that is not configured
-	Hint                       // the connection that hears NOTIFY
-	NotInstalled               // a mapping has no triggers
-	Lost                       // changes that nothing tells of
+	connectionFailed Kind = iota // the database cannot be reached, or does not let us in
+	lookFailed                   // a statement failed
+	unconfirmed                  // a purge did not hold at the first attempt
+	malformed                    // a row does not fit its mapping
+	unknownMapping               // a row bears the id of a mapping that is not configured
+	hintFailed                   // the connection that hears NOTIFY
+	notInstalled                 // a mapping has no triggers
+	changesLost                  // changes that nothing tells of
 	kinds
 )
+
+// Kinds are all of them.
+func Kinds() (all []Kind) {
+	for k := range kinds {
+		all = append(all, k)
+	}
+	return all
+}
 
 // String is the word in metrics.
 func (k Kind) String() string {
