@@ -128,8 +128,8 @@ func (c *changes) waking(log invalidation.Log) invalidation.Log {
 }
 
 // wakingLog has the feed look when a write has succeeded, while its own invalidation is confirmed: the echo of the write, a row of the
-// outbox that names the same, is then consumed before the next fetch more often than not. An echo that comes later costs that copy, since
-// nothing proves that its row was there before the fetch.
+// outbox that names the same, is then consumed before the client has its answer, and not when the next copy is there. A row that comes into
+// sight later, or is not consumed in time, costs that copy, since nothing proves that it was there before the fetch.
 type wakingLog struct {
 	invalidation.Log
 	feed *feed.Feed
@@ -137,14 +137,35 @@ type wakingLog struct {
 
 // Invalidate implements invalidation.Log.
 func (w wakingLog) Invalidate(ctx context.Context, o invalidation.Order) (invalidation.Receipt, error) {
-	w.feed.Woken()
-	return w.Log.Invalidate(ctx, o)
+	done := w.feed.Woken()
+	r, err := w.Log.Invalidate(ctx, o)
+	return r, w.awaited(ctx, done, o, err)
 }
 
 // End implements invalidation.Log.
 func (w wakingLog) End(ctx context.Context, f *invalidation.Fence, o invalidation.Order) (invalidation.Receipt, error) {
-	if !o.Undone {
-		w.feed.Woken()
+	if o.Undone {
+		return w.Log.End(ctx, f, o)
 	}
-	return w.Log.End(ctx, f, o)
+	done := w.feed.Woken()
+	r, err := w.Log.End(ctx, f, o)
+	return r, w.awaited(ctx, done, o, err)
+}
+
+// echoWait is how long the answer to a write waits at most until its echo is consumed.
+const echoWait = 25 * time.Millisecond
+
+// awaited waits for the look that a write has asked for, where the write succeeded. It returns err.
+func (w wakingLog) awaited(ctx context.Context, done <-chan struct{}, o invalidation.Order, err error) error {
+	if err != nil || o.Wait != invalidation.WaitAll {
+		return err
+	}
+	timer := time.NewTimer(echoWait)
+	defer timer.Stop()
+	select {
+	case <-done:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return err
 }

@@ -27,6 +27,8 @@ const (
 	fullEvery, fullShare = 30 * time.Second, 50
 	// progressPause is how often it is said how far the outbox is consumed.
 	progressPause = time.Second
+	// mostWoken is for how many writes a look is asked at once.
+	mostWoken = 1024
 	// mostWaiting is how many rows are left for somebody else at once.
 	mostWaiting = 10_000
 )
@@ -63,13 +65,14 @@ type Feed struct {
 	log     invalidation.Log
 	config  atomic.Pointer[Config]
 	sight   sight
-	// hinted and woken ask for a look, each with room for one; renewed says that the configuration has changed.
-	hinted, woken, renewed chan struct{}
+	// hinted asks for a look, and renewed says that the configuration has changed; each has room for one.
+	hinted, renewed chan struct{}
+	woken           chan chan struct{} // asks for a look; what is sent is closed after it
 }
 
 // New makes a feed. It dials nothing.
 func New(o Options) *Feed {
-	f := &Feed{options: o, log: o.Log, hinted: make(chan struct{}, 1), woken: make(chan struct{}, 1), renewed: make(chan struct{}, 1)}
+	f := &Feed{options: o, log: o.Log, hinted: make(chan struct{}, 1), woken: make(chan chan struct{}, mostWoken), renewed: make(chan struct{}, 1)}
 	f.config.Store(&o.Config)
 	f.sight.began = time.Now()
 	return f
@@ -84,8 +87,19 @@ func (f *Feed) Reconfigure(c Config) {
 }
 
 // Woken says that this instance has just let a write through, of which rows may have come into sight: it looks at once, and consumes what it
-// finds.
-func (f *Feed) Woken() { f.nudge(f.woken) }
+// finds. Then, or where it cannot, the channel is closed; who waits for it should not do so for long.
+func (f *Feed) Woken() <-chan struct{} {
+	done := make(chan struct{})
+	if f.sight.up.Load() {
+		select {
+		case f.woken <- done:
+			return done
+		default: // so many wait that the next look is late anyway
+		}
+	}
+	close(done)
+	return done
+}
 
 func (f *Feed) nudge(c chan struct{}) {
 	select {

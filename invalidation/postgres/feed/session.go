@@ -27,7 +27,8 @@ type session struct {
 	looked  time.Time // when that began
 	full    time.Time // when everything is to be looked at again
 	waiting map[int64]left
-	alone   time.Time // until then rows are consumed at once, since nobody else did
+	woken   []chan struct{} // are closed once a look is done
+	alone   time.Time       // until then rows are consumed at once, since nobody else did
 	// paid is up to when changes are purged for which a tag is owed, and nextOwed from when on they are worth another purge.
 	paid, nextOwed time.Time
 	consumed       int64     // what cacheproxy.consumed was set to last
@@ -44,9 +45,10 @@ func (s *session) run(ctx context.Context) (err error) {
 	defer hangUp(s.conn)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	woken := false
 	for {
-		if err := s.pass(ctx, woken || s.eager(time.Now())); err != nil {
+		err := s.pass(ctx, len(s.woken) > 0 || s.eager(time.Now()))
+		s.answer()
+		if err != nil {
 			return err
 		}
 		if !s.worked {
@@ -62,16 +64,26 @@ func (s *session) run(ctx context.Context) (err error) {
 			pause = max(pause, aside)
 		}
 		timer.Reset(pause)
-		woken = false
 		select {
 		case <-timer.C:
 		case <-hinted:
-		case <-f.woken:
-			woken = true
+		case done := <-f.woken:
+			s.woken = append(s.woken, done)
+			for len(f.woken) > 0 {
+				s.woken = append(s.woken, <-f.woken)
+			}
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
+}
+
+// answer tells whoever has asked for a look that it is done.
+func (s *session) answer() {
+	for _, done := range s.woken {
+		close(done)
+	}
+	s.woken = nil
 }
 
 // eager reports whether rows are consumed as soon as they are seen.
@@ -106,6 +118,7 @@ func (s *session) pass(ctx context.Context, eager bool) error {
 		if err := f.consume(ctx, s.conn, rows); err != nil {
 			return err
 		}
+		s.answer() // what was committed before they asked is on the first page, unless there is more than a page
 		f.sight.waiting.Store(int64(len(s.waiting)))
 		in.past(p.rows)
 		if again = p.full; again && len(rows) > 0 {
