@@ -6,7 +6,7 @@
 //	check.go, check*.go            say what a configuration means, and whether its servers fit
 //	purge.go, mode.go, reload.go,  ask a running proxy, by client.go; outline.go prints its answers for people
 //	explain.go, health.go
-//	pg.go                          what PostgreSQL has to have installed
+//	postgres.go                    what PostgreSQL has to have installed
 //	version.go                     which build this is
 //	arguments.go                   what is wrong with how a command was written
 package main

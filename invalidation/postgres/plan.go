@@ -396,8 +396,8 @@ func firstLine(sql string) string {
 	return line
 }
 
-// PlanRemoval says what takes away all that install has made, and nothing else: what others have put into the schema keeps it there.
-func PlanRemoval(ctx context.Context, q querier) ([]Step, error) {
+// planRemoval says what takes away all that install has made, and nothing else: what others have put into the schema keeps it there.
+func planRemoval(ctx context.Context, q querier) ([]Step, error) {
 	in, err := readInstalled(ctx, q)
 	if err != nil || !in.schema {
 		return nil, err
@@ -433,4 +433,4 @@ func PlanRemoval(ctx context.Context, q querier) ([]Step, error) {
 }
 
 // Remove takes away all that install has made, in one transaction.
-func Remove(ctx context.Context, conn *pgx.Conn) ([]Step, error) { return run(ctx, conn, PlanRemoval) }
+func Remove(ctx context.Context, conn *pgx.Conn) ([]Step, error) { return run(ctx, conn, planRemoval) }

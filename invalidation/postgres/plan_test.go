@@ -229,3 +229,31 @@ func TestInstallDoesNotHoldUp(t *testing.T) {
 		t.Errorf("while somebody writes: %v", err)
 	}
 }
+
+// Nothing is left in a session, which through a pooler is another one for each transaction: no prepared statement, no setting.
+func TestThroughPooler(t *testing.T) {
+	for _, mode := range []string{"", "exec", "simple_protocol", "cache_statement"} {
+		d := newDatabase(t, product)
+		url := d.url
+		if mode != "" {
+			url += "&default_query_exec_mode=" + mode
+		}
+		conn := connect(t, url)
+		want := &Installation{Mappings: []*Mapping{mapping("product", "p:{id}").watching("price")}, Consumer: "postgres"}
+		for range 2 {
+			if _, err := want.Install(context.Background(), conn); err != nil {
+				t.Fatalf("%s: %v", mode, err)
+			}
+		}
+		if steps, err := want.Plan(context.Background(), conn); err != nil || len(steps) > 0 {
+			t.Errorf("%s: %v %v", mode, steps, err)
+		}
+		s := &database{tb: t, Conn: conn}
+		if left := one[int](s, "SELECT count(*)::int FROM pg_prepared_statements") + one[int](s, "SELECT count(*)::int FROM pg_settings WHERE source = 'session'"); left != 0 {
+			t.Errorf("%s: %d things are left in the session", mode, left)
+		}
+		if _, err := Remove(context.Background(), conn); err != nil {
+			t.Errorf("%s: %v", mode, err)
+		}
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -80,6 +81,8 @@ type stage struct {
 	data  string       // addresses of the proxy that was started last
 	admin string
 	more  []string // further names of the document, each before what stands for it
+
+	secrets []string // variables of the environment of commands
 }
 
 func newStage(t testing.TB, path string) *stage {
@@ -97,6 +100,9 @@ func newStage(t testing.TB, path string) *stage {
 		s.set = func() error { _, err := s.launch("serve", "--config", "cacheproxy.yaml"); return err }
 	case "docs/fleet.md":
 		s.set = s.fleet
+	case "docs/postgresql.md":
+		s.set = nil
+		s.database()
 	}
 	return s
 }
@@ -154,7 +160,7 @@ func (s *stage) real(text string) string { return strings.NewReplacer(s.names().
 
 // documented is a text of the program with the names of the document.
 func (s *stage) documented(text string) string {
-	names := s.names()
+	names := slices.Clone(s.names())
 	for i := 0; i < len(names); i += 2 {
 		names[i], names[i+1] = names[i+1], names[i]
 	}
@@ -173,6 +179,7 @@ func (s *stage) environment() []string {
 		"PATH=" + filepath.Dir(binary) + string(os.PathListSeparator) + os.Getenv("PATH"), "CURL_HOME=" + s.dir,
 		"CACHEPROXY_ADMIN_TOKEN=" + adminToken, "CACHEPROXY_ADMIN=http://" + s.admin,
 	}
+	kept = append(kept, s.secrets...)
 	for _, v := range os.Environ() {
 		if !strings.HasPrefix(v, "CACHEPROXY_") && !strings.HasPrefix(v, "PATH=") {
 			kept = append(kept, v)

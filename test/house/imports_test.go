@@ -168,8 +168,10 @@ var libraries = []library{
 	},
 	{
 		paths: []string{"github.com/jackc", "github.com/lib/pq", "database/sql"},
-		where: "files named postgres.go",
-		may:   func(f *file) bool { return named(f, "postgres") },
+		where: "files named postgres.go, or in a folder postgres",
+		may: func(f *file) bool {
+			return named(f, "postgres") || slices.Contains(strings.Split(f.folder(), "/"), "postgres")
+		},
 	},
 	{
 		paths: []string{"go.yaml.in/yaml", "gopkg.in/yaml.v2", "gopkg.in/yaml.v3", "sigs.k8s.io/yaml", "github.com/goccy/go-yaml", "github.com/spf13/viper"},

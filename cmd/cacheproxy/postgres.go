@@ -19,6 +19,9 @@ import (
 // connectTimeout is for reaching a database, all of its hosts together.
 const connectTimeout = 30 * time.Second
 
+// pgAction is what a command does with the database of a file.
+type pgAction func(cmd *cobra.Command, file string, s *config.Snapshot, conn *pgx.Conn) error
+
 func pgCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "pg",
@@ -28,71 +31,79 @@ func pgCommand() *cobra.Command {
 All of it is in the schema cacheproxy, and in triggers on these tables whose names begin with cacheproxy_. Run it again after each
 change of postgres.feeds, before instances get the new file, and whenever a table has got a partition.`,
 	}
-	var database string
-	add := func(use, short, long string, run func(cmd *cobra.Command, file string, s *config.Snapshot, conn *pgx.Conn) error) {
-		sub := &cobra.Command{
-			Use: use + " FILE", Short: short, Long: long, Args: takes(1), SilenceUsage: true, SilenceErrors: true,
-			RunE: func(cmd *cobra.Command, args []string) error {
-				s, conn, err := openDatabase(cmd.Context(), args[0], database)
-				if err != nil {
-					return err
-				}
-				defer func() { _ = conn.Close(context.WithoutCancel(cmd.Context())) }() // what was done is committed
-				return run(cmd, args[0], s, conn)
-			},
-		}
-		sub.Flags().StringVar(&database, "url", "", "connect as another role than postgres.url does: one that may install. Its password is better in PGPASSWORD or a passfile")
-		cmd.AddCommand(sub)
-	}
-	add("plan", "Print the SQL that install would run", `Print the SQL that install would run: exactly that, as a script for psql. Nothing is changed. Without anything to do it prints a
-comment that says so.`,
-		func(cmd *cobra.Command, file string, s *config.Snapshot, conn *pgx.Conn) error {
-			steps, err := wantOf(s).Plan(cmd.Context(), conn)
-			if err != nil {
-				return refusals(file, err)
-			}
-			return printSQL(cmd.OutOrStdout(), steps)
-		})
-	add("install", "Install, or bring to what the file says", `Install the triggers, functions and tables, or bring those that are there to what the file says, in one transaction. What is as it
+	cmd.AddCommand(
+		pgSubcommand("plan", pgPlan, "Print the SQL that install would run", `Print the SQL that install would run: exactly that, as a script for psql. Nothing is changed. Without anything to do it prints a
+comment that says so.`),
+		pgSubcommand("install", pgInstall, "Install, or bring to what the file says", `Install the triggers, functions and tables, or bring those that are there to what the file says, in one transaction. What is as it
 should be is left alone. It waits 5s at most for transactions that are changing a table, since everybody who comes later waits behind it:
 then nothing has changed, and it can be run again.
 
-The role of postgres.url gets the privileges that a consumer needs. Which the role that installs needs is in docs/postgresql.md.`,
-		func(cmd *cobra.Command, file string, s *config.Snapshot, conn *pgx.Conn) error {
-			steps, err := wantOf(s).Install(cmd.Context(), conn)
-			if err != nil {
-				return refusals(file, err)
-			}
-			return printDone(cmd.OutOrStdout(), steps, s.Postgres.Shown()+" is as "+file+" has it already")
-		})
-	add("verify", "Compare the database with the file", `Compare what the catalog of the database says with the file: triggers that are missing, disabled or altered, functions that differ,
-partitions that have come since, columns that are gone, privileges that a role lacks. With any of these the exit status is 1.`,
-		func(cmd *cobra.Command, file string, s *config.Snapshot, conn *pgx.Conn) error {
-			steps, err := wantOf(s).Plan(cmd.Context(), conn)
-			if err != nil {
-				return refusals(file, err)
-			}
-			wrong := wrongIn(steps)
-			for _, w := range wrong {
-				if _, err := fmt.Fprintf(cmd.ErrOrStderr(), "%s: %s\n", file, w); err != nil {
-					return fmt.Errorf("print findings: %w", err)
-				}
-			}
-			if len(wrong) > 0 {
-				return fmt.Errorf("%s is not as %s has it: %s; see cacheproxy pg plan %s, and run cacheproxy pg install %s", s.Postgres.Shown(), file, count(len(wrong), "problem"), file, file)
-			}
-			return printDone(cmd.OutOrStdout(), nil, s.Postgres.Shown()+" is as "+file+" has it")
-		})
-	add("uninstall", "Take away all that install has made", `Take away all that install has made, in one transaction, and nothing else. Copies then stay until they expire, or something else
-purges them: take postgres out of the file first.`,
-		func(cmd *cobra.Command, _ string, s *config.Snapshot, conn *pgx.Conn) error {
-			steps, err := postgres.Remove(cmd.Context(), conn)
+The role of postgres.url gets the privileges that a consumer needs. Which the role that installs needs is in docs/postgresql.md.`),
+		pgSubcommand("verify", pgVerify, "Compare the database with the file", `Compare what the catalog of the database says with the file: triggers that are missing, disabled or altered, functions that differ,
+partitions that have come since, columns that are gone, privileges that a role lacks. With any of these the exit status is 1.`),
+		pgSubcommand("uninstall", pgUninstall, "Take away all that install has made", `Take away all that install has made, in one transaction, and nothing else. Copies then stay until they expire, or something else
+purges them.`),
+	)
+	return cmd
+}
+
+func pgSubcommand(use string, run pgAction, short, long string) *cobra.Command {
+	var database string
+	cmd := &cobra.Command{
+		Use: use + " FILE", Short: short, Long: long, Args: takes(1), SilenceUsage: true, SilenceErrors: true,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s, conn, err := openDatabase(cmd.Context(), args[0], database)
 			if err != nil {
 				return err
 			}
-			return printDone(cmd.OutOrStdout(), steps, "nothing is installed in "+s.Postgres.Shown())
-		})
+			defer func() { _ = conn.Close(context.WithoutCancel(cmd.Context())) }() // what was done is committed
+			return run(cmd, args[0], s, conn)
+		},
+	}
+	cmd.Flags().StringVar(&database, "url", "", "connect as another role than postgres.url does: one that may install. Its password is better in PGPASSWORD or a passfile")
 	return cmd
+}
+
+func pgPlan(cmd *cobra.Command, file string, s *config.Snapshot, conn *pgx.Conn) error {
+	steps, err := wantOf(s).Plan(cmd.Context(), conn)
+	if err != nil {
+		return refusals(file, err)
+	}
+	return printSQL(cmd.OutOrStdout(), steps)
+}
+
+func pgInstall(cmd *cobra.Command, file string, s *config.Snapshot, conn *pgx.Conn) error {
+	steps, err := wantOf(s).Install(cmd.Context(), conn)
+	if err != nil {
+		return refusals(file, err)
+	}
+	return printDone(cmd.OutOrStdout(), steps, s.Postgres.Shown()+" is as "+file+" has it already")
+}
+
+func pgVerify(cmd *cobra.Command, file string, s *config.Snapshot, conn *pgx.Conn) error {
+	steps, err := wantOf(s).Plan(cmd.Context(), conn)
+	if err != nil {
+		return refusals(file, err)
+	}
+	wrong := wrongIn(steps)
+	for _, w := range wrong {
+		if _, err := fmt.Fprintf(cmd.ErrOrStderr(), "%s: %s\n", file, w); err != nil {
+			return fmt.Errorf("print findings: %w", err)
+		}
+	}
+	if len(wrong) > 0 {
+		return fmt.Errorf("%s is not as %s has it: %s; see cacheproxy pg plan %s, and run cacheproxy pg install %s",
+			s.Postgres.Shown(), file, count(len(wrong), "problem"), file, file)
+	}
+	return printDone(cmd.OutOrStdout(), nil, s.Postgres.Shown()+" is as "+file+" has it")
+}
+
+func pgUninstall(cmd *cobra.Command, _ string, s *config.Snapshot, conn *pgx.Conn) error {
+	steps, err := postgres.Remove(cmd.Context(), conn)
+	if err != nil {
+		return err
+	}
+	return printDone(cmd.OutOrStdout(), steps, "nothing is installed in "+s.Postgres.Shown())
 }
 
 // openDatabase connects to the database of a file, or to another or as another role.
