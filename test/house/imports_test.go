@@ -10,15 +10,16 @@ import (
 // folders below it, and a folder without one of its own may be imported by the code of its entry. A test may besides import what
 // these may in turn, and whatever is below test.
 var layers = map[string][]string{
-	"lockorder":             {},
-	"policy/httpcache":      {},
-	"policy":                {"policy/httpcache"},
-	"invalidation":          {"policy"},
-	"invalidation/fleet":    {"policy", "invalidation"},
-	"invalidation/valkey":   {"policy", "invalidation", "invalidation/fleet"},
-	"invalidation/postgres": {"policy"},
-	"store":                 {"policy/httpcache", "policy", "invalidation"},
-	"store/coding":          {"policy/httpcache"},
+	"lockorder":                  {},
+	"policy/httpcache":           {},
+	"policy":                     {"policy/httpcache"},
+	"invalidation":               {"policy"},
+	"invalidation/fleet":         {"policy", "invalidation"},
+	"invalidation/valkey":        {"policy", "invalidation", "invalidation/fleet"},
+	"invalidation/postgres":      {"policy"},
+	"invalidation/postgres/feed": {"policy", "invalidation", "invalidation/postgres"},
+	"store":                      {"policy/httpcache", "policy", "invalidation"},
+	"store/coding":               {"policy/httpcache"},
 	"store/valkey": {
 		"policy/httpcache", "policy", "invalidation", "invalidation/fleet", "invalidation/valkey", "store", "store/coding",
 	},
@@ -38,7 +39,7 @@ var layers = map[string][]string{
 	"cmd/cacheproxy/demo":   {},
 	"cmd/cacheproxy/valkey": {"invalidation", "invalidation/valkey", "store", "store/valkey"},
 	"cmd/cacheproxy/instance": {
-		"policy", "invalidation", "invalidation/valkey", "store", "store/valkey", "observe", "proxy/server", "proxy/upstream", "proxy",
+		"policy", "invalidation", "invalidation/valkey", "invalidation/postgres", "invalidation/postgres/feed", "store", "store/valkey", "observe", "proxy/server", "proxy/upstream", "proxy",
 		"admin", "config", "cmd/cacheproxy/valkey",
 	},
 	"cmd/cacheproxy": {
