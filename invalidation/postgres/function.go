@@ -273,7 +273,6 @@ func (b *builder) body(gather string) string {
 `
 	}
 	return `
-#variable_conflict use_column
 DECLARE
     _tuples text[];
     _cause text;

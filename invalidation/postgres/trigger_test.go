@@ -69,6 +69,11 @@ func TestWatchedColumns(t *testing.T) {
 	d.expect([]string{"b c"}, "UPDATE product SET slug = CASE id WHEN 1 THEN 'b' ELSE 'c' END")             // swapped
 	d.expect([]string{"b c"}, "UPDATE product SET id = 3 - id")                                             // swapped by their keys
 	d.expect([]string{"b"}, "UPDATE product SET id = 7 WHERE slug = 'b'")                                   // another key
+	d.do("UPDATE product SET price = 1, name = 'n', doc = NULL")
+	d.taken()
+	d.expect([]string{"b c"}, "UPDATE product SET slug = CASE slug WHEN 'b' THEN 'c' ELSE 'b' END") // swapped, and otherwise alike
+	d.do("UPDATE product SET slug = CASE slug WHEN 'b' THEN 'c' ELSE 'b' END")
+	d.taken()
 	d.expect([]string{"b"}, "UPDATE product SET price = CASE WHEN id = 7 THEN 5 ELSE price END, note = ''") // one of two
 }
 
