@@ -19,7 +19,7 @@ const (
 
 // A function fails on nothing but what stops the database anyway (F3). It has three parts:
 //
-//	gather   Which tuples. It may fail in ways that a change of the table brings: a column is gone, a type has no text. So it stands in
+//	gather   Which tuples. It may fail in ways that a change of the table brings: a column is gone, an output function fails. So it stands in
 //	         a block of its own, in which a failure makes the row stand for the table. The block only reads: a subtransaction that
 //	         writes nothing gets no transaction id, and costs no other session anything. One that writes would, with each
 //	         statement: with more than 64 in a transaction, all snapshots of the server become slower.
@@ -145,8 +145,13 @@ func (b *builder) tooLong() string {
 	return fmt.Sprintf("coalesce(greatest(%s) > %d, false)", strings.Join(lengths, ", "), maxValue) // greatest ignores NULL
 }
 
-// asText is a column as it is compared and told: byte by byte, whatever collation it has.
-func asText(of, column string) string { return of + "." + identifier(column) + `::text COLLATE "C"` }
+// asText is a column as it is compared and told: byte by byte, whatever collation it has, and as the output function of its type writes it.
+// A cast may be a function of whoever owns the type, which would then run with the rights of the role that has installed this one: that
+// of the column's type now, or of one that it is given later. Only superusers make output functions.
+func asText(of, column string) string {
+	value := of + "." + identifier(column)
+	return "(CASE WHEN " + value + " IS NULL THEN NULL ELSE concat(" + value + `) END) COLLATE "C"`
+}
 
 // told are the columns of a row that a tuple has.
 func (b *builder) told(of string) string {
@@ -273,7 +278,6 @@ func (b *builder) body(gather string) string {
 `
 	}
 	return `
-#variable_conflict use_column
 DECLARE
     _tuples text[];
     _cause text;

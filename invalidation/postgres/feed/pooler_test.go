@@ -32,7 +32,9 @@ func TestPooler(t *testing.T) {
 			c.log.taken()
 			// The server's side of the pooler's connections goes, and in one mode the feed's own with it.
 			do(t, conn, "select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid() and backend_type = 'client backend'")
-			until(t, func() bool { return mode == "transaction" || c.State().Failed[connectionFailed.String()]+c.State().Failed[lookFailed.String()] > 0 })
+			until(t, func() bool {
+				return mode == "transaction" || c.State().Failed[connectionFailed.String()]+c.State().Failed[lookFailed.String()] > 0
+			})
 			do(t, conn, "insert into product values (3, 5)")
 			until(t, func() bool { return rows(t, conn) == 0 })
 			if c.Blind(time.Now(), 20*time.Second) {

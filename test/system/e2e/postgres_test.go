@@ -142,6 +142,32 @@ func TestChangesInSQL(t *testing.T) {
 	s.do("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'cacheproxy'")
 	s.do("update item set pieces = 2000 where id = 8")
 	s.shows(a, 8, 2000, time.Now())
+	if err := valkey.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	s.do("update item set pieces = 3000 where id = 9") // which no purge can be confirmed for
+	s.shows(a, 9, 3000, time.Now())
+	if err := valkey.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.shows(a, 9, 3000, time.Now())
+	b = serveConfig(t, s.config)
+	s.do("update item set pieces = 4000 where id = 9")
+	committed := time.Now()
+	s.shows(a, 9, 4000, committed)
+	s.shows(b, 9, 4000, committed)
+	for deadline := time.Now().Add(patience); ; { // all of it is consumed, that of the outage as well
+		var left int
+		if err := s.db.QueryRow(t.Context(), "select count(*) from cacheproxy.outbox").Scan(&left); err != nil {
+			t.Fatal(err)
+		}
+		if left == 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d changes are left", left)
+		}
+	}
 }
 
 // While the database cannot be reached, the copies that it feeds are trusted for feed_down_ttl, confirmed and kept, and the instance is
