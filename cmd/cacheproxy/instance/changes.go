@@ -18,6 +18,9 @@ type changes struct {
 	*feed.Feed
 	maxLag    atomic.Int64 // in nanoseconds: for how long changes may go unseen before the feed is blind
 	throttles map[feed.Kind]*observe.Throttle
+	life      context.Context // of the feed, which ends before the instance leaves the fleet
+	end       context.CancelFunc
+	ended     chan struct{} // is closed when run has ended
 }
 
 // newFeed makes what a configuration asks for. It dials nothing.
@@ -25,7 +28,8 @@ func (i *Instance) newFeed() *changes {
 	if i.snapshot.Postgres == nil {
 		return nil
 	}
-	c := &changes{throttles: map[feed.Kind]*observe.Throttle{}}
+	c := &changes{throttles: map[feed.Kind]*observe.Throttle{}, ended: make(chan struct{})}
+	c.life, c.end = context.WithCancel(context.Background())
 	for _, kind := range feed.Kinds() {
 		c.throttles[kind] = new(observe.Throttle)
 	}
@@ -40,6 +44,24 @@ func (i *Instance) newFeed() *changes {
 		},
 	})
 	return c
+}
+
+// run consumes until ctx ends, or stop is called.
+func (c *changes) run(ctx context.Context) error {
+	defer close(c.ended)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(c.life, cancel)()
+	return c.Run(ctx)
+}
+
+// stop ends the feed, and returns when it purges nothing more: who has left the fleet does not write into its log. It must not be called
+// before run.
+func (c *changes) stop() {
+	if c != nil {
+		c.end()
+		<-c.ended
+	}
 }
 
 func (c *changes) config(s *config.Snapshot) feed.Config {

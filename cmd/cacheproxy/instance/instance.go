@@ -197,6 +197,7 @@ func (i *Instance) Serve(ctx context.Context, data, operators net.Listener) erro
 	group.Go(func() error { return served(serveOn(i.operator, i.adminConnections.Listen(i.adminListener))) })
 	defer i.fleet.close() // after all that uses it has ended
 	if err := i.begin(ctx); err != nil || ctx.Err() != nil {
+		i.feed.stop()
 		i.fleet.leaveIfThere()
 		i.operator.Close()
 		if i.dataListener != nil {
@@ -243,7 +244,7 @@ func (i *Instance) parts() []func(context.Context) error {
 		func(ctx context.Context) error { return i.follow(ctx, i.hangup) },
 	}
 	if i.feed != nil {
-		parts = append(parts, i.feed.Run)
+		parts = append(parts, i.feed.run)
 	}
 	if i.fleet != nil {
 		i.fleet.open()
