@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"syscall"
@@ -215,6 +216,35 @@ func TestDatabaseCannotBeReached(t *testing.T) {
 	}
 	s.do("update item set pieces = 6 where id = 1")
 	s.shows(p, 1, 6, time.Now())
+}
+
+// A reload has the database be asked as the file says then, over another connection.
+func TestReloadOfTheFeed(t *testing.T) {
+	s := newStock(t, "")
+	file := writeFile(t, "cacheproxy.yaml", strings.ReplaceAll(s.config, "hunter2-hunter2", "wrong"))
+	p := serve(t, "--config", file)
+	s.shows(p, 1, 0, time.Now())
+	up := func(want string) {
+		t.Helper()
+		for deadline := time.Now().Add(patience); !strings.Contains(get(t, p.admin+"/metrics").body, "cacheproxy_feed_up "+want); {
+			if time.Now().After(deadline) {
+				t.Fatalf("feed_up is not %s: %s", want, p.output())
+			}
+		}
+	}
+	up("0")
+	if err := os.WriteFile(file, []byte(s.config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if a := call(t, "POST", p.admin+"/reload", ""); a.status != 200 {
+		t.Fatalf("reload: %d %s", a.status, a.body)
+	}
+	up("1")
+	s.do("update item set pieces = 3 where id = 1")
+	s.shows(p, 1, 3, time.Now())
+	if strings.Contains(p.output(), "wrong") || strings.Contains(p.output(), "hunter2") {
+		t.Errorf("a password is logged: %s", p.output())
+	}
 }
 
 // TestWritesAndTheirEcho measures what rows of the outbox cost the copies of what was just written through the proxy: of each write and
