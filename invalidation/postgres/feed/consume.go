@@ -128,8 +128,8 @@ const deleteSQL = `delete from cacheproxy.outbox where ctid = any(array(
 	select o.ctid from unnest($1::text[], $2::bigint[]) as d(x, id), lateral (
 		select outbox.ctid from cacheproxy.outbox where outbox.xid = d.x::xid8 and outbox.id = d.id limit 1) o))`
 
-// consume purges what rows name until it holds, and then deletes them.
-func (f *Feed) consume(ctx context.Context, conn *pgx.Conn, rows []row) error {
+// consume purges what rows name until it holds, calls held, and deletes them.
+func (f *Feed) consume(ctx context.Context, conn *pgx.Conn, rows []row, held func()) error {
 	if len(rows) == 0 {
 		return nil
 	}
@@ -141,6 +141,7 @@ func (f *Feed) consume(ctx context.Context, conn *pgx.Conn, rows []row) error {
 	if err := f.untilHeld(ctx, func(ctx context.Context) error { return f.purge(ctx, orders...) }); err != nil {
 		return err
 	}
+	held()
 	ids, xids := make([]int64, len(rows)), make([]string, len(rows))
 	for i, r := range rows {
 		ids[i], xids[i] = r.id, r.xid

@@ -115,7 +115,7 @@ func (s *session) pass(ctx context.Context, eager bool) error {
 		}
 		rows := s.sort(p, in, began, eager)
 		f.sight.waiting.Store(int64(len(s.waiting) + len(rows)))
-		if err := f.consume(ctx, s.conn, rows); err != nil {
+		if err := f.consume(ctx, s.conn, rows, s.answer); err != nil {
 			return err
 		}
 		s.answer() // what was committed before they asked is on the first page, unless there is more than a page

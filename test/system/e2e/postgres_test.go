@@ -262,11 +262,14 @@ func TestWritesAndTheirEcho(t *testing.T) {
 				p = serveConfig(t, config) // which is not always the one that consumes at once
 			}
 			hit, all := 0, 0
+			var took []time.Duration
 			for n := range 100 {
 				id := 1 + n%10
+				began := time.Now()
 				if a := call(t, "PUT", fmt.Sprint(p.data, "/items/", id), fmt.Sprint(n)); a.status != 200 {
 					t.Fatalf("write: %d %s", a.status, a.body)
 				}
+				took = append(took, time.Since(began))
 				for range 8 {
 					a := get(t, fmt.Sprint(p.data, "/items/", id))
 					if a.body != fmt.Sprint(n) {
@@ -278,6 +281,8 @@ func TestWritesAndTheirEcho(t *testing.T) {
 				}
 			}
 			hits[name] = float64(hit) / float64(all)
+			slices.Sort(took)
+			t.Logf("%s, %s: a write takes p50 %v, p99 %v", c.name, name, took[50], took[98])
 			p.cmd.Process.Signal(syscall.SIGTERM)
 			<-p.done
 		}
