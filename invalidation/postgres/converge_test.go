@@ -2,16 +2,17 @@ package postgres
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"slices"
-	"strconv"
 	"sync"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
 )
+
+var convergeRounds = flag.Int("converge-rounds", 60, "how many times all writers stop, and the consumer is compared with the table")
 
 // cache is what a consumer keeps of a table: for each row what it read last, after it was told that the row had changed.
 type cache struct {
@@ -89,12 +90,8 @@ func (c *cache) poll(ctx context.Context) (idle bool) {
 }
 
 // Writers in every isolation level and a consumer that comes and goes, with an outbox that is full at once: whenever all is consumed, what the
-// consumer has is what the table has (F2). CACHEPROXY_CONVERGE is how many times.
+// consumer has is what the table has (F2).
 func TestConverges(t *testing.T) {
-	rounds := 60
-	if n, err := strconv.Atoi(os.Getenv("CACHEPROXY_CONVERGE")); err == nil {
-		rounds = n
-	}
 	const rows, writers = 20, 4
 	d := newDatabase(t, product, fmt.Sprintf("INSERT INTO product SELECT i, 's', 0 FROM generate_series(1, %d) i", rows))
 	m := mapping("product", "p:{id}")
@@ -109,7 +106,7 @@ func TestConverges(t *testing.T) {
 	}
 	c := &cache{tb: t, conn: d.session("").Conn, rows: map[int]int{}}
 	c.fill(ctx, "")
-	for round := range rounds {
+	for round := range *convergeRounds {
 		var all sync.WaitGroup
 		for w := range writers {
 			all.Go(func() {

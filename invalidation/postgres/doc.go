@@ -92,4 +92,14 @@
 // change, so this only makes the damage less.
 //
 // With notify: true a writer also sends NOTIFY cacheproxy, with no payload, which a consumer may take as a hint to poll.
+//
+// # Files
+//
+//	mapping.go               what a row of the outbox names
+//	connect.go               where the database is
+//	layout.go                what all mappings share
+//	function.go, quote.go    the functions of a mapping
+//	trigger.go, grant.go     on which tables they hang, and what the consumer may do
+//	catalog.go               what the database has
+//	plan.go, install.go      what it lacks; install it, take it away
 package postgres
