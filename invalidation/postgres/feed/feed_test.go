@@ -234,14 +234,16 @@ func TestKilledBetween(t *testing.T) {
 	url := database(t)
 	conn := dial(t, url)
 	reached, killed := make(chan struct{}), make(chan struct{})
+	kill := sync.OnceFunc(func() { close(killed) })
 	c := consume(t, url, func(o *Options) {
 		o.between = sync.OnceFunc(func() { close(reached); <-killed })
 	})
+	t.Cleanup(kill) // before the consumer's, which waits for it
 	do(t, conn, "insert into product values (1, 7)")
 	<-reached
 	c.purges("tag:category:7", "tag:product:1")
 	c.end()
-	close(killed)
+	kill()
 	<-c.gone
 	if rows(t, conn) != 1 {
 		t.Fatal("the row is gone")
@@ -286,7 +288,7 @@ func TestAside(t *testing.T) {
 	do(t, conn, "insert into product values (2, 7)")
 	began = time.Now()
 	c.purges("tag:category:7", "tag:product:2")
-	if took := time.Since(began); took < patience {
+	if took := time.Since(began); took < patience*3/2 { // it is seen by one look, and consumed by the one after that
 		t.Errorf("a row was left to others for %v", took)
 	}
 	until(t, func() bool { return rows(t, conn) == 0 })
