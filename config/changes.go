@@ -116,7 +116,7 @@ func (s settings) note(p *part, path string) {
 			s.note(p.parts[k.name], at)
 		case mappings:
 			for _, entry := range p.lists[k.name] {
-				named := fmt.Sprintf("%s[%s]", at, entry.text("name")) // names are checked to be unique
+				named := fmt.Sprintf("%s[%s]", at, entry.text(entry.keys[0].name)) // names come first, and are checked to be unique
 				s[named] = ""
 				s.note(entry, named)
 			}
@@ -141,6 +141,9 @@ func settingsOf(doc *part) settings {
 		if tls.text("cert") != "" {
 			s[tls.path] = "on"
 		}
+	}
+	if doc.Part("postgres").written() {
+		s["postgres"] = "on"
 	}
 	// What matches no route goes to the first upstream; otherwise order means nothing.
 	s["upstreams"] = doc.sections("upstreams")[0].text("name")

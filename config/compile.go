@@ -65,12 +65,14 @@ func compile(doc *part, beside *files) *Snapshot {
 		}
 	}
 	reportDuplicates(doc.sections("upstreams"), "upstream")
+	s.Postgres = compilePostgres(doc.Part("postgres"), s)
 	s.Routes = compileRoutes(doc, s)
 	if len(doc.report.problems) == 0 {
 		var err error
 		if s.Table, err = policy.NewTable(s.Routes); err != nil {
 			doc.problem("routes", "%w", err)
 		}
+		s.Postgres.feedRoutes(s)
 	}
 	s.Warnings = doc.report.warnings.sorted()
 	return s

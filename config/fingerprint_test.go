@@ -26,7 +26,7 @@ var meaningful = map[string]bool{
 	"MinHits": false, "Range": false, "MaxWaiters": false, "WaitTimeout": false, "OnWrite": false, "Caches": false,
 	"RefusesReads": false, "FencesWrites": false, "RefusesWrites": false, "RenewsAhead": false,
 	"FenceHold": false, "Invalidates": false, "Content": false,
-	"Client": false, "Targets": true, "TagHeaders": true, "FailedWrite": false, "Settle": false, "OnLeaseLoss": false, "LeaseLossMax": false,
+	"Client": false, "Targets": true, "TagHeaders": true, "FailedWrite": false, "Settle": false, "OnLeaseLoss": false, "LeaseLossMax": false, "FeedDownTTL": false,
 }
 
 func TestFingerprintCoversRoute(t *testing.T) {

@@ -61,6 +61,10 @@ func compileRoute(doc *part, all []*part, s *Snapshot) *policy.Route {
 	compileVariant(doc, r, len(s.TrustedProxies) > 0)
 	r.Content = compileContent(doc, r)
 	compileNames(doc, r)
+	if r.Caches {
+		r.Tags = append(r.Tags, s.Postgres.fedBy(api.Name)...)
+		r.FeedDownTTL = s.Postgres.downTTL(api.Name)
+	}
 	compileLifetimes(doc, r)
 	compileRelaxations(doc, r)
 	warnOfWhere(doc, r)

@@ -30,6 +30,7 @@ type Snapshot struct {
 	Tracing         *tracing // nil: none
 	Memory          memory
 	Valkey          *Valkey            // nil: this process runs alone
+	Postgres        *Postgres          // nil: no database says what has changed
 	Upstreams       []upstream.Options // at least one; what matches no route goes to the first
 	Routes          []*policy.Route    // in the order of the file
 	Table           *policy.Table      // of Routes

@@ -37,6 +37,16 @@ admin:
 log: {format: text, fields: otel, level: warn, hits: 2%, others: 3%}
 tracing: {endpoint: "http://127.0.0.1:4318", protocol: grpc, sample: 4%, service: shop, headers: {Authorization: Bearer hunter2}, timeout: 3s}
 memory: {size: 100MiB, max_object: 1MiB}
+postgres:
+  url: "postgres://app:hunter2@a:1,b:2/shop?sslmode=verify-full"
+  password: hunter2-too
+  poll: 20ms
+  max_feed_lag: 20s
+  feed_down_ttl: 40s
+  notify: true
+  on_error: lose
+  feeds:
+    - {table: '"a.b".c', on: [update], columns: [d], keys: ["k:{id}"], tags: ["t:{id}"], urls: ["/u/{id}"], prefixes: ["/p/{id}"], upstream: full, replicated: true}
 valkey:
   url: "valkeys://a:1,b:2"
   username: app

@@ -100,7 +100,11 @@ func (in *Invalidates) members(v Values, body []byte) (_ []Member, missing bool,
 				continue
 			}
 			for _, name := range names {
-				members := kind.named(name, t.hostsNamed())
+				as := t.hostsNamed()
+				if v.row != nil {
+					as = purgedAs // the host that a row names is no client's
+				}
+				members := kind.named(name, as)
 				missing = missing || len(members) == 0
 				if s.add(members...); len(s.list) > MaxEffects {
 					return nil, false, &ExcessError{what: "names of copies", limit: MaxEffects, ofBody: in.usesBody()}

@@ -44,6 +44,7 @@ const (
 	HeadMiss    // a HEAD request without a stored GET
 	LeaseLapsed // there is no news of purges: nothing stored is used, or only as the route allows
 	PartMiss    // stored, but not all that is asked for
+	FeedDown    // stored, and the database that tells of changes has not been heard of for longer than that may be trusted
 	Renewal     // stored, and fetched anew in the background; of requests to the origin only
 
 	// Why an answer was not stored.
@@ -92,7 +93,7 @@ var reasonNames = [reasons]string{
 	MethodUnsafe: "method", methodOther: "method-other", RequestBody: "request-body", Authorization: "authorization",
 	cookie: "cookie", queryUnlisted: "query-unlisted", queryMalformed: "query-malformed", HeaderUnlisted: "header-unlisted", RangeRequest: "range", Precondition: "precondition", codingRefused: "coding-refused",
 	upgrade: "upgrade", HitForMiss: "hit-for-miss", WaitersFull: "waiters-full", WaitTimeout: "wait-timeout", ClientDirective: "client-cache-control", Fenced: "fenced",
-	URIMiss: "uri-miss", VaryMiss: "vary-miss", Expired: "expired", Purged: "purged", SoftPurged: "soft-purged", Unconfirmed: "unconfirmed", HeadMiss: "head-miss", LeaseLapsed: "lease-lapsed", PartMiss: "part-miss", Renewal: "renewal",
+	URIMiss: "uri-miss", VaryMiss: "vary-miss", Expired: "expired", Purged: "purged", SoftPurged: "soft-purged", Unconfirmed: "unconfirmed", HeadMiss: "head-miss", LeaseLapsed: "lease-lapsed", PartMiss: "part-miss", FeedDown: "feed-down", Renewal: "renewal",
 	noStore: "no-store", private: "private", setCookie: "set-cookie", authorizedShare: "authorized", statusNotStored: "status",
 	varyStar: "vary-star", noFreshness: "no-freshness", clockBehind: "clock-behind", TooLarge: "too-large", stream: "stream", contentTypeOther: "content-type",
 	TooSmall: "too-small", TooManyMembers: "too-many-members", Incomplete: "incomplete", Partial: "partial",

@@ -16,6 +16,7 @@ type Values struct {
 	Header http.Header
 	Target httpcache.Target
 	Query  string // as forwarded
+	row    *row   // nil: of a request
 }
 
 var (
@@ -70,18 +71,20 @@ type form struct {
 var (
 	// nameForm is the form of keys and tags.
 	nameForm = form{write: func(_ Placeholder, _ Values, value string) string { return escapeName(value) }}
-	// urlForm is the form of URLs: a wildcard as it stands in the path, anything else percent-encoded.
+	// urlForm is the form of URLs: a wildcard as it stands in the path, anything else, columns among it, percent-encoded.
 	urlForm = form{write: writeURL}
 	// prefixForm is the form of prefixes.
 	prefixForm = form{write: writeURL, whole: true}
 )
 
 func writeURL(p Placeholder, v Values, value string) string {
-	switch p.Kind {
-	case FromWildcard:
+	switch {
+	case v.row != nil:
+		return httpcache.Escape(value, func(c byte) bool { return !httpcache.IsUnreserved(c) && (c != '/' || !v.row.slashes) })
+	case p.Kind == FromWildcard:
 		raw, _ := v.Match.rawWildcard(p.Name)
 		return raw
-	case FromHost:
+	case p.Kind == FromHost:
 		return value
 	}
 	return httpcache.Escape(value, func(c byte) bool { return !httpcache.IsUnreserved(c) })
@@ -102,7 +105,7 @@ func (t Template) render(v Values, doc *document, as form) (names []string, miss
 		if err != nil {
 			return nil, false, err
 		}
-		if as.whole && p.placeholder.Kind != FromWildcard {
+		if as.whole && (p.placeholder.Kind != FromWildcard || v.row != nil) {
 			values = slices.DeleteFunc(values, func(value string) bool { return value == "" })
 		}
 		if len(values) > 1 {
@@ -138,6 +141,12 @@ func (t Template) render(v Values, doc *document, as form) (names []string, miss
 // values are the values of one placeholder, each once, in a fresh slice; none when the request has none.
 func (p Placeholder) values(v Values, doc *document) ([]string, error) {
 	var s valueSet
+	if v.row != nil {
+		if value, ok := v.row.column(p.column()); ok {
+			s.add(value)
+		}
+		return s.list, nil
+	}
 	switch p.Kind {
 	case FromWildcard:
 		if value, ok := v.Match.wildcard(p.Name); ok {

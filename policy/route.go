@@ -188,6 +188,10 @@ type Route struct {
 
 	OnLeaseLoss  LeaseLoss
 	LeaseLossMax time.Duration // LeaseLossServeStale: for how long; zero: not at all
+
+	// FeedDownTTL is for how long a copy is fresh since it was fetched or confirmed while nobody tells of changes in the database
+	// behind; zero: as long as ever, since no database tells of any.
+	FeedDownTTL time.Duration
 }
 
 // StoreIf narrows what is stored beyond what HTTP allows. The zero value stores all of it.

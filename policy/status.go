@@ -119,7 +119,7 @@ func (r Reason) missed() string {
 		return "uri-miss"
 	case VaryMiss:
 		return "vary-miss"
-	case Expired, SoftPurged, Unconfirmed:
+	case Expired, SoftPurged, Unconfirmed, FeedDown:
 		return "stale"
 	case ClientDirective:
 		return "request"

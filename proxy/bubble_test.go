@@ -105,7 +105,7 @@ func inBubble(t *testing.T, backend http.HandlerFunc, o rigOptions, route *polic
 			next := *b
 			next.metrics = observe.NewMetrics("test")
 			shop := upstream.New(o.origin)
-			config := NewConfig(Config{Table: table, MaxObject: 1 << 20, MaxBody: o.maxBody}, routes, []*upstream.Upstream{shop}, next.metrics)
+			config := NewConfig(Config{Table: table, MaxObject: 1 << 20, MaxBody: o.maxBody, Blind: o.blind}, routes, []*upstream.Upstream{shop}, next.metrics)
 			next.start(config, o)
 			running.Go(func() { _ = next.proxy.Run(ctx) })
 			ends = append(ends, next.proxy.Close, shop.CloseIdle)

@@ -15,17 +15,19 @@ import (
 // Config is one generation of the configuration. It is immutable once a Proxy has it, but for the modes.
 type Config struct {
 	Table          *policy.Table
-	MaxObject      int64          // larger answers are not stored, in bytes
-	MaxBody        int64          // larger request bodies are answered 413, in bytes; 0: any size
-	CacheStatusOff bool           // answers say nothing in Cache-Status of what came of them here
-	CacheStatusKey bool           // Cache-Status tells the storage key
-	TagHeaders     []string       // in which responses that no route is for list tags
-	Trusted        []netip.Prefix // peers whose X-Forwarded-* and Forwarded are believed
-	routes         map[*policy.Route]*route
-	byName         map[string]*route
-	order          []*route // as configured
-	unmatched      *route   // serves what no route matches
-	asksClient     bool     // a route is for some clients only
+	MaxObject      int64    // larger answers are not stored, in bytes
+	MaxBody        int64    // larger request bodies are answered 413, in bytes; 0: any size
+	CacheStatusOff bool     // answers say nothing in Cache-Status of what came of them here
+	CacheStatusKey bool     // Cache-Status tells the storage key
+	TagHeaders     []string // in which responses that no route is for list tags
+	// Blind reports whether changes in the database behind may be unknown (policy.Route.FeedDownTTL); nil: no database tells of any.
+	Blind      func(now time.Time) bool
+	Trusted    []netip.Prefix // peers whose X-Forwarded-* and Forwarded are believed
+	routes     map[*policy.Route]*route
+	byName     map[string]*route
+	order      []*route // as configured
+	unmatched  *route   // serves what no route matches
+	asksClient bool     // a route is for some clients only
 }
 
 // NewConfig joins routes with their upstreams; c holds the rest. What matches no route goes to the first upstream.
@@ -38,6 +40,7 @@ func NewConfig(c Config, routes []*policy.Route, upstreams []*upstream.Upstream,
 	c.byName = make(map[string]*route, len(routes))
 	for _, r := range routes {
 		state := newRoute(r, byName[r.Upstream], m)
+		state.Blind = c.Blind
 		c.routes[r], c.byName[r.Name] = state, state
 		c.order = append(c.order, state)
 		c.asksClient = c.asksClient || len(r.Clients) > 0

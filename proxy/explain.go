@@ -189,6 +189,8 @@ func (p *Proxy) note(rq *request, d *decision) string {
 		return "with content that the route takes for a read it is one, which the content decides"
 	case rq.target.Host == "" && rq.route.Host.Literal == "" && len(rq.key) > 0:
 		return "no host was given, and the host is part of the storage key: give the whole URL, as clients ask for it"
+	case rq.route.FeedDownTTL > 0 && rq.route.Blind != nil && rq.route.Blind(rq.start):
+		return "changes in PostgreSQL have gone unseen for longer than postgres.max_feed_lag: copies of this route are fresh for " + rq.route.FeedDownTTL.String() + " since they were fetched or confirmed"
 	case d.outcome == policy.Miss && p.store.Deep():
 		return "memory has no copy that answers; the shared store is asked before the upstream, and may have one"
 	}

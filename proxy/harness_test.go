@@ -44,11 +44,12 @@ type rigOptions struct {
 	claims    store.Claims
 	// lease is for how long the instance may trust its ledger, which then is not alone; below 0: it never may. Only inBubble.
 	lease   time.Duration
-	confirm time.Duration   // Options.ConfirmTimeout; zero: nil; only inBubble
-	silence time.Duration   // Options.Silence; zero: nil; only inBubble
-	refuse  func() error    // why no connection to the origin is made; only inBubble
-	routes  []*policy.Route // beside the one; only inBubble
-	logger  *slog.Logger    // nil: of no use to the test; only inBubble
+	confirm time.Duration        // Options.ConfirmTimeout; zero: nil; only inBubble
+	silence time.Duration        // Options.Silence; zero: nil; only inBubble
+	refuse  func() error         // why no connection to the origin is made; only inBubble
+	routes  []*policy.Route      // beside the one; only inBubble
+	logger  *slog.Logger         // nil: of no use to the test; only inBubble
+	blind   func(time.Time) bool // Config.Blind; only inBubble
 }
 
 // newRig starts a proxy with these routes before an origin.

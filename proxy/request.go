@@ -329,7 +329,7 @@ func (rq *request) semantics() string {
 
 // judge says what a copy may be used for at a time, by this request, and why for no more.
 func (rq *request) judge(c *candidate, ledger *invalidation.Ledger, now time.Time) {
-	c.use, c.reason = c.Copy.Usable(ledger, now)
+	c.use, c.reason = rq.route.Usable(c.Copy, ledger, now)
 	if c.reason == policy.Unconfirmed && rq.route.FencesWrites {
 		c.use, c.reason = httpcache.Dead, policy.Purged // no read may see what was there before a write
 	}

@@ -24,6 +24,9 @@ func checkLive(ctx context.Context, file string, s *config.Snapshot, out, errOut
 		t.row("valkey", s.Valkey.Shown())
 		wrong = printFindings(t, &problems, file, inspect.Inspect(ctx, useOf(s.Valkey)))
 	}
+	if s.Postgres != nil {
+		wrong += checkPostgres(ctx, file, s, t, &problems)
+	}
 	for _, o := range s.Upstreams {
 		upstream.New(o).Probe(ctx, func(address string, err error) {
 			switch {

@@ -60,6 +60,9 @@ func report(out io.Writer, file string, s *config.Snapshot) error {
 	if s.Valkey != nil {
 		reportValkey(t, s.Valkey)
 	}
+	if s.Postgres != nil {
+		reportPostgres(t, s.Postgres)
+	}
 	for _, o := range s.Upstreams {
 		reportUpstream(t, o, s)
 	}

@@ -48,6 +48,9 @@ func age(r *policy.Route) string {
 	if r.TTL > 0 && !r.Override.Has(lifetimeOverrides) {
 		text += ", unless the origin names a lifetime"
 	}
+	if r.FeedDownTTL > 0 {
+		return text + "; ended by any purge, and by changes in PostgreSQL; while these go unseen, " + config.DurationText(r.FeedDownTTL)
+	}
 	return text + "; ended by any purge"
 }
 

@@ -6,6 +6,7 @@
 //	check.go, check*.go            say what a configuration means, and whether its servers fit
 //	purge.go, mode.go, reload.go,  ask a running proxy, by client.go; outline.go prints its answers for people
 //	explain.go, health.go
+//	postgres.go                    what PostgreSQL has to have installed
 //	version.go                     which build this is
 //	arguments.go                   what is wrong with how a command was written
 package main
@@ -70,7 +71,7 @@ func rootCommand() *cobra.Command {
 	}
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(
-		serveCommand(), demoCommand(), checkCommand(), explainCommand(), purgeCommand(), modeCommand(), reloadCommand(), healthCommand(), versionCommand(),
+		serveCommand(), demoCommand(), checkCommand(), explainCommand(), purgeCommand(), modeCommand(), reloadCommand(), healthCommand(), pgCommand(), versionCommand(),
 	)
 	return root
 }

@@ -46,7 +46,7 @@ func (c *running) promoted() bool {
 	if len(q.URLKey) < len(q.Key) {
 		c.f.store.Preferred(q.URLKey, q.Key)
 	}
-	use, _ := found.Copy.Usable(c.f.ledger, now)
+	use, _ := q.Route.Usable(found.Copy, c.f.ledger, now)
 	// To anything but a safe method If-None-Match is a condition on carrying it out (RFC 9110 §13.1.2).
 	if use >= httpcache.NeedsValidation && httpcache.Safe(q.Method) {
 		c.base, c.baseKey, c.previous = found.Copy, found.Key, found.Copy

@@ -83,6 +83,6 @@ func (c *running) spares(status int, store bool) bool {
 	if c.q.Why != policy.Renewal || c.previous == nil || store && status < http.StatusBadRequest {
 		return false
 	}
-	use, _ := c.previous.Usable(c.f.ledger, time.Now())
+	use, _ := c.q.Route.Usable(c.previous, c.f.ledger, time.Now())
 	return use == httpcache.Fresh
 }

@@ -1,6 +1,10 @@
 package fill
 
 import (
+	"time"
+
+	"cacheproxy/invalidation"
+	"cacheproxy/store"
 	"net/http"
 
 	"cacheproxy/observe"
@@ -17,6 +21,9 @@ type Route struct {
 	Origin   *upstream.Upstream
 	Metrics  *observe.RouteMetrics
 	Requests *observe.UpstreamMetrics // counts the requests to Origin
+	// Blind reports whether changes in the database behind may be unknown. It is asked where the route has a FeedDownTTL, and must be
+	// cheap; nil: they never are.
+	Blind func(now time.Time) bool
 
 	learned *learned
 }
@@ -24,6 +31,16 @@ type Route struct {
 // NewRoute joins a configured route with its upstream.
 func NewRoute(r *policy.Route, o *upstream.Upstream, m *observe.Metrics) *Route {
 	return &Route{Route: r, Prefers: newPrefers(policy.PreferencesOf(r)), Origin: o, Metrics: m.Route(r.Name), Requests: m.Upstream(o.Name()), learned: new(learned)}
+}
+
+// Usable says what a copy may be used for now, and why for no more. While nobody tells of changes, a fresh one that was neither
+// fetched nor confirmed lately counts as one that has just become stale.
+func (r *Route) Usable(c *store.Copy, ledger *invalidation.Ledger, now time.Time) (httpcache.Freshness, policy.Reason) {
+	use, why := c.Usable(ledger, now)
+	if use == httpcache.Fresh && r.FeedDownTTL > 0 && now.Sub(c.Life.Received) >= r.FeedDownTTL && r.Blind != nil && r.Blind(now) {
+		return c.Life.JustStale(use), policy.FeedDown
+	}
+	return use, why
 }
 
 // Inherit shares what answers have taught about Vary with the route of an earlier generation of the configuration. It must be

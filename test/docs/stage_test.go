@@ -85,7 +85,8 @@ type stage struct {
 
 	written time.Time // when the document has shown a file last
 
-	copyTo string // the file that gets what the program prints that is started next; empty: none does
+	copyTo  string   // the file that gets what the program prints that is started next; empty: none does
+	secrets []string // variables of the environment of commands
 }
 
 func newStage(t testing.TB, path string) *stage {
@@ -103,6 +104,9 @@ func newStage(t testing.TB, path string) *stage {
 		s.set = func() error { _, err := s.launch("serve", "--config", "cacheproxy.yaml"); return err }
 	case "docs/fleet.md":
 		s.set = s.fleet
+	case "docs/postgresql.md":
+		s.set = nil
+		s.database()
 	}
 	return s
 }
@@ -179,6 +183,7 @@ func (s *stage) environment() []string {
 		"PATH=" + filepath.Dir(binary) + string(os.PathListSeparator) + os.Getenv("PATH"), "CURL_HOME=" + s.dir,
 		"CACHEPROXY_ADMIN_TOKEN=" + adminToken, "CACHEPROXY_ADMIN=http://" + s.admin,
 	}
+	kept = append(kept, s.secrets...)
 	for _, v := range os.Environ() {
 		if !strings.HasPrefix(v, "CACHEPROXY_") && !strings.HasPrefix(v, "PATH=") {
 			kept = append(kept, v)

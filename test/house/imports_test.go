@@ -10,14 +10,16 @@ import (
 // folders below it, and a folder without one of its own may be imported by the code of its entry. A test may besides import what
 // these may in turn, and whatever is below test.
 var layers = map[string][]string{
-	"lockorder":           {},
-	"policy/httpcache":    {},
-	"policy":              {"policy/httpcache"},
-	"invalidation":        {"policy"},
-	"invalidation/fleet":  {"policy", "invalidation"},
-	"invalidation/valkey": {"policy", "invalidation", "invalidation/fleet"},
-	"store":               {"policy/httpcache", "policy", "invalidation"},
-	"store/coding":        {"policy/httpcache"},
+	"lockorder":                  {},
+	"policy/httpcache":           {},
+	"policy":                     {"policy/httpcache"},
+	"invalidation":               {"policy"},
+	"invalidation/fleet":         {"policy", "invalidation"},
+	"invalidation/valkey":        {"policy", "invalidation", "invalidation/fleet"},
+	"invalidation/postgres":      {"policy"},
+	"invalidation/postgres/feed": {"policy", "invalidation", "invalidation/postgres"},
+	"store":                      {"policy/httpcache", "policy", "invalidation"},
+	"store/coding":               {"policy/httpcache"},
 	"store/valkey": {
 		"policy/httpcache", "policy", "invalidation", "invalidation/fleet", "invalidation/valkey", "store", "store/coding",
 	},
@@ -33,15 +35,16 @@ var layers = map[string][]string{
 		"proxy/pass",
 	},
 	"admin":                 {"policy/httpcache", "policy", "invalidation"},
-	"config":                {"policy/httpcache", "policy", "invalidation/valkey", "proxy/server", "proxy/upstream"},
+	"config":                {"policy/httpcache", "policy", "invalidation/valkey", "invalidation/postgres", "proxy/server", "proxy/upstream"},
 	"cmd/cacheproxy/demo":   {},
 	"cmd/cacheproxy/valkey": {"invalidation", "invalidation/valkey", "store", "store/valkey"},
 	"cmd/cacheproxy/instance": {
-		"policy", "invalidation", "invalidation/valkey", "store", "store/valkey", "observe", "proxy/server", "proxy/upstream", "proxy",
+		"policy", "invalidation", "invalidation/valkey", "invalidation/postgres", "invalidation/postgres/feed", "store", "store/valkey", "observe", "proxy/server", "proxy/upstream", "proxy",
 		"admin", "config", "cmd/cacheproxy/valkey",
 	},
 	"cmd/cacheproxy": {
-		"policy/httpcache", "policy", "invalidation", "proxy/upstream", "admin", "config", "cmd/cacheproxy/demo", "cmd/cacheproxy/valkey",
+		"policy/httpcache", "policy", "invalidation", "invalidation/postgres", "proxy/upstream", "admin", "config", "cmd/cacheproxy/demo",
+		"cmd/cacheproxy/valkey",
 		"cmd/cacheproxy/instance",
 	},
 	"test": {"config", "cmd/cacheproxy/demo"},
@@ -166,8 +169,10 @@ var libraries = []library{
 	},
 	{
 		paths: []string{"github.com/jackc", "github.com/lib/pq", "database/sql"},
-		where: "files named postgres.go",
-		may:   func(f *file) bool { return named(f, "postgres") },
+		where: "files named postgres.go, or in a folder postgres",
+		may: func(f *file) bool {
+			return named(f, "postgres") || slices.Contains(strings.Split(f.folder(), "/"), "postgres")
+		},
 	},
 	{
 		paths: []string{"go.yaml.in/yaml", "gopkg.in/yaml.v2", "gopkg.in/yaml.v3", "sigs.k8s.io/yaml", "github.com/goccy/go-yaml", "github.com/spf13/viper"},

@@ -22,6 +22,9 @@ const (
 	// which it is not translated.
 	postgresReady = "database system is ready to accept connections"
 
+	// standbyReady is that of a standby.
+	standbyReady = "database system is ready to accept read-only connections"
+
 	// postgresTaken is what the log says when the port was taken between our
 	// finding it free and the server's binding it.
 	postgresTaken = "could not create any TCP/IP sockets"
@@ -35,8 +38,11 @@ var postgresFolders = []string{
 
 // PostgresServer is a running PostgreSQL server with a database of its own.
 type PostgresServer struct {
-	process *Process
-	url     string
+	process    *Process
+	url        string
+	binary     string
+	password   string
+	credential *syscall.Credential
 }
 
 // URL is the connection string of a superuser on an empty database.
@@ -45,6 +51,28 @@ func (p *PostgresServer) URL() string { return p.url }
 // PID is the process id of the server's parent process (the postmaster), of
 // which all other processes of the server are children.
 func (p *PostgresServer) PID() int { return p.process.PID() }
+
+// Kill ends the server as a crash of its machine would: nothing is said to anybody.
+func (p *PostgresServer) Kill() { p.process.kill() }
+
+// Standby starts a server below dir that follows this one, and can take its place: SELECT pg_promote(). It is the caller's to stop.
+func (p *PostgresServer) Standby(ctx context.Context, dir string, settings ...string) (*PostgresServer, error) {
+	if err := own(dir, p.credential); err != nil {
+		return nil, err
+	}
+	backup, err := findProgram("pg_basebackup", postgresInstall, postgresFolders...)
+	if err != nil {
+		return nil, err
+	}
+	data := filepath.Join(dir, "data")
+	cmd := exec.CommandContext(ctx, backup,
+		"--dbname", p.url, "--pgdata", data, "--write-recovery-conf", "--checkpoint=fast", "--no-sync")
+	cmd.Dir, cmd.SysProcAttr = dir, childAttributes(p.credential)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("copy PostgreSQL cluster: %w; pg_basebackup said:\n%s", err, out)
+	}
+	return runPostgres(ctx, p.binary, data, p.password, standbyReady, settings, p.credential)
+}
 
 // Stop ends the server, disconnecting its clients, and returns when it has
 // ended. Its folder is the caller's to remove.
@@ -107,7 +135,7 @@ func StartPostgres(ctx context.Context, dir string, settings ...string) (*Postgr
 	// initdb and postgres must be of the same version, so of the same folder.
 	binary := filepath.Join(filepath.Dir(initdb), "postgres")
 	for attempt := 1; ; attempt++ {
-		server, err := runPostgres(ctx, binary, data, password, settings, credential)
+		server, err := runPostgres(ctx, binary, data, password, postgresReady, settings, credential)
 		if err == nil || attempt == 3 || !strings.Contains(err.Error(), postgresTaken) {
 			return server, err
 		}
@@ -136,7 +164,7 @@ func initPostgres(ctx context.Context, initdb, dir, data, password string, crede
 	return nil
 }
 
-func runPostgres(ctx context.Context, binary, data, password string, settings []string, credential *syscall.Credential) (*PostgresServer, error) {
+func runPostgres(ctx context.Context, binary, data, password, ready string, settings []string, credential *syscall.Credential) (*PostgresServer, error) {
 	port, err := FreePort()
 	if err != nil {
 		return nil, err
@@ -150,7 +178,7 @@ func runPostgres(ctx context.Context, binary, data, password string, settings []
 		args = append(args, "-c", setting)
 	}
 	process, err := StartProcess(ctx, Command{
-		Path: binary, Args: args, Dir: data, Ready: postgresReady,
+		Path: binary, Args: args, Dir: data, Ready: ready,
 		Interrupt:  syscall.SIGINT, // "fast": does not wait for clients to leave
 		credential: credential,
 	})
@@ -158,5 +186,5 @@ func runPostgres(ctx context.Context, binary, data, password string, settings []
 		return nil, err
 	}
 	url := fmt.Sprintf("postgres://postgres:%s@127.0.0.1:%d/postgres?sslmode=disable", password, port)
-	return &PostgresServer{process: process, url: url}, nil
+	return &PostgresServer{process: process, url: url, binary: binary, password: password, credential: credential}, nil
 }

@@ -53,8 +53,9 @@ type Instance struct {
 	build    string
 	metrics  *observe.Metrics
 	ledger   *invalidation.Ledger
-	entries  entries // the log of invalidations
-	fleet    *fleet  // nil: this process runs alone
+	entries  entries  // the log of invalidations
+	fleet    *fleet   // nil: this process runs alone
+	feed     *changes // nil: no database tells of changes
 	switches *switches
 	lines    *observe.LineWriter // of the access log
 	tracer   *observe.Tracer     // nil: no traces
@@ -100,6 +101,7 @@ func New(o Options) (*Instance, error) {
 	}
 	i.switches = &switches{log: i.logs.audit, last: map[string]switched{}}
 	i.entries = i.newEntries()
+	i.feed = i.newFeed()
 	i.memory = store.NewMemory(s.Memory.Size)
 	i.metrics.SetTier("memory", observe.TierGauges{
 		Bytes: i.memory.Bytes, Entries: func() int64 { return int64(i.memory.Entries()) }, Evictions: i.memory.Evictions,
@@ -112,7 +114,7 @@ func New(o Options) (*Instance, error) {
 	copies := store.New(i.memory, i.fleet.tiers()...)
 	i.fleet.emptied(copies.Rewarm)
 	i.proxy = proxy.New(proxy.Options{
-		Config: i.proxyConfig(s, ups), Store: copies, Ledger: i.ledger, Log: i.entries,
+		Config: i.proxyConfig(s, ups), Store: copies, Ledger: i.ledger, Log: i.feed.waking(i.entries),
 		Metrics: i.metrics, Access: i.access, Logger: log, Tracer: i.tracer, Lease: i.fleet.leaseOf(), Claims: i.fleet.claims(),
 		ConfirmTimeout: i.fleet.confirmTimeout, Silence: i.fleet.silence,
 	})
@@ -144,7 +146,7 @@ func (i *Instance) proxyConfig(s *config.Snapshot, ups []*running) *proxy.Config
 	return proxy.NewConfig(proxy.Config{
 		Table: s.Table, MaxObject: s.Memory.MaxObject, MaxBody: s.MaxBody,
 		CacheStatusOff: s.CacheStatus.Off, CacheStatusKey: s.CacheStatus.Key, Trusted: s.TrustedProxies,
-		TagHeaders: s.TagHeaders,
+		TagHeaders: s.TagHeaders, Blind: i.feed.blind(s),
 	}, s.Routes, origins(ups), i.metrics)
 }
 
@@ -195,6 +197,7 @@ func (i *Instance) Serve(ctx context.Context, data, operators net.Listener) erro
 	group.Go(func() error { return served(serveOn(i.operator, i.adminConnections.Listen(i.adminListener))) })
 	defer i.fleet.close() // after all that uses it has ended
 	if err := i.begin(ctx); err != nil || ctx.Err() != nil {
+		i.feed.stop()
 		i.fleet.leaveIfThere()
 		i.operator.Close()
 		if i.dataListener != nil {
@@ -239,6 +242,9 @@ func (i *Instance) parts() []func(context.Context) error {
 	parts := []func(context.Context) error{
 		i.entries.Run, i.proxy.Run, i.upstreams.run, i.upstreams.watchLoad, i.lines.Run, i.tracer.Run,
 		func(ctx context.Context) error { return i.follow(ctx, i.hangup) },
+	}
+	if i.feed != nil {
+		parts = append(parts, i.feed.run)
 	}
 	if i.fleet != nil {
 		i.fleet.open()

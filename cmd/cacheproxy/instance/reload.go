@@ -115,12 +115,15 @@ func (i *Instance) apply(ctx context.Context, next *config.Snapshot, changes []c
 	g := &i.generations
 	if len(changes) > 0 {
 		ups, routes := i.upstreams.next(next, changes), i.proxy.RouteNames()
+		i.feed.between(g.current.Load(), next)
 		if err := i.proxy.Reconfigure(ctx, i.proxyConfig(next, ups)); err != nil {
+			i.feed.reconfigure(g.current.Load())
 			return fmt.Errorf("change routes: %w", err)
 		}
 		i.switches.renew(routes)
 		i.upstreams.replace(ups)
 		i.fleet.present(next.Valkey)
+		i.feed.reconfigure(next)
 		i.calls.SetTokens(tokens(next.Admin.Tokens))
 		i.present(next)
 		i.memory.Resize(next.Memory.Size)
@@ -203,6 +206,9 @@ func (i *Instance) viewConfig() any {
 	view = append(view, g.current.Load().View(i.snapshot)...)
 	if fleet := i.fleet.view(); fleet != nil {
 		view = append(view, config.Field{Name: "fleet", Value: fleet})
+	}
+	if feed := i.feed.view(time.Now()); feed != nil {
+		view = append(view, config.Field{Name: "feed", Value: feed})
 	}
 	return view
 }

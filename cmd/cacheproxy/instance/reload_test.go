@@ -151,7 +151,8 @@ var inForce = map[string]struct {
 // elsewhere names what shows the keys that a test without sockets cannot.
 var elsewhere = []string{
 	"tls", "drain_delay", "shutdown_timeout", // test/system/e2e: TestCertificateRotation, TestReloadBeforeExit
-	"valkey", // but for its client certificate: TestCertificateForValkey
+	"postgres", // test/system/e2e: TestReloadOfTheFeed
+	"valkey",   // but for its client certificate: TestCertificateForValkey
 }
 
 func TestEveryKeyReloadsOrSaysThatItDoesNot(t *testing.T) {

@@ -54,6 +54,7 @@ func (i *Instance) stop(failed context.Context) {
 	i.finish(ctx)
 	i.proxy.Close()
 	by, _ := ctx.Deadline()
+	i.feed.stop()
 	i.fleet.leave(by)
 	last, done := context.WithTimeout(context.Background(), goodbye)
 	defer done()

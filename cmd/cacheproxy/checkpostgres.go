@@ -1,0 +1,70 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"strings"
+
+	"cacheproxy/config"
+	"cacheproxy/invalidation/postgres"
+	"cacheproxy/policy"
+)
+
+// reportPostgres prints which changes of a database make which copies unusable.
+func reportPostgres(t table, p *config.Postgres) {
+	t.title("postgres")
+	t.row("server", p.Shown())
+	t.row("changes", fmt.Sprintf("looked for every %s; unseen for more than %s, copies that they feed are fresh for %s",
+		config.DurationText(p.Poll), config.DurationText(p.MaxLag), config.DurationText(p.DownTTL)))
+	for _, m := range p.Mappings {
+		events := make([]string, len(m.On))
+		for i, e := range m.On {
+			events[i] = string(e)
+		}
+		when := strings.Join(events, ", ")
+		if len(m.Watched) > 0 {
+			when += ", an update where one of " + strings.Join(m.Watched, ", ") + " changes, or one that a name has in it"
+		}
+		if m.Replicated {
+			when += ", and what replication brings"
+		}
+		name := "table " + m.Schema + "." + m.Table
+		t.row(name, when)
+		for _, of := range []struct {
+			kind      policy.MemberKind
+			templates []policy.Template
+		}{{policy.KindKey, m.Names.Keys}, {policy.KindTag, m.Names.Tags}, {policy.KindURL, m.Names.URLs}, {policy.KindPrefix, m.Names.Prefixes}} {
+			for _, template := range of.templates {
+				t.rowf("", "purges %s %s", of.kind, template)
+			}
+		}
+		t.rowf("", "purges %s, which all copies of %s have, for rows that are too many to name", m.Whole(), strings.Join(m.Fed, ", "))
+		if m.Lossy {
+			t.row("", "a statement whose change cannot be told goes on: copies stay until they expire")
+		}
+	}
+}
+
+// checkPostgres compares the database with a valid configuration, and counts what is wrong.
+func checkPostgres(ctx context.Context, file string, s *config.Snapshot, t table, problems *bytes.Buffer) (wrong int) {
+	t.row("postgres", s.Postgres.Shown())
+	var steps []postgres.Step
+	_, conn, err := openDatabase(ctx, file, "")
+	if err == nil {
+		defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }() // it only reads
+		steps, err = wantOf(s).Plan(ctx, conn)
+	}
+	if err != nil {
+		fmt.Fprintf(problems, "%s: postgres: %v\n", file, err) // the buffer does not fail
+		return 1
+	}
+	all := wrongIn(steps)
+	for _, w := range all {
+		fmt.Fprintf(problems, "%s: postgres: %s; run cacheproxy pg install %s\n", file, w, file)
+	}
+	if len(all) == 0 {
+		t.row("installation", "as the file has it")
+	}
+	return len(all)
+}

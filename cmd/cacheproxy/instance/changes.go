@@ -1,0 +1,193 @@
+package instance
+
+import (
+	"context"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"cacheproxy/config"
+	"cacheproxy/invalidation"
+	"cacheproxy/invalidation/postgres"
+	"cacheproxy/invalidation/postgres/feed"
+	"cacheproxy/observe"
+)
+
+// changes are those of the database behind the APIs, of which a feed tells. A nil *changes belongs to an instance without one.
+type changes struct {
+	*feed.Feed
+	maxLag    atomic.Int64 // in nanoseconds: for how long changes may go unseen before the feed is blind
+	throttles map[feed.Kind]*observe.Throttle
+	life      context.Context // of the feed, which ends before the instance leaves the fleet
+	end       context.CancelFunc
+	ended     chan struct{} // is closed when run has ended
+}
+
+// newFeed makes what a configuration asks for. It dials nothing.
+func (i *Instance) newFeed() *changes {
+	if i.snapshot.Postgres == nil {
+		return nil
+	}
+	c := &changes{throttles: map[feed.Kind]*observe.Throttle{}, ended: make(chan struct{})}
+	c.life, c.end = context.WithCancel(context.Background())
+	for _, kind := range feed.Kinds() {
+		c.throttles[kind] = new(observe.Throttle)
+	}
+	metrics := i.metrics.Feed(c.gauges)
+	c.maxLag.Store(int64(i.snapshot.Postgres.MaxLag))
+	c.Feed = feed.New(feed.Options{
+		Config: c.config(i.snapshot), Log: i.entries, Logger: i.log, Preferred: i.fleet.first, Held: metrics.Held,
+		Purged: func(took time.Duration) { i.metrics.Purge("feed", "row", took) },
+		Pass: func(kind feed.Kind) bool {
+			ok, _ := c.throttles[kind].Pass(time.Now())
+			return ok
+		},
+	})
+	return c
+}
+
+// run consumes until ctx ends, or stop is called.
+func (c *changes) run(ctx context.Context) error {
+	defer close(c.ended)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(c.life, cancel)()
+	return c.Run(ctx)
+}
+
+// stop ends the feed, and returns when it purges nothing more: who has left the fleet does not write into its log. It must not be called
+// before run.
+func (c *changes) stop() {
+	if c != nil {
+		c.end()
+		<-c.ended
+	}
+}
+
+func (c *changes) config(s *config.Snapshot) feed.Config {
+	p := s.Postgres
+	return feed.Config{Source: p.Source, Key: p.Key(), Mappings: p.Mappings, Settle: s.LongestSettle(), Poll: p.Poll, Notify: p.Notify}
+}
+
+// between prepares for the configuration after another: until it is in force, mappings that are not in both purge the tables' copies. A
+// row that is rendered for the names of one configuration could miss copies of the other.
+func (c *changes) between(before, after *config.Snapshot) {
+	if c == nil || before.Postgres == nil || after.Postgres == nil {
+		return
+	}
+	common := c.config(before)
+	common.Mappings = slices.DeleteFunc(slices.Clone(common.Mappings), func(m *postgres.Mapping) bool {
+		return !slices.ContainsFunc(after.Postgres.Mappings, func(o *postgres.Mapping) bool { return o.ID == m.ID })
+	})
+	c.Reconfigure(common)
+}
+
+// reconfigure puts another configuration in force. That a feed comes or goes waits for a restart.
+func (c *changes) reconfigure(s *config.Snapshot) {
+	if c == nil || s.Postgres == nil {
+		return
+	}
+	c.maxLag.Store(int64(s.Postgres.MaxLag))
+	c.Reconfigure(c.config(s))
+}
+
+// blind tells requests whether changes may be unknown; nil: no table feeds their routes.
+func (c *changes) blind(s *config.Snapshot) func(time.Time) bool {
+	switch {
+	case s.Postgres == nil:
+		return nil
+	case c == nil: // the feed waits for a restart
+		return func(time.Time) bool { return true }
+	}
+	return c.isBlind
+}
+
+func (c *changes) isBlind(now time.Time) bool { return c.Blind(now, time.Duration(c.maxLag.Load())) }
+
+// gauges is what metrics show.
+func (c *changes) gauges() observe.FeedGauges {
+	s := c.State()
+	return observe.FeedGauges{
+		Up: s.Up, Blind: c.isBlind(time.Now()), Lag: s.Lag, Waiting: s.Waiting, Owed: s.Owed, Missing: s.Missing, Rows: s.Rows, Failed: s.Failed,
+	}
+}
+
+// feedView is what operators see of it, with the configuration.
+type feedView struct {
+	Up           bool   `json:"up"`
+	Blind        bool   `json:"blind"`
+	Lag          string `json:"lag"`
+	Waiting      int64  `json:"waiting"`
+	Owed         int64  `json:"owed"`
+	NotInstalled int64  `json:"not_installed"`
+	Rows         uint64 `json:"rows"` // consumed by this instance
+}
+
+func (c *changes) view(now time.Time) *feedView {
+	if c == nil {
+		return nil
+	}
+	s := c.State()
+	return &feedView{s.Up, c.isBlind(now), s.Lag.Round(time.Millisecond).String(), s.Waiting, s.Owed, s.Missing, s.Rows}
+}
+
+// first reports whether this is the instance among those that are live which does what one of them is enough for. While they do not agree
+// who is live, several do it, or none for a while.
+func (f *fleet) first() bool {
+	if f == nil {
+		return true
+	}
+	live := f.entries.State().Instances
+	return len(live) == 0 || slices.Min(live) == f.name
+}
+
+// waking is the log for writes of clients, after which rows of the database have changed as well.
+func (c *changes) waking(log invalidation.Log) invalidation.Log {
+	if c == nil {
+		return log
+	}
+	return wakingLog{log, c.Feed}
+}
+
+// wakingLog has the feed look when a write has succeeded, while its own invalidation is confirmed: the echo of the write, a row of the
+// outbox that names the same, is then consumed before the client has its answer, and not when the next copy is there. A row that comes into
+// sight later, or is not consumed in time, costs that copy, since nothing proves that it was there before the fetch.
+type wakingLog struct {
+	invalidation.Log
+	feed *feed.Feed
+}
+
+// Invalidate implements invalidation.Log.
+func (w wakingLog) Invalidate(ctx context.Context, o invalidation.Order) (invalidation.Receipt, error) {
+	done := w.feed.Woken()
+	r, err := w.Log.Invalidate(ctx, o)
+	return r, w.awaited(ctx, done, o, err)
+}
+
+// End implements invalidation.Log.
+func (w wakingLog) End(ctx context.Context, f *invalidation.Fence, o invalidation.Order) (invalidation.Receipt, error) {
+	if o.Undone {
+		return w.Log.End(ctx, f, o)
+	}
+	done := w.feed.Woken()
+	r, err := w.Log.End(ctx, f, o)
+	return r, w.awaited(ctx, done, o, err)
+}
+
+// echoWait is how long the answer to a write waits at most until its echo is consumed.
+const echoWait = 25 * time.Millisecond
+
+// awaited waits for the look that a write has asked for, where the write succeeded. It returns err.
+func (w wakingLog) awaited(ctx context.Context, done <-chan struct{}, o invalidation.Order, err error) error {
+	if err != nil || o.Wait != invalidation.WaitAll {
+		return err
+	}
+	timer := time.NewTimer(echoWait)
+	defer timer.Stop()
+	select {
+	case <-done:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return err
+}

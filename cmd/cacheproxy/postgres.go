@@ -1,0 +1,198 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"cacheproxy/config"
+	"cacheproxy/invalidation/postgres"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/spf13/cobra"
+)
+
+// connectTimeout is for reaching a database, all of its hosts together.
+const connectTimeout = 30 * time.Second
+
+// pgAction is what a command does with the database of a file.
+type pgAction func(cmd *cobra.Command, file string, s *config.Snapshot, conn *pgx.Conn) error
+
+func pgCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "pg",
+		Short: "Install in PostgreSQL what tells the proxy of changes, and check it",
+		Long: `Install in PostgreSQL what tells the proxy of changes to the tables under postgres.feeds, and check it.
+
+All of it is in the schema cacheproxy, and in triggers on these tables whose names begin with cacheproxy_. Run it again after each
+change of postgres.feeds, before instances get the new file, and whenever a table has got a partition.`,
+	}
+	cmd.AddCommand(
+		pgSubcommand("plan", pgPlan, "Print the SQL that install would run", `Print the SQL that install would run: exactly that, as a script for psql. Nothing is changed. Without anything to do it prints a
+comment that says so.`),
+		pgSubcommand("install", pgInstall, "Install, or bring to what the file says", `Install the triggers, functions and tables, or bring those that are there to what the file says, in one transaction. What is as it
+should be is left alone. It waits 5s at most for transactions that are changing a table, since everybody who comes later waits behind it:
+then nothing has changed, and it can be run again.
+
+The role of postgres.url gets the privileges that a consumer needs. Which the role that installs needs is in docs/postgresql.md.`),
+		pgSubcommand("verify", pgVerify, "Compare the database with the file", `Compare what the catalog of the database says with the file: triggers that are missing, disabled or altered, functions that differ,
+partitions that have come since, columns that are gone, privileges that a role lacks. With any of these the exit status is 1.`),
+		pgSubcommand("uninstall", pgUninstall, "Take away all that install has made", `Take away all that install has made, in one transaction, and nothing else. Copies then stay until they expire, or something else
+purges them.`),
+	)
+	return cmd
+}
+
+func pgSubcommand(use string, run pgAction, short, long string) *cobra.Command {
+	var database string
+	cmd := &cobra.Command{
+		Use: use + " FILE", Short: short, Long: long, Args: takes(1), SilenceUsage: true, SilenceErrors: true,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s, conn, err := openDatabase(cmd.Context(), args[0], database)
+			if err != nil {
+				return err
+			}
+			defer func() { _ = conn.Close(context.WithoutCancel(cmd.Context())) }() // what was done is committed
+			return run(cmd, args[0], s, conn)
+		},
+	}
+	cmd.Flags().StringVar(&database, "url", "", "connect as another role than postgres.url does: one that may install. Its password is better in PGPASSWORD or a passfile")
+	return cmd
+}
+
+func pgPlan(cmd *cobra.Command, file string, s *config.Snapshot, conn *pgx.Conn) error {
+	steps, err := wantOf(s).Plan(cmd.Context(), conn)
+	if err != nil {
+		return refusals(file, err)
+	}
+	return printSQL(cmd.OutOrStdout(), steps)
+}
+
+func pgInstall(cmd *cobra.Command, file string, s *config.Snapshot, conn *pgx.Conn) error {
+	steps, err := wantOf(s).Install(cmd.Context(), conn)
+	if err != nil {
+		return refusals(file, err)
+	}
+	return printDone(cmd.OutOrStdout(), steps, s.Postgres.Shown()+" is as "+file+" has it already")
+}
+
+func pgVerify(cmd *cobra.Command, file string, s *config.Snapshot, conn *pgx.Conn) error {
+	steps, err := wantOf(s).Plan(cmd.Context(), conn)
+	if err != nil {
+		return refusals(file, err)
+	}
+	wrong := wrongIn(steps)
+	for _, w := range wrong {
+		if _, err := fmt.Fprintf(cmd.ErrOrStderr(), "%s: %s\n", file, w); err != nil {
+			return fmt.Errorf("print findings: %w", err)
+		}
+	}
+	if len(wrong) > 0 {
+		return fmt.Errorf("%s is not as %s has it: %s; see cacheproxy pg plan %s, and run cacheproxy pg install %s",
+			s.Postgres.Shown(), file, count(len(wrong), "problem"), file, file)
+	}
+	return printDone(cmd.OutOrStdout(), nil, s.Postgres.Shown()+" is as "+file+" has it")
+}
+
+func pgUninstall(cmd *cobra.Command, _ string, s *config.Snapshot, conn *pgx.Conn) error {
+	steps, err := postgres.Remove(cmd.Context(), conn)
+	if err != nil {
+		return err
+	}
+	return printDone(cmd.OutOrStdout(), steps, "nothing is installed in "+s.Postgres.Shown())
+}
+
+// openDatabase connects to the database of a file, or to another or as another role.
+func openDatabase(ctx context.Context, file, url string) (*config.Snapshot, *pgx.Conn, error) {
+	s, err := config.Load(file, config.Overrides{})
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case s.Postgres == nil:
+		return nil, nil, fmt.Errorf("%s has no postgres: write it there, see docs/postgresql.md", file)
+	}
+	c := s.Postgres.Conn.Copy()
+	if url != "" {
+		if c, err = postgres.ParseURL(url, ""); err != nil {
+			return nil, nil, fmt.Errorf("--url %w", err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	conn, err := pgx.ConnectConfig(ctx, c)
+	if err != nil {
+		return nil, nil, fmt.Errorf("connect to database: %w", err)
+	}
+	return s, conn, nil
+}
+
+// wantOf is what a configuration wants of its database.
+func wantOf(s *config.Snapshot) *postgres.Installation {
+	return &postgres.Installation{Mappings: s.Postgres.Mappings, Notify: s.Postgres.Notify, Consumer: s.Postgres.Conn.User}
+}
+
+// refusals names the file in what was refused.
+func refusals(file string, err error) error {
+	if !errors.As(err, new(*postgres.Refusal)) {
+		return err
+	}
+	return errors.New(file + ":" + strings.ReplaceAll(err.Error(), "\n", "\n"+file+":"))
+}
+
+// wrongIn is what is wrong as long as the steps have not run, each once.
+func wrongIn(steps []postgres.Step) (wrong []string) {
+	for _, s := range steps {
+		if !slices.Contains(wrong, s.Wrong) {
+			wrong = append(wrong, s.Wrong)
+		}
+	}
+	return wrong
+}
+
+// printSQL prints a script.
+func printSQL(out io.Writer, steps []postgres.Step) error {
+	var b strings.Builder
+	if len(steps) == 0 {
+		b.WriteString("-- everything is installed already\n")
+	} else {
+		for _, sql := range postgres.Begin() {
+			b.WriteString(sql + ";\n")
+		}
+		said := ""
+		for _, s := range steps {
+			if s.Wrong != said {
+				said = s.Wrong
+				b.WriteString("\n-- " + comment(said) + "\n")
+			}
+			b.WriteString(s.SQL + ";\n")
+		}
+		b.WriteString("\nCOMMIT;\n")
+	}
+	if _, err := io.WriteString(out, b.String()); err != nil {
+		return fmt.Errorf("print plan: %w", err)
+	}
+	return nil
+}
+
+// comment is a text that stays in a comment, whatever names are in it.
+func comment(text string) string { return strings.NewReplacer("\n", " ", "\r", " ").Replace(text) }
+
+// printDone prints what was done, or that there was nothing to do.
+func printDone(out io.Writer, steps []postgres.Step, nothing string) error {
+	text := nothing + "\n"
+	if len(steps) > 0 {
+		text = "done: " + count(len(steps), "statement") + "\n"
+		for _, s := range steps {
+			line, _, _ := strings.Cut(s.SQL, "\n")
+			text += "  " + comment(line) + "\n"
+		}
+	}
+	if _, err := io.WriteString(out, text); err != nil {
+		return fmt.Errorf("print what was done: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"cacheproxy/test/servers"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// The commands on a database: what plan prints is what install runs, psql takes it as well, and verify says what is not as it should be.
+func TestPg(t *testing.T) {
+	url := servers.Postgres(t)
+	admin, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = admin.Close(context.Background()) })
+	do := func(sql string) {
+		t.Helper()
+		if _, err := admin.Exec(t.Context(), sql); err != nil {
+			t.Fatalf("%s: %v", sql, err)
+		}
+	}
+	do(`CREATE TABLE "Product; --" (id int PRIMARY KEY, "a""b" text, price int); CREATE ROLE cacheproxy LOGIN PASSWORD 'hunter2'`)
+	consumer := strings.Replace(url, url[strings.Index(url, "//")+2:strings.Index(url, "@")], "cacheproxy", 1)
+	file := filepath.Join(t.TempDir(), "cacheproxy.yaml")
+	write := func(feeds string) {
+		t.Helper()
+		text := fmt.Sprintf("postgres:\n  url: %q\n  password: hunter2\n  feeds:\n%s\nupstreams: [{name: shop, url: \"http://127.0.0.1:9000\"}]\n", consumer, feeds)
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	expect := func(want string, args ...string) string {
+		t.Helper()
+		out, err := run(t, pgCommand(), args...)
+		if text := fmt.Sprintf("%s%v", out, err); !strings.Contains(text, want) || strings.Contains(text, "hunter2") {
+			t.Errorf("%q: %s\nwant %q", args, text, want)
+		}
+		return out
+	}
+
+	write(`    - {table: nothing, tags: ["p:{id}"]}` + "\n" + `    - {table: "Product; --", columns: [cost], tags: ["p:{nr}"]}`)
+	expect(file+":5: postgres.feeds: table public.nothing does not exist", "plan", file)
+	expect(file+`:6: postgres.feeds: table public.Product; -- has no column "cost"; it has "id", "a""b", "price"`, "install", file, "--url", url)
+
+	write(`    - {table: "Product; --", columns: ["a\"b", price], tags: ["p:{id}"]}`)
+	expect("lacks USAGE ON SCHEMA cacheproxy", "verify", file)
+	expect("permission denied", "install", file)
+	script := expect("BEGIN;", "plan", file, "--url", url)
+	expect("CREATE TRIGGER", "plan", file) // still
+	expect("done: ", "install", file, "--url", url)
+	expect("is as "+file+" has it already", "install", file, "--url", url)
+	expect("everything is installed already", "plan", file)
+	expect("<nil>", "verify", file)
+	out, err := run(t, checkCommand(), file, "--live")
+	if !strings.Contains(out, "installation") || strings.Contains(out, "postgres: ") || err == nil { // of the upstream, which does not run
+		t.Errorf("check --live: %s %v", out, err)
+	}
+	do(`ALTER TABLE "Product; --" DISABLE TRIGGER USER`)
+	expect("_insert of public.Product; -- is disabled", "verify", file)
+	if out, err := run(t, checkCommand(), file, "--live"); err == nil || !strings.Contains(out, "is disabled; run cacheproxy pg install") {
+		t.Errorf("check --live: %s %v", out, err)
+	}
+	expect("done: ", "uninstall", file, "--url", url)
+	expect("nothing is installed", "uninstall", file, "--url", url)
+
+	psql, err := exec.LookPath("psql")
+	if err != nil {
+		t.Skip("psql is not installed")
+	}
+	cmd := exec.CommandContext(t.Context(), psql, "-X", "-v", "ON_ERROR_STOP=1", "-f", "-", url)
+	cmd.Stdin = strings.NewReader(script)
+	if said, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("psql: %v\n%s", err, said)
+	}
+	expect("<nil>", "verify", file)
+}
+
+func TestPgWithoutDatabase(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "cacheproxy.yaml")
+	if err := os.WriteFile(file, []byte("upstreams: [{name: shop, url: \"http://127.0.0.1:9000\"}]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		args []string
+		says string
+	}{
+		{[]string{"plan", file}, "has no postgres"}, {[]string{"verify"}, "1 argument missing"}, {[]string{"plan", file + "x"}, "no such file"},
+	} {
+		if _, err := run(t, pgCommand(), c.args...); err == nil || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%q: %v, want %q", c.args, err, c.says)
+		}
+	}
+}

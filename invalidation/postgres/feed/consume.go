@@ -1,0 +1,179 @@
+package feed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"cacheproxy/invalidation"
+	"cacheproxy/invalidation/postgres"
+	"cacheproxy/policy"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// manyNames is how many names of one mapping a purge lists. Beyond it the mapping's whole is purged: the ledger tells a bounded number of
+// names apart, and a bulk change must not push out the marks of all others.
+const manyNames = 4 * invalidation.MaxRecordIDs
+
+// order collects what a page of rows names, so that it becomes few entries of the log.
+type order struct {
+	feed  *Feed
+	names map[string]map[policy.Member]struct{} // of each mapping
+	whole map[string]bool                       // mappings that are purged as a whole
+}
+
+func (f *Feed) newOrder() *order {
+	return &order{feed: f, names: map[string]map[policy.Member]struct{}{}, whole: map[string]bool{}}
+}
+
+// add takes in what a row names. What cannot be understood names everything that its mapping does.
+func (o *order) add(r row) {
+	id, width := "", -1
+	if r.mapping != nil {
+		id = *r.mapping
+	}
+	if r.width != nil {
+		width = int(*r.width)
+	}
+	if o.names[id] == nil {
+		o.names[id] = map[policy.Member]struct{}{}
+	}
+	members, whole := postgres.Resolve(o.feed.config.Load().Mappings, id, width, r.values)
+	switch {
+	case !whole:
+	case o.feed.mapping(id) != nil:
+		if r.values != nil {
+			o.feed.count(malformed)
+			o.feed.tell(malformed, "a row of the outbox does not fit its mapping; everything that the mapping names is purged", "mapping", id, "width", width, "values", len(r.values))
+		}
+	case strings.Contains(id, "#"): // without a digest it is an order by hand
+		o.feed.count(unknownMapping)
+		o.feed.tell(unknownMapping, "a change bears the id of a mapping that this configuration does not have; its table's copies are purged", "mapping", shortened(id))
+	}
+	for _, member := range members {
+		o.names[id][member] = struct{}{}
+	}
+	o.whole[id] = o.whole[id] || whole || len(o.names[id]) > manyNames
+	if o.whole[id] {
+		clear(o.names[id])
+	}
+}
+
+// shortened keeps what strangers may have written into a row from filling the log.
+func shortened(s string) string {
+	const enough = 200
+	if len(s) > enough {
+		return s[:enough] + "…"
+	}
+	return s
+}
+
+// orders are what is named, by how long answers may still be those from before the change.
+func (o *order) orders() (orders []invalidation.Order) {
+	all := map[time.Duration]map[policy.Member]struct{}{}
+	for id, names := range o.names {
+		settle := o.feed.config.Load().Settle
+		if m := o.feed.mapping(id); m != nil {
+			settle = m.Settle
+		}
+		if all[settle] == nil {
+			all[settle] = map[policy.Member]struct{}{}
+		}
+		if o.whole[id] {
+			all[settle][tableTag(id)] = struct{}{}
+		} else {
+			maps.Copy(all[settle], names)
+		}
+	}
+	for settle, of := range all {
+		if len(of) > 0 {
+			orders = append(orders, invalidation.Order{Members: slices.Sorted(maps.Keys(of)), Settle: settle})
+		}
+	}
+	return orders
+}
+
+// purge makes unusable what orders name, and returns without an error once that holds on every instance.
+func (f *Feed) purge(ctx context.Context, orders ...invalidation.Order) error {
+	for _, o := range orders {
+		receipt, err := f.log.Invalidate(ctx, o)
+		switch {
+		case err != nil:
+			return fmt.Errorf("purge what has changed: %w", err)
+		case !receipt.Held:
+			return fmt.Errorf("purge what has changed: %w", invalidation.ErrNotConfirmed)
+		}
+		f.options.Purged(receipt.Took)
+	}
+	return nil
+}
+
+// mapping is that of an id; nil: this configuration has none.
+func (f *Feed) mapping(id string) *postgres.Mapping {
+	all := f.config.Load().Mappings
+	if i := slices.IndexFunc(all, func(m *postgres.Mapping) bool { return m.ID == id }); i >= 0 {
+		return all[i]
+	}
+	return nil
+}
+
+// deleteSQL deletes by the key of the table, which it looks up as look does. The place of a row cannot become another's in the same
+// statement: what its snapshot sees is not cleared away.
+const deleteSQL = `delete from cacheproxy.outbox where ctid = any(array(
+	select o.ctid from unnest($1::text[], $2::bigint[]) as d(x, id), lateral (
+		select outbox.ctid from cacheproxy.outbox where outbox.xid = d.x::xid8 and outbox.id = d.id limit 1) o))`
+
+// consume purges what rows name until it holds, calls held, and deletes them.
+func (f *Feed) consume(ctx context.Context, conn *pgx.Conn, rows []row, held func()) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	o := f.newOrder()
+	for _, r := range rows {
+		o.add(r)
+	}
+	orders := o.orders()
+	if err := f.untilHeld(ctx, func(ctx context.Context) error { return f.purge(ctx, orders...) }); err != nil {
+		return err
+	}
+	held()
+	ids, xids := make([]int64, len(rows)), make([]string, len(rows))
+	for i, r := range rows {
+		ids[i], xids[i] = r.id, r.xid
+		f.options.Held(r.age + time.Since(r.read))
+	}
+	if f.options.between != nil {
+		f.options.between()
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	done, err := conn.Exec(ctx, deleteSQL, xids, ids)
+	if err != nil {
+		return fmt.Errorf("delete what was consumed: %w", err)
+	}
+	f.sight.rows.Add(uint64(done.RowsAffected()))
+	return nil
+}
+
+// untilHeld purges again and again, since nothing else may be done with the rows. Meanwhile the feed falls behind, and is blind in the end.
+func (f *Feed) untilHeld(ctx context.Context, purge func(context.Context) error) error {
+	for pause := retryFirst; ; pause = min(2*pause, retryMost) {
+		err := purge(ctx)
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return errors.Join(err, ctx.Err())
+		}
+		f.count(unconfirmed)
+		f.tell(unconfirmed, "what has changed in PostgreSQL is not purged everywhere yet; it is tried again", "error", err)
+		if !sleep(ctx, jittered(pause)) {
+			return errors.Join(err, ctx.Err())
+		}
+	}
+}

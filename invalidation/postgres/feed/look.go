@@ -1,0 +1,206 @@
+package feed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+)
+
+const (
+	// pageRows and pageBytes bound what is read at once.
+	pageRows, pageBytes = 1000, 8 << 20
+	// rowBytes is how much of one row is read, as it is stored. A longer one counts as the whole of its mapping.
+	rowBytes = 1 << 20
+)
+
+// row is one row of the outbox.
+type row struct {
+	id      int64
+	xid     string
+	mapping *string
+	width   *int32
+	// values are tuples of width each, one after the other; nil: everything that the mapping can name.
+	values pgtype.FlatArray[*string]
+	long   bool          // values is left out for its length
+	age    time.Duration // since it was written, by the server's clock
+	read   time.Time
+}
+
+// snapshot is which transactions a look has seen the end of (pg_current_snapshot): those below limit, but for the running ones.
+type snapshot struct {
+	limit   string   // the first transaction that had not begun
+	running []string // top-level transactions below limit that had not ended
+	server  string   // which server said so
+}
+
+// parseSnapshot reads xmin:xmax:xip,….
+func parseSnapshot(text, server string) (snapshot, error) {
+	parts := strings.SplitN(text, ":", 3)
+	if len(parts) != 3 {
+		return snapshot{}, fmt.Errorf("the server's snapshot reads %.40q", text)
+	}
+	s := snapshot{limit: parts[1], server: server}
+	if parts[2] != "" {
+		s.running = strings.Split(parts[2], ",")
+	}
+	return s, nil
+}
+
+// older reports whether s cannot have come after t on the same server: its numbers were set back, and say nothing about each other.
+func (s snapshot) older(t snapshot) bool {
+	return s.server != t.server || len(s.limit) < len(t.limit) || len(s.limit) == len(t.limit) && s.limit < t.limit
+}
+
+// scope is what a look asks for: rows of transactions that the look before had not seen the end of. Each row bears the number of its
+// transaction. One that a look could see, with a snapshot, was returned by it; one that it could not was written by a transaction that
+// was running then, or had not begun. So nothing is passed over, however late a transaction commits, and what is asked for does not
+// begin with what was consumed and is dead: while a foreign transaction of an hour keeps the server from forgetting dead rows, which
+// would otherwise be read past by each look, a look finds its place in the index of (xid, id) by a few steps. The table has no other index,
+// which the server could take by mistake: of a table in which everything is dead it believes that each index, and the whole of one, costs
+// the same. For that reason rows are looked up one by one (lateral, limit), and not joined.
+type scope struct {
+	xids  []string // transactions of which rows may have come into sight,
+	after []int64  // and up to which id each was read already
+	// Rows after (fromXID, fromID) are those of all later transactions.
+	fromXID string
+	fromID  int64
+	// waiting are rows that were seen and left for somebody else, by id, and of the transactions waitXIDs.
+	waiting  []int64
+	waitXIDs []string
+}
+
+// everything is the scope of a look that has none before it.
+func everything() scope { return scope{fromXID: "0", fromID: math.MinInt64} }
+
+// since is the scope after a look with snapshot s.
+func since(s snapshot, waiting map[int64]left) scope {
+	after := slices.Repeat([]int64{math.MinInt64}, len(s.running))
+	next := scope{xids: slices.Clone(s.running), after: after, fromXID: s.limit, fromID: math.MinInt64}
+	for id, l := range waiting {
+		next.waiting, next.waitXIDs = append(next.waiting, id), append(next.waitXIDs, l.xid)
+	}
+	return next
+}
+
+// past goes on after rows that were read.
+func (s *scope) past(rows []row) {
+	s.waiting, s.waitXIDs = nil, nil
+	for _, r := range rows {
+		for i, xid := range s.xids {
+			if r.xid == xid {
+				s.after[i] = max(s.after[i], r.id)
+			}
+		}
+		if later(r, s.fromXID, s.fromID) {
+			s.fromXID, s.fromID = r.xid, r.id
+		}
+	}
+}
+
+// later reports whether a row comes after a place in the order of (xid, id).
+func later(r row, xid string, id int64) bool {
+	if r.xid == xid {
+		return r.id > id
+	}
+	return len(r.xid) > len(xid) || len(r.xid) == len(xid) && r.xid > xid
+}
+
+// columns are those of a row as they are read. Casts leave no room for what somebody has made of the table.
+const columns = `outbox.id::bigint, outbox.xid::text, mapping::text, width::int,
+	case when pg_column_size(tuples) <= $6 then tuples::text[] end,
+	coalesce(pg_column_size(tuples) > $6, false),
+	case when isfinite(at) then extract(epoch from clock_timestamp() - at) else 0 end::float8`
+
+// lookSQL is one statement, and so has one snapshot, which it returns first; the markers come last.
+const lookSQL = `select (select last_value from cacheproxy.outbox_id_seq)::bigint, null::text, null::text, null::int, null::text[], false,
+	(select case when is_called then last_value else 0 end from cacheproxy.lost)::float8,
+	pg_current_snapshot()::text, extract(epoch from pg_postmaster_start_time())::text
+union all
+select o.*, null, null from unnest($1::text[], $2::bigint[]) as r(x, after), lateral (
+	select ` + columns + ` from cacheproxy.outbox where outbox.xid = r.x::xid8 and outbox.id > r.after order by outbox.id limit $7) o
+union all
+select o.*, null, null from (
+	select ` + columns + ` from cacheproxy.outbox where (outbox.xid, outbox.id) > ($3::text::xid8, $4::bigint) order by outbox.xid, outbox.id limit $7) o
+union all
+select o.*, null, null from unnest($8::text[], $5::bigint[]) as w(x, id), lateral (
+	select ` + columns + ` from cacheproxy.outbox where outbox.xid = w.x::xid8 and outbox.id = w.id limit 1) o
+union all
+select case coalesce(pg_sequence_last_value(owed), 0) when 1 then 1 else 0 end, null, mapping::text, null, null, true, 0, null, null
+	from cacheproxy.marker`
+
+// page is what a look has read.
+type page struct {
+	rows []row
+	seen snapshot
+	last int64           // id that was given out
+	lost float64         // statements whose change nothing tells of
+	owed map[string]bool // of each mapping that is installed, whether the tag of its table is owed
+	full bool            // there may be more
+	cut  bool            // what was waited for may not have been reached
+}
+
+// look reads a page of what is in scope.
+func look(ctx context.Context, conn *pgx.Conn, s scope) (p page, err error) {
+	found, err := conn.Query(ctx, lookSQL, s.xids, s.after, s.fromXID, s.fromID, s.waiting, int32(rowBytes), int32(pageRows), s.waitXIDs)
+	if err != nil {
+		return p, fmt.Errorf("look into the outbox: %w", err)
+	}
+	defer found.Close()
+	p.owed = map[string]bool{}
+	bytes, known, of := 0, map[int64]bool{}, map[string]int{} // of which transaction how many; "": of all later ones
+	for found.Next() {
+		var r row
+		var age float64
+		var xid, snap, server *string
+		if err := found.Scan(&r.id, &xid, &r.mapping, &r.width, &r.values, &r.long, &age, &snap, &server); err != nil {
+			return p, fmt.Errorf("read a row of the outbox: %w", err)
+		}
+		switch {
+		case snap != nil && server != nil:
+			p.last, p.lost = r.id, age
+			if p.seen, err = parseSnapshot(*snap, *server); err != nil {
+				return p, err
+			}
+			continue
+		case xid == nil && r.mapping != nil:
+			p.owed[*r.mapping] = r.id == 1
+			continue
+		case xid == nil || known[r.id]:
+			continue
+		case bytes > pageBytes:
+			p.full, p.cut = true, true // the parts of a page come in order: what is left out is read by the next
+			continue
+		}
+		r.xid, r.age, r.read = *xid, time.Duration(age*float64(time.Second)), time.Now()
+		known[r.id] = true
+		p.rows = append(p.rows, r)
+		for _, v := range r.values {
+			bytes += 16
+			if v != nil {
+				bytes += len(*v)
+			}
+		}
+		part := r.xid
+		if later(r, s.fromXID, s.fromID) {
+			part = ""
+		}
+		of[part]++
+		p.full = p.full || of[part] >= pageRows
+	}
+	switch err := found.Err(); {
+	case err != nil:
+		return p, fmt.Errorf("look into the outbox: %w", err)
+	case p.seen.limit == "":
+		return p, errNoSnapshot
+	}
+	return p, nil
+}
+
+var errNoSnapshot = errors.New("look into the outbox: the server has sent no snapshot")

@@ -1,0 +1,265 @@
+package feed
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"cacheproxy/invalidation"
+	"cacheproxy/policy"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// left is a row that is left for somebody else.
+type left struct {
+	xid   string
+	since time.Time // when it was first seen
+	clear time.Time // when it was not in sight yet
+}
+
+// session is what is known by one connection.
+type session struct {
+	feed    *Feed
+	conn    *pgx.Conn // nil: there is none
+	worked  bool
+	base    *snapshot // of the last look that was carried out whole; nil: everything has to be looked at
+	looked  time.Time // when that began
+	full    time.Time // when everything is to be looked at again
+	waiting map[int64]left
+	woken   []chan struct{} // are closed once a look is done
+	alone   time.Time       // until then rows are consumed at once, since nobody else did
+	// paid is up to when changes are purged for which a tag is owed, and nextOwed from when on they are worth another purge.
+	paid, nextOwed time.Time
+	consumed       int64     // what cacheproxy.consumed was set to last
+	nextProgress   time.Time // when it is set again
+	lost           float64   // what cacheproxy.lost said last; below zero: it was not read yet
+}
+
+// run looks again and again until something fails.
+func (s *session) run(ctx context.Context) (err error) {
+	f := s.feed
+	if s.conn, err = connect(ctx, f.config.Load().Source, canceling); err != nil {
+		return err
+	}
+	defer hangUp(s.conn)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		err := s.pass(ctx, len(s.woken) > 0 || s.eager(time.Now()))
+		s.answer()
+		if err != nil {
+			return err
+		}
+		if !s.worked {
+			s.worked = true
+			f.sight.up.Store(true)
+			f.options.Logger.Info("changes in PostgreSQL are seen", "server", s.conn.PgConn().Conn().RemoteAddr().String())
+		}
+		pause := f.config.Load().Poll
+		var hinted chan struct{}
+		if s.eager(time.Now()) {
+			hinted = f.hinted
+		} else {
+			pause = max(pause, aside)
+		}
+		timer.Reset(pause)
+		select {
+		case <-timer.C:
+		case <-hinted:
+		case done := <-f.woken:
+			s.woken = append(s.woken, done)
+			for len(f.woken) > 0 {
+				s.woken = append(s.woken, <-f.woken)
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// answer tells whoever has asked for a look that it is done.
+func (s *session) answer() {
+	for _, done := range s.woken {
+		close(done)
+	}
+	s.woken = nil
+}
+
+// eager reports whether rows are consumed as soon as they are seen.
+func (s *session) eager(now time.Time) bool { return now.Before(s.alone) || s.feed.options.Preferred() }
+
+// pass looks at all that has come into sight, and consumes it.
+func (s *session) pass(ctx context.Context, eager bool) error {
+	f, began := s.feed, time.Now()
+	everythingNow := s.base == nil || !began.Before(s.full)
+	in, timeout := everything(), fullTimeout
+	if !everythingNow {
+		in, timeout = since(*s.base, s.waiting), lookTimeout
+	}
+	var first page
+	for again := true; again; {
+		asked, cancel := context.WithTimeout(ctx, timeout)
+		p, err := look(asked, s.conn, in)
+		cancel()
+		if err != nil {
+			return err
+		}
+		if first.seen.limit == "" {
+			first = p
+		}
+		if s.base != nil && p.seen.older(*s.base) {
+			// Another server answers, or this one has been set back: what was seen says nothing about what is there.
+			s.base, s.waiting = nil, map[int64]left{}
+			return nil
+		}
+		rows := s.sort(p, in, began, eager)
+		f.sight.waiting.Store(int64(len(s.waiting) + len(rows)))
+		if err := f.consume(ctx, s.conn, rows, s.answer); err != nil {
+			return err
+		}
+		s.answer() // what was committed before they asked is on the first page, unless there is more than a page
+		f.sight.waiting.Store(int64(len(s.waiting)))
+		in.past(p.rows)
+		if again = p.full; again && len(rows) > 0 {
+			if err := s.progress(ctx, rows[len(rows)-1].id); err != nil {
+				return err
+			}
+		}
+	}
+	if everythingNow {
+		s.full = time.Now().Add(max(fullEvery, fullShare*time.Since(began)))
+	}
+	s.base = &first.seen
+	if len(s.waiting) == 0 {
+		if err := s.progress(ctx, first.last); err != nil {
+			return err
+		}
+	}
+	if err := s.rest(ctx, first, began, eager); err != nil {
+		return err
+	}
+	clear := s.paid
+	for _, l := range s.waiting {
+		if l.clear.Before(clear) {
+			clear = l.clear
+		}
+	}
+	s.looked = began
+	f.sight.cleared(clear)
+	return nil
+}
+
+// sort decides which rows of a page are consumed, and leaves the others.
+func (s *session) sort(p page, in scope, began time.Time, eager bool) (now []row) {
+	there := map[int64]bool{}
+	for _, r := range p.rows {
+		there[r.id] = true
+		l, known := s.waiting[r.id]
+		if !known {
+			l = left{xid: r.xid, since: began, clear: s.looked}
+		}
+		overdue := began.Sub(l.since) >= patience || len(s.waiting) >= mostWaiting
+		if overdue && !eager {
+			s.alone = began.Add(standIn)
+		}
+		if eager || overdue {
+			now = append(now, r)
+			delete(s.waiting, r.id)
+			continue
+		}
+		s.waiting[r.id] = l
+	}
+	if !p.cut {
+		for _, id := range in.waiting {
+			if !there[id] {
+				delete(s.waiting, id) // somebody else has consumed it
+			}
+		}
+	}
+	return now
+}
+
+// progress says up to which id the outbox is consumed, which tells triggers that somebody does (package postgres, C2).
+func (s *session) progress(ctx context.Context, last int64) error {
+	now := time.Now()
+	if last <= s.consumed || now.Before(s.nextProgress) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	_, err := s.conn.Exec(ctx, "select setval('cacheproxy.consumed', $1::bigint) from cacheproxy.consumed where not is_called or last_value < $1::bigint", last)
+	if err != nil {
+		return fmt.Errorf("say how far the outbox is consumed: %w", err)
+	}
+	s.consumed, s.nextProgress = last, now.Add(progressPause)
+	return nil
+}
+
+// rest does what a look has found besides rows: tags that are owed, mappings that are not installed, and changes that nothing tells of.
+func (s *session) rest(ctx context.Context, p page, began time.Time, eager bool) error {
+	s.missing(p.owed)
+	if err := s.lostChanges(ctx, p.lost); err != nil {
+		return err
+	}
+	var owed []string
+	for id, is := range p.owed {
+		if is {
+			owed = append(owed, id)
+		}
+	}
+	s.feed.sight.owed.Store(int64(len(owed)))
+	overdue := began.Sub(s.paid) >= patience
+	switch {
+	case len(owed) == 0:
+		s.paid = began
+		return nil
+	case !eager && !overdue, began.Before(s.nextOwed):
+		return nil
+	case !eager:
+		s.alone = began.Add(standIn)
+	}
+	if err := s.feed.settle(ctx, s.conn, owed); err != nil {
+		return err
+	}
+	s.paid, s.nextOwed = began, time.Now().Add(owedPause)
+	return nil
+}
+
+// missing notes which mappings are not installed: nothing tells of the changes of their tables.
+func (s *session) missing(installed map[string]bool) {
+	f, n := s.feed, 0
+	for _, m := range f.config.Load().Mappings {
+		if _, is := installed[m.ID]; is {
+			continue
+		}
+		n++
+		f.tell(notInstalled, "nothing tells of changes of this table; run: cacheproxy pg install", "mapping", m.ID)
+	}
+	if n > 0 {
+		f.count(notInstalled)
+	}
+	f.sight.missing.Store(int64(n))
+}
+
+// lostChanges purges the tables of which a change may have left no trace.
+func (s *session) lostChanges(ctx context.Context, lost float64) error {
+	f := s.feed
+	before := s.lost
+	if s.lost = lost; before < 0 || lost <= before {
+		return nil
+	}
+	f.count(changesLost)
+	f.tell(changesLost, "changes were made that PostgreSQL could not tell of (on_error: lose); the tables that allow it are purged", "changes", lost-before)
+	var tags []policy.Member
+	for _, m := range f.config.Load().Mappings {
+		if m.Lossy {
+			tags = append(tags, m.Whole())
+		}
+	}
+	if len(tags) == 0 {
+		return nil
+	}
+	order := invalidation.Order{Members: tags, Settle: f.config.Load().Settle}
+	return f.untilHeld(ctx, func(ctx context.Context) error { return f.purge(ctx, order) })
+}

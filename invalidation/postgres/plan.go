@@ -1,0 +1,235 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Installation is what a configuration wants of a database.
+type Installation struct {
+	Mappings []*Mapping
+	Notify   bool
+	Consumer string // the role that consumes; it is given what it lacks. Empty: nobody is
+	limit    int    // see defaultLimit; zero: that
+}
+
+// Step is one statement, and what is wrong as long as it has not run.
+type Step struct{ Wrong, SQL string }
+
+// Refusal is a mapping that cannot be installed.
+type Refusal struct {
+	Mapping *Mapping
+	Text    string // what is wrong with it, and what to write instead
+}
+
+// Error tells all but the file.
+func (r *Refusal) Error() string {
+	return fmt.Sprintf("%d: postgres.feeds: table %s.%s %s", r.Mapping.Line, r.Mapping.Schema, r.Mapping.Table, r.Text)
+}
+
+// Plan compares the database with what is wanted, and says what has to run, in one transaction and in this order; nothing, where all is
+// well. An error joins a *Refusal for each mapping that cannot be installed.
+func (want *Installation) Plan(ctx context.Context, q querier) ([]Step, error) {
+	in, err := readInstalled(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	if in.version > layoutVersion {
+		return nil, fmt.Errorf("plan installation: the database has version %d, and this program knows %d; use the program that has installed it, or a later one", in.version, layoutVersion)
+	}
+	p := &planner{want: want, in: in}
+	if err := p.layout(); err != nil {
+		return nil, err
+	}
+	p.remove()
+	var refused []error
+	for _, m := range want.Mappings {
+		if err := p.mapping(ctx, q, m); err != nil {
+			if !errors.As(err, new(*Refusal)) {
+				return nil, err
+			}
+			refused = append(refused, err)
+		}
+	}
+	if err := errors.Join(refused...); err != nil {
+		return nil, err
+	}
+	return p.steps, p.grant(ctx, q)
+}
+
+type planner struct {
+	want  *Installation
+	in    *installed
+	steps []Step
+}
+
+func (p *planner) step(wrong, sql string) { p.steps = append(p.steps, Step{wrong, sql}) }
+
+// layout is what all mappings share.
+func (p *planner) layout() error {
+	for version := p.in.version; version < layoutVersion; version++ {
+		wrong := "nothing is installed"
+		if version > 0 {
+			wrong = fmt.Sprintf("the installation is of version %d", version)
+		}
+		for _, sql := range layouts[version] {
+			if sql != createSchema || !p.in.schema { // somebody else may have made it, for a role that may not
+				p.step(wrong, sql)
+			}
+		}
+		if version > 0 {
+			p.step(wrong, fmt.Sprintf("UPDATE cacheproxy.installation SET version = %d", version+1))
+		}
+	}
+	if p.in.version > 0 {
+		for _, s := range shared {
+			if !p.in.has(s.name) {
+				return fmt.Errorf("plan installation: cacheproxy.%s is missing, and what it held is not known; run cacheproxy pg uninstall, then install", s.name)
+			}
+		}
+	}
+	if p.in.notify != p.want.Notify {
+		p.step(fmt.Sprintf("notify is %t", p.in.notify), fmt.Sprintf("UPDATE cacheproxy.installation SET notify = %t", p.want.Notify))
+	}
+	return nil
+}
+
+// remove takes away mappings that are wanted no more. What they may owe is told before their marker goes: creating and dropping
+// triggers waits for whoever is changing the table, so that no writer is between the old triggers and the new ones.
+func (p *planner) remove() {
+	wanted := func(id string) bool {
+		return slices.ContainsFunc(p.want.Mappings, func(m *Mapping) bool { return m.ID == id })
+	}
+	for _, id := range slices.Sorted(maps.Keys(p.in.markers)) {
+		if wanted(id) {
+			continue
+		}
+		wrong := "table " + tableOf(id) + " has triggers of another configuration"
+		m := &Mapping{ID: id}
+		p.dropFunctions(m, wrong)
+		p.step(wrong, "INSERT INTO cacheproxy.outbox (mapping, width, cause) VALUES ("+literal(id)+", 0, 'removed')")
+		p.step(wrong, "DELETE FROM cacheproxy.marker WHERE mapping = "+literal(id))
+		p.step(wrong, "DROP SEQUENCE IF EXISTS cacheproxy."+identifier(m.owed()))
+	}
+}
+
+// dropFunctions takes away a mapping's functions and, since they depend on them, its triggers: dropping a trigger by itself takes the
+// owner of the table.
+func (p *planner) dropFunctions(m *Mapping, wrong string) {
+	for _, name := range slices.Sorted(maps.Keys(p.in.functions)) {
+		if strings.HasPrefix(name, "changed_"+m.digest()+"_") {
+			p.drop(name, wrong)
+		}
+	}
+}
+
+func (p *planner) drop(function, wrong string) {
+	p.step(wrong, "DROP FUNCTION cacheproxy."+identifier(function)+"() CASCADE")
+	delete(p.in.functions, function)
+	p.in.triggers = slices.DeleteFunc(p.in.triggers, func(t installedTrigger) bool { return t.Function == function })
+}
+
+// mapping is one mapping: its sequence and marker, its functions, and the triggers on every table in which its rows are.
+func (p *planner) mapping(ctx context.Context, q querier, m *Mapping) error {
+	relations, columns, t, err := readTable(ctx, q, m.Schema, m.Table)
+	if err != nil {
+		return err
+	}
+	if err := check(m, relations, columns, t); err != nil {
+		return err
+	}
+	b := &builder{Mapping: m, table: t, notify: p.want.Notify, limit: p.want.limit}
+	if b.limit == 0 {
+		b.limit = defaultLimit
+	}
+	name := m.Schema + "." + m.Table
+	if !p.in.has(m.owed()) {
+		p.step(name+" has no sequence", fmt.Sprintf("CREATE SEQUENCE cacheproxy.%s MINVALUE 0 MAXVALUE 1 START 0", identifier(m.owed())))
+	}
+	lossy, marked := p.in.markers[m.ID]
+	if !marked {
+		p.step(name+" has no marker", fmt.Sprintf("INSERT INTO cacheproxy.marker (mapping, owed, lossy) VALUES (%s, %s, %t)", literal(m.ID), literal("cacheproxy."+identifier(m.owed())), m.Lossy))
+		// What has changed before there were triggers is told by nobody.
+		p.step(name+" has no marker", "INSERT INTO cacheproxy.outbox (mapping, width, cause) VALUES ("+literal(m.ID)+", 0, 'installed')")
+	} else if lossy != m.Lossy {
+		p.step(fmt.Sprintf("%s has another on_error", name), fmt.Sprintf("UPDATE cacheproxy.marker SET lossy = %t WHERE mapping = %s", m.Lossy, literal(m.ID)))
+	}
+	for _, f := range b.functions() {
+		p.function(f, name)
+	}
+	for _, r := range relations {
+		p.triggers(b, r)
+	}
+	return nil
+}
+
+// check refuses mappings that no trigger can be made for.
+func check(m *Mapping, relations []relation, columns []string, t table) error {
+	refuse := func(format string, args ...any) error { return &Refusal{m, fmt.Sprintf(format, args...)} }
+	if len(relations) == 0 {
+		return refuse("does not exist; write schema.table as the database has it, letter by letter")
+	}
+	switch relations[0].Kind {
+	case "r", "p":
+	case "v", "m":
+		return refuse("is a view, whose rows change without it; write the tables that it is made of")
+	default:
+		return refuse("is not a table that PostgreSQL keeps; write one that is")
+	}
+	for _, r := range relations[1:] {
+		if r.Kind == "f" {
+			return refuse("has the foreign table %s among its partitions or children, where PostgreSQL refuses the triggers' work; detach it, or name the other tables one by one", r.String())
+		}
+	}
+	for _, column := range slices.Concat(m.Watched, m.Columns) {
+		if !slices.Contains(columns, column) {
+			return refuse("has no column %s; it has %s", identifier(column), joined(columns, ", ", identifier))
+		}
+	}
+	if len(m.Watched) > 0 && len(t.primary) == 0 {
+		return refuse("has no primary key, by which the rows before and after an update find each other; add one, or remove columns")
+	}
+	return nil
+}
+
+// function is one function as it has to be, or is.
+func (p *planner) function(f function, name string) {
+	is, there := p.in.functions[f.name]
+	switch wrong := ""; {
+	case !there:
+		wrong = name + " has no function " + f.name
+		fallthrough
+	case is.Source != f.source, !is.Definer, !sameSettings(is.Settings):
+		if wrong == "" {
+			wrong = "function " + f.name + " of " + name + " is not as this configuration and program have it"
+		}
+		p.step(wrong, f.create())
+		if !there || is.Public {
+			p.step(wrong, "REVOKE ALL ON FUNCTION cacheproxy."+identifier(f.name)+"() FROM PUBLIC")
+		}
+	case !is.Writes:
+		p.step("the owner of function "+f.name+" may not write to cacheproxy.outbox", "GRANT INSERT ON cacheproxy.outbox TO "+identifier(is.Owner))
+	case is.Public:
+		p.step("function "+f.name+" can be used in triggers of anybody", "REVOKE ALL ON FUNCTION cacheproxy."+identifier(f.name)+"() FROM PUBLIC")
+	}
+}
+
+// sameSettings compares what a function sets for itself, as the catalog has it.
+func sameSettings(is []string) bool {
+	var want []string
+	for _, s := range functionSettings {
+		name, value, _ := strings.Cut(s, " TO ")
+		if name = strings.Trim(name, `"`); name == "search_path" {
+			value = strings.ReplaceAll(value, "'", `"`)
+			value = strings.ReplaceAll(value, `"pg_catalog"`, "pg_catalog")
+			value = strings.ReplaceAll(value, `"pg_temp"`, "pg_temp")
+		}
+		want = append(want, name+"="+strings.Trim(value, "'"))
+	}
+	slices.Sort(want)
+	return slices.Equal(want, slices.Sorted(slices.Values(is)))
+}

@@ -1,0 +1,72 @@
+package postgres
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// wantedTrigger is one trigger as it has to be.
+type wantedTrigger struct {
+	name, function, clause string
+	kind                   int16  // pg_trigger.tgtype
+	enabled                string // pg_trigger.tgenabled
+}
+
+// The bits of pg_trigger.tgtype: a trigger after a statement has none of the others.
+var triggerBits = map[Event]int16{Insert: 4, Delete: 8, Update: 16, Truncate: 32}
+
+// triggers are those of one table. A statement fires those of the table that it names, and of no other: neither those of a partition when it
+// names the parent, nor the other way round. So each has its own. Replication names no table: it brings rows, which fire the triggers
+// of rows alone, where the rows are.
+func (p *planner) triggers(b *builder, r relation) {
+	for _, e := range b.On {
+		clause := fmt.Sprintf("AFTER %s ON %s", strings.ToUpper(string(e)), qualified(r.Schema, r.Name))
+		rows := map[Event]string{
+			Insert: " REFERENCING NEW TABLE AS " + newRows, Delete: " REFERENCING OLD TABLE AS " + oldRows,
+			Update: " REFERENCING OLD TABLE AS " + oldRows + " NEW TABLE AS " + newRows,
+		}[e]
+		t := wantedTrigger{"cacheproxy_" + b.digest() + "_" + string(e), b.functionName(e, false), clause + rows + " FOR EACH STATEMENT", triggerBits[e], "O"}
+		if b.Replicated && e == Truncate {
+			t.enabled = "A" // replication has it as a statement
+		}
+		p.trigger(t, r)
+		if b.Replicated && e != Truncate && r.Kind == "r" {
+			p.trigger(wantedTrigger{t.name + "_row", b.functionName(e, true), clause + " FOR EACH ROW", triggerBits[e] | 1, "R"}, r)
+		}
+	}
+}
+
+func (p *planner) trigger(want wantedTrigger, r relation) {
+	on := qualified(r.Schema, r.Name)
+	create := fmt.Sprintf("CREATE TRIGGER %s %s EXECUTE FUNCTION cacheproxy.%s()", identifier(want.name), want.clause, identifier(want.function))
+	enable := fmt.Sprintf("ALTER TABLE %s ENABLE %sTRIGGER %s", on, map[string]string{"A": "ALWAYS ", "R": "REPLICA "}[want.enabled], identifier(want.name))
+	i := slices.IndexFunc(p.in.triggers, func(t installedTrigger) bool { return t.Relation == r.OID && t.Function == want.function })
+	if i < 0 {
+		wrong := r.String() + " has no trigger " + want.name
+		if p.step(wrong, create); want.enabled != "O" {
+			p.step(wrong, enable)
+		}
+		return
+	}
+	is := p.in.triggers[i]
+	rows := [2]string{is.OldTable, is.NewTable}
+	wantRows := [2]string{}
+	if strings.Contains(want.clause, "OLD TABLE") {
+		wantRows[0] = oldRows
+	}
+	if strings.Contains(want.clause, "NEW TABLE") {
+		wantRows[1] = newRows
+	}
+	switch {
+	case is.Type != want.kind || rows != wantRows || is.Name != want.name:
+		wrong := "trigger " + is.Name + " of " + r.String() + " is not as install makes it"
+		p.step(wrong, fmt.Sprintf("DROP TRIGGER %s ON %s", identifier(is.Name), on))
+		if p.step(wrong, create); want.enabled != "O" {
+			p.step(wrong, enable)
+		}
+	case is.Enabled != want.enabled:
+		p.step(fmt.Sprintf("trigger %s of %s is %s", is.Name, r.String(), map[string]string{
+			"D": "disabled", "O": "enabled for sessions of origin only", "R": "enabled for replication only", "A": "enabled for replication too"}[is.Enabled]), enable)
+	}
+}

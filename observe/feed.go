@@ -1,0 +1,53 @@
+package observe
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// feedBuckets in seconds: a poll is a tenth of a second, and what waits for another instance takes seconds.
+var feedBuckets = []float64{1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300}
+
+// FeedGauges is what an instance knows of the changes of the database behind.
+type FeedGauges struct {
+	Up      bool          // the last look has come back
+	Blind   bool          // copies are trusted for less time, since changes may be unknown
+	Lag     time.Duration // for how long changes may have been in sight that are not purged
+	Waiting int64         // changes that were seen and are not consumed
+	Owed    int64         // tables that are purged as a whole, since nobody consumed their changes
+	Missing int64         // tables whose changes nothing tells of
+	Rows    uint64        // consumed by this instance, since the start
+	Failed  map[string]uint64
+}
+
+// Feed counts what becomes of the changes of a database. It is safe for concurrent use.
+type Feed struct{ seconds prometheus.Histogram }
+
+// Feed makes the metrics of a database's changes. read is called at each scrape and must be safe for concurrent use. It may be called
+// once.
+func (m *Metrics) Feed(read func() FeedGauges) *Feed {
+	f := &Feed{prometheus.NewHistogram(prometheus.HistogramOpts{
+		Namespace: namespace, Name: "feed_seconds", Buckets: feedBuckets,
+		Help: "Time from a statement that has changed rows, by the database's clock, until what they name was unusable everywhere.",
+	})}
+	m.register(f.seconds, readings(func(tell reading) { read().collect(tell) }))
+	return f
+}
+
+// Held counts a row of which all that it names is unusable.
+func (f *Feed) Held(took time.Duration) { f.seconds.Observe(took.Seconds()) }
+
+// collect tells a reading of the gauges.
+func (g FeedGauges) collect(tell reading) {
+	tell(gauge, "feed_up", "1 while this instance sees the changes of the database, 0 while it does not.", flag(g.Up))
+	tell(gauge, "feed_blind", "1 while copies that the database's tables feed are trusted for postgres.feed_down_ttl only.", flag(g.Blind))
+	tell(gauge, "feed_lag_seconds", "For how long changes of the database may have been in sight without being purged.", g.Lag.Seconds())
+	tell(gauge, "feed_waiting", "Changes of the database that were seen and are not consumed.", float64(g.Waiting))
+	tell(gauge, "feed_owed", "Tables that are purged as a whole, since nobody consumed their changes for too long.", float64(g.Owed))
+	tell(gauge, "feed_not_installed", "Tables of the configuration whose changes nothing in the database tells of.", float64(g.Missing))
+	tell(counter, "feed_rows_total", "Changes of the database that this instance has consumed.", float64(g.Rows))
+	for kind, n := range g.Failed {
+		tell(counter, "feed_errors_total", "What went wrong with the changes of the database, by what.", float64(n), "kind", kind)
+	}
+}
