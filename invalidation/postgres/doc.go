@@ -64,7 +64,7 @@
 //
 // # What a consumer does
 //
-//	C1  rows:    read some, invalidate what they name until it holds, then DELETE them BY ID. No transaction is open meanwhile.
+//	C1  rows:    read some, invalidate what they name until it holds, then DELETE them BY KEY. No transaction is open meanwhile.
 //	C2  progress: then setval('cacheproxy.consumed', N), at most once a second or so, where N is the outbox_id_seq.last_value that was
 //	    read before C1's SELECT if that found less than it asked for, else the greatest id that was deleted. Never smaller than it is.
 //	C3  owed:    mappings := SELECT mapping, owed FROM marker WHERE coalesce(pg_sequence_last_value(owed), 0) = 1

@@ -8,7 +8,7 @@
 //
 //   - A row is seen only when its change can be read: both come into sight with one commit. A fetch that begins after the purge
 //     reads the change. A row of a transaction that is rolled back is never seen.
-//   - A row is read, purged until it holds, and deleted by its id, in this order, and no transaction is open meanwhile. Who dies or
+//   - A row is read, purged until it holds, and deleted by its key, in this order, and no transaction is open meanwhile. Who dies or
 //     freezes in between leaves the row: whoever looks next purges it once more. Twice does no harm.
 //   - There is no watermark. A transaction may take a low number, and commit after a high one was consumed; see look.go for how
 //     such rows are found without reading what is dead.

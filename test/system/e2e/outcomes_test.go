@@ -175,7 +175,8 @@ func wantNoSeriesOfItsOwn(t *testing.T, p *process) {
 // Every metric that the program shows is explained in docs/operations.md, and the other way round.
 func TestMetricsAreDocumented(t *testing.T) {
 	valkey := fmt.Sprintf("valkey: {url: \"valkey://%s\"}\n", servers.Valkey(t, servers.ValkeyOptions{}).Address())
-	p := serveConfig(t, fmt.Sprintf(shopConfig, newOrigin(t).url)+valkey)
+	postgres := fmt.Sprintf("postgres: {url: \"postgres://cacheproxy@%s/shop\", feeds: [{table: product, tags: [products]}]}\n", nobody(t))
+	p := serveConfig(t, fmt.Sprintf(shopConfig, newOrigin(t).url)+valkey+postgres)
 	fill(t, p)
 	text, err := os.ReadFile("../../../docs/operations.md")
 	if err != nil {
