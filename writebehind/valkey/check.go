@@ -1,0 +1,43 @@
+package valkey
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"cacheproxy/writebehind"
+
+	"github.com/valkey-io/valkey-go"
+)
+
+// Unfit says that a server loses writes whatever it answers, and what to set.
+var (
+	ErrNoAppendOnly = errors.New("appendonly is off there, so that nothing of the queue would be on disk; set appendonly yes, or write durability: replicas for the route")
+	ErrEvicts       = errors.New("maxmemory-policy there lets the server remove keys that have no lifetime, and with them writes that were accepted; set maxmemory-policy noeviction or a volatile one")
+	ErrNoReplica    = errors.New("no replica is connected there, so that no write could be accepted; connect one, or write durability: fsync for the route")
+)
+
+// CheckServer says what keeps a server from promising what a route asks of it; nil: nothing, as far as it says.
+func CheckServer(ctx context.Context, client valkey.Client, durability writebehind.Durability) error {
+	info, err := client.Do(ctx, client.B().Info().Section("persistence", "replication", "memory").Build()).ToString()
+	if err != nil {
+		return fmt.Errorf("ask server about durability: %w", err)
+	}
+	says := map[string]string{}
+	for lines := bufio.NewScanner(strings.NewReader(info)); lines.Scan(); {
+		if name, value, ok := strings.Cut(lines.Text(), ":"); ok {
+			says[name] = strings.TrimSpace(value)
+		}
+	}
+	switch {
+	case durability == writebehind.Fsync && says["aof_enabled"] == "0":
+		return ErrNoAppendOnly
+	case durability == writebehind.Replicas && says["connected_slaves"] == "0":
+		return ErrNoReplica
+	case strings.HasPrefix(says["maxmemory_policy"], "allkeys") && says["maxmemory"] != "0":
+		return ErrEvicts
+	}
+	return nil
+}
