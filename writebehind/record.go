@@ -68,3 +68,26 @@ type News struct {
 	Ref       Ref
 	Decision  string // retry or drop, by an operator; empty: it is a write
 }
+
+// Entry is a write that is to be accepted.
+type Entry struct {
+	ID, Key, Route string
+	Sealed         []byte
+	Identities     []Identity // the first is noted, any is looked for
+	Repeats        bool       // Write.Repeatable
+	Rules          *Rules
+}
+
+// Receipt is what the queue says of a write that it has.
+type Receipt struct {
+	ID       string // of the write; another's where the idempotency key is
+	State    State
+	Accepted time.Time
+	Known    bool // the idempotency key was, with the same payload
+}
+
+// Last is what the end of a key's writes is.
+type Last struct {
+	ID      string // of the last that is not done; empty: all are
+	Blocked bool   // the first waits for somebody to decide
+}

@@ -25,6 +25,7 @@ type Write struct {
 	// Repeats says that the API heeds the idempotency key in Header.
 	Repeats bool
 	MaxAge  time.Duration
+	Client  string // address of who sent it, by which routes are chosen; empty: it is not known
 	// Credentials stands for whoever sent it; empty: nobody in particular.
 	Credentials string
 	Body        []byte `json:"-"`

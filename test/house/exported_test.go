@@ -19,7 +19,7 @@ type vocabulary struct {
 }
 
 var vocabularies = map[string]vocabulary{
-	"policy":           {158, "the words of the product: policies, outcomes and reasons are closed lists of constants"},
+	"policy":           {160, "the words of the product: policies, outcomes and reasons are closed lists of constants"},
 	"policy/httpcache": {126, "the words of the RFCs"},
 }
 

@@ -15,39 +15,22 @@ import (
 // maxGroup is how many writes are proved safe at once.
 const maxGroup = 128
 
-// Entry is a write that is to be accepted.
-type Entry struct {
-	ID, Key, Route string
-	Sealed         []byte
-	Identities     []writebehind.Identity // the first is noted, any is looked for
-	Repeats        bool
-	Rules          *writebehind.Rules
-}
-
-// Receipt is what the queue says of a write that it has.
-type Receipt struct {
-	ID       string // of the write; another's where the idempotency key is
-	State    writebehind.State
-	Accepted time.Time
-	Known    bool // the idempotency key was, with the same payload
-}
-
 // adding is an entry on its way. The one who runs Run sets receipt, then sends to done; whoever gives up before reads neither.
 type adding struct {
-	entry   *Entry
-	receipt Receipt
+	entry   *writebehind.Entry
+	receipt writebehind.Receipt
 	sent    bool       // a command with it went out
 	done    chan error // has room for one
 }
 
 // Append takes a write in, and returns once it is as safe as the route asks. With ErrOtherPayload and ErrFull it is not in the queue; with
 // ErrNotSafe it may be; with any other error it is not.
-func (q *Queue) Append(ctx context.Context, e *Entry) (Receipt, error) {
+func (q *Queue) Append(ctx context.Context, e *writebehind.Entry) (writebehind.Receipt, error) {
 	a := &adding{entry: e, done: make(chan error, 1)}
 	select {
 	case q.appends <- a:
 	case <-ctx.Done():
-		return Receipt{}, fmt.Errorf("append write: %w", ctx.Err())
+		return writebehind.Receipt{}, fmt.Errorf("append write: %w", ctx.Err())
 	}
 	// It is never given up from here on, since it may be sent in this moment: Run answers within its timeouts.
 	err := <-a.done
@@ -111,7 +94,7 @@ func (q *Queue) send(ctx context.Context, c valkey.DedicatedClient, group []*add
 	var fsync, replicas bool
 	for _, a := range group {
 		a.sent = true
-		commands = append(commands, appendScript.command(c, q.base, a.entry.arguments()))
+		commands = append(commands, appendScript.command(c, q.base, arguments(a.entry)))
 		fsync = fsync || a.entry.Rules.Durability == writebehind.Fsync
 		replicas = replicas || a.entry.Rules.Durability == writebehind.Replicas
 	}
@@ -155,7 +138,7 @@ func (a *adding) read(result valkey.ValkeyResult, onDisk, replicated bool, fault
 	case len(reply) == 2 && reply[0] == "FULL":
 		return fmt.Errorf("%w of the %s", writebehind.ErrFull, reply[1])
 	case len(reply) == 4 && (reply[0] == "OK" || reply[0] == "SAME"):
-		a.receipt = Receipt{ID: reply[1], State: writebehind.State(reply[2]), Accepted: moment(reply[3]), Known: reply[0] == "SAME"}
+		a.receipt = writebehind.Receipt{ID: reply[1], State: writebehind.State(reply[2]), Accepted: moment(reply[3]), Known: reply[0] == "SAME"}
 	default:
 		return word(reply)
 	}
@@ -172,7 +155,7 @@ func (a *adding) read(result valkey.ValkeyResult, onDisk, replicated bool, fault
 	return nil
 }
 
-func (e *Entry) arguments() []string {
+func arguments(e *writebehind.Entry) []string {
 	repeats := "0"
 	if e.Repeats {
 		repeats = "1"

@@ -20,7 +20,7 @@
 //	:r      hash: route → how many of it are not done
 //	:d      sorted set: ids of dead letters by sequence
 //	:l      sorted set: instances that flush → when they were last heard of
-//	:n      hash: route → what it was when it was last in force
+//	:n      hash: route, in words → since when it has been known, and when it was last in force
 //
 // There is no consumer group. An entry is in the stream for as long as it is not done, so that whoever takes a partition over reads it from
 // its beginning and has what its owner before had begun first; a list of what was delivered to whom would say the same once more.

@@ -62,14 +62,8 @@ func recordOf(id string, h map[string]string) writebehind.Record {
 	return r
 }
 
-// Last is what the end of a key's writes is.
-type Last struct {
-	ID      string // of the last that is not done; empty: all are
-	Blocked bool   // the first waits for somebody to decide
-}
-
 // Last looks at keys, each by itself.
-func (q *Queue) Last(ctx context.Context, keys ...string) ([]Last, error) {
+func (q *Queue) Last(ctx context.Context, keys ...string) ([]writebehind.Last, error) {
 	reply, err := q.ask(ctx, "last", lastScript, keys...)
 	if err != nil {
 		return nil, err
@@ -77,9 +71,9 @@ func (q *Queue) Last(ctx context.Context, keys ...string) ([]Last, error) {
 	if len(reply) != 2*len(keys) {
 		return nil, errReply
 	}
-	all := make([]Last, len(keys))
+	all := make([]writebehind.Last, len(keys))
 	for i := range all {
-		all[i] = Last{ID: reply[2*i], Blocked: writebehind.State(reply[2*i+1]) == writebehind.Dead}
+		all[i] = writebehind.Last{ID: reply[2*i], Blocked: writebehind.State(reply[2*i+1]) == writebehind.Dead}
 	}
 	return all, nil
 }
@@ -211,20 +205,16 @@ func (q *Queue) Drop(ctx context.Context, id string) error {
 	return word(reply)
 }
 
-// Register notes which routes are in force here, and returns those of all instances, and of those before from which writes may wait.
-// keep is for how long one is known that nobody has any more.
-func (q *Queue) Register(ctx context.Context, routes map[string]string, keep time.Duration) (map[string]string, error) {
-	args := []string{milliseconds(keep)}
-	for name, what := range routes {
-		args = append(args, name, what)
-	}
-	reply, err := q.ask(ctx, "register", registerScript, args...)
+// Register notes what routes are in force here, each in words of its own, and returns those of all instances, and those of before from
+// which writes may wait, with how long each has been known. keep is for how long one is known that nobody has any more.
+func (q *Queue) Register(ctx context.Context, routes []string, keep time.Duration) (map[string]time.Duration, error) {
+	reply, err := q.ask(ctx, "register", registerScript, append([]string{milliseconds(keep)}, routes...)...)
 	if err != nil {
 		return nil, err
 	}
-	all := map[string]string{}
+	all := map[string]time.Duration{}
 	for ; len(reply) >= 2; reply = reply[2:] {
-		all[reply[0]] = reply[1]
+		all[reply[0]] = time.Duration(number(reply[1])) * time.Millisecond
 	}
 	return all, nil
 }

@@ -251,19 +251,22 @@ end
 return reply
 `)
 
-// registerScript notes the routes that are in force here, forgets those that nobody has any more and of which nothing waits, and returns all.
-// ARGV: base, how long one is kept in ms, pairs of route and what it is
+// registerScript notes the routes that are in force here, forgets those that nobody has any more while nothing waits, and returns all with
+// how long each has been known in ms. ARGV: base, how long one is kept in ms, routes
 var registerScript = newScript(prelude + `
-for i = 3, #ARGV, 2 do redis.call('HSET', b .. 'n', ARGV[i], now .. ' ' .. ARGV[i + 1]) end
+for i = 3, #ARGV do
+  local was = redis.call('HGET', b .. 'n', ARGV[i])
+  redis.call('HSET', b .. 'n', ARGV[i], (string.match(was or '', '^(%d+) ') or now) .. ' ' .. now)
+end
 local all, reply = redis.call('HGETALL', b .. 'n'), {}
 local waits = redis.call('HLEN', b .. 'r') > 0
 for i = 1, #all, 2 do
-  local at, what = string.match(all[i + 1], '^(%d+) (.*)$')
-  if not at or (not waits and tonumber(now) - tonumber(at) > tonumber(ARGV[2])) then
+  local first, last = string.match(all[i + 1], '^(%d+) (%d+)$')
+  if not last or (not waits and tonumber(now) - tonumber(last) > tonumber(ARGV[2])) then
     redis.call('HDEL', b .. 'n', all[i])
   else
     reply[#reply + 1] = all[i]
-    reply[#reply + 1] = what
+    reply[#reply + 1] = string.format('%.0f', tonumber(now) - tonumber(first))
   end
 end
 return reply
