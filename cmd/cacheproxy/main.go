@@ -70,7 +70,7 @@ func rootCommand() *cobra.Command {
 	}
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(
-		serveCommand(), demoCommand(), checkCommand(), explainCommand(), purgeCommand(), modeCommand(), reloadCommand(), healthCommand(), versionCommand(),
+		serveCommand(), demoCommand(), checkCommand(), explainCommand(), purgeCommand(), modeCommand(), writesCommand(), reloadCommand(), healthCommand(), versionCommand(),
 	)
 	return root
 }

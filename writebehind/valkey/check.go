@@ -12,11 +12,11 @@ import (
 	"github.com/valkey-io/valkey-go"
 )
 
-// Unfit says that a server loses writes whatever it answers, and what to set.
+// What makes a server lose writes whatever it answers, and what to set.
 var (
-	ErrNoAppendOnly = errors.New("appendonly is off there, so that nothing of the queue would be on disk; set appendonly yes, or write durability: replicas for the route")
-	ErrEvicts       = errors.New("maxmemory-policy there lets the server remove keys that have no lifetime, and with them writes that were accepted; set maxmemory-policy noeviction or a volatile one")
-	ErrNoReplica    = errors.New("no replica is connected there, so that no write could be accepted; connect one, or write durability: fsync for the route")
+	errNoAppendOnly = errors.New("appendonly is off there, so that nothing of the queue would be on disk; set appendonly yes, or write durability: replicas for the route")
+	errEvicts       = errors.New("maxmemory-policy there lets the server remove keys that have no lifetime, and with them writes that were accepted; set maxmemory-policy noeviction or a volatile one")
+	errNoReplica    = errors.New("no replica is connected there, so that no write could be accepted; connect one, or write durability: fsync for the route")
 )
 
 // CheckServer says what keeps a server from promising what a route asks of it; nil: nothing, as far as it says.
@@ -33,11 +33,16 @@ func CheckServer(ctx context.Context, client valkey.Client, durability writebehi
 	}
 	switch {
 	case durability == writebehind.Fsync && says["aof_enabled"] == "0":
-		return ErrNoAppendOnly
+		return errNoAppendOnly
 	case durability == writebehind.Replicas && says["connected_slaves"] == "0":
-		return ErrNoReplica
+		return errNoReplica
 	case strings.HasPrefix(says["maxmemory_policy"], "allkeys") && says["maxmemory"] != "0":
-		return ErrEvicts
+		return errEvicts
 	}
 	return nil
+}
+
+// Unfit reports whether an error says that the server is, and not that it could not be asked.
+func Unfit(err error) bool {
+	return errors.Is(err, errNoAppendOnly) || errors.Is(err, errEvicts) || errors.Is(err, errNoReplica)
 }

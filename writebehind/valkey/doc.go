@@ -8,7 +8,7 @@
 //	  Register       which routes there are or were                       registry.go
 //	scripts.go       everything that has to happen in one step
 //
-// All keys begin with the hash tag {PREFIX:wb}, so that a script may touch each of them, and the bounds are those of all partitions:
+// All keys begin with {PREFIX}:wb, whose hash tag is one for all, so that a script may touch each of them, and the bounds are those of all partitions:
 //
 //	:m      hash: seq the last sequence, tok the last token
 //	:q:P    stream of a partition: <sequence>-0 → i id, k key; or c, for what an operator has decided

@@ -46,7 +46,7 @@ func New(o Options) *Queue {
 	if o.Observe == nil {
 		o.Observe = func(string, time.Duration, error) {}
 	}
-	return &Queue{options: o, base: "{" + o.Prefix + ":wb}:", appends: make(chan *adding, 4*maxGroup)}
+	return &Queue{options: o, base: "{" + o.Prefix + "}:wb:", appends: make(chan *adding, 4*maxGroup)}
 }
 
 // Lease is how long an owner keeps a partition without a word.
