@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -9,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -39,83 +41,87 @@ var (
 
 // accept answers a write once the queue has it.
 func accept(ex *exchange, d *decision) {
-	b, rules := ex.p.behind, ex.route.behind
-	if ex.r.ContentLength > rules.MaxBody {
-		ex.refuse(bodyTooLarge)
-		return
-	}
-	if err := ex.gather(rules.MaxBody); err != nil {
-		ex.refuse(*bodyRefusal(err))
-		return
-	}
-	switch {
-	case !ex.gathered.whole:
-		ex.refuse(bodyTooLarge)
-		return
-	case len(ex.r.Trailer) > 0: // that nobody had announced
-		ex.refuse(refusal{http.StatusBadRequest, policy.RequestBody, "a write with a trailer cannot be queued here: announce it, and the write waits for its turn and goes through"})
-		return
-	}
-	if _, _, excess := ex.route.Effects(&ex.match, ex.target, ex.target.Query, ex.r.Header, ex.gathered.read); excess != nil {
-		ex.refuse(refusal{http.StatusBadRequest, policy.TooManyMembers, "the write was not made, because it has " + excess.Error() + "; send fewer at once"})
+	b := ex.p.behind
+	if !takeIn(ex) {
 		return
 	}
 	key, ok := idempotencyKey(ex.r.Header)
-	if !ok {
+	switch {
+	case !ok:
 		ex.refuse(keyMalformed)
 		return
-	}
-	if !b.settled(ex.route, ex.cfg) {
+	case !b.settled(ex.route, ex.cfg):
 		refuseLater(ex, unsettled)
 		return
-	}
-	if !allowed(ex, ex.r.Method, true) {
+	case !allowed(ex, ex.r.Method, true):
 		return
 	}
 	own := ownKey(&ex.request)
-	var others []string
-	for _, name := range b.names(&ex.request) {
-		if name != own {
-			others = append(others, name)
-		}
-	}
+	others := slices.DeleteFunc(b.names(&ex.request), func(name string) bool { return name == own })
 	if len(others) > 0 { // of a configuration before, or of another instance
-		if refused := b.await(ex.r.Context(), b.keysOf(others), rules.Patience); refused != nil {
+		if refused := b.await(ex.r.Context(), b.keysOf(others), ex.route.behind.Patience); refused != nil {
 			refuseLater(ex, *refused)
 			return
 		}
 	}
-	w := outgoingWrite(ex, key)
-	e, err := b.entry(ex, w, own, key)
-	if err == nil {
-		var receipt writebehind.Receipt
-		if receipt, err = b.queue.Append(ex.r.Context(), e); err == nil {
-			ex.settle(d.status(ex.start))
-			acknowledge(ex, receipt)
-			return
-		}
-		e.ID = orOwn(receipt.ID, e.ID)
+	e, err := b.entry(ex, outgoingWrite(ex, key), own, key)
+	if err != nil {
+		b.tell(err)
+		refuseLater(ex, queueDown)
+		return
 	}
+	receipt, err := b.queue.Append(ex.r.Context(), e)
+	if err != nil {
+		refuseAppend(ex, cmp.Or(receipt.ID, e.ID), err)
+		return
+	}
+	ex.settle(d.status(ex.start))
+	acknowledge(ex, receipt)
+}
+
+// takeIn receives a write whole, and reports whether it can be accepted. Where not, it is answered.
+func takeIn(ex *exchange) bool {
+	limit := ex.route.behind.MaxBody
+	if ex.r.ContentLength > limit {
+		ex.refuse(bodyTooLarge)
+		return false
+	}
+	if err := ex.gather(limit); err != nil {
+		ex.refuse(*bodyRefusal(err))
+		return false
+	}
+	switch {
+	case !ex.gathered.whole:
+		ex.refuse(bodyTooLarge)
+		return false
+	case len(ex.r.Trailer) > 0: // that nobody had announced
+		ex.refuse(refusal{http.StatusBadRequest, policy.RequestBody, "a write with a trailer cannot be queued here: announce it, and the write waits for its turn and goes through"})
+		return false
+	}
+	_, _, excess := ex.route.Effects(&ex.match, ex.target, ex.target.Query, ex.r.Header, ex.gathered.read)
+	if excess != nil {
+		ex.refuse(refusal{http.StatusBadRequest, policy.TooManyMembers, "the write was not made, because it has " + excess.Error() + "; send fewer at once"})
+	}
+	return excess == nil
+}
+
+// refuseAppend answers a write that the queue has not taken, as far as it says.
+func refuseAppend(ex *exchange, id string, err error) {
 	switch {
 	case errors.Is(err, writebehind.ErrOtherPayload):
 		ex.refuse(otherPayload)
+		return
 	case errors.Is(err, writebehind.ErrFull):
 		refuseLater(ex, queueFull)
-	case errors.Is(err, writebehind.ErrNotSafe):
-		b.tell(err)
-		ex.w.Header().Set("Location", rules.StatusPath+e.ID)
+		return
+	}
+	ex.p.behind.tell(err)
+	if errors.Is(err, writebehind.ErrNotSafe) {
+		ex.w.Header().Set("Location", ex.route.behind.StatusPath+id)
 		refuseLater(ex, notSafe)
-	default:
-		b.tell(err)
-		refuseLater(ex, queueDown)
+		return
 	}
-}
-
-func orOwn(id, own string) string {
-	if id != "" {
-		return id
-	}
-	return own
+	refuseLater(ex, queueDown)
 }
 
 // idempotencyKey is the key that the request has, or one made for it.
@@ -194,7 +200,7 @@ type stateAnswer struct {
 	Accepted   time.Time         `json:"accepted"`
 	Updated    *time.Time        `json:"updated,omitempty"`
 	FirstTried *time.Time        `json:"first_tried,omitempty"`
-	Attempts   int               `json:"attempts"`
+	Attempts   int               `json:"attempts,omitempty"`
 	Status     int               `json:"origin_status,omitempty"`
 	Location   string            `json:"location,omitempty"`
 }

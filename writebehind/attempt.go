@@ -54,21 +54,21 @@ func (f *Flusher) attempt(p *partition, r Ref) step {
 	w, err := f.open(&record, r.Key)
 	if err != nil {
 		f.Log.Error("a write of the queue cannot be read, and its key waits", "write", r.ID, "error", err)
-		return f.settle(p, r, nil, &record, Verdict{State: Waiting, Wait: unreadable, Problem: err.Error()}, 0)
+		return f.settle(p, r, nil, &record, verdict{State: Waiting, Wait: unreadable, Problem: err.Error()}, 0)
 	}
-	if before == Flushed {
+	if before == flushed {
 		return f.conclude(p, r, w, &record)
 	}
-	if before == Sending && !w.Repeatable() {
-		return f.settle(p, r, w, &record, Verdict{State: Dead, Blocks: true, Problem: "nobody knows whether it was done: its owner ended while it was at the origin"}, 0)
+	if before == sending && !w.Repeatable() {
+		return f.settle(p, r, w, &record, verdict{State: Dead, Blocks: true, Problem: "nobody knows whether it was done: its owner ended while it was at the origin"}, 0)
 	}
 	t := f.Send(p.ctx, w, record.Sequence, p.holds)
-	v := Judge(w, record.Attempts+1, record.Tried, time.Now(), t, rand.Float64())
+	v := judge(w, record.Attempts+1, record.Tried, time.Now(), t, rand.Float64())
 	switch {
-	case v.State != Flushed:
+	case v.State != flushed:
 		return f.settle(p, r, w, &record, v, t.Status)
 	case t.Confirmed:
-		return f.settle(p, r, w, &record, Verdict{State: Done}, t.Status)
+		return f.settle(p, r, w, &record, verdict{State: Done}, t.Status)
 	}
 	// What it changed may still be served elsewhere. Whoever takes over is not to send it once more for that.
 	if s := f.settle(p, r, w, &record, v, t.Status); s.is == stepLost {
@@ -89,7 +89,7 @@ func (f *Flusher) open(r *Record, key string) (*Write, error) {
 func (f *Flusher) conclude(p *partition, r Ref, w *Write, record *Record) step {
 	for p.holds() {
 		if err := f.Confirm(p.ctx, w); err == nil {
-			return f.settle(p, r, w, record, Verdict{State: Done}, record.Status)
+			return f.settle(p, r, w, record, verdict{State: Done}, record.Status)
 		}
 		wait(p.ctx, askAgain)
 	}
@@ -97,7 +97,7 @@ func (f *Flusher) conclude(p *partition, r Ref, w *Write, record *Record) step {
 }
 
 // settle notes what came of a try, until the server has it or the lease ends. Then the next owner finds out by itself.
-func (f *Flusher) settle(p *partition, r Ref, w *Write, record *Record, v Verdict, status int) step {
+func (f *Flusher) settle(p *partition, r Ref, w *Write, record *Record, v verdict, status int) step {
 	for {
 		err := f.Queue.Settle(p.ctx, p.own, r.ID, v.State, status, v.Problem, v.Blocks)
 		switch {
@@ -113,7 +113,7 @@ func (f *Flusher) settle(p *partition, r Ref, w *Write, record *Record, v Verdic
 }
 
 // told tells of what was noted, and says what follows for the lane.
-func (f *Flusher) told(r Ref, w *Write, record *Record, v Verdict, status int) step {
+func (f *Flusher) told(r Ref, w *Write, record *Record, v verdict, status int) step {
 	route := ""
 	if w != nil {
 		route = w.Route

@@ -6,8 +6,8 @@
 //	State, Record          how far it is                                         record.go
 //	Rules                  what a route says about it                            rules.go
 //	Identity               the idempotency key, and what it stands for           identity.go
-//	Judge                  what follows from a try                               judge.go
-//	Lanes                  the order: one of each key at a time, oldest first    lanes.go
+//	judge                  what follows from a try                               judge.go
+//	lanes                  the order: one of each key at a time, oldest first    lanes.go
 //	Sealer                 what of a request the server cannot read              seal.go
 //	Flusher                the loop of one instance                              flusher.go, attempt.go
 //

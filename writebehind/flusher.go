@@ -53,7 +53,7 @@ type partition struct {
 	ctx    context.Context           // ends with it
 	cancel context.CancelFunc
 	cursor string // the last entry that was read
-	lanes  *Lanes
+	lanes  *lanes
 	busy   int
 	giving bool // it goes to another as soon as nothing is under way
 	lost   bool
@@ -160,7 +160,7 @@ func (f *Flusher) dispatch(now time.Time) (wake time.Time) {
 	wake = now.Add(idle)
 	for _, p := range f.parts {
 		for !p.lost && !p.giving && f.busy < f.AtOnce {
-			r, ok, at := p.lanes.Next(now)
+			r, ok, at := p.lanes.next(now)
 			if !ok {
 				if !at.IsZero() && at.Before(wake) {
 					wake = at
@@ -188,11 +188,11 @@ func (f *Flusher) settled(p *partition, r Ref, s step) {
 	f.busy--
 	switch s.is {
 	case stepDone:
-		p.lanes.Done(r)
+		p.lanes.done(r)
 	case stepAgain:
-		p.lanes.Again(r, s.at)
+		p.lanes.again(r, s.at)
 	case stepBlock:
-		p.lanes.Block(r)
+		p.lanes.block(r)
 	case stepLost:
 		f.lose(p)
 	}
@@ -257,7 +257,7 @@ func (f *Flusher) own(owned []Ownership, before time.Time) {
 		p := f.parts[o.Partition]
 		switch {
 		case p == nil && !o.Surplus && !f.ending:
-			p = &partition{own: o, cursor: "0", lanes: NewLanes()}
+			p = &partition{own: o, cursor: "0", lanes: newLanes()}
 			p.ctx, p.cancel = context.WithCancel(context.Background())
 			p.until.Store(&until)
 			f.parts[o.Partition] = p
@@ -296,10 +296,10 @@ func (f *Flusher) read(ctx context.Context, news []News) {
 		}
 		p.cursor = n.Ref.Entry
 		if n.Decision == "" {
-			p.lanes.Add(n.Ref)
+			p.lanes.add(n.Ref)
 			continue
 		}
-		p.lanes.Decided(n.Ref, n.Decision == "retry")
+		p.lanes.decide(n.Ref, n.Decision == "retry")
 		f.workers.Go(func() { _ = f.Queue.Forget(ctx, p.own, n.Ref.Entry) }) // else the next owner reads it again
 	}
 }

@@ -16,9 +16,9 @@ type Try struct {
 	Confirmed bool
 }
 
-// Verdict is what follows for the write.
-type Verdict struct {
-	State   State         // Flushed, Waiting or Dead
+// verdict is what follows for the write.
+type verdict struct {
+	State   State         // flushed, Waiting or Dead
 	Wait    time.Duration // Waiting: for how long at least
 	Blocks  bool          // Dead: the key waits until somebody has decided, because nobody knows what the origin has done
 	Problem string        // what is wrong; empty: nothing
@@ -31,39 +31,39 @@ const (
 	longestAsked = 15 * time.Minute
 )
 
-// Judge says what follows from a try. tried is when the first one began, attempts how many there were, this one included; random is from 0 to 1.
+// judge says what follows from a try. tried is when the first one began, attempts how many there were, this one included; random is from 0 to 1.
 //
 // What was not done for certain is tried again: what was not sent, and what was refused before it was looked at (425, 429). So is what may
 // have been done, where doing it twice is as good as once (RFC 9110 §9.2.2). Everything else waits for somebody to decide: it blocks its
 // key where nobody knows whether it was done, and does not where the origin has said that it will not do it.
-func Judge(w *Write, attempts int, tried, now time.Time, t Try, random float64) Verdict {
-	again := func(problem string) Verdict {
+func judge(w *Write, attempts int, tried, now time.Time, t Try, random float64) verdict {
+	again := func(problem string) verdict {
 		if w.MaxAge > 0 && now.Sub(tried) > w.MaxAge {
-			return Verdict{State: Dead, Problem: "too old: " + problem}
+			return verdict{State: Dead, Problem: "too old: " + problem}
 		}
-		return Verdict{State: Waiting, Wait: pause(attempts, t.RetryAfter, random), Problem: problem}
+		return verdict{State: Waiting, Wait: pause(attempts, t.RetryAfter, random), Problem: problem}
 	}
 	if t.Status == 0 {
 		if !t.Sent || w.Repeatable() {
 			return again(t.Problem)
 		}
-		return Verdict{State: Dead, Blocks: true, Problem: "nobody knows whether it was done: " + t.Problem}
+		return verdict{State: Dead, Blocks: true, Problem: "nobody knows whether it was done: " + t.Problem}
 	}
 	said := fmt.Sprintf("the origin answered %d", t.Status)
 	switch code := t.Status; {
 	case code >= 200 && code < 300, code == http.StatusSeeOther:
-		return Verdict{State: Flushed}
+		return verdict{State: flushed}
 	case w.Method == http.MethodDelete && attempts > 1 && (code == http.StatusNotFound || code == http.StatusGone):
-		return Verdict{State: Flushed} // a try before has done it, and its answer was lost
+		return verdict{State: flushed} // a try before has done it, and its answer was lost
 	case code == http.StatusTooEarly, code == http.StatusTooManyRequests:
 		return again(said)
 	case code >= 500, code == http.StatusRequestTimeout:
 		if w.Repeatable() {
 			return again(said)
 		}
-		return Verdict{State: Dead, Blocks: true, Problem: "nobody knows whether it was done: " + said}
+		return verdict{State: Dead, Blocks: true, Problem: "nobody knows whether it was done: " + said}
 	}
-	return Verdict{State: Dead, Problem: said}
+	return verdict{State: Dead, Problem: said}
 }
 
 // pause grows from try to try, up to a bound, and is drawn from its upper half so that what failed together does not return together. It

@@ -12,10 +12,10 @@ type Ref struct {
 	Key   string
 }
 
-// Lanes are the writes of one partition in their order: each key has a lane, of which only the first may go, and only one at a time. The
-// zero value is not ready; NewLanes is. It is for one goroutine.
-type Lanes struct {
-	lanes map[string]*lane
+// lanes are the writes of one partition in their order: each key has a lane, of which only the first may go, and only one at a time. The
+// zero value is not ready; newLanes is. It is for one goroutine.
+type lanes struct {
+	byKey map[string]*lane
 	ready []string // keys whose first may go, in the order in which they became so
 }
 
@@ -28,15 +28,15 @@ type lane struct {
 	not     time.Time
 }
 
-// NewLanes is without any write.
-func NewLanes() *Lanes { return &Lanes{lanes: map[string]*lane{}} }
+// newLanes is without any write.
+func newLanes() *lanes { return &lanes{byKey: map[string]*lane{}} }
 
-// Add takes in a write that came after all of its key, unless it is there.
-func (l *Lanes) Add(r Ref) {
-	of := l.lanes[r.Key]
+// add takes in a write that came after all of its key, unless it is there.
+func (l *lanes) add(r Ref) {
+	of := l.byKey[r.Key]
 	if of == nil {
 		of = &lane{}
-		l.lanes[r.Key] = of
+		l.byKey[r.Key] = of
 	}
 	if !slices.ContainsFunc(of.refs, func(known Ref) bool { return known.ID == r.ID }) {
 		of.refs = append(of.refs, r)
@@ -44,17 +44,17 @@ func (l *Lanes) Add(r Ref) {
 	l.offer(r.Key, of)
 }
 
-func (l *Lanes) offer(key string, of *lane) {
+func (l *lanes) offer(key string, of *lane) {
 	if !of.busy && !of.blocked && !of.queued && len(of.refs) > 0 {
 		of.queued = true
 		l.ready = append(l.ready, key)
 	}
 }
 
-// Next is the write to begin now, which Done, Again or Block ends. wake is when to ask again where there is none yet; zero: no time is known.
-func (l *Lanes) Next(now time.Time) (r Ref, ok bool, wake time.Time) {
+// next is the write to begin now, which Done, Again or Block ends. wake is when to ask again where there is none yet; zero: no time is known.
+func (l *lanes) next(now time.Time) (r Ref, ok bool, wake time.Time) {
 	for i, key := range l.ready {
-		of := l.lanes[key]
+		of := l.byKey[key]
 		if now.Before(of.not) {
 			if wake.IsZero() || of.not.Before(wake) {
 				wake = of.not
@@ -68,9 +68,9 @@ func (l *Lanes) Next(now time.Time) (r Ref, ok bool, wake time.Time) {
 	return Ref{}, false, wake
 }
 
-// Done ends a write for good.
-func (l *Lanes) Done(r Ref) {
-	of := l.lanes[r.Key]
+// done ends a write for good.
+func (l *lanes) done(r Ref) {
+	of := l.byKey[r.Key]
 	if of == nil {
 		return
 	}
@@ -78,24 +78,24 @@ func (l *Lanes) Done(r Ref) {
 	of.refs = slices.DeleteFunc(of.refs, func(known Ref) bool { return known.ID == r.ID })
 	if len(of.refs) == 0 {
 		l.ready = slices.DeleteFunc(l.ready, func(key string) bool { return key == r.Key })
-		delete(l.lanes, r.Key)
+		delete(l.byKey, r.Key)
 		return
 	}
 	l.offer(r.Key, of)
 }
 
-// Again puts a write back to the head of its lane, not to begin before a time.
-func (l *Lanes) Again(r Ref, at time.Time) {
-	if of := l.lanes[r.Key]; of != nil {
+// again puts a write back to the head of its lane, not to begin before a time.
+func (l *lanes) again(r Ref, at time.Time) {
+	if of := l.byKey[r.Key]; of != nil {
 		of.busy, of.decided, of.not = false, false, at
 		l.offer(r.Key, of)
 	}
 }
 
-// Block keeps the lane until somebody has decided about its first. Where that has happened since it was found to block, it is looked at
+// block keeps the lane until somebody has decided about its first. Where that has happened since it was found to block, it is looked at
 // once more: the word of the decision came first, and does not come again.
-func (l *Lanes) Block(r Ref) {
-	of := l.lanes[r.Key]
+func (l *lanes) block(r Ref) {
+	of := l.byKey[r.Key]
 	if of == nil {
 		return
 	}
@@ -103,31 +103,21 @@ func (l *Lanes) Block(r Ref) {
 	l.offer(r.Key, of)
 }
 
-// Decided takes in that somebody has: the write is to be tried again, or is gone.
-func (l *Lanes) Decided(r Ref, again bool) {
-	of := l.lanes[r.Key]
+// decide takes in that somebody has: the write is to be tried again, or is gone.
+func (l *lanes) decide(r Ref, again bool) {
+	of := l.byKey[r.Key]
 	if of != nil && of.busy && of.refs[0].ID == r.ID {
 		of.decided = true
 		return
 	}
 	switch {
 	case !again && of != nil && of.blocked:
-		l.Done(r)
+		l.done(r)
 	case !again:
 	case of != nil && of.blocked && of.refs[0].ID == r.ID:
 		of.blocked, of.not = false, time.Time{}
 		l.offer(r.Key, of)
 	default:
-		l.Add(r)
+		l.add(r)
 	}
-}
-
-// Busy is how many are under way.
-func (l *Lanes) Busy() (n int) {
-	for _, of := range l.lanes {
-		if of.busy {
-			n++
-		}
-	}
-	return n
 }

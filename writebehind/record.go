@@ -9,11 +9,11 @@ import (
 type State string
 
 const (
-	Queued  State = "queued"  // nobody has tried it
-	Sending State = "sending" // it is at the origin, or was when its owner ended
+	queued  State = "queued"  // nobody has tried it
+	sending State = "sending" // it is at the origin, or was when its owner ended
 	Waiting State = "waiting" // it is to be tried again
 	// Flushed: the origin has it. What it makes unusable is not yet confirmed to be so everywhere.
-	Flushed State = "flushed"
+	flushed State = "flushed"
 	Done    State = "done"
 	Dead    State = "dead"    // it waits for somebody to decide
 	Dropped State = "dropped" // somebody has decided that it is not to be

@@ -25,8 +25,8 @@ type sealKey struct {
 	mac  []byte  // for identities
 }
 
-// ErrSealed says that none of the secrets opens what is there.
-var ErrSealed = errors.New("none of the secrets opens it")
+// errSealed says that none of the secrets opens what is there.
+var errSealed = errors.New("none of the secrets opens it")
 
 // NewSealer is a sealer with the secrets of a fleet, of which there is one at least, each with enough randomness to be a key.
 func NewSealer(prefix string, secrets []string) (*Sealer, error) {
@@ -58,10 +58,10 @@ func (s *Sealer) Seal(id, key string, content []byte) []byte {
 	return k.aead.Seal(k.name[:], nil, content, s.bound(id, key))
 }
 
-// Open gives the content back. It fails with ErrSealed.
+// Open gives the content back. It fails with errSealed.
 func (s *Sealer) Open(id, key string, sealed []byte) ([]byte, error) {
 	if len(sealed) < 4 {
-		return nil, ErrSealed
+		return nil, errSealed
 	}
 	for _, k := range s.keys {
 		if string(k.name[:]) != string(sealed[:4]) {
@@ -71,7 +71,7 @@ func (s *Sealer) Open(id, key string, sealed []byte) ([]byte, error) {
 			return content, nil
 		}
 	}
-	return nil, ErrSealed
+	return nil, errSealed
 }
 
 func (s *Sealer) bound(id, key string) []byte {
