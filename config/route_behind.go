@@ -3,7 +3,6 @@ package config
 import (
 	"net/http"
 	"slices"
-	"strings"
 
 	"cacheproxy/policy"
 	"cacheproxy/policy/httpcache"
@@ -61,7 +60,7 @@ func compileWriteKey(doc *part, r *policy.Route) {
 	}
 	for _, p := range t.Placeholders() {
 		if p.Kind != policy.FromWildcard && p.Kind != policy.FromHost {
-			doc.problem("write_key", "names {%s}, which a write may lack; name wildcards of the path, or {host}", strings.Trim(p.Name, "{}"))
+			doc.problem("write_key", "names %s of the query, a header, a cookie or the body, which a write may lack; name wildcards of the path, or {host}", quote(p.Name))
 		}
 	}
 	r.WriteKey = t
