@@ -23,7 +23,7 @@ var first, second = strings.Repeat("a", 32), strings.Repeat("b", 32)
 func sample() *Write {
 	return &Write{
 		Route: "stock", Upstream: "api", Method: http.MethodPut, Scheme: "https", Host: "shop.example", Path: "/stock/5", Query: "a=1", HasQuery: true,
-		Header: http.Header{"Authorization": {"Bearer t0ken"}, "Content-Type": {"application/json"}}, MaxAge: time.Hour, Credentials: "c", Body: []byte("\x00{}"),
+		Header: http.Header{"Authorization": {"Bearer t0ken"}, "Content-Type": {"application/json"}, "X-Name": {"M\xfcller", ""}}, MaxAge: time.Hour, Credentials: "\xff", Body: []byte("\x00{}"),
 	}
 }
 

@@ -1,8 +1,9 @@
 package writebehind
 
 import (
+	"bytes"
 	"encoding/binary"
-	"encoding/json"
+	"encoding/gob"
 	"errors"
 	"fmt"
 	"net/http"
@@ -28,7 +29,7 @@ type Write struct {
 	Client  string // address of who sent it, by which routes are chosen; empty: it is not known
 	// Credentials stands for whoever sent it; empty: nobody in particular.
 	Credentials string
-	Body        []byte `json:"-"`
+	Body        []byte
 }
 
 // Target is the request target.
@@ -47,14 +48,21 @@ func (w *Write) Overlays() bool {
 	return w.Method == http.MethodPut && len(w.Header["Content-Range"]) == 0 && len(w.Header["Content-Encoding"]) == 0
 }
 
+// head is the write without its content.
+func (w *Write) head() *Write {
+	head := *w
+	head.Body = nil
+	return &head
+}
+
 // Encode is the write as it is kept, before it is sealed.
 func (w *Write) Encode() ([]byte, error) {
-	head, err := json.Marshal(w)
-	if err != nil {
+	var head bytes.Buffer // by gob, since what clients send is bytes and need not be text
+	if err := gob.NewEncoder(&head).Encode(w.head()); err != nil {
 		return nil, fmt.Errorf("encode write: %w", err)
 	}
-	b := binary.BigEndian.AppendUint32(make([]byte, 0, 4+len(head)+len(w.Body)), uint32(len(head)))
-	return append(append(b, head...), w.Body...), nil
+	b := binary.BigEndian.AppendUint32(make([]byte, 0, 4+head.Len()+len(w.Body)), uint32(head.Len()))
+	return append(append(b, head.Bytes()...), w.Body...), nil
 }
 
 var errEncoding = errors.New("decode write: it is not one")
@@ -66,7 +74,7 @@ func Decode(b []byte) (*Write, error) {
 	}
 	n := 4 + int(binary.BigEndian.Uint32(b))
 	w := &Write{}
-	if err := json.Unmarshal(b[4:n], w); err != nil {
+	if err := gob.NewDecoder(bytes.NewReader(b[4:n])).Decode(w); err != nil {
 		return nil, fmt.Errorf("decode write: %w", err)
 	}
 	w.Body = b[n:]
