@@ -43,8 +43,8 @@ const maxListed, listed = 10000, 100
 
 // writes serves GET /writes?state=dead|waiting&route=&limit=.
 func (h *handler) writes(w http.ResponseWriter, r *request) error {
-	if h.Writes == nil {
-		return noQueue()
+	if h.Writes == nil { // without a queue nothing waits
+		return writeJSON(w, http.StatusOK, map[string][]QueuedWrite{"writes": {}})
 	}
 	query, err := url.ParseQuery(r.target.Query)
 	if err != nil {

@@ -23,8 +23,8 @@ type WriteBehind struct {
 	dead    *prometheus.CounterVec
 }
 
-// WriteBehind makes the metrics of the queue of writes. read is called at each scrape and must be safe for concurrent use; nil: there is
-// nothing to tell. It may be called once.
+// WriteBehind makes the metrics of the queue of writes. read is called at each scrape and must be safe for concurrent use. It
+// may be called once.
 func (m *Metrics) WriteBehind(read func() *QueuedWrites) *WriteBehind {
 	w := &WriteBehind{
 		flush:   histograms("write_behind_flush_seconds", "Time from the acceptance of a queued write to when it was done.", flushBuckets, "route"),
@@ -33,9 +33,6 @@ func (m *Metrics) WriteBehind(read func() *QueuedWrites) *WriteBehind {
 	}
 	m.register(w.flush, w.retries, w.dead, readings(func(tell reading) {
 		q := read()
-		if q == nil {
-			return
-		}
 		for route, n := range q.Depth {
 			tell(gauge, "write_behind_queued", "Accepted writes that are not done, of all instances.", float64(n), "route", route)
 		}

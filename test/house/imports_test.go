@@ -44,7 +44,7 @@ var layers = map[string][]string{
 	},
 	"cmd/cacheproxy": {
 		"policy/httpcache", "policy", "invalidation", "proxy/upstream", "admin", "config", "cmd/cacheproxy/demo", "cmd/cacheproxy/valkey",
-		"cmd/cacheproxy/instance",
+		"cmd/cacheproxy/instance", "writebehind",
 	},
 	"test": {"config", "cmd/cacheproxy/demo"},
 }

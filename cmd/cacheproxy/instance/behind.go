@@ -56,6 +56,7 @@ func newBehind(i *Instance) (*behind, error) {
 		return nil, err
 	}
 	b.queue = queued.New(queued.Options{Connection: b.connection, Prefix: v.Prefix, Instance: i.fleet.name, Observe: i.fleet.observe})
+	b.held.Store(new(observe.QueuedWrites)) // nothing, as far as it is known
 	b.metrics = i.metrics.WriteBehind(b.held.Load)
 	b.flushing, b.stop = context.WithCancel(context.Background())
 	return b, nil
