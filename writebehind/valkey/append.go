@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync"
 	"time"
 
 	"cacheproxy/writebehind"
@@ -12,8 +13,11 @@ import (
 	"github.com/valkey-io/valkey-go"
 )
 
-// maxGroup is how many writes are proved safe at once.
-const maxGroup = 128
+const (
+	// maxGroup is how many writes are proved safe at once, and maxGroups how many such groups are under way: a disk that is written once a second
+	// makes each wait for up to that long.
+	maxGroup, maxGroups = 256, 8
+)
 
 // adding is an entry on its way. The one who runs Run sets receipt, then sends to done; whoever gives up before reads neither.
 type adding struct {
@@ -37,8 +41,12 @@ func (q *Queue) Append(ctx context.Context, e *writebehind.Entry) (writebehind.R
 	return a.receipt, err
 }
 
-// Run appends what comes, as much at once as has come while the group before was on its way, until ctx ends and nobody appends any more.
+// Run appends what comes, as much at once as has come while it had to wait for the groups before, until ctx ends. Writes that are under way
+// at one time have no order among them, so neither have groups.
 func (q *Queue) Run(ctx context.Context) error {
+	places := make(chan struct{}, maxGroups)
+	var commits sync.WaitGroup
+	defer commits.Wait()
 	for {
 		var group []*adding
 		select {
@@ -54,10 +62,14 @@ func (q *Queue) Run(ctx context.Context) error {
 				}
 			}
 		}
+		places <- struct{}{}
 		for len(group) < maxGroup && len(q.appends) > 0 {
 			group = append(group, <-q.appends)
 		}
-		q.commit(ctx, group)
+		commits.Go(func() {
+			q.commit(ctx, group)
+			<-places
+		})
 	}
 }
 
