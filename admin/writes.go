@@ -72,7 +72,7 @@ func (h *handler) writes(w http.ResponseWriter, r *request) error {
 }
 
 func noQueue() error {
-	return problemf(http.StatusNotFound, "there is no queue of writes: it needs valkey with secrets")
+	return problemf(http.StatusNotFound, "there is no queue of writes: it needs valkey")
 }
 
 // decideWrite serves POST /writes/{id}/retry[?force=true] and DELETE /writes/{id}.

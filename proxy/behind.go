@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -65,7 +66,7 @@ func (b *Behind) Learn(all map[string]time.Duration) {
 	for said, since := range all {
 		d, err := parseDeferring(said)
 		if err != nil {
-			b.p.logger.Error("a route of the queue of writes is not understood; what waits of it is not waited for", "route", said, "error", err)
+			b.tell(fmt.Errorf("route %s is not understood, and what waits of it is not waited for: %w", said, err))
 			continue
 		}
 		others = append(others, d)
@@ -231,7 +232,7 @@ func (b *Behind) over(ctx context.Context, id string) (bool, error) {
 func (b *Behind) tell(err error) {
 	now, next := time.Now().UnixNano(), b.lines.Load()
 	if now >= next && b.lines.CompareAndSwap(next, now+int64(10*time.Second)) {
-		b.p.logger.Log(b.p.lifetime, slog.LevelError, "the queue of writes does not answer; writes that may have others before them are refused", "error", err)
+		b.p.logger.Log(b.p.lifetime, slog.LevelError, "the queue of writes cannot be used as it should; where it does not answer, writes that may have others before them are refused", "error", err)
 	}
 }
 

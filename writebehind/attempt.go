@@ -115,10 +115,10 @@ func (f *Flusher) settle(p *partition, r Ref, w *Write, record *Record, v verdic
 // told tells of what was noted, and says what follows for the lane.
 func (f *Flusher) told(r Ref, w *Write, record *Record, v verdict, status int) step {
 	route := ""
-	if w != nil {
+	if w != nil { // else nobody here can read it
 		route = w.Route
+		f.Told(route, v.State, time.Since(record.Accepted))
 	}
-	f.Told(route, v.State, time.Since(record.Accepted))
 	switch v.State {
 	case Dead:
 		f.Log.Error("a write was accepted and is not done: somebody has to decide about it",

@@ -176,7 +176,7 @@ func metrics(t *testing.T) map[string]map[string]bool {
 		fmt.Fprint(w, r.URL.Path)
 	}))
 	t.Cleanup(source.Close)
-	config := fmt.Sprintf(runbookConfig, token, source.URL) + "valkey: {url: \"valkey://" + valkey(t) + "\", secrets: [0123456789abcdef0123456789abcdef]}\n"
+	config := fmt.Sprintf(runbookConfig, token, source.URL) + "valkey: {url: \"valkey://" + valkey(t) + "\"}\n"
 	p := serveFile(t, write(t, filepath.Join(t.TempDir(), "config.yaml"), config))
 	for _, path := range []string{"/products/1", "/products/1", "/products/2", "/other"} {
 		if status, _, body := get(t, p.data+path); status != 200 {

@@ -27,12 +27,12 @@ const (
 	routeKept = time.Minute
 )
 
-// behind is this instance's part in the queue of writes. It is there wherever there is Valkey with secrets, and flushes as soon as there is a
-// route of any instance whose writes are queued, or was, of which some wait: those in force here decide nothing about that. A nil *behind
-// does nothing.
+// behind is this instance's part in the queue of writes. It is there wherever there is Valkey, since a write may have queued ones before it
+// that others have accepted. With secrets it flushes as soon as there is a route of any instance whose writes are queued, or was, of which
+// some wait: those in force here decide nothing about that. A nil *behind does nothing.
 type behind struct {
 	queue      *queued.Queue
-	sealer     *writebehind.Sealer
+	sealer     *writebehind.Sealer // nil: without secrets it can neither accept a write nor make one
 	connection *valkey.Connection
 	i          *Instance
 	metrics    *observe.WriteBehind
@@ -44,16 +44,18 @@ type behind struct {
 	begun    bool // for run alone
 }
 
-// newBehind makes the queue where the configuration has what it needs.
+// newBehind makes the queue where there is Valkey, but no cluster, on which no route may be that needs it.
 func newBehind(i *Instance) (*behind, error) {
 	v := i.snapshot.Valkey
-	if v == nil || len(v.Secrets) == 0 || v.Cluster() {
+	if v == nil || v.Cluster() {
 		return nil, nil
 	}
 	b := &behind{i: i, connection: valkey.NewConnection(i.fleet.server, 0)}
-	var err error
-	if b.sealer, err = writebehind.NewSealer(v.Prefix, v.Secrets); err != nil {
-		return nil, err
+	if len(v.Secrets) > 0 {
+		var err error
+		if b.sealer, err = writebehind.NewSealer(v.Prefix, v.Secrets); err != nil {
+			return nil, err
+		}
 	}
 	b.queue = queued.New(queued.Options{Connection: b.connection, Prefix: v.Prefix, Instance: i.fleet.name, Observe: i.fleet.observe})
 	b.held.Store(new(observe.QueuedWrites)) // nothing, as far as it is known
@@ -101,7 +103,7 @@ func (b *behind) learn(ctx context.Context) {
 		return // writes that may have others before them are refused by those who ask the queue
 	}
 	routes.Learn(all)
-	if len(all) == 0 || b.begun || b.flushing.Err() != nil {
+	if len(all) == 0 || b.begun || b.sealer == nil || b.flushing.Err() != nil {
 		return
 	}
 	b.begun = true
@@ -154,8 +156,12 @@ func (b *behind) fits(ctx context.Context, s *config.Snapshot) error {
 	if len(s.Behind) == 0 {
 		return nil
 	}
-	if b == nil {
+	if b == nil || b.sealer == nil {
 		return errors.New("a route has policy: write-behind, which needs a restart with valkey and its secrets")
+	}
+	if err := b.connection.Connect(); err != nil {
+		b.i.log.Warn("Valkey cannot be asked whether it keeps what is written there; until it answers no write is accepted", "error", err)
+		return nil
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.Behind)) {
 		err := b.queue.CheckServer(ctx, s.Behind[name].Durability)
@@ -193,6 +199,10 @@ func (b *behind) list(ctx context.Context, dead bool, route string, most int) ([
 		w := admin.QueuedWrite{
 			ID: r.ID, State: string(r.State), Route: r.Route, Accepted: r.Accepted.UTC(), Attempts: r.Attempts, Status: r.Status, Problem: r.Problem,
 			Blocks: r.State == writebehind.Dead && r.Blocks, Overtaken: r.Overtaken, Sequence: r.Sequence,
+		}
+		if b.sealer == nil { // the request is for others to see
+			all = append(all, w)
+			continue
 		}
 		if content, err := b.sealer.Open(r.ID, r.Key, r.Sealed); err == nil {
 			if asked, err := writebehind.Decode(content); err == nil {

@@ -26,11 +26,9 @@ import (
 var (
 	duration = flag.Duration("for", 25*time.Second, "how long writes are made")
 	rate     = flag.Int("rate", 200, "how many a second")
+	clients  = flag.Int("clients", 100, "how many there are, each with one register, in which it makes one write after the other")
 	outage   = flag.Duration("outage", 3*time.Second, "how long the origin fails")
 )
-
-// registers is how many there are, each with one client that makes one write after the other.
-const registers = 100
 
 var program string
 
@@ -197,7 +195,7 @@ func (s *scene) client(register int, until time.Time, accepted, again *atomic.In
 		}
 		last = value
 		accepted.Add(1)
-		<-time.After(time.Duration(float64(time.Second) * registers / float64(*rate) * (0.5 + rand.Float64())))
+		<-time.After(time.Duration(float64(time.Second) * float64(*clients) / float64(*rate) * (0.5 + rand.Float64())))
 	}
 	return last
 }
@@ -259,13 +257,13 @@ func TestWritesSurvive(t *testing.T) {
 	}
 	until := time.Now().Add(*duration)
 	var accepted, again atomic.Int64
-	want := make([]string, registers)
-	var clients sync.WaitGroup
-	for i := range registers {
-		clients.Go(func() { want[i] = s.client(i, until, &accepted, &again) })
+	want := make([]string, *clients)
+	var at sync.WaitGroup
+	for i := range *clients {
+		at.Go(func() { want[i] = s.client(i, until, &accepted, &again) })
 	}
 	s.play(*duration / 12)
-	clients.Wait()
+	at.Wait()
 	s.drained()
 	s.origin.mu.Lock()
 	defer s.origin.mu.Unlock()
@@ -286,7 +284,7 @@ func TestWritesSurvive(t *testing.T) {
 		}
 	}
 	t.Logf("%d writes accepted, %d tried again by their clients, %d came to the origin, %d of them more than once; %d came after a later one of their register; an origin that does not check is wrong about %d of %d registers",
-		accepted.Load(), again.Load(), s.origin.writes, repeated, s.origin.backwards, wrong, registers)
+		accepted.Load(), again.Load(), s.origin.writes, repeated, s.origin.backwards, wrong, *clients)
 	if int64(len(s.origin.seen)) < accepted.Load() {
 		t.Errorf("%d writes have come to the origin, and %d were accepted", len(s.origin.seen), accepted.Load())
 	}
