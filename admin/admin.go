@@ -59,6 +59,8 @@ type Options struct {
 	// count. When it fails, or the receipt does not say that it holds, it is in force on this instance all the same. Its
 	// context does not end with the client.
 	SetMode func(ctx context.Context, o ModeOrder) (invalidation.Receipt, error)
+	// RefuseMode says what is wrong with an order; nil: nothing. A nil RefuseMode finds nothing wrong.
+	RefuseMode func(ModeOrder) error
 	// Modes tells the modes in force of all routes, in the order of the configuration.
 	Modes func() []RouteMode
 	// Config is the configuration in force with its secrets removed, to be shown as JSON.

@@ -175,6 +175,14 @@ func (b *behind) fits(ctx context.Context, s *config.Snapshot) error {
 	return nil
 }
 
+// refuseMode says what is wrong with a mode.
+func (i *Instance) refuseMode(o admin.ModeOrder) error {
+	if i.generations.current.Load().Behind[o.Route] != nil && !o.Reset && o.Share < 1 {
+		return fmt.Errorf("route %q answers writes before its upstream does, and a share of them would have to wait for the others each time: leave out the share", o.Route)
+	}
+	return nil
+}
+
 // admin lets an operator see what waits, and decide about dead letters.
 func (b *behind) admin(o *admin.Options) {
 	if b == nil {

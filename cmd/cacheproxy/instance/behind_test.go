@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -11,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"cacheproxy/admin"
+	"cacheproxy/policy"
 	"cacheproxy/test/servers"
 )
 
@@ -70,7 +73,8 @@ func TestQueuedWrites(t *testing.T) {
 	call := func(method, target string) string {
 		w := httptest.NewRecorder()
 		r := httptest.NewRequest(method, target, nil)
-		r.RemoteAddr = "127.0.0.1:1"
+		r.RemoteAddr, r.Host = "127.0.0.1:1", "127.0.0.1"
+		r = r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 2}))
 		m.calls.ServeHTTP(w, r)
 		return fmt.Sprint(w.Code, " ", w.Body)
 	}
@@ -97,6 +101,12 @@ func TestQueuedWrites(t *testing.T) {
 	until(t, "what waited is done", func() bool { return state(behind) == "done" })
 	if got := call("DELETE", strings.Replace(unknown, "/_writes/", "/writes/", 1)); !strings.HasPrefix(got, "409") {
 		t.Errorf("drop once more: %s", got)
+	}
+	if err := m.refuseMode(admin.ModeOrder{Route: "stock", Mode: policy.On, Share: 0.1}); err == nil {
+		t.Error("the mode can be for a share")
+	}
+	if err := m.refuseMode(admin.ModeOrder{Route: "stock", Mode: policy.Off, Share: 1}); err != nil {
+		t.Error(err)
 	}
 	until(t, "the metrics tell of it", func() bool {
 		m.behind.count(t.Context())
