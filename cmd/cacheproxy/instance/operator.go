@@ -27,7 +27,7 @@ func (i *Instance) adminOptions() admin.Options {
 		Explain: func(_ context.Context, method, url string, header http.Header) (any, error) {
 			return i.proxy.Explain(method, url, header)
 		},
-		SetMode:  i.setMode, RefuseMode: i.refuseMode,
+		SetMode: i.setMode, RefuseMode: i.refuseMode,
 		Modes:    i.modes,
 		Refused:  i.metrics.AdminAuthFailures(admin.Refusals()),
 		Config:   i.viewConfig,
