@@ -46,7 +46,12 @@ func (q *Queue) Append(ctx context.Context, e *writebehind.Entry) (writebehind.R
 func (q *Queue) Run(ctx context.Context) error {
 	places := make(chan struct{}, maxGroups)
 	var commits sync.WaitGroup
-	defer commits.Wait()
+	defer func() {
+		commits.Wait()
+		for len(q.wires) > 0 {
+			(<-q.wires).release()
+		}
+	}()
 	for {
 		var group []*adding
 		select {
@@ -79,9 +84,13 @@ func (q *Queue) commit(ctx context.Context, group []*adding) {
 	start := time.Now()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*q.options.Timeout)
 	defer cancel()
-	client, err := q.options.Connection.Client()
+	c, err := q.wire()
 	if err == nil {
-		err = client.Dedicated(func(c valkey.DedicatedClient) error { return q.send(ctx, c, group) })
+		if err = q.send(ctx, c, group); err == nil {
+			q.keep(c)
+		} else {
+			c.close()
+		}
 	}
 	q.options.Observe("queue_append", time.Since(start), err)
 	for _, a := range group {
@@ -98,47 +107,119 @@ func (q *Queue) commit(ctx context.Context, group []*adding) {
 	}
 }
 
-func (q *Queue) send(ctx context.Context, c valkey.DedicatedClient, group []*adding) error {
-	if err := c.Do(ctx, c.B().ScriptLoad().Script(appendScript.text).Build()).Error(); err != nil {
-		return fmt.Errorf("load script: %w", err) // nothing of the group was sent
+// wire is a connection to the server on which one group at a time is appended.
+type wire struct {
+	valkey.DedicatedClient
+	release func()
+}
+
+// close ends a connection of which nobody knows what comes next on it.
+func (w *wire) close() {
+	w.Close()
+	w.release()
+}
+
+// wire is one that is kept, or another.
+func (q *Queue) wire() (*wire, error) {
+	select {
+	case w := <-q.wires:
+		return w, nil
+	default:
 	}
-	commands := make([]valkey.Completed, 0, len(group)+2)
+	client, err := q.options.Connection.Client()
+	if err != nil {
+		return nil, err
+	}
+	c, release := client.Dedicate()
+	return &wire{c, release}, nil
+}
+
+// keep has a connection used again.
+func (q *Queue) keep(w *wire) {
+	select {
+	case q.wires <- w:
+	default:
+		w.release()
+	}
+}
+
+// send appends a group. Where it fails, nobody knows what has become of those that were sent; what the server says of one goes to that one.
+func (q *Queue) send(ctx context.Context, c *wire, group []*adding) error {
 	var fsync, replicas bool
 	for _, a := range group {
-		a.sent = true
-		commands = append(commands, appendScript.command(c, q.base, arguments(a.entry)))
 		fsync = fsync || a.entry.Rules.Durability == writebehind.Fsync
 		replicas = replicas || a.entry.Rules.Durability == writebehind.Replicas
 	}
-	patience := q.options.Timeout.Milliseconds()
-	if fsync {
-		commands = append(commands, c.B().Waitaof().Numlocal(1).Numreplicas(0).Timeout(patience).Build())
-	}
-	if replicas {
-		commands = append(commands, c.B().Wait().Numreplicas(1).Timeout(patience).Build())
-	}
-	results := c.DoMulti(ctx, commands...)
-	rest := results[len(group):]
-	onDisk, replicated := !fsync, !replicas
-	var fault error
-	if fsync {
-		counts, err := rest[0].AsIntSlice()
-		onDisk = err == nil && len(counts) == 2 && counts[0] >= 1
-		fault, rest = err, rest[1:]
-	}
-	if replicas {
-		n, err := rest[0].AsInt64()
-		replicated = err == nil && n >= 1
-		fault = errors.Join(fault, err)
-	}
-	for i, a := range group {
-		a.done <- a.read(results[i], onDisk, replicated, fault)
+	for len(group) > 0 {
+		commands := make([]valkey.Completed, 0, len(group)+2)
+		for _, a := range group {
+			a.sent = true
+			commands = append(commands, appendScript.command(c, q.base, arguments(a.entry)))
+		}
+		patience := q.options.Timeout.Milliseconds()
+		if fsync {
+			commands = append(commands, c.B().Waitaof().Numlocal(1).Numreplicas(0).Timeout(patience).Build())
+		}
+		if replicas {
+			commands = append(commands, c.B().Wait().Numreplicas(1).Timeout(patience).Build())
+		}
+		results := c.DoMulti(ctx, commands...)
+		p, err := proofOf(results[len(group):], fsync, replicas)
+		if err != nil {
+			return err
+		}
+		var unknown []*adding // which the server has not run for want of the script
+		for i, a := range group {
+			if unknownScript(results[i].Error()) {
+				a.sent = false
+				unknown = append(unknown, a)
+				continue
+			}
+			a.done <- a.read(results[i], p)
+		}
+		if group = unknown; len(group) > 0 {
+			if err := c.Do(ctx, c.B().ScriptLoad().Script(appendScript.text).Build()).Error(); err != nil {
+				return fmt.Errorf("load script: %w", err)
+			}
+		}
 	}
 	return nil
 }
 
+// proof is what the server says of all that was written before it on a connection.
+type proof struct {
+	onDisk, replicated bool
+	fault              error // with which it refuses to say
+}
+
+// proofOf reads it. Its error is one of the connection, after which nothing is known.
+func proofOf(results []valkey.ValkeyResult, fsync, replicas bool) (p proof, err error) {
+	if fsync {
+		counts, failed := results[0].AsIntSlice()
+		if broken(failed) {
+			return p, failed
+		}
+		p.onDisk, p.fault = failed == nil && len(counts) == 2 && counts[0] >= 1, failed
+		results = results[1:]
+	}
+	if replicas {
+		n, failed := results[0].AsInt64()
+		if broken(failed) {
+			return p, failed
+		}
+		p.replicated, p.fault = failed == nil && n >= 1, errors.Join(p.fault, failed)
+	}
+	return p, nil
+}
+
+// broken reports whether an error is not what the server has said.
+func broken(err error) bool {
+	_, said := valkey.IsValkeyErr(err)
+	return err != nil && !said
+}
+
 // read says what came of one of the group.
-func (a *adding) read(result valkey.ValkeyResult, onDisk, replicated bool, fault error) error {
+func (a *adding) read(result valkey.ValkeyResult, p proof) error {
 	reply, err := texts(result)
 	if err != nil {
 		if said, ok := valkey.IsValkeyErr(err); ok { // it was refused, and is not there
@@ -156,12 +237,12 @@ func (a *adding) read(result valkey.ValkeyResult, onDisk, replicated bool, fault
 	}
 	switch a.entry.Rules.Durability {
 	case writebehind.Fsync:
-		if !onDisk {
-			return errors.Join(fmt.Errorf("%w: it is not on disk", writebehind.ErrNotSafe), fault)
+		if !p.onDisk {
+			return errors.Join(fmt.Errorf("%w: it is not on disk", writebehind.ErrNotSafe), p.fault)
 		}
 	case writebehind.Replicas:
-		if !replicated {
-			return errors.Join(fmt.Errorf("%w: no replica has it", writebehind.ErrNotSafe), fault)
+		if !p.replicated {
+			return errors.Join(fmt.Errorf("%w: no replica has it", writebehind.ErrNotSafe), p.fault)
 		}
 	}
 	return nil

@@ -48,6 +48,12 @@ func (a *answering) sent() []string {
 	return slices.Clone(a.seen)
 }
 
+func (a *answering) confirmations() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.confirmed
+}
+
 func (a *answering) says(body string, code int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -209,8 +215,8 @@ func TestTakeover(t *testing.T) {
 	}
 	got := a.sent()
 	slices.Sort(got)
-	if want := []string{"put", "unseen"}; !slices.Equal(got, want) || a.confirmed < 2 {
-		t.Errorf("the origin has seen %v, want %v; confirmed %d times", got, want, a.confirmed)
+	if want := []string{"put", "unseen"}; !slices.Equal(got, want) || a.confirmations() < 2 {
+		t.Errorf("the origin has seen %v, want %v; confirmed %d times", got, want, a.confirmations())
 	}
 }
 
@@ -222,8 +228,8 @@ func TestUnconfirmed(t *testing.T) {
 	id := accepted(t, q, entry(t, "1", "k1", "unconfirmed", &writebehind.Rules{MaxQueued: 9, MaxPerKey: 9}))
 	becomes(t, q, id, "flushed")
 	becomes(t, q, id, writebehind.Done)
-	if got := a.sent(); len(got) != 1 || a.confirmed != 2 {
-		t.Errorf("the origin has seen %v; confirmed %d times", got, a.confirmed)
+	if got := a.sent(); len(got) != 1 || a.confirmations() != 2 {
+		t.Errorf("the origin has seen %v; confirmed %d times", got, a.confirmations())
 	}
 }
 

@@ -248,6 +248,8 @@ func TestFaults(t *testing.T) {
 	<-faults
 	f.drained()
 	f.holds(want)
+	f.api.mu.Lock()
+	defer f.api.mu.Unlock()
 	if f.api.backwards > 0 {
 		t.Errorf("%d of %d writes came after a later one of their key", f.api.backwards, f.api.writes)
 	}
@@ -288,6 +290,8 @@ return reply
 	}
 	writers(t, v, 16, 60, 2*time.Millisecond)
 	f.drained()
+	f.api.mu.Lock()
+	defer f.api.mu.Unlock()
 	if f.api.backwards == 0 {
 		t.Errorf("none of %d writes came after a later one of its key, although everybody sends", f.api.writes)
 	}
