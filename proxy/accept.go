@@ -82,9 +82,15 @@ func accept(ex *exchange, d *decision) {
 // takeIn receives a write whole, and reports whether it can be accepted. Where not, it is answered.
 func takeIn(ex *exchange) bool {
 	limit := ex.route.behind.MaxBody
-	if ex.r.ContentLength > limit {
+	tooLarge := func() bool {
+		if ex.r.ProtoMajor == 1 {
+			ex.w.Header()["Connection"] = []string{"close"} // else net/http waits for the body before it answers
+		}
 		ex.refuse(bodyTooLarge)
 		return false
+	}
+	if ex.r.ContentLength > limit {
+		return tooLarge()
 	}
 	if err := ex.gather(limit); err != nil {
 		ex.refuse(*bodyRefusal(err))
@@ -92,8 +98,7 @@ func takeIn(ex *exchange) bool {
 	}
 	switch {
 	case !ex.gathered.whole:
-		ex.refuse(bodyTooLarge)
-		return false
+		return tooLarge()
 	case len(ex.r.Trailer) > 0: // that nobody had announced
 		ex.refuse(refusal{http.StatusBadRequest, policy.RequestBody, "a write with a trailer cannot be queued here: announce it, and the write waits for its turn and goes through"})
 		return false
@@ -141,8 +146,8 @@ func outgoingWrite(ex *exchange, key string) *writebehind.Write {
 	h := ex.r.Header.Clone()
 	credentials := writebehind.CredentialsOf(h)
 	httpcache.RemoveHopByHop(h)
-	for _, name := range [...]string{"Expect", "Prefer", "Content-Length", sequenceField} {
-		delete(h, name)
+	for _, name := range [...]string{"Expect", "Prefer", "Content-Length", sequenceField, idempotencyField} {
+		deleteNamed(h, name)
 	}
 	h[idempotencyField] = []string{key}
 	h[requestIDField] = []string{ex.id()}
@@ -308,9 +313,12 @@ func subrequest(ex *exchange, rules *writebehind.Rules, method string) (*http.Re
 	h := ex.r.Header.Clone()
 	httpcache.RemoveHopByHop(h)
 	for name := range h {
-		if strings.HasPrefix(name, "Content-") || strings.HasPrefix(name, "If-") || strings.HasPrefix(name, "X-Forwarded-Uri") || strings.HasPrefix(name, "X-Forwarded-Method") || name == "Expect" || name == "Range" {
+		if strings.HasPrefix(name, "Content-") || strings.HasPrefix(name, "If-") {
 			delete(h, name)
 		}
+	}
+	for _, name := range [...]string{"X-Forwarded-Uri", "X-Forwarded-Method", "Expect", "Range"} {
+		deleteNamed(h, name)
 	}
 	httpcache.Forward(h, server.PeerAddr(ex.r), t.Scheme, t.Host, ex.trusted)
 	h["X-Forwarded-Method"], h["X-Forwarded-Uri"] = []string{method}, []string{t.String()}

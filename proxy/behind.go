@@ -84,7 +84,7 @@ func (b *Behind) all(cfg *Config) []*deferring {
 // settled reports whether every instance knows of a route.
 func (b *Behind) settled(r *route, cfg *Config) bool {
 	for _, d := range cfg.deferring {
-		if strings.Contains(d.said, `"name":"`+r.Name+`"`) {
+		if d.name == r.Name {
 			return (*b.known.Load())[d.said]
 		}
 	}
@@ -156,12 +156,21 @@ func behindOthers(ex *exchange) bool {
 	if len(names) == 0 {
 		return true
 	}
-	ex.r.Header.Del(sequenceField) // which is the queue's to say
+	deleteNamed(ex.r.Header, sequenceField) // which is the queue's to say
 	refused := b.await(ex.r.Context(), b.keysOf(names), patienceOf(ex.route))
 	if refused != nil {
 		refuseLater(ex, *refused)
 	}
 	return refused == nil
+}
+
+// deleteNamed removes a field in each spelling of its name: servers that hand requests on by the rules of CGI (RFC 3875 §4.1.18) take "_" for "-".
+func deleteNamed(h http.Header, name string) {
+	for spelled := range h {
+		if strings.EqualFold(strings.ReplaceAll(spelled, "_", "-"), name) {
+			delete(h, spelled)
+		}
+	}
 }
 
 // sequenceField tells the origin the order of the writes of a key.

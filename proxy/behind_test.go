@@ -182,7 +182,7 @@ func untouched(t *testing.T) http.HandlerFunc {
 
 func TestAccept(t *testing.T) {
 	b := newBehindRig(t, untouched(t), nil)
-	a := b.send("PUT", "/stock/5?x=1", "one", "Prefer", "wait=1, Respond-Async", "Authorization", "Bearer t", "Connection", "X-Own", "X-Own", "1", "X-Write-Sequence", "9")
+	a := b.send("PUT", "/stock/5?x=1", "one", "Prefer", "wait=1, Respond-Async", "Authorization", "Bearer t", "Connection", "X-Own", "X-Own", "1", "X-Write-Sequence", "9", "X_Write_Sequence", "9", "Idempotency_key", "9")
 	id := b.counter.last().ID
 	if a.status != 202 || a.header.Get("Location") != "/_writes/"+id || a.header.Get("Preference-Applied") != "respond-async" || a.header.Get("Cache-Control") != "no-store" {
 		t.Errorf("%d %v", a.status, a.header)
@@ -191,7 +191,7 @@ func TestAccept(t *testing.T) {
 	if w.Method != "PUT" || w.Path != "/stock/5" || w.Query != "x=1" || string(w.Body) != "one" || w.Header.Get("Authorization") != "Bearer t" || w.Upstream != "shop" {
 		t.Errorf("queued %+v", w)
 	}
-	for _, name := range []string{"Connection", "X-Own", "X-Write-Sequence", "Prefer", "Content-Length"} {
+	for _, name := range []string{"Connection", "X-Own", "X-Write-Sequence", "X_write_sequence", "Idempotency_key", "Prefer", "Content-Length"} {
 		if w.Header[name] != nil {
 			t.Errorf("%s: %v is queued", name, w.Header[name])
 		}

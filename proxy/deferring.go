@@ -14,6 +14,7 @@ import (
 // deferring is a route whose writes wait in the queue: one in force here, or one that is or was elsewhere, of which writes may wait yet. It
 // says of any write, whatever its route, behind which it has to wait.
 type deferring struct {
+	name    string
 	said    string // its definition, as instances tell each other
 	key     policy.Template
 	keyed   bool // the host is part of the key
@@ -58,7 +59,7 @@ func parseDeferring(said string) (*deferring, error) {
 	if err := json.Unmarshal([]byte(said), &d); err != nil {
 		return nil, fmt.Errorf("read route of the queue: %w", err)
 	}
-	of := &deferring{said: said, keyed: d.Keyed, status: d.Status}
+	of := &deferring{name: d.Name, said: said, keyed: d.Keyed, status: d.Status}
 	r := &policy.Route{Name: d.Name}
 	for _, text := range d.Patterns {
 		p, err := policy.ParsePattern(text)

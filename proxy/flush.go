@@ -78,11 +78,16 @@ func (b *Behind) Send(ctx context.Context, w *writebehind.Write, sequence uint64
 	return writebehind.Try{
 		Sent: true, Status: res.StatusCode, RetryAfter: httpcache.RetryAfter(res.Header, time.Now()),
 		Confirmed: res.StatusCode < http.StatusBadRequest && f.told.Detail == "",
+		Confirm: func(context.Context) error {
+			named, older := f.ex.route.ResponseEffects(&f.ex.match, f.ex.target, res.Header)
+			_, err := b.p.confirm(nil, invalidation.Order{Members: append(f.bounded(f.members), f.bounded(named)...), Older: older, Wide: f.wide, Settle: f.ex.route.Settle})
+			return err
+		},
 	}
 }
 
-// Confirm makes unusable what a write has changed that the origin has, and of which that was not confirmed. What the origin's answer named is
-// not known any more: copies of anything are confirmed before they are used.
+// Confirm makes unusable what a write has changed that the origin has from an owner before, who could not confirm it. What the origin's answer
+// named is not known any more: copies of anything are confirmed before they are used.
 func (b *Behind) Confirm(ctx context.Context, w *writebehind.Write) error {
 	f := b.flushed(ctx, w)
 	members := append(f.bounded(f.members), policy.NewMember(policy.KindRoute, w.Route))

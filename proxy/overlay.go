@@ -3,6 +3,7 @@ package proxy
 import (
 	"net/http"
 	"strconv"
+	"strings"
 
 	"cacheproxy/policy"
 	"cacheproxy/policy/httpcache"
@@ -78,7 +79,7 @@ func mayRead(ex *exchange, w *writebehind.Write) bool {
 	h := ex.r.Header.Clone()
 	httpcache.RemoveHopByHop(h)
 	for name := range h {
-		if name == "Range" || name == "If-Range" || name == "Expect" || httpcache.IsEndToEnd(name) && len(name) > 3 && name[:3] == "If-" {
+		if name == "Range" || name == "Expect" || strings.HasPrefix(name, "If-") {
 			delete(h, name)
 		}
 	}

@@ -57,7 +57,7 @@ func (f *Flusher) attempt(p *partition, r Ref) step {
 		return f.settle(p, r, nil, &record, verdict{State: Waiting, Wait: unreadable, Problem: err.Error()}, 0)
 	}
 	if before == flushed {
-		return f.conclude(p, r, w, &record)
+		return f.conclude(p, r, w, &record, nil)
 	}
 	if before == sending && !w.Repeatable() {
 		return f.settle(p, r, w, &record, verdict{State: Dead, Blocks: true, Problem: "nobody knows whether it was done: its owner ended while it was at the origin"}, 0)
@@ -74,7 +74,7 @@ func (f *Flusher) attempt(p *partition, r Ref) step {
 	if s := f.settle(p, r, w, &record, v, t.Status); s.is == stepLost {
 		return s
 	}
-	return f.conclude(p, r, w, &record)
+	return f.conclude(p, r, w, &record, t.Confirm)
 }
 
 func (f *Flusher) open(r *Record, key string) (*Write, error) {
@@ -86,10 +86,13 @@ func (f *Flusher) open(r *Record, key string) (*Write, error) {
 }
 
 // conclude has what a write has changed be unusable everywhere before its state says that it is done.
-func (f *Flusher) conclude(p *partition, r Ref, w *Write, record *Record) step {
+func (f *Flusher) conclude(p *partition, r Ref, w *Write, record *Record, confirm func(context.Context) error) step {
+	if confirm == nil {
+		confirm = func(ctx context.Context) error { return f.Confirm(ctx, w) }
+	}
 	for p.holds() {
-		if err := f.Confirm(p.ctx, w); err == nil {
-			return f.settle(p, r, w, record, verdict{State: Done}, record.Status)
+		if err := confirm(p.ctx); err == nil {
+			return f.settle(p, r, w, record, verdict{State: Done}, record.Status) // 0 where an owner before was told
 		}
 		wait(p.ctx, askAgain)
 	}

@@ -25,8 +25,8 @@ type Queue interface {
 type FlusherOptions struct {
 	Queue  Queue
 	Sealer *Sealer
-	// Send makes a write. Right before it sends it asks holds, and does not where that says no. Confirm makes unusable what a write that was
-	// made has changed, and returns nil once that holds everywhere.
+	// Send makes a write. Right before it sends it asks holds, and does not where that says no. Confirm makes unusable what a write may have
+	// changed that an owner before has made, and returns nil once that holds everywhere.
 	Send    func(ctx context.Context, w *Write, sequence uint64, holds func() bool) Try
 	Confirm func(ctx context.Context, w *Write) error
 	Log     *slog.Logger

@@ -1,6 +1,7 @@
 package writebehind
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"time"
@@ -12,8 +13,10 @@ type Try struct {
 	Status     int           // of the answer; zero: there was none
 	RetryAfter time.Duration // as the answer says it; zero: it does not
 	Problem    string        // where there was no answer
-	// Confirmed says that what the write makes unusable is so everywhere, where the origin has done it.
+	// Confirmed says that what the write makes unusable is so everywhere, where the origin has done it. Confirm makes it so where it is not;
+	// nil: nobody here knows what the origin's answer has named.
 	Confirmed bool
+	Confirm   func(context.Context) error
 }
 
 // verdict is what follows for the write.
