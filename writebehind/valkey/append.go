@@ -150,10 +150,14 @@ func (q *Queue) send(ctx context.Context, c *wire, group []*adding) error {
 		fsync = fsync || a.entry.Rules.Durability == writebehind.Fsync
 		replicas = replicas || a.entry.Rules.Durability == writebehind.Replicas
 	}
-	for len(group) > 0 {
+	for whole := false; len(group) > 0; whole = true {
 		commands := make([]valkey.Completed, 0, len(group)+2)
-		for _, a := range group {
+		for i, a := range group {
 			a.sent = true
+			if whole && i == 0 { // from which the server learns it
+				commands = append(commands, appendScript.whole(c, q.base, arguments(a.entry)))
+				continue
+			}
 			commands = append(commands, appendScript.command(c, q.base, arguments(a.entry)))
 		}
 		patience := q.options.Timeout.Milliseconds()
@@ -177,11 +181,7 @@ func (q *Queue) send(ctx context.Context, c *wire, group []*adding) error {
 			}
 			a.done <- a.read(results[i], p)
 		}
-		if group = unknown; len(group) > 0 {
-			if err := c.Do(ctx, c.B().ScriptLoad().Script(appendScript.text).Build()).Error(); err != nil {
-				return fmt.Errorf("load script: %w", err)
-			}
-		}
+		group = unknown
 	}
 	return nil
 }

@@ -29,10 +29,15 @@ func (s *script) command(c commander, base string, args []string) valkey.Complet
 	return c.B().Evalsha().Sha1(s.sha).Numkeys(1).Key(base + "m").Arg(base).Arg(args...).Build()
 }
 
+// whole is command with the script itself.
+func (s *script) whole(c commander, base string, args []string) valkey.Completed {
+	return c.B().Eval().Script(s.text).Numkeys(1).Key(base + "m").Arg(base).Arg(args...).Build()
+}
+
 func (s *script) run(ctx context.Context, c commander, base string, args ...string) valkey.ValkeyResult {
 	result := c.Do(ctx, s.command(c, base, args))
 	if unknownScript(result.Error()) {
-		return c.Do(ctx, c.B().Eval().Script(s.text).Numkeys(1).Key(base+"m").Arg(base).Arg(args...).Build())
+		return c.Do(ctx, s.whole(c, base, args))
 	}
 	return result
 }
@@ -259,7 +264,7 @@ for i = 3, #ARGV do
   redis.call('HSET', b .. 'n', ARGV[i], (string.match(was or '', '^(%d+) ') or now) .. ' ' .. now)
 end
 local all, reply = redis.call('HGETALL', b .. 'n'), {}
-local waits = redis.call('HLEN', b .. 'r') > 0
+local waits = #redis.call('HKEYS', b .. 'r') > 0
 for i = 1, #all, 2 do
   local first, last = string.match(all[i + 1], '^(%d+) (%d+)$')
   if not last or (not waits and tonumber(now) - tonumber(last) > tonumber(ARGV[2])) then
