@@ -37,11 +37,22 @@ func (q *Queue) Append(ctx context.Context, e *writebehind.Entry) (writebehind.R
 		return writebehind.Receipt{}, fmt.Errorf("append write: %w", ctx.Err())
 	}
 	// It is never given up from here on, since it may be sent in this moment: Run answers within its timeouts.
-	err := <-a.done
-	return a.receipt, err
+	select {
+	case err := <-a.done:
+		return a.receipt, err
+	case <-q.ended:
+	}
+	select { // what was answered just before
+	case err := <-a.done:
+		return a.receipt, err
+	default:
+		return writebehind.Receipt{}, fmt.Errorf("append write: %w", errEnded)
+	}
 }
 
-// Run appends what comes, as much at once as has come while it had to wait for the groups before, until ctx ends. Writes that are under way
+var errEnded = errors.New("this instance stops")
+
+// Run appends what comes, as much at once as has come while it had to wait for the groups before, until ctx ends. It runs once. Writes that are under way
 // at one time have no order among them, so neither have groups.
 func (q *Queue) Run(ctx context.Context) error {
 	places := make(chan struct{}, maxGroups)
@@ -51,6 +62,7 @@ func (q *Queue) Run(ctx context.Context) error {
 		for len(q.wires) > 0 {
 			(<-q.wires).release()
 		}
+		close(q.ended)
 	}()
 	for {
 		var group []*adding
@@ -82,7 +94,7 @@ func (q *Queue) Run(ctx context.Context) error {
 // was written there before, and within a script they would wait for nothing.
 func (q *Queue) commit(ctx context.Context, group []*adding) {
 	start := time.Now()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*q.options.Timeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*q.options.Timeout)
 	defer cancel()
 	c, err := q.wire()
 	if err == nil {

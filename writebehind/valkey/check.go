@@ -34,7 +34,7 @@ func CheckServer(ctx context.Context, client valkey.Client, durability writebehi
 	switch {
 	case durability == writebehind.Fsync && says["aof_enabled"] == "0":
 		return errNoAppendOnly
-	case durability == writebehind.Replicas && says["connected_slaves"] == "0":
+	case durability == writebehind.Replicas && says["role"] == "master" && !strings.Contains(info, ",state=online,"):
 		return errNoReplica
 	case strings.HasPrefix(says["maxmemory_policy"], "allkeys") && says["maxmemory"] != "0":
 		return errEvicts

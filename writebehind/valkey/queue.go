@@ -31,6 +31,7 @@ type Queue struct {
 	base    string // of every key
 	appends chan *adding
 	wires   chan *wire // that wait for a group
+	ended   chan struct{}
 }
 
 // New makes a queue. It dials nothing, and Run has to run for Append to return.
@@ -47,7 +48,7 @@ func New(o Options) *Queue {
 	if o.Observe == nil {
 		o.Observe = func(string, time.Duration, error) {}
 	}
-	return &Queue{options: o, base: "{" + o.Prefix + "}:wb:", appends: make(chan *adding, 4*maxGroup), wires: make(chan *wire, maxGroups)}
+	return &Queue{options: o, base: "{" + o.Prefix + "}:wb:", appends: make(chan *adding, 4*maxGroup), wires: make(chan *wire, maxGroups), ended: make(chan struct{})}
 }
 
 // Lease is how long an owner keeps a partition without a word.

@@ -135,6 +135,47 @@ func TestAppendIsProved(t *testing.T) {
 	}
 }
 
+// An instance that stops answers what comes too late.
+func TestAppendAtTheEnd(t *testing.T) {
+	q, stop := open(t, withAOF(t), "a", time.Second)
+	stop()
+	for range 3 {
+		if _, err := q.Append(t.Context(), entry(t, "5", "k1", "one", rules)); err == nil || errors.Is(err, writebehind.ErrNotSafe) {
+			t.Errorf("appended with %v", err)
+		}
+	}
+}
+
+// With durability: replicas a replica has a write before it is accepted.
+func TestReplicas(t *testing.T) {
+	primary := servers.Valkey(t, servers.ValkeyOptions{})
+	host, port, _ := strings.Cut(primary.Address(), ":")
+	replica := servers.Valkey(t, servers.ValkeyOptions{Args: []string{"--replicaof", host, port}})
+	q, _ := open(t, primary, "a", time.Second)
+	r := *rules
+	r.Durability = writebehind.Replicas
+	for deadline := time.Now().Add(20 * time.Second); q.CheckServer(t.Context(), writebehind.Replicas) != nil; <-time.After(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("there is no replica")
+		}
+	}
+	e := entry(t, "5", "k1", "one", &r)
+	if _, err := q.Append(t.Context(), e); err != nil {
+		t.Fatal(err)
+	}
+	if state, err := replica.CLI(t.Context(), "HGET", "{shop}:wb:w:"+e.ID, "s"); err != nil || state != "queued" {
+		t.Errorf("the replica has %q, %v", state, err)
+	}
+	replica.Kill()
+	if _, err := q.Append(t.Context(), entry(t, "5", "k2", "two", &r)); !errors.Is(err, writebehind.ErrNotSafe) {
+		t.Errorf("without the replica: %v", err)
+	}
+	// The same request once more: what is there already has to be proved all the same.
+	if _, err := q.Append(t.Context(), entry(t, "5", "k2", "two", &r)); !errors.Is(err, writebehind.ErrNotSafe) {
+		t.Errorf("once more: %v", err)
+	}
+}
+
 // While the server is down nothing is accepted, and what was accepted before is there when it is back.
 func TestServerDown(t *testing.T) {
 	v := withAOF(t)
