@@ -34,7 +34,7 @@ build: ## build bin/cacheproxy, one static binary
 # With -count 1, since Go's cache of results does not know that tests build and run the program; without vet, which check runs.
 GOTEST  := go test $(JSON) -vet off -timeout $(TIMEOUT) -count 1 -parallel 3
 SOURCE  := house|mutants|conformance|rename
-PROCESS := e2e|fleet|attack|transparency
+PROCESS := e2e|fleet|attack|transparency|behind
 
 .PHONY: test
 test: deps check test-all ## everything a change has to pass
@@ -53,7 +53,7 @@ test-race:
 
 .PHONY: test-plain
 test-plain:
-	cd test/system && $(GOTEST) ./e2e ./transparency
+	cd test/system && $(GOTEST) ./e2e ./transparency ./behind
 	$(GOTEST) $$(go list ./... | grep -E '/test/($(SOURCE))$$')
 	cd test/deploy && $(GOTEST) ./...
 
@@ -102,6 +102,10 @@ soak: deps ## look for stale reads: SEEDS (100) simulations, a fleet of processe
 	go test -count 1 -v -timeout 0 ./test/mutants -run '^TestBrokenRulesAreFoundByAttack$$' -args -attack 30s
 
 # Clients and an API that say and do what HTTP allows, and some of what it does not. SEED=0 draws one, and prints it.
+.PHONY: behind
+behind: deps ## make queued writes through three instances that fail, for DURATION (1m)
+	go test -C test/system -count 1 -v -timeout 0 ./behind -args -for $(DURATION) -rate 1000 -clients 1000 -outage 1m
+
 .PHONY: attack
 attack: deps ## attack one proxy, and three on a Valkey, for DURATION (1m), with what SEED decides
 	go test -C test/system -count 1 -v -timeout 0 ./attack -args -for $(DURATION) -seed $(SEED)

@@ -59,6 +59,8 @@ type Options struct {
 	// count. When it fails, or the receipt does not say that it holds, it is in force on this instance all the same. Its
 	// context does not end with the client.
 	SetMode func(ctx context.Context, o ModeOrder) (invalidation.Receipt, error)
+	// RefuseMode says what is wrong with an order; nil: nothing. A nil RefuseMode finds nothing wrong.
+	RefuseMode func(ModeOrder) error
 	// Modes tells the modes in force of all routes, in the order of the configuration.
 	Modes func() []RouteMode
 	// Config is the configuration in force with its secrets removed, to be shown as JSON.
@@ -66,6 +68,8 @@ type Options struct {
 	// Reload reads the configuration again and puts it in force, or fails with an *InvalidConfigError. Its context does not
 	// end with the client.
 	Reload func(ctx context.Context) (Reloaded, error)
+	// Writes is what can be done with writes that wait; nil: there is no queue of them.
+	Writes *Writes
 	// Ready is nil when this instance should get traffic. The error is shown to anyone: no keys, URLs or secrets in it.
 	Ready func() error
 
@@ -107,6 +111,7 @@ func New(o Options) *Handler {
 		"/config":  {scope: ScopeRead, methods: reads, serve: h.config},
 		"/reload":  {scope: ScopeMode, methods: []string{http.MethodPost}, serve: h.reload},
 		"/routes":  {scope: ScopeRead | ScopeMode, methods: reads, serve: h.modes},
+		"/writes":  {scope: ScopeRead | ScopeMode, methods: reads, serve: h.writes},
 	}
 	return &Handler{h}
 }
@@ -267,6 +272,9 @@ func (h *handler) find(r *request) (c call, err error) {
 	case strings.HasPrefix(path, "/routes/") && strings.HasSuffix(path[len("/routes/"):], "/mode"):
 		name = strings.TrimSuffix(path[len("/routes/"):], "/mode")
 		c = call{scope: ScopeMode, methods: []string{http.MethodPost, http.MethodDelete}, serve: h.setMode}
+	case strings.HasPrefix(path, "/writes/"):
+		name = path[len("/writes/"):]
+		c = call{scope: ScopeMode, methods: []string{http.MethodPost, http.MethodDelete}, serve: h.decideWrite}
 	case !slices.Contains(standardMethods, r.Method):
 		return call{scope: ScopePurge, anyHost: true}, methodNotUnderstood(r.Method)
 	default:
@@ -283,7 +291,7 @@ func (h *handler) isOwnPath(path string) bool {
 	if _, ok := h.calls[path]; ok {
 		return true
 	}
-	return slices.ContainsFunc([]string{"/keys/", "/tags/", "/routes/", "/debug/pprof/"}, func(prefix string) bool { return strings.HasPrefix(path, prefix) })
+	return slices.ContainsFunc([]string{"/keys/", "/tags/", "/routes/", "/writes/", "/debug/pprof/"}, func(prefix string) bool { return strings.HasPrefix(path, prefix) })
 }
 
 // profiles are those that pprof.Index does not serve.

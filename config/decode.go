@@ -98,6 +98,8 @@ func (d *decoder) decode(n *yaml.Node, f *form, path string) (any, bool) {
 		return listOrAll{names: names}, ok
 	case f.shape == several || f.shape == oneOrMore:
 		return anyOf(d.list(n, path))
+	case f.shape == dictionary && f.orWord != "" && n.Kind == yaml.ScalarNode && n.Value == f.orWord:
+		return map[string]string{f.orWord: ""}, true
 	case f.shape == dictionary && f.each != nil:
 		return anyOf(dictionaryOf[[]string](d, n, path, f.each))
 	case f.shape == dictionary:

@@ -16,6 +16,7 @@ type form struct {
 	show   func(value any) any            // in GET /config
 	zero   any                            // what is read where nothing is written and there is no default
 	each   *form                          // of an entry of a list
+	orWord string                         // of a dictionary: what may stand in its place
 	words  []string                       // all that may be written, where the vocabulary is closed
 	keys   section                        // of a mapping, or of each mapping in a list
 }
@@ -78,8 +79,20 @@ var (
 	listsByName     = &form{called: "texts or lists, by name", shape: dictionary, each: aTextOrList, zero: map[string][]string(nil), show: func(value any) any { return oneEach(value.(map[string][]string)) }}
 	tagsOrAll       = &form{called: "list, or all", shape: namesOrAll, each: aTagPrefix, zero: listOrAll{}, show: func(value any) any { return value.(listOrAll).shown() }}
 	textsByName     = &form{called: "texts by name", shape: dictionary, zero: map[string]string(nil), show: asItIs[any]}
+	textsOrNone     = &form{called: "texts by name, or none", shape: dictionary, orWord: noneWord, zero: map[string]string(nil), show: orNone}
 	secretsByName   = &form{called: "secrets by name", shape: dictionary, zero: map[string]string(nil), show: hidden}
 )
+
+// noneWord stands for nobody, where that has to be said.
+const noneWord = "none"
+
+// orNone shows the word in whose place nothing was written.
+func orNone(value any) any {
+	if _, none := value.(map[string]string)[noneWord]; none {
+		return noneWord
+	}
+	return value
+}
 
 // listOrAll is a list of names, or the word all.
 type listOrAll struct {

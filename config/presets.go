@@ -13,6 +13,7 @@ var presets = []policy.Route{
 	{Policy: policy.ReadThrough, Caches: true, RefusesReads: true},
 	{Policy: policy.WriteThrough, Caches: true, FencesWrites: true, RefusesWrites: true},
 	{Policy: policy.RefreshAhead, Caches: true, RenewsAhead: true},
+	{Policy: policy.WriteBehind, Caches: true, FencesWrites: true, RefusesWrites: true},
 	{Policy: policy.Bypass},
 }
 

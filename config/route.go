@@ -11,6 +11,7 @@ import (
 	"cacheproxy/policy"
 	"cacheproxy/policy/httpcache"
 	"cacheproxy/proxy/upstream"
+	"cacheproxy/writebehind"
 )
 
 // compileRoutes compiles all routes and what they say about each other, after the rest of the snapshot.
@@ -20,11 +21,13 @@ func compileRoutes(doc *part, s *Snapshot) []*policy.Route {
 		doc.warn("routes", "is missing or empty: everything passes through to the first upstream, and nothing is cached")
 	}
 	routes := make([]*policy.Route, len(list))
+	s.Behind = map[string]*writebehind.Rules{}
 	for i, part := range list {
 		routes[i] = compileRoute(part, list, s)
 	}
 	reportDuplicates(list, "route")
 	reportConflicts(routes, doc.report)
+	reportKeys(list, routes)
 	warnOfSharedSites(doc, routes, s)
 	for i, u := range s.Upstreams {
 		cached := slices.ContainsFunc(routes, func(r *policy.Route) bool { return r.Upstream == u.Name && r.Caches })
@@ -76,6 +79,7 @@ func compileRoute(doc *part, all []*part, s *Snapshot) *policy.Route {
 	r.OnLeaseLoss = read[policy.LeaseLoss](doc, "on_lease_loss")
 	r.LeaseLossMax = compileLeaseLoss(doc, r.OnLeaseLoss == policy.LeaseLossServeStale, s.Valkey != nil)
 	compileWrites(doc, r, all, api.Timeout)
+	compileBehind(doc, r, s)
 	warnOfRelaxations(doc, r)
 	if api.URL != nil {
 		r.Fingerprint = fingerprint(r, api.URL)
@@ -298,11 +302,11 @@ func checkPolicy(doc *part, r *policy.Route) {
 	}
 	writes := matches(r, func(method string) bool { return !httpcache.Safe(method) })
 	reads := matches(r, func(method string) bool { return method == http.MethodGet || method == http.MethodHead })
-	if r.Caches && !reads && !doc.has("content") {
+	if r.Caches && !reads && !doc.has("content") && r.Policy != policy.WriteBehind {
 		doc.problem("policy", "%s needs a pattern that reads; add GET to match, or write policy: bypass", r.Policy)
 	}
 	if r.FencesWrites && !writes {
-		doc.problem("policy", "write-through needs a pattern that writes; add PUT, PATCH, POST or DELETE to match, or write policy: cache-aside")
+		doc.problem("policy", "%s needs a pattern that writes; add PUT, PATCH, POST or DELETE to match, or write policy: cache-aside", r.Policy)
 	}
 	for _, key := range []string{"invalidates", "store_down", "failed_writes", "on_write"} {
 		if doc.has(key) && !writes && (key != "on_write" || r.Caches) {

@@ -27,6 +27,7 @@ var forms = object{
 	"list, or all":            object{"anyOf": []any{object{"const": "all"}, ref("list")}},
 	"texts or lists, by name": object{"type": "object", "additionalProperties": ref("text, or a list")},
 	"texts by name":           object{"type": "object", "additionalProperties": ref("text")},
+	"texts by name, or none":  object{"anyOf": []any{object{"const": "none"}, ref("texts by name")}},
 	"secrets by name":         object{"type": "object", "additionalProperties": ref("secret")},
 }
 

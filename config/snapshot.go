@@ -9,6 +9,7 @@ import (
 	"cacheproxy/policy"
 	"cacheproxy/proxy/server"
 	"cacheproxy/proxy/upstream"
+	"cacheproxy/writebehind"
 )
 
 // Snapshot is one valid configuration. It is immutable and safe for concurrent use; a request sees one Snapshot from
@@ -34,6 +35,8 @@ type Snapshot struct {
 	Upstreams       []upstream.Options // at least one; what matches no route goes to the first
 	Routes          []*policy.Route    // in the order of the file
 	Table           *policy.Table      // of Routes
+	// Behind says, of the routes that answer writes before their upstream does, how; by name.
+	Behind map[string]*writebehind.Rules
 	// Settle says, of the upstreams that need it, for how long after a change their answers may still be those from before.
 	Settle map[string]time.Duration
 

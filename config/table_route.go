@@ -4,10 +4,12 @@ import "cacheproxy/policy"
 
 // The policies that heed a key, where not all do.
 var (
-	caching  = []policy.Kind{policy.CacheAside, policy.ReadThrough, policy.WriteThrough, policy.RefreshAhead}
+	caching  = []policy.Kind{policy.CacheAside, policy.ReadThrough, policy.WriteThrough, policy.RefreshAhead, policy.WriteBehind}
 	unfenced = []policy.Kind{policy.Bypass, policy.CacheAside, policy.ReadThrough, policy.RefreshAhead}
 	asking   = []policy.Kind{policy.CacheAside, policy.ReadThrough, policy.RefreshAhead}
-	fencing  = []policy.Kind{policy.WriteThrough}
+	fencing  = []policy.Kind{policy.WriteThrough, policy.WriteBehind}
+	sharing  = []policy.Kind{policy.CacheAside, policy.ReadThrough, policy.WriteThrough, policy.RefreshAhead}
+	queueing = []policy.Kind{policy.WriteBehind}
 	renewing = []policy.Kind{policy.RefreshAhead}
 )
 
@@ -18,7 +20,7 @@ var routeKeys = section{
 	{name: "upstream", is: aText, derived: "the only one", means: "The name of an upstream."},
 	{name: "policy", is: aWordOf(kinds), required: "is missing; write policy: cache-aside, or bypass to cache nothing", means: "What the cache promises. cache-aside: copies, and the origin where the store cannot answer; read-through: no copy, no answer, while the store is down; write-through: reads after a write see it; refresh-ahead: copies that are read often are renewed before they expire; bypass: nothing is cached, and writes still invalidate."},
 	{name: "mode", is: aWordOf(modes), byDefault: "on", heededBy: caching, means: "observe: never serve a copy, only measure; off: pass through."},
-	{name: "mode_share", is: aPercentage, byDefault: "100%", heededBy: caching, quiet: true, means: "Of the requests, drawn one by one; the others go as with mode: off. 10% to begin carefully."},
+	{name: "mode_share", is: aPercentage, byDefault: "100%", heededBy: sharing, quiet: true, means: "Of the requests, drawn one by one; the others go as with mode: off. 10% to begin carefully."},
 
 	{name: "key", is: aText, heededBy: caching, means: "The copy's name, to purge it by: a template of {wildcard}, {query.NAME}, {header.NAME}, {cookie.NAME} and {host}."},
 	{name: "tags", is: aList, heededBy: caching, means: "Templates of names that many copies share; the origin can add its own with Surrogate-Key."},
@@ -56,9 +58,24 @@ var routeKeys = section{
 	{name: "fence_hold", is: aDuration, derived: "twice the upstream's timeout", positive: true, heededBy: fencing, means: "How long a write of unknown outcome keeps copies away."},
 	{name: "on_lease_loss", is: aWordOf(leaseLosses), byDefault: "origin", heededBy: caching, means: "With valkey, without news of purges. origin: no copies are used; serve_stale: those in memory are, for lease_loss_max, whatever was purged."},
 	{name: "lease_loss_max", is: aDuration, positive: true, heededBy: caching, quiet: true, means: "With on_lease_loss: serve_stale, which needs it: the oldest purge that clients may miss."},
+	{name: "write_key", is: aText, derived: "its host and path", means: "What a write is about: a template of {wildcard} and {host}. With write-behind, writes of one key reach the upstream in their order; a write of another route waits for those before it that have its key."},
+	{name: "write_behind", is: aSection(writeBehindKeys), heededBy: queueing, quiet: true, means: "What is answered before the upstream has it. With policy: write-behind, which needs valkey with secrets."},
 	{name: "invalidates", is: aSection(append(targetKeys[:len(targetKeys):len(targetKeys)],
 		key{name: "otherwise", is: aSection(targetKeys), quiet: true, means: "Besides, when the body cannot be read or a value is not there."})),
 		quiet: true, means: "What a write makes unusable besides its URL, everywhere, before the client has its answer."},
+}
+
+var writeBehindKeys = section{
+	{name: "status_path", is: aText, required: "is missing; write a path of this proxy's own, such as status_path: /_writes/", refuse: unlike(statusPath, "is not a path that ends in a slash; write one such as /_writes/"), means: "Where clients see what has become of a write: Location of the 202 is this path and an id that nobody can guess. Whoever knows the id may see the state, and nothing of the request."},
+	{name: "authorize", is: textsOrNone, required: "is missing; write authorize: {upstream: NAME, path: /may-write}, or authorize: none where anybody may write or the upstream's refusal may come later", means: "Who is asked first whether the client may write: GET of path at upstream, with the client's header, X-Forwarded-Method and X-Forwarded-Uri; 2xx: yes; 401, 403: no; else 503. none: nobody."},
+	{name: "durability", is: aWordOf(behindDurabilities), byDefault: "fsync", means: "What has to be true before a write is answered with 202. fsync: it is on Valkey's disk (WAITAOF; appendonly yes); replicas: a replica has it (WAIT)."},
+	{name: "max_queued", is: aNumber, byDefault: "10000", positive: true, means: "Writes of the route that are not done, dead letters among them; more: 503."},
+	{name: "max_per_key", is: aNumber, byDefault: "100", positive: true, means: "Of them, with one key; more: 503."},
+	{name: "max_body", is: aByteCount, byDefault: "1MiB", refuse: outside[int64](1, 16<<20, "is not between 1B and 16MiB; write 1MiB, the default", "is not between 1B and 16MiB; write 1MiB, the default"), means: "Of one write; more: 413. 1B to 16MiB."},
+	{name: "max_age", is: aDuration, byDefault: "24h", positive: true, means: "From the first try of a write to the last; then it is a dead letter."},
+	{name: "retry", is: aWordOf(behindRetries), byDefault: "safe", means: "What is tried again when nobody knows whether it was done. safe: PUT and DELETE, others wait for an operator; idempotency-key: all, because the API heeds Idempotency-Key."},
+	{name: "read_pending", is: aWordOf(readPendings), byDefault: "stale", means: "What a read of the route gets while writes of its key wait. overlay: what the last of them puts there, where the reader may see it, else as wait; wait: it waits; stale: what it would get otherwise."},
+	{name: "patience", is: aDuration, byDefault: "5s", positive: true, means: "How long a read, or a write that has to go through, waits for those before it; then 503."},
 }
 
 var queryKeys = section{

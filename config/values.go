@@ -16,6 +16,7 @@ import (
 
 	"cacheproxy/policy"
 	"cacheproxy/policy/httpcache"
+	"cacheproxy/writebehind"
 )
 
 // memorySize is a size in bytes, or auto.
@@ -42,7 +43,7 @@ type choice[T any] struct {
 var (
 	kinds = []choice[policy.Kind]{
 		{"cache-aside", policy.CacheAside}, {"read-through", policy.ReadThrough},
-		{"write-through", policy.WriteThrough}, {"refresh-ahead", policy.RefreshAhead}, {"bypass", policy.Bypass},
+		{"write-through", policy.WriteThrough}, {"refresh-ahead", policy.RefreshAhead}, {"write-behind", policy.WriteBehind}, {"bypass", policy.Bypass},
 	}
 	modes            = []choice[policy.Mode]{{"on", policy.On}, {"observe", policy.Observe}, {"off", policy.Off}}
 	forwardings      = []choice[policy.Forwarding]{{"listed", policy.ForwardListed}, {"all", policy.ForwardAll}}
@@ -55,6 +56,11 @@ var (
 	storeDowns = []choice[bool]{{"reject", true}, {"forward", false}}
 	unlisteds  = []choice[policy.Unlisted]{
 		{"bypass", policy.UnlistedBypass}, {"drop", policy.UnlistedDrop}, {"key", policy.UnlistedKey},
+	}
+	behindDurabilities = []choice[writebehind.Durability]{{"fsync", writebehind.Fsync}, {"replicas", writebehind.Replicas}}
+	behindRetries      = []choice[bool]{{"safe", false}, {"idempotency-key", true}}
+	readPendings       = []choice[writebehind.ReadPending]{
+		{"stale", writebehind.Stale}, {"wait", writebehind.Wait}, {"overlay", writebehind.Overlay},
 	}
 	rangeFetches  = []choice[policy.RangeFetch]{{"whole", policy.RangeWhole}, {"part", policy.RangePart}}
 	leaseLosses   = []choice[policy.LeaseLoss]{{"origin", policy.LeaseLossOrigin}, {"serve_stale", policy.LeaseLossServeStale}}
@@ -236,6 +242,8 @@ var (
 	serverName = regexp.MustCompile(`^([A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*|[0-9A-Fa-f:.]+)$`)
 	// tagPrefix has nothing that separates tags, or is a sign of a pattern that is none here.
 	tagPrefix = regexp.MustCompile(`^[^\s,*]+$`)
+	// statusPath is a path below which the proxy has resources of its own.
+	statusPath = regexp.MustCompile(`^/([A-Za-z0-9._~-]+/)+$`)
 	// healthPath is an absolute path, perhaps with a query, as it goes out.
 	healthPath = regexp.MustCompile(`^/[!-~]*$`)
 	// urlTemplate is the beginning of a template of a path or URL. A prefix covers every query by itself.

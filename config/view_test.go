@@ -119,6 +119,7 @@ routes:
     on_write: store
     store_down: forward
     fence_hold: 20s
+    write_key: "w:{id}"
     on_lease_loss: serve_stale
     lease_loss_max: 60s
     invalidates:
@@ -129,8 +130,16 @@ routes:
 `, `
 cache_status_key: true
 h2c: true
-valkey: {sentinel: {master: m, addresses: [a, b], username: s, password: hunter2}, password: hunter2}
-` + oneUpstream,
+valkey: {sentinel: {master: m, addresses: [a, b], username: s, password: hunter2}, password: hunter2, secrets: [hunter2-hunter2-hunter2-hunter2-]}
+` + oneUpstream + `
+routes:
+  - name: full
+    match: ["GET /carts/{id}", "PUT /carts/{id}"]
+    policy: write-behind
+    write_behind:
+      {status_path: /_writes/, authorize: {upstream: api, path: /may}, durability: replicas, max_queued: 3, max_per_key: 2, max_body: 1KiB, max_age: 1h,
+       retry: idempotency-key, read_pending: overlay, patience: 3s}
+`,
 }
 
 // Every key of the document is shown under its own name, with what it was set to, and no secret is.

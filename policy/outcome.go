@@ -23,6 +23,8 @@ const (
 	Shed
 	// Failed is a request that the proxy had to answer with an error of its own.
 	Failed
+	// Queued is a request answered from the queue of writes: accepted there, or a question about what is in it.
+	Queued
 	// WouldHit is a request of an observed route that a copy would have answered with the same bytes.
 	WouldHit
 	// WouldDiffer is a request of an observed route that a copy would have answered differently.
@@ -35,7 +37,7 @@ const (
 
 var outcomeNames = [outcomes]string{
 	Pass: "pass", Hit: "hit", Stale: "stale", Revalidated: "revalidated", Miss: "miss", Collapsed: "collapsed",
-	Write: "write", Shed: "shed", Failed: "error",
+	Write: "write", Queued: "queued", Shed: "shed", Failed: "error",
 	WouldHit: "would_hit", WouldDiffer: "would_differ", WouldMiss: "would_miss",
 }
 

@@ -3,6 +3,7 @@ package policy
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -82,6 +83,16 @@ func compareSegments(a, b segment) relation {
 		return moreSpecific
 	}
 	return disjoint
+}
+
+// SharesPath reports whether there is a path, of one host, that both match whatever the method.
+func (p Pattern) SharesPath(q Pattern) bool {
+	return (p.host == q.host || p.host == "" || q.host == "") && comparePaths(p, q) != disjoint
+}
+
+// Position is the number of the segment that a wildcard stands for; negative: the pattern has no such wildcard.
+func (p Pattern) Position(wildcard string) int {
+	return slices.IndexFunc(p.segments, func(s segment) bool { return s.named() && s.text == wildcard })
 }
 
 // combine is the relation of the whole, given those of two independent parts.

@@ -25,11 +25,13 @@ const (
 	WriteThrough
 	// RefreshAhead renews copies that are read often before they expire.
 	RefreshAhead
+	// WriteBehind answers a write before the origin does, which gets it from a queue.
+	WriteBehind
 )
 
 // String is the name in the configuration.
 func (k Kind) String() string {
-	return [...]string{"bypass", "cache-aside", "read-through", "write-through", "refresh-ahead"}[k]
+	return [...]string{"bypass", "cache-aside", "read-through", "write-through", "refresh-ahead", "write-behind"}[k]
 }
 
 // Mode says how far a route's cache is switched on.
@@ -180,6 +182,8 @@ type Route struct {
 	MaxWaiters  int           // requests that may wait for one fill
 	WaitTimeout time.Duration // how long one waits before it goes to the origin itself
 
+	// WriteKey names what a write is about: those of one key reach the origin in their order. Zero: its path.
+	WriteKey    Template
 	OnWrite     OnWrite
 	FailedWrite FailedWrite
 	FenceHold   time.Duration // how long a fence stands after a write whose outcome is unknown

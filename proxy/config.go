@@ -10,24 +10,28 @@ import (
 	"cacheproxy/policy"
 	"cacheproxy/proxy/fill"
 	"cacheproxy/proxy/upstream"
+	"cacheproxy/writebehind"
 )
 
 // Config is one generation of the configuration. It is immutable once a Proxy has it, but for the modes.
 type Config struct {
 	Table          *policy.Table
-	MaxObject      int64    // larger answers are not stored, in bytes
-	MaxBody        int64    // larger request bodies are answered 413, in bytes; 0: any size
-	CacheStatusOff bool     // answers say nothing in Cache-Status of what came of them here
-	CacheStatusKey bool     // Cache-Status tells the storage key
-	TagHeaders     []string // in which responses that no route is for list tags
+	MaxObject      int64                         // larger answers are not stored, in bytes
+	MaxBody        int64                         // larger request bodies are answered 413, in bytes; 0: any size
+	CacheStatusOff bool                          // answers say nothing in Cache-Status of what came of them here
+	CacheStatusKey bool                          // Cache-Status tells the storage key
+	TagHeaders     []string                      // in which responses that no route is for list tags
+	Behind         map[string]*writebehind.Rules // of routes that answer writes before the origin does, by name
+	Trusted        []netip.Prefix                // peers whose X-Forwarded-* and Forwarded are believed
 	// Blind reports whether changes in the database behind may be unknown (policy.Route.FeedDownTTL); nil: no database tells of any.
 	Blind      func(now time.Time) bool
-	Trusted    []netip.Prefix // peers whose X-Forwarded-* and Forwarded are believed
 	routes     map[*policy.Route]*route
 	byName     map[string]*route
 	order      []*route // as configured
 	unmatched  *route   // serves what no route matches
 	asksClient bool     // a route is for some clients only
+	upstreams  map[string]*upstream.Upstream
+	deferring  []*deferring // of Behind
 }
 
 // NewConfig joins routes with their upstreams; c holds the rest. What matches no route goes to the first upstream.
@@ -41,10 +45,12 @@ func NewConfig(c Config, routes []*policy.Route, upstreams []*upstream.Upstream,
 	for _, r := range routes {
 		state := newRoute(r, byName[r.Upstream], m)
 		state.Blind = c.Blind
+		state.behind = c.Behind[r.Name]
 		c.routes[r], c.byName[r.Name] = state, state
 		c.order = append(c.order, state)
 		c.asksClient = c.asksClient || len(r.Clients) > 0
 	}
+	c.upstreams, c.deferring = byName, deferringOf(c.order)
 	first := upstreams[0]
 	c.unmatched = newRoute(&policy.Route{Name: unmatchedName, Upstream: first.Name(), Host: first.HostRule(), TagHeaders: c.TagHeaders}, first, m)
 	return &c
@@ -62,6 +68,7 @@ type route struct {
 	*fill.Route
 	// What has happened to a route outlives its generation: the next one's route of the same name shares it.
 	override *atomic.Pointer[modeOverride]
+	behind   *writebehind.Rules // nil: its writes are answered by the origin
 
 	differences observe.Throttle // of the lines about answers that a copy would have given differently
 }

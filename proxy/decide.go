@@ -23,6 +23,8 @@ const (
 	fetchShared             // the answer is fetched together with whoever asks for the same
 	fetchAlone              // the answer is fetched for this request only; it may still be stored
 	refuseIt                // the proxy answers with an error of its own
+	queueWrite              // the write is accepted, and goes to the origin from the queue
+	showWrite               // what has become of a write that was
 )
 
 // decision is what is to become of a request: data, made without touching anything. execute carries it out, and explain prints
@@ -78,6 +80,10 @@ func (p *Proxy) decide(rq *request, now time.Time) decision {
 // choose is decide, but for what the request has been through before.
 func (p *Proxy) choose(rq *request, now time.Time) decision {
 	switch {
+	case p.behind.shows(rq):
+		return decision{step: showWrite, outcome: policy.Queued, detail: "status"}
+	case queueable(rq):
+		return decision{step: queueWrite, outcome: policy.Queued, detail: "accepted"}
 	case rq.action == policy.PassAction:
 		return passing(rq.reason)
 	case rq.action == policy.WriteAction:

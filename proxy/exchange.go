@@ -71,6 +71,9 @@ func (ex *exchange) serve() {
 	}
 	ex.lease = ex.route.leaseState(ex.p.lease, ex.start)
 	ex.plan()
+	if readsPending(ex) {
+		return
+	}
 	for now := ex.start; ; now = time.Now() {
 		d := ex.p.decide(&ex.request, now)
 		ex.p.discard(d.found)
@@ -99,6 +102,10 @@ func (ex *exchange) execute(d *decision) bool {
 		ex.passFor(d)
 	case passWrite:
 		ex.write(d)
+	case queueWrite:
+		accept(ex, d)
+	case showWrite:
+		showState(ex, d)
 	case compare:
 		ex.observe(d)
 	case serveCopy:

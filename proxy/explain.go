@@ -29,7 +29,7 @@ type Explanation struct {
 	Mode      string `json:"mode"`
 	ModeShare string `json:"mode_share,omitempty"` // of the requests that the mode is for, where not all; the decision is that for one of these
 	Upstream  string `json:"upstream"`
-	Decision  string `json:"decision"` // hit, stale, miss, pass, write, error
+	Decision  string `json:"decision"` // hit, stale, miss, pass, write, queued, error
 	Reason    string `json:"reason,omitempty"`
 	// CacheStatus is what Cache-Status would say, but for what only the answer of the upstream adds.
 	CacheStatus string `json:"cache_status"`

@@ -18,6 +18,7 @@ import (
 	"cacheproxy/proxy/server"
 	"cacheproxy/proxy/upstream"
 	"cacheproxy/store"
+	"cacheproxy/writebehind"
 )
 
 // rig is a proxy between real sockets: a client, the proxy's listener, and an origin.
@@ -50,6 +51,9 @@ type rigOptions struct {
 	routes  []*policy.Route      // beside the one; only inBubble
 	logger  *slog.Logger         // nil: of no use to the test; only inBubble
 	blind   func(time.Time) bool // Config.Blind; only inBubble
+	writes  WriteQueue           // where writes wait; nil: nowhere; not inBubble
+	behind  map[string]*writebehind.Rules
+	others  []upstream.Options // beside the one; not inBubble
 }
 
 // newRig starts a proxy with these routes before an origin.
@@ -90,8 +94,17 @@ func newRig(t testing.TB, backend http.HandlerFunc, o rigOptions, routes ...*pol
 		t.Fatal(err)
 	}
 	origin := upstream.New(o.origin)
+	origins := []*upstream.Upstream{origin}
+	for _, other := range o.others {
+		origins = append(origins, upstream.New(other))
+	}
+	sealer, err := writebehind.NewSealer("shop", []string{"0123456789abcdef0123456789abcdef"})
+	if err != nil {
+		t.Fatal(err)
+	}
 	r.proxy = New(Options{
-		Config: NewConfig(Config{Table: table, MaxObject: o.maxObject, MaxBody: o.maxBody}, routes, []*upstream.Upstream{origin}, r.metrics),
+		Writes: o.writes, Sealer: sealer, WritePrefix: "shop",
+		Config: NewConfig(Config{Table: table, MaxObject: o.maxObject, MaxBody: o.maxBody, Behind: o.behind}, routes, origins, r.metrics),
 		Store:  r.store, Ledger: r.ledger, Log: r.log, Metrics: r.metrics, Access: access,
 		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	})

@@ -37,6 +37,9 @@ func (p *Proxy) SetMode(name string, order ModeOrder) error {
 	if r == nil {
 		return fmt.Errorf("set mode: there is no route %q", name)
 	}
+	if r.behind != nil && order.Share > 0 && order.Share < 1 {
+		return fmt.Errorf("set mode: route %q answers writes before its origin does, and a share of them would overtake the others; leave out the share", name)
+	}
 	now := time.Now()
 	o := &modeOverride{mode: order.Mode, share: order.Share, by: order.By, since: now}
 	if o.share == 0 {

@@ -13,6 +13,7 @@ import (
 	"cacheproxy/proxy/fill"
 	"cacheproxy/proxy/pass"
 	"cacheproxy/store"
+	"cacheproxy/writebehind"
 )
 
 // Options is what a Proxy works with. Config, Store, Ledger, Log, Access, Metrics and Logger are required.
@@ -27,6 +28,11 @@ type Options struct {
 	Tracer  *observe.Tracer // nil: no traces
 	// Lease says whether copies may be used; nil: this process runs alone, and they always may.
 	Lease *invalidation.Lease
+	// Writes is where writes wait for their origin; nil: nowhere, and no route may ask for it. Sealer closes what is kept there, and
+	// WritePrefix begins its keys.
+	Writes      WriteQueue
+	Sealer      *writebehind.Sealer
+	WritePrefix string
 	// Claims lets one of several instances fetch what none has; nil: there is only this one.
 	Claims store.Claims
 	// ConfirmTimeout is how long the answer to a write waits for its invalidation to be confirmed, after which it goes out all
@@ -61,6 +67,7 @@ type Proxy struct {
 	began          time.Time
 
 	passer *pass.Passer
+	behind *Behind // nil: no writes are queued
 
 	unfenced, unconfirmed spell        // of the lines about writes
 	unbelieved            atomic.Int64 // when the next line about what is not believed may be written, in nanoseconds since 1970
@@ -87,6 +94,9 @@ func New(o Options) *Proxy {
 		p.silence = p.confirmTimeout
 	}
 	p.snapshot.Store(o.Config)
+	if o.Writes != nil {
+		p.behind = newBehind(p, o)
+	}
 	p.publish(o.Config)
 	return p
 }

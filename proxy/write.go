@@ -21,6 +21,9 @@ const maxInspected = 1 << 20
 
 // write sends an unsafe request to the origin, and makes unusable what it changed before the client learns that it did.
 func (ex *exchange) write(d *decision) {
+	if !behindOthers(ex) {
+		return
+	}
 	body, err := ex.inspect()
 	if err != nil && !(errors.Is(err, errNoRoom) && ex.letBy()) { // in doubt a write has unknown effects
 		ex.refuse(*bodyRefusal(err))

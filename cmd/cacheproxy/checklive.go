@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 
 	"cacheproxy/config"
 	"cacheproxy/proxy/upstream"
@@ -22,7 +23,7 @@ func checkLive(ctx context.Context, file string, s *config.Snapshot, out, errOut
 		t.row("valkey", "none is configured: there is nothing to ask")
 	} else {
 		t.row("valkey", s.Valkey.Shown())
-		wrong = printFindings(t, &problems, file, inspect.Inspect(ctx, useOf(s.Valkey)))
+		wrong = printFindings(t, &problems, file, inspect.Inspect(ctx, useOf(s)))
 	}
 	if s.Postgres != nil {
 		wrong += checkPostgres(ctx, file, s, t, &problems)
@@ -68,6 +69,14 @@ func printFindings(t table, problems io.Writer, file string, all []inspect.Findi
 	return wrong
 }
 
-func useOf(v *config.Valkey) inspect.Use {
-	return inspect.Use{Server: v.Server, Prefix: v.Prefix, Timeout: v.Timeout, Lease: v.Lease, Replicas: v.Replicas}
+func useOf(s *config.Snapshot) inspect.Use {
+	v := s.Valkey
+	use := inspect.Use{Server: v.Server, Prefix: v.Prefix, Timeout: v.Timeout, Lease: v.Lease, Replicas: v.Replicas}
+	for _, rules := range s.Behind {
+		if !slices.Contains(use.Queued, rules.Durability) {
+			use.Queued = append(use.Queued, rules.Durability)
+		}
+	}
+	slices.Sort(use.Queued)
+	return use
 }

@@ -197,7 +197,17 @@ func reportRoute(t table, r *policy.Route, s *config.Snapshot) {
 	}
 	t.row("worst staleness", staleness(r))
 	t.row("on a miss", onMiss(r))
-	t.row("a write", onWrite(r))
+	if rules := s.Behind[r.Name]; rules != nil {
+		t.row("a write", "is answered with 202 by the proxy, before the upstream has it: "+acceptance(rules))
+		t.row("lost", lost(rules))
+		t.row("tried again", triedAgain(rules))
+		t.row("reads meanwhile", meanwhile(rules))
+	} else {
+		t.row("a write", onWrite(r))
+	}
+	if !r.WriteKey.Zero() {
+		t.row("about", r.WriteKey.String()+": writes of one key that is queued are in an order")
+	}
 	t.row("clients get", edited(r))
 	t.row("store down", onStoreDown(r))
 	if s.Valkey != nil {

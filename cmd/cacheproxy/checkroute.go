@@ -21,6 +21,8 @@ func staleness(r *policy.Route) string {
 		return "the origin's"
 	case r.Mode != policy.On:
 		return "the origin's, while the mode is " + r.Mode.String()
+	case r.Policy == policy.WriteBehind:
+		return "the last write that is done, of those through the proxy; of writes around it: " + age(r)
 	case r.FencesWrites:
 		return "the last acknowledged write through the proxy; of writes around it: " + age(r)
 	case r.RenewsAhead:
@@ -139,7 +141,9 @@ func onStoreDown(r *policy.Route) string {
 		parts = append(parts, "reads fall back to the origin, under its limit")
 	}
 	if writes(r) {
-		if r.RefusesWrites && r.Mode == policy.On {
+		if r.Policy == policy.WriteBehind {
+			parts = append(parts, "writes fail with 503, and what was accepted waits")
+		} else if r.RefusesWrites && r.Mode == policy.On {
 			parts = append(parts, "writes fail with 503 before the origin is touched")
 		} else {
 			parts = append(parts, "writes go through, and what they invalidate is made up for later")

@@ -71,7 +71,7 @@ func rootCommand() *cobra.Command {
 	}
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(
-		serveCommand(), demoCommand(), checkCommand(), explainCommand(), purgeCommand(), modeCommand(), reloadCommand(), healthCommand(), pgCommand(), versionCommand(),
+		serveCommand(), demoCommand(), checkCommand(), explainCommand(), purgeCommand(), modeCommand(), writesCommand(), reloadCommand(), healthCommand(), pgCommand(), versionCommand(),
 	)
 	return root
 }

@@ -275,6 +275,15 @@ func (p *program) readCommands() error {
 		if err != nil {
 			return fmt.Errorf("ask for help on %s: %w\n%s", m[1], err, help)
 		}
+		_, below, _ := strings.Cut(help, "Available Commands:") // whose flags count as its own
+		below, _, _ = strings.Cut(below, "\nFlags:")
+		for _, sub := range commandLine.FindAllStringSubmatch(below, -1) {
+			more, err := output(exec.Command(binary, m[1], sub[1], "--help"))
+			if err != nil {
+				return fmt.Errorf("ask for help on %s %s: %w\n%s", m[1], sub[1], err, more)
+			}
+			help += more
+		}
 		flags := map[string]bool{}
 		for _, f := range flagLine.FindAllStringSubmatch(help, -1) {
 			flags[f[2]] = true

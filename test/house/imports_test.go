@@ -20,6 +20,8 @@ var layers = map[string][]string{
 	"invalidation/postgres/feed": {"policy", "invalidation", "invalidation/postgres"},
 	"store":                      {"policy/httpcache", "policy", "invalidation"},
 	"store/coding":               {"policy/httpcache"},
+	"writebehind":                {"policy/httpcache"},
+	"writebehind/valkey":         {"invalidation/valkey", "writebehind"},
 	"store/valkey": {
 		"policy/httpcache", "policy", "invalidation", "invalidation/fleet", "invalidation/valkey", "store", "store/coding",
 	},
@@ -32,20 +34,20 @@ var layers = map[string][]string{
 	"proxy/pass": {"policy/httpcache", "proxy/server", "proxy/upstream"},
 	"proxy": {
 		"policy/httpcache", "policy", "invalidation", "store", "store/coding", "observe", "proxy/server", "proxy/upstream", "proxy/fill",
-		"proxy/pass",
+		"proxy/pass", "writebehind",
 	},
 	"admin":                 {"policy/httpcache", "policy", "invalidation"},
-	"config":                {"policy/httpcache", "policy", "invalidation/valkey", "invalidation/postgres", "proxy/server", "proxy/upstream"},
+	"config":                {"policy/httpcache", "policy", "invalidation/valkey", "invalidation/postgres", "proxy/server", "proxy/upstream", "writebehind"},
 	"cmd/cacheproxy/demo":   {},
-	"cmd/cacheproxy/valkey": {"invalidation", "invalidation/valkey", "store", "store/valkey"},
+	"cmd/cacheproxy/valkey": {"invalidation", "invalidation/valkey", "store", "store/valkey", "writebehind", "writebehind/valkey"},
 	"cmd/cacheproxy/instance": {
 		"policy", "invalidation", "invalidation/valkey", "invalidation/postgres", "invalidation/postgres/feed", "store", "store/valkey", "observe", "proxy/server", "proxy/upstream", "proxy",
-		"admin", "config", "cmd/cacheproxy/valkey",
+		"admin", "config", "cmd/cacheproxy/valkey", "writebehind", "writebehind/valkey",
 	},
 	"cmd/cacheproxy": {
 		"policy/httpcache", "policy", "invalidation", "invalidation/postgres", "proxy/upstream", "admin", "config", "cmd/cacheproxy/demo",
 		"cmd/cacheproxy/valkey",
-		"cmd/cacheproxy/instance",
+		"cmd/cacheproxy/instance", "writebehind",
 	},
 	"test": {"config", "cmd/cacheproxy/demo"},
 }
@@ -53,7 +55,7 @@ var layers = map[string][]string{
 // floors are those of docs/architecture.md, from the ground up. What is on one of them imports nothing of its own floor and none
 // above; what is on none stands beside.
 var floors = [][]string{
-	{"policy/httpcache"}, {"policy"}, {"invalidation"}, {"invalidation/fleet"}, {"store"}, {"proxy/upstream"}, {"proxy/fill", "proxy/pass"},
+	{"policy/httpcache"}, {"policy"}, {"writebehind"}, {"invalidation"}, {"invalidation/fleet"}, {"store"}, {"proxy/upstream"}, {"proxy/fill", "proxy/pass"},
 	{"proxy"}, {"config"}, {"cmd/cacheproxy/instance"}, {"cmd/cacheproxy"},
 }
 

@@ -138,7 +138,7 @@ var mutants = append([]mutant{
 		edits: []edit{{"proxy/acknowledge.go", "		case <-pause.C:\n", "		default:\n			return receipt, err\n"}},
 		pkg:   "./proxy", run: "TestInvalidationThatFailsIsMadeUpFor",
 	},
-}, followers...)
+}, append(followers, queue...)...)
 
 // Every test passes on the product, and fails on its mutant, both in the same binary.
 func TestBrokenRulesAreNoticed(t *testing.T) {

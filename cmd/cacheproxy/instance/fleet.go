@@ -45,6 +45,7 @@ type fleet struct {
 	name          string // of this instance
 	log           *slog.Logger
 	patience      time.Duration      // of a start, for the server
+	server        valkey.Server      // with the certificate that is in force
 	control, data *valkey.Connection // heartbeats do not wait for bodies
 	signer        *valkey.Signer     // nil: nothing is signed
 	entries       *valkey.Log
@@ -75,6 +76,7 @@ func newFleet(v *config.Valkey, i *Instance) *fleet {
 		f.present(v)
 		server.TLS.Certificates, server.TLS.GetClientCertificate = nil, f.clientCertificate
 	}
+	f.server = server
 	f.control, f.data = valkey.NewConnection(server, 0), valkey.NewConnection(server, dataSockets)
 	f.metrics = i.metrics.Fleet(f.gauges, inspect.Kinds())
 	f.signer = valkey.NewSigner(valkey.SignerOptions{Prefix: v.Prefix, Secrets: v.Secrets, Require: v.Signed, Log: i.log, Observe: f.observe})

@@ -56,6 +56,7 @@ type Instance struct {
 	entries  entries  // the log of invalidations
 	fleet    *fleet   // nil: this process runs alone
 	feed     *changes // nil: no database tells of changes
+	behind   *behind  // nil: no writes are queued
 	switches *switches
 	lines    *observe.LineWriter // of the access log
 	tracer   *observe.Tracer     // nil: no traces
@@ -113,11 +114,16 @@ func New(o Options) (*Instance, error) {
 	ups := i.upstreams.next(s, nil)
 	copies := store.New(i.memory, i.fleet.tiers()...)
 	i.fleet.emptied(copies.Rewarm)
-	i.proxy = proxy.New(proxy.Options{
+	if i.behind, err = newBehind(i); err != nil {
+		return nil, err
+	}
+	options := proxy.Options{
 		Config: i.proxyConfig(s, ups), Store: copies, Ledger: i.ledger, Log: i.feed.waking(i.entries),
 		Metrics: i.metrics, Access: i.access, Logger: log, Tracer: i.tracer, Lease: i.fleet.leaseOf(), Claims: i.fleet.claims(),
 		ConfirmTimeout: i.fleet.confirmTimeout, Silence: i.fleet.silence,
-	})
+	}
+	i.behind.giveTo(&options)
+	i.proxy = proxy.New(options)
 	i.switches.proxy = i.proxy
 	i.upstreams.replace(ups)
 	i.servers()
@@ -146,7 +152,7 @@ func (i *Instance) proxyConfig(s *config.Snapshot, ups []*running) *proxy.Config
 	return proxy.NewConfig(proxy.Config{
 		Table: s.Table, MaxObject: s.Memory.MaxObject, MaxBody: s.MaxBody,
 		CacheStatusOff: s.CacheStatus.Off, CacheStatusKey: s.CacheStatus.Key, Trusted: s.TrustedProxies,
-		TagHeaders: s.TagHeaders, Blind: i.feed.blind(s),
+		TagHeaders: s.TagHeaders, Blind: i.feed.blind(s), Behind: s.Behind,
 	}, s.Routes, origins(ups), i.metrics)
 }
 
@@ -203,6 +209,7 @@ func (i *Instance) Serve(ctx context.Context, data, operators net.Listener) erro
 		if i.dataListener != nil {
 			i.dataListener.Close()
 		}
+		i.behind.end()
 		i.proxy.Close()
 		endBackground()
 		i.log.Info("stopped before the first request")
@@ -226,10 +233,13 @@ func (i *Instance) Serve(ctx context.Context, data, operators net.Listener) erro
 // begin waits until clients can be served, and opens their socket where it is not there yet. Whether ctx has ended meanwhile, and nothing is
 // to be served, is for the caller to see.
 func (i *Instance) begin(ctx context.Context) error {
-	if err := i.fleet.await(ctx); err != nil || ctx.Err() != nil || i.dataListener != nil {
+	err := i.fleet.await(ctx)
+	if err == nil && ctx.Err() == nil {
+		err = i.behind.fits(ctx, i.snapshot)
+	}
+	if err != nil || ctx.Err() != nil || i.dataListener != nil {
 		return err
 	}
-	var err error
 	if i.dataListener, err = net.Listen("tcp", i.snapshot.Listen); err != nil {
 		i.dataListener = nil
 		return fmt.Errorf("open data listener: %w", err)
@@ -245,6 +255,9 @@ func (i *Instance) parts() []func(context.Context) error {
 	}
 	if i.feed != nil {
 		parts = append(parts, i.feed.run)
+	}
+	if i.behind != nil {
+		parts = append(parts, i.behind.run)
 	}
 	if i.fleet != nil {
 		i.fleet.open()

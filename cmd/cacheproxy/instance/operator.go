@@ -18,7 +18,7 @@ const LongestAnswer = 200 * time.Second
 
 // adminOptions hands the operator's listener what it may do.
 func (i *Instance) adminOptions() admin.Options {
-	return admin.Options{
+	o := admin.Options{
 		Tokens: tokens(i.snapshot.Admin.Tokens),
 		Purge:  i.purge, ConfirmTimeout: i.fleet.confirmTimeout,
 		URLMembers: i.proxy.URLMembers,
@@ -27,7 +27,7 @@ func (i *Instance) adminOptions() admin.Options {
 		Explain: func(_ context.Context, method, url string, header http.Header) (any, error) {
 			return i.proxy.Explain(method, url, header)
 		},
-		SetMode:  i.setMode,
+		SetMode: i.setMode, RefuseMode: i.refuseMode,
 		Modes:    i.modes,
 		Refused:  i.metrics.AdminAuthFailures(admin.Refusals()),
 		Config:   i.viewConfig,
@@ -36,6 +36,8 @@ func (i *Instance) adminOptions() admin.Options {
 		Gatherer: i.metrics.Gatherer(), Log: slog.New(auditLog{i.logs.audit.Handler(), i.log.Handler()}),
 		AuditFull: i.logs.auditFull, Build: i.build,
 	}
+	i.behind.admin(&o)
+	return o
 }
 
 // auditLog writes who did what whatever the level of the log, which is for what the program itself has to say. Below level info

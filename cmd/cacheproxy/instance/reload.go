@@ -114,6 +114,9 @@ func (i *Instance) renew(ctx context.Context) {
 func (i *Instance) apply(ctx context.Context, next *config.Snapshot, changes []config.Change) error {
 	g := &i.generations
 	if len(changes) > 0 {
+		if err := i.behind.fits(ctx, next); err != nil {
+			return err
+		}
 		ups, routes := i.upstreams.next(next, changes), i.proxy.RouteNames()
 		i.feed.between(g.current.Load(), next)
 		if err := i.proxy.Reconfigure(ctx, i.proxyConfig(next, ups)); err != nil {

@@ -52,6 +52,7 @@ func (i *Instance) stop(failed context.Context) {
 	defer cancel()
 	i.accepting.Close()
 	i.finish(ctx)
+	i.behind.end()
 	i.proxy.Close()
 	by, _ := ctx.Deadline()
 	i.feed.stop()

@@ -11,6 +11,7 @@ import (
 
 	"cacheproxy/invalidation"
 	"cacheproxy/invalidation/valkey"
+	"cacheproxy/writebehind"
 
 	client "github.com/valkey-io/valkey-go"
 )
@@ -38,6 +39,8 @@ type Use struct {
 	Timeout  time.Duration // of one read
 	Lease    time.Duration
 	Replicas int // that have to confirm what is acknowledged
+	// Queued is what has to be true of writes that are answered before their upstream has them; empty: none are.
+	Queued []writebehind.Durability
 }
 
 // within is the time in which all of it has to be found out.
@@ -74,6 +77,7 @@ func Inspect(ctx context.Context, u Use) []Finding {
 	}
 	in.permissions(ctx)
 	in.durability(ctx, nodes)
+	in.queue(ctx)
 	return in.findings
 }
 

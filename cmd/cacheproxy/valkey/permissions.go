@@ -34,6 +34,11 @@ var (
 		{"XADD", []string{"KEY", "MAXLEN", "~", "10", "*", "n", "v"}}, {"XRANGE", []string{"KEY", "-", "+"}}, {"XREVRANGE", []string{"KEY", "+", "-"}},
 		{"XREAD", []string{"COUNT", "1", "STREAMS", "KEY", "0"}}, {"DEL", []string{"KEY"}},
 	}
+	ofQueue = []trial{
+		{"RPUSH", []string{"KEY", "a"}}, {"LLEN", []string{"KEY"}}, {"LINDEX", []string{"KEY", "0"}}, {"LREM", []string{"KEY", "1", "b"}}, {"DEL", []string{"KEY"}},
+		{"HINCRBY", []string{"KEY", "a", "1"}}, {"DEL", []string{"KEY"}}, {"ZADD", []string{"KEY", "1", "a"}}, {"ZREM", []string{"KEY", "b"}}, {"DEL", []string{"KEY"}},
+		{"XADD", []string{"KEY", "*", "n", "v"}}, {"XDEL", []string{"KEY", "1-1"}}, {"DEL", []string{"KEY"}},
+	}
 )
 
 // inScript runs a trial from a script.
@@ -71,6 +76,10 @@ func (in *inspection) permissions(ctx context.Context) {
 	log := "{" + in.Prefix + "}:check:" + id
 	a.all(ctx, of, ofCopies)
 	a.all(ctx, log, ofLog)
+	if len(in.Queued) > 0 {
+		a.all(ctx, log, ofQueue)
+		a.note("WAITAOF", in.client.Do(ctx, in.client.B().Waitaof().Numlocal(0).Numreplicas(0).Timeout(1).Build()).Error())
+	}
 	a.note("EVALSHA", in.evalsha(ctx, log))
 	a.note("MULTI", in.transaction(ctx, of))
 	a.note("SUBSCRIBE and PUBLISH", in.subscribe(ctx, in.Prefix+":check:"+id))
@@ -79,7 +88,7 @@ func (in *inspection) permissions(ctx context.Context) {
 	a.note("DEL", in.run(ctx, log, "DEL", []string{log}))
 	switch {
 	case len(a.refused) > 0:
-		in.add(wrong, "permissions", "user %s may not use %s; grant: ACL SETUSER %[1]s ~%[3]s:* ~{%[3]s}:* &%[3]s:* +@read +@write +@scripting +@pubsub +@transaction +@connection +info +time +wait",
+		in.add(wrong, "permissions", "user %s may not use %s; grant: ACL SETUSER %[1]s ~%[3]s:* ~{%[3]s}:* &%[3]s:* +@read +@write +@scripting +@pubsub +@transaction +@connection +info +time +wait +waitaof",
 			in.user(), strings.Join(a.refused, ", "), in.Prefix)
 	case !a.broken:
 		in.add(Fine, "permissions", "user %s may do all that the proxy does", in.user())

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"cacheproxy/invalidation/valkey"
+
+	queued "cacheproxy/writebehind/valkey"
 )
 
 // number reads a number; zero where there is none.
@@ -175,4 +177,18 @@ func (in *inspection) sentinel(ctx context.Context, address string) (map[string]
 		return nil, errors.New("it says nothing")
 	}
 	return found, nil
+}
+
+// queue looks at whether writes that were answered with 202 would survive what their routes say.
+func (in *inspection) queue(ctx context.Context) {
+	for _, d := range in.Queued {
+		switch err := queued.CheckServer(ctx, in.client, d); {
+		case queued.Unfit(err):
+			in.add(wrong, "queue of writes", "durability: %s: %v", d, err)
+		case err != nil:
+			in.add(Warning, "queue of writes", "durability: %s: cannot be asked for: %v", d, err)
+		default:
+			in.add(Fine, "queue of writes", "durability: %s can be kept", d)
+		}
+	}
 }

@@ -1,0 +1,119 @@
+package proxy
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"slices"
+
+	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
+)
+
+// deferring is a route whose writes wait in the queue: one in force here, or one that is or was elsewhere, of which writes may wait yet. It
+// says of any write, whatever its route, behind which it has to wait.
+type deferring struct {
+	name    string
+	said    string // its definition, as instances tell each other
+	key     policy.Template
+	keyed   bool // the host is part of the key
+	status  string
+	table   *policy.Table
+	methods []string // which its patterns ask for; empty text: any
+}
+
+// definition is what instances tell each other of such a route.
+type definition struct {
+	Name     string   `json:"name"`
+	Patterns []string `json:"patterns"`
+	Key      string   `json:"key,omitempty"`
+	Keyed    bool     `json:"keyed,omitempty"`
+	Status   string   `json:"status"`
+}
+
+// deferringOf are those among the routes of a configuration.
+func deferringOf(routes []*route) (all []*deferring) {
+	for _, r := range routes {
+		if r.behind == nil {
+			continue
+		}
+		d := definition{Name: r.Name, Key: r.WriteKey.String(), Keyed: r.Host.Literal == "", Status: r.behind.StatusPath}
+		for _, p := range r.Patterns {
+			d.Patterns = append(d.Patterns, p.String())
+		}
+		said, err := json.Marshal(d)
+		if err != nil {
+			panic(fmt.Sprintf("BUG: the definition of a route cannot be written: %v", err))
+		}
+		if of, err := parseDeferring(string(said)); err == nil { // else a configuration that is valid would not be
+			all = append(all, of)
+		}
+	}
+	return all
+}
+
+// parseDeferring reads a definition.
+func parseDeferring(said string) (*deferring, error) {
+	var d definition
+	if err := json.Unmarshal([]byte(said), &d); err != nil {
+		return nil, fmt.Errorf("read route of the queue: %w", err)
+	}
+	of := &deferring{name: d.Name, said: said, keyed: d.Keyed, status: d.Status}
+	r := &policy.Route{Name: d.Name}
+	for _, text := range d.Patterns {
+		p, err := policy.ParsePattern(text)
+		if err != nil {
+			return nil, err
+		}
+		r.Patterns = append(r.Patterns, p)
+		if !slices.Contains(of.methods, p.Method()) {
+			of.methods = append(of.methods, p.Method())
+		}
+	}
+	if d.Key != "" {
+		var err error
+		if of.key, err = policy.ParseTemplate(d.Key); err != nil {
+			return nil, err
+		}
+	}
+	var err error
+	if of.table, err = policy.NewTable([]*policy.Route{r}); err != nil {
+		return nil, fmt.Errorf("read route of the queue: %w", err)
+	}
+	return of, nil
+}
+
+// keyName is what a write is about, in words: what the template says, or its path, and the host where the origin sees it.
+func keyName(key policy.Template, keyed bool, m *policy.Match, t httpcache.Target) string {
+	if !key.Zero() {
+		name, _ := key.Render(policy.Values{Match: m, Target: t, Query: t.Query})
+		return "k" + name
+	}
+	if !keyed {
+		t.Host = ""
+	}
+	return "u" + t.Host + httpcache.CanonicalPath(policy.CleanTarget(t).Path)
+}
+
+// names are the keys of which the route says that the target is one, by whatever method it is written.
+func (d *deferring) names(t httpcache.Target) (names []string) {
+	clean := t
+	clean.Path = policy.CleanTarget(t).Path
+	for _, method := range d.methods {
+		if method == "" {
+			method = http.MethodPut
+		}
+		if m, _ := d.table.Match(method, clean, nil, netip.Addr{}); m.Route != nil {
+			if name := keyName(d.key, d.keyed, &m, clean); !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+	}
+	return names
+}
+
+// ownKey is the key of a write of the request's route.
+func ownKey(rq *request) string {
+	return keyName(rq.route.WriteKey, rq.route.Host.Literal == "", &rq.match, rq.target)
+}

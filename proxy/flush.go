@@ -1,0 +1,99 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"time"
+
+	"cacheproxy/invalidation"
+	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
+	"cacheproxy/proxy/upstream"
+	"cacheproxy/writebehind"
+)
+
+// flushed is the write of the queue as a request of the configuration in force: whatever route it came by, the one that is for it now says
+// what it makes unusable. Without one that is its own URL.
+func (b *Behind) flushed(ctx context.Context, w *writebehind.Write) *writing {
+	ex := &exchange{p: b.p}
+	ex.cfg, ex.rq, ex.start, ex.target, ex.mode = b.p.config(), &ex.request, time.Now(), w.Target(), policy.On
+	ex.query = ex.target.Query
+	ex.r = (&http.Request{
+		Method: w.Method, URL: &url.URL{}, Host: w.Host, Header: w.Header.Clone(), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, ContentLength: int64(len(w.Body)),
+	}).WithContext(ctx)
+	client, _ := netip.ParseAddr(w.Client) // which is not known where it is none
+	ex.match, _ = ex.cfg.Table.Match(w.Method, ex.target, w.Header, client)
+	ex.route = ex.cfg.unmatched
+	if ex.match.Route != nil {
+		ex.route = ex.cfg.routes[ex.match.Route]
+	}
+	members, _, excess := ex.route.Effects(&ex.match, ex.target, ex.target.Query, w.Header, w.Body)
+	if excess != nil { // the configuration was another when it was accepted: what it touches is somewhere in its route
+		members = []policy.Member{policy.NewMember(policy.KindRoute, ex.route.Name), policy.NewMember(policy.KindRoute, w.Route)}
+	}
+	return &writing{ex: ex, members: members}
+}
+
+// Send makes a write of the queue, and makes unusable what it changes, as a write does that goes through.
+func (b *Behind) Send(ctx context.Context, w *writebehind.Write, sequence uint64, holds func() bool) writebehind.Try {
+	f := b.flushed(ctx, w)
+	origin := f.ex.cfg.upstreams[w.Upstream]
+	if origin == nil {
+		return writebehind.Try{Problem: "there is no upstream " + strconv.Quote(w.Upstream) + " any more"}
+	}
+	if !f.begin() {
+		return writebehind.Try{Problem: "it cannot be announced to the caches"}
+	}
+	f.before = b.p.ledger.Token()
+	defer f.leave()
+	h := w.Header.Clone()
+	h[sequenceField] = []string{strconv.FormatUint(sequence, 10)}
+	res, err := exchangeOnce(ctx, origin, &once{
+		method: w.Method, target: f.ex.target, header: h, body: w.Body, route: w.Route,
+		sending: func(req *http.Request) (func(*http.Response, error), bool) {
+			if !holds() {
+				return nil, false
+			}
+			f.sent = true
+			return f.ex.route.Sending(policy.MethodUnsafe, nil, req), true
+		},
+	})
+	switch {
+	case errors.Is(err, errNotNow):
+		f.undone()
+		f.settled = true
+		return writebehind.Try{Problem: errNotNow.Error()}
+	case err != nil:
+		f.unanswered(err)
+		b.p.logger.Warn("no answer from upstream to a write of the queue", "route", w.Route, "upstream", w.Upstream, "sequence", sequence, "error", err)
+		return writebehind.Try{Sent: f.sent && !upstream.NotSent(err), Problem: upstream.Classify(err).String()}
+	}
+	if err := f.answered(res); err != nil {
+		return writebehind.Try{Sent: true, Problem: err.Error()}
+	}
+	return writebehind.Try{
+		Sent: true, Status: res.StatusCode, RetryAfter: httpcache.RetryAfter(res.Header, time.Now()),
+		Confirmed: res.StatusCode < http.StatusBadRequest && f.told.Detail == "",
+		Confirm: func(context.Context) error {
+			named, older := f.ex.route.ResponseEffects(&f.ex.match, f.ex.target, res.Header)
+			_, err := b.p.confirm(nil, invalidation.Order{Members: append(f.bounded(f.members), f.bounded(named)...), Older: older, Wide: f.wide, Settle: f.ex.route.Settle})
+			return err
+		},
+	}
+}
+
+// Confirm makes unusable what a write has changed that the origin has from an owner before, who could not confirm it. What the origin's answer
+// named is not known any more: copies of anything are confirmed before they are used.
+func (b *Behind) Confirm(ctx context.Context, w *writebehind.Write) error {
+	f := b.flushed(ctx, w)
+	members := append(f.bounded(f.members), policy.NewMember(policy.KindRoute, w.Route))
+	if _, err := b.p.confirm(nil, invalidation.Order{Members: members, Settle: f.ex.route.Settle}); err != nil {
+		return err
+	}
+	_, err := b.p.confirm(nil, invalidation.Order{Members: []policy.Member{policy.All}, Confirm: true})
+	return err
+}

@@ -1,0 +1,48 @@
+package valkey
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"cacheproxy/writebehind"
+
+	"github.com/valkey-io/valkey-go"
+)
+
+// What makes a server lose writes whatever it answers, and what to set.
+var (
+	errNoAppendOnly = errors.New("appendonly is off there, so that nothing of the queue would be on disk; set appendonly yes, or write durability: replicas for the route")
+	errEvicts       = errors.New("maxmemory-policy there lets the server remove keys that have no lifetime, and with them writes that were accepted; set maxmemory-policy noeviction or a volatile one")
+	errNoReplica    = errors.New("no replica is connected there, so that no write could be accepted; connect one, or write durability: fsync for the route")
+)
+
+// CheckServer says what keeps a server from promising what a route asks of it; nil: nothing, as far as it says.
+func CheckServer(ctx context.Context, client valkey.Client, durability writebehind.Durability) error {
+	info, err := client.Do(ctx, client.B().Info().Section("persistence", "replication", "memory").Build()).ToString()
+	if err != nil {
+		return fmt.Errorf("ask server about durability: %w", err)
+	}
+	says := map[string]string{}
+	for lines := bufio.NewScanner(strings.NewReader(info)); lines.Scan(); {
+		if name, value, ok := strings.Cut(lines.Text(), ":"); ok {
+			says[name] = strings.TrimSpace(value)
+		}
+	}
+	switch {
+	case durability == writebehind.Fsync && says["aof_enabled"] == "0":
+		return errNoAppendOnly
+	case durability == writebehind.Replicas && says["role"] == "master" && !strings.Contains(info, ",state=online,"):
+		return errNoReplica
+	case strings.HasPrefix(says["maxmemory_policy"], "allkeys") && says["maxmemory"] != "0":
+		return errEvicts
+	}
+	return nil
+}
+
+// Unfit reports whether an error says that the server is, and not that it could not be asked.
+func Unfit(err error) bool {
+	return errors.Is(err, errNoAppendOnly) || errors.Is(err, errEvicts) || errors.Is(err, errNoReplica)
+}

@@ -1,0 +1,278 @@
+package valkey
+
+import (
+	"context"
+	"crypto/sha1"
+	"encoding/hex"
+	"strings"
+
+	"github.com/valkey-io/valkey-go"
+)
+
+// script is run by its hash, and sent whole where the server does not know it.
+type script struct{ text, sha string }
+
+func newScript(text string) *script {
+	sum := sha1.Sum([]byte(text))
+	return &script{text, hex.EncodeToString(sum[:])}
+}
+
+// commander is a client, or one connection of it.
+type commander interface {
+	B() valkey.Builder
+	Do(ctx context.Context, cmd valkey.Completed) valkey.ValkeyResult
+	DoMulti(ctx context.Context, cmds ...valkey.Completed) []valkey.ValkeyResult
+}
+
+// command runs the script with the key of meta, which stands for all of its slot, as KEYS[1]; ARGV[1] begins all keys.
+func (s *script) command(c commander, base string, args []string) valkey.Completed {
+	return c.B().Evalsha().Sha1(s.sha).Numkeys(1).Key(base + "m").Arg(base).Arg(args...).Build()
+}
+
+// whole is command with the script itself.
+func (s *script) whole(c commander, base string, args []string) valkey.Completed {
+	return c.B().Eval().Script(s.text).Numkeys(1).Key(base + "m").Arg(base).Arg(args...).Build()
+}
+
+func (s *script) run(ctx context.Context, c commander, base string, args ...string) valkey.ValkeyResult {
+	result := c.Do(ctx, s.command(c, base, args))
+	if unknownScript(result.Error()) {
+		return c.Do(ctx, s.whole(c, base, args))
+	}
+	return result
+}
+
+func unknownScript(err error) bool {
+	said, ok := valkey.IsValkeyErr(err)
+	return ok && strings.HasPrefix(said.Error(), "NOSCRIPT")
+}
+
+// prelude is what every script begins with. now is the server's clock in milliseconds.
+const prelude = `
+local b = ARGV[1]
+local clock = redis.call('TIME')
+local us = tonumber(clock[1]) * 1000000 + tonumber(clock[2])
+local now = string.format('%.0f', math.floor(us / 1000))
+local function sequence()
+  local last = tonumber(redis.call('HGET', b .. 'm', 'seq') or '0')
+  local q = string.format('%.0f', math.max(us, last + 1))
+  redis.call('HSET', b .. 'm', 'seq', q)
+  return q
+end
+`
+
+// appendScript takes in a write, unless its idempotency key is known. Sequences come from the clock and never go back, so that what is
+// accepted after a failover that has lost the last of it is later than what the origin has seen. It touches the record of a write that is
+// there already: WAIT and WAITAOF then speak of all that was written before.
+//
+// ARGV: base, partition, id, key, route, most of the route, most of the key, 1 if it may be repeated, request, pairs of name and payload
+var appendScript = newScript(prelude + `
+for i = 10, #ARGV, 2 do
+  local was = redis.call('GET', b .. 'i:' .. ARGV[i])
+  if was then
+    local payload, id = string.match(was, '^(%S+) (%S+)$')
+    local w = b .. 'w:' .. (id or '')
+    local r = redis.call('HMGET', w, 's', 'a')
+    if r[1] then
+      if payload ~= ARGV[i + 1] then return {'OTHER'} end
+      redis.call('HSET', w, 'h', now)
+      return {'SAME', id, r[1], r[2]}
+    end
+  end
+end
+local list = b .. 'k:' .. ARGV[4]
+if redis.call('LLEN', list) >= tonumber(ARGV[7]) then return {'FULL', 'key'} end
+if tonumber(redis.call('HGET', b .. 'r', ARGV[5]) or '0') >= tonumber(ARGV[6]) then return {'FULL', 'route'} end
+local q = sequence()
+redis.call('XADD', b .. 'q:' .. ARGV[2], q .. '-0', 'i', ARGV[3], 'k', ARGV[4])
+redis.call('RPUSH', list, ARGV[3])
+redis.call('HINCRBY', b .. 'r', ARGV[5], 1)
+redis.call('HSET', b .. 'w:' .. ARGV[3], 's', 'queued', 'k', ARGV[4], 'r', ARGV[5], 'p', ARGV[2], 'q', q, 'e', q .. '-0', 'a', now, 'u', now,
+  'n', '0', 'y', ARGV[8], 'f', ARGV[10], 'd', ARGV[9])
+redis.call('SET', b .. 'i:' .. ARGV[10], ARGV[11] .. ' ' .. ARGV[3])
+return {'OK', ARGV[3], 'queued', now}
+`)
+
+// tendScript keeps the leases of an instance, and takes what is free up to its share. What it has beyond its share it is told to give back.
+//
+// ARGV: base, instance, partitions, lease in ms. Reply: live instances, then partition, token and keep or give of each that it has
+var tendScript = newScript(prelude + `
+local me, partitions, lease = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+redis.call('ZADD', b .. 'l', now, me)
+redis.call('ZREMRANGEBYSCORE', b .. 'l', '-inf', tonumber(now) - 2 * lease)
+local live = redis.call('ZCARD', b .. 'l')
+local share = math.ceil(partitions / live)
+local reply, have, free = {tostring(live)}, 0, {}
+for p = 0, partitions - 1 do
+  local o = redis.call('GET', b .. 'o:' .. p)
+  if not o then
+    free[#free + 1] = p
+  else
+    local who, token = string.match(o, '^(.*) (%d+)$')
+    if who == me then
+      have = have + 1
+      redis.call('PEXPIRE', b .. 'o:' .. p, lease)
+      reply[#reply + 1] = tostring(p)
+      reply[#reply + 1] = token
+      reply[#reply + 1] = have > share and 'give' or 'keep'
+    end
+  end
+end
+for _, p in ipairs(free) do
+  if have >= share then break end
+  have = have + 1
+  local token = tostring(redis.call('HINCRBY', b .. 'm', 'tok', 1))
+  redis.call('SET', b .. 'o:' .. p, me .. ' ' .. token, 'PX', lease)
+  reply[#reply + 1] = tostring(p)
+  reply[#reply + 1] = token
+  reply[#reply + 1] = 'keep'
+end
+return reply
+`)
+
+// releaseScript gives a partition back. ARGV: base, partition, owner and token
+var releaseScript = newScript(prelude + `
+if redis.call('GET', b .. 'o:' .. ARGV[2]) == ARGV[3] then redis.call('DEL', b .. 'o:' .. ARGV[2]) end
+return {'OK'}
+`)
+
+// leaveScript takes an instance off the list of those that flush. ARGV: base, instance
+var leaveScript = newScript(prelude + `
+redis.call('ZREM', b .. 'l', ARGV[2])
+return {'OK'}
+`)
+
+// owned ends a script of one who is not the owner. ARGV: base, partition, owner and token, id
+const owned = prelude + `
+if redis.call('GET', b .. 'o:' .. ARGV[2]) ~= ARGV[3] then return {'LOST'} end
+local w = b .. 'w:' .. ARGV[4]
+`
+
+// beginScript notes that a write is about to be sent, before it is: who takes over knows then that it may have been. One that was, and
+// may not be repeated, is left as it is.
+var beginScript = newScript(owned + `
+local r = redis.call('HMGET', w, 's', 'd', 'n', 't', 'q', 'y', 'a')
+if not r[1] then return {'GONE'} end
+if r[1] == 'done' or r[1] == 'dropped' or r[1] == 'dead' then return {'IS', r[1], redis.call('HGET', w, 'b') or ''} end
+if r[1] == 'queued' or r[1] == 'waiting' or (r[1] == 'sending' and r[6] == '1') then
+  redis.call('HSET', w, 's', 'sending', 'u', now, 't', r[4] or now)
+  redis.call('HINCRBY', w, 'n', 1)
+end
+return {'OK', r[1], r[2] or '', r[3], r[4] or now, r[5], r[7], now}
+`)
+
+// settleScript says what has become of a try.
+//
+// ARGV: base, partition, owner and token, id, state, status of the answer, problem, 1 if it blocks, how long the record is kept in ms
+var settleScript = newScript(owned + `
+local r = redis.call('HMGET', w, 's', 'k', 'r', 'e', 'f')
+if not r[1] then return {'GONE'} end
+local state, key, entry = ARGV[5], r[2], r[4]
+redis.call('HSET', w, 's', state, 'u', now, 'c', ARGV[6], 'g', ARGV[7], 'b', ARGV[8])
+if state == 'done' then
+  redis.call('HDEL', w, 'd')
+  redis.call('XDEL', b .. 'q:' .. ARGV[2], entry)
+  redis.call('LREM', b .. 'k:' .. key, 1, ARGV[4])
+  if redis.call('HINCRBY', b .. 'r', r[3], -1) <= 0 then redis.call('HDEL', b .. 'r', r[3]) end
+  redis.call('PEXPIRE', w, ARGV[9])
+  redis.call('PEXPIRE', b .. 'i:' .. r[5], ARGV[9])
+  for _, id in ipairs(redis.call('LRANGE', b .. 'x:' .. key, 0, -1)) do redis.call('HSET', b .. 'w:' .. id, 'v', '1') end
+elseif state == 'dead' then
+  redis.call('ZADD', b .. 'd', redis.call('HGET', w, 'q'), ARGV[4])
+  if ARGV[8] ~= '1' then
+    redis.call('XDEL', b .. 'q:' .. ARGV[2], entry)
+    redis.call('LREM', b .. 'k:' .. key, 1, ARGV[4])
+    redis.call('RPUSH', b .. 'x:' .. key, ARGV[4])
+  end
+end
+return {'OK'}
+`)
+
+// forgetScript removes an entry that asks for nothing any more. ARGV: base, partition, owner and token, id (nothing), entry
+var forgetScript = newScript(owned + `
+redis.call('XDEL', b .. 'q:' .. ARGV[2], ARGV[5])
+return {'OK'}
+`)
+
+// retryScript has a dead letter tried again. One whose key has later writes would undo them; forced, it becomes the last of its key.
+// ARGV: base, id, 1 if forced
+var retryScript = newScript(prelude + `
+local w = b .. 'w:' .. ARGV[2]
+local r = redis.call('HMGET', w, 's', 'b', 'k', 'p', 'v', 'q')
+if not r[1] then return {'GONE'} end
+if r[1] ~= 'dead' then return {'ALIVE', r[1]} end
+local q, stream = sequence(), b .. 'q:' .. r[4]
+if r[2] == '1' then
+  redis.call('XADD', stream, q .. '-0', 'c', 'retry', 'i', ARGV[2], 'k', r[3])
+else
+  local list = b .. 'k:' .. r[3]
+  if r[5] == '1' or redis.call('LLEN', list) > 0 then
+    if ARGV[3] ~= '1' then return {'LATER'} end
+    redis.call('HSET', w, 'q', q)
+  end
+  redis.call('XADD', stream, q .. '-0', 'i', ARGV[2], 'k', r[3])
+  redis.call('HSET', w, 'e', q .. '-0')
+  redis.call('LREM', b .. 'x:' .. r[3], 1, ARGV[2])
+  redis.call('RPUSH', list, ARGV[2])
+end
+redis.call('HSET', w, 's', 'queued', 'u', now, 'b', '')
+redis.call('HDEL', w, 't', 'v')
+redis.call('ZREM', b .. 'd', ARGV[2])
+return {'OK'}
+`)
+
+// dropScript ends a dead letter. ARGV: base, id, how long the record is kept in ms
+var dropScript = newScript(prelude + `
+local w = b .. 'w:' .. ARGV[2]
+local r = redis.call('HMGET', w, 's', 'b', 'k', 'p', 'r', 'e', 'f')
+if not r[1] then return {'GONE'} end
+if r[1] ~= 'dead' then return {'ALIVE', r[1]} end
+if r[2] == '1' then
+  redis.call('XDEL', b .. 'q:' .. r[4], r[6])
+  redis.call('LREM', b .. 'k:' .. r[3], 1, ARGV[2])
+  redis.call('XADD', b .. 'q:' .. r[4], sequence() .. '-0', 'c', 'drop', 'i', ARGV[2], 'k', r[3])
+else
+  redis.call('LREM', b .. 'x:' .. r[3], 1, ARGV[2])
+end
+redis.call('ZREM', b .. 'd', ARGV[2])
+if redis.call('HINCRBY', b .. 'r', r[5], -1) <= 0 then redis.call('HDEL', b .. 'r', r[5]) end
+redis.call('HSET', w, 's', 'dropped', 'u', now)
+redis.call('HDEL', w, 'd')
+redis.call('PEXPIRE', w, ARGV[3])
+redis.call('PEXPIRE', b .. 'i:' .. r[7], ARGV[3])
+return {'OK'}
+`)
+
+// lastScript is the last write of each key that is not done: id, or nothing, its state, whether it blocks, and the state of the first.
+// ARGV: base, keys
+var lastScript = newScript(prelude + `
+local reply = {}
+for i = 2, #ARGV do
+  local list = b .. 'k:' .. ARGV[i]
+  local first, last = redis.call('LINDEX', list, 0), redis.call('LINDEX', list, -1)
+  reply[#reply + 1] = last or ''
+  reply[#reply + 1] = first and redis.call('HGET', b .. 'w:' .. first, 's') or ''
+end
+return reply
+`)
+
+// registerScript notes the routes that are in force here, forgets those that nobody has any more while nothing waits, and returns all with
+// how long each has been known in ms. ARGV: base, how long one is kept in ms, routes
+var registerScript = newScript(prelude + `
+for i = 3, #ARGV do
+  local was = redis.call('HGET', b .. 'n', ARGV[i])
+  redis.call('HSET', b .. 'n', ARGV[i], (string.match(was or '', '^(%d+) ') or now) .. ' ' .. now)
+end
+local all, reply = redis.call('HGETALL', b .. 'n'), {}
+local waits = #redis.call('HKEYS', b .. 'r') > 0
+for i = 1, #all, 2 do
+  local first, last = string.match(all[i + 1], '^(%d+) (%d+)$')
+  if not last or (not waits and tonumber(now) - tonumber(last) > tonumber(ARGV[2])) then
+    redis.call('HDEL', b .. 'n', all[i])
+  else
+    reply[#reply + 1] = all[i]
+    reply[#reply + 1] = string.format('%.0f', tonumber(now) - tonumber(first))
+  end
+end
+return reply
+`)
