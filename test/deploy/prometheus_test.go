@@ -176,7 +176,8 @@ func metrics(t *testing.T) map[string]map[string]bool {
 		fmt.Fprint(w, r.URL.Path)
 	}))
 	t.Cleanup(source.Close)
-	config := fmt.Sprintf(runbookConfig, token, source.URL) + "valkey: {url: \"valkey://" + valkey(t) + "\"}\n"
+	config := fmt.Sprintf(runbookConfig, token, source.URL) + "valkey: {url: \"valkey://" + valkey(t) + "\"}\n" +
+		"postgres: {url: \"postgres://feed@127.0.0.1:1/shop\", feeds: [{table: product, keys: [\"v2:product:{id}\"]}]}\n" // where nobody listens
 	p := serveFile(t, write(t, filepath.Join(t.TempDir(), "config.yaml"), config))
 	for _, path := range []string{"/products/1", "/products/1", "/products/2", "/other"} {
 		if status, _, body := get(t, p.data+path); status != 200 {
@@ -189,7 +190,10 @@ func metrics(t *testing.T) map[string]map[string]bool {
 	purge.Env = environment("CACHEPROXY_ADMIN_TOKEN=" + token)
 	run(t, purge)
 	shown := map[string]map[string]bool{}
-	_, _, text := get(t, p.admin+"/metrics")
+	text := ""
+	for !strings.Contains(text, "cacheproxy_feed_errors_total{") { // until the database was asked for once
+		_, _, text = get(t, p.admin+"/metrics")
+	}
 	_, _, more := get(t, serveTLS(t, fmt.Sprintf(runbookConfig, token, source.URL)).admin+"/metrics")
 	text += more
 	for _, sample := range regexp.MustCompile(`(?m)^([a-zA-Z_]\w*)(\{.*\})? `).FindAllStringSubmatch(text, -1) {

@@ -89,7 +89,7 @@ func TestAnswersAreListed(t *testing.T) {
 	if err != nil || len(files) < 20 {
 		t.Fatalf("%d files of calls, %v", len(files), err)
 	}
-	table := strings.Join(readDocument(t, "docs/purging.md").section("By HTTP"), "\n")
+	table := strings.Join(append(readDocument(t, "docs/purging.md").section("By HTTP"), readDocument(t, "docs/write-behind.md").section("Dead letters")...), "\n")
 	for _, file := range files {
 		if strings.HasSuffix(file, "_test.go") || filepath.Base(file) == "reload.go" {
 			continue
@@ -100,7 +100,7 @@ func TestAnswersAreListed(t *testing.T) {
 		}
 		for _, m := range regexp.MustCompile(`http\.(Status[A-Z]\w+)\b[^(]`).FindAllSubmatch(text, -1) {
 			if code := codes[string(m[1])]; !regexp.MustCompile(fmt.Sprintf("(?m)^\\| `%d`", code)).MatchString(table) {
-				t.Errorf("%s answers with %d, and the table in docs/purging.md has no row for it", file, code)
+				t.Errorf("%s answers with %d, and no table in docs/purging.md and docs/write-behind.md has a row for it", file, code)
 			}
 		}
 	}
