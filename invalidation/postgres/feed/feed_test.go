@@ -43,13 +43,17 @@ func (r *recorder) Invalidate(ctx context.Context, o invalidation.Order) (invali
 	return receipt, err
 }
 
-// taken are the members that were purged since it was last asked.
+// taken are the members that were purged since it was last asked; those whose copies are to be confirmed have that before them.
 func (r *recorder) taken() (members []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, o := range r.orders {
 		for _, m := range o.Members {
-			members = append(members, m.String())
+			if o.Confirm {
+				members = append(members, "confirm "+m.String())
+			} else {
+				members = append(members, m.String())
+			}
 		}
 	}
 	r.orders = nil

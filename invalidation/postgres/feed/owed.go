@@ -36,7 +36,7 @@ func (f *Feed) settle(ctx context.Context, conn *pgx.Conn, owed []string) error 
 	for _, id := range owed {
 		all = append(all, tableTag(id))
 	}
-	order := invalidation.Order{Members: all, Settle: f.config.Load().Settle}
+	order := f.unknown(all)
 	if err := f.untilHeld(ctx, func(ctx context.Context) error { return f.purge(ctx, order) }); err != nil {
 		return err
 	}
@@ -82,7 +82,7 @@ func (f *Feed) settleOne(ctx context.Context, conn *pgx.Conn, id string) error {
 		if f.options.between != nil {
 			f.options.between()
 		}
-		if err := f.purge(ctx, invalidation.Order{Members: []policy.Member{tableTag(id)}, Settle: f.config.Load().Settle}); err != nil {
+		if err := f.purge(ctx, f.unknown([]policy.Member{tableTag(id)})); err != nil {
 			return err
 		}
 		if _, err := tx.Exec(ctx, "select setval($1::text::regclass, 0)", sequence); err != nil {
@@ -90,6 +90,12 @@ func (f *Feed) settleOne(ctx context.Context, conn *pgx.Conn, id string) error {
 		}
 		return nil
 	})
+}
+
+// unknown is the order for tables of which nobody knows which rows have changed: their copies are confirmed by the origin before they are
+// used, so that it need not make again what has not changed.
+func (f *Feed) unknown(tags []policy.Member) invalidation.Order {
+	return invalidation.Order{Members: tags, Confirm: true, Settle: f.config.Load().Settle}
 }
 
 // tableTag is what an id names that is not known: the tag of its table; everything, where it names no table.

@@ -39,9 +39,9 @@ func TestOwedHeldOpen(t *testing.T) {
 		t.Fatal("the change has a row, or nothing is owed")
 	}
 	c := consume(t, url, nil)
-	c.purges("tag:table:public.product")
+	c.purges("confirm tag:table:public.product")
 	for range 2 { // at the pace of owedPause
-		c.purges("tag:table:public.product")
+		c.purges("confirm tag:table:public.product")
 		if !owes(t, conn) {
 			t.Fatal("settled while the writer was under way")
 		}
@@ -54,7 +54,7 @@ func TestOwedHeldOpen(t *testing.T) {
 		t.Fatal(err)
 	}
 	until(t, func() bool { return !owes(t, conn) })
-	if got := c.log.taken(); !slices.Contains(got, "tag:table:public.product") {
+	if got := c.log.taken(); !slices.Contains(got, "confirm tag:table:public.product") {
 		t.Errorf("settled without a purge: %v", got)
 	}
 	do(t, conn, "insert into product values (2, 6)") // somebody consumes, so that there are rows again
@@ -86,7 +86,7 @@ func TestOwedFrozen(t *testing.T) {
 		t.Errorf("%d rows", rows(t, conn))
 	}
 	other := consume(t, url, nil)
-	other.purges("tag:category:7", "tag:product:2", "tag:table:public.product")
+	other.purges("confirm tag:table:public.product", "tag:category:7", "tag:product:2")
 	until(t, func() bool { return !owes(t, conn) })
 }
 
@@ -97,7 +97,7 @@ func TestLost(t *testing.T) {
 	c := consume(t, url, func(o *Options) { o.Config.Mappings[0].Lossy = true })
 	c.clear()
 	do(t, conn, "select nextval('cacheproxy.lost')")
-	c.purges("tag:table:public.product")
+	c.purges("confirm tag:table:public.product")
 	if c.State().Failed[changesLost.String()] != 1 {
 		t.Errorf("state %+v", c.State())
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"cacheproxy/invalidation"
 	"cacheproxy/policy"
 
 	"github.com/jackc/pgx/v5"
@@ -260,6 +259,6 @@ func (s *session) lostChanges(ctx context.Context, lost float64) error {
 	if len(tags) == 0 {
 		return nil
 	}
-	order := invalidation.Order{Members: tags, Settle: f.config.Load().Settle}
+	order := f.unknown(tags)
 	return f.untilHeld(ctx, func(ctx context.Context) error { return f.purge(ctx, order) })
 }
