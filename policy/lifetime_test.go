@@ -54,6 +54,8 @@ func TestJudgeFresh(t *testing.T) {
 		{"Age (§5.1)", Route{}, []string{"Cache-Control: max-age=60", "Age: 30"}, m, 30 * time.Second},
 		{"Age: the first member of a list counts (§5.1)", Route{}, []string{"Cache-Control: max-age=60", "Age: 30, 0"}, m, 30 * time.Second},
 		{"Age: of several lines, too (§5.1)", Route{}, []string{"Cache-Control: max-age=60", "Age: 0", "Age: 70"}, m, 0},
+		{"Age: where the first is no number, the field is ignored (§5.1)", Route{}, []string{"Cache-Control: max-age=60", "Age: abc", "Age: 20"}, m, 0},
+		{"Age: nor is it looked for in the same line (§5.1)", Route{}, []string{"Cache-Control: max-age=60", "Age: -1, 20"}, m, 0},
 		{"Age: the first may make it stale (§5.1)", Route{}, []string{"Cache-Control: max-age=60", "Age: 70, 0", lm}, m, 70 * time.Second},
 		{"Age: of an empty list there is none", Route{}, []string{"Cache-Control: max-age=60", "Age: ,"}, m, 0},
 		{"Age: what is no number is ignored (§5.1)", Route{}, []string{"Cache-Control: max-age=60", "Age: 30s"}, m, 0},

@@ -84,13 +84,33 @@ func (f fieldRules) prefer(h http.Header, selected []string) {
 	}
 }
 
+// refusesPreferred reports whether a status says that the origin has nothing of what a client prefers, or has it choose (RFC 9110 §15.5.7,
+// §15.4.1). That goes by all that the client accepts, whatever the key has of it: one that accepts more is to ask for itself. So such an
+// answer is neither stored nor shared, unless Vary names one of the fields, or is known to; then all of them tell its copies apart.
+func refusesPreferred(status int) bool {
+	return status == http.StatusNotAcceptable || status == http.StatusMultipleChoices
+}
+
+// selectsPreferred reports whether the fields that select a variant have one that says what a client prefers, or keys have nothing of these.
+func (f fieldRules) selectsPreferred(names []string) bool {
+	none := true
+	for _, name := range preferredFields {
+		if f.prefers(name) {
+			if none = false; slices.Contains(names, name) {
+				return true
+			}
+		}
+	}
+	return none
+}
+
 // isPreferred reports whether lines are what is left of them where only that is told apart which is preferred most.
 func isPreferred(name string, lines []string) bool {
 	return len(lines) == 1 && lines[0] == string(httpcache.AppendPreferred(nil, name, lines))
 }
 
 // Whole reports whether an answer to a fill that told the origin sent is one to that alone, and not to the client, of whom whole is the
-// same header with every field as it came: it is refused for what it prefers most (406), or its Vary says that the rest of the field
+// same header with every field as it came: it is refused for what it prefers most, or its Vary says that the rest of the field
 // matters. named are the fields that it names of those in which the two differ. Of an origin that fails nothing more is asked.
 func (p Preferences) Whole(sent, whole http.Header, status int, answer http.Header) (named []string, again bool) {
 	if status >= http.StatusInternalServerError {
@@ -104,7 +124,7 @@ func (p Preferences) Whole(sent, whole http.Header, status int, answer http.Head
 		if slices.Contains(vary, name) {
 			named = append(named, name)
 		}
-		again = again || star || status == http.StatusNotAcceptable
+		again = again || star || refusesPreferred(status)
 	}
 	return named, again || len(named) > 0
 }

@@ -74,6 +74,7 @@ func TestPreferencesWhole(t *testing.T) {
 		{"Vary names one of which it was told all", 200, "Accept-Language", "", false},
 		{"Vary: * (§12.5.5)", 200, "*", "", true},
 		{"none of what is preferred most (§15.5.7)", 406, "", "", true},
+		{"it has the client choose (§15.4.1)", 300, "", "", true},
 		{"it fails", 503, "Accept", "", false},
 	} {
 		h := http.Header{}
@@ -103,7 +104,7 @@ func TestVariantOfWhatTheOriginWasTold(t *testing.T) {
 		about    string
 		selected []string
 		told     http.Header
-		vary     string
+		vary     string // of the copy
 	}{
 		{"the short forms", nil, header("Accept: text/html, */*;q=0.1", "Accept-Language: de-DE"), ""},
 		{"one whole, as Vary has it", []string{"Accept-Language"}, header("Accept: text/html, */*;q=0.1", "Accept-Language: de-de, en;q=0.5"), "Accept-Language"},
@@ -119,6 +120,71 @@ func TestVariantOfWhatTheOriginWasTold(t *testing.T) {
 		v := r.Judge(Fetch{Method: "GET", Status: 200, Header: http.Header{}, BodyLength: 1, Forwarded: fill})
 		if got := strings.Join(v.Vary, ", "); !v.Store || got != tt.vary {
 			t.Errorf("%s: stored %v by %q, want %q", tt.about, v.Store, got, tt.vary)
+		}
+	}
+}
+
+// What a fill tells whole, because Vary is known to name it, selects its copy also where it is its own short form, or absent. What keys
+// have nothing of, or all, does not.
+func TestVariantOfWhatIsKnownToSelect(t *testing.T) {
+	known := []string{"Accept", "Accept-Language"}
+	for _, tt := range []struct {
+		route  Route
+		client []string
+		vary   string
+	}{
+		{Route{}, []string{"Accept: text/html", "Accept-Language: de"}, "Accept, Accept-Language"},
+		{Route{}, []string{"Accept-Language: de"}, "Accept, Accept-Language"},
+		{Route{}, nil, "Accept, Accept-Language"},
+		{Route{IgnoreHeaders: []string{"Accept"}}, []string{"Accept: a/b"}, "Accept-Language"},
+		{Route{Headers: []string{"Accept-Language"}}, []string{"Accept-Language: de"}, "Accept"},
+		{Route{ForwardHeaders: ForwardAll}, []string{"Accept-Language: de"}, ""},
+	} {
+		tt.route.Caches, tt.route.TTL = true, 60e9
+		fill := tt.route.FillHeader(header(tt.client...), known)
+		v := tt.route.Judge(Fetch{Method: "GET", Status: 200, Header: http.Header{}, BodyLength: 1, Forwarded: fill, Selected: known})
+		if got := strings.Join(v.Vary, ", "); !v.Store || got != tt.vary {
+			t.Errorf("%q: stored %v by %q, want %q", tt.client, v.Store, got, tt.vary)
+		}
+	}
+}
+
+// An origin that refuses what a client prefers has looked at all that it accepts: its answer is for nobody who accepts anything else.
+func TestRefusedPreferenceIsNotForOthers(t *testing.T) {
+	all := "Accept, Accept-Charset, Accept-Language"
+	for _, tt := range []struct {
+		about  string
+		route  Route
+		status int
+		vary   string
+		store  bool
+		by     string
+	}{
+		{"none of what is preferred (RFC 9110 §15.5.7)", Route{}, 406, "", false, ""},
+		{"the client is to choose (§15.4.1)", Route{}, 300, "", false, ""},
+		{"Vary names another field", Route{}, 406, "X-Lang", false, ""},
+		{"Vary names the field (§12.5.5)", Route{}, 406, "Accept", true, all},
+		{"Vary is known to name one", Route{Name: "known"}, 406, "", true, all},
+		{"of those that the route leaves", Route{IgnoreHeaders: []string{"Accept-Charset"}}, 406, "Accept-Language", true, "Accept, Accept-Language"},
+		{"not one of these", Route{IgnoreHeaders: []string{"Accept-Charset"}}, 406, "Accept-Charset", false, ""},
+		{"keys have all of it", Route{Headers: []string{"Accept", "Accept-Charset", "Accept-Language"}}, 406, "", true, ""},
+		{"keys have nothing of it", Route{IgnoreHeaders: []string{"Accept*"}}, 406, "", true, ""},
+		{"Vary alone names what matters", Route{ForwardHeaders: ForwardAll}, 406, "", true, ""},
+		{"another error", Route{}, 404, "", true, ""},
+	} {
+		tt.route.Caches = true
+		answer := header("Cache-Control: max-age=60")
+		if tt.vary != "" {
+			answer.Set("Vary", tt.vary)
+		}
+		var known []string
+		if tt.route.Name != "" {
+			known = []string{"Accept-Language"}
+		}
+		fill := tt.route.FillHeader(header("Accept: text/html"), known)
+		v := tt.route.Judge(Fetch{Method: "GET", Status: tt.status, Header: answer, BodyLength: 1, Forwarded: fill, Selected: known})
+		if got := strings.Join(v.Vary, ", "); v.Store != tt.store || v.Share != tt.store || got != tt.by {
+			t.Errorf("%s: stored %v, shared %v by %q, want %v by %q", tt.about, v.Store, v.Share, got, tt.store, tt.by)
 		}
 	}
 }

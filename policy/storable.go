@@ -22,6 +22,7 @@ type Fetch struct {
 	Through    bool        // the origin saw the client's own request, not a fill's
 	Accepting  []string    // Accept-Encoding as the origin saw it; nil: absent, or not known
 	Forwarded  http.Header // what FillHeader made of the request, which tells the variant; nil: not known
+	Selected   []string    // the fields that Vary was known to name when FillHeader made it
 }
 
 // Verdict says what may become of a response. The zero value is a response for the one who asked and nobody else.
@@ -68,6 +69,10 @@ func (r *Route) judge(f Fetch) Verdict {
 	}
 	if star {
 		v.Reason = varyStar
+		return v
+	}
+	if refusesPreferred(f.Status) && !r.fields().selectsPreferred(names) {
+		v.Reason = statusNotStored // who prefers the same most may accept something else
 		return v
 	}
 	lifetime, reason := r.lifetime(f, d)

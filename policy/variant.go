@@ -17,7 +17,9 @@ import (
 //
 // Origin is part of the variant where the request had it, unless the answer is one for every Origin.
 //
-// A field of which the key has what is preferred most is part of the variant where the origin was told more of it.
+// A field of which the key has what is preferred most is part of the variant where the origin was told more of it, or would have been,
+// had the client said more: where Vary is known to name it, and one says "es", its answer is not for who says "es, de;q=0.5". So it is
+// where the origin refuses what is preferred: what else the client accepts has had its part in that.
 func (r *Route) selectedBy(names []string, f Fetch) []string {
 	told := r.Compression == httpcache.Identity || f.Through
 	switch {
@@ -40,6 +42,16 @@ func (r *Route) selectedBy(names []string, f Fetch) []string {
 				names = withName(names, name)
 			}
 		case !slices.Contains(forwardedFields, name) && !r.keyedField(name):
+			names = withName(names, name)
+		}
+	}
+	for _, name := range f.Selected {
+		if r.fields().prefers(name) {
+			names = withName(names, name)
+		}
+	}
+	if refusesPreferred(f.Status) && r.fields().selectsPreferred(names) {
+		for _, name := range PreferencesOf(r) {
 			names = withName(names, name)
 		}
 	}

@@ -71,7 +71,9 @@ func (ex *exchange) passFailed(w http.ResponseWriter, status policy.Status, err 
 			why = refused.why
 		}
 	}
-	overdue := why == policy.OriginError && server.Overdue(ex.r, time.Since(ex.start))
+	// Who breaks off when a call of gRPC is over has no say in what that is: the server, which has the same deadline, or a limit of
+	// the upstream that passes later.
+	overdue := (why == policy.OriginError || why == policy.OriginTimeout || why == policy.QueueTimeout) && server.Overdue(ex.r, time.Since(ex.start))
 	if overdue {
 		why = policy.ClientGone
 	}

@@ -42,7 +42,7 @@ func (ex *exchange) confirmed(c candidate, head http.Header, requested time.Time
 	header := httpcache.MergeNotModified(c.Copy.Header(), head)
 	verdict := ex.route.Judge(policy.Fetch{
 		Method: http.MethodGet, Requested: requested, Received: time.Now(), Status: c.Copy.Status, Header: header,
-		BodyLength: int64(c.Copy.Length()), MaxObject: ex.cfg.MaxObject, Jitter: rand.Float64(), Forwarded: q.Forward,
+		BodyLength: int64(c.Copy.Length()), MaxObject: ex.cfg.MaxObject, Jitter: rand.Float64(), Forwarded: q.Forward, Selected: q.Selected,
 	})
 	a := fill.NewAnswer(q, c.Copy.Status, header, verdict, ex.arrival, ex.start)
 	a.Selection = ex.selection(verdict.Vary)

@@ -32,7 +32,7 @@ func (w *writing) keep(res *http.Response) {
 	verdict := ex.route.Judge(policy.Fetch{
 		Method: http.MethodGet, Requested: ex.start, Received: time.Now(), Status: http.StatusOK, Header: header,
 		BodyLength: res.ContentLength, MaxObject: ex.cfg.MaxObject, Jitter: rand.Float64(), Through: true,
-		Forwarded: ex.selection(ex.route.Selecting()),
+		Forwarded: ex.selection(ex.route.Selecting()), Selected: ex.route.Selecting(),
 	})
 	// A copy that varies belongs to a read's header, which a write does not have.
 	if !verdict.Store || len(verdict.Vary) > 0 {

@@ -64,7 +64,7 @@ func (o *observation) answer(res *http.Response) error {
 	verdict := ex.route.Judge(policy.Fetch{
 		Method: ex.semantics(), Requested: o.requested, Received: time.Now(), Status: o.code, Header: o.header,
 		BodyLength: res.ContentLength, MaxObject: ex.cfg.MaxObject, Jitter: rand.Float64(), Through: true,
-		Forwarded: ex.selection(ex.selecting(o.found)),
+		Forwarded: ex.selection(ex.selecting(o.found)), Selected: ex.selecting(o.found),
 	})
 	o.body = ex.capture(res.Body, func(body []byte) {
 		o.compared = true

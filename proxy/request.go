@@ -263,7 +263,7 @@ func (rq *request) fillRequest(c candidate, class upstream.Class, asker *observe
 	q := &fill.Request{
 		Route: rq.route.Route, Match: rq.match, Target: rq.target, Query: rq.query, Key: key, URLKey: key[:rq.url],
 		Header: rq.r.Header.Clone(), Forward: rq.forward(names), Method: http.MethodGet,
-		Previous: c.previous, Class: class, Why: c.reason, MaxObject: rq.cfg.MaxObject, Span: asker,
+		Selected: names, Previous: c.previous, Class: class, Why: c.reason, MaxObject: rq.cfg.MaxObject, Span: asker,
 		Whole: rq.forward(slices.Concat(rq.route.Prefers.Preferences, names)),
 	}
 	if rq.personal {
@@ -293,7 +293,7 @@ func (rq *request) fillRequest(c candidate, class upstream.Class, asker *observe
 func (rq *request) renewal(found candidate, class upstream.Class, asker *observe.Span) fill.Renewal {
 	found.use, found.reason = httpcache.NeedsValidation, policy.Renewal
 	r, q := rq.route, rq.fillRequest(found, class, asker)
-	q.Forward, q.Whole = r.RenewalHeader(q.Forward, found.Copy.Vary, found.Copy.Asked), nil
+	q.Forward, q.Selected, q.Whole = r.RenewalHeader(q.Forward, found.Copy.Vary, found.Copy.Asked), found.Copy.Vary, nil
 	return fill.Renewal{
 		Request: q, Key: rq.flightKey(found, q.Forward), Known: rq.known(), Copy: found.Copy,
 		Wanted: func(now time.Time) bool {

@@ -10,8 +10,8 @@ type Item interface {
 	cost() int
 }
 
-// MaxVariants is how many copies of one URL are told apart by Vary, and how many by what clients prefer. Beyond it the one that was not
-// read for the longest goes.
+// MaxVariants is how many copies of one URL are told apart in memory, by Vary and by what clients prefer together. Beyond it the one that
+// was not read for the longest goes.
 const MaxVariants = 64
 
 // maxSelections is how many different Vary fields of one URL are remembered.

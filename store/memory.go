@@ -3,6 +3,7 @@ package store
 import (
 	"math"
 	"runtime"
+	"slices"
 	"sync/atomic"
 
 	"cacheproxy/invalidation"
@@ -97,6 +98,22 @@ func (m *Memory) Seen(member policy.Member) bool { return m.seen.Has(invalidatio
 
 // Delete removes an item.
 func (m *Memory) Delete(key string) { m.cache.Invalidate(key) }
+
+// deleteVariant removes what is stored under variant, and that from the list under key.
+func (m *Memory) deleteVariant(key, variant string) {
+	m.cache.ComputeIfPresent(key, func(old Item) (Item, otter.ComputeOp) {
+		v, varies := old.(*Variants)
+		if !varies {
+			return old, otter.CancelOp
+		}
+		left := slices.DeleteFunc(slices.Clone(v.Keys), func(k string) bool { return k == variant })
+		if len(left) == 0 {
+			return nil, otter.InvalidateOp
+		}
+		return &Variants{Selections: v.Selections, Keys: left}, otter.WriteOp
+	})
+	m.Delete(variant)
+}
 
 // deleteCopy removes what is stored under key if it is still c.
 func (m *Memory) deleteCopy(key string, c *Copy) {

@@ -1,6 +1,9 @@
 package store
 
-import "slices"
+import (
+	"math"
+	"slices"
+)
 
 // What is told apart by what clients prefer has storage keys of its own, all of which begin with that of the URL. So that a client which
 // makes up preferences fills no memory with copies of one URL, the keys are listed beside them. A read does not look at the list: a copy
@@ -9,9 +12,18 @@ import "slices"
 // preferencesKey is where the list of a URL is. The keys in it are longer, and others that begin with the URL's go on otherwise.
 func preferencesKey(url string) string { return url + "n" }
 
-// Preferred notes that a copy of a URL is stored under key, which begins with the URL's and says what the client prefers, and lets go of
-// the copy that was not read for the longest where there are more than MaxVariants. It returns the keys of all, which must not be changed.
-func (s *Store) Preferred(url, key string) []string {
+// Preferred notes that copy c of a URL is stored under key, which begins with the URL's and says what the client prefers, and lets go of
+// copies that were not read for the longest where there are more than MaxVariants, those counted that Vary tells apart under each key. It
+// returns the keys, which must not be changed; under some may be nothing.
+func (s *Store) Preferred(url, key string, c *Copy) []string {
+	keys := s.preferredKeys(url, key)
+	for s.letGoOfOne(keys, c) {
+	}
+	return keys
+}
+
+// preferredKeys are the keys under which copies of a URL are, with key among them.
+func (s *Store) preferredKeys(url, key string) []string {
 	at := preferencesKey(url)
 	item, _ := s.memory.Get(at)
 	if v, ok := item.(*Variants); ok && slices.Contains(v.Keys, key) {
@@ -34,6 +46,41 @@ func (s *Store) Preferred(url, key string) []string {
 		s.forget(partsKey(k))
 	}
 	return next.Keys
+}
+
+// letGoOfOne lets go of the copy that was not read for the longest, but for c, where there are more than MaxVariants under keys. It
+// reports whether it has.
+func (s *Store) letGoOfOne(keys []string, c *Copy) bool {
+	copies, earliest := 0, int64(math.MaxInt64)
+	var least, under string
+	for _, key := range keys {
+		item, _ := s.memory.Get(key)
+		stored := []string{key}
+		if v, varies := item.(*Variants); varies {
+			stored = v.Keys
+		}
+		for _, k := range stored {
+			item, _ := s.memory.Get(k)
+			found, ok := item.(*Copy)
+			if !ok {
+				continue
+			}
+			copies++
+			if read := found.Use.read.Load(); found != c && read < earliest {
+				least, under, earliest = k, key, read
+			}
+		}
+	}
+	if copies <= MaxVariants || least == "" {
+		return false
+	}
+	if least == under {
+		s.forget(least)
+		s.memory.Delete(partsKey(least))
+	} else {
+		s.memory.deleteVariant(under, least)
+	}
+	return true
 }
 
 // OtherPreferred reports whether copies of a URL were stored for clients that prefer something else, and none under key, of which the first

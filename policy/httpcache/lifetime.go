@@ -63,7 +63,7 @@ func HeuristicFreshness(h http.Header, date time.Time) time.Duration {
 }
 
 // correctedAge is corrected_age_value (RFC 9111 §4.2.3): what caches upstream say, and how long the exchange took. Of several members of
-// Age, in one line or in many, the first counts, and one that is no non-negative integer is ignored (§5.1).
+// Age, in one line or in many, the first counts, and where that is no non-negative integer the field is ignored (§5.1).
 func correctedAge(h http.Header, requested, received time.Time) time.Duration {
 	var age time.Duration
 	for member := range Elements(h["Age"]) {

@@ -121,7 +121,7 @@ func rankElement(element string, media bool) (item string, weight int16, how ran
 		}
 		if len(name) < len(item) {
 			var ok bool
-			if weight, ok = parseWeight(parameters); !ok {
+			if weight, ok = parseLenientWeight(parameters); !ok {
 				return "", 0, 0
 			}
 		}
@@ -138,14 +138,15 @@ func rankElement(element string, media bool) (item string, weight int16, how ran
 	case sub == "*":
 		how = family
 	}
+	weighed := false
 	for parameters != "" {
 		var parameter string
 		parameter, parameters = cutParameter(parameters)
 		switch w, isWeight, ok := readParameter(parameter); {
-		case !ok:
+		case !ok, isWeight && weighed: // of two weights none says more
 			return "", 0, 0
 		case isWeight:
-			weight = w
+			weight, weighed = w, true
 		}
 	}
 	return item, weight, how
@@ -176,7 +177,7 @@ func readParameter(parameter string) (weight int16, isWeight, ok bool) {
 	name, value, _ := strings.Cut(parameter, "=")
 	switch {
 	case name == "q" || name == "Q":
-		weight, ok = qvalue(value)
+		weight, ok = lenientWeight(value)
 		return weight, true, ok
 	case !isToken(name):
 		return 0, false, false
@@ -184,6 +185,23 @@ func readParameter(parameter string) (weight int16, isWeight, ok bool) {
 		return 0, false, true
 	}
 	return 0, false, isQuoted(value)
+}
+
+// lenientWeight reads a weight, also one without the 0 before its point: Java has long sent "*; q=.2".
+func lenientWeight(value string) (int16, bool) {
+	if len(value) > 1 && len(value) < 5 && value[0] == '.' {
+		value = "0" + value
+	}
+	return qvalue(value)
+}
+
+// parseLenientWeight is parseWeight with lenientWeight.
+func parseLenientWeight(parameter string) (int16, bool) {
+	name, value, _ := strings.Cut(TrimOWS(parameter), "=")
+	if name != "q" && name != "Q" {
+		return 0, false
+	}
+	return lenientWeight(value)
 }
 
 // isQuoted reports whether a value is one quoted-string of what can be seen (RFC 9110 §5.6.4, without obs-text).

@@ -36,7 +36,7 @@ func (c *running) receiveHeader(resp *http.Response, requested time.Time) Respon
 	fetch := policy.Fetch{
 		Method: http.MethodGet, Authorized: len(q.Header["Authorization"]) > 0, Requested: requested, Received: received,
 		Status: status, Header: header, BodyLength: length, MaxObject: q.MaxObject, Jitter: rand.Float64(),
-		Accepting: c.sent["Accept-Encoding"], Forwarded: c.sent,
+		Accepting: c.sent["Accept-Encoding"], Forwarded: c.sent, Selected: q.Selected,
 	}
 	res.Verdict, c.part = judge(q, fetch)
 	ids, ok := q.members(header)

@@ -44,7 +44,7 @@ func (c *running) promoted() bool {
 		return false
 	}
 	if len(q.URLKey) < len(q.Key) {
-		c.f.store.Preferred(q.URLKey, q.Key)
+		c.f.store.Preferred(q.URLKey, q.Key, found.Copy)
 	}
 	use, _ := q.Route.Usable(found.Copy, c.f.ledger, now)
 	// To anything but a safe method If-None-Match is a condition on carrying it out (RFC 9110 §13.1.2).

@@ -19,7 +19,7 @@ func (f *Filler) amongVariants(q *Request, selection http.Header, copied *store.
 	if len(q.URLKey) == len(q.Key) {
 		return
 	}
-	keys := f.store.Preferred(q.URLKey, q.Key)
+	keys := f.store.Preferred(q.URLKey, q.Key, copied)
 	fields := q.Route.Prefers.Preferences
 	mine := fields.Split(q.Key[len(q.URLKey):])
 	now, pairs := time.Now(), 0

@@ -25,8 +25,11 @@ type Request struct {
 	Header  http.Header // the client's, for keys and members
 	Forward http.Header // what the origin gets of it; selects the variant
 	Whole   http.Header // Forward, with what the client prefers as it came, for an origin that chooses by more of it than the key has; nil: none
-	Method  string
-	Content []byte // of the request; nil: none
+	// Selected are the fields that Vary was known to name when Forward was made, which has them whole: they select the variant, whatever
+	// they say.
+	Selected []string
+	Method   string
+	Content  []byte // of the request; nil: none
 	// Room is the memory that Content takes; nil: none. The caller has a reference to it as to the copies below.
 	Room *store.Room
 
