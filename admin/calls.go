@@ -79,6 +79,9 @@ func readExplainQuery(raw string) (method, rawURL string, header http.Header, er
 	if _, err := splitTarget(rawURL); err != nil {
 		return "", "", nil, err
 	}
+	if len(query["header"]) == 0 {
+		return method, rawURL, http.Header{"Accept": {"*/*"}}, nil // as curl and most libraries ask
+	}
 	header, err = readFields(query["header"])
 	return method, rawURL, header, err
 }
