@@ -79,11 +79,13 @@ func readExplainQuery(raw string) (method, rawURL string, header http.Header, er
 	if _, err := splitTarget(rawURL); err != nil {
 		return "", "", nil, err
 	}
-	if len(query["header"]) == 0 {
-		return method, rawURL, http.Header{"Accept": {"*/*"}}, nil // as curl and most libraries ask
+	if header, err = readFields(query["header"]); err != nil {
+		return "", "", nil, err
 	}
-	header, err = readFields(query["header"])
-	return method, rawURL, header, err
+	if header["Accept"] == nil {
+		header["Accept"] = []string{"*/*"} // as curl and most libraries ask; an empty one is as good as none
+	}
+	return method, rawURL, header, nil
 }
 
 // readFields reads header fields from lines as "Name: value".

@@ -131,13 +131,14 @@ func TestExplainCommand(t *testing.T) {
 		args []string
 		want []string
 	}{
-		{[]string{"GET", p.data + "/products/1"}, []string{"decision: hit", "route: product", "name: v2:product:1", "tag:catalogue", "ledger: valid"}},
-		{[]string{"GET", "/products/1", "-H", "Host: " + strings.TrimPrefix(p.data, "http://")}, []string{"decision: hit"}},
+		{[]string{"GET", p.data + "/products/1", "-H", "Accept:"}, []string{"decision: hit", "route: product", "name: v2:product:1", "tag:catalogue", "ledger: valid"}},
+		{[]string{"GET", "/products/1", "-H", "Host: " + strings.TrimPrefix(p.data, "http://"), "-H", "Accept:"}, []string{"decision: hit"}},
 		{[]string{"GET", p.data + "/products/9"}, []string{"decision: miss", "reason: uri-miss"}},
 		{[]string{"GET", p.data + "/products/1", "-H", "Authorization: Basic eA=="}, []string{"decision: pass"}},
 		{[]string{"GET", p.data + "/products/1?utm_source=x"}, []string{"decision: pass"}},
 		{[]string{"PUT", p.data + "/products/1"}, []string{"decision: write"}},
-		{[]string{"GET", p.data + "/products/1", "--json"}, []string{`"decision":"hit"`}},
+		{[]string{"GET", p.data + "/products/1", "-H", "Accept:", "--json"}, []string{`"decision":"hit"`}},
+		{[]string{"GET", p.data + "/products/1"}, []string{"decision: miss", "reason: vary-miss", "Accept: */*"}},
 	} {
 		out := explain(c.args...)
 		for _, want := range c.want {
