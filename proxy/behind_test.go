@@ -280,17 +280,22 @@ func TestWritesWaitBehind(t *testing.T) {
 		"another route with the key":    {"/stock/5", "PATCH", "/price/5", nil, policy.On, false},
 		"another resource":              {"/stock/5", "PUT", "/stock/6", []string{"If-Match", `"1"`}, policy.On, true},
 		"another route without the key": {"/stock/5", "POST", "/orders", nil, policy.On, true},
+		"a route for everything":        {"/stock/5", "PATCH", "/stock/5", nil, policy.On, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var mu sync.Mutex
 			var order []string
 			price := routeFor(t, "price", func(r *policy.Route) { r.Policy, r.WriteKey = policy.Bypass, template(t, "s:{sku}") }, "PATCH /price/{sku}")
+			routes, keyed := []*policy.Route{price}, name == "another route with the key"
+			if name == "a route for everything" {
+				routes, keyed = append(routes, routeFor(t, "all", func(r *policy.Route) { r.Policy = policy.Bypass }, "/")), true
+			}
 			b := newBehindRig(t, registers(func(r *http.Request, _ string) {
 				mu.Lock()
 				defer mu.Unlock()
 				order = append(order, r.Method+" "+r.URL.Path)
-			}), nil, price)
-			if name == "another route with the key" {
+			}), nil, routes...)
+			if keyed {
 				b.proxy.config().byName["stock"].WriteKey = template(t, "s:{sku}")
 				b.proxy.config().deferring = deferringOf(b.proxy.config().order)
 			}
