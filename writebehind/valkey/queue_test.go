@@ -116,6 +116,7 @@ func TestAppendIsProved(t *testing.T) {
 	}{
 		"no disk":    {nil, writebehind.Fsync, errNoAppendOnly},
 		"no replica": {[]string{"--appendonly", "yes"}, writebehind.Replicas, errNoReplica},
+		"no WAITAOF": {[]string{"--appendonly", "yes", "--rename-command", "WAITAOF", ""}, writebehind.Fsync, errNoWaitaof}, // as of Redis before 7.2
 	} {
 		t.Run(name, func(t *testing.T) {
 			q, _ := open(t, servers.Valkey(t, servers.ValkeyOptions{Args: c.args}), "a", time.Second)
