@@ -31,6 +31,7 @@ type QueuedWrite struct {
 	Path      string    `json:"path,omitempty"`
 	Accepted  time.Time `json:"accepted"`
 	Attempts  int       `json:"attempts"`
+	Next      time.Time `json:"next_try,omitzero"` // where it waits for that
 	Status    int       `json:"origin_status,omitempty"`
 	Problem   string    `json:"problem,omitempty"`
 	Blocks    bool      `json:"blocks,omitempty"`    // later writes to the same wait for the decision

@@ -30,6 +30,8 @@ type verdict struct {
 const (
 	firstPause   = 200 * time.Millisecond
 	longestPause = time.Minute
+	// shortestPause keeps the last try apart from the one before.
+	shortestPause = firstPause / 2
 	// longestAsked bounds what an origin can ask for with Retry-After.
 	longestAsked = 15 * time.Minute
 )
@@ -41,10 +43,15 @@ const (
 // key where nobody knows whether it was done, and does not where the origin has said that it will not do it.
 func judge(w *Write, attempts int, tried, now time.Time, t Try, random float64) verdict {
 	again := func(problem string) verdict {
-		if w.MaxAge > 0 && now.Sub(tried) > w.MaxAge {
-			return verdict{State: Dead, Problem: "too old: " + problem}
+		wait := pause(attempts, t.RetryAfter, random)
+		if w.MaxAge > 0 {
+			left := w.MaxAge - now.Sub(tried)
+			if left <= 0 {
+				return verdict{State: Dead, Problem: "too old: " + problem}
+			}
+			wait = min(wait, max(left, shortestPause)) // then comes the last try, whatever the origin has asked for
 		}
-		return verdict{State: Waiting, Wait: pause(attempts, t.RetryAfter, random), Problem: problem}
+		return verdict{State: Waiting, Wait: wait, Problem: problem}
 	}
 	if t.Status == 0 {
 		if !t.Sent || w.Repeatable() {

@@ -73,7 +73,7 @@ func operate(t *testing.T) *operated {
 		Writes: &admin.Writes{
 			List: func(_ context.Context, dead bool, route string, most int) ([]admin.QueuedWrite, error) {
 				tell("list %v %q %d", dead, route, most)
-				return []admin.QueuedWrite{{ID: "A", State: "dead", Route: "stock", Method: "PUT", Path: "/stock/5", Accepted: time.Unix(0, 0).UTC(), Attempts: 2, Blocks: true, Problem: "x"}}, o.err
+				return []admin.QueuedWrite{{ID: "A", State: "dead", Route: "stock", Method: "PUT", Path: "/stock/5", Accepted: time.Unix(0, 0).UTC(), Attempts: 2, Next: time.Unix(60, 0).UTC(), Sequence: 7, Blocks: true, Problem: "x"}}, o.err
 			},
 			Retry:   func(_ context.Context, id string, forced bool) error { tell("retry %s %v", id, forced); return o.err },
 			Drop:    func(_ context.Context, id string) error { tell("drop %s", id); return o.err },
@@ -133,7 +133,7 @@ func TestCommands(t *testing.T) {
 		{name: "purge with arguments", cmd: purgeCommand, args: []string{"--key", "a", "b"}, fails: `"b" is one argument too many; write: purge [flags]`},
 
 		{name: "list writes", cmd: writesCommand, args: []string{"list", "--waiting", "--route", "stock", "--limit", "7"}, told: `list false "stock" 7`,
-			out: "ID  STATE  ROUTE  ACCEPTED              ATTEMPTS  WRITE         BLOCKS  LATER DONE  PROBLEM\nA   dead   stock  1970-01-01T00:00:00Z  2         PUT /stock/5  yes     no          x\n"},
+			out: "ID  STATE  ROUTE  ACCEPTED              ATTEMPTS  NEXT TRY              SEQUENCE  WRITE         BLOCKS  LATER DONE  PROBLEM\nA   dead   stock  1970-01-01T00:00:00Z  2         1970-01-01T00:01:00Z  7         PUT /stock/5  yes     no          x\n"},
 		{name: "retry a write", cmd: writesCommand, args: []string{"retry", "A", "--force"}, told: "retry A true", out: "write A is tried again\n"},
 		{name: "drop a write", cmd: writesCommand, args: []string{"drop", "A"}, told: "drop A", out: "write A is dropped\n"},
 		{name: "drop what is not there", cmd: writesCommand, args: []string{"drop", "A"}, err: lost, told: "drop A", fails: "valkey is gone"},

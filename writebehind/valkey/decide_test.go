@@ -187,11 +187,12 @@ func TestTakeover(t *testing.T) {
 	wide := &writebehind.Rules{MaxQueued: 100, MaxPerKey: 100}
 	put, posted := accepted(t, dead, entry(t, "1", "k1", "put", wide)), accepted(t, dead, post(t, "2", "posted"))
 	flushed, unseen := accepted(t, dead, entry(t, "3", "k3", "flushed", wide)), accepted(t, dead, post(t, "4", "unseen"))
+	paused := accepted(t, dead, entry(t, "5", "k5", "paused", wide))
 	owned, _, err := dead.Tend(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for key, id := range map[string]string{"1": put, "2": posted, "3": flushed} {
+	for key, id := range map[string]string{"1": put, "2": posted, "3": flushed, "5": paused} {
 		o := owned[slices.IndexFunc(owned, func(o writebehind.Ownership) bool {
 			return o.Partition == writebehind.PartitionOf(writebehind.KeyOf("shop", key))
 		})]
@@ -199,10 +200,19 @@ func TestTakeover(t *testing.T) {
 			t.Fatal(err)
 		}
 		if id == flushed {
-			if err := dead.Settle(ctx, o, id, "flushed", 200, "", false); err != nil {
+			if err := dead.Settle(ctx, o, id, "flushed", 200, "", false, 0); err != nil {
 				t.Fatal(err)
 			}
 		}
+		if id == paused {
+			if err := dead.Settle(ctx, o, id, writebehind.Waiting, 503, "", false, 2*time.Second); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	pause, err := dead.Find(ctx, paused)
+	if err != nil || pause.Next.Sub(pause.Updated) != 2*time.Second {
+		t.Errorf("%+v, %v", pause, err)
 	}
 	next, _ := open(t, v, "next", 300*time.Millisecond)
 	a := &answering{codes: map[string]int{}}
@@ -213,9 +223,12 @@ func TestTakeover(t *testing.T) {
 	if r := becomes(t, next, posted, writebehind.Dead); !r.Blocks {
 		t.Errorf("%+v", r)
 	}
+	if r := becomes(t, next, paused, writebehind.Done); r.Updated.Before(pause.Next) || r.Attempts != 2 {
+		t.Errorf("%+v: the pause of the owner before is not kept: %v", r, pause.Next)
+	}
 	got := a.sent()
 	slices.Sort(got)
-	if want := []string{"put", "unseen"}; !slices.Equal(got, want) || a.confirmations() < 2 {
+	if want := []string{"paused", "put", "unseen"}; !slices.Equal(got, want) || a.confirmations() < 2 {
 		t.Errorf("the origin has seen %v, want %v; confirmed %d times", got, want, a.confirmations())
 	}
 }

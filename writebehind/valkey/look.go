@@ -56,6 +56,9 @@ func recordOf(id string, h map[string]string) writebehind.Record {
 		Accepted: moment(h["a"]), Updated: moment(h["u"]), Tried: moment(h["t"]), Attempts: int(number(h["n"])), Status: int(number(h["c"])),
 		Problem: h["g"], Blocks: h["b"] == "1", Overtaken: h["v"] == "1",
 	}
+	if r.State == writebehind.Waiting {
+		r.Next = moment(h["x"])
+	}
 	if h["d"] != "" {
 		r.Sealed = []byte(h["d"])
 	}
