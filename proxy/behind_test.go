@@ -434,6 +434,21 @@ func TestSendQueued(t *testing.T) {
 	}
 }
 
+// A try that the origin does not answer in time may be under way there yet: the next is not made before as long has passed again.
+func TestSendQueuedInVain(t *testing.T) {
+	end := make(chan struct{})
+	defer close(end)
+	b := newBehindRig(t, func(_ http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPut {
+			<-end
+		}
+	}, func(_ *writebehind.Rules, o *rigOptions) { o.origin.Timeout = 50 * time.Millisecond })
+	b.send("PUT", "/stock/5", "one")
+	if try := BehindOf(b.proxy).Send(t.Context(), b.queued(), 7, func() bool { return true }); !try.Sent || try.AtWork != 50*time.Millisecond {
+		t.Errorf("%+v", try)
+	}
+}
+
 func TestSetModeRefusesAShare(t *testing.T) {
 	b := newBehindRig(t, registers(nil), nil)
 	if err := b.proxy.SetMode("stock", ModeOrder{Mode: policy.On, Share: 0.1}); err == nil {

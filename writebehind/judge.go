@@ -13,6 +13,9 @@ type Try struct {
 	Status     int           // of the answer; zero: there was none
 	RetryAfter time.Duration // as the answer says it; zero: it does not
 	Problem    string        // where there was no answer
+	// AtWork is for how long the origin may go on with a try that it did not answer in time; zero: it was not at work on one. The next write
+	// of the key, the same one or a later, is not begun before: the old one would land after it.
+	AtWork time.Duration
 	// Confirmed says that what the write makes unusable is so everywhere, where the origin has done it. Confirm makes it so where it is not;
 	// nil: nobody here knows what the origin's answer has named.
 	Confirmed bool
@@ -43,7 +46,7 @@ const (
 // key where nobody knows whether it was done, and does not where the origin has said that it will not do it.
 func judge(w *Write, attempts int, tried, now time.Time, t Try, random float64) verdict {
 	again := func(problem string) verdict {
-		wait := pause(attempts, t.RetryAfter, random)
+		wait := pause(attempts, max(t.RetryAfter, t.AtWork), random)
 		if w.MaxAge > 0 {
 			left := w.MaxAge - now.Sub(tried)
 			if left <= 0 {

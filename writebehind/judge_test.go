@@ -68,6 +68,15 @@ func TestJudge(t *testing.T) {
 	}
 }
 
+// An origin that did not answer in time may be at work on the write yet.
+func TestJudgeWaitsForTheOrigin(t *testing.T) {
+	now := time.Now()
+	try := Try{Sent: true, Problem: "origin-timeout", AtWork: 20 * time.Second}
+	if v := judge(&Write{Method: http.MethodPut, MaxAge: time.Hour}, 1, now, now, try, 0); v.State != Waiting || v.Wait != try.AtWork {
+		t.Errorf("%+v, want a pause of %v", v, try.AtWork)
+	}
+}
+
 func TestJudgeTooOld(t *testing.T) {
 	now := time.Now()
 	w := &Write{Method: http.MethodPut, MaxAge: time.Hour}
