@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"cacheproxy/observe"
 	"cacheproxy/policy"
 	"cacheproxy/proxy/upstream"
 	"cacheproxy/writebehind"
@@ -446,6 +447,27 @@ func TestSendQueuedInVain(t *testing.T) {
 	b.send("PUT", "/stock/5", "one")
 	if try := BehindOf(b.proxy).Send(t.Context(), b.queued(), 7, func() bool { return true }); !try.Sent || try.AtWork != 50*time.Millisecond {
 		t.Errorf("%+v", try)
+	}
+}
+
+type lines chan string
+
+func (l lines) Write(b []byte) (int, error) { l <- string(b); return len(b), nil }
+
+// The access log says which write a 202 is about.
+func TestQueuedInAccessLog(t *testing.T) {
+	b, log := newBehindRig(t, registers(nil), nil), make(lines, 10)
+	var err error
+	if b.proxy.access, err = observe.NewAccessLog(observe.AccessLogOptions{Format: "json", Hits: 1, Others: 1, Output: log}); err != nil {
+		t.Fatal(err)
+	}
+	b.send("PUT", "/stock/5", "one")
+	if line := <-log; !strings.Contains(line, `"write":"`+b.counter.last().ID+`"`) {
+		t.Error(line)
+	}
+	b.do("GET", "/stock/5")
+	if line := <-log; strings.Contains(line, `"write":`) {
+		t.Error(line)
 	}
 }
 

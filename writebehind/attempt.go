@@ -134,6 +134,8 @@ func (f *Flusher) told(r Ref, w *Write, record *Record, v verdict, status int) s
 		return step{is: stepDone}
 	case Waiting:
 		return again(v.Wait)
+	case Done:
+		f.Log.Debug("a write of the queue is done", "write", r.ID, "route", route, "sequence", record.Sequence, "status", status)
 	}
 	return step{is: stepDone}
 }
