@@ -114,19 +114,26 @@ func writesRetryCommand() *cobra.Command {
 
 func writesDropCommand() *cobra.Command {
 	var flags adminFlags
+	var force bool
 	cmd := &cobra.Command{
 		Use:          "drop ID",
 		Short:        "Drop a dead letter: it is never made, and what waits for it goes on",
+		Long:         "Drop a dead letter: it is never made, and what waits for it goes on. With --force also a write that waits for the upstream; one that is at it is not dropped.",
 		Args:         cobra.ExactArgs(1),
 		SilenceUsage: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if _, err := flags.ask(cmd.Context(), http.MethodDelete, "/writes/"+url.PathEscape(args[0]), nil); err != nil {
+			path := "/writes/" + url.PathEscape(args[0])
+			if force {
+				path += "?force=true"
+			}
+			if _, err := flags.ask(cmd.Context(), http.MethodDelete, path, nil); err != nil {
 				return err
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "write %s is dropped\n", args[0])
 			return nil
 		},
 	}
+	cmd.Flags().BoolVar(&force, "force", false, "also one that waits and is no dead letter; its client was told 202")
 	flags.register(cmd)
 	return cmd
 }

@@ -2,6 +2,7 @@ package valkey
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -199,13 +200,20 @@ func (q *Queue) Retry(ctx context.Context, id string, forced bool) error {
 	return word(reply)
 }
 
-// Drop ends a dead letter. It fails with ErrUnknown and ErrNotDead.
-func (q *Queue) Drop(ctx context.Context, id string) error {
-	reply, err := q.ask(ctx, "decide", dropScript, id, milliseconds(q.options.Keep))
+// Drop ends a dead letter; forced, also a write that waits and is not at the origin. It fails with ErrUnknown and ErrNotDead.
+func (q *Queue) Drop(ctx context.Context, id string, forced bool) error {
+	flag := ""
+	if forced {
+		flag = "1"
+	}
+	reply, err := q.ask(ctx, "decide", dropScript, id, milliseconds(q.options.Keep), flag)
 	if err != nil {
 		return err
 	}
-	return word(reply)
+	if err = word(reply); forced && errors.Is(err, writebehind.ErrNotDead) {
+		return fmt.Errorf("%w, and does not wait either: it is at the origin, or ended", err)
+	}
+	return err
 }
 
 // Register notes what routes are in force here, each in words of its own, and returns those of all instances, and those of before from

@@ -222,13 +222,15 @@ redis.call('ZREM', b .. 'd', ARGV[2])
 return {'OK'}
 `)
 
-// dropScript ends a dead letter. ARGV: base, id, how long the record is kept in ms
+// dropScript ends a dead letter; forced, also a write that waits. One that is at the origin, or may be, is left: what is noted of it then would
+// not be what has become of it. ARGV: base, id, how long the record is kept in ms, 1 if forced
 var dropScript = newScript(prelude + `
 local w = b .. 'w:' .. ARGV[2]
 local r = redis.call('HMGET', w, 's', 'b', 'k', 'p', 'r', 'e', 'f')
 if not r[1] then return {'GONE'} end
-if r[1] ~= 'dead' then return {'ALIVE', r[1]} end
-if r[2] == '1' then
+local waits = r[1] == 'queued' or r[1] == 'waiting'
+if r[1] ~= 'dead' and not (waits and ARGV[4] == '1') then return {'ALIVE', r[1]} end
+if waits or r[2] == '1' then
   redis.call('XDEL', b .. 'q:' .. r[4], r[6])
   redis.call('LREM', b .. 'k:' .. r[3], 1, ARGV[2])
   redis.call('XADD', b .. 'q:' .. r[4], sequence() .. '-0', 'c', 'drop', 'i', ARGV[2], 'k', r[3])
