@@ -14,9 +14,10 @@ import (
 type Writes struct {
 	// List is dead letters, or else what waits, oldest first, of one route or, of an empty one, of all.
 	List func(ctx context.Context, dead bool, route string, most int) ([]QueuedWrite, error)
-	// Retry has a dead letter tried again; forced also where later writes to the same were made, which it then undoes. Drop ends one.
+	// Retry has a dead letter tried again; forced also where later writes to the same were made, which it then undoes. Drop ends one;
+	// forced, also a write that waits.
 	Retry func(ctx context.Context, id string, forced bool) error
-	Drop  func(ctx context.Context, id string) error
+	Drop  func(ctx context.Context, id string, forced bool) error
 	// Refused reports whether an error of Retry and Drop is for what the write is; others are the server's.
 	Refused func(error) bool
 }
@@ -31,6 +32,7 @@ type QueuedWrite struct {
 	Path      string    `json:"path,omitempty"`
 	Accepted  time.Time `json:"accepted"`
 	Attempts  int       `json:"attempts"`
+	Next      time.Time `json:"next_try,omitzero"` // where it waits for that
 	Status    int       `json:"origin_status,omitempty"`
 	Problem   string    `json:"problem,omitempty"`
 	Blocks    bool      `json:"blocks,omitempty"`    // later writes to the same wait for the decision
@@ -75,7 +77,7 @@ func noQueue() error {
 	return problemf(http.StatusNotFound, "there is no queue of writes: it needs valkey")
 }
 
-// decideWrite serves POST /writes/{id}/retry[?force=true] and DELETE /writes/{id}.
+// decideWrite serves POST /writes/{id}/retry[?force=true] and DELETE /writes/{id}[?force=true].
 func (h *handler) decideWrite(w http.ResponseWriter, r *request) error {
 	if h.Writes == nil {
 		return noQueue()
@@ -86,15 +88,15 @@ func (h *handler) decideWrite(w http.ResponseWriter, r *request) error {
 	}
 	query, err := url.ParseQuery(r.target.Query)
 	forced := query.Get("force") == "true"
-	if err != nil || len(query) > 1 || len(query) == 1 && !forced || forced && !retries {
-		return problemf(http.StatusBadRequest, "the query is not understood: force=true goes with retry, and nothing else")
+	if err != nil || len(query) > 1 || len(query) == 1 && !forced {
+		return problemf(http.StatusBadRequest, "the query is not understood: it may say force=true, and nothing else")
 	}
 	what := "drop write"
 	if retries {
 		what = "retry write"
 		err = h.Writes.Retry(r.Context(), id, forced)
 	} else {
-		err = h.Writes.Drop(r.Context(), id)
+		err = h.Writes.Drop(r.Context(), id, forced)
 	}
 	r.entry.tell(what, slog.String("write", id), slog.Bool("forced", forced), slog.Bool("done", err == nil))
 	switch {

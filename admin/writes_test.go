@@ -22,8 +22,8 @@ func TestWrites(t *testing.T) {
 			told = append(told, fmt.Sprint("retry ", id, forced))
 			return map[string]error{"B": refusal, "C": broken}[id]
 		},
-		Drop: func(_ context.Context, id string) error {
-			told = append(told, "drop "+id)
+		Drop: func(_ context.Context, id string, forced bool) error {
+			told = append(told, fmt.Sprint("drop ", id, forced))
 			return map[string]error{"B": refusal, "C": broken}[id]
 		},
 		Refused: func(err error) bool { return errors.Is(err, refusal) },
@@ -48,9 +48,10 @@ func TestWrites(t *testing.T) {
 		{"POST /writes/B/retry", 409, "retry Bfalse"},
 		{"POST /writes/C/retry", 503, "retry Cfalse"},
 		{"POST /writes/A", 405, ""},
-		{"DELETE /writes/A", 200, "drop A"},
-		{"DELETE /writes/A?force=true", 400, ""},
-		{"DELETE /writes/B", 409, "drop B"},
+		{"DELETE /writes/A", 200, "drop Afalse"},
+		{"DELETE /writes/A?force=true", 200, "drop Atrue"},
+		{"DELETE /writes/A?force=1", 400, ""},
+		{"DELETE /writes/B", 409, "drop Bfalse"},
 		{"DELETE /writes/A/retry", 405, ""},
 	} {
 		told = nil

@@ -28,6 +28,7 @@ func compileRoutes(doc *part, s *Snapshot) []*policy.Route {
 	reportDuplicates(list, "route")
 	reportConflicts(routes, doc.report)
 	reportKeys(list, routes)
+	reportStatusPaths(list, routes, s)
 	warnOfSharedSites(doc, routes, s)
 	for i, u := range s.Upstreams {
 		cached := slices.ContainsFunc(routes, func(r *policy.Route) bool { return r.Upstream == u.Name && r.Caches })

@@ -3,6 +3,7 @@ package config
 import (
 	"net/http"
 	"slices"
+	"strings"
 
 	"cacheproxy/policy"
 	"cacheproxy/policy/httpcache"
@@ -105,8 +106,26 @@ func warnOfBehind(route, doc *part, rules *writebehind.Rules) {
 	}
 }
 
-// reportKeys refuses pairs of routes that write one path of which one answers before its upstream does, and that have no key in common: the
-// writes of one would overtake those of the other.
+// reportStatusPaths refuses a status path below which routes have resources: reads of these would be answered with states of writes.
+func reportStatusPaths(list []*part, routes []*policy.Route, s *Snapshot) {
+	for i, a := range routes {
+		rules := s.Behind[a.Name]
+		if rules == nil || rules.StatusPath == "" || list[i].spoiled("match") {
+			continue
+		}
+		for j, b := range routes {
+			k := slices.IndexFunc(b.Patterns, func(p policy.Pattern) bool { return strings.HasPrefix(p.Path(), rules.StatusPath) })
+			if k >= 0 && !list[j].spoiled("match") {
+				list[i].Part("write_behind").problem("status_path", "%s is also where %s of route %s is, which nobody could read then; write a path where the upstream has nothing, such as /_writes/",
+					quote(rules.StatusPath), quote(b.Patterns[k].String()), b.Name)
+			}
+		}
+	}
+}
+
+// reportKeys refuses pairs of routes that write one path of which one answers before its upstream does, and whose keys contradict each other:
+// the writes of one would overtake those of the other. A route without a key whose writes go through contradicts nothing: they wait behind
+// the key that the other route's pattern gives their path.
 func reportKeys(list []*part, routes []*policy.Route) {
 	for i, a := range routes {
 		if a.Policy != policy.WriteBehind || list[i].spoiled("match") {
@@ -117,11 +136,19 @@ func reportKeys(list []*part, routes []*policy.Route) {
 				continue
 			}
 			if p, q, apart := withoutKey(a, b); apart {
-				list[j].problem("write_key", "%s writes paths that %s of route %s (line %d), with policy: %s, writes too, and they have no key in common: one would overtake the other; write the same write_key in both, with its wildcards in the same places",
-					quote(q.String()), quote(p.String()), a.Name, list[i].report.at(list[i].path).line, a.Policy)
+				list[j].problem("write_key", "%s writes paths that %s of route %s (line %d), with policy: %s, writes too, and they have no key in common: one would overtake the other; write the same write_key in both, with its wildcards in the same places%s",
+					quote(q.String()), quote(p.String()), a.Name, list[i].report.at(list[i].path).line, a.Policy, orNoKey(a, b))
 			}
 		}
 	}
+}
+
+// orNoKey is the other way out, where there is one.
+func orNoKey(a, b *policy.Route) string {
+	if b.Policy != policy.WriteBehind && !a.WriteKey.Zero() {
+		return ", or none here"
+	}
+	return ""
 }
 
 // withoutKey finds patterns by which both write a path under different keys.
@@ -139,10 +166,13 @@ func withoutKey(a, b *policy.Route) (p, q policy.Pattern, apart bool) {
 func writes(p policy.Pattern) bool { return p.Method() == "" || !httpcache.Safe(p.Method()) }
 
 func sameKey(a, b *policy.Route, p, q policy.Pattern) bool {
+	if b.Policy != policy.WriteBehind && b.WriteKey.Zero() && !a.WriteKey.Zero() {
+		return true
+	}
 	if a.WriteKey.String() != b.WriteKey.String() {
 		return false
 	}
-	if a.WriteKey.Zero() {
+	if a.WriteKey.Zero() { // of hosts that the upstream does not see, the key of one has no host, and that of the other does
 		return (a.Host.Literal == "") == (b.Host.Literal == "")
 	}
 	return !slices.ContainsFunc(a.WriteKey.Placeholders(), func(of policy.Placeholder) bool {

@@ -54,6 +54,7 @@ type Record struct {
 	// requests share has an id of its own.
 	OriginID string
 	TraceID  string
+	WriteID  string // of the write that was accepted before its upstream had it
 }
 
 // failed reports whether a request is worth a line whatever the sample says.
@@ -155,6 +156,7 @@ func (l *AccessLog) Write(r *Record) {
 		{"reason", r.Reason.String()}, {"cache_status", r.Cache}, {unlistedFields[r.UnlistedKind], r.Unlisted}, {"query", parameterNames(r.Query)}, {"key", r.Key},
 		{"upstream", r.Upstream}, {"upstream_address", r.Address}, {"client", r.Client}, {"protocol", r.Protocol}, {"user_agent", r.UserAgent},
 		{"request_id", r.RequestID}, {"origin_request_id", r.OriginID}, {"trace_id", r.TraceID},
+		{"write", r.WriteID},
 	} {
 		if field.value != "" {
 			line.AddAttrs(slog.String(field.name, bounded(field.value)))

@@ -36,7 +36,7 @@ var full = Record{
 	Time: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Method: "GET", Host: "shop.example", Path: "/a%2Fb", Query: "page=2&mail=a@b&tok",
 	Status: 200, Bytes: 512, Duration: 12345 * time.Microsecond, Route: "product", Outcome: policy.Miss, Reason: policy.URIMiss,
 	Key: "v2:product:17", Origin: 10 * time.Millisecond, Client: "10.0.0.9", RequestID: "r-1\nx", OriginID: "r-2",
-	Protocol: "HTTP/1.1", Cache: "cacheproxy; fwd=uri-miss", Upstream: "shop", Address: "10.0.0.7:9000", UserAgent: strings.Repeat("u", 2000), TraceID: "t-1", Aborted: true,
+	Protocol: "HTTP/1.1", Cache: "cacheproxy; fwd=uri-miss", Upstream: "shop", Address: "10.0.0.7:9000", UserAgent: strings.Repeat("u", 2000), TraceID: "t-1", Aborted: true, WriteID: "w-1",
 }
 
 func TestAccessLogLine(t *testing.T) {
@@ -52,7 +52,7 @@ func TestAccessLogLine(t *testing.T) {
 		"query": "page,mail,…", "status": 200.0, "bytes": 512.0, "duration_ms": 12.345, "route": "product", "outcome": "miss",
 		"reason": "uri-miss", "key": "v2:product:17", "origin_ms": 10.0, "client": "10.0.0.9", "request_id": "r-1\nx",
 		"origin_request_id": "r-2", "protocol": "HTTP/1.1", "cache_status": "cacheproxy; fwd=uri-miss", "upstream": "shop", "upstream_address": "10.0.0.7:9000",
-		"user_agent": strings.Repeat("u", maxField) + "…", "trace_id": "t-1", "aborted": true,
+		"user_agent": strings.Repeat("u", maxField) + "…", "trace_id": "t-1", "aborted": true, "write": "w-1",
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v\nwant %v", got, want)

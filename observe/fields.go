@@ -18,6 +18,7 @@ var conventional = map[string]string{
 	"unlisted_headers": "cacheproxy.unlisted_headers", "unlisted_parameters": "cacheproxy.unlisted_parameters",
 	"unlisted_cookies": "cacheproxy.unlisted_cookies", "upstream_address": "cacheproxy.upstream_address",
 	"origin_request_id": "cacheproxy.origin_request_id", "aborted": "cacheproxy.aborted",
+	"write": "cacheproxy.write",
 }
 
 // ConventionalNames is a slog.HandlerOptions.ReplaceAttr that gives fields the names, and where they have another form the values, of

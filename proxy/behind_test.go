@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"cacheproxy/observe"
 	"cacheproxy/policy"
 	"cacheproxy/proxy/upstream"
 	"cacheproxy/writebehind"
@@ -280,17 +281,22 @@ func TestWritesWaitBehind(t *testing.T) {
 		"another route with the key":    {"/stock/5", "PATCH", "/price/5", nil, policy.On, false},
 		"another resource":              {"/stock/5", "PUT", "/stock/6", []string{"If-Match", `"1"`}, policy.On, true},
 		"another route without the key": {"/stock/5", "POST", "/orders", nil, policy.On, true},
+		"a route for everything":        {"/stock/5", "PATCH", "/stock/5", nil, policy.On, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var mu sync.Mutex
 			var order []string
 			price := routeFor(t, "price", func(r *policy.Route) { r.Policy, r.WriteKey = policy.Bypass, template(t, "s:{sku}") }, "PATCH /price/{sku}")
+			routes, keyed := []*policy.Route{price}, name == "another route with the key"
+			if name == "a route for everything" {
+				routes, keyed = append(routes, routeFor(t, "all", func(r *policy.Route) { r.Policy = policy.Bypass }, "/")), true
+			}
 			b := newBehindRig(t, registers(func(r *http.Request, _ string) {
 				mu.Lock()
 				defer mu.Unlock()
 				order = append(order, r.Method+" "+r.URL.Path)
-			}), nil, price)
-			if name == "another route with the key" {
+			}), nil, routes...)
+			if keyed {
 				b.proxy.config().byName["stock"].WriteKey = template(t, "s:{sku}")
 				b.proxy.config().deferring = deferringOf(b.proxy.config().order)
 			}
@@ -399,33 +405,24 @@ func TestAuthorize(t *testing.T) {
 	}
 }
 
-// A flush makes copies unusable, as a write does that goes through, and tells the origin the order.
-func TestSendQueued(t *testing.T) {
-	var got http.Header
-	b := newBehindRig(t, registers(func(r *http.Request, _ string) { got = r.Header.Clone() }), nil)
+type lines chan string
+
+func (l lines) Write(b []byte) (int, error) { l <- string(b); return len(b), nil }
+
+// The access log says which write a 202 is about.
+func TestQueuedInAccessLog(t *testing.T) {
+	b, log := newBehindRig(t, registers(nil), nil), make(lines, 10)
+	var err error
+	if b.proxy.access, err = observe.NewAccessLog(observe.AccessLogOptions{Format: "json", Hits: 1, Others: 1, Output: log}); err != nil {
+		t.Fatal(err)
+	}
+	b.send("PUT", "/stock/5", "one")
+	if line := <-log; !strings.Contains(line, `"write":"`+b.counter.last().ID+`"`) {
+		t.Error(line)
+	}
 	b.do("GET", "/stock/5")
-	b.settle(t)
-	b.send("PUT", "/stock/5", "one", "Idempotency-Key", "k")
-	behind := BehindOf(b.proxy)
-	if try := behind.Send(t.Context(), b.queued(), 7, func() bool { return false }); try.Sent || got != nil {
-		t.Fatalf("without a lease: %+v", try)
-	}
-	if try := behind.Send(t.Context(), b.queued(), 7, func() bool { return true }); !try.Confirmed || try.Status != 200 {
-		t.Fatalf("%+v", try)
-	}
-	if got.Get("X-Write-Sequence") != "7" || got.Get("Idempotency-Key") != "k" {
-		t.Errorf("the origin gets %v", got)
-	}
-	if a := b.do("GET", "/stock/5"); a.body != "one" {
-		t.Errorf("after the flush a read gets %q: %s", a.body, a.header.Get("Cache-Status"))
-	}
-	w := b.queued()
-	w.Upstream = "gone"
-	if try := behind.Send(t.Context(), w, 8, func() bool { return true }); try.Sent || try.Problem == "" {
-		t.Errorf("without its upstream: %+v", try)
-	}
-	if err := behind.Confirm(t.Context(), b.queued()); err != nil {
-		t.Error(err)
+	if line := <-log; strings.Contains(line, `"write":`) {
+		t.Error(line)
 	}
 }
 

@@ -70,7 +70,11 @@ func (b *Behind) Send(ctx context.Context, w *writebehind.Write, sequence uint64
 	case err != nil:
 		f.unanswered(err)
 		b.p.logger.Warn("no answer from upstream to a write of the queue", "route", w.Route, "upstream", w.Upstream, "sequence", sequence, "error", err)
-		return writebehind.Try{Sent: f.sent && !upstream.NotSent(err), Problem: upstream.Classify(err).String()}
+		try := writebehind.Try{Sent: f.sent && !upstream.NotSent(err), Problem: upstream.Classify(err).String()}
+		if try.Sent && upstream.Classify(err) == policy.OriginTimeout {
+			try.AtWork = origin.Timeout()
+		}
+		return try
 	}
 	if err := f.answered(res); err != nil {
 		return writebehind.Try{Sent: true, Problem: err.Error()}

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"net/http"
 	"net/netip"
 	"strings"
 	"time"
@@ -43,6 +44,9 @@ func (ex *exchange) describeTo(r *observe.Record) {
 	}
 	r.UnlistedKind, r.Unlisted = ex.bypass.kind, strings.Join(ex.bypass.names, ",")
 	r.RequestID = ex.requestID
+	if rules := ex.route.behind; rules != nil && (ex.status.Outcome == policy.Queued || r.Status == http.StatusServiceUnavailable) {
+		r.WriteID, _ = strings.CutPrefix(ex.w.Header().Get("Location"), rules.StatusPath)
+	}
 	if ex.originID != ex.requestID {
 		r.OriginID = ex.originID
 	}

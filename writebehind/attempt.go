@@ -50,6 +50,8 @@ func (f *Flusher) attempt(p *partition, r Ref) step {
 		return f.forget(p, r)
 	case before == Dead:
 		return step{is: stepBlock}
+	case record.Next.After(record.Updated): // an owner before has made this pause
+		return again(record.Next.Sub(record.Updated))
 	}
 	w, err := f.open(&record, r.Key)
 	if err != nil {
@@ -102,7 +104,7 @@ func (f *Flusher) conclude(p *partition, r Ref, w *Write, record *Record, confir
 // settle notes what came of a try, until the server has it or the lease ends. Then the next owner finds out by itself.
 func (f *Flusher) settle(p *partition, r Ref, w *Write, record *Record, v verdict, status int) step {
 	for {
-		err := f.Queue.Settle(p.ctx, p.own, r.ID, v.State, status, v.Problem, v.Blocks)
+		err := f.Queue.Settle(p.ctx, p.own, r.ID, v.State, status, v.Problem, v.Blocks, v.Wait)
 		switch {
 		case err == nil:
 			return f.told(r, w, record, v, status)
@@ -132,6 +134,8 @@ func (f *Flusher) told(r Ref, w *Write, record *Record, v verdict, status int) s
 		return step{is: stepDone}
 	case Waiting:
 		return again(v.Wait)
+	case Done:
+		f.Log.Debug("a write of the queue is done", "write", r.ID, "route", route, "sequence", record.Sequence, "status", status)
 	}
 	return step{is: stepDone}
 }

@@ -13,6 +13,9 @@ type Try struct {
 	Status     int           // of the answer; zero: there was none
 	RetryAfter time.Duration // as the answer says it; zero: it does not
 	Problem    string        // where there was no answer
+	// AtWork is for how long the origin may go on with a try that it did not answer in time; zero: it was not at work on one. The next write
+	// of the key, the same one or a later, is not begun before: the old one would land after it.
+	AtWork time.Duration
 	// Confirmed says that what the write makes unusable is so everywhere, where the origin has done it. Confirm makes it so where it is not;
 	// nil: nobody here knows what the origin's answer has named.
 	Confirmed bool
@@ -30,6 +33,8 @@ type verdict struct {
 const (
 	firstPause   = 200 * time.Millisecond
 	longestPause = time.Minute
+	// shortestPause keeps the last try apart from the one before.
+	shortestPause = firstPause / 2
 	// longestAsked bounds what an origin can ask for with Retry-After.
 	longestAsked = 15 * time.Minute
 )
@@ -41,10 +46,15 @@ const (
 // key where nobody knows whether it was done, and does not where the origin has said that it will not do it.
 func judge(w *Write, attempts int, tried, now time.Time, t Try, random float64) verdict {
 	again := func(problem string) verdict {
-		if w.MaxAge > 0 && now.Sub(tried) > w.MaxAge {
-			return verdict{State: Dead, Problem: "too old: " + problem}
+		wait := pause(attempts, max(t.RetryAfter, t.AtWork), random)
+		if w.MaxAge > 0 {
+			left := w.MaxAge - now.Sub(tried)
+			if left <= 0 {
+				return verdict{State: Dead, Problem: "too old: " + problem}
+			}
+			wait = min(wait, max(left, shortestPause)) // then comes the last try, whatever the origin has asked for
 		}
-		return verdict{State: Waiting, Wait: pause(attempts, t.RetryAfter, random), Problem: problem}
+		return verdict{State: Waiting, Wait: wait, Problem: problem}
 	}
 	if t.Status == 0 {
 		if !t.Sent || w.Repeatable() {

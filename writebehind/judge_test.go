@@ -68,12 +68,31 @@ func TestJudge(t *testing.T) {
 	}
 }
 
+// An origin that did not answer in time may be at work on the write yet.
+func TestJudgeWaitsForTheOrigin(t *testing.T) {
+	now := time.Now()
+	try := Try{Sent: true, Problem: "origin-timeout", AtWork: 20 * time.Second}
+	if v := judge(&Write{Method: http.MethodPut, MaxAge: time.Hour}, 1, now, now, try, 0); v.State != Waiting || v.Wait != try.AtWork {
+		t.Errorf("%+v, want a pause of %v", v, try.AtWork)
+	}
+}
+
 func TestJudgeTooOld(t *testing.T) {
 	now := time.Now()
 	w := &Write{Method: http.MethodPut, MaxAge: time.Hour}
 	v := judge(w, 50, now.Add(-61*time.Minute), now, Try{Sent: true, Status: 503}, 0)
 	if v.State != Dead || v.Blocks || !strings.HasPrefix(v.Problem, "too old") {
 		t.Errorf("%+v, want a dead letter that does not block", v)
+	}
+	for _, of := range []struct{ tried, asked, want time.Duration }{
+		{-time.Minute, 24 * time.Hour, longestAsked},
+		{-50 * time.Minute, 24 * time.Hour, 10 * time.Minute}, // the last try is when it is too old after it
+		{-time.Hour + time.Millisecond, 24 * time.Hour, shortestPause},
+		{-time.Hour + time.Second, 0, time.Second},
+	} {
+		if v := judge(w, 50, now.Add(of.tried), now, Try{Sent: true, Status: 503, RetryAfter: of.asked}, 0); v.State != Waiting || v.Wait != of.want {
+			t.Errorf("first tried %v ago and asked to wait for %v: %+v, want %v", -of.tried, of.asked, v, of.want)
+		}
 	}
 	if v := judge(w, 50, now.Add(-61*time.Minute), now, Try{Sent: true, Status: 200}, 0); v.State != flushed {
 		t.Errorf("a try that succeeds late comes to %+v", v)

@@ -111,8 +111,10 @@ func (l *lanes) decide(r Ref, again bool) {
 		return
 	}
 	switch {
-	case !again && of != nil && of.blocked:
+	case !again && of != nil && of.refs[0].ID == r.ID:
 		l.done(r)
+	case !again && of != nil: // it waits behind others, of which one may be under way or block
+		of.refs = slices.DeleteFunc(of.refs, func(known Ref) bool { return known.ID == r.ID })
 	case !again:
 	case of != nil && of.blocked && of.refs[0].ID == r.ID:
 		of.blocked, of.not = false, time.Time{}

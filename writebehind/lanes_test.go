@@ -45,6 +45,32 @@ func TestLanes(t *testing.T) {
 	next(t, l, now, "a3")
 }
 
+// A write that waits is dropped wherever it is in its lane, and whatever the first of the lane is about.
+func TestLanesDropWaiting(t *testing.T) {
+	now := time.Now()
+	l := newLanes()
+	a1, a2, a3 := Ref{"1", "a1", "a"}, Ref{"2", "a2", "a"}, Ref{"3", "a3", "a"}
+	for _, r := range []Ref{a1, a2, a3} {
+		l.add(r)
+	}
+	next(t, l, now, "a1")
+	l.decide(a2, false)
+	next(t, l, now, "") // a1 is under way yet
+	l.block(a1)
+	l.decide(a2, false) // once more
+	next(t, l, now, "") // a1 blocks yet
+	l.decide(a1, true)
+	next(t, l, now, "a1")
+	l.again(a1, now.Add(time.Hour))
+	l.decide(a1, false)
+	next(t, l, now, "a3")
+	l.again(a3, now.Add(time.Hour))
+	l.decide(a3, false)
+	if len(l.byKey) != 0 || len(l.ready) != 0 {
+		t.Errorf("left are %v, %v", l.byKey, l.ready)
+	}
+}
+
 // A decision that comes while the write is still being looked at is not lost.
 func TestLanesDecidedMeanwhile(t *testing.T) {
 	now := time.Now()

@@ -30,6 +30,7 @@ type Record struct {
 	Accepted  time.Time
 	Updated   time.Time
 	Tried     time.Time // for the first time; zero: never
+	Next      time.Time // Waiting: not tried before; zero: at once
 	Attempts  int
 	Status    int    // of the origin's last answer; zero: there was none
 	Problem   string // with the last try; empty: none

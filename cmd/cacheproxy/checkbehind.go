@@ -30,11 +30,12 @@ func lost(rules *writebehind.Rules) string {
 }
 
 func triedAgain(rules *writebehind.Rules) string {
+	const late = "; after a timeout as long again passes first, and an upstream that is slower yet has to heed X-Write-Sequence, else an old write may come last"
 	text := "PUT and DELETE, and what was not sent or was refused unseen, for " + config.DurationText(rules.MaxAge)
 	if rules.Repeats {
-		return "everything, because the upstream heeds Idempotency-Key, for " + config.DurationText(rules.MaxAge) + "; then, and what the upstream refuses: an operator decides (cacheproxy writes)"
+		return "everything, because the upstream heeds Idempotency-Key, for " + config.DurationText(rules.MaxAge) + "; then, and what the upstream refuses: an operator decides (cacheproxy writes)" + late
 	}
-	return text + "; of any other write nobody knows whether it was done: an operator decides (cacheproxy writes), and later writes of its key wait"
+	return text + "; of any other write nobody knows whether it was done: an operator decides (cacheproxy writes), and later writes of its key wait" + late
 }
 
 func meanwhile(rules *writebehind.Rules) string {

@@ -73,10 +73,10 @@ func operate(t *testing.T) *operated {
 		Writes: &admin.Writes{
 			List: func(_ context.Context, dead bool, route string, most int) ([]admin.QueuedWrite, error) {
 				tell("list %v %q %d", dead, route, most)
-				return []admin.QueuedWrite{{ID: "A", State: "dead", Route: "stock", Method: "PUT", Path: "/stock/5", Accepted: time.Unix(0, 0).UTC(), Attempts: 2, Blocks: true, Problem: "x"}}, o.err
+				return []admin.QueuedWrite{{ID: "A", State: "dead", Route: "stock", Method: "PUT", Path: "/stock/5", Accepted: time.Unix(0, 0).UTC(), Attempts: 2, Next: time.Unix(60, 0).UTC(), Sequence: 7, Blocks: true, Problem: "x"}}, o.err
 			},
 			Retry:   func(_ context.Context, id string, forced bool) error { tell("retry %s %v", id, forced); return o.err },
-			Drop:    func(_ context.Context, id string) error { tell("drop %s", id); return o.err },
+			Drop:    func(_ context.Context, id string, forced bool) error { tell("drop %s %v", id, forced); return o.err },
 			Refused: func(error) bool { return true },
 		},
 		Config: func() any { return nil }, Ready: func() error { return o.err }, Gatherer: prometheus.NewRegistry(), Build: "v1",
@@ -133,10 +133,11 @@ func TestCommands(t *testing.T) {
 		{name: "purge with arguments", cmd: purgeCommand, args: []string{"--key", "a", "b"}, fails: `"b" is one argument too many; write: purge [flags]`},
 
 		{name: "list writes", cmd: writesCommand, args: []string{"list", "--waiting", "--route", "stock", "--limit", "7"}, told: `list false "stock" 7`,
-			out: "ID  STATE  ROUTE  ACCEPTED              ATTEMPTS  WRITE         BLOCKS  LATER DONE  PROBLEM\nA   dead   stock  1970-01-01T00:00:00Z  2         PUT /stock/5  yes     no          x\n"},
+			out: "ID  STATE  ROUTE  ACCEPTED              ATTEMPTS  NEXT TRY              SEQUENCE  WRITE         BLOCKS  LATER DONE  PROBLEM\nA   dead   stock  1970-01-01T00:00:00Z  2         1970-01-01T00:01:00Z  7         PUT /stock/5  yes     no          x\n"},
 		{name: "retry a write", cmd: writesCommand, args: []string{"retry", "A", "--force"}, told: "retry A true", out: "write A is tried again\n"},
-		{name: "drop a write", cmd: writesCommand, args: []string{"drop", "A"}, told: "drop A", out: "write A is dropped\n"},
-		{name: "drop what is not there", cmd: writesCommand, args: []string{"drop", "A"}, err: lost, told: "drop A", fails: "valkey is gone"},
+		{name: "drop a write", cmd: writesCommand, args: []string{"drop", "A"}, told: "drop A false", out: "write A is dropped\n"},
+		{name: "drop a write that waits", cmd: writesCommand, args: []string{"drop", "A", "--force"}, told: "drop A true", out: "write A is dropped\n"},
+		{name: "drop what is not there", cmd: writesCommand, args: []string{"drop", "A"}, err: lost, told: "drop A false", fails: "valkey is gone"},
 
 		{name: "explain", cmd: explainCommand, args: []string{"GET", "/a?b=c&d", "-H", "Accept: x", "-H", "Accept: y"}, told: "GET /a?b=c&d map[Accept:[x y]]",
 			out: "route: stock\nmembers:\n  - key:a\n  - \"evil\\x1b[2J\"\ncopy: none\nfresh:\n  ttl: 0\n"},

@@ -67,16 +67,23 @@ func printWrites(cmd *cobra.Command, answer []byte) error {
 		return errors.New("the answer is not a list of writes: is --admin right?")
 	}
 	out := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
-	fmt.Fprintln(out, "ID\tSTATE\tROUTE\tACCEPTED\tATTEMPTS\tWRITE\tBLOCKS\tLATER DONE\tPROBLEM")
+	fmt.Fprintln(out, "ID\tSTATE\tROUTE\tACCEPTED\tATTEMPTS\tNEXT TRY\tSEQUENCE\tWRITE\tBLOCKS\tLATER DONE\tPROBLEM")
 	word := map[bool]string{true: "yes", false: "no"}
 	for _, w := range list.Writes {
-		fmt.Fprintf(out, "%s\t%s\t%s\t%s\t%d\t%s %s\t%s\t%s\t%s\n", w.ID, w.State, w.Route, w.Accepted.Format(time.RFC3339), w.Attempts, w.Method, w.Path,
+		fmt.Fprintf(out, "%s\t%s\t%s\t%s\t%d\t%s\t%d\t%s %s\t%s\t%s\t%s\n", w.ID, w.State, w.Route, w.Accepted.Format(time.RFC3339), w.Attempts, nextTry(w), w.Sequence, w.Method, w.Path,
 			word[w.Blocks], word[w.Overtaken], w.Problem)
 	}
 	if err := out.Flush(); err != nil {
 		return fmt.Errorf("print writes: %w", err)
 	}
 	return nil
+}
+
+func nextTry(w admin.QueuedWrite) string {
+	if w.Next.IsZero() {
+		return "-"
+	}
+	return w.Next.Format(time.RFC3339)
 }
 
 func writesRetryCommand() *cobra.Command {
@@ -107,19 +114,26 @@ func writesRetryCommand() *cobra.Command {
 
 func writesDropCommand() *cobra.Command {
 	var flags adminFlags
+	var force bool
 	cmd := &cobra.Command{
 		Use:          "drop ID",
 		Short:        "Drop a dead letter: it is never made, and what waits for it goes on",
+		Long:         "Drop a dead letter: it is never made, and what waits for it goes on. With --force also a write that waits for the upstream; one that is at it is not dropped.",
 		Args:         cobra.ExactArgs(1),
 		SilenceUsage: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if _, err := flags.ask(cmd.Context(), http.MethodDelete, "/writes/"+url.PathEscape(args[0]), nil); err != nil {
+			path := "/writes/" + url.PathEscape(args[0])
+			if force {
+				path += "?force=true"
+			}
+			if _, err := flags.ask(cmd.Context(), http.MethodDelete, path, nil); err != nil {
 				return err
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "write %s is dropped\n", args[0])
 			return nil
 		},
 	}
+	cmd.Flags().BoolVar(&force, "force", false, "also one that waits and is no dead letter; its client was told 202")
 	flags.register(cmd)
 	return cmd
 }

@@ -16,6 +16,7 @@ import (
 var (
 	errNoAppendOnly = errors.New("appendonly is off there, so that nothing of the queue would be on disk; set appendonly yes, or write durability: replicas for the route")
 	errEvicts       = errors.New("maxmemory-policy there lets the server remove keys that have no lifetime, and with them writes that were accepted; set maxmemory-policy noeviction or a volatile one")
+	errNoWaitaof    = errors.New("the server does not know WAITAOF, so that nothing would be proved to be on disk, and no write accepted; use Valkey or Redis 7.2 or later, or write durability: replicas for the route")
 	errNoReplica    = errors.New("no replica is connected there, so that no write could be accepted; connect one, or write durability: fsync for the route")
 )
 
@@ -39,10 +40,26 @@ func CheckServer(ctx context.Context, client valkey.Client, durability writebehi
 	case strings.HasPrefix(says["maxmemory_policy"], "allkeys") && says["maxmemory"] != "0":
 		return errEvicts
 	}
+	if durability == writebehind.Fsync {
+		return ProvesDisk(ctx, client)
+	}
+	return nil
+}
+
+// ProvesDisk asks the server whether nothing is on disk, as everything is asked for before it is accepted. Nil: it says so; Unfit: it does
+// not know the question; other errors are its reasons not to answer, such as a user who may not ask.
+func ProvesDisk(ctx context.Context, client valkey.Client) error {
+	err := client.Do(ctx, client.B().Waitaof().Numlocal(0).Numreplicas(0).Timeout(1).Build()).Error()
+	if said, ok := valkey.IsValkeyErr(err); ok && strings.Contains(strings.ToLower(said.Error()), "unknown command") {
+		return errNoWaitaof
+	}
+	if err != nil {
+		return fmt.Errorf("ask server whether what it has is on disk: %w", err)
+	}
 	return nil
 }
 
 // Unfit reports whether an error says that the server is, and not that it could not be asked.
 func Unfit(err error) bool {
-	return errors.Is(err, errNoAppendOnly) || errors.Is(err, errEvicts) || errors.Is(err, errNoReplica)
+	return errors.Is(err, errNoAppendOnly) || errors.Is(err, errNoWaitaof) || errors.Is(err, errEvicts) || errors.Is(err, errNoReplica)
 }

@@ -158,10 +158,10 @@ func TestDecisions(t *testing.T) {
 	if r := becomes(t, q, refused, writebehind.Done); r.Sequence <= before.Sequence {
 		t.Errorf("forced, its sequence is %d, and that of the write which it undoes %d", r.Sequence, before.Sequence)
 	}
-	if err := q.Drop(ctx, refused); !errors.Is(err, writebehind.ErrNotDead) {
+	if err := q.Drop(ctx, refused, true); !errors.Is(err, writebehind.ErrNotDead) {
 		t.Errorf("a write that is done is dropped: %v", err)
 	}
-	if err := q.Drop(ctx, writebehind.NewID()); !errors.Is(err, writebehind.ErrUnknown) {
+	if err := q.Drop(ctx, writebehind.NewID(), true); !errors.Is(err, writebehind.ErrUnknown) {
 		t.Errorf("what is not there is dropped: %v", err)
 	}
 
@@ -171,7 +171,7 @@ func TestDecisions(t *testing.T) {
 	if list, err := q.List(ctx, Listed{Dead: true, Route: "stock", Most: 9}); err != nil || len(list) != 1 || list[0].ID != dropped {
 		t.Errorf("%+v, %v", list, err)
 	}
-	if err := q.Drop(ctx, dropped); err != nil {
+	if err := q.Drop(ctx, dropped, false); err != nil {
 		t.Fatal(err)
 	}
 	if s, err := q.Stats(ctx); err != nil || len(s.Depth) != 0 || s.Dead != 0 {
@@ -187,11 +187,12 @@ func TestTakeover(t *testing.T) {
 	wide := &writebehind.Rules{MaxQueued: 100, MaxPerKey: 100}
 	put, posted := accepted(t, dead, entry(t, "1", "k1", "put", wide)), accepted(t, dead, post(t, "2", "posted"))
 	flushed, unseen := accepted(t, dead, entry(t, "3", "k3", "flushed", wide)), accepted(t, dead, post(t, "4", "unseen"))
+	paused := accepted(t, dead, entry(t, "5", "k5", "paused", wide))
 	owned, _, err := dead.Tend(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for key, id := range map[string]string{"1": put, "2": posted, "3": flushed} {
+	for key, id := range map[string]string{"1": put, "2": posted, "3": flushed, "5": paused} {
 		o := owned[slices.IndexFunc(owned, func(o writebehind.Ownership) bool {
 			return o.Partition == writebehind.PartitionOf(writebehind.KeyOf("shop", key))
 		})]
@@ -199,10 +200,19 @@ func TestTakeover(t *testing.T) {
 			t.Fatal(err)
 		}
 		if id == flushed {
-			if err := dead.Settle(ctx, o, id, "flushed", 200, "", false); err != nil {
+			if err := dead.Settle(ctx, o, id, "flushed", 200, "", false, 0); err != nil {
 				t.Fatal(err)
 			}
 		}
+		if id == paused {
+			if err := dead.Settle(ctx, o, id, writebehind.Waiting, 503, "", false, 2*time.Second); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	pause, err := dead.Find(ctx, paused)
+	if err != nil || pause.Next.Sub(pause.Updated) != 2*time.Second {
+		t.Errorf("%+v, %v", pause, err)
 	}
 	next, _ := open(t, v, "next", 300*time.Millisecond)
 	a := &answering{codes: map[string]int{}}
@@ -213,10 +223,47 @@ func TestTakeover(t *testing.T) {
 	if r := becomes(t, next, posted, writebehind.Dead); !r.Blocks {
 		t.Errorf("%+v", r)
 	}
+	if r := becomes(t, next, paused, writebehind.Done); r.Updated.Before(pause.Next) || r.Attempts != 2 {
+		t.Errorf("%+v: the pause of the owner before is not kept: %v", r, pause.Next)
+	}
 	got := a.sent()
 	slices.Sort(got)
-	if want := []string{"put", "unseen"}; !slices.Equal(got, want) || a.confirmations() < 2 {
+	if want := []string{"paused", "put", "unseen"}; !slices.Equal(got, want) || a.confirmations() < 2 {
 		t.Errorf("the origin has seen %v, want %v; confirmed %d times", got, want, a.confirmations())
+	}
+}
+
+// A write that waits for a long time can be dropped on purpose, and those behind it go on.
+func TestDropWaiting(t *testing.T) {
+	ctx := t.Context()
+	q, _ := open(t, withAOF(t), "a", time.Second)
+	a := &answering{codes: map[string]int{"slow": 503}}
+	a.flush(t, q)
+	wide := &writebehind.Rules{MaxQueued: 100, MaxPerKey: 100}
+	slow := accepted(t, q, entry(t, "5", "k1", "slow", wide))
+	between, after := accepted(t, q, entry(t, "5", "k2", "between", wide)), accepted(t, q, entry(t, "5", "k3", "after", wide))
+	if err := q.Drop(ctx, between, false); !errors.Is(err, writebehind.ErrNotDead) {
+		t.Errorf("a write that waits is dropped without force: %v", err)
+	}
+	if err := q.Drop(ctx, between, true); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(20 * time.Second); ; <-time.After(5 * time.Millisecond) { // it is at the origin now and then
+		err := q.Drop(ctx, slow, true)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, writebehind.ErrNotDead) || time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+	}
+	becomes(t, q, after, writebehind.Done)
+	becomes(t, q, slow, writebehind.Dropped)
+	if got := a.sent(); slices.Contains(got, "between") {
+		t.Errorf("the origin has seen %v", got)
+	}
+	if s, err := q.Stats(ctx); err != nil || s.Depth["stock"] != 0 {
+		t.Errorf("%+v, %v", s, err)
 	}
 }
 

@@ -89,11 +89,11 @@ func (m *mortal) Begin(ctx context.Context, o writebehind.Ownership, id string) 
 	return m.Queue.Begin(ctx, o, id)
 }
 
-func (m *mortal) Settle(ctx context.Context, o writebehind.Ownership, id string, s writebehind.State, status int, problem string, blocks bool) error {
+func (m *mortal) Settle(ctx context.Context, o writebehind.Ownership, id string, s writebehind.State, status int, problem string, blocks bool, wait time.Duration) error {
 	if m.dead.Load() {
 		return errCrashed
 	}
-	return m.Queue.Settle(ctx, o, id, s, status, problem, blocks)
+	return m.Queue.Settle(ctx, o, id, s, status, problem, blocks, wait)
 }
 
 // fleet is instances that flush to one origin.

@@ -2,6 +2,7 @@ package valkey
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -55,6 +56,9 @@ func recordOf(id string, h map[string]string) writebehind.Record {
 		ID: id, State: writebehind.State(h["s"]), Key: h["k"], Route: h["r"], Partition: int(number(h["p"])), Sequence: uint64(number(h["q"])),
 		Accepted: moment(h["a"]), Updated: moment(h["u"]), Tried: moment(h["t"]), Attempts: int(number(h["n"])), Status: int(number(h["c"])),
 		Problem: h["g"], Blocks: h["b"] == "1", Overtaken: h["v"] == "1",
+	}
+	if r.State == writebehind.Waiting {
+		r.Next = moment(h["x"])
 	}
 	if h["d"] != "" {
 		r.Sealed = []byte(h["d"])
@@ -196,13 +200,20 @@ func (q *Queue) Retry(ctx context.Context, id string, forced bool) error {
 	return word(reply)
 }
 
-// Drop ends a dead letter. It fails with ErrUnknown and ErrNotDead.
-func (q *Queue) Drop(ctx context.Context, id string) error {
-	reply, err := q.ask(ctx, "decide", dropScript, id, milliseconds(q.options.Keep))
+// Drop ends a dead letter; forced, also a write that waits and is not at the origin. It fails with ErrUnknown and ErrNotDead.
+func (q *Queue) Drop(ctx context.Context, id string, forced bool) error {
+	flag := ""
+	if forced {
+		flag = "1"
+	}
+	reply, err := q.ask(ctx, "decide", dropScript, id, milliseconds(q.options.Keep), flag)
 	if err != nil {
 		return err
 	}
-	return word(reply)
+	if err = word(reply); forced && errors.Is(err, writebehind.ErrNotDead) {
+		return fmt.Errorf("%w, and does not wait either: it is at the origin, or ended", err)
+	}
+	return err
 }
 
 // Register notes what routes are in force here, each in words of its own, and returns those of all instances, and those of before from

@@ -114,7 +114,8 @@ func (q *Queue) Forget(ctx context.Context, o writebehind.Ownership, entry strin
 }
 
 // Begin notes that a write is about to be tried, and returns it. before is its state until then: Sending means that an owner before has
-// perhaps sent it, and that it was not noted once more unless it may be repeated. It fails with ErrNotOwner and ErrUnknown.
+// perhaps sent it, and that it was not noted once more unless it may be repeated. Where Next is after Updated, it is not to be tried before,
+// and nothing was noted; Updated is the server's clock. It fails with ErrNotOwner and ErrUnknown.
 func (q *Queue) Begin(ctx context.Context, o writebehind.Ownership, id string) (r writebehind.Record, before writebehind.State, err error) {
 	reply, err := q.ask(ctx, "begin", beginScript, strconv.Itoa(o.Partition), q.owner(o), id)
 	if err != nil {
@@ -128,23 +129,23 @@ func (q *Queue) Begin(ctx context.Context, o writebehind.Ownership, id string) (
 	if err := word(reply); err != nil {
 		return r, "", err
 	}
-	if len(reply) != 8 {
+	if len(reply) != 9 {
 		return r, "", errReply
 	}
 	r.State, r.Sealed = writebehind.State(reply[1]), []byte(reply[2])
 	r.Attempts, r.Tried, r.Sequence, r.Accepted = int(number(reply[3])), moment(reply[4]), uint64(number(reply[5])), moment(reply[6])
-	r.Updated = moment(reply[7])
+	r.Updated, r.Next = moment(reply[7]), moment(reply[8])
 	return r, r.State, nil
 }
 
-// Settle says what has become of a try. It fails with ErrNotOwner and ErrUnknown.
-func (q *Queue) Settle(ctx context.Context, o writebehind.Ownership, id string, state writebehind.State, status int, problem string, blocks bool) error {
+// Settle says what has become of a try, and for how long the next one waits. It fails with ErrNotOwner and ErrUnknown.
+func (q *Queue) Settle(ctx context.Context, o writebehind.Ownership, id string, state writebehind.State, status int, problem string, blocks bool, wait time.Duration) error {
 	flag := ""
 	if blocks {
 		flag = "1"
 	}
 	reply, err := q.ask(ctx, "settle", settleScript, strconv.Itoa(o.Partition), q.owner(o), id, string(state), strconv.Itoa(status), problem, flag,
-		milliseconds(q.options.Keep))
+		milliseconds(q.options.Keep), milliseconds(wait))
 	if err != nil {
 		return err
 	}

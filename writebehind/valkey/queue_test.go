@@ -116,6 +116,7 @@ func TestAppendIsProved(t *testing.T) {
 	}{
 		"no disk":    {nil, writebehind.Fsync, errNoAppendOnly},
 		"no replica": {[]string{"--appendonly", "yes"}, writebehind.Replicas, errNoReplica},
+		"no WAITAOF": {[]string{"--appendonly", "yes", "--rename-command", "WAITAOF", ""}, writebehind.Fsync, errNoWaitaof}, // as of Redis before 7.2
 	} {
 		t.Run(name, func(t *testing.T) {
 			q, _ := open(t, servers.Valkey(t, servers.ValkeyOptions{Args: c.args}), "a", time.Second)
@@ -268,7 +269,7 @@ func TestOwnership(t *testing.T) {
 	if _, _, err := a.Begin(ctx, mine, r.ID); !errors.Is(err, writebehind.ErrNotOwner) {
 		t.Errorf("the owner before begins: %v", err)
 	}
-	if err := a.Settle(ctx, mine, r.ID, writebehind.Done, 200, "", false); !errors.Is(err, writebehind.ErrNotOwner) {
+	if err := a.Settle(ctx, mine, r.ID, writebehind.Done, 200, "", false, 0); !errors.Is(err, writebehind.ErrNotOwner) {
 		t.Errorf("the owner before settles: %v", err)
 	}
 }

@@ -149,26 +149,27 @@ local w = b .. 'w:' .. ARGV[4]
 `
 
 // beginScript notes that a write is about to be sent, before it is: who takes over knows then that it may have been. One that was, and
-// may not be repeated, is left as it is.
+// may not be repeated, is left as it is, and so is one whose pause is not over.
 var beginScript = newScript(owned + `
-local r = redis.call('HMGET', w, 's', 'd', 'n', 't', 'q', 'y', 'a')
+local r = redis.call('HMGET', w, 's', 'd', 'n', 't', 'q', 'y', 'a', 'x')
 if not r[1] then return {'GONE'} end
+if r[1] == 'waiting' and tonumber(r[8] or '0') > tonumber(now) then return {'OK', r[1], r[2] or '', r[3], r[4] or now, r[5], r[7], now, r[8]} end
 if r[1] == 'done' or r[1] == 'dropped' or r[1] == 'dead' then return {'IS', r[1], redis.call('HGET', w, 'b') or ''} end
 if r[1] == 'queued' or r[1] == 'waiting' or (r[1] == 'sending' and r[6] == '1') then
   redis.call('HSET', w, 's', 'sending', 'u', now, 't', r[4] or now)
   redis.call('HINCRBY', w, 'n', 1)
 end
-return {'OK', r[1], r[2] or '', r[3], r[4] or now, r[5], r[7], now}
+return {'OK', r[1], r[2] or '', r[3], r[4] or now, r[5], r[7], now, ''}
 `)
 
 // settleScript says what has become of a try.
 //
-// ARGV: base, partition, owner and token, id, state, status of the answer, problem, 1 if it blocks, how long the record is kept in ms
+// ARGV: base, partition, owner and token, id, state, status of the answer, problem, 1 if it blocks, how long the record is kept in ms, the pause in ms
 var settleScript = newScript(owned + `
 local r = redis.call('HMGET', w, 's', 'k', 'r', 'e', 'f')
 if not r[1] then return {'GONE'} end
 local state, key, entry = ARGV[5], r[2], r[4]
-redis.call('HSET', w, 's', state, 'u', now, 'c', ARGV[6], 'g', ARGV[7], 'b', ARGV[8])
+redis.call('HSET', w, 's', state, 'u', now, 'c', ARGV[6], 'g', ARGV[7], 'b', ARGV[8], 'x', string.format('%.0f', tonumber(now) + tonumber(ARGV[10])))
 if state == 'done' then
   redis.call('HDEL', w, 'd')
   redis.call('XDEL', b .. 'q:' .. ARGV[2], entry)
@@ -221,13 +222,15 @@ redis.call('ZREM', b .. 'd', ARGV[2])
 return {'OK'}
 `)
 
-// dropScript ends a dead letter. ARGV: base, id, how long the record is kept in ms
+// dropScript ends a dead letter; forced, also a write that waits. One that is at the origin, or may be, is left: what is noted of it then would
+// not be what has become of it. ARGV: base, id, how long the record is kept in ms, 1 if forced
 var dropScript = newScript(prelude + `
 local w = b .. 'w:' .. ARGV[2]
 local r = redis.call('HMGET', w, 's', 'b', 'k', 'p', 'r', 'e', 'f')
 if not r[1] then return {'GONE'} end
-if r[1] ~= 'dead' then return {'ALIVE', r[1]} end
-if r[2] == '1' then
+local waits = r[1] == 'queued' or r[1] == 'waiting'
+if r[1] ~= 'dead' and not (waits and ARGV[4] == '1') then return {'ALIVE', r[1]} end
+if waits or r[2] == '1' then
   redis.call('XDEL', b .. 'q:' .. r[4], r[6])
   redis.call('LREM', b .. 'k:' .. r[3], 1, ARGV[2])
   redis.call('XADD', b .. 'q:' .. r[4], sequence() .. '-0', 'c', 'drop', 'i', ARGV[2], 'k', r[3])

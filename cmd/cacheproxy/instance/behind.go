@@ -206,7 +206,7 @@ func (b *behind) list(ctx context.Context, dead bool, route string, most int) ([
 	for _, r := range records {
 		w := admin.QueuedWrite{
 			ID: r.ID, State: string(r.State), Route: r.Route, Accepted: r.Accepted.UTC(), Attempts: r.Attempts, Status: r.Status, Problem: r.Problem,
-			Blocks: r.State == writebehind.Dead && r.Blocks, Overtaken: r.Overtaken, Sequence: r.Sequence,
+			Blocks: r.State == writebehind.Dead && r.Blocks, Overtaken: r.Overtaken, Sequence: r.Sequence, Next: r.Next.UTC(),
 		}
 		if b.sealer == nil { // the request is for others to see
 			all = append(all, w)

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	queued "cacheproxy/writebehind/valkey"
+
 	client "github.com/valkey-io/valkey-go"
 )
 
@@ -78,7 +80,9 @@ func (in *inspection) permissions(ctx context.Context) {
 	a.all(ctx, log, ofLog)
 	if len(in.Queued) > 0 {
 		a.all(ctx, log, ofQueue)
-		a.note("WAITAOF", in.client.Do(ctx, in.client.B().Waitaof().Numlocal(0).Numreplicas(0).Timeout(1).Build()).Error())
+		if err := queued.ProvesDisk(ctx, in.client); !queued.Unfit(err) { // else no permission helps
+			a.note("WAITAOF", err)
+		}
 	}
 	a.note("EVALSHA", in.evalsha(ctx, log))
 	a.note("MULTI", in.transaction(ctx, of))
