@@ -62,7 +62,11 @@ func (b *Behind) overlaying(ex *exchange, id, key string) *writebehind.Write {
 		return nil
 	}
 	w, err := writebehind.Decode(content)
-	if err != nil || !w.Overlays() || w.Target() != ex.target {
+	if err != nil || !w.Overlays() || !strings.EqualFold(w.Host, ex.target.Host) {
+		return nil
+	}
+	target := w.Target()
+	if target.Host = ex.target.Host; target != ex.target {
 		return nil
 	}
 	return w
