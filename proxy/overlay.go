@@ -77,9 +77,6 @@ func mayRead(ex *exchange, w *writebehind.Write) bool {
 	if ex.route.behind.AuthorizeUpstream != "" {
 		return allowed(ex, ex.r.Method, false)
 	}
-	if own := writebehind.CredentialsOf(ex.r.Header); own != "" && own == w.Credentials {
-		return true
-	}
 	h := ex.r.Header.Clone()
 	httpcache.RemoveHopByHop(h)
 	for name := range h {
@@ -89,6 +86,9 @@ func mayRead(ex *exchange, w *writebehind.Write) bool {
 	}
 	httpcache.Forward(h, server.PeerAddr(ex.r), ex.target.Scheme, ex.target.Host, ex.trusted)
 	httpcache.AppendVia(h, ex.r.ProtoMajor, ex.r.ProtoMinor)
+	if own := clientOf(ex.route, h); own != "" && own == clientOf(ex.route, w.Header) {
+		return true
+	}
 	res, err := exchangeOnce(ex.r.Context(), ex.route.Origin, &once{method: ex.r.Method, target: ex.target, header: h, route: ex.route.Name})
 	return err == nil && res.StatusCode == http.StatusOK
 }
