@@ -2,8 +2,10 @@ package proxy
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"cacheproxy/policy"
 	"cacheproxy/policy/httpcache"
@@ -13,8 +15,9 @@ import (
 
 // readsPending has a read see the writes before it that are not done, as its route says. It reports whether the read is answered.
 //
-// What a write puts there is shown to whom the read is allowed: by the upstream that says who may, or because the reader is the one who has
-// sent it, or because the origin answers the reader's own read. To whoever none of these is true of, the read is what it is without a queue.
+// Invariant: what a write puts there is shown to a reader only where the origin would show it: to the one who has sent it, by all that the origin
+// may know clients by, and to others only what the origin itself says that all may have. Any other read waits, as it does where nothing can be
+// shown, and then has the origin's answer. Whom the origin refuses hears that at once.
 func readsPending(ex *exchange) (answered bool) {
 	b, rules := ex.p.behind, ex.route.behind
 	if rules == nil || rules.ReadPending == writebehind.Stale || ex.mode != policy.On || b.shows(&ex.request) {
@@ -35,11 +38,13 @@ func readsPending(ex *exchange) (answered bool) {
 	}
 	if rules.ReadPending == writebehind.Overlay {
 		if w := b.overlaying(ex, last[0].ID, key); w != nil {
-			if !mayRead(ex, w) {
+			switch mayRead(ex, w) {
+			case seen:
+				showOverlay(ex, w)
+				return true
+			case barred:
 				return false
 			}
-			showOverlay(ex, w)
-			return true
 		}
 	}
 	if refused := b.await(ex.r.Context(), []string{key}, rules.Patience); refused != nil {
@@ -72,11 +77,17 @@ func (b *Behind) overlaying(ex *exchange, id, key string) *writebehind.Write {
 	return w
 }
 
-// mayRead reports whether a reader may see what a write puts there. In doubt it may not.
-func mayRead(ex *exchange, w *writebehind.Write) bool {
-	if ex.route.behind.AuthorizeUpstream != "" {
-		return allowed(ex, ex.r.Method, false)
-	}
+// sight is what a reader may see of a write.
+type sight uint8
+
+const (
+	unseen sight = iota // or it is not known
+	seen
+	barred // nor anything else
+)
+
+// mayRead says whether a reader may see what a write puts there.
+func mayRead(ex *exchange, w *writebehind.Write) sight {
 	h := ex.r.Header.Clone()
 	httpcache.RemoveHopByHop(h)
 	for name := range h {
@@ -86,11 +97,48 @@ func mayRead(ex *exchange, w *writebehind.Write) bool {
 	}
 	httpcache.Forward(h, server.PeerAddr(ex.r), ex.target.Scheme, ex.target.Host, ex.trusted)
 	httpcache.AppendVia(h, ex.r.ProtoMajor, ex.r.ProtoMinor)
-	if own := clientOf(ex.route, h); own != "" && own == clientOf(ex.route, w.Header) {
-		return true
+	own := askerOf(ex.route, h)
+	same := own == askerOf(ex.route, w.Header)
+	switch {
+	case ex.route.behind.AuthorizeUpstream != "": // it says who may read, and not that all of them read the same
+		if same && allowed(ex, ex.r.Method, false) {
+			return seen
+		}
+		return unseen
+	case same && own != "":
+		return seen
 	}
 	res, err := exchangeOnce(ex.r.Context(), ex.route.Origin, &once{method: ex.r.Method, target: ex.target, header: h, route: ex.route.Name})
-	return err == nil && res.StatusCode == http.StatusOK
+	switch {
+	case err != nil:
+		return unseen
+	case res.StatusCode == http.StatusUnauthorized || res.StatusCode == http.StatusForbidden:
+		return barred
+	case forEveryone(ex, w, res):
+		return seen
+	}
+	return unseen
+}
+
+// forEveryone reports whether the origin's answer to a reader is one that the cache would give to the writer too: nothing by which the two differ
+// has chosen it. So what takes its place is for both.
+func forEveryone(ex *exchange, w *writebehind.Write, res *http.Response) bool {
+	if ex.action != policy.ReadAction && ex.action != policy.CredentialsAction { // for a cookie or a field that the route does not list
+		return false
+	}
+	key := func(h http.Header) string {
+		return string(ex.route.AppendKey(nil, ex.target, ex.route.KeyedHost(ex.target.Host), ex.query, h))
+	}
+	if key(ex.r.Header) != key(w.Header) {
+		return false
+	}
+	verdict := ex.route.Judge(policy.Fetch{
+		Method: http.MethodGet, Authorized: len(ex.r.Header["Authorization"]) > 0, Requested: ex.start, Received: time.Now(), Status: res.StatusCode,
+		Header: res.Header, BodyLength: res.ContentLength, Through: true,
+	})
+	names, star := httpcache.ParseVary(res.Header["Vary"])
+	chosen := func(name string) bool { return !slices.Contains(negotiating, name) }
+	return res.StatusCode == http.StatusOK && verdict.Store && !star && !slices.ContainsFunc(names, chosen)
 }
 
 // showOverlay answers a read with what a write puts there.
