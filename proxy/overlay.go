@@ -36,7 +36,7 @@ func readsPending(ex *exchange) (answered bool) {
 	if last[0].ID == "" {
 		return false
 	}
-	if rules.ReadPending == writebehind.Overlay {
+	if rules.ReadPending == writebehind.Overlay && unconditional(ex.r.Header) {
 		if w := b.overlaying(ex, last[0].ID, key); w != nil {
 			switch mayRead(ex, w) {
 			case seen:
@@ -54,6 +54,21 @@ func readsPending(ex *exchange) (answered bool) {
 	// What was stored or fetched before they were done is not for this read.
 	ex.arrival = ex.p.ledger.Token()
 	return false
+}
+
+// unconditional reports whether a read is of the whole representation, whatever it is: what waits has no validator by which to judge If-Match and
+// its like, and the part of it that a range asks for may be of another. No tag in If-None-Match is that of what waits, since nobody was given
+// one; it stands for If-Modified-Since too (RFC 9110 §13.1.3).
+func unconditional(h http.Header) bool {
+	tags := h["If-None-Match"]
+	for name := range h {
+		switch {
+		case name == "If-None-Match", name == "If-Modified-Since" && len(tags) > 0:
+		case name == "Range", strings.HasPrefix(name, "If-"):
+			return false
+		}
+	}
+	return !slices.ContainsFunc(tags, func(line string) bool { return httpcache.TrimOWS(line) == "*" })
 }
 
 // overlaying is the write that says what is to be read; nil: that cannot be said.

@@ -72,6 +72,38 @@ func TestOverlay(t *testing.T) {
 	}
 }
 
+// What waits has no validator and no part: a read with a precondition, or of a range, waits (RFC 9110 §13.1, §14.2).
+func TestOverlayIsUnconditional(t *testing.T) {
+	b := newBehindRig(t, untouched(t), func(r *writebehind.Rules, _ *rigOptions) {
+		r.ReadPending, r.Patience = writebehind.Overlay, 10*time.Millisecond
+	})
+	alice := []string{"Authorization", "Bearer alice"}
+	b.send("PUT", "/stock/5", "new", alice...)
+	for _, c := range []struct {
+		header []string
+		want   int
+	}{
+		{nil, 200},
+		{[]string{"If-None-Match", `"1", W/"2"`}, 200},
+		{[]string{"If-None-Match", `"1"`, "If-Modified-Since", "Fri, 27 Nov 2026 01:00:00 GMT"}, 200},
+		{[]string{"If-None-Match", "*"}, 503},
+		{[]string{"If-Match", `"1"`}, 503},
+		{[]string{"If-Match", "*"}, 503},
+		{[]string{"If-Modified-Since", "Fri, 27 Nov 2026 01:00:00 GMT"}, 503},
+		{[]string{"If-Unmodified-Since", "Fri, 27 Nov 2026 01:00:00 GMT"}, 503},
+		{[]string{"Range", "bytes=0-1"}, 503},
+		{[]string{"Range", "bytes=0-1", "If-Range", `"1"`}, 503},
+		{[]string{"If-None-Match", `"1"`, "Range", "bytes=0-1"}, 503},
+		{[]string{"If-Schedule-Tag-Match", `"1"`}, 503},
+	} {
+		for _, method := range []string{"GET", "HEAD"} {
+			if a := b.do(method, "/stock/5", append(c.header, alice...)...); a.status != c.want {
+				t.Errorf("%s with %v gets %d, want %d", method, c.header, a.status, c.want)
+			}
+		}
+	}
+}
+
 // What is overlaid ends with the write, and is of its resource alone.
 func TestOverlayEnds(t *testing.T) {
 	old := func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("old")) }
