@@ -13,6 +13,8 @@ import (
 	"cacheproxy/writebehind"
 )
 
+var readUnsure = refusal{http.StatusServiceUnavailable, policy.StoreUnavailable, "it cannot be asked whether writes wait that this read is to see, try again"}
+
 // readsPending has a read see the writes before it that are not done, as its route says. It reports whether the read is answered.
 //
 // Invariant: what a write puts there is shown to a reader only where the origin would show it: to the one who has sent it, by all that the origin
@@ -30,7 +32,7 @@ func readsPending(ex *exchange) (answered bool) {
 	last, err := b.queue.Last(ex.r.Context(), key)
 	if err != nil {
 		b.tell(err)
-		refuseLater(ex, refusal{http.StatusServiceUnavailable, policy.StoreUnavailable, "it cannot be asked whether writes wait that this read is to see, try again"})
+		refuseLater(ex, readUnsure)
 		return true
 	}
 	if last[0].ID == "" {
@@ -48,7 +50,14 @@ func readsPending(ex *exchange) (answered bool) {
 		}
 	}
 	if refused := b.await(ex.r.Context(), []string{key}, rules.Patience); refused != nil {
-		refuseLater(ex, refusal{refused.code, refused.why, "writes wait that this read is to see, and are not done yet; try again"})
+		text := "writes wait that this read is to see, and are not done yet; try again"
+		switch refused {
+		case &queueBlocked: // for hours, it may be: there is no use in having the client wait
+			text = "a write that this read is to see waits for somebody to decide about it; try again later"
+		case &queueDown:
+			text = readUnsure.text
+		}
+		refuseLater(ex, refusal{refused.code, refused.why, text})
 		return true
 	}
 	// What was stored or fetched before they were done is not for this read.

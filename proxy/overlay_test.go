@@ -176,6 +176,27 @@ func TestReadsWait(t *testing.T) {
 	}
 }
 
+// A read behind a write that nobody knows the outcome of says so, and no limit of the API is blamed; so does a write.
+func TestReadsBehindADeadWrite(t *testing.T) {
+	for name, pending := range map[string]writebehind.ReadPending{"wait": writebehind.Wait, "overlay": writebehind.Overlay} {
+		t.Run(name, func(t *testing.T) {
+			b := newBehindRig(t, untouched(t), func(r *writebehind.Rules, _ *rigOptions) { r.ReadPending = pending })
+			b.send("POST", "/stock/5", "new")
+			id := b.counter.last().ID
+			b.counter.set(id, writebehind.Dead)
+			b.counter.mu.Lock()
+			b.counter.blocks[id] = true
+			b.counter.mu.Unlock()
+			for method, text := range map[string]string{"GET": "a write that this read is to see waits for somebody to decide", "PATCH": "a write before this one waits for somebody to decide"} {
+				a := b.send(method, "/stock/5", "")
+				if a.status != 503 || a.header.Get("Retry-After") == "" || !strings.Contains(a.body, text) || !strings.Contains(a.header.Get("Cache-Status"), "detail=fenced") {
+					t.Errorf("%s: %d %v %q", method, a.status, a.header, a.body)
+				}
+			}
+		})
+	}
+}
+
 func TestReadsDoNotWait(t *testing.T) {
 	b := newBehindRig(t, registers(nil), nil)
 	b.send("PUT", "/stock/5", "new")
