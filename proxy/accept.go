@@ -144,7 +144,6 @@ func idempotencyKey(h http.Header) (key string, ok bool) {
 func outgoingWrite(ex *exchange, key string) *writebehind.Write {
 	rules, t := ex.route.behind, ex.target
 	h := ex.r.Header.Clone()
-	credentials := writebehind.CredentialsOf(h)
 	httpcache.RemoveHopByHop(h)
 	for _, name := range [...]string{"Expect", "Prefer", "Content-Length", sequenceField, idempotencyField} {
 		deleteNamed(h, name)
@@ -155,8 +154,7 @@ func outgoingWrite(ex *exchange, key string) *writebehind.Write {
 	httpcache.AppendVia(h, ex.r.ProtoMajor, ex.r.ProtoMinor)
 	return &writebehind.Write{
 		Route: ex.route.Name, Upstream: ex.route.Upstream, Method: ex.r.Method, Scheme: t.Scheme, Host: t.Host, Path: t.Path, Query: t.Query,
-		HasQuery: t.HasQuery, Header: h, Repeats: rules.Repeats, MaxAge: rules.MaxAge, Client: addrText(ex.clientAddr()), Credentials: credentials,
-		Body: ex.gathered.read,
+		HasQuery: t.HasQuery, Header: h, Repeats: rules.Repeats, MaxAge: rules.MaxAge, Client: addrText(ex.clientAddr()), Body: ex.gathered.read,
 	}
 }
 
@@ -167,10 +165,7 @@ func (b *Behind) entry(ex *exchange, w *writebehind.Write, name, key string) (*w
 		return nil, err
 	}
 	e := &writebehind.Entry{ID: writebehind.NewID(), Key: writebehind.KeyOf(b.prefix, name), Route: ex.route.Name, Repeats: w.Repeatable(), Rules: ex.route.behind}
-	// With the header of the client, which does not change from try to try as what is added on the way does.
-	asked := *w
-	asked.Header = ex.r.Header
-	e.Identities = b.sealer.Identities(&asked, key)
+	e.Identities = b.sealer.Identities(w, clientOf(ex.route, w.Header), key)
 	e.Sealed = b.sealer.Seal(e.ID, e.Key, content)
 	return e, nil
 }

@@ -141,7 +141,7 @@ func queueable(rq *request) bool {
 var (
 	queueDown = refusal{http.StatusServiceUnavailable, policy.StoreUnavailable,
 		"the queue of writes cannot be asked, and this write may have others before it, so it was not made; try again"}
-	queueBlocked = refusal{http.StatusServiceUnavailable, policy.QueueFull,
+	queueBlocked = refusal{http.StatusServiceUnavailable, policy.Fenced,
 		"a write before this one waits for somebody to decide about it, so this one was not made; try again later"}
 	queueLate = refusal{http.StatusServiceUnavailable, policy.QueueTimeout, "the writes before this one are not done yet, so it was not made; try again"}
 )

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"cacheproxy/policy"
 	"cacheproxy/policy/httpcache"
@@ -85,7 +86,10 @@ func parseDeferring(said string) (*deferring, error) {
 }
 
 // keyName is what a write is about, in words: what the template says, or its path, and the host where the origin sees it.
+//
+// Invariant: two writes that an API may take for writes of the same have one name, however their hosts and paths are spelt.
 func keyName(key policy.Template, keyed bool, m *policy.Match, t httpcache.Target) string {
+	t.Host = keyHost(t.Host)
 	if !key.Zero() {
 		name, _ := key.Render(policy.Values{Match: m, Target: t, Query: t.Query})
 		return "k" + name
@@ -96,7 +100,30 @@ func keyName(key policy.Template, keyed bool, m *policy.Match, t httpcache.Targe
 	return "u" + t.Host + httpcache.CanonicalPath(policy.CleanTarget(t).Path)
 }
 
-// names are the keys of which the route says that the target is one, by whatever method it is written.
+// keyHost is a host as keys name it: lower case (RFC 3986 §6.2.2.1), nothing escaped (§6.2.2.2), without the dot of the root, an address in one
+// form (RFC 5952), and without port, since servers choose a site by its name alone. Where two hosts are not the same after all, their writes
+// at most wait for each other.
+func keyHost(host string) string {
+	var plain strings.Builder
+	for i := 0; i < len(host); i++ {
+		if c, ok := httpcache.UnescapeAt(host, i); ok {
+			plain.WriteByte(c)
+			i += 2
+			continue
+		}
+		plain.WriteByte(host[i])
+	}
+	name := strings.TrimRight(strings.ToLower(httpcache.HostOnly(plain.String())), ".")
+	if addr, err := netip.ParseAddr(strings.Trim(name, "[]")); err == nil {
+		addr = addr.Unmap().WithZone("")
+		if name = addr.String(); addr.Is6() {
+			name = "[" + name + "]"
+		}
+	}
+	return name
+}
+
+// names are the keys of which the route says that the target is one, by whatever method it is written, and however its host is spelt.
 func (d *deferring) names(t httpcache.Target) (names []string) {
 	clean := t
 	clean.Path = policy.CleanTarget(t).Path
@@ -104,9 +131,11 @@ func (d *deferring) names(t httpcache.Target) (names []string) {
 		if method == "" {
 			method = http.MethodPut
 		}
-		if m, _ := d.table.Match(method, clean, nil, netip.Addr{}); m.Route != nil {
-			if name := keyName(d.key, d.keyed, &m, clean); !slices.Contains(names, name) {
-				names = append(names, name)
+		for _, clean.Host = range [...]string{t.Host, keyHost(t.Host)} {
+			if m, _ := d.table.Match(method, clean, nil, netip.Addr{}); m.Route != nil {
+				if name := keyName(d.key, d.keyed, &m, clean); !slices.Contains(names, name) {
+					names = append(names, name)
+				}
 			}
 		}
 	}

@@ -4,8 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
-	"net/http"
-	"slices"
 	"time"
 )
 
@@ -30,9 +28,9 @@ func PartitionOf(key string) int {
 var contentFields = []string{"Content-Type", "Content-Encoding", "Content-Language", "Content-Range"}
 
 // scope is whose idempotency keys are told apart from whose: two clients that have thought of the same one do not meet, nor does anybody
-// learn of another's write by guessing.
-func (w *Write) scope(idempotencyKey string) []byte {
-	return appendFields(nil, "idempotency key", w.Upstream, w.Host, CredentialsOf(w.Header), idempotencyKey)
+// learn of another's write by guessing. client is as for Identities.
+func (w *Write) scope(client, idempotencyKey string) []byte {
+	return appendFields(nil, "idempotency key", w.Upstream, w.Host, client, idempotencyKey)
 }
 
 // payload is what an idempotency key stands for.
@@ -43,16 +41,6 @@ func (w *Write) payload() []byte {
 		b = append(b, 0xff)
 	}
 	return b
-}
-
-// CredentialsOf stands for who sends a request with this header; empty: it does not say.
-func CredentialsOf(h http.Header) string {
-	all := slices.Concat(h["Authorization"], []string{""}, h["Cookie"], []string{""}, h["Proxy-Authorization"])
-	if len(all) == 2 {
-		return ""
-	}
-	sum := sha256.Sum256(appendFields(nil, all...))
-	return string(sum[:])
 }
 
 // appendFields appends texts each with its length, so that no two lists have the same bytes.

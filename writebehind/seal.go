@@ -86,7 +86,9 @@ type Identity struct {
 
 // Identities are those of a write under each of the secrets, the first first: a write that was accepted before the first secret took its
 // place is found by its own. They need a secret, because what they are made of may be guessed.
-func (s *Sealer) Identities(w *Write, idempotencyKey string) []Identity {
+//
+// client stands for whoever sent it: of two that may be different clients, the writes are different ones, whatever their key.
+func (s *Sealer) Identities(w *Write, client, idempotencyKey string) []Identity {
 	all := make([]Identity, 0, len(s.keys))
 	mac := func(key, content []byte) string {
 		h := hmac.New(sha256.New, key)
@@ -94,7 +96,7 @@ func (s *Sealer) Identities(w *Write, idempotencyKey string) []Identity {
 		return base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:16])
 	}
 	for _, k := range s.keys {
-		all = append(all, Identity{mac(k.mac, w.scope(idempotencyKey)), mac(k.mac, w.payload())})
+		all = append(all, Identity{mac(k.mac, w.scope(client, idempotencyKey)), mac(k.mac, w.payload())})
 	}
 	return all
 }

@@ -23,7 +23,7 @@ var first, second = strings.Repeat("a", 32), strings.Repeat("b", 32)
 func sample() *Write {
 	return &Write{
 		Route: "stock", Upstream: "api", Method: http.MethodPut, Scheme: "https", Host: "shop.example", Path: "/stock/5", Query: "a=1", HasQuery: true,
-		Header: http.Header{"Authorization": {"Bearer t0ken"}, "Content-Type": {"application/json"}, "X-Name": {"M\xfcller", ""}}, MaxAge: time.Hour, Credentials: "\xff", Body: []byte("\x00{}"),
+		Header: http.Header{"Authorization": {"Bearer t0ken"}, "Content-Type": {"application/json"}, "X-Name": {"M\xfcller", ""}}, MaxAge: time.Hour, Body: []byte("\x00{}"),
 	}
 }
 
@@ -71,10 +71,11 @@ func TestSeal(t *testing.T) {
 // An idempotency key stands for one request of one client.
 func TestIdentities(t *testing.T) {
 	s := sealer(t, first)
+	client := "alice"
 	of := func(change func(*Write)) Identity {
 		w := sample()
 		change(w)
-		return s.Identities(w, "k1")[0]
+		return s.Identities(w, client, "k1")[0]
 	}
 	base := of(func(*Write) {})
 	if base != of(func(w *Write) { w.Header["Via"] = []string{"1.1 x"} }) {
@@ -92,15 +93,15 @@ func TestIdentities(t *testing.T) {
 		}
 	}
 	for name, change := range map[string]func(*Write){
-		"credentials": func(w *Write) { w.Header["Authorization"] = []string{"Bearer other"} },
-		"host":        func(w *Write) { w.Host = "other.example" },
-		"upstream":    func(w *Write) { w.Upstream = "other" },
+		"client":   func(*Write) { client = "bob" },
+		"host":     func(w *Write) { client, w.Host = "alice", "other.example" },
+		"upstream": func(w *Write) { client, w.Upstream = "alice", "other" },
 	} {
 		if got := of(change); got.Name == base.Name {
 			t.Errorf("another %s meets the key of this one", name)
 		}
 	}
-	if all := sealer(t, second, first).Identities(sample(), "k1"); len(all) != 2 || all[1] != base {
+	if all := sealer(t, second, first).Identities(sample(), "alice", "k1"); len(all) != 2 || all[1] != base {
 		t.Error("after another secret took the place of the first, the key is not found")
 	}
 }

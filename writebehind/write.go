@@ -27,9 +27,7 @@ type Write struct {
 	Repeats bool
 	MaxAge  time.Duration
 	Client  string // address of who sent it, by which routes are chosen; empty: it is not known
-	// Credentials stands for whoever sent it; empty: nobody in particular.
-	Credentials string
-	Body        []byte
+	Body    []byte
 }
 
 // Target is the request target.

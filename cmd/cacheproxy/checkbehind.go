@@ -41,7 +41,11 @@ func triedAgain(rules *writebehind.Rules) string {
 func meanwhile(rules *writebehind.Rules) string {
 	switch rules.ReadPending {
 	case writebehind.Overlay:
-		return "see what the last write puts there, where the reader may, else wait, up to " + config.DurationText(rules.Patience)
+		others := "or where the upstream's own answer to the reader is for everybody"
+		if rules.AuthorizeUpstream != "" {
+			others = "and " + rules.AuthorizeUpstream + " allows the read"
+		}
+		return "see what the last write puts there where the reader is its writer, " + others + "; all others wait, up to " + config.DurationText(rules.Patience) + "; then 503"
 	case writebehind.Wait:
 		return "wait for the writes before them, up to " + config.DurationText(rules.Patience) + "; then 503"
 	}

@@ -85,7 +85,7 @@ func post(t *testing.T, key, body string) *writebehind.Entry {
 	}
 	s := sealer(t)
 	e := &writebehind.Entry{ID: writebehind.NewID(), Key: writebehind.KeyOf("shop", key), Route: "stock", Rules: &writebehind.Rules{MaxQueued: 100, MaxPerKey: 100}}
-	e.Sealed, e.Identities = s.Seal(e.ID, e.Key, content), s.Identities(w, body)
+	e.Sealed, e.Identities = s.Seal(e.ID, e.Key, content), s.Identities(w, "", body)
 	return e
 }
 

@@ -61,7 +61,7 @@ func entry(t *testing.T, key, idempotency, body string, r *writebehind.Rules) *w
 	}
 	s := sealer(t)
 	e := &writebehind.Entry{ID: writebehind.NewID(), Key: writebehind.KeyOf("shop", key), Route: "stock", Repeats: true, Rules: r}
-	e.Sealed, e.Identities = s.Seal(e.ID, e.Key, content), s.Identities(w, idempotency)
+	e.Sealed, e.Identities = s.Seal(e.ID, e.Key, content), s.Identities(w, "", idempotency)
 	return e
 }
 
