@@ -141,7 +141,7 @@ func TestCommands(t *testing.T) {
 
 		{name: "explain", cmd: explainCommand, args: []string{"GET", "/a?b=c&d", "-H", "Accept: x", "-H", "Accept: y"}, told: "GET /a?b=c&d map[Accept:[x y]]",
 			out: "route: stock\nmembers:\n  - key:a\n  - \"evil\\x1b[2J\"\ncopy: none\nfresh:\n  ttl: 0\n"},
-		{name: "explain as JSON", cmd: explainCommand, args: []string{"GET", "/", "--json"}, told: "GET / map[]",
+		{name: "explain as JSON", cmd: explainCommand, args: []string{"GET", "/", "--json"}, told: "GET / map[Accept:[*/*]]",
 			out: `{"route":"stock","members":["key:a","evil\u001b[2J"],"copy":null,"fresh":{"ttl":0}}` + "\n"},
 		{name: "explain half a request", cmd: explainCommand, args: []string{"GET"}, fails: "1 argument missing; write: explain METHOD URL [flags]"},
 		{name: "explain what is no URL", cmd: explainCommand, args: []string{"GET", "a"}, fails: "begins with '/'"},
