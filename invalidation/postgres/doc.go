@@ -101,5 +101,6 @@
 //	function.go, quote.go    the functions of a mapping
 //	trigger.go, grant.go     on which tables they hang, and what the consumer may do
 //	catalog.go               what the database has
+//	shape.go                 whether what all mappings share is as install makes it
 //	plan.go, install.go      what it lacks; install it, take it away
 package postgres

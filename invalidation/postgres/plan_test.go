@@ -53,6 +53,59 @@ func TestInstall(t *testing.T) {
 	}
 }
 
+// Whatever has become of the relations that all mappings share is said, and mended by the next install; then changes are told again.
+func TestShape(t *testing.T) {
+	d := newDatabase(t, product, "CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'")
+	stranger := "stranger_" + one[string](d, "SELECT current_database()::text")
+	d.do("CREATE ROLE " + stranger)
+	m := mapping("product", "p:{id}")
+	want := &Installation{Mappings: []*Mapping{m}, Consumer: stranger}
+	const outbox = "ALTER TABLE cacheproxy.outbox "
+	for _, wrong := range []struct{ sql, says string }{
+		{outbox + "ENABLE ROW LEVEL SECURITY", "row security is on"},
+		{outbox + "FORCE ROW LEVEL SECURITY", "row security is forced"},
+		{"ALTER TABLE cacheproxy.marker ENABLE ROW LEVEL SECURITY", "cacheproxy.marker: install does not make: row security is on"},
+		{"CREATE POLICY p ON cacheproxy.outbox USING (false)", "policy p"},
+		{outbox + "SET UNLOGGED", "is an unlogged table"},
+		{"CREATE RULE r AS ON INSERT TO cacheproxy.outbox DO INSTEAD NOTHING", "rule r"},
+		{"CREATE TRIGGER eat BEFORE INSERT ON cacheproxy.outbox FOR EACH ROW EXECUTE FUNCTION nothing()", "trigger eat"},
+		{outbox + "ADD CHECK (id < 0) NOT VALID", "constraint CHECK ((id < 0)) NOT VALID"},
+		{outbox + "DROP CONSTRAINT outbox_pkey", "it lacks: constraint PRIMARY KEY (xid, id)"},
+		{"CREATE INDEX ON cacheproxy.outbox (at)", "index btree (at)"},
+		{outbox + "ADD COLUMN extra int NOT NULL DEFAULT 1", "column extra"},
+		{outbox + "ALTER xid DROP DEFAULT", "column xid"},
+		{outbox + "ALTER at DROP DEFAULT", "column at"},
+		{outbox + "ALTER mapping DROP NOT NULL", "column mapping"},
+		{outbox + "ALTER tuples TYPE varchar[]", "column tuples"},
+		{outbox + "OWNER TO " + stranger, "its owner is " + stranger},
+		{"GRANT INSERT ON cacheproxy.outbox TO " + stranger, "role " + stranger + " has INSERT on cacheproxy.outbox"},
+		{"GRANT TRUNCATE ON cacheproxy.marker TO PUBLIC", "everybody has TRUNCATE on cacheproxy.marker"},
+		{"GRANT DELETE ON cacheproxy.outbox TO PUBLIC", "everybody has DELETE on cacheproxy.outbox"},
+		{"ALTER SEQUENCE cacheproxy.outbox_id_seq INCREMENT -1 MINVALUE -5", "by -1"},
+		{"ALTER SEQUENCE cacheproxy.consumed MAXVALUE 10 CYCLE", "to 10 by 1, and again"},
+		{"ALTER SEQUENCE cacheproxy." + m.owed() + " MAXVALUE 5", "to 5"},
+		{"DELETE FROM cacheproxy.installation", "has not one row"},
+		{"INSERT INTO cacheproxy.installation VALUES (1, true)", "has not one row"},
+	} {
+		d.installAs(want)
+		d.do(wrong.sql)
+		d.lacks(wrong.says, m)
+		d.installAs(want)
+		if steps, err := want.Plan(context.Background(), d.Conn); err != nil || len(steps) > 0 {
+			t.Fatalf("%s: %v %v", wrong.sql, steps, err)
+		}
+		d.do("DELETE FROM product")
+		d.taken()
+		d.expect([]string{"1"}, "INSERT INTO product VALUES (1, 'a', 1)")
+	}
+	// Whatever the state, it can be taken away.
+	d.do("DELETE FROM cacheproxy.installation")
+	if _, err := Remove(context.Background(), d.Conn); err != nil {
+		t.Error(err)
+	}
+	d.do("DROP ROLE " + stranger)
+}
+
 // Another mapping of the same table takes the place of the one before, and nothing is lost between them.
 func TestReplaceMapping(t *testing.T) {
 	d := newDatabase(t, product)
