@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 )
@@ -281,6 +283,64 @@ func TestInstallDoesNotHoldUp(t *testing.T) {
 	if !errors.As(err, &pg) || pg.Code != "55P03" {
 		t.Errorf("while somebody writes: %v", err)
 	}
+}
+
+// What an install waits for in one place after another adds up to no more, and whoever wants what it has meanwhile waits no longer. Where
+// the holders end, a later attempt installs.
+func TestInstallWaitsInAll(t *testing.T) {
+	names := []string{"a", "b", "c", "d"}
+	var tables []string
+	var mappings []*Mapping
+	for _, name := range append([]string{"free"}, names...) {
+		tables = append(tables, "CREATE TABLE "+name+" (id int PRIMARY KEY)")
+		mappings = append(mappings, mapping(name, name+":{id}"))
+	}
+	d := newDatabase(t, tables...)
+	var holders sync.WaitGroup
+	hold := func(each time.Duration) {
+		for i, name := range names {
+			holder := d.session("")
+			holder.do("BEGIN", "INSERT INTO "+name+" VALUES (1)")
+			holders.Go(func() {
+				holder.do(fmt.Sprintf("SELECT pg_sleep(%g)", (time.Duration(i+1) * each).Seconds()))
+				holder.do("ROLLBACK")
+			})
+		}
+	}
+	hold(1900 * time.Millisecond)
+	installs := make(chan error, 1)
+	installer, writer := d.session(""), d.session("")
+	var began, ended time.Time
+	go func() {
+		began = time.Now()
+		_, err := (&Installation{Mappings: mappings}).Install(context.Background(), installer.Conn)
+		ended = time.Now()
+		installs <- err
+	}()
+	most := time.Duration(0)
+	for done := false; !done; {
+		before := time.Now()
+		writer.do("BEGIN", "INSERT INTO free VALUES (1)", "ROLLBACK", "SELECT pg_sleep(0.005)")
+		most = max(most, time.Since(before))
+		select {
+		case err := <-installs:
+			installs <- err
+			done = true
+		default:
+		}
+	}
+	if err := <-installs; !inTheWay(err) || !strings.Contains(err.Error(), "run it again") {
+		t.Errorf("while they write: %v", err)
+	}
+	if took := ended.Sub(began); took > 7*time.Second || most > 3*time.Second {
+		t.Errorf("an install that gives up has taken %s, and a writer has waited %s", took, most)
+	}
+	holders.Wait()
+	hold(300 * time.Millisecond)
+	if _, err := (&Installation{Mappings: mappings}).Install(context.Background(), d.Conn); err != nil {
+		t.Error(err)
+	}
+	holders.Wait()
 }
 
 // Nothing is left in a session, which through a pooler is another one for each transaction: no prepared statement, no setting.
