@@ -45,7 +45,7 @@ const shapeSQL = `WITH r AS (SELECT c.*, c.oid AS rel FROM pg_catalog.pg_class c
 		FROM r JOIN pg_catalog.pg_attribute a ON a.attrelid = rel AND attnum > 0 AND NOT attisdropped
 		LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = rel AND d.adnum = attnum WHERE relkind <> 'S'
 	UNION ALL SELECT relname, 'constraint ' || pg_catalog.pg_get_constraintdef(k.oid) FROM r JOIN pg_catalog.pg_constraint k ON k.conrelid = rel WHERE contype NOT IN ('n', 't')
-	UNION ALL SELECT relname, 'index ' || pg_catalog.regexp_replace(pg_catalog.pg_get_indexdef(indexrelid), 'CREATE (UNIQUE )?.* USING ', '\1')
+	UNION ALL SELECT relname, 'index ' || CASE WHEN indisunique THEN 'UNIQUE ' ELSE '' END || pg_catalog.split_part(pg_catalog.pg_get_indexdef(indexrelid), ' USING ', 2)
 		|| CASE WHEN indisvalid THEN '' ELSE ' that is not valid' END FROM r JOIN pg_catalog.pg_index ON indrelid = rel
 	UNION ALL SELECT relname, 'rule ' || rulename FROM r JOIN pg_catalog.pg_rewrite ON ev_class = rel
 	UNION ALL SELECT relname, 'trigger ' || tgname FROM r JOIN pg_catalog.pg_trigger ON tgrelid = rel WHERE NOT tgisinternal
