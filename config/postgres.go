@@ -147,6 +147,8 @@ func compileFeed(doc *part, s *Snapshot) *postgres.Mapping {
 		var ok bool
 		if m.Schema, m.Table, ok = splitTable(text); !ok {
 			doc.spoil("table", "%s is not the name of a table; %s", quote(text), postgresForm)
+		} else if m.Schema == "cacheproxy" || m.Schema == "information_schema" || strings.HasPrefix(m.Schema, "pg_") {
+			doc.spoil("table", "is in schema %s, where changes of the database itself or of the feed are kept, which no trigger may tell of; write one of your own tables", m.Schema)
 		}
 	}
 	compileEvents(doc, m)

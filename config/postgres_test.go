@@ -93,6 +93,22 @@ func TestSplitTable(t *testing.T) {
 	}
 }
 
+// What can have no trigger, or no name in a template, is said to.
+func TestFeedRefused(t *testing.T) {
+	for feed, says := range map[string]string{
+		`{table: cacheproxy.outbox, tags: [t]}`:                   "is in schema cacheproxy",
+		`{table: '"pg_catalog".pg_class', tags: [t]}`:             "is in schema pg_catalog",
+		`{table: information_schema.sql_parts, tags: [t]}`:        "is in schema information_schema",
+		`{table: product, tags: ["t:{order no}"]}`:                "letters, digits and _",
+		`{table: product, tags: ["t:{price-net}"], on: [insert]}`: "letters, digits and _",
+	} {
+		_, err := load1(t, "postgres:\n  url: postgres://127.0.0.1/shop\n  feeds: ["+feed+"]\n"+oneUpstream)
+		if err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: %v", feed, err)
+		}
+	}
+}
+
 // A password beside the URL wins, and none is ever told.
 func TestPostgresSecrets(t *testing.T) {
 	for _, url := range []string{"postgres://u:hunter2@h:99999/d", "postgres://u:hunter2@[::1/d", "host=h password='hunter2", "postgres://u:hunter2@h/d?sslmode=hunter2", "hunter2"} {

@@ -106,7 +106,9 @@ func (t Template) render(v Values, doc *document, as form) (names []string, miss
 			return nil, false, err
 		}
 		if as.whole && (p.placeholder.Kind != FromWildcard || v.row != nil) {
-			values = slices.DeleteFunc(values, func(value string) bool { return value == "" })
+			values = slices.DeleteFunc(values, func(value string) bool {
+				return value == "" || v.row != nil && v.row.slashes && strings.Trim(value, "/") == "" // a prefix is cut at its last segment
+			})
 		}
 		if len(values) > 1 {
 			several = append(several, p.placeholder.source())

@@ -35,7 +35,7 @@ func (t Template) Columns() (columns []string, ok bool) {
 
 // OfRow are the members that a row of a table names, by the same templates as a write: column gives the text of a column
 // that a template names (Template.Columns), and reports false for NULL. A key is named as copies without the value are; a tag, URL or prefix with a NULL in it,
-// and a prefix with an empty value, are left out. In a URL or prefix a slash in a value may be part of it or separate segments, as a
+// and a prefix with an empty value, or one of slashes that would separate nothing, are left out. In a URL or prefix a slash in a value may be part of it or separate segments, as a
 // wildcard with ... has it: both are named. Routes say how URLs with a query are named; nil: as they stand. An *ExcessError says that the row names more than one change may.
 func (in *Invalidates) OfRow(routes *Table, column func(name string) (string, bool)) ([]Member, error) {
 	slashes := false

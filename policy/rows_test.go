@@ -33,6 +33,7 @@ func TestOfRow(t *testing.T) {
 		{"nothing at all", "", Invalidates{Tags: templates(t, "t:{x}")}, nil},
 		{"an empty text", "tt: q/u/", Invalidates{Tags: templates(t, "t:{x}"), URLs: templates(t, "/u/{x}"), Prefixes: templates(t, "/p/{x}", "/{x}")}, map[string]string{"x": ""}},
 		{"a slash", "ta%2Fb q/u/a%2Fb p/a%2Fb q/u/a/b p/a/b", Invalidates{Tags: templates(t, "{x}"), URLs: templates(t, "/u/{x}"), Prefixes: templates(t, "/{x}")}, map[string]string{"x": "a/b"}},
+		{"slashes alone", "q/u/%2F p/p/%2F q/u//", Invalidates{URLs: templates(t, "/u/{x}"), Prefixes: templates(t, "/p/{x}")}, map[string]string{"x": "/"}},
 		{"what a path cannot have", "q/u/%20%3F%23%25%22%C3%BC%0A", Invalidates{URLs: templates(t, "/u/{x}")}, map[string]string{"x": " ?#%\"ü\n"}},
 		{"a query", "u/products/1?lang=d%26x&none=1 u/products/1?lang=d%26x", Invalidates{URLs: templates(t, "/products/{id}?lang={l}&none=1")}, map[string]string{"id": "1", "l": "d&x"}},
 		{"a host", "qshop.example/x q*/x q**/x", Invalidates{URLs: templates(t, "https://{host}/x")}, map[string]string{"host": "Shop.example"}},

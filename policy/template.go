@@ -96,7 +96,7 @@ func parsePlaceholder(s string) (Placeholder, error) {
 	case !dotted && isIdentifier(s):
 		return Placeholder{Kind: FromWildcard, Name: s}, nil
 	case !dotted:
-		return Placeholder{}, errors.New("bad wildcard name")
+		return Placeholder{}, errors.New("bad wildcard name: it has letters, digits and _, and begins with no digit, whether it is a wildcard or a column")
 	case name == "":
 		return Placeholder{}, fmt.Errorf("a name must follow %q", source+".")
 	case source != "body" && strings.Contains(name, "*"):

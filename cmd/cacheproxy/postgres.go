@@ -35,8 +35,8 @@ change of postgres.feeds, before instances get the new file, and whenever a tabl
 		pgSubcommand("plan", pgPlan, "Print the SQL that install would run", `Print the SQL that install would run: exactly that, as a script for psql. Nothing is changed. Without anything to do it prints a
 comment that says so.`),
 		pgSubcommand("install", pgInstall, "Install, or bring to what the file says", `Install the triggers, functions and tables, or bring those that are there to what the file says, in one transaction. What is as it
-should be is left alone. It waits 5s at most for transactions that are changing a table, since everybody who comes later waits behind it:
-then nothing has changed, and it can be run again.
+should be is left alone. It waits for transactions that are changing a table for 5s in all, in three attempts of 2s at most, since
+everybody who comes later waits behind it: then nothing has changed, and it can be run again.
 
 The role of postgres.url gets the privileges that a consumer needs. Which the role that installs needs is in docs/postgresql.md.`),
 		pgSubcommand("verify", pgVerify, "Compare the database with the file", `Compare what the catalog of the database says with the file: triggers that are missing, disabled or altered, functions that differ,

@@ -33,6 +33,9 @@ type installed struct {
 	markers   map[string]bool // by mapping: lossy
 	objects   []string        // relations in the schema
 	schema    bool
+	unclear   bool                // the version is not known, since it has no row or several
+	shapes    map[string][]string // the facts about each relation in the schema
+	surplus   []surplus
 }
 
 type installedFunction struct {
@@ -99,8 +102,21 @@ func readInstalled(ctx context.Context, q querier) (*installed, error) {
 	if !reads {
 		return nil, errors.New("read installation: this role may not read what is installed in schema cacheproxy; run cacheproxy pg install with --url of the role that has installed it")
 	}
-	if err := q.QueryRow(ctx, `SELECT version, notify FROM cacheproxy.installation`).Scan(&in.version, &in.notify); err != nil {
-		return nil, fmt.Errorf("read cacheproxy.installation: %w", err)
+	if err := in.readShapes(ctx, q); err != nil {
+		return nil, err
+	}
+	versions, err := list(ctx, q, `SELECT version, notify FROM cacheproxy.installation`, pgx.RowToStructByPos[struct {
+		Version int
+		Notify  bool
+	}])
+	if err != nil {
+		return nil, err
+	}
+	if in.unclear = len(versions) != 1; in.unclear {
+		in.version = layoutVersion
+	}
+	for _, v := range versions {
+		in.version, in.notify = v.Version, v.Notify
 	}
 	if !in.has("marker") {
 		return in, nil

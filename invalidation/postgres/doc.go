@@ -88,8 +88,8 @@
 // # Lost
 //
 // With on_error: lose a statement goes on although neither row nor lock could be had: nextval('cacheproxy.lost'), and marker.lossy is
-// true. A consumer that sees lost rise raises an alarm and invalidates the tags of all lossy mappings; it may see the number before the
-// change, so this only makes the damage less.
+// true. A consumer that sees lost rise, over connections, raises an alarm and invalidates the tags of all lossy mappings; so it does, without
+// an alarm, when it first sees a number that is not zero. It may see the number before the change, so this only makes the damage less.
 //
 // With notify: true a writer also sends NOTIFY cacheproxy, with no payload, which a consumer may take as a hint to poll.
 //
@@ -101,5 +101,6 @@
 //	function.go, quote.go    the functions of a mapping
 //	trigger.go, grant.go     on which tables they hang, and what the consumer may do
 //	catalog.go               what the database has
+//	shape.go                 whether what all mappings share is as install makes it
 //	plan.go, install.go      what it lacks; install it, take it away
 package postgres

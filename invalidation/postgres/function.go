@@ -13,6 +13,9 @@ const (
 	// maxValue is how many bytes a value in it has at most. No name is as long, and a thousand tuples stay far from what PostgreSQL
 	// can have in one array.
 	maxValue = 1024
+	// maxBytes is how many bytes the values of one row of the outbox have together. Whoever may change one table could have all others
+	// wait otherwise, while names are made of its values.
+	maxBytes = 128 << 10
 	// defaultLimit is with how many rows in the outbox writers write none.
 	defaultLimit = 100_000
 )
@@ -90,7 +93,7 @@ func (b *builder) statement(e Event) string {
 		return b.body("    _cause := 'truncate';\n")
 	}
 	gather := fmt.Sprintf(`    BEGIN
-        SELECT %s, count(*), bool_or(%s) INTO _tuples, _count, _long
+        SELECT %s, count(*), bool_or(%s) OR %s INTO _tuples, _count, _long
         FROM (
 %s
             LIMIT %d
@@ -108,7 +111,7 @@ func (b *builder) statement(e Event) string {
         _tuples := NULL;
         _cause := 'error ' || SQLSTATE;
     END;
-`, b.collected(), b.tooLong(), b.tuples(e), maxTuples+1, maxTuples)
+`, b.collected(), b.tooLong(), b.tooMuch(), b.tuples(e), maxTuples+1, maxTuples)
 	return b.body(gather)
 }
 
@@ -145,12 +148,25 @@ func (b *builder) tooLong() string {
 	return fmt.Sprintf("coalesce(greatest(%s) > %d, false)", strings.Join(lengths, ", "), maxValue) // greatest ignores NULL
 }
 
+// tooMuch is whether the values of all tuples d are.
+func (b *builder) tooMuch() string {
+	if len(b.Columns) == 0 {
+		return "false"
+	}
+	lengths := make([]string, len(b.Columns))
+	for i := range b.Columns {
+		lengths[i] = fmt.Sprintf("coalesce(octet_length(d.v%d), 0)", i)
+	}
+	return fmt.Sprintf("coalesce(sum(%s) > %d, false)", strings.Join(lengths, " + "), maxBytes)
+}
+
 // asText is a column as it is compared and told: byte by byte, whatever collation it has, and as the output function of its type writes it.
 // A cast may be a function of whoever owns the type, which would then run with the rights of the role that has installed this one: that
-// of the column's type now, or of one that it is given later. Only superusers make output functions.
+// of the column's type now, or of one that it is given later. Only superusers make output functions. IS NULL would be true of a composite
+// value of which each part is NULL, too.
 func asText(of, column string) string {
 	value := of + "." + identifier(column)
-	return "(CASE WHEN " + value + " IS NULL THEN NULL ELSE concat(" + value + `) END) COLLATE "C"`
+	return "(CASE WHEN " + value + " IS NOT DISTINCT FROM NULL THEN NULL ELSE concat(" + value + `) END) COLLATE "C"`
 }
 
 // told are the columns of a row that a tuple has.

@@ -50,7 +50,7 @@ func (p *planner) grant(ctx context.Context, q querier) error {
 	for _, g := range wanted {
 		if missing, err := lacks(g.kind, g.object, g.privilege); err != nil {
 			return err
-		} else if missing {
+		} else if missing || p.rebuilt {
 			p.step(fmt.Sprintf("role %s lacks %s", role, g.sql), "GRANT "+g.sql+" TO "+identifier(role))
 		}
 	}

@@ -2,16 +2,25 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// lockTimeout is how long an install waits for whoever is changing a table: everybody who comes later waits behind it.
+// lockTimeout is how long each statement of a plan waits for whoever is changing a table: everybody who comes later waits behind it.
 const lockTimeout = "5s"
+
+// lockWaits are how long an install waits for all of its locks together, at one attempt after another: whoever comes later waits behind
+// each lock that it has, and for as long as it waits for the next. In between it has none, for lockPause.
+var lockWaits = []time.Duration{time.Second, 2 * time.Second, 2 * time.Second}
+
+const lockPause = 300 * time.Millisecond
 
 // Begin are the statements that a plan begins with, in its transaction. One install waits for another.
 func Begin() []string {
@@ -23,16 +32,50 @@ func (want *Installation) Install(ctx context.Context, conn *pgx.Conn) ([]Step, 
 	return run(ctx, conn, want.Plan)
 }
 
-// run carries out a plan that is made in its own transaction.
-func run(ctx context.Context, conn *pgx.Conn, plan func(context.Context, querier) ([]Step, error)) ([]Step, error) {
+// run carries out a plan that is made in its own transaction, and does so again where somebody has stood in the way.
+func run(ctx context.Context, conn *pgx.Conn, plan func(context.Context, querier) ([]Step, error)) (steps []Step, err error) {
+	for i, wait := range lockWaits {
+		if i > 0 {
+			if _, err := conn.Exec(ctx, fmt.Sprintf("SELECT pg_catalog.pg_sleep(%g)", lockPause.Seconds())); err != nil {
+				return nil, fmt.Errorf("wait for locks: %w", err)
+			}
+		}
+		if steps, err = attempt(ctx, conn, plan, wait); !inTheWay(err) {
+			return steps, err
+		}
+	}
+	return nil, fmt.Errorf("%w; somebody is changing the table, and others wait behind an install: nothing is changed, run it again", err)
+}
+
+// inTheWay reports whether somebody has held a lock for too long (lock_not_available), or waits for one of ours (deadlock_detected).
+func inTheWay(err error) bool {
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && (pg.Code == "55P03" || pg.Code == "40P01")
+}
+
+// attempt carries out a plan, and waits no longer than that for all of its locks together. A statement by itself cannot say so: its
+// lock_timeout is what is left.
+func attempt(ctx context.Context, conn *pgx.Conn, plan func(context.Context, querier) ([]Step, error), wait time.Duration) ([]Step, error) {
 	tx, err := conn.Begin(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("begin transaction: %w", err)
 	}
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }() // after a commit, there is nothing to roll back
-	for _, sql := range Begin()[1:] {
-		if _, err := tx.Exec(ctx, sql); err != nil {
-			return nil, fmt.Errorf("run %s: %w", sql, err)
+	began := time.Now()
+	exec := func(sql string) error {
+		left := max(wait-time.Since(began), time.Millisecond) // zero would be for ever
+		_, err := tx.Exec(ctx, fmt.Sprintf("SET LOCAL lock_timeout = %d", left.Milliseconds()))
+		if err == nil {
+			_, err = tx.Exec(ctx, sql)
+		}
+		if err != nil {
+			return fmt.Errorf("run %s: %w", firstLine(sql), err)
+		}
+		return nil
+	}
+	for _, sql := range Begin()[2:] { // without a lock_timeout for each
+		if err := exec(sql); err != nil {
+			return nil, err
 		}
 	}
 	steps, err := plan(ctx, tx)
@@ -40,8 +83,8 @@ func run(ctx context.Context, conn *pgx.Conn, plan func(context.Context, querier
 		return nil, err
 	}
 	for _, s := range steps {
-		if _, err := tx.Exec(ctx, s.SQL); err != nil {
-			return nil, fmt.Errorf("run %s: %w", firstLine(s.SQL), err)
+		if err := exec(s.SQL); err != nil {
+			return nil, err
 		}
 	}
 	if err := tx.Commit(ctx); err != nil {

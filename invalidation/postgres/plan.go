@@ -62,9 +62,14 @@ func (want *Installation) Plan(ctx context.Context, q querier) ([]Step, error) {
 }
 
 type planner struct {
-	want  *Installation
-	in    *installed
-	steps []Step
+	want    *Installation
+	in      *installed
+	steps   []Step
+	rebuilt bool // the shared tables are made anew, without what was in them and whoever had privileges
+}
+
+func updateVersion(version int) string {
+	return fmt.Sprintf("UPDATE cacheproxy.installation SET version = %d", version)
 }
 
 func (p *planner) step(wrong, sql string) { p.steps = append(p.steps, Step{wrong, sql}) }
@@ -82,7 +87,7 @@ func (p *planner) layout() error {
 			}
 		}
 		if version > 0 {
-			p.step(wrong, fmt.Sprintf("UPDATE cacheproxy.installation SET version = %d", version+1))
+			p.step(wrong, updateVersion(version+1))
 		}
 	}
 	if p.in.version > 0 {
@@ -91,6 +96,9 @@ func (p *planner) layout() error {
 				return fmt.Errorf("plan installation: cacheproxy.%s is missing, and what it held is not known; run cacheproxy pg uninstall, then install", s.name)
 			}
 		}
+	}
+	if p.in.version == layoutVersion {
+		p.shape()
 	}
 	if p.in.notify != p.want.Notify {
 		p.step(fmt.Sprintf("notify is %t", p.in.notify), fmt.Sprintf("UPDATE cacheproxy.installation SET notify = %t", p.want.Notify))
@@ -150,8 +158,13 @@ func (p *planner) mapping(ctx context.Context, q querier, m *Mapping) error {
 	if !p.in.has(m.owed()) {
 		p.step(name+" has no sequence", fmt.Sprintf("CREATE SEQUENCE cacheproxy.%s MINVALUE 0 MAXVALUE 1 START 0", identifier(m.owed())))
 	}
+	if d := differences(p.in.shapes[m.owed()], owedShape); d != "" && p.in.has(m.owed()) {
+		wrong := "cacheproxy." + m.owed() + ": " + d
+		p.sequence(wrong, m.owed(), "MINVALUE 0 MAXVALUE 1 START 0 RESTART 0")
+		p.step(wrong, "SELECT pg_catalog.setval("+literal("cacheproxy."+identifier(m.owed()))+", 1)")
+	}
 	lossy, marked := p.in.markers[m.ID]
-	if !marked {
+	if !marked || p.rebuilt {
 		p.step(name+" has no marker", fmt.Sprintf("INSERT INTO cacheproxy.marker (mapping, owed, lossy) VALUES (%s, %s, %t)", literal(m.ID), literal("cacheproxy."+identifier(m.owed())), m.Lossy))
 		// What has changed before there were triggers is told by nobody.
 		p.step(name+" has no marker", "INSERT INTO cacheproxy.outbox (mapping, width, cause) VALUES ("+literal(m.ID)+", 0, 'installed')")
@@ -199,6 +212,9 @@ func check(m *Mapping, relations []relation, columns []string, t table) error {
 // function is one function as it has to be, or is.
 func (p *planner) function(f function, name string) {
 	is, there := p.in.functions[f.name]
+	if there && p.rebuilt {
+		p.step(name+" has no place to write to", "GRANT INSERT ON cacheproxy.outbox TO "+identifier(is.Owner))
+	}
 	switch wrong := ""; {
 	case !there:
 		wrong = name + " has no function " + f.name

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 )
@@ -51,6 +53,59 @@ func TestInstall(t *testing.T) {
 		d.taken()
 		d.expect([]string{"1", "1"}, "INSERT INTO product VALUES (1, 'a', 1)", "UPDATE product SET price = 2")
 	}
+}
+
+// Whatever has become of the relations that all mappings share is said, and mended by the next install; then changes are told again.
+func TestShape(t *testing.T) {
+	d := newDatabase(t, product, "CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'")
+	stranger := "stranger_" + one[string](d, "SELECT current_database()::text")
+	d.do("CREATE ROLE " + stranger)
+	m := mapping("product", "p:{id}")
+	want := &Installation{Mappings: []*Mapping{m}, Consumer: stranger}
+	const outbox = "ALTER TABLE cacheproxy.outbox "
+	for _, wrong := range []struct{ sql, says string }{
+		{outbox + "ENABLE ROW LEVEL SECURITY", "row security is on"},
+		{outbox + "FORCE ROW LEVEL SECURITY", "row security is forced"},
+		{"ALTER TABLE cacheproxy.marker ENABLE ROW LEVEL SECURITY", "cacheproxy.marker: install does not make: row security is on"},
+		{"CREATE POLICY p ON cacheproxy.outbox USING (false)", "policy p"},
+		{outbox + "SET UNLOGGED", "is an unlogged table"},
+		{"CREATE RULE r AS ON INSERT TO cacheproxy.outbox DO INSTEAD NOTHING", "rule r"},
+		{"CREATE TRIGGER eat BEFORE INSERT ON cacheproxy.outbox FOR EACH ROW EXECUTE FUNCTION nothing()", "trigger eat"},
+		{outbox + "ADD CHECK (id < 0) NOT VALID", "constraint CHECK ((id < 0)) NOT VALID"},
+		{outbox + "DROP CONSTRAINT outbox_pkey", "it lacks: constraint PRIMARY KEY (xid, id)"},
+		{"CREATE INDEX ON cacheproxy.outbox (at)", "index btree (at)"},
+		{outbox + "ADD COLUMN extra int NOT NULL DEFAULT 1", "column extra"},
+		{outbox + "ALTER xid DROP DEFAULT", "column xid"},
+		{outbox + "ALTER at DROP DEFAULT", "column at"},
+		{outbox + "ALTER mapping DROP NOT NULL", "column mapping"},
+		{outbox + "ALTER tuples TYPE varchar[]", "column tuples"},
+		{outbox + "OWNER TO " + stranger, "its owner is " + stranger},
+		{"GRANT INSERT ON cacheproxy.outbox TO " + stranger, "role " + stranger + " has INSERT on cacheproxy.outbox"},
+		{"GRANT TRUNCATE ON cacheproxy.marker TO PUBLIC", "everybody has TRUNCATE on cacheproxy.marker"},
+		{"GRANT DELETE ON cacheproxy.outbox TO PUBLIC", "everybody has DELETE on cacheproxy.outbox"},
+		{"ALTER SEQUENCE cacheproxy.outbox_id_seq INCREMENT -1 MINVALUE -5", "by -1"},
+		{"ALTER SEQUENCE cacheproxy.consumed MAXVALUE 10 CYCLE", "to 10 by 1, and again"},
+		{"ALTER SEQUENCE cacheproxy." + m.owed() + " MAXVALUE 5", "to 5"},
+		{"DELETE FROM cacheproxy.installation", "has not one row"},
+		{"INSERT INTO cacheproxy.installation VALUES (1, true)", "has not one row"},
+	} {
+		d.installAs(want)
+		d.do(wrong.sql)
+		d.lacks(wrong.says, m)
+		d.installAs(want)
+		if steps, err := want.Plan(context.Background(), d.Conn); err != nil || len(steps) > 0 {
+			t.Fatalf("%s: %v %v", wrong.sql, steps, err)
+		}
+		d.do("DELETE FROM product")
+		d.taken()
+		d.expect([]string{"1"}, "INSERT INTO product VALUES (1, 'a', 1)")
+	}
+	// Whatever the state, it can be taken away.
+	d.do("DELETE FROM cacheproxy.installation")
+	if _, err := Remove(context.Background(), d.Conn); err != nil {
+		t.Error(err)
+	}
+	d.do("DROP ROLE " + stranger)
 }
 
 // Another mapping of the same table takes the place of the one before, and nothing is lost between them.
@@ -228,6 +283,64 @@ func TestInstallDoesNotHoldUp(t *testing.T) {
 	if !errors.As(err, &pg) || pg.Code != "55P03" {
 		t.Errorf("while somebody writes: %v", err)
 	}
+}
+
+// What an install waits for in one place after another adds up to no more, and whoever wants what it has meanwhile waits no longer. Where
+// the holders end, a later attempt installs.
+func TestInstallWaitsInAll(t *testing.T) {
+	names := []string{"a", "b", "c", "d"}
+	var tables []string
+	var mappings []*Mapping
+	for _, name := range append([]string{"free"}, names...) {
+		tables = append(tables, "CREATE TABLE "+name+" (id int PRIMARY KEY)")
+		mappings = append(mappings, mapping(name, name+":{id}"))
+	}
+	d := newDatabase(t, tables...)
+	var holders sync.WaitGroup
+	hold := func(each time.Duration) {
+		for i, name := range names {
+			holder := d.session("")
+			holder.do("BEGIN", "INSERT INTO "+name+" VALUES (1)")
+			holders.Go(func() {
+				holder.do(fmt.Sprintf("SELECT pg_sleep(%g)", (time.Duration(i+1) * each).Seconds()))
+				holder.do("ROLLBACK")
+			})
+		}
+	}
+	hold(1900 * time.Millisecond)
+	installs := make(chan error, 1)
+	installer, writer := d.session(""), d.session("")
+	var began, ended time.Time
+	go func() {
+		began = time.Now()
+		_, err := (&Installation{Mappings: mappings}).Install(context.Background(), installer.Conn)
+		ended = time.Now()
+		installs <- err
+	}()
+	most := time.Duration(0)
+	for done := false; !done; {
+		before := time.Now()
+		writer.do("BEGIN", "INSERT INTO free VALUES (1)", "ROLLBACK", "SELECT pg_sleep(0.005)")
+		most = max(most, time.Since(before))
+		select {
+		case err := <-installs:
+			installs <- err
+			done = true
+		default:
+		}
+	}
+	if err := <-installs; !inTheWay(err) || !strings.Contains(err.Error(), "run it again") {
+		t.Errorf("while they write: %v", err)
+	}
+	if took := ended.Sub(began); took > 7*time.Second || most > 3*time.Second {
+		t.Errorf("an install that gives up has taken %s, and a writer has waited %s", took, most)
+	}
+	holders.Wait()
+	hold(300 * time.Millisecond)
+	if _, err := (&Installation{Mappings: mappings}).Install(context.Background(), d.Conn); err != nil {
+		t.Error(err)
+	}
+	holders.Wait()
 }
 
 // Nothing is left in a session, which through a pooler is another one for each transaction: no prepared statement, no setting.

@@ -40,6 +40,29 @@ func TestStatements(t *testing.T) {
 	}
 }
 
+// A composite value of which each part is NULL is not NULL.
+func TestCompositeNulls(t *testing.T) {
+	d := newDatabase(t, "CREATE TYPE pair AS (a int, b int)", "CREATE TABLE product (id int PRIMARY KEY, c pair, note text)", "INSERT INTO product VALUES (1)")
+	d.install(mapping("product", "p:{id}", "c:{c}").watching("c"))
+	d.expect([]string{"1|(,) 1|NULL"}, "UPDATE product SET c = ROW(NULL, NULL)")
+	d.expect(nil, "UPDATE product SET note = 'x'")
+	d.expect([]string{"1|(,) 1|(1,)"}, "UPDATE product SET c = ROW(1, NULL)")
+	d.expect([]string{"1|(1,) 1|NULL"}, "UPDATE product SET c = NULL")
+}
+
+// The values of one row of the outbox are no more than maxBytes.
+func TestMuch(t *testing.T) {
+	d := newDatabase(t, product)
+	d.install(mapping("product", "p:{id}", "s:{slug}"))
+	insert := func(n int) { d.do(fmt.Sprintf("INSERT INTO product SELECT i, repeat('x', 1000) || i FROM generate_series(1, %d) i", n)) }
+	if insert(100); strings.Count(d.taken()[0], "|") != 100 {
+		t.Error("a hundred tuples of a thousand bytes are not told")
+	}
+	d.do("ALTER TABLE product DROP CONSTRAINT product_pkey")
+	insert(140)
+	d.expect([]string{"long"})
+}
+
 // A mapping of names without columns has one empty tuple.
 func TestConstantNames(t *testing.T) {
 	d := newDatabase(t, product)

@@ -68,6 +68,10 @@ type Feed struct {
 	// hinted asks for a look, and renewed says that the configuration has changed; each has room for one.
 	hinted, renewed chan struct{}
 	woken           chan chan struct{} // asks for a look; what is sent is closed after it
+	// lost is what cacheproxy.lost said when the tables that allow it were purged last, and lostOf in which database; below zero: it was
+	// not read yet. It outlives connections, since changes are lost between them as well. Only follow has it.
+	lost   float64
+	lostOf string
 }
 
 // New makes a feed. It dials nothing.
@@ -130,8 +134,11 @@ func (f *Feed) Run(ctx context.Context) error {
 // follow consumes over one connection after another until ctx ends.
 func (f *Feed) follow(ctx context.Context) {
 	defer f.sight.up.Store(false)
+	if key := f.config.Load().Key; key != f.lostOf {
+		f.lost, f.lostOf = -1, key
+	}
 	for pause := retryFirst; ctx.Err() == nil; {
-		s := &session{feed: f, waiting: map[int64]left{}, lost: -1}
+		s := &session{feed: f, waiting: map[int64]left{}}
 		err := s.run(ctx)
 		if ctx.Err() != nil {
 			return

@@ -118,8 +118,10 @@ const columns = `outbox.id::bigint, outbox.xid::text, mapping::text, width::int,
 	coalesce(pg_column_size(tuples) > $6, false),
 	case when isfinite(at) then extract(epoch from clock_timestamp() - at) else 0 end::float8`
 
-// lookSQL is one statement, and so has one snapshot, which it returns first; the markers come last.
-const lookSQL = `select (select last_value from cacheproxy.outbox_id_seq)::bigint, null::text, null::text, null::int, null::text[], false,
+// lookSQL is one statement, and so has one snapshot, which it returns first; the markers come last. Row security would hide rows, and have
+// an outbox look empty in which they wait. The setting that makes it an error does not reach through a pooler, so the look asks.
+const lookSQL = `select (select last_value from cacheproxy.outbox_id_seq)::bigint, null::text, null::text, null::int, null::text[],
+	row_security_active('cacheproxy.outbox'::regclass) or row_security_active('cacheproxy.marker'::regclass),
 	(select case when is_called then last_value else 0 end from cacheproxy.lost)::float8,
 	pg_current_snapshot()::text, extract(epoch from pg_postmaster_start_time())::text
 union all
@@ -163,6 +165,8 @@ func look(ctx context.Context, conn *pgx.Conn, s scope) (p page, err error) {
 			return p, fmt.Errorf("read a row of the outbox: %w", err)
 		}
 		switch {
+		case snap != nil && server != nil && r.long:
+			return p, errHidden
 		case snap != nil && server != nil:
 			p.last, p.lost = r.id, age
 			if p.seen, err = parseSnapshot(*snap, *server); err != nil {
@@ -203,4 +207,7 @@ func look(ctx context.Context, conn *pgx.Conn, s scope) (p page, err error) {
 	return p, nil
 }
 
-var errNoSnapshot = errors.New("look into the outbox: the server has sent no snapshot")
+var (
+	errNoSnapshot = errors.New("look into the outbox: the server has sent no snapshot")
+	errHidden     = errors.New("look into the outbox: row security hides rows of cacheproxy.outbox or cacheproxy.marker from this role; run: cacheproxy pg install")
+)

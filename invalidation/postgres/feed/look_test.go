@@ -6,6 +6,8 @@ import (
 	"slices"
 	"testing"
 
+	"cacheproxy/invalidation/postgres"
+
 	"github.com/jackc/pgx/v5"
 )
 
@@ -125,5 +127,35 @@ func TestLookPages(t *testing.T) {
 	}
 	if len(seen) != 2*each {
 		t.Fatalf("read %d rows, want %d", len(seen), 2*each)
+	}
+}
+
+// TestRowSecurity has rows hidden from the role that consumes: that is a failure, and no empty outbox.
+func TestRowSecurity(t *testing.T) {
+	url := database(t)
+	conn := dial(t, url)
+	do(t, conn, "create role consumer login password 'consumer'")
+	if _, err := (&postgres.Installation{Mappings: []*postgres.Mapping{product()}, Consumer: "consumer"}).Install(context.Background(), conn); err != nil {
+		t.Fatal(err)
+	}
+	for _, table := range []string{"outbox", "marker"} {
+		do(t, conn, "alter table cacheproxy."+table+" enable row level security")
+		c := consume(t, url, func(o *Options) {
+			source := o.Config.Source
+			o.Config.Source = func() (*pgx.ConnConfig, error) {
+				config, err := source()
+				config.User, config.Password = "consumer", "consumer"
+				return config, err
+			}
+		})
+		do(t, conn, "insert into product values (1, 7)")
+		until(t, func() bool { return c.State().Failed[lookFailed.String()] > 0 })
+		if c.State().Up {
+			t.Errorf("%s: sees what is hidden", table)
+		}
+		do(t, conn, "alter table cacheproxy."+table+" disable row level security")
+		c.purges("tag:category:7", "tag:product:1")
+		c.stop()
+		do(t, conn, "delete from product; delete from cacheproxy.outbox")
 	}
 }

@@ -2,7 +2,9 @@ package feed
 
 import (
 	"context"
+	"errors"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -100,5 +102,46 @@ func TestLost(t *testing.T) {
 	c.purges("confirm tag:table:public.product")
 	if c.State().Failed[changesLost.String()] != 1 {
 		t.Errorf("state %+v", c.State())
+	}
+}
+
+// TestLostUnseen loses changes while nobody is connected: before the first connection, and between two.
+func TestLostUnseen(t *testing.T) {
+	url := database(t)
+	conn := dial(t, url)
+	do(t, conn, "select nextval('cacheproxy.lost')")
+	var barred atomic.Bool
+	c := consume(t, url, func(o *Options) {
+		o.Config.Mappings[0].Lossy = true
+		source := o.Config.Source
+		o.Config.Source = func() (*pgx.ConnConfig, error) {
+			if barred.Load() {
+				return nil, errors.New("the database is away")
+			}
+			return source()
+		}
+	})
+	c.purges("confirm tag:table:public.product")
+	c.clear()
+	if got := c.State().Failed[changesLost.String()]; got != 0 {
+		t.Errorf("%d alarms about what was lost before", got)
+	}
+	lose := func(sql ...string) {
+		barred.Store(true)
+		do(t, conn, "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'cacheproxy'")
+		until(t, func() bool { return !c.State().Up })
+		for _, s := range sql {
+			do(t, conn, s)
+		}
+		barred.Store(false)
+	}
+	lose("select nextval('cacheproxy.lost')")
+	c.purges("confirm tag:table:public.product")
+	until(t, func() bool { return c.State().Failed[changesLost.String()] == 1 })
+	lose()
+	until(t, func() bool { return c.State().Up })
+	c.clear()
+	if got := c.log.taken(); len(got) > 0 || c.State().Failed[changesLost.String()] != 1 {
+		t.Errorf("nothing was lost since, and %v purged", got)
 	}
 }

@@ -32,7 +32,6 @@ type session struct {
 	paid, nextOwed time.Time
 	consumed       int64     // what cacheproxy.consumed was set to last
 	nextProgress   time.Time // when it is set again
-	lost           float64   // what cacheproxy.lost said last; below zero: it was not read yet
 }
 
 // run looks again and again until something fails.
@@ -241,24 +240,31 @@ func (s *session) missing(installed map[string]bool) {
 	f.sight.missing.Store(int64(n))
 }
 
-// lostChanges purges the tables of which a change may have left no trace.
+// lostChanges purges the tables of which a change may have left no trace. What was lost before this process has first read the counter may be
+// missing in copies that are older than it, in a tier that others share: so the first sight of a counter that is not zero is an order,
+// too, if no alarm. One that was set back is another server's, of which nothing is known either.
 func (s *session) lostChanges(ctx context.Context, lost float64) error {
 	f := s.feed
-	before := s.lost
-	if s.lost = lost; before < 0 || lost <= before {
+	before := f.lost
+	if lost == before {
 		return nil
 	}
-	f.count(changesLost)
-	f.tell(changesLost, "changes were made that PostgreSQL could not tell of (on_error: lose); the tables that allow it are purged", "changes", lost-before)
+	if before >= 0 {
+		f.count(changesLost)
+		f.tell(changesLost, "changes were made that PostgreSQL could not tell of (on_error: lose); the tables that allow it are purged", "changes", lost-before)
+	}
 	var tags []policy.Member
 	for _, m := range f.config.Load().Mappings {
 		if m.Lossy {
 			tags = append(tags, m.Whole())
 		}
 	}
-	if len(tags) == 0 {
-		return nil
+	if len(tags) > 0 && lost+max(before, 0) > 0 {
+		order := f.unknown(tags)
+		if err := f.untilHeld(ctx, func(ctx context.Context) error { return f.purge(ctx, order) }); err != nil {
+			return err
+		}
 	}
-	order := f.unknown(tags)
-	return f.untilHeld(ctx, func(ctx context.Context) error { return f.purge(ctx, order) })
+	f.lost = lost // only now: what was not purged is owed by the next connection
+	return nil
 }
