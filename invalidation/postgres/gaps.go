@@ -12,17 +12,19 @@ import (
 
 // gapsSQL has a row for each relation of each mapping: the table of its name as it is at present, and what is below it. It reads what
 // everybody may read, but for cacheproxy.covered, of which the mapping's table alone has what is noted. It is one statement, so that an install is seen as a whole or not at all.
+// Triggers are read by a join and not one relation after another, which the server believes to be worth compiling where there are hundreds.
 const gapsSQL = `WITH RECURSIVE of(mapping, oid, top) AS (
 		SELECT w.mapping, c.oid, true FROM unnest($1::text[], $2::text[], $3::text[]) AS w(mapping, schema, name)
 		JOIN pg_catalog.pg_namespace n ON n.nspname = w.schema JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = w.name
-		UNION SELECT o.mapping, i.inhrelid, false FROM of o JOIN pg_catalog.pg_inherits i ON i.inhparent = o.oid)
+		UNION SELECT o.mapping, i.inhrelid, false FROM of o JOIN pg_catalog.pg_inherits i ON i.inhparent = o.oid),
+	fired(relation, triggers) AS (
+		SELECT t.tgrelid, pg_catalog.array_agg(pg_catalog.format('%s %s %s %s %s %s', t.tgname, p.proname, t.tgenabled, t.tgtype, t.tgoldtable, t.tgnewtable))
+		FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+		WHERE NOT t.tgisinternal AND n.nspname = 'cacheproxy' GROUP BY 1)
 	SELECT o.mapping, c.oid::bigint AS relation, rn.nspname::text AS schema, c.relname::text AS name, c.relkind::text AS kind,
-		coalesce(k.relations::bigint[], '{}') AS covered, ARRAY(
-			SELECT pg_catalog.format('%s %s %s %s %s %s', t.tgname, p.proname, t.tgenabled, t.tgtype, t.tgoldtable, t.tgnewtable)
-			FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
-			WHERE t.tgrelid = o.oid AND NOT t.tgisinternal AND n.nspname = 'cacheproxy') AS triggers
+		coalesce(k.relations::bigint[], '{}') AS covered, coalesce(f.triggers, '{}') AS triggers
 	FROM of o JOIN pg_catalog.pg_class c ON c.oid = o.oid JOIN pg_catalog.pg_namespace rn ON rn.oid = c.relnamespace
-	LEFT JOIN cacheproxy.covered k ON o.top AND k.mapping = o.mapping`
+	LEFT JOIN fired f ON f.relation = o.oid LEFT JOIN cacheproxy.covered k ON o.top AND k.mapping = o.mapping`
 
 // is is the trigger as gapsSQL has it.
 func (t *wantedTrigger) is() string {
