@@ -29,7 +29,7 @@ func pgCommand() *cobra.Command {
 		Long: `Install in PostgreSQL what tells the proxy of changes to the tables under postgres.feeds, and check it.
 
 All of it is in the schema cacheproxy, and in triggers on these tables whose names begin with cacheproxy_. Run it again after each
-change of postgres.feeds, before instances get the new file, and whenever a table has got a partition.`,
+change of postgres.feeds, before instances get the new file, and whenever a table was made anew, or has got or lost a partition.`,
 	}
 	cmd.AddCommand(
 		pgSubcommand("plan", pgPlan, "Print the SQL that install would run", `Print the SQL that install would run: exactly that, as a script for psql. Nothing is changed. Without anything to do it prints a
@@ -40,7 +40,7 @@ everybody who comes later waits behind it: then nothing has changed, and it can 
 
 The role of postgres.url gets the privileges that a consumer needs. Which the role that installs needs is in docs/postgresql.md.`),
 		pgSubcommand("verify", pgVerify, "Compare the database with the file", `Compare what the catalog of the database says with the file: triggers that are missing, disabled or altered, functions that differ,
-partitions that have come since, columns that are gone, privileges that a role lacks. With any of these the exit status is 1.`),
+tables that were made anew, partitions that have come or gone since, columns that are gone, privileges that a role lacks. With any of these the exit status is 1.`),
 		pgSubcommand("uninstall", pgUninstall, "Take away all that install has made", `Take away all that install has made, in one transaction, and nothing else. Copies then stay until they expire, or something else
 purges them.`),
 	)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -20,6 +21,7 @@ type relation struct {
 	Schema, Name string
 	Kind         string // r: a table; p: one with partitions; f: a foreign table; others
 	Top          bool   // that of the mapping
+	Unlogged     bool   // empty after a crash
 }
 
 func (r *relation) String() string { return r.Schema + "." + r.Name }
@@ -30,8 +32,9 @@ type installed struct {
 	notify    bool
 	functions map[string]installedFunction
 	triggers  []installedTrigger
-	markers   map[string]bool // by mapping: lossy
-	objects   []string        // relations in the schema
+	markers   map[string]bool     // by mapping: lossy
+	covered   map[string][]uint32 // by mapping: on which relations its triggers were put, sorted
+	objects   []string            // relations in the schema
 	schema    bool
 	unclear   bool                // the version is not known, since it has no row or several
 	shapes    map[string][]string // the facts about each relation in the schema
@@ -60,7 +63,7 @@ type installedTrigger struct {
 
 // readInstalled reads what is installed. It needs no privilege on what it reads about, but to read the version and the markers.
 func readInstalled(ctx context.Context, q querier) (*installed, error) {
-	in := &installed{functions: map[string]installedFunction{}, markers: map[string]bool{}}
+	in := &installed{functions: map[string]installedFunction{}, markers: map[string]bool{}, covered: map[string][]uint32{}}
 	err := q.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = 'cacheproxy')`).Scan(&in.schema)
 	if err != nil {
 		return nil, fmt.Errorf("look for schema cacheproxy: %w", err)
@@ -96,7 +99,7 @@ func readInstalled(ctx context.Context, q querier) (*installed, error) {
 	}
 	var reads bool
 	if err := q.QueryRow(ctx, `SELECT pg_catalog.bool_and(pg_catalog.has_schema_privilege(n.oid, 'USAGE') AND pg_catalog.has_table_privilege(c.oid, 'SELECT'))
-		FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'cacheproxy' AND c.relname IN ('installation', 'marker')`).Scan(&reads); err != nil {
+		FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'cacheproxy' AND c.relname IN ('installation', 'marker', 'covered')`).Scan(&reads); err != nil {
 		return nil, fmt.Errorf("look at privileges: %w", err)
 	}
 	if !reads {
@@ -113,10 +116,9 @@ func readInstalled(ctx context.Context, q querier) (*installed, error) {
 		return nil, err
 	}
 	if in.unclear = len(versions) != 1; in.unclear {
-		in.version = layoutVersion
-	}
-	for _, v := range versions {
-		in.version, in.notify = v.Version, v.Notify
+		in.version = layoutVersion // what is not so is made anew
+	} else {
+		in.version, in.notify = versions[0].Version, versions[0].Notify
 	}
 	if !in.has("marker") {
 		return in, nil
@@ -127,6 +129,17 @@ func readInstalled(ctx context.Context, q querier) (*installed, error) {
 	}])
 	for _, m := range rows {
 		in.markers[m.ID] = m.Lossy
+	}
+	if err != nil || !in.has("covered") {
+		return in, err
+	}
+	covered, err := list(ctx, q, `SELECT mapping AS id, relations::bigint[] AS relations FROM cacheproxy.covered`, pgx.RowToStructByName[struct {
+		ID        string
+		Relations []uint32
+	}])
+	for _, c := range covered {
+		slices.Sort(c.Relations)
+		in.covered[c.ID] = c.Relations
 	}
 	return in, err
 }
@@ -166,7 +179,7 @@ func readTable(ctx context.Context, q querier, schema, name string) (relations [
 	}
 	relations, err = list(ctx, q, `WITH RECURSIVE below(oid, depth) AS (
 			SELECT $1::bigint::oid, 0 UNION SELECT i.inhrelid, b.depth + 1 FROM below b JOIN pg_catalog.pg_inherits i ON i.inhparent = b.oid)
-		SELECT c.oid::bigint AS oid, n.nspname::text AS schema, c.relname::text AS name, c.relkind::text AS kind, c.oid = $1::bigint::oid AS top
+		SELECT c.oid::bigint AS oid, n.nspname::text AS schema, c.relname::text AS name, c.relkind::text AS kind, c.oid = $1::bigint::oid AS top, c.relpersistence = 'u' AS unlogged
 		FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 		WHERE c.oid IN (SELECT oid FROM below) ORDER BY top DESC, 2, 3`, pgx.RowToStructByName[relation], int64(oid))
 	if err == nil {

@@ -23,8 +23,20 @@
 // not know the id, and invalidates the table's tag, of which all that it has to know is in the id. A trigger that nobody has a mapping
 // for any more names a tag that no copy has.
 //
-// The triggers are as new as the last install. A consumer whose mapping has no row in marker is blind for that table: nothing
-// tells it of changes. It has to say so, and to treat the mapping's routes as it does when the database is away.
+// # Gaps
+//
+// The triggers are as new as the last install, and whoever owns a table can take them away. A consumer is blind for a mapping (Gaps), says so,
+// and treats the mapping's routes as it does when the database is away, while one of these does not hold:
+//
+//   - The mapping has a row in marker.
+//   - Each relation that an install would put triggers on has them at present, by name, function, events and tgenabled.
+//   - These relations are those in covered, by their oids. A table that was exchanged for another may have the same triggers, as one that
+//     pg_restore has brought does: its rows came before them.
+//
+// What changed meanwhile is told by nobody. So an install that mends anything of a mapping writes a row for the table, in its
+// transaction; and a consumer that finds mended what it has found wrong invalidates the tag of the table before it sees again, since an owner
+// can enable a trigger without an install. Both find the untold changes in sight: creating and enabling a trigger waits for whoever is
+// changing the table. What comes and goes between two looks at the catalog is seen by nobody.
 //
 // # The objects
 //
@@ -43,6 +55,8 @@
 //	cacheproxy.marker        mapping text primary key, owed regclass, lossy bool, at timestamptz
 //	                         one row for each mapping that is installed; never updated, so that a lock of it fails in no
 //	                         isolation level
+//	cacheproxy.covered       mapping text primary key, relations oid[]: what its triggers were put on. It is not in marker, which a writer
+//	                         may have to lock: a row that is updated fails there in a transaction whose snapshot is older
 //	cacheproxy."owed_DIGEST" a sequence for each mapping: 1, the tag of the table is owed; 0 or never called, it is not
 //	cacheproxy.consumed      a sequence: up to which id of outbox the consumer is through
 //	cacheproxy.lost          a sequence: how many statements have neither a row nor an owed tag (on_error: lose)
@@ -103,4 +117,5 @@
 //	catalog.go               what the database has
 //	shape.go                 whether what all mappings share is as install makes it
 //	plan.go, install.go      what it lacks; install it, take it away
+//	gaps.go                  which mappings a consumer hears nothing of
 package postgres

@@ -63,8 +63,8 @@ type builder struct {
 }
 
 // functionName is what the function for an event is called; suffix: row, for what is replicated, or nothing.
-func (b *builder) functionName(e Event, row bool) string {
-	name := "changed_" + b.digest() + "_" + string(e)
+func (m *Mapping) functionName(e Event, row bool) string {
+	name := "changed_" + m.digest() + "_" + string(e)
 	if row {
 		name += "_row"
 	}

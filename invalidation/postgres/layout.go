@@ -4,7 +4,7 @@ import "strings"
 
 // layoutVersion is that of the objects that all mappings share. An older installation is brought up to it step by step, in the
 // transaction of the install; a newer one is refused.
-const layoutVersion = 1
+const layoutVersion = 2
 
 const createSchema = `CREATE SCHEMA cacheproxy`
 
@@ -33,7 +33,12 @@ var layouts = [layoutVersion][]string{{
 )`,
 	`CREATE SEQUENCE cacheproxy.consumed MINVALUE 0 START 0`,
 	`CREATE SEQUENCE cacheproxy.lost`,
+}, {
+	`CREATE TABLE cacheproxy.covered (mapping text PRIMARY KEY, relations oid[] NOT NULL)`,
 }}
+
+// coveredSince is the version in which cacheproxy.covered came.
+const coveredSince = 2
 
 // shared are the relations that all mappings share, with what a consumer has to be able to do with each.
 var shared = []struct{ name, privileges string }{
@@ -41,6 +46,7 @@ var shared = []struct{ name, privileges string }{
 	{"outbox", "SELECT, DELETE"},
 	{"outbox_id_seq", "SELECT"},
 	{"marker", "SELECT, UPDATE"}, // UPDATE, to lock; it is never updated
+	{"covered", "SELECT"},
 	{"consumed", "SELECT, UPDATE"},
 	{"lost", "SELECT"},
 }
@@ -52,6 +58,6 @@ func isSequence(name string) bool {
 
 // ours reports whether an object in schema cacheproxy is one that install may have made.
 func ours(name string) bool {
-	return strings.HasPrefix(name, "owed_") || strings.HasPrefix(name, "changed_") || name == "outbox_pkey" || name == "marker_pkey" ||
-		name == "installation" || name == "outbox" || name == "outbox_id_seq" || name == "marker" || name == "consumed" || name == "lost"
+	return strings.HasPrefix(name, "owed_") || strings.HasPrefix(name, "changed_") || name == "outbox_pkey" || name == "marker_pkey" || name == "covered_pkey" ||
+		name == "installation" || name == "outbox" || name == "outbox_id_seq" || name == "marker" || name == "covered" || name == "consumed" || name == "lost"
 }

@@ -78,8 +78,8 @@ func (p *planner) step(wrong, sql string) { p.steps = append(p.steps, Step{wrong
 func (p *planner) layout() error {
 	for version := p.in.version; version < layoutVersion; version++ {
 		wrong := "nothing is installed"
-		if version > 0 {
-			wrong = fmt.Sprintf("the installation is of version %d", version)
+		if p.in.version > 0 {
+			wrong = fmt.Sprintf("the installation is of version %d", p.in.version)
 		}
 		for _, sql := range layouts[version] {
 			if sql != createSchema || !p.in.schema { // somebody else may have made it, for a role that may not
@@ -92,7 +92,7 @@ func (p *planner) layout() error {
 	}
 	if p.in.version > 0 {
 		for _, s := range shared {
-			if !p.in.has(s.name) {
+			if !p.in.has(s.name) && (s.name != "covered" || p.in.version >= coveredSince) {
 				return fmt.Errorf("plan installation: cacheproxy.%s is missing, and what it held is not known; run cacheproxy pg uninstall, then install", s.name)
 			}
 		}
@@ -121,6 +121,7 @@ func (p *planner) remove() {
 		p.dropFunctions(m, wrong)
 		p.step(wrong, "INSERT INTO cacheproxy.outbox (mapping, width, cause) VALUES ("+literal(id)+", 0, 'removed')")
 		p.step(wrong, "DELETE FROM cacheproxy.marker WHERE mapping = "+literal(id))
+		p.step(wrong, "DELETE FROM cacheproxy.covered WHERE mapping = "+literal(id))
 		p.step(wrong, "DROP SEQUENCE IF EXISTS cacheproxy."+identifier(m.owed()))
 	}
 }
@@ -166,18 +167,54 @@ func (p *planner) mapping(ctx context.Context, q querier, m *Mapping) error {
 	lossy, marked := p.in.markers[m.ID]
 	if !marked || p.rebuilt {
 		p.step(name+" has no marker", fmt.Sprintf("INSERT INTO cacheproxy.marker (mapping, owed, lossy) VALUES (%s, %s, %t)", literal(m.ID), literal("cacheproxy."+identifier(m.owed())), m.Lossy))
-		// What has changed before there were triggers is told by nobody.
-		p.step(name+" has no marker", "INSERT INTO cacheproxy.outbox (mapping, width, cause) VALUES ("+literal(m.ID)+", 0, 'installed')")
 	} else if lossy != m.Lossy {
 		p.step(fmt.Sprintf("%s has another on_error", name), fmt.Sprintf("UPDATE cacheproxy.marker SET lossy = %t WHERE mapping = %s", m.Lossy, literal(m.ID)))
 	}
+	mended := len(p.steps)
 	for _, f := range b.functions() {
 		p.function(f, name)
 	}
 	for _, r := range relations {
-		p.triggers(b, r)
+		p.triggers(m, r)
+	}
+	if len(p.steps) > mended {
+		p.whole(m, p.steps[mended].Wrong)
+	}
+	p.covered(m, relations)
+	if !marked {
+		p.whole(m, name+" has no marker")
 	}
 	return nil
+}
+
+// whole tells of the changes that nobody has told of: those from before the triggers were as they have to be. Creating and enabling a
+// trigger waits for whoever is changing the table, so that these changes are in sight when the row is.
+func (p *planner) whole(m *Mapping, wrong string) {
+	sql := "INSERT INTO cacheproxy.outbox (mapping, width, cause) VALUES (" + literal(m.ID) + ", 0, 'installed')"
+	if !slices.ContainsFunc(p.steps, func(s Step) bool { return s.SQL == sql }) {
+		p.step(wrong, sql)
+	}
+}
+
+// covered notes on which relations the triggers are. Another set says that rows have come or gone without a statement that fires a
+// trigger: a table was exchanged, perhaps for one with the same triggers, or a partition was attached or detached.
+func (p *planner) covered(m *Mapping, relations []relation) {
+	var oids []uint32
+	for _, r := range relations {
+		oids = append(oids, r.OID)
+	}
+	slices.Sort(oids)
+	is, noted := p.in.covered[m.ID]
+	if slices.Equal(is, oids) {
+		return
+	}
+	wrong := m.Schema + "." + m.Table + " is not the table that it was installed on, or has other partitions or children"
+	if !noted {
+		wrong = "on which relations the triggers of " + m.Schema + "." + m.Table + " are is not noted"
+	}
+	p.whole(m, wrong)
+	p.step(wrong, fmt.Sprintf("INSERT INTO cacheproxy.covered (mapping, relations) VALUES (%s, '{%s}') ON CONFLICT (mapping) DO UPDATE SET relations = excluded.relations",
+		literal(m.ID), joined(oids, ",", func(oid uint32) string { return fmt.Sprint(oid) })))
 }
 
 // check refuses mappings that no trigger can be made for.
@@ -192,6 +229,11 @@ func check(m *Mapping, relations []relation, columns []string, t table) error {
 		return refuse("is a view, whose rows change without it; write the tables that it is made of")
 	default:
 		return refuse("is not a table that PostgreSQL keeps; write one that is")
+	}
+	for _, r := range relations {
+		if r.Unlogged {
+			return refuse("has its rows in the UNLOGGED table %s, which a crash of the server empties without telling; run ALTER TABLE %s SET LOGGED", r.String(), qualified(r.Schema, r.Name))
+		}
 	}
 	for _, r := range relations[1:] {
 		if r.Kind == "f" {

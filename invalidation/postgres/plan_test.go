@@ -131,7 +131,7 @@ func TestReplaceMapping(t *testing.T) {
 func TestRefused(t *testing.T) {
 	d := newDatabase(t, product, "CREATE VIEW seen AS SELECT * FROM product", "CREATE TABLE keyless (id int)", "CREATE EXTENSION postgres_fdw",
 		"CREATE SERVER far FOREIGN DATA WRAPPER postgres_fdw", "CREATE FOREIGN TABLE away (id int) SERVER far",
-		"CREATE TABLE parent (id int)", "CREATE FOREIGN TABLE child () INHERITS (parent) SERVER far")
+		"CREATE UNLOGGED TABLE loose (id int)", "CREATE TABLE parent (id int)", "CREATE FOREIGN TABLE child () INHERITS (parent) SERVER far")
 	for _, refused := range []struct {
 		m    *Mapping
 		says string
@@ -143,6 +143,7 @@ func TestRefused(t *testing.T) {
 		{mapping("seen", "p:{id}"), "is a view"},
 		{mapping("away", "p:{id}"), "is not a table that PostgreSQL keeps"},
 		{mapping("parent", "p:{id}"), "has the foreign table public.child"},
+		{mapping("loose", "p:{id}"), "has its rows in the UNLOGGED table public.loose"},
 		{mapping("keyless", "p:{id}").watching("id"), "has no primary key"},
 	} {
 		_, err := (&Installation{Mappings: []*Mapping{mapping("product", "p:{id}"), refused.m}}).Install(context.Background(), d.Conn)
@@ -217,6 +218,9 @@ func TestLeastPrivilege(t *testing.T) {
 	if steps, err := want.Plan(context.Background(), asConsumer.Conn); err != nil || len(steps) > 0 {
 		t.Errorf("to the consumer: %v %v", steps, err)
 	}
+	if gap := asConsumer.gap(m); gap != "" {
+		t.Errorf("to the consumer: %s", gap)
+	}
 
 	asApp.do("INSERT INTO product VALUES (1, 'a', 1)", "UPDATE product SET price = 2", "TRUNCATE product")
 	asConsumer.expect([]string{"1", "1", "truncate"})
@@ -241,6 +245,7 @@ func TestLeastPrivilege(t *testing.T) {
 		{asConsumer, "INSERT INTO cacheproxy.outbox (mapping, width) VALUES ('x', 0)"},
 		{asConsumer, "TRUNCATE cacheproxy.outbox"},
 		{asConsumer, "DELETE FROM cacheproxy.marker"},
+		{asConsumer, "DELETE FROM cacheproxy.covered"},
 		{asConsumer, "CREATE TABLE cacheproxy.mine ()"},
 		{asConsumer, "UPDATE cacheproxy.installation SET version = 0"},
 		{asConsumer, "CREATE TEMPORARY TABLE mine (id int); CREATE TRIGGER t AFTER INSERT ON mine EXECUTE FUNCTION cacheproxy.changed_" + m.digest() + "_truncate()"},

@@ -31,7 +31,7 @@ func dollars(body string) string {
 }
 
 // joined is f of each element, with separators.
-func joined(list []string, separator string, f func(string) string) string {
+func joined[T any](list []T, separator string, f func(T) string) string {
 	parts := make([]string, len(list))
 	for i, s := range list {
 		parts[i] = f(s)

@@ -24,6 +24,9 @@ var shapes = map[string][]string{
 		"is a table", "column mapping text NOT NULL", "column owed regclass NOT NULL", "column lossy boolean NOT NULL",
 		"column at timestamp with time zone NOT NULL DEFAULT clock_timestamp()", "constraint PRIMARY KEY (mapping)", "index UNIQUE btree (mapping)",
 	},
+	"covered": {
+		"is a table", "column mapping text NOT NULL", "column relations oid[] NOT NULL", "constraint PRIMARY KEY (mapping)", "index UNIQUE btree (mapping)",
+	},
 	"outbox_id_seq": {"is a sequence", "counts from 1, 1 to 9223372036854775807 by 1"},
 	"consumed":      {"is a sequence", "counts from 0, 0 to 9223372036854775807 by 1"},
 	"lost":          {"is a sequence", "counts from 1, 1 to 9223372036854775807 by 1"},
@@ -162,7 +165,7 @@ func (in *installed) persistence(name string) string {
 
 // rebuild makes the shared tables anew. Ids go on, since consumers remember up to which they are through.
 func (p *planner) rebuild(wrong string) {
-	p.step(wrong, "DROP TABLE cacheproxy.installation, cacheproxy.outbox, cacheproxy.marker")
+	p.step(wrong, "DROP TABLE cacheproxy.installation, cacheproxy.outbox, cacheproxy.marker, cacheproxy.covered")
 	for version, statements := range layouts {
 		for _, sql := range statements {
 			if sql != createSchema && !strings.HasPrefix(sql, "CREATE SEQUENCE") {
@@ -174,5 +177,5 @@ func (p *planner) rebuild(wrong string) {
 		}
 	}
 	p.step(wrong, "SELECT pg_catalog.setval('cacheproxy.outbox_id_seq', last_value + 1) FROM cacheproxy.consumed")
-	p.rebuilt, p.in.notify = true, false
+	p.rebuilt, p.in.notify, p.in.covered = true, false, nil
 }

@@ -19,29 +19,52 @@ var triggerBits = map[Event]int16{Insert: 4, Delete: 8, Update: 16, Truncate: 32
 // triggers are those of one table. A statement fires those of the table that it names, and of no other: neither those of a partition when it
 // names the parent, nor the other way round. So each has its own. Replication names no table: it brings rows, which fire the triggers
 // of rows alone, where the rows are.
-func (p *planner) triggers(b *builder, r relation) {
-	for _, e := range b.On {
+func (m *Mapping) triggers(r relation) (all []wantedTrigger) {
+	for _, e := range m.On {
 		clause := fmt.Sprintf("AFTER %s ON %s", strings.ToUpper(string(e)), qualified(r.Schema, r.Name))
 		rows := map[Event]string{
 			Insert: " REFERENCING NEW TABLE AS " + newRows, Delete: " REFERENCING OLD TABLE AS " + oldRows,
 			Update: " REFERENCING OLD TABLE AS " + oldRows + " NEW TABLE AS " + newRows,
 		}[e]
-		t := wantedTrigger{"cacheproxy_" + b.digest() + "_" + string(e), b.functionName(e, false), clause + rows + " FOR EACH STATEMENT", triggerBits[e], "O"}
-		if b.Replicated && e == Truncate {
+		t := wantedTrigger{"cacheproxy_" + m.digest() + "_" + string(e), m.functionName(e, false), clause + rows + " FOR EACH STATEMENT", triggerBits[e], "O"}
+		if m.Replicated && e == Truncate {
 			t.enabled = "A" // replication has it as a statement
 		}
-		p.trigger(t, r)
-		if b.Replicated && e != Truncate && r.Kind == "r" {
-			p.trigger(wantedTrigger{t.name + "_row", b.functionName(e, true), clause + " FOR EACH ROW", triggerBits[e] | 1, "R"}, r)
+		all = append(all, t)
+		if m.Replicated && e != Truncate && r.Kind == "r" {
+			all = append(all, wantedTrigger{t.name + "_row", m.functionName(e, true), clause + " FOR EACH ROW", triggerBits[e] | 1, "R"})
 		}
 	}
+	return all
+}
+
+func (p *planner) triggers(m *Mapping, r relation) {
+	for _, t := range m.triggers(r) {
+		p.trigger(t, r)
+	}
+}
+
+// rows are the names of the tables of rows that the trigger gives its function: of old rows, of new rows.
+func (t *wantedTrigger) rows() (names [2]string) {
+	if strings.Contains(t.clause, "OLD TABLE") {
+		names[0] = oldRows
+	}
+	if strings.Contains(t.clause, "NEW TABLE") {
+		names[1] = newRows
+	}
+	return names
 }
 
 func (p *planner) trigger(want wantedTrigger, r relation) {
 	on := qualified(r.Schema, r.Name)
 	create := fmt.Sprintf("CREATE TRIGGER %s %s EXECUTE FUNCTION cacheproxy.%s()", identifier(want.name), want.clause, identifier(want.function))
 	enable := fmt.Sprintf("ALTER TABLE %s ENABLE %sTRIGGER %s", on, map[string]string{"A": "ALWAYS ", "R": "REPLICA "}[want.enabled], identifier(want.name))
-	i := slices.IndexFunc(p.in.triggers, func(t installedTrigger) bool { return t.Relation == r.OID && t.Function == want.function })
+	i := slices.IndexFunc(p.in.triggers, func(t installedTrigger) bool { return t.Relation == r.OID && t.Name == want.name })
+	if i < 0 { // it may be there under a name of somebody else's
+		i = slices.IndexFunc(p.in.triggers, func(t installedTrigger) bool {
+			return t.Relation == r.OID && t.Function == want.function && !strings.HasPrefix(t.Name, "cacheproxy_")
+		})
+	}
 	if i < 0 {
 		wrong := r.String() + " has no trigger " + want.name
 		if p.step(wrong, create); want.enabled != "O" {
@@ -51,15 +74,8 @@ func (p *planner) trigger(want wantedTrigger, r relation) {
 	}
 	is := p.in.triggers[i]
 	rows := [2]string{is.OldTable, is.NewTable}
-	wantRows := [2]string{}
-	if strings.Contains(want.clause, "OLD TABLE") {
-		wantRows[0] = oldRows
-	}
-	if strings.Contains(want.clause, "NEW TABLE") {
-		wantRows[1] = newRows
-	}
 	switch {
-	case is.Type != want.kind || rows != wantRows || is.Name != want.name:
+	case is.Type != want.kind || rows != want.rows() || is.Function != want.function || is.Name != want.name:
 		wrong := "trigger " + is.Name + " of " + r.String() + " is not as install makes it"
 		p.step(wrong, fmt.Sprintf("DROP TRIGGER %s ON %s", identifier(is.Name), on))
 		if p.step(wrong, create); want.enabled != "O" {

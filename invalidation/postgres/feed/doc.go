@@ -38,6 +38,7 @@
 //	look.go        which rows have come into sight
 //	consume.go     what rows name; purge, then delete
 //	owed.go        tags that are owed for changes without a row
+//	missing.go     of which tables nothing tells
 //	hint.go        NOTIFY, which only makes the next look come sooner
 //	sight.go       how far behind it is, and from when on it is blind
 package feed

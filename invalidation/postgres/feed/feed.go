@@ -65,6 +65,7 @@ type Feed struct {
 	log     invalidation.Log
 	config  atomic.Pointer[Config]
 	sight   sight
+	untold  untold
 	// hinted asks for a look, and renewed says that the configuration has changed; each has room for one.
 	hinted, renewed chan struct{}
 	woken           chan chan struct{} // asks for a look; what is sent is closed after it

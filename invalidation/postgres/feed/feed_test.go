@@ -339,6 +339,7 @@ func TestHint(t *testing.T) {
 	if _, err := (&postgres.Installation{Mappings: []*postgres.Mapping{product()}, Notify: true}).Install(context.Background(), conn); err != nil {
 		t.Fatal(err)
 	}
+	do(t, conn, "delete from cacheproxy.outbox")
 	c := consume(t, url, func(o *Options) { o.Config.Notify, o.Config.Poll = true, time.Hour })
 	until(t, func() bool {
 		var n int

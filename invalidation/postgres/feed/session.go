@@ -196,7 +196,9 @@ func (s *session) progress(ctx context.Context, last int64) error {
 
 // rest does what a look has found besides rows: tags that are owed, mappings that are not installed, and changes that nothing tells of.
 func (s *session) rest(ctx context.Context, p page, began time.Time, eager bool) error {
-	s.missing(p.owed)
+	if err := s.missing(ctx, p.owed); err != nil {
+		return err
+	}
 	if err := s.lostChanges(ctx, p.lost); err != nil {
 		return err
 	}
@@ -222,22 +224,6 @@ func (s *session) rest(ctx context.Context, p page, began time.Time, eager bool)
 	}
 	s.paid, s.nextOwed = began, time.Now().Add(owedPause)
 	return nil
-}
-
-// missing notes which mappings are not installed: nothing tells of the changes of their tables.
-func (s *session) missing(installed map[string]bool) {
-	f, n := s.feed, 0
-	for _, m := range f.config.Load().Mappings {
-		if _, is := installed[m.ID]; is {
-			continue
-		}
-		n++
-		f.tell(notInstalled, "nothing tells of changes of this table; run: cacheproxy pg install", "mapping", m.ID)
-	}
-	if n > 0 {
-		f.count(notInstalled)
-	}
-	f.sight.missing.Store(int64(n))
 }
 
 // lostChanges purges the tables of which a change may have left no trace. What was lost before this process has first read the counter may be
