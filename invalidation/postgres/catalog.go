@@ -105,18 +105,8 @@ func readInstalled(ctx context.Context, q querier) (*installed, error) {
 	if err := in.readShapes(ctx, q); err != nil {
 		return nil, err
 	}
-	versions, err := list(ctx, q, `SELECT version, notify FROM cacheproxy.installation`, pgx.RowToStructByPos[struct {
-		Version int
-		Notify  bool
-	}])
-	if err != nil {
+	if err := in.readVersion(ctx, q); err != nil {
 		return nil, err
-	}
-	if in.unclear = len(versions) != 1; in.unclear {
-		in.version = layoutVersion
-	}
-	for _, v := range versions {
-		in.version, in.notify = v.Version, v.Notify
 	}
 	if !in.has("marker") {
 		return in, nil
@@ -129,6 +119,24 @@ func readInstalled(ctx context.Context, q querier) (*installed, error) {
 		in.markers[m.ID] = m.Lossy
 	}
 	return in, err
+}
+
+// readVersion reads what is installed, where there is one row that says so.
+func (in *installed) readVersion(ctx context.Context, q querier) error {
+	versions, err := list(ctx, q, `SELECT version, notify FROM cacheproxy.installation`, pgx.RowToStructByPos[struct {
+		Version int
+		Notify  bool
+	}])
+	if err != nil {
+		return err
+	}
+	if in.unclear = len(versions) != 1; in.unclear {
+		in.version = layoutVersion
+	}
+	for _, v := range versions {
+		in.version, in.notify = v.Version, v.Notify
+	}
+	return nil
 }
 
 func (in *installed) has(object string) bool {

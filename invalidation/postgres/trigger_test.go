@@ -54,7 +54,9 @@ func TestCompositeNulls(t *testing.T) {
 func TestMuch(t *testing.T) {
 	d := newDatabase(t, product)
 	d.install(mapping("product", "p:{id}", "s:{slug}"))
-	insert := func(n int) { d.do(fmt.Sprintf("INSERT INTO product SELECT i, repeat('x', 1000) || i FROM generate_series(1, %d) i", n)) }
+	insert := func(n int) {
+		d.do(fmt.Sprintf("INSERT INTO product SELECT i, repeat('x', 1000) || i FROM generate_series(1, %d) i", n))
+	}
 	if insert(100); strings.Count(d.taken()[0], "|") != 100 {
 		t.Error("a hundred tuples of a thousand bytes are not told")
 	}
