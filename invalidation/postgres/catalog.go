@@ -108,17 +108,8 @@ func readInstalled(ctx context.Context, q querier) (*installed, error) {
 	if err := in.readShapes(ctx, q); err != nil {
 		return nil, err
 	}
-	versions, err := list(ctx, q, `SELECT version, notify FROM cacheproxy.installation`, pgx.RowToStructByPos[struct {
-		Version int
-		Notify  bool
-	}])
-	if err != nil {
+	if err := in.readVersion(ctx, q); err != nil {
 		return nil, err
-	}
-	if in.unclear = len(versions) != 1; in.unclear {
-		in.version = layoutVersion // what is not so is made anew
-	} else {
-		in.version, in.notify = versions[0].Version, versions[0].Notify
 	}
 	if !in.has("marker") {
 		return in, nil
@@ -142,6 +133,23 @@ func readInstalled(ctx context.Context, q querier) (*installed, error) {
 		in.covered[c.ID] = c.Relations
 	}
 	return in, err
+}
+
+// readVersion reads what is installed, where there is one row that says so.
+func (in *installed) readVersion(ctx context.Context, q querier) error {
+	versions, err := list(ctx, q, `SELECT version, notify FROM cacheproxy.installation`, pgx.RowToStructByPos[struct {
+		Version int
+		Notify  bool
+	}])
+	if err != nil {
+		return err
+	}
+	if in.unclear = len(versions) != 1; in.unclear {
+		in.version = layoutVersion // what is not so is made anew
+	} else {
+		in.version, in.notify = versions[0].Version, versions[0].Notify
+	}
+	return nil
 }
 
 func (in *installed) has(object string) bool {
