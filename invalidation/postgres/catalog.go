@@ -124,6 +124,11 @@ func readInstalled(ctx context.Context, q querier) (*installed, error) {
 	if err != nil || !in.has("covered") {
 		return in, err
 	}
+	return in, in.readCovered(ctx, q)
+}
+
+// readCovered reads on which relations the triggers of each mapping were put.
+func (in *installed) readCovered(ctx context.Context, q querier) error {
 	covered, err := list(ctx, q, `SELECT mapping AS id, relations::bigint[] AS relations FROM cacheproxy.covered`, pgx.RowToStructByName[struct {
 		ID        string
 		Relations []uint32
@@ -132,7 +137,7 @@ func readInstalled(ctx context.Context, q querier) (*installed, error) {
 		slices.Sort(c.Relations)
 		in.covered[c.ID] = c.Relations
 	}
-	return in, err
+	return err
 }
 
 // readVersion reads what is installed, where there is one row that says so.
