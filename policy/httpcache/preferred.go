@@ -87,6 +87,11 @@ func cutElement(list string) (element, rest string) {
 		element, rest, _ = strings.Cut(list, ",")
 		return element, rest
 	}
+	return cutUnquoted(list, ',')
+}
+
+// cutUnquoted cuts a list at the first separator that is in no quoted-string (RFC 9110 §5.6.4).
+func cutUnquoted(list string, separator byte) (first, rest string) {
 	quoted := false
 	for i := 0; i < len(list); i++ {
 		switch c := list[i]; {
@@ -94,7 +99,7 @@ func cutElement(list string) (element, rest string) {
 			i++
 		case c == '"':
 			quoted = !quoted
-		case c == ',' && !quoted:
+		case c == separator && !quoted:
 			return list[:i], list[i+1:]
 		}
 	}
@@ -141,7 +146,7 @@ func rankElement(element string, media bool) (item string, weight int16, how ran
 	weighed := false
 	for parameters != "" {
 		var parameter string
-		parameter, parameters = cutParameter(parameters)
+		parameter, parameters = cutUnquoted(parameters, ';')
 		switch w, isWeight, ok := readParameter(parameter); {
 		case !ok, isWeight && weighed: // of two weights none says more
 			return "", 0, 0
@@ -150,22 +155,6 @@ func rankElement(element string, media bool) (item string, weight int16, how ran
 		}
 	}
 	return item, weight, how
-}
-
-// cutParameter takes the first parameter off a list of them, whose semicolons within quoted-strings separate nothing.
-func cutParameter(list string) (parameter, rest string) {
-	quoted := false
-	for i := 0; i < len(list); i++ {
-		switch c := list[i]; {
-		case c == '\\' && quoted:
-			i++
-		case c == '"':
-			quoted = !quoted
-		case c == ';' && !quoted:
-			return list[:i], list[i+1:]
-		}
-	}
-	return list, ""
 }
 
 // readParameter reads a parameter of a media range (RFC 9110 §5.6.6), and whether it is the weight. An empty one is none.
@@ -229,7 +218,7 @@ func appendMediaRange(dst []byte, item string) []byte {
 	dst = appendLower(dst, TrimOWS(name))
 	for parameters != "" {
 		var parameter string
-		parameter, parameters = cutParameter(parameters)
+		parameter, parameters = cutUnquoted(parameters, ';')
 		parameter = TrimOWS(parameter)
 		key, value, _ := strings.Cut(parameter, "=")
 		if parameter == "" || key == "q" || key == "Q" {
