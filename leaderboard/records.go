@@ -1,0 +1,105 @@
+package leaderboard
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// What a board refuses. Of a submission that is refused nothing is recorded.
+var (
+	ErrTooManyBoards = errors.New("too many boards")                                             // the route has as many as it may
+	ErrKeyReused     = errors.New("idempotency key was used for another submission")             // 422
+	ErrTooLarge      = errors.New("sum is beyond 2^53, up to which it is exact")                 // 422
+	ErrNotThere      = errors.New("player is not on the board")                                  // 404
+	ErrBeyond        = errors.New("player is beyond the ranks that are kept")                    // no rank
+	ErrLoading       = errors.New("records are empty, and are being read back from the archive") // 503 until they are there
+	ErrNotDurable    = errors.New("records did not reach the durability of their route")         // 503: they may be there or not
+)
+
+// Submission is one score of one player.
+type Submission struct {
+	Player string
+	Score  float64
+}
+
+// Request is what one call submits: all of it is recorded, or nothing.
+type Request struct {
+	Board       string
+	Key         string // of idempotency, with whose it is; empty: none
+	Print       string // of what was submitted under Key, by which another use of the key is known
+	Submissions []Submission
+}
+
+// Entry is one place of a board.
+type Entry struct {
+	Rank   int64 // from 1
+	Player string
+	Score  float64
+	At     time.Time // when the score was reached, by the clock of the records
+}
+
+// View is a part of a board at one moment.
+type View struct {
+	Entries []Entry
+	Players int64  // that have a rank
+	Full    bool   // as many as are kept: there may be others beyond them
+	Version string // changes whenever an entry of the board does; for validators
+}
+
+// Receipt says what became of a submission.
+type Receipt struct {
+	Player string
+	Score  float64 // that counts for the player after it
+	Rank   int64   // 0: beyond the ranks that are kept
+}
+
+// Records keep boards. They are safe for concurrent use by many instances. Errors that are none of this package's mean that the records
+// were not reached: whether a submission was recorded is unknown then.
+type Records interface {
+	Submit(context.Context, *Rules, Request) (receipts []Receipt, repeated bool, err error)
+	Top(ctx context.Context, r *Rules, board string, n int) (View, error)
+	Around(ctx context.Context, r *Rules, board, player string, n int) (View, error) // n places before and after the player's
+	Player(ctx context.Context, r *Rules, board, player string) (Entry, error)       // the best place that the player holds
+	Boards(ctx context.Context, r *Rules) ([]string, error)
+}
+
+// Bucket is one bucket of a board in the records.
+type Bucket struct {
+	Route, Board string
+	Start, End   time.Time
+	Closed       bool
+}
+
+// Member is what a bucket holds of one player, or one submission of it where each stands for itself.
+type Member struct {
+	Player string
+	Score  float64
+	At     time.Time
+	ID     string // of the submission, where each stands for itself; else empty
+}
+
+// Line is one submission as the archive takes it.
+type Line struct {
+	ID         string // in the order of the records, total over a board
+	Board      string
+	Submission Submission
+	At         time.Time
+}
+
+// Source is the archive's side of the records.
+type Source interface {
+	// Owed are buckets that the archive does not have as they are: open ones too, which it takes again later.
+	Owed(ctx context.Context, r *Rules, most int) ([]Bucket, error)
+	// Members reads a page of a bucket, in an order that holds while it is closed. Empty: there are no more.
+	Members(ctx context.Context, r *Rules, b Bucket, from, most int) ([]Member, error)
+	// Archived is told after the archive has committed count members of a bucket. Nothing is cut where the records hold another number.
+	Archived(ctx context.Context, r *Rules, b Bucket, count int) (cut bool, err error)
+	// Lines are submissions after one; Taken forgets those up to one, after the archive has committed them.
+	Lines(ctx context.Context, r *Rules, board, after string, most int) ([]Line, error)
+	Taken(ctx context.Context, r *Rules, board, upTo string) error
+	// Empty reports whether the server has lost, or never had, the records; reads are refused with ErrLoading from then until Loaded.
+	Empty(ctx context.Context, r *Rules) (bool, error)
+	Load(ctx context.Context, r *Rules, b Bucket, m []Member) error
+	Loaded(ctx context.Context, r *Rules) error
+}
