@@ -25,6 +25,7 @@ type balancer struct {
 	mu        lockorder.Mutex[lockorder.Balancer] // guards what is below, and every address
 	addresses []*address                          // the list itself does not change
 	budget    retryBudget
+	resends   retryBudget // is spent by those that were in vain
 	retries   uint64
 	judged    bool         // there was a request
 	client    netip.Prefix // of the last one
@@ -35,7 +36,7 @@ type balancer struct {
 const onlyClient = time.Minute
 
 func newBalancer(o Options) *balancer {
-	b := &balancer{upstream: o.Name, log: o.Log, seed: maphash.MakeSeed(), budget: newRetryBudget(o.MaxInFlight)}
+	b := &balancer{upstream: o.Name, log: o.Log, seed: maphash.MakeSeed(), budget: newRetryBudget(o.MaxInFlight), resends: newRetryBudget(o.MaxInFlight)}
 	for _, u := range append([]*url.URL{o.URL}, o.Replicas...) {
 		b.addresses = append(b.addresses, &address{url: u})
 	}
@@ -161,6 +162,7 @@ func (b *balancer) earn() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.budget.earn()
+	b.resends.earn()
 }
 
 // mayRetry reports whether a request that these addresses did not take may go on to another, and counts it.
@@ -168,7 +170,7 @@ func (b *balancer) mayRetry(tried []*address) bool {
 	return len(tried) < len(b.addresses) && b.mayRepeat()
 }
 
-// mayRepeat reports whether a request that was sent may be sent once more, and counts it.
+// mayRepeat reports whether a request that the upstream has not processed may be sent once more, and counts it.
 func (b *balancer) mayRepeat() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -177,6 +179,26 @@ func (b *balancer) mayRepeat() bool {
 	}
 	b.retries++
 	return true
+}
+
+// mayResend reports whether a request that a kept connection has lost may be sent once more, on a new one, and counts it. An answer
+// to that says that the connection was what failed, and costs nothing; wasted is told of the others.
+func (b *balancer) mayResend() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.resends.has() {
+		return false
+	}
+	b.retries++
+	return true
+}
+
+// wasted is told of a request that was lost on a new connection, too: it may be what the upstream dies of, and what is like it shall
+// not be sent twice each time.
+func (b *balancer) wasted() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.resends.spend()
 }
 
 // health tells of every address whether it is healthy, in the order of the configuration.

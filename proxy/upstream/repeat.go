@@ -24,6 +24,9 @@ type delivery struct {
 // to fail the client. If nothing of the request was written, the repeat is the first that the upstream sees of it, and any
 // method may have it. Else the upstream may have acted on it, or even have died of it: only a request that is safe is repeated,
 // and only once (RFC 9110 §9.2.2). Content is not sent twice: it comes from the client and is gone.
+//
+// An upstream that closes every connection soon after its answer, without a word, loses any share of its requests in this way, and
+// fails none of those that ask it directly. So these repeats are not bounded by their number, but by how many of them were in vain.
 func (u *Upstream) again(req *http.Request, way *trip, d *delivery) bool {
 	switch {
 	case !way.keptLost() || d.body.wasRead():
@@ -33,6 +36,6 @@ func (u *Upstream) again(req *http.Request, way *trip, d *delivery) bool {
 	case d.repeated || !httpcache.Safe(req.Method) || req.Body != nil && req.Body != http.NoBody:
 		return false
 	}
-	d.repeated = u.balancer.mayRepeat()
+	d.repeated = u.balancer.mayResend()
 	return d.repeated
 }

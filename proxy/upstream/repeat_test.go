@@ -30,6 +30,7 @@ type mortal struct {
 	came   chan struct{} // a request of a warm-up is there
 	leave  chan struct{} // and is answered when all are
 	opened atomic.Int64  // connections
+	hangUp func()        // closes those of the server
 	header atomic.Value  // of the last /poison
 }
 
@@ -66,6 +67,7 @@ func newMortal(t *testing.T, scheme string, o Options) *mortal {
 		srv.Start()
 	}
 	t.Cleanup(srv.Close)
+	m.hangUp = srv.CloseClientConnections
 	o.Name, o.URL = "mortal", &url.URL{Scheme: scheme, Host: srv.Listener.Addr().String()}
 	m.Upstream = New(o)
 	t.Cleanup(func() { wantNothingLeft(t, m.Upstream); m.CloseIdle() })
@@ -191,6 +193,87 @@ func TestRepeatsAreInTheBudget(t *testing.T) {
 	if n := m.Retries(); n < 3 || n > 8 || m.seen.Load() != 20+int64(n) {
 		t.Errorf("arrived %d times, %d retries: want three and a tenth of 40", m.seen.Load(), n)
 	}
+}
+
+// An upstream that closes every connection after its answer, without a word, fails no request that is safe, however many of them meet a
+// kept connection: each repeat is answered, so that none is in vain.
+func TestAnsweredRepeatsAreNotBounded(t *testing.T) {
+	type used struct{}
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Context().Value(used{}).(*atomic.Int64).Add(1) == 1 {
+			return
+		}
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		conn.Close()
+	}))
+	srv.Config.ConnContext = func(ctx context.Context, _ net.Conn) context.Context {
+		return context.WithValue(ctx, used{}, new(atomic.Int64))
+	}
+	srv.Start()
+	t.Cleanup(srv.Close)
+	m := &mortal{Upstream: New(Options{Name: "hasty", MaxInFlight: 3, URL: &url.URL{Scheme: "http", Host: srv.Listener.Addr().String()}})}
+	t.Cleanup(m.CloseIdle)
+	lost := 0
+	for range 100 {
+		if m.ask(t, "GET", "/", nil) != nil {
+			lost++
+		}
+	}
+	if n := m.Retries(); lost > 0 || n < 40 {
+		t.Errorf("%d of 100 requests were lost, with %d retries: want none, and one for each connection that was kept", lost, n)
+	}
+}
+
+// A connection whose end has arrived takes no request, even where the transport's reader has not come to read it: a write on it
+// would be lost, and may not be repeated.
+func TestConnectionWhoseEndHasArrivedTakesNothing(t *testing.T) {
+	for _, method := range []string{"GET", "POST"} {
+		m := newMortal(t, "http", Options{})
+		m.dies.Store(0)
+		ended, hold := make(chan struct{}), make(chan struct{})
+		dial := &net.Dialer{}
+		m.Upstream = New(Options{Name: "drowsy", URL: m.URL(), Timeout: time.Second, Dial: func(ctx context.Context, network, to string) (net.Conn, error) {
+			conn, err := dial.DialContext(ctx, network, to)
+			if err != nil {
+				return nil, err
+			}
+			return &drowsy{TCPConn: conn.(*net.TCPConn), ended: sync.OnceFunc(func() { close(ended) }), hold: hold}, nil
+		}})
+		t.Cleanup(m.CloseIdle)
+		if err := m.ask(t, "GET", "/", nil); err != nil {
+			t.Fatal(err)
+		}
+		m.hangUp()
+		<-ended
+		var body io.Reader
+		if method == "POST" {
+			body = io.MultiReader(strings.NewReader("order"))
+		}
+		if err := m.ask(t, method, "/", body); err != nil || m.seen.Load() != 2 || m.Retries() != 0 {
+			t.Errorf("%s: %v; arrived %d times, %d retries", method, err, m.seen.Load()-1, m.Retries())
+		}
+		close(hold)
+	}
+}
+
+// drowsy is a connection whose reader is late to hear of its end.
+type drowsy struct {
+	*net.TCPConn
+	ended func()
+	hold  chan struct{}
+}
+
+func (d *drowsy) Read(p []byte) (int, error) {
+	n, err := d.TCPConn.Read(p)
+	if err != nil {
+		d.ended()
+		<-d.hold
+	}
+	return n, err
 }
 
 // Connections that the upstream closes while they are idle cost nobody an error, whatever the method.

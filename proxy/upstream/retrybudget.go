@@ -21,9 +21,12 @@ func newRetryBudget(places int) retryBudget {
 
 func (b *retryBudget) earn() { b.left = min(b.left+retryShare, b.most) }
 
+// has reports whether there is one retry.
+func (b *retryBudget) has() bool { return b.left >= 1 }
+
 // spend takes one retry, if there is one.
 func (b *retryBudget) spend() bool {
-	if b.left < 1 {
+	if !b.has() {
 		return false
 	}
 	b.left--

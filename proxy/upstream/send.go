@@ -138,6 +138,9 @@ func (u *Upstream) send(req *http.Request, wait *wait, d *delivery) (*http.Respo
 			req.Body, _ = replay.begin() // which nobody has read
 		}
 		res, err = way.through(over.anew, req)
+		if err != nil && d.repeated && !way.unsent() && req.Context().Err() == nil {
+			u.balancer.wasted()
+		}
 	}
 	bodyErr := wait.end()
 	switch {

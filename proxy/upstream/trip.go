@@ -96,7 +96,7 @@ func (w *trip) connecting(string) {
 func (w *trip) connected(info httptrace.GotConnInfo) {
 	if conn := exclusive(info.Conn); conn != nil && info.Reused {
 		// Once the reader is ready, whoever had the connection has its answer: a connection that fails before would take that along.
-		if !conn.awaitReader() || conn.spent.Load() {
+		if !conn.awaitReader() || conn.spent.Load() || !conn.quiet() {
 			conn.refuse()
 			w.bar() // it goes out on another, since nothing of it was sent
 		}
