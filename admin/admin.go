@@ -53,8 +53,9 @@ type Options struct {
 	Seen func(policy.Member) bool
 
 	// Explain says, without asking the origin, what would become of a request. What it returns is shown as JSON. The
-	// method is a token, the URL absolute or a path, the header well-formed; none of it is trusted.
-	Explain func(ctx context.Context, method, url string, header http.Header) (any, error)
+	// method is a token, the URL absolute or a path, the header well-formed; none of it is trusted. assumed are the fields of the header
+	// that the caller has not given, as lines.
+	Explain func(ctx context.Context, method, url string, header http.Header, assumed []string) (any, error)
 	// SetMode switches a route on every instance, or back to what is configured. Of the receipt only Recorded and Held
 	// count. When it fails, or the receipt does not say that it holds, it is in force on this instance all the same. Its
 	// context does not end with the client.
@@ -198,7 +199,9 @@ func (h *handler) serve(w http.ResponseWriter, r *request) error {
 	}
 	if !c.open && h.AuditFull() {
 		r.entry.silent = true
-		return problemf(http.StatusServiceUnavailable, "nothing was done: nobody reads the log, and its room for who did what is full; have the program's standard error read")
+		p := problemf(http.StatusServiceUnavailable, "nothing was done: nobody reads the log, and its room for who did what is full; have the program's standard error read")
+		p.header.Set("Retry-After", "1")
+		return p
 	}
 	if c.named {
 		if err := admitName(r.Request); err != nil {
@@ -231,7 +234,7 @@ func (h *handler) serve(w http.ResponseWriter, r *request) error {
 // than that a token is needed to be told why.
 func (h *handler) find(r *request) (c call, err error) {
 	if r.target, err = splitTarget(r.RequestURI); err != nil {
-		return call{}, badRequest(err)
+		return call{anyHost: foreignFields[r.Method] != nil}, badRequest(err)
 	}
 	path := r.target.Path
 	if fields, ok := foreignFields[r.Method]; ok && (r.Method == "PURGE" || !h.isOwnPath(path)) {

@@ -43,9 +43,14 @@ func (h *handler) explain(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return badRequest(err)
 	}
+	var assumed []string
+	if header["Accept"] == nil {
+		header["Accept"] = []string{"*/*"} // as curl and most libraries ask; an empty one is as good as none
+		assumed = append(assumed, "Accept: */*")
+	}
 	ctx, cancel := context.WithTimeout(r.Context(), explainTimeout)
 	defer cancel()
-	answer, err := h.Explain(ctx, method, rawURL, header)
+	answer, err := h.Explain(ctx, method, rawURL, header, assumed)
 	if err != nil {
 		return badRequest(err)
 	}
@@ -81,9 +86,6 @@ func readExplainQuery(raw string) (method, rawURL string, header http.Header, er
 	}
 	if header, err = readFields(query["header"]); err != nil {
 		return "", "", nil, err
-	}
-	if header["Accept"] == nil {
-		header["Accept"] = []string{"*/*"} // as curl and most libraries ask; an empty one is as good as none
 	}
 	return method, rawURL, header, nil
 }

@@ -74,11 +74,9 @@ func readForeign(r *request) (order, error) {
 	}
 	words := wordsOf(r.Header, foreignFields[r.Method])
 	o := order{form: r.form}
-	soft, err := softField(words)
-	if err != nil {
+	if err := readSoftFields(&o, words); err != nil {
 		return o, err
 	}
-	o.soft = soft
 	if r.Method == "BAN" {
 		done, err := readBan(&o, words)
 		if err != nil || done {
@@ -105,21 +103,25 @@ func readForeign(r *request) (order, error) {
 	return o, readURL(r, &o, words)
 }
 
-// softField says whether a field asks for a soft purge.
-func softField(words wordHeader) (bool, error) {
-	hard := len(words["xkey-purge"]) + len(words["xkey"]) + len(words["surrogate-key"])
-	soft := len(words["xkey-softpurge"]) > 0
-	if soft && hard > 0 {
-		return false, errors.New("xkey-softpurge and another field list tags, for two kinds of purge: send two calls")
+// readSoftFields takes in what fields say of soft.
+func readSoftFields(o *order, words wordHeader) error {
+	if len(words["xkey-softpurge"]) > 0 {
+		if len(words["xkey-purge"])+len(words["xkey"])+len(words["surrogate-key"]) > 0 {
+			return errors.New("xkey-softpurge and another field list tags, for two kinds of purge: send two calls")
+		}
+		if err := o.saySoft(true); err != nil {
+			return err
+		}
 	}
-	fastly, err := words.one("fastly-soft-purge")
+	word, err := words.one("fastly-soft-purge")
 	if err != nil || len(words["fastly-soft-purge"]) == 0 {
-		return soft, err
+		return err
 	}
-	if fastly, err := strconv.ParseBool(fastly); err == nil {
-		return soft || fastly, nil
+	soft, err := strconv.ParseBool(word)
+	if err != nil {
+		return fmt.Errorf("Fastly-Soft-Purge is %q: use 1 or 0", shorten(word))
 	}
-	return false, fmt.Errorf("Fastly-Soft-Purge is %q: use 1 or 0", shorten(fastly))
+	return o.saySoft(soft)
 }
 
 // restOfTarget checks the target of a call that says in its fields what it purges: nothing of the target may be passed over.
@@ -146,9 +148,11 @@ func readWords(raw string, o *order) error {
 			if err != nil {
 				return fmt.Errorf("soft is %q: use 1 or 0", shorten(values[0]))
 			}
-			o.soft = o.soft || soft
+			if err := o.saySoft(soft); err != nil {
+				return err
+			}
 		case "wait":
-			if o.wait, err = readWait(values[0]); err != nil {
+			if err := o.sayWait(values[0]); err != nil {
 				return err
 			}
 		default:
@@ -185,14 +189,22 @@ func readTagFields(o *order, words wordHeader) (named bool, err error) {
 }
 
 // readTagField reads the tags of a field.
-func readTagField(name, value string) ([]string, error) {
+func readTagField(name, value string) (tags []string, err error) {
 	switch {
 	case name == "x-magento-tags-pattern":
-		return readMagentoPattern(value)
+		tags, err = readMagentoPattern(value)
 	case name == "surrogate-key", strings.HasPrefix(name, "xkey"):
-		return readKeys(value)
+		tags, err = readKeys(value)
+	default:
+		tags, err = readTags(value)
 	}
-	return readTags(value)
+	for _, tag := range tags {
+		if strings.ContainsAny(tag, "\";") || strings.IndexByte("[{'", tag[0]) >= 0 {
+			return nil, fmt.Errorf("%q is a list in another form: send the tags as they are, separated by spaces; a tag of just this name goes with DELETE /tags/%s",
+				shorten(value), shorten(percentEncode(tag)))
+		}
+	}
+	return tags, err
 }
 
 // checkTags refuses tags that are patterns, and more than a purge may have.
@@ -253,9 +265,9 @@ func readBan(o *order, words wordHeader) (done bool, err error) {
 		return false, nil
 	}
 	o.byHost = true
-	names := []string{""}
+	names, whole := []string{""}, true
 	if !isAny(hosts) {
-		if names, err = readHostPattern(hosts); err != nil {
+		if names, whole, err = readHostPattern(hosts); err != nil {
 			return false, err
 		}
 	}
@@ -268,6 +280,13 @@ func readBan(o *order, words wordHeader) (done bool, err error) {
 		if target, isPrefix, err = readPathPattern(paths); err != nil {
 			return false, err
 		}
+	}
+	if !whole {
+		if target.Path == "/" && isPrefix {
+			return false, fmt.Errorf("header \"X-Host\": %q fits every host that has it in its name, and with X-Url everything of these: send the name of the host in full, as ^shop\\.example$", shorten(hosts))
+		}
+		// Every host is more than was asked for, and never less, but for who is bound to some: he is asked for those he names as well.
+		names = append(names, "")
 	}
 	for _, host := range names {
 		target.Host = host
@@ -286,25 +305,29 @@ func readURL(r *request, o *order, words wordHeader) error {
 	if err != nil {
 		return err
 	}
-	isPattern := false
+	isPattern, isExact := false, false
 	switch strings.ToLower(method) {
 	case "":
 		if len(words["x-purge-method"]) > 0 {
 			return errors.New("X-Purge-Method is empty: send regex, exact or default")
 		}
-	case "default", "exact":
+	case "default":
+	case "exact":
+		isExact = true
 	case "regex":
 		isPattern = true
 	default:
 		return fmt.Errorf("X-Purge-Method is %q: send regex, for everything below a path as /path/.*, or exact", shorten(method))
 	}
 	literal := r.target
-	prefix, isPrefix := prefixOf(literal, r.Method == "BAN")
+	rest, said, unclear := readSoft(literal)
+	prefix, isPrefix := prefixOf(rest, r.Method == "BAN")
+	isPrefix = isPrefix && !isExact
 	switch {
 	case r.Method == "BAN" && !isPrefix:
 		return errors.New("a BAN says in Cache-Tags, X-Cache-Tags or Surrogate-Key, or in X-Host and X-Url, what is to go, or has a path that ends in /.*: " + insteadCall)
-	case isPattern && literal.Path == "/" && !literal.HasQuery:
-		prefix, isPrefix = literal, true // every path has a slash
+	case isPattern && rest.Path == "/" && !rest.HasQuery:
+		prefix, isPrefix = rest, true // every path has a slash
 	case isPattern && !isPrefix:
 		return fmt.Errorf("%q is a pattern, and of these everything below a path is understood, as /path/.*: %s", shorten(literal.String()), insteadPattern)
 	}
@@ -313,21 +336,20 @@ func readURL(r *request, o *order, words wordHeader) error {
 		return err
 	}
 	o.byHost = true
-	if literal.Host = host; isPrefix {
-		prefix.Host = host
+	literal.Host, rest.Host, prefix.Host = host, host, host
+	if isPrefix {
 		o.prefixes = []httpcache.Target{prefix}
-		return checkLiteral(prefix, true)
+		err = checkLiteral(prefix, true)
+	} else {
+		o.urls, err = []httpcache.Target{rest}, unclear
 	}
-	target, said, err := readSoft(literal)
-	if err != nil {
+	if said == nil || err != nil {
 		return err
 	}
-	o.urls = []httpcache.Target{target}
-	if said != nil {
-		// The query may be the URL's as well: then that URL goes for good.
-		o.soft, o.hard = o.soft || *said, []httpcache.Target{literal}
+	if !isPrefix {
+		o.hard = []httpcache.Target{literal} // the query may be the URL's as well: then that URL goes for good
 	}
-	return nil
+	return o.saySoft(*said)
 }
 
 // readSoft takes the word soft out of the query of a URL; said is nil where it is not there.

@@ -95,6 +95,11 @@ func TestForeignPurges(t *testing.T) {
 		{"W3 Total Cache", "PURGE /a?page=2 HTTP/1.1|Host: shop.example|User-Agent: W3 Total Cache|Connection: close", "", receipt, []string{page2}, false},
 		{"a theme", "PURGE / HTTP/1.1|Host: shop.example|X-Purge-Method: regex", "", receipt, shop, false},
 		{"by hand", "PURGE /a?soft=1 HTTP/1.1|Host: shop.example", "", receipt, []string{a, page2}, true},
+		{"by hand", "PURGE /blog/.*?soft=1 HTTP/1.1|Host: shop.example", "", receipt, []string{"shop.example/blog", "shop.example/blog/x"}, true},
+		{"by hand", "PURGE /blog/(.*)?soft=1 HTTP/1.1|Host: shop.example|X-Purge-Method: regex", "", receipt, []string{"shop.example/blog", "shop.example/blog/x"}, true},
+		{"by hand", "PURGE /?soft=1 HTTP/1.1|Host: shop.example|X-Purge-Method: regex", "", receipt, shop, true},
+		{"by hand", "BAN /blog/*?soft=1 HTTP/1.1|Host: shop.example", "", receipt, []string{"shop.example/blog", "shop.example/blog/x"}, true},
+		{"by hand", "BAN /?soft=1 HTTP/1.1|Host: varnish|X-Host: ^shop.example$|X-Url: ^/blog/", "", receipt, []string{"shop.example/blog", "shop.example/blog/x"}, true},
 
 		{"Drupal varnish_purger", "BAN / HTTP/1.1|Host: varnish|Cache-Tags: node:1¦config:user.role.anonymous", "", receipt, []string{otherA, a}, false},
 		{"Drupal zero-configuration purger", "BAN /tags HTTP/1.1|Host: 10.0.0.7|Cache-Tags: node:1 cat_p|Accept-Encoding: gzip", "", receipt, []string{otherA, "shop.example/", a}, false},
@@ -103,9 +108,10 @@ func TestForeignPurges(t *testing.T) {
 		{"FOSHttpCache", `BAN / HTTP/1.1|Host: varnish|X-Host: .*|X-Url: .*|X-Content-Type: .*|X-Cache-Tags: (^¦,)(node\:1¦cat_p)(,¦$)`, "", receipt, []string{otherA, "shop.example/", a}, false},
 		{"FOSHttpCache 1", `BAN / HTTP/1.1|Host: varnish|X-Host: .*|X-Url: .*|X-Content-Type: .*|X-Cache-Tags: (node\:1¦cat_p)(,.+)?$`, "", receipt, []string{otherA, "shop.example/", a}, false},
 		{"FOSHttpCache", `BAN / HTTP/1.1|Host: varnish|X-Host: ^(shop.example¦www\.shop\.example)$|X-Url: ^/blog/.*|X-Content-Type: .*`, "", receipt, []string{"shop.example/blog", "shop.example/blog/x"}, false},
-		{"FOSHttpCache", `BAN / HTTP/1.1|Host: varnish|X-Host: shop.example|X-Url: ^/a$|X-Content-Type: .*`, "", receipt, []string{a, page2}, false},
+		{"FOSHttpCache", `BAN / HTTP/1.1|Host: varnish|X-Host: shop.example|X-Url: ^/a$|X-Content-Type: .*`, "", receipt, []string{otherA, a, page2}, false},
 		{"FOSHttpCache", `BAN / HTTP/1.1|Host: varnish|X-Host: ^other\.example$|X-Url: .*|X-Content-Type: .*`, "", receipt, []string{otherA, "other.example/blog/x", "other.example/img/1.png"}, false},
-		{"FOSHttpCache", `BAN / HTTP/1.1|Host: varnish|X-Host: .*|X-Url: /blog/x|X-Content-Type: .*`, "", receipt, []string{"other.example/blog/x", "shop.example/blog/x"}, false},
+		{"FOSHttpCache", `BAN / HTTP/1.1|Host: varnish|X-Host: ^shop.example$|X-Url: ^/a$|X-Content-Type: .*`, "", receipt, []string{a, page2}, false},
+		{"FOSHttpCache", `BAN / HTTP/1.1|Host: varnish|X-Host: .*|X-Url: ^/blog/x|X-Content-Type: .*`, "", receipt, []string{"other.example/blog/x", "shop.example/blog", "shop.example/blog/x"}, false},
 		{"FOSHttpCache", `BAN / HTTP/1.1|Host: varnish|X-Host: .*|X-Url: .*|X-Content-Type: .*`, "", receipt, all, false},
 		{"TYPO3", "BAN / HTTP/1.1|Host: shop.example|X-Cache-Tags: foo", "", receipt, []string{"other.example/blog/x"}, false},
 
@@ -178,6 +184,20 @@ func TestForeignNotUnderstood(t *testing.T) {
 		{"PURGE /a HTTP/1.1|Host: s|X-Purge-Method:", "", "X-Purge-Method is empty"},
 		{"PURGE /a HTTP/1.1|Host: s|X-Purge-Method: exact|X-Purge-Method: regex", "", "send it once"},
 		{"PURGE /a HTTP/1.1|Host: s|X-Purge-Regex: .*", "", "X-Purge-Regex"},
+		{"PURGE /a/.* HTTP/1.1|Host: s|X-Purge-Method: exact", "", "looks like a pattern"},
+		{"PURGE /a/.*?soft=1&soft=0 HTTP/1.1|Host: s", "", "several times"},
+		{"PURGE /a/.*?wait=none HTTP/1.1|Host: s", "", "part of the URL or a word"},
+		{"PURGE /a#b HTTP/1.1|Host: s", "", "percent-encode"},
+		{"BAN /a#b HTTP/1.1|Host: s", "", "percent-encode"},
+
+		{`PURGE / HTTP/1.1|Host: s|Surrogate-Key: ["a","b"]`, "", "a list in another form"},
+		{`PURGE / HTTP/1.1|Host: s|xkey: {"tags":["a"]}`, "", "a list in another form"},
+		{"PURGE / HTTP/1.1|Host: s|Surrogate-Key: a;b", "", "DELETE /tags/a%3Bb"},
+		{`BAN / HTTP/1.1|Host: s|Cache-Tags: ["a", "b"]`, "", "a list in another form"},
+		{`BAN / HTTP/1.1|Host: s|Cache-Tags: [a, b]`, "", "a list in another form"},
+		{`BAN / HTTP/1.1|Host: s|X-Cache-Tags: "a"`, "", "a list in another form"},
+		{`BAN / HTTP/1.1|Host: s|X-Cache-Tags: 'a','b'`, "", "a list in another form"},
+		{`PURGE / HTTP/1.1|Host: s|X-Magento-Tags-Pattern: "a"`, "", "a list in another form"},
 		{"PURGE /a HTTP/1.1|Host: s|X-Ban-Regex: ^/a", "", "X-Ban-Regex"},
 		{"PURGE /a HTTP/1.1|Host: s|Fastly-Soft-Purge: maybe", "", "use 1 or 0"},
 		{"PURGE /a?soft=1&soft=0 HTTP/1.1|Host: s", "", "several times"},
@@ -197,6 +217,12 @@ func TestForeignNotUnderstood(t *testing.T) {
 		{"BAN / HTTP/1.1|Host: s|X-Url: http://s/a", "", "send the path alone"},
 		{"BAN / HTTP/1.1|Host: s|X-Url: /a?b", "", "is a pattern"},
 		{"BAN / HTTP/1.1|Host: s|X-Url: ", "", "is empty"},
+		{"BAN / HTTP/1.1|Host: s|X-Host: .*|X-Url: /blog/x", "", "begin it with ^"},
+		{"BAN / HTTP/1.1|Host: s|X-Host: .*|X-Url: /x$", "", "begin it with ^"},
+		{"BAN / HTTP/1.1|Host: s|X-Host: .*|X-Url: ^/blog", "", "end it with $"},
+		{"BAN / HTTP/1.1|Host: s|X-Host: ^shop|X-Url: .*", "", "in full"},
+		{"BAN / HTTP/1.1|Host: s|X-Host: shop.example|X-Url: ^/", "", "in full"},
+		{"BAN / HTTP/1.1|Host: s|X-Host: ^shop.example", "", "in full"},
 		{"BAN / HTTP/1.1|Host: s|X-Url: /a|X-Url: /b", "", "send it once"},
 		{"BAN / HTTP/1.1|Host: s|X-Host: .*example|X-Url: .*", "", "X-Host"},
 		{"BAN / HTTP/1.1|Host: s|X-Host: ^(a¦)$|X-Url: .*", "", "alternative is empty"},
@@ -324,6 +350,12 @@ func TestUnseen(t *testing.T) {
 	}
 }
 
+// listedHosts are the hosts of an expression.
+func listedHosts(pattern string) ([]string, error) {
+	hosts, _, err := readHostPattern(pattern)
+	return hosts, err
+}
+
 // What readers of lists give are names that stand for themselves, and never none.
 func FuzzForeignLists(f *testing.F) {
 	for _, seed := range []string{"a b", "a, b", "a|b", "(^|,)(a|b)(,|$)", `(a\.b|c)(,.+)?$`, "((^|,)a(,|$))|((^|,)b(,|$))", ".*", "^/a/.*", `^(a|b\.c)$`, "/a$", "((^|,)(,|$))", `\`, "|", ",,"} {
@@ -347,7 +379,7 @@ func FuzzForeignLists(f *testing.F) {
 				t.Fatalf("%q gives %q", list, tags)
 			}
 		}
-		if hosts, err := readHostPattern(list); err == nil && (len(hosts) == 0 || slices.ContainsFunc(hosts, func(h string) bool { return !plainHost.MatchString(h) })) {
+		if hosts, err := listedHosts(list); err == nil && (len(hosts) == 0 || slices.ContainsFunc(hosts, func(h string) bool { return !plainHost.MatchString(h) })) {
 			t.Fatalf("%q gives hosts %q", list, hosts)
 		}
 		if target, isPrefix, err := readPathPattern(list); err == nil && (target.Host != "" || !strings.HasPrefix(target.Path, "/") || isPrefix && target.HasQuery) {

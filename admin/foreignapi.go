@@ -23,8 +23,10 @@ func (h *handler) findForeignAPI(r *request) (c call, found bool, err error) {
 	switch {
 	case strings.HasPrefix(path, "/service/"):
 		r.form, c.fields = formFastly, fastlyFields
-		_, rest, _ := strings.Cut(path[len("/service/"):], "/")
+		service, rest, _ := strings.Cut(path[len("/service/"):], "/")
 		switch key, isKey := strings.CutPrefix(rest, "purge/"); {
+		case service == "":
+			return c, false, nil
 		case rest == "purge":
 			c.serve = h.fastlyKeys
 		case rest == "purge_all":
@@ -36,8 +38,8 @@ func (h *handler) findForeignAPI(r *request) (c call, found bool, err error) {
 			return c, false, nil
 		}
 	case strings.HasPrefix(path, "/client/v4/zones/"):
-		_, rest, _ := strings.Cut(path[len("/client/v4/zones/"):], "/")
-		if rest != "purge_cache" {
+		zone, rest, _ := strings.Cut(path[len("/client/v4/zones/"):], "/")
+		if zone == "" || rest != "purge_cache" {
 			return c, false, nil
 		}
 		r.form, c.serve = formCloudflare, h.cloudflare
@@ -51,7 +53,7 @@ func (h *handler) findForeignAPI(r *request) (c call, found bool, err error) {
 func fastlyOrder(r *request) (o order, words wordHeader, err error) {
 	words = wordsOf(r.Header, fastlyFields)
 	o.form, o.repeats = r.form, true
-	if o.soft, err = softField(words); err == nil {
+	if err = readSoftFields(&o, words); err == nil {
 		err = readWords(r.target.Query, &o)
 	}
 	return o, words, noWait(o, err)
@@ -65,7 +67,7 @@ func noWait(o order, err error) error {
 	return err
 }
 
-// fastlyAll serves POST /service/{id}/purge_all. It is never soft, there as here.
+// fastlyAll serves POST /service/{id}/purge_all.
 func (h *handler) fastlyAll(w http.ResponseWriter, r *request) error {
 	o, words, err := fastlyOrder(r)
 	switch {

@@ -133,47 +133,60 @@ func notATagPattern(pattern string) error {
 	return fmt.Errorf("%q is understood as tags, each as ((^|,)tag(,|$)), with '|' between them, or as .* alone for everything", shorten(pattern))
 }
 
-// readHostPattern reads hosts: one, or ^(host|host)$ with signs escaped or not.
-func readHostPattern(pattern string) ([]string, error) {
-	inner := strings.TrimSuffix(strings.TrimPrefix(pattern, "^"), "$")
+// readHostPattern reads hosts: ^host$, or ^(host|host)$ with signs escaped or not. whole says that both anchors are there: without one,
+// the expression fits every host that has a name of these in its own.
+func readHostPattern(pattern string) (hosts []string, whole bool, err error) {
+	inner, begins := strings.CutPrefix(pattern, "^")
+	inner, ends := strings.CutSuffix(inner, "$")
 	if group, ok := strings.CutPrefix(inner, "("); ok {
 		if group, ok = strings.CutSuffix(group, ")"); ok {
 			inner = group
 		}
 	}
-	hosts, err := unquoteEach(inner)
+	hosts, err = unquoteEach(inner)
 	if err != nil {
-		return nil, fmt.Errorf("header \"X-Host\": %w", err)
+		return nil, false, fmt.Errorf("header \"X-Host\": %w", err)
 	}
 	for i, host := range hosts {
 		if strings.HasPrefix(host, ".") || strings.HasSuffix(host, ".") || strings.Contains(host, "..") {
-			return nil, fmt.Errorf("header \"X-Host\": %q is an expression, in which a '.' is any character, or has a '.' too many: send the name of a host in full, several as ^(a|b)$, or .*", shorten(host))
+			return nil, false, fmt.Errorf("header \"X-Host\": %q is an expression, in which a '.' is any character, or has a '.' too many: send the name of a host in full, several as ^(a|b)$, or .*", shorten(host))
 		}
 		if hosts[i] = strings.ToLower(host); !plainHost.MatchString(host) {
-			return nil, fmt.Errorf("header \"X-Host\": %q is not the name of a host: send one, several as ^(a|b)$, or .*", shorten(host))
+			return nil, false, fmt.Errorf("header \"X-Host\": %q is not the name of a host: send one, several as ^(a|b)$, or .*", shorten(host))
 		}
 	}
-	return hosts, nil
+	return hosts, begins && ends, nil
 }
 
-// readPathPattern reads a path: with '$' at its end it stands for itself, otherwise for everything below it.
+// readPathPattern reads a path: with '$' at its end it stands for itself, otherwise for whatever begins so. A prefix ends at a segment
+// and an expression need not, so that what begins with a part of a segment is taken for everything beside it: more than was asked for,
+// and never less. What would be everything that a host has in this way is refused.
 func readPathPattern(pattern string) (t httpcache.Target, isPrefix bool, err error) {
-	path := strings.TrimPrefix(pattern, "^")
+	path, begins := strings.CutPrefix(pattern, "^")
 	path, isEnd := strings.CutSuffix(path, "$")
 	for _, below := range [...]string{"/.*", "/(.*)"} {
 		if above, ok := strings.CutSuffix(path, below); ok {
 			path, isPrefix = above+"/", true
 		}
 	}
-	if !isPrefix && !isEnd {
-		isPrefix = true
-	}
+	isPrefix = isPrefix || !isEnd
 	plain, err := unquoteEach(path)
 	if err != nil || len(plain) != 1 {
 		return t, false, fmt.Errorf("header \"X-Url\": %q is a pattern, and of these a path is understood, as ^/path$, and everything below one, as ^/path/.*", shorten(pattern))
 	}
-	if t, err = splitTarget(plain[0]); err == nil && (t.HasQuery && isPrefix || t.Host != "") {
+	if t, err = splitTarget(plain[0]); err != nil {
+		return t, false, err
+	}
+	segment := t.Path[strings.LastIndexByte(t.Path, '/')+1:]
+	switch above := strings.TrimSuffix(t.Path, segment); {
+	case t.HasQuery && isPrefix || t.Host != "":
 		err = fmt.Errorf("header \"X-Url\": %q has a query or a host: send the path alone", shorten(pattern))
+	case !begins:
+		err = fmt.Errorf("header \"X-Url\": %q fits every path that has it in it: begin it with ^, as ^/path$ for one path or ^/path/ for everything below it", shorten(pattern))
+	case isPrefix && segment != "" && above == "/":
+		err = fmt.Errorf("header \"X-Url\": %q fits everything that begins so: end it with $ for the path alone, or with / for everything below it", shorten(pattern))
+	case isPrefix:
+		t.Path = above
 	}
 	return t, isPrefix, err
 }

@@ -61,11 +61,11 @@ func newListener(tokens ...Token) *listener {
 			return policy.URLMembers(t.Host, t.Path, t.Query, t.HasQuery)
 		},
 		RouteNames: func() []string { return []string{"product", "stock"} },
-		Explain: func(_ context.Context, method, url string, header http.Header) (any, error) {
+		Explain: func(_ context.Context, method, url string, header http.Header, assumed []string) (any, error) {
 			if strings.Contains(url, "bad") {
 				return nil, errors.New("no such host")
 			}
-			l.explain = append(l.explain, fmt.Sprint(method, " ", url, " ", header))
+			l.explain = append(l.explain, fmt.Sprint(method, " ", url, " ", header, assumed))
 			return map[string]string{"route": "product"}, nil
 		},
 		SetMode: func(_ context.Context, o ModeOrder) (invalidation.Receipt, error) {

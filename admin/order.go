@@ -1,6 +1,8 @@
 package admin
 
 import (
+	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 
@@ -18,12 +20,33 @@ type order struct {
 	all                bool
 	soft               bool
 	wait               invalidation.Wait
+	// said tells which of soft and wait a part of the call has spoken of, so that another part cannot say otherwise.
+	said struct{ soft, wait bool }
 	// repeats has what cannot be confirmed applied here and queued: the callers that other caches have do not repeat a call.
 	repeats bool
 	// byHost says that the host of what it names was taken from where the call was sent, or from a pattern, so that the answer has to tell
 	// which was understood.
 	byHost bool
 	form   form
+}
+
+// saySoft takes in what a part of the call says of soft.
+func (o *order) saySoft(soft bool) error {
+	if o.said.soft && o.soft != soft {
+		return errors.New("one part of the call asks for a soft purge, and another for a hard one: say it once")
+	}
+	o.soft, o.said.soft = soft, true
+	return nil
+}
+
+// sayWait takes in what a part of the call says of wait.
+func (o *order) sayWait(word string) error {
+	wait, err := readWait(word)
+	if err == nil && o.said.wait && o.wait != wait {
+		err = fmt.Errorf("one part of the call waits for %q, and another for %q: say it once", wordOf(o.wait), word)
+	}
+	o.wait, o.said.wait = wait, true
+	return err
 }
 
 // told is what a receipt says of the names of an order.

@@ -54,7 +54,7 @@ func checkLiteral(t httpcache.Target, isPrefix bool) error {
 		instead = fmt.Sprintf(`for everything below a path send POST /purge with {"prefixes":[%q]}`, below(t, sign[0]))
 	}
 	literal := strings.Trim(where[sign[0]:sign[1]], "./")
-	return fmt.Errorf("%q looks like a pattern, and a purge takes none: %s; where %q stands for itself, send it as %s",
+	return fmt.Errorf("%q looks like a pattern, which is not understood here: %s; where %q stands for itself, send it as %s",
 		shorten(t.String()), instead, literal, percentEncode(literal))
 }
 

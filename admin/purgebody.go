@@ -26,10 +26,11 @@ func readPurgeOrder(body []byte) (order, error) {
 	var o order
 	var urls, prefixes []string
 	var confirm bool
-	wait := waitAll
+	var soft *bool
+	var wait *string
 	if err := readObject(body, map[string]any{
 		"keys": &o.keys, "tags": &o.tags, "urls": &urls, "prefixes": &prefixes, "routes": &o.routes,
-		"all": &o.all, "confirm": &confirm, "soft": &o.soft, "wait": &wait,
+		"all": &o.all, "confirm": &confirm, "soft": &soft, "wait": &wait,
 	}); err != nil {
 		return order{}, badRequest(err)
 	}
@@ -50,8 +51,11 @@ func readPurgeOrder(body []byte) (order, error) {
 		err = errors.New(`"all" empties the whole cache: repeat it with "confirm": true`)
 	case count == 0 && !o.all:
 		err = errors.New("the purge names nothing: give keys, tags, urls, prefixes, routes, or all with confirm")
-	default:
-		o.wait, err = readWait(wait)
+	case wait != nil:
+		err = o.sayWait(*wait)
+	}
+	if err == nil && soft != nil {
+		err = o.saySoft(*soft)
 	}
 	if err == nil {
 		o.urls, err = splitEach(urls, splitTarget)
@@ -155,7 +159,7 @@ func example(into any) string {
 	switch into.(type) {
 	case *[]string:
 		return `a list of texts, as ["…"]`
-	case *bool:
+	case *bool, **bool:
 		return "true or false"
 	}
 	return `a text, as "…"`

@@ -21,16 +21,17 @@ import (
 
 // Explanation says what would become of a request, without asking the origin.
 type Explanation struct {
-	Request   string `json:"request"`
-	Route     string `json:"route"`
-	Pattern   string `json:"pattern,omitempty"`
-	Skipped   string `json:"skipped,omitempty"` // the route whose pattern fits better, and whose where does not fit the request
-	Policy    string `json:"policy"`
-	Mode      string `json:"mode"`
-	ModeShare string `json:"mode_share,omitempty"` // of the requests that the mode is for, where not all; the decision is that for one of these
-	Upstream  string `json:"upstream"`
-	Decision  string `json:"decision"` // hit, stale, miss, pass, write, queued, error
-	Reason    string `json:"reason,omitempty"`
+	Request   string   `json:"request"`
+	Assumed   []string `json:"assumed,omitempty"` // fields of the request that were not given; set by who assumes them
+	Route     string   `json:"route"`
+	Pattern   string   `json:"pattern,omitempty"`
+	Skipped   string   `json:"skipped,omitempty"` // the route whose pattern fits better, and whose where does not fit the request
+	Policy    string   `json:"policy"`
+	Mode      string   `json:"mode"`
+	ModeShare string   `json:"mode_share,omitempty"` // of the requests that the mode is for, where not all; the decision is that for one of these
+	Upstream  string   `json:"upstream"`
+	Decision  string   `json:"decision"` // hit, stale, miss, pass, write, queued, error
+	Reason    string   `json:"reason,omitempty"`
 	// CacheStatus is what Cache-Status would say, but for what only the answer of the upstream adds.
 	CacheStatus string `json:"cache_status"`
 	// The names of what of the request sends it past the cache.

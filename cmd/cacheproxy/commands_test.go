@@ -48,7 +48,7 @@ func operate(t *testing.T) *operated {
 			return policy.URLMembers(u.Host, u.Path, u.Query, u.HasQuery)
 		},
 		RouteNames: func() []string { return []string{"stock", "a/b"} },
-		Explain: func(_ context.Context, method, url string, h http.Header) (any, error) {
+		Explain: func(_ context.Context, method, url string, h http.Header, _ []string) (any, error) {
 			tell("%s %s %v", method, url, h)
 			return struct {
 				Route   string   `json:"route"`
@@ -130,6 +130,10 @@ func TestCommands(t *testing.T) {
 			out: `{"recorded":true,"held":false}` + "\n", fails: "not confirmed"},
 		{name: "purge nothing", cmd: purgeCommand, fails: "at least one of the flags"},
 		{name: "purge a route that is not there", cmd: purgeCommand, args: []string{"--route", "x"}, fails: "stock, a/b"},
+		{name: "purge by a pattern of URLs", cmd: purgeCommand, args: []string{"--url", "/a/*"}, fails: `for everything below a path use --prefix "/a"; where`},
+		{name: "purge by a pattern of tags", cmd: purgeCommand, args: []string{"--tag", "a*"}, fails: `share, or use --prefix "/path" or --route "…"; a tag`},
+		{name: "purge what looks like several", cmd: purgeCommand, args: []string{"--tag", "a,b"}, fails: `each tag by itself, as --tag "…" --tag "…"; a tag`},
+		{name: "purge what may be part of a URL", cmd: purgeCommand, args: []string{"--url", "//shop.example/a"}, fails: `"http://shop.example/a"`},
 		{name: "purge with arguments", cmd: purgeCommand, args: []string{"--key", "a", "b"}, fails: `"b" is one argument too many; write: purge [flags]`},
 
 		{name: "list writes", cmd: writesCommand, args: []string{"list", "--waiting", "--route", "stock", "--limit", "7"}, told: `list false "stock" 7`,

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"regexp"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -102,7 +103,7 @@ func reportPurge(out io.Writer, answer adminAnswer, asJSON bool) error {
 			return errors.New("the answer is not a receipt: is --admin right?")
 		}
 	default:
-		return answer.problem()
+		return errors.New(asFlags(answer.problem().Error()))
 	}
 	switch {
 	case answer.status == http.StatusServiceUnavailable && r.Recorded:
@@ -113,6 +114,25 @@ func reportPurge(out io.Writer, answer adminAnswer, asJSON bool) error {
 		printReceipt(out, answer.status, r)
 	}
 	return nil
+}
+
+// advisedCall is how the listener says which purge to send instead; the parts are what it names, and the names.
+var advisedCall = regexp.MustCompile(`(?:send )?(?:POST /purge with )?\{"(keys|tags|urls|prefixes|routes)":\[("[^"]*"(?:,"[^"]*")*)\]\}`)
+
+// asFlags writes such advice with the flags of the command.
+func asFlags(advice string) string {
+	return advisedCall.ReplaceAllStringFunc(advice, func(call string) string {
+		parts := advisedCall.FindStringSubmatch(call)
+		flag := " --" + strings.TrimSuffix(parts[1], "s")
+		if parts[1] == "prefixes" {
+			flag = " --prefix"
+		}
+		flags := strings.TrimSpace(flag + " " + strings.ReplaceAll(parts[2], ",", flag+" "))
+		if strings.HasPrefix(call, "send ") {
+			return "use " + flags
+		}
+		return flags
+	})
 }
 
 func printReceipt(out io.Writer, status int, r purgeReceipt) {

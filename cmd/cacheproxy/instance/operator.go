@@ -24,8 +24,13 @@ func (i *Instance) adminOptions() admin.Options {
 		URLMembers: i.proxy.URLMembers,
 		RouteNames: i.proxy.RouteNames,
 		Seen:       i.memory.Seen,
-		Explain: func(_ context.Context, method, url string, header http.Header) (any, error) {
-			return i.proxy.Explain(method, url, header)
+		Explain: func(_ context.Context, method, url string, header http.Header, assumed []string) (any, error) {
+			e, err := i.proxy.Explain(method, url, header)
+			if err != nil {
+				return nil, err
+			}
+			e.Assumed = assumed
+			return e, nil
 		},
 		SetMode: i.setMode, RefuseMode: i.refuseMode,
 		Modes:    i.modes,

@@ -138,7 +138,7 @@ func TestExplainCommand(t *testing.T) {
 		{[]string{"GET", p.data + "/products/1?utm_source=x"}, []string{"decision: pass"}},
 		{[]string{"PUT", p.data + "/products/1"}, []string{"decision: write"}},
 		{[]string{"GET", p.data + "/products/1", "-H", "Accept:", "--json"}, []string{`"decision":"hit"`}},
-		{[]string{"GET", p.data + "/products/1"}, []string{"decision: miss", "reason: vary-miss", "Accept: */*"}},
+		{[]string{"GET", p.data + "/products/1"}, []string{"decision: miss", "reason: vary-miss", "assumed:\n  - Accept: */*\n", "Accept: */*"}},
 	} {
 		out := explain(c.args...)
 		for _, want := range c.want {
