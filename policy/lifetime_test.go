@@ -32,9 +32,11 @@ func TestJudgeFresh(t *testing.T) {
 		{"invalid max-age is stale although Expires is fresh", Route{TTL: m}, []string{"Cache-Control: max-age=x", "Expires: " + httpDate(m), lm}, 0, 0},
 		{"no-cache is never fresh", Route{}, []string{"Cache-Control: max-age=60, no-cache", lm}, 0, 0},
 		{"no-cache, overridden", Route{Override: OverrideNoCache}, []string{"Cache-Control: max-age=60, no-cache"}, m, 0},
-		{"Pragma: no-cache alone", Route{TTL: m}, []string{"Pragma: no-cache", lm}, 0, 0},
+		{"Pragma: no-cache alone: nothing is guessed", Route{}, []string{"Pragma: no-cache", lm}, 0, 0},
+		{"Pragma: no-cache alone, with more in it", Route{}, []string{"Pragma: x; no-cache", lm}, 0, 0},
+		{"Pragma means nothing in a response (§5.4)", Route{TTL: m}, []string{"Pragma: no-cache", lm}, m, 0},
 		{"Pragma: no-cache beside Cache-Control (§5.4)", Route{}, []string{"Pragma: no-cache", "Cache-Control: max-age=60"}, m, 0},
-		{"Pragma: no-cache, overridden", Route{TTL: m, Override: OverrideNoCache}, []string{"Pragma: no-cache"}, m, 0},
+		{"Pragma: no-cache, overridden", Route{Override: OverrideNoCache}, []string{"Pragma: no-cache", "Expires: " + httpDate(m)}, m, 0},
 
 		{"ttl where the origin names none", Route{TTL: m}, []string{lm}, m, 0},
 		{"ttl does not beat max-age", Route{TTL: m}, []string{"Cache-Control: max-age=120"}, 2 * m, 0},

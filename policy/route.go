@@ -103,7 +103,7 @@ const (
 	OverrideMaxAge         Override = 1 << iota // max-age
 	OverrideSMaxAge                             // s-maxage
 	OverrideExpires                             // Expires
-	OverrideNoCache                             // no-cache, and Pragma: no-cache
+	OverrideNoCache                             // no-cache
 	OverrideNoStore                             // no-store
 	OverridePrivate                             // private
 	OverrideMustRevalidate                      // must-revalidate and proxy-revalidate

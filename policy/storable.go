@@ -57,7 +57,7 @@ func (r *Route) judge(f Fetch) Verdict {
 	if httpcache.Unaccepted(f.Accepting, f.Header) {
 		return Verdict{Reason: codingUnasked} // who asks the same does not accept it either
 	}
-	d := r.Override.directives(r.Targets, f.Header)
+	d := r.directives(f.Header)
 	v := Verdict{Share: mayShareError(f, d)}
 	names, star := httpcache.ParseVary(f.Header["Vary"])
 	names = r.selectedBy(names, f)
@@ -103,14 +103,16 @@ func (s StoreIf) judgeLength(length, maxObject int64) Reason {
 	return NoReason
 }
 
-// directives are those of the response, without what is overridden. targets are the fields that go before Cache-Control.
-func (o Override) directives(targets []string, h http.Header) httpcache.Directives {
-	d, targeted := httpcache.ParseTargeted(targets, h, !o.Has(OverrideMalformed))
+// directives are those of the response, without what is overridden.
+func (r *Route) directives(h http.Header) httpcache.Directives {
+	o := r.Override
+	d, targeted := httpcache.ParseTargeted(r.Targets, h, !o.Has(OverrideMalformed))
 	if !targeted {
 		d = httpcache.ParseDirectives(h["Cache-Control"])
 	}
-	// Pragma has no meaning in responses (RFC 9111 §5.4), but who sends no-cache there and nothing else means it.
-	if !targeted && len(h["Cache-Control"]) == 0 && httpcache.ParseDirectives(h["Pragma"]).NoCache {
+	// Pragma has no meaning in responses (RFC 9111 §5.4), and does not go before the route's ttl. Who sends no-cache there and nothing else
+	// means it, so that nothing is guessed.
+	if r.TTL == 0 && !targeted && len(h["Cache-Control"]) == 0 && httpcache.ParseDirectives(h["Pragma"]).NoCache {
 		d.NoCache = true
 	}
 	d.Malformed = d.Malformed && !o.Has(OverrideMalformed)

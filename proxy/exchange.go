@@ -10,6 +10,7 @@ import (
 	"cacheproxy/policy"
 	"cacheproxy/proxy/fill"
 	"cacheproxy/proxy/server"
+	"cacheproxy/proxy/upstream"
 	"cacheproxy/store"
 )
 
@@ -39,6 +40,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // begin notes what came. Every other field is zero: finish leaves it so.
 func (ex *exchange) begin(p *Proxy, w http.ResponseWriter, r *http.Request) {
+	upstream.AsSent(r.Header)
 	ex.p, ex.r, ex.cfg, ex.rq = p, r, p.config(), &ex.request
 	ex.start, ex.arrival = time.Now(), p.ledger.Token()
 	ex.trusted = len(ex.cfg.Trusted) > 0 && ex.cfg.trusts(server.PeerAddr(r))

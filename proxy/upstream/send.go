@@ -83,6 +83,7 @@ func (u *Upstream) attempt(req *http.Request, to *address, slot *Slot, d *delive
 		done()
 		return nil, err
 	}
+	AsSent(res.Header)
 	u.options.Answered(res, slot.route)
 	httpcache.StripTrailer(res.Trailer) // of what is announced; the body does it to what comes
 	h := heldBody{ReadCloser: res.Body, trailer: &res.Trailer, received: u.options.Received, done: func() { done(); slot.Release() }}
