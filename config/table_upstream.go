@@ -27,7 +27,7 @@ var placeKeys = section{
 	{name: "queue_timeout", is: aDuration, byDefault: "1s", positive: true, means: "How long they wait; then 503 too. With max_in_flight."},
 	{name: "max_streams", is: aNumber, derived: "1000 with max_in_flight, else any number", quiet: true, means: "Upgrades, event streams, gRPC, requests whose client is slow to send its body, and answers that clients take slowly, which are counted apart; one client has a quarter of them at most. 0: none."},
 	{name: "fleet_max_in_flight", is: aNumber, positive: true, zeroWould: "let no instance ask", quiet: true, means: "Concurrent requests of all instances together, of which each takes its share. With valkey and max_in_flight."},
-	{name: "limit_passing", is: aFlag, byDefault: "false", means: "Have the limit and the timeouts hold what the proxy only lets by, too: routes that are observed or off, and requests that match no route. Else those count, and are neither made to wait nor refused. With max_in_flight."},
+	{name: "limit_passing", is: aFlag, byDefault: "false", means: "Have the limit and the timeouts hold what the proxy only lets by, too: routes that are observed or off, requests outside of the share of a mode, and those that match no route. Else those count, and are neither made to wait nor refused. With max_in_flight."},
 }
 
 // sharedLimitKeys are called so because limits, at the top, are those of clients.

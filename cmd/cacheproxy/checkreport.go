@@ -155,9 +155,9 @@ func reportLimit(t table, o upstream.Options, s *config.Snapshot) {
 	}
 	t.row("limits", entry.Written("max_in_flight", "max_queue", "queue_timeout", "max_streams"))
 	if o.LimitPassing {
-		t.row("held", "everything, routes that are observed or off and requests without a route too")
+		t.row("held", "everything, also routes that are observed or off, requests outside of the share of a mode, and those without a route")
 	} else {
-		t.row("held", "all but routes that are observed or off, and requests without a route: these count")
+		t.row("held", "all but routes that are observed or off, requests outside of the share of a mode, and those without a route: these count")
 	}
 	if o.FleetMaxInFlight > 0 {
 		t.rowf("fleet", "%d in flight of all instances together: each takes its share, at most %d", o.FleetMaxInFlight, o.MaxInFlight)
@@ -209,8 +209,8 @@ func reportRoute(t table, r *policy.Route, s *config.Snapshot) {
 		t.row("about", r.WriteKey.String()+": writes of one key that is queued are in an order")
 	}
 	t.row("clients get", edited(r))
-	t.row("store down", onStoreDown(r))
 	if s.Valkey != nil {
+		t.row("store down", onStoreDown(r))
 		t.row("no news", onLeaseLoss(r, s.Valkey))
 	}
 	if !r.Caches {

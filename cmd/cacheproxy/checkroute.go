@@ -165,6 +165,9 @@ func keyed(r *policy.Route) string {
 	for _, name := range r.Headers {
 		parts = append(parts, "header "+name)
 	}
+	if _, selects := r.WithoutOrigin(http.Header{"Origin": {"https://a.example"}}); selects {
+		parts = append(parts, "header Origin (unless the answer is for any)")
+	}
 	for _, name := range r.Cookies {
 		parts = append(parts, "cookie "+name)
 	}
