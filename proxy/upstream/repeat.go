@@ -3,8 +3,6 @@ package upstream
 import (
 	"errors"
 	"net/http"
-
-	"cacheproxy/policy/httpcache"
 )
 
 // errLost is the end of a kept connection on which a request was sent and nothing came back.
@@ -33,7 +31,7 @@ func (u *Upstream) again(req *http.Request, way *trip, d *delivery) bool {
 		return false
 	case way.unsent():
 		return true
-	case d.repeated || !httpcache.Safe(req.Method) || req.Body != nil && req.Body != http.NoBody:
+	case d.repeated || sentOnce(req):
 		return false
 	}
 	d.repeated = u.balancer.mayResend()

@@ -195,9 +195,8 @@ func TestRepeatsAreInTheBudget(t *testing.T) {
 	}
 }
 
-// An upstream that closes every connection after its answer, without a word, fails no request that is safe, however many of them meet a
-// kept connection: each repeat is answered, so that none is in vain.
-func TestAnsweredRepeatsAreNotBounded(t *testing.T) {
+// newHasty is an upstream that closes every connection after its first answer, without a word, when the next request has come.
+func newHasty(t *testing.T) *mortal {
 	type used struct{}
 	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Context().Value(used{}).(*atomic.Int64).Add(1) == 1 {
@@ -217,6 +216,13 @@ func TestAnsweredRepeatsAreNotBounded(t *testing.T) {
 	t.Cleanup(srv.Close)
 	m := &mortal{Upstream: New(Options{Name: "hasty", MaxInFlight: 3, URL: &url.URL{Scheme: "http", Host: srv.Listener.Addr().String()}})}
 	t.Cleanup(m.CloseIdle)
+	return m
+}
+
+// An upstream that closes every connection after its answer, without a word, fails no request that is safe, however many of them meet a
+// kept connection: each repeat is answered, so that none is in vain.
+func TestAnsweredRepeatsAreNotBounded(t *testing.T) {
+	m := newHasty(t)
 	lost := 0
 	for range 100 {
 		if m.ask(t, "GET", "/", nil) != nil {

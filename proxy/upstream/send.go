@@ -131,7 +131,17 @@ func (u *Upstream) send(req *http.Request, wait *wait, d *delivery) (*http.Respo
 		req.Close = true
 	}
 	way := &trip{replay: replay, repeat: u.balancer.mayRepeat}
-	res, err := way.through(d.over.Transport, req)
+	through := d.over.Transport
+	if sentOnce(req) && u.losses.frequent(time.Now()) {
+		through = over.anew
+	}
+	res, err := way.through(through, req)
+	switch kept := way.onKept(); {
+	case kept && err == nil:
+		u.losses.held()
+	case kept && req.Context().Err() == nil && way.keptLost() && !way.unsent():
+		u.losses.lost(time.Now())
+	}
 	if err != nil && req.Context().Err() == nil && u.again(req, way, d) {
 		d.sent = d.sent || !way.unsent()
 		way = &trip{replay: replay, repeat: u.balancer.mayRepeat}

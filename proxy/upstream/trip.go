@@ -175,6 +175,13 @@ func (w *trip) ended() bool {
 	return w.barred
 }
 
+// onKept reports whether the request had a connection to itself that others had used before.
+func (w *trip) onKept() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.kept && w.conn != nil
+}
+
 // keptLost reports whether the request failed on a connection that others had used before, without an answer.
 func (w *trip) keptLost() bool {
 	w.mu.Lock()

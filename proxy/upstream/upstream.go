@@ -23,6 +23,7 @@ type Upstream struct {
 	balancer *balancer    // shared with it too where the addresses are the same
 	plain    *connections // of requests that switch to no other protocol
 	upgrades *connections // HTTP/1.1, the only version with Upgrade; nil for h2c, which cannot be upgraded
+	losses   losses       // of kept connections
 	retired  atomic.Bool  // set by Retire, asked at the end of each request
 }
 
