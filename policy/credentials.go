@@ -5,7 +5,7 @@ import "net/http"
 // AnswersCredentials reports whether a copy may answer a request with Authorization: the origin says that the answer is
 // everybody's, also of those who have credentials (RFC 9111 §3.5). stored is the copy's header.
 func (r *Route) AnswersCredentials(stored http.Header) bool {
-	return r.directives(stored).SharesAuthorized()
+	return directivesOf(r, stored).SharesAuthorized()
 }
 
 // CredentialsHeader is FillHeader for a request with credentials whose answer the origin may permit to share. It is not ok

@@ -18,6 +18,6 @@ func (r *Route) KeepsResponse(method string, t httpcache.Target, status int, h h
 	if r.FencesWrites {
 		return true
 	}
-	_, explicit := r.Override.explicitFreshness(h, time.Time{}, r.directives(h))
+	_, explicit := r.Override.explicitFreshness(h, time.Time{}, directivesOf(r, h))
 	return explicit && (method == http.MethodPost || method == http.MethodPatch)
 }

@@ -57,7 +57,7 @@ func (r *Route) judge(f Fetch) Verdict {
 	if httpcache.Unaccepted(f.Accepting, f.Header) {
 		return Verdict{Reason: codingUnasked} // who asks the same does not accept it either
 	}
-	d := r.directives(f.Header)
+	d := directivesOf(r, f.Header)
 	v := Verdict{Share: mayShareError(f, d)}
 	names, star := httpcache.ParseVary(f.Header["Vary"])
 	names = r.selectedBy(names, f)
@@ -103,8 +103,8 @@ func (s StoreIf) judgeLength(length, maxObject int64) Reason {
 	return NoReason
 }
 
-// directives are those of the response, without what is overridden.
-func (r *Route) directives(h http.Header) httpcache.Directives {
+// directivesOf are those of the response, without what the route overrides.
+func directivesOf(r *Route, h http.Header) httpcache.Directives {
 	o := r.Override
 	d, targeted := httpcache.ParseTargeted(r.Targets, h, !o.Has(OverrideMalformed))
 	if !targeted {
