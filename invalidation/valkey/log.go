@@ -89,6 +89,18 @@ func (l *Log) Leave(ctx context.Context) error {
 // Lease is this instance's.
 func (l *Log) Lease() *invalidation.Lease { return l.lease }
 
+// Withhold keeps this instance from using copies until Release.
+func (l *Log) Withhold() { l.follower.Withhold(time.Now()) }
+
+// Release ends what Withhold began.
+func (l *Log) Release() {
+	l.follower.Release()
+	l.syncer.wake()
+}
+
+// AllTell reports whether every live instance tells of what it may have copies, before it has any.
+func (l *Log) AllTell() bool { return l.follower.AllTell() }
+
 // Alive reports whether the last heartbeat was answered, at the cost of one atomic load.
 func (l *Log) Alive() bool { return l.syncer.contact.alive.Load() }
 
