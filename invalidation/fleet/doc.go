@@ -209,6 +209,24 @@
 // log; the server begins another, which does not name the one before as its Previous. By R9c everything is confirmed once, since what
 // else was written over, or is gone, is not known.
 //
+// R18 Tell. A write needs no entry if no copy can bear what it names. Before an instance has copies it tells in a notice, which stands as long
+// as the log, of which URLs its routes can have copies, and takes no lease until that is confirmed as in R13 (Withhold). Who leaves
+// out an entry looks at all notices that it has applied after the origin has answered the write, and then at its lease, by a clock read
+// after that. While it holds one, no notice is confirmed that it has not applied; so whoever may have a copy that it does not know of has
+// none yet that may be used, and what is fetched from then on has seen the write. Asked before the write is sent, the notice could be
+// confirmed, and a copy fetched, while the write is at the origin.
+//
+// Copies outlast configurations, on the server. So a notice begins with the word that it begins: once that is confirmed, nothing is left
+// out that concerns its routes. What was left out before, by who knew of others only, is made up for by an entry that names the
+// routes; where nothing else had been told when the notice was applied, there is none. Only then the notice says that it is whole, and
+// whoever comes with the same routes later goes on with their copies. Without the two words an instance that comes between the notice
+// and the entry would use copies from before. A notice is never withdrawn: its instances may all be stopped, and come back.
+//
+// Where a log takes the place of one in which it stood, the instance gives its lease back, and tells again. A version that tells of nothing is
+// known by its heartbeats, which count from 1 and not from 2^48: while one is on the list, or nothing was told, or something that cannot
+// be read, every write has its entry. Of one that joins, others hear with their next heartbeat; until then they leave out what concerns
+// only copies that no instance of this version ever told of.
+//
 // # What is lost when
 //
 // "Copies" are those of the instances, in memory. Copies on the server are judged by R3 in any case.

@@ -87,7 +87,7 @@ func newFleet(v *config.Valkey, i *Instance) *fleet {
 		Signer: f.signer, Log: i.log, OnNotice: f.heed(i), Observe: f.observe,
 	})
 	f.lease = f.entries.Lease()
-	f.holdings = newHoldings(f.entries, f.lease, func() []*policy.Route { return i.generations.current.Load().Routes }, i.log)
+	f.holdings = newHoldings(f.entries, f.lease, i.snapshot.Routes, i.log)
 	f.below = f.newSharedCopies(i.snapshot.Memory.MaxObject)
 	if f.below.gauges != nil {
 		i.metrics.SetTier("valkey", *f.below.gauges)
@@ -112,19 +112,12 @@ func (f *fleet) mayHold() func([]policy.Member) bool {
 	return f.holdings.mayHold
 }
 
-// tell has the other instances know of what routes can have copies of: see holdings.establish.
-func (f *fleet) tell(ctx context.Context, routes []*policy.Route) (anew []string, finish func(context.Context) error, err error) {
+// change puts other routes in force: see holdings.change.
+func (f *fleet) change(ctx context.Context, routes []*policy.Route, put func(anew []string) error) error {
 	if f == nil {
-		return nil, nil, nil
+		return put(nil)
 	}
-	return f.holdings.establish(ctx, routes)
-}
-
-// checkHoldings is for when other routes are in force.
-func (f *fleet) checkHoldings() {
-	if f != nil {
-		f.holdings.check()
-	}
+	return f.holdings.change(ctx, routes, put)
 }
 
 // uniqueName is a name that no other process has, and none will: who acknowledges a purge must be told apart from who comes

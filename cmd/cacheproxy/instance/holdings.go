@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"cacheproxy/invalidation"
+	"cacheproxy/lockorder"
 	"cacheproxy/policy"
 )
 
@@ -39,9 +40,14 @@ type holdings struct {
 	lease   *invalidation.Lease
 	log     *slog.Logger
 
-	routes  func() []*policy.Route // in force
-	told    atomic.Pointer[told]   // written by the goroutine that follows the log alone
-	lacking chan struct{}          // has room for one: something that was told is not any more
+	// changing is held while routes are told of and put in force, across the waiting for the log: neither may go by what the other is
+	// about to change.
+	changing lockorder.Mutex[lockorder.Holdings]
+	routes   atomic.Pointer[[]*policy.Route] // in force; written with changing held
+	told     atomic.Pointer[told]            // written by the goroutine that follows the log alone
+	lacking  chan struct{}                   // has room for one: something that was told is not any more
+	// released says that the lease is not withheld. Nothing that was told is missing then, but for what lacking is about.
+	released atomic.Bool
 }
 
 // teller is the log, as holdings use it.
@@ -70,9 +76,10 @@ type one struct {
 }
 
 // newHoldings withholds the lease, until run has told of the routes.
-func newHoldings(entries teller, lease *invalidation.Lease, routes func() []*policy.Route, log *slog.Logger) *holdings {
-	h := &holdings{entries: entries, lease: lease, log: log, routes: routes, lacking: make(chan struct{}, 1)}
+func newHoldings(entries teller, lease *invalidation.Lease, routes []*policy.Route, log *slog.Logger) *holdings {
+	h := &holdings{entries: entries, lease: lease, log: log, lacking: make(chan struct{}, 1)}
 	h.told.Store(&told{})
+	h.routes.Store(&routes)
 	entries.Withhold()
 	return h
 }
@@ -92,8 +99,11 @@ func (h *holdings) heed(n invalidation.Notice) bool {
 	if len(n.Body) > 0 {
 		word, text, _ := bytes.Cut(n.Body, []byte("\n"))
 		x := one{alone: len(next.by) == 0, whole: string(word) == whole}
-		var err error
-		if x.Holdings, err = policy.ParseHoldings(string(text)); err != nil {
+		err := fmt.Errorf("it begins with %q", word)
+		if x.whole || string(word) == begins {
+			x.Holdings, err = policy.ParseHoldings(string(text))
+		}
+		if err != nil {
 			h.log.Warn("what another instance has copies of is not understood: every write is told to all", "error", err)
 		}
 		next.by[n.Subject] = x
@@ -114,9 +124,13 @@ func (h *holdings) heed(n invalidation.Notice) bool {
 // check takes the lease back where routes in force may have copies that nobody was told of, as after another log has taken the place of the
 // one in which it stood.
 func (h *holdings) check() {
-	if len(h.told.Load().lacks(h.routes())) == 0 {
-		return
+	if len(h.told.Load().lacks(*h.routes.Load())) > 0 {
+		h.withhold()
 	}
+}
+
+func (h *holdings) withhold() {
+	h.released.Store(false)
 	h.entries.Withhold()
 	select {
 	case h.lacking <- struct{}{}:
@@ -178,6 +192,36 @@ func (h *holdings) establish(ctx context.Context, routes []*policy.Route) (anew 
 	return anew, finish, nil
 }
 
+// change puts other routes in force, which are told of before. put gets the names of those that have to begin without copies. Where
+// the lease is withheld no copy is used, and run tells of the routes that are in force when it can.
+func (h *holdings) change(ctx context.Context, routes []*policy.Route, put func(anew []string) error) error {
+	h.changing.Lock()
+	defer h.changing.Unlock()
+	if !h.released.Load() {
+		if err := put(nil); err != nil {
+			return err
+		}
+		h.routes.Store(&routes)
+		return nil
+	}
+	anew, finish, err := h.establish(ctx, routes)
+	if err != nil {
+		return err
+	}
+	if err := put(anew); err != nil {
+		return err
+	}
+	h.routes.Store(&routes)
+	if finish == nil {
+		return nil
+	}
+	if err := finish(ctx); err != nil {
+		h.log.Warn("not told in full what the new routes may have copies of; they begin again", "error", err)
+		h.withhold()
+	}
+	return nil
+}
+
 // run has the routes in force told of, at the start and whenever the log has lost that, and lets the instance have its lease then. It
 // ends with ctx.
 func (h *holdings) run(ctx context.Context) error {
@@ -186,8 +230,6 @@ func (h *holdings) run(ctx context.Context) error {
 		if h.entries.Instances() > 0 {
 			switch err := h.begin(ctx); {
 			case err == nil:
-				h.entries.Release()
-				h.check()
 				select {
 				case <-h.lacking:
 				case <-ctx.Done():
@@ -206,10 +248,12 @@ func (h *holdings) run(ctx context.Context) error {
 	return nil
 }
 
-// begin is one attempt.
+// begin is one attempt to tell of the routes in force, after which the lease is not withheld.
 func (h *holdings) begin(ctx context.Context) error {
-	anew, finish, err := h.establish(ctx, h.routes())
-	if err != nil || finish == nil {
+	h.changing.Lock()
+	defer h.changing.Unlock()
+	anew, finish, err := h.establish(ctx, *h.routes.Load())
+	if err != nil {
 		return err
 	}
 	if len(anew) > 0 {
@@ -222,5 +266,13 @@ func (h *holdings) begin(ctx context.Context) error {
 			return err
 		}
 	}
-	return finish(ctx)
+	if finish != nil {
+		if err := finish(ctx); err != nil {
+			return err
+		}
+	}
+	h.released.Store(true)
+	h.entries.Release()
+	h.check() // what has come meanwhile found the lease withheld
+	return nil
 }

@@ -117,22 +117,16 @@ func (i *Instance) apply(ctx context.Context, next *config.Snapshot, changes []c
 		if err := i.behind.fits(ctx, next); err != nil {
 			return err
 		}
-		anew, told, err := i.fleet.tell(ctx, next.Routes)
-		if err != nil {
-			return fmt.Errorf("change routes: %w", err)
-		}
 		ups, routes := i.upstreams.next(next, changes), i.proxy.RouteNames()
 		i.feed.between(g.current.Load(), next)
-		joined := i.proxyConfig(next, ups)
-		joined.Anew = anew
-		if err := i.proxy.Reconfigure(ctx, joined); err != nil {
+		err := i.fleet.change(ctx, next.Routes, func(anew []string) error {
+			joined := i.proxyConfig(next, ups)
+			joined.Anew = anew
+			return i.proxy.Reconfigure(ctx, joined)
+		})
+		if err != nil {
 			i.feed.reconfigure(g.current.Load())
 			return fmt.Errorf("change routes: %w", err)
-		}
-		if told != nil {
-			if err := told(ctx); err != nil {
-				i.log.Warn("what the new routes may have copies of was not told in full; they begin again", "error", err)
-			}
 		}
 		i.switches.renew(routes)
 		i.upstreams.replace(ups)
@@ -150,7 +144,6 @@ func (i *Instance) apply(ctx context.Context, next *config.Snapshot, changes []c
 		g.since = time.Now()
 	}
 	g.current.Store(next)
-	i.fleet.checkHoldings()
 	i.boundMemory()
 	return nil
 }
