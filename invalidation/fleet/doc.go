@@ -227,6 +227,16 @@
 // be read, every write has its entry. Of one that joins, others hear with their next heartbeat; until then they leave out what concerns
 // only copies that no instance of this version ever told of.
 //
+// R19 Hear. Entries also come beside the heartbeats, from whoever watches the log. Beside an entry stands the nonce of the one before it,
+// and an entry that is heard is applied only where both its Seq and that nonce follow on the last one applied (Follower.Hear). So what is
+// applied is the log up to there, as with a reply: by its Seq alone, the entry of a server that has taken over would be put on top of one
+// that it does not have, the nonces would match from there on, and what it has in the place of that one would never be applied. No lease
+// comes of it (R7), and no term: positions bear the last term that a reply has told, and are refused where another has begun
+// (R3). Then the instance acknowledges, if others may wait for it: the server compares the log and the nonce, and raises the position on the
+// list. It puts nobody on the list, moves no heartbeat and lowers nothing, so that it neither registers (R8), nor vouches (R16), nor keeps
+// from being reaped whom R14 gives up. The one who waits takes it from a reply to its own request, as before (R13). An entry of
+// a version that does not tell what it follows on, or one whose signature would have to vouch for that, is fetched with a heartbeat.
+//
 // # What is lost when
 //
 // "Copies" are those of the instances, in memory. Copies on the server are judged by R3 in any case.
@@ -283,6 +293,7 @@
 // # Files
 //
 //	follower.go      an instance: what it knows of the log, and what it is asked
+//	hear.go          an entry comes by itself
 //	sync.go          a heartbeat: what is requested, and what a reply brings
 //	apply.go         an entry is taken into the ledger, on every instance: purges, writes, fences
 //	confirmation.go  when an entry holds everywhere

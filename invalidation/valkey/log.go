@@ -48,13 +48,15 @@ func New(o Options) *Log {
 	l.confirmations = &confirmations{byNonce: map[uint64]*waiter{}}
 	l.syncer = &syncer{
 		options: o, keys: keys, heartbeat: heartbeat,
-		replyTimeout: replyTimeout, follower: l.follower, confirmations: l.confirmations, kick: make(chan struct{}, 1), applied: newBroadcast(),
+		replyTimeout: replyTimeout, follower: l.follower, confirmations: l.confirmations, kick: make(chan struct{}, 1), recount: make(chan struct{}, 1), applied: newBroadcast(),
 	}
 	l.writer = &writer{
 		options: o, keys: keys, replyTimeout: replyTimeout, follower: l.follower, wake: l.syncer.wake, suspect: &l.syncer.suspect, queue: make(chan *attempt, maxBatch),
 	}
 	l.syncer.writer = l.writer
-	l.hinter = &hinter{connection: o.Connection, log: keys.log, heartbeat: heartbeat, follower: l.follower, syncer: l.syncer}
+	l.hinter = &hinter{
+		connection: o.Connection, keys: keys, instance: o.Instance, signer: o.Signer, heartbeat: heartbeat, follower: l.follower, syncer: l.syncer,
+	}
 	return l
 }
 
