@@ -235,6 +235,7 @@ func (l *Log) once(ctx context.Context, wait invalidation.Wait, r invalidation.R
 	defer l.confirmations.drop(r.Nonce, w)
 	seq, err := l.writer.append(ctx, r)
 	if err != nil {
+		l.syncer.wake() // which learns what has become of the log
 		return ctx.Err() == nil, err
 	}
 	got.recorded, got.seq = true, seq

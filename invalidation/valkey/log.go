@@ -48,7 +48,7 @@ func New(o Options) *Log {
 	l.confirmations = &confirmations{byNonce: map[uint64]*waiter{}}
 	l.syncer = &syncer{
 		options: o, keys: keys, heartbeat: heartbeat,
-		replyTimeout: replyTimeout, follower: l.follower, lease: l.lease, confirmations: l.confirmations, kick: make(chan struct{}, 1), recount: make(chan struct{}, 1), applied: newBroadcast(),
+		replyTimeout: replyTimeout, follower: l.follower, confirmations: l.confirmations, kick: make(chan struct{}, 1), recount: make(chan struct{}, 1), applied: newBroadcast(),
 	}
 	l.writer = &writer{
 		options: o, keys: keys, replyTimeout: replyTimeout, follower: l.follower, wake: l.syncer.wake, suspect: &l.syncer.suspect, queue: make(chan *attempt, maxBatch),

@@ -174,29 +174,21 @@ return {ARGV[1], why}
 // syncScript is the heartbeat: it acknowledges what the caller has applied, gives what is new, and tells who is live. The
 // script writes, so that a server which was demoted, or has lost its replicas, refuses to run it.
 //
-// An instance that waits for others beats often. Where it holds a lease, has all entries, and the server is the one that it knows, it is told
-// who has applied what, and nothing that does not change from one beat to the next: of leases it goes by what it has heard. Whether
-// something is amiss with the log, the next heartbeat at its time looks.
+// An instance that waits for others beats often. Then whether something is amiss with the log is not looked at, where the position is as
+// its last entry has left it: the next heartbeat at its time looks.
 //
 // ARGV: history, instance, beat, applied, nonce of that, count, retention in ms, term, 1 if it owes entries, lease in ms, for how
 // long it has held one in ms, signature of the heartbeat or nothing, 1 if it waits. The leases and the signatures have hashes of their own: versions
 // that do not know them compare the other as a whole.
 var syncScript = newScript(guard + `
-local there = ARGV[4] == m[2] and m[7] == ARGV[4] .. ':' .. ARGV[5]
-if ARGV[13] == '1' and there then
-  local who = redis.pcall('INFO', 'server')
-  local run = type(who) == 'string' and string.match(who, 'run_id:(%w+)')
-  if run and run == m[5] and string.sub(run, 1, 8) == ARGV[8] then
-    redis.call('HSET', KEYS[4], ARGV[2], ARGV[3] .. ':' .. ARGV[4] .. ':' .. ARGV[9])
-    return {'OK', 'run_id:' .. run, {}, m[2], m[3], {}, redis.call('HGETALL', KEYS[4]), m[6], {}, {}}
-  end
-end
-local wrong = amiss(KEYS[3], m[2])
+local wrong
+local there = m[7] == ARGV[4] .. ':' .. ARGV[5]
+if ARGV[13] ~= '1' or not there or ARGV[4] ~= m[2] then wrong = amiss(KEYS[3], m[2]) end
 if wrong then return {'AMISS', wrong} end
 ` + termed + `
 local a, s = tonumber(ARGV[4]), tonumber(m[2])
 if a > s then return {'DIVERGED', who} end
-if a > 0 and not there then
+if a > 0 and not (there and a == s) then
   local id = ARGV[4] .. '-0'
   local e = redis.call('XRANGE', KEYS[3], id, id)
   if #e == 0 then return {'GAP', who} end

@@ -33,7 +33,6 @@ type syncer struct {
 	heartbeat     time.Duration // pause between heartbeats
 	replyTimeout  time.Duration // for the reply to one heartbeat
 	follower      *fleet.Follower
-	lease         *invalidation.Lease
 	confirmations *confirmations
 	writer        *writer
 
@@ -153,7 +152,7 @@ func (s *syncer) sync(ctx context.Context) (fleet.Step, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.replyTimeout)
 	defer cancel()
 	q := s.follower.Request(time.Now())
-	brief := !s.confirmations.since().IsZero() && q.Sent.Sub(s.looked) < s.heartbeat && s.lease.Valid(q.Sent) && s.options.Signer == nil
+	brief := !s.confirmations.since().IsZero() && q.Sent.Sub(s.looked) < s.heartbeat
 	if !brief {
 		s.looked = q.Sent
 	}
