@@ -149,6 +149,10 @@ bench-overload: ## offer an origin behind the proxy ten times what it can do
 bench-outage: deps ## take Valkey away from proxies under load, and give it back
 	go run -C test/system ./bench/outage
 
+.PHONY: bench-writes
+bench-writes: deps ## measure what a write through one of three proxies costs, and has their Valkey do
+	go run -C test/system ./bench/writes $(FLAGS)
+
 .PHONY: rename
 rename: ## give the module another path, MODULE=example.org/x/cacheproxy, everywhere: the one that go install is to find it by
 	@go run ./test/rename '$(MODULE)'

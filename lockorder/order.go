@@ -19,6 +19,7 @@ func (class) isClass() {}
 // The classes. Each is the lock of one type, whose comment says what the lock guards.
 type (
 	Generations    struct{ class } // cmd/cacheproxy/instance: generations
+	Holdings       struct{ class } // cmd/cacheproxy/instance: holdings
 	Configurations struct{ class } // proxy: Proxy.operating
 	Syncer         struct{ class } // invalidation/valkey: syncer
 	Switches       struct{ class } // cmd/cacheproxy/instance: switches
@@ -63,6 +64,7 @@ type (
 // order is the order: what stands first is taken first.
 var order = []Class{
 	Generations{},
+	Holdings{},
 	Configurations{},
 	Syncer{},
 	Switches{},

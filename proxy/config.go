@@ -23,6 +23,8 @@ type Config struct {
 	TagHeaders     []string                      // in which responses that no route is for list tags
 	Behind         map[string]*writebehind.Rules // of routes that answer writes before the origin does, by name
 	Trusted        []netip.Prefix                // peers whose X-Forwarded-* and Forwarded are believed
+	// Anew are names of routes that begin without copies, whatever the generation before had.
+	Anew []string
 	// Blind reports whether changes in the database behind may be unknown (policy.Route.FeedDownTTL); nil: no database tells of any.
 	Blind      func(now time.Time) bool
 	routes     map[*policy.Route]*route

@@ -10,6 +10,7 @@ import (
 	"cacheproxy/invalidation"
 	"cacheproxy/lockorder"
 	"cacheproxy/observe"
+	"cacheproxy/policy"
 	"cacheproxy/proxy/fill"
 	"cacheproxy/proxy/pass"
 	"cacheproxy/store"
@@ -40,6 +41,9 @@ type Options struct {
 	ConfirmTimeout func() time.Duration
 	// Silence is for how long an instance that is not heard of may still use copies; nil: ConfirmTimeout.
 	Silence func() time.Duration
+	// MayHold reports whether any instance can have a copy, or take one from a tier, that bears one of the members and was fetched before
+	// the call. Nil: any may. It is asked after the origin has answered a write.
+	MayHold func([]policy.Member) bool
 }
 
 // Proxy answers requests from copies, or from the origin. It is safe for concurrent use. Close must be called after the
@@ -64,6 +68,7 @@ type Proxy struct {
 
 	confirmTimeout func() time.Duration
 	silence        func() time.Duration
+	mayHold        func([]policy.Member) bool // nil: any copy may bear any member
 	began          time.Time
 
 	passer *pass.Passer
@@ -81,7 +86,7 @@ func New(o Options) *Proxy {
 	lifetime, stop := context.WithCancel(context.Background())
 	p := &Proxy{
 		store: o.Store, ledger: o.Ledger, crowd: invalidation.NewCrowd(o.Ledger), log: o.Log, metrics: o.Metrics, access: o.Access, tracer: o.Tracer, logger: o.Logger,
-		lease: o.Lease, confirmTimeout: o.ConfirmTimeout, silence: o.Silence, began: time.Now(), passer: pass.New(o.Logger),
+		lease: o.Lease, confirmTimeout: o.ConfirmTimeout, silence: o.Silence, mayHold: o.MayHold, began: time.Now(), passer: pass.New(o.Logger),
 		fills: fill.New(fill.Options{
 			Store: o.Store, Ledger: o.Ledger, Logger: o.Logger, Tracer: o.Tracer, Lease: o.Lease, Claims: o.Claims,
 		}),

@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"cacheproxy/invalidation"
@@ -71,13 +72,14 @@ func (c *Config) inherit(before *Config) {
 	}
 }
 
-// begunSince names the copies of the routes whose copies meant something else in the generation before, or were none.
+// begunSince names the copies of the routes whose copies meant something else in the generation before, or were none, or that begin anew
+// for another reason.
 func (c *Config) begunSince(before *Config) (begun []policy.Member) {
 	if c == before {
 		return nil
 	}
 	for _, r := range c.order {
-		if old := before.byName[r.Name]; old == nil || old.Fingerprint != r.Fingerprint {
+		if old := before.byName[r.Name]; old == nil || old.Fingerprint != r.Fingerprint || slices.Contains(c.Anew, r.Name) {
 			begun = append(begun, policy.NewMember(policy.KindRoute, r.Name))
 		}
 	}

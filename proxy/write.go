@@ -223,9 +223,24 @@ func (w *writing) doubt() {
 	w.ex.p.log.Abandon(fence, w.ex.route.FenceHold)
 }
 
+// needless reports whether no copy anywhere can bear what a write names, so that nobody has to hear of it. What a route says of its own
+// writes is said whatever there is: the fence and the names in Invalidates are its owner's order.
+//
+// It is asked at the end of a write and not before: the answer holds for copies that were fetched up to then, and those fetched later
+// have seen the write. Asked before, a route could begin to have copies while the write is at the origin, one of them from before it.
+func (w *writing) needless(o invalidation.Order) bool {
+	p, r := w.ex.p, w.ex.route
+	begun := p.config().begunSince(w.ex.cfg)
+	return p.mayHold != nil && w.fence == nil && !r.FencesWrites && r.Invalidates == nil && len(o.Older)+len(begun) == 0 &&
+		!p.mayHold(slices.Concat(w.members, o.Members))
+}
+
 // end carries out the order on the members, and on its own, everywhere, or tells that it could not.
 func (w *writing) end(o invalidation.Order) {
 	p, r := w.ex.p, w.ex.route
+	if w.needless(o) {
+		return
+	}
 	if !r.FencesWrites { // which has bounded them
 		w.members = w.bounded(w.members)
 	}

@@ -209,6 +209,34 @@
 // log; the server begins another, which does not name the one before as its Previous. By R9c everything is confirmed once, since what
 // else was written over, or is gone, is not known.
 //
+// R18 Tell. A write needs no entry if no copy can bear what it names. Before an instance has copies it tells in a notice, which stands as long
+// as the log, of which URLs its routes can have copies, and takes no lease until that is confirmed as in R13 (Withhold). Who leaves
+// out an entry looks at all notices that it has applied after the origin has answered the write, and then at its lease, by a clock read
+// after that. While it holds one, no notice is confirmed that it has not applied; so whoever may have a copy that it does not know of has
+// none yet that may be used, and what is fetched from then on has seen the write. Asked before the write is sent, the notice could be
+// confirmed, and a copy fetched, while the write is at the origin.
+//
+// Copies outlast configurations, on the server. So a notice begins with the word that it begins: once that is confirmed, nothing is left
+// out that concerns its routes. What was left out before, by who knew of others only, is made up for by an entry that names the
+// routes; where nothing else had been told when the notice was applied, there is none. Only then the notice says that it is whole, and
+// whoever comes with the same routes later goes on with their copies. Without the two words an instance that comes between the notice
+// and the entry would use copies from before. A notice is never withdrawn: its instances may all be stopped, and come back.
+//
+// Where a log takes the place of one in which it stood, the instance gives its lease back, and tells again. A version that tells of nothing is
+// known by its heartbeats, which count from 1 and not from 2^48: while one is on the list, or nothing was told, or something that cannot
+// be read, every write has its entry. Of one that joins, others hear with their next heartbeat; until then they leave out what concerns
+// only copies that no instance of this version ever told of.
+//
+// R19 Hear. Entries also come beside the heartbeats, from whoever watches the log. Beside an entry stands the nonce of the one before it,
+// and an entry that is heard is applied only where both its Seq and that nonce follow on the last one applied (Follower.Hear). So what is
+// applied is the log up to there, as with a reply: by its Seq alone, the entry of a server that has taken over would be put on top of one
+// that it does not have, the nonces would match from there on, and what it has in the place of that one would never be applied. No lease
+// comes of it (R7), and no term: positions bear the last term that a reply has told, and are refused where another has begun
+// (R3). Then the instance acknowledges, if others may wait for it: the server compares the log and the nonce, and raises the position on the
+// list. It puts nobody on the list, moves no heartbeat and lowers nothing, so that it neither registers (R8), nor vouches (R16), nor keeps
+// from being reaped whom R14 gives up. The one who waits takes it from a reply to its own request, as before (R13). An entry of
+// a version that does not tell what it follows on, or one whose signature would have to vouch for that, is fetched with a heartbeat.
+//
 // # What is lost when
 //
 // "Copies" are those of the instances, in memory. Copies on the server are judged by R3 in any case.
@@ -265,6 +293,7 @@
 // # Files
 //
 //	follower.go      an instance: what it knows of the log, and what it is asked
+//	hear.go          an entry comes by itself
 //	sync.go          a heartbeat: what is requested, and what a reply brings
 //	apply.go         an entry is taken into the ledger, on every instance: purges, writes, fences
 //	confirmation.go  when an entry holds everywhere

@@ -14,6 +14,9 @@ const (
 	// FenceLife is how long a fence stays open whose writer gives no sign of life. A writer renews its fence after a third of
 	// that, for as long as its write is at the origin.
 	FenceLife = time.Minute
+	// firstBeat is where the heartbeats of this version begin to count, by which the others know what it does of its own accord: it tells
+	// them of the copies that it may have before it has any (R18). Versions before count from 1.
+	firstBeat = 1 << 48
 )
 
 // limits are what a follower remembers and for how long. They are always the defaults but in tests.
@@ -58,6 +61,7 @@ type Follower struct {
 	behind    uint64            // entries that the log had beyond the ledger at the last reply
 	floor     uint64            // of the log, at the last reply
 	logLease  time.Duration     // SyncReply.Longest of the last reply
+	withheld  bool              // the lease, until Release
 }
 
 // Event is something that the log has brought, for those who wait for an entry or listen to notices.
@@ -81,8 +85,31 @@ func NewFollower(l *invalidation.Ledger, lease *invalidation.Lease, duration tim
 		fences:    openFences{ledger: l, byNumber: map[uint64]*openFence{}},
 		pending:   pendingEntries{salt: salt, byKey: map[uint64]*pendingEntry{}},
 		notices:   map[string][]byte{},
-		positions: positions{keep: defaultLimits.ring},
+		positions: positions{keep: defaultLimits.ring}, beat: firstBeat,
 	}
+}
+
+// Withhold keeps this instance from holding a lease until Release, and revokes the one that it holds: others do not know yet of what it
+// may have copies (R18).
+func (f *Follower) Withhold(now time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.withheld = true
+	f.lease.Revoke(now)
+}
+
+// Release ends what Withhold began. The next reply that brings everything extends the lease.
+func (f *Follower) Release() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.withheld = false
+}
+
+// AllTell reports whether every instance on the list at the last reply is of a version that tells of its copies (R18).
+func (f *Follower) AllTell() bool {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return !slices.ContainsFunc(f.detector.live, func(p Peer) bool { return p.Beat < firstBeat })
 }
 
 // Request is the next SyncRequest. From now on the reply to any earlier one is ignored.
@@ -165,6 +192,9 @@ func (f *Follower) extendLease(sent time.Time, live []Peer, now time.Time) {
 	if f.grace.end(live) {
 		f.invalidateAll(now)
 		f.confirmEverything(in, now) // for the others, who would take this instance's lease for a sign that the log is whole
+		return
+	}
+	if f.withheld {
 		return
 	}
 	if in != f.heldIn || !f.lease.Valid(now) {

@@ -145,13 +145,30 @@ func (n *node) append(h History, r invalidation.Record) (seq uint64, replicated 
 	}
 	n.take()
 	r.Seq = n.seq() + 1
+	before, _ := n.at(n.seq())
 	n.add(r)
 	for _, i := range n.world.instances {
 		if i.up && i.server == n && n.world.now >= i.cut {
-			i.after(n.world.latency(), i.sync)
+			i.after(n.world.latency(), func() { i.hear(Heard{r, before.Nonce}) })
 		}
 	}
 	return r.Seq, n.world.replicate(n, func(x *node) { x.add(r) }), true
+}
+
+// ack raises what an instance is taken to have applied.
+func (n *node) ack(h History, at Place, name string) {
+	e, ok := n.at(at.Seq)
+	if n.history != h || n.foreign || !ok || e.Nonce != at.Nonce {
+		return
+	}
+	raise := func(n *node) {
+		if p, listed := n.live[name]; listed && p.Applied < at.Seq {
+			p.Applied = at.Seq
+			n.live[name] = p
+		}
+	}
+	raise(n)
+	n.world.replicate(n, raise)
 }
 
 func (n *node) add(r invalidation.Record) {

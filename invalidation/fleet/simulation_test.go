@@ -26,7 +26,7 @@ func TestSimulation(t *testing.T) {
 	}{
 		{"quiet", faults{}, []string{"from shared", "refused fills", "kept"}},
 		{"instances", faults{partitions: true, pauses: true, crashes: true}, []string{"reaped", "snapshots", "without lease", "kept"}},
-		{"failovers", faults{failovers: true, partitions: true, pauses: true, crashes: true}, []string{"diverged", "reaped"}},
+		{"failovers", faults{failovers: true, partitions: true, pauses: true, crashes: true}, []string{"diverged", "reaped", "heard"}},
 		{"failovers under stress", faults{failovers: true, partitions: true, pauses: true, crashes: true, stress: true}, []string{"diverged"}},
 		{"losses", faults{losses: true}, []string{"losses", "emptied", "cuts", "diverged", "kept"}},
 		{"losses and partitions", faults{losses: true, partitions: true, pauses: true}, []string{"losses", "emptied", "cuts", "diverged", "reaped", "kept"}},

@@ -69,8 +69,15 @@ func (c *confirmations) since() time.Time {
 	return c.oldest
 }
 
-// deliver tells those who wait for entries that the log has brought, or has lost.
-func (c *confirmations) deliver(events []fleet.Event, follower *fleet.Follower) {
+// expects reports whether somebody here waits for an entry.
+func (c *confirmations) expects(nonce uint64) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.byNonce[nonce] != nil
+}
+
+// deliver tells those who wait for entries that the log has brought, or has lost. It reports whether one is to be waited for elsewhere.
+func (c *confirmations) deliver(events []fleet.Event, follower *fleet.Follower) (more bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, e := range events {
@@ -86,10 +93,11 @@ func (c *confirmations) deliver(events []fleet.Event, follower *fleet.Follower) 
 			w.result <- outcome{event: e}
 		default:
 			w.event, w.watch = e, follower.Confirm(e.Seq, time.Now())
-			c.open = append(c.open, w)
+			c.open, more = append(c.open, w), true
 		}
 	}
 	c.settle()
+	return more
 }
 
 // lose tells those whose entries have not come back when this instance goes over to another log, another server, or a snapshot: what was

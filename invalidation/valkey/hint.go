@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"cacheproxy/invalidation/fleet"
@@ -11,11 +12,13 @@ import (
 	"github.com/valkey-io/valkey-go"
 )
 
-// hinter watches the log for new entries and wakes the syncer, so that an entry is applied at once and not at the next heartbeat.
-// Nothing rests on the hinter: heartbeats bring what it misses.
+// hinter watches the log for new entries, and takes them in, so that an entry is applied at once and not at the next heartbeat. Where it
+// cannot take one in (fleet R19) it wakes the syncer. Nothing rests on the hinter: heartbeats bring what it misses.
 type hinter struct {
 	connection *Connection
-	log        string // key of the log
+	keys       keys
+	instance   string
+	signer     *Signer // without it nothing tells what an entry follows on: then the hinter only wakes
 	heartbeat  time.Duration
 	follower   *fleet.Follower
 	syncer     *syncer
@@ -44,21 +47,71 @@ func (h *hinter) watch(ctx context.Context, client valkey.Client, block time.Dur
 	c, release := client.Dedicate()
 	defer release()
 	defer context.AfterFunc(ctx, c.Close)()
-	for ctx.Err() == nil {
-		applied := h.follower.Applied()
-		after := strconv.FormatUint(applied, 10) + "-0"
-		err := c.Do(ctx, c.B().Xread().Count(1).Block(block.Milliseconds()).Streams().Key(h.log).Id(after).Build()).Error()
+	// So that the server knows the script, which is sent by its hash below.
+	if err := h.introduce(ctx, c); err != nil {
+		return fmt.Errorf("watch log: %w", err)
+	}
+	for acknowledges := false; ctx.Err() == nil; {
+		history, place := h.follower.Place()
+		after := strconv.FormatUint(place.Seq, 10) + "-0"
+		read := c.B().Xread().Count(syncCount).Block(block.Milliseconds()).Streams().Key(h.keys.log).Id(after).Build()
+		// Both in one message to the server, since both are sent for every write. How the first went is known when the second is answered;
+		// where it was in vain, the next heartbeat acknowledges.
+		var result valkey.ValkeyResult
+		if acknowledges {
+			keys, args := h.acknowledgement(history, place)
+			results := c.DoMulti(ctx, ackScript.command(c, keys, args), read)
+			if err := results[0].Error(); unknownScript(err) {
+				return fmt.Errorf("watch log: %w", err)
+			}
+			result = results[1]
+		} else {
+			result = c.Do(ctx, read)
+		}
+		acknowledges = false
+		streams, err := result.AsXRead()
 		switch {
 		case valkey.IsValkeyNil(err):
 			continue
 		case err != nil:
 			return fmt.Errorf("watch log: %w", err)
 		}
+		all, awaited := h.hear(history, streams[h.keys.log])
+		if acknowledges = all && awaited; all {
+			continue
+		}
 		h.syncer.wake()
 		// Until the entry is applied, the same hint would come again at once.
-		h.awaitBeyond(ctx, applied)
+		h.awaitBeyond(ctx, h.follower.Applied())
 	}
 	return nil
+}
+
+func (h *hinter) introduce(ctx context.Context, c commander) error {
+	keys, args := h.acknowledgement(h.follower.Place())
+	return ackScript.run(ctx, c, keys, args).Error()
+}
+
+// acknowledgement tells the server, and so whoever waits for it, what is applied here.
+func (h *hinter) acknowledgement(history fleet.History, at fleet.Place) (keys, args []string) {
+	return []string{h.keys.meta, h.keys.log, h.keys.live}, []string{historyText(history), h.instance, strconv.FormatUint(at.Seq, 10), nonceText(at.Nonce)}
+}
+
+// hear takes in what was read after an entry of a history.
+func (h *hinter) hear(history fleet.History, items []valkey.XRangeEntry) (all, awaited bool) {
+	if h.signer != nil {
+		return false, false
+	}
+	entries := make([]fleet.Heard, 0, len(items))
+	for _, item := range items {
+		record, err := entryOf(item, nil, history)
+		previous, failed := strconv.ParseUint(item.FieldValues["p"], 16, 64)
+		if err != nil || failed != nil || !strings.HasSuffix(item.ID, "-0") {
+			return false, false // a heartbeat tells what to make of it
+		}
+		entries = append(entries, fleet.Heard{Record: record, Previous: previous})
+	}
+	return h.syncer.hear(entries)
 }
 
 // awaitBeyond waits, for no longer than a heartbeat, until an entry after seq is applied.

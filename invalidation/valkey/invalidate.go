@@ -14,6 +14,9 @@ import (
 	"cacheproxy/policy"
 )
 
+// heardSoon is how long an entry may take to come back by itself; then it is fetched.
+const heardSoon = 3 * time.Millisecond
+
 // retryPause is the pause after an attempt that failed, varied by as much again.
 const retryPause = 20 * time.Millisecond
 
@@ -232,18 +235,26 @@ func (l *Log) once(ctx context.Context, wait invalidation.Wait, r invalidation.R
 	defer l.confirmations.drop(r.Nonce, w)
 	seq, err := l.writer.append(ctx, r)
 	if err != nil {
+		l.syncer.wake() // which learns what has become of the log
 		return ctx.Err() == nil, err
 	}
 	got.recorded, got.seq = true, seq
-	l.syncer.wake()
-	select {
-	case o := <-w.result:
-		if o.lost {
-			return true, errors.New("the server has lost the entry")
+	soon := time.NewTimer(heardSoon)
+	defer soon.Stop()
+	for {
+		select {
+		case o := <-w.result:
+			if o.lost {
+				return true, errors.New("the server has lost the entry")
+			}
+			got.outcome = o
+			return false, nil
+		case <-soon.C:
+			if l.follower.Applied() < seq {
+				l.syncer.wake()
+			}
+		case <-ctx.Done():
+			return false, context.Cause(ctx)
 		}
-		got.outcome = o
-		return false, nil
-	case <-ctx.Done():
-		return false, context.Cause(ctx)
 	}
 }

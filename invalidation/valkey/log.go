@@ -48,13 +48,15 @@ func New(o Options) *Log {
 	l.confirmations = &confirmations{byNonce: map[uint64]*waiter{}}
 	l.syncer = &syncer{
 		options: o, keys: keys, heartbeat: heartbeat,
-		replyTimeout: replyTimeout, follower: l.follower, confirmations: l.confirmations, kick: make(chan struct{}, 1), applied: newBroadcast(),
+		replyTimeout: replyTimeout, follower: l.follower, confirmations: l.confirmations, kick: make(chan struct{}, 1), recount: make(chan struct{}, 1), applied: newBroadcast(),
 	}
 	l.writer = &writer{
 		options: o, keys: keys, replyTimeout: replyTimeout, follower: l.follower, wake: l.syncer.wake, suspect: &l.syncer.suspect, queue: make(chan *attempt, maxBatch),
 	}
 	l.syncer.writer = l.writer
-	l.hinter = &hinter{connection: o.Connection, log: keys.log, heartbeat: heartbeat, follower: l.follower, syncer: l.syncer}
+	l.hinter = &hinter{
+		connection: o.Connection, keys: keys, instance: o.Instance, signer: o.Signer, heartbeat: heartbeat, follower: l.follower, syncer: l.syncer,
+	}
 	return l
 }
 
@@ -88,6 +90,18 @@ func (l *Log) Leave(ctx context.Context) error {
 
 // Lease is this instance's.
 func (l *Log) Lease() *invalidation.Lease { return l.lease }
+
+// Withhold keeps this instance from using copies until Release.
+func (l *Log) Withhold() { l.follower.Withhold(time.Now()) }
+
+// Release ends what Withhold began.
+func (l *Log) Release() {
+	l.follower.Release()
+	l.syncer.wake()
+}
+
+// AllTell reports whether every live instance tells of what it may have copies, before it has any.
+func (l *Log) AllTell() bool { return l.follower.AllTell() }
 
 // Alive reports whether the last heartbeat was answered, at the cost of one atomic load.
 func (l *Log) Alive() bool { return l.syncer.contact.alive.Load() }

@@ -168,6 +168,10 @@ func entry(m valkey.ValkeyMessage, signer *Signer, history fleet.History) (inval
 	if err != nil {
 		return invalidation.Record{}, fmt.Errorf("%w: %w", errReply, err)
 	}
+	return entryOf(e, signer, history)
+}
+
+func entryOf(e valkey.XRangeEntry, signer *Signer, history fleet.History) (invalidation.Record, error) {
 	id, _, _ := strings.Cut(e.ID, "-")
 	seq, err := strconv.ParseUint(id, 10, 64)
 	if err != nil {

@@ -13,9 +13,10 @@ import (
 // be. None has a lifetime: the server must not evict keys without one.
 type keys struct {
 	// meta is a hash: h history, p the history that it followed on, s last seq, f floor, r retention in ms, l longest lease in ms,
-	// k who kept it last, b when it began, which versions before this one read
+	// k who kept it last, b when it began, which versions before this one read, n last seq and its nonce, with a colon between, unless a
+	// version before this one has appended since
 	meta    string
-	log     string // stream: id "<seq>-0", n nonce, e the record, m its signature where there is one
+	log     string // stream: id "<seq>-0", n nonce, e the record, m its signature where there is one, p the nonce before it
 	hard    string // sorted set: member → seq of its last invalidation
 	soft    string // the same of soft ones
 	fences  string // hash: number → record of its beginning
@@ -80,7 +81,7 @@ end
 // instance writes. A log is whole if the last item of the stream stands at the position of the log, since the stream refuses every entry
 // that is not beyond it, and if each item is an entry: with a position of its own, a nonce and a record (strange). Only the last item is
 // looked at here, since nothing can be put before it; others are when they are read. What an item leaves that was removed, or an id that
-// was set, is found by appendScript.
+// was set, is found by appendScript. Of a whole log it also returns the nonce of the last item.
 const amiss = legible + `
 local function entry(e)
   local f = e[2]
@@ -104,7 +105,7 @@ local function amiss(log, s)
   local tip = items[1]
   if not tip and s ~= '0' then return 'gone' end
   if tip and tip[1] ~= s .. '-0' then return tip[1] end
-  return strange(items)
+  return strange(items), tip and tip[2][2] or '0'
 end
 local function named(terms)
   for _, t in ipairs(terms) do
@@ -117,7 +118,7 @@ end
 // Every script checks first that the log is the one that is meant. KEYS[1] is meta, ARGV[1] the history. Other fields of meta that
 // cannot be read count as missing.
 const guard = amiss + `
-local m = redis.call('HMGET', KEYS[1], 'h', 's', 'f', 'r', 'k', 'l')
+local m = redis.call('HMGET', KEYS[1], 'h', 's', 'f', 'r', 'k', 'l', 'n')
 if not legible(m) then return {'NOHIST'} end
 if m[1] ~= ARGV[1] then return {'HIST'} end
 for _, i in ipairs({3, 4, 6}) do
@@ -127,12 +128,10 @@ end
 
 // termed begins a term where another server kept the log before, or this one in another life. KEYS[2] is the list of terms, KEYS[3]
 // the log. Where INFO is not allowed there are none, and the reply names no server.
-const termed = guard + `
-local wrong = amiss(KEYS[3], m[2])
-if wrong then return {'AMISS', wrong} end
+const termed = `
 local who = redis.pcall('INFO', 'server')
-if type(who) ~= 'string' then who = '' end
-local run = string.match(who, 'run_id:(%w+)')
+local run = type(who) == 'string' and string.match(who, 'run_id:(%w+)')
+who = run and 'run_id:' .. run or ''
 if run and run ~= m[5] then
   redis.call('HSET', KEYS[1], 'k', run)
   redis.call('RPUSH', KEYS[2], string.sub(run, 1, 8) .. ' ' .. m[2])
@@ -175,13 +174,21 @@ return {ARGV[1], why}
 // syncScript is the heartbeat: it acknowledges what the caller has applied, gives what is new, and tells who is live. The
 // script writes, so that a server which was demoted, or has lost its replicas, refuses to run it.
 //
+// An instance that waits for others beats often. Then whether something is amiss with the log is not looked at, where the position is as
+// its last entry has left it: the next heartbeat at its time looks.
+//
 // ARGV: history, instance, beat, applied, nonce of that, count, retention in ms, term, 1 if it owes entries, lease in ms, for how
-// long it has held one in ms, signature of the heartbeat or nothing. The leases and the signatures have hashes of their own: versions
+// long it has held one in ms, signature of the heartbeat or nothing, 1 if it waits. The leases and the signatures have hashes of their own: versions
 // that do not know them compare the other as a whole.
-var syncScript = newScript(termed + `
+var syncScript = newScript(guard + `
+local wrong
+local there = m[7] == ARGV[4] .. ':' .. ARGV[5]
+if ARGV[13] ~= '1' or not there or ARGV[4] ~= m[2] then wrong = amiss(KEYS[3], m[2]) end
+if wrong then return {'AMISS', wrong} end
+` + termed + `
 local a, s = tonumber(ARGV[4]), tonumber(m[2])
 if a > s then return {'DIVERGED', who} end
-if a > 0 then
+if a > 0 and not (there and a == s) then
   local id = ARGV[4] .. '-0'
   local e = redis.call('XRANGE', KEYS[3], id, id)
   if #e == 0 then return {'GAP', who} end
@@ -198,7 +205,8 @@ end
 local terms = {}
 if run and string.sub(run, 1, 8) ~= ARGV[8] then terms = redis.call('LRANGE', KEYS[2], 0, -1) end
 if not named(terms) then return {'AMISS', KEYS[2]} end
-local fresh = redis.call('XRANGE', KEYS[3], '(' .. ARGV[4] .. '-0', '+', 'COUNT', ARGV[6])
+local fresh = {}
+if a < s then fresh = redis.call('XRANGE', KEYS[3], '(' .. ARGV[4] .. '-0', '+', 'COUNT', ARGV[6]) end
 wrong = strange(fresh)
 if wrong then return {'AMISS', wrong} end
 return {'OK', who, terms, m[2], m[3], fresh, redis.call('HGETALL', KEYS[4]), m[6], redis.call('HGETALL', KEYS[5]), redis.call('HGETALL', KEYS[6])}
@@ -206,23 +214,31 @@ return {'OK', who, terms, m[2], m[3], fresh, redis.call('HGETALL', KEYS[4]), m[6
 
 // appendScript adds an entry. Where the stream refuses it, somebody has moved its last id: then the position of the log is taken away, so
 // that the log is none, and another begins. KEYS[4] is the set of marks that its members go to, KEYS[5] where it is kept beside the log, KEYS[6]
-// where the signatures of those are. The nonce stays the first field of an entry: scripts take it by its place.
+// where the signatures of those are. The nonce stays the first field of an entry: scripts take it by its place. Beside an entry stands the
+// nonce of the one before (fleet R19).
 //
 // ARGV: history, nonce, length of the log, most marks, operation, number of the fence or subject of the notice, record,
 // signature of the entry, signature to keep, both empty where there is none, members
-var appendScript = newScript(termed + `
+var appendScript = newScript(guard + `
+local wrong, before = amiss(KEYS[3], m[2])
+if wrong then return {'AMISS', wrong} end
+` + termed + `
 local s = tonumber(m[2]) + 1
 local q = string.format('%.0f', s)
-for i = 10, #ARGV do redis.call('ZADD', KEYS[4], q, ARGV[i]) end
-local item = {'n', ARGV[2], 'e', ARGV[7]}
-if ARGV[8] ~= '' then item = {'n', ARGV[2], 'e', ARGV[7], 'm', ARGV[8]} end
-local added = redis.pcall('XADD', KEYS[3], 'MAXLEN', '~', ARGV[3], q .. '-0', unpack(item))
+for i = 10, #ARGV, 1000 do
+  local marks = {}
+  for j = i, math.min(i + 999, #ARGV) do marks[#marks + 1] = q; marks[#marks + 1] = ARGV[j] end
+  redis.call('ZADD', KEYS[4], unpack(marks))
+end
+local item = {'MAXLEN', '~', ARGV[3], q .. '-0', 'n', ARGV[2], 'e', ARGV[7], 'p', before}
+if ARGV[8] ~= '' then item[#item + 1] = 'm'; item[#item + 1] = ARGV[8] end
+local added = redis.pcall('XADD', KEYS[3], unpack(item))
 if type(added) == 'table' and added.err then
   if not string.find(added.err, 'equal or smaller', 1, true) then return added end
   redis.call('HDEL', KEYS[1], 's')
   return {'AMISS', KEYS[3]}
 end
-redis.call('HSET', KEYS[1], 's', q)
+redis.call('HSET', KEYS[1], 's', q, 'n', q .. ':' .. ARGV[2])
 if ARGV[5] ~= 'mark' then
   local kept = KEYS[5] .. ' ' .. ARGV[6]
   if ARGV[5] == 'begin' or ARGV[5] == 'announce' then redis.call('HSET', KEYS[5], ARGV[6], ARGV[7])
@@ -237,6 +253,22 @@ if over > 0 then
   if tonumber(cut[2]) > tonumber(m[3]) then redis.call('HSET', KEYS[1], 'f', cut[2]) end
 end
 return {'OK', q}
+`)
+
+// ackScript acknowledges what an instance has applied beside its heartbeats (fleet R19): it raises the position in what live says of the
+// instance, and does nothing where the instance is not on the list, or the log does not hold that entry. ARGV: history, instance, applied,
+// nonce of that. It returns 1 if the server takes the instance to have applied that much.
+var ackScript = newScript(`
+local m = redis.call('HMGET', KEYS[1], 'h', 'n')
+if m[1] ~= ARGV[1] then return 0 end
+if m[2] ~= ARGV[3] .. ':' .. ARGV[4] then
+  local e = redis.call('XRANGE', KEYS[2], ARGV[3] .. '-0', ARGV[3] .. '-0')
+  if not e[1] or e[1][2][2] ~= ARGV[4] then return 0 end
+end
+local beat, applied, owes = string.match(redis.call('HGET', KEYS[3], ARGV[2]) or '', '^(%d+):(%d+):(%d)$')
+if not beat then return 0 end
+if tonumber(applied) < tonumber(ARGV[3]) then redis.call('HSET', KEYS[3], ARGV[2], beat .. ':' .. ARGV[3] .. ':' .. owes) end
+return 1
 `)
 
 // snapshotScript reads what is small of a snapshot in one step.

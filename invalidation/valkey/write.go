@@ -37,7 +37,7 @@ type writer struct {
 	keys         keys
 	replyTimeout time.Duration // for the reply to one batch
 	follower     *fleet.Follower
-	wake         func()       // has the syncer fetch what was written
+	wake         func()       // has the syncer fetch what was written, and does not come by itself
 	suspect      *atomic.Bool // set where a key of the log holds something else
 	queue        chan *attempt
 }
@@ -48,6 +48,7 @@ type attempt struct {
 	record invalidation.Record // with its nonce
 	done   chan error          // has room for one, so that the writer never waits for a caller that has given up
 	seq    uint64              // of the entry, once it is written
+	due    bool                // nobody waits for it, but this instance's lease may
 }
 
 // append writes an entry, and returns its Seq. On an error the entry may be in the log all the same.
@@ -81,7 +82,9 @@ func (w *writer) run(ctx context.Context) error {
 			batch = append(batch, <-w.queue)
 		}
 		w.writeBatch(ctx, batch)
-		w.wake()
+		if w.options.Signer != nil || slices.ContainsFunc(batch, func(a *attempt) bool { return a.due }) {
+			w.wake()
+		}
 	}
 }
 
@@ -215,7 +218,7 @@ func (w *writer) writeDue(ctx context.Context) (more bool) {
 	for _, r := range due {
 		r.Nonce = rand.Uint64()
 		select {
-		case w.queue <- &attempt{record: r, done: make(chan error, 1)}:
+		case w.queue <- &attempt{record: r, done: make(chan error, 1), due: true}:
 		case <-ctx.Done():
 			return false
 		}

@@ -18,6 +18,7 @@ import (
 	"cacheproxy/invalidation"
 	"cacheproxy/invalidation/valkey"
 	"cacheproxy/observe"
+	"cacheproxy/policy"
 	"cacheproxy/proxy/upstream"
 	"cacheproxy/store"
 
@@ -49,6 +50,7 @@ type fleet struct {
 	control, data *valkey.Connection // heartbeats do not wait for bodies
 	signer        *valkey.Signer     // nil: nothing is signed
 	entries       *valkey.Log
+	holdings      *holdings
 	lease         *invalidation.Lease
 	metrics       *observe.Fleet
 	below         sharedCopies
@@ -82,14 +84,40 @@ func newFleet(v *config.Valkey, i *Instance) *fleet {
 	f.signer = valkey.NewSigner(valkey.SignerOptions{Prefix: v.Prefix, Secrets: v.Secrets, Require: v.Signed, Log: i.log, Observe: f.observe})
 	f.entries = valkey.New(valkey.Options{
 		Connection: f.control, Prefix: v.Prefix, Instance: f.name, Ledger: i.ledger, Lease: v.Lease, Replicas: v.Replicas,
-		Signer: f.signer, Log: i.log, OnNotice: func(n invalidation.Notice) { i.switches.heed(n) }, Observe: f.observe,
+		Signer: f.signer, Log: i.log, OnNotice: f.heed(i), Observe: f.observe,
 	})
 	f.lease = f.entries.Lease()
+	f.holdings = newHoldings(f.entries, f.lease, i.snapshot.Routes, i.log)
 	f.below = f.newSharedCopies(i.snapshot.Memory.MaxObject)
 	if f.below.gauges != nil {
 		i.metrics.SetTier("valkey", *f.below.gauges)
 	}
 	return f
+}
+
+// heed takes in notices of the log.
+func (f *fleet) heed(i *Instance) func(invalidation.Notice) {
+	return func(n invalidation.Notice) {
+		if !f.holdings.heed(n) {
+			i.switches.heed(n)
+		}
+	}
+}
+
+// mayHold is proxy.Options.MayHold; nil: this process runs alone.
+func (f *fleet) mayHold() func([]policy.Member) bool {
+	if f == nil {
+		return nil
+	}
+	return f.holdings.mayHold
+}
+
+// change puts other routes in force: see holdings.change.
+func (f *fleet) change(ctx context.Context, routes []*policy.Route, put func(anew []string) error) error {
+	if f == nil {
+		return put(nil)
+	}
+	return f.holdings.change(ctx, routes, put)
 }
 
 // uniqueName is a name that no other process has, and none will: who acknowledges a purge must be told apart from who comes

@@ -121,6 +121,7 @@ func New(o Options) (*Instance, error) {
 		Config: i.proxyConfig(s, ups), Store: copies, Ledger: i.ledger, Log: i.feed.waking(i.entries),
 		Metrics: i.metrics, Access: i.access, Logger: log, Tracer: i.tracer, Lease: i.fleet.leaseOf(), Claims: i.fleet.claims(),
 		ConfirmTimeout: i.fleet.confirmTimeout, Silence: i.fleet.silence,
+		MayHold: i.fleet.mayHold(),
 	}
 	i.behind.giveTo(&options)
 	i.proxy = proxy.New(options)
@@ -261,7 +262,7 @@ func (i *Instance) parts() []func(context.Context) error {
 	}
 	if i.fleet != nil {
 		i.fleet.open()
-		parts = append(parts, func(ctx context.Context) error { return i.fleet.watch(ctx, i.upstreams.share) })
+		parts = append(parts, func(ctx context.Context) error { return i.fleet.watch(ctx, i.upstreams.share) }, i.fleet.holdings.run)
 		parts = append(parts, i.fleet.below.run...)
 	}
 	return parts

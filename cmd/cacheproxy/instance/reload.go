@@ -119,7 +119,12 @@ func (i *Instance) apply(ctx context.Context, next *config.Snapshot, changes []c
 		}
 		ups, routes := i.upstreams.next(next, changes), i.proxy.RouteNames()
 		i.feed.between(g.current.Load(), next)
-		if err := i.proxy.Reconfigure(ctx, i.proxyConfig(next, ups)); err != nil {
+		err := i.fleet.change(ctx, next.Routes, func(anew []string) error {
+			joined := i.proxyConfig(next, ups)
+			joined.Anew = anew
+			return i.proxy.Reconfigure(ctx, joined)
+		})
+		if err != nil {
 			i.feed.reconfigure(g.current.Load())
 			return fmt.Errorf("change routes: %w", err)
 		}

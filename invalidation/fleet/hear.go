@@ -1,0 +1,33 @@
+package fleet
+
+import (
+	"time"
+
+	"cacheproxy/invalidation"
+)
+
+// Heard is an entry that came without being asked for, beside the heartbeats.
+type Heard struct {
+	invalidation.Record
+	Previous uint64 // nonce of the entry before it, as its writer's server has noted beside it; zero: not known
+}
+
+// Hear applies an entry that came beside the heartbeats, and reports whether it did: it takes only the one that follows on the last
+// applied, by its Seq and by the nonce before it (R19). It extends no lease. It must not be called between a request and its reply.
+func (f *Follower) Hear(e Heard, now time.Time) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	p := &f.positions
+	if p.applied == 0 || e.Seq != p.applied+1 || e.Previous != p.nonce {
+		return false
+	}
+	f.apply(e.Record, now)
+	return true
+}
+
+// Place is what this instance has applied last, and of which log: what it acknowledges.
+func (f *Follower) Place() (History, Place) {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.positions.history, Place{Seq: f.positions.applied, Nonce: f.positions.nonce}
+}

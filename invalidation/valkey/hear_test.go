@@ -1,0 +1,124 @@
+package valkey
+
+import (
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"cacheproxy/invalidation"
+	"cacheproxy/invalidation/fleet"
+	"cacheproxy/policy"
+	"cacheproxy/test/servers"
+)
+
+// What one instance writes, the other hears of and acknowledges beside its heartbeats: none comes early for that.
+func TestEntriesAreHeard(t *testing.T) {
+	t.Parallel()
+	for _, program := range servers.ValkeyPrograms() {
+		s := serverAt(servers.Valkey(t, servers.ValkeyOptions{Program: program}).Address())
+		var beats atomic.Int64
+		counting := func(o *Options) {
+			o.Observe = func(op string, _ time.Duration, _ error) {
+				if op == "sync" {
+					beats.Add(1)
+				}
+			}
+		}
+		a, b := join(t, s, "a"), join(t, s, "b", counting)
+		purge(t, a, key("first")) // whose predecessor nobody has applied
+		b.await(t, "entry", func() bool { return b.follower.Applied() == a.follower.Applied() })
+		const purges = 50
+		before, began := beats.Load(), time.Now()
+		for range purges {
+			token := b.ledger.Token()
+			if got := purge(t, a, key("k")); len(got.Acked) != 2 {
+				t.Errorf("%s: acknowledged by %v", program, got.Acked)
+			}
+			if b.admits(token, key("k")) {
+				t.Fatalf("%s: a purge was confirmed that the other has not applied", program)
+			}
+		}
+		regular := int64(time.Since(began)/b.syncer.heartbeat) + 1
+		if got := beats.Load() - before; got > regular+purges/10 {
+			t.Errorf("%s: %d heartbeats for %d purges, %d of them at their time", program, got, purges, regular)
+		}
+		f, err := a.Begin(t.Context(), []policy.Member{key("fenced")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.await(t, "fence", func() bool { return !b.admits(b.ledger.Token(), key("fenced")) })
+		if _, err := a.End(t.Context(), f, invalidation.Order{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// An entry of a version that does not say what it follows on is fetched at once.
+func TestEntriesOfOlderVersionsAreFetched(t *testing.T) {
+	t.Parallel()
+	server := servers.Valkey(t, servers.ValkeyOptions{})
+	a := join(t, serverAt(server.Address()), "a")
+	purge(t, a, key("first"))
+	k, at := a.syncer.keys, a.follower.Applied()
+	record := invalidation.Record{IDs: invalidation.IDsOf([]policy.Member{key("k")})}
+	script := "local s = redis.call('HGET', KEYS[1], 's') + 1 redis.call('XADD', KEYS[2], s .. '-0', 'n', '7', 'e', ARGV[1]) return redis.call('HSET', KEYS[1], 's', s)"
+	token := a.ledger.Token()
+	client, err := a.options.Connection.Client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := client.Do(t.Context(), client.B().Eval().Script(script).Numkeys(2).Key(k.meta, k.log).Arg(string(record.Append(nil))).Build()).Error(); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	a.await(t, "entry", func() bool { return a.follower.Applied() == at+1 })
+	if took := time.Since(began); took > a.syncer.heartbeat/2 || a.admits(token, key("k")) {
+		t.Errorf("applied after %v, with heartbeats every %v", took, a.syncer.heartbeat)
+	}
+	purge(t, a, key("k")) // it follows on an entry whose nonce meta does not tell
+}
+
+// An acknowledgement beside the heartbeats says what the server can verify, and puts nobody on the list.
+func TestAcknowledgementIsVerified(t *testing.T) {
+	t.Parallel()
+	server := servers.Valkey(t, servers.ValkeyOptions{})
+	a := join(t, serverAt(server.Address()), "a")
+	purge(t, a, key("first"))
+	purge(t, a, key("second"))
+	a.await(t, "acknowledgement", func() bool { return a.Lease().Valid(time.Now()) })
+	h := a.hinter
+	client, err := a.options.Connection.Client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	history, at := a.follower.Place()
+	ack := func(instance string, history fleet.History, at fleet.Place) int64 {
+		t.Helper()
+		h := *h
+		h.instance = instance
+		keys, args := h.acknowledgement(history, at)
+		n, err := ackScript.run(t.Context(), client, keys, args).AsInt64()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	for _, c := range []struct {
+		about    string
+		instance string
+		history  fleet.History
+		at       fleet.Place
+		want     int64
+	}{
+		{"what is applied", a.options.Instance, history, at, 1},
+		{"an entry before", a.options.Instance, history, fleet.Place{Seq: at.Seq - 1, Nonce: at.Nonce}, 0},
+		{"one who is not on the list", "nobody", history, at, 0},
+		{"another log", a.options.Instance, fleet.History{}, at, 0},
+		{"another entry", a.options.Instance, history, fleet.Place{Seq: at.Seq, Nonce: at.Nonce + 1}, 0},
+		{"an entry that is not there", a.options.Instance, history, fleet.Place{Seq: at.Seq + 1, Nonce: at.Nonce}, 0},
+	} {
+		if got := ack(c.instance, c.history, c.at); got != c.want {
+			t.Errorf("%s: %d, want %d", c.about, got, c.want)
+		}
+	}
+}

@@ -1,0 +1,182 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"cacheproxy/test/system/bench"
+
+	vegeta "github.com/tsenart/vegeta/v12/lib"
+)
+
+// result is what was seen of one kind of route.
+type result struct {
+	kind
+	writes int
+	failed map[string]int  // writes that were not answered by the origin, by what they were answered with
+	took   []time.Duration // of the others, sorted
+	server work            // meanwhile
+	proxy  time.Duration   // CPU time of all proxies
+}
+
+// measure sends writes to one kind of route.
+func (f *fleet) measure(ctx context.Context, o options, k kind) (r result, err error) {
+	r = result{kind: k, failed: map[string]int{}}
+	if r.kind.direct {
+		return r, f.send(ctx, o, k, o.lasts, &r)
+	}
+	if err := f.send(ctx, o, k, o.warm, &result{failed: map[string]int{}}); err != nil {
+		return r, err
+	}
+	before, err := f.worked(ctx)
+	if err != nil {
+		return r, err
+	}
+	cpu, err := f.cpu()
+	if err != nil {
+		return r, err
+	}
+	if err := f.send(ctx, o, k, o.lasts, &r); err != nil {
+		return r, err
+	}
+	if r.proxy, err = f.cpu(); err != nil {
+		return r, err
+	}
+	r.proxy -= cpu
+	after, err := f.worked(ctx)
+	r.server = after.since(before)
+	return r, err
+}
+
+func (f *fleet) send(ctx context.Context, o options, k kind, lasts time.Duration, into *result) error {
+	var next atomic.Int64
+	targets := func(t *vegeta.Target) error {
+		n := int(next.Add(1))
+		base := f.origin.URL
+		if !k.direct {
+			base = f.proxies[n%len(f.proxies)].URL
+		}
+		t.Method, t.URL = http.MethodPost, base+fmt.Sprintf(k.path, n*7919%o.keys)
+		t.Header = http.Header{"Host": {"shop.example"}}
+		return nil
+	}
+	attack := bench.Attack{Targets: targets, Pacer: bench.EverySecond(o.rate), For: lasts, Workers: 64, Most: 2000}
+	attack.Run(ctx, func(one *vegeta.Result) {
+		into.writes++
+		if one.Code != http.StatusNoContent {
+			into.failed[strconv.Itoa(int(one.Code))]++
+			return
+		}
+		into.took = append(into.took, one.Latency)
+	})
+	slices.Sort(into.took)
+	return ctx.Err()
+}
+
+// work is what the server has done.
+type work struct {
+	sent  float64       // commands that instances have sent
+	calls float64       // commands carried out, those of scripts included
+	cpu   time.Duration // of its process
+}
+
+func (w work) since(before work) work {
+	return work{w.sent - before.sent, w.calls - before.calls, w.cpu - before.cpu}
+}
+
+// whole are the commands that instances send beside scripts. What scripts call is counted by the server under its own name, so that a
+// command that both send and call would be counted as sent too often; there is none.
+var whole = []string{"evalsha", "eval", "xread", "wait", "publish", "subscribe", "ping"}
+
+// worked reads what the server has done up to now. What it takes to ask is beside all that is measured.
+func (f *fleet) worked(ctx context.Context) (w work, err error) {
+	for _, section := range []string{"commandstats", "cpu"} {
+		text, err := f.valkey.CLI(ctx, "INFO", section)
+		if err != nil {
+			return w, err
+		}
+		for line := range strings.Lines(text) {
+			name, value, _ := strings.Cut(strings.TrimSpace(line), ":")
+			switch command, ok := strings.CutPrefix(name, "cmdstat_"); {
+			case ok:
+				count, _, _ := strings.Cut(strings.TrimPrefix(value, "calls="), ",")
+				n, err := strconv.ParseFloat(count, 64)
+				if err != nil {
+					return w, fmt.Errorf("read INFO: %q", line)
+				}
+				w.calls += n
+				if slices.Contains(whole, command) {
+					w.sent += n
+				}
+			case name == "used_cpu_user", name == "used_cpu_sys":
+				s, err := strconv.ParseFloat(value, 64)
+				if err != nil {
+					return w, fmt.Errorf("read INFO: %q", line)
+				}
+				w.cpu += time.Duration(s * float64(time.Second))
+			}
+		}
+	}
+	return w, nil
+}
+
+func (f *fleet) cpu() (sum time.Duration, err error) {
+	for _, p := range f.proxies {
+		d, err := bench.CPUOfTree(p.Process.PID())
+		if err != nil {
+			return 0, err
+		}
+		sum += d
+	}
+	return sum, nil
+}
+
+func print(w io.Writer, o options, results []result) error {
+	var out bench.Report
+	fmt.Fprintf(&out, "%d writes/s open-loop for %v each, through %d proxies in turn, an origin that answers at once. %d cores (%s), %s; load\n"+
+		"generator, origin, proxies and Valkey share them.\n\n", o.rate, o.lasts, o.instances, runtime.NumCPU(), bench.CPUModel(), runtime.Version())
+	t := bench.NewTable(&out, results)
+	direct := results[0]
+	per := func(r result, n float64) string {
+		if r.kind.direct {
+			return "-"
+		}
+		return fmt.Sprintf("%.1f", n/float64(r.writes))
+	}
+	added := func(p int) func(result) string {
+		return func(r result) string {
+			if r.kind.direct {
+				return "-"
+			}
+			return bench.Milliseconds(bench.Percentile(r.took, p) - bench.Percentile(direct.took, p))
+		}
+	}
+	t.Line("", func(r result) string { return r.name })
+	t.Line("writes", func(r result) string { return fmt.Sprint(r.writes) })
+	t.Line("p50", func(r result) string { return bench.Milliseconds(bench.Percentile(r.took, 50)) })
+	t.Line("p99", func(r result) string { return bench.Milliseconds(bench.Percentile(r.took, 99)) })
+	t.Line("added, p50", added(50))
+	t.Line("added, p99", added(99))
+	t.Line("sent to Valkey per write", func(r result) string { return per(r, r.server.sent) })
+	t.Line("commands there per write", func(r result) string { return per(r, r.server.calls) })
+	t.Line("µs of its CPU per write", func(r result) string { return per(r, float64(r.server.cpu.Microseconds())) })
+	t.Line("µs of the proxies' CPU per write", func(r result) string { return per(r, float64(r.proxy.Microseconds())) })
+	if err := t.Close(); err != nil {
+		return err
+	}
+	for _, r := range results {
+		if len(r.failed) > 0 {
+			fmt.Fprintf(&out, "%s, not answered by the origin: %s.\n", r.name, bench.Counts(r.failed))
+		}
+	}
+	fmt.Fprintf(&out, "Command: %s\n", o.flags.Command())
+	return out.Print(w)
+}
