@@ -251,7 +251,7 @@ func (w *writing) end(o invalidation.Order) {
 func (w *writing) lift() {
 	p := w.ex.p
 	undone := invalidation.Order{Wait: invalidation.WaitRecorded, Undone: true}
-	ctx, cancel := context.WithTimeout(p.lifetime, announceTimeout)
+	ctx, cancel := context.WithTimeout(p.lifetime, liftTimeout)
 	defer cancel()
 	if _, err := p.log.End(ctx, w.fence, undone); err != nil {
 		p.logger.Error("fence not lifted; what it stands around is not stored yet", "route", w.ex.route.Name, "error", err)

@@ -22,6 +22,9 @@ import (
 // skus is how many the shop has. Of every eighth there is little, so that the last piece is often asked for.
 const skus = 64
 
+// hot is how many of them half of the requests are for.
+const hot = 7
+
 func scarce(sku int) bool { return sku%8 == 0 }
 
 func name(sku int) string { return fmt.Sprintf("P%07d", sku) }
@@ -73,7 +76,6 @@ type client struct {
 	scene  *scene
 	*history
 	http *http.Client
-	tell func(call, end int64, sku string, n int64) // of each read; nil: nobody
 }
 
 // answer is what a client was told; nil: nothing that says what became of it.
@@ -134,9 +136,6 @@ func (c *client) read(instance, sku int) {
 		return
 	}
 	c.add(c.number, name(sku), call, input{kind: read}, output{n: stock.OnHand})
-	if c.tell != nil {
-		c.tell(call, c.now(), name(sku), stock.OnHand)
-	}
 }
 
 // set sets what there is of a sku.
@@ -186,9 +185,12 @@ func (c *client) take(instance int, basket ...int) (status int) {
 	return a.status
 }
 
-// step makes a few requests, as likely for one sku as for another.
+// step makes a few requests of one sku.
 func (c *client) step() {
 	sku := 1 + rand.IntN(skus)
+	if rand.IntN(2) == 0 {
+		sku = 1 + rand.IntN(hot)
+	}
 	instance := rand.IntN(instances)
 	switch of := rand.IntN(100); {
 	case of < 70:

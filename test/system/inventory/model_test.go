@@ -75,14 +75,14 @@ var register = porcupine.Model{
 // never is when a request ends whose outcome is unknown.
 const never = math.MaxInt64
 
-// patience is how long Porcupine may take over one sku.
-const patience = 2 * time.Minute
+// patience is how long Porcupine may take over one sku. What is a register it sees at once; that something is none can take for ever.
+const patience = 10 * time.Second
 
 // violation is a history of one sku that no register gives.
 type violation struct {
-	sku   string
-	info  porcupine.LinearizationInfo
-	first []porcupine.Operation // the shortest part of it, from its beginning, that no register gives
+	sku     string
+	info    porcupine.LinearizationInfo
+	history []porcupine.Operation
 }
 
 // judge looks at the history of every sku. undecided are those that took too long.
@@ -90,16 +90,15 @@ func judge(histories map[string][]porcupine.Operation) (violations []violation, 
 	for sku, history := range histories {
 		switch result, info := porcupine.CheckOperationsVerbose(register, history, patience); result {
 		case porcupine.Illegal:
-			violations = append(violations, violation{sku: sku, info: info, first: shortest(history)})
+			violations = append(violations, violation{sku, info, history})
 		case porcupine.Unknown:
 			undecided = append(undecided, sku)
 		}
 	}
-	slices.SortFunc(violations, func(a, b violation) int { return len(a.first) - len(b.first) })
 	return violations, undecided
 }
 
-// shortest is as much of a history, by when its requests ended, as cannot be explained.
+// shortest is as much of a history, by when its requests ended, as no register gives.
 func shortest(history []porcupine.Operation) []porcupine.Operation {
 	ends := make([]int64, 0, len(history))
 	for _, o := range history {

@@ -3,7 +3,6 @@ package inventory
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"net/http/httptest"
 	"sync"
 	"syscall"
@@ -18,17 +17,16 @@ import (
 // instances is how many proxies share the Valkey.
 const instances = 3
 
-// originTimeout is how long a proxy waits for the shop.
+// originTimeout is how long a proxy waits for the shop, as the configuration says.
 const originTimeout = time.Second
 
-// configuration of each: where Valkey and the shop are, and the policy of both routes. One that fences writes must be as a register;
-// cache-aside is the same without the fence.
+// configuration of each: where Valkey and the shop are, and the policies of both routes.
 const configuration = `
 drain_delay: 0s
 log: {hits: 0%%, others: 0%%, level: error}
 valkey: {url: "valkey://%s", prefix: inventory, lease: 1s, timeout: 200ms}
 upstreams:
-  - {name: shop, url: "%s", timeout: ` + "1s" + `, max_in_flight: 64}
+  - {name: shop, url: "%s", timeout: 1s, max_in_flight: 64}
 routes:
   - name: stock
     match: ["GET /inventory/{sku}", "PUT /inventory/{sku}"]
@@ -37,7 +35,7 @@ routes:
     ttl: 60s
   - name: checkout
     match: POST /checkout
-    policy: %[3]s
+    policy: %[4]s
     invalidates:
       keys: ["stock:{body.items.#.sku}"]
       otherwise: {routes: [stock]}
@@ -57,7 +55,8 @@ type scene struct {
 	broken  sync.WaitGroup        // instances that are killed, and started again
 }
 
-func newScene(t *testing.T, policy string) *scene {
+// newScene has writes with a fence, or the same without.
+func newScene(t *testing.T, fenced bool) *scene {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -74,7 +73,11 @@ func newScene(t *testing.T, policy string) *scene {
 	s.origin.kill = func(i int) { s.kill(i) }
 	s.back = httptest.NewServer(s.origin)
 	t.Cleanup(s.back.Close)
-	s.text = fmt.Sprintf(configuration, s.valkey.Address(), s.back.URL, policy)
+	stock, checkout := "write-through", "write-through"
+	if !fenced {
+		stock, checkout = "cache-aside", "bypass"
+	}
+	s.text = fmt.Sprintf(configuration, s.valkey.Address(), s.back.URL, stock, checkout)
 	for i := range s.proxies {
 		s.dirs = append(s.dirs, t.TempDir())
 		s.start(i)
@@ -143,16 +146,4 @@ func (s *scene) at(i int) *servers.Cacheproxy {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.proxies[i]
-}
-
-// any is an instance that is there; nil: there is none.
-func (s *scene) any() (p *servers.Cacheproxy, number int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for i, first := 0, rand.IntN(instances); i < instances; i++ {
-		if number = (first + i) % instances; s.proxies[number] != nil {
-			return s.proxies[number], number
-		}
-	}
-	return nil, 0
 }
