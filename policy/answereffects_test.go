@@ -34,16 +34,16 @@ func TestAnswerEffects(t *testing.T) {
 		{"two readings", `{"product_id":7,"Product_id":8,"items":[{"sku":"a"}]}`, other, true},
 		{"too many", `{"product_id":[` + strings.Join(numbered(257, "%d"), ",") + `],"items":[{"sku":"a"}]}`, "tstock:a " + other, true},
 	} {
-		got, fallback := r.AnswerEffects(&m, u, u.Query, nil, []byte(c.answer))
+		got, fallback := r.Invalidates.AnswerEffects(r.Name, &m, u, u.Query, nil, []byte(c.answer))
 		if spell(got) != c.want || fallback != c.fallback {
 			t.Errorf("%s: %s, %t, want %s, %t", c.name, spell(got), fallback, c.want, c.fallback)
 		}
 	}
 	r.Invalidates.Otherwise = nil // which a configuration does not have
-	if got, _ := r.AnswerEffects(&m, u, u.Query, nil, nil); spell(got) != "rorders" {
+	if got, _ := r.Invalidates.AnswerEffects(r.Name, &m, u, u.Query, nil, nil); spell(got) != "rorders" {
 		t.Errorf("nobody has said what then: %s", spell(got))
 	}
-	if got, fallback := newRoute(t, "other", "POST /x").AnswerEffects(&m, u, "", nil, nil); len(got) > 0 || fallback {
+	if got, fallback := (*Invalidates)(nil).AnswerEffects("other", &m, u, "", nil, nil); len(got) > 0 || fallback {
 		t.Errorf("a route that names nothing: %s", spell(got))
 	}
 }

@@ -244,8 +244,7 @@ func (in *Invalidates) ReadsResponse() bool {
 // AnswerEffects are the members that a write makes unusable by what the JSON of its answer says, besides those of Effects; answer is nil where
 // there is none, or none that can be read. Fallback reports that not all of them can be told: then they are what Otherwise names,
 // and the route itself where nobody has said what then.
-func (r *Route) AnswerEffects(m *Match, t httpcache.Target, query string, h http.Header, answer []byte) (members []Member, fallback bool) {
-	in := r.Invalidates
+func (in *Invalidates) AnswerEffects(route string, m *Match, t httpcache.Target, query string, h http.Header, answer []byte) (members []Member, fallback bool) {
 	if !in.ReadsResponse() {
 		return nil, false
 	}
@@ -265,6 +264,6 @@ func (r *Route) AnswerEffects(m *Match, t httpcache.Target, query string, h http
 			return s.list, true
 		}
 	}
-	s.add(NewMember(KindRoute, r.Name))
+	s.add(NewMember(KindRoute, route))
 	return s.list, true
 }

@@ -18,7 +18,7 @@ const answerTime = 5 * time.Second
 
 // namedIn is what the answer to a write makes unusable by its JSON. Without one that can be read that is what the operator has said.
 func (w *writing) namedIn(answer []byte) []policy.Member {
-	named, fallback := w.ex.route.AnswerEffects(&w.ex.match, w.ex.target, w.ex.target.Query, w.ex.r.Header, answer)
+	named, fallback := w.ex.route.Invalidates.AnswerEffects(w.ex.route.Name, &w.ex.match, w.ex.target, w.ex.target.Query, w.ex.r.Header, answer)
 	if fallback {
 		w.told.Detail = "otherwise"
 	}
