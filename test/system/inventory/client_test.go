@@ -34,10 +34,11 @@ type history struct {
 	began time.Time
 	sets  atomic.Int64 // numbers them, so that no two set the same
 
-	mu       sync.Mutex
-	bySKU    map[string][]porcupine.Operation
-	counts   map[string]int // of answers, in words
-	requests int
+	mu         sync.Mutex
+	bySKU      map[string][]porcupine.Operation
+	counts     map[string]int // of answers, in words
+	requests   int
+	operations int // in bySKU
 }
 
 func newHistory() *history {
@@ -55,6 +56,7 @@ func (h *history) add(client int, sku string, call int64, in input, out output) 
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.bySKU[sku] = append(h.bySKU[sku], porcupine.Operation{ClientId: client, Input: in, Call: call, Output: out, Return: end})
+	h.operations++
 }
 
 func (h *history) count(answer string) {
@@ -67,7 +69,7 @@ func (h *history) count(answer string) {
 func (h *history) done() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.requests
+	return h.operations
 }
 
 // client makes one request after the other.

@@ -23,7 +23,7 @@ import (
 )
 
 var (
-	operations = flag.Int("operations", 6000, "how many requests are made at least")
+	operations = flag.Int("operations", 6000, "how many requests are judged at least")
 	clients    = flag.Int("clients", 24, "how many make them, each one after the other")
 	pictures   = flag.String("pictures", "", "folder for a picture of each violation; empty: none is drawn")
 )
