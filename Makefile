@@ -34,7 +34,7 @@ build: ## build bin/cacheproxy, one static binary
 # With -count 1, since Go's cache of results does not know that tests build and run the program; without vet, which check runs.
 GOTEST  := go test $(JSON) -vet off -timeout $(TIMEOUT) -count 1 -parallel 3
 SOURCE  := house|mutants|conformance|rename
-PROCESS := e2e|fleet|attack|transparency|behind
+PROCESS := e2e|fleet|attack|transparency|behind|inventory
 
 .PHONY: test
 test: deps check test-all ## everything a change has to pass
@@ -53,7 +53,7 @@ test-race:
 
 .PHONY: test-plain
 test-plain:
-	cd test/system && $(GOTEST) ./e2e ./transparency ./behind
+	cd test/system && $(GOTEST) ./e2e ./transparency ./behind ./inventory
 	$(GOTEST) $$(go list ./... | grep -E '/test/($(SOURCE))$$')
 	cd test/deploy && $(GOTEST) ./...
 
@@ -105,6 +105,11 @@ soak: deps ## look for stale reads: SEEDS (100) simulations, a fleet of processe
 .PHONY: behind
 behind: deps ## make queued writes through three instances that fail, for DURATION (1m)
 	go test -C test/system -count 1 -v -timeout 0 ./behind -args -for $(DURATION) -rate 1000 -clients 1000 -outage 1m
+
+# PostgreSQL, Valkey and three instances, which fail meanwhile; 100,000 requests take five minutes, with the fence and without.
+.PHONY: inventory
+inventory: deps ## read and write the sample shop's stock through three instances that fail, and look whether it is a register
+	go test -C test/system -count 1 -v -timeout 0 ./inventory -args -operations 100000
 
 .PHONY: attack
 attack: deps ## attack one proxy, and three on a Valkey, for DURATION (1m), with what SEED decides

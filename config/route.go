@@ -303,7 +303,7 @@ func checkPolicy(doc *part, r *policy.Route) {
 	}
 	writes := matches(r, func(method string) bool { return !httpcache.Safe(method) })
 	reads := matches(r, func(method string) bool { return method == http.MethodGet || method == http.MethodHead })
-	if r.Caches && !reads && !doc.has("content") && r.Policy != policy.WriteBehind {
+	if r.Caches && !reads && !doc.has("content") && !r.FencesWrites { // a fence around writes is worth having without a read
 		doc.problem("policy", "%s needs a pattern that reads; add GET to match, or write policy: bypass", r.Policy)
 	}
 	if r.FencesWrites && !writes {

@@ -43,11 +43,19 @@ func copyTemplate(doc *part, r *policy.Route, at, text string) (policy.Template,
 			if r.Host.Literal != "" {
 				doc.problem(at, "names {host}, but copies of this upstream are shared by all hosts; remove {host}, or write host: pass in the upstream")
 			}
-		case policy.FromBody:
-			doc.problem(at, "names {body.%s}, which only invalidates can use; name a wildcard, query parameter, header or cookie", p.Name)
+		case policy.FromBody, policy.FromResponse:
+			doc.problem(at, "names {%s.%s}, which only invalidates can use; name a wildcard, query parameter, header or cookie", sourceOf(p), p.Name)
 		}
 	}
 	return t, ok
+}
+
+// sourceOf is how a template says that a value is of a body.
+func sourceOf(p policy.Placeholder) string {
+	if p.Kind == policy.FromResponse {
+		return "response"
+	}
+	return "body"
 }
 
 // declare adds a name to what is keyed.

@@ -43,11 +43,19 @@ func compileOnWrite(doc *part, r *policy.Route) policy.OnWrite {
 
 func compileInvalidates(doc *part, r *policy.Route, all []*part) *policy.Invalidates {
 	inv, templates := compileTargets(doc, r, all)
+	for _, t := range templates {
+		switch {
+		case t.UsesResponse() && t.UsesBody():
+			doc.problem("", "names {body...} and {response...} in %s, of which each may be there without the other; write a template for each", quote(t.String()))
+		case t.UsesResponse() && r.Policy == policy.WriteBehind:
+			doc.problem("", "names {response...}, which has no effect with policy: %s, whose answers are not the upstream's; name what the request has, or use policy: %s", r.Policy, policy.WriteThrough)
+		}
+	}
 	mayMiss := slices.ContainsFunc(templates, undependable)
 	switch wrote := doc.has("otherwise"); {
 	case wrote && !mayMiss:
 		if !doc.report.spoiledBelow(doc.path) {
-			doc.problem("otherwise", "has no effect: no template of invalidates names {body...}, {query...}, {header...} or {cookie...}; remove it")
+			doc.problem("otherwise", "has no effect: no template of invalidates names {body...}, {response...}, {query...}, {header...} or {cookie...}; remove it")
 		}
 	case wrote:
 		inv.Otherwise, templates = compileTargets(doc.Part("otherwise"), r, all)
@@ -57,6 +65,8 @@ func compileInvalidates(doc *part, r *policy.Route, all []*part) *policy.Invalid
 			}
 		}
 	case doc.spoiled("otherwise"):
+	case slices.ContainsFunc(templates, policy.Template.UsesResponse):
+		doc.problem("", "names {response...} and needs otherwise, for an answer that cannot be read, or never comes; write otherwise: {routes: [name]}")
 	case slices.ContainsFunc(templates, policy.Template.UsesBody):
 		doc.problem("", "names {body...} and needs otherwise, for a body that cannot be read; write otherwise: {routes: [name]}")
 	case mayMiss:

@@ -61,7 +61,7 @@ var routeKeys = section{
 	{name: "write_key", is: aText, derived: "its host and path", means: "What a write is about: a template of {wildcard} and {host}. With write-behind, writes of one key reach the upstream in their order; a write of another route waits for those before it that have its key."},
 	{name: "write_behind", is: aSection(writeBehindKeys), heededBy: queueing, quiet: true, means: "What is answered before the upstream has it. With policy: write-behind, which needs valkey with secrets."},
 	{name: "invalidates", is: aSection(append(targetKeys[:len(targetKeys):len(targetKeys)],
-		key{name: "otherwise", is: aSection(targetKeys), quiet: true, means: "Besides, when the body cannot be read or a value is not there."})),
+		key{name: "otherwise", is: aSection(targetKeys), quiet: true, means: "Besides, when a body or an answer cannot be read or a value is not there."})),
 		quiet: true, means: "What a write makes unusable besides its URL, everywhere, before the client has its answer."},
 }
 
@@ -101,7 +101,7 @@ var storeIfKeys = section{
 }
 
 var targetKeys = section{
-	{name: "keys", is: aList, means: "Templates of keys of copies; {body.PATH} is a value of the JSON body, # in it every element."},
+	{name: "keys", is: aList, means: "Templates of keys of copies; {body.PATH} is a value of the JSON body, {response.PATH} one of the JSON that answers it, # in it every element."},
 	{name: "tags", is: aList, means: "Templates of tags."},
 	{name: "urls", is: aListOf(aURLTemplate), means: "Templates of a path for every host, or of http://host/path; without a query: with every query."},
 	{name: "prefixes", is: aListOf(aPrefix), means: "Templates of a path and everything below it."},

@@ -14,7 +14,9 @@
 // The race that the rules are for: a fetch reads the origin; the origin changes and a purge is acknowledged; the response arrives,
 // and is older than the purge. Its token is older too, and the mark that the purge has set refuses the copy, now and later.
 //
-// A write takes a Fence around the origin's work (R15): from Begin to End copies with its members are neither used nor stored.
+// A write takes a Fence around the origin's work (R15): from Begin to End copies with its members are neither used nor stored, on any
+// instance, and a request that arrives meanwhile shares no fetch that was sent before it. So who has read what the write has put there
+// is followed by nobody who reads what was there before, also before the write is acknowledged, and when it never is.
 //
 // Local is the log of a process that runs alone. Package fleet is the protocol by which several instances follow one log; its
 // comment holds all rules, and says what goes wrong without each. Package valkey carries that log. What feeds invalidations from

@@ -204,7 +204,7 @@ func (l *Ledger) scanSparing(position uint64, named, ids []ID) Verdict {
 
 // Admits reports whether a response fetched with token t may be stored under these members (R2).
 func (l *Ledger) Admits(t Token, ids []ID) bool {
-	return l.scan(t.position, ids) == Valid && !l.fenced(ids) && t.position >= l.floor.Load()
+	return l.scan(t.position, ids) == Valid && !l.Fenced(ids) && t.position >= l.floor.Load()
 }
 
 // Since reports whether any of the members was invalidated after t. If so, a fetch with token t must not be shared with a
@@ -222,7 +222,8 @@ func (l *Ledger) Since(t Token, ids []ID) bool {
 	return l.scanSparing(t.position, ids, ids) != Valid || t.position < l.floor.Load()
 }
 
-func (l *Ledger) fenced(ids []ID) bool {
+// Fenced reports whether a write to one of the members is under way: what the origin answers now may be from before it, or from after it.
+func (l *Ledger) Fenced(ids []ID) bool {
 	for _, id := range ids {
 		if l.touched[id.kind()].Load() == 0 {
 			continue

@@ -106,7 +106,7 @@ type Log interface {
 	// Invalidate makes every copy with one of the members unusable, or stale when soft. ErrNotConfirmed comes with a receipt of
 	// what is known.
 	Invalidate(ctx context.Context, o Order) (Receipt, error)
-	// Begin fences the members. On an error there is no fence.
+	// Begin fences the members. When it returns, the fence holds on every instance, in the sense of WaitAll. On an error there is none.
 	Begin(ctx context.Context, members []policy.Member) (*Fence, error)
 	// End carries out the order on the fence's members and the order's, of which there may be none, and ends the fence. The order
 	// is never soft. A fence ends once; further calls only invalidate. With WaitLocal the fence stands until its end is recorded.

@@ -60,13 +60,13 @@ func (in *Invalidates) of(route string, v Values, body []byte) (members []Member
 	return s.list, fallback, nil
 }
 
-// members are what the templates name. A key without one of its values is named as copies without it are; a tag, URL or
+// members are what the templates name: those of the response where that is at hand, else all others. A key without one of its values is named as copies without it are; a tag, URL or
 // prefix is left out, and so is a URL or prefix with an empty host, which would stand for every host. Each is reported as
 // missing. What names the body is left out where that cannot be read or has too many values; the error says so, and the
 // members are those that could be named.
 func (in *Invalidates) members(v Values, body []byte) (_ []Member, missing bool, err error) {
 	var doc *document
-	if in.usesBody() {
+	if in.usesBody() && v.answer == nil {
 		doc, err = parseDocument(body)
 	}
 	var s memberSet
@@ -83,7 +83,7 @@ func (in *Invalidates) members(v Values, body []byte) (_ []Member, missing bool,
 	}
 	for _, kind := range kinds {
 		for _, t := range kind.templates {
-			if doc == nil && t.UsesBody() {
+			if t.UsesResponse() != (v.answer != nil) || doc == nil && t.UsesBody() && v.answer == nil {
 				continue
 			}
 			names, incomplete, failed := t.render(v, doc, kind.as)
@@ -107,17 +107,21 @@ func (in *Invalidates) members(v Values, body []byte) (_ []Member, missing bool,
 				members := kind.named(name, as)
 				missing = missing || len(members) == 0
 				if s.add(members...); len(s.list) > MaxEffects {
-					return nil, false, &ExcessError{what: "names of copies", limit: MaxEffects, ofBody: in.usesBody()}
+					return nil, false, &ExcessError{what: "names of copies", limit: MaxEffects, ofBody: in.usesBody() || v.answer != nil}
 				}
 			}
 		}
 	}
-	s.addNames(KindRoute, in.Routes)
+	if v.answer == nil {
+		s.addNames(KindRoute, in.Routes)
+	}
 	return s.list, missing, err
 }
 
-func (in *Invalidates) usesBody() bool {
-	return slices.ContainsFunc(slices.Concat(in.Keys, in.Tags, in.URLs, in.Prefixes), Template.UsesBody)
+func (in *Invalidates) usesBody() bool { return slices.ContainsFunc(in.templates(), Template.UsesBody) }
+
+func (in *Invalidates) templates() []Template {
+	return slices.Concat(in.Keys, in.Tags, in.URLs, in.Prefixes)
 }
 
 // uriEffects are the members that invalidating one URI of this host names, with its exact query and also with the query
@@ -231,3 +235,35 @@ func (r *Route) speaksFor(m *Match, u httpcache.Target) bool {
 
 // ReadsBody reports whether the names depend on the request's body. A nil Invalidates does not.
 func (in *Invalidates) ReadsBody() bool { return in != nil && in.usesBody() }
+
+// ReadsResponse reports whether some of the names are in the JSON that answers a write. A nil Invalidates has none there.
+func (in *Invalidates) ReadsResponse() bool {
+	return in != nil && slices.ContainsFunc(in.templates(), Template.UsesResponse)
+}
+
+// AnswerEffects are the members that a write makes unusable by what the JSON of its answer says, besides those of Effects; answer is nil where
+// there is none, or none that can be read. Fallback reports that not all of them can be told: then they are what Otherwise names,
+// and the route itself where nobody has said what then.
+func (in *Invalidates) AnswerEffects(route string, m *Match, t httpcache.Target, query string, h http.Header, answer []byte) (members []Member, fallback bool) {
+	if !in.ReadsResponse() {
+		return nil, false
+	}
+	var s memberSet
+	v := Values{Match: m, Header: h, Target: t, Query: query}
+	if doc, err := parseDocument(answer); err == nil {
+		v.answer = doc
+		list, missing, err := in.members(v, nil)
+		if s.add(list...); err == nil && !missing {
+			return s.list, false
+		}
+		v.answer = nil
+	}
+	if in.Otherwise != nil {
+		list, missing, err := in.Otherwise.members(v, nil)
+		if s.add(list...); err == nil && !missing {
+			return s.list, true
+		}
+	}
+	s.add(NewMember(KindRoute, route))
+	return s.list, true
+}

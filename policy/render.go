@@ -17,6 +17,8 @@ type Values struct {
 	Target httpcache.Target
 	Query  string // as forwarded
 	row    *row   // nil: of a request
+	// answer is the JSON that answers a write; nil: it is not there yet.
+	answer *document
 }
 
 var (
@@ -124,7 +126,7 @@ func (t Template) render(v Values, doc *document, as form) (names []string, miss
 	}
 	count, excess := combinations(lists, several)
 	if excess != nil {
-		excess.ofBody = t.UsesBody()
+		excess.ofBody = t.UsesBody() || t.UsesResponse()
 		return nil, missing, excess
 	}
 	names = []string{""}
@@ -162,7 +164,10 @@ func (p Placeholder) values(v Values, doc *document) ([]string, error) {
 		s.addAll(httpcache.CookieValues(v.Header, p.Name))
 	case FromHost:
 		s.add(memberHost(v.Target.Host))
-	case FromBody:
+	case FromBody, FromResponse:
+		if p.Kind == FromResponse {
+			doc = v.answer
+		}
 		if doc == nil {
 			return nil, errNoBody
 		}
@@ -173,7 +178,7 @@ func (p Placeholder) values(v Values, doc *document) ([]string, error) {
 		return nil, fmt.Errorf("unknown placeholder kind %d", p.Kind)
 	}
 	if s.over {
-		return nil, &ExcessError{what: "values of " + p.source(), limit: maxNames, ofBody: p.Kind == FromBody}
+		return nil, &ExcessError{what: "values of " + p.source(), limit: maxNames, ofBody: p.Kind == FromBody || p.Kind == FromResponse}
 	}
 	return s.list, nil
 }
@@ -189,6 +194,8 @@ func (p Placeholder) source() string {
 		return "the cookie " + p.Name
 	case FromBody:
 		return p.Name + " in the body"
+	case FromResponse:
+		return p.Name + " in the response"
 	case FromHost:
 		return "the host"
 	default:

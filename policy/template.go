@@ -40,10 +40,11 @@ const (
 	FromCookie                              // {cookie.NAME}: a request cookie
 	FromHost                                // {host}: the client's Host, in lower case and without port
 	FromBody                                // {body.PATH}: a value of the request's JSON body; only of what a write invalidates
+	FromResponse                            // {response.PATH}: a value of the JSON that answers it; likewise
 )
 
-// ParseTemplate parses a text with placeholders {wildcard}, {query.NAME}, {header.NAME}, {cookie.NAME}, {host} and
-// {body.PATH}; {{ and }} stand for braces. PATH is a path of gjson made of names and indexes separated by dots, and #
+// ParseTemplate parses a text with placeholders {wildcard}, {query.NAME}, {header.NAME}, {cookie.NAME}, {host},
+// {body.PATH} and {response.PATH}; {{ and }} stand for braces. PATH is a path of gjson made of names and indexes separated by dots, and #
 // for every element of an array, such as items.#.sku.
 func ParseTemplate(s string) (Template, error) {
 	if s == "" {
@@ -99,7 +100,7 @@ func parsePlaceholder(s string) (Placeholder, error) {
 		return Placeholder{}, errors.New("bad wildcard name: it has letters, digits and _, and begins with no digit, whether it is a wildcard or a column")
 	case name == "":
 		return Placeholder{}, fmt.Errorf("a name must follow %q", source+".")
-	case source != "body" && strings.Contains(name, "*"):
+	case source != "body" && source != "response" && strings.Contains(name, "*"):
 		return Placeholder{}, errors.New("has a *, but stands for the value of one name: write that")
 	}
 	switch source {
@@ -117,8 +118,10 @@ func parsePlaceholder(s string) (Placeholder, error) {
 		return Placeholder{Kind: FromCookie, Name: name}, nil
 	case "body":
 		return Placeholder{Kind: FromBody, Name: name}, checkBodyPath(name)
+	case "response":
+		return Placeholder{Kind: FromResponse, Name: name}, checkBodyPath(name)
 	}
-	return Placeholder{}, errors.New("want a wildcard, query., header., cookie., body. or host")
+	return Placeholder{}, errors.New("want a wildcard, query., header., cookie., body., response. or host")
 }
 
 // checkBodyPath refuses what gjson knows beyond names, indexes and "#": it may select fewer values than the write
@@ -157,8 +160,13 @@ func (t Template) Placeholders() []Placeholder {
 }
 
 // UsesBody reports whether rendering needs the body of the request.
-func (t Template) UsesBody() bool {
-	return slices.ContainsFunc(t.parts, func(p part) bool { return p.placeholder.Kind == FromBody })
+func (t Template) UsesBody() bool { return t.uses(FromBody) }
+
+// UsesResponse reports whether rendering needs the body of the response.
+func (t Template) UsesResponse() bool { return t.uses(FromResponse) }
+
+func (t Template) uses(kind PlaceholderKind) bool {
+	return slices.ContainsFunc(t.parts, func(p part) bool { return p.placeholder.Kind == kind })
 }
 
 // escapeName makes a value fit for a name: the separators of names and everything that could imitate them are

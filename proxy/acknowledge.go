@@ -13,15 +13,15 @@ const (
 	defaultConfirmTimeout = 10 * time.Second
 	// leastPatience is how long an attempt may take even where no lease can be left.
 	leastPatience = 100 * time.Millisecond
-	// announceTimeout is how long it may take to put up a fence, which waits for no other instance.
-	announceTimeout = 2 * time.Second
+	// liftTimeout is how long it may take to take a fence away around nothing, which waits for no other instance.
+	liftTimeout = 2 * time.Second
 	// retryEvery is the pause between attempts to carry out an invalidation that could not be confirmed.
 	retryEvery = time.Second
 )
 
-// announce puts up a fence. It does not end with the client.
+// announce puts up a fence on every instance. It does not end with the client.
 func (p *Proxy) announce(members []policy.Member) (*invalidation.Fence, error) {
-	ctx, cancel := context.WithTimeout(p.lifetime, announceTimeout)
+	ctx, cancel := context.WithTimeout(p.lifetime, max(p.patience(time.Now()), leastPatience))
 	defer cancel()
 	return p.log.Begin(ctx, members)
 }

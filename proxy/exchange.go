@@ -19,12 +19,13 @@ type exchange struct {
 	p *Proxy
 	request
 	delivery
-	origin   time.Duration // time spent waiting for the origin
-	address  string        // from which the origin answered; empty: it did not
-	probing  *store.Copy   // that may stand in for the origin, and for which this request asks; nil: none
-	captured *capture      // of the answer's body; nil: none is kept
-	span     *observe.Span
-	bypass   bypass // for which it goes past the cache
+	origin    time.Duration // time spent waiting for the origin
+	address   string        // from which the origin answered; empty: it did not
+	probing   *store.Copy   // that may stand in for the origin, and for which this request asks; nil: none
+	captured  *capture      // of the answer's body; nil: none is kept
+	inspected *store.Room   // of what was read of the answer before the client got any of it; nil: nothing
+	span      *observe.Span
+	bypass    bypass // for which it goes past the cache
 }
 
 var exchanges = sync.Pool{New: func() any { return &exchange{request: request{key: make([]byte, 0, 512)}} }}
@@ -159,6 +160,7 @@ func (ex *exchange) finish() {
 	ex.held.release()
 	ex.gathered.room.Release()
 	ex.captured.release()
+	ex.inspected.Release()
 	ex.report()
 	if ex.status.Outcome != policy.Hit {
 		return // what serves other requests may hold on to it beyond their end

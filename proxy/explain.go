@@ -188,6 +188,8 @@ func (p *Proxy) note(rq *request, d *decision) string {
 		return ""
 	case rq.route.Content.MayRead(rq.match.Pattern(), rq.r.Method):
 		return "with content that the route takes for a read it is one, which the content decides"
+	case d.outcome == policy.Write && rq.route.Invalidates.ReadsResponse():
+		return "what the write makes unusable is named in the answer too, which nobody knows beforehand; where that cannot be read, invalidates.otherwise counts"
 	case rq.target.Host == "" && rq.route.Host.Literal == "" && len(rq.key) > 0:
 		return "no host was given, and the host is part of the storage key: give the whole URL, as clients ask for it"
 	case rq.route.FeedDownTTL > 0 && rq.route.Blind != nil && rq.route.Blind(rq.start):

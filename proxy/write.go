@@ -16,7 +16,7 @@ import (
 	"cacheproxy/proxy/upstream"
 )
 
-// maxInspected is how much of a request body is read to find the names that a write invalidates, in bytes.
+// maxInspected is how much of a body is read to find the names that a write invalidates, in bytes.
 const maxInspected = 1 << 20
 
 // write sends an unsafe request to the origin, and makes unusable what it changed before the client learns that it did.
@@ -34,7 +34,7 @@ func (ex *exchange) write(d *decision) {
 		ex.refuse(refusal{http.StatusBadRequest, policy.TooManyMembers, "the write was not made, because it has " + excess.Error() + "; send fewer at once"})
 		return
 	}
-	w := &writing{ex: ex, members: members, told: d.status(ex.start)}
+	w := &writing{ex: ex, members: members, told: d.status(ex.start), reads: ex.route.Invalidates.ReadsResponse()}
 	if fallback {
 		w.told.Detail = "otherwise"
 	}
@@ -70,6 +70,7 @@ type writing struct {
 	fence   *invalidation.Fence // nil: the route has none
 	sent    bool                // it may have reached the origin
 	settled bool                // what became of it was applied
+	reads   bool                // the answer names what it has changed, and goes to a client
 
 	before  invalidation.Token   // taken before the write was sent, after its fence began
 	named   []policy.Member      // all that its end has named
@@ -153,6 +154,7 @@ func (w *writing) answered(res *http.Response) error {
 	switch {
 	case res.StatusCode < 400:
 		named, older := w.ex.route.ResponseEffects(&w.ex.match, w.ex.target, res.Header)
+		named = append(named, w.namedIn(w.answer(res))...)
 		w.end(invalidation.Order{Members: named, Older: older})
 	case refused(w.ex.r.Method, res.StatusCode):
 		w.undone()
@@ -211,15 +213,20 @@ func (w *writing) undone() {
 // are confirmed before they are used: what nobody knows to have changed may carry the clients of an origin that fails, and a write
 // that breaks off, which anybody can send, costs no copy.
 func (w *writing) doubt() {
+	unknown := invalidation.Order{Members: w.namedIn(nil)}
+	if len(unknown.Members) > 0 {
+		unknown.Settle = w.ex.route.FenceHold // no fence stands around these while it may happen yet
+	}
 	if w.fence == nil {
-		w.end(invalidation.Order{Confirm: !w.ex.route.FencesWrites})
+		unknown.Confirm = !w.ex.route.FencesWrites
+		w.end(unknown)
 		return
 	}
 	// A fetch that began inside the fence may have read the row before the write came to it, and who asks after the client has its
 	// answer would share that fetch: the entry tells the two apart, as the end of the fence does elsewhere.
 	fence := w.fence
 	w.fence = nil
-	w.end(invalidation.Order{})
+	w.end(unknown)
 	w.ex.p.log.Abandon(fence, w.ex.route.FenceHold)
 }
 
@@ -245,7 +252,7 @@ func (w *writing) end(o invalidation.Order) {
 		w.members = w.bounded(w.members)
 	}
 	// A write that began under an earlier generation does not know how the routes of this one name their copies.
-	o.Members, o.Settle = append(w.bounded(o.Members), p.config().begunSince(w.ex.cfg)...), r.Settle
+	o.Members, o.Settle = append(w.bounded(o.Members), p.config().begunSince(w.ex.cfg)...), max(o.Settle, r.Settle)
 	named := slices.Concat(w.members, o.Members)
 	if w.fence == nil {
 		o.Members, o.Wide = named, w.wide
@@ -266,7 +273,7 @@ func (w *writing) end(o invalidation.Order) {
 func (w *writing) lift() {
 	p := w.ex.p
 	undone := invalidation.Order{Wait: invalidation.WaitRecorded, Undone: true}
-	ctx, cancel := context.WithTimeout(p.lifetime, announceTimeout)
+	ctx, cancel := context.WithTimeout(p.lifetime, liftTimeout)
 	defer cancel()
 	if _, err := p.log.End(ctx, w.fence, undone); err != nil {
 		p.logger.Error("fence not lifted; what it stands around is not stored yet", "route", w.ex.route.Name, "error", err)

@@ -66,7 +66,7 @@ func runCheck(args ...string) string {
 
 func TestCheckExample(t *testing.T) {
 	got := runCheck("../../config.example.yaml")
-	if !strings.HasPrefix(got, "../../config.example.yaml is valid: 1 upstream, 8 routes, 3 warnings\n") {
+	if !strings.HasPrefix(got, "../../config.example.yaml is valid: 1 upstream, 9 routes, 3 warnings\n") {
 		t.Errorf("got:\n%s", got)
 	}
 }

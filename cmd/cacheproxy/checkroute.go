@@ -83,6 +83,9 @@ func onWrite(r *policy.Route) string {
 		gone += ", the copy's name"
 	}
 	gone += invalidated(r.Invalidates)
+	if r.Invalidates.ReadsResponse() {
+		gone += "; what only the answer names is known when the origin has done the write, and stays if this instance dies then"
+	}
 	if r.FailedWrite == policy.FailedKeep {
 		gone += "; nothing, where the answer is a 5xx"
 	}

@@ -53,19 +53,23 @@ func (l *Log) Announce(ctx context.Context, n invalidation.Notice) (invalidation
 	return l.record(ctx, invalidation.WaitAll, []invalidation.Record{{Operation: invalidation.Announce, Notice: n}}, invalidation.Announce)
 }
 
-// Begin implements invalidation.Log. Other instances are not waited for: the fence is in the log, and if the writer dies, all
-// instances apply its beginning and its expiry. Until the write is acknowledged they may use copies from before it. Begin fails soon
-// where the log cannot be reached, since the write is still to come and can be refused.
+// Begin implements invalidation.Log. It returns when every instance has applied the fence, or can hold no lease any more. Were the others
+// not waited for, one that has not heard of the fence yet would go on using copies while the origin has done the write and others read
+// what it wrote: a client that asks one instance after the other would see the stock go down, and up again. If the writer dies, all
+// instances apply the fence's expiry.
+//
+// Begin fails where the log cannot be reached, since the write is still to come and can be refused.
 func (l *Log) Begin(ctx context.Context, members []policy.Member) (*invalidation.Fence, error) {
 	if !l.Alive() {
 		return nil, fmt.Errorf("begin fence: %w", invalidation.ErrNotRecorded)
 	}
-	ctx, cancel := context.WithTimeout(ctx, 2*l.syncer.replyTimeout)
-	defer cancel()
 	f := invalidation.NewFence(invalidation.IDsOf(members), rand.Uint64())
 	r := invalidation.Record{Operation: invalidation.BeginFence, IDs: around(f), Fence: f.Number(), Life: fleet.FenceLife}
-	if _, err := l.until(ctx, invalidation.WaitRecorded, r); err != nil {
-		// The fence may be in the log all the same, and then expires.
+	if _, err := l.until(ctx, invalidation.WaitAll, r); err != nil {
+		// The fence may be in the log all the same, and nobody is to wait until it expires.
+		end := invalidation.Record{Operation: invalidation.EndFence, IDs: r.IDs, Fence: r.Fence, Life: time.Millisecond}
+		l.follower.Queue(rand.Uint64(), end, time.Now())
+		l.syncer.wake()
 		return nil, fmt.Errorf("begin fence: %w", err)
 	}
 	l.follower.Hold(f.Number(), time.Now())

@@ -103,6 +103,22 @@ func TestExclusiveOrders(t *testing.T) {
 	})
 }
 
+// Where a fence has begun, nobody uses a copy from before it: the origin may do the write from then on.
+func TestFenceHoldsEverywhereOnceItHasBegun(t *testing.T) {
+	t.Parallel()
+	eachServer(t, func(t *testing.T, s Server) {
+		a, b := join(t, s, "a"), join(t, s, "b")
+		for i := range 200 {
+			if _, err := a.Begin(t.Context(), []policy.Member{key("k%d", i)}); err != nil {
+				t.Fatal(err)
+			}
+			if b.Lease().Valid(time.Now()) && b.admits(b.ledger.Token(), key("k%d", i)) {
+				t.Fatalf("fence %d has begun, and another instance does not know of it", i)
+			}
+		}
+	})
+}
+
 // However much the answer to a write names, all of that is made unusable, and nothing else.
 func TestEndThatNamesVeryMuch(t *testing.T) { // not beside others, which it would starve
 	long := func(o *Options) { o.Lease = 2 * time.Second } // so much may keep the server of a busy machine longer than a third of 600 ms

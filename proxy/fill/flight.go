@@ -72,14 +72,15 @@ func (fs *flights) shard(key string) *flightShard {
 // must put on request, once and whatever happens, what is to be fetched, or nil where there is nothing to fetch. Until it has,
 // start waits, and who comes meanwhile joins.
 //
-// A flight that a request without a lease opens goes to the origin only when the one before it has its answer, and who comes
-// meanwhile joins it: one under way and one in waiting for each key.
+// A flight that is opened by a request without a lease, or while a write is under way, goes to the origin only when the one before it has
+// its answer, and who comes meanwhile joins it: one under way and one in waiting for each key.
 func (fs *flights) join(j Joiner, start func(*flight, *Request) Response) (t Ticket, request chan<- *Request) {
 	s := fs.shard(j.Key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	before := s.open[j.Key]
-	if f := before; f != nil && fs.joinable(f, j.LeaseLost) {
+	late := before != nil && (j.LeaseLost || fs.ledger.Fenced(j.Known))
+	if f := before; f != nil && fs.joinable(f, late) {
 		switch {
 		case f.published:
 			response := f.response
@@ -92,7 +93,7 @@ func (fs *flights) join(j Joiner, start func(*flight, *Request) Response) (t Tic
 		return Ticket{Role: Joined, flight: f, result: s.group.DoChan(j.Key, func() (any, error) { return lost(), nil })}, nil
 	}
 	f := &flight{shard: s, key: j.Key, known: j.Known, answered: make(chan struct{})}
-	if j.LeaseLost && before != nil {
+	if late {
 		f.after = before.answered
 	}
 	s.open[j.Key] = f

@@ -146,10 +146,12 @@ func (t *Ticket) Abandon() {
 }
 
 // joinable reports whether a request that arrives now may share f: nothing that concerns it was invalidated since its token, and
-// it is known that nothing was. The caller holds the lock of the shard.
-func (fs *flights) joinable(f *flight, leaseLost bool) bool {
+// it is known that nothing was. Late is set where that is not known, or a write to what the request asks for is under way: f may have been
+// at the origin before the write was, and somebody may have read elsewhere what the write has put there before this request came. The
+// caller holds the lock of the shard.
+func (fs *flights) joinable(f *flight, late bool) bool {
 	switch {
-	case leaseLost:
+	case late:
 		return !f.sent
 	case f.published:
 		return !fs.ledger.Since(f.token, f.response.Members)

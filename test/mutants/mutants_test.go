@@ -80,8 +80,23 @@ var mutants = append([]mutant{
 	},
 	{
 		name:  "a write does not invalidate before its answer",
-		edits: []edit{{"proxy/write.go", "		w.end(invalidation.Order{Members: named, Older: older})\n", "		_, _ = named, older\n"}},
+		edits: []edit{{"proxy/write.go", "		w.end(invalidation.Order{Members: named, Older: older})\n", "		_, _ = named, older\n		w.undone()\n"}},
 		pkg:   "./proxy", run: promise + "/write",
+	},
+	{
+		name:  "an answer to a write that cannot be read names nothing",
+		edits: []edit{{"policy/effects.go", "	if in.Otherwise != nil {\n", "	if answer == nil {\n		return nil, true\n	}\n	if in.Otherwise != nil {\n"}},
+		pkg:   "./proxy", run: "TestNamesInTheAnswer",
+	},
+	{
+		name:  "reads that come while a write is under way share a fetch from before it",
+		edits: []edit{{"proxy/fill/flight.go", "	late := before != nil && (j.LeaseLost || fs.ledger.Fenced(j.Known))\n", "	late := before != nil && j.LeaseLost\n"}},
+		pkg:   "./proxy", run: "TestReadsDuringAWriteDoNotShareOlderFetches",
+	},
+	{
+		name:  "a write is sent before its fence holds on every instance",
+		edits: []edit{{"invalidation/valkey/invalidate.go", "l.until(ctx, invalidation.WaitAll, r); err", "l.until(ctx, invalidation.WaitRecorded, r); err"}},
+		pkg:   "./invalidation/valkey", run: "TestFenceHoldsEverywhereOnceItHasBegun",
 	},
 	{
 		name:  "the answer to a write is kept although its copy was purged meanwhile",
@@ -115,12 +130,12 @@ var mutants = append([]mutant{
 	},
 	{
 		name:  "without a lease, an earlier fetch is shared",
-		edits: []edit{{"proxy/fill/join.go", "	case leaseLost:\n		return !f.sent\n", ""}},
+		edits: []edit{{"proxy/fill/flight.go", "	late := before != nil && (j.LeaseLost || fs.ledger.Fenced(j.Known))\n", "	late := before != nil && fs.ledger.Fenced(j.Known)\n"}},
 		pkg:   "./proxy", run: "TestRequestsWithoutALeaseShareTheNextFetch",
 	},
 	{
 		name:  "without a lease, requests for one key do not take turns",
-		edits: []edit{{"proxy/fill/flight.go", "	if j.LeaseLost && before != nil {", "	if false {"}},
+		edits: []edit{{"proxy/fill/flight.go", "	if late {", "	if false {"}},
 		pkg:   "./proxy", run: "TestRequestsWithoutALeaseShareTheNextFetch",
 	},
 	{

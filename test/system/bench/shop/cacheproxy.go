@@ -9,8 +9,11 @@ import (
 	"cacheproxy/test/servers"
 )
 
-// routeName is the route whose outcomes are counted.
-const routeName = "product"
+// routeName and stockName are the routes whose outcomes are counted.
+const (
+	routeName = "product"
+	stockName = "stock"
+)
 
 // configuration is that of the proxy. The shop names the lifetime of its
 // products itself; ttl is only there to be seen.
@@ -28,6 +31,12 @@ routes:
     policy: cache-aside
     key: v2:product:{id}
     ttl: %s
+  - name: ` + stockName + `
+    match: ["GET /inventory/{sku}", "PUT /inventory/{sku}"]
+    upstream: shop
+    policy: write-through
+    key: stock:{sku}
+    ttl: 60s
 `
 
 // cacheproxy is a running proxy.

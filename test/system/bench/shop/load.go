@@ -29,6 +29,8 @@ type traffic struct {
 // reader asks for products, drawn from a popularity.
 type reader struct {
 	popularity bench.Zipf
+	stock      bool    // for the stock of products
+	writes     float64 // with stock: the share of requests that set it
 
 	mu     sync.Mutex // guards random
 	random *rand.Rand
@@ -41,8 +43,15 @@ func newReader(z bench.Zipf, seed uint64) *reader {
 func (r *reader) targets(base string) vegeta.Targeter {
 	return func(t *vegeta.Target) error {
 		r.mu.Lock()
-		id := r.popularity.Draw(r.random)
+		id, onHand, writes := r.popularity.Draw(r.random), r.random.IntN(1000), r.random.Float64() < r.writes
 		r.mu.Unlock()
+		if r.stock {
+			t.Method, t.URL = http.MethodGet, fmt.Sprintf("%s/inventory/P%07d", base, id)
+			if writes {
+				t.Method, t.Body, t.Header = http.MethodPut, fmt.Appendf(nil, `{"on_hand":%d}`, onHand), http.Header{"Content-Type": {"application/json"}}
+			}
+			return nil
+		}
 		t.Method, t.URL = http.MethodGet, fmt.Sprintf("%s/products/%d", base, id)
 		return nil
 	}

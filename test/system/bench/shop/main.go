@@ -37,6 +37,9 @@ func run(ctx context.Context, args []string) error {
 		if !o.directOnly {
 			failed = sc.measureProxied(ctx, &r)
 		}
+		if failed == nil {
+			failed = sc.measureStock(ctx, &r)
+		}
 		// What has been measured is worth reading also where the rest failed.
 		return errors.Join(r.print(os.Stdout), failed)
 	})

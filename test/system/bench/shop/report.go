@@ -24,6 +24,7 @@ type row struct {
 	name    string
 	work    work
 	proxied bool
+	beside  int // which row is the same without the proxy
 
 	// The rest is of the proxy only.
 	scenario scenario
@@ -86,12 +87,16 @@ func (r report) printTable(out *bench.Report) error {
 	line("hit ratio, by Cache-Status", proxied(func(r row) string {
 		return percent(float64(r.work.traffic.hits) / float64(r.work.traffic.requests))
 	}))
-	line("hit ratio that arithmetic allows", proxied(func(r row) string { return percent(r.allowed) }))
+	line("hit ratio that arithmetic allows", proxied(func(r row) string {
+		if r.beside > 0 {
+			return "-" // it is not in the steady state
+		}
+		return percent(r.allowed)
+	}))
 	return t.Close()
 }
 
 func (r report) printNotes(out *bench.Report) {
-	base := r.rows[0]
 	for _, row := range r.rows {
 		if traffic := row.work.traffic; traffic.failed > 0 {
 			fmt.Fprintf(out, "\n%s, what went wrong: %s\n", row.name, bench.Counts(traffic.failures))
@@ -99,10 +104,16 @@ func (r report) printNotes(out *bench.Report) {
 		if !row.proxied {
 			continue
 		}
+		base := r.rows[row.beside]
 		fmt.Fprintf(out, "\n%s: per request, PostgreSQL runs %s fewer queries and uses %s less CPU than without the proxy.\n", row.name,
 			percent(1-row.perThousand(float64(row.work.statements))/base.perThousand(float64(base.work.statements))),
 			percent(1-row.perThousand(row.work.postgres.Seconds())/base.perThousand(base.work.postgres.Seconds())))
 		fmt.Fprintf(out, "  Outcomes by the proxy's metrics: %s\n", bench.Counts(row.outcomes))
+		if row.beside > 0 {
+			fmt.Fprintf(out, "  %d requests/s for the stock of products, %s of which set it, through a write-through route with a TTL of 60s; %v of load before measuring.\n",
+				r.options.stockRate, percent(r.options.writes), stockSettle)
+			continue
+		}
 		fmt.Fprintf(out, "  The warm-up was fast-forwarded: the %d copies that the steady state has at %d requests/s were fetched once each,\n"+
 			"  with the Age that they have then; then %v of load before measuring.\n", row.copies, r.options.rate, settle)
 		if row.scenario.edits > 0 {
