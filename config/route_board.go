@@ -25,7 +25,7 @@ var (
 
 	ranks   = one("number, or all", parseRanks, func(n int) any { return ranksText(n) })
 	aWindow = one("duration, or a word", parseWindow, func(w leaderboard.Window) any { return WindowText(w) })
-	aScore  = one("number", parseScore, asItIs)
+	aScore  = one("score", parseScore, asItIs)
 )
 
 const (

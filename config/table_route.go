@@ -55,7 +55,7 @@ var routeKeys = section{
 	{name: "max_waiters", is: aNumber, byDefault: "10000", positive: true, heededBy: caching, means: "Requests that may wait for one fill."},
 	{name: "wait_timeout", is: aDuration, derived: "the upstream's timeout", positive: true, heededBy: caching, means: "How long they wait before they go to the origin themselves; where it is not shorter than the upstream's timeout, for the end of the fetch."},
 
-	{name: "on_write", is: aWordOf(onWrites), byDefault: "invalidate", heededBy: proxying, means: "store: keep the response to a write where it says that it is what a GET would get, by a Content-Location that is the URL. With policy: write-through."},
+	{name: "on_write", is: aWordOf(onWrites), byDefault: "invalidate", means: "store: keep the response to a write where it says that it is what a GET would get, by a Content-Location that is the URL. With policy: write-through."},
 	{name: "failed_writes", is: aWordOf(failedWrites), byDefault: "invalidate", heededBy: unfenced, means: "keep: believe a 5xx answer that nothing has changed, as RFC 9111 §4.4 does. Otherwise copies are confirmed by the origin before they are used. Without an answer they are in any case."},
 	{name: "store_down", is: aWordOf(storeDowns), derived: "reject with policy: write-through, else forward", heededBy: proxying, means: "A write when its invalidation cannot be recorded beforehand. reject: 503; forward: write anyway, and make up for it later."},
 	{name: "fence_hold", is: aDuration, derived: "twice the upstream's timeout", positive: true, heededBy: fencing, means: "How long a write of unknown outcome keeps copies away."},
