@@ -268,9 +268,9 @@ func mirrors(rq *request) bool {
 	return rq.route.boards != nil && rq.mode == policy.Observe && rq.action == policy.WriteAction
 }
 
-// mirror records a submission that the upstream has accepted, before its client hears of it: so nothing that a client knows to be accepted is
+// mirrorSubmission records a submission that the upstream has accepted, before its client hears of it: so nothing that a client knows to be accepted is
 // missing here once the route is switched on. Where it cannot be recorded, the client has the upstream's answer all the same, and it is counted.
-func mirror(ex *exchange) {
+func mirrorSubmission(ex *exchange) {
 	if !mirrors(&ex.request) {
 		return
 	}

@@ -163,7 +163,7 @@ func (w *writing) answered(res *http.Response) error {
 	}
 	w.settled = true
 	if res.StatusCode >= 200 && res.StatusCode < 300 {
-		mirror(w.ex)
+		mirrorSubmission(w.ex)
 	}
 	w.keep(res)
 	return nil

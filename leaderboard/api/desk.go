@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"cacheproxy/leaderboard"
+	"cacheproxy/leaderboard/memory"
 )
 
 // Desk answers requests for boards. It is safe for concurrent use.
@@ -21,8 +22,11 @@ type Desk struct {
 	tops    tops
 }
 
-// NewDesk makes a desk. timeout is how long the records are waited for, for one request.
+// NewDesk makes a desk. Nil records are in this process, and end with it. timeout is how long they are waited for, for one request.
 func NewDesk(records leaderboard.Records, timeout time.Duration) *Desk {
+	if records == nil {
+		records = memory.New(time.Now)
+	}
 	return &Desk{records: records, timeout: timeout}
 }
 

@@ -23,7 +23,7 @@ var layers = map[string][]string{
 	"writebehind":                {"policy/httpcache"},
 	"writebehind/valkey":         {"invalidation/valkey", "writebehind"},
 	"leaderboard":                {},
-	"leaderboard/api":            {"leaderboard"},
+	"leaderboard/api":            {"leaderboard", "leaderboard/memory"},
 	"leaderboard/memory":         {"leaderboard"},
 	"store/valkey": {
 		"policy/httpcache", "policy", "invalidation", "invalidation/fleet", "invalidation/valkey", "store", "store/coding",
@@ -45,7 +45,7 @@ var layers = map[string][]string{
 	"cmd/cacheproxy/valkey": {"invalidation", "invalidation/valkey", "store", "store/valkey", "writebehind", "writebehind/valkey"},
 	"cmd/cacheproxy/instance": {
 		"policy", "invalidation", "invalidation/valkey", "invalidation/postgres", "invalidation/postgres/feed", "store", "store/valkey", "observe", "proxy/server", "proxy/upstream", "proxy",
-		"admin", "config", "cmd/cacheproxy/valkey", "writebehind", "writebehind/valkey", "leaderboard", "leaderboard/api", "leaderboard/memory",
+		"admin", "config", "cmd/cacheproxy/valkey", "writebehind", "writebehind/valkey", "leaderboard", "leaderboard/api",
 	},
 	"cmd/cacheproxy": {
 		"policy/httpcache", "policy", "invalidation", "invalidation/postgres", "proxy/upstream", "admin", "config", "cmd/cacheproxy/demo",
