@@ -28,6 +28,7 @@ type Options struct {
 // Records are boards on a server. They are safe for concurrent use.
 type Records struct {
 	options Options
+	chunk   int          // how many entries leave a window at once, before others are served
 	late    atomic.Int64 // by how much the server's clock is ahead of this one, in microseconds, as far as is known
 	mu      sync.Mutex
 	routes  map[string]*route // by name
@@ -39,6 +40,7 @@ type Records struct {
 // route is what is known of a route on the server.
 type route struct {
 	incarnation string
+	reading     string               // the incarnation that is being read back
 	boards      map[string]time.Time // when they were last registered, by the clock of this process
 }
 
@@ -53,7 +55,7 @@ func New(o Options) *Records {
 	if o.Observe == nil {
 		o.Observe = func(string, time.Duration, error) {}
 	}
-	return &Records{options: o, routes: map[string]*route{}, groups: make(chan *sending, 4*maxGroup), wires: make(chan *wire, maxGroups), ended: make(chan struct{})}
+	return &Records{options: o, chunk: 500, routes: map[string]*route{}, groups: make(chan *sending, 4*maxGroup), wires: make(chan *wire, maxGroups), ended: make(chan struct{})}
 }
 
 var (
@@ -124,7 +126,7 @@ func (r *Records) arguments(rules *leaderboard.Rules, incarnation string) []stri
 	}
 	return []string{
 		aggregates[rules.Aggregate], ties, strconv.Itoa(rules.Top), span, micros(rules.Window.Length), micros(rules.Window.Bucket), number(from), number(to),
-		flag(rules.Archived), flag(rules.Submitted), incarnation,
+		truth(rules.Archived), truth(rules.Submitted), incarnation, strconv.Itoa(r.chunk),
 	}
 }
 
@@ -132,7 +134,7 @@ func number(n int64) string { return strconv.FormatInt(n, 10) }
 
 func micros(d time.Duration) string { return number(d.Microseconds()) }
 
-func flag(b bool) string {
+func truth(b bool) string {
 	if b {
 		return "1"
 	}

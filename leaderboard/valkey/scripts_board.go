@@ -13,11 +13,11 @@ package valkey
 // it, each script writes the stamp, which takes memory by that check, before anything else.
 //
 // ARGV: base, aggregate, ties, ranks that are kept, span, length of the window, of a bucket, start and end of the period, 1 if archived, 1
-// if each submission is archived, incarnation of the route
+// if each submission is archived, incarnation of the route, how many entries leave at once
 const prelude = `
 local b, agg, ties, K, span = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
 local W, B, ps, pe = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
-local archived, submitted, g = ARGV[10] == '1', ARGV[11] == '1', ARGV[12]
+local archived, submitted, g, chunk = ARGV[10] == '1', ARGV[11] == '1', ARGV[12], tonumber(ARGV[13])
 local call, fmod, pack, unpack_ = redis.call, math.fmod, struct.pack, struct.unpack
 local rolling = span == 'rolling'
 local kept = K > 0 and (agg == 'best' or agg == 'every')
@@ -213,7 +213,7 @@ local function rotate()
     local first = call('ZRANGE', bs, 0, 0, 'WITHSCORES')
     due = first[2] and tonumber(first[2]) + W
   else
-    local old = call('ZRANGEBYSCORE', x, '-inf', '(' .. text(E), 'LIMIT', 0, CHUNK)
+    local old = call('ZRANGEBYSCORE', x, '-inf', '(' .. text(E), 'LIMIT', 0, chunk)
     for _, key in ipairs(old) do
       if agg == 'every' then
         local z = call('ZSCORE', r, key)
@@ -224,7 +224,7 @@ local function rotate()
         drop(key, E)
       end
     end
-    if #old == CHUNK then return false end
+    if #old == chunk then return false end
     local first = call('ZRANGE', x, 0, 0, 'WITHSCORES')
     due = first[2] and floor(tonumber(first[2])) + B + W
   end
