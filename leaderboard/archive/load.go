@@ -2,7 +2,6 @@ package archive
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -14,7 +13,7 @@ import (
 // clockMargin is how far the clocks of the database and of the records may be apart: as much more than the window is read back.
 const clockMargin = time.Minute
 
-// windowStart is when the window began at a time. Everything of an all-time board counts.
+// windowStart is when the first bucket began that may be in the window at a time. Everything of an all-time board counts.
 func windowStart(w leaderboard.Window, now time.Time) time.Time {
 	location := w.Location
 	if location == nil {
@@ -172,14 +171,14 @@ func (a *Archiver) merge(ctx context.Context, r *leaderboard.Rules, rows pgx.Row
 		}
 		page = append(page, m)
 	}
-	if err := errors.Join(wrap("read archive", rows.Err())); err != nil {
-		return count, err
+	if err := rows.Err(); err != nil {
+		return count, fmt.Errorf("read archive: %w", err)
 	}
 	return count, give()
 }
 
 // loadSQL reads buckets by themselves: those of the window, and of an all-time board those that are not closed. $1 is the route, $2 the board or
-// empty, $3 when the window began. Of a bucket that may be cut to its first K no more are read.
+// empty, $3 when the first bucket began that may be in the window. Of a bucket that may be cut to its first K no more are read.
 func loadSQL(r *leaderboard.Rules) string {
 	limit := ""
 	if r.Top > 0 && (r.Aggregate == leaderboard.Best || r.Aggregate == leaderboard.Lowest) {
@@ -198,15 +197,16 @@ func loadSQL(r *leaderboard.Rules) string {
 	if r.Window.Span == leaderboard.AllTime {
 		which = "AND NOT b.closed"
 	}
-	return `SELECT b.board, b.starts, b.ends, b.closed, s.player, s.id, s.score, s.at FROM cacheproxy_leaderboard.bucket b, LATERAL (
+	return `SELECT b.board, b.starts, b.ends, b.closed, s.player, s.id, s.score, s.at FROM cacheproxy_leaderboard.board o, LATERAL (
+			SELECT * FROM cacheproxy_leaderboard.bucket b WHERE b.route = o.route AND b.board = o.board AND b.starts >= $3::timestamptz ` + which + `) b, LATERAL (
 			SELECT player, id, score, at FROM cacheproxy_leaderboard.score WHERE route = b.route AND board = b.board AND bucket = b.starts ` + limit + `) s
-		WHERE b.route = $1::text AND ($2::text = '' OR b.board = $2::text) AND b.ends > $3::timestamptz ` + which + ` ORDER BY b.board, b.starts`
+		WHERE o.route = $1::text AND ($2::text = '' OR o.board = $2::text) ORDER BY b.board, b.starts`
 }
 
 // totalSQL reads what the closed buckets of an all-time board come to, as one bucket from the beginning of time on.
 func totalSQL(r *leaderboard.Rules) string {
 	from := `FROM cacheproxy_leaderboard.score JOIN cacheproxy_leaderboard.bucket b USING (route, board)
-		WHERE b.closed AND bucket = b.starts AND route = $1::text AND ($2::text = '' OR board = $2::text) AND b.ends > $3::timestamptz`
+		WHERE b.closed AND bucket = b.starts AND route = $1::text AND ($2::text = '' OR board = $2::text) AND b.starts >= $3::timestamptz`
 	const borders = `board, to_timestamp(0), max(b.ends) OVER (PARTITION BY board), true`
 	switch r.Aggregate {
 	case leaderboard.Sum:

@@ -2,6 +2,7 @@ package archive
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -58,10 +59,14 @@ func bucketStep(ctx context.Context, tx pgx.Tx, route string, cutoff time.Time) 
 	err := tx.QueryRow(ctx, `SELECT b.board, b.starts FROM cacheproxy_leaderboard.board o, LATERAL (
 			SELECT board, starts FROM cacheproxy_leaderboard.bucket WHERE route = o.route AND board = o.board AND ends < $2 ORDER BY starts LIMIT 1) b
 		WHERE o.route = $1 LIMIT 1`, route, cutoff).Scan(&board, &starts)
-	if err == pgx.ErrNoRows {
+	if errors.Is(err, pgx.ErrNoRows) {
 		return 0, nil
 	}
 	if err != nil {
+		return 0, err
+	}
+	// Whoever takes it at this moment has committed what would otherwise stay without its bucket.
+	if _, err := tx.Exec(ctx, `SELECT FROM cacheproxy_leaderboard.bucket WHERE route = $1 AND board = $2 AND starts = $3 FOR UPDATE`, route, board, starts); err != nil {
 		return 0, err
 	}
 	tag, err := tx.Exec(ctx, `DELETE FROM cacheproxy_leaderboard.score WHERE ctid = ANY (ARRAY (
