@@ -23,7 +23,7 @@ var hasPrivilege = map[string]string{
 	"schema":   `SELECT CASE WHEN to_regnamespace($2) IS NOT NULL THEN has_schema_privilege($1, $2, $3) END`,
 	"table":    `SELECT CASE WHEN to_regclass($2) IS NOT NULL THEN has_table_privilege($1, $2, $3) END`,
 	"sequence": `SELECT CASE WHEN to_regclass($2) IS NOT NULL THEN has_sequence_privilege($1, $2, $3) END`,
-	"database": `SELECT has_database_privilege($1, parse_ident($2)[1], $3)`,
+	"database": `SELECT has_database_privilege($1, (parse_ident($2))[1], $3)`,
 }
 
 // Grants are the steps that give a role what it lacks of what is wanted, or, where anew says so, all of it.
