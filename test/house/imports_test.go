@@ -22,6 +22,9 @@ var layers = map[string][]string{
 	"store/coding":               {"policy/httpcache"},
 	"writebehind":                {"policy/httpcache"},
 	"writebehind/valkey":         {"invalidation/valkey", "writebehind"},
+	"leaderboard":                {},
+	"leaderboard/model":          {"leaderboard"},
+	"leaderboard/valkey":         {"invalidation/valkey", "leaderboard"},
 	"store/valkey": {
 		"policy/httpcache", "policy", "invalidation", "invalidation/fleet", "invalidation/valkey", "store", "store/coding",
 	},
