@@ -248,9 +248,15 @@ func (a *Archiver) within(ctx context.Context, timeout time.Duration, do func(co
 		return err
 	}
 	tx, err := a.conn.Begin(ctx)
-	if err != nil {
+	if err != nil { // it may have ended while nothing was done with it
 		a.hangUp()
-		return fmt.Errorf("begin transaction: %w", err)
+		if err := a.connect(ctx); err != nil {
+			return err
+		}
+		if tx, err = a.conn.Begin(ctx); err != nil {
+			a.hangUp()
+			return fmt.Errorf("begin transaction: %w", err)
+		}
 	}
 	commit, err := do(ctx, tx)
 	if err == nil && commit {

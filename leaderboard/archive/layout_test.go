@@ -44,7 +44,7 @@ func TestInstall(t *testing.T) {
 	if _, err := postgres.Remove(t.Context(), d.Conn, Layout{}); err != nil || one[bool](d, "SELECT to_regclass('cacheproxy_leaderboard.score') IS NOT NULL") {
 		t.Errorf("an uninstall of the archive left it: %v", err)
 	}
-	if !one[bool](d, "SELECT to_regclass('cacheproxy_leaderboard.mine') IS NOT NULL") {
+	if !one[bool](d, "SELECT to_regclass('cacheproxy_leaderboard.others') IS NOT NULL") {
 		t.Error("an uninstall of the archive took what is not its own")
 	}
 }

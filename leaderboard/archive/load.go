@@ -15,21 +15,15 @@ const clockMargin = time.Minute
 
 // windowStart is when the first bucket began that may be in the window at a time. Everything of an all-time board counts.
 func windowStart(w leaderboard.Window, now time.Time) time.Time {
-	location := w.Location
-	if location == nil {
-		location = time.UTC
-	}
 	now = now.Add(-clockMargin)
-	year, month, day := now.In(location).Date()
 	switch w.Span {
-	case leaderboard.Day:
-		return time.Date(year, month, day, 0, 0, 0, 0, location)
-	case leaderboard.Week:
-		return time.Date(year, month, day-(int(now.In(location).Weekday())+6)%7, 0, 0, 0, 0, location)
 	case leaderboard.AllTime:
 		return time.Unix(0, 0)
+	case leaderboard.Rolling:
+		return now.Add(-w.Length - w.Bucket)
 	}
-	return now.Add(-w.Length - w.Bucket)
+	start, _ := w.Period(now)
+	return start
 }
 
 // load reads the window back into empty records, and has them shown.
@@ -181,10 +175,10 @@ func (a *Archiver) merge(ctx context.Context, r *leaderboard.Rules, rows pgx.Row
 // empty, $3 when the first bucket began that may be in the window. Of a bucket that may be cut to its first K no more are read.
 func loadSQL(r *leaderboard.Rules) string {
 	limit := ""
-	if r.Top > 0 && (r.Aggregate == leaderboard.Best || r.Aggregate == leaderboard.Lowest) {
-		order := "score"
-		if r.Aggregate == leaderboard.Best {
-			order = "score DESC"
+	if r.Top > 0 && r.Aggregate != leaderboard.Sum && r.Aggregate != leaderboard.Last {
+		order := "score DESC"
+		if r.Aggregate == leaderboard.Lowest {
+			order = "score"
 		}
 		if r.Ties == leaderboard.ByName {
 			order += `, player COLLATE "C"`
