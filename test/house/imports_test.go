@@ -25,6 +25,8 @@ var layers = map[string][]string{
 	"leaderboard":                {},
 	"leaderboard/api":            {"leaderboard", "leaderboard/memory"},
 	"leaderboard/memory":         {"leaderboard"},
+	"leaderboard/model":          {"leaderboard"},
+	"leaderboard/valkey":         {"invalidation/valkey", "leaderboard"},
 	"store/valkey": {
 		"policy/httpcache", "policy", "invalidation", "invalidation/fleet", "invalidation/valkey", "store", "store/coding",
 	},

@@ -1,0 +1,237 @@
+package valkey
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	connection "cacheproxy/invalidation/valkey"
+	"cacheproxy/leaderboard"
+
+	"github.com/valkey-io/valkey-go"
+)
+
+// Options is what Records work with. Connection and Prefix are required.
+type Options struct {
+	Connection *connection.Connection // of its own: what waits for a disk would delay heartbeats
+	Prefix     string                 // of every key
+	Timeout    time.Duration          // for what the server is asked; zero: 2s
+	// Observe is called with how long an operation took and how it ended. Nil: nobody counts.
+	Observe func(op string, took time.Duration, err error)
+}
+
+// Records are boards on a server. They are safe for concurrent use.
+type Records struct {
+	options Options
+	chunk   int          // how many entries leave a window at once, before others are served
+	late    atomic.Int64 // by how much the server's clock is ahead of this one, in microseconds, as far as is known
+	mu      sync.Mutex
+	routes  map[string]*route // by name
+	groups  chan *sending
+	wires   chan *wire
+	ended   chan struct{}
+}
+
+// route is what is known of a route on the server.
+type route struct {
+	incarnation string
+	reading     string               // the incarnation that is being read back
+	boards      map[string]time.Time // when they were last registered, by the clock of this process
+}
+
+// registered is for how long a board counts as registered: shorter than what Sweep waits for before it takes one for given up.
+const registered = time.Minute
+
+// New makes Records. It dials nothing; Run has to run for a submission to be as durable as its route asks.
+func New(o Options) *Records {
+	if o.Timeout == 0 {
+		o.Timeout = 2 * time.Second
+	}
+	if o.Observe == nil {
+		o.Observe = func(string, time.Duration, error) {}
+	}
+	return &Records{options: o, chunk: 500, routes: map[string]*route{}, groups: make(chan *sending, 4*maxGroup), wires: make(chan *wire, maxGroups), ended: make(chan struct{})}
+}
+
+var (
+	errReply = errors.New("reply of the records is not understood")
+	errSlide = errors.New("window does not get to where it should be")
+)
+
+// base begins the keys of a route; board, where it is given, those of one of its boards. Each has a slot of its own.
+func (r *Records) base(rules *leaderboard.Rules) string {
+	return "{" + r.options.Prefix + ":lb:" + url.QueryEscape(rules.Route) + "}:"
+}
+
+func (r *Records) board(rules *leaderboard.Rules, board string) string {
+	return "{" + r.options.Prefix + ":lb:" + url.QueryEscape(rules.Route) + ":" + url.QueryEscape(board) + "}:"
+}
+
+// ask runs a script, and gives its reply as texts. The first says what came of it.
+func (r *Records) ask(ctx context.Context, op string, s *script, base string, args ...string) (reply []string, err error) {
+	start := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, r.options.Timeout)
+	defer cancel()
+	client, err := r.options.Connection.Client()
+	if err == nil {
+		reply, err = texts(s.run(ctx, client, base, args))
+	}
+	r.options.Observe("leaderboard_"+op, time.Since(start), err)
+	if err != nil {
+		return nil, fmt.Errorf("%s of board: %w", op, err)
+	}
+	return reply, nil
+}
+
+func texts(r valkey.ValkeyResult) ([]string, error) {
+	list, err := r.ToArray()
+	if err != nil {
+		return nil, err
+	}
+	if len(list) == 0 {
+		return nil, errReply
+	}
+	all := make([]string, len(list))
+	for i := range list {
+		if all[i], err = list[i].ToString(); err != nil {
+			return nil, fmt.Errorf("%w: %w", errReply, err)
+		}
+	}
+	return all, nil
+}
+
+var aggregates = map[leaderboard.Aggregate]string{
+	leaderboard.Best: "best", leaderboard.Lowest: "best", leaderboard.Sum: "sum", leaderboard.Last: "last", leaderboard.Every: "every",
+}
+
+// arguments are those that the scripts of a board begin with, at the time that the server's clock is taken to show.
+func (r *Records) arguments(rules *leaderboard.Rules, incarnation string) []string {
+	span, ties := "rolling", "earlier"
+	var from, to int64
+	switch rules.Window.Span {
+	case leaderboard.AllTime:
+		span = "all"
+	case leaderboard.Day, leaderboard.Week:
+		span = "period"
+		start, end := rules.Window.Period(time.UnixMicro(time.Now().UnixMicro() + r.late.Load()))
+		from, to = start.UnixMicro(), end.UnixMicro()
+	}
+	if rules.Ties == leaderboard.ByName {
+		ties = "name"
+	}
+	return []string{
+		aggregates[rules.Aggregate], ties, strconv.Itoa(rules.Top), span, micros(rules.Window.Length), micros(rules.Window.Bucket), number(from), number(to),
+		truth(rules.Archived), truth(rules.Submitted), incarnation, strconv.Itoa(r.chunk),
+	}
+}
+
+func number(n int64) string { return strconv.FormatInt(n, 10) }
+
+func micros(d time.Duration) string { return number(d.Microseconds()) }
+
+func truth(b bool) string {
+	if b {
+		return "1"
+	}
+	return ""
+}
+
+// learn takes over what the server's clock shows.
+func (r *Records) learn(clock string) {
+	us, err := strconv.ParseInt(clock, 10, 64)
+	if err == nil {
+		r.late.Store(us - time.Now().UnixMicro())
+	}
+}
+
+// order is the score as the server orders by it, and back: least first, and without a zero below zero.
+func order(rules *leaderboard.Rules, score float64) float64 {
+	if rules.Aggregate == leaderboard.Lowest {
+		return score + 0
+	}
+	return 0 - score
+}
+
+func decimal(z float64) string { return strconv.FormatFloat(z, 'g', 17, 64) }
+
+// state is what the route knows of a board.
+type state struct {
+	incarnation string
+	loading     bool
+	live        bool // something was recorded
+}
+
+func stateOf(reply []string) (state, error) {
+	if len(reply) != 5 || reply[0] != "OK" {
+		return state{}, errReply
+	}
+	return state{incarnation: reply[1], loading: reply[2] == "1" || reply[1] == "", live: reply[3] == "l"}, nil
+}
+
+// state asks for it. The board is not registered by that.
+func (r *Records) state(ctx context.Context, rules *leaderboard.Rules, board string) (state, error) {
+	reply, err := r.ask(ctx, "state", stateScript, r.base(rules), board)
+	if err != nil {
+		return state{}, err
+	}
+	s, err := stateOf(reply)
+	if err == nil {
+		r.mu.Lock()
+		r.route(rules).incarnation = s.incarnation
+		r.mu.Unlock()
+	}
+	return s, err
+}
+
+// register notes a board that is about to be written to.
+func (r *Records) register(ctx context.Context, rules *leaderboard.Rules, board string) (state, error) {
+	before := time.Now()
+	reply, err := r.ask(ctx, "register", registerScript, r.base(rules), board, strconv.Itoa(rules.MaxBoards))
+	if err != nil {
+		return state{}, err
+	}
+	if reply[0] == "MANY" {
+		return state{}, leaderboard.ErrTooManyBoards
+	}
+	s, err := stateOf(reply)
+	if err == nil {
+		r.mu.Lock()
+		known := r.route(rules)
+		known.incarnation = s.incarnation
+		known.boards[board] = before
+		r.mu.Unlock()
+	}
+	return s, err
+}
+
+// route is under r.mu.
+func (r *Records) route(rules *leaderboard.Rules) *route {
+	if r.routes[rules.Route] == nil {
+		r.routes[rules.Route] = &route{boards: map[string]time.Time{}}
+	}
+	return r.routes[rules.Route]
+}
+
+// known is the incarnation as it was last heard of, and whether a board was registered lately.
+func (r *Records) known(rules *leaderboard.Rules, board string) (incarnation string, lately bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	known := r.route(rules)
+	at, ok := known.boards[board]
+	if ok && time.Since(at) >= registered {
+		delete(known.boards, board)
+		ok = false
+	}
+	return known.incarnation, ok
+}
+
+// fault has the records read back.
+func (r *Records) fault(ctx context.Context, rules *leaderboard.Rules, incarnation string) error {
+	_, err := r.ask(ctx, "fault", faultScript, r.base(rules), incarnation)
+	return err
+}
