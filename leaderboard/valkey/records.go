@@ -42,6 +42,7 @@ type route struct {
 	incarnation string
 	reading     string               // the incarnation that is being read back
 	boards      map[string]time.Time // when they were last registered, by the clock of this process
+	open        map[string]openBucket
 }
 
 // registered is for how long a board counts as registered: shorter than what Sweep waits for before it takes one for given up.
@@ -126,8 +127,18 @@ func (r *Records) arguments(rules *leaderboard.Rules, incarnation string) []stri
 	}
 	return []string{
 		aggregates[rules.Aggregate], ties, strconv.Itoa(rules.Top), span, micros(rules.Window.Length), micros(rules.Window.Bucket), number(from), number(to),
-		truth(rules.Archived), truth(rules.Submitted), incarnation, strconv.Itoa(r.chunk),
+		truth(rules.Archived), truth(rules.Submitted), incarnation, strconv.Itoa(r.chunk), signature(rules),
 	}
+}
+
+// signature is what of the rules cannot change while there are records: how they are ordered, and by what they are told apart.
+func signature(rules *leaderboard.Rules) string {
+	w := rules.Window
+	location := "UTC"
+	if w.Location != nil {
+		location = w.Location.String()
+	}
+	return fmt.Sprint(rules.Aggregate, rules.Ties, rules.Top > 0, w.Span, w.Bucket, location)
 }
 
 func number(n int64) string { return strconv.FormatInt(n, 10) }
@@ -212,7 +223,7 @@ func (r *Records) register(ctx context.Context, rules *leaderboard.Rules, board 
 // route is under r.mu.
 func (r *Records) route(rules *leaderboard.Rules) *route {
 	if r.routes[rules.Route] == nil {
-		r.routes[rules.Route] = &route{boards: map[string]time.Time{}}
+		r.routes[rules.Route] = &route{boards: map[string]time.Time{}, open: map[string]openBucket{}}
 	}
 	return r.routes[rules.Route]
 }

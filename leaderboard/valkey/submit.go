@@ -55,6 +55,8 @@ func (r *Records) Submit(ctx context.Context, rules *leaderboard.Rules, q leader
 				return nil, false, errSlide
 			}
 			r.learn(reply[1])
+		case "RULES":
+			return nil, false, leaderboard.ErrOtherRules
 		case "OTHER":
 			return nil, false, leaderboard.ErrKeyReused
 		case "LARGE":
