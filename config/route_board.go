@@ -77,7 +77,7 @@ func WindowText(w leaderboard.Window) string {
 
 func parseScore(text string) (float64, error) {
 	n, err := strconv.ParseFloat(text, 64)
-	if err != nil || !(math.Abs(n) <= api.MaxScore) {
+	if err != nil || !(math.Abs(n) <= leaderboard.Exact) {
 		return 0, errors.New("is not a number up to 2^53 either way; write one such as 0")
 	}
 	return n, nil
@@ -97,7 +97,7 @@ func compileBoard(doc *part, r *policy.Route, s *Snapshot) {
 	checkBoardPatterns(doc, r)
 	compileBoardName(doc, section, r)
 	b := &api.Route{
-		Player: section.text("player"), Score: section.text("score"), MinScore: -api.MaxScore, MaxScore: api.MaxScore, MaxBatch: section.number("max_batch"),
+		Player: section.text("player"), Score: section.text("score"), MinScore: -leaderboard.Exact, MaxScore: leaderboard.Exact, MaxBatch: section.number("max_batch"),
 		Rules: &leaderboard.Rules{
 			Route: r.Name, Aggregate: read[leaderboard.Aggregate](section, "aggregate"), Ties: read[leaderboard.Ties](section, "ties"), Window: compileWindow(section),
 			Top: read[int](section, "ranks"), MaxBoards: section.number("max_boards"), Durability: read[leaderboard.Durability](section, "durability"),

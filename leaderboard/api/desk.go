@@ -100,8 +100,8 @@ func (d *Desk) Read(ctx context.Context, r *Route, board, query string, now time
 	case q.player != "":
 		var e leaderboard.Entry
 		e, err = d.records.Player(bounded, r.Rules, board, q.player)
-		if errors.Is(err, leaderboard.ErrBeyond) && e.Player != "" {
-			e.Rank, err = 0, nil
+		if errors.Is(err, leaderboard.ErrBeyond) { // who is beyond the ranks that are kept, and who never submitted, are not told apart
+			e, err = leaderboard.Entry{Player: q.player}, nil
 		}
 		if err == nil {
 			body = r.one(board, e)

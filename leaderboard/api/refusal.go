@@ -43,6 +43,8 @@ func (r *Route) refusalOf(err error, player string, submits bool) *Refusal {
 		return refusef(http.StatusNotFound, "%q is not on the board", player)
 	case errors.Is(err, leaderboard.ErrBeyond):
 		return refusef(http.StatusNotFound, "%q is beyond the %d ranks that are kept", player, r.Rules.Top)
+	case errors.Is(err, leaderboard.ErrScore):
+		return refusef(http.StatusUnprocessableEntity, "a score cannot be kept as it is; nothing was recorded")
 	case errors.Is(err, leaderboard.ErrLoading):
 		return &Refusal{http.StatusServiceUnavailable, "the boards are being read back from their archive, try again", nil}
 	case errors.Is(err, leaderboard.ErrNotDurable):

@@ -27,8 +27,6 @@ type Archive struct {
 const (
 	// MaxBody is the largest submission that is read, in bytes.
 	MaxBody = 1 << 20
-	// MaxScore is up to which number, either way, a score is exact.
-	MaxScore = 1 << 53
 	// Fresh is for how long what was read of a board answers those who ask for the same.
 	Fresh = 250 * time.Millisecond
 

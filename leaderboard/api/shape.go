@@ -103,7 +103,12 @@ func (r *Route) view(board string, v leaderboard.View) []byte {
 
 // one writes the place of one player.
 func (r *Route) one(board string, e leaderboard.Entry) []byte {
-	return append(r.Shape.Player.append(nil, func(name string) string { return r.valueOf(name, board, e) }), '\n')
+	return append(r.Shape.Player.append(nil, func(name string) string {
+		if name == "score" && e.Rank == 0 {
+			return "null" // nobody knows it
+		}
+		return r.valueOf(name, board, e)
+	}), '\n')
 }
 
 // receipts write what became of submissions: one as an object, several as a list.

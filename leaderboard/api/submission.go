@@ -113,7 +113,7 @@ func (r *Route) score(text string) (float64, *Refusal) {
 	switch {
 	case strings.ContainsAny(text, `"{[`) || err != nil && !errors.Is(err, strconv.ErrRange):
 		return 0, r.malformed("%q is not a number", r.Score)
-	case err != nil || math.Abs(score) > MaxScore:
+	case err != nil || math.Abs(score) > leaderboard.Exact:
 		return 0, refusef(http.StatusUnprocessableEntity, "%q is beyond 2^53, up to which numbers are exact", r.Score)
 	case score < r.MinScore:
 		return 0, refusef(http.StatusUnprocessableEntity, "%q is less than %s", r.Score, number(r.MinScore))

@@ -1,17 +1,15 @@
 // Package memory keeps the records of boards in this process, where they end with it: for a first look without a server, and for tests of
-// what uses records. It keeps every submission of the window, and makes the board of them when it is read.
+// what uses records. It keeps every submission of the window, and works out the board of them when it is read.
 package memory
 
 import (
-	"cmp"
 	"context"
 	"math"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"cacheproxy/leaderboard"
+	"cacheproxy/leaderboard/model"
 	"cacheproxy/lockorder"
 )
 
@@ -20,20 +18,9 @@ type Records struct {
 	now func() time.Time
 
 	mu     lockorder.Mutex[lockorder.MemoryBoards]
-	boards map[string]map[string]*board // by route and name
-	keys   map[string]*remembered       // of idempotency
-	made   uint64                       // how often anything has changed
-}
-
-type board struct {
-	scores  []score // in the order in which they came
-	version uint64
-}
-
-type score struct {
-	leaderboard.Submission
-	at     time.Time
-	number uint64 // of the submission
+	boards map[string]map[string][]leaderboard.Line // by route and name, in the order in which they came
+	keys   map[string]*remembered                   // of idempotency
+	last   time.Time                                // of a submission; no two have the same time
 }
 
 type remembered struct {
@@ -44,7 +31,7 @@ type remembered struct {
 
 // New makes records that go by a clock.
 func New(now func() time.Time) *Records {
-	return &Records{now: now, boards: map[string]map[string]*board{}, keys: map[string]*remembered{}}
+	return &Records{now: now, boards: map[string]map[string][]leaderboard.Line{}, keys: map[string]*remembered{}}
 }
 
 // Submit implements leaderboard.Records.
@@ -52,86 +39,92 @@ func (m *Records) Submit(_ context.Context, r *leaderboard.Rules, q leaderboard.
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now, key := m.now(), r.Route+"\x00"+q.Board+"\x00"+q.Key
-	if q.Key != "" {
-		if before := m.keys[key]; before != nil && now.Before(before.until) {
-			if before.print != q.Print {
-				return nil, false, leaderboard.ErrKeyReused
-			}
-			return before.receipts, true, nil
+	if before := m.keys[key]; before != nil && q.Key != "" && now.Before(before.until) {
+		if before.print != q.Print {
+			return nil, false, leaderboard.ErrKeyReused
 		}
+		return before.receipts, true, nil
 	}
-	b := m.boards[r.Route][q.Board]
-	if b == nil {
-		if len(m.boards[r.Route]) >= r.MaxBoards {
-			return nil, false, leaderboard.ErrTooManyBoards
-		}
-		b = &board{}
+	lines, there := m.boards[r.Route][q.Board]
+	if !there && len(m.boards[r.Route]) >= r.MaxBoards {
+		return nil, false, leaderboard.ErrTooManyBoards
 	}
-	scores := b.scores
 	for _, s := range q.Submissions {
-		m.made++
-		scores = append(scores, score{s, now, m.made})
-	}
-	all := rank(r, scores, now)
-	for _, e := range all {
-		if r.Aggregate == leaderboard.Sum && math.Abs(e.Score) > 1<<53 {
-			return nil, false, leaderboard.ErrTooLarge
+		if err := r.CheckScore(s.Score); err != nil {
+			return nil, false, err
 		}
+		at := now.Truncate(time.Microsecond)
+		if !at.After(m.last) {
+			at = m.last.Add(time.Microsecond)
+		}
+		m.last = at
+		lines = append(lines, leaderboard.Line{Board: q.Board, Submission: s, At: at})
 	}
-	b.scores, b.version = scores, m.made
-	if m.boards[r.Route] == nil {
-		m.boards[r.Route] = map[string]*board{}
-	}
-	m.boards[r.Route][q.Board] = b
+	all := *r
+	all.Top = 0
+	ranking := model.Ranking(&all, lines, m.clock())
 	receipts := make([]leaderboard.Receipt, len(q.Submissions))
 	for i, s := range q.Submissions {
-		number := b.scores[len(b.scores)-len(q.Submissions)+i].number
-		at := slices.IndexFunc(all, func(p place) bool {
-			return p.Player == s.Player && (r.Aggregate != leaderboard.Every || p.number == number)
-		})
-		receipts[i] = leaderboard.Receipt{Player: s.Player, Score: all[at].Score, Rank: all[at].Rank}
-		if r.Top > 0 && receipts[i].Rank > int64(r.Top) {
+		at := lines[len(lines)-len(q.Submissions)+i].At
+		e := ranking[slices.IndexFunc(ranking, func(e leaderboard.Entry) bool {
+			return e.Player == s.Player && (r.Aggregate != leaderboard.Every || e.At.Equal(at))
+		})]
+		if math.Abs(e.Score) > leaderboard.Exact {
+			return nil, false, leaderboard.ErrTooLarge
+		}
+		receipts[i] = leaderboard.Receipt{Player: s.Player, Score: e.Score, Rank: e.Rank}
+		if r.Top > 0 && e.Rank > int64(r.Top) {
 			receipts[i].Rank = 0
 		}
 	}
+	if m.boards[r.Route] == nil {
+		m.boards[r.Route] = map[string][]leaderboard.Line{}
+	}
+	m.boards[r.Route][q.Board] = lines
 	if q.Key != "" {
 		m.keys[key] = &remembered{q.Print, receipts, now.Add(r.Repeats)}
 	}
 	return receipts, false, nil
 }
 
+// clock is the time, and not before the last submission. The caller holds mu.
+func (m *Records) clock() time.Time {
+	if now := m.now(); now.After(m.last) {
+		return now
+	}
+	return m.last
+}
+
 // Top implements leaderboard.Records.
-func (m *Records) Top(_ context.Context, r *leaderboard.Rules, name string, n int) (leaderboard.View, error) {
+func (m *Records) Top(_ context.Context, r *leaderboard.Rules, board string, n int) (leaderboard.View, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	all, v := m.view(r, name)
-	v.Entries = entries(all[:min(n, len(all))])
-	return v, nil
+	all := m.ranking(r, board)
+	return view(r, all, 0, n), nil
 }
 
 // Around implements leaderboard.Records.
-func (m *Records) Around(_ context.Context, r *leaderboard.Rules, name, player string, n int) (leaderboard.View, error) {
+func (m *Records) Around(_ context.Context, r *leaderboard.Rules, board, player string, n int) (leaderboard.View, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	all, v := m.view(r, name)
-	at, err := m.find(r, name, all, player)
+	all := m.ranking(r, board)
+	at, err := find(r, all, player)
 	if err != nil {
 		return leaderboard.View{}, err
 	}
-	v.Entries = entries(all[max(at-n, 0):min(at+n+1, len(all))])
-	return v, nil
+	return view(r, all, at-n, at+n+1), nil
 }
 
 // Player implements leaderboard.Records.
-func (m *Records) Player(_ context.Context, r *leaderboard.Rules, name, player string) (leaderboard.Entry, error) {
+func (m *Records) Player(_ context.Context, r *leaderboard.Rules, board, player string) (leaderboard.Entry, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	all, _ := m.view(r, name)
-	at, err := m.find(r, name, all, player)
+	all := m.ranking(r, board)
+	at, err := find(r, all, player)
 	if err != nil {
-		return leaderboard.Entry{Player: player}, err
+		return leaderboard.Entry{}, err
 	}
-	return all[at].Entry, nil
+	return all[at], nil
 }
 
 // Boards implements leaderboard.Records.
@@ -145,101 +138,34 @@ func (m *Records) Boards(_ context.Context, r *leaderboard.Rules) (names []strin
 	return names, nil
 }
 
-// place is an entry, and the submission that it is of.
-type place struct {
-	leaderboard.Entry
-	number uint64
+// ranking is the places of a board that are kept. What has left the window is forgotten. The caller holds mu.
+func (m *Records) ranking(r *leaderboard.Rules, board string) []leaderboard.Entry {
+	lines, now := m.boards[r.Route][board], m.clock()
+	each := *r
+	each.Aggregate, each.Top = leaderboard.Every, 0
+	if shown := model.Ranking(&each, lines, now); len(shown) < len(lines) {
+		within := map[time.Time]bool{}
+		for _, e := range shown {
+			within[e.At] = true
+		}
+		lines = slices.DeleteFunc(lines, func(l leaderboard.Line) bool { return !within[l.At] })
+		m.boards[r.Route][board] = lines
+	}
+	return model.Ranking(r, lines, now)
 }
 
-func entries(all []place) []leaderboard.Entry {
-	list := make([]leaderboard.Entry, len(all))
-	for i, p := range all {
-		list[i] = p.Entry
-	}
-	return list
+func view(r *leaderboard.Rules, all []leaderboard.Entry, from, to int) leaderboard.View {
+	return leaderboard.View{Entries: all[max(from, 0):min(to, len(all))], Players: int64(len(all)), Full: r.Top > 0 && len(all) == r.Top}
 }
 
-// view is the places of a board that are kept, and what is told about them. The caller holds mu.
-func (m *Records) view(r *leaderboard.Rules, name string) (all []place, v leaderboard.View) {
-	b := m.boards[r.Route][name]
-	if b == nil {
-		return nil, v
-	}
-	now := m.now()
-	b.scores = slices.DeleteFunc(b.scores, func(s score) bool { return !Within(r, s.at, now) })
-	all = rank(r, b.scores, now)
-	if r.Top > 0 && len(all) >= r.Top {
-		all, v.Full = all[:r.Top], true
-	}
-	v.Players, v.Version = int64(len(all)), strconv.FormatUint(b.version, 36)+"."+strconv.Itoa(len(b.scores))
-	return all, v
-}
-
-// find is the first place of a player. The caller holds mu.
-func (m *Records) find(r *leaderboard.Rules, name string, all []place, player string) (int, error) {
-	at := slices.IndexFunc(all, func(p place) bool { return p.Player == player })
-	if at >= 0 {
+// find is where the first place of a player is.
+func find(r *leaderboard.Rules, all []leaderboard.Entry, player string) (int, error) {
+	at := slices.IndexFunc(all, func(e leaderboard.Entry) bool { return e.Player == player })
+	switch {
+	case at >= 0:
 		return at, nil
-	}
-	if b := m.boards[r.Route][name]; b != nil && slices.ContainsFunc(b.scores, func(s score) bool { return s.Player == player }) {
+	case r.Top > 0 && len(all) == r.Top:
 		return 0, leaderboard.ErrBeyond
 	}
 	return 0, leaderboard.ErrNotThere
-}
-
-// rank makes a board of what is within the window.
-func rank(r *leaderboard.Rules, scores []score, now time.Time) (all []place) {
-	of := map[string]int{}
-	for _, s := range scores {
-		if !Within(r, s.at, now) {
-			continue
-		}
-		e := place{leaderboard.Entry{Player: s.Player, Score: s.Score, At: s.at}, s.number}
-		i, there := of[s.Player]
-		switch {
-		case !there || r.Aggregate == leaderboard.Every:
-			of[s.Player] = len(all)
-			all = append(all, e)
-		case r.Aggregate == leaderboard.Best && s.Score > all[i].Score, r.Aggregate == leaderboard.Lowest && s.Score < all[i].Score, r.Aggregate == leaderboard.Last:
-			all[i] = e
-		case r.Aggregate == leaderboard.Sum:
-			e.Score += all[i].Score
-			all[i] = e
-		}
-	}
-	slices.SortFunc(all, func(a, b place) int {
-		order := cmp.Compare(b.Score, a.Score)
-		if r.Aggregate == leaderboard.Lowest {
-			order = -order
-		}
-		tie := a.At.Compare(b.At)
-		if r.Ties == leaderboard.ByName {
-			tie = strings.Compare(a.Player, b.Player)
-		}
-		return cmp.Or(order, tie, cmp.Compare(a.number, b.number))
-	})
-	for i := range all {
-		all[i].Rank = int64(i) + 1
-	}
-	return all
-}
-
-// Within reports whether what was submitted at a time is shown at another.
-func Within(r *leaderboard.Rules, at, now time.Time) bool {
-	w := r.Window
-	where := w.Location
-	if where == nil {
-		where = time.UTC
-	}
-	y, month, day := now.In(where).Date()
-	switch w.Span {
-	case leaderboard.AllTime:
-		return true
-	case leaderboard.Day:
-		return !at.Before(time.Date(y, month, day, 0, 0, 0, 0, where))
-	case leaderboard.Week:
-		since := (int(now.In(where).Weekday()) + 6) % 7 // Monday
-		return !at.Before(time.Date(y, month, day-since, 0, 0, 0, 0, where))
-	}
-	return at.Truncate(w.Bucket).Add(w.Bucket).After(now.Add(-w.Length))
 }

@@ -24,7 +24,7 @@ var layers = map[string][]string{
 	"writebehind/valkey":         {"invalidation/valkey", "writebehind"},
 	"leaderboard":                {},
 	"leaderboard/api":            {"leaderboard", "leaderboard/memory"},
-	"leaderboard/memory":         {"leaderboard"},
+	"leaderboard/memory":         {"leaderboard", "leaderboard/model"},
 	"leaderboard/model":          {"leaderboard"},
 	"leaderboard/valkey":         {"invalidation/valkey", "leaderboard"},
 	"store/valkey": {
