@@ -21,6 +21,8 @@ type Options struct {
 	Connection *connection.Connection // of its own: what waits for a disk would delay heartbeats
 	Prefix     string                 // of every key
 	Timeout    time.Duration          // for what the server is asked; zero: 2s
+	// Rules are those of the routes in force, whose boards Run looks after while nobody reads them or submits. Nil: nobody does.
+	Rules func() []*leaderboard.Rules
 	// Observe is called with how long an operation took and how it ended. Nil: nobody counts.
 	Observe func(op string, took time.Duration, err error)
 }
