@@ -20,6 +20,7 @@ var top = section{
 	{name: "tracing", is: aSection(tracingKeys), takes: atStart, quiet: true, means: "OpenTelemetry traces, over OTLP. Without endpoint, here or in OTEL_EXPORTER_OTLP_ENDPOINT: none."},
 	{name: "memory", is: aSection(memoryKeys), means: "The copies in this process."},
 	{name: "valkey", is: aSection(valkeyKeys), takes: atStart, quiet: true, means: "The server that several instances share: copies, and every word of a purge. Without it, this process runs alone."},
+	{name: "records", is: aSection(recordsKeys), takes: atStart, quiet: true, means: "The server that keeps the boards of routes with policy: leaderboard. Without it: valkey, where copies are too."},
 	{name: "postgres", is: aSection(postgresKeys), takes: switched, quiet: true, means: "The database behind the APIs, whose changes make copies unusable, also those that did not come through the proxy."},
 	{name: "shared_limits", is: sections(sharedLimitKeys), means: "Limits that upstreams share, by limit: where several APIs stand before one database. Those of clients are limits."},
 	{name: "upstreams", is: sections(upstreamKeys), required: `is missing or empty; write at least one: - {name: api, url: "http://127.0.0.1:9000"}`, means: "The APIs behind. What matches no route goes to the first."},

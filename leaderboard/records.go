@@ -8,13 +8,14 @@ import (
 
 // What a board refuses. Of a submission that is refused nothing is recorded.
 var (
-	ErrTooManyBoards = errors.New("too many boards")                                             // the route has as many as it may
-	ErrKeyReused     = errors.New("idempotency key was used for another submission")             // 422
-	ErrTooLarge      = errors.New("sum is beyond 2^53, up to which it is exact")                 // 422
-	ErrNotThere      = errors.New("player is not on the board")                                  // 404
-	ErrBeyond        = errors.New("player is beyond the ranks that are kept")                    // no rank
-	ErrLoading       = errors.New("records are empty, and are being read back from the archive") // 503 until they are there
-	ErrNotDurable    = errors.New("records did not reach the durability of their route")         // 503: they may be there or not
+	ErrTooManyBoards = errors.New("too many boards")                                                                        // the route has as many as it may
+	ErrKeyReused     = errors.New("idempotency key was used for another submission")                                        // 422
+	ErrTooLarge      = errors.New("sum is beyond 2^53, up to which it is exact")                                            // 422
+	ErrNotThere      = errors.New("player is not on the board")                                                             // 404
+	ErrBeyond        = errors.New("player is beyond the ranks that are kept")                                               // no rank
+	ErrLoading       = errors.New("records are empty, and are being read back from the archive")                            // 503 until they are there
+	ErrOtherRules    = errors.New("board was made under other rules: give the route another name, or take its boards away") // 503
+	ErrNotDurable    = errors.New("records did not reach the durability of their route")                                    // 503: they may be there or not
 )
 
 // Submission is one score of one player.

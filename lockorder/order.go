@@ -58,6 +58,9 @@ type (
 	LineWriter   struct{ class } // observe: LineWriter
 	Names        struct{ class } // observe: sketch
 	Throttle     struct{ class } // observe: Throttle
+	Tops         struct{ class } // leaderboard/api: tops
+	Permits      struct{ class } // leaderboard/api: Permits
+	MemoryBoards struct{ class } // leaderboard/memory: Records
 )
 
 // order is the order: what stands first is taken first.
@@ -99,4 +102,7 @@ var order = []Class{
 	LineWriter{},
 	Names{},
 	Throttle{},
+	Tops{},
+	Permits{},
+	MemoryBoards{},
 }

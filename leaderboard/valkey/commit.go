@@ -53,10 +53,12 @@ func (r *Records) commit(ctx context.Context, d leaderboard.Durability, base str
 	}
 }
 
-// Run makes submissions durable, as many at once as have come while it had to wait for those before, until ctx ends. It runs once.
+// Run makes submissions durable, as many at once as have come while it had to wait for those before, and looks after boards, until ctx ends.
+// It runs once.
 func (r *Records) Run(ctx context.Context) error {
 	places := make(chan struct{}, maxGroups)
 	var commits sync.WaitGroup
+	commits.Go(func() { r.sweep(ctx) })
 	defer func() {
 		commits.Wait()
 		for len(r.wires) > 0 {

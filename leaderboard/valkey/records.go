@@ -21,6 +21,8 @@ type Options struct {
 	Connection *connection.Connection // of its own: what waits for a disk would delay heartbeats
 	Prefix     string                 // of every key
 	Timeout    time.Duration          // for what the server is asked; zero: 2s
+	// Rules are those of the routes in force, whose boards Run looks after while nobody reads them or submits. Nil: nobody does.
+	Rules func() []*leaderboard.Rules
 	// Observe is called with how long an operation took and how it ended. Nil: nobody counts.
 	Observe func(op string, took time.Duration, err error)
 }
@@ -28,6 +30,7 @@ type Options struct {
 // Records are boards on a server. They are safe for concurrent use.
 type Records struct {
 	options Options
+	chunk   int          // how many entries leave a window at once, before others are served
 	late    atomic.Int64 // by how much the server's clock is ahead of this one, in microseconds, as far as is known
 	mu      sync.Mutex
 	routes  map[string]*route // by name
@@ -39,7 +42,9 @@ type Records struct {
 // route is what is known of a route on the server.
 type route struct {
 	incarnation string
+	reading     string               // the incarnation that is being read back
 	boards      map[string]time.Time // when they were last registered, by the clock of this process
+	open        map[string]openBucket
 }
 
 // registered is for how long a board counts as registered: shorter than what Sweep waits for before it takes one for given up.
@@ -53,7 +58,7 @@ func New(o Options) *Records {
 	if o.Observe == nil {
 		o.Observe = func(string, time.Duration, error) {}
 	}
-	return &Records{options: o, routes: map[string]*route{}, groups: make(chan *sending, 4*maxGroup), wires: make(chan *wire, maxGroups), ended: make(chan struct{})}
+	return &Records{options: o, chunk: 500, routes: map[string]*route{}, groups: make(chan *sending, 4*maxGroup), wires: make(chan *wire, maxGroups), ended: make(chan struct{})}
 }
 
 var (
@@ -124,15 +129,25 @@ func (r *Records) arguments(rules *leaderboard.Rules, incarnation string) []stri
 	}
 	return []string{
 		aggregates[rules.Aggregate], ties, strconv.Itoa(rules.Top), span, micros(rules.Window.Length), micros(rules.Window.Bucket), number(from), number(to),
-		flag(rules.Archived), flag(rules.Submitted), incarnation,
+		truth(rules.Archived), truth(rules.Submitted), incarnation, strconv.Itoa(r.chunk), signature(rules),
 	}
+}
+
+// signature is what of the rules cannot change while there are records: how they are ordered, and by what they are told apart.
+func signature(rules *leaderboard.Rules) string {
+	w := rules.Window
+	location := "UTC"
+	if w.Location != nil {
+		location = w.Location.String()
+	}
+	return fmt.Sprint(rules.Aggregate, rules.Ties, rules.Top > 0, w.Span, w.Bucket, location)
 }
 
 func number(n int64) string { return strconv.FormatInt(n, 10) }
 
 func micros(d time.Duration) string { return number(d.Microseconds()) }
 
-func flag(b bool) string {
+func truth(b bool) string {
 	if b {
 		return "1"
 	}
@@ -210,7 +225,7 @@ func (r *Records) register(ctx context.Context, rules *leaderboard.Rules, board 
 // route is under r.mu.
 func (r *Records) route(rules *leaderboard.Rules) *route {
 	if r.routes[rules.Route] == nil {
-		r.routes[rules.Route] = &route{boards: map[string]time.Time{}}
+		r.routes[rules.Route] = &route{boards: map[string]time.Time{}, open: map[string]openBucket{}}
 	}
 	return r.routes[rules.Route]
 }

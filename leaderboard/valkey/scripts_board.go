@@ -13,22 +13,41 @@ package valkey
 // it, each script writes the stamp, which takes memory by that check, before anything else.
 //
 // ARGV: base, aggregate, ties, ranks that are kept, span, length of the window, of a bucket, start and end of the period, 1 if archived, 1
-// if each submission is archived, incarnation of the route
+// if each submission is archived, incarnation of the route, how many entries leave at once, and what of the rules cannot change while there
+// are records. Those of the script itself follow after A.
+//
+// What a board is made of, each key beginning with ARGV[1]:
+//
+//	m        hash: t last stamp, v version, n when the window slides next, d that the ranking is to be made anew, o the bucket that is written
+//	         to, w the last stamp in it, c the first stamp, g the incarnation of which it is whole, k its mark, u its rules, l its length
+//	r        sorted set: the ranking
+//	e        hash: player → what the ranking has of him: z and stamp, or several of them where they leave one after another
+//	x        sorted set: who, or which member, has something in the window since when, where all are kept
+//	y        sorted set: every submission by player, where each stands for itself
+//	l, o     sorted sets: buckets that the ranking is made of, and those that the archive does not have, by their ends
+//	b:START  sorted set: members of a bucket
+//	h:START  hash: player → z and stamp in the bucket, while it is written to or waits for the archive
+//	s        stream: submissions, where each is archived
+//	i:KEY    what was submitted under an idempotency key, and its receipts
 const prelude = `
 local b, agg, ties, K, span = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
 local W, B, ps, pe = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
-local archived, submitted, g = ARGV[10] == '1', ARGV[11] == '1', ARGV[12]
+local archived, submitted, g, chunk = ARGV[10] == '1', ARGV[11] == '1', ARGV[12], tonumber(ARGV[13])
+local A = 14
 local call, fmod, pack, unpack_ = redis.call, math.fmod, struct.pack, struct.unpack
 local rolling = span == 'rolling'
 local kept = K > 0 and (agg == 'best' or agg == 'every')
 local bucketed = archived or kept and rolling
 local m, r, e, x, y, bs, owed = b .. 'm', b .. 'r', b .. 'e', b .. 'x', b .. 'y', b .. 'l', b .. 'o'
-local meta = call('HMGET', m, 't', 'v', 'n', 'o', 'c', 'g')
+local meta = call('HMGET', m, 't', 'v', 'n', 'o', 'c', 'g', 'u', 'l', 'd')
 local clock = call('TIME')
 local us = tonumber(clock[1]) * 1000000 + tonumber(clock[2])
 local last = tonumber(meta[1] or '0')
 local now = math.max(us, last)
 local version, due, open, born, loaded = meta[2] or '0', tonumber(meta[3] or ''), meta[4], tonumber(meta[5] or ''), meta[6] or ''
+if born and meta[7] ~= ARGV[14] then return {'RULES'} end
+local dirty = meta[9]
+if born and rolling and (dirty or meta[8] ~= ARGV[6]) then due = 0 end
 local function text(n) return string.format('%.0f', n) end
 local function num(z) return string.format('%.17g', z) end
 local function floor(s) return s - fmod(s, B) end
@@ -39,6 +58,7 @@ local function startOf(s)
   return st
 end
 local function part(z, s) return pack('>dI8', z, s) end
+local size = agg == 'sum' and 24 or 16
 local function member(name, s)
   if ties == 'earlier' then return pack('>I8', s) .. name end
   return name .. '\0' .. pack('>I8', s)
@@ -64,7 +84,7 @@ end
 local function standing(f)
   if not f then return nil end
   if agg == 'sum' then
-    local s = unpack_('>I8', f, #f - 7)
+    local s = unpack_('>I8', f, #f - 15)
     return (unpack_('>d', f)), s
   end
   local z, s = unpack_('>dI8', f)
@@ -152,7 +172,7 @@ local function rebuild()
   bulk('ZADD', y, owns)
 end
 local function discard(start)
-  if not call('ZSCORE', owed, start) then call('UNLINK', b .. 'b:' .. start, b .. 'h:' .. start) end
+  if not archived or not call('ZSCORE', owed, start) then call('UNLINK', b .. 'b:' .. start, b .. 'h:' .. start) end
 end
 local function drop(name, E)
   local f = call('HGET', e, name)
@@ -170,7 +190,7 @@ local function drop(name, E)
   while at < #f do
     local z, s = unpack_('>dI8', f, at)
     if s >= E then break end
-    total, weight, at = total - z, weight - math.abs(z), at + 16
+    total, weight, at = total - z, weight - math.abs(z), at + size
   end
   if at > #f then
     call('HDEL', e, name)
@@ -191,7 +211,7 @@ local function rotate()
   last = math.max(us, last + 1)
   now = last
   version = text(last)
-  call('HSET', m, 't', version, 'v', version)
+  call('HSET', m, 't', version, 'v', version, 'l', ARGV[6])
   if not rolling then
     call('UNLINK', r, e, x, y)
     call('HDEL', m, 'n')
@@ -204,16 +224,18 @@ local function rotate()
       call('ZREM', bs, start)
       discard(start)
     end
-    for _, mem in ipairs(call('ZRANGE', r, 0, -1)) do
-      if stampOf(mem) < E then
-        rebuild()
-        break
+    local again = dirty
+    if not again then
+      for _, mem in ipairs(call('ZRANGE', r, 0, -1)) do
+        if stampOf(mem) < E then again = true end
       end
     end
+    if again then rebuild() end
+    call('HDEL', m, 'd')
     local first = call('ZRANGE', bs, 0, 0, 'WITHSCORES')
     due = first[2] and tonumber(first[2]) + W
   else
-    local old = call('ZRANGEBYSCORE', x, '-inf', '(' .. text(E), 'LIMIT', 0, CHUNK)
+    local old = call('ZRANGEBYSCORE', x, '-inf', '(' .. text(E), 'LIMIT', 0, chunk)
     for _, key in ipairs(old) do
       if agg == 'every' then
         local z = call('ZSCORE', r, key)
@@ -224,7 +246,7 @@ local function rotate()
         drop(key, E)
       end
     end
-    if #old == CHUNK then return false end
+    if #old == chunk then return false end
     local first = call('ZRANGE', x, 0, 0, 'WITHSCORES')
     due = first[2] and floor(tonumber(first[2])) + B + W
   end
@@ -280,7 +302,7 @@ local function place(name, z, s)
   if agg == 'last' then
     f = part(z, s)
   elseif agg == 'sum' then
-    local total, weight, parts = 0, 0, ''
+    local total, weight, parts, start = 0, 0, '', startOf(s)
     if #f > 0 then
       total, weight = unpack_('>dd', f)
       parts = string.sub(f, 17)
@@ -288,13 +310,19 @@ local function place(name, z, s)
     total = total + z
     local mine, was = z, 0
     if #parts > 0 then
-      local lz, ls = unpack_('>dI8', parts, #parts - 15)
-      if not rolling or startOf(ls) == startOf(s) then
-        mine, was, parts = z + lz, math.abs(lz), string.sub(parts, 1, -17)
+      local lz, _, l = unpack_('>dI8I8', parts, #parts - 23)
+      if l == start then
+        mine, was, parts = z + lz, math.abs(lz), string.sub(parts, 1, -25)
       end
     end
     weight = weight - was + math.abs(mine)
-    f = pack('>dd', total, weight) .. parts .. part(mine, s)
+    if not rolling and #parts >= 24 * 32 then
+      local az, _, first = unpack_('>dI8I8', parts)
+      local cz, cs = unpack_('>dI8I8', parts, 25)
+      parts = pack('>dI8I8', az + cz, cs, first) .. string.sub(parts, 49)
+      weight = weight - math.abs(az) - math.abs(cz) + math.abs(az + cz)
+    end
+    f = pack('>dd', total, weight) .. parts .. pack('>dI8I8', mine, s, start)
   else
     while #f > 0 do
       local lz, ls = unpack_('>dI8', f, #f - 15)

@@ -7,16 +7,16 @@ package valkey
 // Reply: OK or SAME, and the receipts; NEW, where there is no such board; TIME and the board's clock, where that is not within the period;
 // AGAIN, where the window has to slide first; OTHER, where the key stands for something else; LARGE, where a sum would not be exact.
 var submitScript = newScript(prelude, rotation, adding, `
-if not born and ARGV[13] ~= '1' then return {'NEW'} end
-if ARGV[14] ~= '' then
-  local was = call('GET', b .. 'i:' .. ARGV[14])
+if not born and ARGV[A + 1] ~= '1' then return {'NEW'} end
+if ARGV[A + 2] ~= '' then
+  local was = call('GET', b .. 'i:' .. ARGV[A + 2])
   if was then
-    if string.sub(was, 1, #ARGV[15]) ~= ARGV[15] then return {'OTHER'} end
-    call('HSET', m, 'h', text(us))
-    return {'SAME', string.sub(was, #ARGV[15] + 1)}
+    if string.sub(was, 1, #ARGV[A + 3]) ~= ARGV[A + 3] then return {'OTHER'} end
+    call('HSET', m, 'h', text(us)) -- so that WAIT speaks of all that was written before
+    return {'SAME', string.sub(was, #ARGV[A + 3] + 1)}
   end
 end
-local count = (#ARGV - 16) / 2
+local count = (#ARGV - A - 4) / 2
 if span == 'period' then
   if us < ps and ps - us <= 1000 then us = ps end
   now = math.max(us, last)
@@ -27,7 +27,7 @@ local s = math.max(us, last + 1)
 if floor(s + count - 1) ~= floor(s) then s = floor(s + count - 1) end
 if agg == 'sum' then
   local sums = {}
-  for i = 17, #ARGV, 2 do
+  for i = A + 5, #ARGV, 2 do
     local name, z = ARGV[i], tonumber(ARGV[i + 1])
     if not sums[name] then
       local f = call('HGET', e, name)
@@ -38,17 +38,19 @@ if agg == 'sum' then
     if sums[name] > 9007199254740992 then return {'LARGE'} end
   end
 end
-call('HSET', m, 't', text(s + count - 1), 'h', text(us))
+call('HSET', m, 't', text(s + count - 1), 'w', text(s + count - 1))
 if not born then
   born = s
-  call('HSET', m, 'c', text(s), 'g', g)
+  call('HSET', m, 'c', text(s), 'g', g, 'u', ARGV[14], 'l', ARGV[6])
 end
 local start = text(startOf(s))
-if bucketed and open ~= start then
+local writes = start .. ' ' .. ARGV[10]
+if bucketed and open ~= writes then
   local ends = floor(s) + B
   if span == 'period' then ends = math.min(ends, pe) end
-  if open then call('UNLINK', b .. 'h:' .. open) end
-  call('HSET', m, 'o', start)
+  local was = open and string.match(open, '^%d+')
+  if was and was ~= start and not (archived and call('ZSCORE', owed, was)) then call('UNLINK', b .. 'h:' .. was) end
+  call('HSET', m, 'o', writes)
   if archived then call('ZADD', owed, text(ends), start) end
   if kept and rolling then call('ZADD', bs, text(ends), start) end
 end
@@ -57,16 +59,16 @@ if not due and span ~= 'all' then
   call('HSET', m, 'n', text(due))
 end
 local changed = false
-for i = 17, #ARGV, 2 do
-  local name, z, at = ARGV[i], tonumber(ARGV[i + 1]), s + (i - 17) / 2
+for i = A + 5, #ARGV, 2 do
+  local name, z, at = ARGV[i], tonumber(ARGV[i + 1]), s + (i - A - 5) / 2
   if submitted then call('XADD', b .. 's', text(at) .. '-0', 'p', name, 'z', num(z)) end
   if bucketed then gather(start, name, z, at) end
   if place(name, z, at) then changed = true end
 end
 if changed then call('HSET', m, 'v', text(s + count - 1)) end
 local receipts = {}
-for i = 17, #ARGV, 2 do
-  local name, z, at = ARGV[i], tonumber(ARGV[i + 1]), s + (i - 17) / 2
+for i = A + 5, #ARGV, 2 do
+  local name, z, at = ARGV[i], tonumber(ARGV[i + 1]), s + (i - A - 5) / 2
   if agg ~= 'every' then
     local cz, cs = standing(call('HGET', e, name))
     if cz then z, at = cz, cs end
@@ -76,7 +78,7 @@ for i = 17, #ARGV, 2 do
   receipts[#receipts + 1] = num(z) .. ' ' .. text(rank + 1)
 end
 receipts = table.concat(receipts, ' ')
-if ARGV[14] ~= '' then call('SET', b .. 'i:' .. ARGV[14], ARGV[15] .. receipts, 'PX', ARGV[16]) end
+if ARGV[A + 2] ~= '' then call('SET', b .. 'i:' .. ARGV[A + 2], ARGV[A + 3] .. receipts, 'PX', ARGV[A + 4]) end
 return {'OK', receipts}
 `)
 
@@ -91,9 +93,9 @@ if archived and (g == '' or loaded ~= g) then return {'LOADING'} end
 if span == 'period' and (now < ps or now >= pe) then return {'TIME', text(now)} end
 if not rotate() then return {'AGAIN'} end
 local total = call('ZCARD', r)
-local from, to = 0, tonumber(ARGV[14]) - 1
-if ARGV[13] == 'around' then
-  local name, mem = ARGV[15], nil
+local from, to = 0, tonumber(ARGV[A + 2]) - 1
+if ARGV[A + 1] == 'around' then
+  local name, mem = ARGV[A + 3], nil
   if agg == 'every' then
     local first = call('ZRANGEBYLEX', y, '[' .. name .. '\0\1', '(' .. name .. '\0\2', 'LIMIT', 0, 1)[1]
     if first then
@@ -105,9 +107,9 @@ if ARGV[13] == 'around' then
     if s then mem = member(name, s) end
   end
   local rank = mem and call('ZRANK', r, mem)
-  if not rank and (not kept or total < K) then return {'ABSENT'} end
-  if not rank or K > 0 and rank >= K then return {'BEYOND'} end
-  from, to = math.max(0, rank - tonumber(ARGV[14])), rank + tonumber(ARGV[14])
+  if not rank and (not kept or total < K) then return {'ABSENT', text(now)} end
+  if not rank or K > 0 and rank >= K then return {'BEYOND', text(now)} end
+  from, to = math.max(0, rank - tonumber(ARGV[A + 2])), rank + tonumber(ARGV[A + 2])
 end
 if K > 0 then to, total = math.min(to, K - 1), math.min(total, K) end
 local reply = {'OK', version, text(total), text(from + 1), text(now)}

@@ -33,7 +33,7 @@ func (r *Records) Submit(ctx context.Context, rules *leaderboard.Rules, q leader
 	}
 	made, tail := false, tailOf(rules, q)
 	for tries := 0; ctx.Err() == nil; tries++ {
-		args := append(r.arguments(rules, incarnation), flag(made))
+		args := append(r.arguments(rules, incarnation), truth(made))
 		reply, err := r.send(ctx, rules, q.Board, append(args, tail...))
 		if err != nil {
 			return nil, false, err
@@ -55,6 +55,8 @@ func (r *Records) Submit(ctx context.Context, rules *leaderboard.Rules, q leader
 				return nil, false, errSlide
 			}
 			r.learn(reply[1])
+		case "RULES":
+			return nil, false, leaderboard.ErrOtherRules
 		case "OTHER":
 			return nil, false, leaderboard.ErrKeyReused
 		case "LARGE":

@@ -61,6 +61,8 @@ func (r *Records) view(ctx context.Context, rules *leaderboard.Rules, board stri
 		switch reply[0] {
 		case "OK":
 			return viewOf(rules, reply)
+		case "RULES":
+			return empty, leaderboard.ErrOtherRules
 		case "ABSENT":
 			return empty, leaderboard.ErrNotThere
 		case "BEYOND":

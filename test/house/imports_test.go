@@ -23,6 +23,8 @@ var layers = map[string][]string{
 	"writebehind":                {"policy/httpcache"},
 	"writebehind/valkey":         {"invalidation/valkey", "writebehind"},
 	"leaderboard":                {},
+	"leaderboard/api":            {"leaderboard", "leaderboard/memory"},
+	"leaderboard/memory":         {"leaderboard", "leaderboard/model"},
 	"leaderboard/model":          {"leaderboard"},
 	"leaderboard/valkey":         {"invalidation/valkey", "leaderboard"},
 	"store/valkey": {
@@ -37,20 +39,20 @@ var layers = map[string][]string{
 	"proxy/pass": {"policy/httpcache", "proxy/server", "proxy/upstream"},
 	"proxy": {
 		"policy/httpcache", "policy", "invalidation", "store", "store/coding", "observe", "proxy/server", "proxy/upstream", "proxy/fill",
-		"proxy/pass", "writebehind",
+		"proxy/pass", "writebehind", "leaderboard/api",
 	},
 	"admin":                 {"policy/httpcache", "policy", "invalidation"},
-	"config":                {"policy/httpcache", "policy", "invalidation/valkey", "invalidation/postgres", "proxy/server", "proxy/upstream", "writebehind"},
+	"config":                {"policy/httpcache", "policy", "invalidation/valkey", "invalidation/postgres", "proxy/server", "proxy/upstream", "writebehind", "leaderboard", "leaderboard/api"},
 	"cmd/cacheproxy/demo":   {},
 	"cmd/cacheproxy/valkey": {"invalidation", "invalidation/valkey", "store", "store/valkey", "writebehind", "writebehind/valkey"},
 	"cmd/cacheproxy/instance": {
 		"policy", "invalidation", "invalidation/valkey", "invalidation/postgres", "invalidation/postgres/feed", "store", "store/valkey", "observe", "proxy/server", "proxy/upstream", "proxy",
-		"admin", "config", "cmd/cacheproxy/valkey", "writebehind", "writebehind/valkey",
+		"admin", "config", "cmd/cacheproxy/valkey", "writebehind", "writebehind/valkey", "leaderboard", "leaderboard/api",
 	},
 	"cmd/cacheproxy": {
 		"policy/httpcache", "policy", "invalidation", "invalidation/postgres", "proxy/upstream", "admin", "config", "cmd/cacheproxy/demo",
 		"cmd/cacheproxy/valkey",
-		"cmd/cacheproxy/instance", "writebehind",
+		"cmd/cacheproxy/instance", "writebehind", "leaderboard", "leaderboard/api",
 	},
 	"test": {"config", "cmd/cacheproxy/demo"},
 }
@@ -58,7 +60,7 @@ var layers = map[string][]string{
 // floors are those of docs/architecture.md, from the ground up. What is on one of them imports nothing of its own floor and none
 // above; what is on none stands beside.
 var floors = [][]string{
-	{"policy/httpcache"}, {"policy"}, {"writebehind"}, {"invalidation"}, {"invalidation/fleet"}, {"store"}, {"proxy/upstream"}, {"proxy/fill", "proxy/pass"},
+	{"policy/httpcache"}, {"policy"}, {"writebehind", "leaderboard"}, {"invalidation"}, {"invalidation/fleet"}, {"store"}, {"proxy/upstream"}, {"proxy/fill", "proxy/pass"},
 	{"proxy"}, {"config"}, {"cmd/cacheproxy/instance"}, {"cmd/cacheproxy"},
 }
 
