@@ -57,6 +57,7 @@ type Instance struct {
 	fleet    *fleet   // nil: this process runs alone
 	feed     *changes // nil: no database tells of changes
 	behind   *behind  // nil: no writes are queued
+	boards   *boards  // nil: no route keeps any
 	switches *switches
 	lines    *observe.LineWriter // of the access log
 	tracer   *observe.Tracer     // nil: no traces
@@ -117,12 +118,14 @@ func New(o Options) (*Instance, error) {
 	if i.behind, err = newBehind(i); err != nil {
 		return nil, err
 	}
+	i.boards = newBoards(i)
 	options := proxy.Options{
 		Config: i.proxyConfig(s, ups), Store: copies, Ledger: i.ledger, Log: i.feed.waking(i.entries),
 		Metrics: i.metrics, Access: i.access, Logger: log, Tracer: i.tracer, Lease: i.fleet.leaseOf(), Claims: i.fleet.claims(),
 		ConfirmTimeout: i.fleet.confirmTimeout, Silence: i.fleet.silence,
 	}
 	i.behind.giveTo(&options)
+	i.boards.giveTo(&options)
 	i.proxy = proxy.New(options)
 	i.switches.proxy = i.proxy
 	i.upstreams.replace(ups)
@@ -152,7 +155,7 @@ func (i *Instance) proxyConfig(s *config.Snapshot, ups []*running) *proxy.Config
 	return proxy.NewConfig(proxy.Config{
 		Table: s.Table, MaxObject: s.Memory.MaxObject, MaxBody: s.MaxBody,
 		CacheStatusOff: s.CacheStatus.Off, CacheStatusKey: s.CacheStatus.Key, Trusted: s.TrustedProxies,
-		TagHeaders: s.TagHeaders, Blind: i.feed.blind(s), Behind: s.Behind,
+		TagHeaders: s.TagHeaders, Blind: i.feed.blind(s), Behind: s.Behind, Boards: s.Boards,
 	}, s.Routes, origins(ups), i.metrics)
 }
 
@@ -235,7 +238,7 @@ func (i *Instance) Serve(ctx context.Context, data, operators net.Listener) erro
 func (i *Instance) begin(ctx context.Context) error {
 	err := i.fleet.await(ctx)
 	if err == nil && ctx.Err() == nil {
-		err = i.behind.fits(ctx, i.snapshot)
+		err = errors.Join(i.behind.fits(ctx, i.snapshot), i.boards.fits(ctx, i.snapshot))
 	}
 	if err != nil || ctx.Err() != nil || i.dataListener != nil {
 		return err
@@ -255,6 +258,9 @@ func (i *Instance) parts() []func(context.Context) error {
 	}
 	if i.feed != nil {
 		parts = append(parts, i.feed.run)
+	}
+	if i.boards != nil {
+		parts = append(parts, i.boards.run)
 	}
 	if i.behind != nil {
 		parts = append(parts, i.behind.run)
