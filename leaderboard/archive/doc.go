@@ -14,7 +14,7 @@
 //
 // In one transaction, by any instance at any time:
 //
-//	B1  INSERT INTO bucket … ON CONFLICT DO NOTHING; SELECT … FOR UPDATE: whoever commits later has read the records later
+//	B1  INSERT INTO bucket … ON CONFLICT DO NOTHING; SELECT … FOR UPDATE
 //	B2  mark := SELECT mark FROM board
 //	B3  the members are read, page by page, into COPY to a table of the transaction
 //	B4  Mark; where that is not above what B2 has found, the records went back: ROLLBACK, and they are mended
@@ -25,13 +25,14 @@
 // Between B6 and B7 an instance may die. The next one finds the bucket closed in the archive and owed in the records, and does B7 again with
 // the number that is written down. If the records hold another they are not those that were taken, and the bucket is taken once more.
 //
-// Why B1 is enough for sums, of which a later one is not a greater one: say that A reads a bucket and stands still, and B takes the same one
-// a minute later. B waits at B1 until A has committed or has not; so what is written last was read last. A lock of the session would do
-// no more and break behind a pooler; the advisory lock of the transaction, which is tried and never waited for, only saves work.
+// Why two at once are harmless: B5 comes to the same in whichever order they commit, since a later sum has a later time, and no two of a board
+// are the same. B1 has the number of B6 be that of what was read last; the wrong one costs another turn. A lock of the session would do no
+// more, and break behind a pooler; the advisory lock of the transaction, which is tried and never waited for, only saves work.
 //
 // Why B4 is needed: B5 writes down a sum of the records for one of the archive if it is later. Records that went back hold sums that lack
 // what the archive has. Their mark went back too, and B2 was read before B4: every mark that B2 can find was given before, so that B4 gives
-// a greater one unless the records went back. The mark of B6 was taken after B3: records that have it have what was read.
+// a greater one unless the records went back. The mark of B6 was taken after B3: records that have it have what was read. Of a sum in a bucket
+// that was open when the records went back, and to which something came before that was found, the later one counts: what it lacks is gone.
 //
 // # How submissions are taken
 //

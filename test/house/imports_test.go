@@ -27,6 +27,7 @@ var layers = map[string][]string{
 	"leaderboard/memory":         {"leaderboard", "leaderboard/model"},
 	"leaderboard/model":          {"leaderboard"},
 	"leaderboard/valkey":         {"invalidation/valkey", "leaderboard"},
+	"leaderboard/archive":        {"invalidation/postgres", "leaderboard"},
 	"store/valkey": {
 		"policy/httpcache", "policy", "invalidation", "invalidation/fleet", "invalidation/valkey", "store", "store/coding",
 	},
@@ -47,12 +48,12 @@ var layers = map[string][]string{
 	"cmd/cacheproxy/valkey": {"invalidation", "invalidation/valkey", "store", "store/valkey", "writebehind", "writebehind/valkey", "leaderboard", "leaderboard/valkey"},
 	"cmd/cacheproxy/instance": {
 		"policy", "invalidation", "invalidation/valkey", "invalidation/postgres", "invalidation/postgres/feed", "store", "store/valkey", "observe", "proxy/server", "proxy/upstream", "proxy",
-		"admin", "config", "cmd/cacheproxy/valkey", "writebehind", "writebehind/valkey", "leaderboard", "leaderboard/api", "leaderboard/valkey",
+		"admin", "config", "cmd/cacheproxy/valkey", "writebehind", "writebehind/valkey", "leaderboard", "leaderboard/api", "leaderboard/valkey", "leaderboard/archive",
 	},
 	"cmd/cacheproxy": {
 		"policy/httpcache", "policy", "invalidation", "invalidation/postgres", "proxy/upstream", "admin", "config", "cmd/cacheproxy/demo",
 		"cmd/cacheproxy/valkey",
-		"cmd/cacheproxy/instance", "writebehind", "leaderboard", "leaderboard/api",
+		"cmd/cacheproxy/instance", "writebehind", "leaderboard", "leaderboard/api", "leaderboard/archive",
 	},
 	"test": {"config", "cmd/cacheproxy/demo"},
 }

@@ -53,11 +53,12 @@ type Instance struct {
 	build    string
 	metrics  *observe.Metrics
 	ledger   *invalidation.Ledger
-	entries  entries  // the log of invalidations
-	fleet    *fleet   // nil: this process runs alone
-	feed     *changes // nil: no database tells of changes
-	behind   *behind  // nil: no writes are queued
-	boards   *boards  // nil: no route keeps any
+	entries  entries       // the log of invalidations
+	fleet    *fleet        // nil: this process runs alone
+	feed     *changes      // nil: no database tells of changes
+	behind   *behind       // nil: no writes are queued
+	boards   *boards       // nil: no route keeps any
+	archive  *boardArchive // of boards; nil: there is none
 	switches *switches
 	lines    *observe.LineWriter // of the access log
 	tracer   *observe.Tracer     // nil: no traces
@@ -119,6 +120,7 @@ func New(o Options) (*Instance, error) {
 		return nil, err
 	}
 	i.boards = newBoards(i)
+	i.archive = newBoardArchive(i)
 	options := proxy.Options{
 		Config: i.proxyConfig(s, ups), Store: copies, Ledger: i.ledger, Log: i.feed.waking(i.entries),
 		Metrics: i.metrics, Access: i.access, Logger: log, Tracer: i.tracer, Lease: i.fleet.leaseOf(), Claims: i.fleet.claims(),
@@ -261,6 +263,9 @@ func (i *Instance) parts() []func(context.Context) error {
 	}
 	if i.boards != nil {
 		parts = append(parts, i.boards.run)
+	}
+	if i.archive != nil {
+		parts = append(parts, i.archive.run)
 	}
 	if i.behind != nil {
 		parts = append(parts, i.behind.run)
