@@ -53,7 +53,7 @@ var layers = map[string][]string{
 	"cmd/cacheproxy": {
 		"policy/httpcache", "policy", "invalidation", "invalidation/postgres", "proxy/upstream", "admin", "config", "cmd/cacheproxy/demo",
 		"cmd/cacheproxy/valkey",
-		"cmd/cacheproxy/instance", "writebehind", "leaderboard", "leaderboard/api", "leaderboard/archive",
+		"cmd/cacheproxy/instance", "writebehind", "leaderboard", "leaderboard/api", "leaderboard/valkey", "invalidation/valkey", "leaderboard/archive",
 	},
 	"test": {"config", "cmd/cacheproxy/demo"},
 }
