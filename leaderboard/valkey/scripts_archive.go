@@ -90,7 +90,7 @@ return {string.format('%.0f', k)}
 //
 // ARGV after A: start and end of the bucket, 1 if the archive has it, and player, z and stamp of each. Reply: OK; TIME as submitScript's
 var loadScript = newScript(prelude, rotation, adding, `
-if span == 'period' and (now < ps or now >= pe) then return {'TIME', text(now)} end
+if elsewhere(1) then return {'TIME', text(now)} end
 local start, ends, owes = ARGV[A + 1], tonumber(ARGV[A + 2]), archived and ARGV[A + 3] ~= '1'
 local from = tonumber(start)
 last = math.max(us, last + 1)
