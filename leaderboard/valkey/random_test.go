@@ -21,7 +21,7 @@ import (
 
 var (
 	seed   = flag.Uint64("seed", 0, "of the random boards; 0: another one each time")
-	length = flag.Duration("length", 3*time.Second, "for how long random boards are written to")
+	length = flag.Duration("length", 1500*time.Millisecond, "for how long random boards are written to")
 )
 
 // names are of players: short ones that are the beginning of others, such with what the records separate by, and a long one.
@@ -33,9 +33,15 @@ var names = func() []string {
 	return all
 }()
 
-func allRules() (all []*leaderboard.Rules) {
-	midnight := time.Now().Add(*length / 2).UTC() // where the board is
-	zone := time.FixedZone("test", int((24*time.Hour - midnight.Sub(midnight.Truncate(24*time.Hour))).Seconds()))
+// dayEnds is a zone in which the day ends at the next whole second after a while.
+func dayEnds(after time.Duration) *time.Location {
+	midnight := time.Now().UTC().Add(after).Truncate(time.Second).Add(time.Second)
+	return time.FixedZone("test", int((24*time.Hour - midnight.Sub(midnight.Truncate(24*time.Hour))).Seconds()))
+}
+
+// allRules are rules of every kind. The day of those that have one ends soon.
+func allRules(length time.Duration) (all []*leaderboard.Rules) {
+	zone := dayEnds(length / 8)
 	for aggregate := leaderboard.Best; aggregate <= leaderboard.Every; aggregate++ {
 		for ties := leaderboard.Earlier; ties <= leaderboard.ByName; ties++ {
 			for span := leaderboard.Rolling; span <= leaderboard.Week; span++ {
@@ -161,7 +167,7 @@ func request(rules *leaderboard.Rules, board string, random *rand.Rand) leaderbo
 
 // play has several clients of two instances submit to one board, and read it, for a while; then it holds all that was read, what was
 // acknowledged, and what an archiver has taken meanwhile, against the model.
-func play(t *testing.T, instances []*Records, rules *leaderboard.Rules, seed uint64) error {
+func play(t *testing.T, instances []*Records, rules *leaderboard.Rules, seed uint64, length time.Duration) error {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if _, err := instances[0].Empty(ctx, rules); err != nil {
@@ -195,14 +201,19 @@ func play(t *testing.T, instances []*Records, rules *leaderboard.Rules, seed uin
 		defer mu.Unlock()
 		failed = errors.Join(failed, err)
 	}
-	ends := time.Now().Add(*length)
+	ends := time.Now().Add(length)
+	written := make(chan struct{}) // closed by the last that writes
+	writing.Store(3)
 	var all sync.WaitGroup
 	for i := range 3 {
 		random := rand.New(rand.NewPCG(seed, uint64(i)))
 		r := instances[i%len(instances)]
-		writing.Add(1)
 		all.Go(func() {
-			defer writing.Add(-1)
+			defer func() {
+				if writing.Add(-1) == 0 {
+					close(written)
+				}
+			}()
 			for time.Now().Before(ends) {
 				q := request(rules, board, random)
 				receipts, repeated, err := r.Submit(ctx, rules, q)
@@ -246,6 +257,9 @@ func play(t *testing.T, instances []*Records, rules *leaderboard.Rules, seed uin
 	kept := archive{}
 	if rules.Archived {
 		all.Go(func() {
+			if seed%2 == 1 { // the archive is late
+				<-written
+			}
 			for {
 				last := writing.Load() == 0
 				owed, err := kept.take(ctx, instances[0], rules)
@@ -281,7 +295,47 @@ func play(t *testing.T, instances []*Records, rules *leaderboard.Rules, seed uin
 		}
 	}
 	t.Logf("%s: %d submissions, %d readings", rules.Route, len(lines), len(readings))
-	return kept.check(rules, lines)
+	return errors.Join(kept.check(rules, lines), bounded(ctx, instances[0], rules, board))
+}
+
+// bounded says what of a board takes more memory than its rules say: that nobody writes to, and of which the archive has everything.
+func bounded(ctx context.Context, r *Records, rules *leaderboard.Rules, board string) error {
+	client, err := r.options.Connection.Client()
+	if err != nil {
+		return err
+	}
+	base := r.board(rules, board)
+	size := func(key string) int64 {
+		var n int64
+		var failed error
+		if kind, _ := client.Do(ctx, client.B().Type().Key(base+key).Build()).ToString(); kind == "hash" {
+			n, failed = client.Do(ctx, client.B().Hlen().Key(base+key).Build()).AsInt64()
+		} else {
+			n, failed = client.Do(ctx, client.B().Zcard().Key(base+key).Build()).AsInt64()
+		}
+		err = errors.Join(err, failed)
+		return n
+	}
+	ranked := size("r")
+	for key, most := range map[string]int64{"r": 1 << 30, "e": ranked, "x": ranked, "y": ranked, "o": 0} {
+		if cut(rules) && key != "o" {
+			most = min(most, int64(rules.Top))
+		}
+		if n := size(key); n > most {
+			err = errors.Join(err, fmt.Errorf("%s has %d, want at most %d", key, n, most))
+		}
+	}
+	buckets, failed := client.Do(ctx, client.B().Zrange().Key(base+"l").Min("0").Max("-1").Build()).AsStrSlice()
+	err = errors.Join(err, failed)
+	for _, start := range buckets {
+		if n := max(size("b:"+start), size("h:"+start)); n > int64(rules.Top) {
+			err = errors.Join(err, fmt.Errorf("bucket %s has %d", start, n))
+		}
+	}
+	if len(buckets) > 0 && !cut(rules) {
+		err = errors.Join(err, fmt.Errorf("%d buckets", len(buckets)))
+	}
+	return err
 }
 
 // archive is what was taken of buckets.
@@ -362,9 +416,9 @@ func TestAgainstModel(t *testing.T) {
 			instances := []*Records{open(t, v), open(t, v)}
 			instances[0].chunk = 2
 			var all sync.WaitGroup
-			for i, rules := range allRules() {
+			for i, rules := range allRules(*length) {
 				all.Go(func() {
-					if err := play(t, instances, rules, *seed+uint64(i)); err != nil {
+					if err := play(t, instances, rules, *seed+uint64(i), *length); err != nil {
 						t.Errorf("seed %d, %+v: %v", *seed, *rules, err)
 					}
 				})

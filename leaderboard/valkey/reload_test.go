@@ -104,7 +104,7 @@ func reload(t *testing.T, program string, lost bool) {
 		}
 	}
 	var boards []*reloaded
-	for i, rules := range allRules() {
+	for i, rules := range allRules(*length) {
 		if rules.Archived {
 			if rules.Window.Span == leaderboard.Rolling {
 				rules.Window.Length = 8 * time.Second
