@@ -106,6 +106,10 @@ soak: deps ## look for stale reads: SEEDS (100) simulations, a fleet of processe
 behind: deps ## make queued writes through three instances that fail, for DURATION (1m)
 	go test -C test/system -count 1 -v -timeout 0 ./behind -args -for $(DURATION) -rate 1000 -clients 1000 -outage 1m
 
+.PHONY: leaderboard-load
+leaderboard-load: deps ## submit 500 scores a second and read the top 100 times a second through two instances, for ten minutes, and PostgreSQL alone for one
+	go test -C test/system -count 1 -v -timeout 0 ./leaderboard/load -args -for 10m -window 2m -bucket 5s -alone 1m
+
 .PHONY: attack
 attack: deps ## attack one proxy, and three on a Valkey, for DURATION (1m), with what SEED decides
 	go test -C test/system -count 1 -v -timeout 0 ./attack -args -for $(DURATION) -seed $(SEED)
