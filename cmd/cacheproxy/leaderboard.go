@@ -41,7 +41,7 @@ func exportCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "export FILE ROUTE",
 		Short: "Print what the boards of a route hold",
-		Long: `Print what the boards of a route hold: of boards of which the first of each bucket are kept, all of these; of others, each player that has a rank.
+		Long: `Print what the boards of a route hold: where the window slides and the first of each bucket are kept, all of these; else each player that has a rank.
 A sum is one line, with the time of the last score in it.`,
 		Args: takes(2), SilenceUsage: true, SilenceErrors: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -157,7 +157,7 @@ func (r boardRecords) export(ctx context.Context, b *api.Route, out *json.Encode
 			}
 			return nil
 		}
-		if b.Rules.Top == 0 || b.Rules.Aggregate == leaderboard.Sum || b.Rules.Aggregate == leaderboard.Last { // players are kept, and not buckets
+		if !keepsBuckets(b.Rules) {
 			v, err := r.Top(ctx, b.Rules, board, math.MaxInt32)
 			if err != nil {
 				return err
@@ -191,6 +191,11 @@ func (r boardRecords) export(ctx context.Context, b *api.Route, out *json.Encode
 		}
 	}
 	return nil
+}
+
+// keepsBuckets reports whether more is kept of a board than the places of its players: of a window that slides, what comes up when others leave.
+func keepsBuckets(r *leaderboard.Rules) bool {
+	return r.Window.Span == leaderboard.Rolling && r.Top > 0 && r.Aggregate != leaderboard.Sum && r.Aggregate != leaderboard.Last
 }
 
 // bucketID is one bucket of a board.
