@@ -24,7 +24,7 @@ var layers = map[string][]string{
 	"writebehind/valkey":         {"invalidation/valkey", "writebehind"},
 	"leaderboard":                {},
 	"leaderboard/model":          {"leaderboard"},
-	"leaderboard/valkey":         {"invalidation/valkey", "leaderboard"},
+	"leaderboard/valkey":         {"invalidation/valkey", "leaderboard", "leaderboard/model"},
 	"store/valkey": {
 		"policy/httpcache", "policy", "invalidation", "invalidation/fleet", "invalidation/valkey", "store", "store/coding",
 	},
