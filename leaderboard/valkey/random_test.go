@@ -84,7 +84,7 @@ func look(ctx context.Context, r *Records, rules *leaderboard.Rules, board strin
 		s.player, s.n = names[random.IntN(len(names))], random.IntN(3)
 		what = []string{"around", strconv.Itoa(s.n), nameOf(s.player)}
 	}
-	incarnation, _ := r.known(rules, board)
+	incarnation, _ := r.book.known(rules, board)
 	reply, err := r.insist(ctx, "read", readScript, rules, incarnation, board, what...)
 	if err != nil {
 		return s, err
@@ -206,7 +206,7 @@ func play(t *testing.T, instances []*Records, rules *leaderboard.Rules, seed uin
 		failed = errors.Join(failed, err)
 	}
 	ends := time.Now().Add(length)
-	written := make(chan struct{})                            // closed by the last that writes
+	written := make(chan struct{}) // closed by the last that writes
 	writing.Store(3)
 	var all sync.WaitGroup
 	for i := range 3 {
