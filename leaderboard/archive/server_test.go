@@ -139,7 +139,7 @@ func (d *database) looks(a *Archiver) error {
 		}
 	}
 	// What was taken a moment ago is taken again.
-	d.do("UPDATE cacheproxy_leaderboard.bucket SET archived = archived - interval '1 minute'")
+	d.do("UPDATE leaderboard_archive.bucket SET archived = archived - interval '1 minute'")
 	return a.look(context.Background())
 }
 
@@ -153,7 +153,7 @@ func (d *database) mustLook(a *Archiver) {
 // scores is what the archive has of a board, by bucket, player and ID as records.content has it.
 func (d *database) scores(r *leaderboard.Rules, board string) map[string]leaderboard.Member {
 	d.tb.Helper()
-	rows, err := d.Query(context.Background(), `SELECT extract(epoch FROM bucket)::bigint, player, id, score, at FROM cacheproxy_leaderboard.score WHERE route = $1 AND board = $2`, r.Route, board)
+	rows, err := d.Query(context.Background(), `SELECT extract(epoch FROM bucket)::bigint, player, id, score, at FROM leaderboard_archive.score WHERE route = $1 AND board = $2`, r.Route, board)
 	if err != nil {
 		d.tb.Fatal(err)
 	}

@@ -21,8 +21,6 @@ import (
 
 	"cacheproxy/test/servers"
 	"cacheproxy/test/system/bench"
-
-	"github.com/jackc/pgx/v5"
 )
 
 var (
@@ -73,7 +71,7 @@ type run struct {
 	*testing.T
 	valkey    *servers.ValkeyServer
 	postgres  *servers.PostgresServer
-	database  *pgx.Conn
+	database  database
 	instances [2]*servers.Cacheproxy
 	client    *http.Client
 	model     *model
@@ -106,9 +104,7 @@ func start(t *testing.T) *run {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = r.postgres.Stop() })
-	if r.database, err = pgx.Connect(t.Context(), r.postgres.URL()); err != nil {
-		t.Fatal(err)
-	}
+	r.database = connect(t, r.postgres.URL())
 	text := fmt.Sprintf(configuration, r.valkey.Address(), r.postgres.URL(), *window, *bucket, top)
 	file := filepath.Join(t.TempDir(), "install.yaml")
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
@@ -322,48 +318,6 @@ func (m *model) latest() (last time.Time) {
 		}
 	}
 	return last
-}
-
-// archived holds the archive against the model: each submission is there once, and each bucket is what its submissions come to.
-func (r *run) archived() {
-	one := func(sql string) (n int) {
-		if err := r.database.QueryRow(context.Background(), sql).Scan(&n); err != nil {
-			r.Fatal(err)
-		}
-		return n
-	}
-	began := time.Now()
-	r.await("the archive", func() bool {
-		return one("SELECT count(*) FROM cacheproxy_leaderboard.submission") >= r.model.acked && one("SELECT count(*) FROM cacheproxy_leaderboard.bucket WHERE NOT closed") == 0
-	})
-	r.Logf("the archive had everything %s after the last submission", time.Since(began).Round(time.Millisecond))
-	rows, err := r.database.Query(context.Background(), "SELECT player, score::bigint, count(*) FROM cacheproxy_leaderboard.submission WHERE route = 'scores' AND board = 'chess' GROUP BY 1, 2")
-	if err != nil {
-		r.Fatal(err)
-	}
-	held, total := map[what]int{}, 0
-	var w what
-	var n int
-	if _, err := pgx.ForEachRow(rows, []any{&w.player, &w.score, &n}, func() error { held[w] += n; total += n; return nil }); err != nil {
-		r.Fatal(err)
-	}
-	for w, n := range r.model.all {
-		if held[w] < n {
-			r.Errorf("%v was acknowledged %d times, and is in the archive %d times", w, n, held[w])
-		}
-	}
-	if total > r.model.acked+r.model.unknown || total < r.model.acked {
-		r.Errorf("%d submissions in the archive, %d were acknowledged, and of %d it is not known", total, r.model.acked, r.model.unknown)
-	}
-	const differ = `WITH best AS (
-			SELECT b.starts AS bucket, s.player, max(s.score) AS score FROM cacheproxy_leaderboard.submission s
-			JOIN cacheproxy_leaderboard.bucket b ON b.route = s.route AND b.board = s.board AND s.at >= b.starts AND s.at < b.ends GROUP BY 1, 2)
-		SELECT count(*) FROM best FULL JOIN cacheproxy_leaderboard.score a USING (bucket, player) WHERE a.score IS DISTINCT FROM best.score`
-	if n := one(differ); n > 0 {
-		r.Errorf("%d scores of buckets are not what the submissions come to", n)
-	}
-	r.Logf("archive: %d submissions, %d acknowledged, %d unknown; %d scores in %d buckets", total, r.model.acked, r.model.unknown,
-		one("SELECT count(*) FROM cacheproxy_leaderboard.score"), one("SELECT count(*) FROM cacheproxy_leaderboard.bucket"))
 }
 
 // cpu is the time that each has used.
