@@ -256,7 +256,12 @@ func (a *Archiver) within(ctx context.Context, timeout time.Duration, do func(co
 	}
 	commit, err := do(ctx, tx)
 	if err == nil && commit {
-		if err = tx.Commit(ctx); err == nil {
+		// What is committed leaves the records, so that it has to be on the database's disk, whatever its default is.
+		const durable = `SELECT pg_catalog.set_config('synchronous_commit', 'on', true) WHERE pg_catalog.current_setting('synchronous_commit') = 'off'`
+		if _, err = tx.Exec(ctx, durable); err == nil {
+			err = tx.Commit(ctx)
+		}
+		if err == nil {
 			return nil
 		}
 		err = fmt.Errorf("commit: %w", err)

@@ -129,8 +129,8 @@ func (d *database) archiver(s leaderboard.Source, routes ...Route) *Archiver {
 	return a
 }
 
-// looks has an archiver look, whatever was due when.
-func (d *database) looks(a *Archiver) error {
+// due has everything be due at the next look.
+func (d *database) due(a *Archiver) {
 	for _, r := range a.config.Load().Routes {
 		p := a.progress(r.Rules.Route)
 		p.pass, p.check, p.retain = time.Time{}, time.Time{}, time.Time{}
@@ -138,6 +138,11 @@ func (d *database) looks(a *Archiver) error {
 			p.check = time.Now().Add(time.Hour)
 		}
 	}
+}
+
+// looks has an archiver look, whatever was due when.
+func (d *database) looks(a *Archiver) error {
+	d.due(a)
 	// What was taken a moment ago is taken again.
 	d.do("UPDATE leaderboard_archive.bucket SET archived = archived - interval '1 minute'")
 	return a.look(context.Background())
