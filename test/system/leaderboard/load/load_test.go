@@ -72,7 +72,9 @@ type run struct {
 	valkey    *servers.ValkeyServer
 	postgres  *servers.PostgresServer
 	database  database
-	instances [2]*servers.Cacheproxy
+	instances [2]atomic.Pointer[servers.Cacheproxy]
+	text      string // their configuration
+	faulty    bool   // what fails is not wrong
 	client    *http.Client
 	model     *model
 
@@ -89,10 +91,10 @@ type probe struct {
 	shown [2]time.Time // to whoever asks each instance
 }
 
-func start(t *testing.T) *run {
+func start(t *testing.T, window, bucket time.Duration) *run {
 	r := &run{
 		T: t, client: &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 256}},
-		model: newModel(*window, *bucket, top), latencies: map[string][]time.Duration{}, probes: map[string]*probe{},
+		model: newModel(window, bucket, top), latencies: map[string][]time.Duration{}, probes: map[string]*probe{},
 	}
 	r.valkey = servers.Valkey(t, servers.ValkeyOptions{Args: []string{"--appendonly", "yes", "--maxmemory-policy", "noeviction"}})
 	dir, err := os.MkdirTemp("", "postgres-")
@@ -105,26 +107,16 @@ func start(t *testing.T) *run {
 	}
 	t.Cleanup(func() { _ = r.postgres.Stop() })
 	r.database = connect(t, r.postgres.URL())
-	text := fmt.Sprintf(configuration, r.valkey.Address(), r.postgres.URL(), *window, *bucket, top)
+	r.text = fmt.Sprintf(configuration, r.valkey.Address(), r.postgres.URL(), window, bucket, top)
 	file := filepath.Join(t.TempDir(), "install.yaml")
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(r.text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if out, err := exec.CommandContext(t.Context(), program, "pg", "install", file).CombinedOutput(); err != nil {
 		t.Fatalf("pg install: %v\n%s", err, out)
 	}
 	for i := range r.instances {
-		p, err := servers.StartCacheproxy(t.Context(), program, t.TempDir(), text)
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.instances[i] = p
-		t.Cleanup(func() {
-			if t.Failed() {
-				t.Logf("an instance said:\n%s", p.Process.Output())
-			}
-			_ = p.Process.Stop()
-		})
+		r.begin(i)
 	}
 	r.await("the first look of the archive", func() bool {
 		for i := range r.instances {
@@ -135,6 +127,22 @@ func start(t *testing.T) *run {
 		return true
 	})
 	return r
+}
+
+// begin starts an instance, in the place of the one before.
+func (r *run) begin(instance int) {
+	r.Helper()
+	p, err := servers.StartCacheproxy(r.Context(), program, r.TempDir(), r.text)
+	if err != nil {
+		r.Fatal(err)
+	}
+	r.instances[instance].Store(p)
+	r.Cleanup(func() {
+		if r.Failed() {
+			r.Logf("an instance said:\n%s", p.Process.Output())
+		}
+		_ = p.Process.Stop()
+	})
 }
 
 // await waits until something is so.
@@ -158,6 +166,9 @@ func (r *run) took(what string, d time.Duration) {
 func (r *run) fail(err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.faulty {
+		return
+	}
 	r.wrong = append(r.wrong, err)
 }
 
@@ -165,7 +176,7 @@ func (r *run) fail(err error) {
 func (r *run) submit(instance int, player string, score int64) {
 	s := r.model.send(player, score)
 	body := fmt.Sprintf(`{"player":%q,"score":%d}`, player, score)
-	response, err := r.client.Post(r.instances[instance].URL+"/games/chess/scores", "application/json", strings.NewReader(body))
+	response, err := r.client.Post(r.instances[instance].Load().URL+"/games/chess/scores", "application/json", strings.NewReader(body))
 	if err != nil {
 		r.model.ended(s, false)
 		r.fail(err)
@@ -182,7 +193,7 @@ func (r *run) submit(instance int, player string, score int64) {
 
 // read reads the top of the board from one instance.
 func (r *run) read(instance int) ([]entry, error) {
-	response, err := r.client.Get(r.instances[instance].URL + "/games/chess/leaderboard?top=100")
+	response, err := r.client.Get(r.instances[instance].Load().URL + "/games/chess/leaderboard?top=100")
 	if err != nil {
 		return nil, err
 	}
@@ -257,7 +268,7 @@ func TestLoad(t *testing.T) {
 	if *alone > 0 {
 		t.Run("PostgreSQL alone", func(t *testing.T) { postgresAlone(t) })
 	}
-	r := start(t)
+	r := start(t, *window, *bucket)
 	before := r.cpu()
 	memory := r.watchMemory()
 	began := time.Now()
@@ -324,7 +335,7 @@ func (m *model) latest() (last time.Time) {
 func (r *run) cpu() map[string]time.Duration {
 	all := map[string]time.Duration{}
 	for name, pid := range map[string]int{
-		"Valkey": r.valkey.Process().PID(), "PostgreSQL": r.postgres.PID(), "instance 1": r.instances[0].Process.PID(), "instance 2": r.instances[1].Process.PID(),
+		"Valkey": r.valkey.Process().PID(), "PostgreSQL": r.postgres.PID(), "instance 1": r.instances[0].Load().Process.PID(), "instance 2": r.instances[1].Load().Process.PID(),
 	} {
 		d, err := bench.CPUOfTree(pid)
 		if err != nil {

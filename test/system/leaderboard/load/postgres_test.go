@@ -29,17 +29,22 @@ func connect(t *testing.T, url string) database {
 	return database{conn}
 }
 
+// count is the number that a query answers.
+func (d database) count(t *testing.T, sql string) (n int) {
+	t.Helper()
+	if err := d.QueryRow(context.Background(), sql).Scan(&n); err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+	return n
+}
+
+func (r *run) count(sql string) int { r.Helper(); return r.database.count(r.T, sql) }
+
 // archived holds the archive against the model: each submission is there once, and each bucket is what its submissions come to.
 func (r *run) archived() {
-	one := func(sql string) (n int) {
-		if err := r.database.QueryRow(context.Background(), sql).Scan(&n); err != nil {
-			r.Fatal(err)
-		}
-		return n
-	}
 	began := time.Now()
 	r.await("the archive", func() bool {
-		return one("SELECT count(*) FROM leaderboard_archive.submission") >= r.model.acked && one("SELECT count(*) FROM leaderboard_archive.bucket WHERE NOT closed") == 0
+		return r.count("SELECT count(*) FROM leaderboard_archive.submission") >= r.model.acked && r.count("SELECT count(*) FROM leaderboard_archive.bucket WHERE NOT closed") == 0
 	})
 	r.Logf("the archive had everything %s after the last submission", time.Since(began).Round(time.Millisecond))
 	rows, err := r.database.Query(context.Background(), "SELECT player, score::bigint, count(*) FROM leaderboard_archive.submission WHERE route = 'scores' AND board = 'chess' GROUP BY 1, 2")
@@ -64,11 +69,11 @@ func (r *run) archived() {
 			SELECT b.starts AS bucket, s.player, max(s.score) AS score FROM leaderboard_archive.submission s
 			JOIN leaderboard_archive.bucket b ON b.route = s.route AND b.board = s.board AND s.at >= b.starts AND s.at < b.ends GROUP BY 1, 2)
 		SELECT count(*) FROM best FULL JOIN leaderboard_archive.score a USING (bucket, player) WHERE a.score IS DISTINCT FROM best.score`
-	if n := one(differ); n > 0 {
+	if n := r.count(differ); n > 0 {
 		r.Errorf("%d scores of buckets are not what the submissions come to", n)
 	}
 	r.Logf("archive: %d submissions, %d acknowledged, %d unknown; %d scores in %d buckets", total, r.model.acked, r.model.unknown,
-		one("SELECT count(*) FROM leaderboard_archive.score"), one("SELECT count(*) FROM leaderboard_archive.bucket"))
+		r.count("SELECT count(*) FROM leaderboard_archive.score"), r.count("SELECT count(*) FROM leaderboard_archive.bucket"))
 }
 
 // postgresAlone has PostgreSQL by itself do what the proxy does with it and Valkey: a row for each submission, and the top of the window by a
