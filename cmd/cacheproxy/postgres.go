@@ -30,7 +30,7 @@ func pgCommand() *cobra.Command {
 		Long: `Install in PostgreSQL what tells the proxy of changes to the tables under postgres.feeds, and check it.
 
 All of it is in the schema cacheproxy, and in triggers on these tables whose names begin with cacheproxy_. Where a route has an archive of
-its leaderboards, that is in the schema cacheproxy_leaderboard. Run it again after each
+its leaderboards, that is in the schema leaderboard_archive. Run it again after each
 change of postgres.feeds, before instances get the new file, and whenever a table was made anew, or has got or lost a partition.`,
 	}
 	uninstall := pgSubcommand("uninstall", pgUninstall, "Take away all that install has made", `Take away all that install has made, in one transaction, and nothing else. Copies then stay until they expire, or something else

@@ -77,10 +77,8 @@ type Archiver struct {
 	records leaderboard.Source
 	log     *slog.Logger
 	config  atomic.Pointer[Config]
-	began   time.Time
 
-	mu     sync.Mutex
-	routes map[string]*progress
+	routes sync.Map // of *progress, by name
 
 	conn *pgx.Conn // of Run alone; nil: there is none
 
@@ -91,7 +89,7 @@ type Archiver struct {
 
 // New makes an archiver. It dials nothing.
 func New(o Options) *Archiver {
-	a := &Archiver{records: o.Records, log: o.Log, began: time.Now(), routes: map[string]*progress{}, committed: func() error { return nil }}
+	a := &Archiver{records: o.Records, log: o.Log, committed: func() error { return nil }}
 	a.config.Store(&o.Config)
 	return a
 }
@@ -112,15 +110,13 @@ func (a *Archiver) States() (all []State) {
 }
 
 func (a *Archiver) progress(route string) *progress {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	p := a.routes[route]
-	if p == nil {
-		p = new(progress)
-		p.complete.Store(time.Now().UnixNano())
-		a.routes[route] = p
+	if p, known := a.routes.Load(route); known {
+		return p.(*progress)
 	}
-	return p
+	p := new(progress)
+	p.complete.Store(time.Now().UnixNano())
+	is, _ := a.routes.LoadOrStore(route, p)
+	return is.(*progress)
 }
 
 // Run archives until ctx ends.
@@ -260,7 +256,12 @@ func (a *Archiver) within(ctx context.Context, timeout time.Duration, do func(co
 	}
 	commit, err := do(ctx, tx)
 	if err == nil && commit {
-		if err = tx.Commit(ctx); err == nil {
+		// What is committed leaves the records, so that it has to be on the database's disk, whatever its default is.
+		const durable = `SELECT pg_catalog.set_config('synchronous_commit', 'on', true) WHERE pg_catalog.current_setting('synchronous_commit') = 'off'`
+		if _, err = tx.Exec(ctx, durable); err == nil {
+			err = tx.Commit(ctx)
+		}
+		if err == nil {
 			return nil
 		}
 		err = fmt.Errorf("commit: %w", err)

@@ -100,7 +100,7 @@ func (h *history) settle() {
 
 func (h *history) archivedLines() map[string]int {
 	h.Helper()
-	rows, err := h.d.Query(context.Background(), `SELECT id, player, score, at FROM cacheproxy_leaderboard.submission WHERE route = 'scores' AND board = 'chess'`)
+	rows, err := h.d.Query(context.Background(), `SELECT id, player, score, at FROM leaderboard_archive.submission WHERE route = 'scores' AND board = 'chess'`)
 	if err != nil {
 		h.Fatal(err)
 	}
@@ -308,14 +308,14 @@ func TestRetention(t *testing.T) {
 	h.settle()
 	a := h.d.archiver(h.s, Route{Rules: h.r, Retention: 30 * time.Minute})
 	h.d.mustLook(a)
-	oldest := one[time.Time](h.d, "SELECT min(bucket) FROM cacheproxy_leaderboard.score")
+	oldest := one[time.Time](h.d, "SELECT min(bucket) FROM leaderboard_archive.score")
 	if age := time.Since(oldest); age < 28*time.Minute || age > 33*time.Minute {
 		t.Errorf("the oldest score is %s old", age)
 	}
-	if first := one[time.Time](h.d, "SELECT min(at) FROM cacheproxy_leaderboard.submission"); time.Since(first) < 28*time.Minute || time.Since(first) > 33*time.Minute {
+	if first := one[time.Time](h.d, "SELECT min(at) FROM leaderboard_archive.submission"); time.Since(first) < 28*time.Minute || time.Since(first) > 33*time.Minute {
 		t.Errorf("the oldest submission is %s old", time.Since(first))
 	}
-	if n := one[int](h.d, "SELECT count(*) FROM cacheproxy_leaderboard.bucket WHERE ends < now() - interval '33 minutes'"); n > 0 {
+	if n := one[int](h.d, "SELECT count(*) FROM leaderboard_archive.bucket WHERE ends < now() - interval '33 minutes'"); n > 0 {
 		t.Errorf("%d buckets stay", n)
 	}
 	if s := a.States()[0]; s.Deleted < 400 {
@@ -323,7 +323,7 @@ func TestRetention(t *testing.T) {
 	}
 	short := h.d.archiver(h.s, Route{Rules: h.r, Retention: time.Minute}) // less than the window
 	h.d.mustLook(short)
-	if n := one[int](h.d, "SELECT count(*) FROM cacheproxy_leaderboard.score"); n < 9 {
+	if n := one[int](h.d, "SELECT count(*) FROM leaderboard_archive.score"); n < 9 {
 		t.Errorf("%d buckets of a window of ten are left", n)
 	}
 }
@@ -357,7 +357,7 @@ func TestTwoAtOnce(t *testing.T) {
 	}
 	h.settle()
 	same(t, "buckets", h.d.scores(h.r, "chess"), h.s.content(h.r, "chess"))
-	if n := one[int](h.d, "SELECT count(*) FROM cacheproxy_leaderboard.submission"); n != len(h.lines) {
+	if n := one[int](h.d, "SELECT count(*) FROM leaderboard_archive.submission"); n != len(h.lines) {
 		t.Errorf("%d submissions, want %d", n, len(h.lines))
 	}
 }

@@ -117,7 +117,7 @@ func (a *Archiver) take(ctx context.Context, r *leaderboard.Rules, b leaderboard
 func (a *Archiver) known(ctx context.Context, b leaderboard.Bucket) (k row, err error) {
 	err = a.within(ctx, statementTimeout, func(ctx context.Context, tx pgx.Tx) (bool, error) {
 		var seconds *float64
-		err := tx.QueryRow(ctx, `SELECT closed, members, extract(epoch FROM clock_timestamp() - archived)::float8 FROM cacheproxy_leaderboard.bucket
+		err := tx.QueryRow(ctx, `SELECT closed, members, extract(epoch FROM clock_timestamp() - archived)::float8 FROM leaderboard_archive.bucket
 			WHERE route = $1 AND board = $2 AND starts = $3`, b.Route, b.Board, b.Start).Scan(&k.closed, &k.members, &seconds)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return false, nil
@@ -140,12 +140,12 @@ func another(ctx context.Context, tx pgx.Tx, what ...string) (bool, error) {
 
 // copyBucket is what happens in the transaction.
 func (a *Archiver) copyBucket(ctx context.Context, tx pgx.Tx, r *leaderboard.Rules, b leaderboard.Bucket) (int, error) {
-	if _, err := tx.Exec(ctx, `INSERT INTO cacheproxy_leaderboard.bucket (route, board, starts, ends, members, closed) VALUES ($1, $2, $3, $4, 0, false)
+	if _, err := tx.Exec(ctx, `INSERT INTO leaderboard_archive.bucket (route, board, starts, ends, members, closed) VALUES ($1, $2, $3, $4, 0, false)
 		ON CONFLICT DO NOTHING`, b.Route, b.Board, b.Start, b.End); err != nil {
 		return 0, fmt.Errorf("begin bucket: %w", err)
 	}
 	var closed bool
-	if err := tx.QueryRow(ctx, `SELECT closed FROM cacheproxy_leaderboard.bucket WHERE route = $1 AND board = $2 AND starts = $3 FOR UPDATE`,
+	if err := tx.QueryRow(ctx, `SELECT closed FROM leaderboard_archive.bucket WHERE route = $1 AND board = $2 AND starts = $3 FOR UPDATE`,
 		b.Route, b.Board, b.Start).Scan(&closed); err != nil {
 		return 0, fmt.Errorf("lock bucket: %w", err)
 	}
@@ -167,7 +167,7 @@ func (a *Archiver) copyBucket(ctx context.Context, tx pgx.Tx, r *leaderboard.Rul
 	if _, err := tx.Exec(ctx, mergeSQL(r), b.Route, b.Board, b.Start); err != nil {
 		return 0, fmt.Errorf("merge members: %w", err)
 	}
-	if _, err := tx.Exec(ctx, `UPDATE cacheproxy_leaderboard.bucket SET closed = closed OR $4, members = $5, archived = clock_timestamp()
+	if _, err := tx.Exec(ctx, `UPDATE leaderboard_archive.bucket SET closed = closed OR $4, members = $5, archived = clock_timestamp()
 		WHERE route = $1 AND board = $2 AND starts = $3`, b.Route, b.Board, b.Start, b.Closed, source.count); err != nil {
 		return 0, fmt.Errorf("end bucket: %w", err)
 	}
@@ -176,7 +176,7 @@ func (a *Archiver) copyBucket(ctx context.Context, tx pgx.Tx, r *leaderboard.Rul
 
 // markOf is the greatest mark that was committed with something of a board.
 func markOf(ctx context.Context, tx pgx.Tx, route, board string) (mark int64, err error) {
-	err = tx.QueryRow(ctx, `SELECT mark FROM cacheproxy_leaderboard.board WHERE route = $1 AND board = $2`, route, board).Scan(&mark)
+	err = tx.QueryRow(ctx, `SELECT mark FROM leaderboard_archive.board WHERE route = $1 AND board = $2`, route, board).Scan(&mark)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return 0, nil
 	}
@@ -185,7 +185,7 @@ func markOf(ctx context.Context, tx pgx.Tx, route, board string) (mark int64, er
 
 // setMark notes a mark last of all, since others of the board wait for its row.
 func setMark(ctx context.Context, tx pgx.Tx, route, board string, mark int64, newest *time.Time) error {
-	_, err := tx.Exec(ctx, `INSERT INTO cacheproxy_leaderboard.board AS b (route, board, mark, newest) VALUES ($1, $2, $3, $4)
+	_, err := tx.Exec(ctx, `INSERT INTO leaderboard_archive.board AS b (route, board, mark, newest) VALUES ($1, $2, $3, $4)
 		ON CONFLICT (route, board) DO UPDATE SET mark = greatest(b.mark, excluded.mark), newest = greatest(b.newest, excluded.newest)`, route, board, mark, newest)
 	return wrap("note mark of board", err)
 }
@@ -244,7 +244,7 @@ var better = map[leaderboard.Aggregate]struct{ order, takes string }{
 // mergeSQL merges what was copied. A bucket that is open may have shown a member on two pages, as its rank changed between them.
 func mergeSQL(r *leaderboard.Rules) string {
 	b := better[r.Aggregate]
-	return `INSERT INTO cacheproxy_leaderboard.score AS s (route, board, bucket, player, id, score, at)
+	return `INSERT INTO leaderboard_archive.score AS s (route, board, bucket, player, id, score, at)
 		SELECT DISTINCT ON (player, id) $1::text, $2::text, $3::timestamptz, player, id, score, at FROM pg_temp.taken ORDER BY player, id, ` + b.order + `
 		ON CONFLICT (route, board, bucket, player, id) DO UPDATE SET score = excluded.score, at = excluded.at WHERE ` + b.takes
 }

@@ -14,21 +14,21 @@ import (
 
 // schema is that of the archive, which the feed has nothing to do with. Names in it are a contract with whoever reports from it
 // (docs/leaderboard-sql.md).
-const schema = "cacheproxy_leaderboard"
+const schema = "leaderboard_archive"
 
 // layouts are the steps from each version to the next, beginning with nothing.
 var layouts = [...][]string{{
-	`CREATE SCHEMA cacheproxy_leaderboard`,
-	`CREATE TABLE cacheproxy_leaderboard.installation (version int NOT NULL)`,
-	`INSERT INTO cacheproxy_leaderboard.installation (version) VALUES (1)`,
-	`CREATE TABLE cacheproxy_leaderboard.board (
+	`CREATE SCHEMA leaderboard_archive`,
+	`CREATE TABLE leaderboard_archive.installation (version int NOT NULL)`,
+	`INSERT INTO leaderboard_archive.installation (version) VALUES (1)`,
+	`CREATE TABLE leaderboard_archive.board (
     route text NOT NULL,
     board text NOT NULL,
     mark bigint NOT NULL,
     newest timestamptz,
     PRIMARY KEY (route, board)
 )`,
-	`CREATE TABLE cacheproxy_leaderboard.bucket (
+	`CREATE TABLE leaderboard_archive.bucket (
     route text NOT NULL,
     board text NOT NULL,
     starts timestamptz NOT NULL,
@@ -39,7 +39,7 @@ var layouts = [...][]string{{
     PRIMARY KEY (route, board, starts)
 )`,
 	// The members of a bucket, with one that is closed most of all, are written one after another and read together.
-	`CREATE TABLE cacheproxy_leaderboard.score (
+	`CREATE TABLE leaderboard_archive.score (
     route text NOT NULL,
     board text NOT NULL,
     bucket timestamptz NOT NULL,
@@ -49,7 +49,7 @@ var layouts = [...][]string{{
     at timestamptz NOT NULL,
     PRIMARY KEY (route, board, bucket, player, id)
 )`,
-	`CREATE TABLE cacheproxy_leaderboard.submission (
+	`CREATE TABLE leaderboard_archive.submission (
     route text NOT NULL,
     board text NOT NULL,
     at timestamptz NOT NULL,
@@ -115,7 +115,7 @@ func (Layout) Plan(ctx context.Context, q postgres.Querier, role string) (steps 
 			steps = append(steps, postgres.Step{Wrong: wrong, SQL: sql})
 		}
 		if at > 0 {
-			steps = append(steps, postgres.Step{Wrong: wrong, SQL: fmt.Sprintf("UPDATE cacheproxy_leaderboard.installation SET version = %d", at+1)})
+			steps = append(steps, postgres.Step{Wrong: wrong, SQL: fmt.Sprintf("UPDATE leaderboard_archive.installation SET version = %d", at+1)})
 		}
 	}
 	if version == len(layouts) {
@@ -160,7 +160,7 @@ func installed(ctx context.Context, q postgres.Querier) (version int, err error)
 	case !reads:
 		return 0, errors.New("plan archive of leaderboards: this role may not read schema " + schema + "; run cacheproxy pg install with --url of the role that has installed it")
 	}
-	return version, wrap("read version of the archive of leaderboards", q.QueryRow(ctx, `SELECT version FROM cacheproxy_leaderboard.installation`).Scan(&version))
+	return version, wrap("read version of the archive of leaderboards", q.QueryRow(ctx, `SELECT version FROM leaderboard_archive.installation`).Scan(&version))
 }
 
 // compare refuses tables that lack something, or hide rows.

@@ -33,18 +33,18 @@ func TestInstall(t *testing.T) {
 		t.Errorf("after: %t, %v", held, err)
 	}
 	// What a reporting person adds is left alone.
-	d.do("CREATE INDEX mine ON cacheproxy_leaderboard.score (player)", "ALTER TABLE cacheproxy_leaderboard.score ADD COLUMN note text")
+	d.do("CREATE INDEX mine ON leaderboard_archive.score (player)", "ALTER TABLE leaderboard_archive.score ADD COLUMN note text")
 	if steps, err := d.want().Plan(t.Context(), d); err != nil || len(steps) > 0 {
 		t.Errorf("with an index: %v, %v", steps, err)
 	}
-	d.do("CREATE TABLE cacheproxy_leaderboard.others ()")
-	if _, err := postgres.Remove(t.Context(), d.Conn); err != nil || !one[bool](d, "SELECT to_regclass('cacheproxy_leaderboard.score') IS NOT NULL") {
+	d.do("CREATE TABLE leaderboard_archive.others ()")
+	if _, err := postgres.Remove(t.Context(), d.Conn); err != nil || !one[bool](d, "SELECT to_regclass('leaderboard_archive.score') IS NOT NULL") {
 		t.Errorf("an uninstall of the feed took the archive: %v", err)
 	}
-	if _, err := postgres.Remove(t.Context(), d.Conn, Layout{}); err != nil || one[bool](d, "SELECT to_regclass('cacheproxy_leaderboard.score') IS NOT NULL") {
+	if _, err := postgres.Remove(t.Context(), d.Conn, Layout{}); err != nil || one[bool](d, "SELECT to_regclass('leaderboard_archive.score') IS NOT NULL") {
 		t.Errorf("an uninstall of the archive left it: %v", err)
 	}
-	if !one[bool](d, "SELECT to_regclass('cacheproxy_leaderboard.others') IS NOT NULL") {
+	if !one[bool](d, "SELECT to_regclass('leaderboard_archive.others') IS NOT NULL") {
 		t.Error("an uninstall of the archive took what is not its own")
 	}
 }
@@ -52,14 +52,14 @@ func TestInstall(t *testing.T) {
 // What is not as install makes it is refused, and never made anew.
 func TestAltered(t *testing.T) {
 	for sql, says := range map[string]string{
-		"ALTER TABLE cacheproxy_leaderboard.score ENABLE ROW LEVEL SECURITY":               "row security is on",
-		"ALTER TABLE cacheproxy_leaderboard.score DROP COLUMN at":                          "lacks: column at",
-		"ALTER TABLE cacheproxy_leaderboard.submission DROP CONSTRAINT submission_pkey":    "lacks: constraint PRIMARY KEY",
-		"ALTER TABLE cacheproxy_leaderboard.bucket SET UNLOGGED":                           "lacks: is a table",
-		"CREATE RULE gone AS ON INSERT TO cacheproxy_leaderboard.score DO INSTEAD NOTHING": "rule gone",
-		"UPDATE cacheproxy_leaderboard.installation SET version = 99":                      "has version 99",
-		"DROP TABLE cacheproxy_leaderboard.board":                                          "board lacks",
-		"DROP TABLE cacheproxy_leaderboard.installation":                                   "has no table installation",
+		"ALTER TABLE leaderboard_archive.score ENABLE ROW LEVEL SECURITY":               "row security is on",
+		"ALTER TABLE leaderboard_archive.score DROP COLUMN at":                          "lacks: column at",
+		"ALTER TABLE leaderboard_archive.submission DROP CONSTRAINT submission_pkey":    "lacks: constraint PRIMARY KEY",
+		"ALTER TABLE leaderboard_archive.bucket SET UNLOGGED":                           "lacks: is a table",
+		"CREATE RULE gone AS ON INSERT TO leaderboard_archive.score DO INSTEAD NOTHING": "rule gone",
+		"UPDATE leaderboard_archive.installation SET version = 99":                      "has version 99",
+		"DROP TABLE leaderboard_archive.board":                                          "board lacks",
+		"DROP TABLE leaderboard_archive.installation":                                   "has no table installation",
 	} {
 		t.Run(says, func(t *testing.T) {
 			d := newDatabase(t)
@@ -88,11 +88,11 @@ func TestLeastPrivilege(t *testing.T) {
 			t.Errorf("the role has %v on %s, and should have %v", has, table, privileges[table])
 		}
 	}
-	all := []string{"USAGE ON SCHEMA cacheproxy_leaderboard"}
+	all := []string{"USAGE ON SCHEMA leaderboard_archive"}
 	for _, table := range slices.Sorted(maps.Keys(privileges)) {
 		for _, privilege := range privileges[table] {
 			if table != "installation" { // which verify reads
-				all = append(all, privilege+" ON TABLE cacheproxy_leaderboard."+table)
+				all = append(all, privilege+" ON TABLE leaderboard_archive."+table)
 			}
 		}
 	}
@@ -123,7 +123,7 @@ func TestLeastPrivilege(t *testing.T) {
 
 // everything has an archiver do all that one does.
 func everything(d *database) error {
-	d.do("TRUNCATE cacheproxy_leaderboard.board, cacheproxy_leaderboard.bucket, cacheproxy_leaderboard.score, cacheproxy_leaderboard.submission")
+	d.do("TRUNCATE leaderboard_archive.board, leaderboard_archive.bucket, leaderboard_archive.score, leaderboard_archive.submission")
 	r := rules(leaderboard.Best)
 	s := newRecords(time.Now().Add(-72 * time.Hour).Truncate(time.Minute))
 	a := d.archiver(s, Route{Rules: r, Retention: 48 * time.Hour})

@@ -61,7 +61,7 @@ func (a *Archiver) linesOf(ctx context.Context, r *leaderboard.Rules, board stri
 			return false, err
 		}
 		// In one order, so that two who add the same wait for each other in one direction.
-		tag, err := tx.Exec(ctx, `INSERT INTO cacheproxy_leaderboard.submission (route, board, at, id, player, score)
+		tag, err := tx.Exec(ctx, `INSERT INTO leaderboard_archive.submission (route, board, at, id, player, score)
 			SELECT $1, $2, at, id, player, score FROM pg_temp.taken ORDER BY at, id ON CONFLICT DO NOTHING`, r.Route, board)
 		if err != nil {
 			return false, fmt.Errorf("add submissions: %w", err)

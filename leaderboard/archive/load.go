@@ -85,7 +85,7 @@ type marked struct {
 // boards are those of which the archive has something that ends after a time.
 func (a *Archiver) boards(ctx context.Context, r *leaderboard.Rules, after time.Time) (all []marked, err error) {
 	err = a.within(ctx, statementTimeout, func(ctx context.Context, tx pgx.Tx) (bool, error) {
-		rows, err := tx.Query(ctx, `SELECT board, mark FROM cacheproxy_leaderboard.board WHERE route = $1 AND newest > $2 ORDER BY board`, r.Route, after)
+		rows, err := tx.Query(ctx, `SELECT board, mark FROM leaderboard_archive.board WHERE route = $1 AND newest > $2 ORDER BY board`, r.Route, after)
 		if err != nil {
 			return false, err
 		}
@@ -191,15 +191,15 @@ func loadSQL(r *leaderboard.Rules) string {
 	if r.Window.Span == leaderboard.AllTime {
 		which = "AND NOT b.closed"
 	}
-	return `SELECT b.board, b.starts, b.ends, b.closed, s.player, s.id, s.score, s.at FROM cacheproxy_leaderboard.board o, LATERAL (
-			SELECT * FROM cacheproxy_leaderboard.bucket b WHERE b.route = o.route AND b.board = o.board AND b.starts >= $3::timestamptz ` + which + `) b, LATERAL (
-			SELECT player, id, score, at FROM cacheproxy_leaderboard.score WHERE route = b.route AND board = b.board AND bucket = b.starts ` + limit + `) s
+	return `SELECT b.board, b.starts, b.ends, b.closed, s.player, s.id, s.score, s.at FROM leaderboard_archive.board o, LATERAL (
+			SELECT * FROM leaderboard_archive.bucket b WHERE b.route = o.route AND b.board = o.board AND b.starts >= $3::timestamptz ` + which + `) b, LATERAL (
+			SELECT player, id, score, at FROM leaderboard_archive.score WHERE route = b.route AND board = b.board AND bucket = b.starts ` + limit + `) s
 		WHERE o.route = $1::text AND ($2::text = '' OR o.board = $2::text) ORDER BY b.board, b.starts`
 }
 
 // totalSQL reads what the closed buckets of an all-time board come to, as one bucket from the beginning of time on.
 func totalSQL(r *leaderboard.Rules) string {
-	from := `FROM cacheproxy_leaderboard.score JOIN cacheproxy_leaderboard.bucket b USING (route, board)
+	from := `FROM leaderboard_archive.score JOIN leaderboard_archive.bucket b USING (route, board)
 		WHERE b.closed AND bucket = b.starts AND route = $1::text AND ($2::text = '' OR board = $2::text) AND b.starts >= $3::timestamptz`
 	const borders = `board, to_timestamp(0), max(b.ends) OVER (PARTITION BY board), true`
 	switch r.Aggregate {

@@ -56,7 +56,7 @@ func TestMerge(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		rows, _ := d.Query(t.Context(), "DELETE FROM cacheproxy_leaderboard.score RETURNING id, score, at")
+		rows, _ := d.Query(t.Context(), "DELETE FROM leaderboard_archive.score RETURNING id, score, at")
 		var m leaderboard.Member
 		if _, err := pgx.ForEachRow(rows, []any{&m.ID, &m.Score, &m.At}, func() error {
 			got += fmt.Sprintf("%g@%g %s", m.Score, m.At.Sub(start).Seconds(), m.ID)

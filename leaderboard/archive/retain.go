@@ -56,8 +56,8 @@ func (a *Archiver) retain(ctx context.Context, r Route, p *progress) error {
 func bucketStep(ctx context.Context, tx pgx.Tx, route string, cutoff time.Time) (int64, error) {
 	var board string
 	var starts time.Time
-	err := tx.QueryRow(ctx, `SELECT b.board, b.starts FROM cacheproxy_leaderboard.board o, LATERAL (
-			SELECT board, starts FROM cacheproxy_leaderboard.bucket WHERE route = o.route AND board = o.board AND ends < $2 ORDER BY starts LIMIT 1) b
+	err := tx.QueryRow(ctx, `SELECT b.board, b.starts FROM leaderboard_archive.board o, LATERAL (
+			SELECT board, starts FROM leaderboard_archive.bucket WHERE route = o.route AND board = o.board AND ends < $2 ORDER BY starts LIMIT 1) b
 		WHERE o.route = $1 LIMIT 1`, route, cutoff).Scan(&board, &starts)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return 0, nil
@@ -66,23 +66,23 @@ func bucketStep(ctx context.Context, tx pgx.Tx, route string, cutoff time.Time) 
 		return 0, err
 	}
 	// Whoever takes it at this moment has committed what would otherwise stay without its bucket.
-	if _, err := tx.Exec(ctx, `SELECT FROM cacheproxy_leaderboard.bucket WHERE route = $1 AND board = $2 AND starts = $3 FOR UPDATE`, route, board, starts); err != nil {
+	if _, err := tx.Exec(ctx, `SELECT FROM leaderboard_archive.bucket WHERE route = $1 AND board = $2 AND starts = $3 FOR UPDATE`, route, board, starts); err != nil {
 		return 0, err
 	}
-	tag, err := tx.Exec(ctx, `DELETE FROM cacheproxy_leaderboard.score WHERE ctid = ANY (ARRAY (
-		SELECT ctid FROM cacheproxy_leaderboard.score WHERE route = $1 AND board = $2 AND bucket = $3 LIMIT $4))`, route, board, starts, retainStep)
+	tag, err := tx.Exec(ctx, `DELETE FROM leaderboard_archive.score WHERE ctid = ANY (ARRAY (
+		SELECT ctid FROM leaderboard_archive.score WHERE route = $1 AND board = $2 AND bucket = $3 LIMIT $4))`, route, board, starts, retainStep)
 	if err != nil || tag.RowsAffected() == retainStep {
 		return tag.RowsAffected(), err
 	}
-	bucket, err := tx.Exec(ctx, `DELETE FROM cacheproxy_leaderboard.bucket WHERE route = $1 AND board = $2 AND starts = $3`, route, board, starts)
+	bucket, err := tx.Exec(ctx, `DELETE FROM leaderboard_archive.bucket WHERE route = $1 AND board = $2 AND starts = $3`, route, board, starts)
 	return tag.RowsAffected() + bucket.RowsAffected(), err
 }
 
 // submissionsStep deletes old submissions.
 func submissionsStep(ctx context.Context, tx pgx.Tx, route string, cutoff time.Time) (int64, error) {
-	tag, err := tx.Exec(ctx, `DELETE FROM cacheproxy_leaderboard.submission WHERE ctid = ANY (ARRAY (
-		SELECT s.ctid FROM cacheproxy_leaderboard.board o, LATERAL (
-			SELECT ctid FROM cacheproxy_leaderboard.submission WHERE route = o.route AND board = o.board AND at < $2 ORDER BY at LIMIT $3) s
+	tag, err := tx.Exec(ctx, `DELETE FROM leaderboard_archive.submission WHERE ctid = ANY (ARRAY (
+		SELECT s.ctid FROM leaderboard_archive.board o, LATERAL (
+			SELECT ctid FROM leaderboard_archive.submission WHERE route = o.route AND board = o.board AND at < $2 ORDER BY at LIMIT $3) s
 		WHERE o.route = $1 LIMIT $3))`, route, cutoff, retainStep)
 	return tag.RowsAffected(), err
 }

@@ -129,8 +129,8 @@ func (d *database) archiver(s leaderboard.Source, routes ...Route) *Archiver {
 	return a
 }
 
-// looks has an archiver look, whatever was due when.
-func (d *database) looks(a *Archiver) error {
+// due has everything be due at the next look.
+func (d *database) due(a *Archiver) {
 	for _, r := range a.config.Load().Routes {
 		p := a.progress(r.Rules.Route)
 		p.pass, p.check, p.retain = time.Time{}, time.Time{}, time.Time{}
@@ -138,8 +138,13 @@ func (d *database) looks(a *Archiver) error {
 			p.check = time.Now().Add(time.Hour)
 		}
 	}
+}
+
+// looks has an archiver look, whatever was due when.
+func (d *database) looks(a *Archiver) error {
+	d.due(a)
 	// What was taken a moment ago is taken again.
-	d.do("UPDATE cacheproxy_leaderboard.bucket SET archived = archived - interval '1 minute'")
+	d.do("UPDATE leaderboard_archive.bucket SET archived = archived - interval '1 minute'")
 	return a.look(context.Background())
 }
 
@@ -153,7 +158,7 @@ func (d *database) mustLook(a *Archiver) {
 // scores is what the archive has of a board, by bucket, player and ID as records.content has it.
 func (d *database) scores(r *leaderboard.Rules, board string) map[string]leaderboard.Member {
 	d.tb.Helper()
-	rows, err := d.Query(context.Background(), `SELECT extract(epoch FROM bucket)::bigint, player, id, score, at FROM cacheproxy_leaderboard.score WHERE route = $1 AND board = $2`, r.Route, board)
+	rows, err := d.Query(context.Background(), `SELECT extract(epoch FROM bucket)::bigint, player, id, score, at FROM leaderboard_archive.score WHERE route = $1 AND board = $2`, r.Route, board)
 	if err != nil {
 		d.tb.Fatal(err)
 	}

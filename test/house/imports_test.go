@@ -177,9 +177,9 @@ var libraries = []library{
 	},
 	{
 		paths: []string{"github.com/jackc", "github.com/lib/pq", "database/sql"},
-		where: "files named postgres.go, or in a folder postgres",
+		where: "files named postgres.go, in a folder postgres, or in leaderboard/archive",
 		may: func(f *file) bool {
-			return named(f, "postgres") || slices.Contains(strings.Split(f.folder(), "/"), "postgres")
+			return f.folder() == "leaderboard/archive" || named(f, "postgres") || slices.Contains(strings.Split(f.folder(), "/"), "postgres")
 		},
 	},
 	{

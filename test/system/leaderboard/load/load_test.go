@@ -21,8 +21,6 @@ import (
 
 	"cacheproxy/test/servers"
 	"cacheproxy/test/system/bench"
-
-	"github.com/jackc/pgx/v5"
 )
 
 var (
@@ -73,8 +71,10 @@ type run struct {
 	*testing.T
 	valkey    *servers.ValkeyServer
 	postgres  *servers.PostgresServer
-	database  *pgx.Conn
-	instances [2]*servers.Cacheproxy
+	database  database
+	instances [2]atomic.Pointer[servers.Cacheproxy]
+	text      string // their configuration
+	faulty    bool   // what fails is not wrong
 	client    *http.Client
 	model     *model
 
@@ -91,10 +91,10 @@ type probe struct {
 	shown [2]time.Time // to whoever asks each instance
 }
 
-func start(t *testing.T) *run {
+func start(t *testing.T, window, bucket time.Duration) *run {
 	r := &run{
 		T: t, client: &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 256}},
-		model: newModel(*window, *bucket, top), latencies: map[string][]time.Duration{}, probes: map[string]*probe{},
+		model: newModel(window, bucket, top), latencies: map[string][]time.Duration{}, probes: map[string]*probe{},
 	}
 	r.valkey = servers.Valkey(t, servers.ValkeyOptions{Args: []string{"--appendonly", "yes", "--maxmemory-policy", "noeviction"}})
 	dir, err := os.MkdirTemp("", "postgres-")
@@ -106,29 +106,17 @@ func start(t *testing.T) *run {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = r.postgres.Stop() })
-	if r.database, err = pgx.Connect(t.Context(), r.postgres.URL()); err != nil {
-		t.Fatal(err)
-	}
-	text := fmt.Sprintf(configuration, r.valkey.Address(), r.postgres.URL(), *window, *bucket, top)
+	r.database = connect(t, r.postgres.URL())
+	r.text = fmt.Sprintf(configuration, r.valkey.Address(), r.postgres.URL(), window, bucket, top)
 	file := filepath.Join(t.TempDir(), "install.yaml")
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(r.text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if out, err := exec.CommandContext(t.Context(), program, "pg", "install", file).CombinedOutput(); err != nil {
 		t.Fatalf("pg install: %v\n%s", err, out)
 	}
 	for i := range r.instances {
-		p, err := servers.StartCacheproxy(t.Context(), program, t.TempDir(), text)
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.instances[i] = p
-		t.Cleanup(func() {
-			if t.Failed() {
-				t.Logf("an instance said:\n%s", p.Process.Output())
-			}
-			_ = p.Process.Stop()
-		})
+		r.begin(i)
 	}
 	r.await("the first look of the archive", func() bool {
 		for i := range r.instances {
@@ -139,6 +127,22 @@ func start(t *testing.T) *run {
 		return true
 	})
 	return r
+}
+
+// begin starts an instance, in the place of the one before.
+func (r *run) begin(instance int) {
+	r.Helper()
+	p, err := servers.StartCacheproxy(r.Context(), program, r.TempDir(), r.text)
+	if err != nil {
+		r.Fatal(err)
+	}
+	r.instances[instance].Store(p)
+	r.Cleanup(func() {
+		if r.Failed() {
+			r.Logf("an instance said:\n%s", p.Process.Output())
+		}
+		_ = p.Process.Stop()
+	})
 }
 
 // await waits until something is so.
@@ -162,6 +166,9 @@ func (r *run) took(what string, d time.Duration) {
 func (r *run) fail(err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.faulty {
+		return
+	}
 	r.wrong = append(r.wrong, err)
 }
 
@@ -169,7 +176,7 @@ func (r *run) fail(err error) {
 func (r *run) submit(instance int, player string, score int64) {
 	s := r.model.send(player, score)
 	body := fmt.Sprintf(`{"player":%q,"score":%d}`, player, score)
-	response, err := r.client.Post(r.instances[instance].URL+"/games/chess/scores", "application/json", strings.NewReader(body))
+	response, err := r.client.Post(r.instances[instance].Load().URL+"/games/chess/scores", "application/json", strings.NewReader(body))
 	if err != nil {
 		r.model.ended(s, false)
 		r.fail(err)
@@ -186,7 +193,7 @@ func (r *run) submit(instance int, player string, score int64) {
 
 // read reads the top of the board from one instance.
 func (r *run) read(instance int) ([]entry, error) {
-	response, err := r.client.Get(r.instances[instance].URL + "/games/chess/leaderboard?top=100")
+	response, err := r.client.Get(r.instances[instance].Load().URL + "/games/chess/leaderboard?top=100")
 	if err != nil {
 		return nil, err
 	}
@@ -261,7 +268,7 @@ func TestLoad(t *testing.T) {
 	if *alone > 0 {
 		t.Run("PostgreSQL alone", func(t *testing.T) { postgresAlone(t) })
 	}
-	r := start(t)
+	r := start(t, *window, *bucket)
 	before := r.cpu()
 	memory := r.watchMemory()
 	began := time.Now()
@@ -324,53 +331,11 @@ func (m *model) latest() (last time.Time) {
 	return last
 }
 
-// archived holds the archive against the model: each submission is there once, and each bucket is what its submissions come to.
-func (r *run) archived() {
-	one := func(sql string) (n int) {
-		if err := r.database.QueryRow(context.Background(), sql).Scan(&n); err != nil {
-			r.Fatal(err)
-		}
-		return n
-	}
-	began := time.Now()
-	r.await("the archive", func() bool {
-		return one("SELECT count(*) FROM cacheproxy_leaderboard.submission") >= r.model.acked && one("SELECT count(*) FROM cacheproxy_leaderboard.bucket WHERE NOT closed") == 0
-	})
-	r.Logf("the archive had everything %s after the last submission", time.Since(began).Round(time.Millisecond))
-	rows, err := r.database.Query(context.Background(), "SELECT player, score::bigint, count(*) FROM cacheproxy_leaderboard.submission WHERE route = 'scores' AND board = 'chess' GROUP BY 1, 2")
-	if err != nil {
-		r.Fatal(err)
-	}
-	held, total := map[what]int{}, 0
-	var w what
-	var n int
-	if _, err := pgx.ForEachRow(rows, []any{&w.player, &w.score, &n}, func() error { held[w] += n; total += n; return nil }); err != nil {
-		r.Fatal(err)
-	}
-	for w, n := range r.model.all {
-		if held[w] < n {
-			r.Errorf("%v was acknowledged %d times, and is in the archive %d times", w, n, held[w])
-		}
-	}
-	if total > r.model.acked+r.model.unknown || total < r.model.acked {
-		r.Errorf("%d submissions in the archive, %d were acknowledged, and of %d it is not known", total, r.model.acked, r.model.unknown)
-	}
-	const differ = `WITH best AS (
-			SELECT b.starts AS bucket, s.player, max(s.score) AS score FROM cacheproxy_leaderboard.submission s
-			JOIN cacheproxy_leaderboard.bucket b ON b.route = s.route AND b.board = s.board AND s.at >= b.starts AND s.at < b.ends GROUP BY 1, 2)
-		SELECT count(*) FROM best FULL JOIN cacheproxy_leaderboard.score a USING (bucket, player) WHERE a.score IS DISTINCT FROM best.score`
-	if n := one(differ); n > 0 {
-		r.Errorf("%d scores of buckets are not what the submissions come to", n)
-	}
-	r.Logf("archive: %d submissions, %d acknowledged, %d unknown; %d scores in %d buckets", total, r.model.acked, r.model.unknown,
-		one("SELECT count(*) FROM cacheproxy_leaderboard.score"), one("SELECT count(*) FROM cacheproxy_leaderboard.bucket"))
-}
-
 // cpu is the time that each has used.
 func (r *run) cpu() map[string]time.Duration {
 	all := map[string]time.Duration{}
 	for name, pid := range map[string]int{
-		"Valkey": r.valkey.Process().PID(), "PostgreSQL": r.postgres.PID(), "instance 1": r.instances[0].Process.PID(), "instance 2": r.instances[1].Process.PID(),
+		"Valkey": r.valkey.Process().PID(), "PostgreSQL": r.postgres.PID(), "instance 1": r.instances[0].Load().Process.PID(), "instance 2": r.instances[1].Load().Process.PID(),
 	} {
 		d, err := bench.CPUOfTree(pid)
 		if err != nil {

@@ -77,6 +77,12 @@ func (m *model) ended(s *submission, acknowledged bool) {
 	m.ranked = slices.Insert(m.ranked, at, s)
 }
 
+func (m *model) acknowledged() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.acked
+}
+
 // forget drops what no read can show or miss any more.
 func (m *model) forget(now time.Time) {
 	oldest := now.Add(-m.window - m.bucket - 10*late)

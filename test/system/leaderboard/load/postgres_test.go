@@ -17,6 +17,65 @@ import (
 
 var seeded = flag.Duration("alone-window", 10*time.Minute, "of which PostgreSQL alone shows the top")
 
+// database is a connection to one.
+type database struct{ *pgx.Conn }
+
+func connect(t *testing.T, url string) database {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return database{conn}
+}
+
+// count is the number that a query answers.
+func (d database) count(t *testing.T, sql string) (n int) {
+	t.Helper()
+	if err := d.QueryRow(context.Background(), sql).Scan(&n); err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+	return n
+}
+
+func (r *run) count(sql string) int { r.Helper(); return r.database.count(r.T, sql) }
+
+// archived holds the archive against the model: each submission is there once, and each bucket is what its submissions come to.
+func (r *run) archived() {
+	began := time.Now()
+	r.await("the archive", func() bool {
+		return r.count("SELECT count(*) FROM leaderboard_archive.submission") >= r.model.acked && r.count("SELECT count(*) FROM leaderboard_archive.bucket WHERE NOT closed") == 0
+	})
+	r.Logf("the archive had everything %s after the last submission", time.Since(began).Round(time.Millisecond))
+	rows, err := r.database.Query(context.Background(), "SELECT player, score::bigint, count(*) FROM leaderboard_archive.submission WHERE route = 'scores' AND board = 'chess' GROUP BY 1, 2")
+	if err != nil {
+		r.Fatal(err)
+	}
+	held, total := map[what]int{}, 0
+	var w what
+	var n int
+	if _, err := pgx.ForEachRow(rows, []any{&w.player, &w.score, &n}, func() error { held[w] += n; total += n; return nil }); err != nil {
+		r.Fatal(err)
+	}
+	for w, n := range r.model.all {
+		if held[w] < n {
+			r.Errorf("%v was acknowledged %d times, and is in the archive %d times", w, n, held[w])
+		}
+	}
+	if total > r.model.acked+r.model.unknown || total < r.model.acked {
+		r.Errorf("%d submissions in the archive, %d were acknowledged, and of %d it is not known", total, r.model.acked, r.model.unknown)
+	}
+	const differ = `WITH best AS (
+			SELECT b.starts AS bucket, s.player, max(s.score) AS score FROM leaderboard_archive.submission s
+			JOIN leaderboard_archive.bucket b ON b.route = s.route AND b.board = s.board AND s.at >= b.starts AND s.at < b.ends GROUP BY 1, 2)
+		SELECT count(*) FROM best FULL JOIN leaderboard_archive.score a USING (bucket, player) WHERE a.score IS DISTINCT FROM best.score`
+	if n := r.count(differ); n > 0 {
+		r.Errorf("%d scores of buckets are not what the submissions come to", n)
+	}
+	r.Logf("archive: %d submissions, %d acknowledged, %d unknown; %d scores in %d buckets", total, r.model.acked, r.model.unknown,
+		r.count("SELECT count(*) FROM leaderboard_archive.score"), r.count("SELECT count(*) FROM leaderboard_archive.bucket"))
+}
+
 // postgresAlone has PostgreSQL by itself do what the proxy does with it and Valkey: a row for each submission, and the top of the window by a
 // query, at the same rates; with one window of submissions there already.
 func postgresAlone(t *testing.T) {

@@ -1,0 +1,108 @@
+package load
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"reflect"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// While scores are submitted both instances are killed between COPY and COMMIT, and PostgreSQL is killed and stays away: in the end the archive has
+// what was acknowledged, each submission once. Then the server of the records loses everything: nobody sees a part of the board, and it comes back.
+func TestFaults(t *testing.T) {
+	r := start(t, 10*time.Minute, 5*time.Second)
+	r.faulty = true
+	ctx, stop := context.WithCancel(t.Context())
+	var submitting sync.WaitGroup
+	submitting.Go(func() {
+		for ctx.Err() == nil {
+			r.pace(200, time.Now().Add(200*time.Millisecond), func(turn int) {
+				r.submit(turn%2, fmt.Sprintf("player-%d", rand.IntN(*players)), rand.Int64N(1_000_000))
+			})
+		}
+	})
+	r.await("submissions in the archive", func() bool { return r.count("SELECT count(*) FROM leaderboard_archive.submission") > 0 })
+
+	lock, err := r.database.Begin(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := lock.Exec(ctx, "LOCK TABLE leaderboard_archive.board IN EXCLUSIVE MODE"); err != nil {
+		t.Fatal(err)
+	}
+	watch := connect(t, r.postgres.URL())
+	r.await("both archivers at the end of their transactions", func() bool {
+		return watch.count(t, `SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'INSERT INTO leaderboard_archive.board%'`) == 2
+	})
+	for i := range r.instances {
+		p := r.instances[i].Load().Process
+		if err := p.Signal(syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		<-p.Done()
+	}
+	if err := lock.Rollback(ctx); err != nil {
+		t.Fatal(err)
+	}
+	for i := range r.instances {
+		r.begin(i)
+	}
+
+	acked := r.model.acknowledged()
+	r.await("submissions after the kill", func() bool { return r.model.acknowledged() > acked+100 })
+	r.postgres.Kill()
+	r.await("an age of what waits", func() bool { return r.age(0) > 8 && r.age(1) > 8 })
+	if err := r.postgres.Start(ctx); err != nil {
+		t.Fatal(err)
+	}
+	r.database = connect(t, r.postgres.URL())
+	r.await("the archive to catch up", func() bool { return r.age(0) < 8 && r.age(1) < 8 })
+	stop()
+	submitting.Wait()
+	r.archived()
+	t.Logf("of %d submissions it is not known", r.model.unknown)
+
+	want, err := r.read(0)
+	if err != nil || len(want) != top {
+		t.Fatalf("%d places: %v", len(want), err)
+	}
+	if _, err := r.valkey.CLI(t.Context(), "flushall"); err != nil {
+		t.Fatal(err)
+	}
+	emptied := time.Now()
+	refused := 0
+	for i := range r.instances {
+		r.await("the board", func() bool {
+			board, err := r.read(i)
+			if err != nil {
+				refused++
+				return false
+			}
+			if !reflect.DeepEqual(board, want) {
+				t.Fatalf("instance %d shows %d places, which are not those of before", i, len(board))
+			}
+			return refused > 0 || time.Since(emptied) > 2*time.Second // before, it is what was read a moment ago
+		})
+	}
+	t.Logf("%d reads were refused until the board was back, %s after its server lost it", refused, time.Since(emptied).Round(time.Millisecond))
+	if refused == 0 {
+		t.Error("no read was refused: was the server emptied?")
+	}
+}
+
+// age is what an instance says of how old that is which the archive lacks, in seconds.
+func (r *run) age(instance int) float64 {
+	all, err := r.instances[instance].Load().Metrics(context.Background())
+	if err != nil {
+		return 0
+	}
+	family := all["cacheproxy_leaderboard_archive_age_seconds"]
+	if len(family.GetMetric()) != 1 {
+		r.Fatal("there is no age")
+	}
+	return family.Metric[0].GetGauge().GetValue()
+}
