@@ -119,52 +119,76 @@ func (s *storm) lost(t *testing.T, r *Records, rules *leaderboard.Rules, boards 
 	return lost
 }
 
-// What was acknowledged with durability fsync is there after the server was killed, however often.
+// What was acknowledged with durability fsync is there after the server was killed, however often. With durability none it is not, where the
+// server keeps nothing on disk.
 func TestServerIsKilled(t *testing.T) {
-	v := servers.Valkey(t, servers.ValkeyOptions{Program: servers.ValkeyProgram, Args: []string{"--appendonly", "yes", "--appendfsync", "everysec"}})
-	r, rules := open(t, v), daily(0)
-	rules.Durability = leaderboard.Synced
-	s := begin(t.Context(), r, rules, "b")
-	for range 3 {
-		s.more(t, 50)
-		v.Kill()
-		if err := v.Start(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-	}
-	s.more(t, 50)
-	s.end()
-	if n := s.lost(t, r, rules, "b"); n > 0 {
-		t.Errorf("%d of %d acknowledged are lost", n, s.count())
+	for name, c := range map[string]struct {
+		args       []string
+		durability leaderboard.Durability
+	}{
+		"fsync": {[]string{"--appendonly", "yes", "--appendfsync", "everysec"}, leaderboard.Synced},
+		"none":  {nil, leaderboard.InMemory},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			v := servers.Valkey(t, servers.ValkeyOptions{Program: servers.ValkeyProgram, Args: c.args})
+			r, rules := open(t, v), daily(0)
+			rules.Durability = c.durability
+			s := begin(t.Context(), r, rules, "b")
+			for range 3 {
+				s.more(t, 50)
+				v.Kill()
+				if err := v.Start(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			s.more(t, 50)
+			s.end()
+			if n := s.lost(t, r, rules, "b"); (n > 0) != (c.durability == leaderboard.InMemory) {
+				t.Errorf("%d of %d acknowledged are lost", n, s.count())
+			}
+		})
 	}
 }
 
-// What was acknowledged with durability replicas is there after a replica has taken over.
+// What was acknowledged with durability replicas is there after a replica has taken over that had lost its primary before. With durability
+// none it is not.
 func TestFailover(t *testing.T) {
 	servers.NeedValkey(t, servers.ValkeyProgram)
-	v := servers.StartValkeySentinel(t, servers.ValkeyProgram)
-	r := openAt(t, connection.Server{Addresses: []string{v.Sentinel.Address()}, Sentinel: &connection.Sentinel{Master: servers.SentinelMaster}})
-	rules := daily(0)
-	rules.Durability = leaderboard.Replicas
-	s := begin(t.Context(), r, rules, "b")
-	s.more(t, 500)
-	v.Primary.Kill()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	if err := v.AwaitPrimary(ctx, v.Replica); err != nil {
-		t.Fatal(err)
-	}
-	before := s.count()
-	if err := v.Primary.Start(ctx); err != nil {
-		t.Fatal(err)
-	}
-	if err := v.AwaitReplica(ctx, v.Primary); err != nil { // without one nothing is acknowledged
-		t.Fatal(err)
-	}
-	s.more(t, 100)
-	s.end()
-	if n := s.lost(t, r, rules, "b"); n > 0 {
-		t.Errorf("%d of %d acknowledged, %d of them before, are lost", n, s.count(), before)
+	for _, d := range []leaderboard.Durability{leaderboard.Replicas, leaderboard.InMemory} {
+		t.Run(fmt.Sprint(d), func(t *testing.T) {
+			t.Parallel()
+			v := servers.StartValkeySentinel(t, servers.ValkeyProgram)
+			r := openAt(t, connection.Server{Addresses: []string{v.Sentinel.Address()}, Sentinel: &connection.Sentinel{Master: servers.SentinelMaster}})
+			rules := daily(0)
+			rules.Durability = d
+			s := begin(t.Context(), r, rules, "b")
+			s.more(t, 100)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			if err := v.Replica.FollowAddress(ctx, "127.0.0.1:1"); err != nil { // where nobody is
+				t.Fatal(err)
+			}
+			if d == leaderboard.InMemory {
+				s.more(t, 100)
+			}
+			v.Primary.Kill()
+			if err := v.AwaitPrimary(ctx, v.Replica); err != nil {
+				t.Fatal(err)
+			}
+			before := s.count()
+			if err := v.Primary.Start(ctx); err != nil {
+				t.Fatal(err)
+			}
+			if err := v.AwaitReplica(ctx, v.Primary); err != nil { // without one nothing is acknowledged
+				t.Fatal(err)
+			}
+			s.more(t, 100)
+			s.end()
+			if n := s.lost(t, r, rules, "b"); (n > 0) != (d == leaderboard.InMemory) {
+				t.Errorf("%d of %d acknowledged, %d of them before, are lost", n, s.count(), before)
+			}
+		})
 	}
 }
 
