@@ -54,6 +54,7 @@ type (
 	Metrics      struct{ class } // observe: Metrics
 	FleetMetrics struct{ class } // observe: FleetMetrics
 	Contact      struct{ class } // invalidation/valkey: contact
+	Boards       struct{ class } // leaderboard/valkey: book
 	Broadcast    struct{ class } // invalidation/valkey: broadcastState
 	LineWriter   struct{ class } // observe: LineWriter
 	Names        struct{ class } // observe: sketch
@@ -98,6 +99,7 @@ var order = []Class{
 	Metrics{},
 	FleetMetrics{},
 	Contact{},
+	Boards{},
 	Broadcast{},
 	LineWriter{},
 	Names{},

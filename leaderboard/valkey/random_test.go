@@ -84,7 +84,7 @@ func look(ctx context.Context, r *Records, rules *leaderboard.Rules, board strin
 		s.player, s.n = names[random.IntN(len(names))], random.IntN(3)
 		what = []string{"around", strconv.Itoa(s.n), nameOf(s.player)}
 	}
-	incarnation, _ := r.known(rules, board)
+	incarnation, _ := r.book.known(rules, board)
 	reply, err := r.insist(ctx, "read", readScript, rules, incarnation, board, what...)
 	if err != nil {
 		return s, err
@@ -145,8 +145,11 @@ func show(entries []leaderboard.Entry) (text string) {
 	return text
 }
 
-// score is a random one, of few, so that many are equal.
-func score(rules *leaderboard.Rules, random *rand.Rand) float64 {
+// score is a random one: of few, so that many are equal, or of many, so that few are.
+func score(rules *leaderboard.Rules, wide bool, random *rand.Rand) float64 {
+	if wide {
+		return float64(random.IntN(2_000_000) - 1_000_000)
+	}
 	some := []float64{-2, -1, 0, 1, 2, 3, 10}
 	if rules.Aggregate != leaderboard.Sum {
 		some = append(some, math.Copysign(0, -1), 0.1, -0.1, 1e-300, leaderboard.Exact, -leaderboard.Exact)
@@ -154,10 +157,10 @@ func score(rules *leaderboard.Rules, random *rand.Rand) float64 {
 	return some[random.IntN(len(some))]
 }
 
-func request(rules *leaderboard.Rules, board string, random *rand.Rand) leaderboard.Request {
+func request(rules *leaderboard.Rules, board string, wide bool, random *rand.Rand) leaderboard.Request {
 	q := leaderboard.Request{Board: board}
 	for range 1 + random.IntN(3) {
-		q.Submissions = append(q.Submissions, leaderboard.Submission{Player: names[random.IntN(len(names))], Score: score(rules, random)})
+		q.Submissions = append(q.Submissions, leaderboard.Submission{Player: names[random.IntN(len(names))], Score: score(rules, wide, random)})
 	}
 	if random.IntN(3) == 0 {
 		q.Key, q.Print = fmt.Sprint(random.Uint64()), "print"
@@ -170,6 +173,7 @@ func request(rules *leaderboard.Rules, board string, random *rand.Rand) leaderbo
 func play(t *testing.T, instances []*Records, rules *leaderboard.Rules, seed uint64, length time.Duration) error {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
+	instances[0].late.Store((2 * time.Second).Microseconds()) // until it has learned better
 	if _, err := instances[0].Empty(ctx, rules); err != nil {
 		return err
 	}
@@ -215,7 +219,7 @@ func play(t *testing.T, instances []*Records, rules *leaderboard.Rules, seed uin
 				}
 			}()
 			for time.Now().Before(ends) {
-				q := request(rules, board, random)
+				q := request(rules, board, seed/2%2 == 1, random)
 				receipts, repeated, err := r.Submit(ctx, rules, q)
 				if err != nil || repeated {
 					fail(fmt.Errorf("submit: repeated %v, %w", repeated, err))
@@ -249,7 +253,11 @@ func play(t *testing.T, instances []*Records, rules *leaderboard.Rules, seed uin
 					return
 				}
 				mu.Lock()
-				readings = append(readings, s)
+				if len(readings) < 1000 || after > 0 {
+					readings = append(readings, s)
+				} else {
+					readings[random.IntN(1000)] = s
+				}
 				mu.Unlock()
 			}
 		})

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/url"
 	"strconv"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -32,23 +31,16 @@ type Records struct {
 	options Options
 	chunk   int          // how many entries leave a window at once, before others are served
 	late    atomic.Int64 // by how much the server's clock is ahead of this one, in microseconds, as far as is known
-	mu      sync.Mutex
-	routes  map[string]*route // by name
+	book    book
 	groups  chan *sending
 	wires   chan *wire
 	ended   chan struct{}
 }
 
-// route is what is known of a route on the server.
-type route struct {
-	incarnation string
-	reading     string               // the incarnation that is being read back
-	boards      map[string]time.Time // when they were last registered, by the clock of this process
-	open        map[string]openBucket
-}
-
-// registered is for how long a board counts as registered: shorter than what Sweep waits for before it takes one for given up.
-const registered = time.Minute
+var _ interface {
+	leaderboard.Records
+	leaderboard.Source
+} = (*Records)(nil)
 
 // New makes Records. It dials nothing; Run has to run for a submission to be as durable as its route asks.
 func New(o Options) *Records {
@@ -58,7 +50,7 @@ func New(o Options) *Records {
 	if o.Observe == nil {
 		o.Observe = func(string, time.Duration, error) {}
 	}
-	return &Records{options: o, chunk: 500, routes: map[string]*route{}, groups: make(chan *sending, 4*maxGroup), wires: make(chan *wire, maxGroups), ended: make(chan struct{})}
+	return &Records{options: o, chunk: 500, book: book{routes: map[string]*route{}}, groups: make(chan *sending, 4*maxGroup), wires: make(chan *wire, maxGroups), ended: make(chan struct{})}
 }
 
 var (
@@ -172,79 +164,34 @@ func order(rules *leaderboard.Rules, score float64) float64 {
 
 func decimal(z float64) string { return strconv.FormatFloat(z, 'g', 17, 64) }
 
-// state is what the route knows of a board.
-type state struct {
-	incarnation string
-	loading     bool
-	live        bool // something was recorded
-}
-
-func stateOf(reply []string) (state, error) {
-	if len(reply) != 5 || reply[0] != "OK" {
-		return state{}, errReply
+// insist runs a script of a board until its window has slid and its period is that of the server.
+func (r *Records) insist(ctx context.Context, op string, s *script, rules *leaderboard.Rules, incarnation, board string, args ...string) ([]string, error) {
+	for tries := 0; ctx.Err() == nil; tries++ {
+		reply, err := r.ask(ctx, op, s, r.board(rules, board), append(r.arguments(rules, incarnation), args...)...)
+		switch {
+		case err != nil:
+			return nil, err
+		case reply[0] == "AGAIN":
+			tries = 0 // each of them has done a part
+		case reply[0] == "RULES":
+			return nil, leaderboard.ErrOtherRules
+		case reply[0] == "LOADING":
+			return nil, leaderboard.ErrLoading
+		case reply[0] != "TIME":
+			return reply, nil
+		case len(reply) != 2 || tries > 8:
+			return nil, errSlide
+		default:
+			r.learn(reply[1])
+		}
 	}
-	return state{incarnation: reply[1], loading: reply[2] == "1" || reply[1] == "", live: reply[3] == "l"}, nil
+	return nil, fmt.Errorf("%s of board: %w", op, ctx.Err())
 }
 
-// state asks for it. The board is not registered by that.
-func (r *Records) state(ctx context.Context, rules *leaderboard.Rules, board string) (state, error) {
-	reply, err := r.ask(ctx, "state", stateScript, r.base(rules), board)
+func moment(us string) (time.Time, error) {
+	n, err := strconv.ParseInt(us, 10, 64)
 	if err != nil {
-		return state{}, err
+		return time.Time{}, fmt.Errorf("%w: %w", errReply, err)
 	}
-	s, err := stateOf(reply)
-	if err == nil {
-		r.mu.Lock()
-		r.route(rules).incarnation = s.incarnation
-		r.mu.Unlock()
-	}
-	return s, err
-}
-
-// register notes a board that is about to be written to.
-func (r *Records) register(ctx context.Context, rules *leaderboard.Rules, board string) (state, error) {
-	before := time.Now()
-	reply, err := r.ask(ctx, "register", registerScript, r.base(rules), board, strconv.Itoa(rules.MaxBoards))
-	if err != nil {
-		return state{}, err
-	}
-	if reply[0] == "MANY" {
-		return state{}, leaderboard.ErrTooManyBoards
-	}
-	s, err := stateOf(reply)
-	if err == nil {
-		r.mu.Lock()
-		known := r.route(rules)
-		known.incarnation = s.incarnation
-		known.boards[board] = before
-		r.mu.Unlock()
-	}
-	return s, err
-}
-
-// route is under r.mu.
-func (r *Records) route(rules *leaderboard.Rules) *route {
-	if r.routes[rules.Route] == nil {
-		r.routes[rules.Route] = &route{boards: map[string]time.Time{}, open: map[string]openBucket{}}
-	}
-	return r.routes[rules.Route]
-}
-
-// known is the incarnation as it was last heard of, and whether a board was registered lately.
-func (r *Records) known(rules *leaderboard.Rules, board string) (incarnation string, lately bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	known := r.route(rules)
-	at, ok := known.boards[board]
-	if ok && time.Since(at) >= registered {
-		delete(known.boards, board)
-		ok = false
-	}
-	return known.incarnation, ok
-}
-
-// fault has the records read back.
-func (r *Records) fault(ctx context.Context, rules *leaderboard.Rules, incarnation string) error {
-	_, err := r.ask(ctx, "fault", faultScript, r.base(rules), incarnation)
-	return err
+	return time.UnixMicro(n).UTC(), nil
 }

@@ -24,7 +24,7 @@ type reloaded struct {
 // write submits some, and notes what the records say of them.
 func (b *reloaded) write(t *testing.T, r *Records, n int) error {
 	for range n {
-		q := request(b.rules, "b", b.random)
+		q := request(b.rules, "b", b.random.IntN(2) == 0, b.random)
 		if _, _, err := r.Submit(t.Context(), b.rules, q); err != nil {
 			return err
 		}

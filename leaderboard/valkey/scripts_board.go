@@ -50,6 +50,7 @@ local dirty = meta[9]
 if born and rolling and (dirty or meta[8] ~= ARGV[6]) then due = 0 end
 local function text(n) return string.format('%.0f', n) end
 local function num(z) return string.format('%.17g', z) end
+local function elsewhere(n) return span == 'period' and (now < ps or now + n > pe) end
 local function floor(s) return s - fmod(s, B) end
 local function startOf(s)
   local st = floor(s)

@@ -20,7 +20,7 @@ local count = (#ARGV - A - 4) / 2
 if span == 'period' then
   if us < ps and ps - us <= 1000 then us = ps end
   now = math.max(us, last)
-  if now < ps or now + count + 2 > pe then return {'TIME', text(now + count + 2)} end
+  if elsewhere(count + 2) then return {'TIME', text(now + count + 2)} end
 end
 if not rotate() then return {'AGAIN'} end
 local s = math.max(us, last + 1)
@@ -90,7 +90,7 @@ return {'OK', receipts}
 var readScript = newScript(prelude, rotation, `
 if not born then return {'NONE'} end
 if archived and (g == '' or loaded ~= g) then return {'LOADING'} end
-if span == 'period' and (now < ps or now >= pe) then return {'TIME', text(now)} end
+if elsewhere(1) then return {'TIME', text(now)} end
 if not rotate() then return {'AGAIN'} end
 local total = call('ZCARD', r)
 local from, to = 0, tonumber(ARGV[A + 2]) - 1

@@ -23,7 +23,7 @@ func (r *Records) Submit(ctx context.Context, rules *leaderboard.Rules, q leader
 			return nil, false, err
 		}
 	}
-	incarnation, lately := r.known(rules, q.Board)
+	incarnation, lately := r.book.known(rules, q.Board)
 	if !lately {
 		s, err := r.register(ctx, rules, q.Board)
 		if err != nil {

@@ -24,19 +24,19 @@ func (r *Records) sweep(ctx context.Context) {
 			return
 		}
 		for _, rules := range r.options.Rules() {
-			if err := r.Sweep(ctx, rules); err != nil && ctx.Err() == nil {
+			if err := r.sweepRoute(ctx, rules); err != nil && ctx.Err() == nil {
 				r.options.Observe("leaderboard_sweep", 0, err)
 			}
 		}
 	}
 }
 
-// Sweep slides the windows of all boards of a route, and gives up those of which nothing is left and nobody has heard for a while. Run does
+// sweepRoute slides the windows of all boards of a route, and gives up those of which nothing is left and nobody has heard for a while. Run does
 // it, of the routes in force.
 //
 // A board is taken off the route first, and only then removed, if still nothing is there: what is submitted meanwhile registers it again,
 // since whoever does has not for longer than a registration holds.
-func (r *Records) Sweep(ctx context.Context, rules *leaderboard.Rules) error {
+func (r *Records) sweepRoute(ctx context.Context, rules *leaderboard.Rules) error {
 	boards, err := r.Boards(ctx, rules)
 	if err != nil {
 		return err
@@ -49,7 +49,7 @@ func (r *Records) Sweep(ctx context.Context, rules *leaderboard.Rules) error {
 }
 
 func (r *Records) sweepBoard(ctx context.Context, rules *leaderboard.Rules, board string) error {
-	incarnation, _ := r.known(rules, board)
+	incarnation, _ := r.book.known(rules, board)
 	reply, err := r.insist(ctx, "sweep", tendScript, rules, incarnation, board)
 	if err != nil {
 		return err
@@ -73,7 +73,7 @@ func (r *Records) sweepBoard(ctx context.Context, rules *leaderboard.Rules, boar
 // Buckets are those of a board that the records hold apart: all of the window where only the first are kept, and those that the archive does
 // not have. Elsewhere they hold players and not buckets, and there are none.
 func (r *Records) Buckets(ctx context.Context, rules *leaderboard.Rules, board string) ([]leaderboard.Bucket, error) {
-	incarnation, _ := r.known(rules, board)
+	incarnation, _ := r.book.known(rules, board)
 	reply, err := r.insist(ctx, "buckets", bucketsScript, rules, incarnation, board)
 	if err != nil {
 		return nil, err

@@ -51,7 +51,7 @@ func (r *Records) Boards(ctx context.Context, rules *leaderboard.Rules) ([]strin
 }
 
 func (r *Records) view(ctx context.Context, rules *leaderboard.Rules, board string, what ...string) (leaderboard.View, error) {
-	incarnation, _ := r.known(rules, board)
+	incarnation, _ := r.book.known(rules, board)
 	empty := leaderboard.View{Version: "0"}
 	for tries := 0; ctx.Err() == nil; tries++ {
 		reply, err := r.ask(ctx, "read", readScript, r.board(rules, board), append(r.arguments(rules, incarnation), what...)...)
