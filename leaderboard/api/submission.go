@@ -107,6 +107,17 @@ func (r *Route) object(dec *json.Decoder) (s leaderboard.Submission, refused *Re
 	return s, checkName(r.Player, s.Player)
 }
 
+// Check says what is wrong with a score of a player; nil: nothing is. Its error is a *Refusal.
+func (r *Route) Check(s leaderboard.Submission) error {
+	if _, refused := r.score(number(s.Score)); refused != nil {
+		return refused
+	}
+	if refused := checkName(r.Player, s.Player); refused != nil {
+		return refused
+	}
+	return nil
+}
+
 // score reads a number, and holds it against what the route takes.
 func (r *Route) score(text string) (float64, *Refusal) {
 	score, err := strconv.ParseFloat(text, 64)

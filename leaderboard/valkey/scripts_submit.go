@@ -34,8 +34,8 @@ if agg == 'sum' then
       sums[name] = 0
       if f then sums[name] = unpack_('>d', f, 9) end
     end
+    if sums[name] > 9007199254740992 - math.abs(z) then return {'LARGE'} end -- beyond it their sum would be rounded to it
     sums[name] = sums[name] + math.abs(z)
-    if sums[name] > 9007199254740992 then return {'LARGE'} end
   end
 end
 call('HSET', m, 't', text(s + count - 1), 'w', text(s + count - 1))
