@@ -84,7 +84,7 @@ type run struct {
 	probes    map[string]*probe
 	wrong     []error
 	refused   map[string]int // answers that say that the records were not reached in time, which is no wrong answer
-	missed    atomic.Int64 // turns that came too late, since the machine or the proxy was too slow
+	missed    atomic.Int64   // turns that came too late, since the machine or the proxy was too slow
 }
 
 // probe is a submission that is at the top of the board as soon as it is there.
