@@ -26,7 +26,7 @@ var layers = map[string][]string{
 	"leaderboard/api":            {"leaderboard", "leaderboard/memory"},
 	"leaderboard/memory":         {"leaderboard", "leaderboard/model"},
 	"leaderboard/model":          {"leaderboard"},
-	"leaderboard/valkey":         {"invalidation/valkey", "leaderboard", "leaderboard/model"},
+	"leaderboard/valkey":         {"invalidation/valkey", "leaderboard"},
 	"leaderboard/archive":        {"invalidation/postgres", "leaderboard"},
 	"store/valkey": {
 		"policy/httpcache", "policy", "invalidation", "invalidation/fleet", "invalidation/valkey", "store", "store/coding",

@@ -93,12 +93,12 @@ type probe struct {
 	shown       [2]time.Time // to whoever asks each instance
 }
 
-func start(t *testing.T, window, bucket time.Duration) *run {
+func start(t *testing.T, window, bucket time.Duration, persistence ...string) *run {
 	r := &run{
 		T: t, client: &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 256}},
 		model: newModel(window, bucket, top), latencies: map[string][]time.Duration{}, probes: map[string]*probe{}, refused: map[string]int{},
 	}
-	r.valkey = servers.Valkey(t, servers.ValkeyOptions{Args: []string{"--appendonly", "yes", "--maxmemory-policy", "noeviction"}})
+	r.valkey = servers.Valkey(t, servers.ValkeyOptions{Args: append([]string{"--maxmemory-policy", "noeviction"}, persistence...)})
 	dir, err := os.MkdirTemp("", "postgres-")
 	if err != nil {
 		t.Fatal(err)
@@ -287,7 +287,7 @@ func TestLoad(t *testing.T) {
 	if *alone > 0 {
 		t.Run("PostgreSQL alone", func(t *testing.T) { postgresAlone(t) })
 	}
-	r := start(t, *window, *bucket)
+	r := start(t, *window, *bucket, "--appendonly", "yes")
 	before := r.cpu()
 	memory := r.watchMemory()
 	began := time.Now()
