@@ -66,7 +66,7 @@ var logKeys = section{
 	{name: "format", is: aWordOf(logFormats), byDefault: "json", takes: atStart, means: "json: one object a line; text: logfmt; off: nothing, not even errors."},
 	{name: "fields", is: aWordOf(logFields), byDefault: "short", takes: atStart, means: "short: names such as status and route; otel: those of OpenTelemetry's semantic conventions, such as http.response.status_code."},
 	{name: "level", is: aLogLevel, byDefault: "info", means: "The least level that is written. Operators' calls are in the log at any level."},
-	{name: "hits", is: aShare, byDefault: "1%", means: "The share of hits in the access log, and of would_hit on observed routes: they are many and alike."},
+	{name: "hits", is: aShare, byDefault: "1%", means: "The share of hits in the access log, of boards that were read or submitted to, and of would_hit on observed routes: they are many and alike."},
 	{name: "others", is: aShare, byDefault: "100%", means: "The share of everything else. Errors (500 and above, broken off, refused) are always written."},
 }
 
