@@ -14,7 +14,7 @@ import (
 // While scores are submitted both instances are killed between COPY and COMMIT, and PostgreSQL is killed and stays away: in the end the archive has
 // what was acknowledged, each submission once. Then the server of the records loses everything: nobody sees a part of the board, and it comes back.
 func TestFaults(t *testing.T) {
-	r := start(t, 10*time.Minute, 5*time.Second)
+	r := start(t, 10*time.Minute, 5*time.Second, "--appendonly", "yes")
 	r.faulty = true
 	ctx, stop := context.WithCancel(t.Context())
 	var submitting sync.WaitGroup
@@ -94,15 +94,62 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+// A server of records that comes back with the state of a while ago is not empty. It gets what the archive has beyond that, and what is submitted
+// to it is archived, whatever ids it gives.
+func TestRestoredFromAnOlderState(t *testing.T) {
+	r := start(t, 10*time.Minute, 5*time.Second)
+	submit := func(from, to int) {
+		for i := from; i < to; i++ {
+			r.submit(i%2, fmt.Sprintf("player-%d", i), int64(i))
+		}
+	}
+	submit(0, 150)
+	if _, err := r.valkey.CLI(t.Context(), "save"); err != nil {
+		t.Fatal(err)
+	}
+	submit(150, 300)
+	r.await("submissions in the archive", func() bool {
+		return r.count("SELECT count(*) FROM leaderboard_archive.submission") == 300 && r.count("SELECT count(DISTINCT player) FROM leaderboard_archive.score") == 300
+	})
+	want, err := r.read(0)
+	if err != nil || len(want) != top || want[0].Score != 299 {
+		t.Fatalf("%d places: %v", len(want), err)
+	}
+	r.valkey.Kill()
+	if err := r.valkey.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	restored := time.Now()
+	r.faulty = true
+	r.await("the older state", func() bool { _, err := r.read(0); return err == nil })
+	for i := range r.instances {
+		r.await("the board of before", func() bool { board, err := r.read(i); return err == nil && reflect.DeepEqual(board, want) })
+	}
+	if r.metric(0, "mended_total")+r.metric(1, "mended_total") == 0 {
+		t.Error("no instance has seen that the records went back")
+	}
+	t.Logf("the board is as it was %s after its server was restored", time.Since(restored).Round(time.Millisecond))
+	r.faulty = false
+	submit(300, 400)
+	r.archived()
+	if board, err := r.read(0); err != nil || len(board) != top || board[0].Score != 399 || board[top-1].Score != 300 {
+		t.Errorf("%d places: %v", len(board), err)
+	}
+}
+
 // age is what an instance says of how old that is which the archive lacks, in seconds.
-func (r *run) age(instance int) float64 {
+func (r *run) age(instance int) float64 { r.Helper(); return r.metric(instance, "age_seconds") }
+
+// metric is one of those that an instance has of the archive.
+func (r *run) metric(instance int, name string) float64 {
+	r.Helper()
 	all, err := r.instances[instance].Load().Metrics(context.Background())
 	if err != nil {
 		return 0
 	}
-	family := all["cacheproxy_leaderboard_archive_age_seconds"]
+	family := all["cacheproxy_leaderboard_archive_"+name]
 	if len(family.GetMetric()) != 1 {
-		r.Fatal("there is no age")
+		r.Fatalf("there is no metric %s", name)
 	}
-	return family.Metric[0].GetGauge().GetValue()
+	return family.Metric[0].GetGauge().GetValue() + family.Metric[0].GetCounter().GetValue()
 }

