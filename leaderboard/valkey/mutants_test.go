@@ -43,7 +43,7 @@ func TestBrokenRulesOfScriptsAreNoticed(t *testing.T) {
 		{"buckets leave too early", "text(now - W)", "text(now - W + B)", cut},
 		{"an earlier place is forgotten with a better one", "while #f > 0 do\n      local lz", "while #f > 0 do\n      if true then f = '' break end\n      local lz", all},
 		{"a later submission of the same score comes first", "if oz and oz <= z or", "if oz and oz < z or", cut},
-		{"the better does not stay", "if oz and oz <= z or not oz and beyond(z) then return false end", "", cut},
+		{"the better does not stay", "if oz and oz <= z or not oz and beyond(r, z) then return false end", "", cut},
 		{"the place before is left", "if olds ~= s then call('ZREM', r, member(name, olds)) end", "", cut},
 		{"who is beyond is still known", "call('HDEL', e, nameOf(worst[i]))\n", "\n", ever},
 		{"a bucket is cut to one less", "local over = call('ZCARD', key) - K\n", "local over = call('ZCARD', key) - K + 1\n", cut},

@@ -275,15 +275,15 @@ local function trim()
     end
   end
 end
-local function beyond(z)
-  if not kept or call('ZCARD', r) < K then return false end
-  local worst = call('ZRANGE', r, -1, -1, 'WITHSCORES')
+local function beyond(key, z)
+  if not kept or call('ZCARD', key) < K then return false end
+  local worst = call('ZRANGE', key, -1, -1, 'WITHSCORES')
   local wz = tonumber(worst[2])
   return z > wz or z == wz and ties == 'earlier'
 end
 local function place(name, z, s)
   if agg == 'every' then
-    if beyond(z) then return false end
+    if beyond(r, z) then return false end
     call('ZADD', r, num(z), member(name, s))
     call('ZADD', y, '0', own(name, z, s))
     if kept then trim() elseif rolling then call('ZADD', x, text(s), member(name, s)) end
@@ -292,7 +292,7 @@ local function place(name, z, s)
   local f = call('HGET', e, name)
   local oz, os = standing(f)
   if kept or agg == 'best' and not rolling then
-    if oz and oz <= z or not oz and beyond(z) then return false end
+    if oz and oz <= z or not oz and beyond(r, z) then return false end
     call('HSET', e, name, part(z, s))
     setRank(name, oz, os, z, s)
     if kept then trim() end
@@ -343,9 +343,11 @@ end
 local function gather(start, name, z, s)
   local key, mine = b .. 'b:' .. start, b .. 'h:' .. start
   if agg == 'every' then
+    if not archived and beyond(key, z) then return end
     call('ZADD', key, num(z), member(name, s))
   else
     local f = call('HGET', mine, name)
+    if not f and not archived and beyond(key, z) then return end
     if f then
       local oz, os = unpack_('>dI8', f)
       if agg == 'best' and oz <= z then return end
