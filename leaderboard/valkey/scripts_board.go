@@ -10,7 +10,8 @@ package valkey
 // stamp ‖ player where who was earlier stands first, and player ‖ 0 ‖ stamp where names decide; names come without a bare zero byte.
 //
 // The server checks whether it has memory when a script begins, and refuses from then on what takes some. So that it does nothing or all of
-// it, each script writes the stamp, which takes memory by that check, before anything else.
+// it, each script writes the stamp, which takes memory by that check, before anything else but what makes room: entries that leave the window
+// one by one, each of them whole.
 //
 // ARGV: base, aggregate, ties, ranks that are kept, span, length of the window, of a bucket, start and end of the period, 1 if archived, 1
 // if each submission is archived, incarnation of the route, how many entries leave at once, and what of the rules cannot change while there
@@ -212,9 +213,10 @@ local function rotate()
   last = math.max(us, last + 1)
   now = last
   version = text(last)
-  call('HSET', m, 't', version, 'v', version, 'l', ARGV[6])
+  local function note() call('HSET', m, 't', version, 'v', version, 'l', ARGV[6]) end
   if not rolling then
     call('UNLINK', r, e, x, y)
+    note()
     call('HDEL', m, 'n')
     due = nil
     return true
@@ -225,6 +227,7 @@ local function rotate()
       call('ZREM', bs, start)
       discard(start)
     end
+    note()
     local again = dirty
     if not again then
       for _, mem in ipairs(call('ZRANGE', r, 0, -1)) do
@@ -247,6 +250,7 @@ local function rotate()
         drop(key, E)
       end
     end
+    note()
     if #old == chunk then return false end
     local first = call('ZRANGE', x, 0, 0, 'WITHSCORES')
     due = first[2] and floor(tonumber(first[2])) + B + W
