@@ -29,7 +29,7 @@ const (
 	// connectTimeout bounds an attempt to reach one host, where the URL does not, and cancelGrace how long the server has to give up a statement.
 	connectTimeout, cancelGrace = 5 * time.Second, time.Second
 	// statementTimeout bounds the transaction of one bucket, or of one page of lines, and loadTimeout that of reading a window back.
-	statementTimeout, loadTimeout = time.Minute, 10 * time.Minute
+	statementTimeout, loadTimeout = time.Minute, 30 * time.Minute
 )
 
 // Route is what is archived of one route's boards.
