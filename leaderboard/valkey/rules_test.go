@@ -294,9 +294,46 @@ func TestNoMemory(t *testing.T) {
 	}
 }
 
+// A server that has no memory left gets room by what leaves the window.
+func TestNoMemoryGetsRoom(t *testing.T) {
+	for _, top := range []int{0, 1000} {
+		r, rules := open(t, servers.Valkey(t, servers.ValkeyOptions{Args: []string{"--maxmemory-policy", "noeviction"}})), daily(top)
+		rules.Window.Length, rules.Window.Bucket = 200*time.Millisecond, 100*time.Millisecond
+		for i := range 1000 {
+			submit(t, r, rules, "b", fmt.Sprint("player ", i), float64(i))
+		}
+		used, err := command(t, r, "MEMORY", "STATS").AsMap()
+		if err != nil {
+			t.Fatal(err)
+		}
+		total := used["total.allocated"]
+		n, err := total.AsInt64()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := command(t, r, "CONFIG", "SET", "maxmemory", number(n)).Error(); err != nil {
+			t.Fatal(err)
+		}
+		for until := time.Now().Add(10 * time.Second); ; {
+			_, _, err := r.Submit(t.Context(), rules, leaderboard.Request{Board: "b", Submissions: one("ann", 1)})
+			if v, failed := r.Top(t.Context(), rules, "b", 10); err == nil && failed == nil && len(v.Entries) == 1 && v.Entries[0].Player == "ann" {
+				break
+			}
+			if time.Now().After(until) {
+				t.Fatalf("ranks %d: %v", top, err)
+			}
+		}
+	}
+}
+
 // The archive is told of a bucket once it is closed, and until it has as many as there are; of an open one when something has come.
 func TestOwed(t *testing.T) {
-	r := open(t, servers.Valkey(t, servers.ValkeyOptions{}))
+	for _, program := range servers.ValkeyPrograms() {
+		t.Run(program, func(t *testing.T) { owed(t, open(t, servers.Valkey(t, servers.ValkeyOptions{Program: program}))) })
+	}
+}
+
+func owed(t *testing.T, r *Records) {
 	rules := daily(1)
 	rules.Archived, rules.Window.Bucket = true, 300*time.Millisecond
 	if empty, err := r.Empty(t.Context(), rules); err != nil || !empty {

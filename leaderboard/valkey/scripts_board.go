@@ -10,7 +10,8 @@ package valkey
 // stamp ‖ player where who was earlier stands first, and player ‖ 0 ‖ stamp where names decide; names come without a bare zero byte.
 //
 // The server checks whether it has memory when a script begins, and refuses from then on what takes some. So that it does nothing or all of
-// it, each script writes the stamp, which takes memory by that check, before anything else.
+// it, each script writes the stamp, which takes memory by that check, before anything else but what makes room: entries that leave the window
+// one by one, each of them whole.
 //
 // ARGV: base, aggregate, ties, ranks that are kept, span, length of the window, of a bucket, start and end of the period, 1 if archived, 1
 // if each submission is archived, incarnation of the route, how many entries leave at once, and what of the rules cannot change while there
@@ -212,9 +213,10 @@ local function rotate()
   last = math.max(us, last + 1)
   now = last
   version = text(last)
-  call('HSET', m, 't', version, 'v', version, 'l', ARGV[6])
+  local function note() call('HSET', m, 't', version, 'v', version, 'l', ARGV[6]) end
   if not rolling then
     call('UNLINK', r, e, x, y)
+    note()
     call('HDEL', m, 'n')
     due = nil
     return true
@@ -225,6 +227,7 @@ local function rotate()
       call('ZREM', bs, start)
       discard(start)
     end
+    note()
     local again = dirty
     if not again then
       for _, mem in ipairs(call('ZRANGE', r, 0, -1)) do
@@ -247,6 +250,7 @@ local function rotate()
         drop(key, E)
       end
     end
+    note()
     if #old == chunk then return false end
     local first = call('ZRANGE', x, 0, 0, 'WITHSCORES')
     due = first[2] and floor(tonumber(first[2])) + B + W
@@ -275,15 +279,15 @@ local function trim()
     end
   end
 end
-local function beyond(z)
-  if not kept or call('ZCARD', r) < K then return false end
-  local worst = call('ZRANGE', r, -1, -1, 'WITHSCORES')
+local function beyond(key, z)
+  if not kept or call('ZCARD', key) < K then return false end
+  local worst = call('ZRANGE', key, -1, -1, 'WITHSCORES')
   local wz = tonumber(worst[2])
   return z > wz or z == wz and ties == 'earlier'
 end
 local function place(name, z, s)
   if agg == 'every' then
-    if beyond(z) then return false end
+    if beyond(r, z) then return false end
     call('ZADD', r, num(z), member(name, s))
     call('ZADD', y, '0', own(name, z, s))
     if kept then trim() elseif rolling then call('ZADD', x, text(s), member(name, s)) end
@@ -292,7 +296,7 @@ local function place(name, z, s)
   local f = call('HGET', e, name)
   local oz, os = standing(f)
   if kept or agg == 'best' and not rolling then
-    if oz and oz <= z or not oz and beyond(z) then return false end
+    if oz and oz <= z or not oz and beyond(r, z) then return false end
     call('HSET', e, name, part(z, s))
     setRank(name, oz, os, z, s)
     if kept then trim() end
@@ -343,9 +347,11 @@ end
 local function gather(start, name, z, s)
   local key, mine = b .. 'b:' .. start, b .. 'h:' .. start
   if agg == 'every' then
+    if not archived and beyond(key, z) then return end
     call('ZADD', key, num(z), member(name, s))
   else
     local f = call('HGET', mine, name)
+    if not f and not archived and beyond(key, z) then return end
     if f then
       local oz, os = unpack_('>dI8', f)
       if agg == 'best' and oz <= z then return end
