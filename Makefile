@@ -34,7 +34,7 @@ build: ## build bin/cacheproxy, one static binary
 # With -count 1, since Go's cache of results does not know that tests build and run the program; without vet, which check runs.
 GOTEST  := go test $(JSON) -vet off -timeout $(TIMEOUT) -count 1 -parallel 3
 SOURCE  := house|mutants|conformance|rename
-PROCESS := e2e|fleet|attack|transparency|behind
+PROCESS := e2e|fleet|attack|transparency|behind|leaderboard|load
 
 .PHONY: test
 test: deps check test-all ## everything a change has to pass
@@ -53,7 +53,7 @@ test-race:
 
 .PHONY: test-plain
 test-plain:
-	cd test/system && $(GOTEST) ./e2e ./transparency ./behind
+	cd test/system && $(GOTEST) ./e2e ./transparency ./behind ./leaderboard ./leaderboard/load
 	$(GOTEST) $$(go list ./... | grep -E '/test/($(SOURCE))$$')
 	cd test/deploy && $(GOTEST) ./...
 
@@ -105,6 +105,10 @@ soak: deps ## look for stale reads: SEEDS (100) simulations, a fleet of processe
 .PHONY: behind
 behind: deps ## make queued writes through three instances that fail, for DURATION (1m)
 	go test -C test/system -count 1 -v -timeout 0 ./behind -args -for $(DURATION) -rate 1000 -clients 1000 -outage 1m
+
+.PHONY: leaderboard
+leaderboard: deps ## see boards through instances and servers that die, and one that moves from an API to the proxy
+	go test -C test/system -count 1 -v ./leaderboard
 
 .PHONY: leaderboard-load
 leaderboard-load: deps ## submit 500 scores a second and read the top 100 times a second through two instances, for ten minutes, and PostgreSQL alone for one

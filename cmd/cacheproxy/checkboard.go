@@ -15,10 +15,15 @@ import (
 	inspect "cacheproxy/cmd/cacheproxy/valkey"
 )
 
+// What things take on the server, in bytes, with names of a dozen bytes: as BenchmarkMemory of leaderboard/valkey has measured it.
 const (
-	// placeBytes is what a place of a bucket takes on the server, and playerBytes what a player takes of whom all are kept, with names of a
-	// dozen bytes: MEMORY USAGE of a board of 20,000 players on Valkey 8, rounded up.
-	placeBytes, playerBytes = 75, 350
+	smallPlace  = 34  // a place of a bucket of up to smallBucket places,
+	largePlace  = 129 // and of a larger one
+	smallBucket = 128
+	shownPlace  = 230 // a place of the board
+	keptPlayer  = 350 // a player, where all are kept
+	keptPart    = 24  // what a player has in one more bucket, where scores are added up
+	keptEach    = 400 // a submission, where all are kept
 )
 
 // reportRecords prints where boards are kept.
@@ -123,17 +128,25 @@ func memoryOf(r *leaderboard.Rules) string {
 	if r.Window.Span == leaderboard.Rolling {
 		buckets = int64(r.Window.Length/r.Window.Bucket) + 1
 	}
-	each := fmt.Sprintf("about %s for each player", config.SizeText(playerBytes))
 	switch {
 	case r.Aggregate == leaderboard.Every && r.Top == 0:
-		return fmt.Sprintf("not bounded: about %s for each submission within the window", config.SizeText(playerBytes))
+		return fmt.Sprintf("not bounded: submissions within the window × about %d bytes", keptEach)
+	case r.Aggregate == leaderboard.Sum && r.Window.Span == leaderboard.Rolling:
+		return fmt.Sprintf("not bounded: players within the window × about %d bytes, and %d for each further bucket in which one submits", keptPlayer, keptPart)
 	case r.Top == 0 || r.Aggregate == leaderboard.Sum || r.Aggregate == leaderboard.Last:
-		if r.Aggregate == leaderboard.Sum && r.Window.Span == leaderboard.Rolling {
-			each += " and each bucket in which it submits"
-		}
-		return "not bounded: " + each + " within the window"
+		return fmt.Sprintf("not bounded: players within the window × about %d bytes", keptPlayer)
 	}
-	text := fmt.Sprintf("of a board: up to %d buckets and the board × %d places × about %d bytes = %s", buckets, r.Top, placeBytes, config.SizeText(about((buckets+1)*int64(r.Top)*placeBytes)))
+	place := int64(smallPlace)
+	if r.Top > smallBucket {
+		place = largePlace
+	}
+	text := fmt.Sprintf("of a board: %d places × about %d bytes", r.Top, shownPlace)
+	bytes := int64(r.Top) * shownPlace
+	if r.Window.Span == leaderboard.Rolling {
+		text += fmt.Sprintf(" + %d buckets × %d places × about %d bytes", buckets, r.Top, place)
+		bytes += buckets * int64(r.Top) * place
+	}
+	text += " = " + config.SizeText(about(bytes))
 	if r.Archived {
 		text += "; more while the archive cannot take closed buckets"
 	}

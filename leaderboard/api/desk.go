@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/http"
@@ -121,7 +122,13 @@ func (d *Desk) Read(ctx context.Context, r *Route, board, query string, now time
 	if err != nil {
 		return nil, r.refusalOf(err, q.around+q.player, false)
 	}
-	return &Answer{Body: body, Tag: `"` + digest(body)[:16] + `"`, Age: max(now.Sub(begun), 0)}, nil
+	return &Answer{Body: body, Tag: tagOf(body), Age: max(now.Sub(begun), 0)}, nil
+}
+
+// tagOf is the entity-tag of a body (RFC 9110 §8.8.3): a strong one, since it is made of its bytes.
+func tagOf(body []byte) string {
+	sum := sha256.Sum256(body)
+	return `"` + hex.EncodeToString(sum[:12]) + `"`
 }
 
 // digest is a short name for bytes that nobody can find others for.

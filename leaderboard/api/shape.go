@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"cacheproxy/leaderboard"
 )
@@ -143,7 +142,7 @@ func (r *Route) valueOf(name, board string, e leaderboard.Entry) string {
 	case name == "beyond" && e.Rank == 0 && r.Rules.Top > 0:
 		return strconv.Itoa(r.Rules.Top)
 	case name == "at" && !e.At.IsZero():
-		return text(e.At.UTC().Format(time.RFC3339Nano))
+		return text(e.At.UTC().Format("2006-01-02T15:04:05.000000Z07:00"))
 	}
 	return "null"
 }
