@@ -24,10 +24,12 @@ const (
 	sparing = 4
 	// retryMost is the longest pause after a failure; the first is lookEvery.
 	retryMost = 5 * time.Second
+	// tellEvery is how often a failure that lasts is told of.
+	tellEvery = time.Minute
 	// connectTimeout bounds an attempt to reach one host, where the URL does not, and cancelGrace how long the server has to give up a statement.
 	connectTimeout, cancelGrace = 5 * time.Second, time.Second
 	// statementTimeout bounds the transaction of one bucket, or of one page of lines, and loadTimeout that of reading a window back.
-	statementTimeout, loadTimeout = time.Minute, 10 * time.Minute
+	statementTimeout, loadTimeout = time.Minute, 30 * time.Minute
 )
 
 // Route is what is archived of one route's boards.
@@ -122,16 +124,22 @@ func (a *Archiver) progress(route string) *progress {
 // Run archives until ctx ends.
 func (a *Archiver) Run(ctx context.Context) error {
 	defer a.hangUp()
+	var told time.Time // when a failure was told of last that is not over
 	for pause := lookEvery; ctx.Err() == nil; {
 		err := a.look(ctx)
-		if ctx.Err() != nil {
-			break
-		}
-		if err == nil {
-			pause = lookEvery
-		} else {
-			a.log.Warn("the archive of leaderboards waits; the records keep what it lacks", "error", err)
-			pause = min(2*pause, retryMost)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err == nil:
+			if pause = lookEvery; !told.IsZero() {
+				a.log.Info("the archive of leaderboards goes on")
+			}
+			told = time.Time{}
+		default:
+			if pause = min(2*pause, retryMost); time.Since(told) >= tellEvery {
+				a.log.Warn("the archive of leaderboards waits; the records keep what it lacks", "error", err)
+				told = time.Now()
+			}
 		}
 		wait(ctx, pause)
 	}
