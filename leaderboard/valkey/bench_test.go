@@ -135,13 +135,17 @@ func BenchmarkBoardRead(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	measure("slide", func() error {
-		if err := client.Do(b.Context(), client.B().Hset().Key(r.board(rules, "b")+"m").FieldValue().FieldValue("d", "1").Build()).Error(); err != nil {
+	for _, top := range []int{100, 1000, 10_000} {
+		more := *rules
+		more.Top = top
+		measure(fmt.Sprintf("slide, %d ranks", top), func() error {
+			if err := client.Do(b.Context(), client.B().Hset().Key(r.board(rules, "b")+"m").FieldValue().FieldValue("d", "1").Build()).Error(); err != nil {
+				return err
+			}
+			_, err := r.Top(b.Context(), &more, "b", 1)
 			return err
-		}
-		_, err := r.Top(b.Context(), rules, "b", 1)
-		return err
-	})
+		})
+	}
 }
 
 // fill puts players into the buckets before this one.

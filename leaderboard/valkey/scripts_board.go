@@ -123,7 +123,7 @@ local function advance(h)
   h.i = h.i + 2
   if not h.page[h.i] then
     h.at = h.at + (h.i - 1) / 2
-    h.page, h.i = call('ZRANGE', h.key, h.at, h.at + 15, 'WITHSCORES'), 1
+    h.page, h.i = call('ZRANGE', h.key, h.at, 2 * h.at - 1, 'WITHSCORES'), 1 -- as many as there were
     if not h.page[1] then return false end
   end
   local mem = h.page[h.i]
