@@ -326,6 +326,43 @@ func TestNoMemoryGetsRoom(t *testing.T) {
 	}
 }
 
+// An archive that a route gets later takes what is there from then on, also of the bucket that is open; and an instance whose configuration
+// has none yet takes nothing from it.
+func TestArchiveIsSwitchedOn(t *testing.T) {
+	v := servers.Valkey(t, servers.ValkeyOptions{})
+	r, older, rules := open(t, v), open(t, v), daily(0)
+	rules.Window.Length, rules.Window.Bucket = 200*time.Millisecond, 100*time.Millisecond
+	submit(t, r, rules, "b", "ann", 1)
+	now := *rules
+	now.Archived = true
+	if _, err := r.Top(t.Context(), &now, "b", 1); !errors.Is(err, leaderboard.ErrLoading) {
+		t.Errorf("before the archive was asked: %v", err)
+	}
+	if empty, err := r.Empty(t.Context(), &now); err != nil || !empty {
+		t.Fatal(empty, err)
+	}
+	if err := r.Loaded(t.Context(), &now); err != nil {
+		t.Fatal(err)
+	}
+	submit(t, r, &now, "b", "ann", 2)
+	e, err := r.Player(t.Context(), &now, "b", "ann")
+	if err != nil || e.Score != 2 {
+		t.Fatalf("%+v, %v", e, err)
+	}
+	passed(t, r, e.At.Add(300*time.Millisecond))
+	submit(t, older, rules, "b", "bob", 1)
+	if err := older.sweepRoute(t.Context(), rules); err != nil {
+		t.Fatal(err)
+	}
+	owed, err := r.Owed(t.Context(), &now, 10)
+	if err != nil || len(owed) == 0 || owed[0].Start.After(e.At) || !owed[0].End.After(e.At) {
+		t.Fatalf("%+v, %v", owed, err)
+	}
+	if members, err := r.Members(t.Context(), &now, owed[0], 0, 10); err != nil || len(members) != 1 || members[0].Score != 2 {
+		t.Errorf("%+v, %v", members, err)
+	}
+}
+
 // The archive is told of a bucket once it is closed, and until it has as many as there are; of an open one when something has come.
 func TestOwed(t *testing.T) {
 	for _, program := range servers.ValkeyPrograms() {

@@ -174,7 +174,7 @@ local function rebuild()
   bulk('ZADD', y, owns)
 end
 local function discard(start)
-  if not archived or not call('ZSCORE', owed, start) then call('UNLINK', b .. 'b:' .. start, b .. 'h:' .. start) end
+  if not call('ZSCORE', owed, start) then call('UNLINK', b .. 'b:' .. start, b .. 'h:' .. start) end
 end
 local function drop(name, E)
   local f = call('HGET', e, name)

@@ -49,7 +49,7 @@ if bucketed and open ~= writes then
   local ends = floor(s) + B
   if span == 'period' then ends = math.min(ends, pe) end
   local was = open and string.match(open, '^%d+')
-  if was and was ~= start and not (archived and call('ZSCORE', owed, was)) then call('UNLINK', b .. 'h:' .. was) end
+  if was and was ~= start and not call('ZSCORE', owed, was) then call('UNLINK', b .. 'h:' .. was) end
   call('HSET', m, 'o', writes)
   if archived then call('ZADD', owed, text(ends), start) end
   if kept and rolling then call('ZADD', bs, text(ends), start) end

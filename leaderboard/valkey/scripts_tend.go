@@ -1,15 +1,16 @@
 package valkey
 
-// tendScript slides the window of a board that nobody may read, and gives up what waits for an archive that the route no more has. Reply:
-// IDLE, where nothing is left, BUSY, NONE; AGAIN as submitScript's
+// tendScript slides the window of a board that nobody may read, and gives up what waits for an archive that the route does not have: after a
+// day, since the configuration of one instance may be older than that of another. Reply: IDLE, where nothing is left, BUSY, NONE; AGAIN as
+// submitScript's
 var tendScript = newScript(prelude, rotation, `
 if not born then return {'NONE'} end
 if not rotate() then return {'AGAIN'} end
 if not archived then
-  local stray = call('ZRANGE', owed, 0, 99)
+  local stray = call('ZRANGEBYSCORE', owed, '-inf', text(now - W - 86400000000), 'LIMIT', 0, 100)
   for _, start in ipairs(stray) do
     call('ZREM', owed, start)
-    if start .. ' ' ~= open and not call('ZSCORE', bs, start) then discard(start) end
+    if not call('ZSCORE', bs, start) then discard(start) end
   end
   if #stray == 100 then return {'AGAIN'} end
 end

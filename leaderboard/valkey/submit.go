@@ -24,14 +24,15 @@ func (r *Records) Submit(ctx context.Context, rules *leaderboard.Rules, q leader
 		}
 	}
 	incarnation, lately := r.book.known(rules, q.Board)
+	made, unconfirmed := false, false // the board, and that it was
 	if !lately {
 		s, err := r.register(ctx, rules, q.Board)
 		if err != nil {
 			return nil, false, err
 		}
-		incarnation = s.incarnation
+		incarnation, unconfirmed = s.incarnation, !s.live
 	}
-	made, tail := false, tailOf(rules, q)
+	tail := tailOf(rules, q)
 	for tries := 0; ctx.Err() == nil; tries++ {
 		args := append(r.arguments(rules, incarnation), truth(made))
 		reply, err := r.send(ctx, rules, q.Board, append(args, tail...))
@@ -62,7 +63,7 @@ func (r *Records) Submit(ctx context.Context, rules *leaderboard.Rules, q leader
 		case "LARGE":
 			return nil, false, leaderboard.ErrTooLarge
 		case "OK", "SAME":
-			if made {
+			if made || unconfirmed {
 				if _, err := r.ask(ctx, "confirm", confirmScript, r.base(rules), q.Board); err != nil {
 					return nil, false, fmt.Errorf("%w: %w", leaderboard.ErrNotDurable, err)
 				}
