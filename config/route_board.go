@@ -189,10 +189,11 @@ func compileWindow(doc *part) leaderboard.Window {
 }
 
 func compileScores(doc *part, b *api.Route) {
-	for name, at := range map[string]*float64{"min_score": &b.MinScore, "max_score": &b.MaxScore} {
-		if doc.has(name) && !doc.spoiled(name) {
-			*at = read[float64](doc, name)
-		}
+	if doc.has("min_score") && !doc.spoiled("min_score") {
+		b.MinScore = read[float64](doc, "min_score")
+	}
+	if doc.has("max_score") && !doc.spoiled("max_score") {
+		b.MaxScore = read[float64](doc, "max_score")
 	}
 	if b.MinScore > b.MaxScore {
 		doc.problem("max_score", "is less than min_score, so that no score is taken; write a greater one")
@@ -202,16 +203,17 @@ func compileScores(doc *part, b *api.Route) {
 // compileAnswers reads the templates of what clients get.
 func compileAnswers(doc *part, b *api.Route) {
 	doc.there = doc.written()
-	for name, form := range map[string]struct {
+	for _, form := range []struct {
+		name  string
 		to    *api.Form
 		names []string
 	}{
-		"board": {&b.Shape.Board, api.BoardNames}, "entry": {&b.Shape.Entry, api.EntryNames},
-		"player": {&b.Shape.Player, api.PlayerNames}, "receipt": {&b.Shape.Receipt, api.ReceiptNames},
+		{"board", &b.Shape.Board, api.BoardNames}, {"entry", &b.Shape.Entry, api.EntryNames},
+		{"player", &b.Shape.Player, api.PlayerNames}, {"receipt", &b.Shape.Receipt, api.ReceiptNames},
 	} {
-		f, err := api.ParseForm(doc.text(name), form.names)
-		if err != nil && !doc.spoiled(name) {
-			doc.problem(name, "%w", err)
+		f, err := api.ParseForm(doc.text(form.name), form.names)
+		if err != nil && !doc.spoiled(form.name) {
+			doc.problem(form.name, "%w", err)
 		}
 		*form.to = f
 	}
