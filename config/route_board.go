@@ -31,6 +31,8 @@ var (
 const (
 	// maxRanks bounds what one read may ask for, and what is kept of each bucket.
 	maxRanks = 10_000
+	// slowRanks is up to how many the server puts a board together in some tens of milliseconds (docs/evidence.md).
+	slowRanks = 2000
 	// maxBuckets bounds of how many buckets the board of a rolling window is made.
 	maxBuckets = 5000
 )
@@ -270,6 +272,9 @@ func warnOfBoard(route, doc *part, r *policy.Route, b *api.Route, s *Snapshot) {
 		if p.Kind == policy.FromHost {
 			doc.warn("board", "{host} is whatever a client writes; write the hosts into match if all are known")
 		}
+	}
+	if rules := b.Rules; rules.Window.Span == leaderboard.Rolling && rules.Top > slowRanks && rules.Aggregate != leaderboard.Sum && rules.Aggregate != leaderboard.Last {
+		doc.warn("ranks", "%d have the server put the board together for %d ms or so, once a bucket, while nothing else of it is answered; write %d or less where that matters", rules.Top, rules.Top*18/1000, slowRanks)
 	}
 	if r.Mode == policy.Observe {
 		route.warn("mode", "observe: submissions go to the upstream, and what it accepts is recorded besides; an answer waits for that, for %s where the records do not answer", DurationText(timeoutOf(s)))
