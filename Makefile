@@ -34,7 +34,7 @@ build: ## build bin/cacheproxy, one static binary
 # With -count 1, since Go's cache of results does not know that tests build and run the program; without vet, which check runs.
 GOTEST  := go test $(JSON) -vet off -timeout $(TIMEOUT) -count 1 -parallel 3
 SOURCE  := house|mutants|conformance|rename
-PROCESS := e2e|fleet|attack|transparency|behind|inventory
+PROCESS := e2e|fleet|attack|transparency|behind|inventory|leaderboard|load
 
 .PHONY: test
 test: deps check test-all ## everything a change has to pass
@@ -53,7 +53,7 @@ test-race:
 
 .PHONY: test-plain
 test-plain:
-	cd test/system && $(GOTEST) ./e2e ./transparency ./behind ./inventory
+	cd test/system && $(GOTEST) ./e2e ./transparency ./behind ./inventory ./leaderboard ./leaderboard/load
 	$(GOTEST) $$(go list ./... | grep -E '/test/($(SOURCE))$$')
 	cd test/deploy && $(GOTEST) ./...
 
@@ -110,6 +110,14 @@ behind: deps ## make queued writes through three instances that fail, for DURATI
 .PHONY: inventory
 inventory: deps ## read and write the sample shop's stock through three instances that fail, and look whether it is a register
 	go test -C test/system -count 1 -v -timeout 0 ./inventory -args -operations 100000
+
+.PHONY: leaderboard
+leaderboard: deps ## see boards through instances and servers that die, and one that moves from an API to the proxy
+	go test -C test/system -count 1 -v ./leaderboard
+
+.PHONY: leaderboard-load
+leaderboard-load: deps ## submit 500 scores a second and read the top 100 times a second through two instances, for ten minutes, and PostgreSQL alone for one
+	go test -C test/system -count 1 -v -timeout 0 ./leaderboard/load -args -for 10m -window 2m -bucket 5s -alone 1m
 
 .PHONY: attack
 attack: deps ## attack one proxy, and three on a Valkey, for DURATION (1m), with what SEED decides

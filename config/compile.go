@@ -29,6 +29,7 @@ func compile(doc *part, beside *files) *Snapshot {
 		Admin:         compileAdmin(admin, beside), Tracing: compileTracing(doc.Part("tracing")), Memory: compileMemory(doc.Part("memory")),
 		Valkey: compileValkey(doc.Part("valkey"), beside),
 	}
+	s.Records = compileRecords(doc.Part("records"), s.Valkey, beside)
 	if s.Listen == s.Admin.Listen && !strings.HasSuffix(s.Listen, ":0") && !doc.spoiled("listen") { // of port 0, the system picks another for each
 		admin.problem("listen", "is the address of listen; give the admin listener one of its own, such as 127.0.0.1:8081")
 	}
@@ -67,6 +68,7 @@ func compile(doc *part, beside *files) *Snapshot {
 	reportDuplicates(doc.sections("upstreams"), "upstream")
 	s.Postgres = compilePostgres(doc.Part("postgres"), s)
 	s.Routes = compileRoutes(doc, s)
+	reportIdle(doc, s)
 	if len(doc.report.problems) == 0 {
 		var err error
 		if s.Table, err = policy.NewTable(s.Routes); err != nil {

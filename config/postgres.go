@@ -107,6 +107,18 @@ func compilePostgres(doc *part, s *Snapshot) *Postgres {
 	return p
 }
 
+// reportIdle refuses a database that nothing is asked of.
+func reportIdle(doc *part, s *Snapshot) {
+	for _, b := range s.Boards {
+		if b.Archive != nil {
+			return
+		}
+	}
+	if s.Postgres != nil && len(s.Postgres.Mappings) == 0 && !doc.Part("postgres").spoiled("feeds") {
+		doc.Part("postgres").problem("feeds", "is missing or empty, and no board goes to an archive; write at least one: - {table: public.product, tags: [\"product:{id}\"]}")
+	}
+}
+
 // compileConn says where the database is; nil: that is not known.
 func compileConn(doc *part) *pgx.ConnConfig {
 	url := doc.text("url")

@@ -14,6 +14,7 @@ var presets = []policy.Route{
 	{Policy: policy.WriteThrough, Caches: true, FencesWrites: true, RefusesWrites: true},
 	{Policy: policy.RefreshAhead, Caches: true, RenewsAhead: true},
 	{Policy: policy.WriteBehind, Caches: true, FencesWrites: true, RefusesWrites: true},
+	{Policy: policy.Leaderboard},
 	{Policy: policy.Bypass},
 }
 

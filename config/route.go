@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"cacheproxy/leaderboard/api"
 	"cacheproxy/policy"
 	"cacheproxy/policy/httpcache"
 	"cacheproxy/proxy/upstream"
@@ -21,7 +22,7 @@ func compileRoutes(doc *part, s *Snapshot) []*policy.Route {
 		doc.warn("routes", "is missing or empty: everything passes through to the first upstream, and nothing is cached")
 	}
 	routes := make([]*policy.Route, len(list))
-	s.Behind = map[string]*writebehind.Rules{}
+	s.Behind, s.Boards = map[string]*writebehind.Rules{}, map[string]*api.Route{}
 	for i, part := range list {
 		routes[i] = compileRoute(part, list, s)
 	}
@@ -81,6 +82,7 @@ func compileRoute(doc *part, all []*part, s *Snapshot) *policy.Route {
 	r.LeaseLossMax = compileLeaseLoss(doc, r.OnLeaseLoss == policy.LeaseLossServeStale, s.Valkey != nil)
 	compileWrites(doc, r, all, api.Timeout)
 	compileBehind(doc, r, s)
+	compileBoard(doc, r, s)
 	warnOfRelaxations(doc, r)
 	if api.URL != nil {
 		r.Fingerprint = fingerprint(r, api.URL)

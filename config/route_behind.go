@@ -44,7 +44,7 @@ func compileBehind(doc *part, r *policy.Route, s *Snapshot) {
 		MaxPerKey: section.number("max_per_key"), MaxBody: section.bytes("max_body"), MaxAge: section.duration("max_age"), Repeats: section.flag("retry"),
 		ReadPending: read[writebehind.ReadPending](section, "read_pending"), Patience: section.duration("patience"),
 	}
-	compileAuthorize(section, rules, s.Upstreams)
+	rules.AuthorizeUpstream, rules.AuthorizePath = compileAuthorize(section, s.Upstreams)
 	reads := matches(r, func(method string) bool { return method == http.MethodGet || method == http.MethodHead })
 	if rules.ReadPending != writebehind.Stale && !reads && !doc.spoiled("match") {
 		section.problem("read_pending", "has no effect: no pattern of this route reads; add GET to match, or remove it")
@@ -67,28 +67,29 @@ func compileWriteKey(doc *part, r *policy.Route) {
 	r.WriteKey = t
 }
 
-// compileAuthorize says who is asked whether a client may write.
-func compileAuthorize(doc *part, rules *writebehind.Rules, upstreams []upstream.Options) {
+// compileAuthorize says which upstream is asked whether a client may write, and by which path; empty: none is.
+func compileAuthorize(doc *part, upstreams []upstream.Options) (at, path string) {
 	of := read[map[string]string](doc, "authorize")
 	if _, none := of[noneWord]; none || len(of) == 0 || doc.spoiled("authorize") {
-		return
+		return "", ""
 	}
 	for name := range of {
 		if name != "upstream" && name != "path" {
 			doc.problem(join("authorize", name), "unknown key; use upstream and path")
 		}
 	}
-	rules.AuthorizeUpstream, rules.AuthorizePath = of["upstream"], of["path"]
+	at, path = of["upstream"], of["path"]
 	var known []string
 	for _, o := range upstreams {
 		known = append(known, o.Name)
 	}
 	switch {
-	case !slices.Contains(known, rules.AuthorizeUpstream):
-		doc.problem("authorize", "names upstream %s, which is none; write %s, or add it to upstreams", quote(rules.AuthorizeUpstream), oneOf(known))
-	case !healthPath.MatchString(rules.AuthorizePath):
-		doc.problem("authorize", "names path %s, which is none; write one that begins with / such as path: /may-write", quote(rules.AuthorizePath))
+	case !slices.Contains(known, at):
+		doc.problem("authorize", "names upstream %s, which is none; write %s, or add it to upstreams", quote(at), oneOf(known))
+	case !healthPath.MatchString(path):
+		doc.problem("authorize", "names path %s, which is none; write one that begins with / such as path: /may-write", quote(path))
 	}
+	return at, path
 }
 
 // warnOfBehind says what the owner of the route has to know.

@@ -28,6 +28,9 @@ var forms = object{
 	"texts or lists, by name": object{"type": "object", "additionalProperties": ref("text, or a list")},
 	"texts by name":           object{"type": "object", "additionalProperties": ref("text")},
 	"texts by name, or none":  object{"anyOf": []any{object{"const": "none"}, ref("texts by name")}},
+	"number, or all":          orFilledIn(object{"const": "all"}, object{"type": "integer", "minimum": 1, "maximum": maxRanks}),
+	"duration, or a word":     object{"anyOf": []any{object{"enum": []string{"all-time", "day", "week"}}, ref("duration")}},
+	"score":                   orFilledIn(object{"type": "number"}),
 	"secrets by name":         object{"type": "object", "additionalProperties": ref("secret")},
 }
 

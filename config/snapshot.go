@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"cacheproxy/leaderboard/api"
 	"cacheproxy/policy"
 	"cacheproxy/proxy/server"
 	"cacheproxy/proxy/upstream"
@@ -31,12 +32,15 @@ type Snapshot struct {
 	Tracing         *tracing // nil: none
 	Memory          memory
 	Valkey          *Valkey            // nil: this process runs alone
+	Records         *Records           // of boards; nil: there is nowhere to keep them
 	Postgres        *Postgres          // nil: no database says what has changed
 	Upstreams       []upstream.Options // at least one; what matches no route goes to the first
 	Routes          []*policy.Route    // in the order of the file
 	Table           *policy.Table      // of Routes
 	// Behind says, of the routes that answer writes before their upstream does, how; by name.
 	Behind map[string]*writebehind.Rules
+	// Boards says, of the routes that keep boards, which and how; by name.
+	Boards map[string]*api.Route
 	// Settle says, of the upstreams that need it, for how long after a change their answers may still be those from before.
 	Settle map[string]time.Duration
 

@@ -20,6 +20,7 @@ var top = section{
 	{name: "tracing", is: aSection(tracingKeys), takes: atStart, quiet: true, means: "OpenTelemetry traces, over OTLP. Without endpoint, here or in OTEL_EXPORTER_OTLP_ENDPOINT: none."},
 	{name: "memory", is: aSection(memoryKeys), means: "The copies in this process."},
 	{name: "valkey", is: aSection(valkeyKeys), takes: atStart, quiet: true, means: "The server that several instances share: copies, and every word of a purge. Without it, this process runs alone."},
+	{name: "records", is: aSection(recordsKeys), takes: atStart, quiet: true, means: "The server that keeps the boards of routes with policy: leaderboard. Without it: valkey, where copies are too."},
 	{name: "postgres", is: aSection(postgresKeys), takes: switched, quiet: true, means: "The database behind the APIs, whose changes make copies unusable, also those that did not come through the proxy."},
 	{name: "shared_limits", is: sections(sharedLimitKeys), means: "Limits that upstreams share, by limit: where several APIs stand before one database. Those of clients are limits."},
 	{name: "upstreams", is: sections(upstreamKeys), required: `is missing or empty; write at least one: - {name: api, url: "http://127.0.0.1:9000"}`, means: "The APIs behind. What matches no route goes to the first."},
@@ -65,7 +66,7 @@ var logKeys = section{
 	{name: "format", is: aWordOf(logFormats), byDefault: "json", takes: atStart, means: "json: one object a line; text: logfmt; off: nothing, not even errors."},
 	{name: "fields", is: aWordOf(logFields), byDefault: "short", takes: atStart, means: "short: names such as status and route; otel: those of OpenTelemetry's semantic conventions, such as http.response.status_code."},
 	{name: "level", is: aLogLevel, byDefault: "info", means: "The least level that is written. Operators' calls are in the log at any level."},
-	{name: "hits", is: aShare, byDefault: "1%", means: "The share of hits in the access log, and of would_hit on observed routes: they are many and alike."},
+	{name: "hits", is: aShare, byDefault: "1%", means: "The share of hits in the access log, of boards that were read or submitted to, and of would_hit on observed routes: they are many and alike."},
 	{name: "others", is: aShare, byDefault: "100%", means: "The share of everything else. Errors (500 and above, broken off, refused) are always written."},
 }
 

@@ -10,6 +10,9 @@ var (
 	fencing  = []policy.Kind{policy.WriteThrough, policy.WriteBehind}
 	sharing  = []policy.Kind{policy.CacheAside, policy.ReadThrough, policy.WriteThrough, policy.RefreshAhead}
 	queueing = []policy.Kind{policy.WriteBehind}
+	boarding = []policy.Kind{policy.Leaderboard}
+	moded    = append(caching[:len(caching):len(caching)], policy.Leaderboard)
+	proxying = append(caching[:len(caching):len(caching)], policy.Bypass)
 	renewing = []policy.Kind{policy.RefreshAhead}
 )
 
@@ -18,8 +21,8 @@ var routeKeys = section{
 	{name: "match", is: aTextOrList, required: "is missing; write match: GET /products/{id}, or a list of patterns", means: "[METHOD ][HOST]/path patterns of Go's net/http.ServeMux, or a list of them. HEAD comes with GET; without a method: all."},
 	{name: "where", is: listsByName, means: "What else has to hold of a request: regular expressions for the whole value of a wildcard, of header.NAME, cookie.NAME or query.NAME, and client, the networks that it may be from. A request that does not fit is not this route's. Of routes with the same pattern those with where are tried first, in their order in the file."},
 	{name: "upstream", is: aText, derived: "the only one", means: "The name of an upstream."},
-	{name: "policy", is: aWordOf(kinds), required: "is missing; write policy: cache-aside, or bypass to cache nothing", means: "What the cache promises. cache-aside: copies, and the origin where the store cannot answer; read-through: no copy, no answer, while the store is down; write-through: reads after a write see it; refresh-ahead: copies that are read often are renewed before they expire; bypass: nothing is cached, and writes still invalidate."},
-	{name: "mode", is: aWordOf(modes), byDefault: "on", heededBy: caching, means: "observe: never serve a copy, only measure; off: pass through."},
+	{name: "policy", is: aWordOf(kinds), required: "is missing; write policy: cache-aside, or bypass to cache nothing", means: "What the cache promises. cache-aside: copies, and the origin where the store cannot answer; read-through: no copy, no answer, while the store is down; write-through: reads after a write see it; refresh-ahead: copies that are read often are renewed before they expire; leaderboard: scores are kept and ranked by the proxy; bypass: nothing is cached, and writes still invalidate."},
+	{name: "mode", is: aWordOf(modes), byDefault: "on", heededBy: moded, means: "observe: never serve a copy, only measure; off: pass through. With policy: leaderboard, observe: the upstream answers, and what it accepts is recorded too."},
 	{name: "mode_share", is: aPercentage, byDefault: "100%", heededBy: sharing, quiet: true, means: "Of the requests, drawn one by one; the others go as with mode: off. 10% to begin carefully."},
 
 	{name: "key", is: aText, heededBy: caching, means: "The copy's name, to purge it by: a template of {wildcard}, {query.NAME}, {header.NAME}, {cookie.NAME} and {host}."},
@@ -54,13 +57,14 @@ var routeKeys = section{
 
 	{name: "on_write", is: aWordOf(onWrites), byDefault: "invalidate", means: "store: keep the response to a write where it says that it is what a GET would get, by a Content-Location that is the URL. With policy: write-through."},
 	{name: "failed_writes", is: aWordOf(failedWrites), byDefault: "invalidate", heededBy: unfenced, means: "keep: believe a 5xx answer that nothing has changed, as RFC 9111 §4.4 does. Otherwise copies are confirmed by the origin before they are used. Without an answer they are in any case."},
-	{name: "store_down", is: aWordOf(storeDowns), derived: "reject with policy: write-through, else forward", means: "A write when its invalidation cannot be recorded beforehand. reject: 503; forward: write anyway, and make up for it later."},
+	{name: "store_down", is: aWordOf(storeDowns), derived: "reject with policy: write-through, else forward", heededBy: proxying, means: "A write when its invalidation cannot be recorded beforehand. reject: 503; forward: write anyway, and make up for it later."},
 	{name: "fence_hold", is: aDuration, derived: "twice the upstream's timeout", positive: true, heededBy: fencing, means: "How long a write of unknown outcome keeps copies away."},
 	{name: "on_lease_loss", is: aWordOf(leaseLosses), byDefault: "origin", heededBy: caching, means: "With valkey, without news of purges. origin: no copies are used; serve_stale: those in memory are, for lease_loss_max, whatever was purged."},
 	{name: "lease_loss_max", is: aDuration, positive: true, heededBy: caching, quiet: true, means: "With on_lease_loss: serve_stale, which needs it: the oldest purge that clients may miss."},
-	{name: "write_key", is: aText, derived: "its host and path", means: "What a write is about: a template of {wildcard} and {host}. With write-behind, writes of one key reach the upstream in their order; a write of another route waits for those before it that have its key."},
+	{name: "write_key", is: aText, derived: "its host and path", heededBy: proxying, means: "What a write is about: a template of {wildcard} and {host}. With write-behind, writes of one key reach the upstream in their order; a write of another route waits for those before it that have its key."},
 	{name: "write_behind", is: aSection(writeBehindKeys), heededBy: queueing, quiet: true, means: "What is answered before the upstream has it. With policy: write-behind, which needs valkey with secrets."},
-	{name: "invalidates", is: aSection(append(targetKeys[:len(targetKeys):len(targetKeys)],
+	{name: "leaderboard", is: aSection(boardKeys), heededBy: boarding, quiet: true, means: "What is kept and ranked. With policy: leaderboard, which needs records or valkey."},
+	{name: "invalidates", heededBy: proxying, is: aSection(append(targetKeys[:len(targetKeys):len(targetKeys)],
 		key{name: "otherwise", is: aSection(targetKeys), quiet: true, means: "Besides, when a body or an answer cannot be read or a value is not there."})),
 		quiet: true, means: "What a write makes unusable besides its URL, everywhere, before the client has its answer."},
 }

@@ -8,12 +8,7 @@ var valkeyKeys = section{
 	{name: "sentinel", is: aSection(sentinelKeys), quiet: true, means: "Instead of url: the sentinels know where the server is."},
 	{name: "username", is: aText, means: "Here a name needs no escapes, as it does in url."},
 	{name: "password", is: aSecret, means: "Here a secret needs no escapes, as it does in url."},
-	{name: "tls", is: aSection(section{
-		{name: "ca", is: aText, derived: "the system's authorities", means: caMeans},
-		{name: "cert", is: aText, takes: afterReload, means: certMeans},
-		{name: "key", is: aText, takes: afterReload, means: clientKeyMeans},
-		{name: "server_name", is: aText, derived: "the host it connects to", refuse: notAServer, means: serverNameMeans},
-	}), quiet: true, means: "With valkeys://, or with sentinel, which then speaks TLS too."},
+	{name: "tls", is: aSection(serverTLSKeys), quiet: true, means: "With valkeys://, or with sentinel, which then speaks TLS too."},
 	{name: "secrets", is: secretList, means: "What copies and entries there are signed with, by the first, and verified by, any of them; 32 bytes or more each. The same on every instance."},
 	{name: "signatures", is: aWordOf(signatures), byDefault: "verify", means: "With secrets. verify: a signature that is there has to be right; require: it has to be there, once every instance has the secrets."},
 	{name: "prefix", is: aText, byDefault: "cacheproxy", refuse: unlike(keyPrefix, "cannot begin keys; use up to 64 letters, digits, dots, dashes, underscores and colons, such as shop"), means: "Of every key in it: each fleet has its own."},
@@ -23,6 +18,14 @@ var valkeyKeys = section{
 	{name: "durability", is: aWordOf(durabilities), byDefault: "none", means: "replicas: a purge or write is acknowledged only when a replica has it (WAIT)."},
 	{name: "compress", is: aWordOf(compresses), byDefault: "none", means: "zstd: copies are compressed on their way there and in its memory."},
 	{name: "instance", is: aText, derived: "the machine's name", refuse: notAName("${HOSTNAME}"), means: "Of this process, in receipts of purges; each process adds something of its own."},
+}
+
+// Connections that are made anew show the certificate of then.
+var serverTLSKeys = section{
+	{name: "ca", is: aText, derived: "the system's authorities", means: caMeans},
+	{name: "cert", is: aText, takes: afterReload, means: certMeans},
+	{name: "key", is: aText, takes: afterReload, means: clientKeyMeans},
+	{name: "server_name", is: aText, derived: "the host it connects to", refuse: notAServer, means: serverNameMeans},
 }
 
 var sentinelKeys = section{

@@ -43,7 +43,7 @@ type choice[T any] struct {
 var (
 	kinds = []choice[policy.Kind]{
 		{"cache-aside", policy.CacheAside}, {"read-through", policy.ReadThrough},
-		{"write-through", policy.WriteThrough}, {"refresh-ahead", policy.RefreshAhead}, {"write-behind", policy.WriteBehind}, {"bypass", policy.Bypass},
+		{"write-through", policy.WriteThrough}, {"refresh-ahead", policy.RefreshAhead}, {"write-behind", policy.WriteBehind}, {"leaderboard", policy.Leaderboard}, {"bypass", policy.Bypass},
 	}
 	modes            = []choice[policy.Mode]{{"on", policy.On}, {"observe", policy.Observe}, {"off", policy.Off}}
 	forwardings      = []choice[policy.Forwarding]{{"listed", policy.ForwardListed}, {"all", policy.ForwardAll}}

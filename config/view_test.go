@@ -61,6 +61,13 @@ valkey:
   secrets: [hunter2-hunter2-hunter2-hunter2-]
   signatures: require
   instance: pod
+records:
+  url: "valkeys://r:1"
+  username: scores
+  password: hunter2
+  tls: {ca: ca.pem, cert: cert.pem, key: key.pem, server_name: records.internal}
+  prefix: scores
+  timeout: 2s
 shared_limits:
   - {name: db, max_in_flight: 8, max_queue: 9, queue_timeout: 10s, max_streams: 11, fleet_max_in_flight: 12, limit_passing: true}
 upstreams:
@@ -126,11 +133,20 @@ routes:
       {keys: ["{body.id}"], tags: [t], urls: [/x], prefixes: [/y], routes: [full],
        otherwise: {keys: [k], tags: [t], urls: [/x], prefixes: [/y], routes: [full]}}
   - {name: ahead, match: [GET /ahead, PUT /ahead], upstream: full, policy: refresh-ahead, refresh_at: 50%, min_hits: 9, failed_writes: keep, store_down: reject}
+  - name: scores
+    match: ["POST /games/{game}/scores", "GET /games/{game}/leaderboard"]
+    upstream: full
+    policy: leaderboard
+    leaderboard:
+      {board: "{game}", player: name, score: points, aggregate: lowest, ties: name, ranks: 10, window: week, bucket: 5m, time_zone: Europe/Berlin, min_score: 1,
+       max_score: 10, max_boards: 3, max_batch: 4, remember: 1h, durability: fsync, authorize: {upstream: full, path: /may-score},
+       answer: {board: "{entries}", entry: "{player}", player: "{rank}", receipt: "{score}"}, archive: {submissions: true, retention: 9600h}}
   - {name: content, match: POST /content, upstream: full, policy: cache-aside, unlisted_headers: drop, content: {max: 1KiB, graphql: true}}
 `, `
 cache_status_key: true
 h2c: true
 valkey: {sentinel: {master: m, addresses: [a, b], username: s, password: hunter2}, password: hunter2, secrets: [hunter2-hunter2-hunter2-hunter2-]}
+records: {sentinel: {master: m, addresses: [a, b], username: s, password: hunter2}, password: hunter2}
 ` + oneUpstream + `
 routes:
   - name: full

@@ -26,6 +26,7 @@ routes:
   - {name: write, match: /c, policy: write-through, ignore_cookies: all, ignore_headers: [y-b, y-a], store_if: {content_type: [B/c, a/*]}}
   - {name: ahead, match: /d, policy: refresh-ahead, override: [private, no-cache, private], on_write: store, min_hits: 0, ttl: 1h30m}
   - {name: pass, match: /e, policy: bypass, invalidates: {keys: ["{header.x}"], otherwise: {routes: [aside]}}}
+  - {name: rank, match: [POST h.example/g, GET h.example/g], policy: leaderboard, leaderboard: {board: all, window: all-time, authorize: none}}
   - {name: ask, match: POST /f, policy: cache-aside, content: {}, key: "{header.z-z}{cookie.c}", jitter: 0%}
 `
 

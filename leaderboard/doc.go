@@ -15,8 +15,8 @@
 // Invariants:
 //
 //   - The order of a board is total in the records themselves: score first, then who reached it earlier, or the name. So a bucket that is
-//     cut to its first K loses nobody who could be among the first K of the board, for best and lowest. Sum, last and every submission keep
-//     their window whole.
+//     cut to its first K loses nobody who could be among the first K of the board, for best and lowest, and nothing where every submission
+//     stands for itself. Sum and last keep their window whole.
 //   - What was acknowledged is in the records at the durability that its route states. A bucket leaves them only when the archive has it, or
 //     the route has none.
 //   - One idempotency key is recorded once for as long as the route remembers it.

@@ -8,13 +8,14 @@ import (
 
 // What a board refuses. Of a submission that is refused nothing is recorded.
 var (
-	ErrTooManyBoards = errors.New("too many boards")                                             // the route has as many as it may
-	ErrKeyReused     = errors.New("idempotency key was used for another submission")             // 422
-	ErrTooLarge      = errors.New("sum is beyond 2^53, up to which it is exact")                 // 422
-	ErrNotThere      = errors.New("player is not on the board")                                  // 404
-	ErrBeyond        = errors.New("player is beyond the ranks that are kept")                    // no rank
-	ErrLoading       = errors.New("records are empty, and are being read back from the archive") // 503 until they are there
-	ErrNotDurable    = errors.New("records did not reach the durability of their route")         // 503: they may be there or not
+	ErrTooManyBoards = errors.New("too many boards")                                                                        // the route has as many as it may
+	ErrKeyReused     = errors.New("idempotency key was used for another submission")                                        // 422
+	ErrTooLarge      = errors.New("sum is beyond 2^53, up to which it is exact")                                            // 422
+	ErrNotThere      = errors.New("player is not on the board")                                                             // 404
+	ErrBeyond        = errors.New("player is beyond the ranks that are kept")                                               // no rank
+	ErrLoading       = errors.New("records are empty, and are being read back from the archive")                            // 503 until they are there
+	ErrOtherRules    = errors.New("board was made under other rules: give the route another name, or take its boards away") // 503
+	ErrNotDurable    = errors.New("records did not reach the durability of their route")                                    // 503: they may be there or not
 )
 
 // Submission is one score of one player.
@@ -87,19 +88,29 @@ type Line struct {
 	At         time.Time
 }
 
-// Source is the archive's side of the records.
+// Source is the archive's side of the records. While the records of a route are empty, Owed, Members and Lines answer ErrLoading, by what they
+// read at that moment: whoever archives never takes a part for the whole.
 type Source interface {
-	// Owed are buckets that the archive does not have as they are: open ones too, which it takes again later.
+	Boards(ctx context.Context, r *Rules) ([]string, error)
+	// Owed are buckets that the archive does not have as they are, the oldest first: open ones to which something has come since they were
+	// archived, and closed ones until they were archived as such.
 	Owed(ctx context.Context, r *Rules, most int) ([]Bucket, error)
 	// Members reads a page of a bucket, in an order that holds while it is closed. Empty: there are no more.
 	Members(ctx context.Context, r *Rules, b Bucket, from, most int) ([]Member, error)
-	// Archived is told after the archive has committed count members of a bucket. Nothing is cut where the records hold another number.
-	Archived(ctx context.Context, r *Rules, b Bucket, count int) (cut bool, err error)
-	// Lines are submissions after one; Taken forgets those up to one, after the archive has committed them.
+	// Archived is told after the archive has committed count members of a bucket. Nothing is cut where the records hold another number. Done
+	// says that it is owed no more.
+	Archived(ctx context.Context, r *Rules, b Bucket, count int) (done bool, err error)
+	// Lines are submissions after one, from the first that is there where that is empty. Taken forgets those up to one, after the archive has
+	// committed them, unless the board's number is below mark: then the records went back since they were read, and nothing is forgotten.
 	Lines(ctx context.Context, r *Rules, board, after string, most int) ([]Line, error)
-	Taken(ctx context.Context, r *Rules, board, upTo string) error
+	Taken(ctx context.Context, r *Rules, board, upTo string, mark int64) error
+	// Mark adds one to a number of the board that is kept with its records and never goes back while they do not, and answers it: at least
+	// least+1.
+	Mark(ctx context.Context, r *Rules, board string, least int64) (int64, error)
 	// Empty reports whether the server has lost, or never had, the records; reads are refused with ErrLoading from then until Loaded.
 	Empty(ctx context.Context, r *Rules) (bool, error)
+	// Load merges a part of a bucket into the records, and comes to the same after any repetition: the better of best and lowest stays, the
+	// later of last and sum, and of every submission each by its ID. A closed bucket is not owed for what was loaded.
 	Load(ctx context.Context, r *Rules, b Bucket, m []Member) error
-	Loaded(ctx context.Context, r *Rules) error
+	Loaded(ctx context.Context, r *Rules) error // boards are made of what was loaded
 }

@@ -55,10 +55,14 @@ type (
 	Metrics      struct{ class } // observe: Metrics
 	FleetMetrics struct{ class } // observe: FleetMetrics
 	Contact      struct{ class } // invalidation/valkey: contact
+	Boards       struct{ class } // leaderboard/valkey: book
 	Broadcast    struct{ class } // invalidation/valkey: broadcastState
 	LineWriter   struct{ class } // observe: LineWriter
 	Names        struct{ class } // observe: sketch
 	Throttle     struct{ class } // observe: Throttle
+	Tops         struct{ class } // leaderboard/api: tops
+	Permits      struct{ class } // leaderboard/api: Permits
+	MemoryBoards struct{ class } // leaderboard/memory: Records
 )
 
 // order is the order: what stands first is taken first.
@@ -97,8 +101,12 @@ var order = []Class{
 	Metrics{},
 	FleetMetrics{},
 	Contact{},
+	Boards{},
 	Broadcast{},
 	LineWriter{},
 	Names{},
 	Throttle{},
+	Tops{},
+	Permits{},
+	MemoryBoards{},
 }

@@ -122,7 +122,7 @@ func (l *AccessLog) Sampled(r *Record) bool {
 	shares := l.shares.Load()
 	share := shares.others
 	switch r.Outcome {
-	case policy.Hit, policy.Stale, policy.WouldHit: // as many, and as alike, before a route is switched on as after
+	case policy.Hit, policy.Stale, policy.Board, policy.WouldHit: // as many, and as alike, before a route is switched on as after
 		share = shares.hits
 	}
 	switch {

@@ -32,7 +32,7 @@ func expected(o policy.Outcome) []class {
 	switch o {
 	case policy.Hit, policy.Stale, policy.Revalidated, policy.WouldHit, policy.WouldDiffer:
 		return []class{successful}
-	case policy.Queued: // few routes have it
+	case policy.Queued, policy.Board: // few routes have it
 		return nil
 	case policy.Shed, policy.Failed:
 		return []class{serverError}

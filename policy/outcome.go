@@ -25,6 +25,8 @@ const (
 	Failed
 	// Queued is a request answered from the queue of writes: accepted there, or a question about what is in it.
 	Queued
+	// Board is a request answered from the records of a board: a submission, or a read.
+	Board
 	// WouldHit is a request of an observed route that a copy would have answered with the same bytes.
 	WouldHit
 	// WouldDiffer is a request of an observed route that a copy would have answered differently.
@@ -37,7 +39,7 @@ const (
 
 var outcomeNames = [outcomes]string{
 	Pass: "pass", Hit: "hit", Stale: "stale", Revalidated: "revalidated", Miss: "miss", Collapsed: "collapsed",
-	Write: "write", Queued: "queued", Shed: "shed", Failed: "error",
+	Write: "write", Queued: "queued", Board: "board", Shed: "shed", Failed: "error",
 	WouldHit: "would_hit", WouldDiffer: "would_differ", WouldMiss: "would_miss",
 }
 

@@ -27,11 +27,13 @@ const (
 	RefreshAhead
 	// WriteBehind answers a write before the origin does, which gets it from a queue.
 	WriteBehind
+	// Leaderboard answers submissions of scores, and reads of what they come to, from records of its own.
+	Leaderboard
 )
 
 // String is the name in the configuration.
 func (k Kind) String() string {
-	return [...]string{"bypass", "cache-aside", "read-through", "write-through", "refresh-ahead", "write-behind"}[k]
+	return [...]string{"bypass", "cache-aside", "read-through", "write-through", "refresh-ahead", "write-behind", "leaderboard"}[k]
 }
 
 // Mode says how far a route's cache is switched on.
@@ -183,7 +185,9 @@ type Route struct {
 	WaitTimeout time.Duration // how long one waits before it goes to the origin itself
 
 	// WriteKey names what a write is about: those of one key reach the origin in their order. Zero: its path.
-	WriteKey    Template
+	WriteKey Template
+	// Board names the board that a request is about. Zero: the route keeps none.
+	Board       Template
 	OnWrite     OnWrite
 	FailedWrite FailedWrite
 	FenceHold   time.Duration // how long a fence stands after a write whose outcome is unknown

@@ -47,7 +47,7 @@ func (s Status) Append(dst []byte) []byte {
 // forward is why the request went on to the origin (RFC 9211 §2.2); empty: it did not.
 func (s Status) forward() string {
 	switch s.Outcome {
-	case Hit, Shed, Queued:
+	case Hit, Shed, Queued, Board:
 		return ""
 	case Write:
 		return "method"

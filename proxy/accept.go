@@ -273,7 +273,7 @@ func allowed(ex *exchange, method string, answers bool) bool {
 		return true
 	}
 	refused, challenge := unasked, []string(nil)
-	res, err := subrequest(ex, rules, method)
+	res, err := subrequest(ex, rules.AuthorizeUpstream, rules.AuthorizePath, method)
 	switch {
 	case err != nil:
 		ex.p.logger.Warn("it cannot be asked whether a write is allowed", "route", ex.route.Name, "upstream", rules.AuthorizeUpstream, "error", err)
@@ -299,10 +299,10 @@ func allowed(ex *exchange, method string, answers bool) bool {
 
 // subrequest asks whether a client may do something: with the client's own header but for what describes the content, and with what it wants
 // to do in the fields that others use for it.
-func subrequest(ex *exchange, rules *writebehind.Rules, method string) (*http.Response, error) {
-	origin := ex.cfg.upstreams[rules.AuthorizeUpstream]
+func subrequest(ex *exchange, at, asked, method string) (*http.Response, error) {
+	origin := ex.cfg.upstreams[at]
 	if origin == nil {
-		return nil, fmt.Errorf("there is no upstream %q", rules.AuthorizeUpstream)
+		return nil, fmt.Errorf("there is no upstream %q", at)
 	}
 	t := ex.target
 	h := ex.r.Header.Clone()
@@ -318,7 +318,7 @@ func subrequest(ex *exchange, rules *writebehind.Rules, method string) (*http.Re
 	httpcache.Forward(h, server.PeerAddr(ex.r), t.Scheme, t.Host, ex.trusted)
 	h["X-Forwarded-Method"], h["X-Forwarded-Uri"] = []string{method}, []string{t.String()}
 	h[requestIDField] = []string{ex.id()}
-	path, query, has := strings.Cut(rules.AuthorizePath, "?")
+	path, query, has := strings.Cut(asked, "?")
 	return exchangeOnce(ex.r.Context(), origin, &once{
 		method: http.MethodGet, target: httpcache.Target{Scheme: t.Scheme, Host: t.Host, Path: path, Query: query, HasQuery: has}, header: h, route: ex.route.Name,
 	})

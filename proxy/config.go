@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"cacheproxy/leaderboard/api"
 	"cacheproxy/observe"
 	"cacheproxy/policy"
 	"cacheproxy/proxy/fill"
@@ -22,6 +23,7 @@ type Config struct {
 	CacheStatusKey bool                          // Cache-Status tells the storage key
 	TagHeaders     []string                      // in which responses that no route is for list tags
 	Behind         map[string]*writebehind.Rules // of routes that answer writes before the origin does, by name
+	Boards         map[string]*api.Route         // of routes that keep boards, by name
 	Trusted        []netip.Prefix                // peers whose X-Forwarded-* and Forwarded are believed
 	// Anew are names of routes that begin without copies, whatever the generation before had.
 	Anew []string
@@ -47,7 +49,7 @@ func NewConfig(c Config, routes []*policy.Route, upstreams []*upstream.Upstream,
 	for _, r := range routes {
 		state := newRoute(r, byName[r.Upstream], m)
 		state.Blind = c.Blind
-		state.behind = c.Behind[r.Name]
+		state.behind, state.boards = c.Behind[r.Name], c.Boards[r.Name]
 		c.routes[r], c.byName[r.Name] = state, state
 		c.order = append(c.order, state)
 		c.asksClient = c.asksClient || len(r.Clients) > 0
@@ -71,6 +73,7 @@ type route struct {
 	// What has happened to a route outlives its generation: the next one's route of the same name shares it.
 	override *atomic.Pointer[modeOverride]
 	behind   *writebehind.Rules // nil: its writes are answered by the origin
+	boards   *api.Route         // nil: it keeps none
 
 	differences observe.Throttle // of the lines about answers that a copy would have given differently
 }

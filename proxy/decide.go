@@ -25,6 +25,7 @@ const (
 	refuseIt                // the proxy answers with an error of its own
 	queueWrite              // the write is accepted, and goes to the origin from the queue
 	showWrite               // what has become of a write that was
+	serveBoard              // a submission is recorded, or a board is read
 )
 
 // decision is what is to become of a request: data, made without touching anything. execute carries it out, and explain prints
@@ -82,6 +83,8 @@ func (p *Proxy) choose(rq *request, now time.Time) decision {
 	switch {
 	case p.behind.shows(rq):
 		return decision{step: showWrite, outcome: policy.Queued, detail: "status"}
+	case boarded(rq):
+		return decision{step: serveBoard, outcome: policy.Board, detail: "board"}
 	case queueable(rq):
 		return decision{step: queueWrite, outcome: policy.Queued, detail: "accepted"}
 	case rq.action == policy.PassAction:

@@ -109,6 +109,8 @@ func (ex *exchange) execute(d *decision) bool {
 		accept(ex, d)
 	case showWrite:
 		showState(ex, d)
+	case serveBoard:
+		serveFromBoard(ex, d)
 	case compare:
 		ex.observe(d)
 	case serveCopy:

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"strconv"
 	"time"
 
 	"cacheproxy/observe"
@@ -186,6 +187,9 @@ func (p *Proxy) note(rq *request, d *decision) string {
 		return "the route " + rq.match.Skipped.Name + " is for some clients only, and it is not known who asks: say so with X-Forwarded-For"
 	case rq.match.Route == nil:
 		return ""
+	case d.step == serveBoard:
+		board, _ := boardOf(rq)
+		return "the records of board " + strconv.Quote(board) + " answer, and the upstream does not see it"
 	case rq.route.Content.MayRead(rq.match.Pattern(), rq.r.Method):
 		return "with content that the route takes for a read it is one, which the content decides"
 	case d.outcome == policy.Write && rq.route.Invalidates.ReadsResponse():

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"cacheproxy/invalidation"
+	"cacheproxy/leaderboard/api"
 	"cacheproxy/observe"
 	"cacheproxy/policy"
 	"cacheproxy/proxy/server"
@@ -54,6 +55,8 @@ type rigOptions struct {
 	writes  WriteQueue           // where writes wait; nil: nowhere; not inBubble
 	behind  map[string]*writebehind.Rules
 	others  []upstream.Options // beside the one; not inBubble
+	desk    *api.Desk          // of boards; not inBubble
+	boards  map[string]*api.Route
 }
 
 // newRig starts a proxy with these routes before an origin.
@@ -103,8 +106,8 @@ func newRig(t testing.TB, backend http.HandlerFunc, o rigOptions, routes ...*pol
 		t.Fatal(err)
 	}
 	r.proxy = New(Options{
-		Writes: o.writes, Sealer: sealer, WritePrefix: "shop",
-		Config: NewConfig(Config{Table: table, MaxObject: o.maxObject, MaxBody: o.maxBody, Behind: o.behind}, routes, origins, r.metrics),
+		Writes: o.writes, Sealer: sealer, WritePrefix: "shop", Boards: o.desk,
+		Config: NewConfig(Config{Table: table, MaxObject: o.maxObject, MaxBody: o.maxBody, Behind: o.behind, Boards: o.boards}, routes, origins, r.metrics),
 		Store:  r.store, Ledger: r.ledger, Log: r.log, Metrics: r.metrics, Access: access,
 		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	})

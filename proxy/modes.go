@@ -40,6 +40,9 @@ func (p *Proxy) SetMode(name string, order ModeOrder) error {
 	if r.behind != nil && order.Share > 0 && order.Share < 1 {
 		return fmt.Errorf("set mode: route %q answers writes before its origin does, and a share of them would overtake the others; leave out the share", name)
 	}
+	if r.boards != nil && order.Share > 0 && order.Share < 1 {
+		return fmt.Errorf("set mode: route %q keeps boards, of which a share of the submissions would be missing; leave out the share", name)
+	}
 	now := time.Now()
 	o := &modeOverride{mode: order.Mode, share: order.Share, by: order.By, since: now}
 	if o.share == 0 {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"cacheproxy/invalidation"
+	"cacheproxy/leaderboard/api"
 	"cacheproxy/lockorder"
 	"cacheproxy/observe"
 	"cacheproxy/policy"
@@ -34,6 +35,9 @@ type Options struct {
 	Writes      WriteQueue
 	Sealer      *writebehind.Sealer
 	WritePrefix string
+	// Boards answers for routes that keep boards; nil: nobody does, and no route may ask for it. BoardMetrics may be nil.
+	Boards       *api.Desk
+	BoardMetrics *observe.Leaderboard
 	// Claims lets one of several instances fetch what none has; nil: there is only this one.
 	Claims store.Claims
 	// ConfirmTimeout is how long the answer to a write waits for its invalidation to be confirmed, after which it goes out all
@@ -73,6 +77,7 @@ type Proxy struct {
 
 	passer *pass.Passer
 	behind *Behind // nil: no writes are queued
+	boards boards
 
 	unfenced, unconfirmed spell        // of the lines about writes
 	unbelieved            atomic.Int64 // when the next line about what is not believed may be written, in nanoseconds since 1970
@@ -98,6 +103,7 @@ func New(o Options) *Proxy {
 	if p.silence == nil {
 		p.silence = p.confirmTimeout
 	}
+	p.boards.desk, p.boards.metrics = o.Boards, o.BoardMetrics
 	p.snapshot.Store(o.Config)
 	if o.Writes != nil {
 		p.behind = newBehind(p, o)

@@ -52,7 +52,7 @@ var notAnnounced = refusal{http.StatusServiceUnavailable, policy.StoreUnavailabl
 
 // inspect reads the body where the route's invalidations are found in it. A body that is too large is not inspected.
 func (ex *exchange) inspect() ([]byte, error) {
-	if ex.r.Body == nil || ex.r.ContentLength > maxInspected || !ex.route.Invalidates.ReadsBody() {
+	if ex.r.Body == nil || ex.r.ContentLength > maxInspected || !ex.route.Invalidates.ReadsBody() && !mirrors(&ex.request) {
 		return nil, nil
 	}
 	if err := ex.gather(maxInspected); err != nil || !ex.gathered.whole {
@@ -164,6 +164,9 @@ func (w *writing) answered(res *http.Response) error {
 		w.doubt()
 	}
 	w.settled = true
+	if res.StatusCode >= 200 && res.StatusCode < 300 {
+		mirrorSubmission(w.ex)
+	}
 	w.keep(res)
 	return nil
 }

@@ -25,6 +25,7 @@ func checkLive(ctx context.Context, file string, s *config.Snapshot, out, errOut
 		t.row("valkey", s.Valkey.Shown())
 		wrong = printFindings(t, &problems, file, inspect.Inspect(ctx, useOf(s)))
 	}
+	wrong += checkRecords(ctx, file, s, t, &problems)
 	if s.Postgres != nil {
 		wrong += checkPostgres(ctx, file, s, t, &problems)
 	}

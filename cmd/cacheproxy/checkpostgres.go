@@ -15,6 +15,10 @@ import (
 func reportPostgres(t table, p *config.Postgres) {
 	t.title("postgres")
 	t.row("server", p.Shown())
+	if len(p.Mappings) == 0 {
+		t.row("changes", "none are looked for")
+		return
+	}
 	t.row("changes", fmt.Sprintf("looked for every %s; unseen for more than %s, copies that they feed are fresh for %s",
 		config.DurationText(p.Poll), config.DurationText(p.MaxLag), config.DurationText(p.DownTTL)))
 	for _, m := range p.Mappings {

@@ -60,6 +60,7 @@ func report(out io.Writer, file string, s *config.Snapshot) error {
 	if s.Valkey != nil {
 		reportValkey(t, s.Valkey)
 	}
+	reportRecords(t, s)
 	if s.Postgres != nil {
 		reportPostgres(t, s.Postgres)
 	}
@@ -188,12 +189,20 @@ func reportRoute(t table, r *policy.Route, s *config.Snapshot) {
 	t.row("where", where(r))
 	t.row("upstream", r.Upstream)
 	t.row("policy", r.Policy.String())
-	if r.Mode != policy.On || partial(r) {
+	if s.Boards[r.Name] == nil && (r.Mode != policy.On || partial(r)) {
 		t.row("mode", map[policy.Mode]string{
 			policy.On:      "on",
 			policy.Observe: "observe: no copy is served, only compared with what the origin says",
 			policy.Off:     "off: everything passes through",
 		}[r.Mode]+outside(r))
+	}
+	if b := s.Boards[r.Name]; b != nil {
+		if r.Mode != policy.On {
+			t.row("mode", boardMode(r.Mode))
+		}
+		reportBoard(t, r, b, s)
+		t.row("clients get", edited(r))
+		return
 	}
 	t.row("worst staleness", staleness(r))
 	t.row("on a miss", onMiss(r))

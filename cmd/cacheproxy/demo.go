@@ -115,6 +115,8 @@ A shop with a ten-way join behind GET /products/{id} (%[3]v of work) is running,
   curl -si -X DELETE %[2]s/keys/v2:product:17                            # purge it by its name
   curl -si -X PUT %[1]s/inventory/P0000017 -H 'Content-Type: application/json' -d '{"on_hand":5}'   # a write through the cache
   curl -si %[1]s/inventory/P0000017 | tail -n 1                            # never older than that write
+  curl -s %[1]s/games/chess/scores -H 'Content-Type: application/json' -d '{"player":"ada","score":7}'   # kept and ranked by the proxy
+  curl -s %[1]s/games/chess/leaderboard                                  # or watch it: %[1]s/games/chess
   curl -s '%[2]s/explain?url=%[1]s/products/17'   # what the proxy knows and would do
 
 Metrics: %[2]s/metrics    End: Ctrl-C

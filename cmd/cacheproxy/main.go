@@ -7,6 +7,7 @@
 //	purge.go, mode.go, reload.go,  ask a running proxy, by client.go; outline.go prints its answers for people
 //	explain.go, health.go
 //	postgres.go                    what PostgreSQL has to have installed
+//	leaderboard.go                 take scores in and out
 //	version.go                     which build this is
 //	arguments.go                   what is wrong with how a command was written
 package main
@@ -71,7 +72,7 @@ func rootCommand() *cobra.Command {
 	}
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(
-		serveCommand(), demoCommand(), checkCommand(), explainCommand(), purgeCommand(), modeCommand(), writesCommand(), reloadCommand(), healthCommand(), pgCommand(), versionCommand(),
+		serveCommand(), demoCommand(), checkCommand(), explainCommand(), purgeCommand(), modeCommand(), writesCommand(), leaderboardCommand(), reloadCommand(), healthCommand(), pgCommand(), versionCommand(),
 	)
 	return root
 }

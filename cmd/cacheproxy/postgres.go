@@ -11,6 +11,7 @@ import (
 
 	"cacheproxy/config"
 	"cacheproxy/invalidation/postgres"
+	"cacheproxy/leaderboard/archive"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/spf13/cobra"
@@ -28,9 +29,13 @@ func pgCommand() *cobra.Command {
 		Short: "Install in PostgreSQL what tells the proxy of changes, and check it",
 		Long: `Install in PostgreSQL what tells the proxy of changes to the tables under postgres.feeds, and check it.
 
-All of it is in the schema cacheproxy, and in triggers on these tables whose names begin with cacheproxy_. Run it again after each
+All of it is in the schema cacheproxy, and in triggers on these tables whose names begin with cacheproxy_. Where a route has an archive of
+its leaderboards, that is in the schema leaderboard_archive. Run it again after each
 change of postgres.feeds, before instances get the new file, and whenever a table was made anew, or has got or lost a partition.`,
 	}
+	uninstall := pgSubcommand("uninstall", pgUninstall, "Take away all that install has made", `Take away all that install has made, in one transaction, and nothing else. Copies then stay until they expire, or something else
+purges them. The archive of leaderboards stays, unless --archive is given: then it is gone, with all scores in it.`)
+	uninstall.Flags().Bool("archive", false, "take away the archive of leaderboards too, with all scores in it")
 	cmd.AddCommand(
 		pgSubcommand("plan", pgPlan, "Print the SQL that install would run", `Print the SQL that install would run: exactly that, as a script for psql. Nothing is changed. Without anything to do it prints a
 comment that says so.`),
@@ -41,8 +46,7 @@ everybody who comes later waits behind it: then nothing has changed, and it can 
 The role of postgres.url gets the privileges that a consumer needs. Which the role that installs needs is in docs/postgresql.md.`),
 		pgSubcommand("verify", pgVerify, "Compare the database with the file", `Compare what the catalog of the database says with the file: triggers that are missing, disabled or altered, functions that differ,
 tables that were made anew, partitions that have come or gone since, columns that are gone, privileges that a role lacks. With any of these the exit status is 1.`),
-		pgSubcommand("uninstall", pgUninstall, "Take away all that install has made", `Take away all that install has made, in one transaction, and nothing else. Copies then stay until they expire, or something else
-purges them.`),
+		uninstall,
 	)
 	return cmd
 }
@@ -98,12 +102,20 @@ func pgVerify(cmd *cobra.Command, file string, s *config.Snapshot, conn *pgx.Con
 	return printDone(cmd.OutOrStdout(), nil, s.Postgres.Shown()+" is as "+file+" has it")
 }
 
+// pgUninstall leaves the archive of leaderboards, which is nowhere else, unless it is told to take it.
 func pgUninstall(cmd *cobra.Command, _ string, s *config.Snapshot, conn *pgx.Conn) error {
-	steps, err := postgres.Remove(cmd.Context(), conn)
+	var parts []postgres.Part
+	nothing := "nothing is installed in " + s.Postgres.Shown()
+	if with, _ := cmd.Flags().GetBool("archive"); with {
+		parts = append(parts, archive.Layout{})
+	} else if held, err := archive.Held(cmd.Context(), conn); err == nil && held {
+		nothing = "nothing but the archive of leaderboards is installed in " + s.Postgres.Shown() + "; --archive takes it away, with all scores in it"
+	}
+	steps, err := postgres.Remove(cmd.Context(), conn, parts...)
 	if err != nil {
 		return err
 	}
-	return printDone(cmd.OutOrStdout(), steps, "nothing is installed in "+s.Postgres.Shown())
+	return printDone(cmd.OutOrStdout(), steps, nothing)
 }
 
 // openDatabase connects to the database of a file, or to another or as another role.
@@ -132,7 +144,13 @@ func openDatabase(ctx context.Context, file, url string) (*config.Snapshot, *pgx
 
 // wantOf is what a configuration wants of its database.
 func wantOf(s *config.Snapshot) *postgres.Installation {
-	return &postgres.Installation{Mappings: s.Postgres.Mappings, Notify: s.Postgres.Notify, Consumer: s.Postgres.Conn.User}
+	want := &postgres.Installation{Mappings: s.Postgres.Mappings, Notify: s.Postgres.Notify, Consumer: s.Postgres.Conn.User}
+	for _, b := range s.Boards {
+		if b.Archive != nil {
+			want.Parts = []postgres.Part{archive.Layout{}}
+		}
+	}
+	return want
 }
 
 // refusals names the file in what was refused.

@@ -84,6 +84,40 @@ func TestPg(t *testing.T) {
 	expect("<nil>", "verify", file)
 }
 
+// Where only a route has an archive, its part is installed and no other; and an uninstall takes it where it is told to, and not else.
+func TestPgArchive(t *testing.T) {
+	url := servers.Postgres(t)
+	file := filepath.Join(t.TempDir(), "cacheproxy.yaml")
+	text := fmt.Sprintf(`postgres: {url: %q}
+valkey: {url: "valkey://127.0.0.1:1", secrets: [0123456789abcdef0123456789abcdef]}
+upstreams: [{name: game, url: "http://127.0.0.1:9000", host: upstream}]
+routes:
+  - name: scores
+    match: ["POST /games/{game}/scores", "GET /games/{game}/leaderboard"]
+    upstream: game
+    policy: leaderboard
+    leaderboard: {board: "{game}", window: 24h, authorize: none, archive: {}}
+`, url)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ command, says, saysNot string }{
+		{"verify", "the archive of leaderboards is not installed", ""},
+		{"plan", "CREATE SCHEMA leaderboard_archive", "CREATE SCHEMA cacheproxy"},
+		{"install", "done: ", ""},
+		{"verify", "<nil>", ""},
+		{"uninstall", "nothing but the archive of leaderboards is installed", "done"},
+		{"verify", "<nil>", ""},
+		{"uninstall --archive", "DROP SCHEMA leaderboard_archive", ""},
+		{"uninstall --archive", "nothing is installed", ""},
+	} {
+		out, err := run(t, pgCommand(), append(strings.Fields(c.command), file)...)
+		if said := fmt.Sprintf("%s%v", out, err); !strings.Contains(said, c.says) || c.saysNot != "" && strings.Contains(said, c.saysNot) {
+			t.Errorf("%s: %s\nwant %q", c.command, said, c.says)
+		}
+	}
+}
+
 func TestPgWithoutDatabase(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "cacheproxy.yaml")
 	if err := os.WriteFile(file, []byte("upstreams: [{name: shop, url: \"http://127.0.0.1:9000\"}]\n"), 0o600); err != nil {

@@ -9,8 +9,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// querier is a connection or a transaction.
-type querier interface {
+// Querier is a connection or a transaction.
+type Querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
@@ -62,7 +62,7 @@ type installedTrigger struct {
 }
 
 // readInstalled reads what is installed. It needs no privilege on what it reads about, but to read the version and the markers.
-func readInstalled(ctx context.Context, q querier) (*installed, error) {
+func readInstalled(ctx context.Context, q Querier) (*installed, error) {
 	in := &installed{functions: map[string]installedFunction{}, markers: map[string]bool{}, covered: map[string][]uint32{}}
 	err := q.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = 'cacheproxy')`).Scan(&in.schema)
 	if err != nil {
@@ -128,7 +128,7 @@ func readInstalled(ctx context.Context, q querier) (*installed, error) {
 }
 
 // readCovered reads on which relations the triggers of each mapping were put.
-func (in *installed) readCovered(ctx context.Context, q querier) error {
+func (in *installed) readCovered(ctx context.Context, q Querier) error {
 	covered, err := list(ctx, q, `SELECT mapping AS id, relations::bigint[] AS relations FROM cacheproxy.covered`, pgx.RowToStructByName[struct {
 		ID        string
 		Relations []uint32
@@ -141,7 +141,7 @@ func (in *installed) readCovered(ctx context.Context, q querier) error {
 }
 
 // readVersion reads what is installed, where there is one row that says so.
-func (in *installed) readVersion(ctx context.Context, q querier) error {
+func (in *installed) readVersion(ctx context.Context, q Querier) error {
 	versions, err := list(ctx, q, `SELECT version, notify FROM cacheproxy.installation`, pgx.RowToStructByPos[struct {
 		Version int
 		Notify  bool
@@ -167,7 +167,7 @@ func (in *installed) has(object string) bool {
 }
 
 // list reads all rows of a query.
-func list[T any](ctx context.Context, q querier, sql string, scan pgx.RowToFunc[T], args ...any) ([]T, error) {
+func list[T any](ctx context.Context, q Querier, sql string, scan pgx.RowToFunc[T], args ...any) ([]T, error) {
 	rows, err := q.Query(ctx, sql, args...)
 	if err != nil {
 		return nil, fmt.Errorf("read catalog: %w", err)
@@ -180,7 +180,7 @@ func list[T any](ctx context.Context, q querier, sql string, scan pgx.RowToFunc[
 }
 
 // readTable finds a mapping's table, what is below it, and its columns; without one of that name there are no relations.
-func readTable(ctx context.Context, q querier, schema, name string) (relations []relation, columns []string, t table, err error) {
+func readTable(ctx context.Context, q Querier, schema, name string) (relations []relation, columns []string, t table, err error) {
 	var oid uint32
 	err = q.QueryRow(ctx, `SELECT c.oid::bigint FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 		WHERE n.nspname = $1 AND c.relname = $2`, schema, name).Scan(&oid)

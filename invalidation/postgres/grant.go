@@ -7,52 +7,66 @@ import (
 	"strings"
 )
 
-// grant gives the consumer what it needs, and nothing else.
-func (p *planner) grant(ctx context.Context, q querier) error {
-	role := p.want.Consumer
-	if role == "" {
-		return nil
-	}
+// Privilege is what a role has to be able to do with something.
+type Privilege struct {
+	Kind   string // schema, table, sequence or database
+	Object string // as SQL writes it
+	Name   string // SELECT
+}
+
+func (p Privilege) String() string {
+	return p.Name + " ON " + strings.ToUpper(p.Kind) + " " + p.Object
+}
+
+// hasPrivilege asks for a privilege on what may not be there.
+var hasPrivilege = map[string]string{
+	"schema":   `SELECT CASE WHEN to_regnamespace($2) IS NOT NULL THEN has_schema_privilege($1, $2, $3) END`,
+	"table":    `SELECT CASE WHEN to_regclass($2) IS NOT NULL THEN has_table_privilege($1, $2, $3) END`,
+	"sequence": `SELECT CASE WHEN to_regclass($2) IS NOT NULL THEN has_sequence_privilege($1, $2, $3) END`,
+	"database": `SELECT has_database_privilege($1, (parse_ident($2))[1], $3)`,
+}
+
+// Grants are the steps that give a role what it lacks of what is wanted, or, where anew says so, all of it.
+func Grants(ctx context.Context, q Querier, role string, wanted []Privilege, anew bool) (steps []Step, err error) {
 	var there bool
 	if err := q.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = $1)`, role).Scan(&there); err != nil {
-		return fmt.Errorf("look for role %s: %w", role, err)
+		return nil, fmt.Errorf("look for role %s: %w", role, err)
 	}
 	if !there {
-		return fmt.Errorf("plan installation: there is no role %s, which postgres.url names; create it: CREATE ROLE %s LOGIN PASSWORD '…'", role, identifier(role))
+		return nil, fmt.Errorf("plan installation: there is no role %s, which postgres.url names; create it: CREATE ROLE %s LOGIN PASSWORD '…'", role, identifier(role))
 	}
-	lacks := func(kind, object, privilege string) (bool, error) {
-		var has *bool
-		sql := `SELECT CASE WHEN to_regclass($2) IS NOT NULL THEN has_` + kind + `_privilege($1, $2, $3) END`
-		if kind == "schema" {
-			sql = `SELECT CASE WHEN to_regnamespace($2) IS NOT NULL THEN has_schema_privilege($1, $2, $3) END`
+	for _, p := range wanted {
+		var is *bool
+		if err := q.QueryRow(ctx, hasPrivilege[p.Kind], role, p.Object, p.Name).Scan(&is); err != nil {
+			return nil, fmt.Errorf("look at privileges of %s: %w", role, err)
 		}
-		if err := q.QueryRow(ctx, sql, role, object, privilege).Scan(&has); err != nil {
-			return false, fmt.Errorf("look at privileges of %s: %w", role, err)
+		if is == nil || !*is || anew {
+			steps = append(steps, Step{fmt.Sprintf("role %s lacks %s", role, p), "GRANT " + p.String() + " TO " + identifier(role)})
 		}
-		return has == nil || !*has, nil
 	}
-	type grantee struct{ kind, object, privilege, sql string }
-	wanted := []grantee{{"schema", "cacheproxy", "USAGE", "USAGE ON SCHEMA cacheproxy"}}
+	return steps, nil
+}
+
+// grant gives the consumer what it needs, and nothing else.
+func (p *planner) grant(ctx context.Context, q Querier) error {
+	if p.want.Consumer == "" {
+		return nil
+	}
+	wanted := []Privilege{{"schema", "cacheproxy", "USAGE"}}
 	objects := slices.Clone(shared)
 	for _, m := range p.want.Mappings {
 		objects = append(objects, struct{ name, privileges string }{m.owed(), "SELECT, UPDATE"})
 	}
 	for _, o := range objects {
-		kind, word := "table", "TABLE"
+		kind := "table"
 		if isSequence(o.name) {
-			kind, word = "sequence", "SEQUENCE"
+			kind = "sequence"
 		}
 		for privilege := range strings.SplitSeq(o.privileges, ", ") {
-			object := "cacheproxy." + identifier(o.name)
-			wanted = append(wanted, grantee{kind, object, privilege, privilege + " ON " + word + " " + object})
+			wanted = append(wanted, Privilege{kind, "cacheproxy." + identifier(o.name), privilege})
 		}
 	}
-	for _, g := range wanted {
-		if missing, err := lacks(g.kind, g.object, g.privilege); err != nil {
-			return err
-		} else if missing || p.rebuilt {
-			p.step(fmt.Sprintf("role %s lacks %s", role, g.sql), "GRANT "+g.sql+" TO "+identifier(role))
-		}
-	}
-	return nil
+	steps, err := Grants(ctx, q, p.want.Consumer, wanted, p.rebuilt)
+	p.steps = append(p.steps, steps...)
+	return err
 }

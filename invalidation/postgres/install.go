@@ -33,7 +33,7 @@ func (want *Installation) Install(ctx context.Context, conn *pgx.Conn) ([]Step, 
 }
 
 // run carries out a plan that is made in its own transaction, and does so again where somebody has stood in the way.
-func run(ctx context.Context, conn *pgx.Conn, plan func(context.Context, querier) ([]Step, error)) (steps []Step, err error) {
+func run(ctx context.Context, conn *pgx.Conn, plan func(context.Context, Querier) ([]Step, error)) (steps []Step, err error) {
 	for i, wait := range lockWaits {
 		if i > 0 {
 			if _, err := conn.Exec(ctx, fmt.Sprintf("SELECT pg_catalog.pg_sleep(%g)", lockPause.Seconds())); err != nil {
@@ -55,7 +55,7 @@ func inTheWay(err error) bool {
 
 // attempt carries out a plan, and waits no longer than that for all of its locks together. A statement by itself cannot say so: its
 // lock_timeout is what is left.
-func attempt(ctx context.Context, conn *pgx.Conn, plan func(context.Context, querier) ([]Step, error), wait time.Duration) ([]Step, error) {
+func attempt(ctx context.Context, conn *pgx.Conn, plan func(context.Context, Querier) ([]Step, error), wait time.Duration) ([]Step, error) {
 	tx, err := conn.Begin(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("begin transaction: %w", err)
@@ -99,7 +99,7 @@ func firstLine(sql string) string {
 }
 
 // planRemoval says what takes away all that install has made, and nothing else: what others have put into the schema keeps it there.
-func planRemoval(ctx context.Context, q querier) ([]Step, error) {
+func planRemoval(ctx context.Context, q Querier) ([]Step, error) {
 	in, err := readInstalled(ctx, q)
 	if err != nil || !in.schema {
 		return nil, err
@@ -134,5 +134,18 @@ func planRemoval(ctx context.Context, q querier) ([]Step, error) {
 	return p.steps, nil
 }
 
-// Remove takes away all that install has made, in one transaction.
-func Remove(ctx context.Context, conn *pgx.Conn) ([]Step, error) { return run(ctx, conn, planRemoval) }
+// Remove takes away all that install has made, in one transaction: of parts those that are named, with what they hold.
+func Remove(ctx context.Context, conn *pgx.Conn, parts ...Part) ([]Step, error) {
+	return run(ctx, conn, func(ctx context.Context, q Querier) ([]Step, error) {
+		steps, err := planRemoval(ctx, q)
+		for _, part := range parts {
+			if err != nil {
+				return nil, err
+			}
+			var more []Step
+			more, err = part.Removal(ctx, q)
+			steps = append(steps, more...)
+		}
+		return steps, err
+	})
+}

@@ -14,7 +14,16 @@ type Installation struct {
 	Mappings []*Mapping
 	Notify   bool
 	Consumer string // the role that consumes; it is given what it lacks. Empty: nobody is
+	Parts    []Part // what is installed besides, each in a schema of its own
 	limit    int    // see defaultLimit; zero: that
+}
+
+// Part is something else that is installed in the database with the feed, and stands for itself: the feed has nothing to do with it.
+type Part interface {
+	// Plan says what has to run for the part to be there, and for role to have what it needs of it. An empty role is given nothing.
+	Plan(ctx context.Context, q Querier, role string) ([]Step, error)
+	// Removal says what takes it away, with all that it holds.
+	Removal(ctx context.Context, q Querier) ([]Step, error)
 }
 
 // Step is one statement, and what is wrong as long as it has not run.
@@ -33,10 +42,27 @@ func (r *Refusal) Error() string {
 
 // Plan compares the database with what is wanted, and says what has to run, in one transaction and in this order; nothing, where all is
 // well. An error joins a *Refusal for each mapping that cannot be installed.
-func (want *Installation) Plan(ctx context.Context, q querier) ([]Step, error) {
+func (want *Installation) Plan(ctx context.Context, q Querier) ([]Step, error) {
+	steps, err := want.planFeed(ctx, q)
+	for _, part := range want.Parts {
+		if err != nil {
+			return nil, err
+		}
+		var more []Step
+		more, err = part.Plan(ctx, q, want.Consumer)
+		steps = append(steps, more...)
+	}
+	return steps, err
+}
+
+// planFeed is about all but the parts. Where they alone are wanted, nothing is installed for a feed.
+func (want *Installation) planFeed(ctx context.Context, q Querier) ([]Step, error) {
 	in, err := readInstalled(ctx, q)
 	if err != nil {
 		return nil, err
+	}
+	if in.version == 0 && len(want.Mappings) == 0 && len(want.Parts) > 0 {
+		return nil, nil
 	}
 	if in.version > layoutVersion {
 		return nil, fmt.Errorf("plan installation: the database has version %d, and this program knows %d; use the program that has installed it, or a later one", in.version, layoutVersion)
@@ -143,7 +169,7 @@ func (p *planner) drop(function, wrong string) {
 }
 
 // mapping is one mapping: its sequence and marker, its functions, and the triggers on every table in which its rows are.
-func (p *planner) mapping(ctx context.Context, q querier, m *Mapping) error {
+func (p *planner) mapping(ctx context.Context, q Querier, m *Mapping) error {
 	relations, columns, t, err := readTable(ctx, q, m.Schema, m.Table)
 	if err != nil {
 		return err

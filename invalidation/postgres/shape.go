@@ -36,7 +36,7 @@ var shapes = map[string][]string{
 var owedShape = []string{"is a sequence", "counts from 0, 0 to 1 by 1"}
 
 const shapeSQL = `WITH r AS (SELECT c.*, c.oid AS rel FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-		WHERE n.nspname = 'cacheproxy' AND c.relkind IN ('r', 'S', 'v', 'm', 'p', 'f'))
+		WHERE n.nspname = $2 AND c.relkind IN ('r', 'S', 'v', 'm', 'p', 'f'))
 	SELECT relname::text AS name, 'is ' || CASE relpersistence WHEN 'u' THEN 'an unlogged ' ELSE 'a ' END
 		|| CASE relkind::text WHEN 'r' THEN 'table' WHEN 'S' THEN 'sequence' ELSE 'relation of kind ' || relkind::text END AS fact FROM r
 	UNION ALL SELECT relname, 'row security is on' FROM r WHERE relrowsecurity
@@ -72,21 +72,28 @@ type surplus struct {
 }
 
 // readShapes reads the facts about each relation in the schema, and the privileges that nobody needs.
-func (in *installed) readShapes(ctx context.Context, q querier) error {
+func (in *installed) readShapes(ctx context.Context, q Querier) error {
 	var names []string
 	for _, s := range shared {
 		names = append(names, s.name)
 	}
-	facts, err := list(ctx, q, shapeSQL, pgx.RowToStructByName[struct{ Name, Fact string }], names)
-	if err != nil {
+	var err error
+	if in.shapes, err = Shapes(ctx, q, "cacheproxy", names); err != nil {
 		return err
-	}
-	in.shapes = map[string][]string{}
-	for _, f := range facts {
-		in.shapes[f.Name] = append(in.shapes[f.Name], f.Fact)
 	}
 	in.surplus, err = list(ctx, q, surplusSQL, pgx.RowToStructByName[surplus], names)
 	return err
+}
+
+// Shapes are the facts about each relation of a schema that decide how it behaves. Those that are named have to have the owner of its table
+// installation.
+func Shapes(ctx context.Context, q Querier, schema string, names []string) (map[string][]string, error) {
+	facts, err := list(ctx, q, shapeSQL, pgx.RowToStructByName[struct{ Name, Fact string }], names, schema)
+	shapes := map[string][]string{}
+	for _, f := range facts {
+		shapes[f.Name] = append(shapes[f.Name], f.Fact)
+	}
+	return shapes, err
 }
 
 // differences are what a relation lacks, and what it has besides.

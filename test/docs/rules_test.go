@@ -87,7 +87,7 @@ func TestBlocksAreRun(t *testing.T) {
 		{"a command that fails", "```console\n$ cacheproxy flush\n```", "printed:"},
 		{"no session", "```console\ncacheproxy version\n```", "begins with $"},
 		{"a reload that changes nothing", "```console\n$ cacheproxy reload\nroutes[a].ttl changed\n```", "printed:"},
-		{"metrics that are not there", "```console\n$ curl http://127.0.0.1:8081/metrics | grep -c '^cacheproxy_mode{'\n6\n```", "printed:"},
+		{"metrics that are not there", "```console\n$ curl http://127.0.0.1:8081/metrics | grep -c '^cacheproxy_mode{'\n7\n```", "printed:"},
 		{"script", "```sh\ncurl http://127.0.0.1:8080/products/17\n```", ""},
 		{"a script that fails", "```sh\ncurl http://127.0.0.1:8081/nothing\ntrue\n```", "exit status"},
 		{"target", "```sh\nmake check\n```", ""},

@@ -22,6 +22,12 @@ var layers = map[string][]string{
 	"store/coding":               {"policy/httpcache"},
 	"writebehind":                {"policy/httpcache"},
 	"writebehind/valkey":         {"invalidation/valkey", "writebehind"},
+	"leaderboard":                {},
+	"leaderboard/api":            {"leaderboard", "leaderboard/memory"},
+	"leaderboard/memory":         {"leaderboard", "leaderboard/model"},
+	"leaderboard/model":          {"leaderboard"},
+	"leaderboard/valkey":         {"invalidation/valkey", "leaderboard"},
+	"leaderboard/archive":        {"invalidation/postgres", "leaderboard"},
 	"store/valkey": {
 		"policy/httpcache", "policy", "invalidation", "invalidation/fleet", "invalidation/valkey", "store", "store/coding",
 	},
@@ -34,20 +40,20 @@ var layers = map[string][]string{
 	"proxy/pass": {"policy/httpcache", "proxy/server", "proxy/upstream"},
 	"proxy": {
 		"policy/httpcache", "policy", "invalidation", "store", "store/coding", "observe", "proxy/server", "proxy/upstream", "proxy/fill",
-		"proxy/pass", "writebehind",
+		"proxy/pass", "writebehind", "leaderboard/api",
 	},
 	"admin":                 {"policy/httpcache", "policy", "invalidation"},
-	"config":                {"policy/httpcache", "policy", "invalidation/valkey", "invalidation/postgres", "proxy/server", "proxy/upstream", "writebehind"},
+	"config":                {"policy/httpcache", "policy", "invalidation/valkey", "invalidation/postgres", "proxy/server", "proxy/upstream", "writebehind", "leaderboard", "leaderboard/api"},
 	"cmd/cacheproxy/demo":   {},
-	"cmd/cacheproxy/valkey": {"invalidation", "invalidation/valkey", "store", "store/valkey", "writebehind", "writebehind/valkey"},
+	"cmd/cacheproxy/valkey": {"invalidation", "invalidation/valkey", "store", "store/valkey", "writebehind", "writebehind/valkey", "leaderboard", "leaderboard/valkey"},
 	"cmd/cacheproxy/instance": {
 		"policy", "invalidation", "invalidation/valkey", "invalidation/postgres", "invalidation/postgres/feed", "store", "store/valkey", "observe", "proxy/server", "proxy/upstream", "proxy",
-		"admin", "config", "cmd/cacheproxy/valkey", "writebehind", "writebehind/valkey",
+		"admin", "config", "cmd/cacheproxy/valkey", "writebehind", "writebehind/valkey", "leaderboard", "leaderboard/api", "leaderboard/valkey", "leaderboard/archive",
 	},
 	"cmd/cacheproxy": {
 		"policy/httpcache", "policy", "invalidation", "invalidation/postgres", "proxy/upstream", "admin", "config", "cmd/cacheproxy/demo",
 		"cmd/cacheproxy/valkey",
-		"cmd/cacheproxy/instance", "writebehind",
+		"cmd/cacheproxy/instance", "writebehind", "leaderboard", "leaderboard/api", "leaderboard/valkey", "invalidation/valkey", "leaderboard/archive",
 	},
 	"test": {"config", "cmd/cacheproxy/demo"},
 }
@@ -55,7 +61,7 @@ var layers = map[string][]string{
 // floors are those of docs/architecture.md, from the ground up. What is on one of them imports nothing of its own floor and none
 // above; what is on none stands beside.
 var floors = [][]string{
-	{"policy/httpcache"}, {"policy"}, {"writebehind"}, {"invalidation"}, {"invalidation/fleet"}, {"store"}, {"proxy/upstream"}, {"proxy/fill", "proxy/pass"},
+	{"policy/httpcache"}, {"policy"}, {"writebehind", "leaderboard"}, {"invalidation"}, {"invalidation/fleet"}, {"store"}, {"proxy/upstream"}, {"proxy/fill", "proxy/pass"},
 	{"proxy"}, {"config"}, {"cmd/cacheproxy/instance"}, {"cmd/cacheproxy"},
 }
 
@@ -85,7 +91,7 @@ func mayImport(f *file, layer, target string) bool {
 	case target == "lockorder":
 		return !within(layer, "policy") // sync.Mutex by another name
 	default:
-		return f.test() && (within(target, "test") || inTurn(layer, target))
+		return f.test() && (within(target, "test") || target == "leaderboard/model" || inTurn(layer, target)) // the model is for tests
 	}
 }
 
@@ -171,9 +177,9 @@ var libraries = []library{
 	},
 	{
 		paths: []string{"github.com/jackc", "github.com/lib/pq", "database/sql"},
-		where: "files named postgres.go, or in a folder postgres",
+		where: "files named postgres.go, in a folder postgres, or in leaderboard/archive",
 		may: func(f *file) bool {
-			return named(f, "postgres") || slices.Contains(strings.Split(f.folder(), "/"), "postgres")
+			return f.folder() == "leaderboard/archive" || named(f, "postgres") || slices.Contains(strings.Split(f.folder(), "/"), "postgres")
 		},
 	},
 	{

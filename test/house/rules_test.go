@@ -101,6 +101,7 @@ func TestRulesCatch(t *testing.T) {
 		{"valkey in its folder", "", "store/valkey/x.go", imports("github.com/valkey-io/valkey-go")},
 		{"pgx elsewhere", "libraries stay where they belong", "invalidation/x.go", imports("github.com/jackc/pgx/v5")},
 		{"pgx in its file", "", "invalidation/postgres.go", imports("github.com/jackc/pgx/v5")},
+		{"pgx in the archive", "", "leaderboard/archive/x.go", imports("github.com/jackc/pgx/v5")},
 		{"pgx in its folder", "", "invalidation/postgres/x.go", imports("github.com/jackc/pgx/v5")},
 		{"pgx in the file's test", "", "test/servers/postgres_test.go", imports("github.com/jackc/pgx/v5")},
 		{"yaml elsewhere", "libraries stay where they belong", "cmd/cacheproxy/x.go", imports("go.yaml.in/yaml/v4")},

@@ -43,6 +43,8 @@ type PostgresServer struct {
 	binary     string
 	password   string
 	credential *syscall.Credential
+	data       string
+	args       []string
 }
 
 // URL is the connection string of a superuser on an empty database.
@@ -54,6 +56,17 @@ func (p *PostgresServer) PID() int { return p.process.PID() }
 
 // Kill ends the server as a crash of its machine would: nothing is said to anybody.
 func (p *PostgresServer) Kill() { p.process.kill() }
+
+// Start starts a server that has ended, on the same port and folder.
+func (p *PostgresServer) Start(ctx context.Context) error {
+	process, err := StartProcess(ctx, Command{
+		Path: p.binary, Args: p.args, Dir: p.data, Ready: postgresReady, Interrupt: syscall.SIGINT, credential: p.credential,
+	})
+	if err == nil {
+		p.process = process
+	}
+	return err
+}
 
 // Standby starts a server below dir that follows this one, and can take its place: SELECT pg_promote(). It is the caller's to stop.
 func (p *PostgresServer) Standby(ctx context.Context, dir string, settings ...string) (*PostgresServer, error) {
@@ -186,5 +199,5 @@ func runPostgres(ctx context.Context, binary, data, password, ready string, sett
 		return nil, err
 	}
 	url := fmt.Sprintf("postgres://postgres:%s@127.0.0.1:%d/postgres?sslmode=disable", password, port)
-	return &PostgresServer{process: process, url: url, binary: binary, password: password, credential: credential}, nil
+	return &PostgresServer{process: process, url: url, binary: binary, password: password, credential: credential, data: data, args: args}, nil
 }

@@ -1,5 +1,5 @@
-// Package demo is an ordinary shop API to put the proxy in front of: a catalogue, an inventory that is written often, and
-// a checkout that must never oversell. It knows nothing of the proxy; like many an API it sends ETag, Cache-Control and
+// Package demo is an ordinary shop API to put the proxy in front of: a catalogue, an inventory that is written often, a
+// checkout that must never oversell, and games with scores. It knows nothing of the proxy; like many an API it sends ETag, Cache-Control and
 // Surrogate-Key. Memory is the store of the command demo; that of tests and benchmarks is a PostgreSQL.
 //
 //	GET    /products/{id}              one product, about 2 KiB of JSON
@@ -13,6 +13,9 @@
 //	POST   /inventory/{sku}/reserve    {"quantity": 3}
 //	POST   /inventory/{sku}/release    {"quantity": 3}
 //	POST   /checkout                   {"items": [{"sku": "P0000017", "quantity": 1}]}
+//	POST   /games/{game}/scores        {"player": "ada", "score": 7}
+//	GET    /games/{game}/leaderboard
+//	GET    /games/{game}               a page of it, for people
 //	GET    /healthz
 //
 // Errors are {"error": "..."} with 400 (malformed), 404 (no such thing), 405, 409 (not enough stock), 413 (body too large)
@@ -21,6 +24,7 @@
 //	shop.go      New, the path of a request, JSON
 //	store.go     what a shop keeps its goods in
 //	product.go, list.go, stock.go, checkout.go  the resources
+//	scores.go, game.html        games
 //	memory.go    a store in memory; memorystock.go is its inventory
 //	seed.go      what every shop begins with
 package demo

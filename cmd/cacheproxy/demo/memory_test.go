@@ -40,3 +40,19 @@ func TestMemoryStopsWithTheRequest(t *testing.T) {
 		}
 	})
 }
+
+func TestScores(t *testing.T) {
+	shop := demo.New(demo.NewMemory(1, 0), demo.Options{})
+	for body, want := range map[string]int{`{"player":"ada","score":7}`: 200, `{"player":"ada","score":3}`: 200, `{"player":"bob","score":9}`: 200, `{"player":"","score":1}`: 400, `{"player":"x"}`: 400} {
+		if w := ask(t, shop, "POST", "/games/chess/scores", body); w.Code != want {
+			t.Errorf("%s: %d", body, w.Code)
+		}
+	}
+	const want = `{"entries":[{"rank":1,"player":"bob","score":9},{"rank":2,"player":"ada","score":7}],"players":2}`
+	if w := ask(t, shop, "GET", "/games/chess/leaderboard", ""); strings.TrimSpace(w.Body.String()) != want {
+		t.Error(w.Body)
+	}
+	if w := ask(t, shop, "GET", "/games/chess", ""); w.Code != 200 || !strings.Contains(w.Body.String(), "<table>") {
+		t.Error(w.Code)
+	}
+}

@@ -35,6 +35,7 @@ type Options struct {
 type shop struct {
 	store   Store
 	options Options
+	games   games
 }
 
 // New returns the shop's handler. It owns no goroutine.
@@ -59,6 +60,9 @@ func New(store Store, options Options) http.Handler {
 		"POST /inventory/{sku}/reserve": s.reserveStock,
 		"POST /inventory/{sku}/release": s.releaseStock,
 		"POST /checkout":                s.checkout,
+		"POST /games/{game}/scores":     s.postScore,
+		"GET /games/{game}/leaderboard": s.getLeaderboard,
+		"GET /games/{game}":             s.getGame,
 		"GET /healthz":                  s.health,
 	} {
 		mux.Handle(pattern, s.answer(handle))

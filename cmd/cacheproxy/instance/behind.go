@@ -177,7 +177,11 @@ func (b *behind) fits(ctx context.Context, s *config.Snapshot) error {
 
 // refuseMode says what is wrong with a mode.
 func (i *Instance) refuseMode(o admin.ModeOrder) error {
-	if i.generations.current.Load().Behind[o.Route] != nil && !o.Reset && o.Share < 1 {
+	now := i.generations.current.Load()
+	if now.Boards[o.Route] != nil && !o.Reset && o.Share < 1 {
+		return fmt.Errorf("route %q keeps boards, of which a share of the submissions would be missing: leave out the share", o.Route)
+	}
+	if now.Behind[o.Route] != nil && !o.Reset && o.Share < 1 {
 		return fmt.Errorf("route %q answers writes before its upstream does, and a share of them would have to wait for the others each time: leave out the share", o.Route)
 	}
 	return nil

@@ -2,6 +2,7 @@ package instance
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -25,7 +26,7 @@ type changes struct {
 
 // newFeed makes what a configuration asks for. It dials nothing.
 func (i *Instance) newFeed() *changes {
-	if i.snapshot.Postgres == nil {
+	if i.snapshot.Postgres == nil || len(i.snapshot.Postgres.Mappings) == 0 {
 		return nil
 	}
 	c := &changes{throttles: map[feed.Kind]*observe.Throttle{}, ended: make(chan struct{})}
@@ -44,6 +45,14 @@ func (i *Instance) newFeed() *changes {
 		},
 	})
 	return c
+}
+
+// feedFits fails where a configuration has the first feeds of a database that was there for archives alone.
+func (i *Instance) feedFits(s *config.Snapshot) error {
+	if i.feed == nil && i.snapshot.Postgres != nil && s.Postgres != nil && len(s.Postgres.Mappings) > 0 {
+		return errors.New("postgres.feeds are the first ones, which needs a restart")
+	}
+	return nil
 }
 
 // run consumes until ctx ends, or stop is called.

@@ -53,10 +53,12 @@ type Instance struct {
 	build    string
 	metrics  *observe.Metrics
 	ledger   *invalidation.Ledger
-	entries  entries  // the log of invalidations
-	fleet    *fleet   // nil: this process runs alone
-	feed     *changes // nil: no database tells of changes
-	behind   *behind  // nil: no writes are queued
+	entries  entries       // the log of invalidations
+	fleet    *fleet        // nil: this process runs alone
+	feed     *changes      // nil: no database tells of changes
+	behind   *behind       // nil: no writes are queued
+	boards   *boards       // nil: no route keeps any
+	archive  *boardArchive // of boards; nil: there is none
 	switches *switches
 	lines    *observe.LineWriter // of the access log
 	tracer   *observe.Tracer     // nil: no traces
@@ -117,6 +119,8 @@ func New(o Options) (*Instance, error) {
 	if i.behind, err = newBehind(i); err != nil {
 		return nil, err
 	}
+	i.boards = newBoards(i)
+	i.archive = newBoardArchive(i)
 	options := proxy.Options{
 		Config: i.proxyConfig(s, ups), Store: copies, Ledger: i.ledger, Log: i.feed.waking(i.entries),
 		Metrics: i.metrics, Access: i.access, Logger: log, Tracer: i.tracer, Lease: i.fleet.leaseOf(), Claims: i.fleet.claims(),
@@ -124,6 +128,7 @@ func New(o Options) (*Instance, error) {
 		MayHold: i.fleet.mayHold(),
 	}
 	i.behind.giveTo(&options)
+	i.boards.giveTo(&options)
 	i.proxy = proxy.New(options)
 	i.switches.proxy = i.proxy
 	i.upstreams.replace(ups)
@@ -153,7 +158,7 @@ func (i *Instance) proxyConfig(s *config.Snapshot, ups []*running) *proxy.Config
 	return proxy.NewConfig(proxy.Config{
 		Table: s.Table, MaxObject: s.Memory.MaxObject, MaxBody: s.MaxBody,
 		CacheStatusOff: s.CacheStatus.Off, CacheStatusKey: s.CacheStatus.Key, Trusted: s.TrustedProxies,
-		TagHeaders: s.TagHeaders, Blind: i.feed.blind(s), Behind: s.Behind,
+		TagHeaders: s.TagHeaders, Blind: i.feed.blind(s), Behind: s.Behind, Boards: s.Boards,
 	}, s.Routes, origins(ups), i.metrics)
 }
 
@@ -236,7 +241,7 @@ func (i *Instance) Serve(ctx context.Context, data, operators net.Listener) erro
 func (i *Instance) begin(ctx context.Context) error {
 	err := i.fleet.await(ctx)
 	if err == nil && ctx.Err() == nil {
-		err = i.behind.fits(ctx, i.snapshot)
+		err = errors.Join(i.behind.fits(ctx, i.snapshot), i.boards.fits(ctx, i.snapshot))
 	}
 	if err != nil || ctx.Err() != nil || i.dataListener != nil {
 		return err
@@ -256,6 +261,12 @@ func (i *Instance) parts() []func(context.Context) error {
 	}
 	if i.feed != nil {
 		parts = append(parts, i.feed.run)
+	}
+	if i.boards != nil {
+		parts = append(parts, i.boards.run)
+	}
+	if i.archive != nil {
+		parts = append(parts, i.archive.run)
 	}
 	if i.behind != nil {
 		parts = append(parts, i.behind.run)

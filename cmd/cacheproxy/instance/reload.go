@@ -114,7 +114,7 @@ func (i *Instance) renew(ctx context.Context) {
 func (i *Instance) apply(ctx context.Context, next *config.Snapshot, changes []config.Change) error {
 	g := &i.generations
 	if len(changes) > 0 {
-		if err := i.behind.fits(ctx, next); err != nil {
+		if err := errors.Join(i.behind.fits(ctx, next), i.boards.fits(ctx, next), i.archive.fits(next), i.feedFits(next)); err != nil {
 			return err
 		}
 		ups, routes := i.upstreams.next(next, changes), i.proxy.RouteNames()
@@ -132,6 +132,7 @@ func (i *Instance) apply(ctx context.Context, next *config.Snapshot, changes []c
 		i.upstreams.replace(ups)
 		i.fleet.present(next.Valkey)
 		i.feed.reconfigure(next)
+		i.archive.reconfigure(next)
 		i.calls.SetTokens(tokens(next.Admin.Tokens))
 		i.present(next)
 		i.memory.Resize(next.Memory.Size)

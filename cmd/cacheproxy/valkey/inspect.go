@@ -11,6 +11,7 @@ import (
 
 	"cacheproxy/invalidation"
 	"cacheproxy/invalidation/valkey"
+	"cacheproxy/leaderboard"
 	"cacheproxy/writebehind"
 
 	client "github.com/valkey-io/valkey-go"
@@ -41,6 +42,9 @@ type Use struct {
 	Replicas int // that have to confirm what is acknowledged
 	// Queued is what has to be true of writes that are answered before their upstream has them; empty: none are.
 	Queued []writebehind.Durability
+	// Boards is what has to be true of scores that are acknowledged; empty: there are no boards. Archived: all of them have an archive.
+	Boards   []leaderboard.Durability
+	Archived bool
 }
 
 // within is the time in which all of it has to be found out.

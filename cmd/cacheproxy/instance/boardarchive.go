@@ -1,0 +1,66 @@
+package instance
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+
+	"cacheproxy/config"
+	"cacheproxy/leaderboard/archive"
+	"cacheproxy/observe"
+)
+
+// boardArchive moves the records of boards to PostgreSQL, where a route has an archive. A nil *boardArchive belongs to an instance without
+// such records, or without a database.
+type boardArchive struct{ *archive.Archiver }
+
+// newBoardArchive makes it. It dials nothing, and without a route that has an archive it never does.
+func newBoardArchive(i *Instance) *boardArchive {
+	if i.boards == nil || i.boards.records == nil || i.snapshot.Postgres == nil {
+		return nil
+	}
+	a := archive.New(archive.Options{Config: archiveConfig(i.snapshot), Records: i.boards.records, Log: i.log})
+	i.metrics.BoardArchives(func() (all []observe.BoardArchive) {
+		for _, s := range a.States() {
+			all = append(all, observe.BoardArchive{
+				Route: s.Route, Age: s.Age.Seconds(), Owed: s.Owed, Buckets: s.Buckets, Members: s.Members, Submissions: s.Submissions,
+				Loads: s.Loads, Mended: s.Mended, Failed: s.Failures, Gone: s.Deleted,
+			})
+		}
+		return all
+	})
+	return &boardArchive{a}
+}
+
+// archiveConfig is what a configuration says of the archive.
+func archiveConfig(s *config.Snapshot) (c archive.Config) {
+	if s.Postgres == nil {
+		return c
+	}
+	c.Source = s.Postgres.Source
+	for _, name := range slices.Sorted(maps.Keys(s.Boards)) {
+		if b := s.Boards[name]; b.Archive != nil {
+			c.Routes = append(c.Routes, archive.Route{Rules: b.Rules, Retention: b.Archive.Retention})
+		}
+	}
+	return c
+}
+
+// fits fails where a configuration asks for an archive that only a restart can begin.
+func (b *boardArchive) fits(s *config.Snapshot) error {
+	if b == nil && len(archiveConfig(s).Routes) > 0 {
+		return errors.New("a route has leaderboard.archive, which needs a restart with postgres")
+	}
+	return nil
+}
+
+// reconfigure puts another configuration in force.
+func (b *boardArchive) reconfigure(s *config.Snapshot) {
+	if b != nil {
+		b.Reconfigure(archiveConfig(s))
+	}
+}
+
+// run archives until ctx ends. Reads of a route wait for the first look, which tells whether its records are there.
+func (b *boardArchive) run(ctx context.Context) error { return b.Run(ctx) }

@@ -1,0 +1,146 @@
+package instance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"cacheproxy/config"
+	"cacheproxy/invalidation/valkey"
+	"cacheproxy/leaderboard"
+	"cacheproxy/leaderboard/api"
+	"cacheproxy/observe"
+	"cacheproxy/proxy"
+
+	kept "cacheproxy/leaderboard/valkey"
+)
+
+// measureEvery is how often it is asked how much the boards take.
+const measureEvery = 30 * time.Second
+
+// boards are the records of boards, and who answers by them. A nil *boards belongs to an instance without any.
+type boards struct {
+	desk       *api.Desk
+	records    *kept.Records      // nil: they are in this process
+	connection *valkey.Connection // to their server; nil likewise
+	metrics    *observe.Leaderboard
+	held       atomic.Pointer[observe.HeldBoards]
+	i          *Instance
+}
+
+// newBoards makes them where the configuration names a server for them, or has a route that needs one. It dials nothing.
+func newBoards(i *Instance) *boards {
+	r := i.snapshot.Records
+	if r == nil || !r.Apart && len(i.snapshot.Boards) == 0 {
+		return nil
+	}
+	b := &boards{i: i}
+	b.held.Store(new(observe.HeldBoards)) // nothing, as far as it is known
+	b.metrics = i.metrics.Leaderboard(b.held.Load)
+	if r.Memory {
+		b.desk = api.NewDesk(nil, r.Timeout)
+		return b
+	}
+	b.connection = valkey.NewConnection(r.Server, 0)
+	b.records = kept.New(kept.Options{Connection: b.connection, Prefix: r.Prefix, Timeout: r.Timeout, Rules: b.rules})
+	b.desk = api.NewDesk(b.records, r.Timeout)
+	return b
+}
+
+// giveTo lets a proxy answer for boards.
+func (b *boards) giveTo(o *proxy.Options) {
+	if b != nil {
+		o.Boards, o.BoardMetrics = b.desk, b.metrics
+	}
+}
+
+// rules are those of the routes in force.
+func (b *boards) rules() (all []*leaderboard.Rules) {
+	now := b.i.generations.current.Load().Boards
+	for _, name := range slices.Sorted(maps.Keys(now)) {
+		all = append(all, now[name].Rules)
+	}
+	return all
+}
+
+// run keeps the connection and what goes over it, and measures, until ctx ends.
+func (b *boards) run(ctx context.Context) error {
+	connected := make(chan struct{})
+	recording := make(chan struct{})
+	if b.records == nil {
+		close(connected)
+		close(recording)
+	} else {
+		go func() { defer close(connected); _ = b.connection.Run(ctx) }() // both end with their context
+		go func() { defer close(recording); _ = b.records.Run(ctx) }()
+	}
+	tick := time.NewTicker(measureEvery)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		b.measure(ctx)
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+		}
+	}
+	<-connected
+	<-recording
+	return nil
+}
+
+// measure asks how much there is. What was known last of a route stays while the server does not answer.
+func (b *boards) measure(ctx context.Context) {
+	now := &observe.HeldBoards{Boards: map[string]int{}, Bytes: map[string]int64{}}
+	before := b.held.Load()
+	for _, rules := range b.rules() {
+		b.metrics.Route(rules.Route)
+		if b.records == nil {
+			continue
+		}
+		n, bytes, err := b.records.Measure(ctx, rules)
+		if err != nil {
+			if _, known := before.Boards[rules.Route]; !known {
+				continue
+			}
+			n, bytes = before.Boards[rules.Route], before.Bytes[rules.Route]
+		}
+		now.Boards[rules.Route], now.Bytes[rules.Route] = n, bytes
+	}
+	b.held.Store(now)
+}
+
+// fits fails where the server cannot promise what a configuration's routes do. A server that does not answer may turn out to: until then
+// nothing is acknowledged.
+func (b *boards) fits(ctx context.Context, s *config.Snapshot) error {
+	if len(s.Boards) == 0 {
+		return nil
+	}
+	if b == nil {
+		return errors.New("a route has policy: leaderboard, which needs a restart with records, or with such a route and valkey")
+	}
+	if b.records == nil {
+		return nil
+	}
+	if err := b.connection.Connect(); err != nil {
+		b.i.log.Warn("the server of records cannot be asked whether it keeps what is written there; until it answers no submission is acknowledged", "error", err)
+		return nil
+	}
+	client, err := b.connection.Client()
+	if err != nil {
+		return nil // it was connected just now, and is at its end
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.Boards)) {
+		err := kept.CheckServer(ctx, client, s.Boards[name].Rules.Durability)
+		if kept.Unfit(err) {
+			return fmt.Errorf("route %s: durability: %w", name, err)
+		}
+		if err != nil && ctx.Err() == nil {
+			b.i.log.Warn("the server of records does not say whether it keeps what is written there", "route", name, "error", err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,290 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"time"
+
+	"cacheproxy/config"
+	"cacheproxy/invalidation/valkey"
+	"cacheproxy/leaderboard"
+	"cacheproxy/leaderboard/api"
+
+	kept "cacheproxy/leaderboard/valkey"
+
+	"github.com/spf13/cobra"
+)
+
+func leaderboardCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "leaderboard",
+		Short: "Take scores into the boards of a route, and out of them",
+		Long: `Take scores into the boards of a route, and out of them, as JSON lines:
+
+  {"board": "chess", "player": "ada", "score": 7, "at": "2026-11-27T10:00:00Z"}
+
+Both speak with the server of the records that the file names, as the instances do, which may run meanwhile. How to move a board to the
+proxy without a gap is in docs/leaderboard.md.`,
+		Args: cobra.NoArgs,
+	}
+	cmd.AddCommand(exportCommand(), importCommand())
+	return cmd
+}
+
+func exportCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "export FILE ROUTE",
+		Short: "Print what the boards of a route hold",
+		Long: `Print what the boards of a route hold: where the window slides and the first of each bucket are kept, all of these; else each player that has a rank.
+A sum is one line, with the time of the last score in it.`,
+		Args: takes(2), SilenceUsage: true, SilenceErrors: true,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			records, b, err := openBoards(args[0], args[1])
+			if err != nil {
+				return err
+			}
+			defer records.close()
+			out := bufio.NewWriter(cmd.OutOrStdout())
+			if err := records.export(cmd.Context(), b, json.NewEncoder(out)); err != nil {
+				return err
+			}
+			if err := out.Flush(); err != nil {
+				return fmt.Errorf("print scores: %w", err)
+			}
+			return nil
+		},
+	}
+}
+
+func importCommand() *cobra.Command {
+	var before string
+	cmd := &cobra.Command{
+		Use:   "import FILE ROUTE",
+		Short: "Take scores from the input into the boards of a route",
+		Long: `Take scores from the input into the boards of a route. All lines are read and checked before the first is recorded. Each counts at its
+time, and not at all where that has left the window. Scores of the best, the lowest or the last are merged with what is there, and may be
+imported again. Sums and boards of submissions count what is in both twice: for these --before is required, the time from which on
+the route was observed or on, and later lines are left out; the same import again adds nothing.`,
+		Args: takes(2), SilenceUsage: true, SilenceErrors: true,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			limit := time.Now()
+			if before != "" {
+				var err error
+				if limit, err = time.Parse(time.RFC3339Nano, before); err != nil {
+					return fmt.Errorf("--before %q is not a time; write one such as %s", before, time.Now().UTC().Format(time.RFC3339))
+				}
+			}
+			records, b, err := openBoards(args[0], args[1])
+			if err != nil {
+				return err
+			}
+			defer records.close()
+			if adds := b.Rules.Aggregate == leaderboard.Sum || b.Rules.Aggregate == leaderboard.Every; adds && before == "" {
+				return fmt.Errorf("route %s counts each score: write --before TIME, from which on it was observed or on", args[1])
+			}
+			read, err := readScores(cmd.InOrStdin(), b, limit)
+			if err != nil {
+				return err
+			}
+			boards, err := records.load(cmd.Context(), b, read.buckets)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s in %s; left out: %d later than %s, %d that have left the window\n",
+				count(read.taken, "score"), count(boards, "board"), read.later, limit.UTC().Format(time.RFC3339), read.left)
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&before, "before", "", "leave out what is not before this time, such as 2026-11-27T10:00:00Z; without it, what is in the future")
+	return cmd
+}
+
+// boardRecords are the records that a file names.
+type boardRecords struct {
+	*kept.Records
+	close func()
+}
+
+// openBoards connects to the records of a file, and finds a route.
+func openBoards(file, route string) (r boardRecords, b *api.Route, err error) {
+	s, err := config.Load(file, config.Overrides{})
+	if err != nil {
+		return r, nil, err
+	}
+	switch b = s.Boards[route]; {
+	case b == nil:
+		return r, nil, fmt.Errorf("%s has no route %q with policy: leaderboard", file, route)
+	case s.Records.Memory:
+		return r, nil, fmt.Errorf("the records of %s are in the memory of its process (records.url: memory), and nowhere else", file)
+	}
+	connection := valkey.NewConnection(s.Records.Server, 0)
+	if err := connection.Connect(); err != nil {
+		return r, nil, err
+	}
+	client, err := connection.Client()
+	if err != nil {
+		return r, nil, err
+	}
+	return boardRecords{kept.New(kept.Options{Connection: connection, Prefix: s.Records.Prefix, Timeout: 10 * time.Second}), client.Close}, b, nil
+}
+
+// scoreLine is one score in a file.
+type scoreLine struct {
+	Board  string    `json:"board"`
+	Player string    `json:"player"`
+	Score  *float64  `json:"score"`
+	At     time.Time `json:"at"`
+}
+
+// pageSize is how many members of a bucket are read at once.
+const pageSize = 1000
+
+func (r boardRecords) export(ctx context.Context, b *api.Route, out *json.Encoder) error {
+	boards, err := r.Boards(ctx, b.Rules)
+	if err != nil {
+		return err
+	}
+	for _, board := range boards {
+		print := func(player string, score float64, at time.Time) error {
+			if err := out.Encode(scoreLine{board, player, &score, at.UTC()}); err != nil {
+				return fmt.Errorf("print scores: %w", err)
+			}
+			return nil
+		}
+		if !keepsBuckets(b.Rules) {
+			v, err := r.Top(ctx, b.Rules, board, math.MaxInt32)
+			if err != nil {
+				return err
+			}
+			for _, e := range v.Entries {
+				if err := print(e.Player, e.Score, e.At); err != nil {
+					return err
+				}
+			}
+			continue
+		}
+		buckets, err := r.Buckets(ctx, b.Rules, board)
+		if err != nil {
+			return err
+		}
+		for _, bucket := range buckets {
+			for from := 0; ; from += pageSize {
+				page, err := r.Members(ctx, b.Rules, bucket, from, pageSize)
+				if err != nil {
+					return err
+				}
+				for _, m := range page {
+					if err := print(m.Player, m.Score, m.At); err != nil {
+						return err
+					}
+				}
+				if len(page) < pageSize {
+					break
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// keepsBuckets reports whether more is kept of a board than the places of its players: of a window that slides, what comes up when others leave.
+func keepsBuckets(r *leaderboard.Rules) bool {
+	return r.Window.Span == leaderboard.Rolling && r.Top > 0 && r.Aggregate != leaderboard.Sum && r.Aggregate != leaderboard.Last
+}
+
+// bucketID is one bucket of a board.
+type bucketID struct {
+	board string
+	start time.Time
+}
+
+// scores are what was read of a file.
+type scores struct {
+	buckets            map[bucketID][]leaderboard.Member
+	taken, later, left int
+}
+
+// readScores reads all lines, and fails with the number of the first that cannot be taken. What a player has more than once in a bucket is
+// added up where the board does.
+func readScores(in io.Reader, b *api.Route, before time.Time) (s scores, err error) {
+	s.buckets = map[bucketID][]leaderboard.Member{}
+	sums := map[bucketID]map[string]int{} // where a player is
+	dec, now := json.NewDecoder(in), time.Now()
+	dec.DisallowUnknownFields()
+	for number := 1; ; number++ {
+		var line scoreLine
+		err := dec.Decode(&line)
+		switch {
+		case errors.Is(err, io.EOF):
+			return s, nil
+		case err != nil:
+			return s, fmt.Errorf("read line %d: %w", number, err)
+		case line.Board == "" || line.Score == nil || line.At.IsZero():
+			return s, fmt.Errorf("line %d lacks board, score or at; write {\"board\": \"chess\", \"player\": \"ada\", \"score\": 7, \"at\": %q}", number, now.UTC().Format(time.RFC3339))
+		}
+		if err := b.Check(leaderboard.Submission{Player: line.Player, Score: *line.Score}); err != nil {
+			return s, fmt.Errorf("line %d: %w", number, err)
+		}
+		at := line.At.Truncate(time.Microsecond)
+		bucket := b.Rules.BucketOf(at)
+		switch from, _ := b.Rules.Window.Period(now); {
+		case !at.Before(before):
+			s.later++
+			continue
+		case at.Before(from), b.Rules.Window.Span == leaderboard.Rolling && bucket.End.Add(b.Rules.Window.Length).Before(now):
+			s.left++
+			continue
+		}
+		s.taken++
+		id := bucketID{line.Board, bucket.Start}
+		m := leaderboard.Member{Player: line.Player, Score: *line.Score, At: at}
+		if b.Rules.Aggregate == leaderboard.Sum {
+			if sums[id] == nil {
+				sums[id] = map[string]int{}
+			}
+			if i, again := sums[id][line.Player]; again {
+				one := &s.buckets[id][i]
+				if one.Score += m.Score; at.After(one.At) {
+					one.At = at
+				}
+				continue
+			}
+			sums[id][line.Player] = len(s.buckets[id])
+		}
+		s.buckets[id] = append(s.buckets[id], m)
+	}
+}
+
+// load records what was read, the oldest buckets first, and says in how many boards.
+func (r boardRecords) load(ctx context.Context, b *api.Route, buckets map[bucketID][]leaderboard.Member) (boards int, err error) {
+	known, err := r.Boards(ctx, b.Rules)
+	if err != nil {
+		return 0, err
+	}
+	var ids []bucketID
+	touched := map[string]bool{}
+	for id := range buckets {
+		ids = append(ids, id)
+		if touched[id.board] = true; !slices.Contains(known, id.board) {
+			known = append(known, id.board)
+		}
+	}
+	if len(known) > b.Rules.MaxBoards {
+		return 0, fmt.Errorf("there would be %d boards, and leaderboard.max_boards is %d; nothing was imported", len(known), b.Rules.MaxBoards)
+	}
+	slices.SortFunc(ids, func(a, b bucketID) int { return a.start.Compare(b.start) })
+	for _, id := range ids {
+		bucket := b.Rules.BucketOf(id.start)
+		bucket.Board = id.board
+		if err := r.Load(ctx, b.Rules, bucket, buckets[id]); err != nil {
+			return 0, fmt.Errorf("import into board %q: %w; the same import again finishes it", id.board, err)
+		}
+	}
+	return len(touched), nil
+}

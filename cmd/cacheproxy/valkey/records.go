@@ -1,0 +1,109 @@
+package valkey
+
+import (
+	"context"
+	"strings"
+
+	"cacheproxy/invalidation/valkey"
+	"cacheproxy/leaderboard"
+
+	kept "cacheproxy/leaderboard/valkey"
+)
+
+// InspectRecords looks at the server that keeps boards, for what a failure of it would lose.
+func InspectRecords(ctx context.Context, u Use) []Finding {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	in := &inspection{Use: u}
+	connection := valkey.NewConnection(u.Server, 0)
+	if err := connection.Connect(); err != nil {
+		in.add(wrong, "connection", "%s", cannotConnect(err))
+		return in.findings
+	}
+	var err error
+	if in.client, err = connection.Client(); err != nil {
+		in.add(wrong, "connection", "%v", err)
+		return in.findings
+	}
+	defer in.client.Close()
+	in.latency(ctx)
+	for _, n := range in.nodes(ctx) {
+		in.roomForRecords(n)
+		in.recordsOnDisk(n)
+		in.recordsElsewhere(n)
+	}
+	for _, d := range u.Boards {
+		switch err := kept.CheckServer(ctx, in.client, d); {
+		case kept.Unfit(err):
+			in.add(wrong, "boards", "durability: %s: %v", durabilityWords[d], err)
+		case err != nil:
+			in.add(Warning, "boards", "durability: %s: cannot be asked for: %v", durabilityWords[d], err)
+		default:
+			in.add(Fine, "boards", "durability: %s can be kept", durabilityWords[d])
+		}
+	}
+	return in.findings
+}
+
+var durabilityWords = map[leaderboard.Durability]string{leaderboard.InMemory: "none", leaderboard.Synced: "fsync", leaderboard.Replicas: "replicas"}
+
+// roomForRecords looks at what happens when the server is full: scores are no copies, and have no second place.
+func (in *inspection) roomForRecords(n node) {
+	limit, policy := n.config["maxmemory"], n.config["maxmemory-policy"]
+	if limit == "" {
+		limit = n.info["maxmemory"]
+	}
+	if policy == "" {
+		policy = n.info["maxmemory_policy"]
+	}
+	switch {
+	case limit == "" || policy == "":
+		in.add(Warning, n.of("maxmemory-policy"), "cannot be asked for; look up that it is noeviction: else a full server throws scores away that it has acknowledged")
+	case policy == "noeviction" && limit == "0":
+		in.add(Warning, n.of("maxmemory"), "is not set: boards grow until the system ends the server; set it, and a full server refuses submissions with 503")
+	case policy == "noeviction":
+		in.add(Fine, n.of("maxmemory"), "%s bytes, of which %s are in use; a full server refuses submissions with 503", limit, n.info["used_memory"])
+	case limit == "0":
+		in.add(Warning, n.of("maxmemory-policy"), "is %s, which throws scores away once maxmemory is set; set it to noeviction", policy)
+	case strings.HasPrefix(policy, "allkeys-"):
+		in.add(wrong, n.of("maxmemory-policy"), "is %s: a full server throws scores away that it has acknowledged; set it to noeviction, and keep copies on another server (records: {url: ...})", policy)
+	default:
+		in.add(wrong, n.of("maxmemory-policy"), "is %s: a full server throws keys with a lifetime away, among them what the boards remember of idempotency keys and of buckets; set it to noeviction, and keep copies on another server (records: {url: ...})", policy)
+	}
+}
+
+// recordsOnDisk says what a crash of the server's process loses.
+func (in *inspection) recordsOnDisk(n node) {
+	aof, fsync := n.info["aof_enabled"] == "1" || n.config["appendonly"] == "yes", n.config["appendfsync"]
+	again := "; everything that was acknowledged since its start"
+	if in.Archived {
+		again = "; what the archive has not taken, some seconds: until the rest is read back, reads get 503"
+	}
+	switch {
+	case n.info["aof_enabled"] == "" && n.config["appendonly"] == "":
+		in.add(Warning, n.of("appendonly"), "cannot be asked for; look up that it is yes")
+	case !aof && n.config["save"] != "":
+		in.add(Warning, n.of("appendonly"), "is no: a crash of the server loses what came after its last snapshot (save %s); set appendonly yes", n.config["save"])
+	case !aof:
+		in.add(Warning, n.of("appendonly"), "is no, and there are no snapshots: a restart of the server loses%s; set appendonly yes", strings.TrimPrefix(again, ";"))
+	case fsync == "always":
+		in.add(Fine, n.of("appendonly"), "yes, appendfsync always: a crash loses nothing that was acknowledged")
+	case fsync == "no":
+		in.add(Warning, n.of("appendfsync"), "is no: the power of the machine takes what the system has not written yet, half a minute of it; set appendfsync everysec")
+	default:
+		in.add(Fine, n.of("appendonly"), "yes: a crash of the process loses nothing that it has written, the power of the machine about a second, and nothing with durability: fsync")
+	}
+}
+
+// recordsElsewhere says what the loss of the machine loses.
+func (in *inspection) recordsElsewhere(n node) {
+	switch {
+	case n.info["role"] == "":
+	case n.replicas == 0 && in.Archived:
+		in.add(Fine, n.of("replicas"), "none: with the machine, what the archive has not taken is lost, some seconds")
+	case n.replicas == 0:
+		in.add(Warning, n.of("replicas"), "none, and not every board has an archive: with the machine everything is lost; add a replica, or archive: {}")
+	default:
+		in.add(Fine, n.of("replicas"), "%d: a failover loses what the one that is promoted has not got yet, and nothing with durability: replicas as long as that is one that has it", n.replicas)
+	}
+}

@@ -1,0 +1,62 @@
+package config
+
+import (
+	"time"
+
+	"cacheproxy/invalidation/valkey"
+)
+
+// Records is where boards are kept.
+type Records struct {
+	Server  valkey.Server
+	Prefix  string        // of every key
+	Timeout time.Duration // of one submission or read
+	Memory  bool          // in this process, and nowhere else; Server is empty then
+	Apart   bool          // on a server of their own, as far as the configuration says
+}
+
+// Shown is where they are, without secrets.
+func (r *Records) Shown() string {
+	if r.Memory {
+		return inMemory
+	}
+	return (&Valkey{Server: r.Server}).Shown()
+}
+
+// Cluster reports whether the server is one of several nodes.
+func (r *Records) Cluster() bool { return (&Valkey{Server: r.Server}).Cluster() }
+
+// inMemory is what is written for records without a server.
+const inMemory = "memory"
+
+// recordsTimeout is how long records are waited for that are kept where copies are.
+const recordsTimeout = time.Second
+
+// compileRecords is nil where boards can be kept nowhere: without a section of their own, and without valkey.
+func compileRecords(doc *part, v *Valkey, beside *files) *Records {
+	if !doc.written() {
+		if v == nil {
+			return nil
+		}
+		return &Records{Server: v.Server, Prefix: v.Prefix, Timeout: recordsTimeout}
+	}
+	r := &Records{Prefix: doc.text("prefix"), Timeout: doc.duration("timeout"), Apart: true}
+	doc.there = true
+	if doc.text("url") == inMemory {
+		r.Memory = true
+		for _, name := range []string{"sentinel", "username", "password", "tls", "prefix"} {
+			if doc.has(name) {
+				doc.problem(name, "has no effect with url: memory; remove it")
+			}
+		}
+		return r
+	}
+	r.Server = compileServer(doc, beside)
+	doc.Part("sentinel").there, doc.Part("tls").there = r.Server.Sentinel != nil, r.Server.TLS != nil
+	doc.setInForce("username", r.Server.Username)
+	doc.setInForce("password", r.Server.Password)
+	if r.Server.Sentinel == nil {
+		doc.setInForce("url", r.Shown())
+	}
+	return r
+}

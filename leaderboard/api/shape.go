@@ -1,0 +1,160 @@
+package api
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"cacheproxy/leaderboard"
+)
+
+// Shape is the JSON of answers, as templates: a name in braces stands for its value.
+type Shape struct{ Board, Entry, Player, Receipt Form }
+
+// Form is one template. It is not changed once it is parsed.
+type Form struct {
+	text  string
+	parts []string // text and names by turns
+}
+
+// The names that each form may have.
+var (
+	BoardNames   = []string{"board", "entries", "players"}
+	EntryNames   = []string{"rank", "player", "score", "at"}
+	PlayerNames  = []string{"board", "rank", "player", "score", "at", "beyond"}
+	ReceiptNames = []string{"board", "rank", "player", "score", "beyond"}
+)
+
+// ParseForm reads a template whose values are JSON with every value in place.
+func ParseForm(text string, names []string) (Form, error) {
+	f := Form{text: text}
+	rest, literal := text, strings.Builder{}
+	for rest != "" {
+		if rest[0] == '{' {
+			if name, after, ok := strings.Cut(rest[1:], "}"); ok && slices.Contains(names, name) {
+				f.parts = append(f.parts, literal.String(), name)
+				literal.Reset()
+				rest = after
+				continue
+			} else if ok && plain(name) {
+				return f, fmt.Errorf("has {%s}, which stands for nothing here; use {%s}", name, strings.Join(names, "}, {"))
+			}
+		}
+		literal.WriteByte(rest[0])
+		rest = rest[1:]
+	}
+	f.parts = append(f.parts, literal.String())
+	sample := func(string) string { return `[{"text": null}]` }
+	if !json.Valid(f.append(nil, sample)) {
+		return f, fmt.Errorf("is not JSON once its names have values; a name stands for a whole value, without quotes, such as {\"player\": {%s}}", names[0])
+	}
+	return f, nil
+}
+
+// plain reports whether what is in braces can only have been meant as a name.
+func plain(name string) bool {
+	return name != "" && strings.Trim(name, "abcdefghijklmnopqrstuvwxyz_") == ""
+}
+
+// String is the template as it was written.
+func (f Form) String() string { return f.text }
+
+func (f Form) append(dst []byte, value func(name string) string) []byte {
+	for i, part := range f.parts {
+		if i%2 == 1 {
+			part = value(part)
+		}
+		dst = append(dst, part...)
+	}
+	return dst
+}
+
+// DefaultShape is what answers look like where a route does not say.
+var DefaultShape = map[string]string{
+	"board":   `{"board": {board}, "players": {players}, "entries": {entries}}`,
+	"entry":   `{"rank": {rank}, "player": {player}, "score": {score}, "at": {at}}`,
+	"player":  `{"rank": {rank}, "player": {player}, "score": {score}, "at": {at}, "beyond": {beyond}}`,
+	"receipt": `{"player": {player}, "score": {score}, "rank": {rank}, "beyond": {beyond}}`,
+}
+
+// view writes a part of a board.
+func (r *Route) view(board string, v leaderboard.View) []byte {
+	entries := []byte{'['}
+	for i, e := range v.Entries {
+		if i > 0 {
+			entries = append(entries, ", "...)
+		}
+		entries = r.Shape.Entry.append(entries, func(name string) string { return r.valueOf(name, board, e) })
+	}
+	entries = append(entries, ']')
+	return append(r.Shape.Board.append(nil, func(name string) string {
+		switch name {
+		case "entries":
+			return string(entries)
+		case "players":
+			return strconv.FormatInt(v.Players, 10)
+		}
+		return text(board)
+	}), '\n')
+}
+
+// one writes the place of one player.
+func (r *Route) one(board string, e leaderboard.Entry) []byte {
+	return append(r.Shape.Player.append(nil, func(name string) string {
+		if name == "score" && e.Rank == 0 {
+			return "null" // nobody knows it
+		}
+		return r.valueOf(name, board, e)
+	}), '\n')
+}
+
+// receipts write what became of submissions: one as an object, several as a list.
+func (r *Route) receipts(board string, list []leaderboard.Receipt, batch bool) []byte {
+	var dst []byte
+	if batch {
+		dst = append(dst, '[')
+	}
+	for i, of := range list {
+		if i > 0 {
+			dst = append(dst, ", "...)
+		}
+		e := leaderboard.Entry{Rank: of.Rank, Player: of.Player, Score: of.Score}
+		dst = r.Shape.Receipt.append(dst, func(name string) string { return r.valueOf(name, board, e) })
+	}
+	if batch {
+		dst = append(dst, ']')
+	}
+	return append(dst, '\n')
+}
+
+func (r *Route) valueOf(name, board string, e leaderboard.Entry) string {
+	switch {
+	case name == "board":
+		return text(board)
+	case name == "player":
+		return text(e.Player)
+	case name == "score":
+		return number(e.Score)
+	case name == "rank" && e.Rank > 0:
+		return strconv.FormatInt(e.Rank, 10)
+	case name == "beyond" && e.Rank == 0 && r.Rules.Top > 0:
+		return strconv.Itoa(r.Rules.Top)
+	case name == "at" && !e.At.IsZero():
+		return text(e.At.UTC().Format("2006-01-02T15:04:05.000000Z07:00"))
+	}
+	return "null"
+}
+
+// number writes a score, which is finite, without an exponent.
+func number(score float64) string { return strconv.FormatFloat(score, 'f', -1, 64) }
+
+// text writes a string as JSON. What a browser would take for HTML is escaped.
+func text(s string) string {
+	quoted, err := json.Marshal(s)
+	if err != nil {
+		return `""` // a string has a form
+	}
+	return string(quoted)
+}

@@ -1,0 +1,292 @@
+package archive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"cacheproxy/leaderboard"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
+)
+
+const (
+	// lookEvery is how often it is asked whether records are empty, since nobody can read them then. passEvery is how often what is owed
+	// is taken, and checkEvery how often boards to which nothing comes are asked whether they went back.
+	lookEvery, passEvery, checkEvery = time.Second, 5 * time.Second, 30 * time.Second
+	// sparing is how many times as long as a pass has taken it is at least until the next one.
+	sparing = 4
+	// retryMost is the longest pause after a failure; the first is lookEvery.
+	retryMost = 5 * time.Second
+	// tellEvery is how often a failure that lasts is told of.
+	tellEvery = time.Minute
+	// connectTimeout bounds an attempt to reach one host, where the URL does not, and cancelGrace how long the server has to give up a statement.
+	connectTimeout, cancelGrace = 5 * time.Second, time.Second
+	// statementTimeout bounds the transaction of one bucket, or of one page of lines, and loadTimeout that of reading a window back.
+	statementTimeout, loadTimeout = time.Minute, 30 * time.Minute
+)
+
+// Route is what is archived of one route's boards.
+type Route struct {
+	Rules     *leaderboard.Rules
+	Retention time.Duration // of what the archive has; zero: it stays. What the window needs stays longer, and so does all of an all-time board but submissions
+}
+
+// Config is what a reload may change.
+type Config struct {
+	// Source says where the database is. It is asked for each connection, and must be safe for concurrent use.
+	Source func() (*pgx.ConnConfig, error)
+	Routes []Route
+}
+
+// Options is what an Archiver works with. All are required.
+type Options struct {
+	Config  Config
+	Records leaderboard.Source
+	Log     *slog.Logger
+}
+
+// State is how the archive of one route stands with this instance.
+type State struct {
+	Route       string
+	Age         time.Duration // for how long something may be in the records alone
+	Owed        int           // closed buckets that wait
+	Buckets     uint64        // closed ones that this instance has archived
+	Members     uint64        // of buckets, open ones too, each time
+	Submissions uint64        // by themselves
+	Loads       uint64        // windows that were read back into records that were empty
+	Mended      uint64        // boards whose records had gone back
+	Failures    uint64
+	Deleted     uint64 // rows, after their retention
+}
+
+// progress is what is known of one route. Only the goroutine of Run writes it, all may read the counters.
+type progress struct {
+	complete                                                        atomic.Int64 // when the last pass began that has left nothing out, in nanoseconds
+	owed                                                            atomic.Int64
+	buckets, members, submissions, loads, mended, failures, deleted atomic.Uint64
+	pass, check, retain                                             time.Time // from when on the next one is due
+}
+
+// Archiver moves records to PostgreSQL, and back where they are lost. Its methods are safe for concurrent use.
+type Archiver struct {
+	records leaderboard.Source
+	log     *slog.Logger
+	config  atomic.Pointer[Config]
+
+	routes sync.Map // of *progress, by name
+
+	conn *pgx.Conn // of Run alone; nil: there is none
+
+	// Of tests: called after the commit, before the records are told; an error is that of an instance that has died there.
+	committed func() error
+	every     time.Duration // between passes; zero: passEvery
+}
+
+// New makes an archiver. It dials nothing.
+func New(o Options) *Archiver {
+	a := &Archiver{records: o.Records, log: o.Log, committed: func() error { return nil }}
+	a.config.Store(&o.Config)
+	return a
+}
+
+// Reconfigure puts another configuration in force, from the next look on.
+func (a *Archiver) Reconfigure(c Config) { a.config.Store(&c) }
+
+// States are those of the routes in force.
+func (a *Archiver) States() (all []State) {
+	for _, r := range a.config.Load().Routes {
+		p := a.progress(r.Rules.Route)
+		all = append(all, State{
+			Route: r.Rules.Route, Age: time.Since(time.Unix(0, p.complete.Load())), Owed: int(p.owed.Load()), Buckets: p.buckets.Load(), Members: p.members.Load(),
+			Submissions: p.submissions.Load(), Loads: p.loads.Load(), Mended: p.mended.Load(), Failures: p.failures.Load(), Deleted: p.deleted.Load(),
+		})
+	}
+	return all
+}
+
+func (a *Archiver) progress(route string) *progress {
+	if p, known := a.routes.Load(route); known {
+		return p.(*progress)
+	}
+	p := new(progress)
+	p.complete.Store(time.Now().UnixNano())
+	is, _ := a.routes.LoadOrStore(route, p)
+	return is.(*progress)
+}
+
+// Run archives until ctx ends.
+func (a *Archiver) Run(ctx context.Context) error {
+	defer a.hangUp()
+	var told time.Time // when a failure was told of last that is not over
+	for pause := lookEvery; ctx.Err() == nil; {
+		err := a.look(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err == nil:
+			if pause = lookEvery; !told.IsZero() {
+				a.log.Info("the archive of leaderboards goes on")
+			}
+			told = time.Time{}
+		default:
+			if pause = min(2*pause, retryMost); time.Since(told) >= tellEvery {
+				a.log.Warn("the archive of leaderboards waits; the records keep what it lacks", "error", err)
+				told = time.Now()
+			}
+		}
+		wait(ctx, pause)
+	}
+	return nil
+}
+
+// look does for each route what is due. A route that fails holds up no other.
+func (a *Archiver) look(ctx context.Context) error {
+	var failed []error
+	for _, r := range a.config.Load().Routes {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		p := a.progress(r.Rules.Route)
+		if err := a.lookAt(ctx, r, p); err != nil {
+			p.failures.Add(1)
+			failed = append(failed, fmt.Errorf("route %s: %w", r.Rules.Route, err))
+		}
+	}
+	return errors.Join(failed...)
+}
+
+func (a *Archiver) lookAt(ctx context.Context, r Route, p *progress) error {
+	empty, err := a.records.Empty(ctx, r.Rules)
+	if err != nil {
+		return fmt.Errorf("ask for records: %w", err)
+	}
+	now := time.Now()
+	if !empty && now.Before(p.pass) {
+		return nil
+	}
+	if err := a.connect(ctx); err != nil {
+		return err
+	}
+	if empty {
+		if err := a.load(ctx, r.Rules, p); err != nil {
+			return err
+		}
+	}
+	every := passEvery
+	if a.every > 0 {
+		every = a.every
+	}
+	complete, err := a.pass(ctx, r.Rules, p)
+	if err != nil {
+		return err
+	}
+	if complete {
+		p.complete.Store(now.UnixNano())
+	}
+	if !now.Before(p.check) {
+		if err := a.check(ctx, r.Rules, p); err != nil {
+			return err
+		}
+		p.check = now.Add(checkEvery)
+	}
+	if r.Retention > 0 && !now.Before(p.retain) {
+		if err := a.retain(ctx, r, p); err != nil {
+			return err
+		}
+		p.retain = now.Add(retainEvery)
+	}
+	p.pass = now.Add(max(every, sparing*time.Since(now)))
+	return nil
+}
+
+// connect makes a connection where there is none, trying the hosts in turn. Nothing lives in a session, so that every transaction may run on
+// another connection of a pooler.
+func (a *Archiver) connect(ctx context.Context) error {
+	if a.conn != nil && !a.conn.IsClosed() {
+		return nil
+	}
+	c, err := a.config.Load().Source()
+	if err != nil {
+		return fmt.Errorf("postgres.url %w", err)
+	}
+	if c.ConnectTimeout == 0 {
+		c.ConnectTimeout = connectTimeout
+	}
+	if c.ValidateConnect == nil {
+		c.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite // of several hosts, a standby takes nothing
+	}
+	c.BuildContextWatcherHandler = func(conn *pgconn.PgConn) ctxwatch.Handler {
+		return &pgconn.CancelRequestContextWatcherHandler{Conn: conn, DeadlineDelay: cancelGrace}
+	}
+	if a.conn, err = pgx.ConnectConfig(ctx, c); err != nil {
+		a.conn = nil
+		return fmt.Errorf("connect to PostgreSQL: %w", err)
+	}
+	return nil
+}
+
+// hangUp ends the connection without waiting for a server that may not answer.
+func (a *Archiver) hangUp() {
+	if a.conn == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), cancelGrace)
+	defer cancel()
+	_ = a.conn.Close(ctx) // it is of no use any more either way
+	a.conn = nil
+}
+
+// within runs do in a transaction, which is committed where do says so. After an error of the server or of the way to it the connection is given
+// up: a transaction that could not be ended must not be the next one's.
+func (a *Archiver) within(ctx context.Context, timeout time.Duration, do func(context.Context, pgx.Tx) (commit bool, err error)) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	if err := a.connect(ctx); err != nil {
+		return err
+	}
+	tx, err := a.conn.Begin(ctx)
+	if err != nil { // it may have ended while nothing was done with it
+		a.hangUp()
+		if err := a.connect(ctx); err != nil {
+			return err
+		}
+		if tx, err = a.conn.Begin(ctx); err != nil {
+			a.hangUp()
+			return fmt.Errorf("begin transaction: %w", err)
+		}
+	}
+	commit, err := do(ctx, tx)
+	if err == nil && commit {
+		// What is committed leaves the records, so that it has to be on the database's disk, whatever its default is.
+		const durable = `SELECT pg_catalog.set_config('synchronous_commit', 'on', true) WHERE pg_catalog.current_setting('synchronous_commit') = 'off'`
+		if _, err = tx.Exec(ctx, durable); err == nil {
+			err = tx.Commit(ctx)
+		}
+		if err == nil {
+			return nil
+		}
+		err = fmt.Errorf("commit: %w", err)
+	}
+	undo, end := context.WithTimeout(context.WithoutCancel(ctx), cancelGrace)
+	defer end()
+	if failed := tx.Rollback(undo); failed != nil && !errors.Is(failed, pgx.ErrTxClosed) {
+		a.hangUp()
+	}
+	return err
+}
+
+func wait(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}

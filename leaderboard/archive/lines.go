@@ -1,0 +1,89 @@
+package archive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"cacheproxy/leaderboard"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// mostPages is how many pages of one board's lines are taken before the next board has its turn.
+const mostPages = 20
+
+// lines takes every submission by itself. All says that none was left.
+func (a *Archiver) lines(ctx context.Context, r *leaderboard.Rules, p *progress) (all bool, err error) {
+	boards, err := a.records.Boards(ctx, r)
+	if err != nil {
+		return false, fmt.Errorf("ask for boards: %w", err)
+	}
+	all = true
+	for _, board := range boards {
+		more := true
+		for page := 0; more && page < mostPages; page++ {
+			more, err = a.linesOf(ctx, r, board, p)
+			if errors.Is(err, errWentBack) {
+				err = a.mend(ctx, r, board, p)
+			}
+			if errors.Is(err, leaderboard.ErrLoading) {
+				return false, nil
+			}
+			if err != nil {
+				return false, fmt.Errorf("submissions of board %q: %w", board, err)
+			}
+		}
+		all = all && !more
+	}
+	return all, nil
+}
+
+// linesOf takes one page. It begins with the first line that the records have: what is there again is in its row already.
+func (a *Archiver) linesOf(ctx context.Context, r *leaderboard.Rules, board string, p *progress) (more bool, err error) {
+	page, err := a.records.Lines(ctx, r, board, "", pageSize)
+	if err != nil || len(page) == 0 {
+		return false, wrap("read submissions", err)
+	}
+	var added, mark int64
+	busy := false
+	err = a.within(ctx, statementTimeout, func(ctx context.Context, tx pgx.Tx) (bool, error) {
+		if busy, err = another(ctx, tx, "submissions", r.Route, board); busy || err != nil {
+			return false, err
+		}
+		before, err := markOf(ctx, tx, r.Route, board)
+		if err != nil {
+			return false, err
+		}
+		if err := stage(ctx, tx, pgx.CopyFromSlice(len(page), func(i int) ([]any, error) {
+			return []any{page[i].Submission.Player, page[i].ID, page[i].Submission.Score, page[i].At}, nil
+		})); err != nil {
+			return false, err
+		}
+		// In one order, so that two who add the same wait for each other in one direction.
+		tag, err := tx.Exec(ctx, `INSERT INTO leaderboard_archive.submission (route, board, at, id, player, score)
+			SELECT $1, $2, at, id, player, score FROM pg_temp.taken ORDER BY at, id ON CONFLICT DO NOTHING`, r.Route, board)
+		if err != nil {
+			return false, fmt.Errorf("add submissions: %w", err)
+		}
+		added = tag.RowsAffected()
+		if mark, err = a.records.Mark(ctx, r, board, 0); err != nil {
+			return false, fmt.Errorf("mark records: %w", err)
+		}
+		if mark <= before {
+			return false, errWentBack // what was read is still there, and is read again once the records are mended
+		}
+		return true, setMark(ctx, tx, r.Route, board, mark, nil)
+	})
+	if err != nil || busy {
+		return false, err
+	}
+	p.submissions.Add(uint64(added))
+	if err := a.committed(); err != nil {
+		return false, err
+	}
+	if err := a.records.Taken(ctx, r, board, page[len(page)-1].ID, mark); err != nil {
+		return false, fmt.Errorf("tell the records: %w", err)
+	}
+	return len(page) == pageSize, nil
+}

@@ -1,0 +1,212 @@
+package archive
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"cacheproxy/leaderboard"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// clockMargin is how far the clocks of the database and of the records may be apart: as much more than the window is read back.
+const clockMargin = time.Minute
+
+// windowStart is when the first bucket began that may be in the window at a time. Everything of an all-time board counts.
+func windowStart(w leaderboard.Window, now time.Time) time.Time {
+	now = now.Add(-clockMargin)
+	switch w.Span {
+	case leaderboard.AllTime:
+		return time.Unix(0, 0)
+	case leaderboard.Rolling:
+		return now.Add(-w.Length - w.Bucket)
+	}
+	start, _ := w.Period(now)
+	return start
+}
+
+// load reads the window back into empty records, and has them shown.
+func (a *Archiver) load(ctx context.Context, r *leaderboard.Rules, p *progress) error {
+	began := time.Now()
+	members, busy, err := a.readBack(ctx, r, "", p)
+	if err != nil || busy {
+		return err
+	}
+	if err := a.records.Loaded(ctx, r); err != nil {
+		return fmt.Errorf("have records shown: %w", err)
+	}
+	p.loads.Add(1)
+	a.log.Info("the records of boards were empty, and are read back from the archive", "route", r.Route, "members", members, "took", time.Since(began).String())
+	return nil
+}
+
+// mend merges into the records of a board what they lack since they went back.
+func (a *Archiver) mend(ctx context.Context, r *leaderboard.Rules, board string, p *progress) error {
+	members, busy, err := a.readBack(ctx, r, board, p)
+	if err != nil || busy {
+		return err
+	}
+	if err := a.records.Loaded(ctx, r); err != nil {
+		return fmt.Errorf("have records shown: %w", err)
+	}
+	p.mended.Add(1)
+	a.log.Warn("the records of a board had gone back to an older state, as after a restore or a failover; what the archive has is merged into them",
+		"route", r.Route, "board", board, "members", members)
+	return nil
+}
+
+// check finds boards whose records went back and to which nothing comes, so that nothing of them is owed.
+func (a *Archiver) check(ctx context.Context, r *leaderboard.Rules, p *progress) error {
+	boards, err := a.boards(ctx, r, windowStart(r.Window, time.Now()))
+	if err != nil {
+		return err
+	}
+	for _, b := range boards {
+		held, err := a.records.Mark(ctx, r, b.name, 0)
+		if err != nil {
+			return fmt.Errorf("mark records: %w", err)
+		}
+		if held > b.mark {
+			continue
+		}
+		if err := a.mend(ctx, r, b.name, p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+type marked struct {
+	name string
+	mark int64
+}
+
+// boards are those of which the archive has something that ends after a time.
+func (a *Archiver) boards(ctx context.Context, r *leaderboard.Rules, after time.Time) (all []marked, err error) {
+	err = a.within(ctx, statementTimeout, func(ctx context.Context, tx pgx.Tx) (bool, error) {
+		rows, err := tx.Query(ctx, `SELECT board, mark FROM leaderboard_archive.board WHERE route = $1 AND newest > $2 ORDER BY board`, r.Route, after)
+		if err != nil {
+			return false, err
+		}
+		all, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (m marked, err error) { return m, row.Scan(&m.name, &m.mark) })
+		return false, err
+	})
+	return all, wrap("read boards", err)
+}
+
+// readBack merges the window of the archive into the records, of one board or (empty) of all, and then their marks. Busy: another instance is
+// at it.
+func (a *Archiver) readBack(ctx context.Context, r *leaderboard.Rules, board string, p *progress) (count int, busy bool, err error) {
+	after := windowStart(r.Window, time.Now())
+	boards, err := a.boards(ctx, r, after) // before the rows are read: a mark stands for what was committed with it
+	if err != nil {
+		return 0, false, err
+	}
+	err = a.within(ctx, loadTimeout, func(ctx context.Context, tx pgx.Tx) (bool, error) {
+		if busy, err = another(ctx, tx, "load", r.Route, board); busy || err != nil {
+			return false, err
+		}
+		queries := []string{loadSQL(r)}
+		if r.Window.Span == leaderboard.AllTime {
+			queries = append(queries, totalSQL(r))
+		}
+		for _, sql := range queries {
+			rows, err := tx.Query(ctx, sql, r.Route, board, after)
+			if err != nil {
+				return false, fmt.Errorf("read archive: %w", err)
+			}
+			read, err := a.merge(ctx, r, rows)
+			count += read
+			if err != nil {
+				return false, err
+			}
+		}
+		return false, nil
+	})
+	if err != nil || busy {
+		return count, busy, err
+	}
+	for _, b := range boards {
+		if board != "" && b.name != board {
+			continue
+		}
+		if _, err := a.records.Mark(ctx, r, b.name, b.mark); err != nil {
+			return count, false, fmt.Errorf("mark records: %w", err)
+		}
+	}
+	return count, false, nil
+}
+
+// merge gives the rows to the records, a page of one bucket at a time.
+func (a *Archiver) merge(ctx context.Context, r *leaderboard.Rules, rows pgx.Rows) (count int, err error) {
+	defer rows.Close()
+	var at leaderboard.Bucket
+	var page []leaderboard.Member
+	give := func() error {
+		if len(page) == 0 {
+			return nil
+		}
+		count += len(page)
+		err := a.records.Load(ctx, r, at, page)
+		page = page[:0]
+		return wrap("give to records", err)
+	}
+	for rows.Next() {
+		b, m := leaderboard.Bucket{Route: r.Route}, leaderboard.Member{}
+		if err := rows.Scan(&b.Board, &b.Start, &b.End, &b.Closed, &m.Player, &m.ID, &m.Score, &m.At); err != nil {
+			return count, fmt.Errorf("read archive: %w", err)
+		}
+		if b.Board != at.Board || !b.Start.Equal(at.Start) || b.Closed != at.Closed || len(page) == pageSize {
+			if err := give(); err != nil {
+				return count, err
+			}
+			at = b
+		}
+		page = append(page, m)
+	}
+	if err := rows.Err(); err != nil {
+		return count, fmt.Errorf("read archive: %w", err)
+	}
+	return count, give()
+}
+
+// loadSQL reads buckets by themselves: those of the window, and of an all-time board those that are not closed. $1 is the route, $2 the board or
+// empty, $3 when the first bucket began that may be in the window. Of a bucket that may be cut to its first K no more are read.
+func loadSQL(r *leaderboard.Rules) string {
+	limit := ""
+	if r.Top > 0 && r.Aggregate != leaderboard.Sum && r.Aggregate != leaderboard.Last {
+		order := "score DESC"
+		if r.Aggregate == leaderboard.Lowest {
+			order = "score"
+		}
+		if r.Ties == leaderboard.ByName {
+			order += `, player COLLATE "C"`
+		} else {
+			order += `, at, player COLLATE "C"`
+		}
+		limit = fmt.Sprintf("ORDER BY %s LIMIT %d", order, r.Top)
+	}
+	which := ""
+	if r.Window.Span == leaderboard.AllTime {
+		which = "AND NOT b.closed"
+	}
+	return `SELECT b.board, b.starts, b.ends, b.closed, s.player, s.id, s.score, s.at FROM leaderboard_archive.board o, LATERAL (
+			SELECT * FROM leaderboard_archive.bucket b WHERE b.route = o.route AND b.board = o.board AND b.starts >= $3::timestamptz ` + which + `) b, LATERAL (
+			SELECT player, id, score, at FROM leaderboard_archive.score WHERE route = b.route AND board = b.board AND bucket = b.starts ` + limit + `) s
+		WHERE o.route = $1::text AND ($2::text = '' OR o.board = $2::text) ORDER BY b.board, b.starts`
+}
+
+// totalSQL reads what the closed buckets of an all-time board come to, as one bucket from the beginning of time on.
+func totalSQL(r *leaderboard.Rules) string {
+	from := `FROM leaderboard_archive.score JOIN leaderboard_archive.bucket b USING (route, board)
+		WHERE b.closed AND bucket = b.starts AND route = $1::text AND ($2::text = '' OR board = $2::text) AND b.starts >= $3::timestamptz`
+	const borders = `board, to_timestamp(0), max(b.ends) OVER (PARTITION BY board), true`
+	switch r.Aggregate {
+	case leaderboard.Sum:
+		return `SELECT board, to_timestamp(0), max(max(b.ends)) OVER (PARTITION BY board), true, player, '', sum(score), max(at) ` + from + ` GROUP BY board, player ORDER BY board`
+	case leaderboard.Every:
+		return `SELECT ` + borders + `, player, id, score, at ` + from + ` ORDER BY board`
+	}
+	return `SELECT DISTINCT ON (board, player) ` + borders + `, player, '', score, at ` + from + ` ORDER BY board, player, ` + better[r.Aggregate].order
+}

@@ -1,0 +1,171 @@
+// Package memory keeps the records of boards in this process, where they end with it: for a first look without a server, and for tests of
+// what uses records. It keeps every submission of the window, and works out the board of them when it is read.
+package memory
+
+import (
+	"context"
+	"math"
+	"slices"
+	"time"
+
+	"cacheproxy/leaderboard"
+	"cacheproxy/leaderboard/model"
+	"cacheproxy/lockorder"
+)
+
+// Records implements leaderboard.Records. It is safe for concurrent use.
+type Records struct {
+	now func() time.Time
+
+	mu     lockorder.Mutex[lockorder.MemoryBoards]
+	boards map[string]map[string][]leaderboard.Line // by route and name, in the order in which they came
+	keys   map[string]*remembered                   // of idempotency
+	last   time.Time                                // of a submission; no two have the same time
+}
+
+type remembered struct {
+	print    string
+	receipts []leaderboard.Receipt
+	until    time.Time
+}
+
+// New makes records that go by a clock.
+func New(now func() time.Time) *Records {
+	return &Records{now: now, boards: map[string]map[string][]leaderboard.Line{}, keys: map[string]*remembered{}}
+}
+
+// Submit implements leaderboard.Records.
+func (m *Records) Submit(_ context.Context, r *leaderboard.Rules, q leaderboard.Request) ([]leaderboard.Receipt, bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now, key := m.now(), r.Route+"\x00"+q.Board+"\x00"+q.Key
+	if before := m.keys[key]; before != nil && q.Key != "" && now.Before(before.until) {
+		if before.print != q.Print {
+			return nil, false, leaderboard.ErrKeyReused
+		}
+		return before.receipts, true, nil
+	}
+	lines, there := m.boards[r.Route][q.Board]
+	if !there && len(m.boards[r.Route]) >= r.MaxBoards {
+		return nil, false, leaderboard.ErrTooManyBoards
+	}
+	for _, s := range q.Submissions {
+		if err := r.CheckScore(s.Score); err != nil {
+			return nil, false, err
+		}
+		at := now.Truncate(time.Microsecond)
+		if !at.After(m.last) {
+			at = m.last.Add(time.Microsecond)
+		}
+		m.last = at
+		lines = append(lines, leaderboard.Line{Board: q.Board, Submission: s, At: at})
+	}
+	all := *r
+	all.Top = 0
+	ranking := model.Ranking(&all, lines, m.clock())
+	receipts := make([]leaderboard.Receipt, len(q.Submissions))
+	for i, s := range q.Submissions {
+		at := lines[len(lines)-len(q.Submissions)+i].At
+		e := ranking[slices.IndexFunc(ranking, func(e leaderboard.Entry) bool {
+			return e.Player == s.Player && (r.Aggregate != leaderboard.Every || e.At.Equal(at))
+		})]
+		if math.Abs(e.Score) > leaderboard.Exact {
+			return nil, false, leaderboard.ErrTooLarge
+		}
+		receipts[i] = leaderboard.Receipt{Player: s.Player, Score: e.Score, Rank: e.Rank}
+		if r.Top > 0 && e.Rank > int64(r.Top) {
+			receipts[i].Rank = 0
+		}
+	}
+	if m.boards[r.Route] == nil {
+		m.boards[r.Route] = map[string][]leaderboard.Line{}
+	}
+	m.boards[r.Route][q.Board] = lines
+	if q.Key != "" {
+		m.keys[key] = &remembered{q.Print, receipts, now.Add(r.Repeats)}
+	}
+	return receipts, false, nil
+}
+
+// clock is the time, and not before the last submission. The caller holds mu.
+func (m *Records) clock() time.Time {
+	if now := m.now(); now.After(m.last) {
+		return now
+	}
+	return m.last
+}
+
+// Top implements leaderboard.Records.
+func (m *Records) Top(_ context.Context, r *leaderboard.Rules, board string, n int) (leaderboard.View, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	all := m.ranking(r, board)
+	return view(r, all, 0, n), nil
+}
+
+// Around implements leaderboard.Records.
+func (m *Records) Around(_ context.Context, r *leaderboard.Rules, board, player string, n int) (leaderboard.View, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	all := m.ranking(r, board)
+	at, err := find(r, all, player)
+	if err != nil {
+		return leaderboard.View{}, err
+	}
+	return view(r, all, at-n, at+n+1), nil
+}
+
+// Player implements leaderboard.Records.
+func (m *Records) Player(_ context.Context, r *leaderboard.Rules, board, player string) (leaderboard.Entry, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	all := m.ranking(r, board)
+	at, err := find(r, all, player)
+	if err != nil {
+		return leaderboard.Entry{}, err
+	}
+	return all[at], nil
+}
+
+// Boards implements leaderboard.Records.
+func (m *Records) Boards(_ context.Context, r *leaderboard.Rules) (names []string, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for name := range m.boards[r.Route] {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+// ranking is the places of a board that are kept. What has left the window is forgotten. The caller holds mu.
+func (m *Records) ranking(r *leaderboard.Rules, board string) []leaderboard.Entry {
+	lines, now := m.boards[r.Route][board], m.clock()
+	each := *r
+	each.Aggregate, each.Top = leaderboard.Every, 0
+	if shown := model.Ranking(&each, lines, now); len(shown) < len(lines) {
+		within := map[time.Time]bool{}
+		for _, e := range shown {
+			within[e.At] = true
+		}
+		lines = slices.DeleteFunc(lines, func(l leaderboard.Line) bool { return !within[l.At] })
+		m.boards[r.Route][board] = lines
+	}
+	return model.Ranking(r, lines, now)
+}
+
+func view(r *leaderboard.Rules, all []leaderboard.Entry, from, to int) leaderboard.View {
+	return leaderboard.View{Entries: all[max(from, 0):min(to, len(all))], Players: int64(len(all)), Full: r.Top > 0 && len(all) == r.Top}
+}
+
+// find is where the first place of a player is.
+func find(r *leaderboard.Rules, all []leaderboard.Entry, player string) (int, error) {
+	at := slices.IndexFunc(all, func(e leaderboard.Entry) bool { return e.Player == player })
+	switch {
+	case at >= 0:
+		return at, nil
+	case r.Top > 0 && len(all) == r.Top:
+		return 0, leaderboard.ErrBeyond
+	}
+	return 0, leaderboard.ErrNotThere
+}

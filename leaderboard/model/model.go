@@ -1,0 +1,77 @@
+// Package model is a board that keeps every submission and works everything out anew: slow, and with nothing to get wrong but the rules.
+// Tests hold what the records show against it.
+package model
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+
+	"cacheproxy/leaderboard"
+)
+
+// Ranking is what a board shows at a moment, of all that was submitted to it: every place, the first K where only those are kept. Lines are
+// in the order of their times, of which no two are the same; those after the moment do not count.
+func Ranking(r *leaderboard.Rules, lines []leaderboard.Line, now time.Time) []leaderboard.Entry {
+	players, places := map[string]int{}, []leaderboard.Entry(nil)
+	for _, l := range lines {
+		if l.At.After(now) || !shows(r.Window, l.At, now) {
+			continue
+		}
+		new := leaderboard.Entry{Player: l.Submission.Player, Score: l.Submission.Score, At: l.At}
+		i, known := players[new.Player]
+		if !known || r.Aggregate == leaderboard.Every {
+			players[new.Player] = len(places)
+			places = append(places, new)
+			continue
+		}
+		switch old := places[i]; r.Aggregate {
+		case leaderboard.Best:
+			if new.Score > old.Score {
+				places[i] = new
+			}
+		case leaderboard.Lowest:
+			if new.Score < old.Score {
+				places[i] = new
+			}
+		case leaderboard.Sum:
+			new.Score += old.Score
+			places[i] = new
+		case leaderboard.Last:
+			places[i] = new
+		}
+	}
+	slices.SortFunc(places, func(a, b leaderboard.Entry) int {
+		score := cmp.Compare(b.Score, a.Score)
+		if r.Aggregate == leaderboard.Lowest {
+			score = -score
+		}
+		name := 0
+		if r.Ties == leaderboard.ByName {
+			name = strings.Compare(a.Player, b.Player)
+		}
+		return cmp.Or(score, name, a.At.Compare(b.At))
+	})
+	if r.Top > 0 && len(places) > r.Top {
+		places = places[:r.Top]
+	}
+	for i := range places {
+		places[i].Rank = int64(i + 1)
+	}
+	return places
+}
+
+// shows reports whether what was submitted at a time is within the window at another: the bucket that it is in leaves with its latest moment.
+func shows(w leaderboard.Window, at, now time.Time) bool {
+	switch w.Span {
+	case leaderboard.Rolling:
+		bucket := w.Bucket.Microseconds()
+		end := (at.UnixMicro()/bucket + 1) * bucket
+		return end+w.Length.Microseconds() > now.UnixMicro()
+	case leaderboard.Day, leaderboard.Week:
+		start, _ := w.Period(now)
+		return !at.Before(start)
+	}
+	return true
+}

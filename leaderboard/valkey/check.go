@@ -1,0 +1,58 @@
+package valkey
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"cacheproxy/leaderboard"
+
+	"github.com/valkey-io/valkey-go"
+)
+
+// What makes a server lose records whatever it answers, and what to set.
+var (
+	errNoAppendOnly = errors.New("appendonly is off there, so that nothing of the boards would be on disk; set appendonly yes, or write durability: replicas or none for the route")
+	errEvicts       = errors.New("maxmemory-policy there lets the server remove keys that have no lifetime, and with them scores that were acknowledged; set maxmemory-policy noeviction")
+	errNoWaitaof    = errors.New("the server does not know WAITAOF, so that nothing would be proved to be on disk, and no score acknowledged; use Valkey or Redis 7.2 or later, or write durability: replicas or none for the route")
+	errNoReplica    = errors.New("no replica is connected there, so that no score could be acknowledged; connect one, or write durability: fsync or none for the route")
+)
+
+// CheckServer says what keeps a server from promising what a route asks of it; nil: nothing, as far as it says.
+func CheckServer(ctx context.Context, client valkey.Client, durability leaderboard.Durability) error {
+	info, err := client.Do(ctx, client.B().Info().Section("persistence", "replication", "memory").Build()).ToString()
+	if err != nil {
+		return fmt.Errorf("ask server about durability: %w", err)
+	}
+	says := map[string]string{}
+	for lines := bufio.NewScanner(strings.NewReader(info)); lines.Scan(); {
+		if name, value, ok := strings.Cut(lines.Text(), ":"); ok {
+			says[name] = strings.TrimSpace(value)
+		}
+	}
+	switch {
+	case strings.HasPrefix(says["maxmemory_policy"], "allkeys") && says["maxmemory"] != "0":
+		return errEvicts
+	case durability == leaderboard.Synced && says["aof_enabled"] == "0":
+		return errNoAppendOnly
+	case durability == leaderboard.Replicas && says["role"] == "master" && !strings.Contains(info, ",state=online,"):
+		return errNoReplica
+	case durability != leaderboard.Synced:
+		return nil
+	}
+	err = client.Do(ctx, client.B().Waitaof().Numlocal(0).Numreplicas(0).Timeout(1).Build()).Error()
+	if said, ok := valkey.IsValkeyErr(err); ok && strings.Contains(strings.ToLower(said.Error()), "unknown command") {
+		return errNoWaitaof
+	}
+	if err != nil {
+		return fmt.Errorf("ask server whether what it has is on disk: %w", err)
+	}
+	return nil
+}
+
+// Unfit reports whether an error says that the server is, and not that it could not be asked.
+func Unfit(err error) bool {
+	return errors.Is(err, errNoAppendOnly) || errors.Is(err, errNoWaitaof) || errors.Is(err, errEvicts) || errors.Is(err, errNoReplica)
+}

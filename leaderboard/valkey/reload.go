@@ -1,0 +1,79 @@
+package valkey
+
+import (
+	"context"
+	"crypto/rand"
+	"slices"
+
+	"cacheproxy/leaderboard"
+)
+
+// Empty reports whether the server has lost, or never had, the records of a route that has an archive, or of one of its boards.
+func (r *Records) Empty(ctx context.Context, rules *leaderboard.Rules) (bool, error) {
+	if !rules.Archived {
+		return false, nil
+	}
+	reply, err := r.ask(ctx, "empty", emptyScript, r.base(rules), rand.Text())
+	if err != nil {
+		return false, err
+	}
+	if len(reply) != 2 {
+		return false, errReply
+	}
+	r.book.read(rules, reply[0])
+	return reply[1] == "1", nil
+}
+
+// Load merges a part of a bucket into the records, in any order, and once or more often: of one player the better or the later stays. The
+// archive gets to take it unless the bucket says that it is closed. With ErrLoading the records were lost since Empty was asked, which has to
+// be asked again.
+func (r *Records) Load(ctx context.Context, rules *leaderboard.Rules, b leaderboard.Bucket, members []leaderboard.Member) error {
+	incarnation := r.book.reading(rules)
+	reply, err := r.ask(ctx, "load", loadingScript, r.base(rules), incarnation, b.Board)
+	if err != nil {
+		return err
+	}
+	if reply[0] != "OK" {
+		return leaderboard.ErrLoading
+	}
+	for part := range slices.Chunk(members, 500) {
+		args := []string{number(b.Start.UnixMicro()), number(b.End.UnixMicro()), truth(b.Closed)}
+		for _, m := range part {
+			args = append(args, nameOf(m.Player), decimal(order(rules, m.Score)), number(m.At.UnixMicro()))
+		}
+		if _, err := r.insist(ctx, "load", loadScript, rules, incarnation, b.Board, args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Loaded says that all that the archive has was put back. With ErrLoading the records were lost since Empty was asked.
+func (r *Records) Loaded(ctx context.Context, rules *leaderboard.Rules) error {
+	if !rules.Archived {
+		return nil
+	}
+	boards, err := r.Boards(ctx, rules)
+	if err != nil {
+		return err
+	}
+	incarnation := r.book.reading(rules)
+	args := []string{incarnation}
+	for _, board := range boards {
+		reply, err := r.insist(ctx, "load", wholeScript, rules, incarnation, board)
+		if err != nil {
+			return err
+		}
+		if reply[0] == "NONE" {
+			args = append(args, board)
+		}
+	}
+	reply, err := r.ask(ctx, "load", loadedScript, r.base(rules), args...)
+	if err != nil {
+		return err
+	}
+	if reply[0] != "OK" {
+		return leaderboard.ErrLoading
+	}
+	return nil
+}

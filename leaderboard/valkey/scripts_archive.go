@@ -1,0 +1,83 @@
+package valkey
+
+// foreign begins the scripts of the archiver: it has nothing to do with a board that lacks what the archive has.
+const foreign = `
+if born and archived and loaded ~= g then return {'LOADING'} end
+`
+
+// owedScript lists buckets that the archive does not have, those that end first before the others. It writes down the board's clock where it
+// says that a bucket is closed: nothing is added to that one then, whatever the server's clock does.
+//
+// ARGV after A: most of them. Reply: OK, the board's clock, the last stamp of a submission, and start and end of each; AGAIN as
+// submitScript's; LOADING as readScript's
+var owedScript = newScript(prelude, rotation, foreign, `
+if not born then return {'OK', text(now), '0'} end
+if not rotate() then return {'AGAIN'} end
+local all = call('ZRANGE', owed, 0, tonumber(ARGV[A + 1]) - 1, 'WITHSCORES')
+local reply = {'OK', text(now), call('HGET', m, 'w') or '0'}
+for i = 1, #all, 2 do
+  local ends = tonumber(all[i + 1])
+  if ends <= now and last < ends then
+    last = now
+    call('HSET', m, 't', text(now))
+  end
+  reply[#reply + 1] = all[i]
+  reply[#reply + 1] = text(ends)
+end
+return reply
+`)
+
+// membersScript is a page of a bucket. ARGV after A: start, first and last place. Reply: OK, and pairs of member and z; LOADING, where the
+// records were lost
+var membersScript = newScript(prelude, foreign, `
+if not born then return {archived and 'LOADING' or 'OK'} end
+local reply = {'OK'}
+for _, v in ipairs(call('ZRANGE', b .. 'b:' .. ARGV[A + 1], ARGV[A + 2], ARGV[A + 3], 'WITHSCORES')) do reply[#reply + 1] = v end
+return reply
+`)
+
+// archivedScript gives up what the archive has: a bucket that is closed, and holds as many as the archive has taken. What the ranking is made
+// of stays for as long as the window needs it, cut to the ranks that are kept.
+//
+// ARGV after A: start, count. Reply: CUT, or KEPT
+var archivedScript = newScript(prelude, rotation, foreign, `
+local start = ARGV[A + 1]
+local ends = tonumber(call('ZSCORE', owed, start) or '')
+if not ends then return {'CUT'} end
+local key = b .. 'b:' .. start
+if now < ends or call('ZCARD', key) ~= tonumber(ARGV[A + 2]) then return {'KEPT'} end
+call('HSET', m, 't', text(now))
+call('ZREM', owed, start)
+if call('ZSCORE', bs, start) then
+  call('ZREMRANGEBYRANK', key, K, -1)
+  call('UNLINK', b .. 'h:' .. start)
+else
+  discard(start)
+end
+return {'CUT'}
+`)
+
+// linesScript is a page of the submissions. ARGV after A: after which, how many. Reply: OK, and stamp, player and z of each; LOADING as above
+var linesScript = newScript(prelude, foreign, `
+local reply = {'OK'}
+for _, entry in ipairs(call('XRANGE', b .. 's', ARGV[A + 1], '+', 'COUNT', ARGV[A + 2])) do
+  reply[#reply + 1] = string.match(entry[1], '^%d+')
+  reply[#reply + 1] = entry[2][2]
+  reply[#reply + 1] = entry[2][4]
+end
+return reply
+`)
+
+// takenScript forgets submissions, unless the records went back since they were read. ARGV after A: the first that stays, mark
+var takenScript = newScript(prelude, `
+if tonumber(call('HGET', m, 'k') or '0') >= tonumber(ARGV[A + 2]) then call('XTRIM', b .. 's', 'MINID', ARGV[A + 1]) end
+return {'OK'}
+`)
+
+// markScript counts the board's number on. ARGV: base, at least what it was. Reply: the number
+var markScript = newScript(`
+local m = ARGV[1] .. 'm'
+local k = math.max(tonumber(redis.call('HGET', m, 'k') or '0'), tonumber(ARGV[2])) + 1
+redis.call('HSET', m, 'k', string.format('%.0f', k))
+return {string.format('%.0f', k)}
+`)

@@ -1,0 +1,141 @@
+package valkey
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"cacheproxy/leaderboard"
+)
+
+// Owed are buckets that the archive does not have as they are: closed ones, and open ones to which something has come since this instance was
+// told that they were archived.
+func (r *Records) Owed(ctx context.Context, rules *leaderboard.Rules, most int) ([]leaderboard.Bucket, error) {
+	boards, err := r.Boards(ctx, rules)
+	if err != nil {
+		return nil, err
+	}
+	var all []leaderboard.Bucket
+	for _, board := range boards {
+		reply, err := r.insist(ctx, "owed", owedScript, rules, r.book.reading(rules), board, strconv.Itoa(most))
+		if err != nil {
+			return nil, err
+		}
+		if len(reply) < 3 || len(reply)%2 != 1 {
+			return nil, errReply
+		}
+		now, err := moment(reply[1])
+		for i := 3; i < len(reply) && err == nil; i += 2 {
+			b := leaderboard.Bucket{Route: rules.Route, Board: board}
+			var failed error
+			b.Start, err = moment(reply[i])
+			b.End, failed = moment(reply[i+1])
+			err = errors.Join(err, failed)
+			if b.Closed = !b.End.After(now); b.Closed || r.book.news(rules, b, reply[2]) {
+				all = append(all, b)
+			}
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	slices.SortStableFunc(all, func(a, b leaderboard.Bucket) int { return a.Start.Compare(b.Start) })
+	return all[:min(len(all), most)], nil
+}
+
+// Members reads a page of a bucket, the first in rank first.
+func (r *Records) Members(ctx context.Context, rules *leaderboard.Rules, b leaderboard.Bucket, from, most int) ([]leaderboard.Member, error) {
+	reply, err := r.insist(ctx, "members", membersScript, rules, r.book.reading(rules), b.Board, number(b.Start.UnixMicro()), strconv.Itoa(from), strconv.Itoa(from+most-1))
+	if err != nil {
+		return nil, err
+	}
+	if len(reply)%2 != 1 {
+		return nil, errReply
+	}
+	members := make([]leaderboard.Member, len(reply)/2)
+	for i := range members {
+		m := &members[i]
+		z, err := strconv.ParseFloat(reply[2*i+2], 64)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", errReply, err)
+		}
+		m.Score = order(rules, z)
+		if m.Player, m.At, err = read(rules, reply[2*i+1]); err != nil {
+			return nil, err
+		}
+		if rules.Aggregate == leaderboard.Every {
+			m.ID = lineID(m.At)
+		}
+	}
+	return members, nil
+}
+
+// Archived is told after the archive has committed count members of a bucket that Owed had said to be closed before they were read: another
+// is not cut, since what was read of it may have become better meanwhile.
+func (r *Records) Archived(ctx context.Context, rules *leaderboard.Rules, b leaderboard.Bucket, count int) (done bool, err error) {
+	if !b.Closed {
+		r.book.taken(rules, b)
+		return false, nil
+	}
+	reply, err := r.insist(ctx, "archived", archivedScript, rules, r.book.reading(rules), b.Board, number(b.Start.UnixMicro()), strconv.Itoa(count))
+	if err != nil {
+		return false, err
+	}
+	return reply[0] == "CUT", nil
+}
+
+// lineID is the stamp of a submission, in a text that has the order of numbers.
+func lineID(at time.Time) string { return fmt.Sprintf("%016d", at.UnixMicro()) }
+
+// Lines are submissions of a board after one, which is empty for all.
+func (r *Records) Lines(ctx context.Context, rules *leaderboard.Rules, board, after string, most int) ([]leaderboard.Line, error) {
+	from := "-"
+	if after != "" {
+		from = "(" + strings.TrimLeft(after, "0") + "-0"
+	}
+	reply, err := r.insist(ctx, "lines", linesScript, rules, r.book.reading(rules), board, from, strconv.Itoa(most))
+	if err != nil {
+		return nil, err
+	}
+	if len(reply)%3 != 1 {
+		return nil, errReply
+	}
+	lines := make([]leaderboard.Line, len(reply)/3)
+	for i := range lines {
+		part := reply[3*i+1:]
+		at, err := moment(part[0])
+		z, failed := strconv.ParseFloat(part[2], 64)
+		if err = errors.Join(err, failed); err != nil {
+			return nil, fmt.Errorf("%w: %w", errReply, err)
+		}
+		lines[i] = leaderboard.Line{ID: lineID(at), Board: board, At: at, Submission: leaderboard.Submission{Player: playerOf(part[1]), Score: order(rules, z)}}
+	}
+	return lines, nil
+}
+
+// Taken forgets the submissions up to one, after the archive has committed them, unless the board's number is below mark.
+func (r *Records) Taken(ctx context.Context, rules *leaderboard.Rules, board, upTo string, mark int64) error {
+	us, err := strconv.ParseInt(upTo, 10, 64)
+	if err != nil {
+		return fmt.Errorf("forget submissions: %w", err)
+	}
+	_, err = r.insist(ctx, "taken", takenScript, rules, r.book.reading(rules), board, number(us+1), number(mark))
+	return err
+}
+
+// Mark adds one to a number that is kept with the board, and answers it: at least least+1.
+func (r *Records) Mark(ctx context.Context, rules *leaderboard.Rules, board string, least int64) (int64, error) {
+	reply, err := r.ask(ctx, "mark", markScript, r.board(rules, board), number(least))
+	if err != nil {
+		return 0, err
+	}
+	mark, err := strconv.ParseInt(reply[0], 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("%w: %w", errReply, err)
+	}
+	return mark, nil
+}

@@ -1,0 +1,122 @@
+package valkey
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"cacheproxy/leaderboard"
+)
+
+// sweepEvery is the pause between two sweeps. What is read or written to needs none: its window slides by that.
+const sweepEvery = 30 * time.Second
+
+// sweep looks after the boards of the routes in force until ctx ends.
+func (r *Records) sweep(ctx context.Context) {
+	again := time.NewTicker(sweepEvery)
+	defer again.Stop()
+	for r.options.Rules != nil {
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return
+		}
+		for _, rules := range r.options.Rules() {
+			if err := r.sweepRoute(ctx, rules); err != nil && ctx.Err() == nil {
+				r.options.Observe("leaderboard_sweep", 0, err)
+			}
+		}
+	}
+}
+
+// sweepRoute slides the windows of all boards of a route, and gives up those of which nothing is left and nobody has heard for a while. Run does
+// it, of the routes in force.
+//
+// A board is taken off the route first, and only then removed, if still nothing is there: what is submitted meanwhile registers it again,
+// since whoever does has not for longer than a registration holds.
+func (r *Records) sweepRoute(ctx context.Context, rules *leaderboard.Rules) error {
+	boards, err := r.Boards(ctx, rules)
+	if err != nil {
+		return err
+	}
+	var failed error
+	for _, board := range boards {
+		failed = errors.Join(failed, r.sweepBoard(ctx, rules, board))
+	}
+	return failed
+}
+
+func (r *Records) sweepBoard(ctx context.Context, rules *leaderboard.Rules, board string) error {
+	incarnation, _ := r.book.known(rules, board)
+	reply, err := r.insist(ctx, "sweep", tendScript, rules, incarnation, board)
+	if err != nil {
+		return err
+	}
+	if reply[0] == "NONE" && rules.Archived { // it may have been lost
+		if s, err := r.state(ctx, rules, board); err != nil || s.live {
+			return err
+		}
+	}
+	if reply[0] == "BUSY" {
+		return nil
+	}
+	reply, err = r.ask(ctx, "sweep", forgetScript, r.base(rules), board, number((5 * registered).Milliseconds()))
+	if err != nil || reply[0] != "OK" {
+		return err
+	}
+	_, err = r.insist(ctx, "sweep", dropScript, rules, incarnation, board)
+	return err
+}
+
+// Buckets are those of a board that the records hold apart: all of the window where only the first are kept, and those that the archive does
+// not have. Elsewhere they hold players and not buckets, and there are none.
+func (r *Records) Buckets(ctx context.Context, rules *leaderboard.Rules, board string) ([]leaderboard.Bucket, error) {
+	incarnation, _ := r.book.known(rules, board)
+	reply, err := r.insist(ctx, "buckets", bucketsScript, rules, incarnation, board)
+	if err != nil {
+		return nil, err
+	}
+	if len(reply)%2 != 0 {
+		return nil, errReply
+	}
+	now, err := moment(reply[1])
+	var all []leaderboard.Bucket
+	for i := 2; i < len(reply) && err == nil; i += 2 {
+		b := leaderboard.Bucket{Route: rules.Route, Board: board}
+		var failed error
+		b.Start, err = moment(reply[i])
+		b.End, failed = moment(reply[i+1])
+		err = errors.Join(err, failed)
+		b.Closed = !b.End.After(now)
+		all = append(all, b)
+	}
+	return all, err
+}
+
+// Measure is how many boards the route has, and how many bytes of memory they take, as worked out from some of them.
+func (r *Records) Measure(ctx context.Context, rules *leaderboard.Rules) (boards int, bytes int64, err error) {
+	all, err := r.Boards(ctx, rules)
+	if err != nil {
+		return 0, 0, err
+	}
+	step := max(1, len(all)/10)
+	tried := 0
+	for i := 0; i < len(all); i += step {
+		reply, err := r.insist(ctx, "measure", measureScript, rules, "", all[i])
+		if err != nil {
+			return 0, 0, err
+		}
+		n, err := strconv.ParseInt(reply[0], 10, 64)
+		if err != nil {
+			return 0, 0, fmt.Errorf("%w: %w", errReply, err)
+		}
+		bytes += n
+		tried++
+	}
+	if tried > 0 {
+		bytes = bytes * int64(len(all)) / int64(tried)
+	}
+	return len(all), bytes, nil
+}

@@ -1,0 +1,289 @@
+package proxy
+
+import (
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"cacheproxy/leaderboard/api"
+	"cacheproxy/observe"
+	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
+)
+
+// boards is what the proxy does with routes that keep boards. The zero value answers for none.
+type boards struct {
+	desk    *api.Desk
+	metrics *observe.Leaderboard
+	failing spell // of the lines about records that do not answer
+}
+
+// boarded reports whether a request is answered from the records of its route, and its upstream does not see it.
+//
+// Invariant: with mode on, no request of such a route reaches the upstream, so that nothing is submitted there and not here.
+func boarded(rq *request) bool {
+	return rq.route.boards != nil && rq.mode == policy.On
+}
+
+// maxBoardName is the longest name of a board, in bytes.
+const maxBoardName = 256
+
+var (
+	boardUnnamed = refusal{http.StatusBadRequest, policy.UncleanPath, "the path names no board: it is unclean, or too long"}
+	boardDown    = refusal{http.StatusServiceUnavailable, policy.StoreUnavailable, "the records of boards are not there; try again"}
+	notJSON      = refusal{http.StatusUnsupportedMediaType, policy.RequestBody, "submissions are JSON: send Content-Type: application/json, and no Content-Encoding"}
+	unmetBoard   = refusal{http.StatusPreconditionFailed, policy.Precondition, "a condition of the request does not hold; nothing was recorded"}
+	notAsked     = refusal{http.StatusServiceUnavailable, policy.StoreUnavailable, "it cannot be asked whether this is allowed; nothing was recorded, try again"}
+	notAllowed   = refusal{http.StatusForbidden, policy.Authorization, "this is not allowed; nothing was recorded"}
+)
+
+// serveFromBoard records a submission, or answers a read of a board.
+func serveFromBoard(ex *exchange, d *decision) {
+	board, named := boardOf(&ex.request)
+	switch {
+	case !named:
+		ex.refuse(boardUnnamed)
+		return
+	case ex.p.boards.desk == nil:
+		refuseLater(ex, boardDown)
+		return
+	}
+	submits := ex.r.Method != http.MethodGet && ex.r.Method != http.MethodHead
+	if submits && !takeSubmission(ex) {
+		return
+	}
+	permit, ok := permitted(ex)
+	if !ok {
+		return
+	}
+	if submits {
+		submit(ex, d, board, permit)
+	} else {
+		readBoard(ex, d, board)
+	}
+}
+
+// boardOf is the board that a request is about. Only a clean path names one: what an unclean one names depends on who cleans it.
+func boardOf(rq *request) (string, bool) {
+	if rq.match.Route == nil || policy.CleanTarget(rq.target) != rq.target {
+		return "", false
+	}
+	name, ok := rq.route.Board.Render(policy.Values{Match: &rq.match, Header: rq.r.Header, Target: rq.target, Query: rq.target.Query})
+	return name, ok && name != "" && len(name) <= maxBoardName && utf8.ValidString(name)
+}
+
+// takeSubmission receives the content of a submission, and reports whether it can be looked at. Where not, it is answered.
+func takeSubmission(ex *exchange) bool {
+	h := ex.r.Header
+	kind, _, _ := strings.Cut(h.Get("Content-Type"), ";")
+	kind = strings.ToLower(strings.TrimSpace(kind))
+	switch {
+	case len(h["Content-Encoding"]) > 0, kind != "application/json" && !strings.HasSuffix(kind, "+json"):
+		ex.refuse(notJSON)
+		return false
+	case httpcache.ForOrigin(h): // there is nothing yet that could be as it was
+		ex.refuse(unmetBoard)
+		return false
+	}
+	err := error(nil)
+	if ex.r.ContentLength <= api.MaxBody {
+		err = ex.gather(api.MaxBody)
+	}
+	switch {
+	case err != nil:
+		ex.refuse(*bodyRefusal(err))
+		return false
+	case !ex.gathered.whole:
+		if ex.r.ProtoMajor == 1 {
+			ex.w.Header()["Connection"] = []string{"close"} // else net/http waits for the body before it answers
+		}
+		ex.refuse(bodyTooLarge)
+		return false
+	}
+	return true
+}
+
+// playerField tells, in the answer of who is asked for permission, as which player a client may submit.
+const playerField = "X-Leaderboard-Player"
+
+// permitted asks whether the client may do this, where the route has somebody to ask, unless it was asked just now. Where not, the client is
+// answered. What is remembered holds for the same question: method, target, and every field by which the service may know clients.
+func permitted(ex *exchange) (permit api.Permit, ok bool) {
+	r, desk := ex.route.boards, ex.p.boards.desk
+	if r.AuthorizeUpstream == "" {
+		return permit, true
+	}
+	question := strings.Join([]string{r.AuthorizeUpstream, r.AuthorizePath, ex.r.Method, ex.target.Scheme, ex.target.Host, ex.target.String(), addrText(ex.clientAddr()), askerOf(ex.route, ex.r.Header)}, "\n")
+	asked := time.Now()
+	if permit, ok = desk.Find(question, asked); ok {
+		return permit, true
+	}
+	refused, challenge := notAsked, []string(nil)
+	res, err := subrequest(ex, r.AuthorizeUpstream, r.AuthorizePath, ex.r.Method)
+	switch {
+	case err != nil:
+		ex.p.logger.Warn("it cannot be asked whether a client may use a board", "route", ex.route.Name, "upstream", r.AuthorizeUpstream, "error", err)
+	case res.StatusCode >= 200 && res.StatusCode < 300:
+		permit.Player = res.Header.Get(playerField)
+		desk.Keep(question, permit, asked)
+		return permit, true
+	case res.StatusCode == http.StatusUnauthorized || res.StatusCode == http.StatusForbidden:
+		refused, challenge = notAllowed, res.Header["Www-Authenticate"]
+		refused.code = res.StatusCode
+	}
+	if len(challenge) > 0 {
+		ex.w.Header()["Www-Authenticate"] = challenge
+	}
+	if refused.code == http.StatusServiceUnavailable {
+		refuseLater(ex, refused)
+	} else {
+		ex.refuse(refused)
+	}
+	return permit, false
+}
+
+// sentKey is the idempotency key of a submission, with whose it is; empty: it has none.
+func sentKey(ex *exchange) (key string, ok bool) {
+	lines := ex.r.Header[idempotencyField]
+	if len(lines) == 0 {
+		return "", true
+	}
+	own := len(lines) == 1 && lines[0] != "" && len(lines[0]) <= maxIdempotencyKey
+	return clientOf(ex.route, ex.r.Header) + "\n" + strings.Join(lines, ""), own
+}
+
+func submit(ex *exchange, d *decision, board string, permit api.Permit) {
+	key, ok := sentKey(ex)
+	if !ok {
+		ex.refuse(keyMalformed)
+		return
+	}
+	a, err := ex.p.boards.desk.Submit(ex.r.Context(), ex.route.boards, api.Sent{Board: board, Key: key, As: permit.Player, Body: ex.gathered.read})
+	countSubmission(ex, a, err)
+	if err != nil {
+		refuseBoard(ex, d, err)
+		return
+	}
+	ex.settle(d.status(ex.start))
+	h := ex.w.Header()
+	h.Set("Cache-Control", "no-store")
+	tellBoards(ex, nil)
+	if a.Repeated {
+		h.Set("Idempotent-Replayed", "true")
+	}
+	sendBoard(ex, http.StatusOK, a.Body)
+}
+
+// countSubmission counts what became of a submission; a is nil where err is not.
+func countSubmission(ex *exchange, a *api.Answer, err error) {
+	result, count := "recorded", 1
+	var refused *api.Refusal
+	switch {
+	case errors.As(err, &refused) && refused.Code < 500:
+		result = "refused"
+	case err != nil:
+		result = "failed"
+	case a.Repeated:
+		result = "repeated"
+	default:
+		count = a.Count
+	}
+	ex.p.boards.metrics.Submitted(ex.route.Name, result, count, time.Since(ex.start))
+}
+
+func readBoard(ex *exchange, d *decision, board string) {
+	a, err := ex.p.boards.desk.Read(ex.r.Context(), ex.route.boards, board, ex.target.Query, time.Now())
+	if err != nil {
+		refuseBoard(ex, d, err)
+		return
+	}
+	tellBoards(ex, nil)
+	ex.p.boards.metrics.Read(ex.route.Name, time.Since(ex.start), a.Age)
+	stored := http.Header{"Etag": {a.Tag}}
+	if !httpcache.MeetsPreconditions(ex.r.Header, stored) {
+		ex.refuse(unmetBoard)
+		return
+	}
+	ex.settle(d.status(ex.start))
+	h := ex.w.Header()
+	h["Etag"] = stored["Etag"]
+	// Caches on the way may keep it, and ask each time whether it is the same: a second of theirs would be one in which a score is missing.
+	h.Set("Cache-Control", "no-cache")
+	if ex.route.boards.AuthorizeUpstream != "" {
+		h.Set("Cache-Control", "private, no-cache")
+	}
+	if httpcache.NotModified(ex.r.Header, ex.r.Method, http.StatusOK, stored, ex.start) {
+		ex.edit(h, false)
+		ex.addCacheStatus(h)
+		ex.w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	sendBoard(ex, http.StatusOK, a.Body)
+}
+
+// sendBoard sends JSON.
+func sendBoard(ex *exchange, code int, body []byte) {
+	h := ex.w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	ex.edit(h, false)
+	ex.addCacheStatus(h)
+	ex.w.WriteHeader(code)
+	if ex.r.Method != http.MethodHead {
+		_, _ = ex.w.Write(body) // a client that has left
+	}
+}
+
+// tellBoards tells the log how the records answer; nil: as they should.
+func tellBoards(ex *exchange, err error) {
+	ex.p.boards.failing.tell(ex.p.logger, ex, err, "records of boards do not answer as they should", "records of boards answer again")
+}
+
+// refuseBoard answers where the desk has refused. That a player is not there is an answer like any other, and counts as one.
+func refuseBoard(ex *exchange, d *decision, err error) {
+	refused := &api.Refusal{Code: http.StatusServiceUnavailable, Text: boardDown.text}
+	errors.As(err, &refused)
+	switch refused.Code {
+	case http.StatusServiceUnavailable:
+		if refused.Err != nil {
+			tellBoards(ex, refused.Err)
+		}
+		refuseLater(ex, refusal{refused.Code, policy.StoreUnavailable, refused.Text})
+	case http.StatusNotFound:
+		ex.settle(d.status(ex.start))
+		ex.answer(refused.Code, refused.Text)
+	case http.StatusForbidden:
+		ex.refuse(refusal{refused.Code, policy.Authorization, refused.Text})
+	default:
+		ex.refuse(refusal{refused.Code, policy.RequestBody, refused.Text})
+	}
+}
+
+// mirrors reports whether a submission goes to the upstream, and what it accepts is recorded besides.
+func mirrors(rq *request) bool {
+	return rq.route.boards != nil && rq.mode == policy.Observe && rq.action == policy.WriteAction
+}
+
+// mirrorSubmission records a submission that the upstream has accepted, before its client hears of it: so nothing that a client knows to be accepted is
+// missing here once the route is switched on. Where it cannot be recorded, the client has the upstream's answer all the same, and it is counted.
+func mirrorSubmission(ex *exchange) {
+	if !mirrors(&ex.request) {
+		return
+	}
+	board, named := boardOf(&ex.request)
+	key, ok := sentKey(ex)
+	err := errors.New("its path names no board, or its body or Idempotency-Key was not received whole")
+	if named && ok && ex.gathered.whole && ex.p.boards.desk != nil {
+		var a *api.Answer
+		a, err = ex.p.boards.desk.Submit(ex.r.Context(), ex.route.boards, api.Sent{Board: board, Key: key, Body: ex.gathered.read})
+		countSubmission(ex, a, err)
+	}
+	if err != nil {
+		ex.p.boards.metrics.Unmirrored(ex.route.Name)
+	}
+	tellBoards(ex, err)
+}
