@@ -14,11 +14,15 @@ type Installation struct {
 	Mappings []*Mapping
 	Notify   bool
 	Consumer string // the role that consumes; it is given what it lacks. Empty: nobody is
+	Logical         // by which slot changes are told; without one, triggers tell
 	limit    int    // see defaultLimit; zero: that
 }
 
 // Step is one statement, and what is wrong as long as it has not run.
-type Step struct{ Wrong, SQL string }
+type Step struct {
+	Wrong, SQL string
+	After      bool // it comes after the transaction of the others, in none
+}
 
 // Refusal is a mapping that cannot be installed.
 type Refusal struct {
@@ -34,6 +38,9 @@ func (r *Refusal) Error() string {
 // Plan compares the database with what is wanted, and says what has to run, in one transaction and in this order; nothing, where all is
 // well. An error joins a *Refusal for each mapping that cannot be installed.
 func (want *Installation) Plan(ctx context.Context, q querier) ([]Step, error) {
+	if want.Slot != "" {
+		return want.planLogical(ctx, q)
+	}
 	in, err := readInstalled(ctx, q)
 	if err != nil {
 		return nil, err
@@ -72,7 +79,7 @@ func updateVersion(version int) string {
 	return fmt.Sprintf("UPDATE cacheproxy.installation SET version = %d", version)
 }
 
-func (p *planner) step(wrong, sql string) { p.steps = append(p.steps, Step{wrong, sql}) }
+func (p *planner) step(wrong, sql string) { p.steps = append(p.steps, Step{Wrong: wrong, SQL: sql}) }
 
 // layout is what all mappings share.
 func (p *planner) layout() error {
