@@ -28,7 +28,8 @@ func pgCommand() *cobra.Command {
 		Short: "Install in PostgreSQL what tells the proxy of changes, and check it",
 		Long: `Install in PostgreSQL what tells the proxy of changes to the tables under postgres.feeds, and check it.
 
-All of it is in the schema cacheproxy, and in triggers on these tables whose names begin with cacheproxy_. Run it again after each
+All of it is in the schema cacheproxy, and in triggers on these tables whose names begin with cacheproxy_; with source: logical, it is a
+publication and a replication slot, and what tables send of old rows. Run it again after each
 change of postgres.feeds, before instances get the new file, and whenever a table was made anew, or has got or lost a partition.`,
 	}
 	cmd.AddCommand(
@@ -69,7 +70,19 @@ func pgPlan(cmd *cobra.Command, file string, s *config.Snapshot, conn *pgx.Conn)
 	if err != nil {
 		return refusals(file, err)
 	}
+	if err := warn(cmd, file, s, conn); err != nil {
+		return err
+	}
 	return printSQL(cmd.OutOrStdout(), steps)
+}
+
+// warn prints what may do harm although it is as the file has it.
+func warn(cmd *cobra.Command, file string, s *config.Snapshot, conn *pgx.Conn) error {
+	warnings, err := wantOf(s).Warnings(cmd.Context(), conn)
+	for _, w := range warnings {
+		cmd.PrintErrf("%s: warning: %s\n", file, w)
+	}
+	return err
 }
 
 func pgInstall(cmd *cobra.Command, file string, s *config.Snapshot, conn *pgx.Conn) error {
@@ -84,6 +97,9 @@ func pgVerify(cmd *cobra.Command, file string, s *config.Snapshot, conn *pgx.Con
 	steps, err := wantOf(s).Plan(cmd.Context(), conn)
 	if err != nil {
 		return refusals(file, err)
+	}
+	if err := warn(cmd, file, s, conn); err != nil {
+		return err
 	}
 	wrong := wrongIn(steps)
 	for _, w := range wrong {
@@ -100,6 +116,11 @@ func pgVerify(cmd *cobra.Command, file string, s *config.Snapshot, conn *pgx.Con
 
 func pgUninstall(cmd *cobra.Command, _ string, s *config.Snapshot, conn *pgx.Conn) error {
 	steps, err := postgres.Remove(cmd.Context(), conn)
+	if err == nil && s.Postgres.Slot != "" {
+		var slot []postgres.Step
+		slot, err = postgres.RemoveLogical(cmd.Context(), conn, s.Postgres.Logical)
+		steps = append(steps, slot...)
+	}
 	if err != nil {
 		return err
 	}
@@ -132,7 +153,7 @@ func openDatabase(ctx context.Context, file, url string) (*config.Snapshot, *pgx
 
 // wantOf is what a configuration wants of its database.
 func wantOf(s *config.Snapshot) *postgres.Installation {
-	return &postgres.Installation{Mappings: s.Postgres.Mappings, Notify: s.Postgres.Notify, Consumer: s.Postgres.Conn.User}
+	return &postgres.Installation{Mappings: s.Postgres.Mappings, Notify: s.Postgres.Notify, Consumer: s.Postgres.Conn.User, Logical: s.Postgres.Logical}
 }
 
 // refusals names the file in what was refused.
@@ -162,15 +183,21 @@ func printSQL(out io.Writer, steps []postgres.Step) error {
 		for _, sql := range postgres.Begin() {
 			b.WriteString(sql + ";\n")
 		}
-		said := ""
+		said, after := "", false
 		for _, s := range steps {
+			if s.After && !after {
+				after = true
+				b.WriteString("\nCOMMIT;\n")
+			}
 			if s.Wrong != said {
 				said = s.Wrong
 				b.WriteString("\n-- " + comment(said) + "\n")
 			}
 			b.WriteString(s.SQL + ";\n")
 		}
-		b.WriteString("\nCOMMIT;\n")
+		if !after {
+			b.WriteString("\nCOMMIT;\n")
+		}
 	}
 	if _, err := io.WriteString(out, b.String()); err != nil {
 		return fmt.Errorf("print plan: %w", err)
