@@ -20,18 +20,20 @@ import (
 
 // Postgres is the database whose changes make copies unusable.
 type Postgres struct {
-	Conn     *pgx.ConnConfig // to be copied before it is changed
-	Notify   bool            // changes also send NOTIFY
-	Poll     time.Duration   // how often it is asked
-	MaxLag   time.Duration   // for how long changes may go unseen before the feed is blind
-	DownTTL  time.Duration   // how long copies are fresh while it is
-	url      string
-	password string
-	Mappings []*postgres.Mapping
+	Conn             *pgx.ConnConfig // to be copied before it is changed
+	Notify           bool            // changes also send NOTIFY
+	Poll             time.Duration   // how often it is asked
+	MaxLag           time.Duration   // for how long changes may go unseen before the feed is blind
+	DownTTL          time.Duration   // how long copies are fresh while it is
+	postgres.Logical                 // by which slot changes are told; without one, triggers tell
+	url              string
+	password         string
+	Mappings         []*postgres.Mapping
 }
 
 var (
 	onErrors = []choice[bool]{{"fail_write", false}, {"lose", true}}
+	sources  = []choice[bool]{{"triggers", false}, {"logical", true}}
 	events   = []choice[postgres.Event]{
 		{"insert", postgres.Insert}, {"update", postgres.Update}, {"delete", postgres.Delete}, {"truncate", postgres.Truncate},
 	}
@@ -85,6 +87,7 @@ func compilePostgres(doc *part, s *Snapshot) *Postgres {
 		Notify: doc.flag("notify"), Poll: doc.duration("poll"), MaxLag: doc.duration("max_feed_lag"), DownTTL: doc.duration("feed_down_ttl"),
 		url: doc.text("url"), password: doc.text("password"),
 	}
+	p.compileSource(doc)
 	if p.MaxLag <= p.Poll && !doc.spoiled("poll") && !doc.spoiled("max_feed_lag") {
 		doc.problem("max_feed_lag", "is not more than postgres.poll (%s), so that the feed would count as blind between two looks; write 10s", p.Poll)
 	}
@@ -97,6 +100,9 @@ func compilePostgres(doc *part, s *Snapshot) *Postgres {
 	for i, feed := range feeds {
 		m := compileFeed(feed, s)
 		m.Lossy = read[bool](doc, "on_error")
+		if m.Replicated && p.Slot != "" {
+			feed.problem("replicated", "has no effect with source: logical, which tells of what replication brings in any case; remove it")
+		}
 		same := slices.IndexFunc(p.Mappings, func(other *postgres.Mapping) bool {
 			return other.Schema == m.Schema && other.Table == m.Table && m.Table != ""
 		})
@@ -116,6 +122,31 @@ func reportIdle(doc *part, s *Snapshot) {
 	}
 	if s.Postgres != nil && len(s.Postgres.Mappings) == 0 && !doc.Part("postgres").spoiled("feeds") {
 		doc.Part("postgres").problem("feeds", "is missing or empty, and no board goes to an archive; write at least one: - {table: public.product, tags: [\"product:{id}\"]}")
+	}
+}
+
+// compileSource says what tells of changes. What is of no use with it is refused.
+func (p *Postgres) compileSource(doc *part) {
+	if !read[bool](doc, "source") {
+		for _, name := range []string{"slot", "publication"} {
+			if doc.has(name) {
+				doc.problem(name, "has no effect with source: triggers; write source: logical, or remove it")
+			}
+		}
+		return
+	}
+	p.Logical = postgres.Logical{Slot: doc.text("slot"), Publication: doc.text("publication")}
+	if strings.Trim(p.Slot, "abcdefghijklmnopqrstuvwxyz0123456789_") != "" || len(p.Slot) > 63 || p.Slot == "" {
+		doc.spoil("slot", "%s is not the name of a slot; write up to 63 of a-z, 0-9 and _, such as cacheproxy", quote(p.Slot))
+	}
+	if len(p.Publication) > 63 || p.Publication == "" || strings.ContainsRune(p.Publication, 0) {
+		doc.spoil("publication", "%s is not the name of a publication; write up to 63 bytes, such as cacheproxy", quote(p.Publication))
+	}
+	if p.Notify {
+		doc.problem("notify", "has no effect with source: logical, of which no trigger sends anything; remove it")
+	}
+	if read[bool](doc, "on_error") {
+		doc.problem("on_error", "has no effect with source: logical, where no statement can fail for it; remove it")
 	}
 }
 

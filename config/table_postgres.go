@@ -6,6 +6,9 @@ import "time"
 var postgresKeys = section{
 	{name: "url", is: aText, required: `is missing; write url: "postgres://cacheproxy@127.0.0.1:5432/shop?sslmode=verify-full"`, means: "As libpq has it: several hosts, target_session_attrs, sslmode, passfile. It may be that of a pooler."},
 	{name: "password", is: aSecret, means: "Here a secret needs no escapes, as it does in url."},
+	{name: "source", is: aWordOf(sources), byDefault: "triggers", means: "What tells of changes. triggers: they write each into a table, in its transaction; logical: the write-ahead log does, by a replication slot, and nothing is added to a statement."},
+	{name: "slot", is: aText, byDefault: "cacheproxy", means: "With source: logical, the replication slot, which this fleet has for itself. Made by pg install."},
+	{name: "publication", is: aText, byDefault: "cacheproxy", means: "With source: logical, the publication with the tables under feeds, and no others. Made by pg install."},
 	{name: "poll", is: aDuration, byDefault: "100ms", positive: true, refuse: outside(5*time.Millisecond, time.Minute, "is less than 5ms, and would keep the database busy; write 100ms", "is more than 1m0s, for which every change would go unseen; write 100ms"), means: "How often the database is asked what has changed, by one of the instances. 5ms to 1m."},
 	{name: "max_feed_lag", is: aDuration, byDefault: "10s", positive: true, refuse: outside(5*time.Second, time.Hour, "is less than 5s, within which instances take over from each other; write 10s", "is more than 1h0m0s; write 10s, or a longer feed_down_ttl"), means: "For how long changes may go unseen before the feed counts as blind. 5s to 1h, and more than poll."},
 	{name: "feed_down_ttl", is: aDuration, byDefault: "30s", positive: true, means: "How long copies that the tables feed are fresh while the feed is blind, however long they would be else. Then they are confirmed."},

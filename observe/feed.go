@@ -18,7 +18,9 @@ type FeedGauges struct {
 	Owed    int64         // tables that are purged as a whole, since nobody consumed their changes
 	Missing int64         // tables whose changes nothing tells of
 	Rows    uint64        // consumed by this instance, since the start
-	Failed  map[string]uint64
+	// Retained is how much of the write-ahead log a slot keeps, in bytes; zero: triggers tell of changes.
+	Retained int64
+	Failed   map[string]uint64
 }
 
 // Feed counts what becomes of the changes of a database. It is safe for concurrent use.
@@ -46,6 +48,7 @@ func (g FeedGauges) collect(tell reading) {
 	tell(gauge, "feed_waiting", "Changes of the database that were seen and are not consumed.", float64(g.Waiting))
 	tell(gauge, "feed_owed", "Tables that are purged as a whole, since nobody consumed their changes for too long.", float64(g.Owed))
 	tell(gauge, "feed_not_installed", "Tables of the configuration whose changes nothing in the database tells of.", float64(g.Missing))
+	tell(gauge, "feed_retained_bytes", "How much of its write-ahead log the database keeps for changes that are not consumed. With source: logical.", float64(g.Retained))
 	tell(counter, "feed_rows_total", "Changes of the database that this instance has consumed.", float64(g.Rows))
 	for kind, n := range g.Failed {
 		tell(counter, "feed_errors_total", "What went wrong with the changes of the database, by what.", float64(n), "kind", kind)

@@ -19,6 +19,9 @@ func reportPostgres(t table, p *config.Postgres) {
 		t.row("changes", "none are looked for")
 		return
 	}
+	if p.Slot != "" {
+		t.row("source", "slot "+p.Slot+", publication "+p.Publication)
+	}
 	t.row("changes", fmt.Sprintf("looked for every %s; unseen for more than %s, copies that they feed are fresh for %s",
 		config.DurationText(p.Poll), config.DurationText(p.MaxLag), config.DurationText(p.DownTTL)))
 	for _, m := range p.Mappings {
@@ -58,6 +61,13 @@ func checkPostgres(ctx context.Context, file string, s *config.Snapshot, t table
 	if err == nil {
 		defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }() // it only reads
 		steps, err = wantOf(s).Plan(ctx, conn)
+	}
+	if err == nil {
+		var warnings []string
+		warnings, err = wantOf(s).Warnings(ctx, conn)
+		for _, w := range warnings {
+			t.row("warning", w)
+		}
 	}
 	if err != nil {
 		fmt.Fprintf(problems, "%s: postgres: %v\n", file, err) // the buffer does not fail

@@ -29,8 +29,9 @@ func pgCommand() *cobra.Command {
 		Short: "Install in PostgreSQL what tells the proxy of changes, and check it",
 		Long: `Install in PostgreSQL what tells the proxy of changes to the tables under postgres.feeds, and check it.
 
-All of it is in the schema cacheproxy, and in triggers on these tables whose names begin with cacheproxy_. Where a route has an archive of
-its leaderboards, that is in the schema leaderboard_archive. Run it again after each
+All of it is in the schema cacheproxy, and in triggers on these tables whose names begin with cacheproxy_; with source: logical, it is a
+publication and a replication slot, and what tables send of old rows. Where a route has an archive of its leaderboards, that is in the
+schema leaderboard_archive. Run it again after each
 change of postgres.feeds, before instances get the new file, and whenever a table was made anew, or has got or lost a partition.`,
 	}
 	uninstall := pgSubcommand("uninstall", pgUninstall, "Take away all that install has made", `Take away all that install has made, in one transaction, and nothing else. Copies then stay until they expire, or something else
@@ -73,7 +74,19 @@ func pgPlan(cmd *cobra.Command, file string, s *config.Snapshot, conn *pgx.Conn)
 	if err != nil {
 		return refusals(file, err)
 	}
+	if err := warn(cmd, file, s, conn); err != nil {
+		return err
+	}
 	return printSQL(cmd.OutOrStdout(), steps)
+}
+
+// warn prints what may do harm although it is as the file has it.
+func warn(cmd *cobra.Command, file string, s *config.Snapshot, conn *pgx.Conn) error {
+	warnings, err := wantOf(s).Warnings(cmd.Context(), conn)
+	for _, w := range warnings {
+		cmd.PrintErrf("%s: warning: %s\n", file, w)
+	}
+	return err
 }
 
 func pgInstall(cmd *cobra.Command, file string, s *config.Snapshot, conn *pgx.Conn) error {
@@ -88,6 +101,9 @@ func pgVerify(cmd *cobra.Command, file string, s *config.Snapshot, conn *pgx.Con
 	steps, err := wantOf(s).Plan(cmd.Context(), conn)
 	if err != nil {
 		return refusals(file, err)
+	}
+	if err := warn(cmd, file, s, conn); err != nil {
+		return err
 	}
 	wrong := wrongIn(steps)
 	for _, w := range wrong {
@@ -112,6 +128,11 @@ func pgUninstall(cmd *cobra.Command, _ string, s *config.Snapshot, conn *pgx.Con
 		nothing = "nothing but the archive of leaderboards is installed in " + s.Postgres.Shown() + "; --archive takes it away, with all scores in it"
 	}
 	steps, err := postgres.Remove(cmd.Context(), conn, parts...)
+	if err == nil && s.Postgres.Slot != "" {
+		var slot []postgres.Step
+		slot, err = postgres.RemoveLogical(cmd.Context(), conn, s.Postgres.Logical)
+		steps = append(steps, slot...)
+	}
 	if err != nil {
 		return err
 	}
@@ -144,7 +165,7 @@ func openDatabase(ctx context.Context, file, url string) (*config.Snapshot, *pgx
 
 // wantOf is what a configuration wants of its database.
 func wantOf(s *config.Snapshot) *postgres.Installation {
-	want := &postgres.Installation{Mappings: s.Postgres.Mappings, Notify: s.Postgres.Notify, Consumer: s.Postgres.Conn.User}
+	want := &postgres.Installation{Mappings: s.Postgres.Mappings, Notify: s.Postgres.Notify, Consumer: s.Postgres.Conn.User, Logical: s.Postgres.Logical}
 	for _, b := range s.Boards {
 		if b.Archive != nil {
 			want.Parts = []postgres.Part{archive.Layout{}}
@@ -180,15 +201,21 @@ func printSQL(out io.Writer, steps []postgres.Step) error {
 		for _, sql := range postgres.Begin() {
 			b.WriteString(sql + ";\n")
 		}
-		said := ""
+		said, after := "", false
 		for _, s := range steps {
+			if s.After && !after {
+				after = true
+				b.WriteString("\nCOMMIT;\n")
+			}
 			if s.Wrong != said {
 				said = s.Wrong
 				b.WriteString("\n-- " + comment(said) + "\n")
 			}
 			b.WriteString(s.SQL + ";\n")
 		}
-		b.WriteString("\nCOMMIT;\n")
+		if !after {
+			b.WriteString("\nCOMMIT;\n")
+		}
 	}
 	if _, err := io.WriteString(out, b.String()); err != nil {
 		return fmt.Errorf("print plan: %w", err)

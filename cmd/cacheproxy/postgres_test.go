@@ -118,6 +118,61 @@ routes:
 	}
 }
 
+// The same commands with a slot: the owner of the tables makes all but the slot, and the consumer makes that, with REPLICATION and nothing else.
+func TestPgLogical(t *testing.T) {
+	url := servers.Postgres(t, "wal_level=logical")
+	admin, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = admin.Close(context.Background()) })
+	if _, err := admin.Exec(t.Context(), `CREATE ROLE owner LOGIN PASSWORD 'hunter2'; CREATE ROLE cacheproxy LOGIN REPLICATION PASSWORD 'hunter2';
+		CREATE TABLE product (id int PRIMARY KEY, slug text); ALTER TABLE product OWNER TO owner; GRANT CREATE ON DATABASE postgres TO owner`); err != nil {
+		t.Fatal(err)
+	}
+	as := func(role string) string {
+		return strings.Replace(url, url[strings.Index(url, "//")+2:strings.Index(url, "@")], role+":hunter2", 1)
+	}
+	file := filepath.Join(t.TempDir(), "cacheproxy.yaml")
+	text := fmt.Sprintf("postgres: {url: %q, source: logical, feeds: [{table: product, urls: [\"/{slug}\"]}]}\nupstreams: [{name: shop, url: \"http://127.0.0.1:9000\"}]\n", as("cacheproxy"))
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	expect := func(want string, args ...string) string {
+		t.Helper()
+		out, err := run(t, pgCommand(), args...)
+		if text := fmt.Sprintf("%s%v", out, err); !strings.Contains(text, want) {
+			t.Errorf("%q: %s\nwant %q", args, text, want)
+		}
+		return out
+	}
+	script := expect("COMMIT;\n\n-- there is no slot cacheproxy\n", "plan", file)
+	for _, part := range []string{"ALTER TABLE ONLY \"public\".\"product\" REPLICA IDENTITY FULL;", "CREATE PUBLICATION \"cacheproxy\" FOR TABLE ONLY", "max_slot_wal_keep_size is -1"} {
+		if !strings.Contains(script, part) {
+			t.Errorf("the plan lacks %s:\n%s", part, script)
+		}
+	}
+	expect("there is no publication cacheproxy", "verify", file)
+	expect("run pg install as a role with REPLICATION", "install", file, "--url", as("owner"))
+	expect("there is no slot cacheproxy", "verify", file)
+	expect("done: ", "install", file)
+	expect("is as "+file+" has it", "verify", file)
+	if out, _ := run(t, checkCommand(), file, "--live"); !strings.Contains(out, "slot cacheproxy, publication cacheproxy") || !strings.Contains(out, "max_slot_wal_keep_size") || strings.Contains(out, "postgres: ") {
+		t.Errorf("check --live: %s", out)
+	}
+	expect("DROP PUBLICATION", "uninstall", file, "--url", url)
+	psql, err := exec.LookPath("psql")
+	if err != nil {
+		t.Skip("psql is not installed")
+	}
+	cmd := exec.CommandContext(t.Context(), psql, "-X", "-v", "ON_ERROR_STOP=1", "-f", "-", url)
+	cmd.Stdin = strings.NewReader(script[strings.Index(script, "BEGIN;"):])
+	if said, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("psql: %v\n%s", err, said)
+	}
+	expect("<nil>", "verify", file)
+}
+
 func TestPgWithoutDatabase(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "cacheproxy.yaml")
 	if err := os.WriteFile(file, []byte("upstreams: [{name: shop, url: \"http://127.0.0.1:9000\"}]\n"), 0o600); err != nil {

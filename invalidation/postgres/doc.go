@@ -107,6 +107,13 @@
 //
 // With notify: true a writer also sends NOTIFY cacheproxy, with no payload, which a consumer may take as a hint to poll.
 //
+// # Without triggers
+//
+// With a slot (Logical) the write-ahead log tells of changes, and none of the above is there: a publication of the tables, with each relation
+// as itself, since TRUNCATE of a partition goes unsaid where it is published as its table; old rows with the columns that the mapping needs
+// (REPLICA IDENTITY); and the slot. Package feed has what it promises. An install that mends a publication writes a message for each mapping of
+// which changes went untold (UntoldPrefix), in its transaction.
+//
 // # Files
 //
 //	mapping.go               what a row of the outbox names
@@ -117,5 +124,7 @@
 //	catalog.go               what the database has
 //	shape.go                 whether what all mappings share is as install makes it
 //	plan.go, install.go      what it lacks; install it, take it away
+//	logical.go, slot.go      a publication and a slot
+//	told.go                  how the tables are told of by them
 //	gaps.go                  which mappings a consumer hears nothing of
 package postgres

@@ -41,7 +41,7 @@ func Grants(ctx context.Context, q Querier, role string, wanted []Privilege, ane
 			return nil, fmt.Errorf("look at privileges of %s: %w", role, err)
 		}
 		if is == nil || !*is || anew {
-			steps = append(steps, Step{fmt.Sprintf("role %s lacks %s", role, p), "GRANT " + p.String() + " TO " + identifier(role)})
+			steps = append(steps, Step{Wrong: fmt.Sprintf("role %s lacks %s", role, p), SQL: "GRANT " + p.String() + " TO " + identifier(role)})
 		}
 	}
 	return steps, nil

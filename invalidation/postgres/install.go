@@ -29,7 +29,11 @@ func Begin() []string {
 
 // Install brings the database to what is wanted, in one transaction, and says what it did.
 func (want *Installation) Install(ctx context.Context, conn *pgx.Conn) ([]Step, error) {
-	return run(ctx, conn, want.Plan)
+	steps, err := run(ctx, conn, want.Plan)
+	if err != nil {
+		return nil, err
+	}
+	return steps, afterwards(ctx, conn, steps)
 }
 
 // run carries out a plan that is made in its own transaction, and does so again where somebody has stood in the way.
@@ -83,6 +87,9 @@ func attempt(ctx context.Context, conn *pgx.Conn, plan func(context.Context, Que
 		return nil, err
 	}
 	for _, s := range steps {
+		if s.After {
+			continue
+		}
 		if err := exec(s.SQL); err != nil {
 			return nil, err
 		}

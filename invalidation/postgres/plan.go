@@ -15,6 +15,7 @@ type Installation struct {
 	Notify   bool
 	Consumer string // the role that consumes; it is given what it lacks. Empty: nobody is
 	Parts    []Part // what is installed besides, each in a schema of its own
+	Logical         // by which slot changes are told; without one, triggers tell
 	limit    int    // see defaultLimit; zero: that
 }
 
@@ -27,7 +28,10 @@ type Part interface {
 }
 
 // Step is one statement, and what is wrong as long as it has not run.
-type Step struct{ Wrong, SQL string }
+type Step struct {
+	Wrong, SQL string
+	After      bool // it comes after the transaction of the others, in none
+}
 
 // Refusal is a mapping that cannot be installed.
 type Refusal struct {
@@ -52,11 +56,17 @@ func (want *Installation) Plan(ctx context.Context, q Querier) ([]Step, error) {
 		more, err = part.Plan(ctx, q, want.Consumer)
 		steps = append(steps, more...)
 	}
+	// What runs in no transaction comes after the parts too.
+	after := slices.DeleteFunc(slices.Clone(steps), func(s Step) bool { return !s.After })
+	steps = append(slices.DeleteFunc(steps, func(s Step) bool { return s.After }), after...)
 	return steps, err
 }
 
 // planFeed is about all but the parts. Where they alone are wanted, nothing is installed for a feed.
 func (want *Installation) planFeed(ctx context.Context, q Querier) ([]Step, error) {
+	if want.Slot != "" && len(want.Mappings) > 0 {
+		return want.planLogical(ctx, q)
+	}
 	in, err := readInstalled(ctx, q)
 	if err != nil {
 		return nil, err
@@ -98,7 +108,7 @@ func updateVersion(version int) string {
 	return fmt.Sprintf("UPDATE cacheproxy.installation SET version = %d", version)
 }
 
-func (p *planner) step(wrong, sql string) { p.steps = append(p.steps, Step{wrong, sql}) }
+func (p *planner) step(wrong, sql string) { p.steps = append(p.steps, Step{Wrong: wrong, SQL: sql}) }
 
 // layout is what all mappings share.
 func (p *planner) layout() error {

@@ -12,7 +12,7 @@ import (
 
 // others are words that look like names of the program and are of somebody else.
 var others = map[string]string{
-	"yaml": "a language", "console": "the same", "sh": "the same", "fwd-status": "RFC 9211", "make": "a program", "curl": "a program", "jq": "a program", "psql": "a program", "session_replication_role": "a setting of PostgreSQL", "statement_timeout": "the same", "min": "a function of SQL", "starts": "a column of the archive", "ends": "the same", "ago": "a column of a report", "replica": "the same", "wrk": "a program", "loop": "a program of the benchmarks",
+	"yaml": "a language", "console": "the same", "sh": "the same", "fwd-status": "RFC 9211", "make": "a program", "curl": "a program", "jq": "a program", "psql": "a program", "session_replication_role": "a setting of PostgreSQL", "statement_timeout": "the same", "min": "a function of SQL", "starts": "a column of the archive", "ends": "the same", "ago": "a column of a report", "replica": "the same", "wal_level": "the same", "max_slot_wal_keep_size": "the same", "wal_writer_delay": "the same", "failover": "the same", "sync_replication_slots": "the same", "pg_stat_activity": "a view of PostgreSQL", "xact_start": "a column of it", "wrk": "a program", "loop": "a program of the benchmarks",
 	"grpc-timeout": "a header of gRPC", "xkey": "a header of Varnish", "traceparent": "a header of W3C", "tracestate": "the same", "baggage": "the same", "sentry-trace": "a header",
 	"http-cache-tests": "a suite", "stale-close-*": "a test of that suite", "age-parse-*": "the same", "vary-normalise-lang-select": "the same",
 	"stale-if-error": "RFC 5861", "must-revalidate": "RFC 9111", "s-maxage": "RFC 9111", "no-transform": "RFC 9111", "max-stale": "RFC 9111",

@@ -31,6 +31,7 @@ var rules = []rule{
 	{"imports run one way", checkImports},
 	{"libraries stay where they belong", checkLibraries},
 	{"policy is pure", pure("policy")},
+	{"pgoutput is pure", pure("invalidation/postgres/pgoutput")},
 	{"fleet is pure", pure("invalidation/fleet", "sync")},
 	{"files are short", checkFileLength},
 	{"functions are short", checkFunctionLength},

@@ -17,7 +17,7 @@ var layers = map[string][]string{
 	"invalidation/fleet":         {"policy", "invalidation"},
 	"invalidation/valkey":        {"policy", "invalidation", "invalidation/fleet"},
 	"invalidation/postgres":      {"policy"},
-	"invalidation/postgres/feed": {"policy", "invalidation", "invalidation/postgres"},
+	"invalidation/postgres/feed": {"policy", "invalidation", "invalidation/postgres", "invalidation/postgres/pgoutput"},
 	"store":                      {"policy/httpcache", "policy", "invalidation"},
 	"store/coding":               {"policy/httpcache"},
 	"writebehind":                {"policy/httpcache"},

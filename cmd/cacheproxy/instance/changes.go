@@ -75,7 +75,7 @@ func (c *changes) stop() {
 
 func (c *changes) config(s *config.Snapshot) feed.Config {
 	p := s.Postgres
-	return feed.Config{Source: p.Source, Key: p.Key(), Mappings: p.Mappings, Settle: s.LongestSettle(), Poll: p.Poll, Notify: p.Notify}
+	return feed.Config{Source: p.Source, Key: p.Key(), Mappings: p.Mappings, Settle: s.LongestSettle(), Poll: p.Poll, Notify: p.Notify, Logical: p.Logical}
 }
 
 // between prepares for the configuration after another: until it is in force, mappings that are not in both purge the tables' copies. A
@@ -118,6 +118,7 @@ func (c *changes) gauges() observe.FeedGauges {
 	s := c.State()
 	return observe.FeedGauges{
 		Up: s.Up, Blind: c.isBlind(time.Now()), Lag: s.Lag, Waiting: s.Waiting, Owed: s.Owed, Missing: s.Missing, Rows: s.Rows, Failed: s.Failed,
+		Retained: s.Retained,
 	}
 }
 

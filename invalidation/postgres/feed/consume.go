@@ -40,9 +40,6 @@ func (o *order) add(r row) {
 	if r.width != nil {
 		width = int(*r.width)
 	}
-	if o.names[id] == nil {
-		o.names[id] = map[policy.Member]struct{}{}
-	}
 	members, whole := postgres.Resolve(o.feed.config.Load().Mappings, id, width, r.values)
 	switch {
 	case !whole:
@@ -55,12 +52,27 @@ func (o *order) add(r row) {
 		o.feed.count(unknownMapping)
 		o.feed.tell(unknownMapping, "a change bears the id of a mapping that this configuration does not have; its table's copies are purged", "mapping", shortened(id))
 	}
+	o.name(id, whole, members...)
+}
+
+// name takes in what a change of a mapping names.
+func (o *order) name(id string, whole bool, members ...policy.Member) {
+	if o.names[id] == nil {
+		o.names[id] = map[policy.Member]struct{}{}
+	}
 	for _, member := range members {
 		o.names[id][member] = struct{}{}
 	}
 	o.whole[id] = o.whole[id] || whole || len(o.names[id]) > manyNames
 	if o.whole[id] {
 		clear(o.names[id])
+	}
+}
+
+// join takes in what another has.
+func (o *order) join(other *order) {
+	for id, names := range other.names {
+		o.name(id, other.whole[id], slices.Collect(maps.Keys(names))...)
 	}
 }
 

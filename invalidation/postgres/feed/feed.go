@@ -42,6 +42,8 @@ type Config struct {
 	Settle   time.Duration // the longest of all upstreams: for what may be about any of them
 	Poll     time.Duration // how often the database is asked
 	Notify   bool          // hints are listened for
+	// Logical says by which slot changes are told; without one, triggers tell.
+	postgres.Logical
 }
 
 // Options is what a Feed works with. All but the hooks of tests are required.
@@ -73,6 +75,7 @@ type Feed struct {
 	// not read yet. It outlives connections, since changes are lost between them as well. Only follow has it.
 	lost   float64
 	lostOf string
+	slots  slotMemory
 }
 
 // New makes a feed. It dials nothing.
@@ -86,7 +89,7 @@ func New(o Options) *Feed {
 // Reconfigure puts another configuration in force. One with another Key makes a connection of its own.
 func (f *Feed) Reconfigure(c Config) {
 	before := f.config.Swap(&c)
-	if before.Key != c.Key || before.Notify != c.Notify {
+	if before.Key != c.Key || before.Notify != c.Notify || before.Logical != c.Logical {
 		f.nudge(f.renewed)
 	}
 }
@@ -137,6 +140,9 @@ func (f *Feed) follow(ctx context.Context) {
 	defer f.sight.up.Store(false)
 	if key := f.config.Load().Key; key != f.lostOf {
 		f.lost, f.lostOf = -1, key
+	}
+	if of := f.config.Load(); f.slots.key != of.Key || f.slots.of != of.Logical {
+		f.slots = slotMemory{key: of.Key, of: of.Logical, timeout: fullTimeout, gaps: map[string]bool{}}
 	}
 	for pause := retryFirst; ctx.Err() == nil; {
 		s := &session{feed: f, waiting: map[int64]left{}}

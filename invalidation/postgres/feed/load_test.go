@@ -38,6 +38,13 @@ func (p *purgedAt) Invalidate(ctx context.Context, o invalidation.Order) (invali
 // took is told, from commit to purge.
 func TestLoad(t *testing.T) {
 	url := database(t)
+	load(t, url, func(*Options) {})
+}
+
+// TestSlotLoad does the same with changes that a slot tells of.
+func TestSlotLoad(t *testing.T) { load(t, decoded(t), bySlot) }
+
+func load(t *testing.T, url string, source func(*Options)) {
 	foreign, err := dial(t, url).BeginTx(context.Background(), pgx.TxOptions{IsoLevel: pgx.RepeatableRead})
 	if err != nil {
 		t.Fatal(err)
@@ -48,10 +55,10 @@ func TestLoad(t *testing.T) {
 		return func(o *Options) {
 			o.Log, o.Preferred, o.Config.Poll = log, func() bool { return preferred }, 100*time.Millisecond
 			o.between = func() {}
+			source(o)
 		}
 	}
 	consume(t, url, share(false))
-	conn := dial(t, url)
 	var next atomic.Int64
 	var writers sync.WaitGroup
 	var committed, undone sync.Map
@@ -97,8 +104,7 @@ func TestLoad(t *testing.T) {
 		}
 		c.stop()
 	}
-	consume(t, url, share(true))
-	until(t, func() bool { return rows(t, conn) == 0 })
+	consume(t, url, share(true)).clear()
 	var took []time.Duration
 	committed.Range(func(name, at any) bool {
 		purged, ok := log.at.Load(name)

@@ -26,7 +26,7 @@ type untold struct {
 // feed is blind as long as there are any. What has changed meanwhile has left no row, whoever has mended it: so the tag of the
 // table is purged before the feed sees again. That the triggers are seen says that each change which they did not tell of can be
 // read: creating and enabling a trigger waits for whoever is changing the table.
-func (s *session) missing(ctx context.Context, installed map[string]bool) error {
+func (s *outbox) missing(ctx context.Context, installed map[string]bool) error {
 	f, config := s.feed, s.feed.config.Load()
 	u := &f.untold
 	if now := time.Now(); !s.worked || u.of != config || !now.Before(u.next) {

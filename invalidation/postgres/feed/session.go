@@ -2,19 +2,23 @@ package feed
 
 import (
 	"context"
-	"fmt"
 	"time"
-
-	"cacheproxy/policy"
 
 	"github.com/jackc/pgx/v5"
 )
 
-// left is a row that is left for somebody else.
+// left is a change that is left for somebody else.
 type left struct {
 	xid   string
 	since time.Time // when it was first seen
 	clear time.Time // when it was not in sight yet
+}
+
+// source is what tells of changes: the outbox, which triggers fill, or a replication slot.
+type source interface {
+	// pass looks at all that has come into sight, has it purged until that holds, and then lets go of it there; where it is not eager,
+	// only what nobody else has consumed for longer than patience. It says how long to wait at least until the next look.
+	pass(ctx context.Context, eager bool) (pause time.Duration, err error)
 }
 
 // session is what is known by one connection.
@@ -22,16 +26,10 @@ type session struct {
 	feed    *Feed
 	conn    *pgx.Conn // nil: there is none
 	worked  bool
-	base    *snapshot // of the last look that was carried out whole; nil: everything has to be looked at
-	looked  time.Time // when that began
-	full    time.Time // when everything is to be looked at again
+	looked  time.Time // when the last look began that was carried out whole
 	waiting map[int64]left
 	woken   []chan struct{} // are closed once a look is done
-	alone   time.Time       // until then rows are consumed at once, since nobody else did
-	// paid is up to when changes are purged for which a tag is owed, and nextOwed from when on they are worth another purge.
-	paid, nextOwed time.Time
-	consumed       int64     // what cacheproxy.consumed was set to last
-	nextProgress   time.Time // when it is set again
+	alone   time.Time       // until then changes are consumed at once, since nobody else did
 }
 
 // run looks again and again until something fails.
@@ -41,10 +39,16 @@ func (s *session) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer hangUp(s.conn)
+	var from source = &outbox{session: s}
+	if f.config.Load().Slot != "" {
+		from = newSlot(s)
+	}
+	f.sight.owed.Store(0) // of another source
+	f.sight.retained.Store(0)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
-		err := s.pass(ctx, len(s.woken) > 0 || s.eager(time.Now()))
+		least, err := from.pass(ctx, len(s.woken) > 0 || s.eager(time.Now()))
 		s.answer()
 		if err != nil {
 			return err
@@ -61,6 +65,7 @@ func (s *session) run(ctx context.Context) (err error) {
 		} else {
 			pause = max(pause, aside)
 		}
+		pause = max(pause, least)
 		timer.Reset(pause)
 		select {
 		case <-timer.C:
@@ -87,170 +92,30 @@ func (s *session) answer() {
 // eager reports whether rows are consumed as soon as they are seen.
 func (s *session) eager(now time.Time) bool { return now.Before(s.alone) || s.feed.options.Preferred() }
 
-// pass looks at all that has come into sight, and consumes it.
-func (s *session) pass(ctx context.Context, eager bool) error {
-	f, began := s.feed, time.Now()
-	everythingNow := s.base == nil || !began.Before(s.full)
-	in, timeout := everything(), fullTimeout
-	if !everythingNow {
-		in, timeout = since(*s.base, s.waiting), lookTimeout
+// take reports whether a change that was seen is to be consumed now: at once, or since nobody else did for longer than patience. Else it waits.
+func (s *session) take(id int64, xid string, began time.Time, eager bool) bool {
+	l, known := s.waiting[id]
+	if !known {
+		l = left{xid: xid, since: began, clear: s.looked}
 	}
-	var first page
-	for again := true; again; {
-		asked, cancel := context.WithTimeout(ctx, timeout)
-		p, err := look(asked, s.conn, in)
-		cancel()
-		if err != nil {
-			return err
-		}
-		if first.seen.limit == "" {
-			first = p
-		}
-		if s.base != nil && p.seen.older(*s.base) {
-			// Another server answers, or this one has been set back: what was seen says nothing about what is there.
-			s.base, s.waiting = nil, map[int64]left{}
-			return nil
-		}
-		rows := s.sort(p, in, began, eager)
-		f.sight.waiting.Store(int64(len(s.waiting) + len(rows)))
-		if err := f.consume(ctx, s.conn, rows, s.answer); err != nil {
-			return err
-		}
-		s.answer() // what was committed before they asked is on the first page, unless there is more than a page
-		f.sight.waiting.Store(int64(len(s.waiting)))
-		in.past(p.rows)
-		if again = p.full; again && len(rows) > 0 {
-			if err := s.progress(ctx, rows[len(rows)-1].id); err != nil {
-				return err
-			}
-		}
-	}
-	if everythingNow {
-		s.full = time.Now().Add(max(fullEvery, fullShare*time.Since(began)))
-	}
-	s.base = &first.seen
-	if len(s.waiting) == 0 {
-		if err := s.progress(ctx, first.last); err != nil {
-			return err
-		}
-	}
-	if err := s.rest(ctx, first, began, eager); err != nil {
-		return err
-	}
-	clear := s.paid
-	for _, l := range s.waiting {
-		if l.clear.Before(clear) {
-			clear = l.clear
-		}
-	}
-	s.looked = began
-	f.sight.cleared(clear)
-	return nil
-}
-
-// sort decides which rows of a page are consumed, and leaves the others.
-func (s *session) sort(p page, in scope, began time.Time, eager bool) (now []row) {
-	there := map[int64]bool{}
-	for _, r := range p.rows {
-		there[r.id] = true
-		l, known := s.waiting[r.id]
-		if !known {
-			l = left{xid: r.xid, since: began, clear: s.looked}
-		}
-		overdue := began.Sub(l.since) >= patience || len(s.waiting) >= mostWaiting
-		if overdue && !eager {
-			s.alone = began.Add(standIn)
-		}
-		if eager || overdue {
-			now = append(now, r)
-			delete(s.waiting, r.id)
-			continue
-		}
-		s.waiting[r.id] = l
-	}
-	if !p.cut {
-		for _, id := range in.waiting {
-			if !there[id] {
-				delete(s.waiting, id) // somebody else has consumed it
-			}
-		}
-	}
-	return now
-}
-
-// progress says up to which id the outbox is consumed, which tells triggers that somebody does (package postgres, C2).
-func (s *session) progress(ctx context.Context, last int64) error {
-	now := time.Now()
-	if last <= s.consumed || now.Before(s.nextProgress) {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
-	defer cancel()
-	_, err := s.conn.Exec(ctx, "select setval('cacheproxy.consumed', $1::bigint) from cacheproxy.consumed where not is_called or last_value < $1::bigint", last)
-	if err != nil {
-		return fmt.Errorf("say how far the outbox is consumed: %w", err)
-	}
-	s.consumed, s.nextProgress = last, now.Add(progressPause)
-	return nil
-}
-
-// rest does what a look has found besides rows: tags that are owed, mappings that are not installed, and changes that nothing tells of.
-func (s *session) rest(ctx context.Context, p page, began time.Time, eager bool) error {
-	if err := s.missing(ctx, p.owed); err != nil {
-		return err
-	}
-	if err := s.lostChanges(ctx, p.lost); err != nil {
-		return err
-	}
-	var owed []string
-	for id, is := range p.owed {
-		if is {
-			owed = append(owed, id)
-		}
-	}
-	s.feed.sight.owed.Store(int64(len(owed)))
-	overdue := began.Sub(s.paid) >= patience
-	switch {
-	case len(owed) == 0:
-		s.paid = began
-		return nil
-	case !eager && !overdue, began.Before(s.nextOwed):
-		return nil
-	case !eager:
+	overdue := began.Sub(l.since) >= patience || len(s.waiting) >= mostWaiting
+	if overdue && !eager {
 		s.alone = began.Add(standIn)
 	}
-	if err := s.feed.settle(ctx, s.conn, owed); err != nil {
-		return err
+	if eager || overdue {
+		delete(s.waiting, id)
+		return true
 	}
-	s.paid, s.nextOwed = began, time.Now().Add(owedPause)
-	return nil
+	s.waiting[id] = l
+	return false
 }
 
-// lostChanges purges the tables of which a change may have left no trace. What was lost before this process has first read the counter may be
-// missing in copies that are older than it, in a tier that others share: so the first sight of a counter that is not zero is an order,
-// too, if no alarm. One that was set back is another server's, of which nothing is known either.
-func (s *session) lostChanges(ctx context.Context, lost float64) error {
-	f := s.feed
-	before := f.lost
-	if lost == before {
-		return nil
-	}
-	if before >= 0 {
-		f.count(changesLost)
-		f.tell(changesLost, "changes were made that PostgreSQL could not tell of (on_error: lose); the tables that allow it are purged", "changes", lost-before)
-	}
-	var tags []policy.Member
-	for _, m := range f.config.Load().Mappings {
-		if m.Lossy {
-			tags = append(tags, m.Whole())
+// cleared notes that all changes that were in sight at a time are purged, but for those that are left for somebody else.
+func (s *session) cleared(at time.Time) {
+	for _, l := range s.waiting {
+		if l.clear.Before(at) {
+			at = l.clear
 		}
 	}
-	if len(tags) > 0 && lost+max(before, 0) > 0 {
-		order := f.unknown(tags)
-		if err := f.untilHeld(ctx, func(ctx context.Context) error { return f.purge(ctx, order) }); err != nil {
-			return err
-		}
-	}
-	f.lost = lost // only now: what was not purged is owed by the next connection
-	return nil
+	s.feed.sight.cleared(at)
 }

@@ -14,8 +14,10 @@ type sight struct {
 	waiting atomic.Int64 // rows that were seen and are not deleted
 	owed    atomic.Int64 // mappings whose table's tag is owed
 	missing atomic.Int64 // mappings that are not installed
-	rows    atomic.Uint64
-	failed  [kinds]atomic.Uint64
+	// retained is how much of the write-ahead log a slot keeps, in bytes.
+	retained atomic.Int64
+	rows     atomic.Uint64
+	failed   [kinds]atomic.Uint64
 }
 
 // State is what a feed knows of itself.
@@ -26,15 +28,17 @@ type State struct {
 	Owed    int64         // mappings for whose changes triggers have written no rows, since nobody consumed them
 	Missing int64         // mappings that are not installed
 	Rows    uint64        // consumed by this instance
-	Failed  map[string]uint64
+	// Retained is how much of the write-ahead log a slot keeps on the server, in bytes.
+	Retained int64
+	Failed   map[string]uint64
 }
 
 // State is safe for concurrent use.
 func (f *Feed) State() State {
 	s := State{
 		Up: f.sight.up.Load(), Lag: f.sight.lag(time.Now()), Waiting: f.sight.waiting.Load(), Owed: f.sight.owed.Load(),
-		Missing: f.sight.missing.Load(),
-		Rows:    f.sight.rows.Load(), Failed: make(map[string]uint64, kinds),
+		Missing: f.sight.missing.Load(), Retained: f.sight.retained.Load(),
+		Rows: f.sight.rows.Load(), Failed: make(map[string]uint64, kinds),
 	}
 	for k := range kinds {
 		s.Failed[k.String()] = f.sight.failed[k].Load()
@@ -67,6 +71,7 @@ const (
 	hintFailed                   // the connection that hears NOTIFY
 	notInstalled                 // a mapping has no triggers
 	changesLost                  // changes that nothing tells of
+	unknownGap                   // a slot does not go on where it was left
 	kinds
 )
 
@@ -80,5 +85,5 @@ func Kinds() (all []Kind) {
 
 // String is the word in metrics.
 func (k Kind) String() string {
-	return [...]string{"connection", "look", "unconfirmed", "malformed", "unknown-mapping", "hint", "not-installed", "lost"}[k]
+	return [...]string{"connection", "look", "unconfirmed", "malformed", "unknown-mapping", "hint", "not-installed", "lost", "gap"}[k]
 }

@@ -34,16 +34,17 @@ upstreams: [{name: stock, url: %q}]
 routes: [{name: item, match: ["GET /items/{id}", "PUT /items/{id}"], policy: write-through, key: "item:{id}", ttl: 1h, invalidates: {keys: ["item:{id}"]}}]
 `
 
-// newStock makes the table, the API and the triggers, with a role that may only consume. more is added to the configuration.
-func newStock(t testing.TB, more string) *stock {
+// newStock makes the table, the API and what tells of changes, triggers or a slot, with a role that may only consume. more is added to the
+// configuration.
+func newStock(t testing.TB, more, source string) *stock {
 	t.Helper()
-	s := &stock{t: t, admin: servers.Postgres(t)}
+	s := &stock{t: t, admin: servers.Postgres(t, "wal_level=logical", "synchronous_commit=on")}
 	var err error
 	if s.db, err = pgxpool.New(context.Background(), s.admin); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.db.Close)
-	s.do("create table item(id int primary key, pieces int not null); insert into item select i, 0 from generate_series(1, 100) i; create role consumer login password 'hunter2-hunter2'")
+	s.do("create table item(id int primary key, pieces int not null); insert into item select i, 0 from generate_series(1, 100) i; create role consumer login " + map[string]string{"logical": "replication "}[source] + "password 'hunter2-hunter2'")
 	api := httptest.NewServer(http.HandlerFunc(s.answer))
 	t.Cleanup(api.Close)
 	u, err := url.Parse(s.admin)
@@ -52,7 +53,7 @@ func newStock(t testing.TB, more string) *stock {
 	}
 	u.User = url.UserPassword("consumer", "hunter2-hunter2")
 	s.bare = fmt.Sprintf(stockConfig, api.URL) + more
-	s.config = s.bare + fmt.Sprintf("postgres: {url: %q, max_feed_lag: 5s, feed_down_ttl: 1s, feeds: [{table: item, keys: [\"item:{id}\"]}]}\n", u.String())
+	s.config = s.bare + fmt.Sprintf("postgres: {url: %q, source: %s, max_feed_lag: 5s, feed_down_ttl: 1s, feeds: [{table: item, keys: [\"item:{id}\"]}]}\n", u.String(), source)
 	installed := run(t, nil, "pg", "install", writeFile(t, "cacheproxy.yaml", "admin: {listen: \"127.0.0.1:1\"}\n"+s.config), "--url", s.admin)
 	if installed.status != 0 {
 		t.Fatalf("pg install: %s%s", installed.out, installed.err)
@@ -106,9 +107,14 @@ func (s *stock) shows(p *process, id, pieces int, since time.Time) time.Duration
 }
 
 // Changes straight in SQL are seen through both instances, whichever of them is killed, and whatever restarts.
-func TestChangesInSQL(t *testing.T) {
+func TestChangesInSQL(t *testing.T) { testChangesInSQL(t, "triggers") }
+
+// The same with a slot.
+func TestChangesInSQLBySlot(t *testing.T) { testChangesInSQL(t, "logical") }
+
+func testChangesInSQL(t *testing.T, source string) {
 	valkey := servers.Valkey(t, servers.ValkeyOptions{})
-	s := newStock(t, fmt.Sprintf("valkey: {url: \"valkey://%s\", lease: 1s}\n", valkey.Address()))
+	s := newStock(t, fmt.Sprintf("valkey: {url: \"valkey://%s\", lease: 1s}\n", valkey.Address()), source)
 	a, b := serveConfig(t, s.config), serveConfig(t, s.config)
 	for id := 1; id <= 100; id++ {
 		s.shows(a, id, 0, time.Now())
@@ -157,6 +163,12 @@ func TestChangesInSQL(t *testing.T) {
 	committed := time.Now()
 	s.shows(a, 9, 4000, committed)
 	s.shows(b, 9, 4000, committed)
+	if source == "logical" {
+		if m := get(t, a.admin+"/metrics").body; strings.Contains(m, "cacheproxy_feed_retained_bytes 0\n") {
+			t.Error("nothing is said of the log that the slot keeps")
+		}
+		return
+	}
 	for deadline := time.Now().Add(patience); ; { // all of it is consumed, that of the outage as well
 		var left int
 		if err := s.db.QueryRow(t.Context(), "select count(*) from cacheproxy.outbox").Scan(&left); err != nil {
@@ -174,7 +186,7 @@ func TestChangesInSQL(t *testing.T) {
 // While the database cannot be reached, the copies that it feeds are trusted for feed_down_ttl, confirmed and kept, and the instance is
 // ready; what has changed meanwhile is seen once it can be reached.
 func TestDatabaseCannotBeReached(t *testing.T) {
-	s := newStock(t, "")
+	s := newStock(t, "", "triggers")
 	p := serveConfig(t, s.config)
 	s.shows(p, 1, 0, time.Now())
 	s.do("alter role consumer nologin")
@@ -220,7 +232,7 @@ func TestDatabaseCannotBeReached(t *testing.T) {
 
 // A reload has the database be asked as the file says then, over another connection.
 func TestReloadOfTheFeed(t *testing.T) {
-	s := newStock(t, "")
+	s := newStock(t, "", "triggers")
 	file := writeFile(t, "cacheproxy.yaml", strings.ReplaceAll(s.config, "hunter2-hunter2", "wrong"))
 	p := serve(t, "--config", file)
 	s.shows(p, 1, 0, time.Now())
@@ -249,12 +261,17 @@ func TestReloadOfTheFeed(t *testing.T) {
 
 // TestWritesAndTheirEcho measures what rows of the outbox cost the copies of what was just written through the proxy: of each write and
 // the reads after it, how many reads are hits, with and without the feed.
-func TestWritesAndTheirEcho(t *testing.T) {
+func TestWritesAndTheirEcho(t *testing.T) { testEcho(t, "triggers") }
+
+// The same with a slot.
+func TestWritesAndTheirEchoBySlot(t *testing.T) { testEcho(t, "logical") }
+
+func testEcho(t *testing.T, source string) {
 	valkey := servers.Valkey(t, servers.ValkeyOptions{})
 	for _, c := range []struct{ name, more string }{
 		{"one instance", ""}, {"two instances", fmt.Sprintf("valkey: {url: \"valkey://%s\", lease: 1s}\n", valkey.Address())},
 	} {
-		s := newStock(t, c.more)
+		s := newStock(t, c.more, source)
 		hits := map[string]float64{}
 		for name, config := range map[string]string{"fed": s.config, "not fed": strings.ReplaceAll(s.bare, "lease: 1s", "lease: 1s, prefix: bare")} {
 			p := serveConfig(t, config)

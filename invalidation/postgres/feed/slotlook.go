@@ -1,0 +1,228 @@
+package feed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"cacheproxy/invalidation/postgres/pgoutput"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+const (
+	// pageChanges is how many changes are read at once, and those of the transaction that comes over it. mostChanges bounds it where
+	// transactions that are not visible stand before others.
+	pageChanges, mostChanges = 10_000, 1 << 20
+	// changeBytes is how much of one message is read. A longer one counts as the whole of its table.
+	changeBytes = 1 << 20
+	// slotTimeoutMost is how long a slot may take to be read: where a transaction of many million rows takes longer than the time
+	// allowed, that is doubled.
+	slotTimeoutMost = time.Hour
+	// busyTries is how often a slot is asked again that somebody else reads just then, and busyPause how long after.
+	busyTries, busyPause = 10, 3 * time.Millisecond
+)
+
+// factsSQL asks for the server and the slot. A timeline is in the names of files; the control file learns of a promotion only later. The view of
+// slots takes several times as long as the function below it, since whoever has decoded has to plan it anew. settings is what texts
+// depend on, as triggers have it (postgres.functionSettings); it holds in this transaction alone, so that poolers do no harm.
+const (
+	factsSQL = `select (select system_identifier from pg_catalog.pg_control_system())::text, left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 8),
+	(pg_catalog.pg_current_wal_flush_lsn() - '0/0')::bigint, (pg_catalog.pg_current_wal_insert_lsn() - '0/0')::bigint, s.slot_name is not null,
+	coalesce(s.plugin = 'pgoutput' and s.datoid = (select oid from pg_catalog.pg_database where datname = pg_catalog.current_database()), false),
+	coalesce(s.wal_status, ''), coalesce((s.confirmed_flush_lsn - '0/0')::bigint, 0), coalesce((s.restart_lsn - '0/0')::bigint, 0), ` + settings + `
+	from (select) one left join pg_catalog.pg_get_replication_slots() s on s.slot_name = $1`
+	settings = `pg_catalog.set_config('DateStyle', 'ISO, YMD', true) || pg_catalog.set_config('TimeZone', 'UTC', true) || pg_catalog.set_config('IntervalStyle', 'postgres', true)
+	|| pg_catalog.set_config('bytea_output', 'hex', true) || pg_catalog.set_config('extra_float_digits', '1', true) || pg_catalog.set_config('search_path', 'pg_catalog', true)`
+)
+
+const peekSQL = `select octet_length(data), substr(data, 1, $4) from pg_catalog.pg_logical_slot_peek_binary_changes($1, null, $2, 'proto_version', '1', 'publication_names', $3, 'messages', 'true')`
+
+// seenSQL comes after what was peeked at: what was decoded and is not visible in its snapshot was not visible then.
+const seenSQL = `select pg_catalog.pg_current_snapshot()::text, extract(epoch from pg_catalog.pg_postmaster_start_time())::text, extract(epoch from clock_timestamp())::float8,
+	(select (confirmed_flush_lsn - '0/0')::bigint from pg_catalog.pg_get_replication_slots() where slot_name = $1)`
+
+// slotFacts are what the catalog says of a slot, and which server says so.
+type slotFacts struct {
+	system, timeline   string
+	current            pgoutput.LSN // up to where the log is written for good, which is what is decoded
+	inserted           pgoutput.LSN // up to where it is written in memory, of which changes may be visible (synchronous_commit: off)
+	there, ours        bool
+	status             string
+	confirmed, restart pgoutput.LSN
+}
+
+// gap is why nothing can be read of the slot; empty: it can.
+func (f *slotFacts) gap(name string) string {
+	switch {
+	case !f.there:
+		return "there is no slot " + name
+	case !f.ours:
+		return "slot " + name + " is of another database or plugin"
+	case f.status == "lost":
+		return "slot " + name + " has lost the log that it had to keep"
+	}
+	return ""
+}
+
+// slotPage is what a look has read of a slot.
+type slotPage struct {
+	slotFacts
+	*decoder
+	rows   int
+	full   bool // there may be more
+	seen   snapshot
+	now    time.Time // by the server's clock
+	read   time.Time
+	absent bool // there was no publication when a change was made that comes next, and nothing can be read
+}
+
+var (
+	errSlotBusy  = errors.New("read slot: somebody else reads it")
+	errSlotMoved = errors.New("read slot: somebody else has advanced it meanwhile")
+)
+
+// look reads a page of what the slot has. It reads from where the slot was advanced to, and changes nothing.
+func (s *slot) look(ctx context.Context) (p *slotPage, err error) {
+	for try := 0; ; try++ {
+		if p, err = s.lookOnce(ctx); err == nil && p.absent {
+			err = p.sees(s.conn.QueryRow(ctx, seenSQL, s.of.Slot))
+		}
+		if !errors.Is(err, errSlotBusy) && !errors.Is(err, errSlotMoved) || try == busyTries || !sleep(ctx, busyPause) {
+			return p, err
+		}
+	}
+}
+
+func (s *slot) lookOnce(ctx context.Context) (p *slotPage, err error) {
+	config := s.of
+	within, cancel := context.WithTimeout(ctx, s.feed.slots.timeout)
+	defer cancel()
+	defer func() {
+		if err != nil && ctx.Err() == nil && within.Err() != nil {
+			s.feed.slots.timeout = min(2*s.feed.slots.timeout, slotTimeoutMost)
+		}
+	}()
+	var batch pgx.Batch
+	batch.Queue("begin")
+	batch.Queue(factsSQL, config.Slot)
+	batch.Queue(peekSQL, config.Slot, int32(s.limit), identifier(config.Publication), int32(changeBytes))
+	batch.Queue(seenSQL, config.Slot)
+	batch.Queue("commit")
+	all := s.conn.SendBatch(within, &batch)
+	defer func() { err = errors.Join(err, s.restored(within, all.Close(), &p)) }()
+	if _, err := all.Exec(); err != nil {
+		return nil, fmt.Errorf("begin to read slot: %w", err)
+	}
+	p = &slotPage{decoder: s.newDecoder(config), read: time.Now()}
+	if err := all.QueryRow().Scan(&p.system, &p.timeline, &p.current, &p.inserted, &p.there, &p.ours, &p.status, &p.confirmed, &p.restart, nil); err != nil {
+		return nil, fmt.Errorf("ask for slot: %w", err)
+	}
+	if err := p.peeked(all); err != nil {
+		return p, s.refused(p, err)
+	}
+	if err := p.sees(all.QueryRow()); err != nil {
+		return nil, err
+	}
+	if _, err := all.Exec(); err != nil {
+		return nil, fmt.Errorf("end reading slot: %w", err)
+	}
+	p.full = p.rows >= s.limit
+	return p, nil
+}
+
+// sees takes in the answer to seenSQL.
+func (p *slotPage) sees(row pgx.Row) (err error) {
+	var snap, server string
+	var now float64
+	var confirmed *pgoutput.LSN
+	if err := row.Scan(&snap, &server, &now, &confirmed); err != nil {
+		return fmt.Errorf("ask for snapshot: %w", err)
+	}
+	if confirmed == nil || *confirmed != p.confirmed {
+		return errSlotMoved
+	}
+	p.now = time.UnixMicro(int64(now * 1e6))
+	p.seen, err = parseSnapshot(snap, server)
+	return err
+}
+
+// restored ends a transaction that an error has left open, where the connection is of use, and passes the error on where that is not
+// known already.
+func (s *slot) restored(ctx context.Context, err error, p **slotPage) error {
+	if s.conn.PgConn().TxStatus() != 'I' && !s.conn.IsClosed() {
+		if _, err := s.conn.Exec(ctx, "rollback"); err != nil {
+			return fmt.Errorf("end reading slot: %w", err)
+		}
+	}
+	if _, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return nil // of a statement, which was heard of
+	}
+	return err
+}
+
+// refused makes of the server's refusal to decode what it means. A slot from which nothing can be read is no error: what is known of it is
+// in the page.
+func (s *slot) refused(p *slotPage, err error) error {
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	switch {
+	case !ok:
+	case pg.Code == "55006": // object_in_use
+		return errSlotBusy
+	case p.gap(s.of.Slot) != "":
+		return nil
+	case pg.Code == "42704": // undefined_object: the slot has gone just now, or there was no publication
+		p.absent = true
+		return nil
+	}
+	return fmt.Errorf("read slot: %w", err)
+}
+
+// peeked decodes what was read, message by message, so that no more than a message is held beside what it names.
+func (p *slotPage) peeked(all pgx.BatchResults) error {
+	found, err := all.Query()
+	if err != nil {
+		return err
+	}
+	defer found.Close()
+	for found.Next() {
+		var length int
+		var message []byte
+		if err := found.Scan(&length, &message); err != nil {
+			return fmt.Errorf("read message: %w", err)
+		}
+		p.rows++
+		if err := p.message(message, length > len(message)); err != nil {
+			return err
+		}
+	}
+	return found.Err()
+}
+
+// visible reports whether fetches that begin now see the transaction: decoding knows of it from the moment that its commit is in the log,
+// and others see it later, by seconds where the commit waits for a standby.
+func (p *slotPage) visible(xid uint32) bool {
+	full := p.full64(xid)
+	return full != "" && !slices.Contains(p.seen.running, full)
+}
+
+// full64 is the number of a transaction with its epoch, which what is decoded lacks: it is below the limit of the snapshot, and
+// less than 2^32 away; empty: that cannot be.
+func (p *slotPage) full64(xid uint32) string {
+	limit, err := strconv.ParseUint(p.seen.limit, 10, 64)
+	if err != nil {
+		return ""
+	}
+	full := limit&^(1<<32-1) | uint64(xid)
+	if full >= limit {
+		if full < 1<<32 {
+			return ""
+		}
+		full -= 1 << 32
+	}
+	return strconv.FormatUint(full, 10)
+}
