@@ -130,6 +130,7 @@ routes:
 `, `
 cache_status_key: true
 h2c: true
+hit_path: false
 valkey: {sentinel: {master: m, addresses: [a, b], username: s, password: hunter2}, password: hunter2, secrets: [hunter2-hunter2-hunter2-hunter2-]}
 ` + oneUpstream + `
 routes:

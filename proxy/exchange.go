@@ -161,6 +161,11 @@ func (ex *exchange) finish() {
 	if ex.status.Outcome != policy.Hit {
 		return // what serves other requests may hold on to it beyond their end
 	}
+	reset(ex)
+}
+
+// reset makes an exchange that nobody holds on to another request's.
+func reset(ex *exchange) {
 	key := ex.key
 	*ex = exchange{request: request{key: key}}
 	exchanges.Put(ex)

@@ -22,6 +22,7 @@ type Connections struct {
 	reclaimed, refused, stalled, flooding, unintroduced, headerless atomic.Uint64 // see Counts
 
 	rejected func(client netip.Addr, status int) // see Options.Rejected; set before the first connection
+	hits     Hits                                // see Options.Hits; likewise
 
 	headers atomic.Int64 // bytes of headers beyond ownHeader of each connection
 	streams atomic.Int64 // requests of HTTP/2 at work

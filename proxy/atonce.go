@@ -1,0 +1,54 @@
+package proxy
+
+import (
+	"net/http"
+
+	"cacheproxy/policy"
+)
+
+// Hits answers requests for which nothing but a copy is needed, before net/http gets them. It is safe for concurrent use.
+type Hits struct{ p *Proxy }
+
+// NewHits makes one that answers with the copies of a proxy, as the proxy would.
+func NewHits(p *Proxy) Hits { return Hits{p} }
+
+// Answer answers a request without content, if the decision about it is that a fresh copy does, and nothing else is to be done for it.
+// Otherwise it reports false, and nothing has happened: the request comes again by ServeHTTP. It keeps nothing of r.
+func (h Hits) Answer(w http.ResponseWriter, r *http.Request) bool {
+	if h.p.tracer != nil { // spans outlive their requests, and what is drawn for one may be drawn once
+		return false
+	}
+	ex := exchanges.Get().(*exchange)
+	ex.begin(h.p, w, r)
+	d, ok := atOnce(ex)
+	if !ok {
+		ex.held.release()
+		reset(ex)
+		return false
+	}
+	defer ex.finish()
+	ex.execute(&d)
+	ex.whole = true
+	return true
+}
+
+// atOnce is the decision about a request, if it can be carried out here and now.
+func atOnce(ex *exchange) (d decision, ok bool) {
+	if peer, _ := unbelieved(ex); peer.IsValid() {
+		return d, false
+	}
+	if ex.resolve(ex.scheme()) != nil || ex.target.Host == "" || ex.route.behind != nil {
+		return d, false
+	}
+	mode, share := ex.route.mode(ex.start)
+	if share < 1 || mode != policy.On { // one request is drawn once
+		return d, false
+	}
+	ex.mode = mode
+	ex.lease = ex.route.leaseState(ex.p.lease, ex.start)
+	if ex.plan(); ex.action != policy.ReadAction && ex.action != policy.CredentialsAction {
+		return d, false
+	}
+	d = ex.p.decide(&ex.request, ex.start)
+	return d, d.step == serveCopy && d.outcome == policy.Hit && !d.renews && d.found.Copy.Values("Content-Length") != nil
+}
