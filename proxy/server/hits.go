@@ -100,7 +100,7 @@ func (c *connection) next(p []byte) (int, error) {
 		switch {
 		case n > 0 || err == nil:
 		case errors.Is(err, os.ErrDeadlineExceeded) && wait.longer():
-		case filled > 0 && errors.Is(err, io.EOF):
+		case errors.Is(err, io.EOF) && (filled >= begunBy || filled > 0 && !c.served.Load()): // which has an answer
 			s.forGood = true
 			return wait.give(p[:filled])
 		default:
