@@ -44,10 +44,10 @@ const pieces = 8
 
 // shared is the part of a connection that says whose turn it is. It belongs to whoever reads.
 type shared struct {
-	forGood   bool   // net/http has the connection from here on
-	given     bool   // net/http has a Single
-	endedLast int64  // since, as it was before that Single
-	peer      string // the client's address, as net/http writes it; empty: not asked yet
+	forGood bool   // net/http has the connection from here on
+	given   bool   // net/http has a Single
+	handled bool   // and its handler has ended
+	peer    string // the client's address, as net/http writes it; empty: not asked yet
 }
 
 // Whether an answer is being written that net/http knows nothing of.
@@ -68,7 +68,7 @@ func (c *connection) next(p []byte) (int, error) {
 		n, err := c.receive(p)
 		s.forGood = n > 0
 		return n, err
-	case s.given && c.since.Load() == s.endedLast, len(p) < leastBuffer:
+	case s.given && !s.handled, len(p) < leastBuffer:
 		// It reads more before the handler has had what was given, or has no room for a head: its ways are not the expected ones.
 		s.forGood = true
 		return c.receive(p)
@@ -88,7 +88,7 @@ func (c *connection) next(p []byte) (int, error) {
 				filled = copy(p, p[n:filled])
 			} else if what != Incomplete || wait.pieces >= pieces || filled == len(p) || len(c.ahead) > 0 {
 				s.given = what == Single && n == filled && len(c.ahead) == 0
-				s.forGood, s.endedLast = !s.given, c.since.Load()
+				s.forGood, s.handled = !s.given, false
 				return wait.give(p[:filled])
 			}
 		}
@@ -100,7 +100,7 @@ func (c *connection) next(p []byte) (int, error) {
 		switch {
 		case n > 0 || err == nil:
 		case errors.Is(err, os.ErrDeadlineExceeded) && wait.longer():
-		case errors.Is(err, io.EOF) && (filled >= begunBy || filled > 0 && !c.served.Load()): // which has an answer
+		case filled >= begunBy || filled > 0 && !c.served.Load(): // net/http answers it, and meets the same end
 			s.forGood = true
 			return wait.give(p[:filled])
 		default:
