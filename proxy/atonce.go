@@ -2,8 +2,12 @@ package proxy
 
 import (
 	"net/http"
+	"strconv"
+	"strings"
+	"time"
 
 	"cacheproxy/policy"
+	"cacheproxy/store"
 )
 
 // Hits answers requests for which nothing but a copy is needed, before net/http gets them. It is safe for concurrent use.
@@ -51,4 +55,43 @@ func atOnce(ex *exchange) (d decision, ok bool) {
 	}
 	d = ex.p.decide(&ex.request, ex.start)
 	return d, d.step == serveCopy && d.outcome == policy.Hit && !d.renews && d.found.Copy.Values("Content-Length") != nil
+}
+
+// headWriter is a ResponseWriter that takes the lines of a head as they go out, sorted by their names.
+type headWriter interface {
+	BeginHead(status int) []byte
+	EndHead(head []byte, length int)
+}
+
+// writeStored writes the head of an answer from a copy as it is stored, with what differs from answer to answer in its place among the
+// lines. It reports false, and has written nothing, where more than that is to be changed: then the header is made as for any answer.
+func writeStored(d *delivery, c *store.Copy, age time.Duration) bool {
+	to, ok := d.w.ResponseWriter.(headWriter)
+	if !ok || d.requestID != "" || d.rq.cfg.CacheStatusOff || len(d.rq.route.RemoveFields)+len(d.rq.route.SetFields) > 0 {
+		return false
+	}
+	if c.Values("Date") == nil || c.Values("Cache-Status") != nil || c.Values("Age") != nil || c.Status == http.StatusNoContent {
+		return false
+	}
+	d.w.code = c.Status
+	first := before(c.Head, "Age")
+	second := first + before(c.Head[first:], "Cache-Status")
+	out := append(to.BeginHead(c.Status), c.Head[:first]...)
+	out = strconv.AppendInt(append(out, "Age: "...), int64(age/time.Second), 10)
+	out = append(append(out, "\r\n"...), c.Head[first:second]...)
+	out = d.appendCacheStatus(append(out, "Cache-Status: "...))
+	to.EndHead(append(append(out, "\r\n"...), c.Head[second:]...), len(c.Body()))
+	return true
+}
+
+// before is where in lines that are sorted by their names a line of this name would stand.
+func before(lines, name string) (at int) {
+	for at < len(lines) {
+		line := lines[at:]
+		if line[:strings.IndexByte(line, ':')] > name {
+			break
+		}
+		at += strings.IndexByte(line, '\n') + 1
+	}
+	return at
 }

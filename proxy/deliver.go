@@ -30,10 +30,12 @@ func (d *delivery) deliverCopy(c *store.Copy) error {
 	if len(d.rq.ranges) > 0 && c.Status == http.StatusOK && d.deliverRanges(c.Header(), age, int64(len(c.Body())), d.sliced(c.Body())) {
 		return nil
 	}
-	h := d.w.Header()
-	c.CopyHeader(h)
-	d.addHeader(h, age)
-	d.w.WriteHeader(c.Status)
+	if !writeStored(d, c, age) {
+		h := d.w.Header()
+		c.CopyHeader(h)
+		d.addHeader(h, age)
+		d.w.WriteHeader(c.Status)
+	}
 	if r.Method != http.MethodHead && len(c.Body()) > 0 {
 		_, _ = d.w.Write(c.Body()) // a client that has left; nothing more to do for it
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"net/http"
+	"slices"
 	"unsafe"
 
 	"cacheproxy/proxy/server"
@@ -20,7 +21,8 @@ const maxFields = 64
 type head struct {
 	r      http.Request
 	lines  [maxFields]string
-	fields int // in lines
+	called [maxFields]string // the names of lines
+	fields int               // in lines
 	hosts  int
 	names  []byte // those that were not written in canonical case
 	usual  bool   // nothing in it is left to net/http to answer
@@ -181,13 +183,16 @@ func (h *head) add(name string, value []byte) bool {
 		h.usual = false
 		return true
 	}
-	h.lines[h.fields] = text(value)
+	n := h.fields
+	h.lines[n], h.called[n] = text(value), name
 	h.fields++
-	if before, again := h.r.Header[name]; again {
-		h.r.Header[name] = append(before[:len(before):len(before)], text(value))
-		return true
+	for _, before := range h.called[:n] { // few and of different lengths: cheaper than the map
+		if before == name {
+			h.r.Header[name] = append(slices.Clone(h.r.Header[name]), text(value))
+			return true
+		}
 	}
-	h.r.Header[name] = h.lines[h.fields-1 : h.fields : h.fields]
+	h.r.Header[name] = h.lines[n:h.fields:h.fields]
 	return true
 }
 

@@ -38,14 +38,7 @@ func (w *writer) WriteHeader(status int) {
 	if w.status != 0 {
 		return
 	}
-	w.status = status
-	w.out = append(strconv.AppendInt(append(w.out, "HTTP/1.1 "...), int64(status), 10), ' ')
-	if phrase := http.StatusText(status); phrase != "" {
-		w.out = append(w.out, phrase...)
-	} else {
-		w.out = strconv.AppendInt(append(w.out, "status code "...), int64(status), 10)
-	}
-	w.out = append(w.out, "\r\n"...)
+	w.out = w.BeginHead(status)
 	empty := w.head || !hasContent(status)
 	w.names = w.names[:0]
 	for name := range w.header {
@@ -69,6 +62,26 @@ func (w *writer) WriteHeader(status int) {
 		w.out = append(time.Now().UTC().AppendFormat(w.out, http.TimeFormat), "\r\n"...)
 	}
 	w.out = append(w.out, "\r\n"...)
+}
+
+// BeginHead begins the head of an answer whose lines the caller appends, in the order of their names. It takes the place of WriteHeader, with EndHead.
+func (w *writer) BeginHead(status int) []byte {
+	w.status = status
+	out := append(strconv.AppendInt(append(w.out, "HTTP/1.1 "...), int64(status), 10), ' ')
+	if phrase := http.StatusText(status); phrase != "" {
+		out = append(out, phrase...)
+	} else {
+		out = strconv.AppendInt(append(out, "status code "...), int64(status), 10)
+	}
+	return append(out, "\r\n"...)
+}
+
+// EndHead takes the lines, and how much content follows if the answer is to be with it.
+func (w *writer) EndHead(head []byte, length int) {
+	w.out = append(head, "\r\n"...)
+	if !w.head && hasContent(w.status) {
+		w.length = int64(length)
+	}
 }
 
 // Write implements http.ResponseWriter.

@@ -5,9 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"runtime"
 	"strings"
-	"syscall"
 	"testing"
 
 	"cacheproxy/config"
@@ -79,13 +77,6 @@ func BenchmarkHitPath(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			path, head := hotPath(b, oneRoute, strings.TrimSuffix(fields, notModified)), []byte("GET /2048/1 HTTP/1.1\r\nHost: shop.example\r\n"+fields+"\r\n")
 			b.ReportAllocs()
-			var before, after syscall.Rusage
-			_ = syscall.Getrusage(syscall.RUSAGE_THREAD, &before)
-			runtime.LockOSThread()
-			defer func() {
-				_ = syscall.Getrusage(syscall.RUSAGE_THREAD, &after)
-				b.ReportMetric(float64(after.Utime.Nano()-before.Utime.Nano())/float64(b.N), "cpu-ns/op")
-			}()
 			for b.Loop() {
 				if _, what := path.Answer(io.Discard, "192.0.2.1:1234", head); what != server.Answered {
 					b.Fatal(what)

@@ -1,0 +1,59 @@
+//go:build !race
+
+package instance
+
+import (
+	"io"
+	"testing"
+
+	"cacheproxy/proxy/server"
+)
+
+// An answer from memory allocates nothing, from the bytes of the request to those of the answer. One in a hundred is logged, which does.
+func TestHitPathAllocations(t *testing.T) {
+	for name, c := range map[string]struct {
+		method, fields string
+		most           float64
+	}{
+		"GET":    {"GET", browserFields, 0},
+		"plain":  {"GET", "", 0},
+		"HEAD":   {"HEAD", browserFields, 0},
+		"folded": {"GET", "user-agent: a\r\nACCEPT: */*\r\n", 0},
+		"304":    {"GET", browserFields + notModified, 6}, // the header of a 304 is made of the copy's
+	} {
+		prime := c.fields
+		if name == "304" {
+			prime = browserFields
+		}
+		path := hotPath(t, "log: {hits: 0%}\n"+oneRoute, prime)
+		head := []byte(c.method + " /2048/1 HTTP/1.1\r\nHost: shop.example\r\n" + c.fields + "\r\n")
+		got := testing.AllocsPerRun(1000, func() {
+			if _, what := path.Answer(io.Discard, "192.0.2.1:1234", head); what != server.Answered {
+				t.Fatal(what)
+			}
+		})
+		if got > c.most {
+			t.Errorf("%s: %v allocations, want at most %v", name, got, c.most)
+		}
+	}
+}
+
+// Nothing refers to the bytes of a request any more when it is answered, or when it was not: what comes next may be written over them.
+func TestHitPathKeepsNothing(t *testing.T) {
+	path := hotPath(t, "log: {hits: 100%}\n"+oneRoute, browserFields)
+	hit := "GET /2048/1 HTTP/1.1\r\nHost: shop.example\r\n" + browserFields + "\r\n"
+	buffer := make([]byte, 0, 4096)
+	for n := range 500 {
+		buffer = append(buffer[:0], hit...)
+		if n%2 == 1 {
+			buffer = append(buffer[:0], "GET /2048/2 HTTP/1.1\r\nHost: shop.example\r\n\r\n"...)
+		}
+		_, what := path.Answer(io.Discard, "192.0.2.1:1234", buffer)
+		if (what == server.Answered) != (n%2 == 0) {
+			t.Fatalf("request %d is %v", n, what)
+		}
+		for i := range buffer {
+			buffer[i] = 'Z'
+		}
+	}
+}
