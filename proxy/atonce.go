@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 	"cacheproxy/store"
 )
 
@@ -63,9 +64,9 @@ type headWriter interface {
 	EndHead(head []byte, length int)
 }
 
-// writeStored writes the head of an answer from a copy as it is stored, with what differs from answer to answer in its place among the
-// lines. It reports false, and has written nothing, where more than that is to be changed: then the header is made as for any answer.
-func writeStored(d *delivery, c *store.Copy, age time.Duration) bool {
+// writeStored writes the head of an answer from a copy, or of a 304 that stands for it, as it is stored, with what differs from answer to answer
+// in its place among the lines. It reports false, and has written nothing, where more than that is to be changed: then the header is made as for any answer.
+func writeStored(d *delivery, c *store.Copy, age time.Duration, status int) bool {
 	to, ok := d.w.ResponseWriter.(headWriter)
 	if !ok || d.requestID != "" || d.rq.cfg.CacheStatusOff || len(d.rq.route.RemoveFields)+len(d.rq.route.SetFields) > 0 {
 		return false
@@ -73,15 +74,32 @@ func writeStored(d *delivery, c *store.Copy, age time.Duration) bool {
 	if c.Values("Date") == nil || c.Values("Cache-Status") != nil || c.Values("Age") != nil || c.Status == http.StatusNoContent {
 		return false
 	}
-	d.w.code = c.Status
+	d.w.code = status
 	first := before(c.Head, "Age")
 	second := first + before(c.Head[first:], "Cache-Status")
-	out := append(to.BeginHead(c.Status), c.Head[:first]...)
+	appendLines := func(out []byte, lines string) []byte { return append(out, lines...) }
+	if status == http.StatusNotModified {
+		tagged := c.Values("Etag") != nil
+		appendLines = func(out []byte, lines string) []byte { return appendKept(out, lines, tagged) }
+	}
+	out := appendLines(to.BeginHead(status), c.Head[:first])
 	out = strconv.AppendInt(append(out, "Age: "...), int64(age/time.Second), 10)
-	out = append(append(out, "\r\n"...), c.Head[first:second]...)
+	out = appendLines(append(out, "\r\n"...), c.Head[first:second])
 	out = d.appendCacheStatus(append(out, "Cache-Status: "...))
-	to.EndHead(append(append(out, "\r\n"...), c.Head[second:]...), len(c.Body()))
+	to.EndHead(appendLines(append(out, "\r\n"...), c.Head[second:]), len(c.Body()))
 	return true
+}
+
+// appendKept appends the lines that a 304 has.
+func appendKept(out []byte, lines string, tagged bool) []byte {
+	for len(lines) > 0 {
+		end := strings.IndexByte(lines, '\n') + 1
+		if httpcache.InNotModified(lines[:strings.IndexByte(lines, ':')], tagged) {
+			out = append(out, lines[:end]...)
+		}
+		lines = lines[end:]
+	}
+	return out
 }
 
 // before is where in lines that are sorted by their names a line of this name would stand.

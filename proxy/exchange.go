@@ -166,7 +166,7 @@ func (ex *exchange) finish() {
 
 // reset makes an exchange that nobody holds on to another request's.
 func reset(ex *exchange) {
-	key := ex.key
-	*ex = exchange{request: request{key: key}}
+	key, validating := ex.key, ex.validating
+	*ex = exchange{request: request{key: key}, delivery: delivery{validating: validating}}
 	exchanges.Put(ex)
 }

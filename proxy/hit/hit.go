@@ -46,7 +46,10 @@ func newVisit() *visit {
 // Answer implements server.Hits.
 func (p *Path) Answer(to io.Writer, client string, sent []byte) (n int, what server.Verdict) {
 	v := p.visits.Get().(*visit)
-	defer p.visits.Put(v)
+	defer func() {
+		v.writer.to = nil
+		p.visits.Put(v)
+	}()
 	n, what = v.head.parse(sent)
 	if what != server.Single || !v.head.usual {
 		return n, what

@@ -73,6 +73,9 @@ func (c *Connections) Counts() Counts {
 // the proxies is counted as its client's when that was introduced.
 func (c *Connections) admit(inner net.Conn, proxies []netip.Prefix, done <-chan struct{}) (*connection, bool) {
 	conn := &connection{Conn: inner, all: c, client: peerAddr(inner.RemoteAddr().String())}
+	if c.hits != nil {
+		conn.shared.broken = make(chan struct{}, 1)
+	}
 	conn.lengths.name, conn.codings.name = lengthField, codingField
 	conn.introduced = slices.ContainsFunc(proxies, func(p netip.Prefix) bool { return p.Contains(conn.client) })
 	conn.since.Store(time.Now().UnixNano())

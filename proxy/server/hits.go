@@ -36,8 +36,9 @@ const (
 //
 // Invariant: the next byte that net/http is given at a boundary is the first of a request. So it gets a Single by itself, never with what
 // follows, and then is at a boundary again when it reads more than one byte. Its read of one byte is that by which it sees a client
-// leave while it answers. What that read brings it keeps, and so there is no boundary any more that could be seen from here; nor behind
-// anything but a Single. Then the connection is net/http's for good.
+// leave while it answers, and which it breaks off with a deadline in the past. A byte that comes then is the first of the next request, of a
+// client that is ahead, or has its answer before that read was broken off: it is kept here, and not given away. Behind anything but a Single there is no boundary
+// that could be seen from here: the connection is net/http's for good.
 
 // pieces is how many reads a head may take that is looked at from its beginning after each.
 const pieces = 8
@@ -48,6 +49,8 @@ type shared struct {
 	given   bool   // net/http has a Single
 	handled bool   // and its handler has ended
 	peer    string // the client's address, as net/http writes it; empty: not asked yet
+	// broken has a token when a read of one byte is broken off, or the connection is closed; nil: there is no Hits
+	broken chan struct{}
 }
 
 // Whether an answer is being written that net/http knows nothing of.
@@ -65,9 +68,7 @@ func (c *connection) next(p []byte) (int, error) {
 	s := &c.shared
 	switch {
 	case s.given && len(p) == 1:
-		n, err := c.receive(p)
-		s.forGood = n > 0
-		return n, err
+		return 0, c.watch(p)
 	case s.given && !s.handled, len(p) < leastBuffer:
 		// It reads more before the handler has had what was given, or has no room for a head: its ways are not the expected ones.
 		s.forGood = true
@@ -106,6 +107,28 @@ func (c *connection) next(p []byte) (int, error) {
 		default:
 			return 0, err
 		}
+	}
+}
+
+// watch waits until the client leaves, or nobody wants to know.
+func (c *connection) watch(p []byte) error {
+	select {
+	case <-c.shared.broken: // of an earlier read; had this one been broken off already, the deadline would say so
+	default:
+	}
+	if n, err := c.Conn.Read(p); n == 0 {
+		return err
+	}
+	c.ahead = append(c.ahead, p[0])
+	<-c.shared.broken
+	return os.ErrDeadlineExceeded
+}
+
+// breakOff ends a watch that has a byte.
+func (c *connection) breakOff() {
+	select {
+	case c.shared.broken <- struct{}{}:
+	default: // there is a token, or nobody for it
 	}
 }
 
@@ -206,7 +229,11 @@ func (c *connection) SetReadDeadline(t time.Time) error {
 	if by := c.headBy.Swap(0); by != 0 && t.After(time.Unix(0, by)) {
 		t = time.Unix(0, by)
 	}
-	return c.Conn.SetReadDeadline(t)
+	err := c.Conn.SetReadDeadline(t)
+	if !t.IsZero() && t.Before(time.Unix(2, 0)) {
+		c.breakOff()
+	}
+	return err
 }
 
 // endUnseen closes the connections of which net/http has seen no request, and that have none: it would wait for their first.

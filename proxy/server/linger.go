@@ -53,6 +53,7 @@ func (c *connection) linger() {
 // drop closes the connection at once and makes room for another.
 func (c *connection) drop() error {
 	err := c.Conn.Close()
+	c.breakOff()
 	c.closed.Do(func() {
 		c.all.remove(c)
 		c.forget()

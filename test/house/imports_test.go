@@ -27,6 +27,7 @@ var layers = map[string][]string{
 	},
 	"observe":        {"policy"},
 	"proxy/server":   {"policy/httpcache"},
+	"proxy/hit":      {"proxy/server"},
 	"proxy/upstream": {"policy/httpcache", "policy"},
 	"proxy/fill": {
 		"policy/httpcache", "policy", "invalidation", "store", "store/coding", "observe", "proxy/upstream",
@@ -41,7 +42,7 @@ var layers = map[string][]string{
 	"cmd/cacheproxy/demo":   {},
 	"cmd/cacheproxy/valkey": {"invalidation", "invalidation/valkey", "store", "store/valkey", "writebehind", "writebehind/valkey"},
 	"cmd/cacheproxy/instance": {
-		"policy", "invalidation", "invalidation/valkey", "invalidation/postgres", "invalidation/postgres/feed", "store", "store/valkey", "observe", "proxy/server", "proxy/upstream", "proxy",
+		"policy", "invalidation", "invalidation/valkey", "invalidation/postgres", "invalidation/postgres/feed", "store", "store/valkey", "observe", "proxy/server", "proxy/upstream", "proxy", "proxy/hit",
 		"admin", "config", "cmd/cacheproxy/valkey", "writebehind", "writebehind/valkey",
 	},
 	"cmd/cacheproxy": {
