@@ -3,9 +3,14 @@
 package instance
 
 import (
+	"bytes"
+	"context"
 	"io"
+	"strings"
 	"testing"
 
+	"cacheproxy/proxy"
+	"cacheproxy/proxy/hit"
 	"cacheproxy/proxy/server"
 )
 
@@ -39,7 +44,9 @@ func TestHitPathAllocations(t *testing.T) {
 
 // Nothing refers to the bytes of a request any more when it is answered, or when it was not: what comes next may be written over them.
 func TestHitPathKeepsNothing(t *testing.T) {
-	path := hotPath(t, "log: {hits: 100%}\n"+oneRoute, browserFields)
+	var log bytes.Buffer
+	i := hot(t, "log: {hits: 100%, others: 0%}\n"+oneRoute, browserFields, &log)
+	path := hit.New(proxy.NewHits(i.proxy))
 	hit := "GET /2048/1 HTTP/1.1\r\nHost: shop.example\r\n" + browserFields + "\r\n"
 	buffer := make([]byte, 0, 4096)
 	for n := range 500 {
@@ -54,5 +61,13 @@ func TestHitPathKeepsNothing(t *testing.T) {
 		for i := range buffer {
 			buffer[i] = 'Z'
 		}
+	}
+	over, end := context.WithCancel(t.Context())
+	end()
+	if err := i.lines.Run(over); err != nil { // what waits is written
+		t.Fatal(err)
+	}
+	if n := strings.Count(log.String(), `"/2048/1"`); n != 250 || strings.Contains(log.String(), "ZZ") {
+		t.Errorf("%d lines of 250, or lines of another text: %.500s", n, log.String())
 	}
 }

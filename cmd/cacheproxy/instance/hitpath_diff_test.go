@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"regexp"
 	"slices"
@@ -115,6 +116,7 @@ var stored = []string{
 // sides are two instances that differ in the path of hits alone.
 type sides struct {
 	origins   [2]*recordingOrigin
+	instances [2]*Instance
 	addresses [2]string
 }
 
@@ -122,7 +124,8 @@ func newSides(t testing.TB) *sides {
 	s := &sides{}
 	for i, way := range []string{"hit_path: true\n", "hit_path: false\n"} {
 		s.origins[i] = &recordingOrigin{}
-		s.addresses[i] = serveData(t, newOnPath(t, s.origins[i], way+everyKind))
+		s.instances[i] = newOnPath(t, s.origins[i], way+everyKind)
+		s.addresses[i] = serveData(t, s.instances[i])
 	}
 	for _, path := range stored {
 		for range 2 {
@@ -414,4 +417,19 @@ func TestHitPathOneByOne(t *testing.T) {
 	if hits < 150 {
 		t.Errorf("%d hits", hits)
 	}
+	if a, b := counted(s.instances[0]), counted(s.instances[1]); !slices.Equal(a, b) || len(a) < 10 {
+		t.Errorf("counted are\n%s\nby the path of hits, not\n%s", strings.Join(a, "\n"), strings.Join(b, "\n"))
+	}
+}
+
+// counted is what an instance's metrics say of requests.
+func counted(i *Instance) (lines []string) {
+	w := httptest.NewRecorder()
+	i.calls.ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	for line := range strings.Lines(w.Body.String()) {
+		if strings.HasPrefix(line, "cacheproxy_requests_total") || strings.HasPrefix(line, "cacheproxy_response_bytes_total") || strings.HasPrefix(line, "cacheproxy_request_seconds_count") {
+			lines = append(lines, line)
+		}
+	}
+	return lines
 }

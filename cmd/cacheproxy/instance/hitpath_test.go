@@ -26,13 +26,18 @@ const browserFields = "User-Agent: Mozilla/5.0 (Windows NT 10.0; Win64; x64) App
 // newOnPath makes an instance with these lines of configuration, in front of an origin.
 func newOnPath(t testing.TB, origin http.Handler, lines string) *Instance {
 	t.Helper()
+	return newLogged(t, origin, lines, io.Discard)
+}
+
+func newLogged(t testing.TB, origin http.Handler, lines string, accessLog io.Writer) *Instance {
+	t.Helper()
 	back := httptest.NewServer(origin)
 	t.Cleanup(back.Close)
 	s, err := config.Parse("test.yaml", []byte(strings.ReplaceAll(lines, "ORIGIN", back.URL)), config.Overrides{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	i, err := New(Options{Config: s, Logs: logTo(slog.New(slog.DiscardHandler)), AccessLog: io.Discard})
+	i, err := New(Options{Config: s, Logs: logTo(slog.New(slog.DiscardHandler)), AccessLog: accessLog})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,15 +66,20 @@ routes:
 
 // hotPath is a path to a copy of 2 KiB.
 func hotPath(t testing.TB, lines, fields string) *hit.Path {
-	i := newOnPath(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	return hit.New(proxy.NewHits(hot(t, lines, fields, io.Discard).proxy))
+}
+
+// hot is an instance that holds a copy of 2 KiB.
+func hot(t testing.TB, lines, fields string, accessLog io.Writer) *Instance {
+	i := newLogged(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		h := w.Header()
 		h.Set("Content-Type", "application/octet-stream")
 		h.Set("Cache-Control", "max-age=86400")
 		h.Set("Etag", `"1"`)
 		io.WriteString(w, strings.Repeat("x", 2<<10))
-	}), lines)
+	}), lines, accessLog)
 	wire.Send(t, serveData(t, i), "GET /2048/1 HTTP/1.1\r\nHost: shop.example\r\nConnection: close\r\n"+fields+"\r\n")
-	return hit.New(proxy.NewHits(i.proxy))
+	return i
 }
 
 func BenchmarkHitPath(b *testing.B) {
