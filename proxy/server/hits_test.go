@@ -310,3 +310,26 @@ func TestHitsIntroduced(t *testing.T) {
 		t.Errorf("the clients are %q", hits.clients)
 	}
 }
+
+// Content that reads like a request is none, whatever it follows and however it comes.
+func TestHitsContent(t *testing.T) {
+	head := fmt.Sprintf("POST /miss HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n", len(aHit))
+	for _, pieces := range [][]string{{head, aHit}, {head + aHit}, {aMiss + head, aHit}, {aMiss + head + aHit[:4], aHit[4:]}, {aHit + head, aHit}, {aMiss, head, aHit}, {aMiss + head[:20], head[20:], aHit}} {
+		hits := &someHits{}
+		inFrontWith(t, Limits{}, Options{Hits: hits}, plainListener, func(s *front) {
+			s.handle = func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) }
+			conn := s.dial()
+			go func() {
+				for _, piece := range pieces {
+					io.WriteString(conn, piece)
+					synctest.Wait()
+				}
+			}()
+			all, _ := io.ReadAll(conn) // until it was idle for long
+			got, want := answered(string(all)), strings.Count(strings.Join(pieces, ""), "Host: a\r\n")-1
+			if len(got) != want || got[len(got)-1] != aHit || len(hits.asked) != strings.Count(pieces[0], aHit+"POST") {
+				t.Errorf("%q: answered %q, by Hits %q", pieces, got, hits.asked)
+			}
+		})
+	}
+}
