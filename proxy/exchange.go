@@ -164,9 +164,10 @@ func (ex *exchange) finish() {
 	reset(ex)
 }
 
-// reset makes an exchange that nobody holds on to another request's.
+// reset makes an exchange that nobody holds on to another request's, of which nothing is left but memory: not the key, which an answer that has
+// none would tell.
 func reset(ex *exchange) {
 	key, validating := ex.key, ex.validating
-	*ex = exchange{request: request{key: key}, delivery: delivery{validating: validating}}
+	*ex = exchange{request: request{key: key[:0]}, delivery: delivery{validating: validating}}
 	exchanges.Put(ex)
 }

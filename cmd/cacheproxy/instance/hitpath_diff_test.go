@@ -231,11 +231,12 @@ func exchangeBytes(t testing.TB, address string, sent []byte, cuts []int) string
 	}
 }
 
-// differing is what of an answer differs from one moment to the next.
-var differing = regexp.MustCompile(`(?m)^((?:Date|Age|X-Request-Id): ).*?\r$|(ttl=)\d+|(request id: )[0-9a-f]{32}`)
+// differing is what of an answer differs from one moment to the next, or between two instances: keys begin with a hash of the configuration, in
+// which the origins are not the same.
+var differing = regexp.MustCompile(`(?m)^((?:Date|Age|X-Request-Id): ).*?\r$|(ttl=)\d+|(request id: )[0-9a-f]{32}|(key=").*?%0[45]http`)
 
 func normal(answer string) string {
-	return strings.ReplaceAll(differing.ReplaceAllString(answer, "$1$2$3"), " (reset)", "")
+	return strings.ReplaceAll(differing.ReplaceAllString(answer, "$1$2$3$4"), " (reset)", "")
 }
 
 // fieldSets are what requests for what is stored say besides their Host.
@@ -347,7 +348,7 @@ func TestHitPathMixed(t *testing.T) {
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 1))
 	serial, hits := 0, 0
-	for range 100 {
+	for range 60 {
 		var sent strings.Builder
 		for range 1 + r.IntN(6) {
 			if next := aRequest(r, &serial); !strings.Contains(sent.String(), "HTTP/1.0") || !strings.Contains(next, "chunked") {
@@ -358,7 +359,7 @@ func TestHitPathMixed(t *testing.T) {
 		b := []byte(sent.String())
 		hits += strings.Count(s.compare(t, b, cutsOf(r, len(b))), "; hit")
 	}
-	if hits < 150 {
+	if hits < 90 {
 		t.Errorf("%d hits", hits)
 	}
 }
