@@ -393,6 +393,7 @@ func oneByOne(t *testing.T, s *sides) {
 		var answers [2]string
 		var closes [2]bool
 		for i := range conns {
+			conns[i].SetDeadline(time.Now().Add(time.Minute)) // not that of the dialling
 			io.WriteString(conns[i], request)
 			method, _, _ := strings.Cut(request, " ")
 			res, err := http.ReadResponse(readers[i], &http.Request{Method: method})
