@@ -22,7 +22,7 @@ func compile(doc *part, beside *files) *Snapshot {
 	log, limits, admin := doc.Part("log"), doc.Part("limits"), doc.Part("admin")
 	s := &Snapshot{
 		doc: doc, Listen: doc.text("listen"), DrainDelay: doc.duration("drain_delay"), ShutdownTimeout: doc.duration("shutdown_timeout"),
-		CacheStatus: read[cacheStatus](doc, "cache_status"), H2C: doc.flag("h2c"), MaxBody: limits.bytes("max_body"),
+		CacheStatus: read[cacheStatus](doc, "cache_status"), H2C: doc.flag("h2c"), HitPath: doc.flag("hit_path"), MaxBody: limits.bytes("max_body"),
 		Log:    Log{read[LogFormat](log, "format"), read[bool](log, "fields"), read[slog.Level](log, "level"), log.share("hits"), log.share("others")},
 		Limits: compileLimits(limits), TLS: compileListenerTLS(doc.Part("tls"), beside), TrustedProxies: compileNetworks(doc, "trusted_proxies"),
 		ProxyProtocol: compileNetworks(doc, "proxy_protocol"),

@@ -19,6 +19,7 @@ type Snapshot struct {
 	Listen          string         // host:port of the data listener
 	TLS             *TLS           // nil: plain HTTP
 	H2C             bool           // HTTP/2 without TLS on the data listener
+	HitPath         bool           // hits are answered below net/http
 	TrustedProxies  []netip.Prefix // whose X-Forwarded-* and Forwarded are believed
 	ProxyProtocol   []netip.Prefix // who introduces clients by the PROXY protocol
 	DrainDelay      time.Duration  // from SIGTERM, or not ready, to the end of accepting

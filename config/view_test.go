@@ -145,6 +145,7 @@ routes:
 `, `
 cache_status_key: true
 h2c: true
+hit_path: false
 valkey: {sentinel: {master: m, addresses: [a, b], username: s, password: hunter2}, password: hunter2, secrets: [hunter2-hunter2-hunter2-hunter2-]}
 records: {sentinel: {master: m, addresses: [a, b], username: s, password: hunter2}, password: hunter2}
 ` + oneUpstream + `

@@ -21,23 +21,40 @@ func (d *delivery) deliverCopy(c *store.Copy) error {
 	}
 	r, age := d.rq.r, c.Life.Age(d.rq.start)
 	if httpcache.Conditional(r.Header) {
-		stored := c.Header()
-		if httpcache.NotModified(r.Header, r.Method, c.Status, stored, c.Life.Received) {
-			d.deliverNotModified(stored, age)
+		if httpcache.NotModified(r.Header, r.Method, c.Status, d.validators(c), c.Life.Received) {
+			if !writeStored(d, c, age, http.StatusNotModified) {
+				d.deliverNotModified(c.Header(), age)
+			}
 			return nil
 		}
 	}
 	if len(d.rq.ranges) > 0 && c.Status == http.StatusOK && d.deliverRanges(c.Header(), age, int64(len(c.Body())), d.sliced(c.Body())) {
 		return nil
 	}
-	h := d.w.Header()
-	c.CopyHeader(h)
-	d.addHeader(h, age)
-	d.w.WriteHeader(c.Status)
+	if !writeStored(d, c, age, c.Status) {
+		h := d.w.Header()
+		c.CopyHeader(h)
+		d.addHeader(h, age)
+		d.w.WriteHeader(c.Status)
+	}
 	if r.Method != http.MethodHead && len(c.Body()) > 0 {
 		_, _ = d.w.Write(c.Body()) // a client that has left; nothing more to do for it
 	}
 	return nil
+}
+
+// validators is what of a copy's header conditions are compared with, until it is asked for that of another.
+func (d *delivery) validators(c *store.Copy) http.Header {
+	if d.validating == nil {
+		d.validating = make(http.Header, 3)
+	}
+	clear(d.validating)
+	for _, name := range [...]string{"Etag", "Last-Modified", "Date"} {
+		if lines := c.Values(name); lines != nil {
+			d.validating[name] = lines
+		}
+	}
+	return d.validating
 }
 
 // deliverNotModified tells the client that what it has is what is stored (RFC 9110 §15.4.5).

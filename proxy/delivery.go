@@ -25,6 +25,8 @@ type delivery struct {
 	requestID string // empty: nobody needed one yet
 	originID  string // the one that the origin was asked with or answered with, where it may be another
 	whole     bool   // the answer came to its end
+
+	validating http.Header // see validators; memory that requests have one after another
 }
 
 // settle says what is told about the answer. It is called once, before the head of the answer is made: Cache-Status goes out

@@ -1,5 +1,6 @@
 // Package proxy is the path of a request: what it asks, what is to become of it, and doing that.
 //
+//	Hits           one request, if its decision is that a copy answers     atonce.go
 //	ServeHTTP      one request, from its head to its answer               exchange.go
 //	  resolve      the route, and what the configuration says of it       request.go
 //	  receive      the content, as far as it must be known                requestbody.go, content.go

@@ -167,7 +167,13 @@ func (ex *exchange) finish() {
 	if ex.status.Outcome != policy.Hit {
 		return // what serves other requests may hold on to it beyond their end
 	}
-	key := ex.key
-	*ex = exchange{request: request{key: key}}
+	reset(ex)
+}
+
+// reset makes an exchange that nobody holds on to another request's, of which nothing is left but memory: not the key, which an answer that has
+// none would tell.
+func reset(ex *exchange) {
+	key, validating := ex.key, ex.validating
+	*ex = exchange{request: request{key: key[:0]}, delivery: delivery{validating: validating}}
 	exchanges.Put(ex)
 }

@@ -127,6 +127,12 @@ func NotModifiedHeader(stored http.Header) http.Header {
 	return h
 }
 
+// InNotModified reports whether NotModifiedHeader keeps a field of this canonical name of a header that was delivered before. tagged says that
+// the header has an ETag.
+func InNotModified(name string, tagged bool) bool {
+	return !slices.Contains(describeContent[:], name) && !(tagged && name == "Last-Modified")
+}
+
 // keptByCopy are the fields that a 304 does not change in a copy: they describe the stored bytes, which a 304 says are
 // still right (RFC 9111 §3.2). Content-Type, which says how the bytes are to be read, may change without them.
 var keptByCopy = map[string]bool{

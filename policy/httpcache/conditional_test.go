@@ -102,6 +102,14 @@ func TestNotModifiedHeader(t *testing.T) {
 	if len(stored["Content-Type"]) != 1 {
 		t.Error("the stored header was changed")
 	}
+	for _, stored := range []http.Header{stored, header("Last-Modified: l")} {
+		kept := NotModifiedHeader(stored)
+		for name := range stored {
+			if got := InNotModified(name, stored["Etag"] != nil); got != (kept[name] != nil) {
+				t.Errorf("%s is kept: %v", name, got)
+			}
+		}
+	}
 }
 
 func TestMergeNotModified(t *testing.T) {

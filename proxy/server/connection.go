@@ -44,6 +44,11 @@ type connection struct {
 	hasLength, hasCoding atomic.Bool
 	coded                atomic.Bool // the coding was found in the head of the first request
 
+	shared    shared       // with net/http, where there is a Hits
+	answering atomic.Int32 // whether Hits is at work
+	headBy    atomic.Int64 // see SetReadDeadline; 0: nothing
+	unseen    atomic.Bool  // all its requests were answered by Hits
+
 	resets, answered atomic.Int32 // HTTP/2 requests that the client reset early, and all
 
 	body      atomic.Pointer[timedBody] // of the request that is at work (HTTP/1.1); nil: it has none
@@ -124,6 +129,14 @@ func (c *connection) Read(p []byte) (int, error) {
 	if err := c.introduce(); err != nil {
 		return 0, err
 	}
+	if c.all.hits != nil && !c.shared.forGood {
+		return c.next(p)
+	}
+	return c.receive(p)
+}
+
+// receive reads for net/http.
+func (c *connection) receive(p []byte) (int, error) {
 	var n int
 	var err error
 	if len(c.ahead) > 0 {
@@ -132,21 +145,29 @@ func (c *connection) Read(p []byte) (int, error) {
 	} else {
 		n, err = c.Conn.Read(p)
 	}
-	if err := c.received(n); err != nil {
-		return 0, err
+	if late := c.taken(p[:n]); late != nil {
+		return 0, late
+	}
+	return n, err
+}
+
+// taken looks at what net/http is given.
+func (c *connection) taken(p []byte) error {
+	if err := c.received(len(p)); err != nil {
+		return err
 	}
 	if !c.lengths.found {
-		if c.lengths.see(p[:n]); c.lengths.found {
+		if c.lengths.see(p); c.lengths.found {
 			c.hasLength.Store(true)
 		}
 	}
 	if !c.codings.found {
-		if c.codings.see(p[:n]); c.codings.found {
+		if c.codings.see(p); c.codings.found {
 			c.coded.Store(!c.codings.later)
 			c.hasCoding.Store(true)
 		}
 	}
-	return n, err
+	return nil
 }
 
 // Write writes all of p as long as the client takes some of it within every WriteTimeout, and it as a whole not too slowly.

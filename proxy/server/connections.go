@@ -22,6 +22,7 @@ type Connections struct {
 	reclaimed, refused, stalled, flooding, unintroduced, headerless atomic.Uint64 // see Counts
 
 	rejected func(client netip.Addr, status int) // see Options.Rejected; set before the first connection
+	hits     Hits                                // see Options.Hits; likewise
 
 	headers atomic.Int64 // bytes of headers beyond ownHeader of each connection
 	streams atomic.Int64 // requests of HTTP/2 at work
@@ -72,6 +73,9 @@ func (c *Connections) Counts() Counts {
 // the proxies is counted as its client's when that was introduced.
 func (c *Connections) admit(inner net.Conn, proxies []netip.Prefix, done <-chan struct{}) (*connection, bool) {
 	conn := &connection{Conn: inner, all: c, client: peerAddr(inner.RemoteAddr().String())}
+	if c.hits != nil {
+		conn.shared.broken = make(chan struct{}, 1)
+	}
 	conn.lengths.name, conn.codings.name = lengthField, codingField
 	conn.introduced = slices.ContainsFunc(proxies, func(p netip.Prefix) bool { return p.Contains(conn.client) })
 	conn.since.Store(time.Now().UnixNano())

@@ -4,6 +4,7 @@
 //	Connections  the connections of one listener: how many, which give way, how they end   connections.go, listener.go
 //	  connection how long a client may take nothing, how it closes, what is at work on it   connection.go, linger.go
 //	  guard      every request: how its body comes, whether its answer is taken             guard.go, timed.go
+//	Hits         answers requests before net/http gets them; whose turn it is             hits.go
 //	New          http.Server, with the limits and the certificate that it presents          server.go, certificate.go
 //
 // The package knows neither cache nor policy. By the context of a request, a handler tells the connection that no more of a body

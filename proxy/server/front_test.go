@@ -36,10 +36,17 @@ func inFront(t *testing.T, l Limits, f func(*front)) {
 // inFrontOf does so with the connections that wrap makes.
 func inFrontOf(t *testing.T, l Limits, wrap func(net.Listener) net.Listener, f func(*front)) {
 	t.Helper()
+	inFrontWith(t, l, Options{H2C: true}, wrap, f)
+}
+
+// inFrontWith does so with other options.
+func inFrontWith(t *testing.T, l Limits, o Options, wrap func(net.Listener) net.Listener, f func(*front)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		s := &front{t: t, conns: NewConnections(l), ln: &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}, handle: answerOK}
 		h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.handle(w, r) })
-		s.srv = New(h, Options{H2C: true, Connections: s.conns, Log: slog.New(slog.DiscardHandler)})
+		o.Connections, o.Log = s.conns, slog.New(slog.DiscardHandler)
+		s.srv = New(h, o)
 		listener := s.conns.Listen(wrap(s.ln))
 		var serving sync.WaitGroup
 		serving.Go(func() {

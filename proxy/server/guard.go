@@ -66,6 +66,9 @@ func (c *Connections) leave(conn *connection, r *http.Request, header int64) {
 	if header > 0 {
 		conn.grow(-header)
 	}
+	if c.hits != nil {
+		conn.shared.handled = true
+	}
 	conn.end()
 }
 

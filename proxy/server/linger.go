@@ -17,7 +17,12 @@ type halfCloser interface{ CloseWrite() error }
 // Close closes the connection. A client that may still be sending a body is told that nothing follows, and what it sends is
 // thrown away for a while (RFC 9112 §9.6): to close at once would have the system reset the connection, and the client lose
 // its answer. net/http only pauses, without reading, and not for every such client. A second Close does not wait.
+//
+// net/http closes what it takes to be idle when it ends; an answer that it knows nothing of goes out before.
 func (c *connection) Close() error {
+	if c.answering.CompareAndSwap(answering, closeAfter) {
+		return nil
+	}
 	if half, ok := c.Conn.(halfCloser); ok && c.unread.Swap(false) && half.CloseWrite() == nil {
 		c.lingering.Store(true)
 		go c.linger()
@@ -48,6 +53,7 @@ func (c *connection) linger() {
 // drop closes the connection at once and makes room for another.
 func (c *connection) drop() error {
 	err := c.Conn.Close()
+	c.breakOff()
 	c.closed.Do(func() {
 		c.all.remove(c)
 		c.forget()

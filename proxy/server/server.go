@@ -30,6 +30,9 @@ type Options struct {
 	// Rejected is told of each request that is answered with an error before the handler gets it: what net/http cannot take for one,
 	// over HTTP/1.1 only, and what there is no room for. It is called concurrently and must not block. Nil: nobody wants to know.
 	Rejected func(client netip.Addr, status int)
+	// Hits answers what it can before net/http gets it, over HTTP/1.1 in cleartext; with H2C or a Certificate it is not asked. Nil: nobody
+	// does.
+	Hits Hits
 	// Log gets what net/http has to say of broken clients, at level Debug, since any client can cause it; nil:
 	// slog.Default.
 	Log *slog.Logger
@@ -66,6 +69,10 @@ func New(h http.Handler, o Options) *http.Server {
 	}
 	s.Protocols.SetHTTP1(true)
 	s.Protocols.SetUnencryptedHTTP2(o.H2C)
+	if o.Hits != nil && o.Certificate == nil && !o.H2C {
+		o.Connections.hits = o.Hits
+		s.RegisterOnShutdown(o.Connections.endUnseen)
+	}
 	if o.Certificate != nil {
 		s.Protocols.SetHTTP2(true)
 		s.TLSConfig = o.Certificate.serverConfig()

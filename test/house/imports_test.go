@@ -33,6 +33,7 @@ var layers = map[string][]string{
 	},
 	"observe":        {"policy"},
 	"proxy/server":   {"policy/httpcache"},
+	"proxy/hit":      {"proxy/server"},
 	"proxy/upstream": {"policy/httpcache", "policy"},
 	"proxy/fill": {
 		"policy/httpcache", "policy", "invalidation", "store", "store/coding", "observe", "proxy/upstream",
@@ -47,7 +48,7 @@ var layers = map[string][]string{
 	"cmd/cacheproxy/demo":   {},
 	"cmd/cacheproxy/valkey": {"invalidation", "invalidation/valkey", "store", "store/valkey", "writebehind", "writebehind/valkey", "leaderboard", "leaderboard/valkey"},
 	"cmd/cacheproxy/instance": {
-		"policy", "invalidation", "invalidation/valkey", "invalidation/postgres", "invalidation/postgres/feed", "store", "store/valkey", "observe", "proxy/server", "proxy/upstream", "proxy",
+		"policy", "invalidation", "invalidation/valkey", "invalidation/postgres", "invalidation/postgres/feed", "store", "store/valkey", "observe", "proxy/server", "proxy/upstream", "proxy", "proxy/hit",
 		"admin", "config", "cmd/cacheproxy/valkey", "writebehind", "writebehind/valkey", "leaderboard", "leaderboard/api", "leaderboard/valkey", "leaderboard/archive",
 	},
 	"cmd/cacheproxy": {

@@ -16,6 +16,7 @@ import (
 	"cacheproxy/invalidation"
 	"cacheproxy/observe"
 	"cacheproxy/proxy"
+	"cacheproxy/proxy/hit"
 	"cacheproxy/proxy/server"
 	"cacheproxy/store"
 
@@ -167,9 +168,13 @@ func (i *Instance) servers() {
 	i.metrics.SetConnections(i.connectionCounts)
 	i.certificate, i.adminCertificate = certificateOf(i.snapshot.TLS), certificateOf(i.snapshot.Admin.TLS)
 	i.present(i.snapshot)
-	i.data = server.New(i.proxy, server.Options{
+	data := server.Options{
 		H2C: i.snapshot.H2C, Certificate: i.certificate, Connections: i.connections, Rejected: i.rejected, Log: i.log,
-	})
+	}
+	if i.snapshot.HitPath {
+		data.Hits = hit.New(proxy.NewHits(i.proxy))
+	}
+	i.data = server.New(i.proxy, data)
 	i.calls = admin.New(i.adminOptions())
 	i.adminConnections = server.NewConnections(server.Limits{
 		MaxConnections: maxAdminConnections, ReadHeaderTimeout: adminTimeout, BodyTimeout: adminTimeout, WriteTimeout: 2 * adminTimeout,

@@ -1,0 +1,115 @@
+package proxy
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
+	"cacheproxy/store"
+)
+
+// Hits answers requests for which nothing but a copy is needed, before net/http gets them. It is safe for concurrent use.
+type Hits struct{ p *Proxy }
+
+// NewHits makes one that answers with the copies of a proxy, as the proxy would.
+func NewHits(p *Proxy) Hits { return Hits{p} }
+
+// Answer answers a request without content, if the decision about it is that a fresh copy does, and nothing else is to be done for it.
+// Otherwise it reports false, and nothing has happened: the request comes again by ServeHTTP. It keeps nothing of r.
+func (h Hits) Answer(w http.ResponseWriter, r *http.Request) bool {
+	if h.p.tracer != nil { // spans outlive their requests, and what is drawn for one may be drawn once
+		return false
+	}
+	ex := exchanges.Get().(*exchange)
+	ex.begin(h.p, w, r)
+	d, ok := atOnce(ex)
+	if !ok {
+		ex.held.release()
+		reset(ex)
+		return false
+	}
+	defer ex.finish()
+	ex.execute(&d)
+	ex.whole = true
+	return true
+}
+
+// atOnce is the decision about a request, if it can be carried out here and now.
+func atOnce(ex *exchange) (d decision, ok bool) {
+	if peer, _ := unbelieved(ex); peer.IsValid() {
+		return d, false
+	}
+	if ex.resolve(ex.scheme()) != nil || ex.target.Host == "" || ex.route.behind != nil {
+		return d, false
+	}
+	mode, share := ex.route.mode(ex.start)
+	if share < 1 || mode != policy.On { // one request is drawn once
+		return d, false
+	}
+	ex.mode = mode
+	ex.lease = ex.route.leaseState(ex.p.lease, ex.start)
+	if ex.plan(); ex.action != policy.ReadAction && ex.action != policy.CredentialsAction {
+		return d, false
+	}
+	d = ex.p.decide(&ex.request, ex.start)
+	return d, d.step == serveCopy && d.outcome == policy.Hit && !d.renews && d.found.Copy.Values("Content-Length") != nil
+}
+
+// headWriter is a ResponseWriter that takes the lines of a head as they go out, sorted by their names.
+type headWriter interface {
+	BeginHead(status int) []byte
+	EndHead(head []byte, length int)
+}
+
+// writeStored writes the head of an answer from a copy, or of a 304 that stands for it, as it is stored, with what differs from answer to answer
+// in its place among the lines. It reports false, and has written nothing, where more than that is to be changed: then the header is made as for any answer.
+func writeStored(d *delivery, c *store.Copy, age time.Duration, status int) bool {
+	to, ok := d.w.ResponseWriter.(headWriter)
+	if !ok || d.requestID != "" || d.rq.cfg.CacheStatusOff || len(d.rq.route.RemoveFields)+len(d.rq.route.SetFields) > 0 {
+		return false
+	}
+	if c.Values("Date") == nil || c.Values("Cache-Status") != nil || c.Values("Age") != nil || c.Status == http.StatusNoContent {
+		return false
+	}
+	d.w.code = status
+	first := before(c.Head, "Age")
+	second := first + before(c.Head[first:], "Cache-Status")
+	appendLines := func(out []byte, lines string) []byte { return append(out, lines...) }
+	if status == http.StatusNotModified {
+		tagged := c.Values("Etag") != nil
+		appendLines = func(out []byte, lines string) []byte { return appendKept(out, lines, tagged) }
+	}
+	out := appendLines(to.BeginHead(status), c.Head[:first])
+	out = strconv.AppendInt(append(out, "Age: "...), int64(age/time.Second), 10)
+	out = appendLines(append(out, "\r\n"...), c.Head[first:second])
+	out = d.appendCacheStatus(append(out, "Cache-Status: "...))
+	to.EndHead(appendLines(append(out, "\r\n"...), c.Head[second:]), len(c.Body()))
+	return true
+}
+
+// appendKept appends the lines that a 304 has.
+func appendKept(out []byte, lines string, tagged bool) []byte {
+	for len(lines) > 0 {
+		end := strings.IndexByte(lines, '\n') + 1
+		if httpcache.InNotModified(lines[:strings.IndexByte(lines, ':')], tagged) {
+			out = append(out, lines[:end]...)
+		}
+		lines = lines[end:]
+	}
+	return out
+}
+
+// before is where in lines that are sorted by their names a line of this name would stand.
+func before(lines, name string) (at int) {
+	for at < len(lines) {
+		line := lines[at:]
+		if line[:strings.IndexByte(line, ':')] > name {
+			break
+		}
+		at += strings.IndexByte(line, '\n') + 1
+	}
+	return at
+}

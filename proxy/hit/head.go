@@ -1,0 +1,296 @@
+package hit
+
+import (
+	"bytes"
+	"encoding/binary"
+	"net/http"
+	"slices"
+	"unsafe"
+
+	"cacheproxy/proxy/server"
+)
+
+// maxFields is how many fields a head may have that is answered here: more than any browser sends.
+const maxFields = 64
+
+// head is a request as it lies in the buffer of its connection. Its texts are parts of that buffer, or of names, and hold until the
+// buffer is read into again: nobody may keep one.
+//
+// What is read here is less than what net/http reads, and what is read means the same to both, and to every recipient: one way to end a
+// line, one Host, no content, nothing that changes the protocol. All else is Other, and net/http says what it is.
+type head struct {
+	r      http.Request
+	lines  [maxFields]string
+	called [maxFields]string // the names of lines
+	fields int               // in lines
+	hosts  int
+	names  []byte // those that were not written in canonical case
+	usual  bool   // nothing in it is left to net/http to answer
+	odd    bool   // so is the target, which net/http may refuse before it has read the fields
+}
+
+// parse reads the first request of what was sent. n is its length where it is Single.
+func (h *head) parse(sent []byte) (n int, what server.Verdict) {
+	h.fields, h.hosts, h.names, h.usual = 0, 0, h.names[:0], true
+	h.odd = false
+	clear(h.r.Header)
+	line, rest, what := cut(sent)
+	if what != server.Single {
+		if what == server.Incomplete && !beginsRequest(sent) {
+			what = server.Other
+		}
+		return 0, what
+	}
+	if !h.requestLine(line) {
+		return 0, server.Other
+	}
+	for {
+		if line, rest, what = cut(rest); what != server.Single {
+			if h.odd {
+				what = server.Other
+			}
+			return 0, what
+		}
+		if len(line) == 0 {
+			break
+		}
+		if !h.field(line) {
+			return 0, server.Other
+		}
+	}
+	if h.hosts != 1 {
+		return 0, server.Other
+	}
+	return len(sent) - len(rest), server.Single
+}
+
+// cut takes the first line off, which is Single where it is whole.
+func cut(b []byte) (line, rest []byte, what server.Verdict) {
+	end := bytes.IndexByte(b, '\n')
+	switch {
+	case end < 0:
+		return nil, nil, server.Incomplete
+	case end == 0 || b[end-1] != '\r':
+		return nil, nil, server.Other // what ends here ends elsewhere for others
+	}
+	return b[:end-1], b[end+1:], server.Single
+}
+
+// beginsRequest reports whether what has no end of line yet begins with a method, or part of one: anything else is answered before more
+// of it comes.
+func beginsRequest(b []byte) bool {
+	for i, c := range b {
+		if c == ' ' {
+			return i > 0
+		}
+		if c < 'A' || c > 'Z' || i >= longestMethod {
+			return false
+		}
+	}
+	return true
+}
+
+const (
+	longestMethod = 16
+	version       = " HTTP/1.1"
+)
+
+// requestLine reads the method and the target (RFC 9112 §3).
+func (h *head) requestLine(line []byte) bool {
+	space := bytes.IndexByte(line[:min(len(line), longestMethod+1)], ' ')
+	if space < 1 || !beginsRequest(line) || len(line) < space+1+len("/")+len(version) || string(line[len(line)-len(version):]) != version {
+		return false
+	}
+	target := line[space+1 : len(line)-len(version)]
+	path := true
+	for i := 0; i < len(target); i++ {
+		switch kinds[target[i]] & (ofTarget | visible) {
+		case 0:
+			return false // a space would be the end of it for some
+		case visible:
+			h.odd = true
+			continue
+		}
+		switch target[i] {
+		case '?':
+			path = false
+		case '%':
+			if path && !(i+2 < len(target) && kinds[target[i+1]]&hexadecimal != 0 && kinds[target[i+2]]&hexadecimal != 0) {
+				h.odd = true
+			}
+		}
+	}
+	switch method := line[:space]; string(method) {
+	case http.MethodGet:
+		h.r.Method = http.MethodGet
+	case http.MethodHead:
+		h.r.Method = http.MethodHead
+	case http.MethodConnect:
+		return false // what follows is no request
+	default:
+		h.usual = false
+	}
+	h.odd = h.odd || target[0] != '/'
+	h.usual = h.usual && !h.odd
+	h.r.RequestURI = text(target)
+	return true
+}
+
+// field reads one field (RFC 9112 §5).
+func (h *head) field(line []byte) bool {
+	colon, upper, canonical := 0, true, true
+	for ; colon < len(line) && line[colon] != ':'; colon++ {
+		kind := kinds[line[colon]]
+		if kind&ofToken == 0 {
+			return false // a space among them: before the colon, or at the beginning, where it continues the line above
+		}
+		if upper && kind&lowerCase != 0 || !upper && kind&upperCase != 0 {
+			canonical = false
+		}
+		upper = line[colon] == '-'
+	}
+	if colon == 0 || colon == len(line) {
+		return false
+	}
+	name, value := line[:colon], trim(line[colon+1:])
+	if !clean(value) {
+		return false
+	}
+	if !canonical {
+		name = h.canonical(name)
+	}
+	return h.add(text(name), value)
+}
+
+// add takes over a field, unless it makes the request something that is not read here.
+func (h *head) add(name string, value []byte) bool {
+	switch name {
+	case "Host":
+		h.hosts++
+		h.r.Host = text(value)
+		return h.hosts == 1 && len(value) > 0 && named(value)
+	case "Content-Length", "Transfer-Encoding", "Upgrade", "Expect", "Trailer", "Http2-Settings":
+		return false
+	case "Connection":
+		if !bytes.EqualFold(value, []byte("keep-alive")) {
+			h.usual = false // its end is net/http's to make
+			return bytes.EqualFold(value, []byte("close"))
+		}
+	case "Range", "If-Range", "Pragma", "Keep-Alive", "Proxy-Connection": // parts; what net/http reads as Cache-Control; of HTTP/1.0
+		h.usual = false
+	}
+	if h.fields == len(h.lines) {
+		h.usual = false
+		return true
+	}
+	n := h.fields
+	h.lines[n], h.called[n] = text(value), name
+	h.fields++
+	for _, before := range h.called[:n] { // few and of different lengths: cheaper than the map
+		if before == name {
+			h.r.Header[name] = append(slices.Clone(h.r.Header[name]), text(value))
+			return true
+		}
+	}
+	h.r.Header[name] = h.lines[n:h.fields:h.fields]
+	return true
+}
+
+// canonical is a name in canonical case, in memory of its own.
+func (h *head) canonical(name []byte) []byte {
+	from, upper := len(h.names), true
+	if cap(h.names)-from < len(name) {
+		h.names, from = make([]byte, 0, 2*cap(h.names)+len(name)), 0 // the one before lives as long as what refers to it
+	}
+	for _, c := range name {
+		switch kind := kinds[c]; {
+		case upper && kind&lowerCase != 0:
+			c -= 'a' - 'A'
+		case !upper && kind&upperCase != 0:
+			c += 'a' - 'A'
+		}
+		h.names = append(h.names, c)
+		upper = c == '-'
+	}
+	return h.names[from:]
+}
+
+// trim takes off the white space around a value.
+func trim(b []byte) []byte {
+	for len(b) > 0 && (b[0] == ' ' || b[0] == '\t') {
+		b = b[1:]
+	}
+	for len(b) > 0 && (b[len(b)-1] == ' ' || b[len(b)-1] == '\t') {
+		b = b[:len(b)-1]
+	}
+	return b
+}
+
+// clean reports whether a value has no control character but tabs (RFC 9110 §5.5).
+func clean(b []byte) bool {
+	const each, high = 0x0101010101010101, 0x8080808080808080
+	for ; len(b) >= 8; b = b[8:] {
+		x := binary.LittleEndian.Uint64(b)
+		del := x ^ 0x7f*each
+		if ((x-0x20*each)&^x|(del-each)&^del)&high != 0 && !cleanBytes(b[:8]) {
+			return false
+		}
+	}
+	return cleanBytes(b)
+}
+
+func cleanBytes(b []byte) bool {
+	for _, c := range b {
+		if c < ' ' && c != '\t' || c == 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+// named reports whether a Host is a name or an IPv4 address, with a port or without. What else it may be net/http has to say.
+func named(b []byte) bool {
+	for _, c := range b {
+		if kinds[c]&ofHost == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// text is b as a string, for as long as b is not written to.
+func text(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+
+// kind is what a byte may be part of.
+type kind uint8
+
+const (
+	ofToken     kind = 1 << iota // RFC 9110 §5.6.2
+	upperCase                    // letters
+	lowerCase                    // letters
+	hexadecimal                  // digits
+	ofTarget                     // an origin-form that needs no second look: RFC 3986 §3.3, §3.4
+	visible                      // or beyond ASCII
+	ofHost                       // see named
+)
+
+var kinds = func() (k [256]kind) {
+	set := func(what kind, all string) {
+		for _, c := range []byte(all) {
+			k[c] |= what
+		}
+	}
+	const lower, upper, digits = "abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "0123456789"
+	set(lowerCase, lower)
+	set(upperCase, upper)
+	set(ofToken, lower+upper+digits+"!#$%&'*+-.^_`|~")
+	set(hexadecimal, digits+"abcdefABCDEF")
+	set(ofTarget, lower+upper+digits+"-._~!$&'()*+,;=:@/?%")
+	set(ofHost, lower+upper+digits+"-._:")
+	for c := range k {
+		if c > ' ' && c != 0x7f {
+			k[c] |= visible
+		}
+	}
+	return k
+}()

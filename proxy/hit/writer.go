@@ -1,0 +1,128 @@
+package hit
+
+import (
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// outSize is how much of an answer is gathered before it is written, in bytes.
+const outSize = 16 << 10
+
+// writer writes an answer as net/http would, byte for byte. It is told the length of the content by the header, always.
+type writer struct {
+	to      io.Writer
+	header  http.Header
+	names   []string // of header, sorted
+	out     []byte   // what is not written yet
+	head    bool     // the answer is to a HEAD
+	status  int      // 0: the header is not there yet
+	length  int64    // of the content, as the header says; it has none: 0
+	written int64    // of the content
+	err     error    // of writing
+}
+
+func (w *writer) begin(to io.Writer, method string) {
+	clear(w.header)
+	w.to, w.out, w.head = to, w.out[:0], method == http.MethodHead
+	w.status, w.length, w.written, w.err = 0, 0, 0, nil
+}
+
+// Header implements http.ResponseWriter.
+func (w *writer) Header() http.Header { return w.header }
+
+// WriteHeader implements http.ResponseWriter.
+func (w *writer) WriteHeader(status int) {
+	if w.status != 0 {
+		return
+	}
+	w.out = w.BeginHead(status)
+	empty := w.head || !hasContent(status)
+	w.names = w.names[:0]
+	for name := range w.header {
+		w.names = append(w.names, name)
+	}
+	slices.Sort(w.names)
+	for _, name := range w.names {
+		if !hasContent(status) && (name == "Content-Length" || status == http.StatusNotModified && name == "Content-Type") {
+			continue // as net/http leaves them out
+		}
+		for _, line := range w.header[name] {
+			w.out = append(append(w.out, name...), ": "...)
+			w.out = append(append(w.out, line...), "\r\n"...)
+		}
+	}
+	if lines := w.header["Content-Length"]; !empty && len(lines) > 0 {
+		w.length, _ = strconv.ParseInt(lines[0], 10, 64)
+	}
+	if len(w.header["Date"]) == 0 {
+		w.out = append(w.out, "Date: "...)
+		w.out = append(time.Now().UTC().AppendFormat(w.out, http.TimeFormat), "\r\n"...)
+	}
+	w.out = append(w.out, "\r\n"...)
+}
+
+// BeginHead begins the head of an answer whose lines the caller appends, in the order of their names. It takes the place of WriteHeader, with EndHead.
+func (w *writer) BeginHead(status int) []byte {
+	w.status = status
+	out := append(strconv.AppendInt(append(w.out, "HTTP/1.1 "...), int64(status), 10), ' ')
+	if phrase := http.StatusText(status); phrase != "" {
+		out = append(out, phrase...)
+	} else {
+		out = strconv.AppendInt(append(out, "status code "...), int64(status), 10)
+	}
+	return append(out, "\r\n"...)
+}
+
+// EndHead takes the lines, and how much content follows if the answer is to be with it.
+func (w *writer) EndHead(head []byte, length int) {
+	w.out = append(head, "\r\n"...)
+	if !w.head && hasContent(w.status) {
+		w.length = int64(length)
+	}
+}
+
+// Write implements http.ResponseWriter.
+func (w *writer) Write(p []byte) (int, error) {
+	w.WriteHeader(http.StatusOK)
+	if w.err != nil {
+		return 0, w.err
+	}
+	if w.written += int64(len(p)); w.written > w.length {
+		w.err = http.ErrContentLength
+		return 0, w.err
+	}
+	n := copy(w.out[len(w.out):cap(w.out)], p)
+	if w.out = w.out[:len(w.out)+n]; n == len(p) {
+		return n, nil
+	}
+	if w.flush(); w.err != nil {
+		return n, w.err
+	}
+	if rest := p[n:]; len(rest) < cap(w.out) {
+		w.out = append(w.out, rest...)
+	} else {
+		_, w.err = w.to.Write(rest)
+	}
+	return len(p), w.err
+}
+
+func (w *writer) flush() {
+	if len(w.out) > 0 && w.err == nil {
+		_, w.err = w.to.Write(w.out)
+	}
+	w.out = w.out[:0]
+}
+
+// finish sends what is left, and reports whether all of the answer was written.
+func (w *writer) finish() bool {
+	w.WriteHeader(http.StatusOK)
+	w.flush()
+	return w.err == nil && w.written == w.length
+}
+
+func hasContent(status int) bool {
+	return status != http.StatusNoContent && status != http.StatusNotModified
+}
