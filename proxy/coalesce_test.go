@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"cacheproxy/proxy/upstream"
 	"cacheproxy/test/wire"
 )
 
@@ -68,11 +69,11 @@ func TestUncacheableAnswersAreNotSerialised(t *testing.T) {
 		}
 		select {
 		case <-all:
-		case <-time.After(20 * time.Second):
+		case <-time.After(2 * time.Minute):
 		}
 		most.Store(max(most.Load(), inside.Load()))
 		fmt.Fprint(w, "mine")
-	}, rigOptions{}, routeFor(t, "all", nil, "/"))
+	}, rigOptions{origin: upstream.Options{Timeout: 5 * time.Minute}}, routeFor(t, "all", nil, "/"))
 	for i, a := range crowd(r, n, "/mine") {
 		if a.status != 200 || a.body != "mine" {
 			t.Fatalf("request %d: %d %q", i, a.status, a.body)

@@ -27,10 +27,10 @@ func TestDemo(t *testing.T) {
 			commands = append(commands, line)
 		}
 	}
-	if len(commands) != 5 {
-		t.Fatalf("%d commands, want 5:\n%s", len(commands), p.output())
+	if len(commands) != 7 {
+		t.Fatalf("%d commands, want 7:\n%s", len(commands), p.output())
 	}
-	read, purge, write, look, explain := commands[0], commands[1], commands[2], commands[3], commands[4]
+	read, purge, write, look, score, board, explain := commands[0], commands[1], commands[2], commands[3], commands[4], commands[5], commands[6]
 	for _, step := range []struct{ name, command, want, not string }{
 		{"first read", read, "cacheproxy; fwd=uri-miss", "hit"},
 		{"second read", read, "cacheproxy; hit; ttl=", "fwd="},
@@ -40,6 +40,8 @@ func TestDemo(t *testing.T) {
 		{"look before the write", look, `"on_hand":117,`, "error"},
 		{"write", write, "HTTP/1.1 200 OK", "error"},
 		{"look after the write", look, `"on_hand":5,`, "error"},
+		{"a score", score, `"rank": 1`, "error"},
+		{"the board", board, `"player": "ada", "score": 7`, "error"},
 		{"explain", explain, `"decision":"hit"`, "problem"},
 	} {
 		got := shell(t, step.command)

@@ -176,7 +176,12 @@ func wantNoSeriesOfItsOwn(t *testing.T, p *process) {
 func TestMetricsAreDocumented(t *testing.T) {
 	valkey := fmt.Sprintf("valkey: {url: \"valkey://%s\"}\n", servers.Valkey(t, servers.ValkeyOptions{}).Address())
 	postgres := fmt.Sprintf("postgres: {url: \"postgres://cacheproxy@%s/shop\", feeds: [{table: product, tags: [products]}]}\n", nobody(t))
-	p := serveConfig(t, fmt.Sprintf(shopConfig, newOrigin(t).url)+valkey+postgres)
+	board := `  - name: scores
+    match: ["POST board.test/scores", "GET board.test/leaderboard"]
+    policy: leaderboard
+    leaderboard: {board: all, window: 24h, authorize: none, archive: {}}
+`
+	p := serveConfig(t, fmt.Sprintf(shopConfig, newOrigin(t).url)+board+valkey+postgres)
 	fill(t, p)
 	text, err := os.ReadFile("../../../docs/operations.md")
 	if err != nil {
