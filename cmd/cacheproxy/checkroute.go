@@ -112,7 +112,7 @@ func oneAtATime(r *policy.Route, s *config.Snapshot) string {
 	if !r.WriteKey.Zero() {
 		key = r.WriteKey.String()
 	}
-	text := "writes of one " + key
+	text := "writes of one key (" + key + ")"
 	switch {
 	case s.Valkey == nil:
 		text += ", in this process only: those of other instances need valkey"
