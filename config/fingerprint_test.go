@@ -25,7 +25,7 @@ var meaningful = map[string]bool{
 	"Jitter": false, "StaleWhileRevalidate": false, "StaleIfError": false, "NegativeTTL": false, "RefreshAt": false,
 	"MinHits": false, "Range": false, "MaxWaiters": false, "WaitTimeout": false, "OnWrite": false, "Caches": false,
 	"RefusesReads": false, "FencesWrites": false, "RefusesWrites": false, "RenewsAhead": false,
-	"FenceHold": false, "WriteKey": false, "Board": false, "Invalidates": false, "Content": false,
+	"FenceHold": false, "WriteKey": false, "SerializesWrites": false, "Board": false, "Invalidates": false, "Content": false,
 	"Client": false, "Targets": true, "TagHeaders": true, "FailedWrite": false, "Settle": false, "OnLeaseLoss": false, "LeaseLossMax": false, "FeedDownTTL": false,
 }
 

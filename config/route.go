@@ -311,7 +311,7 @@ func checkPolicy(doc *part, r *policy.Route) {
 	if r.FencesWrites && !writes {
 		doc.problem("policy", "%s needs a pattern that writes; add PUT, PATCH, POST or DELETE to match, or write policy: cache-aside", r.Policy)
 	}
-	for _, key := range []string{"invalidates", "store_down", "failed_writes", "on_write"} {
+	for _, key := range []string{"invalidates", "store_down", "failed_writes", "on_write", "serialize_writes"} {
 		if doc.has(key) && !writes && (key != "on_write" || r.Caches) {
 			doc.problem(key, "has no effect: no pattern of this route writes; add PUT, PATCH, POST or DELETE to match, or remove it")
 		}

@@ -13,6 +13,9 @@ func compileWrites(doc *part, r *policy.Route, all []*part, timeout time.Duratio
 	if doc.has("store_down") {
 		r.RefusesWrites = doc.flag("store_down")
 	}
+	if r.SerializesWrites = doc.flag("serialize_writes"); r.SerializesWrites && !doc.has("store_down") {
+		r.RefusesWrites = true // what cannot be known of the others would have two at the upstream
+	}
 	doc.setInForce("store_down", r.RefusesWrites)
 	// A fence must outlast a write whose outcome is unknown, which the origin may still carry out after its timeout.
 	r.FenceHold = durationOr(doc, "fence_hold", 2*timeout)

@@ -9,6 +9,7 @@ var (
 	asking   = []policy.Kind{policy.CacheAside, policy.ReadThrough, policy.RefreshAhead}
 	fencing  = []policy.Kind{policy.WriteThrough, policy.WriteBehind}
 	sharing  = []policy.Kind{policy.CacheAside, policy.ReadThrough, policy.WriteThrough, policy.RefreshAhead}
+	forwards = append(sharing[:len(sharing):len(sharing)], policy.Bypass)
 	queueing = []policy.Kind{policy.WriteBehind}
 	boarding = []policy.Kind{policy.Leaderboard}
 	moded    = append(caching[:len(caching):len(caching)], policy.Leaderboard)
@@ -57,11 +58,12 @@ var routeKeys = section{
 
 	{name: "on_write", is: aWordOf(onWrites), byDefault: "invalidate", means: "store: keep the response to a write where it says that it is what a GET would get, by a Content-Location that is the URL. With policy: write-through."},
 	{name: "failed_writes", is: aWordOf(failedWrites), byDefault: "invalidate", heededBy: unfenced, means: "keep: believe a 5xx answer that nothing has changed, as RFC 9111 §4.4 does. Otherwise copies are confirmed by the origin before they are used. Without an answer they are in any case."},
-	{name: "store_down", is: aWordOf(storeDowns), derived: "reject with policy: write-through, else forward", heededBy: proxying, means: "A write when its invalidation cannot be recorded beforehand. reject: 503; forward: write anyway, and make up for it later."},
+	{name: "store_down", is: aWordOf(storeDowns), derived: "reject with policy: write-through or serialize_writes, else forward", heededBy: proxying, means: "A write when its invalidation cannot be recorded beforehand. reject: 503; forward: write anyway, and make up for it later."},
 	{name: "fence_hold", is: aDuration, derived: "twice the upstream's timeout", positive: true, heededBy: fencing, means: "How long a write of unknown outcome keeps copies away."},
 	{name: "on_lease_loss", is: aWordOf(leaseLosses), byDefault: "origin", heededBy: caching, means: "With valkey, without news of purges. origin: no copies are used; serve_stale: those in memory are, for lease_loss_max, whatever was purged."},
 	{name: "lease_loss_max", is: aDuration, positive: true, heededBy: caching, quiet: true, means: "With on_lease_loss: serve_stale, which needs it: the oldest purge that clients may miss."},
 	{name: "write_key", is: aText, derived: "its host and path", heededBy: proxying, means: "What a write is about: a template of {wildcard} and {host}. With write-behind, writes of one key reach the upstream in their order; a write of another route waits for those before it that have its key."},
+	{name: "serialize_writes", is: aFlag, byDefault: "false", heededBy: forwards, means: "Writes of one write_key reach the upstream one after the other, with valkey those of all instances. Up to 64 of a key wait in each, for the upstream's timeout at most; more, and later: 503."},
 	{name: "write_behind", is: aSection(writeBehindKeys), heededBy: queueing, quiet: true, means: "What is answered before the upstream has it. With policy: write-behind, which needs valkey with secrets."},
 	{name: "leaderboard", is: aSection(boardKeys), heededBy: boarding, quiet: true, means: "What is kept and ranked. With policy: leaderboard, which needs records or valkey."},
 	{name: "invalidates", heededBy: proxying, is: aSection(append(targetKeys[:len(targetKeys):len(targetKeys)],

@@ -127,6 +127,7 @@ routes:
     store_down: forward
     fence_hold: 20s
     write_key: "w:{id}"
+    serialize_writes: true
     on_lease_loss: serve_stale
     lease_loss_max: 60s
     invalidates:

@@ -63,6 +63,7 @@ type (
 	Tops         struct{ class } // leaderboard/api: tops
 	Permits      struct{ class } // leaderboard/api: Permits
 	MemoryBoards struct{ class } // leaderboard/memory: Records
+	Turns        struct{ class } // proxy: turns
 )
 
 // order is the order: what stands first is taken first.
@@ -109,4 +110,5 @@ var order = []Class{
 	Tops{},
 	Permits{},
 	MemoryBoards{},
+	Turns{},
 }

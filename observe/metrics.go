@@ -57,6 +57,8 @@ type Metrics struct {
 
 	adminAuthFailures *prometheus.CounterVec
 
+	turnsWaiting      *prometheus.GaugeVec
+	turnsRefused      *prometheus.CounterVec
 	purges            *prometheus.CounterVec
 	purgeSeconds      prometheus.Histogram
 	purgesUnconfirmed prometheus.Counter
@@ -87,6 +89,8 @@ func NewMetrics(version string) *Metrics {
 			"Refills after expiry that differed although nothing was invalidated: an invalidation is missing.", "route"),
 		unconfirmed: counters("writes_unconfirmed_total",
 			"Writes answered although their invalidation could not be confirmed; it is made up for.", "route"),
+		turnsWaiting:  gauges("serialized_writes_waiting", "Writes that wait for others of their key.", "route"),
+		turnsRefused:  counters("serialized_writes_refused_total", "Writes that were not made, because those of their key before them were too many or not done in time, or nobody could know of them.", "route"),
 		mode:          gauges("mode", "Mode in force of a route: 0 on, 1 observe, 2 off.", "route"),
 		modeShare:     gauges("mode_share", "Share of a route's requests that its mode is for, 0 to 1; the others go as with off.", "route"),
 		reloadSuccess: gauges("config_reload_success", "1 when the configuration was last read without a problem, else 0.").WithLabelValues(),
@@ -123,7 +127,7 @@ func NewMetrics(version string) *Metrics {
 		m.rejected.WithLabelValues(strconv.Itoa(status)) // the first one is to be seen
 	}
 	m.register(
-		m.requests, m.bytes, m.rejected, m.requestSeconds, m.coalesced, m.notStored, m.missed, m.unconfirmed, m.mode, m.modeShare, m.reloadSuccess, m.reloadedAt, m.certificate,
+		m.requests, m.bytes, m.rejected, m.requestSeconds, m.coalesced, m.notStored, m.missed, m.unconfirmed, m.turnsWaiting, m.turnsRefused, m.mode, m.modeShare, m.reloadSuccess, m.reloadedAt, m.certificate,
 		m.originRequests, m.originResponses, m.originBytes, m.originWhole, m.originSeconds, m.queueSeconds, m.shed, m.observedSaved, m.observedOrigin, m.adminAuthFailures,
 		m.purges, m.purgeSeconds, m.purgesUnconfirmed, m.spansDropped, readings(m.held.collect), readings(m.collectNames), build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),

@@ -129,5 +129,24 @@ func (r *RouteMetrics) NotStored(why policy.Reason) {
 // ChangedWithoutInvalidation counts one refill after expiry that differed although nothing was invalidated.
 func (r *RouteMetrics) ChangedWithoutInvalidation() { r.missed.Inc() }
 
+// AwaitsTurn counts one write that waits for others of its key, until over is called.
+func (r *RouteMetrics) AwaitsTurn() (over func(refused bool)) {
+	var waiting prometheus.Gauge
+	var turnedAway prometheus.Counter
+	r.unlessRemoved(func() {
+		waiting, turnedAway = r.metrics.turnsWaiting.WithLabelValues(r.name), r.metrics.turnsRefused.WithLabelValues(r.name)
+	})
+	if waiting == nil {
+		return func(bool) {}
+	}
+	waiting.Inc()
+	return func(refused bool) {
+		waiting.Dec()
+		if refused {
+			turnedAway.Inc()
+		}
+	}
+}
+
 // WriteNotConfirmed counts one write whose answer went out although its invalidation was not confirmed.
 func (r *RouteMetrics) WriteNotConfirmed() { r.unconfirmed.Inc() }

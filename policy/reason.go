@@ -78,6 +78,8 @@ const (
 	OriginStatus     // the origin answered with an error status
 	QueueFull        // no place at the origin, nor in its queue
 	QueueTimeout     // no place at the origin within the queue's deadline
+	SerialFull       // too many writes of the same key wait for their turn
+	SerialTimeout    // the writes of the same key before it were not done in time
 	ClientGone       // the client left before there was an answer
 	Laggard          // the client took its answer so slowly that it held up those who shared it, and was cut off
 	OnlyIfCached     // Cache-Control: only-if-cached, and no copy
@@ -100,7 +102,7 @@ var reasonNames = [reasons]string{
 	Outdated: "outdated", MemoryFull: "memory-full", malformedHeader: "malformed-header", codingUnasked: "coding-unasked",
 	cacheControlMalformed: "cache-control-malformed",
 	OriginError:           "origin-error", OriginTimeout: "origin-timeout", OriginStatus: "origin-status", QueueFull: "queue-full",
-	QueueTimeout: "queue-timeout", ClientGone: "client-gone", Laggard: "laggard", OnlyIfCached: "only-if-cached", StoreUnavailable: "store-down",
+	QueueTimeout: "queue-timeout", SerialFull: "serial-full", SerialTimeout: "serial-timeout", ClientGone: "client-gone", Laggard: "laggard", OnlyIfCached: "only-if-cached", StoreUnavailable: "store-down",
 	NotConfirmed: "not-confirmed", Panic: "panic",
 }
 

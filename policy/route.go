@@ -186,6 +186,8 @@ type Route struct {
 
 	// WriteKey names what a write is about: those of one key reach the origin in their order. Zero: its path.
 	WriteKey Template
+	// SerializesWrites has writes of one key that go through reach the origin one after the other, in all instances.
+	SerializesWrites bool
 	// Board names the board that a request is about. Zero: the route keeps none.
 	Board       Template
 	OnWrite     OnWrite

@@ -40,6 +40,8 @@ type Options struct {
 	BoardMetrics *observe.Leaderboard
 	// Claims lets one of several instances fetch what none has; nil: there is only this one.
 	Claims store.Claims
+	// WriteLocks lets one of several instances make a write of a key; nil: there is only this one.
+	WriteLocks WriteLocks
 	// ConfirmTimeout is how long the answer to a write waits for its invalidation to be confirmed, after which it goes out all
 	// the same; nil: 10s. It must not be less than Silence: then, whoever could not be reached uses no copies.
 	ConfirmTimeout func() time.Duration
@@ -77,6 +79,7 @@ type Proxy struct {
 
 	passer *pass.Passer
 	behind *Behind // nil: no writes are queued
+	turns  turns
 	boards boards
 
 	unfenced, unconfirmed spell        // of the lines about writes
@@ -103,6 +106,7 @@ func New(o Options) *Proxy {
 	if p.silence == nil {
 		p.silence = p.confirmTimeout
 	}
+	p.turns.locks = o.WriteLocks
 	p.boards.desk, p.boards.metrics = o.Boards, o.BoardMetrics
 	p.snapshot.Store(o.Config)
 	if o.Writes != nil {

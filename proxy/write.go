@@ -34,6 +34,12 @@ func (ex *exchange) write(d *decision) {
 		ex.refuse(refusal{http.StatusBadRequest, policy.TooManyMembers, "the write was not made, because it has " + excess.Error() + "; send fewer at once"})
 		return
 	}
+	// Before the fence: a write that waits keeps nobody from copies. It ends after the fence has.
+	end := inTurn(ex)
+	if end == nil {
+		return
+	}
+	defer end()
 	w := &writing{ex: ex, members: members, told: d.status(ex.start), reads: ex.route.Invalidates.ReadsResponse()}
 	if fallback {
 		w.told.Detail = "otherwise"

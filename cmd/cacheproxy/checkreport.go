@@ -214,6 +214,7 @@ func reportRoute(t table, r *policy.Route, s *config.Snapshot) {
 	} else {
 		t.row("a write", onWrite(r))
 	}
+	t.row("one at a time", oneAtATime(r, s))
 	if !r.WriteKey.Zero() {
 		t.row("about", r.WriteKey.String()+": writes of one key that is queued are in an order")
 	}

@@ -103,6 +103,30 @@ func onWrite(r *policy.Route) string {
 	return text
 }
 
+// oneAtATime says which writes wait for each other, and where; empty: none do.
+func oneAtATime(r *policy.Route, s *config.Snapshot) string {
+	if !r.SerializesWrites {
+		return ""
+	}
+	key := "host and path"
+	if !r.WriteKey.Zero() {
+		key = r.WriteKey.String()
+	}
+	text := "writes of one key (" + key + ")"
+	switch {
+	case s.Valkey == nil:
+		text += ", in this process only: those of other instances need valkey"
+	case r.RefusesWrites:
+		text += ", in all instances; with 503 while Valkey is away"
+	default:
+		text += ", in all instances, but in each by itself while Valkey is away"
+	}
+	if r.Mode != policy.On {
+		text += "; not while the mode is " + r.Mode.String()
+	}
+	return text
+}
+
 // writes reports whether a pattern of the route matches unsafe methods.
 func writes(r *policy.Route) bool {
 	return slices.ContainsFunc(r.Patterns, func(p policy.Pattern) bool { return !httpcache.Safe(p.Method()) })

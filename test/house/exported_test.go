@@ -19,7 +19,7 @@ type vocabulary struct {
 }
 
 var vocabularies = map[string]vocabulary{
-	"policy":           {170, "the words of the product: policies, outcomes and reasons are closed lists of constants"},
+	"policy":           {172, "the words of the product: policies, outcomes and reasons are closed lists of constants"},
 	"policy/httpcache": {128, "the words of the RFCs"},
 }
 

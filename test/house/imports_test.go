@@ -22,6 +22,7 @@ var layers = map[string][]string{
 	"store/coding":               {"policy/httpcache"},
 	"writebehind":                {"policy/httpcache"},
 	"writebehind/valkey":         {"invalidation/valkey", "writebehind"},
+	"serial/valkey":              {"invalidation/valkey"},
 	"leaderboard":                {},
 	"leaderboard/api":            {"leaderboard", "leaderboard/memory"},
 	"leaderboard/memory":         {"leaderboard", "leaderboard/model"},
@@ -49,7 +50,7 @@ var layers = map[string][]string{
 	"cmd/cacheproxy/valkey": {"invalidation", "invalidation/valkey", "store", "store/valkey", "writebehind", "writebehind/valkey", "leaderboard", "leaderboard/valkey"},
 	"cmd/cacheproxy/instance": {
 		"policy", "invalidation", "invalidation/valkey", "invalidation/postgres", "invalidation/postgres/feed", "store", "store/valkey", "observe", "proxy/server", "proxy/upstream", "proxy", "proxy/hit",
-		"admin", "config", "cmd/cacheproxy/valkey", "writebehind", "writebehind/valkey", "leaderboard", "leaderboard/api", "leaderboard/valkey", "leaderboard/archive",
+		"admin", "config", "cmd/cacheproxy/valkey", "writebehind", "writebehind/valkey", "serial/valkey", "leaderboard", "leaderboard/api", "leaderboard/valkey", "leaderboard/archive",
 	},
 	"cmd/cacheproxy": {
 		"policy/httpcache", "policy", "invalidation", "invalidation/postgres", "proxy/upstream", "admin", "config", "cmd/cacheproxy/demo",

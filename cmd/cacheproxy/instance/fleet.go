@@ -19,10 +19,12 @@ import (
 	"cacheproxy/invalidation/valkey"
 	"cacheproxy/observe"
 	"cacheproxy/policy"
+	"cacheproxy/proxy"
 	"cacheproxy/proxy/upstream"
 	"cacheproxy/store"
 
 	inspect "cacheproxy/cmd/cacheproxy/valkey"
+	serial "cacheproxy/serial/valkey"
 )
 
 const (
@@ -200,6 +202,14 @@ func (f *fleet) claims() store.Claims {
 		return nil
 	}
 	return f.below.claims
+}
+
+// writeLocks are those of all instances, on the connection of bodies: there is one wherever the fleet is, and a lock may miss renewals.
+func (f *fleet) writeLocks() proxy.WriteLocks {
+	if f == nil {
+		return nil
+	}
+	return serial.New(serial.Options{Connection: f.data, Prefix: f.settings.Prefix, Alive: f.entries.Alive, Observe: f.observe, Log: f.log})
 }
 
 // confirmTimeout is longer than the log itself tries to have a purge confirmed: it has to find silent instances dead, and

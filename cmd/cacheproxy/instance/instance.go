@@ -126,7 +126,7 @@ func New(o Options) (*Instance, error) {
 		Config: i.proxyConfig(s, ups), Store: copies, Ledger: i.ledger, Log: i.feed.waking(i.entries),
 		Metrics: i.metrics, Access: i.access, Logger: log, Tracer: i.tracer, Lease: i.fleet.leaseOf(), Claims: i.fleet.claims(),
 		ConfirmTimeout: i.fleet.confirmTimeout, Silence: i.fleet.silence,
-		MayHold: i.fleet.mayHold(),
+		MayHold: i.fleet.mayHold(), WriteLocks: i.fleet.writeLocks(),
 	}
 	i.behind.giveTo(&options)
 	i.boards.giveTo(&options)
