@@ -102,7 +102,10 @@ func killHolder(t *testing.T, o *exclusive, members []*Member) {
 			t.Errorf("the next: %d %v", status, err)
 		}
 	})
-	for {
+	for ; ; <-time.After(10 * time.Millisecond) {
+		if time.Since(start) > 10*time.Second {
+			t.Fatal("the second write of the key does not wait")
+		}
 		if waiting, err := members[1].now().Gauge(t.Context(), "cacheproxy_serialized_writes_waiting"); err != nil {
 			t.Fatal(err)
 		} else if waiting == 1 {
