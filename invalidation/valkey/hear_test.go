@@ -17,14 +17,7 @@ func TestEntriesAreHeard(t *testing.T) {
 	for _, program := range servers.ValkeyPrograms() {
 		s := serverAt(servers.Valkey(t, servers.ValkeyOptions{Program: program}).Address())
 		var beats atomic.Int64
-		counting := func(o *Options) {
-			o.Observe = func(op string, _ time.Duration, _ error) {
-				if op == "sync" {
-					beats.Add(1)
-				}
-			}
-		}
-		a, b := join(t, s, "a"), join(t, s, "b", counting)
+		a, b := join(t, s, "a"), join(t, s, "b", counting(&beats))
 		purge(t, a, key("first")) // whose predecessor nobody has applied
 		b.await(t, "entry", func() bool { return b.follower.Applied() == a.follower.Applied() })
 		const purges = 50
@@ -49,6 +42,44 @@ func TestEntriesAreHeard(t *testing.T) {
 		b.await(t, "fence", func() bool { return !b.admits(b.ledger.Token(), key("fenced")) })
 		if _, err := a.End(t.Context(), f, invalidation.Order{}); err != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+// A write that is fenced waits for the other instances twice, before it is sent and after its answer, and neither time for a heartbeat of
+// theirs.
+func TestFencesAreAcknowledgedWhereTheyAreHeard(t *testing.T) {
+	t.Parallel()
+	s := serverAt(servers.Valkey(t, servers.ValkeyOptions{}).Address())
+	var beats atomic.Int64
+	seldom := func(o *Options) { o.Lease = 3 * time.Second }
+	a, b := start(t, s, "a", seldom), start(t, s, "b", seldom, counting(&beats))
+	for _, m := range []*member{a, b} {
+		m.await(t, "lease", func() bool { return m.Lease().Valid(time.Now()) })
+	}
+	const writes = 20
+	before := beats.Load()
+	for i := range writes {
+		f, err := a.Begin(t.Context(), []policy.Member{key("k%d", i)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := a.End(t.Context(), f, invalidation.Order{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := beats.Load() - before; got > writes/2 {
+		t.Errorf("%d heartbeats for %d writes one after the other", got, writes)
+	}
+}
+
+// counting counts the heartbeats of an instance.
+func counting(beats *atomic.Int64) func(*Options) {
+	return func(o *Options) {
+		o.Observe = func(op string, _ time.Duration, _ error) {
+			if op == "sync" {
+				beats.Add(1)
+			}
 		}
 	}
 }

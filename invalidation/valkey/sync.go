@@ -230,7 +230,8 @@ func (s *syncer) deliver() {
 }
 
 // hear takes in entries that came beside the heartbeats, in their order (fleet R19). It reports whether all are applied, and whether somebody
-// else waits for this instance to say so: nobody does for the beginning of a fence, nor for what was written here.
+// else may wait for this instance to say so: nobody does for what was written here. For the beginning of a fence too: unsaid, each write
+// that is fenced would wait for this instance's next heartbeat before it is sent.
 func (s *syncer) hear(entries []fleet.Heard) (all, awaited bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -239,7 +240,7 @@ func (s *syncer) hear(entries []fleet.Heard) (all, awaited bool) {
 		if e.Seq <= s.follower.Applied() {
 			continue // a heartbeat has brought it
 		}
-		awaited = awaited || e.Operation != invalidation.BeginFence && !s.confirmations.expects(e.Nonce)
+		awaited = awaited || !s.confirmations.expects(e.Nonce)
 		if s.left || !s.follower.Hear(e, now) {
 			s.deliver()
 			return false, awaited
