@@ -3,6 +3,7 @@ package valkey
 import (
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"cacheproxy/invalidation"
@@ -152,4 +153,43 @@ func TestAcknowledgementIsVerified(t *testing.T) {
 			t.Errorf("%s: %d, want %d", c.about, got, c.want)
 		}
 	}
+}
+
+// Where writes come one after the other, each waits for the others no longer than one that comes alone.
+func TestHurryUnderLoad(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const heartbeat = 500 * time.Millisecond
+		f := fleet.NewFollower(invalidation.NewLedger(), invalidation.NewLease(time.Now()), 6*heartbeat, "a", 0)
+		s := &syncer{heartbeat: heartbeat, follower: f, confirmations: &confirmations{byNonce: map[uint64]*waiter{}}}
+		next := func() time.Duration { return s.untilNext(time.Now()) }
+		if got := next(); got != heartbeat {
+			t.Errorf("nobody waits: %v", got)
+		}
+		var nonce uint64
+		begin := func() *waiter {
+			nonce++
+			w := &waiter{wait: invalidation.WaitAll, result: make(chan outcome, 1)}
+			s.confirmations.expect(nonce, w)
+			s.confirmations.deliver([]fleet.Event{{Nonce: nonce, Seq: nonce}}, f)
+			return w
+		}
+		last := begin()
+		if got := next(); got != confirmFirst {
+			t.Errorf("somebody has begun to wait: %v", got)
+		}
+		for range 100 {
+			time.Sleep(10 * time.Millisecond)
+			w := begin()
+			s.confirmations.drop(nonce-1, last)
+			last = w
+			if got := next(); got != confirmEvery {
+				t.Fatalf("%v after the first: %v", time.Duration(nonce)*10*time.Millisecond, got)
+			}
+		}
+		time.Sleep(confirmHurry)
+		if got := next(); got != heartbeat/10 {
+			t.Errorf("an instance is probably dead: %v", got)
+		}
+	})
 }
