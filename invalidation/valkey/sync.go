@@ -22,6 +22,9 @@ const (
 	// confirmHurry is for how long that pause is kept after somebody has begun to wait; after that an instance is probably dead, and
 	// heartbeats come at a tenth of their usual pause.
 	confirmHurry = 100 * time.Millisecond
+	// confirmSteady is the pause where somebody has waited at all times for longer than that, and others have come since: one heartbeat is
+	// for all of them, and however many writes there are, the server has no more than that of each instance.
+	confirmSteady = 5 * time.Millisecond
 	tidyEvery    = 10 * time.Second
 	tidyAtMost   = 2000 // marks, of each sort, in one step
 )
@@ -114,8 +117,10 @@ func (s *syncer) untilNext(began time.Time) time.Duration {
 	switch {
 	case time.Since(oldest) < 3*confirmFirst:
 		wait = confirmFirst
-	case time.Since(newest) < confirmHurry:
+	case time.Since(oldest) < confirmHurry:
 		wait = confirmEvery
+	case time.Since(newest) < confirmHurry:
+		wait = confirmSteady
 	}
 	return max(confirmFirst-time.Since(oldest), wait-time.Since(began))
 }
