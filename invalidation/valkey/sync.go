@@ -25,8 +25,8 @@ const (
 	// confirmSteady is the pause where somebody has waited at all times for longer than that, and others have come since: one heartbeat is
 	// for all of them, and however many writes there are, the server has no more than that of each instance.
 	confirmSteady = 5 * time.Millisecond
-	tidyEvery    = 10 * time.Second
-	tidyAtMost   = 2000 // marks, of each sort, in one step
+	tidyEvery     = 10 * time.Second
+	tidyAtMost    = 2000 // marks, of each sort, in one step
 )
 
 // syncer carries the follower's requests to the server and the replies back, and does what the follower makes of them.
