@@ -29,6 +29,7 @@ func compileRoutes(doc *part, s *Snapshot) []*policy.Route {
 	reportDuplicates(list, "route")
 	reportConflicts(routes, doc.report)
 	reportKeys(list, routes)
+	warnOfNothing(list, routes)
 	reportStatusPaths(list, routes, s)
 	warnOfSharedSites(doc, routes, s)
 	for i, u := range s.Upstreams {

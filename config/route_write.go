@@ -20,7 +20,10 @@ func compileWrites(doc *part, r *policy.Route, all []*part, timeout time.Duratio
 	// A fence must outlast a write whose outcome is unknown, which the origin may still carry out after its timeout.
 	r.FenceHold = durationOr(doc, "fence_hold", 2*timeout)
 	if doc.has("invalidates") {
-		r.Invalidates = compileInvalidates(doc.Part("invalidates"), r, all)
+		section := doc.Part("invalidates")
+		if r.Invalidates = compileInvalidates(section, r, all); r.Invalidates.Nothing {
+			compileNothing(doc, section, r)
+		}
 	}
 }
 
@@ -45,6 +48,10 @@ func compileOnWrite(doc *part, r *policy.Route) policy.OnWrite {
 }
 
 func compileInvalidates(doc *part, r *policy.Route, all []*part) *policy.Invalidates {
+	if doc.flag("nothing") {
+		doc.there = true
+		return &policy.Invalidates{Nothing: true}
+	}
 	inv, templates := compileTargets(doc, r, all)
 	for _, t := range templates {
 		switch {

@@ -133,6 +133,7 @@ routes:
     invalidates:
       {keys: ["{body.id}"], tags: [t], urls: [/x], prefixes: [/y], routes: [full],
        otherwise: {keys: [k], tags: [t], urls: [/x], prefixes: [/y], routes: [full]}}
+  - {name: counts, match: POST /counts, upstream: full, policy: bypass, invalidates: {nothing: true}}
   - {name: ahead, match: [GET /ahead, PUT /ahead], upstream: full, policy: refresh-ahead, refresh_at: 50%, min_hits: 9, failed_writes: keep, store_down: reject}
   - name: scores
     match: ["POST /games/{game}/scores", "GET /games/{game}/leaderboard"]

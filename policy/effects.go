@@ -18,6 +18,9 @@ import (
 // the route itself, because the body was not there and nobody has said what then. Excess says that the request names more
 // than one request may; nothing of it is to be made unusable then, nor is it to be sent. No request stands for everything.
 func (r *Route) Effects(m *Match, t httpcache.Target, query string, h http.Header, body []byte) (members []Member, fallback bool, excess *ExcessError) {
+	if r.Invalidates != nil && r.Invalidates.Nothing {
+		return nil, false, nil
+	}
 	v := Values{Match: m, Header: h, Target: t, Query: query}
 	var s memberSet
 	s.add(m.uriEffects(t, askedAs)...)

@@ -221,10 +221,12 @@ const (
 	LeaseLossServeStale
 )
 
-// Invalidates names what a successful write makes unusable besides its target URI.
+// Invalidates names what a successful write makes unusable besides its target URI, or that it does neither.
 type Invalidates struct {
 	Keys, Tags, URLs, Prefixes []Template
 	Routes                     []string
+	// Nothing says that a write makes nothing unusable, not even its target URI, and all else here is empty. RFC 9111 §4.4 has it otherwise.
+	Nothing bool
 	// Otherwise is used instead when a value that a template names is not in the request, the body cannot be read as JSON or
 	// is too large, or the request names more than one request may. The configuration wants it where a template uses the body.
 	Otherwise *Invalidates

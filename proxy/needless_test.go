@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 
 	"cacheproxy/policy"
 )
@@ -57,6 +58,40 @@ func TestNeedlessEntries(t *testing.T) {
 			if got := b.ledger.Token() != before; got != c.entry {
 				t.Errorf("%s: entry %v, want %v", c.about, got, c.entry)
 			}
+		})
+	}
+}
+
+// Where a route says that its writes make nothing unusable, they do not: copies of the target and of what the answer names stay.
+func TestWriteThatInvalidatesNothing(t *testing.T) {
+	for name, status := range map[string]int{"done": 200, "of unknown outcome": 500} {
+		t.Run(name, func(t *testing.T) {
+			back := func(w http.ResponseWriter, r *http.Request) {
+				if r.Method == http.MethodPost {
+					w.Header().Set("Location", "/items/7")
+					w.Header().Set("Cache-Group-Invalidation", `"all"`)
+					w.WriteHeader(status)
+				}
+			}
+			views := routeFor(t, "views", func(r *policy.Route) {
+				r.Policy, r.Invalidates = policy.Bypass, &policy.Invalidates{Nothing: true}
+			}, "POST /items/{id}")
+			items := routeFor(t, "items", nil, "GET /items/{id}")
+			inBubble(t, back, rigOptions{routes: []*policy.Route{items}}, views, func(b *bubble) {
+				b.proxy.mayHold = policy.HoldingsOf([]*policy.Route{items}).MayHold
+				for _, path := range []string{"/items/1", "/items/7"} {
+					b.do("GET", path).want(t, "fill", 200, "", "stored")
+				}
+				synctest.Wait()
+				before := b.ledger.Token()
+				b.do("POST", "/items/1").want(t, "write", status, "", "")
+				if b.ledger.Token() != before {
+					t.Error("the write has an entry")
+				}
+				for _, path := range []string{"/items/1", "/items/7"} {
+					b.do("GET", path).want(t, "read", 200, "", "hit")
+				}
+			})
 		})
 	}
 }

@@ -254,7 +254,7 @@ func (w *writing) needless(o invalidation.Order) bool {
 // end carries out the order on the members, and on its own, everywhere, or tells that it could not.
 func (w *writing) end(o invalidation.Order) {
 	p, r := w.ex.p, w.ex.route
-	if w.needless(o) {
+	if r.Invalidates != nil && r.Invalidates.Nothing || w.needless(o) {
 		return
 	}
 	if !r.FencesWrites { // which has bounded them

@@ -78,6 +78,9 @@ func onWrite(r *policy.Route) string {
 	if !writes(r) {
 		return ""
 	}
+	if r.Invalidates != nil && r.Invalidates.Nothing {
+		return "the origin; copies stay as they are"
+	}
 	gone := "its URL"
 	if r.Caches && !r.Key.Zero() {
 		gone += ", the copy's name"

@@ -18,6 +18,7 @@ type confirmations struct {
 	byNonce map[uint64]*waiter // of entries on their way; guarded by mu
 	open    []*waiter          // of entries that others have to apply; guarded by mu
 	oldest  time.Time          // since when open has waiters; zero: none; guarded by mu
+	newest  time.Time          // when the last one came to open; guarded by mu
 }
 
 // waiter waits for one entry. The syncer alone sets watch and event, with confirmations.mu held.
@@ -62,11 +63,11 @@ func (c *confirmations) settle() {
 	}
 }
 
-// since is since when somebody waits for other instances; zero: nobody does.
-func (c *confirmations) since() time.Time {
+// since is since when somebody waits for other instances, and when the last began to; zero: nobody does.
+func (c *confirmations) since() (oldest, newest time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.oldest
+	return c.oldest, c.newest
 }
 
 // expects reports whether somebody here waits for an entry.
@@ -96,7 +97,9 @@ func (c *confirmations) deliver(events []fleet.Event, follower *fleet.Follower) 
 			c.open, more = append(c.open, w), true
 		}
 	}
-	c.settle()
+	if c.settle(); more {
+		c.newest = time.Now()
+	}
 	return more
 }
 

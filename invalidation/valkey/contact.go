@@ -1,6 +1,8 @@
 package valkey
 
 import (
+	"context"
+	"errors"
 	"sync/atomic"
 	"time"
 
@@ -14,12 +16,18 @@ type contact struct {
 	mu  lockorder.Mutex[lockorder.Contact]
 	at  time.Time // of the last reply; zero: there was none
 	err error     // of the last heartbeat; nil: it was answered
+	// reach ends, by lose, when a heartbeat is not answered; the next reply begins another. Nil: there was no reply yet.
+	reach context.Context
+	lose  context.CancelFunc
 }
 
 func (c *contact) replied(now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.at, c.err = now, nil
+	if c.reach == nil || c.reach.Err() != nil {
+		c.reach, c.lose = context.WithCancel(context.Background())
+	}
 	c.alive.Store(true)
 }
 
@@ -28,7 +36,26 @@ func (c *contact) failed(err error) {
 	defer c.mu.Unlock()
 	c.err = err
 	c.alive.Store(false)
+	if c.lose != nil {
+		c.lose()
+	}
 }
+
+// whileReached is a context that ends when a heartbeat is not answered, also where the last one was not, and cancel frees it.
+func (c *contact) whileReached(ctx context.Context) (reached context.Context, cancel func()) {
+	c.mu.Lock()
+	reach := c.reach
+	c.mu.Unlock()
+	reached, end := context.WithCancelCause(ctx)
+	if reach == nil {
+		end(errUnreached)
+		return reached, func() {}
+	}
+	stop := context.AfterFunc(reach, func() { end(errUnreached) })
+	return reached, func() { stop(); end(nil) }
+}
+
+var errUnreached = errors.New("heartbeat not answered")
 
 func (c *contact) last() time.Time {
 	c.mu.Lock()

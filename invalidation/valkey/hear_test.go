@@ -3,6 +3,7 @@ package valkey
 import (
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"cacheproxy/invalidation"
@@ -17,14 +18,7 @@ func TestEntriesAreHeard(t *testing.T) {
 	for _, program := range servers.ValkeyPrograms() {
 		s := serverAt(servers.Valkey(t, servers.ValkeyOptions{Program: program}).Address())
 		var beats atomic.Int64
-		counting := func(o *Options) {
-			o.Observe = func(op string, _ time.Duration, _ error) {
-				if op == "sync" {
-					beats.Add(1)
-				}
-			}
-		}
-		a, b := join(t, s, "a"), join(t, s, "b", counting)
+		a, b := join(t, s, "a"), join(t, s, "b", counting(&beats))
 		purge(t, a, key("first")) // whose predecessor nobody has applied
 		b.await(t, "entry", func() bool { return b.follower.Applied() == a.follower.Applied() })
 		const purges = 50
@@ -49,6 +43,44 @@ func TestEntriesAreHeard(t *testing.T) {
 		b.await(t, "fence", func() bool { return !b.admits(b.ledger.Token(), key("fenced")) })
 		if _, err := a.End(t.Context(), f, invalidation.Order{}); err != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+// A write that is fenced waits for the other instances twice, before it is sent and after its answer, and neither time for a heartbeat of
+// theirs.
+func TestFencesAreAcknowledgedWhereTheyAreHeard(t *testing.T) {
+	t.Parallel()
+	s := serverAt(servers.Valkey(t, servers.ValkeyOptions{}).Address())
+	var beats atomic.Int64
+	seldom := func(o *Options) { o.Lease = 3 * time.Second }
+	a, b := start(t, s, "a", seldom), start(t, s, "b", seldom, counting(&beats))
+	for _, m := range []*member{a, b} {
+		m.await(t, "lease", func() bool { return m.Lease().Valid(time.Now()) })
+	}
+	const writes = 20
+	before := beats.Load()
+	for i := range writes {
+		f, err := a.Begin(t.Context(), []policy.Member{key("k%d", i)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := a.End(t.Context(), f, invalidation.Order{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := beats.Load() - before; got > writes/2 {
+		t.Errorf("%d heartbeats for %d writes one after the other", got, writes)
+	}
+}
+
+// counting counts the heartbeats of an instance.
+func counting(beats *atomic.Int64) func(*Options) {
+	return func(o *Options) {
+		o.Observe = func(op string, _ time.Duration, _ error) {
+			if op == "sync" {
+				beats.Add(1)
+			}
 		}
 	}
 }
@@ -121,4 +153,43 @@ func TestAcknowledgementIsVerified(t *testing.T) {
 			t.Errorf("%s: %d, want %d", c.about, got, c.want)
 		}
 	}
+}
+
+// Where writes come one after the other, each waits for the others no longer than one that comes alone.
+func TestHurryUnderLoad(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const heartbeat = 500 * time.Millisecond
+		f := fleet.NewFollower(invalidation.NewLedger(), invalidation.NewLease(time.Now()), 6*heartbeat, "a", 0)
+		s := &syncer{heartbeat: heartbeat, follower: f, confirmations: &confirmations{byNonce: map[uint64]*waiter{}}}
+		next := func() time.Duration { return s.untilNext(time.Now()) }
+		if got := next(); got != heartbeat {
+			t.Errorf("nobody waits: %v", got)
+		}
+		var nonce uint64
+		begin := func() *waiter {
+			nonce++
+			w := &waiter{wait: invalidation.WaitAll, result: make(chan outcome, 1)}
+			s.confirmations.expect(nonce, w)
+			s.confirmations.deliver([]fleet.Event{{Nonce: nonce, Seq: nonce}}, f)
+			return w
+		}
+		last := begin()
+		if got := next(); got != confirmFirst {
+			t.Errorf("somebody has begun to wait: %v", got)
+		}
+		for range 100 {
+			time.Sleep(10 * time.Millisecond)
+			w := begin()
+			s.confirmations.drop(nonce-1, last)
+			last = w
+			if got := next(); got != confirmEvery && got != confirmSteady {
+				t.Fatalf("%v after the first: %v", time.Duration(nonce)*10*time.Millisecond, got)
+			}
+		}
+		time.Sleep(confirmHurry)
+		if got := next(); got != heartbeat/10 {
+			t.Errorf("an instance is probably dead: %v", got)
+		}
+	})
 }

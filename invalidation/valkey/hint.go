@@ -76,13 +76,14 @@ func (h *hinter) watch(ctx context.Context, client valkey.Client, block time.Dur
 		case err != nil:
 			return fmt.Errorf("watch log: %w", err)
 		}
+		applied := h.follower.Applied() // before the syncer can go beyond it, which would go unnoticed below
 		all, awaited := h.hear(history, streams[h.keys.log])
 		if acknowledges = all && awaited; all {
 			continue
 		}
 		h.syncer.wake()
 		// Until the entry is applied, the same hint would come again at once.
-		h.awaitBeyond(ctx, h.follower.Applied())
+		h.awaitBeyond(ctx, applied)
 	}
 	return nil
 }

@@ -58,14 +58,18 @@ func (l *Log) Announce(ctx context.Context, n invalidation.Notice) (invalidation
 // what it wrote: a client that asks one instance after the other would see the stock go down, and up again. If the writer dies, all
 // instances apply the fence's expiry.
 //
-// Begin fails where the log cannot be reached, since the write is still to come and can be refused.
+// Begin fails soon where the log cannot be reached, since the write is still to come, and can be refused or go on without a fence: when a
+// heartbeat is not answered, or when the fence is not in the log after twice the time of a reply. Who is waited for after that is another
+// instance, which does not answer, until its lease must have lapsed.
 func (l *Log) Begin(ctx context.Context, members []policy.Member) (*invalidation.Fence, error) {
 	if !l.Alive() {
 		return nil, fmt.Errorf("begin fence: %w", invalidation.ErrNotRecorded)
 	}
 	f := invalidation.NewFence(invalidation.IDsOf(members), rand.Uint64())
 	r := invalidation.Record{Operation: invalidation.BeginFence, IDs: around(f), Fence: f.Number(), Life: fleet.FenceLife}
-	if _, err := l.until(ctx, invalidation.WaitAll, r); err != nil {
+	reached, cancel := l.syncer.contact.whileReached(ctx)
+	defer cancel()
+	if _, err := l.until(reached, invalidation.WaitAll, r, 2*l.syncer.replyTimeout); err != nil {
 		// The fence may be in the log all the same, and nobody is to wait until it expires.
 		end := invalidation.Record{Operation: invalidation.EndFence, IDs: r.IDs, Fence: r.Fence, Life: time.Millisecond}
 		l.follower.Queue(rand.Uint64(), end, time.Now())
@@ -154,7 +158,7 @@ func (l *Log) record(ctx context.Context, wait invalidation.Wait, records []inva
 			w = invalidation.WaitRecorded
 		}
 		var err error
-		if got, err = l.until(ctx, w, r); err != nil {
+		if got, err = l.until(ctx, w, r, l.LeaseTimeout()); err != nil {
 			return l.unconfirmed(ctx, start, records, got, op, err)
 		}
 	}
@@ -202,11 +206,10 @@ func (l *Log) unconfirmed(ctx context.Context, start time.Time, records []invali
 }
 
 // until writes a record, again where an attempt fails or the server loses the entry, and waits as asked. Where the log cannot be
-// reached it gives up after a lease timeout. A record that is in the log is waited for three times as long: one instance may have to be
-// reaped, and while that is waited for another may die.
-func (l *Log) until(ctx context.Context, wait invalidation.Wait, r invalidation.Record) (got result, err error) {
-	leaseTimeout := l.LeaseTimeout()
-	ctx, cancel := context.WithTimeoutCause(ctx, 3*leaseTimeout, errTimeout)
+// reached it gives up after patience. A record that is in the log has three lease timeouts to hold: one instance may have to be reaped, and
+// while that is waited for another may die.
+func (l *Log) until(ctx context.Context, wait invalidation.Wait, r invalidation.Record, patience time.Duration) (got result, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, 3*l.LeaseTimeout(), errTimeout)
 	defer cancel()
 	for start := time.Now(); ; {
 		again, failed := l.once(ctx, wait, r, &got)
@@ -216,7 +219,7 @@ func (l *Log) until(ctx context.Context, wait invalidation.Wait, r invalidation.
 		if failed != nil {
 			err = failed
 		}
-		if !got.recorded && time.Since(start) >= leaseTimeout {
+		if !got.recorded && time.Since(start) >= patience {
 			return got, err
 		}
 		select {

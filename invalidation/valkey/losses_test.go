@@ -2,6 +2,7 @@ package valkey
 
 import (
 	"errors"
+	"syscall"
 	"testing"
 	"time"
 
@@ -56,6 +57,50 @@ func TestServerDown(t *testing.T) {
 		t.Error("the other instance has lost more than what was purged")
 	}
 	purge(t, b, key("after"))
+}
+
+// A write that is to be announced waits for no server that has fallen silent: it is refused, or goes on, before a lease has lapsed. Nor
+// where its fence is in the log already, and waits for an instance that is gone.
+func TestServerFreezesBeforeAFenceHolds(t *testing.T) {
+	t.Parallel()
+	for name, recorded := range map[string]bool{"it is not in the log": false, "another instance has not acknowledged it": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := servers.Valkey(t, servers.ValkeyOptions{})
+			s, long := serverAt(server.Address()), func(o *Options) { o.Lease = 3 * time.Second }
+			a := join(t, s, "a", long)
+			if recorded {
+				b := start(t, s, "b", long)
+				a.await(t, "other instance", func() bool { return a.Instances() == 2 })
+				b.end()
+			}
+			freeze := func() {
+				if err := server.Process().Signal(syscall.SIGSTOP); err != nil {
+					t.Error(err)
+				}
+			}
+			defer func() { _ = server.Process().Signal(syscall.SIGCONT) }()
+			at := a.follower.Applied()
+			if !recorded {
+				freeze()
+			}
+			began, done := time.Now(), make(chan error, 1)
+			go func() {
+				_, err := a.Begin(t.Context(), []policy.Member{key("k")})
+				done <- err
+			}()
+			if recorded {
+				a.await(t, "fence", func() bool { return a.follower.Applied() > at })
+				freeze()
+			}
+			if err := <-done; err == nil {
+				t.Error("a fence has begun that does not hold everywhere")
+			}
+			if took := time.Since(began); took >= 3*time.Second {
+				t.Errorf("the write was kept waiting for %v", took)
+			}
+		})
+	}
 }
 
 // A server that comes back without its data begins another log. What the instances have applied is written again for those

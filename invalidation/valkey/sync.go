@@ -19,11 +19,14 @@ const (
 	// confirmFirst is the pause before the first heartbeat while somebody waits for other instances, which hear of the entry when this one
 	// does, and confirmEvery that between those which follow.
 	confirmFirst, confirmEvery = 300 * time.Microsecond, 2 * time.Millisecond
-	// confirmHurry is for how long that pause is kept; after that an instance is probably dead, and heartbeats come at a
-	// tenth of their usual pause.
+	// confirmHurry is for how long that pause is kept after somebody has begun to wait; after that an instance is probably dead, and
+	// heartbeats come at a tenth of their usual pause.
 	confirmHurry = 100 * time.Millisecond
-	tidyEvery    = 10 * time.Second
-	tidyAtMost   = 2000 // marks, of each sort, in one step
+	// confirmSteady is the pause where somebody has waited at all times for longer than that, and others have come since: one heartbeat is
+	// for all of them, and however many writes there are, the server has no more than that of each instance.
+	confirmSteady = 5 * time.Millisecond
+	tidyEvery     = 10 * time.Second
+	tidyAtMost    = 2000 // marks, of each sort, in one step
 )
 
 // syncer carries the follower's requests to the server and the replies back, and does what the follower makes of them.
@@ -86,16 +89,8 @@ func (s *syncer) pause(ctx context.Context, failed error) {
 	}
 	for {
 		wait := s.heartbeat
-		if since := s.confirmations.since(); failed == nil && !since.IsZero() {
-			switch waited := time.Since(since); {
-			case waited < 3*confirmFirst:
-				wait = confirmFirst
-			case waited < confirmHurry:
-				wait = confirmEvery
-			default:
-				wait = s.heartbeat / 10
-			}
-			wait = max(confirmFirst-time.Since(since), wait-time.Since(began))
+		if failed == nil {
+			wait = s.untilNext(began)
 		}
 		timer := time.NewTimer(wait)
 		select {
@@ -109,6 +104,25 @@ func (s *syncer) pause(ctx context.Context, failed error) {
 		timer.Stop()
 		return
 	}
+}
+
+// untilNext is how long the next heartbeat has to wait in a pause that began then. Under load somebody waits at all times: for how long the
+// others are hurried goes by who came last, or all would be kept waiting for the first of them who came so long ago.
+func (s *syncer) untilNext(began time.Time) time.Duration {
+	oldest, newest := s.confirmations.since()
+	if oldest.IsZero() {
+		return s.heartbeat
+	}
+	wait := s.heartbeat / 10
+	switch {
+	case time.Since(oldest) < 3*confirmFirst:
+		wait = confirmFirst
+	case time.Since(oldest) < confirmHurry:
+		wait = confirmEvery
+	case time.Since(newest) < confirmHurry:
+		wait = confirmSteady
+	}
+	return max(confirmFirst-time.Since(oldest), wait-time.Since(began))
 }
 
 // wake has the next heartbeat come at once.
@@ -152,7 +166,8 @@ func (s *syncer) sync(ctx context.Context) (fleet.Step, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.replyTimeout)
 	defer cancel()
 	q := s.follower.Request(time.Now())
-	brief := !s.confirmations.since().IsZero() && q.Sent.Sub(s.looked) < s.heartbeat
+	awaited, _ := s.confirmations.since()
+	brief := !awaited.IsZero() && q.Sent.Sub(s.looked) < s.heartbeat
 	if !brief {
 		s.looked = q.Sent
 	}
@@ -230,7 +245,8 @@ func (s *syncer) deliver() {
 }
 
 // hear takes in entries that came beside the heartbeats, in their order (fleet R19). It reports whether all are applied, and whether somebody
-// else waits for this instance to say so: nobody does for the beginning of a fence, nor for what was written here.
+// else may wait for this instance to say so: nobody does for what was written here. For the beginning of a fence too: unsaid, each write
+// that is fenced would wait for this instance's next heartbeat before it is sent.
 func (s *syncer) hear(entries []fleet.Heard) (all, awaited bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -239,7 +255,7 @@ func (s *syncer) hear(entries []fleet.Heard) (all, awaited bool) {
 		if e.Seq <= s.follower.Applied() {
 			continue // a heartbeat has brought it
 		}
-		awaited = awaited || e.Operation != invalidation.BeginFence && !s.confirmations.expects(e.Nonce)
+		awaited = awaited || !s.confirmations.expects(e.Nonce)
 		if s.left || !s.follower.Hear(e, now) {
 			s.deliver()
 			return false, awaited

@@ -57,13 +57,13 @@ func (w *writer) append(ctx context.Context, r invalidation.Record) (uint64, err
 	select {
 	case w.queue <- a:
 	case <-ctx.Done():
-		return 0, fmt.Errorf("write to log: %w", ctx.Err())
+		return 0, fmt.Errorf("write to log: %w", context.Cause(ctx))
 	}
 	select {
 	case err := <-a.done:
 		return a.seq, err
 	case <-ctx.Done():
-		return 0, fmt.Errorf("write to log: %w", ctx.Err())
+		return 0, fmt.Errorf("write to log: %w", context.Cause(ctx))
 	}
 }
 

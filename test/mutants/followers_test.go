@@ -218,6 +218,41 @@ var followers = []mutant{
 		pkg:   "./invalidation/fleet", run: "TestAnotherHistory",
 	},
 	{
+		name:  "an entry is applied where it is heard on top of one that its log does not have",
+		edits: []edit{{"invalidation/fleet/hear.go", "e.Seq != p.applied+1 || e.Previous != p.nonce {", "e.Seq != p.applied+1 {"}},
+		pkg:   "./invalidation/fleet", run: "TestHear",
+	},
+	{
+		name:  "the beginning of a fence is not acknowledged where it is heard",
+		edits: []edit{{"invalidation/valkey/sync.go", "awaited || !s.confirmations.expects(e.Nonce)", "awaited || e.Operation != invalidation.BeginFence && !s.confirmations.expects(e.Nonce)"}},
+		pkg:   "./invalidation/valkey", run: "TestFencesAreAcknowledgedWhereTheyAreHeard",
+	},
+	{
+		name:  "a fence waits for a server that is silent as long as for an instance",
+		edits: []edit{{"invalidation/valkey/invalidate.go", "until(reached, invalidation.WaitAll, r, 2*l.syncer.replyTimeout)", "until(context.WithoutCancel(reached), invalidation.WaitAll, r, l.LeaseTimeout())"}},
+		pkg:   "./invalidation/valkey", run: "TestServerFreezesBeforeAFenceHolds",
+	},
+	{
+		name:  "a lease is taken before others know of what there may be copies",
+		edits: []edit{{"invalidation/fleet/follower.go", "	if f.withheld {\n		return\n	}\n", ""}},
+		pkg:   "./invalidation/fleet", run: "TestWithheldLease",
+	},
+	{
+		name:  "the lease is not withheld until it is told of what there may be copies",
+		edits: []edit{{"cmd/cacheproxy/instance/holdings.go", "	h.routes.Store(&routes)\n	entries.Withhold()\n", "	h.routes.Store(&routes)\n"}},
+		pkg:   "./cmd/cacheproxy/instance", run: "TestHoldingsAreToldAgain",
+	},
+	{
+		name:  "the lease is not withheld where another log has come in the place of the one in which it was told",
+		edits: []edit{{"cmd/cacheproxy/instance/holdings.go", "	h.released.Store(false)\n	h.entries.Withhold()\n", "	h.released.Store(false)\n"}},
+		pkg:   "./cmd/cacheproxy/instance", run: "TestHoldingsAreToldAgain",
+	},
+	{
+		name:  "entries are left out by who holds no lease",
+		edits: []edit{{"cmd/cacheproxy/instance/holdings.go", "return !h.lease.Valid(time.Now())", "return false"}},
+		pkg:   "./cmd/cacheproxy/instance", run: "TestHoldingsMayHold",
+	},
+	{
 		name: "requests share a fetch from before an invalidation",
 		edits: []edit{{"invalidation/ledger.go", "		if m, ok := l.mark(id); ok && m.last() > t.position {\n			return true",
 			"		if m, ok := l.mark(id); ok && m.last() > t.position {\n			return false"}},

@@ -95,7 +95,7 @@ var mutants = append([]mutant{
 	},
 	{
 		name:  "a write is sent before its fence holds on every instance",
-		edits: []edit{{"invalidation/valkey/invalidate.go", "l.until(ctx, invalidation.WaitAll, r); err", "l.until(ctx, invalidation.WaitRecorded, r); err"}},
+		edits: []edit{{"invalidation/valkey/invalidate.go", "l.until(reached, invalidation.WaitAll, r, 2*l.syncer.replyTimeout); err", "l.until(reached, invalidation.WaitRecorded, r, 2*l.syncer.replyTimeout); err"}},
 		pkg:   "./invalidation/valkey", run: "TestFenceHoldsEverywhereOnceItHasBegun",
 	},
 	{
