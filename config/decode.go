@@ -40,13 +40,25 @@ func (d *decoder) mapping(n *yaml.Node, p *part) {
 				d.spoil(at, "unknown key; remove it, or use one of %s", strings.Join(p.keys.names(), ", "))
 			}
 		case k.is.shape == mapping:
-			d.mapping(e.value, p.parts[k.name])
+			d.section(e.value, k.is.orFlag, p.parts[k.name])
 		case k.is.shape == mappings:
 			p.lists[k.name] = d.sequence(e.value, k, at)
 		default:
 			value, ok := d.decode(e.value, k.is, at)
 			d.store(p, k, value, ok)
 		}
+	}
+}
+
+// section reads a section, or the word none in its place where that stands for a flag of it.
+func (d *decoder) section(n *yaml.Node, flag string, p *part) {
+	if flag == "" || n.Kind != yaml.ScalarNode || n.Value != noneWord {
+		d.mapping(n, p)
+		return
+	}
+	if _, ok := d.resolve(n, p.path); ok {
+		d.places[p.at(flag)] = d.places[p.path]
+		p.values[flag] = true
 	}
 }
 

@@ -17,6 +17,7 @@ type form struct {
 	zero   any                            // what is read where nothing is written and there is no default
 	each   *form                          // of an entry of a list
 	orWord string                         // of a dictionary: what may stand in its place
+	orFlag string                         // of a section: its flag, for which alone the word none may stand in the place of the section
 	words  []string                       // all that may be written, where the vocabulary is closed
 	keys   section                        // of a mapping, or of each mapping in a list
 }
@@ -167,6 +168,11 @@ func aWordOf[T comparable](choices []choice[T]) *form {
 
 // aSection is the form of a mapping with known keys.
 func aSection(keys section) *form { return &form{called: "section", shape: mapping, keys: keys} }
+
+// orNoneFor is the form of such a mapping, or of the word none in the place of one in which nothing but a flag is set.
+func orNoneFor(flag string, keys section) *form {
+	return &form{called: "section, or none", shape: mapping, keys: keys, orFlag: flag}
+}
 
 // sections is the form of a list of such mappings.
 func sections(keys section) *form {

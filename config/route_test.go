@@ -122,7 +122,7 @@ func TestStoreDown(t *testing.T) {
 // A key is an error where the route's policy does not heed it, and no error of this kind where it does.
 func TestUnheededKeys(t *testing.T) {
 	samples := map[string]string{
-		"text": "x", "true or false": "true", "number": "1", "duration": "1s", "share": "50%", "list": "[x]", "list, or all": "[x]", "section": "{}",
+		"text": "x", "true or false": "true", "number": "1", "duration": "1s", "share": "50%", "list": "[x]", "list, or all": "[x]", "section": "{}", "section, or none": "{}",
 	}
 	for _, k := range routeKeys {
 		for _, kind := range kinds {

@@ -66,7 +66,9 @@ func schemaOfKey(t *testing.T, k *key) object {
 	schema := object{}
 	switch {
 	case k.is.shape == mapping:
-		schema = schemaOf(t, k.is.keys)
+		if schema = schemaOf(t, k.is.keys); k.is.orFlag != "" {
+			schema = object{"anyOf": []any{schema, object{"const": noneWord}}}
+		}
 	case k.is.shape == mappings:
 		schema["type"], schema["items"] = "array", schemaOf(t, k.is.keys)
 	case k.is.words != nil:

@@ -66,9 +66,9 @@ var routeKeys = section{
 	{name: "serialize_writes", is: aFlag, byDefault: "false", heededBy: forwards, means: "Writes of one write_key reach the upstream one after the other, with valkey those of all instances. Up to 64 of a key wait in each, for the upstream's timeout at most; more, and later: 503."},
 	{name: "write_behind", is: aSection(writeBehindKeys), heededBy: queueing, quiet: true, means: "What is answered before the upstream has it. With policy: write-behind, which needs valkey with secrets."},
 	{name: "leaderboard", is: aSection(boardKeys), heededBy: boarding, quiet: true, means: "What is kept and ranked. With policy: leaderboard, which needs records or valkey."},
-	{name: "invalidates", heededBy: proxying, is: aSection(append(targetKeys[:len(targetKeys):len(targetKeys)],
+	{name: "invalidates", heededBy: proxying, is: orNoneFor("nothing", append(targetKeys[:len(targetKeys):len(targetKeys)],
 		key{name: "otherwise", is: aSection(targetKeys), quiet: true, means: "Besides, when a body or an answer cannot be read or a value is not there."},
-		key{name: "nothing", is: aFlag, quiet: true, means: "In place of all others: a write makes nothing unusable, not even copies of its own URL, and no other instance is told of it."})),
+		key{name: "nothing", is: aFlag, quiet: true, means: "In place of all others: a write makes nothing unusable, not even copies of its own URL, and no other instance is told of it. invalidates: none is the same."})),
 		quiet: true, means: "What a write makes unusable besides its URL, everywhere, before the client has its answer."},
 }
 
