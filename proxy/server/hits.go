@@ -3,6 +3,7 @@ package server
 import (
 	"errors"
 	"io"
+	"net"
 	"os"
 	"time"
 )
@@ -60,8 +61,10 @@ const (
 	closeAfter // and it was told to close the connection, which it takes to be idle
 )
 
-// errAnswered ends a connection that was closed while Hits answered, or whose answer could not be written.
-var errAnswered = errors.New("read request: the connection ends with an answer")
+// errAnswered ends a connection that was closed while Hits answered, or whose answer could not be written. It is what net/http takes for
+// the end of a connection: any other error of a first request it answers, behind part of an answer, and waits for a client to take that
+// which takes nothing.
+var errAnswered = &net.OpError{Op: "read", Err: errors.New("the connection ends with an answer")}
 
 // next reads for net/http, and answers before that what Hits can.
 func (c *connection) next(p []byte) (int, error) {

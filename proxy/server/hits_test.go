@@ -333,3 +333,25 @@ func TestHitsContent(t *testing.T) {
 		})
 	}
 }
+
+// A client that takes nothing of an answer loses its connection after one write timeout, and is counted once, whoever answers it.
+func TestHitsStalled(t *testing.T) {
+	for _, before := range []string{"", aMiss} {
+		for _, hits := range []Hits{&someHits{}, nil} {
+			inFrontWith(t, Limits{WriteTimeout: 10 * time.Second}, Options{Hits: hits}, plainListener, func(s *front) {
+				conn := s.dial()
+				if before != "" {
+					s.ask(conn, "/miss")
+				}
+				fmt.Fprint(conn, aHit)
+				for _, after := range []time.Duration{9 * time.Second, 2 * time.Second, time.Minute} {
+					ended := after != 9*time.Second
+					<-time.After(after)
+					if n := s.conns.Counts(); (n.Open == 0) != ended || (n.Stalled == 1) != ended {
+						t.Errorf("behind %q, Hits %v, ended %v: %+v", before, hits != nil, ended, n)
+					}
+				}
+			})
+		}
+	}
+}
