@@ -82,7 +82,7 @@ func (c *connection) next(p []byte) (int, error) {
 	c.ahead = c.ahead[filled:]
 	wait := waiting{c: c}
 	for {
-		for what := Answered; filled > 0 && what != Incomplete; {
+		for what := Answered; filled >= c.leastLooked() && what != Incomplete; {
 			n := 0
 			if n, what = c.hit(p[:filled]); what == Broken {
 				return 0, errAnswered
@@ -177,8 +177,17 @@ type waiting struct {
 
 func (w *waiting) answered(at time.Time) { w.last, w.headBy, w.pieces = at, 0, 0 }
 
-// begunBy is how many bytes net/http takes for the beginning of a head.
+// begunBy is how many bytes net/http takes for the beginning of a head, behind a connection's first. With fewer it waits as it does with
+// none, whatever they are: an empty line that a client sends behind its request is no request that has a fault.
 const begunBy = 4
+
+// leastLooked is how many bytes there must be before net/http would look at them.
+func (c *connection) leastLooked() int {
+	if c.served.Load() {
+		return begunBy
+	}
+	return 1
+}
 
 // begun notes that so much of a head is there before more is read. It reports false where the connection cannot be waited for.
 func (w *waiting) begun(filled int) bool {
