@@ -11,6 +11,10 @@ import (
 // outSize is how much of an answer is gathered before it is written, in bytes.
 const outSize = 16 << 10
 
+// heldBack is how much of an answer net/http gathers, in bytes. What fits is written when whoever answers is done, and has counted it by
+// then; of anything longer the end is known before.
+const heldBack = 4 << 10
+
 // writer writes an answer as net/http would, byte for byte. It is told the length of the content by the header, always.
 type writer struct {
 	to      io.Writer
@@ -84,7 +88,7 @@ func (w *writer) EndHead(head []byte, length int) {
 	}
 }
 
-// Write implements http.ResponseWriter.
+// Write implements http.ResponseWriter. It says how much of p was gathered, or taken by the connection.
 func (w *writer) Write(p []byte) (int, error) {
 	w.WriteHeader(http.StatusOK)
 	if w.err != nil {
@@ -95,25 +99,36 @@ func (w *writer) Write(p []byte) (int, error) {
 		return 0, w.err
 	}
 	n := copy(w.out[len(w.out):cap(w.out)], p)
-	if w.out = w.out[:len(w.out)+n]; n == len(p) {
+	w.out = w.out[:len(w.out)+n]
+	whole := w.written == w.length
+	if n == len(p) && (!whole || len(w.out) <= heldBack) {
 		return n, nil
 	}
-	if w.flush(); w.err != nil {
-		return n, w.err
+	if lost := w.flush(); w.err != nil {
+		return max(0, n-lost), w.err
 	}
-	if rest := p[n:]; len(rest) < cap(w.out) {
+	rest := p[n:]
+	switch {
+	case len(rest) == 0:
+	case !whole && len(rest) < cap(w.out):
 		w.out = append(w.out, rest...)
-	} else {
-		_, w.err = w.to.Write(rest)
+	default:
+		var taken int
+		taken, w.err = w.to.Write(rest)
+		return n + taken, w.err
 	}
-	return len(p), w.err
+	return len(p), nil
 }
 
-func (w *writer) flush() {
+// flush writes what was gathered, and says how much of that the connection did not take.
+func (w *writer) flush() (lost int) {
 	if len(w.out) > 0 && w.err == nil {
-		_, w.err = w.to.Write(w.out)
+		var taken int
+		taken, w.err = w.to.Write(w.out)
+		lost = len(w.out) - taken
 	}
 	w.out = w.out[:0]
+	return lost
 }
 
 // finish sends what is left, and reports whether all of the answer was written.

@@ -3,6 +3,7 @@ package server
 import (
 	"errors"
 	"io"
+	"net"
 	"os"
 	"time"
 )
@@ -60,8 +61,10 @@ const (
 	closeAfter // and it was told to close the connection, which it takes to be idle
 )
 
-// errAnswered ends a connection that was closed while Hits answered, or whose answer could not be written.
-var errAnswered = errors.New("read request: the connection ends with an answer")
+// errAnswered ends a connection that was closed while Hits answered, or whose answer could not be written. It is what net/http takes for
+// the end of a connection: any other error of a first request it answers, behind part of an answer, and waits for a client to take that
+// which takes nothing.
+var errAnswered = &net.OpError{Op: "read", Err: errors.New("the connection ends with an answer")}
 
 // next reads for net/http, and answers before that what Hits can.
 func (c *connection) next(p []byte) (int, error) {
@@ -79,7 +82,7 @@ func (c *connection) next(p []byte) (int, error) {
 	c.ahead = c.ahead[filled:]
 	wait := waiting{c: c}
 	for {
-		for what := Answered; filled > 0 && what != Incomplete; {
+		for what := Answered; filled >= c.leastLooked() && what != Incomplete; {
 			n := 0
 			if n, what = c.hit(p[:filled]); what == Broken {
 				return 0, errAnswered
@@ -174,8 +177,17 @@ type waiting struct {
 
 func (w *waiting) answered(at time.Time) { w.last, w.headBy, w.pieces = at, 0, 0 }
 
-// begunBy is how many bytes net/http takes for the beginning of a head.
+// begunBy is how many bytes net/http takes for the beginning of a head, behind a connection's first. With fewer it waits as it does with
+// none, whatever they are: an empty line that a client sends behind its request is no request that has a fault.
 const begunBy = 4
+
+// leastLooked is how many bytes there must be before net/http would look at them.
+func (c *connection) leastLooked() int {
+	if c.served.Load() {
+		return begunBy
+	}
+	return 1
+}
 
 // begun notes that so much of a head is there before more is read. It reports false where the connection cannot be waited for.
 func (w *waiting) begun(filled int) bool {

@@ -89,6 +89,16 @@ func TestHitsDeadlines(t *testing.T) {
 		"hits for long":                          {{0, aHit}, {70 * time.Second, aHit}, {70 * time.Second, aHit}, {74 * time.Second, aHit}, {time.Second, aHit}},
 		"a hit and part of a head":               {{0, aHit}, {60 * time.Second, "GET /h"}},
 		"a hit and less than a method":           {{0, aHit}, {60 * time.Second, "GE"}},
+		"a hit and an empty line":                {{0, aHit}, {60 * time.Second, "\r\n"}},
+		"a hit with an empty line":               {{0, aHit + "\r\n"}},
+		"a hit and a line feed":                  {{0, aHit}, {60 * time.Second, "\n"}},
+		"a hit and an empty line in parts":       {{0, aHit}, {60 * time.Second, "\r"}, {time.Second, "\n"}},
+		"a hit and three other bytes":            {{0, aHit}, {60 * time.Second, "\x00\x01\x02"}},
+		"a hit and two empty lines":              {{0, aHit}, {60 * time.Second, "\r\n"}, {8 * time.Second, "\r\n"}},
+		"a hit, an empty line, and a hit":        {{0, aHit}, {time.Second, "\r\n"}, {60 * time.Second, aHit}},
+		"a miss, a hit, and an empty line":       {{0, aMiss}, {60 * time.Second, aHit}, {60 * time.Second, "\r\n"}},
+		"a miss and an empty line":               {{0, aMiss}, {60 * time.Second, "\r\n"}},
+		"an empty line and a hit":                {{time.Second, "\r\n"}, {time.Second, aHit}},
 		"part of the first head":                 {{3 * time.Second, "GET /h"}},
 		"the first head in parts":                {{3 * time.Second, "GET /hi"}, {5 * time.Second, "t HTTP/1.1\r\nHost: a\r\n\r\n"}},
 		"a hit and part of a write":              {{9 * time.Second, aHit}, {500 * time.Millisecond, "POST /a HTTP/1.1\r\nHo"}},
@@ -331,5 +341,27 @@ func TestHitsContent(t *testing.T) {
 				t.Errorf("%q: answered %q, by Hits %q", pieces, got, hits.asked)
 			}
 		})
+	}
+}
+
+// A client that takes nothing of an answer loses its connection after one write timeout, and is counted once, whoever answers it.
+func TestHitsStalled(t *testing.T) {
+	for _, before := range []string{"", aMiss} {
+		for _, hits := range []Hits{&someHits{}, nil} {
+			inFrontWith(t, Limits{WriteTimeout: 10 * time.Second}, Options{Hits: hits}, plainListener, func(s *front) {
+				conn := s.dial()
+				if before != "" {
+					s.ask(conn, "/miss")
+				}
+				fmt.Fprint(conn, aHit)
+				for _, after := range []time.Duration{9 * time.Second, 2 * time.Second, time.Minute} {
+					ended := after != 9*time.Second
+					<-time.After(after)
+					if n := s.conns.Counts(); (n.Open == 0) != ended || (n.Stalled == 1) != ended {
+						t.Errorf("behind %q, Hits %v, ended %v: %+v", before, hits != nil, ended, n)
+					}
+				}
+			})
+		}
 	}
 }
