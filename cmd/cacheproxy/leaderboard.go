@@ -136,10 +136,10 @@ func openBoards(file, route string) (r boardRecords, b *api.Route, err error) {
 
 // scoreLine is one score in a file.
 type scoreLine struct {
-	Board  string    `json:"board"`
-	Player string    `json:"player"`
-	Score  *float64  `json:"score"`
-	At     time.Time `json:"at"`
+	Board  string          `json:"board"`
+	Player string          `json:"player"`
+	Score  json.RawMessage `json:"score"` // the number as it is written
+	At     time.Time       `json:"at"`
 }
 
 // pageSize is how many members of a bucket are read at once.
@@ -152,7 +152,11 @@ func (r boardRecords) export(ctx context.Context, b *api.Route, out *json.Encode
 	}
 	for _, board := range boards {
 		print := func(player string, score float64, at time.Time) error {
-			if err := out.Encode(scoreLine{board, player, &score, at.UTC()}); err != nil {
+			text, err := json.Marshal(score)
+			if err == nil {
+				err = out.Encode(scoreLine{board, player, text, at.UTC()})
+			}
+			if err != nil {
 				return fmt.Errorf("print scores: %w", err)
 			}
 			return nil
@@ -225,10 +229,11 @@ func readScores(in io.Reader, b *api.Route, before time.Time) (s scores, err err
 			return s, nil
 		case err != nil:
 			return s, fmt.Errorf("read line %d: %w", number, err)
-		case line.Board == "" || line.Score == nil || line.At.IsZero():
+		case line.Board == "" || len(line.Score) == 0 || line.At.IsZero():
 			return s, fmt.Errorf("line %d lacks board, score or at; write {\"board\": \"chess\", \"player\": \"ada\", \"score\": 7, \"at\": %q}", number, now.UTC().Format(time.RFC3339))
 		}
-		if err := b.Check(leaderboard.Submission{Player: line.Player, Score: *line.Score}); err != nil {
+		of, err := b.Check(line.Player, string(line.Score))
+		if err != nil {
 			return s, fmt.Errorf("line %d: %w", number, err)
 		}
 		at := line.At.Truncate(time.Microsecond)
@@ -243,7 +248,7 @@ func readScores(in io.Reader, b *api.Route, before time.Time) (s scores, err err
 		}
 		s.taken++
 		id := bucketID{line.Board, bucket.Start}
-		m := leaderboard.Member{Player: line.Player, Score: *line.Score, At: at}
+		m := leaderboard.Member{Player: of.Player, Score: of.Score, At: at}
 		if b.Rules.Aggregate == leaderboard.Sum {
 			if sums[id] == nil {
 				sums[id] = map[string]int{}
