@@ -298,7 +298,8 @@ func allowed(ex *exchange, method string, answers bool) bool {
 }
 
 // subrequest asks whether a client may do something: with the client's own header but for what describes the content, and with what it wants
-// to do in the fields that others use for it.
+// to do in the fields that others use for it. The path is in its one canonical form (RFC 3986 §6.2.2), as that of which the route, and the name of
+// a board, are made: a service that compares texts would else let through with an escape in it what it refuses without.
 func subrequest(ex *exchange, at, asked, method string) (*http.Response, error) {
 	origin := ex.cfg.upstreams[at]
 	if origin == nil {
@@ -312,11 +313,13 @@ func subrequest(ex *exchange, at, asked, method string) (*http.Response, error) 
 			delete(h, name)
 		}
 	}
-	for _, name := range [...]string{"X-Forwarded-Uri", "X-Forwarded-Method", "Expect", "Range"} {
+	for _, name := range [...]string{"X-Forwarded-Uri", "X-Forwarded-Method", playerField, "Expect", "Range"} {
 		deleteNamed(h, name)
 	}
 	httpcache.Forward(h, server.PeerAddr(ex.r), t.Scheme, t.Host, ex.trusted)
-	h["X-Forwarded-Method"], h["X-Forwarded-Uri"] = []string{method}, []string{t.String()}
+	wants := policy.CleanTarget(t)
+	wants.Path = httpcache.CanonicalPath(wants.Path)
+	h["X-Forwarded-Method"], h["X-Forwarded-Uri"] = []string{method}, []string{wants.String()}
 	h[requestIDField] = []string{ex.id()}
 	path, query, has := strings.Cut(asked, "?")
 	return exchangeOnce(ex.r.Context(), origin, &once{

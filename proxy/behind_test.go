@@ -396,6 +396,10 @@ func TestAuthorize(t *testing.T) {
 			t.Errorf("it is asked with %s: %q, want %q", name, got, want)
 		}
 	}
+	b.send("PUT", "/%73tock/5", "x", "Authorization", "Bearer t")
+	if got := asked.Get("X-Forwarded-Uri"); got != "/stock/5" {
+		t.Errorf("of an escaped path it is asked with %q", got)
+	}
 	auth.Close()
 	if a := b.send("PUT", "/stock/5", "x"); a.status != 503 {
 		t.Errorf("it is away: %d", a.status)

@@ -127,7 +127,14 @@ func permitted(ex *exchange) (permit api.Permit, ok bool) {
 	case err != nil:
 		ex.p.logger.Warn("it cannot be asked whether a client may use a board", "route", ex.route.Name, "upstream", r.AuthorizeUpstream, "error", err)
 	case res.StatusCode >= 200 && res.StatusCode < 300:
-		permit.Player = res.Header.Get(playerField)
+		players := res.Header[playerField]
+		if len(players) > 1 || len(players) == 1 && players[0] == "" {
+			ex.p.logger.Warn("who is asked whether a client may use a board names no player, or several: nothing is allowed", "route", ex.route.Name, "upstream", r.AuthorizeUpstream, "field", playerField)
+			break
+		}
+		if len(players) == 1 {
+			permit.Player = players[0]
+		}
 		desk.Keep(question, permit, asked)
 		return permit, true
 	case res.StatusCode == http.StatusUnauthorized || res.StatusCode == http.StatusForbidden:

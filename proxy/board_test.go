@@ -214,6 +214,41 @@ func TestBoardAuthorize(t *testing.T) {
 	}
 }
 
+// A service that compares the text of what is asked sees each target in its one form, and not who the client says that it is; an answer that
+// does not say which one player is meant allows nothing.
+func TestBoardAuthorizeFailsClosed(t *testing.T) {
+	var players []string
+	auth := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if players != nil {
+			w.Header()["X-Leaderboard-Player"] = players
+		}
+		if uri := r.Header.Get("X-Forwarded-Uri"); strings.HasPrefix(uri, "/games/go/") || r.Header.Get("X-Leaderboard-Player") != "" {
+			w.WriteHeader(403)
+		}
+	}))
+	t.Cleanup(auth.Close)
+	u, _ := url.Parse(auth.URL)
+	b := newBoardRig(t, untouched(t), nil, func(r *api.Route, _ *policy.Route, o *rigOptions) {
+		r.AuthorizeUpstream, r.AuthorizePath = "auth", "/may"
+		o.others = []upstream.Options{{Name: "auth", URL: u}}
+	})
+	for game, want := range map[string]int{"chess": 200, "go": 403, "%67o": 403, "g%6F": 403} {
+		if a := b.submit(game, `{"player": "ada", "score": 7}`, "X-Leaderboard-Player", "eve"); a.status != want {
+			t.Errorf("%s: %d %s, want %d", game, a.status, a.body, want)
+		}
+	}
+	for _, c := range []struct {
+		players []string
+		want    int
+	}{{[]string{""}, 503}, {[]string{"ada", "bob"}, 503}, {[]string{"", "ada"}, 503}, {[]string{"ada"}, 200}} {
+		players = c.players
+		if a := b.submit("chess", `{"player": "ada", "score": 7}`, "Authorization", fmt.Sprint(c.players)); a.status != c.want {
+			t.Errorf("%q: %d %s, want %d", c.players, a.status, a.body, c.want)
+		}
+	}
+	auth.Close()
+}
+
 // brokenRecords are records that answer with an error.
 type brokenRecords struct {
 	leaderboard.Records

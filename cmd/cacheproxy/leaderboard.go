@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -70,7 +71,9 @@ func importCommand() *cobra.Command {
 		Long: `Take scores from the input into the boards of a route. All lines are read and checked before the first is recorded. Each counts at its
 time, and not at all where that has left the window. Scores of the best, the lowest or the last are merged with what is there, and may be
 imported again. Sums and boards of submissions count what is in both twice: for these --before is required, the time from which on
-the route was observed or on, and later lines are left out; the same import again adds nothing.`,
+the route was observed or on, and later lines are left out; the same import again adds nothing. All scores of
+such a board have to be in one import: of several, a player has the sum of one in each bucket, and of submissions of one player with the same
+time those of one.`,
 		Args: takes(2), SilenceUsage: true, SilenceErrors: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			limit := time.Now()
@@ -98,6 +101,12 @@ the route was observed or on, and later lines are left out; the same import agai
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%s in %s; left out: %d later than %s, %d that have left the window\n",
 				count(read.taken, "score"), count(boards, "board"), read.later, limit.UTC().Format(time.RFC3339), read.left)
+			switch b.Rules.Aggregate {
+			case leaderboard.Sum:
+				fmt.Fprintln(cmd.OutOrStdout(), "of several imports into one bucket of a board, a player has the sum of that with the latest score, and not of all: import all scores of a board at once")
+			case leaderboard.Every:
+				fmt.Fprintln(cmd.OutOrStdout(), "scores of one player and time that are in several imports count once: import all scores of a board at once")
+			}
 			return nil
 		},
 	}
@@ -136,10 +145,10 @@ func openBoards(file, route string) (r boardRecords, b *api.Route, err error) {
 
 // scoreLine is one score in a file.
 type scoreLine struct {
-	Board  string    `json:"board"`
-	Player string    `json:"player"`
-	Score  *float64  `json:"score"`
-	At     time.Time `json:"at"`
+	Board  string          `json:"board"`
+	Player string          `json:"player"`
+	Score  json.RawMessage `json:"score"` // the number as it is written
+	At     time.Time       `json:"at"`
 }
 
 // pageSize is how many members of a bucket are read at once.
@@ -152,7 +161,11 @@ func (r boardRecords) export(ctx context.Context, b *api.Route, out *json.Encode
 	}
 	for _, board := range boards {
 		print := func(player string, score float64, at time.Time) error {
-			if err := out.Encode(scoreLine{board, player, &score, at.UTC()}); err != nil {
+			text, err := json.Marshal(score)
+			if err == nil {
+				err = out.Encode(scoreLine{board, player, text, at.UTC()})
+			}
+			if err != nil {
 				return fmt.Errorf("print scores: %w", err)
 			}
 			return nil
@@ -222,13 +235,19 @@ func readScores(in io.Reader, b *api.Route, before time.Time) (s scores, err err
 		err := dec.Decode(&line)
 		switch {
 		case errors.Is(err, io.EOF):
+			if b.Rules.Aggregate == leaderboard.Every {
+				for id, members := range s.buckets {
+					tellApart(members, b.Rules.BucketOf(id.start).End)
+				}
+			}
 			return s, nil
 		case err != nil:
 			return s, fmt.Errorf("read line %d: %w", number, err)
-		case line.Board == "" || line.Score == nil || line.At.IsZero():
+		case line.Board == "" || len(line.Score) == 0 || line.At.IsZero():
 			return s, fmt.Errorf("line %d lacks board, score or at; write {\"board\": \"chess\", \"player\": \"ada\", \"score\": 7, \"at\": %q}", number, now.UTC().Format(time.RFC3339))
 		}
-		if err := b.Check(leaderboard.Submission{Player: line.Player, Score: *line.Score}); err != nil {
+		of, err := b.Check(line.Player, string(line.Score))
+		if err != nil {
 			return s, fmt.Errorf("line %d: %w", number, err)
 		}
 		at := line.At.Truncate(time.Microsecond)
@@ -243,7 +262,7 @@ func readScores(in io.Reader, b *api.Route, before time.Time) (s scores, err err
 		}
 		s.taken++
 		id := bucketID{line.Board, bucket.Start}
-		m := leaderboard.Member{Player: line.Player, Score: *line.Score, At: at}
+		m := leaderboard.Member{Player: of.Player, Score: of.Score, At: at}
 		if b.Rules.Aggregate == leaderboard.Sum {
 			if sums[id] == nil {
 				sums[id] = map[string]int{}
@@ -258,6 +277,29 @@ func readScores(in io.Reader, b *api.Route, before time.Time) (s scores, err err
 			sums[id][line.Player] = len(s.buckets[id])
 		}
 		s.buckets[id] = append(s.buckets[id], m)
+	}
+}
+
+// tellApart gives the scores of one player in a bucket times of their own, where each stands for itself: the records know a submission by its
+// player and its time, in microseconds, and take one that comes again for the same. Files have seconds. The times do not depend on the order of
+// the lines, so that the same import once more comes to the same. end is the end of the bucket, in which they stay; zero: it has none.
+func tellApart(members []leaderboard.Member, end time.Time) {
+	slices.SortFunc(members, func(a, b leaderboard.Member) int {
+		return cmp.Or(cmp.Compare(a.Player, b.Player), a.At.Compare(b.At), cmp.Compare(a.Score, b.Score))
+	})
+	for i := 1; i < len(members); i++ {
+		if before, m := members[i-1], &members[i]; m.Player == before.Player && !m.At.After(before.At) {
+			m.At = before.At.Add(time.Microsecond)
+		}
+	}
+	for i := len(members) - 1; i >= 0 && !end.IsZero(); i-- {
+		limit, m := end, &members[i]
+		if i+1 < len(members) && members[i+1].Player == m.Player {
+			limit = members[i+1].At
+		}
+		if !m.At.Before(limit) {
+			m.At = limit.Add(-time.Microsecond)
+		}
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"math/big"
 	"net/http"
 	"strconv"
 	"strings"
@@ -107,30 +108,43 @@ func (r *Route) object(dec *json.Decoder) (s leaderboard.Submission, refused *Re
 	return s, checkName(r.Player, s.Player)
 }
 
-// Check says what is wrong with a score of a player; nil: nothing is. Its error is a *Refusal.
-func (r *Route) Check(s leaderboard.Submission) error {
-	if _, refused := r.score(number(s.Score)); refused != nil {
-		return refused
+// Check says what is wrong with a score of a player, as it was written; nil: nothing is. Its error is a *Refusal.
+func (r *Route) Check(player, score string) (s leaderboard.Submission, err error) {
+	of, refused := r.score(score)
+	if refused == nil {
+		refused = checkName(r.Player, player)
 	}
-	if refused := checkName(r.Player, s.Player); refused != nil {
-		return refused
+	if refused != nil {
+		return s, refused
 	}
-	return nil
+	return leaderboard.Submission{Player: player, Score: of}, nil
 }
 
 // score reads a number, and holds it against what the route takes.
+//
+// Invariant: bounds, and whether it is an integer, are decided by the number as it was written, and not by the nearest of those that are kept:
+// 9007199254740993 is beyond 2^53 though the nearest is not. Of a fraction the nearest is kept, as of any number of JSON (RFC 8259 §6).
 func (r *Route) score(text string) (float64, *Refusal) {
 	score, err := strconv.ParseFloat(text, 64)
 	switch {
 	case strings.ContainsAny(text, `"{[`) || err != nil && !errors.Is(err, strconv.ErrRange):
 		return 0, r.malformed("%q is not a number", r.Score)
+	case len(text) > maxDigits:
+		return 0, refusef(http.StatusUnprocessableEntity, "%q is written with more than %d characters", r.Score, maxDigits)
 	case err != nil || math.Abs(score) > leaderboard.Exact:
 		return 0, refusef(http.StatusUnprocessableEntity, "%q is beyond 2^53, up to which numbers are exact", r.Score)
-	case score < r.MinScore:
+	}
+	exact, known := exactly(text)
+	switch {
+	case !known || score == 0 && exact.Sign() != 0:
+		return 0, refusef(http.StatusUnprocessableEntity, "%q is too close to zero to be told from it", r.Score)
+	case new(big.Rat).Abs(exact).Cmp(exactOf(leaderboard.Exact)) > 0:
+		return 0, refusef(http.StatusUnprocessableEntity, "%q is beyond 2^53, up to which numbers are exact", r.Score)
+	case exact.Cmp(exactOf(r.MinScore)) < 0:
 		return 0, refusef(http.StatusUnprocessableEntity, "%q is less than %s", r.Score, number(r.MinScore))
-	case score > r.MaxScore:
+	case exact.Cmp(exactOf(r.MaxScore)) > 0:
 		return 0, refusef(http.StatusUnprocessableEntity, "%q is more than %s", r.Score, number(r.MaxScore))
-	case r.Rules.Aggregate == leaderboard.Sum && score != math.Trunc(score):
+	case r.Rules.Aggregate == leaderboard.Sum && !exact.IsInt():
 		return 0, refusef(http.StatusUnprocessableEntity, "%q is not an integer, and this board adds them up", r.Score)
 	}
 	return score + 0, nil // a negative zero would stand apart from zero

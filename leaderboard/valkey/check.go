@@ -20,12 +20,24 @@ var (
 	errNoReplica    = errors.New("no replica is connected there, so that no score could be acknowledged; connect one, or write durability: fsync or none for the route")
 )
 
+// errReadsBack is no unfitness: while a server reads its append-only file, INFO says aof_enabled:0 of one that has it on, and lists no replica.
+var errReadsBack = errors.New("the server is reading its data back from its disk, and says what it keeps only then")
+
 // CheckServer says what keeps a server from promising what a route asks of it; nil: nothing, as far as it says.
 func CheckServer(ctx context.Context, client valkey.Client, durability leaderboard.Durability) error {
 	info, err := client.Do(ctx, client.B().Info().Section("persistence", "replication", "memory").Build()).ToString()
 	if err != nil {
 		return fmt.Errorf("ask server about durability: %w", err)
 	}
+	err = weigh(info, durability)
+	if err != nil || durability != leaderboard.Synced {
+		return err
+	}
+	return provesDisk(ctx, client)
+}
+
+// weigh says what an answer to INFO says against a durability.
+func weigh(info string, durability leaderboard.Durability) error {
 	says := map[string]string{}
 	for lines := bufio.NewScanner(strings.NewReader(info)); lines.Scan(); {
 		if name, value, ok := strings.Cut(lines.Text(), ":"); ok {
@@ -35,14 +47,19 @@ func CheckServer(ctx context.Context, client valkey.Client, durability leaderboa
 	switch {
 	case strings.HasPrefix(says["maxmemory_policy"], "allkeys") && says["maxmemory"] != "0":
 		return errEvicts
+	case says["loading"] == "1":
+		return errReadsBack
 	case durability == leaderboard.Synced && says["aof_enabled"] == "0":
 		return errNoAppendOnly
 	case durability == leaderboard.Replicas && says["role"] == "master" && !strings.Contains(info, ",state=online,"):
 		return errNoReplica
-	case durability != leaderboard.Synced:
-		return nil
 	}
-	err = client.Do(ctx, client.B().Waitaof().Numlocal(0).Numreplicas(0).Timeout(1).Build()).Error()
+	return nil
+}
+
+// provesDisk asks the server whether nothing is on disk, as everything is asked for before it is acknowledged.
+func provesDisk(ctx context.Context, client valkey.Client) error {
+	err := client.Do(ctx, client.B().Waitaof().Numlocal(0).Numreplicas(0).Timeout(1).Build()).Error()
 	if said, ok := valkey.IsValkeyErr(err); ok && strings.Contains(strings.ToLower(said.Error()), "unknown command") {
 		return errNoWaitaof
 	}

@@ -20,12 +20,24 @@ var (
 	errNoReplica    = errors.New("no replica is connected there, so that no write could be accepted; connect one, or write durability: fsync for the route")
 )
 
+// errReadsBack is no unfitness: while a server reads its append-only file, INFO says aof_enabled:0 of one that has it on, and lists no replica.
+var errReadsBack = errors.New("the server is reading its data back from its disk, and says what it keeps only then")
+
 // CheckServer says what keeps a server from promising what a route asks of it; nil: nothing, as far as it says.
 func CheckServer(ctx context.Context, client valkey.Client, durability writebehind.Durability) error {
 	info, err := client.Do(ctx, client.B().Info().Section("persistence", "replication", "memory").Build()).ToString()
 	if err != nil {
 		return fmt.Errorf("ask server about durability: %w", err)
 	}
+	err = weigh(info, durability)
+	if err != nil || durability != writebehind.Fsync {
+		return err
+	}
+	return ProvesDisk(ctx, client)
+}
+
+// weigh says what an answer to INFO says against a durability.
+func weigh(info string, durability writebehind.Durability) error {
 	says := map[string]string{}
 	for lines := bufio.NewScanner(strings.NewReader(info)); lines.Scan(); {
 		if name, value, ok := strings.Cut(lines.Text(), ":"); ok {
@@ -33,15 +45,14 @@ func CheckServer(ctx context.Context, client valkey.Client, durability writebehi
 		}
 	}
 	switch {
+	case strings.HasPrefix(says["maxmemory_policy"], "allkeys") && says["maxmemory"] != "0":
+		return errEvicts
+	case says["loading"] == "1":
+		return errReadsBack
 	case durability == writebehind.Fsync && says["aof_enabled"] == "0":
 		return errNoAppendOnly
 	case durability == writebehind.Replicas && says["role"] == "master" && !strings.Contains(info, ",state=online,"):
 		return errNoReplica
-	case strings.HasPrefix(says["maxmemory_policy"], "allkeys") && says["maxmemory"] != "0":
-		return errEvicts
-	}
-	if durability == writebehind.Fsync {
-		return ProvesDisk(ctx, client)
 	}
 	return nil
 }
