@@ -15,6 +15,7 @@ var (
 	ErrBeyond        = errors.New("player is beyond the ranks that are kept")                                               // no rank
 	ErrLoading       = errors.New("records are empty, and are being read back from the archive")                            // 503 until they are there
 	ErrOtherRules    = errors.New("board was made under other rules: give the route another name, or take its boards away") // 503
+	ErrFull          = errors.New("server of records has no memory left: raise its maxmemory, or take boards away")         // 503
 	ErrNotDurable    = errors.New("records did not reach the durability of their route")                                    // 503: they may be there or not
 )
 
@@ -53,6 +54,8 @@ type Receipt struct {
 	Player string
 	Score  float64 // that counts for the player after it
 	Rank   int64   // 0: beyond the ranks that are kept
+	// Loading: it is recorded, and what it comes to is not known before the board has been read back from the archive. Score and Rank are zero.
+	Loading bool
 }
 
 // Records keep boards. They are safe for concurrent use by many instances. Errors that are none of this package's mean that the records

@@ -229,3 +229,21 @@ func FuzzSubmission(f *testing.F) {
 		}
 	})
 }
+
+// A receipt of which nobody knows what it comes to says so.
+func TestReceiptWhileReadBack(t *testing.T) {
+	got := string(route(t, leaderboard.Sum).receipts("b", []leaderboard.Receipt{{Player: "ada", Loading: true}}, false))
+	if want := `{"player": "ada", "score": null, "rank": null, "beyond": null}` + "\n"; got != want {
+		t.Errorf("%s", got)
+	}
+}
+
+// What the client reads says which of the reasons to come again it is, and never that what was refused may be recorded.
+func TestRefusalsOfRecords(t *testing.T) {
+	for err, want := range map[error]string{leaderboard.ErrFull: "are full", leaderboard.ErrOtherRules: "other rules", leaderboard.ErrLoading: "read back", leaderboard.ErrNotDurable: "may be recorded", context.DeadlineExceeded: "do not answer"} {
+		r := route(t, leaderboard.Best).refusalOf(fmt.Errorf("submit: %w", err), "", true)
+		if r.Code != 503 || !strings.Contains(r.Text, want) || strings.Contains(r.Text, "may be recorded") != (errors.Is(err, leaderboard.ErrNotDurable) || errors.Is(err, context.DeadlineExceeded)) {
+			t.Errorf("%v: %d %s", err, r.Code, r.Text)
+		}
+	}
+}

@@ -47,6 +47,10 @@ func (r *Route) refusalOf(err error, player string, submits bool) *Refusal {
 		return refusef(http.StatusUnprocessableEntity, "a score cannot be kept as it is; nothing was recorded")
 	case errors.Is(err, leaderboard.ErrLoading):
 		return &Refusal{http.StatusServiceUnavailable, "the boards are being read back from their archive, try again", nil}
+	case errors.Is(err, leaderboard.ErrOtherRules):
+		return &Refusal{http.StatusServiceUnavailable, "the board was made under other rules than those of the route, so it is neither written nor read", err}
+	case errors.Is(err, leaderboard.ErrFull):
+		return &Refusal{http.StatusServiceUnavailable, "the records are full; nothing was recorded" + again, err}
 	case errors.Is(err, leaderboard.ErrNotDurable):
 		return &Refusal{http.StatusServiceUnavailable, "it is not certain that the submission would survive, so it is not acknowledged; it may be recorded all the same" + again, err}
 	case submits:

@@ -121,7 +121,12 @@ func (r *Route) receipts(board string, list []leaderboard.Receipt, batch bool) [
 			dst = append(dst, ", "...)
 		}
 		e := leaderboard.Entry{Rank: of.Rank, Player: of.Player, Score: of.Score}
-		dst = r.Shape.Receipt.append(dst, func(name string) string { return r.valueOf(name, board, e) })
+		dst = r.Shape.Receipt.append(dst, func(name string) string {
+			if of.Loading && name != "board" && name != "player" {
+				return "null" // nobody knows it yet
+			}
+			return r.valueOf(name, board, e)
+		})
 	}
 	if batch {
 		dst = append(dst, ']')

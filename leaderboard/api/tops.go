@@ -92,7 +92,7 @@ func concerns(r *leaderboard.Rules, receipts []leaderboard.Receipt, most int) bo
 		return true // who falls leaves places to others
 	}
 	for _, of := range receipts {
-		if of.Rank > 0 && of.Rank <= int64(most) {
+		if of.Loading || of.Rank > 0 && of.Rank <= int64(most) {
 			return true
 		}
 	}

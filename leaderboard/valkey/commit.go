@@ -259,6 +259,9 @@ func broken(err error) bool {
 // read says what came of one of the group. Only of what was recorded, or was before, has to be proved that it holds.
 func (a *sending) read(result valkey.ValkeyResult, p proof) (err error) {
 	if a.reply, err = texts(result); err != nil {
+		if errors.Is(err, leaderboard.ErrFull) { // nothing was recorded
+			return fmt.Errorf("submit scores: %w", err)
+		}
 		if said, ok := valkey.IsValkeyErr(err); ok { // it was refused, and is not there
 			return fmt.Errorf("submit scores: %w", said)
 		}

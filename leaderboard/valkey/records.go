@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -85,6 +86,9 @@ func (r *Records) ask(ctx context.Context, op string, s *script, base string, ar
 
 func texts(r valkey.ValkeyResult) ([]string, error) {
 	list, err := r.ToArray()
+	if said, ok := valkey.IsValkeyErr(err); ok && strings.HasPrefix(said.Error(), "OOM") {
+		return nil, fmt.Errorf("%w: %w", leaderboard.ErrFull, err)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -198,3 +198,37 @@ func reload(t *testing.T, program string, lost bool) {
 		return nil
 	})
 }
+
+// What a submission comes to is not made up of what is there while a board is read back, and a repetition gets no other answer.
+func TestReceiptsWhileReadBack(t *testing.T) {
+	r := open(t, servers.Valkey(t, servers.ValkeyOptions{}))
+	for _, aggregate := range []leaderboard.Aggregate{leaderboard.Best, leaderboard.Sum, leaderboard.Last, leaderboard.Every} {
+		rules := daily(10)
+		rules.Route, rules.Aggregate, rules.Archived, rules.Repeats = fmt.Sprint("receipts", aggregate), aggregate, true, time.Hour
+		give := func(key string) leaderboard.Receipt {
+			t.Helper()
+			receipts, _, err := r.Submit(t.Context(), rules, leaderboard.Request{Board: "b", Key: key, Print: "p", Submissions: one("ann", 1)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return receipts[0]
+		}
+		if _, err := r.Empty(t.Context(), rules); err != nil {
+			t.Fatal(err)
+		}
+		unknown := leaderboard.Receipt{Player: "ann", Loading: true}
+		if first, again := give("k"), give("k"); first != unknown || again != unknown {
+			t.Errorf("aggregate %v, while it is read back: %+v, then %+v", aggregate, first, again)
+		}
+		if err := r.Loaded(t.Context(), rules); err != nil {
+			t.Fatal(err)
+		}
+		rank := int64(1)
+		if aggregate == leaderboard.Every { // what came before stands first
+			rank = 2
+		}
+		if then := give("other"); then.Rank != rank || then.Score < 1 || then.Loading {
+			t.Errorf("aggregate %v, once it is there: %+v", aggregate, then)
+		}
+	}
+}

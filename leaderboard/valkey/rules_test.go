@@ -279,7 +279,7 @@ func TestNoMemory(t *testing.T) {
 		if err := command(t, r, "CONFIG", "SET", "maxmemory", "1").Error(); err != nil {
 			t.Fatal(err)
 		}
-		if _, _, err := r.Submit(t.Context(), rules, leaderboard.Request{Board: "b", Key: "k", Submissions: one("bob", 5)}); err == nil || !strings.Contains(err.Error(), "OOM") {
+		if _, _, err := r.Submit(t.Context(), rules, leaderboard.Request{Board: "b", Key: "k", Submissions: one("bob", 5)}); !errors.Is(err, leaderboard.ErrFull) || !strings.Contains(err.Error(), "OOM") {
 			t.Errorf("%+v: %v", *rules, err)
 		}
 		v, err := r.Top(t.Context(), rules, "b", 10)

@@ -4,7 +4,7 @@ package valkey
 //
 // ARGV after those of the prelude: 1 if the board may be made, name of the idempotency key or nothing, what was submitted under it, for how
 // many ms it is remembered, pairs of player and z.
-// Reply: OK or SAME, and the receipts; NEW, where there is no such board; TIME and the board's clock, where that is not within the period;
+// Reply: OK or SAME, and the receipts, of which the rank is 0 beyond those that are kept, and -1 while the board is read back; NEW, where there is no such board; TIME and the board's clock, where that is not within the period;
 // AGAIN, where the window has to slide first; OTHER, where the key stands for something else; LARGE, where a sum would not be exact.
 var submitScript = newScript(prelude, rotation, adding, `
 if not born and ARGV[A + 1] ~= '1' then return {'NEW'} end
@@ -40,7 +40,7 @@ if agg == 'sum' then
 end
 call('HSET', m, 't', text(s + count - 1), 'w', text(s + count - 1))
 if not born then
-  born = s
+  born, loaded = s, g
   call('HSET', m, 'c', text(s), 'g', g, 'u', ARGV[14], 'l', ARGV[6])
 end
 local start = text(startOf(s))
@@ -75,6 +75,7 @@ for i = A + 5, #ARGV, 2 do
   end
   local rank = call('ZRANK', r, member(name, at))
   if not rank or K > 0 and rank >= K then rank = -1 end
+  if archived and loaded == '' then rank = -2 end -- not known before what the archive has is there: the score neither
   receipts[#receipts + 1] = num(z) .. ' ' .. text(rank + 1)
 end
 receipts = table.concat(receipts, ' ')

@@ -107,6 +107,9 @@ func receiptsOf(rules *leaderboard.Rules, q leaderboard.Request, reply []string)
 			return nil, fmt.Errorf("%w: %w", errReply, err)
 		}
 		receipts[i] = leaderboard.Receipt{Player: s.Player, Score: order(rules, z), Rank: rank}
+		if rank < 0 {
+			receipts[i] = leaderboard.Receipt{Player: s.Player, Loading: true}
+		}
 	}
 	return receipts, nil
 }

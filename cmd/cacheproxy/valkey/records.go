@@ -2,6 +2,7 @@ package valkey
 
 import (
 	"context"
+	"strconv"
 	"strings"
 
 	"cacheproxy/invalidation/valkey"
@@ -61,6 +62,8 @@ func (in *inspection) roomForRecords(n node) {
 		in.add(Warning, n.of("maxmemory-policy"), "cannot be asked for; look up that it is noeviction: else a full server throws scores away that it has acknowledged")
 	case policy == "noeviction" && limit == "0":
 		in.add(Warning, n.of("maxmemory"), "is not set: boards grow until the system ends the server; set it, and a full server refuses submissions with 503")
+	case policy == "noeviction" && nearly(n.info["used_memory"], limit):
+		in.add(Warning, n.of("maxmemory"), "%s bytes, of which %s are in use: the server is full, or nearly so, and refuses submissions with 503 then; raise it, or take boards away", limit, n.info["used_memory"])
 	case policy == "noeviction":
 		in.add(Fine, n.of("maxmemory"), "%s bytes, of which %s are in use; a full server refuses submissions with 503", limit, n.info["used_memory"])
 	case limit == "0":
@@ -70,6 +73,13 @@ func (in *inspection) roomForRecords(n node) {
 	default:
 		in.add(wrong, n.of("maxmemory-policy"), "is %s: a full server throws keys with a lifetime away, among them what the boards remember of idempotency keys and of buckets; set it to noeviction, and keep copies on another server (records: {url: ...})", policy)
 	}
+}
+
+// nearly reports whether nine tenths of a limit are used; false where either is not known.
+func nearly(used, limit string) bool {
+	u, err := strconv.ParseInt(used, 10, 64)
+	l, failed := strconv.ParseInt(limit, 10, 64)
+	return err == nil && failed == nil && l > 0 && u >= l/10*9
 }
 
 // recordsOnDisk says what a crash of the server's process loses.

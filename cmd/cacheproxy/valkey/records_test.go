@@ -1,0 +1,14 @@
+package valkey
+
+import "testing"
+
+// A server of which nine tenths are used is told of before it refuses submissions.
+func TestRoomForRecords(t *testing.T) {
+	for used, want := range map[string]Level{"10": Fine, "899": Fine, "900": Warning, "1100": Warning, "": Fine} {
+		in := &inspection{}
+		in.roomForRecords(node{info: map[string]string{"used_memory": used}, config: map[string]string{"maxmemory": "1000", "maxmemory-policy": "noeviction"}})
+		if len(in.findings) != 1 || in.findings[0].Level != want {
+			t.Errorf("%s of 1000 bytes: %+v", used, in.findings)
+		}
+	}
+}
