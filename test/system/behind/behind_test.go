@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -234,7 +235,12 @@ func (s *scene) drained() {
 			return
 		}
 		if time.Now().After(deadline) {
-			s.t.Fatalf("not drained: %d %s\n%d %s\n%s", code, text, other, also, s.at(0).Process.Output())
+			s.t.Errorf("not drained: %d %s\n%d %s", code, text, other, also)
+			for i := range s.proxies {
+				lines := strings.Split(s.at(i).Process.Output(), "\n")
+				s.t.Logf("instance %d:\n%s", i, strings.Join(slices.DeleteFunc(lines, func(line string) bool { return strings.Contains(line, `"admin call"`) }), "\n"))
+			}
+			s.t.FailNow()
 		}
 	}
 }

@@ -180,6 +180,7 @@ func TestMetricsAreDocumented(t *testing.T) {
     match: ["POST board.test/scores", "GET board.test/leaderboard"]
     policy: leaderboard
     leaderboard: {board: all, window: 24h, authorize: none, archive: {}}
+  - {name: edit, match: "PUT /products/{id}", policy: bypass, serialize_writes: true}
   - name: unarchived
     match: ["POST unarchived.test/scores", "GET unarchived.test/leaderboard"]
     policy: leaderboard
@@ -188,6 +189,7 @@ func TestMetricsAreDocumented(t *testing.T) {
 	p := serveConfig(t, fmt.Sprintf(shopConfig, newOrigin(t).url)+board+valkey+postgres)
 	fill(t, p)
 	call(t, "POST", p.data+"/scores", `{"player": "ada", "score": 1}`, "Host: unarchived.test", "Content-Type: application/json")
+	call(t, "PUT", p.data+"/products/1", "{}")
 	call(t, "GET", p.data+"/leaderboard", "", "Host: unarchived.test")
 	text, err := os.ReadFile("../../../docs/operations.md")
 	if err != nil {

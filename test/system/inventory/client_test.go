@@ -122,7 +122,7 @@ func (c *client) ask(instance int, method, path, body string) (answer, error) {
 	case err != nil:
 		return answer{}, err
 	case response.StatusCode == http.StatusServiceUnavailable && strings.Contains(status, "detail=store-down"):
-		return answer{}, errUndone // the proxy says so
+		return answer{response.StatusCode, text}, errUndone // the proxy says so
 	case strings.Contains(status, "detail=not-confirmed") && response.StatusCode < 300:
 		c.count("not confirmed")
 	}
@@ -169,7 +169,7 @@ func (c *client) take(instance int, basket ...int) (status int) {
 	call := c.now()
 	a, err := c.ask(instance, http.MethodPost, "/checkout", string(body))
 	if errors.Is(err, errUndone) {
-		return 0
+		return a.status
 	}
 	var out output
 	switch {

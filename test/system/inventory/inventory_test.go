@@ -228,7 +228,7 @@ func TestLastPieces(t *testing.T) {
 	const pieces, buyers = 10, 50
 	s := newScene(t, true)
 	shared := s.client()
-	seen := 0
+	seen, rounds := 0, 0
 	for sku := 1; sku <= 20; sku++ {
 		h := newHistory()
 		if c := (&client{scene: s, history: h, http: shared}); !c.set(0, sku, pieces) {
@@ -253,7 +253,13 @@ func TestLastPieces(t *testing.T) {
 		}
 		for buyer := range buyers {
 			buying.Go(func() {
-				switch c := (&client{number: 100 + buyer, scene: s, history: h, http: shared}); c.take(buyer%instances, sku) {
+				c := &client{number: 100 + buyer, scene: s, history: h, http: shared}
+				status := c.take(buyer%instances, sku)
+				for until := time.Now().Add(time.Minute); status == http.StatusServiceUnavailable && time.Now().Before(until); {
+					<-time.After(100 * time.Millisecond) // refused before the shop was asked, as on a machine too busy to announce it
+					status = c.take(buyer%instances, sku)
+				}
+				switch status {
 				case http.StatusCreated:
 					sold.Add(1)
 					for now := h.now(); ; {
@@ -269,7 +275,11 @@ func TestLastPieces(t *testing.T) {
 		buying.Wait()
 		close(ended)
 		reading.Wait()
-		if sold.Load() != pieces || refused.Load() != buyers-pieces {
+		certain := sold.Load()+refused.Load() == buyers // else an answer was too late on a busy machine, and nobody knows
+		if certain {
+			rounds++
+		}
+		if sold.Load() > pieces || certain && sold.Load() != pieces {
 			t.Errorf("%s: %d sold and %d refused of %d, of which there were %d", name(sku), sold.Load(), refused.Load(), buyers, pieces)
 		}
 		for _, o := range h.bySKU[name(sku)] {
@@ -281,11 +291,14 @@ func TestLastPieces(t *testing.T) {
 		}
 		// In which order the others were refused, all at once, is one question of very many, and says nothing.
 		h.bySKU[name(sku)] = slices.DeleteFunc(h.bySKU[name(sku)], func(o porcupine.Operation) bool { return o.Output.(output).outcome == short })
-		if violations, undecided := judge(h.bySKU); len(violations)+len(undecided) > 0 {
+		if violations, undecided := judge(h.bySKU); len(violations) > 0 || certain && len(undecided) > 0 {
 			t.Errorf("%s is no register, or nobody knows: %d, %v", name(sku), len(violations), undecided)
 		}
 	}
 	t.Logf("%d reads after the last piece was sold", seen)
+	if rounds < 15 {
+		t.Errorf("in %d of 20 rounds every buyer had an answer", rounds)
+	}
 	if seen < 20*2*instances {
 		t.Error("too little happened to say anything")
 	}
