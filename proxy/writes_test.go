@@ -127,8 +127,11 @@ func TestFenceStandsWhileTheOutcomeIsUnknown(t *testing.T) {
 				before := reads.Load()
 				var wg sync.WaitGroup
 				var got sync.Map
-				for range 20 {
+				for i := range 20 {
 					wg.Go(func() { got.Store(b.do("GET", "/a").body, true) })
+					if i == 0 {
+						synctest.Wait() // it is at the origin
+					}
 				}
 				wg.Wait()
 				// Those that come while the first is at the origin, which may have read before the write came to it, share the next.
