@@ -114,6 +114,9 @@ func TestAlertsLeadToTheRunbook(t *testing.T) {
 var elsewhere = map[string]string{
 	"up":     "by Prometheus itself",
 	"ALERTS": "by Prometheus itself",
+
+	"cacheproxy_leaderboard_boards": "half a minute later",
+	"cacheproxy_leaderboard_bytes":  "half a minute later",
 }
 
 // Every metric that an alert or the dashboard asks for is one that the running program has, with every label that is asked for.
@@ -195,7 +198,7 @@ func metrics(t *testing.T) map[string]map[string]bool {
 		_, _, text = get(t, p.admin+"/metrics")
 	}
 	_, _, more := get(t, serveTLS(t, fmt.Sprintf(runbookConfig, token, source.URL)).admin+"/metrics")
-	text += more
+	text += more + boards(t, source.URL)
 	for _, sample := range regexp.MustCompile(`(?m)^([a-zA-Z_]\w*)(\{.*\})? `).FindAllStringSubmatch(text, -1) {
 		if shown[sample[1]] == nil {
 			shown[sample[1]] = map[string]bool{}
@@ -205,6 +208,36 @@ func metrics(t *testing.T) map[string]map[string]bool {
 		}
 	}
 	return shown
+}
+
+// boards are the metrics of a program that has leaderboards, with an archive and without.
+func boards(t *testing.T, upstream string) string {
+	t.Helper()
+	config := fmt.Sprintf(`listen: 127.0.0.1:0
+admin: {listen: 127.0.0.1:0}
+memory: {size: 64MiB}
+valkey: {url: "valkey://%s"}
+postgres: {url: "postgres://archive@127.0.0.1:1/shop"} # where nobody listens
+upstreams: [{name: game, url: %q, host: upstream}]
+routes:
+  - name: scores
+    match: ["POST /scores", "GET /leaderboard"]
+    policy: leaderboard
+    leaderboard: {board: all, window: 24h, authorize: none}
+  - name: archived
+    match: ["POST /archived/scores", "GET /archived/leaderboard"]
+    policy: leaderboard
+    leaderboard: {board: archived, window: 24h, authorize: none, archive: {}}
+`, valkey(t), upstream)
+	p := serveFile(t, write(t, filepath.Join(t.TempDir(), "config.yaml"), config))
+	res, err := http.Post(p.data+"/scores", "application/json", strings.NewReader(`{"player": "ada", "score": 1}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	get(t, p.data+"/leaderboard")
+	_, _, text := get(t, p.admin+"/metrics")
+	return text
 }
 
 // serveTLS starts a program with a certificate for its clients.
