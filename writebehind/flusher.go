@@ -41,6 +41,7 @@ type Flusher struct {
 	FlusherOptions
 	calls   chan func()
 	parts   map[int]*partition
+	asked   map[int]*partition // of which the read that is under way was asked for news
 	busy    int
 	ending  bool
 	workers sync.WaitGroup
@@ -279,18 +280,21 @@ func (f *Flusher) own(owned []Ownership, before time.Time) {
 // wanted names the partitions that are read, and after which entry.
 func (f *Flusher) wanted() map[int]string {
 	want := map[int]string{}
+	f.asked = map[int]*partition{}
 	for number, p := range f.parts {
 		if !p.lost && !p.giving {
-			want[number] = p.cursor
+			want[number], f.asked[number] = p.cursor, p
 		}
 	}
 	return want
 }
 
-// read takes in what is new.
+// read takes in what is new, for the ownerships that it was asked for. A partition can be lost and taken anew while a read is under way: the
+// new ownership begins at the first entry, and were its cursor put behind what was read for the one before, the entries up to there would be
+// nobody's.
 func (f *Flusher) read(ctx context.Context, news []News) {
 	for _, n := range news {
-		p := f.parts[n.Partition]
+		p := f.asked[n.Partition]
 		if p == nil || p.lost {
 			continue
 		}
