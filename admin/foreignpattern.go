@@ -138,9 +138,10 @@ func notATagPattern(pattern string) error {
 func readHostPattern(pattern string) (hosts []string, whole bool, err error) {
 	inner, begins := strings.CutPrefix(pattern, "^")
 	inner, ends := strings.CutSuffix(inner, "$")
+	grouped := false
 	if group, ok := strings.CutPrefix(inner, "("); ok {
 		if group, ok = strings.CutSuffix(group, ")"); ok {
-			inner = group
+			inner, grouped = group, true
 		}
 	}
 	hosts, err = unquoteEach(inner)
@@ -155,7 +156,7 @@ func readHostPattern(pattern string) (hosts []string, whole bool, err error) {
 			return nil, false, fmt.Errorf("header \"X-Host\": %q is not the name of a host: send one, several as ^(a|b)$, or .*", shorten(host))
 		}
 	}
-	return hosts, begins && ends, nil
+	return hosts, begins && ends && (grouped || len(hosts) == 1), nil // in ^a|b$ each has one anchor
 }
 
 // readPathPattern reads a path: with '$' at its end it stands for itself, otherwise for whatever begins so. A prefix ends at a segment
@@ -170,6 +171,14 @@ func readPathPattern(pattern string) (t httpcache.Target, isPrefix bool, err err
 		}
 	}
 	isPrefix = isPrefix || !isEnd
+	for i := 0; i < len(path); i++ {
+		switch {
+		case path[i] == '\\':
+			i++
+		case path[i] == '.' && (i == 0 || !isWordByte(path[i-1]) || i+1 == len(path) || !isWordByte(path[i+1])):
+			return t, false, fmt.Errorf("header \"X-Url\": %q has a '.' that is any character: write \\. for one that is itself", shorten(pattern))
+		}
+	}
 	plain, err := unquoteEach(path)
 	if err != nil || len(plain) != 1 {
 		return t, false, fmt.Errorf("header \"X-Url\": %q is a pattern, and of these a path is understood, as ^/path$, and everything below one, as ^/path/.*", shorten(pattern))
