@@ -177,10 +177,15 @@ func (f *Flusher) dispatch(now time.Time) (wake time.Time) {
 		}
 		if p.giving && p.busy == 0 && !p.lost {
 			f.lose(p)
-			f.workers.Go(func() { _ = f.Queue.Release(context.WithoutCancel(p.ctx), p.own) }) // else its lease ends
+			f.release(context.WithoutCancel(p.ctx), p.own)
 		}
 	}
 	return wake
+}
+
+// release gives a partition back. Where the server does not hear of it, own does so once more.
+func (f *Flusher) release(ctx context.Context, o Ownership) {
+	f.workers.Go(func() { _ = f.Queue.Release(ctx, o) })
 }
 
 // settled takes in what came of a try.
@@ -262,6 +267,10 @@ func (f *Flusher) own(owned []Ownership, before time.Time) {
 			p.ctx, p.cancel = context.WithCancel(context.Background())
 			p.until.Store(&until)
 			f.parts[o.Partition] = p
+		case p == nil && !f.ending:
+			// It was given back, and the server has not heard of it. To the server it is this instance's, which keeps its lease with those of
+			// the others, and its writes would be nobody's.
+			f.release(context.Background(), o)
 		case p == nil || p.lost:
 		case p.own.Token != o.Token:
 			f.lose(p)

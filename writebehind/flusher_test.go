@@ -2,6 +2,7 @@ package writebehind
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 )
@@ -10,6 +11,38 @@ import (
 type fixedLease struct{ Queue }
 
 func (fixedLease) Lease() time.Duration { return time.Minute }
+
+// released notes what is given back, and hears nothing of it at first.
+type released struct {
+	fixedLease
+	partitions chan int
+}
+
+func (r released) Release(_ context.Context, o Ownership) error {
+	r.partitions <- o.Partition
+	return errors.New("the server does not answer")
+}
+
+// A partition that is more than this instance's share is given back until the server has heard of it: as long as it is this instance's
+// there, nobody else makes its writes.
+func TestGivenBackUntilItIsHeardOf(t *testing.T) {
+	q := released{partitions: make(chan int, 1)}
+	f := NewFlusher(FlusherOptions{Queue: q})
+	f.own([]Ownership{{Partition: 7, Token: 1}}, time.Now())
+	for range 3 {
+		f.own([]Ownership{{Partition: 7, Token: 1, Surplus: true}}, time.Now())
+		f.dispatch(time.Now())
+		f.workers.Wait()
+		select {
+		case p := <-q.partitions:
+			if p != 7 || f.parts[7] != nil {
+				t.Fatalf("%d is given back, with %v", p, f.parts)
+			}
+		default:
+			t.Fatal("it is not given back")
+		}
+	}
+}
 
 // What was read for an ownership that has ended says nothing to the next, which has to read from the beginning.
 func TestReadForAnOwnershipBefore(t *testing.T) {
