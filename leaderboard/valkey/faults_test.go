@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	durable "cacheproxy/durable/valkey"
 	connection "cacheproxy/invalidation/valkey"
 	"cacheproxy/leaderboard"
 	"cacheproxy/test/servers"
@@ -18,28 +20,28 @@ func TestSubmitIsProved(t *testing.T) {
 	for name, c := range map[string]struct {
 		args       []string
 		durability leaderboard.Durability
-		unfit      error
+		unfit      string
 	}{
-		"no disk":    {nil, leaderboard.Synced, errNoAppendOnly},
-		"no replica": {[]string{"--appendonly", "yes"}, leaderboard.Replicas, errNoReplica},
-		"no WAITAOF": {[]string{"--appendonly", "yes", "--rename-command", "WAITAOF", ""}, leaderboard.Synced, errNoWaitaof}, // as of Redis before 7.2
-		"eviction":   {[]string{"--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru"}, leaderboard.InMemory, errEvicts},
-		"nothing":    {nil, leaderboard.InMemory, nil},
-		"a disk":     {[]string{"--appendonly", "yes"}, leaderboard.Synced, nil},
+		"no disk":    {nil, leaderboard.Synced, "appendonly is off"},
+		"no replica": {[]string{"--appendonly", "yes"}, leaderboard.Replicas, "no replica is connected"},
+		"no WAITAOF": {[]string{"--appendonly", "yes", "--rename-command", "WAITAOF", ""}, leaderboard.Synced, "does not know WAITAOF"}, // as of Redis before 7.2
+		"eviction":   {[]string{"--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru"}, leaderboard.InMemory, "remove keys"},
+		"nothing":    {nil, leaderboard.InMemory, ""},
+		"a disk":     {[]string{"--appendonly", "yes"}, leaderboard.Synced, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r, rules := open(t, servers.Valkey(t, servers.ValkeyOptions{Program: servers.ValkeyProgram, Args: c.args})), daily(10)
 			rules.Durability = c.durability
 			_, _, err := r.Submit(t.Context(), rules, leaderboard.Request{Board: "b", Submissions: one("ann", 1)})
-			if lacks := c.unfit != nil && c.unfit != errEvicts; errors.Is(err, leaderboard.ErrNotDurable) != lacks || err != nil && !lacks {
+			if lacks := c.unfit != "" && c.unfit != "remove keys"; errors.Is(err, leaderboard.ErrNotDurable) != lacks || err != nil && !lacks {
 				t.Errorf("submitted with %v", err)
 			}
 			client, err := r.options.Connection.Client()
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := CheckServer(t.Context(), client, c.durability); !errors.Is(err, c.unfit) || Unfit(err) != (c.unfit != nil) {
+			if err := durable.Check(t.Context(), client, ProofOf(c.durability)); durable.Unfit(err) != (c.unfit != "") || !strings.Contains(fmt.Sprint(err), c.unfit) {
 				t.Errorf("the server is found to be fit: %v", err)
 			}
 		})

@@ -1,8 +1,7 @@
 package valkey
 
 import (
-	"crypto/sha1"
-	"encoding/hex"
+	durable "cacheproxy/durable/valkey"
 	"strings"
 	"testing"
 	"time"
@@ -12,7 +11,7 @@ import (
 )
 
 // allScripts are those that the random test comes by.
-var allScripts = []*script{submitScript, readScript, owedScript, membersScript, archivedScript, linesScript, wholeScript}
+var allScripts = []*durable.Script{submitScript, readScript, owedScript, membersScript, archivedScript, linesScript, wholeScript}
 
 // With each rule of the scripts switched off, the model does not agree.
 func TestBrokenRulesOfScriptsAreNoticed(t *testing.T) {
@@ -69,11 +68,9 @@ func TestBrokenRulesOfScriptsAreNoticed(t *testing.T) {
 			found := 0
 			for _, s := range allScripts {
 				was := *s
-				if strings.Contains(s.text, m.old) {
+				if strings.Contains(s.Text, m.old) {
 					found++
-					s.text = strings.ReplaceAll(s.text, m.old, m.new)
-					sum := sha1.Sum([]byte(s.text))
-					s.sha = hex.EncodeToString(sum[:])
+					*s = *durable.NewScript(strings.ReplaceAll(s.Text, m.old, m.new))
 				}
 				defer func() { *s = was }()
 			}

@@ -1,6 +1,7 @@
 package valkey
 
 import (
+	durable "cacheproxy/durable/valkey"
 	"context"
 	"errors"
 	"fmt"
@@ -29,13 +30,11 @@ type Options struct {
 
 // Records are boards on a server. They are safe for concurrent use.
 type Records struct {
-	options Options
-	chunk   int          // how many entries leave a window at once, before others are served
-	late    atomic.Int64 // by how much the server's clock is ahead of this one, in microseconds, as far as is known
-	book    book
-	groups  chan *sending
-	wires   chan *wire
-	ended   chan struct{}
+	options   Options
+	chunk     int          // how many entries leave a window at once, before others are served
+	late      atomic.Int64 // by how much the server's clock is ahead of this one, in microseconds, as far as is known
+	book      book
+	committer *durable.Committer
 }
 
 var _ interface {
@@ -51,7 +50,7 @@ func New(o Options) *Records {
 	if o.Observe == nil {
 		o.Observe = func(string, time.Duration, error) {}
 	}
-	return &Records{options: o, chunk: 500, book: book{routes: map[string]*route{}}, groups: make(chan *sending, 4*maxGroup), wires: make(chan *wire, maxGroups), ended: make(chan struct{})}
+	return &Records{options: o, chunk: 500, book: book{routes: map[string]*route{}}, committer: durable.NewCommitter(o.Connection.Client, o.Timeout, func(time.Duration, error) {})}
 }
 
 var (
@@ -69,13 +68,13 @@ func (r *Records) board(rules *leaderboard.Rules, board string) string {
 }
 
 // ask runs a script, and gives its reply as texts. The first says what came of it.
-func (r *Records) ask(ctx context.Context, op string, s *script, base string, args ...string) (reply []string, err error) {
+func (r *Records) ask(ctx context.Context, op string, s *durable.Script, base string, args ...string) (reply []string, err error) {
 	start := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, r.options.Timeout)
 	defer cancel()
 	client, err := r.options.Connection.Client()
 	if err == nil {
-		reply, err = texts(s.run(ctx, client, base, args))
+		reply, err = texts(s.Run(ctx, client, base, args))
 	}
 	r.options.Observe("leaderboard_"+op, time.Since(start), err)
 	if err != nil {
@@ -169,7 +168,7 @@ func order(rules *leaderboard.Rules, score float64) float64 {
 func decimal(z float64) string { return strconv.FormatFloat(z, 'g', 17, 64) }
 
 // insist runs a script of a board until its window has slid and its period is that of the server.
-func (r *Records) insist(ctx context.Context, op string, s *script, rules *leaderboard.Rules, incarnation, board string, args ...string) ([]string, error) {
+func (r *Records) insist(ctx context.Context, op string, s *durable.Script, rules *leaderboard.Rules, incarnation, board string, args ...string) ([]string, error) {
 	for tries := 0; ctx.Err() == nil; tries++ {
 		reply, err := r.ask(ctx, op, s, r.board(rules, board), append(r.arguments(rules, incarnation), args...)...)
 		switch {

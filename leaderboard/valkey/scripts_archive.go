@@ -1,5 +1,7 @@
 package valkey
 
+import durable "cacheproxy/durable/valkey"
+
 // foreign begins the scripts of the archiver: it has nothing to do with a board that lacks what the archive has.
 const foreign = `
 if born and archived and loaded ~= g then return {'LOADING'} end
@@ -10,7 +12,7 @@ if born and archived and loaded ~= g then return {'LOADING'} end
 //
 // ARGV after A: most of them. Reply: OK, the board's clock, the last stamp of a submission, and start and end of each; AGAIN as
 // submitScript's; LOADING as readScript's
-var owedScript = newScript(prelude, rotation, foreign, `
+var owedScript = durable.NewScript(prelude, rotation, foreign, `
 if not born then return {'OK', text(now), '0'} end
 if not rotate() then return {'AGAIN'} end
 local all = call('ZRANGE', owed, 0, tonumber(ARGV[A + 1]) - 1, 'WITHSCORES')
@@ -29,7 +31,7 @@ return reply
 
 // membersScript is a page of a bucket. ARGV after A: start, first and last place. Reply: OK, and pairs of member and z; LOADING, where the
 // records were lost
-var membersScript = newScript(prelude, foreign, `
+var membersScript = durable.NewScript(prelude, foreign, `
 if not born then return {archived and 'LOADING' or 'OK'} end
 local reply = {'OK'}
 for _, v in ipairs(call('ZRANGE', b .. 'b:' .. ARGV[A + 1], ARGV[A + 2], ARGV[A + 3], 'WITHSCORES')) do reply[#reply + 1] = v end
@@ -40,7 +42,7 @@ return reply
 // of stays for as long as the window needs it, cut to the ranks that are kept.
 //
 // ARGV after A: start, count. Reply: CUT, or KEPT
-var archivedScript = newScript(prelude, rotation, foreign, `
+var archivedScript = durable.NewScript(prelude, rotation, foreign, `
 local start = ARGV[A + 1]
 local ends = tonumber(call('ZSCORE', owed, start) or '')
 if not ends then return {'CUT'} end
@@ -58,7 +60,7 @@ return {'CUT'}
 `)
 
 // linesScript is a page of the submissions. ARGV after A: after which, how many. Reply: OK, and stamp, player and z of each; LOADING as above
-var linesScript = newScript(prelude, foreign, `
+var linesScript = durable.NewScript(prelude, foreign, `
 local reply = {'OK'}
 for _, entry in ipairs(call('XRANGE', b .. 's', ARGV[A + 1], '+', 'COUNT', ARGV[A + 2])) do
   reply[#reply + 1] = string.match(entry[1], '^%d+')
@@ -69,13 +71,13 @@ return reply
 `)
 
 // takenScript forgets submissions, unless the records went back since they were read. ARGV after A: the first that stays, mark
-var takenScript = newScript(prelude, `
+var takenScript = durable.NewScript(prelude, `
 if tonumber(call('HGET', m, 'k') or '0') >= tonumber(ARGV[A + 2]) then call('XTRIM', b .. 's', 'MINID', ARGV[A + 1]) end
 return {'OK'}
 `)
 
 // markScript counts the board's number on. ARGV: base, at least what it was. Reply: the number
-var markScript = newScript(`
+var markScript = durable.NewScript(`
 local m = ARGV[1] .. 'm'
 local k = math.max(tonumber(redis.call('HGET', m, 'k') or '0'), tonumber(ARGV[2])) + 1
 redis.call('HSET', m, 'k', string.format('%.0f', k))

@@ -1,5 +1,7 @@
 package valkey
 
+import durable "cacheproxy/durable/valkey"
+
 // loadScript merges a part of a bucket into the records. Done again it changes nothing: of the same bucket and player the better stays, or
 // the later, and of submissions that stand for themselves each is there once.
 //
@@ -7,7 +9,7 @@ package valkey
 // one, which then stands for all buckets from its start to its stamp.
 //
 // ARGV after A: start and end of the bucket, 1 if the archive has it, and player, z and stamp of each. Reply: OK; TIME as submitScript's
-var loadScript = newScript(prelude, rotation, adding, `
+var loadScript = durable.NewScript(prelude, rotation, adding, `
 if elsewhere(1) then return {'TIME', text(now)} end
 local start, ends, owes = ARGV[A + 1], tonumber(ARGV[A + 2]), archived and ARGV[A + 3] ~= '1'
 local from = tonumber(start)
@@ -127,7 +129,7 @@ return {'OK'}
 `)
 
 // wholeScript says that all of a board has been put back. Reply: OK, or NONE where there is no such board
-var wholeScript = newScript(prelude, rotation, `
+var wholeScript = durable.NewScript(prelude, rotation, `
 if not born then return {'NONE'} end
 if loaded == g then return {'OK'} end
 last = math.max(us, last + 1)
@@ -136,7 +138,7 @@ return {'OK'}
 `)
 
 // emptyScript says whether the records are to be read back. Where there are none, it begins an incarnation. ARGV: base, name of one
-var emptyScript = newScript(routePrelude, `
+var emptyScript = durable.NewScript(routePrelude, `
 local s = redis.call('HMGET', b .. 's', 'g', 'p')
 if not s[1] then
   redis.call('HSET', b .. 's', 'g', ARGV[2], 'p', '1')
@@ -147,14 +149,14 @@ return {s[1], s[2] or ''}
 
 // loadingScript notes that something of a board is about to be put back. ARGV: base, incarnation, board. Reply: OK, or GONE where the records
 // were lost since
-var loadingScript = newScript(routePrelude, `
+var loadingScript = durable.NewScript(routePrelude, `
 if ARGV[2] ~= '' and redis.call('HGET', b .. 's', 'g') ~= ARGV[2] then return {'GONE'} end
 redis.call('HSET', b .. 'b', ARGV[3], 'l' .. now)
 return {'OK'}
 `)
 
 // loadedScript ends the reading back. ARGV: base, incarnation, boards of which the archive had nothing. Reply as loadingScript's
-var loadedScript = newScript(routePrelude, `
+var loadedScript = durable.NewScript(routePrelude, `
 if redis.call('HGET', b .. 's', 'g') ~= ARGV[2] then return {'GONE'} end
 redis.call('HDEL', b .. 's', 'p')
 for i = 3, #ARGV do redis.call('HSET', b .. 'b', ARGV[i], 'r' .. now) end

@@ -1,5 +1,7 @@
 package valkey
 
+import durable "cacheproxy/durable/valkey"
+
 // The scripts of a route keep which boards it has, and which incarnation of the records is whole. Keys begin with ARGV[1]:
 //
 //	b  hash: board → l, or r where nothing is known to be recorded, and when it was last heard of in ms
@@ -18,7 +20,7 @@ end
 `
 
 // registerScript notes that a board is about to be written to. ARGV: base, board, most boards
-var registerScript = newScript(routePrelude, `
+var registerScript = durable.NewScript(routePrelude, `
 local reply = state(ARGV[2])
 if reply[4] == '' and redis.call('HLEN', b .. 'b') >= tonumber(ARGV[3]) then return {'MANY'} end
 redis.call('HSET', b .. 'b', ARGV[2], (reply[4] == '' and 'r' or reply[4]) .. now)
@@ -26,16 +28,16 @@ return reply
 `)
 
 // confirmScript notes that a board has been written to. ARGV: base, board
-var confirmScript = newScript(routePrelude, `
+var confirmScript = durable.NewScript(routePrelude, `
 redis.call('HSET', b .. 'b', ARGV[2], 'l' .. now)
 return {'OK'}
 `)
 
 // stateScript says what is known of a board. ARGV: base, board
-var stateScript = newScript(routePrelude, `return state(ARGV[2])`)
+var stateScript = durable.NewScript(routePrelude, `return state(ARGV[2])`)
 
 // faultScript notes that an incarnation is not whole, and has to be read back. ARGV: base, incarnation
-var faultScript = newScript(routePrelude, `
+var faultScript = durable.NewScript(routePrelude, `
 if redis.call('HGET', b .. 's', 'g') == ARGV[2] then redis.call('HSET', b .. 's', 'p', '1') end
 return {'OK'}
 `)

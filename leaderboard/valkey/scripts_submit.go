@@ -1,12 +1,14 @@
 package valkey
 
+import durable "cacheproxy/durable/valkey"
+
 // submitScript records submissions, all or none.
 //
 // ARGV after those of the prelude: 1 if the board may be made, name of the idempotency key or nothing, what was submitted under it, for how
 // many ms it is remembered, pairs of player and z.
 // Reply: OK or SAME, and the receipts, of which the rank is 0 beyond those that are kept, and -1 while the board is read back; NEW, where there is no such board; TIME and the board's clock, where that is not within the period;
 // AGAIN, where the window has to slide first; OTHER, where the key stands for something else; LARGE, where a sum would not be exact.
-var submitScript = newScript(prelude, rotation, adding, `
+var submitScript = durable.NewScript(prelude, rotation, adding, `
 if not born and ARGV[A + 1] ~= '1' then return {'NEW'} end
 if ARGV[A + 2] ~= '' then
   local was = call('GET', b .. 'i:' .. ARGV[A + 2])
@@ -88,7 +90,7 @@ return {'OK', receipts}
 // ARGV after those of the prelude: top and a number of places, or around, that number before and after, and the player.
 // Reply: OK, version, number of places, rank of the first, the board's clock, pairs of member and z; NONE, where there is no such board;
 // LOADING, where it lacks what the archive has; TIME and AGAIN as submitScript's; ABSENT; BEYOND.
-var readScript = newScript(prelude, rotation, `
+var readScript = durable.NewScript(prelude, rotation, `
 if not born then return {'NONE'} end
 if archived and (g == '' or loaded ~= g) then return {'LOADING'} end
 if elsewhere(1) then return {'TIME', text(now)} end

@@ -1,9 +1,11 @@
 package valkey
 
+import durable "cacheproxy/durable/valkey"
+
 // tendScript slides the window of a board that nobody may read, and gives up what waits for an archive that the route does not have: after a
 // day, since the configuration of one instance may be older than that of another. Reply: IDLE, where nothing is left, BUSY, NONE; AGAIN as
 // submitScript's
-var tendScript = newScript(prelude, rotation, `
+var tendScript = durable.NewScript(prelude, rotation, `
 if not born then return {'NONE'} end
 if not rotate() then return {'AGAIN'} end
 if not archived then
@@ -19,7 +21,7 @@ return {idle() and 'IDLE' or 'BUSY'}
 `)
 
 // dropScript removes what is left of a board of which nothing is left. Reply: OK, or BUSY
-var dropScript = newScript(prelude, rotation, idle, `
+var dropScript = durable.NewScript(prelude, rotation, idle, `
 if not idle() then return {'BUSY'} end
 if open then call('UNLINK', b .. 'h:' .. string.match(open, '^%d+'), b .. 'b:' .. string.match(open, '^%d+')) end
 call('UNLINK', m, b .. 's')
@@ -39,7 +41,7 @@ end
 
 // forgetScript takes a board off those of its route, unless it was heard of lately. ARGV: base, board, for how long it was not in ms.
 // Reply: OK, or LATELY
-var forgetScript = newScript(routePrelude, `
+var forgetScript = durable.NewScript(routePrelude, `
 local was = redis.call('HGET', b .. 'b', ARGV[2])
 if was and tonumber(now) - tonumber(string.sub(was, 2)) < tonumber(ARGV[3]) then return {'LATELY'} end
 redis.call('HDEL', b .. 'b', ARGV[2])
@@ -47,7 +49,7 @@ return {'OK'}
 `)
 
 // bucketsScript lists the buckets of a board. Reply: OK, the board's clock, and start and end of each; AGAIN as submitScript's
-var bucketsScript = newScript(prelude, rotation, `
+var bucketsScript = durable.NewScript(prelude, rotation, `
 if not born then return {'OK', text(now)} end
 if not rotate() then return {'AGAIN'} end
 local reply, seen = {'OK', text(now)}, {}
@@ -65,7 +67,7 @@ return reply
 `)
 
 // measureScript is how much memory a board takes, of its buckets as worked out from some. Reply: bytes
-var measureScript = newScript(prelude, `
+var measureScript = durable.NewScript(prelude, `
 local function bytes(key) return call('MEMORY', 'USAGE', key) or 0 end
 local sum = 0
 for _, key in ipairs({m, r, e, x, y, bs, owed, b .. 's'}) do sum = sum + bytes(key) end

@@ -29,7 +29,7 @@ var queue = []mutant{
 	},
 	{
 		name:  "no proof: a write is accepted that is on no disk",
-		edits: []edit{{"writebehind/valkey/append.go", "		if !p.onDisk {\n", "		if false {\n"}},
+		edits: []edit{{"durable/valkey/proof.go", "asked == OnDisk && !p.onDisk", "false"}},
 		pkg:   "./writebehind/valkey", run: "TestAppendIsProved/no_disk",
 	},
 	{

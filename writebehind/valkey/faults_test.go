@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	durable "cacheproxy/durable/valkey"
 	"cacheproxy/test/servers"
 	"cacheproxy/writebehind"
 )
@@ -267,13 +268,13 @@ func TestFaultsWithoutLeases(t *testing.T) {
 	begin, settle, tend := beginScript, settleScript, tendScript
 	t.Cleanup(func() { beginScript, settleScript, tendScript = begin, settle, tend })
 	check := "if redis.call('GET', b .. 'o:' .. ARGV[2]) ~= ARGV[3] then return {'LOST'} end"
-	for _, s := range []**script{&beginScript, &settleScript} {
-		if !strings.Contains((*s).text, check) {
+	for _, s := range []**durable.Script{&beginScript, &settleScript} {
+		if !strings.Contains((*s).Text, check) {
 			t.Fatal("the check of the owner is somewhere else")
 		}
-		*s = newScript(strings.Replace((*s).text, check, "", 1))
+		*s = durable.NewScript(strings.Replace((*s).Text, check, "", 1))
 	}
-	tendScript = newScript(prelude + `
+	tendScript = durable.NewScript(prelude + `
 local reply = {'1'}
 for p = 0, tonumber(ARGV[3]) - 1 do
   reply[#reply + 1] = tostring(p)

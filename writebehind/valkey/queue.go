@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	durable "cacheproxy/durable/valkey"
 	connection "cacheproxy/invalidation/valkey"
 	"cacheproxy/writebehind"
 
@@ -27,11 +28,9 @@ type Options struct {
 
 // Queue is the writes on a server that wait for their origin. It is safe for concurrent use, but for Read.
 type Queue struct {
-	options Options
-	base    string // of every key
-	appends chan *adding
-	wires   chan *wire // that wait for a group
-	ended   chan struct{}
+	options   Options
+	base      string // of every key
+	committer *durable.Committer
 }
 
 // New makes a queue. It dials nothing, and Run has to run for Append to return.
@@ -48,7 +47,8 @@ func New(o Options) *Queue {
 	if o.Observe == nil {
 		o.Observe = func(string, time.Duration, error) {}
 	}
-	return &Queue{options: o, base: "{" + o.Prefix + "}:wb:", appends: make(chan *adding, 4*maxGroup), wires: make(chan *wire, maxGroups), ended: make(chan struct{})}
+	observe := func(took time.Duration, err error) { o.Observe("queue_append", took, err) }
+	return &Queue{options: o, base: "{" + o.Prefix + "}:wb:", committer: durable.NewCommitter(o.Connection.Client, o.Timeout, observe)}
 }
 
 // Lease is how long an owner keeps a partition without a word.
@@ -57,13 +57,13 @@ func (q *Queue) Lease() time.Duration { return q.options.Lease }
 var errReply = errors.New("reply of the queue is not understood")
 
 // ask runs a script, and gives its reply as texts. The first says what came of it.
-func (q *Queue) ask(ctx context.Context, op string, s *script, args ...string) (reply []string, err error) {
+func (q *Queue) ask(ctx context.Context, op string, s *durable.Script, args ...string) (reply []string, err error) {
 	start := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, q.options.Timeout)
 	defer cancel()
 	client, err := q.options.Connection.Client()
 	if err == nil {
-		reply, err = texts(s.run(ctx, client, q.base, args...))
+		reply, err = texts(s.Run(ctx, client, q.base, args))
 	}
 	q.options.Observe("queue_"+op, time.Since(start), err)
 	if err != nil {
@@ -131,5 +131,5 @@ func (q *Queue) CheckServer(ctx context.Context, durability writebehind.Durabili
 	if err != nil {
 		return err
 	}
-	return CheckServer(ctx, client, durability)
+	return durable.Check(ctx, client, ProofOf(durability))
 }

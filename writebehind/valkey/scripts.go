@@ -1,51 +1,8 @@
 package valkey
 
 import (
-	"context"
-	"crypto/sha1"
-	"encoding/hex"
-	"strings"
-
-	"github.com/valkey-io/valkey-go"
+	durable "cacheproxy/durable/valkey"
 )
-
-// script is run by its hash, and sent whole where the server does not know it.
-type script struct{ text, sha string }
-
-func newScript(text string) *script {
-	sum := sha1.Sum([]byte(text))
-	return &script{text, hex.EncodeToString(sum[:])}
-}
-
-// commander is a client, or one connection of it.
-type commander interface {
-	B() valkey.Builder
-	Do(ctx context.Context, cmd valkey.Completed) valkey.ValkeyResult
-	DoMulti(ctx context.Context, cmds ...valkey.Completed) []valkey.ValkeyResult
-}
-
-// command runs the script with the key of meta, which stands for all of its slot, as KEYS[1]; ARGV[1] begins all keys.
-func (s *script) command(c commander, base string, args []string) valkey.Completed {
-	return c.B().Evalsha().Sha1(s.sha).Numkeys(1).Key(base + "m").Arg(base).Arg(args...).Build()
-}
-
-// whole is command with the script itself.
-func (s *script) whole(c commander, base string, args []string) valkey.Completed {
-	return c.B().Eval().Script(s.text).Numkeys(1).Key(base + "m").Arg(base).Arg(args...).Build()
-}
-
-func (s *script) run(ctx context.Context, c commander, base string, args ...string) valkey.ValkeyResult {
-	result := c.Do(ctx, s.command(c, base, args))
-	if unknownScript(result.Error()) {
-		return c.Do(ctx, s.whole(c, base, args))
-	}
-	return result
-}
-
-func unknownScript(err error) bool {
-	said, ok := valkey.IsValkeyErr(err)
-	return ok && strings.HasPrefix(said.Error(), "NOSCRIPT")
-}
 
 // prelude is what every script begins with. now is the server's clock in milliseconds.
 const prelude = `
@@ -66,7 +23,7 @@ end
 // there already: WAIT and WAITAOF then speak of all that was written before.
 //
 // ARGV: base, partition, id, key, route, most of the route, most of the key, 1 if it may be repeated, request, pairs of name and payload
-var appendScript = newScript(prelude + `
+var appendScript = durable.NewScript(prelude + `
 for i = 10, #ARGV, 2 do
   local was = redis.call('GET', b .. 'i:' .. ARGV[i])
   if was then
@@ -96,7 +53,7 @@ return {'OK', ARGV[3], 'queued', now}
 // tendScript keeps the leases of an instance, and takes what is free up to its share. What it has beyond its share it is told to give back.
 //
 // ARGV: base, instance, partitions, lease in ms. Reply: live instances, then partition, token and keep or give of each that it has
-var tendScript = newScript(prelude + `
+var tendScript = durable.NewScript(prelude + `
 local me, partitions, lease = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 redis.call('ZADD', b .. 'l', now, me)
 redis.call('ZREMRANGEBYSCORE', b .. 'l', '-inf', tonumber(now) - 2 * lease)
@@ -131,13 +88,13 @@ return reply
 `)
 
 // releaseScript gives a partition back. ARGV: base, partition, owner and token
-var releaseScript = newScript(prelude + `
+var releaseScript = durable.NewScript(prelude + `
 if redis.call('GET', b .. 'o:' .. ARGV[2]) == ARGV[3] then redis.call('DEL', b .. 'o:' .. ARGV[2]) end
 return {'OK'}
 `)
 
 // leaveScript takes an instance off the list of those that flush. ARGV: base, instance
-var leaveScript = newScript(prelude + `
+var leaveScript = durable.NewScript(prelude + `
 redis.call('ZREM', b .. 'l', ARGV[2])
 return {'OK'}
 `)
@@ -150,7 +107,7 @@ local w = b .. 'w:' .. ARGV[4]
 
 // beginScript notes that a write is about to be sent, before it is: who takes over knows then that it may have been. One that was, and
 // may not be repeated, is left as it is, and so is one whose pause is not over.
-var beginScript = newScript(owned + `
+var beginScript = durable.NewScript(owned + `
 local r = redis.call('HMGET', w, 's', 'd', 'n', 't', 'q', 'y', 'a', 'x')
 if not r[1] then return {'GONE'} end
 if r[1] == 'waiting' and tonumber(r[8] or '0') > tonumber(now) then return {'OK', r[1], r[2] or '', r[3], r[4] or now, r[5], r[7], now, r[8]} end
@@ -165,7 +122,7 @@ return {'OK', r[1], r[2] or '', r[3], r[4] or now, r[5], r[7], now, ''}
 // settleScript says what has become of a try.
 //
 // ARGV: base, partition, owner and token, id, state, status of the answer, problem, 1 if it blocks, how long the record is kept in ms, the pause in ms
-var settleScript = newScript(owned + `
+var settleScript = durable.NewScript(owned + `
 local r = redis.call('HMGET', w, 's', 'k', 'r', 'e', 'f')
 if not r[1] then return {'GONE'} end
 local state, key, entry = ARGV[5], r[2], r[4]
@@ -190,14 +147,14 @@ return {'OK'}
 `)
 
 // forgetScript removes an entry that asks for nothing any more. ARGV: base, partition, owner and token, id (nothing), entry
-var forgetScript = newScript(owned + `
+var forgetScript = durable.NewScript(owned + `
 redis.call('XDEL', b .. 'q:' .. ARGV[2], ARGV[5])
 return {'OK'}
 `)
 
 // retryScript has a dead letter tried again. One whose key has later writes would undo them; forced, it becomes the last of its key.
 // ARGV: base, id, 1 if forced
-var retryScript = newScript(prelude + `
+var retryScript = durable.NewScript(prelude + `
 local w = b .. 'w:' .. ARGV[2]
 local r = redis.call('HMGET', w, 's', 'b', 'k', 'p', 'v', 'q')
 if not r[1] then return {'GONE'} end
@@ -224,7 +181,7 @@ return {'OK'}
 
 // dropScript ends a dead letter; forced, also a write that waits. One that is at the origin, or may be, is left: what is noted of it then would
 // not be what has become of it. ARGV: base, id, how long the record is kept in ms, 1 if forced
-var dropScript = newScript(prelude + `
+var dropScript = durable.NewScript(prelude + `
 local w = b .. 'w:' .. ARGV[2]
 local r = redis.call('HMGET', w, 's', 'b', 'k', 'p', 'r', 'e', 'f')
 if not r[1] then return {'GONE'} end
@@ -248,7 +205,7 @@ return {'OK'}
 
 // lastScript is the last write of each key that is not done: id, or nothing, its state, whether it blocks, and the state of the first.
 // ARGV: base, keys
-var lastScript = newScript(prelude + `
+var lastScript = durable.NewScript(prelude + `
 local reply = {}
 for i = 2, #ARGV do
   local list = b .. 'k:' .. ARGV[i]
@@ -261,7 +218,7 @@ return reply
 
 // registerScript notes the routes that are in force here, forgets those that nobody has any more while nothing waits, and returns all with
 // how long each has been known in ms. ARGV: base, how long one is kept in ms, routes
-var registerScript = newScript(prelude + `
+var registerScript = durable.NewScript(prelude + `
 for i = 3, #ARGV do
   local was = redis.call('HGET', b .. 'n', ARGV[i])
   redis.call('HSET', b .. 'n', ARGV[i], (string.match(was or '', '^(%d+) ') or now) .. ' ' .. now)

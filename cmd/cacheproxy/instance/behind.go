@@ -12,6 +12,7 @@ import (
 
 	"cacheproxy/admin"
 	"cacheproxy/config"
+	durable "cacheproxy/durable/valkey"
 	"cacheproxy/invalidation/valkey"
 	"cacheproxy/observe"
 	"cacheproxy/proxy"
@@ -165,7 +166,7 @@ func (b *behind) fits(ctx context.Context, s *config.Snapshot) error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.Behind)) {
 		err := b.queue.CheckServer(ctx, s.Behind[name].Durability)
-		if queued.Unfit(err) {
+		if durable.Unfit(err) {
 			return fmt.Errorf("route %s: durability: %s: %w", name, s.Behind[name].Durability, err)
 		}
 		if err != nil && ctx.Err() == nil {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"cacheproxy/config"
+	durable "cacheproxy/durable/valkey"
 	"cacheproxy/invalidation/valkey"
 	"cacheproxy/leaderboard"
 	"cacheproxy/leaderboard/api"
@@ -134,8 +135,8 @@ func (b *boards) fits(ctx context.Context, s *config.Snapshot) error {
 		return nil // it was connected just now, and is at its end
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.Boards)) {
-		err := kept.CheckServer(ctx, client, s.Boards[name].Rules.Durability)
-		if kept.Unfit(err) {
+		err := durable.Check(ctx, client, kept.ProofOf(s.Boards[name].Rules.Durability))
+		if durable.Unfit(err) {
 			return fmt.Errorf("route %s: durability: %w", name, err)
 		}
 		if err != nil && ctx.Err() == nil {

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	queued "cacheproxy/writebehind/valkey"
+	durable "cacheproxy/durable/valkey"
 
 	client "github.com/valkey-io/valkey-go"
 )
@@ -80,7 +80,7 @@ func (in *inspection) permissions(ctx context.Context) {
 	a.all(ctx, log, ofLog)
 	if len(in.Queued) > 0 {
 		a.all(ctx, log, ofQueue)
-		if err := queued.ProvesDisk(ctx, in.client); !queued.Unfit(err) { // else no permission helps
+		if err := durable.ProvesDisk(ctx, in.client); !durable.Unfit(err) { // else no permission helps
 			a.note("WAITAOF", err)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	durable "cacheproxy/durable/valkey"
 	"cacheproxy/invalidation/valkey"
 	"cacheproxy/leaderboard"
 
@@ -34,8 +35,8 @@ func InspectRecords(ctx context.Context, u Use) []Finding {
 		in.recordsElsewhere(n)
 	}
 	for _, d := range u.Boards {
-		switch err := kept.CheckServer(ctx, in.client, d); {
-		case kept.Unfit(err):
+		switch err := durable.Check(ctx, in.client, kept.ProofOf(d)); {
+		case durable.Unfit(err):
 			in.add(wrong, "boards", "durability: %s: %v", durabilityWords[d], err)
 		case err != nil:
 			in.add(Warning, "boards", "durability: %s: cannot be asked for: %v", durabilityWords[d], err)

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	durable "cacheproxy/durable/valkey"
 	"cacheproxy/invalidation/valkey"
 
 	queued "cacheproxy/writebehind/valkey"
@@ -182,8 +183,8 @@ func (in *inspection) sentinel(ctx context.Context, address string) (map[string]
 // queue looks at whether writes that were answered with 202 would survive what their routes say.
 func (in *inspection) queue(ctx context.Context) {
 	for _, d := range in.Queued {
-		switch err := queued.CheckServer(ctx, in.client, d); {
-		case queued.Unfit(err):
+		switch err := durable.Check(ctx, in.client, queued.ProofOf(d)); {
+		case durable.Unfit(err):
 			in.add(wrong, "queue of writes", "durability: %s: %v", d, err)
 		case err != nil:
 			in.add(Warning, "queue of writes", "durability: %s: cannot be asked for: %v", d, err)

@@ -7,37 +7,35 @@ import (
 	"fmt"
 	"strings"
 
-	"cacheproxy/writebehind"
-
 	"github.com/valkey-io/valkey-go"
 )
 
-// What makes a server lose writes whatever it answers, and what to set.
+// What makes a server lose what it keeps whatever it answers, and what to set.
 var (
-	errNoAppendOnly = errors.New("appendonly is off there, so that nothing of the queue would be on disk; set appendonly yes, or write durability: replicas for the route")
-	errEvicts       = errors.New("maxmemory-policy there lets the server remove keys that have no lifetime, and with them writes that were accepted; set maxmemory-policy noeviction or a volatile one")
-	errNoWaitaof    = errors.New("the server does not know WAITAOF, so that nothing would be proved to be on disk, and no write accepted; use Valkey or Redis 7.2 or later, or write durability: replicas for the route")
-	errNoReplica    = errors.New("no replica is connected there, so that no write could be accepted; connect one, or write durability: fsync for the route")
+	errNoAppendOnly = errors.New("appendonly is off there, so that nothing would be on disk; set appendonly yes, or write another durability for the route")
+	errEvicts       = errors.New("maxmemory-policy there lets the server remove keys that have no lifetime, and with them what was acknowledged; set maxmemory-policy noeviction, or a volatile one")
+	errNoWaitaof    = errors.New("the server does not know WAITAOF, so that nothing would be proved to be on disk, and nothing acknowledged; use Valkey or Redis 7.2 or later, or write another durability for the route")
+	errNoReplica    = errors.New("no replica is connected there, so that nothing could be acknowledged; connect one, or write another durability for the route")
 )
 
 // errReadsBack is no unfitness: while a server reads its append-only file, INFO says aof_enabled:0 of one that has it on, and lists no replica.
 var errReadsBack = errors.New("the server is reading its data back from its disk, and says what it keeps only then")
 
-// CheckServer says what keeps a server from promising what a route asks of it; nil: nothing, as far as it says.
-func CheckServer(ctx context.Context, client valkey.Client, durability writebehind.Durability) error {
+// Check says what keeps a server from promising what a route asks of it; nil: nothing, as far as it says.
+func Check(ctx context.Context, client valkey.Client, asked Proof) error {
 	info, err := client.Do(ctx, client.B().Info().Section("persistence", "replication", "memory").Build()).ToString()
 	if err != nil {
 		return fmt.Errorf("ask server about durability: %w", err)
 	}
-	err = weigh(info, durability)
-	if err != nil || durability != writebehind.Fsync {
+	err = weigh(info, asked)
+	if err != nil || asked != OnDisk {
 		return err
 	}
 	return ProvesDisk(ctx, client)
 }
 
 // weigh says what an answer to INFO says against a durability.
-func weigh(info string, durability writebehind.Durability) error {
+func weigh(info string, asked Proof) error {
 	says := map[string]string{}
 	for lines := bufio.NewScanner(strings.NewReader(info)); lines.Scan(); {
 		if name, value, ok := strings.Cut(lines.Text(), ":"); ok {
@@ -49,16 +47,15 @@ func weigh(info string, durability writebehind.Durability) error {
 		return errEvicts
 	case says["loading"] == "1":
 		return errReadsBack
-	case durability == writebehind.Fsync && says["aof_enabled"] == "0":
+	case asked == OnDisk && says["aof_enabled"] == "0":
 		return errNoAppendOnly
-	case durability == writebehind.Replicas && says["role"] == "master" && !strings.Contains(info, ",state=online,"):
+	case asked == OnReplica && says["role"] == "master" && !strings.Contains(info, ",state=online,"):
 		return errNoReplica
 	}
 	return nil
 }
 
-// ProvesDisk asks the server whether nothing is on disk, as everything is asked for before it is accepted. Nil: it says so; Unfit: it does
-// not know the question; other errors are its reasons not to answer, such as a user who may not ask.
+// ProvesDisk asks the server whether nothing is on disk, as everything is asked for before it is acknowledged.
 func ProvesDisk(ctx context.Context, client valkey.Client) error {
 	err := client.Do(ctx, client.B().Waitaof().Numlocal(0).Numreplicas(0).Timeout(1).Build()).Error()
 	if said, ok := valkey.IsValkeyErr(err); ok && strings.Contains(strings.ToLower(said.Error()), "unknown command") {
