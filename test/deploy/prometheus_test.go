@@ -188,6 +188,9 @@ func metrics(t *testing.T) map[string]map[string]bool {
 		}
 	}
 	get(t, p.data+"/products/1", "X-Flag", "goes past the cache")
+	for _, language := range []string{"de", "en"} {
+		get(t, p.data+"/products/3", "Accept-Language", language)
+	}
 	get(t, p.admin+"/config", "Authorization", "Bearer wrong")
 	purge := exec.Command(program, "purge", "--admin", p.admin, "--key", "v2:product:1")
 	purge.Env = environment("CACHEPROXY_ADMIN_TOKEN=" + token)
@@ -198,7 +201,7 @@ func metrics(t *testing.T) map[string]map[string]bool {
 		_, _, text = get(t, p.admin+"/metrics")
 	}
 	_, _, more := get(t, serveTLS(t, fmt.Sprintf(runbookConfig, token, source.URL)).admin+"/metrics")
-	text += more + boards(t, source.URL)
+	text += more + boards(t, source.URL) + queued(t, source.URL)
 	for _, sample := range regexp.MustCompile(`(?m)^([a-zA-Z_]\w*)(\{.*\})? `).FindAllStringSubmatch(text, -1) {
 		if shown[sample[1]] == nil {
 			shown[sample[1]] = map[string]bool{}
@@ -237,6 +240,44 @@ routes:
 	res.Body.Close()
 	get(t, p.data+"/leaderboard")
 	_, _, text := get(t, p.admin+"/metrics")
+	return text
+}
+
+// queued are the metrics of a program that has done a queued write.
+func queued(t *testing.T, upstream string) (text string) {
+	t.Helper()
+	config := fmt.Sprintf(`listen: 127.0.0.1:0
+admin: {listen: 127.0.0.1:0}
+memory: {size: 64MiB}
+valkey:
+  url: "valkey://%s"
+  secrets: [%q]
+  signatures: require
+upstreams: [{name: api, url: %q, host: upstream}]
+routes:
+  - name: carts
+    match: "PUT /carts/{id}"
+    policy: write-behind
+    write_behind: {status_path: /_writes/, authorize: none}
+`, valkey(t, "--appendonly", "yes"), strings.Repeat("0123456789abcdef", 3), upstream)
+	p := serveFile(t, write(t, filepath.Join(t.TempDir(), "config.yaml"), config))
+	for {
+		req, err := http.NewRequest(http.MethodPut, p.data+"/carts/1", strings.NewReader("{}"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if res.StatusCode == http.StatusAccepted {
+			break
+		}
+	}
+	for !strings.Contains(text, "cacheproxy_write_behind_flush_seconds_count{") { // until the write is done
+		_, _, text = get(t, p.admin+"/metrics")
+	}
 	return text
 }
 
