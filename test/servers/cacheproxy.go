@@ -26,6 +26,22 @@ type Cacheproxy struct {
 	URL, Admin string
 }
 
+// WithCacheproxy builds the proxy, runs what needs its path in program, such as all tests of a package, and takes it away. It gives the
+// exit status: that of run, or 1 where the proxy cannot be built, after it has said why.
+func WithCacheproxy(program *string, run func() int) int {
+	dir, err := os.MkdirTemp("", "cacheproxy-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "make folder:", err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	if *program, err = BuildCacheproxy(context.Background(), dir); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return run()
+}
+
 // BuildCacheproxy builds the proxy into dir and returns the path of the binary. It is built in the folder of its own module,
 // so that it is made of the versions that it is shipped with, whichever module asks for it; and there once for all that ask,
 // since the go command links a binary anew only where none made of the same is in its place.

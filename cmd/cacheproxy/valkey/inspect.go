@@ -59,6 +59,20 @@ type inspection struct {
 
 // Inspect looks at the server, with what the proxy would use it for. It writes only keys of its own, which it removes.
 func Inspect(ctx context.Context, u Use) []Finding {
+	return inspect(ctx, u, func(ctx context.Context, in *inspection) {
+		nodes := in.nodes(ctx)
+		for _, n := range nodes {
+			in.memory(n)
+			in.persistence(n)
+		}
+		in.permissions(ctx)
+		in.durability(ctx, nodes)
+		in.queue(ctx)
+	})
+}
+
+// inspect connects to the server and looks at it, if it can be reached.
+func inspect(ctx context.Context, u Use, look func(context.Context, *inspection)) []Finding {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	in := &inspection{Use: u}
@@ -74,14 +88,7 @@ func Inspect(ctx context.Context, u Use) []Finding {
 	}
 	defer in.client.Close()
 	in.latency(ctx)
-	nodes := in.nodes(ctx)
-	for _, n := range nodes {
-		in.memory(n)
-		in.persistence(n)
-	}
-	in.permissions(ctx)
-	in.durability(ctx, nodes)
-	in.queue(ctx)
+	look(ctx, in)
 	return in.findings
 }
 

@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	durable "cacheproxy/durable/valkey"
-	"cacheproxy/invalidation/valkey"
 	"cacheproxy/leaderboard"
 
 	kept "cacheproxy/leaderboard/valkey"
@@ -14,37 +13,29 @@ import (
 
 // InspectRecords looks at the server that keeps boards, for what a failure of it would lose.
 func InspectRecords(ctx context.Context, u Use) []Finding {
-	ctx, cancel := context.WithTimeout(ctx, within)
-	defer cancel()
-	in := &inspection{Use: u}
-	connection := valkey.NewConnection(u.Server, 0)
-	if err := connection.Connect(); err != nil {
-		in.add(wrong, "connection", "%s", cannotConnect(err))
-		return in.findings
-	}
-	var err error
-	if in.client, err = connection.Client(); err != nil {
-		in.add(wrong, "connection", "%v", err)
-		return in.findings
-	}
-	defer in.client.Close()
-	in.latency(ctx)
-	for _, n := range in.nodes(ctx) {
-		in.roomForRecords(n)
-		in.recordsOnDisk(n)
-		in.recordsElsewhere(n)
-	}
-	for _, d := range u.Boards {
-		switch err := durable.Check(ctx, in.client, kept.ProofOf(d)); {
-		case durable.Unfit(err):
-			in.add(wrong, "boards", "durability: %s: %v", durabilityWords[d], err)
-		case err != nil:
-			in.add(Warning, "boards", "durability: %s: cannot be asked for: %v", durabilityWords[d], err)
-		default:
-			in.add(Fine, "boards", "durability: %s can be kept", durabilityWords[d])
+	return inspect(ctx, u, func(ctx context.Context, in *inspection) {
+		for _, n := range in.nodes(ctx) {
+			in.roomForRecords(n)
+			in.recordsOnDisk(n)
+			in.recordsElsewhere(n)
 		}
+		for _, d := range u.Boards {
+			in.promised(ctx, d)
+		}
+	})
+}
+
+// promised says whether the server can keep what a durability promises.
+func (in *inspection) promised(ctx context.Context, d leaderboard.Durability) {
+	word := durabilityWords[d]
+	switch err := durable.Check(ctx, in.client, kept.ProofOf(d)); {
+	case durable.Unfit(err):
+		in.add(wrong, "boards", "durability: %s: %v", word, err)
+	case err != nil:
+		in.add(Warning, "boards", "durability: %s: cannot be asked for: %v", word, err)
+	default:
+		in.add(Fine, "boards", "durability: %s can be kept", word)
 	}
-	return in.findings
 }
 
 var durabilityWords = map[leaderboard.Durability]string{leaderboard.InMemory: "none", leaderboard.Synced: "fsync", leaderboard.Replicas: "replicas"}

@@ -28,20 +28,7 @@ var (
 
 var program string
 
-func TestMain(m *testing.M) {
-	flag.Parse()
-	os.Exit(func() int {
-		dir, err := os.MkdirTemp("", "attack-")
-		if err != nil {
-			panic(err)
-		}
-		defer os.RemoveAll(dir)
-		if program, err = servers.BuildCacheproxy(context.Background(), dir); err != nil {
-			panic(err)
-		}
-		return m.Run()
-	}())
-}
+func TestMain(m *testing.M) { os.Exit(servers.WithCacheproxy(&program, m.Run)) }
 
 const configuration = `
 h2c: true

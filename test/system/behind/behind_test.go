@@ -33,20 +33,7 @@ var (
 
 var program string
 
-func TestMain(m *testing.M) {
-	flag.Parse()
-	os.Exit(func() int {
-		dir, err := os.MkdirTemp("", "behind-")
-		if err != nil {
-			panic(err)
-		}
-		defer os.RemoveAll(dir)
-		if program, err = servers.BuildCacheproxy(context.Background(), dir); err != nil {
-			panic(err)
-		}
-		return m.Run()
-	}())
-}
+func TestMain(m *testing.M) { os.Exit(servers.WithCacheproxy(&program, m.Run)) }
 
 // lostTries is how many writes can be under way, within max_in_flight, when an instance is lost: two are killed, one stands still, and each of three
 // may lose its partitions while Valkey is away. More would be sent by two that both take themselves for the owner.

@@ -39,23 +39,13 @@ var (
 )
 
 func TestMain(m *testing.M) {
-	flag.Parse()
-	os.Exit(func() int {
-		dir, err := os.MkdirTemp("", "fleet-")
-		if err != nil {
-			panic(err)
+	os.Exit(servers.WithCacheproxy(&binary, func() int {
+		status := m.Run()
+		if n := all.AtRisk.Load(); n > 0 && testing.Verbose() {
+			fmt.Printf("in all %d stale of %d reads at risk (95 %% bound: %.2g)\n", all.Stale.Load(), n, all.Bound())
 		}
-		defer os.RemoveAll(dir)
-		if binary, err = servers.BuildCacheproxy(context.Background(), dir); err != nil {
-			panic(err)
-		}
-		defer func() {
-			if n := all.AtRisk.Load(); n > 0 && testing.Verbose() {
-				fmt.Printf("in all %d stale of %d reads at risk (95 %% bound: %.2g)\n", all.Stale.Load(), n, all.Bound())
-			}
-		}()
-		return m.Run()
-	}())
+		return status
+	}))
 }
 
 // rig is a fleet of three, its origin, and its server where there is but one.

@@ -1,7 +1,6 @@
 package inventory
 
 import (
-	"context"
 	"flag"
 	"fmt"
 	"maps"
@@ -30,20 +29,7 @@ var (
 
 var program string
 
-func TestMain(m *testing.M) {
-	flag.Parse()
-	os.Exit(func() int {
-		dir, err := os.MkdirTemp("", "inventory-")
-		if err != nil {
-			panic(err)
-		}
-		defer os.RemoveAll(dir)
-		if program, err = servers.BuildCacheproxy(context.Background(), dir); err != nil {
-			panic(err)
-		}
-		return m.Run()
-	}())
-}
+func TestMain(m *testing.M) { os.Exit(servers.WithCacheproxy(&program, m.Run)) }
 
 // load has clients make requests until there are enough, while something is done.
 func (s *scene) load(enough int, meanwhile func(left func() bool)) *history {

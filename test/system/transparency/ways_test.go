@@ -1,7 +1,6 @@
 package transparency
 
 import (
-	"context"
 	"fmt"
 	"maps"
 	"net/http"
@@ -15,19 +14,7 @@ import (
 
 var program string
 
-func TestMain(m *testing.M) {
-	os.Exit(func() int {
-		dir, err := os.MkdirTemp("", "transparency-")
-		if err != nil {
-			panic(err)
-		}
-		defer os.RemoveAll(dir)
-		if program, err = servers.BuildCacheproxy(context.Background(), dir); err != nil {
-			panic(err)
-		}
-		return m.Run()
-	}())
-}
+func TestMain(m *testing.M) { os.Exit(servers.WithCacheproxy(&program, m.Run)) }
 
 // ways are the routes by which a request can go, of which none may show.
 var ways = map[string]string{
