@@ -166,6 +166,10 @@ bench-outage: deps ## take Valkey away from proxies under load, and give it back
 bench-writes: deps ## measure what a write through one of three proxies costs, and has their Valkey do
 	go run -C test/system ./bench/writes $(FLAGS)
 
+.PHONY: bench-purges
+bench-purges: deps ## measure purges beside a million copies of ten names, and beside as many purges as there is room for
+	go run -C test/system ./bench/purges $(FLAGS)
+
 .PHONY: rename
 rename: ## give the module another path, MODULE=example.org/x/cacheproxy, everywhere: the one that go install is to find it by
 	@go run ./test/rename '$(MODULE)'
