@@ -18,7 +18,6 @@ type FleetGauges struct {
 	Lapsed          uint64        // how often that has ended, since the start
 	Instances       int           // live
 	Position, Floor uint64
-	Members         int // that the ledger tells apart
 	Pending         int // entries that wait to be recorded
 }
 
@@ -81,6 +80,5 @@ func (n FleetGauges) collect(tell reading) {
 	tell(gauge, "instances", "Live instances that share the log, by the last that was heard of them.", float64(n.Instances))
 	tell(gauge, "ledger_position", "Position in the shared log up to which this instance has applied it.", float64(n.Position))
 	tell(gauge, "ledger_floor", "Position in the shared log below which copies are unusable because the ledger is full.", float64(n.Floor))
-	tell(gauge, "ledger_members", "Names that the ledger tells apart.", float64(n.Members))
 	tell(gauge, "ledger_pending", "Entries that wait to be recorded in the shared log.", float64(n.Pending))
 }

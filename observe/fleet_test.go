@@ -13,8 +13,9 @@ func TestFleet(t *testing.T) {
 	if strings.Contains(scrape(t, m), "lease_valid") {
 		t.Error("a process that runs alone shows a lease")
 	}
+	m.SetLedger(func() int { return 50 })
 	f := m.Fleet(func() FleetGauges {
-		return FleetGauges{Lag: 1500 * time.Millisecond, Lease: true, Lapsed: 2, Instances: 3, Position: 40, Floor: 4, Members: 50, Pending: 1}
+		return FleetGauges{Lag: 1500 * time.Millisecond, Lease: true, Lapsed: 2, Instances: 3, Position: 40, Floor: 4, Pending: 1}
 	}, []string{"timeout", "oom"})
 	f.Observe("sync", 200*time.Microsecond, "")
 	f.Observe("sync", 50*time.Millisecond, "timeout")

@@ -44,6 +44,13 @@ func (m *Metrics) SetTier(name string, g TierGauges) {
 	m.held.tiers[name] = g
 }
 
+// SetLedger makes known how many names a ledger tells apart. members must be safe for concurrent use. It may be called once.
+func (m *Metrics) SetLedger(members func() int) {
+	m.register(readings(func(tell reading) {
+		tell(gauge, "ledger_members", "Names that the ledger tells apart.", float64(members()))
+	}))
+}
+
 // held is what others hold, which comes and goes with the configuration.
 type held struct {
 	mu        lockorder.Mutex[lockorder.Gauges] // guards what is below

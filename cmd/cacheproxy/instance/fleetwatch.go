@@ -66,7 +66,7 @@ func (f *fleet) gauges() observe.FleetGauges {
 	}
 	return observe.FleetGauges{
 		Lag: lag, Lease: f.leased(time.Now()), Lapsed: f.lapsed.Load(), Instances: len(s.Instances),
-		Position: s.Position, Floor: s.Floor, Members: s.Members, Pending: s.Pending,
+		Position: s.Position, Floor: s.Floor, Pending: s.Pending,
 	}
 }
 

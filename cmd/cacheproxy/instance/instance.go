@@ -89,6 +89,7 @@ func New(o Options) (*Instance, error) {
 		snapshot: s, log: log, logs: o.Logs, build: o.Build, metrics: observe.NewMetrics(o.Build), ledger: invalidation.NewLedger(), hangup: o.Hangup,
 	}
 	i.metrics.ConfigRead(true)
+	i.metrics.SetLedger(i.ledger.Marks)
 	i.upstreams.log, i.upstreams.metrics, i.upstreams.agent = log, i.metrics, userAgent(o.Build)
 	i.generations.begin(o)
 	i.lines = observe.NewLineWriter(o.AccessLog)

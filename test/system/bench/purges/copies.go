@@ -96,7 +96,7 @@ const steps = 6
 // purgeMany purges names that no copy has, and looks at a sample of the copies each time.
 func (s *scene) purgeMany(ctx context.Context, o options, out *bench.Report) error {
 	const perCall = 1000
-	fmt.Fprintf(out, "\nNames purged that no copy has, the proxy's memory, and copies of %d that are still used:\n", sample)
+	fmt.Fprintf(out, "\nNames purged that no copy has, marks that the instance keeps, and copies of %d that are still used:\n", sample)
 	for step := range steps + 1 {
 		from, to := o.purged*max(step-1, 0)/steps, o.purged*step/steps
 		for at := from; at < to; at += perCall {
@@ -108,7 +108,7 @@ func (s *scene) purgeMany(ctx context.Context, o options, out *bench.Report) err
 				return err
 			}
 		}
-		resident, err := bench.ResidentMemoryOfTree(s.proxy.Process.PID())
+		marks, err := s.proxy.Gauge(ctx, "cacheproxy_ledger_members")
 		if err != nil {
 			return err
 		}
@@ -117,7 +117,7 @@ func (s *scene) purgeMany(ctx context.Context, o options, out *bench.Report) err
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(out, "%9d purged  %6d MiB resident  %5d used\n", to, resident>>20, hits)
+		fmt.Fprintf(out, "%9d purged  %8.0f marks  %5d used\n", to, marks, hits)
 	}
 	return nil
 }
