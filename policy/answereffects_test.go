@@ -30,6 +30,7 @@ func TestAnswerEffects(t *testing.T) {
 		{"not JSON", `product_id=7`, other, true},
 		{"one is not there", `{"product_id":7}`, "kproduct:7 " + other, true},
 		{"no elements", `{"product_id":7,"items":[]}`, "kproduct:7 " + other, true},
+		{"some are not there", `{"product_id":7,"items":[{},{"sku":"a"}]}`, "kproduct:7 tstock:a " + other, true},
 		{"null", `{"product_id":null,"items":[{"sku":"a"}]}`, "tstock:a " + other, true},
 		{"two readings", `{"product_id":7,"Product_id":8,"items":[{"sku":"a"}]}`, other, true},
 		{"too many", `{"product_id":[` + strings.Join(numbered(257, "%d"), ",") + `],"items":[{"sku":"a"}]}`, "tstock:a " + other, true},

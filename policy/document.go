@@ -130,10 +130,14 @@ func collect(at gjson.Result, steps []string, yield func(string) bool) error {
 	return nil
 }
 
-func collectAll(array gjson.Result, steps []string, yield func(string) bool) (err error) {
+// collectAll goes on behind an element that has no value, which is the error: what the others have is named without doubt.
+func collectAll(array gjson.Result, steps []string, yield func(string) bool) (first error) {
 	array.ForEach(func(_, element gjson.Result) bool {
-		err = collect(element, steps, yield)
-		return err == nil
+		err := collect(element, steps, yield)
+		if first == nil || err == errEnough {
+			first = err
+		}
+		return err != errEnough
 	})
-	return err
+	return first
 }

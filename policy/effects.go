@@ -96,7 +96,6 @@ func (in *Invalidates) members(v Values, body []byte) (_ []Member, missing bool,
 					return nil, false, fmt.Errorf("render %q: %w", t.text, failed)
 				}
 				err = fmt.Errorf("render %q: %w", t.text, failed)
-				continue
 			}
 			missing = missing || incomplete
 			if incomplete && !kind.partly {

@@ -55,7 +55,8 @@ func TestEffectsOfBody(t *testing.T) {
 		{"none", ``, uri + "rstock", true},
 		{"not JSON", `sku=a`, uri + "rstock", true},
 		{"no items", `{"items":[]}`, uri + "rstock", true},
-		{"one without", `{"items":[{"sku":"a"},{}]}`, uri + "rstock", true},
+		{"one without", `{"items":[{"sku":"a"},{}]}`, uri + "kv1:stock:a rstock", true},
+		{"one without, first", `{"items":[{"other":1},{"sku":"a"},{"sku":null},{"sku":"b"}]}`, uri + "kv1:stock:a kv1:stock:b rstock", true},
 		{"two readings", `{"items":[{"sku":"a"}],"items":[{"sku":"b"}]}`, uri + "rstock", true},
 	} {
 		got, fallback, err := checkout.Effects(&m, u, "", nil, []byte(c.body))

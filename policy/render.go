@@ -94,7 +94,8 @@ func writeURL(p Placeholder, v Values, value string) string {
 
 // render combines every value of every placeholder. A placeholder without a value renders as empty and is reported as
 // missing. Values are counted before they are written, and names before they are made: with more than one request may name
-// there are none, and the error is an *ExcessError.
+// there are none, and the error is an *ExcessError. Beside any other error are the names of the values that a body or an answer has
+// without doubt.
 func (t Template) render(v Values, doc *document, as form) (names []string, missing bool, err error) {
 	lists := make([][]string, len(t.parts))
 	var several []string
@@ -103,9 +104,12 @@ func (t Template) render(v Values, doc *document, as form) (names []string, miss
 			lists[i] = []string{p.text}
 			continue
 		}
-		values, err := p.placeholder.values(v, doc)
-		if err != nil {
-			return nil, false, err
+		values, failed := p.placeholder.values(v, doc)
+		if failed != nil {
+			if len(values) == 0 {
+				return nil, false, failed
+			}
+			err = failed
 		}
 		if as.whole && (p.placeholder.Kind != FromWildcard || v.row != nil) {
 			values = slices.DeleteFunc(values, func(value string) bool {
@@ -139,10 +143,11 @@ func (t Template) render(v Values, doc *document, as form) (names []string, miss
 		}
 		names = longer
 	}
-	return names, missing, nil
+	return names, missing, err
 }
 
-// values are the values of one placeholder, each once, in a fresh slice; none when the request has none.
+// values are the values of one placeholder, each once, in a fresh slice; none when the request has none. Beside an error, but
+// for an *ExcessError, there are those that a body or an answer has without doubt.
 func (p Placeholder) values(v Values, doc *document) ([]string, error) {
 	var s valueSet
 	if v.row != nil {
@@ -172,7 +177,7 @@ func (p Placeholder) values(v Values, doc *document) ([]string, error) {
 			return nil, errNoBody
 		}
 		if err := doc.values(p.Name, s.add); err != nil && !s.over {
-			return nil, err
+			return s.list, err
 		}
 	default:
 		return nil, fmt.Errorf("unknown placeholder kind %d", p.Kind)
