@@ -163,7 +163,7 @@ func compileRelaxations(doc *part, r *policy.Route) {
 
 // warnOfRelaxations warns about everything in the route that is less safe than the default.
 func warnOfRelaxations(doc *part, r *policy.Route) {
-	if !r.Caches || doc.report.at(doc.path).source != "" { // without a file there is nothing to reconsider
+	if doc.report.at(doc.path).source != "" { // without a file there is nothing to reconsider
 		return
 	}
 	for _, c := range []struct {
@@ -182,7 +182,7 @@ func warnOfRelaxations(doc *part, r *policy.Route) {
 		{r.FencesWrites && !r.RefusesWrites, "store_down", "writes go through while the store cannot be told, and reads elsewhere may be stale until it can"},
 		{r.TTL > longTTL && r.Key.Zero() && len(r.Tags) == 0, "ttl", "copies live for more than 24h and have neither key nor tags of the route to purge them by; add key:, or make sure that responses carry tags"},
 	} {
-		if c.relaxed {
+		if c.relaxed && (r.Caches || c.key == "failed_writes") { // writes of a route without copies are to those of others
 			doc.warn(c.key, "%s", c.text)
 		}
 	}

@@ -51,7 +51,7 @@ var routeKeys = section{
 	{name: "response", is: aSection(responseKeys), quiet: true, means: "In what clients get other fields than the origin has said: of copies, and of what passes. Copies keep what the origin said; the proxy's own errors stay as they are."},
 	{name: "strip_set_cookie", is: aFlag, byDefault: "false", heededBy: caching, means: "Answers are stored without their Set-Cookie, instead of not at all."},
 	{name: "share_authorized", is: aFlag, byDefault: "false", heededBy: caching, means: "Requests with Authorization use the cache like any other."},
-	{name: "refresh_at", is: aPercentage, byDefault: "80%", refuse: refuse(func(share float64) bool { return share == 0 || share == 1 }, "is not inside the lifetime; write 80%, the default, or 1% to 99%"), heededBy: renewing, quiet: true, means: "Share of its lifetime after which a copy is renewed."},
+	{name: "refresh_at", is: aPercentage, byDefault: "80%", refuse: refuse(func(share float64) bool { return share == 0 || share == 1 }, "is not inside the lifetime; write 80%, the default, or 1% to 99%"), heededBy: renewing, quiet: true, means: "Share of its lifetime after which a read has a copy renewed, at a moment of its own in the first half of what is left."},
 	{name: "min_hits", is: aNumber, byDefault: "2", heededBy: renewing, means: "Reads since the last fill that make a copy worth renewing."},
 	{name: "max_waiters", is: aNumber, byDefault: "10000", positive: true, heededBy: caching, means: "Requests that may wait for one fill."},
 	{name: "wait_timeout", is: aDuration, derived: "the upstream's timeout", positive: true, heededBy: caching, means: "How long they wait before they go to the origin themselves; where it is not shorter than the upstream's timeout, for the end of the fetch."},

@@ -35,7 +35,7 @@ var (
 		"it is not certain that the write would survive, so it is not accepted; it may be made all the same: repeat it with the same Idempotency-Key, or see Location"}
 	unsettled = refusal{http.StatusServiceUnavailable, policy.StoreUnavailable,
 		"this route accepts writes only once every instance knows of it, in a few seconds; the write was not made, try again"}
-	unasked = refusal{http.StatusServiceUnavailable, policy.StoreUnavailable, "it cannot be asked whether the write is allowed, so it was not accepted; try again"}
+	unasked = refusal{http.StatusServiceUnavailable, policy.OriginError, "it cannot be asked whether the write is allowed, so it was not accepted; try again"}
 	noWrite = refusal{http.StatusForbidden, policy.Authorization, "the write is not allowed"}
 )
 

@@ -390,6 +390,9 @@ func TestAuthorize(t *testing.T) {
 		if a.status != c.want || c.want == 401 && a.header.Get("Www-Authenticate") != "Bearer" {
 			t.Errorf("it says %d: %d %v, want %d", c.says, a.status, a.header, c.want)
 		}
+		if why := a.header.Get("Cache-Status"); c.want == 503 && !strings.HasSuffix(why, "detail=origin-error") {
+			t.Errorf("it says %d: %s", c.says, why)
+		}
 	}
 	for name, want := range map[string]string{"Path": "/may?x=1", "Authorization": "Bearer t", "X-Forwarded-Method": "PUT", "X-Forwarded-Uri": "/stock/5", "Content-Type": ""} {
 		if got := strings.Join(asked[name], "|"); got != want {

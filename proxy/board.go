@@ -36,7 +36,7 @@ var (
 	boardDown    = refusal{http.StatusServiceUnavailable, policy.StoreUnavailable, "the records of boards are not there; try again"}
 	notJSON      = refusal{http.StatusUnsupportedMediaType, policy.RequestBody, "submissions are JSON: send Content-Type: application/json, and no Content-Encoding"}
 	unmetBoard   = refusal{http.StatusPreconditionFailed, policy.Precondition, "a condition of the request does not hold; nothing was recorded"}
-	notAsked     = refusal{http.StatusServiceUnavailable, policy.StoreUnavailable, "it cannot be asked whether this is allowed; nothing was recorded, try again"}
+	notAsked     = refusal{http.StatusServiceUnavailable, policy.OriginError, "it cannot be asked whether this is allowed; nothing was recorded, try again"}
 	notAllowed   = refusal{http.StatusForbidden, policy.Authorization, "this is not allowed; nothing was recorded"}
 )
 

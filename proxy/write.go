@@ -191,6 +191,7 @@ func refused(method string, status int) bool {
 // unanswered applies what is known of a write without an answer. Of what was not sent, nothing can have come: there was no
 // place at the origin or no connection to it, or the client left before there was.
 func (w *writing) unanswered(err error) {
+	w.told.Detail = "" // why there is no answer says more
 	if !w.sent || upstream.NotSent(err) {
 		w.undone()
 	} else {

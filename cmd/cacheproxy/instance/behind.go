@@ -80,6 +80,7 @@ func (b *behind) run(ctx context.Context) error {
 	learn, count := time.NewTicker(learnEvery), time.NewTicker(countEvery)
 	defer learn.Stop()
 	defer count.Stop()
+	_ = b.connection.Connect() // what is asked before there is a connection counts as an error of the server; Run goes on trying
 	b.learn(ctx)
 	for ctx.Err() == nil {
 		select {
