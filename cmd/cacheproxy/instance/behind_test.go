@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -77,6 +78,9 @@ func TestQueuedWrites(t *testing.T) {
 		r = r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 2}))
 		m.calls.ServeHTTP(w, r)
 		return fmt.Sprint(w.Code, " ", w.Body)
+	}
+	if failed := regexp.MustCompile(`(?m)^cacheproxy_valkey_errors_total\{.*op="queue_.* [1-9]\d*$`).FindAllString(call("GET", "/metrics"), -1); len(failed) > 0 {
+		t.Errorf("the server was there all the time: %v", failed)
 	}
 	if list := call("GET", "/writes"); !strings.Contains(list, `"path":"/stock/unknown"`) || !strings.Contains(list, `"blocks":true`) || strings.Count(list, `"id"`) != 2 {
 		t.Errorf("dead letters: %s", list)
