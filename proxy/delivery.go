@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"net/http"
@@ -187,7 +188,14 @@ type recorder struct {
 	code   int
 	bytes  int64
 	failed bool // the client could not be sent all of it
+	// lends says that what is written may be read after Write has returned, as net/http does over HTTP/2: client C resets its stream, Write
+	// returns, the bytes are used for another's answer, and only then a goroutine of the connection, which had the frame already, copies them.
+	// So it gets bytes of its own.
+	lends bool
 }
+
+// copiedBy is up to how many bytes net/http copies before Write returns; more it copies later, so many of them at a time are cloned.
+const copiedBy, clonedAtOnce = 4 << 10, 64 << 10
 
 func (w *recorder) WriteHeader(code int) {
 	if code >= 200 || code == http.StatusSwitchingProtocols {
@@ -200,10 +208,22 @@ func (w *recorder) Write(p []byte) (int, error) {
 	if w.code == 0 {
 		w.code = http.StatusOK
 	}
-	n, err := w.ResponseWriter.Write(p)
+	n, err := w.write(p)
 	w.bytes += int64(n)
 	if err != nil && !errors.Is(err, http.ErrBodyNotAllowed) { // which is a body that the protocol does not have
 		w.failed = true
+	}
+	return n, err
+}
+
+func (w *recorder) write(p []byte) (n int, err error) {
+	if !w.lends || len(p) <= copiedBy {
+		return w.ResponseWriter.Write(p)
+	}
+	for len(p) > 0 && err == nil {
+		piece, wrote := bytes.Clone(p[:min(len(p), clonedAtOnce)]), 0
+		wrote, err = w.ResponseWriter.Write(piece)
+		n, p = n+wrote, p[len(piece):]
 	}
 	return n, err
 }

@@ -46,7 +46,7 @@ func (ex *exchange) begin(p *Proxy, w http.ResponseWriter, r *http.Request) {
 	ex.start, ex.arrival = time.Now(), p.ledger.Token()
 	ex.trusted = len(ex.cfg.Trusted) > 0 && ex.cfg.trusts(server.PeerAddr(r))
 	ex.requestID = ex.broughtID()
-	ex.w.ResponseWriter = w
+	ex.w.ResponseWriter, ex.w.lends = w, r.ProtoMajor >= 2
 	ex.span = p.tracer.Request(r, ex.start)
 }
 
