@@ -12,7 +12,8 @@ import (
 )
 
 // A request that is lost with a connection of HTTP/2 is sent once more under the conditions of one that had a connection to itself: it is
-// safe and has no content, and others had used the connection before. One that its upstream has ended by itself is not.
+// safe and has no content, and others had used the connection before. One that its upstream has ended by itself is not, and one that it
+// refuses no more often than such are.
 func TestRequestLostWithASharedConnection(t *testing.T) {
 	closed := func(f *http2.Framer, _ uint32) error { return io.EOF }
 	goAway := func(f *http2.Framer, stream uint32) error {
@@ -39,6 +40,8 @@ func TestRequestLostWithASharedConnection(t *testing.T) {
 		{"closed", closed, "POST PUT DELETE PATCH", "", false, false, 1},
 		{"closed", closed, "GET POST QUERY", "content", false, false, 1},
 		{"a new connection that is closed", closed, "GET", "", true, false, 1},
+		{"refused", ended(http2.ErrCodeRefusedStream), "GET HEAD POST DELETE", "", false, false, 1 + maxReplays},
+		{"refused", ended(http2.ErrCodeRefusedStream), "GET", "", true, false, 1 + maxReplays},
 		{"ended", ended(http2.ErrCodeInternal), "GET POST", "", false, false, 1},
 		{"cancelled", ended(http2.ErrCodeCancel), "GET POST", "", false, false, 1},
 	} {

@@ -185,11 +185,15 @@ func (w *trip) onKept() bool {
 }
 
 // keptLost reports whether the request failed with a connection that others had used before, without an answer. Where it shares the
-// connection, it was lost if that has ended; if it has not, the upstream has ended this request alone, and meant it.
+// connection, it was lost if that has ended; if it has not, the upstream has ended this request alone, and meant it, and so has one that has
+// refused it as often as it may be sent again.
 func (w *trip) keptLost() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.barred || w.kept && !w.heard && (w.conn != nil || w.common != nil && w.common.ended.Load())
+	if w.conn == nil {
+		return !w.barred && w.kept && !w.heard && w.common != nil && w.common.ended.Load()
+	}
+	return w.barred || w.kept && !w.heard
 }
 
 // carrier is the connection below c: alone if it carries one request at a time, common if it carries several. Neither is known of
