@@ -113,5 +113,3 @@ func counted(dial dialFunc, shared bool) dialFunc {
 		return &countedConn{Conn: conn, shared: shared, changed: make(chan struct{}, 1)}, nil
 	}
 }
-
-type dialFunc = func(ctx context.Context, network, address string) (net.Conn, error)
