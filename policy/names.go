@@ -49,7 +49,9 @@ func (s *memberSet) addNames(kind MemberKind, names []string) {
 
 // Members are the names under which the copy of an answer can be made unusable: everything, the route, the key, the
 // tags of the route and of the answer, the answer's cache groups, the URL, the path, and every prefix of the path. Query is the one forwarded, h
-// the request's header. More than MaxMembers may come back, some of them empty; such a copy must not be stored.
+// the request's header. Where a slash or a backslash is escaped in the path, the copy is also called by the path with plain ones: an origin
+// that decodes it first has answered what stands there, and who writes or purges that does not know how others have spelt it.
+// More than MaxMembers may come back, some of them empty; such a copy must not be stored.
 func (r *Route) Members(m *Match, t httpcache.Target, query string, h http.Header, response http.Header) []Member {
 	t = t.WithQuery(query)
 	v := Values{Match: m, Header: h, Target: t, Query: query}
@@ -67,7 +69,13 @@ func (r *Route) Members(m *Match, t httpcache.Target, query string, h http.Heade
 	own := len(s.list)
 	s.addNames(KindTag, responseTags(response, r.tagHeaders()))
 	s.tags = len(s.list) - own
-	path := memberPath(t.Path)
+	paths := []string{memberPath(t.Path)}
+	segments := strings.Count(paths[0], "/")
+	if hasEscapedSeparator(t.Path) {
+		clean := memberPath(CleanTarget(t).Path)
+		paths = append(paths, clean)
+		segments += strings.Count(clean, "/") + 2
+	}
 	hosts := []string{memberHost(t.Host)}
 	if literal := r.Host.Literal; literal == "" {
 		s.add(groupMembers(httpcache.Origin(t.Scheme, t.Host), response["Cache-Groups"])...)
@@ -75,11 +83,13 @@ func (r *Route) Members(m *Match, t httpcache.Target, query string, h http.Heade
 		s.add(groupMembers(upstreamHost(literal), response["Cache-Groups"])...)
 		s.add(groupMembers(sharedHost, response["Cache-Groups"])...)
 		s.add(NewMember(KindPrefix, upstreamHost(literal)))
-		hosts = askedHosts(r.Patterns, strings.Count(path, "/"))
+		hosts = askedHosts(r.Patterns, segments)
 	}
 	for _, host := range append(hosts, "") {
-		s.add(urlMember(host, path, t.Query, t.HasQuery), NewMember(KindPath, host+path))
-		s.addPrefixes(host, path)
+		for _, path := range paths {
+			s.add(urlMember(host, path, t.Query, t.HasQuery), NewMember(KindPath, host+path))
+			s.addPrefixes(host, path)
+		}
 	}
 	if len(hosts) > 2 {
 		for i, m := range s.list {

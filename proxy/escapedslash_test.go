@@ -9,7 +9,8 @@ import (
 )
 
 // An origin may decode a path before it looks. A write with an escaped slash ends the copy under the plain one, under the rules of its
-// route; a read of the one is never answered from a copy of the other (RFC 3986 §2.2).
+// route, and a write of the plain one the copies under those with an escaped slash; a read of the one is never answered from a copy of the other
+// (RFC 3986 §2.2).
 func TestWriteWithAnEscapedSlash(t *testing.T) {
 	for _, kind := range []policy.Kind{policy.CacheAside, policy.WriteThrough} {
 		for _, pattern := range []string{"/", "/r/"} {
@@ -24,6 +25,11 @@ func TestWriteWithAnEscapedSlash(t *testing.T) {
 					b.do("GET", "/r/x").want(t, "after a read", 200, "*", "hit")
 					b.do("PUT", target).want(t, "write", 200, "*", "fwd=method")
 					b.do("GET", "/r/x").want(t, "after PUT "+target, 200, "*", "fwd=")
+
+					b.do("GET", target)
+					synctest.Wait()
+					b.do("PUT", "/r/x").want(t, "write to the plain one", 200, "*", "fwd=method")
+					b.do("GET", target).want(t, target+" after PUT /r/x", 200, "*", "fwd=")
 				}
 			})
 		}

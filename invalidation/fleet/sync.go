@@ -62,6 +62,9 @@ type Peer struct {
 	Lease   time.Duration // zero: a version that does not say; see lease
 	Term    uint32        // in which Held is counted
 	Held    time.Duration
+	// Entry is what the server's list says of it, as it stands there, which need not be how this version writes it. Whoever takes it off
+	// the list names that, so that nobody is taken off who has given a sign of life since.
+	Entry string
 }
 
 // lease is how long a peer may use copies without news, at most. A version that does not say may use any lease that can be

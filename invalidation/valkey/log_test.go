@@ -254,6 +254,26 @@ func TestSilentInstanceIsTakenOffTheList(t *testing.T) {
 	}
 }
 
+// Whoever has written what the list says of an instance, and however it is spelt, is off the list when its lease must have lapsed: else
+// each purge would wait for it again.
+func TestInstanceOfAnotherSpellingIsTakenOffTheList(t *testing.T) {
+	t.Parallel()
+	server := servers.Valkey(t, servers.ValkeyOptions{})
+	a := join(t, serverAt(server.Address()), "a")
+	for i, entry := range []string{"1:0:0", "01:0:0", "1:000:1", "1:0:1:3000", "1:0:", "1:0", "1:0:owes"} {
+		name := "ghost-" + strconv.Itoa(i)
+		run(t, server, "HSET", "{test}:leases", name, strconv.FormatInt(lease.Milliseconds(), 10)+":0:0")
+		run(t, server, "HSET", "{test}:live", name, entry)
+		if r := purge(t, a, key("k")); !slices.Equal(r.Reaped, []string{name}) {
+			t.Errorf("%q: %+v", entry, r)
+		}
+		a.await(t, "end of "+name, func() bool { return a.Instances() == 1 })
+		if r := purge(t, a, key("k")); len(r.Reaped) > 0 {
+			t.Errorf("%q is still there: %+v", entry, r)
+		}
+	}
+}
+
 func TestSettle(t *testing.T) {
 	t.Parallel()
 	s := serverAt(servers.Valkey(t, servers.ValkeyOptions{}).Address())

@@ -200,7 +200,8 @@ func (r *reader) peers() []fleet.Peer {
 	for pair := (reader{rest: list}); len(pair.rest) >= 2 && r.err == nil; {
 		p := fleet.Peer{Name: pair.text()}
 		said := reader{}
-		beat, rest, _ := strings.Cut(pair.text(), ":")
+		p.Entry = pair.text()
+		beat, rest, _ := strings.Cut(p.Entry, ":")
 		applied, owes, _ := strings.Cut(rest, ":")
 		p.Beat, p.Applied, p.Owes = said.parse(beat, 10), said.parse(applied, 10), owes == flag(true)
 		if said.err == nil && pair.err == nil {

@@ -280,8 +280,7 @@ func (s *syncer) confirm(ctx context.Context, client commander, live []fleet.Pee
 }
 
 func (s *syncer) reap(ctx context.Context, client commander, p fleet.Peer) {
-	state := strconv.FormatUint(p.Beat, 10) + ":" + strconv.FormatUint(p.Applied, 10) + ":" + flag(p.Owes)
-	r, err := newReader(reapScript.run(ctx, client, []string{s.keys.meta, s.keys.live, s.keys.leases, s.keys.vouch}, []string{historyText(s.follower.View().History), p.Name, state}))
+	r, err := newReader(reapScript.run(ctx, client, []string{s.keys.meta, s.keys.live, s.keys.leases, s.keys.vouch}, []string{historyText(s.follower.View().History), p.Name, p.Entry}))
 	switch {
 	case err != nil:
 		s.options.Log.Warn("dead instance not taken off the list", "instance", p.Name, "error", err)

@@ -15,6 +15,7 @@ type countedConn struct {
 	written atomic.Int64 // bytes; counted by the transport's writer, compared by trips
 	refused atomic.Bool  // set by a trip on its way to a connection that it must not use; asked by the transport's writer
 	spent   atomic.Bool  // it is for no further request; set by the trip that has it, asked by the next
+	ended   atomic.Bool  // a read or a write has failed; set before the transport tells its requests of it
 
 	reading atomic.Bool   // the transport's reader waits for bytes
 	closed  atomic.Bool   // the transport has closed it
@@ -29,6 +30,9 @@ func (c *countedConn) Read(p []byte) (int, error) {
 	c.reading.Store(true)
 	c.tell()
 	n, err := c.Conn.Read(p)
+	if err != nil {
+		c.ended.Store(true)
+	}
 	c.reading.Store(false)
 	return n, err
 }
@@ -84,6 +88,9 @@ func (c *countedConn) Write(p []byte) (int, error) {
 		return 0, errLost
 	}
 	n, err := c.Conn.Write(p)
+	if err != nil {
+		c.ended.Store(true)
+	}
 	c.written.Add(int64(n))
 	return n, err
 }
@@ -106,5 +113,3 @@ func counted(dial dialFunc, shared bool) dialFunc {
 		return &countedConn{Conn: conn, shared: shared, changed: make(chan struct{}, 1)}, nil
 	}
 }
-
-type dialFunc = func(ctx context.Context, network, address string) (net.Conn, error)

@@ -18,8 +18,8 @@ type delivery struct {
 
 // again reports whether a request that failed on its way goes out once more on a new connection to the same address.
 //
-// An upstream may close a kept connection in the moment in which a request is sent on it (RFC 9112 §9.3.1), which is no reason
-// to fail the client. If nothing of the request was written, the repeat is the first that the upstream sees of it, and any
+// An upstream may close a kept connection in the moment in which a request is sent on it (RFC 9112 §9.3.1), or die with all that share one
+// of HTTP/2, which is no reason to fail the client. If nothing of the request was written, the repeat is the first that the upstream sees of it, and any
 // method may have it. Else the upstream may have acted on it, or even have died of it: only a request that is safe is repeated,
 // and only once (RFC 9110 §9.2.2). Content is not sent twice: it comes from the client and is gone.
 //

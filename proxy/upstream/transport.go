@@ -1,10 +1,8 @@
 package upstream
 
 import (
-	"context"
 	"math"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"sync/atomic"
 	"time"
@@ -45,7 +43,8 @@ type keptConns struct {
 }
 
 func newConnections(o Options, protocols *http.Protocols) *connections {
-	c := &connections{dial: func() *http.Transport { return newTransport(o, protocols) }, age: o.MaxConnectionAge}
+	dial := dialer(o)
+	c := &connections{dial: func() *http.Transport { return newTransport(o, dial, protocols) }, age: o.MaxConnectionAge}
 	c.now.Store(c.begin())
 	c.anew = c.dial()
 	c.anew.DisableKeepAlives = true
@@ -86,16 +85,7 @@ func (k *keptConns) left() {
 
 // newTransport returns connections to one upstream that add nothing and decode nothing. protocols decides between
 // HTTP/1.1, HTTP/2 over TLS and HTTP/2 over cleartext.
-func newTransport(o Options, protocols *http.Protocols) *http.Transport {
-	dialer := &net.Dialer{Timeout: o.DialTimeout, KeepAlive: keepAlive}
-	dial := dialer.DialContext
-	if o.Dial != nil {
-		dial = func(ctx context.Context, network, address string) (net.Conn, error) {
-			ctx, cancel := context.WithTimeout(ctx, o.DialTimeout)
-			defer cancel()
-			return o.Dial(ctx, network, address)
-		}
-	}
+func newTransport(o Options, dial dialFunc, protocols *http.Protocols) *http.Transport {
 	return &http.Transport{
 		Proxy:                  nil, // an environment variable must not reroute the upstream's traffic
 		DialContext:            counted(dial, protocols.UnencryptedHTTP2()),

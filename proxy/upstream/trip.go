@@ -22,8 +22,9 @@ type trip struct {
 	// The transport tells of its steps on goroutines of its own; Send asks what came of them.
 	mu     lockorder.Mutex[lockorder.Trip] // guards what is below
 	conn   *countedConn                    // which the request has to itself; nil: none yet
+	common *countedConn                    // which it shares with others; nil: none, or nobody knows
 	before int64                           // what was written to conn before the request had it
-	kept   bool                            // conn had been used by others
+	kept   bool                            // conn or common had been used by others
 	heard  bool                            // something came back
 	head   bool                            // it asks with HEAD; set before the transport begins
 	sent   bool                            // on an earlier connection, or on one that is shared, where nobody can tell
@@ -94,7 +95,7 @@ func (w *trip) connecting(string) {
 // connected is called with each of them. HTTP/2 says what was not processed (RFC 9113 §8.7), and the transport's repeats there are of
 // that; they are counted, and bounded like others.
 func (w *trip) connected(info httptrace.GotConnInfo) {
-	if conn := exclusive(info.Conn); conn != nil && info.Reused {
+	if conn, _ := carrier(info.Conn); conn != nil && info.Reused {
 		// Once the reader is ready, whoever had the connection has its answer: a connection that fails before would take that along.
 		if !conn.awaitReader() || conn.spent.Load() || !conn.quiet() {
 			conn.refuse()
@@ -112,7 +113,8 @@ func (w *trip) shares(info httptrace.GotConnInfo) (again bool) {
 	defer w.mu.Unlock()
 	again = w.sent && w.conn == nil
 	w.sent = w.wrote()
-	w.conn, w.kept, w.peer = exclusive(info.Conn), info.Reused, info.Conn.RemoteAddr()
+	w.conn, w.common = carrier(info.Conn)
+	w.kept, w.peer = info.Reused, info.Conn.RemoteAddr()
 	switch {
 	case w.conn == nil && again:
 		if w.again++; w.again <= maxReplays {
@@ -182,24 +184,32 @@ func (w *trip) onKept() bool {
 	return w.kept && w.conn != nil
 }
 
-// keptLost reports whether the request failed on a connection that others had used before, without an answer.
+// keptLost reports whether the request failed with a connection that others had used before, without an answer. Where it shares the
+// connection, it was lost if that has ended; if it has not, the upstream has ended this request alone, and meant it, and so has one that has
+// refused it as often as it may be sent again.
 func (w *trip) keptLost() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.barred || w.kept && w.conn != nil && !w.heard
+	if w.conn == nil {
+		return !w.barred && w.kept && !w.heard && w.common != nil && w.common.ended.Load()
+	}
+	return w.barred || w.kept && !w.heard
 }
 
-// exclusive is the connection below c if it carries one request at a time; nil: it does not, or nobody knows.
-func exclusive(c net.Conn) *countedConn {
+// carrier is the connection below c: alone if it carries one request at a time, common if it carries several. Neither is known of
+// connections that are not the upstream's own.
+func carrier(c net.Conn) (alone, common *countedConn) {
+	several := false
 	if t, ok := c.(*tls.Conn); ok {
-		if t.ConnectionState().NegotiatedProtocol == "h2" {
-			return nil
-		}
+		several = t.ConnectionState().NegotiatedProtocol == "h2"
 		c = t.NetConn()
 	}
 	conn, ok := c.(*countedConn)
-	if !ok || conn.shared {
-		return nil
+	switch {
+	case !ok:
+		return nil, nil
+	case several || conn.shared:
+		return nil, conn
 	}
-	return conn
+	return conn, nil
 }
