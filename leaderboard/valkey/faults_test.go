@@ -216,7 +216,7 @@ func TestCluster(t *testing.T) {
 			if _, err := r.Empty(t.Context(), rules); err != nil {
 				t.Fatal(err)
 			}
-			if err := r.Loaded(t.Context(), rules); err != nil {
+			if err := r.Loaded(t.Context(), rules, ""); err != nil {
 				t.Fatal(err)
 			}
 			var boards []string

@@ -346,7 +346,7 @@ func TestArchiveIsSwitchedOn(t *testing.T) {
 	if empty, err := r.Empty(t.Context(), &now); err != nil || !empty {
 		t.Fatal(empty, err)
 	}
-	if err := r.Loaded(t.Context(), &now); err != nil {
+	if err := r.Loaded(t.Context(), &now, ""); err != nil {
 		t.Fatal(err)
 	}
 	submit(t, r, &now, "b", "ann", 2)
@@ -381,7 +381,7 @@ func owed(t *testing.T, r *Records) {
 	if empty, err := r.Empty(t.Context(), rules); err != nil || !empty {
 		t.Fatal(empty, err)
 	}
-	if err := r.Loaded(t.Context(), rules); err != nil {
+	if err := r.Loaded(t.Context(), rules, ""); err != nil {
 		t.Fatal(err)
 	}
 	owed := func() []leaderboard.Bucket {
