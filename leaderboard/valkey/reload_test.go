@@ -151,9 +151,10 @@ func reload(t *testing.T, program string, lost bool) {
 		}
 	}
 	each(t, "notice", boards, func(b *reloaded) error {
-		mark, err := r.Mark(t.Context(), b.rules, "b", 0)
-		if err != nil || mark > marks[b.rules.Route] {
-			return fmt.Errorf("mark %d after %d, %w", mark, marks[b.rules.Route], err)
+		for range 2 { // which changes nothing
+			if mark, err := r.Mark(t.Context(), b.rules, "b", marks[b.rules.Route]); !errors.Is(err, leaderboard.ErrWentBack) {
+				return fmt.Errorf("mark %d after %d, %w", mark, marks[b.rules.Route], err)
+			}
 		}
 		if err := b.write(t, r, 3); err != nil { // before anybody has noticed
 			return err
