@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"slices"
 	"time"
 
@@ -16,6 +15,7 @@ import (
 	"cacheproxy/invalidation/valkey"
 	"cacheproxy/leaderboard"
 	"cacheproxy/leaderboard/api"
+	"cacheproxy/policy"
 
 	kept "cacheproxy/leaderboard/valkey"
 
@@ -42,8 +42,8 @@ func exportCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "export FILE ROUTE",
 		Short: "Print what the boards of a route hold",
-		Long: `Print what the boards of a route hold: where the window slides and the first of each bucket are kept, all of these; else each player that has a rank.
-A sum is one line, with the time of the last score in it.`,
+		Long: `Print what the boards of a route hold: where the window slides and the first of each bucket are kept, all of these; else each player that the
+records have, of sums and of the last also those that are beyond the ranks. A sum is one line, with the time of the last score in it.`,
 		Args: takes(2), SilenceUsage: true, SilenceErrors: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			records, b, err := openBoards(args[0], args[1])
@@ -91,7 +91,7 @@ time those of one.`,
 			if adds := b.Rules.Aggregate == leaderboard.Sum || b.Rules.Aggregate == leaderboard.Every; adds && before == "" {
 				return fmt.Errorf("route %s counts each score: write --before TIME, from which on it was observed or on", args[1])
 			}
-			read, err := readScores(cmd.InOrStdin(), b, limit)
+			read, err := readScores(cmd.InOrStdin(), b, records.names, limit)
 			if err != nil {
 				return err
 			}
@@ -117,6 +117,7 @@ time those of one.`,
 // boardRecords are the records that a file names.
 type boardRecords struct {
 	*kept.Records
+	names boardNames // that requests can be about
 	close func()
 }
 
@@ -140,7 +141,9 @@ func openBoards(file, route string) (r boardRecords, b *api.Route, err error) {
 	if err != nil {
 		return r, nil, err
 	}
-	return boardRecords{kept.New(kept.Options{Connection: connection, Prefix: s.Records.Prefix, Timeout: 10 * time.Second}), client.Close}, b, nil
+	at := slices.IndexFunc(s.Routes, func(r *policy.Route) bool { return r.Name == route })
+	records := kept.New(kept.Options{Connection: connection, Prefix: s.Records.Prefix, Timeout: 10 * time.Second})
+	return boardRecords{records, namesOf(s.Routes[at]), client.Close}, b, nil
 }
 
 // scoreLine is one score in a file.
@@ -171,7 +174,7 @@ func (r boardRecords) export(ctx context.Context, b *api.Route, out *json.Encode
 			return nil
 		}
 		if !keepsBuckets(b.Rules) {
-			v, err := r.Top(ctx, b.Rules, board, math.MaxInt32)
+			v, err := r.All(ctx, b.Rules, board)
 			if err != nil {
 				return err
 			}
@@ -225,7 +228,7 @@ type scores struct {
 
 // readScores reads all lines, and fails with the number of the first that cannot be taken. What a player has more than once in a bucket is
 // added up where the board does.
-func readScores(in io.Reader, b *api.Route, before time.Time) (s scores, err error) {
+func readScores(in io.Reader, b *api.Route, names boardNames, before time.Time) (s scores, err error) {
 	s.buckets = map[bucketID][]leaderboard.Member{}
 	sums := map[bucketID]map[string]int{} // where a player is
 	dec, now := json.NewDecoder(in), time.Now()
@@ -245,6 +248,9 @@ func readScores(in io.Reader, b *api.Route, before time.Time) (s scores, err err
 			return s, fmt.Errorf("read line %d: %w", number, err)
 		case line.Board == "" || len(line.Score) == 0 || line.At.IsZero():
 			return s, fmt.Errorf("line %d lacks board, score or at; write {\"board\": \"chess\", \"player\": \"ada\", \"score\": 7, \"at\": %q}", number, now.UTC().Format(time.RFC3339))
+		}
+		if !names.reached(line.Board) {
+			return s, fmt.Errorf("line %d: no request is about board %q: the route has leaderboard.board: %s, of at most 256 bytes", number, line.Board, names.template)
 		}
 		of, err := b.Check(line.Player, string(line.Score))
 		if err != nil {

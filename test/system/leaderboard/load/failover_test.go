@@ -59,7 +59,7 @@ type failing struct {
 }
 
 // noticed is within which an instance has to know of another primary.
-const noticed = 3 * time.Second
+const noticed = 5 * time.Second
 
 // The server of the records fails while its replica lags, and the archive goes on. What was acknowledged with durability replicas is all there. Of
 // the others what the archive has comes back, so that boards and archive are the same in the end; nothing is in the archive twice, and nothing
@@ -198,6 +198,9 @@ func (f *failing) failOver(ctx context.Context) {
 	}
 	primary, replica, err := f.sentinel.Now(ctx)
 	must(err)
+	// A replica that was without its primary for ten times as long takes over no more.
+	_, err = f.sentinel.Sentinel.CLI(ctx, "SENTINEL", "SET", servers.SentinelMaster, "down-after-milliseconds", "3000")
+	must(err)
 	must(replica.FollowAddress(ctx, "127.0.0.1:1")) // where nobody is
 	lagging := time.Now()
 	f.more(20, failoverRoutes[:4])
@@ -207,7 +210,9 @@ func (f *failing) failOver(ctx context.Context) {
 	died := time.Now()
 	must(f.sentinel.AwaitPrimary(ctx, replica))
 	f.lags = append(f.lags, [2]time.Time{lagging, time.Now()})
-	must(primary.Start(ctx))                    // which goes on as one, until the sentinel has told it
+	must(primary.Start(ctx)) // which takes itself for one
+	f.more(20, failoverRoutes[:4])
+	must(primary.Follow(ctx, replica))          // as the sentinel would have it in the end
 	must(f.sentinel.AwaitReplica(ctx, primary)) // without one nothing is acknowledged
 	f.Logf("the replica lagged for %s, and was followed %s after its primary had died", died.Sub(lagging).Round(time.Millisecond), time.Since(died).Round(time.Millisecond))
 }
