@@ -163,6 +163,9 @@ func (a *Archiver) merge(ctx context.Context, r *leaderboard.Rules, rows pgx.Row
 		count += len(page)
 		err := a.records.Load(ctx, r, at, page)
 		page = page[:0]
+		if errors.Is(err, leaderboard.ErrOtherRules) {
+			return nil // the records keep that board under others, and refuse it; the rest is shown
+		}
 		return wrap("give to records", err)
 	}
 	for rows.Next() {

@@ -3,6 +3,7 @@ package valkey
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"slices"
 
 	"cacheproxy/leaderboard"
@@ -66,6 +67,9 @@ func (r *Records) Loaded(ctx context.Context, rules *leaderboard.Rules, board st
 	args := []string{incarnation}
 	for _, board := range boards {
 		reply, err := r.insist(ctx, "load", wholeScript, rules, incarnation, board)
+		if errors.Is(err, leaderboard.ErrOtherRules) {
+			continue // it is refused whatever it has, and does not keep the others from being shown
+		}
 		if err != nil {
 			return err
 		}
