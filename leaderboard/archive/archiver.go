@@ -189,7 +189,7 @@ func (a *Archiver) tell(r Route, p *progress, err error) {
 	p.failures.Add(1)
 	p.pause = min(max(2*p.pause, 2*lookEvery), retryMost)
 	p.look = time.Now().Add(p.pause)
-	if time.Since(p.told) >= tellEvery {
+	if lasts := p.pause > 2*lookEvery; lasts && time.Since(p.told) >= tellEvery {
 		a.log.Warn("the archive of leaderboards waits; the records keep what it lacks", "route", r.Rules.Route, "error", err)
 		p.told = time.Now()
 	}
