@@ -51,8 +51,11 @@ if now < ends or call('ZCARD', key) ~= tonumber(ARGV[A + 2]) then return {'KEPT'
 call('HSET', m, 't', text(now))
 call('ZREM', owed, start)
 if call('ZSCORE', bs, start) then
-  call('ZREMRANGEBYRANK', key, K, -1)
-  call('UNLINK', b .. 'h:' .. start)
+  -- Put back what stays: to remove the rest one by one keeps the server from everything else, of a bucket with a million for seconds.
+  local first, stay = call('ZRANGE', key, 0, K - 1, 'WITHSCORES'), {}
+  for i = 1, #first, 2 do stay[i], stay[i + 1] = first[i + 1], first[i] end
+  call('UNLINK', key, b .. 'h:' .. start)
+  bulk('ZADD', key, stay)
 else
   discard(start)
 end
