@@ -9,7 +9,9 @@ import (
 
 // clientCertificate is what a server of copies or records is shown on connections that are made from now on. The zero value is none. It is safe for
 // concurrent use.
-type clientCertificate struct{ now atomic.Pointer[tls.Certificate] }
+type clientCertificate struct {
+	now atomic.Pointer[tls.Certificate]
+}
 
 // of is a server whose connections show what present was given last.
 func (c *clientCertificate) of(s valkey.Server) valkey.Server {

@@ -77,7 +77,7 @@ func TestFailover(t *testing.T) {
 	}
 	for range *failovers {
 		f.more(20, failoverRoutes)
-		time.Sleep(*before) // of load
+		<-time.After(*before) // of load
 		f.failOver(ctx)
 		f.more(20, failoverRoutes)
 	}
