@@ -3,10 +3,12 @@ package main
 import (
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 )
 
 // value is what a placeholder of a template can stand for in a name: whatever separates names is percent-encoded there.
@@ -16,7 +18,13 @@ const value = `((?:[^:/%\x00-\x1f\x7f]|%(?:3A|2F|25|[01][0-9A-F]|7F))+)`
 type boardNames struct {
 	template string
 	form     *regexp.Regexp
-	where    []*regexp.Regexp // of each value; nil: any
+	values   []boardValue
+}
+
+// boardValue is what a placeholder may stand for.
+type boardValue struct {
+	where *regexp.Regexp // nil: any
+	rest  bool           // of the path, with slashes
 }
 
 func namesOf(r *policy.Route) (n boardNames) {
@@ -37,7 +45,8 @@ func namesOf(r *policy.Route) (n boardNames) {
 	}
 	n.form = regexp.MustCompile(`(?s)\A` + form.String() + `\z`)
 	for _, p := range r.Board.Placeholders() {
-		n.where = append(n.where, r.Where[p])
+		rest := slices.ContainsFunc(r.Patterns, func(is policy.Pattern) bool { return strings.Contains(is.String(), "{"+p.Name+"...}") })
+		n.values = append(n.values, boardValue{r.Where[p], rest})
 	}
 	return n
 }
@@ -51,9 +60,19 @@ func (n boardNames) reached(name string) bool {
 	}
 	for i, text := range found[1:] {
 		text, err := url.PathUnescape(text)
-		if err != nil || text == "." || text == ".." || n.where[i] != nil && !n.where[i].MatchString(text) {
+		if is := n.values[i]; err != nil || !is.clean(text) || is.where != nil && !is.where.MatchString(text) {
 			return false
 		}
 	}
 	return true
+}
+
+// clean reports whether a clean path can have the value, as the proxy wants it of a path that names a board.
+func (v boardValue) clean(text string) bool {
+	path := "/" + url.PathEscape(text)
+	if v.rest {
+		path = strings.ReplaceAll(path, "%2F", "/")
+	}
+	t := httpcache.Target{Path: path}
+	return policy.CleanTarget(t) == t
 }

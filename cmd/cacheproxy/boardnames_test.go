@@ -25,7 +25,14 @@ func TestBoardNames(t *testing.T) {
 		{"{game}", "", "..", false},
 		{"{game}", "", "a.b", true},
 		{"{game}", "", "a/b", false},
-		{"{game}", "", "a%2Fb", true},
+		{"{game}", "", "a%2Fb", false},
+		{"{game...}", "", "a%2Fb", true},
+		{"{game...}", "", "a%2F..%2Fb", false},
+		{"{game...}", "", "a%2F%2Fb", false},
+		{"{game}", "", "a\\b", false},
+		{"{game}", "", "..;x", false},
+		{"{game}", "", "...", true},
+		{"{game}", "", "a;x", true},
 		{"{game}", "", "a%2fb", false},
 		{"{game}", "", "100%25", true},
 		{"{game}", "", "100%", false},
@@ -37,7 +44,7 @@ func TestBoardNames(t *testing.T) {
 		{"{game}", "", strings.Repeat("x", 257), false},
 		{"{game}", "chess|go", "go", true},
 		{"{game}", "chess|go", "poker", false},
-		{"{game}", "a/b", "a%2Fb", true},
+		{"{game...}", "a/b", "a%2Fb", true},
 		{"{host}/{game}", "", "shop.example/chess", true},
 		{"{host}/{game}", "", "chess", false},
 		{"{{{game}}}", "", "{chess}", true},
@@ -45,11 +52,19 @@ func TestBoardNames(t *testing.T) {
 		{"v1.{game}", "", "v1.chess", true},
 		{"v1.{game}", "", "v12chess", false},
 	} {
-		template, err := policy.ParseTemplate(c.template)
+		template, err := policy.ParseTemplate(strings.Replace(c.template, "...", "", 1))
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := &policy.Route{Board: template}
+		wildcard := "{game}"
+		if strings.Contains(c.template, "...") {
+			wildcard = "{game...}"
+		}
+		pattern, err := policy.ParsePattern("GET /games/" + wildcard)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := &policy.Route{Board: template, Patterns: []policy.Pattern{pattern}}
 		if c.where != "" {
 			r.Where = map[policy.Placeholder]*regexp.Regexp{game: regexp.MustCompile("^(?:" + c.where + ")$")}
 		}

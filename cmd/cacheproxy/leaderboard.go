@@ -2,14 +2,17 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"time"
+	"unicode/utf8"
 
 	"cacheproxy/config"
 	"cacheproxy/invalidation/valkey"
@@ -154,6 +157,33 @@ type scoreLine struct {
 	At     time.Time       `json:"at"`
 }
 
+// read takes a line as strictly as a submission: each field once, by its name, and no byte that is no text.
+func (l *scoreLine) read(text json.RawMessage) error {
+	if !utf8.Valid(text) {
+		return errors.New("it is not UTF-8")
+	}
+	fields := map[string]any{"board": &l.Board, "player": &l.Player, "score": &l.Score, "at": &l.At}
+	dec := json.NewDecoder(bytes.NewReader(text))
+	if begin, err := dec.Token(); err != nil || begin != json.Delim('{') {
+		return errors.New("it is no object")
+	}
+	for dec.More() {
+		name, err := dec.Token()
+		if err != nil {
+			return err
+		}
+		into, known := fields[name.(string)] // the decoder lets nothing else stand for a name
+		if !known {
+			return fmt.Errorf("%q is there twice, or is no field of a score", name)
+		}
+		delete(fields, name.(string))
+		if err := dec.Decode(into); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // pageSize is how many members of a bucket are read at once.
 const pageSize = 1000
 
@@ -231,11 +261,15 @@ type scores struct {
 func readScores(in io.Reader, b *api.Route, names boardNames, before time.Time) (s scores, err error) {
 	s.buckets = map[bucketID][]leaderboard.Member{}
 	sums := map[bucketID]map[string]int{} // where a player is
+	weights := map[[2]string]float64{}    // what a player's scores come to on a board, with their signs left out
 	dec, now := json.NewDecoder(in), time.Now()
-	dec.DisallowUnknownFields()
 	for number := 1; ; number++ {
 		var line scoreLine
-		err := dec.Decode(&line)
+		var text json.RawMessage
+		err := dec.Decode(&text)
+		if err == nil {
+			err = line.read(text)
+		}
 		switch {
 		case errors.Is(err, io.EOF):
 			if b.Rules.Aggregate == leaderboard.Every {
@@ -270,6 +304,11 @@ func readScores(in io.Reader, b *api.Route, names boardNames, before time.Time) 
 		id := bucketID{line.Board, bucket.Start}
 		m := leaderboard.Member{Player: of.Player, Score: of.Score, At: at}
 		if b.Rules.Aggregate == leaderboard.Sum {
+			whose, weight := [2]string{line.Board, line.Player}, math.Abs(m.Score)
+			if weights[whose] > leaderboard.Exact-weight {
+				return s, fmt.Errorf("line %d: the sum of %q on board %q would be beyond 2^53, up to which it is exact", number, line.Player, line.Board)
+			}
+			weights[whose] += weight
 			if sums[id] == nil {
 				sums[id] = map[string]int{}
 			}

@@ -57,3 +57,35 @@ func TestImportedSubmissionsAreToldApart(t *testing.T) {
 		t.Errorf("a board that no request is about: %v", err)
 	}
 }
+
+// A line is read as strictly as a submission is, and a sum that would be rounded is refused. Of an import that is refused nothing is recorded.
+func TestImportRefuses(t *testing.T) {
+	template, err := policy.ParseTemplate("{game}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := namesOf(&policy.Route{Board: template})
+	b := &api.Route{Player: "player", Score: "score", MinScore: -leaderboard.Exact, MaxScore: leaderboard.Exact, Rules: &leaderboard.Rules{
+		Aggregate: leaderboard.Sum, Window: leaderboard.Window{Span: leaderboard.AllTime, Bucket: time.Minute}, Top: 10,
+	}}
+	const good = `{"board": "b", "player": "a", "score": 9007199254740990, "at": "2020-11-27T10:00:00Z"}`
+	for line, says := range map[string]string{
+		`{"board": "b", "player": "a", "score": 1, "score": 2, "at": "2020-11-27T10:00:00Z"}`:       `"score" is there twice`,
+		`{"board": "b", "player": "a", "score": 1, "\u0073core": 2, "at": "2020-11-27T10:00:00Z"}`:  `"score" is there twice`,
+		`{"board": "b", "player": "a", "score": 1, "at": "2020-11-27T10:00:00Z", "more": 1}`:        `"more" is there twice, or is no field`,
+		`{"Board": "b", "player": "a", "score": 1, "at": "2020-11-27T10:00:00Z"}`:                   `"Board" is there twice, or is no field`,
+		"{\"board\": \"b\", \"player\": \"a\xff\", \"score\": 1, \"at\": \"2020-11-27T10:00:00Z\"}": "not UTF-8",
+		`[1]`: "no object",
+		`{"board": "b", "player": "a", "score": 1, "at": "yesterday"}`:             "parsing time",
+		`{"board": "b", "player": "a", "score": 3, "at": "2020-11-27T11:00:00Z"}`:  "beyond 2^53",
+		`{"board": "b", "player": "a", "score": -3, "at": "2020-11-27T10:00:00Z"}`: "beyond 2^53",
+	} {
+		if _, err := readScores(strings.NewReader(good+"\n"+line), b, names, time.Now().Add(time.Hour)); err == nil || !strings.Contains(err.Error(), "line 2") || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: %v, want %q", line, err, says)
+		}
+	}
+	other := strings.Replace(good, `"b"`, `"other"`, 1)
+	if s, err := readScores(strings.NewReader(good+other+strings.Replace(good, "9007199254740990", "2", 1)), b, names, time.Now().Add(time.Hour)); err != nil || s.taken != 3 {
+		t.Errorf("%+v, %v", s, err)
+	}
+}
