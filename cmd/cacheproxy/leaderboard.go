@@ -85,6 +85,9 @@ time those of one.`,
 				if limit, err = time.Parse(time.RFC3339Nano, before); err != nil {
 					return fmt.Errorf("--before %q is not a time; write one such as %s", before, time.Now().UTC().Format(time.RFC3339))
 				}
+				if limit.After(time.Now().Add(time.Minute)) { // by another clock
+					return fmt.Errorf("--before %q is in the future: a score of then would stay on the board until it comes, and longer", before)
+				}
 			}
 			records, b, err := openBoards(args[0], args[1])
 			if err != nil {

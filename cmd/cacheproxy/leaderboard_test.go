@@ -89,3 +89,12 @@ func TestImportRefuses(t *testing.T) {
 		t.Errorf("%+v, %v", s, err)
 	}
 }
+
+// What is in the future is no score that was reached before a route was observed.
+func TestImportOfTheFuture(t *testing.T) {
+	cmd := importCommand()
+	cmd.SetArgs([]string{"no file", "scores", "--before", time.Now().Add(time.Hour).Format(time.RFC3339)})
+	if err := cmd.Execute(); err == nil || !strings.Contains(err.Error(), "is in the future") {
+		t.Error(err)
+	}
+}
