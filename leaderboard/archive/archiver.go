@@ -91,8 +91,9 @@ type Archiver struct {
 
 	routes sync.Map // of *progress, by name
 
-	conns chan *pgx.Conn // mostConnections of them that nobody uses; nil: to be made
-	looks sync.WaitGroup // of those who do what is due
+	places chan struct{}  // mostConnections of them; who has one may use or make a connection
+	conns  chan *pgx.Conn // that nobody uses: as many as there were transactions at once
+	looks  sync.WaitGroup // of those who do what is due
 
 	// Of tests: called after the commit, before the records are told; an error is that of an instance that has died there.
 	committed func() error
@@ -101,10 +102,7 @@ type Archiver struct {
 
 // New makes an archiver. It dials nothing.
 func New(o Options) *Archiver {
-	a := &Archiver{records: o.Records, log: o.Log, committed: func() error { return nil }, conns: make(chan *pgx.Conn, mostConnections)}
-	for range mostConnections {
-		a.conns <- nil
-	}
+	a := &Archiver{records: o.Records, log: o.Log, committed: func() error { return nil }, places: make(chan struct{}, mostConnections), conns: make(chan *pgx.Conn, mostConnections)}
 	a.config.Store(&o.Config)
 	return a
 }
@@ -274,18 +272,30 @@ func (a *Archiver) reach(ctx context.Context) (err error) {
 		return err
 	}
 	conn, err = a.connect(ctx, conn)
-	a.conns <- conn
+	a.giveBack(conn)
 	return err
 }
 
-// wait takes a connection, or the place of one that is to be made, which has to be given back to conns.
+// wait takes a place, and a connection that is there; nil: it has to be made. Both have to be given back.
 func (a *Archiver) wait(ctx context.Context) (conn *pgx.Conn, err error) {
 	select {
-	case conn = <-a.conns:
-		return conn, nil
+	case a.places <- struct{}{}:
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
+	select {
+	case conn = <-a.conns:
+	default:
+	}
+	return conn, nil
+}
+
+// giveBack gives back a place, and a connection that is of use.
+func (a *Archiver) giveBack(conn *pgx.Conn) {
+	if conn != nil && !conn.IsClosed() {
+		a.conns <- conn
+	}
+	<-a.places
 }
 
 // drop ends a connection without waiting for a server that may not answer.
@@ -298,13 +308,15 @@ func drop(conn *pgx.Conn) {
 	_ = conn.Close(ctx) // it is of no use any more either way
 }
 
-// hangUp ends the connections, once nobody uses one.
+// hangUp ends the connections that nobody uses.
 func (a *Archiver) hangUp() {
-	for range mostConnections {
-		drop(<-a.conns)
-	}
-	for range mostConnections {
-		a.conns <- nil
+	for {
+		select {
+		case conn := <-a.conns:
+			drop(conn)
+		default:
+			return
+		}
 	}
 }
 
@@ -315,7 +327,7 @@ func (a *Archiver) within(ctx context.Context, timeout time.Duration, do func(co
 	if err != nil {
 		return err
 	}
-	defer func() { a.conns <- conn }()
+	defer func() { a.giveBack(conn) }()
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	if conn, err = a.connect(ctx, conn); err != nil {
