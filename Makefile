@@ -115,6 +115,10 @@ inventory: deps ## read and write the sample shop's stock through three instance
 leaderboard: deps ## see boards through instances and servers that die, and one that moves from an API to the proxy
 	go test -C test/system -count 1 -v ./leaderboard
 
+.PHONY: leaderboard-failover
+leaderboard-failover: deps ## have replicas that lag take over from the server of boards, five times, and see what is lost under each durability
+	go test -C test/system -count 1 -v -timeout 20m -run TestFailover ./leaderboard/load -args -failovers 5 -before 10s
+
 .PHONY: leaderboard-load
 leaderboard-load: deps ## submit 500 scores a second and read the top 100 times a second through two instances, for ten minutes, and PostgreSQL alone for one
 	go test -C test/system -count 1 -v -timeout 0 ./leaderboard/load -args -for 10m -window 2m -bucket 5s -alone 1m

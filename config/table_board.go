@@ -40,14 +40,7 @@ var recordsKeys = section{
 	{name: "sentinel", is: aSection(sentinelKeys), quiet: true, means: "Instead of url: the sentinels know where the server is."},
 	{name: "username", is: aText, means: "Here a name needs no escapes, as it does in url."},
 	{name: "password", is: aSecret, means: "Here a secret needs no escapes, as it does in url."},
-	{name: "tls", is: aSection(recordsTLSKeys), quiet: true, means: "With valkeys://, or with sentinel, which then speaks TLS too."},
+	{name: "tls", is: aSection(serverTLSKeys), quiet: true, means: "With valkeys://, or with sentinel, which then speaks TLS too."},
 	{name: "prefix", is: aText, byDefault: "cacheproxy", refuse: unlike(keyPrefix, "cannot begin keys; use up to 64 letters, digits, dots, dashes, underscores and colons, such as shop"), means: "Of every key in it: each fleet has its own."},
 	{name: "timeout", is: aDuration, byDefault: "1s", positive: true, means: "For one submission or read; then 503, and of a submission it is not known whether it was recorded."},
-}
-
-var recordsTLSKeys = section{
-	{name: "ca", is: aText, derived: "the system's authorities", means: caMeans},
-	{name: "cert", is: aText, means: certMeans},
-	{name: "key", is: aText, means: clientKeyMeans},
-	{name: "server_name", is: aText, derived: "the host it connects to", refuse: notAServer, means: serverNameMeans},
 }

@@ -14,6 +14,7 @@ var (
 	ErrNotThere      = errors.New("player is not on the board")                                                             // 404
 	ErrBeyond        = errors.New("player is beyond the ranks that are kept")                                               // no rank
 	ErrLoading       = errors.New("records are empty, and are being read back from the archive")                            // 503 until they are there
+	ErrWentBack      = errors.New("records are older than the archive")                                                     // of the archiver alone
 	ErrOtherRules    = errors.New("board was made under other rules: give the route another name, or take its boards away") // 503
 	ErrFull          = errors.New("server of records has no memory left: raise its maxmemory, or take boards away")         // 503
 	ErrNotDurable    = errors.New("records did not reach the durability of their route")                                    // 503: they may be there or not
@@ -96,7 +97,8 @@ type Line struct {
 type Source interface {
 	Boards(ctx context.Context, r *Rules) ([]string, error)
 	// Owed are buckets that the archive does not have as they are, the oldest first: open ones to which something has come since they were
-	// archived, and closed ones until they were archived as such.
+	// archived, and closed ones until they were archived as such. With an error other than ErrLoading they are those of the boards that could be
+	// asked.
 	Owed(ctx context.Context, r *Rules, most int) ([]Bucket, error)
 	// Members reads a page of a bucket, in an order that holds while it is closed. Empty: there are no more.
 	Members(ctx context.Context, r *Rules, b Bucket, from, most int) ([]Member, error)
@@ -104,16 +106,20 @@ type Source interface {
 	// says that it is owed no more.
 	Archived(ctx context.Context, r *Rules, b Bucket, count int) (done bool, err error)
 	// Lines are submissions after one, from the first that is there where that is empty. Taken forgets those up to one, after the archive has
-	// committed them, unless the board's number is below mark: then the records went back since they were read, and nothing is forgotten.
+	// committed them, unless the board's number is below mark, or not below limit: then the records went back since they were read, and nothing
+	// is forgotten.
 	Lines(ctx context.Context, r *Rules, board, after string, most int) ([]Line, error)
-	Taken(ctx context.Context, r *Rules, board, upTo string, mark int64) error
-	// Mark adds one to a number of the board that is kept with its records and never goes back while they do not, and answers it: at least
-	// least+1.
-	Mark(ctx context.Context, r *Rules, board string, least int64) (int64, error)
+	Taken(ctx context.Context, r *Rules, board, upTo string, mark, limit int64) error
+	// Mark adds one to a number of the board that is kept with its records and never goes back while they do not, and answers it. Where it is
+	// below one that was given before, the records went back: it fails with ErrWentBack and changes nothing, so that everybody finds that out
+	// until Mended has set the number on to what the archive has.
+	Mark(ctx context.Context, r *Rules, board string, given int64) (int64, error)
+	Mended(ctx context.Context, r *Rules, board string, mark int64) error
 	// Empty reports whether the server has lost, or never had, the records; reads are refused with ErrLoading from then until Loaded.
 	Empty(ctx context.Context, r *Rules) (bool, error)
 	// Load merges a part of a bucket into the records, and comes to the same after any repetition: the better of best and lowest stays, the
 	// later of last and sum, and of every submission each by its ID. A closed bucket is not owed for what was loaded.
 	Load(ctx context.Context, r *Rules, b Bucket, m []Member) error
-	Loaded(ctx context.Context, r *Rules) error // boards are made of what was loaded
+	// Loaded says that all that the archive has of a board was put back, or (empty) of all boards, which are shown from then on.
+	Loaded(ctx context.Context, r *Rules, board string) error
 }

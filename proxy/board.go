@@ -209,8 +209,13 @@ func readBoard(ex *exchange, d *decision, board string) {
 	}
 	tellBoards(ex, nil)
 	ex.p.boards.metrics.Read(ex.route.Name, time.Since(ex.start), a.Age)
-	stored := http.Header{"Etag": {a.Tag}}
-	if !httpcache.MeetsPreconditions(ex.r.Header, stored) {
+	stored, asked := http.Header{"Etag": {a.Tag}}, http.Header{}
+	for _, name := range [...]string{"If-Match", "If-None-Match"} { // nobody knows when a board was last modified: RFC 9110 §13.1.3 and §13.1.4
+		if lines := ex.r.Header[name]; len(lines) > 0 {
+			asked[name] = lines
+		}
+	}
+	if !httpcache.MeetsPreconditions(asked, stored) {
 		ex.refuse(unmetBoard)
 		return
 	}
@@ -222,7 +227,7 @@ func readBoard(ex *exchange, d *decision, board string) {
 	if ex.route.boards.AuthorizeUpstream != "" {
 		h.Set("Cache-Control", "private, no-cache")
 	}
-	if httpcache.NotModified(ex.r.Header, ex.r.Method, http.StatusOK, stored, ex.start) {
+	if httpcache.NotModified(asked, ex.r.Method, http.StatusOK, stored, ex.start) {
 		ex.edit(h, false)
 		ex.addCacheStatus(h)
 		ex.w.WriteHeader(http.StatusNotModified)

@@ -76,6 +76,13 @@ func TestBoard(t *testing.T) {
 		}
 	}
 	tag := a.header.Get("Etag")
+	for _, field := range []string{"If-Modified-Since", "If-Unmodified-Since"} {
+		for _, date := range []string{"Fri, 27 Nov 2099 00:00:00 GMT", "Fri, 27 Nov 2020 00:00:00 GMT"} {
+			if a := b.do("GET", "/games/chess/leaderboard", field, date); a.status != 200 {
+				t.Errorf("%s: %s: %d", field, date, a.status)
+			}
+		}
+	}
 	if again := b.do("GET", "/games/chess/leaderboard", "If-None-Match", tag); again.status != 304 || again.header.Get("Etag") != tag || again.body != "" {
 		t.Errorf("a conditional read (RFC 9110 §13.1.2): %d %v", again.status, again.header)
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -11,11 +12,13 @@ import (
 	"math"
 	"slices"
 	"time"
+	"unicode/utf8"
 
 	"cacheproxy/config"
 	"cacheproxy/invalidation/valkey"
 	"cacheproxy/leaderboard"
 	"cacheproxy/leaderboard/api"
+	"cacheproxy/policy"
 
 	kept "cacheproxy/leaderboard/valkey"
 
@@ -42,8 +45,8 @@ func exportCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "export FILE ROUTE",
 		Short: "Print what the boards of a route hold",
-		Long: `Print what the boards of a route hold: where the window slides and the first of each bucket are kept, all of these; else each player that has a rank.
-A sum is one line, with the time of the last score in it.`,
+		Long: `Print what the boards of a route hold: where the window slides and the first of each bucket are kept, all of these; else each player that the
+records have, of sums and of the last also those that are beyond the ranks. A sum is one line, with the time of the last score in it.`,
 		Args: takes(2), SilenceUsage: true, SilenceErrors: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			records, b, err := openBoards(args[0], args[1])
@@ -82,6 +85,9 @@ time those of one.`,
 				if limit, err = time.Parse(time.RFC3339Nano, before); err != nil {
 					return fmt.Errorf("--before %q is not a time; write one such as %s", before, time.Now().UTC().Format(time.RFC3339))
 				}
+				if limit.After(time.Now().Add(time.Minute)) { // by another clock
+					return fmt.Errorf("--before %q is in the future: a score of then would stay on the board until it comes, and longer", before)
+				}
 			}
 			records, b, err := openBoards(args[0], args[1])
 			if err != nil {
@@ -91,7 +97,7 @@ time those of one.`,
 			if adds := b.Rules.Aggregate == leaderboard.Sum || b.Rules.Aggregate == leaderboard.Every; adds && before == "" {
 				return fmt.Errorf("route %s counts each score: write --before TIME, from which on it was observed or on", args[1])
 			}
-			read, err := readScores(cmd.InOrStdin(), b, limit)
+			read, err := readScores(cmd.InOrStdin(), b, records.names, limit)
 			if err != nil {
 				return err
 			}
@@ -117,6 +123,7 @@ time those of one.`,
 // boardRecords are the records that a file names.
 type boardRecords struct {
 	*kept.Records
+	names boardNames // that requests can be about
 	close func()
 }
 
@@ -140,7 +147,9 @@ func openBoards(file, route string) (r boardRecords, b *api.Route, err error) {
 	if err != nil {
 		return r, nil, err
 	}
-	return boardRecords{kept.New(kept.Options{Connection: connection, Prefix: s.Records.Prefix, Timeout: 10 * time.Second}), client.Close}, b, nil
+	at := slices.IndexFunc(s.Routes, func(r *policy.Route) bool { return r.Name == route })
+	records := kept.New(kept.Options{Connection: connection, Prefix: s.Records.Prefix, Timeout: 10 * time.Second})
+	return boardRecords{records, namesOf(s.Routes[at]), client.Close}, b, nil
 }
 
 // scoreLine is one score in a file.
@@ -149,6 +158,33 @@ type scoreLine struct {
 	Player string          `json:"player"`
 	Score  json.RawMessage `json:"score"` // the number as it is written
 	At     time.Time       `json:"at"`
+}
+
+// read takes a line as strictly as a submission: each field once, by its name, and no byte that is no text.
+func (l *scoreLine) read(text json.RawMessage) error {
+	if !utf8.Valid(text) {
+		return errors.New("it is not UTF-8")
+	}
+	fields := map[string]any{"board": &l.Board, "player": &l.Player, "score": &l.Score, "at": &l.At}
+	dec := json.NewDecoder(bytes.NewReader(text))
+	if begin, err := dec.Token(); err != nil || begin != json.Delim('{') {
+		return errors.New("it is no object")
+	}
+	for dec.More() {
+		name, err := dec.Token()
+		if err != nil {
+			return err
+		}
+		into, known := fields[name.(string)] // the decoder lets nothing else stand for a name
+		if !known {
+			return fmt.Errorf("%q is there twice, or is no field of a score", name)
+		}
+		delete(fields, name.(string))
+		if err := dec.Decode(into); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // pageSize is how many members of a bucket are read at once.
@@ -171,7 +207,7 @@ func (r boardRecords) export(ctx context.Context, b *api.Route, out *json.Encode
 			return nil
 		}
 		if !keepsBuckets(b.Rules) {
-			v, err := r.Top(ctx, b.Rules, board, math.MaxInt32)
+			v, err := r.All(ctx, b.Rules, board)
 			if err != nil {
 				return err
 			}
@@ -225,14 +261,18 @@ type scores struct {
 
 // readScores reads all lines, and fails with the number of the first that cannot be taken. What a player has more than once in a bucket is
 // added up where the board does.
-func readScores(in io.Reader, b *api.Route, before time.Time) (s scores, err error) {
+func readScores(in io.Reader, b *api.Route, names boardNames, before time.Time) (s scores, err error) {
 	s.buckets = map[bucketID][]leaderboard.Member{}
 	sums := map[bucketID]map[string]int{} // where a player is
+	weights := map[[2]string]float64{}    // what a player's scores come to on a board, with their signs left out
 	dec, now := json.NewDecoder(in), time.Now()
-	dec.DisallowUnknownFields()
 	for number := 1; ; number++ {
 		var line scoreLine
-		err := dec.Decode(&line)
+		var text json.RawMessage
+		err := dec.Decode(&text)
+		if err == nil {
+			err = line.read(text)
+		}
 		switch {
 		case errors.Is(err, io.EOF):
 			if b.Rules.Aggregate == leaderboard.Every {
@@ -245,6 +285,9 @@ func readScores(in io.Reader, b *api.Route, before time.Time) (s scores, err err
 			return s, fmt.Errorf("read line %d: %w", number, err)
 		case line.Board == "" || len(line.Score) == 0 || line.At.IsZero():
 			return s, fmt.Errorf("line %d lacks board, score or at; write {\"board\": \"chess\", \"player\": \"ada\", \"score\": 7, \"at\": %q}", number, now.UTC().Format(time.RFC3339))
+		}
+		if !names.reached(line.Board) {
+			return s, fmt.Errorf("line %d: no request is about board %q: the route has leaderboard.board: %s, of at most 256 bytes", number, line.Board, names.template)
 		}
 		of, err := b.Check(line.Player, string(line.Score))
 		if err != nil {
@@ -264,6 +307,11 @@ func readScores(in io.Reader, b *api.Route, before time.Time) (s scores, err err
 		id := bucketID{line.Board, bucket.Start}
 		m := leaderboard.Member{Player: of.Player, Score: of.Score, At: at}
 		if b.Rules.Aggregate == leaderboard.Sum {
+			whose, weight := [2]string{line.Board, line.Player}, math.Abs(m.Score)
+			if weights[whose] > leaderboard.Exact-weight {
+				return s, fmt.Errorf("line %d: the sum of %q on board %q would be beyond 2^53, up to which it is exact", number, line.Player, line.Board)
+			}
+			weights[whose] += weight
 			if sums[id] == nil {
 				sums[id] = map[string]int{}
 			}

@@ -7,6 +7,7 @@ import (
 
 	"cacheproxy/leaderboard"
 	"cacheproxy/leaderboard/api"
+	"cacheproxy/policy"
 )
 
 // Each line is one submission where each stands for itself, with a time of its own within its bucket, whatever the order of the lines.
@@ -14,6 +15,11 @@ func TestImportedSubmissionsAreToldApart(t *testing.T) {
 	b := &api.Route{Player: "player", Score: "score", MinScore: -leaderboard.Exact, MaxScore: leaderboard.Exact, Rules: &leaderboard.Rules{
 		Aggregate: leaderboard.Every, Window: leaderboard.Window{Span: leaderboard.Rolling, Length: time.Hour, Bucket: time.Second}, Top: 10,
 	}}
+	template, err := policy.ParseTemplate("{game}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := namesOf(&policy.Route{Board: template})
 	at := time.Now().Add(-time.Minute).Truncate(time.Second)
 	line := func(player, score string, at time.Time) string {
 		return `{"board": "b", "player": "` + player + `", "score": ` + score + `, "at": "` + at.UTC().Format(time.RFC3339Nano) + `"}` + "\n"
@@ -21,7 +27,7 @@ func TestImportedSubmissionsAreToldApart(t *testing.T) {
 	late := at.Add(time.Second - time.Microsecond)
 	lines := []string{line("a", "6", at), line("a", "5", at), line("b", "5", at), line("a", "5", at), line("a", "1", late), line("a", "1", late), line("a", "2", late)}
 	read := func(lines ...string) map[string]int {
-		s, err := readScores(strings.NewReader(strings.Join(lines, "")), b, time.Now())
+		s, err := readScores(strings.NewReader(strings.Join(lines, "")), b, names, time.Now())
 		if err != nil || s.taken != len(lines) {
 			t.Fatalf("%+v %v", s, err)
 		}
@@ -45,5 +51,50 @@ func TestImportedSubmissionsAreToldApart(t *testing.T) {
 		if again[id] != score {
 			t.Errorf("in another order %s is %d, not %d", id, again[id], score)
 		}
+	}
+	unreached := strings.Replace(lines[1], `"b"`, `"a/b"`, 1)
+	if _, err := readScores(strings.NewReader(lines[0]+unreached), b, names, time.Now()); err == nil || !strings.Contains(err.Error(), `line 2: no request is about board "a/b"`) {
+		t.Errorf("a board that no request is about: %v", err)
+	}
+}
+
+// A line is read as strictly as a submission is, and a sum that would be rounded is refused. Of an import that is refused nothing is recorded.
+func TestImportRefuses(t *testing.T) {
+	template, err := policy.ParseTemplate("{game}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := namesOf(&policy.Route{Board: template})
+	b := &api.Route{Player: "player", Score: "score", MinScore: -leaderboard.Exact, MaxScore: leaderboard.Exact, Rules: &leaderboard.Rules{
+		Aggregate: leaderboard.Sum, Window: leaderboard.Window{Span: leaderboard.AllTime, Bucket: time.Minute}, Top: 10,
+	}}
+	const good = `{"board": "b", "player": "a", "score": 9007199254740990, "at": "2020-11-27T10:00:00Z"}`
+	for line, says := range map[string]string{
+		`{"board": "b", "player": "a", "score": 1, "score": 2, "at": "2020-11-27T10:00:00Z"}`:       `"score" is there twice`,
+		`{"board": "b", "player": "a", "score": 1, "\u0073core": 2, "at": "2020-11-27T10:00:00Z"}`:  `"score" is there twice`,
+		`{"board": "b", "player": "a", "score": 1, "at": "2020-11-27T10:00:00Z", "more": 1}`:        `"more" is there twice, or is no field`,
+		`{"Board": "b", "player": "a", "score": 1, "at": "2020-11-27T10:00:00Z"}`:                   `"Board" is there twice, or is no field`,
+		"{\"board\": \"b\", \"player\": \"a\xff\", \"score\": 1, \"at\": \"2020-11-27T10:00:00Z\"}": "not UTF-8",
+		`[1]`: "no object",
+		`{"board": "b", "player": "a", "score": 1, "at": "yesterday"}`:             "parsing time",
+		`{"board": "b", "player": "a", "score": 3, "at": "2020-11-27T11:00:00Z"}`:  "beyond 2^53",
+		`{"board": "b", "player": "a", "score": -3, "at": "2020-11-27T10:00:00Z"}`: "beyond 2^53",
+	} {
+		if _, err := readScores(strings.NewReader(good+"\n"+line), b, names, time.Now().Add(time.Hour)); err == nil || !strings.Contains(err.Error(), "line 2") || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: %v, want %q", line, err, says)
+		}
+	}
+	other := strings.Replace(good, `"b"`, `"other"`, 1)
+	if s, err := readScores(strings.NewReader(good+other+strings.Replace(good, "9007199254740990", "2", 1)), b, names, time.Now().Add(time.Hour)); err != nil || s.taken != 3 {
+		t.Errorf("%+v, %v", s, err)
+	}
+}
+
+// What is in the future is no score that was reached before a route was observed.
+func TestImportOfTheFuture(t *testing.T) {
+	cmd := importCommand()
+	cmd.SetArgs([]string{"no file", "scores", "--before", time.Now().Add(time.Hour).Format(time.RFC3339)})
+	if err := cmd.Execute(); err == nil || !strings.Contains(err.Error(), "is in the future") {
+		t.Error(err)
 	}
 }

@@ -173,6 +173,17 @@ func (c *Committer) commit(ctx context.Context, group []*sending) {
 type wire struct {
 	valkey.DedicatedClient
 	release func()
+	home    string // where the client had its server when it was made
+}
+
+// homeOf is where a client has its server. Sentinels may name another one.
+func homeOf(c valkey.Client) (address string) {
+	if c.Mode() == valkey.ClientModeSentinel {
+		for address = range c.Nodes() {
+			return address
+		}
+	}
+	return ""
 }
 
 // close ends a connection of which nobody knows what comes next on it.
@@ -182,18 +193,27 @@ func (w *wire) close() {
 }
 
 // wire is one that is kept, or another. Of a cluster none is kept: each belongs to a slot.
+//
+// Invariant: nothing is sent to a server that the client knows to be replaced. A connection to it may be as good as ever, where it came back, or was
+// only cut off, and goes on as a primary until it hears of the other: what it acknowledges by then is lost.
 func (c *Committer) wire() (*wire, error) {
-	select {
-	case w := <-c.wires:
-		return w, nil
-	default:
-	}
 	client, err := c.client()
 	if err != nil {
 		return nil, err
 	}
-	d, release := client.Dedicate()
-	return &wire{d, release}, nil
+	home := homeOf(client)
+	for {
+		select {
+		case w := <-c.wires:
+			if w.home == home {
+				return w, nil
+			}
+			w.close()
+		default:
+			d, release := client.Dedicate()
+			return &wire{d, release, home}, nil
+		}
+	}
 }
 
 // keep has a connection used again.

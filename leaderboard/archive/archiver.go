@@ -26,6 +26,9 @@ const (
 	retryMost = 5 * time.Second
 	// tellEvery is how often a failure that lasts is told of.
 	tellEvery = time.Minute
+	// mostConnections is how many transactions of an instance are under way at once: a bucket that is slow holds up no other, and the database is
+	// not asked for more.
+	mostConnections = 4
 	// connectTimeout bounds an attempt to reach one host, where the URL does not, and cancelGrace how long the server has to give up a statement.
 	connectTimeout, cancelGrace = 5 * time.Second, time.Second
 	// statementTimeout bounds the transaction of one bucket, or of one page of lines, and loadTimeout that of reading a window back.
@@ -66,15 +69,21 @@ type State struct {
 	Deleted     uint64 // rows, after their retention
 }
 
-// progress is what is known of one route. Only the goroutine of Run writes it, all may read the counters.
+// progress is what is known of one route. All may read the counters; the rest belongs to whoever has set busy.
 type progress struct {
+	busy                                                            atomic.Bool  // somebody does what was due
 	complete                                                        atomic.Int64 // when the last pass began that has left nothing out, in nanoseconds
 	owed                                                            atomic.Int64
 	buckets, members, submissions, loads, mended, failures, deleted atomic.Uint64
-	pass, check, retain                                             time.Time // from when on the next one is due
+	look, pass, check, retain                                       time.Time     // from when on the next one is due
+	pause                                                           time.Duration // after the last failure; zero: there was none since
+	told                                                            time.Time     // when a failure was told of last that is not over
 }
 
 // Archiver moves records to PostgreSQL, and back where they are lost. Its methods are safe for concurrent use.
+//
+// What is due of a route is done by a goroutine of its own, and of some boards at once. All of it waits for one of a few connections, and nothing
+// that has one waits for another.
 type Archiver struct {
 	records leaderboard.Source
 	log     *slog.Logger
@@ -82,7 +91,9 @@ type Archiver struct {
 
 	routes sync.Map // of *progress, by name
 
-	conn *pgx.Conn // of Run alone; nil: there is none
+	places chan struct{}  // mostConnections of them; who has one may use or make a connection
+	conns  chan *pgx.Conn // that nobody uses: as many as there were transactions at once
+	looks  sync.WaitGroup // of those who do what is due
 
 	// Of tests: called after the commit, before the records are told; an error is that of an instance that has died there.
 	committed func() error
@@ -91,7 +102,7 @@ type Archiver struct {
 
 // New makes an archiver. It dials nothing.
 func New(o Options) *Archiver {
-	a := &Archiver{records: o.Records, log: o.Log, committed: func() error { return nil }}
+	a := &Archiver{records: o.Records, log: o.Log, committed: func() error { return nil }, places: make(chan struct{}, mostConnections), conns: make(chan *pgx.Conn, mostConnections)}
 	a.config.Store(&o.Config)
 	return a
 }
@@ -123,43 +134,63 @@ func (a *Archiver) progress(route string) *progress {
 
 // Run archives until ctx ends.
 func (a *Archiver) Run(ctx context.Context) error {
-	defer a.hangUp()
-	var told time.Time // when a failure was told of last that is not over
-	for pause := lookEvery; ctx.Err() == nil; {
-		err := a.look(ctx)
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case err == nil:
-			if pause = lookEvery; !told.IsZero() {
-				a.log.Info("the archive of leaderboards goes on")
-			}
-			told = time.Time{}
-		default:
-			if pause = min(2*pause, retryMost); time.Since(told) >= tellEvery {
-				a.log.Warn("the archive of leaderboards waits; the records keep what it lacks", "error", err)
-				told = time.Now()
-			}
-		}
-		wait(ctx, pause)
+	for ctx.Err() == nil {
+		a.look(ctx)
+		wait(ctx, lookEvery)
 	}
+	a.looks.Wait()
+	a.hangUp()
 	return nil
 }
 
-// look does for each route what is due. A route that fails holds up no other.
-func (a *Archiver) look(ctx context.Context) error {
-	var failed []error
+// look begins what is due of each route, unless that which was due before is not done. So a route that fails, or is slow, holds up no other. ended
+// waits for what was begun, and says what has failed.
+func (a *Archiver) look(ctx context.Context) (ended func() error) {
+	var failed []chan error
 	for _, r := range a.config.Load().Routes {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
 		p := a.progress(r.Rules.Route)
-		if err := a.lookAt(ctx, r, p); err != nil {
-			p.failures.Add(1)
-			failed = append(failed, fmt.Errorf("route %s: %w", r.Rules.Route, err))
+		if !p.busy.CompareAndSwap(false, true) {
+			continue
 		}
+		if time.Now().Before(p.look) {
+			p.busy.Store(false)
+			continue
+		}
+		end := make(chan error, 1)
+		failed = append(failed, end)
+		a.looks.Go(func() {
+			defer p.busy.Store(false)
+			err := a.lookAt(ctx, r, p)
+			if ctx.Err() == nil {
+				a.tell(r, p, err)
+			}
+			end <- err
+		})
 	}
-	return errors.Join(failed...)
+	return func() (err error) {
+		for _, end := range failed {
+			err = errors.Join(err, <-end)
+		}
+		return err
+	}
+}
+
+// tell counts and logs a failure, and says when the next look is due.
+func (a *Archiver) tell(r Route, p *progress, err error) {
+	if err == nil {
+		if p.pause = 0; !p.told.IsZero() {
+			a.log.Info("the archive of leaderboards goes on", "route", r.Rules.Route)
+		}
+		p.told = time.Time{}
+		return
+	}
+	p.failures.Add(1)
+	p.pause = min(max(2*p.pause, 2*lookEvery), retryMost)
+	p.look = time.Now().Add(p.pause)
+	if lasts := p.pause > 2*lookEvery; lasts && time.Since(p.told) >= tellEvery {
+		a.log.Warn("the archive of leaderboards waits; the records keep what it lacks", "route", r.Rules.Route, "error", err)
+		p.told = time.Now()
+	}
 }
 
 func (a *Archiver) lookAt(ctx context.Context, r Route, p *progress) error {
@@ -171,12 +202,12 @@ func (a *Archiver) lookAt(ctx context.Context, r Route, p *progress) error {
 	if !empty && now.Before(p.pass) {
 		return nil
 	}
-	if err := a.connect(ctx); err != nil {
+	if err := a.reach(ctx); err != nil {
 		return err
 	}
 	if empty {
-		if err := a.load(ctx, r.Rules, p); err != nil {
-			return err
+		if loaded, err := a.load(ctx, r.Rules, p); err != nil || !loaded {
+			return err // another instance is at it, and nothing else is to be done with records that lack a part
 		}
 	}
 	every := passEvery
@@ -208,13 +239,13 @@ func (a *Archiver) lookAt(ctx context.Context, r Route, p *progress) error {
 
 // connect makes a connection where there is none, trying the hosts in turn. Nothing lives in a session, so that every transaction may run on
 // another connection of a pooler.
-func (a *Archiver) connect(ctx context.Context) error {
-	if a.conn != nil && !a.conn.IsClosed() {
-		return nil
+func (a *Archiver) connect(ctx context.Context, conn *pgx.Conn) (*pgx.Conn, error) {
+	if conn != nil && !conn.IsClosed() {
+		return conn, nil
 	}
 	c, err := a.config.Load().Source()
 	if err != nil {
-		return fmt.Errorf("postgres.url %w", err)
+		return nil, fmt.Errorf("postgres.url %w", err)
 	}
 	if c.ConnectTimeout == 0 {
 		c.ConnectTimeout = connectTimeout
@@ -225,41 +256,92 @@ func (a *Archiver) connect(ctx context.Context) error {
 	c.BuildContextWatcherHandler = func(conn *pgconn.PgConn) ctxwatch.Handler {
 		return &pgconn.CancelRequestContextWatcherHandler{Conn: conn, DeadlineDelay: cancelGrace}
 	}
-	if a.conn, err = pgx.ConnectConfig(ctx, c); err != nil {
-		a.conn = nil
-		return fmt.Errorf("connect to PostgreSQL: %w", err)
+	if conn, err = pgx.ConnectConfig(ctx, c); err != nil {
+		return nil, fmt.Errorf("connect to PostgreSQL: %w: %w", errUnreached, err)
 	}
-	return nil
+	return conn, nil
 }
 
-// hangUp ends the connection without waiting for a server that may not answer.
-func (a *Archiver) hangUp() {
-	if a.conn == nil {
+// errUnreached says that the database is away, so that there is no use in asking it for something else.
+var errUnreached = errors.New("the database is not reached")
+
+// reach fails where there is no database.
+func (a *Archiver) reach(ctx context.Context) (err error) {
+	conn, err := a.wait(ctx)
+	if err != nil {
+		return err
+	}
+	conn, err = a.connect(ctx, conn)
+	a.giveBack(conn)
+	return err
+}
+
+// wait takes a place, and a connection that is there; nil: it has to be made. Both have to be given back.
+func (a *Archiver) wait(ctx context.Context) (conn *pgx.Conn, err error) {
+	select {
+	case a.places <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	select {
+	case conn = <-a.conns:
+	default:
+	}
+	return conn, nil
+}
+
+// giveBack gives back a place, and a connection that is of use.
+func (a *Archiver) giveBack(conn *pgx.Conn) {
+	if conn != nil && !conn.IsClosed() {
+		a.conns <- conn
+	}
+	<-a.places
+}
+
+// drop ends a connection without waiting for a server that may not answer.
+func drop(conn *pgx.Conn) {
+	if conn == nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), cancelGrace)
 	defer cancel()
-	_ = a.conn.Close(ctx) // it is of no use any more either way
-	a.conn = nil
+	_ = conn.Close(ctx) // it is of no use any more either way
+}
+
+// hangUp ends the connections that nobody uses.
+func (a *Archiver) hangUp() {
+	for {
+		select {
+		case conn := <-a.conns:
+			drop(conn)
+		default:
+			return
+		}
+	}
 }
 
 // within runs do in a transaction, which is committed where do says so. After an error of the server or of the way to it the connection is given
-// up: a transaction that could not be ended must not be the next one's.
-func (a *Archiver) within(ctx context.Context, timeout time.Duration, do func(context.Context, pgx.Tx) (commit bool, err error)) error {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	if err := a.connect(ctx); err != nil {
+// up: a transaction that could not be ended must not be the next one's. Do must not run another.
+func (a *Archiver) within(ctx context.Context, timeout time.Duration, do func(context.Context, pgx.Tx) (commit bool, err error)) (err error) {
+	conn, err := a.wait(ctx)
+	if err != nil {
 		return err
 	}
-	tx, err := a.conn.Begin(ctx)
+	defer func() { a.giveBack(conn) }()
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	if conn, err = a.connect(ctx, conn); err != nil {
+		return err
+	}
+	tx, err := conn.Begin(ctx)
 	if err != nil { // it may have ended while nothing was done with it
-		a.hangUp()
-		if err := a.connect(ctx); err != nil {
+		drop(conn)
+		if conn, err = a.connect(ctx, nil); err != nil {
 			return err
 		}
-		if tx, err = a.conn.Begin(ctx); err != nil {
-			a.hangUp()
-			return fmt.Errorf("begin transaction: %w", err)
+		if tx, err = conn.Begin(ctx); err != nil {
+			drop(conn)
+			return fmt.Errorf("begin transaction: %w: %w", errUnreached, err)
 		}
 	}
 	commit, err := do(ctx, tx)
@@ -276,8 +358,11 @@ func (a *Archiver) within(ctx context.Context, timeout time.Duration, do func(co
 	}
 	undo, end := context.WithTimeout(context.WithoutCancel(ctx), cancelGrace)
 	defer end()
-	if failed := tx.Rollback(undo); failed != nil && !errors.Is(failed, pgx.ErrTxClosed) {
-		a.hangUp()
+	if failed := tx.Rollback(undo); failed != nil && !errors.Is(failed, pgx.ErrTxClosed) || conn.IsClosed() {
+		drop(conn)
+		if err != nil {
+			err = fmt.Errorf("%w: %w", errUnreached, err)
+		}
 	}
 	return err
 }

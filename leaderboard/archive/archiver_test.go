@@ -343,7 +343,7 @@ func TestTwoAtOnce(t *testing.T) {
 	for _, a := range h.a {
 		go func() {
 			for ctx.Err() == nil {
-				if err := a.look(ctx); err != nil && ctx.Err() == nil {
+				if err := a.look(ctx)(); err != nil && ctx.Err() == nil {
 					done <- err
 					return
 				}

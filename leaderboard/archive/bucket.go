@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"cacheproxy/leaderboard"
@@ -19,9 +20,6 @@ const (
 	fresh, recent = 4 * time.Second, 30 * time.Second
 )
 
-// errWentBack says that the records of a board are older than what the archive has of them.
-var errWentBack = errors.New("records are older than the archive")
-
 // pass takes what the records owe. It is complete where nothing was left to another time.
 func (a *Archiver) pass(ctx context.Context, r *leaderboard.Rules, p *progress) (complete bool, err error) {
 	owed, err := a.records.Owed(ctx, r, mostOwed)
@@ -29,27 +27,72 @@ func (a *Archiver) pass(ctx context.Context, r *leaderboard.Rules, p *progress) 
 		return false, nil // they were lost after Empty was asked; the next look mends it
 	}
 	if err != nil {
-		return false, fmt.Errorf("ask for buckets: %w", err)
+		err = fmt.Errorf("ask for buckets: %w", err) // of some boards; the others are taken
 	}
-	complete = len(owed) < mostOwed
+	boards, of := []string(nil), map[string][]leaderboard.Bucket{}
 	closed := int64(0)
 	for _, b := range owed {
+		if of[b.Board] == nil {
+			boards = append(boards, b.Board)
+		}
+		of[b.Board] = append(of[b.Board], b)
 		if b.Closed {
 			closed++
 		}
 	}
 	p.owed.Store(closed)
-	var failed error
-	for _, b := range owed {
-		done, err := a.take(ctx, r, b, p)
-		if errors.Is(err, errWentBack) {
-			err = a.mend(ctx, r, b.Board, p)
+	all, failed := each(boards, func(board string) (bool, error) { return a.takeAll(ctx, r, of[board], p) })
+	complete = err == nil && all && len(owed) < mostOwed
+	if err = errors.Join(err, failed); r.Submitted && !errors.Is(err, errUnreached) {
+		all, failed := a.lines(ctx, r, p)
+		complete, err = complete && all, errors.Join(err, failed)
+	}
+	return complete, err
+}
+
+// each does something with boards, several at once, so that one that is slow does not hold up the others. All says that each was done.
+func each(boards []string, do func(board string) (done bool, err error)) (all bool, err error) {
+	next, ends := make(chan string, len(boards)), make(chan error, len(boards))
+	for _, board := range boards {
+		next <- board
+	}
+	close(next)
+	var left atomic.Bool
+	for range min(len(boards), mostConnections) {
+		go func() {
+			for board := range next {
+				done, err := do(board)
+				if !done {
+					left.Store(true)
+				}
+				ends <- err
+			}
+		}()
+	}
+	var failed []error
+	for range boards {
+		if err := <-ends; err != nil {
+			failed = append(failed, err)
 		}
-		if err != nil {
-			p.failures.Add(1)
-			failed = fmt.Errorf("board %q, bucket %s: %w", b.Board, b.Start.UTC().Format(time.RFC3339), err)
-			if a.conn == nil || a.conn.IsClosed() || ctx.Err() != nil {
-				return false, failed
+	}
+	return !left.Load(), errors.Join(failed...)
+}
+
+// takeAll takes buckets of one board in their order. One that cannot be taken does not keep the next ones.
+func (a *Archiver) takeAll(ctx context.Context, r *leaderboard.Rules, owed []leaderboard.Bucket, p *progress) (complete bool, err error) {
+	complete = true
+	for _, b := range owed {
+		done, failed := a.take(ctx, r, b, p)
+		if errors.Is(failed, leaderboard.ErrWentBack) {
+			var mended bool
+			if mended, failed = a.mend(ctx, r, b.Board, p); !mended && failed == nil {
+				return false, err // another instance is at it
+			}
+		}
+		if failed != nil {
+			err = fmt.Errorf("board %q, bucket %s: %w", b.Board, b.Start.UTC().Format(time.RFC3339), failed)
+			if errors.Is(failed, errUnreached) || ctx.Err() != nil {
+				return false, err
 			}
 		}
 		if done && b.Closed {
@@ -57,11 +100,7 @@ func (a *Archiver) pass(ctx context.Context, r *leaderboard.Rules, p *progress) 
 		}
 		complete = complete && done
 	}
-	if r.Submitted && failed == nil {
-		all, err := a.lines(ctx, r, p)
-		complete, failed = complete && all, err
-	}
-	return complete, failed
+	return complete, err
 }
 
 // row is what the archive says of a bucket.
@@ -157,12 +196,9 @@ func (a *Archiver) copyBucket(ctx context.Context, tx pgx.Tx, r *leaderboard.Rul
 	if err := stage(ctx, tx, source); err != nil {
 		return 0, err
 	}
-	held, err := a.records.Mark(ctx, r, b.Board, 0)
+	held, err := a.records.Mark(ctx, r, b.Board, mark)
 	if err != nil {
 		return 0, fmt.Errorf("mark records: %w", err)
-	}
-	if held <= mark {
-		return 0, errWentBack
 	}
 	if _, err := tx.Exec(ctx, mergeSQL(r), b.Route, b.Board, b.Start); err != nil {
 		return 0, fmt.Errorf("merge members: %w", err)
@@ -183,10 +219,14 @@ func markOf(ctx context.Context, tx pgx.Tx, route, board string) (mark int64, er
 	return mark, wrap("read mark of board", err)
 }
 
-// setMark notes a mark last of all, since others of the board wait for its row.
+// setMark notes a mark last of all, since others of the board wait for its row. One that was given before the board was mended is refused.
 func setMark(ctx context.Context, tx pgx.Tx, route, board string, mark int64, newest *time.Time) error {
-	_, err := tx.Exec(ctx, `INSERT INTO leaderboard_archive.board AS b (route, board, mark, newest) VALUES ($1, $2, $3, $4)
-		ON CONFLICT (route, board) DO UPDATE SET mark = greatest(b.mark, excluded.mark), newest = greatest(b.newest, excluded.newest)`, route, board, mark, newest)
+	tag, err := tx.Exec(ctx, `INSERT INTO leaderboard_archive.board AS b (route, board, mark, newest) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (route, board) DO UPDATE SET mark = greatest(b.mark, excluded.mark), newest = greatest(b.newest, excluded.newest)
+		WHERE b.mark < excluded.mark + $5`, route, board, mark, newest, fence/2)
+	if err == nil && tag.RowsAffected() == 0 {
+		return leaderboard.ErrWentBack
+	}
 	return wrap("note mark of board", err)
 }
 

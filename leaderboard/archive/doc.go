@@ -17,7 +17,7 @@
 //	B1  INSERT INTO bucket … ON CONFLICT DO NOTHING; SELECT … FOR UPDATE
 //	B2  mark := SELECT mark FROM board
 //	B3  the members are read, page by page, into COPY to a table of the transaction
-//	B4  Mark; where that is not above what B2 has found, the records went back: ROLLBACK, and they are mended
+//	B4  Mark, against that of B2; where the records have a lesser one they went back: ROLLBACK, and they are mended
 //	B5  the members are merged: INSERT … ON CONFLICT DO UPDATE, which never takes a better score for a worse one, nor a later for an earlier
 //	B6  bucket.closed, bucket.members, board.mark; COMMIT
 //	B7  Archived, with as many members as B3 has read: the records cut the bucket if they still hold so many
@@ -30,13 +30,24 @@
 // more, and break behind a pooler; the advisory lock of the transaction, which is tried and never waited for, only saves work.
 //
 // Why B4 is needed: B5 writes down a sum of the records for one of the archive if it is later. Records that went back hold sums that lack
-// what the archive has. Their mark went back too, and B2 was read before B4: every mark that B2 can find was given before, so that B4 gives
-// a greater one unless the records went back. The mark of B6 was taken after B3: records that have it have what was read. Of a sum in a bucket
+// what the archive has. Their mark went back too, and B2 was read before B4: every mark that B2 can find was given before, so that B4 finds
+// one as great unless the records went back. The mark of B6 was taken after B3: records that have it have what was read. Of a sum in a bucket
 // that was open when the records went back, and to which something came before that was found, the later one counts: what it lacks is gone.
+//
+// # How records are mended
+//
+//   - Finding that records went back changes nothing. So whoever finds it next finds it too, until they are mended, however often that fails or
+//     whoever of those at it dies: the mark in the records is set on last.
+//   - Before anything is read back the mark in the archive is set on by far (fence), and its row locked. Somebody may have got a mark of the records
+//     as they were, and not have committed yet. If that comes first, its rows are read back; else it waits, and is refused, since its mark
+//     is below by more than all that can be given meanwhile.
+//   - Only an instance that has read back all of an empty server has the boards shown. Who finds another one at it does nothing with the route
+//     until the next look: mending one board says nothing of the others.
+//   - A board that was given up, since its window was empty, has no mark when it is made again. It is mended with nothing.
 //
 // # How submissions are taken
 //
 // Lines are read from the first that the records still have, not after the last that the archive has: ids may go back with the records.
 // A line is told from others by all that it says (time, id, player, score), which is the key of its row, so that it is there once. They are
-// forgotten in the records after the commit, and only if the board's mark is not below the one that was committed with them.
+// forgotten in the records after the commit, and only if the board's mark is not below the one that was committed with them, nor was set on since.
 package archive

@@ -43,7 +43,7 @@ func BenchmarkBucket(b *testing.B) {
 		for range b.N {
 			s.restore(nil)
 			began := time.Now()
-			if err := a.look(b.Context()); err != nil {
+			if err := a.look(b.Context())(); err != nil {
 				b.Fatal(err)
 			}
 			b.ReportMetric(float64(time.Since(began).Milliseconds())/20, "ms/bucket")

@@ -19,13 +19,13 @@ func (a *Archiver) lines(ctx context.Context, r *leaderboard.Rules, p *progress)
 	if err != nil {
 		return false, fmt.Errorf("ask for boards: %w", err)
 	}
-	all = true
-	for _, board := range boards {
-		more := true
-		for page := 0; more && page < mostPages; page++ {
-			more, err = a.linesOf(ctx, r, board, p)
-			if errors.Is(err, errWentBack) {
-				err = a.mend(ctx, r, board, p)
+	return each(boards, func(board string) (bool, error) {
+		for range mostPages {
+			more, err := a.linesOf(ctx, r, board, p)
+			if errors.Is(err, leaderboard.ErrWentBack) {
+				if more, err = a.mend(ctx, r, board, p); !more && err == nil {
+					return false, nil // another instance is at it
+				}
 			}
 			if errors.Is(err, leaderboard.ErrLoading) {
 				return false, nil
@@ -33,10 +33,12 @@ func (a *Archiver) lines(ctx context.Context, r *leaderboard.Rules, p *progress)
 			if err != nil {
 				return false, fmt.Errorf("submissions of board %q: %w", board, err)
 			}
+			if !more {
+				return true, nil
+			}
 		}
-		all = all && !more
-	}
-	return all, nil
+		return false, nil
+	})
 }
 
 // linesOf takes one page. It begins with the first line that the records have: what is there again is in its row already.
@@ -67,11 +69,9 @@ func (a *Archiver) linesOf(ctx context.Context, r *leaderboard.Rules, board stri
 			return false, fmt.Errorf("add submissions: %w", err)
 		}
 		added = tag.RowsAffected()
-		if mark, err = a.records.Mark(ctx, r, board, 0); err != nil {
+		// Where they went back: what was read is still there, and is read again once the records are mended.
+		if mark, err = a.records.Mark(ctx, r, board, before); err != nil {
 			return false, fmt.Errorf("mark records: %w", err)
-		}
-		if mark <= before {
-			return false, errWentBack // what was read is still there, and is read again once the records are mended
 		}
 		return true, setMark(ctx, tx, r.Route, board, mark, nil)
 	})
@@ -82,7 +82,7 @@ func (a *Archiver) linesOf(ctx context.Context, r *leaderboard.Rules, board stri
 	if err := a.committed(); err != nil {
 		return false, err
 	}
-	if err := a.records.Taken(ctx, r, board, page[len(page)-1].ID, mark); err != nil {
+	if err := a.records.Taken(ctx, r, board, page[len(page)-1].ID, mark, mark+fence/2); err != nil {
 		return false, fmt.Errorf("tell the records: %w", err)
 	}
 	return len(page) == pageSize, nil

@@ -2,6 +2,7 @@ package archive
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -26,52 +27,59 @@ func windowStart(w leaderboard.Window, now time.Time) time.Time {
 	return start
 }
 
-// load reads the window back into empty records, and has them shown.
-func (a *Archiver) load(ctx context.Context, r *leaderboard.Rules, p *progress) error {
+// fence is by how much the mark of a board is set on when its records are read back. A mark that is below the one that is there by more than half of
+// that was given before, by records that have gone: of what was read with it nothing was read back, and nothing may be forgotten. By less, it
+// was given at the same time as others, which are far fewer.
+const fence = 1 << 20
+
+// load reads the window back into empty records, and has them shown. It is not loaded where another instance is at it.
+func (a *Archiver) load(ctx context.Context, r *leaderboard.Rules, p *progress) (loaded bool, err error) {
 	began := time.Now()
-	members, busy, err := a.readBack(ctx, r, "", p)
+	members, busy, err := a.readBack(ctx, r, "")
 	if err != nil || busy {
-		return err
+		return false, err
 	}
-	if err := a.records.Loaded(ctx, r); err != nil {
-		return fmt.Errorf("have records shown: %w", err)
+	if err := a.records.Loaded(ctx, r, ""); err != nil {
+		return false, fmt.Errorf("have records shown: %w", err)
 	}
 	p.loads.Add(1)
 	a.log.Info("the records of boards were empty, and are read back from the archive", "route", r.Route, "members", members, "took", time.Since(began).String())
-	return nil
+	return true, nil
 }
 
-// mend merges into the records of a board what they lack since they went back.
-func (a *Archiver) mend(ctx context.Context, r *leaderboard.Rules, board string, p *progress) error {
-	members, busy, err := a.readBack(ctx, r, board, p)
+// mend merges into the records of a board what they lack since they went back. It is not mended where another instance is at it. A board of which
+// nothing is in the window was given up, and is made again.
+func (a *Archiver) mend(ctx context.Context, r *leaderboard.Rules, board string, p *progress) (mended bool, err error) {
+	members, busy, err := a.readBack(ctx, r, board)
 	if err != nil || busy {
-		return err
+		return false, err
 	}
-	if err := a.records.Loaded(ctx, r); err != nil {
-		return fmt.Errorf("have records shown: %w", err)
+	if members == 0 {
+		return true, nil
 	}
 	p.mended.Add(1)
 	a.log.Warn("the records of a board had gone back to an older state, as after a restore or a failover; what the archive has is merged into them",
 		"route", r.Route, "board", board, "members", members)
-	return nil
+	return true, nil
 }
 
 // check finds boards whose records went back and to which nothing comes, so that nothing of them is owed.
 func (a *Archiver) check(ctx context.Context, r *leaderboard.Rules, p *progress) error {
-	boards, err := a.boards(ctx, r, windowStart(r.Window, time.Now()))
+	var boards []marked
+	err := a.within(ctx, statementTimeout, func(ctx context.Context, tx pgx.Tx) (commit bool, err error) {
+		boards, err = markedBy(ctx, tx, `SELECT board, mark FROM leaderboard_archive.board WHERE route = $1 AND newest > $2 ORDER BY board`, r.Route, windowStart(r.Window, time.Now()))
+		return false, err
+	})
 	if err != nil {
 		return err
 	}
 	for _, b := range boards {
-		held, err := a.records.Mark(ctx, r, b.name, 0)
+		_, err := a.records.Mark(ctx, r, b.name, b.mark)
+		if errors.Is(err, leaderboard.ErrWentBack) {
+			_, err = a.mend(ctx, r, b.name, p)
+		}
 		if err != nil {
-			return fmt.Errorf("mark records: %w", err)
-		}
-		if held > b.mark {
-			continue
-		}
-		if err := a.mend(ctx, r, b.name, p); err != nil {
-			return err
+			return fmt.Errorf("check board %q: %w", b.name, err)
 		}
 	}
 	return nil
@@ -82,29 +90,32 @@ type marked struct {
 	mark int64
 }
 
-// boards are those of which the archive has something that ends after a time.
-func (a *Archiver) boards(ctx context.Context, r *leaderboard.Rules, after time.Time) (all []marked, err error) {
-	err = a.within(ctx, statementTimeout, func(ctx context.Context, tx pgx.Tx) (bool, error) {
-		rows, err := tx.Query(ctx, `SELECT board, mark FROM leaderboard_archive.board WHERE route = $1 AND newest > $2 ORDER BY board`, r.Route, after)
-		if err != nil {
-			return false, err
-		}
-		all, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (m marked, err error) { return m, row.Scan(&m.name, &m.mark) })
-		return false, err
-	})
+// markedBy are the boards, and their marks, that a statement gives.
+func markedBy(ctx context.Context, tx pgx.Tx, sql string, args ...any) ([]marked, error) {
+	rows, err := tx.Query(ctx, sql, args...)
+	if err != nil {
+		return nil, fmt.Errorf("read boards: %w", err)
+	}
+	all, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (m marked, err error) { return m, row.Scan(&m.name, &m.mark) })
 	return all, wrap("read boards", err)
 }
 
-// readBack merges the window of the archive into the records, of one board or (empty) of all, and then their marks. Busy: another instance is
-// at it.
-func (a *Archiver) readBack(ctx context.Context, r *leaderboard.Rules, board string, p *progress) (count int, busy bool, err error) {
+// readBack merges the window of the archive into the records, of one board or (empty) of all, and then has their marks go on from it. Busy: another
+// instance is at it.
+//
+// The marks in the archive are set on first. Whoever has read of the records as they were, and is to commit it, waits for that: what was committed
+// before is among the rows that are read, and what comes after is refused by setMark. Those in the records are set last of all: whatever fails
+// until then, the records are still found to have gone back.
+func (a *Archiver) readBack(ctx context.Context, r *leaderboard.Rules, board string) (count int, busy bool, err error) {
 	after := windowStart(r.Window, time.Now())
-	boards, err := a.boards(ctx, r, after) // before the rows are read: a mark stands for what was committed with it
-	if err != nil {
-		return 0, false, err
-	}
+	var boards []marked
 	err = a.within(ctx, loadTimeout, func(ctx context.Context, tx pgx.Tx) (bool, error) {
 		if busy, err = another(ctx, tx, "load", r.Route, board); busy || err != nil {
+			return false, err
+		}
+		boards, err = markedBy(ctx, tx, `UPDATE leaderboard_archive.board SET mark = mark + $4
+			WHERE route = $1::text AND (board = $2::text OR $2::text = '' AND (newest > $3 OR newest IS NULL)) RETURNING board, mark`, r.Route, board, after, fence)
+		if err != nil {
 			return false, err
 		}
 		queries := []string{loadSQL(r)}
@@ -122,16 +133,18 @@ func (a *Archiver) readBack(ctx context.Context, r *leaderboard.Rules, board str
 				return false, err
 			}
 		}
-		return false, nil
+		return true, nil
 	})
 	if err != nil || busy {
 		return count, busy, err
 	}
-	for _, b := range boards {
-		if board != "" && b.name != board {
-			continue
+	if board != "" && count > 0 { // it may have gone back to before it was made
+		if err := a.records.Loaded(ctx, r, board); err != nil {
+			return count, false, fmt.Errorf("have records shown: %w", err)
 		}
-		if _, err := a.records.Mark(ctx, r, b.name, b.mark); err != nil {
+	}
+	for _, b := range boards {
+		if err := a.records.Mended(ctx, r, b.name, b.mark); err != nil {
 			return count, false, fmt.Errorf("mark records: %w", err)
 		}
 	}
@@ -150,6 +163,9 @@ func (a *Archiver) merge(ctx context.Context, r *leaderboard.Rules, rows pgx.Row
 		count += len(page)
 		err := a.records.Load(ctx, r, at, page)
 		page = page[:0]
+		if errors.Is(err, leaderboard.ErrOtherRules) {
+			return nil // the records keep that board under others, and refuse it; the rest is shown
+		}
 		return wrap("give to records", err)
 	}
 	for rows.Next() {

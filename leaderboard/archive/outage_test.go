@@ -46,7 +46,7 @@ func TestPostgreSQLCrashes(t *testing.T) {
 	submit("bob", 2)
 	before := a.States()[0]
 	d.due(a)
-	if err := a.look(t.Context()); err == nil {
+	if err := a.look(t.Context())(); err == nil {
 		t.Error("a look without a database succeeds")
 	}
 	h.s.advance(2 * time.Minute)

@@ -274,14 +274,14 @@ func (s *records) Lines(_ context.Context, r *leaderboard.Rules, board, after st
 	return slices.Clone(all[:min(most, len(all))]), nil
 }
 
-func (s *records) Taken(_ context.Context, r *leaderboard.Rules, board, upTo string, mark int64) error {
+func (s *records) Taken(_ context.Context, r *leaderboard.Rules, board, upTo string, mark, limit int64) error {
 	unlock, err := s.lock("Taken")
 	if err != nil {
 		return err
 	}
 	defer unlock()
 	k := key{r.Route, board}
-	if s.state.marks[k] < mark {
+	if is := s.state.marks[k]; is < mark || is >= limit {
 		return nil
 	}
 	number := func(id string) (n int64) { _, _ = fmt.Sscanf(id, "%d-0", &n); return n }
@@ -289,15 +289,29 @@ func (s *records) Taken(_ context.Context, r *leaderboard.Rules, board, upTo str
 	return nil
 }
 
-func (s *records) Mark(_ context.Context, r *leaderboard.Rules, board string, least int64) (int64, error) {
+func (s *records) Mark(_ context.Context, r *leaderboard.Rules, board string, given int64) (int64, error) {
 	unlock, err := s.lock("Mark")
 	if err != nil {
 		return 0, err
 	}
 	defer unlock()
 	k := key{r.Route, board}
-	s.state.marks[k] = max(s.state.marks[k], least) + 1
+	if s.state.marks[k] < given {
+		return 0, leaderboard.ErrWentBack
+	}
+	s.state.marks[k]++
 	return s.state.marks[k], nil
+}
+
+func (s *records) Mended(_ context.Context, r *leaderboard.Rules, board string, mark int64) error {
+	unlock, err := s.lock("Mended")
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	k := key{r.Route, board}
+	s.state.marks[k] = max(s.state.marks[k], mark)
+	return nil
 }
 
 func (s *records) Empty(_ context.Context, r *leaderboard.Rules) (bool, error) {
@@ -335,12 +349,14 @@ func (s *records) Load(_ context.Context, r *leaderboard.Rules, b leaderboard.Bu
 	return nil
 }
 
-func (s *records) Loaded(_ context.Context, r *leaderboard.Rules) error {
+func (s *records) Loaded(_ context.Context, r *leaderboard.Rules, board string) error {
 	unlock, err := s.lock("Loaded")
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	s.state.loaded[r.Route] = true
+	if board == "" {
+		s.state.loaded[r.Route] = true
+	}
 	return nil
 }

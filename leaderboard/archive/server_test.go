@@ -133,7 +133,7 @@ func (d *database) archiver(s leaderboard.Source, routes ...Route) *Archiver {
 func (d *database) due(a *Archiver) {
 	for _, r := range a.config.Load().Routes {
 		p := a.progress(r.Rules.Route)
-		p.pass, p.check, p.retain = time.Time{}, time.Time{}, time.Time{}
+		p.look, p.pass, p.check, p.retain = time.Time{}, time.Time{}, time.Time{}, time.Time{}
 		if d.unchecked {
 			p.check = time.Now().Add(time.Hour)
 		}
@@ -145,7 +145,7 @@ func (d *database) looks(a *Archiver) error {
 	d.due(a)
 	// What was taken a moment ago is taken again.
 	d.do("UPDATE leaderboard_archive.bucket SET archived = archived - interval '1 minute'")
-	return a.look(context.Background())
+	return a.look(context.Background())()
 }
 
 func (d *database) mustLook(a *Archiver) {

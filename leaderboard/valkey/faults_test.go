@@ -216,7 +216,7 @@ func TestCluster(t *testing.T) {
 			if _, err := r.Empty(t.Context(), rules); err != nil {
 				t.Fatal(err)
 			}
-			if err := r.Loaded(t.Context(), rules); err != nil {
+			if err := r.Loaded(t.Context(), rules, ""); err != nil {
 				t.Fatal(err)
 			}
 			var boards []string
@@ -254,5 +254,40 @@ func TestCluster(t *testing.T) {
 				t.Errorf("%d of %d boards are read back, empty %v, %v", loading, len(boards), empty, err)
 			}
 		})
+	}
+}
+
+// A primary goes on as one for seconds after sentinels have named another. Once the client knows of that one, nothing is acknowledged by a
+// connection to the old one that was kept.
+func TestPrimaryThatWasReplaced(t *testing.T) {
+	v := servers.StartValkeySentinel(t, servers.ValkeyProgram, "--appendonly", "yes")
+	r := openAt(t, connection.Server{Addresses: []string{v.Sentinel.Address()}, Sentinel: &connection.Sentinel{Master: servers.SentinelMaster}})
+	rules := daily(0)
+	rules.Durability = leaderboard.Synced
+	s := begin(t.Context(), r, rules, "b")
+	s.more(t, 100)
+	s.end()
+	if out, err := v.Sentinel.CLI(t.Context(), "SENTINEL", "FAILOVER", servers.SentinelMaster); err != nil {
+		t.Fatal(out, err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := v.AwaitPrimary(ctx, v.Replica); err != nil {
+		t.Fatal(err)
+	}
+	client, err := r.options.Connection.Client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for client.Nodes()[v.Replica.Address()] == nil {
+		if ctx.Err() != nil {
+			t.Fatal("the client does not hear of the new primary")
+		}
+	}
+	s = begin(t.Context(), r, rules, "b")
+	s.more(t, 100)
+	s.end()
+	if n := s.lost(t, r, rules, "b"); n > 0 {
+		t.Errorf("%d of %d acknowledged are lost", n, s.count())
 	}
 }

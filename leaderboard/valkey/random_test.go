@@ -177,7 +177,7 @@ func play(t *testing.T, instances []*Records, rules *leaderboard.Rules, seed uin
 	if _, err := instances[0].Empty(ctx, rules); err != nil {
 		return err
 	}
-	if err := instances[0].Loaded(ctx, rules); err != nil {
+	if err := instances[0].Loaded(ctx, rules, ""); err != nil {
 		return err
 	}
 	const board = "b"

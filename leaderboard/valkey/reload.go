@@ -3,6 +3,7 @@ package valkey
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"slices"
 
 	"cacheproxy/leaderboard"
@@ -48,19 +49,27 @@ func (r *Records) Load(ctx context.Context, rules *leaderboard.Rules, b leaderbo
 	return nil
 }
 
-// Loaded says that all that the archive has was put back. With ErrLoading the records were lost since Empty was asked.
-func (r *Records) Loaded(ctx context.Context, rules *leaderboard.Rules) error {
+// Loaded says that all that the archive has of a board was put back, or (empty) of all of them. With ErrLoading the records were lost since Empty
+// was asked. One board does not end the reading back of all.
+func (r *Records) Loaded(ctx context.Context, rules *leaderboard.Rules, board string) error {
 	if !rules.Archived {
 		return nil
+	}
+	incarnation := r.book.reading(rules)
+	if board != "" {
+		_, err := r.insist(ctx, "load", wholeScript, rules, incarnation, board)
+		return err
 	}
 	boards, err := r.Boards(ctx, rules)
 	if err != nil {
 		return err
 	}
-	incarnation := r.book.reading(rules)
 	args := []string{incarnation}
 	for _, board := range boards {
 		reply, err := r.insist(ctx, "load", wholeScript, rules, incarnation, board)
+		if errors.Is(err, leaderboard.ErrOtherRules) {
+			continue // it is refused whatever it has, and does not keep the others from being shown
+		}
 		if err != nil {
 			return err
 		}

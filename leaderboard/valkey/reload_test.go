@@ -122,7 +122,7 @@ func reload(t *testing.T, program string, lost bool) {
 		if empty, err := r.Empty(t.Context(), b.rules); err != nil || !empty {
 			return fmt.Errorf("empty: %v, %w", empty, err)
 		}
-		return errors.Join(r.Loaded(t.Context(), b.rules), b.write(t, r, 8), take(b), b.write(t, r, 8), take(b))
+		return errors.Join(r.Loaded(t.Context(), b.rules, ""), b.write(t, r, 8), take(b), b.write(t, r, 8), take(b))
 	})
 	if !lost {
 		cli("SAVE")
@@ -151,9 +151,10 @@ func reload(t *testing.T, program string, lost bool) {
 		}
 	}
 	each(t, "notice", boards, func(b *reloaded) error {
-		mark, err := r.Mark(t.Context(), b.rules, "b", 0)
-		if err != nil || mark > marks[b.rules.Route] {
-			return fmt.Errorf("mark %d after %d, %w", mark, marks[b.rules.Route], err)
+		for range 2 { // which changes nothing
+			if mark, err := r.Mark(t.Context(), b.rules, "b", marks[b.rules.Route]); !errors.Is(err, leaderboard.ErrWentBack) {
+				return fmt.Errorf("mark %d after %d, %w", mark, marks[b.rules.Route], err)
+			}
 		}
 		if err := b.write(t, r, 3); err != nil { // before anybody has noticed
 			return err
@@ -172,7 +173,7 @@ func reload(t *testing.T, program string, lost bool) {
 	each(t, "load", boards, func(b *reloaded) error {
 		var loading, writing error
 		var all sync.WaitGroup
-		all.Go(func() { loading = errors.Join(b.load(t, r), r.Loaded(t.Context(), b.rules)) })
+		all.Go(func() { loading = errors.Join(b.load(t, r), r.Loaded(t.Context(), b.rules, "")) })
 		all.Go(func() { writing = b.write(t, r, 3) })
 		all.Wait()
 		return errors.Join(loading, writing, b.note(t, r))
@@ -220,7 +221,7 @@ func TestReceiptsWhileReadBack(t *testing.T) {
 		if first, again := give("k"), give("k"); first != unknown || again != unknown {
 			t.Errorf("aggregate %v, while it is read back: %+v, then %+v", aggregate, first, again)
 		}
-		if err := r.Loaded(t.Context(), rules); err != nil {
+		if err := r.Loaded(t.Context(), rules, ""); err != nil {
 			t.Fatal(err)
 		}
 		rank := int64(1)

@@ -159,32 +159,6 @@ func TestNamesOfBoards(t *testing.T) {
 	}
 }
 
-func TestOtherRules(t *testing.T) {
-	r := open(t, servers.Valkey(t, servers.ValkeyOptions{}))
-	rules := daily(10)
-	submit(t, r, rules, "b", "ann", 1)
-	for name, change := range map[string]func(*leaderboard.Rules){
-		"aggregate": func(r *leaderboard.Rules) { r.Aggregate = leaderboard.Lowest },
-		"ties":      func(r *leaderboard.Rules) { r.Ties = leaderboard.ByName },
-		"all ranks": func(r *leaderboard.Rules) { r.Top = 0 },
-		"span":      func(r *leaderboard.Rules) { r.Window.Span = leaderboard.Day },
-		"bucket":    func(r *leaderboard.Rules) { r.Window.Bucket = time.Hour },
-	} {
-		other := *rules
-		change(&other)
-		_, _, err := r.Submit(t.Context(), &other, leaderboard.Request{Board: "b", Submissions: one("ann", 2)})
-		_, failed := r.Top(t.Context(), &other, "b", 1)
-		if !errors.Is(err, leaderboard.ErrOtherRules) || !errors.Is(failed, leaderboard.ErrOtherRules) {
-			t.Errorf("another %s: %v, %v", name, err, failed)
-		}
-	}
-	longer := *rules
-	longer.Window.Length, longer.Top = 48*time.Hour, 20
-	if e, err := r.Player(t.Context(), &longer, "b", "ann"); err != nil || e.Score != 1 {
-		t.Errorf("a longer window: %+v, %v", e, err)
-	}
-}
-
 // A window that was made shorter is shorter at once.
 func TestShorterWindow(t *testing.T) {
 	r := open(t, servers.Valkey(t, servers.ValkeyOptions{}))
@@ -346,7 +320,7 @@ func TestArchiveIsSwitchedOn(t *testing.T) {
 	if empty, err := r.Empty(t.Context(), &now); err != nil || !empty {
 		t.Fatal(empty, err)
 	}
-	if err := r.Loaded(t.Context(), &now); err != nil {
+	if err := r.Loaded(t.Context(), &now, ""); err != nil {
 		t.Fatal(err)
 	}
 	submit(t, r, &now, "b", "ann", 2)
@@ -381,7 +355,7 @@ func owed(t *testing.T, r *Records) {
 	if empty, err := r.Empty(t.Context(), rules); err != nil || !empty {
 		t.Fatal(empty, err)
 	}
-	if err := r.Loaded(t.Context(), rules); err != nil {
+	if err := r.Loaded(t.Context(), rules, ""); err != nil {
 		t.Fatal(err)
 	}
 	owed := func() []leaderboard.Bucket {

@@ -51,8 +51,11 @@ if now < ends or call('ZCARD', key) ~= tonumber(ARGV[A + 2]) then return {'KEPT'
 call('HSET', m, 't', text(now))
 call('ZREM', owed, start)
 if call('ZSCORE', bs, start) then
-  call('ZREMRANGEBYRANK', key, K, -1)
-  call('UNLINK', b .. 'h:' .. start)
+  -- Put back what stays: to remove the rest one by one keeps the server from everything else, of a bucket with a million for seconds.
+  local first, stay = call('ZRANGE', key, 0, K - 1, 'WITHSCORES'), {}
+  for i = 1, #first, 2 do stay[i], stay[i + 1] = first[i + 1], first[i] end
+  call('UNLINK', key, b .. 'h:' .. start)
+  bulk('ZADD', key, stay)
 else
   discard(start)
 end
@@ -70,16 +73,27 @@ end
 return reply
 `)
 
-// takenScript forgets submissions, unless the records went back since they were read. ARGV after A: the first that stays, mark
+// takenScript forgets submissions, unless the records went back since they were read. ARGV after A: the first that stays, the least and the limit
+// of the board's number. Reply: OK
 var takenScript = durable.NewScript(prelude, `
-if tonumber(call('HGET', m, 'k') or '0') >= tonumber(ARGV[A + 2]) then call('XTRIM', b .. 's', 'MINID', ARGV[A + 1]) end
+local k = tonumber(call('HGET', m, 'k') or '0')
+if k >= tonumber(ARGV[A + 2]) and k < tonumber(ARGV[A + 3]) then call('XTRIM', b .. 's', 'MINID', ARGV[A + 1]) end
 return {'OK'}
 `)
 
-// markScript counts the board's number on. ARGV: base, at least what it was. Reply: the number
+// markScript counts the board's number on, unless it is below one that was given. ARGV: base, number. Reply: the next; BACK, where it is below
 var markScript = durable.NewScript(`
 local m = ARGV[1] .. 'm'
-local k = math.max(tonumber(redis.call('HGET', m, 'k') or '0'), tonumber(ARGV[2])) + 1
+local k = tonumber(redis.call('HGET', m, 'k') or '0')
+if k < tonumber(ARGV[2]) then return {'BACK'} end
+redis.call('HSET', m, 'k', string.format('%.0f', k + 1))
+return {string.format('%.0f', k + 1)}
+`)
+
+// mendedScript sets the board's number on to one at least. ARGV: base, number. Reply: OK
+var mendedScript = durable.NewScript(`
+local m = ARGV[1] .. 'm'
+local k = math.max(tonumber(redis.call('HGET', m, 'k') or '0'), tonumber(ARGV[2]))
 redis.call('HSET', m, 'k', string.format('%.0f', k))
-return {string.format('%.0f', k)}
+return {'OK'}
 `)

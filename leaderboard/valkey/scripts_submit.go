@@ -87,7 +87,8 @@ return {'OK', receipts}
 
 // readScript shows a part of a board.
 //
-// ARGV after those of the prelude: top and a number of places, or around, that number before and after, and the player.
+// ARGV after those of the prelude: top and a number of places, or around, that number before and after, and the player; or all, and a number that
+// no board has, for what is beyond the ranks too.
 // Reply: OK, version, number of places, rank of the first, the board's clock, pairs of member and z; NONE, where there is no such board;
 // LOADING, where it lacks what the archive has; TIME and AGAIN as submitScript's; ABSENT; BEYOND.
 var readScript = durable.NewScript(prelude, rotation, `
@@ -114,7 +115,7 @@ if ARGV[A + 1] == 'around' then
   if not rank or K > 0 and rank >= K then return {'BEYOND', text(now)} end
   from, to = math.max(0, rank - tonumber(ARGV[A + 2])), rank + tonumber(ARGV[A + 2])
 end
-if K > 0 then to, total = math.min(to, K - 1), math.min(total, K) end
+if K > 0 and ARGV[A + 1] ~= 'all' then to, total = math.min(to, K - 1), math.min(total, K) end
 local reply = {'OK', version, text(total), text(from + 1), text(now)}
 if to < from then return reply end
 for _, v in ipairs(call('ZRANGE', r, from, to, 'WITHSCORES')) do reply[#reply + 1] = v end

@@ -20,31 +20,42 @@ func (r *Records) Owed(ctx context.Context, rules *leaderboard.Rules, most int) 
 		return nil, err
 	}
 	var all []leaderboard.Bucket
+	var failed error
 	for _, board := range boards {
-		reply, err := r.insist(ctx, "owed", owedScript, rules, r.book.reading(rules), board, strconv.Itoa(most))
-		if err != nil {
+		owed, err := r.owed(ctx, rules, board, most)
+		if errors.Is(err, leaderboard.ErrLoading) || ctx.Err() != nil {
 			return nil, err
 		}
-		if len(reply) < 3 || len(reply)%2 != 1 {
-			return nil, errReply
+		if err != nil { // one that is kept under other rules, or on another server, does not keep the others
+			failed = errors.Join(failed, fmt.Errorf("board %q: %w", board, err))
 		}
-		now, err := moment(reply[1])
-		for i := 3; i < len(reply) && err == nil; i += 2 {
-			b := leaderboard.Bucket{Route: rules.Route, Board: board}
-			var failed error
-			b.Start, err = moment(reply[i])
-			b.End, failed = moment(reply[i+1])
-			err = errors.Join(err, failed)
-			if b.Closed = !b.End.After(now); b.Closed || r.book.news(rules, b, reply[2]) {
-				all = append(all, b)
-			}
-		}
-		if err != nil {
-			return nil, err
-		}
+		all = append(all, owed...)
 	}
 	slices.SortStableFunc(all, func(a, b leaderboard.Bucket) int { return a.Start.Compare(b.Start) })
-	return all[:min(len(all), most)], nil
+	return all[:min(len(all), most)], failed
+}
+
+// owed is Owed of one board.
+func (r *Records) owed(ctx context.Context, rules *leaderboard.Rules, board string, most int) (all []leaderboard.Bucket, err error) {
+	reply, err := r.insist(ctx, "owed", owedScript, rules, r.book.reading(rules), board, strconv.Itoa(most))
+	if err != nil {
+		return nil, err
+	}
+	if len(reply) < 3 || len(reply)%2 != 1 {
+		return nil, errReply
+	}
+	now, err := moment(reply[1])
+	for i := 3; i < len(reply) && err == nil; i += 2 {
+		b := leaderboard.Bucket{Route: rules.Route, Board: board}
+		var failed error
+		b.Start, err = moment(reply[i])
+		b.End, failed = moment(reply[i+1])
+		err = errors.Join(err, failed)
+		if b.Closed = !b.End.After(now); b.Closed || r.book.news(rules, b, reply[2]) {
+			all = append(all, b)
+		}
+	}
+	return all, err
 }
 
 // Members reads a page of a bucket, the first in rank first.
@@ -117,25 +128,35 @@ func (r *Records) Lines(ctx context.Context, rules *leaderboard.Rules, board, af
 	return lines, nil
 }
 
-// Taken forgets the submissions up to one, after the archive has committed them, unless the board's number is below mark.
-func (r *Records) Taken(ctx context.Context, rules *leaderboard.Rules, board, upTo string, mark int64) error {
+// Taken forgets the submissions up to one, after the archive has committed them, unless the board's number is below mark, or not below limit.
+func (r *Records) Taken(ctx context.Context, rules *leaderboard.Rules, board, upTo string, mark, limit int64) error {
 	us, err := strconv.ParseInt(upTo, 10, 64)
 	if err != nil {
 		return fmt.Errorf("forget submissions: %w", err)
 	}
-	_, err = r.insist(ctx, "taken", takenScript, rules, r.book.reading(rules), board, number(us+1), number(mark))
+	_, err = r.insist(ctx, "taken", takenScript, rules, r.book.reading(rules), board, number(us+1), number(mark), number(limit))
 	return err
 }
 
-// Mark adds one to a number that is kept with the board, and answers it: at least least+1.
-func (r *Records) Mark(ctx context.Context, rules *leaderboard.Rules, board string, least int64) (int64, error) {
-	reply, err := r.ask(ctx, "mark", markScript, r.board(rules, board), number(least))
+// Mark adds one to a number that is kept with the board, and answers it. It fails with ErrWentBack, and does not, where that is below one that was
+// given before.
+func (r *Records) Mark(ctx context.Context, rules *leaderboard.Rules, board string, given int64) (int64, error) {
+	reply, err := r.ask(ctx, "mark", markScript, r.board(rules, board), number(given))
 	if err != nil {
 		return 0, err
+	}
+	if reply[0] == "BACK" {
+		return 0, leaderboard.ErrWentBack
 	}
 	mark, err := strconv.ParseInt(reply[0], 10, 64)
 	if err != nil {
 		return 0, fmt.Errorf("%w: %w", errReply, err)
 	}
 	return mark, nil
+}
+
+// Mended sets the number of a board on to what the archive has.
+func (r *Records) Mended(ctx context.Context, rules *leaderboard.Rules, board string, mark int64) error {
+	_, err := r.ask(ctx, "mark", mendedScript, r.board(rules, board), number(mark))
+	return err
 }

@@ -105,6 +105,9 @@ func (r *Records) Measure(ctx context.Context, rules *leaderboard.Rules) (boards
 	tried := 0
 	for i := 0; i < len(all); i += step {
 		reply, err := r.insist(ctx, "measure", measureScript, rules, "", all[i])
+		if errors.Is(err, leaderboard.ErrOtherRules) {
+			continue
+		}
 		if err != nil {
 			return 0, 0, err
 		}

@@ -3,6 +3,7 @@ package valkey
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 
@@ -14,6 +15,11 @@ import (
 // Top is the first n places of a board. One that nobody has submitted to is empty.
 func (r *Records) Top(ctx context.Context, rules *leaderboard.Rules, board string, n int) (leaderboard.View, error) {
 	return r.view(ctx, rules, board, "top", strconv.Itoa(n))
+}
+
+// All is every place of a board that the records have, also beyond the ranks where every player is kept.
+func (r *Records) All(ctx context.Context, rules *leaderboard.Rules, board string) (leaderboard.View, error) {
+	return r.view(ctx, rules, board, "all", strconv.Itoa(math.MaxInt32))
 }
 
 // Around is n places before and after the best that a player holds. It fails with ErrNotThere, and ErrBeyond where a player who is not among

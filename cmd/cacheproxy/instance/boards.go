@@ -25,12 +25,13 @@ const measureEvery = 30 * time.Second
 
 // boards are the records of boards, and who answers by them. A nil *boards belongs to an instance without any.
 type boards struct {
-	desk       *api.Desk
-	records    *kept.Records      // nil: they are in this process
-	connection *valkey.Connection // to their server; nil likewise
-	metrics    *observe.Leaderboard
-	held       atomic.Pointer[observe.HeldBoards]
-	i          *Instance
+	desk        *api.Desk
+	records     *kept.Records      // nil: they are in this process
+	connection  *valkey.Connection // to their server; nil likewise
+	certificate clientCertificate
+	metrics     *observe.Leaderboard
+	held        atomic.Pointer[observe.HeldBoards]
+	i           *Instance
 }
 
 // newBoards makes them where the configuration names a server for them, or has a route that needs one. It dials nothing.
@@ -46,10 +47,17 @@ func newBoards(i *Instance) *boards {
 		b.desk = api.NewDesk(nil, r.Timeout)
 		return b
 	}
-	b.connection = valkey.NewConnection(r.Server, 0)
+	b.connection = valkey.NewConnection(b.certificate.of(r.Server), 0)
 	b.records = kept.New(kept.Options{Connection: b.connection, Prefix: r.Prefix, Timeout: r.Timeout, Rules: b.rules})
 	b.desk = api.NewDesk(b.records, r.Timeout)
 	return b
+}
+
+// present shows the certificate of a configuration to the server, on connections that are made from now on.
+func (b *boards) present(r *config.Records) {
+	if b != nil && r != nil {
+		b.certificate.present(r.Server)
+	}
 }
 
 // giveTo lets a proxy answer for boards.

@@ -3,7 +3,6 @@ package instance
 import (
 	"context"
 	"crypto/rand"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -56,7 +55,7 @@ type fleet struct {
 	lease         *invalidation.Lease
 	metrics       *observe.Fleet
 	below         sharedCopies
-	certificate   atomic.Pointer[tls.Certificate] // shown to the server; nil: none
+	certificate   clientCertificate
 
 	blind   atomic.Bool   // the log cannot be followed, as long as there was no lease
 	shares  bool          // an upstream has a limit for all instances together
@@ -74,12 +73,7 @@ func newFleet(v *config.Valkey, i *Instance) *fleet {
 		f.patience = requiredContact
 	}
 	f.shares = slices.ContainsFunc(i.snapshot.Upstreams, func(o upstream.Options) bool { return o.FleetMaxInFlight > 0 })
-	server := v.Server
-	if server.TLS != nil {
-		server.TLS = server.TLS.Clone()
-		f.present(v)
-		server.TLS.Certificates, server.TLS.GetClientCertificate = nil, f.clientCertificate
-	}
+	server := f.certificate.of(v.Server)
 	f.server = server
 	f.control, f.data = valkey.NewConnection(server, 0), valkey.NewConnection(server, dataSockets)
 	f.metrics = i.metrics.Fleet(f.gauges, inspect.Kinds())
@@ -141,17 +135,9 @@ func hostname() string {
 
 // present shows the certificate of a configuration to the server, on connections that are made from now on.
 func (f *fleet) present(v *config.Valkey) {
-	if f == nil || v == nil || v.Server.TLS == nil || len(v.Server.TLS.Certificates) == 0 {
-		return
+	if f != nil && v != nil {
+		f.certificate.present(v.Server)
 	}
-	f.certificate.Store(&v.Server.TLS.Certificates[0])
-}
-
-func (f *fleet) clientCertificate(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-	if c := f.certificate.Load(); c != nil {
-		return c, nil
-	}
-	return new(tls.Certificate), nil // none
 }
 
 // observe counts what became of an operation on the server.

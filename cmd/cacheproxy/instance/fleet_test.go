@@ -3,7 +3,6 @@ package instance
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -17,7 +16,6 @@ import (
 	"time"
 
 	"cacheproxy/admin"
-	"cacheproxy/config"
 	"cacheproxy/invalidation"
 	"cacheproxy/invalidation/valkey"
 	"cacheproxy/policy"
@@ -223,23 +221,6 @@ func TestAwaitsTheLease(t *testing.T) {
 	until(t, "lapse", func() bool { return !m.fleet.leased(time.Now()) })
 	if err := m.fleet.ready(); err != nil {
 		t.Errorf("an instance that loses the log later, perhaps with all others, goes out of service: %v", err)
-	}
-}
-
-// A client certificate that is read again is shown on the next connection.
-func TestCertificateForValkey(t *testing.T) {
-	f := new(fleet)
-	if c, err := f.clientCertificate(nil); err != nil || c == nil || len(c.Certificate) > 0 {
-		t.Errorf("none: %v, %v", c, err)
-	}
-	for _, name := range []string{"first", "second"} {
-		v := &config.Valkey{}
-		v.Server.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{[]byte(name)}}}}
-		f.present(v)
-		f.present(&config.Valkey{})
-		if c, err := f.clientCertificate(nil); err != nil || string(c.Certificate[0]) != name {
-			t.Errorf("shown %s, %v; want %s", c.Certificate[0], err, name)
-		}
 	}
 }
 

@@ -131,6 +131,7 @@ func (i *Instance) apply(ctx context.Context, next *config.Snapshot, changes []c
 		i.switches.renew(routes)
 		i.upstreams.replace(ups)
 		i.fleet.present(next.Valkey)
+		i.boards.present(next.Records)
 		i.feed.reconfigure(next)
 		i.archive.reconfigure(next)
 		i.calls.SetTokens(tokens(next.Admin.Tokens))

@@ -151,8 +151,8 @@ var inForce = map[string]struct {
 // elsewhere names what shows the keys that a test without sockets cannot.
 var elsewhere = []string{
 	"tls", "drain_delay", "shutdown_timeout", // test/system/e2e: TestCertificateRotation, TestReloadBeforeExit
-	"postgres", // test/system/e2e: TestReloadOfTheFeed
-	"valkey",   // but for its client certificate: TestCertificateForValkey
+	"postgres",          // test/system/e2e: TestReloadOfTheFeed
+	"valkey", "records", // but for their client certificates: TestClientCertificates
 }
 
 func TestEveryKeyReloadsOrSaysThatItDoesNot(t *testing.T) {

@@ -92,6 +92,8 @@ func (in *inspection) recordsOnDisk(n node) {
 		in.add(Fine, n.of("appendonly"), "yes, appendfsync always: a crash loses nothing that was acknowledged")
 	case fsync == "no":
 		in.add(Warning, n.of("appendfsync"), "is no: the power of the machine takes what the system has not written yet, half a minute of it; set appendfsync everysec")
+	case n.info["aof_delayed_fsync"] != "" && n.info["aof_delayed_fsync"] != "0":
+		in.add(Warning, n.of("appendonly"), "the disk has kept the server waiting, %s times since it began: it answers nobody meanwhile, for a second and more, and scores are shown that much later; give it a disk that nothing else writes to", n.info["aof_delayed_fsync"])
 	default:
 		in.add(Fine, n.of("appendonly"), "yes: a crash of the process loses nothing that it has written, the power of the machine about a second, and nothing with durability: fsync")
 	}

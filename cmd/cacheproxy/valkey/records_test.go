@@ -12,3 +12,14 @@ func TestRoomForRecords(t *testing.T) {
 		}
 	}
 }
+
+// A disk that is slower than its server is told of, since it keeps the server from answering.
+func TestRecordsWaitForDisk(t *testing.T) {
+	for delayed, want := range map[string]Level{"": Fine, "0": Fine, "3": Warning} {
+		in := &inspection{}
+		in.recordsOnDisk(node{info: map[string]string{"aof_enabled": "1", "aof_delayed_fsync": delayed}, config: map[string]string{"appendfsync": "everysec"}})
+		if len(in.findings) != 1 || in.findings[0].Level != want {
+			t.Errorf("%s writes waited: %+v", delayed, in.findings)
+		}
+	}
+}

@@ -84,7 +84,7 @@ func start(t *testing.T, window, bucket time.Duration, persistence ...string) *r
 		T: t, client: &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 256}},
 		model: newModel(window, bucket, top), latencies: map[string][]time.Duration{}, probes: map[string]*probe{}, refused: map[string]int{},
 	}
-	r.valkey = servers.Valkey(t, servers.ValkeyOptions{Args: append([]string{"--maxmemory-policy", "noeviction"}, persistence...)})
+	r.valkey = servers.Valkey(t, servers.ValkeyOptions{Args: append([]string{"--maxmemory-policy", "noeviction", "--latency-monitor-threshold", "100"}, persistence...)})
 	dir, err := os.MkdirTemp("", "postgres-")
 	if err != nil {
 		t.Fatal(err)
@@ -274,7 +274,7 @@ func TestLoad(t *testing.T) {
 		t.Run("PostgreSQL alone", func(t *testing.T) { postgresAlone(t) })
 	}
 	r := start(t, *window, *bucket, "--appendonly", "yes")
-	before := r.cpu()
+	before, waited := r.cpu(), r.waits()
 	memory := r.watchMemory()
 	began := time.Now()
 	end := began.Add(*duration)
@@ -304,6 +304,10 @@ func TestLoad(t *testing.T) {
 	lasted := time.Since(began)
 	after := r.cpu()
 	r.report(lasted, before, after)
+	for name, now := range r.waits() {
+		t.Logf("%s waited for a core for %.1f %% of the time, over all its threads", name, 100*(now-waited[name]).Seconds()/lasted.Seconds())
+	}
+	t.Log(r.stalls())
 	for i, err := range r.wrong {
 		if i == 10 {
 			t.Errorf("and %d more", len(r.wrong)-i)
