@@ -14,9 +14,12 @@ const (
 	// FenceLife is how long a fence stays open whose writer gives no sign of life. A writer renews its fence after a third of
 	// that, for as long as its write is at the origin.
 	FenceLife = time.Minute
-	// firstBeat is where the heartbeats of this version begin to count, by which the others know what it does of its own accord: it tells
-	// them of the copies that it may have before it has any (R18). Versions before count from 1.
-	firstBeat = 1 << 48
+	// firstBeat is where the heartbeats of this version begin to count, by which the others know what it does of its own accord: it has
+	// the entries that it appends told to all (R19).
+	firstBeat = 1 << 49
+	// tellsBeat is where those of the version before begin, which tells of the copies that it may have before it has any (R18). Versions
+	// before that count from 1.
+	tellsBeat = 1 << 48
 )
 
 // limits are what a follower remembers and for how long. They are always the defaults but in tests.
@@ -109,7 +112,20 @@ func (f *Follower) Release() {
 func (f *Follower) AllTell() bool {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
-	return !slices.ContainsFunc(f.detector.live, func(p Peer) bool { return p.Beat < firstBeat })
+	return f.allCountFrom(tellsBeat)
+}
+
+// AllSpeak reports whether every instance on the list at the last reply is of a version whose entries are told to all as they are appended
+// (R19). Those of others come with heartbeats alone.
+func (f *Follower) AllSpeak() bool {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.allCountFrom(firstBeat)
+}
+
+// allCountFrom reports whether no heartbeat on the list is below one. The caller holds mu.
+func (f *Follower) allCountFrom(beat uint64) bool {
+	return !slices.ContainsFunc(f.detector.live, func(p Peer) bool { return p.Beat < beat })
 }
 
 // Request is the next SyncRequest. From now on the reply to any earlier one is ignored.

@@ -15,7 +15,7 @@ import (
 )
 
 // heardSoon is how long an entry may take to come back by itself; then it is fetched.
-const heardSoon = 3 * time.Millisecond
+const heardSoon = 10 * time.Millisecond
 
 // retryPause is the pause after an attempt that failed, varied by as much again.
 const retryPause = 20 * time.Millisecond
@@ -240,11 +240,13 @@ func (l *Log) once(ctx context.Context, wait invalidation.Wait, r invalidation.R
 	w := &waiter{wait: wait, result: make(chan outcome, 1)}
 	l.confirmations.expect(r.Nonce, w)
 	defer l.confirmations.drop(r.Nonce, w)
-	seq, err := l.writer.append(ctx, r)
+	written, err := l.writer.append(ctx, r, wait == invalidation.WaitAll)
 	if err != nil {
 		l.syncer.wake() // which learns what has become of the log
 		return ctx.Err() == nil, err
 	}
+	seq := written.seq
+	l.confirmations.list(r.Nonce, written.server, written.listed)
 	got.recorded, got.seq = true, seq
 	soon := time.NewTimer(heardSoon)
 	defer soon.Stop()

@@ -55,8 +55,10 @@ func New(o Options) *Log {
 	}
 	l.syncer.writer = l.writer
 	l.hinter = &hinter{
-		connection: o.Connection, keys: keys, instance: o.Instance, signer: o.Signer, heartbeat: heartbeat, follower: l.follower, syncer: l.syncer,
+		connection: o.Connection, keys: keys, instance: o.Instance, signer: o.Signer, heartbeat: heartbeat, follower: l.follower,
+		syncer: l.syncer, confirmations: l.confirmations,
 	}
+	l.syncer.hinter, l.writer.hinter = l.hinter, l.hinter
 	return l
 }
 
