@@ -20,6 +20,8 @@ import (
 const (
 	// maxBatch is how many entries are written in one round trip.
 	maxBatch = 64
+	// linger is for how long an entry may wait for others to be written with it, for which nobody waits.
+	linger = 10 * time.Millisecond
 	// maxDue is how many entries are made up for between two heartbeats.
 	maxDue = 512
 )
@@ -53,6 +55,7 @@ type attempt struct {
 	listed []string            // who was on the list then
 	due    bool                // nobody waits for it, but this instance's lease may
 	waits  bool                // the caller waits for others to apply it
+	later  bool                // nobody waits for it at all
 }
 
 // append writes an entry. On an error the entry may be in the log all the same.
@@ -71,17 +74,36 @@ func (w *writer) append(ctx context.Context, r invalidation.Record, waits bool) 
 	}
 }
 
-// run writes what is queued, as much at once as has come while the batch before was on its way.
+// later has an entry written soon, for which nobody waits: what does not come back in the log is due again.
+func (w *writer) later(r invalidation.Record) {
+	r.Nonce = rand.Uint64()
+	select {
+	case w.queue <- &attempt{record: r, done: make(chan error, 1), later: true}:
+	default: // it is due again in any case
+	}
+}
+
+// run writes what is queued, as much at once as has come while the batch before was on its way, and with it what may be written later.
 func (w *writer) run(ctx context.Context) error {
 	for {
 		var batch []*attempt
-		select {
-		case a := <-w.queue:
-			batch = append(batch, a)
-		case <-ctx.Done():
-			w.turnAway(ctx.Err())
-			return nil
+		timer := time.NewTimer(linger)
+		timer.Stop() // until there is something that may wait
+		for urgent := false; !urgent && len(batch) < maxBatch; {
+			select {
+			case a := <-w.queue:
+				if batch = append(batch, a); len(batch) == 1 {
+					timer.Reset(linger)
+				}
+				urgent = !a.later
+			case <-timer.C:
+				urgent = true
+			case <-ctx.Done():
+				w.turnAway(ctx.Err())
+				return nil
+			}
 		}
+		timer.Stop()
 		for len(batch) < maxBatch && len(w.queue) > 0 {
 			batch = append(batch, <-w.queue)
 		}
