@@ -107,13 +107,14 @@ func (f *Follower) Hold(fence uint64, epoch, begun time.Time) {
 }
 
 // Conclude has the end of a fence written without that anybody waits for it, if the fence stands on every instance that holds a lease at
-// now, and names all members of the end (R15). Now must be read after the origin's answer. It returns the record, which is handed out by
-// Due until it comes back in the log.
+// now, and keeps requests from all that the end names (R15). Now must be read after the origin's answer. It returns the record, which is
+// handed out by Due until it comes back in the log.
 func (f *Follower) Conclude(end invalidation.Record, now time.Time) (_ invalidation.Record, ok bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	s := f.fences.byNumber[end.Fence]
-	if s == nil || !now.Before(s.sure) || s.epoch != f.grace.epochStart || !f.lease.Valid(now) || len(invalidation.Without(end.IDs, s.ids)) > 0 {
+	if s == nil || !now.Before(s.sure) || s.epoch != f.grace.epochStart || !f.lease.Valid(now) || !f.allCountFrom(firstBeat) ||
+		len(invalidation.Without(end.IDs, s.ids)) > 0 || slices.ContainsFunc(s.ids, func(id invalidation.ID) bool { return !id.Foreknown() }) {
 		return end, false
 	}
 	s.renewAt, s.sure = time.Time{}, time.Time{}

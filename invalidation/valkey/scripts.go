@@ -232,8 +232,8 @@ var whoScript = newScript(`return redis.call('INFO', 'server')`)
 // nonce stays the first field of an entry: scripts take it by its place. Beside an entry stands the nonce of the one before (fleet R19).
 // Who names the life of the server, which the connection is known to lead to, spares the server the look.
 //
-// ARGV: history, life of the server or nothing, length of the log, most marks, channel, what all are told of the entries; then of each
-// entry its nonce, number of its set of marks, of what it is kept beside, operation, number of the fence or subject of the notice, record,
+// ARGV: history, life of the server or nothing, length of the log, most marks, channel, what all are told of the entries, 1 if somebody
+// waits for those on the list; then of each entry its nonce, number of its set of marks, of what it is kept beside, operation, number of the fence or subject of the notice, record,
 // signature of the entry, signature to keep, both empty where there is none, how many members, members
 var appendScript = newScript(guard + termed + `
 local wrong, before = amiss(KEYS[3], m[2])
@@ -241,7 +241,7 @@ if wrong then return {'AMISS', wrong} end
 local run = ARGV[2]
 if run == '' then run = life() end
 begin(run)
-local s, last, i, full = tonumber(m[2]), before, 7, {}
+local s, last, i, full = tonumber(m[2]), before, 8, {}
 local first, q = string.format('%.0f', s + 1), m[2]
 while ARGV[i] do
   local nonce, set, beside, op, name, record, signature, keep, n =
@@ -276,6 +276,7 @@ while ARGV[i] do
   end
 end
 redis.call('HSET', KEYS[1], 's', q, 'n', q .. ':' .. last)
+if math.floor(s / 64) == math.floor(tonumber(m[2]) / 64) then full = {} end -- how many marks there are need not be counted each time
 for set in pairs(full) do
   local over = redis.call('ZCARD', set) - tonumber(ARGV[4])
   if over > 0 then
@@ -285,7 +286,7 @@ for set in pairs(full) do
   end
 end
 redis.pcall('PUBLISH', ARGV[5], first .. ' ' .. before .. ' ' .. ARGV[6])
-return {'OK', first, run, redis.call('HKEYS', KEYS[9])}
+return {'OK', first, run, ARGV[7] == '1' and redis.call('HKEYS', KEYS[9]) or {}}
 `)
 
 // snapshotScript reads what is small of a snapshot in one step.

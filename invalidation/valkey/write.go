@@ -205,7 +205,7 @@ func read(result valkey.ValkeyResult, batch []*attempt) error {
 func (w *writer) appendArgs(server string, batch []*attempt) (keys, args []string) {
 	const hard, soft, fences, notices = "4", "5", "6", "7"
 	k, history := w.keys, w.follower.View().History
-	args = []string{historyText(history), server, strconv.Itoa(maxLog), strconv.Itoa(maxMarks), k.entries, ""}
+	args = []string{historyText(history), server, strconv.Itoa(maxLog), strconv.Itoa(maxMarks), k.entries, "", flag(slices.ContainsFunc(batch, func(a *attempt) bool { return a.waits }))}
 	tell := make([]toldEntry, 0, len(batch))
 	for _, a := range batch {
 		// The mark of an entry that asks for confirmation stands among those that make unusable: a snapshot, which only an instance reads
