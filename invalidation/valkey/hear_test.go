@@ -163,6 +163,26 @@ func TestAcknowledgementIsOfOneEntry(t *testing.T) {
 	}
 }
 
+// Who waits for an entry that has not come back is told when the log becomes another one: it may be gone. Who waits only for others goes on.
+func TestEntriesThatWentWithTheLog(t *testing.T) {
+	t.Parallel()
+	f := fleet.NewFollower(invalidation.NewLedger(), invalidation.NewLease(time.Now()), time.Second, "a", 0)
+	cs := &confirmations{byNonce: map[uint64]*waiter{}}
+	waiters := map[uint64]*waiter{}
+	for nonce := range uint64(2) {
+		waiters[nonce] = &waiter{wait: invalidation.WaitAll, result: make(chan outcome, 1)}
+		cs.expect(nonce, waiters[nonce])
+	}
+	cs.deliver([]fleet.Event{{Nonce: 1, Seq: 1}}, f)
+	cs.lose()
+	if len(waiters[0].result) != 1 || !(<-waiters[0].result).lost {
+		t.Error("who waits for what may be gone is not told")
+	}
+	if len(waiters[1].result) != 0 {
+		t.Error("who waits for others to apply an entry is told that it is gone")
+	}
+}
+
 // What is told of entries reads as it was written, and what is no such message is none.
 func TestTold(t *testing.T) {
 	t.Parallel()

@@ -180,7 +180,7 @@ var followers = []mutant{
 	{
 		name:  "who waits for an entry that went with the log is not told",
 		edits: []edit{{"invalidation/valkey/confirm.go", "		if w.watch == nil {\n			delete", "		if w.watch == nil && false {\n			delete"}},
-		pkg:   "./invalidation/valkey", run: "TestLogWrittenOver/valkey-server/another_type:_live",
+		pkg:   "./invalidation/valkey", run: "TestEntriesThatWentWithTheLog",
 	},
 	{
 		name:  "an instance vouches for another term",
