@@ -50,7 +50,7 @@ func TestConclude(t *testing.T) {
 			d.live[0].Beat = firstBeat
 			d.write(entryOf(7))
 			d.beat()
-			epoch, begun := d.f.Epoch(), d.now
+			epoch, begun := d.f.View().Epoch, d.now
 			d.write(invalidation.Record{Operation: invalidation.BeginFence, IDs: c.ids, Fence: fence, Life: FenceLife})
 			d.beat()
 			d.f.Hold(fence, epoch, begun)

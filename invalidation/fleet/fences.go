@@ -88,15 +88,8 @@ func (o *openFences) expired(now time.Time) (ends []invalidation.Record) {
 	return ends
 }
 
-// Epoch is when the present epoch began, by which Hold tells it from others.
-func (f *Follower) Epoch() time.Time {
-	f.mu.RLock()
-	defer f.mu.RUnlock()
-	return f.grace.epochStart
-}
-
 // Hold makes this instance the writer of a fence, and so the one that renews it, until the fence ends, or Abandon or Conclude is called. The
-// fence must have been confirmed (R13). epoch and begun were taken before its beginning was written.
+// fence must have been confirmed (R13). epoch, as View tells it, and begun were taken before its beginning was written.
 func (f *Follower) Hold(fence uint64, epoch, begun time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -113,7 +106,7 @@ func (f *Follower) Conclude(end invalidation.Record, now time.Time) (_ invalidat
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	s := f.fences.byNumber[end.Fence]
-	if s == nil || !now.Before(s.sure) || s.epoch != f.grace.epochStart || !f.lease.Valid(now) || !f.allCountFrom(firstBeat) ||
+	if s == nil || !now.Before(s.sure) || s.epoch != f.grace.epochStart || !f.lease.Valid(now) || !f.detector.allCountFrom(firstBeat) ||
 		len(invalidation.Without(end.IDs, s.ids)) > 0 || slices.ContainsFunc(s.ids, func(id invalidation.ID) bool { return !id.Foreknown() }) {
 		return end, false
 	}

@@ -112,20 +112,7 @@ func (f *Follower) Release() {
 func (f *Follower) AllTell() bool {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
-	return f.allCountFrom(tellsBeat)
-}
-
-// AllSpeak reports whether every instance on the list at the last reply is of a version whose entries are told to all as they are appended
-// (R19). Those of others come with heartbeats alone.
-func (f *Follower) AllSpeak() bool {
-	f.mu.RLock()
-	defer f.mu.RUnlock()
-	return f.allCountFrom(firstBeat)
-}
-
-// allCountFrom reports whether no heartbeat on the list is below one. The caller holds mu.
-func (f *Follower) allCountFrom(beat uint64) bool {
-	return !slices.ContainsFunc(f.detector.live, func(p Peer) bool { return p.Beat < beat })
+	return f.detector.allCountFrom(tellsBeat)
 }
 
 // Request is the next SyncRequest. From now on the reply to any earlier one is ignored.
@@ -253,6 +240,11 @@ type View struct {
 	Pending  int           // entries that wait to be written
 	LogLease time.Duration // the longest lease that the log knows of
 	Longest  time.Duration // what it is by the instances that are left
+	// Epoch is when the present one began, by which Hold tells it from others.
+	Epoch time.Time
+	// AllSpeak says that every instance on the list at the last reply is of a version whose entries are told to all as they are appended
+	// (R19). Those of others come with heartbeats alone.
+	AllSpeak bool
 }
 
 // View is a snapshot for operators. Its slices must not be changed.
@@ -262,6 +254,7 @@ func (f *Follower) View() View {
 	return View{
 		History: f.positions.history, Applied: f.positions.applied, Behind: f.behind, Floor: f.floor, Complete: f.complete,
 		Peers: f.detector.live, Pending: len(f.pending.byKey), LogLease: f.logLease, Longest: f.grace.longestLeft(f.logLease, f.detector.live, f.complete),
+		Epoch: f.grace.epochStart, AllSpeak: f.detector.allCountFrom(firstBeat),
 	}
 }
 

@@ -230,7 +230,7 @@ func (w *simWorld) writer() {
 	i, k, fence := w.any(), w.r.IntN(simKeys/4), w.r.Uint64()
 	ids := []invalidation.ID{simKeyID(k)}
 	i.after(0, func() {
-		epoch, begun := i.follower.Epoch(), w.clock()
+		epoch, begun := i.follower.View().Epoch, w.clock()
 		i.write(invalidation.Record{Operation: invalidation.BeginFence, IDs: ids, Fence: fence, Life: simFence}, invalidation.WaitAll, func(Event) {
 			i.follower.Hold(fence, epoch, begun)
 			life, before := i.life, i.ledger.Token()

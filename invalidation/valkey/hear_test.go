@@ -108,7 +108,7 @@ func TestEntriesOfOlderVersionsAreFetched(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	a.await(t, "word of the older one", func() bool { return !a.follower.AllSpeak() })
+	a.await(t, "word of the older one", func() bool { return !a.follower.View().AllSpeak })
 	if err := client.Do(t.Context(), client.B().Eval().Script(script).Numkeys(2).Key(k.meta, k.log).Arg(string(record.Append(nil))).Build()).Error(); err != nil {
 		t.Fatal(err)
 	}

@@ -67,7 +67,7 @@ func (l *Log) Begin(ctx context.Context, members []policy.Member) (*invalidation
 	}
 	f := invalidation.NewFence(invalidation.IDsOf(members), rand.Uint64())
 	r := invalidation.Record{Operation: invalidation.BeginFence, IDs: around(f), Fence: f.Number(), Life: fleet.FenceLife}
-	epoch, begun := l.follower.Epoch(), time.Now()
+	epoch, begun := l.follower.View().Epoch, time.Now()
 	reached, cancel := l.syncer.contact.whileReached(ctx)
 	defer cancel()
 	if _, err := l.until(reached, invalidation.WaitAll, r, 2*l.syncer.replyTimeout); err != nil {

@@ -112,7 +112,7 @@ func (s *syncer) pause(ctx context.Context, failed error) {
 // untilNext is how long the next heartbeat has to wait in a pause that began then. Under load somebody waits at all times: for how long the
 // others are hurried goes by who came last, or all would be kept waiting for the first of them who came so long ago.
 func (s *syncer) untilNext(began time.Time) time.Duration {
-	if !s.follower.AllSpeak() {
+	if !s.follower.View().AllSpeak {
 		return max(0, fetchEvery-time.Since(began))
 	}
 	oldest, newest := s.confirmations.since()
