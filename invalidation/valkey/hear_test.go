@@ -77,6 +77,26 @@ func TestFencesAreAcknowledgedWhereTheyAreHeard(t *testing.T) {
 	}
 }
 
+// Who leaves has written the ends of its fences, for which nobody has waited: the others do not have to wait for these to expire.
+func TestWhoLeavesEndsItsFences(t *testing.T) {
+	t.Parallel()
+	s := serverAt(servers.Valkey(t, servers.ValkeyOptions{}).Address())
+	a, b := join(t, s, "a"), join(t, s, "b")
+	purge(t, a, key("first"))
+	f, err := a.Begin(t.Context(), []policy.Member{key("k")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.End(t.Context(), f, invalidation.Order{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Leave(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	a.end()
+	b.await(t, "end of the fence", func() bool { return b.admits(b.ledger.Token(), key("k")) })
+}
+
 // counting counts the heartbeats of an instance.
 func counting(beats *atomic.Int64) func(*Options) {
 	return func(o *Options) {

@@ -42,7 +42,7 @@ var (
 // New makes the log of an instance, and dials nothing.
 func New(o Options) *Log {
 	l := &Log{options: o, lease: invalidation.NewLease(time.Now())}
-	keys := keysOf(o.Prefix)
+	keys := keysOf(o.Prefix, o.Connection.server.Database)
 	heartbeat, replyTimeout := o.Lease/6, o.Lease/3
 	l.follower = fleet.NewFollower(o.Ledger, l.lease, o.Lease, o.Instance, maphash.Comparable(maphash.MakeSeed(), o.Instance))
 	l.confirmations = &confirmations{byNonce: map[uint64]*waiter{}}
@@ -86,6 +86,10 @@ func (l *Log) Leave(ctx context.Context) error {
 		case <-ctx.Done():
 			return fmt.Errorf("write what is owed before leaving: %w", ctx.Err())
 		}
+	}
+	// The ends of fences among it, for which nobody waits: left unwritten, they would keep others from copies until the fences expire.
+	if err := l.writer.flush(ctx); err != nil {
+		l.options.Log.Warn("not all entries written before leaving; fences among them expire by themselves", "error", err)
 	}
 	return l.syncer.leave(ctx)
 }

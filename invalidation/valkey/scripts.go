@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha1"
 	"encoding/hex"
+	"strconv"
 	"strings"
 
 	"github.com/valkey-io/valkey-go"
@@ -30,16 +31,17 @@ type keys struct {
 	signed string
 	vouch  string // hash: instance → signature of what live and leases say of it, where it has a secret
 	// entries is the channel on which all hear what is appended, and acks begins the names of those on which a writer hears who has applied
-	// its entries. A cluster passes them to all its nodes.
+	// its entries. A cluster passes them to all its nodes. The number of the database is in their names, since channels belong to none.
 	entries, acks string
 }
 
 // acksTo is the channel on which an instance hears who has applied its entries.
 func (k keys) acksTo(instance string) string { return k.acks + instance }
 
-func keysOf(prefix string) keys {
+func keysOf(prefix string, database int) keys {
+	channel := func(name string) string { return prefix + ":" + name + ":" + strconv.Itoa(database) }
 	k := func(name string) string { return "{" + prefix + "}:" + name }
-	return keys{k("meta"), k("log"), k("hard"), k("soft"), k("fences"), k("notices"), k("live"), k("leases"), k("clock"), k("terms"), k("signed"), k("vouch"), prefix + ":entries", prefix + ":applied:"}
+	return keys{k("meta"), k("log"), k("hard"), k("soft"), k("fences"), k("notices"), k("live"), k("leases"), k("clock"), k("terms"), k("signed"), k("vouch"), channel("entries"), channel("applied") + ":"}
 }
 
 // script is run by its hash, and sent whole where the server does not know it.

@@ -56,6 +56,7 @@ type attempt struct {
 	due    bool                // nobody waits for it, but this instance's lease may
 	waits  bool                // the caller waits for others to apply it
 	later  bool                // nobody waits for it at all
+	empty  bool                // there is no entry: it only has those before it written
 }
 
 // append writes an entry. On an error the entry may be in the log all the same.
@@ -80,6 +81,22 @@ func (w *writer) later(r invalidation.Record) {
 	select {
 	case w.queue <- &attempt{record: r, done: make(chan error, 1), later: true}:
 	default: // it is due again in any case
+	}
+}
+
+// flush returns when what was queued is written, or could not be.
+func (w *writer) flush(ctx context.Context) error {
+	a := &attempt{done: make(chan error, 1), empty: true}
+	select {
+	case w.queue <- a:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	select {
+	case err := <-a.done:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
 }
 
@@ -126,7 +143,18 @@ func (w *writer) turnAway(err error) {
 	}
 }
 
-func (w *writer) writeBatch(ctx context.Context, batch []*attempt) {
+func (w *writer) writeBatch(ctx context.Context, all []*attempt) {
+	batch := slices.DeleteFunc(slices.Clone(all), func(a *attempt) bool { return a.empty })
+	var err error
+	if len(batch) > 0 {
+		err = w.writeEntries(ctx, batch)
+	}
+	for _, a := range all {
+		a.done <- err
+	}
+}
+
+func (w *writer) writeEntries(ctx context.Context, batch []*attempt) error {
 	start := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, w.replyTimeout)
 	defer cancel()
@@ -145,9 +173,7 @@ func (w *writer) writeBatch(ctx context.Context, batch []*attempt) {
 		}
 	}
 	w.options.observe("append", start, err)
-	for _, a := range batch {
-		a.done <- err
-	}
+	return err
 }
 
 // send writes a batch in one step. A batch on which too few replicas agree in time has failed as a whole: the primary has the entries,
