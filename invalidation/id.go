@@ -73,6 +73,12 @@ func (id ID) kind() int { return int(id >> (64 - kindBits)) }
 // known reports whether the kind is one that copies of this version can have.
 func (id ID) known() bool { return id.kind() >= 1 && id.kind() <= lastKind }
 
+// Foreknown reports whether a copy with this member is known to have it before its answer is there: tags and groups are named by answers.
+func (id ID) Foreknown() bool {
+	k := id.kind()
+	return id.known() && k != kindIndex(policy.KindTag) && k != kindIndex(policy.KindGroup)
+}
+
 // lastKind is the highest number that kindIndex gives.
 const lastKind = 8
 

@@ -46,6 +46,9 @@ type Order struct {
 	// Undone says, of the end of a fence, that nothing came of the write: copies are as they were before the fence, where
 	// nothing else has named its members meanwhile. The order then has no members.
 	Undone bool
+	// Placed says, of the end of a fence, that the caller needs its place in the ledger (Receipt.Position), and so waits until the end is
+	// recorded and applied here, although it may hold before.
+	Placed bool
 }
 
 // Wide names members of copies, but for those copies that have one of the spared members as well.
@@ -109,7 +112,7 @@ type Log interface {
 	// Begin fences the members. When it returns, the fence holds on every instance, in the sense of WaitAll. On an error there is none.
 	Begin(ctx context.Context, members []policy.Member) (*Fence, error)
 	// End carries out the order on the fence's members and the order's, of which there may be none, and ends the fence. The order
-	// is never soft. A fence ends once; further calls only invalidate. With WaitLocal the fence stands until its end is recorded.
+	// is never soft. Copies from before are not used any more when it returns; the fence may stand a little longer. A fence ends once; further calls only invalidate. With WaitLocal the fence stands until its end is recorded.
 	End(ctx context.Context, f *Fence, o Order) (Receipt, error)
 	// Announce tells every instance.
 	Announce(ctx context.Context, n Notice) (Receipt, error)

@@ -46,7 +46,7 @@ func (b *Behind) Send(ctx context.Context, w *writebehind.Write, sequence uint64
 		return writebehind.Try{Problem: "there is no upstream " + strconv.Quote(w.Upstream) + " any more"}
 	}
 	if !f.begin() {
-		return writebehind.Try{Problem: "it cannot be announced to the caches"}
+		return writebehind.Try{Problem: "it cannot be announced to the caches", Unasked: true}
 	}
 	f.before = b.p.ledger.Token()
 	defer f.leave()
@@ -66,7 +66,7 @@ func (b *Behind) Send(ctx context.Context, w *writebehind.Write, sequence uint64
 	case errors.Is(err, errNotNow):
 		f.undone()
 		f.settled = true
-		return writebehind.Try{Problem: errNotNow.Error()}
+		return writebehind.Try{Problem: errNotNow.Error(), Unasked: true}
 	case err != nil:
 		f.unanswered(err)
 		b.p.logger.Warn("no answer from upstream to a write of the queue", "route", w.Route, "upstream", w.Upstream, "sequence", sequence, "error", err)

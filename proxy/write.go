@@ -161,7 +161,8 @@ func (w *writing) answered(res *http.Response) error {
 	case res.StatusCode < 400:
 		named, older := w.ex.route.ResponseEffects(&w.ex.match, w.ex.target, res.Header)
 		named = append(named, w.namedIn(w.answer(res))...)
-		w.end(invalidation.Order{Members: named, Older: older})
+		keeps := w.ex.route.KeepsResponse(w.ex.r.Method, w.ex.target, res.StatusCode, res.Header)
+		w.end(invalidation.Order{Members: named, Older: older, Placed: keeps})
 	case refused(w.ex.r.Method, res.StatusCode):
 		w.undone()
 	case w.fence == nil && w.ex.route.FailedWrite == policy.FailedKeep:

@@ -13,6 +13,8 @@ type Try struct {
 	Status     int           // of the answer; zero: there was none
 	RetryAfter time.Duration // as the answer says it; zero: it does not
 	Problem    string        // where there was no answer
+	// Unasked says that the origin was not asked, for a reason on this side of it: it needs no rest, and the next try is soon.
+	Unasked bool
 	// AtWork is for how long the origin may go on with a try that it did not answer in time; zero: it was not at work on one. The next write
 	// of the key, the same one or a later, is not begun before: the old one would land after it.
 	AtWork time.Duration
@@ -33,6 +35,8 @@ type verdict struct {
 const (
 	firstPause   = 200 * time.Millisecond
 	longestPause = time.Minute
+	// longestUnasked is that where the origin was not asked.
+	longestUnasked = 5 * time.Second
 	// shortestPause keeps the last try apart from the one before.
 	shortestPause = firstPause / 2
 	// longestAsked bounds what an origin can ask for with Retry-After.
@@ -47,6 +51,9 @@ const (
 func judge(w *Write, attempts int, tried, now time.Time, t Try, random float64) verdict {
 	again := func(problem string) verdict {
 		wait := pause(attempts, max(t.RetryAfter, t.AtWork), random)
+		if t.Unasked {
+			wait = min(wait, longestUnasked)
+		}
 		if w.MaxAge > 0 {
 			left := w.MaxAge - now.Sub(tried)
 			if left <= 0 {

@@ -99,6 +99,18 @@ func TestJudgeTooOld(t *testing.T) {
 	}
 }
 
+// What keeps a write on this side of the origin is over when it is: however often it was tried, the next try is soon.
+func TestJudgeOfWhatWasNotAsked(t *testing.T) {
+	now := time.Now()
+	w := &Write{Method: http.MethodPost, MaxAge: time.Hour}
+	for _, attempts := range []int{1, 50} {
+		v := judge(w, attempts, now, now, Try{Problem: "it cannot be announced to the caches", Unasked: true}, 1)
+		if want := pause(attempts, 0, 1); v.State != Waiting || v.Wait != min(want, longestUnasked) {
+			t.Errorf("after %d tries: %+v, want a pause of %v", attempts, v, min(want, longestUnasked))
+		}
+	}
+}
+
 // Pauses grow, are bounded, and are no shorter than the origin asks for, within reason (RFC 9110 §10.2.3).
 func TestPause(t *testing.T) {
 	for _, random := range []float64{0, 0.5, 1} {

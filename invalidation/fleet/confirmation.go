@@ -8,19 +8,41 @@ import (
 	"cacheproxy/invalidation"
 )
 
+// Witness is what is known of one entry beside the heartbeats: who was on the list when the server appended it, and who has said that
+// the entry is applied there (R13). It may be told of both before the entry is applied here. Only one goroutine may use it at a time.
+// The zero value knows nothing.
+type Witness struct {
+	server  string // that has appended the entry; empty: not known
+	listed  []string
+	applied map[string]bool
+}
+
+// List takes in who was on the list, in the step that appended the entry, and the name of the server, as in SyncReply.
+func (w *Witness) List(server string, names []string) { w.server, w.listed = server, names }
+
+// Hear takes in that an instance says it has applied the entry. What it says is of the entry by its nonce: in its ledger the entry stays
+// applied, whatever becomes of the log.
+func (w *Witness) Hear(name string) {
+	if w.applied == nil {
+		w.applied = map[string]bool{}
+	}
+	w.applied[name] = true
+}
+
 // Confirmation watches one entry until it holds on every instance (R13): each live instance has applied it, or has lost its lease.
 // Only one goroutine may use a Confirmation at a time. The zero value is of no use.
 type Confirmation struct {
 	follower *Follower
 	seq      uint64
 	begun    time.Time // when the entry was in the log already
+	witness  *Witness
 	acked    []string
 	late     map[string]bool // instances that were seen without the entry, and not with it since
 }
 
-// Confirm begins to watch an entry that was applied here.
-func (f *Follower) Confirm(seq uint64, now time.Time) *Confirmation {
-	return &Confirmation{follower: f, seq: seq, begun: now, late: make(map[string]bool)}
+// Confirm begins to watch an entry that was applied here, and of which a witness tells.
+func (f *Follower) Confirm(seq uint64, w *Witness, now time.Time) *Confirmation {
+	return &Confirmation{follower: f, seq: seq, begun: now, witness: w, late: make(map[string]bool)}
 }
 
 // Observe takes in the live instances of a reply. The watch is done when all of them have applied the entry and no instance can be
@@ -33,7 +55,7 @@ func (c *Confirmation) Observe(live []Peer, now time.Time) (done bool, reap []Pe
 	done = !now.Before(c.follower.grace.settled())
 	c.acked = c.acked[:0]
 	for _, p := range live {
-		if p.Applied >= c.seq {
+		if p.Applied >= c.seq || c.witness.applied[p.Name] {
 			c.acked = append(c.acked, p.Name)
 			delete(c.late, p.Name)
 			continue
@@ -47,6 +69,27 @@ func (c *Confirmation) Observe(live []Peer, now time.Time) (done bool, reap []Pe
 		}
 	}
 	return done, reap
+}
+
+// Witnessed reports whether the watch is done by what the witness tells, without a reply: all that were on the list when the entry was
+// appended have said that they have applied it. Who has come on the list since was told of the entry in the same step (R8). The list is
+// worth as much as one of a reply where it is that of the server which the last reply came from: the epoch is counted from when that took
+// over.
+func (c *Confirmation) Witnessed(now time.Time) bool {
+	c.follower.mu.RLock()
+	defer c.follower.mu.RUnlock()
+	g, w := &c.follower.grace, c.witness
+	if w.server == "" || w.server != g.server || now.Before(g.settled()) {
+		return false
+	}
+	for _, name := range w.listed {
+		if name != c.follower.name && !w.applied[name] {
+			return false
+		}
+	}
+	c.acked = append(append(c.acked[:0], c.follower.name), slices.DeleteFunc(slices.Clone(w.listed), func(name string) bool { return name == c.follower.name })...)
+	clear(c.late)
+	return true
 }
 
 // Acked are the live instances that have applied the entry, in the order of their names.

@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"slices"
 	"time"
 
 	"cacheproxy/invalidation"
@@ -65,6 +66,11 @@ func (d *failureDetector) observe(live []Peer, now time.Time) {
 func (d *failureDetector) suspects(p Peer, now time.Time) bool {
 	h, watched := d.heartbeat[p.Name]
 	return watched && h.beat == p.Beat && now.Sub(h.at) >= invalidation.Timeout(p.lease())
+}
+
+// allCountFrom reports whether no heartbeat on the list at the last reply is below one, by which versions are told apart.
+func (d *failureDetector) allCountFrom(beat uint64) bool {
+	return !slices.ContainsFunc(d.live, func(p Peer) bool { return p.Beat < beat })
 }
 
 // suspected are all instances of the last reply that must have lost their lease.

@@ -12,7 +12,7 @@ import (
 func TestReaping(t *testing.T) {
 	d := newDesk(t)
 	d.pass(time.Hour)
-	c := d.f.Confirm(1, d.now)
+	c := d.f.Confirm(1, &Witness{}, d.now)
 	me := Peer{Name: "me", Applied: 1}
 	sync := func(beat uint64) (done bool, reap []Peer) {
 		d.live = []Peer{me, {Name: "other", Beat: beat}}
@@ -39,7 +39,7 @@ func TestReaping(t *testing.T) {
 	if !slices.Equal(c.Acked(), []string{"me"}) || !slices.Equal(c.Reaped(), []string{"other"}) {
 		t.Errorf("waited out: acked %v, reaped %v", c.Acked(), c.Reaped())
 	}
-	c = d.f.Confirm(1, d.now)
+	c = d.f.Confirm(1, &Witness{}, d.now)
 	sync(5)
 	for range 5 {
 		d.pass(deskLease / 5)
@@ -102,7 +102,7 @@ func TestReapedIsWhoIsGone(t *testing.T) {
 	d := newDesk(t)
 	d.pass(time.Hour)
 	d.beat()
-	c := d.f.Confirm(7, d.now)
+	c := d.f.Confirm(7, &Witness{}, d.now)
 	me := Peer{Name: "me", Applied: 7}
 	for _, live := range [][]Peer{
 		{me, {Name: "stopped"}, {Name: "slow", Applied: 6}, {Name: "back", Applied: 5}, {Name: "quick", Applied: 7}},

@@ -87,8 +87,8 @@
 //   - FetchSnapshot: read History, Previous, Seq, nonce, Floor, all marks, open fences and notices; call InstallSnapshot.
 //   - CompareLogs: read the log backwards, look for an entry in common (LastCommon), call Rewind.
 //
-// Appending an entry is one atomic step too: the server compares the History, gives the next Seq, appends, and sets the marks of
-// the entry's members, which are what a snapshot reads. With replicas the writer waits until they have the entry before the entry
+// Appending entries is one atomic step too: the server compares the History, gives the next Seqs, appends, sets the marks of
+// the members, which are what a snapshot reads, tells all who listen, and says who is on the list. With replicas the writer waits until they have the entry before the entry
 // counts as written. An attempt whose outcome is unknown is made again as another entry with another nonce: invalidating twice is
 // harmless, while finding the first attempt in the log would prove nothing about the replicas.
 //
@@ -120,8 +120,8 @@
 // members was invalidated between t and p, which is Ledger.Since, asked anew when the response has named its tags. Otherwise the
 // request arrives after a purge and gets what was fetched before.
 //
-// R5 Next flight. A request that arrives while no lease is held may share only a fetch that is sent to the origin after the
-// request arrived; one fetch under way and one waiting are kept for each key. A fetch from before may have missed a purge that
+// R5 Next flight. A request that arrives while no lease is held, or while one of the members that it knows is fenced, may share only a fetch
+// that is sent to the origin after the request arrived; one fetch under way and one waiting are kept for each key. A fetch from before may have missed a purge that
 // this instance has not applied; a fetch for each request would be the stampede that the cache is there to prevent.
 //
 // R6 Lease. A request looks at the lease once, with a clock that it reads after its arrival. Without a lease copies are not used,
@@ -165,11 +165,17 @@
 // R12 Owe. An instance takes no lease while it owes an entry. After an outage the others would otherwise confirm that all is well
 // with a server that lacks a purge which this instance has applied alone.
 //
-// R13 Confirm. The instance that has written an entry acknowledges the entry when one reply shows that every live instance has
-// applied it, and a lease timeout has passed since the epoch began (Confirmation): that of the
+// R13 Confirm. The instance that has written an entry acknowledges the entry when every live instance has applied it, and a lease timeout has
+// passed since the epoch began (Confirmation): that of the
 // fleet, since an instance that the server does not know of may have a longer lease than the writer. An instance that does not apply the entry holds
 // up the others until it is reaped. Without the second condition a server that has just taken over, whose list is still empty,
 // would confirm at once, while instances on the old server use their leases to the end.
+//
+// Who is live, one reply says, or the list as it was in the step that appended the entry (Witness): whoever registers after that step is told of
+// the entry by the reply that registers it, and takes no lease before it has applied it (R8). That list counts only where it is of the server that
+// the last reply came from; of another the epoch is not known. Who has applied the entry, the list of a reply says, or the instance itself
+// (R19). It names the entry by its nonce, and not by its Seq: an instance that has applied the entry on a branch of the log that was lost has no
+// copy from before it, and one that has another entry at that Seq may.
 //
 // R13b Bound. An instance on the list that has not applied the entry is waited for until its lease timeout has passed since the entry was
 // seen in the log, and no longer, whether or not its heartbeat changes. By R7 a lease comes from a reply that brings everything. A reply
@@ -190,6 +196,17 @@
 // that nothing came of the write (Record.Life is not zero): copies are then as before, if nothing else has named the members since
 // the first beginning. The end of a fence tells the writer how far back nothing else has named them (Event.Quiet), across renewals
 // and snapshots, which set the marks of the members anew.
+//
+// The client need not wait for the end where the beginning was confirmed, as in R13, and stands (Follower.Conclude): then no instance that
+// holds a lease uses a copy of the members until it applies the end, and a fetch that it began before that is neither stored (R2) nor shared
+// with who came after the fence did (R5). The fence stands where the writer holds its lease, by a clock read after the origin's answer, in
+// the epoch in which the beginning was confirmed; where less than a third of a FenceLife has passed since the beginning was sent, so that
+// nobody has taken the writer for dead; where the end names nothing else; where no member is of those that only an answer names, since who
+// asks for such a copy does not know that it is fenced; and where all are of a version that shares no fetch while a member is
+// fenced. An instance that takes a lease from a log which has lost the beginning waits for a lease timeout (R16), and by then the
+// writer's lease has lapsed, or it has come over, which begins another epoch. One that goes over to such a log with its lease keeps the fence:
+// only in the log that it was begun in does the lack of a fence say that it has ended. The end is written soon, and again until it is in the
+// log; if the writer dies before, the fence expires.
 //
 // R16 Grace. When another server answers, entries of the one before may be lost, and an instance whose lease has lapsed cannot
 // know which. It takes no lease for a lease timeout, nor before the heartbeat of each live instance has changed and the instance
@@ -227,15 +244,17 @@
 // be read, every write has its entry. Of one that joins, others hear with their next heartbeat; until then they leave out what concerns
 // only copies that no instance of this version ever told of.
 //
-// R19 Hear. Entries also come beside the heartbeats, from whoever watches the log. Beside an entry stands the nonce of the one before it,
-// and an entry that is heard is applied only where both its Seq and that nonce follow on the last one applied (Follower.Hear). So what is
+// R19 Hear. Entries also come beside the heartbeats: the step that appends them tells them to all who listen to the server, with the Seq of the
+// first, the nonce of the entry before it, and their writer. An entry that is heard is applied only where both its Seq and that nonce follow
+// on the last one applied (Follower.Hear). So what is
 // applied is the log up to there, as with a reply: by its Seq alone, the entry of a server that has taken over would be put on top of one
 // that it does not have, the nonces would match from there on, and what it has in the place of that one would never be applied. No lease
 // comes of it (R7), and no term: positions bear the last term that a reply has told, and are refused where another has begun
-// (R3). Then the instance acknowledges, if others may wait for it: the server compares the log and the nonce, and raises the position on the
-// list. It puts nobody on the list, moves no heartbeat and lowers nothing, so that it neither registers (R8), nor vouches (R16), nor keeps
-// from being reaped whom R14 gives up. The one who waits takes it from a reply to its own request, as before (R13). An entry of
-// a version that does not tell what it follows on, or one whose signature would have to vouch for that, is fetched with a heartbeat.
+// (R3). Then the instance tells the writer which entries it has applied, by their nonces, if the writer waits for that (R13). It puts nobody
+// on the list, moves no heartbeat and lowers nothing, so that it neither registers (R8), nor vouches (R16), nor keeps
+// from being reaped whom R14 gives up. Each of these messages may be lost: what was missed comes with a heartbeat, whose successor
+// acknowledges it on the list, and who waits looks there. The entries of a version that tells nobody come with heartbeats, which are frequent
+// while such an instance is live; those of this version are acknowledged by it on the list.
 //
 // # What is lost when
 //

@@ -26,7 +26,10 @@ type openFence struct {
 	// the marks of the members anew, so that afterwards the ledger shows the renewal and not what the renewal covers.
 	disturbed uint64
 	expires   time.Time // when the fence ends by itself
-	renewAt   time.Time // when this instance, the writer, has to renew the fence; zero: another instance's, or abandoned
+	renewAt   time.Time // when this instance, the writer, has to renew the fence; zero: another instance's, abandoned, or concluded
+	// Of the writer's own: until when no instance takes the fence for one whose writer has died, and the epoch in which it was confirmed.
+	sure  time.Time
+	epoch time.Time
 }
 
 // begin notes the beginning of a fence, before the ledger applies it, and reports whether the fence was open already. A fence
@@ -85,14 +88,32 @@ func (o *openFences) expired(now time.Time) (ends []invalidation.Record) {
 	return ends
 }
 
-// Hold makes this instance the writer of a fence, and so the one that renews it, until the fence ends or Abandon is called. The
-// fence must have been applied.
-func (f *Follower) Hold(fence uint64, now time.Time) {
+// Hold makes this instance the writer of a fence, and so the one that renews it, until the fence ends, or Abandon or Conclude is called. The
+// fence must have been confirmed (R13). epoch, as View tells it, and begun were taken before its beginning was written.
+func (f *Follower) Hold(fence uint64, epoch, begun time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if s := f.fences.byNumber[fence]; s != nil {
-		s.renewAt = now.Add(f.limits.fenceLife / 3)
+		s.renewAt = begun.Add(f.limits.fenceLife / 3)
+		s.epoch, s.sure = epoch, s.renewAt
 	}
+}
+
+// Conclude has the end of a fence written without that anybody waits for it, if the fence stands on every instance that holds a lease at
+// now, and keeps requests from all that the end names (R15). Now must be read after the origin's answer. It returns the record, which is
+// handed out by Due until it comes back in the log.
+func (f *Follower) Conclude(end invalidation.Record, now time.Time) (_ invalidation.Record, ok bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s := f.fences.byNumber[end.Fence]
+	if s == nil || !now.Before(s.sure) || s.epoch != f.grace.epochStart || !f.lease.Valid(now) || !f.detector.allCountFrom(firstBeat) ||
+		len(invalidation.Without(end.IDs, s.ids)) > 0 || slices.ContainsFunc(s.ids, func(id invalidation.ID) bool { return !id.Foreknown() }) {
+		return end, false
+	}
+	s.renewAt, s.sure = time.Time{}, time.Time{}
+	end.Repeats = f.pending.ownKey(end.Fence, "end")
+	f.pending.add(end.Repeats, end, now.Add(resendAfter), false)
+	return end, true
 }
 
 // Abandon leaves a fence to end by itself after hold: its last renewal has that for a life.

@@ -14,9 +14,12 @@ const (
 	// FenceLife is how long a fence stays open whose writer gives no sign of life. A writer renews its fence after a third of
 	// that, for as long as its write is at the origin.
 	FenceLife = time.Minute
-	// firstBeat is where the heartbeats of this version begin to count, by which the others know what it does of its own accord: it tells
-	// them of the copies that it may have before it has any (R18). Versions before count from 1.
-	firstBeat = 1 << 48
+	// firstBeat is where the heartbeats of this version begin to count, by which the others know what it does of its own accord: it has
+	// the entries that it appends told to all (R19).
+	firstBeat = 1 << 49
+	// tellsBeat is where those of the version before begin, which tells of the copies that it may have before it has any (R18). Versions
+	// before that count from 1.
+	tellsBeat = 1 << 48
 )
 
 // limits are what a follower remembers and for how long. They are always the defaults but in tests.
@@ -109,7 +112,7 @@ func (f *Follower) Release() {
 func (f *Follower) AllTell() bool {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
-	return !slices.ContainsFunc(f.detector.live, func(p Peer) bool { return p.Beat < firstBeat })
+	return f.detector.allCountFrom(tellsBeat)
 }
 
 // Request is the next SyncRequest. From now on the reply to any earlier one is ignored.
@@ -237,6 +240,11 @@ type View struct {
 	Pending  int           // entries that wait to be written
 	LogLease time.Duration // the longest lease that the log knows of
 	Longest  time.Duration // what it is by the instances that are left
+	// Epoch is when the present one began, by which Hold tells it from others.
+	Epoch time.Time
+	// AllSpeak says that every instance on the list at the last reply is of a version whose entries are told to all as they are appended
+	// (R19). Those of others come with heartbeats alone.
+	AllSpeak bool
 }
 
 // View is a snapshot for operators. Its slices must not be changed.
@@ -246,6 +254,7 @@ func (f *Follower) View() View {
 	return View{
 		History: f.positions.history, Applied: f.positions.applied, Behind: f.behind, Floor: f.floor, Complete: f.complete,
 		Peers: f.detector.live, Pending: len(f.pending.byKey), LogLease: f.logLease, Longest: f.grace.longestLeft(f.logLease, f.detector.live, f.complete),
+		Epoch: f.grace.epochStart, AllSpeak: f.detector.allCountFrom(firstBeat),
 	}
 }
 

@@ -213,7 +213,7 @@ func TestConfirmationInANewLog(t *testing.T) {
 			d.f.InstallSnapshot(Snapshot{History: NewHistory([16]byte{7}), Previous: deskHistory}, d.now)
 			d.f.Receive(d.f.Request(d.now), SyncReply{Server: d.server, Live: d.live}, d.now)
 			done := func() bool {
-				done, _ := d.f.Confirm(1, d.now).Observe([]Peer{{Name: "me", Applied: 1}}, d.now)
+				done, _ := d.f.Confirm(1, &Witness{}, d.now).Observe([]Peer{{Name: "me", Applied: 1}}, d.now)
 				return done
 			}
 			d.pass(c.at - 1)
@@ -237,12 +237,12 @@ func TestConfirmationAfterTakeover(t *testing.T) {
 	d.write(entryOf(1))
 	d.beat()
 	applied := []Peer{{Name: "me", Applied: 1}}
-	if done, _ := d.f.Confirm(1, d.now).Observe(applied, d.now); !done {
+	if done, _ := d.f.Confirm(1, &Witness{}, d.now).Observe(applied, d.now); !done {
 		t.Fatal("not confirmed although all have applied it")
 	}
 	d.server = "s2"
 	d.beat()
-	c := d.f.Confirm(1, d.now)
+	c := d.f.Confirm(1, &Witness{}, d.now)
 	if done, _ := c.Observe(applied, d.now); done {
 		t.Error("confirmed while others may still be with the server before")
 	}

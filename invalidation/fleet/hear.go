@@ -25,7 +25,16 @@ func (f *Follower) Hear(e Heard, now time.Time) bool {
 	return true
 }
 
-// Place is what this instance has applied last, and of which log: what it acknowledges.
+// Has reports whether the entry with that Seq and nonce is applied here, and still in the log as far as is known here: so that it can be
+// acknowledged although a heartbeat had brought it before.
+func (f *Follower) Has(seq, nonce uint64) bool {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	e, ok := f.positions.ring.at(seq)
+	return ok && e.record.Nonce == nonce && seq <= f.positions.applied
+}
+
+// Place is what this instance has applied last, and of which log.
 func (f *Follower) Place() (History, Place) {
 	f.mu.RLock()
 	defer f.mu.RUnlock()

@@ -59,7 +59,7 @@ func TestNewcomerWaits(t *testing.T) {
 			if !d.valid() {
 				t.Fatalf("no lease after %v", c.want)
 			}
-			if done, _ := d.f.Confirm(0, d.now).Observe(d.live, d.now); !done {
+			if done, _ := d.f.Confirm(0, &Witness{}, d.now).Observe(d.live, d.now); !done {
 				t.Error("a lease, and no purge can be confirmed")
 			}
 		})

@@ -42,7 +42,7 @@ func (f *Follower) InstallSnapshot(s Snapshot, now time.Time) {
 	}
 	f.installMarks(s, now)
 	f.positions.advance(invalidation.Record{Seq: s.Seq, Nonce: s.Nonce}, s.Seq+f.positions.offset(), now)
-	f.installFences(s.Fences, now)
+	f.installFences(s.Fences, newLog, now)
 	f.installNotices(s.Notices, newLog)
 }
 
@@ -67,9 +67,11 @@ func (f *Follower) installMarks(s Snapshot, now time.Time) {
 	}
 }
 
-// installFences opens the fences that are open on the server, and ends the others, except this instance's own: their beginning may
-// be on its way. It brings the ledger to the snapshot's position. The caller holds mu.
-func (f *Follower) installFences(fences []invalidation.Record, now time.Time) {
+// installFences opens the fences that are open on the server. With newLog it ends none: a log that does not know of a fence does not say
+// that the fence has ended, and its writer may take it to stand for as long as that one holds its lease (R15). In the same log it ends the
+// others, except this instance's own: their beginning may be on its way. It brings the ledger to the snapshot's position. The caller
+// holds mu.
+func (f *Follower) installFences(fences []invalidation.Record, newLog bool, now time.Time) {
 	position, open := f.positions.local, map[uint64]bool{}
 	for _, r := range fences {
 		open[r.Fence] = true
@@ -80,7 +82,7 @@ func (f *Follower) installFences(fences []invalidation.Record, now time.Time) {
 		f.ledger.Apply(e, now)
 	}
 	for number, s := range f.fences.byNumber {
-		if !open[number] && s.renewAt.IsZero() {
+		if !open[number] && !newLog && s.renewAt.IsZero() {
 			f.ledger.Apply(invalidation.Entry{Position: position, Operation: invalidation.EndFence, IDs: s.ids, Fenced: len(s.ids)}, now)
 			delete(f.fences.byNumber, number)
 		}

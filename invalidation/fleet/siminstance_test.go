@@ -27,6 +27,7 @@ type simInstance struct {
 
 	follower *Follower
 	waiting  map[uint64]*simWait // by nonce
+	witness  map[uint64]*Witness // by nonce
 	early    map[uint64]Event    // by nonce: nobody waited for them yet
 }
 
@@ -54,7 +55,7 @@ func (i *simInstance) boot() {
 	i.follower.limits, i.follower.positions.keep = simLimits, simLimits.ring
 	i.syncing, i.wanted = false, false
 	i.memory, i.flights, i.waiting = map[int]*simCopy{}, map[int]*simFlight{}, map[uint64]*simWait{}
-	i.early = map[uint64]Event{}
+	i.early, i.witness = map[uint64]Event{}, map[uint64]*Witness{}
 	i.tick()
 }
 
@@ -146,19 +147,49 @@ func (i *simInstance) sync() {
 	})
 }
 
-// hear takes in an entry that comes by itself, and acknowledges it; now and then it only has the log asked, as where the entry is of a
-// version that does not say what it follows on.
-func (i *simInstance) hear(e Heard) {
+// hear takes in an entry that comes by itself, and tells its writer that it is applied; now and then it only has the log asked, as where
+// an entry before was missed.
+func (i *simInstance) hear(e Heard, writer *simInstance) {
 	if i.syncing || i.world.r.IntN(4) == 0 || !i.follower.Hear(e, i.world.clock()) {
 		i.sync()
+		if !i.follower.Has(e.Seq, e.Nonce) {
+			return
+		}
+	} else {
+		i.world.count["heard"]++
+		i.deliver()
+	}
+	if writer == i {
 		return
 	}
-	i.world.count["heard"]++
-	i.deliver()
-	history, place := i.follower.Place()
-	i.call(func(n *node) func() { n.ack(history, place, i.name); return nil })
-	if len(i.waiting) > 0 {
-		i.after(3*time.Millisecond, i.sync)
+	life := writer.life
+	i.call(func(n *node) func() {
+		if writer.life == life && writer.up && writer.server == n && i.world.r.IntN(10) > 0 {
+			writer.after(i.world.latency(), func() {
+				if i.world.now >= writer.cut {
+					writer.hearOf(e.Nonce, i.name)
+				}
+			})
+		}
+		return nil
+	})
+}
+
+// hearOf takes in that an instance has applied an entry which was written here.
+func (i *simInstance) hearOf(nonce uint64, name string) {
+	w := i.witness[nonce]
+	if w == nil {
+		return
+	}
+	w.Hear(name)
+	i.witnessed(nonce)
+}
+
+// witnessed ends the wait for an entry that holds everywhere by what was heard of it.
+func (i *simInstance) witnessed(nonce uint64) {
+	if s := i.waiting[nonce]; s != nil && s.watch != nil && s.event.Nonce == nonce && s.watch.Witnessed(i.world.clock()) {
+		i.world.count["witnessed"]++
+		i.finish(nonce, s, s.event)
 	}
 }
 
@@ -208,7 +239,9 @@ func (i *simInstance) deliver() {
 			delete(i.waiting, e.Nonce)
 			i.write(s.record, s.wait, s.done)
 		case s.wait == invalidation.WaitAll:
-			s.event, s.watch = e, i.follower.Confirm(e.Seq, i.world.clock())
+			s.event, s.watch = e, i.follower.Confirm(e.Seq, i.witness[e.Nonce], i.world.clock())
+			i.witnessed(e.Nonce)
+			i.after(3*time.Millisecond, i.sync)
 		default:
 			i.finish(e.Nonce, s, e)
 		}
@@ -219,9 +252,11 @@ func (i *simInstance) finish(nonce uint64, s *simWait, e Event) {
 	for n, other := range i.waiting {
 		if other == s {
 			delete(i.waiting, n)
+			delete(i.witness, n)
 		}
 	}
 	delete(i.waiting, nonce)
+	delete(i.witness, nonce)
 	s.done(e)
 }
 
@@ -284,12 +319,23 @@ func (i *simInstance) send(r invalidation.Record, s *simWait) {
 	w := i.world
 	r.Nonce = w.r.Uint64()
 	h := i.follower.View().History
+	witness := &Witness{}
+	if s != nil {
+		i.witness[r.Nonce] = witness
+	}
 	i.call(func(n *node) func() {
-		_, replicated, ok := n.append(h, r)
+		listed, replicated, ok := n.append(h, r, i)
 		if !ok || s == nil {
 			return nil
 		}
-		expect := func() { i.waiting[r.Nonce] = s }
+		server := n.name
+		if w.nameless {
+			server = ""
+		}
+		expect := func() {
+			i.waiting[r.Nonce], i.witness[r.Nonce] = s, witness
+			witness.List(server, listed)
+		}
 		if !w.failovers || w.unreplicated {
 			return func() { expect(); i.recall(r.Nonce) }
 		}
@@ -319,8 +365,9 @@ func (i *simInstance) recall(nonce uint64) {
 				s.event = early
 			}
 			if s.wait == invalidation.WaitAll {
-				s.watch = i.follower.Confirm(e.record.Seq, i.world.clock())
-				i.sync()
+				s.watch = i.follower.Confirm(e.record.Seq, i.witness[nonce], i.world.clock())
+				i.witnessed(nonce)
+				i.after(3*time.Millisecond, i.sync)
 				return
 			}
 			i.finish(nonce, s, s.event)

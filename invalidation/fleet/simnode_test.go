@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"encoding/binary"
+	"maps"
 	"slices"
 	"time"
 
@@ -138,10 +139,10 @@ func (n *node) sync(q SyncRequest, name string) SyncReply {
 	return a
 }
 
-// append adds an entry, and says when the replica has it; never, if there is none.
-func (n *node) append(h History, r invalidation.Record) (seq uint64, replicated time.Duration, ok bool) {
+// append adds an entry and tells it to all. It says who is on the list, and when the replica has the entry; never, if there is none.
+func (n *node) append(h History, r invalidation.Record, writer *simInstance) (listed []string, replicated time.Duration, ok bool) {
 	if n.history != h || h == (History{}) || n.foreign {
-		return 0, 0, false
+		return nil, 0, false
 	}
 	n.take()
 	r.Seq = n.seq() + 1
@@ -149,26 +150,10 @@ func (n *node) append(h History, r invalidation.Record) (seq uint64, replicated 
 	n.add(r)
 	for _, i := range n.world.instances {
 		if i.up && i.server == n && n.world.now >= i.cut {
-			i.after(n.world.latency(), func() { i.hear(Heard{r, before.Nonce}) })
+			i.after(n.world.latency(), func() { i.hear(Heard{r, before.Nonce}, writer) })
 		}
 	}
-	return r.Seq, n.world.replicate(n, func(x *node) { x.add(r) }), true
-}
-
-// ack raises what an instance is taken to have applied.
-func (n *node) ack(h History, at Place, name string) {
-	e, ok := n.at(at.Seq)
-	if n.history != h || n.foreign || !ok || e.Nonce != at.Nonce {
-		return
-	}
-	raise := func(n *node) {
-		if p, listed := n.live[name]; listed && p.Applied < at.Seq {
-			p.Applied = at.Seq
-			n.live[name] = p
-		}
-	}
-	raise(n)
-	n.world.replicate(n, raise)
+	return slices.Sorted(maps.Keys(n.live)), n.world.replicate(n, func(x *node) { x.add(r) }), true
 }
 
 func (n *node) add(r invalidation.Record) {

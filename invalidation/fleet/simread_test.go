@@ -73,11 +73,11 @@ func (i *simInstance) serve(q *simRead) {
 }
 
 func (i *simInstance) miss(q *simRead) {
-	f := i.flights[q.key]
+	f, known := i.flights[q.key], []invalidation.ID{allID, simKeyID(q.key)}
 	switch {
 	case f == nil:
 		i.fly(q.key, []*simRead{q})
-	case q.leased:
+	case q.leased && !i.ledger.Fenced(known) && !i.ledger.Since(f.token, known):
 		f.joiners = append(f.joiners, q)
 	default:
 		f.next = append(f.next, q)

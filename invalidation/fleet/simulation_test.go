@@ -24,9 +24,9 @@ func TestSimulation(t *testing.T) {
 		faults
 		must []string // that have to have happened, or nothing was tested
 	}{
-		{"quiet", faults{}, []string{"from shared", "refused fills", "kept"}},
+		{"quiet", faults{}, []string{"from shared", "refused fills", "kept", "witnessed", "concluded"}},
 		{"instances", faults{partitions: true, pauses: true, crashes: true}, []string{"reaped", "snapshots", "without lease", "kept"}},
-		{"failovers", faults{failovers: true, partitions: true, pauses: true, crashes: true}, []string{"diverged", "reaped", "heard"}},
+		{"failovers", faults{failovers: true, partitions: true, pauses: true, crashes: true}, []string{"diverged", "reaped", "heard", "witnessed", "concluded"}},
 		{"failovers under stress", faults{failovers: true, partitions: true, pauses: true, crashes: true, stress: true}, []string{"diverged"}},
 		{"losses", faults{losses: true}, []string{"losses", "emptied", "cuts", "diverged", "kept"}},
 		{"losses and partitions", faults{losses: true, partitions: true, pauses: true}, []string{"losses", "emptied", "cuts", "diverged", "reaped", "kept"}},

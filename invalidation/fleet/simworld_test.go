@@ -230,8 +230,9 @@ func (w *simWorld) writer() {
 	i, k, fence := w.any(), w.r.IntN(simKeys/4), w.r.Uint64()
 	ids := []invalidation.ID{simKeyID(k)}
 	i.after(0, func() {
-		i.write(invalidation.Record{Operation: invalidation.BeginFence, IDs: ids, Fence: fence, Life: simFence}, invalidation.WaitRecorded, func(Event) {
-			i.follower.Hold(fence, w.clock())
+		epoch, begun := i.follower.View().Epoch, w.clock()
+		i.write(invalidation.Record{Operation: invalidation.BeginFence, IDs: ids, Fence: fence, Life: simFence}, invalidation.WaitAll, func(Event) {
+			i.follower.Hold(fence, epoch, begun)
 			life, before := i.life, i.ledger.Token()
 			sent := w.r.IntN(4) > 0
 			takes, answers := w.between(time.Millisecond, 30*time.Millisecond), w.between(time.Millisecond, 10*time.Millisecond)
@@ -274,7 +275,17 @@ func (w *simWorld) commit(i *simInstance, life, k int, fence uint64, ids []inval
 		return // it did not live to see it
 	}
 	i.after(answers, func() {
-		i.write(invalidation.Record{Operation: invalidation.EndFence, IDs: ids, Fence: fence}, invalidation.WaitAll, func(e Event) {
+		end := invalidation.Record{Operation: invalidation.EndFence, IDs: ids, Fence: fence}
+		if w.r.IntN(4) > 0 {
+			if end, ok := i.follower.Conclude(end, w.clock()); ok {
+				w.count["writes"]++
+				w.count["concluded"]++
+				w.promised[k] = max(w.promised[k], v)
+				i.after(w.between(0, 20*time.Millisecond), func() { i.send(end, nil) })
+				return
+			}
+		}
+		i.write(end, invalidation.WaitAll, func(e Event) {
 			w.count["writes"]++
 			i.keepReply(k, v, e, before, ids)
 			w.promised[k] = max(w.promised[k], v)

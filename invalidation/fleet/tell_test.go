@@ -40,6 +40,14 @@ func TestAllTell(t *testing.T) {
 	if !d.f.AllTell() {
 		t.Error("all are of this version")
 	}
+	if !d.f.View().AllSpeak {
+		t.Error("the entries of all are told")
+	}
+	d.live = append(d.live, Peer{Name: "before", Beat: tellsBeat + 9})
+	d.beat()
+	if !d.f.AllTell() || d.f.View().AllSpeak {
+		t.Error("one is of the version before, which tells of its copies and does not have its entries told")
+	}
 	d.live = append(d.live, Peer{Name: "old", Beat: 1 << 40})
 	d.beat()
 	if d.f.AllTell() {

@@ -21,12 +21,13 @@ type confirmations struct {
 	newest  time.Time          // when the last one came to open; guarded by mu
 }
 
-// waiter waits for one entry. The syncer alone sets watch and event, with confirmations.mu held.
+// waiter waits for one entry. All but result are guarded by confirmations.mu; the syncer alone sets watch and event.
 type waiter struct {
-	wait   invalidation.Wait
-	watch  *fleet.Confirmation
-	event  fleet.Event
-	result chan outcome // has room for one
+	wait    invalidation.Wait
+	witness fleet.Witness
+	watch   *fleet.Confirmation
+	event   fleet.Event
+	result  chan outcome // has room for one
 }
 
 // outcome is what became of an entry.
@@ -70,13 +71,6 @@ func (c *confirmations) since() (oldest, newest time.Time) {
 	return c.oldest, c.newest
 }
 
-// expects reports whether somebody here waits for an entry.
-func (c *confirmations) expects(nonce uint64) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.byNonce[nonce] != nil
-}
-
 // deliver tells those who wait for entries that the log has brought, or has lost. It reports whether one is to be waited for elsewhere.
 func (c *confirmations) deliver(events []fleet.Event, follower *fleet.Follower) (more bool) {
 	c.mu.Lock()
@@ -93,14 +87,61 @@ func (c *confirmations) deliver(events []fleet.Event, follower *fleet.Follower) 
 			delete(c.byNonce, e.Nonce)
 			w.result <- outcome{event: e}
 		default:
-			w.event, w.watch = e, follower.Confirm(e.Seq, time.Now())
-			c.open, more = append(c.open, w), true
+			w.event, w.watch = e, follower.Confirm(e.Seq, &w.witness, time.Now())
+			if !c.witnessed(w) {
+				c.open, more = append(c.open, w), true
+			}
 		}
 	}
 	if c.settle(); more {
 		c.newest = time.Now()
 	}
 	return more
+}
+
+// list takes in who was on a server's list when an entry was appended that somebody here waits for.
+func (c *confirmations) list(nonce uint64, server string, names []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if w := c.byNonce[nonce]; w != nil {
+		w.witness.List(server, names)
+		c.finish(w)
+	}
+}
+
+// hear takes in that an instance has applied entries.
+func (c *confirmations) hear(instance string, nonces []uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, nonce := range nonces {
+		if w := c.byNonce[nonce]; w != nil {
+			w.witness.Hear(instance)
+			c.finish(w)
+		}
+	}
+}
+
+// finish ends the wait for an entry that holds everywhere by what its witness tells. The caller holds mu.
+func (c *confirmations) finish(w *waiter) {
+	if w.watch != nil && c.witnessed(w) {
+		c.open = slices.DeleteFunc(c.open, func(o *waiter) bool { return o == w })
+		c.settle()
+	}
+}
+
+// witnessed tells who waits for an entry that it holds everywhere, if its witness says so. The caller holds mu.
+func (c *confirmations) witnessed(w *waiter) bool {
+	if !w.watch.Witnessed(time.Now()) {
+		return false
+	}
+	c.tell(w)
+	return true
+}
+
+// tell tells who waits for an entry that it holds everywhere. The caller holds mu.
+func (c *confirmations) tell(w *waiter) {
+	delete(c.byNonce, w.event.Nonce)
+	w.result <- outcome{event: w.event, acked: w.watch.Acked(), reaped: w.watch.Reaped()}
 }
 
 // lose tells those whose entries have not come back when this instance goes over to another log, another server, or a snapshot: what was
@@ -125,8 +166,7 @@ func (c *confirmations) observe(live []fleet.Peer, now time.Time) (reap []fleet.
 		done, late := w.watch.Observe(live, now)
 		reap = append(reap, late...)
 		if done {
-			delete(c.byNonce, w.event.Nonce)
-			w.result <- outcome{event: w.event, acked: w.watch.Acked(), reaped: w.watch.Reaped()}
+			c.tell(w)
 		}
 		return done
 	})

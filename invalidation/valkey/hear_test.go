@@ -1,6 +1,9 @@
 package valkey
 
 import (
+	"reflect"
+	"slices"
+	"strconv"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -74,6 +77,26 @@ func TestFencesAreAcknowledgedWhereTheyAreHeard(t *testing.T) {
 	}
 }
 
+// Who leaves has written the ends of its fences, for which nobody has waited: the others do not have to wait for these to expire.
+func TestWhoLeavesEndsItsFences(t *testing.T) {
+	t.Parallel()
+	s := serverAt(servers.Valkey(t, servers.ValkeyOptions{}).Address())
+	a, b := join(t, s, "a"), join(t, s, "b")
+	purge(t, a, key("first"))
+	f, err := a.Begin(t.Context(), []policy.Member{key("k")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.End(t.Context(), f, invalidation.Order{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Leave(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	a.end()
+	b.await(t, "end of the fence", func() bool { return b.admits(b.ledger.Token(), key("k")) })
+}
+
 // counting counts the heartbeats of an instance.
 func counting(beats *atomic.Int64) func(*Options) {
 	return func(o *Options) {
@@ -85,7 +108,7 @@ func counting(beats *atomic.Int64) func(*Options) {
 	}
 }
 
-// An entry of a version that does not say what it follows on is fetched at once.
+// An entry of a version that does not tell it to all is fetched soon, while an instance of such a version is live.
 func TestEntriesOfOlderVersionsAreFetched(t *testing.T) {
 	t.Parallel()
 	server := servers.Valkey(t, servers.ValkeyOptions{})
@@ -99,6 +122,13 @@ func TestEntriesOfOlderVersionsAreFetched(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	older := strconv.FormatUint(1<<48, 10) + ":0:0"
+	for key, says := range map[string]string{k.leases: "600:0:0", k.live: older} {
+		if err := client.Do(t.Context(), client.B().Hset().Key(key).FieldValue().FieldValue("older", says).Build()).Error(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a.await(t, "word of the older one", func() bool { return !a.follower.View().AllSpeak })
 	if err := client.Do(t.Context(), client.B().Eval().Script(script).Numkeys(2).Key(k.meta, k.log).Arg(string(record.Append(nil))).Build()).Error(); err != nil {
 		t.Fatal(err)
 	}
@@ -107,51 +137,96 @@ func TestEntriesOfOlderVersionsAreFetched(t *testing.T) {
 	if took := time.Since(began); took > a.syncer.heartbeat/2 || a.admits(token, key("k")) {
 		t.Errorf("applied after %v, with heartbeats every %v", took, a.syncer.heartbeat)
 	}
+	if err := client.Do(t.Context(), client.B().Hdel().Key(k.live).Field("older").Build()).Error(); err != nil {
+		t.Fatal(err)
+	}
 	purge(t, a, key("k")) // it follows on an entry whose nonce meta does not tell
 }
 
-// An acknowledgement beside the heartbeats says what the server can verify, and puts nobody on the list.
-func TestAcknowledgementIsVerified(t *testing.T) {
+// Who waits for an entry takes no word for it that names another entry, or comes from another than who was on the list.
+func TestAcknowledgementIsOfOneEntry(t *testing.T) {
 	t.Parallel()
-	server := servers.Valkey(t, servers.ValkeyOptions{})
-	a := join(t, serverAt(server.Address()), "a")
-	purge(t, a, key("first"))
-	purge(t, a, key("second"))
-	a.await(t, "acknowledgement", func() bool { return a.Lease().Valid(time.Now()) })
-	h := a.hinter
-	client, err := a.options.Connection.Client()
-	if err != nil {
-		t.Fatal(err)
-	}
-	history, at := a.follower.Place()
-	ack := func(instance string, history fleet.History, at fleet.Place) int64 {
-		t.Helper()
-		h := *h
-		h.instance = instance
-		keys, args := h.acknowledgement(history, at)
-		n, err := ackScript.run(t.Context(), client, keys, args).AsInt64()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return n
-	}
+	f := fleet.NewFollower(invalidation.NewLedger(), invalidation.NewLease(time.Now()), time.Second, "a", 0)
+	f.Receive(f.Request(time.Now()), fleet.SyncReply{Server: "s", Live: []fleet.Peer{{Name: "a"}, {Name: "b"}}}, time.Now().Add(-time.Hour))
 	for _, c := range []struct {
-		about    string
-		instance string
-		history  fleet.History
-		at       fleet.Place
-		want     int64
+		about  string
+		server string
+		listed []string
+		ack    func(c *confirmations)
+		want   bool
 	}{
-		{"what is applied", a.options.Instance, history, at, 1},
-		{"an entry before", a.options.Instance, history, fleet.Place{Seq: at.Seq - 1, Nonce: at.Nonce}, 0},
-		{"one who is not on the list", "nobody", history, at, 0},
-		{"another log", a.options.Instance, fleet.History{}, at, 0},
-		{"another entry", a.options.Instance, history, fleet.Place{Seq: at.Seq, Nonce: at.Nonce + 1}, 0},
-		{"an entry that is not there", a.options.Instance, history, fleet.Place{Seq: at.Seq + 1, Nonce: at.Nonce}, 0},
+		{"the other has applied it", "s", []string{"a", "b"}, func(c *confirmations) { c.hear("b", []uint64{7}) }, true},
+		{"nobody else was there", "s", []string{"a"}, func(*confirmations) {}, true},
+		{"another entry", "s", []string{"a", "b"}, func(c *confirmations) { c.hear("b", []uint64{8}) }, false},
+		{"one who was not on the list", "s", []string{"a", "b"}, func(c *confirmations) { c.hear("c", []uint64{7}) }, false},
+		{"one of two", "s", []string{"a", "b", "c"}, func(c *confirmations) { c.hear("b", []uint64{7}) }, false},
+		{"a server that has not answered a heartbeat", "t", []string{"a", "b"}, func(c *confirmations) { c.hear("b", []uint64{7}) }, false},
+		{"a server without a name", "", []string{"a", "b"}, func(c *confirmations) { c.hear("b", []uint64{7}) }, false},
 	} {
-		if got := ack(c.instance, c.history, c.at); got != c.want {
-			t.Errorf("%s: %d, want %d", c.about, got, c.want)
+		steps := []func(*confirmations){
+			func(cs *confirmations) { cs.list(7, c.server, c.listed) }, c.ack,
+			func(cs *confirmations) { cs.deliver([]fleet.Event{{Nonce: 7, Seq: 1}}, f) },
 		}
+		for _, order := range [][]int{{0, 1, 2}, {1, 0, 2}, {2, 0, 1}, {2, 1, 0}, {1, 2, 0}, {0, 2, 1}} {
+			cs, w := &confirmations{byNonce: map[uint64]*waiter{}}, &waiter{wait: invalidation.WaitAll, result: make(chan outcome, 1)}
+			cs.expect(7, w)
+			for _, i := range order {
+				steps[i](cs)
+			}
+			if got := len(w.result) == 1; got != c.want {
+				t.Errorf("%s, in order %v: %v", c.about, order, got)
+			}
+			if oldest, _ := cs.since(); oldest.IsZero() != c.want {
+				t.Errorf("%s, in order %v: somebody waits since %v", c.about, order, oldest)
+			}
+		}
+	}
+}
+
+// Who waits for an entry that has not come back is told when the log becomes another one: it may be gone. Who waits only for others goes on.
+func TestEntriesThatWentWithTheLog(t *testing.T) {
+	t.Parallel()
+	f := fleet.NewFollower(invalidation.NewLedger(), invalidation.NewLease(time.Now()), time.Second, "a", 0)
+	cs := &confirmations{byNonce: map[uint64]*waiter{}}
+	waiters := map[uint64]*waiter{}
+	for nonce := range uint64(2) {
+		waiters[nonce] = &waiter{wait: invalidation.WaitAll, result: make(chan outcome, 1)}
+		cs.expect(nonce, waiters[nonce])
+	}
+	cs.deliver([]fleet.Event{{Nonce: 1, Seq: 1}}, f)
+	cs.lose()
+	if len(waiters[0].result) != 1 || !(<-waiters[0].result).lost {
+		t.Error("who waits for what may be gone is not told")
+	}
+	if len(waiters[1].result) != 0 {
+		t.Error("who waits for others to apply an entry is told that it is gone")
+	}
+}
+
+// What is told of entries reads as it was written, and what is no such message is none.
+func TestTold(t *testing.T) {
+	t.Parallel()
+	entries := []toldEntry{{nonce: 1, awaited: true, record: "r\x00 1", signature: "s"}, {nonce: 1<<64 - 1}}
+	message := "41 beef " + string(appendTold(nil, "a b", entries))
+	got, err := parseTold(message)
+	if want := (told{seq: 41, previous: 0xbeef, writer: "a b", entries: entries}); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v, %v", got, err)
+	}
+	whole := 0
+	for n := range len(message) {
+		if _, err := parseTold(message[:n]); err == nil {
+			whole++ // it ends after the name, or after an entry
+		}
+	}
+	if whole != 2 {
+		t.Errorf("%d parts of a message are taken for one", whole)
+	}
+	name, nonces, ok := parseAck(ackText("b", []uint64{3, 4}))
+	if name != "b" || !slices.Equal(nonces, []uint64{3, 4}) || !ok {
+		t.Error(name, nonces, ok)
+	}
+	if _, _, ok := parseAck(ackText("b", []uint64{3})[:5]); ok {
+		t.Error("part of an acknowledgement is taken for one")
 	}
 }
 

@@ -2,9 +2,9 @@ package valkey
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"strconv"
-	"strings"
+	"sync/atomic"
 	"time"
 
 	"cacheproxy/invalidation/fleet"
@@ -12,25 +12,41 @@ import (
 	"github.com/valkey-io/valkey-go"
 )
 
-// hinter watches the log for new entries, and takes them in, so that an entry is applied at once and not at the next heartbeat. Where it
-// cannot take one in (fleet R19) it wakes the syncer. Nothing rests on the hinter: heartbeats bring what it misses.
+// inboxSize is how many messages wait at most to be taken in. What finds no room is missed, and fetched with a heartbeat.
+const inboxSize = 4096
+
+// hinter hears what the others append to the log as they do, takes it in, and tells its writer so (fleet R19): an entry is applied at once
+// and not at the next heartbeat. Where it cannot take one in it wakes the syncer. Nothing rests on the hinter: heartbeats bring what it
+// misses.
 type hinter struct {
-	connection *Connection
-	keys       keys
-	instance   string
-	signer     *Signer // without it nothing tells what an entry follows on: then the hinter only wakes
-	heartbeat  time.Duration
-	follower   *fleet.Follower
-	syncer     *syncer
+	connection    *Connection
+	keys          keys
+	instance      string
+	signer        *Signer
+	heartbeat     time.Duration
+	follower      *fleet.Follower
+	syncer        *syncer
+	confirmations *confirmations
+
+	session atomic.Pointer[session] // nil: there is none
 }
 
-// run watches until ctx ends.
+// session is one connection to one life of the server, on which entries are heard, appended and acknowledged. It is safe for concurrent
+// use.
+type session struct {
+	valkey.DedicatedClient
+	server string // its name, as in fleet.SyncReply; a connection never comes to another process
+	end    context.CancelCauseFunc
+}
+
+var errOtherServer = errors.New("another server keeps the log")
+
+// run hears until ctx ends.
 func (h *hinter) run(ctx context.Context) error {
-	const block = 2 * time.Second
 	for ctx.Err() == nil {
 		client, err := h.connection.Client()
 		if err == nil {
-			err = h.watch(ctx, client, block)
+			err = h.listen(ctx, client)
 		}
 		if err != nil {
 			select {
@@ -42,95 +58,118 @@ func (h *hinter) run(ctx context.Context) error {
 	return nil
 }
 
-func (h *hinter) watch(ctx context.Context, client valkey.Client, block time.Duration) error {
-	// A connection of its own, which can be closed: a client waits for its blocked commands.
-	c, release := client.Dedicate()
-	defer release()
+// listen hears on one connection until that breaks, or is given up.
+func (h *hinter) listen(ctx context.Context, client valkey.Client) error {
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	// A connection of its own, which can be closed: a client waits for its commands.
+	c, _ := client.Dedicate()
+	defer c.Close()
 	defer context.AfterFunc(ctx, c.Close)()
-	// So that the server knows the script, which is sent by its hash below.
-	if err := h.introduce(ctx, c); err != nil {
-		return fmt.Errorf("watch log: %w", err)
+	inbox := make(chan valkey.PubSubMessage, inboxSize)
+	broken := c.SetPubSubHooks(valkey.PubSubHooks{OnMessage: func(m valkey.PubSubMessage) {
+		select {
+		case inbox <- m:
+		default:
+		}
+	}})
+	// It has keys, so that a cluster's connection is that to their node.
+	info, err := whoScript.run(ctx, c, []string{h.keys.meta}, nil).ToString()
+	if err != nil {
+		return fmt.Errorf("listen to log: %w", err)
 	}
-	for acknowledges := false; ctx.Err() == nil; {
-		history, place := h.follower.Place()
-		after := strconv.FormatUint(place.Seq, 10) + "-0"
-		read := c.B().Xread().Count(syncCount).Block(block.Milliseconds()).Streams().Key(h.keys.log).Id(after).Build()
-		// Both in one message to the server, since both are sent for every write. How the first went is known when the second is answered;
-		// where it was in vain, the next heartbeat acknowledges.
-		var result valkey.ValkeyResult
-		if acknowledges {
-			keys, args := h.acknowledgement(history, place)
-			results := c.DoMulti(ctx, ackScript.command(c, keys, args), read)
-			if err := results[0].Error(); unknownScript(err) {
-				return fmt.Errorf("watch log: %w", err)
+	s := &session{DedicatedClient: c, server: serverLife(info), end: end}
+	if err := c.Do(ctx, c.B().Subscribe().Channel(h.keys.entries, h.keys.acksTo(h.instance)).Build()).Error(); err != nil {
+		return fmt.Errorf("listen to log: %w", err)
+	}
+	h.session.Store(s)
+	defer h.session.CompareAndSwap(s, nil)
+	h.syncer.wake() // for what was appended before
+	for {
+		select {
+		case m := <-inbox:
+			if err := h.take(ctx, s, inbox, m); err != nil {
+				return err
 			}
-			result = results[1]
-		} else {
-			result = c.Do(ctx, read)
+		case err := <-broken:
+			return fmt.Errorf("listen to log: %w", err)
+		case <-ctx.Done():
+			return context.Cause(ctx)
 		}
-		acknowledges = false
-		streams, err := result.AsXRead()
-		switch {
-		case valkey.IsValkeyNil(err):
-			continue
-		case err != nil:
-			return fmt.Errorf("watch log: %w", err)
+	}
+}
+
+// on is the session with a server; nil: there is none. One with another server ends.
+func (h *hinter) on(server string) *session {
+	s := h.session.Load()
+	if s == nil || server == "" || s.server == server {
+		return s
+	}
+	h.drop(s, errOtherServer)
+	return nil
+}
+
+// drop gives a session up.
+func (h *hinter) drop(s *session, why error) {
+	h.session.CompareAndSwap(s, nil)
+	s.end(why)
+}
+
+// take takes in a message and all that have come meanwhile, and acknowledges what is applied of them: once to each writer.
+func (h *hinter) take(ctx context.Context, s *session, inbox <-chan valkey.PubSubMessage, m valkey.PubSubMessage) error {
+	acks := map[string][]uint64{}
+	for {
+		if m.Channel == h.keys.entries {
+			h.hear(m.Message, acks)
+		} else if name, nonces, ok := parseAck(m.Message); ok {
+			h.confirmations.hear(name, nonces)
 		}
-		applied := h.follower.Applied() // before the syncer can go beyond it, which would go unnoticed below
-		all, awaited := h.hear(history, streams[h.keys.log])
-		if acknowledges = all && awaited; all {
-			continue
+		if len(inbox) == 0 {
+			break
 		}
-		h.syncer.wake()
-		// Until the entry is applied, the same hint would come again at once.
-		h.awaitBeyond(ctx, applied)
+		m = <-inbox
+	}
+	if len(acks) == 0 {
+		return nil
+	}
+	commands := make([]valkey.Completed, 0, len(acks))
+	for writer, nonces := range acks {
+		commands = append(commands, s.B().Publish().Channel(h.keys.acksTo(writer)).Message(ackText(h.instance, nonces)).Build())
+	}
+	for _, result := range s.DoMulti(ctx, commands...) {
+		if err := result.Error(); err != nil {
+			return fmt.Errorf("acknowledge entry: %w", err)
+		}
 	}
 	return nil
 }
 
-func (h *hinter) introduce(ctx context.Context, c commander) error {
-	keys, args := h.acknowledgement(h.follower.Place())
-	return ackScript.run(ctx, c, keys, args).Error()
-}
-
-// acknowledgement tells the server, and so whoever waits for it, what is applied here.
-func (h *hinter) acknowledgement(history fleet.History, at fleet.Place) (keys, args []string) {
-	return []string{h.keys.meta, h.keys.log, h.keys.live}, []string{historyText(history), h.instance, strconv.FormatUint(at.Seq, 10), nonceText(at.Nonce)}
-}
-
-// hear takes in what was read after an entry of a history.
-func (h *hinter) hear(history fleet.History, items []valkey.XRangeEntry) (all, awaited bool) {
-	if h.signer != nil {
-		return false, false
+// hear takes in the entries that one step has appended, and notes which of them their writer waits for.
+func (h *hinter) hear(message string, acks map[string][]uint64) {
+	told, err := parseTold(message)
+	if err != nil {
+		h.syncer.wake() // a heartbeat tells what to make of it
+		return
 	}
-	entries := make([]fleet.Heard, 0, len(items))
-	for _, item := range items {
-		record, err := entryOf(item, nil, history)
-		previous, failed := strconv.ParseUint(item.FieldValues["p"], 16, 64)
-		if err != nil || failed != nil || !strings.HasSuffix(item.ID, "-0") {
-			return false, false // a heartbeat tells what to make of it
+	history, _ := h.follower.Place()
+	entries := make([]fleet.Heard, 0, len(told.entries))
+	previous := told.previous
+	for i, e := range told.entries {
+		record, err := h.signer.entry(history, told.seq+uint64(i), e.nonce, []byte(e.record), e.signature)
+		if err != nil {
+			break
 		}
-		entries = append(entries, fleet.Heard{Record: record, Previous: previous})
+		entries, previous = append(entries, fleet.Heard{Record: record, Previous: previous}), e.nonce
 	}
-	return h.syncer.hear(entries)
-}
-
-// awaitBeyond waits, for no longer than a heartbeat, until an entry after seq is applied.
-func (h *hinter) awaitBeyond(ctx context.Context, seq uint64) {
-	timer := time.NewTimer(h.heartbeat)
-	defer timer.Stop()
-	for {
-		// Before the look at what is applied: an entry applied between the two would else go unnoticed until the next one.
-		applied := h.syncer.applied.wait()
-		if h.follower.Applied() != seq {
-			return
-		}
-		select {
-		case <-applied:
-		case <-timer.C:
-			return
-		case <-ctx.Done():
-			return
+	if !h.syncer.hear(entries) || len(entries) < len(told.entries) {
+		h.syncer.wake()
+	}
+	if told.writer == h.instance {
+		return
+	}
+	for i, e := range told.entries {
+		if e.awaited && h.follower.Has(told.seq+uint64(i), e.nonce) {
+			acks[told.writer] = append(acks[told.writer], e.nonce)
 		}
 	}
 }

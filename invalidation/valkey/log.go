@@ -22,7 +22,7 @@ const (
 // Log is the log of invalidations that all instances on a server share. It works only while Run runs, and is safe for
 // concurrent use. All fields are set by New and never change; what changes is in the parts, which say how it is guarded.
 //
-// Run owns three goroutines: the syncer follows the log, the writer appends entries, and the hinter wakes the syncer. Those that
+// Run owns three goroutines: the syncer follows the log, the writer appends entries, and the hinter hears those that others append. Those that
 // call the methods of invalidation.Log hand an entry to the writer, and wait until the syncer has brought it back from the log.
 type Log struct {
 	options       Options
@@ -42,7 +42,7 @@ var (
 // New makes the log of an instance, and dials nothing.
 func New(o Options) *Log {
 	l := &Log{options: o, lease: invalidation.NewLease(time.Now())}
-	keys := keysOf(o.Prefix)
+	keys := keysOf(o.Prefix, o.Connection.server.Database)
 	heartbeat, replyTimeout := o.Lease/6, o.Lease/3
 	l.follower = fleet.NewFollower(o.Ledger, l.lease, o.Lease, o.Instance, maphash.Comparable(maphash.MakeSeed(), o.Instance))
 	l.confirmations = &confirmations{byNonce: map[uint64]*waiter{}}
@@ -55,8 +55,10 @@ func New(o Options) *Log {
 	}
 	l.syncer.writer = l.writer
 	l.hinter = &hinter{
-		connection: o.Connection, keys: keys, instance: o.Instance, signer: o.Signer, heartbeat: heartbeat, follower: l.follower, syncer: l.syncer,
+		connection: o.Connection, keys: keys, instance: o.Instance, signer: o.Signer, heartbeat: heartbeat, follower: l.follower,
+		syncer: l.syncer, confirmations: l.confirmations,
 	}
+	l.syncer.hinter, l.writer.hinter = l.hinter, l.hinter
 	return l
 }
 
@@ -84,6 +86,10 @@ func (l *Log) Leave(ctx context.Context) error {
 		case <-ctx.Done():
 			return fmt.Errorf("write what is owed before leaving: %w", ctx.Err())
 		}
+	}
+	// The ends of fences among it, for which nobody waits: left unwritten, they would keep others from copies until the fences expire.
+	if err := l.writer.flush(ctx); err != nil {
+		l.options.Log.Warn("not all entries written before leaving; fences among them expire by themselves", "error", err)
 	}
 	return l.syncer.leave(ctx)
 }

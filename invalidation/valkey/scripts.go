@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha1"
 	"encoding/hex"
+	"strconv"
 	"strings"
 
 	"github.com/valkey-io/valkey-go"
@@ -29,11 +30,18 @@ type keys struct {
 	// own, since versions that know nothing of signatures read every value in the other two as a record.
 	signed string
 	vouch  string // hash: instance → signature of what live and leases say of it, where it has a secret
+	// entries is the channel on which all hear what is appended, and acks begins the names of those on which a writer hears who has applied
+	// its entries. A cluster passes them to all its nodes. The number of the database is in their names, since channels belong to none.
+	entries, acks string
 }
 
-func keysOf(prefix string) keys {
+// acksTo is the channel on which an instance hears who has applied its entries.
+func (k keys) acksTo(instance string) string { return k.acks + instance }
+
+func keysOf(prefix string, database int) keys {
+	channel := func(name string) string { return prefix + ":" + name + ":" + strconv.Itoa(database) }
 	k := func(name string) string { return "{" + prefix + "}:" + name }
-	return keys{k("meta"), k("log"), k("hard"), k("soft"), k("fences"), k("notices"), k("live"), k("leases"), k("clock"), k("terms"), k("signed"), k("vouch")}
+	return keys{k("meta"), k("log"), k("hard"), k("soft"), k("fences"), k("notices"), k("live"), k("leases"), k("clock"), k("terms"), k("signed"), k("vouch"), channel("entries"), channel("applied") + ":"}
 }
 
 // script is run by its hash, and sent whole where the server does not know it.
@@ -129,13 +137,16 @@ end
 // termed begins a term where another server kept the log before, or this one in another life. KEYS[2] is the list of terms, KEYS[3]
 // the log. Where INFO is not allowed there are none, and the reply names no server.
 const termed = `
-local who = redis.pcall('INFO', 'server')
-local run = type(who) == 'string' and string.match(who, 'run_id:(%w+)')
-who = run and 'run_id:' .. run or ''
-if run and run ~= m[5] then
-  redis.call('HSET', KEYS[1], 'k', run)
-  redis.call('RPUSH', KEYS[2], string.sub(run, 1, 8) .. ' ' .. m[2])
-  redis.call('LTRIM', KEYS[2], -64, -1)
+local function life()
+  local who = redis.pcall('INFO', 'server')
+  return type(who) == 'string' and string.match(who, 'run_id:(%w+)') or ''
+end
+local function begin(run)
+  if run ~= '' and run ~= m[5] then
+    redis.call('HSET', KEYS[1], 'k', run)
+    redis.call('RPUSH', KEYS[2], string.sub(run, 1, 8) .. ' ' .. m[2])
+    redis.call('LTRIM', KEYS[2], -64, -1)
+  end
 end
 `
 
@@ -180,12 +191,14 @@ return {ARGV[1], why}
 // ARGV: history, instance, beat, applied, nonce of that, count, retention in ms, term, 1 if it owes entries, lease in ms, for how
 // long it has held one in ms, signature of the heartbeat or nothing, 1 if it waits. The leases and the signatures have hashes of their own: versions
 // that do not know them compare the other as a whole.
-var syncScript = newScript(guard + `
+var syncScript = newScript(guard + termed + `
 local wrong
 local there = m[7] == ARGV[4] .. ':' .. ARGV[5]
 if ARGV[13] ~= '1' or not there or ARGV[4] ~= m[2] then wrong = amiss(KEYS[3], m[2]) end
 if wrong then return {'AMISS', wrong} end
-` + termed + `
+local run = life()
+begin(run)
+local who = run ~= '' and 'run_id:' .. run or ''
 local a, s = tonumber(ARGV[4]), tonumber(m[2])
 if a > s then return {'DIVERGED', who} end
 if a > 0 and not (there and a == s) then
@@ -203,7 +216,7 @@ if tonumber(ARGV[10]) > tonumber(m[6]) then
   m[6] = ARGV[10]
 end
 local terms = {}
-if run and string.sub(run, 1, 8) ~= ARGV[8] then terms = redis.call('LRANGE', KEYS[2], 0, -1) end
+if run ~= '' and string.sub(run, 1, 8) ~= ARGV[8] then terms = redis.call('LRANGE', KEYS[2], 0, -1) end
 if not named(terms) then return {'AMISS', KEYS[2]} end
 local fresh = {}
 if a < s then fresh = redis.call('XRANGE', KEYS[3], '(' .. ARGV[4] .. '-0', '+', 'COUNT', ARGV[6]) end
@@ -212,63 +225,70 @@ if wrong then return {'AMISS', wrong} end
 return {'OK', who, terms, m[2], m[3], fresh, redis.call('HGETALL', KEYS[4]), m[6], redis.call('HGETALL', KEYS[5]), redis.call('HGETALL', KEYS[6])}
 `)
 
-// appendScript adds an entry. Where the stream refuses it, somebody has moved its last id: then the position of the log is taken away, so
-// that the log is none, and another begins. KEYS[4] is the set of marks that its members go to, KEYS[5] where it is kept beside the log, KEYS[6]
-// where the signatures of those are. The nonce stays the first field of an entry: scripts take it by its place. Beside an entry stands the
-// nonce of the one before (fleet R19).
+// whoScript names the life of the server that a connection leads to.
+var whoScript = newScript(`return redis.call('INFO', 'server')`)
+
+// appendScript adds entries, tells them to all, and says who is on the list. Where the stream refuses one, somebody has moved its last id:
+// then the position of the log is taken away, so that the log is none, and another begins. KEYS[4] and KEYS[5] are the sets of marks that
+// members go to, KEYS[6] and KEYS[7] where an entry is kept beside the log, KEYS[8] where the signatures of those are, KEYS[9] the list. The
+// nonce stays the first field of an entry: scripts take it by its place. Beside an entry stands the nonce of the one before (fleet R19).
+// Who names the life of the server, which the connection is known to lead to, spares the server the look.
 //
-// ARGV: history, nonce, length of the log, most marks, operation, number of the fence or subject of the notice, record,
-// signature of the entry, signature to keep, both empty where there is none, members
-var appendScript = newScript(guard + `
+// ARGV: history, life of the server or nothing, length of the log, most marks, channel, what all are told of the entries, 1 if somebody
+// waits for those on the list; then of each entry its nonce, number of its set of marks, of what it is kept beside, operation, number of the fence or subject of the notice, record,
+// signature of the entry, signature to keep, both empty where there is none, how many members, members
+var appendScript = newScript(guard + termed + `
 local wrong, before = amiss(KEYS[3], m[2])
 if wrong then return {'AMISS', wrong} end
-` + termed + `
-local s = tonumber(m[2]) + 1
-local q = string.format('%.0f', s)
-for i = 10, #ARGV, 1000 do
-  local marks = {}
-  for j = i, math.min(i + 999, #ARGV) do marks[#marks + 1] = q; marks[#marks + 1] = ARGV[j] end
-  redis.call('ZADD', KEYS[4], unpack(marks))
+local run = ARGV[2]
+if run == '' then run = life() end
+begin(run)
+local s, last, i, full = tonumber(m[2]), before, 8, {}
+local first, q = string.format('%.0f', s + 1), m[2]
+while ARGV[i] do
+  local nonce, set, beside, op, name, record, signature, keep, n =
+    ARGV[i], KEYS[tonumber(ARGV[i + 1])], KEYS[tonumber(ARGV[i + 2])], ARGV[i + 3], ARGV[i + 4], ARGV[i + 5], ARGV[i + 6], ARGV[i + 7], tonumber(ARGV[i + 8])
+  s = s + 1
+  q = string.format('%.0f', s)
+  i = i + 9
+  for from = i, i + n - 1, 1000 do
+    local marks = {}
+    for j = from, math.min(from + 999, i + n - 1) do marks[#marks + 1] = q; marks[#marks + 1] = ARGV[j] end
+    redis.call('ZADD', set, unpack(marks))
+    full[set] = true
+  end
+  i = i + n
+  local added
+  if signature == '' then
+    added = redis.pcall('XADD', KEYS[3], 'MAXLEN', '~', ARGV[3], q .. '-0', 'n', nonce, 'e', record, 'p', last)
+  else
+    added = redis.pcall('XADD', KEYS[3], 'MAXLEN', '~', ARGV[3], q .. '-0', 'n', nonce, 'e', record, 'p', last, 'm', signature)
+  end
+  if type(added) == 'table' and added.err then
+    if not string.find(added.err, 'equal or smaller', 1, true) then return added end
+    redis.call('HDEL', KEYS[1], 's')
+    return {'AMISS', KEYS[3]}
+  end
+  last = nonce
+  if op ~= 'mark' then
+    if op == 'begin' or op == 'announce' then redis.call('HSET', beside, name, record)
+    else redis.call('HDEL', beside, name) end
+    if keep ~= '' then redis.call('HSET', KEYS[8], beside .. ' ' .. name, keep)
+    else redis.call('HDEL', KEYS[8], beside .. ' ' .. name) end
+  end
 end
-local item = {'MAXLEN', '~', ARGV[3], q .. '-0', 'n', ARGV[2], 'e', ARGV[7], 'p', before}
-if ARGV[8] ~= '' then item[#item + 1] = 'm'; item[#item + 1] = ARGV[8] end
-local added = redis.pcall('XADD', KEYS[3], unpack(item))
-if type(added) == 'table' and added.err then
-  if not string.find(added.err, 'equal or smaller', 1, true) then return added end
-  redis.call('HDEL', KEYS[1], 's')
-  return {'AMISS', KEYS[3]}
+redis.call('HSET', KEYS[1], 's', q, 'n', q .. ':' .. last)
+if math.floor(s / 64) == math.floor(tonumber(m[2]) / 64) then full = {} end -- how many marks there are need not be counted each time
+for set in pairs(full) do
+  local over = redis.call('ZCARD', set) - tonumber(ARGV[4])
+  if over > 0 then
+    local cut = redis.call('ZRANGE', set, over - 1, over - 1, 'WITHSCORES')
+    redis.call('ZREMRANGEBYRANK', set, 0, over - 1)
+    if tonumber(cut[2]) > tonumber(m[3]) then redis.call('HSET', KEYS[1], 'f', cut[2]); m[3] = cut[2] end
+  end
 end
-redis.call('HSET', KEYS[1], 's', q, 'n', q .. ':' .. ARGV[2])
-if ARGV[5] ~= 'mark' then
-  local kept = KEYS[5] .. ' ' .. ARGV[6]
-  if ARGV[5] == 'begin' or ARGV[5] == 'announce' then redis.call('HSET', KEYS[5], ARGV[6], ARGV[7])
-  else redis.call('HDEL', KEYS[5], ARGV[6]) end
-  if ARGV[9] ~= '' then redis.call('HSET', KEYS[6], kept, ARGV[9])
-  else redis.call('HDEL', KEYS[6], kept) end
-end
-local over = redis.call('ZCARD', KEYS[4]) - tonumber(ARGV[4])
-if over > 0 then
-  local cut = redis.call('ZRANGE', KEYS[4], over - 1, over - 1, 'WITHSCORES')
-  redis.call('ZREMRANGEBYRANK', KEYS[4], 0, over - 1)
-  if tonumber(cut[2]) > tonumber(m[3]) then redis.call('HSET', KEYS[1], 'f', cut[2]) end
-end
-return {'OK', q}
-`)
-
-// ackScript acknowledges what an instance has applied beside its heartbeats (fleet R19): it raises the position in what live says of the
-// instance, and does nothing where the instance is not on the list, or the log does not hold that entry. ARGV: history, instance, applied,
-// nonce of that. It returns 1 if the server takes the instance to have applied that much.
-var ackScript = newScript(`
-local m = redis.call('HMGET', KEYS[1], 'h', 'n')
-if m[1] ~= ARGV[1] then return 0 end
-if m[2] ~= ARGV[3] .. ':' .. ARGV[4] then
-  local e = redis.call('XRANGE', KEYS[2], ARGV[3] .. '-0', ARGV[3] .. '-0')
-  if not e[1] or e[1][2][2] ~= ARGV[4] then return 0 end
-end
-local beat, applied, owes = string.match(redis.call('HGET', KEYS[3], ARGV[2]) or '', '^(%d+):(%d+):(%d)$')
-if not beat then return 0 end
-if tonumber(applied) < tonumber(ARGV[3]) then redis.call('HSET', KEYS[3], ARGV[2], beat .. ':' .. ARGV[3] .. ':' .. owes) end
-return 1
+redis.pcall('PUBLISH', ARGV[5], first .. ' ' .. before .. ' ' .. ARGV[6])
+return {'OK', first, run, ARGV[7] == '1' and redis.call('HKEYS', KEYS[9]) or {}}
 `)
 
 // snapshotScript reads what is small of a snapshot in one step.

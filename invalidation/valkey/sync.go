@@ -17,14 +17,16 @@ const (
 	// syncCount is how many entries one heartbeat brings at most.
 	syncCount = 500
 	// confirmFirst is the pause before the first heartbeat while somebody waits for other instances, which hear of the entry when this one
-	// does, and confirmEvery that between those which follow.
-	confirmFirst, confirmEvery = 300 * time.Microsecond, 2 * time.Millisecond
+	// does and say so, and confirmEvery that between those which follow.
+	confirmFirst, confirmEvery = 10 * time.Millisecond, 5 * time.Millisecond
+	// fetchEvery is the pause while an instance is live whose entries are not told to all.
+	fetchEvery = 5 * time.Millisecond
 	// confirmHurry is for how long that pause is kept after somebody has begun to wait; after that an instance is probably dead, and
 	// heartbeats come at a tenth of their usual pause.
 	confirmHurry = 100 * time.Millisecond
 	// confirmSteady is the pause where somebody has waited at all times for longer than that, and others have come since: one heartbeat is
 	// for all of them, and however many writes there are, the server has no more than that of each instance.
-	confirmSteady = 5 * time.Millisecond
+	confirmSteady = 10 * time.Millisecond
 	tidyEvery     = 10 * time.Second
 	tidyAtMost    = 2000 // marks, of each sort, in one step
 )
@@ -38,6 +40,7 @@ type syncer struct {
 	follower      *fleet.Follower
 	confirmations *confirmations
 	writer        *writer
+	hinter        *hinter
 
 	kick    chan struct{} // has room for one
 	recount chan struct{} // has room for one: somebody has begun to wait for other instances
@@ -109,6 +112,9 @@ func (s *syncer) pause(ctx context.Context, failed error) {
 // untilNext is how long the next heartbeat has to wait in a pause that began then. Under load somebody waits at all times: for how long the
 // others are hurried goes by who came last, or all would be kept waiting for the first of them who came so long ago.
 func (s *syncer) untilNext(began time.Time) time.Duration {
+	if !s.follower.View().AllSpeak {
+		return max(0, fetchEvery-time.Since(began))
+	}
 	oldest, newest := s.confirmations.since()
 	if oldest.IsZero() {
 		return s.heartbeat
@@ -180,6 +186,7 @@ func (s *syncer) sync(ctx context.Context) (fleet.Step, error) {
 	now := time.Now()
 	step := s.follower.Receive(q, r.SyncReply, now)
 	s.contact.replied(now)
+	s.hinter.on(r.Server) // which is to hear of the entries of this one
 	s.deliver()
 	if len(r.Terms) > 0 {
 		s.confirmations.lose()
@@ -244,25 +251,21 @@ func (s *syncer) deliver() {
 	s.applied.send()
 }
 
-// hear takes in entries that came beside the heartbeats, in their order (fleet R19). It reports whether all are applied, and whether somebody
-// else may wait for this instance to say so: nobody does for what was written here. For the beginning of a fence too: unsaid, each write
-// that is fenced would wait for this instance's next heartbeat before it is sent.
-func (s *syncer) hear(entries []fleet.Heard) (all, awaited bool) {
+// hear takes in entries that came beside the heartbeats, in their order (fleet R19). It reports whether all are applied.
+func (s *syncer) hear(entries []fleet.Heard) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	defer s.deliver()
 	now := time.Now()
 	for _, e := range entries {
 		if e.Seq <= s.follower.Applied() {
 			continue // a heartbeat has brought it
 		}
-		awaited = awaited || !s.confirmations.expects(e.Nonce)
 		if s.left || !s.follower.Hear(e, now) {
-			s.deliver()
-			return false, awaited
+			return false
 		}
 	}
-	s.deliver()
-	return true, awaited
+	return true
 }
 
 // confirm tells those whose entries hold everywhere, and takes the instances off the list whose lease must have lapsed.

@@ -20,6 +20,8 @@ import (
 const (
 	// maxBatch is how many entries are written in one round trip.
 	maxBatch = 64
+	// linger is for how long an entry may wait for others to be written with it, for which nobody waits.
+	linger = 10 * time.Millisecond
 	// maxDue is how many entries are made up for between two heartbeats.
 	maxDue = 512
 )
@@ -39,6 +41,7 @@ type writer struct {
 	follower     *fleet.Follower
 	wake         func()       // has the syncer fetch what was written, and does not come by itself
 	suspect      *atomic.Bool // set where a key of the log holds something else
+	hinter       *hinter      // whose session entries are written on, where there is one
 	queue        chan *attempt
 }
 
@@ -48,41 +51,81 @@ type attempt struct {
 	record invalidation.Record // with its nonce
 	done   chan error          // has room for one, so that the writer never waits for a caller that has given up
 	seq    uint64              // of the entry, once it is written
+	server string              // that has written it, as in fleet.Witness
+	listed []string            // who was on the list then
 	due    bool                // nobody waits for it, but this instance's lease may
+	waits  bool                // the caller waits for others to apply it
+	later  bool                // nobody waits for it at all
+	empty  bool                // there is no entry: it only has those before it written
 }
 
-// append writes an entry, and returns its Seq. On an error the entry may be in the log all the same.
-func (w *writer) append(ctx context.Context, r invalidation.Record) (uint64, error) {
-	a := &attempt{record: r, done: make(chan error, 1)}
+// append writes an entry. On an error the entry may be in the log all the same.
+func (w *writer) append(ctx context.Context, r invalidation.Record, waits bool) (*attempt, error) {
+	a := &attempt{record: r, done: make(chan error, 1), waits: waits}
 	select {
 	case w.queue <- a:
 	case <-ctx.Done():
-		return 0, fmt.Errorf("write to log: %w", context.Cause(ctx))
+		return nil, fmt.Errorf("write to log: %w", context.Cause(ctx))
 	}
 	select {
 	case err := <-a.done:
-		return a.seq, err
+		return a, err
 	case <-ctx.Done():
-		return 0, fmt.Errorf("write to log: %w", context.Cause(ctx))
+		return nil, fmt.Errorf("write to log: %w", context.Cause(ctx))
 	}
 }
 
-// run writes what is queued, as much at once as has come while the batch before was on its way.
+// later has an entry written soon, for which nobody waits: what does not come back in the log is due again.
+func (w *writer) later(r invalidation.Record) {
+	r.Nonce = rand.Uint64()
+	select {
+	case w.queue <- &attempt{record: r, done: make(chan error, 1), later: true}:
+	default: // it is due again in any case
+	}
+}
+
+// flush returns when what was queued is written, or could not be.
+func (w *writer) flush(ctx context.Context) error {
+	a := &attempt{done: make(chan error, 1), empty: true}
+	select {
+	case w.queue <- a:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	select {
+	case err := <-a.done:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// run writes what is queued, as much at once as has come while the batch before was on its way, and with it what may be written later.
 func (w *writer) run(ctx context.Context) error {
 	for {
 		var batch []*attempt
-		select {
-		case a := <-w.queue:
-			batch = append(batch, a)
-		case <-ctx.Done():
-			w.turnAway(ctx.Err())
-			return nil
+		timer := time.NewTimer(linger)
+		timer.Stop() // until there is something that may wait
+		for urgent := false; !urgent && len(batch) < maxBatch; {
+			select {
+			case a := <-w.queue:
+				if batch = append(batch, a); len(batch) == 1 {
+					timer.Reset(linger)
+				}
+				urgent = !a.later
+			case <-timer.C:
+				urgent = true
+			case <-ctx.Done():
+				w.turnAway(ctx.Err())
+				return nil
+			}
 		}
+		timer.Stop()
 		for len(batch) < maxBatch && len(w.queue) > 0 {
 			batch = append(batch, <-w.queue)
 		}
 		w.writeBatch(ctx, batch)
-		if w.options.Signer != nil || slices.ContainsFunc(batch, func(a *attempt) bool { return a.due }) {
+		if slices.ContainsFunc(batch, func(a *attempt) bool { return a.due }) {
 			w.wake()
 		}
 	}
@@ -100,63 +143,63 @@ func (w *writer) turnAway(err error) {
 	}
 }
 
-func (w *writer) writeBatch(ctx context.Context, batch []*attempt) {
+func (w *writer) writeBatch(ctx context.Context, all []*attempt) {
+	batch := slices.DeleteFunc(slices.Clone(all), func(a *attempt) bool { return a.empty })
+	var err error
+	if len(batch) > 0 {
+		err = w.writeEntries(ctx, batch)
+	}
+	for _, a := range all {
+		a.done <- err
+	}
+}
+
+func (w *writer) writeEntries(ctx context.Context, batch []*attempt) error {
 	start := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, w.replyTimeout)
 	defer cancel()
 	client, err := w.options.Connection.Client()
 	if err == nil {
-		if w.options.Replicas > 0 {
-			// WAIT counts only what was written before on the same connection.
-			err = client.Dedicated(func(c valkey.DedicatedClient) error { return w.send(ctx, c, batch) })
-		} else {
-			err = w.send(ctx, client, batch)
+		switch s := w.hinter.session.Load(); {
+		case w.options.Replicas > 0:
+			// WAIT counts only what was written before on the same connection, and holds up what comes after it.
+			err = client.Dedicated(func(c valkey.DedicatedClient) error { return w.send(ctx, c, "", batch) })
+		case s != nil:
+			if err = w.send(ctx, s, s.server, batch); err != nil && !errors.Is(err, errHistory) {
+				w.hinter.drop(s, err)
+			}
+		default:
+			err = w.send(ctx, client, "", batch)
 		}
 	}
 	w.options.observe("append", start, err)
-	for _, a := range batch {
-		select {
-		case a.done <- err:
-		default: // send has told it its own error
-		}
-	}
+	return err
 }
 
-// send writes a batch in one round trip. An error that concerns one entry goes to that entry's attempt alone; the error that is
-// returned is that of all others. A batch on which too few replicas agree in time has failed as a whole: the primary has the entries,
+// send writes a batch in one step. A batch on which too few replicas agree in time has failed as a whole: the primary has the entries,
 // and a failover may lose them.
-func (w *writer) send(ctx context.Context, c commander, batch []*attempt) error {
-	commands := make([]valkey.Completed, 0, len(batch)+1)
-	for _, a := range batch {
-		keys, args := w.appendArgs(a.record)
-		commands = append(commands, appendScript.command(c, keys, args))
-	}
+func (w *writer) send(ctx context.Context, c commander, server string, batch []*attempt) error {
+	keys, args := w.appendArgs(server, batch)
+	commands := []valkey.Completed{appendScript.command(c, keys, args)}
 	if w.options.Replicas > 0 {
 		commands = append(commands, c.B().Wait().Numreplicas(int64(w.options.Replicas)).Timeout(w.replyTimeout.Milliseconds()/2).Build())
 	}
 	results := c.DoMulti(ctx, commands...)
-	for i, a := range batch {
-		result := results[i]
-		if unknownScript(result.Error()) {
-			if w.options.Replicas > 0 {
-				// What is written now comes after WAIT. The next attempt finds the script.
-				keys, args := w.appendArgs(a.record)
-				appendScript.run(ctx, c, keys, args)
-				a.done <- errReplicas
-				continue
-			}
-			keys, args := w.appendArgs(a.record)
-			result = appendScript.run(ctx, c, keys, args)
-		}
-		if err := a.read(result); err != nil {
-			if wrongType(err) {
-				w.suspect.Store(true)
-			}
-			a.done <- err
+	result := results[0]
+	if unknownScript(result.Error()) {
+		result = appendScript.run(ctx, c, keys, args)
+		if w.options.Replicas > 0 {
+			return errReplicas // what is written now comes after WAIT. The next attempt finds the script.
 		}
 	}
+	if err := read(result, batch); err != nil {
+		if wrongType(err) {
+			w.suspect.Store(true)
+		}
+		return err
+	}
 	if w.options.Replicas > 0 {
-		if n, err := results[len(batch)].AsInt64(); err != nil {
+		if n, err := results[1].AsInt64(); err != nil {
 			return fmt.Errorf("wait for replicas: %w", err)
 		} else if n < int64(w.options.Replicas) {
 			return fmt.Errorf("%w: %d of %d", errReplicas, n, w.options.Replicas)
@@ -165,7 +208,8 @@ func (w *writer) send(ctx context.Context, c commander, batch []*attempt) error 
 	return nil
 }
 
-func (a *attempt) read(result valkey.ValkeyResult) error {
+// read reads what became of a batch.
+func read(result valkey.ValkeyResult, batch []*attempt) error {
 	r, err := newReader(result)
 	if err != nil {
 		return fmt.Errorf("write to log: %w", err)
@@ -173,42 +217,56 @@ func (a *attempt) read(result valkey.ValkeyResult) error {
 	if word := r.text(); word != "OK" {
 		return errHistory
 	}
-	a.seq = r.number()
+	first, server := r.number(), r.text()
+	var listed []string
+	for names := (reader{rest: r.list()}); len(names.rest) > 0; {
+		listed = append(listed, names.text())
+	}
+	for i, a := range batch {
+		a.seq, a.server, a.listed = first+uint64(i), server, listed
+	}
 	return r.err
 }
 
-func (w *writer) appendArgs(r invalidation.Record) (keys, args []string) {
-	// The mark of an entry that asks for confirmation stands among those that make unusable: a snapshot, which only an instance reads
-	// that has just started or was long cut off, then tells it as one of them, to versions as well that know of no confirmation.
-	marks, beside, op, name := w.keys.hard, w.keys.fences, "mark", ""
-	if !w.follower.Understood(r.Operation) {
-		r.Operation = invalidation.Invalidate
-	}
-	switch r.Operation {
-	case invalidation.InvalidateSoft:
-		marks = w.keys.soft
-	case invalidation.BeginFence:
-		op, name = "begin", strconv.FormatUint(r.Fence, 16)
-	case invalidation.EndFence:
-		op, name = "end", strconv.FormatUint(r.Fence, 16)
-	case invalidation.Announce:
-		beside, op, name = w.keys.notices, "announce", r.Notice.Subject
-		if len(r.Notice.Body) == 0 {
-			op = "withdraw"
+func (w *writer) appendArgs(server string, batch []*attempt) (keys, args []string) {
+	const hard, soft, fences, notices = "4", "5", "6", "7"
+	k, history := w.keys, w.follower.View().History
+	args = []string{historyText(history), server, strconv.Itoa(maxLog), strconv.Itoa(maxMarks), k.entries, "", flag(slices.ContainsFunc(batch, func(a *attempt) bool { return a.waits }))}
+	tell := make([]toldEntry, 0, len(batch))
+	for _, a := range batch {
+		// The mark of an entry that asks for confirmation stands among those that make unusable: a snapshot, which only an instance reads
+		// that has just started or was long cut off, then tells it as one of them, to versions as well that know of no confirmation.
+		r, marks, beside, op, name := a.record, hard, fences, "mark", ""
+		if !w.follower.Understood(r.Operation) {
+			r.Operation = invalidation.Invalidate
 		}
+		switch r.Operation {
+		case invalidation.InvalidateSoft:
+			marks = soft
+		case invalidation.BeginFence:
+			op, name = "begin", strconv.FormatUint(r.Fence, 16)
+		case invalidation.EndFence:
+			op, name = "end", strconv.FormatUint(r.Fence, 16)
+		case invalidation.Announce:
+			beside, op, name = notices, "announce", r.Notice.Subject
+			if len(r.Notice.Body) == 0 {
+				op = "withdraw"
+			}
+		}
+		record := r.Append(nil)
+		signature, kept := w.options.Signer.signRecord(history, r.Nonce, record), ""
+		if op == "begin" || op == "announce" {
+			kept = keptSignature(r.Nonce, signature)
+		}
+		ids := slices.Concat(r.IDs, r.Older)
+		args = append(args, nonceText(r.Nonce), marks, beside, op, name, string(record), signature, kept, strconv.Itoa(len(ids)))
+		for _, id := range ids {
+			args = append(args, string(binary.BigEndian.AppendUint64(nil, uint64(id))))
+		}
+		tell = append(tell, toldEntry{nonce: r.Nonce, awaited: a.waits, record: string(record), signature: signature})
 	}
-	history, record := w.follower.View().History, r.Append(nil)
-	signature, kept := w.options.Signer.signRecord(history, r.Nonce, record), ""
-	if op == "begin" || op == "announce" {
-		kept = keptSignature(r.Nonce, signature)
-	}
-	args = []string{
-		historyText(history), nonceText(r.Nonce), strconv.Itoa(maxLog), strconv.Itoa(maxMarks), op, name, string(record), signature, kept,
-	}
-	for _, id := range slices.Concat(r.IDs, r.Older) {
-		args = append(args, string(binary.BigEndian.AppendUint64(nil, uint64(id))))
-	}
-	return []string{w.keys.meta, w.keys.terms, w.keys.log, marks, beside, w.keys.signed}, args
+	args[5] = string(appendTold(nil, w.options.Instance, tell))
+	return []string{k.meta, k.terms, k.log, k.hard, k.soft, k.fences, k.notices, k.signed, k.live}, args
 }
 
 // writeDue queues what the follower has to write, and reports whether there may be more. Nobody waits for the outcome: what does not

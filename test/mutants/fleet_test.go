@@ -45,7 +45,7 @@ var fleet = []broken{
 	},
 	{
 		name:  "the end of a write is not waited for",
-		edits: []edit{{"proxy/write.go", "		w.end(invalidation.Order{Members: named, Older: older})", "		go w.end(invalidation.Order{Members: named, Older: older})"}},
+		edits: []edit{{"proxy/write.go", "		w.end(invalidation.Order{Members: named, Older: older, Placed: keeps})", "		go w.end(invalidation.Order{Members: named, Older: older, Placed: keeps})"}},
 		run:   faulty, fault: "cut off",
 	},
 }

@@ -11,6 +11,31 @@ var followers = []mutant{
 		pkg:   "./invalidation/fleet", run: "TestSimulation/instances",
 	},
 	{
+		name:  "a writer takes its fence to stand without a lease",
+		edits: []edit{{"invalidation/fleet/fences.go", " || !f.lease.Valid(now) || ", " || "}},
+		pkg:   "./invalidation/fleet", run: "TestConclude",
+	},
+	{
+		name:  "a writer takes its fence to stand on a server that may not know of it",
+		edits: []edit{{"invalidation/fleet/fences.go", " || s.epoch != f.grace.epochStart || ", " || "}},
+		pkg:   "./invalidation/fleet", run: "TestConclude",
+	},
+	{
+		name:  "fences end in a log that does not know of them",
+		edits: []edit{{"invalidation/fleet/recover.go", "!open[number] && !newLog && ", "!open[number] && "}},
+		pkg:   "./invalidation/fleet", run: "TestFenceInAnotherLog",
+	},
+	{
+		name:  "those who have not said that they have applied an entry are not waited for",
+		edits: []edit{{"invalidation/fleet/confirmation.go", "		if name != c.follower.name && !w.applied[name] {", "		if name == \"\" && !w.applied[name] {"}},
+		pkg:   "./invalidation/fleet", run: "TestSimulation/instances",
+	},
+	{
+		name:  "the list of any server counts",
+		edits: []edit{{"invalidation/fleet/confirmation.go", ` || w.server != g.server || `, ` || `}},
+		pkg:   "./invalidation/valkey", run: "TestAcknowledgementIsOfOneEntry",
+	},
+	{
 		name: "a lease is extended before everything is applied",
 		edits: []edit{{"invalidation/fleet/follower.go", "	if f.behind > 0 {\n		return SyncAgain\n	}\n	f.complete = q.Sent\n	if r.Server != \"\" {\n		f.extendLease(q.Sent, r.Live, now)\n	}",
 			"	f.complete = q.Sent\n	if r.Server != \"\" {\n		f.extendLease(q.Sent, r.Live, now)\n	}\n	if f.behind > 0 {\n		return SyncAgain\n	}"}},
@@ -155,7 +180,7 @@ var followers = []mutant{
 	{
 		name:  "who waits for an entry that went with the log is not told",
 		edits: []edit{{"invalidation/valkey/confirm.go", "		if w.watch == nil {\n			delete", "		if w.watch == nil && false {\n			delete"}},
-		pkg:   "./invalidation/valkey", run: "TestLogWrittenOver/valkey-server/another_type:_live",
+		pkg:   "./invalidation/valkey", run: "TestEntriesThatWentWithTheLog",
 	},
 	{
 		name:  "an instance vouches for another term",
@@ -204,7 +229,7 @@ var followers = []mutant{
 	},
 	{
 		name:  "a snapshot's fences do not stand",
-		edits: []edit{{"invalidation/fleet/recover.go", "	f.installFences(s.Fences, now)", "	f.installFences(nil, now)"}},
+		edits: []edit{{"invalidation/fleet/recover.go", "	f.installFences(s.Fences, newLog, now)", "	f.installFences(nil, newLog, now)"}},
 		pkg:   "./invalidation/fleet", run: "TestSnapshotAfterGap",
 	},
 	{
@@ -223,8 +248,8 @@ var followers = []mutant{
 		pkg:   "./invalidation/fleet", run: "TestHear",
 	},
 	{
-		name:  "the beginning of a fence is not acknowledged where it is heard",
-		edits: []edit{{"invalidation/valkey/sync.go", "awaited || !s.confirmations.expects(e.Nonce)", "awaited || e.Operation != invalidation.BeginFence && !s.confirmations.expects(e.Nonce)"}},
+		name:  "entries are not acknowledged where they are heard",
+		edits: []edit{{"invalidation/valkey/hint.go", "		if e.awaited && ", "		if !e.awaited && "}},
 		pkg:   "./invalidation/valkey", run: "TestFencesAreAcknowledgedWhereTheyAreHeard",
 	},
 	{

@@ -80,7 +80,7 @@ var mutants = append([]mutant{
 	},
 	{
 		name:  "a write does not invalidate before its answer",
-		edits: []edit{{"proxy/write.go", "		w.end(invalidation.Order{Members: named, Older: older})\n", "		_, _ = named, older\n		w.undone()\n"}},
+		edits: []edit{{"proxy/write.go", "		w.end(invalidation.Order{Members: named, Older: older, Placed: keeps})\n", "		_, _, _ = named, older, keeps\n		w.undone()\n"}},
 		pkg:   "./proxy", run: promise + "/write",
 	},
 	{
