@@ -227,7 +227,7 @@ func TestAwaitsTheLease(t *testing.T) {
 // A purge may take as long as the log tries, and a process that runs alone needs no time.
 func TestConfirmTimeout(t *testing.T) {
 	withLease := func(lease time.Duration) *fleet {
-		return &fleet{entries: valkey.New(valkey.Options{Ledger: invalidation.NewLedger(), Lease: lease})}
+		return &fleet{entries: valkey.New(valkey.Options{Connection: valkey.NewConnection(valkey.Server{}, 0), Ledger: invalidation.NewLedger(), Lease: lease})}
 	}
 	f := withLease(3 * time.Second)
 	if got := f.confirmTimeout(); got <= 3*(3*time.Second+invalidation.Margin(3*time.Second)) || got > LongestAnswer {
