@@ -37,7 +37,7 @@ func TestMemoryOfCopies(t *testing.T) {
 	var heads, names int64
 	put := func(i int) {
 		c, key := asAnswered(i)
-		heads, names = heads+int64(len(c.Head)), names+int64(len(c.Members))
+		heads, names = heads+int64(len(c.Head())), names+int64(len(c.Members()))
 		s.Put(key, nil, c)
 		c.Release()
 	}
@@ -110,9 +110,9 @@ func asAnswered(i int) (c *Copy, key string) {
 			members = append(members, policy.NewMember(policy.KindTag, fmt.Sprintf("category-%d", (i*7+tag*13)%5000)))
 		}
 	}
-	c.Members = invalidation.IDsOf(members)
+	c.SetMembers(invalidation.IDsOf(members))
 	now := time.Now()
-	c.Life = httpcache.Lifetime{Date: now.Truncate(time.Second), Received: now, Fresh: 5 * time.Minute, Keep: time.Hour}
+	c.SetLife(httpcache.Lifetime{Date: now.Truncate(time.Second), Received: now, Fresh: 5 * time.Minute, Keep: time.Hour})
 	return c, key
 }
 

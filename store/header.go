@@ -1,0 +1,118 @@
+package store
+
+import (
+	"net/http"
+	"net/textproto"
+	"slices"
+	"strings"
+)
+
+// lineBreaks are what would let a value end its line. Like net/http, the head has spaces in their place: an origin that
+// sends a bare CR must not make a client see another field.
+var lineBreaks = strings.NewReplacer("\r", " ", "\n", " ", "\x00", " ")
+
+// headOf writes a header as Copy.Head has it.
+func headOf(header http.Header) string {
+	names := make([]string, 0, len(header))
+	for name, values := range header {
+		if len(values) > 0 {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	var b strings.Builder
+	for _, name := range names {
+		for _, v := range header[name] {
+			b.WriteString(name)
+			b.WriteString(": ")
+			b.WriteString(textproto.TrimString(lineBreaks.Replace(v)))
+			b.WriteString("\r\n")
+		}
+	}
+	return b.String()
+}
+
+// nextLine divides lines after the first, which it divides into name and value. Lines are as headOf writes them, and not empty.
+func nextLine(lines string) (name, value, rest string) {
+	colon, end := strings.IndexByte(lines, ':'), strings.IndexByte(lines, '\n')
+	return lines[:colon], lines[colon+len(": ") : end-len("\r")], lines[end+1:]
+}
+
+// Has reports whether the header has a field, by its canonical name.
+func (c *Copy) Has(name string) bool {
+	_, ok := c.first(name)
+	return ok
+}
+
+// Get is the first value of a field by its canonical name, or "". It is a view.
+func (c *Copy) Get(name string) string {
+	value, _ := c.first(name)
+	return value
+}
+
+func (c *Copy) first(name string) (value string, ok bool) {
+	for lines := c.Head(); lines != ""; {
+		// Names are sorted, and short: to compare them costs less than to divide their lines.
+		if len(lines) > len(name) && lines[len(name)] == ':' && lines[:len(name)] == name {
+			_, value, _ = nextLine(lines)
+			return value, true
+		}
+		lines = lines[strings.IndexByte(lines, '\n')+1:]
+	}
+	return "", false
+}
+
+// AppendValues appends the values of a field by its canonical name, which are views.
+func (c *Copy) AppendValues(to []string, name string) []string {
+	for lines := c.Head(); lines != ""; {
+		var n, value string
+		if n, value, lines = nextLine(lines); n == name {
+			to = append(to, value)
+		}
+	}
+	return to
+}
+
+// Values are the values of a field by its canonical name, for the caller to keep.
+func (c *Copy) Values(name string) []string {
+	values := c.AppendValues(nil, name)
+	for i, v := range values {
+		values[i] = strings.Clone(v)
+	}
+	return values
+}
+
+// CopyHeader adds the stored fields to dst, for the caller to keep.
+func (c *Copy) CopyHeader(dst http.Header) { c.CopyHeaderAnd(dst, nil) }
+
+// CopyHeaderAnd is CopyHeader, and gives besides more as a string, and an empty slice with room for two: so whoever adds a line or two
+// allocates nothing for them.
+func (c *Copy) CopyHeaderAnd(dst http.Header, more []byte) (text string, room []string) {
+	head := c.Head()
+	var b strings.Builder
+	b.Grow(len(head) + len(more))
+	b.WriteString(head)
+	b.Write(more)
+	lines := b.String()[:len(head)]
+	values := make([]string, 0, strings.Count(lines, "\n")+2)
+	for last := ""; lines != ""; {
+		var name, value string
+		name, value, lines = nextLine(lines)
+		n := len(values)
+		values = append(values, value)
+		if name == last {
+			dst[name] = values[n-len(dst[name]) : n+1 : n+1]
+		} else {
+			dst[name] = values[n : n+1 : n+1]
+		}
+		last = name
+	}
+	return b.String()[len(head):], values[len(values):]
+}
+
+// Header is the stored header section as a map of its own.
+func (c *Copy) Header() http.Header {
+	h := make(http.Header, 16)
+	c.CopyHeader(h)
+	return h
+}
