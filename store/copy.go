@@ -26,8 +26,8 @@ type Copy struct {
 	// references counts those who may read the bytes: everybody who has taken one, and every key under which the copy is stored. It
 	// stands beside Use, which a hit writes to as well.
 	references atomic.Int32
-	// serial tells copies of one digest apart. A copy that is packed has that of the one it was made from.
-	serial uint32
+	// serial tells stored copies apart; 0: it was not stored yet. A copy that is packed has that of the one it was made from.
+	serial atomic.Uint32
 
 	packed packed // of a copy that is packed
 	// made is what a copy in Go's memory consists of. Those that are packed in one heap have one in common, which says where they are.
@@ -122,11 +122,22 @@ func (c *Copy) own() *made {
 
 // same reports whether two copies are one, of which the store has a packed one.
 func (c *Copy) same(other *Copy) bool {
-	return c == other || c != nil && other != nil && c.Digest == other.Digest && c.serial == other.serial
+	if c == other || c == nil || other == nil {
+		return c == other
+	}
+	n := c.serial.Load()
+	return n != 0 && n == other.serial.Load() && c.Digest == other.Digest // numbers come again after four billion copies
 }
 
 // serials is the last one that was given out.
 var serials atomic.Uint32
+
+// number gives a copy its serial number if it has none.
+func (c *Copy) number() {
+	if c.serial.Load() == 0 {
+		c.serial.CompareAndSwap(0, max(serials.Add(1), 1))
+	}
+}
 
 // Use is what happens to a copy while it is stored.
 type Use struct {

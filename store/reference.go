@@ -53,7 +53,6 @@ func (c *Copy) begin(body []byte) *Copy {
 		body = nil
 	}
 	c.made.body = tellMade(c, body)
-	c.serial = serials.Add(1)
 	c.references.Store(1)
 	return c
 }
@@ -62,7 +61,6 @@ func (c *Copy) begin(body []byte) *Copy {
 func (c *Copy) share(other *Copy) *Copy {
 	tellMade(c, nil)
 	c.made.body, c.made.base = other.Body(), other.Hold()
-	c.serial = serials.Add(1)
 	c.references.Store(1)
 	return c
 }

@@ -231,6 +231,7 @@ func (t *table) enter(h uint64, s *shard, key string, item Item) *entry {
 		counted(item).Hold()
 		return e
 	}
+	c.number()
 	vary, ok := t.room.lists.take(c.Vary())
 	if !ok {
 		return nil
