@@ -15,7 +15,7 @@ import (
 // origin sent it.
 func (d *delivery) deliverCoded(c *store.Copy) error {
 	asHeld := httpcache.Compressed(d.rq.r.Header, c.Coding())
-	h, age := d.w.Header(), c.Life().Age(d.rq.start)
+	age := c.Life().Age(d.rq.start)
 	if httpcache.Conditional(d.rq.r.Header) {
 		stored := c.Header()
 		if httpcache.NotModified(d.rq.r.Header, d.rq.r.Method, c.Status, stored, c.Life().Received) {
@@ -31,11 +31,7 @@ func (d *delivery) deliverCoded(c *store.Copy) error {
 			return err
 		}
 	}
-	c.CopyHeader(h)
-	if asHeld {
-		c.Recode(h)
-	}
-	d.addHeader(h, age)
+	d.addHeaderOf(c, asHeld, age)
 	d.w.WriteHeader(c.Status)
 	switch {
 	case d.rq.r.Method == http.MethodHead:

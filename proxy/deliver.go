@@ -32,7 +32,7 @@ func (d *delivery) deliverCopy(c *store.Copy) error {
 		return nil
 	}
 	if !writeStored(d, c, age, c.Status) {
-		d.addHeaderOf(c, age)
+		d.addHeaderOf(c, false, age)
 		d.w.WriteHeader(c.Status)
 	}
 	if r.Method != http.MethodHead && len(c.Body()) > 0 {

@@ -98,13 +98,14 @@ func (d *delivery) addHeader(h http.Header, age time.Duration) {
 	d.addLines(h, string(text), n, make([]string, 0, 2))
 }
 
-// addHeaderOf makes the header of an answer from a copy: the stored one, and what differs from answer to answer. There is one string and
+// addHeaderOf makes the header of an answer from a copy: the stored one, that of the body as it is held if held is set, and what differs
+// from answer to answer. There is one string and
 // one array for all of it: a hit allocates nothing else.
-func (d *delivery) addHeaderOf(c *store.Copy, age time.Duration) {
+func (d *delivery) addHeaderOf(c *store.Copy, held bool, age time.Duration) {
 	var buf [160]byte
 	text, n := d.appendVarying(buf[:0], age)
 	h := d.w.Header()
-	both, lines := c.CopyHeaderAnd(h, text)
+	both, lines := c.CopyHeaderAnd(h, held, text)
 	d.addLines(h, both, n, lines)
 }
 

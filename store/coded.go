@@ -42,22 +42,45 @@ func (c *Copy) Length() int {
 	return len(c.made.body)
 }
 
-// Recode turns the header of the plain body into that of the body as it is held.
-func (c *Copy) Recode(h http.Header) {
-	if c.Coding() == httpcache.Identity {
-		return
-	}
-	httpcache.RemoveDigests(h)
-	h["Content-Encoding"], h["Content-Length"] = []string{c.Coding().String()}, []string{strconv.Itoa(len(c.Body()))}
-	c.RecodeNotModified(h)
-}
-
-// RecodeNotModified is Recode for the header of a 304, which does not describe content.
+// RecodeNotModified turns the header of a 304 about the plain body into that of one about the body as it is held. It does not describe
+// content.
 func (c *Copy) RecodeNotModified(h http.Header) {
 	if c.Coding() == httpcache.Identity {
 		return
 	}
-	if tag := httpcache.WeakETag(c.Values("Etag")); tag != "" {
-		h["Etag"] = []string{tag}
+	if tag := httpcache.AppendWeakETag(nil, h["Etag"]); len(tag) > 0 {
+		h["Etag"] = []string{string(tag)}
 	}
+}
+
+// codingLines are the lines of Content-Encoding for each coding, which nobody writes to.
+var codingLines = func() (lines [httpcache.Zstd + 1][1]string) {
+	for coding := range lines {
+		lines[coding][0] = httpcache.Coding(coding).String()
+	}
+	return lines
+}()
+
+// appendRecoded appends the values of the fields that differ where the body goes out as it is held: of Content-Length, which is n bytes
+// long, and of Etag.
+func (c *Copy) appendRecoded(to []byte) (text []byte, n int) {
+	to = strconv.AppendInt(to, int64(len(c.Body())), 10)
+	var tags [2]string
+	return httpcache.AppendWeakETag(to, c.AppendValues(tags[:0], "Etag")), len(to)
+}
+
+// recode turns the header of the plain body into that of the body as it is held. values has room for two more; text is what appendRecoded
+// gave.
+func (c *Copy) recode(h http.Header, values []string, text string, n int) []string {
+	httpcache.RemoveDigests(h)
+	h["Content-Encoding"] = codingLines[c.Coding()][:]
+	set := func(name, value string) {
+		values = append(values, value)
+		h[name] = values[len(values)-1 : len(values) : len(values)]
+	}
+	set("Content-Length", text[:n])
+	if len(text) > n {
+		set("Etag", text[n:])
+	}
+	return values
 }

@@ -66,7 +66,7 @@ func TestHeaderOutlivesCopy(t *testing.T) {
 	c.Release()
 	found := s.Lookup("key", nil, now)
 	h := make(http.Header)
-	more, room := found.Copy.CopyHeaderAnd(h, []byte("12"))
+	more, room := found.Copy.CopyHeaderAnd(h, false, []byte("12"))
 	links, vary := found.Copy.Values("Link"), found.Copy.Vary()
 	view := found.Copy.Get("Etag")
 	if view != `"abc"` || !found.Copy.Has("X-Empty") || found.Copy.Has("X") || found.Copy.Has("X-Empty-") {
@@ -102,7 +102,7 @@ func TestCopyHeaderAllocatesTextAndValues(t *testing.T) {
 		t.Skip("the race detector allocates")
 	}
 	c, h := NewCopy(200, someHeader(), nil), make(http.Header, 16)
-	if n := testing.AllocsPerRun(100, func() { clear(h); c.CopyHeaderAnd(h, nil) }); n != 2 {
+	if n := testing.AllocsPerRun(100, func() { clear(h); c.CopyHeaderAnd(h, false, nil) }); n != 2 {
 		t.Errorf("%v allocations, want 2", n)
 	}
 	for about, f := range map[string]func(){"Has": func() { c.Has("Link") }, "Get": func() { c.Get("Etag") }} {

@@ -5,6 +5,8 @@ import (
 	"net/textproto"
 	"slices"
 	"strings"
+
+	"cacheproxy/policy/httpcache"
 )
 
 // lineBreaks are what would let a value end its line. Like net/http, the head has spaces in their place: an origin that
@@ -83,31 +85,41 @@ func (c *Copy) Values(name string) []string {
 }
 
 // CopyHeader adds the stored fields to dst, for the caller to keep.
-func (c *Copy) CopyHeader(dst http.Header) { c.CopyHeaderAnd(dst, nil) }
+func (c *Copy) CopyHeader(dst http.Header) { c.CopyHeaderAnd(dst, false, nil) }
 
 // CopyHeaderAnd is CopyHeader, and gives besides more as a string, and an empty slice with room for two: so whoever adds a line or two
-// allocates nothing for them.
-func (c *Copy) CopyHeaderAnd(dst http.Header, more []byte) (text string, room []string) {
+// allocates nothing for them. Where held is set, the header is not that of the plain body, but of the body as it is held.
+func (c *Copy) CopyHeaderAnd(dst http.Header, held bool, more []byte) (text string, room []string) {
 	head := c.Head()
+	var scratch [128]byte
+	coded, n := scratch[:0], 0
+	if held = held && c.Coding() != httpcache.Identity; held {
+		coded, n = c.appendRecoded(coded)
+	}
 	var b strings.Builder
-	b.Grow(len(head) + len(more))
+	b.Grow(len(head) + len(coded) + len(more))
 	b.WriteString(head)
+	b.Write(coded)
 	b.Write(more)
 	lines := b.String()[:len(head)]
-	values := make([]string, 0, strings.Count(lines, "\n")+2)
+	values := make([]string, 0, strings.Count(lines, "\n")+2+2)
 	for last := ""; lines != ""; {
 		var name, value string
 		name, value, lines = nextLine(lines)
-		n := len(values)
+		at := len(values)
 		values = append(values, value)
 		if name == last {
-			dst[name] = values[n-len(dst[name]) : n+1 : n+1]
+			dst[name] = values[at-len(dst[name]) : at+1 : at+1]
 		} else {
-			dst[name] = values[n : n+1 : n+1]
+			dst[name] = values[at : at+1 : at+1]
 		}
 		last = name
 	}
-	return b.String()[len(head):], values[len(values):]
+	all := b.String()
+	if held {
+		values = c.recode(dst, values, all[len(head):len(head)+len(coded)], n)
+	}
+	return all[len(head)+len(coded):], values[len(values) : len(values) : len(values)+2]
 }
 
 // Header is the stored header section as a map of its own.

@@ -87,7 +87,7 @@ func TestAgeIsTheServers(t *testing.T) {
 	}
 	// And where the server's expiry says less than the clocks do, the clocks count.
 	old := response(2, "body")
-	received(old, time.Now().Add(-30 * time.Minute))
+	received(old, time.Now().Add(-30*time.Minute))
 	put(t, a, "key", old)
 	if err := c.Do(t.Context(), c.B().Pexpire().Key(a.key('e', "key")).Milliseconds(old.Life().Keep.Milliseconds()).Build()).Error(); err != nil {
 		t.Fatal(err)
