@@ -10,7 +10,7 @@ const mostMoves = 4
 func (t *table) compact() {
 	heap := &t.room.heap
 	for range mostMoves {
-		if heap.Pages()-heap.Used() <= t.limit.Load()/16+slack {
+		if heap.Pages()-heap.Used() <= t.limit.Load()/16+t.slack {
 			return
 		}
 		run := heap.Sparsest()

@@ -6,8 +6,8 @@ import (
 	"sync/atomic"
 )
 
-// maxLists is how many different lists are told apart, all of them in use.
-const maxLists = 1 << 14
+// maxLists is how many different lists there may be in use: more than people write down. A copy with one more is not stored.
+const maxLists = 1 << 12
 
 // lists has each list of field names once that copies were selected by: there are few, and many copies. Lists are numbered from one;
 // zero is the empty one.

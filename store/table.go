@@ -39,6 +39,8 @@ type table struct {
 	mu     lockorder.Mutex[lockorder.Copies]
 	queues [queues]queue // guarded by mu
 	ghosts ghosts        // guarded by mu
+
+	slack int64 // see the constant; tests have less
 }
 
 const (
@@ -77,7 +79,7 @@ type entry struct {
 }
 
 func newTable(limit int64) *table {
-	t := &table{room: newRoom(), seed: maphash.MakeSeed()}
+	t := &table{room: newRoom(), seed: maphash.MakeSeed(), slack: slack}
 	t.limit.Store(limit)
 	return t
 }

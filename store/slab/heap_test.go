@@ -50,7 +50,7 @@ func TestBlocksAreApart(t *testing.T) {
 		h.Free(b.At, b.Run)
 		all = slices.Delete(all, i, i+1)
 	}
-	for round := range 20_000 {
+	for round := range 5_000 {
 		n := 1 + r.IntN(1<<(4+r.IntN(14)))
 		b, ok := h.Alloc(n)
 		if !ok || b.Size < n || b.Size != Rounded(n) || uintptr(b.At)%16 != 0 {
