@@ -86,14 +86,14 @@ func TestHeaderOutlivesCopy(t *testing.T) {
 func TestAppendingToCopiedHeader(t *testing.T) {
 	c := NewCopy(200, someHeader(), nil)
 	h := http.Header{"Age": {"1"}, "Etag": {"other"}}
-	c.CopyHeader(h)
+	c.copyHeader(h)
 	h.Add("Content-Type", "more")
 	h.Add("Link", "more")
 	if !reflect.DeepEqual(c.Header(), someHeader()) {
 		t.Errorf("the copy became %v", c.Header())
 	}
 	if h.Get("Age") != "1" || h.Get("Etag") != `"abc"` {
-		t.Errorf("CopyHeader gave %v", h)
+		t.Errorf("copyHeader gave %v", h)
 	}
 }
 

@@ -84,11 +84,8 @@ func (c *Copy) Values(name string) []string {
 	return values
 }
 
-// CopyHeader adds the stored fields to dst, for the caller to keep.
-func (c *Copy) CopyHeader(dst http.Header) { c.CopyHeaderAnd(dst, false, nil) }
-
-// CopyHeaderAnd is CopyHeader, and gives besides more as a string, and an empty slice with room for two: so whoever adds a line or two
-// allocates nothing for them. Where held is set, the header is not that of the plain body, but of the body as it is held.
+// CopyHeaderAnd adds the stored fields to dst, for the caller to keep. It gives besides more as a string, and an empty slice with room for
+// two: so whoever adds a line or two allocates nothing for them. Where held is set, the header is not that of the plain body, but of the body as it is held.
 func (c *Copy) CopyHeaderAnd(dst http.Header, held bool, more []byte) (text string, room []string) {
 	head := c.Head()
 	var scratch [128]byte
@@ -122,9 +119,12 @@ func (c *Copy) CopyHeaderAnd(dst http.Header, held bool, more []byte) (text stri
 	return all[len(head)+len(coded):], values[len(values) : len(values) : len(values)+2]
 }
 
+// copyHeader adds the stored fields to dst, for the caller to keep.
+func (c *Copy) copyHeader(dst http.Header) { c.CopyHeaderAnd(dst, false, nil) }
+
 // Header is the stored header section as a map of its own.
 func (c *Copy) Header() http.Header {
 	h := make(http.Header, 16)
-	c.CopyHeader(h)
+	c.copyHeader(h)
 	return h
 }

@@ -116,7 +116,7 @@ func (p *Parts) with(older *Parts, limit int64) *Parts {
 // whatever any part can be purged by purges all of them.
 func updated(older, newer *Copy) *Copy {
 	header := older.Header()
-	newer.CopyHeader(header)
+	newer.copyHeader(header)
 	c := newer.WithHeader(header)
 	c.SetLife(newer.Life())
 	members := slices.Concat(newer.Members(), older.Members())
