@@ -12,11 +12,11 @@ type ghost struct{ hash, at uint32 }
 // leastGhosts is how many places there are at the least.
 const leastGhosts = 1 << 10
 
-// add notes that an entry has left, of which there are so many others.
+// add notes that an entry has left, of which there are so many others. There is a place for every second one.
 func (g *ghosts) add(h uint64, entries int) {
-	if len(g.slots) < entries || g.slots == nil {
+	if len(g.slots) < entries/2 || g.slots == nil {
 		n := leastGhosts
-		for n < entries {
+		for n < entries/2 {
 			n *= 2
 		}
 		g.slots = make([]ghost, n) // what was remembered is forgotten, which happens each time that there are twice as many

@@ -48,8 +48,10 @@ const (
 	shardCount = 1 << shardBits
 	// leastBuckets is how many buckets a shard begins with.
 	leastBuckets = 16
-	// entryOverhead is what an entry takes beside its block, at the most, in bytes: up to two places in its shard's buckets, and among the ghosts.
-	entryOverhead = 2*8 + 2*8
+	// entryOverhead is what an entry takes beside its block, at the most, in bytes: a place in its shard's buckets, and one among the ghosts.
+	entryOverhead = 8 + 8
+	// perBucket is how many entries of a shard there are for each bucket before it gets more.
+	perBucket = 2
 	// slack is what is not worth moving anything for.
 	slack = 4 << 20
 )
@@ -276,7 +278,7 @@ func (t *table) place(s *shard, item Item) (at uint32) {
 
 // link puts an entry into its bucket. The caller holds the lock of the shard.
 func (t *table) link(s *shard, e *entry) {
-	if s.entries >= len(s.buckets) {
+	if s.entries >= perBucket*len(s.buckets) {
 		t.grow(s)
 	}
 	bucket := &s.buckets[e.hash&uint32(len(s.buckets)-1)]
