@@ -53,8 +53,8 @@ func (c *Copy) Get(name string) string {
 }
 
 func (c *Copy) first(name string) (value string, ok bool) {
-	for lines := c.Head(); lines != ""; {
-		// Names are sorted, and short: to compare them costs less than to divide their lines.
+	// Names are sorted, and short: to compare them costs less than to divide their lines.
+	for lines := c.Head(); lines != "" && lines[0] <= name[0]; {
 		if len(lines) > len(name) && lines[len(name)] == ':' && lines[:len(name)] == name {
 			_, value, _ = nextLine(lines)
 			return value, true
