@@ -221,7 +221,7 @@ func (u *Use) EndRenewal(now time.Time, pause time.Duration) {
 // Sizes of what the memory tier holds around an item in Go's memory.
 const (
 	copyOverhead  = 512
-	otherOverhead = 104
+	otherOverhead = 120
 )
 
 // Above largeObject the allocator gives whole pages; below it, sizes in classes that waste a sixteenth on average.

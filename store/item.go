@@ -87,7 +87,7 @@ func (v *Variants) Names() []string {
 }
 
 func (v *Variants) cost() int {
-	n := 48 + 24*cap(v.Selections)
+	n := 80 + 24*cap(v.Selections)
 	for _, s := range v.Selections {
 		for _, name := range s {
 			n += 16 + len(name)
