@@ -30,7 +30,7 @@ func TestMemoryOfCopies(t *testing.T) {
 		t.Skip("-copies says how many")
 	}
 	debug.SetGCPercent(50) // as the program has it, with this
-	floor := make([]byte, 64<<20)
+	floor := make([]byte, 32<<20)
 	resident := func() int64 { return statusOf(t, "VmRSS") }
 	empty := resident()
 	m := NewMemory(1 << 40)
