@@ -18,7 +18,8 @@ func compileMemory(doc *part) memory {
 			doc.problem("size", "auto finds no memory limit (%w); write a size such as 512MiB", err)
 			return m
 		}
-		m.Size, m.GoLimit = int64(limit/2), GoLimit(int64(limit))
+		m.Size = int64(limit / 2)
+		m.GoLimit = GoLimit(int64(limit), m.Size)
 		doc.setInForce("size", memorySize{bytes: m.Size})
 	}
 	if doc.spoiled("size") || doc.spoiled("max_object") {
@@ -47,5 +48,9 @@ func ContainerMemory() (int64, bool) {
 	return int64(limit), true
 }
 
-// GoLimit is the part of a memory limit that Go's runtime may use: the system takes some for sockets and for code.
-func GoLimit(limit int64) int64 { return limit / 10 * 9 }
+// GoLimit is the part of a memory limit that Go's runtime may use: copies, which have size, are not in its memory, and the system takes
+// some for sockets and for code. Where size leaves next to nothing, it is what Go needs in any case, or it would do nothing but collect.
+func GoLimit(limit, size int64) int64 {
+	usable := limit / 10 * 9
+	return max(usable-size, usable/4)
+}

@@ -25,7 +25,9 @@ func TestContainerMemory(t *testing.T) {
 			t.Errorf("limit %d, %v: %d, %v", c.limit, c.err, got, limited)
 		}
 	}
-	if got := GoLimit(1000); got != 900 {
-		t.Errorf("GoLimit(1000) = %d", got)
+	for size, want := range map[int64]int64{0: 900, 500: 400, 800: 225, 2000: 225} {
+		if got := GoLimit(1000, size); got != want {
+			t.Errorf("GoLimit(1000, %d) = %d, want %d", size, got, want)
+		}
 	}
 }

@@ -82,7 +82,7 @@ func TestMemoryAuto(t *testing.T) {
 	memoryLimit = func() (uint64, error) { return 1000 << 20, nil }
 	t.Setenv("CACHEPROXY_MEMORY_SIZE", "auto")
 	s := mustLoad(t, oneUpstream)
-	if s.Memory.Size != 500<<20 || s.Memory.GoLimit != 900<<20 {
+	if s.Memory.Size != 500<<20 || s.Memory.GoLimit != 400<<20 {
 		t.Errorf("memory: %+v", s.Memory)
 	}
 	memoryLimit = func() (uint64, error) { return 0, errNoLimit }

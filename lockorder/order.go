@@ -51,6 +51,9 @@ type (
 
 	Claims       struct{ class } // store/valkey: Claims
 	Budget       struct{ class } // store: Budget
+	Copies       struct{ class } // store: Memory
+	CopyShard    struct{ class } // store: shard of a Memory
+	Slab         struct{ class } // store/slab: Heap
 	Decoders     struct{ class } // store/coding: desk
 	Metrics      struct{ class } // observe: Metrics
 	FleetMetrics struct{ class } // observe: FleetMetrics
@@ -80,7 +83,6 @@ var order = []Class{
 	Local{},
 	Follower{},
 	Flights{},
-	LedgerShard{},
 	Body{},
 	Stall{},
 	PassWriter{},
@@ -98,6 +100,10 @@ var order = []Class{
 	Connection{},
 	Claims{},
 	Budget{},
+	Copies{},
+	LedgerShard{},
+	CopyShard{},
+	Slab{},
 	Decoders{},
 	Metrics{},
 	FleetMetrics{},

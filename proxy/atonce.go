@@ -55,7 +55,7 @@ func atOnce(ex *exchange) (d decision, ok bool) {
 		return d, false
 	}
 	d = ex.p.decide(&ex.request, ex.start)
-	return d, d.step == serveCopy && d.outcome == policy.Hit && !d.renews && d.found.Copy.Values("Content-Length") != nil
+	return d, d.step == serveCopy && d.outcome == policy.Hit && !d.renews && d.found.Copy.Has("Content-Length")
 }
 
 // headWriter is a ResponseWriter that takes the lines of a head as they go out, sorted by their names.
@@ -71,22 +71,23 @@ func writeStored(d *delivery, c *store.Copy, age time.Duration, status int) bool
 	if !ok || d.requestID != "" || d.rq.cfg.CacheStatusOff || len(d.rq.route.RemoveFields)+len(d.rq.route.SetFields) > 0 {
 		return false
 	}
-	if c.Values("Date") == nil || c.Values("Cache-Status") != nil || c.Values("Age") != nil || c.Status == http.StatusNoContent {
+	if !c.Has("Date") || c.Has("Cache-Status") || c.Has("Age") || c.Status == http.StatusNoContent {
 		return false
 	}
 	d.w.code = status
-	first := before(c.Head, "Age")
-	second := first + before(c.Head[first:], "Cache-Status")
+	head := c.Head()
+	first := before(head, "Age")
+	second := first + before(head[first:], "Cache-Status")
 	appendLines := func(out []byte, lines string) []byte { return append(out, lines...) }
 	if status == http.StatusNotModified {
-		tagged := c.Values("Etag") != nil
+		tagged := c.Has("Etag")
 		appendLines = func(out []byte, lines string) []byte { return appendKept(out, lines, tagged) }
 	}
-	out := appendLines(to.BeginHead(status), c.Head[:first])
+	out := appendLines(to.BeginHead(status), head[:first])
 	out = strconv.AppendInt(append(out, "Age: "...), int64(age/time.Second), 10)
-	out = appendLines(append(out, "\r\n"...), c.Head[first:second])
+	out = appendLines(append(out, "\r\n"...), head[first:second])
 	out = d.appendCacheStatus(append(out, "Cache-Status: "...))
-	to.EndHead(appendLines(append(out, "\r\n"...), c.Head[second:]), len(c.Body()))
+	to.EndHead(appendLines(append(out, "\r\n"...), head[second:]), len(c.Body()))
 	return true
 }
 

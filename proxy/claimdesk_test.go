@@ -120,7 +120,8 @@ func (c *copies) Get(ctx context.Context, key string) (store.Item, error) {
 	item, err := c.cupboard.Get(ctx, key)
 	if held, ok := item.(*store.Copy); ok {
 		own := held.WithHeader(held.Header())
-		own.Life, own.Members = held.Life, held.Members
+		own.SetLife(held.Life())
+		own.SetMembers(held.Members())
 		own.Stamp.Set(held.Stamp.Token())
 		held.Release()
 		return own, err

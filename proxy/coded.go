@@ -15,10 +15,10 @@ import (
 // origin sent it.
 func (d *delivery) deliverCoded(c *store.Copy) error {
 	asHeld := httpcache.Compressed(d.rq.r.Header, c.Coding())
-	h, age := d.w.Header(), c.Life.Age(d.rq.start)
+	age := c.Life().Age(d.rq.start)
 	if httpcache.Conditional(d.rq.r.Header) {
 		stored := c.Header()
-		if httpcache.NotModified(d.rq.r.Header, d.rq.r.Method, c.Status, stored, c.Life.Received) {
+		if httpcache.NotModified(d.rq.r.Header, d.rq.r.Method, c.Status, stored, c.Life().Received) {
 			if asHeld {
 				c.RecodeNotModified(stored)
 			}
@@ -31,11 +31,7 @@ func (d *delivery) deliverCoded(c *store.Copy) error {
 			return err
 		}
 	}
-	c.CopyHeader(h)
-	if asHeld {
-		c.Recode(h)
-	}
-	d.addHeader(h, age)
+	d.addHeaderOf(c, asHeld, age)
 	d.w.WriteHeader(c.Status)
 	switch {
 	case d.rq.r.Method == http.MethodHead:
@@ -57,7 +53,7 @@ func (d *delivery) deliverCodedRanges(c *store.Copy) (sent bool, err error) {
 	}
 	w, plain := &clientWriter{to: &d.w}, coding.NewReader(c.Coding(), c.Body(), c.Length())
 	defer plain.Close()
-	sent = d.deliverRanges(c.Header(), c.Life.Age(d.rq.start), size, func(s httpcache.Span) error {
+	sent = d.deliverRanges(c.Header(), c.Life().Age(d.rq.start), size, func(s httpcache.Span) error {
 		unpacked := plain.Copy(w, int(s.First), int(s.Last)+1)
 		if err = unpacked; w.gone {
 			err = nil

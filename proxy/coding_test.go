@@ -292,7 +292,7 @@ func TestCompressedCopyDamaged(t *testing.T) {
 	route := r.proxy.config().byName["product"]
 	key := string(route.Prefers.AppendTo(route.AppendKey(nil, target, "", "", nil), nil))
 	damaged := store.NewCoded(200, http.Header{}, []byte(product), httpcache.Zstd, bytes.Repeat([]byte("x"), 100))
-	damaged.Life = httpcache.Lifetime{Received: time.Now(), Date: time.Now(), Fresh: time.Hour, Keep: time.Hour}
+	damaged.SetLife(httpcache.Lifetime{Received: time.Now(), Date: time.Now(), Fresh: time.Hour, Keep: time.Hour})
 	damaged.Stamp.Set(r.ledger.Token())
 	r.store.Put(key, nil, damaged)
 	if got, err := r.try("GET", "/p", nil, "Range", "bytes=0-9"); err == nil && got.status == 206 {

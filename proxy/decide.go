@@ -50,7 +50,7 @@ type decision struct {
 func (d *decision) status(now time.Time) policy.Status {
 	s := policy.Status{Outcome: d.outcome, Reason: d.reason, Detail: d.detail, Apart: d.apart}
 	if copied := d.served(); copied != nil {
-		s.TTL, s.HasTTL = copied.Life.Left(now), true
+		s.TTL, s.HasTTL = copied.Life().Left(now), true
 	}
 	return s
 }
@@ -231,9 +231,9 @@ func (rq *request) wantsPart(found candidate) bool {
 // each has a place of its own in the first half of what is left after refresh_at.
 func (r *route) due(c *store.Copy, now time.Time) bool {
 	at := r.RefreshAt
-	spread := float64((c.Digest^uint64(c.Life.Received.UnixNano()))*0x9E3779B97F4A7C15>>11) / (1 << 53)
+	spread := float64((c.Digest^uint64(c.Life().Received.UnixNano()))*0x9E3779B97F4A7C15>>11) / (1 << 53)
 	at += (1 - at) / 2 * spread
-	return float64(c.Life.Age(now)) >= at*float64(c.Life.Fresh)
+	return float64(c.Life().Age(now)) >= at*float64(c.Life().Fresh)
 }
 
 // refusal is an answer of the proxy's own to a request that it cannot or must not serve.

@@ -19,9 +19,9 @@ func (d *delivery) deliverCopy(c *store.Copy) error {
 	if c.Coding() != httpcache.Identity {
 		return d.deliverCoded(c)
 	}
-	r, age := d.rq.r, c.Life.Age(d.rq.start)
+	r, age := d.rq.r, c.Life().Age(d.rq.start)
 	if httpcache.Conditional(r.Header) {
-		if httpcache.NotModified(r.Header, r.Method, c.Status, d.validators(c), c.Life.Received) {
+		if httpcache.NotModified(r.Header, r.Method, c.Status, d.validators(c), c.Life().Received) {
 			if !writeStored(d, c, age, http.StatusNotModified) {
 				d.deliverNotModified(c.Header(), age)
 			}
@@ -32,9 +32,7 @@ func (d *delivery) deliverCopy(c *store.Copy) error {
 		return nil
 	}
 	if !writeStored(d, c, age, c.Status) {
-		h := d.w.Header()
-		c.CopyHeader(h)
-		d.addHeader(h, age)
+		d.addHeaderOf(c, false, age)
 		d.w.WriteHeader(c.Status)
 	}
 	if r.Method != http.MethodHead && len(c.Body()) > 0 {
@@ -48,10 +46,11 @@ func (d *delivery) validators(c *store.Copy) http.Header {
 	if d.validating == nil {
 		d.validating = make(http.Header, 3)
 	}
-	clear(d.validating)
 	for _, name := range [...]string{"Etag", "Last-Modified", "Date"} {
-		if lines := c.Values(name); lines != nil {
+		if lines := c.AppendValues(d.validating[name][:0], name); len(lines) > 0 {
 			d.validating[name] = lines
+		} else {
+			delete(d.validating, name)
 		}
 	}
 	return d.validating

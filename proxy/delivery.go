@@ -11,6 +11,7 @@ import (
 	"cacheproxy/policy"
 	"cacheproxy/policy/httpcache"
 	"cacheproxy/proxy/server"
+	"cacheproxy/store"
 )
 
 // delivery is the answer to one request on its way to the client, and what is told about it.
@@ -94,18 +95,37 @@ func setRetryAfter(h http.Header, wait time.Duration) {
 // addHeader adds to the header of an answer from a copy what differs from answer to answer.
 func (d *delivery) addHeader(h http.Header, age time.Duration) {
 	var buf [160]byte
-	text := strconv.AppendInt(buf[:0], int64(age/time.Second), 10)
-	n := len(text)
-	// One string and one array for both: a hit allocates nothing else.
-	both := string(d.appendCacheStatus(text))
-	lines := []string{both[:n], both[n:]}
+	text, n := d.appendVarying(buf[:0], age)
+	d.addLines(h, string(text), n, make([]string, 0, 2))
+}
+
+// addHeaderOf makes the header of an answer from a copy: the stored one, that of the body as it is held if held is set, and what differs
+// from answer to answer. There is one string and
+// one array for all of it: a hit allocates nothing else.
+func (d *delivery) addHeaderOf(c *store.Copy, held bool, age time.Duration) {
+	var buf [160]byte
+	text, n := d.appendVarying(buf[:0], age)
+	h := d.w.Header()
+	both, lines := c.CopyHeaderAnd(h, held, text)
+	d.addLines(h, both, n, lines)
+}
+
+// appendVarying appends the values of Age and Cache-Status, of which the first is n bytes long.
+func (d *delivery) appendVarying(to []byte, age time.Duration) (text []byte, n int) {
+	to = strconv.AppendInt(to, int64(age/time.Second), 10)
+	return d.appendCacheStatus(to), len(to)
+}
+
+// addLines adds Age and Cache-Status, whose values are one after the other in both, to a header. lines is empty and has room for them.
+func (d *delivery) addLines(h http.Header, both string, n int, lines []string) {
+	lines = append(lines, both[:n], both[n:])
 	h["Age"] = lines[:1:1]
 	switch before := h["Cache-Status"]; {
 	case d.rq.cfg.CacheStatusOff: // what the origin says of caches before it stays
 	case len(before) > 0:
 		h["Cache-Status"] = append(before[:len(before):len(before)], lines[1])
 	default:
-		h["Cache-Status"] = lines[1:]
+		h["Cache-Status"] = lines[1:2:2]
 	}
 	if d.requestID != "" {
 		h[requestIDField] = []string{d.requestID}

@@ -24,7 +24,7 @@ func (o *observation) tell() {
 	}
 	attrs := []slog.Attr{
 		slog.String("route", ex.route.Name), slog.String("method", ex.r.Method), slog.String("host", ex.target.Host), slog.String("path", ex.target.Path),
-		slog.String("copy_age", c.Life.Age(ex.start).Round(time.Millisecond).String()),
+		slog.String("copy_age", c.Life().Age(ex.start).Round(time.Millisecond).String()),
 		slog.Int("copy_status", c.Status), slog.Int("status", o.code), slog.Int("copy_bytes", len(c.Body())),
 	}
 	if name := ex.shownName(); name != "" {
@@ -92,7 +92,7 @@ func (rq *request) unkeyedHeaders(c *store.Copy) []string {
 	var names []string
 	for name := range header {
 		cookies := name == "Cookie" && len(rq.route.Cookies) > 0
-		if !cookies && !slices.Contains(rq.route.Headers, name) && !slices.Contains(c.Vary, name) {
+		if !cookies && !slices.Contains(rq.route.Headers, name) && !slices.Contains(c.Vary(), name) {
 			names = append(names, name)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"cacheproxy/observe"
@@ -225,18 +226,18 @@ func (p *Proxy) leaseText(rq *request) string {
 
 func (p *Proxy) describe(c *store.Copy, now time.Time) *Copy {
 	d := &Copy{
-		Status: c.Status, State: c.Life.State(now).String(), Ledger: p.ledger.Check(&c.Stamp, c.Members).String(),
-		Age: c.Life.Age(now).Round(time.Second).String(), TTL: c.Life.Left(now).Round(time.Second).String(),
-		Stored: c.Life.Received.UTC().Format(time.RFC3339), Position: c.Stamp.Token().Position(), Bytes: c.Length(),
-		Hits: c.Use.Hits.Load(), Vary: c.Vary, ETag: c.Get("Etag"), ContentType: c.Get("Content-Type"),
+		Status: c.Status, State: c.Life().State(now).String(), Ledger: p.ledger.Check(&c.Stamp, c.Members()).String(),
+		Age: c.Life().Age(now).Round(time.Second).String(), TTL: c.Life().Left(now).Round(time.Second).String(),
+		Stored: c.Life().Received.UTC().Format(time.RFC3339), Position: c.Stamp.Token().Position(), Bytes: c.Length(),
+		Hits: c.Use.Hits.Load(), Vary: c.Vary(), ETag: strings.Clone(c.Get("Etag")), ContentType: strings.Clone(c.Get("Content-Type")),
 	}
 	if coding := c.Coding(); coding != httpcache.Identity {
 		d.Held = fmt.Sprintf("%s, %d bytes", coding, len(c.Body()))
 	}
-	if w := c.Life.StaleWhileRevalidate; w > 0 {
+	if w := c.Life().StaleWhileRevalidate; w > 0 {
 		d.StaleWhile = w.String()
 	}
-	if w := c.Life.StaleIfError; w > 0 {
+	if w := c.Life().StaleIfError; w > 0 {
 		d.StaleError = w.String()
 	}
 	return d

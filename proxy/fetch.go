@@ -278,7 +278,7 @@ func (ex *exchange) serveStaleOnError(res *fill.Response, found candidate, statu
 // says that it accepts, and then everybody would get the old copy while all is well. After any other failure the copy is renewed as it
 // was fetched, and what becomes of that counts.
 func (ex *exchange) serveInstead(found candidate, why policy.Reason, status policy.Status, header, asked http.Header) {
-	alike := httpcache.Negotiation(asked) == found.Copy.Asked
+	alike := httpcache.Negotiation(asked) == found.Copy.Asked()
 	if fill.FailedAtOrigin(why) && alike {
 		fill.Failed(found.Copy, true, header)
 	}

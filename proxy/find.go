@@ -96,7 +96,7 @@ func (p *Proxy) selected(rq *request, now time.Time) store.Found {
 // selectedBy reports whether names has all fields that tell the copy from others. One that is stored while a request looks for
 // it may have more, which the request was not asked for.
 func selectedBy(c *store.Copy, names []string) bool {
-	for _, name := range c.Vary {
+	for _, name := range c.Vary() {
 		if !slices.Contains(names, name) {
 			return false
 		}

@@ -22,7 +22,7 @@ func (ex *exchange) head(d *decision) {
 			return
 		}
 		selecting := ex.selecting(c)
-		if !ex.route.AsksAsFill(ex.r.Header, selecting) || c.Copy.Asked != httpcache.Negotiation(ex.forward(selecting)) {
+		if !ex.route.AsksAsFill(ex.r.Header, selecting) || c.Copy.Asked() != httpcache.Negotiation(ex.forward(selecting)) {
 			return
 		}
 		switch stored := c.Copy.Header(); {

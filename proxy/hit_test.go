@@ -171,7 +171,7 @@ func BenchmarkRules(b *testing.B) {
 		copied, ledger, _ := checked()
 		for b.Loop() {
 			_ = ledger.Token()
-			if ledger.Check(&copied.Stamp, copied.Members) != invalidation.Valid {
+			if ledger.Check(&copied.Stamp, copied.Members()) != invalidation.Valid {
 				b.Fatal("purged")
 			}
 		}
@@ -191,7 +191,7 @@ func BenchmarkRules(b *testing.B) {
 		}
 		for b.Loop() {
 			copied.Stamp.Set(before)
-			if ledger.Check(&copied.Stamp, copied.Members) != invalidation.Valid {
+			if ledger.Check(&copied.Stamp, copied.Members()) != invalidation.Valid {
 				b.Fatal("purged")
 			}
 		}
@@ -202,9 +202,11 @@ func BenchmarkRules(b *testing.B) {
 func checked() (*store.Copy, *invalidation.Ledger, invalidation.Log) {
 	ledger := invalidation.NewLedger()
 	copied := store.NewCopy(http.StatusOK, http.Header{}, nil)
+	var members []invalidation.ID
 	for i := range 12 {
-		copied.Members = append(copied.Members, invalidation.IDOf(tag(strconv.Itoa(i))))
+		members = append(members, invalidation.IDOf(tag(strconv.Itoa(i))))
 	}
+	copied.SetMembers(members)
 	copied.Stamp.Set(ledger.Token())
 	return copied, ledger, invalidation.NewLocal(ledger, "test")
 }

@@ -132,5 +132,5 @@ func (o *observation) invalidated() bool {
 // choice that no fill leaves it.
 func (o *observation) recoded() bool {
 	c := o.found.Copy
-	return slices.Contains(c.Vary, "Accept-Encoding") && c.Get("Content-Encoding") != o.header.Get("Content-Encoding")
+	return slices.Contains(c.Vary(), "Accept-Encoding") && c.Get("Content-Encoding") != o.header.Get("Content-Encoding")
 }

@@ -293,7 +293,7 @@ func (rq *request) fillRequest(c candidate, class upstream.Class, asker *observe
 func (rq *request) renewal(found candidate, class upstream.Class, asker *observe.Span) fill.Renewal {
 	found.use, found.reason = httpcache.NeedsValidation, policy.Renewal
 	r, q := rq.route, rq.fillRequest(found, class, asker)
-	q.Forward, q.Selected, q.Whole = r.RenewalHeader(q.Forward, found.Copy.Vary, found.Copy.Asked), found.Copy.Vary, nil
+	q.Forward, q.Selected, q.Whole = r.RenewalHeader(q.Forward, found.Copy.Vary(), strings.Clone(found.Copy.Asked())), found.Copy.Vary(), nil
 	return fill.Renewal{
 		Request: q, Key: rq.flightKey(found, q.Forward), Known: rq.known(), Copy: found.Copy,
 		Wanted: func(now time.Time) bool {
@@ -336,7 +336,7 @@ func (rq *request) judge(c *candidate, ledger *invalidation.Ledger, now time.Tim
 	if rq.directives == (httpcache.RequestDirectives{}) || c.use == httpcache.Dead {
 		return
 	}
-	allowed := rq.directives.Use(c.Copy.Life, c.Copy.Life.State(now), now)
+	allowed := rq.directives.Use(c.Copy.Life(), c.Copy.Life().State(now), now)
 	switch {
 	case allowed < c.use && c.use == httpcache.Fresh: // what is stale already goes to the origin for that reason
 		c.use, c.reason = allowed, policy.ClientDirective

@@ -59,7 +59,7 @@ func TestBudgetConcurrently(t *testing.T) {
 	if b.Reserved() != 0 {
 		t.Errorf("%d bytes are left", b.Reserved())
 	}
-	if d := m.maximum.Load() - int64(m.cache.GetMaximum()); d >= budgetStep || d < 0 {
+	if d := m.maximum.Load() - m.table.limit.Load(); d >= budgetStep || d < 0 {
 		t.Errorf("the tier's maximum is short of %d bytes with nothing reserved", d)
 	}
 }

@@ -11,66 +11,76 @@ import (
 type coded struct {
 	coding httpcache.Coding
 	length int // of the body without the coding
-	// lines are the Content-Encoding, Content-Length and Etag of the body as it is held; the last is empty without one.
-	lines [3]string
 }
 
 // NewCoded seals a response whose body is held in a coding. header is that of the plain body, and so is the copy's digest.
 // None of the arguments is used afterwards by the caller but plain, of which nothing is kept. The caller has a reference to the copy.
 func NewCoded(status int, header http.Header, plain []byte, coding httpcache.Coding, body []byte) *Copy {
-	c := (&Copy{Status: status, Digest: digest(status, plain), coded: &coded{coding: coding, length: len(plain)}}).make(body)
-	c.setHeader(header)
-	c.coded.describe(c)
-	return c
-}
-
-// describe writes the lines for the header and body of c.
-func (d *coded) describe(c *Copy) {
-	d.lines = [3]string{d.coding.String(), strconv.Itoa(len(c.body)), httpcache.WeakETag(c.Values("Etag"))}
+	c := &Copy{Status: status, Digest: digest(status, plain), made: &made{head: headOf(header), coded: &coded{coding: coding, length: len(plain)}}}
+	return c.begin(body)
 }
 
 // Coding is the coding that the body is held in and the header says nothing of; Identity: none.
 func (c *Copy) Coding() httpcache.Coding {
-	if c.coded == nil {
-		return httpcache.Identity
+	switch m := c.made; {
+	case m.room != nil:
+		return c.packed.coding
+	case m.coded != nil:
+		return m.coded.coding
 	}
-	return c.coded.coding
+	return httpcache.Identity
 }
 
 // Length is the length of the body without the coding that it is held in.
 func (c *Copy) Length() int {
-	if c.coded == nil {
-		return len(c.body)
+	switch m := c.made; {
+	case m.room != nil:
+		return c.packed.length(c)
+	case m.coded != nil:
+		return m.coded.length
 	}
-	return c.coded.length
+	return len(c.made.body)
 }
 
-// Recode turns the header of the plain body into that of the body as it is held. The value slices are shared with the copy.
-func (c *Copy) Recode(h http.Header) {
-	if c.coded == nil {
+// RecodeNotModified turns the header of a 304 about the plain body into that of one about the body as it is held. It does not describe
+// content.
+func (c *Copy) RecodeNotModified(h http.Header) {
+	if c.Coding() == httpcache.Identity {
 		return
 	}
+	if tag := httpcache.AppendWeakETag(nil, h["Etag"]); len(tag) > 0 {
+		h["Etag"] = []string{string(tag)}
+	}
+}
+
+// codingLines are the lines of Content-Encoding for each coding, which nobody writes to.
+var codingLines = func() (lines [httpcache.Zstd + 1][1]string) {
+	for coding := range lines {
+		lines[coding][0] = httpcache.Coding(coding).String()
+	}
+	return lines
+}()
+
+// appendRecoded appends the values of the fields that differ where the body goes out as it is held: of Content-Length, which is n bytes
+// long, and of Etag.
+func (c *Copy) appendRecoded(to []byte) (text []byte, n int) {
+	to = strconv.AppendInt(to, int64(len(c.Body())), 10)
+	var tags [2]string
+	return httpcache.AppendWeakETag(to, c.AppendValues(tags[:0], "Etag")), len(to)
+}
+
+// recode turns the header of the plain body into that of the body as it is held. values has room for two more; text is what appendRecoded
+// gave.
+func (c *Copy) recode(h http.Header, values []string, text string, n int) []string {
 	httpcache.RemoveDigests(h)
-	lines := c.coded.lines[:]
-	h["Content-Encoding"], h["Content-Length"] = lines[0:1:1], lines[1:2:2]
-	if lines[2] != "" {
-		h["Etag"] = lines[2:3:3]
+	h["Content-Encoding"] = codingLines[c.Coding()][:]
+	set := func(name, value string) {
+		values = append(values, value)
+		h[name] = values[len(values)-1 : len(values) : len(values)]
 	}
-}
-
-// RecodeNotModified is Recode for the header of a 304, which does not describe content.
-func (c *Copy) RecodeNotModified(h http.Header) {
-	if c.coded != nil && c.coded.lines[2] != "" {
-		h["Etag"] = c.coded.lines[2:3:3]
+	set("Content-Length", text[:n])
+	if len(text) > n {
+		set("Etag", text[n:])
 	}
-}
-
-// codedOverhead is what a coded holds beside its strings' bytes.
-const codedOverhead = 64
-
-func (d *coded) cost() int {
-	if d == nil {
-		return 0
-	}
-	return codedOverhead + len(d.lines[1]) + len(d.lines[2])
+	return values
 }

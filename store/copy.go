@@ -2,8 +2,6 @@ package store
 
 import (
 	"net/http"
-	"net/textproto"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -14,44 +12,132 @@ import (
 	"github.com/cespare/xxhash/v2"
 )
 
-// Copy is a stored response, and a handle to the bytes of its body: see the package's contract on references. Its fields must not be
-// changed once it was handed to a Store; it is then safe for concurrent use.
+// Copy is a stored response, and a handle to its bytes: see the package's contract on references. It is made in Go's memory, where
+// whoever makes it says what it is good for. A Store packs what it is given into memory that is not Go's: there nothing but Use and Stamp
+// changes, and all may be read at the same time.
 type Copy struct {
 	Status int
-	// Head is the header section ready to write: "Name: value\r\n" for each field line, in canonical case and sorted
-	// by name, without those that differ from answer to answer (Age, Cache-Status, Connection).
-	Head string
-	Life httpcache.Lifetime
-	// Vary names the request header fields that selected this copy, canonical and sorted.
-	Vary []string
-	// Asked is what the request that fetched the copy said of the answer that it wants, as httpcache.Negotiation writes it: a renewal
-	// says the same. Empty: it said nothing, or that is not known.
-	Asked   string
-	Members []invalidation.ID // sorted, as Ledger.Check wants them
-	Stamp   invalidation.Stamp
+	Stamp  invalidation.Stamp
 	// Digest is a hash of status and body, to tell whether a later answer differs.
 	Digest uint64
-	// Use counts reads and guards renewal. Requests write it while others read; everything else is immutable from the moment at
-	// which the copy is handed to a Store, and is read without a lock. Stamp alone moves on, by itself.
+	// Use counts reads and guards renewal. Requests write it while others read.
 	Use Use
 
-	// references counts those who may read the body: everybody who has taken one, and every key under which the copy is stored. It
+	// references counts those who may read the bytes: everybody who has taken one, and every key under which the copy is stored. It
 	// stands beside Use, which a hit writes to as well.
 	references atomic.Int32
+	// serial tells stored copies apart; 0: it was not stored yet. A copy that is packed has that of the one it was made from.
+	serial atomic.Uint32
 
-	body   []byte
-	with   *sharers // the copies that have the same body
-	fields []field
-	values []string
-	coded  *coded // nil: the body is as it came
+	packed packed // of a copy that is packed
+	// made is what a copy in Go's memory consists of. Those that are packed in one heap have one in common, which says where they are.
+	made *made
 }
 
-// sharers counts the copies of one body that are not free. A hit does not touch it.
-type sharers struct{ atomic.Int32 }
+// made is a copy in Go's memory.
+type made struct {
+	life    httpcache.Lifetime
+	vary    []string
+	asked   string
+	members []invalidation.ID
+	head    string
+	body    []byte
+	coded   *coded // nil: the body is as it came
+	base    *Copy  // has the body, where it is not this one; this one has a reference to it
 
-// Body is the response's, unless Coding says that it is held in another form than the header describes. The caller must have a
-// reference to the copy, may read the bytes until that is given back, and must not write to them.
-func (c *Copy) Body() []byte { return c.body }
+	room *room // not nil: the copies that point here are packed in it, and the rest is empty
+}
+
+// Life is for how long the copy may be used.
+func (c *Copy) Life() httpcache.Lifetime {
+	if c.made.room == nil {
+		return c.made.life
+	}
+	return c.packed.lifetime(c)
+}
+
+// Vary names the request header fields that selected this copy, canonical and sorted. It must not be written to.
+func (c *Copy) Vary() []string {
+	if r := c.made.room; r != nil {
+		return r.lists.at(c.packed.vary)
+	}
+	return c.made.vary
+}
+
+// Asked is what the request that fetched the copy said of the answer that it wants, as httpcache.Negotiation writes it: a renewal
+// says the same. Empty: it said nothing, or that is not known. It is a view.
+func (c *Copy) Asked() string {
+	if c.made.room == nil {
+		return c.made.asked
+	}
+	return c.packed.asked(c)
+}
+
+// Members are the names of the copy, sorted, as Ledger.Check wants them. It is a view, and must not be written to.
+func (c *Copy) Members() []invalidation.ID {
+	if c.made.room == nil {
+		return c.made.members
+	}
+	return c.packed.members(c)
+}
+
+// Head is the header section ready to write: "Name: value\r\n" for each field line, in canonical case and sorted by name, without those
+// that differ from answer to answer (Age, Cache-Status, Connection). It is a view.
+func (c *Copy) Head() string {
+	if c.made.room == nil {
+		return c.made.head
+	}
+	return c.packed.head(c)
+}
+
+// Body is the response's, unless Coding says that it is held in another form than the header describes. It is a view, and must not be
+// written to.
+func (c *Copy) Body() []byte {
+	if c.made.room == nil {
+		return c.made.body
+	}
+	return c.packed.body(c)
+}
+
+// SetLife says for how long a copy may be used that was not handed to a Store yet. So do the following for what they name; the copy
+// keeps what they are given, which is not written to afterwards.
+func (c *Copy) SetLife(life httpcache.Lifetime) { c.own().life = life }
+
+// SetVary sets Vary.
+func (c *Copy) SetVary(names []string) { c.own().vary = names }
+
+// SetAsked sets Asked.
+func (c *Copy) SetAsked(text string) { c.own().asked = text }
+
+// SetMembers sets Members.
+func (c *Copy) SetMembers(ids []invalidation.ID) { c.own().members = ids }
+
+// own is what a copy consists of that was not packed.
+func (c *Copy) own() *made {
+	if c.made.room != nil {
+		panic("store: a copy is changed that is stored")
+	}
+	return c.made
+}
+
+// same reports whether two copies are one, of which the store has a packed one.
+func (c *Copy) same(other *Copy) bool {
+	if c == other || c == nil || other == nil {
+		return c == other
+	}
+	n := c.serial.Load()
+	return n != 0 && n == other.serial.Load() && c.Digest == other.Digest // numbers come again after four billion copies
+}
+
+// serials is the last one that was given out.
+var serials atomic.Uint32
+
+// number gives a copy its serial number if it has none.
+func (c *Copy) number() {
+	if c.serial.Load() == 0 {
+		c.serial.CompareAndSwap(0, max(serials.Add(1), 1))
+	}
+}
 
 // Use is what happens to a copy while it is stored.
 type Use struct {
@@ -66,112 +152,27 @@ type Use struct {
 	round    atomic.Uint32 // of Store.Rewarm, in which it was last given to the tiers below memory, or came from there
 }
 
-// field is one header field: a name and its lines, which are substrings of Head.
-type field struct {
-	name        string
-	first, last int // in values
-}
-
 // NewCopy seals a response: header is what policy keeps of the origin's, and neither it nor body is written to afterwards by the
 // caller, who has a reference to the copy.
 func NewCopy(status int, header http.Header, body []byte) *Copy {
-	c := &Copy{Status: status, Digest: digest(status, body)}
-	c.setHeader(header)
-	return c.make(slices.Clip(body))
+	c := &Copy{Status: status, Digest: digest(status, body), made: &made{head: headOf(header)}}
+	return c.begin(body[:len(body):len(body)])
 }
 
 // WithHeader makes a copy of the same body with another header section, as after a 304 (RFC 9111 §4.3.4). The caller must have a
 // reference to the first, and has one to the second.
 func (c *Copy) WithHeader(header http.Header) *Copy {
-	n := (&Copy{Status: c.Status, Digest: c.Digest, Vary: c.Vary, Asked: c.Asked}).share(c)
-	n.setHeader(header)
-	if c.coded != nil {
-		n.coded = &coded{coding: c.coded.coding, length: c.coded.length}
-		n.coded.describe(n)
+	n := &Copy{Status: c.Status, Digest: c.Digest, made: &made{vary: c.Vary(), asked: strings.Clone(c.Asked()), head: headOf(header)}}
+	if c.Coding() != httpcache.Identity {
+		n.made.coded = &coded{coding: c.Coding(), length: c.Length()}
 	}
-	return n
+	return n.share(c)
 }
 
 func digest(status int, body []byte) uint64 { return xxhash.Sum64(body) ^ uint64(status) }
 
 // Digest is the digest that a copy of this status and body would have.
 func Digest(status int, body []byte) uint64 { return digest(status, body) }
-
-// lineBreaks are what would let a value end its line. Like net/http, the head has spaces in their place: an origin that
-// sends a bare CR must not make a client see another field.
-var lineBreaks = strings.NewReplacer("\r", " ", "\n", " ", "\x00", " ")
-
-// setHeader writes the head once and keeps names and values as parts of it.
-func (c *Copy) setHeader(header http.Header) {
-	names := make([]string, 0, len(header))
-	lines := 0
-	for name, values := range header {
-		if len(values) > 0 {
-			names = append(names, name)
-			lines += len(values)
-		}
-	}
-	slices.Sort(names)
-	var b strings.Builder
-	ends := make([]int, 0, lines)
-	for _, name := range names {
-		for _, v := range header[name] {
-			b.WriteString(name)
-			b.WriteString(": ")
-			b.WriteString(textproto.TrimString(lineBreaks.Replace(v)))
-			ends = append(ends, b.Len())
-			b.WriteString("\r\n")
-		}
-	}
-	c.Head = b.String()
-	c.fields = make([]field, 0, len(names))
-	c.values = make([]string, 0, lines)
-	at := 0
-	for _, name := range names {
-		f := field{name: c.Head[at : at+len(name)], first: len(c.values)}
-		for range header[name] {
-			end := ends[len(c.values)]
-			c.values = append(c.values, c.Head[at+len(name)+len(": "):end])
-			at = end + len("\r\n")
-		}
-		f.last = len(c.values)
-		c.fields = append(c.fields, f)
-	}
-}
-
-// CopyHeader adds the stored fields to dst. The value slices are shared with the copy and must not be written to.
-func (c *Copy) CopyHeader(dst http.Header) {
-	for _, f := range c.fields {
-		dst[f.name] = c.values[f.first:f.last:f.last]
-	}
-}
-
-// Header is the stored header section as a map of its own.
-func (c *Copy) Header() http.Header {
-	h := make(http.Header, len(c.fields))
-	c.CopyHeader(h)
-	return h
-}
-
-// Values are the values of a field by its canonical name, shared with the copy.
-func (c *Copy) Values(name string) []string {
-	for _, f := range c.fields {
-		if f.name == name {
-			return c.values[f.first:f.last:f.last]
-		}
-	}
-	return nil
-}
-
-// Get is the first value of a field by its canonical name, or "".
-func (c *Copy) Get(name string) string {
-	for _, f := range c.fields {
-		if f.name == name {
-			return c.values[f.first]
-		}
-	}
-	return ""
-}
 
 // Hit counts a read at a time and says the number of reads so far.
 func (u *Use) Hit(now time.Time) uint32 {
@@ -217,11 +218,10 @@ func (u *Use) EndRenewal(now time.Time, pause time.Duration) {
 	u.Renewing.Store(false)
 }
 
-// Sizes of what the memory tier holds around an item: its node, its place in the hash table and in the policy's queues,
-// slice headers. Measured as heap per entry minus payload.
+// Sizes of what the memory tier holds around an item in Go's memory.
 const (
 	copyOverhead  = 512
-	otherOverhead = 170
+	otherOverhead = 120
 )
 
 // Above largeObject the allocator gives whole pages; below it, sizes in classes that waste a sixteenth on average.
@@ -238,9 +238,10 @@ func allocated(n int) int {
 	return (n + heapPage - 1) / heapPage * heapPage
 }
 
+// cost is that of a copy in Go's memory, as Parts have one. Nothing else that is stored is there.
 func (c *Copy) cost() int {
-	n := copyOverhead + len(c.Head) + len(c.Asked) + allocated(cap(c.body)) + 8*cap(c.Members) + 16*cap(c.values) + 32*cap(c.fields) + c.coded.cost()
-	for _, v := range c.Vary {
+	n := copyOverhead + len(c.Head()) + len(c.Asked()) + allocated(len(c.Body())) + 8*cap(c.Members())
+	for _, v := range c.Vary() {
 		n += 16 + len(v)
 	}
 	return n

@@ -8,17 +8,26 @@
 //
 // # References
 //
-// A copy is a handle to the bytes of its body, which need not be Go's to collect. So references to copies are counted:
+// A copy is a handle to bytes that are not Go's to collect. So references to copies are counted:
 //
 //   - Who owns. Whoever gets a copy or parts from this package has a reference to them: by making one (NewCopy, NewCoded, WithHeader,
 //     Restore, NewParts), by a look-up (Found.Copy, Parts), or from a Tier. Hold adds one for another goroutine, or for longer. Each
 //     key under which a copy is stored has one of its own; passing a copy to a Store leaves the caller's where it is.
 //   - Who gives back. Whoever has a reference calls Release once, on every way out. A second time panics: it would take the bytes
 //     from a reader.
-//   - Who reads. Body and Parts.Bytes are views, valid from when the reference is taken until it is given back. What is to be kept
-//     longer is cloned. Nobody writes to them.
-//   - All else of a copy (Head, header fields, Life, Members, Digest, Use) is Go's, and may be kept. A server may write an answer's
-//     header after its handler has returned, as net/http does with those that fit into its buffer; it has copied or sent the bytes
-//     of a body when Write returns.
+//   - What is valid for how long. All of a copy, its fields and what its methods give as a view (Head, Get, AppendValues, Asked, Members,
+//     Body), and Parts.Bytes, from when the reference is taken until it is given back. What is to be kept longer is cloned. Nobody writes
+//     to views. Header, Values and CopyHeaderAnd give what is the caller's to keep: a server may write the header of an answer after its
+//     handler has returned, as net/http does with those that fit into its buffer. It has copied or sent the bytes of a body when Write
+//     returns.
 //   - A copy that is stored nowhere and that nobody has is free. With the last copy of a body, the body is.
+//
+// # Memory
+//
+// A copy is made in Go's memory. What a Store is given it packs: into one block of a slab.Heap, with its key (packed). The copy that the
+// caller has and the one that look-ups find are two, of which each has the other's serial number. What is packed has no pointers that
+// Go's collector follows, and so the collector neither looks at copies nor doubles them: a table without such pointers finds them (table),
+// and says what is counted. A block leaves the table when its copy is replaced, let go of or removed, and is given back with the last
+// reference: what a slow client holds counts until then, and others make room for it. Tests have every block overwritten that is free
+// (Watch): who uses a copy without a reference then reads something else, or crashes.
 package store

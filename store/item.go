@@ -6,7 +6,7 @@ import (
 
 // Item is what is stored under a storage key: a *Copy, *Parts or *Variants. A *Mark has a key of its own.
 type Item interface {
-	// cost is the memory the item takes besides its key, in bytes.
+	// cost is the memory that the item takes in Go's memory besides its key, in bytes.
 	cost() int
 }
 
@@ -87,7 +87,7 @@ func (v *Variants) Names() []string {
 }
 
 func (v *Variants) cost() int {
-	n := otherOverhead
+	n := 80 + 24*cap(v.Selections)
 	for _, s := range v.Selections {
 		for _, name := range s {
 			n += 16 + len(name)

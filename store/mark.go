@@ -29,9 +29,9 @@ func (s *Store) Mark(key string, m *Mark) { s.memory.Set(key, m) }
 
 // Marked is the mark of a question that holds at a time; nil: there is none.
 func (s *Store) Marked(key string, ledger *invalidation.Ledger, now time.Time) *Mark {
-	item, _ := s.memory.Get(key)
-	m, ok := item.(*Mark)
-	if !ok || !now.Before(m.Until) || ledger.Check(&m.Stamp, m.Members) != invalidation.Valid {
+	var m *Mark
+	s.memory.peek(key, func(item Item) { m, _ = item.(*Mark) })
+	if m == nil || !now.Before(m.Until) || ledger.Check(&m.Stamp, m.Members) != invalidation.Valid {
 		return nil
 	}
 	return m

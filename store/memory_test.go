@@ -20,7 +20,7 @@ func typical(size int) *Copy {
 		"Etag": {`"5d8c72a5edda8d6a"`}, "Vary": {"Accept-Encoding"}, "X-Content-Type-Options": {"nosniff"},
 		"Strict-Transport-Security": {"max-age=31536000"}, "Via": {"1.1 origin"},
 	}, make([]byte, size))
-	c.Members = make([]invalidation.ID, 9)
+	c.SetMembers(make([]invalidation.ID, 9))
 	return c
 }
 
@@ -47,8 +47,8 @@ func liveHeap() int64 {
 	return int64(s.HeapAlloc)
 }
 
-// What the tier counts must be what the heap pays, or the limit that an operator sets means nothing.
-func TestCostIsHeap(t *testing.T) {
+// What the tier counts must be what the process pays, or the limit that an operator sets means nothing.
+func TestCostIsMemory(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector takes memory of its own")
 	}
@@ -80,19 +80,22 @@ func TestCostIsHeap(t *testing.T) {
 				tc.store(m, i)
 			}
 			m.Settle()
-			heap, counted := liveHeap()-before, m.Bytes()
+			heap, counted := liveHeap()-before+m.table.room.heap.Pages()+m.table.index.Pages(), m.Bytes()
 			if m.Entries() != tc.n {
 				t.Fatalf("%d items, want %d", m.Entries(), tc.n)
 			}
 			off := float64(counted)/float64(heap) - 1
-			t.Logf("heap %d bytes an item, counted %d (%+.1f %%)", heap/int64(tc.n), counted/int64(tc.n), 100*off)
+			t.Logf("memory %d bytes an item, counted %d (%+.1f %%)", heap/int64(tc.n), counted/int64(tc.n), 100*off)
 			if off < -0.05 || off > 0.25 {
-				t.Errorf("counted is %+.1f %% off the heap, want -5 %% to +25 %%", 100*off)
+				t.Errorf("counted is %+.1f %% off what is taken, want -5 %% to +25 %%", 100*off)
 			}
-			runtime.KeepAlive(m)
+			m.Resize(0) // and not when the collector finds time for it, in the midst of the next case
 		})
 	}
 }
+
+// seenFilters is what Memory.Seen takes, once, in bytes.
+const seenFilters = 2 * 5 << 20 / 4
 
 // A flood of URLs asked for once stays within the memory and leaves the hot set where it is.
 func TestMillionURLs(t *testing.T) {
@@ -134,14 +137,13 @@ func TestMillionURLs(t *testing.T) {
 		t.Errorf("the tier counts %d bytes, more than %d", m.Bytes(), maximum)
 	}
 	var stats runtime.MemStats
-	heap := liveHeap() - before
+	heap := liveHeap() - before + m.table.room.heap.Pages() + m.table.index.Pages()
 	runtime.ReadMemStats(&stats)
-	t.Logf("heap %.1f MiB (spans in use %.1f MiB), counted %.1f MiB, %d items, %d evictions, hot set %.2f %% of %d reads",
+	t.Logf("memory %.1f MiB (spans in use %.1f MiB), counted %.1f MiB, %d items, %d evictions, hot set %.2f %% of %d reads",
 		float64(heap)/(1<<20), float64(stats.HeapInuse)/(1<<20), float64(m.Bytes())/(1<<20), m.Entries(), m.Evictions(),
 		100*float64(hits)/float64(reads), reads)
-	// Live objects only: how many spans they are spread over is the garbage collector's doing (GOGC, GOMEMLIMIT).
-	if !raceEnabled && heap > maximum*21/20 {
-		t.Errorf("%d bytes of heap are live, more than %d", heap, maximum)
+	if !raceEnabled && heap > maximum*17/16+slack+seenFilters {
+		t.Errorf("%d bytes are taken, more than %d", heap, maximum)
 	}
 	if hits*100 < reads*95 {
 		t.Errorf("%d of %d reads of the hot set hit, want 95 %%", hits, reads)
@@ -155,6 +157,12 @@ func TestMillionURLs(t *testing.T) {
 func TestMemoryOperations(t *testing.T) {
 	m := NewMemory(1 << 20)
 	a, b := typical(1), typical(2)
+	has := func(want *Copy) bool {
+		item, _ := m.Take("key")
+		c, _ := item.(*Copy)
+		defer c.Release()
+		return c.same(want)
+	}
 	m.update("key", func(old Item) Item {
 		if old != nil {
 			t.Errorf("update of nothing gets %v", old)
@@ -162,29 +170,29 @@ func TestMemoryOperations(t *testing.T) {
 		return a
 	})
 	m.deleteCopy("key", b)
-	if got, ok := m.Get("key"); !ok || got != Item(a) {
+	if !has(a) {
 		t.Error("deleteCopy of another copy removed this one")
 	}
 	m.update("key", func(old Item) Item {
-		if old != Item(a) {
+		if !old.(*Copy).same(a) {
 			t.Errorf("update gets %v, want the copy", old)
 		}
 		return b
 	})
 	m.deleteCopy("key", b)
 	m.deleteCopy("key", b)
-	if _, ok := m.Get("key"); ok {
+	if !has(nil) {
 		t.Error("deleteCopy left the copy")
 	}
 	m.Set("key", a)
 	m.Delete("key")
 	m.Settle()
-	if _, ok := m.Get("key"); ok || m.Bytes() != 0 || m.Entries() != 0 || m.Evictions() != 0 {
+	if !has(nil) || m.Bytes() != 0 || m.Entries() != 0 || m.Evictions() != 0 {
 		t.Errorf("%d bytes, %d items, %d evictions after a delete", m.Bytes(), m.Entries(), m.Evictions())
 	}
-	m.Set("large", typical(2<<20))
+	m.Set("key", typical(2<<20))
 	m.Settle()
-	if _, ok := m.Get("large"); ok || m.Bytes() > 1<<20 {
+	if !has(nil) || m.Bytes() > 1<<20 {
 		t.Error("an item larger than the memory was kept")
 	}
 }
@@ -214,7 +222,7 @@ func TestSeen(t *testing.T) {
 	s := New(NewMemory(1 << 20))
 	c := NewCopy(200, http.Header{}, []byte("x"))
 	defer c.Release()
-	c.Members = invalidation.IDsOf([]policy.Member{"tshelf", "qhost/a"})
+	c.SetMembers(invalidation.IDsOf([]policy.Member{"tshelf", "qhost/a"}))
 	if s.Memory().Seen("tshelf") {
 		t.Error("seen before it was stored")
 	}

@@ -62,12 +62,12 @@ func (s *searches) all() []httpcache.SearchVariance {
 // URL of the request has members that they do not have. Each is to be released by whoever ranges over them.
 func (s *Store) Aliases(path, query string, h http.Header, now time.Time) iter.Seq[Found] {
 	return func(yield func(Found) bool) {
-		item, _ := s.memory.Get(path)
-		known, _ := item.(*searches)
+		var known *searches
+		s.memory.peek(path, func(item Item) { known, _ = item.(*searches) })
 		for _, v := range known.all() {
-			item, _ := s.memory.Get(aliasKey(path, query, v))
-			a, ok := item.(*alias)
-			if !ok {
+			var a *alias
+			s.memory.peek(aliasKey(path, query, v), func(item Item) { a, _ = item.(*alias) })
+			if a == nil {
 				continue
 			}
 			found := s.Lookup(a.key, h, now)

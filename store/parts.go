@@ -116,12 +116,12 @@ func (p *Parts) with(older *Parts, limit int64) *Parts {
 // whatever any part can be purged by purges all of them.
 func updated(older, newer *Copy) *Copy {
 	header := older.Header()
-	newer.CopyHeader(header)
+	newer.copyHeader(header)
 	c := newer.WithHeader(header)
-	c.Life = newer.Life
-	c.Members = slices.Concat(newer.Members, older.Members)
-	slices.Sort(c.Members)
-	c.Members = slices.Clip(slices.Compact(c.Members))
+	c.SetLife(newer.Life())
+	members := slices.Concat(newer.Members(), older.Members())
+	slices.Sort(members)
+	c.SetMembers(slices.Clip(slices.Compact(members)))
 	c.Stamp.Set(newer.Stamp.Token())
 	return c
 }
@@ -175,7 +175,7 @@ func (s *Store) LookupParts(key string, h http.Header) *Parts {
 			if !ok {
 				continue
 			}
-			if found == nil || p.Of.Life.Date.After(found.Of.Life.Date) {
+			if found == nil || p.Of.Life().Date.After(found.Of.Life().Date) {
 				p, found = found, p
 			}
 			p.Release()
@@ -202,12 +202,12 @@ func (s *Store) PutParts(key string, h http.Header, p *Parts, limit int64, combi
 	var displaced []string
 	s.memory.update(partsKey(key), func(old Item) Item {
 		v, varies := old.(*Variants)
-		if !varies && len(p.Of.Vary) == 0 {
+		if !varies && len(p.Of.Vary()) == 0 {
 			return merge(old)
 		}
-		variant = string(httpcache.VariantKey(nil, partsKey(key), p.Of.Vary, h))
+		variant = string(httpcache.VariantKey(nil, partsKey(key), p.Of.Vary(), h))
 		var next *Variants
-		next, displaced = v.with(p.Of.Vary, variant, "")
+		next, displaced = v.with(p.Of.Vary(), variant, "")
 		return next
 	})
 	if variant != "" {
@@ -221,8 +221,7 @@ func (s *Store) PutParts(key string, h http.Header, p *Parts, limit int64, combi
 
 // DropParts forgets the parts of what is complete now.
 func (s *Store) DropParts(key string, h http.Header) {
-	item, _ := s.memory.Get(partsKey(key))
-	if v, varies := item.(*Variants); varies {
+	if v := s.memory.variants(partsKey(key)); v != nil {
 		for _, names := range v.Selections {
 			s.memory.Delete(string(httpcache.VariantKey(nil, partsKey(key), names, h)))
 		}

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"testing"
 
+	"cacheproxy/invalidation"
 	"cacheproxy/policy/httpcache"
 )
 
@@ -14,7 +15,8 @@ var alphabet = []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 // stretch makes the part of the alphabet from first to last.
 func stretch(c *clock, first, last int64, vary ...string) *Parts {
 	of := NewCopy(206, http.Header{"Etag": {`"v"`}}, nil)
-	of.Life, of.Vary = response(c.next(), "", 0).Life, vary
+	of.SetLife(response(c.next(), "", 0).Life())
+	of.SetVary(vary)
 	of.Stamp.Set(c.ledger.Token())
 	return NewParts(of, httpcache.PartOf{Span: httpcache.Span{First: first, Last: last}, Size: int64(len(alphabet))}, bytes.Clone(alphabet[first:last+1]))
 }
@@ -114,11 +116,11 @@ func TestPartsThatDoNotBelongTogether(t *testing.T) {
 func TestPartsKeepBothMembers(t *testing.T) {
 	s, c := New(NewMemory(1<<20)), newClock()
 	first, second := stretch(c, 0, 4), stretch(c, 5, 9)
-	first.Of.Members = append(first.Of.Members, 1, 2)
-	second.Of.Members = append(second.Of.Members, 2, 3)
+	first.Of.SetMembers([]invalidation.ID{1, 2})
+	second.Of.SetMembers([]invalidation.ID{2, 3})
 	s.PutParts("key", nil, first, 1<<10, always)
 	now := s.PutParts("key", nil, second, 1<<10, always)
-	if got := now.Of.Members; len(got) != 3 {
+	if got := now.Of.Members(); len(got) != 3 {
 		t.Errorf("members: %v", got)
 	}
 	if now.Of.Stamp.Token() != second.Of.Stamp.Token() {

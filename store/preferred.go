@@ -25,8 +25,7 @@ func (s *Store) Preferred(url, key string, c *Copy) []string {
 // preferredKeys are the keys under which copies of a URL are, with key among them.
 func (s *Store) preferredKeys(url, key string) []string {
 	at := preferencesKey(url)
-	item, _ := s.memory.Get(at)
-	if v, ok := item.(*Variants); ok && slices.Contains(v.Keys, key) {
+	if v := s.memory.variants(at); v != nil && slices.Contains(v.Keys, key) {
 		return v.Keys
 	}
 	least := s.leastRead(at)
@@ -54,21 +53,21 @@ func (s *Store) letGoOfOne(keys []string, c *Copy) bool {
 	copies, earliest := 0, int64(math.MaxInt64)
 	var least, under string
 	for _, key := range keys {
-		item, _ := s.memory.Get(key)
 		stored := []string{key}
-		if v, varies := item.(*Variants); varies {
+		if v := s.memory.variants(key); v != nil {
 			stored = v.Keys
 		}
 		for _, k := range stored {
-			item, _ := s.memory.Get(k)
-			found, ok := item.(*Copy)
-			if !ok {
-				continue
-			}
-			copies++
-			if read := found.Use.read.Load(); found != c && read < earliest {
-				least, under, earliest = k, key, read
-			}
+			s.memory.peek(k, func(item Item) {
+				found, ok := item.(*Copy)
+				if !ok {
+					return
+				}
+				copies++
+				if read := found.Use.read.Load(); !found.same(c) && read < earliest {
+					least, under, earliest = k, key, read
+				}
+			})
 		}
 	}
 	if copies <= MaxVariants || least == "" {
@@ -86,15 +85,13 @@ func (s *Store) letGoOfOne(keys []string, c *Copy) bool {
 // OtherPreferred reports whether copies of a URL were stored for clients that prefer something else, and none under key, of which the first
 // bytes are the URL's. The key is not kept.
 func (s *Store) OtherPreferred(key []byte, url int) bool {
-	item, _ := s.memory.Get(preferencesKey(string(key[:url])))
-	v, ok := item.(*Variants)
-	return ok && !slices.Contains(v.Keys, string(key))
+	v := s.memory.variants(preferencesKey(string(key[:url])))
+	return v != nil && !slices.Contains(v.Keys, string(key))
 }
 
 // forget removes what is stored under a key, with all that Vary tells apart there.
 func (s *Store) forget(key string) {
-	item, _ := s.memory.Get(key)
-	if v, varies := item.(*Variants); varies {
+	if v := s.memory.variants(key); v != nil {
 		for _, k := range v.Keys {
 			s.memory.Delete(k)
 		}

@@ -15,7 +15,7 @@ func TestPreferencesAndVaryHaveOneBound(t *testing.T) {
 		c := NewCopy(200, http.Header{}, []byte("body"))
 		defer c.Release()
 		if value != "" {
-			c.Vary = []string{"X-Kind"}
+			c.SetVary([]string{"X-Kind"})
 		}
 		s.Put(key, http.Header{"X-Kind": {value}}, c)
 		s.Preferred("url", key, c)
@@ -45,8 +45,8 @@ func TestPreferencesAndVaryHaveOneBound(t *testing.T) {
 		}
 	}
 	copies := 0
-	for item := range s.memory.cache.Values() {
-		if _, ok := item.(*Copy); ok {
+	for e := range s.memory.table.all() {
+		if e.item == 0 {
 			copies++
 		}
 	}

@@ -12,11 +12,16 @@ import (
 	"cacheproxy/invalidation"
 )
 
-// box is a tier of what a test puts into it.
+// box is a tier of what a test puts into it. It keeps a reference to each copy for good.
 type box map[string]Item
 
-func (b box) Get(_ context.Context, key string) (Item, error) { return b[key], nil }
+func (b box) Get(_ context.Context, key string) (Item, error) {
+	counted(b[key]).Hold()
+	return b[key], nil
+}
+
 func (b box) Put(_ context.Context, key string, item Item) error {
+	counted(item).Hold()
 	b[key] = item
 	return nil
 }
@@ -27,7 +32,9 @@ func TestRecalledCopyIsTheLaterOne(t *testing.T) {
 	c := newClock()
 	first, second := c.next(), c.next()
 	younger := func(copied *Copy) *Copy {
-		copied.Life.Received = copied.Life.Received.Add(time.Second)
+		life := copied.Life()
+		life.Received = life.Received.Add(time.Second)
+		copied.SetLife(life)
 		return copied
 	}
 	for name, test := range map[string]struct{ memory, below *Copy }{
@@ -134,7 +141,7 @@ func TestRewarm(t *testing.T) {
 	lacks(true, old)
 	s.Rewarm()
 	lacks(true, old, fresh, recalled)
-	if err := s.WriteFoundBelow(t.Context(), "old", Found{Copy: old, Key: "old"}); err != nil || below["old"] != Item(old) {
+	if err := s.WriteFoundBelow(t.Context(), "old", Found{Copy: old, Key: "old"}); err != nil || !counted(below["old"]).same(old) {
 		t.Errorf("the tier has %v, %v", below["old"], err)
 	}
 }
@@ -174,7 +181,10 @@ func TestErrorsGiveWayToWhatMayStandIn(t *testing.T) {
 	} {
 		copied := func(vary ...string) *Copy {
 			one := response(first, "copy", tt.age, vary...)
-			one.Status, one.Life.Fresh, one.Life.StaleIfError, one.Life.InitialAge = tt.copied, tt.fresh, tt.left, tt.age
+			life := one.Life()
+			life.Fresh, life.StaleIfError, life.InitialAge = tt.fresh, tt.left, tt.age
+			one.SetLife(life)
+			one.Status = tt.copied
 			return one
 		}
 		later := func(token invalidation.Token, vary ...string) *Copy {

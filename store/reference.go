@@ -1,54 +1,75 @@
 package store
 
-import "math"
+import (
+	"math"
+	"sync/atomic"
+)
 
 // free is the count of a copy that nobody has and that is stored nowhere: so far below zero that no number of goroutines brings it
 // up again.
 const free = math.MinInt32 / 2
 
-// watched stands in for memory that is not Go's, and tells tests what becomes of copies. Nil: nobody watches.
-var watched struct {
+// watchers are told by tests what becomes of copies.
+type watchers struct {
 	made  func(c *Copy, body []byte) []byte
 	freed func(c *Copy, body []byte)
 }
 
-// Watch is for tests. From now on made is told of each new copy, and returns the bytes that it has in the place of body, which is nil
-// where the copy shares that of another. Freed is told of each copy that becomes free, and gets the bytes that become free with it:
-// nil where another copy has them still. Both may be called with locks held. Watch must be called before the first copy is made.
+// watching is nil where nobody watches.
+var watching atomic.Pointer[watchers]
+
+// Watch is for tests. From now on made is told of each new copy. For one in Go's memory it returns the bytes that the copy has in the
+// place of body; that is nil where the copy is packed, or shares the body of another. Freed is told of each copy that becomes free, and
+// gets the bytes that become free with it: nil where another copy has them still. After that, what was packed is overwritten, so that who
+// uses it nevertheless does not go on unnoticed. Both may be called with locks held. Watch must be called before the first copy is made.
 func Watch(made func(c *Copy, body []byte) []byte, freed func(c *Copy, body []byte)) {
-	watched.made, watched.freed = made, freed
+	if made == nil {
+		watching.Store(nil)
+		return
+	}
+	watching.Store(&watchers{made, freed})
 }
 
-// make gives a new copy its body and its first reference, which is the maker's.
-func (c *Copy) make(body []byte) *Copy {
+// tellMade tells who watches of a new copy.
+func tellMade(c *Copy, body []byte) []byte {
+	if w := watching.Load(); w != nil {
+		return w.made(c, body)
+	}
+	return body
+}
+
+// tellFreed tells who watches of a copy that is free, and reports whether anybody does.
+func tellFreed(c *Copy, body []byte) bool {
+	w := watching.Load()
+	if w != nil {
+		w.freed(c, body)
+	}
+	return w != nil
+}
+
+// begin gives a new copy in Go's memory its body and its first reference, which is the maker's.
+func (c *Copy) begin(body []byte) *Copy {
 	if len(body) == 0 {
 		body = nil
 	}
-	if watched.made != nil {
-		body = watched.made(c, body)
-	}
-	c.body, c.with = body, new(sharers)
-	c.with.Store(1)
+	c.made.body = tellMade(c, body)
 	c.references.Store(1)
 	return c
 }
 
 // share gives a new copy the body of another, to which the caller has a reference, and its first reference, which is the maker's.
 func (c *Copy) share(other *Copy) *Copy {
-	if watched.made != nil {
-		watched.made(c, nil)
-	}
-	c.body, c.with = other.body, other.with
-	c.with.Add(1)
+	tellMade(c, nil)
+	c.made.body, c.made.base = other.Body(), other.Hold()
 	c.references.Store(1)
 	return c
 }
 
-// Take adds a reference for one who has come upon the copy in the store and has none yet. It reports false where the copy is free.
+// Take adds a reference to a copy in Go's memory for one who has none yet. It reports false where the copy is free. (Of a copy that is
+// stored, who has no reference must not even ask: Memory.Take does, while it holds what keeps the copy there.)
 //
-// The copy may leave the store between the look into the table and this call. Reader R gets the copy from the table; writer W
-// replaces it there and gives back what was the last reference; R adds one. If R's comes before W's exchange in Release, that fails,
-// and R has the copy, as if W had come later. If it comes after, the count is below zero, and R takes back what it has added.
+// Owner W gives back the last reference while reader R takes one. If R's comes before W's exchange in Release, that fails, and R has
+// the copy, as if W had come later. If it comes after, the count is below zero, and R takes back what it has added.
 func (c *Copy) Take() bool {
 	if c.references.Add(1) > 0 {
 		return true
@@ -78,15 +99,17 @@ func (c *Copy) Release() {
 	}
 }
 
-// end is the end of a copy that is free, and of its body if no other copy has it. Both are left to Go's garbage collector: this is the
-// one place where memory that is not Go's would be given back.
+// end is the end of a copy that is free. One in Go's memory is left to the garbage collector, with its body if no other has that.
 func (c *Copy) end() {
-	body := c.body
-	if c.with.Add(-1) > 0 {
-		body = nil
-	}
-	if watched.freed != nil {
-		watched.freed(c, body)
+	m := c.made
+	switch {
+	case m.room != nil:
+		m.room.free(c)
+	case m.base != nil:
+		tellFreed(c, nil)
+		m.base.Release()
+	default:
+		tellFreed(c, m.body)
 	}
 }
 

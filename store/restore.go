@@ -15,51 +15,34 @@ func Restore(status int, head string, body []byte, coding httpcache.Coding, leng
 	if status < 200 || status > 999 {
 		return nil, errors.New("restore copy: it has no final status")
 	}
-	c := &Copy{Status: status, body: body}
-	if err := c.setHead(head); err != nil {
-		return nil, err
+	if !wellFormed(head) {
+		return nil, errHead
 	}
+	c := &Copy{Status: status, made: &made{head: head}}
 	switch {
 	case coding > httpcache.Zstd:
 		return nil, errors.New("restore copy: it is held in an unknown coding")
 	case coding != httpcache.Identity:
-		c.coded = &coded{coding: coding, length: length}
-		c.coded.describe(c)
+		c.made.coded = &coded{coding: coding, length: length}
 	case length != len(body):
 		return nil, errors.New("restore copy: its body has another length than it should")
 	}
-	return c.make(body), nil
+	return c.begin(body), nil
 }
 
 var errHead = errors.New("restore copy: its header is not one that was written here")
 
-// setHead finds names and values in a head, as setHeader wrote it.
-func (c *Copy) setHead(head string) error {
-	lines := strings.Count(head, "\r\n")
-	c.Head = head
-	c.fields = make([]field, 0, lines)
-	c.values = make([]string, 0, lines)
+// wellFormed reports whether a head is one that headOf could have written.
+func wellFormed(head string) bool {
+	last := ""
 	for rest := head; rest != ""; {
 		line, after, whole := strings.Cut(rest, "\r\n")
 		name, value, named := strings.Cut(line, ": ")
 		if !whole || !named || name == "" || strings.ContainsAny(name, "\r\n\x00:") || strings.ContainsAny(value, "\r\n\x00") ||
-			value != textproto.TrimString(value) {
-			return errHead
+			value != textproto.TrimString(value) || name < last {
+			return false
 		}
-		n := len(c.fields)
-		if n > 0 && name < c.fields[n-1].name {
-			return errHead
-		}
-		if n == 0 || name != c.fields[n-1].name {
-			c.fields = append(c.fields, field{name: name, first: len(c.values)})
-			n++
-		}
-		c.values = append(c.values, value)
-		c.fields[n-1].last = len(c.values)
-		rest = after
+		last, rest = name, after
 	}
-	if len(c.fields) < cap(c.fields) { // some names have several lines
-		c.fields = append(make([]field, 0, len(c.fields)), c.fields...)
-	}
-	return nil
+	return true
 }

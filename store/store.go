@@ -44,7 +44,7 @@ func (s *Store) Lookup(key string, h http.Header, now time.Time, selected ...str
 	}
 	switch item := item.(type) {
 	case *Copy:
-		if !httpcache.Selects(item.Vary, selected, h) {
+		if !httpcache.Selects(item.Vary(), selected, h) {
 			item.Release()
 			return Found{Unselected: true}
 		}
@@ -91,12 +91,12 @@ func better(c, other *Copy, now time.Time) bool {
 	switch {
 	case other == nil:
 		return true
-	case !httpcache.Displaces(c.Status, other.Status, other.Life.State(now)):
+	case !httpcache.Displaces(c.Status, other.Status, other.Life().State(now)):
 		return false
-	case !httpcache.Displaces(other.Status, c.Status, c.Life.State(now)):
+	case !httpcache.Displaces(other.Status, c.Status, c.Life().State(now)):
 		return true
 	}
-	return c.Life.Date.After(other.Life.Date)
+	return c.Life().Date.After(other.Life().Date)
 }
 
 // Put stores a copy, to which the caller has a reference and keeps it, for the request header that fetched it. A copy that was fetched
@@ -108,12 +108,12 @@ func (s *Store) Put(key string, h http.Header, c *Copy) {
 	least := s.leastRead(key)
 	s.memory.update(key, func(old Item) Item {
 		v, varies := old.(*Variants)
-		if !varies && (len(c.Vary) == 0 || later(old, c)) {
+		if !varies && (len(c.Vary()) == 0 || later(old, c)) {
 			return newer(old, c)
 		}
-		variant = string(httpcache.VariantKey(nil, key, c.Vary, h))
+		variant = string(httpcache.VariantKey(nil, key, c.Vary(), h))
 		var next *Variants
-		next, displaced = v.with(c.Vary, variant, least)
+		next, displaced = v.with(c.Vary(), variant, least)
 		return next
 	})
 	if variant != "" {
@@ -128,9 +128,8 @@ func (s *Store) Put(key string, h http.Header, c *Copy) {
 // for the longest, and before all that were read the oldest of those that were not, since being fetched is no read. A client that
 // makes up values of a field that selects then displaces what it has made up, and not what is read all the time. Empty: there is room.
 func (s *Store) leastRead(key string) string {
-	item, _ := s.memory.Get(key)
-	v, varies := item.(*Variants)
-	if !varies || len(v.Keys) < MaxVariants {
+	v := s.memory.variants(key)
+	if v == nil || len(v.Keys) < MaxVariants {
 		return ""
 	}
 	least, earliest := "", int64(math.MaxInt64)
@@ -145,19 +144,23 @@ func (s *Store) leastRead(key string) string {
 // lastRead is when what is stored under a key was last read, in Unix ns; 0: never since it was fetched. The least there is: nothing is stored
 // there any more.
 func (s *Store) lastRead(key string) int64 {
-	read := int64(math.MinInt64)
-	switch item, _ := s.memory.Get(key); item := item.(type) {
-	case *Copy:
-		return item.Use.read.Load()
-	case *Variants:
-		for _, k := range item.Keys {
-			if c, _ := s.memory.Get(k); c != nil {
-				if c, ok := c.(*Copy); ok {
-					read = max(read, c.Use.read.Load())
-				}
-			}
+	read := s.lastReadOf(key)
+	if v := s.memory.variants(key); v != nil {
+		for _, k := range v.Keys {
+			read = max(read, s.lastReadOf(k))
 		}
 	}
+	return read
+}
+
+// lastReadOf is lastRead of a copy that is stored under the key itself.
+func (s *Store) lastReadOf(key string) int64 {
+	read := int64(math.MinInt64)
+	s.memory.peek(key, func(item Item) {
+		if c, ok := item.(*Copy); ok {
+			read = c.Use.read.Load()
+		}
+	})
 	return read
 }
 

@@ -35,8 +35,8 @@ func (c *clock) next() invalidation.Token {
 // response makes a copy with this body, dated age ago.
 func response(t invalidation.Token, body string, age time.Duration, vary ...string) *Copy {
 	c := NewCopy(200, http.Header{"Content-Type": {"text/plain"}}, []byte(body))
-	c.Life = httpcache.Lifetime{Date: now.Add(-age), Received: now, Fresh: time.Hour, Keep: time.Hour}
-	c.Vary = vary
+	c.SetLife(httpcache.Lifetime{Date: now.Add(-age), Received: now, Fresh: time.Hour, Keep: time.Hour})
+	c.SetVary(vary)
 	c.Stamp.Set(t)
 	return c
 }
@@ -72,7 +72,7 @@ func TestPutAndLookup(t *testing.T) {
 	}
 	one := response(c.next(), "one", 0)
 	s.Put("key", nil, one)
-	if f := s.Lookup("key", headers("Accept", "x"), now); f.Copy != one || f.Key != "key" || f.Variants != nil {
+	if f := s.Lookup("key", headers("Accept", "x"), now); !f.Copy.same(one) || f.Key != "key" || f.Variants != nil {
 		t.Errorf("found %+v, want the copy", f)
 	}
 	if f := s.Lookup("other", nil, now); f.Copy != nil {
@@ -125,7 +125,7 @@ func TestSelectionByVary(t *testing.T) {
 			stored := response(newClock().next(), "x", 0, tc.vary...)
 			s.Put("key", tc.stored, stored)
 			f := s.Lookup("key", tc.presents, now)
-			if (f.Copy == stored) != tc.hit {
+			if f.Copy.same(stored) != tc.hit {
 				t.Errorf("hit = %v, want %v", f.Copy != nil, tc.hit)
 			}
 			if f.Variants == nil || !slices.Equal(f.Variants.Names(), tc.vary) {
@@ -273,9 +273,11 @@ func TestMadeUpVariantsGiveWayFirst(t *testing.T) {
 		t.Error("of those that nobody reads, the oldest is not the one that gave way")
 	}
 	for _, k := range s.Lookup("k", headers("Origin", "hot"), now).Variants.Keys {
-		if item, _ := s.Memory().Get(k); item.(*Copy).Use.read.Load() == 0 {
-			item.(*Copy).Use.Hit(now.Add(2 * time.Second))
-		}
+		s.Memory().peek(k, func(item Item) {
+			if item.(*Copy).Use.read.Load() == 0 {
+				item.(*Copy).Use.Hit(now.Add(2 * time.Second))
+			}
+		})
 	}
 	put("one more")
 	if read("once popular") != nil || read("hot") == nil {
@@ -288,7 +290,8 @@ func TestLookupHeedsSelectingFields(t *testing.T) {
 	s, now := New(NewMemory(1<<20)), time.Now()
 	put := func(h http.Header, at time.Time, vary ...string) {
 		c := NewCopy(200, http.Header{}, nil)
-		c.Life, c.Vary = httpcache.Lifetime{Fresh: time.Hour, Received: at, Date: at}, vary
+		c.SetLife(httpcache.Lifetime{Fresh: time.Hour, Received: at, Date: at})
+		c.SetVary(vary)
 		s.Put("k", h, c)
 	}
 	dark := http.Header{"X-Theme": {"dark"}}
@@ -298,7 +301,7 @@ func TestLookupHeedsSelectingFields(t *testing.T) {
 	}
 	put(dark, now, "X-Theme")
 	put(nil, now.Add(time.Minute)) // later, and selected by any request
-	if got := s.Lookup("k", dark, now, "X-Theme").Copy; got == nil || len(got.Vary) != 1 {
+	if got := s.Lookup("k", dark, now, "X-Theme").Copy; got == nil || len(got.Vary()) != 1 {
 		t.Error("the copy that was fetched with the field is not found beside a later one that was not")
 	}
 }

@@ -44,7 +44,9 @@ func (s *Store) Down() bool { return slices.ContainsFunc(s.below, Tier.Down) }
 func (s *Store) Promote(ctx context.Context, key string, h http.Header, now time.Time, selected ...string) (Found, error) {
 	item, err := s.raise(ctx, key, now)
 	if item == nil {
-		item, _ = s.memory.Get(key)
+		if v := s.memory.variants(key); v != nil {
+			item = v
+		}
 	}
 	if v, ok := item.(*Variants); ok {
 		for _, names := range v.Selections {
@@ -90,7 +92,7 @@ func promoted(old, item Item, now time.Time) Item {
 		case *Variants:
 			return old
 		case *Copy:
-			if !fetchedAfter(item, old) || !httpcache.Displaces(item.Status, old.Status, old.Life.State(now)) {
+			if !fetchedAfter(item, old) || !httpcache.Displaces(item.Status, old.Status, old.Life().State(now)) {
 				return old // with the reads that it has counted
 			}
 		}
@@ -113,7 +115,7 @@ func fetchedAfter(a, b *Copy) bool {
 	if a.Stamp.Token() != b.Stamp.Token() {
 		return b.Stamp.Token().Before(a.Stamp.Token())
 	}
-	return a.Life.Received.After(b.Life.Received)
+	return a.Life().Received.After(b.Life().Received)
 }
 
 // WriteBelow puts what memory holds for a request into the tiers below it.

@@ -47,14 +47,14 @@ func VaryByCoding(h http.Header) {
 	}
 }
 
-// WeakETag is the ETag of an answer in another coding than the origin's: weak, since the bytes are others and mean the same (RFC 9110
-// §8.8.1, §8.8.3.3). If-None-Match finds the one by the other. Empty: the origin's ETag names nothing.
-func WeakETag(etag []string) string {
+// AppendWeakETag appends the ETag of an answer in another coding than the origin's: weak, since the bytes are others and mean the same
+// (RFC 9110 §8.8.1, §8.8.3.3). If-None-Match finds the one by the other. It appends nothing where the origin's ETag names nothing.
+func AppendWeakETag(to []byte, etag []string) []byte {
 	tag, ok := fieldTag(etag)
 	if !ok {
-		return ""
+		return to
 	}
-	return `W/"` + tag.opaque + `"`
+	return append(append(append(to, `W/"`...), tag.opaque...), '"')
 }
 
 // digests describe the bytes of one coding (RFC 9530 §2, §3), and are wrong for those of another. So is Accept-Ranges: ranges are of

@@ -85,7 +85,7 @@ func (f *Filler) Confirm(a Answer, key string, base *store.Copy) policy.Reason {
 		f.store.Drop(key, base)
 		return policy.Incomplete
 	}
-	a.Members = union(a.Members, base.Members) // the stored header has no surrogate keys: the copy keeps the ones it came with
+	a.Members = union(a.Members, base.Members()) // the stored header has no surrogate keys: the copy keeps the ones it came with
 	_, why := f.put(a, contentOf(fresh))
 	return why
 }
@@ -131,12 +131,14 @@ func (f *Filler) put(a Answer, b content) (*store.Copy, policy.Reason) {
 	}
 	copied := b.copy()
 	defer copied.Release()
-	copied.Life, copied.Vary, copied.Members = a.Verdict.Lifetime, a.Verdict.Vary, a.Members
+	copied.SetLife(a.Verdict.Lifetime)
+	copied.SetVary(a.Verdict.Vary)
+	copied.SetMembers(a.Members)
 	if !b.confirmed {
-		copied.Asked = httpcache.Negotiation(a.sent)
+		copied.SetAsked(httpcache.Negotiation(a.sent))
 	}
 	copied.Stamp.Set(a.Token)
-	f.ledger.Retain(copied.Life.Retention())
+	f.ledger.Retain(copied.Life().Retention())
 	if !f.ledger.Admits(a.Token, a.Members) {
 		return nil, policy.Outdated
 	}

@@ -101,7 +101,8 @@ func TestWhatIsNotStored(t *testing.T) {
 		}, why: policy.OriginStatus},
 		"an error, with a copy below memory to stand in": {change: func(a *Answer) { a.Status = 503 }, before: func(r *rig, below *shelf, a *Answer) {
 			copied := store.NewCopy(200, a.Header, []byte("good"))
-			copied.Life, copied.Members = a.Verdict.Lifetime, a.Members
+			copied.SetLife(a.Verdict.Lifetime)
+			copied.SetMembers(a.Members)
 			copied.Stamp.Set(a.Token)
 			_ = below.Put(r.t.Context(), a.Request.Key, copied)
 			copied.Release()

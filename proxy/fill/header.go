@@ -42,10 +42,10 @@ func (c *running) receiveHeader(resp *http.Response, requested time.Time) Respon
 	ids, ok := q.members(header)
 	if confirmed {
 		// The stored header has no surrogate keys, and a 304 may leave them out: the copy keeps the ones it came with.
-		ids = union(ids, c.base.Members)
+		ids = union(ids, c.base.Members())
 	}
 	if completed {
-		ids = union(ids, c.missing.of.Of.Members)
+		ids = union(ids, c.missing.of.Of.Members())
 	}
 	if !ok || len(ids) > policy.MaxMembers {
 		keepFrom(&res.Verdict, policy.TooManyMembers)
@@ -154,7 +154,7 @@ func (c *running) confirm(resp *http.Response, res Response) Response {
 		return c.failed(err)
 	}
 	defer fresh.Release()
-	fresh.Life = res.Verdict.Lifetime
+	fresh.SetLife(res.Verdict.Lifetime)
 	res.Confirmed, res.body = fresh, wholeBody(fresh)
 	res.lead = res.body.leader()
 	res.Stored = c.keep(res, contentOf(fresh))

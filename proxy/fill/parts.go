@@ -39,7 +39,7 @@ func (c *running) lookupMissing() *missing {
 
 // completable reports whether the parts may still be used, for all that is known here.
 func (m *missing) completable(ledger *invalidation.Ledger) bool {
-	return ledger.Check(&m.of.Of.Stamp, m.of.Of.Members) <= invalidation.Soft
+	return ledger.Check(&m.of.Of.Stamp, m.of.Of.Members()) <= invalidation.Soft
 }
 
 // ask makes a request one for what is missing.
@@ -102,7 +102,7 @@ func (c *running) keepPart(res Response, part httpcache.PartOf, data []byte) {
 		copy: func() *store.Copy { return store.NewCopy(http.StatusPartialContent, header, nil) },
 		place: func(of *store.Copy) {
 			now = c.f.store.PutParts(c.q.Key, c.sent, store.NewParts(of, part, exact(data)), c.q.MaxObject, func(older *store.Parts) bool {
-				return c.f.ledger.Check(&older.Of.Stamp, older.Of.Members) <= invalidation.Soft && httpcache.Combinable(older.Of.Header(), header)
+				return c.f.ledger.Check(&older.Of.Stamp, older.Of.Members()) <= invalidation.Soft && httpcache.Combinable(older.Of.Header(), header)
 			})
 		},
 	})
@@ -112,7 +112,7 @@ func (c *running) keepPart(res Response, part httpcache.PartOf, data []byte) {
 	}
 	// The last part makes it whole. Without a validator, that it is one and the same is the origin's word only.
 	if body, ok := now.Whole(); ok && httpcache.StrongValidator(header) != "" {
-		res.Members = now.Of.Members
+		res.Members = now.Of.Members()
 		whole := store.NewCopy(http.StatusOK, withLength(now.Of.Header(), len(body)), body)
 		defer whole.Release()
 		if c.keep(res, contentOf(whole)) {

@@ -29,7 +29,7 @@ func (f *Filler) amongVariants(q *Request, selection http.Header, copied *store.
 			continue
 		}
 		found := f.store.Lookup(keys[i], selection, now)
-		if other := found.Copy; other != nil && slices.Equal(other.Vary, copied.Vary) && !slices.Contains(copied.Vary, field) {
+		if other := found.Copy; other != nil && slices.Equal(other.Vary(), copied.Vary()) && !slices.Contains(copied.Vary(), field) {
 			if use, _ := other.Usable(f.ledger, now); use == httpcache.Fresh {
 				q.Route.Metrics.Preferred(field, other.Digest != copied.Digest || len(copied.Telling(other.Header())) > 0)
 				pairs++

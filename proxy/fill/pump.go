@@ -115,17 +115,17 @@ func (c *running) answer(res Response) Answer {
 // one while the new one was true already.
 func (f *Filler) noticeChange(r *Route, before, now *store.Copy) {
 	switch {
-	case before == nil || before.Digest == now.Digest || !slices.Equal(before.Vary, now.Vary):
+	case before == nil || before.Digest == now.Digest || !slices.Equal(before.Vary(), now.Vary()):
 		return
 	case before.Status != now.Status || now.Status >= http.StatusBadRequest:
 		return // pages of errors differ for many reasons, and that a thing comes and goes is what negative_ttl allows for
-	case before.Life.Fresh <= 0:
+	case before.Life().Fresh <= 0:
 		return // nobody was given it without asking the origin
-	case time.Since(before.Life.Until()) > invalidation.MaxFill:
+	case time.Since(before.Life().Until()) > invalidation.MaxFill:
 		return // what invalidated it since may be forgotten
 	case !f.lease.Valid(time.Now()):
 		return // or not known yet
-	case f.ledger.Check(&before.Stamp, before.Members) == invalidation.Valid:
+	case f.ledger.Check(&before.Stamp, before.Members()) == invalidation.Valid:
 		r.Metrics.ChangedWithoutInvalidation()
 	}
 }

@@ -72,7 +72,7 @@ func (c *running) contradict(token invalidation.Token) {
 	q := c.q
 	found := c.f.store.Lookup(q.Key, c.sent, time.Now(), q.Route.SelectingUnlisted()...)
 	defer found.Release()
-	if found.Copy != nil && found.Copy.Asked == httpcache.Negotiation(c.sent) && !token.Before(found.Copy.Stamp.Token()) {
+	if found.Copy != nil && found.Copy.Asked() == httpcache.Negotiation(c.sent) && !token.Before(found.Copy.Stamp.Token()) {
 		c.f.store.Drop(found.Key, found.Copy)
 	}
 }

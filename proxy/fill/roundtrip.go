@@ -32,7 +32,7 @@ func (c *running) roundTrip() (*http.Response, error) {
 	// What was invalidated before the token is not worth confirming: a 304 would bring it back. So would one for what may have
 	// been invalidated, for all that is known here.
 	informed := c.f.lease.Valid(time.Now())
-	if b := c.base; b != nil && (!informed || c.f.ledger.Check(&b.Stamp, b.Members) > invalidation.Unconfirmed) {
+	if b := c.base; b != nil && (!informed || c.f.ledger.Check(&b.Stamp, b.Members()) > invalidation.Unconfirmed) {
 		c.base = nil
 	}
 	if m := c.missing; m != nil && (!informed || !m.completable(c.f.ledger)) {

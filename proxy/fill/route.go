@@ -37,8 +37,8 @@ func NewRoute(r *policy.Route, o *upstream.Upstream, m *observe.Metrics) *Route 
 // fetched nor confirmed lately counts as one that has just become stale.
 func (r *Route) Usable(c *store.Copy, ledger *invalidation.Ledger, now time.Time) (httpcache.Freshness, policy.Reason) {
 	use, why := c.Usable(ledger, now)
-	if use == httpcache.Fresh && r.FeedDownTTL > 0 && now.Sub(c.Life.Received) >= r.FeedDownTTL && r.Blind != nil && r.Blind(now) {
-		return c.Life.JustStale(use), policy.FeedDown
+	if use == httpcache.Fresh && r.FeedDownTTL > 0 && now.Sub(c.Life().Received) >= r.FeedDownTTL && r.Blind != nil && r.Blind(now) {
+		return c.Life().JustStale(use), policy.FeedDown
 	}
 	return use, why
 }

@@ -24,11 +24,11 @@ func product(id int64) (key string, c *store.Copy) {
 		"Content-Type": {"application/json"}, "Cache-Control": {"public, max-age=3600"}, "Content-Length": {strconv.Itoa(len(body))},
 		"Date": {"Fri, 02 Jan 2026 03:04:05 GMT"}, "Etag": {fmt.Sprintf(`"%016x"`, store.Digest(200, body))},
 	}, body)
-	c.Life = httpcache.Lifetime{Date: time.Now().Truncate(time.Second), Received: time.Now(), Fresh: time.Hour, Keep: 2 * time.Hour}
-	c.Members = invalidation.IDsOf([]policy.Member{
+	c.SetLife(httpcache.Lifetime{Date: time.Now().Truncate(time.Second), Received: time.Now(), Fresh: time.Hour, Keep: 2 * time.Hour})
+	c.SetMembers(invalidation.IDsOf([]policy.Member{
 		"a", "rproducts", policy.Member(fmt.Sprintf("kproduct:%d", id)), policy.Member(fmt.Sprintf("tproduct:%d", id)),
 		policy.Member(fmt.Sprintf("tcategory:%d", 21+id%400)), policy.Member(fmt.Sprintf("u/products/%d", id)), "p/", "p/products/",
-	})
+	}))
 	return fmt.Sprintf("12345678\x04http\x0cshop.example\x0f/products/%d\x00\x00", id), c
 }
 

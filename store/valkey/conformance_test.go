@@ -56,8 +56,8 @@ func following(applied uint64) *samplePositions {
 // response makes a copy that was fetched just now, at a position.
 func response(seq uint64, body string) *store.Copy {
 	c := store.NewCopy(200, http.Header{"Content-Type": {"text/plain"}, "Etag": {`"` + fmt.Sprint(seq) + `"`}}, []byte(body))
-	c.Life = httpcache.Lifetime{Date: time.Now().UTC().Truncate(time.Second), Received: time.Now(), Fresh: time.Minute, Keep: time.Hour}
-	c.Members = []invalidation.ID{7, 8}
+	c.SetLife(httpcache.Lifetime{Date: time.Now().UTC().Truncate(time.Second), Received: time.Now(), Fresh: time.Minute, Keep: time.Hour})
+	c.SetMembers([]invalidation.ID{7, 8})
 	c.Stamp.Set(token(seq))
 	return c
 }
@@ -117,9 +117,11 @@ func conformRoundTrip(t *testing.T, open opener) {
 		"short": response(1, "body"), "long": response(2, long), "empty": response(3, ""),
 		"held compressed": held(httpcache.Zstd, long), "no header": store.NewCopy(404, nil, []byte("gone")),
 	} {
-		if want.Life.Received = time.Now(); want.Life.Keep == 0 {
-			want.Life.Keep = time.Hour
+		life := want.Life()
+		if life.Received = time.Now(); life.Keep == 0 {
+			life.Keep = time.Hour
 		}
+		want.SetLife(life)
 		key := t.Name() + about + "\x00\xff{}"
 		put(t, a, key, want)
 		got, ok := get(t, b, key).(*store.Copy)
@@ -128,15 +130,16 @@ func conformRoundTrip(t *testing.T, open opener) {
 			continue
 		}
 		now := time.Now() // one for both: this machine may pause between two
-		if age, was := got.Life.Age(now), want.Life.Age(now); age < was-time.Millisecond || age > was+5*time.Second {
+		if age, was := got.Life().Age(now), life.Age(now); age < was-time.Millisecond || age > was+5*time.Second {
 			t.Errorf("%s: its age is %v, want about %v", about, age, was)
 		}
-		got.Life.Received = want.Life.Received
+		back := got.Life()
+		back.Received = life.Received
 		if got.Stamp.Token() != want.Stamp.Token() {
 			t.Errorf("%s: it stands at %v, want %v", about, got.Stamp.Token(), want.Stamp.Token())
 		}
-		if got.Status != want.Status || got.Head != want.Head || string(got.Body()) != string(want.Body()) || got.Coding() != want.Coding() || got.Length() != want.Length() ||
-			got.Digest != want.Digest || !reflect.DeepEqual(got.Life, want.Life) || !reflect.DeepEqual(got.Members, want.Members) || !reflect.DeepEqual(got.Vary, want.Vary) {
+		if got.Status != want.Status || got.Head() != want.Head() || string(got.Body()) != string(want.Body()) || got.Coding() != want.Coding() || got.Length() != want.Length() ||
+			got.Digest != want.Digest || !reflect.DeepEqual(back, life) || !reflect.DeepEqual(got.Members(), want.Members()) || !reflect.DeepEqual(got.Vary(), want.Vary()) {
 			t.Errorf("%s: %+v came back, want %+v", about, got, want)
 		}
 		wantBody(t, "under a key that only begins alike", b, key+"x", "")
@@ -190,14 +193,17 @@ func conformPositions(t *testing.T, open opener) {
 func conformExpiry(t *testing.T, open opener) {
 	a := open(t, following(9), 1<<20)
 	soon := response(1, "body")
-	soon.Life.Received, soon.Life.Keep = time.Now().Add(-time.Hour), time.Hour+500*time.Millisecond
+	life := soon.Life()
+	life.Received, life.Keep = time.Now().Add(-time.Hour), time.Hour+500*time.Millisecond
+	soon.SetLife(life)
 	put(t, a, t.Name(), soon)
 	wantBody(t, "half a second before its end", a, t.Name(), "body")
 	eventually(t, "it is gone at its end", func() bool { return get(t, a, t.Name()) == nil })
-	if left := soon.Life.Keep - time.Since(soon.Life.Received); left > 5*time.Millisecond { // it may be taken for older than it is, a little
+	if left := life.Keep - time.Since(life.Received); left > 5*time.Millisecond { // it may be taken for older than it is, a little
 		t.Errorf("it was gone %v before its end", left)
 	}
-	soon.Life.Received = time.Now().Add(-2 * time.Hour)
+	life.Received = time.Now().Add(-2 * time.Hour)
+	soon.SetLife(life)
 	put(t, a, t.Name(), soon)
 	wantBody(t, "put after its end", a, t.Name(), "")
 }
@@ -284,11 +290,12 @@ func (s shelfTier) Get(_ context.Context, key string) (store.Item, error) {
 		return here.item, nil
 	}
 	t, ok := s.positions.FromLog(here.at)
-	if !ok || time.Since(c.Life.Received) >= c.Life.Keep || int64(c.Length()) > s.maxObject {
+	if !ok || time.Since(c.Life().Received) >= c.Life().Keep || int64(c.Length()) > s.maxObject {
 		return nil, nil
 	}
 	own := c.WithHeader(c.Header())
-	own.Life, own.Members = c.Life, c.Members
+	own.SetLife(c.Life())
+	own.SetMembers(c.Members())
 	own.Stamp.Set(t)
 	return own, nil
 }
@@ -302,7 +309,8 @@ func (s shelfTier) Put(_ context.Context, key string, item store.Item) error {
 			return nil
 		}
 		own := c.WithHeader(c.Header())
-		own.Life, own.Members = c.Life, c.Members
+		own.SetLife(c.Life())
+		own.SetMembers(c.Members())
 		new.item = own
 	}
 	if old := s.items[key]; old.at.History == new.at.History && old.at.Seq > new.at.Seq {

@@ -112,7 +112,11 @@ func (s *stored) copy(most int64) (*store.Copy, error) {
 	if err != nil {
 		return nil, ErrGarbled
 	}
-	c.Life, c.Vary, c.Asked, c.Members, c.Digest = life, vary, asked, members, digest
+	c.SetLife(life)
+	c.SetVary(vary)
+	c.SetAsked(asked)
+	c.SetMembers(members)
+	c.Digest = digest
 	return c, nil
 }
 

@@ -79,36 +79,36 @@ func appendFront(dst []byte, flags byte, at fleet.LogPosition, key string) []byt
 func encodeCopy(key string, c *store.Copy, at fleet.LogPosition, pack bool) []byte {
 	flags, packed := byte(0), []byte(nil)
 	// What is compressed already, by the origin or here, does not become shorter.
-	if pack && c.Coding() == httpcache.Identity && len(c.Values("Content-Encoding")) == 0 {
-		plain := append(append(make([]byte, 0, len(c.Head)+len(c.Body())), c.Head...), c.Body()...)
+	if pack && c.Coding() == httpcache.Identity && !c.Has("Content-Encoding") {
+		plain := append(append(make([]byte, 0, len(c.Head())+len(c.Body())), c.Head()...), c.Body()...)
 		if packed = coding.Encode(httpcache.Zstd, plain); packed != nil {
 			flags = flagPacked
 		}
 	}
-	dst := make([]byte, 0, stampEnd+len(key)+256+8*len(c.Members)+len(c.Head)+len(c.Body()))
-	if c.Asked != "" {
+	dst := make([]byte, 0, stampEnd+len(key)+256+8*len(c.Members())+len(c.Head())+len(c.Body()))
+	if c.Asked() != "" {
 		flags |= flagAsked
 	}
 	dst = appendFront(dst, flags, at, key)
 	dst = binary.AppendUvarint(dst, uint64(c.Status))
-	dst = appendLife(dst, c.Life)
-	dst = appendTexts(dst, c.Vary)
-	if c.Asked != "" {
-		dst = appendText(dst, c.Asked)
+	dst = appendLife(dst, c.Life())
+	dst = appendTexts(dst, c.Vary())
+	if c.Asked() != "" {
+		dst = appendText(dst, c.Asked())
 	}
-	dst = binary.AppendUvarint(dst, uint64(len(c.Members)))
-	for _, id := range c.Members {
+	dst = binary.AppendUvarint(dst, uint64(len(c.Members())))
+	for _, id := range c.Members() {
 		dst = binary.BigEndian.AppendUint64(dst, uint64(id))
 	}
 	dst = binary.BigEndian.AppendUint64(dst, c.Digest)
 	dst = append(dst, byte(c.Coding()))
 	dst = binary.AppendUvarint(dst, uint64(c.Length()))
-	dst = binary.AppendUvarint(dst, uint64(len(c.Head)))
+	dst = binary.AppendUvarint(dst, uint64(len(c.Head())))
 	dst = binary.AppendUvarint(dst, uint64(len(c.Body())))
 	if packed != nil {
 		dst = append(dst, packed...)
 	} else {
-		dst = append(append(dst, c.Head...), c.Body()...)
+		dst = append(append(dst, c.Head()...), c.Body()...)
 	}
 	return dst
 }

@@ -33,12 +33,13 @@ func sample(body string) *store.Copy {
 }
 
 func fill(c *store.Copy) {
-	c.Life = httpcache.Lifetime{
+	c.SetLife(httpcache.Lifetime{
 		Date: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Received: time.Date(2026, 1, 2, 3, 4, 6, 789, time.UTC),
 		InitialAge: time.Second, Fresh: time.Minute, StaleWhileRevalidate: 2, StaleIfError: 3, Keep: time.Hour, MustRevalidate: true,
-	}
-	c.Vary, c.Asked = []string{"Accept-Language", "X-Site"}, "Accept: */*\nAccept-Language: de\n"
-	c.Members = []invalidation.ID{1, 1 << 60, ^invalidation.ID(0)}
+	})
+	c.SetVary([]string{"Accept-Language", "X-Site"})
+	c.SetAsked("Accept: */*\nAccept-Language: de\n")
+	c.SetMembers([]invalidation.ID{1, 1 << 60, ^invalidation.ID(0)})
 }
 
 func held(c httpcache.Coding, body string) *store.Copy {
@@ -49,7 +50,7 @@ func held(c httpcache.Coding, body string) *store.Copy {
 
 func samples() map[string]store.Item {
 	gone := store.NewCopy(404, nil, []byte{})
-	gone.Life = httpcache.Lifetime{Date: time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC), Received: time.Unix(0, 0).UTC(), Keep: time.Second, NoCache: true}
+	gone.SetLife(httpcache.Lifetime{Date: time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC), Received: time.Unix(0, 0).UTC(), Keep: time.Second, NoCache: true})
 	return map[string]store.Item{
 		"copy": sample("body"), "long": sample(strings.Repeat("a line of text. ", 10_000)), "empty": gone,
 		"gzip": held(httpcache.Gzip, strings.Repeat("text ", 1000)), "zstd": held(httpcache.Zstd, strings.Repeat("text ", 1000)),
@@ -179,7 +180,7 @@ func TestBombIsRefused(t *testing.T) {
 func TestLongerThanMayBe(t *testing.T) {
 	c := sample("body")
 	value, _ := encode("key", c, shared, false, nil)
-	for most, want := range map[int]bool{len(c.Head) + len(c.Body()): true, len(c.Head) + len(c.Body()) - 1: false} {
+	for most, want := range map[int]bool{len(c.Head()) + len(c.Body()): true, len(c.Head()) + len(c.Body()) - 1: false} {
 		if _, _, err := decoded(value, "key", int64(most)); (err == nil) != want {
 			t.Errorf("up to %d bytes: %v", most, err)
 		}
@@ -199,8 +200,8 @@ func FuzzDecode(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if c, ok := item.(*store.Copy); ok && len(c.Head)+len(c.Body()) > most {
-			t.Fatalf("a head of %d bytes and a body of %d", len(c.Head), len(c.Body()))
+		if c, ok := item.(*store.Copy); ok && len(c.Head())+len(c.Body()) > most {
+			t.Fatalf("a head of %d bytes and a body of %d", len(c.Head()), len(c.Body()))
 		}
 		again, err := encode(key, item, at, false, nil)
 		if err != nil {
@@ -216,11 +217,12 @@ func FuzzRoundTrip(f *testing.F) {
 	f.Add("key", 200, "text/plain", []byte("body"), "Accept", uint64(1), int64(1), int64(1))
 	f.Fuzz(func(t *testing.T, key string, status int, value string, body []byte, vary string, member uint64, age, keep int64) {
 		c := store.NewCopy(200+int(uint16(status))%800, http.Header{"Content-Type": {value, value}}, body)
-		c.Life = httpcache.Lifetime{
+		c.SetLife(httpcache.Lifetime{
 			Date: time.Unix(age, 0).UTC(), Received: time.Unix(keep, max(keep%1e9, 0)).UTC(), InitialAge: time.Duration(max(age, 0)),
 			Keep: min(time.Duration(max(keep, 0)), httpcache.MaxKeep), MustRevalidate: age%2 == 0,
-		}
-		c.Vary, c.Members = []string{vary}, []invalidation.ID{invalidation.ID(member)}
+		})
+		c.SetVary([]string{vary})
+		c.SetMembers([]invalidation.ID{invalidation.ID(member)})
 		for _, pack := range []bool{false, true} {
 			value, err := encode(key, c, shared, pack, nil)
 			if err != nil {

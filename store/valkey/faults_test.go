@@ -72,13 +72,13 @@ func TestAgeIsTheServers(t *testing.T) {
 	_, s := alone(t, "")
 	c, a := raw(t, s), tier(t, options(connect(t, s), following(9)))
 	ahead := response(1, "body")
-	ahead.Life.Received = time.Now().Add(time.Hour)
+	received(ahead, time.Now().Add(time.Hour))
 	put(t, a, "key", ahead)
-	read := func() time.Duration { return get(t, a, "key").(*store.Copy).Life.Age(time.Now()) }
+	read := func() time.Duration { return get(t, a, "key").(*store.Copy).Life().Age(time.Now()) }
 	if age := read(); age > 10*time.Second {
 		t.Errorf("just written, it is %v old", age)
 	}
-	left := ahead.Life.Keep - 20*time.Minute
+	left := ahead.Life().Keep - 20*time.Minute
 	if err := c.Do(t.Context(), c.B().Pexpire().Key(a.key('e', "key")).Milliseconds(left.Milliseconds()).Build()).Error(); err != nil {
 		t.Fatal(err)
 	}
@@ -87,15 +87,15 @@ func TestAgeIsTheServers(t *testing.T) {
 	}
 	// And where the server's expiry says less than the clocks do, the clocks count.
 	old := response(2, "body")
-	old.Life.Received = time.Now().Add(-30 * time.Minute)
+	received(old, time.Now().Add(-30*time.Minute))
 	put(t, a, "key", old)
-	if err := c.Do(t.Context(), c.B().Pexpire().Key(a.key('e', "key")).Milliseconds(old.Life.Keep.Milliseconds()).Build()).Error(); err != nil {
+	if err := c.Do(t.Context(), c.B().Pexpire().Key(a.key('e', "key")).Milliseconds(old.Life().Keep.Milliseconds()).Build()).Error(); err != nil {
 		t.Fatal(err)
 	}
 	if age := read(); age < 30*time.Minute {
 		t.Errorf("fetched 30 minutes ago, it is %v old", age)
 	}
-	old.Life.Received = time.Now().Add(-old.Life.Keep)
+	received(old, time.Now().Add(-old.Life().Keep))
 	value, err := encode("key", old, a.options.Positions.(*samplePositions).at(2), false, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -393,4 +393,11 @@ func TestKind(t *testing.T) {
 			t.Errorf("kind is %q, want %q", kind, want)
 		}
 	}
+}
+
+// received says when a copy was received that is not stored yet.
+func received(c *store.Copy, at time.Time) {
+	life := c.Life()
+	life.Received = at
+	c.SetLife(life)
 }

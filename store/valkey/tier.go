@@ -111,12 +111,14 @@ func (t *Tier) decode(v value, key string, asked time.Time) (store.Item, error) 
 	}
 	// How long it has been kept is told by what is left of its expiry on the server, and by the clock of whoever wrote it and
 	// this one's. The older counts.
-	resident := max(c.Life.Keep-v.left, asked.Sub(c.Life.Received), 0)
-	if resident >= c.Life.Keep || int64(c.Length()) > t.maxObject.Load() {
+	life := c.Life()
+	resident := max(life.Keep-v.left, asked.Sub(life.Received), 0)
+	if resident >= life.Keep || int64(c.Length()) > t.maxObject.Load() {
 		c.Release()
 		return nil, errUnusable
 	}
-	c.Life.Received = asked.Add(-resident)
+	life.Received = asked.Add(-resident)
+	c.SetLife(life)
 	c.Stamp.Set(token)
 	return c, nil
 }
@@ -128,7 +130,7 @@ func (t *Tier) Put(ctx context.Context, key string, item store.Item) error {
 	}
 	size := int64(overhead)
 	if c, ok := item.(*store.Copy); ok {
-		size = int64(len(key) + len(c.Head) + len(c.Body()))
+		size = int64(len(key) + len(c.Head()) + len(c.Body()))
 	}
 	if !t.reserve(size) {
 		t.options.observe("put", time.Now(), store.ErrBusy)
@@ -159,7 +161,7 @@ func (t *Tier) encode(key string, item store.Item) (v value, err error) {
 		v.bytes, err = encode(key, item, fleet.LogPosition{}, false, t.options.Signer)
 	case *store.Copy:
 		at, ok := t.options.Positions.ToLog(item.Stamp.Checked())
-		v.left = item.Life.Keep - max(time.Since(item.Life.Received), 0)
+		v.left = item.Life().Keep - max(time.Since(item.Life().Received), 0)
 		if !ok || v.left < time.Millisecond || int64(item.Length()) > t.maxObject.Load() {
 			return value{}, nil
 		}

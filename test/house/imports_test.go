@@ -18,7 +18,8 @@ var layers = map[string][]string{
 	"invalidation/valkey":        {"policy", "invalidation", "invalidation/fleet"},
 	"invalidation/postgres":      {"policy"},
 	"invalidation/postgres/feed": {"policy", "invalidation", "invalidation/postgres", "invalidation/postgres/pgoutput"},
-	"store":                      {"policy/httpcache", "policy", "invalidation"},
+	"store":                      {"policy/httpcache", "policy", "invalidation", "store/slab"},
+	"store/slab":                 {},
 	"store/coding":               {"policy/httpcache"},
 	"writebehind":                {"policy/httpcache"},
 	"durable/valkey":             {},
@@ -191,11 +192,6 @@ var libraries = []library{
 		may: func(f *file) bool {
 			return within(f.folder(), "config") || within(f.folder(), "test/deploy") || within(f.folder(), "test/system/schema")
 		},
-	},
-	{
-		paths: []string{"github.com/maypok86/otter"},
-		where: "store/memory.go",
-		may:   func(f *file) bool { return f.folder() == "store" && named(f, "memory") },
 	},
 	{
 		paths: []string{"golang.org/x/sync/singleflight"},

@@ -66,10 +66,12 @@ type Instance struct {
 	proxy    *proxy.Proxy
 	access   *observe.AccessLog
 	memory   *store.Memory
-	data     *http.Server
-	operator *http.Server
-	calls    *admin.Handler // of operator; SetTokens rotates its tokens
-	phase    phase
+	// heapFloor is never looked at; see the constant. Written by boundMemory.
+	heapFloor []byte
+	data      *http.Server
+	operator  *http.Server
+	calls     *admin.Handler // of operator; SetTokens rotates its tokens
+	phase     phase
 
 	upstreams   upstreams
 	generations generations

@@ -12,20 +12,21 @@ import (
 	"cacheproxy/proxy/server"
 )
 
-// collectAt is the growth of the heap, in percent, at which garbage is collected unless GOGC says otherwise. Most of the heap
-// is copies that stay; at Go's own 100 the process would need more than twice their size.
+// collectAt is the growth of the heap, in percent, at which garbage is collected unless GOGC says otherwise. A quarter of memory.size
+// may be answers that are being fetched, which are in the heap; copies are not.
 const collectAt = 50
+
+// heapFloor is how much the collector takes the heap for at the least, in bytes. Without copies the heap is so small that misses would have
+// it collected a hundred times a second. It is never written to, and takes addresses and no memory.
+const heapFloor = 32 << 20
 
 // boundMemory makes the runtime keep within what the container may use. What the environment says wins.
 func (i *Instance) boundMemory() {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(collectAt)
-	}
 	memory := i.generations.current.Load().Memory
 	goLimit := memory.GoLimit
 	if container, limited := config.ContainerMemory(); limited {
 		if goLimit == 0 {
-			goLimit = config.GoLimit(container)
+			goLimit = config.GoLimit(container, memory.Size)
 		}
 		if memory.Size > container/4*3 {
 			i.log.Warn("memory.size leaves too little of the container's memory for everything else; lower it, or write auto",
@@ -34,6 +35,13 @@ func (i *Instance) boundMemory() {
 	}
 	if goLimit > 0 && os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(goLimit)
+	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(collectAt)
+		// The limit counts addresses, too.
+		if limit := debug.SetMemoryLimit(-1); i.heapFloor == nil && limit > 8*heapFloor {
+			i.heapFloor = make([]byte, heapFloor)
+		}
 	}
 }
 

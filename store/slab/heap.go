@@ -1,0 +1,284 @@
+package slab
+
+import (
+	"iter"
+	"math/bits"
+	"sync/atomic"
+	"unsafe"
+
+	"cacheproxy/lockorder"
+)
+
+// Block is room for bytes.
+type Block struct {
+	At unsafe.Pointer
+	// Run is the run that it is in, which Free wants to be told.
+	Run uint32
+	// Size is how many bytes there are: at least as many as were asked for.
+	Size int
+}
+
+// Heap gives out blocks. The zero value is empty and ready to use. It is safe for concurrent use.
+type Heap struct {
+	mu     lockorder.Mutex[lockorder.Slab]
+	chunks []chunk // guarded by mu
+	runs   []run   // guarded by mu
+	spare  uint32  // the first of the runs that are not in use, which have their next in next; none: nowhere; guarded by mu
+	// open is for each class the first of its runs that have free blocks; guarded by mu.
+	open    [classes]uint32
+	classes [classes]class // guarded by mu
+
+	used, pages atomic.Int64 // in bytes; written with mu held
+}
+
+// class is what there is of one size.
+type class struct {
+	runs, free int // runs, and free blocks in them
+}
+
+// run is pages that have blocks of one size. Runs are numbered from one: zero is nowhere.
+type run struct {
+	chunk, first uint32 // where it is
+	pages        uint32
+	class        int32 // large: one block, of all its pages
+	slots, used  uint32
+	free         [mostSlots / 64]uint64 // a bit for each block that is free
+	next, before uint32                 // among the open runs of its class
+	closed       bool                   // no block of it is given out, until it is empty
+}
+
+const (
+	nowhere = 0
+	large   = -1
+)
+
+// Used is how many bytes the blocks take that are used.
+func (h *Heap) Used() int64 { return h.used.Load() }
+
+// Pages is how many bytes the process takes for all of them.
+func (h *Heap) Pages() int64 { return h.pages.Load() }
+
+// Alloc gives a block of at least n bytes. It reports false where the system has no memory.
+func (h *Heap) Alloc(n int) (Block, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if n > largest {
+		pages := (n + pageSize - 1) / pageSize
+		at, ok := h.newRun(pages)
+		if !ok {
+			return Block{}, false
+		}
+		r := &h.runs[at]
+		r.class, r.slots, r.used = large, 1, 1
+		h.used.Add(int64(pages) * pageSize)
+		return Block{At: h.addressOf(r), Run: at, Size: pages * pageSize}, true
+	}
+	class := classOf(n)
+	size := sizeOf(class)
+	at := h.open[class]
+	if at == nowhere {
+		var ok bool
+		if at, ok = h.newRun(pagesOf[class]); !ok {
+			return Block{}, false
+		}
+		h.fillRun(at, class, size)
+	}
+	r := &h.runs[at]
+	slot := r.take()
+	h.classes[class].free--
+	if r.used == r.slots {
+		h.shut(at)
+	}
+	h.used.Add(int64(size))
+	return Block{At: unsafe.Add(h.addressOf(r), slot*size), Run: at, Size: size}, true
+}
+
+// take gives out a free block of the run, and says which.
+func (r *run) take() int {
+	for i, word := range r.free {
+		if word != 0 {
+			r.free[i] &= word - 1
+			r.used++
+			return 64*i + bits.TrailingZeros64(word)
+		}
+	}
+	panic("slab: a run without a free block is open")
+}
+
+// newRun makes a run of so many pages. The caller holds mu.
+func (h *Heap) newRun(pages int) (at uint32, ok bool) {
+	in, first, ok := h.takePages(pages)
+	if !ok {
+		return nowhere, false
+	}
+	h.pages.Add(int64(pages) * pageSize)
+	if at = h.spare; at != nowhere {
+		h.spare = h.runs[at].next
+	} else {
+		if len(h.runs) == 0 {
+			h.runs = append(h.runs, run{}) // nowhere
+		}
+		h.runs = append(h.runs, run{})
+		at = uint32(len(h.runs) - 1)
+	}
+	h.runs[at] = run{chunk: uint32(in), first: uint32(first), pages: uint32(pages)}
+	return at, true
+}
+
+// fillRun makes blocks of a run, and opens it.
+func (h *Heap) fillRun(at uint32, class, size int) {
+	r := &h.runs[at]
+	slots := min(int(r.pages)*pageSize/size, mostSlots)
+	r.class, r.slots = int32(class), uint32(slots)
+	for slot := range slots {
+		r.free[slot/64] |= 1 << (slot % 64)
+	}
+	h.classes[class].runs++
+	h.classes[class].free += slots
+	h.reopen(at)
+}
+
+// reopen puts a run before the open ones of its class, and shut takes it out.
+func (h *Heap) reopen(at uint32) {
+	r := &h.runs[at]
+	r.before, r.next = nowhere, h.open[r.class]
+	if r.next != nowhere {
+		h.runs[r.next].before = at
+	}
+	h.open[r.class] = at
+}
+
+func (h *Heap) shut(at uint32) {
+	r := &h.runs[at]
+	if r.before == nowhere {
+		h.open[r.class] = r.next
+	} else {
+		h.runs[r.before].next = r.next
+	}
+	if r.next != nowhere {
+		h.runs[r.next].before = r.before
+	}
+	r.next, r.before = nowhere, nowhere
+}
+
+func (h *Heap) addressOf(r *run) unsafe.Pointer {
+	return unsafe.Add(h.chunks[r.chunk].base, int(r.first)*pageSize)
+}
+
+// Free takes a block back. at is its address, or one within it.
+func (h *Heap) Free(at unsafe.Pointer, run uint32) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	r := &h.runs[run]
+	if r.class == large {
+		h.used.Add(-int64(r.pages) * pageSize)
+		h.end(run)
+		return
+	}
+	size := sizeOf(int(r.class))
+	slot := int(uintptr(at)-uintptr(h.addressOf(r))) / size
+	if r.free[slot/64]&(1<<(slot%64)) != 0 {
+		panic("slab: a block is given back twice")
+	}
+	full := r.used == r.slots
+	r.free[slot/64] |= 1 << (slot % 64)
+	r.used--
+	h.used.Add(-int64(size))
+	if !r.closed {
+		h.classes[r.class].free++
+	}
+	switch {
+	case r.used == 0:
+		if !r.closed {
+			h.classes[r.class].free -= int(r.slots)
+			if !full {
+				h.shut(run)
+			}
+		}
+		h.classes[r.class].runs--
+		h.end(run)
+	case full && !r.closed:
+		h.reopen(run)
+	}
+}
+
+// end gives the pages of a run back.
+func (h *Heap) end(at uint32) {
+	r := &h.runs[at]
+	h.givePages(int(r.chunk), int(r.first), int(r.pages))
+	h.pages.Add(-int64(r.pages) * pageSize)
+	*r = run{next: h.spare}
+	h.spare = at
+}
+
+// Sparsest is the run whose blocks take the least room of those that the others of their size have room for, and closes it: what is
+// moved to other blocks leaves it, and with the last one its pages are given back. Zero: none can be left without taking other pages.
+func (h *Heap) Sparsest() (run uint32) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var gain int
+	for class, c := range h.classes {
+		least := h.leastUsed(class)
+		if least == nowhere {
+			continue
+		}
+		r := &h.runs[least]
+		// Without this run, the others have c.free less its own free blocks.
+		if others := c.free - int(r.slots-r.used); others < int(r.used) {
+			continue
+		}
+		if g := int(r.slots-r.used) * sizeOf(class); g > gain {
+			run, gain = least, g
+		}
+	}
+	if run != nowhere {
+		r := &h.runs[run]
+		h.shut(run)
+		r.closed = true
+		h.classes[r.class].free -= int(r.slots - r.used)
+	}
+	return run
+}
+
+// leastUsed is the open run of a class with the fewest used blocks, of the first few.
+func (h *Heap) leastUsed(class int) (least uint32) {
+	looked := 0
+	for at := h.open[class]; at != nowhere && looked < 64; at = h.runs[at].next {
+		if least == nowhere || h.runs[at].used < h.runs[least].used {
+			least = at
+		}
+		looked++
+	}
+	return least
+}
+
+// Open has blocks of a run given out again that Sparsest has closed, if it is not empty meanwhile: some could not be moved.
+func (h *Heap) Open(at uint32) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	r := &h.runs[at]
+	if !r.closed {
+		return
+	}
+	r.closed = false
+	h.classes[r.class].free += int(r.slots - r.used)
+	if r.used < r.slots {
+		h.reopen(at)
+	}
+}
+
+// Blocks yields the used blocks of a run. What is yielded may be given back meanwhile.
+func (h *Heap) Blocks(at uint32) iter.Seq[Block] {
+	return func(yield func(Block) bool) {
+		h.mu.Lock()
+		r := h.runs[at]
+		base := h.addressOf(&r)
+		h.mu.Unlock()
+		size := sizeOf(int(r.class))
+		for slot := range int(r.slots) {
+			if r.free[slot/64]&(1<<(slot%64)) == 0 && !yield(Block{At: unsafe.Add(base, slot*size), Run: at, Size: size}) {
+				return
+			}
+		}
+	}
+}

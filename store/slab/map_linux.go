@@ -1,0 +1,27 @@
+//go:build linux && !race
+
+package slab
+
+import (
+	"syscall"
+	"unsafe"
+)
+
+// chunkPages is how many pages are asked of the system at once, unless a block needs more.
+const chunkPages = 1024
+
+// reserve asks the system for n bytes of addresses, which take memory when they are first written to. Nil: it has none.
+func reserve(n int) unsafe.Pointer {
+	p, err := syscall.Mmap(-1, 0, n, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE|syscall.MAP_NORESERVE)
+	if err != nil {
+		return nil
+	}
+	// A huge page would take two megabytes where one block is written to. A kernel without them refuses, and need not hear it.
+	_ = syscall.Madvise(p, syscall.MADV_NOHUGEPAGE)
+	return unsafe.Pointer(unsafe.SliceData(p))
+}
+
+// discard gives the memory of whole pages back.
+func discard(pages []byte) {
+	_ = syscall.Madvise(pages, syscall.MADV_DONTNEED) // it fails for no pages that were mapped so
+}
