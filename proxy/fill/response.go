@@ -1,7 +1,6 @@
 package fill
 
 import (
-	"errors"
 	"net/http"
 	"time"
 
@@ -50,9 +49,4 @@ func (r *Response) Attach() (reader *Reader, ok bool) {
 		return nil, true
 	}
 	return r.body.attach()
-}
-
-// lost is the answer of a flight that ended in a way that cannot be.
-func lost() Response {
-	return Response{Reason: policy.Panic, Err: errors.New("join flight: it has no answer")}
 }
