@@ -22,24 +22,41 @@ const (
 // memberSet collects members, each once, in their order.
 type memberSet struct {
 	list []Member
-	seen map[Member]bool
-	tags int // of them, that the response lists
+	seen map[Member]bool // of a list that is longer than fewMembers; nil: it is not, and is looked through
+	tags int             // of them, that the response lists
 }
 
 // excessive reports whether a copy has too many of these, so that no more need to be known.
 func (s *memberSet) excessive() bool { return s.tags > maxTags || len(s.list)-s.tags > maxNames }
 
 func (s *memberSet) add(members ...Member) {
-	if s.seen == nil {
-		s.seen = make(map[Member]bool, 16)
-	}
 	for _, m := range members {
-		if !s.seen[m] {
+		if s.has(m) {
+			continue
+		}
+		s.list = append(s.list, m)
+		if s.seen != nil {
 			s.seen[m] = true
-			s.list = append(s.list, m)
 		}
 	}
 }
+
+// has reports whether m is in the set.
+func (s *memberSet) has(m Member) bool {
+	if len(s.list) <= fewMembers {
+		return slices.Contains(s.list, m)
+	}
+	if s.seen == nil {
+		s.seen = make(map[Member]bool, 4*fewMembers)
+		for _, other := range s.list {
+			s.seen[other] = true
+		}
+	}
+	return s.seen[m]
+}
+
+// fewMembers is how many members are compared with each other sooner than they are hashed: those that most copies have.
+const fewMembers = 24
 
 func (s *memberSet) addNames(kind MemberKind, names []string) {
 	for _, name := range names {
