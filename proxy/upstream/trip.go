@@ -50,7 +50,10 @@ func Peer(res *http.Response) string {
 }
 
 // through sends req through t. The request's context is that of the response's body too.
-func (w *trip) through(t *http.Transport, req *http.Request) (*http.Response, error) {
+func (w *trip) through(t *carrier, req *http.Request) (*http.Response, error) {
+	if t.direct.carries(req) {
+		return t.direct.send(w, req)
+	}
 	ctx, cancel := context.WithCancelCause(context.WithValue(req.Context(), tripKey{}, w))
 	w.cancel = cancel // the request's own context ends this one
 	w.head = req.Method == http.MethodHead
@@ -130,6 +133,13 @@ func (w *trip) shares(info httptrace.GotConnInfo) (again bool) {
 		w.replay.only()
 	}
 	return false
+}
+
+// took takes note of the connection of a request that no transport carries.
+func (w *trip) took(conn *countedConn, kept bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.conn, w.kept, w.peer, w.before = conn, kept, conn.RemoteAddr(), conn.written.Load()
 }
 
 // bar keeps the transport from sending what was sent.
