@@ -153,7 +153,8 @@ func (o *rawOrigin) both(t *testing.T, about, answer string, hangUp bool, direct
 	if !reflect.DeepEqual(outcomes[0], outcomes[1]) {
 		t.Errorf("%s %s: %q:\ndirect    %+v\ntransport %+v", method, about, answer, outcomes[0], outcomes[1])
 	}
-	if !reflect.DeepEqual(heads[0], heads[1]) {
+	// Whether a request is repeated goes by whether its connection was kept, which is chance for the transport.
+	if (len(heads[0]) > 0) != (len(heads[1]) > 0) || len(heads[0]) > 0 && heads[0][0] != heads[1][0] {
 		t.Errorf("%s %s: %q:\ndirect    %q\ntransport %q", method, about, answer, heads[0], heads[1])
 	}
 }
