@@ -56,7 +56,7 @@ func (s *memberSet) has(m Member) bool {
 }
 
 // fewMembers is how many members are compared with each other sooner than they are hashed: those that most copies have.
-const fewMembers = 24
+const fewMembers = 16
 
 func (s *memberSet) addNames(kind MemberKind, names []string) {
 	for _, name := range names {
@@ -70,7 +70,7 @@ func (s *memberSet) addNames(kind MemberKind, names []string) {
 func (r *Route) Members(m *Match, t httpcache.Target, query string, h http.Header, response http.Header) []Member {
 	t = t.WithQuery(query)
 	v := Values{Match: m, Header: h, Target: t, Query: query}
-	var s memberSet
+	s := memberSet{list: make([]Member, 0, fewMembers)}
 	s.add(All, NewMember(KindRoute, r.Name))
 	keys, err := r.Key.names(v)
 	s.addNames(KindKey, keys)
@@ -86,11 +86,13 @@ func (r *Route) Members(m *Match, t httpcache.Target, query string, h http.Heade
 	s.tags = len(s.list) - own
 	path := memberPath(t.Path)
 	hosts := []string{memberHost(t.Host)}
-	if literal := r.Host.Literal; literal == "" {
-		s.add(groupMembers(httpcache.Origin(t.Scheme, t.Host), response["Cache-Groups"])...)
-	} else {
-		s.add(groupMembers(upstreamHost(literal), response["Cache-Groups"])...)
-		s.add(groupMembers(sharedHost, response["Cache-Groups"])...)
+	groups := response["Cache-Groups"]
+	switch literal := r.Host.Literal; {
+	case literal == "" && len(groups) > 0:
+		s.add(groupMembers(httpcache.Origin(t.Scheme, t.Host), groups)...)
+	case literal != "":
+		s.add(groupMembers(upstreamHost(literal), groups)...)
+		s.add(groupMembers(sharedHost, groups)...)
 		s.add(NewMember(KindPrefix, upstreamHost(literal)))
 		hosts = askedHosts(r.Patterns, strings.Count(path, "/"))
 	}
