@@ -200,8 +200,10 @@ func (p *Proxy) missing(rq *request, found candidate, now time.Time) decision {
 	case rq.r.Method == http.MethodHead:
 		return decision{step: passHead, outcome: policy.Pass, reason: policy.HeadMiss, found: found}
 	}
-	rq.byItself = rq.byItself || p.fills.BreaksOff(string(rq.key), now)
-	found.shareless, found.lasting = p.fills.Shareless(rq.question(found), now)
+	if p.store.Marks() {
+		rq.byItself = rq.byItself || p.fills.BreaksOff(string(rq.key), now)
+		found.shareless, found.lasting = p.fills.Shareless(rq.question(found), now)
+	}
 	return rq.fetching(found)
 }
 

@@ -59,7 +59,7 @@ func (f *Filler) Shareless(question string, now time.Time) (why policy.Reason, l
 // answeredWhole reports whether the last answer to what a fill asks came only when the origin was told all that the client prefers, and was
 // not to be shared: the next fill need not find that out again.
 func (f *Filler) answeredWhole(q *Request) bool {
-	if q.Settled || len(q.Route.Prefers.Preferences) == 0 {
+	if q.Settled || len(q.Route.Prefers.Preferences) == 0 || !f.store.Marks() {
 		return false
 	}
 	m := f.store.Marked(q.question(), f.ledger, time.Now())
