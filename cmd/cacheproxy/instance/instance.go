@@ -261,7 +261,7 @@ func (i *Instance) begin(ctx context.Context) error {
 // parts are what runs in the background for as long as the instance does.
 func (i *Instance) parts() []func(context.Context) error {
 	parts := []func(context.Context) error{
-		i.entries.Run, i.proxy.Run, i.upstreams.run, i.upstreams.watchLoad, i.lines.Run, i.tracer.Run, paceCollector,
+		i.entries.Run, i.proxy.Run, i.upstreams.run, i.upstreams.watchLoad, i.lines.Run, i.tracer.Run,
 		func(ctx context.Context) error { return i.follow(ctx, i.hangup) },
 	}
 	if i.feed != nil {

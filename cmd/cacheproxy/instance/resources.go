@@ -12,8 +12,15 @@ import (
 	"cacheproxy/proxy/server"
 )
 
+// collectAt is the growth of the heap, in percent, at which garbage is collected unless GOGC says otherwise. Most of the heap
+// is copies that stay; at Go's own 100 the process would need more than twice their size.
+const collectAt = 50
+
 // boundMemory makes the runtime keep within what the container may use. What the environment says wins.
 func (i *Instance) boundMemory() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(collectAt)
+	}
 	memory := i.generations.current.Load().Memory
 	goLimit := memory.GoLimit
 	if container, limited := config.ContainerMemory(); limited {
