@@ -50,7 +50,6 @@ func New(o Options) *Filler {
 		store: o.Store, ledger: o.Ledger, lease: o.Lease, claims: o.Claims, tracer: o.Tracer, logger: o.Logger,
 		lifetime: lifetime, stop: stop,
 	}
-	f.tasks.keep()
 	f.renewals.renew, f.renewals.of = f.renew, make(map[*upstream.Upstream]*renewalsOf)
 	f.tiers = tiers{
 		store: o.Store, lease: o.Lease, logger: o.Logger, lifetime: lifetime, tasks: &f.tasks,

@@ -1,33 +1,17 @@
 package fill
 
-import (
-	"sync/atomic"
+import "cacheproxy/lockorder"
 
-	"cacheproxy/lockorder"
-)
-
-// tasks counts what runs on behalf of no client, so that a proxy can wait for it. It keeps some of the goroutines that have come to the end
-// of their task for the next one: a fill needs more stack than a goroutine begins with, and a new one copies it again and again. The zero
-// value is ready, and keeps none.
+// tasks counts what runs on behalf of no client, so that a proxy can wait for it. The zero value is ready.
 //
 // A sync.WaitGroup would not do. Its Add from zero must not run beside Wait, and just that happens: the server gave up on a
 // handler at shutdown, Close waits and the count is zero, and the handler starts a fill. Here the fill is refused. One that starts
 // another while it runs itself is not: it has to write its copy to the tiers and give back its claim.
 type tasks struct {
-	next    chan func()   // to a goroutine that is kept; nil: none are
-	over    chan struct{} // closed by Close; the goroutines that are kept end
-	resting atomic.Int32  // goroutines that are kept; up to maxResting
-
 	mu      lockorder.Mutex[lockorder.Tasks]
 	running int
 	idle    chan struct{} // set by Close; closed when nothing runs any more
 }
-
-// maxResting is how many goroutines are kept without a task.
-const maxResting = 64
-
-// keep has goroutines kept. It comes before the first task.
-func (t *tasks) keep() { t.next, t.over = make(chan func()), make(chan struct{}) }
 
 // begin counts one more task, which must call end. After Close, only what runs already may start more.
 func (t *tasks) begin() bool {
@@ -54,37 +38,11 @@ func (t *tasks) Go(f func()) bool {
 	if !t.begin() {
 		return false
 	}
-	select {
-	case t.next <- f:
-	default:
-		go t.work(f)
-	}
+	go func() {
+		defer t.end()
+		f()
+	}()
 	return true
-}
-
-// work runs f, and then what comes while it is kept.
-func (t *tasks) work(f func()) {
-	for {
-		t.run(f)
-		if t.next == nil {
-			return
-		}
-		if t.resting.Add(1) > maxResting {
-			t.resting.Add(-1)
-			return
-		}
-		select {
-		case f = <-t.next:
-			t.resting.Add(-1)
-		case <-t.over:
-			return
-		}
-	}
-}
-
-func (t *tasks) run(f func()) {
-	defer t.end()
-	f()
 }
 
 // Close waits until nothing runs.
@@ -92,9 +50,6 @@ func (t *tasks) Close() {
 	t.mu.Lock()
 	if t.idle == nil {
 		t.idle = make(chan struct{})
-		if t.over != nil {
-			close(t.over)
-		}
 		if t.running == 0 {
 			close(t.idle)
 		}
