@@ -85,6 +85,7 @@
 //
 // # Locks and goroutines
 //
-// The lock of a shard of flights is taken first, that of the ledger under it. The lock of a body is taken under none. Each fill has one
-// goroutine, from the tiers to the last byte; it is counted by tasks, for which Close waits. Run has up to renewalWorkers goroutines for the renewals of each upstream and one that watches the tiers.
+// The lock of a shard of flights is taken first, those of singleflight and of the ledger under it. The lock of a body is taken
+// under none. Each fill has a goroutine of singleflight up to the header of the answer, and then one that fetches the body; both
+// are counted by tasks, for which Close waits. Run has up to renewalWorkers goroutines for the renewals of each upstream and one that watches the tiers.
 package fill

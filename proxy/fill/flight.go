@@ -7,23 +7,30 @@ import (
 
 	"cacheproxy/invalidation"
 	"cacheproxy/lockorder"
+
+	"golang.org/x/sync/singleflight"
 )
 
 // flightShards is how many locks the flights are spread over, by their keys.
 const flightShards = 64
 
+// result carries the Response of a flight.
+type result = singleflight.Result
+
 // flights coalesces fetches: of the requests for one key, the first leads a flight and the others wait for its answer. A flight
-// belongs to none of them: it has a context and a goroutine of its own. From the header of the answer on, the response is handed to
-// whoever may join, until the last byte is stored.
+// belongs to none of them: it has a context of its own, and lasts in singleflight until the header of the answer is there. From
+// then on the response is handed to whoever may join, until the last byte is stored.
 type flights struct {
 	ledger *invalidation.Ledger
 	seed   maphash.Seed
 	shards [flightShards]flightShard
 }
 
-// flightShard is the flights of some of the keys. No look-up and no work on headers is done under its lock; that of the ledger is taken
-// under it, and it under none.
+// flightShard is the flights of some of the keys. No look-up and no work on headers is done under its lock; the locks of group
+// and of the ledger are taken under it, and it under none.
 type flightShard struct {
+	group singleflight.Group
+
 	mu   lockorder.Mutex[lockorder.Flights]
 	open map[string]*flight // by flight key; guarded by mu. A flight is removed when its copy is stored, or will not be
 }
@@ -36,7 +43,7 @@ type flight struct {
 
 	hints    chan hint       // set by the request that leads, before the fill begins; nil: nobody wants any
 	after    <-chan struct{} // closed when the flight before this one has its answer, for which it waits; nil: it waits for none
-	answered chan struct{}   // closed when nobody writes response any more, and what the fill held for the header is given back
+	answered chan struct{}   // closed when the response is published
 
 	// What follows is guarded by the lock of the shard. The fill writes sent and token when it sends a request, and response and
 	// published once, when the header of the answer is there; the requests that join write waiters and read all.
@@ -62,11 +69,12 @@ func (fs *flights) shard(key string) *flightShard {
 }
 
 // join joins the open flight of a key or, where there is none that the request may join, opens one. The caller then leads: it
-// must have the flight answered, whatever happens. Until it has, who comes joins.
+// must put on request, once and whatever happens, what is to be fetched, or nil where there is nothing to fetch. Until it has,
+// start waits, and who comes meanwhile joins.
 //
 // A flight that is opened by a request without a lease, or while a write is under way, goes to the origin only when the one before it has
 // its answer, and who comes meanwhile joins it: one under way and one in waiting for each key.
-func (fs *flights) join(j Joiner) Ticket {
+func (fs *flights) join(j Joiner, start func(*flight, *Request) Response) (t Ticket, request chan<- *Request) {
 	s := fs.shard(j.Key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -76,25 +84,30 @@ func (fs *flights) join(j Joiner) Ticket {
 		switch {
 		case f.published:
 			response := f.response
-			return Ticket{Role: Joined, flight: f, response: &response}
+			return Ticket{Role: Joined, flight: f, response: &response}, nil
 		case f.waiters >= j.MaxWaiters:
-			return Ticket{Role: Full}
+			return Ticket{Role: Full}, nil
 		}
 		f.waiters++
-		return Ticket{Role: Joined, flight: f}
+		// The call is under way: the response is published under mu before the call ends.
+		return Ticket{Role: Joined, flight: f, result: s.group.DoChan(j.Key, func() (any, error) { return lost(), nil })}, nil
 	}
 	f := &flight{shard: s, key: j.Key, known: j.Known, answered: make(chan struct{})}
 	if late {
 		f.after = before.answered
 	}
-	// An older flight that must not be joined any more goes on for those who wait for it.
 	s.open[j.Key] = f
-	return Ticket{Role: Leads, flight: f}
+	// An older flight that must not be joined any more goes on for those who wait for it.
+	s.group.Forget(j.Key)
+	prepared := make(chan *Request, 1)
+	result := s.group.DoChan(j.Key, func() (any, error) { return start(f, <-prepared), nil })
+	return Ticket{Role: Leads, flight: f, result: result}, prepared
 }
 
-// alone opens a flight that nobody can join.
-func alone(key string, known []invalidation.ID) Ticket {
-	return Ticket{Role: Leads, flight: &flight{shard: &flightShard{}, key: key, known: known, answered: make(chan struct{})}}
+// alone opens a flight that nobody can join. The second value is where its response is to be put.
+func (fs *flights) alone(key string, known []invalidation.ID) (t Ticket, results chan<- result) {
+	c := make(chan result, 1)
+	return Ticket{Role: Leads, flight: &flight{shard: &flightShard{}, key: key, known: known, answered: make(chan struct{})}, result: c}, c
 }
 
 // send takes the token: from here on the flight's answer may be older than what happens.
@@ -105,11 +118,13 @@ func (fs *flights) send(f *flight) invalidation.Token {
 	return f.token
 }
 
-// publish hands the response to those who come from now on; open keeps the flight joinable while the body grows. Those who wait already
-// have it when answered is closed.
+// publish hands the response to those who come from now on; open keeps the flight joinable while the body grows.
 func (f *flight) publish(res Response, open bool) {
 	f.shard.mu.Lock()
 	defer f.shard.mu.Unlock()
+	if !f.published {
+		close(f.answered)
+	}
 	f.published, f.response = true, res
 	if !open {
 		f.remove()
@@ -192,4 +207,12 @@ func (f *flight) turn(ctx context.Context) error {
 	case <-ctx.Done():
 		return fmt.Errorf("wait for the fetch before: %w", ctx.Err())
 	}
+}
+
+// responseOf is what a flight's result carries.
+func responseOf(r result) Response {
+	if res, ok := r.Val.(Response); ok {
+		return res
+	}
+	return lost()
 }

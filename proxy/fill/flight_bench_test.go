@@ -26,16 +26,15 @@ func BenchmarkMissesOfDistinctKeys(b *testing.B) {
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
 			key := fmt.Sprint("key ", n.Add(1))
-			t := fs.join(Joiner{Key: key, MaxWaiters: 100})
+			t, lead := fs.join(Joiner{Key: key, MaxWaiters: 100}, func(f *flight, q *Request) Response {
+				fs.send(f)
+				f.publish(Response{}, false)
+				return Response{}
+			})
 			memory.Lookup(key, header, time.Now())
 			_ = header.Clone()
-			q := &Request{Header: header.Clone()}
-			go func() {
-				fs.send(t.flight)
-				t.flight.publish(Response{Forward: q.Header}, false)
-				close(t.flight.answered)
-			}()
-			<-t.flight.answered
+			lead <- &Request{Header: header.Clone()}
+			<-t.result
 		}
 	})
 }

@@ -78,7 +78,7 @@ func (c *running) receiveHeader(resp *http.Response, requested time.Time) Respon
 	if confirmed {
 		return c.confirm(resp, res)
 	}
-	return c.publish(res)
+	return c.publish(resp, res)
 }
 
 // keepFrom makes an answer one that is neither stored nor shared.
@@ -105,10 +105,11 @@ func union(a, b []invalidation.ID) []invalidation.ID {
 	return slices.Compact(all)
 }
 
-// publish lets the waiting requests have the answer, or sends them on their way. The leader's reader is attached before anybody can see
-// the body: a body that is not kept ends with its last reader, and one that comes and goes before the leader has begun would end it for
-// the leader, too. The body is fetched next. It shares nothing with those who read the response but the body.
-func (c *running) publish(res Response) Response {
+// publish lets the waiting requests have the answer, or sends them on their way, and has the body fetched. The leader's reader is
+// attached before anybody can see the body: a body that is not kept ends with its last reader, and one that comes and goes before
+// the leader has begun would end it for the leader, too. The goroutine of the body is started last. It shares nothing with those who
+// read the response but the body.
+func (c *running) publish(resp *http.Response, res Response) Response {
 	keep := int64(0)
 	if res.Verdict.Store || res.Verdict.Share {
 		keep = c.q.MaxObject
@@ -124,6 +125,7 @@ func (c *running) publish(res Response) Response {
 		c.deadline.Stop()
 	}
 	c.flight.publish(res, res.Verdict.Share && res.Verdict.Store)
+	c.f.tasks.Go(func() { c.pump(resp, res) })
 	return res
 }
 

@@ -2,7 +2,6 @@ package fill
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"time"
 
@@ -39,23 +38,24 @@ type Ticket struct {
 	Role Role
 
 	filler   *Filler
-	flight   *flight     // nil: the request has no part in one
-	response *Response   // of this ticket alone; nil: the header of the answer is not there yet
-	hints    <-chan hint // nil: the request gets none
+	flight   *flight       // nil: the request has no part in one
+	response *Response     // of this ticket alone; nil: the header of the answer is not there yet
+	result   <-chan result // carries the Response, once; nil: there is one already
+	hints    <-chan hint   // nil: the request gets none
 }
 
 // Join joins the flight of a key, or leads a new one. In that case prepare is called once, on the caller's goroutine, when the
 // flight is open and others may have joined it: it looks whether a copy has come since the caller looked last, and returns the
 // request to be fetched, or nil where there is such a copy.
 func (f *Filler) Join(j Joiner, prepare func() *Request) Ticket {
-	t := f.flights.join(j)
+	t, lead := f.flights.join(j, f.start)
 	t.filler = f
-	if t.Role != Leads {
+	if lead == nil {
 		return t
 	}
 	var q *Request
 	// Those who have joined wait for it, also when prepare panics: then they look again.
-	defer func() { f.start(t.flight, q, nil) }()
+	defer func() { lead <- q }()
 	if q = prepare(); q == nil {
 		return Ticket{Role: AlreadyStored, filler: f}
 	}
@@ -67,25 +67,24 @@ func (f *Filler) Join(j Joiner, prepare func() *Request) Ticket {
 // Alone fetches for one request, with which the fill ends; what comes may still be stored. The key and the known members are
 // those of a Joiner.
 func (f *Filler) Alone(ctx context.Context, key string, known []invalidation.ID, q *Request) Ticket {
-	t := alone(key, known)
+	t, results := f.flights.alone(key, known)
 	q.hold()
 	t.filler, t.hints = f, t.flight.hinted(q)
-	f.start(t.flight, q, ctx)
+	start := func() { results <- result{Val: f.fill(t.flight, q, ctx)} }
+	if !f.tasks.Go(start) {
+		start() // which says that the filler is closed
+	}
 	return t
 }
 
-// start has a goroutine fetch what a flight's leader wants, or ends the flight where it wants nothing any more. only is as in fill.
-func (f *Filler) start(of *flight, q *Request, only context.Context) {
-	switch {
-	case q == nil:
-		of.publish(Response{Again: true}, false)
-	case f.tasks.Go(func() { f.fill(of, q, only) }):
-		return
-	default:
-		q.release()
-		of.publish(Response{Reason: policy.OriginError, Forward: q.Forward, Err: errors.New("fetch from upstream: the proxy is closed")}, false)
+// start fetches what a flight's leader wants, or ends the flight where it wants nothing any more.
+func (f *Filler) start(of *flight, q *Request) Response {
+	if q == nil {
+		res := Response{Again: true}
+		of.publish(res, false)
+		return res
 	}
-	close(of.answered)
+	return f.fill(of, q, nil)
 }
 
 // Await waits for the header of the answer, and hands over the informational responses that come before. Lead is the reader of
@@ -106,9 +105,9 @@ func (t *Ticket) Await(ctx context.Context, patience time.Duration, inform func(
 		select {
 		case h := <-t.hints:
 			inform(h.status, h.header)
-		case <-t.flight.answered:
+		case r := <-t.result:
 			t.informAll(inform)
-			if res = t.flight.response; t.Role == Leads {
+			if res = responseOf(r); t.Role == Leads {
 				lead = res.lead
 			}
 			return res, lead, policy.NoReason
@@ -140,9 +139,8 @@ func (t *Ticket) Abandon() {
 	}
 	t.flight.desert()
 	t.filler.tasks.Go(func() {
-		<-t.flight.answered
-		if lead := t.flight.response.lead; lead != nil {
-			lead.Detach()
+		if res := responseOf(<-t.result); res.lead != nil {
+			res.lead.Detach()
 		}
 	})
 }

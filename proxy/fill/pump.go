@@ -5,7 +5,6 @@ import (
 	"io"
 	"net/http"
 	"slices"
-	"sync"
 	"time"
 
 	"cacheproxy/invalidation"
@@ -16,9 +15,6 @@ import (
 
 // readSize is how much of a body is read at once.
 const readSize = 32 << 10
-
-// readBuffers are for what was read of a body and is not in it yet.
-var readBuffers = sync.Pool{New: func() any { return new([readSize]byte) }}
 
 // pump fetches the body to its end and stores it. However it ends, the connection is given back before the flight is closed, and
 // the claim and the context are let go of last. In another order, a request that finds no flight could begin the next fill while
@@ -33,11 +29,10 @@ func (c *running) pump(resp *http.Response, res Response) {
 		}
 	}()
 	// A read that blocks ends with the request to the origin, and so with the context: nobody has to close the body from elsewhere.
-	buf := readBuffers.Get().(*[readSize]byte)
-	defer readBuffers.Put(buf)
+	buf := make([]byte, readSize)
 	kept := res.Verdict.Store || res.Verdict.Share
 	for {
-		n, err := resp.Body.Read(buf[:])
+		n, err := resp.Body.Read(buf)
 		if n > 0 {
 			// The flight is closed before readers are waited for: whoever joined meanwhile would find the beginning gone.
 			if kept && !res.body.keep(int64(n)) {

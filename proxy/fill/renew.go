@@ -177,7 +177,7 @@ func (f *Filler) renew(ctx context.Context, r Renewal) {
 		return r.Request
 	})
 	if t.Role != Leads {
-		if t.Role == Joined && t.response == nil {
+		if t.result != nil {
 			t.flight.leave()
 		}
 		return

@@ -1,6 +1,7 @@
 package fill
 
 import (
+	"errors"
 	"net/http"
 	"time"
 
@@ -49,4 +50,9 @@ func (r *Response) Attach() (reader *Reader, ok bool) {
 		return nil, true
 	}
 	return r.body.attach()
+}
+
+// lost is the answer of a flight that ended in a way that cannot be.
+func lost() Response {
+	return Response{Reason: policy.Panic, Err: errors.New("join flight: it has no answer")}
 }

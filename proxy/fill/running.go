@@ -19,8 +19,9 @@ import (
 // fillDeadline bounds a fill from its start to its last byte. It is less than invalidation.MaxFill.
 const fillDeadline = 5 * time.Minute
 
-// running is one fill at work. One goroutine has it, from the tiers to the last byte, so that its fields need no lock. Only ctx is for
-// all: the deadline, the one client of the fill and the last reader of a body end it from their own goroutines.
+// running is one fill at work. One goroutine has it at a time, so that its fields need no lock: that of the flight up to the header
+// of the answer, then the one that fetches the body, which is started when the first has done its last with it. Only ctx is for all:
+// the deadline, the one client of the fill and the last reader of a body end it from their own goroutines.
 type running struct {
 	f        *Filler
 	flight   *flight
@@ -52,20 +53,18 @@ type running struct {
 	part *httpcache.PartOf // the part that came and may be kept; nil: the answer is a whole, or none
 }
 
-// fill fetches an answer: up to its header for those who wait for the flight, and then its body. only is the context of the one client
+// fill fetches an answer up to its header and leaves a goroutine that fetches the rest. only is the context of the one client
 // that the fill is for; nil: it is for whoever joins.
-func (f *Filler) fill(of *flight, q *Request, only context.Context) {
-	c, res := f.ask(of, q, only)
-	close(of.answered) // all that was to be given back before is: who learns that there is no answer may ask at once
-	if res.body != nil && res.Confirmed == nil {
-		c.pump(c.resp, res)
+func (f *Filler) fill(of *flight, q *Request, only context.Context) (res Response) {
+	if !f.tasks.begin() {
+		q.release()
+		res = Response{Reason: policy.OriginError, Forward: q.Forward, Err: errors.New("fetch from upstream: the proxy is closed")}
+		of.publish(res, false)
+		return res
 	}
-}
-
-// ask fetches an answer up to its header, and publishes it.
-func (f *Filler) ask(of *flight, q *Request, only context.Context) (c *running, res Response) {
+	defer f.tasks.end()
 	ctx, cancel := context.WithCancelCause(f.lifetime)
-	c = &running{
+	c := &running{
 		f: f, flight: of, q: q, alone: only != nil, ctx: ctx, cancel: cancel, began: time.Now(), span: f.trace(q),
 		sent: q.Forward, base: q.Base, baseKey: q.BaseKey, previous: q.Previous, held: []*store.Copy{q.Base, q.Previous}, room: q.Room,
 	}
@@ -90,7 +89,7 @@ func (f *Filler) ask(of *flight, q *Request, only context.Context) (c *running, 
 		of.publish(res, false)
 		c.end()
 	}
-	return c, res
+	return res
 }
 
 // panicked tells of a defect, which is the end of this fill and of nothing else. It is nil when there was none.

@@ -198,6 +198,11 @@ var libraries = []library{
 		may:   func(f *file) bool { return f.folder() == "store" && named(f, "memory") },
 	},
 	{
+		paths: []string{"golang.org/x/sync/singleflight"},
+		where: "proxy/fill/flight.go",
+		may:   func(f *file) bool { return f.folder() == "proxy/fill" && named(f, "flight") },
+	},
+	{
 		paths: []string{"github.com/prometheus"},
 		where: "observe, admin, tests and test",
 		may: func(f *file) bool {

@@ -111,6 +111,8 @@ func TestRulesCatch(t *testing.T) {
 		{"yaml in config", "", "config/x.go", imports("go.yaml.in/yaml/v4")},
 		{"otter elsewhere", "libraries stay where they belong", "store/x.go", imports("github.com/maypok86/otter/v2")},
 		{"otter in its file", "", "store/memory.go", imports("github.com/maypok86/otter/v2")},
+		{"singleflight elsewhere", "libraries stay where they belong", "proxy/fill/x.go", imports("golang.org/x/sync/singleflight")},
+		{"singleflight in its file", "", "proxy/fill/flight.go", imports("golang.org/x/sync/singleflight")},
 		{"prometheus elsewhere", "libraries stay where they belong", "proxy/x.go", imports("github.com/prometheus/client_golang/prometheus")},
 		{"prometheus in observe", "", "observe/x.go", imports("github.com/prometheus/client_golang/prometheus")},
 		{"prometheus in admin", "", "admin/x.go", imports("github.com/prometheus/client_golang/prometheus/promhttp")},
