@@ -17,7 +17,7 @@ func compileUpstream(doc *part, beside *files, limits []*part, shared bool) upst
 		Timeout:          doc.duration("timeout"),
 		ReadTimeout:      doc.duration("read_timeout"),
 		Health:           compileHealth(doc.Part("health")),
-		MaxConnectionAge: doc.duration("max_connection_age"),
+		MaxConnectionAge: doc.duration("max_connection_age"), Indirect: !doc.flag("direct"),
 	}
 	compilePlaces(doc, limits, shared, &o)
 	if o.MaxConnectionAge == 0 {

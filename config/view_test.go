@@ -80,6 +80,7 @@ upstreams:
     connect_timeout: 1s
     read_timeout: 8s
     max_connection_age: 7s
+    direct: false
     max_in_flight: 3
     max_queue: 4
     queue_timeout: 5s

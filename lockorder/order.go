@@ -46,6 +46,7 @@ type (
 	Wait        struct{ class } // proxy/upstream: wait
 	Trip        struct{ class } // proxy/upstream: trip
 	KeptBody    struct{ class } // proxy/upstream: keptBody, replay
+	IdleConns   struct{ class } // proxy/upstream: idleConns
 	Connections struct{ class } // proxy/server: Connections
 	Connection  struct{ class } // proxy/server: connection
 
@@ -96,6 +97,7 @@ var order = []Class{
 	Wait{},
 	Trip{},
 	KeptBody{},
+	IdleConns{},
 	Connections{},
 	Connection{},
 	Claims{},

@@ -141,17 +141,15 @@ func (l *AccessLog) Write(r *Record) {
 	if l.handler == nil {
 		return
 	}
-	line := slog.NewRecord(r.Time, slog.LevelInfo, "request", 0)
+	attrs := make([]slog.Attr, 0, 24) // added together: a record grows with each call
 	if r.Method != "" {
-		line.AddAttrs(slog.String("method", r.Method), slog.String("host", bounded(r.Host)), slog.String("path", bounded(r.Path)))
+		attrs = append(attrs, slog.String("method", r.Method), slog.String("host", bounded(r.Host)), slog.String("path", bounded(r.Path)))
 	}
-	line.AddAttrs(
-		slog.Int("status", r.Status), slog.Int64("bytes", r.Bytes), slog.Float64("duration_ms", milliseconds(r.Duration)),
-	)
+	attrs = append(attrs, slog.Int("status", r.Status), slog.Int64("bytes", r.Bytes), slog.Float64("duration_ms", milliseconds(r.Duration)))
 	if r.Method != "" {
-		line.AddAttrs(slog.String("route", r.Route))
+		attrs = append(attrs, slog.String("route", r.Route))
 	}
-	line.AddAttrs(slog.String("outcome", r.Outcome.String()))
+	attrs = append(attrs, slog.String("outcome", r.Outcome.String()))
 	for _, field := range [...]struct{ name, value string }{
 		{"reason", r.Reason.String()}, {"cache_status", r.Cache}, {unlistedFields[r.UnlistedKind], r.Unlisted}, {"query", parameterNames(r.Query)}, {"key", r.Key},
 		{"upstream", r.Upstream}, {"upstream_address", r.Address}, {"client", r.Client}, {"protocol", r.Protocol}, {"user_agent", r.UserAgent},
@@ -159,15 +157,17 @@ func (l *AccessLog) Write(r *Record) {
 		{"write", r.WriteID},
 	} {
 		if field.value != "" {
-			line.AddAttrs(slog.String(field.name, bounded(field.value)))
+			attrs = append(attrs, slog.String(field.name, bounded(field.value)))
 		}
 	}
 	if r.Origin > 0 {
-		line.AddAttrs(slog.Float64("origin_ms", milliseconds(r.Origin)))
+		attrs = append(attrs, slog.Float64("origin_ms", milliseconds(r.Origin)))
 	}
 	if r.Aborted {
-		line.AddAttrs(slog.Bool("aborted", true))
+		attrs = append(attrs, slog.Bool("aborted", true))
 	}
+	line := slog.NewRecord(r.Time, slog.LevelInfo, "request", 0)
+	line.AddAttrs(attrs...)
 	// slog's own loggers drop this error too: a request is not to fail because the log cannot be written.
 	_ = l.handler.Handle(context.Background(), line)
 }

@@ -22,24 +22,41 @@ const (
 // memberSet collects members, each once, in their order.
 type memberSet struct {
 	list []Member
-	seen map[Member]bool
-	tags int // of them, that the response lists
+	seen map[Member]bool // of a list that is longer than fewMembers; nil: it is not, and is looked through
+	tags int             // of them, that the response lists
 }
 
 // excessive reports whether a copy has too many of these, so that no more need to be known.
 func (s *memberSet) excessive() bool { return s.tags > maxTags || len(s.list)-s.tags > maxNames }
 
 func (s *memberSet) add(members ...Member) {
-	if s.seen == nil {
-		s.seen = make(map[Member]bool, 16)
-	}
 	for _, m := range members {
-		if !s.seen[m] {
+		if s.has(m) {
+			continue
+		}
+		s.list = append(s.list, m)
+		if s.seen != nil {
 			s.seen[m] = true
-			s.list = append(s.list, m)
 		}
 	}
 }
+
+// has reports whether m is in the set.
+func (s *memberSet) has(m Member) bool {
+	if len(s.list) <= fewMembers {
+		return slices.Contains(s.list, m)
+	}
+	if s.seen == nil {
+		s.seen = make(map[Member]bool, 4*fewMembers)
+		for _, other := range s.list {
+			s.seen[other] = true
+		}
+	}
+	return s.seen[m]
+}
+
+// fewMembers is how many members are compared with each other sooner than they are hashed: those that most copies have.
+const fewMembers = 16
 
 func (s *memberSet) addNames(kind MemberKind, names []string) {
 	for _, name := range names {
@@ -55,7 +72,7 @@ func (s *memberSet) addNames(kind MemberKind, names []string) {
 func (r *Route) Members(m *Match, t httpcache.Target, query string, h http.Header, response http.Header) []Member {
 	t = t.WithQuery(query)
 	v := Values{Match: m, Header: h, Target: t, Query: query}
-	var s memberSet
+	s := memberSet{list: make([]Member, 0, fewMembers)}
 	s.add(All, NewMember(KindRoute, r.Name))
 	keys, err := r.Key.names(v)
 	s.addNames(KindKey, keys)
@@ -77,11 +94,13 @@ func (r *Route) Members(m *Match, t httpcache.Target, query string, h http.Heade
 		segments += strings.Count(clean, "/") + 2
 	}
 	hosts := []string{memberHost(t.Host)}
-	if literal := r.Host.Literal; literal == "" {
-		s.add(groupMembers(httpcache.Origin(t.Scheme, t.Host), response["Cache-Groups"])...)
-	} else {
-		s.add(groupMembers(upstreamHost(literal), response["Cache-Groups"])...)
-		s.add(groupMembers(sharedHost, response["Cache-Groups"])...)
+	groups := response["Cache-Groups"]
+	switch literal := r.Host.Literal; {
+	case literal == "" && len(groups) > 0:
+		s.add(groupMembers(httpcache.Origin(t.Scheme, t.Host), groups)...)
+	case literal != "":
+		s.add(groupMembers(upstreamHost(literal), groups)...)
+		s.add(groupMembers(sharedHost, groups)...)
 		s.add(NewMember(KindPrefix, upstreamHost(literal)))
 		hosts = askedHosts(r.Patterns, segments)
 	}

@@ -109,24 +109,33 @@ func isPreferred(name string, lines []string) bool {
 	return len(lines) == 1 && lines[0] == string(httpcache.AppendPreferred(nil, name, lines))
 }
 
-// Whole reports whether an answer to a fill that told the origin sent is one to that alone, and not to the client, of whom whole is the
-// same header with every field as it came: it is refused for what it prefers most, or its Vary says that the rest of the field
+// Whole reports whether an answer to a fill that told the origin sent is one to that alone, and not to the client, of whom whole makes
+// the same header with every field as it came: it is refused for what it prefers most, or its Vary says that the rest of the field
 // matters. named are the fields that it names of those in which the two differ. Of an origin that fails nothing more is asked.
-func (p Preferences) Whole(sent, whole http.Header, status int, answer http.Header) (named []string, again bool) {
+func (p Preferences) Whole(sent http.Header, whole func() http.Header, status int, answer http.Header) (named []string, again bool) {
 	if status >= http.StatusInternalServerError {
 		return nil, false
 	}
 	vary, star := httpcache.ParseVary(answer["Vary"])
+	any := star || refusesPreferred(status)
+	var came http.Header
 	for _, name := range p {
-		if slices.Equal(sent[name], whole[name]) {
+		varies := slices.Contains(vary, name)
+		if !any && !varies {
 			continue
 		}
-		if slices.Contains(vary, name) {
+		if came == nil {
+			came = whole()
+		}
+		if slices.Equal(sent[name], came[name]) {
+			continue
+		}
+		if varies {
 			named = append(named, name)
 		}
-		again = again || star || refusesPreferred(status)
+		again = true
 	}
-	return named, again || len(named) > 0
+	return named, again
 }
 
 // Told are those of the fields that select a variant by which fills of other URLs select too, given what the answer says in Vary: what

@@ -54,8 +54,8 @@ func atOnce(ex *exchange) (d decision, ok bool) {
 	if ex.plan(); ex.action != policy.ReadAction && ex.action != policy.CredentialsAction {
 		return d, false
 	}
-	d = ex.p.decide(&ex.request, ex.start)
-	return d, d.step == serveCopy && d.outcome == policy.Hit && !d.renews && d.found.Copy.Has("Content-Length")
+	d, ok = ex.p.unfetched(&ex.request, ex.start)
+	return d, ok && d.step == serveCopy && d.outcome == policy.Hit && !d.renews && d.found.Copy.Has("Content-Length")
 }
 
 // headWriter is a ResponseWriter that takes the lines of a head as they go out, sorted by their names.

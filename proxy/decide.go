@@ -80,37 +80,47 @@ func (p *Proxy) decide(rq *request, now time.Time) decision {
 
 // choose is decide, but for what the request has been through before.
 func (p *Proxy) choose(rq *request, now time.Time) decision {
+	d, decided := p.unfetched(rq, now)
+	if !decided {
+		return p.missing(rq, d.found, now)
+	}
+	return d
+}
+
+// unfetched is the decision about a request for which nothing has to be fetched for others to share. Where something has to be, it is not
+// decided, and found is what there is.
+func (p *Proxy) unfetched(rq *request, now time.Time) (d decision, decided bool) {
 	switch {
 	case p.behind.shows(rq):
-		return decision{step: showWrite, outcome: policy.Queued, detail: "status"}
+		return decision{step: showWrite, outcome: policy.Queued, detail: "status"}, true
 	case boarded(rq):
-		return decision{step: serveBoard, outcome: policy.Board, detail: "board"}
+		return decision{step: serveBoard, outcome: policy.Board, detail: "board"}, true
 	case queueable(rq):
-		return decision{step: queueWrite, outcome: policy.Queued, detail: "accepted"}
+		return decision{step: queueWrite, outcome: policy.Queued, detail: "accepted"}, true
 	case rq.action == policy.PassAction:
-		return passing(rq.reason)
+		return passing(rq.reason), true
 	case rq.action == policy.WriteAction:
-		return decision{step: passWrite, outcome: policy.Write, reason: rq.reason}
+		return decision{step: passWrite, outcome: policy.Write, reason: rq.reason}, true
 	}
 	found := p.find(rq, now)
 	switch {
 	case rq.mode == policy.Observe:
-		return comparing(found)
+		return comparing(found), true
 	case found.use == httpcache.Fresh:
-		return rq.fromCopy(found, policy.Hit, policy.NoReason, now)
+		return rq.fromCopy(found, policy.Hit, policy.NoReason, now), true
 	case rq.personal:
-		return p.withCredentials(rq, found, now)
+		return p.withCredentials(rq, found, now), true
 	case found.use == httpcache.StaleServable, found.use == httpcache.StaleOnError && found.Copy.Use.Failing(now) && !onlyIfCached(rq.r.Header):
-		return rq.fromCopy(found, policy.Stale, found.reason, now)
+		return rq.fromCopy(found, policy.Stale, found.reason, now), true
 	}
 	if rq.directives == (httpcache.RequestDirectives{}) {
 		if other, note := p.alike(rq, now); note != "" {
 			d := rq.fromCopy(other, policy.Hit, policy.NoReason, now)
 			d.note = note
-			return d
+			return d, true
 		}
 	}
-	return p.missing(rq, found, now)
+	return decision{found: found}, false
 }
 
 func passing(why policy.Reason) decision {
@@ -190,8 +200,10 @@ func (p *Proxy) missing(rq *request, found candidate, now time.Time) decision {
 	case rq.r.Method == http.MethodHead:
 		return decision{step: passHead, outcome: policy.Pass, reason: policy.HeadMiss, found: found}
 	}
-	rq.byItself = rq.byItself || p.fills.BreaksOff(string(rq.key), now)
-	found.shareless, found.lasting = p.fills.Shareless(rq.question(found), now)
+	if p.store.Marks() {
+		rq.byItself = rq.byItself || p.fills.BreaksOff(string(rq.key), now)
+		found.shareless, found.lasting = p.fills.Shareless(rq.question(found), now)
+	}
 	return rq.fetching(found)
 }
 

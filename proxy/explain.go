@@ -166,8 +166,8 @@ func (p *Proxy) explanation(rq *request, d *decision) *Explanation {
 		e.Variants = found.Variants.Names()
 	}
 	why, _ := p.fills.Shareless(rq.question(found), rq.start)
-	e.Forwards, e.NotStored = slices.Sorted(maps.Keys(rq.selection(rq.selecting(found)))), why.String()
-	if parts := p.store.LookupParts(string(rq.key), rq.selection(rq.selecting(found))); parts != nil {
+	e.Forwards, e.NotStored = slices.Sorted(maps.Keys(rq.asks(found).forward)), why.String()
+	if parts := p.store.LookupParts(string(rq.key), rq.asks(found).forward); parts != nil {
 		rq.held.keep(parts.Of)
 		for _, s := range parts.Have() {
 			e.Parts = append(e.Parts, httpcache.PartOf{Span: s, Size: parts.Size}.String())

@@ -76,7 +76,7 @@ func (ex *exchange) alone(d *decision) {
 // together joins or leads the flight for this request's key. It reports false where the request has to be decided once more.
 func (ex *exchange) together(d *decision) (answered bool) {
 	status := d.status(ex.start)
-	j := fill.Joiner{Key: ex.flightKey(d.found, ex.forward(ex.selecting(d.found))), Known: ex.known(), MaxWaiters: ex.route.MaxWaiters, LeaseLost: ex.lease == leaseLost}
+	j := fill.Joiner{Key: ex.flightKey(d.found, ex.asks(d.found).forward), Known: ex.known(), MaxWaiters: ex.route.MaxWaiters, LeaseLost: ex.lease == leaseLost}
 	t := ex.p.fills.Join(j, func() *fill.Request {
 		now := ex.p.lookUp(&ex.request, time.Now())
 		if now.use == httpcache.Fresh {

@@ -137,7 +137,7 @@ func (p *Proxy) anyOrigin(rq *request, now time.Time) (candidate, bool) {
 // searched finds a fresh copy of another query of the path that answers this one too. What made this request's own URL unusable
 // makes that copy unusable for it.
 func (p *Proxy) searched(rq *request, now time.Time) (candidate, bool) {
-	if rq.content != nil {
+	if rq.content != nil || !p.store.Aliased() {
 		return candidate{}, false
 	}
 	var known []invalidation.ID

@@ -21,8 +21,8 @@ func (ex *exchange) head(d *decision) {
 		if c.Copy == nil || !isSuccess(c.Copy.Status) || res.StatusCode != http.StatusOK {
 			return
 		}
-		selecting := ex.selecting(c)
-		if !ex.route.AsksAsFill(ex.r.Header, selecting) || c.Copy.Asked() != httpcache.Negotiation(ex.forward(selecting)) {
+		asks := ex.asks(c)
+		if !ex.route.AsksAsFill(ex.r.Header, asks.names) || c.Copy.Asked() != httpcache.Negotiation(asks.forward) {
 			return
 		}
 		switch stored := c.Copy.Header(); {

@@ -76,7 +76,7 @@ func (ex *exchange) passUnless(found candidate, status *policy.Status, answered 
 		},
 	})
 	if instead != policy.NoReason {
-		ex.serveInstead(found, instead, *status, failed, ex.forward(ex.selecting(found)))
+		ex.serveInstead(found, instead, *status, failed, ex.asks(found).forward)
 	}
 }
 

@@ -46,6 +46,7 @@ type request struct {
 	directives httpcache.RequestDirectives // Cache-Control of the client, where the route heeds it
 	personal   bool                        // with credentials, on a route that does not share what they get
 
+	forFill  fillAsks // what a fill for it would ask, once that was wanted
 	held     handles  // the copies that were found for it
 	gathered gathered // of its body
 
@@ -229,7 +230,7 @@ func (rq *request) selecting(c candidate) []string {
 	return names
 }
 
-// flightKey is the key under which this request is coalesced, given the header of its fill: one for each value of the fields that Vary
+// flightKey is the key under which this request is coalesced, given what its fill forwards: one for each value of the fields that Vary
 // is known to name, and where all fields are forwarded, one for each question, since nobody knows before the answer what Vary will name.
 func (rq *request) flightKey(c candidate, forward http.Header) string {
 	names := rq.selecting(c)
@@ -242,32 +243,47 @@ func (rq *request) flightKey(c candidate, forward http.Header) string {
 	return string(httpcache.VariantKey(nil, string(rq.key), names, forward))
 }
 
-// question is the key of what this request asks.
-func (rq *request) question(c candidate) string {
-	return fill.Question(string(rq.key), rq.forward(rq.selecting(c)))
+// fillAsks is what a fill for a request asks, given the fields that Vary is known to name. Nobody changes it: whoever decides, joins and
+// fetches has one and the same.
+type fillAsks struct {
+	names    []string
+	forward  http.Header // of the fill; nil: not made yet
+	question string      // its key; empty: not made yet
 }
 
-// forward is the header of a fill for this request. names are the fields that Vary is known to name.
-func (rq *request) forward(names []string) http.Header {
-	h := rq.selection(names)
-	if rq.content != nil {
-		policy.ContentHeader(h, rq.r.Header)
+// asks is what a fill for this request asks, while nobody knows of other fields that Vary names.
+func (rq *request) asks(c candidate) *fillAsks {
+	names := rq.selecting(c)
+	if rq.forFill.forward == nil || !slices.Equal(names, rq.forFill.names) {
+		h := rq.selection(names)
+		if rq.content != nil {
+			policy.ContentHeader(h, rq.r.Header)
+		}
+		rq.forFill = fillAsks{names: names, forward: h}
 	}
-	return h
+	return &rq.forFill
+}
+
+// question is the key of what this request asks.
+func (rq *request) question(c candidate) string {
+	a := rq.asks(c)
+	if a.question == "" {
+		a.question = fill.Question(string(rq.key), a.forward)
+	}
+	return a.question
 }
 
 // fillRequest describes the fetch that this request needs, detached from its connection. asker is the request's span.
 func (rq *request) fillRequest(c candidate, class upstream.Class, asker *observe.Span) *fill.Request {
-	names := rq.selecting(c)
+	asks := rq.asks(c)
 	key := string(rq.key)
 	q := &fill.Request{
 		Route: rq.route.Route, Match: rq.match, Target: rq.target, Query: rq.query, Key: key, URLKey: key[:rq.url],
-		Header: rq.r.Header.Clone(), Forward: rq.forward(names), Method: http.MethodGet,
-		Selected: names, Previous: c.previous, Class: class, Why: c.reason, MaxObject: rq.cfg.MaxObject, Span: asker,
-		Whole: rq.forward(slices.Concat(rq.route.Prefers.Preferences, names)),
+		Header: rq.r.Header.Clone(), Forward: asks.forward, Question: asks.question, Method: http.MethodGet,
+		Selected: asks.names, Previous: c.previous, Class: class, Why: c.reason, MaxObject: rq.cfg.MaxObject, Span: asker,
 	}
 	if rq.personal {
-		rq.identify(q, names)
+		rq.identify(q, asks.names)
 	}
 	if rq.content != nil {
 		q.Method, q.Content, q.Room = rq.r.Method, rq.content, rq.gathered.room
@@ -293,7 +309,8 @@ func (rq *request) fillRequest(c candidate, class upstream.Class, asker *observe
 func (rq *request) renewal(found candidate, class upstream.Class, asker *observe.Span) fill.Renewal {
 	found.use, found.reason = httpcache.NeedsValidation, policy.Renewal
 	r, q := rq.route, rq.fillRequest(found, class, asker)
-	q.Forward, q.Selected, q.Whole = r.RenewalHeader(q.Forward, found.Copy.Vary(), strings.Clone(found.Copy.Asked())), found.Copy.Vary(), nil
+	q.Forward, q.Selected, q.Settled = r.RenewalHeader(q.Forward, found.Copy.Vary(), strings.Clone(found.Copy.Asked())), found.Copy.Vary(), true
+	q.Question = ""
 	return fill.Renewal{
 		Request: q, Key: rq.flightKey(found, q.Forward), Known: rq.known(), Copy: found.Copy,
 		Wanted: func(now time.Time) bool {
@@ -309,7 +326,7 @@ func (rq *request) identify(q *fill.Request, names []string) {
 	if !ok {
 		return
 	}
-	q.Forward, q.Personal, q.Client = header, true, server.PeerAddr(rq.r)
+	q.Forward, q.Question, q.Personal, q.Client = header, "", true, server.PeerAddr(rq.r)
 	if rq.trusted {
 		for _, name := range [...]string{"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "Forwarded"} {
 			if lines := rq.r.Header[name]; len(lines) > 0 {

@@ -25,7 +25,13 @@ type Mark struct {
 func (m *Mark) cost() int { return otherOverhead + 8*cap(m.Members) }
 
 // Mark stores a mark under the key of a question, under which no copy is.
-func (s *Store) Mark(key string, m *Mark) { s.memory.Set(key, m) }
+func (s *Store) Mark(key string, m *Mark) {
+	s.marked.Store(true)
+	s.memory.Set(key, m)
+}
+
+// Marks reports whether anything may be marked.
+func (s *Store) Marks() bool { return s.marked.Load() }
 
 // Marked is the mark of a question that holds at a time; nil: there is none.
 func (s *Store) Marked(key string, ledger *invalidation.Ledger, now time.Time) *Mark {

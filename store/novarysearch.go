@@ -35,6 +35,7 @@ func (a *alias) cost() int { return otherOverhead + len(a.key) }
 // PutAlias lets the copy under key be found by every query of its path that v makes like this one. Path is a key that all
 // queries of the path share, and that no copy is stored under.
 func (s *Store) PutAlias(path, key, query string, v httpcache.SearchVariance) {
+	s.aliased.Store(true)
 	s.memory.update(path, func(old Item) Item {
 		o, _ := old.(*searches)
 		if o != nil && o.rules[0].Equal(v) {
@@ -57,6 +58,9 @@ func (s *searches) all() []httpcache.SearchVariance {
 	}
 	return s.rules
 }
+
+// Aliased reports whether Aliases may yield anything for any path.
+func (s *Store) Aliased() bool { return s.aliased.Load() }
 
 // Aliases yields the copies of other queries of the path whose own search variance says that they answer this one too. The
 // URL of the request has members that they do not have. Each is to be released by whoever ranges over them.

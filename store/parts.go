@@ -163,6 +163,9 @@ func partsKey(key string) string { return key + "p" }
 
 // LookupParts finds the parts for a request header under a storage key, and gives a reference to them; nil: none are there.
 func (s *Store) LookupParts(key string, h http.Header) *Parts {
+	if !s.parted.Load() {
+		return nil
+	}
 	item, _ := s.memory.Take(partsKey(key))
 	switch item := item.(type) {
 	case *Parts:
@@ -189,6 +192,7 @@ func (s *Store) LookupParts(key string, h http.Header) *Parts {
 // PutParts keeps a part, to which the caller has a reference and keeps it, for the request header that fetched it. It returns what is
 // there now, and a reference to that: the part together with what is there already, if combine allows it, and up to limit bytes.
 func (s *Store) PutParts(key string, h http.Header, p *Parts, limit int64, combine func(older *Parts) bool) *Parts {
+	s.parted.Store(true)
 	now := p
 	merge := func(old Item) Item {
 		if older, ok := old.(*Parts); ok && older.Size == p.Size && combine(older) {

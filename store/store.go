@@ -14,6 +14,9 @@ type Store struct {
 	memory *Memory
 	below  []Tier // the nearest first
 	round  atomic.Uint32
+
+	// What was never put need not be looked for, by keys that a miss would make for nothing else. Each is set before the first is put.
+	aliased, parted, marked atomic.Bool
 }
 
 // New makes a store on the memory of the process and the tiers below it, in the order in which they are asked.

@@ -148,7 +148,9 @@ func (f *Filler) put(a Answer, b content) (*store.Copy, policy.Reason) {
 	}
 	f.store.Put(q.Key, a.Selection, copied)
 	f.amongVariants(q, a.Selection, copied)
-	f.store.Unmark(Question(q.Key, q.Forward))
+	if f.store.Marks() {
+		f.store.Unmark(q.question())
+	}
 	if !a.Observed && !a.EndOfWrite {
 		f.alias(q, copied)
 	}

@@ -44,7 +44,7 @@ func (c *running) markShareless(res Response, why policy.Reason, lasting bool) {
 	m := &store.Mark{Until: time.Now().Add(sharelessFor), Why: why, Members: members, Lasting: lasting, Whole: c.whole}
 	m.Stamp.Set(res.Token)
 	c.f.ledger.Retain(sharelessFor)
-	c.f.store.Mark(Question(c.q.Key, c.q.Forward), m)
+	c.f.store.Mark(c.q.question(), m)
 }
 
 // Shareless says why the last answer to a question was not to be shared, if that is remembered and nothing has ended it. lasting says
@@ -59,7 +59,10 @@ func (f *Filler) Shareless(question string, now time.Time) (why policy.Reason, l
 // answeredWhole reports whether the last answer to what a fill asks came only when the origin was told all that the client prefers, and was
 // not to be shared: the next fill need not find that out again.
 func (f *Filler) answeredWhole(q *Request) bool {
-	m := f.store.Marked(Question(q.Key, q.Forward), f.ledger, time.Now())
+	if q.Settled || len(q.Route.Prefers.Preferences) == 0 || !f.store.Marks() {
+		return false
+	}
+	m := f.store.Marked(q.question(), f.ledger, time.Now())
 	return m != nil && m.Whole
 }
 

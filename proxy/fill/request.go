@@ -3,6 +3,7 @@ package fill
 import (
 	"net/http"
 	"net/netip"
+	"slices"
 
 	"cacheproxy/invalidation"
 	"cacheproxy/observe"
@@ -23,8 +24,12 @@ type Request struct {
 	Key     string      // under which the answer is stored
 	URLKey  string      // what of Key is that of every answer to the URL, whatever clients prefer; Key: there are no others
 	Header  http.Header // the client's, for keys and members
-	Forward http.Header // what the origin gets of it; selects the variant
-	Whole   http.Header // Forward, with what the client prefers as it came, for an origin that chooses by more of it than the key has; nil: none
+	Forward http.Header // what the origin gets of it; selects the variant. Others may read it
+	// Question is the key of what is asked, as Question says; empty: it is made of Key and Forward.
+	Question string
+	// Settled is set where Forward is all that there is to be told. Else an origin that chooses by more of what the client prefers than
+	// the key has is told that as it came; see whole.
+	Settled bool
 	// Selected are the fields that Vary was known to name when Forward was made, which has them whole: they select the variant, whatever
 	// they say.
 	Selected []string
@@ -69,6 +74,23 @@ func (q *Request) release() {
 	q.Base.Release()
 	q.Previous.Release()
 	q.Room.Release()
+}
+
+// whole is Forward with what the client prefers as it came.
+func (q *Request) whole() http.Header {
+	h := q.Route.FillHeader(q.Header, slices.Concat(q.Route.Prefers.Preferences, q.Selected))
+	if q.Content != nil {
+		policy.ContentHeader(h, q.Header)
+	}
+	return h
+}
+
+// question is the key of what is asked.
+func (q *Request) question() string {
+	if q.Question != "" {
+		return q.Question
+	}
+	return Question(q.Key, q.Forward)
 }
 
 // members is what the answer to a request belongs to, by what the request and the header of the answer say. ok is false where

@@ -34,8 +34,8 @@ type running struct {
 	began    time.Time
 	span     *observe.Span
 
-	sent     http.Header // what the origin gets of the client's header: Forward of the request, or its Whole
-	whole    bool        // it is Whole
+	sent     http.Header // what the origin gets of the client's header: Forward of the request, or its whole
+	whole    bool        // it is its whole
 	base     *store.Copy // what a 304 would confirm; nil: nothing, or nothing any more
 	baseKey  string
 	previous *store.Copy
@@ -76,8 +76,8 @@ func (f *Filler) fill(of *flight, q *Request, only context.Context) (res Respons
 			c.end()
 		}
 	}()
-	if q.Whole != nil && f.answeredWhole(q) {
-		c.sent, c.whole = q.Whole, true
+	if f.answeredWhole(q) {
+		c.sent, c.whole = q.whole(), true
 	}
 	of.begin(c)
 	c.deadline = time.AfterFunc(fillDeadline, func() { cancel(context.DeadlineExceeded) })
@@ -162,7 +162,7 @@ func (c *running) run() Response {
 	}
 	if err == nil && c.answersOther(resp) {
 		drain(resp)
-		c.sent, c.whole, requested = c.q.Whole, true, time.Now()
+		c.sent, c.whole, requested = c.q.whole(), true, time.Now()
 		resp, err = c.roundTrip()
 	}
 	if err == nil && resp.StatusCode == http.StatusNotModified && c.base != nil && !httpcache.ConfirmsStored(c.base.Header(), resp.Header) {
@@ -184,10 +184,10 @@ func (c *running) run() Response {
 // answersOther reports whether an answer goes by more of what the client prefers than the origin was told. Fields that its Vary names
 // are told whole from the next fill of the route on.
 func (c *running) answersOther(resp *http.Response) bool {
-	if c.q.Whole == nil || c.whole {
+	if c.q.Settled || c.whole {
 		return false
 	}
-	named, again := c.q.Route.Prefers.Whole(c.sent, c.q.Whole, resp.StatusCode, resp.Header)
+	named, again := c.q.Route.Prefers.Whole(c.sent, c.q.whole, resp.StatusCode, resp.Header)
 	c.q.Route.Learn(named)
 	return again
 }

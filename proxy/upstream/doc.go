@@ -11,6 +11,7 @@
 //	trip, again        what is sent, and what is sent once more                 trip.go, repeat.go, keptbody.go, countedconn.go
 //	replay             a body that HTTP/2 may have to send again                replay.go
 //	connections        how many, how old, which protocol                        transport.go
+//	direct             the way of requests without content, without TLS         direct.go, idleconns.go
 //	checkHead          a response that is none                                  head.go, fieldname.go
 //	Classify, Status   what an error means to the client                        classify.go
 //	NotSent            what an error means to the upstream                      notsent.go

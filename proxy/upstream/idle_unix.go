@@ -7,6 +7,9 @@ import (
 	"syscall"
 )
 
+// tellsQuiet says that quiet knows.
+const tellsQuiet = true
+
 // quiet reports that nothing has arrived on a connection that nobody has asked anything on: neither its end nor bytes that nobody waits
 // for. The transport's reader hears of either on its own goroutine; a request that takes the connection before would be lost with it, and
 // one that changes something may not be repeated. Nothing is read, and what cannot be asked is quiet.

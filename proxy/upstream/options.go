@@ -83,6 +83,8 @@ type Options struct {
 	MaxConnectionAge time.Duration
 	// TLS holds authorities and client certificates for an https URL; nil: the system's. It is cloned before use.
 	TLS *tls.Config
+	// Indirect has requests without content go through net/http's transport like all others, also where a plain connection would do.
+	Indirect bool
 	// Dial makes connections instead of TCP; nil: TCP.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Waited is told how long each request waited for its place, whether or not it got it; those who were refused at once

@@ -74,12 +74,19 @@ func newMortal(t *testing.T, scheme string, o Options) *mortal {
 	return m
 }
 
-// warm leaves n connections idle.
-func (m *mortal) warm(t *testing.T, n int) {
+// warm leaves n connections idle that requests without content go over.
+func (m *mortal) warm(t *testing.T, n int) { m.warmWith(t, n, "") }
+
+// warmWith leaves those idle that requests with such content go over, and with others without TLS, upgrades.
+func (m *mortal) warmWith(t *testing.T, n int, content string) {
 	var wg sync.WaitGroup
 	for range n {
 		wg.Go(func() {
-			if err := m.ask(t, "GET", "/warm", nil); err != nil {
+			var body io.Reader
+			if content != "" {
+				body = io.MultiReader(strings.NewReader(content))
+			}
+			if err := m.ask(t, "GET", "/warm", body); err != nil {
 				t.Error(err)
 			}
 		})
@@ -130,7 +137,11 @@ func TestPoisonIsSentTwiceAtMost(t *testing.T) {
 			for method := range strings.SplitSeq(c.methods, " ") {
 				t.Run(strings.Join(append([]string{scheme, method, c.body}, c.fields...), " "), func(t *testing.T) {
 					m := newMortal(t, scheme, Options{MaxInFlight: 2 * idle})
-					m.warm(t, idle)
+					content := c.body
+					if scheme == "http" && len(c.fields) == 4 {
+						content = "content"
+					}
+					m.warmWith(t, idle, content)
 					var body io.Reader
 					if c.body != "" {
 						body = io.MultiReader(strings.NewReader(c.body))
@@ -153,7 +164,7 @@ func TestPoisonIsSentTwiceAtMost(t *testing.T) {
 						t.Errorf("%d in flight", m.InFlight())
 					}
 					// What is left is of use: at most one connection went without need.
-					m.warm(t, idle-2)
+					m.warmWith(t, idle-2, content)
 					if extra := m.opened.Load() - idle; extra > 2 {
 						t.Errorf("%d connections had to be made", extra)
 					}

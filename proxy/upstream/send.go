@@ -131,7 +131,7 @@ func (u *Upstream) send(req *http.Request, wait *wait, d *delivery) (*http.Respo
 		req.Close = true
 	}
 	way := &trip{replay: replay, repeat: u.balancer.mayRepeat}
-	through := d.over.Transport
+	through := d.over.carrier
 	if sentOnce(req) && u.losses.frequent(time.Now()) {
 		through = over.anew
 	}

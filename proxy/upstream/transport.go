@@ -25,35 +25,52 @@ const (
 
 // connections are those to one upstream over the same protocols.
 type connections struct {
-	dial func() *http.Transport // makes a transport that keeps connections
-	age  time.Duration          // for which one is used; 0 or below: for as long as it lasts
+	dial func() *carrier // makes one that keeps connections
+	age  time.Duration   // for which one is used; 0 or below: for as long as it lasts
 	now  atomic.Pointer[keptConns]
 	// anew makes one for each request: for a request that a kept one has lost, and for a health check, since connecting can
 	// fail too.
-	anew *http.Transport
+	anew *carrier
+}
+
+// carrier carries requests over one set of connections.
+type carrier struct {
+	*http.Transport
+	direct *direct // for those that it can carry; nil: there are none
+}
+
+// CloseIdleConnections closes the connections that no request uses.
+func (c *carrier) CloseIdleConnections() {
+	c.Transport.CloseIdleConnections()
+	if c.direct != nil {
+		c.direct.idle.close()
+	}
 }
 
 // keptConns are connections that are kept between requests, and that no further request uses from some time on. A name is asked for
 // where its upstream is when a connection is made: one that is in use all the time would else be used for as long as somebody holds
 // the old address. Together they are few enough to be made anew together.
 type keptConns struct {
-	*http.Transport
+	*carrier
 	until   time.Time
 	retired atomic.Bool // others have taken their place
 }
 
 func newConnections(o Options, protocols *http.Protocols) *connections {
 	dial := dialer(o)
-	c := &connections{dial: func() *http.Transport { return newTransport(o, dial, protocols) }, age: o.MaxConnectionAge}
+	c := &connections{dial: func() *carrier { return newCarrier(o, dial, protocols) }, age: o.MaxConnectionAge}
 	c.now.Store(c.begin())
 	c.anew = c.dial()
 	c.anew.DisableKeepAlives = true
+	if c.anew.direct != nil {
+		c.anew.direct.idle = nil
+	}
 	return c
 }
 
 // begin makes connections for the requests to come. Their age is varied, so that instances that began together do not for ever.
 func (c *connections) begin() *keptConns {
-	k := &keptConns{Transport: c.dial()}
+	k := &keptConns{carrier: c.dial()}
 	if c.age > 0 {
 		k.until = time.Now().Add(c.age - rand.N(c.age/4+1))
 	}
@@ -83,12 +100,17 @@ func (k *keptConns) left() {
 	}
 }
 
-// newTransport returns connections to one upstream that add nothing and decode nothing. protocols decides between
+// newCarrier returns connections to one upstream that add nothing and decode nothing. protocols decides between
 // HTTP/1.1, HTTP/2 over TLS and HTTP/2 over cleartext.
-func newTransport(o Options, dial dialFunc, protocols *http.Protocols) *http.Transport {
-	return &http.Transport{
+func newCarrier(o Options, dial dialFunc, protocols *http.Protocols) *carrier {
+	dial = counted(dial, protocols.UnencryptedHTTP2())
+	c := &carrier{}
+	if o.URL.Scheme == "http" && o.Dial == nil && tellsQuiet && !o.Indirect {
+		c.direct = &direct{dial: dial, idle: newIdleConns()}
+	}
+	c.Transport = &http.Transport{
 		Proxy:                  nil, // an environment variable must not reroute the upstream's traffic
-		DialContext:            counted(dial, protocols.UnencryptedHTTP2()),
+		DialContext:            dial,
 		TLSClientConfig:        o.TLS,
 		TLSHandshakeTimeout:    o.DialTimeout,
 		DisableCompression:     true,        // adding Accept-Encoding changes what the upstream sends
@@ -100,6 +122,7 @@ func newTransport(o Options, dial dialFunc, protocols *http.Protocols) *http.Tra
 		Protocols:              protocols,
 		HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout, WriteByteTimeout: writeStall},
 	}
+	return c
 }
 
 // expectContinue is how long the upstream may think about "Expect: 100-continue" before the body is sent regardless:

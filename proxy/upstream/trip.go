@@ -51,7 +51,10 @@ func Peer(res *http.Response) string {
 }
 
 // through sends req through t. The request's context is that of the response's body too.
-func (w *trip) through(t *http.Transport, req *http.Request) (*http.Response, error) {
+func (w *trip) through(t *carrier, req *http.Request) (*http.Response, error) {
+	if t.direct.carries(req) {
+		return t.direct.send(w, req)
+	}
 	ctx, cancel := context.WithCancelCause(context.WithValue(req.Context(), tripKey{}, w))
 	w.cancel = cancel // the request's own context ends this one
 	w.head = req.Method == http.MethodHead
@@ -95,7 +98,7 @@ func (w *trip) connecting(string) {
 // connected is called with each of them. HTTP/2 says what was not processed (RFC 9113 §8.7), and the transport's repeats there are of
 // that; they are counted, and bounded like others.
 func (w *trip) connected(info httptrace.GotConnInfo) {
-	if conn, _ := carrier(info.Conn); conn != nil && info.Reused {
+	if conn, _ := countedBelow(info.Conn); conn != nil && info.Reused {
 		// Once the reader is ready, whoever had the connection has its answer: a connection that fails before would take that along.
 		if !conn.awaitReader() || conn.spent.Load() || !conn.quiet() {
 			conn.refuse()
@@ -113,7 +116,7 @@ func (w *trip) shares(info httptrace.GotConnInfo) (again bool) {
 	defer w.mu.Unlock()
 	again = w.sent && w.conn == nil
 	w.sent = w.wrote()
-	w.conn, w.common = carrier(info.Conn)
+	w.conn, w.common = countedBelow(info.Conn)
 	w.kept, w.peer = info.Reused, info.Conn.RemoteAddr()
 	switch {
 	case w.conn == nil && again:
@@ -132,6 +135,13 @@ func (w *trip) shares(info httptrace.GotConnInfo) (again bool) {
 		w.replay.only()
 	}
 	return false
+}
+
+// took takes note of the connection of a request that no transport carries.
+func (w *trip) took(conn *countedConn, kept bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.conn, w.kept, w.peer, w.before = conn, kept, conn.RemoteAddr(), conn.written.Load()
 }
 
 // bar keeps the transport from sending what was sent.
@@ -196,9 +206,9 @@ func (w *trip) keptLost() bool {
 	return w.barred || w.kept && !w.heard
 }
 
-// carrier is the connection below c: alone if it carries one request at a time, common if it carries several. Neither is known of
+// countedBelow is the connection below c: alone if it carries one request at a time, common if it carries several. Neither is known of
 // connections that are not the upstream's own.
-func carrier(c net.Conn) (alone, common *countedConn) {
+func countedBelow(c net.Conn) (alone, common *countedConn) {
 	several := false
 	if t, ok := c.(*tls.Conn); ok {
 		several = t.ConnectionState().NegotiatedProtocol == "h2"

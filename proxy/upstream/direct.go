@@ -1,0 +1,246 @@
+package upstream
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/net/http/httpguts"
+)
+
+// direct carries requests without content over HTTP/1.1 without TLS, each on the goroutine that sends it. net/http's transport has a
+// reader and a writer for each connection, for answers that come while content is still sent, and for connections that end while nobody
+// has a request on them. A request without content is written, and then its answer is read; and what has become of a connection meanwhile is
+// asked when the next request takes it (countedConn.quiet). Messages are written and read by net/http's own functions, so that both ways
+// take the same bytes for the same message.
+//
+// Invariant: a connection is kept only where its request was answered whole, both sides would have it kept, nothing that was not asked for
+// has come on it, and nobody has begun to interrupt it.
+type direct struct {
+	dial dialFunc
+	idle *idleConns // nil: each request has a connection of its own
+}
+
+// directConn is a connection, which one request has at a time.
+type directConn struct {
+	*countedConn
+	to    string // the address
+	in    *bufio.Reader
+	out   *bufio.Writer
+	left  int64     // how many bytes may still be read: those of heads are bounded
+	since time.Time // when it became idle
+}
+
+// Read implements io.Reader, for in.
+func (c *directConn) Read(p []byte) (int, error) {
+	if c.left <= 0 {
+		return 0, errHeadTooLong
+	}
+	n, err := c.countedConn.Read(p[:min(int64(len(p)), c.left)])
+	c.left -= int64(n)
+	return n, err
+}
+
+var errHeadTooLong = fmt.Errorf("the header of the response has more than %d bytes", maxHeaderBytes)
+
+// interrupted is a time at which every wait for a connection is over.
+var interrupted = time.Unix(1, 0)
+
+// carries reports whether a request can go this way.
+func (d *direct) carries(req *http.Request) bool {
+	return d != nil && (req.Body == nil || req.Body == http.NoBody) && req.ContentLength == 0 && req.URL.Scheme == "http" &&
+		len(req.Trailer) == 0 && len(req.TransferEncoding) == 0 && req.Header["Upgrade"] == nil && req.Header["Expect"] == nil
+}
+
+// send sends req, which the trip takes note of, and returns the response when its head is there.
+func (d *direct) send(w *trip, req *http.Request) (*http.Response, error) {
+	if err := checkRequest(req); err != nil {
+		return nil, err
+	}
+	req = req.WithContext(context.WithValue(req.Context(), tripKey{}, w))
+	conn, kept, err := d.connect(req)
+	if err != nil {
+		return nil, ended(req.Context(), err)
+	}
+	w.took(conn.countedConn, kept)
+	// It fires at once where the context has ended already.
+	x := &directExchange{conn: conn, idle: d.idle, stop: context.AfterFunc(req.Context(), func() { _ = conn.SetDeadline(interrupted) })}
+	res, err := x.exchange(w, req)
+	if err != nil {
+		x.end(false)
+		return nil, ended(req.Context(), err)
+	}
+	return res, nil
+}
+
+// ended is err, or why the context has ended, where it has.
+func ended(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+// checkRequest reports what keeps a request from being written: a name or a value in it would be more than that on the wire.
+func checkRequest(req *http.Request) error {
+	if !httpguts.ValidHeaderFieldName(req.Method) { // a method is a token, too (RFC 9110 §9.1)
+		return fmt.Errorf("write request: invalid method %q", req.Method)
+	}
+	for name, lines := range req.Header {
+		if !httpguts.ValidHeaderFieldName(name) {
+			return fmt.Errorf("write request: invalid field name %q", name)
+		}
+		for _, line := range lines {
+			if !httpguts.ValidHeaderFieldValue(line) {
+				return fmt.Errorf("write request: invalid value of field %s", name) // which may be a secret
+			}
+		}
+	}
+	return nil
+}
+
+// connect gives a connection to the address of req: one that is kept and has nothing to say, or a new one.
+func (d *direct) connect(req *http.Request) (c *directConn, kept bool, err error) {
+	ctx := req.Context()
+	if ctx.Err() != nil {
+		return nil, false, ctx.Err()
+	}
+	to := req.URL.Host
+	for c := d.idle.take(to); c != nil; c = d.idle.take(to) {
+		if c.quiet() {
+			return c, true, nil
+		}
+		c.Close()
+	}
+	address := to
+	if req.URL.Port() == "" {
+		address = net.JoinHostPort(req.URL.Hostname(), "80")
+	}
+	conn, err := d.dial(ctx, "tcp", address)
+	if err != nil {
+		return nil, false, err
+	}
+	c = &directConn{countedConn: conn.(*countedConn), to: to}
+	c.in, c.out = bufio.NewReader(c), bufio.NewWriter(c.countedConn)
+	return c, false, nil
+}
+
+// directExchange is one request and its response on a connection.
+type directExchange struct {
+	conn *directConn
+	idle *idleConns
+	stop func() bool // has the end of the request's context no longer interrupt the connection; false: it has begun to
+	keep bool        // the connection can be kept when the response is whole
+	over atomic.Bool // the connection is given back
+}
+
+// exchange writes a request and reads the head of its response.
+func (x *directExchange) exchange(w *trip, req *http.Request) (*http.Response, error) {
+	c := x.conn
+	if x.idle == nil {
+		req.Close = true // it is this way's own copy
+	}
+	if err := req.Write(c.out); err != nil {
+		return nil, fmt.Errorf("write request: %w", err)
+	}
+	if err := c.out.Flush(); err != nil {
+		return nil, fmt.Errorf("write request: %w", err)
+	}
+	c.left = maxHeaderBytes
+	if _, err := c.in.Peek(1); err != nil {
+		return nil, fmt.Errorf("read response: %w", err)
+	}
+	w.hearing()
+	res, err := c.readHead(req)
+	if err != nil {
+		return nil, fmt.Errorf("read response: %w", err)
+	}
+	c.left = math.MaxInt64
+	if res.StatusCode == http.StatusSwitchingProtocols {
+		res.Body = http.NoBody // nobody has asked for it; see checkUpgrade
+	}
+	// After HEAD no connection is kept: see trip.retire.
+	x.keep = x.idle != nil && !res.Close && !req.Close && res.StatusCode > 199 && req.Method != http.MethodHead
+	if req.Method == http.MethodHead || res.ContentLength == 0 || res.Body == http.NoBody {
+		x.end(x.keep)
+		return res, nil
+	}
+	res.Body = &directBody{ReadCloser: res.Body, x: x, ctx: req.Context()}
+	return res, nil
+}
+
+// readHead reads the head of the final response. Informational ones before it are told where somebody wants them, who then bounds their
+// number; else all heads together are bounded.
+func (c *directConn) readHead(req *http.Request) (*http.Response, error) {
+	trace := httptrace.ContextClientTrace(req.Context())
+	for {
+		res, err := http.ReadResponse(c.in, req)
+		if err != nil {
+			return nil, err
+		}
+		if res.StatusCode < 100 || res.StatusCode > 199 || res.StatusCode == http.StatusSwitchingProtocols {
+			return res, nil
+		}
+		if trace == nil || trace.Got1xxResponse == nil {
+			continue
+		}
+		if err := trace.Got1xxResponse(res.StatusCode, textproto.MIMEHeader(res.Header)); err != nil {
+			return nil, err
+		}
+		c.left = maxHeaderBytes
+	}
+}
+
+// end gives the connection back: to be kept, or to be closed. Only the first call counts: a reader may come to its end while another
+// goroutine closes the body.
+func (x *directExchange) end(keep bool) {
+	if !x.over.CompareAndSwap(false, true) {
+		return
+	}
+	// What the upstream sends beyond its response is nobody's, and one who is interrupting would do it to the next request.
+	if x.stop() && keep && x.conn.in.Buffered() == 0 {
+		x.idle.put(x.conn)
+		return
+	}
+	x.conn.Close()
+}
+
+// directBody is the body of a response, at the end of which the connection is given back.
+type directBody struct {
+	io.ReadCloser
+	x   *directExchange
+	ctx context.Context
+	err error // of the last Read
+}
+
+func (b *directBody) Read(p []byte) (int, error) {
+	if b.err != nil {
+		return 0, b.err
+	}
+	n, err := b.ReadCloser.Read(p)
+	if err == nil {
+		return n, nil
+	}
+	whole := errors.Is(err, io.EOF)
+	if !whole {
+		err = ended(b.ctx, err)
+	}
+	b.err = err
+	b.x.end(whole && b.x.keep)
+	return n, err
+}
+
+// Close ends the response. What has not come of it is not waited for.
+func (b *directBody) Close() error {
+	b.x.end(false)
+	return nil
+}
