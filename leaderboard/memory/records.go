@@ -46,7 +46,7 @@ func (m *Records) Submit(_ context.Context, r *leaderboard.Rules, q leaderboard.
 		return before.receipts, true, nil
 	}
 	lines, there := m.boards[r.Route][q.Board]
-	if !there && len(m.boards[r.Route]) >= r.MaxBoards {
+	if !there && len(m.boards[r.Route]) >= r.MaxBoards && !m.giveUp(r) {
 		return nil, false, leaderboard.ErrTooManyBoards
 	}
 	for _, s := range q.Submissions {
@@ -85,6 +85,17 @@ func (m *Records) Submit(_ context.Context, r *leaderboard.Rules, q leaderboard.
 		m.keys[key] = &remembered{q.Print, receipts, now.Add(r.Repeats)}
 	}
 	return receipts, false, nil
+}
+
+// giveUp gives up the boards of a route to whose window nothing belongs any more, and reports whether there were any. The caller holds mu.
+func (m *Records) giveUp(r *leaderboard.Rules) (any bool) {
+	for name := range m.boards[r.Route] {
+		if len(m.ranking(r, name)) == 0 {
+			delete(m.boards[r.Route], name)
+			any = true
+		}
+	}
+	return any
 }
 
 // clock is the time, and not before the last submission. The caller holds mu.
