@@ -215,7 +215,7 @@ type recorder struct {
 }
 
 // copiedBy is up to how many bytes net/http copies before Write returns; more it copies later, so many of them at a time are cloned.
-const copiedBy, clonedAtOnce = 4 << 10, 64 << 10
+const copiedBy, clonedAtOnce = 4 << 10, 16 << 10
 
 func (w *recorder) WriteHeader(code int) {
 	if code >= 200 || code == http.StatusSwitchingProtocols {

@@ -84,6 +84,7 @@ type client struct {
 type answer struct {
 	status int
 	body   []byte
+	copied bool // it is from a copy
 }
 
 // undone says that a request has certainly not come to the shop.
@@ -122,22 +123,23 @@ func (c *client) ask(instance int, method, path, body string) (answer, error) {
 	case err != nil:
 		return answer{}, err
 	case response.StatusCode == http.StatusServiceUnavailable && strings.Contains(status, "detail=store-down"):
-		return answer{response.StatusCode, text}, errUndone // the proxy says so
+		return answer{status: response.StatusCode, body: text}, errUndone // the proxy says so
 	case strings.Contains(status, "detail=not-confirmed") && response.StatusCode < 300:
 		c.count("not confirmed")
 	}
-	return answer{response.StatusCode, text}, nil
+	return answer{response.StatusCode, text, strings.Contains(status, "; hit")}, nil
 }
 
-// read reads a sku from an instance. What it was not told, it has not seen.
-func (c *client) read(instance, sku int) {
+// read reads a sku from an instance. What it was not told, it has not seen. It says whether the answer was a copy.
+func (c *client) read(instance, sku int) (copied bool) {
 	call := c.now()
 	a, err := c.ask(instance, http.MethodGet, "/inventory/"+name(sku), "")
 	var stock demo.Stock
 	if err != nil || a.status != http.StatusOK || json.Unmarshal(a.body, &stock) != nil {
-		return
+		return false
 	}
 	c.add(c.number, name(sku), call, input{kind: read}, output{n: stock.OnHand})
+	return a.copied
 }
 
 // set sets what there is of a sku.
