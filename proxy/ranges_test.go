@@ -154,7 +154,7 @@ func TestPartialHeader(t *testing.T) {
 	a := r.do("GET", "/a", "Range", "bytes=1-2")
 	for name, want := range map[string]string{
 		"Content-Digest": "", "Repr-Digest": "r", "Etag": `"v"`, "Cache-Control": "max-age=60", "Vary": "X", "X-Other": "o",
-		"Content-Type": "text/plain", "Content-Range": "bytes 1-2/26", "Content-Length": "2", "Age": "0",
+		"Content-Type": "text/plain", "Content-Range": "bytes 1-2/26", "Content-Length": "2",
 	} {
 		if got := a.header.Get(name); got != want {
 			t.Errorf("%s: %q, want %q (RFC 9110 §15.3.7)", name, got, want)
@@ -162,6 +162,9 @@ func TestPartialHeader(t *testing.T) {
 	}
 	if a.header.Get("Date") == "" {
 		t.Error("no Date")
+	}
+	if age := a.header.Get("Age"); age != "0" && age != "1" { // by the Date, which has whole seconds
+		t.Errorf("Age: %q", age)
 	}
 	whole := r.do("GET", "/a")
 	if whole.header.Get("Content-Digest") != "c" || whole.header.Get("Content-Range") != "" || whole.header.Get("Content-Length") != "26" {
