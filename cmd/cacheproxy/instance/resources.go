@@ -18,7 +18,7 @@ const collectAt = 50
 
 // heapFloor is how much the collector takes the heap for at the least, in bytes. Without copies the heap is so small that misses would have
 // it collected a hundred times a second. It is never written to, and takes addresses and no memory.
-const heapFloor = 32 << 20
+const heapFloor = 8 << 20
 
 // boundMemory makes the runtime keep within what the container may use. What the environment says wins.
 func (i *Instance) boundMemory() {
