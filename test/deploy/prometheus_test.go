@@ -275,7 +275,8 @@ routes:
 			break
 		}
 	}
-	for !strings.Contains(text, "cacheproxy_write_behind_flush_seconds_count{") { // until the write is done
+	// Until the write is done, and the queue was counted.
+	for !strings.Contains(text, "cacheproxy_write_behind_flush_seconds_count{") || !strings.Contains(text, "cacheproxy_write_behind_queued{") {
 		_, _, text = get(t, p.admin+"/metrics")
 	}
 	return text
