@@ -101,7 +101,7 @@ func TestFailover(t *testing.T) {
 
 func startFailing(t *testing.T) *failing {
 	servers.NeedValkey(t, servers.ValkeyProgram)
-	f := &failing{run: &run{T: t, client: &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 256}}}, tried: map[string]map[int64]*tried{}}
+	f := &failing{run: &run{T: t, client: &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 256, IdleConnTimeout: 30 * time.Second}}}, tried: map[string]map[int64]*tried{}}
 	f.sentinel = servers.StartValkeySentinel(t, servers.ValkeyProgram, "--appendonly", "yes", "--maxmemory-policy", "noeviction")
 	dir, err := os.MkdirTemp("", "postgres-")
 	if err != nil {

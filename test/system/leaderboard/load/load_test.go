@@ -81,7 +81,7 @@ type probe struct {
 
 func start(t *testing.T, window, bucket time.Duration, persistence ...string) *run {
 	r := &run{
-		T: t, client: &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 256}},
+		T: t, client: &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 256, IdleConnTimeout: 30 * time.Second}},
 		model: newModel(window, bucket, top), latencies: map[string][]time.Duration{}, probes: map[string]*probe{}, refused: map[string]int{},
 	}
 	r.valkey = servers.Valkey(t, servers.ValkeyOptions{Args: append([]string{"--maxmemory-policy", "noeviction", "--latency-monitor-threshold", "100"}, persistence...)})
