@@ -79,7 +79,7 @@ type seen struct {
 
 // look reads a board as Top and Around do, and with it the time at which the server did.
 func look(ctx context.Context, r *Records, rules *leaderboard.Rules, board string, random *rand.Rand) (s seen, err error) {
-	what := []string{"top", "100"}
+	what := []string{"top", "10000"} // more than are submitted
 	if s.around = random.IntN(3) == 0; s.around {
 		s.player, s.n = names[random.IntN(len(names))], random.IntN(3)
 		what = []string{"around", strconv.Itoa(s.n), nameOf(s.player)}
