@@ -20,6 +20,7 @@ import (
 	"cacheproxy/policy"
 	"cacheproxy/proxy/upstream"
 	"cacheproxy/store"
+	"cacheproxy/test/references"
 )
 
 // bubble is a proxy and an origin with nothing but memory between them, so that synctest can turn the clock.
@@ -100,7 +101,7 @@ func inBubble(t *testing.T, backend http.HandlerFunc, o rigOptions, route *polic
 		var stores []*store.Store
 		var shops []*upstream.Upstream
 		var measured []*observe.Metrics
-		made := copiesMade.count()
+		made := references.Made()
 		b.another = func() *bubble {
 			next := *b
 			next.metrics = observe.NewMetrics("test")
@@ -129,8 +130,8 @@ func inBubble(t *testing.T, backend http.HandlerFunc, o rigOptions, route *polic
 			server.Close()
 			running.Wait()
 			synctest.Wait() // for clients that the test has left; goroutines that do not end are a failure of the bubble
-			empty(o.below)
-			wantAllFree(t, made, stores...)
+			references.Empty(o.below)
+			references.WantAllFree(t, made, stores...)
 		})
 		f(b.another())
 	})

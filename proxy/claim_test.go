@@ -383,7 +383,7 @@ func TestRequestJoinsARenewalThatIsLeft(t *testing.T) {
 		all[0].do("GET", "/a") // renews it
 		synctest.Wait()
 		all[1].store.Memory().Delete(onlyKey(t, &c.shelf))
-		c.empty()
+		c.Empty()
 		all[1].do("GET", "/a").want(t, "without a copy of its own", 200, "2", "hit")
 		if n := asked.Load(); n != 2 {
 			t.Errorf("the origin was asked %d times", n)

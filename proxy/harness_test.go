@@ -19,6 +19,7 @@ import (
 	"cacheproxy/proxy/server"
 	"cacheproxy/proxy/upstream"
 	"cacheproxy/store"
+	"cacheproxy/test/references"
 	"cacheproxy/writebehind"
 )
 
@@ -63,7 +64,7 @@ type rigOptions struct {
 func newRig(t testing.TB, backend http.HandlerFunc, o rigOptions, routes ...*policy.Route) *rig {
 	t.Helper()
 	wantGoroutinesBack(t)
-	made := copiesMade.count()
+	made := references.Made()
 	r := &rig{t: t, ledger: invalidation.NewLedger(), metrics: observe.NewMetrics("test")}
 	back, open := newBack(t, backend)
 	r.back = back
@@ -134,8 +135,8 @@ func newRig(t testing.TB, backend http.HandlerFunc, o rigOptions, routes ...*pol
 		}
 		wantReasons(t, r.metrics)
 		wantNoneLeft(t, "bodies of the origin", 0, func() int { return int(open.n.Load()) })
-		empty(o.below)
-		wantAllFree(t, made, r.store)
+		references.Empty(o.below)
+		references.WantAllFree(t, made, r.store)
 	})
 	return r
 }

@@ -16,6 +16,7 @@ import (
 	"cacheproxy/policy"
 	"cacheproxy/proxy/upstream"
 	"cacheproxy/store"
+	"cacheproxy/test/references"
 )
 
 // sink is a ResponseWriter that can be used again.
@@ -37,7 +38,7 @@ func (s *sink) reset() {
 // hot is a proxy that holds a copy of 2 KiB, with a request for it.
 func hot(t testing.TB, change ...func(*policy.Route)) (*Proxy, *http.Request) {
 	t.Helper()
-	made := copiesMade.count()
+	made := references.Made()
 	back := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Cache-Control", "max-age=3600")
@@ -71,7 +72,7 @@ func hot(t testing.TB, change ...func(*policy.Route)) (*Proxy, *http.Request) {
 		Store:  store.New(store.NewMemory(64 << 20)), Ledger: ledger, Log: invalidation.NewLocal(ledger, "test"), Metrics: metrics, Access: access,
 		Logger: slog.New(slog.DiscardHandler),
 	})
-	t.Cleanup(func() { p.Close(); shop.CloseIdle(); wantAllFree(t, made, p.store) })
+	t.Cleanup(func() { p.Close(); shop.CloseIdle(); references.WantAllFree(t, made, p.store) })
 	r := httptest.NewRequest("GET", "/products/1", nil)
 	r.Header.Set("Accept", "*/*")
 	r.Header.Set("User-Agent", "bench")

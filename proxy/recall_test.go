@@ -12,6 +12,7 @@ import (
 	"cacheproxy/invalidation"
 	"cacheproxy/policy"
 	"cacheproxy/store"
+	"cacheproxy/test/references"
 )
 
 // shelf is a tier that keeps everything, and counts who asks.
@@ -29,7 +30,7 @@ func (s *shelf) Get(_ context.Context, key string) (store.Item, error) {
 	if s.fails {
 		return nil, errors.New("the shelf is gone")
 	}
-	return hold(s.items[key]), nil
+	return references.Hold(s.items[key]), nil
 }
 
 func (s *shelf) Down() bool { return false }
@@ -43,17 +44,17 @@ func (s *shelf) Put(_ context.Context, key string, item store.Item) error {
 	if s.items == nil {
 		s.items = make(map[string]store.Item)
 	}
-	release(s.items[key])
-	s.items[key] = hold(item)
+	references.Release(s.items[key])
+	s.items[key] = references.Hold(item)
 	return nil
 }
 
-// empty lets go of everything.
-func (s *shelf) empty() {
+// Empty lets go of everything.
+func (s *shelf) Empty() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, item := range s.items {
-		release(item)
+		references.Release(item)
 	}
 	clear(s.items)
 }

@@ -248,7 +248,7 @@ func TestErrorsDisplaceNoCopyOfAnotherInstance(t *testing.T) {
 			synctest.Wait()
 		}
 		writes := c.writes()
-		c.empty()
+		c.Empty()
 		all[0].another().do("GET", "/a").want(t, "an instance without a copy", 503, "bad", "stored")
 		synctest.Wait()
 		if c.writes() == writes {

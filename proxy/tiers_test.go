@@ -147,7 +147,7 @@ func TestTierThatComesBackIsWarmedFromMemory(t *testing.T) {
 		}
 		below.down.Store(true)
 		b.pass(2 * watchEvery)
-		below.empty()
+		below.Empty()
 		read(3)
 		if n := below.writes(); n != 4 {
 			t.Errorf("the tier was written to while it was down: %d", n)

@@ -60,30 +60,6 @@ func (f faults) logSize() int {
 	return 400
 }
 
-// event is something that happens at a time, unless the instance that it is for has died since.
-type event struct {
-	at       time.Duration
-	order    int
-	run      func()
-	instance *simInstance
-	life     int
-}
-
-type schedule []*event
-
-func (s schedule) Len() int { return len(s) }
-func (s schedule) Less(i, j int) bool {
-	return s[i].at < s[j].at || s[i].at == s[j].at && s[i].order < s[j].order
-}
-func (s schedule) Swap(i, j int) { s[i], s[j] = s[j], s[i] }
-func (s *schedule) Push(x any)   { *s = append(*s, x.(*event)) }
-func (s *schedule) Pop() any {
-	old := *s
-	x := old[len(old)-1]
-	*s = old[:len(old)-1]
-	return x
-}
-
 type simWorld struct {
 	faults
 	r         *rand.Rand
@@ -110,14 +86,6 @@ type simWorld struct {
 var simStart = time.Unix(1_000_000_000, 0)
 
 func (w *simWorld) clock() time.Time { return simStart.Add(w.now) }
-
-func (w *simWorld) after(d time.Duration, run func()) { w.schedule(&event{at: w.now + d, run: run}) }
-
-func (w *simWorld) schedule(e *event) {
-	w.order++
-	e.order = w.order
-	heap.Push(&w.queue, e)
-}
 
 func (w *simWorld) between(lo, hi time.Duration) time.Duration {
 	return lo + time.Duration(w.r.Int64N(int64(hi-lo)+1))

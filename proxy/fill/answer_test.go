@@ -11,6 +11,7 @@ import (
 	"cacheproxy/policy"
 	"cacheproxy/policy/httpcache"
 	"cacheproxy/store"
+	"cacheproxy/test/references"
 )
 
 // shelf is a tier below memory that keeps what it is given.
@@ -25,7 +26,7 @@ func (s *shelf) Down() bool { return false }
 func (s *shelf) Get(_ context.Context, key string) (store.Item, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return hold(s.items[key]), nil
+	return references.Hold(s.items[key]), nil
 }
 
 func (s *shelf) Put(_ context.Context, key string, item store.Item) error {
@@ -37,24 +38,24 @@ func (s *shelf) Put(_ context.Context, key string, item store.Item) error {
 	if s.items == nil {
 		s.items = make(map[string]store.Item)
 	}
-	release(s.items[key])
-	s.items[key] = hold(item)
+	references.Release(s.items[key])
+	s.items[key] = references.Hold(item)
 	return nil
 }
 
-// empty lets go of everything.
-func (s *shelf) empty() {
+// Empty lets go of everything.
+func (s *shelf) Empty() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, item := range s.items {
-		release(item)
+		references.Release(item)
 	}
 	clear(s.items)
 }
 
 func (s *shelf) has(key string) bool {
 	item, _ := s.Get(context.Background(), key)
-	defer release(item)
+	defer references.Release(item)
 	return item != nil
 }
 

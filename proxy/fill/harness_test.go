@@ -15,6 +15,7 @@ import (
 	"cacheproxy/policy/httpcache"
 	"cacheproxy/proxy/upstream"
 	"cacheproxy/store"
+	"cacheproxy/test/references"
 )
 
 // rig is a filler with a route to an origin on real sockets.
@@ -26,7 +27,7 @@ type rig struct {
 
 func newRig(t testing.TB, origin http.HandlerFunc, below ...store.Tier) *rig {
 	t.Helper()
-	made := copiesMade.count()
+	made := references.Made()
 	server := httptest.NewServer(origin)
 	t.Cleanup(server.Close)
 	address, err := url.Parse(server.URL)
@@ -40,8 +41,8 @@ func newRig(t testing.TB, origin http.HandlerFunc, below ...store.Tier) *rig {
 		f.Close()
 		waitFor(t, func() bool { return shop.InFlight()+shop.Streams()+shop.Queued() == 0 })
 		shop.CloseIdle()
-		empty(below)
-		wantAllFree(t, made, f.store)
+		references.Empty(below)
+		references.WantAllFree(t, made, f.store)
 	})
 	return &rig{f, t, NewRoute(r, shop, observe.NewMetrics("test"))}
 }
