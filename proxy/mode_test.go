@@ -111,7 +111,7 @@ func TestModeOffEndsRenewals(t *testing.T) {
 
 // A mode for a share: that share goes by it, the others as with off, and the metrics and the list of modes say so.
 func TestModeShare(t *testing.T) {
-	const requests = 1000
+	requests := unlessRace(1000)
 	for _, c := range []struct {
 		mode       policy.Mode
 		share      float64
@@ -146,7 +146,8 @@ func TestModeShare(t *testing.T) {
 				share = 1
 			}
 			// Ten standard deviations of as many throws: one run in 10²² falls out of this by chance.
-			want, slack := share*requests, 1+10*math.Sqrt(requests*share*(1-share))
+			n := float64(requests)
+			want, slack := share*n, 1+10*math.Sqrt(n*share*(1-share))
 			if inside := float64(count(t, b.metrics, "cacheproxy_requests_total", c.inside)); inside < want-slack || inside > want+slack {
 				t.Errorf("%v for %v: %v requests inside, want about %v", c.mode, share, inside, want)
 			}

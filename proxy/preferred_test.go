@@ -133,7 +133,7 @@ func TestAnswersGoByWhatTheirClientPrefers(t *testing.T) {
 			tellsPreferences(&asked)(w, r)
 		}
 		inBubble(t, origin, rigOptions{}, routeFor(t, "all", change, "/"), func(b *bubble) {
-			for range 2000 {
+			for range unlessRace(2000) {
 				h := http.Header{}
 				var header, short []string
 				for _, name := range []string{"Accept", "Accept-Charset", "Accept-Language"} {

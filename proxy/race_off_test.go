@@ -3,3 +3,5 @@
 package proxy
 
 func unlessRace(n int) int { return n }
+
+func allUnlessRace() func() bool { return func() bool { return true } }

@@ -113,7 +113,7 @@ func race(t *testing.T, r *rig, change func(k int) error, v *versions) (stale, h
 	}
 	ticker := time.NewTicker(30 * time.Millisecond)
 	defer ticker.Stop()
-	for i := range 120 {
+	for i := range unlessRace(120) {
 		<-ticker.C
 		k := i / 2 % raceKeys
 		if err := change(k); err != nil {

@@ -269,7 +269,7 @@ func TestCredentialsDoNotMix(t *testing.T) {
 			} else {
 				header = []string{"Authorization", user}
 			}
-			for range 20 {
+			for range unlessRace(20) {
 				for path, body := range want {
 					a, err := r.try("GET", path, nil, header...)
 					if err == nil && a.body != body {

@@ -103,15 +103,17 @@ func TestEveryStatusGivesItsPlaceBack(t *testing.T) {
 	s := newScripted(t)
 	rests := []string{"Content-Length: 4\r\n\r\nbody", "Content-Length: 0\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n",
 		"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n!", "\r\nto the end!", "Cache-Control: max-age=60\r\nContent-Length: 9\r\n\r\nhalf!"}
-	parallel(1000, func(status int) {
-		answer := fmt.Sprintf("HTTP/1.1 %03d Some\r\n%s", status, rests[status%len(rests)])
+	n := unlessRace(1000)
+	parallel(n, func(turn int) {
+		status := turn * 1000 / n
+		answer := fmt.Sprintf("HTTP/1.1 %03d Some\r\n%s", status, rests[turn%len(rests)])
 		if status/100 == 1 || status == 204 || status == 304 {
 			answer = strings.TrimSuffix(answer, "!") + "!" // the client would wait for what follows
 		}
 		for _, path := range []string{"/pass", "/fill"} {
-			s.ask(t, scriptedHeads[status/len(rests)%len(scriptedHeads)], path, answer, status, -1)
+			s.ask(t, scriptedHeads[turn/len(rests)%len(scriptedHeads)], path, answer, status, -1)
 		}
-		s.http2([]string{"GET", "POST", "HEAD"}[status%3], []string{"/pass", "/fill"}[status%2], answer)
+		s.http2([]string{"GET", "POST", "HEAD"}[turn%3], []string{"/pass", "/fill"}[turn%2], answer)
 	})
 	wantPlacesFree(t, s.origin)
 	s.origin.CloseIdle()
@@ -129,9 +131,11 @@ func TestEveryBreakGivesItsPlaceBack(t *testing.T) {
 		"HTTP/1.1 500 No\r\nContent-Length: 5\r\n\r\nerror",
 	}
 	for i, answer := range answers {
-		parallel(len(answer)+1, func(at int) {
+		breaks := unlessRace(len(answer) + 1)
+		parallel(breaks, func(turn int) {
+			at := turn * (len(answer) + 1) / breaks
 			for j, path := range []string{"/pass", "/fill"} {
-				head := scriptedHeads[at%3]
+				head := scriptedHeads[turn%3]
 				if i == 3 {
 					head = scriptedHeads[2]
 				}

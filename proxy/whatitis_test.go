@@ -37,6 +37,7 @@ func TestWritesOnEveryWay(t *testing.T) {
 		{"a range", nil, "/api", []string{"Range", "items=0-1"}},
 		{"an upgrade", nil, "/api", []string{"Connection", "Upgrade", "Upgrade", "websocket"}},
 	}
+	tried := allUnlessRace()
 	unclean := ways[0]
 	unclean.name, unclean.path = "by a path that is not clean", "//api"
 	for _, c := range []struct {
@@ -82,7 +83,7 @@ func TestWritesOnEveryWay(t *testing.T) {
 			path   string
 			header []string
 		}{unclean}, ways...) {
-			if c.clean && way.path != "/api" {
+			if c.clean && way.path != "/api" || !tried() {
 				continue
 			}
 			t.Run(c.about+" "+way.name, func(t *testing.T) {
