@@ -194,8 +194,17 @@ func exchangeBytes(t testing.TB, address string, sent []byte, cuts []int) string
 // which the origins are not the same.
 var differing = regexp.MustCompile(`(?m)^((?:Date|Age|X-Request-Id): ).*?\r$|(ttl=)\d+|(request id: )[0-9a-f]{32}|(key=").*?%0[45]http`)
 
+// normal takes out of an answer, or of several, what differs from one to the next. The expression sees only lines that may have any of it,
+// since with the race detector it takes milliseconds for a body.
 func normal(answer string) string {
-	return differing.ReplaceAllString(answer, "$1$2$3$4")
+	var out strings.Builder
+	for line := range strings.Lines(answer) {
+		if slices.ContainsFunc([]string{"Date: ", "Age: ", "X-Request-Id: ", "ttl=", "request id: ", `key="`}, func(s string) bool { return strings.Contains(line, s) }) {
+			line = differing.ReplaceAllString(line, "$1$2$3$4")
+		}
+		out.WriteString(line)
+	}
+	return out.String()
 }
 
 // fieldSets are what requests for what is stored say besides their Host.
