@@ -84,10 +84,14 @@ func each(t *testing.T, what string, boards []*reloaded, do func(*reloaded) erro
 
 // What a server has lost, all of it or the last of it, is there again once the archive has given it back, with what was submitted meanwhile.
 func TestReload(t *testing.T) {
+	programs := servers.ValkeyPrograms()
+	if raceEnabled {
+		programs = programs[:1]
+	}
 	if *seed == 0 {
 		*seed = rand.Uint64()
 	}
-	for _, program := range servers.ValkeyPrograms() {
+	for _, program := range programs {
 		for _, how := range []string{"lost", "went back"} {
 			t.Run(program+"/"+how, func(t *testing.T) { reload(t, program, how == "lost") })
 		}
