@@ -20,7 +20,7 @@ A key that is not here is an error, and so is one that the route's policy does n
 **Changes.** The file, and every file that it names, is read again when it changes. Keys that are marked *restart* keep the value that they had at
 the start; ` + "`GET /config`" + ` of the admin listener shows what is in force, and under ` + "`waits_for_restart`" + ` what was read and is not yet.
 
-**Environment.** Every single value outside lists has a variable, which wins over the file: ` + "`CACHEPROXY_`" + ` and the path of the key in capitals, with
+**Environment.** Every single value outside lists has a variable (what may be a list has none), which wins over the file: ` + "`CACHEPROXY_`" + ` and the path of the key in capitals, with
 ` + "`_`" + ` for each dot. An empty one counts as unset; one that stands for no key is refused, unless the file fills it in. The flags ` + "`--listen` and `--admin`" + ` of ` + "`serve`" + ` win over both.
 
 **Policies.** A route's key is an error where its policy does not heed it; *Policies* says which do, and nothing where all do.

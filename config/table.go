@@ -64,7 +64,7 @@ var tokenKeys = section{
 
 var logKeys = section{
 	// Lines of two forms in one stream cannot be parsed.
-	{name: "format", is: aWordOf(logFormats), byDefault: "json", takes: atStart, means: "json: one object a line; text: logfmt; off: nothing, not even errors."},
+	{name: "format", is: aWordOf(logFormats), byDefault: "json", takes: atStart, means: "json: one object a line; text: logfmt; off: nothing but the failure that ends the process."},
 	{name: "fields", is: aWordOf(logFields), byDefault: "short", takes: atStart, means: "short: names such as status and route; otel: those of OpenTelemetry's semantic conventions, such as http.response.status_code."},
 	{name: "level", is: aLogLevel, byDefault: "info", means: "The least level that is written. Operators' calls are in the log at any level."},
 	{name: "hits", is: aShare, byDefault: "1%", means: "The share of hits in the access log, of boards that were read or submitted to, and of would_hit on observed routes: they are many and alike."},

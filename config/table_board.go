@@ -15,7 +15,7 @@ var boardKeys = section{
 	{name: "min_score", is: aScore, derived: "-2^53", means: "The least score that is taken; less: 422."},
 	{name: "max_score", is: aScore, derived: "2^53", means: "The greatest; more: 422."},
 	{name: "max_boards", is: aNumber, byDefault: "1000", positive: true, means: "Boards of the route; a submission to one more: 409."},
-	{name: "max_batch", is: aNumber, byDefault: "100", positive: true, refuse: outside(1, 1000, "", "is more than 1000; write 100, the default"), means: "Submissions of one request, which are recorded all or not at all; more: 413."},
+	{name: "max_batch", is: aNumber, byDefault: "100", positive: true, refuse: outside(1, 1000, "", "is more than 1000; write 100, the default"), means: "Submissions of one request, which are recorded all or not at all; more: 413. At most 1000."},
 	{name: "remember", is: aDuration, byDefault: "10m", positive: true, means: "For how long an Idempotency-Key is: a repetition within that is recorded once."},
 	{name: "durability", is: aWordOf(boardDurabilities), byDefault: "none", means: "What has to be true before a submission is acknowledged. none: the server has it; fsync: it is on its disk (WAITAOF; appendonly yes); replicas: a replica has it (WAIT)."},
 	{name: "authorize", is: textsOrNone, required: "is missing; write authorize: {upstream: NAME, path: /may-score}, or authorize: none where anybody may submit any score for any player", means: "Who is asked first, for submissions and reads: GET of path at upstream, with the client's header, X-Forwarded-Method and X-Forwarded-Uri; 2xx: yes, remembered for 5s; 401, 403: no; else 503. X-Leaderboard-Player in the answer: the only player that the client may submit as. none: nobody."},

@@ -13,7 +13,7 @@ var postgresKeys = section{
 	{name: "max_feed_lag", is: aDuration, byDefault: "10s", positive: true, refuse: outside(5*time.Second, time.Hour, "is less than 5s, within which instances take over from each other; write 10s", "is more than 1h0m0s; write 10s, or a longer feed_down_ttl"), means: "For how long changes may go unseen before the feed counts as blind. 5s to 1h, and more than poll."},
 	{name: "feed_down_ttl", is: aDuration, byDefault: "30s", positive: true, means: "How long copies that the tables feed are fresh while the feed is blind, however long they would be else. Then they are confirmed."},
 	{name: "notify", is: aFlag, byDefault: "false", means: "Changes also send NOTIFY, so that they are heard of at once. Not for databases with many writes: commits with it wait for each other."},
-	{name: "on_error", is: aWordOf(onErrors), byDefault: "fail_write", means: "What becomes of a statement whose change cannot be told. fail_write: it fails; lose: it goes on, counted, and copies stay until they expire. Known to the database from pg install on."},
+	{name: "on_error", is: aWordOf(onErrors), byDefault: "fail_write", means: "What becomes of a statement whose change cannot be told. fail_write: it fails; lose: it goes on, counted, and once that is seen what the feed names is confirmed by the API before it is used. Known to the database from pg install on."},
 	{name: "feeds", is: sections(feedKeys), means: "Tables whose changes make copies unusable. Each is installed in the database with cacheproxy pg install."},
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
@@ -151,6 +152,9 @@ type page struct {
 // look reads a page of what is in scope.
 func look(ctx context.Context, conn *pgx.Conn, s scope) (p page, err error) {
 	found, err := conn.Query(ctx, lookSQL, s.xids, s.after, s.fromXID, s.fromID, s.waiting, int32(rowBytes), int32(pageRows), s.waitXIDs)
+	if absent(err) {
+		return p, fmt.Errorf("%w: %w", errNothingInstalled, err)
+	}
 	if err != nil {
 		return p, fmt.Errorf("look into the outbox: %w", err)
 	}
@@ -199,6 +203,8 @@ func look(ctx context.Context, conn *pgx.Conn, s scope) (p page, err error) {
 		p.full = p.full || of[part] >= pageRows
 	}
 	switch err := found.Err(); {
+	case absent(err):
+		return p, fmt.Errorf("%w: %w", errNothingInstalled, err)
 	case err != nil:
 		return p, fmt.Errorf("look into the outbox: %w", err)
 	case p.seen.limit == "":
@@ -207,7 +213,14 @@ func look(ctx context.Context, conn *pgx.Conn, s scope) (p page, err error) {
 	return p, nil
 }
 
+// absent reports whether the server says that a table or a schema is not there.
+func absent(err error) bool {
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && (pg.Code == "42P01" || pg.Code == "3F000") // undefined_table, invalid_schema_name
+}
+
 var (
-	errNoSnapshot = errors.New("look into the outbox: the server has sent no snapshot")
-	errHidden     = errors.New("look into the outbox: row security hides rows of cacheproxy.outbox or cacheproxy.marker from this role; run: cacheproxy pg install")
+	errNothingInstalled = errors.New("look into the outbox: it is not installed in this database; run: cacheproxy pg install")
+	errNoSnapshot       = errors.New("look into the outbox: the server has sent no snapshot")
+	errHidden           = errors.New("look into the outbox: row security hides rows of cacheproxy.outbox or cacheproxy.marker from this role; run: cacheproxy pg install")
 )

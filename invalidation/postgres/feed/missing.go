@@ -68,3 +68,14 @@ func (s *outbox) missing(ctx context.Context, installed map[string]bool) error {
 	f.sight.missing.Store(int64(len(missing)))
 	return nil
 }
+
+// nothingInstalled notes that nothing tells of any mapping: there is no outbox.
+func (f *Feed) nothingInstalled() {
+	config := f.config.Load()
+	f.untold.missing = map[string]bool{}
+	for _, m := range config.Mappings {
+		f.untold.missing[m.ID] = true
+	}
+	f.count(notInstalled)
+	f.sight.missing.Store(int64(len(config.Mappings)))
+}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"cacheproxy/invalidation/postgres"
+	"cacheproxy/test/servers"
 )
 
 // TestTriggersTakenAway takes from a feed that runs what tells it of changes, in all the ways that leave cacheproxy.marker as it is: it is
@@ -79,4 +80,23 @@ func TestMendedMeanwhile(t *testing.T) {
 	c.log.fail.Store(false)
 	c.purges("confirm tag:table:public.product")
 	until(t, func() bool { return !c.Blind(time.Now(), time.Hour) })
+}
+
+// A database in which nothing is installed, or no more, makes the feed blind at once, and says what to run.
+func TestNothingInstalled(t *testing.T) {
+	url := servers.Postgres(t)
+	conn := dial(t, url)
+	c := consume(t, url, nil)
+	until(t, func() bool { return c.Blind(time.Now(), time.Hour) })
+	if s := c.State(); s.Missing != 1 || s.Up || s.Failed[notInstalled.String()] == 0 {
+		t.Errorf("state %+v", s)
+	}
+	install(t, conn, product())
+	until(t, func() bool { return !c.Blind(time.Now(), time.Hour) })
+	c.purges("confirm tag:table:public.product")
+	do(t, conn, "drop schema cacheproxy cascade")
+	until(t, func() bool { return c.Blind(time.Now(), time.Hour) })
+	if s := c.State(); s.Missing != 1 {
+		t.Errorf("state %+v", s)
+	}
 }

@@ -2,6 +2,7 @@ package feed
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -33,6 +34,9 @@ func (s *outbox) pass(ctx context.Context, eager bool) (time.Duration, error) {
 		p, err := look(asked, s.conn, in)
 		cancel()
 		if err != nil {
+			if errors.Is(err, errNothingInstalled) {
+				f.nothingInstalled()
+			}
 			return 0, err
 		}
 		if first.seen.limit == "" {
