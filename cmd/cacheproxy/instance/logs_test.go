@@ -2,6 +2,7 @@ package instance
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"io"
 	"log"
@@ -55,5 +56,20 @@ func TestLogsDoNotWait(t *testing.T) {
 	end()
 	if err := <-ended; err != nil {
 		t.Error(err)
+	}
+}
+
+// With the names of OpenTelemetry each field of the process log has one, as those of the access log do.
+func TestProcessLogByConventions(t *testing.T) {
+	var out bytes.Buffer
+	logs := NewLogs(config.Log{OTel: true}, slog.LevelInfo, &out)
+	logs.Program.Info("serving", "listen", ":8080", "upstream", "shop", "error", "none")
+	ctx, end := context.WithCancel(t.Context())
+	end()
+	if err := logs.Run(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if _, fields, _ := strings.Cut(out.String(), `"msg":"serving",`); fields != `"cacheproxy.listen":":8080","cacheproxy.upstream":"shop","exception.message":"none"}`+"\n" {
+		t.Errorf("%s", out.String())
 	}
 }
