@@ -53,6 +53,9 @@ func (d *decoder) override(p *part, o Overrides, v *viper.Viper) {
 		}
 		text := v.GetString(path)
 		d.places[path] = place{source: source}
+		if _, written := d.places[p.path]; !written {
+			d.places[p.path] = place{source: source} // what the section lacks is said of what has begun it
+		}
 		value, ok := d.value(k.is, text, quote(text), path)
 		d.store(p, &k, value, ok)
 	}

@@ -120,7 +120,7 @@ func compileServer(doc *part, beside *files) (s valkey.Server) {
 		}
 		sentinel.setInForce("addresses", s.Addresses)
 	case url == "":
-		doc.problem("", "names no server; write url: valkey://127.0.0.1:6379, or sentinel: {master: mymaster, addresses: [\"10.0.0.1:26379\"]}")
+		doc.problem("", "no server is named; write valkey.url: valkey://127.0.0.1:6379, or valkey.sentinel: {master: mymaster, addresses: [\"10.0.0.1:26379\"]}")
 		return s
 	default:
 		if secure = takeApart(doc, url, &s); doc.spoiled("url") {

@@ -122,7 +122,7 @@ routes: [{name: a, match: /a, policy: cache-aside, ttl: 1s, on_lease_loss: serve
 		t.Errorf("warnings: %v", s.Warnings)
 	}
 	t.Setenv("CACHEPROXY_VALKEY_TIMEOUT", "10ms")
-	if _, err := load1(t, oneUpstream); err == nil || !strings.Contains(err.Error(), "names no server") {
+	if _, err := load1(t, oneUpstream); err == nil || !strings.Contains(err.Error(), "environment CACHEPROXY_VALKEY_TIMEOUT: no server is named") {
 		t.Errorf("a timeout of no server: %v", err)
 	}
 	t.Setenv("CACHEPROXY_VALKEY_URL", "valkey://127.0.0.1:7000")
