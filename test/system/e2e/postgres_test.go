@@ -95,7 +95,7 @@ func (s *stock) answer(w http.ResponseWriter, r *http.Request) {
 // of its time: what was shown before must not come back.
 func (s *stock) shows(p *process, id, pieces int, since time.Time) time.Duration {
 	s.t.Helper()
-	for deadline := time.Now().Add(patience); ; {
+	for deadline := time.Now().Add(patience); ; <-time.After(5 * time.Millisecond) {
 		a := get(s.t, fmt.Sprint(p.data, "/items/", id))
 		if a.status == 200 && a.body == fmt.Sprint(pieces) {
 			return time.Since(since)
@@ -169,18 +169,13 @@ func testChangesInSQL(t *testing.T, source string) {
 		}
 		return
 	}
-	for deadline := time.Now().Add(patience); ; { // all of it is consumed, that of the outage as well
+	eventually(t, "all is consumed, that of the outage as well", func() bool {
 		var left int
 		if err := s.db.QueryRow(t.Context(), "select count(*) from cacheproxy.outbox").Scan(&left); err != nil {
 			t.Fatal(err)
 		}
-		if left == 0 {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%d changes are left", left)
-		}
-	}
+		return left == 0
+	})
 }
 
 // While the database cannot be reached, the copies that it feeds are trusted for feed_down_ttl, confirmed and kept, and the instance is
@@ -192,7 +187,7 @@ func TestDatabaseCannotBeReached(t *testing.T) {
 	s.do("alter role consumer nologin")
 	s.do("select pg_terminate_backend(pid) from pg_stat_activity where usename = 'consumer'")
 	deadline := time.Now().Add(patience)
-	for {
+	for ; ; <-time.After(5 * time.Millisecond) {
 		a := get(t, p.data+"/items/1")
 		if strings.Contains(a.header.Get("Cache-Status"), "feed-down") {
 			if a.status != 200 || !strings.Contains(a.header.Get("Cache-Status"), "fwd=stale") {
@@ -218,14 +213,7 @@ func TestDatabaseCannotBeReached(t *testing.T) {
 		t.Errorf("the configuration does not say that the feed is blind, or shows a secret: %s", c)
 	}
 	s.do("alter role consumer login")
-	for deadline := time.Now().Add(patience); ; {
-		if strings.Contains(get(t, p.admin+"/metrics").body, "cacheproxy_feed_blind 0") {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("still blind")
-		}
-	}
+	eventually(t, "it sees again", func() bool { return strings.Contains(get(t, p.admin+"/metrics").body, "cacheproxy_feed_blind 0") })
 	s.do("update item set pieces = 6 where id = 1")
 	s.shows(p, 1, 6, time.Now())
 }
@@ -238,11 +226,9 @@ func TestReloadOfTheFeed(t *testing.T) {
 	s.shows(p, 1, 0, time.Now())
 	up := func(want string) {
 		t.Helper()
-		for deadline := time.Now().Add(patience); !strings.Contains(get(t, p.admin+"/metrics").body, "cacheproxy_feed_up "+want); {
-			if time.Now().After(deadline) {
-				t.Fatalf("feed_up is not %s: %s", want, p.output())
-			}
-		}
+		eventually(t, "feed_up is "+want, func() bool {
+			return strings.Contains(get(t, p.admin+"/metrics").body, "cacheproxy_feed_up "+want)
+		})
 	}
 	up("0")
 	if err := os.WriteFile(file, []byte(s.config), 0o600); err != nil {
