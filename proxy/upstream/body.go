@@ -27,6 +27,17 @@ func held(h heldBody) io.ReadCloser {
 	return &h
 }
 
+// AtHand reports whether all that is left of a response's body has come, so that reading it waits for nobody. It may say that of less than
+// is true of.
+func AtHand(res *http.Response) bool {
+	b, ok := res.Body.(*heldBody)
+	if !ok {
+		return res.Body == http.NoBody
+	}
+	d, ok := b.ReadCloser.(*directBody)
+	return ok && res.ContentLength >= 0 && res.ContentLength <= int64(d.x.conn.in.Buffered())
+}
+
 // heldBody is a response's body that gives something back at its end.
 type heldBody struct {
 	io.ReadCloser

@@ -52,6 +52,10 @@ func (c *directConn) Read(p []byte) (int, error) {
 
 var errHeadTooLong = fmt.Errorf("the header of the response has more than %d bytes", maxHeaderBytes)
 
+// headAndBody is how much of a response is read at once, in bytes: one that is no longer comes whole with its head, where the upstream sends
+// both together (AtHand).
+const headAndBody = 8 << 10
+
 // interrupted is a time at which every wait for a connection is over.
 var interrupted = time.Unix(1, 0)
 
@@ -130,7 +134,7 @@ func (d *direct) connect(req *http.Request) (c *directConn, kept bool, err error
 		return nil, false, err
 	}
 	c = &directConn{countedConn: conn.(*countedConn), to: to}
-	c.in, c.out = bufio.NewReader(c), bufio.NewWriter(c.countedConn)
+	c.in, c.out = bufio.NewReaderSize(c, headAndBody), bufio.NewWriter(c.countedConn)
 	return c, false, nil
 }
 
