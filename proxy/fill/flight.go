@@ -4,6 +4,9 @@ import (
 	"context"
 	"fmt"
 	"hash/maphash"
+	"strconv"
+	"sync"
+	"sync/atomic"
 
 	"cacheproxy/invalidation"
 	"cacheproxy/lockorder"
@@ -22,6 +25,8 @@ type result = singleflight.Result
 // then on the response is handed to whoever may join, until the last byte is stored.
 type flights struct {
 	ledger *invalidation.Ledger
+	start  func(*flight, *Request) Response // fetches what a flight's leader wants
+	opened atomic.Uint64
 	seed   maphash.Seed
 	shards [flightShards]flightShard
 }
@@ -39,7 +44,12 @@ type flightShard struct {
 type flight struct {
 	shard *flightShard // of nobody else, and without a map, where nobody can join the flight
 	key   string
+	call  string // its key in the group, which no other flight has: one that must not be joined any more goes on for those who wait for it
 	known []invalidation.ID // members known before the answer
+
+	request chan *Request // gets what is to be fetched, once
+	once    sync.Once     // of what follows
+	brought Response      // meaningful once once is done
 
 	hints    chan hint       // set by the request that leads, before the fill begins; nil: nobody wants any
 	after    <-chan struct{} // closed when the flight before this one has its answer, for which it waits; nil: it waits for none
@@ -57,8 +67,8 @@ type flight struct {
 	response  Response // meaningful once published
 }
 
-func (fs *flights) init(ledger *invalidation.Ledger) {
-	fs.ledger, fs.seed = ledger, maphash.MakeSeed()
+func (fs *flights) init(ledger *invalidation.Ledger, start func(*flight, *Request) Response) {
+	fs.ledger, fs.start, fs.seed = ledger, start, maphash.MakeSeed()
 	for i := range fs.shards {
 		fs.shards[i].open = make(map[string]*flight)
 	}
@@ -69,12 +79,12 @@ func (fs *flights) shard(key string) *flightShard {
 }
 
 // join joins the open flight of a key or, where there is none that the request may join, opens one. The caller then leads: it
-// must put on request, once and whatever happens, what is to be fetched, or nil where there is nothing to fetch. Until it has,
-// start waits, and who comes meanwhile joins.
+// must put on lead, once and whatever happens, what is to be fetched, or nil where there is nothing to fetch, and have the flight asked.
+// Until it has put that there, who asks waits, and who comes meanwhile joins.
 //
 // A flight that is opened by a request without a lease, or while a write is under way, goes to the origin only when the one before it has
 // its answer, and who comes meanwhile joins it: one under way and one in waiting for each key.
-func (fs *flights) join(j Joiner, start func(*flight, *Request) Response) (t Ticket, request chan<- *Request) {
+func (fs *flights) join(j Joiner) (t Ticket, lead chan<- *Request) {
 	s := fs.shard(j.Key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -89,19 +99,30 @@ func (fs *flights) join(j Joiner, start func(*flight, *Request) Response) (t Tic
 			return Ticket{Role: Full}, nil
 		}
 		f.waiters++
-		// The call is under way: the response is published under mu before the call ends.
-		return Ticket{Role: Joined, flight: f, result: s.group.DoChan(j.Key, func() (any, error) { return lost(), nil })}, nil
+		return Ticket{Role: Joined, flight: f, result: s.group.DoChan(f.call, func() (any, error) { return fs.answer(f), nil })}, nil
 	}
-	f := &flight{shard: s, key: j.Key, known: j.Known, answered: make(chan struct{})}
+	f := &flight{
+		shard: s, key: j.Key, call: strconv.FormatUint(fs.opened.Add(1), 36), known: j.Known,
+		request: make(chan *Request, 1), answered: make(chan struct{}),
+	}
 	if late {
 		f.after = before.answered
 	}
 	s.open[j.Key] = f
-	// An older flight that must not be joined any more goes on for those who wait for it.
-	s.group.Forget(j.Key)
-	prepared := make(chan *Request, 1)
-	result := s.group.DoChan(j.Key, func() (any, error) { return start(f, <-prepared), nil })
-	return Ticket{Role: Leads, flight: f, result: result}, prepared
+	return Ticket{Role: Leads, flight: f}, f.request
+}
+
+// ask has the answer of a flight put on results. It waits as long as that takes, and runs on a goroutine of no client.
+func (fs *flights) ask(f *flight, results chan<- result) {
+	v, err, shared := f.shard.group.Do(f.call, func() (any, error) { return fs.answer(f), nil })
+	results <- result{Val: v, Err: err, Shared: shared}
+}
+
+// answer is what all who ask for a flight have the group do, whoever comes first: it fetches. One whose call comes after the end of the
+// first gets the same all the same: who leads may be kept from a processor while others join, wait, and have their answer.
+func (fs *flights) answer(f *flight) *Response {
+	f.once.Do(func() { f.brought = fs.start(f, <-f.request) })
+	return &f.brought
 }
 
 // alone opens a flight that nobody can join. The second value is where its response is to be put.
@@ -211,8 +232,8 @@ func (f *flight) turn(ctx context.Context) error {
 
 // responseOf is what a flight's result carries.
 func responseOf(r result) Response {
-	if res, ok := r.Val.(Response); ok {
-		return res
+	if res, ok := r.Val.(*Response); ok {
+		return *res
 	}
 	return lost()
 }
