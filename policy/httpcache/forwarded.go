@@ -121,7 +121,11 @@ func extend(h http.Header, name, element string) {
 
 // AppendVia adds this proxy to Via, with the version of the protocol in which the message came to it (RFC 9110 §7.6.3).
 func AppendVia(h http.Header, protoMajor, protoMinor int) {
-	extend(h, "Via", strconv.Itoa(protoMajor)+"."+strconv.Itoa(protoMinor)+" "+pseudonym)
+	element := "1.1 " + pseudonym
+	if protoMajor != 1 || protoMinor != 1 {
+		element = strconv.Itoa(protoMajor) + "." + strconv.Itoa(protoMinor) + " " + pseudonym
+	}
+	extend(h, "Via", element)
 }
 
 // ViaHops counts how often this proxy, or another of its name, is in Via already (RFC 9110 §7.6.3): many mean that the request goes

@@ -59,10 +59,14 @@ type body struct {
 	patience time.Duration // that is left for laggards
 
 	// Everybody writes these.
-	size     int64                // bytes that have come
-	reserved int64                // of the budget; given back at the end, by a window when its readers have read
-	readers  map[*Reader]struct{} // of those that have not left; the appender takes out laggards
-	moved    chan struct{}        // closed and replaced at every change; who waits takes it under the lock, and waits without
+	size     int64         // bytes that have come
+	reserved int64         // of the budget; given back at the end, by a window when its readers have read
+	readers  []*Reader     // those that have not left; the appender takes out laggards
+	moved    chan struct{} // closed and taken away at the next change; nil: nobody waits for one
+
+	// The leader's reader and the place for it are there with the body: most have no other.
+	lead Reader
+	few  [1]*Reader
 }
 
 // chunk is a part of a window. The body's mu guards it; its bytes once written never change.
@@ -79,6 +83,7 @@ const chunkSize = 4 << 10
 type Reader struct {
 	b      *body
 	leads  bool   // its request leads the flight; set when the reader is made
+	place  int    // among the readers of b; -1: it has left, or was given up; guarded by b.mu
 	offset int64  // of what comes next; the reader's own goroutine writes it, the appender reads it; guarded by b.mu
 	at     *chunk // of a window, where offset is, or just before; guarded by b.mu
 	cut    bool   // the appender has given the reader up; guarded by b.mu
@@ -86,7 +91,7 @@ type Reader struct {
 
 // newBody makes a body that keeps up to limit bytes; zero keeps nothing. size is the expected length, or -1.
 func newBody(budget *store.Budget, limit, size int64) *body {
-	b := &body{budget: budget, limit: limit, keeping: limit > 0, patience: laggardLimit, readers: map[*Reader]struct{}{}, moved: make(chan struct{})}
+	b := &body{budget: budget, limit: limit, keeping: limit > 0, patience: laggardLimit}
 	switch {
 	case !b.keeping:
 		b.first = &chunk{}
@@ -99,7 +104,7 @@ func newBody(budget *store.Budget, limit, size int64) *body {
 
 // wholeBody is the body of a copy.
 func wholeBody(c *store.Copy) *body {
-	return &body{copied: c, data: c.Body(), size: int64(len(c.Body())), keeping: true, ended: true, readers: map[*Reader]struct{}{}, moved: make(chan struct{})}
+	return &body{copied: c, data: c.Body(), size: int64(len(c.Body())), keeping: true, ended: true}
 }
 
 // attach starts a reader at the beginning; ok is false when the beginning is gone, or the copy that had it.
@@ -109,19 +114,36 @@ func (b *body) attach() (*Reader, bool) {
 	if b.last != nil && b.first == nil || b.copied != nil && !b.copied.Take() {
 		return nil, false
 	}
-	r := &Reader{b: b, at: b.first}
-	b.readers[r] = struct{}{}
+	r := &b.lead
+	if r.b != nil {
+		r = new(Reader)
+	} else {
+		b.readers = b.few[:0]
+	}
+	*r = Reader{b: b, at: b.first, place: len(b.readers)}
+	b.readers = append(b.readers, r)
 	return r, true
+}
+
+// remove takes a reader out, and reports whether it was there. The caller holds mu.
+func (b *body) remove(r *Reader) bool {
+	if r.place < 0 {
+		return false
+	}
+	last := len(b.readers) - 1
+	b.readers[last].place = r.place
+	b.readers[r.place], b.readers[last] = b.readers[last], nil
+	b.readers, r.place = b.readers[:last], -1
+	return true
 }
 
 // Detach ends a reader, whose bytes must not be read after it. A second call does nothing.
 func (r *Reader) Detach() {
 	r.b.mu.Lock()
 	defer r.b.mu.Unlock()
-	if _, attached := r.b.readers[r]; attached {
+	if r.b.remove(r) {
 		r.b.copied.Release()
 	}
-	delete(r.b.readers, r)
 	r.at = nil
 	r.b.giveBack()
 	r.b.wake()
@@ -138,8 +160,18 @@ func (b *body) checkUnread() {
 
 // wake tells everybody that something changed. The caller holds mu.
 func (b *body) wake() {
-	close(b.moved)
-	b.moved = make(chan struct{})
+	if b.moved != nil {
+		close(b.moved)
+		b.moved = nil
+	}
+}
+
+// change is what the next change closes. Who waits for it takes it under mu, which it holds, and waits without.
+func (b *body) change() <-chan struct{} {
+	if b.moved == nil {
+		b.moved = make(chan struct{})
+	}
+	return b.moved
 }
 
 // Next waits for bytes that the reader has not seen. No bytes and no error is the end. The bytes must not be changed.
@@ -162,7 +194,7 @@ func (r *Reader) Next(ctx context.Context) ([]byte, error) {
 		if b.ended {
 			return nil, b.err
 		}
-		moved := b.moved
+		moved := b.change()
 		b.mu.Unlock()
 		select {
 		case <-moved:
@@ -234,7 +266,7 @@ func (b *body) open() {
 	b.keeping = false
 	b.first = &chunk{data: b.data[:len(b.data):len(b.data)]}
 	b.last, b.data = b.first, nil
-	for r := range b.readers {
+	for _, r := range b.readers {
 		r.at = b.first
 	}
 	b.wake() // those who wait for all of it have waited in vain
@@ -283,7 +315,7 @@ func (b *body) makeRoom(ctx context.Context, n int64) error {
 			b.patience -= waited
 		default:
 			slowest.cut, slowest.at = true, nil
-			delete(b.readers, slowest)
+			b.remove(slowest)
 			b.wake()
 		}
 		if err != nil {
@@ -294,7 +326,7 @@ func (b *body) makeRoom(ctx context.Context, n int64) error {
 
 // pace is the readers that have read least and most; nil: there are none. The caller holds mu.
 func (b *body) pace() (slowest, fastest *Reader) {
-	for r := range b.readers {
+	for _, r := range b.readers {
 		if slowest == nil || r.offset < slowest.offset {
 			slowest = r
 		}
@@ -354,7 +386,7 @@ func (b *body) await(ctx context.Context, longest time.Duration) (time.Duration,
 		defer timer.Stop()
 		over = timer.C
 	}
-	moved, began := b.moved, time.Now()
+	moved, began := b.change(), time.Now()
 	b.mu.Unlock()
 	select {
 	case <-moved:
@@ -387,7 +419,7 @@ func (r *Reader) Whole(ctx context.Context) (data []byte, kept bool, err error) 
 		if !b.keeping || b.ended {
 			return b.data, b.keeping, b.err
 		}
-		moved := b.moved
+		moved := b.change()
 		b.mu.Unlock()
 		select {
 		case <-moved:

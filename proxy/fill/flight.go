@@ -44,19 +44,19 @@ type flightShard struct {
 type flight struct {
 	shard *flightShard // of nobody else, and without a map, where nobody can join the flight
 	key   string
-	call  string // its key in the group, which no other flight has: one that must not be joined any more goes on for those who wait for it
+	call  string            // its key in the group, which no other flight has: one that must not be joined any more goes on for those who wait for it
 	known []invalidation.ID // members known before the answer
 
 	request chan *Request // gets what is to be fetched, once
 	once    sync.Once     // of what follows
 	brought Response      // meaningful once once is done
 
-	hints    chan hint       // set by the request that leads, before the fill begins; nil: nobody wants any
-	after    <-chan struct{} // closed when the flight before this one has its answer, for which it waits; nil: it waits for none
-	answered chan struct{}   // closed when the response is published
+	hints chan hint       // set by the request that leads, before the fill begins; nil: nobody wants any
+	after <-chan struct{} // closed when the flight before this one has its answer, for which it waits; nil: it waits for none
 
 	// What follows is guarded by the lock of the shard. The fill writes sent and token when it sends a request, and response and
 	// published once, when the header of the answer is there; the requests that join write waiters and read all.
+	answered  chan struct{} // closed when the response is published; nil: nobody waits for that
 	waiters   int
 	left      bool               // who leads does not wait for the answer any more
 	begun     *running           // the fill; nil: not yet
@@ -103,10 +103,10 @@ func (fs *flights) join(j Joiner) (t Ticket, lead chan<- *Request) {
 	}
 	f := &flight{
 		shard: s, key: j.Key, call: strconv.FormatUint(fs.opened.Add(1), 36), known: j.Known,
-		request: make(chan *Request, 1), answered: make(chan struct{}),
+		request: make(chan *Request, 1),
 	}
 	if late {
-		f.after = before.answered
+		f.after = before.end()
 	}
 	s.open[j.Key] = f
 	return Ticket{Role: Leads, flight: f}, f.request
@@ -128,7 +128,7 @@ func (fs *flights) answer(f *flight) *Response {
 // alone opens a flight that nobody can join. The second value is where its response is to be put.
 func (fs *flights) alone(key string, known []invalidation.ID) (t Ticket, results chan<- result) {
 	c := make(chan result, 1)
-	return Ticket{Role: Leads, flight: &flight{shard: &flightShard{}, key: key, known: known, answered: make(chan struct{})}, result: c}, c
+	return Ticket{Role: Leads, flight: &flight{shard: &flightShard{}, key: key, known: known}, result: c}, c
 }
 
 // send takes the token: from here on the flight's answer may be older than what happens.
@@ -143,13 +143,21 @@ func (fs *flights) send(f *flight) invalidation.Token {
 func (f *flight) publish(res Response, open bool) {
 	f.shard.mu.Lock()
 	defer f.shard.mu.Unlock()
-	if !f.published {
+	if !f.published && f.answered != nil {
 		close(f.answered)
 	}
 	f.published, f.response = true, res
 	if !open {
 		f.remove()
 	}
+}
+
+// end is closed when the response is published; nil: it is. The caller holds the lock.
+func (f *flight) end() <-chan struct{} {
+	if !f.published && f.answered == nil {
+		f.answered = make(chan struct{})
+	}
+	return f.answered
 }
 
 // close ends the flight for newcomers. It comes after the copy is stored: whoever finds no flight looks into the store next.

@@ -70,7 +70,9 @@ func (d *direct) send(w *trip, req *http.Request) (*http.Response, error) {
 	if err := checkRequest(req); err != nil {
 		return nil, err
 	}
-	req = req.WithContext(context.WithValue(req.Context(), tripKey{}, w))
+	if ctx := w.within(req.Context()); ctx != req.Context() {
+		req = req.WithContext(ctx)
+	}
 	conn, kept, err := d.connect(req)
 	if err != nil {
 		return nil, ended(req.Context(), err)
@@ -151,7 +153,7 @@ type directExchange struct {
 func (x *directExchange) exchange(w *trip, req *http.Request) (*http.Response, error) {
 	c := x.conn
 	if x.idle == nil {
-		req.Close = true // it is this way's own copy
+		req.Close = true // it is the attempt's own copy
 	}
 	if err := req.Write(c.out); err != nil {
 		return nil, fmt.Errorf("write request: %w", err)
@@ -178,7 +180,7 @@ func (x *directExchange) exchange(w *trip, req *http.Request) (*http.Response, e
 		x.end(x.keep)
 		return res, nil
 	}
-	res.Body = &directBody{ReadCloser: res.Body, x: x, ctx: req.Context()}
+	res.Body = &directBody{ReadCloser: res.Body, x: x, ctx: req.Context(), left: res.ContentLength}
 	return res, nil
 }
 
@@ -221,9 +223,10 @@ func (x *directExchange) end(keep bool) {
 // directBody is the body of a response, at the end of which the connection is given back.
 type directBody struct {
 	io.ReadCloser
-	x   *directExchange
-	ctx context.Context
-	err error // of the last Read
+	x    *directExchange
+	ctx  context.Context
+	left int64 // of it has not been read; below 0: nobody knows
+	err  error // of the last Read
 }
 
 func (b *directBody) Read(p []byte) (int, error) {
@@ -231,6 +234,7 @@ func (b *directBody) Read(p []byte) (int, error) {
 		return 0, b.err
 	}
 	n, err := b.ReadCloser.Read(p)
+	b.left -= int64(n)
 	if err == nil {
 		return n, nil
 	}

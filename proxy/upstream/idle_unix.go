@@ -14,17 +14,12 @@ const tellsQuiet = true
 // for. The transport's reader hears of either on its own goroutine; a request that takes the connection before would be lost with it, and
 // one that changes something may not be repeated. Nothing is read, and what cannot be asked is quiet.
 func (c *countedConn) quiet() bool {
-	socket, ok := c.Conn.(syscall.Conn)
-	if !ok {
-		return true
-	}
-	raw, err := socket.SyscallConn()
-	if err != nil {
+	if c.raw == nil {
 		return true
 	}
 	var peeked error
 	// Not raw.Read, which would wait for the reader.
-	err = raw.Control(func(fd uintptr) {
+	err := c.raw.Control(func(fd uintptr) {
 		var one [1]byte
 		_, _, peeked = syscall.Recvfrom(int(fd), one[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
 	})
