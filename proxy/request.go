@@ -273,13 +273,14 @@ func (rq *request) question(c candidate) string {
 	return a.question
 }
 
-// fillRequest describes the fetch that this request needs, detached from its connection. asker is the request's span.
+// fillRequest describes the fetch that this request needs, detached from its connection. asker is the request's span. Nobody changes the
+// header of a request that has been planned.
 func (rq *request) fillRequest(c candidate, class upstream.Class, asker *observe.Span) *fill.Request {
 	asks := rq.asks(c)
 	key := string(rq.key)
 	q := &fill.Request{
 		Route: rq.route.Route, Match: rq.match, Target: rq.target, Query: rq.query, Key: key, URLKey: key[:rq.url],
-		Header: rq.r.Header.Clone(), Forward: asks.forward, Question: asks.question, Method: http.MethodGet,
+		Header: rq.r.Header, Forward: asks.forward, Question: asks.question, Method: http.MethodGet,
 		Selected: asks.names, Previous: c.previous, Class: class, Why: c.reason, MaxObject: rq.cfg.MaxObject, Span: asker,
 	}
 	if rq.personal {

@@ -76,17 +76,18 @@ func SaysWay(name string) bool {
 
 // forwardedElement is one hop in Forwarded (RFC 7239 §4). An IPv6 address is bracketed and so has to be quoted (§6).
 func forwardedElement(addr netip.Addr, scheme, host string) string {
-	var pairs []string
+	var buf [128]byte
+	element := buf[:0]
 	switch {
 	case addr.Is4():
-		pairs = append(pairs, "for="+addr.String())
+		element = append(addr.AppendTo(append(element, "for="...)), ';')
 	case addr.Is6():
-		pairs = append(pairs, `for="[`+addr.String()+`]"`)
+		element = append(addr.AppendTo(append(element, `for="[`...)), `]";`...)
 	}
 	if quoted, ok := tokenOrQuoted(host); ok {
-		pairs = append(pairs, "host="+quoted)
+		element = append(append(append(element, "host="...), quoted...), ';')
 	}
-	return strings.Join(append(pairs, "proto="+scheme), ";")
+	return string(append(append(element, "proto="...), scheme...))
 }
 
 // tokenOrQuoted writes s as a token where it is one, else as a quoted-string (RFC 9110 §5.6.4). It is not ok for what

@@ -45,10 +45,16 @@ func (c *running) roundTrip() (*http.Response, error) {
 	return resp, err
 }
 
+// added is about how many fields a fill adds to those of a client.
+const added = 8
+
 // outgoing is the request as the origin gets it.
 func (c *running) outgoing() *http.Request {
 	q := c.q
-	h := c.sent.Clone()
+	h := make(http.Header, len(c.sent)+added)
+	for name, lines := range c.sent { // which belong to others too
+		h[name] = lines[:len(lines):len(lines)]
+	}
 	if c.base != nil {
 		httpcache.AddValidators(h, c.base.Header())
 	}

@@ -39,10 +39,11 @@ type running struct {
 	base     *store.Copy // what a 304 would confirm; nil: nothing, or nothing any more
 	baseKey  string
 	previous *store.Copy
-	room     *store.Room   // the reference of this fill to the room of its request's content; nil: none, or given back
-	held     []*store.Copy // the references of this fill, which end gives back: base, previous and missing are among them
-	missing  *missing      // what lacks of the answer, where the rest is stored; nil: the answer is fetched whole
-	claim    store.Claim   // the right to fetch for all instances; nil: not this one, or not any more
+	room     *store.Room    // the reference of this fill to the room of its request's content; nil: none, or given back
+	held     []*store.Copy  // the references of this fill, which end gives back: base, previous and missing are among them
+	few      [4]*store.Copy // the place for those of most fills
+	missing  *missing       // what lacks of the answer, where the rest is stored; nil: the answer is fetched whole
+	claim    store.Claim    // the right to fetch for all instances; nil: not this one, or not any more
 
 	// Of the request that was sent last.
 	taken time.Time // when token was
@@ -66,8 +67,9 @@ func (f *Filler) fill(of *flight, q *Request, only context.Context) (res Respons
 	ctx, cancel := context.WithCancelCause(f.lifetime)
 	c := &running{
 		f: f, flight: of, q: q, alone: only != nil, ctx: ctx, cancel: cancel, began: time.Now(), span: f.trace(q),
-		sent: q.Forward, base: q.Base, baseKey: q.BaseKey, previous: q.Previous, held: []*store.Copy{q.Base, q.Previous}, room: q.Room,
+		sent: q.Forward, base: q.Base, baseKey: q.BaseKey, previous: q.Previous, room: q.Room,
 	}
+	c.held = append(c.few[:0], q.Base, q.Previous)
 	defer func() {
 		if err := c.panicked(recover()); err != nil {
 			res = Response{Reason: policy.Panic, Forward: q.Forward, Err: err}
