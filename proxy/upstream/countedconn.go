@@ -20,6 +20,11 @@ type countedConn struct {
 	spent   atomic.Bool     // it is for no further request; set by the trip that has it, asked by the next
 	ended   atomic.Bool     // a read or a write has failed; set before the transport tells its requests of it
 
+	// Of quiet, which the request calls that takes the connection.
+	peek   func(fd uintptr)
+	peeked error
+	one    [1]byte
+
 	reading atomic.Bool   // the transport's reader waits for bytes
 	closed  atomic.Bool   // the transport has closed it
 	changed chan struct{} // is told of reading and closed while awaited; has room for one

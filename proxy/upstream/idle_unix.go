@@ -3,7 +3,6 @@
 package upstream
 
 import (
-	"errors"
 	"syscall"
 )
 
@@ -17,11 +16,11 @@ func (c *countedConn) quiet() bool {
 	if c.raw == nil {
 		return true
 	}
-	var peeked error
-	// Not raw.Read, which would wait for the reader.
-	err := c.raw.Control(func(fd uintptr) {
-		var one [1]byte
-		_, _, peeked = syscall.Recvfrom(int(fd), one[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-	})
-	return err == nil && (errors.Is(peeked, syscall.EAGAIN) || errors.Is(peeked, syscall.EINTR))
+	if c.peek == nil {
+		c.peek = func(fd uintptr) {
+			_, _, c.peeked = syscall.Recvfrom(int(fd), c.one[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		}
+	}
+	err := c.raw.Control(c.peek) // not raw.Read, which would wait for the reader
+	return err == nil && (c.peeked == syscall.EAGAIN || c.peeked == syscall.EINTR)
 }
