@@ -20,7 +20,7 @@ import (
 const fillDeadline = 5 * time.Minute
 
 // running is one fill at work. One goroutine has it at a time, so that its fields need no lock: that of the flight up to the header
-// of the answer, then the one that fetches the body, which is started when the first has done its last with it. Only ctx is for all:
+// of the answer, then the one that fetches a body that is not at hand, which is started when the first has done its last with it. Only ctx is for all:
 // the deadline, the one client of the fill and the last reader of a body end it from their own goroutines.
 type running struct {
 	f        *Filler
