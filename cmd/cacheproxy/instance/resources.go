@@ -16,10 +16,9 @@ import (
 // may be answers that are being fetched, which are in the heap; copies are not.
 const collectAt = 50
 
-// heapFloor is how much the collector takes the heap for at the least, in bytes, or an eighth of the memory limit where that is less. Without
-// copies the heap is so small that misses would have it collected a hundred times a second: six percent of what they cost. It is never
-// written to, and takes addresses and no memory; the garbage that it allows is half as much.
-const heapFloor = 24 << 20
+// heapFloor is how much the collector takes the heap for at the least, in bytes. Without copies the heap is so small that misses would have
+// it collected a hundred times a second. It is never written to, and takes addresses and no memory.
+const heapFloor = 8 << 20
 
 // boundMemory makes the runtime keep within what the container may use. What the environment says wins.
 func (i *Instance) boundMemory() {
@@ -39,8 +38,9 @@ func (i *Instance) boundMemory() {
 	}
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(collectAt)
-		if i.heapFloor == nil {
-			i.heapFloor = make([]byte, min(heapFloor, debug.SetMemoryLimit(-1)/8)) // the limit counts addresses, too
+		// The limit counts addresses, too.
+		if limit := debug.SetMemoryLimit(-1); i.heapFloor == nil && limit > 8*heapFloor {
+			i.heapFloor = make([]byte, heapFloor)
 		}
 	}
 }
