@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -112,6 +113,7 @@ func (w *LineWriter) drain(ctx context.Context) {
 		w.flush()
 		select {
 		case <-w.wake:
+			runtime.Gosched() // lines of requests that end together go out together
 		case <-retry:
 		case <-ctx.Done():
 			if !w.flushAudit() {

@@ -42,7 +42,7 @@ var withheld = map[string]bool{
 // The answer belongs to the variant that this header selects; see VariantKey. Forward and AppendVia add what the proxy
 // says itself. The result shares nothing with client.
 func (r *Route) FillHeader(client http.Header, selected []string) http.Header {
-	h, fields := make(http.Header, len(client)), r.fields()
+	h, fields := make(http.Header), r.fields()
 	if r.ForwardHeaders == ForwardAll {
 		copyEndToEnd(h, client)
 		delete(h, "X-Request-Id") // see forwardedFields

@@ -106,8 +106,7 @@ func (r *Route) Members(m *Match, t httpcache.Target, query string, h http.Heade
 	}
 	for _, host := range append(hosts, "") {
 		for _, path := range paths {
-			s.add(urlMember(host, path, t.Query, t.HasQuery), NewMember(KindPath, host+path))
-			s.addPrefixes(host, path)
+			s.addPath(host, path, t)
 		}
 	}
 	if len(hosts) > 2 {
@@ -163,10 +162,22 @@ func (t Template) names(v Values) ([]string, error) {
 	return names, err
 }
 
-// addPrefixes adds the path without trailing slash and all of its ancestors down to the root.
-func (s *memberSet) addPrefixes(host, path string) {
-	whole := NewMember(KindPrefix, host+strings.TrimRight(path, "/"))
-	root := len(host) + 1
+// addPath adds the URL of a canonical path, the path, and its prefixes, which are parts of one string.
+func (s *memberSet) addPath(host, path string, t httpcache.Target) {
+	all, length := Member(string(KindURL)+host+path+string(KindPath)+host+path+string(KindPrefix)+host+path), len(host)+len(path)+1
+	url := all[:length]
+	if t.HasQuery {
+		url = urlMember(host, path, t.Query, true)
+	}
+	s.add(url, all[length:2*length])
+	s.addPrefixes(all[2*length:], len(host)+1)
+}
+
+// addPrefixes adds a prefix without trailing slash and all of its ancestors down to the root, of that length.
+func (s *memberSet) addPrefixes(whole Member, root int) {
+	for len(whole) > root && whole[len(whole)-1] == '/' {
+		whole = whole[:len(whole)-1]
+	}
 	// Each takes as long as the path is: with more than a copy may have, the others make no difference.
 	for i := root; i < len(whole) && !s.excessive(); i++ {
 		if whole[i] == '/' {

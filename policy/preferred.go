@@ -56,6 +56,7 @@ func (p Preferences) AppendTo(dst []byte, h http.Header) []byte {
 
 // Split gives the values that AppendTo has appended, in the order of the fields; nil: it is nothing that it appends.
 func (p Preferences) Split(text string) (values []string) {
+	values = make([]string, 0, len(p))
 	for range p {
 		length, n := binary.Uvarint([]byte(text[:min(len(text), binary.MaxVarintLen64)]))
 		if n <= 0 || length > uint64(len(text)-n) {
@@ -76,7 +77,8 @@ func (f fieldRules) prefer(h http.Header, selected []string) {
 		if len(h[name]) == 0 || !f.prefers(name) || slices.Contains(selected, name) {
 			continue
 		}
-		if value := string(httpcache.AppendPreferred(nil, name, h[name])); value != "" {
+		var buf [64]byte
+		if value := string(httpcache.AppendPreferred(buf[:0], name, h[name])); value != "" {
 			h[name] = []string{value}
 		} else {
 			delete(h, name)
@@ -106,7 +108,8 @@ func (f fieldRules) selectsPreferred(names []string) bool {
 
 // isPreferred reports whether lines are what is left of them where only that is told apart which is preferred most.
 func isPreferred(name string, lines []string) bool {
-	return len(lines) == 1 && lines[0] == string(httpcache.AppendPreferred(nil, name, lines))
+	var buf [64]byte
+	return len(lines) == 1 && lines[0] == string(httpcache.AppendPreferred(buf[:0], name, lines))
 }
 
 // Whole reports whether an answer to a fill that told the origin sent is one to that alone, and not to the client, of whom whole makes

@@ -201,7 +201,7 @@ func (p *Proxy) missing(rq *request, found candidate, now time.Time) decision {
 		return decision{step: passHead, outcome: policy.Pass, reason: policy.HeadMiss, found: found}
 	}
 	if p.store.Marks() {
-		rq.byItself = rq.byItself || p.fills.BreaksOff(string(rq.key), now)
+		rq.byItself = rq.byItself || p.fills.BreaksOff(keyText(rq), now)
 		found.shareless, found.lasting = p.fills.Shareless(rq.question(found), now)
 	}
 	return rq.fetching(found)

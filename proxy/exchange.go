@@ -164,7 +164,10 @@ func (ex *exchange) finish() {
 	ex.captured.release()
 	ex.inspected.Release()
 	ex.report()
-	if ex.status.Outcome != policy.Hit {
+	switch {
+	case ex.status.Outcome == policy.Hit:
+	case ex.status.Outcome == policy.Miss && ex.whole: // a fill has none of it: see fillRequest
+	default:
 		return // what serves other requests may hold on to it beyond their end
 	}
 	reset(ex)

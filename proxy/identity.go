@@ -17,9 +17,11 @@ const requestIDField = fill.RequestIDField
 // newRequestID makes an id: 128 random bits in hexadecimal. It has to be unlikely to come twice, not secret.
 func newRequestID() string {
 	var b [16]byte
+	var text [2 * len(b)]byte
 	binary.LittleEndian.PutUint64(b[:8], rand.Uint64())
 	binary.LittleEndian.PutUint64(b[8:], rand.Uint64())
-	return hex.EncodeToString(b[:])
+	hex.Encode(text[:], b[:])
+	return string(text[:])
 }
 
 // broughtID is the id that the request came with. Like the other fields in which a proxy speaks for a client, it is

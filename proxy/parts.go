@@ -18,7 +18,7 @@ type partsAnswer struct {
 // fromParts answers with what is stored of a response that is not complete, if that is all that the request asks for
 // (RFC 9111 §3.3). usable says that there is something, although perhaps not all of it.
 func (p *Proxy) fromParts(rq *request, found candidate, now time.Time) (answer partsAnswer, usable bool) {
-	parts := p.store.LookupParts(string(rq.key), rq.asks(found).forward)
+	parts := p.store.LookupParts(keyText(rq), rq.asks(found).forward)
 	if parts == nil {
 		return partsAnswer{}, false
 	}

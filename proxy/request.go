@@ -40,6 +40,7 @@ type request struct {
 
 	query      string                      // as the route forwards it
 	key        []byte                      // the storage key
+	text       string                      // the key, once it was wanted as a string; see keyText
 	url        int                         // length of what of the key all that is told apart by preferences shares; that of the key: nothing is
 	content    []byte                      // that the read carries its question in, out of gathered; nil: none
 	ranges     httpcache.Ranges            // what of the answer is wanted; empty: all of it
@@ -236,11 +237,19 @@ func (rq *request) flightKey(c candidate, forward http.Header) string {
 	names := rq.selecting(c)
 	switch {
 	case rq.byItself, rq.route.ForwardHeaders == policy.ForwardAll:
-		return fill.Question(string(rq.key), forward)
+		return fill.Question(keyText(rq), forward)
 	case len(names) == 0:
-		return string(rq.key)
+		return keyText(rq)
 	}
-	return string(httpcache.VariantKey(nil, string(rq.key), names, forward))
+	return string(httpcache.VariantKey(nil, keyText(rq), names, forward))
+}
+
+// keyText is the storage key, for others to keep. All who want it get the same string.
+func keyText(rq *request) string {
+	if rq.text != string(rq.key) {
+		rq.text = string(rq.key)
+	}
+	return rq.text
 }
 
 // fillAsks is what a fill for a request asks, given the fields that Vary is known to name. Nobody changes it: whoever decides, joins and
@@ -268,18 +277,19 @@ func (rq *request) asks(c candidate) *fillAsks {
 func (rq *request) question(c candidate) string {
 	a := rq.asks(c)
 	if a.question == "" {
-		a.question = fill.Question(string(rq.key), a.forward)
+		a.question = fill.Question(keyText(rq), a.forward)
 	}
 	return a.question
 }
 
-// fillRequest describes the fetch that this request needs, detached from its connection. asker is the request's span.
+// fillRequest describes the fetch that this request needs, detached from its connection. asker is the request's span. Nobody changes the
+// header of a request that has been planned.
 func (rq *request) fillRequest(c candidate, class upstream.Class, asker *observe.Span) *fill.Request {
 	asks := rq.asks(c)
-	key := string(rq.key)
+	key := keyText(rq)
 	q := &fill.Request{
 		Route: rq.route.Route, Match: rq.match, Target: rq.target, Query: rq.query, Key: key, URLKey: key[:rq.url],
-		Header: rq.r.Header.Clone(), Forward: asks.forward, Question: asks.question, Method: http.MethodGet,
+		Header: rq.r.Header, Forward: asks.forward, Question: asks.question, Method: http.MethodGet,
 		Selected: asks.names, Previous: c.previous, Class: class, Why: c.reason, MaxObject: rq.cfg.MaxObject, Span: asker,
 	}
 	if rq.personal {

@@ -15,14 +15,18 @@ var lineBreaks = strings.NewReplacer("\r", " ", "\n", " ", "\x00", " ")
 
 // headOf writes a header as Copy.Head has it.
 func headOf(header http.Header) string {
-	names := make([]string, 0, len(header))
+	names, size := make([]string, 0, 32), 0
 	for name, values := range header {
 		if len(values) > 0 {
 			names = append(names, name)
 		}
+		for _, v := range values {
+			size += len(name) + len(": ") + len(v) + len("\r\n")
+		}
 	}
 	slices.Sort(names)
 	var b strings.Builder
+	b.Grow(size)
 	for _, name := range names {
 		for _, v := range header[name] {
 			b.WriteString(name)

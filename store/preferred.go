@@ -3,6 +3,7 @@ package store
 import (
 	"math"
 	"slices"
+	"unsafe"
 )
 
 // What is told apart by what clients prefer has storage keys of its own, all of which begin with that of the URL. So that a client which
@@ -10,7 +11,9 @@ import (
 // that is found is right, whatever the list says. The list may be evicted before the copies are; then it begins anew.
 
 // preferencesKey is where the list of a URL is. The keys in it are longer, and others that begin with the URL's go on otherwise.
-func preferencesKey(url string) string { return url + "n" }
+func preferencesKey(url string) string { return url + string(preferencesMark) }
+
+const preferencesMark = 'n'
 
 // Preferred notes that copy c of a URL is stored under key, which begins with the URL's and says what the client prefers, and lets go of
 // copies that were not read for the longest where there are more than MaxVariants, those counted that Vary tells apart under each key. It
@@ -85,8 +88,10 @@ func (s *Store) letGoOfOne(keys []string, c *Copy) bool {
 // OtherPreferred reports whether copies of a URL were stored for clients that prefer something else, and none under key, of which the first
 // bytes are the URL's. The key is not kept.
 func (s *Store) OtherPreferred(key []byte, url int) bool {
-	v := s.memory.variants(preferencesKey(string(key[:url])))
-	return v != nil && !slices.Contains(v.Keys, string(key))
+	var buf [256]byte
+	at := append(append(buf[:0], key[:url]...), preferencesMark)
+	v := s.memory.variants(unsafe.String(unsafe.SliceData(at), len(at)))
+	return v != nil && !slices.ContainsFunc(v.Keys, func(k string) bool { return k == string(key) })
 }
 
 // forget removes what is stored under a key, with all that Vary tells apart there.

@@ -13,6 +13,9 @@ var dateLayouts = [...]string{http.TimeFormat, "Monday, 02-Jan-06 15:04:05 GMT",
 // other numbers of spaces and digits; those are refused, since a text that is no date must not make anything fresh. Whether the name
 // of the day is that of the date does not matter.
 func parseDate(text string) (time.Time, bool) {
+	if t, ok := parseFixdate(text); ok {
+		return t, true
+	}
 	if at := len(text) - len("GMT"); at > 0 && text[at:] != "GMT" && strings.EqualFold(text[at:], "GMT") {
 		text = text[:at] + "GMT"
 	}
@@ -22,6 +25,31 @@ func parseDate(text string) (time.Time, bool) {
 		}
 	}
 	return time.Time{}, false
+}
+
+// parseFixdate reads the usual form, as in "Sun, 06 Nov 1994 08:49:37 GMT". What it does not read may be a date all the same.
+func parseFixdate(text string) (t time.Time, ok bool) {
+	const days, months = "SunMonTueWedThuFriSat", "JanFebMarAprMayJunJulAugSepOctNovDec"
+	if len(text) != len(http.TimeFormat) || text[3:5] != ", " || text[7] != ' ' || text[11] != ' ' || text[16] != ' ' || text[19] != ':' || text[22] != ':' || text[25:] != " GMT" {
+		return t, false
+	}
+	number := func(digits string) (n int) {
+		for _, c := range []byte(digits) {
+			if c < '0' || c > '9' {
+				ok = false
+			}
+			n = 10*n + int(c-'0')
+		}
+		return n
+	}
+	ok = true
+	name, month := strings.Index(days, text[:3]), strings.Index(months, text[8:11])
+	year, day, hour, minute, second := number(text[12:16]), number(text[5:7]), number(text[17:19]), number(text[20:22]), number(text[23:25])
+	if !ok || name < 0 || name%3 != 0 || month < 0 || month%3 != 0 || hour > 23 || minute > 59 || second > 59 {
+		return time.Time{}, false
+	}
+	t = time.Date(year, time.Month(month/3+1), day, hour, minute, second, 0, time.UTC)
+	return t, t.Day() == day
 }
 
 // afterDay is a date without the name of the day.

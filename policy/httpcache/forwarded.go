@@ -76,17 +76,18 @@ func SaysWay(name string) bool {
 
 // forwardedElement is one hop in Forwarded (RFC 7239 §4). An IPv6 address is bracketed and so has to be quoted (§6).
 func forwardedElement(addr netip.Addr, scheme, host string) string {
-	var pairs []string
+	var buf [128]byte
+	element := buf[:0]
 	switch {
 	case addr.Is4():
-		pairs = append(pairs, "for="+addr.String())
+		element = append(addr.AppendTo(append(element, "for="...)), ';')
 	case addr.Is6():
-		pairs = append(pairs, `for="[`+addr.String()+`]"`)
+		element = append(addr.AppendTo(append(element, `for="[`...)), `]";`...)
 	}
 	if quoted, ok := tokenOrQuoted(host); ok {
-		pairs = append(pairs, "host="+quoted)
+		element = append(append(append(element, "host="...), quoted...), ';')
 	}
-	return strings.Join(append(pairs, "proto="+scheme), ";")
+	return string(append(append(element, "proto="...), scheme...))
 }
 
 // tokenOrQuoted writes s as a token where it is one, else as a quoted-string (RFC 9110 §5.6.4). It is not ok for what
@@ -121,7 +122,11 @@ func extend(h http.Header, name, element string) {
 
 // AppendVia adds this proxy to Via, with the version of the protocol in which the message came to it (RFC 9110 §7.6.3).
 func AppendVia(h http.Header, protoMajor, protoMinor int) {
-	extend(h, "Via", strconv.Itoa(protoMajor)+"."+strconv.Itoa(protoMinor)+" "+pseudonym)
+	element := "1.1 " + pseudonym
+	if protoMajor != 1 || protoMinor != 1 {
+		element = strconv.Itoa(protoMajor) + "." + strconv.Itoa(protoMinor) + " " + pseudonym
+	}
+	extend(h, "Via", element)
 }
 
 // ViaHops counts how often this proxy, or another of its name, is in Via already (RFC 9110 §7.6.3): many mean that the request goes

@@ -14,13 +14,14 @@ var negotiating = []string{"Accept", "Accept-Charset", acceptEncoding, "Accept-L
 // Negotiation writes down what a request says of the answer that it wants: "Name: value" and a line break for each line of these fields.
 // Empty: it says nothing.
 func Negotiation(h http.Header) string {
-	var b strings.Builder
+	var buf [512]byte
+	text := buf[:0]
 	for _, name := range negotiating {
 		for _, line := range h[name] {
-			b.WriteString(name + ": " + line + "\n")
+			text = append(append(append(append(text, name...), ": "...), line...), '\n')
 		}
 	}
-	return b.String()
+	return string(text)
 }
 
 // Negotiate has a request say what was written down by Negotiation. What that does not have stays as it is.

@@ -59,10 +59,14 @@ type body struct {
 	patience time.Duration // that is left for laggards
 
 	// Everybody writes these.
-	size     int64                // bytes that have come
-	reserved int64                // of the budget; given back at the end, by a window when its readers have read
-	readers  map[*Reader]struct{} // of those that have not left; the appender takes out laggards
-	moved    chan struct{}        // closed and replaced at every change; who waits takes it under the lock, and waits without
+	size     int64         // bytes that have come
+	reserved int64         // of the budget; given back at the end, by a window when its readers have read
+	readers  []*Reader     // those that have not left; the appender takes out laggards
+	moved    chan struct{} // closed and taken away at the next change; nil: nobody waits for one
+
+	// The leader's reader and the place for it are there with the body: most have no other.
+	lead Reader
+	few  [1]*Reader
 }
 
 // chunk is a part of a window. The body's mu guards it; its bytes once written never change.
@@ -75,18 +79,9 @@ type chunk struct {
 // chunkSize is the least that a chunk has room for, in bytes.
 const chunkSize = 4 << 10
 
-// Reader is one follower's place in a body.
-type Reader struct {
-	b      *body
-	leads  bool   // its request leads the flight; set when the reader is made
-	offset int64  // of what comes next; the reader's own goroutine writes it, the appender reads it; guarded by b.mu
-	at     *chunk // of a window, where offset is, or just before; guarded by b.mu
-	cut    bool   // the appender has given the reader up; guarded by b.mu
-}
-
 // newBody makes a body that keeps up to limit bytes; zero keeps nothing. size is the expected length, or -1.
 func newBody(budget *store.Budget, limit, size int64) *body {
-	b := &body{budget: budget, limit: limit, keeping: limit > 0, patience: laggardLimit, readers: map[*Reader]struct{}{}, moved: make(chan struct{})}
+	b := &body{budget: budget, limit: limit, keeping: limit > 0, patience: laggardLimit}
 	switch {
 	case !b.keeping:
 		b.first = &chunk{}
@@ -99,33 +94,7 @@ func newBody(budget *store.Budget, limit, size int64) *body {
 
 // wholeBody is the body of a copy.
 func wholeBody(c *store.Copy) *body {
-	return &body{copied: c, data: c.Body(), size: int64(len(c.Body())), keeping: true, ended: true, readers: map[*Reader]struct{}{}, moved: make(chan struct{})}
-}
-
-// attach starts a reader at the beginning; ok is false when the beginning is gone, or the copy that had it.
-func (b *body) attach() (*Reader, bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.last != nil && b.first == nil || b.copied != nil && !b.copied.Take() {
-		return nil, false
-	}
-	r := &Reader{b: b, at: b.first}
-	b.readers[r] = struct{}{}
-	return r, true
-}
-
-// Detach ends a reader, whose bytes must not be read after it. A second call does nothing.
-func (r *Reader) Detach() {
-	r.b.mu.Lock()
-	defer r.b.mu.Unlock()
-	if _, attached := r.b.readers[r]; attached {
-		r.b.copied.Release()
-	}
-	delete(r.b.readers, r)
-	r.at = nil
-	r.b.giveBack()
-	r.b.wake()
-	r.b.checkUnread()
+	return &body{copied: c, data: c.Body(), size: int64(len(c.Body())), keeping: true, ended: true}
 }
 
 // checkUnread tells when nobody is left for whom a body that is not kept would be fetched. The appender may be waiting
@@ -138,62 +107,18 @@ func (b *body) checkUnread() {
 
 // wake tells everybody that something changed. The caller holds mu.
 func (b *body) wake() {
-	close(b.moved)
-	b.moved = make(chan struct{})
-}
-
-// Next waits for bytes that the reader has not seen. No bytes and no error is the end. The bytes must not be changed.
-func (r *Reader) Next(ctx context.Context) ([]byte, error) {
-	b := r.b
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for {
-		if r.cut {
-			return nil, ErrLaggard
-		}
-		if p := r.next(); len(p) > 0 {
-			r.offset += int64(len(p))
-			if !b.keeping {
-				b.giveBack()
-				b.wake() // the appender may wait for this reader to make room
-			}
-			return p, nil
-		}
-		if b.ended {
-			return nil, b.err
-		}
-		moved := b.moved
-		b.mu.Unlock()
-		select {
-		case <-moved:
-		case <-ctx.Done():
-		}
-		b.mu.Lock()
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
+	if b.moved != nil {
+		close(b.moved)
+		b.moved = nil
 	}
 }
 
-// next is what has come and was not read. The caller holds mu.
-func (r *Reader) next() []byte {
-	if r.b.keeping {
-		return r.b.data[r.offset:]
+// change is what the next change closes. Who waits for it takes it under mu, which it holds, and waits without.
+func (b *body) change() <-chan struct{} {
+	if b.moved == nil {
+		b.moved = make(chan struct{})
 	}
-	for r.at != nil {
-		if p := r.at.data[r.offset-r.at.start:]; len(p) > 0 || r.at.next == nil {
-			return p
-		}
-		r.at = r.at.next
-	}
-	return nil // it has left
-}
-
-// Idle reports whether the reader has nothing to read at the moment.
-func (r *Reader) Idle() bool {
-	r.b.mu.Lock()
-	defer r.b.mu.Unlock()
-	return r.offset >= r.b.size
+	return b.moved
 }
 
 // keep takes memory for n more bytes, and reports whether the body is still kept whole. It comes before the append, which waits for
@@ -234,7 +159,7 @@ func (b *body) open() {
 	b.keeping = false
 	b.first = &chunk{data: b.data[:len(b.data):len(b.data)]}
 	b.last, b.data = b.first, nil
-	for r := range b.readers {
+	for _, r := range b.readers {
 		r.at = b.first
 	}
 	b.wake() // those who wait for all of it have waited in vain
@@ -283,7 +208,7 @@ func (b *body) makeRoom(ctx context.Context, n int64) error {
 			b.patience -= waited
 		default:
 			slowest.cut, slowest.at = true, nil
-			delete(b.readers, slowest)
+			b.remove(slowest)
 			b.wake()
 		}
 		if err != nil {
@@ -294,7 +219,7 @@ func (b *body) makeRoom(ctx context.Context, n int64) error {
 
 // pace is the readers that have read least and most; nil: there are none. The caller holds mu.
 func (b *body) pace() (slowest, fastest *Reader) {
-	for r := range b.readers {
+	for _, r := range b.readers {
 		if slowest == nil || r.offset < slowest.offset {
 			slowest = r
 		}
@@ -354,7 +279,7 @@ func (b *body) await(ctx context.Context, longest time.Duration) (time.Duration,
 		defer timer.Stop()
 		over = timer.C
 	}
-	moved, began := b.moved, time.Now()
+	moved, began := b.change(), time.Now()
 	b.mu.Unlock()
 	select {
 	case <-moved:
@@ -377,41 +302,11 @@ func (b *body) end(err error) {
 	b.wake()
 }
 
-// Whole waits for the end of a body. kept is false as soon as the body is not kept whole any more; the reader has then not
-// read any of it.
-func (r *Reader) Whole(ctx context.Context) (data []byte, kept bool, err error) {
-	b := r.b
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for {
-		if !b.keeping || b.ended {
-			return b.data, b.keeping, b.err
-		}
-		moved := b.moved
-		b.mu.Unlock()
-		select {
-		case <-moved:
-		case <-ctx.Done():
-		}
-		b.mu.Lock()
-		if err := ctx.Err(); err != nil {
-			return nil, false, err
-		}
-	}
-}
-
 // whole is the complete body, when it was kept.
 func (b *body) whole() ([]byte, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.data, b.keeping
-}
-
-// leader starts the reader of the request that leads the flight. The body must be new.
-func (b *body) leader() *Reader {
-	r, _ := b.attach()
-	r.leads = true
-	return r
 }
 
 // finish closes the body after its last byte. What comes after it is for the request that leads alone.
@@ -420,15 +315,4 @@ func (b *body) finish(trailer http.Header) {
 	b.trailer = trailer
 	b.mu.Unlock()
 	b.end(nil)
-}
-
-// Trailer is what came after the body, once Next has come to its end. It is no part of what is shared, just as it is no part of a
-// copy: only the request that leads the flight gets it.
-func (r *Reader) Trailer() http.Header {
-	if r == nil || !r.leads {
-		return nil
-	}
-	r.b.mu.Lock()
-	defer r.b.mu.Unlock()
-	return r.b.trailer
 }

@@ -55,7 +55,7 @@ func (r *Reader) Proves(ctx context.Context) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for !b.ended && b.size < provedBytes && !r.cut {
-		moved := b.moved
+		moved := b.change()
 		b.mu.Unlock()
 		late := false
 		select {

@@ -9,7 +9,7 @@
 //	lookuptiers.go   below memory, before the origin; claim.go: one instance for all
 //	roundtrip.go     token, request, answer
 //	header.go        who may have the answer, by its header
-//	pump.go          the body, to its end; body.go: the body as it grows; brokenoff.go: whom its breaking off concerns
+//	pump.go          the body, to its end; body.go: the body as it grows; reader.go: who follows it; brokenoff.go: whom its breaking off concerns
 //	response.go    Response, which a flight publishes
 //	answer.go      the one way to a copy; copy.go, standin.go, novarysearch.go: its steps
 //	prefers.go     what clients prefer, as keys have it; preferred.go: copies that differ in that, and whether they differ in anything else
@@ -27,6 +27,8 @@
 //	sent       the token is taken, the origin works                                 joins if nothing known was invalidated since the token
 //	published  the header of the answer is there, the body grows                    follows the body if no member was invalidated since the token
 //	closed     the copy is stored, or will not be                                   finds the copy, or opens a flight
+//
+// A flight whose body is at hand with its header is published when it is closed.
 //
 // A flight takes its steps under the lock of its shard; no look-up, no header and no network is handled under it. A request that
 // may not join opens the next flight in the place of the one before, which goes on for those who wait for it.
@@ -86,6 +88,8 @@
 // # Locks and goroutines
 //
 // The lock of a shard of flights is taken first, those of singleflight and of the ledger under it. The lock of a body is taken
-// under none. Each fill has a goroutine of singleflight up to the header of the answer, and then one that fetches the body; both
+// under none. Each fill has a goroutine up to the header of the answer: the one on which its leader asks singleflight, which is kept for the
+// next fill, or one of singleflight's where somebody who joins comes first. A body that is at hand with the header is read and stored there,
+// before the response is published; any other has a goroutine of its own. Fills
 // are counted by tasks, for which Close waits. Run has up to renewalWorkers goroutines for the renewals of each upstream and one that watches the tiers.
 package fill

@@ -50,12 +50,13 @@ func New(o Options) *Filler {
 		store: o.Store, ledger: o.Ledger, lease: o.Lease, claims: o.Claims, tracer: o.Tracer, logger: o.Logger,
 		lifetime: lifetime, stop: stop,
 	}
+	f.tasks.keep()
 	f.renewals.renew, f.renewals.of = f.renew, make(map[*upstream.Upstream]*renewalsOf)
 	f.tiers = tiers{
 		store: o.Store, lease: o.Lease, logger: o.Logger, lifetime: lifetime, tasks: &f.tasks,
 		writing: make(chan struct{}, maxWriting), warming: make(chan struct{}, maxWarming),
 	}
-	f.flights.init(o.Ledger)
+	f.flights.init(o.Ledger, f.start)
 	return f
 }
 

@@ -4,6 +4,9 @@ import (
 	"context"
 	"fmt"
 	"hash/maphash"
+	"strconv"
+	"sync"
+	"sync/atomic"
 
 	"cacheproxy/invalidation"
 	"cacheproxy/lockorder"
@@ -22,6 +25,8 @@ type result = singleflight.Result
 // then on the response is handed to whoever may join, until the last byte is stored.
 type flights struct {
 	ledger *invalidation.Ledger
+	start  func(*flight, *Request) Response // fetches what a flight's leader wants
+	opened atomic.Uint64
 	seed   maphash.Seed
 	shards [flightShards]flightShard
 }
@@ -39,14 +44,19 @@ type flightShard struct {
 type flight struct {
 	shard *flightShard // of nobody else, and without a map, where nobody can join the flight
 	key   string
+	call  string            // its key in the group, which no other flight has: one that must not be joined any more goes on for those who wait for it
 	known []invalidation.ID // members known before the answer
 
-	hints    chan hint       // set by the request that leads, before the fill begins; nil: nobody wants any
-	after    <-chan struct{} // closed when the flight before this one has its answer, for which it waits; nil: it waits for none
-	answered chan struct{}   // closed when the response is published
+	request chan *Request // gets what is to be fetched, once
+	once    sync.Once     // of what follows
+	brought Response      // meaningful once once is done
+
+	hints chan hint       // set by the request that leads, before the fill begins; nil: nobody wants any
+	after <-chan struct{} // closed when the flight before this one has its answer, for which it waits; nil: it waits for none
 
 	// What follows is guarded by the lock of the shard. The fill writes sent and token when it sends a request, and response and
 	// published once, when the header of the answer is there; the requests that join write waiters and read all.
+	answered  chan struct{} // closed when the response is published; nil: nobody waits for that
 	waiters   int
 	left      bool               // who leads does not wait for the answer any more
 	begun     *running           // the fill; nil: not yet
@@ -57,8 +67,8 @@ type flight struct {
 	response  Response // meaningful once published
 }
 
-func (fs *flights) init(ledger *invalidation.Ledger) {
-	fs.ledger, fs.seed = ledger, maphash.MakeSeed()
+func (fs *flights) init(ledger *invalidation.Ledger, start func(*flight, *Request) Response) {
+	fs.ledger, fs.start, fs.seed = ledger, start, maphash.MakeSeed()
 	for i := range fs.shards {
 		fs.shards[i].open = make(map[string]*flight)
 	}
@@ -69,12 +79,12 @@ func (fs *flights) shard(key string) *flightShard {
 }
 
 // join joins the open flight of a key or, where there is none that the request may join, opens one. The caller then leads: it
-// must put on request, once and whatever happens, what is to be fetched, or nil where there is nothing to fetch. Until it has,
-// start waits, and who comes meanwhile joins.
+// must put on lead, once and whatever happens, what is to be fetched, or nil where there is nothing to fetch, and have the flight asked.
+// Until it has put that there, who asks waits, and who comes meanwhile joins.
 //
 // A flight that is opened by a request without a lease, or while a write is under way, goes to the origin only when the one before it has
 // its answer, and who comes meanwhile joins it: one under way and one in waiting for each key.
-func (fs *flights) join(j Joiner, start func(*flight, *Request) Response) (t Ticket, request chan<- *Request) {
+func (fs *flights) join(j Joiner) (t Ticket, lead chan<- *Request) {
 	s := fs.shard(j.Key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -89,25 +99,36 @@ func (fs *flights) join(j Joiner, start func(*flight, *Request) Response) (t Tic
 			return Ticket{Role: Full}, nil
 		}
 		f.waiters++
-		// The call is under way: the response is published under mu before the call ends.
-		return Ticket{Role: Joined, flight: f, result: s.group.DoChan(j.Key, func() (any, error) { return lost(), nil })}, nil
+		return Ticket{Role: Joined, flight: f, result: s.group.DoChan(f.call, func() (any, error) { return fs.answer(f), nil })}, nil
 	}
-	f := &flight{shard: s, key: j.Key, known: j.Known, answered: make(chan struct{})}
+	f := &flight{
+		shard: s, key: j.Key, call: strconv.FormatUint(fs.opened.Add(1), 36), known: j.Known,
+		request: make(chan *Request, 1),
+	}
 	if late {
-		f.after = before.answered
+		f.after = before.end()
 	}
 	s.open[j.Key] = f
-	// An older flight that must not be joined any more goes on for those who wait for it.
-	s.group.Forget(j.Key)
-	prepared := make(chan *Request, 1)
-	result := s.group.DoChan(j.Key, func() (any, error) { return start(f, <-prepared), nil })
-	return Ticket{Role: Leads, flight: f, result: result}, prepared
+	return Ticket{Role: Leads, flight: f}, f.request
+}
+
+// ask has the answer of a flight put on results. It waits as long as that takes, and runs on a goroutine of no client.
+func (fs *flights) ask(f *flight, results chan<- result) {
+	v, err, shared := f.shard.group.Do(f.call, func() (any, error) { return fs.answer(f), nil })
+	results <- result{Val: v, Err: err, Shared: shared}
+}
+
+// answer is what all who ask for a flight have the group do, whoever comes first: it fetches. One whose call comes after the end of the
+// first gets the same all the same: who leads may be kept from a processor while others join, wait, and have their answer.
+func (fs *flights) answer(f *flight) *Response {
+	f.once.Do(func() { f.brought = fs.start(f, <-f.request) })
+	return &f.brought
 }
 
 // alone opens a flight that nobody can join. The second value is where its response is to be put.
 func (fs *flights) alone(key string, known []invalidation.ID) (t Ticket, results chan<- result) {
 	c := make(chan result, 1)
-	return Ticket{Role: Leads, flight: &flight{shard: &flightShard{}, key: key, known: known, answered: make(chan struct{})}, result: c}, c
+	return Ticket{Role: Leads, flight: &flight{shard: &flightShard{}, key: key, known: known}, result: c}, c
 }
 
 // send takes the token: from here on the flight's answer may be older than what happens.
@@ -122,13 +143,21 @@ func (fs *flights) send(f *flight) invalidation.Token {
 func (f *flight) publish(res Response, open bool) {
 	f.shard.mu.Lock()
 	defer f.shard.mu.Unlock()
-	if !f.published {
+	if !f.published && f.answered != nil {
 		close(f.answered)
 	}
 	f.published, f.response = true, res
 	if !open {
 		f.remove()
 	}
+}
+
+// end is closed when the response is published; nil: it is. The caller holds the lock.
+func (f *flight) end() <-chan struct{} {
+	if !f.published && f.answered == nil {
+		f.answered = make(chan struct{})
+	}
+	return f.answered
 }
 
 // close ends the flight for newcomers. It comes after the copy is stored: whoever finds no flight looks into the store next.
@@ -211,8 +240,8 @@ func (f *flight) turn(ctx context.Context) error {
 
 // responseOf is what a flight's result carries.
 func responseOf(r result) Response {
-	if res, ok := r.Val.(Response); ok {
-		return res
+	if res, ok := r.Val.(*Response); ok {
+		return *res
 	}
 	return lost()
 }

@@ -16,7 +16,14 @@ import (
 func BenchmarkMissesOfDistinctKeys(b *testing.B) {
 	memory := store.New(store.NewMemory(64 << 20))
 	fs := &flights{}
-	fs.init(invalidation.NewLedger())
+	fs.init(invalidation.NewLedger(), func(f *flight, q *Request) Response {
+		fs.send(f)
+		f.publish(Response{}, false)
+		return Response{}
+	})
+	var ts tasks
+	ts.keep()
+	defer ts.Close()
 	header := http.Header{}
 	for i := range 20 {
 		header[fmt.Sprintf("X-Field-%d", i)] = []string{"some value of usual length"}
@@ -26,15 +33,13 @@ func BenchmarkMissesOfDistinctKeys(b *testing.B) {
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
 			key := fmt.Sprint("key ", n.Add(1))
-			t, lead := fs.join(Joiner{Key: key, MaxWaiters: 100}, func(f *flight, q *Request) Response {
-				fs.send(f)
-				f.publish(Response{}, false)
-				return Response{}
-			})
+			t, lead := fs.join(Joiner{Key: key, MaxWaiters: 100})
 			memory.Lookup(key, header, time.Now())
 			_ = header.Clone()
 			lead <- &Request{Header: header.Clone()}
-			<-t.result
+			results := make(chan result, 1)
+			ts.spawn(func() { fs.ask(t.flight, results) })
+			<-results
 		}
 	})
 }

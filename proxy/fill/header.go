@@ -109,6 +109,9 @@ func union(a, b []invalidation.ID) []invalidation.ID {
 // attached before anybody can see the body: a body that is not kept ends with its last reader, and one that comes and goes before
 // the leader has begun would end it for the leader, too. The goroutine of the body is started last. It shares nothing with those who
 // read the response but the body.
+//
+// A body that is at hand needs none. It is read and its copy stored first, so that who waits is woken once, for head and body together. That
+// no newcomer joins in between costs nothing: the copy is stored before the flight is closed, as in pump.
 func (c *running) publish(resp *http.Response, res Response) Response {
 	keep := int64(0)
 	if res.Verdict.Store || res.Verdict.Share {
@@ -124,9 +127,22 @@ func (c *running) publish(resp *http.Response, res Response) Response {
 		// Only the first client reads on: the answer lasts as long as it does.
 		c.deadline.Stop()
 	}
+	if c.atHand(resp, res) {
+		c.read(resp, res)
+		c.flight.publish(res, false)
+		c.end()
+		return res
+	}
 	c.flight.publish(res, res.Verdict.Share && res.Verdict.Store)
 	c.f.tasks.Go(func() { c.pump(resp, res) })
 	return res
+}
+
+// atHand reports whether the body can be read and stored without anybody's being kept from the head by that: it is there already, and what
+// becomes of it waits neither for a tier nor for a coding.
+func (c *running) atHand(resp *http.Response, res Response) bool {
+	return res.Verdict.Share && res.Verdict.Store && upstream.AtHand(resp) &&
+		!httpcache.Passing(res.Status) && !c.q.Route.Compresses(res.Status, res.Header)
 }
 
 // remember notes of an answer that is not stored that waiting for its like is of no use, and that there is nothing else any more.

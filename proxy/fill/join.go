@@ -48,19 +48,23 @@ type Ticket struct {
 // flight is open and others may have joined it: it looks whether a copy has come since the caller looked last, and returns the
 // request to be fetched, or nil where there is such a copy.
 func (f *Filler) Join(j Joiner, prepare func() *Request) Ticket {
-	t, lead := f.flights.join(j, f.start)
+	t, lead := f.flights.join(j)
 	t.filler = f
 	if lead == nil {
 		return t
 	}
 	var q *Request
+	results := make(chan result, 1)
 	// Those who have joined wait for it, also when prepare panics: then they look again.
-	defer func() { lead <- q }()
+	defer func() {
+		lead <- q
+		f.tasks.spawn(func() { f.flights.ask(t.flight, results) })
+	}()
 	if q = prepare(); q == nil {
 		return Ticket{Role: AlreadyStored, filler: f}
 	}
 	q.hold()
-	t.hints = t.flight.hinted(q)
+	t.hints, t.result = t.flight.hinted(q), results
 	return t
 }
 
@@ -70,10 +74,10 @@ func (f *Filler) Alone(ctx context.Context, key string, known []invalidation.ID,
 	t, results := f.flights.alone(key, known)
 	q.hold()
 	t.filler, t.hints = f, t.flight.hinted(q)
-	start := func() { results <- result{Val: f.fill(t.flight, q, ctx)} }
-	if !f.tasks.Go(start) {
-		start() // which says that the filler is closed
-	}
+	f.tasks.spawn(func() {
+		res := f.fill(t.flight, q, ctx)
+		results <- result{Val: &res}
+	})
 	return t
 }
 

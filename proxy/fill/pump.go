@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"sync"
 	"time"
 
 	"cacheproxy/invalidation"
@@ -16,12 +17,22 @@ import (
 // readSize is how much of a body is read at once.
 const readSize = 32 << 10
 
+// buffers are of readSize bytes each.
+var buffers = sync.Pool{New: func() any { return new([readSize]byte) }}
+
 // pump fetches the body to its end and stores it. However it ends, the connection is given back before the flight is closed, and
 // the claim and the context are let go of last. In another order, a request that finds no flight could begin the next fill while
 // this one still has its place at the origin.
 func (c *running) pump(resp *http.Response, res Response) {
 	defer c.end()
 	defer c.flight.close()
+	c.read(resp, res)
+}
+
+// read is pump, but that nothing is let go of but the connection.
+func (c *running) read(resp *http.Response, res Response) {
+	buf := buffers.Get().(*[readSize]byte)
+	defer buffers.Put(buf)
 	defer resp.Body.Close()
 	defer func() {
 		if err := c.panicked(recover()); err != nil {
@@ -29,10 +40,9 @@ func (c *running) pump(resp *http.Response, res Response) {
 		}
 	}()
 	// A read that blocks ends with the request to the origin, and so with the context: nobody has to close the body from elsewhere.
-	buf := make([]byte, readSize)
 	kept := res.Verdict.Store || res.Verdict.Share
 	for {
-		n, err := resp.Body.Read(buf)
+		n, err := resp.Body.Read(buf[:])
 		if n > 0 {
 			// The flight is closed before readers are waited for: whoever joined meanwhile would find the beginning gone.
 			if kept && !res.body.keep(int64(n)) {

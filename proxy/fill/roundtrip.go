@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"time"
 
 	"cacheproxy/invalidation"
@@ -46,10 +45,16 @@ func (c *running) roundTrip() (*http.Response, error) {
 	return resp, err
 }
 
+// added is about how many fields a fill adds to those of a client.
+const added = 8
+
 // outgoing is the request as the origin gets it.
 func (c *running) outgoing() *http.Request {
 	q := c.q
-	h := c.sent.Clone()
+	h := make(http.Header, len(c.sent)+added)
+	for name, lines := range c.sent { // which belong to others too
+		h[name] = lines[:len(lines):len(lines)]
+	}
 	if c.base != nil {
 		httpcache.AddValidators(h, c.base.Header())
 	}
@@ -69,10 +74,9 @@ func (c *running) outgoing() *http.Request {
 	httpcache.Forward(h, q.Client, q.Target.Scheme, q.Route.KeyedHost(q.Target.Host), true)
 	httpcache.AppendVia(h, 1, 1)
 	h[RequestIDField] = []string{q.ID}
-	req := (&http.Request{
-		Method: q.Method, URL: &url.URL{}, Header: h, Host: q.Route.Origin.Host(q.Target.Host),
-		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-	}).WithContext(withHints(c.ctx, c.flight.hints))
+	req := new(http.Request).WithContext(withHints(c.ctx, c.flight.hints))
+	req.Method, req.Header, req.Host = q.Method, h, q.Route.Origin.Host(q.Target.Host)
+	req.Proto, req.ProtoMajor, req.ProtoMinor = "HTTP/1.1", 1, 1
 	if len(q.Content) > 0 {
 		req.Body = io.NopCloser(bytes.NewReader(q.Content))
 	} else if q.Content != nil {

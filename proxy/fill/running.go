@@ -20,7 +20,7 @@ import (
 const fillDeadline = 5 * time.Minute
 
 // running is one fill at work. One goroutine has it at a time, so that its fields need no lock: that of the flight up to the header
-// of the answer, then the one that fetches the body, which is started when the first has done its last with it. Only ctx is for all:
+// of the answer, then the one that fetches a body that is not at hand, which is started when the first has done its last with it. Only ctx is for all:
 // the deadline, the one client of the fill and the last reader of a body end it from their own goroutines.
 type running struct {
 	f        *Filler
@@ -39,10 +39,11 @@ type running struct {
 	base     *store.Copy // what a 304 would confirm; nil: nothing, or nothing any more
 	baseKey  string
 	previous *store.Copy
-	room     *store.Room   // the reference of this fill to the room of its request's content; nil: none, or given back
-	held     []*store.Copy // the references of this fill, which end gives back: base, previous and missing are among them
-	missing  *missing      // what lacks of the answer, where the rest is stored; nil: the answer is fetched whole
-	claim    store.Claim   // the right to fetch for all instances; nil: not this one, or not any more
+	room     *store.Room    // the reference of this fill to the room of its request's content; nil: none, or given back
+	held     []*store.Copy  // the references of this fill, which end gives back: base, previous and missing are among them
+	few      [4]*store.Copy // the place for those of most fills
+	missing  *missing       // what lacks of the answer, where the rest is stored; nil: the answer is fetched whole
+	claim    store.Claim    // the right to fetch for all instances; nil: not this one, or not any more
 
 	// Of the request that was sent last.
 	taken time.Time // when token was
@@ -66,8 +67,9 @@ func (f *Filler) fill(of *flight, q *Request, only context.Context) (res Respons
 	ctx, cancel := context.WithCancelCause(f.lifetime)
 	c := &running{
 		f: f, flight: of, q: q, alone: only != nil, ctx: ctx, cancel: cancel, began: time.Now(), span: f.trace(q),
-		sent: q.Forward, base: q.Base, baseKey: q.BaseKey, previous: q.Previous, held: []*store.Copy{q.Base, q.Previous}, room: q.Room,
+		sent: q.Forward, base: q.Base, baseKey: q.BaseKey, previous: q.Previous, room: q.Room,
 	}
+	c.held = append(c.few[:0], q.Base, q.Previous)
 	defer func() {
 		if err := c.panicked(recover()); err != nil {
 			res = Response{Reason: policy.Panic, Forward: q.Forward, Err: err}

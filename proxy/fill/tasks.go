@@ -1,17 +1,33 @@
 package fill
 
-import "cacheproxy/lockorder"
+import (
+	"sync/atomic"
 
-// tasks counts what runs on behalf of no client, so that a proxy can wait for it. The zero value is ready.
+	"cacheproxy/lockorder"
+)
+
+// tasks counts what runs on behalf of no client, so that a proxy can wait for it. It keeps some of the goroutines that have come to the end
+// of their work for the next one: a fill needs more stack than a goroutine begins with, and a new one copies it again and again. The zero
+// value is ready, and keeps none.
 //
 // A sync.WaitGroup would not do. Its Add from zero must not run beside Wait, and just that happens: the server gave up on a
 // handler at shutdown, Close waits and the count is zero, and the handler starts a fill. Here the fill is refused. One that starts
 // another while it runs itself is not: it has to write its copy to the tiers and give back its claim.
 type tasks struct {
+	next    chan func()   // to a goroutine that is kept; nil: none are
+	over    chan struct{} // closed by Close; the goroutines that are kept end
+	resting atomic.Int32  // goroutines that are kept; up to maxResting
+
 	mu      lockorder.Mutex[lockorder.Tasks]
 	running int
 	idle    chan struct{} // set by Close; closed when nothing runs any more
 }
+
+// maxResting is how many goroutines are kept without work.
+const maxResting = 64
+
+// keep has goroutines kept. It comes before the first task.
+func (t *tasks) keep() { t.next, t.over = make(chan func()), make(chan struct{}) }
 
 // begin counts one more task, which must call end. After Close, only what runs already may start more.
 func (t *tasks) begin() bool {
@@ -38,11 +54,40 @@ func (t *tasks) Go(f func()) bool {
 	if !t.begin() {
 		return false
 	}
-	go func() {
+	t.spawn(func() {
 		defer t.end()
 		f()
-	}()
+	})
 	return true
+}
+
+// spawn runs f on a goroutine, which is counted only if f says so.
+func (t *tasks) spawn(f func()) {
+	select {
+	case t.next <- f:
+	default:
+		go t.work(f)
+	}
+}
+
+// work runs f, and then what comes while it is kept.
+func (t *tasks) work(f func()) {
+	for {
+		f()
+		if t.next == nil {
+			return
+		}
+		if t.resting.Add(1) > maxResting {
+			t.resting.Add(-1)
+			return
+		}
+		select {
+		case f = <-t.next:
+			t.resting.Add(-1)
+		case <-t.over:
+			return
+		}
+	}
 }
 
 // Close waits until nothing runs.
@@ -50,6 +95,9 @@ func (t *tasks) Close() {
 	t.mu.Lock()
 	if t.idle == nil {
 		t.idle = make(chan struct{})
+		if t.over != nil {
+			close(t.over)
+		}
 		if t.running == 0 {
 			close(t.idle)
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"time"
 )
 
 // isStream reports whether a response lasts as long as its peers wish instead of as long as its bytes take.
@@ -13,49 +14,73 @@ func isStream(res *http.Response) bool {
 }
 
 // held returns h as the body of a response. An upgraded connection stays writable.
-func held(h heldBody) io.ReadCloser {
+func held(h *heldBody) io.ReadCloser {
 	if h.ReadCloser == http.NoBody {
-		if h.whole != nil {
-			h.whole()
-		}
-		h.done()
+		h.complete()
+		h.of.release()
 		return h.ReadCloser
 	}
 	if w, ok := h.ReadCloser.(io.Writer); ok {
-		return &heldConn{heldBody: &h, Writer: w}
+		return &heldConn{heldBody: h, Writer: w}
 	}
-	return &h
+	return h
+}
+
+// AtHand reports whether all that is left of a response's body has come, so that reading it waits for nobody. It may say that of less than
+// is true of.
+func AtHand(res *http.Response) bool {
+	b, ok := res.Body.(*heldBody)
+	if !ok {
+		return res.Body == http.NoBody
+	}
+	return b.atHand()
+}
+
+func (b *heldBody) atHand() bool {
+	d, ok := b.ReadCloser.(*directBody)
+	return ok && d.err == nil && d.left >= 0 && d.left <= int64(d.x.conn.in.Buffered())
 }
 
 // heldBody is a response's body that gives something back at its end.
 type heldBody struct {
 	io.ReadCloser
-	done func()
-	// received is told of the bytes that came. whole is called once, when the last of them did; nil: nobody wants to know.
-	received func(int)
-	whole    func()
+	of       *attempt     // gives back what it holds
+	received func(int)    // is told of the bytes that came
+	whole    bool         // what they took is told when the last of them has come
 	stall    *stall       // nil: it may pause as long as it likes
 	trailer  *http.Header // of the response; nil: it can have none
 }
 
-// Read calls done at the end, whether or not the caller closes the body then.
+// complete tells what a response took that has come whole, once.
+func (b *heldBody) complete() {
+	if b.whole {
+		b.whole = false
+		b.of.upstream.options.Completed(time.Since(b.of.began))
+	}
+}
+
+// Read gives back what is held at the end, whether or not the caller closes the body then.
 func (b *heldBody) Read(p []byte) (int, error) {
-	b.stall.begin()
+	waits := !b.atHand()
+	if waits {
+		b.stall.begin()
+	}
 	n, err := b.ReadCloser.Read(p)
 	b.received(n)
-	if errors.Is(err, io.EOF) && b.whole != nil {
-		b.whole()
-		b.whole = nil
+	if errors.Is(err, io.EOF) {
+		b.complete()
 	}
-	if ended := b.stall.end(); ended != nil && err != nil && !errors.Is(err, io.EOF) {
-		err = ended
+	if waits || err == nil { // else there was no turn of the upstream's, and none of the client's follows
+		if ended := b.stall.end(); ended != nil && err != nil && !errors.Is(err, io.EOF) {
+			err = ended
+		}
 	}
 	if err != nil {
 		b.stall.stop()
 		if b.trailer != nil {
 			httpcache.StripTrailer(*b.trailer)
 		}
-		b.done()
+		b.of.release()
 	}
 	return n, err
 }
@@ -63,7 +88,7 @@ func (b *heldBody) Read(p []byte) (int, error) {
 func (b *heldBody) Close() error {
 	b.stall.stop()
 	err := b.ReadCloser.Close()
-	b.done()
+	b.of.release()
 	return err
 }
 

@@ -30,11 +30,12 @@ const StatusClientGone = 499
 // Classify names an error of Acquire, of Send, or of reading a response's body: as policy.QueueFull, QueueTimeout, OriginTimeout,
 // OriginError or ClientGone, which a *RequestBodyError is too. NoReason for nil.
 func Classify(err error) policy.Reason {
+	if err == nil {
+		return policy.NoReason
+	}
 	var body *RequestBodyError
 	var timeout net.Error
 	switch {
-	case err == nil:
-		return policy.NoReason
 	case errors.Is(err, errQueueFull), errors.Is(err, errStreamsFull), errors.Is(err, errClientStreams), errors.Is(err, errUntaken):
 		return policy.QueueFull
 	case errors.Is(err, errQueueTimeout):

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -11,11 +12,18 @@ import (
 // came.
 type countedConn struct {
 	net.Conn
-	shared  bool         // by many requests at once; does not change
-	written atomic.Int64 // bytes; counted by the transport's writer, compared by trips
-	refused atomic.Bool  // set by a trip on its way to a connection that it must not use; asked by the transport's writer
-	spent   atomic.Bool  // it is for no further request; set by the trip that has it, asked by the next
-	ended   atomic.Bool  // a read or a write has failed; set before the transport tells its requests of it
+	raw     syscall.RawConn // of the socket; nil: there is none to ask. Does not change
+	peer    string          // the address that it leads to; does not change
+	shared  bool            // by many requests at once; does not change
+	written atomic.Int64    // bytes; counted by the transport's writer, compared by trips
+	refused atomic.Bool     // set by a trip on its way to a connection that it must not use; asked by the transport's writer
+	spent   atomic.Bool     // it is for no further request; set by the trip that has it, asked by the next
+	ended   atomic.Bool     // a read or a write has failed; set before the transport tells its requests of it
+
+	// Of quiet, which the request calls that takes the connection.
+	peek   func(fd uintptr)
+	peeked error
+	one    [1]byte
 
 	reading atomic.Bool   // the transport's reader waits for bytes
 	closed  atomic.Bool   // the transport has closed it
@@ -103,6 +111,14 @@ func (c *countedConn) CloseWrite() error {
 	return nil
 }
 
+// peerOf is the address to which a connection leads; empty: it does not say.
+func peerOf(c net.Conn) string {
+	if to := c.RemoteAddr(); to != nil {
+		return to.String()
+	}
+	return ""
+}
+
 // counted makes the connections of a dialer count. shared says that they are HTTP/2 from the start.
 func counted(dial dialFunc, shared bool) dialFunc {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -110,6 +126,10 @@ func counted(dial dialFunc, shared bool) dialFunc {
 		if err != nil {
 			return nil, err
 		}
-		return &countedConn{Conn: conn, shared: shared, changed: make(chan struct{}, 1)}, nil
+		c := &countedConn{Conn: conn, shared: shared, peer: peerOf(conn), changed: make(chan struct{}, 1)}
+		if socket, ok := conn.(syscall.Conn); ok {
+			c.raw, _ = socket.SyscallConn() // what cannot be asked is quiet
+		}
+		return c, nil
 	}
 }

@@ -52,6 +52,10 @@ func (c *directConn) Read(p []byte) (int, error) {
 
 var errHeadTooLong = fmt.Errorf("the header of the response has more than %d bytes", maxHeaderBytes)
 
+// headAndBody is how much of a response is read at once, in bytes: one that is no longer comes whole with its head, where the upstream sends
+// both together (AtHand).
+const headAndBody = 8 << 10
+
 // interrupted is a time at which every wait for a connection is over.
 var interrupted = time.Unix(1, 0)
 
@@ -66,7 +70,9 @@ func (d *direct) send(w *trip, req *http.Request) (*http.Response, error) {
 	if err := checkRequest(req); err != nil {
 		return nil, err
 	}
-	req = req.WithContext(context.WithValue(req.Context(), tripKey{}, w))
+	if ctx := w.within(req.Context()); ctx != req.Context() {
+		req = req.WithContext(ctx)
+	}
 	conn, kept, err := d.connect(req)
 	if err != nil {
 		return nil, ended(req.Context(), err)
@@ -130,7 +136,7 @@ func (d *direct) connect(req *http.Request) (c *directConn, kept bool, err error
 		return nil, false, err
 	}
 	c = &directConn{countedConn: conn.(*countedConn), to: to}
-	c.in, c.out = bufio.NewReader(c), bufio.NewWriter(c.countedConn)
+	c.in, c.out = bufio.NewReaderSize(c, headAndBody), bufio.NewWriter(c.countedConn)
 	return c, false, nil
 }
 
@@ -147,7 +153,7 @@ type directExchange struct {
 func (x *directExchange) exchange(w *trip, req *http.Request) (*http.Response, error) {
 	c := x.conn
 	if x.idle == nil {
-		req.Close = true // it is this way's own copy
+		req.Close = true // it is the attempt's own copy
 	}
 	if err := req.Write(c.out); err != nil {
 		return nil, fmt.Errorf("write request: %w", err)
@@ -174,7 +180,7 @@ func (x *directExchange) exchange(w *trip, req *http.Request) (*http.Response, e
 		x.end(x.keep)
 		return res, nil
 	}
-	res.Body = &directBody{ReadCloser: res.Body, x: x, ctx: req.Context()}
+	res.Body = &directBody{ReadCloser: res.Body, x: x, ctx: req.Context(), left: res.ContentLength}
 	return res, nil
 }
 
@@ -217,9 +223,10 @@ func (x *directExchange) end(keep bool) {
 // directBody is the body of a response, at the end of which the connection is given back.
 type directBody struct {
 	io.ReadCloser
-	x   *directExchange
-	ctx context.Context
-	err error // of the last Read
+	x    *directExchange
+	ctx  context.Context
+	left int64 // of it has not been read; below 0: nobody knows
+	err  error // of the last Read
 }
 
 func (b *directBody) Read(p []byte) (int, error) {
@@ -227,6 +234,7 @@ func (b *directBody) Read(p []byte) (int, error) {
 		return 0, b.err
 	}
 	n, err := b.ReadCloser.Read(p)
+	b.left -= int64(n)
 	if err == nil {
 		return n, nil
 	}

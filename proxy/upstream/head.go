@@ -40,6 +40,9 @@ func (e *headError) Unwrap() error { return e.err }
 
 // fault is what an error says against the address that it came from.
 func fault(err error) error {
+	if err == nil {
+		return nil
+	}
 	if errors.As(err, new(*headError)) {
 		return nil
 	}

@@ -3,7 +3,6 @@
 package upstream
 
 import (
-	"errors"
 	"syscall"
 )
 
@@ -14,19 +13,14 @@ const tellsQuiet = true
 // for. The transport's reader hears of either on its own goroutine; a request that takes the connection before would be lost with it, and
 // one that changes something may not be repeated. Nothing is read, and what cannot be asked is quiet.
 func (c *countedConn) quiet() bool {
-	socket, ok := c.Conn.(syscall.Conn)
-	if !ok {
+	if c.raw == nil {
 		return true
 	}
-	raw, err := socket.SyscallConn()
-	if err != nil {
-		return true
+	if c.peek == nil {
+		c.peek = func(fd uintptr) {
+			_, _, c.peeked = syscall.Recvfrom(int(fd), c.one[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		}
 	}
-	var peeked error
-	// Not raw.Read, which would wait for the reader.
-	err = raw.Control(func(fd uintptr) {
-		var one [1]byte
-		_, _, peeked = syscall.Recvfrom(int(fd), one[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-	})
-	return err == nil && (errors.Is(peeked, syscall.EAGAIN) || errors.Is(peeked, syscall.EINTR))
+	err := c.raw.Control(c.peek) // not raw.Read, which would wait for the reader
+	return err == nil && (c.peeked == syscall.EAGAIN || c.peeked == syscall.EINTR)
 }

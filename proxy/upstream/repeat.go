@@ -11,9 +11,8 @@ var errLost = errors.New("the upstream closed a kept connection without an answe
 // delivery is what was done so far to bring one request to the upstream. It belongs to the goroutine of Send.
 type delivery struct {
 	body     *keptBody
-	sent     bool       // something of it may have been written, on whichever connection
-	repeated bool       // after something was sent; once is all
-	over     *keptConns // which it was sent on last; nil: not yet
+	sent     bool // something of it may have been written, on whichever connection
+	repeated bool // after something was sent; once is all
 }
 
 // again reports whether a request that failed on its way goes out once more on a new connection to the same address.

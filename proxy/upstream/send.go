@@ -53,26 +53,57 @@ func elsewhere(err error) bool {
 	return errors.As(err, &unsent) && !unsent.over
 }
 
+// attempt is a request on its way to one address, and the response that has come of it.
+type attempt struct {
+	upstream *Upstream
+	to       *address
+	slot     *Slot
+	began    time.Time
+	cancel   context.CancelCauseFunc // of the request and of its response
+	over     *keptConns              // which it was sent on last; nil: not yet
+	once     sync.Once               // of letting go
+
+	wait  wait
+	way   trip // the first; another is made where the request is sent once more
+	stall stall
+	body  heldBody
+}
+
+// done lets go of all that an attempt holds but the slot.
+func (a *attempt) done() {
+	a.once.Do(func() {
+		a.cancel(nil)
+		a.upstream.balancer.leave(a.to)
+		a.over.left()
+		a.upstream.left()
+	})
+}
+
+// release lets go of the slot, too.
+func (a *attempt) release() {
+	a.done()
+	a.slot.Release()
+}
+
 // attempt sends req to one address. The response's body gives back the slot; an error leaves it to the caller.
 func (u *Upstream) attempt(req *http.Request, to *address, slot *Slot, d *delivery) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(req.Context())
-	done := sync.OnceFunc(func() {
-		cancel(nil)
-		u.balancer.leave(to)
-		d.over.left()
-		u.left()
-	})
-	began := time.Now()
+	a := &attempt{upstream: u, to: to, slot: slot, began: time.Now(), cancel: cancel}
 	timeout, readTimeout := u.options.Timeout, u.options.ReadTimeout
 	if slot.passing {
 		timeout, readTimeout = never, never
 	}
-	wait := newWait(timeout, cancel, conversation(req, slot, cancel))
-	wait.patience = min(timeout, callersTime)
-	out := u.aim(req, to).WithContext(ctx)
+	a.wait = wait{timeout: timeout, cancel: cancel, quiet: conversation(req, slot, cancel), patience: min(timeout, callersTime)}
+	a.wait.begin()
+	a.way.repeat = u.balancer
+	out := u.aim(req, to).WithContext(a.way.within(ctx))
 	u.sendWith(out, slot, cancel)
-	res, err := u.send(out, wait, d)
-	u.balancer.judge(to, fault(err), u.balancer.failureOf(req, slot.client))
+	res, err := u.send(out, a, d)
+	var known failure // what it would be known by
+	if known.client = slot.client; err != nil {
+		known = u.balancer.failureOf(req, slot.client)
+	}
+	u.balancer.judge(to, fault(err), known)
 	stream := err == nil && isStream(res)
 	if stream {
 		if err = slot.stream(); err != nil {
@@ -80,18 +111,18 @@ func (u *Upstream) attempt(req *http.Request, to *address, slot *Slot, d *delive
 		}
 	}
 	if err != nil {
-		done()
+		a.done()
 		return nil, err
 	}
 	AsSent(res.Header)
 	u.options.Answered(res, slot.route)
 	httpcache.StripTrailer(res.Trailer) // of what is announced; the body does it to what comes
-	h := heldBody{ReadCloser: res.Body, trailer: &res.Trailer, received: u.options.Received, done: func() { done(); slot.Release() }}
+	a.body = heldBody{ReadCloser: res.Body, of: a, trailer: &res.Trailer, received: u.options.Received, whole: !stream}
 	if !stream {
-		h.whole = func() { u.options.Completed(time.Since(began)) }
-		h.stall = &stall{timeout: readTimeout, cancel: cancel, wait: wait, slot: slot, give: h.done}
+		a.stall = stall{timeout: readTimeout, cancel: cancel, wait: &a.wait, slot: slot, give: a.release}
+		a.body.stall = &a.stall
 	}
-	res.Body = held(h)
+	res.Body = held(&a.body)
 	return res, nil
 }
 
@@ -120,18 +151,19 @@ func conversation(req *http.Request, slot *Slot, cancel context.CancelCauseFunc)
 
 // send returns the response as soon as its header is there. Its error tells the end of a patience from the end of a
 // client from a failure of the upstream, and a request that was not sent at all.
-func (u *Upstream) send(req *http.Request, wait *wait, d *delivery) (*http.Response, error) {
+func (u *Upstream) send(req *http.Request, a *attempt, d *delivery) (*http.Response, error) {
 	over := u.connectionsFor(req)
-	d.over = over.kept()
-	replay := u.replayed(req, wait.watch(req.Body))
+	a.over = over.kept()
+	replay := u.replayed(req, a.wait.watch(req.Body))
 	defer replay.end()
 	if u.upgrades != nil && req.Header.Get("Expect") != "" {
 		// On a connection that is kept, the transport would send the body of a request that was just refused, and so
 		// ask the client for it.
 		req.Close = true
 	}
-	way := &trip{replay: replay, repeat: u.balancer.mayRepeat}
-	through := d.over.carrier
+	way := &a.way
+	way.replay = replay
+	through := a.over.carrier
 	if sentOnce(req) && u.losses.frequent(time.Now()) {
 		through = over.anew
 	}
@@ -144,7 +176,7 @@ func (u *Upstream) send(req *http.Request, wait *wait, d *delivery) (*http.Respo
 	}
 	if err != nil && req.Context().Err() == nil && u.again(req, way, d) {
 		d.sent = d.sent || !way.unsent()
-		way = &trip{replay: replay, repeat: u.balancer.mayRepeat}
+		way = &trip{replay: replay, repeat: u.balancer}
 		if replay != nil {
 			req.Body, _ = replay.begin() // which nobody has read
 		}
@@ -153,7 +185,7 @@ func (u *Upstream) send(req *http.Request, wait *wait, d *delivery) (*http.Respo
 			u.balancer.wasted()
 		}
 	}
-	bodyErr := wait.end()
+	bodyErr := a.wait.end()
 	switch {
 	case err == nil:
 		if err = checkHead(req, res); err != nil {

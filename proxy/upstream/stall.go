@@ -48,8 +48,7 @@ func (s *stall) begin() {
 	defer s.mu.Unlock()
 	now := time.Now()
 	if s.timer == nil {
-		s.left = clientsTime
-		s.timer = time.AfterFunc(s.timeout, s.expire)
+		s.start(s.timeout)
 	} else {
 		s.left = max(0, s.left-now.Sub(s.since))
 		s.timer.Reset(s.timeout)
@@ -57,7 +56,13 @@ func (s *stall) begin() {
 	s.reading, s.since = true, now
 }
 
-// end starts the client's turn. It returns what the response was ended with by then.
+// start makes the clock, for the first turn. The caller holds mu.
+func (s *stall) start(turn time.Duration) {
+	s.left = clientsTime
+	s.timer = time.AfterFunc(turn, s.expire)
+}
+
+// end starts the client's turn, also where no turn of the upstream's came before. It returns what the response was ended with by then.
 func (s *stall) end() error {
 	if s == nil {
 		return nil
@@ -65,9 +70,12 @@ func (s *stall) end() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.reading, s.since = false, time.Now()
-	if s.given || s.stopped {
+	switch {
+	case s.timer == nil:
+		s.start(clientsTime)
+	case s.given || s.stopped:
 		s.timer.Stop()
-	} else {
+	default:
 		s.timer.Reset(s.left)
 	}
 	return s.ended

@@ -17,7 +17,7 @@ import (
 type trip struct {
 	cancel context.CancelCauseFunc // of the request on this trip
 	replay *replay                 // of its body; nil: it has none, or the body cannot be sent again
-	repeat func() bool             // asks whether the request may be sent once more, and counts that
+	repeat *balancer               // is asked whether the request may be sent once more, and counts that
 
 	// The transport tells of its steps on goroutines of its own; Send asks what came of them.
 	mu     lockorder.Mutex[lockorder.Trip] // guards what is below
@@ -30,11 +30,19 @@ type trip struct {
 	sent   bool                            // on an earlier connection, or on one that is shared, where nobody can tell
 	barred bool                            // the transport was about to send what was sent
 	again  int                             // how often HTTP/2 has let it
-	peer   net.Addr                        // of the last connection; nil: there was none
+	peer   string                          // to which the last connection led; empty: there was none
 }
 
 // tripKey is where a request's context has its trip.
 type tripKey struct{}
+
+// within is ctx with the trip; ctx itself where that has it already.
+func (w *trip) within(ctx context.Context) context.Context {
+	if ctx.Value(tripKey{}) == w {
+		return ctx
+	}
+	return context.WithValue(ctx, tripKey{}, w)
+}
 
 // Peer is the address, as IP:port, that a response which Send has returned came from.
 func Peer(res *http.Response) string {
@@ -44,10 +52,7 @@ func Peer(res *http.Response) string {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.peer == nil {
-		return ""
-	}
-	return w.peer.String()
+	return w.peer
 }
 
 // through sends req through t. The request's context is that of the response's body too.
@@ -55,7 +60,7 @@ func (w *trip) through(t *carrier, req *http.Request) (*http.Response, error) {
 	if t.direct.carries(req) {
 		return t.direct.send(w, req)
 	}
-	ctx, cancel := context.WithCancelCause(context.WithValue(req.Context(), tripKey{}, w))
+	ctx, cancel := context.WithCancelCause(w.within(req.Context()))
 	w.cancel = cancel // the request's own context ends this one
 	w.head = req.Method == http.MethodHead
 	res, err := t.RoundTrip(req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
@@ -105,7 +110,7 @@ func (w *trip) connected(info httptrace.GotConnInfo) {
 			w.bar() // it goes out on another, since nothing of it was sent
 		}
 	}
-	if w.shares(info) && !w.repeat() {
+	if w.shares(info) && !w.repeat.mayRepeat() {
 		w.bar()
 	}
 }
@@ -117,7 +122,7 @@ func (w *trip) shares(info httptrace.GotConnInfo) (again bool) {
 	again = w.sent && w.conn == nil
 	w.sent = w.wrote()
 	w.conn, w.common = countedBelow(info.Conn)
-	w.kept, w.peer = info.Reused, info.Conn.RemoteAddr()
+	w.kept, w.peer = info.Reused, peerOf(info.Conn)
 	switch {
 	case w.conn == nil && again:
 		if w.again++; w.again <= maxReplays {
@@ -141,7 +146,7 @@ func (w *trip) shares(info httptrace.GotConnInfo) (again bool) {
 func (w *trip) took(conn *countedConn, kept bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.conn, w.kept, w.peer, w.before = conn, kept, conn.RemoteAddr(), conn.written.Load()
+	w.conn, w.kept, w.peer, w.before = conn, kept, conn.peer, conn.written.Load()
 }
 
 // bar keeps the transport from sending what was sent.

@@ -28,10 +28,11 @@ type wait struct {
 	body  error // what the client's body failed with
 }
 
-func newWait(timeout time.Duration, cancel context.CancelCauseFunc, quiet func()) *wait {
-	w := &wait{timeout: timeout, cancel: cancel, quiet: quiet}
-	w.timer = time.AfterFunc(timeout, w.expire)
-	return w
+// begin starts the clock, once.
+func (w *wait) begin() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.timer = time.AfterFunc(w.timeout, w.expire)
 }
 
 func (w *wait) expire() {

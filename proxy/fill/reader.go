@@ -1,0 +1,154 @@
+package fill
+
+import (
+	"context"
+	"net/http"
+)
+
+// Reader is one follower's place in a body.
+type Reader struct {
+	b      *body
+	leads  bool   // its request leads the flight; set when the reader is made
+	place  int    // among the readers of b; -1: it has left, or was given up; guarded by b.mu
+	offset int64  // of what comes next; the reader's own goroutine writes it, the appender reads it; guarded by b.mu
+	at     *chunk // of a window, where offset is, or just before; guarded by b.mu
+	cut    bool   // the appender has given the reader up; guarded by b.mu
+}
+
+// attach starts a reader at the beginning; ok is false when the beginning is gone, or the copy that had it.
+func (b *body) attach() (*Reader, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.last != nil && b.first == nil || b.copied != nil && !b.copied.Take() {
+		return nil, false
+	}
+	r := &b.lead
+	if r.b != nil {
+		r = new(Reader)
+	} else {
+		b.readers = b.few[:0]
+	}
+	*r = Reader{b: b, at: b.first, place: len(b.readers)}
+	b.readers = append(b.readers, r)
+	return r, true
+}
+
+// remove takes a reader out, and reports whether it was there. The caller holds mu.
+func (b *body) remove(r *Reader) bool {
+	if r.place < 0 {
+		return false
+	}
+	last := len(b.readers) - 1
+	b.readers[last].place = r.place
+	b.readers[r.place], b.readers[last] = b.readers[last], nil
+	b.readers, r.place = b.readers[:last], -1
+	return true
+}
+
+// Detach ends a reader, whose bytes must not be read after it. A second call does nothing.
+func (r *Reader) Detach() {
+	r.b.mu.Lock()
+	defer r.b.mu.Unlock()
+	if r.b.remove(r) {
+		r.b.copied.Release()
+	}
+	r.at = nil
+	r.b.giveBack()
+	r.b.wake()
+	r.b.checkUnread()
+}
+
+// Next waits for bytes that the reader has not seen. No bytes and no error is the end. The bytes must not be changed.
+func (r *Reader) Next(ctx context.Context) ([]byte, error) {
+	b := r.b
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for {
+		if r.cut {
+			return nil, ErrLaggard
+		}
+		if p := r.next(); len(p) > 0 {
+			r.offset += int64(len(p))
+			if !b.keeping {
+				b.giveBack()
+				b.wake() // the appender may wait for this reader to make room
+			}
+			return p, nil
+		}
+		if b.ended {
+			return nil, b.err
+		}
+		moved := b.change()
+		b.mu.Unlock()
+		select {
+		case <-moved:
+		case <-ctx.Done():
+		}
+		b.mu.Lock()
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// next is what has come and was not read. The caller holds mu.
+func (r *Reader) next() []byte {
+	if r.b.keeping {
+		return r.b.data[r.offset:]
+	}
+	for r.at != nil {
+		if p := r.at.data[r.offset-r.at.start:]; len(p) > 0 || r.at.next == nil {
+			return p
+		}
+		r.at = r.at.next
+	}
+	return nil // it has left
+}
+
+// Idle reports whether the reader has nothing to read at the moment.
+func (r *Reader) Idle() bool {
+	r.b.mu.Lock()
+	defer r.b.mu.Unlock()
+	return r.offset >= r.b.size
+}
+
+// Whole waits for the end of a body. kept is false as soon as the body is not kept whole any more; the reader has then not
+// read any of it.
+func (r *Reader) Whole(ctx context.Context) (data []byte, kept bool, err error) {
+	b := r.b
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for {
+		if !b.keeping || b.ended {
+			return b.data, b.keeping, b.err
+		}
+		moved := b.change()
+		b.mu.Unlock()
+		select {
+		case <-moved:
+		case <-ctx.Done():
+		}
+		b.mu.Lock()
+		if err := ctx.Err(); err != nil {
+			return nil, false, err
+		}
+	}
+}
+
+// leader starts the reader of the request that leads the flight. The body must be new.
+func (b *body) leader() *Reader {
+	r, _ := b.attach()
+	r.leads = true
+	return r
+}
+
+// Trailer is what came after the body, once Next has come to its end. It is no part of what is shared, just as it is no part of a
+// copy: only the request that leads the flight gets it.
+func (r *Reader) Trailer() http.Header {
+	if r == nil || !r.leads {
+		return nil
+	}
+	r.b.mu.Lock()
+	defer r.b.mu.Unlock()
+	return r.b.trailer
+}
