@@ -67,7 +67,7 @@ func wantAllFree(t testing.TB, n int, stores ...*store.Store) {
 		s.Memory().Settle()
 	}
 	for _, c := range copiesMade.since(n) {
-		t.Errorf("a reference to a copy was not given back: %d, %q", c.Status, c.Head())
+		t.Errorf("a reference to a copy was not given back: %d, %q", c.Status(), c.Head())
 	}
 }
 

@@ -3,6 +3,7 @@ package store
 import (
 	"math"
 	"slices"
+	"time"
 )
 
 // What is told apart by what clients prefer has storage keys of its own, all of which begin with that of the URL. So that a client which
@@ -64,7 +65,7 @@ func (s *Store) letGoOfOne(keys []string, c *Copy) bool {
 					return
 				}
 				copies++
-				if read := found.Use.read.Load(); !found.same(c) && read < earliest {
+				if read := orderOfReads(found.Use.read.Load(), time.Now()); !found.same(c) && read < earliest {
 					least, under, earliest = k, key, read
 				}
 			})
