@@ -62,29 +62,31 @@ func (f *families) at(n uint16) *family {
 	return &f.places[n/familiesAtOnce].Load()[n%familiesAtOnce]
 }
 
-// take finds the family of a copy with a key and names, and adds a use; zero: it has none. own is what of the names the family does not have,
-// until take is called again.
-func (f *families) take(key string, names []invalidation.ID) (n uint16, own []invalidation.ID) {
+// take finds the family of a copy with a key and names, and adds a use; zero: it has none. Where the copy shares the names of the family, own is
+// the others, until take is called again.
+func (f *families) take(key string, names []invalidation.ID) (n uint16, own []invalidation.ID, shares bool) {
+	few := len(names) <= mostShared
 	f.scratch = f.scratch[:0]
-	if len(names) <= mostShared {
-		for _, id := range names {
-			if id.OfMany() {
-				f.scratch = append(f.scratch, id)
-			}
+	for _, id := range names {
+		if few && id.OfMany() {
+			f.scratch = append(f.scratch, id)
 		}
 	}
 	host, folder := prefixesOf(key)
 	if f.isKnown(folder) {
-		n = f.of(folder, maxFolders)
+		n = f.of(folder, few, maxFolders)
 	}
 	if n == 0 {
-		n = f.of(host, maxFamilies-1)
+		n = f.of(host, few, maxFamilies-1)
 	}
 	if n == 0 {
-		return 0, names
+		return 0, names, false
 	}
 	took := f.at(n)
 	took.uses.Add(1)
+	if !few || len(took.names) == 0 {
+		return n, names, false
+	}
 	f.leftover = f.leftover[:0]
 	shared := took.names
 	for _, id := range names {
@@ -94,14 +96,17 @@ func (f *families) take(key string, names []invalidation.ID) (n uint16, own []in
 		}
 		f.leftover = append(f.leftover, id)
 	}
-	return n, f.leftover
+	return n, f.leftover, true
 }
 
-// of is the latest family with a prefix, or one that takes its place because the copy does not have all of its names; zero: there is none, and no room.
-func (f *families) of(prefix string, most int) uint16 {
+// of is the latest family with a prefix, or one that takes its place because the copy, which is to share its names, does not have all of
+// them; zero: there is none, and no room.
+func (f *families) of(prefix string, shares bool, most int) uint16 {
 	n, known := f.latest[prefix]
 	names := f.scratch
-	if known {
+	if known && !shares {
+		return n
+	} else if known {
 		old := f.at(n).names
 		names = slices.DeleteFunc(slices.Clone(old), func(id invalidation.ID) bool {
 			_, has := slices.BinarySearch(f.scratch, id)
@@ -110,8 +115,8 @@ func (f *families) of(prefix string, most int) uint16 {
 		if len(names) == len(old) {
 			return n
 		}
-	} else if prefix == "" && len(names) == 0 {
-		return 0
+	} else if !shares || prefix == "" && len(names) == 0 {
+		return 0 // it would be one without names
 	}
 	if n = f.place(most); n == 0 {
 		return 0

@@ -23,10 +23,12 @@ func TestFamilies(t *testing.T) {
 	var f families
 	take := func(key string, ids []invalidation.ID) uint16 {
 		t.Helper()
-		n, own := f.take(key, ids)
+		n, own, shares := f.take(key, ids)
 		all := slices.Clone(own)
 		if of := f.at(n); of != nil {
-			all = append(all, of.names...)
+			if shares {
+				all = append(all, of.names...)
+			}
 			if key[:len(of.prefix)] != of.prefix {
 				t.Errorf("%q is of a family of %q", key, of.prefix)
 			}
@@ -46,12 +48,15 @@ func TestFamilies(t *testing.T) {
 	if other := take(host+"/c/1", names(1, 5, 105)); f.at(other).prefix != host+"/" || len(f.at(other).names) != 2 {
 		t.Errorf("what is alone in its folder is of %+v", f.at(other))
 	}
-	many := make([]invalidation.ID, mostShared)
+	many := make([]invalidation.ID, mostShared+1)
 	for i := range many {
 		many[i] = invalidation.ID(i)
 	}
-	if n := take(host+"/a/b/5", names(many...)); len(f.at(n).names) > 0 {
-		t.Errorf("of many names some are looked up elsewhere: %v", f.at(n).names)
+	if n, own, shares := f.take(host+"/a/b/5", many); n != third || shares || len(own) != len(many) {
+		t.Errorf("a copy of many names is of %d, with %d of its own", n, len(own))
+	}
+	if fifth := take(host+"/a/b/6", names(1, 2, 3, 106)); fifth != third {
+		t.Errorf("after a copy of many names, others are of %d, want %d", fifth, third)
 	}
 	if n := take("short", names()); f.at(n) != nil && f.at(n).prefix != "" {
 		t.Errorf("a short key is of %+v", f.at(n))
@@ -63,7 +68,7 @@ func TestFamiliesAreBounded(t *testing.T) {
 	var f families
 	var all []uint16
 	for i := range 2 * maxFamilies {
-		n, own := f.take(fmt.Sprintf("%08d/x", i), names(1))
+		n, own, _ := f.take(fmt.Sprintf("%08d/x", i), names(1))
 		if n == 0 != (len(own) == 3) {
 			t.Fatalf("family %d leaves %v", n, own)
 		}
@@ -75,10 +80,10 @@ func TestFamiliesAreBounded(t *testing.T) {
 	for _, n := range all {
 		f.give(n)
 	}
-	if n, _ := f.take("another /x", names(1)); n == 0 {
+	if n, _, _ := f.take("another /x", names(1)); n == 0 {
 		t.Error("there is no room when all have left")
 	}
-	if n, _ := f.take(fmt.Sprintf("%08d/x", 5), names(1)); n == 0 || f.at(n).prefix != "00000005/" {
+	if n, _, _ := f.take(fmt.Sprintf("%08d/x", 5), names(1)); n == 0 || f.at(n).prefix != "00000005/" {
 		t.Errorf("%+v", f.at(n))
 	}
 }

@@ -275,16 +275,14 @@ func (t *table) enter(h uint64, s *shard, key string, item Item) *entry {
 
 // packing is how a copy is packed under a key. The caller holds mu, until it is packed.
 func (t *table) packing(key string, c *Copy, vary uint16) packing {
-	family, own := t.room.families.take(key, c.Members())
+	family, own, shares := t.room.families.take(key, c.Members())
 	p := packing{from: c, key: key, names: own}
-	shared := false
 	if f := t.room.families.at(family); f != nil {
 		p.key = key[len(f.prefix):]
-		shared = len(f.names) > 0
 	}
 	p.packed, p.wide = packingOf(c, len(p.key))
 	p.packed.names, p.vary, p.family, p.room = uint16(len(p.names)), vary, family, t.room.number
-	if shared {
+	if shares {
 		p.flags |= flagShares
 	}
 	return p
