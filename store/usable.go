@@ -13,7 +13,7 @@ import (
 func (c *Copy) Usable(ledger *invalidation.Ledger, now time.Time) (httpcache.Freshness, policy.Reason) {
 	verdict := invalidation.Valid
 	if !ledger.Current(&c.Stamp) {
-		verdict = c.check(ledger)
+		verdict = check(ledger, c)
 	}
 	switch verdict {
 	case invalidation.Purged:
@@ -38,7 +38,8 @@ func (c *Copy) Usable(ledger *invalidation.Ledger, now time.Time) (httpcache.Fre
 	return state, policy.Expired
 }
 
-func (c *Copy) check(ledger *invalidation.Ledger) invalidation.Verdict {
+// check gathers the members of a copy, where they are not all in one place, and asks the ledger.
+func check(ledger *invalidation.Ledger, c *Copy) invalidation.Verdict {
 	var room [mostShared]invalidation.ID
 	return ledger.Check(&c.Stamp, c.membersIn(room[:0]))
 }
