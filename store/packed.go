@@ -123,8 +123,12 @@ func text(c *Copy, at, end int) string {
 
 // key is what the block has of the key.
 func (p *packed) key(c *Copy) string {
-	at := p.placesOf(c)
-	return text(c, at.key, at.asked)
+	if p.flags&flagWide != 0 {
+		at := p.placesOf(c)
+		return text(c, at.key, at.asked)
+	}
+	end := p.headAt() - int(p.askedLength)
+	return text(c, end-int(p.keyLength), end)
 }
 
 func (p *packed) asked(c *Copy) string {
@@ -132,17 +136,34 @@ func (p *packed) asked(c *Copy) string {
 	return text(c, at.asked, at.head)
 }
 
+// headAt is places.head where nothing is wide, which a hit asks for several times.
+func (p *packed) headAt() int {
+	at := int(copySize) + wordSize*int(p.names) + int(p.keyLength) + int(p.askedLength)
+	if p.flags>>codingAt != 0 {
+		at += wordSize
+	}
+	return at
+}
+
 func (p *packed) head(c *Copy) string {
-	at := p.placesOf(c)
-	return text(c, at.head, at.body)
+	if p.flags&flagWide != 0 {
+		at := p.placesOf(c)
+		return text(c, at.head, at.body)
+	}
+	at := p.headAt()
+	return text(c, at, at+int(p.headLength))
 }
 
 func (p *packed) body(c *Copy) []byte {
-	at := p.placesOf(c)
-	if at.body == at.end {
+	at, length := p.headAt()+int(p.headLength), int(p.bodyLength)
+	if p.flags&flagWide != 0 {
+		places := p.placesOf(c)
+		at, length = places.body, places.end-places.body
+	}
+	if length == 0 {
 		return nil
 	}
-	return unsafe.Slice((*byte)(unsafe.Add(unsafe.Pointer(c), at.body)), at.end-at.body)
+	return unsafe.Slice((*byte)(unsafe.Add(unsafe.Pointer(c), at)), length)
 }
 
 // ownNames are the names without those of the family. They are a view.
@@ -184,11 +205,10 @@ func (c *Copy) membersIn(room []invalidation.ID) []invalidation.ID {
 func (p *packed) coding() httpcache.Coding { return httpcache.Coding(p.flags >> codingAt) }
 
 func (p *packed) length(c *Copy) int {
-	at := p.placesOf(c)
 	if p.coding() == httpcache.Identity {
-		return at.end - at.body
+		return len(p.body(c))
 	}
-	return *(*int)(unsafe.Add(unsafe.Pointer(c), at.plain))
+	return *(*int)(unsafe.Add(unsafe.Pointer(c), p.placesOf(c).plain))
 }
 
 func (p *packed) wide(c *Copy) *wide {

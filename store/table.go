@@ -106,7 +106,8 @@ func (t *table) key(e *entry) (prefix, rest string) {
 // hasKey reports whether an entry is that of a key.
 func (t *table) hasKey(e *entry, key string) bool {
 	prefix, rest := t.key(e)
-	return len(key) == len(prefix)+len(rest) && key[len(prefix):] == rest && key[:len(prefix)] == prefix
+	at := len(prefix)
+	return len(key) == at+len(rest) && key[at:] == rest && key[:at] == prefix
 }
 
 // hashOf is the hash of an entry's key. The caller holds mu.
