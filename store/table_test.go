@@ -210,6 +210,9 @@ func TestPagesStayNearTheLimit(t *testing.T) {
 
 // However many sizes there are in however little memory, what is taken is what the limits say.
 func TestPagesOfManySizes(t *testing.T) {
+	if raceEnabled {
+		t.Skip("one goroutine, and many copies: test/norace runs it")
+	}
 	for _, maximum := range []int64{8 << 20, 32 << 20} {
 		m := NewMemory(maximum)
 		r := rand.New(rand.NewPCG(1, 2))
