@@ -170,6 +170,10 @@ bench-outage: deps ## take Valkey away from proxies under load, and give it back
 bench-writes: deps ## measure what a write through one of three proxies costs, and has their Valkey do
 	go run -C test/system ./bench/writes $(FLAGS)
 
+.PHONY: bench-churn
+bench-churn: deps ## measure what is resident while copies come and go, beside the bound of the documents
+	go run -C test/system ./bench/churn $(FLAGS)
+
 .PHONY: bench-purges
 bench-purges: deps ## measure purges beside a million copies of ten names, and beside as many purges as there is room for
 	go run -C test/system ./bench/purges $(FLAGS)

@@ -79,6 +79,15 @@ func (id ID) Foreknown() bool {
 	return id.known() && k != kindIndex(policy.KindTag) && k != kindIndex(policy.KindGroup)
 }
 
+// OfMany reports whether the member is of a kind that copies have with others by where they are: everything, a route, or a prefix.
+func (id ID) OfMany() bool {
+	switch id.kind() {
+	case kindIndex(policy.KindAll), kindIndex(policy.KindRoute), kindIndex(policy.KindPrefix):
+		return true
+	}
+	return false
+}
+
 // lastKind is the highest number that kindIndex gives.
 const lastKind = 8
 

@@ -148,6 +148,13 @@ func (l *Ledger) Check(s *Stamp, ids []ID) Verdict {
 	return verdict
 }
 
+// Current reports whether nothing at all was invalidated since a copy with this stamp was last found valid. Then it is Valid, and who would have
+// to gather its members need not.
+func (l *Ledger) Current(s *Stamp) bool {
+	now := l.applied.Load()
+	return s.checked.Load() >= now
+}
+
 // scan looks for marks later than position. Of many members, only those are looked up that were named since, if that is known.
 func (l *Ledger) scan(position uint64, ids []ID) Verdict {
 	named := ids

@@ -92,5 +92,5 @@ func setWindows(l *httpcache.Lifetime, d httpcache.Directives, whileRevalidate, 
 
 // jittered takes a share off a lifetime, so that what was stored together does not expire together.
 func jittered(d time.Duration, share float64) time.Duration {
-	return d - time.Duration(float64(d)*min(max(share, 0), 1))
+	return d - time.Duration(float64(d)*min(max(share, 0), 1)).Truncate(time.Millisecond) // of which a store keeps the number
 }

@@ -45,6 +45,7 @@ func TestJudgeFresh(t *testing.T) {
 		{"s-maxage overridden, max-age not", Route{TTL: m, Override: OverrideSMaxAge}, []string{"Cache-Control: max-age=120, s-maxage=180"}, 2 * m, 0},
 		{"Expires overridden", Route{TTL: m, Override: OverrideExpires}, []string{"Expires: " + httpDate(3*m)}, m, 0},
 		{"jitter takes off the ttl (half of 20 %)", Route{TTL: 100 * m, Jitter: 0.2}, nil, 90 * m, 0},
+		{"jitter takes off whole milliseconds", Route{TTL: time.Second, Jitter: 0.3333}, nil, 834 * time.Millisecond, 0},
 		{"jitter leaves what the origin said", Route{TTL: m, Jitter: 0.2}, []string{"Cache-Control: max-age=120"}, 2 * m, 0},
 		{"ttl is not eaten by a clock that is behind", Route{TTL: m}, []string{"Date: " + httpDate(-time.Hour)}, m, 0},
 		{"ttl counts the time in caches upstream", Route{TTL: m}, []string{"Age: 10"}, m, 10 * time.Second},

@@ -71,7 +71,7 @@ func writeStored(d *delivery, c *store.Copy, age time.Duration, status int) bool
 	if !ok || d.requestID != "" || d.rq.cfg.CacheStatusOff || len(d.rq.route.RemoveFields)+len(d.rq.route.SetFields) > 0 {
 		return false
 	}
-	if !c.Has("Date") || c.Has("Cache-Status") || c.Has("Age") || c.Status == http.StatusNoContent {
+	if !c.Has("Date") || c.Has("Cache-Status") || c.Has("Age") || c.Status() == http.StatusNoContent {
 		return false
 	}
 	d.w.code = status

@@ -365,7 +365,7 @@ func (b *bubble) failures(t *testing.T) uint32 {
 		t.Fatal("no copy")
 	}
 	defer found.Release()
-	return found.Copy.Use.Failures.Load()
+	return found.Copy.Use.Failures()
 }
 
 // A request for a copy that another instance renews, and that was lost here, waits for it.

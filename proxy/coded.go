@@ -18,7 +18,7 @@ func (d *delivery) deliverCoded(c *store.Copy) error {
 	age := c.Life().Age(d.rq.start)
 	if httpcache.Conditional(d.rq.r.Header) {
 		stored := c.Header()
-		if httpcache.NotModified(d.rq.r.Header, d.rq.r.Method, c.Status, stored, c.Life().Received) {
+		if httpcache.NotModified(d.rq.r.Header, d.rq.r.Method, c.Status(), stored, c.Life().Received) {
 			if asHeld {
 				c.RecodeNotModified(stored)
 			}
@@ -26,13 +26,13 @@ func (d *delivery) deliverCoded(c *store.Copy) error {
 			return nil
 		}
 	}
-	if len(d.rq.ranges) > 0 && c.Status == http.StatusOK {
+	if len(d.rq.ranges) > 0 && c.Status() == http.StatusOK {
 		if sent, err := d.deliverCodedRanges(c); sent {
 			return err
 		}
 	}
 	d.addHeaderOf(c, asHeld, age)
-	d.w.WriteHeader(c.Status)
+	d.w.WriteHeader(c.Status())
 	switch {
 	case d.rq.r.Method == http.MethodHead:
 	case asHeld:

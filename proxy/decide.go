@@ -140,7 +140,7 @@ func comparing(found candidate) decision {
 // fromCopy answers with a copy, unless it does not meet If-Match or its like, which the origin then has to answer.
 func (rq *request) fromCopy(found candidate, outcome policy.Outcome, why policy.Reason, now time.Time) decision {
 	c := found.Copy
-	if httpcache.ForOrigin(rq.r.Header) && isSuccess(c.Status) && !httpcache.MeetsPreconditions(rq.r.Header, c.Header()) {
+	if httpcache.ForOrigin(rq.r.Header) && isSuccess(c.Status()) && !httpcache.MeetsPreconditions(rq.r.Header, c.Header()) {
 		return passing(policy.Precondition)
 	}
 	d := decision{step: serveCopy, outcome: outcome, reason: why, found: found, detail: rq.lease.detail()}

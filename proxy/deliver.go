@@ -21,19 +21,19 @@ func (d *delivery) deliverCopy(c *store.Copy) error {
 	}
 	r, age := d.rq.r, c.Life().Age(d.rq.start)
 	if httpcache.Conditional(r.Header) {
-		if httpcache.NotModified(r.Header, r.Method, c.Status, d.validators(c), c.Life().Received) {
+		if httpcache.NotModified(r.Header, r.Method, c.Status(), d.validators(c), c.Life().Received) {
 			if !writeStored(d, c, age, http.StatusNotModified) {
 				d.deliverNotModified(c.Header(), age)
 			}
 			return nil
 		}
 	}
-	if len(d.rq.ranges) > 0 && c.Status == http.StatusOK && d.deliverRanges(c.Header(), age, int64(len(c.Body())), d.sliced(c.Body())) {
+	if len(d.rq.ranges) > 0 && c.Status() == http.StatusOK && d.deliverRanges(c.Header(), age, int64(len(c.Body())), d.sliced(c.Body())) {
 		return nil
 	}
-	if !writeStored(d, c, age, c.Status) {
+	if !writeStored(d, c, age, c.Status()) {
 		d.addHeaderOf(c, false, age)
-		d.w.WriteHeader(c.Status)
+		d.w.WriteHeader(c.Status())
 	}
 	if r.Method != http.MethodHead && len(c.Body()) > 0 {
 		_, _ = d.w.Write(c.Body()) // a client that has left; nothing more to do for it

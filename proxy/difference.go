@@ -25,7 +25,7 @@ func (o *observation) tell() {
 	attrs := []slog.Attr{
 		slog.String("route", ex.route.Name), slog.String("method", ex.r.Method), slog.String("host", ex.target.Host), slog.String("path", ex.target.Path),
 		slog.String("copy_age", c.Life().Age(ex.start).Round(time.Millisecond).String()),
-		slog.Int("copy_status", c.Status), slog.Int("status", o.code), slog.Int("copy_bytes", len(c.Body())),
+		slog.Int("copy_status", c.Status()), slog.Int("status", o.code), slog.Int("copy_bytes", len(c.Body())),
 	}
 	if name := ex.shownName(); name != "" {
 		attrs = append(attrs, slog.String("key", name))

@@ -226,7 +226,7 @@ func (p *Proxy) leaseText(rq *request) string {
 
 func (p *Proxy) describe(c *store.Copy, now time.Time) *Copy {
 	d := &Copy{
-		Status: c.Status, State: c.Life().State(now).String(), Ledger: p.ledger.Check(&c.Stamp, c.Members()).String(),
+		Status: c.Status(), State: c.Life().State(now).String(), Ledger: p.ledger.Check(&c.Stamp, c.Members()).String(),
 		Age: c.Life().Age(now).Round(time.Second).String(), TTL: c.Life().Left(now).Round(time.Second).String(),
 		Stored: c.Life().Received.UTC().Format(time.RFC3339), Position: c.Stamp.Token().Position(), Bytes: c.Length(),
 		Hits: c.Use.Hits.Load(), Vary: c.Vary(), ETag: strings.Clone(c.Get("Etag")), ContentType: strings.Clone(c.Get("Content-Type")),

@@ -254,7 +254,7 @@ func originFailed(status int) bool { return fill.OriginFailed(status) }
 func (ex *exchange) serveStaleOnError(res *fill.Response, found candidate, status policy.Status) bool {
 	if found.Copy == nil {
 		// The fill may have brought one up from a tier below memory, or stored this very error.
-		if found = ex.p.lookUp(&ex.request, time.Now()); found.Copy != nil && httpcache.Passing(found.Copy.Status) {
+		if found = ex.p.lookUp(&ex.request, time.Now()); found.Copy != nil && httpcache.Passing(found.Copy.Status()) {
 			return false
 		}
 	}

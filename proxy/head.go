@@ -18,7 +18,7 @@ func (ex *exchange) head(d *decision) {
 	requested, c := time.Now(), d.found
 	status := d.status(ex.start)
 	ex.passUnless(c, &status, func(res *http.Response) {
-		if c.Copy == nil || !isSuccess(c.Copy.Status) || res.StatusCode != http.StatusOK {
+		if c.Copy == nil || !isSuccess(c.Copy.Status()) || res.StatusCode != http.StatusOK {
 			return
 		}
 		asks := ex.asks(c)
@@ -41,10 +41,10 @@ func (ex *exchange) confirmed(c candidate, head http.Header, requested time.Time
 	q := ex.fillRequest(c, upstream.Fill, ex.span)
 	header := httpcache.MergeNotModified(c.Copy.Header(), head)
 	verdict := ex.route.Judge(policy.Fetch{
-		Method: http.MethodGet, Requested: requested, Received: time.Now(), Status: c.Copy.Status, Header: header,
+		Method: http.MethodGet, Requested: requested, Received: time.Now(), Status: c.Copy.Status(), Header: header,
 		BodyLength: int64(c.Copy.Length()), MaxObject: ex.cfg.MaxObject, Jitter: rand.Float64(), Forwarded: q.Forward, Selected: q.Selected,
 	})
-	a := fill.NewAnswer(q, c.Copy.Status, header, verdict, ex.arrival, ex.start)
+	a := fill.NewAnswer(q, c.Copy.Status(), header, verdict, ex.arrival, ex.start)
 	a.Selection = ex.selection(verdict.Vary)
 	return ex.p.fills.Confirm(a, c.Key, c.Copy) == policy.NoReason
 }

@@ -102,8 +102,8 @@ func TestModeOffEndsRenewals(t *testing.T) {
 				return offered
 			})
 			synctest.Wait()
-			if n := asked.Load(); n != want || c.Copy.Use.Renewing.Load() {
-				t.Errorf("%v: the origin was asked %d times, want %d; still renewing: %v", mode, n, want, c.Copy.Use.Renewing.Load())
+			if n := asked.Load(); n != want || c.Copy.Use.Renewing() {
+				t.Errorf("%v: the origin was asked %d times, want %d; still renewing: %v", mode, n, want, c.Copy.Use.Renewing())
 			}
 		})
 	}

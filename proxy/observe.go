@@ -58,7 +58,7 @@ func (o *observation) answer(res *http.Response) error {
 	}
 	if ex.r.Method == http.MethodHead {
 		o.compared = true
-		o.same = o.would && o.code == o.found.Copy.Status && o.header.Get("Etag") == o.found.Copy.Get("Etag")
+		o.same = o.would && o.code == o.found.Copy.Status() && o.header.Get("Etag") == o.found.Copy.Get("Etag")
 		return nil
 	}
 	verdict := ex.route.Judge(policy.Fetch{

@@ -32,7 +32,7 @@ func (p *Proxy) fromParts(rq *request, found candidate, now time.Time) (answer p
 	if len(rq.ranges) == 0 {
 		return partsAnswer{}, true
 	}
-	if httpcache.NotModified(rq.r.Header, rq.r.Method, parts.Of.Status, header, parts.Of.Life().Received) {
+	if httpcache.NotModified(rq.r.Header, rq.r.Method, parts.Of.Status(), header, parts.Of.Life().Received) {
 		return partsAnswer{of: parts, notModified: true}, true
 	}
 	spans, ok := rq.ranges.Wholly(parts.Size, parts.Have())

@@ -16,30 +16,30 @@ type coded struct {
 // NewCoded seals a response whose body is held in a coding. header is that of the plain body, and so is the copy's digest.
 // None of the arguments is used afterwards by the caller but plain, of which nothing is kept. The caller has a reference to the copy.
 func NewCoded(status int, header http.Header, plain []byte, coding httpcache.Coding, body []byte) *Copy {
-	c := &Copy{Status: status, Digest: digest(status, plain), made: &made{head: headOf(header), coded: &coded{coding: coding, length: len(plain)}}}
+	c := newLoose(status, digest(status, plain), made{head: headOf(header), coded: &coded{coding: coding, length: len(plain)}})
 	return c.begin(body)
 }
 
 // Coding is the coding that the body is held in and the header says nothing of; Identity: none.
 func (c *Copy) Coding() httpcache.Coding {
-	switch m := c.made; {
-	case m.room != nil:
-		return c.packed.coding
-	case m.coded != nil:
-		return m.coded.coding
+	if c.isPacked() {
+		return c.packed.coding()
+	}
+	if coded := c.made().coded; coded != nil {
+		return coded.coding
 	}
 	return httpcache.Identity
 }
 
 // Length is the length of the body without the coding that it is held in.
 func (c *Copy) Length() int {
-	switch m := c.made; {
-	case m.room != nil:
+	if c.isPacked() {
 		return c.packed.length(c)
-	case m.coded != nil:
-		return m.coded.length
 	}
-	return len(c.made.body)
+	if coded := c.made().coded; coded != nil {
+		return coded.length
+	}
+	return len(c.made().body)
 }
 
 // RecodeNotModified turns the header of a 304 about the plain body into that of one about the body as it is held. It does not describe

@@ -19,7 +19,7 @@ func (t *table) compact() {
 		}
 		for block := range heap.Blocks(run) {
 			// The queue of one that has left is not written to until its block is given out again, which happens with mu held.
-			if e := (*entry)(block.At); e.queue == newcomers || e.queue == residents {
+			if e := (*entry)(block.At); e.queue() == newcomers || e.queue() == residents {
 				t.move(e, block.Size)
 			}
 		}
@@ -29,11 +29,11 @@ func (t *table) compact() {
 
 // move moves an entry to another block, unless somebody has its copy.
 func (t *table) move(e *entry, size int) {
-	s := t.shard(t.hash(e.text()))
+	s := t.shard(t.hashOf(e))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	// Whoever takes the copy holds the lock for it. So this stays as it is.
-	if e.item == 0 && copyOf(e).references.Load() > 1 {
+	if t.isHeld(e) {
 		return
 	}
 	block, ok := t.room.heap.Alloc(size)
@@ -42,12 +42,12 @@ func (t *table) move(e *entry, size int) {
 	}
 	to := (*entry)(block.At)
 	copy(unsafe.Slice((*byte)(block.At), e.size()), unsafe.Slice((*byte)(unsafe.Pointer(e)), e.size()))
-	to.run = block.Run
-	*s.leadingTo(e) = to
-	t.queues[to.queue].moved(to)
-	e.queue = nowhere
-	if e.item != 0 {
-		t.room.heap.Free(unsafe.Pointer(e), e.run)
+	to.self = block.Ref
+	*t.leadingTo(s, e) = to.self
+	t.moved(to)
+	e.setQueue(nowhere)
+	if e.isOther() {
+		t.room.heap.Free(e.self)
 		return
 	}
 	tellMade(copyOf(to), nil)

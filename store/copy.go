@@ -4,7 +4,7 @@ import (
 	"net/http"
 	"strings"
 	"sync/atomic"
-	"time"
+	"unsafe"
 
 	"cacheproxy/invalidation"
 	"cacheproxy/policy/httpcache"
@@ -16,25 +16,25 @@ import (
 // whoever makes it says what it is good for. A Store packs what it is given into memory that is not Go's: there nothing but Use and Stamp
 // changes, and all may be read at the same time.
 type Copy struct {
-	Status int
-	Stamp  invalidation.Stamp
+	Stamp invalidation.Stamp
 	// Digest is a hash of status and body, to tell whether a later answer differs.
 	Digest uint64
 	// Use counts reads and guards renewal. Requests write it while others read.
 	Use Use
 
-	// references counts those who may read the bytes: everybody who has taken one, and every key under which the copy is stored. It
-	// stands beside Use, which a hit writes to as well.
-	references atomic.Int32
 	// serial tells stored copies apart; 0: it was not stored yet. A copy that is packed has that of the one it was made from.
 	serial atomic.Uint32
 
-	packed packed // of a copy that is packed
-	// made is what a copy in Go's memory consists of. Those that are packed in one heap have one in common, which says where they are.
-	made *made
+	packed packed // of a copy that is packed; of any other the status alone
 }
 
-// made is a copy in Go's memory.
+// loose is a copy in Go's memory, with what it consists of.
+type loose struct {
+	Copy
+	made made
+}
+
+// made is what a copy in Go's memory consists of.
 type made struct {
 	life    httpcache.Lifetime
 	vary    []string
@@ -44,48 +44,61 @@ type made struct {
 	body    []byte
 	coded   *coded // nil: the body is as it came
 	base    *Copy  // has the body, where it is not this one; this one has a reference to it
-
-	room *room // not nil: the copies that point here are packed in it, and the rest is empty
 }
+
+// newLoose makes a copy in Go's memory that has no body yet.
+func newLoose(status int, digest uint64, m made) *Copy {
+	l := &loose{Copy: Copy{Digest: digest}, made: m}
+	l.packed.status = uint16(status)
+	return &l.Copy
+}
+
+// isPacked reports whether the copy is packed. If not, it has a made.
+func (c *Copy) isPacked() bool { return c.packed.room != 0 }
+
+func (c *Copy) made() *made { return &(*loose)(unsafe.Pointer(c)).made }
+
+// Status is the status code of the response.
+func (c *Copy) Status() int { return int(c.packed.status) }
 
 // Life is for how long the copy may be used.
 func (c *Copy) Life() httpcache.Lifetime {
-	if c.made.room == nil {
-		return c.made.life
+	if !c.isPacked() {
+		return c.made().life
 	}
 	return c.packed.lifetime(c)
 }
 
 // Vary names the request header fields that selected this copy, canonical and sorted. It must not be written to.
 func (c *Copy) Vary() []string {
-	if r := c.made.room; r != nil {
-		return r.lists.at(c.packed.vary)
+	if c.isPacked() {
+		return roomOf(c).lists.at(c.packed.vary)
 	}
-	return c.made.vary
+	return c.made().vary
 }
 
 // Asked is what the request that fetched the copy said of the answer that it wants, as httpcache.Negotiation writes it: a renewal
 // says the same. Empty: it said nothing, or that is not known. It is a view.
 func (c *Copy) Asked() string {
-	if c.made.room == nil {
-		return c.made.asked
+	if !c.isPacked() {
+		return c.made().asked
 	}
 	return c.packed.asked(c)
 }
 
-// Members are the names of the copy, sorted, as Ledger.Check wants them. It is a view, and must not be written to.
+// Members are the names of the copy, sorted, as Ledger.Check wants them. They may be a view, and must not be written to.
 func (c *Copy) Members() []invalidation.ID {
-	if c.made.room == nil {
-		return c.made.members
+	if !c.isPacked() {
+		return c.made().members
 	}
-	return c.packed.members(c)
+	return c.packed.members(c, nil)
 }
 
 // Head is the header section ready to write: "Name: value\r\n" for each field line, in canonical case and sorted by name, without those
 // that differ from answer to answer (Age, Cache-Status, Connection). It is a view.
 func (c *Copy) Head() string {
-	if c.made.room == nil {
-		return c.made.head
+	if !c.isPacked() {
+		return c.made().head
 	}
 	return c.packed.head(c)
 }
@@ -93,8 +106,8 @@ func (c *Copy) Head() string {
 // Body is the response's, unless Coding says that it is held in another form than the header describes. It is a view, and must not be
 // written to.
 func (c *Copy) Body() []byte {
-	if c.made.room == nil {
-		return c.made.body
+	if !c.isPacked() {
+		return c.made().body
 	}
 	return c.packed.body(c)
 }
@@ -114,10 +127,10 @@ func (c *Copy) SetMembers(ids []invalidation.ID) { c.own().members = ids }
 
 // own is what a copy consists of that was not packed.
 func (c *Copy) own() *made {
-	if c.made.room != nil {
+	if c.isPacked() {
 		panic("store: a copy is changed that is stored")
 	}
-	return c.made
+	return c.made()
 }
 
 // same reports whether two copies are one, of which the store has a packed one.
@@ -139,84 +152,27 @@ func (c *Copy) number() {
 	}
 }
 
-// Use is what happens to a copy while it is stored.
-type Use struct {
-	Hits     atomic.Uint32 // reads since it was stored; saturates
-	Renewing atomic.Bool   // a renewal is queued or running
-	Failures atomic.Uint32 // times that the origin failed to give the copy anew; when it succeeds, that makes another copy
-
-	read     atomic.Int64  // Unix ns of the last read of this copy, or of one that it has replaced; 0: none
-	notUntil atomic.Int64  // Unix ns before which the origin is not asked, after it failed
-	failing  atomic.Bool   // the last failure was an error for which a copy may be served
-	outdated atomic.Bool   // the origin has said that it is not fresh any more
-	round    atomic.Uint32 // of Store.Rewarm, in which it was last given to the tiers below memory, or came from there
-}
-
 // NewCopy seals a response: header is what policy keeps of the origin's, and neither it nor body is written to afterwards by the
 // caller, who has a reference to the copy.
 func NewCopy(status int, header http.Header, body []byte) *Copy {
-	c := &Copy{Status: status, Digest: digest(status, body), made: &made{head: headOf(header)}}
+	c := newLoose(status, digest(status, body), made{head: headOf(header)})
 	return c.begin(body[:len(body):len(body)])
 }
 
 // WithHeader makes a copy of the same body with another header section, as after a 304 (RFC 9111 §4.3.4). The caller must have a
 // reference to the first, and has one to the second.
 func (c *Copy) WithHeader(header http.Header) *Copy {
-	n := &Copy{Status: c.Status, Digest: c.Digest, made: &made{vary: c.Vary(), asked: strings.Clone(c.Asked()), head: headOf(header)}}
+	m := made{vary: c.Vary(), asked: strings.Clone(c.Asked()), head: headOf(header)}
 	if c.Coding() != httpcache.Identity {
-		n.made.coded = &coded{coding: c.Coding(), length: c.Length()}
+		m.coded = &coded{coding: c.Coding(), length: c.Length()}
 	}
-	return n.share(c)
+	return newLoose(c.Status(), c.Digest, m).share(c)
 }
 
 func digest(status int, body []byte) uint64 { return xxhash.Sum64(body) ^ uint64(status) }
 
 // Digest is the digest that a copy of this status and body would have.
 func Digest(status int, body []byte) uint64 { return digest(status, body) }
-
-// Hit counts a read at a time and says the number of reads so far.
-func (u *Use) Hit(now time.Time) uint32 {
-	u.read.Store(now.UnixNano())
-	n := u.Hits.Load()
-	if n == ^uint32(0) {
-		return n
-	}
-	return u.Hits.Add(1)
-}
-
-// Outdate makes the copy stale, if it is not so already.
-func (u *Use) Outdate() { u.outdated.Store(true) }
-
-// Fail notes that the origin failed to give the copy anew, and has it left alone for as long as pause says after that many failures in
-// a row. All who waited for one answer may note it: it counts once. standsIn says that it was an error for which a copy may be served.
-func (u *Use) Fail(now time.Time, standsIn bool, pause func(failures uint32) time.Duration) {
-	until, failures := u.notUntil.Load(), u.Failures.Load()+1
-	if now.UnixNano() >= until && u.notUntil.CompareAndSwap(until, now.Add(pause(failures)).UnixNano()) {
-		u.Failures.Store(failures)
-		u.failing.Store(standsIn)
-	} else if standsIn {
-		u.failing.Store(true)
-	}
-}
-
-// Failing reports whether the copy, where it may stand in for the origin, is to do so without asking first: the origin failed and is
-// left alone, or somebody else is asking it again.
-func (u *Use) Failing(now time.Time) bool {
-	return u.failing.Load() && (now.UnixNano() < u.notUntil.Load() || u.Renewing.Load())
-}
-
-// StartRenewal reports whether the caller may renew the copy now; it then must call EndRenewal.
-func (u *Use) StartRenewal(now time.Time) bool {
-	return now.UnixNano() >= u.notUntil.Load() && u.Renewing.CompareAndSwap(false, true)
-}
-
-// EndRenewal lets the next renewal start, after the pause.
-func (u *Use) EndRenewal(now time.Time, pause time.Duration) {
-	if pause > 0 {
-		u.notUntil.Store(now.Add(pause).UnixNano())
-	}
-	u.Renewing.Store(false)
-}
 
 // Sizes of what the memory tier holds around an item in Go's memory.
 const (

@@ -118,7 +118,7 @@ func TestWithHeader(t *testing.T) {
 	c.SetVary([]string{"Accept"})
 	c.Use.Hit(time.Now())
 	n := c.WithHeader(http.Header{"Etag": {`"def"`}})
-	if n.Head() != "Etag: \"def\"\r\n" || n.Status != 200 || n.Digest != c.Digest || n.Vary()[0] != "Accept" {
+	if n.Head() != "Etag: \"def\"\r\n" || n.Status() != 200 || n.Digest != c.Digest || n.Vary()[0] != "Accept" {
 		t.Errorf("%+v", n)
 	}
 	if unsafe.SliceData(n.Body()) != unsafe.SliceData(c.Body()) {
@@ -175,8 +175,8 @@ func TestUseFails(t *testing.T) {
 	}
 	u.Fail(now, true, pause)
 	u.Fail(now, true, pause)
-	if u.Failures.Load() != 1 || !u.Failing(now.Add(time.Second-1)) || u.Failing(now.Add(time.Second)) {
-		t.Errorf("%d failures, of one answer, are to hold for a second", u.Failures.Load())
+	if u.Failures() != 1 || !u.Failing(now.Add(time.Second-1)) || u.Failing(now.Add(time.Second)) {
+		t.Errorf("%d failures, of one answer, are to hold for a second", u.Failures())
 	}
 	now := now.Add(time.Second)
 	if !u.StartRenewal(now) || !u.Failing(now) {
@@ -184,7 +184,7 @@ func TestUseFails(t *testing.T) {
 	}
 	u.Fail(now, true, pause)
 	u.EndRenewal(now, 0)
-	if u.Failures.Load() != 2 || !u.Failing(now.Add(2*time.Second-1)) || u.Failing(now.Add(2*time.Second)) {
+	if u.Failures() != 2 || !u.Failing(now.Add(2*time.Second-1)) || u.Failing(now.Add(2*time.Second)) {
 		t.Error("the second failure in a row is to hold for two seconds")
 	}
 	u.Fail(now.Add(time.Minute), false, pause)

@@ -24,9 +24,10 @@
 //
 // # Memory
 //
-// A copy is made in Go's memory. What a Store is given it packs: into one block of a slab.Heap, with its key (packed). The copy that the
-// caller has and the one that look-ups find are two, of which each has the other's serial number. What is packed has no pointers that
-// Go's collector follows, and so the collector neither looks at copies nor doubles them: a table without such pointers finds them (table),
+// A copy is made in Go's memory. What a Store is given it packs: into one block of a slab.Heap, with its key (packed), but for what it has in
+// common with the others of its folder or host, which stands once (family). The copy that the
+// caller has and the one that look-ups find are two, of which each has the other's serial number. What is packed has no pointers: blocks lead
+// to each other by slab.Ref, half as long, and say the numbers of what is in Go's memory. So the collector neither looks at copies nor doubles them: a table without such pointers finds them (table),
 // and says what is counted. A block leaves the table when its copy is replaced, let go of or removed, and is given back with the last
 // reference: what a slow client holds counts until then, and others make room for it. Tests have every block overwritten that is free
 // (Watch): who uses a copy without a reference then reads something else, or crashes.

@@ -100,7 +100,7 @@ func asAnswered(i int) (c *Copy, key string) {
 		"Date": {"Fri, 02 Jan 2026 03:04:05 GMT"}, "Etag": {`"5d8c72a5edda` + strconv.Itoa(i) + `"`}, "Last-Modified": {"Fri, 02 Jan 2026 03:04:05 GMT"},
 		"X-Content-Type-Options": {"nosniff"}, "Strict-Transport-Security": {"max-age=31536000"}, "Vary": {"Origin"},
 	}, bytes.Repeat([]byte{byte(i), 1}, 1024))
-	members := []policy.Member{"a", "rproducts", policy.NewMember(policy.KindURL, "api.example.org"+path)}
+	members := []policy.Member{policy.All, "rproducts", policy.NewMember(policy.KindURL, "api.example.org"+path)}
 	if i%14 > 0 {
 		members = append(members, policy.NewMember(policy.KindKey, strconv.Itoa(i)))
 		for at := 1; at < len(path) && len(members) < 3+i%14; at++ {
@@ -114,7 +114,9 @@ func asAnswered(i int) (c *Copy, key string) {
 	}
 	c.SetMembers(invalidation.IDsOf(members))
 	now := time.Now()
-	c.SetLife(httpcache.Lifetime{Date: now.Truncate(time.Second), Received: now, Fresh: 5 * time.Minute, Keep: time.Hour})
+	life := httpcache.Lifetime{Date: now.Truncate(time.Second), Received: now, InitialAge: 12345 * time.Microsecond, Fresh: 5 * time.Minute}
+	life.Keep = life.WorthKeeping(true)
+	c.SetLife(life)
 	return c, key
 }
 

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"encoding/binary"
 	"time"
 	"unsafe"
 
@@ -8,47 +9,65 @@ import (
 	"cacheproxy/policy/httpcache"
 )
 
-// packed is what a stored copy consists of. It stands in one block with the rest, in this order and without anything between, up to
-// the next multiple of eight bytes where a word follows:
+// packed is what a stored copy consists of. It stands in one block with the rest, in this order and without anything between:
 //
 //	entry    links, and what the key is       entryOf(c)
 //	Copy     with this                        c
-//	key      for the table
-//	names    a word each                      Members
-//	wide     three words, where flagWide
+//	names    a word each                      Members, without those of the family
+//	wide     where flagWide
 //	plain    a word, where coded              Length
+//	key      without the family's prefix      for the table
 //	asked    head    body
 //
-// Everything has its place by its own lengths, so that a block can be copied to another place as it is.
+// Everything has its place by its own lengths, so that a block can be copied to another place as it is. There is one for each copy: what is
+// the same for many is in a family or a list, and what most copies have no more of than fits in few bits stands in as many; where one thing
+// does not fit, all such things stand in words of their own (wide).
 type packed struct {
-	received   time.Time // with one of the locations that are not Go's to collect
-	date       int64     // seconds of the Unix time
-	initialAge time.Duration
-	keep       time.Duration
-	bodyLength int64
+	initialAge uint32    // ns
+	received   [4]uint32 // the time.Time without its location, see timeWords
+	fresh      uint32    // ms
+	bodyLength uint32
+	headLength uint32
 
-	dateNanoseconds            uint32
-	fresh, revalidate, ifError uint32 // in units, unless flagWide
-	headLength, askedLength    uint32
-	names                      uint16
-	vary                       uint16 // in lists
-	flags                      uint8
-	coding                     httpcache.Coding
+	date                uint16 // seconds of the Unix time from that of received on, modulo 2^16; dateIsReceived: that, to the nanosecond
+	revalidate, ifError uint16 // see shortOf
+	status              uint16
+	names               uint16 // without those of the family
+	vary                uint16 // in lists
+	family              uint16 // in families
+	keyLength           uint16 // without the family's prefix
+	room                uint16 // in rooms; 0: the copy is not packed
+	askedLength         uint8
+	flags               uint8
 }
 
 const (
 	flagMustRevalidate = 1 << iota
 	flagNoCache
-	// flagWide says that a duration does not fit, and all three stand in words of their own.
 	flagWide
+	// flagLocal says that received is in the location of this process; else in UTC.
+	flagLocal
+	// flagValidator is what WorthKeeping has to be told for the copy to be kept for so long.
+	flagValidator
+	// flagShares says that the copy has the names of its family, too.
+	flagShares
+
+	codingAt = 6 // above the flags: the coding
+
+	dateIsReceived = 1 << 15
 )
 
-// unit is that of a duration of a packed copy. Most are of seconds.
-const unit = time.Millisecond
+// wide is everything that may not fit elsewhere, in units of ns and bytes.
+type wide struct {
+	date, dateNanoseconds                          int64
+	initialAge, fresh, revalidate, ifError, keep   time.Duration
+	bodyLength, headLength, askedLength, keyLength int64
+}
 
 const (
 	entrySize = unsafe.Sizeof(entry{})
 	copySize  = unsafe.Sizeof(Copy{})
+	wideSize  = unsafe.Sizeof(wide{})
 	wordSize  = 8
 )
 
@@ -62,105 +81,221 @@ func entryOf(c *Copy) *entry { return (*entry)(unsafe.Add(unsafe.Pointer(c), -in
 
 func copyOf(e *entry) *Copy { return &(*cell)(unsafe.Pointer(e)).copied }
 
-// aligned is where the next word may stand.
-func aligned(n int) int { return (n + wordSize - 1) &^ (wordSize - 1) }
+// lengths are those of what stands behind the names.
+type lengths struct{ key, asked, head, body int }
+
+func (p *packed) lengths(c *Copy) lengths {
+	if p.flags&flagWide != 0 {
+		w := p.wide(c)
+		return lengths{int(w.keyLength), int(w.askedLength), int(w.headLength), int(w.bodyLength)}
+	}
+	return lengths{int(p.keyLength), int(p.askedLength), int(p.headLength), int(p.bodyLength)}
+}
 
 // places says where each part is, from the beginning of the Copy.
-type places struct{ names, wide, plain, asked, head, body, end int }
+type places struct{ wide, plain, key, asked, head, body, end int }
 
-func (p *packed) places(key uint32) (at places) {
-	at.names = aligned(int(copySize) + int(key))
-	at.wide = at.names + wordSize*int(p.names)
+func (p *packed) places(l lengths) (at places) {
+	at.wide = int(copySize) + wordSize*int(p.names)
 	at.plain = at.wide
 	if p.flags&flagWide != 0 {
-		at.plain += 3 * wordSize
+		at.plain += int(wideSize)
 	}
-	at.asked = at.plain
-	if p.coding != httpcache.Identity {
-		at.asked += wordSize
+	at.key = at.plain
+	if p.coding() != httpcache.Identity {
+		at.key += wordSize
 	}
-	at.head = at.asked + int(p.askedLength)
-	at.body = at.head + int(p.headLength)
-	at.end = at.body + int(p.bodyLength)
+	at.asked = at.key + l.key
+	at.head = at.asked + l.asked
+	at.body = at.head + l.head
+	at.end = at.body + l.body
 	return at
 }
 
-func (p *packed) placesOf(c *Copy) places { return p.places(entryOf(c).key) }
+func (p *packed) placesOf(c *Copy) places { return p.places(p.lengths(c)) }
 
-func text(c *Copy, at int, length uint32) string {
-	return unsafe.String((*byte)(unsafe.Add(unsafe.Pointer(c), at)), length)
+func text(c *Copy, at, end int) string {
+	if at == end {
+		return ""
+	}
+	return unsafe.String((*byte)(unsafe.Add(unsafe.Pointer(c), at)), end-at)
+}
+
+// key is what the block has of the key.
+func (p *packed) key(c *Copy) string {
+	if p.flags&flagWide != 0 {
+		at := p.placesOf(c)
+		return text(c, at.key, at.asked)
+	}
+	end := p.headAt() - int(p.askedLength)
+	return text(c, end-int(p.keyLength), end)
 }
 
 func (p *packed) asked(c *Copy) string {
-	if p.askedLength == 0 {
-		return ""
+	at := p.placesOf(c)
+	return text(c, at.asked, at.head)
+}
+
+// headAt is places.head where nothing is wide, which a hit asks for several times.
+func (p *packed) headAt() int {
+	at := int(copySize) + wordSize*int(p.names) + int(p.keyLength) + int(p.askedLength)
+	if p.flags>>codingAt != 0 {
+		at += wordSize
 	}
-	return text(c, p.placesOf(c).asked, p.askedLength)
+	return at
 }
 
 func (p *packed) head(c *Copy) string {
-	if p.headLength == 0 {
-		return ""
+	if p.flags&flagWide != 0 {
+		at := p.placesOf(c)
+		return text(c, at.head, at.body)
 	}
-	return text(c, p.placesOf(c).head, p.headLength)
+	at := p.headAt()
+	return text(c, at, at+int(p.headLength))
 }
 
 func (p *packed) body(c *Copy) []byte {
-	if p.bodyLength == 0 {
+	at, length := p.headAt()+int(p.headLength), int(p.bodyLength)
+	if p.flags&flagWide != 0 {
+		places := p.placesOf(c)
+		at, length = places.body, places.end-places.body
+	}
+	if length == 0 {
 		return nil
 	}
-	return unsafe.Slice((*byte)(unsafe.Add(unsafe.Pointer(c), p.placesOf(c).body)), p.bodyLength)
+	return unsafe.Slice((*byte)(unsafe.Add(unsafe.Pointer(c), at)), length)
 }
 
-func (p *packed) members(c *Copy) []invalidation.ID {
+// ownNames are the names without those of the family. They are a view.
+func (p *packed) ownNames(c *Copy) []invalidation.ID {
 	if p.names == 0 {
 		return nil
 	}
-	return unsafe.Slice((*invalidation.ID)(unsafe.Add(unsafe.Pointer(c), p.placesOf(c).names)), int(p.names))
+	return unsafe.Slice((*invalidation.ID)(unsafe.Add(unsafe.Pointer(c), copySize)), int(p.names))
 }
 
+// members are all names: a view, or where there are some of the family, in room, which is empty.
+func (p *packed) members(c *Copy, room []invalidation.ID) []invalidation.ID {
+	own := p.ownNames(c)
+	if p.flags&flagShares == 0 {
+		return own
+	}
+	shared := roomOf(c).families.at(p.family).names
+	if cap(room) < len(shared)+len(own) {
+		room = make([]invalidation.ID, 0, len(shared)+len(own))
+	}
+	for len(shared) > 0 && len(own) > 0 {
+		from := &shared
+		if own[0] < shared[0] {
+			from = &own
+		}
+		room, *from = append(room, (*from)[0]), (*from)[1:]
+	}
+	return append(append(room, shared...), own...)
+}
+
+// membersIn are the Members, for which there is room if they must not be allocated.
+func (c *Copy) membersIn(room []invalidation.ID) []invalidation.ID {
+	if !c.isPacked() {
+		return c.made().members
+	}
+	return c.packed.members(c, room)
+}
+
+func (p *packed) coding() httpcache.Coding { return httpcache.Coding(p.flags >> codingAt) }
+
 func (p *packed) length(c *Copy) int {
-	if p.coding == httpcache.Identity {
-		return int(p.bodyLength)
+	if p.coding() == httpcache.Identity {
+		return len(p.body(c))
 	}
 	return *(*int)(unsafe.Add(unsafe.Pointer(c), p.placesOf(c).plain))
 }
 
-func (p *packed) lifetime(c *Copy) httpcache.Lifetime {
-	l := httpcache.Lifetime{
-		Date: time.Unix(p.date, int64(p.dateNanoseconds)).UTC(), Received: p.received, InitialAge: p.initialAge,
-		Fresh: time.Duration(p.fresh) * unit, StaleWhileRevalidate: time.Duration(p.revalidate) * unit, StaleIfError: time.Duration(p.ifError) * unit,
-		Keep: p.keep, MustRevalidate: p.flags&flagMustRevalidate != 0, NoCache: p.flags&flagNoCache != 0,
+func (p *packed) wide(c *Copy) *wide {
+	return (*wide)(unsafe.Add(unsafe.Pointer(c), int(copySize)+wordSize*int(p.names)))
+}
+
+func (p *packed) lifetime(c *Copy) (l httpcache.Lifetime) {
+	*timeWords(&l.Received) = p.received
+	if p.flags&flagLocal != 0 {
+		l.Received = l.Received.Local()
 	}
+	l.MustRevalidate, l.NoCache = p.flags&flagMustRevalidate != 0, p.flags&flagNoCache != 0
 	if p.flags&flagWide != 0 {
-		wide := p.wide(c)
-		l.Fresh, l.StaleWhileRevalidate, l.StaleIfError = wide[0], wide[1], wide[2]
+		w := p.wide(c)
+		l.Date, l.InitialAge = time.Unix(w.date, w.dateNanoseconds).UTC(), w.initialAge
+		l.Fresh, l.StaleWhileRevalidate, l.StaleIfError, l.Keep = w.fresh, w.revalidate, w.ifError, w.keep
+		return l
 	}
+	if p.date == dateIsReceived {
+		l.Date = time.Unix(l.Received.Unix(), int64(l.Received.Nanosecond())).UTC()
+	} else {
+		l.Date = time.Unix(l.Received.Unix()+int64(int16(p.date)), 0).UTC()
+	}
+	l.InitialAge, l.Fresh = time.Duration(p.initialAge), time.Duration(p.fresh)*time.Millisecond
+	l.StaleWhileRevalidate, l.StaleIfError = durationOf(p.revalidate), durationOf(p.ifError)
+	l.Keep = l.WorthKeeping(p.flags&flagValidator != 0)
 	return l
 }
 
-func (p *packed) wide(c *Copy) *[3]time.Duration {
-	return (*[3]time.Duration)(unsafe.Add(unsafe.Pointer(c), p.placesOf(c).wide))
+// timeWords are what a time consists of but for its location, which comes last: it is a pointer, and may be to something that Go's
+// collector has to see.
+func timeWords(t *time.Time) *[4]uint32 { return (*[4]uint32)(unsafe.Pointer(t)) }
+
+// shortUnits are those of which a short duration is a multiple: what people write down is one of few of them.
+var shortUnits = [...]time.Duration{time.Millisecond, time.Second, time.Minute, time.Hour}
+
+// shortOf is a duration in fourteen bits, above two that say the unit. It may be another duration: durationOf tells.
+func shortOf(d time.Duration) uint16 {
+	for i, unit := range shortUnits {
+		if n := d / unit; d%unit == 0 && n >= 0 && n < 1<<14 {
+			return uint16(n)<<2 | uint16(i)
+		}
+	}
+	return 0
 }
 
-// packingOf is the fixed part of a copy in Go's memory.
-func packingOf(c *Copy, vary uint16) packed {
+func durationOf(short uint16) time.Duration { return time.Duration(short>>2) * shortUnits[short&3] }
+
+// packingOf is the fixed part of a copy, of whose key the block has so many bytes, and the wide one if it is needed.
+func packingOf(c *Copy, keyLength int) (p packed, w wide) {
 	life := c.Life()
-	p := packed{
-		received: life.Received, date: life.Date.Unix(), dateNanoseconds: uint32(life.Date.Nanosecond()), initialAge: life.InitialAge, keep: life.Keep,
-		bodyLength: int64(len(c.Body())), headLength: uint32(len(c.Head())), askedLength: uint32(len(c.Asked())), names: uint16(len(c.Members())),
-		vary: vary, coding: c.Coding(),
+	w = wide{
+		date: life.Date.Unix(), dateNanoseconds: int64(life.Date.Nanosecond()),
+		initialAge: life.InitialAge, fresh: life.Fresh, revalidate: life.StaleWhileRevalidate, ifError: life.StaleIfError, keep: life.Keep,
+		bodyLength: int64(len(c.Body())), headLength: int64(len(c.Head())), askedLength: int64(len(c.Asked())), keyLength: int64(keyLength),
 	}
-	if zone := life.Received.Location(); zone != time.Local && zone != time.UTC {
-		p.received = life.Received.UTC()
+	p = packed{
+		initialAge: uint32(w.initialAge), fresh: uint32(w.fresh / time.Millisecond), revalidate: shortOf(w.revalidate), ifError: shortOf(w.ifError),
+		bodyLength: uint32(w.bodyLength), headLength: uint32(w.headLength), askedLength: uint8(w.askedLength), keyLength: uint16(w.keyLength),
+		status: uint16(c.Status()), flags: uint8(c.Coding()) << codingAt,
 	}
-	for _, d := range []struct {
-		of time.Duration
-		to *uint32
-	}{{life.Fresh, &p.fresh}, {life.StaleWhileRevalidate, &p.revalidate}, {life.StaleIfError, &p.ifError}} {
-		if *d.to = uint32(d.of / unit); time.Duration(*d.to)*unit != d.of {
-			p.flags |= flagWide
-		}
+	received := life.Received
+	switch received.Location() {
+	case time.Local:
+		p.flags |= flagLocal
+	case time.UTC:
+	default:
+		received = received.UTC()
+	}
+	p.received = *timeWords(&received)
+	sinceReceived := w.date - received.Unix()
+	if p.date = uint16(sinceReceived); life.Date.Equal(received) {
+		p.date = dateIsReceived
+	} else if int64(int16(p.date)) != sinceReceived || p.date == dateIsReceived || w.dateNanoseconds != 0 {
+		p.flags |= flagWide
+	}
+	switch w.keep {
+	case life.WorthKeeping(true):
+		p.flags |= flagValidator
+	case life.WorthKeeping(false):
+	default:
+		p.flags |= flagWide
+	}
+	if time.Duration(p.initialAge) != w.initialAge || time.Duration(p.fresh)*time.Millisecond != w.fresh || durationOf(p.revalidate) != w.revalidate ||
+		durationOf(p.ifError) != w.ifError || int64(p.bodyLength) != w.bodyLength || int64(p.headLength) != w.headLength ||
+		int64(p.askedLength) != w.askedLength || int64(p.keyLength) != w.keyLength {
+		p.flags |= flagWide
 	}
 	if life.MustRevalidate {
 		p.flags |= flagMustRevalidate
@@ -168,31 +303,42 @@ func packingOf(c *Copy, vary uint16) packed {
 	if life.NoCache {
 		p.flags |= flagNoCache
 	}
-	return p
+	return p, w
 }
 
-// pack fills a block with a copy and its key; the block has room for both, and p says of what length everything is.
-func (p *packed) pack(at *cell, key string, from *Copy, made *made) *Copy {
-	at.entry = entry{key: uint32(len(key))}
+// packing is a copy on its way into a block.
+type packing struct {
+	packed
+	wide  wide
+	from  *Copy
+	key   string            // without the family's prefix
+	names []invalidation.ID // without those of the family
+}
+
+// size is how long its block has to be.
+func (p *packing) size() int {
+	return int(entrySize) + p.places(lengths{len(p.key), len(p.from.Asked()), len(p.from.Head()), len(p.from.Body())}).end
+}
+
+// pack fills a block that is large enough. Its entry is blank.
+func (p *packing) pack(at *cell) *Copy {
 	c := &at.copied
 	// What a copy has of atomics is moved as it is: nobody else has the new one yet.
-	copy(unsafe.Slice((*byte)(unsafe.Pointer(c)), copySize), unsafe.Slice((*byte)(unsafe.Pointer(from)), copySize))
-	c.packed, c.made = *p, made
-	c.references.Store(1)
-	end := c.packed.placesOf(c).end
-	block := unsafe.Slice((*byte)(unsafe.Pointer(c)), end)
-	copy(block[copySize:], key)
-	copy(c.packed.members(c), from.Members())
+	copy(unsafe.Slice((*byte)(unsafe.Pointer(c)), copySize), unsafe.Slice((*byte)(unsafe.Pointer(p.from)), copySize))
+	c.packed = p.packed
+	c.Use.references.Store(1)
+	copy(c.packed.ownNames(c), p.names)
 	if p.flags&flagWide != 0 {
-		life := from.Life()
-		*c.packed.wide(c) = [3]time.Duration{life.Fresh, life.StaleWhileRevalidate, life.StaleIfError}
+		*c.packed.wide(c) = p.wide
 	}
 	places := c.packed.placesOf(c)
-	if p.coding != httpcache.Identity {
-		*(*int)(unsafe.Pointer(&block[places.plain])) = from.Length()
+	block := unsafe.Slice((*byte)(unsafe.Pointer(c)), places.end)
+	if p.coding() != httpcache.Identity {
+		binary.NativeEndian.PutUint64(block[places.plain:], uint64(p.from.Length()))
 	}
-	copy(block[places.asked:], from.Asked())
-	copy(block[places.head:], from.Head())
-	copy(block[places.body:], from.Body())
+	copy(block[places.key:], p.key)
+	copy(block[places.asked:], p.from.Asked())
+	copy(block[places.head:], p.from.Head())
+	copy(block[places.body:], p.from.Body())
 	return c
 }

@@ -3,6 +3,7 @@ package store
 import (
 	"math"
 	"slices"
+	"time"
 	"unsafe"
 )
 
@@ -67,7 +68,7 @@ func (s *Store) letGoOfOne(keys []string, c *Copy) bool {
 					return
 				}
 				copies++
-				if read := found.Use.read.Load(); !found.same(c) && read < earliest {
+				if read := orderOfReads(found.Use.read.Load(), time.Now()); !found.same(c) && read < earliest {
 					least, under, earliest = k, key, read
 				}
 			})

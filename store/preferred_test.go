@@ -46,7 +46,7 @@ func TestPreferencesAndVaryHaveOneBound(t *testing.T) {
 	}
 	copies := 0
 	for e := range s.memory.table.all() {
-		if e.item == 0 {
+		if !e.isOther() {
 			copies++
 		}
 	}

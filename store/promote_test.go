@@ -184,12 +184,12 @@ func TestErrorsGiveWayToWhatMayStandIn(t *testing.T) {
 			life := one.Life()
 			life.Fresh, life.StaleIfError, life.InitialAge = tt.fresh, tt.left, tt.age
 			one.SetLife(life)
-			one.Status = tt.copied
+			one.packed.status = uint16(tt.copied)
 			return one
 		}
 		later := func(token invalidation.Token, vary ...string) *Copy {
 			one := response(token, "later", -time.Second, vary...)
-			one.Status = tt.status
+			one.packed.status = uint16(tt.status)
 			return one
 		}
 		s := New(NewMemory(8<<20), box{"key": later(second)})

@@ -52,16 +52,17 @@ func (c *Copy) begin(body []byte) *Copy {
 	if len(body) == 0 {
 		body = nil
 	}
-	c.made.body = tellMade(c, body)
-	c.references.Store(1)
+	c.made().body = tellMade(c, body)
+	c.Use.references.Store(1)
 	return c
 }
 
 // share gives a new copy the body of another, to which the caller has a reference, and its first reference, which is the maker's.
 func (c *Copy) share(other *Copy) *Copy {
 	tellMade(c, nil)
-	c.made.body, c.made.base = other.Body(), other.Hold()
-	c.references.Store(1)
+	m := c.made()
+	m.body, m.base = other.Body(), other.Hold()
+	c.Use.references.Store(1)
 	return c
 }
 
@@ -71,16 +72,16 @@ func (c *Copy) share(other *Copy) *Copy {
 // Owner W gives back the last reference while reader R takes one. If R's comes before W's exchange in Release, that fails, and R has
 // the copy, as if W had come later. If it comes after, the count is below zero, and R takes back what it has added.
 func (c *Copy) Take() bool {
-	if c.references.Add(1) > 0 {
+	if c.Use.references.Add(1) > 0 {
 		return true
 	}
-	c.references.Add(-1)
+	c.Use.references.Add(-1)
 	return false
 }
 
 // Hold adds a reference for another goroutine, or for longer, and returns the copy. The caller must have one already. Nil has none.
 func (c *Copy) Hold() *Copy {
-	if c != nil && c.references.Add(1) <= 1 {
+	if c != nil && c.Use.references.Add(1) <= 1 {
 		panic("store: a copy is held by one who has no reference to it")
 	}
 	return c
@@ -91,20 +92,21 @@ func (c *Copy) Release() {
 	if c == nil {
 		return
 	}
-	switch n := c.references.Add(-1); {
+	switch n := c.Use.references.Add(-1); {
 	case n < 0:
 		panic("store: a reference to a copy is given back twice")
-	case n == 0 && c.references.CompareAndSwap(0, free): // else somebody has taken it meanwhile
+	case n == 0 && c.Use.references.CompareAndSwap(0, free): // else somebody has taken it meanwhile
 		c.end()
 	}
 }
 
 // end is the end of a copy that is free. One in Go's memory is left to the garbage collector, with its body if no other has that.
 func (c *Copy) end() {
-	m := c.made
-	switch {
-	case m.room != nil:
-		m.room.free(c)
+	if c.isPacked() {
+		roomOf(c).free(c)
+		return
+	}
+	switch m := c.made(); {
 	case m.base != nil:
 		tellFreed(c, nil)
 		m.base.Release()

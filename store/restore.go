@@ -18,12 +18,12 @@ func Restore(status int, head string, body []byte, coding httpcache.Coding, leng
 	if !wellFormed(head) {
 		return nil, errHead
 	}
-	c := &Copy{Status: status, made: &made{head: head}}
+	c := newLoose(status, 0, made{head: head})
 	switch {
 	case coding > httpcache.Zstd:
 		return nil, errors.New("restore copy: it is held in an unknown coding")
 	case coding != httpcache.Identity:
-		c.made.coded = &coded{coding: coding, length: length}
+		c.made().coded = &coded{coding: coding, length: length}
 	case length != len(body):
 		return nil, errors.New("restore copy: its body has another length than it should")
 	}

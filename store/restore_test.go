@@ -16,7 +16,7 @@ func TestRestore(t *testing.T) {
 		"coded":     NewCoded(200, someHeader(), []byte("plain body"), httpcache.Zstd, []byte("held")),
 		"no header": NewCopy(404, nil, []byte("gone")),
 	} {
-		got, err := Restore(c.Status, c.Head(), c.Body(), c.Coding(), c.Length())
+		got, err := Restore(c.Status(), c.Head(), c.Body(), c.Coding(), c.Length())
 		if err != nil {
 			t.Errorf("%s: %v", about, err)
 			continue

@@ -13,15 +13,18 @@ func (s *Store) Rewarm() { s.round.Add(1) }
 // Lacks reports whether the tiers below memory may lack a copy that was just read. It says so once in each round, and costs
 // two atomic loads.
 func (s *Store) Lacks(c *Copy) bool {
-	round, had := s.round.Load(), c.Use.round.Load()
-	return had != round && c.Use.round.CompareAndSwap(had, round)
+	round := s.round.Load() << roundAt
+	return c.Use.state.Load()>>roundAt<<roundAt != round && c.Use.alter(rounds, round) != round
 }
 
 // StillLacks takes back that a copy was asked for by Lacks: nobody has written it.
-func (s *Store) StillLacks(c *Copy) { c.Use.round.Store(s.round.Load() - 1) }
+func (s *Store) StillLacks(c *Copy) { c.Use.alter(rounds, (s.round.Load()-1)<<roundAt) }
 
 // writtenBelow notes that the tiers below have a copy, or are about to.
-func (s *Store) writtenBelow(c *Copy) { c.Use.round.Store(s.round.Load()) }
+func (s *Store) writtenBelow(c *Copy) { c.Use.alter(rounds, s.round.Load()<<roundAt) }
+
+// rounds are the bits of Use.state that say the round.
+const rounds = 0xffff << roundAt
 
 // WriteFoundBelow puts a copy that was found under a storage key, and to which the caller has a reference, into the tiers below memory.
 func (s *Store) WriteFoundBelow(ctx context.Context, key string, found Found) error {

@@ -94,9 +94,9 @@ func better(c, other *Copy, now time.Time) bool {
 	switch {
 	case other == nil:
 		return true
-	case !httpcache.Displaces(c.Status, other.Status, other.Life().State(now)):
+	case !httpcache.Displaces(c.Status(), other.Status(), other.Life().State(now)):
 		return false
-	case !httpcache.Displaces(other.Status, c.Status, c.Life().State(now)):
+	case !httpcache.Displaces(other.Status(), c.Status(), c.Life().State(now)):
 		return true
 	}
 	return c.Life().Date.After(other.Life().Date)
@@ -144,8 +144,7 @@ func (s *Store) leastRead(key string) string {
 	return least
 }
 
-// lastRead is when what is stored under a key was last read, in Unix ns; 0: never since it was fetched. The least there is: nothing is stored
-// there any more.
+// lastRead is when what is stored under a key was last read, by orderOfReads. The least there is: nothing is stored there any more.
 func (s *Store) lastRead(key string) int64 {
 	read := s.lastReadOf(key)
 	if v := s.memory.variants(key); v != nil {
@@ -161,7 +160,7 @@ func (s *Store) lastReadOf(key string) int64 {
 	read := int64(math.MinInt64)
 	s.memory.peek(key, func(item Item) {
 		if c, ok := item.(*Copy); ok {
-			read = c.Use.read.Load()
+			read = orderOfReads(c.Use.read.Load(), time.Now())
 		}
 	})
 	return read

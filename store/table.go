@@ -40,6 +40,8 @@ type table struct {
 	queues [queues]queue // guarded by mu
 	ghosts ghosts        // guarded by mu
 
+	scratch []byte // for a key; guarded by mu
+
 	slack int64 // see the constant; tests have less
 }
 
@@ -49,7 +51,7 @@ const (
 	// leastBuckets is how many buckets a shard begins with.
 	leastBuckets = 16
 	// entryOverhead is what an entry takes beside its block, at the most, in bytes: a place in its shard's buckets, and one among the ghosts.
-	entryOverhead = 8 + 8
+	entryOverhead = 4 + 8
 	// perBucket is how many entries of a shard there are for each bucket before it gets more.
 	perBucket = 2
 	// slack is what is not worth moving anything for.
@@ -59,25 +61,12 @@ const (
 // shard is a part of the table.
 type shard struct {
 	mu      lockorder.RWMutex[lockorder.CopyShard]
-	buckets []*entry // guarded by mu; in the table's index
-	run     uint32   // of buckets
+	buckets []slab.Ref // guarded by mu; in the table's index
+	block   slab.Ref   // of buckets
 	entries int
 	items   []Item   // in Go's memory, at the places that their entries say; the first place is nobody's; guarded by mu
 	unused  []uint32 // places in items
 	_       [64]byte // keeps the locks of two shards off one cache line
-}
-
-// entry is the beginning of a block. Its key follows, or a Copy and then the key. Links and queue are guarded by the table's mu, next and
-// what it leads to by that and the lock of the shard.
-type entry struct {
-	next         *entry // in its bucket
-	older, newer *entry // in its queue
-	hash         uint32
-	run          uint32        // of the block
-	key          uint32        // length
-	item         uint32        // where in the shard's items it is; 0: a copy follows
-	reads        atomic.Uint32 // since it came into its queue, up to mostReads; lower by one for each time that it might have had to go
-	queue        uint8         // nowhere: it has left
 }
 
 func newTable(limit int64) *table {
@@ -94,40 +83,65 @@ func (t *table) hash(key string) uint64 { return maphash.String(t.seed, key) }
 
 func (t *table) shard(h uint64) *shard { return &t.shards[h>>(64-shardBits)] }
 
-// text is the key of an entry. It is a view.
-func (e *entry) text() string {
-	at := entrySize
-	if e.item == 0 {
-		at += copySize
+// at is the entry of a block; nil: of none.
+func (t *table) at(r slab.Ref) *entry {
+	if r == 0 {
+		return nil
 	}
-	return unsafe.String((*byte)(unsafe.Add(unsafe.Pointer(e), at)), e.key)
+	return (*entry)(t.room.heap.At(r))
+}
+
+// key is the key of an entry, in two parts. They are views.
+func (t *table) key(e *entry) (prefix, rest string) {
+	if e.isOther() {
+		return "", unsafe.String((*byte)(unsafe.Add(unsafe.Pointer(e), otherSize)), otherOf(e).key)
+	}
+	c := copyOf(e)
+	if f := t.room.families.at(c.packed.family); f != nil {
+		prefix = f.prefix
+	}
+	return prefix, c.packed.key(c)
+}
+
+// hasKey reports whether an entry is that of a key.
+func (t *table) hasKey(e *entry, key string) bool {
+	prefix, rest := t.key(e)
+	at := len(prefix)
+	return len(key) == at+len(rest) && key[at:] == rest && key[:at] == prefix
+}
+
+// hashOf is the hash of an entry's key. The caller holds mu.
+func (t *table) hashOf(e *entry) uint64 {
+	prefix, rest := t.key(e)
+	t.scratch = append(append(t.scratch[:0], prefix...), rest...)
+	return maphash.Bytes(t.seed, t.scratch)
 }
 
 // size is how long the block of an entry has to be.
 func (e *entry) size() int {
-	if e.item == 0 {
-		c := copyOf(e)
-		return int(entrySize) + c.packed.placesOf(c).end
+	if e.isOther() {
+		return int(otherSize) + int(otherOf(e).key)
 	}
-	return int(entrySize) + int(e.key)
+	c := copyOf(e)
+	return int(entrySize) + c.packed.placesOf(c).end
 }
 
-// weight is what an entry takes.
+// weight is what an entry takes. The caller holds mu.
 func (t *table) weight(e *entry) int64 {
 	n := int64(slab.Rounded(e.size())) + entryOverhead
-	if e.item != 0 {
-		n += int64(t.shard(t.hash(e.text())).items[e.item].cost())
+	if e.isOther() {
+		n += int64(t.shard(t.hashOf(e)).items[otherOf(e).item].cost())
 	}
 	return n
 }
 
 // find is the entry of a key; nil: there is none. The caller holds the lock of the shard, or the table's.
-func (s *shard) find(h uint64, key string) *entry {
+func (t *table) find(s *shard, h uint64, key string) *entry {
 	if len(s.buckets) == 0 {
 		return nil
 	}
-	for e := s.buckets[uint32(h)&uint32(len(s.buckets)-1)]; e != nil; e = e.next {
-		if e.hash == uint32(h) && e.text() == key {
+	for e := t.at(s.buckets[uint32(h)&uint32(len(s.buckets)-1)]); e != nil; e = t.at(e.next) {
+		if e.hash == uint32(h) && t.hasKey(e, key) {
 			return e
 		}
 	}
@@ -135,10 +149,10 @@ func (s *shard) find(h uint64, key string) *entry {
 }
 
 func (s *shard) itemOf(e *entry) Item {
-	if e.item == 0 {
-		return copyOf(e)
+	if e.isOther() {
+		return s.items[otherOf(e).item]
 	}
-	return s.items[e.item]
+	return copyOf(e)
 }
 
 // take gives the item of a key, with a reference to it, and counts a read.
@@ -147,13 +161,11 @@ func (t *table) take(key string) (Item, bool) {
 	s := t.shard(h)
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	e := s.find(h, key)
+	e := t.find(s, h, key)
 	if e == nil {
 		return nil, false
 	}
-	if n := e.reads.Load(); n < mostReads {
-		e.reads.Store(n + 1)
-	}
+	e.read()
 	item := s.itemOf(e)
 	counted(item).Hold()
 	return item, true
@@ -165,7 +177,7 @@ func (t *table) peek(key string, look func(Item)) {
 	s := t.shard(h)
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	if e := s.find(h, key); e != nil {
+	if e := t.find(s, h, key); e != nil {
 		look(s.itemOf(e))
 	}
 }
@@ -177,7 +189,7 @@ func (t *table) update(key string, f func(Item) Item) (stored Item) {
 	s := t.shard(h)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	e := s.find(h, key)
+	e := t.find(s, h, key)
 	var old Item
 	if e != nil {
 		old = s.itemOf(e)
@@ -188,7 +200,7 @@ func (t *table) update(key string, f func(Item) Item) (stored Item) {
 	}
 	queue, reads := uint8(newcomers), uint32(0)
 	if e != nil {
-		queue, reads = e.queue, e.reads.Load()
+		queue, reads = e.queue(), e.reads()
 	}
 	var made *entry
 	if next != nil {
@@ -197,7 +209,7 @@ func (t *table) update(key string, f func(Item) Item) (stored Item) {
 	// Readers find the old one or the new one.
 	s.mu.Lock()
 	if e != nil {
-		s.unlink(e)
+		t.unlink(s, e)
 	}
 	if made != nil {
 		t.link(s, made)
@@ -212,9 +224,9 @@ func (t *table) update(key string, f func(Item) Item) (stored Item) {
 	if e == nil && t.ghosts.take(h, int(t.entries.Load())) {
 		queue = residents
 	}
-	made.queue = queue
-	made.reads.Store(reads)
-	t.queues[queue].push(made, t.weight(made))
+	made.setQueue(queue)
+	made.setReads(reads)
+	t.push(queue, made, t.weight(made))
 	t.makeRoom(made)
 	t.compact()
 	return next
@@ -224,39 +236,57 @@ func (t *table) update(key string, f func(Item) Item) (stored Item) {
 func (t *table) enter(h uint64, s *shard, key string, item Item) *entry {
 	c, isCopy := item.(*Copy)
 	if !isCopy {
-		block, ok := t.room.heap.Alloc(int(entrySize) + len(key))
+		block, ok := t.room.heap.Alloc(int(otherSize) + len(key))
 		if !ok {
 			return nil
 		}
-		blank(block.At, entrySize)
-		e := (*entry)(block.At)
-		*e = entry{hash: uint32(h), run: block.Run, key: uint32(len(key)), item: t.place(s, item)}
-		copy(unsafe.Slice((*byte)(unsafe.Add(block.At, entrySize)), len(key)), key)
+		o := (*other)(block.At)
+		*o = other{entry: entry{self: block.Ref, hash: uint32(h)}, item: t.place(s, item), key: uint32(len(key))}
+		o.mark(isOther, isOther)
+		copy(unsafe.Slice((*byte)(unsafe.Add(block.At, otherSize)), len(key)), key)
 		counted(item).Hold()
-		return e
+		return &o.entry
 	}
 	c.number()
 	vary, ok := t.room.lists.take(c.Vary())
 	if !ok {
 		return nil
 	}
-	p := packingOf(c, vary)
-	size := int(entrySize) + p.places(uint32(len(key))).end
-	if int64(slab.Rounded(size))+entryOverhead > t.limit.Load() || len(c.Members()) != int(p.names) || len(c.Head()) != int(p.headLength) {
+	p := t.packing(key, c, vary)
+	give := func() {
 		t.room.lists.give(vary)
+		t.room.families.give(p.family)
+	}
+	size := p.size()
+	if int64(slab.Rounded(size))+entryOverhead > t.limit.Load() || len(p.names) != int(p.packed.names) {
+		give()
 		return nil
 	}
 	block, ok := t.room.heap.Alloc(size)
 	if !ok {
-		t.room.lists.give(vary)
+		give()
 		return nil
 	}
-	blank(block.At, entrySize+copySize)
-	n := p.pack((*cell)(block.At), key, c, &t.room.made)
-	e := entryOf(n)
-	e.hash, e.run = uint32(h), block.Run
+	at := (*cell)(block.At)
+	at.entry = entry{self: block.Ref, hash: uint32(h)}
+	n := p.pack(at)
 	tellMade(n, nil)
-	return e
+	return &at.entry
+}
+
+// packing is how a copy is packed under a key. The caller holds mu, until it is packed.
+func (t *table) packing(key string, c *Copy, vary uint16) packing {
+	family, own, shares := t.room.families.take(key, c.Members())
+	p := packing{from: c, key: key, names: own}
+	if f := t.room.families.at(family); f != nil {
+		p.key = key[len(f.prefix):]
+	}
+	p.packed, p.wide = packingOf(c, len(p.key))
+	p.packed.names, p.vary, p.family, p.room = uint16(len(p.names)), vary, family, t.room.number
+	if shares {
+		p.flags |= flagShares
+	}
+	return p
 }
 
 // place finds a place for an item in Go's memory.
@@ -282,7 +312,7 @@ func (t *table) link(s *shard, e *entry) {
 		t.grow(s)
 	}
 	bucket := &s.buckets[e.hash&uint32(len(s.buckets)-1)]
-	e.next, *bucket = *bucket, e
+	e.next, *bucket = *bucket, e.self
 	s.entries++
 	t.entries.Add(1)
 }
@@ -290,41 +320,44 @@ func (t *table) link(s *shard, e *entry) {
 // grow gives a shard twice as many buckets. There are so many shards that one is soon done.
 func (t *table) grow(s *shard) {
 	n := max(leastBuckets, 2*len(s.buckets))
-	block, ok := t.index.Alloc(8 * n)
+	block, ok := t.index.Alloc(refSize * n)
 	if !ok {
 		if len(s.buckets) == 0 {
 			panic("store: the system has no memory for the table of copies")
 		}
 		return // buckets become longer
 	}
-	blank(block.At, uintptr(8*n))
-	buckets := unsafe.Slice((**entry)(block.At), n)
-	for _, e := range s.buckets {
-		for e != nil {
-			next, bucket := e.next, &buckets[e.hash&uint32(n-1)]
-			e.next, *bucket = *bucket, e
+	buckets := unsafe.Slice((*slab.Ref)(block.At), n)
+	clear(buckets)
+	for _, first := range s.buckets {
+		for e := t.at(first); e != nil; {
+			next, bucket := t.at(e.next), &buckets[e.hash&uint32(n-1)]
+			e.next, *bucket = *bucket, e.self
 			e = next
 		}
 	}
 	if len(s.buckets) > 0 {
-		t.index.Free(unsafe.Pointer(unsafe.SliceData(s.buckets)), s.run)
+		t.index.Free(s.block)
 	}
-	s.buckets, s.run = buckets, block.Run
+	s.buckets, s.block = buckets, block.Ref
 }
 
-// link of an entry in its bucket: what leads to it. The caller holds mu, or the lock of the shard.
-func (s *shard) leadingTo(e *entry) **entry {
-	at := &s.buckets[e.hash&uint32(len(s.buckets)-1)]
-	for *at != e {
-		at = &(*at).next
+// refSize is what a place in a bucket takes.
+const refSize = int(unsafe.Sizeof(slab.Ref(0)))
+
+// leadingTo is the link in its bucket that leads to an entry. The caller holds mu, or the lock of the shard.
+func (t *table) leadingTo(s *shard, e *entry) *slab.Ref {
+	link := &s.buckets[e.hash&uint32(len(s.buckets)-1)]
+	for *link != e.self {
+		link = &t.at(*link).next
 	}
-	return at
+	return link
 }
 
 // unlink takes an entry out of its bucket. The caller holds the lock of the shard.
-func (s *shard) unlink(e *entry) {
-	*s.leadingTo(e) = e.next
-	e.next = nil
+func (t *table) unlink(s *shard, e *entry) {
+	*t.leadingTo(s, e) = e.next
+	e.next = 0
 	s.entries--
 }
 
@@ -332,28 +365,30 @@ func (s *shard) unlink(e *entry) {
 func (t *table) remove(h uint64, e *entry) {
 	s := t.shard(h)
 	s.mu.Lock()
-	s.unlink(e)
+	t.unlink(s, e)
 	s.mu.Unlock()
 	t.left(h, s, e)
 }
 
 // left ends an entry that no reader finds any more. The caller holds mu.
 func (t *table) left(h uint64, s *shard, e *entry) {
-	t.queues[e.queue].remove(e, t.weight(e))
-	e.queue = nowhere
+	t.drop(e, t.weight(e))
 	t.entries.Add(-1)
-	if e.item == 0 {
+	if !e.isOther() {
+		e.setQueue(nowhere)
 		copyOf(e).Release()
 		return
 	}
+	o := otherOf(e)
 	s.mu.Lock()
-	item := s.items[e.item]
-	s.items[e.item] = nil
-	s.unused = append(s.unused, e.item)
+	item := s.items[o.item]
+	s.items[o.item] = nil
+	s.unused = append(s.unused, o.item)
 	s.mu.Unlock()
 	t.others.Add(-int64(item.cost()))
 	counted(item).Release()
-	t.room.heap.Free(unsafe.Pointer(e), e.run)
+	e.setQueue(nowhere)
+	t.room.heap.Free(e.self)
 }
 
 // close lets go of everything.

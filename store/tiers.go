@@ -92,7 +92,7 @@ func promoted(old, item Item, now time.Time) Item {
 		case *Variants:
 			return old
 		case *Copy:
-			if !fetchedAfter(item, old) || !httpcache.Displaces(item.Status, old.Status, old.Life().State(now)) {
+			if !fetchedAfter(item, old) || !httpcache.Displaces(item.Status(), old.Status(), old.Life().State(now)) {
 				return old // with the reads that it has counted
 			}
 		}

@@ -47,14 +47,14 @@ func newCopy(r *Route, status int, header http.Header, body []byte) *store.Copy 
 // renewCopy makes the copy that a 304 or a HEAD renews. The answer may forbid to compress what was compressed, or to store it any
 // longer.
 func renewCopy(r *Route, c *store.Copy, header http.Header, stored bool) (*store.Copy, error) {
-	if c.Coding() == httpcache.Identity || stored && r.Compresses(c.Status, header) {
+	if c.Coding() == httpcache.Identity || stored && r.Compresses(c.Status(), header) {
 		return c.WithHeader(header), nil
 	}
 	plain, err := coding.Decode(c.Coding(), c.Body(), c.Length())
 	if err != nil {
 		return nil, fmt.Errorf("unpack copy: %w", err)
 	}
-	return store.NewCopy(c.Status, header, plain), nil
+	return store.NewCopy(c.Status(), header, plain), nil
 }
 
 // exact gives back memory when a body has grown into an array much larger than itself.

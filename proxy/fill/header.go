@@ -26,7 +26,7 @@ func (c *running) receiveHeader(resp *http.Response, requested time.Time) Respon
 	confirmed := status == http.StatusNotModified
 	length := resp.ContentLength
 	if confirmed { // the answer is what is stored, with what the 304 says anew (RFC 9111 §4.3.4)
-		status, header = c.base.Status, httpcache.MergeNotModified(c.base.Header(), resp.Header)
+		status, header = c.base.Status(), httpcache.MergeNotModified(c.base.Header(), resp.Header)
 		length = int64(c.base.Length())
 	}
 	res := Response{

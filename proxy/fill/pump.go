@@ -127,7 +127,7 @@ func (f *Filler) noticeChange(r *Route, before, now *store.Copy) {
 	switch {
 	case before == nil || before.Digest == now.Digest || !slices.Equal(before.Vary(), now.Vary()):
 		return
-	case before.Status != now.Status || now.Status >= http.StatusBadRequest:
+	case before.Status() != now.Status() || now.Status() >= http.StatusBadRequest:
 		return // pages of errors differ for many reasons, and that a thing comes and goes is what negative_ttl allows for
 	case before.Life().Fresh <= 0:
 		return // nobody was given it without asking the origin

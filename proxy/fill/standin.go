@@ -46,5 +46,5 @@ func (f *Filler) keepsStandInBelow(status int, r *Route, key string, h http.Head
 // has to be confirmed may not where no read may see what was there before a write.
 func mayStandIn(c *store.Copy, r *Route, ledger *invalidation.Ledger, now time.Time) bool {
 	use, why := c.Usable(ledger, now)
-	return (why != policy.Unconfirmed || !r.FencesWrites) && use >= httpcache.StaleOnError && !httpcache.Passing(c.Status)
+	return (why != policy.Unconfirmed || !r.FencesWrites) && use >= httpcache.StaleOnError && !httpcache.Passing(c.Status())
 }

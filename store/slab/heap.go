@@ -3,6 +3,7 @@ package slab
 import (
 	"iter"
 	"math/bits"
+	"slices"
 	"sync/atomic"
 	"unsafe"
 
@@ -12,18 +13,29 @@ import (
 // Block is room for bytes.
 type Block struct {
 	At unsafe.Pointer
-	// Run is the run that it is in, which Free wants to be told.
-	Run uint32
+	// Ref is what Heap.At finds it by.
+	Ref Ref
 	// Size is how many bytes there are: at least as many as were asked for.
 	Size int
 }
+
+// Ref names a block in half as many bytes as its address. The zero Ref is no block.
+type Ref uint32
+
+func refTo(run uint32, slot int) Ref { return Ref(run)<<slotBits | Ref(slot) }
+
+func (r Ref) run() uint32 { return uint32(r >> slotBits) }
+func (r Ref) slot() int   { return int(r & (mostSlots - 1)) }
 
 // Heap gives out blocks. The zero value is empty and ready to use. It is safe for concurrent use.
 type Heap struct {
 	mu     lockorder.Mutex[lockorder.Slab]
 	chunks []chunk // guarded by mu
 	runs   []run   // guarded by mu
-	spare  uint32  // the first of the runs that are not in use, which have their next in next; none: nowhere; guarded by mu
+	// places says where each run is. Who has a block reads that of its run without mu: it was written before the block was given out, and
+	// stays until it is free.
+	places atomic.Pointer[[]*[placesAtOnce]place]
+	spare  uint32 // the first of the runs that are not in use, which have their next in next; none: nowhere; guarded by mu
 	// open is for each class the first of its runs that have free blocks; guarded by mu.
 	open    [classes]uint32
 	classes [classes]class // guarded by mu
@@ -33,7 +45,7 @@ type Heap struct {
 
 // class is what there is of one size.
 type class struct {
-	runs, free int // runs, and free blocks in them
+	pages, free int // of all its runs, and free blocks in them
 }
 
 // run is pages that have blocks of one size. Runs are numbered from one: zero is nowhere.
@@ -47,10 +59,39 @@ type run struct {
 	closed       bool                   // no block of it is given out, until it is empty
 }
 
+// place is where a run is.
+type place struct {
+	base unsafe.Pointer
+	size uintptr // of a block
+}
+
+// placesAtOnce is how many more places there are when there are too few. Those that are there stay where they are.
+const placesAtOnce = 1 << 10
+
 const (
 	nowhere = 0
 	large   = -1
 )
+
+// At is where the block of a Ref is, which must be one that is used.
+func (h *Heap) At(r Ref) unsafe.Pointer {
+	run := r.run()
+	p := &(*h.places.Load())[run/placesAtOnce][run%placesAtOnce]
+	return unsafe.Add(p.base, uintptr(r.slot())*p.size)
+}
+
+// settle notes where a run is. The caller holds mu.
+func (h *Heap) settle(at uint32, size int) {
+	var all []*[placesAtOnce]place
+	if known := h.places.Load(); known != nil {
+		all = *known
+	}
+	if int(at/placesAtOnce) >= len(all) {
+		all = append(slices.Clip(all), new([placesAtOnce]place))
+		h.places.Store(&all)
+	}
+	all[at/placesAtOnce][at%placesAtOnce] = place{h.addressOf(&h.runs[at]), uintptr(size)}
+}
 
 // Used is how many bytes the blocks take that are used.
 func (h *Heap) Used() int64 { return h.used.Load() }
@@ -70,15 +111,16 @@ func (h *Heap) Alloc(n int) (Block, bool) {
 		}
 		r := &h.runs[at]
 		r.class, r.slots, r.used = large, 1, 1
+		h.settle(at, 0)
 		h.used.Add(int64(pages) * pageSize)
-		return Block{At: h.addressOf(r), Run: at, Size: pages * pageSize}, true
+		return Block{At: h.addressOf(r), Ref: refTo(at, 0), Size: pages * pageSize}, true
 	}
 	class := classOf(n)
 	size := sizeOf(class)
 	at := h.open[class]
 	if at == nowhere {
 		var ok bool
-		if at, ok = h.newRun(pagesOf[class]); !ok {
+		if at, ok = h.newRun(pagesOf(class, h.classes[class].pages)); !ok {
 			return Block{}, false
 		}
 		h.fillRun(at, class, size)
@@ -90,7 +132,7 @@ func (h *Heap) Alloc(n int) (Block, bool) {
 		h.shut(at)
 	}
 	h.used.Add(int64(size))
-	return Block{At: unsafe.Add(h.addressOf(r), slot*size), Run: at, Size: size}, true
+	return Block{At: unsafe.Add(h.addressOf(r), slot*size), Ref: refTo(at, slot), Size: size}, true
 }
 
 // take gives out a free block of the run, and says which.
@@ -107,6 +149,9 @@ func (r *run) take() int {
 
 // newRun makes a run of so many pages. The caller holds mu.
 func (h *Heap) newRun(pages int) (at uint32, ok bool) {
+	if h.spare == nowhere && len(h.runs) == mostRuns {
+		return nowhere, false
+	}
 	in, first, ok := h.takePages(pages)
 	if !ok {
 		return nowhere, false
@@ -130,10 +175,11 @@ func (h *Heap) fillRun(at uint32, class, size int) {
 	r := &h.runs[at]
 	slots := min(int(r.pages)*pageSize/size, mostSlots)
 	r.class, r.slots = int32(class), uint32(slots)
+	h.settle(at, size)
 	for slot := range slots {
 		r.free[slot/64] |= 1 << (slot % 64)
 	}
-	h.classes[class].runs++
+	h.classes[class].pages += int(r.pages)
 	h.classes[class].free += slots
 	h.reopen(at)
 }
@@ -165,10 +211,11 @@ func (h *Heap) addressOf(r *run) unsafe.Pointer {
 	return unsafe.Add(h.chunks[r.chunk].base, int(r.first)*pageSize)
 }
 
-// Free takes a block back. at is its address, or one within it.
-func (h *Heap) Free(at unsafe.Pointer, run uint32) {
+// Free takes a block back.
+func (h *Heap) Free(ref Ref) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	run, slot := ref.run(), ref.slot()
 	r := &h.runs[run]
 	if r.class == large {
 		h.used.Add(-int64(r.pages) * pageSize)
@@ -176,7 +223,6 @@ func (h *Heap) Free(at unsafe.Pointer, run uint32) {
 		return
 	}
 	size := sizeOf(int(r.class))
-	slot := int(uintptr(at)-uintptr(h.addressOf(r))) / size
 	if r.free[slot/64]&(1<<(slot%64)) != 0 {
 		panic("slab: a block is given back twice")
 	}
@@ -195,7 +241,7 @@ func (h *Heap) Free(at unsafe.Pointer, run uint32) {
 				h.shut(run)
 			}
 		}
-		h.classes[r.class].runs--
+		h.classes[r.class].pages -= int(r.pages)
 		h.end(run)
 	case full && !r.closed:
 		h.reopen(run)
@@ -276,7 +322,7 @@ func (h *Heap) Blocks(at uint32) iter.Seq[Block] {
 		h.mu.Unlock()
 		size := sizeOf(int(r.class))
 		for slot := range int(r.slots) {
-			if r.free[slot/64]&(1<<(slot%64)) == 0 && !yield(Block{At: unsafe.Add(base, slot*size), Run: at, Size: size}) {
+			if r.free[slot/64]&(1<<(slot%64)) == 0 && !yield(Block{At: unsafe.Add(base, slot*size), Ref: refTo(at, slot), Size: size}) {
 				return
 			}
 		}

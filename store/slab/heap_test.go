@@ -17,10 +17,17 @@ func TestClasses(t *testing.T) {
 	if last := sizeOf(classes - 1); last != largest {
 		t.Errorf("the last class has %d bytes", last)
 	}
-	for class, pages := range pagesOf {
+	for class := range classes {
+		if sizeOf(class)*mostSlots < pageSize {
+			continue // no run of them is full; nobody has so small ones
+		}
+		few, pages := pagesOf(class, 0), pagesOf(class, 1<<20)
 		slots := min(pages*pageSize/sizeOf(class), mostSlots)
 		if lost := 1 - float64(slots*sizeOf(class))/float64(pages*pageSize); slots < 8 || lost > 0.04 || pages > mostPages {
 			t.Errorf("a run of %d bytes has %d pages with %d blocks, and loses %.3f", sizeOf(class), pages, slots, lost)
+		}
+		if few > max(fewPages, (sizeOf(class)+pageSize-1)/pageSize) || few*pageSize < sizeOf(class) {
+			t.Errorf("the first run of %d bytes has %d pages", sizeOf(class), few)
 		}
 	}
 }
@@ -47,13 +54,13 @@ func TestBlocksAreApart(t *testing.T) {
 			}
 		}
 		used -= int64(b.Size)
-		h.Free(b.At, b.Run)
+		h.Free(b.Ref)
 		all = slices.Delete(all, i, i+1)
 	}
 	for round := range 5_000 {
 		n := 1 + r.IntN(1<<(4+r.IntN(14)))
 		b, ok := h.Alloc(n)
-		if !ok || b.Size < n || b.Size != Rounded(n) || uintptr(b.At)%16 != 0 {
+		if !ok || b.Size < n || b.Size != Rounded(n) || uintptr(b.At)%16 != 0 || h.At(b.Ref) != b.At || b.Ref == 0 {
 			t.Fatalf("%d bytes: %+v, %v", n, b, ok)
 		}
 		one := held{b, byte(round)}
@@ -94,7 +101,7 @@ func TestSparsestLeavesNoHoles(t *testing.T) {
 	}
 	for at, b := range live {
 		if r.IntN(10) > 0 {
-			h.Free(at, b.Run)
+			h.Free(b.Ref)
 			delete(live, at)
 		}
 	}
@@ -102,17 +109,17 @@ func TestSparsestLeavesNoHoles(t *testing.T) {
 	for run := h.Sparsest(); run != nowhere; run = h.Sparsest() {
 		for b := range h.Blocks(run) {
 			moved, ok := h.Alloc(b.Size)
-			if !ok || moved.Size != b.Size || moved.Run == run {
+			if !ok || moved.Size != b.Size || moved.Ref.run() == run {
 				t.Fatalf("%+v is moved to %+v", b, moved)
 			}
 			delete(live, b.At)
 			live[moved.At] = moved
-			h.Free(b.At, b.Run)
+			h.Free(b.Ref)
 		}
 	}
 	slack := int64(0)
-	for class := range pagesOf {
-		slack += int64(pagesOf[class] * pageSize)
+	for class := range classes {
+		slack += int64(pagesOf(class, 1<<20) * pageSize)
 	}
 	slack += h.Used() / 25 // what is lost at the ends of runs
 	if h.Pages() > h.Used()+slack || before < 2*h.Pages() {
@@ -129,7 +136,7 @@ func TestOpenAgain(t *testing.T) {
 	}
 	for i, b := range all {
 		if i%2 == 0 {
-			h.Free(b.At, b.Run)
+			h.Free(b.Ref)
 		}
 	}
 	pages, run := h.Pages(), h.Sparsest()
@@ -149,19 +156,19 @@ func TestFreeTwice(t *testing.T) {
 	var h Heap
 	a, _ := h.Alloc(100)
 	_, _ = h.Alloc(100)
-	h.Free(a.At, a.Run)
+	h.Free(a.Ref)
 	defer func() {
 		if recover() == nil {
 			t.Error("a block is given back twice")
 		}
 	}()
-	h.Free(a.At, a.Run)
+	h.Free(a.Ref)
 }
 
 func BenchmarkAlloc(b *testing.B) {
 	var h Heap
 	for b.Loop() {
 		x, _ := h.Alloc(2800)
-		h.Free(x.At, x.Run)
+		h.Free(x.Ref)
 	}
 }

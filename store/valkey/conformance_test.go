@@ -138,7 +138,7 @@ func conformRoundTrip(t *testing.T, open opener) {
 		if got.Stamp.Token() != want.Stamp.Token() {
 			t.Errorf("%s: it stands at %v, want %v", about, got.Stamp.Token(), want.Stamp.Token())
 		}
-		if got.Status != want.Status || got.Head() != want.Head() || string(got.Body()) != string(want.Body()) || got.Coding() != want.Coding() || got.Length() != want.Length() ||
+		if got.Status() != want.Status() || got.Head() != want.Head() || string(got.Body()) != string(want.Body()) || got.Coding() != want.Coding() || got.Length() != want.Length() ||
 			got.Digest != want.Digest || !reflect.DeepEqual(back, life) || !reflect.DeepEqual(got.Members(), want.Members()) || !reflect.DeepEqual(got.Vary(), want.Vary()) {
 			t.Errorf("%s: %+v came back, want %+v", about, got, want)
 		}

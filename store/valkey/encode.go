@@ -90,7 +90,7 @@ func encodeCopy(key string, c *store.Copy, at fleet.LogPosition, pack bool) []by
 		flags |= flagAsked
 	}
 	dst = appendFront(dst, flags, at, key)
-	dst = binary.AppendUvarint(dst, uint64(c.Status))
+	dst = binary.AppendUvarint(dst, uint64(c.Status()))
 	dst = appendLife(dst, c.Life())
 	dst = appendTexts(dst, c.Vary())
 	if c.Asked() != "" {

@@ -70,7 +70,7 @@ func WantAllFree(t testing.TB, n int, stores ...*store.Store) {
 		s.Memory().Settle()
 	}
 	for _, c := range made.since(n) {
-		t.Errorf("a reference to a copy was not given back: %d, %q", c.Status, c.Head())
+		t.Errorf("a reference to a copy was not given back: %d, %q", c.Status(), c.Head())
 	}
 }
 

@@ -122,46 +122,84 @@ func (s *scene) purgeMany(ctx context.Context, o options, out *bench.Report) err
 	return nil
 }
 
-// wideHits reads the copy with many tags while nothing is purged, and while other names are.
+// wideHits reads copies with many tags while nothing is purged, and while other names are: one whose tags its clients do not get, and one whose tags are
+// in the head of each answer. A copy without tags is beside them.
 func (s *scene) wideHits(ctx context.Context, o options, out *bench.Report) error {
-	fmt.Fprintf(out, "\nHits of a copy with %d tags, 64 at a time, for 5 s:\n", o.wide)
-	for _, rate := range []int{0, o.rate} {
-		quiet, end := context.WithCancel(ctx)
-		purged, done := 0, make(chan error, 1)
-		go func() {
-			var err error
-			for at := time.Now(); rate > 0 && err == nil && quiet.Err() == nil; at = at.Add(time.Second / time.Duration(rate)) {
-				select {
-				case <-time.After(time.Until(at)):
-				case <-quiet.Done():
-					continue
+	if err := s.quiet(ctx); err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "\nHits of one copy, 64 at a time, for 5 s:\n")
+	for _, path := range []string{plain, wideHidden, wideShown} {
+		for _, rate := range []int{0, o.rate} {
+			during, end := context.WithCancel(ctx)
+			purged, done := 0, make(chan error, 1)
+			go func() {
+				var err error
+				for at := time.Now(); rate > 0 && err == nil && during.Err() == nil; at = at.Add(time.Second / time.Duration(rate)) {
+					select {
+					case <-time.After(time.Until(at)):
+					case <-during.Done():
+						continue
+					}
+					if _, err = s.purge(ctx, tag("other", purged)); err == nil {
+						purged++
+					}
 				}
-				if _, err = s.purge(ctx, tag("other", purged)); err == nil {
-					purged++
-				}
+				done <- err
+			}()
+			hits, missed, took, err := s.hits(ctx, path, 5*time.Second)
+			end()
+			if err = errors.Join(err, <-done); err != nil {
+				return err
 			}
-			done <- err
-		}()
-		hits, missed, took, err := s.hits(ctx, 5*time.Second)
-		end()
-		if err = errors.Join(err, <-done); err != nil {
-			return err
+			fmt.Fprintf(out, "%-40s %6d purges  %8d hits  %d misses  %.1f µs of the proxy's CPU for a hit, purges included\n", s.what(path, o), purged, hits, missed,
+				float64(took.Nanoseconds())/1000/float64(max(hits, 1)))
 		}
-		fmt.Fprintf(out, "%6d purges  %8d hits  %d misses  %.1f µs of the proxy's CPU for a hit, purges included\n", purged, hits, missed,
-			float64(took.Nanoseconds())/1000/float64(max(hits, 1)))
 	}
 	return nil
 }
 
-// hits asks for the copy with many tags for a while.
-func (s *scene) hits(ctx context.Context, lasts time.Duration) (hits, missed int, cpu time.Duration, err error) {
+// what says what copy is at a path.
+func (*scene) what(path string, o options) string {
+	switch path {
+	case wideHidden:
+		return fmt.Sprintf("%d tags, which clients do not get", o.wide)
+	case wideShown:
+		return fmt.Sprintf("%d tags, which clients get", o.wide)
+	}
+	return "without tags"
+}
+
+// quiet waits until the proxy has done with what it was asked before.
+func (s *scene) quiet(ctx context.Context) error {
+	for range 60 {
+		before, err := bench.CPUOfTree(s.proxy.Process.PID())
+		if err != nil {
+			return err
+		}
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		after, err := bench.CPUOfTree(s.proxy.Process.PID())
+		if err != nil || after-before < 20*time.Millisecond {
+			return err
+		}
+	}
+	return errors.New("the proxy is busy for a minute, though nothing is asked of it")
+}
+
+// hits asks for the copy at a path for a while.
+func (s *scene) hits(ctx context.Context, path string, lasts time.Duration) (hits, missed int, cpu time.Duration, err error) {
 	conn, err := s.dial(ctx)
 	if err != nil {
 		return 0, 0, 0, err
 	}
 	defer conn.Close()
 	const depth = 64
-	requests, answers := []byte(strings.Repeat("GET /list HTTP/1.1\r\nHost: shop.example\r\n\r\n", depth)), bufio.NewReader(conn)
+	request := "GET " + path + " HTTP/1.1\r\nHost: shop.example\r\n\r\n"
+	requests, answers := []byte(strings.Repeat(request, depth)), bufio.NewReaderSize(conn, 64<<10)
 	before := time.Duration(0)
 	for start, warm := time.Now(), false; time.Since(start) < lasts; {
 		if _, err := conn.Write(requests); err != nil {

@@ -30,8 +30,15 @@ upstreams:
   - {name: origin, url: "%s"}
 routes:
   - {name: product, match: "GET /products/{id}", policy: cache-aside, ttl: 12h}
-  - {name: list, match: "GET /list", policy: cache-aside, ttl: 12h}
+  - {name: list, match: "GET /list/{kind}", policy: cache-aside, ttl: 12h}
 `
+
+// Where the copy is that has many tags, and one that has none.
+const (
+	plain      = "/list/plain"
+	wideHidden = "/list/hidden"
+	wideShown  = "/list/shown"
+)
 
 // scene is a proxy before an origin that names tags.
 type scene struct {
@@ -63,11 +70,16 @@ func (s *scene) end() error {
 func origin(o options) http.Handler {
 	body := bytes.Repeat([]byte("0123456789"), 20)
 	wide := tags("list", o.wide)
+	spaced := strings.ReplaceAll(wide, ",", " ")
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if id, ok := strings.CutPrefix(r.URL.Path, "/products/"); ok {
 			w.Header().Set("Cache-Tag", tags(id, o.names))
-		} else {
-			w.Header().Set("Cache-Tag", wide)
+		}
+		switch r.URL.Path {
+		case wideHidden:
+			w.Header().Set("Surrogate-Key", spaced) // which clients do not get
+		case wideShown:
+			w.Header().Set("Cache-Tag", wide) // which they do
 		}
 		_, _ = w.Write(body) // a proxy that has left
 	})
