@@ -46,4 +46,8 @@ func TestWordsAboutWhatOutgrewItsLimit(t *testing.T) {
 		t.Errorf("%d coalesced, asked %d times", n, asked.Load())
 	}
 	slow.Close()
+	r.settle(t)
+	if n := count(t, r.metrics, "cacheproxy_not_stored_total", policy.Incomplete.String()); n != 0 {
+		t.Errorf("an answer that outgrew its limit, and that its client has left, counts %d times as incomplete too", n)
+	}
 }

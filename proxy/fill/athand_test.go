@@ -3,6 +3,7 @@ package fill
 import (
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -98,4 +99,36 @@ func TestLateLeader(t *testing.T) {
 		t.Errorf("%q, %v", p, err)
 	}
 	reader.Detach()
+}
+
+// So it is with what comes last of a body that comes in pieces: whoever has as much of it as its length says finds the copy.
+func TestCopyIsThereWithTheLastByte(t *testing.T) {
+	body := strings.Repeat("0123456789abcdef", 4<<10) // 64 KiB, of which a read takes half
+	r := newRig(t, func(w http.ResponseWriter, q *http.Request) {
+		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+		io.WriteString(w, body[:len(body)/3])
+		w.(http.Flusher).Flush()
+		io.WriteString(w, body[len(body)/3:])
+	})
+	for n := range 50 {
+		q := r.request()
+		q.Key = strings.Repeat("/a", n+1)
+		q.URLKey = q.Key
+		ticket := r.Join(Joiner{Key: q.Key, MaxWaiters: 1}, func() *Request { return q })
+		_, lead, _ := ticket.Await(t.Context(), time.Minute, nil)
+		read := 0
+		for read < len(body) {
+			p, err := lead.Next(t.Context())
+			if err != nil || len(p) == 0 {
+				t.Fatal(len(p), err)
+			}
+			read += len(p)
+		}
+		found := r.store.Lookup(q.Key, http.Header{}, time.Now())
+		if found.Copy == nil || string(found.Copy.Body()) != body {
+			t.Fatalf("%s: all of it is there and no copy", q.Key)
+		}
+		found.Release()
+		lead.Detach()
+	}
 }

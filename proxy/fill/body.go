@@ -60,6 +60,7 @@ type body struct {
 
 	// Everybody writes these.
 	size     int64         // bytes that have come
+	shown    int64         // of which readers may read; fewer than size only of a body that is kept
 	reserved int64         // of the budget; given back at the end, by a window when its readers have read
 	readers  []*Reader     // those that have not left; the appender takes out laggards
 	moved    chan struct{} // closed and taken away at the next change; nil: nobody waits for one
@@ -94,7 +95,7 @@ func newBody(budget *store.Budget, limit, size int64) *body {
 
 // wholeBody is the body of a copy.
 func wholeBody(c *store.Copy) *body {
-	return &body{copied: c, data: c.Body(), size: int64(len(c.Body())), keeping: true, ended: true}
+	return &body{copied: c, data: c.Body(), size: int64(len(c.Body())), shown: int64(len(c.Body())), keeping: true, ended: true}
 }
 
 // checkUnread tells when nobody is left for whom a body that is not kept would be fetched. The appender may be waiting
@@ -132,8 +133,9 @@ func (b *body) keep(n int64) bool {
 	return b.keeping
 }
 
-// append adds bytes, which it copies, and for which keep has taken memory if the body is kept.
-func (b *body) append(ctx context.Context, p []byte) error {
+// append adds bytes, which it copies, and for which keep has taken memory if the body is kept. Of one that is kept, readers see them with the
+// next that are shown, or at the end.
+func (b *body) append(ctx context.Context, p []byte, show bool) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	n := int64(len(p))
@@ -150,13 +152,16 @@ func (b *body) append(ctx context.Context, p []byte) error {
 		b.last.data = append(b.last.data, p...)
 	}
 	b.size += n
-	b.wake()
+	if show || !b.keeping {
+		b.shown = b.size
+		b.wake()
+	}
 	return nil
 }
 
 // open makes a window of a body that was kept. The caller holds mu.
 func (b *body) open() {
-	b.keeping = false
+	b.keeping, b.shown = false, b.size
 	b.first = &chunk{data: b.data[:len(b.data):len(b.data)]}
 	b.last, b.data = b.first, nil
 	for _, r := range b.readers {
@@ -294,7 +299,7 @@ func (b *body) await(ctx context.Context, longest time.Duration) (time.Duration,
 func (b *body) end(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.ended, b.err = true, err
+	b.ended, b.err, b.shown = true, err, b.size
 	if b.giveBack(); b.keeping && b.reserved > 0 {
 		b.budget.Release(b.reserved)
 		b.reserved = 0

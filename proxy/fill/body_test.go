@@ -42,7 +42,7 @@ func produce(b *body, size int64) (err error) {
 		if kept {
 			kept = b.keep(int64(len(p)))
 		}
-		err = b.append(context.Background(), p)
+		err = b.append(context.Background(), p, true)
 		at += int64(len(p))
 		<-time.After(time.Millisecond)
 	}

@@ -127,7 +127,7 @@ func (c *running) publish(resp *http.Response, res Response) Response {
 		// Only the first client reads on: the answer lasts as long as it does.
 		c.deadline.Stop()
 	}
-	if c.atHand(resp, res) {
+	if c.storesAtOnce(res) && upstream.AtHand(resp) {
 		c.read(resp, res)
 		c.flight.publish(res, false)
 		c.end()
@@ -138,11 +138,10 @@ func (c *running) publish(resp *http.Response, res Response) Response {
 	return res
 }
 
-// atHand reports whether the body can be read and stored without anybody's being kept from the head by that: it is there already, and what
-// becomes of it waits neither for a tier nor for a coding.
-func (c *running) atHand(resp *http.Response, res Response) bool {
-	return res.Verdict.Share && res.Verdict.Store && upstream.AtHand(resp) &&
-		!httpcache.Passing(res.Status) && !c.q.Route.Compresses(res.Status, res.Header)
+// storesAtOnce reports whether what becomes of a body that is whole waits neither for a tier nor for a coding, so that nobody is kept from it
+// for long by its being stored first.
+func (c *running) storesAtOnce(res Response) bool {
+	return res.Verdict.Share && res.Verdict.Store && !httpcache.Passing(res.Status) && !c.q.Route.Compresses(res.Status, res.Header)
 }
 
 // remember notes of an answer that is not stored that waiting for its like is of no use, and that there is nothing else any more.

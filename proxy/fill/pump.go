@@ -11,6 +11,7 @@ import (
 	"cacheproxy/invalidation"
 	"cacheproxy/policy"
 	"cacheproxy/policy/httpcache"
+	"cacheproxy/proxy/upstream"
 	"cacheproxy/store"
 )
 
@@ -39,6 +40,9 @@ func (c *running) read(resp *http.Response, res Response) {
 			res.body.end(err)
 		}
 	}()
+	// What is left and has come already is shown together with the end, once the copy is stored: a client knows by the length that its answer
+	// is whole, and may ask again before the end is read.
+	whole := c.storesAtOnce(res)
 	// A read that blocks ends with the request to the origin, and so with the context: nobody has to close the body from elsewhere.
 	kept := res.Verdict.Store || res.Verdict.Share
 	for {
@@ -49,7 +53,7 @@ func (c *running) read(resp *http.Response, res Response) {
 				kept = false
 				c.outgrown(res)
 			}
-			if werr := res.body.append(c.ctx, buf[:n]); werr != nil {
+			if werr := res.body.append(c.ctx, buf[:n], !whole || err != io.EOF && !upstream.AtHand(resp)); werr != nil {
 				err = werr
 			}
 		}
@@ -58,7 +62,9 @@ func (c *running) read(resp *http.Response, res Response) {
 			return
 		}
 		if err != nil {
-			c.q.Route.Metrics.NotStored(policy.Incomplete)
+			if kept && res.Verdict.Store { // else why it is not stored is counted
+				c.q.Route.Metrics.NotStored(policy.Incomplete)
+			}
 			c.releaseUnshared()
 			c.keepBroken(resp, res)
 			c.rememberBroken(res)

@@ -94,7 +94,7 @@ func (r *Reader) Next(ctx context.Context) ([]byte, error) {
 // next is what has come and was not read. The caller holds mu.
 func (r *Reader) next() []byte {
 	if r.b.keeping {
-		return r.b.data[r.offset:]
+		return r.b.data[r.offset:r.b.shown]
 	}
 	for r.at != nil {
 		if p := r.at.data[r.offset-r.at.start:]; len(p) > 0 || r.at.next == nil {
@@ -109,7 +109,7 @@ func (r *Reader) next() []byte {
 func (r *Reader) Idle() bool {
 	r.b.mu.Lock()
 	defer r.b.mu.Unlock()
-	return r.offset >= r.b.size
+	return r.offset >= r.b.shown
 }
 
 // Whole waits for the end of a body. kept is false as soon as the body is not kept whole any more; the reader has then not
