@@ -90,7 +90,8 @@ end
 // that is not beyond it; if each item is an entry, with a position of its own, a nonce and a record (strange); and if there are as many as
 // there are positions from the first to the last. By their number is found what was put between entries or taken out, whatever was appended
 // since: appendScript looks at no item. The first and the last are looked at here, others when they are read. What an item leaves that was
-// removed again, or an id that was set, is found by appendScript. Of a whole log it also returns the nonce of the last item.
+// removed again, or an id that was set, is found by appendScript. Where XLEN is not allowed, the items are not counted. Of a whole log it also
+// returns the nonce of the last item.
 const amiss = legible + `
 local function entry(e)
   local f = e[2]
@@ -116,8 +117,8 @@ local function amiss(log, s)
   if not tip then return nil, '0' end
   if tip[1] ~= s .. '-0' then return tip[1] end
   local first = redis.call('XRANGE', log, '-', '+', 'COUNT', 1)
-  local wrong = strange(items) or strange(first)
-  if not wrong and redis.call('XLEN', log) ~= tonumber(s) - tonumber(string.match(first[1][1], '^%d+')) + 1 then wrong = log end
+  local wrong, n = strange(items) or strange(first), redis.pcall('XLEN', log)
+  if not wrong and type(n) == 'number' and n ~= tonumber(s) - tonumber(string.match(first[1][1], '^%d+')) + 1 then wrong = log end
   return wrong, tip[2][2]
 end
 local function named(terms)
