@@ -29,6 +29,7 @@ type Connection struct {
 	multiplex int
 	client    atomic.Pointer[valkey.Client] // set once, by Connect
 	sought    atomic.Pointer[lookout]       // nil: none is; see mute
+	loud      atomic.Bool                   // the server answers where it was told not to
 }
 
 // NewConnection makes a connection to be opened by Run. multiplex is the number of sockets for each node as a power of two.

@@ -26,10 +26,21 @@ type muted struct {
 	buffer []byte
 }
 
-// wire is a connection to a server that can be found by what is written on it.
+// wire is a connection to a server that can be found by what is written on it. Once it is silent, whatever comes on it ends it: the client would
+// take an answer that it has not asked for as a defect of its own, and panic. Then nothing is muted again: it is no server that can be.
 type wire struct {
 	net.Conn
-	sought *atomic.Pointer[lookout]
+	of     *Connection
+	silent atomic.Bool
+}
+
+func (w *wire) Read(b []byte) (int, error) {
+	n, err := w.Conn.Read(b)
+	if n > 0 && w.silent.Load() {
+		w.of.loud.Store(true)
+		return 0, errAnswered
+	}
+	return n, err
 }
 
 // lookout looks for the wire that a client writes a token on.
@@ -39,7 +50,7 @@ type lookout struct {
 }
 
 func (w *wire) Write(b []byte) (int, error) {
-	if l := w.sought.Load(); l != nil && bytes.Contains(b, l.token) {
+	if l := w.of.sought.Load(); l != nil && bytes.Contains(b, l.token) {
 		l.found.Store(w)
 	}
 	return w.Conn.Write(b)
@@ -55,7 +66,7 @@ func (c *Connection) dial(ctx context.Context, address string, dialer *net.Diale
 	if err != nil {
 		return nil, err
 	}
-	return &wire{conn, &c.sought}, nil
+	return &wire{Conn: conn, of: c}, nil
 }
 
 // mute opens a connection on which the server answers nothing. It fails where the user of this instance may not have that. Only one goroutine
@@ -64,6 +75,9 @@ func (c *Connection) dial(ctx context.Context, address string, dialer *net.Diale
 // The client opens it, since that knows where the server is and how to get in, and waits on it for an answer that never comes: so it looks for
 // none to the words that are written past it, asks nothing by itself, and says when the connection ends.
 func (c *Connection) mute(ctx context.Context, client valkey.Client) (*muted, error) {
+	if c.loud.Load() {
+		return nil, errAnswered
+	}
 	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
 	d, _ := client.Dedicate()
@@ -76,6 +90,7 @@ func (c *Connection) mute(ctx context.Context, client valkey.Client) (*muted, er
 	}
 	m := &muted{client: d, ended: make(chan error, 1), done: make(chan struct{})}
 	if w := l.found.Load(); err == nil && w != nil {
+		w.silent.Store(true)
 		m.conn = w.Conn
 		err = m.write(command(nil, "CLIENT", "REPLY", "OFF"))
 	}
@@ -88,11 +103,7 @@ func (c *Connection) mute(ctx context.Context, client valkey.Client) (*muted, er
 	}
 	go func() {
 		defer close(m.done)
-		err := d.Do(context.WithoutCancel(ctx), d.B().Arbitrary("CLIENT", "REPLY", "OFF").Blocking()).Error()
-		if err == nil {
-			err = errAnswered
-		}
-		m.ended <- err
+		m.ended <- d.Do(context.WithoutCancel(ctx), d.B().Arbitrary("CLIENT", "REPLY", "OFF").Blocking()).Error()
 	}()
 	return m, nil
 }

@@ -73,6 +73,34 @@ func TestMutedConnection(t *testing.T) {
 	}
 }
 
+// A server that answers all the same ends the connection and no more, and is not told again to be silent.
+func TestAnswersOnMutedConnection(t *testing.T) {
+	t.Parallel()
+	c := NewConnection(serverAt(servers.Valkey(t, servers.ValkeyOptions{}).Address()), 0)
+	if err := c.Connect(); err != nil {
+		t.Fatal(err)
+	}
+	client, err := c.Client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	m, err := c.mute(t.Context(), client)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.write(command(command(command(nil, "CLIENT", "REPLY", "ON"), "PING"), "PING")); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-m.ended; !errors.Is(err, errAnswered) {
+		t.Errorf("ended with %v", err)
+	}
+	m.close()
+	if _, err := c.mute(t.Context(), client); !errors.Is(err, errAnswered) {
+		t.Errorf("muted again: %v", err)
+	}
+}
+
 // Whose user may not have the server silent, or count the items of the log, is acknowledged to all the same, and without early heartbeats.
 func TestWithoutPermissionToMute(t *testing.T) {
 	t.Parallel()
