@@ -221,10 +221,13 @@
 // three lease timeouts of the fleet: its own copies are given up, and what that one may owe can concern no other. A heartbeat vouches
 // only if it is higher than it was; where signatures are required, only if it is signed.
 //
-// R17 Damage. A log is one if the last item of its list stands at its position, and if its items are entries. Otherwise somebody else has
-// written there: by his own item the server counts on, and refuses every entry. No entry, no snapshot and no reply is taken from such a
+// R17 Damage. A log is one if the last item of its list stands at its position, if its items are entries, and if there are as many as positions
+// from the first to the last. Otherwise somebody else has
+// written there: by his own item the server counts on, and refuses every entry. No snapshot and no reply is taken from such a
 // log; the server begins another, which does not name the one before as its Previous. By R9c everything is confirmed once, since what
-// else was written over, or is gone, is not known.
+// else was written over, or is gone, is not known. Heartbeats look. The step that appends does not, where the server refuses nothing: an entry that
+// is put behind what somebody wrote is told to all (R19), and is among the marks, so that it holds on every instance as it would in a log
+// that is whole; and by the number of items what is before it is found.
 //
 // R18 Tell. A write needs no entry if no copy can bear what it names. Before an instance has copies it tells in a notice, which stands as long
 // as the log, of which URLs its routes can have copies, and takes no lease until that is confirmed as in R13 (Withhold). Who leaves

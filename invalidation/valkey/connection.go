@@ -28,6 +28,8 @@ type Connection struct {
 	server    Server
 	multiplex int
 	client    atomic.Pointer[valkey.Client] // set once, by Connect
+	sought    atomic.Pointer[lookout]       // nil: none is; see mute
+	loud      atomic.Bool                   // the server answers where it was told not to
 }
 
 // NewConnection makes a connection to be opened by Run. multiplex is the number of sockets for each node as a power of two.
@@ -82,7 +84,7 @@ func (c *Connection) options() valkey.ClientOption {
 	s := c.server
 	o := valkey.ClientOption{
 		InitAddress: s.Addresses, Username: s.Username, Password: s.Password, SelectDB: s.Database, TLSConfig: s.TLS,
-		ClientName: "cacheproxy", Dialer: net.Dialer{Timeout: dialTimeout, KeepAlive: time.Second}, ConnWriteTimeout: writeTimeout,
+		ClientName: "cacheproxy", DialCtxFn: c.dial, Dialer: net.Dialer{Timeout: dialTimeout, KeepAlive: time.Second}, ConnWriteTimeout: writeTimeout,
 		// The ledger says what is valid, so tracking of keys by the server adds nothing. Unless it always pipelines, a client
 		// breaks the connection when the only command under way takes too long.
 		DisableCache: true, PipelineMultiplex: c.multiplex, AlwaysPipelining: true,

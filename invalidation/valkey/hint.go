@@ -82,17 +82,25 @@ func (h *hinter) listen(ctx context.Context, client valkey.Client) error {
 	if err := c.Do(ctx, c.B().Subscribe().Channel(h.keys.entries, h.keys.acksTo(h.instance)).Build()).Error(); err != nil {
 		return fmt.Errorf("listen to log: %w", err)
 	}
+	var ended <-chan error
+	quiet, err := h.connection.mute(ctx, client)
+	if err == nil { // else it is not allowed, and acknowledgements are answered
+		defer quiet.close()
+		ended = quiet.ended
+	}
 	h.session.Store(s)
 	defer h.session.CompareAndSwap(s, nil)
 	h.syncer.wake() // for what was appended before
 	for {
 		select {
 		case m := <-inbox:
-			if err := h.take(ctx, s, inbox, m); err != nil {
+			if err := h.take(ctx, s, quiet, inbox, m); err != nil {
 				return err
 			}
 		case err := <-broken:
 			return fmt.Errorf("listen to log: %w", err)
+		case err := <-ended:
+			return fmt.Errorf("acknowledge entries: %w", err)
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
@@ -115,8 +123,9 @@ func (h *hinter) drop(s *session, why error) {
 	s.end(why)
 }
 
-// take takes in a message and all that have come meanwhile, and acknowledges what is applied of them: once to each writer.
-func (h *hinter) take(ctx context.Context, s *session, inbox <-chan valkey.PubSubMessage, m valkey.PubSubMessage) error {
+// take takes in a message and all that have come meanwhile, and acknowledges what is applied of them: once to each writer, and where the
+// server answers nothing, if there is such a connection.
+func (h *hinter) take(ctx context.Context, s *session, quiet *muted, inbox <-chan valkey.PubSubMessage, m valkey.PubSubMessage) error {
 	acks := map[string][]uint64{}
 	for {
 		if m.Channel == h.keys.entries {
@@ -132,13 +141,28 @@ func (h *hinter) take(ctx context.Context, s *session, inbox <-chan valkey.PubSu
 	if len(acks) == 0 {
 		return nil
 	}
-	commands := make([]valkey.Completed, 0, len(acks))
+	words := make(map[string]string, len(acks))
 	for writer, nonces := range acks {
-		commands = append(commands, s.B().Publish().Channel(h.keys.acksTo(writer)).Message(ackText(h.instance, nonces)).Build())
+		words[h.keys.acksTo(writer)] = ackText(h.instance, nonces)
+	}
+	if err := h.tell(ctx, s, quiet, words); err != nil {
+		return fmt.Errorf("acknowledge entries: %w", err)
+	}
+	return nil
+}
+
+// tell publishes words, each on a channel of its own.
+func (h *hinter) tell(ctx context.Context, s *session, quiet *muted, words map[string]string) error {
+	if quiet != nil {
+		return quiet.publish(words)
+	}
+	commands := make([]valkey.Completed, 0, len(words))
+	for channel, word := range words {
+		commands = append(commands, s.B().Publish().Channel(channel).Message(word).Build())
 	}
 	for _, result := range s.DoMulti(ctx, commands...) {
 		if err := result.Error(); err != nil {
-			return fmt.Errorf("acknowledge entry: %w", err)
+			return err
 		}
 	}
 	return nil

@@ -22,7 +22,8 @@ const (
 // Log is the log of invalidations that all instances on a server share. It works only while Run runs, and is safe for
 // concurrent use. All fields are set by New and never change; what changes is in the parts, which say how it is guarded.
 //
-// Run owns three goroutines: the syncer follows the log, the writer appends entries, and the hinter hears those that others append. Those that
+// Run owns three goroutines: the syncer follows the log, the writer appends entries, and the hinter hears those that others append, with one that
+// waits for the end of a connection (mute). Those that
 // call the methods of invalidation.Log hand an entry to the writer, and wait until the syncer has brought it back from the log.
 type Log struct {
 	options       Options

@@ -87,9 +87,11 @@ end
 
 // amiss says what keeps a log from going on: nil where it is whole, 'gone' where the stream was lost, and otherwise where it holds what no
 // instance writes. A log is whole if the last item of the stream stands at the position of the log, since the stream refuses every entry
-// that is not beyond it, and if each item is an entry: with a position of its own, a nonce and a record (strange). Only the last item is
-// looked at here, since nothing can be put before it; others are when they are read. What an item leaves that was removed, or an id that
-// was set, is found by appendScript. Of a whole log it also returns the nonce of the last item.
+// that is not beyond it; if each item is an entry, with a position of its own, a nonce and a record (strange); and if there are as many as
+// there are positions from the first to the last. By their number is found what was put between entries or taken out, whatever was appended
+// since: appendScript looks at no item. The first and the last are looked at here, others when they are read. What an item leaves that was
+// removed again, or an id that was set, is found by appendScript. Where XLEN is not allowed, the items are not counted. Of a whole log it also
+// returns the nonce of the last item.
 const amiss = legible + `
 local function entry(e)
   local f = e[2]
@@ -112,8 +114,12 @@ local function amiss(log, s)
   if items.err then redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1) end -- ends the script with the same error
   local tip = items[1]
   if not tip and s ~= '0' then return 'gone' end
-  if tip and tip[1] ~= s .. '-0' then return tip[1] end
-  return strange(items), tip and tip[2][2] or '0'
+  if not tip then return nil, '0' end
+  if tip[1] ~= s .. '-0' then return tip[1] end
+  local first = redis.call('XRANGE', log, '-', '+', 'COUNT', 1)
+  local wrong, n = strange(items) or strange(first), redis.pcall('XLEN', log)
+  if not wrong and type(n) == 'number' and n ~= tonumber(s) - tonumber(string.match(first[1][1], '^%d+')) + 1 then wrong = log end
+  return wrong, tip[2][2]
 end
 local function named(terms)
   for _, t in ipairs(terms) do
@@ -229,40 +235,61 @@ return {'OK', who, terms, m[2], m[3], fresh, redis.call('HGETALL', KEYS[4]), m[6
 var whoScript = newScript(`return redis.call('INFO', 'server')`)
 
 // appendScript adds entries, tells them to all, and says who is on the list. Where the stream refuses one, somebody has moved its last id:
-// then the position of the log is taken away, so that the log is none, and another begins. KEYS[4] and KEYS[5] are the sets of marks that
-// members go to, KEYS[6] and KEYS[7] where an entry is kept beside the log, KEYS[8] where the signatures of those are, KEYS[9] the list. The
-// nonce stays the first field of an entry: scripts take it by its place. Beside an entry stands the nonce of the one before (fleet R19).
-// Who names the life of the server, which the connection is known to lead to, spares the server the look.
+// then the position of the log is taken away, so that the log is none, and another begins. The nonce stays the first field of an entry:
+// scripts take it by its place. Beside an entry stands the nonce of the one before (fleet R19).
 //
-// ARGV: history, life of the server or nothing, length of the log, most marks, channel, what all are told of the entries, 1 if somebody
-// waits for those on the list; then of each entry its nonce, number of its set of marks, of what it is kept beside, operation, number of the fence or subject of the notice, record,
-// signature of the entry, signature to keep, both empty where there is none, how many members, members
-var appendScript = newScript(guard + termed + `
-local wrong, before = amiss(KEYS[3], m[2])
-if wrong then return {'AMISS', wrong} end
-local run = ARGV[2]
-if run == '' then run = life() end
-begin(run)
-local s, last, i, full = tonumber(m[2]), before, 8, {}
-local first, q = string.format('%.0f', s + 1), m[2]
-while ARGV[i] do
-  local nonce, set, beside, op, name, record, signature, keep, n =
-    ARGV[i], KEYS[tonumber(ARGV[i + 1])], KEYS[tonumber(ARGV[i + 2])], ARGV[i + 3], ARGV[i + 4], ARGV[i + 5], ARGV[i + 6], ARGV[i + 7], tonumber(ARGV[i + 8])
-  s = s + 1
-  q = string.format('%.0f', s)
-  i = i + 9
-  for from = i, i + n - 1, 1000 do
-    local marks = {}
-    for j = from, math.min(from + 999, i + n - 1) do marks[#marks + 1] = q; marks[#marks + 1] = ARGV[j] end
-    redis.call('ZADD', set, unpack(marks))
-    full[set] = true
+// This is what each write has the server do, and so the script does no more than it must where meta is as an instance of this version has
+// left it, in the term of the server that the caller names: the nonce before is in meta, and the stream itself says whether it is there and
+// takes the position. Otherwise all is looked at. Who names the life of the server, which the connection is known to lead to, spares the server
+// that look.
+//
+// KEYS: meta, terms, log, the list, then those that entries name by their place among KEYS. ARGV: history, life of the server or nothing,
+// channel, what all are told of the entries, 1 if somebody waits for those on the list; then of each entry its nonce, the set of marks that
+// its members go to, operation, record, signature or nothing, how many members, members, and where the operation is not 'mark' what the
+// entry is kept beside, where the signatures of those are, number of the fence or subject of the notice, signature to keep or nothing
+var appendScript = newScript(`
+local m = redis.call('HMGET', KEYS[1], 'h', 's', 'f', 'k', 'n')
+local at, before = string.match(m[5] or '', '^(%d+):(%x+)$')
+local run, empty = ARGV[2], false
+if m[1] ~= ARGV[1] or m[4] ~= run or at ~= m[2] or #at > 15 or #before > 16 then
+  local look = function()
+` + guard + termed + `
+    local wrong
+    wrong, before = amiss(KEYS[3], m[2])
+    if wrong then return {'AMISS', wrong} end
+    if run == '' then run = life() end
+    begin(run)
+    at = m[2]
+    empty = at == '0'
   end
+  local wrong = look()
+  if wrong then return wrong end
+end
+local s, last, i, full, q = tonumber(at), before, 6, {}
+local first = string.format('%.0f', s + 1)
+while ARGV[i] do
+  local nonce, set, op, signature, n = ARGV[i], KEYS[tonumber(ARGV[i + 1])], ARGV[i + 2], ARGV[i + 4], tonumber(ARGV[i + 5])
+  local record = ARGV[i + 3]
+  s = s + 1
+  if q then q = string.format('%.0f', s) else q = first end
+  i = i + 6
+  for from = i, i + n - 1, 1000 do
+    local marks, k = {}, 0
+    for j = from, math.min(from + 999, i + n - 1) do
+      marks[k + 1], marks[k + 2] = q, ARGV[j]
+      k = k + 2
+    end
+    redis.call('ZADD', set, unpack(marks))
+  end
+  full[set] = true
   i = i + n
-  local added
-  if signature == '' then
-    added = redis.pcall('XADD', KEYS[3], 'MAXLEN', '~', ARGV[3], q .. '-0', 'n', nonce, 'e', record, 'p', last)
-  else
-    added = redis.pcall('XADD', KEYS[3], 'MAXLEN', '~', ARGV[3], q .. '-0', 'n', nonce, 'e', record, 'p', last, 'm', signature)
+  local item = {KEYS[3], 'NOMKSTREAM', 'MAXLEN', '~', '` + strconv.Itoa(maxLog) + `', q .. '-0', 'n', nonce, 'e', record, 'p', last}
+  if signature ~= '' then item[13], item[14] = 'm', signature end
+  if empty then table.remove(item, 2) end
+  local added = redis.pcall('XADD', unpack(item))
+  if not added then
+    redis.call('HDEL', KEYS[1], 'n') -- so that the next heartbeat looks
+    return {'AMISS', 'gone'}
   end
   if type(added) == 'table' and added.err then
     if not string.find(added.err, 'equal or smaller', 1, true) then return added end
@@ -271,24 +298,28 @@ while ARGV[i] do
   end
   last = nonce
   if op ~= 'mark' then
+    local beside, signed, name, keep = KEYS[tonumber(ARGV[i])], KEYS[tonumber(ARGV[i + 1])], ARGV[i + 2], ARGV[i + 3]
+    i = i + 4
     if op == 'begin' or op == 'announce' then redis.call('HSET', beside, name, record)
     else redis.call('HDEL', beside, name) end
-    if keep ~= '' then redis.call('HSET', KEYS[8], beside .. ' ' .. name, keep)
-    else redis.call('HDEL', KEYS[8], beside .. ' ' .. name) end
+    if keep ~= '' then redis.call('HSET', signed, beside .. ' ' .. name, keep)
+    else redis.call('HDEL', signed, beside .. ' ' .. name) end
   end
 end
 redis.call('HSET', KEYS[1], 's', q, 'n', q .. ':' .. last)
-if math.floor(s / 64) == math.floor(tonumber(m[2]) / 64) then full = {} end -- how many marks there are need not be counted each time
-for set in pairs(full) do
-  local over = redis.call('ZCARD', set) - tonumber(ARGV[4])
-  if over > 0 then
-    local cut = redis.call('ZRANGE', set, over - 1, over - 1, 'WITHSCORES')
-    redis.call('ZREMRANGEBYRANK', set, 0, over - 1)
-    if tonumber(cut[2]) > tonumber(m[3]) then redis.call('HSET', KEYS[1], 'f', cut[2]); m[3] = cut[2] end
+if math.floor(s / 64) ~= math.floor(tonumber(at) / 64) then -- how many marks there are need not be counted each time
+  for set in pairs(full) do
+    local over = redis.call('ZCARD', set) - ` + strconv.Itoa(maxMarks) + `
+    if over > 0 then
+      local cut = redis.call('ZRANGE', set, over - 1, over - 1, 'WITHSCORES')
+      redis.call('ZREMRANGEBYRANK', set, 0, over - 1)
+      local floor = string.match(m[3] or '', '^%d+$') and #m[3] <= 15 and tonumber(m[3]) or 0
+      if tonumber(cut[2]) > floor then redis.call('HSET', KEYS[1], 'f', cut[2]); m[3] = cut[2] end
+    end
   end
 end
-redis.pcall('PUBLISH', ARGV[5], first .. ' ' .. before .. ' ' .. ARGV[6])
-return {'OK', first, run, ARGV[7] == '1' and redis.call('HKEYS', KEYS[9]) or {}}
+redis.pcall('PUBLISH', ARGV[3], first .. ' ' .. before .. ' ' .. ARGV[4])
+return {'OK', first, run, ARGV[5] == '1' and redis.call('HKEYS', KEYS[4]) or {}}
 `)
 
 // snapshotScript reads what is small of a snapshot in one step.

@@ -228,27 +228,36 @@ func read(result valkey.ValkeyResult, batch []*attempt) error {
 	return r.err
 }
 
+// appendArgs are the keys and the arguments of appendScript for a batch.
 func (w *writer) appendArgs(server string, batch []*attempt) (keys, args []string) {
-	const hard, soft, fences, notices = "4", "5", "6", "7"
 	k, history := w.keys, w.follower.View().History
-	args = []string{historyText(history), server, strconv.Itoa(maxLog), strconv.Itoa(maxMarks), k.entries, "", flag(slices.ContainsFunc(batch, func(a *attempt) bool { return a.waits }))}
+	keys = []string{k.meta, k.terms, k.log, k.live}
+	// place is that of a key among keys, which has only those that the batch needs: each costs the server time.
+	place := func(key string) string {
+		i := slices.Index(keys, key)
+		if i < 0 {
+			i, keys = len(keys), append(keys, key)
+		}
+		return strconv.Itoa(i + 1)
+	}
+	args = []string{historyText(history), server, k.entries, "", flag(slices.ContainsFunc(batch, func(a *attempt) bool { return a.waits }))}
 	tell := make([]toldEntry, 0, len(batch))
 	for _, a := range batch {
 		// The mark of an entry that asks for confirmation stands among those that make unusable: a snapshot, which only an instance reads
 		// that has just started or was long cut off, then tells it as one of them, to versions as well that know of no confirmation.
-		r, marks, beside, op, name := a.record, hard, fences, "mark", ""
+		r, marks, beside, op, name := a.record, k.hard, k.fences, "mark", ""
 		if !w.follower.Understood(r.Operation) {
 			r.Operation = invalidation.Invalidate
 		}
 		switch r.Operation {
 		case invalidation.InvalidateSoft:
-			marks = soft
+			marks = k.soft
 		case invalidation.BeginFence:
 			op, name = "begin", strconv.FormatUint(r.Fence, 16)
 		case invalidation.EndFence:
 			op, name = "end", strconv.FormatUint(r.Fence, 16)
 		case invalidation.Announce:
-			beside, op, name = notices, "announce", r.Notice.Subject
+			beside, op, name = k.notices, "announce", r.Notice.Subject
 			if len(r.Notice.Body) == 0 {
 				op = "withdraw"
 			}
@@ -259,14 +268,17 @@ func (w *writer) appendArgs(server string, batch []*attempt) (keys, args []strin
 			kept = keptSignature(r.Nonce, signature)
 		}
 		ids := slices.Concat(r.IDs, r.Older)
-		args = append(args, nonceText(r.Nonce), marks, beside, op, name, string(record), signature, kept, strconv.Itoa(len(ids)))
+		args = append(args, nonceText(r.Nonce), place(marks), op, string(record), signature, strconv.Itoa(len(ids)))
 		for _, id := range ids {
 			args = append(args, string(binary.BigEndian.AppendUint64(nil, uint64(id))))
 		}
+		if op != "mark" {
+			args = append(args, place(beside), place(k.signed), name, kept)
+		}
 		tell = append(tell, toldEntry{nonce: r.Nonce, awaited: a.waits, record: string(record), signature: signature})
 	}
-	args[5] = string(appendTold(nil, w.options.Instance, tell))
-	return []string{k.meta, k.terms, k.log, k.hard, k.soft, k.fences, k.notices, k.signed, k.live}, args
+	args[3] = string(appendTold(nil, w.options.Instance, tell))
+	return keys, args
 }
 
 // writeDue queues what the follower has to write, and reports whether there may be more. Nobody waits for the outcome: what does not

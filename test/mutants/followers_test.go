@@ -175,7 +175,7 @@ var followers = []mutant{
 	{
 		name:  "an item that is no entry ends the log",
 		edits: []edit{{"invalidation/valkey/reply.go", "	case \"AMISS\":\n		reply.Status", "	case \"\":\n		reply.Status"}},
-		pkg:   "./invalidation/valkey", run: "TestLogWrittenOver/valkey-server/an_item_by_the_clock",
+		pkg:   "./invalidation/valkey", run: "TestLogWrittenOver/valkey-server/an_item_after_the_last_entry",
 	},
 	{
 		name:  "who waits for an entry that went with the log is not told",

@@ -45,6 +45,7 @@ type fleet struct {
 	valkey  *servers.ValkeyServer
 	origin  *httptest.Server
 	proxies []*servers.Cacheproxy
+	idle    work // in a second without writes
 }
 
 func startFleet(ctx context.Context, o options, binary, dir string) (_ *fleet, err error) {

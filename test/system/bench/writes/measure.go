@@ -40,6 +40,7 @@ func (f *fleet) measure(ctx context.Context, o options, k kind) (r result, err e
 	if err != nil {
 		return r, err
 	}
+	began := time.Now()
 	cpu, err := f.cpu()
 	if err != nil {
 		return r, err
@@ -52,8 +53,25 @@ func (f *fleet) measure(ctx context.Context, o options, k kind) (r result, err e
 	}
 	r.proxy -= cpu
 	after, err := f.worked(ctx)
-	r.server = after.since(before)
+	r.server = after.since(before).since(f.idle.times(time.Since(began).Seconds()))
 	return r, err
+}
+
+// rest measures what the server does while nothing is written.
+func (f *fleet) rest(ctx context.Context, o options) error {
+	lasts := min(o.lasts, 10*time.Second)
+	before, err := f.worked(ctx)
+	if err != nil {
+		return err
+	}
+	select {
+	case <-time.After(lasts):
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	after, err := f.worked(ctx)
+	f.idle = after.since(before).times(1 / lasts.Seconds())
+	return err
 }
 
 func (f *fleet) send(ctx context.Context, o options, k kind, lasts time.Duration, into *result) error {
@@ -90,6 +108,10 @@ type work struct {
 
 func (w work) since(before work) work {
 	return work{w.sent - before.sent, w.calls - before.calls, w.cpu - before.cpu}
+}
+
+func (w work) times(n float64) work {
+	return work{w.sent * n, w.calls * n, time.Duration(float64(w.cpu) * n)}
 }
 
 // whole are the commands that instances send beside scripts. What scripts call is counted by the server under its own name. Instances send
@@ -145,10 +167,12 @@ func (f *fleet) cpu() (sum time.Duration, err error) {
 	return sum, nil
 }
 
-func print(w io.Writer, o options, results []result) error {
+func print(w io.Writer, o options, idle work, results []result) error {
 	var out bench.Report
 	fmt.Fprintf(&out, "%d writes/s open-loop for %v each, through %d proxies in turn, an origin that answers at once. %d cores (%s), %s; load\n"+
-		"generator, origin, proxies and Valkey share them.\n\n", o.rate, o.lasts, o.instances, runtime.NumCPU(), bench.CPUModel(), runtime.Version())
+		"generator, origin, proxies and Valkey share them. While nothing is written, Valkey is sent %.0f commands/s and needs %.1f ms of CPU a\n"+
+		"second, which is taken off.\n\n", o.rate, o.lasts, o.instances, runtime.NumCPU(), bench.CPUModel(), runtime.Version(),
+		idle.sent, idle.cpu.Seconds()*1000)
 	t := bench.NewTable(&out, results)
 	direct := results[0]
 	per := func(r result, n float64) string {
@@ -183,6 +207,7 @@ func print(w io.Writer, o options, results []result) error {
 			fmt.Fprintf(&out, "%s, not answered by the origin: %s.\n", r.name, bench.Counts(r.failed))
 		}
 	}
+	out.WriteString("off: can be switched on, and has copies from before then; each write has its entry. uncached: no route can have copies of what is written.\n")
 	fmt.Fprintf(&out, "Command: %s\n", o.flags.Command())
 	return out.Print(w)
 }
