@@ -117,14 +117,20 @@ func (s *Slot) giveWay(giveUp func()) {
 
 // reclaim takes back places that are lent: held by requests whose clients have used up their time to send, and could not have a stream
 // instead. Invariant: while one is lent, there is a place for everybody who wants one, and for one more. So neither who comes next nor
-// who waits is kept waiting by them for longer than it takes to end one, whoever came first. The one that was lent first goes first. The
-// caller holds mu.
+// who waits is kept waiting by them for longer than it takes to end one, whoever came first. The one that was lent first goes first, to a
+// stream where one has become free meanwhile. The caller holds mu.
 func (l *limiter) reclaim() {
 	for l.lent.Len() > 0 && l.inFlight-l.ending+l.queued+l.returning.Len() >= l.max {
-		s := l.lent.Remove(l.lent.Front()).(*Slot)
-		s.lent, s.over = nil, true
+		s := l.lent.Front().Value.(*Slot)
+		if s.exchange() == nil {
+			s.away = true
+			continue
+		}
+		giveUp := s.giveUp
+		s.keep()
+		s.over = true
 		l.ending++
-		go s.giveUp()
+		go giveUp()
 	}
 }
 

@@ -192,6 +192,37 @@ func TestLentPlacesAreTakenBack(t *testing.T) {
 	})
 }
 
+// A place that was lent for want of a stream becomes one where one has become free by the time at which it is wanted.
+func TestLentPlacesBecomeStreams(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := serveInBubble(t, Options{MaxInFlight: 2, MaxStreams: 1, QueueTimeout: time.Millisecond}, func(_ http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body)
+		})
+		u := &uploads{t: t, o: o, failed: make(chan error, 10)}
+		stream := u.start()
+		<-time.After(2 * sendersTime)
+		lent := u.start()
+		<-time.After(2 * sendersTime)
+		u.want("one has the stream", 1, 1)
+		stream.Close() // and with it comes back to the last place
+		u.want("the stream is free, and then the other's", 0, 1)
+		for range 2 {
+			slot, err := o.Acquire(t.Context(), Place{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer slot.Release()
+		}
+		u.want("others have come", 2, 1)
+		u.o.limiter.setLimits(Options{MaxInFlight: 3, MaxStreams: 1})
+		lent.Close() // and comes back
+		u.calls.Wait()
+		if len(u.failed) > 0 {
+			t.Errorf("given up: %v", <-u.failed)
+		}
+	})
+}
+
 // Who has kept others waiting already, and may have no stream, does not wait among those who have not.
 func TestSilentClientsDoNotWaitForAPlace(t *testing.T) {
 	l := newLimiter(Options{MaxInFlight: 1, MaxQueue: 2, MaxStreams: -1, QueueTimeout: time.Hour})
