@@ -106,8 +106,35 @@ func (t *Tracer) Request(r *http.Request, began time.Time) *Span {
 	if t == nil {
 		return nil
 	}
-	ctx := propagator.Extract(context.Background(), propagation.HeaderCarrier(r.Header))
+	ctx := boundState(propagator.Extract(context.Background(), propagation.HeaderCarrier(r.Header)))
 	return t.start(ctx, r.Method, trace.WithSpanKind(trace.SpanKindServer), trace.WithTimestamp(began))
+}
+
+const (
+	// longestState is how much of a client's tracestate goes on with a span, in bytes (W3C Trace Context §3.3.1.5).
+	longestState = 512
+	// longestMember is up to which length a member of it stays as long as there are longer ones to be left out.
+	longestMember = 128
+)
+
+// boundState leaves out the last members of the client's tracestate that are more than enough: a fill is a part of the trace of one request
+// and made for several, and an origin may refuse it for its length.
+func boundState(ctx context.Context) context.Context {
+	from := trace.SpanContextFromContext(ctx)
+	state := from.TraceState()
+	if len(state.String()) <= longestState {
+		return ctx
+	}
+	var keys []string
+	state.Walk(func(key, _ string) bool { keys = append(keys, key); return true })
+	for _, least := range []int{longestMember, 0} { // long ones first
+		for i := len(keys) - 1; i >= 0 && len(state.String()) > longestState; i-- {
+			if len(keys[i])+len("=")+len(state.Get(keys[i])) > least {
+				state = state.Delete(keys[i])
+			}
+		}
+	}
+	return trace.ContextWithRemoteSpanContext(ctx, from.WithTraceState(state))
 }
 
 func (t *Tracer) start(ctx context.Context, name string, options ...trace.SpanStartOption) *Span {

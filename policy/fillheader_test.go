@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"cacheproxy/policy/httpcache"
@@ -21,7 +22,7 @@ var hostile = []string{
 }
 
 func TestFillHeader(t *testing.T) {
-	known := []string{"Accept: a", "Accept-Encoding: gzip", "Accept-Language: de", "Origin: o", "Traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "Tracestate: s", "Via: 1.1 x"}
+	known := []string{"Accept: a", "Accept-Encoding: gzip", "Accept-Language: de", "Origin: o", "Traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "Tracestate: s=1", "Via: 1.1 x"}
 	unlisted := []string{"User-Agent: u", "Referer: r", "X-Tenant: a"}
 	join := func(lists ...[]string) http.Header {
 		var all []string
@@ -45,7 +46,7 @@ func TestFillHeader(t *testing.T) {
 		{"Authorization is shared but not declared", Route{ShareAuthorized: true}, nil, join(known)},
 		{"what Vary selects (RFC 9111 §4.1)", Route{}, []string{"X-Tenant", "User-Agent", "X-Absent"}, join(known, []string{"X-Tenant: a", "User-Agent: u"})},
 		{"not what it ignores, whatever Vary says", Route{IgnoreHeaders: []string{"X-Ten*", "Accept-Language", "Origin"}}, []string{"X-Tenant"},
-			header("Accept: a", "Accept-Encoding: gzip", "Traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "Tracestate: s", "Via: 1.1 x")},
+			header("Accept: a", "Accept-Encoding: gzip", "Traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "Tracestate: s=1", "Via: 1.1 x")},
 		{"what Vary must not select", Route{}, []string{"Authorization", "Cookie", "Range", "If-None-Match", "X-Original-Url", "X-Forwarded-Host", "X_forwarded_host", "Te"}, join(known)},
 		{"what nobody can declare", Route{Headers: []string{"If-None-Match", "Range", "Te", "Connection", "Upgrade"}}, nil, join(known)},
 		{"all end-to-end fields, of which those that reroute are keyed", Route{ForwardHeaders: ForwardAll}, nil, join(known, unlisted, rerouting)},
@@ -159,7 +160,7 @@ func TestWhatReroutesIsKeyed(t *testing.T) {
 		"X-Inertia-Version", "Hx-Request", "Hx-Target", "Hx-Boosted", "X-Pjax", "X-Pjax-Container", "Turbo-Frame", "X-Turbo-Request-Id", "X-Up-Target",
 		"X-Livewire", "X-Requested-With", "X-Remix-Reload-Document", "X-Nuxt-Prerender-Cache",
 	}, leftToVary...) {
-		h := http.Header{"Traceparent": {"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}, name: {"probe"}}
+		h := http.Header{"Traceparent": {"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}, name: {"probe=1"}}
 		sent := len(r.FillHeader(h, nil)[name]) > 0
 		keyed := string(r.AppendKey(nil, target, target.Host, "", h)) != plain
 		if left := slices.Contains(leftToVary, name); sent && !keyed != left || left && !sent {
@@ -187,6 +188,26 @@ func TestFillsForwardNoBrokenTrace(t *testing.T) {
 			if h["Traceparent"] != nil || h["Tracestate"] != nil {
 				t.Errorf("%q is forwarded: %v", lines, h)
 			}
+		}
+	}
+}
+
+// What is not compared decides nothing by its length, and what is part of the key is sent as it came.
+func TestFillsBoundTheTrace(t *testing.T) {
+	const parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+	long := strings.Repeat("x", 5000)
+	client := http.Header{"Traceparent": {parent}, "Tracestate": {"a=1," + long}, "Baggage": {long}, "X-Cloud-Trace-Context": {long}, "B3": {"1"}, "Via": {long}}
+	for _, c := range []struct {
+		forward Forwarding
+		keyed   []string
+		want    http.Header
+	}{
+		{ForwardListed, nil, http.Header{"Traceparent": {parent}, "Via": {long}}},
+		{ForwardAll, nil, http.Header{"Traceparent": {parent}, "Via": {long}, "B3": {"1"}}},
+		{ForwardListed, []string{"Baggage", "Tracestate"}, http.Header{"Traceparent": {parent}, "Via": {long}, "Baggage": {long}, "Tracestate": {"a=1," + long}}},
+	} {
+		if got := (&Route{ForwardHeaders: c.forward, Headers: c.keyed}).FillHeader(client, nil); !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%v, %v: %d fields are forwarded: %v", c.forward, c.keyed, len(got), got)
 		}
 	}
 }

@@ -15,6 +15,7 @@ var (
 	hostBytes       = bytesOf(letters + "0123456789-._~%!$&'()*+,;=")             // of a registered name (RFC 3986 §3.2.2)
 	literalBytes    = bytesOf(letters + "0123456789-._~%!$&'()*+,;=:")            // of an IP literal, its brackets aside
 	pathBytes       = bytesOf(letters + "0123456789-._~!$&'()*+,;=:@/")           // RFC 3986 §3.3
+	tracestateBytes = bytesOf("abcdefghijklmnopqrstuvwxyz0123456789_-*/@")        // W3C Trace Context §3.3.1.3.1
 	requestIDBytes  = bytesOf(letters + "0123456789-_.:/+=@~")
 )
 

@@ -57,10 +57,12 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Abandon ends a read that is under way. Over HTTP/1.1 only the connection can, where closing a body waits for the read.
+// Abandon ends a read that is under way. Over HTTP/1.1 only the connection can, where closing a body waits for the read. Over HTTP/2 it is
+// the client's own body that has to be closed: closing the one that ReverseProxy has put around it keeps the next read from beginning and
+// leaves the one under way waiting, and with it the transport, which gives nothing back before its writer has ended.
 func (b *body) Abandon() {
 	if b.in.ProtoMajor >= 2 {
-		b.ReadCloser.Close() // its error cannot matter any more
+		b.in.Body.Close() // its error cannot matter any more
 		return
 	}
 	server.GiveUp(b.in.Context())

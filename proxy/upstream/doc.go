@@ -7,6 +7,7 @@
 //	Run                asks the addresses whether they work                     health.go
 //	Succeed, Retire    another configuration, or none any more                  succeed.go
 //	stall              a response that stops in the middle, or is not taken     stall.go
+//	sending            a request's body that does not come, a place that is lent sending.go
 //	SetTarget          the request target, byte for byte                        target.go
 //	trip, again        what is sent, and what is sent once more                 trip.go, repeat.go, keptbody.go, countedconn.go
 //	replay             a body that HTTP/2 may have to send again                replay.go

@@ -32,10 +32,10 @@ func wantNothingLeft(t *testing.T, u *Upstream) {
 		for _, a := range u.balancer.addresses {
 			there += a.inFlight
 		}
-		if l.inFlight+l.streams+l.queued+len(l.streamsOf)+there == 0 {
+		if l.inFlight+l.streams+l.queued+len(l.streamsOf)+l.lent.Len()+l.ending+there == 0 {
 			return ""
 		}
-		return fmt.Sprintf("%d places, %d streams, %d in the queue, %v of clients, %d at the addresses", l.inFlight, l.streams, l.queued, l.streamsOf, there)
+		return fmt.Sprintf("%d places, %d streams, %d in the queue, %v of clients, %d lent, %d ending, %d at the addresses", l.inFlight, l.streams, l.queued, l.streamsOf, l.lent.Len(), l.ending, there)
 	}
 	for deadline := time.Now().Add(10 * time.Second); left() != "" && time.Now().Before(deadline); {
 		<-time.After(time.Millisecond)

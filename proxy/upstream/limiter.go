@@ -108,6 +108,8 @@ type limiter struct {
 	served       [classes]float64 // what each class was given out of its queue, by its weight; see turn
 	clock        float64          // served of the class that was given the last place
 	returning    list.List        // of returning: they go before all queues
+	lent         list.List        // of *Slot: places that are held for no use of the upstream; see reclaim
+	ending       int              // places that were lent, were taken back, and are about to be given back
 	over         []overdue        // what is not held and found no place, in the order of its coming; see overtake
 }
 
@@ -151,6 +153,9 @@ func (l *limiter) enter(p Place) (*Slot, *waiter, error) {
 	if p.Passing || l.room(p.Class) {
 		return l.take(p), nil, nil
 	}
+	if p.Silent && l.noStream(ClientOf(p.Client)) != nil {
+		return nil, nil, errSilent // it would have the next place for nothing but to be told so there
+	}
 	if l.queued >= l.maxQueue && !l.pushOutFor(p) {
 		l.shed++
 		return nil, nil, errQueueFull
@@ -162,6 +167,7 @@ func (l *limiter) enter(p Place) (*Slot, *waiter, error) {
 	l.queues[p.Class].push(w)
 	l.queued++
 	p.account.count(inQueue, 1)
+	l.reclaim()
 	return nil, w, nil
 }
 
@@ -258,8 +264,8 @@ func (l *limiter) admit() {
 		w := l.queues[c].next()
 		l.clock = l.served[c]
 		l.served[c] += 1 / float64(weights[c])
+		l.settle(w, admitted) // first: it is counted once, with those who wait or with those who have a place
 		w.slot = l.take(w.place)
-		l.settle(w, admitted)
 	}
 }
 
@@ -313,4 +319,5 @@ func (l *limiter) divide() {
 		l.max = max(1, min(l.own, l.fleet/l.instances))
 	}
 	l.admit()
+	l.reclaim()
 }

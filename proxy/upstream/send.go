@@ -144,7 +144,7 @@ func conversation(req *http.Request, slot *Slot, cancel context.CancelCauseFunc)
 	return func() {
 		if err := slot.stream(); err != nil {
 			cancel(err)
-			req.Body.Close() // which the transport waits for; its error cannot matter any more
+			abandon(req.Body)
 		}
 	}
 }

@@ -19,10 +19,13 @@ const (
 	placeRate = 64 << 10
 )
 
+// worth is how much of its time a client is given back for n bytes.
+func worth(n int) time.Duration { return time.Duration(n) * time.Second / placeRate }
+
 // sending is the body of a request that holds a place: places are for the upstream's time, not for the client's. A client that is
 // silent for sendersTime, or as slow as that, gives its place away, and its request counts as a stream until bytes come: these wait
 // for a place before the upstream gets them. So it never has more to work on than there are places. Who may have no further stream
-// keeps the place as long as nobody else wants it, and is given up else.
+// keeps the place lent, see limiter.reclaim.
 //
 // The transport's goroutine reads, and the timer's gives the place away. Slot.sends says whose turn it is when both come at once.
 type sending struct {
@@ -54,7 +57,7 @@ func (s *sending) Read(p []byte) (int, error) {
 	s.timer.Reset(sendersTime - s.waited)
 	n, err := s.ReadCloser.Read(p)
 	s.timer.Stop()
-	s.waited = min(sendersTime, max(0, s.waited+time.Since(start)-time.Duration(n)*time.Second/placeRate))
+	s.waited = min(sendersTime, max(0, s.waited+time.Since(start)-worth(n)))
 	if err == nil || errors.Is(err, io.EOF) {
 		if err := s.slot.comeBack(s.ctx); err != nil {
 			return 0, err
@@ -64,15 +67,12 @@ func (s *sending) Read(p []byte) (int, error) {
 }
 
 // giveWay is what happens when the client's time is over.
-func (s *sending) giveWay() {
-	kept, wanted := s.slot.giveWay()
-	switch {
-	case wanted:
-		s.cancel(errSilent)
-		abandon(s.ReadCloser)
-	case kept:
-		s.timer.Reset(sendersTime)
-	}
+func (s *sending) giveWay() { s.slot.giveWay(s.giveUp) }
+
+// giveUp ends the request, whose place others want.
+func (s *sending) giveUp() {
+	s.cancel(errSilent)
+	abandon(s.ReadCloser)
 }
 
 // errSilent is the end of a request whose client does not send its body.
@@ -97,20 +97,41 @@ func (s *Slot) awaitClient() {
 	s.sends = true
 }
 
-// giveWay exchanges the place for a stream's until comeBack. Kept says that it could not, though it still is the client's turn, and
-// wanted that all places are taken besides.
-func (s *Slot) giveWay() (kept, wanted bool) {
+// giveWay exchanges the place for a stream's until comeBack. Where there is none, the place is lent from there on, and giveUp, which is
+// called on a goroutine of its own, has to end the request at once when the place is taken back.
+func (s *Slot) giveWay(giveUp func()) {
 	l := s.limiter
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !s.sends || s.held != heldPlace {
-		return false, false
+	if !s.sends || s.held != heldPlace || s.lent != nil || s.over {
+		return // the turn ended as the clock ran out
 	}
 	if s.exchange() == nil {
 		s.away = true
-		return false, false
+		return
 	}
-	return true, l.inFlight >= l.max
+	s.giveUp = giveUp
+	s.lent = l.lent.PushBack(s)
+	l.reclaim()
+}
+
+// reclaim takes back places that are lent: held by requests whose clients have used up their time to send, and could not have a stream
+// instead. Invariant: while one is lent, there is a place for everybody who wants one, and for one more. So neither who comes next nor
+// who waits is kept waiting by them for longer than it takes to end one, whoever came first. The one that was lent first goes first, to a
+// stream where one has become free meanwhile. The caller holds mu.
+func (l *limiter) reclaim() {
+	for l.lent.Len() > 0 && l.inFlight-l.ending+l.queued+l.returning.Len() >= l.max {
+		s := l.lent.Front().Value.(*Slot)
+		if s.exchange() == nil {
+			s.away = true
+			continue
+		}
+		giveUp := s.giveUp
+		s.keep()
+		s.over = true
+		l.ending++
+		go giveUp()
+	}
 }
 
 // comeBack ends the client's turn. A slot that has given way waits for a place, before all who have not had one, and as long as ctx
@@ -119,8 +140,12 @@ func (s *Slot) comeBack(ctx context.Context) error {
 	l := s.limiter
 	l.mu.Lock()
 	s.sends = false
-	if !s.away {
+	s.keep()
+	if over := s.over; over || !s.away {
 		l.mu.Unlock()
+		if over { // the bytes came as the place was taken back
+			return errSilent.Err
+		}
 		return nil
 	}
 	s.away = false
@@ -135,6 +160,7 @@ func (s *Slot) comeBack(ctx context.Context) error {
 	back := returning{slot: s, settled: make(chan struct{})}
 	at := l.returning.PushBack(back)
 	l.admit()
+	l.reclaim()
 	l.mu.Unlock()
 	select {
 	case <-back.settled:

@@ -143,6 +143,96 @@ func TestSilentClientsWithoutStreams(t *testing.T) {
 	})
 }
 
+// A place that is held for nothing is taken back in the instant in which somebody would have to wait for it, and no sooner; each who
+// comes takes one. Who sends on in time keeps it.
+func TestLentPlacesAreTakenBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := serveInBubble(t, Options{MaxInFlight: 4, MaxStreams: -1, QueueTimeout: time.Millisecond}, func(_ http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body)
+		})
+		u := &uploads{t: t, o: o, failed: make(chan error, 10)}
+		var bodies []*io.PipeWriter
+		for range 3 {
+			bodies = append(bodies, u.start())
+			<-time.After(100 * time.Millisecond)
+		}
+		<-time.After(90 * sendersTime / 4)
+		u.want("as long as a place is free", 3, 0)
+		send(bodies[0], 2*placeRate)
+		synctest.Wait()
+		var others []*Slot
+		for i := range 3 {
+			slot, err := o.Acquire(t.Context(), Place{Class: Fill})
+			if err != nil {
+				t.Fatalf("%d: %v", i, err)
+			}
+			others = append(others, slot)
+			synctest.Wait()
+			if want := min(i+1, 2); len(u.failed) != want {
+				t.Errorf("%d have come and %d were given up, want %d", i+1, len(u.failed), want)
+			}
+		}
+		u.want("when others have come", 4, 0)
+		bodies[0].Close() // the one that has sent on
+		for range 2 {
+			if err := <-u.failed; !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("given up with %v", err)
+			}
+		}
+		for _, r := range u.readers[1:] {
+			r.CloseWithError(io.EOF)
+		}
+		u.calls.Wait()
+		if len(u.failed) > 0 {
+			t.Errorf("the one that has sent on: %v", <-u.failed)
+		}
+		for _, s := range others {
+			s.Release()
+		}
+	})
+}
+
+// A place that was lent for want of a stream becomes one where one has become free by the time at which it is wanted.
+func TestLentPlacesBecomeStreams(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := serveInBubble(t, Options{MaxInFlight: 2, MaxStreams: 1, QueueTimeout: time.Millisecond}, func(_ http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body)
+		})
+		u := &uploads{t: t, o: o, failed: make(chan error, 10)}
+		stream := u.start()
+		<-time.After(2 * sendersTime)
+		lent := u.start()
+		<-time.After(2 * sendersTime)
+		u.want("one has the stream", 1, 1)
+		stream.Close() // and with it comes back to the last place
+		u.want("the stream is free, and then the other's", 0, 1)
+		for range 2 {
+			slot, err := o.Acquire(t.Context(), Place{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer slot.Release()
+		}
+		u.want("others have come", 2, 1)
+		u.o.limiter.setLimits(Options{MaxInFlight: 3, MaxStreams: 1})
+		lent.Close() // and comes back
+		u.calls.Wait()
+		if len(u.failed) > 0 {
+			t.Errorf("given up: %v", <-u.failed)
+		}
+	})
+}
+
+// Who has kept others waiting already, and may have no stream, does not wait among those who have not.
+func TestSilentClientsDoNotWaitForAPlace(t *testing.T) {
+	l := newLimiter(Options{MaxInFlight: 1, MaxQueue: 2, MaxStreams: -1, QueueTimeout: time.Hour})
+	first := mustAcquire(t, l, Write)
+	defer first.Release()
+	if _, err := l.acquire(t.Context(), Place{Silent: true}); !errors.Is(err, errSilent) || l.queued != 0 {
+		t.Errorf("%v, %d in the queue", err, l.queued)
+	}
+}
+
 // A request that ends while it waits for the place that it had given away holds nothing.
 func TestEndWhileComingBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -150,8 +240,9 @@ func TestEndWhileComingBack(t *testing.T) {
 		slot := &Slot{limiter: l, held: heldPlace}
 		l.inFlight = 1
 		slot.awaitClient()
-		if kept, wanted := slot.giveWay(); kept || wanted || l.inFlight != 0 || l.streams != 1 {
-			t.Fatal(kept, wanted, l.inFlight, l.streams)
+		ended := func() { t.Error("given up") }
+		if slot.giveWay(ended); l.inFlight != 0 || l.streams != 1 {
+			t.Fatal(l.inFlight, l.streams)
 		}
 		other, err := l.acquire(t.Context(), Place{})
 		if err != nil {
@@ -166,8 +257,8 @@ func TestEndWhileComingBack(t *testing.T) {
 			t.Error(err, l.inFlight, l.streams, l.returning.Len())
 		}
 		// The timer of a turn that is over changes nothing.
-		if kept, wanted := slot.giveWay(); kept || wanted {
-			t.Error(kept, wanted)
+		if slot.giveWay(ended); l.lent.Len() != 0 {
+			t.Error("lent")
 		}
 	})
 }

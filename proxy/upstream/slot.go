@@ -1,6 +1,9 @@
 package upstream
 
-import "net/netip"
+import (
+	"container/list"
+	"net/netip"
+)
 
 // Slot is a place at the upstream, held by one request. Its methods are safe for concurrent use: the place of a silent gRPC call, or
 // of a client that does not take its answer, becomes a stream's by a timer, while the request itself may be ending.
@@ -17,6 +20,10 @@ type Slot struct {
 	held  slotKind
 	sends bool // the client's next bytes are waited for, see sending
 	away  bool // the place is a stream's until they come
+
+	lent   *list.Element // of limiter.lent; nil: it is not
+	giveUp func()        // ends the request; set while the place is lent
+	over   bool          // it was lent and taken back
 }
 
 type slotKind uint8
@@ -38,6 +45,15 @@ func (s *Slot) hold() {
 		l.of[s.class]++
 	}
 	s.account.count(inFlight, 1)
+	l.reclaim()
+}
+
+// keep ends the lending of a place that nobody has taken back. The caller holds the limiter's mu.
+func (s *Slot) keep() {
+	if s.lent != nil {
+		s.limiter.lent.Remove(s.lent)
+		s.lent, s.giveUp = nil, nil
+	}
 }
 
 // Release gives back what the slot holds. Calling it again does nothing.
@@ -76,14 +92,13 @@ func (s *Slot) yield() (given, wanted bool) {
 // exchange is stream under the limiter's mu, which the caller holds.
 func (s *Slot) exchange() error {
 	l := s.limiter
-	switch {
-	case s.held != heldPlace:
+	if s.held != heldPlace {
 		return nil
-	case s.passing:
-	case l.streams >= l.maxStreams:
-		return errStreamsFull
-	case s.client.IsValid() && l.streamsOf[s.client] >= max(1, l.maxStreams/clientShare):
-		return errClientStreams
+	}
+	if !s.passing {
+		if err := l.noStream(s.client); err != nil {
+			return err
+		}
 	}
 	s.drop()
 	s.held = heldStream
@@ -98,12 +113,27 @@ func (s *Slot) exchange() error {
 	return nil
 }
 
+// noStream says why a client may have no further stream; nil: it may. The caller holds mu.
+func (l *limiter) noStream(client netip.Prefix) error {
+	switch {
+	case l.streams >= l.maxStreams:
+		return errStreamsFull
+	case client.IsValid() && l.streamsOf[client] >= max(1, l.maxStreams/clientShare):
+		return errClientStreams
+	}
+	return nil
+}
+
 // drop forgets what the slot holds. The caller holds the limiter's mu.
 func (s *Slot) drop() {
 	l := s.limiter
 	switch s.held {
 	case heldPlace:
 		l.inFlight--
+		s.keep()
+		if s.over {
+			l.ending--
+		}
 		if s.passing {
 			l.passing--
 		} else {

@@ -207,6 +207,41 @@ func TestSilentCallsHoldNoPlace(t *testing.T) {
 	})
 }
 
+// A byte now and then keeps no place for a call that is not answered: the silence counts in all. One that sends fast enough keeps it.
+func TestDribblingCallsHoldNoPlace(t *testing.T) {
+	for rate, places := range map[int]int{1: 0, placeRate: 1} {
+		synctest.Test(t, func(t *testing.T) {
+			h2c := &url.URL{Scheme: "h2c", Host: "test.test"}
+			o := serveInBubble(t, Options{URL: h2c, MaxInFlight: 2, MaxStreams: 2}, func(_ http.ResponseWriter, r *http.Request) {
+				_, _ = io.Copy(io.Discard, r.Body)
+			})
+			r, w := io.Pipe()
+			req := request(t, o, "POST", r)
+			req.Header.Set("Content-Type", "application/grpc")
+			var calls sync.WaitGroup
+			calls.Go(func() {
+				res, err := o.RoundTrip(req)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				res.Body.Close()
+			})
+			for range 10 {
+				_, _ = w.Write(make([]byte, rate/2))
+				<-time.After(sendersTime / 2)
+				_, _ = w.Write(make([]byte, (rate+1)/2))
+			}
+			<-time.After(sendersTime / 2)
+			if o.InFlight() != places || o.Streams() != 1-places {
+				t.Errorf("%d bytes a second: %d in flight, %d streams", rate, o.InFlight(), o.Streams())
+			}
+			w.Close()
+			calls.Wait()
+		})
+	}
+}
+
 func TestClassify(t *testing.T) {
 	opErr := &net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded}
 	for _, c := range []struct {

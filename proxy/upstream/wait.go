@@ -17,15 +17,17 @@ import (
 type wait struct {
 	timeout  time.Duration
 	cancel   context.CancelCauseFunc
-	quiet    func() // called when the client says nothing for patience; nil: nothing
-	patience time.Duration
+	quiet    func()        // called when the client has used up patience; nil: nothing
+	patience time.Duration // for the client's silence, in all; placeRate gives it back
 
 	// The transport's goroutine pauses and resumes as it reads the client's body; the timer's expires; Send's ends.
-	mu    lockorder.Mutex[lockorder.Wait] // guards what is below
-	timer *time.Timer
-	over  bool  // the header is there, or nobody waits for it any more
-	read  bool  // the client's next bytes are waited for
-	body  error // what the client's body failed with
+	mu      lockorder.Mutex[lockorder.Wait] // guards what is below
+	timer   *time.Timer
+	over    bool          // the header is there, or nobody waits for it any more
+	read    bool          // the client's next bytes are waited for
+	since   time.Time     // it began to be so
+	silence time.Duration // of patience, used up
+	body    error         // what the client's body failed with
 }
 
 // begin starts the clock, once.
@@ -54,17 +56,18 @@ func (w *wait) expire() {
 func (w *wait) pause() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.read = true
+	w.read, w.since = true, time.Now()
 	if w.timer.Stop(); w.quiet != nil && !w.over {
-		w.timer.Reset(w.patience)
+		w.timer.Reset(w.patience - w.silence)
 	}
 }
 
-// resume starts the clock anew: the upstream's turn.
-func (w *wait) resume() {
+// resume starts the clock anew: the upstream's turn. So many bytes have come.
+func (w *wait) resume(n int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.read = false
+	w.silence = min(w.patience, max(0, w.silence+time.Since(w.since)-worth(n)))
 	if !w.over {
 		w.timer.Reset(w.timeout)
 	}
@@ -113,6 +116,6 @@ func (b *watchedBody) Read(p []byte) (int, error) {
 		err = &RequestBodyError{Err: err}
 		b.wait.bodyFailed(err)
 	}
-	b.wait.resume()
+	b.wait.resume(n)
 	return n, err
 }

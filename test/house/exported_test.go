@@ -20,7 +20,7 @@ type vocabulary struct {
 
 var vocabularies = map[string]vocabulary{
 	"policy":           {172, "the words of the product: policies, outcomes and reasons are closed lists of constants"},
-	"policy/httpcache": {128, "the words of the RFCs"},
+	"policy/httpcache": {129, "the words of the RFCs"},
 }
 
 // unusedYet are exported names, as FOLDER.NAME, that wait for their package to be divided.
