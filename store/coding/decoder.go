@@ -112,9 +112,16 @@ func (k *desk) take(ctx context.Context, r *Reader, far bool) (d *decoder, scarc
 	if far {
 		l = hasFar
 	}
-	w := waiter{r, make(chan *decoder, 1)}
 	k.mu.Lock()
 	scarce = len(k.used) >= k.most
+	if k.lines[begins].Len()+k.lines[hasFar].Len() == 0 && k.open(l) {
+		if d := k.free(); d != nil {
+			k.hand(d, r, l)
+			k.mu.Unlock()
+			return d, scarce, nil
+		}
+	}
+	w := waiter{r, make(chan *decoder, 1)}
 	e := k.lines[l].PushBack(w)
 	k.serve()
 	k.mu.Unlock()
@@ -146,18 +153,26 @@ func (k *desk) serve() {
 			return
 		}
 		w := k.lines[l].Remove(k.lines[l].Front()).(waiter)
-		d.user, d.lent, d.far = w.reader, time.Time{}, l == hasFar
-		if k.turn = 1 - l; d.far {
-			k.far++
-		}
+		k.hand(d, w.reader, l)
 		w.handed <- d
 	}
 }
 
+// hand makes a decoder that of a reader, out of a line. The caller holds mu.
+func (k *desk) hand(d *decoder, r *Reader, l int) {
+	d.user, d.lent, d.far = r, time.Time{}, l == hasFar
+	if k.turn = 1 - l; d.far {
+		k.far++
+	}
+}
+
+// open reports whether a line may be served. The caller holds mu.
+func (k *desk) open(l int) bool { return l == begins || k.far < max(1, k.most/2) }
+
 // next is the line that may be served; negative: none. The caller holds mu.
 func (k *desk) next() int {
 	for _, l := range [...]int{k.turn, 1 - k.turn} {
-		if k.lines[l].Len() > 0 && (l == begins || k.far < max(1, k.most/2)) {
+		if k.lines[l].Len() > 0 && k.open(l) {
 			return l
 		}
 	}
