@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"log/slog"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -61,7 +62,7 @@ func (h *handler) audit(r *request, status int) {
 		what = "admin call"
 	}
 	if p := e.problem; p != nil {
-		attrs = append(attrs, slog.String("error", p.text))
+		attrs = append(attrs, slog.String("error", withoutValues(p.text)))
 		if p.refusal != "" {
 			attrs = append(attrs, slog.String("reason", p.refusal))
 		}
@@ -71,3 +72,22 @@ func (h *handler) audit(r *request, status int) {
 	}
 	h.Log.LogAttrs(context.Background(), level, what, attrs...)
 }
+
+// withoutValues is a text of which each query shows the names of its parameters alone, as in the access log: URLs that are purged, or refused,
+// have the values that clients have sent. One without "=" is all value for all we know. A query ends with the quotes around its URL, or with
+// the text.
+func withoutValues(text string) string {
+	return queryInText.ReplaceAllStringFunc(text, func(query string) string {
+		pairs := strings.Split(query[1:], "&")
+		for i, pair := range pairs {
+			if name, _, ok := strings.Cut(pair, "="); ok {
+				pairs[i] = name + "=…"
+			} else {
+				pairs[i] = "…"
+			}
+		}
+		return "?" + strings.Join(pairs, "&")
+	})
+}
+
+var queryInText = regexp.MustCompile(`\?[^"]+`)

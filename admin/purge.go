@@ -213,7 +213,11 @@ func purgeAttrs(p Purge, r invalidation.Receipt, err error) []slog.Attr {
 	const listed = 50
 	names := make([]string, 0, min(len(p.Members), listed))
 	for _, m := range p.Members[:cap(names)] {
-		names = append(names, shorten(m.String()))
+		name := m.String()
+		if m.Kind() == policy.KindURL {
+			name = withoutValues(name)
+		}
+		names = append(names, shorten(name))
 	}
 	attrs := []slog.Attr{
 		slog.String("kind", p.Kind), slog.Any("members", names), slog.Int("count", len(p.Members)), slog.Bool("soft", p.Soft),

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"net/http"
 	"slices"
@@ -51,11 +52,11 @@ func (d *delivery) deliverCodedRanges(c *store.Copy) (sent bool, err error) {
 	if spans, ok := d.rq.ranges.Select(size); ok && !slices.IsSortedFunc(spans, byFirst) {
 		return false, nil
 	}
-	w, plain := &clientWriter{to: &d.w}, coding.NewReader(c.Coding(), c.Body(), c.Length())
+	w, plain := &clientWriter{to: &d.w}, coding.NewReader(d.rq.r.Context(), c.Coding(), c.Body(), c.Length())
 	defer plain.Close()
 	sent = d.deliverRanges(c.Header(), c.Life().Age(d.rq.start), size, func(s httpcache.Span) error {
 		unpacked := plain.Copy(w, int(s.First), int(s.Last)+1)
-		if err = unpacked; w.gone {
+		if err = unpacked; w.left(d.rq.r.Context()) {
 			err = nil
 		}
 		return unpacked
@@ -71,8 +72,8 @@ func byFirst(a, b httpcache.Span) int { return cmp.Compare(a.First, b.First) }
 // unpack sends the body of a copy without the coding that it is held in. The error is one of the copy, not of the client.
 func (d *delivery) unpack(c *store.Copy) error {
 	w := &clientWriter{to: &d.w}
-	err := coding.Stream(w, c.Coding(), c.Body(), c.Length())
-	if err == nil || w.gone {
+	err := coding.Stream(d.rq.r.Context(), w, c.Coding(), c.Body(), c.Length())
+	if err == nil || w.left(d.rq.r.Context()) {
 		return nil // a client that has left; nothing more to do for it
 	}
 	return fmt.Errorf("unpack copy: %w", err)
@@ -83,6 +84,9 @@ type clientWriter struct {
 	to   *recorder
 	gone bool
 }
+
+// left reports whether the client of a request has left.
+func (w *clientWriter) left(request context.Context) bool { return w.gone || request.Err() != nil }
 
 func (w *clientWriter) Write(p []byte) (int, error) {
 	n, err := w.to.Write(p)

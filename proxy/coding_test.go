@@ -2,9 +2,11 @@ package proxy
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -305,6 +307,28 @@ func TestCompressedCopyDamaged(t *testing.T) {
 	}
 	if got := r.do("GET", "/p"); got.body != product || !strings.Contains(got.header.Get("Cache-Status"), "uri-miss") {
 		t.Errorf("afterwards: %d bytes, %v", len(got.body), got.header)
+	}
+}
+
+// A client that leaves before its copy was unpacked says nothing of the copy, which others get.
+func TestCompressedCopyOfWhoLeaves(t *testing.T) {
+	r := newRig(t, serveProduct, rigOptions{}, routeFor(t, "product", func(r *policy.Route) { r.Compression = httpcache.Gzip }, "GET /p"))
+	r.do("GET", "/p")
+	kept(t, r, 1)
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	for _, ranges := range []string{"", "bytes=10-19", "bytes=10-19,1000-1009"} {
+		req := httptest.NewRequestWithContext(gone, "GET", r.front.URL+"/p", nil)
+		if req.Header.Set("Range", ranges); ranges == "" {
+			req.Header.Del("Range")
+		}
+		w := httptest.NewRecorder()
+		if r.proxy.ServeHTTP(w, req); strings.Contains(w.Body.String(), product[10:20]) {
+			t.Errorf("range %q: unpacked for nobody: %d bytes", ranges, w.Body.Len())
+		}
+		if got := r.do("GET", "/p"); got.body != product || !strings.Contains(got.header.Get("Cache-Status"), "hit") {
+			t.Errorf("range %q, another client afterwards: %d bytes, %v", ranges, len(got.body), got.header)
+		}
 	}
 }
 

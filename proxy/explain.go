@@ -184,6 +184,9 @@ func (p *Proxy) note(rq *request, d *decision) string {
 	switch {
 	case d.note != "":
 		return d.note
+	case (d.step == fetchShared || d.step == fetchAlone) && httpcache.ForOrigin(rq.r.Header):
+		return "If-Match and If-Unmodified-Since are for the upstream to judge: if its answer does not meet them, the request passes to it as it came, " +
+			"with detail=" + policy.Precondition.String()
 	case rq.match.Skipped != nil && len(rq.match.Skipped.Clients) > 0 && !server.PeerAddr(rq.r).IsValid():
 		return "the route " + rq.match.Skipped.Name + " is for some clients only, and it is not known who asks: say so with X-Forwarded-For"
 	case rq.match.Route == nil:

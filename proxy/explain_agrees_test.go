@@ -64,7 +64,7 @@ func agrees(e *Explanation, told string, asked []string) bool {
 	fields := strings.Join(asked, " ")
 	switch {
 	case got["fwd-status"] == "":
-	case e.Decision == "miss" && got["detail"] == "detail=precondition" && strings.Contains(fields, "If-"),
+	case e.Decision == "miss" && got["detail"] == "detail=precondition" && strings.Contains(fields, "If-") && strings.Contains(e.Note, got["detail"]),
 		e.Decision == "miss" && got["detail"] == "detail=range" && strings.Contains(fields, "Range"):
 		return true // only the answer shows that it is not for a request of this kind, which then goes through
 	case e.Decision == "miss" && got["stored"] == "":

@@ -31,6 +31,10 @@ func failure(why policy.Reason) (outcome policy.Outcome, code int, text string) 
 
 // fail answers for an origin that gave no answer to a fetch. status is what is told but for the outcome and the reason.
 func (ex *exchange) fail(status policy.Status, why policy.Reason, err error) {
+	if errors.As(err, new(*upstream.RequestError)) {
+		ex.refuse(unwritable)
+		return
+	}
 	if why == policy.ClientGone {
 		ex.gone()
 	}
@@ -42,6 +46,9 @@ func (ex *exchange) fail(status policy.Status, why policy.Reason, err error) {
 	ex.unanswered(err)
 	ex.answer(code, refusedTo(err, text))
 }
+
+// unwritable is the answer to a request that cannot be sent on for what it is itself. The server of clients refuses those that it knows.
+var unwritable = refusal{http.StatusBadRequest, policy.UncleanPath, "the request is malformed: its method, Host, target or a field cannot be sent on"}
 
 // refusedTo is what a client is told: text, unless the limit is its own and not that of all.
 func refusedTo(err error, text string) string {
@@ -66,7 +73,10 @@ func (ex *exchange) passFailed(w http.ResponseWriter, status policy.Status, err 
 		err, why = &upstream.RequestBodyError{Err: os.ErrDeadlineExceeded}, policy.RequestBody
 	}
 	var refused *refusal
-	if errors.As(err, new(*upstream.RequestBodyError)) {
+	switch {
+	case errors.As(err, new(*upstream.RequestError)):
+		refused, why = &unwritable, unwritable.why
+	case errors.As(err, new(*upstream.RequestBodyError)):
 		if refused = bodyRefusal(err); ex.r.Context().Err() == nil {
 			why = refused.why
 		}

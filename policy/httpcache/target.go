@@ -89,7 +89,18 @@ func validHost(s string) bool {
 	if strings.HasSuffix(strings.TrimSuffix("."+name, "."), ".") && name != "" {
 		return false // nothing is before the dot of the root
 	}
-	return (port == "" || ok && number <= 65535 && len(port) <= 5) && hostBytes.all(name) && (name != "" || !colon || s[0] == '[')
+	return (port == "" || ok && number <= 65535 && len(port) <= 5) && hostBytes.all(name) && escaped(name) && (name != "" || !colon || s[0] == '[')
+}
+
+// escaped reports whether each percent sign in s begins an escape (RFC 3986 §2.1).
+func escaped(s string) bool {
+	const hexadecimal = "0123456789abcdefABCDEF"
+	for i := range len(s) {
+		if s[i] == '%' && !(i+2 < len(s) && strings.IndexByte(hexadecimal, s[i+1]) >= 0 && strings.IndexByte(hexadecimal, s[i+2]) >= 0) {
+			return false
+		}
+	}
+	return true
 }
 
 // isLiteral reports whether s stands for an address that has to be in brackets: of version 6, with a zone or without, or of a version that

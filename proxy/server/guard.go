@@ -37,6 +37,11 @@ func (c *Connections) guard(next http.Handler) http.Handler {
 			Error(w, r, http.StatusBadRequest, "HTTP/1.0 has no Transfer-Encoding; say Content-Length alone, or HTTP/1.1", "")
 			return
 		}
+		if why := malformed(r); why != "" {
+			c.rejected(PeerAddr(r), http.StatusBadRequest)
+			Error(w, r, http.StatusBadRequest, "the request is malformed: "+why, "")
+			return
+		}
 		var body *timedBody
 		if r.Body != nil && r.Body != http.NoBody && !Silent(r) {
 			body = newTimedBody(r.Body, conn, r.ProtoMajor, c.limits.BodyTimeout)

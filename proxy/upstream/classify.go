@@ -28,7 +28,7 @@ func (e *RequestBodyError) Unwrap() error { return e.Err }
 const StatusClientGone = 499
 
 // Classify names an error of Acquire, of Send, or of reading a response's body: as policy.QueueFull, QueueTimeout, OriginTimeout,
-// OriginError or ClientGone, which a *RequestBodyError is too. NoReason for nil.
+// OriginError or ClientGone, which a *RequestBodyError and a *RequestError are too. NoReason for nil.
 func Classify(err error) policy.Reason {
 	if err == nil {
 		return policy.NoReason
@@ -42,7 +42,7 @@ func Classify(err error) policy.Reason {
 		return policy.QueueTimeout
 	case errors.Is(err, errTimeout), errors.Is(err, errStalled), errors.Is(err, context.DeadlineExceeded):
 		return policy.OriginTimeout
-	case errors.Is(err, context.Canceled), errors.As(err, &body):
+	case errors.Is(err, context.Canceled), errors.As(err, &body), errors.As(err, new(*RequestError)):
 		return policy.ClientGone
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return policy.OriginTimeout

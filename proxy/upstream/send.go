@@ -47,10 +47,10 @@ func (u *Upstream) Send(req *http.Request, slot *Slot) (*http.Response, error) {
 	}
 }
 
-// elsewhere reports whether a request that failed with err may go to another address.
+// elsewhere reports whether a request that failed with err may go to another address, where it may come to more.
 func elsewhere(err error) bool {
 	var unsent *notSentError
-	return errors.As(err, &unsent) && !unsent.over
+	return errors.As(err, &unsent) && !unsent.over && !errors.As(err, new(*RequestError))
 }
 
 // attempt is a request on its way to one address, and the response that has come of it.
@@ -199,6 +199,7 @@ func (u *Upstream) send(req *http.Request, a *attempt, d *delivery) (*http.Respo
 	case bodyErr != nil:
 		err = bodyErr
 	}
+	err = blamed(err, req)
 	if way.unsent() {
 		return nil, &notSentError{err: err, over: req.Context().Err() != nil}
 	}

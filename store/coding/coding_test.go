@@ -2,6 +2,7 @@ package coding
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"math/rand/v2"
@@ -94,7 +95,7 @@ func TestDamaged(t *testing.T) {
 				"shorter": {held, n + 1},
 			} {
 				var got bytes.Buffer
-				if err := Stream(&got, c, b.body, b.length); err == nil || got.Len() > b.length {
+				if err := Stream(context.Background(), &got, c, b.body, b.length); err == nil || got.Len() > b.length {
 					t.Errorf("%s of %d bytes, %s: %v, %d bytes written", c, n, about, err, got.Len())
 				}
 			}
@@ -121,7 +122,7 @@ func (g *gone) Write(p []byte) (int, error) {
 func TestClientGone(t *testing.T) {
 	for _, c := range all {
 		held := Encode(c, text(3*pieceSize))
-		if err := Stream(&gone{left: pieceSize}, c, held, 3*pieceSize); !errors.Is(err, errGone) {
+		if err := Stream(context.Background(), &gone{left: pieceSize}, c, held, 3*pieceSize); !errors.Is(err, errGone) {
 			t.Errorf("%s: %v", c, err)
 		}
 	}
@@ -152,7 +153,7 @@ func FuzzDecode(f *testing.F) {
 	f.Fuzz(func(t *testing.T, c uint8, body []byte, length int) {
 		length = max(0, length%(4*pieceSize))
 		var got bytes.Buffer
-		err := Stream(&got, all[int(c)%len(all)], body, length)
+		err := Stream(context.Background(), &got, all[int(c)%len(all)], body, length)
 		if got.Len() > length || err == nil && got.Len() != length {
 			t.Fatalf("%d of %d bytes, %v", got.Len(), length, err)
 		}
@@ -181,7 +182,7 @@ func BenchmarkStream(b *testing.B) {
 				b.ReportAllocs()
 				b.SetBytes(int64(n))
 				for b.Loop() {
-					if err := Stream(io.Discard, c, held, n); err != nil {
+					if err := Stream(context.Background(), io.Discard, c, held, n); err != nil {
 						b.Fatal(err)
 					}
 				}

@@ -2,6 +2,7 @@ package coding
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -15,14 +16,14 @@ var errLength = errors.New("decode body: it has another length than it should")
 // Decode gives back a body of the given length.
 func Decode(c httpcache.Coding, body []byte, length int) ([]byte, error) {
 	b := bytes.NewBuffer(make([]byte, 0, length))
-	err := Stream(b, c, body, length)
+	err := Stream(context.Background(), b, c, body, length)
 	return b.Bytes(), err
 }
 
 // Stream writes a body of the given length to w, a piece at a time. It writes no more than that length, whatever the body
-// holds. Errors of w are returned as they are.
-func Stream(w io.Writer, c httpcache.Coding, body []byte, length int) error {
-	r := NewReader(c, body, length)
+// holds. It ends when ctx does; the error is then that of ctx. Errors of w are returned as they are.
+func Stream(ctx context.Context, w io.Writer, c httpcache.Coding, body []byte, length int) error {
+	r := NewReader(ctx, c, body, length)
 	defer r.Close()
 	return r.Copy(w, 0, length)
 }
@@ -31,7 +32,12 @@ func Stream(w io.Writer, c httpcache.Coding, body []byte, length int) error {
 //
 // What it holds while w waits for a client is what it has just unpacked, and a decoder that others may take: a client that reads
 // nothing keeps nobody from a decoder, and however many clients there are, there are no more decoders than their desk has.
+//
+// What is done for a client is bounded by what it takes: beyond where its stretch begins and what w has taken, no more is unpacked
+// than the pieces that it has, and what a decoder unpacks at once: 32 KiB for gzip, 128 KiB for the others. Who has lost its decoder asks for another
+// when w has taken all pieces, not before. Where ctx has ended, nothing is unpacked and no decoder waited for.
 type Reader struct {
+	ctx    context.Context // of the request
 	coding httpcache.Coding
 	body   []byte
 	length int
@@ -43,10 +49,10 @@ type Reader struct {
 	more   [1]byte  // what comes after the end
 }
 
-// NewReader returns a reader of a body that has the given length when it is unpacked.
-func NewReader(c httpcache.Coding, body []byte, length int) *Reader {
+// NewReader returns a reader of a body that has the given length when it is unpacked. It is of no use once ctx has ended.
+func NewReader(ctx context.Context, c httpcache.Coding, body []byte, length int) *Reader {
 	r := readers.Get().(*Reader)
-	r.coding, r.body, r.length, r.desk = c, body, length, deskOf(c)
+	r.ctx, r.coding, r.body, r.length, r.desk = ctx, c, body, length, deskOf(c)
 	return r
 }
 
@@ -56,11 +62,13 @@ var readers = sync.Pool{New: func() any { return new(Reader) }}
 // stretch ended unless this one lies before that. Errors of w are returned as they are. Only a stretch that ends with the body tells
 // whether that has its length, and its last part is not written where it has not.
 func (r *Reader) Copy(w io.Writer, first, end int) error {
-	if len(r.pieces) == 0 {
-		r.pieces = append(r.pieces, takePiece())
-	}
-	if r.coding == httpcache.Zstd && first == 0 && end == r.length && r.length <= len(r.pieces[0].bytes) {
-		return r.whole(w, r.pieces[0].bytes[:0:r.length])
+	if r.coding == httpcache.Zstd && first == 0 && end == r.length && r.length <= pieceSize {
+		if len(r.pieces) == 0 {
+			r.pieces = append(r.pieces, takePiece())
+		}
+		if r.length <= len(r.pieces[0].bytes) {
+			return r.whole(w, r.pieces[0].bytes[:0:r.length])
+		}
 	}
 	for {
 		if err := r.seek(first); err != nil {
@@ -73,11 +81,12 @@ func (r *Reader) Copy(w io.Writer, first, end int) error {
 		if first += n; first == r.length {
 			r.done()
 		} else {
-			r.desk.lend(r.from) // while the client is waited for
+			r.desk.lend(r.from, r.at) // while the client is waited for
 		}
 		if err := r.write(w, n); err != nil || first == end {
 			return err
 		}
+		r.widen()
 	}
 }
 
@@ -91,10 +100,17 @@ func (r *Reader) seek(offset int) error {
 		r.done()
 	}
 	if r.from == nil {
-		r.from, r.at = r.desk.take(r), 0
-		if err := r.from.begin(r.body); err != nil {
+		d, scarce, err := r.desk.take(r.ctx, r, offset > near)
+		if err != nil {
+			return err
+		}
+		if r.from, r.at = d, 0; len(r.pieces) == 0 {
+			r.pieces = append(r.pieces, firstPiece(scarce))
+		}
+		if err := d.begin(r.body); err != nil {
 			return fmt.Errorf("decode body: %w", err)
 		}
+		defer r.desk.arrived(d)
 	}
 	for skipped := r.pieces[0].bytes; r.at < offset; {
 		if err := r.fill(skipped[:min(offset-r.at, len(skipped))]); err != nil {
@@ -102,6 +118,17 @@ func (r *Reader) seek(offset int) error {
 		}
 	}
 	return nil
+}
+
+// widen changes a small piece, all of which a client has taken, for a larger one.
+func (r *Reader) widen() {
+	if len(r.pieces[0].bytes) == pieceSize {
+		return
+	}
+	if p := tryPiece(); p != nil {
+		r.pieces[0].give()
+		r.pieces[0] = p
+	}
 }
 
 // takeMore has a reader that has lost its decoder unpack twice as much at a time: one that loses it again and again does not begin
@@ -137,8 +164,11 @@ func (r *Reader) unpack(most int) (n int, err error) {
 	return n, nil
 }
 
-// fill unpacks as many bytes as p has.
+// fill unpacks as many bytes as p has, unless nobody waits for them any more.
 func (r *Reader) fill(p []byte) error {
+	if err := r.ctx.Err(); err != nil {
+		return err
+	}
 	n, err := io.ReadFull(r.from, p)
 	r.at += n
 	switch {

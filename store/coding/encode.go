@@ -19,6 +19,9 @@ const (
 	worthwhile = 8
 	// window bounds what a decoder has to remember. Zstandard in HTTP allows 8 MiB (RFC 9659 §3).
 	window = 1 << 20
+	// brotliWindow is what a decoder of brotli has to remember, as a power of two: 128 KiB. It unpacks as much, or as much as it is given,
+	// before it gives away the first byte, so a client that reads nothing costs that much.
+	brotliWindow = 17
 	// brotliQuality is where a better ratio begins to cost several times as much.
 	brotliQuality = 5
 )
@@ -56,7 +59,9 @@ type encoder interface {
 var (
 	buffers       = sync.Pool{New: func() any { return &bytes.Buffer{} }}
 	gzipWriters   = sync.Pool{New: func() any { return gzip.NewWriter(nil) }}
-	brotliWriters = sync.Pool{New: func() any { return brotli.NewWriterLevel(nil, brotliQuality) }}
+	brotliWriters = sync.Pool{New: func() any {
+		return brotli.NewWriterOptions(nil, brotli.WriterOptions{Quality: brotliQuality, LGWin: brotliWindow})
+	}}
 	// zstdWriter is one for all: EncodeAll may be called concurrently. It is made when the first route needs it.
 	zstdWriter = sync.OnceValue(func() *zstd.Encoder {
 		e, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedBetterCompression), zstd.WithWindowSize(window), zstd.WithLowerEncoderMem(true),

@@ -8,8 +8,9 @@ import (
 const (
 	// pieceSize is how much of a body is unpacked at a time, in bytes.
 	pieceSize = 32 << 10
-	// smallPiece is as much, for who comes while all others are lent.
-	smallPiece = 4 << 10
+	// smallPiece is as much for who comes while all others are lent, or decoders are scarce. It is more than net/http keeps of what a
+	// handler writes, 4 KiB, so that its write returns when a client takes something, and not before.
+	smallPiece = 4<<10 + 512
 	// maxPieces is how many pieces of pieceSize there are: 8 MiB. Each is held while its client takes what it has, which may be a minute
 	// for one that reads nothing. Whoever finds all of them lent unpacks a smallPiece at a time, and so is slower, but waits for nobody.
 	maxPieces = 256
@@ -32,6 +33,15 @@ func takePiece() *piece {
 		return p
 	}
 	return smallPieces.Get().(*piece)
+}
+
+// firstPiece lends the first piece of a body. Where decoders are scarce it is a small one: of those who ask then, many may never read, and
+// the others get a larger one with the next.
+func firstPiece(scarce bool) *piece {
+	if scarce {
+		return smallPieces.Get().(*piece)
+	}
+	return takePiece()
 }
 
 // tryPiece lends a piece of pieceSize; nil: all of them are lent.

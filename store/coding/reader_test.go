@@ -2,6 +2,7 @@ package coding
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"math/rand/v2"
 	"runtime"
@@ -42,7 +43,7 @@ func TestClientsThatReadNothing(t *testing.T) {
 		for i := range got {
 			got[i] = stuck{waits: waiting.Done, gone: release}
 			done.Go(func() {
-				if err := Stream(&got[i], c, held, length); err != nil {
+				if err := Stream(context.Background(), &got[i], c, held, length); err != nil {
 					t.Error(err)
 				}
 			})
@@ -118,7 +119,7 @@ func TestStretches(t *testing.T) {
 	plain := mixed(length)
 	for _, c := range all {
 		held := Encode(c, plain)
-		r := NewReader(c, held, length)
+		r := NewReader(context.Background(), c, held, length)
 		for _, s := range []struct{ first, end, unpacked int }{
 			{0, 1, 1}, {1, 10, 10}, {pieceSize - 1, pieceSize + 1, pieceSize + 1}, {3 * pieceSize, 3*pieceSize + 1, 3*pieceSize + 1},
 			{5, 6, 6}, {length - 1, length, length}, {0, 1, 1}, {0, length, length}, {length, length, length}, {7, 9, 9},
@@ -133,7 +134,7 @@ func TestStretches(t *testing.T) {
 		}
 		r.Close()
 		// What follows the last byte wanted is not looked at.
-		r = NewReader(c, append(bytes.Clone(held[:len(held)/2]), noise(len(held)/2)...), length)
+		r = NewReader(context.Background(), c, append(bytes.Clone(held[:len(held)/2]), noise(len(held)/2)...), length)
 		var got bytes.Buffer
 		if err := r.Copy(&got, 10, 20); err != nil || !bytes.Equal(got.Bytes(), plain[10:20]) {
 			t.Errorf("%s whose end is damaged: %q, %v", c, got.Bytes(), err)
@@ -156,7 +157,7 @@ func TestLostDecoders(t *testing.T) {
 		return &decoder{Reader: &counted{d.Reader, &unpacked}, reset: d.reset}
 	})
 	k.most = 1
-	r := NewReader(httpcache.Gzip, held, length)
+	r := NewReader(context.Background(), httpcache.Gzip, held, length)
 	r.desk = k
 	thief := &taking{desk: k}
 	if err := r.Copy(thief, 0, length); err != nil || !bytes.Equal(thief.Bytes(), plain) {
@@ -177,7 +178,11 @@ type taking struct {
 
 func (l *taking) Write(p []byte) (int, error) {
 	if len(l.desk.used) > 0 && !l.desk.used[0].lent.IsZero() {
-		l.desk.give(l.desk.take(new(Reader)))
+		d, _, err := l.desk.take(context.Background(), new(Reader), false)
+		if err != nil {
+			return 0, err
+		}
+		l.desk.give(d)
 		l.taken++
 	}
 	return l.Buffer.Write(p)
