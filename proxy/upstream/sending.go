@@ -27,7 +27,8 @@ func worth(n int) time.Duration { return time.Duration(n) * time.Second / placeR
 // for a place before the upstream gets them. So it never has more to work on than there are places. Who may have no further stream
 // keeps the place lent, see limiter.reclaim.
 //
-// The transport's goroutine reads, and the timer's gives the place away. Slot.sends says whose turn it is when both come at once.
+// The transport's goroutine reads, and the timer's gives the place away. Slot.until says whose turn it is when both come at once: the timer
+// of a turn that has ended may be late, and find the client in its next one.
 type sending struct {
 	io.ReadCloser
 	ctx    context.Context
@@ -53,8 +54,9 @@ func (u *Upstream) sendWith(req *http.Request, slot *Slot, cancel context.Cancel
 
 func (s *sending) Read(p []byte) (int, error) {
 	start := time.Now()
-	s.slot.awaitClient()
-	s.timer.Reset(sendersTime - s.waited)
+	left := sendersTime - s.waited
+	s.slot.awaitClient(left)
+	s.timer.Reset(left)
 	n, err := s.ReadCloser.Read(p)
 	s.timer.Stop()
 	s.waited = min(sendersTime, max(0, s.waited+time.Since(start)-worth(n)))
@@ -90,11 +92,11 @@ func abandon(body io.ReadCloser) {
 // Abandon ends a read that is under way.
 func (b *keptBody) Abandon() { abandon(b.ReadCloser) }
 
-// awaitClient says that the client's next bytes are waited for.
-func (s *Slot) awaitClient() {
+// awaitClient says that the client's next bytes are waited for, with a place for so long.
+func (s *Slot) awaitClient(left time.Duration) {
 	s.limiter.mu.Lock()
 	defer s.limiter.mu.Unlock()
-	s.sends = true
+	s.until = time.Now().Add(left)
 }
 
 // giveWay exchanges the place for a stream's until comeBack. Where there is none, the place is lent from there on, and giveUp, which is
@@ -103,7 +105,7 @@ func (s *Slot) giveWay(giveUp func()) {
 	l := s.limiter
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !s.sends || s.held != heldPlace || s.lent != nil || s.over {
+	if s.until.IsZero() || time.Now().Before(s.until) || s.held != heldPlace || s.lent != nil || s.over {
 		return // the turn ended as the clock ran out
 	}
 	if s.exchange() == nil {
@@ -139,7 +141,7 @@ func (l *limiter) reclaim() {
 func (s *Slot) comeBack(ctx context.Context) error {
 	l := s.limiter
 	l.mu.Lock()
-	s.sends = false
+	s.until = time.Time{}
 	s.keep()
 	if over := s.over; over || !s.away {
 		l.mu.Unlock()

@@ -239,7 +239,7 @@ func TestEndWhileComingBack(t *testing.T) {
 		l := newLimiter(Options{MaxInFlight: 1, MaxStreams: 1})
 		slot := &Slot{limiter: l, held: heldPlace}
 		l.inFlight = 1
-		slot.awaitClient()
+		slot.awaitClient(0)
 		ended := func() { t.Error("given up") }
 		if slot.giveWay(ended); l.inFlight != 0 || l.streams != 1 {
 			t.Fatal(l.inFlight, l.streams)

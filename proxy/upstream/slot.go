@@ -3,6 +3,7 @@ package upstream
 import (
 	"container/list"
 	"net/netip"
+	"time"
 )
 
 // Slot is a place at the upstream, held by one request. Its methods are safe for concurrent use: the place of a silent gRPC call, or
@@ -18,8 +19,8 @@ type Slot struct {
 
 	// Guarded by limiter.mu.
 	held  slotKind
-	sends bool // the client's next bytes are waited for, see sending
-	away  bool // the place is a stream's until they come
+	until time.Time // for which the client's next bytes are waited with a place, see sending; zero: they are not waited for
+	away  bool      // the place is a stream's until they come
 
 	lent   *list.Element // of limiter.lent; nil: it is not
 	giveUp func()        // ends the request; set while the place is lent
