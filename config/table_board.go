@@ -7,7 +7,7 @@ var boardKeys = section{
 	{name: "player", is: aText, byDefault: "player", means: "The field of a submission that names the player: a text of up to 256 bytes."},
 	{name: "score", is: aText, byDefault: "score", means: "The field of a submission that is the score: a number up to 2^53 either way."},
 	{name: "aggregate", is: aWordOf(aggregates), byDefault: "best", means: "What a player's submissions come to. best, lowest: the one that is; sum: of integers; last: the latest; submissions: each stands for itself, so that one player may hold several places."},
-	{name: "ties", is: aWordOf(ties), byDefault: "earlier", means: "Who of equal score stands first. earlier: who reached it first; name: by the bytes of the name."},
+	{name: "ties", is: aWordOf(ties), byDefault: "earlier", means: "Who of equal score stands first. earlier: who reached it first, of sum and last who submitted last earlier; name: by the bytes of the name."},
 	{name: "ranks", is: ranks, byDefault: "100", means: "How many places are kept, 1 to 10000, or all: then every player has a rank, and memory grows with them."},
 	{name: "window", is: aWindow, required: "is missing; write window: 24h, all-time, day or week", means: "The part of time that a board shows. A duration slides by whole buckets; day and week begin at midnight and on Monday of time_zone."},
 	{name: "bucket", is: aDuration, byDefault: "1m", positive: true, means: "The span in which submissions are gathered, and by which a window slides: an entry may be shown up to one bucket too long, and never too short."},

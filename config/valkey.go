@@ -120,7 +120,7 @@ func compileServer(doc *part, beside *files) (s valkey.Server) {
 		}
 		sentinel.setInForce("addresses", s.Addresses)
 	case url == "":
-		doc.problem("", "no server is named; write valkey.url: valkey://127.0.0.1:6379, or valkey.sentinel: {master: mymaster, addresses: [\"10.0.0.1:26379\"]}")
+		doc.problem("", "no server is named; write %s: valkey://127.0.0.1:6379, or %s: {master: mymaster, addresses: [\"10.0.0.1:26379\"]}", doc.at("url"), doc.at("sentinel"))
 		return s
 	default:
 		if secure = takeApart(doc, url, &s); doc.spoiled("url") {

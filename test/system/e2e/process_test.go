@@ -148,7 +148,8 @@ func (p *process) serving(t testing.TB) string {
 	t.Helper()
 	line := p.line(t, "where it listens", func(line string) bool { return strings.Contains(line, `"msg":"serving"`) })
 	var start struct{ Listen, Admin string }
-	if err := json.Unmarshal([]byte(line), &start); err != nil {
+	// With log.fields: otel the names have a prefix.
+	if err := json.Unmarshal([]byte(strings.ReplaceAll(line, `"cacheproxy.`, `"`)), &start); err != nil {
 		t.Fatalf("%v in %q", err, line)
 	}
 	p.data, p.admin = "http://"+start.Listen, "http://"+start.Admin

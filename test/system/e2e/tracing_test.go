@@ -260,7 +260,7 @@ func TestTraceContextPassesThrough(t *testing.T) {
 	var seen sync.Map
 	url := newServer(t, func(w http.ResponseWriter, r *http.Request) { seen.Store(r.URL.Path, r.Header.Clone()) })
 	p := serveConfig(t, fmt.Sprintf(shopConfig, url))
-	const parent, state = "cc-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-future", "a=1 ,\tb=2,  c=,"
+	const parent, state = "cc-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-future", "a=1 ,\tb=2,  c=3,"
 	for _, path := range []string{"/products/1", "/elsewhere"} {
 		get(t, p.data+path, "Traceparent: "+parent, "Tracestate: "+state)
 		h, _ := seen.Load(path)
