@@ -19,6 +19,10 @@ const (
 	placeRate = 64 << 10
 )
 
+// atHandTime is the least that a client has for its next bytes: those that have come already are no reason to give a place away, and a timer
+// that is set to no time at all may run before they are read.
+const atHandTime = time.Millisecond
+
 // worth is how much of its time a client is given back for n bytes.
 func worth(n int) time.Duration { return time.Duration(n) * time.Second / placeRate }
 
@@ -54,7 +58,7 @@ func (u *Upstream) sendWith(req *http.Request, slot *Slot, cancel context.Cancel
 
 func (s *sending) Read(p []byte) (int, error) {
 	start := time.Now()
-	left := sendersTime - s.waited
+	left := max(sendersTime-s.waited, atHandTime)
 	s.slot.awaitClient(left)
 	s.timer.Reset(left)
 	n, err := s.ReadCloser.Read(p)

@@ -76,7 +76,7 @@ func (s *stall) end() error {
 	case s.given || s.stopped:
 		s.timer.Stop()
 	default:
-		s.timer.Reset(s.left)
+		s.timer.Reset(max(s.left, atHandTime))
 	}
 	return s.ended
 }

@@ -58,7 +58,7 @@ func (w *wait) pause() {
 	defer w.mu.Unlock()
 	w.read, w.since = true, time.Now()
 	if w.timer.Stop(); w.quiet != nil && !w.over {
-		w.timer.Reset(w.patience - w.silence)
+		w.timer.Reset(max(w.patience-w.silence, atHandTime))
 	}
 }
 
