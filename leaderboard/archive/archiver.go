@@ -159,11 +159,11 @@ func (a *Archiver) look(ctx context.Context) (ended func() error) {
 		end := make(chan error, 1)
 		failed = append(failed, end)
 		a.looks.Go(func() {
-			defer p.busy.Store(false)
 			err := a.lookAt(ctx, r, p)
 			if ctx.Err() == nil {
 				a.tell(r, p, err)
 			}
+			p.busy.Store(false) // before ended returns: who looks next is to find the route free
 			end <- err
 		})
 	}

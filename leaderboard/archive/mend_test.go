@@ -186,9 +186,13 @@ func TestSlowBoard(t *testing.T) {
 	d.due(a)
 	ended := a.look(t.Context())
 	<-source.asked
+	late := time.After(20 * time.Second)
 	for len(d.scores(one, "b")) == 0 || len(d.scores(one, "c")) == 0 || len(d.scores(other, "d")) == 0 {
-		if t.Context().Err() != nil {
+		select {
+		case <-late:
+			close(source.end)
 			t.Fatal("the other boards wait for a slow one")
+		case <-time.After(5 * time.Millisecond):
 		}
 	}
 	if n := len(d.scores(one, "a slow one")); n != 0 {
