@@ -206,3 +206,20 @@ func TestSlowBoard(t *testing.T) {
 		t.Errorf("%d scores of the slow board", n)
 	}
 }
+
+// Whoever is told that a look has ended finds its routes free: the next look leaves none out.
+func TestRoutesAreFreeAfterALook(t *testing.T) {
+	d, s := newDatabase(t), newRecords(noon())
+	r := rules(leaderboard.Best)
+	a := d.archiver(s, Route{Rules: r})
+	d.mustLook(a)
+	for n := range 20_000 { // nothing is due, so that each takes microseconds
+		ended := a.look(t.Context())
+		if err := ended(); err != nil {
+			t.Fatal(err)
+		}
+		if a.progress(r.Route).busy.Load() {
+			t.Fatalf("after look %d the route is not free", n)
+		}
+	}
+}

@@ -78,14 +78,7 @@ func (r *Reader) Next(ctx context.Context) ([]byte, error) {
 		if b.ended {
 			return nil, b.err
 		}
-		moved := b.change()
-		b.mu.Unlock()
-		select {
-		case <-moved:
-		case <-ctx.Done():
-		}
-		b.mu.Lock()
-		if err := ctx.Err(); err != nil {
+		if _, err := b.await(ctx, 0); err != nil {
 			return nil, err
 		}
 	}
@@ -122,14 +115,7 @@ func (r *Reader) Whole(ctx context.Context) (data []byte, kept bool, err error) 
 		if !b.keeping || b.ended {
 			return b.data, b.keeping, b.err
 		}
-		moved := b.change()
-		b.mu.Unlock()
-		select {
-		case <-moved:
-		case <-ctx.Done():
-		}
-		b.mu.Lock()
-		if err := ctx.Err(); err != nil {
+		if _, err := b.await(ctx, 0); err != nil {
 			return nil, false, err
 		}
 	}

@@ -262,3 +262,22 @@ func TestEndWhileComingBack(t *testing.T) {
 		}
 	})
 }
+
+// A timer that is late finds the client in its next turn, of which it says nothing: the bytes that it was set for have come.
+func TestLateTimerLendsNothing(t *testing.T) {
+	l := newLimiter(Options{MaxInFlight: 4, MaxStreams: -1})
+	slot := mustAcquire(t, l, Write)
+	defer slot.Release()
+	slot.awaitClient(0)
+	if err := slot.comeBack(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	slot.awaitClient(time.Hour)
+	if slot.giveWay(func() { t.Error("given up") }); l.lent.Len() != 0 {
+		t.Error("lent by the clock of the turn before")
+	}
+	slot.awaitClient(0)
+	if slot.giveWay(func() {}); l.lent.Len() != 1 {
+		t.Error("not lent by its own")
+	}
+}
