@@ -9,11 +9,13 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"cacheproxy/test/bubbles"
 )
 
 // Wrong tokens are answered later and later, from whatever address, right ones never; after a quiet time all is forgotten.
 func TestGuessesAreSlowed(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbles.Test(t, func(t *testing.T) {
 		l := newListener(Token{Name: "sre", Secret: "right", Allow: ScopeAll})
 		h := New(l.Options)
 		try := func(from, secret string) (status int, took time.Duration) {
@@ -54,7 +56,7 @@ func TestGuessesAreSlowed(t *testing.T) {
 
 // However many guess at a time, only so many answers are held back, none for long, and a minute later all is forgotten.
 func TestGuessesAreBounded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbles.Test(t, func(t *testing.T) {
 		g := newGuesses()
 		for n := range 3 * maxDebt {
 			if d := g.delay(time.Now()); d > maxDelay || n > freeGuesses && d != maxDelay {
@@ -97,7 +99,7 @@ func TestGuessesAreBounded(t *testing.T) {
 // Calls without any token do not fill the log either, and do not slow down who then presents one; a token that is known but
 // not allowed this is in the log each time.
 func TestRefusalsAreThinned(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbles.Test(t, func(t *testing.T) {
 		l := newListener(Token{Name: "sre", Secret: "right", Allow: ScopeRead})
 		h := New(l.Options)
 		for _, c := range []struct {

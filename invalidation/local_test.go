@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"cacheproxy/policy"
+	"cacheproxy/test/bubbles"
 )
 
 const (
@@ -210,7 +211,7 @@ func running(t *testing.T, l *Local) (stop func()) {
 }
 
 func TestAbandonedFenceEndsByItself(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbles.Test(t, func(t *testing.T) {
 		ledger := NewLedger()
 		log := NewLocal(ledger, "one")
 		stop := running(t, log)
@@ -242,7 +243,7 @@ func TestAbandonedFenceEndsByItself(t *testing.T) {
 }
 
 func TestStoppingEndsAbandonedFences(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbles.Test(t, func(t *testing.T) {
 		ledger := NewLedger()
 		log := NewLocal(ledger, "one")
 		stop := running(t, log)
@@ -262,7 +263,7 @@ func TestStoppingEndsAbandonedFences(t *testing.T) {
 
 // Abandoning and ending the same fence, in either order and repeatedly, ends it once.
 func TestAbandonedFenceEndsOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbles.Test(t, func(t *testing.T) {
 		ledger := NewLedger()
 		log := NewLocal(ledger, "one")
 		stop := running(t, log)
@@ -300,7 +301,7 @@ func TestLocalSettle(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubbles.Test(t, func(t *testing.T) {
 				ledger := NewLedger()
 				log := NewLocal(ledger, "one")
 				ctx, cancel := context.WithCancel(t.Context())

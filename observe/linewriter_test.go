@@ -10,10 +10,12 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"cacheproxy/test/bubbles"
 )
 
 func TestLineWriterWritesAllInOrder(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbles.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
 		w := NewLineWriter(&out)
 		ctx, stop := context.WithCancel(t.Context())
@@ -35,7 +37,7 @@ func TestLineWriterWritesAllInOrder(t *testing.T) {
 
 // A reader that has stopped reading holds up neither those who log nor the end; what is lost is counted.
 func TestLineWriterNeverWaits(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbles.Test(t, func(t *testing.T) {
 		stuck, release := io.Pipe()
 		w := NewLineWriter(release)
 		ctx, stop := context.WithCancel(t.Context())
@@ -67,7 +69,7 @@ type broken struct{}
 func (broken) Write([]byte) (int, error) { return 0, errors.New("disk full") }
 
 func TestLineWriterCountsWhatTheOutputLoses(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbles.Test(t, func(t *testing.T) {
 		w := NewLineWriter(broken{})
 		ctx, stop := context.WithCancel(t.Context())
 		io.WriteString(w, "a\n")
@@ -82,7 +84,7 @@ func TestLineWriterCountsWhatTheOutputLoses(t *testing.T) {
 // Lines of audit have a room that no other lines fill, go out first, and outlast an output that fails for a while. Where nobody reads,
 // the room says that it is full; what comes all the same has an end, and is counted.
 func TestAuditLinesAreNotDropped(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbles.Test(t, func(t *testing.T) {
 		out := new(faulty)
 		out.fails.Store(true)
 		w := NewLineWriter(out)

@@ -14,6 +14,8 @@ import (
 
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+
+	"cacheproxy/test/bubbles"
 )
 
 func TestWithoutQuery(t *testing.T) {
@@ -74,7 +76,7 @@ func inQueue(t *testing.T, export func(context.Context, int) error, f func(end f
 	t.Helper()
 	var text strings.Builder
 	var lost atomic.Int64
-	synctest.Test(t, func(t *testing.T) {
+	bubbles.Test(t, func(t *testing.T) {
 		e := &slow{export: export}
 		q := newSpanQueue(e, 5*time.Second, func(n int) { lost.Add(int64(n)) }, slog.New(slog.NewTextHandler(&text, nil)))
 		provider := sdk.NewTracerProvider(sdk.WithSpanProcessor(q))

@@ -20,6 +20,7 @@ import (
 	"cacheproxy/policy"
 	"cacheproxy/proxy/upstream"
 	"cacheproxy/store"
+	"cacheproxy/test/bubbles"
 	"cacheproxy/test/references"
 )
 
@@ -62,7 +63,7 @@ func (b *bubble) start(config *Config, o rigOptions) {
 // inBubble runs f with a proxy for these routes on a clock of its own.
 func inBubble(t *testing.T, backend http.HandlerFunc, o rigOptions, route *policy.Route, f func(b *bubble)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
+	bubbles.Test(t, func(t *testing.T) {
 		b := &bubble{t: t, ledger: invalidation.NewLedger(), metrics: observe.NewMetrics("test")}
 		ln := newPipes()
 		var running sync.WaitGroup

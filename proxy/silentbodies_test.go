@@ -14,7 +14,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"cacheproxy/invalidation"
@@ -22,6 +21,7 @@ import (
 	"cacheproxy/policy"
 	"cacheproxy/proxy/server"
 	"cacheproxy/proxy/upstream"
+	"cacheproxy/test/bubbles"
 	"cacheproxy/test/certificates"
 )
 
@@ -113,7 +113,7 @@ func TestSilentBodiesHoldNoPlace(t *testing.T) {
 							contentType = "application/grpc"
 						}
 						t.Run(fmt.Sprintf("%s/%s/%s/%d/%s", origin, way.name, part, many, method), func(t *testing.T) {
-							synctest.Test(t, func(t *testing.T) {
+							bubbles.Test(t, func(t *testing.T) {
 								s := newSilence(t, origin, pair, way.secure, upstream.Options{MaxInFlight: places, MaxStreams: streams, QueueTimeout: 300 * time.Millisecond})
 								defer s.end()
 								conns := way.open(func() net.Conn { return s.dial("192.0.2.1") }, many, method, contentType, part)

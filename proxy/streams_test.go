@@ -10,7 +10,6 @@ import (
 	"net/url"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"cacheproxy/invalidation"
@@ -18,6 +17,7 @@ import (
 	"cacheproxy/policy"
 	"cacheproxy/proxy/server"
 	"cacheproxy/proxy/upstream"
+	"cacheproxy/test/bubbles"
 )
 
 // An answer that lasts as long as its peers wish is nobody else's and is not kept, whatever it says of caching, and says so in
@@ -124,7 +124,7 @@ func TestStreamsLeaveTheirPlace(t *testing.T) {
 // A call of gRPC may be silent for as long as it likes, where it can be one: to an upstream without HTTP/2 it is a request like any
 // other, whose body has to come.
 func TestCallsInNameOnly(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbles.Test(t, func(t *testing.T) {
 		for scheme, want := range map[string]string{"http": "the request body did not come any further", "h2c": ""} {
 			route := routeFor(t, "all", func(r *policy.Route) { r.Policy = policy.Bypass }, "/")
 			table, err := policy.NewTable([]*policy.Route{route})

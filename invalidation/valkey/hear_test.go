@@ -6,12 +6,12 @@ import (
 	"strconv"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"cacheproxy/invalidation"
 	"cacheproxy/invalidation/fleet"
 	"cacheproxy/policy"
+	"cacheproxy/test/bubbles"
 	"cacheproxy/test/servers"
 )
 
@@ -233,7 +233,7 @@ func TestTold(t *testing.T) {
 // Where writes come one after the other, each waits for the others no longer than one that comes alone.
 func TestHurryUnderLoad(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
+	bubbles.Test(t, func(t *testing.T) {
 		const heartbeat = 500 * time.Millisecond
 		f := fleet.NewFollower(invalidation.NewLedger(), invalidation.NewLease(time.Now()), 6*heartbeat, "a", 0)
 		s := &syncer{heartbeat: heartbeat, follower: f, confirmations: &confirmations{byNonce: map[uint64]*waiter{}}}

@@ -12,6 +12,7 @@ import (
 
 	"cacheproxy/leaderboard"
 	"cacheproxy/leaderboard/memory"
+	"cacheproxy/test/bubbles"
 )
 
 // slow are records of which a read begins when it is called, and ends when it is let go.
@@ -69,7 +70,7 @@ func submit(t *testing.T, d *Desk, r *Route, player string, score float64) strin
 
 // What others record is seen within Fresh, whatever is asked meanwhile; and many readers are one read.
 func TestFresh(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbles.Test(t, func(t *testing.T) {
 		s := &slow{Records: memory.New(time.Now)}
 		d, r := NewDesk(s, time.Second), route(t, leaderboard.Best)
 		others := NewDesk(s.Records, time.Second)
@@ -96,7 +97,7 @@ func TestFresh(t *testing.T) {
 // A reader sees what its instance has acknowledged, also where the records were read before that and answer after it.
 func TestOwnScoreIsSeen(t *testing.T) {
 	for _, aggregate := range []leaderboard.Aggregate{leaderboard.Best, leaderboard.Lowest, leaderboard.Sum, leaderboard.Last, leaderboard.Every} {
-		synctest.Test(t, func(t *testing.T) {
+		bubbles.Test(t, func(t *testing.T) {
 			held := make(chan struct{})
 			s := &slow{Records: memory.New(time.Now), read: func() { <-held }}
 			d, r := NewDesk(s, time.Minute), route(t, aggregate)
@@ -117,7 +118,7 @@ func TestOwnScoreIsSeen(t *testing.T) {
 
 // Who leaves the top is not seen there any more, and what does not come near it costs no read.
 func TestWhatConcernsTheTop(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbles.Test(t, func(t *testing.T) {
 		s := &slow{Records: memory.New(time.Now)}
 		d, r := NewDesk(s, time.Second), route(t, leaderboard.Best)
 		for i, player := range []string{"a", "b", "c"} {
@@ -150,7 +151,7 @@ func TestWhatConcernsTheTop(t *testing.T) {
 
 // A read that failed is for those who waited for it, and for nobody after them.
 func TestFailedReadIsNotKept(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbles.Test(t, func(t *testing.T) {
 		s := &slow{Records: memory.New(time.Now), err: errors.New("away")}
 		d, r := NewDesk(s, time.Second), route(t, leaderboard.Best)
 		var refused *Refusal

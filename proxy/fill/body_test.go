@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"cacheproxy/store"
+	"cacheproxy/test/bubbles"
 )
 
 // pattern is the byte of a body at an offset.
@@ -70,7 +70,7 @@ func TestReadersGoAtTheirOwnPace(t *testing.T) {
 		{"all are slow", 1 * mb, 3 * mb, 16 * mb, false, time.Hour, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubbles.Test(t, func(t *testing.T) {
 				budget := store.NewMemory(c.memory).Budget()
 				b := newBody(budget, c.keep, -1)
 				slow, fast := b.leader(), b.leader()
@@ -117,7 +117,7 @@ func TestReadersGoAtTheirOwnPace(t *testing.T) {
 
 // One slow reader alone is waited for, as the origin would wait for a client, and needs no more than a window.
 func TestOnlyReaderSetsThePace(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbles.Test(t, func(t *testing.T) {
 		budget := store.NewMemory(64 << 20).Budget()
 		b := newBody(budget, 1<<20, -1)
 		r := b.leader()

@@ -9,12 +9,13 @@ import (
 	"testing/synctest"
 
 	"cacheproxy/proxy/upstream"
+	"cacheproxy/test/bubbles"
 )
 
 // An upstream that hangs has as many renewals at work as it may have, and holds up nobody else's. What has no room is not taken, and what
 // is left in the end is let go of.
 func TestRenewalsOfOneUpstreamHoldUpNoOther(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbles.Test(t, func(t *testing.T) {
 		of := func(host string) *Request {
 			return &Request{Route: &Route{Origin: upstream.New(upstream.Options{Name: host, URL: &url.URL{Scheme: "http", Host: host}})}}
 		}

@@ -3,11 +3,13 @@ package fill
 import (
 	"testing"
 	"testing/synctest"
+
+	"cacheproxy/test/bubbles"
 )
 
 // A goroutine that has done its task does the next one, up to some; and none is left when the tasks have come to their end.
 func TestTasksKeepGoroutines(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbles.Test(t, func(t *testing.T) {
 		var ts tasks
 		ts.keep()
 		const many = 3 * maxResting

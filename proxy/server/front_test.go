@@ -12,8 +12,9 @@ import (
 	"os"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
+
+	"cacheproxy/test/bubbles"
 )
 
 // front is a data listener's server with nothing but memory between it and its clients, so that synctest can turn the clock.
@@ -42,7 +43,7 @@ func inFrontOf(t *testing.T, l Limits, wrap func(net.Listener) net.Listener, f f
 // inFrontWith does so with other options.
 func inFrontWith(t *testing.T, l Limits, o Options, wrap func(net.Listener) net.Listener, f func(*front)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
+	bubbles.Test(t, func(t *testing.T) {
 		s := &front{t: t, conns: NewConnections(l), ln: &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}, handle: answerOK}
 		h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.handle(w, r) })
 		o.Connections, o.Log = s.conns, slog.New(slog.DiscardHandler)

@@ -9,8 +9,9 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
+
+	"cacheproxy/test/bubbles"
 )
 
 // A connection that is in use all the time is given up for another after its age, and the name asked for anew: the requests move to
@@ -23,7 +24,7 @@ func TestConnectionsAge(t *testing.T) {
 		{10 * time.Second, 7 * time.Second, 10 * time.Second},
 		{-1, time.Hour, time.Hour},
 	} {
-		synctest.Test(t, func(t *testing.T) {
+		bubbles.Test(t, func(t *testing.T) {
 			ln := pipeListener{conns: make(chan net.Conn)}
 			var moved atomic.Bool
 			var open sync.WaitGroup

@@ -6,8 +6,9 @@ import (
 	"net/url"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
+
+	"cacheproxy/test/bubbles"
 )
 
 // addresses makes a balancer of n addresses, a.test and so on.
@@ -76,7 +77,7 @@ func TestLeastBusyOfTwo(t *testing.T) {
 
 // Requests without an answer take an address out of use for a while, which grows each time and ends with one answer.
 func TestSilentAddressIsLeftAlone(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbles.Test(t, func(t *testing.T) {
 		b := addresses(2)
 		asked := func(requests int, answer func(string) error) (n int) {
 			for range requests {
@@ -112,7 +113,7 @@ func TestSilentAddressIsLeftAlone(t *testing.T) {
 
 // Requests that were under way together and got no answer count as one reason to leave the address alone.
 func TestLossOfAnAddressCountsOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbles.Test(t, func(t *testing.T) {
 		b := addresses(2)
 		var lost []*address
 		for range 100 {
@@ -133,7 +134,7 @@ func TestLossOfAnAddressCountsOnce(t *testing.T) {
 
 // While one request tries an address, others do not, and a client that leaves proves nothing.
 func TestOneRequestTries(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbles.Test(t, func(t *testing.T) {
 		b := addresses(2)
 		for range 50 {
 			turn(b, down("a.test"))
@@ -280,7 +281,7 @@ func TestFailuresOfOneClientOrTarget(t *testing.T) {
 		{"three targets of three clients", "a1 b2 c3", 0, true},
 		{"two targets", "a1 b2 a2 b1 c1 c2", 0, false},
 	} {
-		synctest.Test(t, func(t *testing.T) {
+		bubbles.Test(t, func(t *testing.T) {
 			b := addresses(2)
 			at := b.addresses[0]
 			for i, r := range strings.Fields(c.requests) {

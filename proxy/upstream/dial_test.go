@@ -10,8 +10,9 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
-	"testing/synctest"
 	"time"
+
+	"cacheproxy/test/bubbles"
 )
 
 // remote is a connection to an address.
@@ -39,7 +40,7 @@ func TestNameServersThatFail(t *testing.T) {
 		{"the name is gone", true, time.Minute, missing, ""},
 		{"the address refuses", true, time.Minute, syscall.ECONNREFUSED, ""},
 	} {
-		synctest.Test(t, func(t *testing.T) {
+		bubbles.Test(t, func(t *testing.T) {
 			fails := !c.known
 			dial := lastKnown(func(_ context.Context, _, address string) (net.Conn, error) {
 				if address == "api.example:80" && fails {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"cacheproxy/policy"
+	"cacheproxy/test/bubbles"
 )
 
 // checked is an upstream in a bubble whose addresses answer health checks with a status of their own; 0: not at all.
@@ -96,7 +97,7 @@ func newChecked(t *testing.T, change func(*Options), hosts ...string) *checked {
 }
 
 func TestHealthChecks(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbles.Test(t, func(t *testing.T) {
 		c := newChecked(t, nil, "a.test", "b.test")
 		want := func(when, hosts string) {
 			t.Helper()
@@ -136,7 +137,7 @@ func TestHealthChecks(t *testing.T) {
 
 // The first check counts at once: an instance that starts beside a dead address does not send it a share of the requests.
 func TestFirstHealthCheckCounts(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbles.Test(t, func(t *testing.T) {
 		c := newChecked(t, func(o *Options) {
 			o.Dial = func(_ context.Context, _, to string) (net.Conn, error) { return nil, errBroken }
 			o.Host = policy.HostRule{Literal: "shop.test"}
@@ -145,7 +146,7 @@ func TestFirstHealthCheckCounts(t *testing.T) {
 			t.Errorf("healthy: %q", got)
 		}
 	})
-	synctest.Test(t, func(t *testing.T) {
+	bubbles.Test(t, func(t *testing.T) {
 		c := newChecked(t, func(o *Options) { o.Host = policy.HostRule{Literal: "shop.test"} }, "a.test")
 		if c.seen["a.test"] != "GET shop.test /healthz?deep=1" {
 			t.Errorf("check arrived as %q", c.seen["a.test"])
@@ -155,7 +156,7 @@ func TestFirstHealthCheckCounts(t *testing.T) {
 
 // Whatever the checks of an only address say, requests still go there; what they say is told.
 func TestOnlyAddressStaysInUse(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbles.Test(t, func(t *testing.T) {
 		c := newChecked(t, nil, "a.test")
 		c.set("a.test", 500)
 		<-time.After(10 * time.Second)

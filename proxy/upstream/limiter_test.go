@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"cacheproxy/test/bubbles"
 )
 
 func testLimiter(places, queue int) *limiter {
@@ -26,7 +28,7 @@ func mustAcquire(t *testing.T, l *limiter, c Class) *Slot {
 }
 
 func TestLimiterServesClassesInTurnAndInOrder(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbles.Test(t, func(t *testing.T) {
 		l := testLimiter(1, 10)
 		first := mustAcquire(t, l, Write)
 		var mu sync.Mutex
@@ -57,7 +59,7 @@ func TestLimiterServesClassesInTurnAndInOrder(t *testing.T) {
 }
 
 func TestLimiterRefuses(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbles.Test(t, func(t *testing.T) {
 		l := testLimiter(1, 1)
 		held := mustAcquire(t, l, Write)
 		start := time.Now()
@@ -82,7 +84,7 @@ func TestLimiterRefuses(t *testing.T) {
 }
 
 func TestLimiterPushesOutNewestOfWhoHasMostForItsShare(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbles.Test(t, func(t *testing.T) {
 		l := testLimiter(1, 3)
 		held := mustAcquire(t, l, Write)
 		results := map[string]chan error{}
@@ -119,7 +121,7 @@ func TestLimiterPushesOutNewestOfWhoHasMostForItsShare(t *testing.T) {
 }
 
 func TestLimiterLetsGoOfThoseWhoLeave(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbles.Test(t, func(t *testing.T) {
 		l := testLimiter(1, 1)
 		held := mustAcquire(t, l, Write)
 		ctx, cancel := context.WithCancel(t.Context())
@@ -164,7 +166,7 @@ func TestStreamsCountApart(t *testing.T) {
 }
 
 func TestRaisedLimitAdmitsWaiters(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbles.Test(t, func(t *testing.T) {
 		l := testLimiter(2, 5)
 		l.fleet = 2
 		l.setInstances(2)
@@ -186,7 +188,7 @@ func TestRaisedLimitAdmitsWaiters(t *testing.T) {
 // In-flight never above the limit, nobody lost, nothing left over, whatever the order of events.
 func TestLimiterProperty(t *testing.T) {
 	for seed := range uint64(30) {
-		synctest.Test(t, func(t *testing.T) {
+		bubbles.Test(t, func(t *testing.T) {
 			rng := rand.New(rand.NewPCG(seed, 1))
 			places, queue := 1+rng.IntN(5), rng.IntN(8)
 			l := testLimiter(places, queue)

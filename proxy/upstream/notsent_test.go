@@ -12,6 +12,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"cacheproxy/test/bubbles"
 )
 
 // What became of a request that failed can be told where nothing of it was written, and only there.
@@ -47,7 +49,7 @@ func TestNotSent(t *testing.T) {
 		}, true, 0, strings.NewReader("x"), false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubbles.Test(t, func(t *testing.T) {
 				var far net.Conn
 				o := New(Options{
 					Name: "test", URL: &url.URL{Scheme: "http", Host: "upstream.test"}, Timeout: 2 * time.Second,
@@ -86,7 +88,7 @@ func TestNotSent(t *testing.T) {
 
 // What got no place was not sent either.
 func TestNotSentForWantOfAPlace(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbles.Test(t, func(t *testing.T) {
 		o := New(Options{Name: "full", URL: &url.URL{Scheme: "http", Host: "upstream.test"}, MaxInFlight: 1, MaxQueue: 1, QueueTimeout: time.Second})
 		slot, err := o.Acquire(t.Context(), Place{})
 		if err != nil {

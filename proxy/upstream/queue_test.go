@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"cacheproxy/test/bubbles"
 )
 
 // line is requests that wait at a limiter with one place, and what becomes of them.
@@ -60,7 +62,7 @@ func (q *line) want(order, full string) {
 }
 
 func TestRoutesTakeTurns(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbles.Test(t, func(t *testing.T) {
 		q := newLine(t, 20)
 		for i := range 5 {
 			q.enter(Fill, "flood", fmt.Sprint("f", i))
@@ -75,7 +77,7 @@ func TestRoutesTakeTurns(t *testing.T) {
 
 // What a full queue gives up, and for whom.
 func TestFullQueueIsSharedByRoutes(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbles.Test(t, func(t *testing.T) {
 		q := newLine(t, 4)
 		for i := range 5 {
 			q.enter(Fill, "flood", fmt.Sprint("f", i)) // f4 finds no room
@@ -87,7 +89,7 @@ func TestFullQueueIsSharedByRoutes(t *testing.T) {
 		q.enter(Refresh, "other", "r0")
 		q.want("f0 q0 o0 f1", "f4 f3 f2 q2 q1 r0")
 	})
-	synctest.Test(t, func(t *testing.T) {
+	bubbles.Test(t, func(t *testing.T) {
 		q := newLine(t, 3)
 		q.enter(Fill, "a", "fill")
 		q.enter(Refresh, "a", "r0")
@@ -110,7 +112,7 @@ func TestFloodOnOneRouteDoesNotStarveAnother(t *testing.T) {
 		{every: 10 * time.Millisecond, share: 0.49}, // 100/s of the 50/s that are its half
 		{every: 40 * time.Millisecond, share: 1},    // 25/s
 	} {
-		synctest.Test(t, func(t *testing.T) {
+		bubbles.Test(t, func(t *testing.T) {
 			l := newLimiter(Options{MaxInFlight: 2, MaxQueue: 50, QueueTimeout: time.Second}) // 100/s
 			var mu sync.Mutex
 			var wg sync.WaitGroup

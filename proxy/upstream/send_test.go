@@ -21,6 +21,7 @@ import (
 
 	"cacheproxy/policy"
 	"cacheproxy/policy/httpcache"
+	"cacheproxy/test/bubbles"
 )
 
 // twins is an upstream of two addresses in a bubble: at up.test somebody listens, at down.test dial decides.
@@ -93,7 +94,7 @@ func (w *twins) ask(t *testing.T, method, host, path string, body io.Reader) err
 
 // A refused connection on one of two addresses costs nobody an error, also where the request has a body.
 func TestRefusedConnectionCostsNobodyAnError(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbles.Test(t, func(t *testing.T) {
 		w := newTwins(t, Options{MaxInFlight: 20}, refused)
 		for range 50 {
 			var wg sync.WaitGroup
@@ -130,7 +131,7 @@ func TestRefusedConnectionCostsNobodyAnError(t *testing.T) {
 
 // A dead address that only times out is passed over too, within the time for connecting.
 func TestUnreachableAddress(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbles.Test(t, func(t *testing.T) {
 		w := newTwins(t, Options{Timeout: 4 * time.Second}, func(ctx context.Context) (net.Conn, error) {
 			<-ctx.Done() // no answer to a SYN
 			return nil, &net.OpError{Op: "dial", Err: ctx.Err()}
@@ -149,7 +150,7 @@ func TestUnreachableAddress(t *testing.T) {
 
 // What may have been sent is never sent again: the address takes the request and breaks the connection.
 func TestPostThatMayHaveBeenSentIsNotRepeated(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbles.Test(t, func(t *testing.T) {
 		var taken atomic.Int64
 		w := newTwins(t, Options{}, func(context.Context) (net.Conn, error) {
 			near, far := net.Pipe()
@@ -177,7 +178,7 @@ func TestPostThatMayHaveBeenSentIsNotRepeated(t *testing.T) {
 
 // With no address to be reached, retries are a share of the requests, and each request tries an address once.
 func TestRetriesAreBounded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbles.Test(t, func(t *testing.T) {
 		var dials atomic.Int64
 		o := New(Options{
 			Name: "gone", URL: &url.URL{Scheme: "http", Host: "a.test"}, MaxInFlight: 10,
@@ -200,7 +201,7 @@ func TestRetriesAreBounded(t *testing.T) {
 
 // Each address may see itself as Host; targets arrive byte for byte at both.
 func TestHostOfAddress(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbles.Test(t, func(t *testing.T) {
 		w := newTwins(t, Options{Host: policy.HostRule{Literal: "down.test"}, HostOfAddress: true}, refused)
 		for _, path := range []string{"/a|b", "//double", "//a|b"} {
 			if err := w.ask(t, "GET", w.Host("client.test"), path, nil); err != nil {
@@ -212,7 +213,7 @@ func TestHostOfAddress(t *testing.T) {
 			t.Errorf("arrived: %q, want %q", w.seen, want)
 		}
 	})
-	synctest.Test(t, func(t *testing.T) {
+	bubbles.Test(t, func(t *testing.T) {
 		w := newTwins(t, Options{}, refused)
 		for range 5 {
 			if err := w.ask(t, "GET", "client.test", "//a|b", nil); err != nil {
@@ -229,7 +230,7 @@ func TestHostOfAddress(t *testing.T) {
 
 // A body that nobody wanted is closed once the request is over, whatever became of it.
 func TestBodyIsClosed(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbles.Test(t, func(t *testing.T) {
 		w := newTwins(t, Options{}, refused)
 		for range 10 {
 			b := &closing{Reader: strings.NewReader("x")}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"cacheproxy/policy"
+	"cacheproxy/test/bubbles"
 )
 
 // uploads are requests whose bodies a test writes.
@@ -51,7 +52,7 @@ func send(w io.Writer, n int) { _, _ = w.Write(make([]byte, n)) }
 // A client that sends nothing, or as good as nothing, keeps its place for sendersTime. What comes after it waits for a place, before
 // those who have not had one, so that no more is under way than there are places for.
 func TestSilentClientsGiveWay(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbles.Test(t, func(t *testing.T) {
 		working, most := 0, 0
 		var mu sync.Mutex
 		o := serveInBubble(t, Options{MaxInFlight: 2, MaxQueue: 1, Timeout: time.Hour, QueueTimeout: time.Hour}, func(_ http.ResponseWriter, r *http.Request) {
@@ -105,7 +106,7 @@ func TestSilentClientsGiveWay(t *testing.T) {
 
 // A client that sends fast enough keeps its place.
 func TestSendersKeepTheirPlace(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbles.Test(t, func(t *testing.T) {
 		o := serveInBubble(t, Options{MaxInFlight: 1, MaxStreams: 1}, func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) })
 		u := &uploads{t: t, o: o, failed: make(chan error, 10)}
 		w := u.start()
@@ -122,7 +123,7 @@ func TestSendersKeepTheirPlace(t *testing.T) {
 
 // Who may have no stream keeps the place until others want it, and is given up then.
 func TestSilentClientsWithoutStreams(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbles.Test(t, func(t *testing.T) {
 		o := serveInBubble(t, Options{MaxInFlight: 2, MaxStreams: -1, QueueTimeout: time.Hour}, func(_ http.ResponseWriter, r *http.Request) {
 			_, _ = io.Copy(io.Discard, r.Body)
 		})
@@ -146,7 +147,7 @@ func TestSilentClientsWithoutStreams(t *testing.T) {
 // A place that is held for nothing is taken back in the instant in which somebody would have to wait for it, and no sooner; each who
 // comes takes one. Who sends on in time keeps it.
 func TestLentPlacesAreTakenBack(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbles.Test(t, func(t *testing.T) {
 		o := serveInBubble(t, Options{MaxInFlight: 4, MaxStreams: -1, QueueTimeout: time.Millisecond}, func(_ http.ResponseWriter, r *http.Request) {
 			_, _ = io.Copy(io.Discard, r.Body)
 		})
@@ -194,7 +195,7 @@ func TestLentPlacesAreTakenBack(t *testing.T) {
 
 // A place that was lent for want of a stream becomes one where one has become free by the time at which it is wanted.
 func TestLentPlacesBecomeStreams(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbles.Test(t, func(t *testing.T) {
 		o := serveInBubble(t, Options{MaxInFlight: 2, MaxStreams: 1, QueueTimeout: time.Millisecond}, func(_ http.ResponseWriter, r *http.Request) {
 			_, _ = io.Copy(io.Discard, r.Body)
 		})
@@ -235,7 +236,7 @@ func TestSilentClientsDoNotWaitForAPlace(t *testing.T) {
 
 // A request that ends while it waits for the place that it had given away holds nothing.
 func TestEndWhileComingBack(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbles.Test(t, func(t *testing.T) {
 		l := newLimiter(Options{MaxInFlight: 1, MaxStreams: 1})
 		slot := &Slot{limiter: l, held: heldPlace}
 		l.inFlight = 1

@@ -5,8 +5,9 @@ import (
 	"net/url"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
+
+	"cacheproxy/test/bubbles"
 )
 
 // flood keeps so many requests of a class at the limiter until the test is over, each of which takes that long.
@@ -54,7 +55,7 @@ func TestFloodsStarveNoClass(t *testing.T) {
 		{"what no limit holds against writes", []Place{{Passing: true}}, 3 * time.Second, Write, 190},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubbles.Test(t, func(t *testing.T) {
 				const places, takes = 8, 100 * time.Millisecond
 				began = time.Now()
 				l := newLimiter(Options{MaxInFlight: places, MaxQueue: 64, QueueTimeout: 5 * time.Second, MaxStreams: 1})
@@ -95,7 +96,7 @@ func TestFloodsStarveNoClass(t *testing.T) {
 
 // A single place is shared by turns: none of those that want it waits for ever.
 func TestOnePlaceIsShared(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbles.Test(t, func(t *testing.T) {
 		q := newLine(t, 40)
 		for range 4 {
 			q.enter(Write, "w", "w")
@@ -109,7 +110,7 @@ func TestOnePlaceIsShared(t *testing.T) {
 
 // What no limit holds never waits and is never refused, whatever holds the places, but counts; what would have become of it is known.
 func TestPassingIsNotHeld(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbles.Test(t, func(t *testing.T) {
 		u := New(Options{URL: &url.URL{Scheme: "http", Host: "a.test"}, MaxInFlight: 2, MaxQueue: 3, QueueTimeout: time.Second})
 		var held []*Slot
 		take := func(p Place) error {

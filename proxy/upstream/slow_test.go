@@ -7,10 +7,10 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"cacheproxy/policy"
+	"cacheproxy/test/bubbles"
 )
 
 // askAs sends a GET on behalf of a client.
@@ -30,7 +30,7 @@ func askAs(t *testing.T, u *Upstream, client string) (*http.Response, error) {
 // A place is held for the upstream's time. A client that does not take its answer holds a stream's, of which it has its share; beyond
 // that it has places until somebody else wants one.
 func TestSlowReadersHoldNoPlace(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbles.Test(t, func(t *testing.T) {
 		const places, streams = 6, 8
 		large := strings.Repeat("x", 1<<20) // more than the buffers on the way
 		u := serveInBubble(t, Options{MaxInFlight: places, MaxStreams: streams, MaxQueue: 8, QueueTimeout: time.Second}, func(w http.ResponseWriter, r *http.Request) {
@@ -94,7 +94,7 @@ func TestSlowReadersHoldNoPlace(t *testing.T) {
 
 // However often a client pauses, the time in which it does not take what has come is one.
 func TestClientsTimeIsOfTheWholeResponse(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbles.Test(t, func(t *testing.T) {
 		u := serveInBubble(t, Options{MaxInFlight: 1}, func(w http.ResponseWriter, r *http.Request) {
 			for range 100 {
 				io.WriteString(w, strings.Repeat("x", 8<<10))

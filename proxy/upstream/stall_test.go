@@ -8,10 +8,10 @@ import (
 	"net/http"
 	"net/url"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"cacheproxy/policy"
+	"cacheproxy/test/bubbles"
 )
 
 // pausing answers with parts of a body that come pause after another.
@@ -64,7 +64,7 @@ func TestStalledBodyEnds(t *testing.T) {
 		{"a slow reader is not the upstream's fault", "text/plain", 0, time.Hour, "part part part ", nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubbles.Test(t, func(t *testing.T) {
 				o := pausing(t, c.contentType, c.pause)
 				res, err := o.RoundTrip(request(t, o, "GET", nil))
 				if err != nil {
@@ -97,7 +97,7 @@ func TestStalledBodyEnds(t *testing.T) {
 
 // An upstream that answers early and then listens to a slow upload has not stalled; one that does nothing after it has.
 func TestStallWaitsForTheClient(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbles.Test(t, func(t *testing.T) {
 		o := serveInBubble(t, Options{ReadTimeout: 10 * time.Second}, func(w http.ResponseWriter, r *http.Request) {
 			http.NewResponseController(w).EnableFullDuplex()
 			w.(http.Flusher).Flush()

@@ -18,6 +18,7 @@ import (
 
 	"cacheproxy/policy"
 	"cacheproxy/policy/httpcache"
+	"cacheproxy/test/bubbles"
 )
 
 func request(t *testing.T, o *Upstream, method string, body io.Reader) *http.Request {
@@ -117,7 +118,7 @@ func silent(read bool) *Upstream {
 }
 
 func TestTimeoutCountsOnlyTheUpstreamsTurn(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbles.Test(t, func(t *testing.T) {
 		start := time.Now()
 		o := silent(true)
 		_, err := o.RoundTrip(request(t, o, "GET", nil))
@@ -155,7 +156,7 @@ func TestTimeoutCountsOnlyTheUpstreamsTurn(t *testing.T) {
 
 // A gRPC call whose client says nothing counts as a stream before it is answered: a few of them must not hold every place.
 func TestSilentCallsHoldNoPlace(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbles.Test(t, func(t *testing.T) {
 		h2c := &url.URL{Scheme: "h2c", Host: "test.test"}
 		o := serveInBubble(t, Options{URL: h2c, MaxInFlight: 2, MaxStreams: 2, Timeout: 3 * time.Second}, func(_ http.ResponseWriter, r *http.Request) {
 			_, _ = io.Copy(io.Discard, r.Body) // which breaks off
@@ -210,7 +211,7 @@ func TestSilentCallsHoldNoPlace(t *testing.T) {
 // A byte now and then keeps no place for a call that is not answered: the silence counts in all. One that sends fast enough keeps it.
 func TestDribblingCallsHoldNoPlace(t *testing.T) {
 	for rate, places := range map[int]int{1: 0, placeRate: 1} {
-		synctest.Test(t, func(t *testing.T) {
+		bubbles.Test(t, func(t *testing.T) {
 			h2c := &url.URL{Scheme: "h2c", Host: "test.test"}
 			o := serveInBubble(t, Options{URL: h2c, MaxInFlight: 2, MaxStreams: 2}, func(_ http.ResponseWriter, r *http.Request) {
 				_, _ = io.Copy(io.Discard, r.Body)

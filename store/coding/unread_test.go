@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 
 	"cacheproxy/policy/httpcache"
+	"cacheproxy/test/bubbles"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -62,7 +63,7 @@ func TestWorkForClientsThatReadNothing(t *testing.T) {
 	plain := mixed(length)
 	for _, c := range all {
 		held := Encode(c, plain)
-		synctest.Test(t, func(t *testing.T) {
+		bubbles.Test(t, func(t *testing.T) {
 			k, unpacked := counting(c, most)
 			u := unread{make(chan struct{})}
 			var done sync.WaitGroup
@@ -100,7 +101,7 @@ func TestEndedRequests(t *testing.T) {
 	const clients, length = 100, 8 * pieceSize
 	for _, c := range all {
 		held := Encode(c, text(length))
-		synctest.Test(t, func(t *testing.T) {
+		bubbles.Test(t, func(t *testing.T) {
 			k, unpacked := counting(c, 1)
 			busy, _, err := k.take(t.Context(), new(Reader), false)
 			if err != nil {
@@ -166,7 +167,7 @@ func TestEndsAtTheNextPiece(t *testing.T) {
 // Who begins waits for no long way of anybody's, and who has far to go gets there, however many begin.
 func TestLines(t *testing.T) {
 	const most, each = 4, 10
-	synctest.Test(t, func(t *testing.T) {
+	bubbles.Test(t, func(t *testing.T) {
 		k, _ := counting(httpcache.Gzip, most)
 		var handed [2][]*decoder // to those who begin, and to those who have far to go; only one goroutine is at work at a time
 		ask := func(far int) {

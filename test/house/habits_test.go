@@ -6,6 +6,7 @@ import (
 	"go/ast"
 	"go/format"
 	"maps"
+	"path"
 	"slices"
 )
 
@@ -64,10 +65,10 @@ func checkPackageDoc(files []*file) (findings []string) {
 	return findings
 }
 
-// checkSleep lets tests sleep only in the bubble of a synctest.Test, where time is not the machine's.
+// checkSleep lets tests sleep only in a bubble, where time is not the machine's.
 func checkSleep(files []*file) (findings []string) {
 	for _, f := range files {
-		clock, bubble := f.localName("time"), f.localName("testing/synctest")
+		clock, bubble := f.localName("time"), f.localName("cacheproxy/test/bubbles")
 		if !f.test() || clock == "" {
 			continue
 		}
@@ -80,7 +81,24 @@ func checkSleep(files []*file) (findings []string) {
 				return false
 			}
 			if calls(call, clock, "Sleep") {
-				findings = append(findings, f.at(call.Pos(), "test sleeps: wait for the event, or run it in a synctest.Test"))
+				findings = append(findings, f.at(call.Pos(), "test sleeps: wait for the event, or run it in a bubbles.Test"))
+			}
+			return true
+		})
+	}
+	return findings
+}
+
+// checkBubbles has tests take the bubbles that the race detector survives.
+func checkBubbles(files []*file) (findings []string) {
+	for _, f := range files {
+		name := f.localName("testing/synctest")
+		if name == "" || path.Dir(f.path) == "test/bubbles" {
+			continue
+		}
+		ast.Inspect(f.syntax, func(n ast.Node) bool {
+			if call, ok := n.(*ast.CallExpr); ok && calls(call, name, "Test") {
+				findings = append(findings, f.at(call.Pos(), "bubble of synctest itself: take bubbles.Test, which says why"))
 			}
 			return true
 		})

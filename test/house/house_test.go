@@ -37,6 +37,7 @@ var rules = []rule{
 	{"functions are short", checkFunctionLength},
 	{"packages are documented", checkPackageDoc},
 	{"tests do not sleep", checkSleep},
+	{"bubbles survive the race detector", checkBubbles},
 	{"files are formatted", checkFormat},
 	{"rules that are cited are written down", checkCitations},
 	{"locks have an order", checkLocks},

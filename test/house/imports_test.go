@@ -60,6 +60,7 @@ var layers = map[string][]string{
 		"cmd/cacheproxy/instance", "writebehind", "leaderboard", "leaderboard/api", "leaderboard/valkey", "invalidation/valkey", "leaderboard/archive",
 	},
 	"test":            {"config", "cmd/cacheproxy/demo"},
+	"test/bubbles":    {},
 	"test/references": {"store"}, // what the tests of two floors ask of copies
 }
 

@@ -176,7 +176,10 @@ func TestRulesCatch(t *testing.T) {
 
 		{"a test sleeps", "tests do not sleep", "store/x_test.go", documented + "\nimport \"time\"\n\nfunc f() { time.Sleep(1) }\n"},
 		{"a test sleeps in a bubble", "", "store/x_test.go", documented +
-			"\nimport (\n\t\"testing/synctest\"\n\t\"time\"\n)\n\nfunc f() { synctest.Test(nil, func() { time.Sleep(1) }) }\n"},
+			"\nimport (\n\t\"cacheproxy/test/bubbles\"\n\t\"time\"\n)\n\nfunc f() { bubbles.Test(nil, func() { time.Sleep(1) }) }\n"},
+		{"a bubble as the library has it", "bubbles survive the race detector", "store/x_test.go", documented +
+			"\nimport \"testing/synctest\"\n\nfunc f() { synctest.Test(nil, nil); synctest.Wait() }\n"},
+		{"a wait in a bubble", "", "store/x_test.go", documented + "\nimport \"testing/synctest\"\n\nfunc f() { synctest.Wait() }\n"},
 		{"spaces", "files are formatted", "store/x.go", documented + "\nvar  x  = 1\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -6,10 +6,10 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"cacheproxy/cmd/cacheproxy/demo"
+	"cacheproxy/test/bubbles"
 )
 
 func ask(t *testing.T, h http.Handler, method, path, body string) *httptest.ResponseRecorder {
@@ -20,7 +20,7 @@ func ask(t *testing.T, h http.Handler, method, path, body string) *httptest.Resp
 }
 
 func TestMemoryTakesItsLatency(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbles.Test(t, func(t *testing.T) {
 		started := time.Now()
 		if w := ask(t, demo.New(demo.NewMemory(1, time.Second), demo.Options{}), "GET", "/products/1", ""); w.Code != 200 || time.Since(started) != time.Second {
 			t.Errorf("status %d after %v, want 200 after 1s", w.Code, time.Since(started))
@@ -29,7 +29,7 @@ func TestMemoryTakesItsLatency(t *testing.T) {
 }
 
 func TestMemoryStopsWithTheRequest(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbles.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		started := time.Now()

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"cacheproxy/test/bubbles"
 )
 
 // However what a path leads to changes, the change is in force within seconds.
@@ -29,7 +31,7 @@ func TestFollowNoticesEveryChange(t *testing.T) {
 		must(os.Symlink(name, filepath.Join(dir, "..data_tmp")))
 		must(os.Rename(filepath.Join(dir, "..data_tmp"), filepath.Join(dir, "..data")))
 	}
-	synctest.Test(t, func(t *testing.T) {
+	bubbles.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		go func() { ended <- r.follow(ctx, nil) }()
