@@ -54,6 +54,7 @@ func answers(t testing.TB, conn *tls.Conn) {
 
 // The next handshake sees a new certificate, open connections live on, and a pair that does not fit is not taken.
 func TestCertificateRotation(t *testing.T) {
+	t.Parallel()
 	authority := certificates.NewAuthority(t, "authority")
 	dir := t.TempDir()
 	issue := func(folder, name string) {
@@ -113,6 +114,7 @@ func TestCertificateRotation(t *testing.T) {
 // An https upstream is verified by the authorities and under the name that are configured, sees the proxy's own certificate,
 // and all of it can be replaced. The Host that it is sent has no part in it.
 func TestUpstreamCertificates(t *testing.T) {
+	t.Parallel()
 	authority, stranger := certificates.NewAuthority(t, "authority"), certificates.NewAuthority(t, "stranger")
 	dir := t.TempDir()
 	authority.Write(dir, "proxy-1")

@@ -51,6 +51,7 @@ func TestPurgeCommand(t *testing.T) {
 }
 
 func TestModeCommand(t *testing.T) {
+	t.Parallel()
 	p := serveConfig(t, fmt.Sprintf(shopConfig, newOrigin(t).url))
 	mode := func(args ...string) {
 		t.Helper()
@@ -153,6 +154,7 @@ func TestExplainCommand(t *testing.T) {
 }
 
 func TestHealthCommand(t *testing.T) {
+	t.Parallel()
 	p := serveConfig(t, fmt.Sprintf(drainConfig, newOrigin(t).url))
 	health := func(args ...string) int {
 		return run(t, nil, append([]string{"health", "--admin", p.admin}, args...)...).status

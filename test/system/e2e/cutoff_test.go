@@ -28,6 +28,7 @@ func upgradingOrigin(t testing.TB) string {
 
 // Upgraded connections go on while the program ends, as long as they may; then they are closed, and it is said.
 func TestUpgradedConnectionAtExit(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name, timeout string
 		leave         bool // the client goes by itself

@@ -23,6 +23,7 @@ routes: [{name: all, match: /, policy: bypass}]
 // Who sends a large body to its end, and reads only then, reads the answer that came before: on either listener, whoever gave
 // it.
 func TestAnswerBeforeALargeBodysEnd(t *testing.T) {
+	t.Parallel()
 	origin := newServer(t, func(w http.ResponseWriter, r *http.Request) { http.Error(w, "unread", http.StatusForbidden) })
 	p := serveConfig(t, fmt.Sprintf(earlyAnswerConfig, origin))
 	for _, c := range []struct {

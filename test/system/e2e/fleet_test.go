@@ -28,6 +28,7 @@ func nobody(t *testing.T) string {
 // Without a server that it may do without, the program is ready and serves; a purge that is to hold everywhere is refused,
 // one for this instance is not, and a mode is in force and not said to hold. No password is shown.
 func TestValkeyIsDown(t *testing.T) {
+	t.Parallel()
 	address := nobody(t)
 	p := serveConfig(t, withValkey(t, address, ""))
 	for range 2 {

@@ -31,6 +31,7 @@ routes:
 // A week of observation in a second: on a real shop, the metrics and the log show a key that is wrong, and nothing of one
 // that is right.
 func TestObservedShop(t *testing.T) {
+	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	db, err := shop.Open(ctx, servers.Postgres(t))

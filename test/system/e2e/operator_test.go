@@ -11,6 +11,7 @@ import (
 
 // Whoever reaches the admin port without a token takes neither the files that clients need nor the probes' turn.
 func TestAdminPortIsCrowded(t *testing.T) {
+	t.Parallel()
 	p := serveConfig(t, fmt.Sprintf(shopConfig, newOrigin(t).url)+tokens)
 	const crowd = 500
 	before := number(t, p, "process_open_fds")

@@ -67,6 +67,7 @@ func (o *moving) serve(w http.ResponseWriter, r *http.Request) {
 // Each outcome that there is without a shared store, and each metric, is moved by what it is there for; its help is what
 // the README says or better; and no request adds a series of its own.
 func TestOutcomes(t *testing.T) {
+	t.Parallel()
 	o := &moving{asked: make(chan struct{}, 10), release: make(chan struct{})}
 	p := serveConfig(t, fmt.Sprintf(outcomesConfig, newServer(t, o.serve)))
 	var wg sync.WaitGroup
@@ -174,6 +175,7 @@ func wantNoSeriesOfItsOwn(t *testing.T, p *process) {
 
 // Every metric that the program shows is explained in docs/operations.md, and the other way round.
 func TestMetricsAreDocumented(t *testing.T) {
+	t.Parallel()
 	valkey := fmt.Sprintf("valkey: {url: \"valkey://%s\"}\n", servers.Valkey(t, servers.ValkeyOptions{}).Address())
 	postgres := fmt.Sprintf("postgres: {url: \"postgres://cacheproxy@%s/shop\", feeds: [{table: product, tags: [products]}]}\n", nobody(t))
 	board := `  - name: scores

@@ -231,6 +231,7 @@ func TestPurgeNotUnderstood(t *testing.T) {
 // What plugins for other caches send purges what it names there, and nothing else. Tags stand in whatever field a response has them in,
 // and clients do not get these fields.
 func TestPurgeAsPluginsDo(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct{ tags, head, body, said string }{
 		{"Xkey: shelf", "PURGE /\r\nxkey: shelf", "", `"acked"`},
 		{"Surrogate-Key: shelf", "PURGE /\r\nSurrogate-Key: shelf, other", "", `"acked"`},

@@ -12,6 +12,7 @@ routes: [{name: all, match: /, policy: cache-aside}]
 
 // Every problem of a file is told at once, with its line and what to write instead, and nothing is started.
 func TestServeRefusesFile(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name, text string
 		want       []string // each a part of the message, behind the file's path

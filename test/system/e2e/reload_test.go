@@ -76,6 +76,7 @@ func must(t testing.TB, err error) {
 
 // However a file changes, the change is in force soon, and copies of routes that stay are served on.
 func TestReloadOnChange(t *testing.T) {
+	t.Parallel()
 	o := newOrigin(t)
 	dir := t.TempDir()
 	file := filepath.Join(dir, "cacheproxy.yaml")
@@ -127,6 +128,7 @@ func TestReloadOnChange(t *testing.T) {
 
 // A volume of Kubernetes changes by one link from which everything else hangs.
 func TestReloadOfMountedVolume(t *testing.T) {
+	t.Parallel()
 	o := newOrigin(t)
 	dir := t.TempDir()
 	publish := func(name, generation string) {
@@ -180,6 +182,7 @@ func TestReloadOnRequest(t *testing.T) {
 
 // A file that is wrong changes nothing, and everybody who asks is told where.
 func TestReloadOfBadFile(t *testing.T) {
+	t.Parallel()
 	o := newOrigin(t)
 	file := writeFile(t, "cacheproxy.yaml", fmt.Sprintf(reloadConfig, o.url, "good"))
 	p := serve(t, "--config", file)
@@ -214,6 +217,7 @@ func TestReloadOfBadFile(t *testing.T) {
 
 // Tokens rotate when their file does, even while the configuration itself is broken and nobody has noticed.
 func TestReloadOfSecrets(t *testing.T) {
+	t.Parallel()
 	o := newOrigin(t)
 	dir := t.TempDir()
 	file, secret := filepath.Join(dir, "cacheproxy.yaml"), filepath.Join(t.TempDir(), "token")

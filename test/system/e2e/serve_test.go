@@ -14,6 +14,7 @@ import (
 
 // Without a file everything is cached as its origin says (RFC 9111), and every response says what became of it (RFC 9211).
 func TestServeUpstream(t *testing.T) {
+	t.Parallel()
 	url := newServer(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", r.URL.Query().Get("cc"))
 		if r.Header.Get("If-None-Match") == `"1"` {

@@ -22,6 +22,7 @@ routes: [{name: all, match: /, policy: bypass}]
 // Whose body does not come is told so, and holds neither a place at the origin nor the connection for long: however long
 // the body was to be, whatever it claims to be, and whether or not anybody wants it.
 func TestBodiesThatDoNotCome(t *testing.T) {
+	t.Parallel()
 	origin := newServer(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/read" {
 			_, _ = io.Copy(io.Discard, r.Body) // which breaks off

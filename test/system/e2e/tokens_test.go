@@ -25,6 +25,7 @@ admin:
 
 // Every call but health, readiness and metrics needs a token that allows it; a refused one does nothing.
 func TestTokens(t *testing.T) {
+	t.Parallel()
 	o := newOrigin(t)
 	p := serveConfig(t, fmt.Sprintf(shopConfig, o.url)+tokens)
 	holders := map[string]string{"none": "", "wrong": "sre-0123456789abcdeg", "cms": cmsToken, "eye": eyeToken, "ops": opsToken, "sre": sreToken}

@@ -127,6 +127,7 @@ func parentOf(digits, flags string) (trace, traceparent string) {
 
 // The spans of each way to an answer, as an OTLP receiver gets them, and what the origin is told of the trace.
 func TestTracing(t *testing.T) {
+	t.Parallel()
 	var seen sync.Map // path to header
 	origin := newServer(t, func(w http.ResponseWriter, r *http.Request) {
 		seen.Store(r.URL.Path, r.Header.Clone())
@@ -214,6 +215,7 @@ func TestTracing(t *testing.T) {
 
 // Requests that share a fill say so, and so does the fill.
 func TestTracingOfSharedFills(t *testing.T) {
+	t.Parallel()
 	release, asked := make(chan struct{}), make(chan struct{}, 10)
 	origin := newServer(t, func(w http.ResponseWriter, _ *http.Request) {
 		asked <- struct{}{}
@@ -241,6 +243,7 @@ func TestTracingOfSharedFills(t *testing.T) {
 
 // An endpoint that is down costs its spans and one line of the log.
 func TestTracingWithoutReceiver(t *testing.T) {
+	t.Parallel()
 	p := serveConfig(t, fmt.Sprintf(tracedConfig, "http://127.0.0.1:1", newOrigin(t).url))
 	for range 3 {
 		before := metric(t, p, "cacheproxy_spans_dropped_total")
