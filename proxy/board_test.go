@@ -334,8 +334,8 @@ func TestBoardIsToldOf(t *testing.T) {
 	if b.proxy.access, err = observe.NewAccessLog(observe.AccessLogOptions{Format: "json", Hits: 1, Others: 1, Output: log}); err != nil {
 		t.Fatal(err)
 	}
-	b.submit("chess", `{"player": "ada", "score": 7}`)
-	if line := <-log; !strings.Contains(line, `"outcome":"board"`) || !strings.Contains(line, `"route":"scores"`) || strings.Contains(line, "ada") {
+	b.submit("chess", `{"player": "lovelace", "score": 7}`)
+	if line := <-log; !strings.Contains(line, `"outcome":"board"`) || !strings.Contains(line, `"route":"scores"`) || strings.Contains(line, "lovelace") {
 		t.Error(line)
 	}
 	e, err := b.proxy.Explain("POST", "http://h/games/chess/scores", http.Header{})

@@ -67,6 +67,7 @@ const noticed = 5 * time.Second
 //
 // It fails once; make leaderboard-failover has it fail five times.
 func TestFailover(t *testing.T) {
+	t.Parallel()
 	f := startFailing(t)
 	ctx, stop := context.WithCancel(t.Context())
 	var submitting sync.WaitGroup

@@ -14,6 +14,7 @@ import (
 // While scores are submitted both instances are killed between COPY and COMMIT, and PostgreSQL is killed and stays away: in the end the archive has
 // what was acknowledged, each submission once. Then the server of the records loses everything: nobody sees a part of the board, and it comes back.
 func TestFaults(t *testing.T) {
+	t.Parallel()
 	r := start(t, 10*time.Minute, 5*time.Second, "--appendonly", "yes")
 	r.faulty = true
 	ctx, stop := context.WithCancel(t.Context())
@@ -96,6 +97,7 @@ func TestFaults(t *testing.T) {
 // A server of records that comes back with the state of a while ago is not empty. It gets what the archive has beyond that, and what is submitted
 // to it is archived, whatever ids it gives.
 func TestRestoredFromAnOlderState(t *testing.T) {
+	t.Parallel()
 	r := start(t, 10*time.Minute, 5*time.Second)
 	submit := func(from, to int) {
 		for i := from; i < to; i++ {
