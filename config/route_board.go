@@ -277,13 +277,18 @@ func warnOfBoard(route, doc *part, r *policy.Route, b *api.Route, s *Snapshot) {
 		doc.warn("ranks", "%d have the server put the board together for %d ms or so, once a bucket, while nothing else of it is answered; write %d or less where that matters", rules.Top, rules.Top*18/1000, slowRanks)
 	}
 	if r.Mode == policy.Observe {
-		route.warn("mode", "observe: submissions go to the upstream, and what it accepts is recorded besides; an answer waits for that, for %s where the records do not answer", DurationText(timeoutOf(s)))
+		route.warn("mode", "observe: submissions go to the upstream, and what it accepts is recorded besides; an answer waits for that, for %s where the records do not answer", DurationText(timeoutOf(s, b.Rules.Durability)))
 	}
 }
 
-func timeoutOf(s *Snapshot) time.Duration {
-	if s.Records == nil {
-		return recordsTimeout
+// timeoutOf is how long a submission waits: where it has to be proved safe, the server has its time for that too (package durable/valkey).
+func timeoutOf(s *Snapshot, d leaderboard.Durability) time.Duration {
+	timeout := recordsTimeout
+	if s.Records != nil {
+		timeout = s.Records.Timeout
 	}
-	return s.Records.Timeout
+	if d != leaderboard.InMemory {
+		timeout *= 3
+	}
+	return timeout
 }

@@ -42,5 +42,5 @@ var recordsKeys = section{
 	{name: "password", is: aSecret, means: "Here a secret needs no escapes, as it does in url."},
 	{name: "tls", is: aSection(serverTLSKeys), quiet: true, means: "With valkeys://, or with sentinel, which then speaks TLS too."},
 	{name: "prefix", is: aText, byDefault: "cacheproxy", refuse: unlike(keyPrefix, "cannot begin keys; use up to 64 letters, digits, dots, dashes, underscores and colons, such as shop"), means: "Of every key in it: each fleet has its own."},
-	{name: "timeout", is: aDuration, byDefault: "1s", positive: true, means: "For one submission or read; then 503, and of a submission it is not known whether it was recorded."},
+	{name: "timeout", is: aDuration, byDefault: "1s", positive: true, means: "For one submission or read; then 503, and of a submission it is not known whether it was recorded. A submission with durability: fsync or replicas has three times as long."},
 }

@@ -58,7 +58,7 @@ var routeKeys = section{
 
 	{name: "on_write", is: aWordOf(onWrites), byDefault: "invalidate", means: "store: keep the response to a write where it says that it is what a GET would get, by a Content-Location that is the URL. With policy: write-through."},
 	{name: "failed_writes", is: aWordOf(failedWrites), byDefault: "invalidate", heededBy: unfenced, means: "keep: believe a 5xx answer that nothing has changed, as RFC 9111 §4.4 does. Otherwise copies are confirmed by the origin before they are used. Without an answer they are in any case."},
-	{name: "store_down", is: aWordOf(storeDowns), derived: "reject with policy: write-through or serialize_writes, else forward", heededBy: proxying, means: "A write when its invalidation cannot be recorded beforehand. reject: 503; forward: write anyway, and make up for it later."},
+	{name: "store_down", is: aWordOf(storeDowns), derived: "reject with policy: write-through, write-behind or serialize_writes, else forward", heededBy: proxying, means: "A write when its invalidation cannot be recorded beforehand. reject: 503; forward: write anyway, and make up for it later."},
 	{name: "fence_hold", is: aDuration, derived: "twice the upstream's timeout", positive: true, heededBy: fencing, means: "How long a write of unknown outcome keeps copies away."},
 	{name: "on_lease_loss", is: aWordOf(leaseLosses), byDefault: "origin", heededBy: caching, means: "With valkey, without news of purges. origin: no copies are used; serve_stale: those in memory are, for lease_loss_max, whatever was purged."},
 	{name: "lease_loss_max", is: aDuration, positive: true, heededBy: caching, quiet: true, means: "With on_lease_loss: serve_stale, which needs it: the oldest purge that clients may miss."},

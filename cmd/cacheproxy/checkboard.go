@@ -45,7 +45,11 @@ func reportRecords(t table, s *config.Snapshot) {
 		t.row("tls", upstreamTLSOf(r.Server.TLS))
 	}
 	t.rowf("keys", "begin with %s; what belongs to a board is in one slot, so that a board is on one node", r.Prefix)
-	t.rowf("time", "that of the server; what takes longer than %s is answered with 503", config.DurationText(r.Timeout))
+	longer := ""
+	if slices.ContainsFunc(durabilities(s), func(d leaderboard.Durability) bool { return d != leaderboard.InMemory }) {
+		longer = fmt.Sprintf(", a submission with durability: fsync or replicas after %s", config.DurationText(3*r.Timeout))
+	}
+	t.rowf("time", "that of the server; what takes longer than %s is answered with 503%s", config.DurationText(r.Timeout), longer)
 }
 
 // reportBoard prints what a route's boards are, and what is promised of them.

@@ -48,7 +48,7 @@ func reportPostgres(t table, p *config.Postgres) {
 		}
 		t.rowf("", "purges %s, which all copies of %s have, for rows that are too many to name", m.Whole(), strings.Join(m.Fed, ", "))
 		if m.Lossy {
-			t.row("", "a statement whose change cannot be told goes on: copies stay until they expire")
+			t.row("", "a statement whose change cannot be told goes on: copies are confirmed once that is seen, and what was fetched before it could be read stays until it expires")
 		}
 	}
 }

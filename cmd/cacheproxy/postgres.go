@@ -34,8 +34,8 @@ publication and a replication slot, and what tables send of old rows. Where a ro
 schema leaderboard_archive. Run it again after each
 change of postgres.feeds, before instances get the new file, and whenever a table was made anew, or has got or lost a partition.`,
 	}
-	uninstall := pgSubcommand("uninstall", pgUninstall, "Take away all that install has made", `Take away all that install has made, in one transaction, and nothing else. Copies then stay until they expire, or something else
-purges them. The archive of leaderboards stays, unless --archive is given: then it is gone, with all scores in it.`)
+	uninstall := pgSubcommand("uninstall", pgUninstall, "Take away all that install has made", `Take away all that install has made, and nothing else: in one transaction, and then, with source: logical, the slot and the
+publication. Instances that have feeds are blind then. The archive of leaderboards stays, unless --archive is given: then it is gone, with all scores in it.`)
 	uninstall.Flags().Bool("archive", false, "take away the archive of leaderboards too, with all scores in it")
 	cmd.AddCommand(
 		pgSubcommand("plan", pgPlan, "Print the SQL that install would run", `Print the SQL that install would run: exactly that, as a script for psql. Nothing is changed. Without anything to do it prints a

@@ -49,10 +49,10 @@ func (m *Records) Submit(_ context.Context, r *leaderboard.Rules, q leaderboard.
 	if !there && len(m.boards[r.Route]) >= r.MaxBoards && !m.giveUp(r) {
 		return nil, false, leaderboard.ErrTooManyBoards
 	}
+	if err := r.CheckScores(q.Submissions); err != nil {
+		return nil, false, err
+	}
 	for _, s := range q.Submissions {
-		if err := r.CheckScore(s.Score); err != nil {
-			return nil, false, err
-		}
 		at := now.Truncate(time.Microsecond)
 		if !at.After(m.last) {
 			at = m.last.Add(time.Microsecond)

@@ -81,6 +81,7 @@ func TestSubmitRefuses(t *testing.T) {
 		"one of two":         {best, leaderboard.Request{Board: "b", Submissions: append(one("eve", 1), one("eve", math.NaN())...)}, leaderboard.ErrScore},
 		"a sum that is full": {sum, leaderboard.Request{Board: "b", Submissions: append(one("eve", 1), one("ann", 2)...)}, leaderboard.ErrTooLarge},
 		"a sum of the call":  {sum, leaderboard.Request{Board: "b", Submissions: append(one("eve", leaderboard.Exact), one("eve", -1)...)}, leaderboard.ErrTooLarge},
+		"of another board":   {sum, leaderboard.Request{Board: "c", Submissions: append(one("eve", leaderboard.Exact), one("eve", 1)...)}, leaderboard.ErrTooLarge},
 		"a key for another":  {best, leaderboard.Request{Board: "b", Key: "k", Print: "y", Submissions: one("eve", 1)}, leaderboard.ErrKeyReused},
 	} {
 		before := map[*leaderboard.Rules]leaderboard.View{}
@@ -95,6 +96,9 @@ func TestSubmitRefuses(t *testing.T) {
 				t.Errorf("%s: %+v is recorded, %v", name, is, err)
 			}
 		}
+	}
+	if boards, err := r.Boards(t.Context(), sum); err != nil || len(boards) != 1 {
+		t.Errorf("boards: %q, %v", boards, err)
 	}
 	if got := submit(t, r, sum, "b", "ann", 1); got.Score != leaderboard.Exact {
 		t.Errorf("what just fits: %+v", got)

@@ -18,10 +18,8 @@ func (r *Records) Submit(ctx context.Context, rules *leaderboard.Rules, q leader
 	if len(q.Submissions) == 0 {
 		return nil, false, nil
 	}
-	for _, s := range q.Submissions {
-		if err := rules.CheckScore(s.Score); err != nil {
-			return nil, false, err
-		}
+	if err := rules.CheckScores(q.Submissions); err != nil {
+		return nil, false, err
 	}
 	incarnation, lately := r.book.known(rules, q.Board)
 	made, unconfirmed := false, false // the board, and that it was
