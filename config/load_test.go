@@ -100,6 +100,16 @@ func TestWarnings(t *testing.T) {
 	}
 }
 
+// What proxies say of the way tells copies apart only where some are believed.
+func TestWarningOfWordsThatNobodyIsBelieved(t *testing.T) {
+	for trusted, warned := range map[string]bool{"": true, "trusted_proxies: private\n": false} {
+		s := mustLoad(t, trusted+oneUpstream+"routes: [{name: a, match: /a, policy: cache-aside, headers: [X-Tenant, X-Forwarded-For]}]")
+		if got := s.Warnings.Error(); strings.Contains(got, "routes[0].headers[1]: X-Forwarded-For is taken off") != warned || strings.Contains(got, "headers[0]") {
+			t.Errorf("%q: warnings %s", trusted, got)
+		}
+	}
+}
+
 func TestDefaults(t *testing.T) {
 	s := mustLoad(t, oneUpstream)
 	if s.Listen != "127.0.0.1:8080" || s.Admin.Listen != "127.0.0.1:8081" || s.DrainDelay != 5*time.Second {

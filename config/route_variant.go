@@ -92,6 +92,9 @@ func compileVariant(doc *part, r *policy.Route, trusting bool) {
 		case canonical == "Accept-Encoding" && read[httpcache.Coding](doc, "compression") != httpcache.Identity:
 			doc.problem(at, "has no effect with compression: the origin is asked for answers without a coding; remove one of them")
 		default:
+			if !trusting && httpcache.SaysWay(canonical) {
+				doc.warn(at, "%s is taken off, since nobody is believed who says it, and tells no copies apart; name your proxies in trusted_proxies, or remove it", canonical)
+			}
 			r.Headers = append(r.Headers, canonical)
 		}
 	}

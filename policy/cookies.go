@@ -52,7 +52,7 @@ func (c cookieRules) harmful(h http.Header) (names []string) {
 		switch {
 		case declared && !slices.Contains(seen, name):
 			seen = append(seen, name)
-		case declared, !c.ignoreAll && !slices.Contains(c.ignored, name):
+		case declared, !c.ignoreAll && !named(c.ignored, name):
 			names = append(names, name)
 		}
 	}

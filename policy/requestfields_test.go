@@ -205,7 +205,7 @@ func TestCommonFieldsHaveAClass(t *testing.T) {
 // What sends a request past the cache is named, and nothing else of it is.
 func TestBypassedFor(t *testing.T) {
 	r := &Route{
-		Caches: true, Headers: []string{"X-Tenant"}, Cookies: []string{"region"}, IgnoreCookies: []string{"seen"},
+		Caches: true, Headers: []string{"X-Tenant"}, Cookies: []string{"region"}, IgnoreCookies: []string{"_ga*", "seen"},
 		Query: Query{Include: []string{"page"}, Exclude: []string{"utm_*"}},
 	}
 	ignoring := &Route{IgnoreAllCookies: true, Cookies: []string{"region"}}
@@ -220,7 +220,7 @@ func TestBypassedFor(t *testing.T) {
 		{"headers", r, HeaderUnlisted, "a=1", []string{"X-B: 1", "X-A: 1", "X-Tenant: t", "User-Agent: u", "Cookie: sid=1"}, "[X-A X-B] [] []"},
 		{"parameters", r, queryUnlisted, "q=1&page=2&utm_x=3&q=2&a=", []string{"X-A: 1"}, "[] [a q] []"},
 		{"a parameter that may be a value", r, queryUnlisted, "secret&q=1", nil, "[] [q …] []"},
-		{"cookies", r, cookie, "q=1", []string{"Cookie: sid=1; region=eu; seen=1; a=2; sid=3"}, "[] [] [a sid]"},
+		{"cookies", r, cookie, "q=1", []string{"Cookie: sid=1; region=eu; seen=1; _ga_1=4; a=2; sid=3"}, "[] [] [a sid]"},
 		{"a declared cookie that is there twice", r, cookie, "", []string{"Cookie: region=eu; region=us"}, "[] [] [region]"},
 		{"where all others are ignored", ignoring, cookie, "", []string{"Cookie: sid=1; region=eu; region=us"}, "[] [] [region]"},
 		{"another reason", r, ModeOff, "q=1", []string{"X-A: 1", "Cookie: sid=1"}, "[] [] []"},

@@ -164,9 +164,11 @@ func (w *writing) answered(res *http.Response) error {
 		keeps := w.ex.route.KeepsResponse(w.ex.r.Method, w.ex.target, res.StatusCode, res.Header)
 		w.end(invalidation.Order{Members: named, Older: older, Placed: keeps})
 	case refused(w.ex.r.Method, res.StatusCode):
+		w.told.Detail = "" // nothing that stands in for what could not be named goes away
 		w.undone()
 	case w.fence == nil && w.ex.route.FailedWrite == policy.FailedKeep:
 		// The origin says that it has failed to do it (RFC 9110 §15.6.1), and RFC 9111 §4.4 asks for no more.
+		w.told.Detail = ""
 	default:
 		w.doubt()
 	}

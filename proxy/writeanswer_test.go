@@ -112,3 +112,43 @@ func TestNamesInTheAnswer(t *testing.T) {
 		}
 	}
 }
+
+// That what stands in for names goes away is told where it does: not of a write that the origin refuses, or says that it has failed to do where
+// that is believed.
+func TestOtherwiseIsToldWhereItCounts(t *testing.T) {
+	for _, test := range []struct {
+		status int
+		keep   policy.FailedWrite
+		body   string
+		want   string // in place of the product's number what the next read has, and what is told
+	}{
+		{201, policy.FailedInvalidate, `{"id":7}`, "1 cacheproxy; fwd=method; fwd-status=201"},
+		{201, policy.FailedInvalidate, `{}`, "2 cacheproxy; fwd=method; fwd-status=201; detail=otherwise"},
+		{409, policy.FailedInvalidate, `{}`, "1 cacheproxy; fwd=method; fwd-status=409"},
+		{500, policy.FailedInvalidate, `{}`, "2 cacheproxy; fwd=method; fwd-status=500; detail=otherwise"},
+		{500, policy.FailedKeep, `{}`, "1 cacheproxy; fwd=method; fwd-status=500"},
+	} {
+		var fetched atomic.Int64
+		backend := func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == "GET" {
+				fmt.Fprint(w, fetched.Add(1))
+				return
+			}
+			w.WriteHeader(test.status)
+		}
+		write := routeFor(t, "orders", func(r *policy.Route) {
+			r.FailedWrite = test.keep
+			r.Invalidates = &policy.Invalidates{
+				Keys: []policy.Template{template(t, "order:{body.id}")}, Otherwise: &policy.Invalidates{Routes: []string{"product"}},
+			}
+		}, "POST /orders")
+		read := routeFor(t, "product", func(r *policy.Route) { r.TTL = time.Hour }, "GET /products/{id}")
+		inBubble(t, backend, rigOptions{routes: []*policy.Route{read}}, write, func(b *bubble) {
+			b.do("GET", "/products/7")
+			told := b.serve(b.t.Context(), "POST", "/orders", strings.NewReader(test.body)).header.Get("Cache-Status")
+			if got := b.do("GET", "/products/7").body + " " + told; got != test.want {
+				t.Errorf("%d of %s: got %s, want %s", test.status, test.body, got, test.want)
+			}
+		})
+	}
+}
