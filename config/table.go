@@ -6,7 +6,7 @@ var top = section{
 	{name: "listen", is: aText, byDefault: "127.0.0.1:8080", refuse: notAnAddress, takes: atStart, means: "host:port where clients connect; :8080 stands for every interface. HTTP/1.1; with tls or h2c also HTTP/2."},
 	{name: "tls", is: aSection(listenerTLSKeys), takes: switched, quiet: true, means: "The certificate of the listener. With it, clients may speak HTTP/2."},
 	{name: "h2c", is: aFlag, byDefault: "false", takes: atStart, means: "HTTP/2 without TLS, for gRPC clients or a balancer that speaks it."},
-	{name: "hit_path", is: aFlag, byDefault: "true", takes: atStart, means: "Hits of HTTP/1.1 without TLS are answered where the connection is read, at less cost. false: they go the way of all other requests, with the same answers. No effect with tls, h2c or tracing."},
+	{name: "hit_path", is: aFlag, byDefault: "true", takes: atStart, means: "Hits of HTTP/1.1 without TLS may be answered where the connection is read, at less cost, with the same answers. No effect with tls, h2c or tracing."},
 	{name: "trusted_proxies", is: networksOrOne, means: "Networks of proxies in front: whose X-Forwarded-*, Forwarded and X-Request-Id are believed; what others say there is not passed on. private: 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, fc00::/7 and this machine."},
 	{name: "proxy_protocol", is: networksOrOne, takes: atStart, means: "Networks of balancers that introduce each client by the PROXY protocol, version 1 or 2: their connections must begin with it, and count as those of the client that it names."},
 	{name: "reuse_port", is: aFlag, byDefault: "false", takes: atStart, means: "Without effect, and refused by the next release: let the service manager keep the socket (LISTEN_FDS)."},
@@ -82,6 +82,6 @@ var tracingKeys = section{
 }
 
 var memoryKeys = section{
-	{name: "size", is: aMemorySize, byDefault: "512MiB", means: "Of all copies in this process; auto: half of the memory limit of the container, or of the machine where there is none."},
+	{name: "size", is: aMemorySize, byDefault: "512MiB", means: "Of all copies in this process, and of answers and requests that are on their way; auto: half of the memory limit of the container, or of the machine where there is none."},
 	{name: "max_object", is: aSize, byDefault: "8MiB", means: "Of one copy; larger responses stream through unstored."},
 }
