@@ -15,7 +15,7 @@ var top = section{
 	{name: "cache_status", is: aWordOf(cacheStatuses), byDefault: "on", means: "What clients are told about an answer in Cache-Status (RFC 9211). key: the storage key too, for debugging; off: nothing, and the field passes as the API has it."},
 	{name: "cache_status_key", is: aFlag, byDefault: "false", quiet: true, means: "As cache_status: key, and refused by the next release: write that."},
 	{name: "tag_headers", is: aListOf(aHeader), byDefault: "[Surrogate-Key, Xkey, Cache-Tag, Cache-Tags, X-Cache-Tags, X-Magento-Tags]", means: "Headers in which responses of the APIs list tags. Clients do not get them, but for Cache-Tag. A change begins the copies of every route anew."},
-	{name: "limits", is: aSection(limitsKeys), takes: atStart, means: "What clients can take. None bounds how long a body or an answer may take that comes on by 500 bytes a second."},
+	{name: "limits", is: aSection(limitsKeys), takes: atStart, means: "What clients can take. None bounds how long a body or an answer may take that comes on, as body_timeout and write_timeout measure it."},
 	{name: "admin", is: aSection(adminKeys), means: "The listener of operators: health, metrics, purge, explain, modes."},
 	{name: "log", is: aSection(logKeys), means: "What is logged."},
 	{name: "tracing", is: aSection(tracingKeys), takes: atStart, quiet: true, means: "OpenTelemetry traces, over OTLP. Without endpoint, here or in OTEL_EXPORTER_OTLP_ENDPOINT or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: none."},

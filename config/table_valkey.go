@@ -15,7 +15,7 @@ var valkeyKeys = section{
 	{name: "timeout", is: aDuration, byDefault: "50ms", positive: true, means: "For one read; then it counts as a miss. At most a quarter of lease."},
 	{name: "lease", is: aDuration, byDefault: "3s", positive: true, refuse: outside(500*time.Millisecond, time.Minute, "is less than 500ms, so that a pause of the server or of this process would make every copy unusable; write 3s", "is more than 1m0s; a purge waits that long for an instance that has died; write 3s"), means: "How long an instance may use copies without news of purges, and a purge waits for one that died. 500ms to 1m."},
 	{name: "required", is: aFlag, byDefault: "false", means: "Do not start without it."},
-	{name: "durability", is: aWordOf(durabilities), byDefault: "none", means: "replicas: what a purge or a write makes unusable is confirmed only when a replica has it (WAIT)."},
+	{name: "durability", is: aWordOf(durabilities), byDefault: "none", means: "replicas: what a purge or a write makes unusable is confirmed only when a replica has it (WAIT); an instance that starts while there is none uses no copies."},
 	{name: "compress", is: aWordOf(compresses), byDefault: "none", means: "zstd: copies are compressed on their way there and in its memory."},
 	{name: "instance", is: aText, derived: "the machine's name", refuse: notAName("${HOSTNAME}"), means: "Of this process, in receipts of purges; each process adds something of its own."},
 }
