@@ -66,7 +66,7 @@ var logKeys = section{
 	// Lines of two forms in one stream cannot be parsed.
 	{name: "format", is: aWordOf(logFormats), byDefault: "json", takes: atStart, means: "json: one object a line; text: logfmt; off: nothing but the failure that ends the process."},
 	{name: "fields", is: aWordOf(logFields), byDefault: "short", takes: atStart, means: "short: names such as status and route; otel: those of OpenTelemetry's semantic conventions, such as http.response.status_code."},
-	{name: "level", is: aLogLevel, byDefault: "info", means: "The least level of the program's own lines. The access log, and operators' calls, are written at any level."},
+	{name: "level", is: aLogLevel, byDefault: "info", means: "The least level of the program's own lines. The access log, and calls of operators but for health and metrics, are written at any level."},
 	{name: "hits", is: aShare, byDefault: "1%", means: "The share of answers from copies, fresh or stale, in the access log, of boards that were read or submitted to, and of would_hit on observed routes: they are many and alike."},
 	{name: "others", is: aShare, byDefault: "100%", means: "The share of everything else. Errors (500 and above, broken off, refused) are always written."},
 }

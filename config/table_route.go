@@ -33,7 +33,7 @@ var routeKeys = section{
 	{name: "cookies", is: aListOf(aCookie), heededBy: caching, means: "Cookies that are part of the storage key and seen by the origin."},
 	{name: "forward_headers", is: aWordOf(forwardings), byDefault: "listed", heededBy: caching, means: "Which request headers a fill forwards. all: plain RFC 9111, which trusts Vary to name what matters."},
 	{name: "unlisted_headers", is: aWordOf(unlisteds), byDefault: "bypass", heededBy: caching, means: "Requests with a header that is not known to be harmless, not keyed and never named by Vary go past the cache. drop: ignore all such; key: each is part of the storage key."},
-	{name: "content", is: aSection(contentKeys), heededBy: asking, quiet: true, means: "Reads that carry their question in the content, which is part of the storage key: QUERY, and POST where a pattern names it. Without it QUERY passes, and POST is a write."},
+	{name: "content", is: aSection(contentKeys), heededBy: asking, quiet: true, means: "Reads that carry their question in the content, which is part of the storage key: QUERY and POST, each where a pattern names it. Without it QUERY passes, and POST is a write."},
 
 	{name: "ttl", is: aDuration, derived: "a tenth of the time since Last-Modified, up to a day", positive: true, heededBy: caching, means: "Lifetime of a copy (200, 203, 204, 300, 301, 308) where the origin names none; longer needs purging to be reliable."},
 	{name: "jitter", is: aPercentage, byDefault: "10%", refuse: refuse(func(share float64) bool { return share == 1 }, "takes the whole lifetime away; write 10%, the default, or at most 99%"), heededBy: caching, means: "Of ttl and negative_ttl, downwards only: copies filled together do not expire together."},
@@ -48,7 +48,7 @@ var routeKeys = section{
 	{name: "range", is: aWordOf(rangeFetches), byDefault: "whole", heededBy: caching, means: "What a Range request fetches when no copy can answer it. whole: once for all ranges; part: only that part, which is kept; for large files."},
 	{name: "ignore_headers", is: aListOf(aHeaderFamily), heededBy: caching, means: "Request headers that neither matter nor reach the origin on a fill; * ends the beginning of some. Accept-Language where the origin has one language: else there is a copy for each that clients prefer."},
 	{name: "ignore_cookies", is: cookiesOrAll, heededBy: caching, means: "Cookies that neither matter nor reach the origin on a fill; * ends the beginning of some, all stands for every one."},
-	{name: "response", is: aSection(responseKeys), quiet: true, means: "In what clients get other fields than the origin has said: of copies, and of what passes. Copies keep what the origin said; the proxy's own errors stay as they are, and so does private or no-store of the origin in answers for one client."},
+	{name: "response", is: aSection(responseKeys), quiet: true, means: "In what clients get other fields than the origin has said: of copies, of boards, and of what passes. Copies keep what the origin said; the proxy's own errors stay as they are, and so does private or no-store of the origin in answers for one client."},
 	{name: "strip_set_cookie", is: aFlag, byDefault: "false", heededBy: caching, means: "Answers are stored without their Set-Cookie, instead of not at all."},
 	{name: "share_authorized", is: aFlag, byDefault: "false", heededBy: caching, means: "Requests with Authorization use the cache like any other."},
 	{name: "refresh_at", is: aPercentage, byDefault: "80%", refuse: refuse(func(share float64) bool { return share == 0 || share == 1 }, "is not inside the lifetime; write 80%, the default, or 1% to 99%"), heededBy: renewing, quiet: true, means: "Share of its lifetime after which a read has a copy renewed, at a moment of its own in the first half of what is left."},
@@ -67,7 +67,7 @@ var routeKeys = section{
 	{name: "write_behind", is: aSection(writeBehindKeys), heededBy: queueing, quiet: true, means: "What is answered before the upstream has it. With policy: write-behind, which needs valkey with secrets."},
 	{name: "leaderboard", is: aSection(boardKeys), heededBy: boarding, quiet: true, means: "What is kept and ranked. With policy: leaderboard, which needs records or valkey; with valkey alone, a reload that brings the first such route is refused: restart."},
 	{name: "invalidates", heededBy: proxying, is: orNoneFor("nothing", append(targetKeys[:len(targetKeys):len(targetKeys)],
-		key{name: "otherwise", is: aSection(targetKeys), quiet: true, means: "Besides, when a body or an answer cannot be read or a value is not there."},
+		key{name: "otherwise", is: aSection(otherwiseKeys), quiet: true, means: "Besides, when a body or an answer cannot be read or a value is not there. Templates have {wildcard} and {host} alone."},
 		key{name: "nothing", is: aFlag, quiet: true, means: "In place of all others: a write makes nothing unusable, not even copies of its own URL, and no other instance is told of it. invalidates: none is the same."})),
 		quiet: true, means: "What a write makes unusable besides its URL and those in Location and Content-Location of its answer, on every instance before the client has its answer, else detail=not-confirmed. With write-behind: before its state is done."},
 }
@@ -114,3 +114,6 @@ var targetKeys = section{
 	{name: "prefixes", is: aListOf(aPrefix), means: "Templates of a path and everything below it."},
 	{name: "routes", is: aList, means: "Every copy of a route."},
 }
+
+// otherwiseKeys name what every request has.
+var otherwiseKeys = append(section{{name: "keys", is: aList, means: "Templates of keys of copies."}}, targetKeys[1:]...)
