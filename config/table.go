@@ -7,7 +7,7 @@ var top = section{
 	{name: "tls", is: aSection(listenerTLSKeys), takes: switched, quiet: true, means: "The certificate of the listener. With it, clients may speak HTTP/2."},
 	{name: "h2c", is: aFlag, byDefault: "false", takes: atStart, means: "HTTP/2 without TLS, for gRPC clients or a balancer that speaks it."},
 	{name: "hit_path", is: aFlag, byDefault: "true", takes: atStart, means: "Hits of HTTP/1.1 without TLS may be answered where the connection is read, at less cost, with the same answers. No effect with tls, h2c or tracing."},
-	{name: "trusted_proxies", is: networksOrOne, means: "Networks of proxies in front: whose X-Forwarded-*, Forwarded and X-Request-Id are believed; what others say there is not passed on. private: 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, fc00::/7 and this machine."},
+	{name: "trusted_proxies", is: networksOrOne, means: "Networks of proxies in front: whose X-Forwarded-*, Forwarded and X-Request-Id are believed; what others say there is not passed on. private: 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, fc00::/7 and this machine. The first, and the end of the last, begin the copies of every route anew."},
 	{name: "proxy_protocol", is: networksOrOne, takes: atStart, means: "Networks of balancers that introduce each client by the PROXY protocol, version 1 or 2: their connections must begin with it, and count as those of the client that it names."},
 	{name: "reuse_port", is: aFlag, byDefault: "false", takes: atStart, means: "Without effect, and refused by the next release: let the service manager keep the socket (LISTEN_FDS)."},
 	{name: "drain_delay", is: aDuration, byDefault: "5s", means: "From SIGTERM, when the instance says that it is not ready, to the end of accepting; longer than your balancer takes to notice."},

@@ -14,7 +14,7 @@ var postgresKeys = section{
 	{name: "feed_down_ttl", is: aDuration, byDefault: "30s", positive: true, means: "How long copies that the tables feed are fresh while the feed is blind, however long they would be else. Then they are confirmed."},
 	{name: "notify", is: aFlag, byDefault: "false", means: "Changes also send NOTIFY, so that they are heard of at once. Not for databases with many writes: commits with it wait for each other."},
 	{name: "on_error", is: aWordOf(onErrors), byDefault: "fail_write", means: "What becomes of a statement whose change cannot be told. fail_write: it fails; lose: it goes on, counted, and once that is seen what the feed names is confirmed by the API before it is used. Known to the database from pg install on."},
-	{name: "feeds", is: sections(feedKeys), means: "Tables whose changes make copies unusable. Each is installed in the database with cacheproxy pg install. Where postgres was there for archives alone, a reload that brings the first is refused: restart."},
+	{name: "feeds", is: sections(feedKeys), means: "Tables whose changes make copies unusable. Each is installed in the database with cacheproxy pg install. One that comes or goes begins the copies of its upstream, or of all, anew. Where postgres was there for archives alone, a reload that brings the first is refused: restart."},
 }
 
 var feedKeys = section{
