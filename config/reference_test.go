@@ -14,8 +14,7 @@ Every key of the file, made of the table that the program itself reads (` + "`co
 ` + "`config.example.yaml`" + ` shows them in use; ` + "`cacheproxy check FILE`" + ` says what is wrong with a file, and where; else what it means.
 
 **Values.** Durations are written as ` + "`250ms`, `10m`, `1h30m`" + `; sizes as ` + "`64KiB`, `512MiB`, `1GB`" + `; shares as ` + "`10%`" + `; numbers are whole, from 0. Any value may have
-` + "`${NAME}`, `${NAME:-default}` and `${file:/run/secrets/x}`" + ` in it, which are filled in; ` + "`$${`" + ` stands for ` + "`${`" + ` itself. Relative paths begin at the folder of the file.
-A key that is not here is an error.
+` + "`${NAME}`, `${NAME:-default}` and `${file:/run/secrets/x}`" + ` in it, which are filled in; ` + "`$${`" + ` stands for ` + "`${`" + ` itself. Relative paths begin at the folder of the file. A key that is not here is an error.
 
 **Changes.** The file, and every file that it names, is read again when it changes (what ` + "`postgres.url`" + ` names is libpq's: read for each connection, and
 relative to the folder in which the process was started). Keys that are marked *restart* keep the value that they had at

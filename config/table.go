@@ -15,7 +15,7 @@ var top = section{
 	{name: "cache_status", is: aWordOf(cacheStatuses), byDefault: "on", means: "What clients are told about an answer in Cache-Status (RFC 9211). key: the storage key too, for debugging; off: nothing, and the field passes as the API has it."},
 	{name: "cache_status_key", is: aFlag, byDefault: "false", quiet: true, means: "As cache_status: key, and refused by the next release: write that."},
 	{name: "tag_headers", is: aListOf(aHeader), byDefault: "[Surrogate-Key, Xkey, Cache-Tag, Cache-Tags, X-Cache-Tags, X-Magento-Tags]", means: "Headers in which responses of the APIs list tags. Clients do not get them, but for Cache-Tag. A change begins the copies of every route anew."},
-	{name: "limits", is: aSection(limitsKeys), takes: atStart, means: "What clients can take. None bounds how long a body or an answer may take that comes on, as body_timeout and write_timeout measure it."},
+	{name: "limits", is: aSection(limitsKeys), takes: atStart, means: "What clients can take. None bounds a body or an answer that comes on, as body_timeout and write_timeout measure it."},
 	{name: "admin", is: aSection(adminKeys), means: "The listener of operators: health, metrics, purge, explain, modes."},
 	{name: "log", is: aSection(logKeys), means: "What is logged."},
 	{name: "tracing", is: aSection(tracingKeys), takes: atStart, quiet: true, means: "OpenTelemetry traces, over OTLP. Without endpoint, here or in OTEL_EXPORTER_OTLP_ENDPOINT or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: none."},
@@ -74,7 +74,7 @@ var logKeys = section{
 // Spans under way belong to the exporter that runs.
 var tracingKeys = section{
 	{name: "endpoint", is: aText, means: "URL of the collector; without a path: /v1/traces."},
-	{name: "protocol", is: aWordOf(exportProtocols), byDefault: "http/protobuf", means: "http/protobuf or grpc."},
+	{name: "protocol", is: aWordOf(exportProtocols), byDefault: "http/protobuf", means: "How spans go there."},
 	{name: "sample", is: aShare, byDefault: "1%", means: "Of requests; one that belongs to a trace already is sampled if that is."},
 	{name: "service", is: aText, byDefault: "cacheproxy", means: "service.name: give each fleet its own."},
 	{name: "headers", is: secretsByName, means: "Header fields that are sent with every export."},

@@ -11,7 +11,7 @@ var upstreamKeys = slices.Concat(section{
 	{name: "connect_timeout", is: aDuration, derived: "3s, or half of timeout where that is less", positive: true, means: "To connect, and once more for TLS; then another address is tried, where there is one."},
 	{name: "read_timeout", is: aDuration, byDefault: "1m", positive: true, means: "Without a byte in the middle of a response; then it breaks off. Not for streams, nor for what is only let by."},
 	{name: "max_connection_age", is: aDuration, byDefault: "1m", means: "For how long a connection takes further requests, or up to a quarter less; then the host's name is asked for anew. 0: for as long as it lasts."},
-	{name: "direct", is: aFlag, byDefault: "true", means: "Requests to http:// without content, Upgrade and Expect go over connections of their own, at less cost. false: they go over the connections of all other requests, with the same answers."},
+	{name: "direct", is: aFlag, byDefault: "true", means: "Requests to http:// without content, Upgrade and Expect go over connections of their own, at less cost, with the same answers."},
 	{name: "limit", is: aText, means: "Name of a shared limit, in place of the keys from max_in_flight to limit_passing: for APIs before one database."},
 }, placeKeys, section{
 	{name: "settle", is: aDuration, positive: true, quiet: true, means: "What is invalidated is invalidated once more after this long: for an API that reads from replicas which lag, or is told of a change before it commits."},
