@@ -52,7 +52,7 @@ func (d *decoder) mapping(n *yaml.Node, p *part) {
 
 // section reads a section, or the word none in its place where that stands for a flag of it.
 func (d *decoder) section(n *yaml.Node, flag string, p *part) {
-	if flag == "" || n.Kind != yaml.ScalarNode || n.Value != noneWord {
+	if flag == "" || !d.comesTo(n, noneWord) {
 		d.mapping(n, p)
 		return
 	}
@@ -103,14 +103,14 @@ func (d *decoder) decode(n *yaml.Node, f *form, path string) (any, bool) {
 		d.places[index(path, 0)] = d.places[path]
 		text, ok := d.scalar(n, path)
 		return []string{text}, ok
-	case f.shape == namesOrAll && n.Kind == yaml.ScalarNode && n.Value == "all":
+	case f.shape == namesOrAll && d.comesTo(n, "all"):
 		return listOrAll{all: true}, true
 	case f.shape == namesOrAll:
 		names, ok := d.list(n, path)
 		return listOrAll{names: names}, ok
 	case f.shape == several || f.shape == oneOrMore:
 		return anyOf(d.list(n, path))
-	case f.shape == dictionary && f.orWord != "" && n.Kind == yaml.ScalarNode && n.Value == f.orWord:
+	case f.shape == dictionary && f.orWord != "" && d.comesTo(n, f.orWord):
 		return map[string]string{f.orWord: ""}, true
 	case f.shape == dictionary && f.each != nil:
 		return anyOf(dictionaryOf[[]string](d, n, path, f.each))
@@ -190,6 +190,15 @@ func (d *decoder) scalar(n *yaml.Node, path string) (string, bool) {
 		d.warn(path, "%s is not there, and was not checked", quote(n.Value))
 	}
 	return text, true
+}
+
+// comesTo reports whether a node is a single value that is the word, perhaps by what is filled in.
+func (d *decoder) comesTo(n *yaml.Node, word string) bool {
+	if n.Kind != yaml.ScalarNode {
+		return false
+	}
+	text, err := d.expand(n.Value)
+	return err == nil && text == word
 }
 
 // shown is how a value appears in messages: never with what was filled in, which may be a secret.

@@ -11,17 +11,17 @@ import (
 const referenceHead = `# Configuration
 
 Every key of the file, made of the table that the program itself reads (` + "`config/table*.go`" + `) by ` + "`go test ./config -args -update`" + `.
-` + "`config.example.yaml`" + ` shows them in use; ` + "`cacheproxy check FILE`" + ` says what is wrong with a file, all of it at once, and what a valid one means.
+` + "`config.example.yaml`" + ` shows them in use; ` + "`cacheproxy check FILE`" + ` says what is wrong with a file, and where; else what it means.
 
 **Values.** Durations are written as ` + "`250ms`, `10m`, `1h30m`" + `; sizes as ` + "`64KiB`, `512MiB`, `1GB`" + `; shares as ` + "`10%`" + `; numbers are whole, from 0. Any value may have
-` + "`${NAME}`, `${NAME:-default}` and `${file:/run/secrets/x}`" + ` in it, which are filled in; ` + "`$${`" + ` stands for ` + "`${`" + ` itself. Relative paths begin at the folder of the file.
-A key that is not here is an error, and so is one that the route's policy does not heed; ` + "`check`" + ` warns of what has no effect otherwise.
+` + "`${NAME}`, `${NAME:-default}` and `${file:/run/secrets/x}`" + ` in it, which are filled in; ` + "`$${`" + ` stands for ` + "`${`" + ` itself. Relative paths begin at the folder of the file. A key that is not here is an error.
 
-**Changes.** The file, and every file that it names, is read again when it changes. Keys that are marked *restart* keep the value that they had at
+**Changes.** The file, and every file that it names, is read again when it changes (what ` + "`postgres.url`" + ` names is libpq's: read for each connection, and
+relative to the folder in which the process was started). Keys that are marked *restart* keep the value that they had at
 the start; ` + "`GET /config`" + ` of the admin listener shows what is in force, and under ` + "`waits_for_restart`" + ` what was read and is not yet.
 
-**Environment.** Every single value outside lists has a variable (what may be a list has none), which wins over the file: ` + "`CACHEPROXY_`" + ` and the path of the key in capitals, with
-` + "`_`" + ` for each dot. An empty one counts as unset; one that stands for no key is refused, unless the file fills it in. The flags ` + "`--listen` and `--admin`" + ` of ` + "`serve`" + ` win over both.
+**Environment.** The variable of a key, where one is named, wins over the file. An empty one counts as unset. Another ` + "`CACHEPROXY_…`" + ` is refused, unless the file fills it in, commands
+read it (` + "`CACHEPROXY_ADMIN`, `CACHEPROXY_ADMIN_TOKEN`" + `) or Kubernetes sets it for a service. The flags ` + "`--listen` and `--admin`" + ` of ` + "`serve`" + ` win over both.
 
 **Policies.** A route's key is an error where its policy does not heed it; *Policies* says which do, and nothing where all do.
 

@@ -34,9 +34,7 @@ func compileOnWrite(doc *part, r *policy.Route) policy.OnWrite {
 	rule := read[policy.OnWrite](doc, "on_write")
 	stores := rule == policy.OnWriteStore
 	switch {
-	case !doc.has("on_write") || doc.report.at(doc.at("on_write")).source != "" || !doc.has("policy"):
-	case !r.Caches:
-		doc.problem("on_write", "has no effect with policy: %s; remove it, or use policy: %s", r.Policy, policy.WriteThrough)
+	case !doc.has("on_write") || doc.report.at(doc.at("on_write")).source != "" || !r.Caches:
 	case stores && !r.FencesWrites:
 		doc.warn("on_write", "store keeps nothing with policy: %s, which has no fence around writes; write on_write: invalidate, or use policy: %s", r.Policy, policy.WriteThrough)
 		rule = policy.OnWriteInvalidate

@@ -9,7 +9,7 @@ var boardKeys = section{
 	{name: "aggregate", is: aWordOf(aggregates), byDefault: "best", means: "What a player's submissions come to. best, lowest: the one that is; sum: of integers; last: the latest; submissions: each stands for itself, so that one player may hold several places."},
 	{name: "ties", is: aWordOf(ties), byDefault: "earlier", means: "Who of equal score stands first. earlier: who reached it first, of sum and last who submitted last earlier; name: by the bytes of the name."},
 	{name: "ranks", is: ranks, byDefault: "100", means: "How many places are kept, 1 to 10000, or all: then every player has a rank, and memory grows with them."},
-	{name: "window", is: aWindow, required: "is missing; write window: 24h, all-time, day or week", means: "The part of time that a board shows. A duration slides by whole buckets; day and week begin at midnight and on Monday of time_zone."},
+	{name: "window", is: aWindow, required: "is missing; write window: 24h, all-time, day or week", means: "The part of time that a board shows: a duration, which slides by whole buckets; all-time; day or week, which begin at midnight and on Monday of time_zone."},
 	{name: "bucket", is: aDuration, byDefault: "1m", positive: true, means: "The span in which submissions are gathered, and by which a window slides: an entry may be shown up to one bucket too long, and never too short."},
 	{name: "time_zone", is: aText, byDefault: "UTC", means: "Of day and week: a name of the IANA database, such as Europe/Berlin."},
 	{name: "min_score", is: aScore, derived: "-2^53", means: "The least score that is taken; less: 422."},
@@ -20,7 +20,7 @@ var boardKeys = section{
 	{name: "durability", is: aWordOf(boardDurabilities), byDefault: "none", means: "What has to be true before a submission is acknowledged. none: the server has it; fsync: it is on its disk (WAITAOF; appendonly yes); replicas: a replica has it (WAIT)."},
 	{name: "authorize", is: textsOrNone, required: "is missing; write authorize: {upstream: NAME, path: /may-score}, or authorize: none where anybody may submit any score for any player", means: "Who is asked first, for submissions and reads: GET of path at upstream, with the client's header, X-Forwarded-Method and X-Forwarded-Uri; 2xx: yes, remembered for 5s; 401, 403: no; else 503. X-Leaderboard-Player in the answer: the only player that the client may submit as. none: nobody."},
 	{name: "answer", is: aSection(answerKeys), quiet: true, means: "The JSON of answers: templates in which a name in braces stands for a value."},
-	{name: "archive", is: aSection(archiveKeys), quiet: true, means: "Closed buckets go to the database of postgres.url, and an empty server is filled from there."},
+	{name: "archive", is: aSection(archiveKeys), quiet: true, means: "Buckets go to the database of postgres.url, and an empty server is filled from there."},
 }
 
 var answerKeys = section{
@@ -32,7 +32,7 @@ var answerKeys = section{
 
 var archiveKeys = section{
 	{name: "submissions", is: aFlag, byDefault: "false", means: "Every submission goes there too, by itself."},
-	{name: "retention", is: aDuration, derived: "for ever", positive: true, means: "How long buckets and submissions stay there; not shorter than the window."},
+	{name: "retention", is: aDuration, derived: "for ever", positive: true, means: "How long buckets and submissions stay there; not shorter than the window (a day: 25h; a week: 192h) and one bucket more."},
 }
 
 var recordsKeys = section{

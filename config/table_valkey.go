@@ -13,9 +13,9 @@ var valkeyKeys = section{
 	{name: "signatures", is: aWordOf(signatures), byDefault: "verify", means: "With secrets. verify: a signature that is there has to be right; require: it has to be there, once every instance has the secrets."},
 	{name: "prefix", is: aText, byDefault: "cacheproxy", refuse: unlike(keyPrefix, "cannot begin keys; use up to 64 letters, digits, dots, dashes, underscores and colons, such as shop"), means: "Of every key in it: each fleet has its own."},
 	{name: "timeout", is: aDuration, byDefault: "50ms", positive: true, means: "For one read; then it counts as a miss. At most a quarter of lease."},
-	{name: "lease", is: aDuration, byDefault: "3s", positive: true, refuse: outside(500*time.Millisecond, time.Minute, "is less than 500ms, so that a pause of the server or of this process would make every copy unusable; write 3s", "is more than 1m0s; a purge waits that long for an instance that has died; write 3s"), means: "How long an instance may use copies without news of purges, and a purge waits for one that died. 500ms to 1m."},
+	{name: "lease", is: aDuration, byDefault: "3s", positive: true, refuse: outside(500*time.Millisecond, time.Minute, "is less than 500ms, so that a pause of the server or of this process would make every copy unusable; write 3s", "is more than 1m0s; a purge waits that long for an instance that has died; write 3s"), means: "How long an instance may use copies without news of purges; a purge waits that long, and a twentieth (50ms at the least) more, for one that died. 500ms to 1m."},
 	{name: "required", is: aFlag, byDefault: "false", means: "Do not start without it."},
-	{name: "durability", is: aWordOf(durabilities), byDefault: "none", means: "replicas: a purge or write is acknowledged only when a replica has it (WAIT)."},
+	{name: "durability", is: aWordOf(durabilities), byDefault: "none", means: "replicas: what a purge or a write makes unusable is confirmed only when a replica has it (WAIT); an instance that starts while there is none uses no copies."},
 	{name: "compress", is: aWordOf(compresses), byDefault: "none", means: "zstd: copies are compressed on their way there and in its memory."},
 	{name: "instance", is: aText, derived: "the machine's name", refuse: notAName("${HOSTNAME}"), means: "Of this process, in receipts of purges; each process adds something of its own."},
 }

@@ -90,9 +90,7 @@ func compileSharedLimits(doc *part, shared bool) []*part {
 	all := doc.sections("shared_limits")
 	for _, l := range all {
 		checkKeys(l)
-		if limitOf(l, shared, new(upstream.Options)); !l.has("max_in_flight") && !l.spoiled("max_in_flight") {
-			l.problem("max_in_flight", "is missing; write about what the database behind can work on at once, such as max_in_flight: 64")
-		}
+		limitOf(l, shared, new(upstream.Options))
 		if !slices.ContainsFunc(doc.sections("upstreams"), func(u *part) bool { return u.text("limit") == l.text("name") }) {
 			l.warn("name", "is the limit of no upstream; write limit: %s there, or remove it", l.text("name"))
 		}

@@ -102,6 +102,28 @@ func TestExpandCannotInject(t *testing.T) {
 	}
 }
 
+// A word that stands in the place of a list or a section is a value like any other: it may be filled in.
+func TestWordsAreFilledIn(t *testing.T) {
+	t.Setenv("TEST_CACHEPROXY", "all")
+	s, err := load1(t, oneUpstream+`
+records: {url: memory}
+admin: {tokens: [{name: a, token: 0123456789abcdef, sites: [a.example], tags: "${TEST_CACHEPROXY}", allow: [purge]}]}
+routes:
+  - {name: a, match: /a, policy: cache-aside, ignore_cookies: "${TEST_CACHEPROXY}"}
+  - {name: b, match: /b, policy: bypass, invalidates: "${TEST_CACHEPROXY_UNSET:-none}"}
+  - name: c
+    match: [POST /c, GET /c]
+    policy: leaderboard
+    leaderboard: {board: "{host}", window: 1h, authorize: "${TEST_CACHEPROXY_UNSET:-none}"}
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !s.Admin.Tokens[0].AnyTags || !s.Routes[0].IgnoreAllCookies || !s.Routes[1].Invalidates.Nothing || s.Boards["c"].AuthorizeUpstream != "" {
+		t.Errorf("tags %t, cookies %t, nothing %t", s.Admin.Tokens[0].AnyTags, s.Routes[0].IgnoreAllCookies, s.Routes[1].Invalidates.Nothing)
+	}
+}
+
 func TestNearest(t *testing.T) {
 	known := []string{"listen", "ttl", "stale_if_error", "tags"}
 	for text, want := range map[string]string{
