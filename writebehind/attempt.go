@@ -66,6 +66,11 @@ func (f *Flusher) attempt(p *partition, r Ref) step {
 	}
 	t := f.Send(p.ctx, w, record.Sequence, p.holds)
 	v := judge(w, record.Attempts+1, record.Tried, time.Now(), t, rand.Float64())
+	if v.Hold > 0 {
+		// Until this is noted nobody begins a later write of the key, also no owner after this one: the origin would do the later one,
+		// then end this one, and show what is older.
+		wait(p.ctx, v.Hold)
+	}
 	switch {
 	case v.State != flushed:
 		return f.settle(p, r, w, &record, v, t.Status)

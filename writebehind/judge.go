@@ -29,6 +29,7 @@ type verdict struct {
 	State   State         // flushed, Waiting or Dead
 	Wait    time.Duration // Waiting: for how long at least
 	Blocks  bool          // Dead: the key waits until somebody has decided, because nobody knows what the origin has done
+	Hold    time.Duration // Dead: for how long the key waits before that is noted, because the origin may be at work on it yet
 	Problem string        // what is wrong; empty: nothing
 }
 
@@ -57,9 +58,9 @@ func judge(w *Write, attempts int, tried, now time.Time, t Try, random float64) 
 		if w.MaxAge > 0 {
 			left := w.MaxAge - now.Sub(tried)
 			if left <= 0 {
-				return verdict{State: Dead, Problem: "too old: " + problem}
+				return verdict{State: Dead, Hold: t.AtWork, Problem: "too old: " + problem}
 			}
-			wait = min(wait, max(left, shortestPause)) // then comes the last try, whatever the origin has asked for
+			wait = min(wait, max(left, shortestPause, t.AtWork)) // then comes the last try, whatever the origin has asked for
 		}
 		return verdict{State: Waiting, Wait: wait, Problem: problem}
 	}

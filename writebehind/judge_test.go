@@ -75,6 +75,12 @@ func TestJudgeWaitsForTheOrigin(t *testing.T) {
 	if v := judge(&Write{Method: http.MethodPut, MaxAge: time.Hour}, 1, now, now, try, 0); v.State != Waiting || v.Wait != try.AtWork {
 		t.Errorf("%+v, want a pause of %v", v, try.AtWork)
 	}
+	for _, ago := range []time.Duration{time.Hour - time.Second, time.Hour + time.Second} { // shortly before it is too old, and after
+		v := judge(&Write{Method: http.MethodPut, MaxAge: time.Hour}, 9, now.Add(-ago), now, try, 0)
+		if dead := ago > time.Hour; dead != (v.State == Dead) || !dead && v.Wait != try.AtWork || dead && v.Hold != try.AtWork {
+			t.Errorf("first tried %v ago: %+v, want the key to wait for %v", ago, v, try.AtWork)
+		}
+	}
 }
 
 func TestJudgeTooOld(t *testing.T) {
