@@ -39,7 +39,7 @@ var listenerTLSKeys = section{
 var limitsKeys = section{
 	{name: "max_connections", is: aNumber, byDefault: "10000", positive: true, zeroWould: "let nobody in", means: "Connections at a time; one more has those give way that wait longest without a request, a 64th of all or one. Lowered to what ulimit -n leaves."},
 	{name: "max_connections_per_client", is: aNumber, byDefault: "0", means: "Connections of one address; not where clients come through a balancer or NAT. 0: no limit."},
-	{name: "read_header_timeout", is: aDuration, byDefault: "10s", positive: true, zeroWould: "let clients hold connections for nothing", means: "For a request's header."},
+	{name: "read_header_timeout", is: aDuration, byDefault: "10s", positive: true, zeroWould: "let clients hold connections for nothing", means: "For a request's header. Over HTTP/2 idle_timeout is, 45s at most."},
 	{name: "idle_timeout", is: aDuration, byDefault: "75s", positive: true, zeroWould: "keep idle connections for ever", means: "For the next request of a connection; longer than that of your balancer."},
 	{name: "body_timeout", is: aDuration, byDefault: "30s", positive: true, zeroWould: "let clients hold requests for nothing", means: "Without a byte of a request's body while one is awaited: 408. Not for what is only let by (no route, observe, off, outside of the share), unless limit_passing is set, nor for gRPC, if the upstream is h2c:// or https://."},
 	{name: "write_timeout", is: aDuration, byDefault: "60s", positive: true, zeroWould: "let clients hold answers for ever", means: "Without a byte of the answer taken: the connection is closed."},
