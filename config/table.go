@@ -42,7 +42,7 @@ var limitsKeys = section{
 	{name: "read_header_timeout", is: aDuration, byDefault: "10s", positive: true, zeroWould: "let clients hold connections for nothing", means: "For a request's header. Over HTTP/2 idle_timeout is, 45s at most."},
 	{name: "idle_timeout", is: aDuration, byDefault: "75s", positive: true, zeroWould: "keep idle connections for ever", means: "For the next request of a connection; longer than that of your balancer."},
 	{name: "body_timeout", is: aDuration, byDefault: "30s", positive: true, zeroWould: "let clients hold requests for nothing", means: "Without a byte of a request's body while one is awaited: 408. Not for what is only let by (no route, observe, off, outside of the share), unless limit_passing is set, nor for gRPC, if the upstream is h2c:// or https://."},
-	{name: "write_timeout", is: aDuration, byDefault: "60s", positive: true, zeroWould: "let clients hold answers for ever", means: "Without a byte of the answer taken: the connection is closed."},
+	{name: "write_timeout", is: aDuration, byDefault: "60s", positive: true, zeroWould: "let clients hold answers for ever", means: "Without a byte of the answer taken, over HTTP/2 16KiB of it: the connection, or the stream, is closed."},
 	{name: "max_header_bytes", is: aSize, byDefault: "64KiB", refuse: outside[int64](4<<10, 16<<20, "is less than 4KiB, which browsers exceed; write 64KiB", "is more than 16MiB, which every client can make the proxy hold; write 64KiB"), means: "Of a request, to within 4KiB; more: 431, and over HTTP/2, where it is much more, the end of the connection."},
 	{name: "max_body", is: aByteCount, byDefault: "0", takes: afterReload, means: "Of a request; more: 413. 0: any size."},
 }
