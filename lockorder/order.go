@@ -88,7 +88,6 @@ var order = []Class{
 	Stall{},
 	PassWriter{},
 	TimedBody{},
-	// Under those below no other lock of this program is taken.
 	Crowd{},
 	Tasks{},
 	Renewals{},

@@ -19,7 +19,7 @@ func NewHits(p *Proxy) Hits { return Hits{p} }
 
 // Answer answers a request without content, if the decision about it is that a fresh copy does, and nothing else is to be done for it.
 // Otherwise it reports false, and nothing has happened: the request comes again by ServeHTTP. It keeps nothing of r.
-func (h Hits) Answer(w http.ResponseWriter, r *http.Request) bool {
+func (h Hits) Answer(w http.ResponseWriter, r *http.Request) (answered bool) {
 	if h.p.tracer != nil { // spans outlive their requests, and what is drawn for one may be drawn once
 		return false
 	}
@@ -31,14 +31,21 @@ func (h Hits) Answer(w http.ResponseWriter, r *http.Request) bool {
 		reset(ex)
 		return false
 	}
+	answered = true // whatever becomes of it
 	defer ex.finish()
+	defer caught(ex)
 	ex.execute(&d)
 	ex.whole = true
-	return true
+	return answered
 }
 
-// atOnce is the decision about a request, if it can be carried out here and now.
+// atOnce is the decision about a request, if it can be carried out here and now. A defect is none: ServeHTTP meets it too, and tells.
 func atOnce(ex *exchange) (d decision, ok bool) {
+	defer func() {
+		if recover() != nil {
+			ok = false
+		}
+	}()
 	if peer, _ := unbelieved(ex); peer.IsValid() {
 		return d, false
 	}

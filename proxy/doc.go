@@ -14,6 +14,7 @@
 //	    pass       the request itself goes to the origin                  pass.go, head.go
 //	    observe    pass, and compare with what would have been served     observe.go, difference.go
 //	    refuse     an error of the proxy's own                            delivery.go, failure.go
+//	  caught       a defect ends the request that meets it                defect.go
 //	  report       the log, the metrics and the trace                     report.go, trace.go
 //
 // A decision is a value, made without touching anything: Explain prints the same decision that ServeHTTP carries out. Each answer

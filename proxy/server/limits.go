@@ -32,8 +32,8 @@ type Limits struct {
 	WriteTimeout time.Duration
 	// MaxHeaderBytes bounds a request's header, line and fields; 0: 64 KiB. A larger one is answered 431.
 	MaxHeaderBytes int
-	// MaxConnections is how many connections may be open. One more takes the place of the connection that has waited
-	// longest without a request; where all are at work it waits, and those behind it in the system's queue. As many requests of
+	// MaxConnections is how many connections may be open. For one more those give way that have waited longest without a request, a 64th of
+	// all; where all are at work it waits, and those behind it in the system's queue. As many requests of
 	// HTTP/2, of which a connection can have several, may be at work; one more is answered 503; 0: 10000.
 	MaxConnections int
 	// MaxPerClient is how many connections one address may have open; one more is closed at once. 0: as many as it likes,
