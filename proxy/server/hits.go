@@ -40,7 +40,7 @@ const (
 // Invariant: the next byte that net/http is given at a boundary is the first of a request. So it gets a Single by itself, never with what
 // follows, and then is at a boundary again when it reads more than one byte. Its read of one byte is that by which it sees a client
 // leave while it answers, and which it breaks off with a deadline in the past. A byte that comes then is the first of the next request, of a
-// client that is ahead, or has its answer before that read was broken off: it is kept here, and not given away. Behind anything but a Single there is no boundary
+// client that is ahead, or has its answer before that read was broken off: it is kept here, like what came with the Single, and not given away. Behind anything but a Single there is no boundary
 // that could be seen from here: the connection is net/http's for good.
 
 // pieces is how many reads a head may take that is looked at from its beginning after each.
@@ -93,7 +93,10 @@ func (c *connection) next(p []byte) (int, error) {
 				wait.answered(time.Unix(0, c.since.Load()))
 				filled = copy(p, p[n:filled])
 			} else if what != Incomplete || wait.pieces >= pieces || filled == len(p) || len(c.ahead) > 0 {
-				s.given = what == Single && n == filled && len(c.ahead) == 0
+				if what == Single {
+					filled = c.single(p[:filled], n)
+				}
+				s.given = what == Single
 				s.forGood, s.handled = !s.given, false
 				return wait.give(p[:filled])
 			}
@@ -115,16 +118,30 @@ func (c *connection) next(p []byte) (int, error) {
 	}
 }
 
-// watch waits until the client leaves, or nobody wants to know.
-func (c *connection) watch(p []byte) error {
+// single has a Single of n bytes given to net/http, and keeps what follows it.
+func (c *connection) single(sent []byte, n int) int {
+	if n < len(sent) {
+		c.ahead = append(bytes.Clone(sent[n:]), c.ahead...)
+	}
 	select {
-	case <-c.shared.broken: // of an earlier read; had this one been broken off already, the deadline would say so
+	case <-c.shared.broken: // of an earlier read
 	default:
 	}
-	if n, err := c.Conn.Read(p); n == 0 {
-		return err
+	return n
+}
+
+// watch waits until the client leaves, or nobody wants to know. Of a client that is ahead net/http would not see either that it leaves.
+func (c *connection) watch(p []byte) error {
+	if len(c.ahead) == 0 {
+		select {
+		case <-c.shared.broken: // it comes with a deadline, which the read meets
+		default:
+		}
+		if n, err := c.Conn.Read(p); n == 0 {
+			return err
+		}
+		c.ahead = append(c.ahead, p[0])
 	}
-	c.ahead = append(c.ahead, p[0])
 	<-c.shared.broken
 	return os.ErrDeadlineExceeded
 }

@@ -149,7 +149,7 @@ func TestHitsDeadlines(t *testing.T) {
 // What is pipelined is answered in its order, by whomever.
 func TestHitsPipelined(t *testing.T) {
 	for sent, want := range map[string][]string{
-		aHit + aHit + aHit: {"hit", "hit", "hit"}, aHit + aMiss + aHit: {"hit", "/miss", "/hit"}, aMiss + aHit: {"/miss", "/hit"}, aWrite + aHit: {"/hit", "/hit"},
+		aHit + aHit + aHit: {"hit", "hit", "hit"}, aHit + aMiss + aHit: {"hit", "/miss", "hit"}, aMiss + aHit: {"/miss", "hit"}, aWrite + aHit: {"/hit", "/hit"},
 		aHit + aWrite + aHit: {"hit", "/hit", "/hit"},
 	} {
 		inFrontWith(t, Limits{}, Options{Hits: &someHits{}}, plainListener, func(s *front) {
@@ -378,7 +378,8 @@ func TestHitsInRowGoOutTogether(t *testing.T) {
 		"three":                 {aHit + aHit + aHit, one + one + one, []string{"hit", "hit", "hit"}},
 		"two and part of one":   {aHit + aHit + "GET /hit HTTP", one + one, []string{"hit", "hit"}},
 		"two before a miss":     {aHit + aHit + aMiss, one + one, []string{"hit", "hit", "ok"}},
-		"a miss before one":     {aMiss + aHit, "", []string{"ok", "ok"}},
+		"a miss before one":     {aMiss + aHit, "", []string{"ok", "hit"}},
+		"one among hits":        {aHit + aMiss + aHit + aMiss + aMiss + aHit + aHit, one, []string{"hit", "ok", "hit", "ok", "ok", "hit", "hit"}},
 		"two before a write":    {aHit + aHit + aWrite, one + one, []string{"hit", "hit", "ok"}},
 		"two before a fault":    {aHit + aHit + "\x00\r\n\r\n", one + one, []string{"hit", "hit", "400 Bad Request"}},
 		"more than is gathered": {strings.Repeat(aHit, 100), "", slices.Repeat([]string{"hit"}, 100)},
