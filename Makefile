@@ -140,7 +140,7 @@ conformance-update: ## write down what http-cache-tests says now
 	go test -count 1 -v ./test/conformance -require -update
 
 # BASELINE is another cacheproxy binary to be measured beside this one, FLAGS are more flags of test/system/bench/peers, as in
-# make bench FLAGS='--loads hit,miss'. It takes 15 to 30 minutes, more the busier the machine; all figures are in bin/bench.json too, the plot in bin/bench.svg.
+# make bench FLAGS='--loads hit,miss'. It takes half an hour to an hour, more the busier the machine; all figures are in bin/bench.json too, the plot in bin/bench.svg.
 .PHONY: bench
 bench: ## measure the proxy beside the caches that are installed, and beside BASELINE
 	@mkdir -p bin

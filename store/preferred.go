@@ -21,18 +21,20 @@ const preferencesMark = 'n'
 // returns the keys, which must not be changed; under some may be nothing.
 func (s *Store) Preferred(url, key string, c *Copy) []string {
 	keys := s.preferredKeys(url, key)
-	for s.letGoOfOne(keys, c) {
+	for len(keys) > 1 && s.letGoOfOne(keys, c) { // under one key Put sees to it
 	}
 	return keys
 }
 
 // preferredKeys are the keys under which copies of a URL are, with key among them.
 func (s *Store) preferredKeys(url, key string) []string {
-	at := preferencesKey(url)
-	if v := s.memory.variants(at); v != nil && slices.Contains(v.Keys, key) {
-		return v.Keys
+	at, least := preferencesKey(url), ""
+	if v := s.memory.variants(at); v != nil {
+		if slices.Contains(v.Keys, key) {
+			return v.Keys
+		}
+		least = s.leastRead(at)
 	}
-	least := s.leastRead(at)
 	var next *Variants
 	var displaced []string
 	s.memory.update(at, func(old Item) Item {

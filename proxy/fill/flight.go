@@ -64,7 +64,7 @@ type flight struct {
 	sent      bool               // the request is on its way to the origin
 	token     invalidation.Token // taken just before; meaningful once sent
 	published bool
-	response  Response // meaningful once published
+	response  *Response // once published, where the flight is open still; it never changes
 }
 
 func (fs *flights) init(ledger *invalidation.Ledger, start func(*flight, *Request) Response) {
@@ -93,8 +93,7 @@ func (fs *flights) join(j Joiner) (t Ticket, lead chan<- *Request) {
 	if f := before; f != nil && fs.joinable(f, late) {
 		switch {
 		case f.published:
-			response := f.response
-			return Ticket{Role: Joined, flight: f, response: &response}, nil
+			return Ticket{Role: Joined, flight: f, response: f.response}, nil
 		case f.waiters >= j.MaxWaiters:
 			return Ticket{Role: Full}, nil
 		}
@@ -146,10 +145,12 @@ func (f *flight) publish(res Response, open bool) {
 	if !f.published && f.answered != nil {
 		close(f.answered)
 	}
-	f.published, f.response = true, res
-	if !open {
-		f.remove()
+	if f.published = true; open {
+		kept := res // or each flight would have room for it
+		f.response = &kept
+		return
 	}
+	f.remove()
 }
 
 // end is closed when the response is published; nil: it is. The caller holds the lock.

@@ -39,7 +39,7 @@ type Ticket struct {
 
 	filler   *Filler
 	flight   *flight       // nil: the request has no part in one
-	response *Response     // of this ticket alone; nil: the header of the answer is not there yet
+	response *Response     // which nobody changes; nil: the header of the answer is not there yet
 	result   <-chan result // carries the Response, once; nil: there is one already
 	hints    <-chan hint   // nil: the request gets none
 }

@@ -20,6 +20,9 @@ func (f *Filler) amongVariants(q *Request, selection http.Header, copied *store.
 		return
 	}
 	keys := f.store.Preferred(q.URLKey, q.Key, copied)
+	if len(keys) == 1 {
+		return // its own
+	}
 	fields := q.Route.Prefers.Preferences
 	mine := fields.Split(q.Key[len(q.URLKey):])
 	now, pairs := time.Now(), 0

@@ -149,7 +149,7 @@ func TestHitsDeadlines(t *testing.T) {
 // What is pipelined is answered in its order, by whomever.
 func TestHitsPipelined(t *testing.T) {
 	for sent, want := range map[string][]string{
-		aHit + aHit + aHit: {"hit", "hit", "hit"}, aHit + aMiss + aHit: {"hit", "/miss", "/hit"}, aMiss + aHit: {"/miss", "/hit"}, aWrite + aHit: {"/hit", "/hit"},
+		aHit + aHit + aHit: {"hit", "hit", "hit"}, aHit + aMiss + aHit: {"hit", "/miss", "hit"}, aMiss + aHit: {"/miss", "hit"}, aWrite + aHit: {"/hit", "/hit"},
 		aHit + aWrite + aHit: {"hit", "/hit", "/hit"},
 	} {
 		inFrontWith(t, Limits{}, Options{Hits: &someHits{}}, plainListener, func(s *front) {
@@ -363,5 +363,51 @@ func TestHitsStalled(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// A client that does not wait for its answers gets those of hits in one piece, in their order, up to what is none.
+func TestHitsInRowGoOutTogether(t *testing.T) {
+	one := "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nhit"
+	for name, c := range map[string]struct {
+		sent  string
+		first string // that comes at once
+		all   []string
+	}{
+		"one":                   {aHit, one, []string{"hit"}},
+		"three":                 {aHit + aHit + aHit, one + one + one, []string{"hit", "hit", "hit"}},
+		"two and part of one":   {aHit + aHit + "GET /hit HTTP", one + one, []string{"hit", "hit"}},
+		"two before a miss":     {aHit + aHit + aMiss, one + one, []string{"hit", "hit", "ok"}},
+		"a miss before one":     {aMiss + aHit, "", []string{"ok", "hit"}},
+		"one among hits":        {aHit + aMiss + aHit + aMiss + aMiss + aHit + aHit, one, []string{"hit", "ok", "hit", "ok", "ok", "hit", "hit"}},
+		"two before a write":    {aHit + aHit + aWrite, one + one, []string{"hit", "hit", "ok"}},
+		"two before a fault":    {aHit + aHit + "\x00\r\n\r\n", one + one, []string{"hit", "hit", "400 Bad Request"}},
+		"more than is gathered": {strings.Repeat(aHit, 100), "", slices.Repeat([]string{"hit"}, 100)},
+	} {
+		inFrontWith(t, Limits{}, Options{Hits: &someHits{}}, plainListener, func(s *front) {
+			conn := s.dial()
+			go io.WriteString(conn, c.sent)
+			piece := make([]byte, 4<<10)
+			n, err := conn.Read(piece)
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			if c.first != "" && string(piece[:n]) != c.first {
+				t.Errorf("%s: first comes %q, want %q", name, piece[:n], c.first)
+			}
+			all := bufio.NewReader(io.MultiReader(bytes.NewReader(piece[:n]), conn))
+			var got []string
+			for range c.all {
+				res, err := http.ReadResponse(all, nil)
+				if err != nil {
+					t.Fatalf("%s: %v after %q", name, err, got)
+				}
+				body, _ := io.ReadAll(res.Body) // whatever there is of it
+				got = append(got, strings.TrimSpace(string(body)))
+			}
+			if !slices.Equal(got, c.all) {
+				t.Errorf("%s: %q, want %q", name, got, c.all)
+			}
+		})
 	}
 }

@@ -52,7 +52,8 @@ type class struct {
 type run struct {
 	chunk, first uint32 // where it is
 	pages        uint32
-	class        int32 // large: one block, of all its pages
+	ready        uint32 // of them, from the first on: so many were asked for
+	class        int32  // large: one block, of all its pages
 	slots, used  uint32
 	free         [mostSlots / 64]uint64 // a bit for each block that is free
 	next, before uint32                 // among the open runs of its class
@@ -112,6 +113,7 @@ func (h *Heap) Alloc(n int) (Block, bool) {
 		r := &h.runs[at]
 		r.class, r.slots, r.used = large, 1, 1
 		h.settle(at, 0)
+		h.makeReady(r, pages)
 		h.used.Add(int64(pages) * pageSize)
 		return Block{At: h.addressOf(r), Ref: refTo(at, 0), Size: pages * pageSize}, true
 	}
@@ -132,7 +134,23 @@ func (h *Heap) Alloc(n int) (Block, bool) {
 		h.shut(at)
 	}
 	h.used.Add(int64(size))
+	h.makeReady(r, ((slot+1)*size+pageSize-1)/pageSize)
 	return Block{At: unsafe.Add(h.addressOf(r), slot*size), Ref: refTo(at, slot), Size: size}, true
+}
+
+// readyAtOnce is how many pages are asked for at the least when the next ones of a run are: as long as they take, nobody else is given a block.
+const readyAtOnce = 16
+
+// makeReady asks the system for the memory of the first so many pages of a run, and of some more: blocks are given out from its beginning
+// on. The caller holds mu.
+func (h *Heap) makeReady(r *run, pages int) {
+	have := int(r.ready)
+	if pages <= have {
+		return
+	}
+	n := min(max(pages-have, readyAtOnce), int(r.pages)-have)
+	populate(unsafe.Slice((*byte)(unsafe.Add(h.addressOf(r), have*pageSize)), n*pageSize))
+	r.ready = uint32(have + n)
 }
 
 // take gives out a free block of the run, and says which.

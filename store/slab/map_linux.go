@@ -25,3 +25,10 @@ func reserve(n int) unsafe.Pointer {
 func discard(pages []byte) {
 	_ = syscall.Madvise(pages, syscall.MADV_DONTNEED) // it fails for no pages that were mapped so
 }
+
+// populate asks for the memory of whole pages that are about to be written to: a fault for each of them would cost several times as much. A
+// kernel before 5.14 does not know of it, and they fault.
+func populate(pages []byte) {
+	const populateWrite = 23 // MADV_POPULATE_WRITE
+	_ = syscall.Madvise(pages, populateWrite)
+}

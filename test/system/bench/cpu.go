@@ -29,8 +29,12 @@ func CPUOfTree(root int) (time.Duration, error) {
 		return 0, fmt.Errorf("read CPU times: %w", err)
 	}
 	var sum time.Duration
-	for _, times := range tree {
-		sum += times.own + times.children
+	for pid, times := range tree {
+		own, ok := ownCPU(pid)
+		if !ok {
+			own = times.own // it has ended since
+		}
+		sum += own + times.children
 	}
 	return sum, nil
 }

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"os"
+	"runtime"
 	"testing"
 	"time"
 )
@@ -42,4 +43,23 @@ func TestOwnCPUGrows(t *testing.T) {
 			t.Fatal("the CPU time does not grow while this process works")
 		}
 	}
+}
+
+// Less than a tick is seen: what is measured for a second is not to be wrong by some in a hundred.
+func TestCPUIsCountedFinerThanTicks(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux has a clock of another process")
+	}
+	before, ok := ownCPU(os.Getpid())
+	for range 1000 {
+		now, still := ownCPU(os.Getpid())
+		if !ok || !still {
+			t.Fatal("the clock of a process that runs cannot be read")
+		}
+		if step := now - before; step > 0 && step < tick {
+			return
+		}
+		before = now
+	}
+	t.Errorf("no step is less than a tick of %v", tick)
 }

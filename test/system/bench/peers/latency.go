@@ -57,7 +57,7 @@ func (s *session) measureLatency(ctx context.Context, l latencyLoad) (w latencyR
 	if err != nil {
 		return w, err
 	}
-	if err := s.warmAll(ctx, b, there, paths, failed); err != nil {
+	if err := s.warmAll(ctx, b, there, []string{realistic}, paths, failed); err != nil {
 		return w, err
 	}
 	first := len(w.Cells)

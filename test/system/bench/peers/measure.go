@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -49,18 +51,14 @@ func (s *session) uniquePrefix() string {
 	return fmt.Sprintf("/%d/u%d-", 2<<10, s.uniqueSet)
 }
 
-// measure measures all peers under one load, in interleaved rounds.
+// measure measures all peers under one load, in interleaved rounds. Each round has processes of its own: where the memory of one happens to
+// lie, and its hashes, make it dearer or cheaper than another one of the same program for as long as it lives.
 func (s *session) measure(ctx context.Context, l load) (runs []run, err error) {
 	b, stop, err := s.makeBed(ctx, l)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, stop()) }()
-	failed := func(peer string, err error) {
-		runs = append(runs, run{Load: l.name, Heads: s.kinds(l)[0], Peer: peer, Error: err.Error()})
-	}
-	there := b.start(ctx, s.ableTo(l), failed)
-	defer func() { err = errors.Join(err, there.stop()) }()
 	paths := l.paths()
 	materials := map[string]material{}
 	for _, kind := range s.kinds(l) {
@@ -68,23 +66,65 @@ func (s *session) measure(ctx context.Context, l load) (runs []run, err error) {
 			return runs, err
 		}
 	}
-	if err := s.warmAll(ctx, b, there, paths, failed); err != nil {
-		return runs, err
-	}
 	for round := range s.options.rounds {
-		for _, kind := range s.kinds(l) {
-			for i := range there.servers { // another begins in each round
-				server := there.servers[(i+round)%len(there.servers)]
-				r := s.runOnce(ctx, b, server, kind, materials[kind], paths)
-				if ctx.Err() != nil {
-					return runs, ctx.Err()
-				}
-				r.Round = round + 1
-				runs = append(runs, r)
-			}
+		made, err := s.measureRound(ctx, b, round, materials, paths)
+		runs = append(runs, made...)
+		if err != nil {
+			return runs, err
 		}
 	}
 	return runs, nil
+}
+
+// measureRound measures each server once with each kind of heads.
+func (s *session) measureRound(ctx context.Context, b *bed, round int, materials map[string]material, paths []string) (runs []run, err error) {
+	failed := func(peer string, err error) {
+		runs = append(runs, run{Load: b.load.name, Heads: s.kinds(b.load)[0], Peer: peer, Round: round + 1, Error: err.Error()})
+	}
+	there := b.start(ctx, s.ableTo(b.load), failed)
+	defer func() { err = errors.Join(err, there.stop()) }()
+	if err := s.warmAll(ctx, b, there, s.kinds(b.load), paths, failed); err != nil {
+		return runs, err
+	}
+	for at, kind := range s.kinds(b.load) {
+		for _, i := range turn(round, len(there.servers)) {
+			server := there.servers[i]
+			if at == 0 { // a process that has just begun has its memory to grow and its connections to make
+				if _, err := s.load(ctx, b, server, materials[kind], time.Second); err != nil && ctx.Err() == nil {
+					failed(server.name, err)
+					continue
+				}
+			}
+			r := s.runOnce(ctx, b, server, kind, materials[kind], paths)
+			if ctx.Err() != nil {
+				return runs, ctx.Err()
+			}
+			r.Round = round + 1
+			runs = append(runs, r)
+		}
+	}
+	return runs, nil
+}
+
+// load sends a load to a server for a while.
+func (s *session) load(ctx context.Context, b *bed, to *server, m material, duration time.Duration) (traffic, error) {
+	if b.load.http2 {
+		return runHTTP2(m, b.load, to.address, duration)
+	}
+	return runWrk(ctx, b.cores, s.script, m, b.load, to.address, s.uniquePrefix(), duration)
+}
+
+// turn is in which order so many servers are measured in a round: another one begins in each, and every second round goes the other way, so
+// that none comes always right behind the same one.
+func turn(round, servers int) []int {
+	order := make([]int, servers)
+	for i := range order {
+		order[i] = (i + round/2) % servers
+	}
+	if round%2 == 1 {
+		slices.Reverse(order)
+	}
+	return order
 }
 
 // ableTo are the peers that are measured with a load.
@@ -108,11 +148,11 @@ func (s *session) kinds(l load) (kinds []string) {
 }
 
 // warmAll warms the servers. One that fails is stopped, and why is told.
-func (s *session) warmAll(ctx context.Context, b *bed, there *running, paths []string, failed func(peer string, err error)) error {
+func (s *session) warmAll(ctx context.Context, b *bed, there *running, kinds, paths []string, failed func(peer string, err error)) error {
 	var warm []*server
 	var stopping error
 	for _, server := range there.servers {
-		err := s.warm(ctx, b, server, paths)
+		err := s.warm(ctx, b, server, kinds, paths)
 		if err == nil {
 			warm = append(warm, server)
 			continue
@@ -124,42 +164,38 @@ func (s *session) warmAll(ctx context.Context, b *bed, there *running, paths []s
 	return errors.Join(stopping, ctx.Err())
 }
 
-// warm asks for every path with one head or another, and for a single one with every head, until next to nothing of that
-// reaches the origin.
-func (s *session) warm(ctx context.Context, b *bed, to *server, paths []string) error {
+// warm sends what the load will send, of each kind of heads, until next to nothing of that reaches the origin.
+func (s *session) warm(ctx context.Context, b *bed, to *server, kinds, paths []string) error {
 	if to.limit {
 		return nil
 	}
-	var distinct []string
-	seen := map[string]bool{unique: true}
-	for _, path := range paths {
-		if !seen[path] {
-			seen[path] = true
-			distinct = append(distinct, path)
+	for _, kind := range kinds {
+		if err := s.warmKind(ctx, b, to, inTurn(paths, s.heads[kind])); err != nil {
+			return err
 		}
 	}
-	if len(distinct) == 0 {
-		return nil
-	}
-	heads := s.heads[realistic]
-	requests := max(len(distinct), len(heads))
+	return nil
+}
+
+func (s *session) warmKind(ctx context.Context, b *bed, to *server, requests iter.Seq[exchange]) error {
 	for pass := 0; ; pass++ {
 		before, err := count(ctx, b.origin.address)
 		if err != nil {
 			return err
 		}
+		sent := 0
 		err = send(ctx, to.address, b.load.tls, func(yield func(exchange) bool) {
-			for i := range requests {
-				if !yield(exchange{distinct[i%len(distinct)], heads[(i+pass)%len(heads)]}) {
+			for one := range requests {
+				if sent++; !yield(one) {
 					return
 				}
 			}
 		})
-		if err != nil {
+		if err != nil || sent == 0 {
 			return err
 		}
 		after, err := count(ctx, b.origin.address)
-		if err != nil || pass > 4 || (after-before)*2000 < requests {
+		if err != nil || pass > 4 || (after-before)*2000 < sent {
 			return err
 		}
 	}
@@ -191,13 +227,7 @@ func (s *session) runInto(ctx context.Context, r *run, b *bed, of *server, m mat
 	if err != nil {
 		return err
 	}
-	duration := s.options.time * time.Duration(b.load.longer)
-	if b.load.http2 {
-		r.Traffic, err = runHTTP2(m, b.load, of.address, duration)
-	} else {
-		r.Traffic, err = runWrk(ctx, b.cores, s.script, m, b.load, of.address, s.uniquePrefix(), duration)
-	}
-	if err != nil {
+	if r.Traffic, err = s.load(ctx, b, of, m, s.options.time*time.Duration(b.load.longer)); err != nil {
 		return err
 	}
 	cpuAfter, err := bench.CPUOfTree(of.process.PID())

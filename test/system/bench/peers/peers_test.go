@@ -118,3 +118,26 @@ func TestRequestsThatReachTheOriginAreNoHits(t *testing.T) {
 		t.Errorf("%+v, want an error that says how many reached the origin", runs)
 	}
 }
+
+// Each server comes first, and none has always the same one before it.
+func TestTurnsAreEven(t *testing.T) {
+	const servers = 3
+	first, before := map[int]int{}, map[[2]int]int{}
+	for round := range 2 * servers {
+		order := turn(round, servers)
+		first[order[0]]++
+		for i := range servers - 1 {
+			before[[2]int{order[i], order[i+1]}]++
+		}
+	}
+	for i := range servers {
+		if first[i] != 2 {
+			t.Errorf("server %d comes first in %d rounds of %d, want 2", i, first[i], 2*servers)
+		}
+		for j := range servers {
+			if pair := [2]int{i, j}; i != j && before[pair] != before[[2]int{j, i}] {
+				t.Errorf("server %d comes %d times right before %d, and %d times right behind it", i, before[pair], j, before[[2]int{j, i}])
+			}
+		}
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -68,6 +69,34 @@ func writeMaterial(dir, name string, heads []string, fields string, paths []stri
 		}
 	}
 	return m, nil
+}
+
+// rendered is up to how many paths wrk.lua makes whole requests of beforehand.
+const rendered = 20_000
+
+// inTurn are the requests that wrk.lua sends before it begins anew, but for those with a path of their own: which path meets which head
+// decides what is asked for, where a cache tells apart what clients prefer.
+func inTurn(paths, heads []string) iter.Seq[exchange] {
+	return func(yield func(exchange) bool) {
+		if paths[0] == unique {
+			return
+		}
+		count, many := max(len(paths), len(heads)), len(paths) > rendered
+		if many {
+			for count = len(paths); count%len(heads) != 0; {
+				count += len(paths)
+			}
+		}
+		for i := range count {
+			one := exchange{paths[i%len(paths)], heads[i%len(heads)]}
+			if !many {
+				one.head = heads[(i+i/len(heads))%len(heads)]
+			}
+			if one.path != unique && !yield(one) {
+				return
+			}
+		}
+	}
 }
 
 func withFields(head, fields string) string {

@@ -14,7 +14,7 @@ function init(args)
   for head in read(args[1]):gmatch("(.-\r\n\r\n)") do heads[#heads + 1] = head end
   for path in read(args[2]):gmatch("[^\n]+") do paths[#paths + 1] = path end
   prefix = args[3]
-  if #paths > 20000 or paths[1] == "@" then
+  if #paths > 20000 or paths[1] == "@" then -- inTurn in wrk.go knows this, and what follows
     -- So many whole requests would only fill memory.
     request = function()
       at = at + 1

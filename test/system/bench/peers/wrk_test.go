@@ -1,8 +1,17 @@
 package main
 
 import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 )
 
 const wrkOutput = `Running 1s test @ http://127.0.0.1:40001
@@ -51,4 +60,68 @@ func TestFieldsAreAddedBeforeTheEnd(t *testing.T) {
 	if got := withFields(constantHead, "A: b\r\n"); !strings.HasSuffix(got, "\r\nA: b\r\n\r\n") || strings.Count(got, "\r\n\r\n") != 1 {
 		t.Errorf("%q", got)
 	}
+}
+
+// What a load sends in its first second was sent when the caches were warmed: a path with another head may be another copy.
+func TestLoadsSendWhatWasWarmed(t *testing.T) {
+	if _, err := exec.LookPath("wrk"); err != nil {
+		t.Skipf("%v", errNoWrk)
+	}
+	if testing.Short() {
+		t.Skip("it takes seconds")
+	}
+	for name, c := range map[string]struct{ paths, heads int }{"more paths": {25, 7}, "more heads": {3, 7}, "many paths": {rendered + 1, 2}} {
+		t.Run(name, func(t *testing.T) {
+			paths, heads := []string{"/first", unique}, []string(nil)
+			for i := range c.paths {
+				paths = append(paths, fmt.Sprintf("/%d", i))
+			}
+			for i := range c.heads {
+				heads = append(heads, fmt.Sprintf("Host: shop.example\r\nX-Request-Id: %d\r\n\r\n", i))
+			}
+			warmed := map[exchange]bool{}
+			for one := range inTurn(paths, heads) {
+				warmed[one] = true
+			}
+			sent := sentByWrk(t, paths, heads)
+			if len(sent) < 25 && len(sent) < len(warmed) {
+				t.Errorf("wrk has sent %d requests of %d", len(sent), len(warmed))
+			}
+			for one := range sent {
+				if !warmed[one] {
+					t.Fatalf("wrk sends %q, which was not sent to warm", one)
+				}
+			}
+		})
+	}
+}
+
+// sentByWrk is what wrk sends in a second, but for requests with a path of their own.
+func sentByWrk(t *testing.T, paths, heads []string) map[exchange]bool {
+	t.Helper()
+	var mu sync.Mutex
+	sent := map[exchange]bool{}
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		if !strings.HasPrefix(r.URL.Path, "/own") {
+			sent[exchange{r.URL.Path, fmt.Sprintf("Host: %s\r\nX-Request-Id: %s\r\n\r\n", r.Host, r.Header.Get("X-Request-Id"))}] = true
+		}
+	}))
+	defer server.Close()
+	dir := t.TempDir()
+	script := filepath.Join(dir, "wrk.lua")
+	if err := os.WriteFile(script, wrkScript, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	m, err := writeMaterial(dir, "load", heads, "", paths)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := runWrk(context.Background(), cores{}, script, m, load{connections: 4}, server.Listener.Addr().String(), "/own", time.Second); err != nil {
+		t.Fatal(err)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	return sent
 }

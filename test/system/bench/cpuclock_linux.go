@@ -1,0 +1,18 @@
+package bench
+
+import (
+	"syscall"
+	"time"
+	"unsafe"
+)
+
+// ownCPU is the CPU time of a process, of all its threads, by its clock, which counts nanoseconds: /proc counts in ticks, and user and
+// system time each are rounded down to one, which is two in a hundred of a second.
+func ownCPU(pid int) (time.Duration, bool) {
+	const ofProcess = 2 // CPUCLOCK_SCHED, without the bit for a thread (clock_getcpuclockid(3))
+	var t syscall.Timespec
+	if _, _, err := syscall.Syscall(syscall.SYS_CLOCK_GETTIME, uintptr(^pid<<3|ofProcess), uintptr(unsafe.Pointer(&t)), 0); err != 0 {
+		return 0, false
+	}
+	return time.Duration(t.Nano()), true
+}
