@@ -96,7 +96,7 @@ fuzz: ## run each fuzz target for FUZZTIME (10s)
 soak: deps ## look for stale reads: SEEDS (100) simulations, a fleet of processes for SOAK (5m) in each way, and with rules switched off
 	go test -count 1 -v -timeout 0 ./invalidation/fleet -run '^TestSimulation$$' -args -sim-seeds $(SEEDS) -sim-time 60s
 	set -e; for server in valkey-server redis-server; do \
-	  go test -C test/system -count 1 -v -timeout 0 ./fleet -run '^TestNothingStale' -args -server $$server -for $(SOAK) -idle 1ms; \
+	  go test -C test/system -count 1 -v -timeout 0 ./fleet -run '^TestNothingStale' -args -server $$server -for $(SOAK) -idle 1ms -readers 32; \
 	done
 	go test -count 1 -v -timeout 0 ./test/mutants -run '^TestBrokenRulesAreSeenOnAFleet$$' -args -fleet $(SOAK)
 	go test -count 1 -v -timeout 0 ./test/mutants -run '^TestBrokenRulesAreFoundByAttack$$' -args -attack 30s

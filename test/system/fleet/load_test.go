@@ -6,6 +6,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -19,6 +20,9 @@ const host = "fleet.example"
 
 // editors is how many clients of each member purge, and how many write: one may have to wait for an instance that is dead.
 const editors = 2
+
+// callTimeout is how long a client waits for an answer.
+const callTimeout = 40 * time.Second
 
 // absent is the pause before a client looks again whether its member is back.
 const absent = 10 * time.Millisecond
@@ -46,14 +50,18 @@ type Load struct {
 // Run puts the load on until ctx ends.
 func (l *Load) Run(ctx context.Context) {
 	l.client = &http.Client{
-		Timeout:   40 * time.Second,
+		Timeout:   callTimeout,
 		Transport: &http.Transport{MaxIdleConnsPerHost: 256, MaxIdleConns: 1024, DisableCompression: true},
 	}
 	defer l.client.CloseIdleConnections()
 	var running sync.WaitGroup
 	for _, m := range l.Members {
-		for range l.Readers {
-			running.Go(func() { l.every(ctx, m, l.Pause, l.read) })
+		for i := range l.Readers {
+			r := &reader{load: l, many: 1 + i%2*(pipelined-1)}
+			running.Go(func() {
+				defer r.close()
+				l.every(ctx, m, l.Pause, r.read)
+			})
 		}
 		for range editors {
 			if share := time.Duration(editors * len(l.Members)); l.Purge > 0 {
@@ -92,8 +100,6 @@ func (l *Load) key() int {
 	return int(r * r * r * float64(l.Keys))
 }
 
-func (l *Load) read(ctx context.Context, m *Member) { l.readKey(ctx, m, l.key()) }
-
 // verify reads a key from every member, as whoever has just changed it does: then an answer that was under way before is
 // likely to be under way still.
 func (l *Load) verify(ctx context.Context, key int) {
@@ -116,17 +122,28 @@ func (l *Load) readKey(ctx context.Context, m *Member, key int) {
 	case ctx.Err() != nil:
 	case err != nil:
 		l.Check.Failed.Add(1)
-	case status != http.StatusOK:
-		l.Check.Refused.Add(1)
 	default:
-		var k int
-		var version int64
-		if _, err := fmt.Sscanf(body, "%d %d", &k, &version); err != nil || k != key {
-			l.Check.Read(key, want+1, risky, -1, asked, fmt.Sprintf("%s answered %q", m.Name, body))
-			return
-		}
-		l.Check.Read(key, want, risky, version, asked, fmt.Sprintf("%s, Cache-Status: %s, Age: %s", m.Name, header.Get("Cache-Status"), header.Get("Age")))
+		l.compare(m, sentRead{key, want, risky}, asked, status, header, body)
 	}
+}
+
+// compare compares an answer with what was expected when it was asked for.
+func (l *Load) compare(m *Member, s sentRead, asked time.Time, status int, header http.Header, body string) {
+	if status != http.StatusOK {
+		l.Check.Refused.Add(1)
+		return
+	}
+	k, v, _ := strings.Cut(body, " ")
+	version, err := strconv.ParseInt(v, 10, 64)
+	if err != nil || k != strconv.Itoa(s.key) {
+		l.Check.Read(s.key, s.want+1, s.risky, -1, asked, fmt.Sprintf("%s answered %q", m.Name, body))
+		return
+	}
+	how := ""
+	if version < s.want {
+		how = fmt.Sprintf("%s, Cache-Status: %s, Age: %s", m.Name, header.Get("Cache-Status"), header.Get("Age"))
+	}
+	l.Check.Read(s.key, s.want, s.risky, version, asked, how)
 }
 
 // purge changes one key or all of a tag, and purges that on a member.
