@@ -32,6 +32,12 @@ func (h Hits) Answer(w http.ResponseWriter, r *http.Request) bool {
 		return false
 	}
 	defer ex.finish()
+	defer func() {
+		if v := recover(); v != nil {
+			ex.tellDefect(v)
+			panic(http.ErrAbortHandler) // part of an answer may be out
+		}
+	}()
 	ex.execute(&d)
 	ex.whole = true
 	return true

@@ -2,9 +2,11 @@ package proxy
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"os"
+	"runtime/debug"
 	"time"
 
 	"cacheproxy/policy"
@@ -106,6 +108,32 @@ func (ex *exchange) passFailed(w http.ResponseWriter, status policy.Status, err 
 	}
 	w.Header().Set("Cache-Control", "no-store")
 	server.Error(w, ex.r, code, refusedTo(err, text), w.Header().Get(requestIDField))
+}
+
+// panicked ends a request in which there was a panic, and nothing else. v is what was recovered; nil: nothing.
+func (ex *exchange) panicked(v any) {
+	if v == nil {
+		return
+	}
+	ex.tellDefect(v)
+	switch {
+	case v == http.ErrAbortHandler:
+		panic(v)
+	case ex.w.code != 0:
+		ex.abort(policy.Panic)
+	}
+	outcome, code, text := failure(policy.Panic)
+	ex.status, ex.settled = policy.Status{Outcome: outcome, Reason: policy.Panic}, true
+	clear(ex.w.Header()) // it may be that of another answer
+	ex.answer(code, text)
+}
+
+// tellDefect has the log tell of a panic but that by which an answer breaks off. net/http would tell of it among what any client can bring
+// about, which nobody reads.
+func (ex *exchange) tellDefect(v any) {
+	if v != http.ErrAbortHandler {
+		ex.p.logger.Error("request panicked", "route", ex.route.Name, "request_id", ex.id(), "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
+	}
 }
 
 // unanswered logs a request that got no answer from its origin. One that was refused a place is the limit at work: there
