@@ -37,7 +37,7 @@ var listenerTLSKeys = section{
 
 // Connections that are open keep the timeouts they began with, and a lower number could not be kept to.
 var limitsKeys = section{
-	{name: "max_connections", is: aNumber, byDefault: "10000", positive: true, zeroWould: "let nobody in", means: "Connections at a time; one more replaces the one that waits longest without a request. Lowered to what ulimit -n leaves."},
+	{name: "max_connections", is: aNumber, byDefault: "10000", positive: true, zeroWould: "let nobody in", means: "Connections at a time; one more replaces those that wait longest without a request, a sixty-fourth of all. Lowered to what ulimit -n leaves."},
 	{name: "max_connections_per_client", is: aNumber, byDefault: "0", means: "Connections of one address; not where clients come through a balancer or NAT. 0: no limit."},
 	{name: "read_header_timeout", is: aDuration, byDefault: "10s", positive: true, zeroWould: "let clients hold connections for nothing", means: "For a request's header."},
 	{name: "idle_timeout", is: aDuration, byDefault: "75s", positive: true, zeroWould: "keep idle connections for ever", means: "For the next request of a connection; longer than that of your balancer."},

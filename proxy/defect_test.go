@@ -18,6 +18,9 @@ func (defective) Write([]byte) (int, error) { panic("a defect") }
 
 // A defect ends the request that meets it, and nothing else. The log has its stack, and the client has 500, or no whole answer.
 func TestDefectOfARequest(t *testing.T) {
+	before := met
+	met = func(any) {}
+	t.Cleanup(func() { met = before })
 	var asked atomic.Int64
 	var log bytes.Buffer
 	o := rigOptions{logger: slog.New(slog.NewTextHandler(&log, nil))}

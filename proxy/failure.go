@@ -132,9 +132,13 @@ func (ex *exchange) panicked(v any) {
 // about, which nobody reads.
 func (ex *exchange) tellDefect(v any) {
 	if v != http.ErrAbortHandler {
+		met(v)
 		ex.p.logger.Error("request panicked", "route", ex.route.Name, "request_id", ex.id(), "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
 	}
 }
+
+// met is what happens on a defect besides. Tests fail for it.
+var met = func(defect any) {}
 
 // unanswered logs a request that got no answer from its origin. One that was refused a place is the limit at work: there
 // can be thousands a second, which the metrics and the access log count.
