@@ -34,7 +34,7 @@ func (h Hits) Answer(w http.ResponseWriter, r *http.Request) bool {
 	defer ex.finish()
 	defer func() {
 		if v := recover(); v != nil {
-			ex.tellDefect(v)
+			tellDefect(ex, v)
 			panic(http.ErrAbortHandler) // part of an answer may be out
 		}
 	}()

@@ -35,7 +35,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ex := exchanges.Get().(*exchange)
 	ex.begin(p, w, r)
 	defer ex.finish()
-	defer func() { ex.panicked(recover()) }()
+	defer func() { panicked(ex, recover()) }()
 	ex.serve()
 	ex.whole = true
 }

@@ -111,11 +111,11 @@ func (ex *exchange) passFailed(w http.ResponseWriter, status policy.Status, err 
 }
 
 // panicked ends a request in which there was a panic, and nothing else. v is what was recovered; nil: nothing.
-func (ex *exchange) panicked(v any) {
+func panicked(ex *exchange, v any) {
 	if v == nil {
 		return
 	}
-	ex.tellDefect(v)
+	tellDefect(ex, v)
 	switch {
 	case v == http.ErrAbortHandler:
 		panic(v)
@@ -123,14 +123,22 @@ func (ex *exchange) panicked(v any) {
 		ex.abort(policy.Panic)
 	}
 	outcome, code, text := failure(policy.Panic)
-	ex.status, ex.settled = policy.Status{Outcome: outcome, Reason: policy.Panic}, true
-	clear(ex.w.Header()) // it may be that of another answer
+	if !ex.settled {
+		ex.settle(policy.Status{Outcome: outcome, Reason: policy.Panic})
+	}
+	ex.broke(policy.Panic)
+	h := ex.w.Header()
+	connection := h["Connection"]
+	clear(h) // it may be that of another answer
+	if len(connection) > 0 {
+		h["Connection"] = connection // which the server may have closed for how the request is framed
+	}
 	ex.answer(code, text)
 }
 
 // tellDefect has the log tell of a panic but that by which an answer breaks off. net/http would tell of it among what any client can bring
 // about, which nobody reads.
-func (ex *exchange) tellDefect(v any) {
+func tellDefect(ex *exchange, v any) {
 	if v != http.ErrAbortHandler {
 		met(v)
 		ex.p.logger.Error("request panicked", "route", ex.route.Name, "request_id", ex.id(), "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
