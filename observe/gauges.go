@@ -68,9 +68,9 @@ func (h *held) collect(tell reading) {
 		})
 	}
 	for name, t := range h.tiers {
-		tell(gauge, "store_bytes", "Bytes held by a tier of the store.", float64(t.Bytes()), "tier", name)
-		tell(gauge, "store_entries", "Copies held by a tier of the store.", float64(t.Entries()), "tier", name)
-		tell(counter, "evictions_total", "Copies that a tier of the store gave up for want of room.", float64(t.Evictions()), "tier", name)
+		tell(gauge, "store_bytes", "Bytes held by a tier of the store: of copies; of valkey all that the server uses.", float64(t.Bytes()), "tier", name)
+		tell(gauge, "store_entries", "Copies held by a tier of the store; of valkey all keys of its database.", float64(t.Entries()), "tier", name)
+		tell(counter, "evictions_total", "Copies that a tier of the store gave up for want of room; of valkey all keys, since the server started.", float64(t.Evictions()), "tier", name)
 		if t.Limit != nil {
 			tell(gauge, "store_limit_bytes", "Bytes that a tier of the store may hold.", float64(t.Limit()), "tier", name)
 		}
@@ -108,7 +108,7 @@ func (u UpstreamGauges) collect(tell reading) {
 	}
 	if u.Health != nil {
 		u.Health(func(address string, healthy bool) {
-			tell(gauge, "upstream_healthy", "1 when nothing speaks against an address of an origin, else 0.", flag(healthy), "address", address)
+			tell(gauge, "upstream_healthy", "0 while an address of an origin is out of use, or used for want of others, else 1.", flag(healthy), "address", address)
 		})
 	}
 }

@@ -36,7 +36,7 @@ func (m *Metrics) WriteBehind(read func() *QueuedWrites) *WriteBehind {
 		for route, n := range q.Depth {
 			tell(gauge, "write_behind_queued", "Accepted writes that are not done, of all instances.", float64(n), "route", route)
 		}
-		tell(gauge, "write_behind_oldest_seconds", "Time since the oldest accepted write that is not done was accepted, 0 where there is none.", q.Oldest.Seconds())
+		tell(gauge, "write_behind_oldest_seconds", "Time since the oldest accepted write that waits, or blocks its key, was accepted or told to be tried again, 0 where there is none.", q.Oldest.Seconds())
 		tell(gauge, "write_behind_dead_letters", "Accepted writes that wait for somebody to decide, of all instances.", float64(q.Dead))
 	}))
 	return w

@@ -11,8 +11,17 @@ import (
 	"cacheproxy/policy"
 )
 
+// defects has a test meet some.
+func defects(t *testing.T) {
+	t.Helper()
+	before := met
+	met = func(any) {}
+	t.Cleanup(func() { met = before })
+}
+
 // A defect is the end of the request that meets it and of no other: its client is told, and the log has the stack.
 func TestDefectIsAnswered(t *testing.T) {
+	defects(t)
 	var asked atomic.Int64
 	var log bytes.Buffer
 	o := rigOptions{logger: slog.New(slog.NewTextHandler(&log, nil))}
@@ -37,6 +46,7 @@ func TestDefectIsAnswered(t *testing.T) {
 
 // On the path of hits a request that meets a defect goes to net/http as it came, where it is told.
 func TestDefectOnTheHitPath(t *testing.T) {
+	defects(t)
 	p, r := hot(t)
 	store, w := p.store, &sink{header: http.Header{}}
 	p.store = nil
@@ -50,6 +60,7 @@ func TestDefectOnTheHitPath(t *testing.T) {
 
 // What breaks off after its head went out is not ended as a whole, and the defect is in the report all the same.
 func TestDefectAfterTheHead(t *testing.T) {
+	defects(t)
 	p, r := hot(t)
 	ex := exchanges.Get().(*exchange)
 	w := &sink{header: http.Header{}}

@@ -129,6 +129,9 @@ func (ex *exchange) through(o passage) {
 			ex.edit(res.Header, false)
 			ex.settle(*status)
 			ex.addCacheStatus(res.Header)
+			if res.StatusCode == http.StatusSwitchingProtocols {
+				ex.w.code = res.StatusCode // which goes out by the connection itself
+			}
 			return nil
 		},
 		OnError: func(w http.ResponseWriter, err error) {

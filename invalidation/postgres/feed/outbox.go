@@ -156,7 +156,7 @@ func (s *outbox) lostChanges(ctx context.Context, lost float64) error {
 	}
 	if before >= 0 {
 		f.count(changesLost)
-		f.tell(changesLost, "changes were made that PostgreSQL could not tell of (on_error: lose); the tables that allow it are purged", "changes", lost-before)
+		f.tell(changesLost, "changes were made that PostgreSQL could not tell of (on_error: lose); the copies of the tables that allow it are confirmed", "changes", lost-before)
 	}
 	var tags []policy.Member
 	for _, m := range f.config.Load().Mappings {
