@@ -76,7 +76,7 @@ func (ex *exchange) passUnless(found candidate, status *policy.Status, answered 
 		},
 	})
 	if instead != policy.NoReason {
-		ex.serveInstead(found, instead, *status, failed, ex.asks(found).forward)
+		ex.serveInstead(found, instead, *status, failed, nil)
 	}
 }
 
