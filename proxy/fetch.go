@@ -278,7 +278,7 @@ func (ex *exchange) serveStaleOnError(res *fill.Response, found candidate, statu
 // says that it accepts, or by which way its request came, and then everybody would get the old copy while all is well. After any other
 // failure the copy is renewed, and what becomes of that counts.
 func (ex *exchange) serveInstead(found candidate, why policy.Reason, status policy.Status, header, asked http.Header) {
-	alike := asked != nil && ex.route.AsksAsRenewal(asked, found.Copy.Vary(), found.Copy.Asked())
+	alike := asked != nil && asksAsRenewal(ex.route.Route.Route, asked, found)
 	if fill.FailedAtOrigin(why) && alike {
 		fill.Failed(found.Copy, true, header)
 	}

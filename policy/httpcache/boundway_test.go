@@ -23,14 +23,14 @@ func TestBoundWay(t *testing.T) {
 	} {
 		for _, name := range []string{"Via", "Cdn-Loop"} {
 			h := http.Header{name: c.lines, "Accept": {long}}
-			BoundWay(h)
+			boundWay(h)
 			if !reflect.DeepEqual(h[name], c.want) || len(h["Accept"]) != 1 {
 				t.Errorf("%.40q becomes %.80q, want %q", c.lines, h[name], c.want)
 			}
 		}
 	}
 	h := http.Header{"Via": {own}}
-	if BoundWay(h); len(h["Via"][0]) > longestWay || ViaHops(h) < 10 {
+	if boundWay(h); len(h["Via"][0]) > longestWay || ViaHops(h) < 10 {
 		t.Errorf("%d bytes stay, with %d of the hops of a loop", len(h["Via"][0]), ViaHops(h))
 	}
 }
