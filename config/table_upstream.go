@@ -24,7 +24,7 @@ var upstreamKeys = slices.Concat(section{
 // placeKeys bound what is at work behind an upstream, or behind those that share a limit.
 var placeKeys = section{
 	{name: "max_in_flight", is: aNumber, positive: true, zeroWould: "let nothing through", quiet: true, means: "Concurrent requests to all addresses together: about what the database behind can work on. Without it no request of a client waits for a place, or is refused one."},
-	{name: "max_queue", is: aNumber, byDefault: "256", means: "Requests that wait for a place, classes and routes taking turns; beyond it: 503 with Retry-After, or a copy that stale_if_error allows. 0: none wait. With max_in_flight."},
+	{name: "max_queue", is: aNumber, byDefault: "256", means: "Requests that wait for a place, classes, routes and clients taking turns; beyond it: 503 with Retry-After, or a copy that stale_if_error allows. 0: none wait. With max_in_flight."},
 	{name: "queue_timeout", is: aDuration, byDefault: "1s", positive: true, means: "How long they wait; then the same. With max_in_flight."},
 	{name: "max_streams", is: aNumber, derived: "1000 with max_in_flight, else any number", quiet: true, means: "Upgrades, event streams, gRPC, requests whose client is slow to send its body, and answers that clients take slowly, which are counted apart; one client has a quarter of them at most, or one. 0: none."},
 	{name: "fleet_max_in_flight", is: aNumber, positive: true, zeroWould: "let no instance ask", quiet: true, means: "Concurrent requests of all instances together, of which each takes its share, one at the least. With valkey and max_in_flight."},

@@ -14,10 +14,10 @@ var forwardedFields = []string{
 	"Accept", "Accept-Charset", "Accept-Encoding", "Accept-Language",
 	// Often heeded without a word, so that it is always part of the variant; see selectedBy.
 	originField,
-	// The trace that the fill is part of, which answers do not depend on (W3C Trace Context), bounded by httpcache.BoundTrace. A fill has a request id of its
+	// The trace that the fill is part of, which answers do not depend on (W3C Trace Context), bounded by httpcache.BoundUnkeyed. A fill has a request id of its
 	// own: an origin that repeats it in its answer must not tell one client's to others.
 	"Traceparent", "Tracestate",
-	// The way that the request came, needed to notice that it goes round in circles (RFC 9110 §7.6.3, RFC 8586).
+	// The way that the request came, needed to notice that it goes round in circles (RFC 9110 §7.6.3, RFC 8586), bounded likewise.
 	"Via", "Cdn-Loop",
 }
 
@@ -49,7 +49,7 @@ func (r *Route) FillHeader(client http.Header, selected []string) http.Header {
 	} else {
 		copyFields(h, client, forwardedFields)
 	}
-	httpcache.BoundTrace(h) // an origin that fails of it would fail for all
+	httpcache.BoundUnkeyed(h) // an origin that fails of it would fail for all
 	for _, name := range selected {
 		if !isWithheld(name) {
 			copyField(h, client, name)

@@ -193,18 +193,18 @@ func TestFillsForwardNoBrokenTrace(t *testing.T) {
 }
 
 // What is not compared decides nothing by its length, and what is part of the key is sent as it came.
-func TestFillsBoundTheTrace(t *testing.T) {
+func TestFillsBoundTheTraceAndTheWay(t *testing.T) {
 	const parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 	long := strings.Repeat("x", 5000)
-	client := http.Header{"Traceparent": {parent}, "Tracestate": {"a=1," + long}, "Baggage": {long}, "X-Cloud-Trace-Context": {long}, "B3": {"1"}, "Via": {long}}
+	client := http.Header{"Traceparent": {parent}, "Tracestate": {"a=1," + long}, "Baggage": {long}, "X-Cloud-Trace-Context": {long}, "B3": {"1"}, "Via": {long + ", 1.1 a"}, "Cdn-Loop": {long}}
 	for _, c := range []struct {
 		forward Forwarding
 		keyed   []string
 		want    http.Header
 	}{
-		{ForwardListed, nil, http.Header{"Traceparent": {parent}, "Via": {long}}},
-		{ForwardAll, nil, http.Header{"Traceparent": {parent}, "Via": {long}, "B3": {"1"}}},
-		{ForwardListed, []string{"Baggage", "Tracestate"}, http.Header{"Traceparent": {parent}, "Via": {long}, "Baggage": {long}, "Tracestate": {"a=1," + long}}},
+		{ForwardListed, nil, http.Header{"Traceparent": {parent}, "Via": {"1.1 a"}}},
+		{ForwardAll, nil, http.Header{"Traceparent": {parent}, "Via": {"1.1 a"}, "B3": {"1"}}},
+		{ForwardListed, []string{"Baggage", "Tracestate"}, http.Header{"Traceparent": {parent}, "Via": {"1.1 a"}, "Baggage": {long}, "Tracestate": {"a=1," + long}}},
 	} {
 		if got := (&Route{ForwardHeaders: c.forward, Headers: c.keyed}).FillHeader(client, nil); !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%v, %v: %d fields are forwarded: %v", c.forward, c.keyed, len(got), got)

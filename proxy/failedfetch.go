@@ -3,9 +3,11 @@ package proxy
 import (
 	"math"
 	"net/http"
+	"slices"
 	"time"
 
 	"cacheproxy/policy"
+	"cacheproxy/policy/httpcache"
 	"cacheproxy/proxy/fill"
 )
 
@@ -44,6 +46,17 @@ func (ex *exchange) proved(res *fill.Response, found candidate) (from *fill.Read
 		from.Detach()
 	}
 	return from, ok
+}
+
+// asksAsRenewal reports whether a fill that forwarded this header asked what a renewal of the copy asks, the trace apart.
+func asksAsRenewal(r *policy.Route, forwarded http.Header, found candidate) bool {
+	renewal := r.RenewalHeader(forwarded, found.Copy.Vary(), found.Copy.Asked())
+	for name, lines := range forwarded {
+		if !httpcache.IsTrace(name) && !slices.Equal(lines, renewal[name]) {
+			return false
+		}
+	}
+	return httpcache.Negotiation(renewal) == httpcache.Negotiation(forwarded)
 }
 
 // failed reports whether a fetch brought no answer to the question, but a word of the moment's trouble.

@@ -228,3 +228,40 @@ func answerRaw(w http.ResponseWriter, answer string) {
 	defer conn.Close()
 	io.WriteString(conn, answer)
 }
+
+// An origin may fail on what one client says, such as the way that its request came, or any field where all are forwarded. That says nothing
+// of the copy, which is renewed and not left alone.
+func TestFailureOfOneClientIsNoWordToReadersOfTheCopy(t *testing.T) {
+	for name, c := range map[string]struct {
+		field string
+		all   bool
+	}{
+		"Via": {"Via", false}, "CDN-Loop": {"Cdn-Loop", false}, "Accept": {"Accept-Encoding", false}, "Via, all forwarded": {"Via", true}, "any, all forwarded": {"X-Any", true},
+	} {
+		for how, fail := range map[string]func(w http.ResponseWriter){
+			"an error":  func(w http.ResponseWriter) { w.WriteHeader(http.StatusServiceUnavailable) },
+			"no answer": func(http.ResponseWriter) { panic(http.ErrAbortHandler) },
+		} {
+			t.Run(name+"/"+how, func(t *testing.T) {
+				const strange = "gzip;q=0.5, br;q=0.4"
+				route := routeFor(t, "all", func(r *policy.Route) {
+					r.TTL, r.StaleIfError = 10*time.Second, time.Hour
+					if c.all {
+						r.ForwardHeaders = policy.ForwardAll
+					}
+				}, "/")
+				inBubble(t, func(w http.ResponseWriter, r *http.Request) {
+					if strings.Contains(strings.Join(r.Header[c.field], ", "), "br") {
+						fail(w)
+					}
+				}, rigOptions{}, route, func(b *bubble) {
+					b.do("GET", "/a").want(t, "fill", 200, "", "stored")
+					b.pass(11 * time.Second)
+					b.do("GET", "/a", c.field, strange).want(t, "the one that fails", 200, "", "fwd=stale")
+					b.pass(time.Second)
+					b.do("GET", "/a").want(t, "another, to whom nothing is wrong", 200, "", "; hit; ttl=9")
+				})
+			})
+		}
+	}
+}

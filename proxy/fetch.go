@@ -272,13 +272,13 @@ func (ex *exchange) serveStaleOnError(res *fill.Response, found candidate, statu
 
 // serveInstead serves a copy for an answer that did not come. An origin that has failed is left alone for a while: until then the copy
 // stands in at once, and then one request asks again. status is what is told besides; header is that of the origin's answer, nil: there
-// was none; asked is what was forwarded to it.
+// was none; asked is what was forwarded to it, nil: more than a fill says.
 //
-// Only who asked what the copy was fetched with has found out that the origin fails to give it anew: an origin may fail of what one client
-// says that it accepts, and then everybody would get the old copy while all is well. After any other failure the copy is renewed as it
-// was fetched, and what becomes of that counts.
+// Only who asked what a renewal of the copy asks has found out that the origin fails to give it anew: an origin may fail of what one client
+// says that it accepts, or by which way its request came, and then everybody would get the old copy while all is well. After any other
+// failure the copy is renewed, and what becomes of that counts.
 func (ex *exchange) serveInstead(found candidate, why policy.Reason, status policy.Status, header, asked http.Header) {
-	alike := httpcache.Negotiation(asked) == found.Copy.Asked()
+	alike := asked != nil && asksAsRenewal(ex.route.Route.Route, asked, found)
 	if fill.FailedAtOrigin(why) && alike {
 		fill.Failed(found.Copy, true, header)
 	}

@@ -76,7 +76,12 @@ func (ex *exchange) passUnless(found candidate, status *policy.Status, answered 
 		},
 	})
 	if instead != policy.NoReason {
-		ex.serveInstead(found, instead, *status, failed, ex.asks(found).forward)
+		asked := ex.asks(found)
+		forward := asked.forward
+		if !ex.route.AsksAsFill(ex.r.Header, asked.names) {
+			forward = nil // what it has failed on, a fill does not say
+		}
+		ex.serveInstead(found, instead, *status, failed, forward)
 	}
 }
 

@@ -2,8 +2,9 @@ package httpcache
 
 import "net/http"
 
-// aboutClient are the statuses that must not be stored: the answer is about who asks and how (RFC 6585 §3 to §6).
-var aboutClient = map[int]bool{428: true, 429: true, 431: true, 511: true}
+// aboutClient are the statuses that must not be stored: the answer is about who asks and how (RFC 6585 §3 to §6), or by which way, which a
+// client may make up (RFC 5842 §7.2).
+var aboutClient = map[int]bool{428: true, 429: true, 431: true, 508: true, 511: true}
 
 // finalStatus reports whether s ends the exchange and can stand for a whole response. 304 confirms another response.
 func finalStatus(s int) bool { return s >= 200 && s <= 599 && s != http.StatusNotModified }

@@ -19,11 +19,11 @@ const (
 	maxMembers = 32
 )
 
-// BoundTrace takes out of a header what says nothing of a trace that can be read, and all that could make an origin refuse a request for
+// boundTrace takes out of a header what says nothing of a trace that can be read, and all that could make an origin refuse a request for
 // its length. No answer depends on it and requests that differ in nothing else are answered together, so that it must not decide
 // whether there is an answer: a traceparent that cannot be read goes, and with it tracestate, which goes alone where that cannot be read,
 // and is cut to whole members else; what other systems of tracing say goes where it is longer than that. The lines that stay are what they were.
-func BoundTrace(h http.Header) {
+func boundTrace(h http.Header) {
 	if TraceID(h) == "" || len(h["Traceparent"][0]) > longestTrace {
 		delete(h, "Traceparent")
 		delete(h, "Tracestate")

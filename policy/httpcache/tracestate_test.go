@@ -55,14 +55,14 @@ func TestTracestateIsBounded(t *testing.T) {
 		{"empty", []string{""}, nil},
 	} {
 		h := http.Header{"Traceparent": {aTrace}, "Tracestate": c.lines}
-		if BoundTrace(h); !slices.Equal(h["Tracestate"], c.want) || h.Get("Traceparent") != aTrace {
+		if boundTrace(h); !slices.Equal(h["Tracestate"], c.want) || h.Get("Traceparent") != aTrace {
 			t.Errorf("%s: %q, want %q", c.about, h["Tracestate"], c.want)
 		}
 		if again := h.Clone(); len(Combined(h["Tracestate"])) > 512 {
 			t.Errorf("%s: %d characters", c.about, len(Combined(h["Tracestate"])))
 		} else if len(h["Tracestate"]) > 32 {
 			t.Errorf("%s: %d lines", c.about, len(h["Tracestate"]))
-		} else if BoundTrace(again); !reflect.DeepEqual(again, h) {
+		} else if boundTrace(again); !reflect.DeepEqual(again, h) {
 			t.Errorf("%s: bounded once more it is %v", c.about, again)
 		}
 	}
@@ -92,11 +92,11 @@ func TestTracesAreBounded(t *testing.T) {
 		{"a later version may say more (§3.2.4), and not as much as it likes", http.Header{"Traceparent": {"01" + aTrace[2:] + "-" + strings.Repeat("x", 500)}, "Tracestate": {"a=1"}}, http.Header{}},
 		{"no trace", http.Header{"Tracestate": {"a=1"}, "Traceparent": {"00-0"}}, http.Header{}},
 	} {
-		if BoundTrace(c.from); !reflect.DeepEqual(c.from, c.and) {
+		if boundTrace(c.from); !reflect.DeepEqual(c.from, c.and) {
 			t.Errorf("%s: %v, want %v", c.about, c.from, c.and)
 		}
 	}
-	BoundTrace(many)
+	boundTrace(many)
 	size := 0
 	for name, lines := range many {
 		if IsTrace(name) {

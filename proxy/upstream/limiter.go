@@ -37,13 +37,13 @@ var weights = [classes]int{Write: 4, Fill: 4, Unlisted: 1, Refresh: 1}
 // requests that no limit holds have taken more than there are: one fourth.
 const reserved = 4
 
-// Place says on whose behalf a place is asked for. Inside a class routes take turns, and inside a route the longest
-// waiting goes first.
+// Place says on whose behalf a place is asked for. Inside a class routes take turns, inside a route clients do, and of a client the
+// longest waiting goes first.
 type Place struct {
 	Class Class
 	Route string // the route's name; empty is a route like any other
 	// Client is who asked, as far as that is believed. What lasts is bounded for each; see Options.MaxStreams. The zero value is
-	// nobody in particular, for whom nothing but the bounds for all hold.
+	// nobody in particular, for whom nothing but the bounds for all hold; those who wait of these are one client.
 	Client netip.Addr
 	// Silent says that the client has kept the request's body waiting already: the place is for others until it sends on.
 	Silent bool
@@ -160,7 +160,7 @@ func (l *limiter) enter(p Place) (*Slot, *waiter, error) {
 		l.shed++
 		return nil, nil, errQueueFull
 	}
-	w := &waiter{place: p, patience: l.queueTimeout, settled: make(chan struct{})}
+	w := &waiter{place: p, client: ClientOf(p.Client), patience: l.queueTimeout, settled: make(chan struct{})}
 	if l.queues[p.Class].empty() {
 		l.served[p.Class] = max(l.served[p.Class], l.clock) // it has no claim for the time in which it did not want a place
 	}
@@ -194,9 +194,9 @@ func (l *limiter) room(c Class) bool {
 }
 
 // pushOutFor makes room in a full queue. Who has to go is of the class that has the most waiting for its share, of its route with the
-// most waiting, and there the newest, which has waited least for nothing. A newcomer is let in only at the cost of a class, or in its
-// own class of a route, that has more waiting than its own would have with it: a flood takes neither another class's room nor, in its
-// own, another route's.
+// most waiting, of the client with the most waiting there, and of its requests the newest, which has waited least for nothing. A newcomer
+// is let in only at the cost of a class, in its own class of a route, or on its own route of a client, that has more waiting than its own
+// would have with it: a flood takes neither another class's room nor, in its own, another route's, nor there another client's.
 func (l *limiter) pushOutFor(p Place) bool {
 	load := func(c Class, more int) float64 { return float64(l.queues[c].waiting+more) / float64(weights[c]) }
 	most := p.Class
@@ -209,11 +209,19 @@ func (l *limiter) pushOutFor(p Place) bool {
 		most = p.Class
 	}
 	longest := l.queues[most].longest()
-	if longest == nil || most == p.Class && longest.waiters.Len() <= l.queues[most].length(p.Route)+1 {
+	if longest == nil {
 		return false
 	}
+	if most == p.Class {
+		route, client := l.queues[most].length(p.Route, ClientOf(p.Client))
+		if longest.waiting <= route+1 {
+			if longest = l.queues[most].routes[p.Route]; longest == nil || longest.longest().waiters.Len() <= client+1 {
+				return false
+			}
+		}
+	}
 	l.shed++
-	l.settle(longest.newest(), pushedOut)
+	l.settle(longest.longest().newest(), pushedOut)
 	return true
 }
 
@@ -253,7 +261,7 @@ func (l *limiter) settle(w *waiter, state waiterState) {
 	close(w.settled)
 }
 
-// admit fills free places from the queue: the class whose turn it is, its routes in turn. The caller holds mu.
+// admit fills free places from the queue: the class whose turn it is, its routes in turn, and their clients. The caller holds mu.
 func (l *limiter) admit() {
 	l.readmit()
 	for l.queued > 0 {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"cacheproxy/policy"
 	"cacheproxy/policy/httpcache"
@@ -63,6 +64,44 @@ func TestRequestsThatCannotBeWritten(t *testing.T) {
 		}
 		if n := seen.Load(); n > 0 {
 			t.Errorf("%s: the upstream saw %d of them", scheme, n)
+		}
+		wantNothingLeft(t, u)
+	}
+}
+
+// Trailer says nothing of a request that has no content, however it came, and keeps no upstream waiting.
+func TestTrailerWithoutContent(t *testing.T) {
+	for _, scheme := range []string{"http", "h2c"} {
+		s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if b, err := io.ReadAll(r.Body); len(b) > 0 || err != nil {
+				w.WriteHeader(http.StatusTeapot)
+			}
+		}))
+		s.Config.Protocols = new(http.Protocols)
+		s.Config.Protocols.SetHTTP1(true)
+		s.Config.Protocols.SetUnencryptedHTTP2(true)
+		s.Start()
+		defer s.Close()
+		u := New(Options{Name: "test", URL: &url.URL{Scheme: scheme, Host: strings.TrimPrefix(s.URL, "http://")}, Timeout: 20 * time.Second})
+		defer u.CloseIdle()
+		for name, body := range map[string]io.ReadCloser{"nil": nil, "NoBody": http.NoBody, "empty": io.NopCloser(strings.NewReader(""))} {
+			for _, method := range []string{"GET", "POST"} {
+				r := request(t, u, method, nil)
+				SetTarget(r, u.URL(), httpcache.Target{Path: "/a"})
+				r.Body, r.Trailer = body, http.Header{"X": nil}
+				if name == "empty" {
+					r.ContentLength = -1
+				}
+				res, err := u.RoundTrip(r)
+				if err != nil {
+					t.Errorf("%s, %s, body %s: %v", scheme, method, name, err)
+					continue
+				}
+				if res.StatusCode != 200 {
+					t.Errorf("%s, %s, body %s: %d", scheme, method, name, res.StatusCode)
+				}
+				res.Body.Close()
+			}
 		}
 		wantNothingLeft(t, u)
 	}

@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"container/list"
+	"net/netip"
 	"time"
 )
 
@@ -13,19 +14,40 @@ type fairQueue struct {
 	turns   list.List // of *routeQueue; whose turn it is stands in front
 }
 
-// routeQueue is the waiters of one route in the order of their arrival. It exists only while there are any.
+// routeQueue is the waiters of one route: a line for each client that has any, and the clients in the order of their turns. It exists
+// only while there are any. So who sends over and over waits behind itself, and not everybody else behind it.
 type routeQueue struct {
-	waiters list.List     // of *waiter
+	waiting int // in all of clients
+	clients map[netip.Prefix]*clientLine
+	turns   list.List     // of *clientLine; whose turn it is stands in front
 	turn    *list.Element // of fairQueue.turns
 }
 
-func (r *routeQueue) newest() *waiter { return r.waiters.Back().Value.(*waiter) }
+// clientLine is the waiters of one client in the order of their arrival. It exists only while there are any. Those who are nobody in
+// particular are one client.
+type clientLine struct {
+	waiters list.List     // of *waiter
+	turn    *list.Element // of routeQueue.turns
+}
+
+func (c *clientLine) newest() *waiter { return c.waiters.Back().Value.(*waiter) }
+
+// longest is the client with the most waiting; of several, the one whose turn comes last.
+func (r *routeQueue) longest() (most *clientLine) {
+	for e := r.turns.Front(); e != nil; e = e.Next() {
+		if c := e.Value.(*clientLine); most == nil || c.waiters.Len() >= most.waiters.Len() {
+			most = c
+		}
+	}
+	return most
+}
 
 // waiter is one request in the queue. It is in its queue exactly as long as state is waiting.
 type waiter struct {
 	place    Place
+	client   netip.Prefix  // of place
 	patience time.Duration // for a place
-	at       *list.Element // of routeQueue.waiters
+	at       *list.Element // of clientLine.waiters
 	state    waiterState
 	slot     *Slot         // once admitted
 	settled  chan struct{} // closed when state changes
@@ -42,35 +64,42 @@ const (
 
 func (q *fairQueue) empty() bool { return q.turns.Len() == 0 }
 
-// length is how many requests of a route wait.
-func (q *fairQueue) length(route string) int {
-	if r := q.routes[route]; r != nil {
-		return r.waiters.Len()
+// length is how many requests of a route wait, and how many of a client among them.
+func (q *fairQueue) length(route string, client netip.Prefix) (ofRoute, ofClient int) {
+	r := q.routes[route]
+	if r == nil {
+		return 0, 0
 	}
-	return 0
+	if c := r.clients[client]; c != nil {
+		ofClient = c.waiters.Len()
+	}
+	return r.waiting, ofClient
 }
 
 // longest is the route with the most waiting; of several, the one whose turn comes last. nil: nobody waits.
 func (q *fairQueue) longest() (most *routeQueue) {
 	for e := q.turns.Front(); e != nil; e = e.Next() {
-		if r := e.Value.(*routeQueue); most == nil || r.waiters.Len() >= most.waiters.Len() {
+		if r := e.Value.(*routeQueue); most == nil || r.waiting >= most.waiting {
 			most = r
 		}
 	}
 	return most
 }
 
-// next gives the waiter to be served now, which the caller must remove, and passes the turn on. nil: nobody waits.
+// next gives the waiter to be served now, which the caller must remove, and passes both turns on. nil: nobody waits.
 func (q *fairQueue) next() *waiter {
 	if q.empty() {
 		return nil
 	}
 	turn := q.turns.Front()
 	q.turns.MoveToBack(turn)
-	return turn.Value.(*routeQueue).waiters.Front().Value.(*waiter)
+	r := turn.Value.(*routeQueue)
+	turn = r.turns.Front()
+	r.turns.MoveToBack(turn)
+	return turn.Value.(*clientLine).waiters.Front().Value.(*waiter)
 }
 
-// push adds a waiter. A route that had none comes last.
+// push adds a waiter. A route that had none comes last, and so does a client.
 func (q *fairQueue) push(w *waiter) {
 	q.waiting++
 	r := q.routes[w.place.Route]
@@ -78,16 +107,28 @@ func (q *fairQueue) push(w *waiter) {
 		if q.routes == nil {
 			q.routes = make(map[string]*routeQueue)
 		}
-		r = new(routeQueue)
+		r = &routeQueue{clients: make(map[netip.Prefix]*clientLine)}
 		r.turn, q.routes[w.place.Route] = q.turns.PushBack(r), r
 	}
-	w.at = r.waiters.PushBack(w)
+	r.waiting++
+	c := r.clients[w.client]
+	if c == nil {
+		c = new(clientLine)
+		c.turn, r.clients[w.client] = r.turns.PushBack(c), c
+	}
+	w.at = c.waiters.PushBack(w)
 }
 
 func (q *fairQueue) remove(w *waiter) {
 	q.waiting--
 	r := q.routes[w.place.Route]
-	if r.waiters.Remove(w.at); r.waiters.Len() == 0 {
+	r.waiting--
+	c := r.clients[w.client]
+	if c.waiters.Remove(w.at); c.waiters.Len() == 0 {
+		delete(r.clients, w.client)
+		r.turns.Remove(c.turn)
+	}
+	if r.waiting == 0 {
 		delete(q.routes, w.place.Route)
 		q.turns.Remove(r.turn)
 	}

@@ -3,6 +3,7 @@ package upstream
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -29,11 +30,21 @@ func newLine(t *testing.T, room int) *line {
 	return q
 }
 
-// enter sends a request that gives the place on as soon as it has it.
+// enter sends a request of nobody in particular that gives the place on as soon as it has it.
 func (q *line) enter(c Class, route, name string) {
 	q.t.Helper()
+	q.enterAs("", c, route, name)
+}
+
+// enterAs is enter for a client's.
+func (q *line) enterAs(client string, c Class, route, name string) {
+	q.t.Helper()
+	var from netip.Addr
+	if client != "" {
+		from = netip.MustParseAddr(client)
+	}
 	go func() {
-		s, err := q.l.acquire(q.t.Context(), Place{Class: c, Route: route})
+		s, err := q.l.acquire(q.t.Context(), Place{Class: c, Route: route, Client: from})
 		q.mu.Lock()
 		defer q.mu.Unlock()
 		switch {
@@ -99,6 +110,74 @@ func TestFullQueueIsSharedByRoutes(t *testing.T) {
 		q.enter(Write, "c", "w2") // that is writes themselves now
 		q.enter(Write, "c", "w3")
 		q.want("w0 fill w1", "r1 r0 w2 w3")
+	})
+}
+
+// Who sends over and over waits behind itself, however many of its requests came before another client's.
+func TestClientsTakeTurns(t *testing.T) {
+	bubbles.Test(t, func(t *testing.T) {
+		q := newLine(t, 20)
+		for i := range 5 {
+			q.enterAs("192.0.2.1", Write, "a", fmt.Sprint("f", i))
+		}
+		q.enterAs("2001:db8::1", Write, "a", "x0")
+		q.enterAs("2001:db8::2", Write, "a", "x1") // of the same network
+		q.enterAs("", Write, "a", "n0")
+		q.enterAs("192.0.2.1", Write, "b", "b0") // routes go first
+		q.enterAs("192.0.2.9", Write, "a", "y0")
+		q.want("f0 b0 x0 n0 y0 f1 x1 f2 f3 f4", "")
+	})
+	bubbles.Test(t, func(t *testing.T) { // a full queue
+		q := newLine(t, 4)
+		for i := range 5 {
+			q.enterAs("192.0.2.1", Write, "a", fmt.Sprint("f", i)) // f4 finds no room
+		}
+		q.enterAs("192.0.2.2", Write, "a", "x0") // at the cost of f3
+		q.enterAs("192.0.2.2", Write, "a", "x1") // at the cost of f2
+		q.enterAs("192.0.2.2", Write, "a", "x2") // has as many as the flood now
+		q.enterAs("192.0.2.3", Write, "a", "y0") // of two equals, the one whose turn is later
+		q.enterAs("192.0.2.3", Write, "b", "b0") // routes go first
+		q.want("f0 b0 x0 y0", "f4 f3 f2 x2 x1 f1")
+	})
+}
+
+// One client holds every place and fills the queue, and asks again as soon as it is refused. What another wants it has as soon as the
+// next place is free.
+func TestFloodOfOneClientDoesNotStarveAnother(t *testing.T) {
+	bubbles.Test(t, func(t *testing.T) {
+		const places, takes, lasts = 4, time.Second, 20 * time.Second
+		l := newLimiter(Options{MaxInFlight: places, MaxQueue: 16, QueueTimeout: time.Second})
+		start, one, another := time.Now(), netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
+		var flood sync.WaitGroup
+		for i := range 100 {
+			flood.Go(func() {
+				<-time.After(time.Duration(i) * 13 * time.Millisecond)
+				for time.Since(start) < lasts {
+					s, err := l.acquire(t.Context(), Place{Class: Write, Route: "a", Client: one})
+					if err != nil {
+						<-time.After(10 * time.Millisecond)
+						continue
+					}
+					<-time.After(takes)
+					s.Release()
+				}
+			})
+		}
+		<-time.After(2 * takes)
+		for time.Since(start) < lasts-2*takes {
+			began := time.Now()
+			s, err := l.acquire(t.Context(), Place{Class: Write, Route: "a", Client: another})
+			if err != nil {
+				t.Errorf("after %v: %v", time.Since(start), err)
+				break
+			}
+			if took := time.Since(began); took > takes {
+				t.Errorf("waited %v behind the flood", took)
+			}
+			s.Release()
+			<-time.After(70 * time.Millisecond)
+		}
+		flood.Wait()
 	})
 }
 

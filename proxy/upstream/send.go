@@ -25,6 +25,10 @@ func (u *Upstream) Send(req *http.Request, slot *Slot) (*http.Response, error) {
 	if _, said := req.Header[userAgentField]; !said { // one that passes has its client's, or an empty one
 		req.Header[userAgentField] = []string{u.options.UserAgent}
 	}
+	if req.Body == nil || req.Body == http.NoBody {
+		// What stands in Trailer follows content. Over HTTP/2, net/http would say that more comes, and send nothing: the upstream would wait for it.
+		req.Trailer = nil
+	}
 	d := &delivery{body: keepBody(req)}
 	u.balancer.earn()
 	var tried []*address

@@ -80,14 +80,15 @@ func (s *Slot) stream() error {
 	return err
 }
 
-// yield is stream for a response whose client does not take it. Where the client has its share of the streams the slot keeps its
-// place, and wanted says whether others are kept waiting for one.
+// yield is stream for a response whose client does not take it. Where it may have no further stream, because it has its share of them or
+// all are taken, the slot keeps its place, and wanted says whether others are kept waiting for one: else as many slow clients as there are
+// streams and places would stop all that is no hit. Where there are to be no streams at all, slow answers are places' by the operator's word.
 func (s *Slot) yield() (given, wanted bool) {
 	l := s.limiter
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	err := s.exchange()
-	return err == nil, err == errClientStreams && l.inFlight >= l.max
+	return err == nil, err != nil && l.maxStreams > 0 && l.inFlight >= l.max
 }
 
 // exchange is stream under the limiter's mu, which the caller holds.

@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/netip"
@@ -88,6 +89,51 @@ func TestSlowReadersHoldNoPlace(t *testing.T) {
 		want("in the end", places, 0)
 		if len(u.limiter.streamsOf) != 0 {
 			t.Errorf("streams of clients are left over: %v", u.limiter.streamsOf)
+		}
+	})
+}
+
+// Many clients, each within its share, can take all streams. Then those who are slow have places until somebody else wants one, too.
+func TestSlowReadersOfManyClientsHoldNoPlace(t *testing.T) {
+	bubbles.Test(t, func(t *testing.T) {
+		const places, streams = 4, 8
+		large := strings.Repeat("x", 1<<20) // more than the buffers on the way
+		u := serveInBubble(t, Options{MaxInFlight: places, MaxStreams: streams, MaxQueue: 8, QueueTimeout: time.Second}, func(w http.ResponseWriter, r *http.Request) {
+			io.WriteString(w, large)
+		})
+		var open []*http.Response
+		for i := range streams + places {
+			res, err := askAs(t, u, fmt.Sprintf("192.0.2.%d", i))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.ReadFull(res.Body, make([]byte, 10)); err != nil {
+				t.Fatal(err)
+			}
+			open = append(open, res)
+			<-time.After(2 * clientsTime)
+		}
+		if u.InFlight() != places-1 || u.Streams() != streams {
+			t.Errorf("%d in flight, %d streams, want %d and %d: who takes the last place is slow in vain", u.InFlight(), u.Streams(), places-1, streams)
+		}
+		for range places {
+			slot, err := u.Acquire(t.Context(), Place{Client: netip.MustParseAddr("198.51.100.7")})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer slot.Release()
+		}
+		cut := 0
+		for _, res := range open {
+			if _, err := io.Copy(io.Discard, res.Body); errors.Is(err, errUntaken) {
+				cut++
+			} else if err != nil {
+				t.Error(err)
+			}
+			res.Body.Close()
+		}
+		if cut != places {
+			t.Errorf("%d answers have ended, want those of the %d places", cut, places)
 		}
 	})
 }
