@@ -2,9 +2,12 @@ package admin
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/pprof"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -173,7 +176,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	req.entry.start = time.Now()
 	defer func() { h.audit(req, out.status) }()
-	if err := h.serve(out, req); err != nil {
+	if err := h.guarded(out, req); err != nil {
 		p := problemOf(err)
 		req.entry.problem = p
 		if p.refusal != "" {
@@ -181,6 +184,26 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		p.write(out, req.form)
 	}
+}
+
+// guarded is serve, where a defect of this program is an error of the call and the log tells of it. net/http would close the connection
+// without a word, and tell where nobody looks.
+func (h *handler) guarded(w *answer, r *request) (err error) {
+	defer func() {
+		v := recover()
+		switch v {
+		case nil:
+			return
+		case http.ErrAbortHandler: // no defect: an answer is broken off
+			panic(v)
+		}
+		h.Log.Error("admin call panicked", "method", r.Method, "path", r.URL.Path, "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
+		if w.status != 0 {
+			panic(http.ErrAbortHandler) // whoever has a part is not to take it for the whole
+		}
+		err = errors.New("the call met a defect of this program, of which the log has more; what it asked for may be done")
+	}()
+	return h.serve(w, r)
 }
 
 // serve is the path of a call: what is asked for, who asks, may they, do it.
