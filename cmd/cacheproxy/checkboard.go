@@ -188,7 +188,7 @@ func checkRecords(ctx context.Context, file string, s *config.Snapshot, t table,
 	if len(s.Boards) == 0 || s.Records == nil || s.Records.Memory {
 		return 0
 	}
-	use := inspect.Use{Server: s.Records.Server, Prefix: s.Records.Prefix, Timeout: s.Records.Timeout, Boards: durabilities(s), Archived: archived(s)}
+	use := inspect.Use{Server: s.Records.Server, Prefix: s.Records.Prefix, Timeout: s.Records.Timeout, Boards: durabilities(s), Archived: archived(s), Shared: !s.Records.Apart}
 	if s.Records.Apart {
 		t.row("records", s.Records.Shown())
 	}

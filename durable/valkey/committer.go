@@ -148,7 +148,7 @@ func (c *Committer) commit(ctx context.Context, group []*sending) {
 	start := time.Now()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*c.timeout)
 	defer cancel()
-	w, err := c.wire()
+	w, err := c.wire(ctx)
 	if err == nil {
 		if err = c.send(ctx, w, group); err == nil {
 			c.keep(w)
@@ -174,6 +174,7 @@ type wire struct {
 	valkey.DedicatedClient
 	release func()
 	home    string // where the client had its server when it was made
+	used    time.Time
 }
 
 // homeOf is where a client has its server. Sentinels may name another one.
@@ -194,30 +195,48 @@ func (w *wire) close() {
 
 // wire is one that is kept, or another. Of a cluster none is kept: each belongs to a slot.
 //
+// One that was not used for a while may have ended meanwhile, as all do when the server stood still. It is asked first: what is sent on one that
+// has ended has an error that says nothing of whether the server has it.
+//
 // Invariant: nothing is sent to a server that the client knows to be replaced. A connection to it may be as good as ever, where it came back, or was
 // only cut off, and goes on as a primary until it hears of the other: what it acknowledges by then is lost.
-func (c *Committer) wire() (*wire, error) {
+func (c *Committer) wire(ctx context.Context) (*wire, error) {
 	client, err := c.client()
 	if err != nil {
 		return nil, err
 	}
-	home := homeOf(client)
+	home, ended := homeOf(client), false
 	for {
 		select {
 		case w := <-c.wires:
-			if w.home == home {
+			rested := time.Since(w.used) > restsAfter
+			if w.home == home && !rested {
 				return w, nil
 			}
+			if w.home == home && !ended && c.lives(ctx, w) {
+				return w, nil
+			}
+			ended = ended || w.home == home // and with it, likely, those that rested beside it
 			w.close()
 		default:
 			d, release := client.Dedicate()
-			return &wire{d, release, home}, nil
+			return &wire{DedicatedClient: d, release: release, home: home}, nil
 		}
 	}
 }
 
+// restsAfter is for how long a connection that is not used is taken to last.
+const restsAfter = time.Second
+
+func (c *Committer) lives(ctx context.Context, w *wire) bool {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	return w.Do(ctx, w.B().Ping().Build()).Error() == nil
+}
+
 // keep has a connection used again.
 func (c *Committer) keep(w *wire) {
+	w.used = time.Now()
 	if client, err := c.client(); err == nil && client.Mode() != valkey.ClientModeCluster {
 		select {
 		case c.wires <- w:

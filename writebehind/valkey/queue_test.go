@@ -148,6 +148,22 @@ func TestAppendAtTheEnd(t *testing.T) {
 	}
 }
 
+// Connections that have ended while nothing was appended are found out before the next write goes out on one.
+func TestAppendOnAConnectionThatHasEnded(t *testing.T) {
+	v := withAOF(t)
+	q, _ := open(t, v, "a", time.Second)
+	if _, err := q.Append(t.Context(), entry(t, "5", "k1", "one", rules)); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := v.CLI(t.Context(), "CLIENT", "KILL", "TYPE", "normal"); err != nil {
+		t.Fatal(out, err)
+	}
+	<-time.After(1500 * time.Millisecond) // what was used just now is not asked
+	if _, err := q.Append(t.Context(), entry(t, "6", "k2", "two", rules)); err != nil {
+		t.Error(err)
+	}
+}
+
 // With durability: replicas a replica has a write before it is accepted.
 func TestReplicas(t *testing.T) {
 	primary := servers.Valkey(t, servers.ValkeyOptions{})

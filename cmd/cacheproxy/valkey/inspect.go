@@ -43,8 +43,9 @@ type Use struct {
 	// Queued is what has to be true of writes that are answered before their upstream has them; empty: none are.
 	Queued []writebehind.Durability
 	// Boards is what has to be true of scores that are acknowledged; empty: there are no boards. Archived: all of them have an archive.
-	Boards   []leaderboard.Durability
-	Archived bool
+	// Shared: they are on the server of the copies.
+	Boards           []leaderboard.Durability
+	Archived, Shared bool
 }
 
 // within is the time in which all of it has to be found out.

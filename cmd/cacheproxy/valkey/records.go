@@ -58,6 +58,8 @@ func (in *inspection) roomForRecords(n node) {
 		in.add(Warning, n.of("maxmemory"), "%s bytes, of which %s are in use: the server is full, or nearly so, and refuses submissions with 503 then; raise it, or take boards away", limit, n.info["used_memory"])
 	case policy == "noeviction":
 		in.add(Fine, n.of("maxmemory"), "%s bytes, of which %s are in use; a full server refuses submissions with 503", limit, n.info["used_memory"])
+	case in.Shared && strings.HasPrefix(policy, "volatile-"): // as copies need it
+		in.add(Warning, n.of("maxmemory-policy"), "is %s: a full server throws away copies, and with them what boards remember of idempotency keys, so that a submission that is sent again then counts again; keep boards on a server of their own (records: {url: ...})", policy)
 	case limit == "0":
 		in.add(Warning, n.of("maxmemory-policy"), "is %s, which throws scores away once maxmemory is set; set it to noeviction", policy)
 	case strings.HasPrefix(policy, "allkeys-"):

@@ -13,6 +13,21 @@ func TestRoomForRecords(t *testing.T) {
 	}
 }
 
+// What copies need of a server that they share with boards is no fault of it, and what it costs boards is told.
+func TestServerOfCopiesAndBoards(t *testing.T) {
+	for _, c := range []struct {
+		shared bool
+		policy string
+		want   Level
+	}{{true, "volatile-lfu", Warning}, {false, "volatile-lfu", wrong}, {true, "allkeys-lfu", wrong}, {true, "noeviction", Fine}} {
+		in := &inspection{Use: Use{Shared: c.shared}}
+		in.roomForRecords(node{info: map[string]string{"used_memory": "10"}, config: map[string]string{"maxmemory": "1000", "maxmemory-policy": c.policy}})
+		if len(in.findings) != 1 || in.findings[0].Level != c.want {
+			t.Errorf("shared %v, %s: %+v", c.shared, c.policy, in.findings)
+		}
+	}
+}
+
 // A disk that is slower than its server is told of, since it keeps the server from answering.
 func TestRecordsWaitForDisk(t *testing.T) {
 	for delayed, want := range map[string]Level{"": Fine, "0": Fine, "3": Warning} {
