@@ -25,42 +25,63 @@ help: ## list the targets
 build: ## build bin/cacheproxy, one static binary
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.release=$(RELEASE)' -o bin/cacheproxy ./cmd/cacheproxy
 
-# A developer waits for make test, for seven minutes at most if it can be done; make test-slow shows where they go. So the tests are two groups that
-# run side by side, since what starts servers waits while what compares models works, and then the fleet, whose measurements
-# want the machine for themselves. The second group has no race detector: it
-# looks at the source, and runs the built program, into whose process the detector does not see. test/norace runs what that would falsify.
-# With the tag lockorder, locks that are taken out of order panic (docs/architecture.md).
+# make test is what a developer waits for, and with CI=true what a change has to pass where nobody waits. The two run the same tests, but
+# - with CI=true everything is compiled with the race detector and checks of the order of locks (docs/architecture.md) wherever the code under test is
+#   in the process of the test, no result is taken from Go's cache, and every rule of the promise is switched off once;
+# - without, tests that neither build nor run the program run anew where something that they depend on has changed since they passed, which Go knows, and
+#   of the rules one in five is switched off, drawn by lot.
+# make test-slow shows where the time goes.
+#
+# The tests are two groups that run side by side, since what starts servers waits while what compares models works, and then the fleet, whose
+# measurements want the machine for themselves. The second group has no race detector: it looks at the source, and runs the built program, into
+# whose process the detector does not see. test/norace runs what the detector would falsify.
 # Tests that say they are parallel wait for servers, and so more of them run than there are cores.
-# With -count 1, since Go's cache of results does not know that tests build and run the program; without vet, which check runs.
-GOTEST  := go test $(JSON) -vet off -timeout $(TIMEOUT) -count 1 -parallel 3
-SOURCE  := house|mutants|conformance|rename
+# With -count 1 where the program is built and run, of which Go's cache of results does not know; without vet, which check runs.
+GOTEST  := go test $(JSON) -vet off -timeout $(TIMEOUT) -parallel 3
+ANEW    := $(GOTEST) -count 1
+SOURCE  := house|conformance|rename
+BUILDS  := $(SOURCE)|mutants|docs
 PROCESS := e2e|fleet|attack|transparency|behind|inventory|leaderboard|load
+CI      ?=
+
+ifeq ($(CI),)
+INSIDE  := $(GOTEST)
+SYSTEM  := $(GOTEST)
+MUTANTS := -args -one-in 5
+else
+INSIDE  := $(ANEW) -race -tags lockorder
+SYSTEM  := $(ANEW) -race
+MUTANTS :=
+endif
 
 .PHONY: test
-test: deps check test-all ## everything a change has to pass
+test: deps check test-all ## all tests; with CI=true everything a change has to pass
 
 .PHONY: test-all
 test-all:
-	@$(MAKE) --no-print-directory -j 2 -k test-race test-plain
-	cd test/system && $(GOTEST) ./fleet
-	cd test/system && $(GOTEST) ./attack -args -for 20s -seed 1
+	@$(MAKE) --no-print-directory -j 2 -k test-inside test-program
+	cd test/system && $(ANEW) ./fleet
+	cd test/system && $(ANEW) ./attack -args -for 20s -seed 1
 
-.PHONY: test-race
-test-race:
-	$(GOTEST) -race -tags lockorder $$(go list ./... | grep -vE '/test/($(SOURCE))$$')
-	cd test/system && $(GOTEST) -race $$(go list ./... | grep -vE '/($(PROCESS))$$')
+.PHONY: test-inside
+test-inside:
+	$(INSIDE) $$(go list ./... | grep -vE '/test/($(BUILDS))$$')
+	cd test/system && $(SYSTEM) $$(go list ./... | grep -vE '/($(PROCESS))$$')
+ifneq ($(CI),)
 	test/norace $(JSON) -vet off -timeout $(TIMEOUT) -count 1
+endif
 
-.PHONY: test-plain
-test-plain:
-	cd test/system && $(GOTEST) ./e2e ./transparency ./behind ./inventory ./leaderboard ./leaderboard/load
-	$(GOTEST) $$(go list ./... | grep -E '/test/($(SOURCE))$$')
-	cd test/deploy && $(GOTEST) ./...
+.PHONY: test-program
+test-program:
+	cd test/system && $(ANEW) ./e2e ./transparency ./behind ./inventory ./leaderboard ./leaderboard/load
+	$(ANEW) $$(go list ./... | grep -E '/test/($(SOURCE)|docs)$$')
+	$(ANEW) ./test/mutants $(MUTANTS)
+	cd test/deploy && $(ANEW) ./...
 
 .PHONY: test-slow
-test-slow: deps ## run all tests, and say which packages take long, whether they work or wait, and which tests it is
+test-slow: deps ## run all tests as CI does, and say which packages take long, whether they work or wait, and which tests it is
 	@mkdir -p bin
-	@$(MAKE) --no-print-directory -k test-all JSON='-json -exec $(CURDIR)/test/cputime' >bin/test.json || true
+	@$(MAKE) --no-print-directory -k test-all CI=$(or $(CI),true) JSON='-json -exec $(CURDIR)/test/cputime' >bin/test.json || true
 	@go run ./test/slow <bin/test.json
 
 .PHONY: deps

@@ -4,7 +4,9 @@ package mutants
 
 import (
 	"encoding/json"
+	"flag"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 // mutant is one rule switched off.
@@ -155,6 +158,8 @@ var mutants = append([]mutant{
 	},
 }, append(followers, queue...)...)
 
+var oneIn = flag.Int("one-in", 1, "of how many rules one is switched off, drawn by lot")
+
 // Every test passes on the product, and fails on its mutant, both in the same binary.
 func TestBrokenRulesAreNoticed(t *testing.T) {
 	root, err := filepath.Abs("../..")
@@ -172,7 +177,7 @@ func TestBrokenRulesAreNoticed(t *testing.T) {
 	overlay, dir := switched(t, root, made), t.TempDir()
 	binaries := map[string]string{} // by package
 	passed := map[string]bool{}     // by package and test
-	for _, n := range sortedKeys(made) {
+	for _, n := range drawn(t, sortedKeys(made)) {
 		m := made[n]
 		if binaries[m.pkg] == "" {
 			binaries[m.pkg] = filepath.Join(dir, fmt.Sprint(len(binaries), ".test"))
@@ -202,6 +207,17 @@ func TestBrokenRulesAreNoticed(t *testing.T) {
 			}
 		})
 	}
+}
+
+// drawn are those of the mutants that are tried.
+func drawn(t *testing.T, all []int) []int {
+	if *oneIn <= 1 {
+		return all
+	}
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("one in %d of %d mutants, by seed %d", *oneIn, len(all), seed)
+	rand.New(rand.NewPCG(seed, 0)).Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	return all[:(len(all)+*oneIn-1) / *oneIn]
 }
 
 // test runs the mutant's test in a binary that is to be a mutant.

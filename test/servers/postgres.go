@@ -1,9 +1,7 @@
 package servers
 
 import (
-	"bytes"
 	"context"
-	"crypto/rand"
 	"fmt"
 	"os"
 	"os/exec"
@@ -141,8 +139,9 @@ func StartPostgres(ctx context.Context, dir string, settings ...string) (*Postgr
 	if err := own(dir, credential); err != nil {
 		return nil, err
 	}
-	data, password := filepath.Join(dir, "data"), rand.Text()
-	if err := initPostgres(ctx, initdb, dir, data, password, credential); err != nil {
+	data := filepath.Join(dir, "data")
+	password, err := newCluster(ctx, initdb, data, credential)
+	if err != nil {
 		return nil, err
 	}
 	// initdb and postgres must be of the same version, so of the same folder.
@@ -153,28 +152,6 @@ func StartPostgres(ctx context.Context, dir string, settings ...string) (*Postgr
 			return server, err
 		}
 	}
-}
-
-// initPostgres creates the cluster. The superuser has a password because every
-// user of the machine can reach the port.
-func initPostgres(ctx context.Context, initdb, dir, data, password string, credential *syscall.Credential) error {
-	passwordFile := filepath.Join(dir, "password")
-	if err := os.WriteFile(passwordFile, []byte(password+"\n"), 0o600); err != nil {
-		return fmt.Errorf("write password of PostgreSQL: %w", err)
-	}
-	if err := own(passwordFile, credential); err != nil {
-		return err
-	}
-	cmd := exec.CommandContext(ctx, initdb, "--pgdata", data, "--username=postgres", "--pwfile", passwordFile,
-		"--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions")
-	cmd.Dir = dir
-	cmd.SysProcAttr = childAttributes(credential)
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("create PostgreSQL cluster in %s: %w; initdb said:\n%s", data, err, out.String())
-	}
-	return nil
 }
 
 func runPostgres(ctx context.Context, binary, data, password, ready string, settings []string, credential *syscall.Credential) (*PostgresServer, error) {
