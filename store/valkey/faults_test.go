@@ -286,12 +286,13 @@ func TestWritesAreBounded(t *testing.T) {
 	o.MaxObject = maxWriteBytes
 	for about, c := range map[string]struct {
 		items, most, size int
+		patience          time.Duration // so that all have begun before the first gives up, on a machine that has much else to do
 	}{
-		"number": {maxWrites + 50, maxWrites, 10},
-		"bytes":  {20, 8, maxWriteBytes/8 - 1000},
+		"number": {maxWrites + 50, maxWrites, 10, time.Second},
+		"bytes":  {20, 8, maxWriteBytes/8 - 1000, 5 * time.Second},
 	} {
-		a := New(o)              // nobody looks after it: it stays down once it is
-		a.patience = time.Second // so that all have begun before the first gives up, on a machine that has much else to do
+		a := New(o) // nobody looks after it: it stays down once it is
+		a.patience = c.patience
 		g.set(true, false)
 		var wg sync.WaitGroup
 		results := make(chan error, c.items)
