@@ -28,8 +28,8 @@ build: ## build bin/cacheproxy, one static binary
 # make test is what a developer waits for, and with CI=true what a change has to pass where nobody waits. The two run the same tests, but
 # - with CI=true everything is compiled with the race detector and checks of the order of locks (docs/architecture.md) wherever the code under test is
 #   in the process of the test, no result is taken from Go's cache, and every rule of the promise is switched off once;
-# - without, tests that neither build nor run the program run anew where something that they depend on has changed since they passed, which Go knows, and
-#   of the rules one in five is switched off, drawn by lot.
+# - without, tests that neither build nor run the program run anew where something that they depend on has changed since they passed, which Go knows;
+#   of the rules one in five is switched off, drawn by lot; and two tests that flood the program are left out (-short).
 # make test-slow shows where the time goes.
 #
 # The tests are two groups that run side by side, since what starts servers waits while what compares models works, and then the fleet, whose
@@ -47,11 +47,11 @@ CI      ?=
 ifeq ($(CI),)
 INSIDE  := $(GOTEST)
 SYSTEM  := $(GOTEST)
-MUTANTS := -args -one-in 5
+SHORT   := -short
 else
 INSIDE  := $(ANEW) -race -tags lockorder
 SYSTEM  := $(ANEW) -race
-MUTANTS :=
+SHORT   :=
 endif
 
 .PHONY: test
@@ -73,9 +73,9 @@ endif
 
 .PHONY: test-program
 test-program:
-	cd test/system && $(ANEW) ./e2e ./transparency ./behind ./inventory ./leaderboard ./leaderboard/load
+	cd test/system && $(ANEW) $(SHORT) ./e2e ./transparency ./behind ./inventory ./leaderboard ./leaderboard/load
 	$(ANEW) $$(go list ./... | grep -E '/test/($(SOURCE)|docs)$$')
-	$(ANEW) ./test/mutants $(MUTANTS)
+	$(ANEW) $(SHORT) ./test/mutants
 	cd test/deploy && $(ANEW) ./...
 
 .PHONY: test-slow

@@ -4,7 +4,6 @@ package mutants
 
 import (
 	"encoding/json"
-	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -158,7 +157,8 @@ var mutants = append([]mutant{
 	},
 }, append(followers, queue...)...)
 
-var oneIn = flag.Int("one-in", 1, "of how many rules one is switched off, drawn by lot")
+// oneIn is of how many mutants one is tried where a developer waits (-short).
+const oneIn = 5
 
 // Every test passes on the product, and fails on its mutant, both in the same binary.
 func TestBrokenRulesAreNoticed(t *testing.T) {
@@ -211,13 +211,13 @@ func TestBrokenRulesAreNoticed(t *testing.T) {
 
 // drawn are those of the mutants that are tried.
 func drawn(t *testing.T, all []int) []int {
-	if *oneIn <= 1 {
+	if !testing.Short() {
 		return all
 	}
 	seed := uint64(time.Now().UnixNano())
-	t.Logf("one in %d of %d mutants, by seed %d", *oneIn, len(all), seed)
+	t.Logf("one in %d of %d mutants, by seed %d", oneIn, len(all), seed)
 	rand.New(rand.NewPCG(seed, 0)).Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
-	return all[:(len(all)+*oneIn-1) / *oneIn]
+	return all[:(len(all)+oneIn-1) / oneIn]
 }
 
 // test runs the mutant's test in a binary that is to be a mutant.
