@@ -74,7 +74,8 @@ func (r *Records) ask(ctx context.Context, op string, s *durable.Script, base st
 	defer cancel()
 	client, err := r.options.Connection.Client()
 	if err == nil {
-		reply, err = texts(s.Run(ctx, client, base, args))
+		keys, args := durable.At(base, args)
+		reply, err = texts(s.Run(ctx, client, keys, args))
 	}
 	r.options.Observe("leaderboard_"+op, time.Since(start), err)
 	if err != nil {

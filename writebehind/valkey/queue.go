@@ -63,7 +63,8 @@ func (q *Queue) ask(ctx context.Context, op string, s *durable.Script, args ...s
 	defer cancel()
 	client, err := q.options.Connection.Client()
 	if err == nil {
-		reply, err = texts(s.Run(ctx, client, q.base, args))
+		keys, args := durable.At(q.base, args)
+		reply, err = texts(s.Run(ctx, client, keys, args))
 	}
 	q.options.Observe("queue_"+op, time.Since(start), err)
 	if err != nil {
@@ -122,6 +123,13 @@ func moment(ms string) time.Time {
 }
 
 func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
+
+func flag(set bool) string {
+	if set {
+		return "1"
+	}
+	return ""
+}
 
 // CheckServer says what keeps the server from promising what a route asks of it; nil: nothing, as far as it says.
 func (q *Queue) CheckServer(ctx context.Context, durability writebehind.Durability) error {
