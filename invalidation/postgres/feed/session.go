@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"cacheproxy/invalidation/postgres"
+
 	"github.com/jackc/pgx/v5"
 )
 
@@ -35,10 +37,10 @@ type session struct {
 // run looks again and again until something fails.
 func (s *session) run(ctx context.Context) (err error) {
 	f := s.feed
-	if s.conn, err = connect(ctx, f.config.Load().Source, canceling); err != nil {
+	if s.conn, err = connect(ctx, f.config.Load().Source, postgres.Canceling); err != nil {
 		return err
 	}
-	defer hangUp(s.conn)
+	defer postgres.HangUp(s.conn)
 	var from source = &outbox{session: s}
 	if f.config.Load().Slot != "" {
 		from = newSlot(s)
