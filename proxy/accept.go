@@ -286,6 +286,12 @@ func allowed(ex *exchange, method string, answers bool) bool {
 	if !answers {
 		return false
 	}
+	refuseAsked(ex, refused, challenge)
+	return false
+}
+
+// refuseAsked turns a client away as who was asked has said, with its challenge, or because nobody could be asked.
+func refuseAsked(ex *exchange, refused refusal, challenge []string) {
 	if len(challenge) > 0 {
 		ex.w.Header()["Www-Authenticate"] = challenge
 	}
@@ -294,7 +300,6 @@ func allowed(ex *exchange, method string, answers bool) bool {
 	} else {
 		ex.refuse(refused)
 	}
-	return false
 }
 
 // subrequest asks whether a client may do something: with the client's own header but for what describes the content, and with what it wants

@@ -141,14 +141,7 @@ func permitted(ex *exchange) (permit api.Permit, ok bool) {
 		refused, challenge = notAllowed, res.Header["Www-Authenticate"]
 		refused.code = res.StatusCode
 	}
-	if len(challenge) > 0 {
-		ex.w.Header()["Www-Authenticate"] = challenge
-	}
-	if refused.code == http.StatusServiceUnavailable {
-		refuseLater(ex, refused)
-	} else {
-		ex.refuse(refused)
-	}
+	refuseAsked(ex, refused, challenge)
 	return permit, false
 }
 
@@ -187,9 +180,8 @@ func submit(ex *exchange, d *decision, board string, permit api.Permit) {
 // countSubmission counts what became of a submission; a is nil where err is not.
 func countSubmission(ex *exchange, a *api.Answer, err error) {
 	result, count := "recorded", 1
-	var refused *api.Refusal
-	switch {
-	case errors.As(err, &refused) && refused.Code < 500:
+	switch refused, is := errors.AsType[*api.Refusal](err); {
+	case is && refused.Code < 500:
 		result = "refused"
 	case err != nil:
 		result = "failed"
