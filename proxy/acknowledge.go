@@ -40,12 +40,10 @@ func (p *Proxy) confirm(f *invalidation.Fence, o invalidation.Order) (invalidati
 		if err == nil || left <= 0 || ctx.Err() != nil {
 			return receipt, err
 		}
-		pause := time.NewTimer(min(retryEvery, left))
 		select {
-		case <-pause.C:
+		case <-time.After(min(retryEvery, left)):
 		case <-ctx.Done():
 		}
-		pause.Stop()
 	}
 }
 
