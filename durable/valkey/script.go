@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha1"
 	"encoding/hex"
+	"fmt"
 	"strings"
 
 	"github.com/valkey-io/valkey-go"
@@ -51,6 +52,21 @@ func (s *Script) Command(c commander, keys, args []string) valkey.Completed {
 // whole is Command with the script itself, from which the server learns it.
 func (s *Script) whole(c commander, keys, args []string) valkey.Completed {
 	return c.B().Eval().Script(s.Text).Numkeys(int64(len(keys))).Key(keys...).Arg(args...).Build()
+}
+
+// Texts are those of the list that a script has answered. It fails with garbled where one is none.
+func Texts(r valkey.ValkeyResult, garbled error) ([]string, error) {
+	list, err := r.ToArray()
+	if err != nil {
+		return nil, err
+	}
+	all := make([]string, len(list))
+	for i := range list {
+		if all[i], err = list[i].ToString(); err != nil {
+			return nil, fmt.Errorf("%w: %w", garbled, err)
+		}
+	}
+	return all, nil
 }
 
 // UnknownScript reports whether the server has not run a Command for want of the script.

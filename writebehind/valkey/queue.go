@@ -10,8 +10,6 @@ import (
 	durable "cacheproxy/durable/valkey"
 	connection "cacheproxy/invalidation/valkey"
 	"cacheproxy/writebehind"
-
-	"github.com/valkey-io/valkey-go"
 )
 
 // Options is what a Queue works with. Connection, Prefix and Instance are required.
@@ -64,27 +62,13 @@ func (q *Queue) ask(ctx context.Context, op string, s *durable.Script, args ...s
 	client, err := q.options.Connection.Client()
 	if err == nil {
 		keys, args := durable.At(q.base, args)
-		reply, err = texts(s.Run(ctx, client, keys, args))
+		reply, err = durable.Texts(s.Run(ctx, client, keys, args), errReply)
 	}
 	q.options.Observe("queue_"+op, time.Since(start), err)
 	if err != nil {
 		return nil, fmt.Errorf("%s writes: %w", op, err)
 	}
 	return reply, nil
-}
-
-func texts(r valkey.ValkeyResult) ([]string, error) {
-	list, err := r.ToArray()
-	if err != nil {
-		return nil, err
-	}
-	all := make([]string, len(list))
-	for i := range list {
-		if all[i], err = list[i].ToString(); err != nil {
-			return nil, fmt.Errorf("%w: %w", errReply, err)
-		}
-	}
-	return all, nil
 }
 
 // word is what a reply says, as an error where it is no good.
