@@ -82,15 +82,9 @@ func accept(ex *exchange, d *decision) {
 // takeIn receives a write whole, and reports whether it can be accepted. Where not, it is answered.
 func takeIn(ex *exchange) bool {
 	limit := ex.route.behind.MaxBody
-	tooLarge := func() bool {
-		if ex.r.ProtoMajor == 1 {
-			ex.w.Header()["Connection"] = []string{"close"} // else net/http waits for the body before it answers
-		}
-		ex.refuse(bodyTooLarge)
-		return false
-	}
 	if ex.r.ContentLength > limit {
-		return tooLarge()
+		refuseUnread(ex, bodyTooLarge)
+		return false
 	}
 	if err := ex.gather(limit); err != nil {
 		ex.refuse(*bodyRefusal(err))
@@ -98,7 +92,8 @@ func takeIn(ex *exchange) bool {
 	}
 	switch {
 	case !ex.gathered.whole:
-		return tooLarge()
+		refuseUnread(ex, bodyTooLarge)
+		return false
 	case len(ex.r.Trailer) > 0: // that nobody had announced
 		ex.refuse(refusal{http.StatusBadRequest, policy.RequestBody, "a write with a trailer cannot be queued here: announce it, and the write waits for its turn and goes through"})
 		return false

@@ -97,10 +97,7 @@ func takeSubmission(ex *exchange) bool {
 		ex.refuse(*bodyRefusal(err))
 		return false
 	case !ex.gathered.whole:
-		if ex.r.ProtoMajor == 1 {
-			ex.w.Header()["Connection"] = []string{"close"} // else net/http waits for the body before it answers
-		}
-		ex.refuse(bodyTooLarge)
+		refuseUnread(ex, bodyTooLarge)
 		return false
 	}
 	return true
