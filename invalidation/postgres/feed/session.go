@@ -47,8 +47,6 @@ func (s *session) run(ctx context.Context) (err error) {
 	}
 	f.sight.owed.Store(0) // of another source
 	f.sight.retained.Store(0)
-	timer := time.NewTimer(0)
-	defer timer.Stop()
 	for {
 		least, err := from.pass(ctx, len(s.woken) > 0 || s.eager(time.Now()))
 		s.answer()
@@ -67,10 +65,8 @@ func (s *session) run(ctx context.Context) (err error) {
 		} else {
 			pause = max(pause, aside)
 		}
-		pause = max(pause, least)
-		timer.Reset(pause)
 		select {
-		case <-timer.C:
+		case <-time.After(max(pause, least)):
 		case <-hinted:
 		case done := <-f.woken:
 			s.woken = append(s.woken, done)

@@ -111,8 +111,7 @@ func (s *slot) gap(ctx context.Context, p *slotPage, untold []*postgres.Mapping,
 	for _, m := range untold {
 		tags = append(tags, m.Whole())
 	}
-	order := f.unknown(tags)
-	if err := f.untilHeld(ctx, func(ctx context.Context) error { return f.purge(ctx, order) }); err != nil {
+	if err := f.untilHeld(ctx, f.unknown(tags)); err != nil {
 		return false, err
 	}
 	if done, err := s.advance(ctx, p, max(p.confirmed, s.open.skip), now); err != nil || !done {
