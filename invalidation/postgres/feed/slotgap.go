@@ -138,10 +138,7 @@ func (s *slot) writers(ctx context.Context, relations []uint32) ([]string, error
 	for i, oid := range relations {
 		oids[i] = int64(oid)
 	}
-	rows, err := s.conn.Query(ctx, writersSQL, oids)
-	if err != nil {
-		return nil, fmt.Errorf("look for writers: %w", err)
-	}
+	rows, _ := s.conn.Query(ctx, writersSQL, oids) // whose error the rows have
 	all, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
 		return nil, fmt.Errorf("look for writers: %w", err)
