@@ -26,24 +26,20 @@ import (
 // they are fewer than the connections of the listener, which always has room for those who ask whether the process is well.
 const maxCalls = 64
 
-// defaultConfirmTimeout is how long a purge or a mode may wait for every instance when Options does not say.
-const defaultConfirmTimeout = 30 * time.Second
-
 // Options are what the listener is made of. Every func must be set and safe for concurrent use. Errors of Explain
 // are shown to the caller as 400.
 type Options struct {
 	// Tokens are who may call what, until SetTokens says otherwise. None: only requests to a loopback address or a Unix
 	// socket are served, and none that a web page could have made.
 	Tokens []Token
-	// Refused counts a call that was turned away for what its caller is or presented; reason is one of Refusals. Nil: nobody
-	// counts.
+	// Refused counts a call that was turned away for what its caller is or presented; reason is one of Refusals.
 	Refused func(reason string)
 
 	// Purge makes the copies unusable. What waits for all is answered with 200 only if the receipt says that it holds, whatever
 	// else it says. Its context does not end with the client: what was accepted is carried out.
 	Purge func(ctx context.Context, p Purge) (invalidation.Receipt, error)
 	// ConfirmTimeout bounds Purge and SetMode. It must be longer than it takes to declare a silent instance dead, counted from
-	// when the connection to the shared log was made anew. Nil: defaultConfirmTimeout.
+	// when the connection to the shared log was made anew.
 	ConfirmTimeout func() time.Duration
 
 	// URLMembers names the copies of a URL with a query, which is to be taken as it stands and as the route that the URL
@@ -63,7 +59,7 @@ type Options struct {
 	// count. When it fails, or the receipt does not say that it holds, it is in force on this instance all the same. Its
 	// context does not end with the client.
 	SetMode func(ctx context.Context, o ModeOrder) (invalidation.Receipt, error)
-	// RefuseMode says what is wrong with an order; nil: nothing. A nil RefuseMode finds nothing wrong.
+	// RefuseMode says what is wrong with an order; nil: nothing.
 	RefuseMode func(ModeOrder) error
 	// Modes tells the modes in force of all routes, in the order of the configuration.
 	Modes func() []RouteMode
@@ -78,9 +74,9 @@ type Options struct {
 	Ready func() error
 
 	Gatherer prometheus.Gatherer
-	Log      *slog.Logger // audit and refusals; nil: slog.Default()
+	Log      *slog.Logger // audit and refusals
 	// AuditFull reports whether Log has no room for further lines, because nobody reads it. What would leave a line is refused then, so
-	// that nothing is done of which there is none. Nil: there is always room.
+	// that nothing is done of which there is none.
 	AuditFull func() bool
 	Build     string // version, shown by /healthz
 }
@@ -91,18 +87,6 @@ type Handler struct{ inner *handler }
 // New returns the handler of the operator's listener. It does not belong behind anything that cleans paths, such as
 // http.ServeMux: names in purges are taken from the path as it came.
 func New(o Options) *Handler {
-	if o.ConfirmTimeout == nil {
-		o.ConfirmTimeout = func() time.Duration { return defaultConfirmTimeout }
-	}
-	if o.Log == nil {
-		o.Log = slog.Default()
-	}
-	if o.AuditFull == nil {
-		o.AuditFull = func() bool { return false }
-	}
-	if o.Refused == nil {
-		o.Refused = func(string) {}
-	}
 	h := &handler{Options: o, guesses: newGuesses(), places: make(chan struct{}, maxCalls)}
 	h.tokens.Store(newTokenSet(o.Tokens))
 	metrics := promhttp.HandlerFor(o.Gatherer, promhttp.HandlerOpts{ErrorLog: slog.NewLogLogger(o.Log.Handler(), slog.LevelError)})

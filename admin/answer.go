@@ -86,12 +86,10 @@ func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
 // problemOf makes an answer of an error. One that does not know its status is a defect of this program.
 func problemOf(err error) *problem {
-	var p *problem
-	if errors.As(err, &p) {
+	if p, is := errors.AsType[*problem](err); is {
 		return p
 	}
-	var tooLarge *http.MaxBytesError
-	if errors.As(err, &tooLarge) {
+	if tooLarge, is := errors.AsType[*http.MaxBytesError](err); is {
 		return problemf(http.StatusRequestEntityTooLarge, "the body has more than %d bytes", tooLarge.Limit)
 	}
 	return problemf(http.StatusInternalServerError, "%v", err)

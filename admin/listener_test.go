@@ -85,6 +85,10 @@ func newListener(tokens ...Token) *listener {
 		Reload: func(context.Context) (Reloaded, error) {
 			return Reloaded{Changed: []string{"routes[stock].ttl changed"}, Restart: []string{"listen"}, Warnings: []string{}, Generation: 2, Since: time.Date(2026, 11, 26, 21, 4, 5, 0, time.UTC)}, nil
 		},
+		ConfirmTimeout: func() time.Duration { return 30 * time.Second },
+		RefuseMode:     func(ModeOrder) error { return nil },
+		AuditFull:      func() bool { return false },
+
 		Refused:  func(reason string) { l.refused = append(l.refused, reason) },
 		Config:   func() any { return map[string]string{"listen": "127.0.0.1:8080"} },
 		Ready:    func() error { return l.err },

@@ -73,10 +73,8 @@ func (h *handler) setMode(w http.ResponseWriter, r *request) error {
 		return problemf(http.StatusNotFound, "%v", unknownRoute(r.name, known))
 	}
 	order.Route, order.Who = r.name, r.caller.name
-	if h.RefuseMode != nil {
-		if err := h.RefuseMode(order); err != nil {
-			return badRequest(err)
-		}
+	if err := h.RefuseMode(order); err != nil {
+		return badRequest(err)
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), h.ConfirmTimeout())
 	defer cancel()

@@ -31,9 +31,8 @@ func (h *handler) reload(w http.ResponseWriter, r *request) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), h.ConfirmTimeout())
 	defer cancel()
 	done, err := h.Reload(ctx)
-	var invalid *InvalidConfigError
-	switch {
-	case errors.As(err, &invalid):
+	switch invalid, is := errors.AsType[*InvalidConfigError](err); {
+	case is:
 		r.entry.tell("reload", slog.Any("problems", invalid.Problems))
 		return writeJSON(w, http.StatusUnprocessableEntity, map[string]any{
 			"error": "the configuration is not valid; the one before stays in force", "problems": invalid.Problems,

@@ -111,9 +111,8 @@ func readPurge(w http.ResponseWriter, r *request, own map[string]bool) ([]byte, 
 		return nil, bodyNotTaken(r)
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	var tooLarge *http.MaxBytesError
 	switch {
-	case errors.As(err, &tooLarge):
+	case errors.As(err, new(*http.MaxBytesError)):
 		return nil, err
 	case err != nil:
 		return nil, badRequest(fmt.Errorf("read body: %w", err))

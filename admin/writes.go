@@ -73,14 +73,10 @@ func (h *handler) writes(w http.ResponseWriter, r *request) error {
 	return writeJSON(w, http.StatusOK, map[string][]QueuedWrite{"writes": all})
 }
 
-func noQueue() error {
-	return problemf(http.StatusNotFound, "there is no queue of writes: it needs valkey")
-}
-
 // decideWrite serves POST /writes/{id}/retry[?force=true] and DELETE /writes/{id}[?force=true].
 func (h *handler) decideWrite(w http.ResponseWriter, r *request) error {
 	if h.Writes == nil {
-		return noQueue()
+		return problemf(http.StatusNotFound, "there is no queue of writes: it needs valkey")
 	}
 	id, retries := strings.CutSuffix(r.name, "/retry")
 	if retries != (r.Method == http.MethodPost) {

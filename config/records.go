@@ -23,9 +23,6 @@ func (r *Records) Shown() string {
 	return (&Valkey{Server: r.Server}).Shown()
 }
 
-// Cluster reports whether the server is one of several nodes.
-func (r *Records) Cluster() bool { return (&Valkey{Server: r.Server}).Cluster() }
-
 // inMemory is what is written for records without a server.
 const inMemory = "memory"
 

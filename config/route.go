@@ -324,6 +324,11 @@ func matches(r *policy.Route, f func(method string) bool) bool {
 	return slices.ContainsFunc(r.Patterns, func(p policy.Pattern) bool { return p.Method() == "" || f(p.Method()) })
 }
 
+// asksFor reports whether a pattern of a route is for one method alone, and for this.
+func asksFor(r *policy.Route, method string) bool {
+	return slices.ContainsFunc(r.Patterns, func(p policy.Pattern) bool { return p.Method() == method })
+}
+
 // compileContent says which requests with content are reads.
 func compileContent(route *part, r *policy.Route) (reads policy.ContentReads) {
 	doc := route.Part("content")
@@ -331,12 +336,9 @@ func compileContent(route *part, r *policy.Route) (reads policy.ContentReads) {
 		return reads
 	}
 	reads, doc.there = policy.ContentReads{Max: doc.bytes("max"), GraphQL: doc.flag("graphql")}, true
-	names := func(method string) bool {
-		return slices.ContainsFunc(r.Patterns, func(p policy.Pattern) bool { return p.Method() == method })
-	}
-	switch posts := names(http.MethodPost); {
+	switch posts := asksFor(r, http.MethodPost); {
 	case route.spoiled("match"):
-	case !posts && !names("QUERY"):
+	case !posts && !asksFor(r, "QUERY"):
 		doc.problem("", "has no effect: no pattern of this route names QUERY or POST; add one to match, such as QUERY /search, or remove it")
 	case reads.GraphQL && !posts:
 		doc.problem("graphql", "has no effect: no pattern of this route names POST; add one to match, such as POST /graphql, or remove it")

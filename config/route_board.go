@@ -123,14 +123,11 @@ func checkBoardPatterns(doc *part, r *policy.Route) {
 		return
 	}
 	other := slices.IndexFunc(r.Patterns, func(p policy.Pattern) bool { return p.Method() != http.MethodPost && p.Method() != http.MethodGet })
-	has := func(method string) bool {
-		return slices.ContainsFunc(r.Patterns, func(p policy.Pattern) bool { return p.Method() == method })
-	}
 	const both = "write match: [\"POST /games/{game}/scores\", \"GET /games/{game}/leaderboard\"]"
 	switch {
 	case other >= 0:
 		doc.problem("match", "%s has requests that are neither submissions (POST) nor reads (GET); %s", quote(r.Patterns[other].String()), both)
-	case !has(http.MethodPost) || !has(http.MethodGet):
+	case !asksFor(r, http.MethodPost) || !asksFor(r, http.MethodGet):
 		doc.problem("match", "needs a pattern with POST for submissions and one with GET for reads; %s", both)
 	}
 }

@@ -141,12 +141,3 @@ func (s *Snapshot) LongestSettle() (longest time.Duration) {
 	}
 	return longest
 }
-
-// Route is the route of that name, or nil.
-func (s *Snapshot) Route(name string) *policy.Route {
-	i := slices.IndexFunc(s.Routes, func(r *policy.Route) bool { return r.Name == name })
-	if i < 0 {
-		return nil
-	}
-	return s.Routes[i]
-}

@@ -8,7 +8,6 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 )
 
 // Sources are the files that a configuration was made of: its own, secrets, certificates. They know what each held when it
@@ -17,9 +16,6 @@ type Sources struct{ digests map[string]digest }
 
 // digest stands for what a file held. Zero: it could not be read.
 type digest [sha256.Size]byte
-
-// paths lists the files, also those that could not be read.
-func (s Sources) paths() []string { return slices.Sorted(maps.Keys(s.digests)) }
 
 // Changed reads the files again and tells whether one does not hold what it did, or cannot be read any more, or can again.
 func (s Sources) Changed() bool {

@@ -127,16 +127,13 @@ func (l *Local) after(d time.Duration, now time.Time, do func(now time.Time)) {
 // Run does what was left for later when its time has come, and all of it when ctx ends.
 func (l *Local) Run(ctx context.Context) error {
 	for {
-		timer := time.NewTimer(l.doDue(false))
 		select {
-		case <-timer.C:
+		case <-time.After(l.doDue(false)):
 		case <-l.wake:
 		case <-ctx.Done():
-			timer.Stop()
 			l.doDue(true)
 			return nil
 		}
-		timer.Stop()
 	}
 }
 

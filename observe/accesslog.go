@@ -72,12 +72,10 @@ type AccessLog struct {
 // shares are the parts of hits and of everything else that are written.
 type shares struct{ hits, others float64 }
 
-// NewAccessLog makes an access log. It fails on an unknown format and on shares outside 0 to 1.
+// NewAccessLog makes an access log. It fails on an unknown format.
 func NewAccessLog(o AccessLogOptions) (*AccessLog, error) {
 	l := &AccessLog{sample: o.Sample}
-	if err := l.SetShares(o.Hits, o.Others); err != nil {
-		return nil, err
-	}
+	l.SetShares(o.Hits, o.Others)
 	if l.sample == nil {
 		l.sample = rand.Float64
 	}
@@ -97,16 +95,8 @@ func NewAccessLog(o AccessLogOptions) (*AccessLog, error) {
 	return l, nil
 }
 
-// SetShares changes how much is written, from the next record on. It fails on shares outside 0 to 1.
-func (l *AccessLog) SetShares(hits, others float64) error {
-	for _, share := range []float64{hits, others} {
-		if !(share >= 0 && share <= 1) {
-			return fmt.Errorf("share %v of the access log is not between 0%% and 100%%", share)
-		}
-	}
-	l.shares.Store(&shares{hits, others})
-	return nil
-}
+// SetShares changes how much is written, from the next record on. Shares are from 0 to 1.
+func (l *AccessLog) SetShares(hits, others float64) { l.shares.Store(&shares{hits, others}) }
 
 // Log writes a record if it is sampled. Errors are always written: answers of 500 and above, those that broke off, and
 // those that the proxy had to refuse.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
-	"math"
 	"reflect"
 	"slices"
 	"strings"
@@ -117,7 +116,7 @@ func TestAccessLogAlwaysHasErrors(t *testing.T) {
 
 func TestAccessLogOptions(t *testing.T) {
 	for _, o := range []AccessLogOptions{
-		{Format: "xml"}, {}, {Format: "json", Hits: 1.1}, {Format: "json", Others: -.1}, {Format: "json", Hits: math.NaN()},
+		{Format: "xml"}, {},
 	} {
 		if _, err := NewAccessLog(o); err == nil {
 			t.Errorf("%+v is accepted", o)

@@ -6,19 +6,18 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// UpstreamGauges are read when metrics are scraped. Every func must be safe for concurrent use; those that may be nil are
-// then not shown.
+// UpstreamGauges are read when metrics are scraped. Every func must be set and safe for concurrent use.
 type UpstreamGauges struct {
 	InFlight  func() int    // requests that the origin is working on
-	Peak      func() int    // the most that InFlight was since the start; may be nil
-	Streams   func() int    // upgrades, event streams and gRPC calls that are open; may be nil
+	Peak      func() int    // the most that InFlight was since the start
+	Streams   func() int    // upgrades, event streams and gRPC calls that are open
 	Queued    func() int    // requests waiting for a place
-	WouldShed func() uint64 // requests that the limit does not hold and would have refused, since the start; may be nil
-	// Unprotected reports whether the origin gets a small part of what is read, and no limit holds the rest when copies are lost; may be nil.
+	WouldShed func() uint64 // requests that the limit does not hold and would have refused, since the start
+	// Unprotected reports whether the origin gets a small part of what is read, and no limit holds the rest when copies are lost.
 	Unprotected func() bool
-	Retries     func() uint64                                 // requests that went on to another address, since the start; may be nil
-	Health      func(tell func(address string, healthy bool)) // of every address; may be nil
-	// Limits are those in force of InFlight, Queued and Streams; zero: there is none. May be nil.
+	Retries     func() uint64                                 // requests that went on to another address, since the start
+	Health      func(tell func(address string, healthy bool)) // of every address
+	// Limits are those in force of InFlight, Queued and Streams; zero: there is none.
 	Limits func() (inFlight, queued, streams int)
 }
 
@@ -80,35 +79,21 @@ func (h *held) collect(tell reading) {
 func (u UpstreamGauges) collect(tell reading) {
 	tell(gauge, "origin_in_flight", "Requests that an origin is working on.", float64(u.InFlight()))
 	tell(gauge, "origin_queued", "Requests waiting for a place at an origin.", float64(u.Queued()))
-	if u.Peak != nil {
-		tell(gauge, "origin_in_flight_peak", "The most requests that an origin was working on at once, since the start.", float64(u.Peak()))
-	}
-	if u.WouldShed != nil {
-		tell(counter, "would_shed_total", "Requests that went to an origin although its limit, which does not hold them, would have refused them.", float64(u.WouldShed()))
-	}
-	if u.Unprotected != nil {
-		tell(gauge, "upstream_unprotected", "1 when an origin gets a third or less of what is read and has no limit that would hold the rest, else 0.", flag(u.Unprotected()))
-	}
-	if u.Streams != nil {
-		tell(gauge, "origin_streams", "Upgrades, event streams and gRPC calls that are open at an origin.", float64(u.Streams()))
-	}
-	if u.Retries != nil {
-		tell(counter, "retries_total", "Requests that went on to another address of an origin because one could not be reached, or out once more because a kept connection was lost.", float64(u.Retries()))
-	}
-	if u.Limits != nil {
-		inFlight, queued, streams := u.Limits()
-		limit := func(name, help string, value int) {
-			if value > 0 {
-				tell(gauge, name, help, float64(value))
-			}
+	tell(gauge, "origin_in_flight_peak", "The most requests that an origin was working on at once, since the start.", float64(u.Peak()))
+	tell(counter, "would_shed_total", "Requests that went to an origin although its limit, which does not hold them, would have refused them.", float64(u.WouldShed()))
+	tell(gauge, "upstream_unprotected", "1 when an origin gets a third or less of what is read and has no limit that would hold the rest, else 0.", flag(u.Unprotected()))
+	tell(gauge, "origin_streams", "Upgrades, event streams and gRPC calls that are open at an origin.", float64(u.Streams()))
+	tell(counter, "retries_total", "Requests that went on to another address of an origin because one could not be reached, or out once more because a kept connection was lost.", float64(u.Retries()))
+	inFlight, queued, streams := u.Limits()
+	limit := func(name, help string, value int) {
+		if value > 0 {
+			tell(gauge, name, help, float64(value))
 		}
-		limit("origin_in_flight_limit", "Requests that an origin may work on for this instance.", inFlight)
-		limit("origin_queued_limit", "Requests that may wait for a place at an origin.", queued)
-		limit("origin_streams_limit", "Upgrades, event streams and gRPC calls that may be open at an origin.", streams)
 	}
-	if u.Health != nil {
-		u.Health(func(address string, healthy bool) {
-			tell(gauge, "upstream_healthy", "0 while an address of an origin is out of use, or used for want of others, else 1.", flag(healthy), "address", address)
-		})
-	}
+	limit("origin_in_flight_limit", "Requests that an origin may work on for this instance.", inFlight)
+	limit("origin_queued_limit", "Requests that may wait for a place at an origin.", queued)
+	limit("origin_streams_limit", "Upgrades, event streams and gRPC calls that may be open at an origin.", streams)
+	u.Health(func(address string, healthy bool) {
+		tell(gauge, "upstream_healthy", "0 while an address of an origin is out of use, or used for want of others, else 1.", flag(healthy), "address", address)
+	})
 }

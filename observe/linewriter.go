@@ -93,11 +93,9 @@ func (w *LineWriter) Run(ctx context.Context) error {
 		w.drain(ctx)
 	}()
 	<-ctx.Done()
-	timeout := time.NewTimer(flushTimeout)
-	defer timeout.Stop()
 	select {
 	case <-done:
-	case <-timeout.C: // stuck in a write that nothing but the end of the process can end
+	case <-time.After(flushTimeout): // stuck in a write that nothing but the end of the process can end
 	}
 	return nil
 }

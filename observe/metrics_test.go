@@ -37,11 +37,11 @@ func TestMetrics(t *testing.T) {
 	m.Rejected(431)
 	m.Purge("admin", "tag", 3*time.Millisecond)
 	m.SetMode("product", policy.Observe, 0.25)
-	m.SetUpstream("shop", UpstreamGauges{
-		InFlight: func() int { return 3 }, Streams: func() int { return 5 }, Queued: func() int { return 1 }, Retries: func() uint64 { return 7 },
-		Health: func(tell func(string, bool)) { tell("a:80", true); tell("b:80", false) },
-		Limits: func() (int, int, int) { return 64, 0, 1000 },
-	})
+	busy := upstreamAtWork(3)
+	busy.Streams, busy.Queued, busy.Retries = func() int { return 5 }, func() int { return 1 }, func() uint64 { return 7 }
+	busy.Health = func(tell func(string, bool)) { tell("a:80", true); tell("b:80", false) }
+	busy.Limits = func() (int, int, int) { return 64, 0, 1000 }
+	m.SetUpstream("shop", busy)
 	m.SetTier("memory", TierGauges{
 		Bytes: func() int64 { return 4096 }, Entries: func() int64 { return 2 }, Evictions: func() uint64 { return 9 },
 		Limit: func() int64 { return 8192 },
@@ -105,11 +105,20 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
+// upstreamAtWork is an upstream that works on n requests.
+func upstreamAtWork(n int) UpstreamGauges {
+	none := func() int { return 0 }
+	total := func() uint64 { return 0 }
+	return UpstreamGauges{
+		InFlight: func() int { return n }, Peak: none, Streams: none, Queued: none, WouldShed: total, Retries: total,
+		Unprotected: func() bool { return false }, Health: func(func(string, bool)) {}, Limits: func() (int, int, int) { return 0, 0, 0 },
+	}
+}
+
 func TestGaugesFollowTheConfiguration(t *testing.T) {
 	m := NewMetrics("v1")
-	one, two := func() int { return 1 }, func() int { return 2 }
-	m.SetUpstream("shop", UpstreamGauges{InFlight: one, Queued: one})
-	m.SetUpstream("shop", UpstreamGauges{InFlight: two, Queued: two})
+	m.SetUpstream("shop", upstreamAtWork(1))
+	m.SetUpstream("shop", upstreamAtWork(2))
 	if got := scrape(t, m); !strings.Contains(got, `cacheproxy_origin_in_flight{upstream="shop"} 2`) {
 		t.Error("the later gauges do not replace the earlier")
 	}
@@ -124,7 +133,7 @@ func TestRemoved(t *testing.T) {
 	m := NewMetrics("v1")
 	r, u := m.Route("old"), m.Upstream("oldshop")
 	m.Route("kept").Observe(Answer{Outcome: policy.Hit, Status: 200})
-	m.SetUpstream("oldshop", UpstreamGauges{InFlight: func() int { return 1 }, Queued: func() int { return 1 }})
+	m.SetUpstream("oldshop", upstreamAtWork(1))
 	use := func() {
 		for _, o := range policy.Outcomes() {
 			r.Observe(Answer{Outcome: o, Status: 418, Bytes: 1})

@@ -16,9 +16,6 @@ const (
 	HonorClient
 )
 
-// String is the name in the configuration.
-func (c ClientDirectives) String() string { return [...]string{"ignore", "honor"}[c] }
-
 // Heeded are the directives of a request that the route heeds.
 func (c ClientDirectives) Heeded(h http.Header) httpcache.RequestDirectives {
 	if c != HonorClient {

@@ -10,6 +10,3 @@ const (
 	// RangePart fetches what was asked for and keeps it as a part: nothing is transferred that nobody wants.
 	RangePart
 )
-
-// String is the name in the configuration.
-func (f RangeFetch) String() string { return [...]string{"whole", "part"}[f] }

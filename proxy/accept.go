@@ -82,15 +82,9 @@ func accept(ex *exchange, d *decision) {
 // takeIn receives a write whole, and reports whether it can be accepted. Where not, it is answered.
 func takeIn(ex *exchange) bool {
 	limit := ex.route.behind.MaxBody
-	tooLarge := func() bool {
-		if ex.r.ProtoMajor == 1 {
-			ex.w.Header()["Connection"] = []string{"close"} // else net/http waits for the body before it answers
-		}
-		ex.refuse(bodyTooLarge)
-		return false
-	}
 	if ex.r.ContentLength > limit {
-		return tooLarge()
+		refuseUnread(ex, bodyTooLarge)
+		return false
 	}
 	if err := ex.gather(limit); err != nil {
 		ex.refuse(*bodyRefusal(err))
@@ -98,7 +92,8 @@ func takeIn(ex *exchange) bool {
 	}
 	switch {
 	case !ex.gathered.whole:
-		return tooLarge()
+		refuseUnread(ex, bodyTooLarge)
+		return false
 	case len(ex.r.Trailer) > 0: // that nobody had announced
 		ex.refuse(refusal{http.StatusBadRequest, policy.RequestBody, "a write with a trailer cannot be queued here: announce it, and the write waits for its turn and goes through"})
 		return false
@@ -286,6 +281,12 @@ func allowed(ex *exchange, method string, answers bool) bool {
 	if !answers {
 		return false
 	}
+	refuseAsked(ex, refused, challenge)
+	return false
+}
+
+// refuseAsked turns a client away as who was asked has said, with its challenge, or because nobody could be asked.
+func refuseAsked(ex *exchange, refused refusal, challenge []string) {
 	if len(challenge) > 0 {
 		ex.w.Header()["Www-Authenticate"] = challenge
 	}
@@ -294,7 +295,6 @@ func allowed(ex *exchange, method string, answers bool) bool {
 	} else {
 		ex.refuse(refused)
 	}
-	return false
 }
 
 // subrequest asks whether a client may do something: with the client's own header but for what describes the content, and with what it wants

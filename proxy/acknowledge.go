@@ -9,8 +9,6 @@ import (
 )
 
 const (
-	// defaultConfirmTimeout is the default of Options.ConfirmTimeout.
-	defaultConfirmTimeout = 10 * time.Second
 	// leastPatience is how long an attempt may take even where no lease can be left.
 	leastPatience = 100 * time.Millisecond
 	// liftTimeout is how long it may take to take a fence away around nothing, which waits for no other instance.
@@ -40,12 +38,10 @@ func (p *Proxy) confirm(f *invalidation.Fence, o invalidation.Order) (invalidati
 		if err == nil || left <= 0 || ctx.Err() != nil {
 			return receipt, err
 		}
-		pause := time.NewTimer(min(retryEvery, left))
 		select {
-		case <-pause.C:
+		case <-time.After(min(retryEvery, left)):
 		case <-ctx.Done():
 		}
-		pause.Stop()
 	}
 }
 

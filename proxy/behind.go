@@ -200,11 +200,9 @@ func (b *Behind) await(ctx context.Context, keys []string, patience time.Duratio
 			if l.Blocked {
 				return &queueBlocked
 			}
-			timer := time.NewTimer(pause)
 			select {
-			case <-timer.C:
+			case <-time.After(pause):
 			case <-ctx.Done():
-				timer.Stop()
 				return &queueLate
 			}
 			over, err := b.over(ctx, l.ID)

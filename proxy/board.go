@@ -97,10 +97,7 @@ func takeSubmission(ex *exchange) bool {
 		ex.refuse(*bodyRefusal(err))
 		return false
 	case !ex.gathered.whole:
-		if ex.r.ProtoMajor == 1 {
-			ex.w.Header()["Connection"] = []string{"close"} // else net/http waits for the body before it answers
-		}
-		ex.refuse(bodyTooLarge)
+		refuseUnread(ex, bodyTooLarge)
 		return false
 	}
 	return true
@@ -141,14 +138,7 @@ func permitted(ex *exchange) (permit api.Permit, ok bool) {
 		refused, challenge = notAllowed, res.Header["Www-Authenticate"]
 		refused.code = res.StatusCode
 	}
-	if len(challenge) > 0 {
-		ex.w.Header()["Www-Authenticate"] = challenge
-	}
-	if refused.code == http.StatusServiceUnavailable {
-		refuseLater(ex, refused)
-	} else {
-		ex.refuse(refused)
-	}
+	refuseAsked(ex, refused, challenge)
 	return permit, false
 }
 
@@ -187,9 +177,8 @@ func submit(ex *exchange, d *decision, board string, permit api.Permit) {
 // countSubmission counts what became of a submission; a is nil where err is not.
 func countSubmission(ex *exchange, a *api.Answer, err error) {
 	result, count := "recorded", 1
-	var refused *api.Refusal
-	switch {
-	case errors.As(err, &refused) && refused.Code < 500:
+	switch refused, is := errors.AsType[*api.Refusal](err); {
+	case is && refused.Code < 500:
 		result = "refused"
 	case err != nil:
 		result = "failed"

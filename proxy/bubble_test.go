@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"log/slog"
@@ -56,7 +57,7 @@ func (b *bubble) start(config *Config, o rigOptions) {
 	}
 	b.proxy = New(Options{
 		Config: config, Store: b.store, Ledger: b.ledger, Log: b.log, Metrics: b.metrics, Access: access, Logger: o.logger,
-		Lease: b.lease, Claims: o.claims, ConfirmTimeout: timeout(o.confirm), Silence: timeout(o.silence),
+		Lease: b.lease, Claims: o.claims, ConfirmTimeout: timeout(o.confirm), Silence: timeout(cmp.Or(o.silence, o.confirm)),
 	})
 }
 
@@ -293,10 +294,10 @@ func (a answer) want(t testing.TB, what string, status int, body, cache string) 
 	}
 }
 
-// timeout is one that does not change; nil: none.
+// confirmTimeout is Options.ConfirmTimeout and Silence where a test does not say.
+const confirmTimeout = 10 * time.Second
+
+// timeout is one that does not change; zero: confirmTimeout.
 func timeout(d time.Duration) func() time.Duration {
-	if d == 0 {
-		return nil
-	}
-	return func() time.Duration { return d }
+	return func() time.Duration { return cmp.Or(d, confirmTimeout) }
 }

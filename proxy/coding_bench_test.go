@@ -56,7 +56,7 @@ func warm(b *testing.B, told int, held httpcache.Coding) (*Proxy, []*http.Reques
 	p := New(Options{
 		Config: NewConfig(Config{Table: table, MaxObject: 1 << 20}, []*policy.Route{route}, []*upstream.Upstream{shop}, metrics),
 		Store:  store.New(store.NewMemory(256 << 20)), Ledger: ledger, Log: invalidation.NewLocal(ledger, "test"), Metrics: metrics, Access: access,
-		Logger: slog.New(slog.DiscardHandler),
+		Logger: slog.New(slog.DiscardHandler), ConfirmTimeout: timeout(0), Silence: timeout(0),
 	})
 	b.Cleanup(func() { p.Close(); shop.CloseIdle() })
 	requests := make([]*http.Request, benchProducts)

@@ -67,8 +67,9 @@ func (ex *exchange) serve() {
 		if refused.code == http.StatusMethodNotAllowed {
 			ex.w.Header()["Allow"] = []string{""} // no method is allowed on an authority (RFC 9110 §10.2.1)
 		}
-		if refused.code == http.StatusRequestEntityTooLarge && ex.r.ProtoMajor == 1 {
-			ex.w.Header()["Connection"] = []string{"close"} // else net/http waits for the body before it answers
+		if refused.code == http.StatusRequestEntityTooLarge {
+			refuseUnread(ex, *refused)
+			return
 		}
 		ex.refuse(*refused)
 		return

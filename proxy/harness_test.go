@@ -47,8 +47,8 @@ type rigOptions struct {
 	claims    store.Claims
 	// lease is for how long the instance may trust its ledger, which then is not alone; below 0: it never may. Only inBubble.
 	lease   time.Duration
-	confirm time.Duration        // Options.ConfirmTimeout; zero: nil; only inBubble
-	silence time.Duration        // Options.Silence; zero: nil; only inBubble
+	confirm time.Duration        // Options.ConfirmTimeout; zero: confirmTimeout; only inBubble
+	silence time.Duration        // Options.Silence; zero: as confirm; only inBubble
 	refuse  func() error         // why no connection to the origin is made; only inBubble
 	routes  []*policy.Route      // beside the one; only inBubble
 	logger  *slog.Logger         // nil: of no use to the test; only inBubble
@@ -110,7 +110,7 @@ func newRig(t testing.TB, backend http.HandlerFunc, o rigOptions, routes ...*pol
 		Writes: o.writes, Sealer: sealer, WritePrefix: "shop", Boards: o.desk,
 		Config: NewConfig(Config{Table: table, MaxObject: o.maxObject, MaxBody: o.maxBody, Behind: o.behind, Boards: o.boards}, routes, origins, r.metrics),
 		Store:  r.store, Ledger: r.ledger, Log: r.log, Metrics: r.metrics, Access: access,
-		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), ConfirmTimeout: timeout(0), Silence: timeout(0),
 	})
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan struct{}, 2)
@@ -118,7 +118,7 @@ func newRig(t testing.TB, backend http.HandlerFunc, o rigOptions, routes ...*pol
 	go func() { _ = local.Run(ctx); done <- struct{}{} }()
 	r.front = httptest.NewUnstartedServer(nil)
 	handler := &underWay{Handler: r.proxy}
-	r.front.Config = server.New(handler, server.Options{Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	r.front.Config = server.New(handler, server.Options{Connections: server.NewConnections(server.Limits{}), Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	r.front.Start()
 	r.client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 2000, DisableCompression: true}}
 	t.Cleanup(func() {

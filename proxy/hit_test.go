@@ -70,7 +70,7 @@ func hot(t testing.TB, change ...func(*policy.Route)) (*Proxy, *http.Request) {
 	p := New(Options{
 		Config: NewConfig(Config{Table: table, MaxObject: 1 << 20}, []*policy.Route{route}, []*upstream.Upstream{shop}, metrics),
 		Store:  store.New(store.NewMemory(64 << 20)), Ledger: ledger, Log: invalidation.NewLocal(ledger, "test"), Metrics: metrics, Access: access,
-		Logger: slog.New(slog.DiscardHandler),
+		Logger: slog.New(slog.DiscardHandler), ConfirmTimeout: timeout(0), Silence: timeout(0),
 	})
 	t.Cleanup(func() { p.Close(); shop.CloseIdle(); references.WantAllFree(t, made, p.store) })
 	r := httptest.NewRequest("GET", "/products/1", nil)

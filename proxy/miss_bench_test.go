@@ -38,7 +38,7 @@ func BenchmarkMiss(b *testing.B) {
 	p := New(Options{
 		Config: NewConfig(Config{Table: table, MaxObject: 1 << 20}, []*policy.Route{route}, []*upstream.Upstream{shop}, metrics),
 		Store:  store.New(store.NewMemory(64 << 20)), Ledger: ledger, Log: invalidation.NewLocal(ledger, "test"), Metrics: metrics, Access: access,
-		Logger: slog.New(slog.DiscardHandler),
+		Logger: slog.New(slog.DiscardHandler), ConfirmTimeout: timeout(0), Silence: timeout(0),
 	})
 	b.Cleanup(func() { p.Close(); shop.CloseIdle() })
 	n := 0 // of all runs: a path that comes again is a hit

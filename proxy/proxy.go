@@ -43,9 +43,9 @@ type Options struct {
 	// WriteLocks lets one of several instances make a write of a key; nil: there is only this one.
 	WriteLocks WriteLocks
 	// ConfirmTimeout is how long the answer to a write waits for its invalidation to be confirmed, after which it goes out all
-	// the same; nil: 10s. It must not be less than Silence: then, whoever could not be reached uses no copies.
+	// the same. It must not be less than Silence: then, whoever could not be reached uses no copies.
 	ConfirmTimeout func() time.Duration
-	// Silence is for how long an instance that is not heard of may still use copies; nil: ConfirmTimeout.
+	// Silence is for how long an instance that is not heard of may still use copies.
 	Silence func() time.Duration
 	// MayHold reports whether any instance can have a copy, or take one from a tier, that bears one of the members and was fetched before
 	// the call. Nil: any may. It is asked after the origin has answered a write.
@@ -99,12 +99,6 @@ func New(o Options) *Proxy {
 			Store: o.Store, Ledger: o.Ledger, Logger: o.Logger, Tracer: o.Tracer, Lease: o.Lease, Claims: o.Claims,
 		}),
 		lifetime: lifetime, stop: stop,
-	}
-	if p.confirmTimeout == nil {
-		p.confirmTimeout = func() time.Duration { return defaultConfirmTimeout }
-	}
-	if p.silence == nil {
-		p.silence = p.confirmTimeout
 	}
 	p.turns.locks = o.WriteLocks
 	p.boards.desk, p.boards.metrics = o.Boards, o.BoardMetrics

@@ -204,6 +204,15 @@ var (
 	noRoom       = refusal{http.StatusServiceUnavailable, policy.MemoryFull, "the bodies of requests, or those of this client, take all the memory that they may, try again"}
 )
 
+// refuseUnread refuses a request whose body is not read to its end. Over HTTP/1.1 the connection ends too, since net/http would wait for the
+// body before it answers.
+func refuseUnread(ex *exchange, r refusal) {
+	if ex.r.ProtoMajor == 1 {
+		ex.w.Header()["Connection"] = []string{"close"}
+	}
+	ex.refuse(r)
+}
+
 // bodyRefusal is what a client is told whose request body could not be read.
 func bodyRefusal(err error) *refusal {
 	switch {

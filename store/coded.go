@@ -16,7 +16,7 @@ type coded struct {
 // NewCoded seals a response whose body is held in a coding. header is that of the plain body, and so is the copy's digest.
 // None of the arguments is used afterwards by the caller but plain, of which nothing is kept. The caller has a reference to the copy.
 func NewCoded(status int, header http.Header, plain []byte, coding httpcache.Coding, body []byte) *Copy {
-	c := newLoose(status, digest(status, plain), made{head: headOf(header), coded: &coded{coding: coding, length: len(plain)}})
+	c := newLoose(status, Digest(status, plain), made{head: headOf(header), coded: &coded{coding: coding, length: len(plain)}})
 	return c.begin(body)
 }
 

@@ -155,7 +155,7 @@ func (c *Copy) number() {
 // NewCopy seals a response: header is what policy keeps of the origin's, and neither it nor body is written to afterwards by the
 // caller, who has a reference to the copy.
 func NewCopy(status int, header http.Header, body []byte) *Copy {
-	c := newLoose(status, digest(status, body), made{head: headOf(header)})
+	c := newLoose(status, Digest(status, body), made{head: headOf(header)})
 	return c.begin(body[:len(body):len(body)])
 }
 
@@ -169,10 +169,8 @@ func (c *Copy) WithHeader(header http.Header) *Copy {
 	return newLoose(c.Status(), c.Digest, m).share(c)
 }
 
-func digest(status int, body []byte) uint64 { return xxhash.Sum64(body) ^ uint64(status) }
-
 // Digest is the digest that a copy of this status and body would have.
-func Digest(status int, body []byte) uint64 { return digest(status, body) }
+func Digest(status int, body []byte) uint64 { return xxhash.Sum64(body) ^ uint64(status) }
 
 // Sizes of what the memory tier holds around an item in Go's memory.
 const (

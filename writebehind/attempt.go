@@ -154,10 +154,8 @@ func (f *Flusher) forget(p *partition, r Ref) step {
 }
 
 func wait(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
 	select {
-	case <-t.C:
+	case <-time.After(d):
 	case <-ctx.Done():
 	}
 }

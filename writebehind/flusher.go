@@ -244,12 +244,10 @@ func (f *Flusher) tend(ctx context.Context) {
 		if err == nil {
 			f.do(ctx, func() { f.own(owned, before) })
 		}
-		pause := time.NewTimer(every - time.Duration(rand.Int64N(int64(every/4))))
 		select {
-		case <-pause.C:
+		case <-time.After(every - time.Duration(rand.Int64N(int64(every/4)))):
 		case <-ctx.Done():
 		}
-		pause.Stop()
 	}
 }
 

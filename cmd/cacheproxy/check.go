@@ -48,8 +48,7 @@ With --without-secrets, variables and files that are not here, such as in a pipe
 
 func check(file string, o config.Overrides, out, errOut io.Writer) (*config.Snapshot, error) {
 	s, err := config.Load(file, o)
-	var problems config.Problems
-	if errors.As(err, &problems) {
+	if problems, is := errors.AsType[config.Problems](err); is {
 		if _, err := fmt.Fprintln(errOut, problems); err != nil {
 			return nil, fmt.Errorf("print problems: %w", err)
 		}

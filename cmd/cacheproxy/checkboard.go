@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -184,7 +183,7 @@ func lostOf(b *api.Route, s *config.Snapshot) string {
 }
 
 // checkRecords asks the server of the boards of a valid configuration, where it is one of their own, and about what boards need in any case.
-func checkRecords(ctx context.Context, file string, s *config.Snapshot, t table, problems io.Writer) (wrong int) {
+func checkRecords(ctx context.Context, file string, s *config.Snapshot, t table, problems io.Writer) int {
 	if len(s.Boards) == 0 || s.Records == nil || s.Records.Memory {
 		return 0
 	}
@@ -192,18 +191,7 @@ func checkRecords(ctx context.Context, file string, s *config.Snapshot, t table,
 	if s.Records.Apart {
 		t.row("records", s.Records.Shown())
 	}
-	for _, f := range inspect.InspectRecords(ctx, use) {
-		switch f.Level {
-		case inspect.Fine:
-			t.row(f.Topic, f.Text)
-		case inspect.Warning:
-			fmt.Fprintf(problems, "warning: %s: records: %s: %s\n", file, f.Topic, f.Text) // the buffer below does not fail
-		default:
-			fmt.Fprintf(problems, "%s: records: %s: %s\n", file, f.Topic, f.Text)
-			wrong++
-		}
-	}
-	return wrong
+	return printFindings(t, problems, file+": records", inspect.InspectRecords(ctx, use))
 }
 
 func durabilities(s *config.Snapshot) (all []leaderboard.Durability) {
@@ -212,7 +200,7 @@ func durabilities(s *config.Snapshot) (all []leaderboard.Durability) {
 			all = append(all, b.Rules.Durability)
 		}
 	}
-	slices.SortFunc(all, cmp.Compare[leaderboard.Durability])
+	slices.Sort(all)
 	return all
 }
 

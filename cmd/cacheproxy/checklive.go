@@ -23,7 +23,7 @@ func checkLive(ctx context.Context, file string, s *config.Snapshot, out, errOut
 		t.row("valkey", "none is configured: there is nothing to ask")
 	} else {
 		t.row("valkey", s.Valkey.Shown())
-		wrong = printFindings(t, &problems, file, inspect.Inspect(ctx, useOf(s)))
+		wrong = printFindings(t, &problems, file+": valkey", inspect.Inspect(ctx, useOf(s)))
 	}
 	wrong += checkRecords(ctx, file, s, t, &problems)
 	if s.Postgres != nil {
@@ -54,16 +54,16 @@ func checkLive(ctx context.Context, file string, s *config.Snapshot, out, errOut
 	return nil
 }
 
-// printFindings prints each where it belongs, and counts those that are wrong.
-func printFindings(t table, problems io.Writer, file string, all []inspect.Finding) (wrong int) {
+// printFindings prints each where it belongs, and counts those that are wrong. Problems begin with where they are.
+func printFindings(t table, problems io.Writer, where string, all []inspect.Finding) (wrong int) {
 	for _, f := range all {
 		switch f.Level {
 		case inspect.Fine:
 			t.row(f.Topic, f.Text)
 		case inspect.Warning:
-			fmt.Fprintf(problems, "warning: %s: valkey: %s: %s\n", file, f.Topic, f.Text) // the buffer below does not fail
+			fmt.Fprintf(problems, "warning: %s: %s: %s\n", where, f.Topic, f.Text) // the buffer below does not fail
 		default:
-			fmt.Fprintf(problems, "%s: valkey: %s: %s\n", file, f.Topic, f.Text)
+			fmt.Fprintf(problems, "%s: %s: %s\n", where, f.Topic, f.Text)
 			wrong++
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -80,6 +81,8 @@ func operate(t *testing.T) *operated {
 			Refused: func(error) bool { return true },
 		},
 		Config: func() any { return nil }, Ready: func() error { return o.err }, Gatherer: prometheus.NewRegistry(), Build: "v1",
+		ConfirmTimeout: func() time.Duration { return 30 * time.Second }, RefuseMode: func(admin.ModeOrder) error { return nil },
+		AuditFull: func() bool { return false }, Refused: func(string) {}, Log: slog.New(slog.DiscardHandler),
 	}))
 	t.Cleanup(srv.Close)
 	o.url = srv.URL

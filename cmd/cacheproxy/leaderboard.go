@@ -143,10 +143,7 @@ func openBoards(file, route string) (r boardRecords, b *api.Route, err error) {
 	if err := connection.Connect(); err != nil {
 		return r, nil, err
 	}
-	client, err := connection.Client()
-	if err != nil {
-		return r, nil, err
-	}
+	client, _ := connection.Client() // Connect has made it
 	at := slices.IndexFunc(s.Routes, func(r *policy.Route) bool { return r.Name == route })
 	records := kept.New(kept.Options{Connection: connection, Prefix: s.Records.Prefix, Timeout: 10 * time.Second})
 	return boardRecords{records, namesOf(s.Routes[at]), client.Close}, b, nil

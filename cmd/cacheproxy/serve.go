@@ -48,9 +48,12 @@ func serveCommand() *cobra.Command {
 			if upstream != "" {
 				logs.Program.Warn("without a file, every header reaches the API, and an answer is for all who send what its Vary names: see that it names each that chooses the answer, such as an API key")
 			}
-			err = runProxy(cmd.Context(), instance.Options{
+			i, err := instance.New(instance.Options{
 				Config: snapshot, Source: source, Logs: logs, Level: level, AccessLog: cmd.OutOrStdout(), Hangup: hangup, Build: buildVersion(),
 			})
+			if err == nil {
+				err = i.Run(cmd.Context())
+			}
 			if err != nil && logs.End(err) {
 				return toldError{err}
 			}
@@ -62,14 +65,6 @@ func serveCommand() *cobra.Command {
 	cmd.Flags().String("listen", "", "address of the data listener, in place of the file's")
 	cmd.Flags().String("admin", "", "address of the admin listener, in place of the file's")
 	return cmd
-}
-
-func runProxy(ctx context.Context, o instance.Options) error {
-	i, err := instance.New(o)
-	if err != nil {
-		return err
-	}
-	return i.Run(ctx)
 }
 
 // toldError is the end of a process whose log has told why: what goes to the standard error has one form.

@@ -87,53 +87,39 @@ func nextTry(w admin.QueuedWrite) string {
 }
 
 func writesRetryCommand() *cobra.Command {
-	var flags adminFlags
-	var force bool
-	cmd := &cobra.Command{
-		Use:          "retry ID",
-		Short:        "Have a dead letter tried again",
-		Long:         "Have a dead letter tried again. Where later writes to the same are done, or wait, it would undo them, and is refused without --force.",
-		Args:         cobra.ExactArgs(1),
-		SilenceUsage: true,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			path := "/writes/" + url.PathEscape(args[0]) + "/retry"
-			if force {
-				path += "?force=true"
-			}
-			if _, err := flags.ask(cmd.Context(), http.MethodPost, path, nil); err != nil {
-				return err
-			}
-			fmt.Fprintf(cmd.OutOrStdout(), "write %s is tried again\n", args[0])
-			return nil
-		},
-	}
-	cmd.Flags().BoolVar(&force, "force", false, "also where it undoes later writes: it becomes the last of them")
-	flags.register(cmd)
-	return cmd
+	return decidingCommand(&cobra.Command{
+		Use:   "retry ID",
+		Short: "Have a dead letter tried again",
+		Long:  "Have a dead letter tried again. Where later writes to the same are done, or wait, it would undo them, and is refused without --force.",
+	}, http.MethodPost, "/retry", "tried again", "also where it undoes later writes: it becomes the last of them")
 }
 
 func writesDropCommand() *cobra.Command {
+	return decidingCommand(&cobra.Command{
+		Use:   "drop ID",
+		Short: "Drop a dead letter: it is never made, and what waits for it goes on",
+		Long:  "Drop a dead letter: it is never made, and what waits for it goes on. With --force also a write that waits for the upstream; one that is at it is not dropped.",
+	}, http.MethodDelete, "", "dropped", "also one that waits and is no dead letter; its client was told 202")
+}
+
+// decidingCommand makes cmd decide about a write, by a call whose path ends in call. done is what the write is then, and force what it means
+// to force it.
+func decidingCommand(cmd *cobra.Command, method, call, done, force string) *cobra.Command {
 	var flags adminFlags
-	var force bool
-	cmd := &cobra.Command{
-		Use:          "drop ID",
-		Short:        "Drop a dead letter: it is never made, and what waits for it goes on",
-		Long:         "Drop a dead letter: it is never made, and what waits for it goes on. With --force also a write that waits for the upstream; one that is at it is not dropped.",
-		Args:         cobra.ExactArgs(1),
-		SilenceUsage: true,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			path := "/writes/" + url.PathEscape(args[0])
-			if force {
-				path += "?force=true"
-			}
-			if _, err := flags.ask(cmd.Context(), http.MethodDelete, path, nil); err != nil {
-				return err
-			}
-			fmt.Fprintf(cmd.OutOrStdout(), "write %s is dropped\n", args[0])
-			return nil
-		},
+	var forced bool
+	cmd.Args, cmd.SilenceUsage = cobra.ExactArgs(1), true
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		path := "/writes/" + url.PathEscape(args[0]) + call
+		if forced {
+			path += "?force=true"
+		}
+		if _, err := flags.ask(cmd.Context(), method, path, nil); err != nil {
+			return err
+		}
+		fmt.Fprintf(cmd.OutOrStdout(), "write %s is %s\n", args[0], done)
+		return nil
 	}
-	cmd.Flags().BoolVar(&force, "force", false, "also one that waits and is no dead letter; its client was told 202")
+	cmd.Flags().BoolVar(&forced, "force", false, force)
 	flags.register(cmd)
 	return cmd
 }

@@ -22,7 +22,7 @@ var errEnded = errors.New("this instance stops")
 // Call is a script to be run whose writes have to be safe.
 type Call struct {
 	Script *Script
-	Base   string // of its keys: see Script.Run
+	Base   string // of its keys: see At
 	Args   []string
 	Proof  Proof
 }
@@ -257,11 +257,12 @@ func (c *Committer) send(ctx context.Context, w *wire, group []*sending) error {
 		commands := make([]valkey.Completed, 0, len(group)+2)
 		for i, s := range group {
 			s.sent = true
+			keys, args := At(s.Base, s.Args)
 			if whole && i == 0 {
-				commands = append(commands, s.Script.whole(w, s.Base, s.Args))
+				commands = append(commands, s.Script.whole(w, keys, args))
 				continue
 			}
-			commands = append(commands, s.Script.command(w, s.Base, s.Args))
+			commands = append(commands, s.Script.Command(w, keys, args))
 		}
 		results := w.DoMulti(ctx, append(commands, asked(w, disk, replica, c.timeout)...)...)
 		p, err := proofOf(results[len(group):], disk, replica)
@@ -272,7 +273,7 @@ func (c *Committer) send(ctx context.Context, w *wire, group []*sending) error {
 		for i, s := range group {
 			failed := results[i].Error()
 			switch {
-			case unknownScript(failed):
+			case UnknownScript(failed):
 				s.sent = false
 				unknown = append(unknown, s)
 			case broken(failed):

@@ -168,10 +168,7 @@ func (in *installed) has(object string) bool {
 
 // list reads all rows of a query.
 func list[T any](ctx context.Context, q Querier, sql string, scan pgx.RowToFunc[T], args ...any) ([]T, error) {
-	rows, err := q.Query(ctx, sql, args...)
-	if err != nil {
-		return nil, fmt.Errorf("read catalog: %w", err)
-	}
+	rows, _ := q.Query(ctx, sql, args...) // whose error the rows have
 	all, err := pgx.CollectRows(rows, scan)
 	if err != nil {
 		return nil, fmt.Errorf("read catalog: %w", err)

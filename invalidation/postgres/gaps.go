@@ -46,9 +46,8 @@ func Gaps(ctx context.Context, conn *pgx.Conn, mappings []*Mapping) (map[string]
 		Covered                     []uint32
 		Triggers                    []string
 	}], ids, schemas, names)
-	var refused *pgconn.PgError
-	switch {
-	case errors.As(err, &refused) && (refused.Code == "42P01" || refused.Code == "42501"): // there is no cacheproxy.covered, or not for this role
+	switch refused, is := errors.AsType[*pgconn.PgError](err); {
+	case is && (refused.Code == "42P01" || refused.Code == "42501"): // there is no cacheproxy.covered, or not for this role
 		for _, id := range ids {
 			gaps[id] = "what is installed is older than this program, or this role may not read it"
 		}

@@ -66,7 +66,6 @@ func (c *Connection) Connect() error {
 	}
 	if !c.client.CompareAndSwap(nil, &client) {
 		client.Close()
-		return nil
 	}
 	return nil
 }

@@ -74,7 +74,7 @@ func (h *hinter) listen(ctx context.Context, client valkey.Client) error {
 		}
 	}})
 	// It has keys, so that a cluster's connection is that to their node.
-	info, err := whoScript.run(ctx, c, []string{h.keys.meta}, nil).ToString()
+	info, err := whoScript.Run(ctx, c, []string{h.keys.meta}, nil).ToString()
 	if err != nil {
 		return fmt.Errorf("listen to log: %w", err)
 	}

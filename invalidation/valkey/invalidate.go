@@ -201,10 +201,8 @@ func (l *Log) unconfirmed(ctx context.Context, start time.Time, records []invali
 			l.follower.ApplyLocally(invalidation.Entry{Operation: op, IDs: r.IDs, Spared: r.Spared}, time.Now())
 		}
 	}
-	timer := time.NewTimer(time.Until(start.Add(l.LeaseTimeout())))
-	defer timer.Stop()
 	select {
-	case <-timer.C:
+	case <-time.After(time.Until(start.Add(l.LeaseTimeout()))):
 	case <-ctx.Done():
 	}
 	reason := invalidation.ErrNotRecorded

@@ -56,7 +56,7 @@ func (s *syncer) create(ctx context.Context, client commander, item string) erro
 	if followed := s.follower.View().History; followed != (fleet.History{}) {
 		previous = historyText(followed)
 	}
-	r, err := newReader(createScript.run(ctx, client, []string{k.meta, k.log, k.hard, k.soft, k.fences, k.notices, k.live, k.leases, k.clock, k.terms, k.signed, k.vouch},
+	r, err := newReader(createScript.Run(ctx, client, []string{k.meta, k.log, k.hard, k.soft, k.fences, k.notices, k.live, k.leases, k.clock, k.terms, k.signed, k.vouch},
 		[]string{fresh, previous, item}))
 	if err != nil {
 		return fmt.Errorf("begin log: %w", err)

@@ -2,10 +2,9 @@ package valkey
 
 import (
 	"context"
-	"crypto/sha1"
-	"encoding/hex"
 	"strconv"
-	"strings"
+
+	durable "cacheproxy/durable/valkey"
 
 	"github.com/valkey-io/valkey-go"
 )
@@ -44,36 +43,11 @@ func keysOf(prefix string, database int) keys {
 	return keys{k("meta"), k("log"), k("hard"), k("soft"), k("fences"), k("notices"), k("live"), k("leases"), k("clock"), k("terms"), k("signed"), k("vouch"), channel("entries"), channel("applied") + ":"}
 }
 
-// script is run by its hash, and sent whole where the server does not know it.
-type script struct{ text, sha string }
-
-func newScript(text string) *script {
-	sum := sha1.Sum([]byte(text))
-	return &script{text, hex.EncodeToString(sum[:])}
-}
-
 // commander is a client, or one connection of it.
 type commander interface {
 	B() valkey.Builder
 	Do(ctx context.Context, cmd valkey.Completed) valkey.ValkeyResult
 	DoMulti(ctx context.Context, cmds ...valkey.Completed) []valkey.ValkeyResult
-}
-
-func (s *script) command(c commander, keys, args []string) valkey.Completed {
-	return c.B().Evalsha().Sha1(s.sha).Numkeys(int64(len(keys))).Key(keys...).Arg(args...).Build()
-}
-
-func (s *script) run(ctx context.Context, c commander, keys, args []string) valkey.ValkeyResult {
-	result := c.Do(ctx, s.command(c, keys, args))
-	if unknownScript(result.Error()) {
-		return c.Do(ctx, c.B().Eval().Script(s.text).Numkeys(int64(len(keys))).Key(keys...).Arg(args...).Build())
-	}
-	return result
-}
-
-func unknownScript(err error) bool {
-	said, ok := valkey.IsValkeyErr(err)
-	return ok && strings.HasPrefix(said.Error(), "NOSCRIPT")
 }
 
 // legible reports whether meta names a history and its last seq. What somebody has damaged there is no log, and another begins.
@@ -161,7 +135,7 @@ end
 // stays: instances may hold leases from before. A log that somebody has damaged is not named as the one before, since what else he has
 // done to it is not known: whoever comes over has everything confirmed (fleet R17). The script returns the history in force, and what
 // was amiss. ARGV: the history that begins, the one that the caller has followed, the id of an item that may be no entry.
-var createScript = newScript(amiss + `
+var createScript = durable.NewScript(amiss + `
 local reads = {
   hash = function(k) return redis.pcall('HEXISTS', k, '') end, zset = function(k) return redis.pcall('ZCARD', k) end,
   list = function(k) return redis.pcall('LRANGE', k, 0, 0) end, stream = function(k) return redis.pcall('XRANGE', k, '+', '-') end
@@ -197,7 +171,7 @@ return {ARGV[1], why}
 // ARGV: history, instance, beat, applied, nonce of that, count, retention in ms, term, 1 if it owes entries, lease in ms, for how
 // long it has held one in ms, signature of the heartbeat or nothing, 1 if it waits. The leases and the signatures have hashes of their own: versions
 // that do not know them compare the other as a whole.
-var syncScript = newScript(guard + termed + `
+var syncScript = durable.NewScript(guard + termed + `
 local wrong
 local there = m[7] == ARGV[4] .. ':' .. ARGV[5]
 if ARGV[13] ~= '1' or not there or ARGV[4] ~= m[2] then wrong = amiss(KEYS[3], m[2]) end
@@ -232,7 +206,7 @@ return {'OK', who, terms, m[2], m[3], fresh, redis.call('HGETALL', KEYS[4]), m[6
 `)
 
 // whoScript names the life of the server that a connection leads to.
-var whoScript = newScript(`return redis.call('INFO', 'server')`)
+var whoScript = durable.NewScript(`return redis.call('INFO', 'server')`)
 
 // appendScript adds entries, tells them to all, and says who is on the list. Where the stream refuses one, somebody has moved its last id:
 // then the position of the log is taken away, so that the log is none, and another begins. The nonce stays the first field of an entry:
@@ -247,7 +221,7 @@ var whoScript = newScript(`return redis.call('INFO', 'server')`)
 // channel, what all are told of the entries, 1 if somebody waits for those on the list; then of each entry its nonce, the set of marks that
 // its members go to, operation, record, signature or nothing, how many members, members, and where the operation is not 'mark' what the
 // entry is kept beside, where the signatures of those are, number of the fence or subject of the notice, signature to keep or nothing
-var appendScript = newScript(`
+var appendScript = durable.NewScript(`
 local m = redis.call('HMGET', KEYS[1], 'h', 's', 'f', 'k', 'n')
 local at, before = string.match(m[5] or '', '^(%d+):(%x+)$')
 local run, empty = ARGV[2], false
@@ -323,7 +297,7 @@ return {'OK', first, run, ARGV[5] == '1' and redis.call('HKEYS', KEYS[4]) or {}}
 `)
 
 // snapshotScript reads what is small of a snapshot in one step.
-var snapshotScript = newScript(amiss + `
+var snapshotScript = durable.NewScript(amiss + `
 local m = redis.call('HMGET', KEYS[1], 'h', 's', 'f', 'p')
 if not legible(m) then return {'NOHIST'} end
 local wrong = amiss(KEYS[2], m[2])
@@ -334,7 +308,7 @@ return {'OK', m[1], m[2], nonce, number(m[3]) and m[3] or '0', m[4] or '', redis
 `)
 
 // reapScript takes an instance off the list unless its entry there has changed since. ARGV: history, instance, what the list says of it
-var reapScript = newScript(guard + `
+var reapScript = durable.NewScript(guard + `
 if redis.call('HGET', KEYS[2], ARGV[2]) == ARGV[3] then
   redis.call('HDEL', KEYS[3], ARGV[2])
   redis.call('HDEL', KEYS[4], ARGV[2])
@@ -347,7 +321,7 @@ return {'OK', '0'}
 // dates positions by the server's clock, and forgets the leases of instances that are not live. ARGV: history, further time to keep
 // marks in ms, most marks to remove at once, the longest lease in ms as the caller has read it, and what it is by the instances that
 // are left. It returns how many marks are left to remove.
-var tidyScript = newScript(guard + `
+var tidyScript = durable.NewScript(guard + `
 if m[6] == ARGV[4] and ARGV[5] ~= ARGV[4] then redis.call('HSET', KEYS[1], 'l', ARGV[5]) end
 for i = 6, 7 do
   for _, name in ipairs(redis.call('HKEYS', KEYS[i])) do

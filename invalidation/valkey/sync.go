@@ -95,16 +95,13 @@ func (s *syncer) pause(ctx context.Context, failed error) {
 		if failed == nil {
 			wait = s.untilNext(began)
 		}
-		timer := time.NewTimer(wait)
 		select {
 		case <-recount:
-			timer.Stop()
 			continue
-		case <-timer.C:
+		case <-time.After(wait):
 		case <-kick:
 		case <-ctx.Done():
 		}
-		timer.Stop()
 		return
 	}
 }
@@ -215,7 +212,7 @@ func (s *syncer) sync(ctx context.Context) (fleet.Step, error) {
 // send runs the script that carries out a request on the server.
 func (s *syncer) send(ctx context.Context, client commander, q fleet.SyncRequest, brief bool) (reading, error) {
 	me := fleet.Peer{Name: s.options.Instance, Beat: q.Beat, Applied: q.Applied, Owes: q.Owes, Lease: q.Lease, Term: q.Term, Held: q.Held}
-	result := syncScript.run(ctx, client, []string{s.keys.meta, s.keys.terms, s.keys.log, s.keys.live, s.keys.leases, s.keys.vouch}, []string{
+	result := syncScript.Run(ctx, client, []string{s.keys.meta, s.keys.terms, s.keys.log, s.keys.live, s.keys.leases, s.keys.vouch}, []string{
 		historyText(q.History), s.options.Instance, strconv.FormatUint(q.Beat, 10), strconv.FormatUint(q.Applied, 10),
 		nonceText(q.Nonce), strconv.Itoa(syncCount), strconv.FormatInt(q.Retention.Milliseconds(), 10),
 		fmt.Sprintf("%08x", q.Term), flag(q.Owes), milliseconds(q.Lease), milliseconds(q.Held),
@@ -283,7 +280,7 @@ func (s *syncer) confirm(ctx context.Context, client commander, live []fleet.Pee
 }
 
 func (s *syncer) reap(ctx context.Context, client commander, p fleet.Peer) {
-	r, err := newReader(reapScript.run(ctx, client, []string{s.keys.meta, s.keys.live, s.keys.leases, s.keys.vouch}, []string{historyText(s.follower.View().History), p.Name, p.Entry}))
+	r, err := newReader(reapScript.Run(ctx, client, []string{s.keys.meta, s.keys.live, s.keys.leases, s.keys.vouch}, []string{historyText(s.follower.View().History), p.Name, p.Entry}))
 	switch {
 	case err != nil:
 		s.options.Log.Warn("dead instance not taken off the list", "instance", p.Name, "error", err)
@@ -300,7 +297,7 @@ func (s *syncer) tidy(ctx context.Context, client commander) {
 		return
 	}
 	k, v := s.keys, s.follower.View()
-	r, err := newReader(tidyScript.run(ctx, client, []string{k.meta, k.hard, k.soft, k.clock, k.live, k.leases, k.vouch}, []string{
+	r, err := newReader(tidyScript.Run(ctx, client, []string{k.meta, k.hard, k.soft, k.clock, k.live, k.leases, k.vouch}, []string{
 		historyText(v.History), milliseconds(invalidation.MaxFill), strconv.Itoa(tidyAtMost), milliseconds(v.LogLease), milliseconds(v.Longest),
 	}))
 	if err != nil {

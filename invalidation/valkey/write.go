@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	durable "cacheproxy/durable/valkey"
 	"cacheproxy/invalidation"
 	"cacheproxy/invalidation/fleet"
 
@@ -180,14 +181,14 @@ func (w *writer) writeEntries(ctx context.Context, batch []*attempt) error {
 // and a failover may lose them.
 func (w *writer) send(ctx context.Context, c commander, server string, batch []*attempt) error {
 	keys, args := w.appendArgs(server, batch)
-	commands := []valkey.Completed{appendScript.command(c, keys, args)}
+	commands := []valkey.Completed{appendScript.Command(c, keys, args)}
 	if w.options.Replicas > 0 {
 		commands = append(commands, c.B().Wait().Numreplicas(int64(w.options.Replicas)).Timeout(w.replyTimeout.Milliseconds()/2).Build())
 	}
 	results := c.DoMulti(ctx, commands...)
 	result := results[0]
-	if unknownScript(result.Error()) {
-		result = appendScript.run(ctx, c, keys, args)
+	if durable.UnknownScript(result.Error()) {
+		result = appendScript.Run(ctx, c, keys, args)
 		if w.options.Replicas > 0 {
 			return errReplicas // what is written now comes after WAIT. The next attempt finds the script.
 		}

@@ -14,10 +14,7 @@ import (
 type Shape struct{ Board, Entry, Player, Receipt Form }
 
 // Form is one template. It is not changed once it is parsed.
-type Form struct {
-	text  string
-	parts []string // text and names by turns
-}
+type Form struct{ parts []string } // text and names by turns
 
 // The names that each form may have.
 var (
@@ -29,7 +26,7 @@ var (
 
 // ParseForm reads a template whose values are JSON with every value in place.
 func ParseForm(text string, names []string) (Form, error) {
-	f := Form{text: text}
+	var f Form
 	rest, literal := text, strings.Builder{}
 	for rest != "" {
 		if rest[0] == '{' {
@@ -57,9 +54,6 @@ func ParseForm(text string, names []string) (Form, error) {
 func plain(name string) bool {
 	return name != "" && strings.Trim(name, "abcdefghijklmnopqrstuvwxyz_") == ""
 }
-
-// String is the template as it was written.
-func (f Form) String() string { return f.text }
 
 func (f Form) append(dst []byte, value func(name string) string) []byte {
 	for i, part := range f.parts {

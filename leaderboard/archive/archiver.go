@@ -9,11 +9,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"cacheproxy/invalidation/postgres"
 	"cacheproxy/leaderboard"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
 )
 
 const (
@@ -29,8 +28,6 @@ const (
 	// mostConnections is how many transactions of an instance are under way at once: a bucket that is slow holds up no other, and the database is
 	// not asked for more.
 	mostConnections = 4
-	// connectTimeout bounds an attempt to reach one host, where the URL does not, and cancelGrace how long the server has to give up a statement.
-	connectTimeout, cancelGrace = 5 * time.Second, time.Second
 	// statementTimeout bounds the transaction of one bucket, or of one page of lines, and loadTimeout that of reading a window back.
 	statementTimeout, loadTimeout = time.Minute, 30 * time.Minute
 )
@@ -243,19 +240,11 @@ func (a *Archiver) connect(ctx context.Context, conn *pgx.Conn) (*pgx.Conn, erro
 	if conn != nil && !conn.IsClosed() {
 		return conn, nil
 	}
-	c, err := a.config.Load().Source()
+	c, err := postgres.Writable(a.config.Load().Source)
 	if err != nil {
-		return nil, fmt.Errorf("postgres.url %w", err)
+		return nil, err
 	}
-	if c.ConnectTimeout == 0 {
-		c.ConnectTimeout = connectTimeout
-	}
-	if c.ValidateConnect == nil {
-		c.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite // of several hosts, a standby takes nothing
-	}
-	c.BuildContextWatcherHandler = func(conn *pgconn.PgConn) ctxwatch.Handler {
-		return &pgconn.CancelRequestContextWatcherHandler{Conn: conn, DeadlineDelay: cancelGrace}
-	}
+	postgres.Canceling(c)
 	if conn, err = pgx.ConnectConfig(ctx, c); err != nil {
 		return nil, fmt.Errorf("connect to PostgreSQL: %w: %w", errUnreached, err)
 	}
@@ -298,22 +287,12 @@ func (a *Archiver) giveBack(conn *pgx.Conn) {
 	<-a.places
 }
 
-// drop ends a connection without waiting for a server that may not answer.
-func drop(conn *pgx.Conn) {
-	if conn == nil {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), cancelGrace)
-	defer cancel()
-	_ = conn.Close(ctx) // it is of no use any more either way
-}
-
 // hangUp ends the connections that nobody uses.
 func (a *Archiver) hangUp() {
 	for {
 		select {
 		case conn := <-a.conns:
-			drop(conn)
+			postgres.HangUp(conn)
 		default:
 			return
 		}
@@ -335,12 +314,12 @@ func (a *Archiver) within(ctx context.Context, timeout time.Duration, do func(co
 	}
 	tx, err := conn.Begin(ctx)
 	if err != nil { // it may have ended while nothing was done with it
-		drop(conn)
+		postgres.HangUp(conn)
 		if conn, err = a.connect(ctx, nil); err != nil {
 			return err
 		}
 		if tx, err = conn.Begin(ctx); err != nil {
-			drop(conn)
+			postgres.HangUp(conn)
 			return fmt.Errorf("begin transaction: %w: %w", errUnreached, err)
 		}
 	}
@@ -356,10 +335,10 @@ func (a *Archiver) within(ctx context.Context, timeout time.Duration, do func(co
 		}
 		err = fmt.Errorf("commit: %w", err)
 	}
-	undo, end := context.WithTimeout(context.WithoutCancel(ctx), cancelGrace)
+	undo, end := context.WithTimeout(context.WithoutCancel(ctx), postgres.CancelGrace)
 	defer end()
 	if failed := tx.Rollback(undo); failed != nil && !errors.Is(failed, pgx.ErrTxClosed) || conn.IsClosed() {
-		drop(conn)
+		postgres.HangUp(conn)
 		if err != nil {
 			err = fmt.Errorf("%w: %w", errUnreached, err)
 		}
@@ -368,10 +347,8 @@ func (a *Archiver) within(ctx context.Context, timeout time.Duration, do func(co
 }
 
 func wait(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
 	select {
-	case <-timer.C:
+	case <-time.After(d):
 	case <-ctx.Done():
 	}
 }

@@ -74,7 +74,8 @@ func (r *Records) ask(ctx context.Context, op string, s *durable.Script, base st
 	defer cancel()
 	client, err := r.options.Connection.Client()
 	if err == nil {
-		reply, err = texts(s.Run(ctx, client, base, args))
+		keys, args := durable.At(base, args)
+		reply, err = texts(s.Run(ctx, client, keys, args))
 	}
 	r.options.Observe("leaderboard_"+op, time.Since(start), err)
 	if err != nil {
@@ -84,23 +85,14 @@ func (r *Records) ask(ctx context.Context, op string, s *durable.Script, base st
 }
 
 func texts(r valkey.ValkeyResult) ([]string, error) {
-	list, err := r.ToArray()
+	all, err := durable.Texts(r, errReply)
 	if said, ok := valkey.IsValkeyErr(err); ok && strings.HasPrefix(said.Error(), "OOM") {
 		return nil, fmt.Errorf("%w: %w", leaderboard.ErrFull, err)
 	}
-	if err != nil {
-		return nil, err
-	}
-	if len(list) == 0 {
+	if err == nil && len(all) == 0 {
 		return nil, errReply
 	}
-	all := make([]string, len(list))
-	for i := range list {
-		if all[i], err = list[i].ToString(); err != nil {
-			return nil, fmt.Errorf("%w: %w", errReply, err)
-		}
-	}
-	return all, nil
+	return all, err
 }
 
 var aggregates = map[leaderboard.Aggregate]string{

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
@@ -294,7 +295,7 @@ func TestHitsAtWork(t *testing.T) {
 func TestHitsIntroduced(t *testing.T) {
 	hits := &someHits{}
 	conns := NewConnections(Limits{})
-	srv := New(echo, Options{Hits: hits, Connections: conns})
+	srv := New(echo, Options{Hits: hits, Connections: conns, Log: slog.New(slog.DiscardHandler)})
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -17,15 +17,14 @@ const (
 // client at a distance of 50 ms uploads 5 MiB a second with it.
 const uploadBuffer = 256 << 10
 
-// Options describe the data listener's server. The zero value serves HTTP/1.1 in cleartext.
+// Options describe the data listener's server. With Connections and Log alone it serves HTTP/1.1 in cleartext.
 type Options struct {
 	// Certificate makes it a TLS server, with HTTP/2 beside HTTP/1.1; nil: cleartext. It is for Server.ServeTLS with
 	// empty file names.
 	Certificate *Certificate
 	// H2C adds HTTP/2 in cleartext, with prior knowledge (RFC 9113 §3.3). Upgrade: h2c is not offered.
 	H2C bool
-	// Connections hold the limits, and watch the requests on what their Listen accepts; nil: a set of their own, with
-	// the default limits.
+	// Connections hold the limits, and watch the requests on what their Listen accepts.
 	Connections *Connections
 	// Rejected is told of each request that is answered with an error before the handler gets it: what net/http cannot take for one,
 	// over HTTP/1.1 only, and what there is no room for. It is called concurrently and must not block. Nil: nobody wants to know.
@@ -33,8 +32,7 @@ type Options struct {
 	// Hits answers what it can before net/http gets it, over HTTP/1.1 in cleartext; with H2C or a Certificate it is not asked. Nil: nobody
 	// does.
 	Hits Hits
-	// Log gets what net/http has to say of broken clients, at level Debug, since any client can cause it; nil:
-	// slog.Default.
+	// Log gets what net/http has to say of broken clients, at level Debug, since any client can cause it.
 	Log *slog.Logger
 }
 
@@ -42,12 +40,6 @@ type Options struct {
 // a whole request or response: uploads, event streams and upgraded connections last as long as both ends wish and the
 // client makes progress.
 func New(h http.Handler, o Options) *http.Server {
-	if o.Log == nil {
-		o.Log = slog.Default()
-	}
-	if o.Connections == nil {
-		o.Connections = NewConnections(Limits{})
-	}
 	if o.Rejected != nil {
 		o.Connections.rejected = o.Rejected
 	}

@@ -89,7 +89,7 @@ func TestServerOverTLS(t *testing.T) {
 		return pair
 	}
 	certificate := NewCertificate(load(), 0)
-	addr := wire.Serve(t, New(echo, Options{Certificate: certificate, Log: slog.New(slog.DiscardHandler)}), wire.Listen(t))
+	addr := wire.Serve(t, New(echo, Options{Certificate: certificate, Connections: NewConnections(Limits{}), Log: slog.New(slog.DiscardHandler)}), wire.Listen(t))
 	if body, _ := get(t, transportFor(pool, (*http.Protocols).SetHTTP2), "https://"+addr+"/a"); body != "HTTP/2.0 /a" {
 		t.Errorf("HTTP/2: %q", body)
 	}
@@ -114,7 +114,7 @@ func TestServerOverTLS(t *testing.T) {
 
 func TestServerOverCleartext(t *testing.T) {
 	for h2c, want := range map[bool]string{true: "HTTP/2.0 /a", false: ""} {
-		addr := wire.Serve(t, New(echo, Options{H2C: h2c, Log: slog.New(slog.DiscardHandler)}), wire.Listen(t))
+		addr := wire.Serve(t, New(echo, Options{H2C: h2c, Connections: NewConnections(Limits{}), Log: slog.New(slog.DiscardHandler)}), wire.Listen(t))
 		if body, _ := get(t, transportFor(nil, (*http.Protocols).SetHTTP1), "http://"+addr+"/a"); body != "HTTP/1.1 /a" {
 			t.Errorf("h2c %v: HTTP/1.1 got %q", h2c, body)
 		}

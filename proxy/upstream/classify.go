@@ -33,7 +33,6 @@ func Classify(err error) policy.Reason {
 	if err == nil {
 		return policy.NoReason
 	}
-	var body *RequestBodyError
 	var timeout net.Error
 	switch {
 	case errors.Is(err, errQueueFull), errors.Is(err, errStreamsFull), errors.Is(err, errClientStreams), errors.Is(err, errUntaken):
@@ -42,7 +41,7 @@ func Classify(err error) policy.Reason {
 		return policy.QueueTimeout
 	case errors.Is(err, errTimeout), errors.Is(err, errStalled), errors.Is(err, context.DeadlineExceeded):
 		return policy.OriginTimeout
-	case errors.Is(err, context.Canceled), errors.As(err, &body), errors.As(err, new(*RequestError)):
+	case errors.Is(err, context.Canceled), errors.As(err, new(*RequestBodyError)), errors.As(err, new(*RequestError)):
 		return policy.ClientGone
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return policy.OriginTimeout

@@ -40,8 +40,7 @@ func lastKnown(dial dialFunc) dialFunc {
 			places.Store(address, place{conn.RemoteAddr().String(), time.Now()})
 			return conn, nil
 		}
-		var lookup *net.DNSError
-		if !errors.As(err, &lookup) || lookup.IsNotFound || ctx.Err() != nil {
+		if lookup, is := errors.AsType[*net.DNSError](err); !is || lookup.IsNotFound || ctx.Err() != nil {
 			return nil, err
 		}
 		if last, _ := places.Load(address); last != nil && time.Since(last.(place).seen) < lastKnownFor {

@@ -6,8 +6,7 @@ import "errors"
 // upstream, which therefore cannot have acted on it: there was no place, no connection, or none on which a byte went out. In
 // doubt the request was sent, and always where connections are shared by requests, as in HTTP/2. False for nil.
 func NotSent(err error) bool {
-	var unsent *notSentError
-	return errors.As(err, &unsent)
+	return errors.As(err, new(*notSentError))
 }
 
 // notSentError is the failure of a request of which nothing was written.

@@ -87,11 +87,9 @@ func (l *Locks) Lock(ctx context.Context, key string) (unlock func(), err error)
 		if given {
 			break
 		}
-		timer := time.NewTimer(pause/2 + mathrand.N(pause))
 		select {
-		case <-timer.C:
+		case <-time.After(pause/2 + mathrand.N(pause)):
 		case <-ctx.Done():
-			timer.Stop()
 			return nil, fmt.Errorf("lock key of a write: %w", ctx.Err())
 		}
 	}

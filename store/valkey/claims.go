@@ -162,14 +162,12 @@ func (a *claim) Await(ctx context.Context) (store.ClaimResult, error) {
 		if !a.subscribed {
 			pause = min(pause, lookEvery)
 		}
-		timer := time.NewTimer(pause)
 		select {
 		case <-a.ended:
 		case <-a.changes:
-		case <-timer.C:
+		case <-time.After(pause):
 		case <-ctx.Done():
 		}
-		timer.Stop()
 		if a.over() {
 			return a.how, nil
 		}

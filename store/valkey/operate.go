@@ -155,8 +155,7 @@ func (t *Tier) probe(ctx context.Context) bool {
 
 // replied reports whether an error is the server's answer.
 func replied(err error) bool {
-	var answer *client.ValkeyError
-	return errors.As(err, &answer)
+	return errors.As(err, new(*client.ValkeyError))
 }
 
 // unsent reports whether an operation was not tried, since nobody answers.

@@ -15,7 +15,7 @@ var layers = map[string][]string{
 	"policy":                     {"policy/httpcache"},
 	"invalidation":               {"policy"},
 	"invalidation/fleet":         {"policy", "invalidation"},
-	"invalidation/valkey":        {"policy", "invalidation", "invalidation/fleet"},
+	"invalidation/valkey":        {"policy", "invalidation", "invalidation/fleet", "durable/valkey"},
 	"invalidation/postgres":      {"policy"},
 	"invalidation/postgres/feed": {"policy", "invalidation", "invalidation/postgres", "invalidation/postgres/pgoutput"},
 	"store":                      {"policy/httpcache", "policy", "invalidation", "store/slab"},

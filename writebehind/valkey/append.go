@@ -36,7 +36,7 @@ func (q *Queue) Append(ctx context.Context, e *writebehind.Entry) (receipt write
 	case err != nil:
 		return receipt, fmt.Errorf("append write: %w", err)
 	}
-	reply, err := texts(answer.Reply)
+	reply, err := durable.Texts(answer.Reply, errReply)
 	if said, ok := valkey.IsValkeyErr(err); ok { // it was refused, and is not there
 		return receipt, fmt.Errorf("append write: %w", said)
 	}

@@ -189,11 +189,7 @@ func (q *Queue) Stats(ctx context.Context) (s Stats, err error) {
 // Retry has a dead letter tried again. It fails with ErrUnknown, ErrNotDead and, unless forced, ErrLater; forced, it becomes the last
 // write of its key.
 func (q *Queue) Retry(ctx context.Context, id string, forced bool) error {
-	flag := ""
-	if forced {
-		flag = "1"
-	}
-	reply, err := q.ask(ctx, "decide", retryScript, id, flag)
+	reply, err := q.ask(ctx, "decide", retryScript, id, flag(forced))
 	if err != nil {
 		return err
 	}
@@ -202,11 +198,7 @@ func (q *Queue) Retry(ctx context.Context, id string, forced bool) error {
 
 // Drop ends a dead letter; forced, also a write that waits and is not at the origin. It fails with ErrUnknown and ErrNotDead.
 func (q *Queue) Drop(ctx context.Context, id string, forced bool) error {
-	flag := ""
-	if forced {
-		flag = "1"
-	}
-	reply, err := q.ask(ctx, "decide", dropScript, id, milliseconds(q.options.Keep), flag)
+	reply, err := q.ask(ctx, "decide", dropScript, id, milliseconds(q.options.Keep), flag(forced))
 	if err != nil {
 		return err
 	}

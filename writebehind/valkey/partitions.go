@@ -140,11 +140,7 @@ func (q *Queue) Begin(ctx context.Context, o writebehind.Ownership, id string) (
 
 // Settle says what has become of a try, and for how long the next one waits. It fails with ErrNotOwner and ErrUnknown.
 func (q *Queue) Settle(ctx context.Context, o writebehind.Ownership, id string, state writebehind.State, status int, problem string, blocks bool, wait time.Duration) error {
-	flag := ""
-	if blocks {
-		flag = "1"
-	}
-	reply, err := q.ask(ctx, "settle", settleScript, strconv.Itoa(o.Partition), q.owner(o), id, string(state), strconv.Itoa(status), problem, flag,
+	reply, err := q.ask(ctx, "settle", settleScript, strconv.Itoa(o.Partition), q.owner(o), id, string(state), strconv.Itoa(status), problem, flag(blocks),
 		milliseconds(q.options.Keep), milliseconds(wait))
 	if err != nil {
 		return err

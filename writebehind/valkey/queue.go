@@ -10,8 +10,6 @@ import (
 	durable "cacheproxy/durable/valkey"
 	connection "cacheproxy/invalidation/valkey"
 	"cacheproxy/writebehind"
-
-	"github.com/valkey-io/valkey-go"
 )
 
 // Options is what a Queue works with. Connection, Prefix and Instance are required.
@@ -63,27 +61,14 @@ func (q *Queue) ask(ctx context.Context, op string, s *durable.Script, args ...s
 	defer cancel()
 	client, err := q.options.Connection.Client()
 	if err == nil {
-		reply, err = texts(s.Run(ctx, client, q.base, args))
+		keys, args := durable.At(q.base, args)
+		reply, err = durable.Texts(s.Run(ctx, client, keys, args), errReply)
 	}
 	q.options.Observe("queue_"+op, time.Since(start), err)
 	if err != nil {
 		return nil, fmt.Errorf("%s writes: %w", op, err)
 	}
 	return reply, nil
-}
-
-func texts(r valkey.ValkeyResult) ([]string, error) {
-	list, err := r.ToArray()
-	if err != nil {
-		return nil, err
-	}
-	all := make([]string, len(list))
-	for i := range list {
-		if all[i], err = list[i].ToString(); err != nil {
-			return nil, fmt.Errorf("%w: %w", errReply, err)
-		}
-	}
-	return all, nil
 }
 
 // word is what a reply says, as an error where it is no good.
@@ -122,6 +107,13 @@ func moment(ms string) time.Time {
 }
 
 func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
+
+func flag(set bool) string {
+	if set {
+		return "1"
+	}
+	return ""
+}
 
 // CheckServer says what keeps the server from promising what a route asks of it; nil: nothing, as far as it says.
 func (q *Queue) CheckServer(ctx context.Context, durability writebehind.Durability) error {

@@ -36,10 +36,8 @@ func (m *Memory) wait(ctx context.Context) error {
 	if m.latency <= 0 {
 		return nil
 	}
-	timer := time.NewTimer(m.latency)
-	defer timer.Stop()
 	select {
-	case <-timer.C:
+	case <-time.After(m.latency):
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()

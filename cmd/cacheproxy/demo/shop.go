@@ -96,13 +96,12 @@ func (s *shop) answer(handle func(http.ResponseWriter, *http.Request) error) htt
 
 // statusOf says what a client is told of an error.
 func statusOf(err error) (status int, message string) {
-	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.Is(err, ErrNotFound):
 		return http.StatusNotFound, err.Error()
 	case errors.Is(err, ErrConflict):
 		return http.StatusConflict, err.Error()
-	case errors.As(err, &tooLarge):
+	case errors.As(err, new(*http.MaxBytesError)):
 		return http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is larger than %d bytes", maxBody)
 	case errors.Is(err, ErrInvalid):
 		return http.StatusBadRequest, err.Error()

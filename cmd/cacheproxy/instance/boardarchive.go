@@ -1,7 +1,6 @@
 package instance
 
 import (
-	"context"
 	"errors"
 	"maps"
 	"slices"
@@ -61,6 +60,3 @@ func (b *boardArchive) reconfigure(s *config.Snapshot) {
 		b.Reconfigure(archiveConfig(s))
 	}
 }
-
-// run archives until ctx ends. Reads of a route wait for the first look, which tells whether its records are there.
-func (b *boardArchive) run(ctx context.Context) error { return b.Run(ctx) }

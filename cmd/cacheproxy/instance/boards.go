@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -78,14 +79,10 @@ func (b *boards) rules() (all []*leaderboard.Rules) {
 
 // run keeps the connection and what goes over it, and measures, until ctx ends.
 func (b *boards) run(ctx context.Context) error {
-	connected := make(chan struct{})
-	recording := make(chan struct{})
-	if b.records == nil {
-		close(connected)
-		close(recording)
-	} else {
-		go func() { defer close(connected); _ = b.connection.Run(ctx) }() // both end with their context
-		go func() { defer close(recording); _ = b.records.Run(ctx) }()
+	var parts sync.WaitGroup
+	if b.records != nil {
+		parts.Go(func() { _ = b.connection.Run(ctx) }) // both end with their context
+		parts.Go(func() { _ = b.records.Run(ctx) })
 	}
 	tick := time.NewTicker(measureEvery)
 	defer tick.Stop()
@@ -96,8 +93,7 @@ func (b *boards) run(ctx context.Context) error {
 		case <-ctx.Done():
 		}
 	}
-	<-connected
-	<-recording
+	parts.Wait()
 	return nil
 }
 
@@ -138,10 +134,7 @@ func (b *boards) fits(ctx context.Context, s *config.Snapshot) error {
 		b.i.log.Warn("the server of records cannot be asked whether it keeps what is written there; until it answers no submission is acknowledged", "error", err)
 		return nil
 	}
-	client, err := b.connection.Client()
-	if err != nil {
-		return nil // it was connected just now, and is at its end
-	}
+	client, _ := b.connection.Client() // Connect has made it
 	for _, name := range slices.Sorted(maps.Keys(s.Boards)) {
 		err := durable.Check(ctx, client, kept.ProofOf(s.Boards[name].Rules.Durability))
 		if durable.Unfit(err) {

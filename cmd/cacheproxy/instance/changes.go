@@ -192,11 +192,9 @@ func (w wakingLog) awaited(ctx context.Context, done <-chan struct{}, o invalida
 	if err != nil || o.Wait != invalidation.WaitAll {
 		return err
 	}
-	timer := time.NewTimer(echoWait)
-	defer timer.Stop()
 	select {
 	case <-done:
-	case <-timer.C:
+	case <-time.After(echoWait):
 	case <-ctx.Done():
 	}
 	return err

@@ -19,12 +19,6 @@ type failing struct {
 	lines    observe.Throttle
 }
 
-// failedAnswer is one such answer, to a request of a route.
-type failedAnswer struct {
-	res   *http.Response
-	route string
-}
-
 // failingOf is that of the upstream of that name. The caller holds u.mu.
 func (u *upstreams) failingOf(name string) *failing {
 	if u.failures == nil {
@@ -36,14 +30,15 @@ func (u *upstreams) failingOf(name string) *failing {
 	return u.failures[name]
 }
 
-func (f *failing) add(a failedAnswer, now time.Time) {
+// add tells of one such answer, to a request of a route.
+func (f *failing) add(res *http.Response, route string, now time.Time) {
 	ok, skipped := f.lines.Pass(now)
 	if !ok {
 		return
 	}
-	asked := a.res.Request
-	f.log.Warn("upstream answers with an error", "upstream", f.upstream, "upstream_address", upstream.Peer(a.res), "status", a.res.StatusCode,
-		"route", a.route, "method", asked.Method, "path", pathOf(asked.URL), "request_id", asked.Header.Get("X-Request-Id"), "more_since_last", skipped)
+	asked := res.Request
+	f.log.Warn("upstream answers with an error", "upstream", f.upstream, "upstream_address", upstream.Peer(res), "status", res.StatusCode,
+		"route", route, "method", asked.Method, "path", pathOf(asked.URL), "request_id", asked.Header.Get("X-Request-Id"), "more_since_last", skipped)
 }
 
 // pathOf is the path as it went out, which a target keeps in its opaque part. A query may be personal.

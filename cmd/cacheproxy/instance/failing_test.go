@@ -19,7 +19,7 @@ func TestErrorsWithoutALineAreCounted(t *testing.T) {
 	asked.URL.Opaque, asked.URL.RawQuery = "/products/17", "token=secret"
 	res := &http.Response{StatusCode: 500, Request: asked}
 	for range 12 {
-		u.failingOf("shop").add(failedAnswer{res, "product"}, now)
+		u.failingOf("shop").add(res, "product", now)
 	}
 	lines := func(text string) int { return strings.Count(log.String(), text) }
 	if n := lines("upstream=shop"); n != 5 || lines("route=product method=PUT path=/products/17 ") != 5 || lines("secret") > 0 {

@@ -85,9 +85,7 @@ func newFleet(v *config.Valkey, i *Instance) *fleet {
 	f.lease = f.entries.Lease()
 	f.holdings = newHoldings(f.entries, f.lease, i.snapshot.Routes, i.log)
 	f.below = f.newSharedCopies(i.snapshot.Memory.MaxObject)
-	if f.below.gauges != nil {
-		i.metrics.SetTier("valkey", *f.below.gauges)
-	}
+	i.metrics.SetTier("valkey", f.below.gauges)
 	return f
 }
 
@@ -100,12 +98,13 @@ func (f *fleet) heed(i *Instance) func(invalidation.Notice) {
 	}
 }
 
-// mayHold is proxy.Options.MayHold; nil: this process runs alone.
-func (f *fleet) mayHold() func([]policy.Member) bool {
-	if f == nil {
-		return nil
+// giveTo lets a proxy share with the others: their lease, claims, and locks of writes, on the connection of bodies, since there is one
+// wherever the fleet is, and a lock may miss renewals.
+func (f *fleet) giveTo(o *proxy.Options) {
+	if f != nil {
+		o.Lease, o.Claims, o.MayHold = f.lease, f.below.claims, f.holdings.mayHold
+		o.WriteLocks = serial.New(serial.Options{Connection: f.data, Prefix: f.settings.Prefix, Alive: f.entries.Alive, Observe: f.observe, Log: f.log})
 	}
-	return f.holdings.mayHold
 }
 
 // change puts other routes in force: see holdings.change.
@@ -160,42 +159,19 @@ func (f *fleet) ready() error {
 	return errors.New("the log of invalidations on Valkey cannot be followed; the log of this instance says why")
 }
 
-// leaseOf is the lease of a fleet; nil: this process runs alone.
-func (f *fleet) leaseOf() *invalidation.Lease {
-	if f == nil {
-		return nil
-	}
-	return f.lease
-}
-
 // limit changes the length beyond which copies are not shared.
 func (f *fleet) limit(maxObject int64) {
-	if f != nil && f.below.limit != nil {
-		f.below.limit(maxObject)
+	if f != nil {
+		f.below.tier.SetMaxObject(maxObject)
 	}
 }
 
 // tiers are below memory.
 func (f *fleet) tiers() []store.Tier {
-	if f == nil || f.below.tier == nil {
+	if f == nil {
 		return nil
 	}
 	return []store.Tier{f.below.tier}
-}
-
-func (f *fleet) claims() store.Claims {
-	if f == nil {
-		return nil
-	}
-	return f.below.claims
-}
-
-// writeLocks are those of all instances, on the connection of bodies: there is one wherever the fleet is, and a lock may miss renewals.
-func (f *fleet) writeLocks() proxy.WriteLocks {
-	if f == nil {
-		return nil
-	}
-	return serial.New(serial.Options{Connection: f.data, Prefix: f.settings.Prefix, Alive: f.entries.Alive, Observe: f.observe, Log: f.log})
 }
 
 // confirmTimeout is longer than the log itself tries to have a purge confirmed: it has to find silent instances dead, and

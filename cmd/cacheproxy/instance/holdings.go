@@ -240,10 +240,7 @@ func (h *holdings) run(ctx context.Context) error {
 			}
 			wait = time.Second
 		}
-		select {
-		case <-time.After(wait):
-		case <-ctx.Done():
-		}
+		pause(ctx, wait)
 	}
 	return nil
 }

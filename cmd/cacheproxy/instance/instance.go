@@ -127,10 +127,10 @@ func New(o Options) (*Instance, error) {
 	i.archive = newBoardArchive(i)
 	options := proxy.Options{
 		Config: i.proxyConfig(s, ups), Store: copies, Ledger: i.ledger, Log: i.feed.waking(i.entries),
-		Metrics: i.metrics, Access: i.access, Logger: log, Tracer: i.tracer, Lease: i.fleet.leaseOf(), Claims: i.fleet.claims(),
+		Metrics: i.metrics, Access: i.access, Logger: log, Tracer: i.tracer,
 		ConfirmTimeout: i.fleet.confirmTimeout, Silence: i.fleet.silence,
-		MayHold: i.fleet.mayHold(), WriteLocks: i.fleet.writeLocks(),
 	}
+	i.fleet.giveTo(&options)
 	i.behind.giveTo(&options)
 	i.boards.giveTo(&options)
 	i.proxy = proxy.New(options)
@@ -274,7 +274,7 @@ func (i *Instance) parts() []func(context.Context) error {
 		parts = append(parts, i.boards.run)
 	}
 	if i.archive != nil {
-		parts = append(parts, i.archive.run)
+		parts = append(parts, i.archive.Run)
 	}
 	if i.behind != nil {
 		parts = append(parts, i.behind.run)

@@ -80,8 +80,7 @@ func (i *Instance) reload(ctx context.Context, by string) (admin.Reloaded, error
 func (i *Instance) refuse(by string, err error) {
 	g := &i.generations
 	g.refused = []string{err.Error()}
-	var problems config.Problems
-	if errors.As(err, &problems) {
+	if problems, is := errors.AsType[config.Problems](err); is {
 		g.refused = nil
 		for _, p := range problems {
 			g.refused = append(g.refused, p.String())
@@ -139,9 +138,7 @@ func (i *Instance) apply(ctx context.Context, next *config.Snapshot, changes []c
 		i.memory.Resize(next.Memory.Size)
 		i.fleet.limit(next.Memory.MaxObject)
 		g.level.Set(next.Log.Level)
-		if err := i.access.SetShares(next.Log.Hits, next.Log.Others); err != nil {
-			i.logs.audit.Error("BUG: a valid share of the access log was refused", "error", err)
-		}
+		i.access.SetShares(next.Log.Hits, next.Log.Others)
 		g.number++
 		g.since = time.Now()
 	}

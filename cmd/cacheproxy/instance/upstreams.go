@@ -77,7 +77,7 @@ func (u *upstreams) watch(o *upstream.Options) {
 	o.Answered = func(res *http.Response, route string) {
 		m.Response(res.StatusCode)
 		if res.StatusCode >= http.StatusInternalServerError {
-			failing.add(failedAnswer{res, route}, time.Now())
+			failing.add(res, route, time.Now())
 		}
 	}
 }

@@ -16,11 +16,10 @@ const statsEvery, statsFirst = 15 * time.Second, time.Second
 
 // sharedCopies are the copies on the server, and who may fetch what nobody has.
 type sharedCopies struct {
-	tier   store.Tier
-	claims store.Claims
+	tier   *valkey.Tier
+	claims *valkey.Claims
 	run    []func(context.Context) error
-	gauges *observe.TierGauges
-	limit  func(maxObject int64) // changes the length beyond which copies are not kept there
+	gauges observe.TierGauges
 }
 
 // newSharedCopies makes the tier of copies on the server. Their positions are those of the log, which says too whether the
@@ -33,9 +32,9 @@ func (f *fleet) newSharedCopies(maxObject int64) sharedCopies {
 	claims, held := valkey.NewClaims(tier), new(atomic.Pointer[valkey.Stats])
 	held.Store(new(valkey.Stats))
 	return sharedCopies{
-		tier: tier, claims: claims, limit: tier.SetMaxObject,
+		tier: tier, claims: claims,
 		run: []func(context.Context) error{tier.Run, claims.Run, func(ctx context.Context) error { return f.weigh(ctx, tier, held) }},
-		gauges: &observe.TierGauges{
+		gauges: observe.TierGauges{
 			Bytes: func() int64 { return held.Load().Bytes }, Entries: func() int64 { return held.Load().Entries },
 			Evictions: func() uint64 { return held.Load().Evictions },
 		},

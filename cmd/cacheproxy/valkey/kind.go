@@ -43,8 +43,7 @@ func Kind(err error) string {
 	if err == nil || errors.Is(err, context.Canceled) {
 		return ""
 	}
-	var reply *client.ValkeyError
-	if errors.As(err, &reply) {
+	if reply, is := errors.AsType[*client.ValkeyError](err); is {
 		if reply.IsNil() {
 			return ""
 		}

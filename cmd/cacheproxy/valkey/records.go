@@ -20,21 +20,20 @@ func InspectRecords(ctx context.Context, u Use) []Finding {
 			in.recordsElsewhere(n)
 		}
 		for _, d := range u.Boards {
-			in.promised(ctx, d)
+			in.promised(ctx, "boards", durabilityWords[d], kept.ProofOf(d))
 		}
 	})
 }
 
-// promised says whether the server can keep what a durability promises.
-func (in *inspection) promised(ctx context.Context, d leaderboard.Durability) {
-	word := durabilityWords[d]
-	switch err := durable.Check(ctx, in.client, kept.ProofOf(d)); {
+// promised says whether the server can keep what a durability promises of boards, or of writes that were answered with 202.
+func (in *inspection) promised(ctx context.Context, topic, word string, asked durable.Proof) {
+	switch err := durable.Check(ctx, in.client, asked); {
 	case durable.Unfit(err):
-		in.add(wrong, "boards", "durability: %s: %v", word, err)
+		in.add(wrong, topic, "durability: %s: %v", word, err)
 	case err != nil:
-		in.add(Warning, "boards", "durability: %s: cannot be asked for: %v", word, err)
+		in.add(Warning, topic, "durability: %s: cannot be asked for: %v", word, err)
 	default:
-		in.add(Fine, "boards", "durability: %s can be kept", word)
+		in.add(Fine, topic, "durability: %s can be kept", word)
 	}
 }
 
@@ -42,13 +41,7 @@ var durabilityWords = map[leaderboard.Durability]string{leaderboard.InMemory: "n
 
 // roomForRecords looks at what happens when the server is full: scores are no copies, and have no second place.
 func (in *inspection) roomForRecords(n node) {
-	limit, policy := n.config["maxmemory"], n.config["maxmemory-policy"]
-	if limit == "" {
-		limit = n.info["maxmemory"]
-	}
-	if policy == "" {
-		policy = n.info["maxmemory_policy"]
-	}
+	limit, policy := n.room()
 	switch {
 	case limit == "" || policy == "":
 		in.add(Warning, n.of("maxmemory-policy"), "cannot be asked for; look up that it is noeviction: else a full server throws scores away that it has acknowledged")

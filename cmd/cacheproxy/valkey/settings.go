@@ -1,6 +1,7 @@
 package valkey
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,10 +9,7 @@ import (
 	"strings"
 	"time"
 
-	durable "cacheproxy/durable/valkey"
 	"cacheproxy/invalidation/valkey"
-
-	queued "cacheproxy/writebehind/valkey"
 )
 
 // number reads a number; zero where there is none.
@@ -23,20 +21,14 @@ func number(text string) int {
 	return n
 }
 
+// room is how much memory there may be, and what gives way then, as CONFIG or else INFO says; empty: neither does.
+func (n node) room() (limit, policy string) {
+	return cmp.Or(n.config["maxmemory"], n.info["maxmemory"]), cmp.Or(n.config["maxmemory-policy"], n.info["maxmemory_policy"])
+}
+
 // memory looks at what happens when the server is full.
 func (in *inspection) memory(n node) {
-	first := func(names ...string) string { // CONFIG knows it by one name, INFO by the other
-		for _, name := range names {
-			if v := n.config[name]; v != "" {
-				return v
-			}
-			if v := n.info[name]; v != "" {
-				return v
-			}
-		}
-		return ""
-	}
-	limit, policy := first("maxmemory"), first("maxmemory-policy", "maxmemory_policy")
+	limit, policy := n.room()
 	if limit == "" || policy == "" {
 		in.add(Warning, n.of("maxmemory-policy"), "cannot be asked for; look up that maxmemory is set and maxmemory-policy is volatile-lfu")
 		return
@@ -165,10 +157,7 @@ func (in *inspection) sentinel(ctx context.Context, address string) (map[string]
 	if err := connection.Connect(); err != nil {
 		return nil, err
 	}
-	c, err := connection.Client()
-	if err != nil {
-		return nil, err
-	}
+	c, _ := connection.Client() // Connect has made it
 	defer c.Close()
 	found, err := c.Do(ctx, c.B().Arbitrary("SENTINEL", "MASTER", s.Sentinel.Master).Build()).AsStrMap()
 	if err != nil {
@@ -178,18 +167,4 @@ func (in *inspection) sentinel(ctx context.Context, address string) (map[string]
 		return nil, errors.New("it says nothing")
 	}
 	return found, nil
-}
-
-// queue looks at whether writes that were answered with 202 would survive what their routes say.
-func (in *inspection) queue(ctx context.Context) {
-	for _, d := range in.Queued {
-		switch err := durable.Check(ctx, in.client, queued.ProofOf(d)); {
-		case durable.Unfit(err):
-			in.add(wrong, "queue of writes", "durability: %s: %v", d, err)
-		case err != nil:
-			in.add(Warning, "queue of writes", "durability: %s: cannot be asked for: %v", d, err)
-		default:
-			in.add(Fine, "queue of writes", "durability: %s can be kept", d)
-		}
-	}
 }

@@ -150,7 +150,7 @@ func (f *Feed) consume(ctx context.Context, conn *pgx.Conn, rows []row, held fun
 		o.add(r)
 	}
 	orders := o.orders()
-	if err := f.untilHeld(ctx, func(ctx context.Context) error { return f.purge(ctx, orders...) }); err != nil {
+	if err := f.untilHeld(ctx, orders...); err != nil {
 		return err
 	}
 	held()
@@ -173,9 +173,9 @@ func (f *Feed) consume(ctx context.Context, conn *pgx.Conn, rows []row, held fun
 }
 
 // untilHeld purges again and again, since nothing else may be done with the rows. Meanwhile the feed falls behind, and is blind in the end.
-func (f *Feed) untilHeld(ctx context.Context, purge func(context.Context) error) error {
+func (f *Feed) untilHeld(ctx context.Context, orders ...invalidation.Order) error {
 	for pause := retryFirst; ; pause = min(2*pause, retryMost) {
-		err := purge(ctx)
+		err := f.purge(ctx, orders...)
 		if err == nil {
 			return nil
 		}

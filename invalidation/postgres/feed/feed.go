@@ -175,10 +175,8 @@ func (f *Feed) tell(k Kind, text string, args ...any) {
 
 // sleep reports whether it has slept for so long.
 func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
 	select {
-	case <-timer.C:
+	case <-time.After(d):
 		return true
 	case <-ctx.Done():
 		return false

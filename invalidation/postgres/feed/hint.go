@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"cacheproxy/invalidation/postgres"
+
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
@@ -37,7 +39,7 @@ func (f *Feed) listen(ctx context.Context) (heard bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	defer hangUp(conn)
+	defer postgres.HangUp(conn)
 	if _, err := conn.Exec(ctx, "listen cacheproxy"); err != nil {
 		return false, fmt.Errorf("listen: %w", err)
 	}

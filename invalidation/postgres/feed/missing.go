@@ -59,8 +59,7 @@ func (s *outbox) missing(ctx context.Context, installed map[string]bool) error {
 		f.sight.missing.Store(int64(len(missing) + len(mended)))
 	}
 	if len(mended) > 0 {
-		order := f.unknown(mended)
-		if err := f.untilHeld(ctx, func(ctx context.Context) error { return f.purge(ctx, order) }); err != nil {
+		if err := f.untilHeld(ctx, f.unknown(mended)); err != nil {
 			return err
 		}
 	}

@@ -165,8 +165,7 @@ func (s *outbox) lostChanges(ctx context.Context, lost float64) error {
 		}
 	}
 	if len(tags) > 0 && lost+max(before, 0) > 0 {
-		order := f.unknown(tags)
-		if err := f.untilHeld(ctx, func(ctx context.Context) error { return f.purge(ctx, order) }); err != nil {
+		if err := f.untilHeld(ctx, f.unknown(tags)); err != nil {
 			return err
 		}
 	}

@@ -36,8 +36,7 @@ func (f *Feed) settle(ctx context.Context, conn *pgx.Conn, owed []string) error 
 	for _, id := range owed {
 		all = append(all, tableTag(id))
 	}
-	order := f.unknown(all)
-	if err := f.untilHeld(ctx, func(ctx context.Context) error { return f.purge(ctx, order) }); err != nil {
+	if err := f.untilHeld(ctx, f.unknown(all)); err != nil {
 		return err
 	}
 	for _, id := range owed {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"cacheproxy/invalidation/postgres"
+
 	"github.com/jackc/pgx/v5"
 )
 
@@ -35,18 +37,16 @@ type session struct {
 // run looks again and again until something fails.
 func (s *session) run(ctx context.Context) (err error) {
 	f := s.feed
-	if s.conn, err = connect(ctx, f.config.Load().Source, canceling); err != nil {
+	if s.conn, err = connect(ctx, f.config.Load().Source, postgres.Canceling); err != nil {
 		return err
 	}
-	defer hangUp(s.conn)
+	defer postgres.HangUp(s.conn)
 	var from source = &outbox{session: s}
 	if f.config.Load().Slot != "" {
 		from = newSlot(s)
 	}
 	f.sight.owed.Store(0) // of another source
 	f.sight.retained.Store(0)
-	timer := time.NewTimer(0)
-	defer timer.Stop()
 	for {
 		least, err := from.pass(ctx, len(s.woken) > 0 || s.eager(time.Now()))
 		s.answer()
@@ -65,10 +65,8 @@ func (s *session) run(ctx context.Context) (err error) {
 		} else {
 			pause = max(pause, aside)
 		}
-		pause = max(pause, least)
-		timer.Reset(pause)
 		select {
-		case <-timer.C:
+		case <-time.After(max(pause, least)):
 		case <-hinted:
 		case done := <-f.woken:
 			s.woken = append(s.woken, done)

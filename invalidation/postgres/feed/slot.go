@@ -197,7 +197,7 @@ func (s *slot) consume(ctx context.Context, p *slotPage, began time.Time, eager 
 	f.sight.waiting.Store(int64(len(s.waiting) + len(taken)))
 	if len(taken) > 0 {
 		orders := all.orders()
-		if err := f.untilHeld(ctx, func(ctx context.Context) error { return f.purge(ctx, orders...) }); err != nil {
+		if err := f.untilHeld(ctx, orders...); err != nil {
 			return err
 		}
 		s.answer()

@@ -111,8 +111,7 @@ func (s *slot) gap(ctx context.Context, p *slotPage, untold []*postgres.Mapping,
 	for _, m := range untold {
 		tags = append(tags, m.Whole())
 	}
-	order := f.unknown(tags)
-	if err := f.untilHeld(ctx, func(ctx context.Context) error { return f.purge(ctx, order) }); err != nil {
+	if err := f.untilHeld(ctx, f.unknown(tags)); err != nil {
 		return false, err
 	}
 	if done, err := s.advance(ctx, p, max(p.confirmed, s.open.skip), now); err != nil || !done {
@@ -139,10 +138,7 @@ func (s *slot) writers(ctx context.Context, relations []uint32) ([]string, error
 	for i, oid := range relations {
 		oids[i] = int64(oid)
 	}
-	rows, err := s.conn.Query(ctx, writersSQL, oids)
-	if err != nil {
-		return nil, fmt.Errorf("look for writers: %w", err)
-	}
+	rows, _ := s.conn.Query(ctx, writersSQL, oids) // whose error the rows have
 	all, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
 		return nil, fmt.Errorf("look for writers: %w", err)

@@ -114,7 +114,7 @@ func (s *slot) lookOnce(ctx context.Context) (p *slotPage, err error) {
 	batch.Queue(seenSQL, config.Slot)
 	batch.Queue("commit")
 	all := s.conn.SendBatch(within, &batch)
-	defer func() { err = errors.Join(err, s.restored(within, all.Close(), &p)) }()
+	defer func() { err = errors.Join(err, s.restored(within, all.Close())) }()
 	if _, err := all.Exec(); err != nil {
 		return nil, fmt.Errorf("begin to read slot: %w", err)
 	}
@@ -153,7 +153,7 @@ func (p *slotPage) sees(row pgx.Row) (err error) {
 
 // restored ends a transaction that an error has left open, where the connection is of use, and passes the error on where that is not
 // known already.
-func (s *slot) restored(ctx context.Context, err error, p **slotPage) error {
+func (s *slot) restored(ctx context.Context, err error) error {
 	if s.conn.PgConn().TxStatus() != 'I' && !s.conn.IsClosed() {
 		if _, err := s.conn.Exec(ctx, "rollback"); err != nil {
 			return fmt.Errorf("end reading slot: %w", err)
