@@ -217,7 +217,7 @@ func drawn(t *testing.T, all []int) []int {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("one in %d of %d mutants, by seed %d", oneIn, len(all), seed)
 	rand.New(rand.NewPCG(seed, 0)).Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
-	return all[:(len(all)+oneIn-1) / oneIn]
+	return all[:(len(all)+oneIn-1)/oneIn]
 }
 
 // test runs the mutant's test in a binary that is to be a mutant.
