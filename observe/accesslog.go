@@ -15,11 +15,11 @@ import (
 
 // AccessLogOptions say what is written, and where.
 type AccessLogOptions struct {
-	Format string  // json, text or off
-	OTel   bool    // fields have the names of OpenTelemetry's semantic conventions
-	Hits   float64 // the share of answers from a copy, fresh or stale, or that a copy would have given just so, that is written: 0 to 1
-	Others float64 // the share of everything else: 0 to 1
-	Output io.Writer
+	Format string    // json, text or off
+	OTel   bool      // fields have the names of OpenTelemetry's semantic conventions
+	Hits   float64   // the share of answers from a copy, fresh or stale, or that a copy would have given just so, that is written: 0 to 1
+	Others float64   // the share of everything else: 0 to 1
+	Output io.Writer // gets a line with each Write; it must be safe for concurrent use, and not keep the line
 	// Sample gives numbers from 0 up to but not including 1. It must be safe for concurrent use. Nil: random ones.
 	Sample func() float64
 }
@@ -65,6 +65,7 @@ func (r *Record) failed() bool {
 // AccessLog writes a line for a sample of requests. All methods are safe for concurrent use.
 type AccessLog struct {
 	handler slog.Handler // nil: off
+	plain   io.Writer    // for lines that are plain; nil: all are the handler's
 	shares  atomic.Pointer[shares]
 	sample  func() float64
 }
@@ -86,6 +87,9 @@ func NewAccessLog(o AccessLogOptions) (*AccessLog, error) {
 	switch o.Format {
 	case "json":
 		l.handler = slog.NewJSONHandler(o.Output, options)
+		if !o.OTel {
+			l.plain = o.Output
+		}
 	case "text":
 		l.handler = slog.NewTextHandler(o.Output, options)
 	case "off":
@@ -131,7 +135,26 @@ func (l *AccessLog) Write(r *Record) {
 	if l.handler == nil {
 		return
 	}
-	attrs := make([]slog.Attr, 0, 24) // added together: a record grows with each call
+	var room [mostFields]slog.Attr
+	attrs := r.appendTo(room[:0])
+	if l.plain != nil && writePlain(l.plain, r.Time, attrs) {
+		return
+	}
+	line := slog.NewRecord(r.Time, slog.LevelInfo, lineMessage, 0)
+	line.AddAttrs(attrs...)
+	// slog's own loggers drop this error too: a request is not to fail because the log cannot be written.
+	_ = l.handler.Handle(context.Background(), line)
+}
+
+const (
+	// lineMessage is the text of every line.
+	lineMessage = "request"
+	// mostFields is how many further fields a line can have.
+	mostFields = 24
+)
+
+// appendTo appends the fields of a record, as they stand in its line.
+func (r *Record) appendTo(attrs []slog.Attr) []slog.Attr {
 	if r.Method != "" {
 		attrs = append(attrs, slog.String("method", r.Method), slog.String("host", bounded(r.Host)), slog.String("path", bounded(r.Path)))
 	}
@@ -156,10 +179,7 @@ func (l *AccessLog) Write(r *Record) {
 	if r.Aborted {
 		attrs = append(attrs, slog.Bool("aborted", true))
 	}
-	line := slog.NewRecord(r.Time, slog.LevelInfo, "request", 0)
-	line.AddAttrs(attrs...)
-	// slog's own loggers drop this error too: a request is not to fail because the log cannot be written.
-	_ = l.handler.Handle(context.Background(), line)
+	return attrs
 }
 
 // unlistedFields are the names of what Record.Unlisted is written as, by its kind.

@@ -11,6 +11,7 @@
 //	fleet.go      the log and the server that several instances share
 //	gauges.go     values that others hold and that are read when they are scraped
 //	accesslog.go  one line for a sample of requests
+//	plainline.go  most of these lines, without what slog does for all others
 //	fields.go     other names for its fields
 //	libraries.go  what libraries print
 //	linewriter.go how lines get out without anybody waiting for them

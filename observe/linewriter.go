@@ -18,6 +18,9 @@ const (
 	auditRoom = 4 << 20
 	// maxAudit bounds those of calls that were under way when the room was full, and of what no call has asked for.
 	maxAudit = auditRoom + 1<<20
+	// gatherFor is how long lines wait after a write for others to go out with: to wake up for each, and to write it, costs more than to make
+	// it. The first line after that time waits for nothing.
+	gatherFor = 2 * time.Millisecond
 	// retryEvery is how often audit lines are tried again that an output has not taken.
 	retryEvery = time.Second
 	// flushTimeout bounds how long the end of a LineWriter waits for a reader that does not read.
@@ -103,12 +106,20 @@ func (w *LineWriter) Run(ctx context.Context) error {
 // drain writes what is pending whenever there is something, and once more when ctx has ended. An output that fails, such
 // as a full disk, loses the lines of that write and counts them; the next may succeed. Those of audit are tried again.
 func (w *LineWriter) drain(ctx context.Context) {
+	gathered := time.NewTimer(gatherFor)
+	defer gathered.Stop()
 	for {
 		var retry <-chan time.Time
 		if !w.flushAudit() {
 			retry = time.After(retryEvery)
 		}
-		w.flush()
+		if w.flush() {
+			gathered.Reset(gatherFor)
+			select {
+			case <-gathered.C:
+			case <-ctx.Done():
+			}
+		}
 		select {
 		case <-w.wake:
 			runtime.Gosched() // lines of requests that end together go out together
@@ -142,7 +153,8 @@ func (w *LineWriter) flushAudit() bool {
 	return err == nil
 }
 
-func (w *LineWriter) flush() {
+// flush writes lines of no audit, and reports whether there were any.
+func (w *LineWriter) flush() bool {
 	w.mu.Lock()
 	lines := w.pending
 	w.pending = w.spare[:0]
@@ -155,4 +167,5 @@ func (w *LineWriter) flush() {
 	w.mu.Lock()
 	w.spare = lines[:0]
 	w.mu.Unlock()
+	return len(lines) > 0
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -32,6 +33,44 @@ func TestLineWriterWritesAllInOrder(t *testing.T) {
 		if err := <-done; err != nil || out.String() != "one\ntwo\nthree\n" || w.Dropped() != 0 {
 			t.Errorf("at the end: %q, %d lost, %v", &out, w.Dropped(), err)
 		}
+	})
+}
+
+// outputs is what was written, by the write.
+type outputs []string
+
+func (o *outputs) Write(p []byte) (int, error) {
+	*o = append(*o, string(p))
+	return len(p), nil
+}
+
+// A line that comes alone is written at once; those that come right after one go out together, and soon.
+func TestLineWriterGathersLines(t *testing.T) {
+	bubbles.Test(t, func(t *testing.T) {
+		var out outputs
+		w := NewLineWriter(&out)
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- w.Run(ctx) }()
+		for round := range 3 {
+			out = nil
+			for _, line := range []string{"one\n", "two\n", "three\n"} {
+				io.WriteString(w, line)
+				synctest.Wait()
+			}
+			if !slices.Equal(out, outputs{"one\n"}) {
+				t.Errorf("round %d: at once: %q", round, out)
+			}
+			<-time.After(gatherFor)
+			synctest.Wait()
+			if !slices.Equal(out, outputs{"one\n", "two\nthree\n"}) {
+				t.Errorf("round %d: then: %q", round, out)
+			}
+			<-time.After(time.Second)
+			synctest.Wait()
+		}
+		stop()
+		<-done
 	})
 }
 

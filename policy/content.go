@@ -48,4 +48,6 @@ func AppendContent(key []byte, method string, h http.Header, content []byte) []b
 }
 
 // ContentHeader adds to the header of a fill what describes the content it carries.
-func ContentHeader(fill, client http.Header) { copyFields(fill, client, contentFields) }
+func ContentHeader(fill, client http.Header) {
+	(&copying{to: fill, from: client}).fields(contentFields)
+}

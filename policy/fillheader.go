@@ -43,21 +43,22 @@ var withheld = map[string]bool{
 // says itself. The result shares nothing with client.
 func (r *Route) FillHeader(client http.Header, selected []string) http.Header {
 	h, fields := make(http.Header), r.fields()
+	c := copying{to: h, from: client}
 	if r.ForwardHeaders == ForwardAll {
-		copyEndToEnd(h, client)
+		c.endToEnd()
 		delete(h, "X-Request-Id") // see forwardedFields
 	} else {
-		copyFields(h, client, forwardedFields)
+		c.fields(forwardedFields)
 	}
 	httpcache.BoundUnkeyed(h) // an origin that fails of it would fail for all
 	for _, name := range selected {
 		if !isWithheld(name) {
-			copyField(h, client, name)
+			c.field(name)
 		}
 	}
 	// The client's Connection has no say in what is part of a key: the key would hold a value that the origin never saw.
-	copyFields(h, client, r.Headers)
-	copyFields(h, client, fields.keyedUnlisted(client))
+	c.fields(r.Headers)
+	c.fields(fields.keyedUnlisted(client))
 	for name := range h {
 		if httpcache.IsHopByHop(name) || fields.ignores(name) {
 			delete(h, name)
@@ -90,29 +91,15 @@ func (r *Route) RenewalHeader(fill http.Header, vary []string, asked string) htt
 	return h
 }
 
-// fillEncoding has a fill ask for what every client that shares it accepts. An absent field stays so: it accepts any coding,
+// fillEncoding has a fill, whose lines are its own, ask for what every client that shares it accepts. An absent field stays so: it accepts any coding,
 // and the answer belongs to a variant of its own (RFC 9110 §12.5.3). One that the route declares is part of the key as it
 // is.
 func (r *Route) fillEncoding(h http.Header) {
 	switch lines := h[encodingField]; {
 	case r.Compression != httpcache.Identity:
-		h[encodingField] = []string{httpcache.Identity.String()}
+		h[encodingField] = append(lines[:0], httpcache.Identity.String())
 	case len(lines) > 0 && !r.fields().declares(encodingField):
-		h[encodingField] = []string{httpcache.CanonicalEncoding(lines)}
-	}
-}
-
-// copyEndToEnd copies every field that is not withheld. One with "_" in its name is left out as well: many origins would
-// take it for the one with "-", which may be part of the key.
-func copyEndToEnd(dst, src http.Header) {
-	for name := range src {
-		if !isWithheld(name) && !strings.Contains(name, "_") {
-			copyField(dst, src, name)
-		}
-	}
-	if lines := src["Connection"]; len(lines) > 0 {
-		dst["Connection"] = lines
-		httpcache.RemoveHopByHop(dst)
+		h[encodingField] = append(lines[:0], httpcache.CanonicalEncoding(lines))
 	}
 }
 
@@ -123,14 +110,48 @@ func isWithheld(name string) bool {
 		name == "Range" || httpcache.IsPrecondition(name)
 }
 
-func copyFields(dst, src http.Header, names []string) {
+// copying is the fields of a header on their way to another. Their lines share arrays: nearly every field has one line, which would be an
+// allocation for each.
+type copying struct {
+	to, from http.Header
+	room     []string
+}
+
+// roomAtOnce is for how many lines there is an array: those of most fills.
+const roomAtOnce = 8
+
+func (c *copying) field(name string) {
+	lines := c.from[name]
+	if len(lines) == 0 {
+		return
+	}
+	if cap(c.room)-len(c.room) < len(lines) {
+		c.room = make([]string, 0, max(len(lines), roomAtOnce))
+	}
+	at := len(c.room)
+	c.room = append(c.room, lines...)
+	c.to[name] = c.room[at:len(c.room):len(c.room)]
+}
+
+func (c *copying) fields(names []string) {
 	for _, name := range names {
-		copyField(dst, src, name)
+		c.field(name)
 	}
 }
 
-func copyField(dst, src http.Header, name string) {
-	if lines := src[name]; len(lines) > 0 {
-		dst[name] = slices.Clone(lines)
+// endToEnd copies every field that is not withheld. One with "_" in its name is left out as well: many origins would
+// take it for the one with "-", which may be part of the key.
+func (c *copying) endToEnd() {
+	for name := range c.from {
+		if !isWithheld(name) && !strings.Contains(name, "_") {
+			c.field(name)
+		}
+	}
+	if lines := c.from["Connection"]; len(lines) > 0 {
+		c.to["Connection"] = lines
+		httpcache.RemoveHopByHop(c.to)
 	}
 }
+
+// copyField copies one field.
+func copyField(dst, src http.Header, name string) { (&copying{to: dst, from: src}).field(name) }

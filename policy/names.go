@@ -221,6 +221,12 @@ func responseTags(h http.Header, names []string) (tags []string) {
 	return slices.DeleteFunc(tags, func(tag string) bool { return tag == "" })
 }
 
+// NamesMembers reports whether the header of an answer on the route names members of its copy. Those of any other are what Members gives
+// without one.
+func (m *Match) NamesMembers(answer http.Header) bool {
+	return len(answer["Cache-Groups"]) > 0 || slices.ContainsFunc(m.Route.tagHeaders(), func(name string) bool { return len(answer[name]) > 0 })
+}
+
 // StripTags takes the fields that list tags off what a client gets. Cache-Tag stays, for caches on the way that purge by it.
 func (r *Route) StripTags(h http.Header) {
 	for _, name := range r.tagHeaders() {

@@ -41,6 +41,41 @@ func TestMembers(t *testing.T) {
 	}
 }
 
+// An answer that is said to name no members has those that are known before it.
+func TestNamesMembers(t *testing.T) {
+	u := target(t, "/a/b")
+	u.Host = "shop.example"
+	for _, c := range []struct {
+		name    string
+		headers []string // Route.TagHeaders
+		literal string   // the Host that the upstream is sent
+	}{
+		{"as by default", nil, ""},
+		{"a Host of its own", nil, "backend"},
+		{"one field of tags", []string{"X-Tags"}, ""},
+		{"none", []string{}, ""},
+	} {
+		r := newRoute(t, "it", "/{x...}")
+		r.TagHeaders, r.Host.Literal = c.headers, c.literal
+		m, _ := mustTable(t, r).Match("GET", u, nil, netip.Addr{})
+		before := spell(r.Members(&m, u, "", nil, nil))
+		names := 0
+		for _, field := range append([]string{"Cache-Groups", "X-Tags", "Cache-Control", "Content-Type", "Vary", "Location"}, knownTagHeaders...) {
+			answer := http.Header{field: {`"a", "b"`}}
+			more := spell(r.Members(&m, u, "", nil, answer)) != before
+			if m.NamesMembers(answer) != more {
+				t.Errorf("%s: %s: more members: %t", c.name, field, more)
+			}
+			if more {
+				names++
+			}
+		}
+		if want := 1 + len(r.tagHeaders()); names != want {
+			t.Errorf("%s: %d fields name members, want %d", c.name, names, want)
+		}
+	}
+}
+
 func TestMembersTooMany(t *testing.T) {
 	r := newRoute(t, "it", "/{x}")
 	r.Tags = templates(t, "{query.a}{query.b}")

@@ -71,7 +71,7 @@ func (p Preferences) Split(text string) (values []string) {
 	return values
 }
 
-// prefer has a header say what is preferred most, but for the fields that Vary selects, which stay whole.
+// prefer has a header, whose lines are its own, say what is preferred most, but for the fields that Vary selects, which stay whole.
 func (f fieldRules) prefer(h http.Header, selected []string) {
 	for _, name := range preferredFields {
 		if len(h[name]) == 0 || !f.prefers(name) || slices.Contains(selected, name) {
@@ -79,7 +79,7 @@ func (f fieldRules) prefer(h http.Header, selected []string) {
 		}
 		var buf [64]byte
 		if value := string(httpcache.AppendPreferred(buf[:0], name, h[name])); value != "" {
-			h[name] = []string{value}
+			h[name] = append(h[name][:0], value)
 		} else {
 			delete(h, name)
 		}

@@ -21,6 +21,7 @@ type delivery struct {
 
 	status  policy.Status // set once, by settle
 	settled bool
+	said    string         // status in Cache-Status, without the key; empty: not written down yet
 	ended   policy.Reason  // why the answer did not come to its end, for the log; NoReason: it did, or broke off without a word
 	shown   policy.Outcome // of a comparison, for the log and the metrics; Pass: there was none
 
@@ -37,7 +38,16 @@ func (d *delivery) settle(s policy.Status) {
 	if d.settled {
 		settledTwice(d.status, s)
 	}
-	d.status, d.settled = s, true
+	d.status, d.settled, d.said = s, true, ""
+}
+
+// cacheStatus is what Cache-Status says, for the log.
+func (d *delivery) cacheStatus() string {
+	if d.said != "" {
+		return d.said
+	}
+	var buf [128]byte
+	return string(d.status.Append(buf[:0]))
 }
 
 // settledTwice is what happens on a status after the first: the last one counts. Tests fail for it.
@@ -174,7 +184,11 @@ func (d *delivery) addCacheStatus(h http.Header) {
 	}
 	var buf [128]byte
 	list := h["Cache-Status"]
-	h["Cache-Status"] = append(list[:len(list):len(list)], string(d.appendCacheStatus(buf[:0])))
+	text := string(d.appendCacheStatus(buf[:0]))
+	h["Cache-Status"] = append(list[:len(list):len(list)], text)
+	if !d.rq.cfg.CacheStatusKey {
+		d.said = text
+	}
 }
 
 func (d *delivery) appendCacheStatus(dst []byte) []byte {

@@ -37,7 +37,7 @@ func (o *observation) tell() {
 		name  string
 		names []string
 	}{
-		{"headers", differing(c.Header(), ex.route.StoredHeader(o.header))},
+		{"headers", differing(c.Header(), ex.route.StoredHeader(o.header.Clone()))},
 		{"request_headers_not_in_key", ex.unkeyedHeaders(c)}, {"parameters_not_in_key", ex.unkeyedParameters()},
 	} {
 		if len(list.names) > 0 {

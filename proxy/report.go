@@ -38,7 +38,7 @@ func (ex *exchange) describeTo(r *observe.Record) {
 	}
 	r.Protocol, r.UserAgent, r.Client = ex.r.Proto, ex.r.Header.Get("User-Agent"), addrText(ex.clientAddr())
 	r.Bytes, r.Route, r.Reason, r.Key = ex.w.bytes, ex.route.Name, ex.finalReason(), ex.shownName()
-	r.Cache = string(ex.status.Append(nil))
+	r.Cache = ex.cacheStatus()
 	if ex.origin > 0 || ex.status.FwdStatus != 0 {
 		r.Origin, r.Upstream, r.Address = ex.origin, ex.route.Upstream, ex.address
 	}

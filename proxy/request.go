@@ -47,9 +47,11 @@ type request struct {
 	directives httpcache.RequestDirectives // Cache-Control of the client, where the route heeds it
 	personal   bool                        // with credentials, on a route that does not share what they get
 
-	forFill  fillAsks // what a fill for it would ask, once that was wanted
-	held     handles  // the copies that were found for it
-	gathered gathered // of its body
+	forFill   fillAsks          // what a fill for it would ask, once that was wanted
+	foreknown []invalidation.ID // what known gives, once it was wanted; nobody changes it
+	tooMany   bool              // they are more than a copy may have
+	held      handles           // the copies that were found for it
+	gathered  gathered          // of its body
 
 	// What a shared fetch has shown that was not for this request.
 
@@ -200,7 +202,13 @@ func (rq *request) members(answer http.Header) []policy.Member {
 }
 
 // known is the members of this request's copy that are clear before the answer is there.
-func (rq *request) known() []invalidation.ID { return invalidation.IDsOf(rq.members(nil)) }
+func (rq *request) known() []invalidation.ID {
+	if rq.foreknown == nil {
+		members := rq.members(nil)
+		rq.foreknown, rq.tooMany = invalidation.IDsOf(members), len(members) > policy.MaxMembers
+	}
+	return rq.foreknown
+}
 
 // name is the name of the copy that would answer; empty where the route names none.
 func (rq *request) name() string { return rq.named(policy.Template.Render) }
@@ -291,6 +299,9 @@ func (rq *request) fillRequest(c candidate, class upstream.Class, asker *observe
 		Route: rq.route.Route, Match: rq.match, Target: rq.target, Query: rq.query, Key: key, URLKey: key[:rq.url],
 		Header: rq.r.Header, Forward: asks.forward, Question: asks.question, Method: http.MethodGet,
 		Selected: asks.names, Previous: c.previous, Class: class, Why: c.reason, MaxObject: rq.cfg.MaxObject, Span: asker,
+	}
+	if known := rq.known(); !rq.tooMany {
+		q.Known = known
 	}
 	if rq.personal {
 		rq.identify(q, asks.names)

@@ -108,13 +108,14 @@ func (f *families) of(prefix string, shares bool, most int) uint16 {
 		return n
 	} else if known {
 		old := f.at(n).names
-		names = slices.DeleteFunc(slices.Clone(old), func(id invalidation.ID) bool {
+		lacks := func(id invalidation.ID) bool {
 			_, has := slices.BinarySearch(f.scratch, id)
 			return !has
-		})
-		if len(names) == len(old) {
+		}
+		if !slices.ContainsFunc(old, lacks) {
 			return n
 		}
+		names = slices.DeleteFunc(slices.Clone(old), lacks)
 	} else if !shares || prefix == "" && len(names) == 0 {
 		return 0 // it would be one without names
 	}

@@ -28,11 +28,17 @@ type Variants struct {
 
 // with adds a copy, and says which keys it displaces: least if it is there, else the oldest.
 func (v *Variants) with(names []string, key, least string) (next *Variants, displaced []string) {
-	next = &Variants{Selections: [][]string{names}}
 	if v == nil {
-		next.Keys = []string{key}
-		return next, nil
+		// One allocation, since most lists stay as they begin.
+		first := &struct {
+			Variants
+			selections [1][]string
+			keys       [1]string
+		}{selections: [1][]string{names}, keys: [1]string{key}}
+		first.Selections, first.Keys = first.selections[:], first.keys[:]
+		return &first.Variants, nil
 	}
+	next = &Variants{Selections: [][]string{names}}
 	for _, s := range v.Selections {
 		if !slices.Equal(s, names) && len(next.Selections) < maxSelections {
 			next.Selections = append(next.Selections, s)

@@ -29,11 +29,12 @@ func Forward(h http.Header, clientAddr netip.Addr, scheme, host string, trusted 
 	if clientAddr.IsValid() {
 		extend(h, "X-Forwarded-For", clientAddr.String())
 	}
+	said := []string{host, scheme} // one array for both
 	if len(h["X-Forwarded-Host"]) == 0 && host != "" {
-		h["X-Forwarded-Host"] = []string{host}
+		h["X-Forwarded-Host"] = said[:1:1]
 	}
 	if len(h["X-Forwarded-Proto"]) == 0 {
-		h["X-Forwarded-Proto"] = []string{scheme}
+		h["X-Forwarded-Proto"] = said[1:]
 	}
 	extend(h, "Forwarded", forwardedElement(clientAddr, scheme, host))
 }

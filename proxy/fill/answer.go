@@ -40,7 +40,7 @@ func NewAnswer(q *Request, status int, origin http.Header, v policy.Verdict, tok
 		keepFrom(&v, policy.TooManyMembers)
 	}
 	return Answer{
-		Request: q, Selection: q.Forward, sent: q.Forward, Status: status, Header: dated(q.Route.StoredHeader(origin), v.Lifetime.Received),
+		Request: q, Selection: q.Forward, sent: q.Forward, Status: status, Header: dated(q.Route.StoredHeader(origin.Clone()), v.Lifetime.Received),
 		Verdict: v, Members: ids, Token: token, Taken: taken,
 	}
 }

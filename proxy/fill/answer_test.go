@@ -2,7 +2,9 @@ package fill
 
 import (
 	"context"
+	"maps"
 	"net/http"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -201,3 +203,17 @@ type claimed struct{ released chan store.ClaimResult }
 func (*claimed) Held() bool                                       { return true }
 func (c *claimed) Release(how store.ClaimResult)                  { c.released <- how }
 func (*claimed) Await(context.Context) (store.ClaimResult, error) { panic("the claim is held") }
+
+// Who makes an answer goes on with the origin's header: the client gets of it what no copy keeps.
+func TestNewAnswerLeavesTheHeader(t *testing.T) {
+	r := newRig(t, nil)
+	origin := http.Header{"Surrogate-Key": {"t"}, "Age": {"1"}, "X-Request-Id": {"1"}, "Connection": {"close"}}
+	before := origin.Clone()
+	a := NewAnswer(r.request(), 200, origin, fresh(), r.ledger.Token(), time.Now())
+	if len(a.Header) != 1 || len(a.Header["Date"]) != 1 {
+		t.Errorf("the copy has %v", a.Header)
+	}
+	if !maps.EqualFunc(origin, before, slices.Equal[[]string]) {
+		t.Errorf("the origin's header has become %v", origin)
+	}
+}

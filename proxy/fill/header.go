@@ -69,12 +69,13 @@ func (c *running) receiveHeader(resp *http.Response, requested time.Time) Respon
 			c.unbind() // the whole came, and is worth more than the client that wants a part of it
 		}
 	}
-	kept := r.StoredHeader(header)
-	if !res.Verdict.Store && !res.Verdict.Share {
-		kept = httpcache.FilledHeader(header) // its cookies are for the one who asked
-		r.StripTags(kept)
+	if res.Verdict.Store || res.Verdict.Share {
+		r.StoredHeader(header) // which nobody else has, and by which all is decided
+	} else {
+		httpcache.StripFilled(header) // its cookies are for the one who asked
+		r.StripTags(header)
 	}
-	res.Header = r.negotiated(status, dated(kept, received))
+	res.Header = r.negotiated(status, dated(header, received))
 	if confirmed {
 		return c.confirm(resp, res)
 	}
@@ -134,8 +135,13 @@ func (c *running) publish(resp *http.Response, res Response) Response {
 		return res
 	}
 	c.flight.publish(res, res.Verdict.Share && res.Verdict.Store)
-	c.f.tasks.Go(func() { c.pump(resp, res) })
+	c.pumpApart(resp, res)
 	return res
+}
+
+// pumpApart has a goroutine of its own fetch the body. The response that it keeps for that is none that publish would have to allocate for all.
+func (c *running) pumpApart(resp *http.Response, res Response) {
+	c.f.tasks.Go(func() { c.pump(resp, res) })
 }
 
 // storesAtOnce reports whether what becomes of a body that is whole waits neither for a tier nor for a coding, so that nobody is kept from it

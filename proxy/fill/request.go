@@ -25,6 +25,8 @@ type Request struct {
 	URLKey  string      // what of Key is that of every answer to the URL, whatever clients prefer; Key: there are no others
 	Header  http.Header // the client's, for keys and members
 	Forward http.Header // what the origin gets of it; selects the variant. Others may read it
+	// Known are the members that are known before the answer is there; nil: they have to be worked out, or are too many. Nobody changes them.
+	Known []invalidation.ID
 	// Question is the key of what is asked, as Question says; empty: it is made of Key and Forward.
 	Question string
 	// Settled is set where Forward is all that there is to be told. Else an origin that chooses by more of what the client prefers than
@@ -96,6 +98,9 @@ func (q *Request) question() string {
 // members is what the answer to a request belongs to, by what the request and the header of the answer say. ok is false where
 // that is more than a copy may belong to.
 func (q *Request) members(answer http.Header) (ids []invalidation.ID, ok bool) {
+	if q.Known != nil && !q.Match.NamesMembers(answer) {
+		return q.Known, true
+	}
 	members := q.Route.Members(&q.Match, q.Target, q.Query, q.Header, answer)
 	return invalidation.IDsOf(members), len(members) <= policy.MaxMembers
 }
