@@ -25,11 +25,11 @@ help: ## list the targets
 build: ## build bin/cacheproxy, one static binary
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.release=$(RELEASE)' -o bin/cacheproxy ./cmd/cacheproxy
 
-# make test is what a developer waits for, and with CI=true what a change has to pass where nobody waits. The two run the same tests, but
-# - with CI=true everything is compiled with the race detector and checks of the order of locks (docs/architecture.md) wherever the code under test is
-#   in the process of the test, no result is taken from Go's cache, and every rule of the promise is switched off once;
-# - without, tests that neither build nor run the program run anew where something that they depend on has changed since they passed, which Go knows;
-#   of the rules one in five is switched off, drawn by lot; and two tests that flood the program are left out (-short).
+# make test is what a developer waits for, and with CI=true what a change has to pass where nobody waits.
+# - With CI=true everything is compiled with the race detector and checks of the order of locks (docs/architecture.md) wherever the code under test is
+#   in the process of the test, and no result is taken from Go's cache.
+# - Without, tests that neither build nor run the program run anew where something that they depend on has changed since they passed, which Go knows, and
+#   of the others those are left out, or do less, that take long and that few changes concern (-short).
 # make test-slow shows where the time goes.
 #
 # The tests are two groups that run side by side, since what starts servers waits while what compares models works, and then the fleet, whose
@@ -47,11 +47,13 @@ CI      ?=
 ifeq ($(CI),)
 INSIDE  := $(GOTEST)
 SYSTEM  := $(GOTEST)
-SHORT   := -short
+PROGRAM := $(ANEW) -short
+ATTACK  := 5s
 else
 INSIDE  := $(ANEW) -race -tags lockorder
 SYSTEM  := $(ANEW) -race
-SHORT   :=
+PROGRAM := $(ANEW)
+ATTACK  := 20s
 endif
 
 .PHONY: test
@@ -61,7 +63,7 @@ test: deps check test-all ## all tests; with CI=true everything a change has to 
 test-all:
 	@$(MAKE) --no-print-directory -j 2 -k test-inside test-program
 	cd test/system && $(ANEW) ./fleet
-	cd test/system && $(ANEW) ./attack -args -for 20s -seed 1
+	cd test/system && $(ANEW) ./attack -args -for $(ATTACK) -seed 1
 
 .PHONY: test-inside
 test-inside:
@@ -73,10 +75,10 @@ endif
 
 .PHONY: test-program
 test-program:
-	cd test/system && $(ANEW) $(SHORT) ./e2e ./transparency ./behind ./inventory ./leaderboard ./leaderboard/load
-	$(ANEW) $$(go list ./... | grep -E '/test/($(SOURCE)|docs)$$')
-	$(ANEW) $(SHORT) ./test/mutants
-	cd test/deploy && $(ANEW) ./...
+	cd test/system && $(PROGRAM) ./e2e ./transparency ./behind ./inventory ./leaderboard ./leaderboard/load
+	$(PROGRAM) $$(go list ./... | grep -E '/test/($(SOURCE)|docs)$$')
+	$(PROGRAM) ./test/mutants
+	cd test/deploy && $(PROGRAM) ./...
 
 .PHONY: test-slow
 test-slow: deps ## run all tests as CI does, and say which packages take long, whether they work or wait, and which tests it is

@@ -13,6 +13,9 @@ const renamed = "example.org/x/cacheproxy"
 // A copy of the project under another path builds, passes vet and the rules of the house, in every module, and can be renamed
 // once more.
 func TestRename(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes a minute")
+	}
 	dir := copyProject(t)
 	if out, err := in(t, dir, "make", "rename", "MODULE="+renamed); err != nil || !strings.Contains(out, "the module is "+renamed+" now") {
 		t.Fatalf("%v\n%s", err, out)
