@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -37,11 +38,25 @@ func TestLineWriterWritesAllInOrder(t *testing.T) {
 }
 
 // outputs is what was written, by the write.
-type outputs []string
+type outputs struct {
+	mu  sync.Mutex // time that passes in a bubble orders nothing
+	all []string
+}
 
 func (o *outputs) Write(p []byte) (int, error) {
-	*o = append(*o, string(p))
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.all = append(o.all, string(p))
 	return len(p), nil
+}
+
+// take is what was written since it was taken last.
+func (o *outputs) take() []string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	all := o.all
+	o.all = nil
+	return all
 }
 
 // A line that comes alone is written at once; those that come right after one go out together, and soon.
@@ -53,18 +68,17 @@ func TestLineWriterGathersLines(t *testing.T) {
 		done := make(chan error)
 		go func() { done <- w.Run(ctx) }()
 		for round := range 3 {
-			out = nil
 			for _, line := range []string{"one\n", "two\n", "three\n"} {
 				io.WriteString(w, line)
 				synctest.Wait()
 			}
-			if !slices.Equal(out, outputs{"one\n"}) {
-				t.Errorf("round %d: at once: %q", round, out)
+			if all := out.take(); !slices.Equal(all, []string{"one\n"}) {
+				t.Errorf("round %d: at once: %q", round, all)
 			}
 			<-time.After(gatherFor)
 			synctest.Wait()
-			if !slices.Equal(out, outputs{"one\n", "two\nthree\n"}) {
-				t.Errorf("round %d: then: %q", round, out)
+			if all := out.take(); !slices.Equal(all, []string{"two\nthree\n"}) {
+				t.Errorf("round %d: then: %q", round, all)
 			}
 			<-time.After(time.Second)
 			synctest.Wait()

@@ -25,6 +25,8 @@ func serveCommand() *cobra.Command {
 		Args:         takes(0),
 		SilenceUsage: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			// A reader of the standard output or error that has gone must not end the process: it fails the write, and no more.
+			signal.Ignore(syscall.SIGPIPE)
 			// Before the file is read: a signal that comes right after must not end the process, and is not lost.
 			hangup := make(chan os.Signal, 1)
 			signal.Notify(hangup, syscall.SIGHUP)

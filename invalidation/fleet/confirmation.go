@@ -73,13 +73,13 @@ func (c *Confirmation) Observe(live []Peer, now time.Time) (done bool, reap []Pe
 
 // Witnessed reports whether the watch is done by what the witness tells, without a reply: all that were on the list when the entry was
 // appended have said that they have applied it. Who has come on the list since was told of the entry in the same step (R8). The list is
-// worth as much as one of a reply where it is that of the server which the last reply came from: the epoch is counted from when that took
-// over.
+// worth as much as one of a reply where it is that of the server which the last reply came from, since the epoch is counted from when that took
+// over, and where this instance is on it: from one that somebody has emptied, others are gone as well.
 func (c *Confirmation) Witnessed(now time.Time) bool {
 	c.follower.mu.RLock()
 	defer c.follower.mu.RUnlock()
 	g, w := &c.follower.grace, c.witness
-	if w.server == "" || w.server != g.server || now.Before(g.settled()) {
+	if w.server == "" || w.server != g.server || now.Before(g.settled()) || !slices.Contains(w.listed, c.follower.name) {
 		return false
 	}
 	for _, name := range w.listed {

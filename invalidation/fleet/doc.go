@@ -171,7 +171,10 @@
 // up the others until it is reaped. Without the second condition a server that has just taken over, whose list is still empty,
 // would confirm at once, while instances on the old server use their leases to the end.
 //
-// Who is live, one reply says, or the list as it was in the step that appended the entry (Witness): whoever registers after that step is told of
+// An instance that finds itself off the list of a server which had registered it begins an epoch too: whoever emptied the list took others off
+// that may hold leases. An instance that was reaped does the same, since it cannot tell.
+//
+// Who is live, one reply says, or the list as it was in the step that appended the entry (Witness), with the writer on it: whoever registers after that step is told of
 // the entry by the reply that registers it, and takes no lease before it has applied it (R8). That list counts only where it is of the server that
 // the last reply came from; of another the epoch is not known. Who has applied the entry, the list of a reply says, or the instance itself
 // (R19). It names the entry by its nonce, and not by its Seq: an instance that has applied the entry on a branch of the log that was lost has no

@@ -153,6 +153,7 @@ func (f *Follower) Receive(q SyncRequest, r SyncReply, now time.Time) Step {
 	case Diverged:
 		return CompareLogs
 	}
+	f.grace.observeList(r, now)
 	if len(r.Terms) > 0 {
 		f.positions.terms = r.Terms
 	}

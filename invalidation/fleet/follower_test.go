@@ -252,6 +252,43 @@ func TestConfirmationAfterTakeover(t *testing.T) {
 	}
 }
 
+// Who finds itself off the list waits for those that may have gone with it, whatever the list says since; who comes on it for the first time
+// does not.
+func TestConfirmationAfterTheListWasEmptied(t *testing.T) {
+	d := newDesk(t)
+	alone := []Peer{{Name: "me", Lease: deskLease}}
+	listed := func(unlisted bool) {
+		d.f.Receive(d.f.Request(d.now), SyncReply{Server: d.server, Terms: d.terms, Seq: uint64(len(d.log)), Live: alone, Unlisted: unlisted}, d.now)
+	}
+	listed(true)
+	d.pass(time.Hour)
+	d.write(entryOf(1))
+	d.beat()
+	applied := []Peer{{Name: "me", Applied: 1, Lease: deskLease}}
+	confirmed := func(on ...string) (witnessed, observed bool) {
+		w := new(Witness)
+		w.List(d.server, on)
+		c := d.f.Confirm(1, w, d.now)
+		observed, _ = c.Observe(applied, d.now)
+		return c.Witnessed(d.now), observed
+	}
+	listed(false)
+	if witnessed, observed := confirmed("me"); !witnessed || !observed {
+		t.Errorf("on the list: %t, %t", witnessed, observed)
+	}
+	if witnessed, _ := confirmed(); witnessed {
+		t.Error("confirmed by a list without the writer")
+	}
+	listed(true)
+	if witnessed, observed := confirmed("me"); witnessed || observed {
+		t.Errorf("on the list again: %t, %t", witnessed, observed)
+	}
+	d.pass(deskLease + invalidation.Margin(deskLease))
+	if witnessed, observed := confirmed("me"); !witnessed || !observed {
+		t.Errorf("after a lease: %t, %t", witnessed, observed)
+	}
+}
+
 // A copy that was found valid in the log of now is one of that log, however long ago it was fetched.
 func TestCopiesMoveToAnotherHistory(t *testing.T) {
 	d := newDesk(t)

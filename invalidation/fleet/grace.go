@@ -24,6 +24,7 @@ type grace struct {
 	// epochStart is when the present epoch began: until then instances may have been registered with another server, or at
 	// positions of another log, and had no reason to come over. Zero: no server has answered yet.
 	epochStart time.Time
+	listed     bool      // the server has registered this instance in the present epoch
 	began      time.Time // when the grace period began; zero: none has
 	// firstBeats are the heartbeats of the others as they were first seen in the grace period. Nil: none is under way.
 	firstBeats map[string]uint64
@@ -42,11 +43,20 @@ func (g *grace) observeServer(r SyncReply, now time.Time) {
 	if r.Server == "" || r.Server == g.server {
 		return
 	}
-	g.server = r.Server
+	g.server, g.listed = r.Server, false
 	if !g.lease.Valid(now) {
 		g.begin(now)
 	}
 	g.epochStart = now
+}
+
+// observeList notes that a server has registered this instance. Where it had done so before, and has not any more, this instance was taken off
+// the list, with others or alone: who is not on the list may hold a lease all the same, as where a server has just taken over.
+func (g *grace) observeList(r SyncReply, now time.Time) {
+	if g.listed && r.Unlisted {
+		g.epochStart = now
+	}
+	g.listed = true
 }
 
 // heed notes how long the others may hold a lease.

@@ -121,6 +121,8 @@ func (n *node) sync(q SyncRequest, name string) SyncReply {
 		return a
 	}
 	p := Peer{Name: name, Beat: q.Beat, Applied: q.Applied, Owes: q.Owes, Lease: q.Lease, Held: q.Held, Term: q.Term}
+	_, listed := n.live[name]
+	a.Unlisted = !listed
 	register := func(n *node) { n.live[name], n.longest = p, max(n.longest, q.Lease) }
 	register(n)
 	n.world.replicate(n, register)

@@ -385,16 +385,21 @@ func (w *simWorld) lose() {
 	})
 }
 
-// stranger puts an item into the log that is no entry, so that the log cannot go on, or an instance on the list that never acknowledges:
-// it shows signs of life for a while, or has shown its last one, and says that it owes entries.
+// stranger puts an item into the log that is no entry, so that the log cannot go on, or takes all off the list, or puts an instance on it that never
+// acknowledges: it shows signs of life for a while, or has shown its last one, and says that it owes entries.
 func (w *simWorld) stranger() {
 	if !w.strangers {
 		return
 	}
 	w.after(w.between(time.Second, 6*time.Second), w.stranger)
-	if w.r.IntN(3) == 0 {
+	switch w.r.IntN(4) {
+	case 0:
 		w.count["foreign"]++
 		w.primary.foreign = true
+		return
+	case 1:
+		w.count["unlisted"]++
+		clear(w.primary.live)
 		return
 	}
 	w.count["phantoms"]++

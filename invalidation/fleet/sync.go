@@ -51,6 +51,8 @@ type SyncReply struct {
 	Longest time.Duration         // the longest lease that instances of this log are known to use; zero: not known
 	Records []invalidation.Record // the entries after SyncRequest.Applied, as many as fit
 	Live    []Peer                // the instances that are registered, including the one that asks
+
+	Unlisted bool // the one that asks was not registered before it did
 }
 
 // Peer is a live instance as the server lists it, by its latest SyncRequest.

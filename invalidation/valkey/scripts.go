@@ -188,7 +188,7 @@ if a > 0 and not (there and a == s) then
   if e[1][2][2] ~= ARGV[5] then return {'DIVERGED', who} end
 end
 if tonumber(ARGV[7]) > tonumber(m[4]) then redis.call('HSET', KEYS[1], 'r', ARGV[7]) end
-redis.call('HSET', KEYS[4], ARGV[2], ARGV[3] .. ':' .. ARGV[4] .. ':' .. ARGV[9])
+local unlisted = redis.call('HSET', KEYS[4], ARGV[2], ARGV[3] .. ':' .. ARGV[4] .. ':' .. ARGV[9]) -- how many were not there
 redis.call('HSET', KEYS[5], ARGV[2], ARGV[10] .. ':' .. ARGV[11] .. ':' .. ARGV[8])
 if ARGV[12] ~= '' then redis.call('HSET', KEYS[6], ARGV[2], ARGV[12]) end
 if tonumber(ARGV[10]) > tonumber(m[6]) then
@@ -202,7 +202,7 @@ local fresh = {}
 if a < s then fresh = redis.call('XRANGE', KEYS[3], '(' .. ARGV[4] .. '-0', '+', 'COUNT', ARGV[6]) end
 wrong = strange(fresh)
 if wrong then return {'AMISS', wrong} end
-return {'OK', who, terms, m[2], m[3], fresh, redis.call('HGETALL', KEYS[4]), m[6], redis.call('HGETALL', KEYS[5]), redis.call('HGETALL', KEYS[6])}
+return {'OK', who, terms, m[2], m[3], fresh, redis.call('HGETALL', KEYS[4]), m[6], redis.call('HGETALL', KEYS[5]), redis.call('HGETALL', KEYS[6]), tostring(unlisted)}
 `)
 
 // whoScript names the life of the server that a connection leads to.

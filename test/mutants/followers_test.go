@@ -87,6 +87,11 @@ var followers = []mutant{
 		pkg:   "./invalidation/fleet", run: "TestLostEntriesAreWrittenAgain",
 	},
 	{
+		name:  "whoever was taken off the list with all others trusts the list",
+		edits: []edit{{"invalidation/fleet/grace.go", "	if g.listed && r.Unlisted {", "	if false {"}},
+		pkg:   "./invalidation/fleet", run: "TestConfirmationAfterTheListWasEmptied",
+	},
+	{
 		name: "positions go back with the log",
 		edits: []edit{{"invalidation/fleet/positions.go", "	p.applied, p.nonce = to.Seq, to.Nonce\n	p.beginSegment()",
 			"	p.applied, p.nonce = to.Seq, to.Nonce\n	p.local = to.Seq + p.offset()"}},
