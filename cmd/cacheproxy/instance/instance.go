@@ -66,7 +66,7 @@ type Instance struct {
 	proxy    *proxy.Proxy
 	access   *observe.AccessLog
 	memory   *store.Memory
-	// heapFloor is never looked at; see the function. Made once, by boundMemory: another would be memory that the system has to clear.
+	// heapFloor is never looked at; see the constant. Written by boundMemory.
 	heapFloor []byte
 	data      *http.Server
 	operator  *http.Server

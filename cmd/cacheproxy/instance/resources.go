@@ -16,15 +16,9 @@ import (
 // may be answers that are being fetched, which are in the heap; copies are not.
 const collectAt = 50
 
-// leastFloor and mostFloor are between what the collector takes the heap for at the least, in bytes: an eighth of memory.size, of which it lets
-// collectAt in a hundred become garbage. Without copies the heap is so small that misses would have it collected a hundred times a second. The floor is
-// never written to, and takes addresses and no memory.
-const leastFloor, mostFloor = 8 << 20, 64 << 20
-
-// heapFloor is the floor for copies that may take so much, within what Go may use, which counts addresses, too.
-func heapFloor(size, limit int64) int64 {
-	return min(max(size/8, leastFloor), mostFloor, limit/8)
-}
+// heapFloor is how much the collector takes the heap for at the least, in bytes. Without copies the heap is so small that misses would have
+// it collected a hundred times a second. It is never written to, and takes addresses and no memory.
+const heapFloor = 8 << 20
 
 // boundMemory makes the runtime keep within what the container may use. What the environment says wins.
 func (i *Instance) boundMemory() {
@@ -44,8 +38,9 @@ func (i *Instance) boundMemory() {
 	}
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(collectAt)
-		if i.heapFloor == nil {
-			i.heapFloor = make([]byte, heapFloor(memory.Size, debug.SetMemoryLimit(-1)))
+		// The limit counts addresses, too.
+		if limit := debug.SetMemoryLimit(-1); i.heapFloor == nil && limit > 8*heapFloor {
+			i.heapFloor = make([]byte, heapFloor)
 		}
 	}
 }
