@@ -29,7 +29,7 @@ func TestWriterLeavesNothingToNetHTTP(t *testing.T) {
 			[]string{"HTTP/1.1 404 Not Found", "Connection: close", "Content-Length: 0"}, ""},
 	} {
 		addr := wire.Serve(t, server.New(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { c.use(newWriter(w, r)) }),
-			server.Options{Log: slog.New(slog.DiscardHandler)}), wire.Listen(t))
+			server.Options{Connections: server.NewConnections(server.Limits{}), Log: slog.New(slog.DiscardHandler)}), wire.Listen(t))
 		head, body, _ := strings.Cut(wire.Send(t, addr, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"), "\r\n\r\n")
 		wire.WantLines(t, c.name, head, c.want...)
 		if body != c.body {
@@ -51,7 +51,7 @@ func TestWriterKeepsHeadsApart(t *testing.T) {
 		pw.invite()
 		pw.invite()
 		pw.WriteHeader(http.StatusNoContent)
-	}), server.Options{Log: slog.New(slog.DiscardHandler)}), wire.Listen(t))
+	}), server.Options{Connections: server.NewConnections(server.Limits{}), Log: slog.New(slog.DiscardHandler)}), wire.Listen(t))
 	heads := strings.Split(wire.Send(t, addr, "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\nx"), "\r\n\r\n")
 	if len(heads) != 4 {
 		t.Fatalf("%q", heads)
