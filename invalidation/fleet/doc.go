@@ -172,7 +172,7 @@
 // would confirm at once, while instances on the old server use their leases to the end.
 //
 // An instance that finds itself off the list of a server which had registered it begins an epoch too: whoever emptied the list took others off
-// that may hold leases. An instance that was reaped does the same, since it cannot tell.
+// that may hold leases. An instance that was reaped does the same, since it cannot tell. Neither does it vouch for the time before (R16), nor is it vouched to.
 //
 // Who is live, one reply says, or the list as it was in the step that appended the entry (Witness), with the writer on it: whoever registers after that step is told of
 // the entry by the reply that registers it, and takes no lease before it has applied it (R8). That list counts only where it is of the server that

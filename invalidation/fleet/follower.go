@@ -127,12 +127,13 @@ func (f *Follower) Request(now time.Time) SyncRequest {
 	}
 }
 
-// held is for how long the lease has held in the present term. The caller holds mu.
+// held is for how long the lease has held in the present term, with this instance on the list: others that started since the list was emptied take its
+// word for that no instance is left which is not on it. The caller holds mu.
 func (f *Follower) held(now time.Time) time.Duration {
 	if !f.lease.Valid(now) || f.heldIn != f.positions.history.in(f.positions.term()) {
 		return 0
 	}
-	return now.Sub(f.heldSince)
+	return min(now.Sub(f.heldSince), now.Sub(f.grace.unlisted))
 }
 
 // Receive takes in the reply to a request, and says what to do next. The order of its steps is rule R7: the entries are in the

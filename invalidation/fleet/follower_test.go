@@ -289,6 +289,35 @@ func TestConfirmationAfterTheListWasEmptied(t *testing.T) {
 	}
 }
 
+// Nobody vouches for a time before the list was emptied, neither who was on it then to others, nor others to who was.
+func TestNobodyVouchesForAnEmptiedList(t *testing.T) {
+	d := newDesk(t)
+	listed := func(unlisted bool) {
+		d.f.Receive(d.f.Request(d.now), SyncReply{Server: d.server, Terms: d.terms, Seq: uint64(len(d.log)), Live: []Peer{{Name: "me", Lease: deskLease}}, Unlisted: unlisted}, d.now)
+	}
+	for range 10 {
+		listed(false)
+		d.pass(time.Second)
+	}
+	if held := d.f.Request(d.now).Held; held < 5*time.Second {
+		t.Fatalf("held for %v", held)
+	}
+	listed(true)
+	d.pass(time.Second)
+	if held := d.f.Request(d.now).Held; held != time.Second {
+		t.Errorf("held for %v with the list as it is", held)
+	}
+	for _, c := range []struct {
+		unlisted time.Time
+		want     bool
+	}{{time.Time{}, true}, {d.now.Add(-2 * time.Hour), true}, {d.now.Add(-time.Minute), false}} {
+		g := grace{name: "me", own: deskLease, firstBeats: map[string]uint64{"other": 1}, epochStart: d.now, unlisted: c.unlisted}
+		if got := g.vouched([]Peer{{Name: "other", Beat: 2, Term: 1, Held: time.Hour, Lease: deskLease}}, 1, d.now); got != c.want || got == g.epochStart.Equal(d.now) {
+			t.Errorf("off the list at %v: vouched %t, epoch since %v", c.unlisted, got, g.epochStart)
+		}
+	}
+}
+
 // A copy that was found valid in the log of now is one of that log, however long ago it was fetched.
 func TestCopiesMoveToAnotherHistory(t *testing.T) {
 	d := newDesk(t)

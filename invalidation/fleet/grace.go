@@ -25,6 +25,7 @@ type grace struct {
 	// positions of another log, and had no reason to come over. Zero: no server has answered yet.
 	epochStart time.Time
 	listed     bool      // the server has registered this instance in the present epoch
+	unlisted   time.Time // when this instance last found itself off the list; zero: it never has
 	began      time.Time // when the grace period began; zero: none has
 	// firstBeats are the heartbeats of the others as they were first seen in the grace period. Nil: none is under way.
 	firstBeats map[string]uint64
@@ -54,7 +55,7 @@ func (g *grace) observeServer(r SyncReply, now time.Time) {
 // the list, with others or alone: who is not on the list may hold a lease all the same, as where a server has just taken over.
 func (g *grace) observeList(r SyncReply, now time.Time) {
 	if g.listed && r.Unlisted {
-		g.epochStart = now
+		g.epochStart, g.unlisted = now, now
 	}
 	g.listed = true
 }
@@ -140,13 +141,18 @@ func (g *grace) quorumSettled(live []Peer, term uint32) bool {
 // term for as long as any instance may hold one. What was confirmed before the term, it had applied, and has written again where that
 // was lost; and whoever has not come over to the term since can hold no lease. Its heartbeat must have changed in the grace period: a
 // server that comes back has a list from before, which says what was true then. A lower one is from before, too: no instance counts back.
+// What it has gone through before the list was emptied says nothing of who went off it.
 func (g *grace) vouched(live []Peer, term uint32, now time.Time) bool {
 	for _, p := range live {
 		first, seen := g.firstBeats[p.Name]
 		if p.Name == g.name || !seen || p.Beat <= first || p.Term != term || p.Held < g.leaseTimeout() {
 			continue
 		}
-		if since := now.Add(-p.Held); since.Before(g.epochStart) {
+		since := now.Add(-p.Held)
+		if since.Before(g.unlisted) {
+			continue
+		}
+		if since.Before(g.epochStart) {
 			g.epochStart = since
 		}
 		return true
