@@ -33,7 +33,7 @@ build: ## build bin/cacheproxy, one static binary
 # make test-slow shows where the time goes.
 #
 # The tests are two groups that run side by side, since what starts servers waits while what compares models works, and then the fleet, whose
-# measurements want the machine for themselves. The second group has no race detector: it looks at the source, and runs the built program, into
+# measurements want the machine for themselves (where a developer waits, those of its tests that wait for leases run side by side). The second group has no race detector: it looks at the source, and runs the built program, into
 # whose process the detector does not see. test/norace runs what the detector would falsify.
 # Tests that say they are parallel wait for servers, and so more of them run than there are cores.
 # With -count 1 where the program is built and run, of which Go's cache of results does not know; without vet, which check runs.
@@ -62,7 +62,7 @@ test: deps check test-all ## all tests; with CI=true everything a change has to 
 .PHONY: test-all
 test-all:
 	@$(MAKE) --no-print-directory -j 2 -k test-inside test-program
-	cd test/system && $(ANEW) ./fleet
+	cd test/system && $(PROGRAM) ./fleet
 	cd test/system && $(ANEW) ./attack -args -for $(ATTACK) -seed 1
 
 .PHONY: test-inside

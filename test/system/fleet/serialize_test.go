@@ -46,12 +46,9 @@ func (o *exclusive) ServeHTTP(_ http.ResponseWriter, r *http.Request) {
 // Writes of one key through three instances are at the origin at once without serialize_writes, and never with it: not when all are well, nor
 // when the instance that makes one is killed, whose lock then runs out.
 func TestSerializedWrites(t *testing.T) {
+	sideBySide(t)
 	valkey := servers.Valkey(t, servers.ValkeyOptions{})
 	dir := t.TempDir()
-	binary, err := servers.BuildCacheproxy(t.Context(), dir)
-	if err != nil {
-		t.Fatal(err)
-	}
 	for _, c := range []struct {
 		name, key string
 		alone     bool

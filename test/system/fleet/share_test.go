@@ -20,6 +20,7 @@ const sharedRoutes = `
 // What instances may have at the origin together is never exceeded while they come, go and die, and while the server that tells
 // them of each other comes back empty; and it is made use of.
 func TestOriginIsShared(t *testing.T) {
+	sideBySide(t)
 	r := &rig{valkey: servers.Valkey(t, servers.ValkeyOptions{Program: *program})}
 	origin, err := NewOrigin(100, 20, 5*time.Millisecond)
 	if err != nil {

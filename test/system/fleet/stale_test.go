@@ -48,6 +48,15 @@ func TestMain(m *testing.M) {
 	}))
 }
 
+// sideBySide has a test that mostly waits for leases and servers run beside others where a developer waits (-short). Elsewhere it has the machine
+// for itself: what a fault then meets is the fleet at work, and not one that is short of CPU.
+func sideBySide(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Parallel()
+	}
+}
+
 // rig is a fleet of three, its origin, and its server where there is but one.
 type rig struct {
 	*Load
@@ -180,6 +189,7 @@ func TestNothingStale(t *testing.T) {
 
 // The same while proxies, the network and the server fail.
 func TestNothingStaleUnderFaults(t *testing.T) {
+	sideBySide(t)
 	for _, persistence := range []struct {
 		name string
 		args []string
@@ -188,6 +198,7 @@ func TestNothingStaleUnderFaults(t *testing.T) {
 		{"without persistence", nil},
 	} {
 		t.Run(persistence.name, func(t *testing.T) {
+			sideBySide(t)
 			r := newRig(t, 400, persistence.args...)
 			r.breaking(t, Faults(r.Members, r.valkey, lease), "")
 		})
@@ -197,8 +208,10 @@ func TestNothingStaleUnderFaults(t *testing.T) {
 // The same while a sentinel replaces the server. Where nothing is acknowledged before a replica has it, a failover may lose what
 // was: whoever has applied it writes it again.
 func TestNothingStaleAfterFailover(t *testing.T) {
+	sideBySide(t)
 	for durable, first := range map[bool]string{true: Replaced, false: Lost} {
 		t.Run(fmt.Sprintf("durable %v", durable), func(t *testing.T) {
+			sideBySide(t)
 			s := servers.StartValkeySentinel(t, *program, Guarded()...)
 			if err := ReplaceAfter(t.Context(), s, GuardedAfter(lease)); err != nil {
 				t.Fatal(err)
