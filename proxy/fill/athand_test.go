@@ -12,9 +12,18 @@ import (
 	"cacheproxy/policy"
 )
 
-// Of a body that comes with its head, the copy is there when who waits is told.
+// Of a body that comes with its head, the copy is there when who waits is told, be it one that others may have without asking or not
+// (RFC 9111 §5.2.2.4).
 func TestCopyIsThereWithABodyAtHand(t *testing.T) {
+	for _, directives := range []string{"max-age=60", "no-cache"} {
+		t.Run(directives, func(t *testing.T) { copyWithABodyAtHand(t, directives) })
+	}
+}
+
+func copyWithABodyAtHand(t *testing.T, directives string) {
 	r := newRig(t, func(w http.ResponseWriter, q *http.Request) {
+		w.Header().Set("Cache-Control", directives)
+		w.Header().Set("ETag", `"1"`)
 		w.Header().Set("Content-Length", "4")
 		io.WriteString(w, "body")
 	})

@@ -147,7 +147,7 @@ func (c *running) pumpApart(resp *http.Response, res Response) {
 // storesAtOnce reports whether what becomes of a body that is whole waits neither for a tier nor for a coding, so that nobody is kept from it
 // for long by its being stored first.
 func (c *running) storesAtOnce(res Response) bool {
-	return res.Verdict.Share && res.Verdict.Store && !httpcache.Passing(res.Status) && !c.q.Route.Compresses(res.Status, res.Header)
+	return res.Verdict.Store && !httpcache.Passing(res.Status) && !c.q.Route.Compresses(res.Status, res.Header)
 }
 
 // remember notes of an answer that is not stored that waiting for its like is of no use, and that there is nothing else any more.
