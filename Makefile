@@ -32,9 +32,10 @@ build: ## build bin/cacheproxy, one static binary
 #   of the others those are left out, or do less, that take long and that few changes concern (-short).
 # make test-slow shows where the time goes.
 #
-# The tests are two groups that run side by side, since what starts servers waits while what compares models works, and then the fleet, whose
-# measurements want the machine for themselves (where a developer waits, those of its tests that wait for leases run side by side). The second group has no race detector: it looks at the source, and runs the built program, into
-# whose process the detector does not see. test/norace runs what the detector would falsify.
+# The tests are three groups, two of which run side by side, since what starts servers waits while what compares models works, and then the fleet,
+# whose measurements want the machine for themselves (where a developer waits, those of its tests that wait for leases run side by side). Only the
+# first has the race detector: the others run the built program, into whose process the detector does not see, and look at the source. test/norace
+# runs what the detector would falsify.
 # Tests that say they are parallel wait for servers, and so more of them run than there are cores.
 # With -count 1 where the program is built and run, of which Go's cache of results does not know; without vet, which check runs.
 GOTEST  := go test $(JSON) -vet off -timeout $(TIMEOUT) -parallel 3
@@ -61,7 +62,7 @@ test: deps check test-all ## all tests; with CI=true everything a change has to 
 
 .PHONY: test-all
 test-all:
-	@$(MAKE) --no-print-directory -j 2 -k test-inside test-program
+	@$(MAKE) --no-print-directory -j 2 -k test-inside test-program test-source
 	cd test/system && $(PROGRAM) ./fleet
 	cd test/system && $(ANEW) ./attack -args -for $(ATTACK) -seed 1
 
@@ -76,6 +77,9 @@ endif
 .PHONY: test-program
 test-program:
 	cd test/system && $(PROGRAM) ./e2e ./transparency ./behind ./inventory ./leaderboard ./leaderboard/load
+
+.PHONY: test-source
+test-source:
 	$(PROGRAM) $$(go list ./... | grep -E '/test/($(SOURCE)|docs)$$')
 	$(PROGRAM) ./test/mutants
 	cd test/deploy && $(PROGRAM) ./...

@@ -23,6 +23,7 @@ var (
 	program  = flag.String("server", "", "valkey-server or redis-server; empty: what is installed")
 	readers  = flag.Int("readers", 8, "how many read from each proxy")
 	enough   = flag.Int64("enough", 0, "end after as many stale reads; 0: do not")
+	other    = flag.String("other", "", "another version of the program, which the last of the proxies is; empty: all are what is built here")
 	idle     = flag.Duration("idle", 4*time.Millisecond, "pause between two reads of one of them while things break")
 )
 
@@ -88,6 +89,9 @@ func members(t *testing.T, n int, s Settings) []*Member {
 	t.Helper()
 	list := make([]*Member, n)
 	for i := range list {
+		if *other != "" && i == n-1 {
+			s.Binary = *other
+		}
 		m, err := Start(t.Context(), fmt.Sprintf("p%d", i+1), s)
 		if err != nil {
 			t.Fatal(err)
