@@ -95,13 +95,13 @@ func measureIn(ctx context.Context, o options, dir string) error {
 		if !o.wants(l.name) {
 			continue
 		}
+		// Who interrupts a run keeps what it has measured, of the row that is interrupted too.
 		runs, err := s.measure(ctx, l)
-		if err != nil {
-			return err
+		if len(runs) > 0 {
+			r.add(l, runs)
+			err = errors.Join(err, r.printRow(os.Stdout, r.Rows[len(r.Rows)-1]), r.write(o))
 		}
-		r.add(l, runs)
-		// Who interrupts a run keeps what it has measured.
-		if err := errors.Join(r.printRow(os.Stdout, r.Rows[len(r.Rows)-1]), r.write(o)); err != nil {
+		if err != nil {
 			return err
 		}
 	}

@@ -59,10 +59,14 @@ func (w *wire) get(path, head string) (*http.Response, []byte, error) {
 	return response, content, response.Body.Close()
 }
 
+// quickWithin is for how long an answer is waited for that only fills a cache: on a machine with much other work it may be late, and what was
+// filled until then would be lost.
+const quickWithin = 2 * time.Minute
+
 // quick sends a request and drops the answer, of which it gives the status. It does as little as it can, since it takes turns
 // with the origin.
 func (w *wire) quick(path, head string) (status int, err error) {
-	if err := w.conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := w.conn.SetDeadline(time.Now().Add(quickWithin)); err != nil {
 		return 0, err
 	}
 	if _, err := io.WriteString(w.conn, "GET "+path+" HTTP/1.1\r\n"+head); err != nil {
