@@ -90,3 +90,35 @@ func TestAnswersFromElsewhereAreNotOfValkey(t *testing.T) {
 		t.Errorf("%+v, want figures, of Valkey too", one)
 	}
 }
+
+// The server's figures and Valkey's stand beside each other, and only where a load is about Valkey.
+func TestValkeysTimeIsApart(t *testing.T) {
+	r := &report{}
+	for _, l := range allLoads() {
+		if l.valkey || l.name == "hit" {
+			r.add(l, []run{
+				{Peer: ours, Heads: realistic, Rate: 100, CPU: 61.5, Valkey: 20.25},
+				{Peer: bareGet, Heads: realistic, Rate: 300, CPU: 30.75, Valkey: 8.75},
+			})
+		}
+	}
+	for _, w := range r.Rows {
+		c, ok := w.find(bareGet, realistic)
+		if ofValkey := w.Load == "l2"; !ok || c.Ratio != 2 || (c.Valkey != nil) != ofValkey || ofValkey && c.Valkey.Median != 8.75 {
+			t.Errorf("%s: %+v, want ratio 2, and Valkey's time where the load is about it", w.Load, c)
+		}
+		var out strings.Builder
+		if err := r.printRow(&out, w); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Contains(out.String(), "of Valkey") && strings.Contains(out.String(), "8.8"); got != (w.Load == "l2") || !strings.Contains(out.String(), "2.00") {
+			t.Errorf("%s is printed as:\n%s", w.Load, out.String())
+		}
+	}
+	plot := plotOf(r)
+	for _, one := range plot.Panels {
+		if len(one.Bars) != 2 || one.Bars[1].Peer != bareGet || one.Bars[1].Class != "limit" {
+			t.Errorf("plot of %q: %+v", one.Title, one.Bars)
+		}
+	}
+}
