@@ -170,7 +170,8 @@ bench: ## measure the proxy beside the caches that are installed, and beside BAS
 	@mkdir -p bin
 	go run -C test/system ./bench/peers --json $(CURDIR)/bin/bench.json --svg $(CURDIR)/bin/bench.svg $(if $(BASELINE),--baseline $(abspath $(BASELINE))) $(FLAGS)
 
-# Filling each server takes two minutes on two cores that are idle, and is ended after two and a half. With Varnish this takes six minutes at most, and 5 GiB.
+# Each server is filled for two and a half minutes at most, so that this takes up to six with Varnish, and eight where others want the cores too. It
+# wants 5 GiB.
 .PHONY: bench-memory
 bench-memory: ## measure memory for a million objects, and while copies come and go, beside Varnish and BASELINE
 	@mkdir -p bin
