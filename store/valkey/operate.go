@@ -155,7 +155,7 @@ func (t *Tier) probe(ctx context.Context) bool {
 
 // replied reports whether an error is the server's answer.
 func replied(err error) bool {
-	return errors.As(err, new(*client.ValkeyError))
+	return err != nil && errors.As(err, new(*client.ValkeyError))
 }
 
 // unsent reports whether an operation was not tried, since nobody answers.

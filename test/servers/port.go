@@ -1,20 +1,16 @@
 package servers
 
-import (
-	"fmt"
-	"net"
-)
+import "fmt"
 
-// FreePort returns a TCP port of 127.0.0.1 on which nothing listens. Another
-// process may take it before the caller does: a server that can listen on port
-// 0 and say which port it got is better off doing that.
+// FreePort returns a TCP port of 127.0.0.1 on which nothing listens, another
+// one each time. On Linux it is kept for this process until that ends: nobody
+// gets it who asks for any port, to listen on or to connect from, but a server
+// can listen on it, again and again; and where none does, connections are
+// refused. Elsewhere another process may take it before the caller's server
+// does, or while that is down.
 func FreePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := keepPort()
 	if err != nil {
-		return 0, fmt.Errorf("find free port: %w", err)
-	}
-	port := l.Addr().(*net.TCPAddr).Port
-	if err := l.Close(); err != nil {
 		return 0, fmt.Errorf("find free port: %w", err)
 	}
 	return port, nil

@@ -33,6 +33,7 @@ func serveLimit(args []string) error {
 	flags := flag.NewFlagSet(limitCommand, flag.ContinueOnError)
 	kind := flags.String("kind", bareLoop, "")
 	origin := flags.String("origin", "", "")
+	bodiesAt := flags.String("valkey", "", "")
 	cert, key := flags.String("cert", "", ""), flags.String("key", "", "")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -44,6 +45,9 @@ func serveLimit(args []string) error {
 	fmt.Printf("listening on %s.\n", listener.Addr())
 	if *kind == bareLoop {
 		return new(loop).serve(listener)
+	}
+	if *kind == bareGet {
+		return serveBareGet(listener, *bodiesAt)
 	}
 	handler := http.Handler(http.HandlerFunc(constant))
 	if *kind == reverseProxy {

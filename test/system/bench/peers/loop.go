@@ -31,6 +31,8 @@ const countPath = "/count"
 
 var notModified = []byte("HTTP/1.1 304 Not Modified\r\nEtag: " + etag + "\r\nCache-Control: max-age=86400\r\n\r\n")
 
+var notFound = []byte("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+
 // answerHead is what all answers of this size say. The lifetime is longer than any run.
 func answerHead(size int, now time.Time) string {
 	return fmt.Sprintf("HTTP/1.1 200 OK\r\nDate: %s\r\nContent-Type: application/octet-stream\r\nContent-Length: %d\r\nCache-Control: max-age=86400\r\nEtag: %s\r\n\r\n",
@@ -46,8 +48,21 @@ func (l *loop) makeAnswers() {
 	l.answers.Store(&made)
 }
 
+// headOf is the head of an answer with so many bytes; empty: there is none.
+func (l *loop) headOf(size int) []byte {
+	answer := (*l.answers.Load())[strconv.Itoa(size)]
+	return answer[:max(0, len(answer)-size)]
+}
+
 // serve answers on a listener until that fails.
 func (l *loop) serve(listener net.Listener) error {
+	return l.serveBy(listener, func() answering { return l.answer })
+}
+
+// answering gives the answer to a head, which is good until it is asked again. It is of one connection.
+type answering func(head []byte) []byte
+
+func (l *loop) serveBy(listener net.Listener, newAnswering func() answering) error {
 	l.makeAnswers()
 	go func() {
 		for range time.Tick(time.Second) {
@@ -60,7 +75,7 @@ func (l *loop) serve(listener net.Listener) error {
 			return fmt.Errorf("accept connection: %w", err)
 		}
 		go func() {
-			if err := l.converse(conn); err != nil {
+			if err := converse(conn, newAnswering()); err != nil {
 				fmt.Fprintln(os.Stderr, "loop:", err)
 			}
 		}()
@@ -73,7 +88,7 @@ var (
 	closing   = []byte("onnection: close") // whoever asks for it spells it in one of two ways
 )
 
-func (l *loop) converse(conn net.Conn) error {
+func converse(conn net.Conn, answerTo answering) error {
 	defer conn.Close()
 	buffer, filled := make([]byte, 16<<10), 0
 	for {
@@ -89,7 +104,7 @@ func (l *loop) converse(conn net.Conn) error {
 				break
 			}
 			head := rest[:end]
-			answer, last := l.answer(head), bytes.Contains(head, closing)
+			answer, last := answerTo(head), bytes.Contains(head, closing)
 			if last {
 				answer = withField(answer, "Connection: close\r\n")
 			}
@@ -139,5 +154,5 @@ func (l *loop) answer(head []byte) []byte {
 			}
 		}
 	}
-	return []byte("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+	return notFound
 }

@@ -1,6 +1,6 @@
 // Command peers measures the proxy beside other caching proxies, on the machine at hand: those of nginx, Varnish, HAProxy
-// and Traffic Server that are installed, and beside what can be had at all: a loop on sockets, net/http answering a constant, and
-// httputil.ReverseProxy. All get the same requests, by wrk, in interleaved rounds; the server under test has one core, wrk
+// and Traffic Server that are installed, and beside what can be had at all: a loop on sockets, net/http answering a constant,
+// httputil.ReverseProxy, and for copies in Valkey the loop with one GET for each answer. All get the same requests, by wrk, in interleaved rounds; the server under test has one core, wrk
 // and the origin the others.
 //
 //	go run -C test/system ./bench/peers
@@ -49,6 +49,7 @@ func allPeers() []peer {
 		limit(bareLoop, func(l load) bool { return !l.tls && answeredByConstant(l) }),
 		limit(plainHTTP, answeredByConstant),
 		limit(reverseProxy, func(l load) bool { return l.origin != hits }),
+		bareGetPeer(),
 	}
 }
 
@@ -94,13 +95,13 @@ func measureIn(ctx context.Context, o options, dir string) error {
 		if !o.wants(l.name) {
 			continue
 		}
+		// Who interrupts a run keeps what it has measured, of the row that is interrupted too.
 		runs, err := s.measure(ctx, l)
-		if err != nil {
-			return err
+		if len(runs) > 0 {
+			r.add(l, runs)
+			err = errors.Join(err, r.printRow(os.Stdout, r.Rows[len(r.Rows)-1]), r.write(o))
 		}
-		r.add(l, runs)
-		// Who interrupts a run keeps what it has measured.
-		if err := errors.Join(r.printRow(os.Stdout, r.Rows[len(r.Rows)-1]), r.write(o)); err != nil {
+		if err != nil {
 			return err
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"iter"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -28,6 +29,7 @@ type run struct {
 	Round   int     `json:"round"`
 	Rate    float64 `json:"requests_per_second"`
 	CPU     float64 `json:"cpu_microseconds_per_request"`
+	Valkey  float64 `json:"valkey_cpu_microseconds_per_request,omitempty"` // of its process, which is not part of the above
 	Origin  float64 `json:"origin_requests_per_request"`
 	Answer  string  `json:"answer,omitempty"` // to a probe: the fields that say where it comes from
 	Traffic traffic `json:"traffic"`
@@ -215,49 +217,65 @@ func (s *session) runInto(ctx context.Context, r *run, b *bed, of *server, m mat
 	if r.Answer, err = s.probe(ctx, b, of, r.Heads, paths); err != nil {
 		return err
 	}
-	originBefore, err := count(ctx, b.origin.address)
+	reachedBefore, err := b.reached(ctx)
 	if err != nil {
 		return err
 	}
-	foundBefore, err := b.foundInValkey(ctx)
-	if err != nil {
-		return err
-	}
-	cpuBefore, err := bench.CPUOfTree(of.process.PID())
+	before, err := b.used(of)
 	if err != nil {
 		return err
 	}
 	if r.Traffic, err = s.load(ctx, b, of, m, s.options.time*time.Duration(b.load.longer)); err != nil {
 		return err
 	}
-	cpuAfter, err := bench.CPUOfTree(of.process.PID())
+	after, err := b.used(of)
 	if err != nil {
 		return err
 	}
-	originAfter, err := count(ctx, b.origin.address)
+	reached, err := b.reached(ctx)
 	if err != nil {
 		return err
 	}
-	found, err := b.foundInValkey(ctx)
-	if err != nil {
-		return err
-	}
+	atOrigin, found := reached.origin-reachedBefore.origin, reached.valkey-reachedBefore.valkey
 	requests := float64(max(1, r.Traffic.Requests))
 	r.Rate = r.Traffic.perSecond()
-	r.CPU = float64((cpuAfter - cpuBefore).Microseconds()) / requests
-	r.Origin = float64(originAfter-originBefore) / requests
+	r.CPU = float64((after.server - before.server).Microseconds()) / requests
+	r.Valkey = float64((after.valkey - before.valkey).Microseconds()) / requests
+	r.Origin = float64(atOrigin) / requests
 	if err := r.Traffic.failure(); err != nil {
 		return err
 	}
-	if !of.limit && !b.load.origin.fits(r.Traffic.Requests, originAfter-originBefore, b.load.connections) {
+	if !of.limit && !b.load.origin.fits(r.Traffic.Requests, atOrigin, b.load.connections) {
 		return fmt.Errorf("of %d requests %d reached the origin, which is not this load; an answer says: %s",
-			r.Traffic.Requests, originAfter-originBefore, r.Answer)
+			r.Traffic.Requests, atOrigin, r.Answer)
 	}
-	if b.valkey != nil && float64(found-foundBefore) < leastInValkey*requests {
-		return fmt.Errorf("of %d requests %d found a copy in Valkey, which is not this load", r.Traffic.Requests, found-foundBefore)
+	if b.valkey != nil && float64(found) < leastInValkey*requests {
+		return fmt.Errorf("of %d requests %d found a copy in Valkey, which is not this load", r.Traffic.Requests, found)
 	}
 	_, err = s.probe(ctx, b, of, r.Heads, paths)
 	return err
+}
+
+// reach is how many requests have been answered by the origin, and keys found in Valkey, since these were started.
+type reach struct{ origin, valkey int }
+
+func (b *bed) reached(ctx context.Context) (r reach, err error) {
+	if r.origin, err = count(ctx, b.origin.address); err != nil {
+		return r, err
+	}
+	r.valkey, err = b.foundInValkey(ctx)
+	return r, err
+}
+
+// usage is CPU time.
+type usage struct{ server, valkey time.Duration }
+
+func (b *bed) used(of *server) (u usage, err error) {
+	if u.server, err = bench.CPUOfTree(of.process.PID()); err != nil {
+		return u, err
+	}
+	u.valkey, err = b.cpuOfValkey()
+	return u, err
 }
 
 // probes are how many requests are looked at before and after each run.
@@ -275,15 +293,18 @@ func (s *session) probe(ctx context.Context, b *bed, of *server, kind string, pa
 			return "", fmt.Errorf("probe: %w", err)
 		}
 		heads := s.heads[kind]
-		response, _, err := w.get(path, withFields(heads[(i*331)%len(heads)], b.load.fields))
+		response, content, err := w.get(path, withFields(heads[(i*331)%len(heads)], b.load.fields))
 		if err != nil {
 			return "", fmt.Errorf("probe: %w", err)
 		}
 		if err := w.close(); err != nil {
 			return "", fmt.Errorf("probe: %w", err)
 		}
-		if response.StatusCode != b.load.status || response.StatusCode == http.StatusOK && response.ContentLength != int64(b.load.size) {
-			return "", fmt.Errorf("probe: %s with %d bytes, want status %d with %d", response.Status, response.ContentLength, b.load.status, b.load.size)
+		if response.StatusCode != b.load.status || response.StatusCode == http.StatusOK && len(content) != b.load.size {
+			return "", fmt.Errorf("probe: %s with %d bytes, want status %d with %d", response.Status, len(content), b.load.status, b.load.size)
+		}
+		if response.StatusCode == http.StatusOK && string(content) != bodies[strconv.Itoa(b.load.size)] {
+			return "", fmt.Errorf("probe: %s has other bytes than the origin's answer", path)
 		}
 		answer = origins(response.Header)
 	}

@@ -8,12 +8,16 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"time"
 
 	"cacheproxy/test/system/bench"
 )
 
 // room for an object of 2 KiB in the measurement of memory: more than any peer takes.
 const roomPerObject = 8 << 10
+
+// tellEvery is after how many objects it is told how far filling is.
+const tellEvery = 100_000
 
 // Churn: memory for copies, how many times that is filled before, and the rate of one object that stays in use.
 const (
@@ -25,7 +29,9 @@ const (
 // memoryRow is what a peer takes for many objects.
 type memoryRow struct {
 	Peer    string  `json:"peer"`
-	Objects int     `json:"objects"`
+	Wanted  int     `json:"objects_wanted"`
+	Objects int     `json:"objects"` // fewer where the time for filling was over before
+	Seconds float64 `json:"seconds_of_filling"`
 	Empty   int64   `json:"resident_bytes_when_empty"`
 	Full    int64   `json:"resident_bytes_with_objects"`
 	Each    float64 `json:"resident_bytes_per_object"`
@@ -85,19 +91,30 @@ func (s *session) alone(ctx context.Context, l load, p peer, memory int64, pin b
 
 // fill asks for objects that nobody has asked for.
 func (s *session) fill(ctx context.Context, b *bed, server *server, objects int) error {
+	_, err := s.fillWithin(ctx, b, server, objects, 0)
+	return err
+}
+
+// fillWithin begins with no more objects when a time is over, unless that is zero, and tells how many it has asked for.
+func (s *session) fillWithin(ctx context.Context, b *bed, server *server, objects int, within time.Duration) (filled int, err error) {
 	prefix, heads := s.uniquePrefix(), s.heads[realistic]
-	return send(ctx, server.address, false, func(yield func(exchange) bool) {
-		for i := range objects {
-			if !yield(exchange{prefix + strconv.Itoa(i), heads[i%len(heads)]}) {
+	began := time.Now()
+	err = send(ctx, server.address, false, func(yield func(exchange) bool) {
+		for ; filled < objects && (within == 0 || time.Since(began) < within); filled++ {
+			if filled > 0 && filled%tellEvery == 0 {
+				fmt.Fprintf(s.progress, "%s: %d of %d objects in %.0f s\n", server.name, filled, objects, time.Since(began).Seconds())
+			}
+			if !yield(exchange{prefix + strconv.Itoa(filled), heads[filled%len(heads)]}) {
 				return
 			}
 		}
 	})
+	return filled, err
 }
 
 func (s *session) measureMemory(ctx context.Context, p peer) memoryRow {
 	l := load{name: memoryName, size: 2 << 10, paths: onlyUnique}
-	w := memoryRow{Peer: p.name, Objects: s.options.objects}
+	w := memoryRow{Peer: p.name, Wanted: s.options.objects}
 	err := s.alone(ctx, l, p, int64(s.options.objects)*roomPerObject, false, func(b *bed, server *server) (err error) {
 		if err := s.fill(ctx, b, server, 1000); err != nil { // what the first requests leave behind is not of objects
 			return err
@@ -105,9 +122,11 @@ func (s *session) measureMemory(ctx context.Context, p peer) memoryRow {
 		if w.Empty, err = bench.ResidentMemoryOfTree(server.process.PID()); err != nil {
 			return err
 		}
-		if err := s.fill(ctx, b, server, s.options.objects); err != nil {
+		began := time.Now()
+		if w.Objects, err = s.fillWithin(ctx, b, server, w.Wanted, s.options.filling); err != nil {
 			return err
 		}
+		w.Seconds = time.Since(began).Seconds()
 		if w.Full, err = bench.ResidentMemoryOfTree(server.process.PID()); err != nil {
 			return err
 		}
@@ -169,15 +188,15 @@ func printMemory(to io.Writer, all []memoryRow) error {
 		if w.Error != "" {
 			row.why = []string{w.Error}
 		} else {
-			row.cells = []string{mebibytes(w.Empty), mebibytes(w.Full), fmt.Sprintf("%.0f", w.Each)}
+			row.cells = []string{strconv.Itoa(w.Objects), fmt.Sprintf("%.0f s", w.Seconds), mebibytes(w.Empty), mebibytes(w.Full), fmt.Sprintf("%.0f", w.Each)}
 		}
 		rows = append(rows, row)
 	}
 	title := ""
 	if len(all) > 0 {
-		title = fmt.Sprintf("Memory for %d objects with bodies of 2,048 bytes", all[0].Objects)
+		title = fmt.Sprintf("Memory for %d objects with bodies of 2,048 bytes", all[0].Wanted)
 	}
-	return printTable(to, title, []string{"resident, empty", "resident, full", "bytes per object"}, rows)
+	return printTable(to, title, []string{"objects", "filled in", "resident, empty", "resident, full", "bytes per object"}, rows)
 }
 
 func printChurn(to io.Writer, all []churnRow) error {

@@ -21,8 +21,9 @@ type options struct {
 	json     string
 	svg      string
 	from     string
-	objects  int // in the measurement of memory
-	rate     int // of the measurement of latency
+	objects  int           // in the measurement of memory
+	filling  time.Duration // in the same
+	rate     int           // of the measurement of latency
 
 	flags *bench.Flags
 }
@@ -41,6 +42,7 @@ func parseOptions(args []string) (options, error) {
 	flags.StringVar(&o.svg, "svg", "", "a file for a plot of the CPU time per request")
 	flags.StringVar(&o.from, "from", "", "a file that --json wrote: print and plot that, and measure nothing")
 	flags.IntVar(&o.objects, "memory-objects", 1_000_000, "how many objects of 2 KiB the measurement of memory holds")
+	flags.DurationVar(&o.filling, "memory-filling", 150*time.Second, "how long each server is filled at most for that; 0: until it holds them all")
 	flags.IntVar(&o.rate, "rate", 2000, "requests per second of the measurement of latency; half of it with misses")
 	if err := flags.Parse(args); err != nil {
 		return options{}, err
@@ -48,8 +50,8 @@ func parseOptions(args []string) (options, error) {
 	if !slices.Contains([]string{"both", realistic, constants}, o.heads) {
 		return options{}, fmt.Errorf("--heads is %q, want both, %s or %s", o.heads, realistic, constants)
 	}
-	if o.rounds < 1 || o.time < time.Second || o.time%time.Second != 0 || o.objects < 1 || o.rate < 1 {
-		return options{}, errors.New("--rounds, --memory-objects and --rate must be positive, --time whole seconds")
+	if o.rounds < 1 || o.time < time.Second || o.time%time.Second != 0 || o.objects < 1 || o.rate < 1 || o.filling < 0 {
+		return options{}, errors.New("--rounds, --memory-objects and --rate must be positive, --time whole seconds, --memory-filling not negative")
 	}
 	return o, nil
 }

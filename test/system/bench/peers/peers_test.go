@@ -34,7 +34,7 @@ func TestMeasuresTheProxyBesideALimit(t *testing.T) {
 	dir := t.TempDir()
 	jsonFile, svgFile := filepath.Join(dir, "bench.json"), filepath.Join(dir, "bench.svg")
 	loads := []string{"hit", "miss", "h2", latencyName}
-	err := runBench(t.Context(), []string{"--loads", strings.Join(loads, ","), "--peers", "cacheproxy,loop,ReverseProxy", "--rounds", "1",
+	err := runBench(t.Context(), []string{"--loads", strings.Join(loads, ","), "--peers", "cacheproxy,loop,ReverseProxy," + bareGet, "--rounds", "1",
 		"--heads", realistic, "--rate", "200", "--json", jsonFile, "--svg", svgFile})
 	if err != nil {
 		t.Fatal(err)

@@ -22,7 +22,8 @@ type cell struct {
 	Heads  string   `json:"heads"`
 	Rate   spread   `json:"requests_per_second"`
 	CPU    spread   `json:"cpu_microseconds_per_request"`
-	Ratio  float64  `json:"cacheproxy_cpu_per_this_cpu"` // above 1: the proxy takes more
+	Valkey *spread  `json:"valkey_cpu_microseconds_per_request,omitempty"` // of its process, where the load is about it
+	Ratio  float64  `json:"cacheproxy_cpu_per_this_cpu"`                   // above 1: the proxy takes more
 	Errors []string `json:"errors,omitempty"`
 }
 
@@ -91,7 +92,7 @@ func (r *report) add(l load, runs []run) {
 	w := row{Load: l.name, Title: l.title, Connections: l.connections, Bytes: l.size}
 	type key struct{ peer, heads string }
 	at := map[key]int{}
-	rates, cpus := map[key][]float64{}, map[key][]float64{}
+	rates, cpus, valkeys := map[key][]float64{}, map[key][]float64{}, map[key][]float64{}
 	for _, one := range runs {
 		k := key{one.Peer, one.Heads}
 		i, ok := at[k]
@@ -104,10 +105,14 @@ func (r *report) add(l load, runs []run) {
 			w.Cells[i].Errors = append(w.Cells[i].Errors, one.Error)
 			continue
 		}
-		rates[k], cpus[k] = append(rates[k], one.Rate), append(cpus[k], one.CPU)
+		rates[k], cpus[k], valkeys[k] = append(rates[k], one.Rate), append(cpus[k], one.CPU), append(valkeys[k], one.Valkey)
 	}
 	for k, i := range at {
 		w.Cells[i].Rate, w.Cells[i].CPU = spreadOf(rates[k]), spreadOf(cpus[k])
+		if l.valkey {
+			of := spreadOf(valkeys[k])
+			w.Cells[i].Valkey = &of
+		}
 	}
 	for i := range w.Cells {
 		if reference, ok := w.find(ours, w.Cells[i].Heads); ok {
@@ -169,6 +174,11 @@ func (w row) columns() []column {
 			column{heads + " heads: requests/s", get(func(c cell) string { return fmt.Sprintf("%.0f (%.0f-%.0f)", c.Rate.Median, c.Rate.Least, c.Rate.Most) })},
 			column{"CPU µs", get(func(c cell) string { return fmt.Sprintf("%.1f (%.1f-%.1f)", c.CPU.Median, c.CPU.Least, c.CPU.Most) })},
 			column{"ratio", get(func(c cell) string { return fmt.Sprintf("%.2f", c.Ratio) })})
+		if w.Cells[0].Valkey != nil {
+			columns = append(columns, column{"CPU µs of Valkey", get(func(c cell) string {
+				return fmt.Sprintf("%.1f (%.1f-%.1f)", c.Valkey.Median, c.Valkey.Least, c.Valkey.Most)
+			})})
+		}
 	}
 	return columns
 }

@@ -91,7 +91,7 @@ func panelOf(w row) panel {
 		switch name {
 		case ours, baseline:
 			class = name
-		case bareLoop, plainHTTP, reverseProxy:
+		case bareLoop, plainHTTP, reverseProxy, bareGet:
 			class = "limit"
 		}
 		one.Bars = append(one.Bars, bar{

@@ -40,35 +40,33 @@ func dial(ctx context.Context, address string, secure bool) (*wire, error) {
 
 func (w *wire) close() error { return w.conn.Close() }
 
-// get sends a request and reads the answer, whose content it drops, or gives as text where it is short.
-func (w *wire) get(path, head string) (*http.Response, string, error) {
+// get sends a request and reads the answer and its content.
+func (w *wire) get(path, head string) (*http.Response, []byte, error) {
 	if err := w.conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
-		return nil, "", err
+		return nil, nil, err
 	}
 	if _, err := io.WriteString(w.conn, "GET "+path+" HTTP/1.1\r\n"+head); err != nil {
-		return nil, "", err
+		return nil, nil, err
 	}
 	response, err := http.ReadResponse(w.reader, nil)
 	if err != nil {
-		return nil, "", err
+		return nil, nil, err
 	}
-	var short [64]byte
-	n, err := io.ReadFull(response.Body, short[:])
-	rest, err2 := io.Copy(io.Discard, response.Body)
-	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
-		return nil, "", err
+	content, err := io.ReadAll(response.Body)
+	if err != nil {
+		return nil, nil, err
 	}
-	if err2 != nil {
-		return nil, "", err2
-	}
-	response.ContentLength = int64(n) + rest // what came, whatever was said
-	return response, string(short[:n]), response.Body.Close()
+	return response, content, response.Body.Close()
 }
+
+// quickWithin is for how long an answer is waited for that only fills a cache: on a machine with much other work it may be late, and what was
+// filled until then would be lost.
+const quickWithin = 2 * time.Minute
 
 // quick sends a request and drops the answer, of which it gives the status. It does as little as it can, since it takes turns
 // with the origin.
 func (w *wire) quick(path, head string) (status int, err error) {
-	if err := w.conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := w.conn.SetDeadline(time.Now().Add(quickWithin)); err != nil {
 		return 0, err
 	}
 	if _, err := io.WriteString(w.conn, "GET "+path+" HTTP/1.1\r\n"+head); err != nil {
@@ -112,11 +110,11 @@ func count(ctx context.Context, address string) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("count requests at the origin: %w", err)
 	}
-	_, text, err := w.get(countPath, constantHead)
+	_, content, err := w.get(countPath, constantHead)
 	if err != nil {
 		return 0, fmt.Errorf("count requests at the origin: %w", err)
 	}
-	n, err := strconv.Atoi(text)
+	n, err := strconv.Atoi(string(content))
 	if err != nil {
 		return 0, fmt.Errorf("count requests at the origin: %w", err)
 	}
