@@ -11,6 +11,18 @@ import (
 // lapses, and a purge waits for that although nobody is registered.
 func TestServerEmptied(t *testing.T) {
 	t.Parallel()
+	waitsForWhoIsAway(t, "FLUSHALL")
+}
+
+// Nor does anybody's being taken off the list by hand end the wait for him.
+func TestTakenOffTheList(t *testing.T) {
+	t.Parallel()
+	waitsForWhoIsAway(t, "HDEL", keysOf("test", 0).live, "b")
+}
+
+// waitsForWhoIsAway has a command carried out while an instance that is not heard of holds a lease, which a purge then waits for.
+func waitsForWhoIsAway(t *testing.T, command ...string) {
+	t.Helper()
 	server := servers.Valkey(t, servers.ValkeyOptions{})
 	a, b := join(t, serverAt(server.Address()), "a"), join(t, serverAt(server.Address()), "b")
 	purge(t, a, key("before"))
@@ -24,8 +36,8 @@ func TestServerEmptied(t *testing.T) {
 		return false
 	})
 	defer b.syncer.mu.Unlock()
-	if _, err := server.CLI(t.Context(), "FLUSHALL"); err != nil {
-		t.Fatal(err)
+	if out, err := server.CLI(t.Context(), command...); err != nil || out == "0\n" {
+		t.Fatal(out, err)
 	}
 	purge(t, a, key("k"))
 	if b.Lease().Valid(time.Now()) {
