@@ -45,6 +45,31 @@ func waitsForWhoIsAway(t *testing.T, command ...string) {
 	}
 }
 
+// What an instance says to have held with another edition of the list is not passed on: who starts would take its word for that nobody is left who
+// was taken off.
+func TestNothingIsHeldWithAnotherEdition(t *testing.T) {
+	t.Parallel()
+	server := servers.Valkey(t, servers.ValkeyOptions{})
+	a := join(t, serverAt(server.Address()), "a")
+	a.syncer.mu.Lock() // no other heartbeat
+	defer a.syncer.mu.Unlock()
+	client, err := a.options.Connection.Client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, known := range []bool{true, false} {
+		q := a.follower.Request(time.Now())
+		q.Held = time.Minute
+		if !known {
+			q.Edition = "another"
+		}
+		r, err := a.syncer.send(t.Context(), client, q, false)
+		if err != nil || len(r.Live) != 1 || r.Live[0].Held > 0 != known || r.Edition == "another" {
+			t.Errorf("edition known %t: %+v %v", known, r.SyncReply, err)
+		}
+	}
+}
+
 func TestServerLife(t *testing.T) {
 	t.Parallel()
 	for info, want := range map[string]string{
