@@ -12,13 +12,12 @@ import (
 // the entry is applied there (R13). It may be told of both before the entry is applied here. Only one goroutine may use it at a time.
 // The zero value knows nothing.
 type Witness struct {
-	server  string // that has appended the entry; empty: not known
-	listed  []string
+	list    List
 	applied map[string]bool
 }
 
-// List takes in who was on the list, in the step that appended the entry, and the name of the server, as in SyncReply.
-func (w *Witness) List(server string, names []string) { w.server, w.listed = server, names }
+// Read takes in the list as it was in the step that appended the entry.
+func (w *Witness) Read(l List) { w.list = l }
 
 // Hear takes in that an instance says it has applied the entry. What it says is of the entry by its nonce: in its ledger the entry stays
 // applied, whatever becomes of the log.
@@ -73,21 +72,21 @@ func (c *Confirmation) Observe(live []Peer, now time.Time) (done bool, reap []Pe
 
 // Witnessed reports whether the watch is done by what the witness tells, without a reply: all that were on the list when the entry was
 // appended have said that they have applied it. Who has come on the list since was told of the entry in the same step (R8). The list is
-// worth as much as one of a reply where it is that of the server which the last reply came from, since the epoch is counted from when that took
-// over, and where this instance is on it: from one that somebody has emptied, others are gone as well.
+// worth as much as one of a reply where it is that of the server which the last reply came from, in the same edition, since the epoch is counted
+// from when that took over, and from when others were taken off the list who may hold leases.
 func (c *Confirmation) Witnessed(now time.Time) bool {
 	c.follower.mu.RLock()
 	defer c.follower.mu.RUnlock()
 	g, w := &c.follower.grace, c.witness
-	if w.server == "" || w.server != g.server || now.Before(g.settled()) || !slices.Contains(w.listed, c.follower.name) {
+	if w.list.Server == "" || w.list.Server != g.server || w.list.Edition != g.edition || now.Before(g.settled()) || !slices.Contains(w.list.Names, c.follower.name) {
 		return false
 	}
-	for _, name := range w.listed {
+	for _, name := range w.list.Names {
 		if name != c.follower.name && !w.applied[name] {
 			return false
 		}
 	}
-	c.acked = append(append(c.acked[:0], c.follower.name), slices.DeleteFunc(slices.Clone(w.listed), func(name string) bool { return name == c.follower.name })...)
+	c.acked = append(append(c.acked[:0], c.follower.name), slices.DeleteFunc(slices.Clone(w.list.Names), func(name string) bool { return name == c.follower.name })...)
 	clear(c.late)
 	return true
 }

@@ -65,7 +65,8 @@
 //
 // An instance sends one SyncRequest after another and waits for each reply; only the reply to the latest counts. A request says
 // which log and term the instance follows (History, Term), the last entry applied (Applied, Nonce), whether the instance owes
-// entries (Owes), how long its lease is, and for how long it has held one in this term (Lease, Held). The server must carry it out in one atomic step, which writes: a server that was demoted, or that has lost its
+// entries (Owes), how long its lease is, for how long it has held one in this term (Lease, Held), and the edition of the list that it knows, in any other
+// of which it has held none. The server must carry it out in one atomic step, which writes: a server that was demoted, or that has lost its
 // replicas, refuses writes, and so extends no lease. In this order the server
 //
 //  1. compares the logs: it has none (NoHistory), or another History (OtherHistory). With either the reply ends here;
@@ -74,7 +75,7 @@
 //     (Gap). With either the reply ends here, and bears the name of the server beside the status;
 //  4. registers the instance as a Peer: the acknowledgement of all entries up to Applied;
 //  5. returns the entries after Applied, as many as fit, the last Seq, the Floor, the terms if the latest is not the one of the
-//     request, the live instances, and the longest lease.
+//     request, the live instances, the edition of their list (R13), and the longest lease.
 //
 // A server that does not name its process extends no lease: without terms, what a failover has lost could not be told.
 //
@@ -171,10 +172,11 @@
 // up the others until it is reaped. Without the second condition a server that has just taken over, whose list is still empty,
 // would confirm at once, while instances on the old server use their leases to the end.
 //
-// An instance that finds itself off the list of a server which had registered it begins an epoch too: whoever emptied the list took others off
-// that may hold leases. An instance that was reaped does the same, since it cannot tell. Neither does it vouch for the time before (R16), nor is it vouched to.
+// The list has an edition, which is another after somebody has taken instances off or put them on who is none: the server counts those that
+// register, leave and are reaped, and begins an edition where there are more or fewer in any step that reads the list. Who learns of another edition
+// begins an epoch too: those that were taken off may hold leases. Neither does it vouch for the time before (R16), nor is it vouched to.
 //
-// Who is live, one reply says, or the list as it was in the step that appended the entry (Witness), with the writer on it: whoever registers after that step is told of
+// Who is live, one reply says, or the list as it was in the step that appended the entry (Witness), with the writer on it, in the edition of the last reply: whoever registers after that step is told of
 // the entry by the reply that registers it, and takes no lease before it has applied it (R8). That list counts only where it is of the server that
 // the last reply came from; of another the epoch is not known. Who has applied the entry, the list of a reply says, or the instance itself
 // (R19). It names the entry by its nonce, and not by its Seq: an instance that has applied the entry on a branch of the log that was lost has no

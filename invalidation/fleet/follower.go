@@ -123,17 +123,17 @@ func (f *Follower) Request(now time.Time) SyncRequest {
 	p := &f.positions
 	return SyncRequest{
 		History: p.history, Term: p.term(), Beat: f.beat, Applied: p.applied, Nonce: p.nonce, Retention: f.ledger.Retention(),
-		Owes: f.pending.owes(), Lease: f.duration, Held: f.held(now), Sent: now,
+		Owes: f.pending.owes(), Lease: f.duration, Held: f.held(now), Edition: f.grace.edition, Sent: now,
 	}
 }
 
-// held is for how long the lease has held in the present term, with this instance on the list: others that started since the list was emptied take its
-// word for that no instance is left which is not on it. The caller holds mu.
+// held is for how long the lease has held in the present term, and with the present edition of the list: others that started since take its word
+// for that no instance holds a lease which is not on it. The caller holds mu.
 func (f *Follower) held(now time.Time) time.Duration {
 	if !f.lease.Valid(now) || f.heldIn != f.positions.history.in(f.positions.term()) {
 		return 0
 	}
-	return min(now.Sub(f.heldSince), now.Sub(f.grace.unlisted))
+	return min(now.Sub(f.heldSince), now.Sub(f.grace.edited))
 }
 
 // Receive takes in the reply to a request, and says what to do next. The order of its steps is rule R7: the entries are in the

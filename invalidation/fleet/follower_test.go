@@ -252,68 +252,69 @@ func TestConfirmationAfterTakeover(t *testing.T) {
 	}
 }
 
-// Who finds itself off the list waits for those that may have gone with it, whatever the list says since; who comes on it for the first time
-// does not.
-func TestConfirmationAfterTheListWasEmptied(t *testing.T) {
+// Where somebody has taken instances off the list, they are waited for whatever the list says since.
+func TestConfirmationInAnotherEditionOfTheList(t *testing.T) {
 	d := newDesk(t)
 	alone := []Peer{{Name: "me", Lease: deskLease}}
-	listed := func(unlisted bool) {
-		d.f.Receive(d.f.Request(d.now), SyncReply{Server: d.server, Terms: d.terms, Seq: uint64(len(d.log)), Live: alone, Unlisted: unlisted}, d.now)
+	listed := func(edition string) {
+		d.f.Receive(d.f.Request(d.now), SyncReply{Server: d.server, Terms: d.terms, Seq: uint64(len(d.log)), Live: alone, Edition: edition}, d.now)
 	}
-	listed(true)
 	d.pass(time.Hour)
 	d.write(entryOf(1))
 	d.beat()
 	applied := []Peer{{Name: "me", Applied: 1, Lease: deskLease}}
-	confirmed := func(on ...string) (witnessed, observed bool) {
+	confirmed := func(edition string, on ...string) (witnessed, observed bool) {
 		w := new(Witness)
-		w.List(d.server, on)
+		w.Read(List{d.server, edition, on})
 		c := d.f.Confirm(1, w, d.now)
 		observed, _ = c.Observe(applied, d.now)
 		return c.Witnessed(d.now), observed
 	}
-	listed(false)
-	if witnessed, observed := confirmed("me"); !witnessed || !observed {
-		t.Errorf("on the list: %t, %t", witnessed, observed)
+	listed("1")
+	if witnessed, observed := confirmed("1", "me"); !witnessed || !observed {
+		t.Errorf("in the same edition: %t, %t", witnessed, observed)
 	}
-	if witnessed, _ := confirmed(); witnessed {
+	if witnessed, _ := confirmed("1"); witnessed {
 		t.Error("confirmed by a list without the writer")
 	}
-	listed(true)
-	if witnessed, observed := confirmed("me"); witnessed || observed {
-		t.Errorf("on the list again: %t, %t", witnessed, observed)
+	if witnessed, _ := confirmed("2", "me"); witnessed {
+		t.Error("confirmed by a list in an edition that no reply has told of")
+	}
+	listed("2")
+	if witnessed, observed := confirmed("2", "me"); witnessed || observed {
+		t.Errorf("in another edition: %t, %t", witnessed, observed)
 	}
 	d.pass(deskLease + invalidation.Margin(deskLease))
-	if witnessed, observed := confirmed("me"); !witnessed || !observed {
+	if witnessed, observed := confirmed("2", "me"); !witnessed || !observed {
 		t.Errorf("after a lease: %t, %t", witnessed, observed)
 	}
 }
 
-// Nobody vouches for a time before the list was emptied, neither who was on it then to others, nor others to who was.
-func TestNobodyVouchesForAnEmptiedList(t *testing.T) {
+// Nobody vouches for a time before the present edition of the list, neither who knew the one before to others, nor others to who did.
+func TestNobodyVouchesForAnotherEditionOfTheList(t *testing.T) {
 	d := newDesk(t)
-	listed := func(unlisted bool) {
-		d.f.Receive(d.f.Request(d.now), SyncReply{Server: d.server, Terms: d.terms, Seq: uint64(len(d.log)), Live: []Peer{{Name: "me", Lease: deskLease}}, Unlisted: unlisted}, d.now)
+	listed := func(edition string) {
+		d.f.Receive(d.f.Request(d.now), SyncReply{Server: d.server, Terms: d.terms, Seq: uint64(len(d.log)), Live: []Peer{{Name: "me", Lease: deskLease}}, Edition: edition}, d.now)
 	}
 	for range 10 {
-		listed(false)
+		listed("1")
 		d.pass(time.Second)
 	}
 	if held := d.f.Request(d.now).Held; held < 5*time.Second {
 		t.Fatalf("held for %v", held)
 	}
-	listed(true)
+	listed("2")
 	d.pass(time.Second)
-	if held := d.f.Request(d.now).Held; held != time.Second {
-		t.Errorf("held for %v with the list as it is", held)
+	if q := d.f.Request(d.now); q.Held != time.Second || q.Edition != "2" {
+		t.Errorf("held for %v with edition %q of the list", q.Held, q.Edition)
 	}
 	for _, c := range []struct {
-		unlisted time.Time
-		want     bool
+		edited time.Time
+		want   bool
 	}{{time.Time{}, true}, {d.now.Add(-2 * time.Hour), true}, {d.now.Add(-time.Minute), false}} {
-		g := grace{name: "me", own: deskLease, firstBeats: map[string]uint64{"other": 1}, epochStart: d.now, unlisted: c.unlisted}
+		g := grace{name: "me", own: deskLease, firstBeats: map[string]uint64{"other": 1}, epochStart: d.now, edited: c.edited}
 		if got := g.vouched([]Peer{{Name: "other", Beat: 2, Term: 1, Held: time.Hour, Lease: deskLease}}, 1, d.now); got != c.want || got == g.epochStart.Equal(d.now) {
-			t.Errorf("off the list at %v: vouched %t, epoch since %v", c.unlisted, got, g.epochStart)
+			t.Errorf("another edition at %v: vouched %t, epoch since %v", c.edited, got, g.epochStart)
 		}
 	}
 }

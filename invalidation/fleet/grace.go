@@ -24,8 +24,8 @@ type grace struct {
 	// epochStart is when the present epoch began: until then instances may have been registered with another server, or at
 	// positions of another log, and had no reason to come over. Zero: no server has answered yet.
 	epochStart time.Time
-	listed     bool      // the server has registered this instance in the present epoch
-	unlisted   time.Time // when this instance last found itself off the list; zero: it never has
+	edition    string    // of the server's list of instances; empty: no reply has told it since the server is this one
+	edited     time.Time // when this instance last found the list to have another; zero: it never has
 	began      time.Time // when the grace period began; zero: none has
 	// firstBeats are the heartbeats of the others as they were first seen in the grace period. Nil: none is under way.
 	firstBeats map[string]uint64
@@ -44,20 +44,20 @@ func (g *grace) observeServer(r SyncReply, now time.Time) {
 	if r.Server == "" || r.Server == g.server {
 		return
 	}
-	g.server, g.listed = r.Server, false
+	g.server, g.edition = r.Server, ""
 	if !g.lease.Valid(now) {
 		g.begin(now)
 	}
 	g.epochStart = now
 }
 
-// observeList notes that a server has registered this instance. Where it had done so before, and has not any more, this instance was taken off
-// the list, with others or alone: who is not on the list may hold a lease all the same, as where a server has just taken over.
+// observeList notes the edition of the list. In another one, instances may have been taken off that hold leases, as where a server has just
+// taken over.
 func (g *grace) observeList(r SyncReply, now time.Time) {
-	if g.listed && r.Unlisted {
-		g.epochStart, g.unlisted = now, now
+	if g.edition != "" && g.edition != r.Edition {
+		g.epochStart, g.edited = now, now
 	}
-	g.listed = true
+	g.edition = r.Edition
 }
 
 // heed notes how long the others may hold a lease.
@@ -141,7 +141,7 @@ func (g *grace) quorumSettled(live []Peer, term uint32) bool {
 // term for as long as any instance may hold one. What was confirmed before the term, it had applied, and has written again where that
 // was lost; and whoever has not come over to the term since can hold no lease. Its heartbeat must have changed in the grace period: a
 // server that comes back has a list from before, which says what was true then. A lower one is from before, too: no instance counts back.
-// What it has gone through before the list was emptied says nothing of who went off it.
+// What it has gone through before the present edition of the list says nothing of who was taken off.
 func (g *grace) vouched(live []Peer, term uint32, now time.Time) bool {
 	for _, p := range live {
 		first, seen := g.firstBeats[p.Name]
@@ -149,7 +149,7 @@ func (g *grace) vouched(live []Peer, term uint32, now time.Time) bool {
 			continue
 		}
 		since := now.Add(-p.Held)
-		if since.Before(g.unlisted) {
+		if since.Before(g.edited) {
 			continue
 		}
 		if since.Before(g.epochStart) {

@@ -276,7 +276,7 @@ func (i *simInstance) confirm(live []Peer) {
 			i.world.count["reaped"]++
 			i.call(func(n *node) func() {
 				if n.live[p.Name] == p {
-					delete(n.live, p.Name)
+					n.strike(p.Name)
 				}
 				return nil
 			})
@@ -324,17 +324,16 @@ func (i *simInstance) send(r invalidation.Record, s *simWait) {
 		i.witness[r.Nonce] = witness
 	}
 	i.call(func(n *node) func() {
-		listed, replicated, ok := n.append(h, r, i)
+		list, replicated, ok := n.append(h, r, i)
 		if !ok || s == nil {
 			return nil
 		}
-		server := n.name
 		if w.nameless {
-			server = ""
+			list.Server = ""
 		}
 		expect := func() {
 			i.waiting[r.Nonce], i.witness[r.Nonce] = s, witness
-			witness.List(server, listed)
+			witness.Read(list)
 		}
 		if !w.failovers || w.unreplicated {
 			return func() { expect(); i.recall(r.Nonce) }

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"maps"
 	"slices"
+	"strconv"
 	"time"
 
 	"cacheproxy/invalidation"
@@ -25,6 +26,8 @@ type node struct {
 	marks    map[invalidation.ID]Mark
 	fences   map[uint64]invalidation.Record
 	live     map[string]Peer
+	counted  int             // of live, as those who registered and were reaped have left it
+	edition  int             // of live
 	keys     map[int]shelved // copies
 	foreign  bool            // the log holds what is no entry
 }
@@ -36,7 +39,7 @@ type shelved struct {
 }
 
 func (n *node) clone() *node {
-	c := &node{world: n.world, history: n.history, previous: n.previous, keeper: n.keeper, longest: n.longest, terms: slices.Clone(n.terms), log: slices.Clone(n.log), first: n.first, marks: map[invalidation.ID]Mark{}, fences: map[uint64]invalidation.Record{}, live: map[string]Peer{}, keys: map[int]shelved{}}
+	c := &node{world: n.world, history: n.history, previous: n.previous, keeper: n.keeper, longest: n.longest, terms: slices.Clone(n.terms), log: slices.Clone(n.log), first: n.first, counted: n.counted, edition: n.edition, marks: map[invalidation.ID]Mark{}, fences: map[uint64]invalidation.Record{}, live: map[string]Peer{}, keys: map[int]shelved{}}
 	for k, v := range n.marks {
 		c.marks[k] = v
 	}
@@ -73,7 +76,9 @@ func (n *node) found(previous History) {
 	var random History
 	binary.BigEndian.PutUint64(random[:], n.world.r.Uint64())
 	h := NewHistory(random)
+	edition := n.world.edition()
 	begin := func(n *node) {
+		n.counted, n.edition = 0, edition
 		n.history, n.previous, n.log, n.first, n.keeper, n.terms, n.longest, n.foreign = h, previous, nil, 0, "", nil, 0, false
 		n.marks, n.fences, n.live = map[invalidation.ID]Mark{}, map[uint64]invalidation.Record{}, map[string]Peer{}
 	}
@@ -121,9 +126,13 @@ func (n *node) sync(q SyncRequest, name string) SyncReply {
 		return a
 	}
 	p := Peer{Name: name, Beat: q.Beat, Applied: q.Applied, Owes: q.Owes, Lease: q.Lease, Held: q.Held, Term: q.Term}
-	_, listed := n.live[name]
-	a.Unlisted = !listed
-	register := func(n *node) { n.live[name], n.longest = p, max(n.longest, q.Lease) }
+	if a.Edition = n.list(); a.Edition != q.Edition {
+		p.Held = 0
+	}
+	register := func(n *node) {
+		n.live[name], n.longest = p, max(n.longest, q.Lease)
+		n.counted = len(n.live)
+	}
 	register(n)
 	n.world.replicate(n, register)
 	a.Longest = n.longest
@@ -141,10 +150,32 @@ func (n *node) sync(q SyncRequest, name string) SyncReply {
 	return a
 }
 
+// list is the edition of the list: another where somebody has taken instances off, or put them on.
+func (n *node) list() string {
+	if len(n.live) != n.counted {
+		counted, edition := len(n.live), n.world.edition()
+		edit := func(n *node) { n.counted, n.edition = counted, edition }
+		edit(n)
+		n.world.replicate(n, edit)
+	}
+	return strconv.Itoa(n.edition)
+}
+
+// strike takes an instance off the list.
+func (n *node) strike(name string) {
+	n.list()
+	strike := func(n *node) {
+		delete(n.live, name)
+		n.counted = len(n.live)
+	}
+	strike(n)
+	n.world.replicate(n, strike)
+}
+
 // append adds an entry and tells it to all. It says who is on the list, and when the replica has the entry; never, if there is none.
-func (n *node) append(h History, r invalidation.Record, writer *simInstance) (listed []string, replicated time.Duration, ok bool) {
+func (n *node) append(h History, r invalidation.Record, writer *simInstance) (list List, replicated time.Duration, ok bool) {
 	if n.history != h || h == (History{}) || n.foreign {
-		return nil, 0, false
+		return list, 0, false
 	}
 	n.take()
 	r.Seq = n.seq() + 1
@@ -155,7 +186,7 @@ func (n *node) append(h History, r invalidation.Record, writer *simInstance) (li
 			i.after(n.world.latency(), func() { i.hear(Heard{r, before.Nonce}, writer) })
 		}
 	}
-	return slices.Sorted(maps.Keys(n.live)), n.world.replicate(n, func(x *node) { x.add(r) }), true
+	return List{n.name, n.list(), slices.Sorted(maps.Keys(n.live))}, n.world.replicate(n, func(x *node) { x.add(r) }), true
 }
 
 func (n *node) add(r invalidation.Record) {

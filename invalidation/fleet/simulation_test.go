@@ -37,7 +37,7 @@ func TestSimulation(t *testing.T) {
 		{"restored servers", faults{restores: true}, []string{"diverged", "restores", "emptied", "snapshots"}},
 		{"leases of different length", faults{unequal: true, partitions: true, pauses: true, crashes: true}, []string{"reaped"}},
 		{"servers without a name", faults{nameless: true, failovers: true, unreplicated: true, returns: true}, []string{"failovers", "without lease"}},
-		{"strangers", faults{strangers: true, partitions: true, pauses: true, crashes: true}, []string{"foreign", "phantoms", "unlisted", "snapshots", "reaped", "waited out", "kept"}},
+		{"strangers", faults{strangers: true, partitions: true, pauses: true, crashes: true}, []string{"foreign", "phantoms", "unlisted", "unlisted alone", "snapshots", "reaped", "waited out", "kept"}},
 		{"fifty instances", faults{instances: 50, partitions: true, pauses: true, crashes: true}, []string{"reaped", "kept"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

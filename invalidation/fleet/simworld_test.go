@@ -3,7 +3,9 @@ package fleet
 import (
 	"container/heap"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"cacheproxy/invalidation"
@@ -71,6 +73,7 @@ type simWorld struct {
 	replayed  time.Duration // until when the replica has work
 	epoch     int
 	nodes     int
+	editions  int     // of lists of instances
 	saved     []*node // what the server held earlier
 	instances []*simInstance
 
@@ -84,6 +87,12 @@ type simWorld struct {
 
 // simStart is when simulated time begins.
 var simStart = time.Unix(1_000_000_000, 0)
+
+// edition is one that no list of instances has had.
+func (w *simWorld) edition() int {
+	w.editions++
+	return w.editions
+}
 
 func (w *simWorld) clock() time.Time { return simStart.Add(w.now) }
 
@@ -303,8 +312,10 @@ func (w *simWorld) failover() {
 	before := w.primary
 	w.promote(w.replica, false)
 	if w.forgets {
-		clear(w.primary.live)
-		clear(w.replica.live)
+		for _, n := range []*node{w.primary, w.replica} {
+			clear(n.live)
+			n.counted = 0
+		}
 	}
 	w.move()
 	if w.restarts {
@@ -385,7 +396,7 @@ func (w *simWorld) lose() {
 	})
 }
 
-// stranger puts an item into the log that is no entry, so that the log cannot go on, or takes all off the list, or puts an instance on it that never
+// stranger puts an item into the log that is no entry, so that the log cannot go on, or takes one or all off the list, or puts an instance on it that never
 // acknowledges: it shows signs of life for a while, or has shown its last one, and says that it owes entries.
 func (w *simWorld) stranger() {
 	if !w.strangers {
@@ -399,6 +410,11 @@ func (w *simWorld) stranger() {
 		return
 	case 1:
 		w.count["unlisted"]++
+		if names := slices.Sorted(maps.Keys(w.primary.live)); len(names) > 0 && w.r.IntN(3) > 0 {
+			w.count["unlisted alone"]++
+			delete(w.primary.live, names[w.r.IntN(len(names))])
+			return
+		}
 		clear(w.primary.live)
 		return
 	}

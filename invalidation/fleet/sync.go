@@ -19,6 +19,7 @@ type SyncRequest struct {
 	Owes      bool          // the instance has entries to write that no other instance may know of
 	Lease     time.Duration // how long the instance uses copies without news: others may wait by it
 	Held      time.Duration // for how long the instance has held a lease in Term without a break; zero: it holds none
+	Edition   string        // of the list of instances, as the last reply had it; with another the server takes it that Held is zero
 	Sent      time.Time     // by the clock of the instance, before the request leaves; it is not sent
 }
 
@@ -51,8 +52,15 @@ type SyncReply struct {
 	Longest time.Duration         // the longest lease that instances of this log are known to use; zero: not known
 	Records []invalidation.Record // the entries after SyncRequest.Applied, as many as fit
 	Live    []Peer                // the instances that are registered, including the one that asks
+	Edition string                // of the list that Live is; see List
+}
 
-	Unlisted bool // the one that asks was not registered before it did
+// List is the list of instances on a server, as it was in the step that appended an entry. The zero value is that of no server.
+type List struct {
+	Server string // as in SyncReply
+	// Edition is another after somebody who is no instance has taken instances off the list, or put them on.
+	Edition string
+	Names   []string
 }
 
 // Peer is a live instance as the server lists it, by its latest SyncRequest.

@@ -100,11 +100,11 @@ func (c *confirmations) deliver(events []fleet.Event, follower *fleet.Follower) 
 }
 
 // list takes in who was on a server's list when an entry was appended that somebody here waits for.
-func (c *confirmations) list(nonce uint64, server string, names []string) {
+func (c *confirmations) list(nonce uint64, list fleet.List) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if w := c.byNonce[nonce]; w != nil {
-		w.witness.List(server, names)
+		w.witness.Read(list)
 		c.finish(w)
 	}
 }

@@ -11,6 +11,18 @@ import (
 // lapses, and a purge waits for that although nobody is registered.
 func TestServerEmptied(t *testing.T) {
 	t.Parallel()
+	waitsForWhoIsAway(t, "FLUSHALL")
+}
+
+// Nor does anybody's being taken off the list by hand end the wait for him.
+func TestTakenOffTheList(t *testing.T) {
+	t.Parallel()
+	waitsForWhoIsAway(t, "HDEL", keysOf("test", 0).live, "b")
+}
+
+// waitsForWhoIsAway has a command carried out while an instance that is not heard of holds a lease, which a purge then waits for.
+func waitsForWhoIsAway(t *testing.T, command ...string) {
+	t.Helper()
 	server := servers.Valkey(t, servers.ValkeyOptions{})
 	a, b := join(t, serverAt(server.Address()), "a"), join(t, serverAt(server.Address()), "b")
 	purge(t, a, key("before"))
@@ -24,12 +36,37 @@ func TestServerEmptied(t *testing.T) {
 		return false
 	})
 	defer b.syncer.mu.Unlock()
-	if _, err := server.CLI(t.Context(), "FLUSHALL"); err != nil {
-		t.Fatal(err)
+	if out, err := server.CLI(t.Context(), command...); err != nil || out == "0\n" {
+		t.Fatal(out, err)
 	}
 	purge(t, a, key("k"))
 	if b.Lease().Valid(time.Now()) {
 		t.Error("a purge is confirmed while an instance that has not heard of it has its lease")
+	}
+}
+
+// What an instance says to have held with another edition of the list is not passed on: who starts would take its word for that nobody is left who
+// was taken off.
+func TestNothingIsHeldWithAnotherEdition(t *testing.T) {
+	t.Parallel()
+	server := servers.Valkey(t, servers.ValkeyOptions{})
+	a := join(t, serverAt(server.Address()), "a")
+	a.syncer.mu.Lock() // no other heartbeat
+	defer a.syncer.mu.Unlock()
+	client, err := a.options.Connection.Client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, known := range []bool{true, false} {
+		q := a.follower.Request(time.Now())
+		q.Held = time.Minute
+		if !known {
+			q.Edition = "another"
+		}
+		r, err := a.syncer.send(t.Context(), client, q, false)
+		if err != nil || len(r.Live) != 1 || r.Live[0].Held > 0 != known || r.Edition == "another" {
+			t.Errorf("edition known %t: %+v %v", known, r.SyncReply, err)
+		}
 	}
 }
 

@@ -164,7 +164,7 @@ func TestAcknowledgementIsOfOneEntry(t *testing.T) {
 		{"a server without a name", "", []string{"a", "b"}, func(c *confirmations) { c.hear("b", []uint64{7}) }, false},
 	} {
 		steps := []func(*confirmations){
-			func(cs *confirmations) { cs.list(7, c.server, c.listed) }, c.ack,
+			func(cs *confirmations) { cs.list(7, fleet.List{Server: c.server, Names: c.listed}) }, c.ack,
 			func(cs *confirmations) { cs.deliver([]fleet.Event{{Nonce: 7, Seq: 1}}, f) },
 		}
 		for _, order := range [][]int{{0, 1, 2}, {1, 0, 2}, {2, 0, 1}, {2, 1, 0}, {1, 2, 0}, {0, 2, 1}} {

@@ -253,7 +253,7 @@ func (l *Log) once(ctx context.Context, wait invalidation.Wait, r invalidation.R
 		return ctx.Err() == nil, err
 	}
 	seq := written.seq
-	l.confirmations.list(r.Nonce, written.server, written.listed)
+	l.confirmations.list(r.Nonce, written.list)
 	got.recorded, got.seq = true, seq
 	soon := time.NewTimer(heardSoon)
 	defer soon.Stop()

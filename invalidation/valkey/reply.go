@@ -158,7 +158,7 @@ func readSyncReply(result valkey.ValkeyResult, signer *Signer, history fleet.His
 	reply.Longest = r.lease(r.text())
 	r.leases(reply.Live)
 	signer.heartbeats(history, reply.Live, r.pairs())
-	reply.Unlisted = r.text() == "1"
+	reply.Edition = r.text()
 	return reply, r.err
 }
 

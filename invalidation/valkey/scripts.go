@@ -14,7 +14,7 @@ import (
 type keys struct {
 	// meta is a hash: h history, p the history that it followed on, s last seq, f floor, r retention in ms, l longest lease in ms,
 	// k who kept it last, b when it began, which versions before this one read, n last seq and its nonce, with a colon between, unless a
-	// version before this one has appended since
+	// version before this one has appended since, c how many are on the list of instances, e its edition
 	meta    string
 	log     string // stream: id "<seq>-0", n nonce, e the record, m its signature where there is one, p the nonce before it
 	hard    string // sorted set: member → seq of its last invalidation
@@ -130,6 +130,19 @@ local function begin(run)
 end
 `
 
+// listed gives the names on the list of instances, and the edition of the list, which is another after somebody has taken instances off or put
+// them on who is no script: then there are more or fewer than the scripts have counted. Versions before this one do not count. KEYS[1] is meta.
+const listed = `
+local function listed(live)
+  local names, m = redis.call('HKEYS', live), redis.call('HMGET', KEYS[1], 'c', 'e')
+  if m[1] == tostring(#names) and m[2] and #m[2] <= 32 then return names, m[2] end
+  local now = redis.call('TIME')
+  local edition = now[1] .. '.' .. now[2]
+  redis.call('HSET', KEYS[1], 'c', #names, 'e', edition)
+  return names, edition
+end
+`
+
 // createScript begins a history where there is none, or where something is amiss with the one that there is. The rest of another log
 // goes in the same step: the position is counted anew, and the stream would refuse entries whose numbers it has had. The longest lease
 // stays: instances may hold leases from before. A log that somebody has damaged is not named as the one before, since what else he has
@@ -157,7 +170,7 @@ end
 redis.call('DEL', unpack(KEYS))
 local previous = ARGV[2]
 if why ~= '' and why ~= 'gone' then previous = '' end
-redis.call('HSET', KEYS[1], 'h', ARGV[1], 'p', previous, 's', '0', 'f', '0', 'b', redis.call('TIME')[1])
+redis.call('HSET', KEYS[1], 'h', ARGV[1], 'p', previous, 's', '0', 'f', '0', 'b', redis.call('TIME')[1], 'c', '0', 'e', ARGV[1])
 if number(m[3]) then redis.call('HSET', KEYS[1], 'l', m[3]) end
 return {ARGV[1], why}
 `)
@@ -169,9 +182,9 @@ return {ARGV[1], why}
 // its last entry has left it: the next heartbeat at its time looks.
 //
 // ARGV: history, instance, beat, applied, nonce of that, count, retention in ms, term, 1 if it owes entries, lease in ms, for how
-// long it has held one in ms, signature of the heartbeat or nothing, 1 if it waits. The leases and the signatures have hashes of their own: versions
-// that do not know them compare the other as a whole.
-var syncScript = durable.NewScript(guard + termed + `
+// long it has held one in ms, signature of the heartbeat or nothing, 1 if it waits, the edition of the list that the caller knows: with
+// another it has held none. The leases and the signatures have hashes of their own: versions that do not know them compare the other as a whole.
+var syncScript = durable.NewScript(guard + termed + listed + `
 local wrong
 local there = m[7] == ARGV[4] .. ':' .. ARGV[5]
 if ARGV[13] ~= '1' or not there or ARGV[4] ~= m[2] then wrong = amiss(KEYS[3], m[2]) end
@@ -188,8 +201,12 @@ if a > 0 and not (there and a == s) then
   if e[1][2][2] ~= ARGV[5] then return {'DIVERGED', who} end
 end
 if tonumber(ARGV[7]) > tonumber(m[4]) then redis.call('HSET', KEYS[1], 'r', ARGV[7]) end
-local unlisted = redis.call('HSET', KEYS[4], ARGV[2], ARGV[3] .. ':' .. ARGV[4] .. ':' .. ARGV[9]) -- how many were not there
-redis.call('HSET', KEYS[5], ARGV[2], ARGV[10] .. ':' .. ARGV[11] .. ':' .. ARGV[8])
+local names, edition = listed(KEYS[4])
+if redis.call('HSET', KEYS[4], ARGV[2], ARGV[3] .. ':' .. ARGV[4] .. ':' .. ARGV[9]) == 1 then
+  redis.call('HSET', KEYS[1], 'c', #names + 1)
+end
+local held = ARGV[14] == edition and ARGV[11] or '0'
+redis.call('HSET', KEYS[5], ARGV[2], ARGV[10] .. ':' .. held .. ':' .. ARGV[8])
 if ARGV[12] ~= '' then redis.call('HSET', KEYS[6], ARGV[2], ARGV[12]) end
 if tonumber(ARGV[10]) > tonumber(m[6]) then
   redis.call('HSET', KEYS[1], 'l', ARGV[10])
@@ -202,13 +219,13 @@ local fresh = {}
 if a < s then fresh = redis.call('XRANGE', KEYS[3], '(' .. ARGV[4] .. '-0', '+', 'COUNT', ARGV[6]) end
 wrong = strange(fresh)
 if wrong then return {'AMISS', wrong} end
-return {'OK', who, terms, m[2], m[3], fresh, redis.call('HGETALL', KEYS[4]), m[6], redis.call('HGETALL', KEYS[5]), redis.call('HGETALL', KEYS[6]), tostring(unlisted)}
+return {'OK', who, terms, m[2], m[3], fresh, redis.call('HGETALL', KEYS[4]), m[6], redis.call('HGETALL', KEYS[5]), redis.call('HGETALL', KEYS[6]), edition}
 `)
 
 // whoScript names the life of the server that a connection leads to.
 var whoScript = durable.NewScript(`return redis.call('INFO', 'server')`)
 
-// appendScript adds entries, tells them to all, and says who is on the list. Where the stream refuses one, somebody has moved its last id:
+// appendScript adds entries, tells them to all, and says who is on the list, and its edition. Where the stream refuses one, somebody has moved its last id:
 // then the position of the log is taken away, so that the log is none, and another begins. The nonce stays the first field of an entry:
 // scripts take it by its place. Beside an entry stands the nonce of the one before (fleet R19).
 //
@@ -221,7 +238,7 @@ var whoScript = durable.NewScript(`return redis.call('INFO', 'server')`)
 // channel, what all are told of the entries, 1 if somebody waits for those on the list; then of each entry its nonce, the set of marks that
 // its members go to, operation, record, signature or nothing, how many members, members, and where the operation is not 'mark' what the
 // entry is kept beside, where the signatures of those are, number of the fence or subject of the notice, signature to keep or nothing
-var appendScript = durable.NewScript(`
+var appendScript = durable.NewScript(listed + `
 local m = redis.call('HMGET', KEYS[1], 'h', 's', 'f', 'k', 'n')
 local at, before = string.match(m[5] or '', '^(%d+):(%x+)$')
 local run, empty = ARGV[2], false
@@ -293,7 +310,9 @@ if math.floor(s / 64) ~= math.floor(tonumber(at) / 64) then -- how many marks th
   end
 end
 redis.pcall('PUBLISH', ARGV[3], first .. ' ' .. before .. ' ' .. ARGV[4])
-return {'OK', first, run, ARGV[5] == '1' and redis.call('HKEYS', KEYS[4]) or {}}
+local names, edition = {}, ''
+if ARGV[5] == '1' then names, edition = listed(KEYS[4]) end
+return {'OK', first, run, names, edition}
 `)
 
 // snapshotScript reads what is small of a snapshot in one step.
@@ -308,14 +327,27 @@ return {'OK', m[1], m[2], nonce, number(m[3]) and m[3] or '0', m[4] or '', redis
 `)
 
 // reapScript takes an instance off the list unless its entry there has changed since. ARGV: history, instance, what the list says of it
-var reapScript = durable.NewScript(guard + `
+var reapScript = durable.NewScript(guard + listed + `
 if redis.call('HGET', KEYS[2], ARGV[2]) == ARGV[3] then
-  redis.call('HDEL', KEYS[3], ARGV[2])
-  redis.call('HDEL', KEYS[4], ARGV[2])
-  return {'OK', tostring(redis.call('HDEL', KEYS[2], ARGV[2]))}
+` + strike + `
+  return {'OK', '1'}
 end
 return {'OK', '0'}
 `)
+
+// leaveScript takes the caller off the list. ARGV: history, instance
+var leaveScript = durable.NewScript(guard + listed + `
+if redis.call('HEXISTS', KEYS[2], ARGV[2]) == 1 then
+` + strike + `
+end
+return {'OK'}
+`)
+
+// strike takes one off the list that is on it, and counts.
+const strike = `
+  redis.call('HSET', KEYS[1], 'c', #listed(KEYS[2]) - 1)
+  for i = 2, 4 do redis.call('HDEL', KEYS[i], ARGV[2]) end
+`
 
 // tidyScript forgets marks that no copy can be concerned by any more: those older than the longest lifetime in force. It
 // dates positions by the server's clock, and forgets the leases of instances that are not live. ARGV: history, further time to keep

@@ -147,12 +147,15 @@ func (s *syncer) leave(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, hash := range []string{s.keys.live, s.keys.leases, s.keys.vouch} {
-		if err := client.Do(ctx, client.B().Hdel().Key(hash).Field(s.options.Instance).Build()).Error(); err != nil {
-			return fmt.Errorf("leave the fleet: %w", err)
-		}
+	if err := leaveScript.Run(ctx, client, s.list(), []string{historyText(s.follower.View().History), s.options.Instance}).Error(); err != nil {
+		return fmt.Errorf("leave the fleet: %w", err)
 	}
 	return nil
+}
+
+// list are the keys of scripts that take instances off the list.
+func (s *syncer) list() []string {
+	return []string{s.keys.meta, s.keys.live, s.keys.leases, s.keys.vouch}
 }
 
 // sync is one heartbeat and what its reply asks for.
@@ -216,7 +219,7 @@ func (s *syncer) send(ctx context.Context, client commander, q fleet.SyncRequest
 		historyText(q.History), s.options.Instance, strconv.FormatUint(q.Beat, 10), strconv.FormatUint(q.Applied, 10),
 		nonceText(q.Nonce), strconv.Itoa(syncCount), strconv.FormatInt(q.Retention.Milliseconds(), 10),
 		fmt.Sprintf("%08x", q.Term), flag(q.Owes), milliseconds(q.Lease), milliseconds(q.Held),
-		s.options.Signer.signHeartbeat(q.History, me), flag(brief),
+		s.options.Signer.signHeartbeat(q.History, me), flag(brief), q.Edition,
 	})
 	if wrongType(result.Error()) {
 		return reading{SyncReply: fleet.SyncReply{Status: fleet.NoHistory}}, nil
@@ -280,7 +283,7 @@ func (s *syncer) confirm(ctx context.Context, client commander, live []fleet.Pee
 }
 
 func (s *syncer) reap(ctx context.Context, client commander, p fleet.Peer) {
-	r, err := newReader(reapScript.Run(ctx, client, []string{s.keys.meta, s.keys.live, s.keys.leases, s.keys.vouch}, []string{historyText(s.follower.View().History), p.Name, p.Entry}))
+	r, err := newReader(reapScript.Run(ctx, client, s.list(), []string{historyText(s.follower.View().History), p.Name, p.Entry}))
 	switch {
 	case err != nil:
 		s.options.Log.Warn("dead instance not taken off the list", "instance", p.Name, "error", err)

@@ -52,8 +52,7 @@ type attempt struct {
 	record invalidation.Record // with its nonce
 	done   chan error          // has room for one, so that the writer never waits for a caller that has given up
 	seq    uint64              // of the entry, once it is written
-	server string              // that has written it, as in fleet.Witness
-	listed []string            // who was on the list then
+	list   fleet.List          // of instances as it was then
 	due    bool                // nobody waits for it, but this instance's lease may
 	waits  bool                // the caller waits for others to apply it
 	later  bool                // nobody waits for it at all
@@ -219,12 +218,13 @@ func read(result valkey.ValkeyResult, batch []*attempt) error {
 		return errHistory
 	}
 	first, server := r.number(), r.text()
-	var listed []string
+	list := fleet.List{Server: server}
 	for names := (reader{rest: r.list()}); len(names.rest) > 0; {
-		listed = append(listed, names.text())
+		list.Names = append(list.Names, names.text())
 	}
+	list.Edition = r.text()
 	for i, a := range batch {
-		a.seq, a.server, a.listed = first+uint64(i), server, listed
+		a.seq, a.list = first+uint64(i), list
 	}
 	return r.err
 }

@@ -31,8 +31,13 @@ var followers = []mutant{
 		pkg:   "./invalidation/fleet", run: "TestSimulation/instances",
 	},
 	{
+		name:  "any edition of the list counts",
+		edits: []edit{{"invalidation/fleet/confirmation.go", ` || w.list.Edition != g.edition || `, ` || `}},
+		pkg:   "./invalidation/fleet", run: "TestConfirmationInAnotherEditionOfTheList",
+	},
+	{
 		name:  "the list of any server counts",
-		edits: []edit{{"invalidation/fleet/confirmation.go", ` || w.server != g.server || `, ` || `}},
+		edits: []edit{{"invalidation/fleet/confirmation.go", ` || w.list.Server != g.server || `, ` || `}},
 		pkg:   "./invalidation/valkey", run: "TestAcknowledgementIsOfOneEntry",
 	},
 	{
@@ -87,9 +92,9 @@ var followers = []mutant{
 		pkg:   "./invalidation/fleet", run: "TestLostEntriesAreWrittenAgain",
 	},
 	{
-		name:  "whoever was taken off the list with all others trusts the list",
-		edits: []edit{{"invalidation/fleet/grace.go", "	if g.listed && r.Unlisted {", "	if false {"}},
-		pkg:   "./invalidation/fleet", run: "TestConfirmationAfterTheListWasEmptied",
+		name:  "the list is trusted although somebody has taken others off",
+		edits: []edit{{"invalidation/fleet/grace.go", `	if g.edition != "" && g.edition != r.Edition {`, "	if false {"}},
+		pkg:   "./invalidation/fleet", run: "TestConfirmationInAnotherEditionOfTheList",
 	},
 	{
 		name: "positions go back with the log",
