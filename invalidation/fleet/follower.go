@@ -123,7 +123,8 @@ func (f *Follower) Request(now time.Time) SyncRequest {
 	p := &f.positions
 	return SyncRequest{
 		History: p.history, Term: p.term(), Beat: f.beat, Applied: p.applied, Nonce: p.nonce, Retention: f.ledger.Retention(),
-		Owes: f.pending.owes(), Lease: f.duration, Held: f.held(now), Edition: f.grace.edition, Sent: now,
+		Owes: f.pending.owes(), Lease: f.duration, Held: f.held(now), Edition: f.grace.edition,
+		Longest: f.grace.longestHeard(now), Sent: now,
 	}
 }
 

@@ -68,6 +68,15 @@ func (g *grace) heed(r SyncReply, now time.Time) {
 	}
 }
 
+// longestHeard is the longest lease that an instance may hold which is not on the list. One that starts waits for that too, and hears of it from
+// those alone that have known the server or the log before.
+func (g *grace) longestHeard(now time.Time) time.Duration {
+	if now.Before(g.settled()) {
+		return g.longest
+	}
+	return g.own
+}
+
 // longestLeft is what the longest lease of the log may be set to at a time: to that of the instances that are on the list, once the
 // epoch has settled. Whoever went off the list holds no lease.
 func (g *grace) longestLeft(inLog time.Duration, live []Peer, now time.Time) time.Duration {

@@ -130,7 +130,7 @@ func (n *node) sync(q SyncRequest, name string) SyncReply {
 		p.Held = 0
 	}
 	register := func(n *node) {
-		n.live[name], n.longest = p, max(n.longest, q.Lease)
+		n.live[name], n.longest = p, max(n.longest, q.Lease, q.Longest)
 		n.counted = len(n.live)
 	}
 	register(n)

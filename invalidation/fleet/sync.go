@@ -20,6 +20,7 @@ type SyncRequest struct {
 	Lease     time.Duration // how long the instance uses copies without news: others may wait by it
 	Held      time.Duration // for how long the instance has held a lease in Term without a break; zero: it holds none
 	Edition   string        // of the list of instances, as the last reply had it; with another the server takes it that Held is zero
+	Longest   time.Duration // the longest lease that any instance may hold: the server may be another, which has not heard of it
 	Sent      time.Time     // by the clock of the instance, before the request leaves; it is not sent
 }
 

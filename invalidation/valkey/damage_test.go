@@ -49,15 +49,17 @@ func TestLogWrittenOver(t *testing.T) {
 		one("a floor beyond the log", false, "HSET", name+"meta", "f", "99999"),
 		one("a server without a term", false, "HSET", name+"meta", "k", "x"),
 		one("a term that is none", false, "RPUSH", name+"terms", "x"),
-		one("marks that are none", false, "ZADD", name+"hard", "inf", "x", "-inf", "y", "1", "12345678"),
+		one("marks that are none", true, "ZADD", name+"hard", "inf", "x", "-inf", "y", "1", "12345678"),
 		one("an instance that is none", false, "HSET", name+"live", "x", "y", "z", "1:999999999999999999999:0"),
 		one("leases of nobody", false, "HSET", name+"leases", "a", "x", "b", "1:2", "c", "99999999999999999999999:1:1"),
-		one("a fence and a notice that are none", false, "EVAL", "redis.call('HSET', KEYS[1], 'x', 'y') return redis.call('HSET', KEYS[2], 'x', 'y')", "2", name+"fences", name+"notices"),
+		one("a fence and a notice that are none", true, "EVAL", "redis.call('HSET', KEYS[1], 'x', 'y') return redis.call('HSET', KEYS[2], 'x', 'y')", "2", name+"fences", name+"notices"),
+		one("a mark that is missing", true, "ZREMRANGEBYRANK", name+"hard", "0", "0"),
+		one("a notice that is missing", true, "HDEL", name+"notices", "standing"),
 		one("a clock that is none", false, "ZADD", name+"clock", "1", "x"),
 	}
 	for _, key := range []string{"meta", "log", "hard", "soft", "fences", "notices", "live", "leases", "clock", "terms", "signed", "vouch"} {
-		cases = append(cases, damage{what: "another type: " + key, anew: true, commands: [][]string{{"DEL", name + key}, {"SET", name + key, "x"}}})
-		cases = append(cases, damage{what: "no " + key, commands: [][]string{{"DEL", name + key}}})
+		cases = append(cases, damage{what: "another type: " + key, anew: true, commands: [][]string{{"SET", name + key, "x"}}})
+		cases = append(cases, damage{what: "no " + key, anew: slices.Contains([]string{"hard", "soft", "notices", "signed"}, key), commands: [][]string{{"DEL", name + key}}})
 	}
 	for _, program := range servers.ValkeyPrograms() {
 		server := servers.Valkey(t, servers.ValkeyOptions{Program: program})
@@ -81,6 +83,12 @@ func TestLogWrittenOver(t *testing.T) {
 				purge(t, a, key("first"))
 				purge(t, a, key("second"))
 				purge(t, a, key("third"))
+				if _, err := a.Invalidate(t.Context(), invalidation.Order{Members: []policy.Member{key("fourth")}, Soft: true}); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := a.Announce(t.Context(), invalidation.Notice{Subject: "standing", Body: []byte("y")}); err != nil {
+					t.Fatal(err)
+				}
 				a.syncer.mu.Lock()
 				a.syncer.tidied = time.Time{} // so that old marks are looked at, too
 				a.syncer.mu.Unlock()
@@ -132,6 +140,11 @@ func TestLogWrittenOver(t *testing.T) {
 				}
 				late := join(t, s, "late", options)
 				purge(t, late, key("late"))
+				late.await(t, "the notice that stood before", func() bool {
+					late.mu.Lock()
+					defer late.mu.Unlock()
+					return slices.ContainsFunc(late.notices, func(n invalidation.Notice) bool { return n.Subject == "standing" })
+				})
 				for _, m := range []*member{a, b, late} {
 					m.await(t, "lease", func() bool { return m.Lease().Valid(time.Now()) })
 					if !m.admits(m.ledger.Token(), key("new")) {

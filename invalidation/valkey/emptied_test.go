@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"cacheproxy/invalidation"
 	"cacheproxy/test/servers"
 )
 
@@ -40,6 +41,32 @@ func waitsForWhoIsAway(t *testing.T, command ...string) {
 		t.Fatal(out, err)
 	}
 	purge(t, a, key("k"))
+	if b.Lease().Valid(time.Now()) {
+		t.Error("a purge is confirmed while an instance that has not heard of it has its lease")
+	}
+}
+
+// Who starts on a server that was emptied waits for the longest lease that another has heard of, whose own is short.
+func TestNewcomerWaitsForTheLongestLease(t *testing.T) {
+	t.Parallel()
+	server := servers.Valkey(t, servers.ValkeyOptions{})
+	a := join(t, serverAt(server.Address()), "a")
+	b := join(t, serverAt(server.Address()), "b", func(o *Options) { o.Lease = 5 * lease })
+	purge(t, a, key("before"))
+	a.await(t, "word of the longer lease", func() bool { return a.LeaseTimeout() == invalidation.Timeout(5*lease) })
+	b.await(t, "lease", func() bool {
+		b.syncer.mu.Lock()
+		if time.Since(b.follower.View().Complete) < lease/4 {
+			return true
+		}
+		b.syncer.mu.Unlock()
+		return false
+	})
+	defer b.syncer.mu.Unlock() // it asks nothing meanwhile
+	if _, err := server.CLI(t.Context(), "FLUSHALL"); err != nil {
+		t.Fatal(err)
+	}
+	purge(t, join(t, serverAt(server.Address()), "late"), key("k"))
 	if b.Lease().Valid(time.Now()) {
 		t.Error("a purge is confirmed while an instance that has not heard of it has its lease")
 	}

@@ -14,7 +14,8 @@ import (
 type keys struct {
 	// meta is a hash: h history, p the history that it followed on, s last seq, f floor, r retention in ms, l longest lease in ms,
 	// k who kept it last, b when it began, which versions before this one read, n last seq and its nonce, with a colon between, unless a
-	// version before this one has appended since, c how many are on the list of instances, e its edition
+	// version before this one has appended since, c how many are on the list of instances, e its edition, a last seq and how many marks, soft
+	// marks, fences, notices and their signatures there are, with colons between, as n
 	meta    string
 	log     string // stream: id "<seq>-0", n nonce, e the record, m its signature where there is one, p the nonce before it
 	hard    string // sorted set: member → seq of its last invalidation
@@ -143,12 +144,46 @@ local function listed(live)
 end
 `
 
+// lost names the key of marks, fences, notices or their signatures that holds more or fewer than scripts have put there, if there is one: what is missing would
+// be invalidated for nobody who starts. Where a version before this one has appended, which does not count, they are counted anew.
+const lost = `
+local function lost(s, keys)
+  local have, said = {s}, redis.call('HGET', KEYS[1], 'a') or ''
+  for i, k in ipairs(keys) do
+    have[i + 1] = i < 3 and redis.call('ZCARD', k) or #redis.call('HKEYS', k)
+  end
+  local counted = table.concat(have, ':')
+  if said == counted then return nil end
+  local i = 0
+  for n in string.gmatch(said, '[^:]+') do
+    i = i + 1
+    if i == 1 and n ~= s then break end
+    if n ~= tostring(have[i]) then return keys[i - 1] end
+  end
+  redis.call('HSET', KEYS[1], 'a', counted)
+end
+`
+
+// amounts changes how many there are, as appendScript and tidyScript leave them; what was counted otherwise stays, and is counted anew.
+const amounts = `
+local function amounts(a)
+  local s, hard, soft, fences, notices, signed = string.match(a or '', '^(%d+):(%d+):(%d+):(%d+):(%d+):(%d+)$')
+  if not s or #a > 96 then return nil end
+  return {s = s, hard = tonumber(hard), soft = tonumber(soft), fences = tonumber(fences), notices = tonumber(notices), signed = tonumber(signed)}
+end
+local function add(n, key, more)
+  local name = string.match(key, ':(%l+)$')
+  if n and n[name] then n[name] = n[name] + more end
+end
+local function sum(n, s) return table.concat({s, n.hard, n.soft, n.fences, n.notices, n.signed}, ':') end
+`
+
 // createScript begins a history where there is none, or where something is amiss with the one that there is. The rest of another log
 // goes in the same step: the position is counted anew, and the stream would refuse entries whose numbers it has had. The longest lease
 // stays: instances may hold leases from before. A log that somebody has damaged is not named as the one before, since what else he has
 // done to it is not known: whoever comes over has everything confirmed (fleet R17). The script returns the history in force, and what
 // was amiss. ARGV: the history that begins, the one that the caller has followed, the id of an item that may be no entry.
-var createScript = durable.NewScript(amiss + `
+var createScript = durable.NewScript(amiss + lost + `
 local reads = {
   hash = function(k) return redis.pcall('HEXISTS', k, '') end, zset = function(k) return redis.pcall('ZCARD', k) end,
   list = function(k) return redis.pcall('LRANGE', k, 0, 0) end, stream = function(k) return redis.pcall('XRANGE', k, '+', '-') end
@@ -164,13 +199,14 @@ if why == '' then
     if string.match(ARGV[3], '^%d+%-%d+$') then items = redis.call('XRANGE', KEYS[2], ARGV[3], ARGV[3]) end
     why = amiss(KEYS[2], m[2]) or strange(items) or ''
     if not named(redis.call('LRANGE', KEYS[10], 0, -1)) then why = KEYS[10] end
+    if why == '' then why = lost(m[2], {KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[11]}) or '' end
     if why == '' then return {m[1], ''} end
   elseif m[1] or m[2] then why = KEYS[1] end
 end
 redis.call('DEL', unpack(KEYS))
 local previous = ARGV[2]
 if why ~= '' and why ~= 'gone' then previous = '' end
-redis.call('HSET', KEYS[1], 'h', ARGV[1], 'p', previous, 's', '0', 'f', '0', 'b', redis.call('TIME')[1], 'c', '0', 'e', ARGV[1])
+redis.call('HSET', KEYS[1], 'h', ARGV[1], 'p', previous, 's', '0', 'f', '0', 'b', redis.call('TIME')[1], 'c', '0', 'e', ARGV[1], 'a', '0:0:0:0:0:0')
 if number(m[3]) then redis.call('HSET', KEYS[1], 'l', m[3]) end
 return {ARGV[1], why}
 `)
@@ -183,11 +219,13 @@ return {ARGV[1], why}
 //
 // ARGV: history, instance, beat, applied, nonce of that, count, retention in ms, term, 1 if it owes entries, lease in ms, for how
 // long it has held one in ms, signature of the heartbeat or nothing, 1 if it waits, the edition of the list that the caller knows: with
-// another it has held none. The leases and the signatures have hashes of their own: versions that do not know them compare the other as a whole.
-var syncScript = durable.NewScript(guard + termed + listed + `
+// another it has held none; the longest lease that any instance may hold in ms, as far as the caller has heard. The leases and the signatures have hashes of their own: versions that do not know them compare the other as a whole.
+var syncScript = durable.NewScript(guard + termed + listed + lost + `
 local wrong
 local there = m[7] == ARGV[4] .. ':' .. ARGV[5]
-if ARGV[13] ~= '1' or not there or ARGV[4] ~= m[2] then wrong = amiss(KEYS[3], m[2]) end
+if ARGV[13] ~= '1' or not there or ARGV[4] ~= m[2] then
+  wrong = amiss(KEYS[3], m[2]) or lost(m[2], {unpack(KEYS, 7, 11)})
+end
 if wrong then return {'AMISS', wrong} end
 local run = life()
 begin(run)
@@ -208,9 +246,11 @@ end
 local held = ARGV[14] == edition and ARGV[11] or '0'
 redis.call('HSET', KEYS[5], ARGV[2], ARGV[10] .. ':' .. held .. ':' .. ARGV[8])
 if ARGV[12] ~= '' then redis.call('HSET', KEYS[6], ARGV[2], ARGV[12]) end
-if tonumber(ARGV[10]) > tonumber(m[6]) then
-  redis.call('HSET', KEYS[1], 'l', ARGV[10])
-  m[6] = ARGV[10]
+for i = 10, 15, 5 do
+  if tonumber(ARGV[i]) > tonumber(m[6]) then
+    redis.call('HSET', KEYS[1], 'l', ARGV[i])
+    m[6] = ARGV[i]
+  end
 end
 local terms = {}
 if run ~= '' and string.sub(run, 1, 8) ~= ARGV[8] then terms = redis.call('LRANGE', KEYS[2], 0, -1) end
@@ -238,10 +278,10 @@ var whoScript = durable.NewScript(`return redis.call('INFO', 'server')`)
 // channel, what all are told of the entries, 1 if somebody waits for those on the list; then of each entry its nonce, the set of marks that
 // its members go to, operation, record, signature or nothing, how many members, members, and where the operation is not 'mark' what the
 // entry is kept beside, where the signatures of those are, number of the fence or subject of the notice, signature to keep or nothing
-var appendScript = durable.NewScript(listed + `
-local m = redis.call('HMGET', KEYS[1], 'h', 's', 'f', 'k', 'n')
+var appendScript = durable.NewScript(listed + amounts + `
+local m = redis.call('HMGET', KEYS[1], 'h', 's', 'f', 'k', 'n', 'a')
 local at, before = string.match(m[5] or '', '^(%d+):(%x+)$')
-local run, empty = ARGV[2], false
+local run, empty, there = ARGV[2], false, amounts(m[6])
 if m[1] ~= ARGV[1] or m[4] ~= run or at ~= m[2] or #at > 15 or #before > 16 then
   local look = function()
 ` + guard + termed + `
@@ -270,7 +310,7 @@ while ARGV[i] do
       marks[k + 1], marks[k + 2] = q, ARGV[j]
       k = k + 2
     end
-    redis.call('ZADD', set, unpack(marks))
+    add(there, set, redis.call('ZADD', set, unpack(marks)))
   end
   full[set] = true
   i = i + n
@@ -291,24 +331,26 @@ while ARGV[i] do
   if op ~= 'mark' then
     local beside, signed, name, keep = KEYS[tonumber(ARGV[i])], KEYS[tonumber(ARGV[i + 1])], ARGV[i + 2], ARGV[i + 3]
     i = i + 4
-    if op == 'begin' or op == 'announce' then redis.call('HSET', beside, name, record)
-    else redis.call('HDEL', beside, name) end
-    if keep ~= '' then redis.call('HSET', signed, beside .. ' ' .. name, keep)
-    else redis.call('HDEL', signed, beside .. ' ' .. name) end
+    if op == 'begin' or op == 'announce' then add(there, beside, redis.call('HSET', beside, name, record))
+    else add(there, beside, -redis.call('HDEL', beside, name)) end
+    if keep ~= '' then add(there, signed, redis.call('HSET', signed, beside .. ' ' .. name, keep))
+    else add(there, signed, -redis.call('HDEL', signed, beside .. ' ' .. name)) end
   end
 end
+local counted = there and there.s == at
 redis.call('HSET', KEYS[1], 's', q, 'n', q .. ':' .. last)
 if math.floor(s / 64) ~= math.floor(tonumber(at) / 64) then -- how many marks there are need not be counted each time
   for set in pairs(full) do
     local over = redis.call('ZCARD', set) - ` + strconv.Itoa(maxMarks) + `
     if over > 0 then
       local cut = redis.call('ZRANGE', set, over - 1, over - 1, 'WITHSCORES')
-      redis.call('ZREMRANGEBYRANK', set, 0, over - 1)
+      add(there, set, -redis.call('ZREMRANGEBYRANK', set, 0, over - 1))
       local floor = string.match(m[3] or '', '^%d+$') and #m[3] <= 15 and tonumber(m[3]) or 0
       if tonumber(cut[2]) > floor then redis.call('HSET', KEYS[1], 'f', cut[2]); m[3] = cut[2] end
     end
   end
 end
+if counted then redis.call('HSET', KEYS[1], 'a', sum(there, q)) end
 redis.pcall('PUBLISH', ARGV[3], first .. ' ' .. before .. ' ' .. ARGV[4])
 local names, edition = {}, ''
 if ARGV[5] == '1' then names, edition = listed(KEYS[4]) end
@@ -316,10 +358,10 @@ return {'OK', first, run, names, edition}
 `)
 
 // snapshotScript reads what is small of a snapshot in one step.
-var snapshotScript = durable.NewScript(amiss + `
+var snapshotScript = durable.NewScript(amiss + lost + `
 local m = redis.call('HMGET', KEYS[1], 'h', 's', 'f', 'p')
 if not legible(m) then return {'NOHIST'} end
-local wrong = amiss(KEYS[2], m[2])
+local wrong = amiss(KEYS[2], m[2]) or lost(m[2], {KEYS[6], KEYS[7], KEYS[3], KEYS[4], KEYS[5]})
 if wrong then return {'AMISS', wrong} end
 local nonce = ''
 if m[2] ~= '0' then nonce = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)[1][2][2] end
@@ -353,7 +395,8 @@ const strike = `
 // dates positions by the server's clock, and forgets the leases of instances that are not live. ARGV: history, further time to keep
 // marks in ms, most marks to remove at once, the longest lease in ms as the caller has read it, and what it is by the instances that
 // are left. It returns how many marks are left to remove.
-var tidyScript = durable.NewScript(guard + `
+var tidyScript = durable.NewScript(guard + amounts + `
+local there = amounts(redis.call('HGET', KEYS[1], 'a'))
 if m[6] == ARGV[4] and ARGV[5] ~= ARGV[4] then redis.call('HSET', KEYS[1], 'l', ARGV[5]) end
 for i = 6, 7 do
   for _, name in ipairs(redis.call('HKEYS', KEYS[i])) do
@@ -369,9 +412,10 @@ if not old[1] then return {'OK', '0'} end
 local left = 0
 for i = 2, 3 do
   local n = redis.call('ZCOUNT', KEYS[i], '-inf', old[1])
-  if n > 0 then redis.call('ZREMRANGEBYRANK', KEYS[i], 0, math.min(n, tonumber(ARGV[3])) - 1) end
+  if n > 0 then add(there, KEYS[i], -redis.call('ZREMRANGEBYRANK', KEYS[i], 0, math.min(n, tonumber(ARGV[3])) - 1)) end
   left = left + math.max(0, n - tonumber(ARGV[3]))
 end
+if there then redis.call('HSET', KEYS[1], 'a', sum(there, there.s)) end
 redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', '(' .. (now - keep - keep / 128 - 20))
 return {'OK', tostring(left)}
 `)

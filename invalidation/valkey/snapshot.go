@@ -38,7 +38,7 @@ type snapshotReader struct {
 
 func (s *snapshotReader) read(ctx context.Context) (snapshot fleet.Snapshot, state logState, err error) {
 	k := s.keys
-	r, err := newReader(snapshotScript.Run(ctx, s.client, []string{k.meta, k.log, k.fences, k.notices, k.signed}, nil))
+	r, err := newReader(snapshotScript.Run(ctx, s.client, []string{k.meta, k.log, k.fences, k.notices, k.signed, k.hard, k.soft}, nil))
 	if err != nil {
 		return snapshot, whole, fmt.Errorf("read snapshot of log: %w", err)
 	}

@@ -215,11 +215,12 @@ func (s *syncer) sync(ctx context.Context) (fleet.Step, error) {
 // send runs the script that carries out a request on the server.
 func (s *syncer) send(ctx context.Context, client commander, q fleet.SyncRequest, brief bool) (reading, error) {
 	me := fleet.Peer{Name: s.options.Instance, Beat: q.Beat, Applied: q.Applied, Owes: q.Owes, Lease: q.Lease, Term: q.Term, Held: q.Held}
-	result := syncScript.Run(ctx, client, []string{s.keys.meta, s.keys.terms, s.keys.log, s.keys.live, s.keys.leases, s.keys.vouch}, []string{
+	k := s.keys
+	result := syncScript.Run(ctx, client, []string{k.meta, k.terms, k.log, k.live, k.leases, k.vouch, k.hard, k.soft, k.fences, k.notices, k.signed}, []string{
 		historyText(q.History), s.options.Instance, strconv.FormatUint(q.Beat, 10), strconv.FormatUint(q.Applied, 10),
 		nonceText(q.Nonce), strconv.Itoa(syncCount), strconv.FormatInt(q.Retention.Milliseconds(), 10),
 		fmt.Sprintf("%08x", q.Term), flag(q.Owes), milliseconds(q.Lease), milliseconds(q.Held),
-		s.options.Signer.signHeartbeat(q.History, me), flag(brief), q.Edition,
+		s.options.Signer.signHeartbeat(q.History, me), flag(brief), q.Edition, milliseconds(q.Longest),
 	})
 	if wrongType(result.Error()) {
 		return reading{SyncReply: fleet.SyncReply{Status: fleet.NoHistory}}, nil
