@@ -65,8 +65,9 @@
 //
 // An instance sends one SyncRequest after another and waits for each reply; only the reply to the latest counts. A request says
 // which log and term the instance follows (History, Term), the last entry applied (Applied, Nonce), whether the instance owes
-// entries (Owes), how long its lease is, for how long it has held one in this term (Lease, Held), and the edition of the list that it knows, in any other
-// of which it has held none. The server must carry it out in one atomic step, which writes: a server that was demoted, or that has lost its
+// entries (Owes), how long its lease is, for how long it has held one in this term (Lease, Held), the edition of the list that it knows, in any other
+// of which it has held none, and the longest lease that any instance may hold that it has heard of, until the epoch has settled: the server may be
+// one that has not (Longest). The server must carry it out in one atomic step, which writes: a server that was demoted, or that has lost its
 // replicas, refuses writes, and so extends no lease. In this order the server
 //
 //  1. compares the logs: it has none (NoHistory), or another History (OtherHistory). With either the reply ends here;
@@ -232,7 +233,8 @@
 // log; the server begins another, which does not name the one before as its Previous. By R9c everything is confirmed once, since what
 // else was written over, or is gone, is not known. Heartbeats look. The step that appends does not, where the server refuses nothing: an entry that
 // is put behind what somebody wrote is told to all (R19), and is among the marks, so that it holds on every instance as it would in a log
-// that is whole; and by the number of items what is before it is found.
+// that is whole; and by the number of items what is before it is found. So it is with marks, fences and notices, which the server counts: of what
+// is missing among them nobody would hear who starts.
 //
 // R18 Tell. A write needs no entry if no copy can bear what it names. Before an instance has copies it tells in a notice, which stands as long
 // as the log, of which URLs its routes can have copies, and takes no lease until that is confirmed as in R13 (Withhold). Who leaves
@@ -285,7 +287,7 @@
 //     the origin (R9c), at the pace of the origin's limit. If no instance lives that has followed the later log, nobody can know
 //     that there was one: what was purged since the snapshot is lost, and its copies are used until they expire.
 //   - The only server that has heard of a longer lease is lost, and the instance with that lease is cut off: it is waited for by the
-//     longest lease that is left.
+//     longest lease that is left. So it is where those that have heard of it do not come back before an instance that starts has waited.
 //   - Somebody writes into the log, or over parts of it: as after a flush, and everything is confirmed once (R17). Done again and again
 //     it keeps purges from being confirmed, and leases from being taken.
 //   - A partition leaves an old server with some instances while another is promoted for the rest: two servers extend leases, and
