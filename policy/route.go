@@ -200,7 +200,7 @@ type Route struct {
 	LeaseLossMax time.Duration // LeaseLossServeStale: for how long; zero: not at all
 
 	// FeedDownTTL is for how long a copy is fresh since it was fetched or confirmed while nobody tells of changes in the database
-	// behind; zero: as long as ever, since no database tells of any.
+	// behind, unless the origin fails to confirm it; zero: as long as ever, since no database tells of any.
 	FeedDownTTL time.Duration
 }
 

@@ -13,7 +13,7 @@ import (
 )
 
 // While changes in the database may be unknown, a copy is fresh for FeedDownTTL since it was fetched or confirmed, in memory and below it.
-// Then it is stale like any other: it is confirmed and kept, served while it is renewed, or stands in where the origin fails. No other route
+// Then it is confirmed and kept, served while it is renewed where a stale one is, or stands in where the origin fails. No other route
 // is concerned, and nothing is as soon as changes are seen again.
 func TestBlind(t *testing.T) {
 	var blind atomic.Bool

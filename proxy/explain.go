@@ -201,7 +201,7 @@ func (p *Proxy) note(rq *request, d *decision) string {
 	case rq.target.Host == "" && rq.route.Host.Literal == "" && len(rq.key) > 0:
 		return "no host was given, and the host is part of the storage key: give the whole URL, as clients ask for it"
 	case rq.route.FeedDownTTL > 0 && rq.route.Blind != nil && rq.route.Blind(rq.start):
-		return "changes in PostgreSQL have gone unseen for longer than postgres.max_feed_lag: copies of this route are fresh for " + rq.route.FeedDownTTL.String() + " since they were fetched or confirmed"
+		return "changes in PostgreSQL have gone unseen for longer than postgres.max_feed_lag: copies of this route are fresh for " + rq.route.FeedDownTTL.String() + " since they were fetched or confirmed, and then stand in where the upstream cannot confirm them"
 	case d.outcome == policy.Miss && p.store.Deep():
 		return "memory has no copy that answers; the shared store is asked before the upstream, and may have one"
 	}

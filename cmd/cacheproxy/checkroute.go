@@ -51,7 +51,7 @@ func age(r *policy.Route) string {
 		text += ", unless the origin names a lifetime"
 	}
 	if r.FeedDownTTL > 0 {
-		return text + "; ended by any purge, and by changes in PostgreSQL; while these go unseen, " + config.DurationText(r.FeedDownTTL)
+		return text + "; ended by any purge, and by changes in PostgreSQL; while these go unseen, " + config.DurationText(r.FeedDownTTL) + " unless the origin fails"
 	}
 	return text + "; ended by any purge"
 }

@@ -33,12 +33,13 @@ func NewRoute(r *policy.Route, o *upstream.Upstream, m *observe.Metrics) *Route 
 	return &Route{Route: r, Prefers: newPrefers(policy.PreferencesOf(r)), Origin: o, Metrics: m.Route(r.Name), Requests: m.Upstream(o.Name()), learned: new(learned)}
 }
 
-// Usable says what a copy may be used for now, and why for no more. While nobody tells of changes, a fresh one that was neither
-// fetched nor confirmed lately counts as one that has just become stale.
+// Usable says what a copy may be used for now, and why for no more. While nobody tells of changes, the origin has to confirm a fresh one
+// that was neither fetched nor confirmed lately. Nothing is known against it, and by HTTP it is not stale: where the origin fails it stands in,
+// whatever is said of stale ones.
 func (r *Route) Usable(c *store.Copy, ledger *invalidation.Ledger, now time.Time) (httpcache.Freshness, policy.Reason) {
 	use, why := c.Usable(ledger, now)
 	if use == httpcache.Fresh && r.FeedDownTTL > 0 && now.Sub(c.Life().Received) >= r.FeedDownTTL && r.Blind != nil && r.Blind(now) {
-		return c.Life().JustStale(use), policy.FeedDown
+		return max(c.Life().JustStale(use), httpcache.StaleOnError), policy.FeedDown
 	}
 	return use, why
 }

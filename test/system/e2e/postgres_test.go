@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -27,6 +28,8 @@ type stock struct {
 	config string // of instances that are fed
 	bare   string // of instances that are not
 	admin  string // URL of a role that may install
+
+	failing atomic.Bool // the API answers nothing but 500
 }
 
 const stockConfig = `
@@ -73,6 +76,10 @@ func (s *stock) do(sql string, args ...any) {
 
 // answer is the API.
 func (s *stock) answer(w http.ResponseWriter, r *http.Request) {
+	if s.failing.Load() {
+		w.WriteHeader(http.StatusInternalServerError)
+		return
+	}
 	id := strings.TrimPrefix(r.URL.Path, "/items/")
 	var err error
 	if r.Method == http.MethodPut {
@@ -179,8 +186,8 @@ func testChangesInSQL(t *testing.T, source string) {
 	})
 }
 
-// While the database cannot be reached, the copies that it feeds are trusted for feed_down_ttl, confirmed and kept, and the instance is
-// ready; what has changed meanwhile is seen once it can be reached.
+// While the database cannot be reached, the copies that it feeds are trusted for feed_down_ttl, confirmed and kept, or stand in where the API
+// fails, and the instance is ready; what has changed meanwhile is seen once it can be reached.
 func TestDatabaseCannotBeReached(t *testing.T) {
 	t.Parallel()
 	s := newStock(t, "", "triggers")
@@ -215,6 +222,18 @@ func TestDatabaseCannotBeReached(t *testing.T) {
 	if c := get(t, p.admin+"/config").body; !strings.Contains(c, `"blind": true`) && !strings.Contains(c, `"blind":true`) || strings.Contains(c, "hunter2") {
 		t.Errorf("the configuration does not say that the feed is blind, or shows a secret: %s", c)
 	}
+	s.failing.Store(true)
+	eventually(t, "the API fails, and the copy stands in", func() bool {
+		a := get(t, p.data+"/items/1")
+		if a.status != 200 || a.body != "5" {
+			t.Fatalf("%d %s %s", a.status, a.body, a.header.Get("Cache-Status"))
+		}
+		return strings.Contains(a.header.Get("Cache-Status"), "fwd=stale; fwd-status=500")
+	})
+	if a := get(t, p.data+"/items/1"); a.status != 200 || !strings.Contains(a.header.Get("Cache-Status"), "hit") || !strings.Contains(a.header.Get("Cache-Status"), "feed-down") {
+		t.Errorf("after that: %d %s", a.status, a.header.Get("Cache-Status"))
+	}
+	s.failing.Store(false)
 	s.do("alter role consumer login")
 	eventually(t, "it sees again", func() bool { return strings.Contains(get(t, p.admin+"/metrics").body, "cacheproxy_feed_blind 0") })
 	s.do("update item set pieces = 6 where id = 1")
