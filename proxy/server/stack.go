@@ -1,7 +1,7 @@
 package server
 
-// hitStack is how much of its stack the goroutine of a connection uses for a hit, beyond what net/http has used when it asks for the
-// address of the client, in bytes: twice as much fits into 8 KiB and what is there at the beginning does not into 2 KiB.
+// hitStack is about what a hit uses of the stack of its connection's goroutine beyond what net/http has used by then, in bytes: both together
+// take 8 KiB.
 const hitStack = 4 << 10
 
 // stackForHit has the stack of a new connection's goroutine grow at once to what a hit takes. It begins with 2 KiB and doubles where it is
