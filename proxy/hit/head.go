@@ -26,13 +26,14 @@ type head struct {
 	hosts  int
 	names  []byte // those that were not written in canonical case
 	usual  bool   // nothing in it is left to net/http to answer
+	closes bool   // its client wants the connection to end with the answer
 	odd    bool   // so is the target, which net/http may refuse before it has read the fields
 }
 
 // parse reads the first request of what was sent. n is its length where it is Single.
 func (h *head) parse(sent []byte) (n int, what server.Verdict) {
 	h.fields, h.hosts, h.names, h.usual = 0, 0, h.names[:0], true
-	h.odd = false
+	h.odd, h.closes = false, false
 	clear(h.r.Header)
 	line, rest, what := cut(sent)
 	if what != server.Single {
@@ -173,8 +174,10 @@ func (h *head) add(name string, value []byte) bool {
 		return false
 	case "Connection":
 		if !bytes.EqualFold(value, []byte("keep-alive")) {
-			h.usual = false // its end is net/http's to make
-			return bytes.EqualFold(value, []byte("close"))
+			h.closes = bytes.EqualFold(value, []byte("close"))
+			if !h.closes {
+				return false
+			}
 		}
 	case "Range", "If-Range", "Pragma", "Keep-Alive", "Proxy-Connection": // parts; what net/http reads as Cache-Control; of HTTP/1.0
 		h.usual = false

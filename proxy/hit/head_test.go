@@ -115,7 +115,7 @@ func compare(t *testing.T, b []byte) {
 				t.Errorf("%q has a field that net/http's server refuses", b)
 			}
 		}
-		if !httpguts.ValidHostHeader(h.r.Host) || r.Close {
+		if !httpguts.ValidHostHeader(h.r.Host) || r.Close != h.closes {
 			t.Errorf("%q has a Host that net/http's server refuses, or ends the connection", b)
 		}
 	}

@@ -55,12 +55,16 @@ func (p *Path) Answer(to io.Writer, client string, sent []byte) (n int, what ser
 		return n, what
 	}
 	v.head.r.RemoteAddr = client
-	v.writer.begin(to, v.head.r.Method)
+	v.head.r.Close = v.head.closes
+	v.writer.begin(to, v.head.r.Method, v.head.closes)
 	if !p.by.Answer(&v.writer, &v.head.r) {
 		return n, server.Single
 	}
 	if !v.writer.finish() {
 		return n, server.Broken
+	}
+	if v.head.closes {
+		return n, server.Last
 	}
 	return n, server.Answered
 }

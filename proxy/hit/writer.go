@@ -22,15 +22,16 @@ type writer struct {
 	names   []string // of header, sorted
 	out     []byte   // what is not written yet
 	head    bool     // the answer is to a HEAD
+	closes  bool     // it says that the connection ends with it
 	status  int      // 0: the header is not there yet
 	length  int64    // of the content, as the header says; it has none: 0
 	written int64    // of the content
 	err     error    // of writing
 }
 
-func (w *writer) begin(to io.Writer, method string) {
+func (w *writer) begin(to io.Writer, method string, closes bool) {
 	clear(w.header)
-	w.to, w.out, w.head = to, w.out[:0], method == http.MethodHead
+	w.to, w.out, w.head, w.closes = to, w.out[:0], method == http.MethodHead, closes
 	w.status, w.length, w.written, w.err = 0, 0, 0, nil
 }
 
@@ -65,6 +66,14 @@ func (w *writer) WriteHeader(status int) {
 		w.out = append(w.out, "Date: "...)
 		w.out = append(time.Now().UTC().AppendFormat(w.out, http.TimeFormat), "\r\n"...)
 	}
+	w.endLines()
+}
+
+// endLines ends the head, with the one line that net/http writes behind all others.
+func (w *writer) endLines() {
+	if w.closes {
+		w.out = append(w.out, "Connection: close\r\n"...)
+	}
 	w.out = append(w.out, "\r\n"...)
 }
 
@@ -82,7 +91,8 @@ func (w *writer) BeginHead(status int) []byte {
 
 // EndHead takes the lines, and how much content follows if the answer is to be with it.
 func (w *writer) EndHead(head []byte, length int) {
-	w.out = append(head, "\r\n"...)
+	w.out = head
+	w.endLines()
 	if !w.head && hasContent(w.status) {
 		w.length = int64(length)
 	}

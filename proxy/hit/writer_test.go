@@ -34,7 +34,7 @@ func TestWriterCounts(t *testing.T) {
 			answer := func(taken int) (to *someTaken, wrote int, whole bool) {
 				to = &someTaken{left: taken}
 				w := &newVisit().writer
-				w.begin(to, http.MethodGet)
+				w.begin(to, http.MethodGet, false)
 				w.Header().Set("Content-Length", strconv.Itoa(size))
 				w.WriteHeader(http.StatusOK)
 				for rest := make([]byte, size); len(rest) > 0; {

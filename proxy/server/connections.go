@@ -72,7 +72,7 @@ func (c *Connections) Counts() Counts {
 // admit takes a connection in, once there is room. It reports false when the connection was closed instead. One whose peer is among
 // the proxies is counted as its client's when that was introduced.
 func (c *Connections) admit(inner net.Conn, proxies []netip.Prefix, done <-chan struct{}) (*connection, bool) {
-	conn := &connection{Conn: inner, all: c, client: peerAddr(inner.RemoteAddr().String())}
+	conn := &connection{Conn: inner, all: c, client: addrOf(inner.RemoteAddr())}
 	if c.hits != nil {
 		conn.shared.broken = make(chan struct{}, 1)
 	}

@@ -12,9 +12,9 @@ import (
 
 // Hits answers requests by their heads alone, below net/http. It is called concurrently, for one connection by one goroutine at a time.
 type Hits interface {
-	// Answer looks at the first request in what a client has sent, and says what it is. Where that is Answered, all of the answer was
+	// Answer looks at the first request in what a client has sent, and says what it is. Where that is Answered or Last, all of the answer was
 	// written to the client. The bytes belong to the caller: they are not changed, and nothing refers to them any more when it returns.
-	// n is how many of them the request has, if it is Answered or Single.
+	// n is how many of them the request has, if it is one of these or Single.
 	Answer(to io.Writer, client string, sent []byte) (n int, what Verdict)
 }
 
@@ -30,6 +30,8 @@ const (
 	Single
 	// Answered is a Single that has its answer.
 	Answered
+	// Last is Answered, and the answer says that the connection ends with it.
+	Last
 	// Broken is a Single whose answer could not be written: the connection is of no use.
 	Broken
 )
@@ -63,7 +65,7 @@ const (
 	closeAfter // and it was told to close the connection, which it takes to be idle
 )
 
-// errAnswered ends a connection that was closed while Hits answered, or whose answer could not be written. It is what net/http takes for
+// errAnswered ends a connection that was closed while Hits answered, whose answer could not be written, or was the last. It is what net/http takes for
 // the end of a connection: any other error of a first request it answers, behind part of an answer, and waits for a client to take that
 // which takes nothing.
 var errAnswered = &net.OpError{Op: "read", Err: errors.New("the connection ends with an answer")}
@@ -86,7 +88,7 @@ func (c *connection) next(p []byte) (int, error) {
 	for {
 		for what := Answered; filled >= c.leastLooked() && what != Incomplete; {
 			n := 0
-			if n, what = c.hit(p[:filled]); what == Broken {
+			if n, what = c.hit(p[:filled]); what == Broken || what == Last {
 				return 0, errAnswered
 			}
 			if what == Answered {
@@ -167,7 +169,7 @@ func (c *connection) hit(sent []byte) (n int, what Verdict) {
 	}
 	c.answering.Store(answering)
 	defer func() {
-		if what == Answered {
+		if what == Answered || what == Last {
 			c.since.Store(time.Now().UnixNano())
 			if !c.served.Load() {
 				c.served.Store(true)
@@ -202,18 +204,21 @@ func (c *connection) hitsInRow(sent []byte) (n int, what Verdict) {
 	}()
 	for n < len(sent) && (n == 0 || !c.all.closing.Load()) {
 		length, one := c.all.hits.Answer(out, c.shared.peer, sent[n:])
-		if one == Broken || one != Answered && n == 0 {
+		if one == Broken || one != Answered && one != Last && n == 0 {
 			return length, one
 		}
-		if one != Answered {
+		if one != Answered && one != Last {
 			break // it is looked at once more, by itself
 		}
 		n += length
+		if what = one; what == Last {
+			break // what follows gets no answer
+		}
 	}
 	if out.flush(); out.err != nil {
 		return 0, Broken
 	}
-	return n, Answered
+	return n, what
 }
 
 // row is answers that go out together.

@@ -44,10 +44,14 @@ func (h *someHits) Answer(to io.Writer, client string, sent []byte) (int, Verdic
 			h.begun <- struct{}{}
 			<-h.resume
 		}
-		if _, err := io.WriteString(to, "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nhit"); err != nil {
+		fields, what := "Content-Length: 3\r\n", Answered
+		if bytes.Contains(sent[:end+4], []byte("\r\nConnection: close\r\n")) {
+			fields, what = fields+"Connection: close\r\n", Last
+		}
+		if _, err := io.WriteString(to, "HTTP/1.1 200 OK\r\n"+fields+"\r\nhit"); err != nil {
 			return end + 4, Broken
 		}
-		return end + 4, Answered
+		return end + 4, what
 	}
 }
 

@@ -170,8 +170,12 @@ func (c *connection) accept(in introduction) error {
 	return c.Conn.SetReadDeadline(time.Time{})
 }
 
-// RemoteAddr is the client's address, which its proxy may have told.
+// RemoteAddr is the client's address, which its proxy may have told. To ask for it is the first that net/http does in the goroutine of a
+// connection.
 func (c *connection) RemoteAddr() net.Addr {
+	if c.all.hits != nil {
+		stackForHit(0)
+	}
 	if _ = c.introduce(); c.remote != nil {
 		return c.remote
 	}

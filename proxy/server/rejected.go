@@ -32,7 +32,7 @@ func (c *Connections) heading(conn net.Conn, state http.ConnState) {
 func (c *connection) rejects(p []byte) {
 	status := c.rejection(p)
 	if status != 0 && c.heading.CompareAndSwap(true, false) {
-		c.all.rejected(peerAddr(c.RemoteAddr().String()), status)
+		c.all.rejected(addrOf(c.RemoteAddr()), status)
 	}
 }
 

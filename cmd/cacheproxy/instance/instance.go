@@ -254,7 +254,7 @@ func (i *Instance) begin(ctx context.Context) error {
 	if err != nil || ctx.Err() != nil || i.dataListener != nil {
 		return err
 	}
-	if i.dataListener, err = net.Listen("tcp", i.snapshot.Listen); err != nil {
+	if i.dataListener, err = listenTCP(i.snapshot.Listen); err != nil {
 		i.dataListener = nil
 		return fmt.Errorf("open data listener: %w", err)
 	}
