@@ -130,24 +130,6 @@ func upstreamOf(doc *part, upstreams []upstream.Options) upstream.Options {
 	return upstream.Options{}
 }
 
-func compilePatterns(doc *part) (patterns []policy.Pattern) {
-	for i, text := range doc.list("match") {
-		at := index("match", i)
-		if doc.spoiled(at) {
-			doc.report.mark(doc.at("match"))
-			continue
-		}
-		p, err := policy.ParsePattern(text)
-		if err != nil {
-			doc.spoil(at, "%w; write [METHOD ][HOST]/path/{wildcard}", err)
-			doc.report.mark(doc.at("match"))
-			continue
-		}
-		patterns = append(patterns, p)
-	}
-	return patterns
-}
-
 // compileWhere says what else has to hold of a request that is the route's, and from whom it has to be.
 func compileWhere(doc *part, r *policy.Route) (where map[policy.Placeholder]*regexp.Regexp, clients []netip.Prefix) {
 	written := read[map[string][]string](doc, "where")
