@@ -30,6 +30,7 @@ func compileRoutes(doc *part, s *Snapshot) []*policy.Route {
 	reportConflicts(routes, doc.report)
 	reportKeys(list, routes)
 	warnOfNothing(list, routes)
+	warnOfKeys(doc, list, routes)
 	reportStatusPaths(list, routes, s)
 	warnOfSharedSites(doc, routes, s)
 	for i, u := range s.Upstreams {
