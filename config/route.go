@@ -31,6 +31,7 @@ func compileRoutes(doc *part, s *Snapshot) []*policy.Route {
 	reportKeys(list, routes)
 	warnOfNothing(list, routes)
 	warnOfKeys(doc, list, routes)
+	warnOfStrays(list, routes, s)
 	reportStatusPaths(list, routes, s)
 	warnOfSharedSites(doc, routes, s)
 	for i, u := range s.Upstreams {
