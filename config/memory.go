@@ -25,6 +25,9 @@ func compileMemory(doc *part) memory {
 	if doc.spoiled("size") || doc.spoiled("max_object") {
 		return m
 	}
+	if limit, err := memoryLimit(); err == nil && !size.auto && uint64(max(m.Size, 0)) > limit {
+		doc.warn("size", "is %s, more than the %d MiB that this machine or its container has, so that the process is ended before the store is full; write auto, which is half of that, or less", SizeText(m.Size), limit>>20)
+	}
 	if m.Size < minMemory {
 		doc.problem("size", "is less than 1MiB, too little to keep anything; write 64MiB or more")
 	} else if m.MaxObject > m.Size || m.MaxObject == 0 {

@@ -112,7 +112,7 @@ func TestForUpstream(t *testing.T) {
 	if m, _ := s.Table.Match("GET", httpcache.Target{Scheme: "http", Host: "any", Path: "/a/b"}, nil, netip.Addr{}); m.Route != r {
 		t.Errorf("the route does not match everything")
 	}
-	if len(s.Warnings) != 1 || !strings.Contains(s.Warnings[0].Text, "no request that a client makes waits or is refused") {
+	if len(s.Warnings) != 1 || !strings.HasPrefix(s.Warnings[0].String(), "flag --upstream: leaves max_in_flight unset, which only a file can set (serve --config FILE): no request that a client makes waits or is refused") {
 		t.Errorf("warnings: %v", s.Warnings)
 	}
 }

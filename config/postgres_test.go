@@ -18,7 +18,7 @@ upstreams:
   - {name: sales, url: "http://127.0.0.1:2", max_in_flight: 8, settle: 2s}
 routes:
   - {name: product, match: "GET /products/{slug}", upstream: shop, policy: cache-aside, ttl: 1m}
-  - {name: sales, match: "GET /sales/{id}", upstream: sales, policy: refresh-ahead, ttl: 1m}
+  - {name: sales, match: "/sales/{id}", upstream: sales, policy: refresh-ahead, ttl: 1m}
   - {name: all, match: "/", upstream: shop, policy: bypass}
 `
 

@@ -30,6 +30,8 @@ func compileRoutes(doc *part, s *Snapshot) []*policy.Route {
 	reportConflicts(routes, doc.report)
 	reportKeys(list, routes)
 	warnOfNothing(list, routes)
+	warnOfKeys(doc, list, routes)
+	warnOfStrays(list, routes, s)
 	reportStatusPaths(list, routes, s)
 	warnOfSharedSites(doc, routes, s)
 	for i, u := range s.Upstreams {
@@ -128,24 +130,6 @@ func upstreamOf(doc *part, upstreams []upstream.Options) upstream.Options {
 		doc.problem("upstream", "%s is not an upstream; write %s, or add it to upstreams", quote(name), oneOf(known))
 	}
 	return upstream.Options{}
-}
-
-func compilePatterns(doc *part) (patterns []policy.Pattern) {
-	for i, text := range doc.list("match") {
-		at := index("match", i)
-		if doc.spoiled(at) {
-			doc.report.mark(doc.at("match"))
-			continue
-		}
-		p, err := policy.ParsePattern(text)
-		if err != nil {
-			doc.spoil(at, "%w; write [METHOD ][HOST]/path/{wildcard}", err)
-			doc.report.mark(doc.at("match"))
-			continue
-		}
-		patterns = append(patterns, p)
-	}
-	return patterns
 }
 
 // compileWhere says what else has to hold of a request that is the route's, and from whom it has to be.

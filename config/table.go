@@ -24,7 +24,7 @@ var top = section{
 	{name: "records", is: aSection(recordsKeys), takes: atStart, quiet: true, means: "The server that keeps the boards of routes with policy: leaderboard. Without it: valkey, where copies are too."},
 	{name: "postgres", is: aSection(postgresKeys), takes: switched, quiet: true, means: "The database behind the APIs, whose changes make copies unusable, also those that did not come through the proxy."},
 	{name: "shared_limits", is: sections(sharedLimitKeys), means: "Limits that upstreams share, by limit: where several APIs stand before one database. Those of clients are limits."},
-	{name: "upstreams", is: sections(upstreamKeys), required: `is missing or empty; write at least one: - {name: api, url: "http://127.0.0.1:9000"}`, means: "The APIs behind. What matches no route goes to the first."},
+	{name: "upstreams", is: sections(upstreamKeys), required: `is missing or empty; write at least one: - {name: api, url: "http://127.0.0.1:9000"}`, means: "The APIs behind. What matches no route goes to the first, also a method, such as OPTIONS, of a path that routes of another have for other methods only."},
 	{name: "routes", is: sections(routeKeys), byDefault: "[]", means: "What is done with which requests. The most specific pattern wins, whatever the order; of the same pattern routes with where come first, in their order."},
 }
 

@@ -55,7 +55,12 @@ func compilePlaces(doc *part, limits []*part, shared bool, o *upstream.Options) 
 	if !doc.has("limit") {
 		limitOf(doc, shared, o)
 		if o.MaxInFlight == 0 && !doc.spoiled("max_in_flight") {
-			doc.warn("max_in_flight", "is not set: no request that a client makes waits or is refused, so that whoever loses the cache loses the database; write about what that can work on at once. What it has had at most is in cacheproxy_origin_in_flight_peak")
+			const without = "no request that a client makes waits or is refused, so that whoever loses the cache loses the database; write about what that can work on at once. What it has had at most is in cacheproxy_origin_in_flight_peak"
+			if source := doc.report.at(doc.path).source; source != "" { // of which the finding begins with the name
+				doc.warn("max_in_flight", "leaves max_in_flight unset, which only a file can set (serve --config FILE): "+without)
+			} else {
+				doc.warn("max_in_flight", "is not set: "+without)
+			}
 		}
 		return
 	}

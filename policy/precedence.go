@@ -90,6 +90,12 @@ func (p Pattern) SharesPath(q Pattern) bool {
 	return (p.host == q.host || p.host == "" || q.host == "") && comparePaths(p, q) != disjoint
 }
 
+// CoversPath reports whether p matches every path, of every host, that q matches, whatever the method.
+func (p Pattern) CoversPath(q Pattern) bool {
+	paths := comparePaths(p, q)
+	return (p.host == "" || p.host == q.host) && (paths == equivalent || paths == moreGeneral)
+}
+
 // Position is the number of the segment that a wildcard stands for; negative: the pattern has no such wildcard.
 func (p Pattern) Position(wildcard string) int {
 	return slices.IndexFunc(p.segments, func(s segment) bool { return s.named() && s.text == wildcard })

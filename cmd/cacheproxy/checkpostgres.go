@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -69,8 +70,13 @@ func checkPostgres(ctx context.Context, file string, s *config.Snapshot, t table
 			t.row("warning", w)
 		}
 	}
-	if err != nil {
-		fmt.Fprintf(problems, "%s: postgres: %v\n", file, err) // the buffer does not fail
+	switch {
+	case errors.As(err, new(*postgres.Refusal)): // each has the line of its feed
+		all := refusals(file, err).Error()
+		fmt.Fprintln(problems, all) // the buffer does not fail
+		return 1 + strings.Count(all, "\n")
+	case err != nil:
+		fmt.Fprintf(problems, "%s: postgres: %v\n", file, err)
 		return 1
 	}
 	all := wrongIn(steps)

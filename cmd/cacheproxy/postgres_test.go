@@ -50,6 +50,12 @@ func TestPg(t *testing.T) {
 	write(`    - {table: nothing, tags: ["p:{id}"]}` + "\n" + `    - {table: "Product; --", columns: [cost], tags: ["p:{nr}"]}`)
 	expect(file+":5: postgres.feeds: table public.nothing does not exist", "plan", file)
 	expect(file+`:6: postgres.feeds: table public.Product; -- has no column "cost"; it has "id", "a""b", "price"`, "install", file, "--url", url)
+	refused, err := run(t, checkCommand(), file, "--live")
+	for _, line := range []string{"5: postgres.feeds: table public.nothing does not exist", "6: postgres.feeds: table public.Product; -- has no column"} {
+		if !strings.Contains(refused, "\n"+file+":"+line) || err == nil || !strings.HasSuffix(err.Error(), ": 3 problems") { // the third is the upstream's, which does not run
+			t.Errorf("check --live: %s %v\nwant %q", refused, err, line)
+		}
+	}
 
 	write(`    - {table: "Product; --", columns: ["a\"b", price], tags: ["p:{id}"]}`)
 	expect("lacks USAGE ON SCHEMA cacheproxy", "verify", file)
