@@ -249,7 +249,7 @@ func TestOtherCalls(t *testing.T) {
 		{"DELETE /keys/a?force=1", "", 400, "%3F"},
 		{"DELETE /keys/a?soft=1&soft=0", "", 400, "once"},
 		{"DELETE /keys", "", 404, "no such call"},
-		{"POST /reload", "", 200, `{"changed":["routes[stock].ttl changed"],"restart":["listen"],"warnings":[],"generation":2,"since":"2026-11-26T21:04:05Z"}`},
+		{"POST /reload", "", 200, `{"changed":["routes[stock].ttl changed"],"recent":["log.level changed"],"restart":["listen"],"warnings":[],"generation":2,"since":"2026-11-26T21:04:05Z"}`},
 		{"GET /reload", "", 405, "POST"},
 		{"GET /debug/pprof/", "", 200, "goroutine"},
 		{"GET /debug/pprof/goroutine?debug=1", "", 200, "goroutine profile"},

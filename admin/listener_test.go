@@ -83,7 +83,7 @@ func newListener(tokens ...Token) *listener {
 			}
 		},
 		Reload: func(context.Context) (Reloaded, error) {
-			return Reloaded{Changed: []string{"routes[stock].ttl changed"}, Restart: []string{"listen"}, Warnings: []string{}, Generation: 2, Since: time.Date(2026, 11, 26, 21, 4, 5, 0, time.UTC)}, nil
+			return Reloaded{Changed: []string{"routes[stock].ttl changed"}, Recent: []string{"log.level changed"}, Restart: []string{"listen"}, Warnings: []string{}, Generation: 2, Since: time.Date(2026, 11, 26, 21, 4, 5, 0, time.UTC)}, nil
 		},
 		ConfirmTimeout: func() time.Duration { return 30 * time.Second },
 		RefuseMode:     func(ModeOrder) error { return nil },

@@ -12,6 +12,7 @@ import (
 // Reloaded says what reading the configuration again has changed, by the paths of keys.
 type Reloaded struct {
 	Changed    []string  `json:"changed"`    // in force now, and by this reading
+	Recent     []string  `json:"recent"`     // in force since some seconds ago, since a file had changed or at a signal, and not told of before
 	Restart    []string  `json:"restart"`    // changed since the process started, and wait for it to start again
 	Warnings   []string  `json:"warnings"`   // of the configuration in force
 	Generation int       `json:"generation"` // of the configuration in force, from 1

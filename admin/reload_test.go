@@ -15,7 +15,7 @@ func TestReload(t *testing.T) {
 		status int
 		want   string
 	}{
-		{"done", nil, Token{Name: "ci", Secret: "0123456789abcdef", Allow: ScopeMode}, 200, `{"changed":["routes[stock].ttl changed"],"restart":["listen"],"warnings":[],"generation":2,"since":"2026-11-26T21:04:05Z"}`},
+		{"done", nil, Token{Name: "ci", Secret: "0123456789abcdef", Allow: ScopeMode}, 200, `{"changed":["routes[stock].ttl changed"],"recent":["log.level changed"],"restart":["listen"],"warnings":[],"generation":2,"since":"2026-11-26T21:04:05Z"}`},
 		{"bad file", &InvalidConfigError{[]string{"a.yaml:1: x", "a.yaml:2: y"}}, Token{Name: "ci", Secret: "0123456789abcdef", Allow: ScopeAll}, 422,
 			`{"error":"the configuration is not valid; the one before stays in force","problems":["a.yaml:1: x","a.yaml:2: y"]}`},
 		{"store down", errors.New("store is down"), Token{Name: "ci", Secret: "0123456789abcdef", Allow: ScopeMode}, 503, "store is down"},

@@ -69,6 +69,7 @@ func compile(doc *part, beside *files) *Snapshot {
 	s.Postgres = compilePostgres(doc.Part("postgres"), s)
 	s.Routes = compileRoutes(doc, s)
 	reportIdle(doc, s)
+	warnOfLoneFeed(doc, s)
 	if len(doc.report.problems) == 0 {
 		var err error
 		if s.Table, err = policy.NewTable(s.Routes); err != nil {

@@ -113,6 +113,13 @@ func compilePostgres(doc *part, s *Snapshot) *Postgres {
 	return p
 }
 
+// warnOfLoneFeed warns that nobody else may consume what an instance without a fleet consumes.
+func warnOfLoneFeed(doc *part, s *Snapshot) {
+	if s.Postgres != nil && len(s.Postgres.Mappings) > 0 && !doc.Part("valkey").written() {
+		doc.Part("postgres").warn("feeds", "are consumed without valkey, which is right for one instance alone; of two, each misses the changes that the other takes: give replicas a valkey")
+	}
+}
+
 // reportIdle refuses a database that nothing is asked of.
 func reportIdle(doc *part, s *Snapshot) {
 	for _, b := range s.Boards {

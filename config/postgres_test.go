@@ -117,7 +117,8 @@ func TestPostgresSecrets(t *testing.T) {
 			t.Errorf("%s: %v", url, err)
 		}
 	}
-	s := mustLoad(t, "postgres:\n  url: postgres://u:hunter2@h1:1,h2/d?sslmode=prefer&target_session_attrs=read-write\n  password: hunter2-too\n  feeds: [{table: a, tags: [b]}]\n"+twoAPIs)
+	const several = "valkey: {url: \"redis://127.0.0.1:6379\"}\n"
+	s := mustLoad(t, several+"postgres:\n  url: postgres://u:hunter2@h1:1,h2/d?sslmode=prefer&target_session_attrs=read-write\n  password: hunter2-too\n  feeds: [{table: a, tags: [b]}]\n"+twoAPIs)
 	if s.Postgres.Conn.Password != "hunter2-too" || s.Postgres.Shown() != "postgres://u@h1:1,h2:5432/d" || s.Postgres.Conn.ValidateConnect == nil {
 		t.Error(s.Postgres.Shown(), s.Postgres.Conn.Password)
 	}
@@ -125,8 +126,16 @@ func TestPostgresSecrets(t *testing.T) {
 		t.Error(s.Warnings)
 	}
 	for _, safe := range []string{"postgres://127.0.0.1/d", "postgres:///d?host=/run", "postgres://[::1],localhost/d"} {
-		if s := mustLoad(t, "postgres:\n  url: \""+safe+"\"\n  feeds: [{table: a, tags: [b]}]\n"+twoAPIs); len(s.Warnings) != 0 {
+		if s := mustLoad(t, several+"postgres:\n  url: \""+safe+"\"\n  feeds: [{table: a, tags: [b]}]\n"+twoAPIs); len(s.Warnings) != 0 {
 			t.Error(safe, s.Warnings)
 		}
+	}
+}
+
+// A feed without a fleet is right for one instance alone.
+func TestLoneFeed(t *testing.T) {
+	s := mustLoad(t, "postgres:\n  url: postgres://127.0.0.1/d\n  feeds: [{table: a, tags: [b]}]\n"+twoAPIs)
+	if len(s.Warnings) != 1 || s.Warnings[0].Path != "postgres.feeds" || !strings.Contains(s.Warnings[0].String(), "one instance alone") {
+		t.Error(s.Warnings)
 	}
 }

@@ -177,7 +177,7 @@ func warnOfRelaxations(doc *part, r *policy.Route) {
 		{len(r.IgnoreHeaders) > 0, "ignore_headers", "requests with these headers share copies, and the origin does not see the headers on a fill (" + strings.Join(r.IgnoreHeaders, ", ") + "); be sure that no answer depends on them"},
 		{r.OnUnlisted == policy.UnlistedDrop, "unlisted_headers", "requests share copies whatever headers they bring, and the origin does not see them on a fill; be sure that no answer depends on who asks"},
 		{r.IgnoreAllCookies || len(r.IgnoreCookies) > 0, "ignore_cookies", "requests with these cookies share copies, and the origin does not see the cookies on a fill; be sure that no answer depends on them"},
-		{r.StripSetCookie, "strip_set_cookie", "answers are stored without their Set-Cookie; be sure that what is left is not personal"},
+		{r.StripSetCookie, "strip_set_cookie", "answers are stored without their Set-Cookie, and no client gets the cookies of those; be sure that none needs them, and that what is left is not personal"},
 		{r.ShareAuthorized, "share_authorized", "requests with Authorization share copies; be sure that no answer depends on who asks"},
 		{r.ForwardHeaders == policy.ForwardAll, "forward_headers", "the origin sees headers that are not keyed; be sure that Vary names every one that changes the answer"},
 		{r.Client == policy.HonorClient, "client_cache_control", "every client can send its requests past the cache; be sure that the upstream's limits hold that load"},

@@ -17,6 +17,7 @@ type FeedGauges struct {
 	Waiting int64         // changes that were seen and are not consumed
 	Owed    int64         // tables that are purged as a whole, since nobody consumed their changes
 	Missing int64         // tables whose changes nothing tells of
+	Shared  bool          // somebody else consumes as well, who must not
 	Rows    uint64        // consumed by this instance, since the start
 	// Retained is how much of the write-ahead log a slot keeps, in bytes; zero: triggers tell of changes.
 	Retained int64
@@ -48,6 +49,7 @@ func (g FeedGauges) collect(tell reading) {
 	tell(gauge, "feed_waiting", "Changes of the database that were seen and are not consumed.", float64(g.Waiting))
 	tell(gauge, "feed_owed", "Tables that are purged as a whole, since nobody consumed their changes for too long.", float64(g.Owed))
 	tell(gauge, "feed_not_installed", "Tables of the configuration whose changes nothing in the database tells of.", float64(g.Missing))
+	tell(gauge, "feed_shared", "1 while another instance, without a Valkey that both share, consumes the changes as well, so that neither sees all of them.", flag(g.Shared))
 	tell(gauge, "feed_retained_bytes", "How much of its write-ahead log the database keeps for changes that are not consumed. With source: logical.", float64(g.Retained))
 	tell(counter, "feed_rows_total", "Changes of the database that this instance has consumed.", float64(g.Rows))
 	for kind, n := range g.Failed {

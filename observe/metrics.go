@@ -52,8 +52,9 @@ type Metrics struct {
 	queueSeconds    *prometheus.HistogramVec
 	shed            *prometheus.CounterVec
 
-	observedSaved  *prometheus.CounterVec
-	observedOrigin *prometheus.CounterVec
+	observedSaved   *prometheus.CounterVec
+	observedOrigin  *prometheus.CounterVec
+	observedCookies *prometheus.CounterVec
 
 	adminAuthFailures *prometheus.CounterVec
 
@@ -109,6 +110,8 @@ func NewMetrics(version string) *Metrics {
 			"On observed routes, time of the origin that copies would have saved: to the head of answers that a copy would have given just so.", "route"),
 		observedOrigin: counters("observed_origin_seconds_total",
 			"On observed routes, time of the origin to the head of would_hit, would_differ and would_miss: what would have been saved is a share of it.", "route"),
+		observedCookies: counters("observed_cookies_withheld_total",
+			"On observed routes with strip_set_cookie, answers with cookies that the client would not have got.", "route"),
 		adminAuthFailures: counters("admin_auth_failures_total", "Calls of the admin listener that were turned away for who made them, by why.", "reason"),
 		purges:            counters("purges_total", "Purges, by where they came from and what they named.", "source", "kind"),
 		purgeSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
@@ -128,7 +131,7 @@ func NewMetrics(version string) *Metrics {
 	}
 	m.register(
 		m.requests, m.bytes, m.rejected, m.requestSeconds, m.coalesced, m.notStored, m.missed, m.unconfirmed, m.turnsWaiting, m.turnsRefused, m.mode, m.modeShare, m.reloadSuccess, m.reloadedAt, m.certificate,
-		m.originRequests, m.originResponses, m.originBytes, m.originWhole, m.originSeconds, m.queueSeconds, m.shed, m.observedSaved, m.observedOrigin, m.adminAuthFailures,
+		m.originRequests, m.originResponses, m.originBytes, m.originWhole, m.originSeconds, m.queueSeconds, m.shed, m.observedSaved, m.observedOrigin, m.observedCookies, m.adminAuthFailures,
 		m.purges, m.purgeSeconds, m.purgesUnconfirmed, m.spansDropped, readings(m.held.collect), readings(m.collectNames), build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)

@@ -56,6 +56,7 @@ func (m *Metrics) Route(name string) *RouteMetrics {
 	}
 	m.observedSaved.WithLabelValues(name)
 	m.observedOrigin.WithLabelValues(name)
+	m.observedCookies.WithLabelValues(name)
 	m.routes[name] = r
 	return r
 }
@@ -119,6 +120,11 @@ func (r *RouteMetrics) Observed(took time.Duration, saved bool) {
 			counter.Add(took.Seconds())
 		}
 	})
+}
+
+// CookiesWithheld counts an answer on an observed route with cookies that its client would not have got.
+func (r *RouteMetrics) CookiesWithheld() {
+	r.unlessRemoved(func() { r.metrics.observedCookies.WithLabelValues(r.name).Inc() })
 }
 
 // NotStored counts one answer that was not stored.

@@ -76,6 +76,7 @@ type route struct {
 	boards   *api.Route         // nil: it keeps none
 
 	differences observe.Throttle // of the lines about answers that a copy would have given differently
+	cookies     observe.Throttle // and of those about cookies that clients would not get
 }
 
 // modeOverride is a mode set at run time.

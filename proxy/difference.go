@@ -50,6 +50,30 @@ func (o *observation) tell() {
 	ex.p.logger.LogAttrs(ex.r.Context(), slog.LevelWarn, "a copy would have differed from the origin's answer", attrs...)
 }
 
+// withheld tells that the route, switched on, would keep cookies of the answer from the client: those of a copy, and of what becomes one. The
+// comparison is about the rest of the answer, since to do so is what the route says.
+func (o *observation) withheld() {
+	ex := o.ex
+	if !ex.route.StripSetCookie || !httpcache.SetsCookie(o.header) {
+		return
+	}
+	ex.route.Metrics.CookiesWithheld()
+	ok, skipped := ex.route.cookies.Pass(ex.start)
+	if !ok {
+		return
+	}
+	var names []string
+	for _, line := range o.header.Values("Set-Cookie") {
+		name, _, _ := strings.Cut(line, "=")
+		names = append(names, strings.TrimSpace(name))
+	}
+	attrs := []slog.Attr{slog.String("route", ex.route.Name), slog.String("path", ex.target.Path), slog.Any("cookies", someSorted(names))}
+	if skipped > 0 {
+		attrs = append(attrs, slog.Int("more_since_last", skipped))
+	}
+	ex.p.logger.LogAttrs(ex.r.Context(), slog.LevelWarn, "a client would not have got the cookies of the origin's answer (strip_set_cookie)", attrs...)
+}
+
 // differs tells in which way a body is another than a copy's.
 func (b *capture) differs(c *store.Copy, status int) []slog.Attr {
 	if b.over {

@@ -52,6 +52,9 @@ func (ex *exchange) observe(d *decision) {
 func (o *observation) answer(res *http.Response) error {
 	ex := o.ex
 	o.answered, o.code, o.header = true, res.StatusCode, res.Header.Clone()
+	if o.would {
+		o.withheld()
+	}
 	if o.would && o.code == http.StatusNotModified {
 		o.compared, o.same = true, httpcache.ConfirmsStored(o.found.Copy.Header(), o.header)
 		return nil
@@ -66,6 +69,9 @@ func (o *observation) answer(res *http.Response) error {
 		BodyLength: res.ContentLength, MaxObject: ex.cfg.MaxObject, Jitter: rand.Float64(), Through: true,
 		Forwarded: ex.selection(ex.selecting(o.found)), Selected: ex.selecting(o.found),
 	})
+	if !o.would && verdict.Store {
+		o.withheld()
+	}
 	o.body = ex.capture(res.Body, func(body []byte) {
 		o.compared = true
 		o.same = o.would && store.Digest(o.code, body) == o.found.Copy.Digest && len(o.found.Copy.Telling(o.header)) == 0

@@ -248,6 +248,43 @@ func TestObserveSavedSeconds(t *testing.T) {
 	})
 }
 
+// Cookies that clients would not get, once the route is on, are counted and told of beforehand.
+func TestObserveCookies(t *testing.T) {
+	backend := func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/none" {
+			w.Header().Add("Set-Cookie", "sid=secret; Path=/")
+			w.Header().Add("Set-Cookie", "lang=de")
+		}
+		if r.URL.Path == "/private" {
+			w.Header().Set("Cache-Control", "no-store")
+		}
+		io.WriteString(w, "same")
+	}
+	for _, mode := range []policy.Mode{policy.Observe, policy.On} {
+		var log bytes.Buffer
+		strips := func(r *policy.Route) { r.Mode, r.StripSetCookie = mode, true }
+		inBubble(t, backend, rigOptions{logger: slog.New(slog.NewTextHandler(&log, nil))}, routeFor(t, "all", strips, "/"), func(b *bubble) {
+			got := 0
+			for _, path := range []string{"/a", "/a", "/a", "/private", "/none"} {
+				got += len(b.do("GET", path).header.Values("Set-Cookie"))
+			}
+			withheld := count(t, b.metrics, "cacheproxy_observed_cookies_withheld_total", "all")
+			if mode == policy.On {
+				if got != 2 || withheld != 0 {
+					t.Errorf("on: %d cookies passed, %d answers counted", got, withheld)
+				}
+				return
+			}
+			if got != 8 || withheld != 3 {
+				t.Errorf("observed: %d cookies passed, %d answers counted", got, withheld)
+			}
+			if s := log.String(); !strings.Contains(s, "would not have got the cookies") || !strings.Contains(s, "sid") || strings.Contains(s, "secret") {
+				t.Errorf("log %s", s)
+			}
+		})
+	}
+}
+
 // A key that leaves out what the answer depends on shows as would_differ, and the log says where to look.
 func TestObserveShowsWrongKeys(t *testing.T) {
 	backend := func(w http.ResponseWriter, r *http.Request) {

@@ -19,7 +19,8 @@ func reloadCommand() *cobra.Command {
 		Use:   "reload",
 		Short: "Have a running proxy read its configuration again",
 		Long: `Have a running proxy read its configuration again, and print what has changed. It does so by itself when a file
-changes, and at SIGHUP; this command waits for the result. It needs a token that allows mode.
+changes, and at SIGHUP; this command waits for the result, and prints as well what came into force by itself within the last
+ten seconds. It needs a token that allows mode.
 
 The exit status is 0 when what the file says is in force, but for keys that need a restart, which are printed; else 1:
 then the configuration before is still in force, and what is wrong is printed with its line.`,
@@ -52,10 +53,10 @@ func printReloaded(cmd *cobra.Command, answer adminAnswer) error {
 	if err := json.Unmarshal(answer.body, &done); err != nil {
 		return fmt.Errorf("read answer: %w", err)
 	}
-	if len(done.Changed) == 0 {
+	if len(done.Changed)+len(done.Recent) == 0 {
 		fmt.Fprintf(cmd.OutOrStdout(), "nothing has changed: the file is in force since %s (generation %d)\n", done.Since.Format(time.RFC3339), done.Generation)
 	}
-	for _, line := range done.Changed {
+	for _, line := range append(done.Recent, done.Changed...) {
 		fmt.Fprintln(cmd.OutOrStdout(), line)
 	}
 	for _, key := range done.Restart {

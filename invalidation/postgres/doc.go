@@ -80,7 +80,9 @@
 //
 //	C1  rows:    read some, invalidate what they name until it holds, then DELETE them BY KEY. No transaction is open meanwhile.
 //	C2  progress: then setval('cacheproxy.consumed', N), at most once a second or so, where N is the outbox_id_seq.last_value that was
-//	    read before C1's SELECT if that found less than it asked for, else the greatest id that was deleted. Never smaller than it is.
+//	    read before C1's SELECT if that found less than it asked for, else the greatest id that was deleted. Never smaller than it is;
+//	    but one that is alone leaves a mark there by nextval, to be found by others that should not be there, and sets it back to N
+//	    when that has brought it a hundredth of the limit ahead (package feed, shared.go).
 //	C3  owed:    mappings := SELECT mapping, owed FROM marker WHERE coalesce(pg_sequence_last_value(owed), 0) = 1
 //	    for each, in a transaction of its own:
 //	        SELECT FROM marker WHERE mapping = ID FOR UPDATE SKIP LOCKED; without a row: ROLLBACK, and again at the next poll

@@ -91,13 +91,41 @@ func attempt(ctx context.Context, conn *pgx.Conn, plan func(context.Context, Que
 			continue
 		}
 		if err := exec(s.SQL); err != nil {
-			return nil, err
+			_ = tx.Rollback(ctx) // what has failed takes no more statements
+			return nil, ungranted(ctx, err, s, steps, conn)
 		}
 	}
 	if err := tx.Commit(ctx); err != nil {
 		return nil, fmt.Errorf("commit: %w", err)
 	}
 	return steps, nil
+}
+
+// ungranted says of a step that the server does not permit what has to be granted: for all tables at once, of which it has named the first.
+func ungranted(ctx context.Context, err error, of Step, steps []Step, conn *pgx.Conn) error {
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok || pg.Code != "42501" || of.needs.Name == "" {
+		return err
+	}
+	var role, database string
+	if conn.QueryRow(ctx, "SELECT current_user::text, pg_catalog.current_database()::text").Scan(&role, &database) != nil {
+		return err
+	}
+	var objects []string
+	for _, s := range steps {
+		if s.needs.Kind == of.needs.Kind && !slices.Contains(objects, s.needs.Object) {
+			objects = append(objects, s.needs.Object)
+		}
+	}
+	grant := of.needs.Name + " ON " + strings.Join(objects, ", ")
+	if of.needs.Kind == "database" {
+		grant = of.needs.Name + " ON DATABASE " + identifier(database)
+	}
+	if strings.Contains(pg.Message, "schema") {
+		schema, _, _ := strings.Cut(of.needs.Object, ".")
+		grant = "USAGE ON SCHEMA " + schema
+	}
+	return fmt.Errorf("%w; have an owner or a superuser run GRANT %s TO %s, or install as another role (--url)", err, grant, identifier(role))
 }
 
 func firstLine(sql string) string {

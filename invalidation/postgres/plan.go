@@ -30,7 +30,8 @@ type Part interface {
 // Step is one statement, and what is wrong as long as it has not run.
 type Step struct {
 	Wrong, SQL string
-	After      bool // it comes after the transaction of the others, in none
+	After      bool      // it comes after the transaction of the others, in none
+	needs      Privilege // that a role may lack who is told that it has no permission
 }
 
 // Refusal is a mapping that cannot be installed.
@@ -118,7 +119,9 @@ func (p *planner) layout() error {
 			wrong = fmt.Sprintf("the installation is of version %d", p.in.version)
 		}
 		for _, sql := range layouts[version] {
-			if sql != createSchema || !p.in.schema { // somebody else may have made it, for a role that may not
+			if sql == createSchema && !p.in.schema {
+				p.steps = append(p.steps, Step{Wrong: wrong, SQL: sql, needs: Privilege{Kind: "database", Name: "CREATE"}})
+			} else if sql != createSchema { // somebody else may have made it, for a role that may not
 				p.step(wrong, sql)
 			}
 		}

@@ -200,6 +200,30 @@ func TestRemove(t *testing.T) {
 	}
 }
 
+// Whoever may not install is told what has to be granted.
+func TestMissingGrants(t *testing.T) {
+	d := newDatabase(t, product, "CREATE TABLE other (id int PRIMARY KEY)", "CREATE SCHEMA \"A b\" CREATE TABLE hidden (id int PRIMARY KEY)")
+	name := one[string](d, "SELECT current_database()::text")
+	installer := "grantless_" + name
+	d.do("CREATE ROLE " + installer + " LOGIN")
+	hidden := mapping("hidden", "h:{id}")
+	hidden.Schema = "A b"
+	hidden.Identify()
+	want := &Installation{Mappings: []*Mapping{mapping("product", "p:{id}"), mapping("other", "o:{id}"), hidden}}
+	for _, grant := range []string{
+		"CREATE ON DATABASE " + identifier(name), `TRIGGER ON "public"."product", "public"."other", "A b"."hidden"`, `USAGE ON SCHEMA "A b"`,
+	} {
+		_, err := want.Install(context.Background(), d.session(installer).Conn)
+		if says := "GRANT " + grant + " TO " + identifier(installer); err == nil || !strings.Contains(err.Error(), says) {
+			t.Fatalf("%v\nwant %s", err, says)
+		}
+		d.do("GRANT " + grant + " TO " + identifier(installer))
+	}
+	if _, err := want.Install(context.Background(), d.session(installer).Conn); err != nil {
+		t.Error(err)
+	}
+}
+
 // Each role has what it needs, and no more: who installs owns no table, who changes rows sees nothing of the outbox, who consumes sees
 // no table.
 func TestLeastPrivilege(t *testing.T) {

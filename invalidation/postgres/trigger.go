@@ -67,7 +67,8 @@ func (p *planner) trigger(want wantedTrigger, r relation) {
 	}
 	if i < 0 {
 		wrong := r.String() + " has no trigger " + want.name
-		if p.step(wrong, create); want.enabled != "O" {
+		p.step(wrong, create)
+		if p.steps[len(p.steps)-1].needs = (Privilege{"table", on, "TRIGGER"}); want.enabled != "O" {
 			p.step(wrong, enable)
 		}
 		return

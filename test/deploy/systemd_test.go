@@ -7,6 +7,9 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
+
+	"sigs.k8s.io/yaml"
 )
 
 // maxExposure is what `systemd-analyze security` may find, from 0 to 10.
@@ -64,5 +67,27 @@ func TestUnitConfiguration(t *testing.T) {
 	}
 	if status, _, body := get(t, p.admin+"/config", "Authorization", "Bearer "+token); status != 200 {
 		t.Errorf("with the credential: %d %s", status, body)
+	}
+}
+
+// Clients of kept connections are told to close them before a process ends, and systemd waits for that.
+func TestUnitDrains(t *testing.T) {
+	var config struct {
+		DrainDelay      string `json:"drain_delay"`
+		ShutdownTimeout string `json:"shutdown_timeout"`
+	}
+	if err := yaml.Unmarshal([]byte(read(t, "deploy/systemd/cacheproxy.yaml")), &config); err != nil {
+		t.Fatal(err)
+	}
+	if config.ShutdownTimeout == "" {
+		config.ShutdownTimeout = "30s" // by default
+	}
+	delay, finish := duration(t, config.DrainDelay), duration(t, config.ShutdownTimeout)
+	if delay < 2*time.Second {
+		t.Errorf("connections close after %v, unannounced", delay)
+	}
+	stop := regexp.MustCompile(`(?m)^TimeoutStopSec=(.+)$`).FindStringSubmatch(read(t, "deploy/systemd/cacheproxy.service"))
+	if stop == nil || duration(t, stop[1]) < delay+finish {
+		t.Errorf("systemd waits for %v, and the proxy needs %v", stop, delay+finish)
 	}
 }

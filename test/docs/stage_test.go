@@ -83,8 +83,6 @@ type stage struct {
 	admin string
 	more  []string // further names of the document, each before what stands for it
 
-	written time.Time // when the document has shown a file last
-
 	copyTo  string   // the file that gets what the program prints that is started next; empty: none does
 	secrets []string // variables of the environment of commands
 }

@@ -37,7 +37,7 @@ func (i *Instance) newFeed() *changes {
 	metrics := i.metrics.Feed(c.gauges)
 	c.maxLag.Store(int64(i.snapshot.Postgres.MaxLag))
 	c.Feed = feed.New(feed.Options{
-		Config: c.config(i.snapshot), Log: i.entries, Logger: i.log, Preferred: i.fleet.first, Held: metrics.Held,
+		Config: c.config(i.snapshot), Log: i.entries, Logger: i.log, Preferred: i.fleet.first, Alone: i.fleet == nil, Held: metrics.Held,
 		Purged: func(took time.Duration) { i.metrics.Purge("feed", "row", took) },
 		Pass: func(kind feed.Kind) bool {
 			ok, _ := c.throttles[kind].Pass(time.Now())
@@ -118,7 +118,7 @@ func (c *changes) gauges() observe.FeedGauges {
 	s := c.State()
 	return observe.FeedGauges{
 		Up: s.Up, Blind: c.isBlind(time.Now()), Lag: s.Lag, Waiting: s.Waiting, Owed: s.Owed, Missing: s.Missing, Rows: s.Rows, Failed: s.Failed,
-		Retained: s.Retained,
+		Retained: s.Retained, Shared: s.Shared,
 	}
 }
 
@@ -130,6 +130,7 @@ type feedView struct {
 	Waiting      int64  `json:"waiting"`
 	Owed         int64  `json:"owed"`
 	NotInstalled int64  `json:"not_installed"`
+	Shared       bool   `json:"shared"`
 	Rows         uint64 `json:"rows"` // consumed by this instance
 }
 
@@ -138,7 +139,7 @@ func (c *changes) view(now time.Time) *feedView {
 		return nil
 	}
 	s := c.State()
-	return &feedView{s.Up, c.isBlind(now), s.Lag.Round(time.Millisecond).String(), s.Waiting, s.Owed, s.Missing, s.Rows}
+	return &feedView{s.Up, c.isBlind(now), s.Lag.Round(time.Millisecond).String(), s.Waiting, s.Owed, s.Missing, s.Shared, s.Rows}
 }
 
 // first reports whether this is the instance among those that are live which does what one of them is enough for. While they do not agree

@@ -36,7 +36,7 @@ func (i *Instance) adminOptions() admin.Options {
 		Modes:    i.modes,
 		Refused:  i.metrics.AdminAuthFailures(admin.Refusals()),
 		Config:   i.viewConfig,
-		Reload:   func(ctx context.Context) (admin.Reloaded, error) { return i.reload(ctx, "admin") },
+		Reload:   i.reloadAsked,
 		Ready:    func() error { return errors.Join(i.phase.ready(), i.fleet.ready()) },
 		Gatherer: i.metrics.Gatherer(), Log: slog.New(auditLog{i.logs.audit.Handler(), i.log.Handler()}),
 		AuditFull: i.logs.auditFull, Build: i.build,

@@ -26,7 +26,12 @@ type generations struct {
 	since   time.Time // when current came into force
 	refused []string  // problems of what was read last; empty: it is in force
 	number  int       // of current, from 1
+	recent  []string  // what came into force by since that nobody who asked for a reading was told of
 }
+
+// justNow is for how long the answer to who asks for a reading tells of changes that came into force before: whoever edits a file and asks at
+// once is told of them, although the file had been seen to change.
+const justNow = 10 * time.Second
 
 // begin takes in the configuration of the start.
 func (g *generations) begin(o Options) {
@@ -40,9 +45,14 @@ func (g *generations) begin(o Options) {
 
 // reload reads the configuration again and puts it in force: completely, or not at all. by says what asked for it.
 func (i *Instance) reload(ctx context.Context, by string) (admin.Reloaded, error) {
+	i.generations.mu.Lock()
+	defer i.generations.mu.Unlock()
+	return i.reloadLocked(ctx, by)
+}
+
+// reloadLocked is reload for who holds generations.mu.
+func (i *Instance) reloadLocked(ctx context.Context, by string) (admin.Reloaded, error) {
 	g := &i.generations
-	g.mu.Lock()
-	defer g.mu.Unlock()
 	if g.source == nil {
 		return i.reloaded(nil), nil
 	}
@@ -140,7 +150,12 @@ func (i *Instance) apply(ctx context.Context, next *config.Snapshot, changes []c
 		g.level.Set(next.Log.Level)
 		i.access.SetShares(next.Log.Hits, next.Log.Others)
 		g.number++
-		g.since = time.Now()
+		if now := time.Now(); now.Sub(g.since) > justNow {
+			g.since, g.recent = now, nil
+		} else {
+			g.since = now
+		}
+		g.recent = append(g.recent, cameIntoForce(changes)...)
 	}
 	g.current.Store(next)
 	i.boundMemory()
@@ -167,13 +182,9 @@ func (i *Instance) present(s *config.Snapshot) {
 func (i *Instance) reloaded(changes []config.Change) admin.Reloaded {
 	now := i.generations.current.Load()
 	r := admin.Reloaded{
-		Changed: []string{}, Restart: []string{}, Warnings: []string{}, Generation: i.generations.number, Since: i.generations.since.UTC(),
+		Changed: []string{}, Recent: []string{}, Restart: []string{}, Warnings: []string{}, Generation: i.generations.number, Since: i.generations.since.UTC(),
 	}
-	for _, c := range changes {
-		if !c.Restart {
-			r.Changed = append(r.Changed, c.String())
-		}
-	}
+	r.Changed = append(r.Changed, cameIntoForce(changes)...)
 	for _, c := range now.Changes(i.snapshot) {
 		if c.Restart {
 			r.Restart = append(r.Restart, c.Path)
@@ -184,6 +195,33 @@ func (i *Instance) reloaded(changes []config.Change) admin.Reloaded {
 	}
 	r.Warnings = append(r.Warnings, i.upstreams.peaks()...)
 	return r
+}
+
+// cameIntoForce are the changes that wait for no restart.
+func cameIntoForce(changes []config.Change) (all []string) {
+	for _, c := range changes {
+		if !c.Restart {
+			all = append(all, c.String())
+		}
+	}
+	return all
+}
+
+// reloadAsked is reload for who waits for the answer.
+func (i *Instance) reloadAsked(ctx context.Context) (admin.Reloaded, error) {
+	g := &i.generations
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	before := g.recent
+	if time.Since(g.since) > justNow {
+		before = nil
+	}
+	done, err := i.reloadLocked(ctx, "admin")
+	if err == nil {
+		done.Recent = append(done.Recent, before...)
+		g.recent = nil
+	}
+	return done, err
 }
 
 // watch notes the files whose changes matter: those of what is in force, and those of what was read last. The caller

@@ -178,6 +178,36 @@ func TestEveryKeyReloadsOrSaysThatItDoesNot(t *testing.T) {
 }
 
 // An upstream that stays as it was is the same, and one that changes does not double the load on what is behind it.
+// Who edits a file and asks at once is told what has changed, once, although the file had been seen to change.
+func TestReloadTellsWhatWasFaster(t *testing.T) {
+	r := newReloading(t)
+	asked := func() string {
+		t.Helper()
+		done, err := r.reloadAsked(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return fmt.Sprint(done.Recent, done.Changed)
+	}
+	routes := strings.ReplaceAll(reloadingRoutes, "URL", r.url)
+	r.write(routes + "shutdown_timeout: 31s\nlisten: 127.0.0.1:1\n")
+	if _, err := r.reload(t.Context(), "file change"); err != nil {
+		t.Fatal(err)
+	}
+	r.write(routes + "shutdown_timeout: 31s\ndrain_delay: 1s\n")
+	if got := asked(); !strings.HasPrefix(got, "[") || !strings.Contains(got, "shutdown_timeout") || !strings.Contains(got, "drain_delay") || strings.Contains(got, "listen") {
+		t.Errorf("told %s", got)
+	}
+	if got := asked(); got != "[] []" {
+		t.Errorf("told again: %s", got)
+	}
+	r.with(routes)
+	r.generations.since = r.generations.since.Add(-justNow)
+	if got := asked(); got != "[] []" {
+		t.Errorf("told of what came into force long before: %s", got)
+	}
+}
+
 func TestReloadOfUpstreams(t *testing.T) {
 	r := newReloading(t)
 	a, b := r.upstreams.now[0], r.upstreams.now[1]

@@ -141,7 +141,7 @@ const deleteSQL = `delete from cacheproxy.outbox where ctid = any(array(
 		select outbox.ctid from cacheproxy.outbox where outbox.xid = d.x::xid8 and outbox.id = d.id limit 1) o))`
 
 // consume purges what rows name until it holds, calls held, and deletes them.
-func (f *Feed) consume(ctx context.Context, conn *pgx.Conn, rows []row, held func()) error {
+func (f *Feed) consume(ctx context.Context, conn *pgx.Conn, rows []row, held func(context.Context) error) error {
 	if len(rows) == 0 {
 		return nil
 	}
@@ -153,7 +153,9 @@ func (f *Feed) consume(ctx context.Context, conn *pgx.Conn, rows []row, held fun
 	if err := f.untilHeld(ctx, orders...); err != nil {
 		return err
 	}
-	held()
+	if err := held(ctx); err != nil {
+		return err
+	}
 	ids, xids := make([]int64, len(rows)), make([]string, len(rows))
 	for i, r := range rows {
 		ids[i], xids[i] = r.id, r.xid

@@ -24,6 +24,9 @@
 // out connections by the transaction, a row that is updated leaves a dead one for each update, and a transaction that holds a lock
 // would be open during the purge.
 //
+// Those that share no log of invalidations must not share a feed. Who is alone notices another one, and is blind as long as it is there: see
+// shared.go.
+//
 // Whoever has just written through this instance has changed rows, too: Woken looks at once and consumes what it finds, so that the
 // echo of a write falls into the time in which the write itself is confirmed, and does not cost the copy that is fetched next.
 //
@@ -88,6 +91,7 @@
 //	milestone.go   where it was left
 //	look.go        which rows have come into sight
 //	consume.go     what rows name; purge, then delete
+//	shared.go      who else consumes that must not
 //	owed.go        tags that are owed for changes without a row
 //	missing.go     of which tables nothing tells
 //	hint.go        NOTIFY, which only makes the next look come sooner

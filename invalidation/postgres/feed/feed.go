@@ -53,8 +53,10 @@ type Options struct {
 	Logger *slog.Logger
 	// Preferred reports whether this instance consumes at once. It must be safe for concurrent use.
 	Preferred func() bool
-	Purged    func(took time.Duration) // a purge holds
-	Held      func(took time.Duration) // so does what one row has named, that long after it was written
+	// Alone says that no other instance shares in the log: nobody else may consume.
+	Alone  bool
+	Purged func(took time.Duration) // a purge holds
+	Held   func(took time.Duration) // so does what one row has named, that long after it was written
 	// Pass reports whether a line about something that tends to come often may be logged.
 	Pass func(Kind) bool
 
@@ -76,6 +78,7 @@ type Feed struct {
 	lost   float64
 	lostOf string
 	slots  slotMemory
+	others others
 }
 
 // New makes a feed. It dials nothing.
@@ -143,6 +146,9 @@ func (f *Feed) follow(ctx context.Context) {
 	}
 	if of := f.config.Load(); f.slots.key != of.Key || f.slots.of != of.Logical {
 		f.slots = slotMemory{key: of.Key, of: of.Logical, timeout: fullTimeout, gaps: map[string]bool{}}
+	}
+	if of := f.config.Load(); f.others.key != of.Key+" "+of.Slot {
+		f.others = others{key: of.Key + " " + of.Slot, until: f.others.until, times: f.others.times}
 	}
 	for pause := retryFirst; ctx.Err() == nil; {
 		s := &session{feed: f, waiting: map[int64]left{}}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -121,7 +122,8 @@ const columns = `outbox.id::bigint, outbox.xid::text, mapping::text, width::int,
 
 // lookSQL is one statement, and so has one snapshot, which it returns first; the markers come last. Row security would hide rows, and have
 // an outbox look empty in which they wait. The setting that makes it an error does not reach through a pooler, so the look asks.
-const lookSQL = `select (select last_value from cacheproxy.outbox_id_seq)::bigint, null::text, null::text, null::int, null::text[],
+const lookSQL = `select (select last_value from cacheproxy.outbox_id_seq)::bigint, null::text,
+	(select case when is_called then last_value else -1 end from cacheproxy.consumed)::text, null::int, null::text[],
 	row_security_active('cacheproxy.outbox'::regclass) or row_security_active('cacheproxy.marker'::regclass),
 	(select case when is_called then last_value else 0 end from cacheproxy.lost)::float8,
 	pg_current_snapshot()::text, extract(epoch from pg_postmaster_start_time())::text
@@ -143,6 +145,7 @@ type page struct {
 	rows []row
 	seen snapshot
 	last int64           // id that was given out
+	mark int64           // up to which one it is said that all are consumed; below zero: it was not said yet
 	lost float64         // statements whose change nothing tells of
 	owed map[string]bool // of each mapping that is installed, whether the tag of its table is owed
 	full bool            // there may be more
@@ -173,6 +176,9 @@ func look(ctx context.Context, conn *pgx.Conn, s scope) (p page, err error) {
 			return p, errHidden
 		case snap != nil && server != nil:
 			p.last, p.lost = r.id, age
+			if r.mapping != nil {
+				p.mark, _ = strconv.ParseInt(*r.mapping, 10, 64) // which is a number
+			}
 			if p.seen, err = parseSnapshot(*snap, *server); err != nil {
 				return p, err
 			}

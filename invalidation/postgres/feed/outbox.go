@@ -47,9 +47,10 @@ func (s *outbox) pass(ctx context.Context, eager bool) (time.Duration, error) {
 			s.base, s.waiting = nil, map[int64]left{}
 			return 0, nil
 		}
+		s.feed.marked(p.mark)
 		rows := s.sort(p, in, began, eager)
 		f.sight.waiting.Store(int64(len(s.waiting) + len(rows)))
-		if err := f.consume(ctx, s.conn, rows, s.answer); err != nil {
+		if err := f.consume(ctx, s.conn, rows, s.held); err != nil {
 			return 0, err
 		}
 		s.answer() // what was committed before they asked is on the first page, unless there is more than a page
@@ -65,6 +66,9 @@ func (s *outbox) pass(ctx context.Context, eager bool) (time.Duration, error) {
 		s.full = time.Now().Add(max(fullEvery, fullShare*time.Since(began)))
 	}
 	s.base = &first.seen
+	if err := s.beat(ctx, false); err != nil {
+		return 0, err
+	}
 	if len(s.waiting) == 0 {
 		if err := s.progress(ctx, first.last); err != nil {
 			return 0, err
@@ -73,9 +77,18 @@ func (s *outbox) pass(ctx context.Context, eager bool) (time.Duration, error) {
 	if err := s.rest(ctx, first, began, eager); err != nil {
 		return 0, err
 	}
+	if err := f.unshared(ctx); err != nil {
+		return 0, err
+	}
 	s.looked = began
 	s.cleared(s.paid)
 	return 0, nil
+}
+
+// held is called when what rows name is purged, and they are about to be deleted.
+func (s *outbox) held(ctx context.Context) error {
+	s.answer()
+	return s.beat(ctx, true)
 }
 
 // sort decides which rows of a page are consumed, and leaves the others.
@@ -99,15 +112,19 @@ func (s *outbox) sort(p page, in scope, began time.Time, eager bool) (now []row)
 
 // progress says up to which id the outbox is consumed, which tells triggers that somebody does (package postgres, C2).
 func (s *outbox) progress(ctx context.Context, last int64) error {
-	now := time.Now()
-	if last <= s.consumed || now.Before(s.nextProgress) {
+	now, o := time.Now(), &s.feed.others
+	ahead := s.feed.options.Alone && o.known && o.mark > last+mostAhead
+	if last <= s.consumed && !ahead || now.Before(s.nextProgress) {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
-	_, err := s.conn.Exec(ctx, "select setval('cacheproxy.consumed', $1::bigint) from cacheproxy.consumed where not is_called or last_value < $1::bigint", last)
+	done, err := s.conn.Exec(ctx, "select setval('cacheproxy.consumed', $1::bigint) from cacheproxy.consumed where not is_called or last_value < $1::bigint or $2::bool", last, ahead)
 	if err != nil {
 		return fmt.Errorf("say how far the outbox is consumed: %w", err)
+	}
+	if done.RowsAffected() > 0 {
+		o.mark = last
 	}
 	s.consumed, s.nextProgress = last, now.Add(progressPause)
 	return nil

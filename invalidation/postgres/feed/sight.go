@@ -16,6 +16,7 @@ type sight struct {
 	missing atomic.Int64 // mappings that are not installed
 	// retained is how much of the write-ahead log a slot keeps, in bytes.
 	retained atomic.Int64
+	shared   atomic.Bool // somebody else consumes as well, who must not
 	rows     atomic.Uint64
 	failed   [kinds]atomic.Uint64
 }
@@ -27,6 +28,7 @@ type State struct {
 	Waiting int64         // rows that were seen and not consumed yet
 	Owed    int64         // mappings for whose changes triggers have written no rows, since nobody consumed them
 	Missing int64         // mappings that are not installed
+	Shared  bool          // somebody else consumes as well, who must not
 	Rows    uint64        // consumed by this instance
 	// Retained is how much of the write-ahead log a slot keeps on the server, in bytes.
 	Retained int64
@@ -37,7 +39,7 @@ type State struct {
 func (f *Feed) State() State {
 	s := State{
 		Up: f.sight.up.Load(), Lag: f.sight.lag(time.Now()), Waiting: f.sight.waiting.Load(), Owed: f.sight.owed.Load(),
-		Missing: f.sight.missing.Load(), Retained: f.sight.retained.Load(),
+		Missing: f.sight.missing.Load(), Shared: f.sight.shared.Load(), Retained: f.sight.retained.Load(),
 		Rows: f.sight.rows.Load(), Failed: make(map[string]uint64, kinds),
 	}
 	for k := range kinds {
@@ -46,10 +48,10 @@ func (f *Feed) State() State {
 	return s
 }
 
-// Blind reports whether changes may have been in sight for longer than that and are not purged, or nothing tells of some. It costs two
-// atomic loads.
+// Blind reports whether changes may have been in sight for longer than that and are not purged, or nothing tells of some, or somebody else
+// takes them. It costs three atomic loads.
 func (f *Feed) Blind(now time.Time, longer time.Duration) bool {
-	return f.sight.lag(now) > longer || f.sight.missing.Load() > 0
+	return f.sight.lag(now) > longer || f.sight.missing.Load() > 0 || f.sight.shared.Load()
 }
 
 func (s *sight) lag(now time.Time) time.Duration {
@@ -72,6 +74,7 @@ const (
 	notInstalled                 // a mapping has no triggers
 	changesLost                  // changes that nothing tells of
 	unknownGap                   // a slot does not go on where it was left
+	taken                        // somebody else consumes as well, who must not
 	kinds
 )
 
@@ -85,5 +88,5 @@ func Kinds() (all []Kind) {
 
 // String is the word in metrics.
 func (k Kind) String() string {
-	return [...]string{"connection", "look", "unconfirmed", "malformed", "unknown-mapping", "hint", "not-installed", "lost", "gap"}[k]
+	return [...]string{"connection", "look", "unconfirmed", "malformed", "unknown-mapping", "hint", "not-installed", "lost", "gap", "shared"}[k]
 }

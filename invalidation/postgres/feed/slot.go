@@ -125,6 +125,8 @@ func (s *slot) page(ctx context.Context, p *slotPage, began time.Time, eager boo
 	}
 	if !m.proves(p.slotFacts) || f.slots.setBack(p.slotFacts) || p.absent {
 		m.Told = nil
+	} else {
+		f.stands(p.confirmed)
 	}
 	if !p.absent {
 		if err := s.consume(ctx, p, began, eager); err != nil {
@@ -142,6 +144,9 @@ func (s *slot) page(ctx context.Context, p *slotPage, began time.Time, eager boo
 		return false, nil
 	}
 	s.open = nil
+	if err := f.unshared(ctx); err != nil {
+		return false, err
+	}
 	f.slots.system, f.slots.current = p.system, p.current
 	through, worth := s.through(p, eager)
 	if worth {
@@ -238,18 +243,22 @@ func (s *slot) advance(ctx context.Context, p *slotPage, to pgoutput.LSN, told m
 		return true, nil
 	}
 	var err error
+	stood, end := s.feed.others.placed, pgoutput.LSN(0)
+	s.feed.others.placed = 0 // until it is known what has become of it
 	for try := 0; ; try++ {
-		_, err = s.conn.Exec(ctx, "select pg_catalog.pg_replication_slot_advance($1, $2::text::pg_lsn)", p.config.Slot, to.String())
+		err = s.conn.QueryRow(ctx, "select ((pg_catalog.pg_replication_slot_advance($1, $2::text::pg_lsn)).end_lsn - '0/0')::bigint", p.config.Slot, to.String()).Scan(&end)
 		if pg, ok := errors.AsType[*pgconn.PgError](err); !ok || pg.Code != "55006" || try == busyTries || !sleep(ctx, busyPause) {
 			break
 		}
 	}
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && (pg.Code == "55006" || pg.Code == "55000" || pg.Code == "42704") {
+		s.feed.others.placed = stood
 		return false, nil
 	}
 	if err != nil {
 		return false, fmt.Errorf("advance slot: %w", err)
 	}
+	s.feed.others.placed = end
 	return true, nil
 }
 
