@@ -17,7 +17,7 @@ func TestWarningsOfKeysThatNoRouteHas(t *testing.T) {
 		return "  - {name: write, match: \"POST /write/{sku}/{kind}\", policy: bypass, invalidates: " + names + "}\n"
 	}
 	feed := func(keys string) string {
-		return "postgres: {url: \"postgres://a:b@127.0.0.1/c\", feeds: [{table: stock, keys: [" + keys + "]}]}\n"
+		return "valkey: {url: \"valkey://127.0.0.1:6379\"}\npostgres: {url: \"postgres://a:b@127.0.0.1/c\", feeds: [{table: stock, keys: [" + keys + "]}]}\n"
 	}
 	for name, c := range map[string]struct{ routes, feeds, want string }{
 		"equal":             {stock + write(`{keys: ["v1:stock:{sku}"]}`), "", ""},
