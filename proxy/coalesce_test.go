@@ -73,7 +73,7 @@ func TestUncacheableAnswersAreNotSerialised(t *testing.T) {
 		}
 		most.Store(max(most.Load(), inside.Load()))
 		fmt.Fprint(w, "mine")
-	}, rigOptions{origin: upstream.Options{Timeout: 5 * time.Minute}}, routeFor(t, "all", nil, "/"))
+	}, rigOptions{origin: upstream.Options{Timeout: 5 * time.Minute, DialTimeout: time.Minute}}, routeFor(t, "all", nil, "/"))
 	for i, a := range crowd(r, n, "/mine") {
 		if a.status != 200 || a.body != "mine" {
 			t.Fatalf("request %d: %d %q", i, a.status, a.body)
