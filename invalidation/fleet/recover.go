@@ -21,7 +21,13 @@ type Snapshot struct {
 	Marks    []Mark
 	Fences   []invalidation.Record // BeginFence of the open ones
 	Notices  []invalidation.Notice
+	// Unread are the subjects of notices that are there and cannot be read, or are not to be heeded. Whoever listens has to know that
+	// something was said: it is told as Unreadable.
+	Unread []string
 }
+
+// Unreadable is the body of a notice in place of one that cannot be read. It is no body that anybody announces.
+const Unreadable = "\x00"
 
 // Mark is the last invalidation of one member.
 type Mark struct {
@@ -44,6 +50,9 @@ func (f *Follower) InstallSnapshot(s Snapshot, now time.Time) {
 	f.positions.advance(invalidation.Record{Seq: s.Seq, Nonce: s.Nonce}, s.Seq+f.positions.offset(), now)
 	f.installFences(s.Fences, newLog, now)
 	f.installNotices(s.Notices, newLog)
+	for _, subject := range s.Unread {
+		f.events = append(f.events, Event{Notice: invalidation.Notice{Subject: subject, Body: []byte(Unreadable)}})
+	}
 }
 
 // installMarks applies the marks that this instance lacks. A mark beyond the snapshot's Seq is applied at that Seq: the entry that

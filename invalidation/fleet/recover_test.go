@@ -277,12 +277,12 @@ func TestNoticesAreKept(t *testing.T) {
 	d.beat()
 	d.f.Events()
 	d.f.Receive(d.f.Request(d.now), SyncReply{Status: Gap, Server: d.server}, d.now)
-	d.f.InstallSnapshot(Snapshot{History: deskHistory, Seq: 90, Nonce: 9, Notices: []invalidation.Notice{{Subject: "a", Body: []byte("2")}}}, d.now)
+	d.f.InstallSnapshot(Snapshot{History: deskHistory, Seq: 90, Nonce: 9, Notices: []invalidation.Notice{{Subject: "a", Body: []byte("2")}}, Unread: []string{"d"}}, d.now)
 	told := map[string]string{}
 	for _, e := range d.f.Events() {
 		told[e.Notice.Subject] = string(e.Notice.Body)
 	}
-	if b, ok := told["b"]; len(told) != 2 || told["a"] != "2" || !ok || b != "" {
+	if b, ok := told["b"]; len(told) != 3 || told["a"] != "2" || !ok || b != "" || told["d"] != Unreadable {
 		t.Errorf("told of %q after a gap", told)
 	}
 	d.f.Receive(d.f.Request(d.now), SyncReply{Status: OtherHistory, Server: "s2"}, d.now)

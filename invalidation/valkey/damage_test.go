@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"cacheproxy/invalidation"
+	"cacheproxy/invalidation/fleet"
 	"cacheproxy/policy"
 	"cacheproxy/test/servers"
 
@@ -173,5 +174,37 @@ func TestLogWrittenOver(t *testing.T) {
 			running.Go(func() error { try(i, c); return nil })
 		}
 		_ = running.Wait()
+	}
+}
+
+// A notice that somebody has written over is told of to who starts, as one that cannot be read: that there was none is not to be thought.
+func TestNoticeWrittenOver(t *testing.T) {
+	t.Parallel()
+	server := servers.Valkey(t, servers.ValkeyOptions{})
+	for i, change := range []func(*Options){func(*Options) {}, signed(true, secretA)} {
+		s := serverAt(server.Address())
+		options := func(o *Options) {
+			o.Prefix = fmt.Sprint("case", i)
+			change(o)
+		}
+		a := join(t, s, "a", options)
+		for _, subject := range []string{"one", "another"} {
+			if _, err := a.Announce(t.Context(), invalidation.Notice{Subject: subject, Body: []byte("y")}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := server.CLI(t.Context(), "HSET", "{"+a.options.Prefix+"}:notices", "one", "x"); err != nil {
+			t.Fatal(err)
+		}
+		late := join(t, s, "late", options)
+		late.mu.Lock()
+		told := map[string]string{}
+		for _, n := range late.notices {
+			told[n.Subject] = string(n.Body)
+		}
+		late.mu.Unlock()
+		if len(told) != 2 || told["one"] != fleet.Unreadable || told["another"] != "y" {
+			t.Errorf("case %d: told of %q", i, told)
+		}
 	}
 }

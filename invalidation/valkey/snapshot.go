@@ -73,8 +73,11 @@ func (s *snapshotReader) read(ctx context.Context) (snapshot fleet.Snapshot, sta
 	for subject, text := range notices {
 		if !s.signer.kept(snapshot.History, text, signed[k.notices+" "+subject]) {
 			s.log.Warn("notice without a right signature is not heeded; announce it again", "subject", subject)
-		} else if record, ok := s.kept(text); ok {
+			snapshot.Unread = append(snapshot.Unread, subject)
+		} else if record, ok := s.kept(text); ok && record.Notice.Subject == subject {
 			snapshot.Notices = append(snapshot.Notices, record.Notice)
+		} else {
+			snapshot.Unread = append(snapshot.Unread, subject)
 		}
 	}
 	if snapshot.Marks, err = s.marks(ctx, k.hard, false, nil); err == nil {
