@@ -42,7 +42,9 @@ func TestShared(t *testing.T) {
 			if s := first.State(); s.Shared {
 				t.Errorf("alone, and it is %+v", s)
 			}
-			second := consume(t, through, alone)
+			// Who ends cancels what it has under way, by which pgbouncer before 1.21 can end itself (github.com/pgbouncer/pgbouncer/issues/822): so
+			// the others go past it.
+			second := consume(t, url, alone)
 			shared(t, first, second)
 			do(t, conn, "insert into product values (1, 7); delete from product")
 			until(t, func() bool { return rows(t, conn) == 0 })
@@ -53,7 +55,7 @@ func TestShared(t *testing.T) {
 				t.Errorf("it sees again after %q", got)
 			}
 			first.stop()
-			third := consume(t, through, alone) // which finds nothing of those before
+			third := consume(t, url, alone) // which finds nothing of those before
 			third.clear()
 			do(t, conn, "insert into product values (1, 7); delete from product")
 			third.purges("tag:category:7", "tag:product:1")
