@@ -190,8 +190,9 @@ func TestForgedKeptRecords(t *testing.T) {
 	do(client.B().Hset().Key("{test}:notices").FieldValue().FieldValue("altered", string(altered.Append(nil))).Build())
 
 	b := join(t, s, "b", signed(true, secretA))
-	if told := b.told(); len(told) != 1 || told[0].Subject != "kept" || string(told[0].Body) != "right" {
-		t.Errorf("notices heeded: %+v", told)
+	told := b.told()
+	if len(told) != 2 || told[0].Subject != "kept" || string(told[0].Body) != "right" || told[1].Subject != "altered" || string(told[1].Body) != fleet.Unreadable {
+		t.Errorf("notices told of: %+v", told)
 	}
 	if b.admits(b.ledger.Token(), key("fenced")) || !b.admits(b.ledger.Token(), key("other")) {
 		t.Error("the fence is not heeded as it was written")
