@@ -1,6 +1,7 @@
 package valkey
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -21,22 +22,27 @@ func TestTakenOffTheList(t *testing.T) {
 	waitsForWhoIsAway(t, "HDEL", keysOf("test", 0).live, "b")
 }
 
+// silent has an instance ask nothing until end is called. It has its lease from just before.
+func (m *member) silent(t *testing.T) (end func()) {
+	t.Helper()
+	m.await(t, "lease", func() bool {
+		m.syncer.mu.Lock()
+		if time.Since(m.follower.View().Complete) < lease/4 {
+			return true
+		}
+		m.syncer.mu.Unlock()
+		return false
+	})
+	return m.syncer.mu.Unlock
+}
+
 // waitsForWhoIsAway has a command carried out while an instance that is not heard of holds a lease, which a purge then waits for.
 func waitsForWhoIsAway(t *testing.T, command ...string) {
 	t.Helper()
 	server := servers.Valkey(t, servers.ValkeyOptions{})
 	a, b := join(t, serverAt(server.Address()), "a"), join(t, serverAt(server.Address()), "b")
 	purge(t, a, key("before"))
-	// b asks nothing from here on, and has its lease from just before.
-	b.await(t, "lease", func() bool {
-		b.syncer.mu.Lock()
-		if time.Since(b.follower.View().Complete) < lease/4 {
-			return true
-		}
-		b.syncer.mu.Unlock()
-		return false
-	})
-	defer b.syncer.mu.Unlock()
+	defer b.silent(t)()
 	if out, err := server.CLI(t.Context(), command...); err != nil || out == "0\n" {
 		t.Fatal(out, err)
 	}
@@ -54,21 +60,49 @@ func TestNewcomerWaitsForTheLongestLease(t *testing.T) {
 	b := join(t, serverAt(server.Address()), "b", func(o *Options) { o.Lease = 5 * lease })
 	purge(t, a, key("before"))
 	a.await(t, "word of the longer lease", func() bool { return a.LeaseTimeout() == invalidation.Timeout(5*lease) })
-	b.await(t, "lease", func() bool {
-		b.syncer.mu.Lock()
-		if time.Since(b.follower.View().Complete) < lease/4 {
-			return true
-		}
-		b.syncer.mu.Unlock()
-		return false
-	})
-	defer b.syncer.mu.Unlock() // it asks nothing meanwhile
+	defer b.silent(t)()
 	if _, err := server.CLI(t.Context(), "FLUSHALL"); err != nil {
 		t.Fatal(err)
 	}
 	purge(t, join(t, serverAt(server.Address()), "late"), key("k"))
 	if b.Lease().Valid(time.Now()) {
 		t.Error("a purge is confirmed while an instance that has not heard of it has its lease")
+	}
+}
+
+// What instances forget themselves, and who comes and goes, is counted: no log begins, and the list keeps its edition.
+func TestTidyingIsCounted(t *testing.T) {
+	t.Parallel()
+	server := servers.Valkey(t, servers.ValkeyOptions{})
+	a := join(t, serverAt(server.Address()), "a")
+	for _, name := range []string{"one", "two", "three"} {
+		purge(t, a, key("%s", name))
+	}
+	ask := func(command ...string) string {
+		out, err := server.CLI(t.Context(), command...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	keys := keysOf("test", 0)
+	before := ask("HMGET", keys.meta, "h", "e")
+	ask("ZADD", keys.clock, "1", "2") // long ago the log stood at its second entry
+	a.syncer.mu.Lock()
+	a.syncer.tidied = time.Time{}
+	a.syncer.mu.Unlock()
+	a.await(t, "marks forgotten", func() bool { return strings.TrimSpace(ask("ZCARD", keys.hard)) == "1" })
+	b := join(t, serverAt(server.Address()), "b")
+	purge(t, b, key("four"))
+	b.end() // and is reaped
+	purge(t, a, key("five"))
+	c := join(t, serverAt(server.Address()), "c")
+	if err := c.Leave(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	purge(t, a, key("six"))
+	if after := ask("HMGET", keys.meta, "h", "e"); after != before {
+		t.Errorf("history and edition of the list were %q and are %q", before, after)
 	}
 }
 
