@@ -18,14 +18,15 @@ type Hits struct{ p *Proxy }
 func NewHits(p *Proxy) Hits { return Hits{p} }
 
 // Answer answers a request without content, if the decision about it is that a fresh copy does, and nothing else is to be done for it.
-// Otherwise it reports false, and nothing has happened: the request comes again by ServeHTTP. It keeps nothing of r.
-func (h Hits) Answer(w http.ResponseWriter, r *http.Request) (answered bool) {
+// Otherwise it reports false, and nothing has happened: the request comes again by ServeHTTP. It keeps nothing of r. With waits, the copy
+// may be one that is brought up from below memory.
+func (h Hits) Answer(w http.ResponseWriter, r *http.Request, waits bool) (answered bool) {
 	if h.p.tracer != nil { // spans outlive their requests, and what is drawn for one may be drawn once
 		return false
 	}
 	ex := exchanges.Get().(*exchange)
 	ex.begin(h.p, w, r)
-	d, ok := atOnce(ex)
+	d, ok := atOnce(ex, waits)
 	if !ok {
 		ex.held.release()
 		reset(ex)
@@ -40,7 +41,7 @@ func (h Hits) Answer(w http.ResponseWriter, r *http.Request) (answered bool) {
 }
 
 // atOnce is the decision about a request, if it can be carried out here and now. A defect is none: ServeHTTP meets it too, and tells.
-func atOnce(ex *exchange) (d decision, ok bool) {
+func atOnce(ex *exchange, waits bool) (d decision, ok bool) {
 	defer func() {
 		if recover() != nil {
 			ok = false
@@ -61,8 +62,23 @@ func atOnce(ex *exchange) (d decision, ok bool) {
 	if ex.plan(); ex.action != policy.ReadAction && ex.action != policy.CredentialsAction {
 		return d, false
 	}
-	d, ok = ex.p.unfetched(&ex.request, ex.start)
+	if d, ok = ex.p.unfetched(&ex.request, ex.start); !ok && waits && recalled(ex, d.found) {
+		d, ok = ex.p.unfetched(&ex.request, time.Now())
+	}
 	return d, ok && d.step == serveCopy && d.outcome == policy.Hit && !d.renews && d.found.Copy.Has("Content-Length")
+}
+
+// recalled brings a copy for a request that found none in memory up from below, and reports whether it is there. The lease was held when the
+// request came, and the copy is judged when it is there: what was purged in between, after the lease had ended, was there when the request came.
+func recalled(ex *exchange, found candidate) bool {
+	if found.reason != policy.URIMiss && found.reason != policy.VaryMiss || found.previous != nil || found.unusable != nil {
+		return false
+	}
+	r := ex.r
+	if r.Method != http.MethodGet || len(ex.ranges) > 0 || ex.directives != (httpcache.RequestDirectives{}) || onlyIfCached(r.Header) || !ex.p.store.Deep() {
+		return false
+	}
+	return ex.p.fills.Recall(ex.route.Route, keyText(&ex.request), ex.url, ex.asks(found).forward, ex.start)
 }
 
 // headWriter is a ResponseWriter that takes the lines of a head as they go out, sorted by their names.

@@ -50,10 +50,10 @@ func TestDefectOnTheHitPath(t *testing.T) {
 	p, r := hot(t)
 	store, w := p.store, &sink{header: http.Header{}}
 	p.store = nil
-	if NewHits(p).Answer(w, r) || w.status != 0 {
+	if NewHits(p).Answer(w, r, true) || w.status != 0 {
 		t.Errorf("answered with %d", w.status)
 	}
-	if p.store = store; !NewHits(p).Answer(w, r) || w.status != 200 {
+	if p.store = store; !NewHits(p).Answer(w, r, true) || w.status != 200 {
 		t.Errorf("without the defect: answered with %d", w.status)
 	}
 }

@@ -6,7 +6,7 @@
 //	join.go        when a request may join a flight, or leads one, and how it waits for the header of the answer
 //	flight.go      flights, which requests share
 //	running.go     one fill: the tiers, the origin, the header, the body
-//	lookuptiers.go   below memory, before the origin; claim.go: one instance for all
+//	lookuptiers.go   below memory, before the origin; claim.go: one instance for all; recall.go: without a fill
 //	roundtrip.go     token, request, answer
 //	header.go        who may have the answer, by its header
 //	pump.go          the body, to its end; body.go: the body as it grows; reader.go: who follows it; brokenoff.go: whom its breaking off concerns

@@ -2,6 +2,7 @@ package fill
 
 import (
 	"context"
+	"hash/maphash"
 	"log/slog"
 	"sync"
 	"time"
@@ -36,6 +37,7 @@ type Filler struct {
 
 	flights  flights
 	tiers    tiers
+	recalls  recalls
 	renewals renewals // a full queue drops what is offered
 
 	lifetime context.Context // of all fills; ends with Close
@@ -57,6 +59,7 @@ func New(o Options) *Filler {
 		writing: make(chan struct{}, maxWriting), warming: make(chan struct{}, maxWarming),
 	}
 	f.flights.init(o.Ledger, f.start)
+	f.recalls.seed = maphash.MakeSeed()
 	return f
 }
 

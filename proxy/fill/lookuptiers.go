@@ -20,7 +20,9 @@ func (c *running) lookupTiers() (res Response, found bool) {
 	if err := c.flight.turn(c.ctx); err != nil {
 		return c.failed(err), true
 	}
-	if c.promoted() || c.claimed() {
+	// What was looked for without a fill a moment ago is looked for again with the right to fetch.
+	known := c.f.recalls.inVain(c.q.Key, time.Now()) && c.mayClaim()
+	if !known && c.promoted() || c.claimed() {
 		res = Response{Again: true}
 		c.disclaim(store.Shared)
 		c.flight.publish(res, false)

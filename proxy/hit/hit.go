@@ -11,8 +11,8 @@ import (
 // Answerer answers requests for which nothing but a copy is needed.
 type Answerer interface {
 	// Answer answers a request without content, or reports false and has done nothing. It keeps nothing of r, and no text of it, beyond
-	// its return.
-	Answer(w http.ResponseWriter, r *http.Request) bool
+	// its return. With waits, the client may wait for a copy that is not at hand.
+	Answer(w http.ResponseWriter, r *http.Request, waits bool) bool
 }
 
 // Path answers requests below net/http. It is safe for concurrent use.
@@ -44,7 +44,7 @@ func newVisit() *visit {
 }
 
 // Answer implements server.Hits.
-func (p *Path) Answer(to io.Writer, client string, sent []byte) (n int, what server.Verdict) {
+func (p *Path) Answer(to io.Writer, client string, sent []byte, waits bool) (n int, what server.Verdict) {
 	v := p.visits.Get().(*visit)
 	defer func() {
 		v.writer.to = nil
@@ -57,7 +57,7 @@ func (p *Path) Answer(to io.Writer, client string, sent []byte) (n int, what ser
 	v.head.r.RemoteAddr = client
 	v.head.r.Close = v.head.closes
 	v.writer.begin(to, v.head.r.Method, v.head.closes)
-	if !p.by.Answer(&v.writer, &v.head.r) {
+	if !p.by.Answer(&v.writer, &v.head.r, waits) {
 		return n, server.Single
 	}
 	if !v.writer.finish() {

@@ -14,8 +14,9 @@ import (
 type Hits interface {
 	// Answer looks at the first request in what a client has sent, and says what it is. Where that is Answered or Last, all of the answer was
 	// written to the client. The bytes belong to the caller: they are not changed, and nothing refers to them any more when it returns.
-	// n is how many of them the request has, if it is one of these or Single.
-	Answer(to io.Writer, client string, sent []byte) (n int, what Verdict)
+	// n is how many of them the request has, if it is one of these or Single. With waits, the client may wait for a copy that is not at hand;
+	// without, what was written for others waits for this answer, and it comes from what is.
+	Answer(to io.Writer, client string, sent []byte, waits bool) (n int, what Verdict)
 }
 
 // Verdict is what the first request of what a client has sent is to its connection.
@@ -186,7 +187,7 @@ func (c *connection) hit(sent []byte) (n int, what Verdict) {
 		c.shared.peer = c.RemoteAddr().String()
 	}
 	if end := bytes.Index(sent, endOfHead); end < 0 || end+len(endOfHead) == len(sent) {
-		return c.all.hits.Answer(c, c.shared.peer, sent)
+		return c.all.hits.Answer(c, c.shared.peer, sent, true)
 	}
 	return c.hitsInRow(sent)
 }
@@ -203,7 +204,7 @@ func (c *connection) hitsInRow(sent []byte) (n int, what Verdict) {
 		rows.Put(out)
 	}()
 	for n < len(sent) && (n == 0 || !c.all.closing.Load()) {
-		length, one := c.all.hits.Answer(out, c.shared.peer, sent[n:])
+		length, one := c.all.hits.Answer(out, c.shared.peer, sent[n:], n == 0)
 		if one == Broken || one != Answered && one != Last && n == 0 {
 			return length, one
 		}

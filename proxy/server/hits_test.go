@@ -22,12 +22,13 @@ import (
 type someHits struct {
 	asked   []string // what it has answered
 	clients []string
+	waits   []bool        // of each that it has answered
 	begun   chan struct{} // if not nil, it says that it answers, and waits
 	resume  chan struct{}
 	mu      sync.Mutex
 }
 
-func (h *someHits) Answer(to io.Writer, client string, sent []byte) (int, Verdict) {
+func (h *someHits) Answer(to io.Writer, client string, sent []byte, waits bool) (int, Verdict) {
 	end := bytes.Index(sent, []byte("\r\n\r\n"))
 	switch line, _, _ := strings.Cut(string(sent), "\r\n"); {
 	case !bytes.HasPrefix(sent, []byte("GET ")[:min(4, len(sent))]) || bytes.Contains(sent[:max(end, 0)], []byte("Content-Length")):
@@ -38,7 +39,7 @@ func (h *someHits) Answer(to io.Writer, client string, sent []byte) (int, Verdic
 		return end + 4, Single
 	default:
 		h.mu.Lock()
-		h.asked, h.clients = append(h.asked, line), append(h.clients, client)
+		h.asked, h.clients, h.waits = append(h.asked, line), append(h.clients, client), append(h.waits, waits)
 		h.mu.Unlock()
 		if h.begun != nil {
 			h.begun <- struct{}{}
@@ -167,6 +168,19 @@ func TestHitsPipelined(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Of what is pipelined only the first is waited for: else what is answered already would wait with it.
+func TestHitsWaitForNoOther(t *testing.T) {
+	hits := &someHits{}
+	inFrontWith(t, Limits{}, Options{Hits: hits}, plainListener, func(s *front) {
+		conn := s.dial()
+		go io.WriteString(conn, aHit+aHit+aHit)
+		_, _ = io.ReadAll(conn) // until it was idle for long
+		if want := []bool{true, false, false}; !slices.Equal(hits.waits, want) {
+			t.Errorf("waits %v, want %v", hits.waits, want)
+		}
+	})
 }
 
 // Hits sees every request behind requests of net/http's without content, those too that a client sends ahead of an answer.

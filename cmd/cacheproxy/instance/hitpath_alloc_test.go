@@ -33,7 +33,7 @@ func TestHitPathAllocations(t *testing.T) {
 		path := hotPath(t, "log: {hits: 0%}\n"+oneRoute, prime)
 		head := []byte(c.method + " /2048/1 HTTP/1.1\r\nHost: shop.example\r\n" + c.fields + "\r\n")
 		got := testing.AllocsPerRun(1000, func() {
-			if _, what := path.Answer(io.Discard, "192.0.2.1:1234", head); what != server.Answered && what != server.Last {
+			if _, what := path.Answer(io.Discard, "192.0.2.1:1234", head, true); what != server.Answered && what != server.Last {
 				t.Fatal(what)
 			}
 		})
@@ -55,7 +55,7 @@ func TestHitPathKeepsNothing(t *testing.T) {
 		if n%2 == 1 {
 			buffer = append(buffer[:0], "GET /2048/2 HTTP/1.1\r\nHost: shop.example\r\n\r\n"...)
 		}
-		_, what := path.Answer(io.Discard, "192.0.2.1:1234", buffer)
+		_, what := path.Answer(io.Discard, "192.0.2.1:1234", buffer, true)
 		if (what == server.Answered) != (n%2 == 0) {
 			t.Fatalf("request %d is %v", n, what)
 		}

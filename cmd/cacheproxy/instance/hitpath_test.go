@@ -88,7 +88,7 @@ func BenchmarkHitPath(b *testing.B) {
 			path, head := hotPath(b, oneRoute, strings.TrimSuffix(fields, notModified)), []byte("GET /2048/1 HTTP/1.1\r\nHost: shop.example\r\n"+fields+"\r\n")
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, what := path.Answer(io.Discard, "192.0.2.1:1234", head); what != server.Answered {
+				if _, what := path.Answer(io.Discard, "192.0.2.1:1234", head, true); what != server.Answered {
 					b.Fatal(what)
 				}
 			}
