@@ -40,6 +40,7 @@ type (
 
 	Crowd       struct{ class } // invalidation: Crowd
 	Tasks       struct{ class } // proxy/fill: tasks
+	Recalls     struct{ class } // proxy/fill: recall
 	Renewals    struct{ class } // proxy/fill: renewals
 	Limiter     struct{ class } // proxy/upstream: limiter
 	Balancer    struct{ class } // proxy/upstream: balancer
@@ -90,6 +91,7 @@ var order = []Class{
 	TimedBody{},
 	Crowd{},
 	Tasks{},
+	Recalls{},
 	Renewals{},
 	Limiter{},
 	Balancer{},

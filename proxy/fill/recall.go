@@ -3,9 +3,9 @@ package fill
 import (
 	"hash/maphash"
 	"net/http"
-	"sync"
 	"time"
 
+	"cacheproxy/lockorder"
 	"cacheproxy/policy/httpcache"
 )
 
@@ -27,7 +27,7 @@ type recalls struct {
 
 // recall is one look for a key.
 type recall struct {
-	mu    sync.Mutex
+	mu    lockorder.Mutex[lockorder.Recalls]
 	key   uint64    // its hash
 	began time.Time // zero: nobody has looked, or found what is wanted
 	vain  bool      // it has ended, and there was nothing
