@@ -177,6 +177,44 @@ func TestStartWithoutValkey(t *testing.T) {
 	until(t, "the log says so", func() bool { return strings.Contains(m.log.String(), "lease lapsed") })
 }
 
+// A valid configuration that cannot be put in force because the server is away comes into force when the server is back, and nobody asks
+// for it again. Until then GET /config says why it is not.
+func TestReloadIsRetried(t *testing.T) {
+	server := servers.Valkey(t, servers.ValkeyOptions{})
+	section := fmt.Sprintf("url: \"valkey://%s\", lease: 500ms", server.Address())
+	m := newMember(t, section)
+	m.join()
+	if err := server.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the lease has lapsed", func() bool { return !m.fleet.gauges().Lease })
+	m.write("valkey: {" + section + "}\n" + strings.Replace(strings.ReplaceAll(reloadingRoutes, "URL", m.url), "]\n",
+		`, {name: more, match: "GET /more", upstream: a, policy: cache-aside, ttl: 1h}]`+"\n", 1))
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- m.follow(ctx, nil) }()
+	defer func() { stop(); <-ended }()
+	said := "configuration not applied"
+	until(t, "the change is not applied", func() bool { return strings.Contains(m.log.String(), said) })
+	failed := func() time.Time {
+		m.generations.mu.Lock()
+		defer m.generations.mu.Unlock()
+		return m.generations.failed
+	}
+	first := failed()
+	until(t, "the change is tried again", func() bool { return failed() != first })
+	if shown, err := json.Marshal(m.viewConfig()); err != nil || !strings.Contains(string(shown), `"refused":["change routes`) {
+		t.Errorf("shown: %s, %v", shown, err)
+	}
+	if err := server.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the change is in force", func() bool { return strings.Contains(m.log.String(), "configuration reloaded\" by=retry") })
+	if n := strings.Count(m.log.String(), said); len(m.proxy.RouteNames()) != 2 || n != 1 {
+		t.Errorf("%d routes, and %d lines say that the change is not applied", len(m.proxy.RouteNames()), n)
+	}
+}
+
 func TestRequired(t *testing.T) {
 	address := nowhere(t)
 	m := newMember(t, fmt.Sprintf("url: \"valkey://:secret123@%s\", required: true", address))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -25,6 +26,7 @@ type generations struct {
 	sources config.Sources
 	since   time.Time // when current came into force
 	refused []string  // problems of what was read last; empty: it is in force
+	failed  time.Time // when a valid configuration could not be put in force; zero: the last one is in force, or is not valid
 	number  int       // of current, from 1
 	recent  []string  // what came into force by since that nobody who asked for a reading was told of
 }
@@ -65,11 +67,10 @@ func (i *Instance) reloadLocked(ctx context.Context, by string) (admin.Reloaded,
 	}
 	changes := next.Changes(g.current.Load())
 	if err := i.apply(ctx, next, changes); err != nil {
-		i.metrics.ConfigRead(false)
-		i.logs.audit.Error("configuration not applied; the one before stays in force", "by", by, "error", err)
+		i.unapplied(by, err)
 		return admin.Reloaded{}, err
 	}
-	g.refused = nil
+	g.refused, g.failed = nil, time.Time{}
 	i.metrics.ConfigRead(true)
 	done := i.reloaded(changes)
 	if len(changes) == 0 {
@@ -86,9 +87,22 @@ func (i *Instance) reloadLocked(ctx context.Context, by string) (admin.Reloaded,
 	return done, nil
 }
 
+// unapplied tells of a valid configuration that could not be put in force: Valkey does not answer, for one. The log has the same error of
+// one retry after the other once.
+func (i *Instance) unapplied(by string, err error) {
+	g := &i.generations
+	said := []string{err.Error()}
+	if by != byRetry || !slices.Equal(said, g.refused) {
+		i.logs.audit.Error("configuration not applied; the one before stays in force, and the new one is tried again until it is", "by", by, "error", err)
+	}
+	g.refused, g.failed = said, time.Now()
+	i.metrics.ConfigRead(false)
+}
+
 // refuse tells of a configuration that cannot be used.
 func (i *Instance) refuse(by string, err error) {
 	g := &i.generations
+	g.failed = time.Time{}
 	g.refused = []string{err.Error()}
 	if problems, is := errors.AsType[config.Problems](err); is {
 		g.refused = nil
@@ -228,6 +242,13 @@ func (i *Instance) reloadAsked(ctx context.Context) (admin.Reloaded, error) {
 // holds g.mu.
 func (g *generations) watch(read config.Sources) {
 	g.sources = g.current.Load().Sources.And(read)
+}
+
+// retries reports whether a valid configuration that is not in force is to be tried again at a time.
+func (g *generations) retries(now time.Time) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return !g.failed.IsZero() && now.Sub(g.failed) >= retryEvery
 }
 
 // watched are the files whose changes matter.

@@ -13,9 +13,14 @@ const (
 	// settleTime is what a change has to come to its end: editors and volume managers make one in several steps, a certificate
 	// and its key are two files.
 	settleTime = 100 * time.Millisecond
+	// retryEvery is the pause between tries to put a valid configuration in force.
+	retryEvery = 5 * time.Second
+	// byRetry is what asks for a reload then.
+	byRetry = "retry"
 )
 
-// follow reloads the configuration when one of its files has changed or a signal asks for it, until ctx ends.
+// follow reloads the configuration when one of its files has changed, a signal asks for it, or a valid one could not be put in force, until
+// ctx ends.
 func (i *Instance) follow(ctx context.Context, hangup <-chan os.Signal) error {
 	look := time.NewTimer(lookEvery)
 	defer look.Stop()
@@ -35,6 +40,9 @@ func (i *Instance) follow(ctx context.Context, hangup <-chan os.Signal) error {
 				settled, next = true, settleTime
 			default:
 				settled = false
+				if i.generations.retries(time.Now()) {
+					_, _ = i.reload(ctx, byRetry) // it has told the log
+				}
 			}
 			look.Reset(next)
 		}
