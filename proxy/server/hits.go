@@ -43,6 +43,7 @@ const (
 // The connection is shared with net/http by the following rules. At a boundary, net/http waits for a request and has
 // none of its bytes. There the connection reads in net/http's place, into the buffer of net/http's read, and answers
 // as many requests as Hits can. A request that Hits cannot answer goes to net/http.
+//
 // Invariant: the next byte that net/http is given at a boundary is the first of a request. So net/http gets a Single
 // by itself, never with the bytes behind it. The next read of more than one byte is at a boundary again. A read of
 // one byte is no boundary: by that read net/http sees a client leave while a handler answers, and a deadline in the
@@ -50,7 +51,6 @@ const (
 // ahead, or has had its answer before net/http broke the read off. The connection keeps the byte in ahead, like the
 // bytes behind a Single, and does not give the byte to net/http. Behind any verdict but Single the connection cannot
 // see a boundary, and net/http has the connection for good.
-// boundary, and net/http has the connection for good.
 
 // pieces bounds how many reads a head may take here. After each read the head is parsed from its beginning.
 const pieces = 8
