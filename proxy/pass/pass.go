@@ -35,15 +35,17 @@ func New(log *slog.Logger) *Passer {
 	return &Passer{log: log, buffers: &bufferPool{}}
 }
 
-// Options say how Serve passes one request through. Serve calls each func at most once, on its goroutine.
+// Options say how Serve passes one request through. Serve calls Sending, OnResponse and OnError at most once each, on
+// its goroutine.
 type Options struct {
 	Upstream *upstream.Upstream // required
-	Place    upstream.Place     // in the queue for which the request waits
+	Place    upstream.Place     // the place for which the request waits
 	Target   httpcache.Target   // as forwarded
 	// Trusted says that the peer's X-Forwarded-* and Forwarded are believed and extended instead of replaced.
 	Trusted bool
-	// Trailer gets the names of the trailer fields that the request announces, and later the trailer fields that
-	// came. A field that Trailer deletes is not sent on. Nil: all fields are sent on.
+	// Trailer gets the names of the trailer fields that the request announces, on Serve's goroutine. It is called
+	// again with the fields that came, on the transport's goroutine at the end of the body. A field that Trailer
+	// deletes is not sent on. Nil: all fields are sent on.
 	Trailer func(http.Header)
 	// Sending is called when the request has its place at the upstream and is about to be sent. Sending may add to
 	// the header. The func that Sending returns, never nil, gets the head of the response, or the error. Nil:

@@ -70,7 +70,7 @@ type shared struct {
 const (
 	notAnswering int32 = iota
 	answering
-	closeAfter // net/http has closed the connection meanwhile, which it takes to be idle
+	closeAfter // net/http has closed the connection meanwhile, because it looks idle
 )
 
 // errAnswered ends a connection that was closed while Hits answered, whose answer could not be written, or whose

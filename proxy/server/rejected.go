@@ -29,7 +29,7 @@ func (c *Connections) heading(conn net.Conn, state http.ConnState) {
 	}
 }
 
-// rejects counts p as a rejection if p is written while a head has no handler.
+// rejects reports a rejected request if p is an answer of net/http's own, written while a head has no handler.
 func (c *connection) rejects(p []byte) {
 	status := c.rejection(p)
 	if status != 0 && c.heading.CompareAndSwap(true, false) {

@@ -32,7 +32,8 @@ type balancer struct {
 	others    time.Time    // when two requests in a row were of different clients
 }
 
-// onlyClient is how long a client must be the only one before its failures alone speak against an address.
+// onlyClient is how long a client must be the only one before its failures alone speak against an address. Until a
+// second client comes, the first client counts as the only one from its first request on.
 const onlyClient = time.Minute
 
 func newBalancer(o Options) *balancer {

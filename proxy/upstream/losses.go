@@ -9,8 +9,8 @@ import (
 )
 
 const (
-	// tolerated is how many kept connections may be lost before requests that are sent once get connections of their
-	// own. More than one kept connection may be lost by chance.
+	// tolerated is how many kept connections must be lost before requests that are sent once get connections of their
+	// own. One kept connection may be lost by chance.
 	tolerated = 2
 	// heldFor is how many answers on kept connections make up for one lost connection.
 	heldFor = 100

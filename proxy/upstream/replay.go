@@ -20,8 +20,8 @@ const maxReplays = 2
 var errNotKept = errors.New("more of the request's body was sent than is kept")
 
 // replay is a request's body that can be sent again. Over HTTP/2 an upstream says that it has not processed a
-// request, as every upstream does that goes away (RFC 9113 §8.7). Then any method may be repeated, as a client would
-// repeat it that spoke HTTP/2 itself.
+// request, as every upstream does that goes away (RFC 9113 §8.7). Then any method may be repeated, as a client of
+// HTTP/2 would repeat the request itself.
 //
 // Each sending is a turn. A transport ends a turn by closing its body. At that time the transport may be waiting in
 // the body for the client's next bytes, or may have begun the next turn before. So a goroutine that belongs to no

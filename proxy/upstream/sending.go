@@ -126,8 +126,8 @@ func (s *Slot) giveWay(giveUp func()) {
 	l.reclaim()
 }
 
-// reclaim takes lent places back. Requests hold them whose clients have used up their time to send, and could not
-// have a stream instead. Invariant: while a place is lent, every request that wants a place has one, and one more
+// reclaim takes lent places back. Their holders are requests whose clients have used up their time to send, and could
+// not have a stream instead. Invariant: while a place is lent, every request that wants a place has one, and one more
 // place is free. So lent places delay neither the next request nor a waiting one for longer than the end of one
 // request takes, whoever came first. The place that was lent first goes first, in exchange for a stream if one has
 // become free meanwhile. The caller holds mu.
