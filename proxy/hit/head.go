@@ -10,27 +10,28 @@ import (
 	"cacheproxy/proxy/server"
 )
 
-// maxFields is how many fields a head may have that is answered here: more than any browser sends.
+// maxFields bounds the fields of a head that is answered here. No browser sends as many.
 const maxFields = 64
 
-// head is a request as it lies in the buffer of its connection. Its texts are parts of that buffer, or of names, and hold until the
-// buffer is read into again: nobody may keep one.
+// head is a request as it lies in the buffer of its connection. Its texts are parts of that buffer, or of names. They
+// hold until the next read into the buffer, so nobody may keep one.
 //
-// What is read here is less than what net/http reads, and what is read means the same to both, and to every recipient: one way to end a
-// line, one Host, no content, nothing that changes the protocol. All else is Other, and net/http says what it is.
+// parse accepts fewer heads than net/http does. A head that parse accepts means the same to net/http and to every
+// other recipient: one way to end a line, one Host, no content, nothing that changes the protocol. For all other
+// heads the verdict is Other, and net/http decides what they are.
 type head struct {
 	r      http.Request
 	lines  [maxFields]string
 	called [maxFields]string // the names of lines
-	fields int               // in lines
+	fields int               // number of entries in use in lines and called
 	hosts  int
-	names  []byte // those that were not written in canonical case
-	usual  bool   // nothing in it is left to net/http to answer
-	closes bool   // its client wants the connection to end with the answer
-	odd    bool   // so is the target, which net/http may refuse before it has read the fields
+	names  []byte // buffer of the names that the client did not write in canonical case
+	usual  bool   // no part of the head is left to net/http to answer
+	closes bool   // the client wants the connection to end with the answer
+	odd    bool   // the target is unusual: net/http may refuse the request before it has read the fields
 }
 
-// parse reads the first request of what was sent. n is its length where it is Single.
+// parse reads the first request in sent. n is the length of its head when the verdict is Single.
 func (h *head) parse(sent []byte) (n int, what server.Verdict) {
 	h.fields, h.hosts, h.names, h.usual = 0, 0, h.names[:0], true
 	h.odd, h.closes = false, false
@@ -65,20 +66,20 @@ func (h *head) parse(sent []byte) (n int, what server.Verdict) {
 	return len(sent) - len(rest), server.Single
 }
 
-// cut takes the first line off, which is Single where it is whole.
+// cut takes the first line off b. The verdict is Single when the line is whole.
 func cut(b []byte) (line, rest []byte, what server.Verdict) {
 	end := bytes.IndexByte(b, '\n')
 	switch {
 	case end < 0:
 		return nil, nil, server.Incomplete
 	case end == 0 || b[end-1] != '\r':
-		return nil, nil, server.Other // what ends here ends elsewhere for others
+		return nil, nil, server.Other // other recipients end this line elsewhere
 	}
 	return b[:end-1], b[end+1:], server.Single
 }
 
-// beginsRequest reports whether what has no end of line yet begins with a method, or part of one: anything else is answered before more
-// of it comes.
+// beginsRequest reports whether b, which has no end of line yet, begins with a method or a part of one. net/http
+// answers any other beginning before more of the head comes.
 func beginsRequest(b []byte) bool {
 	for i, c := range b {
 		if c == ' ' {
@@ -107,7 +108,7 @@ func (h *head) requestLine(line []byte) bool {
 	for i := 0; i < len(target); i++ {
 		switch kinds[target[i]] & (ofTarget | visible) {
 		case 0:
-			return false // a space would be the end of it for some
+			return false // some recipients would take a space for the end of the target
 		case visible:
 			h.odd = true
 			continue
@@ -127,7 +128,7 @@ func (h *head) requestLine(line []byte) bool {
 	case http.MethodHead:
 		h.r.Method = http.MethodHead
 	case http.MethodConnect:
-		return false // what follows is no request
+		return false // the bytes behind the head are no request
 	default:
 		h.usual = false
 	}
@@ -143,7 +144,7 @@ func (h *head) field(line []byte) bool {
 	for ; colon < len(line) && line[colon] != ':'; colon++ {
 		kind := kinds[line[colon]]
 		if kind&ofToken == 0 {
-			return false // a space among them: before the colon, or at the beginning, where it continues the line above
+			return false // a space in a name: before the colon, or at the beginning, where the line continues the line above
 		}
 		if upper && kind&lowerCase != 0 || !upper && kind&upperCase != 0 {
 			canonical = false
@@ -163,7 +164,7 @@ func (h *head) field(line []byte) bool {
 	return h.add(text(name), value)
 }
 
-// add takes over a field, unless it makes the request something that is not read here.
+// add takes over a field. It reports false when the field makes the request one that this package does not read.
 func (h *head) add(name string, value []byte) bool {
 	switch name {
 	case "Host":
@@ -179,7 +180,7 @@ func (h *head) add(name string, value []byte) bool {
 				return false
 			}
 		}
-	case "Range", "If-Range", "Pragma", "Keep-Alive", "Proxy-Connection": // parts; what net/http reads as Cache-Control; of HTTP/1.0
+	case "Range", "If-Range", "Pragma", "Keep-Alive", "Proxy-Connection": // parts; Cache-Control by another name; HTTP/1.0
 		h.usual = false
 	}
 	if h.fields == len(h.lines) {
@@ -189,7 +190,7 @@ func (h *head) add(name string, value []byte) bool {
 	n := h.fields
 	h.lines[n], h.called[n] = text(value), name
 	h.fields++
-	for _, before := range h.called[:n] { // few and of different lengths: cheaper than the map
+	for _, before := range h.called[:n] { // the names are few and of different lengths: cheaper than a look into the map
 		if before == name {
 			h.r.Header[name] = append(slices.Clone(h.r.Header[name]), text(value))
 			return true
@@ -199,11 +200,11 @@ func (h *head) add(name string, value []byte) bool {
 	return true
 }
 
-// canonical is a name in canonical case, in memory of its own.
+// canonical returns name in canonical case, in memory of h.names.
 func (h *head) canonical(name []byte) []byte {
 	from, upper := len(h.names), true
 	if cap(h.names)-from < len(name) {
-		h.names, from = make([]byte, 0, 2*cap(h.names)+len(name)), 0 // the one before lives as long as what refers to it
+		h.names, from = make([]byte, 0, 2*cap(h.names)+len(name)), 0 // texts keep the array before
 	}
 	for _, c := range name {
 		switch kind := kinds[c]; {
@@ -251,7 +252,8 @@ func cleanBytes(b []byte) bool {
 	return true
 }
 
-// named reports whether a Host is a name or an IPv4 address, with a port or without. What else it may be net/http has to say.
+// named reports whether a Host is a name or an IPv4 address, with or without a port. Any other Host is for net/http
+// to judge.
 func named(b []byte) bool {
 	for _, c := range b {
 		if kinds[c]&ofHost == 0 {
@@ -261,10 +263,10 @@ func named(b []byte) bool {
 	return true
 }
 
-// text is b as a string, for as long as b is not written to.
+// text returns b as a string, which holds as long as nobody writes to b.
 func text(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
-// kind is what a byte may be part of.
+// kind is a set of the parts of a request that a byte may stand in.
 type kind uint8
 
 const (
@@ -272,9 +274,9 @@ const (
 	upperCase                    // letters
 	lowerCase                    // letters
 	hexadecimal                  // digits
-	ofTarget                     // an origin-form that needs no second look: RFC 3986 §3.3, §3.4
-	visible                      // or beyond ASCII
-	ofHost                       // see named
+	ofTarget                     // an origin-form that needs no further check: RFC 3986 §3.3, §3.4
+	visible                      // visible in ASCII, or beyond ASCII
+	ofHost                       // the bytes that named accepts
 )
 
 var kinds = func() (k [256]kind) {

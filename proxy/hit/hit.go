@@ -8,10 +8,10 @@ import (
 	"cacheproxy/proxy/server"
 )
 
-// Answerer answers requests for which nothing but a copy is needed.
+// Answerer answers requests that need nothing but a copy.
 type Answerer interface {
-	// Answer answers a request without content, or reports false and has done nothing. It keeps nothing of r, and no text of it, beyond
-	// its return. With waits, the client may wait for a copy that is not at hand.
+	// Answer answers a request without content, or reports false and has done nothing. After its return Answer keeps
+	// neither r nor any text of r. With waits, the client may wait for a copy that is not at hand.
 	Answer(w http.ResponseWriter, r *http.Request, waits bool) bool
 }
 
@@ -21,14 +21,14 @@ type Path struct {
 	visits sync.Pool
 }
 
-// New makes a path to what answers.
+// New returns a Path on which by answers.
 func New(by Answerer) *Path {
 	p := &Path{by: by}
 	p.visits.New = func() any { return newVisit() }
 	return p
 }
 
-// visit is what one request needs.
+// visit holds the memory that one request needs. Path pools visits.
 type visit struct {
 	head   head
 	writer writer

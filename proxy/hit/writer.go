@@ -8,25 +8,26 @@ import (
 	"time"
 )
 
-// outSize is how much of an answer is gathered before it is written, in bytes.
+// outSize bounds how much of an answer is gathered before a write to the connection, in bytes.
 const outSize = 16 << 10
 
-// heldBack is how much of an answer net/http gathers, in bytes. What fits is written when whoever answers is done, and has counted it by
-// then; of anything longer the end is known before.
+// heldBack is how much of an answer net/http gathers, in bytes. An answer that fits is sent when its handler has
+// returned, and so has counted the answer before the client has its end. The client of a longer answer may have its
+// end earlier.
 const heldBack = 4 << 10
 
-// writer writes an answer as net/http would, byte for byte. It is told the length of the content by the header, always.
+// writer writes an answer as net/http would, byte for byte. The header always names the length of the content.
 type writer struct {
 	to      io.Writer
 	header  http.Header
-	names   []string // of header, sorted
-	out     []byte   // what is not written yet
-	head    bool     // the answer is to a HEAD
-	closes  bool     // it says that the connection ends with it
-	status  int      // 0: the header is not there yet
-	length  int64    // of the content, as the header says; it has none: 0
-	written int64    // of the content
-	err     error    // of writing
+	names   []string // the names in header, sorted
+	out     []byte   // gathered, not written yet
+	head    bool     // the request is a HEAD
+	closes  bool     // the answer says that the connection ends with it
+	status  int      // 0: the head has not begun
+	length  int64    // of the content, as the header says; 0: no content follows
+	written int64    // bytes of content that Write has taken
+	err     error    // the first error of a write; nothing is written after it
 }
 
 func (w *writer) begin(to io.Writer, method string, closes bool) {
@@ -52,7 +53,7 @@ func (w *writer) WriteHeader(status int) {
 	slices.Sort(w.names)
 	for _, name := range w.names {
 		if !hasContent(status) && (name == "Content-Length" || status == http.StatusNotModified && name == "Content-Type") {
-			continue // as net/http leaves them out
+			continue // net/http leaves these fields out
 		}
 		for _, line := range w.header[name] {
 			w.out = append(append(w.out, name...), ": "...)
@@ -69,7 +70,7 @@ func (w *writer) WriteHeader(status int) {
 	w.endLines()
 }
 
-// endLines ends the head, with the one line that net/http writes behind all others.
+// endLines ends the head. Connection: close is the one line that net/http writes behind all others.
 func (w *writer) endLines() {
 	if w.closes {
 		w.out = append(w.out, "Connection: close\r\n"...)
@@ -77,7 +78,8 @@ func (w *writer) endLines() {
 	w.out = append(w.out, "\r\n"...)
 }
 
-// BeginHead begins the head of an answer whose lines the caller appends, in the order of their names. It takes the place of WriteHeader, with EndHead.
+// BeginHead begins the head of an answer. The caller appends the lines, in the order of their names, and calls
+// EndHead. Both together take the place of WriteHeader.
 func (w *writer) BeginHead(status int) []byte {
 	w.status = status
 	out := append(strconv.AppendInt(append(w.out, "HTTP/1.1 "...), int64(status), 10), ' ')
@@ -89,7 +91,7 @@ func (w *writer) BeginHead(status int) []byte {
 	return append(out, "\r\n"...)
 }
 
-// EndHead takes the lines, and how much content follows if the answer is to be with it.
+// EndHead takes the head with its lines. length is how much content follows if the answer may have content.
 func (w *writer) EndHead(head []byte, length int) {
 	w.out = head
 	w.endLines()
@@ -98,7 +100,7 @@ func (w *writer) EndHead(head []byte, length int) {
 	}
 }
 
-// Write implements http.ResponseWriter. It says how much of p was gathered, or taken by the connection.
+// Write implements http.ResponseWriter. It returns how many bytes of p were gathered or taken by the connection.
 func (w *writer) Write(p []byte) (int, error) {
 	w.WriteHeader(http.StatusOK)
 	if w.err != nil {
@@ -130,7 +132,7 @@ func (w *writer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// flush writes what was gathered, and says how much of that the connection did not take.
+// flush writes the gathered bytes, and returns how many of them the connection did not take.
 func (w *writer) flush() (lost int) {
 	if len(w.out) > 0 && w.err == nil {
 		var taken int
@@ -141,7 +143,7 @@ func (w *writer) flush() (lost int) {
 	return lost
 }
 
-// finish sends what is left, and reports whether all of the answer was written.
+// finish sends the rest, and reports whether all of the answer was written.
 func (w *writer) finish() bool {
 	w.WriteHeader(http.StatusOK)
 	w.flush()

@@ -9,9 +9,10 @@ import (
 	"cacheproxy/proxy/upstream"
 )
 
-// endToEnd is one request's way to the upstream, as ReverseProxy's transport. It removes the fields of the connection from the
-// response, since ReverseProxy would let Connection remove end-to-end fields too (RFC 9110 §7.6.1), and gives back in one place
-// what the request holds of the upstream, since ReverseProxy leaves a body open when a hook panics or an upgrade fails.
+// endToEnd is one request's way to the upstream, as ReverseProxy's transport. It removes the fields of the connection
+// from the response, since ReverseProxy would let Connection remove end-to-end fields too (RFC 9110 §7.6.1). In one
+// place, close, endToEnd gives back what the request holds of the upstream, since ReverseProxy leaves a body open
+// when a hook panics or an upgrade fails.
 //
 // An endToEnd is used once, by the goroutine of Serve alone.
 type endToEnd struct {
@@ -42,7 +43,8 @@ func (e *endToEnd) RoundTrip(req *http.Request) (*http.Response, error) {
 	switch {
 	case err != nil:
 	case res.StatusCode == http.StatusSwitchingProtocols:
-		// Of the protocols offered ReverseProxy expects all. The transport may still read the header that was sent.
+		// ReverseProxy expects the upstream to switch to all protocols that the request offers, so the request names
+		// only the chosen one from here on. The transport may still read the header that was sent: a clone changes.
 		req.Header = req.Header.Clone()
 		req.Header.Set("Upgrade", res.Header.Get("Upgrade"))
 	default:
@@ -51,10 +53,10 @@ func (e *endToEnd) RoundTrip(req *http.Request) (*http.Response, error) {
 	return res, err
 }
 
-// close ends what ReverseProxy may have left open. Where all went well it changes nothing.
+// close ends what ReverseProxy may have left open. When all went well, close changes nothing.
 func (e *endToEnd) close() {
 	if e.body != nil {
-		e.body.Close() // it was read as far as anybody wanted: an error cannot matter any more
+		e.body.Close() // the body was read as far as anybody wanted: an error cannot matter any more
 	}
 	if e.slot != nil {
 		e.slot.Release()

@@ -12,9 +12,9 @@ import (
 	"cacheproxy/proxy/upstream"
 )
 
-// upgradeWish is the protocols that the client wishes to switch to and may (RFC 9110 §7.8), as the value of Upgrade; empty:
-// none. A switch to HTTP itself would take all that follows past the proxy's rules. A request of HTTP/1.0 has no Upgrade, nor
-// has one of HTTP/2 (RFC 9113 §8.6).
+// upgradeWish returns the protocols that the client wishes to switch to and may switch to (RFC 9110 §7.8), as the
+// value of Upgrade; empty: none. After a switch to HTTP itself, all later requests would pass by the proxy's rules. A
+// request of HTTP/1.0 has no Upgrade, nor has a request of HTTP/2 (RFC 9113 §8.6).
 func upgradeWish(r *http.Request) string {
 	if r.ProtoMajor != 1 || r.ProtoMinor < 1 || !httpguts.HeaderValuesContainsToken(r.Header["Connection"], "Upgrade") {
 		return ""
@@ -30,8 +30,8 @@ func upgradeWish(r *http.Request) string {
 	return strings.Join(offered, ", ")
 }
 
-// withoutUpgrade hides the wish to upgrade from ReverseProxy, which takes several protocols for one and fails requests for
-// names that it does not like. rewrite puts the wish back.
+// withoutUpgrade hides the wish to upgrade from ReverseProxy, which takes several protocols for one and fails
+// requests for names that it does not like. rewrite puts the wish back.
 func withoutUpgrade(r *http.Request) *http.Request {
 	if len(r.Header["Upgrade"]) == 0 {
 		return r
@@ -42,11 +42,11 @@ func withoutUpgrade(r *http.Request) *http.Request {
 	return &plain
 }
 
-// aheadConn is an upgraded connection of which the first bytes have been read already: what the client has sent ahead of the
-// 101, which net/http has in its buffer.
+// aheadConn is an upgraded connection whose first bytes net/http has read into its buffer: the client sent them ahead
+// of the 101.
 type aheadConn struct {
 	net.Conn
-	ahead io.Reader // nil: all of it was read
+	ahead io.Reader // the bytes in net/http's buffer; nil: all of them were read
 }
 
 func (c *aheadConn) Read(p []byte) (int, error) {

@@ -13,59 +13,60 @@ import (
 	"cacheproxy/lockorder"
 )
 
-// connection is a client's connection below TLS and HTTP. It bounds how long a client may read nothing, and knows
-// whether a request is at work on it.
+// connection is a client's connection below TLS and HTTP. It bounds how long a client may take nothing of an answer,
+// and knows whether a request is at work.
 type connection struct {
 	net.Conn
 	all    *Connections // does not change
-	client netip.Addr   // as whose it is counted; zero: no IP address. Guarded by the lock of all
+	client netip.Addr   // counted as this client's; zero: no IP address. Guarded by the lock of all
 	listed bool         // client is counted; guarded by the lock of all
 
-	// introduced says that the peer is a proxy which introduces its client first. Does not change. What follows it is set once, by
-	// introduce, which all who ask for it call.
+	// introduced says that the peer is a proxy, which introduces its client first. Does not change. introduce sets
+	// the fields from here to ahead, once. Every goroutine that asks for one of these fields calls introduce before.
 	introduced    bool
 	introducing   sync.Once
 	notIntroduced error
-	remote, local net.Addr // as the proxy says; nil: as they are
-	ahead         []byte   // what came with the introduction and was not read yet; belongs to whoever reads
+	remote, local net.Addr // the addresses that the proxy named; nil: those of the socket
+	ahead         []byte   // bytes that were read and nobody has taken yet; only the goroutine that reads uses them
 
-	// atWork is how many requests are at work. At taken or above none may begin any more, because the connection is being given
-	// up: reclaim and a request that comes in at the same moment both change atWork, and one of them finds the other.
+	// atWork is how many requests are at work. From taken on no request may begin any more, because the connection is
+	// being given up. reclaim and a request that comes in at the same moment both change atWork, and one of them
+	// finds the other's change.
 	atWork atomic.Int32
-	since  atomic.Int64 // Unix nanoseconds: when it was accepted, or ended its last request
+	since  atomic.Int64 // Unix nanoseconds: when the connection was accepted, or ended its last request
 	header atomic.Int64 // bytes of headers on their way in and of requests at work; see grow
-	served atomic.Bool  // it had a request
-	// heading says that a head was read over HTTP/1.1 and no handler has it yet; see rejects
+	served atomic.Bool  // the connection had a request
+	// heading says that net/http has read a head over HTTP/1.1 and no handler has begun; see rejects
 	heading atomic.Bool
 
-	// lengths and codings see what is read, and belong to whoever reads, one goroutine at a time. hasLength and hasCoding are what they found, for the
-	// goroutines of requests.
+	// lengths and codings look at the bytes that are read. Only the goroutine that reads uses them, one at a time.
+	// That goroutine sets hasLength and hasCoding when they find something. The goroutines of requests read both.
 	lengths, codings     fieldWatch
 	hasLength, hasCoding atomic.Bool
-	coded                atomic.Bool // the coding was found in the head of the first request
+	coded                atomic.Bool // the head of the first request had the coding
 
-	shared    shared       // with net/http, where there is a Hits
-	answering atomic.Int32 // whether Hits is at work
-	headBy    atomic.Int64 // see SetReadDeadline; 0: nothing
-	unseen    atomic.Bool  // all its requests were answered by Hits
+	shared    shared       // says whose turn it is, where the set has a Hits
+	answering atomic.Int32 // notAnswering, answering or closeAfter
+	headBy    atomic.Int64 // see SetReadDeadline; 0: no such deadline
+	unseen    atomic.Bool  // Hits answered every request so far
 
-	resets, answered atomic.Int32 // HTTP/2 requests that the client reset early, and all
+	resets, answered atomic.Int32 // HTTP/2 requests that the client reset early, and all that ended
 
-	body      atomic.Pointer[timedBody] // of the request that is at work (HTTP/1.1); nil: it has none
-	late      atomic.Bool               // a body did not come in time, or nobody wants it any more (HTTP/1.1), which ends the connection
+	body      atomic.Pointer[timedBody] // of the request at work (HTTP/1.1); nil: no body
+	late      atomic.Bool               // a body is too late or not wanted (HTTP/1.1): ends the connection
 	unread    atomic.Bool               // the last request was answered before all of its body was read (HTTP/1.1)
-	lingering atomic.Bool               // it is closed, but for what the client still sends
+	lingering atomic.Bool               // closed, except for reading what the client still sends
 	closed    sync.Once
 
-	mu    lockorder.Mutex[lockorder.Connection] // guards what is below
+	mu    lockorder.Mutex[lockorder.Connection] // guards the fields below
 	asked time.Time                             // the write deadline that the layers above wish; zero: none
 	armed time.Time                             // the write deadline that is set
 }
 
-// taken is more requests than a connection can have.
+// taken is more requests than a connection can have at work.
 const taken = 1 << 20
 
-// begin counts a request. It reports false when the connection is being closed.
+// begin counts a request. False: the connection is being closed.
 func (c *connection) begin() bool {
 	if c.atWork.Add(1) > taken {
 		return false
@@ -79,10 +80,10 @@ func (c *connection) begin() bool {
 	return true
 }
 
-// end ends a request.
+// end counts a request out.
 func (c *connection) end() {
 	c.since.Store(time.Now().UnixNano())
-	if c.atWork.Load() == 1 { // else others are at work on it, and the last of them forgets
+	if c.atWork.Load() == 1 { // otherwise the last request at work forgets
 		c.forget()
 	}
 	c.atWork.Add(-1)
@@ -91,17 +92,17 @@ func (c *connection) end() {
 // waits reports whether no request is at work.
 func (c *connection) waits() bool { return c.atWork.Load() == 0 }
 
-// take makes sure that no request begins any more. It reports false when one is at work.
+// take makes sure that no further request begins. False: a request is at work.
 func (c *connection) take() bool { return c.atWork.CompareAndSwap(0, taken) }
 
-// Early resets by which a client shows that it wants work done rather than answers (CVE-2023-44487). Clients that cancel
-// now and then stay far below.
+// A client that resets so many requests early wants work done rather than answers (CVE-2023-44487). Clients that
+// cancel now and then stay far below.
 const (
 	resetsAllowed = 500
-	resetsShare   = 2 // of all requests, one in so many
+	resetsShare   = 2 // early resets are at least one in so many of all requests
 )
 
-// floods counts a request that ended, and reports whether the client has reset too many of its own.
+// floods counts a request that has ended, and reports whether the client has reset too many of its requests.
 func (c *connection) floods(reset bool) bool {
 	all := c.answered.Add(1)
 	if !reset {
@@ -111,20 +112,20 @@ func (c *connection) floods(reset bool) bool {
 	return resets >= resetsAllowed && resets >= all/resetsShare
 }
 
-// hasten bounds how long what is left of a body may take to come. What has taken its time already gets no more.
+// hasten bounds how long the rest of a body may take to come. A body that was too late already gets no more time.
 func (c *connection) hasten(d time.Duration) {
 	if !c.late.Load() {
-		_ = c.SetReadDeadline(time.Now().Add(d)) // of a connection that is closed
+		_ = c.SetReadDeadline(time.Now().Add(d)) // fails only on a closed connection
 	}
 }
 
-// giveUp ends reading: the connection serves no other request.
+// giveUp ends reading. The connection serves no further request.
 func (c *connection) giveUp() {
 	c.late.Store(true)
-	_ = c.SetReadDeadline(time.Unix(1, 0)) // of a connection that is closed
+	_ = c.SetReadDeadline(time.Unix(1, 0)) // fails only on a closed connection
 }
 
-// Read reads what the client sends.
+// Read reads the bytes that the client sends, for net/http. Hits answers requests before that.
 func (c *connection) Read(p []byte) (int, error) {
 	if err := c.introduce(); err != nil {
 		return 0, err
@@ -135,7 +136,7 @@ func (c *connection) Read(p []byte) (int, error) {
 	return c.receive(p)
 }
 
-// receive reads for net/http.
+// receive reads for net/http without Hits.
 func (c *connection) receive(p []byte) (int, error) {
 	var n int
 	var err error
@@ -151,7 +152,7 @@ func (c *connection) receive(p []byte) (int, error) {
 	return n, err
 }
 
-// taken looks at what net/http is given.
+// taken looks at bytes that net/http is given, and counts them.
 func (c *connection) taken(p []byte) error {
 	if err := c.received(len(p)); err != nil {
 		return err
@@ -170,14 +171,15 @@ func (c *connection) taken(p []byte) error {
 	return nil
 }
 
-// Write writes all of p as long as the client takes some of it within every WriteTimeout, and it as a whole not too slowly.
+// Write writes all of p as long as the client takes a part within every WriteTimeout, and the whole of p not too
+// slowly.
 func (c *connection) Write(p []byte) (n int, err error) {
 	if c.heading.Load() {
 		c.rejects(p)
 	}
 	stall := c.all.limits.WriteTimeout
 	progress := time.Now()
-	last := progress.Add(atLeast(int64(len(p)))) // progress after it does not count
+	last := progress.Add(atLeast(int64(len(p)))) // progress after last does not count
 	armed := c.arm(progress, stall/2)
 	for {
 		m, err := c.Conn.Write(p[n:])
@@ -200,8 +202,8 @@ func (c *connection) Write(p []byte) (n int, err error) {
 	}
 }
 
-// arm sets the deadline for a client that last took something at progress, unless the one that is set is late enough. It
-// reports false where the layers above wish an earlier one, which then holds.
+// arm sets the deadline for a client that last took something at progress, unless the deadline in force is late
+// enough. It reports false where the layers above wish an earlier deadline, which then holds.
 func (c *connection) arm(progress time.Time, slack time.Duration) bool {
 	deadline := progress.Add(c.all.limits.WriteTimeout)
 	c.mu.Lock()
@@ -216,14 +218,15 @@ func (c *connection) arm(progress time.Time, slack time.Duration) bool {
 	return true
 }
 
-// abandon keeps the system from holding on to what the client does not take.
+// abandon makes the system drop the bytes that the client does not take, instead of holding them after the close.
 func (c *connection) abandon() {
 	if l, ok := c.Conn.(interface{ SetLinger(int) error }); ok {
-		_ = l.SetLinger(0) // it is closed either way
+		_ = l.SetLinger(0) // the connection is closed either way
 	}
 }
 
-// SetWriteDeadline sets a deadline of the layers above. It holds where it is earlier than the connection's own.
+// SetWriteDeadline sets a deadline of the layers above. That deadline holds where it is earlier than the connection's
+// own.
 func (c *connection) SetWriteDeadline(t time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -251,10 +254,10 @@ func (c *connection) CloseWrite() error {
 	return nil
 }
 
-// connectionKey is where a request's context has its connection.
+// connectionKey is the key of a request's connection in the request's context.
 type connectionKey struct{}
 
-// withConnection is http.Server's ConnContext: it finds the connection below what TLS puts around it.
+// withConnection is http.Server's ConnContext. It finds the connection below TLS.
 func withConnection(ctx context.Context, c net.Conn) context.Context {
 	if outer, ok := c.(interface{ NetConn() net.Conn }); ok {
 		c = outer.NetConn()
@@ -270,16 +273,16 @@ func connectionOf(ctx context.Context) *connection {
 	return c
 }
 
-// GiveUp ends reading what the client of a request with this context still sends: its connection serves no other request.
-// Where no connection of a set is below, nothing happens.
+// GiveUp ends reading from the client of a request with this context. The connection serves no further request.
+// Without a connection of a set below, GiveUp does nothing.
 func GiveUp(ctx context.Context) {
 	if c := connectionOf(ctx); c != nil {
 		c.giveUp()
 	}
 }
 
-// Received reports whether all of the body of an HTTP/1.1 request with this context has been read from its client. False where no
-// connection of a set is below.
+// Received reports whether all of the body of an HTTP/1.1 request with this context has been read from its client.
+// Without a connection of a set below, Received reports false.
 func Received(ctx context.Context) bool {
 	c := connectionOf(ctx)
 	if c == nil {
@@ -289,8 +292,8 @@ func Received(ctx context.Context) bool {
 	return body == nil || body.ended.Load()
 }
 
-// Late reports whether reading what the client sends was ended, by GiveUp or because a body did not come in time. net/http
-// ends such a request as if the client had left.
+// Late reports whether reading from the client was ended, by GiveUp or because a body did not come in time. net/http
+// ends the context of such a request as if the client had left.
 func Late(ctx context.Context) bool {
 	c := connectionOf(ctx)
 	return c != nil && c.late.Load()

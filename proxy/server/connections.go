@@ -13,27 +13,27 @@ import (
 	"cacheproxy/lockorder"
 )
 
-// Connections are the clients' connections of one data listener: as many as allowed, and known to the end, those that
-// were upgraded included. The server that New makes watches the requests on them.
+// Connections is the set of the clients' connections of one data listener. The set bounds their number, and knows
+// each connection to its end, upgraded connections included. The server that New makes watches the requests on them.
 type Connections struct {
 	limits  Limits      // does not change
-	closing atomic.Bool // answers end their connection; set by Retire for good, asked by each request
+	closing atomic.Bool // answers end their connection; Retire sets it for good, each request reads it
 
 	reclaimed, refused, stalled, flooding, unintroduced, headerless atomic.Uint64 // see Counts
 
 	rejected func(client netip.Addr, status int) // see Options.Rejected; set before the first connection
-	hits     Hits                                // see Options.Hits; likewise
+	hits     Hits                                // see Options.Hits; set before the first connection
 
 	headers atomic.Int64 // bytes of headers beyond ownHeader of each connection
-	streams atomic.Int64 // requests of HTTP/2 at work
+	streams atomic.Int64 // HTTP/2 requests at work
 
-	mu      lockorder.Mutex[lockorder.Connections] // guards what is below; nothing is waited for with it
+	mu      lockorder.Mutex[lockorder.Connections] // guards the fields below; never held across a wait
 	open    map[*connection]struct{}
 	clients map[netip.Addr]int // counted only where there is a limit
 	changed chan struct{}      // has a token after a connection closed
 }
 
-// NewConnections makes the set; its limits are those of Limits that concern connections.
+// NewConnections makes an empty set. Of l, the set uses the limits that concern connections.
 func NewConnections(l Limits) *Connections {
 	return &Connections{
 		limits: l.withDefaults(), open: map[*connection]struct{}{}, clients: map[netip.Addr]int{}, changed: make(chan struct{}, 1),
@@ -41,14 +41,14 @@ func NewConnections(l Limits) *Connections {
 	}
 }
 
-// Counts are numbers of connections.
+// Counts holds numbers of connections.
 type Counts struct {
-	Open   int // now, those included that end as soon as their client sends no more
-	AtWork int // of these, with a request, a stream or an upgraded protocol
-	Limit  int // of Open
-	// Closed since the start: Reclaimed for others while they waited, Refused for their client had too many, Stalled
-	// since their client took nothing, Flooding for resetting their HTTP/2 requests, Unintroduced for a PROXY header that
-	// was malformed or did not come, Headerless since there was no memory for their header.
+	Open   int // open at this time, including those that end as soon as their client sends no more
+	AtWork int // of Open, with a request, a stream or an upgraded protocol at work
+	Limit  int // the most that Open may be
+	// Numbers of connections that were closed since the start. Reclaimed: for others, while they waited. Refused:
+	// their client had too many. Stalled: their client took nothing. Flooding: their client reset HTTP/2 requests.
+	// Unintroduced: the PROXY header was malformed or did not come. Headerless: no memory was left for a header.
 	Reclaimed, Refused, Stalled, Flooding, Unintroduced, Headerless uint64
 }
 
@@ -69,8 +69,9 @@ func (c *Connections) Counts() Counts {
 	return n
 }
 
-// admit takes a connection in, once there is room. It reports false when the connection was closed instead. One whose peer is among
-// the proxies is counted as its client's when that was introduced.
+// admit takes a connection into the set, once the set has room. It reports false when admit has closed the connection
+// instead. A connection whose peer is among the proxies is counted for its client when the proxy has introduced the
+// client.
 func (c *Connections) admit(inner net.Conn, proxies []netip.Prefix, done <-chan struct{}) (*connection, bool) {
 	conn := &connection{Conn: inner, all: c, client: addrOf(inner.RemoteAddr())}
 	if c.hits != nil {
@@ -93,7 +94,7 @@ func (c *Connections) admit(inner net.Conn, proxies []netip.Prefix, done <-chan 
 		}
 		select {
 		case <-c.changed:
-		case <-time.After(reclaimEvery): // by then one may wait that was at work
+		case <-time.After(reclaimEvery): // a connection that was at work may wait by then
 		case <-done:
 			inner.Close()
 			return nil, false
@@ -101,7 +102,7 @@ func (c *Connections) admit(inner net.Conn, proxies []netip.Prefix, done <-chan 
 	}
 }
 
-// reclaimEvery is how often a full set is looked through for a connection without a request.
+// reclaimEvery is how often admit looks through a full set for a connection without a request.
 const reclaimEvery = 50 * time.Millisecond
 
 type admission int
@@ -109,7 +110,7 @@ type admission int
 const (
 	added admission = iota
 	noPlace
-	tooMany // of this client
+	tooMany // for this client
 )
 
 func (c *Connections) add(conn *connection) admission {
@@ -136,7 +137,8 @@ func (c *Connections) list(conn *connection) {
 	}
 }
 
-// count counts a connection as that of the client that was introduced. It reports false where the client has too many.
+// count counts a connection for the client that the proxy has introduced. It reports false when the client has too
+// many.
 func (c *Connections) count(conn *connection, client netip.Addr) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -165,15 +167,17 @@ func (c *Connections) remove(conn *connection) {
 	}
 }
 
-// reclaimPart is the part of all connections that is closed at a time: looking for the oldest takes a look at all.
+// reclaimPart is the divisor of MaxConnections that gives how many connections one reclaim closes. Finding the
+// longest waiting takes a look at all.
 const reclaimPart = 64
 
-// reclaim closes the connections that have waited longest for a request, or for the rest of one's header, and says how
-// many. A client whose request crosses the closing sees what it sees at the end of a keep-alive (RFC 9112 §9.5).
+// reclaim closes the connections that have waited longest for a request, or for the rest of a request's header, and
+// returns how many. A client whose request crosses the closing sees the same as at the end of a keep-alive (RFC 9112
+// §9.5).
 func (c *Connections) reclaim() (n int) {
 	type waiting struct {
 		conn  *connection
-		since int64 // when it began to wait, and in the future where it may still be sent its answer
+		since int64 // when the wait began; in the future while the client may not have its answer yet
 	}
 	var all []waiting
 	c.mu.Lock()
@@ -181,7 +185,8 @@ func (c *Connections) reclaim() (n int) {
 		if conn.waits() {
 			since := conn.since.Load()
 			if conn.lingering.Load() {
-				// To close it now would reset it, and its client could lose an answer that it has not read yet: the last of all to go.
+				// Closing a lingering connection resets it, and its client could lose an answer that it has not read
+				// yet. So lingering connections come last.
 				since += int64(lingerFor)
 			}
 			all = append(all, waiting{conn, since})
@@ -199,19 +204,20 @@ func (c *Connections) reclaim() (n int) {
 	return n
 }
 
-// Retire makes every answer from now on the last of its connection: HTTP/1.1 says Connection: close, HTTP/2 GOAWAY.
-// Clients with something to ask move elsewhere by themselves, and none of them meets a connection that is closing.
+// Retire makes every further answer the last of its connection: HTTP/1.1 says Connection: close, HTTP/2 GOAWAY.
+// Clients with further requests move elsewhere by themselves, and no client meets a connection that is closing.
 func (c *Connections) Retire() { c.closing.Store(true) }
 
-// freshFor is how long a new connection may take to its first request and still have it answered by a server that ends. It
-// is what http.Server.Shutdown allows too.
+// freshFor is how long a server that ends still waits for the first request of a new connection. http.Server.Shutdown
+// allows the same.
 const freshFor = 5 * time.Second
 
-// settleEvery is how often Settle and Gone look.
+// settleEvery is the interval at which Settle and Gone look at the connections.
 const settleEvery = 10 * time.Millisecond
 
-// Settle waits until no request is at work, upgraded connections and streams included, no new connection is about to send its
-// first, and no client still sends a body that has its answer. It returns how many were left when ctx ended.
+// Settle waits until no request is at work, upgraded connections and streams included, no new connection is about to
+// send its first request, and no client still sends a body that has its answer. Settle returns how many such
+// connections were left when ctx ended.
 func (c *Connections) Settle(ctx context.Context) int {
 	return untilNone(ctx, func() (n int) {
 		now := time.Now()
@@ -226,7 +232,8 @@ func (c *Connections) Settle(ctx context.Context) int {
 	})
 }
 
-// Gone closes every connection and waits until their requests have ended. It returns how many were left when ctx ended.
+// Gone closes every connection and waits until their requests have ended. It returns how many were left when ctx
+// ended.
 func (c *Connections) Gone(ctx context.Context) int {
 	c.mu.Lock()
 	left := slices.Collect(maps.Keys(c.open))
@@ -244,7 +251,7 @@ func (c *Connections) Gone(ctx context.Context) int {
 	})
 }
 
-// untilNone waits until count gives zero. It returns what count gives when ctx ends.
+// untilNone waits until count returns zero. When ctx ends before, untilNone returns the count of that time.
 func untilNone(ctx context.Context, count func() int) int {
 	tick := time.NewTicker(settleEvery)
 	defer tick.Stop()

@@ -2,19 +2,20 @@ package server
 
 import "bytes"
 
-// fieldWatch looks for a field in what a client sends, which net/http removes before anybody else sees it. It is wrong on the safe
-// side: a line of a body, or of another request, counts too.
+// fieldWatch looks for a field in the bytes that a client sends. net/http removes these fields before a handler sees
+// the request. fieldWatch is wrong on the safe side: a line of a body, or of another request, counts too.
 //
-// Of Content-Length: a request that has one beside Transfer-Encoding is framed by
-// the latter, and its connection must be closed after the answer (RFC 9112 §6.1): somebody on the way may have framed it by
-// the former, and would take what follows for another's request. Of Transfer-Encoding: in HTTP/1.0 it frames nothing, and its
-// connection must be closed as well.
+// One watch looks for Content-Length. A request with Content-Length beside Transfer-Encoding is framed by
+// Transfer-Encoding. The server must close its connection after the answer (RFC 9112 §6.1), because an intermediary
+// may have framed the request by Content-Length, and would take the following bytes for another client's request. The
+// other watch looks for Transfer-Encoding, which frames nothing in HTTP/1.0. The server must close such a connection
+// as well.
 type fieldWatch struct {
 	name  string // in lower case
 	found bool
-	later bool // what is seen comes after the first head, which an empty line ends
+	later bool // the bytes come after the first head, which an empty line ends
 	at    int  // how much of the name this line has begun with; negative: the line begins otherwise
-	empty bool // of this line there is nothing but a carriage return
+	empty bool // this line has nothing but a carriage return so far
 }
 
 const (

@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// statusClientGone stands in logs for a client that had left, or whose deadline had passed. No client gets it as a status of HTTP.
+// statusClientGone stands in logs for a client that had left, or whose deadline had passed. No client gets this
+// status over HTTP.
 const statusClientGone = 499
 
 // isGRPC reports whether a request is a call of gRPC ("PROTOCOL-HTTP2.md" of gRPC, Requests).
@@ -18,14 +19,15 @@ func isGRPC(r *http.Request) bool {
 	return ok && r.ProtoMajor >= 2 && (rest == "" || rest[0] == '+' || rest[0] == ';')
 }
 
-// Overdue reports whether a call of gRPC that came took ago has outlasted its grpc-timeout. A server that ends such a call resets its
-// stream, which is no failure of the server, and looks like one where the client's clock of the same deadline is a moment late.
+// Overdue reports whether a call of gRPC that came took ago has outlasted its grpc-timeout. A server that ends such a
+// call resets its stream. The reset is no failure of the server, and only looks like one when the client's clock of
+// the same deadline is a moment late.
 func Overdue(r *http.Request, took time.Duration) bool {
 	limit, ok := grpcTimeout(r.Header.Get("Grpc-Timeout"))
 	return ok && took >= limit && isGRPC(r)
 }
 
-// grpcTimeout is a grpc-timeout: at most eight digits and a unit.
+// grpcTimeout parses a grpc-timeout: at most eight digits and a unit.
 func grpcTimeout(v string) (time.Duration, bool) {
 	if len(v) < 2 || len(v) > 9 {
 		return 0, false
@@ -40,11 +42,12 @@ func grpcTimeout(v string) (time.Duration, bool) {
 	if limit := time.Duration(n) * unit; limit/unit == time.Duration(n) {
 		return limit, true
 	}
-	return 0, false // 99,999,999 hours have no end here
+	return 0, false // so many hours overflow: no deadline
 }
 
-// grpcError answers a call of gRPC with a response of trailers alone, since its client takes anything else for a broken server. The
-// codes are those that a client would have made of the status itself ("http-grpc-status-mapping.md" of gRPC).
+// grpcError answers a call of gRPC with a response of trailers alone, since a gRPC client takes any other response
+// for a broken server. The codes are those that a client would have made of the HTTP status
+// ("http-grpc-status-mapping.md" of gRPC).
 func grpcError(w http.ResponseWriter, status int, text, id string) {
 	code := 2 // UNKNOWN
 	switch status {

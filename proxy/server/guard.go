@@ -5,8 +5,8 @@ import (
 	"net/http"
 )
 
-// guard watches the requests of a set's connections: which are at work, how their bodies come, whether their answers are
-// taken.
+// guard watches the requests on a set's connections: their number at work, the progress of their bodies, and whether
+// clients take their answers.
 func (c *Connections) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		conn := connectionOf(r.Context())
@@ -16,11 +16,11 @@ func (c *Connections) guard(next http.Handler) http.Handler {
 		}
 		first := !conn.served.Load()
 		if !conn.begin() {
-			panic(http.ErrAbortHandler) // it was closed while the request came in
+			panic(http.ErrAbortHandler) // the connection was closed while the request came in
 		}
 		header := int64(0)
 		if r.ProtoMajor >= 2 {
-			header = headerBytes(r) // over HTTP/1.1 it was counted as it came
+			header = headerBytes(r) // received has counted the header of HTTP/1.1
 			defer c.streams.Add(-1)
 		}
 		defer c.leave(conn, r, header)
@@ -53,7 +53,7 @@ func (c *Connections) guard(next http.Handler) http.Handler {
 		}
 		conn.body.Store(body)
 		if body != nil {
-			// What of the body nobody has read is read before the answer goes out, by net/http, which has no limit of its own.
+			// net/http reads the unread rest of the body before the answer goes out, without a limit of its own.
 			defer conn.hasten(c.limits.BodyTimeout)
 			defer body.finish()
 		}
@@ -62,7 +62,7 @@ func (c *Connections) guard(next http.Handler) http.Handler {
 	})
 }
 
-// leave ends a request.
+// leave counts a request out.
 func (c *Connections) leave(conn *connection, r *http.Request, header int64) {
 	if r.ProtoMajor >= 2 && conn.floods(r.Context().Err() != nil) {
 		c.flooding.Add(1)
@@ -77,9 +77,10 @@ func (c *Connections) leave(conn *connection, r *http.Request, header int64) {
 	conn.end()
 }
 
-// framedTwice reports whether a request may have both Transfer-Encoding and Content-Length, or a Transfer-Encoding in HTTP/1.0, which
-// does not know it: somebody on the way may take another end for that of the request, and its connection must be closed
-// after the answer (RFC 9112 §6.1). Below TLS that cannot be seen, so that every chunked one may, and every one of HTTP/1.0.
+// framedTwice reports whether a request may have both Transfer-Encoding and Content-Length, or a Transfer-Encoding in
+// HTTP/1.0, which does not know the field. An intermediary may then take another end for that of the request, and the
+// server must close the connection after the answer (RFC 9112 §6.1). Below TLS the fields cannot be seen: every
+// chunked request over TLS may be one, and every request of HTTP/1.0.
 func framedTwice(conn *connection, r *http.Request) bool {
 	switch {
 	case r.ProtoMajor != 1:
@@ -90,31 +91,32 @@ func framedTwice(conn *connection, r *http.Request) bool {
 	return len(r.TransferEncoding) > 0 && (r.TLS != nil || conn.hasLength.Load())
 }
 
-// misframed reports whether a request in HTTP/1.0 has a Transfer-Encoding, which makes its framing faulty (RFC 9112 §6.1): without a
-// Content-Length its content would be taken for none, and a write would empty what it was to fill; with one, somebody on the way may take
-// what follows the content for part of it, or the other way round. A line of a first request's content is none of its head; further
-// requests of such a connection are in doubt, and refused.
+// misframed reports whether a request in HTTP/1.0 has a Transfer-Encoding, which makes its framing faulty (RFC 9112
+// §6.1). Without a Content-Length the content would be taken for none, and a write would empty what it was to fill.
+// With a Content-Length, an intermediary may take the bytes behind the content for a part of the content, or the
+// other way round. A line in the content of a first request is not counted as its head's. Further requests of such a
+// connection are in doubt, and refused.
 func misframed(conn *connection, r *http.Request, first bool) bool {
 	return r.ProtoMajor == 1 && r.ProtoMinor == 0 && conn.hasCoding.Load() && (r.ContentLength <= 0 || !first || conn.coded.Load())
 }
 
-// Bound has the body of a request that is Silent come as every other has to, where it turns out to be no conversation. It must not have
-// been read yet. Where no connection of a set is below, nothing happens.
+// Bound applies BodyTimeout to the body of a request that is Silent, where the request turns out to be no
+// conversation. The body must not have been read yet. Without a connection of a set below, Bound does nothing.
 func Bound(r *http.Request) {
 	if conn := connectionOf(r.Context()); conn != nil && Silent(r) && r.Body != nil && r.Body != http.NoBody {
 		r.Body = newTimedBody(r.Body, conn, r.ProtoMajor, conn.all.limits.BodyTimeout)
 	}
 }
 
-// Unbound has the body of a request come as slowly as it likes. It must not have been read.
+// Unbound lifts BodyTimeout from the body of a request. The body must not have been read yet.
 func Unbound(r *http.Request) {
 	if body, ok := r.Body.(*timedBody); ok {
 		body.timeout = 0
 	}
 }
 
-// Silent reports whether a client may rightly send nothing for long while its request is open: a gRPC call, for which there
-// has to be HTTP/2, is a conversation.
+// Silent reports whether a client may rightly send nothing for long while its request is open: a gRPC call, which
+// needs HTTP/2, is a conversation.
 func Silent(r *http.Request) bool {
 	return r.ProtoMajor >= 2 && httpcache.GRPC(r.Header)
 }

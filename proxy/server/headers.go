@@ -6,31 +6,34 @@ import (
 )
 
 const (
-	// ownHeader is the part of a header, in bytes, for which each connection has room of its own: few are longer.
+	// ownHeader is the part of its headers, in bytes, for which each connection has room of its own. Few headers are
+	// longer.
 	ownHeader = 8 << 10
-	// headerMemory is the room for what all headers together have beyond that, from their first byte to the end of their request, in
-	// bytes. A client may have Limits.MaxHeaderBytes, but ten thousand of them may not.
+	// headerMemory is the room, in bytes, for the parts of all headers beyond ownHeader, from the first byte of a
+	// header to the end of its request. One client may send Limits.MaxHeaderBytes, but ten thousand clients may not.
 	headerMemory = 32 << 20
 )
 
-// errHeaders ends a connection for whose header there is no room.
+// errHeaders ends a connection whose header has no room left.
 var errHeaders = errors.New("read header: no memory is left for headers")
 
-// grow counts n bytes more of headers, or less, and reports whether there is room for them. They are counted either way, until forget.
+// grow adds n bytes of headers, negative to subtract, and reports whether they have room. The bytes are counted
+// either way, until forget.
 func (c *connection) grow(n int64) bool {
 	after := c.header.Add(n)
 	extra := max(0, after-ownHeader) - max(0, after-n-ownHeader)
 	return extra == 0 || c.all.headers.Add(extra) <= headerMemory || extra < 0
 }
 
-// forget counts no headers any more.
+// forget takes all of the connection's headers off the counts.
 func (c *connection) forget() {
 	if n := c.header.Swap(0); n > ownHeader {
 		c.all.headers.Add(ownHeader - n)
 	}
 }
 
-// received counts what a client has sent where that can only be the header of a request. Over HTTP/1.1 it is, where none is at work.
+// received counts n bytes from the client where they can only belong to the header of a request: over HTTP/1.1, when
+// no request is at work.
 func (c *connection) received(n int) error {
 	if n == 0 || !c.waits() || c.grow(int64(n)) {
 		return nil
@@ -40,7 +43,7 @@ func (c *connection) received(n int) error {
 	return errHeaders
 }
 
-// headerBytes is what a request's header takes.
+// headerBytes returns how many bytes a request's header takes.
 func headerBytes(r *http.Request) int64 {
 	n := len(r.RequestURI) + len(r.Host)
 	for name, values := range r.Header {
@@ -51,7 +54,7 @@ func headerBytes(r *http.Request) int64 {
 	return int64(n)
 }
 
-// refuse answers a request of HTTP/2 for which there is no room.
+// refuse answers a request of HTTP/2 for which the server has no room.
 func refuse(w http.ResponseWriter, r *http.Request) {
 	w.Header()["Retry-After"] = []string{"1"}
 	w.Header()["Cache-Control"] = []string{"no-store"}

@@ -10,75 +10,84 @@ import (
 	"time"
 )
 
-// Hits answers requests by their heads alone, below net/http. It is called concurrently, for one connection by one goroutine at a time.
+// Hits answers requests by their heads alone, below net/http. Goroutines of different connections call Hits
+// concurrently, and for each connection one goroutine at a time.
 type Hits interface {
-	// Answer looks at the first request in what a client has sent, and says what it is. Where that is Answered or Last, all of the answer was
-	// written to the client. The bytes belong to the caller: they are not changed, and nothing refers to them any more when it returns.
-	// n is how many of them the request has, if it is one of these or Single. With waits, the client may wait for a copy that is not at hand;
-	// without, what was written for others waits for this answer, and it comes from what is.
+	// Answer looks at the first request in sent, and says what the request is. For Answered or Last, Answer has
+	// written the whole answer to the client. sent belongs to the caller: Answer does not change the bytes, and
+	// nothing refers to them after its return. For Single, Answered and Last, n is how many bytes the request has.
+	// With waits, the client may wait for a copy that is not at hand. Without waits, earlier answers are held until
+	// Answer returns, and only copies at hand may answer.
 	Answer(to io.Writer, client string, sent []byte, waits bool) (n int, what Verdict)
 }
 
-// Verdict is what the first request of what a client has sent is to its connection.
+// Verdict says what the first request in the bytes of a client means for its connection.
 type Verdict uint8
 
 const (
-	// Other is whatever is not known to be one of the following: how it is framed is for net/http to say.
+	// Other is a request that may be none of the following. Only net/http can say how it is framed.
 	Other Verdict = iota
-	// Incomplete is the beginning of what may become Single. It has no fault at which net/http would answer before the rest is there.
+	// Incomplete is the beginning of a head that may become Single. It has no fault that net/http would answer before
+	// the rest comes.
 	Incomplete
-	// Single is a whole head that nothing follows: the next request begins behind it, for every recipient.
+	// Single is a whole head without content: for every recipient the next request begins behind it.
 	Single
 	// Answered is a Single that has its answer.
 	Answered
-	// Last is Answered, and the answer says that the connection ends with it.
+	// Last is Answered with an answer that says that the connection ends.
 	Last
-	// Broken is a Single whose answer could not be written: the connection is of no use.
+	// Broken is a Single whose answer could not be written. The connection must be closed.
 	Broken
 )
 
-// What follows is how a connection is shared with net/http. At a boundary net/http waits for a request and has none of its bytes. There
-// the connection reads in its place, into its own buffer, and answers as many requests as Hits can. What it cannot is given to net/http.
+// The connection is shared with net/http by the following rules. At a boundary, net/http waits for a request and has
+// none of its bytes. There the connection reads in net/http's place, into the buffer of net/http's read, and answers
+// as many requests as Hits can. A request that Hits cannot answer goes to net/http.
 //
-// Invariant: the next byte that net/http is given at a boundary is the first of a request. So it gets a Single by itself, never with what
-// follows, and then is at a boundary again when it reads more than one byte. Its read of one byte is that by which it sees a client
-// leave while it answers, and which it breaks off with a deadline in the past. A byte that comes then is the first of the next request, of a
-// client that is ahead, or has its answer before that read was broken off: it is kept here, like what came with the Single, and not given away. Behind anything but a Single there is no boundary
-// that could be seen from here: the connection is net/http's for good.
+// Invariant: the next byte that net/http is given at a boundary is the first of a request. So net/http gets a Single
+// by itself, never with the bytes behind it. The next read of more than one byte is at a boundary again. A read of
+// one byte is no boundary: by that read net/http sees a client leave while a handler answers, and a deadline in the
+// past breaks the read off. A byte that comes in that read is the first of the next request. The client has sent
+// ahead, or has had its answer before net/http broke the read off. The connection keeps the byte in ahead, like the
+// bytes behind a Single, and does not give the byte to net/http. Behind any verdict but Single the connection cannot
+// see a boundary, and net/http has the connection for good.
 
-// pieces is how many reads a head may take that is looked at from its beginning after each.
+// pieces bounds how many reads a head may take here. After each read the head is parsed from its beginning.
 const pieces = 8
 
-// shared is the part of a connection that says whose turn it is. It belongs to whoever reads.
+// shared says whose turn it is on a connection: net/http's or Hits's. Only the goroutine that reads uses shared, with
+// two exceptions. handled is set by the goroutine of the handler, before net/http reads again. broken is a channel.
 type shared struct {
 	forGood bool   // net/http has the connection from here on
 	given   bool   // net/http has a Single
-	handled bool   // and its handler has ended
+	handled bool   // the handler of that Single has ended
 	peer    string // the client's address, as net/http writes it; empty: not asked yet
-	// broken has a token when a read of one byte is broken off, or the connection is closed; nil: there is no Hits
+	// broken has a token when a read of one byte is broken off, or the connection is closed; nil: the set has no Hits
 	broken chan struct{}
 }
 
-// Whether an answer is being written that net/http knows nothing of.
+// Values of connection.answering: whether Hits is writing an answer that net/http does not know of.
 const (
 	notAnswering int32 = iota
 	answering
-	closeAfter // and it was told to close the connection, which it takes to be idle
+	closeAfter // net/http has closed the connection meanwhile, because it looks idle
 )
 
-// errAnswered ends a connection that was closed while Hits answered, whose answer could not be written, or was the last. It is what net/http takes for
-// the end of a connection: any other error of a first request it answers, behind part of an answer, and waits for a client to take that
-// which takes nothing.
+// errAnswered ends a connection that was closed while Hits answered, whose answer could not be written, or whose
+// answer was the last. net/http takes a *net.OpError of a read for the end of the connection. To any other error of a
+// first request, net/http would write an answer, possibly behind a part of an answer of Hits, and would wait for a
+// client that takes nothing.
 var errAnswered = &net.OpError{Op: "read", Err: errors.New("the connection ends with an answer")}
 
-// next reads for net/http, and answers before that what Hits can.
+// next reads for net/http. Before that, next answers the requests that Hits can answer.
 func (c *connection) next(p []byte) (int, error) {
 	s := &c.shared
 	switch {
 	case s.given && len(p) == 1:
 		return 0, c.watch(p)
 	case s.given && !s.handled, len(p) < leastBuffer:
-		// It reads more before the handler has had what was given, or has no room for a head: its ways are not the expected ones.
+		// net/http reads more before the handler has had the Single, or has no room for a head: this code does not
+		// know its state.
 		s.forGood = true
 		return c.receive(p)
 	}
@@ -112,7 +121,7 @@ func (c *connection) next(p []byte) (int, error) {
 		switch {
 		case n > 0 || err == nil:
 		case errors.Is(err, os.ErrDeadlineExceeded) && wait.longer():
-		case filled >= begunBy || filled > 0 && !c.served.Load(): // net/http answers it, and meets the same end
+		case filled >= begunBy || filled > 0 && !c.served.Load(): // net/http answers the part, and meets the same end
 			s.forGood = true
 			return wait.give(p[:filled])
 		default:
@@ -121,23 +130,24 @@ func (c *connection) next(p []byte) (int, error) {
 	}
 }
 
-// single has a Single of n bytes given to net/http, and keeps what follows it.
+// single prepares a Single of n bytes for net/http, keeps the bytes behind the Single in ahead, and returns n.
 func (c *connection) single(sent []byte, n int) int {
 	if n < len(sent) {
 		c.ahead = append(bytes.Clone(sent[n:]), c.ahead...)
 	}
 	select {
-	case <-c.shared.broken: // of an earlier read
+	case <-c.shared.broken: // the token of an earlier read
 	default:
 	}
 	return n
 }
 
-// watch waits until the client leaves, or nobody wants to know. Of a client that is ahead net/http would not see either that it leaves.
+// watch is net/http's read of one byte while a handler answers. watch returns when the client leaves, or when the
+// read is broken off. When the client has sent ahead, neither watch nor net/http would see the client leave.
 func (c *connection) watch(p []byte) error {
 	if len(c.ahead) == 0 {
 		select {
-		case <-c.shared.broken: // it comes with a deadline, which the read meets
+		case <-c.shared.broken: // an old token: its deadline ends the read, too
 		default:
 		}
 		if n, err := c.Conn.Read(p); n == 0 {
@@ -153,20 +163,20 @@ func (c *connection) watch(p []byte) error {
 func (c *connection) breakOff() {
 	select {
 	case c.shared.broken <- struct{}{}:
-	default: // there is a token, or nobody for it
+	default: // broken has a token already, or is nil
 	}
 }
 
-// leastBuffer is the least room for a head, in bytes; net/http has 4 KiB.
+// leastBuffer is the least room for a head, in bytes. net/http's buffer has 4 KiB.
 const leastBuffer = 2 << 10
 
-// hit has the first request of what was sent answered, if that can be.
+// hit has Hits answer the first request in sent, if Hits can.
 func (c *connection) hit(sent []byte) (n int, what Verdict) {
-	if c.all.closing.Load() { // the answer has to say so
+	if c.all.closing.Load() { // net/http's answer has to say Connection: close
 		return 0, Other
 	}
 	if c.atWork.Add(1) > taken {
-		return 0, Broken // it was closed while the request came in
+		return 0, Broken // the connection was closed while the request came in
 	}
 	c.answering.Store(answering)
 	defer func() {
@@ -194,8 +204,9 @@ func (c *connection) hit(sent []byte) (n int, what Verdict) {
 
 var endOfHead = []byte("\r\n\r\n")
 
-// hitsInRow is hit for a client that does not wait for its answers: those that can be given one after the other go out together. For each
-// by itself the client would be woken, which costs several times as much as the answer.
+// hitsInRow is hit for a client that sends further requests without waiting for answers. Answers that can be given
+// one after the other go out together. Otherwise the client would be woken for each, which costs several times as
+// much as the answer.
 func (c *connection) hitsInRow(sent []byte) (n int, what Verdict) {
 	out := rows.Get().(*row)
 	out.to = c
@@ -209,11 +220,11 @@ func (c *connection) hitsInRow(sent []byte) (n int, what Verdict) {
 			return length, one
 		}
 		if one != Answered && one != Last {
-			break // it is looked at once more, by itself
+			break // next looks at this request once more, by itself
 		}
 		n += length
 		if what = one; what == Last {
-			break // what follows gets no answer
+			break // requests behind the last get no answer
 		}
 	}
 	if out.flush(); out.err != nil {
@@ -222,19 +233,19 @@ func (c *connection) hitsInRow(sent []byte) (n int, what Verdict) {
 	return n, what
 }
 
-// row is answers that go out together.
+// row gathers answers that go out together.
 type row struct {
 	to   io.Writer
 	held []byte
 	err  error
 }
 
-// rowSize is how much of answers waits for those that follow, in bytes.
+// rowSize bounds the answers that wait for later ones, in bytes.
 const rowSize = 32 << 10
 
 var rows = sync.Pool{New: func() any { return &row{held: make([]byte, 0, rowSize)} }}
 
-// Write implements io.Writer. What it says was written may still wait.
+// Write implements io.Writer. The bytes that Write has taken may wait in held.
 func (w *row) Write(p []byte) (n int, err error) {
 	if len(w.held)+len(p) > rowSize {
 		w.flush()
@@ -256,21 +267,24 @@ func (w *row) flush() {
 	w.held = w.held[:0]
 }
 
-// waiting is the wait for a request, with the deadlines that net/http would set if it saw what was answered.
+// waiting is the wait for a request, with the deadlines that net/http would set for the requests that Hits answers.
 type waiting struct {
-	c      *connection
-	last   time.Time // when the last request was answered here; zero: none was, and the deadline of net/http is in force
-	headBy int64     // until when a head that has begun must be there, in Unix nanoseconds; 0: none has begun, or net/http's deadline says so
-	pieces int       // reads of that head
+	c    *connection
+	last time.Time // when Hits last gave an answer; zero: not yet, and net/http's deadline is in force
+	// headBy is when a head that has begun must be there, in Unix nanoseconds; 0: no head has begun, or net/http's
+	// deadline bounds it
+	headBy int64
+	pieces int // reads of that head
 }
 
 func (w *waiting) answered(at time.Time) { w.last, w.headBy, w.pieces = at, 0, 0 }
 
-// begunBy is how many bytes net/http takes for the beginning of a head, behind a connection's first. With fewer it waits as it does with
-// none, whatever they are: an empty line that a client sends behind its request is no request that has a fault.
+// begunBy is how many bytes net/http takes for the beginning of a head, behind a connection's first. With fewer bytes
+// net/http goes on waiting as with none, whatever they are: an empty line that a client sends behind its request is
+// no faulty request.
 const begunBy = 4
 
-// leastLooked is how many bytes there must be before net/http would look at them.
+// leastLooked returns how many bytes there must be before net/http would look at them.
 func (c *connection) leastLooked() int {
 	if c.served.Load() {
 		return begunBy
@@ -278,7 +292,8 @@ func (c *connection) leastLooked() int {
 	return 1
 }
 
-// begun notes that so much of a head is there before more is read. It reports false where the connection cannot be waited for.
+// begun notes, before a read, that filled bytes of a head are there. When a head has begun, begun sets its deadline.
+// It reports false when the deadline cannot be set: the connection is closed.
 func (w *waiting) begun(filled int) bool {
 	if filled == 0 {
 		return true
@@ -291,8 +306,9 @@ func (w *waiting) begun(filled int) bool {
 	return w.c.Conn.SetReadDeadline(by) == nil
 }
 
-// longer reports whether there is more time than the deadline that has passed, which is then set anew: each answer begins the wait for the next
-// request, and to set a deadline then would cost more than to look when it has passed.
+// longer reports whether the client has more time than the deadline that has passed, and sets the later deadline.
+// Each answer begins the wait for the next request anew. To set a deadline with each answer would cost more than this
+// look after a deadline has passed.
 func (w *waiting) longer() bool {
 	if w.last.IsZero() || w.headBy != 0 {
 		return false
@@ -301,8 +317,9 @@ func (w *waiting) longer() bool {
 	return time.Now().Before(by) && w.c.Conn.SetReadDeadline(by) == nil
 }
 
-// give hands over to net/http what there is. Before the first request that it sees it sets no deadline, and so one is set here that is not
-// that of the connection's first.
+// give hands the bytes over to net/http. net/http sets the deadline of a connection's first head when the connection
+// begins, and no other before the first request that it sees. So where Hits has answered before, give sets the
+// deadline of this head.
 func (w *waiting) give(p []byte) (int, error) {
 	c := w.c
 	c.unseen.Store(false)
@@ -324,8 +341,8 @@ func (w *waiting) give(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// SetReadDeadline sets a deadline of the layers above. What is left of the time for a head that has begun before net/http got it is no
-// more for that.
+// SetReadDeadline sets a deadline of the layers above. When a head had begun before net/http got it, net/http would
+// give the client a full ReadHeaderTimeout again. headBy limits the deadline to the time that was left.
 func (c *connection) SetReadDeadline(t time.Time) error {
 	if by := c.headBy.Swap(0); by != 0 && t.After(time.Unix(0, by)) {
 		t = time.Unix(0, by)
@@ -337,7 +354,8 @@ func (c *connection) SetReadDeadline(t time.Time) error {
 	return err
 }
 
-// endUnseen closes the connections of which net/http has seen no request, and that have none: it would wait for their first.
+// endUnseen closes idle connections of which net/http has seen no request. http.Server.Shutdown would wait for their
+// first request.
 func (c *Connections) endUnseen() {
 	var unseen []*connection
 	c.mu.Lock()

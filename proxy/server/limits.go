@@ -15,33 +15,34 @@ const (
 	DefaultMaxConnections    = 10_000
 )
 
-// Limits bound what one client, and all of them together, can take from the data listener. None of them bounds how long
-// an upload, a download or a stream may last: the timeouts start anew whenever the client makes progress. A zero field
-// takes its default.
+// Limits bound how much one client, and all clients together, can take from the data listener. No limit bounds how
+// long an upload, a download or a stream may last: the timeouts start anew whenever the client makes progress. A zero
+// field takes its default.
 type Limits struct {
 	// ReadHeaderTimeout is how long a client may take for a request's header; 0: 10s.
 	ReadHeaderTimeout time.Duration
 	// IdleTimeout is how long a connection is kept without a request; 0: 75s. A load balancer in front should have a
-	// shorter one, so that it never sends a request on a connection that is being closed.
+	// shorter timeout, so that it never sends a request on a connection that is being closed.
 	IdleTimeout time.Duration
-	// BodyTimeout is how long a request's body may stay without another byte while the proxy waits for one; then it is
-	// answered 408. gRPC calls are exempt, whose clients may be silent; 0: 30s.
+	// BodyTimeout is how long a request's body may stay without another byte while the proxy waits for it; 0: 30s.
+	// Then the request is answered 408. gRPC calls are exempt, because their clients may be silent.
 	BodyTimeout time.Duration
-	// WriteTimeout is how long a client may take nothing of what is written to it; then its connection, or its HTTP/2
-	// stream, is closed; 0: 60s.
+	// WriteTimeout is how long a client may take nothing of its answer; 0: 60s. Then its connection, or its HTTP/2
+	// stream, is closed.
 	WriteTimeout time.Duration
-	// MaxHeaderBytes bounds a request's header, line and fields; 0: 64 KiB. A larger one is answered 431.
+	// MaxHeaderBytes bounds a request's header, line and fields; 0: 64 KiB. A larger header is answered 431.
 	MaxHeaderBytes int
-	// MaxConnections is how many connections may be open. For one more those give way that have waited longest without a request, a 64th of
-	// all; where all are at work it waits, and those behind it in the system's queue. As many requests of
-	// HTTP/2, of which a connection can have several, may be at work; one more is answered 503; 0: 10000.
+	// MaxConnections is how many connections may be open; 0: 10000. For one more connection, the set closes the
+	// connections that have waited longest without a request, a 64th of MaxConnections at a time. When all are at
+	// work, the new connection waits, and further ones wait in the system's queue. As many requests of HTTP/2, of
+	// which a connection can have several, may be at work. A further request is answered 503.
 	MaxConnections int
-	// MaxPerClient is how many connections one address may have open; one more is closed at once. 0: as many as it likes,
-	// which is right where clients come through a balancer or a NAT.
+	// MaxPerClient is how many connections one address may have open. A further connection is closed at once. 0: any
+	// number, which is right where clients come through a balancer or a NAT.
 	MaxPerClient int
 }
 
-// withDefaults fills in what is zero.
+// withDefaults fills in the zero fields.
 func (l Limits) withDefaults() Limits {
 	l.ReadHeaderTimeout = cmp.Or(l.ReadHeaderTimeout, DefaultReadHeaderTimeout)
 	l.IdleTimeout = cmp.Or(l.IdleTimeout, DefaultIdleTimeout)

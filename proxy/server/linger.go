@@ -3,22 +3,24 @@ package server
 import "time"
 
 const (
-	// lingerFor is how long a client may go on sending what nobody wants.
+	// lingerFor is how long a client may go on sending a body that nobody wants.
 	lingerFor = 30 * time.Second
-	// lingerSilent is how long it may send nothing of it: it has the answer by then, however busy it is.
+	// lingerSilent is how long such a client may send nothing. It has the answer by then, however busy it is.
 	lingerSilent = 5 * time.Second
-	// lingerBuffer is how much of it is read at a time, in bytes.
+	// lingerBuffer is how much of such a body is read at a time, in bytes.
 	lingerBuffer = 4 << 10
 )
 
-// halfCloser is a connection of which one direction can be closed.
+// halfCloser is a connection that can close its writing direction alone.
 type halfCloser interface{ CloseWrite() error }
 
-// Close closes the connection. A client that may still be sending a body is told that nothing follows, and what it sends is
-// thrown away for a while (RFC 9112 §9.6): to close at once would have the system reset the connection, and the client lose
-// its answer. net/http only pauses, without reading, and not for every such client. A second Close does not wait.
+// Close closes the connection. When the client may still be sending a body, Close tells the client that nothing
+// follows, and linger reads and drops the body for a while (RFC 9112 §9.6). If the connection were closed at once,
+// the system would reset the connection, and the client would lose its answer. net/http only pauses, without reading,
+// and not for every such client. A second Close does not wait.
 //
-// net/http closes what it takes to be idle when it ends; an answer that it knows nothing of goes out before.
+// net/http closes connections that look idle to it when it shuts down. If Hits is writing an answer, Close lets the
+// answer go out before.
 func (c *connection) Close() error {
 	if c.answering.CompareAndSwap(answering, closeAfter) {
 		return nil
@@ -31,7 +33,7 @@ func (c *connection) Close() error {
 	return c.drop()
 }
 
-// linger reads until the client has closed its side. Nothing else reads any more.
+// linger reads until the client has closed its side. No other goroutine reads any more.
 func (c *connection) linger() {
 	defer c.lingering.Store(false)
 	defer c.drop()

@@ -7,7 +7,7 @@ import (
 	"sync"
 )
 
-// Listener accepts a data listener's connections into their set.
+// Listener accepts the connections of a data listener into their set.
 type Listener struct {
 	net.Listener
 	all     *Connections
@@ -16,9 +16,10 @@ type Listener struct {
 	close   func() error
 }
 
-// Listen makes the connections that l accepts part of the set. Peers among the proxies must introduce the client of each connection by a
-// header of the PROXY protocol, version 1 or 2, and are believed: its addresses are those of the connection, in Request.RemoteAddr as
-// in the limit for each client. Others speak for themselves, and such a header of theirs is malformed HTTP.
+// Listen makes the connections that l accepts part of the set. A peer among the proxies must introduce the client of
+// each connection by a header of the PROXY protocol, version 1 or 2. The set believes the header: its addresses are
+// those of the connection, in Request.RemoteAddr as in the limit for each client. Other peers are clients themselves,
+// and such a header from them is malformed HTTP.
 func (c *Connections) Listen(l net.Listener, proxies ...netip.Prefix) *Listener {
 	done := make(chan struct{})
 	return &Listener{Listener: l, all: c, proxies: proxies, done: done, close: sync.OnceValue(func() error {
@@ -27,8 +28,8 @@ func (c *Connections) Listen(l net.Listener, proxies ...netip.Prefix) *Listener 
 	})}
 }
 
-// Accept waits for a connection that may come in. After Close it says http.ErrServerClosed, so that a server which
-// listens no more is not taken for one that failed, and goes on serving the connections it has.
+// Accept waits for a connection that the set admits. After Close, Accept returns http.ErrServerClosed, so that the
+// server goes on serving its connections instead of failing.
 func (l *Listener) Accept() (net.Conn, error) {
 	for {
 		inner, err := l.Listener.Accept()
@@ -46,5 +47,5 @@ func (l *Listener) Accept() (net.Conn, error) {
 	}
 }
 
-// Close ends accepting; the connections stay. It may be called more than once.
+// Close ends accepting. The connections stay. Close may be called more than once.
 func (l *Listener) Close() error { return l.close() }

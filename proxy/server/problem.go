@@ -10,7 +10,7 @@ import (
 	"cacheproxy/policy/httpcache"
 )
 
-// problem is an error as programs read it (RFC 9457 §3). It has no type beyond the status, which then is its title.
+// problem is an error for programs (RFC 9457 §3). Its type is about:blank, so the title is that of the status.
 type problem struct {
 	Title     string `json:"title"`
 	Status    int    `json:"status"`
@@ -18,8 +18,9 @@ type problem struct {
 	RequestID string `json:"request_id,omitempty"`
 }
 
-// Error answers with an error of the proxy's own: as application/problem+json where the client prefers JSON, as a status of gRPC where
-// the request is a call of it, else as plain text, which ends with what to search the log for. An empty id has none.
+// Error answers with an error of the proxy's own. A call of gRPC gets a status of gRPC. A client that prefers JSON
+// gets application/problem+json. Any other client gets plain text that ends with the request id, for a search of the
+// log. An empty id is left out.
 func Error(w http.ResponseWriter, r *http.Request, status int, text, id string) {
 	if isGRPC(r) {
 		grpcError(w, status, text, id)
@@ -34,7 +35,7 @@ func Error(w http.ResponseWriter, r *http.Request, status int, text, id string) 
 	}
 	body, err := json.Marshal(problem{http.StatusText(status), status, text, id})
 	if err != nil {
-		http.Error(w, text, status) // texts and numbers have a form
+		http.Error(w, text, status) // cannot happen: strings and numbers can be marshalled
 		return
 	}
 	h := w.Header()
@@ -42,11 +43,11 @@ func Error(w http.ResponseWriter, r *http.Request, status int, text, id string) 
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Content-Length", strconv.Itoa(len(body)+1))
 	w.WriteHeader(status)
-	_, _ = w.Write(append(body, '\n')) // a client that has left; nothing more to do for it
+	_, _ = w.Write(append(body, '\n')) // fails only when the client has left
 }
 
-// prefersJSON reports whether an Accept names a type of JSON, and no type of text before or above it (RFC 9110 §12.5.1). Who accepts
-// anything gets text.
+// prefersJSON reports whether an Accept weighs a type of JSON above all types of text, or as high and names it first
+// (RFC 9110 §12.5.1). A client that accepts any type gets text.
 func prefersJSON(accept []string) bool {
 	var json, text float64
 	for element := range httpcache.Elements(accept) {

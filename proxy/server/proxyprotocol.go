@@ -11,11 +11,11 @@ import (
 	"time"
 )
 
-// maxIntroduction is the longest introduction that is read, in bytes: more than both addresses take in either version of the PROXY
-// protocol, and enough for the TLVs that balancers add.
+// maxIntroduction is the longest introduction that is read, in bytes. It is more than both addresses take in either
+// version of the PROXY protocol, and leaves room for the TLVs that balancers add.
 const maxIntroduction = 536
 
-// maxLine is the longest introduction of version 1, its end included (PROXY protocol §2.1).
+// maxLine is the longest introduction of version 1, including its end (PROXY protocol §2.1).
 const maxLine = 107
 
 const signature = "\r\n\r\n\x00\r\nQUIT\n" // of version 2 (§2.2)
@@ -25,12 +25,12 @@ var (
 	errIncomplete    = errors.New("read PROXY header: not there yet")
 )
 
-// introduction is what a proxy says of a connection that it makes for a client. The zero value says nothing: the connection is the
-// proxy's own, or the client has no address (LOCAL, UNKNOWN), and the addresses of the connection stay.
+// introduction holds the addresses that a proxy names for the connection of a client. In the zero value the addresses
+// of the connection stay: the connection is the proxy's own, or the client has no address (LOCAL, UNKNOWN).
 type introduction struct{ client, target netip.AddrPort }
 
-// parseIntroduction reads a header of either version at the beginning of b. What follows n bytes belongs to the client. With
-// errIncomplete more is needed.
+// parseIntroduction reads a header of either version at the beginning of b. The bytes behind the first n belong to
+// the client. errIncomplete means that parseIntroduction needs more bytes.
 func parseIntroduction(b []byte) (in introduction, n int, err error) {
 	switch {
 	case begins(b, signature):
@@ -42,7 +42,7 @@ func parseIntroduction(b []byte) (in introduction, n int, err error) {
 	}
 }
 
-// begins reports whether b begins with what, as far as it is there.
+// begins reports whether b begins with what, or b, if shorter, is a beginning of what.
 func begins(b []byte, what string) bool {
 	n := min(len(b), len(what))
 	return string(b[:n]) == what[:n]
@@ -59,7 +59,7 @@ func parseLine(b []byte) (in introduction, n int, err error) {
 	}
 	n = end + len("\r\n")
 	fields := strings.Split(string(b[:end]), " ")
-	if len(fields) > 1 && fields[1] == "UNKNOWN" { // whatever follows
+	if len(fields) > 1 && fields[1] == "UNKNOWN" { // the rest of the line has no meaning
 		return in, n, nil
 	}
 	if len(fields) != 6 {
@@ -99,9 +99,9 @@ func parseBinary(b []byte) (in introduction, n int, err error) {
 		return in, 0, errIncomplete
 	}
 	ends := b[fixed:n]
-	address := 0 // how long one is, in bytes
+	address := 0 // length of one address, in bytes
 	switch {
-	case command == 0x20, family == 0x00, family == 0x31: // LOCAL; UNSPEC and UNIX, which have no address
+	case command == 0x20, family == 0x00, family == 0x31: // LOCAL; UNSPEC and UNIX, which have no IP address
 		return in, n, nil
 	case family == 0x11: // TCP over IPv4
 		address = 4
@@ -112,17 +112,18 @@ func parseBinary(b []byte) (in introduction, n int, err error) {
 		return in, 0, errNotIntroduced
 	}
 	end := func(address, port []byte) netip.AddrPort {
-		a, _ := netip.AddrFromSlice(address) // as long as one
+		a, _ := netip.AddrFromSlice(address) // cannot fail: address is 4 or 16 bytes long
 		return netip.AddrPortFrom(a.Unmap(), binary.BigEndian.Uint16(port))
 	}
 	in.client = end(ends[:address], ends[2*address:])
 	in.target = end(ends[address:2*address], ends[2*address+2:])
-	return in, n, nil // TLVs follow, which say nothing that is asked for
+	return in, n, nil // TLVs may follow, which nobody here needs
 }
 
-// introduce reads the introduction of a connection whose peer has to introduce its client. It is called by whoever asks first what the
-// introduction says, or what follows it: the goroutine that serves the connection, before it is read and before TLS. It never is that
-// which accepts, so that a proxy that says nothing holds up nobody else.
+// introduce reads the introduction of a connection whose peer has to introduce its client. The first goroutine that
+// asks for a fact of the introduction, or for the bytes behind it, runs introduce: the goroutine that serves the
+// connection, before any read and before TLS. The accepting goroutine never runs introduce, so that a silent proxy
+// delays no other connection.
 func (c *connection) introduce() error {
 	if !c.introduced {
 		return nil
@@ -157,7 +158,7 @@ func (c *connection) readIntroduction() error {
 	}
 }
 
-// accept takes over what an introduction says.
+// accept takes over the addresses of an introduction.
 func (c *connection) accept(in introduction) error {
 	if in.client.IsValid() {
 		c.remote, c.local = net.TCPAddrFromAddrPort(in.client), net.TCPAddrFromAddrPort(in.target)
@@ -170,8 +171,8 @@ func (c *connection) accept(in introduction) error {
 	return c.Conn.SetReadDeadline(time.Time{})
 }
 
-// RemoteAddr is the client's address, which its proxy may have told. To ask for it is the first that net/http does in the goroutine of a
-// connection.
+// RemoteAddr returns the client's address, which its proxy may have named. net/http's goroutine of a connection calls
+// RemoteAddr first of all.
 func (c *connection) RemoteAddr() net.Addr {
 	if c.all.hits != nil {
 		stackForHit(0)
@@ -182,7 +183,7 @@ func (c *connection) RemoteAddr() net.Addr {
 	return c.Conn.RemoteAddr()
 }
 
-// LocalAddr is the address that the client has connected to, likewise.
+// LocalAddr returns the address that the client has connected to, which its proxy may have named.
 func (c *connection) LocalAddr() net.Addr {
 	if _ = c.introduce(); c.local != nil {
 		return c.local

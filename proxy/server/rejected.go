@@ -8,11 +8,12 @@ import (
 	"strconv"
 )
 
-// Over HTTP/1.1, what net/http cannot take for a request it answers itself, with 400, 431, 501 or 505, and tells nobody. It reads a head,
-// says that the connection is active, and then either calls the handler or writes such an answer: what is written between the
-// two is one. Over HTTP/2 a malformed request is an error of its stream, and 431 too is for net/http alone to know.
+// Over HTTP/1.1, net/http itself answers input that it cannot take for a request, with 400, 431, 501 or 505, and
+// tells nobody. net/http reads a head, sets the connection's state to active, and then either calls the handler or
+// writes such an answer. So a write between these two is a rejection. Over HTTP/2 a malformed request is an error of
+// its stream, and only net/http knows of it and of a 431.
 
-// heading is http.Server's ConnState: it notes that a head was read.
+// heading is http.Server's ConnState. It notes that net/http has read a head.
 func (c *Connections) heading(conn net.Conn, state http.ConnState) {
 	if state != http.StateActive {
 		return
@@ -28,7 +29,7 @@ func (c *Connections) heading(conn net.Conn, state http.ConnState) {
 	}
 }
 
-// rejects looks at what is written while a head has no handler.
+// rejects reports a rejected request if p is an answer of net/http's own, written while a head has no handler.
 func (c *connection) rejects(p []byte) {
 	status := c.rejection(p)
 	if status != 0 && c.heading.CompareAndSwap(true, false) {
@@ -37,16 +38,17 @@ func (c *connection) rejects(p []byte) {
 }
 
 const (
-	// applicationData is the type of the TLS records that carry content, and since TLS 1.3 all that is encrypted (RFC 8446 §5.1).
+	// applicationData is the type of the TLS records that carry content, and since TLS 1.3 of all encrypted records
+	// (RFC 8446 §5.1).
 	applicationData = 23
-	// longestAlert is more than the record of an alert has, such as the one that says goodbye.
+	// longestAlert is an upper bound of the record of an alert, such as close_notify, in bytes.
 	longestAlert = 64
-	// headerSlack is what net/http reads of a header beyond http.Server.MaxHeaderBytes.
+	// headerSlack is how much net/http reads of a header beyond http.Server.MaxHeaderBytes, in bytes.
 	headerSlack = 4 << 10
 )
 
-// rejection is the status of an answer of net/http's own; 0: it is none. Below TLS the answer cannot be read, and what the client has
-// sent tells a header that is too long from all else.
+// rejection returns the status of an answer of net/http's own; 0: p is no such answer. Under TLS the answer cannot be
+// read here. Then the number of bytes that the client has sent tells a header that is too long from other faults.
 func (c *connection) rejection(p []byte) int {
 	if rest, ok := bytes.CutPrefix(p, []byte("HTTP/1.1 ")); ok && len(rest) > 3 {
 		status, _ := strconv.Atoi(string(rest[:3])) // net/http writes three digits

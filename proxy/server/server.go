@@ -7,37 +7,39 @@ import (
 	"time"
 )
 
-// A client that is connected by HTTP/2 and silent this long is probed, and its connection closed if it does not answer.
+// A client that is connected by HTTP/2 and silent for clientPingAfter gets a ping. Without an answer within
+// clientPingTimeout its connection is closed.
 const (
 	clientPingAfter   = 30 * time.Second
 	clientPingTimeout = 15 * time.Second
 )
 
-// uploadBuffer is how much of its uploads an HTTP/2 client may send ahead of who takes them, in bytes; it is kept for each connection. A
-// client at a distance of 50 ms uploads 5 MiB a second with it.
+// uploadBuffer is how much of its uploads an HTTP/2 client may send before a reader takes them, in bytes. Each
+// connection has such a buffer. A client at a distance of 50 ms uploads 5 MiB a second with it.
 const uploadBuffer = 256 << 10
 
 // Options describe the data listener's server. With Connections and Log alone it serves HTTP/1.1 in cleartext.
 type Options struct {
-	// Certificate makes it a TLS server, with HTTP/2 beside HTTP/1.1; nil: cleartext. It is for Server.ServeTLS with
-	// empty file names.
+	// Certificate makes the server a TLS server, with HTTP/2 beside HTTP/1.1; nil: cleartext. Call Server.ServeTLS
+	// with empty file names then.
 	Certificate *Certificate
 	// H2C adds HTTP/2 in cleartext, with prior knowledge (RFC 9113 §3.3). Upgrade: h2c is not offered.
 	H2C bool
-	// Connections hold the limits, and watch the requests on what their Listen accepts.
+	// Connections is the set with the limits. It watches the requests on the connections of its Listen.
 	Connections *Connections
-	// Rejected is told of each request that is answered with an error before the handler gets it: what net/http cannot take for one,
-	// over HTTP/1.1 only, and what there is no room for. It is called concurrently and must not block. Nil: nobody wants to know.
+	// Rejected gets each request that is answered with an error before the handler gets it: input that net/http
+	// cannot take for a request, over HTTP/1.1 only, and requests for which the server has no room. Rejected is
+	// called concurrently and must not block. Nil: nothing.
 	Rejected func(client netip.Addr, status int)
-	// Hits answers what it can before net/http gets it, over HTTP/1.1 in cleartext; with H2C or a Certificate it is not asked. Nil: nobody
-	// does.
+	// Hits answers requests before net/http gets them, over HTTP/1.1 in cleartext. With H2C or a Certificate the
+	// server does not use Hits. Nil: nothing.
 	Hits Hits
-	// Log gets what net/http has to say of broken clients, at level Debug, since any client can cause it.
+	// Log gets net/http's messages about broken clients, at level Debug, since any client can cause them.
 	Log *slog.Logger
 }
 
-// New returns the server of the data listener. It is given listeners that the set's Listen has made. Nothing bounds
-// a whole request or response: uploads, event streams and upgraded connections last as long as both ends wish and the
+// New returns the server of the data listener. Serve it listeners that the set's Listen has made. No timeout bounds a
+// whole request or response: uploads, event streams and upgraded connections last as long as both ends wish and the
 // client makes progress.
 func New(h http.Handler, o Options) *http.Server {
 	if o.Rejected != nil {

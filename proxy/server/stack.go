@@ -1,12 +1,12 @@
 package server
 
-// hitStack is about what a hit uses of the stack of its connection's goroutine beyond what net/http has used by then, in bytes: both together
-// take 8 KiB.
+// hitStack is about how much stack a hit uses beyond net/http's part, in bytes. Both parts together take 8 KiB.
 const hitStack = 4 << 10
 
-// stackForHit has the stack of a new connection's goroutine grow at once to what a hit takes. It begins with 2 KiB and doubles where it is
-// full, and each time every frame on it is looked up and moved: deep within a hit that is twice, of many frames, and a twentieth of
-// what a new connection costs. Here there is one.
+// stackForHit grows the stack of a new connection's goroutine at once to the size that a hit needs. A stack begins
+// with 2 KiB and doubles when full. At each growth the runtime looks up and moves every frame. Deep within a hit the
+// stack would grow twice, with many frames, which is a twentieth of the cost of a new connection. Here the stack
+// grows once, with few frames.
 //
 //go:noinline
 func stackForHit(at uint8) byte {

@@ -11,12 +11,12 @@ import (
 	"cacheproxy/lockorder"
 )
 
-// watchdog calls bark when something takes longer than it may. It is for one goroutine.
+// watchdog calls bark when something takes longer than it may. A watchdog is for one goroutine.
 type watchdog struct {
 	bark   func()
 	timer  *time.Timer
 	barked chan struct{} // closed after bark returned
-	over   bool          // it has barked
+	over   bool          // the watchdog has barked
 }
 
 func (d *watchdog) start(timeout time.Duration) {
@@ -33,7 +33,8 @@ func (d *watchdog) start(timeout time.Duration) {
 	}
 }
 
-// stop reports whether the watchdog has barked, now or earlier. After it nothing barks until the next start.
+// stop reports whether the watchdog has barked since it was made. After stop the watchdog does not bark until the
+// next start.
 func (d *watchdog) stop() bool {
 	if !d.over && !d.timer.Stop() {
 		<-d.barked
@@ -42,25 +43,25 @@ func (d *watchdog) stop() bool {
 	return d.over
 }
 
-// minRate is the least that a client must send or take on the average, in bytes a second, once the timeout is used up:
-// a byte now and then is not progress.
+// minRate is the least average rate at which a client must send or take, in bytes a second, once the timeout is used
+// up. A byte now and then is not progress.
 const minRate = 500
 
-// atLeast is how long n bytes may take at most.
+// atLeast returns how long n bytes may take at most.
 func atLeast(n int64) time.Duration { return time.Duration(n) * time.Second / minRate }
 
-// timedBody is a request's body that must make progress while somebody waits for it. Two may: the transport that sends it,
-// and who takes what is left of it once the answer is there.
+// timedBody is a request's body that must make progress while a goroutine waits for it. Two goroutines may read: the
+// transport's, which sends the body, and the goroutine that takes the rest of the body once the answer is there.
 type timedBody struct {
 	io.ReadCloser
 	conn    *connection
 	timeout time.Duration // 0: none
-	ended   atomic.Bool   // it was read to its end
+	ended   atomic.Bool   // the body was read to its end
 
-	mu     lockorder.Mutex[lockorder.TimedBody] // held by who reads; guards what is below
-	done   bool                                 // its request is over
+	mu     lockorder.Mutex[lockorder.TimedBody] // held by the goroutine that reads; guards the fields below
+	done   bool                                 // the request is over
 	dog    watchdog
-	waited time.Duration // for the client, less what the bytes that came may have taken
+	waited time.Duration // for the client, less the time that the bytes that came may have taken
 }
 
 func newTimedBody(body io.ReadCloser, conn *connection, protocol int, timeout time.Duration) *timedBody {
@@ -70,7 +71,7 @@ func newTimedBody(body io.ReadCloser, conn *connection, protocol int, timeout ti
 			body.Close() // ends the read; the error is of no interest
 			return
 		}
-		conn.giveUp() // ends the read: HTTP/1.1 cannot close a body that is being read
+		conn.giveUp() // ends the read: over HTTP/1.1, Close would wait for the read
 	}
 	return b
 }
@@ -96,8 +97,9 @@ func (b *timedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// finish ends the reading of an HTTP/1.1 body once its request is over. The transport may still read it, and net/http, when it
-// finds a read under way, ends that one and takes the connection's deadline away, so that its own would never end.
+// finish ends the reading of an HTTP/1.1 body once its request is over. The transport may still be reading. When
+// net/http finds such a read under way, it ends that read and takes the connection's deadline away. net/http's own
+// read of the rest would then never end.
 func (b *timedBody) finish() {
 	if b.ended.Load() {
 		return
@@ -110,8 +112,9 @@ func (b *timedBody) finish() {
 	b.mu.Unlock()
 }
 
-// timedWriter writes to an HTTP/2 stream whose client must take something within every timeout. The connection alone
-// cannot tell: it is not written to while the stream's window is shut.
+// timedWriter writes to an HTTP/2 stream whose client must take a part within every timeout. The connection's
+// deadline alone does not catch such a client: nothing is written to the connection while the stream's window is
+// shut.
 type timedWriter struct {
 	http.ResponseWriter
 	control *http.ResponseController
@@ -143,7 +146,7 @@ func (w *timedWriter) Write(p []byte) (n int, err error) {
 	}
 }
 
-// FlushError sends what was written.
+// FlushError sends the bytes that were written.
 func (w *timedWriter) FlushError() error {
 	w.dog.start(w.timeout)
 	defer w.dog.stop()

@@ -5,17 +5,17 @@ import (
 	"time"
 )
 
-// account is what one upstream has of a limiter, which it may share with others. A nil account counts nothing. It outlives the
-// generations of its upstream.
+// account counts one upstream's part of a limiter, which several upstreams may share. A nil account counts nothing.
+// An account outlives the generations of its upstream.
 type account struct {
-	waited    func(time.Duration) // nil: nobody wants to know
+	waited    func(time.Duration) // nil: nothing
 	now       [counts]atomic.Int64
 	peak      atomic.Int64  // of inFlight, since the start
 	wouldShed atomic.Uint64 // see overtake
 	orphans   atomic.Int64  // see Upstream.Adopt
 }
 
-// tally is what an account counts.
+// tally names a number that an account counts.
 type tally uint8
 
 const (
@@ -45,15 +45,16 @@ func (a *account) wait(d time.Duration) {
 	}
 }
 
-// overdue is a request that no limit holds, and that found no place.
+// overdue is a request that no limit holds and that found no place.
 type overdue struct {
 	account *account
 	since   time.Time
 }
 
-// overtake takes note of a request that no limit holds. Where it finds no place, it stands in a queue that is as long and as patient as
-// the real one, so that somebody can know what the limit would do: each place that is given back is the one that the first of them would
-// have got. Who finds no room there, or is not served in time, would have been refused. The caller holds mu.
+// overtake notes a request that no limit holds. When the request finds no place, it gets an entry in over, a shadow
+// queue as long and as patient as the real queue. So WouldShed tells what the limit would do. Each place that is
+// given back counts for the first entry, which the limit would have given that place. A request that finds no room in
+// over, or whose entry is not served in time, counts as refused. The caller holds mu.
 func (l *limiter) overtake(a *account) {
 	if l.inFlight < l.max {
 		return
@@ -65,14 +66,14 @@ func (l *limiter) overtake(a *account) {
 	l.over = append(l.over, overdue{a, time.Now()})
 }
 
-// overtaken takes note of a place that was given back. The caller holds mu.
+// overtaken notes a place that was given back. The caller holds mu.
 func (l *limiter) overtaken() {
 	if l.expire(); len(l.over) > 0 {
 		l.over = l.over[1:]
 	}
 }
 
-// expire ends the patience of those that would wait for too long. The caller holds mu.
+// expire removes the entries that have waited too long, and counts them as refused. The caller holds mu.
 func (l *limiter) expire() {
 	for len(l.over) > 0 && time.Since(l.over[0].since) >= l.queueTimeout {
 		l.over[0].account.refuse()

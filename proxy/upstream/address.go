@@ -8,64 +8,66 @@ import (
 )
 
 const (
-	// ejectAfter is how many failures in a row speak against an address before it is out of use.
+	// ejectAfter is how many failures in a row eject an address.
 	ejectAfter = 3
-	// An address is left alone for minEjection the first time, then for twice as long each time, up to maxEjection.
+	// An ejected address gets no requests for minEjection at most the first time, then twice as long each time, up to
+	// maxEjection. See ejection.
 	minEjection = time.Second
 	maxEjection = time.Minute
-	// fallAfter and riseAfter are how many health checks in a row turn the verdict.
+	// fallAfter and riseAfter are how many health checks in a row change the verdict, to sick and to well.
 	fallAfter = 3
 	riseAfter = 2
 )
 
 // address is one of an upstream's addresses. The balancer's mu guards it.
 //
-// Two verdicts take it out of use: that of the health checks, and that of the requests themselves. The latter runs out by
-// itself; then one request at a time tries the address until one gets an answer.
+// Two verdicts take an address out of use: that of the health checks, and that of the requests. The verdict of the
+// requests (an ejection) runs out by itself. Then one request at a time tries the address until a request gets an
+// answer.
 type address struct {
 	url      *url.URL // does not change
 	inFlight int      // requests and streams
 
-	unreached int       // requests in a row for which there was no connection
-	failures  []failure // of those that were sent and got no answer, since the last answer; the last few that count
+	unreached int       // requests in a row for which no connection could be made
+	failures  []failure // requests that were sent and got no answer, since the last answer; the last few that count
 	ejections int       // since the last answer
-	outUntil  time.Time // meaningful when ejected
-	trying    bool      // a request tries whether an ejected address works again
+	outUntil  time.Time // when the ejection ends; meaningful when ejected
+	trying    bool      // a request is trying an ejected address
 
 	checked bool // a health check had a result
 	sick    bool // the verdict of the health checks
-	against int  // results in a row that contradict it
+	against int  // results in a row that contradict sick
 }
 
-// failure is what is known of a request that was sent and got no answer.
+// failure identifies a request that was sent and got no answer.
 type failure struct {
-	target uint64       // of its method, host and target
-	client netip.Prefix // who asked
+	target uint64       // hash of its method, host and target
+	client netip.Prefix // the client that sent the request
 }
 
 func (a *address) ejected() bool { return a.unreached+len(a.failures) >= ejectAfter }
 
-// healthy reports whether nothing speaks against the address.
+// healthy reports whether neither verdict speaks against the address.
 func (a *address) healthy() bool { return !a.sick && !a.ejected() }
 
-// usable reports whether the next request may go there.
+// usable reports whether the next request may go to the address.
 func (a *address) usable(now time.Time) bool {
 	return !a.sick && (!a.ejected() || !a.trying && !now.Before(a.outUntil))
 }
 
-// answered notes that a request got an answer, whichever.
+// answered notes that a request got an answer, of any status.
 func (a *address) answered() { a.unreached, a.failures, a.ejections, a.trying = 0, nil, 0, false }
 
-// unreachable notes that there was no connection for a request, which no client can bring about.
+// unreachable notes that no connection could be made for a request. No client can cause that.
 func (a *address) unreachable(now time.Time) {
 	a.trying = false
 	a.unreached++
 	a.eject(now)
 }
 
-// unanswered notes that a request was sent and got no answer. What the upstream fails on may be that very request: it says something
-// of the address only together with others, for other targets and, unless the client is the only one there is, of another client.
-// Where the address was being tried, it is tried again soon.
+// unanswered notes that a request was sent and got no answer. The upstream may fail on that very request. So the
+// failure speaks against the address only together with failures of other targets and, unless only says that the
+// client is the only one, of another client. When the request was trying an ejected address, the next try comes soon.
 func (a *address) unanswered(now time.Time, f failure, only bool) {
 	a.trying = false
 	if a.ejected() && now.Before(a.outUntil) {
@@ -88,17 +90,17 @@ func (a *address) unanswered(now time.Time, f failure, only bool) {
 	a.eject(now)
 }
 
-// eject leaves the address alone for a while, if enough speaks against it.
+// eject takes the address out of use for a while, if it has enough failures.
 func (a *address) eject(now time.Time) {
 	if !a.ejected() || now.Before(a.outUntil) {
-		return // of the requests that were under way together, one counts
+		return // of requests that were under way together, only one counts
 	}
 	a.outUntil = now.Add(ejection(a.ejections))
 	a.ejections++
 }
 
-// ejection is how long an address is left alone that was n times before. It is varied, so that instances that lost the
-// same address do not return to it together.
+// ejection returns how long an address that was ejected n times before is out of use. The time is random between half
+// and all of the step, so that instances that lost the same address do not return together.
 func ejection(n int) time.Duration {
 	d := maxEjection
 	if n < 6 {
@@ -107,7 +109,8 @@ func ejection(n int) time.Duration {
 	return d/2 + rand.N(d/2)
 }
 
-// check takes the result of a health check and reports whether it changed the verdict. The first result counts at once.
+// check takes the result of a health check and reports whether the result changed the verdict. The first result
+// counts at once.
 func (a *address) check(ok bool) bool {
 	first := !a.checked
 	a.checked = true
@@ -125,7 +128,7 @@ func (a *address) check(ok bool) bool {
 	}
 	a.sick, a.against = !ok, 0
 	if ok {
-		a.answered() // whatever requests met before has passed
+		a.answered() // earlier failures of requests are over
 	}
 	return true
 }

@@ -14,25 +14,26 @@ import (
 	"cacheproxy/policy"
 )
 
-// balancer chooses the address for each request: of two that chance names among those in use, the one with fewer requests.
-// Where none is in use all are, since a verdict on all of them is more likely wrong, or no longer true, than useful; so an
+// balancer chooses the address for each request: of two random addresses in use, the one with fewer requests. When no
+// address is in use, all are, since a verdict against all of them is more likely wrong or outdated than useful. So an
 // only address is never out of use.
 type balancer struct {
 	upstream string
 	log      *slog.Logger
 	seed     maphash.Seed
 
-	mu        lockorder.Mutex[lockorder.Balancer] // guards what is below, and every address
+	mu        lockorder.Mutex[lockorder.Balancer] // guards the fields below, and every address
 	addresses []*address                          // the list itself does not change
 	budget    retryBudget
-	resends   retryBudget // is spent by those that were in vain
+	resends   retryBudget // spent by resends that got no answer either; see wasted
 	retries   uint64
-	judged    bool         // there was a request
-	client    netip.Prefix // of the last one
-	others    time.Time    // when two in a row were of different clients
+	judged    bool         // a request was judged
+	client    netip.Prefix // of the last request judged
+	others    time.Time    // when two requests in a row were of different clients
 }
 
-// onlyClient is for how long one client has to be the only one before its failures alone speak against an address.
+// onlyClient is how long a client must be the only one before its failures alone speak against an address. Until a
+// second client comes, the first client counts as the only one from its first request on.
 const onlyClient = time.Minute
 
 func newBalancer(o Options) *balancer {
@@ -43,10 +44,11 @@ func newBalancer(o Options) *balancer {
 	return b
 }
 
-// sole reports whether there is nothing to choose.
+// sole reports whether the upstream has only one address.
 func (b *balancer) sole() bool { return len(b.addresses) == 1 }
 
-// pick chooses an address that is not among tried, which must not be all of them. The caller owes judge and leave.
+// pick chooses an address that is not in tried, which must not hold all addresses. The caller must call judge and
+// leave.
 func (b *balancer) pick(tried []*address) *address {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -59,7 +61,8 @@ func (b *balancer) pick(tried []*address) *address {
 	return to
 }
 
-// candidates are the addresses in use that were not tried, or where there is none, all that were not.
+// candidates returns the addresses in use that were not tried. If none is in use, candidates returns all that were
+// not tried.
 func (b *balancer) candidates(tried []*address, now time.Time) []*address {
 	untried := make([]*address, 0, len(b.addresses))
 	for _, a := range b.addresses {
@@ -74,7 +77,7 @@ func (b *balancer) candidates(tried []*address, now time.Time) []*address {
 	return untried
 }
 
-// lessBusy names two of the addresses by chance and gives the one with fewer requests.
+// lessBusy picks two of the addresses at random and returns the one with fewer requests.
 func lessBusy(of []*address) *address {
 	first := rand.IntN(len(of))
 	if len(of) == 1 {
@@ -87,14 +90,14 @@ func lessBusy(of []*address) *address {
 	return of[first]
 }
 
-// leave ends what pick began.
+// leave counts out a request that pick has counted.
 func (b *balancer) leave(a *address) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	a.inFlight--
 }
 
-// judge takes what became of a request: nil where there was an answer.
+// judge takes the end of a request: nil for an answer.
 func (b *balancer) judge(a *address, err error, of failure) {
 	b.change(a, err, "requests", func() {
 		now := time.Now()
@@ -111,18 +114,18 @@ func (b *balancer) judge(a *address, err error, of failure) {
 			} else {
 				a.unanswered(now, of, now.Sub(b.others) > onlyClient)
 			}
-		default: // the client's doing
+		default: // the client's fault
 			a.trying = false
 		}
 	})
 }
 
-// failureOf is what req would be known by if it failed.
+// failureOf returns the identity that req has as a failure.
 func (b *balancer) failureOf(req *http.Request, client netip.Prefix) failure {
 	var h maphash.Hash
 	h.SetSeed(b.seed)
 	for _, part := range [...]string{req.Method, req.Host, req.URL.RequestURI()} {
-		h.WriteString(part) // which does not fail
+		h.WriteString(part) // never fails
 		h.WriteByte(0)
 	}
 	return failure{target: h.Sum64(), client: client}
@@ -133,7 +136,7 @@ func (b *balancer) check(a *address, err error) {
 	b.change(a, err, "health check", func() { a.check(err == nil) })
 }
 
-// change makes a change to an address, and tells when it goes out of use or comes back by it.
+// change applies f to an address, and logs when the address goes out of use or comes back.
 func (b *balancer) change(a *address, cause error, by string, f func()) {
 	b.mu.Lock()
 	before := a.healthy()
@@ -157,7 +160,7 @@ func (b *balancer) change(a *address, cause error, by string, f func()) {
 	b.log.Warn("address of upstream is unhealthy", append(about, "error", cause)...)
 }
 
-// earn tells of one more request.
+// earn counts a request for both budgets.
 func (b *balancer) earn() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -165,12 +168,13 @@ func (b *balancer) earn() {
 	b.resends.earn()
 }
 
-// mayRetry reports whether a request that these addresses did not take may go on to another, and counts it.
+// mayRetry reports whether a request that the tried addresses did not take may go to another, and counts the retry.
 func (b *balancer) mayRetry(tried []*address) bool {
 	return len(tried) < len(b.addresses) && b.mayRepeat()
 }
 
-// mayRepeat reports whether a request that the upstream has not processed may be sent once more, and counts it.
+// mayRepeat reports whether a request that the upstream has not processed may be sent once more, and counts the
+// retry.
 func (b *balancer) mayRepeat() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -181,8 +185,9 @@ func (b *balancer) mayRepeat() bool {
 	return true
 }
 
-// mayResend reports whether a request that a kept connection has lost may be sent once more, on a new one, and counts it. An answer
-// to that says that the connection was what failed, and costs nothing; wasted is told of the others.
+// mayResend reports whether a request that was lost with a kept connection may be sent once more, on a new
+// connection, and counts the retry. If the resend gets an answer, only the connection had failed, and the resend
+// costs no budget. Otherwise the caller calls wasted.
 func (b *balancer) mayResend() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -193,15 +198,15 @@ func (b *balancer) mayResend() bool {
 	return true
 }
 
-// wasted is told of a request that was lost on a new connection, too: it may be what the upstream dies of, and what is like it shall
-// not be sent twice each time.
+// wasted takes one resend from the budget, because the request was lost on a new connection, too. The upstream may be
+// dying of this request, and requests like it must not be sent twice each time.
 func (b *balancer) wasted() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.resends.spend()
 }
 
-// health tells of every address whether it is healthy, in the order of the configuration.
+// health calls tell with the health of every address, in the order of the configuration.
 func (b *balancer) health(tell func(host string, healthy bool)) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -13,7 +13,7 @@ func isStream(res *http.Response) bool {
 	return res.StatusCode == http.StatusSwitchingProtocols || httpcache.Streams(res.Header)
 }
 
-// held returns h as the body of a response. An upgraded connection stays writable.
+// held returns h as the body of a response. The body of an upgraded connection stays writable.
 func held(h *heldBody) io.ReadCloser {
 	if h.ReadCloser == http.NoBody {
 		h.complete()
@@ -26,8 +26,8 @@ func held(h *heldBody) io.ReadCloser {
 	return h
 }
 
-// AtHand reports whether all that is left of a response's body has come, so that reading it waits for nobody. It may say that of less than
-// is true of.
+// AtHand reports whether the rest of a response's body has come, so that reading it waits for nobody. AtHand may
+// report false although the rest has come.
 func AtHand(res *http.Response) bool {
 	b, ok := res.Body.(*heldBody)
 	if !ok {
@@ -41,17 +41,17 @@ func (b *heldBody) atHand() bool {
 	return ok && d.err == nil && d.left >= 0 && d.left <= int64(d.x.conn.in.Buffered())
 }
 
-// heldBody is a response's body that gives something back at its end.
+// heldBody is a response's body that releases its attempt at the end.
 type heldBody struct {
 	io.ReadCloser
-	of       *attempt     // gives back what it holds
-	received func(int)    // is told of the bytes that came
-	whole    bool         // what they took is told when the last of them has come
-	stall    *stall       // nil: it may pause as long as it likes
-	trailer  *http.Header // of the response; nil: it can have none
+	of       *attempt     // released at the end of the body, or by Close
+	received func(int)    // gets the number of bytes that came, at each Read
+	whole    bool         // complete still has to report how long the answer took
+	stall    *stall       // nil: the body may pause as long as it likes
+	trailer  *http.Header // of the response; nil: none
 }
 
-// complete tells what a response took that has come whole, once.
+// complete reports once how long a response took that has come whole.
 func (b *heldBody) complete() {
 	if b.whole {
 		b.whole = false
@@ -59,7 +59,7 @@ func (b *heldBody) complete() {
 	}
 }
 
-// Read gives back what is held at the end, whether or not the caller closes the body then.
+// Read releases the attempt at the end of the body, whether or not the caller closes the body then.
 func (b *heldBody) Read(p []byte) (int, error) {
 	waits := !b.atHand()
 	if waits {
@@ -70,7 +70,7 @@ func (b *heldBody) Read(p []byte) (int, error) {
 	if errors.Is(err, io.EOF) {
 		b.complete()
 	}
-	if waits || err == nil { // else there was no turn of the upstream's, and none of the client's follows
+	if waits || err == nil { // otherwise the upstream had no turn, and no turn of the client follows
 		if ended := b.stall.end(); ended != nil && err != nil && !errors.Is(err, io.EOF) {
 			err = ended
 		}
@@ -92,7 +92,8 @@ func (b *heldBody) Close() error {
 	return err
 }
 
-// heldConn is an upgraded connection. One direction's end is not the connection's: only Close gives the place back.
+// heldConn is an upgraded connection. The end of one direction is not that of the connection: only Close gives the
+// place back.
 type heldConn struct {
 	*heldBody
 	io.Writer

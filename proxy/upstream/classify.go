@@ -9,7 +9,7 @@ import (
 	"cacheproxy/policy"
 )
 
-// errTimeout means that the upstream kept the proxy waiting longer than Options.Timeout before its response header.
+// errTimeout means that the upstream kept the proxy waiting for the response header longer than Options.Timeout.
 var errTimeout = errors.New("the upstream did not answer in time")
 
 // errStalled means that the upstream paused in the middle of its response's body for longer than Options.ReadTimeout.
@@ -21,14 +21,15 @@ type RequestBodyError struct{ Err error }
 
 func (e *RequestBodyError) Error() string { return "read request body: " + e.Err.Error() }
 
-// Unwrap returns what the body's reader said, such as an *http.MaxBytesError.
+// Unwrap returns the error of the body's reader, such as an *http.MaxBytesError.
 func (e *RequestBodyError) Unwrap() error { return e.Err }
 
-// StatusClientGone is never sent: it stands in logs for a client that left before it was answered.
+// StatusClientGone is never sent. It stands in logs for a client that left before it had an answer.
 const StatusClientGone = 499
 
-// Classify names an error of Acquire, of Send, or of reading a response's body: as policy.QueueFull, QueueTimeout, OriginTimeout,
-// OriginError or ClientGone, which a *RequestBodyError and a *RequestError are too. NoReason for nil.
+// Classify names an error of Acquire, of Send, or of reading a response's body: policy.QueueFull, QueueTimeout,
+// OriginTimeout, OriginError or ClientGone. A *RequestBodyError and a *RequestError are ClientGone. Classify returns
+// NoReason for nil.
 func Classify(err error) policy.Reason {
 	if err == nil {
 		return policy.NoReason
@@ -50,8 +51,8 @@ func Classify(err error) policy.Reason {
 	}
 }
 
-// Status is the status with which the proxy answers for a reason that Classify gives (RFC 9110 §15.6): 502, 503 or 504.
-// For ClientGone it is StatusClientGone, which is for logs only.
+// Status returns the status with which the proxy answers for a reason of Classify (RFC 9110 §15.6): 502, 503 or 504.
+// For ClientGone, Status returns StatusClientGone, which is for logs only.
 func Status(r policy.Reason) int {
 	switch r {
 	case policy.OriginTimeout:

@@ -8,30 +8,30 @@ import (
 	"time"
 )
 
-// countedConn is a connection that knows how many bytes were written to it, TLS included, and whether its reader has read all that
-// came.
+// countedConn is a connection that knows how many bytes were written to it, TLS included, and whether its reader has
+// read all bytes that came.
 type countedConn struct {
 	net.Conn
-	raw     syscall.RawConn // of the socket; nil: there is none to ask. Does not change
-	peer    string          // the address that it leads to; does not change
-	shared  bool            // by many requests at once; does not change
+	raw     syscall.RawConn // of the socket; nil: the connection has no socket. Does not change
+	peer    string          // the address of the other end; does not change
+	shared  bool            // several requests use the connection at once; does not change
 	written atomic.Int64    // bytes; counted by the transport's writer, compared by trips
-	refused atomic.Bool     // set by a trip on its way to a connection that it must not use; asked by the transport's writer
-	spent   atomic.Bool     // it is for no further request; set by the trip that has it, asked by the next
-	ended   atomic.Bool     // a read or a write has failed; set before the transport tells its requests of it
+	refused atomic.Bool     // set by a trip that must not use the connection; read by the transport's writer
+	spent   atomic.Bool     // no further request may use the connection; set by its trip, read by the next
+	ended   atomic.Bool     // a read or a write has failed; set before the transport tells its requests
 
-	// Of quiet, which the request calls that takes the connection.
+	// The next three fields belong to quiet. The request that takes the connection calls quiet.
 	peek   func(fd uintptr)
 	peeked error
 	one    [1]byte
 
 	reading atomic.Bool   // the transport's reader waits for bytes
-	closed  atomic.Bool   // the transport has closed it
-	changed chan struct{} // is told of reading and closed while awaited; has room for one
+	closed  atomic.Bool   // the transport has closed the connection
+	changed chan struct{} // gets a token at a change of reading or closed while awaited; has room for one
 	awaited atomic.Bool   // a trip is in awaitReader
 }
 
-// refuse makes every further Write fail before it has written anything.
+// refuse makes every further Write fail before a byte is written.
 func (c *countedConn) refuse() { c.refused.Store(true) }
 
 func (c *countedConn) Read(p []byte) (int, error) {
@@ -62,17 +62,19 @@ func (c *countedConn) tell() {
 	}
 }
 
-// readerTime is how long the transport's reader has to find out what there is to read.
+// readerTime is how long awaitReader waits for the transport's reader.
 const readerTime = time.Second
 
-// awaitReader waits, before a request takes a connection that has carried others, until the transport's reader waits for bytes, and so
-// has read all that came, or has closed the connection. Not ready says that it does neither.
+// awaitReader waits, before a request takes a connection that has carried others, until the transport's reader waits
+// for bytes, and so has read all that came, or has closed the connection. False: the reader did neither within
+// readerTime.
 //
-// An upstream may send more than its answer: content after the head of an answer to HEAD, or of a 304, or more content than it
-// announced. The transport gives a connection back as soon as the answer is whole, and looks for what follows only afterwards, on
-// another goroutine. A request that takes the connection in between would get what follows for its own answer, and the next one that
-// request's: the answers of one client would go to another. Nobody has asked for anything on the connection as long as this waits, so
-// that the reader closes it when it finds something.
+// An upstream may send more than its answer: content after the head of an answer to HEAD, or of a 304, or more
+// content than announced. The transport gives a connection back as soon as the answer is whole. Only afterwards, on
+// another goroutine, the transport's reader looks at the bytes that follow. A request that took the connection in
+// between would get these bytes for its own answer, and the next request would get that request's answer. The answers
+// of one client would go to another. While awaitReader waits, no request is under way on the connection, so the
+// reader closes the connection when it finds bytes.
 func (c *countedConn) awaitReader() (ready bool) {
 	if c.reading.Load() || c.closed.Load() {
 		return true
@@ -111,7 +113,7 @@ func (c *countedConn) CloseWrite() error {
 	return nil
 }
 
-// peerOf is the address to which a connection leads; empty: it does not say.
+// peerOf returns the address to which a connection leads; empty: unknown.
 func peerOf(c net.Conn) string {
 	if to := c.RemoteAddr(); to != nil {
 		return to.String()
@@ -119,7 +121,7 @@ func peerOf(c net.Conn) string {
 	return ""
 }
 
-// counted makes the connections of a dialer count. shared says that they are HTTP/2 from the start.
+// counted wraps the connections of a dialer in countedConn. shared says that they are HTTP/2 from the start.
 func counted(dial dialFunc, shared bool) dialFunc {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := dial(ctx, network, address)
@@ -128,7 +130,7 @@ func counted(dial dialFunc, shared bool) dialFunc {
 		}
 		c := &countedConn{Conn: conn, shared: shared, peer: peerOf(conn), changed: make(chan struct{}, 1)}
 		if socket, ok := conn.(syscall.Conn); ok {
-			c.raw, _ = socket.SyscallConn() // what cannot be asked is quiet
+			c.raw, _ = socket.SyscallConn() // without raw, quiet reports true
 		}
 		return c, nil
 	}

@@ -10,7 +10,7 @@ import (
 
 type dialFunc = func(ctx context.Context, network, address string) (net.Conn, error)
 
-// dialer makes the connections to the addresses of an upstream.
+// dialer returns the func that connects to the addresses of an upstream.
 func dialer(o Options) dialFunc {
 	if o.Dial == nil {
 		return lastKnown((&net.Dialer{Timeout: o.DialTimeout, KeepAlive: keepAlive}).DialContext)
@@ -22,18 +22,20 @@ func dialer(o Options) dialFunc {
 	})
 }
 
-// lastKnownFor is for how long a name is taken to be where it was while it cannot be asked for. An address may be somebody else's in the end.
+// lastKnownFor is how long lastKnown uses the last known IP address of a name while the name cannot be looked up. In
+// the end the IP address may belong to somebody else.
 const lastKnownFor = 5 * time.Minute
 
-// lastKnown is dial, but that a name which nobody tells is taken to be where it was: connections that work are given up for their age
-// (Options.MaxConnectionAge), and without this an upstream that is well would be gone as soon as its name servers are. A name of which
-// they say that it is not there is not there.
+// lastKnown wraps dial. When the lookup of a name fails, it dials the last IP address to which the name led.
+// Connections that work are closed at a certain age (Options.MaxConnectionAge). Without lastKnown a healthy upstream
+// would be unreachable as soon as its name servers are. When the name servers say that a name does not exist, the
+// dial fails.
 func lastKnown(dial dialFunc) dialFunc {
 	type place struct {
 		address string // IP:port
 		seen    time.Time
 	}
-	var places sync.Map // of place, by the address with the name; there are as many as the upstream has addresses
+	var places sync.Map // of place, by address with name; has as many entries as the upstream has addresses
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := dial(ctx, network, address)
 		if err == nil {

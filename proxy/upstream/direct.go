@@ -17,27 +17,27 @@ import (
 	"golang.org/x/net/http/httpguts"
 )
 
-// direct carries requests without content over HTTP/1.1 without TLS, each on the goroutine that sends it. net/http's transport has a
-// reader and a writer for each connection, for answers that come while content is still sent, and for connections that end while nobody
-// has a request on them. A request without content is written, and then its answer is read; and what has become of a connection meanwhile is
-// asked when the next request takes it (countedConn.quiet). Messages are written and read by net/http's own functions, so that both ways
-// take the same bytes for the same message.
+// direct carries requests without content over HTTP/1.1 without TLS, each on the goroutine that sends the request.
+// net/http's transport has a reader and a writer for each connection, for answers that come while content is still
+// sent, and for connections that end while no request uses them. direct writes a request, and then reads its answer.
+// Whether an idle connection has ended is checked when the next request takes it (countedConn.quiet). net/http's own
+// functions write and read the messages, so that both ways take the same bytes for the same message.
 //
-// Invariant: a connection is kept only where its request was answered whole, both sides would have it kept, nothing that was not asked for
-// has come on it, and nobody has begun to interrupt it.
+// Invariant: a connection is kept only if its request was answered whole, both sides want to keep the connection, no
+// unasked byte has come, and no interruption by the end of a context has begun.
 type direct struct {
 	dial dialFunc
 	idle *idleConns // nil: each request has a connection of its own
 }
 
-// directConn is a connection, which one request has at a time.
+// directConn is a connection for direct. One request at a time uses it.
 type directConn struct {
 	*countedConn
 	to    string // the address
 	in    *bufio.Reader
 	out   *bufio.Writer
-	left  int64     // how many bytes may still be read: those of heads are bounded
-	since time.Time // when it became idle
+	left  int64     // how many bytes may still be read: heads are bounded
+	since time.Time // when the connection became idle
 }
 
 // Read implements io.Reader, for in.
@@ -52,20 +52,20 @@ func (c *directConn) Read(p []byte) (int, error) {
 
 var errHeadTooLong = fmt.Errorf("the header of the response has more than %d bytes", maxHeaderBytes)
 
-// headAndBody is how much of a response is read at once, in bytes: one that is no longer comes whole with its head, where the upstream sends
-// both together (AtHand).
+// headAndBody is how much of a response is read at once, in bytes. A response that is no longer comes whole with its
+// head, if the upstream sends both together (AtHand).
 const headAndBody = 8 << 10
 
-// interrupted is a time at which every wait for a connection is over.
+// interrupted is a deadline in the past, which ends every wait for a connection.
 var interrupted = time.Unix(1, 0)
 
-// carries reports whether a request can go this way.
+// carries reports whether direct can carry a request.
 func (d *direct) carries(req *http.Request) bool {
 	return d != nil && (req.Body == nil || req.Body == http.NoBody) && req.ContentLength == 0 && req.URL.Scheme == "http" &&
 		len(req.Trailer) == 0 && len(req.TransferEncoding) == 0 && req.Header["Upgrade"] == nil && req.Header["Expect"] == nil
 }
 
-// send sends req, which the trip takes note of, and returns the response when its head is there.
+// send sends req, records the steps in the trip, and returns the response when its head is there.
 func (d *direct) send(w *trip, req *http.Request) (*http.Response, error) {
 	if err := checkRequest(req); err != nil {
 		return nil, err
@@ -78,7 +78,7 @@ func (d *direct) send(w *trip, req *http.Request) (*http.Response, error) {
 		return nil, ended(req.Context(), err)
 	}
 	w.took(conn.countedConn, kept)
-	// It fires at once where the context has ended already.
+	// If the context has ended already, the func runs at once.
 	x := &directExchange{conn: conn, idle: d.idle, stop: context.AfterFunc(req.Context(), func() { _ = conn.SetDeadline(interrupted) })}
 	res, err := x.exchange(w, req)
 	if err != nil {
@@ -88,7 +88,7 @@ func (d *direct) send(w *trip, req *http.Request) (*http.Response, error) {
 	return res, nil
 }
 
-// ended is err, or why the context has ended, where it has.
+// ended returns why the context has ended, or err if the context has not ended.
 func ended(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -96,7 +96,7 @@ func ended(ctx context.Context, err error) error {
 	return err
 }
 
-// checkRequest reports what keeps a request from being written: a name or a value in it would be more than that on the wire.
+// checkRequest reports why a request must not be written: a name or value that would mean something else on the wire.
 func checkRequest(req *http.Request) error {
 	if !httpguts.ValidHeaderFieldName(req.Method) { // a method is a token, too (RFC 9110 §9.1)
 		return fmt.Errorf("write request: invalid method %q", req.Method)
@@ -107,14 +107,14 @@ func checkRequest(req *http.Request) error {
 		}
 		for _, line := range lines {
 			if !httpguts.ValidHeaderFieldValue(line) {
-				return fmt.Errorf("write request: invalid value of field %s", name) // which may be a secret
+				return fmt.Errorf("write request: invalid value of field %s", name) // the value may be a secret
 			}
 		}
 	}
 	return nil
 }
 
-// connect gives a connection to the address of req: one that is kept and has nothing to say, or a new one.
+// connect returns a connection to the address of req: an idle connection on which nothing has arrived, or a new one.
 func (d *direct) connect(req *http.Request) (c *directConn, kept bool, err error) {
 	ctx := req.Context()
 	if ctx.Err() != nil {
@@ -144,16 +144,16 @@ func (d *direct) connect(req *http.Request) (c *directConn, kept bool, err error
 type directExchange struct {
 	conn *directConn
 	idle *idleConns
-	stop func() bool // has the end of the request's context no longer interrupt the connection; false: it has begun to
+	stop func() bool // stops the interruption by the context's end; false: the interruption has begun
 	keep bool        // the connection can be kept when the response is whole
-	over atomic.Bool // the connection is given back
+	over atomic.Bool // the connection was given back
 }
 
 // exchange writes a request and reads the head of its response.
 func (x *directExchange) exchange(w *trip, req *http.Request) (*http.Response, error) {
 	c := x.conn
 	if x.idle == nil {
-		req.Close = true // it is the attempt's own copy
+		req.Close = true // req is the attempt's own copy
 	}
 	if err := req.Write(c.out); err != nil {
 		return nil, fmt.Errorf("write request: %w", err)
@@ -172,7 +172,7 @@ func (x *directExchange) exchange(w *trip, req *http.Request) (*http.Response, e
 	}
 	c.left = math.MaxInt64
 	if res.StatusCode == http.StatusSwitchingProtocols {
-		res.Body = http.NoBody // nobody has asked for it; see checkUpgrade
+		res.Body = http.NoBody // the request did not ask for an upgrade; see checkUpgrade
 	}
 	// After HEAD no connection is kept: see trip.retire.
 	x.keep = x.idle != nil && !res.Close && !req.Close && res.StatusCode > 199 && req.Method != http.MethodHead
@@ -184,8 +184,8 @@ func (x *directExchange) exchange(w *trip, req *http.Request) (*http.Response, e
 	return res, nil
 }
 
-// readHead reads the head of the final response. Informational ones before it are told where somebody wants them, who then bounds their
-// number; else all heads together are bounded.
+// readHead reads the head of the final response. Informational heads before it go to the trace's Got1xxResponse,
+// which then bounds their number. Without Got1xxResponse, maxHeaderBytes bounds all heads together.
 func (c *directConn) readHead(req *http.Request) (*http.Response, error) {
 	trace := httptrace.ContextClientTrace(req.Context())
 	for {
@@ -206,13 +206,13 @@ func (c *directConn) readHead(req *http.Request) (*http.Response, error) {
 	}
 }
 
-// end gives the connection back: to be kept, or to be closed. Only the first call counts: a reader may come to its end while another
-// goroutine closes the body.
+// end gives the connection back, to be kept or to be closed. Only the first call counts: the reader may reach the end
+// of the body while another goroutine closes the body.
 func (x *directExchange) end(keep bool) {
 	if !x.over.CompareAndSwap(false, true) {
 		return
 	}
-	// What the upstream sends beyond its response is nobody's, and one who is interrupting would do it to the next request.
+	// Bytes beyond the response belong to no request. An interruption that has begun would hit the next request.
 	if x.stop() && keep && x.conn.in.Buffered() == 0 {
 		x.idle.put(x.conn)
 		return
@@ -220,12 +220,12 @@ func (x *directExchange) end(keep bool) {
 	x.conn.Close()
 }
 
-// directBody is the body of a response, at the end of which the connection is given back.
+// directBody is the body of a response. At its end the connection is given back.
 type directBody struct {
 	io.ReadCloser
 	x    *directExchange
 	ctx  context.Context
-	left int64 // of it has not been read; below 0: nobody knows
+	left int64 // bytes of the body that were not read; below 0: unknown
 	err  error // of the last Read
 }
 
@@ -247,7 +247,7 @@ func (b *directBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close ends the response. What has not come of it is not waited for.
+// Close ends the response. Close does not wait for the rest of the body, and closes the connection.
 func (b *directBody) Close() error {
 	b.x.end(false)
 	return nil

@@ -8,9 +8,10 @@ import (
 	"strings"
 )
 
-// joinNames takes away the space between a field's name and the colon (RFC 9112 §5.1). net/http leaves it in the name, under
-// which nobody would find what a sloppy upstream says of caching: "Cache-Control : private" would be no private. Where the
-// field frames the message, that was read without it, and nobody knows what it is.
+// joinNames removes the space between a field's name and the colon (RFC 9112 §5.1). net/http leaves the space in the
+// name. Under such a name nobody would find the caching fields of a sloppy upstream: "Cache-Control : private" would
+// not be private. A field that frames the message is an error: net/http has framed the message without it, so nobody
+// knows where the message ends.
 func joinNames(h http.Header) error {
 	for spaced, lines := range h {
 		name := strings.TrimRight(spaced, " ")

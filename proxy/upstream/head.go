@@ -11,9 +11,9 @@ import (
 	"cacheproxy/policy/httpcache"
 )
 
-// checkHead refuses a response that nobody can be given. net/http reads any three digits as a status and panics when it is to
-// write one below 100, and it takes every 101 for an upgrade, whoever asked for one: what is not a message of HTTP is an
-// error of the upstream like a connection that breaks.
+// checkHead refuses a response that no client can be given. net/http reads any three digits as a status, and panics
+// when it has to write a status below 100. net/http also takes every 101 for an upgrade, whether or not the request
+// asked for one. Such a response is an error of the upstream, like a connection that breaks.
 func checkHead(req *http.Request, res *http.Response) error {
 	var err error
 	switch {
@@ -30,15 +30,15 @@ func checkHead(req *http.Request, res *http.Response) error {
 	return nil
 }
 
-// headError is a response that is none. It came from an address that works: clients who know what one service of it gets
-// wrong must not be able to put the address out of use.
+// headError is the error of an invalid response. The address that sent it works. A client who knows which service
+// answers wrongly must not be able to eject the address.
 type headError struct{ err error }
 
 func (e *headError) Error() string { return e.err.Error() }
 
 func (e *headError) Unwrap() error { return e.err }
 
-// fault is what an error says against the address that it came from.
+// fault returns the part of an error that speaks against the address: nil for a headError.
 func fault(err error) error {
 	if err == nil {
 		return nil
@@ -49,8 +49,8 @@ func fault(err error) error {
 	return err
 }
 
-// checkUpgrade reports what is wrong with a 101. It names the protocols that are in use from here on, which must be among
-// those that the request has offered (RFC 9110 §7.8).
+// checkUpgrade reports why a 101 is invalid. A 101 names the protocols in use from here on, which must be among those
+// that the request has offered (RFC 9110 §7.8).
 func checkUpgrade(req *http.Request, res *http.Response) error {
 	chosen := UpgradeProtocols(res.Header["Upgrade"])
 	if len(chosen) == 0 {
@@ -68,7 +68,7 @@ func checkUpgrade(req *http.Request, res *http.Response) error {
 	return nil
 }
 
-// UpgradeProtocols are the elements of an Upgrade field.
+// UpgradeProtocols returns the elements of an Upgrade field.
 func UpgradeProtocols(lines []string) []string {
 	return slices.DeleteFunc(slices.Collect(httpcache.Elements(lines)), func(element string) bool { return element == "" })
 }

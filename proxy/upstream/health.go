@@ -14,10 +14,10 @@ import (
 	"cacheproxy/policy/httpcache"
 )
 
-// maxHealthBody is how much of an answer to a health check is read, in bytes.
+// maxHealthBody bounds how much of an answer to a health check is read, in bytes.
 const maxHealthBody = 64 << 10
 
-// Run asks every address regularly whether it can work, until ctx ends. Without a health check it returns at once.
+// Run checks the health of every address regularly, until ctx ends. Without a health check Run returns at once.
 func (u *Upstream) Run(ctx context.Context) error {
 	if u.options.Health.Path == "" {
 		return nil
@@ -30,8 +30,8 @@ func (u *Upstream) Run(ctx context.Context) error {
 	return nil
 }
 
-// Health tells of every address, as host:port, whether it is healthy: neither health checks nor requests speak against
-// it. Only where others are healthy is one that is not left alone.
+// Health calls tell for every address, as host:port. An address is healthy when neither health checks nor requests
+// speak against it. An unhealthy address gets no requests as long as others are healthy.
 func (u *Upstream) Health(tell func(address string, healthy bool)) { u.balancer.health(tell) }
 
 func (u *Upstream) watch(ctx context.Context, a *address) {
@@ -48,13 +48,13 @@ func (u *Upstream) watch(ctx context.Context, a *address) {
 			return
 		}
 		u.balancer.check(a, err)
-		// Instances that started together do not ask together for ever.
+		// The varied interval spreads the checks of instances that started together.
 		interval := u.options.Health.Interval
 		again.Reset(interval - interval/10 + rand.N(interval/5+1))
 	}
 }
 
-// check asks an address once. Its error says what speaks against it.
+// check sends one health check to an address. The error says why the address is sick.
 func (u *Upstream) check(ctx context.Context, a *address) error {
 	ctx, cancel := context.WithTimeout(ctx, u.options.Health.Timeout)
 	defer cancel()

@@ -2,8 +2,8 @@
 
 package upstream
 
-// tellsQuiet says that quiet does not know.
+// tellsQuiet says whether quiet can look at a connection on this system.
 const tellsQuiet = false
 
-// quiet is not known here: the transport's reader finds out.
+// quiet cannot tell here, and reports true: the transport's reader finds out.
 func (c *countedConn) quiet() bool { return true }

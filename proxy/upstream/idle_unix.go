@@ -6,12 +6,13 @@ import (
 	"syscall"
 )
 
-// tellsQuiet says that quiet knows.
+// tellsQuiet says whether quiet can look at a connection on this system.
 const tellsQuiet = true
 
-// quiet reports that nothing has arrived on a connection that nobody has asked anything on: neither its end nor bytes that nobody waits
-// for. The transport's reader hears of either on its own goroutine; a request that takes the connection before would be lost with it, and
-// one that changes something may not be repeated. Nothing is read, and what cannot be asked is quiet.
+// quiet reports that nothing has arrived on a connection without a request under way: neither the connection's end
+// nor unasked bytes. The transport's reader notices either on its own goroutine. A request that takes the connection
+// before the reader notices would be lost with the connection, and a request that changes something may not be
+// repeated. quiet reads no byte. A connection without a socket counts as quiet.
 func (c *countedConn) quiet() bool {
 	if c.raw == nil {
 		return true

@@ -6,17 +6,18 @@ import (
 	"cacheproxy/lockorder"
 )
 
-// idleConns are connections that wait for their next request, for idleTimeout at most. It has no goroutine: who takes one asks what has become of
-// it, and a timer, which runs while there are any, closes those that nobody takes. A nil idleConns keeps none.
+// idleConns holds connections that wait for their next request, for idleTimeout at most. idleConns has no goroutine:
+// the request that takes a connection checks its state, and a timer closes connections that no request takes. A nil
+// idleConns keeps none.
 type idleConns struct {
-	mu    lockorder.Mutex[lockorder.IdleConns] // guards what is below, and since of what is in it
-	conns map[string][]*directConn             // by their address; what became idle last is taken first, and stands last
-	timer *time.Timer                          // runs while there are any; nil: it does not
+	mu    lockorder.Mutex[lockorder.IdleConns] // guards the fields below, and since of each connection in conns
+	conns map[string][]*directConn             // by address, in the order of becoming idle; take takes the last
+	timer *time.Timer                          // set while conns may hold connections; nil: not running
 }
 
 func newIdleConns() *idleConns { return &idleConns{conns: make(map[string][]*directConn)} }
 
-// take gives a connection to an address; nil: there is none.
+// take removes and returns an idle connection to an address; nil: there is none.
 func (i *idleConns) take(to string) *directConn {
 	if i == nil {
 		return nil
@@ -45,12 +46,12 @@ func (i *idleConns) put(c *directConn) {
 	}
 }
 
-// expire closes what has been idle for too long.
+// expire closes the connections that were idle for too long.
 func (i *idleConns) expire() {
 	i.mu.Lock()
 	now := time.Now()
 	var old []*directConn
-	next := time.Duration(-1) // until the next one has been idle for too long
+	next := time.Duration(-1) // until the next connection has been idle for too long
 	for to, conns := range i.conns {
 		n := 0
 		for n < len(conns) && now.Sub(conns[n].since) >= idleTimeout {
@@ -74,7 +75,7 @@ func (i *idleConns) expire() {
 	closeAll(old)
 }
 
-// close closes those that are idle.
+// close closes the idle connections.
 func (i *idleConns) close() {
 	if i == nil {
 		return
@@ -95,6 +96,6 @@ func (i *idleConns) close() {
 
 func closeAll(conns []*directConn) {
 	for _, c := range conns {
-		c.Close() // its error cannot matter any more
+		c.Close() // the error cannot matter any more
 	}
 }

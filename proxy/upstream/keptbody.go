@@ -7,14 +7,15 @@ import (
 	"cacheproxy/lockorder"
 )
 
-// keptBody is a request's body that outlives attempts in which nobody read it: a transport that makes no connection
-// closes it all the same. A nil keptBody is no body.
+// keptBody is a request's body that survives attempts in which nobody read it: a transport that makes no connection
+// closes the body all the same. A nil keptBody means no body.
 type keptBody struct {
 	io.ReadCloser
 
-	// A transport reads and closes on its own goroutine, also after the attempt has failed, while Send decides about the next.
-	mu     lockorder.Mutex[lockorder.KeptBody] // guards what is below; not held while the body is read
-	read   bool                                // somebody has read, or tried to
+	// A transport reads and closes on its own goroutine, even after the attempt has failed, while Send decides on the
+	// next.
+	mu     lockorder.Mutex[lockorder.KeptBody] // guards the fields below; not held while the body is read
+	read   bool                                // a transport has read, or tried to
 	final  bool                                // no further attempt follows
 	closed bool                                // a transport has closed it
 }
@@ -36,7 +37,7 @@ func (b *keptBody) Read(p []byte) (int, error) {
 	return b.ReadCloser.Read(p)
 }
 
-// Close is for the body's last attempt, unless somebody has read: then there will be no other.
+// Close closes the body in the last attempt, or when a transport has read: then no further attempt follows.
 func (b *keptBody) Close() error {
 	b.mu.Lock()
 	b.closed = true
@@ -48,7 +49,7 @@ func (b *keptBody) Close() error {
 	return b.ReadCloser.Close()
 }
 
-// release says that there will be no further attempt.
+// release notes that no further attempt follows, and makes up for a Close that was held back.
 func (b *keptBody) release() {
 	if b == nil {
 		return

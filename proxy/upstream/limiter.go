@@ -12,59 +12,65 @@ import (
 	"cacheproxy/lockorder"
 )
 
-// Class says what a request is to the upstream. Inside a limit, classes that wait share the places by their weights; see limiter.turn.
+// Class says what kind of request wants a place. Inside a limit, classes that wait share the places by their weights;
+// see limiter.turn.
 type Class uint8
 
 const (
-	// Write is a request of a client that nothing but the upstream can answer: writes and what is passed through. The zero
-	// value.
+	// Write is a request of a client that only the upstream can answer: writes, and requests that are passed through.
+	// The zero value.
 	Write Class = iota
-	// Fill is a read that found no usable copy. One may answer thousands.
+	// Fill is a read that found no usable copy. One fill may answer thousands of clients.
 	Fill
-	// Unlisted is a read that goes past the cache because of something that its client sent and its route does not list. Anybody can
-	// send such a thing, and has the smallest share for it.
+	// Unlisted is a read that goes past the cache because the client sent something that the route does not list. Any
+	// client can do so, so the class has the smallest share.
 	Unlisted
-	// Refresh renews a copy that still serves; nobody waits for it.
+	// Refresh renews a copy that still serves. No client waits for it.
 	Refresh
 
 	classes
 )
 
-// weights are the shares of the classes in the places and in the queue, where they compete for them.
+// weights are the shares of the classes in the places and in the queue, where classes compete for them.
 var weights = [classes]int{Write: 4, Fill: 4, Unlisted: 1, Refresh: 1}
 
-// reserved is the part of the places that fills keep while others wait, that is never Unlisted, and that writes and fills each have where
-// requests that no limit holds have taken more than there are: one fourth.
+// reserved is the divisor of the places (one fourth) for three parts: the part that fills keep while others wait, the
+// part that Unlisted never gets, and the part that writes and fills each have when requests that no limit holds leave
+// no place.
 const reserved = 4
 
-// Place says on whose behalf a place is asked for. Inside a class routes take turns, inside a route clients do, and of a client the
-// longest waiting goes first.
+// Place says for whom a place is asked. Inside a class the routes take turns, inside a route the clients, and of one
+// client the request that has waited longest goes first.
 type Place struct {
 	Class Class
 	Route string // the route's name; empty is a route like any other
-	// Client is who asked, as far as that is believed. What lasts is bounded for each; see Options.MaxStreams. The zero value is
-	// nobody in particular, for whom nothing but the bounds for all hold; those who wait of these are one client.
+	// Client is the address of the client, as far as it is trusted. Each client's streams are bounded; see
+	// Options.MaxStreams. The zero value stands for no client in particular: only the bounds for all hold, and all
+	// such waiting requests count as one client.
 	Client netip.Addr
-	// Silent says that the client has kept the request's body waiting already: the place is for others until it sends on.
+	// Silent says that the client has kept the request's body waiting already. The place is for others until the
+	// client sends on.
 	Silent bool
-	// Passing says that the request would be none of the proxy's business but for the way that it takes: the limit counts it and does not
-	// hold it, unless Options.LimitPassing says so. It neither waits nor is refused, and no timeout of Options ends it but DialTimeout.
+	// Passing says that the proxy only passes the request through. The limit counts the request and does not hold it,
+	// unless Options.LimitPassing is set. Such a request neither waits nor is refused, and of the timeouts of Options
+	// only DialTimeout ends it.
 	Passing bool
 
-	account *account // of the upstream that it asks; nil: nobody counts
+	account *account // of the upstream that the request asks; nil: no account
 }
 
-// clientShare is the part of Options.MaxStreams, and of the places, that what lasts for one client may take: one fourth, and one
-// at least.
+// clientShare is the divisor of Options.MaxStreams that gives how many streams one client may have: one fourth, and
+// at least one.
 const clientShare = 4
 
-// ipv6Site is the bits of an IPv6 address that tell one client's network from another's: a client chooses the others itself.
+// ipv6Site is how many bits of an IPv6 address identify a client's network. A client chooses the other bits itself.
 const ipv6Site = 64
 
-// ClientOf is what counts as one client: an IPv4 address, or an IPv6 network. The zero Prefix is nobody in particular.
+// ClientOf returns the prefix that counts as one client: an IPv4 address, or an IPv6 network. The zero Prefix stands
+// for no client in particular.
 func ClientOf(a netip.Addr) netip.Prefix {
 	a = a.Unmap().WithZone("")
-	p, err := a.Prefix(min(a.BitLen(), ipv6Site)) // an IPv4 address has fewer
+	p, err := a.Prefix(min(a.BitLen(), ipv6Site)) // an IPv4 address has fewer bits
 	if err != nil {
 		return netip.Prefix{} // the zero address
 	}
@@ -72,45 +78,45 @@ func ClientOf(a netip.Addr) netip.Prefix {
 }
 
 var (
-	// errQueueFull means that every place is taken and so is the queue for them, or that the waiting request was pushed
-	// out of a full queue by one of a higher class, or of a route with fewer waiting.
+	// errQueueFull means that every place and the queue are taken, or that a request of another class, route or
+	// client pushed the waiting request out of a full queue; see pushOutFor.
 	errQueueFull = errors.New("every place at the upstream and in its queue is taken")
 	// errQueueTimeout means that no place became free within the queue's deadline.
 	errQueueTimeout = errors.New("no place at the upstream became free in time")
-	// errStreamsFull means that the response is a stream and that as many as allowed are open.
+	// errStreamsFull means that the response is a stream and that as many streams as allowed are open.
 	errStreamsFull = errors.New("as many streams as the upstream may have are open")
-	// errClientStreams means that as many streams as one client may have are open for it.
+	// errClientStreams means that the client has as many open streams as one client may have.
 	errClientStreams = errors.New("as many streams of the upstream as one client may have are open")
 )
 
-// limiter hands out places. It has no goroutine of its own: a place is passed on by the request that gives it back.
+// limiter hands out places. The limiter has no goroutine: the request that gives a place back passes it on.
 //
-// What it holds has never more places than max, and what it does not hold as many as it likes; both count. Invariant: inFlight is the sum
-// of of and passing, and no class waits for which there is room.
+// Requests that the limit holds have at most max places. Requests that the limit does not hold (passing) have any
+// number. Both count. Invariant: inFlight is the sum of all of and passing, and no class waits while it has room.
 type limiter struct {
-	mu           lockorder.Mutex[lockorder.Limiter] // guards everything below, and the fields of every waiter and slot
+	mu           lockorder.Mutex[lockorder.Limiter] // guards the fields below, and those of every waiter and slot
 	max          int                                // places of this instance; unlimited: nothing ever waits
-	own          int                                // of which it has no more, however few instances there are
-	fleet        int                                // places of all instances together; 0: they do not share
-	instances    int                                // among which fleet is divided; at least 1
+	own          int                                // upper bound of max, however few instances there are
+	fleet        int                                // places of all instances together; 0: instances do not share
+	instances    int                                // number of instances that share fleet; at least 1
 	maxQueue     int
 	maxStreams   int
 	queueTimeout time.Duration
 	holdsPassing bool                 // Options.LimitPassing
-	inFlight     int                  // places given out; of those that are held above max only after max was lowered
-	of           [classes]int         // of which so many are held, by class
-	passing      int                  // and so many are not
-	streams      int                  // open; not in inFlight
-	streamsOf    map[netip.Prefix]int // of which so many for each client that has any
-	queued       int                  // requests in all of queues
+	inFlight     int                  // places given out; held ones are above max only after max was lowered
+	of           [classes]int         // places of inFlight that the limit holds, by class
+	passing      int                  // places of inFlight that the limit does not hold
+	streams      int                  // open streams; not in inFlight
+	streamsOf    map[netip.Prefix]int // open streams of each client that has any
+	queued       int                  // requests in all queues
 	shed         uint64               // requests refused a place or a stream, since the start
 	queues       [classes]fairQueue
-	served       [classes]float64 // what each class was given out of its queue, by its weight; see turn
+	served       [classes]float64 // places given to each class from its queue, by its weight; see turn
 	clock        float64          // served of the class that was given the last place
-	returning    list.List        // of returning: they go before all queues
-	lent         list.List        // of *Slot: places that are held for no use of the upstream; see reclaim
-	ending       int              // places that were lent, were taken back, and are about to be given back
-	over         []overdue        // what is not held and found no place, in the order of its coming; see overtake
+	returning    list.List        // of returning: slots that go before all queues
+	lent         list.List        // of *Slot: places whose holders do not use the upstream; see reclaim
+	ending       int              // lent places that were taken back and are about to be given back
+	over         []overdue        // requests not held that found no place, oldest first; see overtake
 }
 
 // unlimited is more places than can ever be taken.
@@ -122,8 +128,8 @@ func newLimiter(o Options) *limiter {
 	return l
 }
 
-// acquire returns a place, at once or after waiting for one. It fails with errQueueFull, errQueueTimeout or, as soon as
-// ctx ends, with the cause of that.
+// acquire returns a place, at once or after a wait. It fails with errQueueFull, errQueueTimeout or, as soon as ctx
+// ends, with the cause of that end.
 func (l *limiter) acquire(ctx context.Context, p Place) (*Slot, error) {
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("wait for a place: %w", endOf(ctx))
@@ -154,7 +160,7 @@ func (l *limiter) enter(p Place) (*Slot, *waiter, error) {
 		return l.take(p), nil, nil
 	}
 	if p.Silent && l.noStream(ClientOf(p.Client)) != nil {
-		return nil, nil, errSilent // it would have the next place for nothing but to be told so there
+		return nil, nil, errSilent // with the next place, the request would only be refused there
 	}
 	if l.queued >= l.maxQueue && !l.pushOutFor(p) {
 		l.shed++
@@ -162,7 +168,7 @@ func (l *limiter) enter(p Place) (*Slot, *waiter, error) {
 	}
 	w := &waiter{place: p, client: ClientOf(p.Client), patience: l.queueTimeout, settled: make(chan struct{})}
 	if l.queues[p.Class].empty() {
-		l.served[p.Class] = max(l.served[p.Class], l.clock) // it has no claim for the time in which it did not want a place
+		l.served[p.Class] = max(l.served[p.Class], l.clock) // no claim for the time without waiters
 	}
 	l.queues[p.Class].push(w)
 	l.queued++
@@ -178,7 +184,7 @@ func (l *limiter) take(p Place) *Slot {
 	return s
 }
 
-// room reports whether a request of a class may have a place now. The caller holds mu.
+// room reports whether a request of a class may have a place at this time. The caller holds mu.
 func (l *limiter) room(c Class) bool {
 	least := l.max / reserved
 	switch {
@@ -189,14 +195,16 @@ func (l *limiter) room(c Class) bool {
 	case c == Unlisted, c == Refresh:
 		return false
 	}
-	// What is not held has taken the places. Those that are were not to pay for it with all of theirs.
+	// Requests that the limit does not hold have taken the places. Held requests keep a part all the same.
 	return l.inFlight-l.passing < l.max && l.of[c] < max(1, least)
 }
 
-// pushOutFor makes room in a full queue. Who has to go is of the class that has the most waiting for its share, of its route with the
-// most waiting, of the client with the most waiting there, and of its requests the newest, which has waited least for nothing. A newcomer
-// is let in only at the cost of a class, in its own class of a route, or on its own route of a client, that has more waiting than its own
-// would have with it: a flood takes neither another class's room nor, in its own, another route's, nor there another client's.
+// pushOutFor makes room in a full queue for p, and reports whether it could. The request to go is of the class with
+// the most waiting for its weight, of its route with the most waiting, of the client with the most waiting there, and
+// the newest of its requests, which has waited least in vain. A newcomer gets in only at the cost of a class, a route
+// of its own class, or a client of its own route that has more waiting than the newcomer's own would have with it. So
+// a flood takes no room from another class, nor, in its own class, from another route, nor, on its own route, from
+// another client.
 func (l *limiter) pushOutFor(p Place) bool {
 	load := func(c Class, more int) float64 { return float64(l.queues[c].waiting+more) / float64(weights[c]) }
 	most := p.Class
@@ -240,7 +248,7 @@ func (l *limiter) wait(ctx context.Context, w *waiter) (*Slot, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch w.state {
-	case admitted: // possibly in the same instant in which it gave up: a place in hand is used
+	case admitted: // possibly in the same instant in which the wait ended: a place in hand is used
 		return w.slot, nil
 	case pushedOut:
 		return nil, errQueueFull
@@ -261,7 +269,8 @@ func (l *limiter) settle(w *waiter, state waiterState) {
 	close(w.settled)
 }
 
-// admit fills free places from the queue: the class whose turn it is, its routes in turn, and their clients. The caller holds mu.
+// admit fills free places from the queues: by the turns of the classes, of their routes, and of the routes' clients.
+// The caller holds mu.
 func (l *limiter) admit() {
 	l.readmit()
 	for l.queued > 0 {
@@ -272,14 +281,14 @@ func (l *limiter) admit() {
 		w := l.queues[c].next()
 		l.clock = l.served[c]
 		l.served[c] += 1 / float64(weights[c])
-		l.settle(w, admitted) // first: it is counted once, with those who wait or with those who have a place
+		l.settle(w, admitted) // before take: a request counts once, as waiting or as having a place
 		w.slot = l.take(w.place)
 	}
 }
 
-// turn is the class that gets the next place: fills, as long as they have less than what is reserved for them; else the one that was given
-// least for its weight since it has had somebody waiting. So a class that is slow at the upstream keeps fills from no more than what is
-// beyond their part, and none waits for ever. The caller holds mu.
+// turn returns the class that gets the next place: Fill, while fills have less than their reserved part, else the
+// class that was given least for its weight since it has had waiters. So a class that is slow at the upstream takes
+// no place of the reserved part from fills, and no class waits for ever. The caller holds mu.
 func (l *limiter) turn() (next Class, ok bool) {
 	for c := range classes {
 		switch {
@@ -293,7 +302,7 @@ func (l *limiter) turn() (next Class, ok bool) {
 	return next, ok
 }
 
-// setLimits changes all limits. Who waits already keeps the deadline of then.
+// setLimits changes all limits. A request that waits already keeps its deadline.
 func (l *limiter) setLimits(o Options) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -305,8 +314,8 @@ func (l *limiter) setLimits(o Options) {
 	l.divide()
 }
 
-// AssumedInstances is how many instances there are taken to be as long as nobody could say. Few fleets have more: those that
-// start while they cannot see each other do not bring down what they are to protect.
+// AssumedInstances is the number of instances until the number is known. Few fleets have more: instances that start
+// while they cannot see each other do not overload the upstream that they are to protect.
 const AssumedInstances = 8
 
 func (l *limiter) setInstances(n int) {
@@ -319,8 +328,8 @@ func (l *limiter) setInstances(n int) {
 	l.divide()
 }
 
-// divide takes this instance's share. Places above a lowered number are not taken away, only not given out again. The
-// caller holds mu.
+// divide computes this instance's share. Places above a lowered number are not taken away, only not given out again.
+// The caller holds mu.
 func (l *limiter) divide() {
 	l.max = l.own
 	if l.fleet > 0 {

@@ -9,16 +9,16 @@ import (
 	"golang.org/x/net/http/httpguts"
 )
 
-// RequestError says that a request cannot be written to any upstream, for what it is itself: no address has had a part in it. Who asks with
-// it is to blame.
+// RequestError says that a request cannot be written to any upstream because the request itself is malformed. No
+// address has taken part. The client is to blame.
 type RequestError struct{ Err error }
 
 func (e *RequestError) Error() string { return e.Err.Error() }
 
-// Unwrap returns what is wrong with the request.
+// Unwrap returns the fault of the request.
 func (e *RequestError) Unwrap() error { return e.Err }
 
-// blamed is err, which a request has failed with, or a *RequestError where it could not have been written.
+// blamed returns err, the failure of req, or a *RequestError when req could not have been written.
 func blamed(err error, req *http.Request) error {
 	if checkMessage(req) == nil {
 		return err
@@ -26,8 +26,8 @@ func blamed(err error, req *http.Request) error {
 	return &RequestError{err}
 }
 
-// checkMessage reports what keeps net/http, over any version, and direct from writing a request. It is asked when they have failed to, so
-// that those that can be written pay nothing for it.
+// checkMessage reports why net/http, over any version, and direct cannot write a request. Send calls checkMessage
+// only after a failure, so that valid requests do not pay for it.
 func checkMessage(req *http.Request) error {
 	if err := checkRequest(req); err != nil {
 		return err

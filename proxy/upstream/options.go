@@ -32,84 +32,90 @@ const (
 
 const userAgentField = "User-Agent"
 
-// Options describe one upstream. A zero field takes its default, except where it says otherwise.
+// Options describe one upstream. A zero field takes its default, except where the field's comment says otherwise.
 type Options struct {
 	// Name is the upstream's name in configuration, logs and metrics.
 	Name string
-	// UserAgent is what requests that have none say of it: those of the proxy's own, health checks among them. Empty: cacheproxy.
+	// UserAgent is the User-Agent of requests without one: those of the proxy's own, health checks among them. Empty:
+	// cacheproxy.
 	UserAgent string
 	// URL is scheme and host: http, https (HTTP/2 where the upstream offers it) or h2c (HTTP/2 without TLS, for gRPC).
 	URL *url.URL
-	// Replicas are further addresses of the same service, with the scheme of URL: any of them may answer any request. A
-	// host name with several IP addresses is one address; the dialer tries these in turn.
+	// Replicas are further addresses of the same service, with the scheme of URL. Any of them may answer any request.
+	// A host name with several IP addresses is one address; the dialer tries these in turn.
 	Replicas []*url.URL
-	// Health asks every address regularly whether it can work.
+	// Health says how the health of every address is checked.
 	Health HealthCheck
-	// Timeout bounds how long the upstream may keep a request waiting for the response header; 0: 1m. It counts
-	// connecting, writing and thinking, not the time that the client takes to send its body. A request that goes on to
-	// another address because one could not be reached has it anew.
+	// Timeout bounds how long the upstream may keep a request waiting for the response header; 0: 1m. Connecting,
+	// writing and the upstream's work count, but not the time that the client takes to send its body. A request that
+	// goes on to another address because one could not be reached has the whole Timeout again.
 	Timeout time.Duration
-	// ReadTimeout bounds how long the upstream may pause in the middle of a response's body while somebody waits for more,
-	// which ends the response; 0: 1m. The body as a whole may take as long as it likes, and a stream pauses as it likes.
+	// ReadTimeout bounds how long the upstream may pause in the middle of a response's body while a reader waits; 0:
+	// 1m. A longer pause ends the response. The body as a whole may take any time, and a stream may pause for any
+	// time.
 	ReadTimeout time.Duration
-	// MaxInFlight is how many requests may be at the upstream at once, from sending to the last byte of the body, or until their client
-	// has left what came lying for clientsTime; 0: any number.
+	// MaxInFlight is how many requests may be at the upstream at once; 0: any number. A request counts from its
+	// sending to the last byte of the response's body, or until its client has left bytes that came unread for
+	// clientsTime.
 	MaxInFlight int
-	// LimitPassing has the limits hold requests with Place.Passing too, and the timeouts end them.
+	// LimitPassing makes the limits hold requests with Place.Passing too, and the timeouts end them.
 	LimitPassing bool
-	// Limit names the limits above and below that upstreams share: those of one name, with the same numbers, are to be joined with Share.
-	// Empty: the upstream has its own.
+	// Limit is the name of limits (the fields around it) that several upstreams share. Upstreams with one name have
+	// the same numbers, and the caller joins them with Share. Empty: the upstream has its own limits.
 	Limit string
-	// FleetMaxInFlight is how many requests all instances together may have at the upstream, of which each takes its share: see
-	// SetInstances. Zero: each has MaxInFlight to itself.
+	// FleetMaxInFlight is how many requests all instances together may have at the upstream. Each instance takes its
+	// share: see SetInstances. Zero: each instance has MaxInFlight to itself.
 	FleetMaxInFlight int
 	// MaxQueue is how many requests may wait for a place; 0: 256, below 0: none.
 	MaxQueue int
-	// QueueTimeout is how long one waits at most; 0: 1s.
+	// QueueTimeout is how long a request waits for a place at most; 0: 1s.
 	QueueTimeout time.Duration
-	// MaxStreams is how many upgraded connections, event streams and gRPC calls may be open, which count apart from
-	// MaxInFlight, as do answers that their client does not take; 0: 1000, or any number where MaxInFlight is 0; below 0: none. One
-	// client has a quarter of them at most.
+	// MaxStreams is how many upgraded connections, event streams and gRPC calls may be open; 0: 1000, or any number
+	// where MaxInFlight is 0; below 0: none. Streams do not count in MaxInFlight. Answers that their client does not
+	// take count as streams, too. One client has a quarter of the streams at most.
 	MaxStreams int
 	// Host says which Host the upstream sees. The zero value passes on the client's.
 	Host policy.HostRule
-	// HostOfAddress has each address see itself as Host. Host.Literal must then be the host of URL.
+	// HostOfAddress makes each address see itself as Host. Host.Literal must then be the host of URL.
 	HostOfAddress bool
-	// DialTimeout bounds connecting, and apart from it the TLS handshake; 0: 3s, or half of Timeout where that is less,
+	// DialTimeout bounds connecting, and separately the TLS handshake; 0: 3s, or half of Timeout where that is less,
 	// which leaves time for another address.
 	DialTimeout time.Duration
-	// MaxConnectionAge is for how long a connection takes further requests, after which its name is asked for anew; up to a quarter
-	// less, varied; 0: 1m, below 0: for as long as it lasts.
+	// MaxConnectionAge is how long a connection takes further requests; 0: 1m, below 0: for any time. Then the name
+	// is looked up again for a new connection. The age is varied by up to a quarter less.
 	MaxConnectionAge time.Duration
-	// TLS holds authorities and client certificates for an https URL; nil: the system's. It is cloned before use.
+	// TLS holds authorities and client certificates for an https URL; nil: the system's. New clones the value.
 	TLS *tls.Config
-	// Indirect has requests without content go through net/http's transport like all others, also where a plain connection would do.
+	// Indirect sends requests without content through net/http's transport like all others, even where direct could
+	// carry them.
 	Indirect bool
-	// Dial makes connections instead of TCP; nil: TCP.
+	// Dial makes the connections in place of TCP; nil: TCP.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
-	// Waited is told how long each request waited for its place, whether or not it got it; those who were refused at once
-	// did not wait. It is called concurrently. Nil: nobody wants to know.
+	// Waited gets how long each request waited for its place, whether or not the request got the place. A request
+	// that was refused at once has not waited. Waited is called concurrently. Nil: nothing.
 	Waited func(time.Duration)
-	// Answered is told of the head of each answer, before anybody else sees it, and of the route whose request it answers; Received of the bytes of content as they come, those of
-	// upgraded connections apart; Completed how long an answer took from its request to its last byte, streams apart. They are called
-	// concurrently. Nil: nobody wants to know.
+	// Answered gets the head of each answer, before any other code sees the head, and the route whose request it
+	// answers. Received gets the number of bytes of content as they come, without those of upgraded connections.
+	// Completed gets how long an answer took from its request to its last byte, without streams. All three are called
+	// concurrently. Nil: nothing.
 	Answered  func(res *http.Response, route string)
 	Received  func(bytes int)
 	Completed func(time.Duration)
-	// Log is told when an address goes out of use or comes back; nil: nobody.
+	// Log gets a line when an address goes out of use or comes back; nil: nothing is logged.
 	Log *slog.Logger
 }
 
-// HealthCheck asks an address with GET whether it can work: any status from 200 to 399 is a yes. An address is out of use
-// after three failures in a row and back after two successes; the first answer of all counts at once. The requests go
-// over connections of their own and take no place of Options.MaxInFlight. An only address stays in use whatever it says.
+// HealthCheck sends GET to an address. Any status from 200 to 399 means that the address works. An address is out of
+// use after three failures in a row and back after two successes. The first result of all counts at once. Health
+// checks use connections of their own and take no place of Options.MaxInFlight. An only address stays in use whatever
+// the checks say.
 type HealthCheck struct {
 	Path     string        // such as /healthz; empty: no check
 	Interval time.Duration // between checks of one address, varied by a tenth; 0: 2s
 	Timeout  time.Duration // for the whole answer; 0: 1s
 }
 
-// Validate reports what makes an upstream unusable.
+// Validate reports a fault that makes the options unusable.
 func (o Options) Validate() error {
 	if o.URL == nil {
 		return errors.New("url is missing: name the upstream as http://host:port")

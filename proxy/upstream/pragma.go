@@ -7,8 +7,9 @@ import (
 	"unsafe"
 )
 
-// addedNoCache is the text that net/http puts into Cache-Control where a message of HTTP/1.1 has Pragma: no-cache and no Cache-Control; nil:
-// it does not, or a text that came cannot be told from it. Values that came over the wire have memory of their own.
+// addedNoCache is the text that net/http puts into Cache-Control when a message of HTTP/1.1 has Pragma: no-cache and
+// no Cache-Control. nil: net/http adds nothing, or the text cannot be told from a value that came over the wire.
+// Values from the wire have memory of their own.
 var addedNoCache = func() *byte {
 	read := func(fields string) *byte {
 		res, err := http.ReadResponse(bufio.NewReader(strings.NewReader("HTTP/1.1 204 \r\nPragma: no-cache\r\n"+fields+"\r\n")), nil)
@@ -23,9 +24,10 @@ var addedNoCache = func() *byte {
 	return nil
 }()
 
-// AsSent takes the Cache-Control out of a header that its sender has not sent: net/http adds it to a message that has Pragma: no-cache
-// alone. What passes is to arrive as it was sent, and what Pragma means is for those to say who read it: in a request the same (RFC 9111
-// §5.4), in a response nothing that is specified. Over HTTP/2 nothing is added.
+// AsSent removes from a header the Cache-Control that its sender has not sent: net/http adds that field to a message
+// that has Pragma: no-cache alone. Messages must pass as they were sent, and each reader gives Pragma its meaning. In
+// a request Pragma: no-cache means the same (RFC 9111 §5.4), in a response its meaning is unspecified. Over HTTP/2
+// net/http adds nothing.
 func AsSent(h http.Header) {
 	lines := h["Cache-Control"]
 	if len(lines) == 1 && len(h["Pragma"]) > 0 && lines[0] == "no-cache" && addedNoCache != nil && unsafe.StringData(lines[0]) == addedNoCache {

@@ -6,25 +6,26 @@ import (
 	"time"
 )
 
-// fairQueue is the requests of one class that wait: a queue for each route that has any, and the routes in the order of their
-// turns. The zero value is empty. The limiter's mu guards it.
+// fairQueue holds the waiting requests of one class: a queue for each route that has any, and the routes in the order
+// of their turns. The zero value is empty. The limiter's mu guards a fairQueue.
 type fairQueue struct {
-	waiting int // in all of routes
+	waiting int // requests in all of routes
 	routes  map[string]*routeQueue
-	turns   list.List // of *routeQueue; whose turn it is stands in front
+	turns   list.List // of *routeQueue; the front has the next turn
 }
 
-// routeQueue is the waiters of one route: a line for each client that has any, and the clients in the order of their turns. It exists
-// only while there are any. So who sends over and over waits behind itself, and not everybody else behind it.
+// routeQueue holds the waiting requests of one route: a line for each client that has any, and the clients in the
+// order of their turns. A routeQueue exists only while it has waiters. A client that sends many requests so waits
+// behind its own requests, and does not delay other clients.
 type routeQueue struct {
-	waiting int // in all of clients
+	waiting int // requests in all of clients
 	clients map[netip.Prefix]*clientLine
-	turns   list.List     // of *clientLine; whose turn it is stands in front
+	turns   list.List     // of *clientLine; the front has the next turn
 	turn    *list.Element // of fairQueue.turns
 }
 
-// clientLine is the waiters of one client in the order of their arrival. It exists only while there are any. Those who are nobody in
-// particular are one client.
+// clientLine holds the waiting requests of one client in the order of their arrival. It exists only while it has
+// waiters. All requests without a particular client are those of one client.
 type clientLine struct {
 	waiters list.List     // of *waiter
 	turn    *list.Element // of routeQueue.turns
@@ -32,7 +33,7 @@ type clientLine struct {
 
 func (c *clientLine) newest() *waiter { return c.waiters.Back().Value.(*waiter) }
 
-// longest is the client with the most waiting; of several, the one whose turn comes last.
+// longest returns the client with the most waiting; of several, the client whose turn comes last.
 func (r *routeQueue) longest() (most *clientLine) {
 	for e := r.turns.Front(); e != nil; e = e.Next() {
 		if c := e.Value.(*clientLine); most == nil || c.waiters.Len() >= most.waiters.Len() {
@@ -42,14 +43,14 @@ func (r *routeQueue) longest() (most *clientLine) {
 	return most
 }
 
-// waiter is one request in the queue. It is in its queue exactly as long as state is waiting.
+// waiter is one request in the queue. A waiter is in its queue exactly as long as state is waiting.
 type waiter struct {
 	place    Place
 	client   netip.Prefix  // of place
-	patience time.Duration // for a place
+	patience time.Duration // how long the request waits at most
 	at       *list.Element // of clientLine.waiters
 	state    waiterState
-	slot     *Slot         // once admitted
+	slot     *Slot         // set when admitted
 	settled  chan struct{} // closed when state changes
 }
 
@@ -64,7 +65,7 @@ const (
 
 func (q *fairQueue) empty() bool { return q.turns.Len() == 0 }
 
-// length is how many requests of a route wait, and how many of a client among them.
+// length returns how many requests of a route wait, and how many of these are the client's.
 func (q *fairQueue) length(route string, client netip.Prefix) (ofRoute, ofClient int) {
 	r := q.routes[route]
 	if r == nil {
@@ -76,7 +77,7 @@ func (q *fairQueue) length(route string, client netip.Prefix) (ofRoute, ofClient
 	return r.waiting, ofClient
 }
 
-// longest is the route with the most waiting; of several, the one whose turn comes last. nil: nobody waits.
+// longest returns the route with the most waiting; of several, the route whose turn comes last. nil: nobody waits.
 func (q *fairQueue) longest() (most *routeQueue) {
 	for e := q.turns.Front(); e != nil; e = e.Next() {
 		if r := e.Value.(*routeQueue); most == nil || r.waiting >= most.waiting {
@@ -86,7 +87,8 @@ func (q *fairQueue) longest() (most *routeQueue) {
 	return most
 }
 
-// next gives the waiter to be served now, which the caller must remove, and passes both turns on. nil: nobody waits.
+// next returns the waiter to be served next, and passes both turns on. The caller must remove the waiter. nil: nobody
+// waits.
 func (q *fairQueue) next() *waiter {
 	if q.empty() {
 		return nil
@@ -99,7 +101,7 @@ func (q *fairQueue) next() *waiter {
 	return turn.Value.(*clientLine).waiters.Front().Value.(*waiter)
 }
 
-// push adds a waiter. A route that had none comes last, and so does a client.
+// push adds a waiter. A route that had no waiters goes to the end of the turns, and so does a client.
 func (q *fairQueue) push(w *waiter) {
 	q.waiting++
 	r := q.routes[w.place.Route]

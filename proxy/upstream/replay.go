@@ -8,35 +8,38 @@ import (
 	"cacheproxy/lockorder"
 )
 
-// replayLimit is how much of a request's body is kept while it is sent over HTTP/2, in bytes: an upstream that processes nothing of
-// a request takes no more of it than its window, which has 64 KiB unless it says otherwise, and the transport reads a part ahead.
+// replayLimit is how much of a request's body is kept while the request is sent over HTTP/2, in bytes. An upstream
+// that processes nothing of a request takes no more than its window, which has 64 KiB unless the upstream says
+// otherwise, and the transport reads one part ahead.
 const replayLimit = 128 << 10
 
-// maxReplays is how often one request is sent again because an upstream says that it has not processed it.
+// maxReplays is how often one request is sent again because an upstream says that it has not processed the request.
 const maxReplays = 2
 
-// errNotKept is why a request cannot be sent again.
+// errNotKept says why a request cannot be sent again.
 var errNotKept = errors.New("more of the request's body was sent than is kept")
 
-// replay is a request's body that can be sent again. Over HTTP/2 an upstream says that it has not processed a request, as each does
-// that goes away (RFC 9113 §8.7), and then any method may be repeated: it is what a client would do that spoke HTTP/2 itself.
+// replay is a request's body that can be sent again. Over HTTP/2 an upstream says that it has not processed a
+// request, as every upstream does that goes away (RFC 9113 §8.7). Then any method may be repeated, as a client of
+// HTTP/2 would repeat the request itself.
 //
-// Each time is a turn. A transport ends one by closing it, and at that time may be waiting for the client's next bytes in it, or begin
-// the next turn first. So the bytes come in on a goroutine that belongs to no turn: those that come when their turn has ended are the
-// next one's.
+// Each sending is a turn. A transport ends a turn by closing its body. At that time the transport may be waiting in
+// the body for the client's next bytes, or may have begun the next turn before. So a goroutine that belongs to no
+// turn fetches the bytes. Bytes that come after the end of their turn go to the next turn.
 type replay struct {
 	source io.ReadCloser
 
-	// A transport reads and closes on goroutines of its own, and begins another turn on Send's, where Send itself ends.
-	mu       lockorder.Mutex[lockorder.KeptBody] // guards what is below; not held while source is read
-	kept     []byte                              // what came, from base on
-	base     int                                 // above 0 only when lost
-	lost     bool                                // nothing more is kept for a further turn
-	err      error                               // the end of source; nil: there may be more
-	fetching bool                                // source is being read
-	moved    chan struct{}                       // closed and replaced when that, or whose turn it is, has changed
+	// A transport reads and closes on goroutines of its own. It begins another turn on the goroutine of Send, where
+	// Send ends the replay.
+	mu       lockorder.Mutex[lockorder.KeptBody] // guards the fields below; not held while source is read
+	kept     []byte                              // the bytes that came, from base on
+	base     int                                 // position of the first kept byte; above 0 only when lost
+	lost     bool                                // no bytes are kept for a further turn
+	err      error                               // the end of source; nil: more may come
+	fetching bool                                // a goroutine reads source
+	moved    chan struct{}                       // closed and replaced when fetching or the turn has changed
 	now      *reading
-	final    bool // no further turn begins, so that the one there is closes source
+	final    bool // no further turn begins: Close of the last turn closes source
 }
 
 // reading is one turn of a replay.
@@ -50,7 +53,7 @@ func newReplay(source io.ReadCloser) *replay {
 	return &replay{source: source, moved: make(chan struct{})}
 }
 
-// begin begins another turn, for http.Request.GetBody. The one before has ended by it.
+// begin begins another turn, for http.Request.GetBody, and so ends the turn before.
 func (r *replay) begin() (io.ReadCloser, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -62,7 +65,7 @@ func (r *replay) begin() (io.ReadCloser, error) {
 	return r.now, nil
 }
 
-// only says that there will be no further turn, so that nothing has to be kept. A nil replay is no body.
+// only notes that no further turn follows, so that no bytes have to be kept. A nil replay means no body.
 func (r *replay) only() {
 	if r == nil {
 		return
@@ -72,7 +75,7 @@ func (r *replay) only() {
 	r.lost = true
 }
 
-// end says that the request will not be sent again. A turn that was closed owes it to source.
+// end notes that the request will not be sent again. If the last turn was closed already, end closes source.
 func (r *replay) end() {
 	if r == nil {
 		return
@@ -86,7 +89,7 @@ func (r *replay) end() {
 	}
 }
 
-// wake tells who waits that something changed. The caller holds mu.
+// wake wakes the readers that wait for a change. The caller holds mu.
 func (r *replay) wake() {
 	close(r.moved)
 	r.moved = make(chan struct{})
@@ -139,7 +142,7 @@ func (r *replay) fetch(p []byte) {
 	r.wake()
 }
 
-// Close ends the turn, and what it reads.
+// Close ends the turn, and its Read. In the last turn Close closes source.
 func (t *reading) Close() error {
 	r := t.r
 	r.mu.Lock()

@@ -13,20 +13,22 @@ import (
 	"time"
 )
 
-// Send sends req, whose URL SetTarget has set. It takes over slot, which is released with an error, or else when the response's
-// body was read to its end or closed; one of these is up to the caller. The place of a response that turns out to be a stream
-// becomes a stream's, and where as many streams as allowed are open the response is closed instead (Classify:
-// policy.QueueFull). Errors are for Classify and NotSent.
+// Send sends req, whose URL SetTarget has set. Send takes over slot. With an error Send releases the slot. Otherwise
+// the response's body releases the slot when the body is read to its end or closed, and the caller must do either.
+// When the response is a stream, the slot exchanges its place for a stream's. When as many streams as allowed are
+// open, Send closes the response instead and returns an error (Classify: policy.QueueFull). Errors are for Classify
+// and NotSent.
 //
-// A request of which nothing was sent goes on to another address, whatever its method (RFC 9110 §9.2.2). One that a kept
-// connection has lost goes out once more to the same address where that is safe, on a new connection; when that cannot be
-// made, the request goes on like any other.
+// A request of which nothing was sent goes on to another address, whatever its method (RFC 9110 §9.2.2). A request
+// that was lost with a kept connection goes out once more to the same address, on a new connection, where that is
+// safe. When no new connection can be made, the request goes on like any other.
 func (u *Upstream) Send(req *http.Request, slot *Slot) (*http.Response, error) {
-	if _, said := req.Header[userAgentField]; !said { // one that passes has its client's, or an empty one
+	if _, said := req.Header[userAgentField]; !said { // a request that passes has its client's, or an empty one
 		req.Header[userAgentField] = []string{u.options.UserAgent}
 	}
 	if req.Body == nil || req.Body == http.NoBody {
-		// What stands in Trailer follows content. Over HTTP/2, net/http would say that more comes, and send nothing: the upstream would wait for it.
+		// The fields in Trailer come behind content. Over HTTP/2, net/http would announce more and send nothing, and
+		// the upstream would wait.
 		req.Trailer = nil
 	}
 	d := &delivery{body: keepBody(req)}
@@ -51,29 +53,29 @@ func (u *Upstream) Send(req *http.Request, slot *Slot) (*http.Response, error) {
 	}
 }
 
-// elsewhere reports whether a request that failed with err may go to another address, where it may come to more.
+// elsewhere reports whether a request that failed with err may go to another address, which may take the request.
 func elsewhere(err error) bool {
 	var unsent *notSentError
 	return errors.As(err, &unsent) && !unsent.over && !errors.As(err, new(*RequestError))
 }
 
-// attempt is a request on its way to one address, and the response that has come of it.
+// attempt is a request on its way to one address, and its response.
 type attempt struct {
 	upstream *Upstream
 	to       *address
 	slot     *Slot
 	began    time.Time
 	cancel   context.CancelCauseFunc // of the request and of its response
-	over     *keptConns              // which it was sent on last; nil: not yet
-	once     sync.Once               // of letting go
+	over     *keptConns              // the connections of the last sending; nil: not sent yet
+	once     sync.Once               // guards done
 
 	wait  wait
-	way   trip // the first; another is made where the request is sent once more
+	way   trip // of the first sending; a repeat has a trip of its own
 	stall stall
 	body  heldBody
 }
 
-// done lets go of all that an attempt holds but the slot.
+// done releases all that an attempt holds except the slot.
 func (a *attempt) done() {
 	a.once.Do(func() {
 		a.cancel(nil)
@@ -83,13 +85,14 @@ func (a *attempt) done() {
 	})
 }
 
-// release lets go of the slot, too.
+// release releases the slot, too.
 func (a *attempt) release() {
 	a.done()
 	a.slot.Release()
 }
 
-// attempt sends req to one address. The response's body gives back the slot; an error leaves it to the caller.
+// attempt sends req to one address. The response's body releases the slot. With an error the slot stays with the
+// caller.
 func (u *Upstream) attempt(req *http.Request, to *address, slot *Slot, d *delivery) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(req.Context())
 	a := &attempt{upstream: u, to: to, slot: slot, began: time.Now(), cancel: cancel}
@@ -103,7 +106,7 @@ func (u *Upstream) attempt(req *http.Request, to *address, slot *Slot, d *delive
 	out := u.aim(req, to).WithContext(a.way.within(ctx))
 	u.sendWith(out, slot, cancel)
 	res, err := u.send(out, a, d)
-	var known failure // what it would be known by
+	var known failure // identity of req as a failure
 	if known.client = slot.client; err != nil {
 		known = u.balancer.failureOf(req, slot.client)
 	}
@@ -120,7 +123,7 @@ func (u *Upstream) attempt(req *http.Request, to *address, slot *Slot, d *delive
 	}
 	AsSent(res.Header)
 	u.options.Answered(res, slot.route)
-	httpcache.StripTrailer(res.Trailer) // of what is announced; the body does it to what comes
+	httpcache.StripTrailer(res.Trailer) // of the names announced; the body strips the fields that come
 	a.body = heldBody{ReadCloser: res.Body, of: a, trailer: &res.Trailer, received: u.options.Received, whole: !stream}
 	if !stream {
 		a.stall = stall{timeout: readTimeout, cancel: cancel, wait: &a.wait, slot: slot, give: a.release}
@@ -130,17 +133,18 @@ func (u *Upstream) attempt(req *http.Request, to *address, slot *Slot, d *delive
 	return res, nil
 }
 
-// never is a timeout that does not come.
+// never is a timeout that does not end.
 const never = time.Duration(math.MaxInt64)
 
-// callersTime is how long the client of a gRPC call may say nothing before its place counts as a stream's.
+// callersTime is how long the client of a gRPC call may send nothing before its place counts as a stream's.
 const callersTime = 2 * time.Second
 
-// Converses reports whether gRPC calls can be made to the upstream, which need HTTP/2.
+// Converses reports whether gRPC calls, which need HTTP/2, can be made to the upstream.
 func (u *Upstream) Converses() bool { return u.options.URL.Scheme != "http" }
 
-// conversation is what a client means that says nothing for long in a gRPC call, which nothing else bounds: no answer is due
-// yet, so the call counts as a stream from there on. Nil for other requests.
+// conversation returns the func to call when the client of a gRPC call has been silent for too long (wait.patience).
+// Nothing else bounds such a call, and no answer is due yet. So the call counts as a stream from then on, or ends if
+// no stream is free. Nil for other requests.
 func conversation(req *http.Request, slot *Slot, cancel context.CancelCauseFunc) func() {
 	if !httpcache.GRPC(req.Header) || req.Body == nil {
 		return nil
@@ -153,16 +157,16 @@ func conversation(req *http.Request, slot *Slot, cancel context.CancelCauseFunc)
 	}
 }
 
-// send returns the response as soon as its header is there. Its error tells the end of a patience from the end of a
-// client from a failure of the upstream, and a request that was not sent at all.
+// send returns the response as soon as its header is there. The error tells apart the end of a timeout, the end of a
+// client, and a failure of the upstream, and marks a request that was not sent at all.
 func (u *Upstream) send(req *http.Request, a *attempt, d *delivery) (*http.Response, error) {
 	over := u.connectionsFor(req)
 	a.over = over.kept()
 	replay := u.replayed(req, a.wait.watch(req.Body))
 	defer replay.end()
 	if u.upgrades != nil && req.Header.Get("Expect") != "" {
-		// On a connection that is kept, the transport would send the body of a request that was just refused, and so
-		// ask the client for it.
+		// On a kept connection, the transport would send the body of a request that the upstream has just refused,
+		// and would ask the client for that body.
 		req.Close = true
 	}
 	way := &a.way
@@ -182,7 +186,7 @@ func (u *Upstream) send(req *http.Request, a *attempt, d *delivery) (*http.Respo
 		d.sent = d.sent || !way.unsent()
 		way = &trip{replay: replay, repeat: u.balancer}
 		if replay != nil {
-			req.Body, _ = replay.begin() // which nobody has read
+			req.Body, _ = replay.begin() // no turn has read yet
 		}
 		res, err = way.through(over.anew, req)
 		if err != nil && d.repeated && !way.unsent() && req.Context().Err() == nil {
@@ -211,7 +215,7 @@ func (u *Upstream) send(req *http.Request, a *attempt, d *delivery) (*http.Respo
 	return nil, err
 }
 
-// replayed makes body the body of a request, which can be sent again where connections may be HTTP/2. Nil: it cannot.
+// replayed makes body the body of req. Where connections may be HTTP/2, the body can be sent again. Nil: it cannot.
 func (u *Upstream) replayed(req *http.Request, body io.ReadCloser) *replay {
 	if req.Body = body; body == nil || body == http.NoBody || u.options.URL.Scheme == "http" || req.Header.Get("Upgrade") != "" {
 		return nil
@@ -222,7 +226,7 @@ func (u *Upstream) replayed(req *http.Request, body io.ReadCloser) *replay {
 	return r
 }
 
-// aim points a request that SetTarget aimed at the first address at another.
+// aim points a request, which SetTarget aimed at the first address, at another address.
 func (u *Upstream) aim(req *http.Request, to *address) *http.Request {
 	if to.url.Host == u.options.URL.Host {
 		return req
@@ -241,7 +245,7 @@ func (u *Upstream) aim(req *http.Request, to *address) *http.Request {
 	return &aimed
 }
 
-// endOf tells why ctx ended: as the kind of end, and as its cause where one was given.
+// endOf returns why ctx ended: an error that is the kind of end, and its cause where the canceller gave one.
 func endOf(ctx context.Context) error {
 	err, cause := ctx.Err(), context.Cause(ctx)
 	if errors.Is(cause, errTimeout) || errors.Is(cause, err) {
@@ -250,8 +254,8 @@ func endOf(ctx context.Context) error {
 	return fmt.Errorf("%w: %w", err, cause)
 }
 
-// connectionsFor also takes the wish to upgrade out of a request to an h2c upstream, where it is not allowed
-// (RFC 9113 §8.2.2) and an upstream may always ignore it (RFC 9110 §7.8).
+// connectionsFor returns the connections for req. From a request to an h2c upstream it removes the wish to upgrade,
+// which HTTP/2 does not allow (RFC 9113 §8.2.2) and an upstream may always ignore (RFC 9110 §7.8).
 func (u *Upstream) connectionsFor(req *http.Request) *connections {
 	if req.Header.Get("Upgrade") == "" {
 		return u.plain

@@ -6,25 +6,26 @@ import (
 	"time"
 )
 
-// Slot is a place at the upstream, held by one request. Its methods are safe for concurrent use: the place of a silent gRPC call, or
-// of a client that does not take its answer, becomes a stream's by a timer, while the request itself may be ending.
+// Slot is a place at the upstream that one request holds. Its methods are safe for concurrent use. The place of a
+// silent gRPC call, or of a client that does not take its answer, becomes a stream's on a timer's goroutine, while
+// the request itself may be ending.
 type Slot struct {
 	limiter *limiter
-	account *account     // of its upstream; does not change
-	client  netip.Prefix // on whose account a stream is; zero: nobody's. Does not change
+	account *account     // of the upstream; does not change
+	client  netip.Prefix // for whom a stream counts; zero: for nobody. Does not change
 	class   Class        // does not change
 	route   string       // does not change
 	silent  bool         // Place.Silent; does not change
 	passing bool         // no limit holds it; does not change
 
-	// Guarded by limiter.mu.
+	// The fields from here on are guarded by limiter.mu.
 	held  slotKind
-	until time.Time // for which the client's next bytes are waited with a place, see sending; zero: they are not waited for
-	away  bool      // the place is a stream's until they come
+	until time.Time // end of the client's turn with a place, see sending; zero: not the client's turn
+	away  bool      // the place is a stream's until the client's bytes come
 
-	lent   *list.Element // of limiter.lent; nil: it is not
+	lent   *list.Element // of limiter.lent; nil: not lent
 	giveUp func()        // ends the request; set while the place is lent
-	over   bool          // it was lent and taken back
+	over   bool          // the place was lent and taken back
 }
 
 type slotKind uint8
@@ -35,7 +36,7 @@ const (
 	heldStream
 )
 
-// hold takes a place, whether or not there is one. The caller holds the limiter's mu.
+// hold takes a place, free or not. The caller holds the limiter's mu.
 func (s *Slot) hold() {
 	l := s.limiter
 	s.held = heldPlace
@@ -49,7 +50,7 @@ func (s *Slot) hold() {
 	l.reclaim()
 }
 
-// keep ends the lending of a place that nobody has taken back. The caller holds the limiter's mu.
+// keep ends the lending of a place, which stays with the slot. The caller holds the limiter's mu.
 func (s *Slot) keep() {
 	if s.lent != nil {
 		s.limiter.lent.Remove(s.lent)
@@ -57,7 +58,7 @@ func (s *Slot) keep() {
 	}
 }
 
-// Release gives back what the slot holds. Calling it again does nothing.
+// Release gives back the place or stream of the slot. A second call does nothing.
 func (s *Slot) Release() {
 	l := s.limiter
 	l.mu.Lock()
@@ -66,8 +67,8 @@ func (s *Slot) Release() {
 	l.admit()
 }
 
-// stream exchanges the place for a stream's, of which there are more: an upgraded connection or an event stream would
-// otherwise hold a place for hours. With errStreamsFull or errClientStreams the slot keeps its place.
+// stream exchanges the place for a stream's. Otherwise an upgraded connection or an event stream would hold a place
+// for hours; streams are more than places. With errStreamsFull or errClientStreams the slot keeps its place.
 func (s *Slot) stream() error {
 	l := s.limiter
 	l.mu.Lock()
@@ -80,9 +81,10 @@ func (s *Slot) stream() error {
 	return err
 }
 
-// yield is stream for a response whose client does not take it. Where it may have no further stream, because it has its share of them or
-// all are taken, the slot keeps its place, and wanted says whether others are kept waiting for one: else as many slow clients as there are
-// streams and places would stop all that is no hit. Where there are to be no streams at all, slow answers are places' by the operator's word.
+// yield is stream for a response whose client does not take it. given is false when the client may have no further
+// stream, because it has its share or all streams are taken: then the slot keeps its place. wanted says whether other
+// requests may be waiting for a place. Otherwise slow clients, as many as streams and places, would stop everything
+// but hits. With MaxStreams configured to none, wanted is false: the operator lets slow answers hold places.
 func (s *Slot) yield() (given, wanted bool) {
 	l := s.limiter
 	l.mu.Lock()
@@ -91,7 +93,7 @@ func (s *Slot) yield() (given, wanted bool) {
 	return err == nil, err != nil && l.maxStreams > 0 && l.inFlight >= l.max
 }
 
-// exchange is stream under the limiter's mu, which the caller holds.
+// exchange is stream for a caller that holds the limiter's mu.
 func (s *Slot) exchange() error {
 	l := s.limiter
 	if s.held != heldPlace {
@@ -105,7 +107,7 @@ func (s *Slot) exchange() error {
 	s.drop()
 	s.held = heldStream
 	s.account.count(inStreams, 1)
-	if !s.passing { // else it takes none from those that the limit holds: a stranger's on a URL without a route must not end theirs
+	if !s.passing { // a stranger's stream on a URL without a route must not end held ones
 		l.streams++
 		if s.client.IsValid() {
 			l.streamsOf[s.client]++
@@ -115,7 +117,7 @@ func (s *Slot) exchange() error {
 	return nil
 }
 
-// noStream says why a client may have no further stream; nil: it may. The caller holds mu.
+// noStream returns why a client may have no further stream; nil: it may. The caller holds mu.
 func (l *limiter) noStream(client netip.Prefix) error {
 	switch {
 	case l.streams >= l.maxStreams:
@@ -126,7 +128,7 @@ func (l *limiter) noStream(client netip.Prefix) error {
 	return nil
 }
 
-// drop forgets what the slot holds. The caller holds the limiter's mu.
+// drop gives up the place or stream of the slot without passing it on. The caller holds the limiter's mu.
 func (s *Slot) drop() {
 	l := s.limiter
 	switch s.held {

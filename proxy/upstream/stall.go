@@ -8,35 +8,37 @@ import (
 	"cacheproxy/lockorder"
 )
 
-// clientsTime is how long, over the whole of a response, its client may leave what has come before the place counts as a stream's:
-// places are for the upstream's time. While the client is that slow and may have no further stream, it is asked again as often.
+// clientsTime is how long, over the whole of a response, its client may leave bytes untaken before the place counts
+// as a stream's: places are for the upstream's time. As long as the client is that slow and may have no further
+// stream, yield is tried again after each clientsTime.
 const clientsTime = 250 * time.Millisecond
 
-// errUntaken is the end of a response whose client does not take it, for want of places.
+// errUntaken is the end of a response whose client does not take it while others need the place.
 var errUntaken = errors.New("the client takes its answer too slowly, and others need the place")
 
-// stall is the clock of a response's body. It has two hands. While a Read waits it is the upstream's turn: a body that makes no
-// progress for timeout ends. Between two Reads it is the client's: one that takes what came slowly, or not at all, is not the
-// upstream's fault, and after clientsTime no reason to keep a place from others. A nil stall does nothing.
+// stall is the clock of a response's body. It measures two turns. While a Read waits, the upstream has its turn: a
+// body that makes no progress for timeout ends. Between two Reads the client has its turn. A client that takes bytes
+// slowly, or not at all, is not the upstream's fault, and after clientsTime must not keep a place from others. A nil
+// stall does nothing.
 type stall struct {
 	timeout time.Duration
 	cancel  context.CancelCauseFunc
 	wait    *wait
 	slot    *Slot
-	give    func() // gives back all that the response holds of the upstream
+	give    func() // releases all that the response holds of the upstream
 
-	// The reader of the body begins, ends and stops; the timer's goroutine expires, perhaps at the moment in which the turn changes.
-	// Then reading and since say whether it is about a turn that has passed.
-	mu      lockorder.Mutex[lockorder.Stall] // guards what is below
+	// The reader of the body calls begin, end and stop. The timer's goroutine calls expire, perhaps at the moment in
+	// which the turn changes. Then reading and since tell expire that its turn is over.
+	mu      lockorder.Mutex[lockorder.Stall] // guards the fields below
 	timer   *time.Timer
-	reading bool      // it is the upstream's turn
-	since   time.Time // the turn began
+	reading bool      // the upstream has its turn
+	since   time.Time // when the turn began
 	yielded bool      // the client had to send when the clock last ran out
-	ended   error     // what expire has ended the response with; nil: it has not
-	stopped bool      // the body has come to its end, or was closed
+	ended   error     // why expire has ended the response; nil: not ended
+	stopped bool      // the body was read to its end, or closed
 
 	left  time.Duration // of clientsTime
-	given bool          // the place is a stream's, or nobody's
+	given bool          // the place was given up, for a stream or with the response
 }
 
 // begin starts the upstream's turn.
@@ -62,7 +64,8 @@ func (s *stall) start(turn time.Duration) {
 	s.timer = time.AfterFunc(turn, s.expire)
 }
 
-// end starts the client's turn, also where no turn of the upstream's came before. It returns what the response was ended with by then.
+// end starts the client's turn, even without a turn of the upstream before. It returns why expire has ended the
+// response by then.
 func (s *stall) end() error {
 	if s == nil {
 		return nil
@@ -100,7 +103,8 @@ func (s *stall) expire() {
 	}
 }
 
-// untaken carries out the end of a turn, and reports whether the response has to end because its client does not take it.
+// untaken carries out the end of a turn, and reports whether the response has to end because its client does not take
+// it.
 func (s *stall) untaken() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -113,7 +117,7 @@ func (s *stall) untaken() bool {
 	case !s.reading:
 		return s.clientIsLate()
 	}
-	// The upstream has all of its time after the client's turn, whenever that ended.
+	// After a turn of the client to send, the upstream gets its whole timeout again, whenever that turn ended.
 	turn := s.wait.clientsTurn()
 	if turn || s.yielded {
 		s.yielded, s.since = turn, time.Now()
@@ -125,8 +129,8 @@ func (s *stall) untaken() bool {
 	return false
 }
 
-// clientIsLate gives up the place for a stream's. Where the client may have no further stream, it keeps the place for as long as
-// nobody else wants it. The caller holds mu.
+// clientIsLate exchanges the place for a stream's. When the client may have no further stream, the slot keeps the
+// place as long as no other request wants it. The caller holds mu.
 func (s *stall) clientIsLate() (over bool) {
 	given, wanted := s.slot.yield()
 	s.given = given || wanted

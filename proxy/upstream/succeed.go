@@ -5,11 +5,12 @@ import (
 	"slices"
 )
 
-// Succeed returns the upstream that o describes, to be used in place of before. The new one has connections of its own, before's
-// places, and before's knowledge of the addresses where these are the same. The requests under way at both are counted together,
-// so that a change of the configuration does not double the load on what is behind. The limits of o hold for both from now on;
-// places above a lowered limit are not taken away, only not given out again. Where the limit itself becomes another, shared or not,
-// what before has under way counts in the former.
+// Succeed returns the upstream that o describes, which replaces before. The new upstream has connections of its own,
+// the places of before, and before's knowledge of the addresses if these are the same. Requests under way at both are
+// counted together, so that a change of the configuration does not double the load on the service. The limits of o
+// hold for both from now on. Places above a lowered limit are not taken away, only not given out again. When
+// Options.Limit changes, the new upstream does not take over the places: the requests that before has under way count
+// in the former limit.
 func Succeed(before *Upstream, o Options) *Upstream {
 	next := New(o)
 	next.account = before.account
@@ -18,32 +19,33 @@ func Succeed(before *Upstream, o Options) *Upstream {
 		next.limiter.setLimits(next.options)
 	}
 	if sameAddresses(before.options, next.options) {
-		next.balancer = before.balancer // with what it knows of them
+		next.balancer = before.balancer // with its knowledge of the addresses
 	}
 	return next
 }
 
-// Share has u hold to the limits of other, together with it. It must be called before the first request.
+// Share makes u hold to the limits of other, together with other. The caller must call Share before the first
+// request.
 func (u *Upstream) Share(other *Upstream) {
 	u.limiter = other.limiter
 	u.limiter.setLimits(u.options)
 }
 
-// sameAddresses reports whether two upstreams have the same addresses and judge them in the same way.
+// sameAddresses reports whether two upstreams have the same addresses and the same health check.
 func sameAddresses(a, b Options) bool {
 	same := func(u, v *url.URL) bool { return *u == *v }
 	return a.Health == b.Health && same(a.URL, b.URL) && slices.EqualFunc(a.Replicas, b.Replicas, same)
 }
 
-// Retire closes every connection as soon as no request uses it, for when the configuration has no use for the upstream any more.
-// Requests under way, and those that wait for a place, are answered as before.
+// Retire closes every connection as soon as no request uses it, for an upstream that the configuration does not need
+// any more. Requests under way, and requests that wait for a place, are answered all the same.
 func (u *Upstream) Retire() {
 	u.retired.Store(true)
 	u.CloseIdle()
 }
 
-// left is told of the end of each request, whose connection has become idle by then. Retire says that the upstream is retired
-// before it closes what is idle: a connection that becomes idle too late for Retire finds the word here.
+// left runs at the end of each request, whose connection is idle by then. Retire sets retired before it closes the
+// idle connections. A connection that becomes idle after that closing is closed here, because left reads retired.
 func (u *Upstream) left() {
 	if u.retired.Load() {
 		u.CloseIdle()

@@ -8,9 +8,9 @@ import (
 	"cacheproxy/policy/httpcache"
 )
 
-// SetTarget points req at the upstream base and gives it the request target t byte for byte, however unusual: not
-// normalised, not decoded, not re-encoded. Only scheme and host of base are used; req.Host, which must be set before,
-// is what the upstream sees as Host.
+// SetTarget points req at the upstream base and sets the request target t byte for byte, however unusual: not
+// normalised, not decoded, not re-encoded. Only scheme and host of base are used. req.Host, which must be set before,
+// is the Host that the upstream sees.
 //
 // A path beginning with "//" that net/url would have to change goes out in absolute form, which every server must
 // accept (RFC 9112 §3.2.2).
@@ -25,8 +25,8 @@ func SetTarget(req *http.Request, base *url.URL, t httpcache.Target) {
 	req.URL = u
 }
 
-// setPath makes u.RequestURI begin with exactly raw. Opaque is written as it is, except that a leading "//" is taken
-// for an authority.
+// setPath makes u.RequestURI begin with exactly raw. net/url writes Opaque unchanged, except that a leading "//" is
+// taken for an authority.
 func setPath(u *url.URL, host, raw string) {
 	switch {
 	case raw == "" || raw == "*":
@@ -48,7 +48,7 @@ func setPath(u *url.URL, host, raw string) {
 	}
 }
 
-// httpScheme is the scheme net/http knows for an upstream's scheme.
+// httpScheme returns net/http's scheme for an upstream's scheme.
 func httpScheme(s string) string {
 	if s == "h2c" {
 		return "http"

@@ -9,34 +9,35 @@ import (
 )
 
 const (
-	// idleTimeout is how long an unused connection is kept. It is shorter than what servers commonly have, so that the
-	// upstream seldom closes a connection on which a request is about to go out.
+	// idleTimeout is how long an unused connection is kept. Servers commonly keep connections longer, so the upstream
+	// seldom closes a connection on which a request is about to be sent.
 	idleTimeout = 30 * time.Second
-	// maxHeaderBytes bounds the response header. A larger one is an error of the upstream.
+	// maxHeaderBytes bounds the response header. A larger header is an error of the upstream.
 	maxHeaderBytes = 1 << 20
 
 	keepAlive = 15 * time.Second
-	// An HTTP/2 connection that has been silent this long is probed, and closed if the probe is not answered.
+	// An HTTP/2 connection that has been silent for pingAfter gets a ping, and is closed without an answer within
+	// pingTimeout.
 	pingAfter   = 15 * time.Second
 	pingTimeout = 10 * time.Second
-	// A write on an HTTP/2 connection that makes no progress at all for this long has lost its peer.
+	// An HTTP/2 connection whose writes make no progress for writeStall has lost its peer.
 	writeStall = 30 * time.Second
 )
 
-// connections are those to one upstream over the same protocols.
+// connections are the connections to one upstream over the same protocols.
 type connections struct {
-	dial func() *carrier // makes one that keeps connections
-	age  time.Duration   // for which one is used; 0 or below: for as long as it lasts
+	dial func() *carrier // returns a carrier that keeps connections
+	age  time.Duration   // how long a carrier is used; 0 or below: for any time
 	now  atomic.Pointer[keptConns]
-	// anew makes one for each request: for a request that a kept one has lost, and for a health check, since connecting can
-	// fail too.
+	// anew makes a connection for each request. It serves a request that was lost with a kept connection, and health
+	// checks, since connecting can fail too.
 	anew *carrier
 }
 
 // carrier carries requests over one set of connections.
 type carrier struct {
 	*http.Transport
-	direct *direct // for those that it can carry; nil: there are none
+	direct *direct // for the requests that it can carry; nil: none
 }
 
 // CloseIdleConnections closes the connections that no request uses.
@@ -47,13 +48,13 @@ func (c *carrier) CloseIdleConnections() {
 	}
 }
 
-// keptConns are connections that are kept between requests, and that no further request uses from some time on. A name is asked for
-// where its upstream is when a connection is made: one that is in use all the time would else be used for as long as somebody holds
-// the old address. Together they are few enough to be made anew together.
+// keptConns are connections that are kept between requests, and that take no further request from until on. A name is
+// looked up when a connection is made. A connection that is in use all the time would otherwise be used for as long
+// as somebody holds the old address. The connections of an upstream are few enough to be made anew together.
 type keptConns struct {
 	*carrier
 	until   time.Time
-	retired atomic.Bool // others have taken their place
+	retired atomic.Bool // newer connections have replaced these
 }
 
 func newConnections(o Options, protocols *http.Protocols) *connections {
@@ -68,7 +69,8 @@ func newConnections(o Options, protocols *http.Protocols) *connections {
 	return c
 }
 
-// begin makes connections for the requests to come. Their age is varied, so that instances that began together do not for ever.
+// begin returns connections for the next requests. Their age is varied, so that instances that began together do not
+// go on renewing together.
 func (c *connections) begin() *keptConns {
 	k := &keptConns{carrier: c.dial()}
 	if c.age > 0 {
@@ -77,7 +79,7 @@ func (c *connections) begin() *keptConns {
 	return k
 }
 
-// kept is the connections for a request that is sent now.
+// kept returns the connections for a request that is sent at this time.
 func (c *connections) kept() *keptConns {
 	k := c.now.Load()
 	if k.until.IsZero() || time.Now().Before(k.until) {
@@ -92,16 +94,17 @@ func (c *connections) kept() *keptConns {
 	return next
 }
 
-// left is told of the end of each request on these connections, by which its own has become idle. retired is set before what is idle
-// is closed: a connection that becomes idle too late for that finds the word here.
+// left runs at the end of each request on these connections, when its connection is idle. kept sets retired before it
+// closes the idle connections. A connection that becomes idle after that closing is closed here, because left reads
+// retired.
 func (k *keptConns) left() {
 	if k != nil && k.retired.Load() {
 		k.CloseIdleConnections()
 	}
 }
 
-// newCarrier returns connections to one upstream that add nothing and decode nothing. protocols decides between
-// HTTP/1.1, HTTP/2 over TLS and HTTP/2 over cleartext.
+// newCarrier returns connections to one upstream that add nothing and decode nothing. protocols chooses HTTP/1.1,
+// HTTP/2 over TLS or HTTP/2 over cleartext.
 func newCarrier(o Options, dial dialFunc, protocols *http.Protocols) *carrier {
 	dial = counted(dial, protocols.UnencryptedHTTP2())
 	c := &carrier{}
@@ -114,7 +117,7 @@ func newCarrier(o Options, dial dialFunc, protocols *http.Protocols) *carrier {
 		TLSClientConfig:        o.TLS,
 		TLSHandshakeTimeout:    o.DialTimeout,
 		DisableCompression:     true,        // adding Accept-Encoding changes what the upstream sends
-		MaxIdleConnsPerHost:    math.MaxInt, // as many as there were requests at once in idleTimeout
+		MaxIdleConnsPerHost:    math.MaxInt, // as many as there were requests at once within idleTimeout
 		IdleConnTimeout:        idleTimeout,
 		ExpectContinueTimeout:  expectContinue,
 		MaxResponseHeaderBytes: maxHeaderBytes,
@@ -125,8 +128,8 @@ func newCarrier(o Options, dial dialFunc, protocols *http.Protocols) *carrier {
 	return c
 }
 
-// expectContinue is how long the upstream may think about "Expect: 100-continue" before the body is sent regardless:
-// RFC 9110 §10.1.1 forbids to wait for ever, since old servers never answer.
+// expectContinue is how long the upstream may leave "Expect: 100-continue" unanswered before the body is sent
+// regardless: RFC 9110 §10.1.1 forbids waiting for ever, since old servers never answer.
 const expectContinue = time.Second
 
 func protocols(set ...func(*http.Protocols, bool)) *http.Protocols {

@@ -10,33 +10,33 @@ import (
 	"cacheproxy/lockorder"
 )
 
-// trip is one request's way through a transport: which connection it has, and whether anything was written there since. It
-// keeps the transport from sending the request a second time. A transport does so by itself as often as it finds a kept
-// connection closed, which with a request that its upstream dies of is as often as there are connections, and it takes a
-// request with Idempotency-Key for one that may be repeated.
+// trip is one request's way through a transport: its connection, and whether anything was written there since. A trip
+// keeps the transport from sending the request a second time. A transport does so by itself as often as it finds a
+// kept connection closed: with a request that kills its upstream, as often as there are connections. A transport also
+// repeats any request with Idempotency-Key.
 type trip struct {
 	cancel context.CancelCauseFunc // of the request on this trip
-	replay *replay                 // of its body; nil: it has none, or the body cannot be sent again
-	repeat *balancer               // is asked whether the request may be sent once more, and counts that
+	replay *replay                 // of its body; nil: no body, or the body cannot be sent again
+	repeat *balancer               // says whether the request may be sent once more, and counts that
 
-	// The transport tells of its steps on goroutines of its own; Send asks what came of them.
-	mu     lockorder.Mutex[lockorder.Trip] // guards what is below
-	conn   *countedConn                    // which the request has to itself; nil: none yet
-	common *countedConn                    // which it shares with others; nil: none, or nobody knows
-	before int64                           // what was written to conn before the request had it
-	kept   bool                            // conn or common had been used by others
-	heard  bool                            // something came back
-	head   bool                            // it asks with HEAD; set before the transport begins
-	sent   bool                            // on an earlier connection, or on one that is shared, where nobody can tell
-	barred bool                            // the transport was about to send what was sent
-	again  int                             // how often HTTP/2 has let it
-	peer   string                          // to which the last connection led; empty: there was none
+	// The transport calls connecting, connected and hearing on goroutines of its own. Send reads the results.
+	mu     lockorder.Mutex[lockorder.Trip] // guards the fields below
+	conn   *countedConn                    // the request has this connection to itself; nil: none yet
+	common *countedConn                    // the request shares this connection; nil: none, or unknown
+	before int64                           // bytes written to conn before the request had it
+	kept   bool                            // other requests had used conn or common before
+	heard  bool                            // a first byte of the answer came back
+	head   bool                            // the method is HEAD; set before the transport begins
+	sent   bool                            // sent on an earlier connection, or on a shared one, where nobody can tell
+	barred bool                            // the transport was about to send again a request that was sent
+	again  int                             // how many repeats of HTTP/2 were begun
+	peer   string                          // where the last connection led; empty: there was none
 }
 
-// tripKey is where a request's context has its trip.
+// tripKey is the key of a request's trip in the request's context.
 type tripKey struct{}
 
-// within is ctx with the trip; ctx itself where that has it already.
+// within returns ctx with the trip, or ctx itself when ctx has this trip already.
 func (w *trip) within(ctx context.Context) context.Context {
 	if ctx.Value(tripKey{}) == w {
 		return ctx
@@ -44,7 +44,7 @@ func (w *trip) within(ctx context.Context) context.Context {
 	return context.WithValue(ctx, tripKey{}, w)
 }
 
-// Peer is the address, as IP:port, that a response which Send has returned came from.
+// Peer returns the address, as IP:port, from which a response of Send came.
 func Peer(res *http.Response) string {
 	w, _ := res.Request.Context().Value(tripKey{}).(*trip)
 	if w == nil {
@@ -55,13 +55,13 @@ func Peer(res *http.Response) string {
 	return w.peer
 }
 
-// through sends req through t. The request's context is that of the response's body too.
+// through sends req through t. The context of the sent request is that of the response's body, too.
 func (w *trip) through(t *carrier, req *http.Request) (*http.Response, error) {
 	if t.direct.carries(req) {
 		return t.direct.send(w, req)
 	}
 	ctx, cancel := context.WithCancelCause(w.within(req.Context()))
-	w.cancel = cancel // the request's own context ends this one
+	w.cancel = cancel // also ends with the request's own context
 	w.head = req.Method == http.MethodHead
 	res, err := t.RoundTrip(req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GetConn: w.connecting, GotConn: w.connected, GotFirstResponseByte: w.hearing,
@@ -78,20 +78,21 @@ func (w *trip) through(t *carrier, req *http.Request) (*http.Response, error) {
 	return res, err
 }
 
-// retire closes the connection of a request that asked with HEAD, which is spent from the first byte of the answer on: many an upstream
-// sends the content all the same, and it may come when the next request has been written, whose answer it would be taken for. Of a
-// request that the transport gives the connection in between nothing is written, and it goes out on another. What is left to write
-// of the content of the HEAD itself nobody waits for.
+// retire closes the connection of a HEAD request. hearing has marked the connection as spent at the first byte of the
+// answer. Many an upstream sends the content of an answer to HEAD all the same. That content may come when the next
+// request has been written on the connection, and would be taken for its answer. If the transport gives the
+// connection to a request in between, nothing of that request is written, and it goes out on another connection.
+// Nobody waits for the rest of the content of the HEAD request itself, if any is left to write.
 func (w *trip) retire() {
 	w.mu.Lock()
 	conn := w.conn
 	w.mu.Unlock()
 	if conn != nil {
-		conn.Conn.Close() // and not conn.Close, which tells a request in awaitReader that the transport's reader is done
+		conn.Conn.Close() // not conn.Close, which would tell awaitReader that the transport's reader is done
 	}
 }
 
-// connecting is called before each connection that the transport takes.
+// connecting is called before the transport takes a connection.
 func (w *trip) connecting(string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -100,14 +101,15 @@ func (w *trip) connecting(string) {
 	}
 }
 
-// connected is called with each of them. HTTP/2 says what was not processed (RFC 9113 §8.7), and the transport's repeats there are of
-// that; they are counted, and bounded like others.
+// connected is called with each connection that the transport takes. HTTP/2 says which requests were not processed
+// (RFC 9113 §8.7). The transport repeats these by itself. mayRepeat counts and bounds these repeats like others.
 func (w *trip) connected(info httptrace.GotConnInfo) {
 	if conn, _ := countedBelow(info.Conn); conn != nil && info.Reused {
-		// Once the reader is ready, whoever had the connection has its answer: a connection that fails before would take that along.
+		// When the reader is ready, the request that had the connection before has its answer. To fail the connection
+		// earlier would lose that answer.
 		if !conn.awaitReader() || conn.spent.Load() || !conn.quiet() {
 			conn.refuse()
-			w.bar() // it goes out on another, since nothing of it was sent
+			w.bar() // goes out on another connection, since no byte was sent
 		}
 	}
 	if w.shares(info) && !w.repeat.mayRepeat() {
@@ -115,7 +117,8 @@ func (w *trip) connected(info httptrace.GotConnInfo) {
 	}
 }
 
-// shares takes note of a connection, and reports whether the request is to be sent once more on one that it shares with others.
+// shares notes a connection, and reports whether the request is about to be sent once more on a connection that
+// requests share.
 func (w *trip) shares(info httptrace.GotConnInfo) (again bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -132,7 +135,8 @@ func (w *trip) shares(info httptrace.GotConnInfo) (again bool) {
 	case w.conn == nil:
 		w.sent = true
 	case w.barred:
-		// A connection may be there at once, and then it is chance whether the transport takes it or heeds the context.
+		// A connection may be there at once. Then the transport may by chance take it instead of noticing the end of
+		// the context.
 		w.conn.refuse()
 		fallthrough
 	default:
@@ -142,21 +146,21 @@ func (w *trip) shares(info httptrace.GotConnInfo) (again bool) {
 	return false
 }
 
-// took takes note of the connection of a request that no transport carries.
+// took notes the connection of a request that direct carries.
 func (w *trip) took(conn *countedConn, kept bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.conn, w.kept, w.peer, w.before = conn, kept, conn.peer, conn.written.Load()
 }
 
-// bar keeps the transport from sending what was sent.
+// bar keeps the transport from sending the request again.
 func (w *trip) bar() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.barLocked()
 }
 
-// barLocked is bar for who holds mu.
+// barLocked is bar for a caller that holds mu.
 func (w *trip) barLocked() {
 	w.barred = true
 	w.cancel(errLost)
@@ -171,14 +175,14 @@ func (w *trip) hearing() {
 	}
 }
 
-// wroteAlone reports whether something was written on the connection that the request has to itself. It is final once
-// RoundTrip has failed: the transport's writer has ended by then. The caller holds mu.
+// wroteAlone reports whether something was written on the connection that the request has to itself. The result is
+// final once RoundTrip has failed: the transport's writer has ended by then. The caller holds mu.
 func (w *trip) wroteAlone() bool { return w.conn != nil && w.conn.written.Load() != w.before }
 
-// wrote reports whether anything of the request may have been written. The caller holds mu.
+// wrote reports whether any byte of the request may have been written. The caller holds mu.
 func (w *trip) wrote() bool { return w.sent || w.wroteAlone() }
 
-// unsent reports that nothing of the request was written.
+// unsent reports that no byte of the request was written.
 func (w *trip) unsent() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -192,16 +196,17 @@ func (w *trip) ended() bool {
 	return w.barred
 }
 
-// onKept reports whether the request had a connection to itself that others had used before.
+// onKept reports whether the request had a connection to itself that other requests had used before.
 func (w *trip) onKept() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.kept && w.conn != nil
 }
 
-// keptLost reports whether the request failed with a connection that others had used before, without an answer. Where it shares the
-// connection, it was lost if that has ended; if it has not, the upstream has ended this request alone, and meant it, and so has one that has
-// refused it as often as it may be sent again.
+// keptLost reports whether the request was lost, without an answer, with a connection that other requests had used
+// before. On a shared connection, the request was lost if the connection has ended. If not, the upstream has ended
+// this request alone, on purpose. A request that the upstream has refused as often as it may be sent again is not
+// lost either.
 func (w *trip) keptLost() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -211,8 +216,8 @@ func (w *trip) keptLost() bool {
 	return w.barred || w.kept && !w.heard
 }
 
-// countedBelow is the connection below c: alone if it carries one request at a time, common if it carries several. Neither is known of
-// connections that are not the upstream's own.
+// countedBelow returns the connection below c: as alone if it carries one request at a time, as common if it carries
+// several. Both are nil for connections that dialer has not made.
 func countedBelow(c net.Conn) (alone, common *countedConn) {
 	several := false
 	if t, ok := c.(*tls.Conn); ok {

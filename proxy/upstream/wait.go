@@ -10,24 +10,25 @@ import (
 	"cacheproxy/lockorder"
 )
 
-// wait bounds how long the upstream may keep a request waiting for its response header. The clock runs while it is the
-// upstream's turn: while a connection is made, while it does not take what is written to it, and after the last byte
-// was sent. It stands still while the proxy waits for the client's next bytes, so that a slow upload or a silent gRPC
-// client is not the upstream's fault.
+// wait bounds how long the upstream may keep a request waiting for its response header. The clock runs while the
+// upstream has its turn: while a connection is made, while the upstream does not take bytes that are written, and
+// after the last byte was sent. The clock stands still while the proxy waits for the client's next bytes, so that a
+// slow upload or a silent gRPC client is not the upstream's fault.
 type wait struct {
 	timeout  time.Duration
 	cancel   context.CancelCauseFunc
-	quiet    func()        // called when the client has used up patience; nil: nothing
-	patience time.Duration // for the client's silence, in all; placeRate gives it back
+	quiet    func()        // runs when the client has used up patience; nil: nothing
+	patience time.Duration // for all silence of the client; each byte gives time back (placeRate)
 
-	// The transport's goroutine pauses and resumes as it reads the client's body; the timer's expires; Send's ends.
-	mu      lockorder.Mutex[lockorder.Wait] // guards what is below
+	// The transport's goroutine calls pause and resume as it reads the client's body. The timer's goroutine calls
+	// expire, that of Send calls end.
+	mu      lockorder.Mutex[lockorder.Wait] // guards the fields below
 	timer   *time.Timer
 	over    bool          // the header is there, or nobody waits for it any more
-	read    bool          // the client's next bytes are waited for
-	since   time.Time     // it began to be so
-	silence time.Duration // of patience, used up
-	body    error         // what the client's body failed with
+	read    bool          // the client has its turn: a Read waits for its bytes
+	since   time.Time     // when the client's turn began
+	silence time.Duration // used up of patience
+	body    error         // the error of the client's body
 }
 
 // begin starts the clock, once.
@@ -52,7 +53,7 @@ func (w *wait) expire() {
 	}
 }
 
-// pause stops the clock: the client's turn.
+// pause stops the clock and begins the client's turn.
 func (w *wait) pause() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -62,7 +63,7 @@ func (w *wait) pause() {
 	}
 }
 
-// resume starts the clock anew: the upstream's turn. So many bytes have come.
+// resume starts the clock anew for the upstream's turn. n bytes have come from the client.
 func (w *wait) resume(n int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -73,14 +74,15 @@ func (w *wait) resume(n int) {
 	}
 }
 
-// clientsTurn reports whether the client's next bytes are waited for: an upstream that answers while it still listens.
+// clientsTurn reports whether a Read waits for the client's next bytes. An upstream may answer while it still reads
+// the request.
 func (w *wait) clientsTurn() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.read
 }
 
-// end stops the clock for good and returns what the client's body failed with by then.
+// end stops the clock for good and returns the error of the client's body so far.
 func (w *wait) end() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -95,8 +97,8 @@ func (w *wait) bodyFailed(err error) {
 	w.body = err
 }
 
-// watch returns body with its reads told to w. A request without content keeps its nil body, which
-// lets the transport send it again where HTTP/2 says that it was not processed.
+// watch returns body with its reads reported to w. A request without content keeps its nil body, so that the
+// transport can send the request again when HTTP/2 says that it was not processed.
 func (w *wait) watch(body io.ReadCloser) io.ReadCloser {
 	if body == nil || body == http.NoBody {
 		return body
