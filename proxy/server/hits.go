@@ -216,7 +216,11 @@ func (c *connection) hitsInRow(sent []byte) (n int, what Verdict) {
 	}()
 	for n < len(sent) && (n == 0 || !c.all.closing.Load()) {
 		length, one := c.all.hits.Answer(out, c.shared.peer, sent[n:], n == 0)
-		if one == Broken || one != Answered && one != Last && n == 0 {
+		if one == Broken {
+			out.flush() // the answers before this one are whole
+			return length, one
+		}
+		if one != Answered && one != Last && n == 0 {
 			return length, one
 		}
 		if one != Answered && one != Last {

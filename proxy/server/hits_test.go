@@ -45,6 +45,10 @@ func (h *someHits) Answer(to io.Writer, client string, sent []byte, waits bool) 
 			h.begun <- struct{}{}
 			<-h.resume
 		}
+		if strings.HasPrefix(line, "GET /hit/breaks ") {
+			io.WriteString(to, "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nh")
+			return end + 4, Broken
+		}
 		fields, what := "Content-Length: 3\r\n", Answered
 		if bytes.Contains(sent[:end+4], []byte("\r\nConnection: close\r\n")) {
 			fields, what = fields+"Connection: close\r\n", Last
@@ -168,6 +172,18 @@ func TestHitsPipelined(t *testing.T) {
 			}
 		})
 	}
+}
+
+// An answer that breaks off takes none with it that is before it on the connection.
+func TestHitsBeforeOneThatBreaksOff(t *testing.T) {
+	inFrontWith(t, Limits{}, Options{Hits: &someHits{}}, plainListener, func(s *front) {
+		conn := s.dial()
+		go io.WriteString(conn, aHit+strings.Replace(aHit, "/hit", "/hit/breaks", 1)+aHit)
+		all, _ := io.ReadAll(conn) // to the end of the connection
+		if got, want := answered(string(all)), []string{"hit", "h"}; !slices.Equal(got, want) {
+			t.Errorf("answered %q, want %q", got, want)
+		}
+	})
 }
 
 // Of what is pipelined only the first is waited for: else what is answered already would wait with it.
