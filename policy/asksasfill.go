@@ -62,8 +62,8 @@ var whoWords = [...]string{
 }
 
 // SaysWho reports whether a request tells who sends it, or may tell, by fields outside of the storage key. A route that
-// forwards all fields has no list of such fields, so SaysWho goes by their names. It is for answers that need not be
-// shared.
+// forwards all fields has no list of such fields, so SaysWho goes by their names. SaysWho guards answers that need not
+// be shared.
 func (r *Route) SaysWho(h http.Header) bool {
 	for name := range h {
 		if r.Neutral(name) || classOf(name) == negotiatingField || r.fields().declares(name) {

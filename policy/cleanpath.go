@@ -66,7 +66,7 @@ func hasDotSegment(p string) bool {
 	return others == 0 && (dots == 1 || dots == 2)
 }
 
-// CleanTarget is t with the path as an origin sees it that resolves dots, backslashes, empty segments and escaped
+// CleanTarget is t with a clean path: the path of an origin that resolves dots, backslashes, empty segments and escaped
 // separators. An escaped slash differs from a slash (RFC 3986 §2.2), but many origins decode it first. CleanTarget is
 // for the effects of a write, which name both paths, and so at most invalidate more than necessary. Nothing is served,
 // stored or forwarded under the clean path.

@@ -41,9 +41,10 @@ func (r *Route) Effects(m *Match, t httpcache.Target, query string, h http.Heade
 	return s.list, fallback, nil
 }
 
-// of are the members that Invalidates of a route names; nil names nothing. If a value is missing, the members of
-// Otherwise join those that are certain. Otherwise replaces too many values only where they are values of the body, for
-// which the author of the configuration wrote it. A request that has too many other values gets the excess.
+// of are the members that Invalidates of a route names; nil names nothing. If a value is missing, the members of the
+// field Otherwise join those that are certain. Too many values of the body are replaced by the members of that field,
+// which the configuration has for this case. A request with too many other values gets the excess: no configuration has
+// decided that such a request may name more.
 func (in *Invalidates) of(route string, v Values, body []byte) (members []Member, fallback bool, excess *ExcessError) {
 	var s memberSet
 	for ; in != nil; in = in.Otherwise {
@@ -188,7 +189,7 @@ func prefixEffects(url string, as hostNaming) []Member {
 }
 
 // hostsNamed is how a template of a URL or prefix names its host. A host that the configuration spells out is an order
-// of the operator. A host from a request is the client's, who may not name the hosts of others.
+// of the operator. A host from a request is the client's word, which is no order about the hosts of others.
 func (t Template) hostsNamed() hostNaming {
 	if host, _, _ := cutURL(t.text); strings.Contains(host, "{") {
 		return askedAs

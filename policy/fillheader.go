@@ -81,9 +81,10 @@ func (r *Route) FillHeader(client http.Header, selected []string) http.Header {
 }
 
 // RenewalHeader is the request header of a fill that renews a copy, whichever reader has caused the renewal. The reader
-// chose the copy by the keyed fields and by the fields of its Vary, and by nothing else, so only these go to the
-// origin. fill is FillHeader of the reader's header. asked has the negotiation fields of the request that fetched the
-// copy, in the form of httpcache.Negotiation. The trace is the reader's. The result shares its lines with fill.
+// chose the copy by the keyed fields and by the fields of its Vary, and by nothing else. So only these fields of fill
+// go to the origin, with the trace and the fields of asked. fill is FillHeader of the reader's header. asked has the
+// negotiation fields of the request that fetched the copy, in the form of httpcache.Negotiation. The trace is the
+// reader's. The result shares its lines with fill.
 func (r *Route) RenewalHeader(fill http.Header, vary []string, asked string) http.Header {
 	h := make(http.Header, len(fill))
 	for name, lines := range fill {

@@ -94,5 +94,5 @@ func setWindows(l *httpcache.Lifetime, d httpcache.Directives, whileRevalidate, 
 
 // jittered reduces a lifetime by a share, so that copies that were stored together do not expire together.
 func jittered(d time.Duration, share float64) time.Duration {
-	return d - time.Duration(float64(d)*min(max(share, 0), 1)).Truncate(time.Millisecond) // as stores do
+	return d - time.Duration(float64(d)*min(max(share, 0), 1)).Truncate(time.Millisecond) // stores keep whole ms
 }

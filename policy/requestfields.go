@@ -268,8 +268,8 @@ func (f fieldRules) keysOrigin(h http.Header) bool {
 }
 
 // WithoutOrigin is the header of the same request without Origin, as from no web page. ok is false where Origin does
-// not make the keys of the two requests differ. An answer to that header which says AnyOrigin also answers this
-// request.
+// not make the keys of the two requests differ. An answer to that header for which AnyOrigin reports true also answers
+// this request.
 func (r *Route) WithoutOrigin(h http.Header) (_ http.Header, ok bool) {
 	if !r.fields().keysOrigin(h) {
 		return nil, false

@@ -35,10 +35,10 @@ func (t Template) Columns() (columns []string, ok bool) {
 
 // OfRow are the members of a row of a table, by the same templates as for a write. column returns the text of a column
 // of the templates (Template.Columns), and reports false for NULL. A key is named like the copies without the value. A
-// tag, URL or prefix with a NULL is left out, and so is a prefix with an empty value, or with a value of slashes only
-// where slashes separate segments. In a URL or prefix a slash in a value may be part of the value, or separate segments
-// like a wildcard with "..."; OfRow names both. routes say how URLs with a query are named; nil: with the exact query.
-// An *ExcessError says that the row names more than one change may.
+// tag, URL or prefix with a NULL is left out, and so is a prefix with an empty value. Where slashes separate segments,
+// a value that has only slashes counts as empty. In a URL or prefix a slash in a value may be part of the value, or
+// separate segments like a wildcard with "..."; OfRow names both. routes say how URLs with a query are named; nil: with
+// the exact query. An *ExcessError says that the row names more than one change may.
 func (in *Invalidates) OfRow(routes *Table, column func(name string) (string, bool)) ([]Member, error) {
 	slashes := false
 	seen := func(name string) (string, bool) {

@@ -22,8 +22,8 @@ type Status struct {
 	asked string // why a failed request went to the origin; empty: the outcome and the reason say why
 }
 
-// Failing is s for a request that went to the origin and got no answer for reason why. It keeps why the request went
-// there.
+// Failing is s for a request that went to the origin and got no answer. why is the reason why there is no answer. The
+// reason why the request went to the origin stays.
 func (s Status) Failing(outcome Outcome, why Reason) Status {
 	s.asked = s.forward()
 	s.Outcome, s.Reason = outcome, why

@@ -11,7 +11,7 @@ const (
 	// fillShare is the divisor of the memory for fills in flight: these may take one fourth.
 	fillShare = 4
 	// requestShare is the divisor of the memory for the bodies of requests: these may take one eighth. leastRequests is
-	// the part of a small memory that these may take in any case, in bytes.
+	// how many bytes these may take in any case, even of a small memory.
 	requestShare  = 8
 	leastRequests = 4 << 20
 	// budgetStep is by how many bytes the reservations must have moved before moved tells the cache.

@@ -10,7 +10,7 @@ const (
 	Vacant ClaimResult = iota
 	// Shared: a copy is in the tier that all instances share.
 	Shared
-	// Unshared: an answer came, but no copy of the answer may be shared. Each instance fetches for itself.
+	// Unshared: an answer came, but there is no copy of the answer to share. Each instance fetches for itself.
 	Unshared
 )
 
@@ -23,7 +23,7 @@ type Claims interface {
 }
 
 // Claim is the right to fetch on behalf of all instances, or the news that another instance has the right. A held right
-// expires only after its process has died.
+// expires by itself only where its process has died, or cannot reach the tier to renew the right.
 type Claim interface {
 	// Held reports whether the caller has the right. A holder must call Release exactly once; any other caller calls
 	// Await. Before the fetch the holder looks into the tier once more: another instance may have stored a copy and

@@ -3,7 +3,7 @@ package store
 // ghosts remembers the hashes of keys that were evicted lately. A key that comes again was evicted too early. A key may
 // be taken for another that shares its hash, and may be forgotten early where two hashes share a slot.
 type ghosts struct {
-	slots []ghost // a power of two
+	slots []ghost // as many as a power of two
 	seen  uint32  // evictions, modulo 2^32
 }
 

@@ -9,8 +9,8 @@ import (
 
 // Copies that the clients' preferences tell apart have storage keys of their own, all of which begin with the key of
 // the URL. A list beside them has these keys, so that a client which makes up preferences cannot fill memory with
-// copies of one URL. Look-ups do not read the list: a copy that is found is right, whatever the list says. The list may
-// be evicted before the copies are; then a new list begins.
+// copies of one URL. A look-up of a copy does not read the list: a copy that is found is right, whatever the list says.
+// The list may be evicted before the copies are; then a new list begins.
 
 // preferencesKey is the key of the list of a URL. The keys in the list are longer, and all other keys that begin with
 // the URL's key go on with another byte.

@@ -25,7 +25,8 @@ type queue struct {
 	bytes       int64
 }
 
-// push puts an entry at the beginning of a queue. The caller of push, drop, moved, join, makeRoom and requeue holds mu.
+// push adds an entry to a queue as its latest arrival. The caller of push, drop, moved, join, makeRoom and requeue
+// holds mu.
 func (t *table) push(in uint8, e *entry, bytes int64) {
 	q := &t.queues[in]
 	e.older, e.newer = q.first, 0
@@ -101,7 +102,7 @@ func (t *table) makeRoom(kept *entry) {
 // makeRoom spare all entries.
 const maxSpared = 64
 
-// requeue moves an entry to the beginning of a queue.
+// requeue makes an entry the latest arrival of a queue.
 func (t *table) requeue(e *entry, to uint8) {
 	bytes := t.weight(e)
 	t.drop(e, bytes)

@@ -82,8 +82,8 @@ func (d *Directives) parseLine(line string) {
 	}
 }
 
-// restrict adds the restricting directives that occur as words anywhere in a malformed text, and reports whether there
-// was any.
+// restrict adds the restricting directives that occur as words anywhere in a text, which may be malformed, and reports
+// whether there was any.
 func (d *Directives) restrict(text string) (any bool) {
 	for word := range strings.FieldsFuncSeq(text, func(r rune) bool { return r >= 0x80 || !tokenBytes[r] }) {
 		switch word = strings.ToLower(word); word {

@@ -35,7 +35,8 @@ func OfferSurrogate(h http.Header, heeded []string) {
 
 // ParseTargeted reads the directives of the first of these fields that is for this cache, is well-formed and has a
 // directive. A malformed field counts only where heedMalformed is set. The rules for Set-Cookie and Authorization do
-// not change: no directive of these fields permits sharing.
+// not change: a targeted public or s-maxage permits to share an answer to credentials as in Cache-Control, and
+// Surrogate-Control has no directive that does.
 func ParseTargeted(names []string, h http.Header, heedMalformed bool) (Directives, bool) {
 	for _, name := range names {
 		parse := parseTargeted

@@ -21,7 +21,7 @@ type Options struct {
 	// operations of its own. Nil: the tier relies on its own operations.
 	Alive func() bool
 	// Observe gets the duration and the error of each operation. The names are get, put, claim, await, renew, release
-	// and probe, and decode where decoding has failed. Kind names the errors.
+	// and probe, and decode where decoding has failed.
 	Observe func(op string, took time.Duration, err error)
 	Log     *slog.Logger
 }
