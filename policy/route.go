@@ -21,7 +21,7 @@ const (
 	CacheAside
 	// ReadThrough serves copies and refuses reads with 503 when the store is down.
 	ReadThrough
-	// WriteThrough fences what a write touches before the write is forwarded.
+	// WriteThrough fences the members of a write before the write is forwarded.
 	WriteThrough
 	// RefreshAhead renews copies that are read often before they expire.
 	RefreshAhead
@@ -70,7 +70,8 @@ type HostRule struct {
 type Forwarding uint8
 
 const (
-	// ForwardListed forwards a fixed list, what the route declares, and what Vary selects. The zero value.
+	// ForwardListed forwards a fixed list, the fields that the route declares, and the fields that Vary selects. The
+	// zero value.
 	ForwardListed Forwarding = iota
 	// ForwardAll forwards every end-to-end field but credentials: plain RFC 9111, which trusts Vary to name the fields
 	// that matter. Fields that reroute or reshape requests are keyed.

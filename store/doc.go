@@ -33,7 +33,7 @@
 // of a slab.Heap (packed), without the parts that are common to the copies of its folder or host, which are stored once
 // (family). The caller's copy and the packed copy are two objects with the same serial number. Packed data has no
 // pointers. Blocks refer to each other by slab.Ref, half as long as a pointer, and to objects in Go's memory by number.
-// So the collector neither scans copies nor lets the heap grow to twice their size: a table without such pointers
+// So the collector neither scans copies nor lets Go's heap grow to twice their size: a table without such pointers
 // (table) finds the copies and counts their bytes. A block leaves the table when its copy is replaced, evicted or
 // removed, and the last Release gives the block back. A block that a slow client holds counts until then, and other
 // copies make room for it. Tests overwrite every free block (Watch): code that uses a copy without a reference then

@@ -11,7 +11,7 @@ import (
 )
 
 // family has the parts that the copies of one place have in common: the beginning of their keys, and those of their
-// names that many copies carry (ID.OfMany). A family stands once in Go's memory, and each of its copies says its
+// names whose kind many copies have (ID.OfMany). A family stands once in Go's memory, and each of its copies says its
 // number. A family never changes while a copy uses it.
 type family struct {
 	prefix string
@@ -56,7 +56,7 @@ type families struct {
 	made     int // places that were ever filled
 	hand     int // the place that is looked at next
 	sighted  []uint32
-	scratch  []invalidation.ID // the names of a copy that many copies carry
+	scratch  []invalidation.ID // the names of a copy whose kind many copies have
 	leftover []invalidation.ID // the names of a copy that its family lacks
 }
 

@@ -1,5 +1,5 @@
 // Package slab has memory for bytes that Go's garbage collector does not manage: the collector does not scan them, and
-// the heap does not grow to twice their size.
+// Go's heap does not grow to twice their size.
 //
 // # The invariant
 //

@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	// claimKeep is after how long without renewal a claim expires: its process is dead.
+	// claimKeep is after how long without renewal a claim expires: its process is dead, or cannot reach the server.
 	claimKeep  = 3 * time.Second
 	renewEvery = claimKeep / 3
 	// renewers bounds how many claims are renewed at a time.

@@ -31,7 +31,7 @@ const (
 )
 
 // Tier keeps items on a server that several instances share. Run must run, or the tier stays down once its breaker has
-// opened. It is safe for concurrent use.
+// opened. A Tier is safe for concurrent use.
 type Tier struct {
 	options   Options       // never changes
 	patience  time.Duration // for one write: writeTimeout
@@ -62,7 +62,7 @@ func (t *Tier) Down() bool {
 	return err != nil
 }
 
-// Get implements store.Tier. Get reports no item for a value that is unreadable, damaged or without the required
+// Get implements store.Tier. Get reports no item for a value that is unusable, damaged or without the required
 // signature, and for one at a position that this process cannot translate.
 func (t *Tier) Get(ctx context.Context, key string) (store.Item, error) {
 	if t.Down() {
